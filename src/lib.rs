@@ -1,0 +1,22 @@
+//! podskew watches a Kubernetes cluster and tells Prometheus which workloads run more than one thing under one name.
+//!
+//! The way of the data, one direction and no way back:
+//!
+//! ```text
+//!  API server ──▶ cluster ──slim objects──▶ inventory ──▶ report ──▶ exposition ──▶ web /metrics
+//!                  (I/O)                     (pure)        (pure)
+//! ```
+//!
+//! `ARCHITECTURE.md` says which module may know which.
+
+pub mod cli;
+pub mod cluster;
+pub mod exposition;
+pub mod inventory;
+pub mod objects;
+pub mod report;
+pub mod serve;
+pub mod simulator;
+pub mod telemetry;
+pub mod time;
+pub mod web;

@@ -1,0 +1,2 @@
+//! The `podskew` command.
+fn main() {}

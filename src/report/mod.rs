@@ -1,0 +1,228 @@
+//! What is said about one workload: a pure function of what the inventory knows about it, and the time.
+//!
+//! [`WorkloadReport`] is the hub. Metrics read it, and so will the audit and the page; none derives a fact of its own.
+
+use crate::time::UnixTime;
+use std::sync::Arc;
+
+/// A string shared with the inventory's interner: cloning one costs no allocation.
+pub type Name = Arc<str>;
+
+/// Everything podskew says about one workload.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct WorkloadReport {
+    /// Whose report this is. No two reports of one picture have the same.
+    pub workload: Workload,
+    /// Each template hash that has pods, and the current one; sorted by hash.
+    pub hashes: Vec<HashReport>,
+    /// Distinct template hashes among active pods.
+    pub distinct_hashes: u32,
+    /// Since when two template hashes have stood side by side.
+    pub mixed_since: Option<UnixTime>,
+    /// Each container that runs for the life of a pod (native sidecars too), over all hashes; sorted by name.
+    pub containers: Vec<ContainerReport>,
+    /// Active pods that ought to carry the current hash and do not; unknown while no current hash is known.
+    pub outdated_pods: Option<u32>,
+    /// State and start of the rollout, for workload types that have one and where it can be known.
+    pub rollout: Option<RolloutReport>,
+    /// The images the current template asks for; empty while it cannot be read. Sorted by container.
+    pub image_references: Vec<ImageReference>,
+    /// Every pod the API still has, terminating ones too; sorted by name.
+    pub pods: Vec<PodReport>,
+    /// When this report would change although nothing happens in the cluster (a rollout becomes stalled).
+    pub changes_at: Option<UnixTime>,
+}
+
+/// The labels every workload family carries.
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+pub struct Workload {
+    /// Label `namespace`.
+    pub namespace: Name,
+    /// Label `workload_type`: the lower-cased kind, with its group where it is not one of Kubernetes' or Argo's own.
+    pub workload_type: Name,
+    /// Label `workload`: its name.
+    pub name: Name,
+}
+
+/// The pods of one template hash.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct HashReport {
+    /// Label `pod_template_hash`; empty for workloads whose pods carry none.
+    pub hash: Name,
+    /// The revision number as the controller writes it, where the ReplicaSet or ControllerRevision can be read.
+    pub revision: Option<u64>,
+    /// Whether this is the hash the workload's template asks for; unknown where that cannot be told.
+    pub current: Option<bool>,
+    /// Active pods.
+    pub pods: u32,
+    /// Of those, Ready.
+    pub ready_pods: u32,
+    /// Pods with a deletionTimestamp.
+    pub terminating_pods: u32,
+    /// Values of the configured `--pod-label` keys on the template, in their configured order; `None` where absent.
+    pub labels: Box<[Option<Name>]>,
+}
+
+/// One container name of a workload, over all its pods.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct ContainerReport {
+    /// Label `container`.
+    pub container: Name,
+    /// Where the container comes from, taken over all hashes: one unknown makes it unknown.
+    pub origin: Origin,
+    /// Distinct digests among the workload's active pods.
+    pub distinct_digests: u32,
+    /// The same for each template hash; sorted by hash.
+    pub by_hash: Vec<HashDigests>,
+    /// Active pods that have this container and no digest yet.
+    pub not_started: u32,
+    /// Active pods whose imageID cannot be compared with the others'.
+    pub image_id_only: u32,
+}
+
+/// The digests of one container among the pods of one template hash.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct HashDigests {
+    /// Label `pod_template_hash`.
+    pub hash: Name,
+    /// Where the container of these pods comes from.
+    pub origin: Origin,
+    /// Distinct digests; above 1 is digest skew.
+    pub distinct_digests: u32,
+    /// Since when two digests have stood side by side under this hash; `Some` exactly if there is skew.
+    pub skewed_since: Option<UnixTime>,
+    /// Active pods by image and digest; sorted by both.
+    pub digests: Vec<DigestPods>,
+}
+
+/// Active pods that run one digest under one image string.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct DigestPods {
+    /// The image as the pod's spec has it.
+    pub image: Name,
+    /// The digest with its algorithm, `sha256:…`.
+    pub digest: Name,
+    /// How many.
+    pub pods: u32,
+    /// Their indexes in [`WorkloadReport::pods`], listed only if there is digest skew under this hash.
+    pub skewed: Vec<u32>,
+}
+
+/// Where a container comes from.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+pub enum Origin {
+    /// The pod template has it.
+    Template,
+    /// The pod template does not have it: an admission webhook added it.
+    Injected,
+    /// The template cannot be read, or the difference has an innocent explanation that cannot be excluded.
+    Unknown,
+}
+
+impl Origin {
+    /// The value of the label `origin`.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Template => "template",
+            Self::Injected => "injected",
+            Self::Unknown => "unknown",
+        }
+    }
+}
+
+/// State and start of a rollout.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct RolloutReport {
+    /// The state it is in.
+    pub state: RolloutState,
+    /// When the rollout in progress began; `None` when none is.
+    pub started: Option<UnixTime>,
+}
+
+/// The states of a rollout; a workload is in exactly one.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+pub enum RolloutState {
+    /// Every pod that ought to run the current template does.
+    Complete,
+    /// On its way.
+    Progressing,
+    /// Not on its way any more.
+    Stalled,
+    /// Held by `spec.paused`.
+    Paused,
+    /// Held by a StatefulSet's partition, and split exactly at it.
+    Partitioned,
+    /// Waits for somebody to delete pods.
+    OnDelete,
+    /// Held by the steps of an Argo canary.
+    Canary,
+    /// Held by an Argo blue-green preview.
+    BlueGreen,
+}
+
+impl RolloutState {
+    /// The value of the label `state`.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Complete => "complete",
+            Self::Progressing => "progressing",
+            Self::Stalled => "stalled",
+            Self::Paused => "paused",
+            Self::Partitioned => "partitioned",
+            Self::OnDelete => "on_delete",
+            Self::Canary => "canary",
+            Self::BlueGreen => "blue_green",
+        }
+    }
+}
+
+/// What the current template asks for, for one container.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct ImageReference {
+    /// Label `container`.
+    pub container: Name,
+    /// Label `image`.
+    pub image: Name,
+    /// Label `reference`.
+    pub reference: ReferenceKind,
+    /// Label `pull_policy`: Always, IfNotPresent or Never; empty where the template says none.
+    pub pull_policy: Name,
+}
+
+/// How an image is referred to.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+pub enum ReferenceKind {
+    /// By digest: it cannot move.
+    Digest,
+    /// By a tag other than `latest`.
+    Tag,
+    /// By `latest`, or by no tag, which means `latest`.
+    Latest,
+}
+
+impl ReferenceKind {
+    /// The value of the label `reference`.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Digest => "digest",
+            Self::Tag => "tag",
+            Self::Latest => "latest",
+        }
+    }
+}
+
+/// One pod.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct PodReport {
+    /// Label `pod`.
+    pub pod: Name,
+    /// Label `node`; empty while the pod is not scheduled.
+    pub node: Name,
+    /// Label `pod_template_hash`.
+    pub hash: Name,
+    /// Values of the configured `--pod-label` keys on the pod, in their configured order; `None` where absent.
+    pub labels: Box<[Option<Name>]>,
+}
