@@ -3,7 +3,25 @@
 //! No type here has a place for an environment variable, a command, an argument or an annotation that podskew does not
 //! name, so none of them can reach a log or a label.
 
+mod controllers;
+mod lenient;
+mod pod;
+mod template;
+mod wire;
+
+pub use controllers::{
+    ControllerRevision, DaemonSet, Deployment, Progressing, ReplicaSet, Rollout, RolloutStrategy, StatefulSet,
+    UpdateStrategy,
+};
+pub use lenient::{Labels, wrong_types};
+pub use pod::{ContainerStatus, Pod, Ready};
+pub use template::{Template, TemplateContainer};
+pub use wire::{DecodeError, ListMeta, Status, WatchEvent, decode_event, decode_list, decode_status};
+
+use crate::time::UnixTime;
+use std::borrow::Cow;
 use std::fmt;
+use std::hash::{DefaultHasher, Hash, Hasher};
 
 /// The resources podskew watches.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
@@ -93,83 +111,106 @@ impl fmt::Display for Resource {
 }
 
 /// One object of a watched resource. Strings borrow from the answer they were decoded from where they can.
-#[derive(Clone, PartialEq, Eq, Debug)]
+#[derive(Clone, PartialEq, Debug)]
 pub struct Object<'a> {
-    /// `metadata.resourceVersion`; empty if the server sent none.
-    pub resource_version: std::borrow::Cow<'a, str>,
+    /// Who it is.
+    pub meta: Meta<'a>,
+    /// What it is.
+    pub body: Body<'a>,
 }
 
-/// One line of a watch.
-#[derive(Debug)]
-pub enum WatchEvent<'a> {
-    /// ADDED or MODIFIED.
-    Applied(Object<'a>),
-    /// DELETED.
-    Deleted(Object<'a>),
-    /// BOOKMARK.
-    Bookmark {
-        /// The version a later watch may start from.
-        resource_version: String,
-        /// Whether it closes the initial events of a streaming list (`k8s.io/initial-events-end`).
-        initial_events_end: bool,
-    },
-    /// ERROR.
-    Error(Status),
+/// The part that depends on the resource.
+#[derive(Clone, PartialEq, Debug)]
+pub enum Body<'a> {
+    /// A pod.
+    Pod(Pod<'a>),
+    /// A ReplicaSet.
+    ReplicaSet(ReplicaSet<'a>),
+    /// A Deployment.
+    Deployment(Deployment<'a>),
+    /// A StatefulSet.
+    StatefulSet(StatefulSet<'a>),
+    /// A DaemonSet.
+    DaemonSet(DaemonSet<'a>),
+    /// A ControllerRevision.
+    ControllerRevision(ControllerRevision<'a>),
+    /// An Argo Rollout.
+    Rollout(Rollout<'a>),
 }
 
-/// What the API server says went wrong (`kind: Status`).
+/// What podskew reads of an object's `metadata`.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
-pub struct Status {
-    /// The HTTP status.
-    pub code: u16,
-    /// A reason in one word: `Expired`, `Forbidden`, …
-    pub reason: String,
-    /// A sentence for a person.
-    pub message: String,
-    /// `details.retryAfterSeconds`, where the server gives one.
-    pub retry_after_seconds: Option<u32>,
+pub struct Meta<'a> {
+    /// `name`; empty if the server sent none.
+    pub name: Cow<'a, str>,
+    /// `namespace`.
+    pub namespace: Cow<'a, str>,
+    /// `uid`.
+    pub uid: Uid,
+    /// `resourceVersion`; empty if the server sent none.
+    pub resource_version: Cow<'a, str>,
+    /// `generation`.
+    pub generation: Option<i64>,
+    /// `creationTimestamp`.
+    pub created: Option<UnixTime>,
+    /// Whether there is a `deletionTimestamp`: the object is on its way out.
+    pub terminating: bool,
+    /// `labels`.
+    pub labels: Labels<'a>,
+    /// The owner reference with `controller: true`.
+    pub controller: Option<OwnerReference<'a>>,
+    /// Annotation `deployment.kubernetes.io/revision` or `rollout.argoproj.io/revision`.
+    pub revision: Option<u64>,
+    /// Whether the ReplicaSet was current before, lost that, and became current again (`…/revision-history`).
+    pub reused: bool,
+    /// The latest time in `managedFields` at which kube-controller-manager wrote.
+    pub written_by_controller_manager: Option<UnixTime>,
 }
 
-/// The `metadata` of a list.
+/// An owner reference with `controller: true`.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
-pub struct ListMeta {
-    /// The version a watch may start from.
-    pub resource_version: String,
-    /// The token of the next page; empty on the last.
-    pub continue_token: String,
+pub struct OwnerReference<'a> {
+    /// The owner's kind, `ReplicaSet`.
+    pub kind: Cow<'a, str>,
+    /// The owner's API group without its version; empty for the core group.
+    pub group: Cow<'a, str>,
+    /// The owner's name.
+    pub name: Cow<'a, str>,
+    /// The owner's uid.
+    pub uid: Uid,
 }
 
-/// An answer of the API server that cannot be read as what it ought to be.
-#[derive(Debug, thiserror::Error)]
-#[error("cannot read {resource}: {source}")]
-pub struct DecodeError {
-    /// What was expected.
-    pub resource: Resource,
-    /// What the decoder says; it quotes no value of the object.
-    pub source: serde_json::Error,
-}
+/// An object's identity: two objects of one name are still two.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Default)]
+pub struct Uid(u128);
 
-/// Reads one line of a watch.
-pub fn decode_event(resource: Resource, line: &[u8]) -> Result<WatchEvent<'_>, DecodeError> {
-    let _ = (resource, line);
-    todo!()
-}
+impl Uid {
+    /// From `metadata.uid`: a UUID as it is, any other text by a hash of it.
+    #[must_use]
+    pub fn parse(text: &str) -> Self {
+        if let Some(uuid) = Self::parse_uuid(text) {
+            return uuid;
+        }
+        let half = |salt: u8| {
+            let mut hasher = DefaultHasher::new();
+            (salt, text).hash(&mut hasher);
+            u128::from(hasher.finish())
+        };
+        Self(half(1) << 64 | half(2))
+    }
 
-/// Reads one page of a list, and hands each object on as soon as it is read.
-pub fn decode_list(resource: Resource, body: &[u8], each: &mut dyn FnMut(Object<'_>)) -> Result<ListMeta, DecodeError> {
-    let _ = (resource, body, each);
-    todo!()
-}
-
-/// Reads a `Status`, or says that it is none.
-#[must_use]
-pub fn decode_status(body: &[u8]) -> Option<Status> {
-    let _ = body;
-    todo!()
-}
-
-/// How many fields of objects were null or of a wrong type where a value was expected, since the process started.
-#[must_use]
-pub fn lenient_fields() -> u64 {
-    todo!()
+    fn parse_uuid(text: &str) -> Option<Self> {
+        if text.len() != 36 {
+            return None;
+        }
+        let mut value = 0_u128;
+        for (at, byte) in text.bytes().enumerate() {
+            match (at, byte) {
+                (8 | 13 | 18 | 23, b'-') => {}
+                (8 | 13 | 18 | 23, _) => return None,
+                _ => value = value << 4 | u128::from(char::from(byte).to_digit(16)?),
+            }
+        }
+        Some(Self(value))
+    }
 }

@@ -1,0 +1,369 @@
+//! The objects that own pods, and those that keep their templates' history.
+
+use super::lenient::{FromJson, Lenient, drain_seq, fields};
+use super::template::Template;
+use crate::time::UnixTime;
+use serde::de::{MapAccess, SeqAccess};
+use std::borrow::Cow;
+
+/// What podskew reads of a ReplicaSet.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub struct ReplicaSet<'a> {
+    /// `spec.template`.
+    pub template: Template<'a>,
+}
+
+/// What podskew reads of a Deployment.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub struct Deployment<'a> {
+    /// `spec.template`.
+    pub template: Template<'a>,
+    /// `spec.replicas`.
+    pub replicas: Option<i64>,
+    /// `spec.paused`.
+    pub paused: bool,
+    /// `status.observedGeneration`.
+    pub observed_generation: Option<i64>,
+    /// `status.replicas`.
+    pub status_replicas: i64,
+    /// `status.updatedReplicas`.
+    pub updated_replicas: i64,
+    /// The condition Progressing.
+    pub progressing: Option<Progressing<'a>>,
+}
+
+/// The condition Progressing of a Deployment.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub struct Progressing<'a> {
+    /// Its reason: `NewReplicaSetAvailable`, `ProgressDeadlineExceeded`, …
+    pub reason: Cow<'a, str>,
+    /// When it was last written.
+    pub updated: Option<UnixTime>,
+}
+
+/// What podskew reads of a StatefulSet.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub struct StatefulSet<'a> {
+    /// `spec.template`.
+    pub template: Template<'a>,
+    /// `spec.replicas`.
+    pub replicas: Option<i64>,
+    /// `spec.updateStrategy`.
+    pub strategy: UpdateStrategy,
+    /// `spec.ordinals.start`.
+    pub first_ordinal: i64,
+    /// `status.observedGeneration`.
+    pub observed_generation: Option<i64>,
+    /// `status.updateRevision`: the name of the ControllerRevision that pods ought to be on.
+    pub update_revision: Cow<'a, str>,
+}
+
+/// What podskew reads of a DaemonSet.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub struct DaemonSet<'a> {
+    /// `spec.template`.
+    pub template: Template<'a>,
+    /// `spec.updateStrategy`.
+    pub strategy: UpdateStrategy,
+    /// `status.observedGeneration`.
+    pub observed_generation: Option<i64>,
+}
+
+/// How a StatefulSet or DaemonSet brings a new template to its pods.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub struct UpdateStrategy {
+    /// `OnDelete`: somebody has to delete the pods.
+    pub on_delete: bool,
+    /// `rollingUpdate.partition`: StatefulSet pods below it stay as they are.
+    pub partition: i64,
+}
+
+/// What podskew reads of a ControllerRevision.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub struct ControllerRevision<'a> {
+    /// `revision`.
+    pub revision: Option<i64>,
+    /// `data.spec.template`, as StatefulSets and DaemonSets write it.
+    pub template: Template<'a>,
+}
+
+/// What podskew reads of an Argo Rollout.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub struct Rollout<'a> {
+    /// `spec.template`; absent with `spec.workloadRef`.
+    pub template: Template<'a>,
+    /// `spec.replicas`.
+    pub replicas: Option<i64>,
+    /// `spec.paused`.
+    pub paused: bool,
+    /// `spec.strategy`.
+    pub strategy: RolloutStrategy,
+    /// `spec.workloadRef.kind` and `.name`.
+    pub workload_ref: Option<(Cow<'a, str>, Cow<'a, str>)>,
+    /// `status.phase`.
+    pub phase: Cow<'a, str>,
+    /// `status.abort`.
+    pub aborted: bool,
+    /// Whether `status.pauseConditions` names any.
+    pub pausing: bool,
+    /// `status.currentStepIndex`.
+    pub step: Option<i64>,
+    /// `status.currentPodHash`.
+    pub current_hash: Cow<'a, str>,
+    /// `status.stableRS`.
+    pub stable_hash: Cow<'a, str>,
+}
+
+/// The strategy of an Argo Rollout.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub enum RolloutStrategy {
+    /// Neither of the two, or not readable.
+    #[default]
+    Unknown,
+    /// `canary`, with so many steps.
+    Canary {
+        /// How many steps it has.
+        steps: usize,
+    },
+    /// `blueGreen`.
+    BlueGreen,
+}
+
+fields!('de ReplicaSet<'de> { "template" => template });
+
+/// `spec` of every kind here; each reads its own fields of it.
+#[derive(Default)]
+pub(super) struct Spec<'a> {
+    pub(super) template: Template<'a>,
+    replicas: Option<i64>,
+    paused: bool,
+    update_strategy: RawUpdateStrategy<'a>,
+    ordinals: Ordinals,
+    strategy: RawRolloutStrategy,
+    workload_ref: Option<(Cow<'a, str>, Cow<'a, str>)>,
+}
+fields!('de Spec<'de> {
+    "template" => template,
+    "replicas" => replicas,
+    "paused" => paused,
+    "updateStrategy" => update_strategy,
+    "ordinals" => ordinals,
+    "strategy" => strategy,
+    "workloadRef" => workload_ref,
+});
+
+/// `status` of every kind here.
+#[derive(Default)]
+pub(super) struct Status<'a> {
+    observed_generation: Option<i64>,
+    replicas: Option<i64>,
+    updated_replicas: Option<i64>,
+    conditions: Conditions<'a>,
+    update_revision: Cow<'a, str>,
+    phase: Cow<'a, str>,
+    abort: bool,
+    pause_conditions: Count,
+    current_step_index: Option<i64>,
+    current_pod_hash: Cow<'a, str>,
+    stable_rs: Cow<'a, str>,
+}
+fields!('de Status<'de> {
+    "observedGeneration" => observed_generation,
+    "replicas" => replicas,
+    "updatedReplicas" => updated_replicas,
+    "conditions" => conditions,
+    "updateRevision" => update_revision,
+    "phase" => phase,
+    "abort" => abort,
+    "pauseConditions" => pause_conditions,
+    "currentStepIndex" => current_step_index,
+    "currentPodHash" => current_pod_hash,
+    "stableRS" => stable_rs,
+});
+
+/// `data` of a ControllerRevision.
+#[derive(Default)]
+pub(super) struct Data<'a> {
+    pub(super) spec: ReplicaSet<'a>,
+}
+fields!('de Data<'de> { "spec" => spec });
+
+#[derive(Default)]
+struct RawUpdateStrategy<'a> {
+    kind: Cow<'a, str>,
+    rolling_update: RollingUpdate,
+}
+#[derive(Default)]
+struct RollingUpdate {
+    partition: Option<i64>,
+}
+#[derive(Default)]
+struct Ordinals {
+    start: Option<i64>,
+}
+fields!('de RawUpdateStrategy<'de> { "type" => kind, "rollingUpdate" => rolling_update });
+fields!('de RollingUpdate { "partition" => partition });
+fields!('de Ordinals { "start" => start });
+
+#[derive(Default)]
+struct RawRolloutStrategy {
+    canary: Option<Canary>,
+    blue_green: Option<BlueGreen>,
+}
+#[derive(Default)]
+struct Canary {
+    steps: Count,
+}
+#[derive(Default)]
+struct BlueGreen;
+fields!('de RawRolloutStrategy { "canary" => canary, "blueGreen" => blue_green });
+fields!('de Canary { "steps" => steps });
+
+impl<'de> FromJson<'de> for Option<Canary> {
+    fn from_map<A: MapAccess<'de>>(map: A) -> Result<Option<Self>, A::Error> {
+        Canary::from_map(map).map(Some)
+    }
+}
+
+impl<'de> FromJson<'de> for Option<BlueGreen> {
+    fn from_map<A: MapAccess<'de>>(map: A) -> Result<Option<Self>, A::Error> {
+        super::lenient::drain_map(map)?;
+        Ok(Some(Some(BlueGreen)))
+    }
+}
+
+impl<'de> FromJson<'de> for Option<(Cow<'de, str>, Cow<'de, str>)> {
+    fn from_map<A: MapAccess<'de>>(map: A) -> Result<Option<Self>, A::Error> {
+        #[derive(Default)]
+        struct Reference<'a> {
+            kind: Cow<'a, str>,
+            name: Cow<'a, str>,
+        }
+        fields!('de Reference<'de> { "kind" => kind, "name" => name });
+        Ok(Some(
+            Reference::from_map(map)?.map(|reference| (reference.kind, reference.name)),
+        ))
+    }
+}
+
+/// How many elements an array has.
+#[derive(Default)]
+struct Count(usize);
+
+impl<'de> FromJson<'de> for Count {
+    fn from_seq<A: SeqAccess<'de>>(mut seq: A) -> Result<Option<Self>, A::Error> {
+        let mut count = 0;
+        while seq.next_element::<serde::de::IgnoredAny>()?.is_some() {
+            count += 1;
+        }
+        Ok(Some(Self(count)))
+    }
+}
+
+/// The array of conditions, of which only Progressing is kept.
+#[derive(Default)]
+struct Conditions<'a> {
+    progressing: Option<Progressing<'a>>,
+}
+
+#[derive(Default)]
+struct Condition<'a> {
+    kind: Cow<'a, str>,
+    reason: Cow<'a, str>,
+    updated: Option<UnixTime>,
+}
+fields!('de Condition<'de> { "type" => kind, "reason" => reason, "lastUpdateTime" => updated });
+
+impl<'de> FromJson<'de> for Conditions<'de> {
+    fn from_seq<A: SeqAccess<'de>>(mut seq: A) -> Result<Option<Self>, A::Error> {
+        while let Some(Lenient(condition)) = seq.next_element()? {
+            let condition: Condition<'de> = condition;
+            if condition.kind == "Progressing" {
+                drain_seq(seq)?;
+                let progressing = Progressing {
+                    reason: condition.reason,
+                    updated: condition.updated,
+                };
+                return Ok(Some(Self {
+                    progressing: Some(progressing),
+                }));
+            }
+        }
+        Ok(Some(Self::default()))
+    }
+}
+
+impl<'a> Deployment<'a> {
+    pub(super) fn from_parts(spec: Spec<'a>, status: Status<'a>) -> Self {
+        Self {
+            template: spec.template,
+            replicas: spec.replicas,
+            paused: spec.paused,
+            observed_generation: status.observed_generation,
+            status_replicas: status.replicas.unwrap_or(0),
+            updated_replicas: status.updated_replicas.unwrap_or(0),
+            progressing: status.conditions.progressing,
+        }
+    }
+}
+
+impl From<RawUpdateStrategy<'_>> for UpdateStrategy {
+    fn from(raw: RawUpdateStrategy<'_>) -> Self {
+        Self {
+            on_delete: raw.kind == "OnDelete",
+            partition: raw.rolling_update.partition.unwrap_or(0),
+        }
+    }
+}
+
+impl<'a> StatefulSet<'a> {
+    pub(super) fn from_parts(spec: Spec<'a>, status: Status<'a>) -> Self {
+        Self {
+            template: spec.template,
+            replicas: spec.replicas,
+            strategy: spec.update_strategy.into(),
+            first_ordinal: spec.ordinals.start.unwrap_or(0),
+            observed_generation: status.observed_generation,
+            update_revision: status.update_revision,
+        }
+    }
+}
+
+impl<'a> DaemonSet<'a> {
+    pub(super) fn from_parts(spec: Spec<'a>, status: Status<'a>) -> Self {
+        Self {
+            template: spec.template,
+            strategy: spec.update_strategy.into(),
+            observed_generation: status.observed_generation,
+        }
+    }
+}
+
+impl<'a> Rollout<'a> {
+    pub(super) fn from_parts(spec: Spec<'a>, status: Status<'a>) -> Self {
+        let strategy = match spec.strategy {
+            RawRolloutStrategy {
+                canary: Some(Canary { steps: Count(steps) }),
+                ..
+            } => RolloutStrategy::Canary { steps },
+            RawRolloutStrategy {
+                blue_green: Some(BlueGreen),
+                ..
+            } => RolloutStrategy::BlueGreen,
+            _ => RolloutStrategy::Unknown,
+        };
+        Self {
+            template: spec.template,
+            replicas: spec.replicas,
+            paused: spec.paused,
+            strategy,
+            workload_ref: spec.workload_ref,
+            phase: status.phase,
+            aborted: status.abort,
+            pausing: status.pause_conditions.0 > 0,
+            step: status.current_step_index,
+            current_hash: status.current_pod_hash,
+            stable_hash: status.stable_rs,
+        }
+    }
+}

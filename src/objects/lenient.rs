@@ -1,0 +1,197 @@
+//! One way to read a value that may be missing, null or of a wrong type: it becomes its default.
+//!
+//! serde's own `#[serde(default)]` still fails on `null` and on a wrong type, and one such field in one object would
+//! break a whole page of a list, for ever. Here only broken JSON is an error. A wrong type is counted; `null` is not,
+//! because it is how Go writes an empty value (`creationTimestamp: null`, `containers: null`).
+
+use serde::de::{Deserialize, Deserializer, Error, IgnoredAny, MapAccess, SeqAccess, Visitor};
+use std::borrow::Cow;
+use std::fmt;
+use std::marker::PhantomData;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+static WRONG_TYPES: AtomicU64 = AtomicU64::new(0);
+
+/// How many fields that podskew reads held a value of a wrong type, since the process started.
+#[must_use]
+pub fn wrong_types() -> u64 {
+    WRONG_TYPES.load(Ordering::Relaxed)
+}
+
+/// What can be read from a JSON value of the expected type. Every method that is not implemented means "wrong type".
+pub(super) trait FromJson<'de>: Default {
+    /// From a string.
+    fn from_text(text: Cow<'de, str>) -> Option<Self> {
+        let _ = text;
+        None
+    }
+    /// From a whole number.
+    fn from_integer(number: i64) -> Option<Self> {
+        let _ = number;
+        None
+    }
+    /// From `true` or `false`.
+    fn from_bool(value: bool) -> Option<Self> {
+        let _ = value;
+        None
+    }
+    /// From an object; reads `map` to its end.
+    fn from_map<A: MapAccess<'de>>(map: A) -> Result<Option<Self>, A::Error> {
+        drain_map(map).map(|()| None)
+    }
+    /// From an array; reads `seq` to its end.
+    fn from_seq<A: SeqAccess<'de>>(seq: A) -> Result<Option<Self>, A::Error> {
+        drain_seq(seq).map(|()| None)
+    }
+}
+
+pub(super) fn drain_map<'de, A: MapAccess<'de>>(mut map: A) -> Result<(), A::Error> {
+    while map.next_entry::<IgnoredAny, IgnoredAny>()?.is_some() {}
+    Ok(())
+}
+
+pub(super) fn drain_seq<'de, A: SeqAccess<'de>>(mut seq: A) -> Result<(), A::Error> {
+    while seq.next_element::<IgnoredAny>()?.is_some() {}
+    Ok(())
+}
+
+/// Reads a `T`, or its default where the JSON holds something else.
+pub(super) struct Lenient<T>(pub(super) T);
+
+impl<'de, T: FromJson<'de>> Deserialize<'de> for Lenient<T> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_any(LenientVisitor(PhantomData)).map(Self)
+    }
+}
+
+struct LenientVisitor<T>(PhantomData<T>);
+
+impl<T: Default> LenientVisitor<T> {
+    fn counted(read: Option<T>) -> T {
+        read.unwrap_or_else(|| {
+            WRONG_TYPES.fetch_add(1, Ordering::Relaxed);
+            T::default()
+        })
+    }
+}
+
+impl<'de, T: FromJson<'de>> Visitor<'de> for LenientVisitor<T> {
+    type Value = T;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("any JSON value")
+    }
+    fn visit_borrowed_str<E: Error>(self, text: &'de str) -> Result<T, E> {
+        Ok(Self::counted(T::from_text(Cow::Borrowed(text))))
+    }
+    fn visit_str<E: Error>(self, text: &str) -> Result<T, E> {
+        Ok(Self::counted(T::from_text(Cow::Owned(text.to_owned()))))
+    }
+    fn visit_string<E: Error>(self, text: String) -> Result<T, E> {
+        Ok(Self::counted(T::from_text(Cow::Owned(text))))
+    }
+    fn visit_i64<E: Error>(self, number: i64) -> Result<T, E> {
+        Ok(Self::counted(T::from_integer(number)))
+    }
+    fn visit_u64<E: Error>(self, number: u64) -> Result<T, E> {
+        Ok(Self::counted(i64::try_from(number).ok().and_then(T::from_integer)))
+    }
+    fn visit_f64<E: Error>(self, _: f64) -> Result<T, E> {
+        Ok(Self::counted(None))
+    }
+    fn visit_bool<E: Error>(self, value: bool) -> Result<T, E> {
+        Ok(Self::counted(T::from_bool(value)))
+    }
+    fn visit_unit<E: Error>(self) -> Result<T, E> {
+        Ok(T::default())
+    }
+    fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<T, A::Error> {
+        T::from_map(map).map(Self::counted)
+    }
+    fn visit_seq<A: SeqAccess<'de>>(self, seq: A) -> Result<T, A::Error> {
+        T::from_seq(seq).map(Self::counted)
+    }
+}
+
+impl<'de> FromJson<'de> for Cow<'de, str> {
+    fn from_text(text: Cow<'de, str>) -> Option<Self> {
+        Some(text)
+    }
+}
+
+impl<'de> FromJson<'de> for bool {
+    fn from_bool(value: bool) -> Option<Self> {
+        Some(value)
+    }
+}
+
+impl<'de> FromJson<'de> for Option<i64> {
+    fn from_integer(number: i64) -> Option<Self> {
+        Some(Some(number))
+    }
+    /// Argo wrote `status.observedGeneration` as a string once.
+    fn from_text(text: Cow<'de, str>) -> Option<Self> {
+        text.parse().ok().map(Some)
+    }
+}
+
+impl<'de> FromJson<'de> for Option<crate::time::UnixTime> {
+    fn from_text(text: Cow<'de, str>) -> Option<Self> {
+        Some(crate::time::UnixTime::parse(&text))
+    }
+}
+
+impl<'de, T: FromJson<'de>> FromJson<'de> for Vec<T> {
+    fn from_seq<A: SeqAccess<'de>>(mut seq: A) -> Result<Option<Self>, A::Error> {
+        let mut items = Vec::new();
+        while let Some(Lenient(item)) = seq.next_element()? {
+            items.push(item);
+        }
+        Ok(Some(items))
+    }
+}
+
+/// A JSON object of strings: labels.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub struct Labels<'a>(pub Vec<(Cow<'a, str>, Cow<'a, str>)>);
+
+impl Labels<'_> {
+    /// The value of `key`.
+    #[must_use]
+    pub fn get(&self, key: &str) -> Option<&str> {
+        self.0
+            .iter()
+            .find(|(name, _)| name == key)
+            .map(|(_, value)| value.as_ref())
+    }
+}
+
+impl<'de> FromJson<'de> for Labels<'de> {
+    fn from_map<A: MapAccess<'de>>(mut map: A) -> Result<Option<Self>, A::Error> {
+        let mut labels = Vec::with_capacity(8);
+        while let Some((Lenient(key), Lenient(value))) = map.next_entry()? {
+            labels.push((key, value));
+        }
+        Ok(Some(Self(labels)))
+    }
+}
+
+/// Implements [`FromJson`] for a struct: each JSON key that is named goes to its field, every other is skipped.
+macro_rules! fields {
+    ($lifetime:lifetime $type:ty { $($key:literal => $field:ident),+ $(,)? }) => {
+        impl<$lifetime> $crate::objects::lenient::FromJson<$lifetime> for $type {
+            fn from_map<A: serde::de::MapAccess<$lifetime>>(mut map: A) -> Result<Option<Self>, A::Error> {
+                use $crate::objects::lenient::Lenient;
+                let mut read = Self::default();
+                while let Some(Lenient(key)) = map.next_key::<Lenient<std::borrow::Cow<$lifetime, str>>>()? {
+                    match key.as_ref() {
+                        $($key => { let Lenient(value) = map.next_value()?; read.$field = value; })+
+                        _ => { map.next_value::<serde::de::IgnoredAny>()?; }
+                    }
+                }
+                Ok(Some(read))
+            }
+        }
+    };
+}
+pub(super) use fields;

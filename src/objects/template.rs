@@ -1,0 +1,304 @@
+//! A pod template: what it is made of, as a digest, and the little of it that is said.
+//!
+//! A Deployment's current ReplicaSet is the one with an equal template, the hash label aside (the controller's
+//! `FindNewReplicaSet`, `pkg/controller/deployment/util/deployment_util.go`). The hash itself cannot be recomputed outside
+//! Go, so templates are compared here: by a 64-bit digest of their canonical form, taken while they are read. The template
+//! is never kept.
+
+use super::lenient::{FromJson, Lenient};
+use serde::de::{DeserializeSeed, Deserializer, Error, IgnoredAny, MapAccess, SeqAccess, Visitor};
+use std::borrow::Cow;
+use std::fmt;
+use std::hash::{DefaultHasher, Hash, Hasher};
+
+/// The label by which a Deployment tells its ReplicaSets apart; it is not part of the template that is compared.
+pub(crate) const POD_TEMPLATE_HASH: &str = "pod-template-hash";
+
+/// What is kept of a pod template.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub struct Template<'a> {
+    /// Equal for equal templates. `None` if there is no template here.
+    pub digest: Option<u64>,
+    /// The template's labels.
+    pub labels: Vec<(Cow<'a, str>, Cow<'a, str>)>,
+    /// Its containers, and those init containers that run for the life of the pod.
+    pub containers: Vec<TemplateContainer<'a>>,
+}
+
+/// A container as a template or a pod's spec asks for it.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub struct TemplateContainer<'a> {
+    /// Its name.
+    pub name: Cow<'a, str>,
+    /// The image as it stands in the spec.
+    pub image: Cow<'a, str>,
+    /// Always, IfNotPresent or Never.
+    pub pull_policy: Cow<'a, str>,
+    /// Whether it stands among the init containers.
+    pub init: bool,
+    /// Whether it has `restartPolicy: Always`; an init container that has runs for the life of the pod.
+    pub restarts: bool,
+}
+
+impl TemplateContainer<'_> {
+    /// Whether it runs for the life of the pod: a plain init container runs once and does not count.
+    #[must_use]
+    pub fn stays(&self) -> bool {
+        !self.init || self.restarts
+    }
+}
+
+impl<'de> FromJson<'de> for Template<'de> {
+    fn from_map<A: MapAccess<'de>>(map: A) -> Result<Option<Self>, A::Error> {
+        let mut template = Template::default();
+        let digest = Node {
+            place: Place::Template,
+            template: &mut template,
+        }
+        .visit_map(map)?;
+        template.digest = (digest != ABSENT).then_some(digest);
+        template.containers.retain(TemplateContainer::stays);
+        Ok(Some(template))
+    }
+}
+
+/// The digest of what is as good as not there: null and the empty array (to the controller's `DeepEqual` an empty slice
+/// equals a nil one).
+const ABSENT: u64 = 0;
+
+/// Where in the template a value stands.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Place {
+    Template,
+    Metadata,
+    Labels,
+    Annotations,
+    Spec,
+    Containers { init: bool },
+    Container { init: bool },
+    Name,
+    Image,
+    PullPolicy,
+    RestartPolicy,
+    Elsewhere,
+}
+
+impl Place {
+    fn below(self, key: &str) -> Self {
+        match (self, key) {
+            (Self::Template, "metadata") => Self::Metadata,
+            (Self::Template, "spec") => Self::Spec,
+            (Self::Metadata, "labels") => Self::Labels,
+            (Self::Metadata, "annotations") => Self::Annotations,
+            (Self::Spec, "containers") => Self::Containers { init: false },
+            (Self::Spec, "initContainers") => Self::Containers { init: true },
+            (Self::Container { .. }, "name") => Self::Name,
+            (Self::Container { .. }, "image") => Self::Image,
+            (Self::Container { .. }, "imagePullPolicy") => Self::PullPolicy,
+            (Self::Container { .. }, "restartPolicy") => Self::RestartPolicy,
+            _ => Self::Elsewhere,
+        }
+    }
+}
+
+/// Reads one value: returns its digest, and notes on the way what is kept.
+struct Node<'t, 'de> {
+    place: Place,
+    template: &'t mut Template<'de>,
+}
+
+impl<'de> Node<'_, 'de> {
+    fn text(self, text: Cow<'de, str>) -> u64 {
+        let digest = digest_of(&(b's', text.as_ref()));
+        if let Some(container) = self.template.containers.last_mut() {
+            match self.place {
+                Place::Name => container.name = text,
+                Place::Image => container.image = text,
+                Place::PullPolicy => container.pull_policy = text,
+                Place::RestartPolicy => container.restarts = text == "Always",
+                _ => {}
+            }
+        }
+        digest
+    }
+}
+
+fn digest_of(value: &impl Hash) -> u64 {
+    let mut hasher = DefaultHasher::new();
+    value.hash(&mut hasher);
+    // ABSENT is taken.
+    hasher.finish().max(1)
+}
+
+impl<'de> DeserializeSeed<'de> for Node<'_, 'de> {
+    type Value = u64;
+    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<u64, D::Error> {
+        deserializer.deserialize_any(self)
+    }
+}
+
+impl<'de> Visitor<'de> for Node<'_, 'de> {
+    type Value = u64;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("any JSON value")
+    }
+    fn visit_borrowed_str<E: Error>(self, text: &'de str) -> Result<u64, E> {
+        Ok(self.text(Cow::Borrowed(text)))
+    }
+    fn visit_str<E: Error>(self, text: &str) -> Result<u64, E> {
+        Ok(self.text(Cow::Owned(text.to_owned())))
+    }
+    fn visit_bool<E: Error>(self, value: bool) -> Result<u64, E> {
+        Ok(digest_of(&(b'b', value)))
+    }
+    fn visit_i64<E: Error>(self, number: i64) -> Result<u64, E> {
+        Ok(digest_of(&(b'i', number)))
+    }
+    fn visit_u64<E: Error>(self, number: u64) -> Result<u64, E> {
+        // Positive numbers arrive here, negative ones above: one hash for both kinds of whole number.
+        Ok(digest_of(&(b'i', number.cast_signed())))
+    }
+    fn visit_f64<E: Error>(self, number: f64) -> Result<u64, E> {
+        Ok(digest_of(&(b'f', number.to_bits())))
+    }
+    fn visit_unit<E: Error>(self) -> Result<u64, E> {
+        Ok(ABSENT)
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<u64, A::Error> {
+        let mut hasher = DefaultHasher::new();
+        let mut items = 0_usize;
+        loop {
+            let place = match self.place {
+                Place::Containers { init } => Place::Container { init },
+                _ => Place::Elsewhere,
+            };
+            let Some(digest) = seq.next_element_seed(Node {
+                place,
+                template: self.template,
+            })?
+            else {
+                break;
+            };
+            digest.hash(&mut hasher);
+            items += 1;
+        }
+        Ok(if items == 0 { ABSENT } else { hasher.finish().max(1) })
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<u64, A::Error> {
+        if let Place::Container { init } = self.place {
+            self.template.containers.push(TemplateContainer {
+                init,
+                ..TemplateContainer::default()
+            });
+        }
+        // A sum, because the order of keys says nothing.
+        let mut sum = 0_u64;
+        let mut entries = 0_usize;
+        while let Some(Lenient(key)) = map.next_key::<Lenient<Cow<'de, str>>>()? {
+            // A ControllerRevision holds its template as a patch.
+            if self.place == Place::Template && key == "$patch" {
+                map.next_value::<IgnoredAny>()?;
+                continue;
+            }
+            let digest = if self.place == Place::Labels {
+                let Lenient(value) = map.next_value::<Lenient<Cow<'de, str>>>()?;
+                let digest = if key == POD_TEMPLATE_HASH {
+                    ABSENT
+                } else {
+                    digest_of(&(b's', value.as_ref()))
+                };
+                self.template.labels.push((key.clone(), value));
+                digest
+            } else {
+                let place = self.place.below(&key);
+                map.next_value_seed(Node {
+                    place,
+                    template: self.template,
+                })?
+            };
+            if digest != ABSENT {
+                sum = sum.wrapping_add(digest_of(&(key.as_ref(), digest)));
+                entries += 1;
+            }
+        }
+        // Labels and annotations are Go maps, where empty equals nil; elsewhere `{}` is a pointer to an empty struct
+        // (`emptyDir: {}`), which is not nil.
+        let may_be_absent = matches!(self.place, Place::Labels | Place::Annotations);
+        Ok(if entries == 0 && may_be_absent {
+            ABSENT
+        } else {
+            digest_of(&(b'm', sum))
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Lenient, Template};
+
+    fn read(json: &str) -> Template<'_> {
+        let Lenient(template) = serde_json::from_str(json).expect("valid JSON");
+        template
+    }
+    fn same(a: &str, b: &str) {
+        assert_eq!(read(a).digest, read(b).digest, "\n{a}\n{b}");
+    }
+    fn differ(a: &str, b: &str) {
+        assert_ne!(read(a).digest, read(b).digest, "\n{a}\n{b}");
+    }
+
+    #[test]
+    fn equal_as_the_deployment_controller_sees_it() {
+        same(
+            r#"{"metadata":{"labels":{"app":"x","pod-template-hash":"123"}},"spec":{"a":1}}"#,
+            r#"{"spec":{"a":1},"metadata":{"creationTimestamp":null,"labels":{"app":"x"}}}"#,
+        );
+        same(
+            r#"{"metadata":{"labels":{"pod-template-hash":"1"}}}"#,
+            r#"{"metadata":{}}"#,
+        );
+        same(r#"{"spec":{"volumes":[]}}"#, r#"{"spec":{}}"#);
+        same(r#"{"spec":{"a":-1,"b":2.5}}"#, r#"{"spec":{"b":2.5,"a":-1}}"#);
+    }
+
+    #[test]
+    fn different_as_the_deployment_controller_sees_it() {
+        differ(
+            r#"{"metadata":{"labels":{"app":"x"}}}"#,
+            r#"{"metadata":{"labels":{"app":"y"}}}"#,
+        );
+        differ(r#"{"spec":{"v":[{"emptyDir":{}}]}}"#, r#"{"spec":{"v":[{}]}}"#);
+        differ(r#"{"spec":{"c":[1,2]}}"#, r#"{"spec":{"c":[2,1]}}"#);
+        differ(r#"{"spec":{"c":"1"}}"#, r#"{"spec":{"c":1}}"#);
+        differ(r#"{"spec":{"c":true}}"#, r#"{"spec":{"c":false}}"#);
+        differ(r#"{"spec":{"a":{"b":1}}}"#, r#"{"spec":{"a":{"c":1}}}"#);
+        differ(r#"{"spec":{"a":1},"metadata":{}}"#, r#"{"spec":{},"metadata":{"a":1}}"#);
+    }
+
+    #[test]
+    fn keeps_what_stays_in_the_pod_and_nothing_of_the_environment() {
+        let template = read(
+            r#"{"metadata":{"labels":{"version":"v2"}},"spec":{"restartPolicy":"Always",
+                "initContainers":[{"name":"migrate","image":"m:1"},{"name":"proxy","image":"p:1","restartPolicy":"Always"}],
+                "containers":[{"env":[{"name":"TOKEN","value":"s3cret"}],"name":"app","image":"a:1","imagePullPolicy":"Always"}]}}"#,
+        );
+        let names: Vec<_> = template
+            .containers
+            .iter()
+            .map(|c| (c.name.as_ref(), c.image.as_ref()))
+            .collect();
+        assert_eq!(names, [("proxy", "p:1"), ("app", "a:1")]);
+        assert_eq!(template.containers[1].pull_policy, "Always");
+        assert_eq!(template.labels, [("version".into(), "v2".into())]);
+        assert!(!format!("{template:?}").contains("s3cret"));
+    }
+
+    #[test]
+    fn a_missing_template_has_no_digest() {
+        let Lenient(template): Lenient<Template<'_>> = serde_json::from_str("null").expect("valid JSON");
+        assert_eq!(template.digest, None);
+    }
+}

@@ -1,0 +1,530 @@
+//! The answers of the API server: lines of a watch, pages of a list, and `Status`.
+
+use super::controllers::{self, ControllerRevision, DaemonSet, Deployment, Rollout, StatefulSet};
+use super::lenient::{FromJson, Labels, Lenient, fields};
+use super::{Body, Meta, Object, OwnerReference, Pod, Resource, Uid, pod};
+use crate::time::UnixTime;
+use serde::de::{DeserializeSeed, Deserializer, Error, IgnoredAny, MapAccess, SeqAccess, Visitor};
+use std::borrow::Cow;
+use std::fmt;
+
+/// One line of a watch.
+#[derive(Debug)]
+pub enum WatchEvent<'a> {
+    /// ADDED or MODIFIED.
+    Applied(Object<'a>),
+    /// DELETED.
+    Deleted(Object<'a>),
+    /// BOOKMARK.
+    Bookmark {
+        /// The version a later watch may start from.
+        resource_version: String,
+        /// Whether it closes the initial events of a streaming list (`k8s.io/initial-events-end`).
+        initial_events_end: bool,
+    },
+    /// ERROR.
+    Error(Status),
+}
+
+/// What the API server says went wrong (`kind: Status`).
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub struct Status {
+    /// The HTTP status.
+    pub code: u16,
+    /// A reason in one word: `Expired`, `Forbidden`, …
+    pub reason: String,
+    /// A sentence for a person.
+    pub message: String,
+    /// `details.retryAfterSeconds`, where the server gives one.
+    pub retry_after_seconds: Option<u32>,
+}
+
+/// The `metadata` of a list.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub struct ListMeta {
+    /// The version a watch may start from.
+    pub resource_version: String,
+    /// The token of the next page; empty on the last.
+    pub continue_token: String,
+}
+
+/// An answer of the API server that cannot be read as what it ought to be.
+#[derive(Debug, thiserror::Error)]
+#[error("cannot read {resource}: {source}")]
+pub struct DecodeError {
+    /// What was expected.
+    pub resource: Resource,
+    /// What the decoder says; it quotes no value of the object.
+    pub source: serde_json::Error,
+}
+
+/// Reads one line of a watch.
+pub fn decode_event(resource: Resource, line: &[u8]) -> Result<WatchEvent<'_>, DecodeError> {
+    read_event(resource, line).map_err(|source| DecodeError { resource, source })
+}
+
+/// Reads one page of a list, and hands each object on as soon as it is read.
+pub fn decode_list(resource: Resource, body: &[u8], each: &mut dyn FnMut(Object<'_>)) -> Result<ListMeta, DecodeError> {
+    let mut json = serde_json::Deserializer::from_slice(body);
+    let meta = json
+        .deserialize_map(ListVisitor { resource, each })
+        .and_then(|meta| json.end().map(|()| meta))
+        .map_err(|source| DecodeError { resource, source })?;
+    Ok(meta)
+}
+
+/// Reads a `Status`, or says that it is none.
+#[must_use]
+pub fn decode_status(body: &[u8]) -> Option<Status> {
+    let Lenient(raw): Lenient<RawStatus<'_>> = serde_json::from_slice(body).ok()?;
+    (raw.kind == "Status").then(|| raw.into())
+}
+
+fn read_event(resource: Resource, line: &[u8]) -> Result<WatchEvent<'_>, serde_json::Error> {
+    let read = |kind| {
+        let mut json = serde_json::Deserializer::from_slice(line);
+        let event = json.deserialize_map(EventVisitor { resource, kind })?;
+        json.end().map(|()| event)
+    };
+    match read(None)? {
+        ReadEvent::Whole(event) => Ok(event),
+        // `object` came before `type`: now that the type is known, once more.
+        ReadEvent::Type(kind) => match read(Some(kind))? {
+            ReadEvent::Whole(event) => Ok(event),
+            ReadEvent::Type(_) => Err(serde_json::Error::custom("the event has no object")),
+        },
+    }
+}
+
+#[derive(Clone, Copy)]
+enum EventType {
+    Applied,
+    Deleted,
+    Bookmark,
+    Error,
+}
+
+enum ReadEvent<'a> {
+    Whole(WatchEvent<'a>),
+    Type(EventType),
+}
+
+struct EventVisitor {
+    resource: Resource,
+    kind: Option<EventType>,
+}
+
+impl<'de> Visitor<'de> for EventVisitor {
+    type Value = ReadEvent<'de>;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a watch event")
+    }
+
+    fn visit_map<A: MapAccess<'de>>(mut self, mut map: A) -> Result<Self::Value, A::Error> {
+        let mut event = None;
+        while let Some(Lenient(key)) = map.next_key::<Lenient<Cow<'de, str>>>()? {
+            match (key.as_ref(), self.kind) {
+                ("type", _) => {
+                    let Lenient(text) = map.next_value::<Lenient<Cow<'de, str>>>()?;
+                    self.kind = Some(match text.as_ref() {
+                        "ADDED" | "MODIFIED" => EventType::Applied,
+                        "DELETED" => EventType::Deleted,
+                        "BOOKMARK" => EventType::Bookmark,
+                        "ERROR" => EventType::Error,
+                        _ => return Err(A::Error::custom("the event is of no known type")),
+                    });
+                }
+                ("object", Some(kind)) => event = Some(self.object(kind, &mut map)?),
+                _ => {
+                    map.next_value::<IgnoredAny>()?;
+                }
+            }
+        }
+        match (event, self.kind) {
+            (Some(event), _) => Ok(ReadEvent::Whole(event)),
+            (None, Some(kind)) => Ok(ReadEvent::Type(kind)),
+            (None, None) => Err(A::Error::custom("the event has no type")),
+        }
+    }
+}
+
+impl EventVisitor {
+    fn object<'de, A: MapAccess<'de>>(&self, kind: EventType, map: &mut A) -> Result<WatchEvent<'de>, A::Error> {
+        Ok(match kind {
+            EventType::Applied => WatchEvent::Applied(map.next_value_seed(ObjectSeed(self.resource))?),
+            EventType::Deleted => WatchEvent::Deleted(map.next_value_seed(ObjectSeed(self.resource))?),
+            EventType::Bookmark => {
+                let Lenient(object) = map.next_value::<Lenient<BookmarkObject<'de>>>()?;
+                WatchEvent::Bookmark {
+                    resource_version: object.metadata.resource_version.into_owned(),
+                    initial_events_end: object.metadata.annotations.initial_events_end == "true",
+                }
+            }
+            EventType::Error => {
+                let Lenient(status) = map.next_value::<Lenient<RawStatus<'de>>>()?;
+                WatchEvent::Error(status.into())
+            }
+        })
+    }
+}
+
+struct ListVisitor<'f> {
+    resource: Resource,
+    each: &'f mut dyn FnMut(Object<'_>),
+}
+
+impl<'de> Visitor<'de> for ListVisitor<'_> {
+    type Value = ListMeta;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "a list of {}", self.resource)
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<ListMeta, A::Error> {
+        let mut meta = RawListMeta::default();
+        let mut found = false;
+        while let Some(Lenient(key)) = map.next_key::<Lenient<Cow<'de, str>>>()? {
+            match key.as_ref() {
+                "metadata" => Lenient(meta) = map.next_value()?,
+                "items" => {
+                    map.next_value_seed(Items {
+                        resource: self.resource,
+                        each: &mut *self.each,
+                    })?;
+                    found = true;
+                }
+                "kind" => {
+                    let Lenient(kind) = map.next_value::<Lenient<Cow<'de, str>>>()?;
+                    if kind == "Status" {
+                        return Err(A::Error::custom("the answer is a Status, not a list"));
+                    }
+                }
+                _ => {
+                    map.next_value::<IgnoredAny>()?;
+                }
+            }
+        }
+        if !found {
+            return Err(A::Error::custom("the answer has no items"));
+        }
+        Ok(ListMeta {
+            resource_version: meta.resource_version.into_owned(),
+            continue_token: meta.continue_token.into_owned(),
+        })
+    }
+}
+
+/// The items of a list, each handed on as it is read: no page is ever held decoded.
+struct Items<'f> {
+    resource: Resource,
+    each: &'f mut dyn FnMut(Object<'_>),
+}
+
+impl<'de> DeserializeSeed<'de> for Items<'_> {
+    type Value = ();
+    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<(), D::Error> {
+        deserializer.deserialize_any(self)
+    }
+}
+
+impl<'de> Visitor<'de> for Items<'_> {
+    type Value = ();
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "an array of {}", self.resource)
+    }
+    /// Go writes an empty list as `null`.
+    fn visit_unit<E: Error>(self) -> Result<(), E> {
+        Ok(())
+    }
+    fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<(), A::Error> {
+        while let Some(object) = seq.next_element_seed(ObjectSeed(self.resource))? {
+            (self.each)(object);
+        }
+        Ok(())
+    }
+}
+
+/// Reads one object of a known resource.
+struct ObjectSeed(Resource);
+
+impl<'de> DeserializeSeed<'de> for ObjectSeed {
+    type Value = Object<'de>;
+
+    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<Object<'de>, D::Error> {
+        use serde::Deserialize as _;
+        Ok(match self.0 {
+            Resource::Pods => {
+                let Lenient(raw) = Lenient::<RawPod<'de>>::deserialize(deserializer)?;
+                raw.metadata.object(Body::Pod(Pod::from_parts(raw.spec, raw.status)))
+            }
+            Resource::ReplicaSets => {
+                let Lenient(raw) = Lenient::<RawReplicaSet<'de>>::deserialize(deserializer)?;
+                raw.metadata.object(Body::ReplicaSet(raw.spec))
+            }
+            Resource::ControllerRevisions => {
+                let Lenient(raw) = Lenient::<RawRevision<'de>>::deserialize(deserializer)?;
+                let revision = ControllerRevision {
+                    revision: raw.revision,
+                    template: raw.data.spec.template,
+                };
+                raw.metadata.object(Body::ControllerRevision(revision))
+            }
+            resource => {
+                let Lenient(raw) = Lenient::<RawController<'de>>::deserialize(deserializer)?;
+                raw.metadata.object(match resource {
+                    Resource::StatefulSets => Body::StatefulSet(StatefulSet::from_parts(raw.spec, raw.status)),
+                    Resource::DaemonSets => Body::DaemonSet(DaemonSet::from_parts(raw.spec, raw.status)),
+                    Resource::Rollouts => Body::Rollout(Rollout::from_parts(raw.spec, raw.status)),
+                    _ => Body::Deployment(Deployment::from_parts(raw.spec, raw.status)),
+                })
+            }
+        })
+    }
+}
+
+#[derive(Default)]
+struct RawPod<'a> {
+    metadata: RawMeta<'a>,
+    spec: pod::Spec<'a>,
+    status: pod::Status<'a>,
+}
+#[derive(Default)]
+struct RawReplicaSet<'a> {
+    metadata: RawMeta<'a>,
+    spec: controllers::ReplicaSet<'a>,
+}
+#[derive(Default)]
+struct RawRevision<'a> {
+    metadata: RawMeta<'a>,
+    data: controllers::Data<'a>,
+    revision: Option<i64>,
+}
+#[derive(Default)]
+struct RawController<'a> {
+    metadata: RawMeta<'a>,
+    spec: controllers::Spec<'a>,
+    status: controllers::Status<'a>,
+}
+fields!('de RawPod<'de> { "metadata" => metadata, "spec" => spec, "status" => status });
+fields!('de RawReplicaSet<'de> { "metadata" => metadata, "spec" => spec });
+fields!('de RawRevision<'de> { "metadata" => metadata, "data" => data, "revision" => revision });
+fields!('de RawController<'de> { "metadata" => metadata, "spec" => spec, "status" => status });
+
+#[derive(Default)]
+struct RawMeta<'a> {
+    name: Cow<'a, str>,
+    namespace: Cow<'a, str>,
+    uid: Cow<'a, str>,
+    resource_version: Cow<'a, str>,
+    generation: Option<i64>,
+    created: Option<UnixTime>,
+    deleted: Present,
+    labels: Labels<'a>,
+    annotations: Annotations,
+    owners: Owners<'a>,
+    managed_fields: ManagedFields,
+}
+fields!('de RawMeta<'de> {
+    "name" => name,
+    "namespace" => namespace,
+    "uid" => uid,
+    "resourceVersion" => resource_version,
+    "generation" => generation,
+    "creationTimestamp" => created,
+    "deletionTimestamp" => deleted,
+    "labels" => labels,
+    "annotations" => annotations,
+    "ownerReferences" => owners,
+    "managedFields" => managed_fields,
+});
+
+impl<'a> RawMeta<'a> {
+    fn object(self, body: Body<'a>) -> Object<'a> {
+        let uid = if self.uid.is_empty() {
+            Uid::parse(&format!("{}/{}", self.namespace, self.name))
+        } else {
+            Uid::parse(&self.uid)
+        };
+        let meta = Meta {
+            name: self.name,
+            namespace: self.namespace,
+            uid,
+            resource_version: self.resource_version,
+            generation: self.generation,
+            created: self.created,
+            terminating: self.deleted.0,
+            labels: self.labels,
+            controller: self.owners.0,
+            revision: self.annotations.revision,
+            reused: self.annotations.reused,
+            written_by_controller_manager: self.managed_fields.0,
+        };
+        Object { meta, body }
+    }
+}
+
+/// Whether there is a value at all, of whatever form.
+#[derive(Default)]
+struct Present(bool);
+
+impl<'de> FromJson<'de> for Present {
+    fn from_text(_: Cow<'de, str>) -> Option<Self> {
+        Some(Self(true))
+    }
+}
+
+/// The few annotations that podskew names; all others are skipped unread.
+#[derive(Default)]
+struct Annotations {
+    revision: Option<u64>,
+    reused: bool,
+}
+
+impl<'de> FromJson<'de> for Annotations {
+    fn from_map<A: MapAccess<'de>>(mut map: A) -> Result<Option<Self>, A::Error> {
+        let mut read = Self::default();
+        while let Some(Lenient(key)) = map.next_key::<Lenient<Cow<'de, str>>>()? {
+            match key.as_ref() {
+                "deployment.kubernetes.io/revision" | "rollout.argoproj.io/revision" => {
+                    let Lenient(value) = map.next_value::<Lenient<Cow<'de, str>>>()?;
+                    read.revision = value.parse().ok();
+                }
+                "deployment.kubernetes.io/revision-history" | "rollout.argoproj.io/revision-history" => {
+                    let Lenient(value) = map.next_value::<Lenient<Cow<'de, str>>>()?;
+                    read.reused = !value.is_empty();
+                }
+                _ => {
+                    map.next_value::<IgnoredAny>()?;
+                }
+            }
+        }
+        Ok(Some(read))
+    }
+}
+
+/// The one owner with `controller: true`.
+#[derive(Default)]
+struct Owners<'a>(Option<OwnerReference<'a>>);
+
+#[derive(Default)]
+struct RawOwner<'a> {
+    api_version: Cow<'a, str>,
+    kind: Cow<'a, str>,
+    name: Cow<'a, str>,
+    uid: Cow<'a, str>,
+    controller: bool,
+}
+fields!('de RawOwner<'de> {
+    "apiVersion" => api_version,
+    "kind" => kind,
+    "name" => name,
+    "uid" => uid,
+    "controller" => controller,
+});
+
+impl<'de> FromJson<'de> for Owners<'de> {
+    fn from_seq<A: SeqAccess<'de>>(mut seq: A) -> Result<Option<Self>, A::Error> {
+        let mut controller = None;
+        while let Some(Lenient(owner)) = seq.next_element::<Lenient<RawOwner<'de>>>()? {
+            if owner.controller {
+                let group = match owner.api_version {
+                    Cow::Borrowed(version) => Cow::Borrowed(version.split_once('/').map_or("", |(group, _)| group)),
+                    Cow::Owned(version) => {
+                        Cow::Owned(version.split_once('/').map_or("", |(group, _)| group).to_owned())
+                    }
+                };
+                controller = Some(OwnerReference {
+                    kind: owner.kind,
+                    group,
+                    name: owner.name,
+                    uid: Uid::parse(&owner.uid),
+                });
+            }
+        }
+        Ok(Some(Self(controller)))
+    }
+}
+
+/// When kube-controller-manager last wrote.
+#[derive(Default)]
+struct ManagedFields(Option<UnixTime>);
+
+#[derive(Default)]
+struct Manager<'a> {
+    manager: Cow<'a, str>,
+    time: Option<UnixTime>,
+}
+fields!('de Manager<'de> { "manager" => manager, "time" => time });
+
+impl<'de> FromJson<'de> for ManagedFields {
+    fn from_seq<A: SeqAccess<'de>>(mut seq: A) -> Result<Option<Self>, A::Error> {
+        let mut latest = None;
+        while let Some(Lenient(manager)) = seq.next_element::<Lenient<Manager<'de>>>()? {
+            if manager.manager == "kube-controller-manager" {
+                latest = latest.max(manager.time);
+            }
+        }
+        Ok(Some(Self(latest)))
+    }
+}
+
+#[derive(Default)]
+struct BookmarkObject<'a> {
+    metadata: BookmarkMeta<'a>,
+}
+#[derive(Default)]
+struct BookmarkMeta<'a> {
+    resource_version: Cow<'a, str>,
+    annotations: BookmarkAnnotations<'a>,
+}
+#[derive(Default)]
+struct BookmarkAnnotations<'a> {
+    initial_events_end: Cow<'a, str>,
+}
+fields!('de BookmarkObject<'de> { "metadata" => metadata });
+fields!('de BookmarkMeta<'de> { "resourceVersion" => resource_version, "annotations" => annotations });
+fields!('de BookmarkAnnotations<'de> { "k8s.io/initial-events-end" => initial_events_end });
+
+#[derive(Default)]
+struct RawListMeta<'a> {
+    resource_version: Cow<'a, str>,
+    continue_token: Cow<'a, str>,
+}
+fields!('de RawListMeta<'de> { "resourceVersion" => resource_version, "continue" => continue_token });
+
+#[derive(Default)]
+struct RawStatus<'a> {
+    kind: Cow<'a, str>,
+    code: Option<i64>,
+    reason: Cow<'a, str>,
+    message: Cow<'a, str>,
+    details: Details,
+}
+#[derive(Default)]
+struct Details {
+    retry_after_seconds: Option<i64>,
+}
+fields!('de RawStatus<'de> {
+    "kind" => kind,
+    "code" => code,
+    "reason" => reason,
+    "message" => message,
+    "details" => details,
+});
+fields!('de Details { "retryAfterSeconds" => retry_after_seconds });
+
+impl From<RawStatus<'_>> for Status {
+    fn from(raw: RawStatus<'_>) -> Self {
+        Self {
+            code: raw.code.and_then(|code| u16::try_from(code).ok()).unwrap_or(0),
+            reason: raw.reason.into_owned(),
+            message: raw.message.into_owned(),
+            retry_after_seconds: raw
+                .details
+                .retry_after_seconds
+                .and_then(|seconds| u32::try_from(seconds).ok()),
+        }
+    }
+}
