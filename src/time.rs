@@ -27,13 +27,8 @@ impl UnixTime {
     /// Now, by this machine's clock.
     #[must_use]
     pub fn now() -> Self {
-        let seconds = SystemTime::now()
-            .duration_since(UNIX_EPOCH)
-            .map_or(1, |since| since.as_secs());
-        i64::try_from(seconds)
-            .ok()
-            .and_then(Self::from_seconds)
-            .unwrap_or(Self(NonZeroU32::MAX))
+        let seconds = SystemTime::now().duration_since(UNIX_EPOCH).map_or(1, |since| since.as_secs());
+        i64::try_from(seconds).ok().and_then(Self::from_seconds).unwrap_or(Self(NonZeroU32::MAX))
     }
 
     /// Seconds since the epoch.

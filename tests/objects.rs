@@ -7,10 +7,7 @@ fn recorded(name: &str) -> Vec<u8> {
 }
 
 fn resource(plural: &str) -> Resource {
-    Resource::ALL
-        .into_iter()
-        .find(|resource| resource.plural() == plural)
-        .expect(plural)
+    Resource::ALL.into_iter().find(|resource| resource.plural() == plural).expect(plural)
 }
 
 fn applied(resource: Resource, json: &str) -> Object<'_> {
@@ -23,34 +20,17 @@ fn applied(resource: Resource, json: &str) -> Object<'_> {
 #[test]
 fn every_recorded_event_can_be_read() {
     let mut events = 0;
-    for name in [
-        "rollout",
-        "recreate",
-        "stuck",
-        "paused",
-        "daemonset",
-        "digest-skew",
-        "statefulset-partition",
-    ] {
-        for line in String::from_utf8(recorded(&format!("{name}.jsonl")))
-            .expect("UTF-8")
-            .lines()
-        {
+    for name in ["rollout", "recreate", "stuck", "paused", "daemonset", "digest-skew", "statefulset-partition"] {
+        for line in String::from_utf8(recorded(&format!("{name}.jsonl"))).expect("UTF-8").lines() {
             let line: serde_json::Value = serde_json::from_str(line).expect("JSON");
             let Some(event) = line.get("event") else { continue };
             let json = event.to_string();
             match decode_event(resource(line["resource"].as_str().expect("resource")), json.as_bytes()) {
                 Ok(WatchEvent::Applied(object) | WatchEvent::Deleted(object)) => {
                     assert!(!object.meta.name.is_empty() && object.meta.created.is_some(), "{json}");
-                    assert!(
-                        !format!("{object:?}").contains("LOG_LEVEL"),
-                        "an environment variable got through"
-                    );
+                    assert!(!format!("{object:?}").contains("LOG_LEVEL"), "an environment variable got through");
                 }
-                Ok(WatchEvent::Bookmark {
-                    resource_version,
-                    initial_events_end,
-                }) => {
+                Ok(WatchEvent::Bookmark { resource_version, initial_events_end }) => {
                     assert!(!resource_version.is_empty() && !initial_events_end);
                 }
                 other => panic!("{json}: {other:?}"),
@@ -67,10 +47,7 @@ fn pages_statuses_and_the_end_of_a_streaming_list() {
     let mut each = |object: Object<'_>| names.push(object.meta.name.into_owned());
     let first = decode_list(Resource::Pods, &recorded("protocol/pods-page-1.json"), &mut each).expect("a page");
     let last = decode_list(Resource::Pods, &recorded("protocol/pods-page-2.json"), &mut each).expect("a page");
-    assert_eq!(
-        (first.resource_version.as_str(), first.continue_token.is_empty()),
-        ("1053", false)
-    );
+    assert_eq!((first.resource_version.as_str(), first.continue_token.is_empty()), ("1053", false));
     assert_eq!(last.continue_token, "");
     assert_eq!(names.len(), 4);
 
@@ -80,18 +57,8 @@ fn pages_statuses_and_the_end_of_a_streaming_list() {
     assert!(decode_list(Resource::Pods, &recorded("protocol/forbidden.json"), &mut |_| ()).is_err());
 
     let stream = recorded("protocol/pods-streaming-list.jsonl");
-    let last = stream
-        .split(|byte| *byte == b'\n')
-        .filter(|line| !line.is_empty())
-        .next_back()
-        .expect("a line");
-    assert!(matches!(
-        decode_event(Resource::Pods, last),
-        Ok(WatchEvent::Bookmark {
-            initial_events_end: true,
-            ..
-        })
-    ));
+    let last = stream.split(|byte| *byte == b'\n').filter(|line| !line.is_empty()).next_back().expect("a line");
+    assert!(matches!(decode_event(Resource::Pods, last), Ok(WatchEvent::Bookmark { initial_events_end: true, .. })));
     let line = recorded("protocol/pods-watch-expired.jsonl");
     assert!(matches!(decode_event(Resource::Pods, &line), Ok(WatchEvent::Error(status)) if status.code == 410));
 }
@@ -118,16 +85,8 @@ fn the_current_replicaset_has_the_deployments_template() {
             _ => {}
         }
     }
-    assert_eq!(
-        templates.len(),
-        2,
-        "two ReplicaSets, each with one digest from its first event to its last"
-    );
-    assert_eq!(
-        templates[&deployment.expect("a Deployment").0],
-        "api-5b7b7bcf9d",
-        "undone: v1 again"
-    );
+    assert_eq!(templates.len(), 2, "two ReplicaSets, each with one digest from its first event to its last");
+    assert_eq!(templates[&deployment.expect("a Deployment").0], "api-5b7b7bcf9d", "undone: v1 again");
 }
 
 #[test]
@@ -151,15 +110,9 @@ fn absurd_fields_read_as_unknown() {
 
 #[test]
 fn what_is_broken_is_an_error() {
-    for line in [
-        "",
-        "{",
-        r#"{"type":"ADDED","object":{"metadata":{"name":"a"#,
-        "garbage",
-        "[]",
-        "{}",
-        r#"{"type":"X"}"#,
-    ] {
+    for line in
+        ["", "{", r#"{"type":"ADDED","object":{"metadata":{"name":"a"#, "garbage", "[]", "{}", r#"{"type":"X"}"#]
+    {
         assert!(decode_event(Resource::Pods, line.as_bytes()).is_err(), "{line}");
     }
     assert!(decode_event(Resource::Pods, br#"{"type":"ADDED"}"#).is_err());

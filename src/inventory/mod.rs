@@ -3,12 +3,26 @@
 //! Plain, synchronous and infallible: `apply`, `delete`, `begin_relist`, `finish_relist`. It knows no tokio, no hyper
 //! and no client, and does no I/O. What it is told is true; what it was not told is unknown.
 
+mod changes;
+mod intern;
+mod objects;
+mod owners;
+mod records;
+mod relist;
 mod settings;
+mod slab;
 
-use crate::objects::{Object, Resource};
+use crate::objects::{Object, Resource, Uid};
 use crate::report::{Name, Workload, WorkloadReport};
 use crate::time::UnixTime;
+use hashbrown::HashMap;
+use intern::{Interner, Symbol};
+use objects::PodEntry;
+use owners::{Owner, WorkloadRecord};
+use relist::Relist;
 pub use settings::{PodLabel, Settings, WorkloadKind};
+use slab::Slab;
+use std::collections::BTreeSet;
 
 /// Which watch an object came from: a resource, in one namespace or in all.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
@@ -20,14 +34,46 @@ pub struct Source {
 }
 
 /// Compact records of everything watched.
-pub struct Inventory {}
+#[derive(Debug)]
+pub struct Inventory {
+    settings: Settings,
+    sources: HashMap<Source, SourceState>,
+    strings: Interner,
+    pods: Slab<PodEntry>,
+    pods_by_uid: HashMap<Uid, u32>,
+    owners: Slab<Owner>,
+    owners_by_uid: HashMap<Uid, u32>,
+    /// The owner of each ControllerRevision.
+    revisions: HashMap<Uid, u32>,
+    workloads: Slab<WorkloadRecord>,
+    workloads_by_name: HashMap<(Symbol, Symbol, Symbol), u32>,
+    /// Deployments that a Rollout's `spec.workloadRef` names, by namespace and name, and by how many.
+    referenced: HashMap<(Symbol, Symbol), u32>,
+    /// Owners whose pods are held out.
+    awaiting: BTreeSet<u32>,
+    /// Workloads to be reported anew.
+    dirty: Vec<u32>,
+    /// When workloads have to be reported anew although nothing happened.
+    timers: BTreeSet<(UnixTime, u32)>,
+}
+
+/// How a source stands.
+#[derive(Default, Debug)]
+struct SourceState {
+    /// Listed, forbidden or not served at least once.
+    answered: bool,
+    /// Listed, and not forbidden or gone since: its objects can be expected.
+    readable: bool,
+    /// The list in progress.
+    relist: Option<Relist>,
+}
 
 /// What has to be said anew since the last time somebody asked.
 #[derive(Default, Debug)]
 pub struct Changes {
-    /// Whether every source has answered once. Until then nothing else here is filled.
+    /// Whether every source has answered. Until then there are no reports.
     pub complete: bool,
-    /// The reports that are new or differ.
+    /// The reports that are new or may differ.
     pub reports: Vec<WorkloadReport>,
     /// The workloads that are gone.
     pub gone: Vec<Workload>,
@@ -39,75 +85,107 @@ impl Inventory {
     /// An inventory that expects a first answer from each of `sources`.
     #[must_use]
     pub fn new(settings: Settings, sources: &[Source]) -> Self {
-        let _ = (settings, sources);
-        todo!()
+        Self {
+            settings,
+            sources: sources.iter().map(|source| (*source, SourceState::default())).collect(),
+            strings: Interner::default(),
+            pods: Slab::default(),
+            pods_by_uid: HashMap::new(),
+            owners: Slab::default(),
+            owners_by_uid: HashMap::new(),
+            revisions: HashMap::new(),
+            workloads: Slab::default(),
+            workloads_by_name: HashMap::new(),
+            referenced: HashMap::new(),
+            awaiting: BTreeSet::new(),
+            dirty: Vec::new(),
+            timers: BTreeSet::new(),
+        }
     }
 
     /// An object was added or changed.
     pub fn apply(&mut self, source: Source, object: &Object<'_>, now: UnixTime) {
-        let _ = (source, object, now);
-        todo!()
+        if let Some(record) = self.record(object) {
+            self.put(source, record, now);
+        } else {
+            self.remove(source.resource, object.meta.uid, now);
+        }
     }
 
     /// An object is gone.
     pub fn delete(&mut self, source: Source, object: &Object<'_>, now: UnixTime) {
-        let _ = (source, object, now);
-        todo!()
+        self.remove(source.resource, object.meta.uid, now);
     }
 
     /// A list of this source begins; the last complete picture of it stays until the list is complete.
     pub fn begin_relist(&mut self, source: Source) {
-        let _ = source;
-        todo!()
+        self.sources.entry(source).or_default().relist = Some(Relist::default());
     }
 
     /// An object of the list that was begun.
     pub fn relist(&mut self, source: Source, object: &Object<'_>) {
-        let _ = (source, object);
-        todo!()
+        let Some(record) = self.record(object) else { return };
+        if let Some(relist) = self.sources.get_mut(&source).and_then(|state| state.relist.as_mut()) {
+            relist.push(record);
+        }
     }
 
     /// The list is complete: what it did not name is gone.
     pub fn finish_relist(&mut self, source: Source, now: UnixTime) {
-        let _ = (source, now);
-        todo!()
+        let state = self.sources.entry(source).or_default();
+        let Some(relist) = state.relist.take() else { return };
+        state.answered = true;
+        let was_readable = std::mem::replace(&mut state.readable, true);
+        self.replace(source, relist, now);
+        if !was_readable {
+            self.place_everything(now);
+        }
     }
 
     /// The list broke off: nothing of it counts.
     pub fn abandon_relist(&mut self, source: Source) {
-        let _ = source;
-        todo!()
+        self.sources.entry(source).or_default().relist = None;
     }
 
     /// This source will not be answered: forbidden. It counts as answered for the first complete picture, and what
-    /// would need it is unknown.
+    /// would need it is unknown. Without pods there is nothing to say at all.
     pub fn forbid(&mut self, source: Source, now: UnixTime) {
-        let _ = (source, now);
-        todo!()
+        self.withdraw(source, source.resource != Resource::Pods, now);
     }
 
     /// The cluster does not serve this resource: there are none.
     pub fn not_served(&mut self, source: Source, now: UnixTime) {
-        let _ = (source, now);
-        todo!()
+        self.withdraw(source, source.resource != Resource::Pods, now);
+    }
+
+    fn withdraw(&mut self, source: Source, answered: bool, now: UnixTime) {
+        let state = self.sources.entry(source).or_default();
+        state.answered = answered;
+        state.relist = None;
+        let was_readable = std::mem::replace(&mut state.readable, false);
+        self.replace(source, Relist::default(), now);
+        if was_readable {
+            self.place_everything(now);
+        }
     }
 
     /// The sources that have not answered yet.
     #[must_use]
     pub fn unanswered(&self) -> Vec<Source> {
-        todo!()
+        let mut sources: Vec<Source> =
+            self.sources.iter().filter(|(_, state)| !state.answered).map(|(source, _)| *source).collect();
+        sources.sort_unstable();
+        sources
     }
 
-    /// How many objects of a resource are held.
+    /// How many objects of a resource are held. Pods that belong to no workload are not.
     #[must_use]
     pub fn objects(&self, resource: Resource) -> u64 {
-        let _ = resource;
-        todo!()
-    }
-
-    /// What changed since the last call, by events or by the passing of time.
-    pub fn take_changes(&mut self, now: UnixTime) -> Changes {
-        let _ = now;
-        todo!()
+        let count = match resource {
+            Resource::Pods => self.pods.len(),
+            Resource::ControllerRevisions => self.revisions.len(),
+            _ => self.owners.iter().filter(|(_, owner)| owner.is_object_of(resource)).count(),
+        };
+        u64::try_from(count).unwrap_or(u64::MAX)
     }
 }

@@ -19,6 +19,13 @@ pub struct Settings {
     pub stalled_after: Duration,
 }
 
+impl Settings {
+    /// Whether a container is left out of every comparison.
+    pub(super) fn ignores(&self, container: &str) -> bool {
+        self.ignore_containers.iter().any(|ignored| ignored == container)
+    }
+}
+
 impl Default for Settings {
     fn default() -> Self {
         Self {

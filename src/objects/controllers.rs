@@ -240,9 +240,7 @@ impl<'de> FromJson<'de> for Option<(Cow<'de, str>, Cow<'de, str>)> {
             name: Cow<'a, str>,
         }
         fields!('de Reference<'de> { "kind" => kind, "name" => name });
-        Ok(Some(
-            Reference::from_map(map)?.map(|reference| (reference.kind, reference.name)),
-        ))
+        Ok(Some(Reference::from_map(map)?.map(|reference| (reference.kind, reference.name))))
     }
 }
 
@@ -280,13 +278,8 @@ impl<'de> FromJson<'de> for Conditions<'de> {
             let condition: Condition<'de> = condition;
             if condition.kind == "Progressing" {
                 drain_seq(seq)?;
-                let progressing = Progressing {
-                    reason: condition.reason,
-                    updated: condition.updated,
-                };
-                return Ok(Some(Self {
-                    progressing: Some(progressing),
-                }));
+                let progressing = Progressing { reason: condition.reason, updated: condition.updated };
+                return Ok(Some(Self { progressing: Some(progressing) }));
             }
         }
         Ok(Some(Self::default()))
@@ -309,10 +302,7 @@ impl<'a> Deployment<'a> {
 
 impl From<RawUpdateStrategy<'_>> for UpdateStrategy {
     fn from(raw: RawUpdateStrategy<'_>) -> Self {
-        Self {
-            on_delete: raw.kind == "OnDelete",
-            partition: raw.rolling_update.partition.unwrap_or(0),
-        }
+        Self { on_delete: raw.kind == "OnDelete", partition: raw.rolling_update.partition.unwrap_or(0) }
     }
 }
 
@@ -342,14 +332,10 @@ impl<'a> DaemonSet<'a> {
 impl<'a> Rollout<'a> {
     pub(super) fn from_parts(spec: Spec<'a>, status: Status<'a>) -> Self {
         let strategy = match spec.strategy {
-            RawRolloutStrategy {
-                canary: Some(Canary { steps: Count(steps) }),
-                ..
-            } => RolloutStrategy::Canary { steps },
-            RawRolloutStrategy {
-                blue_green: Some(BlueGreen),
-                ..
-            } => RolloutStrategy::BlueGreen,
+            RawRolloutStrategy { canary: Some(Canary { steps: Count(steps) }), .. } => {
+                RolloutStrategy::Canary { steps }
+            }
+            RawRolloutStrategy { blue_green: Some(BlueGreen), .. } => RolloutStrategy::BlueGreen,
             _ => RolloutStrategy::Unknown,
         };
         Self {

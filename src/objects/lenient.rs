@@ -159,10 +159,7 @@ impl Labels<'_> {
     /// The value of `key`.
     #[must_use]
     pub fn get(&self, key: &str) -> Option<&str> {
-        self.0
-            .iter()
-            .find(|(name, _)| name == key)
-            .map(|(_, value)| value.as_ref())
+        self.0.iter().find(|(name, _)| name == key).map(|(_, value)| value.as_ref())
     }
 }
 

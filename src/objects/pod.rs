@@ -78,12 +78,7 @@ impl<'a> Pod<'a> {
             }
         };
         let mut containers: Vec<_> = spec.containers.into_iter().map(container(false)).collect();
-        containers.extend(
-            spec.init_containers
-                .into_iter()
-                .map(container(true))
-                .filter(TemplateContainer::stays),
-        );
+        containers.extend(spec.init_containers.into_iter().map(container(true)).filter(TemplateContainer::stays));
         let mut statuses = status.containers;
         statuses.extend(status.init_containers);
         Self {

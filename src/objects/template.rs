@@ -51,11 +51,7 @@ impl TemplateContainer<'_> {
 impl<'de> FromJson<'de> for Template<'de> {
     fn from_map<A: MapAccess<'de>>(map: A) -> Result<Option<Self>, A::Error> {
         let mut template = Template::default();
-        let digest = Node {
-            place: Place::Template,
-            template: &mut template,
-        }
-        .visit_map(map)?;
+        let digest = Node { place: Place::Template, template: &mut template }.visit_map(map)?;
         template.digest = (digest != ABSENT).then_some(digest);
         template.containers.retain(TemplateContainer::stays);
         Ok(Some(template))
@@ -174,11 +170,7 @@ impl<'de> Visitor<'de> for Node<'_, 'de> {
                 Place::Containers { init } => Place::Container { init },
                 _ => Place::Elsewhere,
             };
-            let Some(digest) = seq.next_element_seed(Node {
-                place,
-                template: self.template,
-            })?
-            else {
+            let Some(digest) = seq.next_element_seed(Node { place, template: self.template })? else {
                 break;
             };
             digest.hash(&mut hasher);
@@ -189,10 +181,7 @@ impl<'de> Visitor<'de> for Node<'_, 'de> {
 
     fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<u64, A::Error> {
         if let Place::Container { init } = self.place {
-            self.template.containers.push(TemplateContainer {
-                init,
-                ..TemplateContainer::default()
-            });
+            self.template.containers.push(TemplateContainer { init, ..TemplateContainer::default() });
         }
         // A sum, because the order of keys says nothing.
         let mut sum = 0_u64;
@@ -205,19 +194,12 @@ impl<'de> Visitor<'de> for Node<'_, 'de> {
             }
             let digest = if self.place == Place::Labels {
                 let Lenient(value) = map.next_value::<Lenient<Cow<'de, str>>>()?;
-                let digest = if key == POD_TEMPLATE_HASH {
-                    ABSENT
-                } else {
-                    digest_of(&(b's', value.as_ref()))
-                };
+                let digest = if key == POD_TEMPLATE_HASH { ABSENT } else { digest_of(&(b's', value.as_ref())) };
                 self.template.labels.push((key.clone(), value));
                 digest
             } else {
                 let place = self.place.below(&key);
-                map.next_value_seed(Node {
-                    place,
-                    template: self.template,
-                })?
+                map.next_value_seed(Node { place, template: self.template })?
             };
             if digest != ABSENT {
                 sum = sum.wrapping_add(digest_of(&(key.as_ref(), digest)));
@@ -227,11 +209,7 @@ impl<'de> Visitor<'de> for Node<'_, 'de> {
         // Labels and annotations are Go maps, where empty equals nil; elsewhere `{}` is a pointer to an empty struct
         // (`emptyDir: {}`), which is not nil.
         let may_be_absent = matches!(self.place, Place::Labels | Place::Annotations);
-        Ok(if entries == 0 && may_be_absent {
-            ABSENT
-        } else {
-            digest_of(&(b'm', sum))
-        })
+        Ok(if entries == 0 && may_be_absent { ABSENT } else { digest_of(&(b'm', sum)) })
     }
 }
 
@@ -256,20 +234,14 @@ mod tests {
             r#"{"metadata":{"labels":{"app":"x","pod-template-hash":"123"}},"spec":{"a":1}}"#,
             r#"{"spec":{"a":1},"metadata":{"creationTimestamp":null,"labels":{"app":"x"}}}"#,
         );
-        same(
-            r#"{"metadata":{"labels":{"pod-template-hash":"1"}}}"#,
-            r#"{"metadata":{}}"#,
-        );
+        same(r#"{"metadata":{"labels":{"pod-template-hash":"1"}}}"#, r#"{"metadata":{}}"#);
         same(r#"{"spec":{"volumes":[]}}"#, r#"{"spec":{}}"#);
         same(r#"{"spec":{"a":-1,"b":2.5}}"#, r#"{"spec":{"b":2.5,"a":-1}}"#);
     }
 
     #[test]
     fn different_as_the_deployment_controller_sees_it() {
-        differ(
-            r#"{"metadata":{"labels":{"app":"x"}}}"#,
-            r#"{"metadata":{"labels":{"app":"y"}}}"#,
-        );
+        differ(r#"{"metadata":{"labels":{"app":"x"}}}"#, r#"{"metadata":{"labels":{"app":"y"}}}"#);
         differ(r#"{"spec":{"v":[{"emptyDir":{}}]}}"#, r#"{"spec":{"v":[{}]}}"#);
         differ(r#"{"spec":{"c":[1,2]}}"#, r#"{"spec":{"c":[2,1]}}"#);
         differ(r#"{"spec":{"c":"1"}}"#, r#"{"spec":{"c":1}}"#);
@@ -285,11 +257,7 @@ mod tests {
                 "initContainers":[{"name":"migrate","image":"m:1"},{"name":"proxy","image":"p:1","restartPolicy":"Always"}],
                 "containers":[{"env":[{"name":"TOKEN","value":"s3cret"}],"name":"app","image":"a:1","imagePullPolicy":"Always"}]}}"#,
         );
-        let names: Vec<_> = template
-            .containers
-            .iter()
-            .map(|c| (c.name.as_ref(), c.image.as_ref()))
-            .collect();
+        let names: Vec<_> = template.containers.iter().map(|c| (c.name.as_ref(), c.image.as_ref())).collect();
         assert_eq!(names, [("proxy", "p:1"), ("app", "a:1")]);
         assert_eq!(template.containers[1].pull_policy, "Always");
         assert_eq!(template.labels, [("version".into(), "v2".into())]);

@@ -188,10 +188,7 @@ impl<'de> Visitor<'de> for ListVisitor<'_> {
             match key.as_ref() {
                 "metadata" => Lenient(meta) = map.next_value()?,
                 "items" => {
-                    map.next_value_seed(Items {
-                        resource: self.resource,
-                        each: &mut *self.each,
-                    })?;
+                    map.next_value_seed(Items { resource: self.resource, each: &mut *self.each })?;
                     found = true;
                 }
                 "kind" => {
@@ -265,10 +262,7 @@ impl<'de> DeserializeSeed<'de> for ObjectSeed {
             }
             Resource::ControllerRevisions => {
                 let Lenient(raw) = Lenient::<RawRevision<'de>>::deserialize(deserializer)?;
-                let revision = ControllerRevision {
-                    revision: raw.revision,
-                    template: raw.data.spec.template,
-                };
+                let revision = ControllerRevision { revision: raw.revision, template: raw.data.spec.template };
                 raw.metadata.object(Body::ControllerRevision(revision))
             }
             resource => {
@@ -435,12 +429,8 @@ impl<'de> FromJson<'de> for Owners<'de> {
                         Cow::Owned(version.split_once('/').map_or("", |(group, _)| group).to_owned())
                     }
                 };
-                controller = Some(OwnerReference {
-                    kind: owner.kind,
-                    group,
-                    name: owner.name,
-                    uid: Uid::parse(&owner.uid),
-                });
+                controller =
+                    Some(OwnerReference { kind: owner.kind, group, name: owner.name, uid: Uid::parse(&owner.uid) });
             }
         }
         Ok(Some(Self(controller)))
@@ -521,10 +511,7 @@ impl From<RawStatus<'_>> for Status {
             code: raw.code.and_then(|code| u16::try_from(code).ok()).unwrap_or(0),
             reason: raw.reason.into_owned(),
             message: raw.message.into_owned(),
-            retry_after_seconds: raw
-                .details
-                .retry_after_seconds
-                .and_then(|seconds| u32::try_from(seconds).ok()),
+            retry_after_seconds: raw.details.retry_after_seconds.and_then(|seconds| u32::try_from(seconds).ok()),
         }
     }
 }

@@ -2,6 +2,15 @@
 //!
 //! [`WorkloadReport`] is the hub. Metrics read it, and so will the audit and the page; none derives a fact of its own.
 
+mod compare;
+mod containers;
+pub mod digest;
+pub mod facts;
+mod rollout;
+mod workload;
+
+pub use workload::report;
+
 use crate::time::UnixTime;
 use std::sync::Arc;
 

@@ -1,0 +1,365 @@
+//! What has to be said anew: the facts of every workload that changed, turned into its report.
+
+use super::intern::Symbol;
+use super::owners::{Owner, OwnerObject, Placed, WorkloadRecord};
+use super::records::{
+    ContainerRecord, ControllerKindRecord, ControllerRecord, IdentityRecord, ImageRecord, OwnerKey, OwnerKind,
+    TemplateRecord,
+};
+use super::{Changes, Inventory, Source};
+use crate::objects::Resource;
+use crate::report::facts::{
+    ContainerFacts, Controller, ControllerKind, Identity, ImageFacts, PodFacts, RolloutFacts, TemplateFacts,
+    WorkloadFacts,
+};
+use crate::report::{self, Name, Workload};
+use crate::time::UnixTime;
+use std::collections::BTreeMap;
+
+impl Inventory {
+    /// What changed since the last call, by events or by the passing of time.
+    ///
+    /// A picture that is not complete any more (pods forbidden) takes everything back that was said.
+    pub fn take_changes(&mut self, now: UnixTime) -> Changes {
+        if self.sources.values().any(|source| !source.answered) {
+            return Changes { gone: self.withhold(), ..Changes::default() };
+        }
+        let waiting: Vec<u32> = self.awaiting.iter().copied().collect();
+        for owner in waiting {
+            self.place(owner, now);
+        }
+        while let Some((at, workload)) = self.timers.first().copied().filter(|(at, _)| *at <= now) {
+            self.timers.remove(&(at, workload));
+            self.touch(workload);
+        }
+        let mut changes = Changes { complete: true, awaiting_owner: self.awaiting_owner(), ..Changes::default() };
+        for at in std::mem::take(&mut self.dirty) {
+            self.report(at, now, &mut changes);
+        }
+        if self.strings.wants_sweep() {
+            self.sweep();
+        }
+        changes
+    }
+
+    fn withhold(&mut self) -> Vec<Workload> {
+        let published: Vec<u32> =
+            self.workloads.iter().filter(|(_, workload)| workload.published).map(|(at, _)| at).collect();
+        let mut gone = Vec::with_capacity(published.len());
+        for at in published {
+            self.touch(at);
+            let Some(record) = self.workloads.get_mut(at) else {
+                continue;
+            };
+            record.published = false;
+            if let Some(record) = self.workloads.get(at) {
+                gone.push(self.name_of(record));
+            }
+        }
+        gone
+    }
+
+    fn awaiting_owner(&self) -> Vec<(Name, u32)> {
+        let mut by_namespace: BTreeMap<Name, u32> = BTreeMap::new();
+        for owner in self.awaiting.iter().filter_map(|at| self.owners.get(*at)) {
+            let pods = u32::try_from(owner.pods.len()).unwrap_or(u32::MAX);
+            *by_namespace.entry(self.strings.name(owner.key.namespace).clone()).or_default() += pods;
+        }
+        by_namespace.into_iter().collect()
+    }
+
+    /// Reports one workload, or takes back what was said about it.
+    fn report(&mut self, at: u32, now: UnixTime, changes: &mut Changes) {
+        let Some(record) = self.workloads.get_mut(at) else {
+            return;
+        };
+        record.dirty = false;
+        if let Some(before) = record.changes_at.take() {
+            self.timers.remove(&(before, at));
+        }
+        let published = std::mem::replace(&mut record.published, false);
+        let mut memory = std::mem::take(&mut record.memory);
+        let Some(record) = self.workloads.get(at) else { return };
+        let unused = record.groups.is_empty() && record.controllers.is_empty();
+        if unused || self.is_hidden(record) {
+            if published {
+                changes.gone.push(self.name_of(record));
+            }
+            if unused {
+                let name = (record.namespace, record.workload_type, record.name);
+                self.workloads_by_name.remove(&name);
+                self.workloads.remove(at);
+            }
+            return;
+        }
+        let facts = self.facts(record);
+        let report = report::report(&facts, &mut memory, now);
+        let changes_at = report.changes_at;
+        changes.reports.push(report);
+        if let Some(record) = self.workloads.get_mut(at) {
+            record.published = true;
+            record.memory = memory;
+            record.changes_at = changes_at;
+        }
+        if let Some(when) = changes_at {
+            self.timers.insert((when, at));
+        }
+    }
+
+    /// Whether nothing can or ought to be said about a workload that exists.
+    fn is_hidden(&self, record: &WorkloadRecord) -> bool {
+        if !record.groups.is_empty() {
+            return false;
+        }
+        record.controllers.iter().filter_map(|at| self.owners.get(*at)).all(|owner| {
+            let by_replica_sets = matches!(owner.key.kind, OwnerKind::Deployment | OwnerKind::Rollout);
+            let source = Source { resource: Resource::ReplicaSets, namespace: owner.scope };
+            let replica_sets_hidden = !self.sources.get(&source).is_some_and(|source| source.readable);
+            (by_replica_sets && replica_sets_hidden) || self.is_awaiting_pods(owner) || self.stands_for_a_rollout(owner)
+        })
+    }
+
+    /// Whether some of its ReplicaSets' pods are still held out: then it is not yet known how many it has.
+    fn is_awaiting_pods(&self, owner: &Owner) -> bool {
+        let children = owner.kin.iter().flat_map(|kin| &kin.children);
+        children.filter_map(|child| self.owners.get(*child)).any(|child| child.placed == Placed::Awaiting)
+    }
+
+    /// Whether it is a Deployment at 0 replicas that a Rollout's `spec.workloadRef` names: no second workload.
+    fn stands_for_a_rollout(&self, owner: &Owner) -> bool {
+        let scaled_to_zero = matches!(&owner.object, OwnerObject::Controller(record) if record.scaled_to_zero);
+        scaled_to_zero
+            && owner.key.kind == OwnerKind::Deployment
+            && self.referenced.contains_key(&(owner.key.namespace, owner.key.name))
+    }
+
+    fn name_of(&self, record: &WorkloadRecord) -> Workload {
+        Workload {
+            namespace: self.strings.name(record.namespace).clone(),
+            workload_type: self.strings.name(record.workload_type).clone(),
+            name: self.strings.name(record.name).clone(),
+        }
+    }
+
+    /// Everything known about a workload, as its report wants it.
+    fn facts(&self, record: &WorkloadRecord) -> WorkloadFacts<'_> {
+        let groups: Vec<&Owner> = record.groups.iter().filter_map(|at| self.owners.get(*at)).collect();
+        let mut entries: Vec<_> =
+            groups.iter().flat_map(|group| &group.pods).filter_map(|pod| self.pods.get(*pod)).collect();
+        entries.sort_unstable_by(|a, b| (&a.record.name, a.uid).cmp(&(&b.record.name, b.uid)));
+
+        let mut pods = Vec::with_capacity(entries.len());
+        let mut containers = Vec::with_capacity(entries.len() * 2);
+        for (entry, at) in entries.iter().zip(0..) {
+            let pod = &entry.record;
+            pods.push(PodFacts {
+                name: &pod.name,
+                node: self.strings.name(pod.node),
+                hash: self.strings.name(pod.hash),
+                labels: self.labels(&pod.labels),
+                created: pod.created,
+                ready: pod.ready,
+                ready_since: pod.ready_since,
+                terminating: pod.terminating,
+            });
+            if !pod.terminating {
+                containers.extend(pod.containers.iter().map(|container| self.container(at, container)));
+            }
+        }
+        let bare_replica_set =
+            groups.iter().any(|group| group.key.kind == OwnerKind::ReplicaSet && group.parent.is_none());
+        let controller = record.controllers.iter().filter_map(|at| Some((*at, self.owners.get(*at)?)));
+        let controller = controller.max_by_key(|(_, owner)| owner.created());
+        WorkloadFacts {
+            workload: self.name_of(record),
+            within_image: bare_replica_set || entries.iter().any(|entry| entry.record.hash.is_empty()),
+            templates: self.templates(&groups, controller),
+            controller: controller.and_then(|(_, owner)| self.controller(owner)),
+            stalled_after: u32::try_from(self.settings.stalled_after.as_secs()).unwrap_or(u32::MAX),
+            pods,
+            containers,
+        }
+    }
+
+    fn container(&self, pod: u32, record: &ContainerRecord) -> ContainerFacts<'_> {
+        ContainerFacts {
+            pod,
+            name: self.strings.name(record.name),
+            image: self.strings.name(record.image),
+            identity: match record.identity {
+                IdentityRecord::NotStarted => Identity::NotStarted,
+                IdentityRecord::Unreadable => Identity::Unreadable,
+                IdentityRecord::Known(kind) => Identity::Known(kind, self.strings.name(record.digest)),
+            },
+            repository: self.strings.name(record.repository),
+            cri_o: record.cri_o,
+            started: record.started,
+        }
+    }
+
+    /// Every template that pods of this workload may be made of, the ones its own object owns first.
+    fn templates(&self, groups: &[&Owner], controller: Option<(u32, &Owner)>) -> Vec<TemplateFacts<'_>> {
+        let mut tops: Vec<u32> = controller.map(|(at, _)| at).into_iter().collect();
+        for parent in groups.iter().filter_map(|group| group.parent) {
+            if !tops.contains(&parent) {
+                tops.push(parent);
+            }
+        }
+        let mut templates = Vec::new();
+        for top in tops {
+            let owned = controller.is_some_and(|(at, _)| at == top);
+            let Some(kin) = self.owners.get(top).and_then(|owner| owner.kin.as_ref()) else {
+                continue;
+            };
+            for child in kin.children.iter().filter_map(|at| self.owners.get(*at)) {
+                if let OwnerObject::ReplicaSet(template) = &child.object {
+                    templates.push(self.template(template, owned));
+                }
+            }
+            templates.extend(kin.revisions.iter().map(|revision| self.template(&revision.template, owned)));
+        }
+        for group in groups.iter().filter(|group| group.parent.is_none()) {
+            if let OwnerObject::ReplicaSet(template) = &group.object {
+                templates.push(self.template(template, false));
+            }
+        }
+        templates
+    }
+
+    fn template(&self, record: &TemplateRecord, owned: bool) -> TemplateFacts<'_> {
+        TemplateFacts {
+            hash: self.strings.name(record.hash),
+            digest: record.digest,
+            revision: record.revision,
+            created: record.created,
+            written: record.written,
+            reused: record.reused,
+            owned,
+            containers: record.digest.is_some().then(|| &**self.strings.name(record.containers)),
+            images: self.images(&record.images),
+            labels: self.labels(&record.labels),
+        }
+    }
+
+    fn controller(&self, owner: &Owner) -> Option<Controller<'_>> {
+        let OwnerObject::Controller(record) = &owner.object else {
+            return None;
+        };
+        let ControllerRecord { template, images, observed, kind, .. } = &**record;
+        let kind = match kind {
+            ControllerKindRecord::Deployment { paused, revision, updated_replicas, reason, reason_updated } => {
+                ControllerKind::Deployment {
+                    paused: *paused,
+                    revision: *revision,
+                    updated_replicas: *updated_replicas,
+                    reason: *reason,
+                    reason_updated: *reason_updated,
+                }
+            }
+            ControllerKindRecord::StatefulSet { update_revision, on_delete, partition, first_ordinal } => {
+                ControllerKind::StatefulSet {
+                    update_revision: self.strings.name(*update_revision),
+                    on_delete: *on_delete,
+                    partition: *partition,
+                    first_ordinal: *first_ordinal,
+                }
+            }
+            ControllerKindRecord::DaemonSet { on_delete } => ControllerKind::DaemonSet { on_delete: *on_delete },
+            ControllerKindRecord::Rollout(rollout) => ControllerKind::Rollout(RolloutFacts {
+                current_hash: self.strings.name(rollout.current_hash),
+                stable_hash: self.strings.name(rollout.stable_hash),
+                phase: rollout.phase,
+                paused: rollout.paused,
+                aborted: rollout.aborted,
+                pausing: rollout.pausing,
+                between_steps: rollout.between_steps,
+                blue_green: rollout.blue_green,
+            }),
+        };
+        Some(Controller { template: *template, images: self.images(images), observed: *observed, kind })
+    }
+
+    fn images(&self, records: &[ImageRecord]) -> Vec<ImageFacts<'_>> {
+        let facts = |image: &ImageRecord| ImageFacts {
+            container: self.strings.name(image.container),
+            image: self.strings.name(image.image),
+            pull_policy: self.strings.name(image.pull_policy),
+        };
+        records.iter().map(facts).collect()
+    }
+
+    fn labels(&self, symbols: &[Symbol]) -> Box<[Option<Name>]> {
+        symbols.iter().map(|symbol| (!symbol.is_empty()).then(|| self.strings.name(*symbol).clone())).collect()
+    }
+
+    /// Frees the strings that no record holds any more.
+    fn sweep(&mut self) {
+        let Self { strings, sources, pods, owners, workloads, .. } = self;
+        strings.sweep(|mark| {
+            for (_, entry) in pods.iter() {
+                entry.record.mark(mark);
+            }
+            for (_, owner) in owners.iter() {
+                owner.mark(mark);
+            }
+            for (_, workload) in workloads.iter() {
+                [workload.namespace, workload.workload_type, workload.name].into_iter().for_each(&mut *mark);
+            }
+            for record in sources.values().filter_map(|source| source.relist.as_ref()).flat_map(|list| list.records()) {
+                record.mark(mark);
+            }
+        });
+    }
+}
+
+impl Owner {
+    fn created(&self) -> Option<UnixTime> {
+        match &self.object {
+            OwnerObject::Controller(record) => record.created,
+            OwnerObject::ReplicaSet(template) => template.created,
+            OwnerObject::Missing => None,
+        }
+    }
+
+    fn mark(&self, mark: &mut dyn FnMut(Symbol)) {
+        self.key.mark(mark);
+        match &self.object {
+            OwnerObject::Controller(record) => record.mark(mark),
+            OwnerObject::ReplicaSet(template) => template.mark(mark),
+            OwnerObject::Missing => {}
+        }
+        for revision in self.kin.iter().flat_map(|kin| &kin.revisions) {
+            revision.template.mark(mark);
+        }
+    }
+}
+
+impl OwnerKey {
+    fn mark(&self, mark: &mut dyn FnMut(Symbol)) {
+        [self.workload_type, self.namespace, self.name].into_iter().for_each(mark);
+    }
+}
+
+impl super::objects::Record {
+    fn mark(&self, mark: &mut dyn FnMut(Symbol)) {
+        match self {
+            Self::Pod { owner, record, .. } => {
+                owner.mark(mark);
+                record.mark(mark);
+            }
+            Self::ReplicaSet { key, parent, template } => {
+                key.mark(mark);
+                parent.iter().for_each(|parent| parent.mark(mark));
+                template.mark(mark);
+            }
+            Self::Controller { key, record } => {
+                key.mark(mark);
+                record.mark(mark);
+            }
+            Self::Revision { owner, template, .. } => {
+                owner.mark(mark);
+                template.mark(mark);
+            }
+        }
+    }
+}

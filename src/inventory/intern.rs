@@ -1,0 +1,134 @@
+//! Strings that many records share, each held once.
+//!
+//! Records hold four-byte symbols and need no discipline when they go: once enough new strings have come, the inventory
+//! marks what its records still use and the rest is freed. What is freed late is bounded by what is alive.
+
+use crate::report::Name;
+use hashbrown::HashTable;
+use std::hash::BuildHasher;
+use std::sync::Arc;
+
+/// A string of the interner.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Default)]
+pub(super) struct Symbol(u32);
+
+impl Symbol {
+    /// The empty string.
+    pub(super) const EMPTY: Self = Self(0);
+
+    pub(super) fn is_empty(self) -> bool {
+        self == Self::EMPTY
+    }
+}
+
+/// Strings by symbol, and symbols by string.
+#[derive(Debug)]
+pub(super) struct Interner {
+    strings: Vec<Option<Name>>,
+    free: Vec<u32>,
+    by_text: HashTable<u32>,
+    hasher: hashbrown::DefaultHashBuilder,
+    /// How many strings there may be before it is worth looking for unused ones.
+    sweep_at: usize,
+    empty: Name,
+}
+
+impl Default for Interner {
+    fn default() -> Self {
+        let mut interner = Self {
+            strings: Vec::new(),
+            free: Vec::new(),
+            by_text: HashTable::new(),
+            hasher: hashbrown::DefaultHashBuilder::default(),
+            sweep_at: MIN_SWEEP,
+            empty: Name::from(""),
+        };
+        interner.intern("");
+        interner
+    }
+}
+
+/// Below so many strings a sweep frees too little to matter.
+const MIN_SWEEP: usize = 4096;
+
+impl Interner {
+    pub(super) fn intern(&mut self, text: &str) -> Symbol {
+        let hash = self.hasher.hash_one(text);
+        let strings = &self.strings;
+        let held = |at: u32| strings.get(at as usize).and_then(Option::as_ref);
+        if let Some(at) = self.by_text.find(hash, |at| held(*at).is_some_and(|held| **held == *text)) {
+            return Symbol(*at);
+        }
+        let name: Name = Arc::from(text);
+        let at = match self.free.pop() {
+            Some(at) => {
+                self.strings[at as usize] = Some(name);
+                at
+            }
+            None => {
+                self.strings.push(Some(name));
+                u32::try_from(self.strings.len() - 1).unwrap_or(u32::MAX)
+            }
+        };
+        let (strings, hasher) = (&self.strings, &self.hasher);
+        self.by_text.insert_unique(hash, at, |at| {
+            hasher.hash_one(strings.get(*at as usize).and_then(Option::as_ref).map_or("", |held| held))
+        });
+        Symbol(at)
+    }
+
+    pub(super) fn name(&self, symbol: Symbol) -> &Name {
+        self.strings.get(symbol.0 as usize).and_then(Option::as_ref).unwrap_or(&self.empty)
+    }
+
+    /// Whether enough strings have come since the last sweep.
+    pub(super) fn wants_sweep(&self) -> bool {
+        self.by_text.len() >= self.sweep_at
+    }
+
+    /// Frees every string that `mark` does not name.
+    pub(super) fn sweep(&mut self, mark: impl FnOnce(&mut dyn FnMut(Symbol))) {
+        let mut used = vec![false; self.strings.len()];
+        mark(&mut |symbol| {
+            if let Some(used) = used.get_mut(symbol.0 as usize) {
+                *used = true;
+            }
+        });
+        if let Some(empty) = used.first_mut() {
+            *empty = true;
+        }
+        self.by_text.retain(|at| used.get(*at as usize).copied().unwrap_or(false));
+        for (at, slot) in self.strings.iter_mut().enumerate() {
+            if slot.is_some() && !used.get(at).copied().unwrap_or(false) {
+                *slot = None;
+                self.free.push(u32::try_from(at).unwrap_or(u32::MAX));
+            }
+        }
+        self.sweep_at = (self.by_text.len() + self.by_text.len() / 4).max(MIN_SWEEP);
+    }
+
+    #[cfg(test)]
+    pub(super) fn len(&self) -> usize {
+        self.by_text.len()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Interner, Symbol};
+
+    #[test]
+    fn one_symbol_a_string_and_freed_ones_are_used_again() {
+        let mut interner = Interner::default();
+        let a = interner.intern("a");
+        let b = interner.intern("b");
+        assert_eq!(interner.intern("a"), a);
+        assert_ne!(a, b);
+        assert_eq!(interner.intern(""), Symbol::EMPTY);
+        interner.sweep(|mark| mark(b));
+        assert_eq!(interner.len(), 2, "the empty string and b");
+        assert_eq!(interner.intern("c"), a, "the slot of a");
+        assert_eq!(&**interner.name(b), "b");
+        assert_eq!(interner.intern("b"), b);
+    }
+}

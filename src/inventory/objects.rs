@@ -1,0 +1,382 @@
+//! Objects into records, and records into their places.
+
+use super::intern::Symbol;
+use super::owners::{Owner, OwnerObject, Placed, Revision};
+use super::records::{
+    ControllerKindRecord, ControllerRecord, OwnerKey, OwnerKind, PodRecord, Recorder, TemplateRecord,
+};
+use super::{Inventory, Source};
+use crate::objects::{Body, Meta, Object, OwnerReference, Pod, Resource, Uid};
+use crate::time::UnixTime;
+
+const POD_TEMPLATE_HASH: &str = "pod-template-hash";
+const CONTROLLER_REVISION_HASH: &str = "controller-revision-hash";
+const ROLLOUTS_POD_TEMPLATE_HASH: &str = "rollouts-pod-template-hash";
+
+/// A pod in its place.
+#[derive(Debug)]
+pub(super) struct PodEntry {
+    pub(super) uid: Uid,
+    pub(super) owner: u32,
+    pub(super) scope: u8,
+    /// Named by the list in progress.
+    pub(super) seen: bool,
+    pub(super) record: PodRecord,
+}
+
+/// What is kept of an object, and whom it belongs to.
+#[derive(Debug)]
+pub(super) enum Record {
+    Pod { uid: Uid, owner: OwnerKey, record: PodRecord },
+    ReplicaSet { key: OwnerKey, parent: Option<OwnerKey>, template: TemplateRecord },
+    Controller { key: OwnerKey, record: Box<ControllerRecord> },
+    Revision { uid: Uid, owner: OwnerKey, template: TemplateRecord },
+}
+
+impl Owner {
+    pub(super) fn is_object_of(&self, resource: Resource) -> bool {
+        self.object != OwnerObject::Missing
+            && match resource {
+                Resource::ReplicaSets => self.key.kind == OwnerKind::ReplicaSet,
+                Resource::Deployments => self.key.kind == OwnerKind::Deployment,
+                Resource::StatefulSets => self.key.kind == OwnerKind::StatefulSet,
+                Resource::DaemonSets => self.key.kind == OwnerKind::DaemonSet,
+                Resource::Rollouts => self.key.kind == OwnerKind::Rollout,
+                Resource::Pods | Resource::ControllerRevisions => false,
+            }
+    }
+}
+
+impl Inventory {
+    /// What is kept of an object; `None` if it does not count.
+    pub(super) fn record(&mut self, object: &Object<'_>) -> Option<Record> {
+        let meta = &object.meta;
+        // Without a name there is nothing to say about it.
+        if meta.name.is_empty() || self.settings.exclude_namespaces.iter().any(|excluded| *excluded == meta.namespace) {
+            return None;
+        }
+        match &object.body {
+            Body::Pod(pod) => self.pod_record(meta, pod),
+            Body::ReplicaSet(set) => {
+                let parent = meta.controller.as_ref().map(|owner| self.owner_key(owner, &meta.namespace));
+                // A Deployment's own template gives the images of its current ReplicaSet.
+                let keep_images = parent.is_none_or(|parent| parent.kind != OwnerKind::Deployment);
+                let hash =
+                    [POD_TEMPLATE_HASH, ROLLOUTS_POD_TEMPLATE_HASH].into_iter().find_map(|key| meta.labels.get(key));
+                let template =
+                    self.recorder().template(meta, &set.template, meta.revision, hash.unwrap_or(""), keep_images);
+                let mut key = self.key_of(meta, OwnerKind::ReplicaSet, "replicaset");
+                if parent.is_some() {
+                    // Its name is not said as long as it has a parent; should it go before its pods, they name it.
+                    key.name = Symbol::EMPTY;
+                }
+                Some(Record::ReplicaSet { key, parent, template })
+            }
+            Body::ControllerRevision(revision) => {
+                let owner = meta.controller.as_ref()?;
+                let stateful = owner.kind == "StatefulSet";
+                let owner = self.owner_key(owner, &meta.namespace);
+                // A StatefulSet's pods carry the revision's whole name, a DaemonSet's only the hash in its label.
+                let hash = if stateful { &meta.name } else { meta.labels.get(CONTROLLER_REVISION_HASH).unwrap_or("") };
+                let number = revision.revision.and_then(|number| u64::try_from(number).ok());
+                let template = self.recorder().template(meta, &revision.template, number, hash, true);
+                Some(Record::Revision { uid: meta.uid, owner, template })
+            }
+            Body::Deployment(_) => self.controller_record(object, OwnerKind::Deployment, "deployment"),
+            Body::StatefulSet(_) => self.controller_record(object, OwnerKind::StatefulSet, "statefulset"),
+            Body::DaemonSet(_) => self.controller_record(object, OwnerKind::DaemonSet, "daemonset"),
+            Body::Rollout(_) => self.controller_record(object, OwnerKind::Rollout, "rollout"),
+        }
+    }
+
+    fn recorder(&mut self) -> Recorder<'_> {
+        Recorder { strings: &mut self.strings, settings: &self.settings }
+    }
+
+    fn key_of(&mut self, meta: &Meta<'_>, kind: OwnerKind, workload_type: &str) -> OwnerKey {
+        OwnerKey {
+            uid: meta.uid,
+            kind,
+            workload_type: self.strings.intern(workload_type),
+            namespace: self.strings.intern(&meta.namespace),
+            name: self.strings.intern(&meta.name),
+        }
+    }
+
+    fn controller_record(&mut self, object: &Object<'_>, kind: OwnerKind, workload_type: &str) -> Option<Record> {
+        let record = Box::new(self.recorder().controller(object)?);
+        Some(Record::Controller { key: self.key_of(&object.meta, kind, workload_type), record })
+    }
+
+    /// `None` for pods that belong to no workload: finished, bare and static ones, Jobs' unless asked for, and those of
+    /// other controllers without a hash label unless their kind is asked for (rows 13, 32, 33, 42).
+    fn pod_record(&mut self, meta: &Meta<'_>, pod: &Pod<'_>) -> Option<Record> {
+        let owner = meta.controller.as_ref().filter(|_| !pod.finished)?;
+        let keys: &[&str] = match OwnerKind::of(&owner.kind, &owner.group) {
+            OwnerKind::ReplicaSet => &[ROLLOUTS_POD_TEMPLATE_HASH, POD_TEMPLATE_HASH],
+            OwnerKind::StatefulSet | OwnerKind::DaemonSet => &[CONTROLLER_REVISION_HASH],
+            _ => &[POD_TEMPLATE_HASH, CONTROLLER_REVISION_HASH, ROLLOUTS_POD_TEMPLATE_HASH],
+        };
+        let hash = keys.iter().find_map(|key| meta.labels.get(key)).unwrap_or("");
+        if !self.counts(owner, hash) {
+            return None;
+        }
+        let record = self.recorder().pod(meta, pod, hash);
+        Some(Record::Pod { uid: meta.uid, owner: self.owner_key(owner, &meta.namespace), record })
+    }
+
+    fn counts(&self, owner: &OwnerReference<'_>, hash: &str) -> bool {
+        match (owner.kind.as_ref(), owner.group.as_ref()) {
+            ("Node", "") => false,
+            ("Job", "batch") => self.settings.jobs,
+            ("ReplicationController", "") => true,
+            (kind, group) if OwnerKind::of(kind, group) != OwnerKind::Other => true,
+            (kind, group) => {
+                let named = |wanted: &super::WorkloadKind| {
+                    wanted.kind.eq_ignore_ascii_case(kind) && wanted.group.eq_ignore_ascii_case(group)
+                };
+                !hash.is_empty() || self.settings.workload_kinds.iter().any(named)
+            }
+        }
+    }
+
+    /// Puts a record into its place; one that says nothing new stops here.
+    pub(super) fn put(&mut self, source: Source, record: Record, now: UnixTime) {
+        let scope = source.namespace;
+        match record {
+            Record::Pod { uid, owner, record } => self.put_pod(uid, owner, record, scope, now),
+            Record::ReplicaSet { key, parent, template } => {
+                let at = self.owner(key, scope, now);
+                let parent = parent.map(|parent| self.owner(parent, scope, now));
+                self.put_object(at, key, scope, OwnerObject::ReplicaSet(template), parent, now);
+            }
+            Record::Controller { key, record } => {
+                let at = self.owner(key, scope, now);
+                self.put_object(at, key, scope, OwnerObject::Controller(record), None, now);
+            }
+            Record::Revision { uid, owner, template } => self.put_revision(uid, owner, template, scope, now),
+        }
+    }
+
+    fn put_pod(&mut self, uid: Uid, owner: OwnerKey, mut record: PodRecord, scope: u8, now: UnixTime) {
+        let owner = self.owner(owner, scope, now);
+        if let Some(at) = self.pods_by_uid.get(&uid).copied() {
+            let Some(entry) = self.pods.get_mut(at) else { return };
+            entry.seen = true;
+            let mut aliases = Vec::new();
+            record.remember(&entry.record, |a, b| aliases.push((a, b)));
+            let changed = entry.record != record;
+            if changed {
+                entry.record = record;
+            }
+            let before = std::mem::replace(&mut entry.owner, owner);
+            if before != owner {
+                self.take_pod_from(before, at, now);
+                self.give_pod_to(owner, at, now);
+            }
+            self.learn_aliases(owner, &aliases);
+            if changed {
+                self.touch_owner(owner);
+            }
+        } else {
+            let at = self.pods.insert(PodEntry { uid, owner, scope, seen: true, record });
+            self.pods_by_uid.insert(uid, at);
+            self.give_pod_to(owner, at, now);
+        }
+    }
+
+    fn give_pod_to(&mut self, owner: u32, pod: u32, now: UnixTime) {
+        if let Some(owner) = self.owners.get_mut(owner) {
+            owner.pods.push(pod);
+        }
+        self.place(owner, now);
+        self.touch_owner(owner);
+    }
+
+    fn take_pod_from(&mut self, owner: u32, pod: u32, now: UnixTime) {
+        self.touch_owner(owner);
+        if let Some(owner) = self.owners.get_mut(owner) {
+            owner.pods.retain(|at| *at != pod);
+            if owner.pods.is_empty() && owner.parent.is_some() {
+                owner.key.name = Symbol::EMPTY;
+            }
+        }
+        self.place(owner, now);
+        self.release_owner(owner);
+    }
+
+    fn learn_aliases(&mut self, owner: u32, aliases: &[(Symbol, Symbol)]) {
+        let Some(Placed::Workload(workload)) = self.owners.get(owner).map(|owner| owner.placed) else {
+            return;
+        };
+        let Some(workload) = self.workloads.get_mut(workload) else {
+            return;
+        };
+        for (a, b) in aliases {
+            let pair = (self.strings.name(*a).clone(), self.strings.name(*b).clone());
+            if !workload.memory.aliases.contains(&pair) {
+                workload.memory.aliases.push(pair);
+            }
+        }
+    }
+
+    fn put_object(
+        &mut self,
+        at: u32,
+        key: OwnerKey,
+        scope: u8,
+        object: OwnerObject,
+        parent: Option<u32>,
+        now: UnixTime,
+    ) {
+        let deployment = workload_reference(&object);
+        let Some(owner) = self.owners.get_mut(at) else { return };
+        owner.seen = true;
+        owner.scope = scope;
+        let came = owner.object == OwnerObject::Missing;
+        let changed = owner.object != object;
+        let key =
+            if key.name.is_empty() && !owner.pods.is_empty() { OwnerKey { name: owner.key.name, ..key } } else { key };
+        let key_before = std::mem::replace(&mut owner.key, key);
+        if changed {
+            let before = workload_reference(&std::mem::replace(&mut owner.object, object));
+            self.refer(key.namespace, before, deployment);
+        }
+        let moved = self.set_parent(at, parent);
+        if came || key_before != key {
+            self.attach_controller(at, key_before);
+        }
+        if came || moved {
+            self.place_with_children(at, now);
+        }
+        if changed || moved {
+            self.touch_owner(at);
+        }
+    }
+
+    /// A Rollout refers to another Deployment than before. Whether that Deployment is a workload depends on it.
+    fn refer(&mut self, namespace: Symbol, before: Symbol, now: Symbol) {
+        if before == now {
+            return;
+        }
+        let workload_type = self.strings.intern("deployment");
+        for (deployment, came) in [(before, false), (now, true)] {
+            if deployment.is_empty() {
+                continue;
+            }
+            let count = self.referenced.entry((namespace, deployment)).or_default();
+            *count = if came { *count + 1 } else { count.saturating_sub(1) };
+            if *count == 0 {
+                self.referenced.remove(&(namespace, deployment));
+            }
+            if let Some(at) = self.workloads_by_name.get(&(namespace, workload_type, deployment)).copied() {
+                self.touch(at);
+            }
+        }
+    }
+
+    /// Lists a controller's object under the workload of its name.
+    fn attach_controller(&mut self, at: u32, key_before: OwnerKey) {
+        self.detach_controller(at, key_before);
+        let Some(owner) = self.owners.get(at) else { return };
+        if let OwnerObject::Controller(_) = owner.object {
+            let workload = self.workload(owner.key);
+            if let Some(record) = self.workloads.get_mut(workload) {
+                record.controllers.push(at);
+            }
+            self.touch(workload);
+        }
+    }
+
+    fn detach_controller(&mut self, at: u32, key: OwnerKey) {
+        let name = (key.namespace, key.workload_type, key.name);
+        if let Some(workload) = self.workloads_by_name.get(&name).copied() {
+            if let Some(record) = self.workloads.get_mut(workload) {
+                record.controllers.retain(|controller| *controller != at);
+            }
+            self.touch(workload);
+        }
+    }
+
+    fn put_revision(&mut self, uid: Uid, owner: OwnerKey, template: TemplateRecord, scope: u8, now: UnixTime) {
+        let owner = self.owner(owner, scope, now);
+        if self.revisions.get(&uid).is_some_and(|before| *before != owner) {
+            self.remove_revision(uid);
+        }
+        self.revisions.insert(uid, owner);
+        let Some(kin) = self.owners.get_mut(owner) else { return };
+        let kin = kin.kin.get_or_insert_default();
+        match kin.revisions.iter_mut().find(|revision| revision.uid == uid) {
+            Some(revision) => {
+                revision.seen = true;
+                if revision.template == template {
+                    return;
+                }
+                revision.template = template;
+            }
+            None => kin.revisions.push(Revision { uid, scope, seen: true, template }),
+        }
+        self.touch_owner(owner);
+    }
+
+    /// Takes an object out.
+    pub(super) fn remove(&mut self, resource: Resource, uid: Uid, now: UnixTime) {
+        match resource {
+            Resource::Pods => {
+                if let Some(entry) = self.pods_by_uid.remove(&uid).and_then(|at| Some((at, self.pods.remove(at)?))) {
+                    self.take_pod_from(entry.1.owner, entry.0, now);
+                }
+            }
+            Resource::ControllerRevisions => self.remove_revision(uid),
+            _ => {
+                if let Some(at) = self.owners_by_uid.get(&uid).copied() {
+                    self.remove_object(at, now);
+                }
+            }
+        }
+    }
+
+    fn remove_revision(&mut self, uid: Uid) {
+        let Some(owner) = self.revisions.remove(&uid) else {
+            return;
+        };
+        if let Some(kin) = self.owners.get_mut(owner).and_then(|owner| owner.kin.as_mut()) {
+            kin.revisions.retain(|revision| revision.uid != uid);
+        }
+        self.touch_owner(owner);
+        self.release_owner(owner);
+    }
+
+    fn remove_object(&mut self, at: u32, now: UnixTime) {
+        self.touch_owner(at);
+        let Some(owner) = self.owners.get_mut(at) else { return };
+        let key = owner.key;
+        owner.missing_since = now;
+        let before = workload_reference(&std::mem::replace(&mut owner.object, OwnerObject::Missing));
+        self.refer(key.namespace, before, Symbol::EMPTY);
+        self.detach_controller(at, key);
+        self.set_parent(at, None);
+        self.place_with_children(at, now);
+        self.release_owner(at);
+    }
+
+    /// Places everything anew: what can be expected has changed.
+    pub(super) fn place_everything(&mut self, now: UnixTime) {
+        let all: Vec<u32> = self.owners.iter().map(|(at, _)| at).collect();
+        for at in all {
+            self.place(at, now);
+            self.touch_owner(at);
+        }
+    }
+}
+
+/// The Deployment a Rollout's `spec.workloadRef` names.
+fn workload_reference(object: &OwnerObject) -> Symbol {
+    match object {
+        OwnerObject::Controller(record) => match &record.kind {
+            ControllerKindRecord::Rollout(rollout) => rollout.deployment,
+            _ => Symbol::EMPTY,
+        },
+        OwnerObject::Missing | OwnerObject::ReplicaSet(_) => Symbol::EMPTY,
+    }
+}

@@ -1,0 +1,315 @@
+//! Who owns what: nodes for every object that owns pods, and the workload each node's pods belong to.
+//!
+//! Watches are not ordered against each other, so a node may be named by a pod or a ReplicaSet before its own object
+//! has come. Until then its pods are held out, so that no scrape names a ReplicaSet that has a Deployment.
+
+use super::intern::Symbol;
+use super::records::{ControllerRecord, OwnerKey, OwnerKind, TemplateRecord};
+use super::{Inventory, Source};
+use crate::objects::{OwnerReference, Resource, Uid};
+use crate::report::facts::Memory;
+use crate::time::UnixTime;
+
+/// How long pods wait for an owner that has not come, in seconds.
+pub(super) const HOLD: u32 = 30;
+
+/// An object that owns pods, or is named as an owner.
+#[derive(Debug)]
+pub(super) struct Owner {
+    pub(super) key: OwnerKey,
+    /// The position of its namespace among the configured ones.
+    pub(super) scope: u8,
+    /// Named by the list in progress.
+    pub(super) seen: bool,
+    pub(super) object: OwnerObject,
+    /// Since when it is named but has not come.
+    pub(super) missing_since: UnixTime,
+    /// A ReplicaSet's Deployment or Rollout.
+    pub(super) parent: Option<u32>,
+    pub(super) kin: Option<Box<Kin>>,
+    pub(super) pods: Vec<u32>,
+    pub(super) placed: Placed,
+}
+
+/// What the object says, once it has come.
+#[derive(PartialEq, Debug)]
+pub(super) enum OwnerObject {
+    Missing,
+    ReplicaSet(TemplateRecord),
+    Controller(Box<ControllerRecord>),
+}
+
+/// What hangs on a Deployment, Rollout, StatefulSet or DaemonSet.
+#[derive(Default, Debug)]
+pub(super) struct Kin {
+    /// Its ReplicaSets.
+    pub(super) children: Vec<u32>,
+    /// Its ControllerRevisions.
+    pub(super) revisions: Vec<Revision>,
+}
+
+/// A ControllerRevision.
+#[derive(Debug)]
+pub(super) struct Revision {
+    pub(super) uid: Uid,
+    pub(super) scope: u8,
+    pub(super) seen: bool,
+    pub(super) template: TemplateRecord,
+}
+
+/// Where the pods of an owner are counted.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum Placed {
+    /// Nowhere: it owns none, or what would tell cannot be read.
+    Nowhere,
+    /// Nowhere yet: an owner is expected.
+    Awaiting,
+    /// In this workload.
+    Workload(u32),
+}
+
+/// A workload: what goes by one namespace, type and name.
+#[derive(Debug)]
+pub(super) struct WorkloadRecord {
+    pub(super) namespace: Symbol,
+    pub(super) workload_type: Symbol,
+    pub(super) name: Symbol,
+    /// The owners whose pods count here.
+    pub(super) groups: Vec<u32>,
+    /// The objects of that name; more than one only while one replaces another.
+    pub(super) controllers: Vec<u32>,
+    pub(super) memory: Memory,
+    pub(super) dirty: bool,
+    pub(super) published: bool,
+    pub(super) changes_at: Option<UnixTime>,
+}
+
+impl OwnerKind {
+    pub(super) fn of(kind: &str, group: &str) -> Self {
+        match (kind, group) {
+            ("ReplicaSet", "apps") => Self::ReplicaSet,
+            ("Deployment", "apps") => Self::Deployment,
+            ("StatefulSet", "apps") => Self::StatefulSet,
+            ("DaemonSet", "apps") => Self::DaemonSet,
+            ("Rollout", "argoproj.io") => Self::Rollout,
+            _ => Self::Other,
+        }
+    }
+
+    fn resource(self) -> Option<Resource> {
+        match self {
+            Self::ReplicaSet => Some(Resource::ReplicaSets),
+            Self::Deployment => Some(Resource::Deployments),
+            Self::StatefulSet => Some(Resource::StatefulSets),
+            Self::DaemonSet => Some(Resource::DaemonSets),
+            Self::Rollout => Some(Resource::Rollouts),
+            Self::Other => None,
+        }
+    }
+}
+
+/// The label `workload_type` of a kind: plain for Kubernetes' own and Argo's, with its group for every other, because
+/// `StatefulSet` is a kind of more than one group.
+pub(super) fn workload_type(kind: &str, group: &str) -> String {
+    let mut name = kind.to_ascii_lowercase();
+    if !matches!(group, "" | "apps" | "batch" | "argoproj.io") {
+        name.push('.');
+        name.push_str(&group.to_ascii_lowercase());
+    }
+    name
+}
+
+impl Inventory {
+    pub(super) fn owner_key(&mut self, reference: &OwnerReference<'_>, namespace: &str) -> OwnerKey {
+        OwnerKey {
+            uid: reference.uid,
+            kind: OwnerKind::of(&reference.kind, &reference.group),
+            workload_type: self.strings.intern(&workload_type(&reference.kind, &reference.group)),
+            namespace: self.strings.intern(namespace),
+            name: self.strings.intern(&reference.name),
+        }
+    }
+
+    /// The node of this owner, made now if nobody named it before.
+    pub(super) fn owner(&mut self, key: OwnerKey, scope: u8, now: UnixTime) -> u32 {
+        if let Some(at) = self.owners_by_uid.get(&key.uid).copied() {
+            if let Some(owner) = self.owners.get_mut(at).filter(|owner| owner.key.name.is_empty()) {
+                owner.key.name = key.name;
+            }
+            return at;
+        }
+        let at = self.owners.insert(Owner {
+            key,
+            scope,
+            seen: false,
+            object: OwnerObject::Missing,
+            missing_since: now,
+            parent: None,
+            kin: None,
+            pods: Vec::new(),
+            placed: Placed::Nowhere,
+        });
+        self.owners_by_uid.insert(key.uid, at);
+        at
+    }
+
+    /// Forgets a node that nothing names any more.
+    pub(super) fn release_owner(&mut self, at: u32) {
+        let Some(owner) = self.owners.get(at) else { return };
+        let kin = owner.kin.as_ref().is_some_and(|kin| !kin.children.is_empty() || !kin.revisions.is_empty());
+        if owner.object == OwnerObject::Missing && owner.pods.is_empty() && !kin {
+            let uid = owner.key.uid;
+            self.owners.remove(at);
+            self.owners_by_uid.remove(&uid);
+            self.awaiting.remove(&at);
+        }
+    }
+
+    /// Ties a ReplicaSet to its Deployment or Rollout, or unties it; says whether that changed anything.
+    pub(super) fn set_parent(&mut self, child: u32, parent: Option<u32>) -> bool {
+        let Some(owner) = self.owners.get_mut(child) else {
+            return false;
+        };
+        let before = std::mem::replace(&mut owner.parent, parent);
+        if before == parent {
+            return false;
+        }
+        if let Some(before) = before {
+            if let Some(kin) = self.owners.get_mut(before).and_then(|owner| owner.kin.as_mut()) {
+                kin.children.retain(|at| *at != child);
+            }
+            self.release_owner(before);
+        }
+        if let Some(kin) = parent.and_then(|parent| self.owners.get_mut(parent)) {
+            kin.kin.get_or_insert_default().children.push(child);
+        }
+        true
+    }
+
+    /// Whether a kind is watched and can be read in this scope, so that an object of it can be expected to come.
+    fn readable(&self, kind: OwnerKind, scope: u8) -> bool {
+        kind.resource().is_some_and(|resource| {
+            let source = self.sources.get(&Source { resource, namespace: scope });
+            source.is_some_and(|source| source.readable)
+        })
+    }
+
+    fn is_expected(&self, owner: &Owner, now: UnixTime) -> bool {
+        owner.object == OwnerObject::Missing
+            && self.readable(owner.key.kind, owner.scope)
+            && now.since(owner.missing_since) < HOLD
+    }
+
+    /// Where the pods of this owner ought to be counted now.
+    fn place_for(&mut self, at: u32, now: UnixTime) -> Placed {
+        let Some(owner) = self.owners.get(at) else {
+            return Placed::Nowhere;
+        };
+        if owner.pods.is_empty() {
+            return Placed::Nowhere;
+        }
+        let replica_sets_hidden = owner.key.kind == OwnerKind::ReplicaSet
+            && owner.object == OwnerObject::Missing
+            && !self.readable(OwnerKind::ReplicaSet, owner.scope);
+        if replica_sets_hidden {
+            // Whether a Deployment stands behind it cannot be known.
+            return Placed::Nowhere;
+        }
+        if self.is_expected(owner, now) {
+            return Placed::Awaiting;
+        }
+        let top = match owner.parent.and_then(|parent| self.owners.get(parent)) {
+            Some(parent) if self.is_expected(parent, now) => return Placed::Awaiting,
+            Some(parent) => parent.key,
+            None => owner.key,
+        };
+        Placed::Workload(self.workload(top))
+    }
+
+    /// Counts the pods of this owner where they belong now.
+    pub(super) fn place(&mut self, at: u32, now: UnixTime) {
+        let place = self.place_for(at, now);
+        let Some(owner) = self.owners.get_mut(at) else { return };
+        let before = std::mem::replace(&mut owner.placed, place);
+        if before == place {
+            return;
+        }
+        match before {
+            Placed::Workload(workload) => {
+                if let Some(record) = self.workloads.get_mut(workload) {
+                    record.groups.retain(|group| *group != at);
+                }
+                self.touch(workload);
+            }
+            Placed::Awaiting => {
+                self.awaiting.remove(&at);
+            }
+            Placed::Nowhere => {}
+        }
+        match place {
+            Placed::Workload(workload) => {
+                if let Some(record) = self.workloads.get_mut(workload) {
+                    record.groups.push(at);
+                }
+                self.touch(workload);
+            }
+            Placed::Awaiting => {
+                self.awaiting.insert(at);
+            }
+            Placed::Nowhere => {}
+        }
+    }
+
+    /// Places the pods of this owner and of its ReplicaSets anew.
+    pub(super) fn place_with_children(&mut self, at: u32, now: UnixTime) {
+        self.place(at, now);
+        let children = self.owners.get(at).and_then(|owner| owner.kin.as_ref()).map(|kin| kin.children.clone());
+        for child in children.unwrap_or_default() {
+            self.place(child, now);
+        }
+    }
+
+    /// The workload that goes by an owner's name.
+    pub(super) fn workload(&mut self, key: OwnerKey) -> u32 {
+        let name = (key.namespace, key.workload_type, key.name);
+        if let Some(at) = self.workloads_by_name.get(&name) {
+            return *at;
+        }
+        let at = self.workloads.insert(WorkloadRecord {
+            namespace: key.namespace,
+            workload_type: key.workload_type,
+            name: key.name,
+            groups: Vec::new(),
+            controllers: Vec::new(),
+            memory: Memory::default(),
+            dirty: false,
+            published: false,
+            changes_at: None,
+        });
+        self.workloads_by_name.insert(name, at);
+        at
+    }
+
+    /// Notes that something about a workload changed.
+    pub(super) fn touch(&mut self, at: u32) {
+        if let Some(workload) = self.workloads.get_mut(at)
+            && !workload.dirty
+        {
+            workload.dirty = true;
+            self.dirty.push(at);
+        }
+    }
+
+    /// Notes that something about the workload of this owner's pods changed, or about the one that goes by its name.
+    pub(super) fn touch_owner(&mut self, at: u32) {
+        let Some(owner) = self.owners.get(at) else { return };
+        let top = owner.parent.and_then(|parent| self.owners.get(parent)).unwrap_or(owner).key;
+        if let Placed::Workload(workload) = owner.placed {
+            self.touch(workload);
+        }
+        let name = (top.namespace, top.workload_type, top.name);
+        if let Some(workload) = self.workloads_by_name.get(&name).copied() {
+            self.touch(workload);
+        }
+    }
+}

@@ -1,0 +1,376 @@
+//! What is kept of each object: symbols and moments, tens of bytes a record.
+
+use super::intern::{Interner, Symbol};
+use super::settings::Settings;
+use crate::objects::{Body, Meta, Object, Pod, Template, TemplateContainer, Uid};
+use crate::report::Name;
+use crate::report::digest::{DigestKind, ImageId};
+use crate::report::facts::{ProgressReason, RolloutPhase};
+use crate::time::UnixTime;
+use std::hash::{DefaultHasher, Hash, Hasher};
+
+/// A pod.
+#[derive(PartialEq, Debug)]
+pub(super) struct PodRecord {
+    pub(super) name: Name,
+    pub(super) node: Symbol,
+    pub(super) hash: Symbol,
+    pub(super) created: Option<UnixTime>,
+    pub(super) ready_since: Option<UnixTime>,
+    pub(super) ready: bool,
+    pub(super) terminating: bool,
+    pub(super) containers: Box<[ContainerRecord]>,
+    pub(super) labels: Box<[Symbol]>,
+}
+
+/// A container that runs for the life of its pod.
+#[derive(Clone, Copy, PartialEq, Debug)]
+pub(super) struct ContainerRecord {
+    pub(super) name: Symbol,
+    pub(super) image: Symbol,
+    pub(super) digest: Symbol,
+    pub(super) repository: Symbol,
+    /// A hash of `containerID`; 0 if there is none.
+    pub(super) container_id: u64,
+    pub(super) started: Option<UnixTime>,
+    pub(super) identity: IdentityRecord,
+    pub(super) cri_o: bool,
+}
+
+/// What `imageID` says of a container; the digest itself stands beside it.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum IdentityRecord {
+    NotStarted,
+    Unreadable,
+    Known(DigestKind),
+}
+
+/// A template in a workload's history: a ReplicaSet's or a ControllerRevision's.
+#[derive(PartialEq, Debug)]
+pub(super) struct TemplateRecord {
+    pub(super) hash: Symbol,
+    pub(super) digest: Option<u64>,
+    pub(super) revision: Option<u64>,
+    pub(super) created: Option<UnixTime>,
+    pub(super) written: Option<UnixTime>,
+    pub(super) reused: bool,
+    /// Container names, each followed by a slash: the same few sets come again and again.
+    pub(super) containers: Symbol,
+    pub(super) images: Box<[ImageRecord]>,
+    pub(super) labels: Box<[Symbol]>,
+}
+
+#[derive(Clone, Copy, PartialEq, Debug)]
+pub(super) struct ImageRecord {
+    pub(super) container: Symbol,
+    pub(super) image: Symbol,
+    pub(super) pull_policy: Symbol,
+}
+
+/// A Deployment, StatefulSet, DaemonSet or Argo Rollout.
+#[derive(PartialEq, Debug)]
+pub(super) struct ControllerRecord {
+    pub(super) created: Option<UnixTime>,
+    pub(super) template: Option<u64>,
+    pub(super) images: Box<[ImageRecord]>,
+    pub(super) observed: bool,
+    pub(super) scaled_to_zero: bool,
+    pub(super) kind: ControllerKindRecord,
+}
+
+#[derive(PartialEq, Debug)]
+pub(super) enum ControllerKindRecord {
+    Deployment {
+        paused: bool,
+        revision: Option<u64>,
+        updated_replicas: i64,
+        reason: ProgressReason,
+        reason_updated: Option<UnixTime>,
+    },
+    StatefulSet {
+        update_revision: Symbol,
+        on_delete: bool,
+        partition: i64,
+        first_ordinal: i64,
+    },
+    DaemonSet {
+        on_delete: bool,
+    },
+    Rollout(RolloutRecord),
+}
+
+#[derive(PartialEq, Debug)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a field of the Rollout's own")]
+pub(super) struct RolloutRecord {
+    pub(super) current_hash: Symbol,
+    pub(super) stable_hash: Symbol,
+    pub(super) phase: RolloutPhase,
+    pub(super) paused: bool,
+    pub(super) aborted: bool,
+    pub(super) pausing: bool,
+    pub(super) between_steps: bool,
+    pub(super) blue_green: bool,
+    /// `spec.workloadRef` names this Deployment, which then stands at 0 replicas.
+    pub(super) deployment: Symbol,
+}
+
+/// Makes records: knows which containers and labels count.
+pub(super) struct Recorder<'i> {
+    pub(super) strings: &'i mut Interner,
+    pub(super) settings: &'i Settings,
+}
+
+impl Recorder<'_> {
+    pub(super) fn pod(&mut self, meta: &Meta<'_>, pod: &Pod<'_>, hash: &str) -> PodRecord {
+        let mut containers = Vec::with_capacity(pod.containers.len());
+        for container in &pod.containers {
+            if !self.settings.ignores(&container.name) {
+                containers.push(self.container(pod, container));
+            }
+        }
+        PodRecord {
+            name: Name::from(meta.name.as_ref()),
+            node: self.strings.intern(&pod.node),
+            hash: self.strings.intern(hash),
+            created: meta.created,
+            ready: pod.ready.is_some(),
+            ready_since: pod.ready.and_then(|ready| ready.since),
+            terminating: meta.terminating,
+            containers: containers.into_boxed_slice(),
+            labels: self.labels(&meta.labels.0),
+        }
+    }
+
+    fn container(&mut self, pod: &Pod<'_>, container: &TemplateContainer<'_>) -> ContainerRecord {
+        let mut record = ContainerRecord {
+            name: self.strings.intern(&container.name),
+            image: self.strings.intern(&container.image),
+            digest: Symbol::EMPTY,
+            repository: Symbol::EMPTY,
+            container_id: 0,
+            started: None,
+            identity: IdentityRecord::NotStarted,
+            cri_o: false,
+        };
+        let Some(status) = pod.statuses.iter().find(|status| status.name == container.name) else {
+            return record;
+        };
+        record.started = status.started;
+        record.cri_o = status.container_id.starts_with("cri-o://");
+        if !status.container_id.is_empty() {
+            let mut hasher = DefaultHasher::new();
+            status.container_id.hash(&mut hasher);
+            record.container_id = hasher.finish().max(1);
+        }
+        if let Some(image) = ImageId::parse(&status.image_id) {
+            record.identity = IdentityRecord::Known(image.kind);
+            record.digest = self.strings.intern(image.digest);
+            // Only the rule about CRI-O asks for it.
+            if record.cri_o || image.kind == DigestKind::Manifest {
+                record.repository = self.strings.intern(image.repository);
+            }
+        } else if !status.image_id.is_empty() {
+            record.identity = IdentityRecord::Unreadable;
+        }
+        record
+    }
+
+    /// The configured labels' values; empty where absent.
+    fn labels(&mut self, labels: &[(std::borrow::Cow<'_, str>, std::borrow::Cow<'_, str>)]) -> Box<[Symbol]> {
+        let mut symbols = Vec::with_capacity(self.settings.pod_labels.len());
+        for wanted in &self.settings.pod_labels {
+            let found = labels.iter().find(|(key, _)| *key == wanted.key);
+            symbols.push(found.map_or(Symbol::EMPTY, |(_, value)| self.strings.intern(value)));
+        }
+        symbols.into_boxed_slice()
+    }
+
+    fn images(&mut self, containers: &[TemplateContainer<'_>]) -> Box<[ImageRecord]> {
+        let mut images = Vec::with_capacity(containers.len());
+        for container in containers {
+            if !self.settings.ignores(&container.name) {
+                images.push(ImageRecord {
+                    container: self.strings.intern(&container.name),
+                    image: self.strings.intern(&container.image),
+                    pull_policy: self.strings.intern(&container.pull_policy),
+                });
+            }
+        }
+        images.into_boxed_slice()
+    }
+
+    /// `keep_images` only where the images cannot be read from the controller's own, equal template.
+    pub(super) fn template(
+        &mut self,
+        meta: &Meta<'_>,
+        template: &Template<'_>,
+        revision: Option<u64>,
+        hash: &str,
+        keep_images: bool,
+    ) -> TemplateRecord {
+        let mut names = String::new();
+        for container in &template.containers {
+            names.push_str(&container.name);
+            names.push('/');
+        }
+        TemplateRecord {
+            hash: self.strings.intern(hash),
+            digest: template.digest,
+            revision,
+            created: meta.created,
+            written: meta.written_by_controller_manager,
+            reused: meta.reused,
+            containers: self.strings.intern(&names),
+            images: if keep_images { self.images(&template.containers) } else { Box::default() },
+            labels: self.labels(&template.labels),
+        }
+    }
+
+    /// `None` for an object that owns no pods by itself.
+    pub(super) fn controller(&mut self, object: &Object<'_>) -> Option<ControllerRecord> {
+        let meta = &object.meta;
+        let observed = |generation: Option<i64>| match (generation, meta.generation) {
+            (Some(observed), Some(generation)) => observed >= generation,
+            _ => true,
+        };
+        let (template, replicas, observed, kind) = match &object.body {
+            Body::Deployment(deployment) => {
+                let progressing = deployment.progressing.as_ref();
+                let kind = ControllerKindRecord::Deployment {
+                    paused: deployment.paused,
+                    revision: meta.revision,
+                    updated_replicas: deployment.updated_replicas,
+                    reason: progressing.map(|condition| ProgressReason::parse(&condition.reason)).unwrap_or_default(),
+                    reason_updated: progressing.and_then(|condition| condition.updated),
+                };
+                (&deployment.template, deployment.replicas, observed(deployment.observed_generation), kind)
+            }
+            Body::StatefulSet(set) => {
+                let kind = ControllerKindRecord::StatefulSet {
+                    update_revision: self.strings.intern(&set.update_revision),
+                    on_delete: set.strategy.on_delete,
+                    partition: set.strategy.partition,
+                    first_ordinal: set.first_ordinal,
+                };
+                (&set.template, set.replicas, observed(set.observed_generation), kind)
+            }
+            Body::DaemonSet(set) => {
+                let kind = ControllerKindRecord::DaemonSet { on_delete: set.strategy.on_delete };
+                (&set.template, None, observed(set.observed_generation), kind)
+            }
+            Body::Rollout(rollout) => {
+                use crate::objects::RolloutStrategy::{BlueGreen, Canary};
+                let deployment = rollout.workload_ref.as_ref().filter(|(kind, _)| kind == "Deployment");
+                let kind = ControllerKindRecord::Rollout(RolloutRecord {
+                    current_hash: self.strings.intern(&rollout.current_hash),
+                    stable_hash: self.strings.intern(&rollout.stable_hash),
+                    phase: RolloutPhase::parse(&rollout.phase),
+                    paused: rollout.paused,
+                    aborted: rollout.aborted,
+                    pausing: rollout.pausing,
+                    between_steps: matches!((rollout.strategy, rollout.step), (Canary { steps }, Some(step))
+                        if usize::try_from(step).is_ok_and(|step| step < steps)),
+                    blue_green: rollout.strategy == BlueGreen,
+                    deployment: deployment.map_or(Symbol::EMPTY, |(_, name)| self.strings.intern(name)),
+                });
+                (&rollout.template, rollout.replicas, true, kind)
+            }
+            Body::Pod(_) | Body::ReplicaSet(_) | Body::ControllerRevision(_) => return None,
+        };
+        Some(ControllerRecord {
+            created: meta.created,
+            template: template.digest,
+            images: self.images(&template.containers),
+            observed,
+            scaled_to_zero: replicas == Some(0),
+            kind,
+        })
+    }
+}
+
+impl PodRecord {
+    /// Keeps what is known of containers that still run although their `imageID` changed: a changed `imageID` is another
+    /// name for the same bytes, not a deploy (rows 6 and 7). Hands out the pairs of names.
+    pub(super) fn remember(&mut self, before: &PodRecord, mut alias: impl FnMut(Symbol, Symbol)) {
+        for container in &mut self.containers {
+            let same = |old: &&ContainerRecord| {
+                old.name == container.name && old.container_id == container.container_id && old.container_id != 0
+            };
+            let Some(old) = before.containers.iter().find(same) else {
+                continue;
+            };
+            let (IdentityRecord::Known(was), IdentityRecord::Known(is)) = (old.identity, container.identity) else {
+                continue;
+            };
+            if old.digest == container.digest {
+                continue;
+            }
+            if was < is {
+                container.identity = old.identity;
+                container.digest = old.digest;
+                container.repository = old.repository;
+            } else if was == is {
+                alias(old.digest, container.digest);
+            }
+        }
+    }
+
+    pub(super) fn mark(&self, mark: &mut dyn FnMut(Symbol)) {
+        mark(self.node);
+        mark(self.hash);
+        self.labels.iter().for_each(|label| mark(*label));
+        for container in &self.containers {
+            [container.name, container.image, container.digest, container.repository].into_iter().for_each(&mut *mark);
+        }
+    }
+}
+
+impl TemplateRecord {
+    pub(super) fn mark(&self, mark: &mut dyn FnMut(Symbol)) {
+        mark(self.hash);
+        mark(self.containers);
+        self.labels.iter().for_each(|label| mark(*label));
+        mark_images(&self.images, mark);
+    }
+}
+
+impl ControllerRecord {
+    pub(super) fn mark(&self, mark: &mut dyn FnMut(Symbol)) {
+        mark_images(&self.images, mark);
+        match &self.kind {
+            ControllerKindRecord::StatefulSet { update_revision, .. } => mark(*update_revision),
+            ControllerKindRecord::Rollout(rollout) => {
+                [rollout.current_hash, rollout.stable_hash, rollout.deployment].into_iter().for_each(mark);
+            }
+            ControllerKindRecord::Deployment { .. } | ControllerKindRecord::DaemonSet { .. } => {}
+        }
+    }
+}
+
+fn mark_images(images: &[ImageRecord], mark: &mut dyn FnMut(Symbol)) {
+    for image in images {
+        [image.container, image.image, image.pull_policy].into_iter().for_each(&mut *mark);
+    }
+}
+
+/// Who owns a pod or a ReplicaSet, as its owner reference says.
+#[derive(Clone, Copy, PartialEq, Debug)]
+pub(super) struct OwnerKey {
+    pub(super) uid: Uid,
+    pub(super) kind: OwnerKind,
+    pub(super) workload_type: Symbol,
+    pub(super) namespace: Symbol,
+    pub(super) name: Symbol,
+}
+
+/// The kinds of owner that are told apart.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum OwnerKind {
+    ReplicaSet,
+    Deployment,
+    StatefulSet,
+    DaemonSet,
+    Rollout,
+    /// Any other controller; podskew watches none of them.
+    Other,
+}

@@ -1,0 +1,180 @@
+//! Whether the containers of a group run the same image: the comparison behind every count of digests.
+
+use super::Name;
+use super::digest::DigestKind;
+use super::facts::{ContainerFacts, Identity};
+use crate::time::UnixTime;
+
+/// What came of comparing the containers of one name in a group of pods.
+#[derive(Debug, Default)]
+pub(super) struct Comparison<'a> {
+    /// The images that can be told apart, each under the digest that most of its pods report; sorted by digest. More
+    /// than one is a difference.
+    pub(super) images: Vec<ImageClass<'a>>,
+    /// Containers without an `imageID`.
+    pub(super) not_started: u32,
+    /// Containers whose `imageID` cannot be compared with the others'.
+    pub(super) image_id_only: u32,
+}
+
+/// Containers that run the same image.
+#[derive(Debug)]
+pub(super) struct ImageClass<'a> {
+    pub(super) digest: &'a Name,
+    pub(super) members: Vec<ContainerFacts<'a>>,
+}
+
+impl ImageClass<'_> {
+    /// The earliest start among its members. A member without a start says nothing; if none has one, the class is as
+    /// young as can be.
+    fn start(&self, now: UnixTime) -> UnixTime {
+        self.members.iter().filter_map(|member| member.started).min().unwrap_or(now)
+    }
+}
+
+impl<'a> Comparison<'a> {
+    /// Compares the containers of a group; `aliases` are digests known to name the same bytes.
+    pub(super) fn of(group: impl Iterator<Item = ContainerFacts<'a>>, aliases: &'a [(Name, Name)]) -> Self {
+        let mut comparison = Self::default();
+        let mut classes: Vec<Candidate<'a>> = Vec::new();
+        for container in group {
+            match container.identity {
+                Identity::NotStarted => comparison.not_started += 1,
+                Identity::Unreadable => comparison.image_id_only += 1,
+                Identity::Known(kind, digest) => {
+                    let known = classes.iter_mut().find(|class| class.kind == kind && class.digest == digest);
+                    match known {
+                        Some(class) => class.members.push(container),
+                        None => classes.push(Candidate { kind, digest, members: vec![container] }),
+                    }
+                }
+            }
+        }
+        merge_aliases(&mut classes, aliases);
+        classes.sort_unstable_by(|a, b| (a.kind, a.digest).cmp(&(b.kind, b.digest)));
+
+        let chosen = comparable(&classes);
+        for (at, class) in classes.into_iter().enumerate() {
+            if chosen.contains(&at) {
+                comparison.images.push(ImageClass { digest: class.digest, members: class.members });
+            } else {
+                comparison.image_id_only += u32::try_from(class.members.len()).unwrap_or(u32::MAX);
+            }
+        }
+        comparison
+    }
+
+    /// How many images can be told apart.
+    pub(super) fn distinct(&self) -> u32 {
+        u32::try_from(self.images.len()).unwrap_or(u32::MAX)
+    }
+
+    /// Since when two images have stood side by side: the second smallest of the groups' starts. It survives a restart of
+    /// podskew and only ever errs short.
+    pub(super) fn side_by_side_since(&self, now: UnixTime) -> Option<UnixTime> {
+        second_smallest(self.images.iter().map(|image| image.start(now)))
+    }
+
+    /// Whether a mix of architectures may be all there is to it (row 9): CRI-O takes the alphabetically first of index
+    /// and platform manifest, so nodes of different architectures may name one tag by different digests.
+    pub(super) fn may_be_architectures(&self) -> bool {
+        let mut groups: Vec<usize> = (0..self.images.len()).collect();
+        for (a, one) in self.images.iter().enumerate() {
+            for (b, other) in self.images.iter().enumerate().skip(a + 1) {
+                if looks_like_one_tag(one, other) {
+                    let (keep, drop) = (groups[a], groups[b]);
+                    groups.iter_mut().filter(|group| **group == drop).for_each(|group| *group = keep);
+                }
+            }
+        }
+        self.images.len() > 1 && groups.iter().all(|group| *group == groups[0])
+    }
+}
+
+/// The second smallest of some moments: when the second of several groups came to stand beside the first.
+pub(super) fn second_smallest(moments: impl Iterator<Item = UnixTime>) -> Option<UnixTime> {
+    let (mut first, mut second) = (None, None);
+    for moment in moments {
+        if first.is_none_or(|first| moment < first) {
+            second = first.replace(moment);
+        } else if second.is_none_or(|second| moment < second) {
+            second = Some(moment);
+        }
+    }
+    second
+}
+
+#[derive(Debug)]
+struct Candidate<'a> {
+    kind: DigestKind,
+    digest: &'a Name,
+    members: Vec<ContainerFacts<'a>>,
+}
+
+/// Joins classes whose digests are linked by aliases, over digests no pod reports any more too. The digest that most
+/// pods report gives the name.
+fn merge_aliases(classes: &mut Vec<Candidate<'_>>, aliases: &[(Name, Name)]) {
+    if aliases.is_empty() || classes.len() < 2 {
+        return;
+    }
+    classes.sort_by(|a, b| b.members.len().cmp(&a.members.len()).then_with(|| a.digest.cmp(b.digest)));
+    let mut at = 0;
+    while at < classes.len() {
+        let mut linked = vec![classes[at].digest];
+        let mut next = 0;
+        while next < linked.len() {
+            for (a, b) in aliases {
+                for (from, to) in [(a, b), (b, a)] {
+                    if from == linked[next] && !linked.contains(&to) {
+                        linked.push(to);
+                    }
+                }
+            }
+            next += 1;
+        }
+        let names: Vec<Name> = linked.into_iter().cloned().collect();
+        let mut other = at + 1;
+        while other < classes.len() {
+            if names.contains(classes[other].digest) {
+                let joined = classes.remove(other);
+                classes[at].members.extend(joined.members);
+            } else {
+                other += 1;
+            }
+        }
+        at += 1;
+    }
+}
+
+/// The positions of the classes that can be compared with one another: those of the kind with the most different
+/// digests. Every opaque id is a kind of its own, because another opaque id may be the same image.
+fn comparable(classes: &[Candidate<'_>]) -> Vec<usize> {
+    let mut kinds: Vec<(Vec<usize>, usize)> = Vec::new();
+    for (at, class) in classes.iter().enumerate() {
+        let same_kind = at > 0 && class.kind == classes[at - 1].kind && class.kind != DigestKind::Opaque;
+        match kinds.last_mut() {
+            Some((positions, pods)) if same_kind => {
+                positions.push(at);
+                *pods += class.members.len();
+            }
+            _ => kinds.push((vec![at], class.members.len())),
+        }
+    }
+    // The first of the best: classes are sorted, manifests first.
+    let mut best: Option<(Vec<usize>, usize)> = None;
+    for kind in kinds {
+        let better = best.as_ref().is_none_or(|best| (kind.0.len(), kind.1) > (best.0.len(), best.1));
+        if better {
+            best = Some(kind);
+        }
+    }
+    best.map_or_else(Vec::new, |(positions, _)| positions)
+}
+
+fn looks_like_one_tag(one: &ImageClass<'_>, other: &ImageClass<'_>) -> bool {
+    let all_cri_o = |class: &ImageClass<'_>| class.members.iter().all(|member| member.cri_o);
+    (all_cri_o(one) || all_cri_o(other))
+        && one.members.iter().any(|a| {
+            !a.repository.is_empty() && other.members.iter().any(|b| a.repository == b.repository && a.image == b.image)
+        })
+}

@@ -1,0 +1,152 @@
+//! What is said about a workload's containers: digests by template hash, where they come from, since when they differ.
+
+use super::compare::Comparison;
+use super::facts::{ContainerFacts, Memory, SkewMemory, WorkloadFacts};
+use super::{ContainerReport, DigestPods, HashDigests, Name, Origin};
+use crate::time::UnixTime;
+
+/// Reports each container of the workload's active pods, and remembers the skews that stand.
+pub(super) fn containers(facts: &WorkloadFacts<'_>, memory: &mut Memory, now: UnixTime) -> Vec<ContainerReport> {
+    let mut all = facts.containers.clone();
+    let hash_of = |container: &ContainerFacts<'_>| facts.pods.get(container.pod as usize).map(|pod| pod.hash);
+    all.sort_by(|a, b| (a.name, hash_of(a), a.image, a.pod).cmp(&(b.name, hash_of(b), b.image, b.pod)));
+    forget_aliases(&all, memory);
+
+    let mut skews = Vec::new();
+    let mut reports = Vec::new();
+    for group in all.chunk_by(|a, b| a.name == b.name) {
+        let by_hash: Vec<HashDigests> = group
+            .chunk_by(|a, b| hash_of(a) == hash_of(b))
+            .filter_map(|pods| Some((hash_of(pods.first()?)?, pods)))
+            .map(|(hash, pods)| hash_digests(facts, memory, hash, pods, now, &mut skews))
+            .collect();
+        reports.push(container(facts, memory, group, by_hash));
+    }
+    memory.skews = skews;
+    reports
+}
+
+fn container(
+    facts: &WorkloadFacts<'_>,
+    memory: &Memory,
+    group: &[ContainerFacts<'_>],
+    by_hash: Vec<HashDigests>,
+) -> ContainerReport {
+    let name = group.first().map_or_else(|| Name::from(""), |first| first.name.clone());
+    let comparisons = comparisons(facts, group, &memory.aliases);
+    let origins = || by_hash.iter().map(|digests| origin_in_template(facts, &digests.hash, &name));
+    let origin = if widest(&comparisons).is_some_and(Comparison::may_be_architectures)
+        || origins().any(|origin| origin == Origin::Unknown)
+    {
+        Origin::Unknown
+    } else if origins().any(|origin| origin == Origin::Template) {
+        Origin::Template
+    } else {
+        Origin::Injected
+    };
+    ContainerReport {
+        origin,
+        distinct_digests: widest(&comparisons).map_or(0, Comparison::distinct),
+        not_started: comparisons.iter().map(|comparison| comparison.not_started).sum(),
+        image_id_only: comparisons.iter().map(|comparison| comparison.image_id_only).sum(),
+        container: name,
+        by_hash,
+    }
+}
+
+fn hash_digests(
+    facts: &WorkloadFacts<'_>,
+    memory: &Memory,
+    hash: &Name,
+    pods: &[ContainerFacts<'_>],
+    now: UnixTime,
+    skews: &mut Vec<SkewMemory>,
+) -> HashDigests {
+    let container = pods.first().map_or_else(|| Name::from(""), |first| first.name.clone());
+    let comparisons = comparisons(facts, pods, &memory.aliases);
+    let widest = widest(&comparisons);
+    let distinct_digests = widest.map_or(0, Comparison::distinct);
+
+    let derived = comparisons.iter().filter_map(|comparison| comparison.side_by_side_since(now)).min();
+    let skewed_since = derived.map(|derived| {
+        // A crash loop moves `startedAt`; what was seen without a gap stands.
+        let remembered = memory.skews.iter().find(|skew| skew.hash == *hash && skew.container == container);
+        let since = remembered.map_or(derived, |skew| skew.since.min(derived));
+        skews.push(SkewMemory { hash: hash.clone(), container: container.clone(), since });
+        since
+    });
+    let origin = if widest.is_some_and(Comparison::may_be_architectures) {
+        Origin::Unknown
+    } else {
+        origin_in_template(facts, hash, &container)
+    };
+    HashDigests { hash: hash.clone(), origin, distinct_digests, skewed_since, digests: digests(&comparisons) }
+}
+
+/// One comparison of all, or one for each image string where pods may differ on purpose.
+fn comparisons<'a>(
+    facts: &WorkloadFacts<'a>,
+    group: &[ContainerFacts<'a>],
+    aliases: &'a [(Name, Name)],
+) -> Vec<Comparison<'a>> {
+    if !facts.within_image {
+        return vec![Comparison::of(group.iter().copied(), aliases)];
+    }
+    let mut images: Vec<&Name> = group.iter().map(|container| container.image).collect();
+    images.sort_unstable();
+    images.dedup();
+    let within =
+        |image| Comparison::of(group.iter().copied().filter(move |container| container.image == image), aliases);
+    images.into_iter().map(within).collect()
+}
+
+fn widest<'c, 'a>(comparisons: &'c [Comparison<'a>]) -> Option<&'c Comparison<'a>> {
+    comparisons.iter().max_by_key(|comparison| comparison.distinct())
+}
+
+fn digests(comparisons: &[Comparison<'_>]) -> Vec<DigestPods> {
+    let mut digests: Vec<DigestPods> = Vec::new();
+    for comparison in comparisons {
+        let skewed = comparison.distinct() > 1;
+        for class in &comparison.images {
+            for member in &class.members {
+                let known =
+                    digests.iter_mut().find(|known| known.image == *member.image && known.digest == *class.digest);
+                let entry = match known {
+                    Some(entry) => entry,
+                    None => {
+                        let (image, digest) = (member.image.clone(), class.digest.clone());
+                        digests.push(DigestPods { image, digest, pods: 0, skewed: Vec::new() });
+                        let Some(entry) = digests.last_mut() else { continue };
+                        entry
+                    }
+                };
+                entry.pods += 1;
+                if skewed {
+                    entry.skewed.push(member.pod);
+                }
+            }
+        }
+    }
+    digests.sort_unstable_by(|a, b| (&a.image, &a.digest).cmp(&(&b.image, &b.digest)));
+    digests
+}
+
+fn origin_in_template(facts: &WorkloadFacts<'_>, hash: &Name, container: &Name) -> Origin {
+    let template = facts.templates.iter().find(|template| template.hash == hash);
+    match template.and_then(|template| template.has_container(container)) {
+        None => Origin::Unknown,
+        Some(true) => Origin::Template,
+        Some(false) => Origin::Injected,
+    }
+}
+
+/// An alias is kept as long as some pod reports one of its two digests.
+fn forget_aliases(containers: &[ContainerFacts<'_>], memory: &mut Memory) {
+    memory.aliases.retain(|(a, b)| {
+        containers.iter().any(|container| match container.identity {
+            super::facts::Identity::Known(_, digest) => digest == a || digest == b,
+            _ => false,
+        })
+    });
+}

@@ -1,0 +1,283 @@
+//! What the inventory knows about one workload: the input of the report, borrowed for as long as it is written.
+
+use super::digest::DigestKind;
+use super::{Name, Workload};
+use crate::time::UnixTime;
+
+/// Everything known about one workload.
+#[derive(Debug)]
+pub struct WorkloadFacts<'a> {
+    /// Whose facts these are.
+    pub workload: Workload,
+    /// Every pod the API still has.
+    pub pods: Vec<PodFacts<'a>>,
+    /// The containers of the active ones that run for the life of the pod.
+    pub containers: Vec<ContainerFacts<'a>>,
+    /// The templates in the workload's history that can be read: one for each ReplicaSet or ControllerRevision.
+    pub templates: Vec<TemplateFacts<'a>>,
+    /// The object that owns the pods, where podskew knows its kind and can read it.
+    pub controller: Option<Controller<'a>>,
+    /// Whether two pods of this workload may differ on purpose, so that only pods with one image string are compared.
+    pub within_image: bool,
+    /// How long a StatefulSet or DaemonSet may stand still before its rollout is stalled, in seconds.
+    pub stalled_after: u32,
+}
+
+/// One pod.
+#[derive(Debug)]
+pub struct PodFacts<'a> {
+    /// Its name.
+    pub name: &'a Name,
+    /// The node it runs on; empty while it is not scheduled.
+    pub node: &'a Name,
+    /// Its template hash; empty where it carries none.
+    pub hash: &'a Name,
+    /// Values of the configured label keys.
+    pub labels: Box<[Option<Name>]>,
+    /// When it was created.
+    pub created: Option<UnixTime>,
+    /// Whether it is Ready.
+    pub ready: bool,
+    /// Since when it is Ready.
+    pub ready_since: Option<UnixTime>,
+    /// Whether it is on its way out.
+    pub terminating: bool,
+}
+
+/// One container of an active pod.
+#[derive(Clone, Copy, Debug)]
+pub struct ContainerFacts<'a> {
+    /// The position of its pod in [`WorkloadFacts::pods`].
+    pub pod: u32,
+    /// Its name.
+    pub name: &'a Name,
+    /// The image its spec asks for.
+    pub image: &'a Name,
+    /// What it runs.
+    pub identity: Identity<'a>,
+    /// The repository of its `imageID`.
+    pub repository: &'a Name,
+    /// Whether CRI-O runs it.
+    pub cri_o: bool,
+    /// When it was started.
+    pub started: Option<UnixTime>,
+}
+
+/// What a container runs.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Identity<'a> {
+    /// Its `imageID` is empty.
+    NotStarted,
+    /// Its `imageID` is of no known form.
+    Unreadable,
+    /// Its `imageID` says this.
+    Known(DigestKind, &'a Name),
+}
+
+/// One template in a workload's history.
+#[derive(Debug)]
+pub struct TemplateFacts<'a> {
+    /// The hash its pods carry.
+    pub hash: &'a Name,
+    /// Equal for equal templates.
+    pub digest: Option<u64>,
+    /// Its revision number.
+    pub revision: Option<u64>,
+    /// When its ReplicaSet or ControllerRevision was created.
+    pub created: Option<UnixTime>,
+    /// When kube-controller-manager last wrote its ControllerRevision; a rollback bumps `.revision` and this.
+    pub written: Option<UnixTime>,
+    /// Whether its ReplicaSet had been current before it became current the last time.
+    pub reused: bool,
+    /// Whether the workload's own object owns it. A predecessor of the same name may have left others behind.
+    pub owned: bool,
+    /// The names of its containers, each followed by a slash; `None` if its template cannot be read.
+    pub containers: Option<&'a str>,
+    /// What it asks for, where that is kept.
+    pub images: Vec<ImageFacts<'a>>,
+    /// Values of the configured label keys.
+    pub labels: Box<[Option<Name>]>,
+}
+
+impl TemplateFacts<'_> {
+    /// Whether the template has a container of this name; `None` if it cannot be read.
+    #[must_use]
+    pub fn has_container(&self, name: &str) -> Option<bool> {
+        Some(self.containers?.split_terminator('/').any(|container| container == name))
+    }
+}
+
+/// What a template asks for, for one container.
+#[derive(Clone, Copy, Debug)]
+pub struct ImageFacts<'a> {
+    /// The container's name.
+    pub container: &'a Name,
+    /// The image.
+    pub image: &'a Name,
+    /// The pull policy.
+    pub pull_policy: &'a Name,
+}
+
+/// The object that owns the pods.
+#[derive(Debug)]
+pub struct Controller<'a> {
+    /// The digest of its own template, where it has one.
+    pub template: Option<u64>,
+    /// What its own template asks for.
+    pub images: Vec<ImageFacts<'a>>,
+    /// Whether `status` speaks of the newest `spec`: `observedGeneration` has caught up with `generation`.
+    pub observed: bool,
+    /// What depends on its kind.
+    pub kind: ControllerKind<'a>,
+}
+
+/// What is particular to each kind of owner that has rollouts.
+#[derive(Debug)]
+pub enum ControllerKind<'a> {
+    /// A Deployment.
+    Deployment {
+        /// `spec.paused`.
+        paused: bool,
+        /// Annotation `deployment.kubernetes.io/revision`.
+        revision: Option<u64>,
+        /// `status.updatedReplicas`.
+        updated_replicas: i64,
+        /// The reason of the condition Progressing.
+        reason: ProgressReason,
+        /// When that condition was last written.
+        reason_updated: Option<UnixTime>,
+    },
+    /// A StatefulSet.
+    StatefulSet {
+        /// `status.updateRevision`.
+        update_revision: &'a Name,
+        /// `updateStrategy.type` is OnDelete.
+        on_delete: bool,
+        /// `rollingUpdate.partition`.
+        partition: i64,
+        /// `spec.ordinals.start`.
+        first_ordinal: i64,
+    },
+    /// A DaemonSet.
+    DaemonSet {
+        /// `updateStrategy.type` is OnDelete.
+        on_delete: bool,
+    },
+    /// An Argo Rollout.
+    Rollout(RolloutFacts<'a>),
+}
+
+/// What an Argo Rollout says of itself.
+#[derive(Clone, Copy, Debug)]
+pub struct RolloutFacts<'a> {
+    /// `status.currentPodHash`.
+    pub current_hash: &'a Name,
+    /// `status.stableRS`.
+    pub stable_hash: &'a Name,
+    /// `status.phase`.
+    pub phase: RolloutPhase,
+    /// `spec.paused`.
+    pub paused: bool,
+    /// `status.abort`.
+    pub aborted: bool,
+    /// `status.pauseConditions` names any.
+    pub pausing: bool,
+    /// The canary stands before its last step.
+    pub between_steps: bool,
+    /// `spec.strategy.blueGreen`.
+    pub blue_green: bool,
+}
+
+/// The reasons of a Deployment's condition Progressing that say something about its rollout
+/// (`pkg/controller/deployment/util/deployment_util.go`).
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub enum ProgressReason {
+    /// None of the below; also DeploymentPaused, DeploymentResumed and no condition at all.
+    #[default]
+    Other,
+    /// NewReplicaSetCreated, FoundNewReplicaSet, ReplicaSetUpdated, ReplicaSetCreateError: on its way.
+    UnderWay,
+    /// NewReplicaSetAvailable: the last rollout completed.
+    Completed,
+    /// ProgressDeadlineExceeded.
+    DeadlineExceeded,
+}
+
+impl ProgressReason {
+    /// From the condition's `reason`.
+    #[must_use]
+    pub fn parse(reason: &str) -> Self {
+        match reason {
+            "NewReplicaSetCreated" | "FoundNewReplicaSet" | "ReplicaSetUpdated" | "ReplicaSetCreateError" => {
+                Self::UnderWay
+            }
+            "NewReplicaSetAvailable" => Self::Completed,
+            "ProgressDeadlineExceeded" => Self::DeadlineExceeded,
+            _ => Self::Other,
+        }
+    }
+}
+
+/// `status.phase` of an Argo Rollout.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub enum RolloutPhase {
+    /// Progressing, and whatever else.
+    #[default]
+    Other,
+    /// Healthy.
+    Healthy,
+    /// Degraded.
+    Degraded,
+    /// Paused.
+    Paused,
+}
+
+impl RolloutPhase {
+    /// From `status.phase`.
+    #[must_use]
+    pub fn parse(phase: &str) -> Self {
+        match phase {
+            "Healthy" => Self::Healthy,
+            "Degraded" => Self::Degraded,
+            "Paused" => Self::Paused,
+            _ => Self::Other,
+        }
+    }
+}
+
+/// What podskew saw happen to a workload while it ran, and could not see again in a fresh list.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub struct Memory {
+    /// The rollout in progress.
+    pub rollout: Option<RolloutMemory>,
+    /// The digest skews that stand.
+    pub skews: Vec<SkewMemory>,
+    /// Digests that were seen to name the same running container: two names of the same bytes.
+    pub aliases: Vec<(Name, Name)>,
+}
+
+/// The earliest start derived for the rollout in progress.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct RolloutMemory {
+    /// The hash it rolls out; `None` while there is no current hash.
+    pub hash: Option<Name>,
+    /// The revision it rolls out.
+    pub revision: Option<u64>,
+    /// The earliest start derived.
+    pub started: UnixTime,
+    /// When this memory was made.
+    pub noticed: UnixTime,
+    /// Whether `spec.paused` held it when it was last looked at.
+    pub paused: bool,
+}
+
+/// Since when two digests have stood side by side without a gap.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct SkewMemory {
+    /// The template hash.
+    pub hash: Name,
+    /// The container.
+    pub container: Name,
+    /// Since when.
+    pub since: UnixTime,
+}

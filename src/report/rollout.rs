@@ -1,0 +1,282 @@
+//! State and start of a rollout.
+//!
+//! A rollout is in progress while active pods of another hash than the current one remain, while no current hash exists,
+//! or while a Deployment's controller says so. Scaling, unready pods and lost nodes never reopen it.
+
+use super::compare::second_smallest;
+use super::facts::{
+    Controller, ControllerKind, Memory, PodFacts, ProgressReason, RolloutFacts, RolloutMemory, RolloutPhase,
+    TemplateFacts, WorkloadFacts,
+};
+use super::{Name, RolloutReport, RolloutState};
+use crate::time::UnixTime;
+
+/// Which hash the workload's template asks for.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum Current<'a> {
+    /// This one.
+    Hash(&'a Name),
+    /// There is none yet: paused with a changed template, or Recreate waiting for old pods.
+    None,
+    /// What would tell cannot be read.
+    Unknown,
+}
+
+/// What is said about the rollout, and what it was made of.
+#[derive(Debug)]
+pub(super) struct Progress<'a> {
+    pub(super) current: Current<'a>,
+    pub(super) outdated_pods: Option<u32>,
+    pub(super) rollout: Option<RolloutReport>,
+    /// When it would become stalled although nothing happens.
+    pub(super) changes_at: Option<UnixTime>,
+}
+
+/// Derives state and start, and remembers the start of a rollout in progress.
+pub(super) fn progress<'a>(facts: &WorkloadFacts<'a>, memory: &mut Memory, now: UnixTime) -> Progress<'a> {
+    let current = current(facts);
+    let split = Split::of(facts, current);
+    let outdated_pods = matches!(current, Current::Hash(_)).then_some(split.outdated);
+    let unknown = Progress { current, outdated_pods, rollout: None, changes_at: None };
+    let Some(controller) = facts.controller.as_ref() else {
+        return unknown;
+    };
+    if current == Current::Unknown {
+        return unknown;
+    }
+    let waiting = split.others > 0 || current == Current::None;
+    if !in_progress(controller, &split, waiting) {
+        memory.rollout = None;
+        let rollout = Some(RolloutReport { state: RolloutState::Complete, started: None });
+        return Progress { rollout, ..unknown };
+    }
+    let started = remembered_start(facts, current, memory, now);
+    let stalled_at = last_progress(facts, current, started).plus(facts.stalled_after);
+    let stalled_or_progressing = if now >= stalled_at { RolloutState::Stalled } else { RolloutState::Progressing };
+    let mut changes_at = None;
+    let state = match &controller.kind {
+        ControllerKind::Deployment { paused: true, .. } if waiting => RolloutState::Paused,
+        ControllerKind::Deployment { reason: ProgressReason::DeadlineExceeded, reason_updated, .. }
+            // A reason from before this rollout began speaks of another one: it is stale in the first moments of an undo.
+            if reason_updated.is_none_or(|updated| updated >= started) =>
+        {
+            RolloutState::Stalled
+        }
+        ControllerKind::Deployment { .. } => RolloutState::Progressing,
+        ControllerKind::StatefulSet { on_delete: true, .. } | ControllerKind::DaemonSet { on_delete: true } => {
+            RolloutState::OnDelete
+        }
+        ControllerKind::StatefulSet { partition, .. }
+            if *partition > 0 && split.outdated == 0 && current != Current::None =>
+        {
+            RolloutState::Partitioned
+        }
+        ControllerKind::StatefulSet { .. } | ControllerKind::DaemonSet { .. } => {
+            changes_at = (now < stalled_at).then_some(stalled_at);
+            stalled_or_progressing
+        }
+        ControllerKind::Rollout(rollout) => argo_state(rollout, waiting),
+    };
+    Progress { rollout: Some(RolloutReport { state, started: Some(started) }), changes_at, ..unknown }
+}
+
+/// Which hash is current.
+fn current<'a>(facts: &WorkloadFacts<'a>) -> Current<'a> {
+    let Some(controller) = facts.controller.as_ref() else {
+        return Current::Unknown;
+    };
+    match &controller.kind {
+        ControllerKind::Deployment { revision, updated_replicas, .. } => match controller.template {
+            // As the controller's FindNewReplicaSet decides: the oldest with an equal template.
+            Some(template) => facts
+                .templates
+                .iter()
+                .filter(|candidate| candidate.owned && candidate.digest == Some(template))
+                .min_by_key(|candidate| (candidate.created, candidate.hash))
+                .map_or(Current::None, |found| Current::Hash(found.hash)),
+            None => by_revision(facts, controller, *revision, *updated_replicas),
+        },
+        ControllerKind::StatefulSet { update_revision, .. } => {
+            if update_revision.is_empty() {
+                Current::Unknown
+            } else if template_waits(facts, controller, update_revision) {
+                Current::None
+            } else {
+                Current::Hash(update_revision)
+            }
+        }
+        ControllerKind::DaemonSet { .. } => {
+            let newest = facts.templates.iter().max_by_key(|template| (template.revision, template.created));
+            match newest {
+                None => Current::Unknown,
+                Some(newest) if template_waits(facts, controller, newest.hash) => Current::None,
+                Some(newest) => Current::Hash(newest.hash),
+            }
+        }
+        ControllerKind::Rollout(rollout) if rollout.current_hash.is_empty() => Current::Unknown,
+        ControllerKind::Rollout(rollout) => Current::Hash(rollout.current_hash),
+    }
+}
+
+/// Whether the template was changed and the controller has not made a revision of it yet. Only while the status is
+/// behind can that be: a template may differ from its revision for ever, once a newer API server adds a default.
+fn template_waits(facts: &WorkloadFacts<'_>, controller: &Controller<'_>, hash: &Name) -> bool {
+    let revision = facts.templates.iter().find(|template| template.hash == hash).and_then(|template| template.digest);
+    !controller.observed
+        && matches!((controller.template, revision), (Some(template), Some(revision)) if template != revision)
+}
+
+/// Where templates cannot be had, the revision annotation decides; but it lies while the controller is behind.
+fn by_revision<'a>(
+    facts: &WorkloadFacts<'a>,
+    controller: &Controller<'a>,
+    revision: Option<u64>,
+    updated_replicas: i64,
+) -> Current<'a> {
+    let found = facts.templates.iter().find(|template| revision.is_some() && template.revision == revision);
+    match found {
+        Some(found) if controller.observed => {
+            let has_pods = facts.pods.iter().any(|pod| !pod.terminating && pod.hash == found.hash);
+            if has_pods == (updated_replicas > 0) { Current::Hash(found.hash) } else { Current::Unknown }
+        }
+        _ => Current::Unknown,
+    }
+}
+
+/// How the active pods stand to the current hash.
+struct Split {
+    /// Active pods of another hash.
+    others: u32,
+    /// Those of them that ought to carry the current one.
+    outdated: u32,
+}
+
+impl Split {
+    fn of(facts: &WorkloadFacts<'_>, current: Current<'_>) -> Self {
+        let mut split = Self { others: 0, outdated: 0 };
+        let Current::Hash(current) = current else { return split };
+        let kept_back = |pod: &PodFacts<'_>| match facts.controller.as_ref().map(|controller| &controller.kind) {
+            Some(ControllerKind::StatefulSet { on_delete: false, partition, first_ordinal, .. }) => {
+                ordinal(pod.name).is_some_and(|ordinal| ordinal - first_ordinal < *partition)
+            }
+            _ => false,
+        };
+        for pod in facts.pods.iter().filter(|pod| !pod.terminating && pod.hash != current) {
+            split.others += 1;
+            split.outdated += u32::from(!kept_back(pod));
+        }
+        split
+    }
+}
+
+/// The number at the end of a StatefulSet's pod's name.
+fn ordinal(pod: &str) -> Option<i64> {
+    pod.rsplit_once('-')?.1.parse().ok()
+}
+
+fn in_progress(controller: &Controller<'_>, split: &Split, waiting: bool) -> bool {
+    match &controller.kind {
+        ControllerKind::Deployment { reason, .. } => {
+            waiting || matches!(reason, ProgressReason::UnderWay | ProgressReason::DeadlineExceeded)
+        }
+        // The old ReplicaSet of a blue-green rollout stays for a while after the promotion: that is complete.
+        ControllerKind::Rollout(rollout) => {
+            let promoted = rollout.stable_hash == rollout.current_hash;
+            !promoted || (split.others > 0 && rollout.phase != RolloutPhase::Healthy)
+        }
+        ControllerKind::StatefulSet { .. } | ControllerKind::DaemonSet { .. } => waiting,
+    }
+}
+
+fn argo_state(rollout: &RolloutFacts<'_>, waiting: bool) -> RolloutState {
+    let deliberate = if rollout.blue_green { RolloutState::BlueGreen } else { RolloutState::Canary };
+    if rollout.phase == RolloutPhase::Degraded || rollout.aborted {
+        RolloutState::Stalled
+    } else if !waiting {
+        // One hash only: nothing stands side by side, deliberately or not.
+        RolloutState::Progressing
+    } else if rollout.paused {
+        RolloutState::Paused
+    } else if rollout.pausing || rollout.phase == RolloutPhase::Paused || rollout.between_steps || rollout.blue_green {
+        deliberate
+    } else {
+        RolloutState::Progressing
+    }
+}
+
+/// The start of the rollout in progress: the earliest that was ever derived for this hash and revision.
+fn remembered_start(facts: &WorkloadFacts<'_>, current: Current<'_>, memory: &mut Memory, now: UnixTime) -> UnixTime {
+    let (hash, template) = match current {
+        Current::Hash(hash) => (Some(hash), facts.templates.iter().find(|template| template.hash == hash)),
+        Current::None | Current::Unknown => (None, None),
+    };
+    let revision = template.and_then(|template| template.revision);
+    let derived = template.and_then(|template| start(facts, template)).unwrap_or(now).min(now);
+    let same_rollout = |remembered: &RolloutMemory| {
+        let same_hash = remembered.hash.as_ref() == hash;
+        // Nothing was current, now this is: what was waited for has come. Time in a pause is not time in a rollout.
+        let awaited = remembered.hash.is_none() && !remembered.paused;
+        // A rollback makes its ReplicaSet current first and gives it its new revision a moment later.
+        let same_revision = remembered.revision == revision || now.since(remembered.noticed) < REVISION_FOLLOWS;
+        awaited || (same_hash && (hash.is_none() || same_revision))
+    };
+    let remembered = memory.rollout.take().filter(same_rollout);
+    let started = remembered.as_ref().map_or(derived, |remembered| remembered.started.min(derived));
+    let noticed = remembered.map_or(now, |remembered| remembered.noticed);
+    let paused = matches!(
+        facts.controller.as_ref().map(|controller| &controller.kind),
+        Some(ControllerKind::Deployment { paused: true, .. })
+    );
+    memory.rollout = Some(RolloutMemory { hash: hash.cloned(), revision, started, noticed, paused });
+    started
+}
+
+/// Seconds within which a rollback's new revision follows its template.
+const REVISION_FOLLOWS: u32 = 30;
+
+/// When the rollout of this template began, as far as its objects tell.
+fn start(facts: &WorkloadFacts<'_>, template: &TemplateFacts<'_>) -> Option<UnixTime> {
+    // A rollback bumps a ControllerRevision's `.revision`, and managedFields keep when.
+    if let Some(written) = template.written {
+        return Some(written);
+    }
+    let newest_other =
+        facts.templates.iter().filter(|other| other.hash != template.hash).filter_map(|t| t.created).max();
+    let is_newest = newest_other.is_none_or(|other| template.created.is_some_and(|created| created >= other));
+    if is_newest && !template.reused && template.created.is_some() {
+        return template.created;
+    }
+    // Rolled back to: its creation says nothing, and some of its pods may have survived a stuck rollout. What was created
+    // after the newest other template came was created by this rollout.
+    let mut after = newest_other;
+    if is_newest {
+        // Rolled back to, but newest all the same: it was undone and is tried again. Only pods younger than all of the
+        // others' pods are surely of the second try.
+        after =
+            after.max(facts.pods.iter().filter(|pod| pod.hash != template.hash).filter_map(|pod| pod.created).max());
+    }
+    let of_this_rollout = |pod: &&PodFacts<'_>| !pod.terminating && pod.hash == template.hash && pod.created > after;
+    facts.pods.iter().filter(of_this_rollout).filter_map(|pod| pod.created).min()
+}
+
+/// When a pod of the current hash was last created or became Ready.
+fn last_progress(facts: &WorkloadFacts<'_>, current: Current<'_>, started: UnixTime) -> UnixTime {
+    let Current::Hash(current) = current else {
+        return started;
+    };
+    let pods = facts.pods.iter().filter(|pod| !pod.terminating && pod.hash == current);
+    pods.flat_map(|pod| [pod.created, pod.ready_since]).flatten().fold(started, UnixTime::max)
+}
+
+/// Since when two template hashes have stood side by side among the active pods.
+pub(super) fn mixed_since(facts: &WorkloadFacts<'_>, now: UnixTime) -> Option<UnixTime> {
+    let mut starts: Vec<(&Name, UnixTime)> = Vec::new();
+    for pod in facts.pods.iter().filter(|pod| !pod.terminating && !pod.hash.is_empty()) {
+        let created = pod.created.unwrap_or(now);
+        match starts.iter_mut().find(|(hash, _)| *hash == pod.hash) {
+            Some((_, start)) => *start = created.min(*start),
+            None => starts.push((pod.hash, created)),
+        }
+    }
+    second_smallest(starts.into_iter().map(|(_, start)| start))
+}

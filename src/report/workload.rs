@@ -1,0 +1,144 @@
+//! The report of one workload, put together.
+
+use super::containers::containers;
+use super::facts::{ControllerKind, ImageFacts, Memory, WorkloadFacts};
+use super::rollout::{Current, mixed_since, progress};
+use super::{HashReport, ImageReference, Name, PodReport, ReferenceKind, WorkloadReport};
+use crate::time::UnixTime;
+
+/// Says everything that is known about one workload now, and updates what has to be remembered.
+#[must_use]
+pub fn report(facts: &WorkloadFacts<'_>, memory: &mut Memory, now: UnixTime) -> WorkloadReport {
+    let containers = containers(facts, memory, now);
+    let progress = progress(facts, memory, now);
+    let hashes = hashes(facts, progress.current);
+    let distinct = hashes.iter().filter(|hash| hash.pods > 0 && !hash.hash.is_empty()).count();
+    WorkloadReport {
+        workload: facts.workload.clone(),
+        distinct_hashes: u32::try_from(distinct).unwrap_or(u32::MAX),
+        mixed_since: mixed_since(facts, now),
+        containers,
+        outdated_pods: progress.outdated_pods,
+        rollout: progress.rollout,
+        image_references: image_references(facts, progress.current),
+        pods: facts
+            .pods
+            .iter()
+            .map(|pod| PodReport {
+                pod: pod.name.clone(),
+                node: pod.node.clone(),
+                hash: pod.hash.clone(),
+                labels: pod.labels.clone(),
+            })
+            .collect(),
+        changes_at: progress.changes_at,
+        hashes,
+    }
+}
+
+/// Each hash that has pods, and the current one.
+fn hashes(facts: &WorkloadFacts<'_>, current: Current<'_>) -> Vec<HashReport> {
+    let mut names: Vec<&Name> = facts.pods.iter().map(|pod| pod.hash).collect();
+    if let Current::Hash(hash) = current {
+        names.push(hash);
+    }
+    names.sort_unstable();
+    names.dedup();
+    let mut hashes: Vec<HashReport> = names
+        .into_iter()
+        .map(|hash| {
+            let template = facts.templates.iter().find(|template| template.hash == hash);
+            HashReport {
+                hash: hash.clone(),
+                revision: template.and_then(|template| template.revision),
+                current: match current {
+                    Current::Hash(current) => Some(current == hash),
+                    Current::None => Some(false),
+                    Current::Unknown => None,
+                },
+                pods: 0,
+                ready_pods: 0,
+                terminating_pods: 0,
+                labels: template.map(|template| template.labels.clone()).unwrap_or_default(),
+            }
+        })
+        .collect();
+    for pod in &facts.pods {
+        let Ok(at) = hashes.binary_search_by(|report| report.hash.cmp(pod.hash)) else {
+            continue;
+        };
+        let report = &mut hashes[at];
+        if pod.terminating {
+            report.terminating_pods += 1;
+        } else {
+            report.pods += 1;
+            report.ready_pods += u32::from(pod.ready);
+        }
+    }
+    hashes
+}
+
+/// What the current template asks for.
+fn image_references(facts: &WorkloadFacts<'_>, current: Current<'_>) -> Vec<ImageReference> {
+    let (Some(controller), Current::Hash(hash)) = (facts.controller.as_ref(), current) else {
+        return Vec::new();
+    };
+    let kept = facts.templates.iter().find(|template| template.hash == hash).map(|template| &template.images);
+    let images = match &controller.kind {
+        // Equal to the current ReplicaSet's by definition, which keeps no copy.
+        ControllerKind::Deployment { .. } => &controller.images,
+        // Only while the revision cannot be read, and only if no newer template waits.
+        ControllerKind::StatefulSet { .. } | ControllerKind::DaemonSet { .. }
+            if kept.is_none() && controller.observed =>
+        {
+            &controller.images
+        }
+        _ => match kept {
+            Some(images) => images,
+            None => return Vec::new(),
+        },
+    };
+    let mut references: Vec<ImageReference> = images.iter().map(image_reference).collect();
+    references.sort_unstable_by(|a, b| a.container.cmp(&b.container));
+    references.dedup_by(|a, b| a.container == b.container);
+    references
+}
+
+fn image_reference(image: &ImageFacts<'_>) -> ImageReference {
+    ImageReference {
+        container: image.container.clone(),
+        image: image.image.clone(),
+        reference: ReferenceKind::of(image.image),
+        pull_policy: image.pull_policy.clone(),
+    }
+}
+
+impl ReferenceKind {
+    /// How an image string refers to its image.
+    #[must_use]
+    pub fn of(image: &str) -> Self {
+        if image.contains('@') {
+            return Self::Digest;
+        }
+        // A colon before the last slash belongs to a registry's port.
+        let name = image.rsplit_once('/').map_or(image, |(_, name)| name);
+        match name.rsplit_once(':') {
+            Some((_, tag)) if tag != "latest" => Self::Tag,
+            _ => Self::Latest,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::ReferenceKind;
+
+    #[test]
+    fn a_port_is_no_tag_and_no_tag_is_latest() {
+        assert_eq!(ReferenceKind::of("nginx"), ReferenceKind::Latest);
+        assert_eq!(ReferenceKind::of("localhost:5000/nginx"), ReferenceKind::Latest);
+        assert_eq!(ReferenceKind::of("localhost:5000/nginx:latest"), ReferenceKind::Latest);
+        assert_eq!(ReferenceKind::of("localhost:5000/nginx:1.27"), ReferenceKind::Tag);
+        assert_eq!(ReferenceKind::of("nginx:1.27@sha256:aa"), ReferenceKind::Digest);
+    }
+}

@@ -1,0 +1,878 @@
+//! The case table, a test a row: what is said in each case. The number is the row's.
+//!
+//! Row 4, and the alias of row 9, need access to nodes, which podskew does not ask for yet: without it both are shown as
+//! different manifest digests.
+
+mod common;
+
+use common::world::*;
+use podskew::inventory::{Settings, WorkloadKind};
+use podskew::objects::Resource;
+use podskew::report::{Origin, RolloutState};
+use serde_json::{Value, json};
+
+/// The Deployment `web` with its one ReplicaSet.
+fn web() -> World {
+    let mut world = World::new();
+    world.put(&deployment("web:1")).put(&replica_set("h1", "web:1", 1, -4000));
+    world
+}
+
+/// Two ReplicaSets: `h1` of `web:1`, and `h2` of `web:2`, created 100 s ago, which the Deployment asks for.
+fn rolling() -> World {
+    let mut world = web();
+    world
+        .put(&reason(deployment("web:2"), "ReplicaSetUpdated", -50))
+        .put(&replica_set("h2", "web:2", 2, -100))
+        .put(&pod("old"))
+        .put(&pod("new").hash("h2").image("web:2").image_id(&image_id('b')).created(-90).started(-80));
+    world
+}
+
+#[track_caller]
+fn check(world: &mut World, workload: &str, expected: &str) {
+    let said = world.said(workload);
+    assert_eq!(said.trim_end(), expected, "\n--- said\n{said}--- expected\n{expected}\n");
+}
+
+#[track_caller]
+fn skew(world: &mut World) -> Option<(u32, Origin)> {
+    let now = world.now;
+    let report = world.report("deployment/web");
+    let skewed = report.containers.iter().flat_map(|c| &c.by_hash).find(|hash| hash.distinct_digests > 1)?;
+    Some((now - skewed.skewed_since.expect("since").seconds(), skewed.origin))
+}
+
+#[test]
+fn row_01_one_hash_and_two_digests_is_skew_since_the_second_smallest_start() {
+    let mut world = web();
+    world
+        .put(&pod("p1").started(-900))
+        .put(&pod("p2").started(-300).image_id(&image_id('b')))
+        .put(&pod("p3").started(-200).image_id(&image_id('b')));
+    check(
+        &mut world,
+        "deployment/web",
+        "deployment/web complete\n  hash h1 (current): 3 pods, 3 ready\n  app (template): 2 digests\n    \
+         h1 (template): 1×web:1 a 2×web:1 b, skewed for 300s",
+    );
+    let report = world.report("deployment/web");
+    let digests = &report.containers[0].by_hash[0].digests;
+    let pods = |at: usize| digests[at].skewed.iter().map(|pod| &*report.pods[*pod as usize].pod).collect::<Vec<_>>();
+    assert_eq!((pods(0), pods(1)), (vec!["p1"], vec!["p2", "p3"]));
+}
+
+#[test]
+fn row_01_a_crash_loop_moves_the_start_but_not_the_age() {
+    let mut world = web();
+    world.put(&pod("p1")).put(&pod("p2").started(-300).image_id(&image_id('b')));
+    assert_eq!(skew(&mut world), Some((300, Origin::Template)));
+    world.wait(60);
+    let crashed = pod("p2").image_id(&image_id('b'));
+    world.put(&crashed.clone().with("/status/containerStatuses/0/state", json!({"waiting": {}})));
+    assert_eq!(skew(&mut world), Some((360, Origin::Template)));
+    world.put(&crashed.started(60));
+    assert_eq!(skew(&mut world), Some((360, Origin::Template)));
+    let container = |id: &str| pod("p2").with("/status/containerStatuses/0/containerID", id);
+    world.put(&container("containerd://second"));
+    assert_eq!(skew(&mut world), None);
+    world.put(&container("containerd://third").started(60).image_id(&image_id('b')));
+    assert_eq!(skew(&mut world), Some((0, Origin::Template)), "a gap ends it");
+}
+
+#[test]
+fn row_02_ids_of_different_kinds_are_unresolved_not_skew() {
+    let hex = digest('b')[7..].to_owned();
+    for other in [format!("docker://{}", digest('b')), digest('b'), hex.clone()] {
+        let mut world = web();
+        world.put(&pod("p1")).put(&pod("p2")).put(&pod("p3").image_id(&other));
+        assert_eq!(skew(&mut world), None, "{other}");
+        let container = &world.report("deployment/web").containers[0];
+        assert_eq!((container.distinct_digests, container.image_id_only), (1, 1), "{other}");
+    }
+    let mut world = web();
+    world.put(&pod("p1").image_id(&hex)).put(&pod("p2").image_id(&hex.replace('b', "c")));
+    assert_eq!(skew(&mut world), None);
+    let container = &world.report("deployment/web").containers[0];
+    assert_eq!((container.distinct_digests, container.image_id_only), (1, 1));
+}
+
+#[test]
+fn row_02_config_digests_can_be_compared_with_each_other() {
+    let mut world = web();
+    world.put(&pod("p1").image_id(&digest('a'))).put(&pod("p2").image_id(&format!("docker://{}", digest('b'))));
+    assert_eq!(skew(&mut world), Some((990, Origin::Template)));
+}
+
+#[test]
+fn row_03_the_same_hex_under_another_repository_is_one_digest() {
+    let mut world = web();
+    for (name, prefix) in [
+        ("p1", "registry.example/shop/web@"),
+        ("p2", "mirror.example/cache/web@"),
+        ("p3", "docker-pullable://web@"),
+        ("p4", "docker.io/library/import-2026-09-11@"),
+    ] {
+        world.put(&pod(name).image_id(&format!("{prefix}{}", digest('a'))));
+    }
+    let container = &world.report("deployment/web").containers[0];
+    assert_eq!((container.distinct_digests, container.image_id_only), (1, 0));
+    assert_eq!(container.by_hash[0].digests[0].pods, 4);
+}
+
+#[test]
+fn row_05_two_digests_without_alias_evidence_are_skew() {
+    let mut world = web();
+    world.put(&pod("p1")).put(&pod("p2").image_id(&image_id('b')));
+    assert_eq!(skew(&mut world), Some((990, Origin::Template)));
+}
+
+#[test]
+fn row_06_another_name_for_a_running_container_is_an_alias() {
+    let mut world = web();
+    world.put(&pod("p1")).put(&pod("p2")).put(&pod("p3"));
+    assert_eq!(skew(&mut world), None);
+    world.wait(10).put(&pod("p1").image_id(&image_id('b')));
+    assert_eq!(skew(&mut world), None, "p1 still runs the same container");
+    // A pod that starts now is told the new name at once.
+    world.put(&pod("p4").image_id(&image_id('b')));
+    assert_eq!(skew(&mut world), None, "what p4 runs is known to be what p2 runs");
+    assert_eq!(world.report("deployment/web").containers[0].by_hash[0].digests.len(), 1, "under one name");
+    // The same name in another container is a deploy.
+    world.put(&pod("p3").image_id(&image_id('c')).with("/status/containerStatuses/0/containerID", "containerd://new"));
+    assert_eq!(skew(&mut world).map(|skew| skew.1), Some(Origin::Template));
+}
+
+#[test]
+fn row_07_a_digest_is_kept_when_crio_forgets_it_and_unresolved_for_who_comes_later() {
+    let hex = "f".repeat(64);
+    let mut world = web();
+    world.put(&pod("p1")).put(&pod("p2"));
+    world.put(&pod("p1").image_id(&hex));
+    let container = world.report("deployment/web").containers[0].clone();
+    assert_eq!((container.distinct_digests, container.image_id_only), (1, 0));
+    assert_eq!(container.by_hash[0].digests[0].pods, 2);
+    // After a restart of podskew only the id is there.
+    let mut world = web();
+    world.put(&pod("p1").image_id(&hex)).put(&pod("p2"));
+    let container = &world.report("deployment/web").containers[0];
+    assert_eq!((container.distinct_digests, container.image_id_only), (1, 1));
+}
+
+#[test]
+fn row_08_an_index_digest_is_the_same_on_every_architecture() {
+    let mut world = web();
+    world.put(&pod("amd64")).put(&pod("arm64").with("/spec/nodeName", "node-arm"));
+    assert_eq!(world.report("deployment/web").containers[0].distinct_digests, 1);
+}
+
+#[test]
+fn row_09_crio_with_one_repository_may_be_a_mix_of_architectures() {
+    let crio = |name: &str, letter: char| {
+        pod(name).image_id(&image_id(letter)).with("/status/containerStatuses/0/containerID", format!("cri-o://{name}"))
+    };
+    let mut world = web();
+    world.put(&crio("p1", 'a')).put(&crio("p2", 'b'));
+    assert_eq!(skew(&mut world), Some((990, Origin::Unknown)));
+    assert_eq!(world.report("deployment/web").containers[0].origin, Origin::Unknown);
+    // Another image string, or another repository, is no matter of architecture.
+    world.put(&crio("p2", 'b').image("web:other"));
+    assert_eq!(skew(&mut world), Some((990, Origin::Template)));
+    world.put(&crio("p2", 'b').image_id(&format!("other.example/web@{}", digest('b'))));
+    assert_eq!(skew(&mut world), Some((990, Origin::Template)));
+}
+
+#[test]
+fn row_10_an_empty_image_id_is_no_digest() {
+    let mut world = web();
+    world.put(&pod("p1")).put(&pod("p2").image_id("")).put(&pod("p3").pending());
+    let container = &world.report("deployment/web").containers[0];
+    assert_eq!((container.distinct_digests, container.not_started, container.image_id_only), (1, 2, 0));
+}
+
+#[test]
+fn row_11_a_crash_loop_counts_and_is_not_ready() {
+    let mut world = web();
+    let crashing = pod("p1").unready().with("/status/containerStatuses/0/state", json!({"waiting": {}}));
+    world.put(&crashing);
+    check(
+        &mut world,
+        "deployment/web",
+        "deployment/web complete\n  hash h1 (current): 1 pods, 0 ready\n  app (template): 1 digests\n    \
+         h1 (template): 1×web:1 a",
+    );
+}
+
+#[test]
+fn row_12_terminating_pods_are_counted_apart() {
+    let mut world = rolling();
+    world.put(&reason(deployment("web:2"), "NewReplicaSetAvailable", -5)).put(&pod("old").terminating());
+    check(
+        &mut world,
+        "deployment/web",
+        "deployment/web complete\n  hash h1: 0 pods, 0 ready, 1 terminating\n  hash h2 (current): 1 pods, 1 ready\n  \
+         app (template): 1 digests\n    h2 (template): 1×web:2 b",
+    );
+    assert_eq!(world.report("deployment/web").pods.len(), 2, "the API still has both");
+}
+
+#[test]
+fn row_13_finished_pods_are_left_out() {
+    let mut world = web();
+    world.put(&pod("p1")).put(&pod("p2").image_id(&image_id('b')));
+    for phase in ["Failed", "Succeeded"] {
+        world.put(&pod("p2").image_id(&image_id('b')).with("/status/phase", phase));
+        assert_eq!(skew(&mut world), None);
+        assert_eq!(world.report("deployment/web").pods.len(), 1);
+    }
+}
+
+#[test]
+fn row_14_two_hashes_in_a_rollout_are_a_mix_and_no_skew() {
+    let mut world = rolling();
+    check(
+        &mut world,
+        "deployment/web",
+        "deployment/web progressing 100s, 2 hashes for 90s, 1 outdated\n  hash h1: 1 pods, 1 ready\n  \
+         hash h2 (current): 1 pods, 1 ready\n  app (template): 2 digests\n    h1 (template): 1×web:1 a\n    \
+         h2 (template): 1×web:2 b",
+    );
+}
+
+#[test]
+fn row_15_a_deadline_exceeded_is_stalled() {
+    let mut world = rolling();
+    world.put(&reason(deployment("web:2"), "ProgressDeadlineExceeded", -20));
+    assert_eq!(world.state("deployment/web"), (RolloutState::Stalled, 100));
+}
+
+#[test]
+fn row_16_paused_with_two_hashes() {
+    let mut world = rolling();
+    let paused = |image| reason(deployment(image), "DeploymentPaused", -20).with("/spec/paused", true);
+    world.put(&paused("web:2"));
+    assert_eq!(world.state("deployment/web"), (RolloutState::Paused, 100));
+    // A pause alone is no state.
+    let mut world = web();
+    world.put(&pod("p1")).put(&paused("web:1"));
+    assert_eq!(world.state("deployment/web"), (RolloutState::Complete, 0));
+}
+
+fn database(strategy: Value) -> World {
+    let mut world = World::new();
+    world.put(&stateful_set(strategy)).put(&revision("StatefulSet", "db", "db-old", "db:1", 1, -5000)).put(&revision(
+        "StatefulSet",
+        "db",
+        "db-new",
+        "db:2",
+        2,
+        -100,
+    ));
+    world
+}
+
+#[test]
+fn row_17_a_partition_split_exactly_at_it() {
+    let mut world = database(json!({"type": "RollingUpdate", "rollingUpdate": {"partition": 2}}));
+    for ordinal in 0..4 {
+        let (hash, letter) = if ordinal < 2 { ("db-old", 'a') } else { ("db-new", 'b') };
+        world.put(&db_pod(ordinal, hash, &image_id(letter)));
+    }
+    assert_eq!(world.state("statefulset/db"), (RolloutState::Partitioned, 100));
+    assert_eq!(world.report("statefulset/db").outdated_pods, Some(0));
+    // One on the wrong side.
+    world.put(&db_pod(2, "db-old", &image_id('a')));
+    assert_eq!(world.state("statefulset/db").0, RolloutState::Progressing);
+    assert_eq!(world.report("statefulset/db").outdated_pods, Some(1));
+}
+
+#[test]
+fn row_17_ordinals_may_start_elsewhere() {
+    let mut world = database(json!({"type": "RollingUpdate", "rollingUpdate": {"partition": 2}}));
+    let moved = stateful_set(json!({"type": "RollingUpdate", "rollingUpdate": {"partition": 2}}));
+    world.put(&moved.with("/spec/ordinals", json!({"start": 10})));
+    for ordinal in 10..14 {
+        world.put(&db_pod(ordinal, if ordinal < 12 { "db-old" } else { "db-new" }, &image_id('a')));
+    }
+    assert_eq!(world.state("statefulset/db").0, RolloutState::Partitioned);
+}
+
+#[test]
+fn row_18_on_delete_counts_by_label() {
+    let mut world = database(json!({"type": "OnDelete"}));
+    world.put(&db_pod(0, "db-old", &image_id('a'))).put(&db_pod(1, "db-new", &image_id('b')));
+    assert_eq!(world.state("statefulset/db").0, RolloutState::OnDelete);
+    let report = world.report("statefulset/db");
+    let counts: Vec<_> = report.hashes.iter().map(|hash| (&*hash.hash, hash.pods, hash.current)).collect();
+    assert_eq!(counts, [("db-new", 1, Some(true)), ("db-old", 1, Some(false))]);
+    // With one hash there is nothing to wait for.
+    world.put(&db_pod(0, "db-new", &image_id('b')));
+    assert_eq!(world.state("statefulset/db"), (RolloutState::Complete, 0));
+}
+
+fn rollout(strategy: Value, status: Value) -> Value {
+    json!({
+        "kind": "Rollout",
+        "metadata": {"name": "web", "namespace": "shop", "uid": "Rollout-web", "creationTimestamp": at(-5000)},
+        "spec": {"replicas": 2, "template": template("web:2"), "strategy": strategy},
+        "status": status
+    })
+}
+
+fn argo_set(hash: &str, image: &str, revision: &str, created: i64) -> Value {
+    replica_set(hash, image, 0, created)
+        .with("/metadata/labels", json!({"rollouts-pod-template-hash": hash}))
+        .with("/metadata/annotations", json!({"rollout.argoproj.io/revision": revision}))
+        .with("/metadata/ownerReferences/0", owner("argoproj.io/v1alpha1", "Rollout", "web"))
+}
+
+fn argo_pod(name: &str, hash: &str, created: i64) -> Value {
+    pod(name).hash(hash).created(created).with("/metadata/labels", json!({"rollouts-pod-template-hash": hash}))
+}
+
+fn argo(strategy: Value, status: Value) -> World {
+    let mut world = World::new();
+    world
+        .put(&rollout(strategy, status))
+        .put(&argo_set("h1", "web:1", "1", -4000))
+        .put(&argo_set("h2", "web:2", "2", -100))
+        .put(&argo_pod("old", "h1", -3000))
+        .put(&argo_pod("new", "h2", -90));
+    world
+}
+
+#[test]
+fn row_19_argo_steps_pauses_and_previews_are_deliberate_but_not_when_degraded() {
+    let canary = json!({"canary": {"steps": [{"setWeight": 20}, {"pause": {}}]}});
+    let mid = json!({"currentPodHash": "h2", "stableRS": "h1", "phase": "Progressing", "currentStepIndex": 1,
+        "observedGeneration": "17"});
+    let state = |strategy: &Value, status: Value| argo(strategy.clone(), status).state("rollout/web");
+    assert_eq!(state(&canary, mid.clone()), (RolloutState::Canary, 100));
+    let paused = mid.clone().with("/pauseConditions", json!([{"reason": "CanaryPauseStep"}]));
+    assert_eq!(state(&canary, paused.with("/phase", "Paused")), (RolloutState::Canary, 100));
+    assert_eq!(state(&canary, mid.clone().with("/phase", "Degraded")), (RolloutState::Stalled, 100));
+    assert_eq!(state(&canary, mid.clone().with("/abort", true)), (RolloutState::Stalled, 100));
+    assert_eq!(state(&canary, mid.clone().with("/currentStepIndex", 2)), (RolloutState::Progressing, 100));
+    assert_eq!(state(&json!({"blueGreen": {}}), mid.clone()), (RolloutState::BlueGreen, 100));
+    let done = mid.with("/stableRS", "h2").with("/phase", "Healthy");
+    assert_eq!(state(&json!({"blueGreen": {}}), done), (RolloutState::Complete, 0), "the old set lingers for a while");
+}
+
+#[test]
+fn row_19_with_workload_ref_the_deployment_at_zero_is_no_second_workload() {
+    let mut world = argo(json!({"canary": {}}), json!({"currentPodHash": "h2", "stableRS": "h2", "phase": "Healthy"}));
+    let referenced = deployment("web:2").with("/spec/replicas", 0);
+    world.put(&referenced);
+    assert_eq!(world.workloads(), ["deployment/web", "rollout/web"]);
+    let with_reference = rollout(json!({"canary": {}}), json!({"currentPodHash": "h2", "stableRS": "h2"}))
+        .with("/spec/workloadRef", json!({"apiVersion": "apps/v1", "kind": "Deployment", "name": "web"}))
+        .with("/spec/template", Value::Null);
+    world.put(&with_reference);
+    assert_eq!(world.workloads(), ["rollout/web"]);
+    let image = world.report("rollout/web").image_references[0].clone();
+    assert_eq!(&*image.image, "web:2", "the ReplicaSet's template is the Rollout's");
+    world.delete(&with_reference);
+    assert!(world.workloads().contains(&"deployment/web".to_owned()));
+}
+
+#[test]
+fn row_20_two_hashes_with_one_digest() {
+    let mut world = rolling();
+    world.put(&pod("new").hash("h2").image("web:2").created(-90));
+    let report = world.report("deployment/web");
+    assert_eq!((report.distinct_hashes, report.containers[0].distinct_digests), (2, 1));
+}
+
+#[test]
+fn row_21_a_container_that_the_template_lacks_was_injected() {
+    let mut world = web();
+    world.put(&pod("p1").sidecar("istio-proxy", &image_id('d'))).put(&pod("p2").sidecar("istio-proxy", &image_id('e')));
+    assert_eq!(skew(&mut world), Some((990, Origin::Injected)));
+    let origins: Vec<_> = world
+        .report("deployment/web")
+        .containers
+        .iter()
+        .map(|c| (&*c.container, c.origin))
+        .map(|(n, o)| (n.to_owned(), o))
+        .collect();
+    assert_eq!(origins, [("app".to_owned(), Origin::Template), ("istio-proxy".to_owned(), Origin::Injected)]);
+    // Where the template cannot be read, nobody can tell.
+    world.put(&replica_set("h1", "web:1", 1, -4000).with("/spec/template", Value::Null));
+    assert_eq!(skew(&mut world), Some((990, Origin::Unknown)));
+}
+
+#[test]
+fn row_22_a_patched_image_shows_both_image_strings() {
+    let mut world = web();
+    world.put(&pod("p1")).put(&pod("p2").image("web:hotfix").image_id(&image_id('b')));
+    let report = world.report("deployment/web");
+    let images: Vec<_> = report.containers[0].by_hash[0].digests.iter().map(|digest| &*digest.image).collect();
+    assert_eq!(images, ["web:1", "web:hotfix"]);
+    assert_eq!(skew(&mut world), Some((990, Origin::Template)));
+}
+
+fn init(name: &str, restart_policy: &str, letter: char) -> Value {
+    pod(name)
+        .with("/spec/initContainers", json!([{"name": "proxy", "image": "p:1", "restartPolicy": restart_policy}]))
+        .with("/status/initContainerStatuses", json!([status("proxy", &image_id(letter), name, Some(-995))]))
+}
+
+#[test]
+fn row_23_native_sidecars_are_compared() {
+    let mut world = web();
+    world.put(&init("p1", "Always", 'a')).put(&init("p2", "Always", 'b'));
+    assert_eq!(skew(&mut world), Some((995, Origin::Injected)));
+    let mut template = replica_set("h1", "web:1", 1, -4000);
+    template["spec"]["template"]["spec"]["initContainers"] =
+        json!([{"name": "proxy", "image": "p:1", "restartPolicy": "Always"}]);
+    world.put(&template);
+    assert_eq!(skew(&mut world), Some((995, Origin::Template)));
+}
+
+#[test]
+fn rows_24_to_26_init_and_ephemeral_containers_and_image_volumes_are_ignored() {
+    let mut world = web();
+    for (name, letter) in [("p1", 'a'), ("p2", 'b')] {
+        let ephemeral = json!([status("debug", &image_id(letter), name, Some(-5))]);
+        let volumes = json!([{"name": "data", "image": {"reference": format!("data:{letter}")}}]);
+        let object = init(name, "", letter)
+            .with("/spec/ephemeralContainers", json!([{"name": "debug", "image": "busybox"}]))
+            .with("/status/ephemeralContainerStatuses", ephemeral)
+            .with("/spec/volumes", volumes);
+        world.put(&object);
+    }
+    let report = world.report("deployment/web");
+    assert_eq!(report.containers.len(), 1);
+    assert_eq!(skew(&mut world), None);
+}
+
+#[test]
+fn row_27_a_rollback_is_current_by_template_and_as_old_as_its_first_new_pod() {
+    let mut world = rolling();
+    let undone = reason(deployment("web:1"), "NewReplicaSetAvailable", -50);
+    let reused = replica_set("h1", "web:1", 3, -4000)
+        .with("/metadata/annotations/deployment.kubernetes.io~1revision-history", "1");
+    world.put(&undone).put(&reused);
+    assert_eq!(world.state("deployment/web"), (RolloutState::Progressing, 0), "the moment it was seen");
+    world.wait(40).put(&pod("newer").created(-30).started(-20));
+    assert_eq!(world.state("deployment/web"), (RolloutState::Progressing, 70), "the pod is older than the sight");
+    // Somebody who comes later sees the same: `old` survived and says nothing.
+    let mut later = web();
+    later
+        .put(&replica_set("h2", "web:2", 2, -100))
+        .put(&undone)
+        .put(&reused)
+        .put(&pod("old"))
+        .put(&pod("newer").created(-30))
+        .put(&pod("new").hash("h2").created(-90));
+    assert_eq!(later.state("deployment/web"), (RolloutState::Progressing, 30));
+    assert_eq!(&*later.report("deployment/web").hashes[0].hash, "h1");
+    assert_eq!(later.report("deployment/web").hashes[0].current, Some(true));
+}
+
+#[test]
+fn row_28_scaling_is_no_rollout() {
+    let mut world = web();
+    let scaled = |replicas: u32, generation: u32| {
+        deployment("web:1").with("/spec/replicas", replicas).with("/metadata/generation", generation)
+    };
+    world.put(&scaled(0, 2));
+    assert_eq!(world.state("deployment/web"), (RolloutState::Complete, 0));
+    assert_eq!(&*world.report("deployment/web").hashes[0].hash, "h1", "the current hash, although it has no pods");
+    world.put(&scaled(5, 3)).put(&pod("p1")).put(&pod("p2").pending());
+    assert_eq!(world.state("deployment/web"), (RolloutState::Complete, 0));
+    assert_eq!(world.report("deployment/web").outdated_pods, Some(0));
+}
+
+#[test]
+fn row_29_no_current_hash_is_invented() {
+    let mut world = web();
+    world.put(&pod("p1"));
+    world.look();
+    // Recreate: the template has changed, the old pods go, the annotation still names the old ReplicaSet.
+    world.put(&deployment("web:2").with("/metadata/generation", 2)).put(&pod("p1").terminating());
+    assert_eq!(world.state("deployment/web"), (RolloutState::Progressing, 0));
+    assert_eq!(world.report("deployment/web").outdated_pods, None);
+    assert_eq!(world.report("deployment/web").hashes[0].current, Some(false));
+    world.wait(20).put(&replica_set("h2", "web:2", 2, 20)).put(&pod("p2").hash("h2").created(20));
+    world.put(&reason(deployment("web:2"), "ReplicaSetUpdated", 20));
+    assert_eq!(world.state("deployment/web"), (RolloutState::Progressing, 20), "since the template changed");
+    // Paused with a changed template.
+    let mut world = web();
+    world.put(&pod("p1")).put(&deployment("web:2").with("/spec/paused", true));
+    assert_eq!(world.state("deployment/web").0, RolloutState::Paused);
+    assert_eq!(world.report("deployment/web").outdated_pods, None);
+}
+
+#[test]
+fn row_30_endless_replicasets_have_no_series() {
+    let mut world = web();
+    world.put(&pod("p1"));
+    for number in 0..500 {
+        let set = replica_set(&format!("x{number}"), &format!("web:x{number}"), number + 2, -3000 + i64::from(number));
+        world.put(&set);
+    }
+    assert_eq!(world.report("deployment/web").hashes.len(), 1);
+}
+
+#[test]
+fn row_31_a_bare_replicaset_is_compared_within_one_image() {
+    let bare = |mut object: Value| {
+        object["metadata"]["ownerReferences"] = json!([]);
+        object
+    };
+    let mut world = World::new();
+    world
+        .put(&bare(replica_set("h1", "web:2", 1, -4000)))
+        .put(&pod("p1"))
+        .put(&pod("p2").image("web:2").image_id(&image_id('b')));
+    let said = world.said("replicaset/web-h1");
+    assert!(said.contains("app (template): 1 digests") && !said.contains("skewed"), "{said}");
+    world.put(&pod("p3").image_id(&image_id('c')));
+    let said = world.said("replicaset/web-h1");
+    assert!(said.contains("app (template): 2 digests") && said.contains("skewed for 990s"), "{said}");
+}
+
+#[test]
+fn row_32_static_and_bare_pods_are_left_out() {
+    let mut world = World::new();
+    world.put(&pod("static").with("/metadata/ownerReferences/0", owner("v1", "Node", "node-1")));
+    world.put(&pod("bare").with("/metadata/ownerReferences", json!([])));
+    let mut not_controlled = pod("adopted");
+    not_controlled["metadata"]["ownerReferences"][0]["controller"] = json!(false);
+    world.put(&not_controlled);
+    assert_eq!(world.workloads(), [""; 0]);
+    assert_eq!(world.inventory.objects(Resource::Pods), 0);
+}
+
+fn job_pod(name: &str, job: &str, letter: char) -> Value {
+    pod(name)
+        .with("/metadata/labels", json!({"job-name": job}))
+        .with("/metadata/ownerReferences/0", owner("batch/v1", "Job", job))
+        .image_id(&image_id(letter))
+}
+
+#[test]
+fn row_33_jobs_are_compared_one_by_one_and_only_when_asked_for() {
+    let mut world = World::new();
+    world.put(&job_pod("p1", "backup-1", 'a'));
+    assert_eq!(world.workloads(), [""; 0]);
+    let mut world = World::with(Settings { jobs: true, ..Settings::default() });
+    world
+        .put(&job_pod("p1", "backup-1", 'a'))
+        .put(&job_pod("p2", "backup-2", 'b'))
+        .put(&job_pod("p3", "backup-2", 'b'));
+    assert_eq!(world.workloads(), ["job/backup-1", "job/backup-2"]);
+    assert_eq!(world.report("job/backup-2").containers[0].distinct_digests, 1);
+    assert_eq!(world.report("job/backup-2").rollout, None);
+}
+
+#[test]
+fn row_34_one_replica_is_one_digest() {
+    let mut world = web();
+    world.put(&pod("p1"));
+    assert_eq!(world.report("deployment/web").containers[0].distinct_digests, 1);
+}
+
+#[test]
+fn row_35_pods_are_grouped_under_the_nearest_known_owner() {
+    // Deployments forbidden: a readable ReplicaSet names its Deployment.
+    let mut world = World::new();
+    world.forbid(Resource::Deployments).put(&replica_set("h1", "web:1", 1, -4000)).put(&pod("p1"));
+    let report = world.report("deployment/web");
+    assert_eq!((report.rollout, report.outdated_pods, report.hashes[0].current), (None, None, None));
+    assert_eq!(report.hashes[0].revision, Some(1), "the ReplicaSet can be read");
+    // ReplicaSets forbidden: nothing that needs an owner is said, and nothing is renamed.
+    let mut world = World::new();
+    world.forbid(Resource::ReplicaSets).put(&deployment("web:1")).put(&pod("p1"));
+    world.put(&stateful_set(json!({}))).put(&db_pod(0, "db-new", &image_id('a'))).wait(60);
+    assert_eq!(world.workloads(), ["statefulset/db"]);
+    // The owner is gone for good: its name is what is left.
+    let mut world = web();
+    world.put(&pod("p1"));
+    assert_eq!(world.workloads(), ["deployment/web"]);
+    world.delete(&replica_set("h1", "web:1", 1, -4000)).delete(&deployment("web:1"));
+    assert_eq!(world.workloads(), [""; 0]);
+    world.wait(30);
+    assert_eq!(world.workloads(), ["replicaset/web-h1"]);
+}
+
+#[test]
+fn row_36_pods_of_a_lost_node_stay_counted() {
+    let mut world = web();
+    world.put(&pod("p1")).put(&pod("p2").unready());
+    let hash = &world.report("deployment/web").hashes[0];
+    assert_eq!((hash.pods, hash.ready_pods), (2, 1));
+}
+
+#[test]
+fn row_37_a_rewritten_hash_label_is_taken_at_face_value() {
+    let mut world = web();
+    world.put(&pod("p1")).put(&pod("p2").with("/metadata/labels/pod-template-hash", "elsewhere"));
+    let report = world.report("deployment/web");
+    let hashes: Vec<_> = report.hashes.iter().map(|hash| (&*hash.hash, hash.pods)).collect();
+    assert_eq!(hashes, [("elsewhere", 1), ("h1", 1)]);
+    assert_eq!(report.containers[0].by_hash[0].origin, Origin::Unknown, "no template goes by that hash");
+}
+
+#[test]
+fn row_38_half_a_picture_is_not_shown() {
+    let mut world = World::unsynced(Settings::default());
+    world.list(Resource::Pods, &[&pod("p1")]);
+    for resource in Resource::ALL.into_iter().filter(|resource| *resource != Resource::Pods) {
+        assert_eq!(world.workloads(), [""; 0], "before {resource}");
+        assert!(!world.complete);
+        match resource {
+            Resource::Deployments => world.list(resource, &[&deployment("web:1")]),
+            Resource::ReplicaSets => world.list(resource, &[&replica_set("h1", "web:1", 1, -4000)]),
+            Resource::Rollouts => world.forbid(resource),
+            _ => world.list(resource, &[]),
+        };
+    }
+    assert_eq!(world.workloads(), ["deployment/web"]);
+    // A later list breaks off: the last complete picture stays.
+    world.begin(Resource::Pods);
+    world.item(&pod("p2").image_id(&image_id('b')));
+    assert_eq!(world.report("deployment/web").pods.len(), 1);
+    world.inventory.abandon_relist(source(Resource::Pods));
+    assert_eq!(world.report("deployment/web").pods.len(), 1);
+    world.list(Resource::Pods, &[&pod("p2"), &pod("p3")]);
+    let names: Vec<_> = world.report("deployment/web").pods.iter().map(|pod| pod.pod.to_string()).collect();
+    assert_eq!(names, ["p2", "p3"]);
+    // Without pods there is nothing to say.
+    world.forbid(Resource::Pods);
+    assert_eq!(world.workloads(), [""; 0]);
+    assert!(!world.complete);
+}
+
+#[test]
+fn row_39_a_restart_with_a_moved_tag_is_a_mix_and_no_skew_inside_a_hash() {
+    let mut world = rolling();
+    world
+        .put(&reason(
+            deployment("web:1").with("/spec/template/metadata/annotations", json!({"restartedAt": "now"})),
+            "ReplicaSetUpdated",
+            -50,
+        ))
+        .put(
+            &replica_set("h2", "web:1", 2, -100)
+                .with("/spec/template/metadata/annotations", json!({"restartedAt": "now"})),
+        )
+        .put(&pod("new").hash("h2").image_id(&image_id('b')).created(-90));
+    assert_eq!(skew(&mut world), None);
+    let report = world.report("deployment/web");
+    assert_eq!((report.distinct_hashes, report.containers[0].distinct_digests), (2, 2));
+    assert_eq!(world.state("deployment/web"), (RolloutState::Progressing, 100));
+}
+
+#[test]
+fn row_40_a_recreated_pod_is_a_new_pod() {
+    let mut world = database(json!({}));
+    let before = db_pod(0, "db-new", &image_id('a'));
+    let after = db_pod(0, "db-new", &image_id('b')).with("/metadata/uid", "another");
+    world.put(&before).look();
+    world.delete(&before).put(&after);
+    let digests = world.report("statefulset/db").containers[0].by_hash[0].digests.clone();
+    assert_eq!(digests.len(), 1, "no alias is learned from another pod");
+    assert_eq!(&*digests[0].digest, digest('b'));
+    // By a list, too.
+    let again = db_pod(0, "db-new", &image_id('c')).with("/metadata/uid", "a third");
+    world.list(Resource::Pods, &[&again]);
+    assert_eq!(world.report("statefulset/db").pods.len(), 1);
+}
+
+#[test]
+fn row_41_unready_pods_do_not_reopen_a_rollout() {
+    let mut world = web();
+    world.put(&pod("p1")).put(&pod("p2"));
+    world.look();
+    world.wait(400_000).put(&pod("p2").unready());
+    world.put(&deployment("web:1").with("/status/availableReplicas", 1));
+    assert_eq!(world.state("deployment/web"), (RolloutState::Complete, 0));
+    let mut world = database(json!({}));
+    world.put(&db_pod(0, "db-new", &image_id('a')).unready());
+    assert_eq!(world.state("statefulset/db"), (RolloutState::Complete, 0));
+}
+
+fn custom(name: &str, kind: &str, labels: Value) -> Value {
+    pod(name)
+        .with("/metadata/labels", labels)
+        .with("/metadata/ownerReferences/0", owner("example.io/v1", kind, "thing"))
+}
+
+#[test]
+fn row_42_pods_that_differ_on_purpose_are_left_out_unless_asked_for() {
+    let mut world = World::new();
+    world.put(&custom("p1", "Workflow", json!({})));
+    assert_eq!(world.workloads(), [""; 0]);
+    let kind = WorkloadKind { kind: "workflow".into(), group: "example.io".into() };
+    let mut world = World::with(Settings { workload_kinds: vec![kind], ..Settings::default() });
+    world
+        .put(&custom("p1", "Workflow", json!({})))
+        .put(&custom("p2", "Workflow", json!({})).image("other:1").image_id(&image_id('b')));
+    assert_eq!(world.report("workflow.example.io/thing").containers[0].distinct_digests, 1, "within one image");
+}
+
+#[test]
+fn row_43_other_controllers_with_a_hash_label_are_compared() {
+    let clone_set = |name: &str, letter: char| {
+        pod(name)
+            .with("/metadata/ownerReferences/0", owner("apps.kruise.io/v1alpha1", "CloneSet", "web"))
+            .image_id(&image_id(letter))
+    };
+    let mut world = World::new();
+    world.put(&clone_set("p1", 'a')).put(&clone_set("p2", 'b'));
+    check(
+        &mut world,
+        "cloneset.apps.kruise.io/web",
+        "cloneset.apps.kruise.io/web\n  hash h1: 2 pods, 2 ready\n  app (unknown): 2 digests\n    \
+         h1 (unknown): 1×web:1 a 1×web:1 b, skewed for 990s",
+    );
+}
+
+#[test]
+fn row_44_a_stuck_rollout_undone_starts_at_the_undo() {
+    let mut world = rolling();
+    world
+        .put(&reason(deployment("web:2"), "ProgressDeadlineExceeded", -20))
+        .put(&pod("new").hash("h2").created(-90).pending());
+    assert_eq!(world.state("deployment/web"), (RolloutState::Stalled, 100));
+    // The undo, while the reason is still the old one.
+    world.wait(500).put(&reason(deployment("web:1"), "ProgressDeadlineExceeded", -20));
+    assert_eq!(world.state("deployment/web"), (RolloutState::Progressing, 0), "`old` never died and says nothing");
+    world.wait(5).put(&replica_set("h1", "web:1", 3, -4000));
+    assert_eq!(world.state("deployment/web"), (RolloutState::Progressing, 5), "its new revision is no new start");
+}
+
+#[test]
+fn row_45_one_name_is_one_workload() {
+    // Deleted and made again under one name.
+    let mut world = web();
+    world.put(&pod("p1"));
+    world.look();
+    let second = |mut object: Value, uid: &str| {
+        object["metadata"]["uid"] = json!(uid);
+        object
+    };
+    let mut set = second(replica_set("h2", "web:2", 1, -10), "ReplicaSet-web-h2");
+    set["metadata"]["ownerReferences"][0]["uid"] = json!("second");
+    world
+        .delete(&deployment("web:1"))
+        .put(&second(deployment("web:2"), "second").created(-10))
+        .put(&set)
+        .put(&pod("p2").hash("h2").image("web:2").image_id(&image_id('b')).created(-5));
+    world.wait(31);
+    assert_eq!(world.workloads(), ["deployment/web"]);
+    let report = world.report("deployment/web");
+    assert_eq!(report.pods.len(), 2);
+    assert_eq!(report.hashes.iter().find(|hash| hash.current == Some(true)).map(|hash| &*hash.hash), Some("h2"));
+    // A kind of the same name in another group is another type.
+    let mut world = database(json!({}));
+    let kruise = owner("apps.kruise.io/v1beta1", "StatefulSet", "db").with("/uid", "kruise");
+    world
+        .put(&db_pod(0, "db-new", &image_id('a')))
+        .put(&db_pod(9, "db-other", &image_id('b')).with("/metadata/ownerReferences/0", kruise));
+    assert_eq!(world.workloads(), ["statefulset.apps.kruise.io/db", "statefulset/db"]);
+}
+
+#[test]
+fn row_46_pods_wait_for_their_owner() {
+    let mut world = World::new();
+    world.put(&pod("p1"));
+    assert_eq!(world.workloads(), [""; 0]);
+    assert_eq!(world.awaiting, [("shop".to_owned(), 1)]);
+    world.wait(5).put(&replica_set("h1", "web:1", 1, -4000));
+    assert_eq!(world.workloads(), [""; 0], "a ReplicaSet before its Deployment");
+    assert_eq!(world.awaiting, [("shop".to_owned(), 1)]);
+    world.put(&deployment("web:1"));
+    assert_eq!(world.workloads(), ["deployment/web"]);
+    assert_eq!(world.awaiting, []);
+    // An owner that never comes.
+    let mut world = World::new();
+    world.put(&pod("p1")).put(&db_pod(0, "db-new", &image_id('a')));
+    world.wait(29);
+    assert_eq!(world.workloads(), [""; 0]);
+    world.wait(1);
+    assert_eq!(world.workloads(), ["replicaset/web-h1", "statefulset/db"]);
+    // And comes after all.
+    world.put(&replica_set("h1", "web:1", 1, -4000)).put(&deployment("web:1"));
+    assert_eq!(world.workloads(), ["deployment/web", "statefulset/db"]);
+}
+
+#[test]
+fn a_daemonset_follows_the_revision_with_the_highest_number() {
+    let daemon = |generation: u32, image: &str| {
+        json!({
+            "kind": "DaemonSet",
+            "metadata": {"name": "agent", "namespace": "shop", "uid": "DaemonSet-agent", "generation": generation,
+                "creationTimestamp": at(-5000)},
+            "spec": {"template": template(image), "updateStrategy": {"type": "RollingUpdate"}},
+            "status": {"observedGeneration": 2}
+        })
+    };
+    let agent = |name: &str, hash: &str, created: i64| {
+        pod(name)
+            .with("/metadata/labels", json!({"controller-revision-hash": hash}))
+            .with("/metadata/ownerReferences/0", owner("apps/v1", "DaemonSet", "agent"))
+            .with("/status/conditions/0/lastTransitionTime", at(created + 5))
+            .created(created)
+    };
+    let mut world = World::new();
+    world
+        .put(&daemon(2, "agent:2"))
+        .put(&revision("DaemonSet", "agent", "agent-old", "agent:1", 1, -5000))
+        .put(&revision("DaemonSet", "agent", "agent-new", "agent:2", 2, -300))
+        .put(&agent("p1", "old", -4000))
+        .put(&agent("p2", "new", -200));
+    assert_eq!(world.state("daemonset/agent"), (RolloutState::Progressing, 300));
+    // Nothing moves for ten minutes after the last pod became Ready, 195 s before the start.
+    world.wait(404);
+    assert_eq!(world.state("daemonset/agent").0, RolloutState::Progressing);
+    world.wait(1);
+    assert_eq!(world.state("daemonset/agent"), (RolloutState::Stalled, 705), "by the passing of time alone");
+    // A changed template that the controller has not seen yet.
+    world.put(&daemon(3, "agent:3"));
+    assert_eq!(world.report("daemonset/agent").outdated_pods, None);
+    // A changed label is no changed template.
+    world.put(&daemon(3, "agent:2"));
+    assert_eq!(world.report("daemonset/agent").outdated_pods, Some(1));
+    // A rollback gives the old revision the highest number, and managedFields keep when.
+    let bumped = revision("DaemonSet", "agent", "agent-old", "agent:1", 3, -5000)
+        .with("/metadata/managedFields", json!([{"manager": "kube-controller-manager", "time": at(395)}]));
+    world.put(&bumped).put(&daemon(2, "agent:1"));
+    assert_eq!(world.state("daemonset/agent"), (RolloutState::Progressing, 10));
+    // Without ControllerRevisions nobody knows which is current.
+    world.forbid(Resource::ControllerRevisions);
+    let report = world.report("daemonset/agent");
+    assert_eq!((report.rollout, report.outdated_pods), (None, None));
+    assert_eq!(report.distinct_hashes, 2);
+}
+
+#[test]
+fn the_revision_annotation_decides_only_where_templates_cannot_be_had_and_is_not_believed_while_it_lags() {
+    let bare = |object: Value| object.with("/spec/template", Value::Null);
+    let mut world = World::new();
+    world
+        .put(&bare(deployment("web:1")))
+        .put(&bare(replica_set("h1", "web:1", 1, -4000)))
+        .put(&bare(replica_set("h2", "web:2", 2, -100)))
+        .put(&pod("p1"));
+    assert_eq!(world.report("deployment/web").outdated_pods, Some(0));
+    world.put(&bare(deployment("web:1")).with("/metadata/generation", 2));
+    assert_eq!(world.report("deployment/web").outdated_pods, None, "the status is behind");
+    world.put(&bare(deployment("web:1")).with("/status/updatedReplicas", 0));
+    assert_eq!(world.report("deployment/web").outdated_pods, None, "updatedReplicas contradicts");
+}
+
+#[test]
+fn excluded_namespaces_and_ignored_containers_are_left_out() {
+    let settings = Settings { ignore_containers: vec!["istio-proxy".into()], ..Settings::default() };
+    let mut world = World::with(settings);
+    world.put(&deployment("web:1")).put(&replica_set("h1", "web:1", 1, -4000));
+    world.put(&pod("p1").sidecar("istio-proxy", &image_id('d'))).put(&pod("p2").sidecar("istio-proxy", &image_id('e')));
+    assert_eq!(world.report("deployment/web").containers.len(), 1);
+    let settings = Settings { exclude_namespaces: vec!["shop".into()], ..Settings::default() };
+    let mut world = World::with(settings);
+    world.put(&deployment("web:1")).put(&replica_set("h1", "web:1", 1, -4000)).put(&pod("p1"));
+    assert_eq!(world.workloads(), [""; 0]);
+}
