@@ -39,6 +39,8 @@ pub(super) struct Listing {
     objects: u64,
     /// Whether a list was ever begun.
     begun: bool,
+    /// Whether the list that is about to begin is a further one, and not yet counted as such.
+    again: bool,
     /// Whether a list is begun and neither finished nor abandoned.
     open: bool,
 }
@@ -60,6 +62,7 @@ impl Listing {
             skipped: 0,
             objects: 0,
             begun: false,
+            again: false,
             open: false,
         }
     }
@@ -81,6 +84,8 @@ impl<S: Sink> Watcher<S> {
         let permit = self.lists.clone().acquire_owned().await.ok();
         let began = Instant::now();
         let until = began + self.timings.list_total;
+        // Pages after a stream that could not be had are the same list.
+        self.listing.again = self.listing.begun;
         if self.listing.may_stream() {
             match self.streaming_list(until).await {
                 Ok((answer, lines, version)) => {
@@ -235,7 +240,7 @@ impl<S: Sink> Watcher<S> {
 
     /// The server has begun to answer a list.
     fn begin(&mut self) {
-        if self.listing.begun && !self.listing.open {
+        if std::mem::take(&mut self.listing.again) {
             self.pulse.restart();
         }
         self.listing.begun = true;
