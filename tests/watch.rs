@@ -6,7 +6,9 @@ mod scripted;
 
 use podskew::cluster::Timings;
 use podskew::objects::Resource;
-use scripted::{Reply, Scene, Then, bookmark, closing, event, list, page, quick, status, stream};
+use scripted::{
+    Reply, Scene, Then, bookmark, closing, event, goes_on_from, list, listed_then, page, quick, status, stream,
+};
 use std::time::Duration;
 
 const STREAMING_LIST: &str = include_str!("data/recordings/protocol/pods-streaming-list.jsonl");
@@ -15,27 +17,6 @@ const PAGE_1: &str = include_str!("data/recordings/protocol/pods-page-1.json");
 const PAGE_2: &str = include_str!("data/recordings/protocol/pods-page-2.json");
 const TOKEN_EXPIRED: &str = include_str!("data/recordings/protocol/pods-continue-expired.json");
 const WATCH_EXPIRED: &str = include_str!("data/recordings/protocol/pods-watch-expired.jsonl");
-const FORBIDDEN: &str = include_str!("data/recordings/protocol/forbidden.json");
-
-/// A streaming list of one object, `a`, at version 10, and then `more` on the same stream.
-fn listed_then(more: &[String], then: Then) -> Reply {
-    let mut lines = vec![event("ADDED", "a", 5), closing(10)];
-    lines.extend_from_slice(more);
-    stream(&lines, then)
-}
-
-fn forbidden() -> Reply {
-    Reply::Whole(403, "", FORBIDDEN.to_owned())
-}
-
-/// Waits for the request of that number and checks that it goes on from `version`.
-async fn goes_on_from(scene: &Scene, request: usize, version: u32) {
-    let asked = scene.asks(request).await;
-    assert!(
-        asked.contains(&format!("watch=true&resourceVersion={version}&")),
-        "{asked}"
-    );
-}
 
 /// Waits for the request of that number and checks that it is a streaming list.
 async fn lists_again(scene: &Scene, request: usize) {
@@ -280,87 +261,6 @@ async fn a_list_that_trickles_is_given_up_in_the_end() {
         .tells(&["begin", "list a", "abandon", "begin", "list a", "finish"])
         .await;
     assert_eq!(scene.failures("timeout"), 1);
-}
-
-#[tokio::test]
-async fn what_is_forbidden_is_told_once_and_picked_up_when_it_is_granted() {
-    let replies = vec![forbidden(), forbidden(), forbidden(), listed_then(&[], Then::Silence)];
-    let scene = Scene::play(Resource::Pods, replies).await;
-    scene.tells(&["forbid", "begin", "list a", "finish"]).await;
-    assert_eq!((scene.failures("forbidden"), scene.all_failures()), (3, 3));
-    scene.until("it is synced", || scene.is_synced()).await;
-}
-
-#[tokio::test]
-async fn what_was_listed_and_is_forbidden_for_long_is_given_up_and_listed_when_granted() {
-    let timings = Timings {
-        forbidden: Duration::from_millis(100),
-        refusal_grace: Duration::from_secs(1),
-        ..quick()
-    };
-    let mut replies = vec![listed_then(&[], Then::End)];
-    replies.extend(vec![forbidden(); 12]);
-    replies.push(listed_then(&[], Then::Silence));
-    let scene = Scene::play_in(Resource::Pods, &[], timings, replies).await;
-    goes_on_from(&scene, 3, 10).await;
-    assert_eq!(scene.told(), ["begin", "list a", "finish"], "it was given up at once");
-    assert!(!scene.is_synced());
-    scene.until("it is listed again", || scene.told().len() >= 7).await;
-    assert_eq!(
-        scene.told(),
-        ["begin", "list a", "finish", "forbid", "begin", "list a", "finish"]
-    );
-}
-
-#[tokio::test]
-async fn an_optional_resource_is_looked_for_until_it_is_served() {
-    let missing = || Reply::Whole(404, "", "404 page not found\n".to_owned());
-    let replies = vec![missing(), missing(), missing(), listed_then(&[], Then::Silence)];
-    let scene = Scene::play(Resource::Rollouts, replies).await;
-    scene.tells(&["not served", "begin", "list a", "finish"]).await;
-    assert_eq!((scene.all_failures(), scene.restarts()), (0, 0));
-    assert!(scene.is_synced());
-}
-
-#[tokio::test]
-async fn a_resource_that_every_cluster_has_is_missed() {
-    let scene = Scene::play(
-        Resource::Deployments,
-        vec![status(404), listed_then(&[], Then::Silence)],
-    )
-    .await;
-    scene.tells(&["not served", "begin", "list a", "finish"]).await;
-    assert_eq!((scene.failures("not_found"), scene.all_failures()), (1, 1));
-}
-
-#[tokio::test]
-async fn refusals_that_pass_lose_nothing() {
-    let throttled = Reply::Whole(429, "Retry-After: 1\r\n", String::new());
-    let replies = vec![
-        status(503),
-        listed_then(&[], Then::End),
-        status(503),
-        status(401),
-        throttled,
-        stream(&[event("ADDED", "b", 11)], Then::Silence),
-    ];
-    let began = std::time::Instant::now();
-    let scene = Scene::play(Resource::Pods, replies).await;
-    scene.tells(&["begin", "list a", "finish", "apply b"]).await;
-    assert!(
-        began.elapsed() >= Duration::from_secs(1),
-        "Retry-After was not honoured"
-    );
-    assert_eq!(scene.failures("server_error"), 2);
-    assert_eq!(
-        (
-            scene.failures("unauthorized"),
-            scene.failures("throttled"),
-            scene.all_failures()
-        ),
-        (1, 1, 4)
-    );
-    assert!(scene.is_synced());
 }
 
 #[tokio::test]

@@ -40,9 +40,10 @@ impl Journal {
 
     /// A watch stands.
     pub(super) fn watching(&mut self) {
+        // A rule that was granted and is taken away again is news; a server that comes and goes is not.
+        let lasting = [FailureReason::Forbidden, FailureReason::NotFound];
+        self.told = self.told.filter(|(reason, _)| !lasting.contains(reason));
         if std::mem::take(&mut self.troubled) {
-            // A rule that was granted and is taken away again is news; a server that comes and goes is not.
-            self.told = self.told.filter(|(reason, _)| *reason != FailureReason::Forbidden);
             let (resource, namespace) = self.names();
             tracing::info!(%resource, namespace, "watched again");
         }
@@ -51,8 +52,8 @@ impl Journal {
     /// The server cannot stream lists.
     pub(super) fn pages_instead(&self, failure: &Failure) {
         let (resource, namespace) = self.names();
-        let (reason, message) = (failure.reason.as_str(), failure.message.as_str());
-        tracing::info!(%resource, namespace, reason, message, "no streaming list; listing in pages instead");
+        let (reason, detail) = (failure.reason.as_str(), failure.message.as_str());
+        tracing::info!(%resource, namespace, reason, detail, "no streaming list; listing in pages instead");
     }
 
     /// The resource is not served, and need not be.
@@ -80,16 +81,16 @@ impl Journal {
         let forbidden = failure.reason == FailureReason::Forbidden;
         let news = self.is_news(failure.reason, if forbidden { RULE_TOLD_AGAIN } else { TOLD_AGAIN });
         let (resource, namespace) = self.names();
-        let (reason, message) = (failure.reason.as_str(), failure.message.as_str());
+        let (reason, detail) = (failure.reason.as_str(), failure.message.as_str());
         if !news {
-            tracing::debug!(%resource, namespace, reason, message, attempt, ?pause, "the watch failed again");
+            tracing::debug!(%resource, namespace, reason, detail, attempt, ?pause, "the watch failed again");
         } else if forbidden {
             let rule = self.target.rule();
-            tracing::warn!(%resource, namespace, reason, message, "may not list and watch {resource}: grant it {rule}");
+            tracing::warn!(%resource, namespace, reason, detail, "may not list and watch {resource}: grant it {rule}");
         } else if failure.reason == FailureReason::Expired {
-            tracing::info!(%resource, namespace, reason, message, attempt, "the version is too old; listing again");
+            tracing::info!(%resource, namespace, reason, detail, attempt, "the version is too old; listing again");
         } else {
-            tracing::warn!(%resource, namespace, reason, message, attempt, ?pause, "the watch failed; it is tried again");
+            tracing::warn!(%resource, namespace, reason, detail, attempt, ?pause, "the watch failed; it is tried again");
         }
         self.troubled |= news;
     }

@@ -288,6 +288,10 @@ impl<S: Sink> Watcher<S> {
         self.abandon();
         if failure.reason == FailureReason::Decode {
             self.listing.unreadable = self.listing.unreadable.saturating_add(1);
+            if self.listing.unreadable >= UNREADABLE_LISTS {
+                // A line of a stream can be left out; a page with a fault in its JSON is lost as a whole, its token with it.
+                self.listing.pages_until = None;
+            }
         }
         End::Failed {
             version: None,

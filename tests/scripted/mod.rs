@@ -1,6 +1,12 @@
 //! An API server that says what it was told to say, and a sink that remembers what it was told.
 
-#![allow(missing_docs, unreachable_pub, reason = "this is a part of the tests")]
+#![allow(
+    missing_docs,
+    unreachable_pub,
+    dead_code,
+    reason = "several tests share this, and none uses all of it"
+)]
+#![allow(clippy::unwrap_used, clippy::panic, reason = "these are tests")]
 
 use podskew::cluster::{Sink, Timings, Watches, client, run};
 use podskew::inventory::Source;
@@ -69,6 +75,22 @@ pub fn list(name: &str, version: u32) -> String {
     format!(
         r#"{{"metadata":{{"resourceVersion":"{version}"}},"items":[{{"metadata":{{"name":"{name}","uid":"{name}"}}}}]}}"#
     )
+}
+
+/// A streaming list of one object, `a`, at version 10, and then `more` on the same stream.
+pub fn listed_then(more: &[String], then: Then) -> Reply {
+    let mut lines = vec![event("ADDED", "a", 5), closing(10)];
+    lines.extend_from_slice(more);
+    stream(&lines, then)
+}
+
+/// Waits for the request of that number and checks that it goes on from `version`.
+pub async fn goes_on_from(scene: &Scene, request: usize, version: u32) {
+    let asked = scene.asks(request).await;
+    assert!(
+        asked.contains(&format!("watch=true&resourceVersion={version}&")),
+        "{asked}"
+    );
 }
 
 #[derive(Default)]
