@@ -50,7 +50,8 @@ pub fn page(body: &str) -> Reply {
 }
 
 pub fn stream(lines: &[String], then: Then) -> Reply {
-    Reply::Stream(lines.iter().map(|line| format!("{line}\n")).collect(), then)
+    let end_of_line = if lines.is_empty() { "" } else { "\n" };
+    Reply::Stream(lines.join("\n") + end_of_line, then)
 }
 
 /// An event about an object of that name.
@@ -124,11 +125,12 @@ impl Sink for Told {
         self.note(source, format!("list {}", object.meta.name));
     }
     fn finish_relist(&self, source: Source, gone: &[Object<'_>]) {
-        let gone: String = gone
-            .iter()
-            .map(|object| format!(" without {}", object.meta.name))
-            .collect();
-        self.note(source, format!("finish{gone}"));
+        let mut what = "finish".to_owned();
+        for object in gone {
+            what += " without ";
+            what += &object.meta.name;
+        }
+        self.note(source, what);
     }
     fn abandon_relist(&self, source: Source) {
         self.note(source, "abandon".to_owned());
