@@ -1,6 +1,11 @@
 //! podskew's own health, kept with the `prometheus` crate.
+//!
+//! Every combination of labels that can occur stands at zero from the start: a counter that appears with its first
+//! failure hides that failure from `increase()`.
 
-use prometheus::{GaugeVec, Histogram, IntCounterVec, IntGaugeVec, Registry, proto::MetricFamily};
+use crate::objects::Resource;
+use prometheus::{GaugeVec, Histogram, HistogramOpts, IntCounterVec, IntGaugeVec, Opts, Registry, proto::MetricFamily};
+use std::fmt;
 
 /// The families that say how podskew itself is.
 #[derive(Clone)]
@@ -24,15 +29,263 @@ pub struct Telemetry {
     pub exposition_bytes: IntGaugeVec,
 }
 
+/// Why a list or a watch failed: the label `reason` of `podskew_watch_failures_total`.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+pub enum FailureReason {
+    /// 401: the credentials are not accepted, or could not be obtained.
+    Unauthorized,
+    /// 403: a rule is missing.
+    Forbidden,
+    /// 404 for a resource every cluster has.
+    NotFound,
+    /// 410: the version to go on from, or the continue token, is too old.
+    Expired,
+    /// 429: asked to come back later.
+    Throttled,
+    /// Any other refusal of the request.
+    Rejected,
+    /// 5xx.
+    ServerError,
+    /// No answer, or no byte, for too long.
+    Timeout,
+    /// The connection could not be made, or broke.
+    Connection,
+    /// The answer could not be read.
+    Decode,
+}
+
+impl FailureReason {
+    /// Every reason.
+    pub const ALL: [Self; 10] = [
+        Self::Unauthorized,
+        Self::Forbidden,
+        Self::NotFound,
+        Self::Expired,
+        Self::Throttled,
+        Self::Rejected,
+        Self::ServerError,
+        Self::Timeout,
+        Self::Connection,
+        Self::Decode,
+    ];
+
+    /// The label's value.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Unauthorized => "unauthorized",
+            Self::Forbidden => "forbidden",
+            Self::NotFound => "not_found",
+            Self::Expired => "expired",
+            Self::Throttled => "throttled",
+            Self::Rejected => "rejected",
+            Self::ServerError => "server_error",
+            Self::Timeout => "timeout",
+            Self::Connection => "connection",
+            Self::Decode => "decode",
+        }
+    }
+}
+
+impl fmt::Display for FailureReason {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+/// What a watch brought: the label `type` of `podskew_watch_events_total`.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+pub enum EventType {
+    /// An object was added or changed.
+    Applied,
+    /// An object is gone.
+    Deleted,
+    /// A sign of life with a version.
+    Bookmark,
+    /// The API server gave up the watch.
+    Error,
+}
+
+impl EventType {
+    /// Every type.
+    pub const ALL: [Self; 4] = [Self::Applied, Self::Deleted, Self::Bookmark, Self::Error];
+
+    /// The label's value.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Applied => "applied",
+            Self::Deleted => "deleted",
+            Self::Bookmark => "bookmark",
+            Self::Error => "error",
+        }
+    }
+}
+
+/// A scrape is served from memory: the fine steps are where it is expected, the coarse ones where something is wrong.
+const SCRAPE_BUCKETS: [f64; 11] = [0.000_5, 0.001, 0.002_5, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0];
+
+/// The encodings an exposition leaves in.
+const ENCODINGS: [&str; 2] = ["gzip", "identity"];
+
 impl Telemetry {
     /// All families at zero.
     pub fn new() -> Result<Self, prometheus::Error> {
-        todo!()
+        let telemetry = Self {
+            registry: Registry::new(),
+            cluster_synced: IntGaugeVec::new(
+                Opts::new(
+                    "podskew_cluster_synced",
+                    "Whether what podskew knows of the resource is complete and its watch alive: 1 from the end of a list, \
+                     0 from a failure until the watch stands again, 0 while forbidden, 1 where an optional resource is not \
+                     served. With several namespaces, the worst of them.",
+                ),
+                &["resource"],
+            )?,
+            objects: IntGaugeVec::new(
+                Opts::new("podskew_objects", "Objects of the resource that podskew holds."),
+                &["resource"],
+            )?,
+            watch_events: IntCounterVec::new(
+                Opts::new(
+                    "podskew_watch_events_total",
+                    "Events the watches of the resource brought; the initial objects of a list do not count.",
+                ),
+                &["resource", "type"],
+            )?,
+            watch_failures: IntCounterVec::new(
+                Opts::new(
+                    "podskew_watch_failures_total",
+                    "Lists and watches of the resource that failed, and objects that could not be read, by reason.",
+                ),
+                &["resource", "reason"],
+            )?,
+            watch_restarts: IntCounterVec::new(
+                Opts::new(
+                    "podskew_watch_restarts_total",
+                    "Lists of the resource begun again after the first.",
+                ),
+                &["resource"],
+            )?,
+            last_activity: GaugeVec::new(
+                Opts::new(
+                    "podskew_last_activity_timestamp_seconds",
+                    "When the API server last sent a byte about the resource, bookmarks and refusals included; 0 before \
+                     the first. With several namespaces, the oldest.",
+                ),
+                &["resource"],
+            )?,
+            scrape_duration: Histogram::with_opts(
+                HistogramOpts::new(
+                    "podskew_scrape_duration_seconds",
+                    "How long it took to put together the answer to a scrape.",
+                )
+                .buckets(SCRAPE_BUCKETS.to_vec()),
+            )?,
+            exposition_bytes: IntGaugeVec::new(
+                Opts::new(
+                    "podskew_exposition_bytes",
+                    "Size of the last exposition served in the encoding.",
+                ),
+                &["encoding"],
+            )?,
+        };
+        telemetry.register()?;
+        telemetry.start_at_zero();
+        Ok(telemetry)
     }
 
     /// What stands now; `process_*` and `podskew_build_info` included.
     #[must_use]
     pub fn gather(&self) -> Vec<MetricFamily> {
         self.registry.gather()
+    }
+
+    fn register(&self) -> Result<(), prometheus::Error> {
+        let build = IntGaugeVec::new(
+            Opts::new(
+                "podskew_build_info",
+                "1, labelled with the version of podskew that runs.",
+            ),
+            &["version"],
+        )?;
+        build.with_label_values(&[env!("CARGO_PKG_VERSION")]).set(1);
+        self.registry.register(Box::new(build))?;
+        self.registry.register(Box::new(self.cluster_synced.clone()))?;
+        self.registry.register(Box::new(self.objects.clone()))?;
+        self.registry.register(Box::new(self.watch_events.clone()))?;
+        self.registry.register(Box::new(self.watch_failures.clone()))?;
+        self.registry.register(Box::new(self.watch_restarts.clone()))?;
+        self.registry.register(Box::new(self.last_activity.clone()))?;
+        self.registry.register(Box::new(self.scrape_duration.clone()))?;
+        self.registry.register(Box::new(self.exposition_bytes.clone()))?;
+        // Read from /proc, which only Linux has.
+        #[cfg(target_os = "linux")]
+        self.registry
+            .register(Box::new(prometheus::process_collector::ProcessCollector::for_self()))?;
+        Ok(())
+    }
+
+    fn start_at_zero(&self) {
+        for resource in Resource::ALL {
+            let resource = resource.plural();
+            self.cluster_synced.with_label_values(&[resource]).set(0);
+            self.objects.with_label_values(&[resource]).set(0);
+            self.last_activity.with_label_values(&[resource]).set(0.0);
+            self.watch_restarts.with_label_values(&[resource]).reset();
+            for event in EventType::ALL {
+                self.watch_events.with_label_values(&[resource, event.as_str()]).reset();
+            }
+            for reason in FailureReason::ALL {
+                self.watch_failures
+                    .with_label_values(&[resource, reason.as_str()])
+                    .reset();
+            }
+        }
+        for encoding in ENCODINGS {
+            self.exposition_bytes.with_label_values(&[encoding]).set(0);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{EventType, FailureReason, Telemetry};
+    use crate::objects::Resource;
+
+    #[test]
+    fn every_known_combination_stands_at_zero_from_the_start() {
+        let families = Telemetry::new().unwrap().gather();
+        let series = |name: &str| {
+            let family = families.iter().find(|family| family.name() == name);
+            family.map(|family| family.get_metric().len())
+        };
+        let resources = Resource::ALL.len();
+        assert_eq!(series("podskew_build_info"), Some(1));
+        assert_eq!(series("podskew_cluster_synced"), Some(resources));
+        assert_eq!(series("podskew_objects"), Some(resources));
+        assert_eq!(
+            series("podskew_watch_events_total"),
+            Some(resources * EventType::ALL.len())
+        );
+        assert_eq!(
+            series("podskew_watch_failures_total"),
+            Some(resources * FailureReason::ALL.len())
+        );
+        assert_eq!(series("podskew_watch_restarts_total"), Some(resources));
+        assert_eq!(series("podskew_last_activity_timestamp_seconds"), Some(resources));
+        assert_eq!(series("podskew_scrape_duration_seconds"), Some(1));
+        assert_eq!(series("podskew_exposition_bytes"), Some(2));
+        #[cfg(target_os = "linux")]
+        assert_eq!(series("process_resident_memory_bytes"), Some(1));
+    }
+
+    #[test]
+    fn help_serves_both_formats_as_it_is() {
+        for family in Telemetry::new().unwrap().gather() {
+            let help = family.help();
+            assert!(!help.is_empty(), "{} lacks help", family.name());
+            assert!(!help.contains(['"', '\\', '\n']), "{}: {help}", family.name());
+        }
     }
 }

@@ -1,1 +1,97 @@
-//! placeholder
+//! The way from the API server into the inventory: one list and watch for each resource and namespace, for ever.
+//!
+//! # Why not kube's `watcher`
+//!
+//! podskew uses kube's `Client` (kubeconfig, TLS, tokens that rotate, credential plugins) and its own list and watch on
+//! top. kube 5.0's `watcher` and the `request_events` beneath it lose what podskew must not lose: a line cut short is
+//! dropped without a word (`is_eof` in `kube-client/src/client/mod.rs`), and so is an event that does not decode, even in
+//! a streaming list that then claims to be complete; an HTTP 410 at the start of a watch is retried with the same version
+//! for ever; streaming lists have no way back to pages; a hung list has no deadline; bookmarks and silent reconnects give
+//! no sign of life. Half a picture looks like skew, so here each of these is a state one can point at, in `watch`.
+//!
+//! # Who does what
+//!
+//! `connect` finds the cluster. `request` says what is asked, `exchange` asks it within its time, `lines` cuts the answer,
+//! `crate::objects` reads it, `list` and `watch` decide what happens next, `failure` and `refusal` what a failure means,
+//! `liveness` and `journal` tell it. No object is ever kept here.
+
+mod backoff;
+mod connect;
+mod exchange;
+mod failure;
+mod journal;
+mod lines;
+mod list;
+mod liveness;
+mod refusal;
+mod request;
+mod sink;
+mod timings;
+mod watch;
+
+use crate::inventory::Source;
+use crate::objects::Resource;
+use crate::telemetry::Telemetry;
+pub use connect::{Connected, Connection, client, connect};
+use liveness::{Liveness, Pulse};
+use request::Target;
+pub use sink::Sink;
+use std::sync::Arc;
+pub use timings::Timings;
+use tokio::sync::Semaphore;
+use tokio::task::JoinSet;
+use watch::Watcher;
+
+/// How many lists run at once. Fifty namespaces of seven resources would else ask for 350 at the start, and hold a page
+/// of each in memory.
+const LISTS_AT_ONCE: usize = 16;
+
+/// Every source that [`run`] watches: each resource in each of `namespaces`, or at once in all where there are none.
+#[must_use]
+pub fn sources(namespaces: &[String]) -> Vec<Source> {
+    let count = u8::try_from(namespaces.len().max(1)).unwrap_or(u8::MAX);
+    Resource::ALL
+        .into_iter()
+        .flat_map(|resource| (0..count).map(move |namespace| Source { resource, namespace }))
+        .collect()
+}
+
+/// The watches that run. They end when this is dropped.
+#[must_use = "the watches end when this is dropped"]
+pub struct Watches {
+    _tasks: JoinSet<()>,
+}
+
+/// Watches [`sources`]`(namespaces)` and hands everything to `sink`. Must be called within a tokio runtime.
+///
+/// More than 255 namespaces are not watched: [`Source`] counts them in one byte.
+pub fn run<S: Sink>(
+    client: &kube::Client,
+    namespaces: &[String],
+    sink: &Arc<S>,
+    telemetry: &Telemetry,
+    timings: Timings,
+) -> Watches {
+    let sources = sources(namespaces);
+    let liveness = Liveness::new(telemetry.clone(), &sources);
+    let lists = Arc::new(Semaphore::new(LISTS_AT_ONCE));
+    let mut tasks = JoinSet::new();
+    for source in sources {
+        let target = Target {
+            resource: source.resource,
+            namespace: namespaces.get(usize::from(source.namespace)).cloned(),
+        };
+        let pulse = Pulse::new(source, liveness.clone());
+        let watcher = Watcher::new(
+            source,
+            target,
+            client.clone(),
+            sink.clone(),
+            timings,
+            lists.clone(),
+            pulse,
+        );
+        tasks.spawn(watcher.run());
+    }
+    Watches { _tasks: tasks }
+}

@@ -1,0 +1,95 @@
+//! How long to wait after a failure: exponential, with full jitter.
+//!
+//! Full jitter (anything from zero to the step) spreads the clients of an API server that comes back over the whole
+//! step; equal steps would let them all knock at once, again and again.
+
+use std::collections::hash_map::RandomState;
+use std::hash::{BuildHasher, Hasher};
+use std::time::Duration;
+
+/// The pauses of one watch.
+#[derive(Debug)]
+pub(super) struct Backoff {
+    base: Duration,
+    most: Duration,
+    failures: u32,
+}
+
+impl Backoff {
+    pub(super) fn new(base: Duration, most: Duration) -> Self {
+        Self {
+            base,
+            most,
+            failures: 0,
+        }
+    }
+
+    /// The pause after one failure more.
+    pub(super) fn pause(&mut self) -> Duration {
+        let step = self
+            .base
+            .saturating_mul(1_u32.checked_shl(self.failures).unwrap_or(u32::MAX));
+        self.failures = self.failures.saturating_add(1).min(31);
+        between(Duration::ZERO, step.min(self.most))
+    }
+
+    /// How many failures came without a healthy time between them.
+    pub(super) fn failures(&self) -> u32 {
+        self.failures
+    }
+
+    /// The next failure is a first one.
+    pub(super) fn reset(&mut self) {
+        self.failures = 0;
+    }
+}
+
+/// A random length of time from `least` to `most`.
+///
+/// The standard library seeds every `RandomState` from the system's randomness: enough to spread clients out, and no
+/// reason for a crate.
+pub(super) fn between(least: Duration, most: Duration) -> Duration {
+    let random = RandomState::new().build_hasher().finish();
+    // 32 bits are exact in an f64; the quotient lies in [0, 1].
+    let fraction = f64::from(u32::try_from(random >> 32).unwrap_or(0)) / f64::from(u32::MAX);
+    least + most.saturating_sub(least).mul_f64(fraction)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Backoff, between};
+    use proptest::prelude::*;
+    use std::time::Duration;
+
+    #[test]
+    fn steps_double_up_to_the_most() {
+        let (base, most) = (Duration::from_millis(800), Duration::from_secs(30));
+        let longest = |failures: u32| {
+            let pauses = (0..200).map(|_| Backoff { base, most, failures }.pause());
+            pauses.max().unwrap()
+        };
+        assert!(longest(0) <= base && longest(0) > base / 2);
+        assert!(longest(1) <= base * 2 && longest(1) > base);
+        assert!(longest(5) <= base * 32 && longest(5) > base * 16);
+        assert!(longest(31) <= most && longest(31) > most / 2);
+    }
+
+    #[test]
+    fn a_healthy_time_begins_anew() {
+        let mut backoff = Backoff::new(Duration::from_millis(1), Duration::from_secs(30));
+        for _ in 0..100 {
+            backoff.pause();
+        }
+        backoff.reset();
+        assert!(backoff.pause() <= Duration::from_millis(1));
+    }
+
+    proptest! {
+        #[test]
+        fn stays_between(least in 0_u64..10_000, more in 0_u64..10_000) {
+            let (least, most) = (Duration::from_millis(least), Duration::from_millis(least + more));
+            let drawn = between(least, most);
+            prop_assert!(least <= drawn && drawn <= most);
+        }
+    }
+}

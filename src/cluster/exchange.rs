@@ -1,0 +1,156 @@
+//! Requests to the API server and what comes back, each within its time.
+//!
+//! kube's client has no read timeout, rightly: it would end quiet watches. So every wait here has a deadline of its own.
+
+use super::failure::Failure;
+use super::lines::{LineTooLong, Lines};
+use super::liveness::Pulse;
+use bytes::{Bytes, BytesMut};
+use http::header::{ACCEPT, ACCEPT_ENCODING, CONTENT_LENGTH};
+use http::{HeaderMap, Request};
+use http_body_util::BodyExt as _;
+use kube::client::Body;
+use std::time::Duration;
+use tokio::time::{Instant, timeout, timeout_at};
+
+/// A Status takes a few hundred bytes; a proxy's error page is cut.
+const LONGEST_REFUSAL: usize = 64 << 10;
+
+/// A page holds at most a few thousand objects; more than this is no page.
+const LONGEST_PAGE: usize = 1 << 30;
+
+/// What a Content-Length is trusted with before the bytes are there: a page of 500 pods takes 4 MiB.
+const MOST_ALLOCATED_AHEAD: usize = 16 << 20;
+
+/// The body of an answer that began well.
+pub(super) struct Answer {
+    body: Body,
+    /// What the server says it will send, to allocate once.
+    length: Option<usize>,
+}
+
+/// How long the rest of an answer may take.
+#[derive(Clone, Copy)]
+pub(super) struct Patience {
+    /// From one byte to the next.
+    pub(super) idle: Duration,
+    /// The end of it all.
+    pub(super) until: Option<Instant>,
+}
+
+/// Sends a GET and returns the answer once its head is there, if it is a good one.
+///
+/// `Accept-Encoding: identity`: API servers from 1.37 on compress each event of a watch by itself, and lists cost both
+/// sides more time compressed than they save on a cluster's own network.
+pub(super) async fn open(
+    client: &kube::Client,
+    uri: &str,
+    patience: Duration,
+    pulse: &mut Pulse,
+) -> Result<Answer, Failure> {
+    let request = Request::get(uri)
+        .header(ACCEPT, "application/json")
+        .header(ACCEPT_ENCODING, "identity")
+        .body(Body::empty())
+        .map_err(|error| Failure::connection(format!("cannot ask for {uri}: {error}")))?;
+    let response = timeout(patience, client.send(request))
+        .await
+        .map_err(|_| Failure::timeout(format!("no answer within {patience:?}")))?
+        .map_err(|error| Failure::transport(&error))?;
+    pulse.beat();
+    let (head, body) = response.into_parts();
+    let mut answer = Answer {
+        body,
+        length: content_length(&head.headers),
+    };
+    if head.status.is_success() {
+        return Ok(answer);
+    }
+    // The status alone says what is wrong; the body only says it better.
+    let text = timeout(patience, answer.beginning(LONGEST_REFUSAL))
+        .await
+        .unwrap_or_default();
+    Err(Failure::refused(head.status, &head.headers, &text))
+}
+
+impl Answer {
+    /// The next bytes, or nothing at a clean end.
+    pub(super) async fn chunk(&mut self, patience: Patience, pulse: &mut Pulse) -> Result<Option<Bytes>, Failure> {
+        let idle_until = Instant::now() + patience.idle;
+        let until = patience.until.map_or(idle_until, |until| until.min(idle_until));
+        loop {
+            let frame = timeout_at(until, self.body.frame()).await.map_err(|_| {
+                Failure::timeout(if until == idle_until {
+                    format!("nothing came for {:?}", patience.idle)
+                } else {
+                    "the list took too long".to_owned()
+                })
+            })?;
+            match frame {
+                None => return Ok(None),
+                Some(Err(error)) => return Err(Failure::transport(&error)),
+                Some(Ok(frame)) => {
+                    // Trailers and empty frames are no end.
+                    if let Ok(bytes) = frame.into_data()
+                        && !bytes.is_empty()
+                    {
+                        pulse.beat();
+                        return Ok(Some(bytes));
+                    }
+                }
+            }
+        }
+    }
+
+    /// The next frame's lines. `false` at a clean end; an end within a line is a broken connection.
+    pub(super) async fn lines(
+        &mut self,
+        lines: &mut Lines,
+        patience: Patience,
+        pulse: &mut Pulse,
+    ) -> Result<bool, Failure> {
+        match self.chunk(patience, pulse).await? {
+            Some(frame) => {
+                lines
+                    .push(frame)
+                    .map_err(|error: LineTooLong| Failure::unreadable(error.to_string()))?;
+                Ok(true)
+            }
+            None if lines.is_cut() => Err(Failure::connection("the answer ended in the middle of a line")),
+            None => Ok(false),
+        }
+    }
+
+    /// All of it.
+    pub(super) async fn whole(mut self, patience: Patience, pulse: &mut Pulse) -> Result<BytesMut, Failure> {
+        let mut whole = BytesMut::with_capacity(self.length.unwrap_or(0).min(MOST_ALLOCATED_AHEAD));
+        while let Some(bytes) = self.chunk(patience, pulse).await? {
+            if whole.len() + bytes.len() > LONGEST_PAGE {
+                return Err(Failure::unreadable(format!(
+                    "a page of more than {} MiB",
+                    LONGEST_PAGE >> 20
+                )));
+            }
+            whole.extend_from_slice(&bytes);
+        }
+        Ok(whole)
+    }
+
+    /// What can be had of it, up to `most` bytes.
+    async fn beginning(&mut self, most: usize) -> Vec<u8> {
+        let mut beginning = Vec::new();
+        while let Some(Ok(frame)) = self.body.frame().await {
+            if let Ok(bytes) = frame.into_data() {
+                beginning.extend_from_slice(&bytes[..bytes.len().min(most - beginning.len())]);
+            }
+            if beginning.len() == most {
+                break;
+            }
+        }
+        beginning
+    }
+}
+
+fn content_length(headers: &HeaderMap) -> Option<usize> {
+    headers.get(CONTENT_LENGTH)?.to_str().ok()?.parse().ok()
+}

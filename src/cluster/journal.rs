@@ -1,0 +1,112 @@
+//! What one watch writes into the log: each trouble once when it begins, now and then while it lasts, once when it ends.
+//!
+//! Nothing of an object is ever written; a message is podskew's own or the API server's Status.
+
+use super::failure::Failure;
+use super::request::Target;
+use crate::telemetry::FailureReason;
+use std::time::Duration;
+use tokio::time::Instant;
+
+/// A trouble that lasts is told again after this.
+const TOLD_AGAIN: Duration = Duration::from_secs(60);
+
+/// A missing rule is no news for longer.
+const RULE_TOLD_AGAIN: Duration = Duration::from_secs(600);
+
+/// The log of one watch.
+pub(super) struct Journal {
+    target: Target,
+    /// The trouble that was told last, and when.
+    told: Option<(FailureReason, Instant)>,
+    /// Whether something was told since the last recovery.
+    troubled: bool,
+}
+
+impl Journal {
+    pub(super) fn new(target: Target) -> Self {
+        Self {
+            target,
+            told: None,
+            troubled: false,
+        }
+    }
+
+    /// A list is complete.
+    pub(super) fn listed(&mut self, objects: u64, took: Duration) {
+        let (resource, namespace) = self.names();
+        tracing::info!(%resource, namespace, objects, ?took, "listed");
+    }
+
+    /// A watch stands.
+    pub(super) fn watching(&mut self) {
+        // A rule that was granted and is taken away again is news; a server that comes and goes is not.
+        let lasting = [FailureReason::Forbidden, FailureReason::NotFound];
+        self.told = self.told.filter(|(reason, _)| !lasting.contains(reason));
+        if std::mem::take(&mut self.troubled) {
+            let (resource, namespace) = self.names();
+            tracing::info!(%resource, namespace, "watched again");
+        }
+    }
+
+    /// The server cannot stream lists.
+    pub(super) fn pages_instead(&self, failure: &Failure) {
+        let (resource, namespace) = self.names();
+        let (reason, detail) = (failure.reason.as_str(), failure.message.as_str());
+        tracing::info!(%resource, namespace, reason, detail, "no streaming list; listing in pages instead");
+    }
+
+    /// The resource is not served, and need not be.
+    pub(super) fn not_served(&mut self) {
+        if self.is_news(FailureReason::NotFound, Duration::MAX) {
+            let (resource, namespace) = self.names();
+            let api = self.target.resource.api_path();
+            tracing::info!(%resource, namespace, api, "not served by this cluster; looked for again every minute");
+        }
+    }
+
+    /// Objects had to be left out.
+    pub(super) fn skipping(&self, objects: u64) {
+        let (resource, namespace) = self.names();
+        tracing::error!(
+            %resource,
+            namespace,
+            objects,
+            "objects that cannot be read were left out: replicas may be missing from every figure of this resource"
+        );
+    }
+
+    /// A list or a watch failed.
+    pub(super) fn failed(&mut self, failure: &Failure, attempt: u32, pause: Duration) {
+        let forbidden = failure.reason == FailureReason::Forbidden;
+        let news = self.is_news(failure.reason, if forbidden { RULE_TOLD_AGAIN } else { TOLD_AGAIN });
+        let (resource, namespace) = self.names();
+        let (reason, detail) = (failure.reason.as_str(), failure.message.as_str());
+        if !news {
+            tracing::debug!(%resource, namespace, reason, detail, attempt, ?pause, "the watch failed again");
+        } else if forbidden {
+            let rule = self.target.rule();
+            tracing::warn!(%resource, namespace, reason, detail, "may not list and watch {resource}: grant it {rule}");
+        } else if failure.reason == FailureReason::Expired {
+            tracing::info!(%resource, namespace, reason, detail, attempt, "the version is too old; listing again");
+        } else {
+            tracing::warn!(%resource, namespace, reason, detail, attempt, ?pause, "the watch failed; it is tried again");
+        }
+        self.troubled |= news;
+    }
+
+    fn is_news(&mut self, reason: FailureReason, again_after: Duration) -> bool {
+        let news = match self.told {
+            Some((told, when)) => told != reason || when.elapsed() >= again_after,
+            None => true,
+        };
+        if news {
+            self.told = Some((reason, Instant::now()));
+        }
+        news
+    }
+
+    fn names(&self) -> (crate::objects::Resource, Option<&str>) {
+        (self.target.resource, self.target.namespace.as_deref())
+    }
+}

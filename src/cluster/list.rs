@@ -1,0 +1,302 @@
+//! A whole list: as a stream where the server can, in pages where it cannot.
+//!
+//! Streaming is on by default from Kubernetes 1.34. A server says in four ways that it cannot: 400 or 422 (the gate is
+//! off, up to 1.33), an ERROR event with 500 before any object (its etcd is too old: recorded in `protocol/`), an ordinary
+//! bookmark before the closing one, or silence after the objects (before 1.27 the parameter is unknown and ignored). Each
+//! leads to pages, at once or with the next attempt, and streaming is tried again after an hour.
+
+use super::exchange::{Answer, Patience, open};
+use super::failure::Failure;
+use super::lines::Lines;
+use super::sink::Sink;
+use super::watch::{End, Watcher};
+use crate::objects::{Object, WatchEvent, decode_event, decode_list};
+use crate::telemetry::FailureReason;
+use std::time::Duration;
+use tokio::time::Instant;
+
+/// As many as kubectl and client-go ask for.
+const FIRST_LIMIT: u32 = 500;
+
+/// The most a page is let grow to when continue tokens expire before the list ends.
+const LAST_LIMIT: u32 = 8_000;
+
+/// Lists in a row that may fail over something unreadable before that is left out. A broken transfer mends itself in the
+/// next list; what is broken three times would keep the whole resource from ever being known.
+const UNREADABLE_LISTS: u32 = 3;
+
+/// What a watch remembers of its lists.
+#[derive(Debug)]
+pub(super) struct Listing {
+    /// Pages until then; streams after it.
+    pages_until: Option<Instant>,
+    limit: u32,
+    /// Lists in a row that failed over something unreadable.
+    unreadable: u32,
+    /// What the list that runs, or the last one, left out.
+    skipped: u64,
+    /// The objects of the list that runs, or of the last one.
+    objects: u64,
+    /// Whether a list was ever begun.
+    begun: bool,
+    /// Whether the list that is about to begin is a further one, and not yet counted as such.
+    again: bool,
+    /// Whether a list is begun and neither finished nor abandoned.
+    open: bool,
+}
+
+/// Why there is no streaming list.
+enum NoStream {
+    /// The server cannot: pages, at once.
+    Unsupported(Failure),
+    /// It failed like anything fails.
+    Failed(Failure),
+}
+
+impl Listing {
+    pub(super) fn new() -> Self {
+        Self {
+            pages_until: None,
+            limit: FIRST_LIMIT,
+            unreadable: 0,
+            skipped: 0,
+            objects: 0,
+            begun: false,
+            again: false,
+            open: false,
+        }
+    }
+
+    /// Whether something that cannot be read was left out of the last list.
+    pub(super) fn is_skipping(&self) -> bool {
+        self.skipped > 0
+    }
+
+    fn may_stream(&self) -> bool {
+        self.pages_until.is_none_or(|until| until <= Instant::now())
+    }
+}
+
+impl<S: Sink> Watcher<S> {
+    /// Lists everything, and follows the stream if the list came as one.
+    pub(super) async fn list(&mut self) -> End {
+        // The semaphore is never closed.
+        let permit = self.lists.clone().acquire_owned().await.ok();
+        let began = Instant::now();
+        let until = began + self.timings.list_total;
+        // Pages after a stream that could not be had are the same list.
+        self.listing.again = self.listing.begun;
+        if self.listing.may_stream() {
+            match self.streaming_list(until).await {
+                Ok((answer, lines, version)) => {
+                    drop(permit);
+                    self.listed(began);
+                    return self.follow(answer, lines, version).await;
+                }
+                Err(NoStream::Failed(failure)) => return self.unlisted(failure),
+                Err(NoStream::Unsupported(failure)) => {
+                    self.abandon();
+                    self.journal.pages_instead(&failure);
+                    self.use_pages();
+                }
+            }
+        }
+        match self.paged_list(until).await {
+            Ok(version) => {
+                self.listed(began);
+                End::Listed { version }
+            }
+            Err(failure) => self.unlisted(failure),
+        }
+    }
+
+    async fn streaming_list(&mut self, until: Instant) -> Result<(Answer, Lines, String), NoStream> {
+        let uri = self.target.streaming_list(&self.timings);
+        let mut answer = match open(&self.client, &uri, self.timings.answer, &mut self.pulse).await {
+            Ok(answer) => answer,
+            Err(failure) if failure.reason == FailureReason::Rejected => return Err(NoStream::Unsupported(failure)),
+            Err(failure) => return Err(NoStream::Failed(failure)),
+        };
+        self.begin();
+        let patience = Patience {
+            idle: self.timings.list_idle,
+            until: Some(until),
+        };
+        let mut lines = Lines::default();
+        let mut gone = Vec::new();
+        loop {
+            if let Some(version) = self.initial_events(&mut lines, &mut gone)? {
+                self.finish(&gone);
+                return Ok((answer, lines, version));
+            }
+            match answer.lines(&mut lines, patience, &mut self.pulse).await {
+                Ok(true) => {}
+                Ok(false) => {
+                    let message = "the streaming list ended before its closing bookmark";
+                    return Err(NoStream::Failed(Failure::connection(message)));
+                }
+                Err(failure) => {
+                    if failure.reason == FailureReason::Timeout {
+                        // It may be a server that knows no streaming lists and waits for changes.
+                        self.use_pages();
+                    }
+                    return Err(NoStream::Failed(failure));
+                }
+            }
+        }
+    }
+
+    /// Takes the initial events that are there. Gives the version when the bookmark that closes them has come.
+    fn initial_events(&mut self, lines: &mut Lines, gone: &mut Vec<Vec<u8>>) -> Result<Option<String>, NoStream> {
+        while let Some(line) = lines.next() {
+            if line.is_empty() {
+                continue;
+            }
+            match decode_event(self.target.resource, line) {
+                Ok(WatchEvent::Applied(object)) => {
+                    self.listing.objects += 1;
+                    self.sink.relist(self.source, &object);
+                }
+                // What changed while the server sent its list comes before the closing bookmark. A deletion can only take
+                // effect once the list stands, so its line is kept until then.
+                Ok(WatchEvent::Deleted(_)) => gone.push(line.to_vec()),
+                Ok(WatchEvent::Bookmark {
+                    resource_version,
+                    initial_events_end: true,
+                }) => {
+                    if resource_version.is_empty() {
+                        return Err(NoStream::Failed(Failure::unreadable(
+                            "the closing bookmark has no version",
+                        )));
+                    }
+                    return Ok(Some(resource_version));
+                }
+                Ok(WatchEvent::Bookmark { .. }) => {
+                    let message = "an ordinary bookmark came before the closing one";
+                    return Err(NoStream::Unsupported(Failure::unreadable(message)));
+                }
+                Ok(WatchEvent::Error(status)) => {
+                    let failure = Failure::event(status);
+                    let cannot = matches!(failure.reason, FailureReason::ServerError | FailureReason::Rejected);
+                    return Err(if cannot && self.listing.objects == 0 {
+                        NoStream::Unsupported(failure)
+                    } else {
+                        NoStream::Failed(failure)
+                    });
+                }
+                Err(_) if self.listing.unreadable >= UNREADABLE_LISTS => {
+                    self.listing.skipped += 1;
+                    self.pulse.failure(FailureReason::Decode);
+                }
+                Err(error) => return Err(NoStream::Failed(error.into())),
+            }
+        }
+        Ok(None)
+    }
+
+    async fn paged_list(&mut self, until: Instant) -> Result<String, Failure> {
+        let patience = Patience {
+            idle: self.timings.list_idle,
+            until: Some(until),
+        };
+        let mut token = String::new();
+        loop {
+            let uri = self.target.page(self.listing.limit, &token);
+            let answer = match open(&self.client, &uri, self.timings.answer, &mut self.pulse).await {
+                Ok(answer) => answer,
+                Err(failure) => {
+                    if failure.reason == FailureReason::Expired && !token.is_empty() {
+                        // The list took longer than etcd keeps a version: fewer, larger pages have a better chance. The
+                        // token that comes with the 410 would give an inconsistent list, which podskew would take for skew.
+                        self.listing.limit = (self.listing.limit * 4).min(LAST_LIMIT);
+                    }
+                    return Err(failure);
+                }
+            };
+            if token.is_empty() {
+                self.begin();
+            }
+            let page = answer.whole(patience, &mut self.pulse).await?;
+            let (source, sink, objects) = (self.source, &self.sink, &mut self.listing.objects);
+            let meta = decode_list(self.target.resource, &page, &mut |object| {
+                *objects += 1;
+                sink.relist(source, &object);
+            })?;
+            if meta.resource_version.is_empty() {
+                return Err(Failure::unreadable("the list has no version"));
+            }
+            if meta.continue_token.is_empty() {
+                self.finish(&[]);
+                return Ok(meta.resource_version);
+            }
+            if meta.continue_token == token {
+                return Err(Failure::unreadable(
+                    "the list goes round in a circle: a page continues at itself",
+                ));
+            }
+            token = meta.continue_token;
+        }
+    }
+
+    /// The server has begun to answer a list.
+    fn begin(&mut self) {
+        if std::mem::take(&mut self.listing.again) {
+            self.pulse.restart();
+        }
+        self.listing.begun = true;
+        self.listing.open = true;
+        self.listing.objects = 0;
+        self.listing.skipped = 0;
+        self.sink.begin_relist(self.source);
+    }
+
+    fn finish(&mut self, gone: &[Vec<u8>]) {
+        let gone: Vec<Object<'_>> = gone
+            .iter()
+            .filter_map(|line| match decode_event(self.target.resource, line) {
+                Ok(WatchEvent::Deleted(object)) => Some(object),
+                _ => None,
+            })
+            .collect();
+        self.listing.open = false;
+        self.sink.finish_relist(self.source, &gone);
+    }
+
+    fn abandon(&mut self) {
+        if std::mem::take(&mut self.listing.open) {
+            self.sink.abandon_relist(self.source);
+        }
+    }
+
+    fn use_pages(&mut self) {
+        self.listing.pages_until = Some(Instant::now() + self.timings.streaming_retry);
+    }
+
+    /// A list is complete, but for what had to be left out.
+    fn listed(&mut self, began: Instant) {
+        self.answered.listed();
+        self.journal.listed(self.listing.objects, began.elapsed());
+        if self.listing.is_skipping() {
+            self.journal.skipping(self.listing.skipped);
+        } else {
+            self.listing.unreadable = 0;
+            self.pulse.synced(true);
+        }
+    }
+
+    fn unlisted(&mut self, failure: Failure) -> End {
+        self.abandon();
+        if failure.reason == FailureReason::Decode {
+            self.listing.unreadable = self.listing.unreadable.saturating_add(1);
+            if self.listing.unreadable >= UNREADABLE_LISTS {
+                // A line of a stream can be left out; a page with a fault in its JSON is lost as a whole, its token with it.
+                self.listing.pages_until = None;
+            }
+        }
+        End::Failed {
+            version: None,
+            failure,
+            lived: Duration::ZERO,
+        }
+    }
+}

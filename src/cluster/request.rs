@@ -1,0 +1,173 @@
+//! What is asked of the API server.
+
+use super::backoff::between;
+use super::timings::Timings;
+use crate::objects::Resource;
+use std::fmt::Write as _;
+
+/// One resource, in one namespace or in all of them.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub(super) struct Target {
+    pub(super) resource: Resource,
+    pub(super) namespace: Option<String>,
+}
+
+impl Target {
+    /// A watch that begins with every object and a bookmark that closes them.
+    ///
+    /// `resourceVersion` is left out: that asks for a state at least as new as the request, as client-go's reflector does.
+    /// With `0`, as kube has it, a server may begin with whatever its cache holds, and behind a load balancer that may be
+    /// older than what podskew has said already.
+    ///
+    /// `timeoutSeconds` holds for the list and the watch that follows it, so the list gets its own time on top.
+    pub(super) fn streaming_list(&self, timings: &Timings) -> String {
+        let seconds = watch_seconds(timings) + timings.list_total.as_secs();
+        self.query(&[
+            ("watch", "true"),
+            ("sendInitialEvents", "true"),
+            ("resourceVersionMatch", "NotOlderThan"),
+            ("allowWatchBookmarks", "true"),
+            ("timeoutSeconds", &seconds.to_string()),
+        ])
+    }
+
+    /// One page of a list. Without `resourceVersion` the first page is the newest state; `0` would have the server ignore
+    /// the limit and send everything in one body.
+    pub(super) fn page(&self, limit: u32, continue_token: &str) -> String {
+        let limit = limit.to_string();
+        if continue_token.is_empty() {
+            self.query(&[("limit", &limit)])
+        } else {
+            self.query(&[("limit", &limit), ("continue", continue_token)])
+        }
+    }
+
+    /// A watch of what comes after `version`.
+    pub(super) fn watch(&self, version: &str, timings: &Timings) -> String {
+        self.query(&[
+            ("watch", "true"),
+            ("resourceVersion", version),
+            ("allowWatchBookmarks", "true"),
+            ("timeoutSeconds", &watch_seconds(timings).to_string()),
+        ])
+    }
+
+    /// The rule that allows all of this, as a person writes it into a role.
+    pub(super) fn rule(&self) -> String {
+        let scope = match &self.namespace {
+            Some(namespace) => format!("a Role in namespace {namespace}"),
+            None => "a ClusterRole".to_owned(),
+        };
+        format!(
+            "{scope} with {{apiGroups: [\"{}\"], resources: [\"{}\"], verbs: [\"list\", \"watch\"]}}",
+            self.resource.group(),
+            self.resource.plural()
+        )
+    }
+
+    fn query(&self, parameters: &[(&str, &str)]) -> String {
+        let mut uri = self.resource.api_path().to_owned();
+        if let Some(namespace) = &self.namespace {
+            uri.push_str("/namespaces/");
+            escape(&mut uri, namespace);
+        }
+        uri.push('/');
+        uri.push_str(self.resource.plural());
+        let selector = self
+            .resource
+            .field_selector()
+            .map(|selector| ("fieldSelector", selector));
+        for (position, (name, value)) in parameters.iter().copied().chain(selector).enumerate() {
+            uri.push(if position == 0 { '?' } else { '&' });
+            uri.push_str(name);
+            uri.push('=');
+            escape(&mut uri, value);
+        }
+        uri
+    }
+}
+
+fn watch_seconds(timings: &Timings) -> u64 {
+    let least = timings.watch_length;
+    between(least, least + least / 5).as_secs().max(1)
+}
+
+/// Appends `text` with everything but RFC 3986's unreserved characters percent-encoded.
+fn escape(uri: &mut String, text: &str) {
+    for byte in text.bytes() {
+        if byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'.' | b'_' | b'~') {
+            uri.push(char::from(byte));
+        } else {
+            // Writing to a String cannot fail.
+            let _ = write!(uri, "%{byte:02X}");
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Target, Timings};
+    use crate::objects::Resource;
+    use std::time::Duration;
+
+    fn target(resource: Resource, namespace: Option<&str>) -> Target {
+        Target {
+            resource,
+            namespace: namespace.map(str::to_owned),
+        }
+    }
+
+    #[test]
+    fn pages() {
+        assert_eq!(
+            target(Resource::Pods, None).page(500, ""),
+            "/api/v1/pods?limit=500&fieldSelector=status.phase%21%3DSucceeded%2Cstatus.phase%21%3DFailed"
+        );
+        assert_eq!(
+            target(Resource::ReplicaSets, Some("shop")).page(500, "a+b/c=="),
+            "/apis/apps/v1/namespaces/shop/replicasets?limit=500&continue=a%2Bb%2Fc%3D%3D"
+        );
+        assert_eq!(
+            target(Resource::Rollouts, None).page(1, ""),
+            "/apis/argoproj.io/v1alpha1/rollouts?limit=1"
+        );
+    }
+
+    #[test]
+    fn watches() {
+        let timings = Timings {
+            watch_length: Duration::from_secs(1),
+            list_total: Duration::ZERO,
+            ..Timings::default()
+        };
+        assert_eq!(
+            target(Resource::DaemonSets, None).watch("1053", &timings),
+            "/apis/apps/v1/daemonsets?watch=true&resourceVersion=1053&allowWatchBookmarks=true&timeoutSeconds=1"
+        );
+        assert_eq!(
+            target(Resource::DaemonSets, None).streaming_list(&timings),
+            "/apis/apps/v1/daemonsets?watch=true&sendInitialEvents=true&resourceVersionMatch=NotOlderThan\
+             &allowWatchBookmarks=true&timeoutSeconds=1"
+        );
+    }
+
+    #[test]
+    fn a_watch_lasts_four_to_five_minutes() {
+        for _ in 0..100 {
+            let seconds = super::watch_seconds(&Timings::default());
+            assert!((240..=290).contains(&seconds), "{seconds}");
+        }
+    }
+
+    #[test]
+    fn the_rule_can_be_copied() {
+        assert_eq!(
+            target(Resource::Pods, None).rule(),
+            r#"a ClusterRole with {apiGroups: [""], resources: ["pods"], verbs: ["list", "watch"]}"#
+        );
+        assert_eq!(
+            target(Resource::Rollouts, Some("shop")).rule(),
+            r#"a Role in namespace shop with {apiGroups: ["argoproj.io"], resources: ["rollouts"], verbs: ["list", "watch"]}"#
+        );
+    }
+}

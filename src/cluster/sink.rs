@@ -1,0 +1,73 @@
+//! Who the objects go to.
+
+use crate::inventory::{Inventory, Source};
+use crate::objects::Object;
+use crate::time::UnixTime;
+use std::sync::{Mutex, PoisonError};
+
+/// Takes what the watches bring. Every call is short and does no I/O; a watch waits for it.
+pub trait Sink: Send + Sync + 'static {
+    /// An object was added or changed.
+    fn apply(&self, source: Source, object: &Object<'_>);
+    /// An object is gone.
+    fn delete(&self, source: Source, object: &Object<'_>);
+    /// A list begins; what is known stays until it is complete.
+    fn begin_relist(&self, source: Source);
+    /// An object of that list.
+    fn relist(&self, source: Source, object: &Object<'_>);
+    /// The list is complete, and these of its objects are gone already: a streaming list may name an object first and its
+    /// deletion after. No one may see them in between.
+    fn finish_relist(&self, source: Source, gone: &[Object<'_>]);
+    /// The list broke off.
+    fn abandon_relist(&self, source: Source);
+    /// The source is forbidden.
+    fn forbid(&self, source: Source);
+    /// The cluster does not serve the source.
+    fn not_served(&self, source: Source);
+}
+
+/// The lock is taken for each object alone, never while the network is waited for.
+impl Sink for Mutex<Inventory> {
+    fn apply(&self, source: Source, object: &Object<'_>) {
+        locked(self, |inventory| inventory.apply(source, object, UnixTime::now()));
+    }
+
+    fn delete(&self, source: Source, object: &Object<'_>) {
+        locked(self, |inventory| inventory.delete(source, object, UnixTime::now()));
+    }
+
+    fn begin_relist(&self, source: Source) {
+        locked(self, |inventory| inventory.begin_relist(source));
+    }
+
+    fn relist(&self, source: Source, object: &Object<'_>) {
+        locked(self, |inventory| inventory.relist(source, object));
+    }
+
+    fn finish_relist(&self, source: Source, gone: &[Object<'_>]) {
+        let now = UnixTime::now();
+        locked(self, |inventory| {
+            inventory.finish_relist(source, now);
+            for object in gone {
+                inventory.delete(source, object, now);
+            }
+        });
+    }
+
+    fn abandon_relist(&self, source: Source) {
+        locked(self, |inventory| inventory.abandon_relist(source));
+    }
+
+    fn forbid(&self, source: Source) {
+        locked(self, |inventory| inventory.forbid(source, UnixTime::now()));
+    }
+
+    fn not_served(&self, source: Source) {
+        locked(self, |inventory| inventory.not_served(source, UnixTime::now()));
+    }
+}
+
+/// A poisoned lock is taken all the same: the release build aborts on a panic, so only tests ever see one.
+fn locked(inventory: &Mutex<Inventory>, change: impl FnOnce(&mut Inventory)) {
+    change(&mut inventory.lock().unwrap_or_else(PoisonError::into_inner));
+}

@@ -1,0 +1,304 @@
+//! One watch, for ever: list, follow, and come back from every kind of failure.
+//!
+//! ```text
+//!                    streaming list ─────────────┐
+//!   Unlisted ──▶ ╱                               ▼
+//!       ▲        ╲── pages ──▶ Listed ──watch──▶ follow ──clean end──▶ Listed
+//!       │                        ▲                 │
+//!       │                        └──version good───┤ failure, pause
+//!       └──────────version lost────────────────────┘
+//! ```
+//!
+//! A watch goes on from the last version it saw as long as nothing was lost: after a clean end, a broken connection, a
+//! refusal. It lists again when something may have been lost: the version expired (410), a line could not be read, the
+//! server is older than the version, or a watch was silent from its beginning to the idle timeout, which is how a server
+//! behaves that was set back and waits for a version that will not come.
+
+use super::backoff::{Backoff, between};
+use super::exchange::{Answer, Patience, open};
+use super::failure::Failure;
+use super::journal::Journal;
+use super::lines::Lines;
+use super::list::Listing;
+use super::liveness::Pulse;
+use super::refusal::{Answered, Refused};
+use super::request::Target;
+use super::sink::Sink;
+use super::timings::Timings;
+use crate::inventory::Source;
+use crate::objects::{WatchEvent, decode_event};
+use crate::telemetry::{EventType, FailureReason};
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::sync::Semaphore;
+use tokio::time::{Instant, sleep};
+
+/// A server that ends a watch with an error this often in a row is asked for a list: client-go asks after the first, but
+/// an etcd that elects a leader fails every watch for seconds, and that loses nothing.
+const FRUITLESS_WATCHES: u32 = 3;
+
+/// Watches one source.
+pub(super) struct Watcher<S> {
+    pub(super) source: Source,
+    pub(super) target: Target,
+    pub(super) client: kube::Client,
+    pub(super) sink: Arc<S>,
+    pub(super) timings: Timings,
+    /// How many sources may list at once: each takes memory for a page.
+    pub(super) lists: Arc<Semaphore>,
+    pub(super) pulse: Pulse,
+    pub(super) journal: Journal,
+    pub(super) listing: Listing,
+    pub(super) answered: Answered,
+    backoff: Backoff,
+    /// Watches in a row that the server ended with an error.
+    fruitless: u32,
+}
+
+/// What is known when an attempt begins.
+enum State {
+    /// Nothing, or nothing to go on from.
+    Unlisted,
+    /// Everything up to a version.
+    Listed { version: String },
+}
+
+/// How an attempt ended.
+pub(super) enum End {
+    /// A list is complete, and its watch has not begun.
+    Listed { version: String },
+    /// The server ended the watch in good order.
+    Closed { version: String, lived: Duration },
+    /// It failed. Without a version there is nothing to go on from.
+    Failed {
+        version: Option<String>,
+        failure: Failure,
+        lived: Duration,
+    },
+}
+
+impl<S: Sink> Watcher<S> {
+    pub(super) fn new(
+        source: Source,
+        target: Target,
+        client: kube::Client,
+        sink: Arc<S>,
+        timings: Timings,
+        lists: Arc<Semaphore>,
+        pulse: Pulse,
+    ) -> Self {
+        Self {
+            source,
+            journal: Journal::new(target.clone()),
+            target,
+            client,
+            sink,
+            timings,
+            lists,
+            pulse,
+            listing: Listing::new(),
+            answered: Answered::new(),
+            backoff: Backoff::new(timings.pause_base, timings.pause_most),
+            fruitless: 0,
+        }
+    }
+
+    /// Never ends.
+    pub(super) async fn run(mut self) {
+        let mut state = State::Unlisted;
+        loop {
+            let end = match state {
+                State::Unlisted => self.list().await,
+                State::Listed { version } => self.watch(version).await,
+            };
+            let pause;
+            (state, pause) = self.after(end);
+            sleep(pause).await;
+        }
+    }
+
+    /// Watches what comes after `version`.
+    async fn watch(&mut self, version: String) -> End {
+        let uri = self.target.watch(&version, &self.timings);
+        match open(&self.client, &uri, self.timings.answer, &mut self.pulse).await {
+            Ok(answer) => self.follow(answer, Lines::default(), version).await,
+            Err(failure) => End::Failed {
+                version: (!failure.relist).then_some(version),
+                failure,
+                lived: Duration::ZERO,
+            },
+        }
+    }
+
+    /// Reads a watch to its end, whichever that is.
+    pub(super) async fn follow(&mut self, mut answer: Answer, mut lines: Lines, mut version: String) -> End {
+        let began = Instant::now();
+        let base = version.parse().ok();
+        let patience = Patience {
+            idle: self.timings.watch_idle,
+            until: None,
+        };
+        let mut heard = false;
+        self.pulse.synced(!self.listing.is_skipping());
+        self.journal.watching();
+        let failure = loop {
+            match self.events(&mut lines, base, &mut version) {
+                Ok(events) => heard |= events,
+                Err(failure) => break failure,
+            }
+            match answer.lines(&mut lines, patience, &mut self.pulse).await {
+                Ok(true) => {}
+                Ok(false) => {
+                    return End::Closed {
+                        version,
+                        lived: began.elapsed(),
+                    };
+                }
+                Err(failure) => break failure,
+            }
+        };
+        let silent = failure.reason == FailureReason::Timeout && !heard;
+        End::Failed {
+            version: (!failure.relist && !silent).then_some(version),
+            failure,
+            lived: began.elapsed(),
+        }
+    }
+
+    /// Takes the events that are there. Says whether there were any.
+    fn events(&mut self, lines: &mut Lines, base: Option<u64>, version: &mut String) -> Result<bool, Failure> {
+        let mut any = false;
+        while let Some(line) = lines.next() {
+            if line.is_empty() {
+                continue;
+            }
+            any = true;
+            match decode_event(self.target.resource, line) {
+                Ok(WatchEvent::Applied(object)) => {
+                    advance(version, &object.meta.resource_version, base)?;
+                    self.pulse.event(EventType::Applied);
+                    self.sink.apply(self.source, &object);
+                }
+                Ok(WatchEvent::Deleted(object)) => {
+                    advance(version, &object.meta.resource_version, base)?;
+                    self.pulse.event(EventType::Deleted);
+                    self.sink.delete(self.source, &object);
+                }
+                Ok(WatchEvent::Bookmark { resource_version, .. }) => {
+                    advance(version, &resource_version, base)?;
+                    self.pulse.event(EventType::Bookmark);
+                }
+                Ok(WatchEvent::Error(status)) => {
+                    self.pulse.event(EventType::Error);
+                    return Err(Failure::event(status));
+                }
+                // Listing again would not make it readable: it was left out of the list as well.
+                Err(_) if self.listing.is_skipping() => self.pulse.failure(FailureReason::Decode),
+                Err(error) => return Err(error.into()),
+            }
+        }
+        Ok(any)
+    }
+
+    /// What follows from how an attempt ended, and after which pause.
+    fn after(&mut self, end: End) -> (State, Duration) {
+        match end {
+            End::Listed { version } => (State::Listed { version }, Duration::ZERO),
+            End::Closed { version, lived } => {
+                self.answered.not_refused();
+                self.fruitless = 0;
+                // A server, or something before it, that ends every watch at once is not asked in a tight loop.
+                let pause = if self.was_healthy(lived) {
+                    Duration::ZERO
+                } else {
+                    self.backoff.pause()
+                };
+                // What was left out may be readable by now.
+                let state = if self.listing.is_skipping() {
+                    State::Unlisted
+                } else {
+                    State::Listed { version }
+                };
+                (state, pause)
+            }
+            End::Failed {
+                version,
+                failure,
+                lived,
+            } => self.after_failure(version, &failure, lived),
+        }
+    }
+
+    fn after_failure(&mut self, version: Option<String>, failure: &Failure, lived: Duration) -> (State, Duration) {
+        let healthy = self.was_healthy(lived);
+        let mut state = version.map_or(State::Unlisted, |version| State::Listed { version });
+        if let Some(refused) = Refused::from_reason(failure.reason) {
+            if self.answered.refused(refused, self.timings.refusal_grace) {
+                match refused {
+                    Refused::Forbidden => self.sink.forbid(self.source),
+                    Refused::NotServed => self.sink.not_served(self.source),
+                }
+                // The inventory has let go of what it knew: a watch alone would not bring it back.
+                state = State::Unlisted;
+            }
+            return (state, self.after_refusal(refused, failure));
+        }
+        self.answered.not_refused();
+        self.fruitless = if failure.reason == FailureReason::ServerError && !healthy {
+            self.fruitless + 1
+        } else {
+            0
+        };
+        if self.fruitless >= FRUITLESS_WATCHES {
+            state = State::Unlisted;
+        }
+        self.pulse.synced(false);
+        self.pulse.failure(failure.reason);
+        let pause = failure.retry_after.unwrap_or_default() + self.backoff.pause();
+        self.journal.failed(failure, self.backoff.failures(), pause);
+        (state, pause)
+    }
+
+    fn after_refusal(&mut self, refused: Refused, failure: &Failure) -> Duration {
+        if refused == Refused::NotServed && self.target.resource.is_optional() {
+            // There are none, and that is all there is to know.
+            self.pulse.synced(self.answered.is_not_served());
+            self.journal.not_served();
+            return self.timings.not_served;
+        }
+        let pause = match refused {
+            Refused::Forbidden => between(self.timings.forbidden, self.timings.forbidden * 2),
+            Refused::NotServed => self.timings.not_served,
+        };
+        self.pulse.synced(false);
+        self.pulse.failure(failure.reason);
+        self.journal.failed(failure, 1, pause);
+        pause
+    }
+
+    fn was_healthy(&mut self, lived: Duration) -> bool {
+        let healthy = lived >= self.timings.healthy;
+        if healthy {
+            self.backoff.reset();
+        }
+        healthy
+    }
+}
+
+/// Remembers the version of an event. One below that the watch began with means that the server was set back to an older
+/// state: what it knew since then never happened. (Versions of built-in and custom resources are numbers that can be
+/// compared, KEP-5504; where they are none, nothing is concluded.)
+fn advance(version: &mut String, to: &str, base: Option<u64>) -> Result<(), Failure> {
+    if let (Some(base), Ok(to)) = (base, to.parse::<u64>())
+        && to < base
+    {
+        return Err(Failure::expired(format!(
+            "the API server went back from version {base} to {to}"
+        )));
+    }
+    if !to.is_empty() {
+        version.clear();
+        version.push_str(to);
+    }
+    Ok(())
+}

@@ -1,0 +1,51 @@
+//! What the watches write into the log. One test alone in its process: a subscriber of one thread does not get along with
+//! tests in others.
+
+#![allow(clippy::unwrap_used, clippy::panic, reason = "these are tests")]
+
+mod scripted;
+
+use podskew::objects::Resource;
+use scripted::{Reply, Scene, Then, listed_then};
+use std::io::Write;
+use std::sync::{Arc, Mutex};
+
+const FORBIDDEN: &str = include_str!("data/recordings/protocol/forbidden.json");
+
+/// Collects what is logged.
+#[derive(Clone, Default)]
+struct Log(Arc<Mutex<Vec<u8>>>);
+
+impl Write for Log {
+    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+        self.0.lock().unwrap().write(bytes)
+    }
+    fn flush(&mut self) -> std::io::Result<()> {
+        Ok(())
+    }
+}
+
+#[tokio::test]
+async fn the_log_names_the_missing_rule_once() {
+    let log = Log::default();
+    let writer = log.clone();
+    let subscriber = tracing_subscriber::fmt()
+        .with_ansi(false)
+        .with_writer(move || writer.clone())
+        .finish();
+    tracing::subscriber::set_global_default(subscriber).unwrap();
+    let forbidden = || Reply::Whole(403, "", FORBIDDEN.to_owned());
+    let scene = Scene::play(
+        Resource::Pods,
+        vec![forbidden(), forbidden(), listed_then(&[], Then::Silence)],
+    )
+    .await;
+    scene.tells(&["forbid", "begin", "list a", "finish"]).await;
+    let log = String::from_utf8(log.0.lock().unwrap().clone()).unwrap();
+    let rule = r#"{apiGroups: [""], resources: ["pods"], verbs: ["list", "watch"]}"#;
+    assert_eq!(log.matches(rule).count(), 1, "{log}");
+    let again = log
+        .lines()
+        .filter(|line| line.contains("watched again") && line.contains("resource=pods"));
+    assert_eq!(again.count(), 1, "{log}");
+}
