@@ -79,9 +79,9 @@ impl Picture {
             tail = [&tail[..], &sum.gzip_trailer()].concat().into();
         }
         let fresh = head.len() + tail.len() + ages.iter().map(Bytes::len).sum::<usize>();
-        let deflated = self.families.iter().map(|family| family.deflated).sum::<u64>();
+        let at_rest = self.families.iter().map(|family| family.deflated).sum::<u64>();
         Answer {
-            content_length: (encoding == Encoding::Gzip).then_some(deflated + fresh as u64),
+            content_length: (encoding == Encoding::Gzip).then_some(at_rest + fresh as u64),
             plain_length: sum.length,
             picture: Arc::clone(self),
             head,

@@ -279,3 +279,117 @@ fn out_of_reach_of_u32(length: usize) -> u32 {
     debug_assert!(u32::try_from(length).is_ok());
     length as u32
 }
+
+#[cfg(test)]
+mod tests {
+    use super::{Buckets, Change, Fragment, LARGE, Press, SMALL};
+    use crate::exposition::FAMILIES;
+    use crate::report::{Workload, WorkloadReport};
+    use crate::time::UnixTime;
+    use std::sync::Arc;
+
+    /// Reports whose one age family has a line of about `length` bytes each; every third age runs.
+    fn reports(names: std::ops::Range<usize>, length: usize) -> Vec<WorkloadReport> {
+        let report = |index: usize| WorkloadReport {
+            workload: Workload {
+                namespace: "n".repeat(length).into(),
+                workload_type: "deployment".into(),
+                name: format!("w{index:05}").into(),
+            },
+            hashes: Vec::new(),
+            distinct_hashes: 0,
+            mixed_since: if index.is_multiple_of(3) {
+                UnixTime::from_seconds(7)
+            } else {
+                None
+            },
+            containers: Vec::new(),
+            outdated_pods: None,
+            rollout: None,
+            image_references: Vec::new(),
+            pods: Vec::new(),
+            changes_at: None,
+        };
+        names.map(report).collect()
+    }
+
+    /// Takes the reports over, or their workloads away.
+    fn update(buckets: &mut Buckets, reports: &[WorkloadReport], here: bool, press: &mut Press) -> bool {
+        let family = FAMILIES
+            .iter()
+            .find(|family| family.name.ends_with("mixed_template_hashes_age_seconds"));
+        let change = |report| Change {
+            workload: Arc::new(WorkloadReport::clone(report).workload),
+            report: here.then_some(report),
+        };
+        let changes: Vec<_> = reports.iter().map(change).collect();
+        family.is_some_and(|family| buckets.update(family, &changes, press))
+    }
+
+    fn sizes(buckets: &Buckets) -> Vec<usize> {
+        let of_running = |bucket: &super::Bucket| bucket.running.iter().map(|row| row.series.len()).sum::<usize>();
+        let of_text = |bucket: &super::Bucket| usize::try_from(bucket.fragment.sum.length).unwrap_or(usize::MAX);
+        buckets
+            .buckets
+            .iter()
+            .map(|bucket| of_text(bucket) + of_running(bucket))
+            .collect()
+    }
+
+    #[test]
+    fn buckets_keep_their_size_while_workloads_come_and_go() {
+        let (mut buckets, mut press) = (Buckets::default(), Press::new(Vec::new()));
+        assert!(update(&mut buckets, &reports(0..4000, 100), true, &mut press));
+        assert!(
+            sizes(&buckets).iter().all(|size| (LARGE / 3..=LARGE).contains(size)),
+            "{:?}",
+            sizes(&buckets)
+        );
+        for start in (4000..8000).step_by(10) {
+            update(&mut buckets, &reports(start..start + 10, 100), true, &mut press);
+        }
+        let lines = buckets
+            .buckets
+            .iter()
+            .map(|bucket| bucket.sections.len())
+            .sum::<usize>();
+        assert_eq!(lines, 8000);
+        assert!(
+            sizes(&buckets).iter().all(|size| (LARGE / 3..=LARGE).contains(size)),
+            "{:?}",
+            sizes(&buckets)
+        );
+        for start in (0..7900).step_by(10) {
+            update(&mut buckets, &reports(start..start + 10, 100), false, &mut press);
+            let small = sizes(&buckets).iter().filter(|size| **size < SMALL).count();
+            assert!(small <= 1, "{:?}", sizes(&buckets));
+        }
+        assert_eq!(sizes(&buckets).len(), 1);
+        update(&mut buckets, &reports(7900..8000, 100), false, &mut press);
+        assert_eq!(sizes(&buckets), [0; 0]);
+    }
+
+    #[test]
+    fn a_workload_larger_than_a_bucket_has_one_of_its_own() {
+        let (mut buckets, mut press) = (Buckets::default(), Press::new(Vec::new()));
+        update(&mut buckets, &reports(0..5, LARGE + 1), true, &mut press);
+        assert_eq!(sizes(&buckets).len(), 5);
+    }
+
+    #[test]
+    fn what_reads_the_same_is_not_written_again() {
+        let (mut buckets, mut press) = (Buckets::default(), Press::new(Vec::new()));
+        update(&mut buckets, &reports(0..1000, 100), true, &mut press);
+        let before: Vec<_> = buckets.fragments().cloned().collect();
+        assert!(!update(&mut buckets, &reports(0..1000, 100), true, &mut press));
+        assert!(
+            !update(&mut buckets, &reports(2000..2001, 100), false, &mut press),
+            "it was never here"
+        );
+        let mut other = reports(500..501, 100);
+        other[0].mixed_since = UnixTime::from_seconds(9);
+        assert!(update(&mut buckets, &other, true, &mut press));
+        let written = |(old, new): &(&Fragment, &Fragment)| old.deflated.as_ptr() != new.deflated.as_ptr();
+        assert_eq!(before.iter().zip(buckets.fragments()).filter(written).count(), 1);
+    }
+}

@@ -68,8 +68,8 @@ impl Checksum {
     /// What ends a gzip member whose text this is.
     pub(super) fn gzip_trailer(self) -> [u8; 10] {
         let mut trailer = [0; 10];
-        // The length is given modulo 2^32.
-        let length = (self.length & u64::from(u32::MAX)) as u32;
+        #[allow(clippy::cast_possible_truncation, reason = "RFC 1952 wants the length modulo 2^32")]
+        let length = self.length as u32;
         trailer[..2].copy_from_slice(&LAST_BLOCK);
         trailer[2..6].copy_from_slice(&self.crc.to_le_bytes());
         trailer[6..].copy_from_slice(&length.to_le_bytes());
@@ -155,4 +155,69 @@ fn stored(text: &[u8]) -> Bytes {
         blocks.extend_from_slice(block);
     }
     blocks.into()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Checksum, Deflater, Fragment, Inflater, stored};
+    use bytes::Bytes;
+
+    fn texts() -> [String; 4] {
+        [
+            "a".to_owned(),
+            "podskew ".repeat(20_000),
+            "ü".repeat(70_000),
+            (0..9999).map(|n| n.to_string()).collect(),
+        ]
+    }
+
+    #[test]
+    fn fragments_in_any_order_are_one_stream() {
+        let mut deflater = Deflater::new();
+        let texts = texts();
+        let fragments: Vec<_> = texts
+            .iter()
+            .rev()
+            .map(|text| Fragment::new(text, &mut deflater))
+            .collect();
+        let (mut inflater, mut all) = (Inflater::new(), Vec::new());
+        for mut rest in fragments.iter().map(|fragment| fragment.deflated.clone()) {
+            loop {
+                let piece = inflater.inflate_piece(&mut rest, 1000);
+                assert!(piece.len() <= 1000);
+                if piece.is_empty() {
+                    break;
+                }
+                all.extend(piece);
+            }
+        }
+        let whole: String = texts.iter().rev().map(String::as_str).collect();
+        assert!(String::from_utf8(all).is_ok_and(|all| all == whole));
+        let sum = fragments
+            .iter()
+            .fold(Checksum::default(), |sum, fragment| sum.then(fragment.sum));
+        assert_eq!(sum, Checksum::of(whole.as_bytes()));
+    }
+
+    #[test]
+    fn a_fragment_can_be_read_again() {
+        let (mut deflater, mut inflater) = (Deflater::new(), Inflater::new());
+        for text in texts() {
+            let fragment = Fragment::new(&text, &mut deflater);
+            assert!(inflater.inflate(&fragment) == text && fragment.deflated.len() < text.len() + 64);
+        }
+    }
+
+    #[test]
+    fn what_cannot_be_deflated_can_be_stored() {
+        let mut inflater = Inflater::new();
+        for text in texts() {
+            let fragment = Fragment {
+                deflated: stored(text.as_bytes()),
+                sum: Checksum::of(text.as_bytes()),
+            };
+            assert!(inflater.inflate(&fragment) == text);
+        }
+        assert_eq!(stored(b""), Bytes::new());
+    }
 }

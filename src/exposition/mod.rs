@@ -6,6 +6,8 @@
 //!  reports ──publish──▶ buckets ──▶ fragments ──▶ picture ──answer──▶ one gzip member, or the same text inflated
 //! ```
 
+#![allow(clippy::doc_markdown, reason = "OpenMetrics is the name of a format, not of an item")]
+
 mod answer;
 mod bucket;
 pub mod docs;

@@ -67,6 +67,10 @@ impl Exposition {
 
     /// Takes over what changed, renders what it touches and publishes the new picture. `awaiting_owner` is always the
     /// whole list. A workload that is both gone and reported was made again: the report counts.
+    #[allow(
+        clippy::needless_pass_by_value,
+        reason = "no caller has a use for the reports after this"
+    )]
     pub fn publish(&self, reports: Vec<WorkloadReport>, gone: &[Workload], awaiting_owner: &[(Name, u32)]) {
         let mut rendering = lock(&self.rendering);
         let families = rendering.publish(&reports, gone, awaiting_owner);

@@ -35,6 +35,7 @@ impl Selection {
 }
 
 #[cfg(test)]
+#[allow(clippy::unwrap_used, reason = "tests")]
 mod tests {
     use super::Selection;
     use regex::Regex;
