@@ -78,7 +78,8 @@ impl Checksum {
 }
 
 impl Deflater {
-    /// Level 2 gives nine tenths of the default level's gain in a third of its time on this text.
+    /// Level 2: on this text a tenth more bytes than the default level in less than half its time, and a quarter fewer
+    /// than level 1.
     pub(super) fn new() -> Self {
         Self {
             state: Compress::new(Compression::new(2), false),
