@@ -1,4 +1,4 @@
-//! What other programs say of the exposition: promtool, Python's OpenMetrics parser, Python's gzip.
+//! What other programs say of the exposition: promtool, Python's Prometheus client, Python's gzip.
 #![allow(clippy::unwrap_used, clippy::panic, reason = "tests")]
 
 mod common;
