@@ -161,10 +161,7 @@ impl Telemetry {
                 &["resource", "reason"],
             )?,
             watch_restarts: IntCounterVec::new(
-                Opts::new(
-                    "podskew_watch_restarts_total",
-                    "Lists of the resource begun again after the first.",
-                ),
+                Opts::new("podskew_watch_restarts_total", "Lists of the resource begun again after the first."),
                 &["resource"],
             )?,
             last_activity: GaugeVec::new(
@@ -183,10 +180,7 @@ impl Telemetry {
                 .buckets(SCRAPE_BUCKETS.to_vec()),
             )?,
             exposition_bytes: IntGaugeVec::new(
-                Opts::new(
-                    "podskew_exposition_bytes",
-                    "Size of the last exposition served in the encoding.",
-                ),
+                Opts::new("podskew_exposition_bytes", "Size of the last exposition served in the encoding."),
                 &["encoding"],
             )?,
         };
@@ -203,10 +197,7 @@ impl Telemetry {
 
     fn register(&self) -> Result<(), prometheus::Error> {
         let build = IntGaugeVec::new(
-            Opts::new(
-                "podskew_build_info",
-                "1, labelled with the version of podskew that runs.",
-            ),
+            Opts::new("podskew_build_info", "1, labelled with the version of podskew that runs."),
             &["version"],
         )?;
         build.with_label_values(&[env!("CARGO_PKG_VERSION")]).set(1);
@@ -221,8 +212,7 @@ impl Telemetry {
         self.registry.register(Box::new(self.exposition_bytes.clone()))?;
         // Read from /proc, which only Linux has.
         #[cfg(target_os = "linux")]
-        self.registry
-            .register(Box::new(prometheus::process_collector::ProcessCollector::for_self()))?;
+        self.registry.register(Box::new(prometheus::process_collector::ProcessCollector::for_self()))?;
         Ok(())
     }
 
@@ -237,9 +227,7 @@ impl Telemetry {
                 self.watch_events.with_label_values(&[resource, event.as_str()]).reset();
             }
             for reason in FailureReason::ALL {
-                self.watch_failures
-                    .with_label_values(&[resource, reason.as_str()])
-                    .reset();
+                self.watch_failures.with_label_values(&[resource, reason.as_str()]).reset();
             }
         }
         for encoding in ENCODINGS {
@@ -264,14 +252,8 @@ mod tests {
         assert_eq!(series("podskew_build_info"), Some(1));
         assert_eq!(series("podskew_cluster_synced"), Some(resources));
         assert_eq!(series("podskew_objects"), Some(resources));
-        assert_eq!(
-            series("podskew_watch_events_total"),
-            Some(resources * EventType::ALL.len())
-        );
-        assert_eq!(
-            series("podskew_watch_failures_total"),
-            Some(resources * FailureReason::ALL.len())
-        );
+        assert_eq!(series("podskew_watch_events_total"), Some(resources * EventType::ALL.len()));
+        assert_eq!(series("podskew_watch_failures_total"), Some(resources * FailureReason::ALL.len()));
         assert_eq!(series("podskew_watch_restarts_total"), Some(resources));
         assert_eq!(series("podskew_last_activity_timestamp_seconds"), Some(resources));
         assert_eq!(series("podskew_scrape_duration_seconds"), Some(1));

@@ -26,11 +26,7 @@ async fn what_is_forbidden_is_told_once_and_picked_up_when_it_is_granted() {
 
 #[tokio::test]
 async fn what_was_listed_and_is_forbidden_for_long_is_given_up_and_listed_when_granted() {
-    let timings = Timings {
-        forbidden: Duration::from_millis(100),
-        refusal_grace: Duration::from_secs(1),
-        ..quick()
-    };
+    let timings = Timings { forbidden: Duration::from_millis(100), refusal_grace: Duration::from_secs(1), ..quick() };
     let mut replies = vec![listed_then(&[], Then::End)];
     replies.extend(vec![forbidden(); 12]);
     replies.push(listed_then(&[], Then::Silence));
@@ -39,10 +35,7 @@ async fn what_was_listed_and_is_forbidden_for_long_is_given_up_and_listed_when_g
     assert_eq!(scene.told(), ["begin", "list a", "finish"], "it was given up at once");
     assert!(!scene.is_synced());
     scene.until("it is listed again", || scene.told().len() >= 7).await;
-    assert_eq!(
-        scene.told(),
-        ["begin", "list a", "finish", "forbid", "begin", "list a", "finish"]
-    );
+    assert_eq!(scene.told(), ["begin", "list a", "finish", "forbid", "begin", "list a", "finish"]);
 }
 
 #[tokio::test]
@@ -57,11 +50,7 @@ async fn an_optional_resource_is_looked_for_until_it_is_served() {
 
 #[tokio::test]
 async fn a_resource_that_every_cluster_has_is_missed() {
-    let scene = Scene::play(
-        Resource::Deployments,
-        vec![status(404), listed_then(&[], Then::Silence)],
-    )
-    .await;
+    let scene = Scene::play(Resource::Deployments, vec![status(404), listed_then(&[], Then::Silence)]).await;
     scene.tells(&["not served", "begin", "list a", "finish"]).await;
     assert_eq!((scene.failures("not_found"), scene.all_failures()), (1, 1));
 }
@@ -80,18 +69,8 @@ async fn refusals_that_pass_lose_nothing() {
     let began = std::time::Instant::now();
     let scene = Scene::play(Resource::Pods, replies).await;
     scene.tells(&["begin", "list a", "finish", "apply b"]).await;
-    assert!(
-        began.elapsed() >= Duration::from_secs(1),
-        "Retry-After was not honoured"
-    );
+    assert!(began.elapsed() >= Duration::from_secs(1), "Retry-After was not honoured");
     assert_eq!(scene.failures("server_error"), 2);
-    assert_eq!(
-        (
-            scene.failures("unauthorized"),
-            scene.failures("throttled"),
-            scene.all_failures()
-        ),
-        (1, 1, 4)
-    );
+    assert_eq!((scene.failures("unauthorized"), scene.failures("throttled"), scene.all_failures()), (1, 1, 4));
     assert!(scene.is_synced());
 }

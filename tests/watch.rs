@@ -26,12 +26,7 @@ async fn lists_again(scene: &Scene, request: usize) {
 
 #[tokio::test]
 async fn a_streaming_list_becomes_a_watch_that_goes_on_where_it_ended() {
-    let more = [
-        event("MODIFIED", "b", 1060),
-        event("DELETED", "c", 1061),
-        bookmark(1070),
-    ]
-    .join("\n");
+    let more = [event("MODIFIED", "b", 1060), event("DELETED", "c", 1061), bookmark(1070)].join("\n");
     let scene = Scene::play(
         Resource::Pods,
         vec![
@@ -40,18 +35,9 @@ async fn a_streaming_list_becomes_a_watch_that_goes_on_where_it_ended() {
         ],
     )
     .await;
-    scene
-        .until("d is applied", || {
-            scene.told().last().is_some_and(|last| last == "apply d")
-        })
-        .await;
+    scene.until("d is applied", || scene.told().last().is_some_and(|last| last == "apply d")).await;
     let told = scene.told();
-    assert_eq!(
-        told.iter()
-            .filter(|what| what.starts_with("list api-5b7b7bcf9d-"))
-            .count(),
-        4
-    );
+    assert_eq!(told.iter().filter(|what| what.starts_with("list api-5b7b7bcf9d-")).count(), 4);
     assert_eq!(told[5..], ["finish", "apply b", "delete c", "apply d"]);
     lists_again(&scene, 1).await;
     goes_on_from(&scene, 2, 1070).await;
@@ -64,12 +50,7 @@ async fn a_streaming_list_becomes_a_watch_that_goes_on_where_it_ended() {
 
 #[tokio::test]
 async fn what_a_streaming_list_deletes_is_gone_with_its_end() {
-    let lines = [
-        event("ADDED", "a", 5),
-        event("ADDED", "b", 6),
-        event("DELETED", "a", 9),
-        closing(10),
-    ];
+    let lines = [event("ADDED", "a", 5), event("ADDED", "b", 6), event("DELETED", "a", 9), closing(10)];
     let scene = Scene::play(Resource::Pods, vec![stream(&lines, Then::Silence)]).await;
     scene.tells(&["begin", "list a", "list b", "finish without a"]).await;
 }
@@ -77,39 +58,21 @@ async fn what_a_streaming_list_deletes_is_gone_with_its_end() {
 #[tokio::test]
 async fn a_server_that_cannot_stream_a_list_is_asked_for_pages_at_once() {
     let refusals = [
-        (
-            "the recorded ERROR event",
-            Reply::Stream(NO_STREAMING.to_owned(), Then::End),
-        ),
+        ("the recorded ERROR event", Reply::Stream(NO_STREAMING.to_owned(), Then::End)),
         ("the gate is off", status(422)),
         ("the parameter is refused", status(400)),
-        (
-            "an ordinary bookmark",
-            stream(&[event("ADDED", "x", 3), bookmark(4)], Then::Silence),
-        ),
+        ("an ordinary bookmark", stream(&[event("ADDED", "x", 3), bookmark(4)], Then::Silence)),
     ];
     for (case, refusal) in refusals {
         let watch = stream(&[event("ADDED", "b", 1060)], Then::Silence);
         let scene = Scene::play(Resource::Pods, vec![refusal, page(PAGE_1), page(PAGE_2), watch]).await;
-        scene
-            .until(case, || scene.told().last().is_some_and(|last| last == "apply b"))
-            .await;
+        scene.until(case, || scene.told().last().is_some_and(|last| last == "apply b")).await;
         let told = scene.told();
-        assert_eq!(
-            told.iter()
-                .filter(|what| what.starts_with("list api-5b7b7bcf9d-"))
-                .count(),
-            4,
-            "{case}"
-        );
+        assert_eq!(told.iter().filter(|what| what.starts_with("list api-5b7b7bcf9d-")).count(), 4, "{case}");
         assert_eq!(told[told.len() - 2..], ["finish", "apply b"], "{case}");
         let asked = scene.asked();
         assert!(asked[1].contains("/pods?limit=500&field"), "{case}: {}", asked[1]);
-        assert!(
-            asked[2].contains("&continue=eyJ2IjoibWV0YS5rOHMuaW8vdjEi"),
-            "{case}: {}",
-            asked[2]
-        );
+        assert!(asked[2].contains("&continue=eyJ2IjoibWV0YS5rOHMuaW8vdjEi"), "{case}: {}", asked[2]);
         goes_on_from(&scene, 4, 1053).await;
         assert_eq!((scene.all_failures(), scene.restarts()), (0, 0), "{case}");
     }
@@ -119,9 +82,7 @@ async fn a_server_that_cannot_stream_a_list_is_asked_for_pages_at_once() {
 async fn a_server_that_ignores_the_parameter_is_asked_for_pages_after_a_silence() {
     let plain_watch = stream(&[event("ADDED", "a", 5)], Then::Silence);
     let scene = Scene::play(Resource::Pods, vec![plain_watch, page(&list("a", 10)), Reply::Nothing]).await;
-    scene
-        .tells(&["begin", "list a", "abandon", "begin", "list a", "finish"])
-        .await;
+    scene.tells(&["begin", "list a", "abandon", "begin", "list a", "finish"]).await;
     goes_on_from(&scene, 3, 10).await;
     assert_eq!(scene.failures("timeout"), 1);
 }
@@ -129,16 +90,8 @@ async fn a_server_that_ignores_the_parameter_is_asked_for_pages_after_a_silence(
 #[tokio::test]
 async fn an_expired_continue_token_begins_the_list_again_with_larger_pages() {
     let expired = Reply::Whole(410, "", TOKEN_EXPIRED.to_owned());
-    let scene = Scene::play(
-        Resource::Pods,
-        vec![status(422), page(PAGE_1), expired, page(&list("a", 10))],
-    )
-    .await;
-    scene
-        .until("the second list is complete", || {
-            scene.told().last().is_some_and(|last| last == "finish")
-        })
-        .await;
+    let scene = Scene::play(Resource::Pods, vec![status(422), page(PAGE_1), expired, page(&list("a", 10))]).await;
+    scene.until("the second list is complete", || scene.told().last().is_some_and(|last| last == "finish")).await;
     let told = scene.told();
     assert_eq!(told[3..], ["abandon", "begin", "list a", "finish"]);
     assert!(scene.asked()[3].contains("limit=2000&"), "{}", scene.asked()[3]);
@@ -147,16 +100,10 @@ async fn an_expired_continue_token_begins_the_list_again_with_larger_pages() {
 
 #[tokio::test]
 async fn an_expired_version_leads_to_a_list() {
-    for expired in [
-        Reply::Stream(WATCH_EXPIRED.to_owned(), Then::End),
-        status(410),
-        status(504),
-    ] {
+    for expired in [Reply::Stream(WATCH_EXPIRED.to_owned(), Then::End), status(410), status(504)] {
         let replies = vec![listed_then(&[], Then::End), expired, listed_then(&[], Then::Silence)];
         let scene = Scene::play(Resource::Pods, replies).await;
-        scene
-            .tells(&["begin", "list a", "finish", "begin", "list a", "finish"])
-            .await;
+        scene.tells(&["begin", "list a", "finish", "begin", "list a", "finish"]).await;
         goes_on_from(&scene, 2, 10).await;
         lists_again(&scene, 3).await;
         assert_eq!((scene.all_failures(), scene.restarts()), (1, 1));
@@ -167,47 +114,27 @@ async fn an_expired_version_leads_to_a_list() {
 #[tokio::test]
 async fn a_connection_cut_in_a_line_goes_on_from_the_last_whole_one() {
     for then in [Then::Cut, Then::End] {
-        let cut = Reply::Stream(
-            format!("{}\n{}", event("ADDED", "b", 11), r#"{"type":"DELETED","obj"#),
-            then,
-        );
-        let replies = vec![
-            listed_then(&[], Then::End),
-            cut,
-            stream(&[event("DELETED", "a", 12)], Then::Silence),
-        ];
+        let cut = Reply::Stream(format!("{}\n{}", event("ADDED", "b", 11), r#"{"type":"DELETED","obj"#), then);
+        let replies = vec![listed_then(&[], Then::End), cut, stream(&[event("DELETED", "a", 12)], Then::Silence)];
         let scene = Scene::play(Resource::Pods, replies).await;
         scene.tells(&["begin", "list a", "finish", "apply b", "delete a"]).await;
         goes_on_from(&scene, 3, 11).await;
-        assert_eq!(
-            (scene.failures("connection"), scene.all_failures(), scene.restarts()),
-            (1, 1, 0)
-        );
+        assert_eq!((scene.failures("connection"), scene.all_failures(), scene.restarts()), (1, 1, 0));
     }
 }
 
 #[tokio::test]
 async fn a_line_that_cannot_be_read_leads_to_a_list() {
     let truncated = r#"{"type":"DELETED","object":{"metadata":{"na"#.to_owned();
-    let replies = vec![
-        listed_then(&[truncated, event("ADDED", "b", 12)], Then::End),
-        listed_then(&[], Then::Silence),
-    ];
+    let replies = vec![listed_then(&[truncated, event("ADDED", "b", 12)], Then::End), listed_then(&[], Then::Silence)];
     let scene = Scene::play(Resource::Pods, replies).await;
-    scene
-        .tells(&["begin", "list a", "finish", "begin", "list a", "finish"])
-        .await;
+    scene.tells(&["begin", "list a", "finish", "begin", "list a", "finish"]).await;
     assert_eq!((scene.failures("decode"), scene.all_failures()), (1, 1));
 }
 
 #[tokio::test]
 async fn what_can_never_be_read_is_left_out_and_the_resource_is_not_called_synced() {
-    let bad = || {
-        stream(
-            &[event("ADDED", "a", 5), "{\"type\":".to_owned(), closing(10)],
-            Then::Silence,
-        )
-    };
+    let bad = || stream(&[event("ADDED", "a", 5), "{\"type\":".to_owned(), closing(10)], Then::Silence);
     let scene = Scene::play(Resource::Pods, vec![bad(), bad(), bad(), bad()]).await;
     let mut expected = vec![];
     for _ in 0..3 {
@@ -230,9 +157,7 @@ async fn a_watch_that_goes_silent_goes_on_and_one_that_never_spoke_lists() {
     let scene = Scene::play(Resource::Pods, replies).await;
     goes_on_from(&scene, 3, 11).await;
     lists_again(&scene, 4).await;
-    scene
-        .tells(&["begin", "list a", "finish", "apply b", "begin", "list a", "finish"])
-        .await;
+    scene.tells(&["begin", "list a", "finish", "apply b", "begin", "list a", "finish"]).await;
     assert_eq!((scene.failures("timeout"), scene.all_failures()), (2, 2));
 }
 
@@ -241,25 +166,16 @@ async fn a_list_that_never_begins_or_never_ends_is_given_up() {
     let half = Reply::Whole(200, "Content-Length: 900\r\n", String::new());
     let replies = vec![status(422), Reply::Nothing, half, page(&list("a", 10))];
     let scene = Scene::play(Resource::DaemonSets, replies).await;
-    scene
-        .until("the list is complete", || {
-            scene.told().last().is_some_and(|last| last == "finish")
-        })
-        .await;
+    scene.until("the list is complete", || scene.told().last().is_some_and(|last| last == "finish")).await;
     assert!(scene.all_failures() >= 2, "{}", scene.all_failures());
 }
 
 #[tokio::test]
 async fn a_list_that_trickles_is_given_up_in_the_end() {
-    let timings = Timings {
-        list_total: Duration::from_millis(100),
-        ..quick()
-    };
+    let timings = Timings { list_total: Duration::from_millis(100), ..quick() };
     let replies = vec![stream(&[event("ADDED", "a", 5)], Then::Silence), page(&list("a", 10))];
     let scene = Scene::play_in(Resource::Pods, &[], timings, replies).await;
-    scene
-        .tells(&["begin", "list a", "abandon", "begin", "list a", "finish"])
-        .await;
+    scene.tells(&["begin", "list a", "abandon", "begin", "list a", "finish"]).await;
     assert_eq!(scene.failures("timeout"), 1);
 }
 
@@ -270,24 +186,17 @@ async fn a_server_that_fails_every_watch_is_asked_for_a_list() {
     replies.push(listed_then(&[], Then::Silence));
     let scene = Scene::play(Resource::Pods, replies).await;
     lists_again(&scene, 5).await;
-    scene
-        .tells(&["begin", "list a", "finish", "begin", "list a", "finish"])
-        .await;
+    scene.tells(&["begin", "list a", "finish", "begin", "list a", "finish"]).await;
     assert_eq!(scene.failures("server_error"), 3);
 }
 
 #[tokio::test]
 async fn a_server_set_back_to_an_older_state_is_listed_again() {
     for older in [event("MODIFIED", "a", 7), bookmark(7)] {
-        let replies = vec![
-            listed_then(&[], Then::End),
-            stream(&[older], Then::Silence),
-            listed_then(&[], Then::Silence),
-        ];
+        let replies =
+            vec![listed_then(&[], Then::End), stream(&[older], Then::Silence), listed_then(&[], Then::Silence)];
         let scene = Scene::play(Resource::Pods, replies).await;
-        scene
-            .tells(&["begin", "list a", "finish", "begin", "list a", "finish"])
-            .await;
+        scene.tells(&["begin", "list a", "finish", "begin", "list a", "finish"]).await;
         assert_eq!(scene.failures("expired"), 1);
     }
 }
@@ -295,18 +204,11 @@ async fn a_server_set_back_to_an_older_state_is_listed_again() {
 #[tokio::test]
 async fn namespaces_are_watched_each_by_itself_and_count_as_one() {
     let replies = vec![listed_then(&[], Then::Silence), Reply::Nothing];
-    let timings = Timings {
-        answer: Duration::from_secs(60),
-        ..quick()
-    };
+    let timings = Timings { answer: Duration::from_secs(60), ..quick() };
     let scene = Scene::play_in(Resource::Pods, &["shop", "bank"], timings, replies).await;
     scene.tells(&["begin", "list a", "finish"]).await;
     scene.asks(2).await;
-    let mut asked: Vec<String> = scene
-        .asked()
-        .iter()
-        .map(|uri| uri.split('?').next().unwrap().to_owned())
-        .collect();
+    let mut asked: Vec<String> = scene.asked().iter().map(|uri| uri.split('?').next().unwrap().to_owned()).collect();
     asked.sort();
     assert_eq!(asked, ["/api/v1/namespaces/bank/pods", "/api/v1/namespaces/shop/pods"]);
     assert!(!scene.is_synced(), "one of the two has not answered");
@@ -317,7 +219,5 @@ async fn the_watches_end_when_they_are_dropped() {
     let mut scene = Scene::play(Resource::Pods, vec![listed_then(&[], Then::Silence)]).await;
     scene.tells(&["begin", "list a", "finish"]).await;
     scene.watches = None;
-    scene
-        .until("every connection is closed", || scene.open_connections() == 0)
-        .await;
+    scene.until("every connection is closed", || scene.open_connections() == 0).await;
 }

@@ -29,23 +29,14 @@ impl Write for Log {
 async fn the_log_names_the_missing_rule_once() {
     let log = Log::default();
     let writer = log.clone();
-    let subscriber = tracing_subscriber::fmt()
-        .with_ansi(false)
-        .with_writer(move || writer.clone())
-        .finish();
+    let subscriber = tracing_subscriber::fmt().with_ansi(false).with_writer(move || writer.clone()).finish();
     tracing::subscriber::set_global_default(subscriber).unwrap();
     let forbidden = || Reply::Whole(403, "", FORBIDDEN.to_owned());
-    let scene = Scene::play(
-        Resource::Pods,
-        vec![forbidden(), forbidden(), listed_then(&[], Then::Silence)],
-    )
-    .await;
+    let scene = Scene::play(Resource::Pods, vec![forbidden(), forbidden(), listed_then(&[], Then::Silence)]).await;
     scene.tells(&["forbid", "begin", "list a", "finish"]).await;
     let log = String::from_utf8(log.0.lock().unwrap().clone()).unwrap();
     let rule = r#"{apiGroups: [""], resources: ["pods"], verbs: ["list", "watch"]}"#;
     assert_eq!(log.matches(rule).count(), 1, "{log}");
-    let again = log
-        .lines()
-        .filter(|line| line.contains("watched again") && line.contains("resource=pods"));
+    let again = log.lines().filter(|line| line.contains("watched again") && line.contains("resource=pods"));
     assert_eq!(again.count(), 1, "{log}");
 }

@@ -17,18 +17,12 @@ pub(super) struct Backoff {
 
 impl Backoff {
     pub(super) fn new(base: Duration, most: Duration) -> Self {
-        Self {
-            base,
-            most,
-            failures: 0,
-        }
+        Self { base, most, failures: 0 }
     }
 
     /// The pause after one failure more.
     pub(super) fn pause(&mut self) -> Duration {
-        let step = self
-            .base
-            .saturating_mul(1_u32.checked_shl(self.failures).unwrap_or(u32::MAX));
+        let step = self.base.saturating_mul(1_u32.checked_shl(self.failures).unwrap_or(u32::MAX));
         self.failures = self.failures.saturating_add(1).min(31);
         between(Duration::ZERO, step.min(self.most))
     }

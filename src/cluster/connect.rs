@@ -107,12 +107,8 @@ fn locate(connection: &Connection, around: &Surroundings) -> anyhow::Result<Plac
     }
     let mut tried = Vec::new();
     // As kubectl does, files of KUBECONFIG that do not exist are passed over.
-    let named: Vec<PathBuf> = around
-        .kubeconfig
-        .iter()
-        .flat_map(std::env::split_paths)
-        .filter(|path| !path.as_os_str().is_empty())
-        .collect();
+    let named: Vec<PathBuf> =
+        around.kubeconfig.iter().flat_map(std::env::split_paths).filter(|path| !path.as_os_str().is_empty()).collect();
     let (found, missing): (Vec<PathBuf>, Vec<PathBuf>) = named.into_iter().partition(|path| path.exists());
     if !found.is_empty() {
         return Ok(Place::Files(found));
@@ -120,10 +116,7 @@ fn locate(connection: &Connection, around: &Surroundings) -> anyhow::Result<Plac
     tried.push(if missing.is_empty() {
         "KUBECONFIG is not set".to_owned()
     } else {
-        format!(
-            "KUBECONFIG names {}, which does not exist",
-            list(missing.iter().map(|path| path.display()))
-        )
+        format!("KUBECONFIG names {}, which does not exist", list(missing.iter().map(|path| path.display())))
     });
     match around.home.as_ref().map(|home| home.join(".kube").join("config")) {
         // With KUBECONFIG set, kubectl does not look here.
@@ -134,10 +127,9 @@ fn locate(connection: &Connection, around: &Surroundings) -> anyhow::Result<Plac
     }
     match (around.in_cluster, &connection.context) {
         (true, None) => Ok(Place::InCluster),
-        (_, Some(context)) => bail!(
-            "found no kubeconfig for context \"{context}\" ({}); name one with --kubeconfig",
-            tried.join("; ")
-        ),
+        (_, Some(context)) => {
+            bail!("found no kubeconfig for context \"{context}\" ({}); name one with --kubeconfig", tried.join("; "))
+        }
         (false, None) => bail!(
             "found no cluster to connect to ({}; this is no pod of a cluster); name a kubeconfig with --kubeconfig, or try \
              podskew demo, which needs no cluster",
@@ -150,16 +142,11 @@ async fn from_files(files: &[PathBuf], context: Option<&str>) -> anyhow::Result<
     let names = list(files.iter().map(|file| file.display()));
     let mut kubeconfig = Kubeconfig::default();
     for file in files {
-        kubeconfig = kubeconfig
-            .merge(read(file)?)
-            .with_context(|| format!("cannot merge {names}"))?;
+        kubeconfig = kubeconfig.merge(read(file)?).with_context(|| format!("cannot merge {names}"))?;
     }
     let context = choose_context(&kubeconfig, context, &names)?;
     let origin = format!("context \"{context}\" of {names}");
-    let options = KubeConfigOptions {
-        context: Some(context),
-        ..KubeConfigOptions::default()
-    };
+    let options = KubeConfigOptions { context: Some(context), ..KubeConfigOptions::default() };
     let config = Config::from_custom_kubeconfig(kubeconfig, &options)
         .await
         .with_context(|| format!("{origin} cannot be used"))?;
@@ -184,19 +171,13 @@ fn choose_context(kubeconfig: &Kubeconfig, wanted: Option<&str>, names: &str) ->
         if kubeconfig.contexts.is_empty() {
             "there is none".to_owned()
         } else {
-            format!(
-                "there are: {}",
-                list(kubeconfig.contexts.iter().map(|context| &context.name))
-            )
+            format!("there are: {}", list(kubeconfig.contexts.iter().map(|context| &context.name)))
         }
     };
     let (wanted, said_by) = match (wanted, kubeconfig.current_context.as_deref()) {
         (Some(wanted), _) => (wanted, "--context"),
         (None, Some(current)) if !current.is_empty() => (current, "current-context"),
-        (None, _) => bail!(
-            "{names} has no current-context; choose one with --context ({})",
-            there_are()
-        ),
+        (None, _) => bail!("{names} has no current-context; choose one with --context ({})", there_are()),
     };
     if !kubeconfig.contexts.iter().any(|context| context.name == wanted) {
         bail!(
@@ -234,11 +215,7 @@ mod tests {
     }"#;
 
     fn around(kubeconfig: Option<&str>, home: Option<&Path>, in_cluster: bool) -> Surroundings {
-        Surroundings {
-            kubeconfig: kubeconfig.map(Into::into),
-            home: home.map(Into::into),
-            in_cluster,
-        }
+        Surroundings { kubeconfig: kubeconfig.map(Into::into), home: home.map(Into::into), in_cluster }
     }
 
     fn located(connection: &Connection, around: &Surroundings) -> Result<Place, String> {
@@ -256,23 +233,11 @@ mod tests {
         let none = Connection::default();
         let two = format!("/nowhere:{}", other.display());
 
-        assert_eq!(
-            located(&none, &around(None, Some(home.path()), true)),
-            Ok(Place::Files(vec![file.clone()]))
-        );
-        assert_eq!(
-            located(&none, &around(Some(&two), Some(home.path()), true)),
-            Ok(Place::Files(vec![other]))
-        );
-        assert_eq!(
-            located(&none, &around(Some("/nowhere"), Some(home.path()), true)),
-            Ok(Place::InCluster)
-        );
+        assert_eq!(located(&none, &around(None, Some(home.path()), true)), Ok(Place::Files(vec![file.clone()])));
+        assert_eq!(located(&none, &around(Some(&two), Some(home.path()), true)), Ok(Place::Files(vec![other])));
+        assert_eq!(located(&none, &around(Some("/nowhere"), Some(home.path()), true)), Ok(Place::InCluster));
         assert_eq!(located(&none, &around(None, None, true)), Ok(Place::InCluster));
-        let named = Connection {
-            kubeconfig: Some("/named".into()),
-            context: None,
-        };
+        let named = Connection { kubeconfig: Some("/named".into()), context: None };
         let place = located(&named, &around(Some(&two), Some(home.path()), true));
         assert_eq!(place, Ok(Place::Files(vec!["/named".into()])));
     }
@@ -282,10 +247,7 @@ mod tests {
         let error = located(&Connection::default(), &around(Some("/nowhere"), None, false)).unwrap_err();
         assert!(error.contains("/nowhere, which does not exist"), "{error}");
         assert!(error.contains("--kubeconfig"), "{error}");
-        let context = Connection {
-            kubeconfig: None,
-            context: Some("prod".to_owned()),
-        };
+        let context = Connection { kubeconfig: None, context: Some("prod".to_owned()) };
         let error = located(&context, &around(None, None, true)).unwrap_err();
         assert!(error.contains("context \"prod\""), "{error}");
     }
@@ -293,16 +255,10 @@ mod tests {
     async fn connected(text: &str, context: Option<&str>) -> Result<Connected, String> {
         let file = tempfile::NamedTempFile::new().unwrap();
         std::fs::write(file.path(), text).unwrap();
-        let connection = Connection {
-            kubeconfig: Some(file.path().to_owned()),
-            context: context.map(str::to_owned),
-        };
+        let connection = Connection { kubeconfig: Some(file.path().to_owned()), context: context.map(str::to_owned) };
         connect(&connection).await.map_err(|error| {
             let error = format!("{error:#}");
-            assert!(
-                error.contains(&file.path().display().to_string()),
-                "names no file: {error}"
-            );
+            assert!(error.contains(&file.path().display().to_string()), "names no file: {error}");
             assert!(!error.contains("s3cr3t"), "{error}");
             error
         })
@@ -313,24 +269,15 @@ mod tests {
         let prod = connected(CONFIG, Some("prod")).await.map(|connected| connected.server);
         assert_eq!(prod.as_deref(), Ok("https://example.org:6443/k8s"));
         let current = connected(CONFIG, None).await.map(|_| ()).unwrap_err();
-        assert!(
-            current.contains("no context \"gone\", which current-context names"),
-            "{current}"
-        );
+        assert!(current.contains("no context \"gone\", which current-context names"), "{current}");
         assert!(current.contains("there are: prod, test"), "{current}");
         let cluster = connected(CONFIG, Some("test")).await.map(|_| ()).unwrap_err();
-        assert!(
-            cluster.contains("context \"test\"") && cluster.contains("missing"),
-            "{cluster}"
-        );
+        assert!(cluster.contains("context \"test\"") && cluster.contains("missing"), "{cluster}");
     }
 
     #[tokio::test]
     async fn a_file_that_is_no_kubeconfig_is_not_quoted() {
-        let error = connected("users: [{user: {token: s3cr3t}", None)
-            .await
-            .map(|_| ())
-            .unwrap_err();
+        let error = connected("users: [{user: {token: s3cr3t}", None).await.map(|_| ()).unwrap_err();
         assert!(error.contains("no kubeconfig"), "{error}");
     }
 

@@ -59,17 +59,12 @@ pub(super) async fn open(
         .map_err(|error| Failure::transport(&error))?;
     pulse.beat();
     let (head, body) = response.into_parts();
-    let mut answer = Answer {
-        body,
-        length: content_length(&head.headers),
-    };
+    let mut answer = Answer { body, length: content_length(&head.headers) };
     if head.status.is_success() {
         return Ok(answer);
     }
     // The status alone says what is wrong; the body only says it better.
-    let text = timeout(patience, answer.beginning(LONGEST_REFUSAL))
-        .await
-        .unwrap_or_default();
+    let text = timeout(patience, answer.beginning(LONGEST_REFUSAL)).await.unwrap_or_default();
     Err(Failure::refused(head.status, &head.headers, &text))
 }
 
@@ -111,9 +106,7 @@ impl Answer {
     ) -> Result<bool, Failure> {
         match self.chunk(patience, pulse).await? {
             Some(frame) => {
-                lines
-                    .push(frame)
-                    .map_err(|error: LineTooLong| Failure::unreadable(error.to_string()))?;
+                lines.push(frame).map_err(|error: LineTooLong| Failure::unreadable(error.to_string()))?;
                 Ok(true)
             }
             None if lines.is_cut() => Err(Failure::connection("the answer ended in the middle of a line")),
@@ -126,10 +119,7 @@ impl Answer {
         let mut whole = BytesMut::with_capacity(self.length.unwrap_or(0).min(MOST_ALLOCATED_AHEAD));
         while let Some(bytes) = self.chunk(patience, pulse).await? {
             if whole.len() + bytes.len() > LONGEST_PAGE {
-                return Err(Failure::unreadable(format!(
-                    "a page of more than {} MiB",
-                    LONGEST_PAGE >> 20
-                )));
+                return Err(Failure::unreadable(format!("a page of more than {} MiB", LONGEST_PAGE >> 20)));
             }
             whole.extend_from_slice(&bytes);
         }

@@ -39,15 +39,9 @@ impl Failure {
     pub(super) fn refused(status: StatusCode, headers: &HeaderMap, body: &[u8]) -> Self {
         let said = decode_status(body).unwrap_or_default();
         // Kubernetes writes whole seconds; the form with a date, which HTTP allows, is left to the backoff.
-        let header = headers
-            .get(RETRY_AFTER)
-            .and_then(|value| value.to_str().ok()?.trim().parse().ok());
+        let header = headers.get(RETRY_AFTER).and_then(|value| value.to_str().ok()?.trim().parse().ok());
         let seconds = header.or(said.retry_after_seconds.map(u64::from));
-        let message = if said.message.is_empty() {
-            format!("the API server answered {status}")
-        } else {
-            said.message
-        };
+        let message = if said.message.is_empty() { format!("the API server answered {status}") } else { said.message };
         Self::of_code(status.as_u16(), message, seconds)
     }
 
@@ -58,11 +52,7 @@ impl Failure {
             (0, _) => 500,
             (code, _) => code,
         };
-        let message = if said.message.is_empty() {
-            format!("the watch ended with code {code}")
-        } else {
-            said.message
-        };
+        let message = if said.message.is_empty() { format!("the watch ended with code {code}") } else { said.message };
         Self::of_code(code, message, said.retry_after_seconds.map(u64::from))
     }
 
@@ -184,20 +174,10 @@ mod tests {
     #[test]
     fn the_recorded_refusals_speak_for_themselves() {
         let forbidden = refused(403, include_str!("../../tests/data/recordings/protocol/forbidden.json"));
-        assert!(
-            forbidden.message.contains("cannot list resource"),
-            "{}",
-            forbidden.message
-        );
-        let unauthorized = refused(
-            401,
-            include_str!("../../tests/data/recordings/protocol/unauthorized.json"),
-        );
+        assert!(forbidden.message.contains("cannot list resource"), "{}", forbidden.message);
+        let unauthorized = refused(401, include_str!("../../tests/data/recordings/protocol/unauthorized.json"));
         assert_eq!(unauthorized.message, "Unauthorized");
-        let missing = refused(
-            404,
-            include_str!("../../tests/data/recordings/protocol/rollouts-missing-crd.txt"),
-        );
+        let missing = refused(404, include_str!("../../tests/data/recordings/protocol/rollouts-missing-crd.txt"));
         assert_eq!(missing.message, "the API server answered 404 Not Found");
     }
 
@@ -215,13 +195,8 @@ mod tests {
 
     #[test]
     fn an_error_event_is_read_by_its_reason_first() {
-        let event = |code, reason: &str| {
-            Failure::event(Status {
-                code,
-                reason: reason.to_owned(),
-                ..Status::default()
-            })
-        };
+        let event =
+            |code, reason: &str| Failure::event(Status { code, reason: reason.to_owned(), ..Status::default() });
         assert_eq!(event(410, "Expired").reason, FailureReason::Expired);
         assert_eq!(event(0, "Expired").reason, FailureReason::Expired);
         assert_eq!(event(0, "").reason, FailureReason::ServerError);
@@ -236,10 +211,8 @@ mod tests {
             stdout: b"s3cr3t".to_vec(),
             stderr: b"s3cr3t".to_vec(),
         };
-        let error = kube::client::AuthError::AuthExecRun {
-            cmd: "get-token --secret s3cr3t".to_owned(),
-            out: Box::new(out),
-        };
+        let error =
+            kube::client::AuthError::AuthExecRun { cmd: "get-token --secret s3cr3t".to_owned(), out: Box::new(out) };
         let failure = Failure::transport(&kube::Error::Auth(error));
         assert_eq!(failure.reason, FailureReason::Unauthorized);
         assert!(failure.message.contains("credential plugin"), "{}", failure.message);

@@ -25,11 +25,7 @@ pub(super) struct Journal {
 
 impl Journal {
     pub(super) fn new(target: Target) -> Self {
-        Self {
-            target,
-            told: None,
-            troubled: false,
-        }
+        Self { target, told: None, troubled: false }
     }
 
     /// A list is complete.

@@ -105,12 +105,7 @@ mod tests {
     fn an_endless_line_is_refused() {
         let mut lines = Lines::default();
         let frame = Bytes::from(vec![b'x'; LONGEST_LINE / 4 + 1]);
-        let pushed = (0..4).all(|_| {
-            lines
-                .push(frame.clone())
-                .map(|()| assert!(lines.next().is_none()))
-                .is_ok()
-        });
+        let pushed = (0..4).all(|_| lines.push(frame.clone()).map(|()| assert!(lines.next().is_none())).is_ok());
         assert!(!pushed);
     }
 

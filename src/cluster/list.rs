@@ -118,10 +118,7 @@ impl<S: Sink> Watcher<S> {
             Err(failure) => return Err(NoStream::Failed(failure)),
         };
         self.begin();
-        let patience = Patience {
-            idle: self.timings.list_idle,
-            until: Some(until),
-        };
+        let patience = Patience { idle: self.timings.list_idle, until: Some(until) };
         let mut lines = Lines::default();
         let mut gone = Vec::new();
         loop {
@@ -160,14 +157,9 @@ impl<S: Sink> Watcher<S> {
                 // What changed while the server sent its list comes before the closing bookmark. A deletion can only take
                 // effect once the list stands, so its line is kept until then.
                 Ok(WatchEvent::Deleted(_)) => gone.push(line.to_vec()),
-                Ok(WatchEvent::Bookmark {
-                    resource_version,
-                    initial_events_end: true,
-                }) => {
+                Ok(WatchEvent::Bookmark { resource_version, initial_events_end: true }) => {
                     if resource_version.is_empty() {
-                        return Err(NoStream::Failed(Failure::unreadable(
-                            "the closing bookmark has no version",
-                        )));
+                        return Err(NoStream::Failed(Failure::unreadable("the closing bookmark has no version")));
                     }
                     return Ok(Some(resource_version));
                 }
@@ -195,10 +187,7 @@ impl<S: Sink> Watcher<S> {
     }
 
     async fn paged_list(&mut self, until: Instant) -> Result<String, Failure> {
-        let patience = Patience {
-            idle: self.timings.list_idle,
-            until: Some(until),
-        };
+        let patience = Patience { idle: self.timings.list_idle, until: Some(until) };
         let mut token = String::new();
         loop {
             let uri = self.target.page(self.listing.limit, &token);
@@ -230,9 +219,7 @@ impl<S: Sink> Watcher<S> {
                 return Ok(meta.resource_version);
             }
             if meta.continue_token == token {
-                return Err(Failure::unreadable(
-                    "the list goes round in a circle: a page continues at itself",
-                ));
+                return Err(Failure::unreadable("the list goes round in a circle: a page continues at itself"));
             }
             token = meta.continue_token;
         }
@@ -293,10 +280,6 @@ impl<S: Sink> Watcher<S> {
                 self.listing.pages_until = None;
             }
         }
-        End::Failed {
-            version: None,
-            failure,
-            lived: Duration::ZERO,
-        }
+        End::Failed { version: None, failure, lived: Duration::ZERO }
     }
 }

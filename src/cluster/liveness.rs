@@ -22,10 +22,7 @@ pub(super) struct Liveness {
 impl Liveness {
     pub(super) fn new(telemetry: Telemetry, sources: &[Source]) -> Arc<Self> {
         let lives = sources.iter().map(|source| (*source, Life::default())).collect();
-        Arc::new(Self {
-            telemetry,
-            lives: Mutex::new(lives),
-        })
+        Arc::new(Self { telemetry, lives: Mutex::new(lives) })
     }
 
     /// Changes one life, and tells the worst of its resource. The gauge is set under the lock: two watches that report at
@@ -33,28 +30,15 @@ impl Liveness {
     fn update(&self, source: Source, change: impl FnOnce(&mut Life)) {
         let mut lives = self.lives.lock().unwrap_or_else(PoisonError::into_inner);
         change(lives.entry(source).or_default());
-        let first = Source {
-            resource: source.resource,
-            namespace: 0,
-        };
-        let last = Source {
-            resource: source.resource,
-            namespace: u8::MAX,
-        };
-        let (synced, last_activity) = lives
-            .range(first..=last)
-            .fold((true, u32::MAX), |(synced, oldest), (_, life)| {
+        let first = Source { resource: source.resource, namespace: 0 };
+        let last = Source { resource: source.resource, namespace: u8::MAX };
+        let (synced, last_activity) =
+            lives.range(first..=last).fold((true, u32::MAX), |(synced, oldest), (_, life)| {
                 (synced && life.synced, oldest.min(life.last_activity))
             });
         let label = [source.resource.plural()];
-        self.telemetry
-            .cluster_synced
-            .with_label_values(&label)
-            .set(i64::from(synced));
-        self.telemetry
-            .last_activity
-            .with_label_values(&label)
-            .set(f64::from(last_activity));
+        self.telemetry.cluster_synced.with_label_values(&label).set(i64::from(synced));
+        self.telemetry.last_activity.with_label_values(&label).set(f64::from(last_activity));
     }
 }
 
@@ -68,12 +52,7 @@ pub(super) struct Pulse {
 
 impl Pulse {
     pub(super) fn new(source: Source, liveness: Arc<Liveness>) -> Self {
-        Self {
-            source,
-            liveness,
-            last_told: 0,
-            synced: false,
-        }
+        Self { source, liveness, last_told: 0, synced: false }
     }
 
     /// The API server sent something.
@@ -105,11 +84,7 @@ impl Pulse {
     }
 
     pub(super) fn restart(&self) {
-        self.liveness
-            .telemetry
-            .watch_restarts
-            .with_label_values(&[self.source.resource.plural()])
-            .inc();
+        self.liveness.telemetry.watch_restarts.with_label_values(&[self.source.resource.plural()]).inc();
     }
 }
 
@@ -123,10 +98,7 @@ mod tests {
     #[test]
     fn a_resource_is_as_well_as_the_worst_of_its_namespaces() {
         let telemetry = Telemetry::new().unwrap();
-        let sources = [0, 1].map(|namespace| Source {
-            resource: Resource::Pods,
-            namespace,
-        });
+        let sources = [0, 1].map(|namespace| Source { resource: Resource::Pods, namespace });
         let liveness = Liveness::new(telemetry.clone(), &sources);
         let mut pulses = sources.map(|source| Pulse::new(source, liveness.clone()));
         let synced = || telemetry.cluster_synced.with_label_values(&["pods"]).get();

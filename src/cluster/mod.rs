@@ -77,20 +77,10 @@ pub fn run<S: Sink>(
     let lists = Arc::new(Semaphore::new(LISTS_AT_ONCE));
     let mut tasks = JoinSet::new();
     for source in sources {
-        let target = Target {
-            resource: source.resource,
-            namespace: namespaces.get(usize::from(source.namespace)).cloned(),
-        };
+        let target =
+            Target { resource: source.resource, namespace: namespaces.get(usize::from(source.namespace)).cloned() };
         let pulse = Pulse::new(source, liveness.clone());
-        let watcher = Watcher::new(
-            source,
-            target,
-            client.clone(),
-            sink.clone(),
-            timings,
-            lists.clone(),
-            pulse,
-        );
+        let watcher = Watcher::new(source, target, client.clone(), sink.clone(), timings, lists.clone(), pulse);
         tasks.spawn(watcher.run());
     }
     Watches { _tasks: tasks }

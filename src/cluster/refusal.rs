@@ -42,10 +42,7 @@ pub(super) struct Answered {
 
 impl Answered {
     pub(super) fn new() -> Self {
-        Self {
-            told: Told::Nothing,
-            refused_since: None,
-        }
+        Self { told: Told::Nothing, refused_since: None }
     }
 
     /// A list is complete.
@@ -102,9 +99,6 @@ mod tests {
         assert!(!answered.refused(Refused::Forbidden, LONG));
         assert!(answered.refused(Refused::Forbidden, Duration::ZERO));
         answered.listed();
-        assert!(
-            !answered.refused(Refused::Forbidden, LONG),
-            "a list in between counts again"
-        );
+        assert!(!answered.refused(Refused::Forbidden, LONG), "a list in between counts again");
     }
 }

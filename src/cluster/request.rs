@@ -73,10 +73,7 @@ impl Target {
         }
         uri.push('/');
         uri.push_str(self.resource.plural());
-        let selector = self
-            .resource
-            .field_selector()
-            .map(|selector| ("fieldSelector", selector));
+        let selector = self.resource.field_selector().map(|selector| ("fieldSelector", selector));
         for (position, (name, value)) in parameters.iter().copied().chain(selector).enumerate() {
             uri.push(if position == 0 { '?' } else { '&' });
             uri.push_str(name);
@@ -111,10 +108,7 @@ mod tests {
     use std::time::Duration;
 
     fn target(resource: Resource, namespace: Option<&str>) -> Target {
-        Target {
-            resource,
-            namespace: namespace.map(str::to_owned),
-        }
+        Target { resource, namespace: namespace.map(str::to_owned) }
     }
 
     #[test]
@@ -127,19 +121,13 @@ mod tests {
             target(Resource::ReplicaSets, Some("shop")).page(500, "a+b/c=="),
             "/apis/apps/v1/namespaces/shop/replicasets?limit=500&continue=a%2Bb%2Fc%3D%3D"
         );
-        assert_eq!(
-            target(Resource::Rollouts, None).page(1, ""),
-            "/apis/argoproj.io/v1alpha1/rollouts?limit=1"
-        );
+        assert_eq!(target(Resource::Rollouts, None).page(1, ""), "/apis/argoproj.io/v1alpha1/rollouts?limit=1");
     }
 
     #[test]
     fn watches() {
-        let timings = Timings {
-            watch_length: Duration::from_secs(1),
-            list_total: Duration::ZERO,
-            ..Timings::default()
-        };
+        let timings =
+            Timings { watch_length: Duration::from_secs(1), list_total: Duration::ZERO, ..Timings::default() };
         assert_eq!(
             target(Resource::DaemonSets, None).watch("1053", &timings),
             "/apis/apps/v1/daemonsets?watch=true&resourceVersion=1053&allowWatchBookmarks=true&timeoutSeconds=1"

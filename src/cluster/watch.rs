@@ -70,11 +70,7 @@ pub(super) enum End {
     /// The server ended the watch in good order.
     Closed { version: String, lived: Duration },
     /// It failed. Without a version there is nothing to go on from.
-    Failed {
-        version: Option<String>,
-        failure: Failure,
-        lived: Duration,
-    },
+    Failed { version: Option<String>, failure: Failure, lived: Duration },
 }
 
 impl<S: Sink> Watcher<S> {
@@ -122,11 +118,9 @@ impl<S: Sink> Watcher<S> {
         let uri = self.target.watch(&version, &self.timings);
         match open(&self.client, &uri, self.timings.answer, &mut self.pulse).await {
             Ok(answer) => self.follow(answer, Lines::default(), version).await,
-            Err(failure) => End::Failed {
-                version: (!failure.relist).then_some(version),
-                failure,
-                lived: Duration::ZERO,
-            },
+            Err(failure) => {
+                End::Failed { version: (!failure.relist).then_some(version), failure, lived: Duration::ZERO }
+            }
         }
     }
 
@@ -134,10 +128,7 @@ impl<S: Sink> Watcher<S> {
     pub(super) async fn follow(&mut self, mut answer: Answer, mut lines: Lines, mut version: String) -> End {
         let began = Instant::now();
         let base = version.parse().ok();
-        let patience = Patience {
-            idle: self.timings.watch_idle,
-            until: None,
-        };
+        let patience = Patience { idle: self.timings.watch_idle, until: None };
         let mut heard = false;
         self.pulse.synced(!self.listing.is_skipping());
         self.journal.watching();
@@ -149,20 +140,13 @@ impl<S: Sink> Watcher<S> {
             match answer.lines(&mut lines, patience, &mut self.pulse).await {
                 Ok(true) => {}
                 Ok(false) => {
-                    return End::Closed {
-                        version,
-                        lived: began.elapsed(),
-                    };
+                    return End::Closed { version, lived: began.elapsed() };
                 }
                 Err(failure) => break failure,
             }
         };
         let silent = failure.reason == FailureReason::Timeout && !heard;
-        End::Failed {
-            version: (!failure.relist && !silent).then_some(version),
-            failure,
-            lived: began.elapsed(),
-        }
+        End::Failed { version: (!failure.relist && !silent).then_some(version), failure, lived: began.elapsed() }
     }
 
     /// Takes the events that are there. Says whether there were any.
@@ -208,24 +192,12 @@ impl<S: Sink> Watcher<S> {
                 self.answered.not_refused();
                 self.fruitless = 0;
                 // A server, or something before it, that ends every watch at once is not asked in a tight loop.
-                let pause = if self.was_healthy(lived) {
-                    Duration::ZERO
-                } else {
-                    self.backoff.pause()
-                };
+                let pause = if self.was_healthy(lived) { Duration::ZERO } else { self.backoff.pause() };
                 // What was left out may be readable by now.
-                let state = if self.listing.is_skipping() {
-                    State::Unlisted
-                } else {
-                    State::Listed { version }
-                };
+                let state = if self.listing.is_skipping() { State::Unlisted } else { State::Listed { version } };
                 (state, pause)
             }
-            End::Failed {
-                version,
-                failure,
-                lived,
-            } => self.after_failure(version, &failure, lived),
+            End::Failed { version, failure, lived } => self.after_failure(version, &failure, lived),
         }
     }
 
@@ -244,11 +216,7 @@ impl<S: Sink> Watcher<S> {
             return (state, self.after_refusal(refused, failure));
         }
         self.answered.not_refused();
-        self.fruitless = if failure.reason == FailureReason::ServerError && !healthy {
-            self.fruitless + 1
-        } else {
-            0
-        };
+        self.fruitless = if failure.reason == FailureReason::ServerError && !healthy { self.fruitless + 1 } else { 0 };
         if self.fruitless >= FRUITLESS_WATCHES {
             state = State::Unlisted;
         }
@@ -292,9 +260,7 @@ fn advance(version: &mut String, to: &str, base: Option<u64>) -> Result<(), Fail
     if let (Some(base), Ok(to)) = (base, to.parse::<u64>())
         && to < base
     {
-        return Err(Failure::expired(format!(
-            "the API server went back from version {base} to {to}"
-        )));
+        return Err(Failure::expired(format!("the API server went back from version {base} to {to}")));
     }
     if !to.is_empty() {
         version.clear();

@@ -1,11 +1,33 @@
 //! The exposition: families rendered by hand into compressed fragments, and answers stitched from them.
 //!
 //! It knows reports and how Prometheus reads; it does not know Kubernetes.
+//!
+//! ```text
+//!  reports ──publish──▶ buckets ──▶ fragments ──▶ picture ──answer──▶ one gzip member, or the same text inflated
+//! ```
 
-use crate::report::{Name, Workload, WorkloadReport};
-use crate::time::UnixTime;
-use bytes::Bytes;
-use std::sync::Arc;
+#![allow(clippy::doc_markdown, reason = "OpenMetrics is the name of a format, not of an item")]
+
+mod answer;
+mod bucket;
+pub mod docs;
+mod families;
+mod family;
+mod fragment;
+mod health;
+mod negotiate;
+mod picture;
+mod publish;
+mod selection;
+mod text;
+
+pub use answer::Answer;
+pub use families::FAMILIES;
+pub use family::Family;
+pub use negotiate::negotiate;
+pub use picture::Picture;
+pub use publish::Exposition;
+pub use selection::Selection;
 
 /// The text formats a scraper can ask for.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -25,57 +47,13 @@ pub enum Encoding {
     Identity,
 }
 
-/// Renders reports; the latest picture can be taken from it at any time, by any number of scrapes.
-pub struct Exposition {}
-
-/// One consistent picture of the cluster, already compressed. It never changes.
-pub struct Picture {}
-
-/// An answer: what to send, frame by frame, without a copy of the picture.
-pub struct Answer {
-    /// The total length, where it is known beforehand (gzip).
-    pub content_length: Option<u64>,
-}
-
-impl Iterator for Answer {
-    type Item = Bytes;
-    fn next(&mut self) -> Option<Bytes> {
-        todo!()
-    }
-}
-
-impl Exposition {
-    /// Takes over what changed, renders what it touches and publishes the new picture.
-    pub fn publish(&self, reports: Vec<WorkloadReport>, gone: &[Workload], awaiting_owner: &[(Name, u32)]) {
-        let _ = (reports, gone, awaiting_owner);
-        todo!()
-    }
-
-    /// The latest picture; without any workload series until something was published.
+impl Format {
+    /// The value of the header `Content-Type`.
     #[must_use]
-    pub fn picture(&self) -> Arc<Picture> {
-        todo!()
+    pub fn content_type(self) -> &'static str {
+        match self {
+            Self::Text => "text/plain; version=0.0.4; charset=utf-8",
+            Self::OpenMetrics => "application/openmetrics-text; version=1.0.0; charset=utf-8",
+        }
     }
-}
-
-impl Picture {
-    /// The answer to one scrape. `own_health` is what the `prometheus` crate gathered.
-    #[must_use]
-    pub fn answer(
-        self: &Arc<Self>,
-        own_health: &[prometheus::proto::MetricFamily],
-        format: Format,
-        encoding: Encoding,
-        now: UnixTime,
-    ) -> Answer {
-        let _ = (own_health, format, encoding, now);
-        todo!()
-    }
-}
-
-/// Chooses format and encoding by the request's `Accept` and `Accept-Encoding` (several lines joined by commas).
-#[must_use]
-pub fn negotiate(accept: Option<&str>, accept_encoding: Option<&str>) -> (Format, Encoding) {
-    let _ = (accept, accept_encoding);
-    todo!()
 }

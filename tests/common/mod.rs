@@ -1,4 +1,6 @@
-//! What several test files share.
-#![allow(dead_code, reason = "no test file uses all of it")]
+//! What several tests share. Each test binary uses a part of it.
+#![allow(dead_code, clippy::missing_panics_doc, reason = "tests")]
 
+pub mod exposition;
+pub mod reports;
 pub mod world;

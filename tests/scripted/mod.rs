@@ -1,11 +1,6 @@
 //! An API server that says what it was told to say, and a sink that remembers what it was told.
 
-#![allow(
-    missing_docs,
-    unreachable_pub,
-    dead_code,
-    reason = "several tests share this, and none uses all of it"
-)]
+#![allow(missing_docs, unreachable_pub, dead_code, reason = "several tests share this, and none uses all of it")]
 #![allow(clippy::unwrap_used, clippy::panic, reason = "these are tests")]
 
 use podskew::cluster::{Sink, Timings, Watches, client, run};
@@ -88,10 +83,7 @@ pub fn listed_then(more: &[String], then: Then) -> Reply {
 /// Waits for the request of that number and checks that it goes on from `version`.
 pub async fn goes_on_from(scene: &Scene, request: usize, version: u32) {
     let asked = scene.asks(request).await;
-    assert!(
-        asked.contains(&format!("watch=true&resourceVersion={version}&")),
-        "{asked}"
-    );
+    assert!(asked.contains(&format!("watch=true&resourceVersion={version}&")), "{asked}");
 }
 
 #[derive(Default)]
@@ -179,10 +171,7 @@ impl Scene {
     pub async fn play_in(resource: Resource, namespaces: &[&str], timings: Timings, replies: Vec<Reply>) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let uri = format!("http://{}", listener.local_addr().unwrap()).parse().unwrap();
-        let script = Arc::new(Mutex::new(Script {
-            replies: replies.into(),
-            ..Script::default()
-        }));
+        let script = Arc::new(Mutex::new(Script { replies: replies.into(), ..Script::default() }));
         let served = script.clone();
         tokio::spawn(async move {
             while let Ok((connection, _)) = listener.accept().await {
@@ -194,27 +183,17 @@ impl Scene {
         let client = client(kube::Config::new(uri)).unwrap();
         let namespaces: Vec<String> = namespaces.iter().map(ToString::to_string).collect();
         let watches = Some(run(&client, &namespaces, &told, &telemetry, timings));
-        Self {
-            resource,
-            script,
-            told,
-            telemetry,
-            watches,
-        }
+        Self { resource, script, told, telemetry, watches }
     }
 
     /// Waits until the resource's source was told exactly this, in this order.
     pub async fn tells(&self, expected: &[&str]) {
-        self.until(&format!("the sink was told {expected:#?}"), || self.told() == expected)
-            .await;
+        self.until(&format!("the sink was told {expected:#?}"), || self.told() == expected).await;
     }
 
     pub fn told(&self) -> Vec<String> {
         let told = self.told.0.lock().unwrap();
-        told.iter()
-            .filter(|(source, _)| source.resource == self.resource)
-            .map(|(_, what)| what.clone())
-            .collect()
+        told.iter().filter(|(source, _)| source.resource == self.resource).map(|(_, what)| what.clone()).collect()
     }
 
     /// What the server was asked for the resource.
@@ -224,8 +203,7 @@ impl Scene {
 
     /// Waits for that many requests, and gives the last of them.
     pub async fn asks(&self, count: usize) -> String {
-        self.until(&format!("{count} requests"), || self.asked().len() >= count)
-            .await;
+        self.until(&format!("{count} requests"), || self.asked().len() >= count).await;
         self.asked()[count - 1].clone()
     }
 
@@ -234,10 +212,7 @@ impl Scene {
     }
 
     pub fn failures(&self, reason: &str) -> u64 {
-        self.telemetry
-            .watch_failures
-            .with_label_values(&[self.resource.plural(), reason])
-            .get()
+        self.telemetry.watch_failures.with_label_values(&[self.resource.plural(), reason]).get()
     }
 
     pub fn all_failures(&self) -> u64 {
@@ -246,18 +221,11 @@ impl Scene {
     }
 
     pub fn restarts(&self) -> u64 {
-        self.telemetry
-            .watch_restarts
-            .with_label_values(&[self.resource.plural()])
-            .get()
+        self.telemetry.watch_restarts.with_label_values(&[self.resource.plural()]).get()
     }
 
     pub fn is_synced(&self) -> bool {
-        self.telemetry
-            .cluster_synced
-            .with_label_values(&[self.resource.plural()])
-            .get()
-            == 1
+        self.telemetry.cluster_synced.with_label_values(&[self.resource.plural()]).get() == 1
     }
 
     pub async fn until(&self, what: &str, condition: impl Fn() -> bool) {
@@ -282,10 +250,7 @@ async fn converse(connection: &TcpStream, resource: Resource, script: &Mutex<Scr
     while let Some(head) = read_head(connection).await? {
         let path = head.split(' ').nth(1).unwrap_or_default().to_owned();
         let lower = head.to_ascii_lowercase();
-        assert!(
-            lower.contains("accept-encoding: identity"),
-            "compression was allowed: {head}"
-        );
+        assert!(lower.contains("accept-encoding: identity"), "compression was allowed: {head}");
         assert!(lower.contains("user-agent: podskew/"), "no name was given: {head}");
         let reply = if path.contains(&format!("/{}?", resource.plural())) {
             let mut script = script.lock().unwrap();

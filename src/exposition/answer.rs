@@ -1,0 +1,160 @@
+//! Answers: a picture's fragments, what is new at this moment, and what makes one gzip member of them.
+
+use super::family::push_running;
+use super::fragment::{Checksum, Deflater, GZIP_HEADER, Inflater};
+use super::picture::{FamilyPicture, Picture};
+use super::{Encoding, Format, health};
+use crate::time::UnixTime;
+use bytes::Bytes;
+use prometheus::proto::MetricFamily;
+use std::sync::Arc;
+
+/// The most that is inflated at a time for a client that takes no gzip.
+const PIECE: usize = 64 * 1024;
+
+/// An answer: what to send, frame by frame, without a copy of the picture. It holds its picture to the end.
+pub struct Answer {
+    /// The total length, where it is known beforehand (gzip).
+    pub content_length: Option<u64>,
+    /// The length of the text, whatever the encoding.
+    pub plain_length: u64,
+    picture: Arc<Picture>,
+    /// The opening of the gzip member; nothing otherwise.
+    head: Bytes,
+    /// The running ages of each family, encoded.
+    ages: Vec<Bytes>,
+    /// Own health and what ends the answer, encoded.
+    tail: Bytes,
+    next: Position,
+    inflate: Option<Inflating>,
+}
+
+/// What to send next.
+enum Position {
+    Head,
+    Fragment { family: usize, fragment: usize },
+    Ages { family: usize },
+    Tail,
+    Nothing,
+}
+
+/// A fragment on its way to a client that takes no gzip.
+struct Inflating {
+    inflater: Inflater,
+    rest: Bytes,
+}
+
+impl Picture {
+    /// The answer to one scrape. `own_health` is what the `prometheus` crate gathered.
+    #[must_use]
+    pub fn answer(
+        self: &Arc<Self>,
+        own_health: &[MetricFamily],
+        format: Format,
+        encoding: Encoding,
+        now: UnixTime,
+    ) -> Answer {
+        let mut deflater = (encoding == Encoding::Gzip).then(Deflater::new);
+        let mut encode = |text: String| match &mut deflater {
+            Some(deflater) if !text.is_empty() => deflater.deflate(text.as_bytes()),
+            _ => text.into(),
+        };
+        let mut sum = Checksum::default();
+        let mut ages = Vec::with_capacity(self.families.len());
+        for family in &self.families {
+            let text = family.ages(now);
+            sum = sum.then(family.sum).then(Checksum::of(text.as_bytes()));
+            ages.push(encode(text));
+        }
+        let mut text = String::new();
+        health::encode(own_health, &self.selection, format, &mut text);
+        if format == Format::OpenMetrics {
+            text.push_str("# EOF\n");
+        }
+        sum = sum.then(Checksum::of(text.as_bytes()));
+        let mut tail = encode(text);
+        let mut head = Bytes::new();
+        if encoding == Encoding::Gzip {
+            head = Bytes::from_static(&GZIP_HEADER);
+            tail = [&tail[..], &sum.gzip_trailer()].concat().into();
+        }
+        let fresh = head.len() + tail.len() + ages.iter().map(Bytes::len).sum::<usize>();
+        let at_rest = self.families.iter().map(|family| family.deflated).sum::<u64>();
+        Answer {
+            content_length: (encoding == Encoding::Gzip).then_some(at_rest + fresh as u64),
+            plain_length: sum.length,
+            picture: Arc::clone(self),
+            head,
+            ages,
+            tail,
+            next: Position::Head,
+            inflate: (encoding == Encoding::Identity)
+                .then(|| Inflating { inflater: Inflater::new(), rest: Bytes::new() }),
+        }
+    }
+}
+
+impl FamilyPicture {
+    fn ages(&self, now: UnixTime) -> String {
+        let mut text = String::new();
+        for running in &self.running {
+            push_running(&mut text, running, now);
+        }
+        text
+    }
+}
+
+impl Answer {
+    /// The next frame, and whether it is a fragment: those lie there deflated, everything else is encoded already.
+    fn next_frame(&mut self) -> Option<(Bytes, bool)> {
+        match self.next {
+            Position::Head => {
+                self.next = Position::Fragment { family: 0, fragment: 0 };
+                Some((self.head.clone(), false))
+            }
+            Position::Fragment { family, fragment } => {
+                let Some(of_family) = self.picture.families.get(family) else {
+                    self.next = Position::Tail;
+                    return self.next_frame();
+                };
+                let Some(found) = of_family.fragments.get(fragment) else {
+                    self.next = Position::Ages { family };
+                    return self.next_frame();
+                };
+                self.next = Position::Fragment { family, fragment: fragment + 1 };
+                Some((found.deflated.clone(), true))
+            }
+            Position::Ages { family } => {
+                self.next = Position::Fragment { family: family + 1, fragment: 0 };
+                Some((self.ages.get(family).cloned().unwrap_or_default(), false))
+            }
+            Position::Tail => {
+                self.next = Position::Nothing;
+                Some((self.tail.clone(), false))
+            }
+            Position::Nothing => None,
+        }
+    }
+}
+
+impl Iterator for Answer {
+    type Item = Bytes;
+
+    fn next(&mut self) -> Option<Bytes> {
+        loop {
+            if let Some(inflating) = &mut self.inflate {
+                let piece = inflating.inflater.inflate_piece(&mut inflating.rest, PIECE);
+                if !piece.is_empty() {
+                    return Some(piece.into());
+                }
+            }
+            let (frame, deflated) = self.next_frame()?;
+            match &mut self.inflate {
+                Some(inflating) if deflated => inflating.rest = frame,
+                // An empty frame would end a chunked body.
+                _ if frame.is_empty() => {}
+                _ => return Some(frame),
+            }
+        }
+    }
+}

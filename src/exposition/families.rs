@@ -1,0 +1,300 @@
+//! The workload families, in the order they are served. Each is declared here and nowhere else.
+
+use super::family::{Family, Rows, Subject};
+use crate::report::{ContainerReport, Origin, WorkloadReport};
+
+/// Every workload family.
+pub static FAMILIES: &[Family] = &[
+    Family {
+        name: "podskew_distinct_digests_per_deployment",
+        help: "Distinct image digests among the active pods of a Deployment, for each container.",
+        labels: &["container"],
+        pod_labels: false,
+        sparse: false,
+        example: "max by (namespace, deployment, container) (podskew_distinct_digests_per_deployment) > 1",
+        series: "1 per Deployment and container",
+        subject: Subject::Deployment(|report, rows| {
+            for container in &report.containers {
+                rows.value(&[&container.container], container.distinct_digests);
+            }
+        }),
+    },
+    Family {
+        name: "podskew_distinct_digests_per_workload",
+        help: "Distinct image digests among the active pods of a workload, for each container.",
+        labels: &["container", "origin"],
+        pod_labels: false,
+        sparse: false,
+        example: "max by (namespace, workload_type, workload, container) \
+                  (podskew_distinct_digests_per_workload{origin=\"template\"}) > 1",
+        series: "1 per workload and container",
+        subject: Subject::Workload(|report, rows| {
+            for container in &report.containers {
+                rows.value(&[&container.container, container.origin.as_str()], container.distinct_digests);
+            }
+        }),
+    },
+    Family {
+        name: "podskew_distinct_digests_per_template_hash",
+        help: "Distinct image digests among the active pods of one template hash, for each container; \
+               above 1 is digest skew.",
+        labels: &["pod_template_hash", "container", "origin"],
+        pod_labels: false,
+        sparse: false,
+        example: "max by (namespace, workload_type, workload, pod_template_hash, container) \
+                  (podskew_distinct_digests_per_template_hash{origin=\"template\"}) > 1",
+        series: "1 per template hash with active pods, and container",
+        subject: Subject::Workload(|report, rows| {
+            for (container, of_hash) in by_hash(report) {
+                let labels = [&*of_hash.hash, &container.container, of_hash.origin.as_str()];
+                rows.value(&labels, of_hash.distinct_digests);
+            }
+        }),
+    },
+    Family {
+        name: "podskew_digest_skew_age_seconds",
+        help: "Seconds for which two image digests of a container have stood side by side under one template hash; \
+               0 without digest skew.",
+        labels: &["container", "origin"],
+        pod_labels: false,
+        sparse: false,
+        example: "max by (namespace, workload_type, workload, container) \
+                  (podskew_digest_skew_age_seconds{origin=\"template\"}) > 600",
+        series: "1 per workload, container and origin",
+        subject: Subject::Workload(|report, rows| report.containers.iter().for_each(|c| skew_ages(c, rows))),
+    },
+    Family {
+        name: "podskew_pods_by_digest",
+        help: "Active pods that run an image digest, by the image their spec names and the digest it stands for.",
+        labels: &["pod_template_hash", "container", "image", "digest"],
+        pod_labels: false,
+        sparse: false,
+        example: "max by (namespace, workload, container, image, digest) (podskew_pods_by_digest{workload=\"web\"})",
+        series: "1 per template hash with active pods, container, image and digest",
+        subject: Subject::Workload(|report, rows| {
+            for (container, of_hash) in by_hash(report) {
+                for pods in &of_hash.digests {
+                    rows.value(&[&of_hash.hash, &container.container, &pods.image, &pods.digest], pods.pods);
+                }
+            }
+        }),
+    },
+    Family {
+        name: "podskew_pods_awaiting_owner",
+        help: "Pods held out of every other family until their owner is seen.",
+        labels: &[],
+        pod_labels: false,
+        sparse: true,
+        example: "max by (namespace) (min_over_time(podskew_pods_awaiting_owner[5m])) > 0",
+        series: "1 per namespace with such pods; usually none",
+        subject: Subject::AwaitingOwner,
+    },
+    Family {
+        name: "podskew_unresolved_digest_pods",
+        help: "Active pods whose image digest cannot be compared: not_started has none yet, image_id_only has another \
+               kind of identifier than the others.",
+        labels: &["container", "reason"],
+        pod_labels: false,
+        sparse: true,
+        example: "max by (namespace, workload_type, workload, container) \
+                  (podskew_unresolved_digest_pods{reason=\"image_id_only\"})",
+        series: "at most 2 per workload and container; usually none",
+        subject: Subject::Workload(|report, rows| {
+            for container in &report.containers {
+                rows.value_above_zero(&[&container.container, "not_started"], container.not_started);
+                rows.value_above_zero(&[&container.container, "image_id_only"], container.image_id_only);
+            }
+        }),
+    },
+    Family {
+        name: "podskew_pods_by_template_hash",
+        help: "Active pods of a template hash.",
+        labels: &["pod_template_hash"],
+        pod_labels: false,
+        sparse: false,
+        example: "max by (namespace, workload_type, workload, pod_template_hash) (podskew_pods_by_template_hash)",
+        series: "1 per template hash with pods, and the current one",
+        subject: Subject::Workload(|report, rows| {
+            report.hashes.iter().for_each(|hash| rows.value(&[&hash.hash], hash.pods));
+        }),
+    },
+    Family {
+        name: "podskew_ready_pods_by_template_hash",
+        help: "Active pods of a template hash that are Ready.",
+        labels: &["pod_template_hash"],
+        pod_labels: false,
+        sparse: false,
+        example: "max by (namespace, workload_type, workload, pod_template_hash) \
+                  (podskew_pods_by_template_hash - podskew_ready_pods_by_template_hash) > 0",
+        series: "1 per template hash with pods, and the current one",
+        subject: Subject::Workload(|report, rows| {
+            report.hashes.iter().for_each(|hash| rows.value(&[&hash.hash], hash.ready_pods));
+        }),
+    },
+    Family {
+        name: "podskew_terminating_pods",
+        help: "Pods of a template hash that are being deleted; they are not active.",
+        labels: &["pod_template_hash"],
+        pod_labels: false,
+        sparse: true,
+        example: "max by (namespace, workload_type, workload) (min_over_time(podskew_terminating_pods[15m])) > 0",
+        series: "1 per template hash with such pods; usually none",
+        subject: Subject::Workload(|report, rows| {
+            report.hashes.iter().for_each(|hash| rows.value_above_zero(&[&hash.hash], hash.terminating_pods));
+        }),
+    },
+    Family {
+        name: "podskew_distinct_template_hashes_per_workload",
+        help: "Distinct template hashes among the active pods of a workload.",
+        labels: &[],
+        pod_labels: false,
+        sparse: false,
+        example: "max by (namespace, workload_type, workload) (podskew_distinct_template_hashes_per_workload) > 2",
+        series: "1 per workload",
+        subject: Subject::Workload(|report, rows| rows.value(&[], report.distinct_hashes)),
+    },
+    Family {
+        name: "podskew_mixed_template_hashes_age_seconds",
+        help: "Seconds for which two template hashes of a workload have stood side by side; 0 with one.",
+        labels: &[],
+        pod_labels: false,
+        sparse: false,
+        example: "max by (namespace, workload_type, workload) (podskew_mixed_template_hashes_age_seconds) > 3600",
+        series: "1 per workload",
+        subject: Subject::Workload(|report, rows| rows.age(&[], report.mixed_since)),
+    },
+    Family {
+        name: "podskew_outdated_pods",
+        help: "Active pods that ought to carry the current template hash and do not; \
+               pods below the partition of a StatefulSet are not outdated.",
+        labels: &[],
+        pod_labels: false,
+        sparse: false,
+        example: "max by (namespace, workload_type, workload) (podskew_outdated_pods) > 0",
+        series: "1 per workload whose current template hash is known",
+        subject: Subject::Workload(|report, rows| {
+            report.outdated_pods.iter().for_each(|pods| rows.value(&[], *pods));
+        }),
+    },
+    Family {
+        name: "podskew_template_hash_info",
+        help: "Which revision a template hash is, and whether the workload asks for it now; always 1.",
+        labels: &["pod_template_hash", "revision", "current"],
+        pod_labels: true,
+        sparse: false,
+        example: "max by (namespace, workload, pod_template_hash, revision) (podskew_template_hash_info{current=\"true\"})",
+        series: "1 per template hash with pods, and the current one",
+        subject: Subject::Workload(|report, rows| {
+            for hash in report.hashes.iter().filter(|hash| !hash.hash.is_empty()) {
+                let revision = hash.revision.map(|revision| revision.to_string()).unwrap_or_default();
+                let current = hash.current.map_or("", |current| if current { "true" } else { "false" });
+                rows.info(&[&hash.hash, &revision, current], &hash.labels);
+            }
+        }),
+    },
+    Family {
+        name: "podskew_rollout_age_seconds",
+        help: "Seconds since the rollout in progress began; 0 when none is.",
+        labels: &[],
+        pod_labels: false,
+        sparse: false,
+        example: "max by (namespace, workload_type, workload) (podskew_rollout_age_seconds) > 3600",
+        series: "1 per workload of a type that has rollouts",
+        subject: Subject::Workload(|report, rows| {
+            report.rollout.iter().for_each(|rollout| rows.age(&[], rollout.started));
+        }),
+    },
+    Family {
+        name: "podskew_rollout_state",
+        help: "The state a rollout is in: complete, progressing, stalled, paused, partitioned, on_delete, canary or \
+               blue_green; always 1.",
+        labels: &["state"],
+        pod_labels: false,
+        sparse: false,
+        example: "max by (namespace, workload_type, workload) (podskew_rollout_state{state=\"stalled\"})",
+        series: "1 per workload of a type that has rollouts",
+        subject: Subject::Workload(|report, rows| {
+            report.rollout.iter().for_each(|rollout| rows.value(&[rollout.state.as_str()], 1));
+        }),
+    },
+    Family {
+        name: "podskew_image_reference_info",
+        help: "How the current template refers to the image of a container: by digest, by tag or by latest; always 1.",
+        labels: &["container", "image", "reference", "pull_policy"],
+        pod_labels: false,
+        sparse: false,
+        example: "count(max by (namespace, workload_type, workload, container) \
+                  (podskew_image_reference_info{reference=\"latest\"}))",
+        series: "1 per workload and container of its template",
+        subject: Subject::Workload(|report, rows| {
+            for image in &report.image_references {
+                rows.value(&[&image.container, &image.image, image.reference.as_str(), &image.pull_policy], 1);
+            }
+        }),
+    },
+    Family {
+        name: "podskew_pod_info",
+        help: "Every pod of a workload, with its node and template hash; always 1. \
+               Joined on namespace and pod it splits any metric of an application by template hash.",
+        labels: &["pod", "node", "pod_template_hash"],
+        pod_labels: true,
+        sparse: false,
+        example: "sum by (namespace, workload, pod_template_hash) (rate(http_requests_total[5m]) \
+                  * on (namespace, pod) group_left (workload, pod_template_hash) \
+                  max by (namespace, pod, workload, pod_template_hash) (podskew_pod_info))",
+        series: "1 per pod",
+        subject: Subject::Workload(|report, rows| {
+            report.pods.iter().for_each(|pod| rows.info(&[&pod.pod, &pod.node, &pod.hash], &pod.labels));
+        }),
+    },
+    Family {
+        name: "podskew_skewed_pod_info",
+        help: "The pods in digest skew, and the image digest each of them runs; always 1.",
+        labels: &["pod", "node", "pod_template_hash", "container", "origin", "digest"],
+        pod_labels: false,
+        sparse: true,
+        example: "max by (namespace, workload, container, pod, node, digest) (podskew_skewed_pod_info)",
+        series: "1 per pod and container in digest skew; usually none",
+        subject: Subject::Workload(skewed_pods),
+    },
+];
+
+/// Each container with what is known of it under each template hash.
+fn by_hash(report: &WorkloadReport) -> impl Iterator<Item = (&ContainerReport, &crate::report::HashDigests)> {
+    report.containers.iter().flat_map(|container| container.by_hash.iter().map(move |of_hash| (container, of_hash)))
+}
+
+/// One container may be the template's under one hash and injected under another: a series for each origin, so that
+/// the main alert looks at the template's own only.
+fn skew_ages(container: &ContainerReport, rows: &mut Rows<'_>) {
+    if container.by_hash.is_empty() {
+        return rows.age(&[&container.container, container.origin.as_str()], None);
+    }
+    for origin in [Origin::Template, Origin::Injected, Origin::Unknown] {
+        let of_origin = container.by_hash.iter().filter(|of_hash| of_hash.origin == origin);
+        if let Some(oldest) = of_origin.map(|of_hash| of_hash.skewed_since).reduce(|a, b| a.into_iter().chain(b).min())
+        {
+            rows.age(&[&container.container, origin.as_str()], oldest);
+        }
+    }
+}
+
+fn skewed_pods(report: &WorkloadReport, rows: &mut Rows<'_>) {
+    for (container, of_hash) in by_hash(report).filter(|(_, of_hash)| of_hash.skewed_since.is_some()) {
+        for digest in &of_hash.digests {
+            for pod in digest.skewed.iter().filter_map(|index| report.pods.get(*index as usize)) {
+                rows.value(
+                    &[
+                        &pod.pod,
+                        &pod.node,
+                        &of_hash.hash,
+                        &container.container,
+                        of_hash.origin.as_str(),
+                        &digest.digest,
+                    ],
+                    1,
+                );
+            }
+        }
+    }
+}

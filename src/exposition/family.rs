@@ -1,0 +1,190 @@
+//! What a family is, and how one is rendered for one workload.
+
+use super::text::{push_escaped, push_integer};
+use crate::report::{Name, Workload, WorkloadReport};
+use crate::time::UnixTime;
+use std::fmt;
+use std::sync::Arc;
+
+/// One workload family, declared once: rendering, selection, HELP, `docs/metrics.md` and the lints of alerts and
+/// dashboards all read this.
+pub struct Family {
+    /// The full name.
+    pub name: &'static str,
+    /// The HELP text; without quotes and backslashes, so that it reads the same in both formats.
+    pub help: &'static str,
+    /// The labels after those of the subject, in the order the generator gives their values.
+    pub labels: &'static [&'static str],
+    /// Whether each configured `--pod-label` adds a label.
+    pub pod_labels: bool,
+    /// Whether zero is left out.
+    pub sparse: bool,
+    /// A query that answers a question somebody has.
+    pub example: &'static str,
+    /// How many series to expect.
+    pub series: &'static str,
+    /// What it speaks of, and with which words.
+    pub(super) subject: Subject,
+}
+
+/// Whom a family speaks of. It decides the labels every series begins with.
+pub(super) enum Subject {
+    /// Each workload.
+    Workload(Generator),
+    /// Workloads of the type `deployment` only.
+    Deployment(Generator),
+    /// Namespaces with pods that wait for their owner.
+    AwaitingOwner,
+}
+
+/// Writes a family's series for one workload.
+pub(super) type Generator = fn(&WorkloadReport, &mut Rows<'_>);
+
+/// Rendered series: finished lines, and those whose age runs.
+#[derive(Default)]
+pub(super) struct Lines {
+    pub text: String,
+    pub running: Vec<Running>,
+}
+
+/// A series whose value is the time since a moment.
+#[derive(Clone, PartialEq, Eq, Hash, Debug)]
+pub(super) struct Running {
+    /// The line up to its value.
+    pub series: Arc<str>,
+    pub since: UnixTime,
+}
+
+/// Where a generator writes the series of one family and one workload.
+pub(super) struct Rows<'a> {
+    labels: &'static [&'static str],
+    pod_labels: &'a [String],
+    /// Name and labels of the subject, the same for each series.
+    opening: String,
+    lines: &'a mut Lines,
+}
+
+impl Family {
+    /// The labels every series begins with.
+    #[must_use]
+    pub fn subject_labels(&self) -> &'static [&'static str] {
+        match self.subject {
+            Subject::Workload(_) => &["namespace", "workload_type", "workload"],
+            Subject::Deployment(_) => &["namespace", "deployment"],
+            Subject::AwaitingOwner => &["namespace"],
+        }
+    }
+
+    /// The lines that open the family's block, in both formats.
+    pub(super) fn header(&self) -> String {
+        format!("# HELP {0} {1}\n# TYPE {0} gauge\n", self.name, self.help)
+    }
+
+    /// Adds what the family says of one workload; nothing where it has nothing to say.
+    pub(super) fn render(&self, report: &WorkloadReport, pod_labels: &[String], lines: &mut Lines) {
+        let Workload { namespace, workload_type, name } = &report.workload;
+        let (generator, values): (Generator, &[&str]) = match self.subject {
+            Subject::Workload(generator) => (generator, &[namespace, workload_type, name]),
+            Subject::Deployment(generator) if &**workload_type == "deployment" => (generator, &[namespace, name]),
+            Subject::Deployment(_) | Subject::AwaitingOwner => return,
+        };
+        let pod_labels = if self.pod_labels { pod_labels } else { &[] };
+        let opening = self.opening(values);
+        generator(report, &mut Rows { labels: self.labels, pod_labels, opening, lines });
+    }
+
+    /// All lines of the family that speaks of namespaces.
+    pub(super) fn render_awaiting_owner(&self, awaiting: &[(Name, u32)]) -> String {
+        let mut lines = Lines::default();
+        for (namespace, pods) in awaiting.iter().filter(|(_, pods)| *pods > 0) {
+            let opening = self.opening(&[namespace]);
+            Rows { labels: self.labels, pod_labels: &[], opening, lines: &mut lines }.value(&[], *pods);
+        }
+        lines.text
+    }
+
+    fn opening(&self, values: &[&str]) -> String {
+        let mut opening = String::with_capacity(160);
+        opening.push_str(self.name);
+        for (index, (label, value)) in self.subject_labels().iter().zip(values).enumerate() {
+            opening.push(if index == 0 { '{' } else { ',' });
+            push_label(&mut opening, label, value);
+        }
+        opening
+    }
+}
+
+impl fmt::Debug for Family {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name)
+    }
+}
+
+impl Rows<'_> {
+    /// A series with a value.
+    pub(super) fn value(&mut self, labels: &[&str], value: u32) {
+        self.labelled_value(labels, &[], value);
+    }
+
+    /// A series with a value where there is one to speak of.
+    pub(super) fn value_above_zero(&mut self, labels: &[&str], value: u32) {
+        if value > 0 {
+            self.value(labels, value);
+        }
+    }
+
+    /// A series of the value 1 that also has the configured labels of a pod or a template; those it lacks are left out.
+    pub(super) fn info(&mut self, labels: &[&str], pod_labels: &[Option<Name>]) {
+        self.labelled_value(labels, pod_labels, 1);
+    }
+
+    /// A series whose value is the time since a moment; 0 without one.
+    pub(super) fn age(&mut self, labels: &[&str], since: Option<UnixTime>) {
+        let Some(since) = since else {
+            return self.value(labels, 0);
+        };
+        let mut series = String::with_capacity(self.opening.len() + 64);
+        self.push_series(&mut series, labels, &[]);
+        self.lines.running.push(Running { series: series.into(), since });
+    }
+
+    fn labelled_value(&mut self, labels: &[&str], pod_labels: &[Option<Name>], value: u32) {
+        let mut text = std::mem::take(&mut self.lines.text);
+        self.push_series(&mut text, labels, pod_labels);
+        push_integer(&mut text, value);
+        text.push('\n');
+        self.lines.text = text;
+    }
+
+    fn push_series(&self, text: &mut String, labels: &[&str], pod_labels: &[Option<Name>]) {
+        debug_assert_eq!(labels.len(), self.labels.len(), "{}…", self.opening);
+        text.push_str(&self.opening);
+        for (label, value) in self.labels.iter().zip(labels) {
+            text.push(',');
+            push_label(text, label, value);
+        }
+        for (label, value) in self.pod_labels.iter().zip(pod_labels) {
+            if let Some(value) = value {
+                text.push(',');
+                push_label(text, label, value);
+            }
+        }
+        text.push_str("} ");
+    }
+}
+
+/// Writes the running ages as they stand `now`.
+pub(super) fn push_running(text: &mut String, running: &[Running], now: UnixTime) {
+    for row in running {
+        text.push_str(&row.series);
+        push_integer(text, now.since(row.since));
+        text.push('\n');
+    }
+}
+
+fn push_label(text: &mut String, label: &str, value: &str) {
+    text.push_str(label);
+    text.push_str("=\"");
+    push_escaped(text, value);
+    text.push('"');
+}

@@ -1,0 +1,59 @@
+//! Label values and numbers as both text formats write them.
+
+/// Writes a label value: a backslash, a double quote and a line feed are escaped, everything else stands as it is.
+pub(super) fn push_escaped(text: &mut String, value: &str) {
+    // Nearly no value needs it.
+    if !value.bytes().any(|byte| matches!(byte, b'\\' | b'"' | b'\n')) {
+        text.push_str(value);
+        return;
+    }
+    for character in value.chars() {
+        match character {
+            '\\' => text.push_str("\\\\"),
+            '"' => text.push_str("\\\""),
+            '\n' => text.push_str("\\n"),
+            other => text.push(other),
+        }
+    }
+}
+
+/// Writes a whole number, without the machinery of `write!`: there is one for every series.
+pub(super) fn push_integer(text: &mut String, mut value: u32) {
+    let mut digits = [0_u8; 10];
+    let mut start = digits.len();
+    loop {
+        start -= 1;
+        digits[start] = b'0' + (value % 10) as u8;
+        value /= 10;
+        if value == 0 {
+            break;
+        }
+    }
+    text.extend(digits[start..].iter().copied().map(char::from));
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{push_escaped, push_integer};
+
+    #[test]
+    fn label_values_of_any_script_survive() {
+        let escaped = |value| {
+            let mut text = String::new();
+            push_escaped(&mut text, value);
+            text
+        };
+        assert_eq!(escaped("plain"), "plain");
+        assert_eq!(escaped("a\\b\"c\nd"), r#"a\\b\"c\nd"#);
+        assert_eq!(escaped("日本 🦀 \u{0}\t\r\\"), "日本 🦀 \u{0}\t\r\\\\");
+    }
+
+    #[test]
+    fn numbers_are_written_whole() {
+        for value in [0, 7, 10, 1_234_567_890, u32::MAX] {
+            let mut text = String::new();
+            push_integer(&mut text, value);
+            assert_eq!(text, value.to_string());
+        }
+    }
+}

@@ -1,0 +1,133 @@
+//! A strict reader of the text formats: it panics at whatever a scraper might take offence at.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::io::Read;
+
+/// The labels of a series, sorted by name.
+pub type Labels = BTreeMap<String, String>;
+
+/// A parsed exposition.
+#[derive(Default, Debug)]
+pub struct Parsed {
+    /// Families in their order: name, type.
+    pub families: Vec<(String, String)>,
+    /// Each sample by name and labels.
+    pub samples: BTreeMap<(String, Labels), f64>,
+}
+
+impl Parsed {
+    /// Reads an exposition. Panics at two series with one label set, at a family whose lines are not together, at a
+    /// sample without its family, and at what is not the format.
+    #[track_caller]
+    pub fn read(text: &str) -> Self {
+        let mut parsed = Self::default();
+        let mut seen = BTreeSet::new();
+        assert!(text.is_empty() || text.ends_with('\n'), "the last line is not ended");
+        let mut ended = false;
+        for line in text.lines() {
+            assert!(!ended, "{line:?} stands after # EOF");
+            if line == "# EOF" {
+                ended = true;
+            } else if let Some(help) = line.strip_prefix("# HELP ") {
+                let name = help.split_once(' ').unwrap().0;
+                assert!(seen.insert(name.to_owned()), "{name} comes twice");
+            } else if let Some(kind) = line.strip_prefix("# TYPE ") {
+                let (name, kind) = kind.split_once(' ').unwrap();
+                assert!(seen.contains(name), "{name} has no HELP");
+                parsed.families.push((name.to_owned(), kind.to_owned()));
+            } else {
+                let (name, labels, value) = sample(line);
+                let (family, _) = parsed.families.last().unwrap();
+                let suffix = name.strip_prefix(family.as_str());
+                let known = suffix.is_some_and(|s| matches!(s, "" | "_total" | "_bucket" | "_sum" | "_count"));
+                assert!(known, "{line:?} stands among {family}");
+                let before = parsed.samples.insert((name, labels), value);
+                assert!(before.is_none(), "two series with one label set: {line:?}");
+            }
+        }
+        parsed
+    }
+
+    /// The value of the series that has exactly these labels.
+    pub fn value(&self, name: &str, labels: &[(&str, &str)]) -> Option<f64> {
+        let labels = labels
+            .iter()
+            .map(|(label, value)| ((*label).to_owned(), (*value).to_owned()))
+            .collect();
+        self.samples.get(&(name.to_owned(), labels)).copied()
+    }
+
+    /// Every series of a name that has at least these labels.
+    pub fn series(&self, name: &str, labels: &[(&str, &str)]) -> Vec<(&Labels, f64)> {
+        let matches = |of: &Labels| {
+            labels
+                .iter()
+                .all(|(label, value)| of.get(*label).is_some_and(|is| is == value))
+        };
+        let of_name = self.samples.iter().filter(|((of, _), _)| of == name);
+        of_name
+            .filter(|((_, of), _)| matches(of))
+            .map(|((_, of), value)| (of, *value))
+            .collect()
+    }
+}
+
+/// Inflates one gzip member. Panics if it is not exactly one.
+#[track_caller]
+pub fn gunzip(bytes: &[u8]) -> String {
+    let mut decoder = flate2::bufread::GzDecoder::new(bytes);
+    let mut text = String::new();
+    decoder.read_to_string(&mut text).unwrap();
+    assert!(
+        decoder.into_inner().is_empty(),
+        "something stands after the gzip member"
+    );
+    text
+}
+
+fn sample(line: &str) -> (String, Labels, f64) {
+    let end = line.find(['{', ' ']).unwrap();
+    let (name, mut rest) = line.split_at(end);
+    let mut labels = Labels::new();
+    if let Some(inner) = rest.strip_prefix('{') {
+        rest = inner;
+        loop {
+            let (label, after) = rest.split_once("=\"").unwrap();
+            let (value, after) = label_value(after, line);
+            assert!(
+                labels.insert(label.to_owned(), value).is_none(),
+                "{label} comes twice in {line:?}"
+            );
+            match after.strip_prefix(',') {
+                Some(more) => rest = more,
+                None => break rest = after.strip_prefix('}').unwrap(),
+            }
+        }
+    }
+    let value = rest.strip_prefix(' ').unwrap();
+    (
+        name.to_owned(),
+        labels,
+        value.parse().unwrap_or_else(|_| panic!("no number in {line:?}")),
+    )
+}
+
+/// A label value up to its closing quote, and what comes after.
+fn label_value<'a>(text: &'a str, line: &str) -> (String, &'a str) {
+    let mut value = String::new();
+    let mut characters = text.chars();
+    loop {
+        match characters
+            .next()
+            .unwrap_or_else(|| panic!("no closing quote in {line:?}"))
+        {
+            '"' => return (value, characters.as_str()),
+            '\\' => value.push(match characters.next() {
+                Some('n') => '\n',
+                Some(plain @ ('\\' | '"')) => plain,
+                other => panic!("an escape of {other:?} in {line:?}"),
+            }),
+            other => value.push(other),
+        }
+    }
+}

@@ -1,0 +1,133 @@
+//! What other programs say of the exposition: promtool, Python's Prometheus client, Python's gzip.
+#![allow(clippy::unwrap_used, clippy::panic, reason = "tests")]
+
+mod common;
+
+use common::reports::{at, skewed_deployment, workload};
+use podskew::exposition::{Encoding, Exposition, FAMILIES, Format, Selection, docs::HEALTH_FAMILIES};
+use std::io::Write;
+use std::path::Path;
+use std::process::{Command, Output, Stdio};
+
+/// Runs a program with this input. Panics with the remedy if there is no such program.
+#[track_caller]
+fn run(program: &Path, arguments: &[&str], input: &[u8], remedy: &str) -> Output {
+    let mut child = Command::new(program)
+        .args(arguments)
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap_or_else(|error| panic!("{} does not run ({error}): {remedy}", program.display()));
+    let mut stdin = child.stdin.take().unwrap();
+    let input = input.to_vec();
+    // Written beside the reading: a large answer would fill the pipe.
+    let writer = std::thread::spawn(move || stdin.write_all(&input));
+    let output = child.wait_with_output().unwrap();
+    writer.join().unwrap().ok();
+    output
+}
+
+fn promtool(arguments: &[&str], input: &[u8]) -> Output {
+    run(
+        Path::new("promtool"),
+        arguments,
+        input,
+        "install Prometheus' promtool (Debian: apt install prometheus)",
+    )
+}
+
+fn golden(file: &str) -> Vec<u8> {
+    std::fs::read(format!("{}/tests/data/exposition/{file}", env!("CARGO_MANIFEST_DIR"))).unwrap()
+}
+
+/// A cluster with enough text for several fragments of each family.
+fn many_workloads() -> Exposition {
+    let exposition = Exposition::new(Selection::default(), vec!["label_version".to_owned()]);
+    let reports = (0..1500).map(|index| {
+        let mut report = skewed_deployment();
+        report.workload = workload(
+            &format!("team-{}", index % 40),
+            "deployment",
+            &format!("service-{index}"),
+        );
+        report
+    });
+    exposition.publish(reports.collect(), &[], &[]);
+    exposition
+}
+
+#[test]
+fn promtool_has_nothing_to_say() {
+    let output = promtool(&["check", "metrics"], &golden("small.txt"));
+    let said = String::from_utf8_lossy(&output.stderr) + String::from_utf8_lossy(&output.stdout);
+    assert!(output.status.success() && said.trim().is_empty(), "{said}");
+}
+
+#[test]
+fn the_documented_queries_are_promql() {
+    let workloads = FAMILIES.iter().map(|family| (family.name, family.example));
+    let examples = workloads.chain(HEALTH_FAMILIES.iter().map(|family| (family.name, family.example)));
+    let rules: Vec<_> = examples
+        .map(|(name, example)| {
+            assert!(
+                example.contains(name),
+                "the example of {name} does not use it: {example}"
+            );
+            serde_json::json!({ "record": "example:".to_owned() + name, "expr": example })
+        })
+        .collect();
+    // YAML reads JSON.
+    let file = serde_json::json!({ "groups": [{ "name": "examples", "rules": rules }] }).to_string();
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("examples.yaml");
+    std::fs::write(&path, file).unwrap();
+    let output = promtool(&["check", "rules", path.to_str().unwrap()], b"");
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+}
+
+#[test]
+fn pythons_client_reads_openmetrics() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let of_venv = root.join("target/openmetrics-venv/bin/python");
+    let python = if of_venv.exists() { of_venv } else { "python3".into() };
+    let remedy = "python3 -m venv target/openmetrics-venv && \
+                  target/openmetrics-venv/bin/pip install prometheus_client";
+    let script = root.join("tests/openmetrics_check.py");
+    let output = run(
+        &python,
+        &[script.to_str().unwrap()],
+        &golden("small.openmetrics.txt"),
+        remedy,
+    );
+    assert_ne!(output.status.code(), Some(3), "prometheus_client is missing: {remedy}");
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    let families = String::from_utf8(output.stdout).unwrap();
+    assert!(
+        families.contains("podskew_distinct_digests_per_deployment gauge 2\n"),
+        "{families}"
+    );
+    assert!(families.contains("podskew_watch_events counter 1\n"), "{families}");
+}
+
+#[test]
+fn pythons_gzip_reads_the_stitched_member() {
+    let picture = many_workloads().picture();
+    let all = |encoding| {
+        picture
+            .answer(&[], Format::Text, encoding, at(1000))
+            .flatten()
+            .collect::<Vec<u8>>()
+    };
+    let program = "import gzip, sys; sys.stdout.buffer.write(gzip.decompress(sys.stdin.buffer.read()))";
+    let output = run(
+        Path::new("python3"),
+        &["-c", program],
+        &all(Encoding::Gzip),
+        "install python3",
+    );
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    let plain = all(Encoding::Identity);
+    assert!(plain.len() > 1_000_000, "too small to prove anything");
+    assert!(output.stdout == plain, "Python reads something else");
+}
