@@ -397,7 +397,7 @@ async fn beyond_the_limit_a_connection_is_told_so_and_livez_still_answers() {
 }
 
 #[tokio::test]
-async fn beyond_thesecond_limit_connections_wait_for_their_turn() {
+async fn beyond_the_second_limit_connections_wait_for_their_turn() {
     let server = Running::start(short(|limits| {
         limits.connections = 1;
         limits.turned_away = 1;
