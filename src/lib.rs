@@ -11,6 +11,7 @@
 
 pub mod cli;
 pub mod cluster;
+pub mod demo;
 pub mod exposition;
 pub mod inventory;
 pub mod objects;

@@ -1,2 +1,7 @@
 //! The `podskew` command.
-fn main() {}
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    podskew::cli::run()
+}

@@ -1,1 +1,124 @@
-//! placeholder
+//! `podskew serve`: joins the rooms together. It decides nothing about pods; it starts, and it stops.
+//!
+//! ```text
+//!  cluster::run ──▶ Mutex<Inventory> ──take_changes──▶ render ──publish──▶ Exposition ──picture──▶ web::Server
+//! ```
+
+mod live;
+mod render;
+mod signals;
+
+use crate::cli::Config;
+use crate::cluster;
+use crate::exposition::Exposition;
+use crate::inventory::{Inventory, Source};
+use crate::objects::Resource;
+use crate::telemetry::Telemetry;
+use crate::web::{Limits, Server, bind};
+use anyhow::{Context, bail};
+use live::Live;
+pub use signals::Signals;
+use std::pin::pin;
+use std::sync::{Arc, Mutex};
+use tokio::net::TcpListener;
+use tokio::sync::oneshot;
+
+/// Watches the cluster that `config` names and serves its metrics, until a signal says to stop.
+pub async fn serve(config: Config) -> anyhow::Result<()> {
+    // Before all else: as process 1 of a container, podskew gets only the signals it asks for.
+    let mut signals = Signals::listen().context("cannot listen for signals")?;
+    // What is wrong with the address shows at once, whether or not the cluster can be reached.
+    let listener = bind(config.listen_address).await?;
+    let client = tokio::select! {
+        client = cluster::connect(&config.connection) => client?,
+        _ = signals.next() => return Ok(()),
+    };
+    watch_and_serve(config, client, listener, signals).await
+}
+
+/// The same with a connection to the cluster, and a listener, that are there already.
+pub async fn watch_and_serve(
+    config: Config,
+    client: kube::Client,
+    listener: TcpListener,
+    mut signals: Signals,
+) -> anyhow::Result<()> {
+    let telemetry = Telemetry::new().context("cannot register podskew's own metrics")?;
+    let exposition = Arc::new(exposition(&config)?);
+    let sources = sources(&config.namespaces);
+    let inventory = Arc::new(Mutex::new(Inventory::new(config.settings.clone(), &sources)));
+    let live = Arc::new(Live::new(
+        Arc::clone(&exposition),
+        telemetry.clone(),
+        config.namespaces.clone(),
+        config.settings.exclude_namespaces,
+    ));
+
+    let server = Server::new(listener, live.clone(), Limits::default());
+    let address = server
+        .local_addr()
+        .context("cannot tell the address podskew listens on")?;
+    tracing::info!(version = env!("CARGO_PKG_VERSION"), "serving http://{address}/metrics");
+    let (stop, stopped) = oneshot::channel::<()>();
+    let mut server = pin!(server.run(async {
+        let _ = stopped.await;
+    }));
+    let watches = cluster::run(client, config.namespaces, Arc::clone(&inventory), telemetry.clone());
+    let rendering = render::keep_rendering(inventory, exposition, telemetry, live);
+
+    tokio::select! {
+        () = &mut server => bail!("the server ended by itself"),
+        () = watches => bail!("the watches ended by themselves"),
+        outcome = rendering => return outcome,
+        signal = signals.next() => {
+            tracing::info!(signal, "stopping: scrapes in flight finish; a second signal stops at once");
+        }
+    }
+    // Nobody is there to receive it only if the server has ended.
+    let _ = stop.send(());
+    tokio::select! {
+        () = server => {
+            tracing::info!("stopped");
+            Ok(())
+        }
+        signal = signals.next() => bail!("stopped at once by a second {signal}; answers in flight were cut"),
+    }
+}
+
+/// What is watched: every resource in each of these namespaces, or in all at once.
+fn sources(namespaces: &[String]) -> Vec<Source> {
+    let namespaces = u8::try_from(namespaces.len().max(1)).unwrap_or(u8::MAX);
+    (0..namespaces)
+        .flat_map(|namespace| Resource::ALL.map(|resource| Source { resource, namespace }))
+        .collect()
+}
+
+/// Nothing yet, of the families that were asked for.
+#[allow(clippy::unnecessary_wraps, reason = "placeholder")]
+fn exposition(config: &Config) -> anyhow::Result<Exposition> {
+    // At the merge:
+    // let selection = Selection::new(&config.metric_allowlist, &config.metric_denylist)
+    //     .context("--metric-allowlist or --metric-denylist cannot be matched against whole names")?;
+    // let labels = config.settings.pod_labels.iter().map(|label| label.metric_label.clone()).collect();
+    // Ok(Exposition::new(selection, labels))
+    let _ = config;
+    Ok(Exposition {})
+}
+
+#[cfg(test)]
+mod tests {
+    use super::sources;
+    use crate::objects::Resource;
+
+    #[test]
+    fn every_resource_is_a_source_in_every_namespace() {
+        assert_eq!(
+            sources(&[]).len(),
+            Resource::ALL.len(),
+            "all namespaces are watched at once"
+        );
+        let two = sources(&["shop".to_owned(), "blog".to_owned()]);
+        assert_eq!(two.len(), 2 * Resource::ALL.len());
+        assert_eq!(two.last().map(|source| source.namespace), Some(1));
+    }
+}

@@ -1,1 +1,67 @@
-//! placeholder
+//! The HTTP server: `/metrics` for Prometheus, probes for the kubelet, a landing page for people.
+//!
+//! It moves bytes and holds limits. What stands in an answer comes from a [`Site`]; the server itself knows neither
+//! the inventory nor the API server, so no request can reach through it to either.
+//!
+//! ```text
+//!  listener ──TcpStream──▶ server ──▶ deadline (one clock a connection) ──▶ hyper ──▶ routes ──▶ body, landing
+//! ```
+
+mod body;
+mod deadline;
+mod landing;
+mod listener;
+mod routes;
+mod server;
+
+use crate::exposition::{Answer, Encoding, Format};
+use bytes::Bytes;
+pub use listener::{BindError, ListenAddress, bind};
+pub use server::{Limits, Server};
+use std::time::Duration;
+
+/// What the server shows.
+///
+/// Every method is called in the middle of a request, on a thread that serves others too: it must not wait.
+pub trait Site: Send + Sync + 'static {
+    /// The answer to one scrape: one picture, from its first frame to its last.
+    fn scrape(&self, format: Format, encoding: Encoding) -> Scrape;
+
+    /// One scrape has been handed over to its last byte.
+    fn scraped(&self, encoding: Encoding, bytes: u64, duration: Duration);
+
+    /// What podskew watches, and how far it is.
+    fn status(&self) -> Status;
+}
+
+/// The answer to a scrape.
+pub struct Scrape {
+    /// The total length, where it is known beforehand.
+    pub content_length: Option<u64>,
+    /// What to send; each frame is asked for when the socket has room for it.
+    pub frames: Box<dyn Iterator<Item = Bytes> + Send>,
+}
+
+impl From<Answer> for Scrape {
+    fn from(answer: Answer) -> Self {
+        Self {
+            content_length: answer.content_length,
+            frames: Box::new(answer),
+        }
+    }
+}
+
+/// What podskew watches, and how far it is: the substance of `/readyz` and of the landing page.
+#[derive(Clone, Default, Debug)]
+pub struct Status {
+    /// Whether the first complete picture stands at `/metrics`. Never taken back: later gaps are for alerts, not probes.
+    pub ready: bool,
+    /// What the first complete picture still waits for, one readable line each.
+    pub waiting_for: Vec<String>,
+    /// The only namespaces watched; empty if all are.
+    pub namespaces: Vec<String>,
+    /// The namespaces left out.
+    pub excluded_namespaces: Vec<String>,
+    /// Each watched resource, and whether its watch is complete and alive.
+    pub resources: Vec<(&'static str, bool)>,
+}

@@ -1,0 +1,197 @@
+//! What is meant: every value checked, and the values against each other.
+
+use super::arguments::{Arguments, DemoArguments, LogArguments, ServeArguments};
+use super::values::FamilyPatterns;
+use crate::cluster::Connection;
+use crate::inventory::{PodLabel, Settings, WorkloadKind};
+use crate::web::ListenAddress;
+use clap::CommandFactory;
+use clap::error::ErrorKind;
+use regex::Regex;
+use std::collections::HashMap;
+use tracing::level_filters::LevelFilter;
+
+/// Each namespace costs a connection for every watched resource.
+const MAX_NAMESPACES: usize = 50;
+
+/// What `podskew serve` is to do.
+#[derive(Clone, Debug)]
+pub struct Config {
+    /// How to reach the cluster.
+    pub connection: Connection,
+    /// Where to serve.
+    pub listen_address: ListenAddress,
+    /// The only namespaces to watch, each once, sorted; empty for all.
+    pub namespaces: Vec<String>,
+    /// What counts.
+    pub settings: Settings,
+    /// Serve only families whose whole name matches one of these; empty for all.
+    pub metric_allowlist: Vec<Regex>,
+    /// Serve no family whose whole name matches one of these.
+    pub metric_denylist: Vec<Regex>,
+    /// How to log.
+    pub log: LogConfig,
+}
+
+/// What `podskew demo` is to do.
+#[derive(Clone, Copy, Debug)]
+pub struct DemoOptions {
+    /// How many workloads to simulate.
+    pub workloads: u32,
+    /// How many pods to simulate, over all workloads.
+    pub pods: u32,
+    /// Where to serve.
+    pub listen_address: ListenAddress,
+    /// How to log.
+    pub log: LogConfig,
+}
+
+/// How to log.
+#[derive(Clone, Copy, Debug)]
+pub struct LogConfig {
+    /// In which form.
+    pub format: LogFormat,
+    /// From which severity on.
+    pub level: LevelFilter,
+}
+
+/// The form of the log.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum LogFormat {
+    /// Lines for people.
+    Text,
+    /// One JSON object a line.
+    Json,
+}
+
+impl Config {
+    /// What `arguments` mean, or why they mean nothing.
+    pub fn new(arguments: ServeArguments) -> Result<Self, clap::Error> {
+        let namespaces = unique(arguments.namespace);
+        let excluded = unique(arguments.exclude_namespace);
+        if namespaces.len() > MAX_NAMESPACES {
+            return Err(refusal(&format!(
+                "--namespace names {} namespaces, and podskew watches at most {MAX_NAMESPACES} one by one; leave it out to \
+                 watch all, and name those you do not want with --exclude-namespace",
+                namespaces.len()
+            )));
+        }
+        if let Some(both) = namespaces.iter().find(|name| excluded.contains(name)) {
+            return Err(refusal(&format!(
+                "namespace '{both}' is both in --namespace and in --exclude-namespace; take it out of one of them"
+            )));
+        }
+        Ok(Self {
+            connection: Connection {
+                kubeconfig: arguments.kubeconfig,
+                context: arguments.context,
+            },
+            listen_address: arguments.listen_address,
+            namespaces,
+            settings: Settings {
+                exclude_namespaces: excluded,
+                ignore_containers: unique(arguments.ignore_container),
+                pod_labels: distinct_labels(arguments.pod_label)?,
+                jobs: arguments.jobs,
+                workload_kinds: distinct_kinds(arguments.workload_kind),
+                stalled_after: arguments.stalled_after,
+            },
+            metric_allowlist: flattened(arguments.metric_allowlist),
+            metric_denylist: flattened(arguments.metric_denylist),
+            log: arguments.log.into(),
+        })
+    }
+}
+
+impl DemoOptions {
+    /// What `arguments` mean, or why they mean nothing.
+    pub fn new(arguments: DemoArguments) -> Result<Self, clap::Error> {
+        if arguments.pods < arguments.workloads {
+            return Err(refusal(&format!(
+                "--pods {} is less than --workloads {}; every workload has at least one pod",
+                arguments.pods, arguments.workloads
+            )));
+        }
+        Ok(Self {
+            workloads: arguments.workloads,
+            pods: arguments.pods,
+            listen_address: arguments.listen_address,
+            log: arguments.log.into(),
+        })
+    }
+}
+
+/// The simulated cluster is served as any other, with nothing left out.
+impl From<DemoOptions> for Config {
+    fn from(options: DemoOptions) -> Self {
+        Self {
+            connection: Connection::default(),
+            listen_address: options.listen_address,
+            namespaces: Vec::new(),
+            settings: Settings::default(),
+            metric_allowlist: Vec::new(),
+            metric_denylist: Vec::new(),
+            log: options.log,
+        }
+    }
+}
+
+impl From<LogArguments> for LogConfig {
+    fn from(arguments: LogArguments) -> Self {
+        Self {
+            format: arguments.log_format,
+            level: arguments.log_level,
+        }
+    }
+}
+
+/// Said in the same form as what clap itself refuses.
+fn refusal(message: &str) -> clap::Error {
+    Arguments::command().error(ErrorKind::ValueValidation, message)
+}
+
+fn unique(mut names: Vec<String>) -> Vec<String> {
+    names.sort_unstable();
+    names.dedup();
+    names
+}
+
+/// Two keys under one name would make two labels of one series alike, which Prometheus refuses.
+fn distinct_labels(labels: Vec<PodLabel>) -> Result<Vec<PodLabel>, clap::Error> {
+    let mut distinct: Vec<PodLabel> = Vec::with_capacity(labels.len());
+    let mut keys: HashMap<String, String> = HashMap::new();
+    for label in labels {
+        match keys.get(&label.metric_label) {
+            None => {
+                keys.insert(label.metric_label.clone(), label.key.clone());
+                distinct.push(label);
+            }
+            // The same key twice says nothing new.
+            Some(key) if *key == label.key => {}
+            Some(key) => {
+                return Err(refusal(&format!(
+                    "--pod-label '{key}' and --pod-label '{}' would both become {}; leave one of them out",
+                    label.key, label.metric_label
+                )));
+            }
+        }
+    }
+    Ok(distinct)
+}
+
+fn distinct_kinds(kinds: Vec<WorkloadKind>) -> Vec<WorkloadKind> {
+    let mut distinct: Vec<WorkloadKind> = Vec::with_capacity(kinds.len());
+    for kind in kinds {
+        let same = |other: &WorkloadKind| {
+            other.kind.eq_ignore_ascii_case(&kind.kind) && other.group.eq_ignore_ascii_case(&kind.group)
+        };
+        if !distinct.iter().any(same) {
+            distinct.push(kind);
+        }
+    }
+    distinct
+}
+
+fn flattened(patterns: Vec<FamilyPatterns>) -> Vec<Regex> {
+    patterns.into_iter().flat_map(|patterns| patterns.0).collect()
+}

@@ -1,0 +1,72 @@
+//! The log, on stderr.
+
+use super::config::{LogConfig, LogFormat};
+use anyhow::Context;
+use std::io::{self, IsTerminal};
+use tracing::level_filters::LevelFilter;
+use tracing_subscriber::Layer;
+use tracing_subscriber::filter::Targets;
+use tracing_subscriber::layer::SubscriberExt;
+use tracing_subscriber::util::SubscriberInitExt;
+
+/// From now on, what podskew says goes to stderr.
+pub(super) fn start(config: LogConfig) -> anyhow::Result<()> {
+    let lines = tracing_subscriber::fmt::layer()
+        .with_writer(io::stderr)
+        .with_ansi(is_coloured());
+    let layer = match config.format {
+        LogFormat::Text => lines.boxed(),
+        LogFormat::Json => lines.json().flatten_event(true).boxed(),
+    };
+    tracing_subscriber::registry()
+        .with(layer.with_filter(filter(config.level)))
+        .try_init()
+        .context("cannot start the log")
+}
+
+/// <https://no-color.org>: set, and not empty, whatever it says.
+fn is_coloured() -> bool {
+    io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty())
+}
+
+/// kube's crates stay at error whatever is asked for: `kube_client` logs the whole body of a list it cannot decode, at
+/// WARN, and such a body holds the environment of every pod. What they would say, podskew says itself, without bodies.
+/// The crates below them tell little of podskew at any level.
+fn filter(level: LevelFilter) -> Targets {
+    Targets::new()
+        .with_default(level.min(LevelFilter::WARN))
+        .with_target("podskew", level)
+        .with_target("kube", LevelFilter::ERROR)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::filter;
+    use tracing::Level;
+    use tracing::level_filters::LevelFilter;
+
+    #[test]
+    fn no_level_lets_a_body_into_the_log() {
+        let everything = filter(LevelFilter::TRACE);
+        assert!(everything.would_enable("podskew::cluster", &Level::TRACE));
+        for target in [
+            "kube",
+            "kube_client",
+            "kube_client::client",
+            "kube_runtime::watcher",
+            "kube_core",
+        ] {
+            assert!(!everything.would_enable(target, &Level::WARN), "{target}");
+            assert!(everything.would_enable(target, &Level::ERROR), "{target}");
+        }
+        assert!(!everything.would_enable("hyper::proto", &Level::INFO));
+    }
+
+    #[test]
+    fn the_level_is_podskews_own() {
+        let errors = filter(LevelFilter::ERROR);
+        assert!(!errors.would_enable("podskew", &Level::WARN));
+        assert!(!errors.would_enable("hyper", &Level::WARN));
+        assert!(filter(LevelFilter::INFO).would_enable("podskew", &Level::INFO));
+    }
+}

@@ -1,0 +1,39 @@
+//! What is said to whoever started podskew, beside the log.
+#![allow(clippy::print_stderr, reason = "the command line is where printing belongs")]
+
+use std::process::ExitCode;
+
+/// The command line makes no sense, or asked for help, which is no error.
+pub(super) fn usage(error: &clap::Error) -> ExitCode {
+    // If nobody reads it, nobody misses it.
+    let _ = error.print();
+    u8::try_from(error.exit_code()).map_or(ExitCode::FAILURE, ExitCode::from)
+}
+
+/// Something failed; every cause on a line of its own, the remedy in the words of whoever knows it.
+pub(super) fn failure(error: &anyhow::Error) -> ExitCode {
+    eprint!("{}", chain(error));
+    ExitCode::FAILURE
+}
+
+fn chain(error: &anyhow::Error) -> String {
+    let mut text = format!("error: {error}\n");
+    for cause in error.chain().skip(1) {
+        text.push_str("  caused by: ");
+        text.push_str(&cause.to_string().replace('\n', "\n  "));
+        text.push('\n');
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    #[test]
+    fn every_cause_has_its_line() {
+        let error = anyhow::anyhow!("connection refused").context("cannot reach the API server; is it up?");
+        assert_eq!(
+            super::chain(&error),
+            "error: cannot reach the API server; is it up?\n  caused by: connection refused\n"
+        );
+    }
+}

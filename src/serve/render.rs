@@ -1,0 +1,123 @@
+//! Takes what changed out of the inventory and has it rendered, at most about once a second.
+
+use super::live::Live;
+use crate::exposition::Exposition;
+use crate::inventory::{Changes, Inventory, Source};
+use crate::objects::Resource;
+use crate::report::Name;
+use crate::telemetry::Telemetry;
+use crate::time::UnixTime;
+use anyhow::Context;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+/// After a rendering. With the time a rendering takes, a scrape is at most a second behind.
+const AFTER_CHANGES: Duration = Duration::from_millis(800);
+
+/// While nothing changes, so that the first change after a quiet time shows at once.
+const WHILE_QUIET: Duration = Duration::from_millis(100);
+
+/// Renders for as long as it is polled; ends only if rendering fails, which it must not.
+pub(super) async fn keep_rendering(
+    inventory: Arc<Mutex<Inventory>>,
+    exposition: Arc<Exposition>,
+    telemetry: Telemetry,
+    live: Arc<Live>,
+) -> anyhow::Result<()> {
+    let mut renderer = Renderer {
+        inventory,
+        exposition,
+        telemetry,
+        live,
+        begun: Instant::now(),
+        published: None,
+    };
+    loop {
+        // The first picture of a large cluster takes longer than a thread that serves sockets may stand still.
+        let published;
+        (renderer, published) = tokio::task::spawn_blocking(move || {
+            let published = renderer.publish();
+            (renderer, published)
+        })
+        .await
+        .context("rendering the metrics failed")?;
+        tokio::time::sleep(if published { AFTER_CHANGES } else { WHILE_QUIET }).await;
+    }
+}
+
+struct Renderer {
+    inventory: Arc<Mutex<Inventory>>,
+    exposition: Arc<Exposition>,
+    telemetry: Telemetry,
+    live: Arc<Live>,
+    begun: Instant,
+    /// The pods awaiting their owner as last published; `None` before the first picture.
+    published: Option<Vec<(Name, u32)>>,
+}
+
+impl Renderer {
+    /// Publishes what changed; tells whether anything did.
+    fn publish(&mut self) -> bool {
+        let changes = self.take_changes();
+        if !changes.complete || !self.is_news(&changes) {
+            return false;
+        }
+        self.exposition
+            .publish(changes.reports, &changes.gone, &changes.awaiting_owner);
+        if self.published.replace(changes.awaiting_owner).is_none() {
+            self.live.is_ready();
+            let seconds = self.begun.elapsed().as_secs_f64();
+            tracing::info!(seconds, "ready: the first complete picture of the cluster is there");
+        }
+        true
+    }
+
+    /// Holds the inventory's lock for as long as it takes to build the reports, and not while they are rendered.
+    fn take_changes(&self) -> Changes {
+        let mut inventory = self.inventory.lock().unwrap_or_else(PoisonError::into_inner);
+        for resource in Resource::ALL {
+            let objects = i64::try_from(inventory.objects(resource)).unwrap_or(i64::MAX);
+            self.telemetry
+                .objects
+                .with_label_values(&[resource.plural()])
+                .set(objects);
+        }
+        if self.published.is_none() {
+            let unanswered = inventory.unanswered();
+            let named = |source: &Source| described(*source, self.live.namespaces());
+            self.live.waits_for(unanswered.iter().map(named).collect());
+        }
+        inventory.take_changes(UnixTime::now())
+    }
+
+    fn is_news(&self, changes: &Changes) -> bool {
+        !changes.reports.is_empty()
+            || !changes.gone.is_empty()
+            || self.published.as_ref() != Some(&changes.awaiting_owner)
+    }
+}
+
+fn described(source: Source, namespaces: &[String]) -> String {
+    match namespaces.get(usize::from(source.namespace)) {
+        Some(namespace) => format!("{} in namespace {namespace}", source.resource),
+        None => source.resource.to_string(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::described;
+    use crate::inventory::Source;
+    use crate::objects::Resource;
+
+    #[test]
+    fn a_source_is_named_with_its_namespace_where_it_has_one() {
+        let pods = |namespace| Source {
+            resource: Resource::Pods,
+            namespace,
+        };
+        let namespaces = ["shop".to_owned(), "blog".to_owned()];
+        assert_eq!(described(pods(1), &namespaces), "pods in namespace blog");
+        assert_eq!(described(pods(0), &[]), "pods");
+    }
+}

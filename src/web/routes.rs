@@ -1,0 +1,118 @@
+//! What each path answers.
+
+use super::body::Body;
+use super::server::Admission;
+use super::{Site, landing};
+use crate::exposition::{Encoding, Format, negotiate};
+use http::header::{
+    ACCEPT, ACCEPT_ENCODING, ALLOW, CACHE_CONTROL, CONNECTION, CONTENT_ENCODING, CONTENT_SECURITY_POLICY, CONTENT_TYPE,
+    RETRY_AFTER, VARY, X_CONTENT_TYPE_OPTIONS,
+};
+use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Response, StatusCode};
+use std::fmt::Write as _;
+use std::sync::Arc;
+use std::time::Instant;
+
+/// The answer to one request. HEAD gets the answer to GET; hyper sends its header and drops its body.
+pub(super) fn answer<B>(site: &Arc<dyn Site>, request: &Request<B>, admission: Admission) -> Response<Body> {
+    let path = request.uri().path();
+    if !matches!(path, "/" | "/metrics" | "/livez" | "/healthz" | "/readyz") {
+        return text(StatusCode::NOT_FOUND, "not found; / lists what there is\n");
+    }
+    if !matches!(*request.method(), Method::GET | Method::HEAD) {
+        let refusal = text(StatusCode::METHOD_NOT_ALLOWED, "only GET and HEAD\n");
+        return with(refusal, ALLOW, "GET, HEAD");
+    }
+    if matches!(path, "/livez" | "/healthz") {
+        return text(StatusCode::OK, "ok\n");
+    }
+    if admission == Admission::TurnedAway {
+        return turned_away();
+    }
+    match path {
+        "/metrics" => metrics(site, request.headers()),
+        "/readyz" => readiness(site.as_ref()),
+        _ => page(site.as_ref()),
+    }
+}
+
+fn metrics(site: &Arc<dyn Site>, headers: &HeaderMap) -> Response<Body> {
+    let begun = Instant::now();
+    let accept = joined(headers, &ACCEPT);
+    let accept_encoding = joined(headers, &ACCEPT_ENCODING);
+    let (format, encoding) = negotiate(accept.as_deref(), accept_encoding.as_deref());
+    let scrape = site.scrape(format, encoding);
+    let site = Arc::clone(site);
+    let completed = Box::new(move |bytes| site.scraped(encoding, bytes, begun.elapsed()));
+    let mut response = Response::new(Body::scrape(scrape, completed));
+    response = with(response, CONTENT_TYPE, content_type(format));
+    // Also on the plain answer: a cache between must know that another client gets another one.
+    response = with(response, VARY, "Accept, Accept-Encoding");
+    match encoding {
+        Encoding::Gzip => with(response, CONTENT_ENCODING, "gzip"),
+        Encoding::Identity => response,
+    }
+}
+
+fn content_type(format: Format) -> &'static str {
+    match format {
+        Format::Text => "text/plain; version=0.0.4; charset=utf-8",
+        Format::OpenMetrics => "application/openmetrics-text; version=1.0.0; charset=utf-8",
+    }
+}
+
+/// All lines of one header as one value, as RFC 9110 (5.3) lets them be read; `None` without any.
+fn joined(headers: &HeaderMap, name: &HeaderName) -> Option<String> {
+    let mut lines = headers.get_all(name).iter();
+    let mut all = String::from_utf8_lossy(lines.next()?.as_bytes()).into_owned();
+    for line in lines {
+        all.push(',');
+        all.push_str(&String::from_utf8_lossy(line.as_bytes()));
+    }
+    Some(all)
+}
+
+fn readiness(site: &dyn Site) -> Response<Body> {
+    let status = site.status();
+    if status.ready {
+        return text(StatusCode::OK, "ready\n");
+    }
+    let mut lines = "not ready: the first complete picture of the cluster is not there yet\n".to_owned();
+    for missing in &status.waiting_for {
+        let _ = writeln!(lines, "waiting for {missing}");
+    }
+    text(StatusCode::SERVICE_UNAVAILABLE, lines)
+}
+
+fn page(site: &dyn Site) -> Response<Body> {
+    let mut response = Response::new(Body::text(landing::page(&site.status())));
+    response = with(response, CONTENT_TYPE, "text/html; charset=utf-8");
+    response = with(response, CACHE_CONTROL, "no-store");
+    // The page holds no script and loads nothing; what it shows was named by people with access to the cluster.
+    response = with(
+        response,
+        CONTENT_SECURITY_POLICY,
+        "default-src 'none'; style-src 'unsafe-inline'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'",
+    );
+    with(response, X_CONTENT_TYPE_OPTIONS, "nosniff")
+}
+
+fn turned_away() -> Response<Body> {
+    let full = text(
+        StatusCode::SERVICE_UNAVAILABLE,
+        "podskew serves as many connections as it may; close some, or try again soon\n",
+    );
+    with(with(full, RETRY_AFTER, "5"), CONNECTION, "close")
+}
+
+fn text(status: StatusCode, text: impl Into<bytes::Bytes>) -> Response<Body> {
+    let mut response = Response::new(Body::text(text));
+    *response.status_mut() = status;
+    response = with(response, CONTENT_TYPE, "text/plain; charset=utf-8");
+    with(response, X_CONTENT_TYPE_OPTIONS, "nosniff")
+}
+
+fn with(mut response: Response<Body>, name: HeaderName, value: &'static str) -> Response<Body> {
+    response.headers_mut().insert(name, HeaderValue::from_static(value));
+    response
+}

@@ -1,0 +1,308 @@
+//! The command line, through the real binary.
+#![allow(clippy::unwrap_used, clippy::expect_used, missing_docs)]
+
+use std::net::TcpListener;
+use std::process::{Command, Output};
+
+/// Runs podskew with these arguments and nothing of this process's environment that it reads.
+fn podskew(arguments: &[&str]) -> Output {
+    with_environment(arguments, &[])
+}
+
+fn with_environment(arguments: &[&str], variables: &[(&str, &str)]) -> Output {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_podskew"));
+    for (name, _) in std::env::vars_os() {
+        let name = name.to_string_lossy().into_owned();
+        if name.starts_with("PODSKEW_") || name.starts_with("KUBE") {
+            command.env_remove(name);
+        }
+    }
+    command
+        .args(arguments)
+        .envs(variables.iter().copied())
+        .output()
+        .unwrap()
+}
+
+fn stdout(output: &Output) -> String {
+    String::from_utf8(output.stdout.clone()).unwrap()
+}
+
+fn stderr(output: &Output) -> String {
+    String::from_utf8(output.stderr.clone()).unwrap()
+}
+
+/// Refused at the start, with every one of these words.
+#[track_caller]
+fn refused(arguments: &[&str], words: &[&str]) {
+    refused_with(arguments, &[], words);
+}
+
+#[track_caller]
+fn refused_with(arguments: &[&str], variables: &[(&str, &str)], words: &[&str]) {
+    let output = with_environment(arguments, variables);
+    let message = stderr(&output);
+    assert_eq!(output.status.code(), Some(2), "{arguments:?}: {message}");
+    assert!(message.starts_with("error: "), "{message}");
+    for word in words {
+        assert!(
+            message.contains(word),
+            "{arguments:?}: {word:?} is missing in: {message}"
+        );
+    }
+    assert_eq!(stdout(&output), "");
+}
+
+const SERVE: [(&str, &str); 15] = [
+    ("--kubeconfig <FILE>", "PODSKEW_KUBECONFIG"),
+    ("--context <NAME>", "PODSKEW_CONTEXT"),
+    ("--namespace <NAMESPACE>", "PODSKEW_NAMESPACE"),
+    ("--exclude-namespace <NAMESPACE>", "PODSKEW_EXCLUDE_NAMESPACE"),
+    ("--ignore-container <CONTAINER>", "PODSKEW_IGNORE_CONTAINER"),
+    ("--jobs", "PODSKEW_JOBS"),
+    ("--workload-kind <KIND.GROUP>", "PODSKEW_WORKLOAD_KIND"),
+    ("--stalled-after <DURATION>", "PODSKEW_STALLED_AFTER"),
+    ("--listen-address <ADDRESS>", "PODSKEW_LISTEN_ADDRESS"),
+    ("--pod-label <KEY>", "PODSKEW_POD_LABEL"),
+    ("--metric-allowlist <REGEX>", "PODSKEW_METRIC_ALLOWLIST"),
+    ("--metric-denylist <REGEX>", "PODSKEW_METRIC_DENYLIST"),
+    ("--log-format <FORMAT>", "PODSKEW_LOG_FORMAT"),
+    ("--log-level <LEVEL>", "PODSKEW_LOG_LEVEL"),
+    ("--version", ""),
+];
+
+#[test]
+fn help_names_every_option_with_its_variable() {
+    for arguments in [&["--help"][..], &["serve", "--help"], &["-h"]] {
+        let output = podskew(arguments);
+        assert_eq!(output.status.code(), Some(0));
+        // Lines break where the terminal ends.
+        let help = stdout(&output).split_whitespace().collect::<Vec<_>>().join(" ");
+        for (option, variable) in SERVE {
+            assert!(help.contains(option), "{option} is missing in {help}");
+            assert!(
+                variable.is_empty() || help.contains(&format!("[env: {variable}]")),
+                "{variable}: {help}"
+            );
+        }
+        for default in [
+            "[default: [::]:8080]",
+            "[default: 10m]",
+            "[default: text]",
+            "[default: info]",
+        ] {
+            assert!(help.contains(default), "{default} is missing in {help}");
+        }
+    }
+    let help = stdout(&podskew(&["--help"]));
+    assert!(help.contains("\n  serve") && help.contains("\n  demo"), "{help}");
+    let demo = stdout(&podskew(&["demo", "--help"]));
+    for option in [
+        "--workloads <N>",
+        "--pods <N>",
+        "--listen-address <ADDRESS>",
+        "--log-level <LEVEL>",
+    ] {
+        assert!(demo.contains(option), "{option} is missing in {demo}");
+    }
+}
+
+#[test]
+fn help_shows_no_value_of_the_environment() {
+    let help = with_environment(&["--help"], &[("PODSKEW_CONTEXT", "the-secret-cluster")]);
+    assert!(!stdout(&help).contains("the-secret-cluster"));
+}
+
+#[test]
+fn the_version_is_the_packages() {
+    let expected = format!("podskew {}\n", env!("CARGO_PKG_VERSION"));
+    for arguments in [
+        &["--version"][..],
+        &["-V"],
+        &["serve", "--version"],
+        &["demo", "--version"],
+    ] {
+        let output = podskew(arguments);
+        assert_eq!(
+            (output.status.code(), stdout(&output)),
+            (Some(0), expected.clone()),
+            "{arguments:?}"
+        );
+    }
+}
+
+#[test]
+fn a_wrong_value_is_refused_with_option_value_and_remedy() {
+    refused(&["--namespace", "Shop"], &["--namespace", "'Shop'", "lower-case"]);
+    refused(&["--namespace", ""], &["--namespace", "lower-case"]);
+    refused(
+        &["serve", "--exclude-namespace", "a,B"],
+        &["--exclude-namespace", "'B'", "lower-case"],
+    );
+    refused(
+        &["--ignore-container", "side_car"],
+        &["--ignore-container", "'side_car'", "lower-case"],
+    );
+    refused(
+        &["--pod-label", "version=1"],
+        &["--pod-label", "'version=1'", "without a value"],
+    );
+    refused(
+        &["--workload-kind", "argoproj.io/Workflow"],
+        &["--workload-kind", "Workflow.argoproj.io"],
+    );
+    refused(&["--stalled-after", "600"], &["--stalled-after", "'600'", "10m"]);
+    refused(
+        &["--stalled-after", "0s"],
+        &["--stalled-after", "'0s'", "shorter than a second"],
+    );
+    refused(
+        &["--listen-address", ":65536"],
+        &["--listen-address", "':65536'", "65535", "[::]:8080"],
+    );
+    refused(
+        &["--listen-address", "8080"],
+        &["--listen-address", "'8080'", "a port is missing"],
+    );
+    refused(
+        &["--metric-allowlist", "podskew_("],
+        &["--metric-allowlist", "'podskew_('", "unclosed", "podskew_pods_.*"],
+    );
+    refused(
+        &["--metric-denylist", "*"],
+        &["--metric-denylist", "'*'", "podskew_pods_.*"],
+    );
+    refused(&["--log-level", "loud"], &["--log-level", "'loud'", "warn"]);
+    refused(&["--log-format", "xml"], &["--log-format", "'xml'", "json"]);
+    refused(&["--context", ""], &["--context", "empty"]);
+    refused(&["--surprise"], &["--surprise"]);
+    refused(&["server"], &["server", "'serve'"]);
+    refused(&["demo", "--workloads", "0"], &["--workloads", "'0'"]);
+    refused(
+        &["demo", "--workloads", "9", "--pods", "8"],
+        &["--pods 8", "--workloads 9"],
+    );
+}
+
+#[test]
+fn values_that_do_not_go_together_are_refused() {
+    refused(
+        &[
+            "--namespace",
+            "shop",
+            "--namespace",
+            "blog",
+            "--exclude-namespace",
+            "shop",
+        ],
+        &["'shop'", "--namespace", "--exclude-namespace", "take it out of one"],
+    );
+    refused(
+        &["--pod-label", "git-commit", "--pod-label", "git.commit"],
+        &["'git-commit'", "'git.commit'", "label_git_commit", "leave one"],
+    );
+    let many: Vec<String> = (0..51).map(|number| format!("--namespace=n{number}")).collect();
+    refused(
+        &many.iter().map(String::as_str).collect::<Vec<_>>(),
+        &["--namespace", "51", "at most 50"],
+    );
+}
+
+#[test]
+fn the_environment_is_checked_like_what_is_typed() {
+    refused_with(&[], &[("PODSKEW_NAMESPACE", "shop,Blog")], &["--namespace", "'Blog'"]);
+    refused_with(&["serve"], &[("PODSKEW_JOBS", "maybe")], &["--jobs", "'maybe'", "true"]);
+    refused_with(
+        &[],
+        &[("PODSKEW_METRIC_DENYLIST", "a.{1,2},b(")],
+        &["--metric-denylist", "unclosed"],
+    );
+    refused_with(
+        &["--exclude-namespace", "shop"],
+        &[("PODSKEW_NAMESPACE", "blog,shop")],
+        &["'shop'", "--exclude-namespace"],
+    );
+}
+
+/// A port that is taken is found before anything else is tried: what comes so far was accepted.
+#[track_caller]
+fn accepted(arguments: &[&str], variables: &[(&str, &str)]) {
+    let taken = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = taken.local_addr().unwrap().to_string();
+    let mut arguments = arguments.to_vec();
+    arguments.extend(["--listen-address", &address]);
+    let output = with_environment(&arguments, variables);
+    let message = stderr(&output);
+    assert_eq!(output.status.code(), Some(1), "{arguments:?}: {message}");
+    assert!(
+        message.contains(&format!("error: cannot listen on {address}")),
+        "{message}"
+    );
+    assert!(
+        message.contains("choose another port with --listen-address"),
+        "{message}"
+    );
+    assert!(message.contains("caused by: "), "{message}");
+}
+
+#[test]
+fn serving_needs_no_command_and_no_option() {
+    accepted(&[], &[]);
+    accepted(&["serve"], &[]);
+    accepted(&["--namespace", "shop"], &[]);
+    accepted(&["demo"], &[]);
+}
+
+#[test]
+fn every_option_is_accepted_typed_and_by_its_variable() {
+    accepted(
+        &[
+            "serve",
+            "--kubeconfig=/nowhere",
+            "--context=prod",
+            "--namespace=shop,blog",
+            "--namespace=shop",
+            "--exclude-namespace=kube-system",
+            "--ignore-container=istio-proxy",
+            "--pod-label=version",
+            "--pod-label=app.kubernetes.io/version",
+            "--metric-allowlist=podskew_.*",
+            "--metric-denylist=.*_info",
+            "--jobs",
+            "--workload-kind=Workflow.argoproj.io",
+            "--stalled-after=1h30m",
+            "--log-format=json",
+            "--log-level=debug",
+        ],
+        &[],
+    );
+    accepted(
+        &[],
+        &[
+            ("PODSKEW_KUBECONFIG", "/nowhere"),
+            ("PODSKEW_CONTEXT", "prod"),
+            ("PODSKEW_NAMESPACE", "shop,blog"),
+            ("PODSKEW_EXCLUDE_NAMESPACE", "kube-system,kube-public"),
+            ("PODSKEW_IGNORE_CONTAINER", "istio-proxy,linkerd-proxy"),
+            ("PODSKEW_POD_LABEL", "version,git-commit"),
+            ("PODSKEW_METRIC_ALLOWLIST", "podskew_.*,process_.{1,30}"),
+            ("PODSKEW_METRIC_DENYLIST", ".*_info"),
+            ("PODSKEW_JOBS", "true"),
+            ("PODSKEW_WORKLOAD_KIND", "Workflow.argoproj.io,TaskRun.tekton.dev"),
+            ("PODSKEW_STALLED_AFTER", "90s"),
+            ("PODSKEW_LOG_FORMAT", "json"),
+            ("PODSKEW_LOG_LEVEL", "warn"),
+        ],
+    );
+}
+
+#[test]
+fn an_empty_variable_says_nothing() {
+    let empty: Vec<(&str, &str)> = SERVE
+        .iter()
+        .filter(|(_, variable)| !variable.is_empty())
+        .map(|(_, variable)| (*variable, ""))
+        .collect();
+    accepted(&[], &empty);
+    accepted(&["serve"], &empty);
+}

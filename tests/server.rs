@@ -1,0 +1,472 @@
+//! The HTTP server over real TCP: routes, limits and shutdown.
+#![allow(clippy::unwrap_used, clippy::expect_used, missing_docs)]
+
+use bytes::Bytes;
+use podskew::exposition::{Encoding, Format};
+use podskew::web::{Limits, ListenAddress, Scrape, Server, Site, Status, bind};
+use std::net::SocketAddr;
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
+use tokio::sync::oneshot;
+use tokio::task::JoinHandle;
+
+/// What `/metrics` serves: `frames` times `frame`.
+struct Stub {
+    frame: Bytes,
+    frames: usize,
+    status: Mutex<Status>,
+    scraped: Mutex<Vec<(Encoding, u64)>>,
+}
+
+impl Site for Stub {
+    fn scrape(&self, _: Format, encoding: Encoding) -> Scrape {
+        Scrape {
+            content_length: (encoding == Encoding::Gzip).then_some((self.frame.len() * self.frames) as u64),
+            frames: Box::new(std::iter::repeat_n(self.frame.clone(), self.frames)),
+        }
+    }
+
+    fn scraped(&self, encoding: Encoding, bytes: u64, _: Duration) {
+        self.scraped.lock().unwrap().push((encoding, bytes));
+    }
+
+    fn status(&self) -> Status {
+        self.status.lock().unwrap().clone()
+    }
+}
+
+/// A running server.
+struct Running {
+    address: SocketAddr,
+    site: Arc<Stub>,
+    stop: Option<oneshot::Sender<()>>,
+    task: JoinHandle<()>,
+}
+
+impl Running {
+    async fn start(limits: Limits) -> Self {
+        Self::with_picture(limits, Bytes::from_static(b"up 1\n"), 3).await
+    }
+
+    async fn with_picture(limits: Limits, frame: Bytes, frames: usize) -> Self {
+        let site = Arc::new(Stub {
+            frame,
+            frames,
+            status: Mutex::default(),
+            scraped: Mutex::default(),
+        });
+        let address = ListenAddress::One("127.0.0.1:0".parse().unwrap());
+        let server = Server::new(bind(address).await.unwrap(), site.clone(), limits);
+        let address = server.local_addr().unwrap();
+        let (stop, stopped) = oneshot::channel();
+        let task = tokio::spawn(server.run(async {
+            let _ = stopped.await;
+        }));
+        Self {
+            address,
+            site,
+            stop: Some(stop),
+            task,
+        }
+    }
+
+    fn stop(&mut self) {
+        self.stop.take().unwrap().send(()).unwrap();
+    }
+
+    async fn connect(&self) -> TcpStream {
+        TcpStream::connect(self.address).await.unwrap()
+    }
+
+    /// A connection on which `request` was sent; a header's end is added.
+    async fn send(&self, request: &str) -> TcpStream {
+        let mut stream = self.connect().await;
+        let request = format!("{}\r\nHost: podskew\r\n\r\n", request.replace('\n', "\r\n"));
+        stream.write_all(request.as_bytes()).await.unwrap();
+        stream
+    }
+
+    /// The answer to `request`, on a connection of its own.
+    async fn ask(&self, request: &str) -> Answer {
+        let mut stream = self.send(&format!("{request}\nConnection: close")).await;
+        let mut bytes = Vec::new();
+        stream.read_to_end(&mut bytes).await.unwrap();
+        Answer::parse(&bytes)
+    }
+}
+
+#[derive(Debug)]
+struct Answer {
+    status: u16,
+    head: String,
+    body: String,
+}
+
+impl Answer {
+    fn parse(bytes: &[u8]) -> Self {
+        let text = String::from_utf8_lossy(bytes);
+        let (head, body) = text.split_once("\r\n\r\n").expect("an end of the header");
+        let head = head.to_lowercase();
+        let status = head.split(' ').nth(1).expect("a status").parse().unwrap();
+        Self {
+            status,
+            head,
+            body: body.to_owned(),
+        }
+    }
+
+    fn header(&self, name: &str) -> Option<&str> {
+        self.head
+            .lines()
+            .find_map(|line| line.strip_prefix(name)?.strip_prefix(": "))
+    }
+}
+
+/// Reads what is left until the server closes, and says how much it was.
+async fn drain(stream: &mut TcpStream) -> usize {
+    let mut buffer = vec![0; 1 << 16];
+    let mut total = 0;
+    loop {
+        match stream.read(&mut buffer).await {
+            Ok(0) | Err(_) => return total,
+            Ok(read) => total += read,
+        }
+    }
+}
+
+fn short(change: impl FnOnce(&mut Limits)) -> Limits {
+    let mut limits = Limits::default();
+    change(&mut limits);
+    limits
+}
+
+#[tokio::test]
+async fn probes_say_alive_always_and_ready_only_with_a_picture() {
+    let server = Running::start(Limits::default()).await;
+    for path in ["/livez", "/healthz"] {
+        let alive = server.ask(&format!("GET {path} HTTP/1.1")).await;
+        assert_eq!((alive.status, alive.body.as_str()), (200, "ok\n"), "{path}");
+    }
+    server.site.status.lock().unwrap().waiting_for = vec!["pods in namespace shop".to_owned()];
+    let unready = server.ask("GET /readyz HTTP/1.1").await;
+    assert_eq!(unready.status, 503);
+    assert!(
+        unready.body.contains("waiting for pods in namespace shop\n"),
+        "{}",
+        unready.body
+    );
+
+    server.site.status.lock().unwrap().ready = true;
+    let ready = server.ask("GET /readyz?verbose HTTP/1.1").await;
+    assert_eq!((ready.status, ready.body.as_str()), (200, "ready\n"));
+}
+
+#[tokio::test]
+async fn unknown_paths_and_methods_are_refused() {
+    let server = Running::start(Limits::default()).await;
+    for path in ["/favicon.ico", "/metrics/", "/debug/pprof", "//", "/%6detrics"] {
+        assert_eq!(server.ask(&format!("GET {path} HTTP/1.1")).await.status, 404, "{path}");
+    }
+    for method in ["POST", "PUT", "DELETE", "OPTIONS", "PATCH"] {
+        let refused = server
+            .ask(&format!("{method} /metrics HTTP/1.1\nContent-Length: 0"))
+            .await;
+        assert_eq!(refused.status, 405, "{method}");
+        assert_eq!(refused.header("allow"), Some("get, head"));
+    }
+    assert_eq!(
+        server.ask("POST /nothing HTTP/1.1\nContent-Length: 0").await.status,
+        404
+    );
+}
+
+#[tokio::test]
+async fn the_landing_page_loads_nothing() {
+    let server = Running::start(Limits::default()).await;
+    server.site.status.lock().unwrap().namespaces = vec!["shop".to_owned()];
+    let page = server.ask("GET /?from=service HTTP/1.1").await;
+    assert_eq!(page.status, 200);
+    assert_eq!(page.header("content-type"), Some("text/html; charset=utf-8"));
+    assert!(
+        page.header("content-security-policy")
+            .unwrap()
+            .starts_with("default-src 'none'")
+    );
+    assert!(page.body.contains("<code>shop</code>"), "{}", page.body);
+    assert!(
+        !page.body.contains("http://") && !page.body.contains("https://"),
+        "{}",
+        page.body
+    );
+}
+
+#[tokio::test]
+async fn a_scrape_is_streamed_and_counted() {
+    let server = Running::start(Limits::default()).await;
+    let plain = server.ask("GET /metrics HTTP/1.1").await;
+    assert_eq!(plain.status, 200);
+    assert_eq!(
+        plain.header("content-type"),
+        Some("text/plain; version=0.0.4; charset=utf-8")
+    );
+    assert_eq!(plain.header("vary"), Some("accept, accept-encoding"));
+    assert_eq!(plain.header("transfer-encoding"), Some("chunked"));
+    assert_eq!(plain.header("content-encoding"), None);
+    assert_eq!(plain.body, "5\r\nup 1\n\r\n5\r\nup 1\n\r\n5\r\nup 1\n\r\n0\r\n\r\n");
+
+    let accept = "Accept: text/plain;q=0.5\nAccept: application/openmetrics-text;version=1.0.0";
+    let gzip = server
+        .ask(&format!("GET /metrics?x=1 HTTP/1.1\n{accept}\nAccept-Encoding: gzip"))
+        .await;
+    assert_eq!(
+        gzip.header("content-type"),
+        Some("application/openmetrics-text; version=1.0.0; charset=utf-8"),
+        "both lines of the header count"
+    );
+    assert_eq!(gzip.header("content-encoding"), Some("gzip"));
+    assert_eq!(gzip.header("content-length"), Some("15"));
+    assert_eq!(gzip.body, "up 1\nup 1\nup 1\n");
+
+    let scraped = server.site.scraped.lock().unwrap().clone();
+    assert_eq!(scraped, [(Encoding::Identity, 15), (Encoding::Gzip, 15)]);
+}
+
+#[tokio::test]
+async fn head_gives_the_header_of_get_and_no_body() {
+    let server = Running::start(Limits::default()).await;
+    for (path, extra) in [
+        ("/metrics", "\nAccept-Encoding: gzip"),
+        ("/metrics", "\nAccept-Encoding: identity"),
+        ("/livez", ""),
+        ("/readyz", ""),
+        ("/", ""),
+        ("/nothing", ""),
+    ] {
+        let get = server.ask(&format!("GET {path} HTTP/1.1{extra}")).await;
+        let head = server.ask(&format!("HEAD {path} HTTP/1.1{extra}")).await;
+        // RFC 9110 (9.3.2): what only generating the body would tell may be left out.
+        let fixed = |answer: &Answer| {
+            let lines = answer
+                .head
+                .lines()
+                .filter(|line| !line.starts_with("date:") && !line.starts_with("transfer-encoding:"));
+            lines.map(str::to_owned).collect::<Vec<_>>()
+        };
+        assert_eq!(fixed(&head), fixed(&get), "{path}");
+        assert_eq!(head.body, "", "{path}");
+    }
+    assert_eq!(server.site.scraped.lock().unwrap().len(), 2, "HEAD is no scrape");
+}
+
+#[tokio::test]
+async fn a_connection_is_kept_between_scrapes_and_closed_when_it_rests_too_long() {
+    let limits = short(|limits| {
+        limits.header = Duration::from_millis(100);
+        limits.response = Duration::from_millis(100);
+        limits.idle = Duration::from_millis(700);
+    });
+    let server = Running::start(limits).await;
+    let mut stream = server.send("GET /livez HTTP/1.1").await;
+    let mut buffer = [0; 1024];
+    assert!(stream.read(&mut buffer).await.unwrap() > 0);
+    // Longer than every limit but that for a rest.
+    tokio::time::sleep(Duration::from_millis(300)).await;
+    stream
+        .write_all(b"GET /livez HTTP/1.1\r\nHost: podskew\r\n\r\n")
+        .await
+        .unwrap();
+    assert!(stream.read(&mut buffer).await.unwrap() > 0, "still open");
+    let rests = Instant::now();
+    assert_eq!(stream.read(&mut buffer).await.unwrap(), 0);
+    assert!(
+        rests.elapsed() > Duration::from_millis(500),
+        "closed after {:?}",
+        rests.elapsed()
+    );
+}
+
+#[tokio::test]
+async fn a_slow_header_is_cut() {
+    let server = Running::start(short(|limits| limits.header = Duration::from_millis(200))).await;
+    let begun = Instant::now();
+    let mut silent = server.connect().await;
+    let mut slow = server.connect().await;
+    slow.write_all(b"GET /metrics HTTP/1.1\r\n").await.unwrap();
+    let drip = async {
+        // A byte now and then does not win any time.
+        while slow.write_all(b"X").await.is_ok() && begun.elapsed() < Duration::from_secs(5) {
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    };
+    let (silent, ()) = tokio::join!(drain(&mut silent), drip);
+    assert_eq!(silent, 0, "no answer to no request");
+    assert!(
+        begun.elapsed() < Duration::from_secs(2),
+        "cut after {:?}",
+        begun.elapsed()
+    );
+}
+
+#[tokio::test]
+async fn a_slow_header_is_cut_on_a_kept_connection_too() {
+    let server = Running::start(short(|limits| limits.header = Duration::from_millis(200))).await;
+    let mut stream = server.send("GET /livez HTTP/1.1").await;
+    assert!(stream.read(&mut [0; 1024]).await.unwrap() > 0);
+    stream.write_all(b"GET /").await.unwrap();
+    let begun = Instant::now();
+    drain(&mut stream).await;
+    assert!(
+        begun.elapsed() < Duration::from_secs(2),
+        "cut after {:?}",
+        begun.elapsed()
+    );
+}
+
+#[tokio::test]
+async fn an_endless_header_is_refused() {
+    let server = Running::start(Limits::default()).await;
+    let answer = server.ask(&format!("GET /{} HTTP/1.1", "x".repeat(60_000))).await;
+    assert_eq!(answer.status, 404, "long, but within bounds");
+    let mut stream = server.connect().await;
+    let _ = stream
+        .write_all(format!("GET /{}", "x".repeat(1 << 20)).as_bytes())
+        .await;
+    assert!(drain(&mut stream).await < 1024);
+}
+
+const MEGABYTE: usize = 1 << 20;
+
+#[tokio::test]
+async fn a_slow_reader_is_cut_and_holds_nobody_up() {
+    let limits = short(|limits| limits.response = Duration::from_millis(400));
+    let picture = Bytes::from(vec![b'x'; MEGABYTE]);
+    let server = Running::with_picture(limits, picture, 256).await;
+    let begun = Instant::now();
+    let mut slow = server.send("GET /metrics HTTP/1.1\nAccept-Encoding: identity").await;
+    assert!(slow.read(&mut [0; 10]).await.unwrap() > 0);
+
+    let other = server.ask("GET /livez HTTP/1.1").await;
+    assert_eq!(other.status, 200);
+    assert!(begun.elapsed() < Duration::from_millis(400), "others wait");
+
+    tokio::time::sleep(Duration::from_millis(600)).await;
+    let received = drain(&mut slow).await;
+    assert!(
+        received < 64 * MEGABYTE,
+        "{received} bytes: what the kernel's buffers held, not everything"
+    );
+    assert!(
+        server.site.scraped.lock().unwrap().is_empty(),
+        "a cut answer is no scrape"
+    );
+}
+
+#[tokio::test]
+async fn beyond_the_limit_a_connection_is_told_so_and_livez_still_answers() {
+    let server = Running::start(short(|limits| {
+        limits.connections = 2;
+        limits.turned_away = 2;
+    }))
+    .await;
+    let first = server.send("GET /livez HTTP/1.1").await;
+    let second = server.send("GET /livez HTTP/1.1").await;
+    // Both have their place once they are answered.
+    first.readable().await.unwrap();
+    second.readable().await.unwrap();
+
+    for path in ["/metrics", "/readyz", "/"] {
+        let full = server.ask(&format!("GET {path} HTTP/1.1")).await;
+        assert_eq!(full.status, 503, "{path}");
+        assert_eq!(full.header("connection"), Some("close"));
+        assert_eq!(full.header("retry-after"), Some("5"));
+    }
+    let mut alive = server.send("GET /livez HTTP/1.1").await;
+    let mut bytes = Vec::new();
+    alive.read_to_end(&mut bytes).await.unwrap();
+    assert_eq!(Answer::parse(&bytes).status, 200, "and the connection is not kept");
+
+    drop(first);
+    tokio::time::sleep(Duration::from_millis(100)).await;
+    assert_ne!(
+        server.ask("GET /readyz HTTP/1.1").await.header("retry-after"),
+        Some("5"),
+        "room again"
+    );
+}
+
+#[tokio::test]
+async fn beyond_the_second_limit_connections_wait_for_their_turn() {
+    let server = Running::start(short(|limits| {
+        limits.connections = 1;
+        limits.turned_away = 1;
+        limits.header = Duration::from_millis(300);
+    }))
+    .await;
+    let crowd: Vec<_> = futures::future::join_all((0..10).map(|_| server.connect())).await;
+    let answer = server.ask("GET /livez HTTP/1.1").await;
+    assert_eq!(answer.status, 200, "silent connections are cut one after the other");
+    drop(crowd);
+}
+
+#[tokio::test]
+async fn stopping_finishes_the_answer_in_flight_and_refuses_new_connections() {
+    let picture = Bytes::from(vec![b'x'; MEGABYTE]);
+    let mut server = Running::with_picture(Limits::default(), picture, 64).await;
+    let mut resting = server.send("GET /livez HTTP/1.1").await;
+    assert!(resting.read(&mut [0; 1024]).await.unwrap() > 0);
+    let mut scrape = server.send("GET /metrics HTTP/1.1\nAccept-Encoding: identity").await;
+    let mut begin = [0; 10];
+    scrape.read_exact(&mut begin).await.unwrap();
+
+    server.stop();
+    assert_eq!(drain(&mut resting).await, 0, "a resting connection is closed");
+    assert!(TcpStream::connect(server.address).await.is_err(), "nobody listens");
+    assert!(!server.task.is_finished(), "the scrape goes on");
+    assert!(drain(&mut scrape).await > 64 * MEGABYTE);
+    assert_eq!(server.site.scraped.lock().unwrap().len(), 1);
+    let begun = Instant::now();
+    server.task.await.unwrap();
+    assert!(
+        begun.elapsed() < Duration::from_secs(1),
+        "it takes no longer than the scrape"
+    );
+}
+
+#[tokio::test]
+async fn stopping_waits_no_longer_than_its_grace() {
+    let picture = Bytes::from(vec![b'x'; MEGABYTE]);
+    let limits = short(|limits| limits.grace = Duration::from_millis(300));
+    let mut server = Running::with_picture(limits, picture, 256).await;
+    let mut slow = server.send("GET /metrics HTTP/1.1\nAccept-Encoding: identity").await;
+    assert!(slow.read(&mut [0; 10]).await.unwrap() > 0);
+    let begun = Instant::now();
+    server.stop();
+    server.task.await.unwrap();
+    assert!(begun.elapsed() > Duration::from_millis(250) && begun.elapsed() < Duration::from_secs(2));
+}
+
+#[tokio::test]
+async fn dropping_the_server_cuts_everything_at_once() {
+    let picture = Bytes::from(vec![b'x'; MEGABYTE]);
+    let mut server = Running::with_picture(Limits::default(), picture, 256).await;
+    let mut slow = server.send("GET /metrics HTTP/1.1\nAccept-Encoding: identity").await;
+    assert!(slow.read(&mut [0; 10]).await.unwrap() > 0);
+    server.stop();
+    server.task.abort();
+    let begun = Instant::now();
+    assert!(drain(&mut slow).await < 64 * MEGABYTE);
+    assert!(
+        begun.elapsed() < Duration::from_secs(1),
+        "cut after {:?}",
+        begun.elapsed()
+    );
+}
+
+#[tokio::test]
+async fn the_default_address_takes_ipv4_connections() {
+    let listener = bind(ListenAddress::Any(0)).await.unwrap();
+    let port = listener.local_addr().unwrap().port();
+    TcpStream::connect(("127.0.0.1", port)).await.unwrap();
+}
