@@ -35,8 +35,11 @@ pub(super) async fn cut() -> io::Error {
     io::Error::new(io::ErrorKind::ConnectionAborted, "cut on purpose")
 }
 
-/// The first half of a text that is to break off.
+/// The first half of a text that is to break off, never a number of whole lines.
 pub(super) fn first_half(mut text: Vec<u8>) -> Vec<u8> {
     text.truncate(text.len() / 2);
+    if text.ends_with(b"\n") {
+        text.truncate(text.len().saturating_sub(32));
+    }
     text
 }

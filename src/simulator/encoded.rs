@@ -145,11 +145,6 @@ impl Stored {
         out
     }
 
-    /// About how many bytes it takes in an answer.
-    pub(super) fn size(&self) -> usize {
-        self.encoded.body.len() + 128
-    }
-
     fn write_body(&self, version: u64, out: &mut Vec<u8>) {
         let body = &self.encoded.body;
         let Some(at) = self.encoded.version_at else {

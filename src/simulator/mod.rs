@@ -14,19 +14,26 @@
 mod answer;
 mod base64;
 mod body;
+mod bulk;
 mod discovery;
 mod encoded;
 mod fault;
+mod fleet;
 mod list;
+mod parts;
+mod random;
 mod recording;
 mod replay;
 mod request;
 mod requests;
 mod server;
+mod service;
 mod status;
 mod store;
+mod template;
 mod watch;
 
+pub use bulk::{BulkConfig, bulk};
 pub use fault::Fault;
 pub use recording::{Recording, RecordingError};
 pub use replay::Replay;
