@@ -6,11 +6,11 @@ use super::recording::rfc3339;
 use crate::time::UnixTime;
 use serde_json::{Value, json};
 
-const HASH_LABEL: &str = "pod-template-hash";
-
 /// A service that a Deployment runs.
 #[derive(Clone, Debug)]
 pub(super) struct Service {
+    /// Deployment, or Argo's Rollout, which keeps its books in the same way under other names.
+    pub(super) kind: &'static str,
     pub(super) namespace: String,
     pub(super) name: String,
     pub(super) uid: String,
@@ -64,6 +64,7 @@ impl Service {
     pub(super) fn new(namespace: &str, name: &str, created: UnixTime) -> Self {
         let uid = Random::of(&format!("{namespace}/{name}")).uid();
         Self {
+            kind: "Deployment",
             namespace: namespace.to_owned(),
             name: name.to_owned(),
             uid,
@@ -71,10 +72,22 @@ impl Service {
         }
     }
 
-    pub(super) fn owner(&self) -> Owner {
+    fn hash_label(&self) -> &'static str {
+        if self.kind == "Rollout" {
+            "rollouts-pod-template-hash"
+        } else {
+            "pod-template-hash"
+        }
+    }
+
+    fn owner(&self) -> Owner {
         Owner {
-            api_version: "apps/v1",
-            kind: "Deployment",
+            api_version: if self.kind == "Rollout" {
+                "argoproj.io/v1alpha1"
+            } else {
+                "apps/v1"
+            },
+            kind: self.kind,
             name: self.name.clone(),
             uid: self.uid.clone(),
         }
@@ -187,15 +200,22 @@ impl Service {
 
     /// The ReplicaSet of a revision; `replicas` is what it is scaled to.
     pub(super) fn replica_set(&self, revision: &Revision, replicas: u32, desired: u32, counts: Counts) -> Value {
-        let template = with_label(&revision.template, HASH_LABEL, &revision.hash);
+        let template = with_label(&revision.template, self.hash_label(), &revision.hash);
         let labels = template["metadata"]["labels"].clone();
-        let annotations = json!({
-            "deployment.kubernetes.io/desired-replicas": desired.to_string(),
-            "deployment.kubernetes.io/max-replicas": (desired + desired.div_ceil(4)).to_string(),
-            "deployment.kubernetes.io/revision": revision.number.to_string(),
-        });
+        let annotations = if self.kind == "Rollout" {
+            json!({
+                "rollout.argoproj.io/desired-replicas": desired.to_string(),
+                "rollout.argoproj.io/revision": revision.number.to_string(),
+            })
+        } else {
+            json!({
+                "deployment.kubernetes.io/desired-replicas": desired.to_string(),
+                "deployment.kubernetes.io/max-replicas": (desired + desired.div_ceil(4)).to_string(),
+                "deployment.kubernetes.io/revision": revision.number.to_string(),
+            })
+        };
         let spec = json!({
-            "replicas": replicas, "selector": {"matchLabels": {"app": self.name, HASH_LABEL: revision.hash}},
+            "replicas": replicas, "selector": {"matchLabels": {"app": self.name, self.hash_label(): revision.hash}},
             "template": template,
         });
         let mut status = json!({
@@ -239,7 +259,7 @@ impl Service {
                 name: self.replica_set_name(revision),
                 uid: revision.uid.clone(),
             },
-            template: with_label(&revision.template, HASH_LABEL, &revision.hash),
+            template: with_label(&revision.template, self.hash_label(), &revision.hash),
             node: node(random.below(12)),
             created,
             stage,
