@@ -1,1 +1,46 @@
-//! placeholder
+//! An API server in this process: it speaks the part of the Kubernetes protocol that podskew uses, over real HTTP.
+//!
+//! `podskew demo` runs it with scripted workloads, tests replay recordings of a real API server through it and tell it
+//! to misbehave, benchmarks fill it with a hundred thousand pods. Nothing that `podskew serve` runs can reach it.
+//!
+//! ```text
+//!  demo, replay, bulk ──put, delete──▶ Store ──list, watch──▶ answer ──HTTP──▶ a client
+//!                                                               ▲
+//!                                      Faults ─────misbehave────┘
+//! ```
+//!
+//! What it answers is held against `tests/data/recordings/protocol` by `tests/simulator_protocol.rs`.
+
+mod answer;
+mod base64;
+mod body;
+mod bulk;
+mod demo;
+mod discovery;
+mod encoded;
+mod fault;
+mod fleet;
+mod list;
+mod parts;
+mod random;
+mod recording;
+mod replay;
+mod request;
+mod requests;
+mod rolling;
+mod server;
+mod service;
+mod showcase;
+mod status;
+mod store;
+mod template;
+mod watch;
+
+pub use bulk::{BulkConfig, bulk};
+pub use demo::{Demo, DemoConfig, Highlight, highlights};
+pub use fault::Fault;
+pub use recording::{Recording, RecordingError};
+pub use replay::Replay;
+pub use requests::{RequestKind, SeenRequest};
+pub use server::{Simulator, SimulatorConfig, Tls};
+pub use store::Store;

@@ -1,0 +1,45 @@
+//! Bodies that are made piece by piece as the connection takes them, and how they break off.
+
+use super::answer::Body;
+use bytes::Bytes;
+use futures::stream;
+use http_body::Frame;
+use http_body_util::{BodyExt as _, StreamBody};
+use std::io;
+use std::time::Duration;
+
+/// How much is handed to the connection at once: so much that the work between two pieces does not count.
+pub(super) const PIECE_BYTES: usize = 256 * 1024;
+
+/// How long a connection that is to be cut is left alone, so that what was written before leaves this machine.
+const BEFORE_CUT: Duration = Duration::from_millis(20);
+
+/// A body in pieces. When the client goes away it is dropped where it waits.
+pub(super) trait Pieces: Send + 'static {
+    /// The next piece; `None` at the end, an error to cut the connection.
+    fn next_piece(&mut self) -> impl Future<Output = Option<io::Result<Bytes>>> + Send;
+}
+
+/// Makes an HTTP body of pieces.
+pub(super) fn streamed(pieces: impl Pieces) -> Body {
+    let frames = stream::unfold(pieces, |mut pieces| async move {
+        let piece = pieces.next_piece().await?;
+        Some((piece.map(Frame::data), pieces))
+    });
+    StreamBody::new(frames).boxed_unsync()
+}
+
+/// Ends a body by cutting its connection.
+pub(super) async fn cut() -> io::Error {
+    tokio::time::sleep(BEFORE_CUT).await;
+    io::Error::new(io::ErrorKind::ConnectionAborted, "cut on purpose")
+}
+
+/// The first half of a text that is to break off, never a number of whole lines.
+pub(super) fn first_half(mut text: Vec<u8>) -> Vec<u8> {
+    text.truncate(text.len() / 2);
+    if text.ends_with(b"\n") {
+        text.truncate(text.len().saturating_sub(32));
+    }
+    text
+}

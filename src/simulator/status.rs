@@ -1,0 +1,151 @@
+//! What the API server says when it refuses: `kind: Status`, worded as the recordings have it.
+
+use super::request::{Request, Verb};
+use serde_json::{Value, json};
+
+/// A refusal, sent as an HTTP answer or as an ERROR event.
+#[derive(Debug)]
+pub(super) struct Refusal {
+    pub(super) code: u16,
+    pub(super) body: Value,
+}
+
+impl Refusal {
+    fn new(code: u16, reason: &str, message: &str) -> Self {
+        let body = json!({
+            "kind": "Status", "apiVersion": "v1", "metadata": {}, "status": "Failure",
+            "message": message, "reason": reason, "code": code,
+        });
+        Self { code, body }
+    }
+
+    fn with_details(mut self, details: Value) -> Self {
+        self.body["details"] = details;
+        self
+    }
+
+    /// The refusal a plain HTTP status stands for.
+    pub(super) fn of_status(code: u16, request: Option<&Request>) -> Self {
+        match code {
+            401 => Self::unauthorized(),
+            403 => Self::forbidden(request),
+            429 => Self::too_many_requests(1),
+            500 => Self::new(
+                500,
+                "InternalError",
+                "Internal error occurred: etcdserver: request timed out",
+            ),
+            503 => Self::new(503, "ServiceUnavailable", "apiserver is shutting down").with_details(json!({})),
+            504 => Self::new(504, "Timeout", "request did not complete within the allotted timeout")
+                .with_details(json!({})),
+            other => Self::new(other, "Unknown", "the server reported a problem"),
+        }
+    }
+
+    pub(super) fn unauthorized() -> Self {
+        Self::new(401, "Unauthorized", "Unauthorized")
+    }
+
+    fn forbidden(request: Option<&Request>) -> Self {
+        let Some(request) = request else {
+            return Self::new(
+                403,
+                "Forbidden",
+                "forbidden: User \"system:serviceaccount:podskew:podskew\" cannot get path",
+            );
+        };
+        let (plural, group) = (request.resource.plural(), request.resource.group());
+        let verb = match request.verb {
+            Verb::Get(_) => "get",
+            Verb::List(_) => "list",
+            Verb::Watch(_) => "watch",
+        };
+        let scope = match &request.selection.namespace {
+            Some(namespace) => format!("in the namespace \"{namespace}\""),
+            None => "at the cluster scope".to_owned(),
+        };
+        let name = if group.is_empty() {
+            plural.to_owned()
+        } else {
+            format!("{plural}.{group}")
+        };
+        let mut details = json!({"kind": plural});
+        if !group.is_empty() {
+            details["group"] = group.into();
+        }
+        let message = format!(
+            "{name} is forbidden: User \"system:serviceaccount:podskew:podskew\" cannot {verb} resource \"{plural}\" in API \
+             group \"{group}\" {scope}"
+        );
+        Self::new(403, "Forbidden", &message).with_details(details)
+    }
+
+    pub(super) fn too_many_requests(retry_after_seconds: u32) -> Self {
+        Self::new(429, "TooManyRequests", "too many requests, please try again later")
+            .with_details(json!({"retryAfterSeconds": retry_after_seconds}))
+    }
+
+    pub(super) fn bad_request(message: &str) -> Self {
+        Self::new(400, "BadRequest", message)
+    }
+
+    pub(super) fn not_found(request: &Request, name: &str) -> Self {
+        let plural = request.resource.plural();
+        Self::new(404, "NotFound", &format!("{plural} \"{name}\" not found"))
+            .with_details(json!({"name": name, "kind": plural, "group": request.resource.group()}))
+    }
+
+    /// The version a watch wants to start from is no longer in the history.
+    pub(super) fn version_too_old(asked: u64, oldest: u64) -> Self {
+        Self::new(410, "Expired", &format!("too old resource version: {asked} ({oldest})"))
+    }
+
+    /// The list a continue token belongs to is forgotten; the token given goes on at the current version instead.
+    pub(super) fn continue_expired(token: &str) -> Self {
+        let mut refusal = Self::new(
+            410,
+            "Expired",
+            "The provided continue parameter is too old to display a consistent list result. You can start a new list \
+             without the continue parameter, or use the continue token in this response to retrieve the remainder of the \
+             results. Continuing with the provided token results in an inconsistent list - objects that were created, \
+             modified, or deleted between the time the first chunk was returned and now may show up in the list.",
+        );
+        refusal.body["metadata"] = json!({"continue": token});
+        refusal
+    }
+
+    /// A version this server has not reached.
+    pub(super) fn version_too_new(asked: u64, current: u64) -> Self {
+        let message = format!("Too large resource version: {asked}, current: {current}");
+        Self::new(504, "Timeout", &message).with_details(json!({
+            "causes": [{"reason": "ResourceVersionTooLarge", "message": "Too large resource version"}],
+            "retryAfterSeconds": 1,
+        }))
+    }
+
+    /// A server whose etcd cannot tell how far a watch has come.
+    pub(super) fn streaming_list_unsupported() -> Self {
+        Self::new(
+            500,
+            "InternalError",
+            "a watch stream was requested by the client but the required storage feature RequestWatchProgress is disabled",
+        )
+    }
+
+    /// A server that does not know streaming lists.
+    pub(super) fn streaming_list_invalid(request: &Request) -> Self {
+        let plural = request.resource.plural();
+        let problem = "sendInitialEvents is forbidden for watch unless the WatchList feature gate is enabled";
+        let message = format!("ListOptions.meta.k8s.io \"\" is invalid: sendInitialEvents: Forbidden: {problem}");
+        let causes = json!([{
+            "reason": "FieldValueForbidden", "message": format!("Forbidden: {problem}"), "field": "sendInitialEvents"
+        }]);
+        Self::new(422, "Invalid", &message)
+            .with_details(json!({"group": "meta.k8s.io", "kind": "ListOptions", "name": plural, "causes": causes}))
+    }
+
+    /// As a line of a watch.
+    pub(super) fn into_event(self) -> Vec<u8> {
+        format!("{}\n", json!({"type": "ERROR", "object": self.body})).into_bytes()
+    }
+}

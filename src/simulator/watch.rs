@@ -1,0 +1,315 @@
+//! Watches: everything first where that is asked for, then each change as it happens, and bookmarks in between.
+
+use super::answer::{Body, refuse, response};
+use super::body::{PIECE_BYTES, Pieces, cut, first_half, streamed};
+use super::encoded::{Selection, names};
+use super::fault::Fault;
+use super::request::{Request, Verb};
+use super::server::Cluster;
+use super::status::Refusal;
+use super::store::{Since, Snapshot};
+use crate::objects::Resource;
+use bytes::Bytes;
+use http::Response;
+use serde_json::{Value, json};
+use std::future::pending;
+use std::io;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::sync::watch::Receiver;
+use tokio::time::{Instant, sleep_until};
+
+/// How many changes are taken from the history at once.
+const CHANGES_AT_ONCE: usize = 256;
+
+/// Answers a watch: with a stream, or with a refusal at its start.
+pub(super) fn answer(cluster: &Arc<Cluster>, request: Request) -> Result<Response<Body>, Refusal> {
+    let Verb::Watch(options) = &request.verb else {
+        return Err(Refusal::bad_request("not a watch"));
+    };
+    let (resource, version) = (request.resource, cluster.store.version());
+    if options.send_initial_events {
+        match cluster.faults.strike(Some(resource), Fault::refuses_streaming_list) {
+            Some(Fault::StreamingListInvalid) => return Ok(refuse(Refusal::streaming_list_invalid(&request))),
+            Some(_) => {
+                let refused = Watch::new(
+                    cluster,
+                    &request,
+                    Stage::Last(Refusal::streaming_list_unsupported().into_event()),
+                );
+                return Ok(response(200, streamed(refused)));
+            }
+            None => {}
+        }
+        if let Some(asked) = options.version.filter(|asked| *asked > version) {
+            return Err(Refusal::version_too_new(asked, version));
+        }
+    }
+    if cluster
+        .faults
+        .strike(Some(resource), |fault| *fault == Fault::WatchGone)
+        .is_some()
+    {
+        return Err(Refusal::version_too_old(options.version.unwrap_or(0), version));
+    }
+    let stage = if options.send_initial_events || options.version.is_none() {
+        let breaks = cluster.faults.strike(Some(resource), Fault::breaks_list);
+        let snapshot = cluster.store.snapshot(resource);
+        Stage::Initial {
+            snapshot,
+            next: 0,
+            breaks,
+        }
+    } else {
+        Stage::Live
+    };
+    Ok(response(200, streamed(Watch::new(cluster, &request, stage))))
+}
+
+/// The body of a watch.
+struct Watch {
+    cluster: Arc<Cluster>,
+    resource: Resource,
+    selection: Selection,
+    stage: Stage,
+    /// Everything up to this version has been sent. A watch may be asked for from a version this server has not reached
+    /// yet; it then sends nothing until it has, as a real one.
+    seen: u64,
+    ends_initial_events: bool,
+    bookmarks: bool,
+    next_bookmark: Instant,
+    deadline: Option<Instant>,
+    changed: Receiver<()>,
+    misbehaves: Receiver<()>,
+}
+
+enum Stage {
+    /// The objects that were there at the start.
+    Initial {
+        snapshot: Arc<Snapshot>,
+        next: usize,
+        breaks: Option<Fault>,
+    },
+    Live,
+    /// One more line, and the end.
+    Last(Vec<u8>),
+    Silent,
+    Cut,
+    Ended,
+}
+
+impl Watch {
+    fn new(cluster: &Arc<Cluster>, request: &Request, stage: Stage) -> Self {
+        let (version, ends_initial_events, bookmarks, timeout) = match &request.verb {
+            Verb::Watch(options) => (
+                options.version,
+                options.send_initial_events,
+                options.bookmarks,
+                options.timeout_seconds,
+            ),
+            _ => (None, false, false, None),
+        };
+        let now = Instant::now();
+        Self {
+            resource: request.resource,
+            selection: request.selection.clone(),
+            stage,
+            seen: version.unwrap_or(0),
+            ends_initial_events,
+            bookmarks,
+            next_bookmark: now + cluster.bookmark_interval,
+            deadline: timeout.map(|seconds| now + Duration::from_secs(seconds)),
+            changed: cluster.store.subscribe(request.resource),
+            misbehaves: cluster.faults.subscribe(),
+            cluster: cluster.clone(),
+        }
+    }
+}
+
+impl Pieces for Watch {
+    async fn next_piece(&mut self) -> Option<io::Result<Bytes>> {
+        match std::mem::replace(&mut self.stage, Stage::Ended) {
+            Stage::Initial { snapshot, next, breaks } => Some(Ok(self.initial(snapshot, next, breaks))),
+            Stage::Live => self.live().await.map(|piece| Ok(Bytes::from(piece))),
+            Stage::Last(line) => Some(Ok(Bytes::from(line))),
+            Stage::Silent => pending().await,
+            Stage::Cut => Some(Err(cut().await)),
+            Stage::Ended => None,
+        }
+    }
+}
+
+impl Watch {
+    /// A piece of the initial events, the last one with the bookmark that closes them.
+    fn initial(&mut self, snapshot: Arc<Snapshot>, mut next: usize, breaks: Option<Fault>) -> Bytes {
+        let mut piece = Vec::with_capacity(PIECE_BYTES + PIECE_BYTES / 8);
+        while piece.len() < PIECE_BYTES
+            && let Some(object) = snapshot.objects.get(next)
+        {
+            next += 1;
+            if self.selection.holds(&object.encoded) {
+                object.write_event("ADDED", self.resource, object.version, &mut piece);
+            }
+        }
+        if let Some(fault) = breaks {
+            self.stage = if fault == Fault::ListStalls {
+                Stage::Silent
+            } else {
+                Stage::Cut
+            };
+            return Bytes::from(first_half(piece));
+        }
+        if next < snapshot.objects.len() {
+            self.stage = Stage::Initial { snapshot, next, breaks };
+        } else {
+            self.seen = snapshot.version;
+            self.stage = Stage::Live;
+            if self.ends_initial_events {
+                piece.extend(bookmark(self.resource, snapshot.version, true));
+            }
+        }
+        Bytes::from(piece)
+    }
+
+    /// The next lines, as soon as there are any; `None` when time is up.
+    async fn live(&mut self) -> Option<Vec<u8>> {
+        self.stage = Stage::Live;
+        loop {
+            // Before looking, so that what happens while this looks wakes it again.
+            self.changed.mark_unchanged();
+            self.misbehaves.mark_unchanged();
+            let Since::Changes { changes, version } =
+                self.cluster.store.since(self.resource, self.seen, CHANGES_AT_ONCE)
+            else {
+                return Some(self.expire());
+            };
+            let mut piece = Vec::new();
+            for change in &changes {
+                if let Some((event, object)) = change.as_seen_by(&self.selection) {
+                    let start = piece.len();
+                    object.write_event(event, self.resource, change.version, &mut piece);
+                    if let Some(fault) = self.struck() {
+                        let line = piece.split_off(start);
+                        self.seen = change.version;
+                        piece.extend(self.misbehave(fault, line));
+                        return Some(piece);
+                    }
+                }
+                self.seen = change.version;
+                if piece.len() >= PIECE_BYTES {
+                    return Some(piece);
+                }
+            }
+            if !piece.is_empty() {
+                return Some(piece);
+            }
+            self.seen = self.seen.max(version);
+            if changes.len() == CHANGES_AT_ONCE {
+                continue;
+            }
+            if let Some(fault) = self.struck() {
+                return Some(self.misbehave(fault, self.some_line()));
+            }
+            tokio::select! {
+                _ = self.changed.changed() => {}
+                _ = self.misbehaves.changed() => {}
+                () = sleep_until(self.next_bookmark), if self.bookmarks => return Some(self.bookmark(version)),
+                () = until(self.deadline) => {
+                    self.stage = Stage::Ended;
+                    return self.bookmarks.then(|| bookmark(self.resource, version, false));
+                }
+            }
+        }
+    }
+
+    fn bookmark(&mut self, version: u64) -> Vec<u8> {
+        self.next_bookmark = Instant::now() + self.cluster.bookmark_interval;
+        bookmark(self.resource, version, false)
+    }
+
+    fn expire(&mut self) -> Vec<u8> {
+        self.stage = Stage::Ended;
+        Refusal::version_too_old(self.seen, self.cluster.store.version()).into_event()
+    }
+
+    fn struck(&self) -> Option<Fault> {
+        self.cluster.faults.strike(Some(self.resource), Fault::breaks_watch)
+    }
+
+    /// What is sent instead of a line.
+    fn misbehave(&mut self, fault: Fault, line: Vec<u8>) -> Vec<u8> {
+        match fault {
+            Fault::WatchExpires => self.expire(),
+            Fault::WatchCut => {
+                self.stage = Stage::Cut;
+                first_half(line)
+            }
+            Fault::WatchGarbage => b"{\"type\":\"MODIFIED\",\"object\":<html>502 Bad Gateway</html>\n".to_vec(),
+            Fault::WatchTruncatedLine => {
+                let mut half = first_half(line);
+                half.push(b'\n');
+                half
+            }
+            _ => {
+                self.stage = Stage::Silent;
+                Vec::new()
+            }
+        }
+    }
+
+    /// A line to break where nothing has happened that would make one.
+    fn some_line(&self) -> Vec<u8> {
+        let mut line = Vec::new();
+        match self.cluster.store.any(self.resource, &self.selection) {
+            Some(object) => object.write_event("MODIFIED", self.resource, object.version, &mut line),
+            None => line = bookmark(self.resource, self.seen, false),
+        }
+        line
+    }
+}
+
+async fn until(deadline: Option<Instant>) {
+    match deadline {
+        Some(deadline) => sleep_until(deadline).await,
+        None => pending().await,
+    }
+}
+
+/// A bookmark: an object of the watched kind with a version and nothing else, its required fields at their zero.
+fn bookmark(resource: Resource, version: u64, ends_initial_events: bool) -> Vec<u8> {
+    let names = names(resource);
+    let mut object = match resource {
+        Resource::Pods => json!({"spec": {"containers": null}, "status": {}}),
+        Resource::ReplicaSets => json!({"spec": zero_spec(&json!({"replicas": 0})), "status": {"replicas": 0}}),
+        Resource::Deployments => json!({"spec": zero_spec(&json!({"replicas": 0, "strategy": {}})), "status": {}}),
+        Resource::StatefulSets => json!({
+            "spec": zero_spec(&json!({"replicas": 0, "serviceName": "", "updateStrategy": {}})),
+            "status": {"replicas": 0, "availableReplicas": 0},
+        }),
+        Resource::DaemonSets => json!({
+            "spec": zero_spec(&json!({"updateStrategy": {}})),
+            "status": {
+                "currentNumberScheduled": 0, "numberMisscheduled": 0, "desiredNumberScheduled": 0, "numberReady": 0
+            },
+        }),
+        Resource::ControllerRevisions => json!({"data": null, "revision": 0}),
+        Resource::Rollouts => json!({}),
+    };
+    object["kind"] = names.kind.into();
+    object["apiVersion"] = names.api_version.into();
+    object["metadata"] = json!({"resourceVersion": version.to_string()});
+    if resource == Resource::DaemonSets {
+        object["metadata"]["annotations"]["deprecated.daemonset.template.generation"] = "0".into();
+    }
+    if ends_initial_events {
+        object["metadata"]["annotations"]["k8s.io/initial-events-end"] = "true".into();
+    }
+    format!("{}\n", json!({"type": "BOOKMARK", "object": object})).into_bytes()
+}
+
+fn zero_spec(own: &Value) -> Value {
+    let mut spec = own.clone();
+    spec["selector"] = Value::Null;
+    spec["template"] = json!({"metadata": {}, "spec": {"containers": null}});
+    spec
+}
