@@ -9,10 +9,9 @@ mod render;
 mod signals;
 
 use crate::cli::Config;
-use crate::cluster;
+use crate::cluster::{self, Timings};
 use crate::exposition::Exposition;
-use crate::inventory::{Inventory, Source};
-use crate::objects::Resource;
+use crate::inventory::Inventory;
 use crate::telemetry::Telemetry;
 use crate::web::{Limits, Server, bind};
 use anyhow::{Context, bail};
@@ -29,11 +28,12 @@ pub async fn serve(config: Config) -> anyhow::Result<()> {
     let mut signals = Signals::listen().context("cannot listen for signals")?;
     // What is wrong with the address shows at once, whether or not the cluster can be reached.
     let listener = bind(config.listen_address).await?;
-    let client = tokio::select! {
-        client = cluster::connect(&config.connection) => client?,
+    let connected = tokio::select! {
+        connected = cluster::connect(&config.connection) => connected?,
         _ = signals.next() => return Ok(()),
     };
-    watch_and_serve(config, client, listener, signals).await
+    tracing::info!(server = connected.server, origin = connected.origin, "watching");
+    watch_and_serve(config, connected.client, listener, signals).await
 }
 
 /// The same with a connection to the cluster, and a listener, that are there already.
@@ -44,8 +44,9 @@ pub async fn watch_and_serve(
     mut signals: Signals,
 ) -> anyhow::Result<()> {
     let telemetry = Telemetry::new().context("cannot register podskew's own metrics")?;
-    let exposition = Arc::new(exposition(&config)?);
-    let sources = sources(&config.namespaces);
+    let pod_labels = config.settings.pod_labels.iter().map(|label| label.metric_label.clone());
+    let exposition = Arc::new(Exposition::new(config.selection, pod_labels.collect()));
+    let sources = cluster::sources(&config.namespaces);
     let inventory = Arc::new(Mutex::new(Inventory::new(config.settings.clone(), &sources)));
     let live = Arc::new(Live::new(
         Arc::clone(&exposition),
@@ -55,20 +56,17 @@ pub async fn watch_and_serve(
     ));
 
     let server = Server::new(listener, live.clone(), Limits::default());
-    let address = server
-        .local_addr()
-        .context("cannot tell the address podskew listens on")?;
+    let address = server.local_addr().context("cannot tell the address podskew listens on")?;
     tracing::info!(version = env!("CARGO_PKG_VERSION"), "serving http://{address}/metrics");
     let (stop, stopped) = oneshot::channel::<()>();
     let mut server = pin!(server.run(async {
         let _ = stopped.await;
     }));
-    let watches = cluster::run(client, config.namespaces, Arc::clone(&inventory), telemetry.clone());
+    let _watches = cluster::run(&client, &config.namespaces, &inventory, &telemetry, Timings::default());
     let rendering = render::keep_rendering(inventory, exposition, telemetry, live);
 
     tokio::select! {
         () = &mut server => bail!("the server ended by itself"),
-        () = watches => bail!("the watches ended by themselves"),
         outcome = rendering => return outcome,
         signal = signals.next() => {
             tracing::info!(signal, "stopping: scrapes in flight finish; a second signal stops at once");
@@ -82,43 +80,5 @@ pub async fn watch_and_serve(
             Ok(())
         }
         signal = signals.next() => bail!("stopped at once by a second {signal}; answers in flight were cut"),
-    }
-}
-
-/// What is watched: every resource in each of these namespaces, or in all at once.
-fn sources(namespaces: &[String]) -> Vec<Source> {
-    let namespaces = u8::try_from(namespaces.len().max(1)).unwrap_or(u8::MAX);
-    (0..namespaces)
-        .flat_map(|namespace| Resource::ALL.map(|resource| Source { resource, namespace }))
-        .collect()
-}
-
-/// Nothing yet, of the families that were asked for.
-#[allow(clippy::unnecessary_wraps, reason = "placeholder")]
-fn exposition(config: &Config) -> anyhow::Result<Exposition> {
-    // At the merge:
-    // let selection = Selection::new(&config.metric_allowlist, &config.metric_denylist)
-    //     .context("--metric-allowlist or --metric-denylist cannot be matched against whole names")?;
-    // let labels = config.settings.pod_labels.iter().map(|label| label.metric_label.clone()).collect();
-    // Ok(Exposition::new(selection, labels))
-    let _ = config;
-    Ok(Exposition {})
-}
-
-#[cfg(test)]
-mod tests {
-    use super::sources;
-    use crate::objects::Resource;
-
-    #[test]
-    fn every_resource_is_a_source_in_every_namespace() {
-        assert_eq!(
-            sources(&[]).len(),
-            Resource::ALL.len(),
-            "all namespaces are watched at once"
-        );
-        let two = sources(&["shop".to_owned(), "blog".to_owned()]);
-        assert_eq!(two.len(), 2 * Resource::ALL.len());
-        assert_eq!(two.last().map(|source| source.namespace), Some(1));
     }
 }

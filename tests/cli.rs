@@ -17,11 +17,7 @@ fn with_environment(arguments: &[&str], variables: &[(&str, &str)]) -> Output {
             command.env_remove(name);
         }
     }
-    command
-        .args(arguments)
-        .envs(variables.iter().copied())
-        .output()
-        .unwrap()
+    command.args(arguments).envs(variables.iter().copied()).output().unwrap()
 }
 
 fn stdout(output: &Output) -> String {
@@ -45,10 +41,7 @@ fn refused_with(arguments: &[&str], variables: &[(&str, &str)], words: &[&str]) 
     assert_eq!(output.status.code(), Some(2), "{arguments:?}: {message}");
     assert!(message.starts_with("error: "), "{message}");
     for word in words {
-        assert!(
-            message.contains(word),
-            "{arguments:?}: {word:?} is missing in: {message}"
-        );
+        assert!(message.contains(word), "{arguments:?}: {word:?} is missing in: {message}");
     }
     assert_eq!(stdout(&output), "");
 }
@@ -80,29 +73,16 @@ fn help_names_every_option_with_its_variable() {
         let help = stdout(&output).split_whitespace().collect::<Vec<_>>().join(" ");
         for (option, variable) in SERVE {
             assert!(help.contains(option), "{option} is missing in {help}");
-            assert!(
-                variable.is_empty() || help.contains(&format!("[env: {variable}]")),
-                "{variable}: {help}"
-            );
+            assert!(variable.is_empty() || help.contains(&format!("[env: {variable}]")), "{variable}: {help}");
         }
-        for default in [
-            "[default: [::]:8080]",
-            "[default: 10m]",
-            "[default: text]",
-            "[default: info]",
-        ] {
+        for default in ["[default: [::]:8080]", "[default: 10m]", "[default: text]", "[default: info]"] {
             assert!(help.contains(default), "{default} is missing in {help}");
         }
     }
     let help = stdout(&podskew(&["--help"]));
     assert!(help.contains("\n  serve") && help.contains("\n  demo"), "{help}");
     let demo = stdout(&podskew(&["demo", "--help"]));
-    for option in [
-        "--workloads <N>",
-        "--pods <N>",
-        "--listen-address <ADDRESS>",
-        "--log-level <LEVEL>",
-    ] {
+    for option in ["--workloads <N>", "--pods <N>", "--listen-address <ADDRESS>", "--log-level <LEVEL>"] {
         assert!(demo.contains(option), "{option} is missing in {demo}");
     }
 }
@@ -116,18 +96,9 @@ fn help_shows_no_value_of_the_environment() {
 #[test]
 fn the_version_is_the_packages() {
     let expected = format!("podskew {}\n", env!("CARGO_PKG_VERSION"));
-    for arguments in [
-        &["--version"][..],
-        &["-V"],
-        &["serve", "--version"],
-        &["demo", "--version"],
-    ] {
+    for arguments in [&["--version"][..], &["-V"], &["serve", "--version"], &["demo", "--version"]] {
         let output = podskew(arguments);
-        assert_eq!(
-            (output.status.code(), stdout(&output)),
-            (Some(0), expected.clone()),
-            "{arguments:?}"
-        );
+        assert_eq!((output.status.code(), stdout(&output)), (Some(0), expected.clone()), "{arguments:?}");
     }
 }
 
@@ -135,66 +106,32 @@ fn the_version_is_the_packages() {
 fn a_wrong_value_is_refused_with_option_value_and_remedy() {
     refused(&["--namespace", "Shop"], &["--namespace", "'Shop'", "lower-case"]);
     refused(&["--namespace", ""], &["--namespace", "lower-case"]);
-    refused(
-        &["serve", "--exclude-namespace", "a,B"],
-        &["--exclude-namespace", "'B'", "lower-case"],
-    );
-    refused(
-        &["--ignore-container", "side_car"],
-        &["--ignore-container", "'side_car'", "lower-case"],
-    );
-    refused(
-        &["--pod-label", "version=1"],
-        &["--pod-label", "'version=1'", "without a value"],
-    );
-    refused(
-        &["--workload-kind", "argoproj.io/Workflow"],
-        &["--workload-kind", "Workflow.argoproj.io"],
-    );
+    refused(&["serve", "--exclude-namespace", "a,B"], &["--exclude-namespace", "'B'", "lower-case"]);
+    refused(&["--ignore-container", "side_car"], &["--ignore-container", "'side_car'", "lower-case"]);
+    refused(&["--pod-label", "version=1"], &["--pod-label", "'version=1'", "without a value"]);
+    refused(&["--workload-kind", "argoproj.io/Workflow"], &["--workload-kind", "Workflow.argoproj.io"]);
     refused(&["--stalled-after", "600"], &["--stalled-after", "'600'", "10m"]);
-    refused(
-        &["--stalled-after", "0s"],
-        &["--stalled-after", "'0s'", "shorter than a second"],
-    );
-    refused(
-        &["--listen-address", ":65536"],
-        &["--listen-address", "':65536'", "65535", "[::]:8080"],
-    );
-    refused(
-        &["--listen-address", "8080"],
-        &["--listen-address", "'8080'", "a port is missing"],
-    );
+    refused(&["--stalled-after", "0s"], &["--stalled-after", "'0s'", "shorter than a second"]);
+    refused(&["--listen-address", ":65536"], &["--listen-address", "':65536'", "65535", "[::]:8080"]);
+    refused(&["--listen-address", "8080"], &["--listen-address", "'8080'", "a port is missing"]);
     refused(
         &["--metric-allowlist", "podskew_("],
         &["--metric-allowlist", "'podskew_('", "unclosed", "podskew_pods_.*"],
     );
-    refused(
-        &["--metric-denylist", "*"],
-        &["--metric-denylist", "'*'", "podskew_pods_.*"],
-    );
+    refused(&["--metric-denylist", "*"], &["--metric-denylist", "'*'", "podskew_pods_.*"]);
     refused(&["--log-level", "loud"], &["--log-level", "'loud'", "warn"]);
     refused(&["--log-format", "xml"], &["--log-format", "'xml'", "json"]);
     refused(&["--context", ""], &["--context", "empty"]);
     refused(&["--surprise"], &["--surprise"]);
     refused(&["server"], &["server", "'serve'"]);
     refused(&["demo", "--workloads", "0"], &["--workloads", "'0'"]);
-    refused(
-        &["demo", "--workloads", "9", "--pods", "8"],
-        &["--pods 8", "--workloads 9"],
-    );
+    refused(&["demo", "--workloads", "9", "--pods", "8"], &["--pods 8", "--workloads 9"]);
 }
 
 #[test]
 fn values_that_do_not_go_together_are_refused() {
     refused(
-        &[
-            "--namespace",
-            "shop",
-            "--namespace",
-            "blog",
-            "--exclude-namespace",
-            "shop",
-        ],
+        &["--namespace", "shop", "--namespace", "blog", "--exclude-namespace", "shop"],
         &["'shop'", "--namespace", "--exclude-namespace", "take it out of one"],
     );
     refused(
@@ -202,21 +139,14 @@ fn values_that_do_not_go_together_are_refused() {
         &["'git-commit'", "'git.commit'", "label_git_commit", "leave one"],
     );
     let many: Vec<String> = (0..51).map(|number| format!("--namespace=n{number}")).collect();
-    refused(
-        &many.iter().map(String::as_str).collect::<Vec<_>>(),
-        &["--namespace", "51", "at most 50"],
-    );
+    refused(&many.iter().map(String::as_str).collect::<Vec<_>>(), &["--namespace", "51", "at most 50"]);
 }
 
 #[test]
 fn the_environment_is_checked_like_what_is_typed() {
     refused_with(&[], &[("PODSKEW_NAMESPACE", "shop,Blog")], &["--namespace", "'Blog'"]);
     refused_with(&["serve"], &[("PODSKEW_JOBS", "maybe")], &["--jobs", "'maybe'", "true"]);
-    refused_with(
-        &[],
-        &[("PODSKEW_METRIC_DENYLIST", "a.{1,2},b(")],
-        &["--metric-denylist", "unclosed"],
-    );
+    refused_with(&[], &[("PODSKEW_METRIC_DENYLIST", "a.{1,2},b(")], &["--metric-denylist", "unclosed"]);
     refused_with(
         &["--exclude-namespace", "shop"],
         &[("PODSKEW_NAMESPACE", "blog,shop")],
@@ -234,14 +164,8 @@ fn accepted(arguments: &[&str], variables: &[(&str, &str)]) {
     let output = with_environment(&arguments, variables);
     let message = stderr(&output);
     assert_eq!(output.status.code(), Some(1), "{arguments:?}: {message}");
-    assert!(
-        message.contains(&format!("error: cannot listen on {address}")),
-        "{message}"
-    );
-    assert!(
-        message.contains("choose another port with --listen-address"),
-        "{message}"
-    );
+    assert!(message.contains(&format!("error: cannot listen on {address}")), "{message}");
+    assert!(message.contains("choose another port with --listen-address"), "{message}");
     assert!(message.contains("caused by: "), "{message}");
 }
 
@@ -298,11 +222,8 @@ fn every_option_is_accepted_typed_and_by_its_variable() {
 
 #[test]
 fn an_empty_variable_says_nothing() {
-    let empty: Vec<(&str, &str)> = SERVE
-        .iter()
-        .filter(|(_, variable)| !variable.is_empty())
-        .map(|(_, variable)| (*variable, ""))
-        .collect();
+    let empty: Vec<(&str, &str)> =
+        SERVE.iter().filter(|(_, variable)| !variable.is_empty()).map(|(_, variable)| (*variable, "")).collect();
     accepted(&[], &empty);
     accepted(&["serve"], &empty);
 }

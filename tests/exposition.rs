@@ -27,17 +27,12 @@ fn small() -> Exposition {
 fn bytes(answer: Answer) -> Vec<u8> {
     let expected = answer.content_length;
     let bytes: Vec<u8> = answer.flatten().collect();
-    assert!(
-        expected.is_none_or(|length| length == bytes.len() as u64),
-        "Content-Length lies"
-    );
+    assert!(expected.is_none_or(|length| length == bytes.len() as u64), "Content-Length lies");
     bytes
 }
 
 fn text(exposition: &Exposition, own_health: &[MetricFamily], format: Format) -> String {
-    let answer = exposition
-        .picture()
-        .answer(own_health, format, Encoding::Identity, at(1000));
+    let answer = exposition.picture().answer(own_health, format, Encoding::Identity, at(1000));
     String::from_utf8(bytes(answer)).unwrap()
 }
 
@@ -64,10 +59,7 @@ fn check_golden(file: &str, actual: &str) {
         std::fs::write(&path, actual).unwrap();
     }
     let expected = std::fs::read_to_string(&path).unwrap_or_default();
-    assert_eq!(
-        actual, expected,
-        "{path} reads differently; if that is meant: UPDATE_GOLDEN=1 cargo test"
-    );
+    assert_eq!(actual, expected, "{path} reads differently; if that is meant: UPDATE_GOLDEN=1 cargo test");
 }
 
 #[test]
@@ -88,10 +80,7 @@ fn a_small_cluster_in_openmetrics() {
 fn before_the_first_picture_there_is_own_health_only() {
     let parsed = Parsed::read(&text(&exposition(), &own_health(), Format::Text));
     assert_eq!(parsed.families.len(), 3);
-    assert_eq!(
-        parsed.value("podskew_watch_events_total", &[("type", "a\"b")]),
-        Some(3.0)
-    );
+    assert_eq!(parsed.value("podskew_watch_events_total", &[("type", "a\"b")]), Some(3.0));
     assert_eq!(text(&exposition(), &[], Format::OpenMetrics), "# EOF\n");
     let nothing = exposition().picture().answer(&[], Format::Text, Encoding::Gzip, at(1));
     assert_eq!(gunzip(&bytes(nothing)), "");
@@ -112,16 +101,8 @@ fn every_series_has_the_declared_labels() {
     for family in FAMILIES {
         let declared: BTreeSet<&str> = family.subject_labels().iter().chain(family.labels).copied().collect();
         for (labels, _) in parsed.series(family.name, &[]) {
-            let further: BTreeSet<&str> = labels
-                .keys()
-                .map(String::as_str)
-                .filter(|l| !declared.contains(l))
-                .collect();
-            assert!(
-                declared.iter().all(|label| labels.contains_key(*label)),
-                "{}: {labels:?}",
-                family.name
-            );
+            let further: BTreeSet<&str> = labels.keys().map(String::as_str).filter(|l| !declared.contains(l)).collect();
+            assert!(declared.iter().all(|label| labels.contains_key(*label)), "{}: {labels:?}", family.name);
             assert!(
                 further.is_empty() || (family.pod_labels && further == BTreeSet::from(["label_version"])),
                 "{}",
@@ -135,11 +116,7 @@ fn every_series_has_the_declared_labels() {
 fn help_reads_the_same_in_both_formats() {
     for family in FAMILIES {
         assert!(!family.help.contains(['"', '\\', '\n']), "{}", family.help);
-        assert!(
-            family.help.ends_with('.') && !family.help.contains("  "),
-            "{}",
-            family.help
-        );
+        assert!(family.help.ends_with('.') && !family.help.contains("  "), "{}", family.help);
     }
 }
 
@@ -149,19 +126,12 @@ fn ages_run_between_scrapes_without_a_publication() {
     let age_at = |now| {
         let text = bytes(picture.answer(&[], Format::Text, Encoding::Identity, at(now)));
         let parsed = Parsed::read(std::str::from_utf8(&text).unwrap());
-        let web = [
-            ("namespace", "shop"),
-            ("workload_type", "deployment"),
-            ("workload", "web"),
-        ];
+        let web = [("namespace", "shop"), ("workload_type", "deployment"), ("workload", "web")];
         parsed.value("podskew_rollout_age_seconds", &web).unwrap()
     };
     assert!((age_at(941) - 1.0).abs() < f64::EPSILON);
     assert!((age_at(1940) - 1000.0).abs() < f64::EPSILON);
-    assert!(
-        age_at(5).abs() < f64::EPSILON,
-        "an age is never negative, whatever the clocks say"
-    );
+    assert!(age_at(5).abs() < f64::EPSILON, "an age is never negative, whatever the clocks say");
 }
 
 #[test]
@@ -194,11 +164,7 @@ fn a_workload_that_is_gone_leaves_nothing() {
 #[test]
 fn a_workload_both_gone_and_reported_was_made_again() {
     let exposition = small();
-    exposition.publish(
-        vec![skewed_deployment()],
-        &[skewed_deployment().workload],
-        &[("jobs".into(), 2)],
-    );
+    exposition.publish(vec![skewed_deployment()], &[skewed_deployment().workload], &[("jobs".into(), 2)]);
     assert_eq!(text(&exposition, &[], Format::Text), text(&small(), &[], Format::Text));
 }
 
@@ -206,15 +172,9 @@ fn a_workload_both_gone_and_reported_was_made_again() {
 fn an_answer_keeps_its_picture() {
     let exposition = small();
     let expected = text(&exposition, &[], Format::Text);
-    let mut answer = exposition
-        .picture()
-        .answer(&[], Format::Text, Encoding::Identity, at(1000));
+    let mut answer = exposition.picture().answer(&[], Format::Text, Encoding::Identity, at(1000));
     let mut received = answer.next().unwrap().to_vec();
-    exposition.publish(
-        vec![empty(workload("x", "deployment", "y"))],
-        &[skewed_deployment().workload],
-        &[],
-    );
+    exposition.publish(vec![empty(workload("x", "deployment", "y"))], &[skewed_deployment().workload], &[]);
     received.extend(answer.flatten());
     assert_eq!(String::from_utf8(received).unwrap(), expected);
 }
@@ -245,10 +205,7 @@ fn any_publication() -> impl Strategy<Value = (Vec<WorkloadReport>, Vec<podskew:
 }
 
 fn one_each(reports: Vec<WorkloadReport>) -> Vec<WorkloadReport> {
-    let by_workload: BTreeMap<_, _> = reports
-        .into_iter()
-        .map(|report| (report.workload.clone(), report))
-        .collect();
+    let by_workload: BTreeMap<_, _> = reports.into_iter().map(|report| (report.workload.clone(), report)).collect();
     by_workload.into_values().collect()
 }
 

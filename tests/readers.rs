@@ -29,12 +29,7 @@ fn run(program: &Path, arguments: &[&str], input: &[u8], remedy: &str) -> Output
 }
 
 fn promtool(arguments: &[&str], input: &[u8]) -> Output {
-    run(
-        Path::new("promtool"),
-        arguments,
-        input,
-        "install Prometheus' promtool (Debian: apt install prometheus)",
-    )
+    run(Path::new("promtool"), arguments, input, "install Prometheus' promtool (Debian: apt install prometheus)")
 }
 
 fn golden(file: &str) -> Vec<u8> {
@@ -46,11 +41,7 @@ fn many_workloads() -> Exposition {
     let exposition = Exposition::new(Selection::default(), vec!["label_version".to_owned()]);
     let reports = (0..1500).map(|index| {
         let mut report = skewed_deployment();
-        report.workload = workload(
-            &format!("team-{}", index % 40),
-            "deployment",
-            &format!("service-{index}"),
-        );
+        report.workload = workload(&format!("team-{}", index % 40), "deployment", &format!("service-{index}"));
         report
     });
     exposition.publish(reports.collect(), &[], &[]);
@@ -70,10 +61,7 @@ fn the_documented_queries_are_promql() {
     let examples = workloads.chain(HEALTH_FAMILIES.iter().map(|family| (family.name, family.example)));
     let rules: Vec<_> = examples
         .map(|(name, example)| {
-            assert!(
-                example.contains(name),
-                "the example of {name} does not use it: {example}"
-            );
+            assert!(example.contains(name), "the example of {name} does not use it: {example}");
             serde_json::json!({ "record": "example:".to_owned() + name, "expr": example })
         })
         .collect();
@@ -94,38 +82,20 @@ fn pythons_client_reads_openmetrics() {
     let remedy = "python3 -m venv target/openmetrics-venv && \
                   target/openmetrics-venv/bin/pip install prometheus_client";
     let script = root.join("tests/openmetrics_check.py");
-    let output = run(
-        &python,
-        &[script.to_str().unwrap()],
-        &golden("small.openmetrics.txt"),
-        remedy,
-    );
+    let output = run(&python, &[script.to_str().unwrap()], &golden("small.openmetrics.txt"), remedy);
     assert_ne!(output.status.code(), Some(3), "prometheus_client is missing: {remedy}");
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
     let families = String::from_utf8(output.stdout).unwrap();
-    assert!(
-        families.contains("podskew_distinct_digests_per_deployment gauge 2\n"),
-        "{families}"
-    );
+    assert!(families.contains("podskew_distinct_digests_per_deployment gauge 2\n"), "{families}");
     assert!(families.contains("podskew_watch_events counter 1\n"), "{families}");
 }
 
 #[test]
 fn pythons_gzip_reads_the_stitched_member() {
     let picture = many_workloads().picture();
-    let all = |encoding| {
-        picture
-            .answer(&[], Format::Text, encoding, at(1000))
-            .flatten()
-            .collect::<Vec<u8>>()
-    };
+    let all = |encoding| picture.answer(&[], Format::Text, encoding, at(1000)).flatten().collect::<Vec<u8>>();
     let program = "import gzip, sys; sys.stdout.buffer.write(gzip.decompress(sys.stdin.buffer.read()))";
-    let output = run(
-        Path::new("python3"),
-        &["-c", program],
-        &all(Encoding::Gzip),
-        "install python3",
-    );
+    let output = run(Path::new("python3"), &["-c", program], &all(Encoding::Gzip), "install python3");
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
     let plain = all(Encoding::Identity);
     assert!(plain.len() > 1_000_000, "too small to prove anything");

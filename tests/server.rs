@@ -51,12 +51,7 @@ impl Running {
     }
 
     async fn with_picture(limits: Limits, frame: Bytes, frames: usize) -> Self {
-        let site = Arc::new(Stub {
-            frame,
-            frames,
-            status: Mutex::default(),
-            scraped: Mutex::default(),
-        });
+        let site = Arc::new(Stub { frame, frames, status: Mutex::default(), scraped: Mutex::default() });
         let address = ListenAddress::One("127.0.0.1:0".parse().unwrap());
         let server = Server::new(bind(address).await.unwrap(), site.clone(), limits);
         let address = server.local_addr().unwrap();
@@ -64,12 +59,7 @@ impl Running {
         let task = tokio::spawn(server.run(async {
             let _ = stopped.await;
         }));
-        Self {
-            address,
-            site,
-            stop: Some(stop),
-            task,
-        }
+        Self { address, site, stop: Some(stop), task }
     }
 
     fn stop(&mut self) {
@@ -110,17 +100,11 @@ impl Answer {
         let (head, body) = text.split_once("\r\n\r\n").expect("an end of the header");
         let head = head.to_lowercase();
         let status = head.split(' ').nth(1).expect("a status").parse().unwrap();
-        Self {
-            status,
-            head,
-            body: body.to_owned(),
-        }
+        Self { status, head, body: body.to_owned() }
     }
 
     fn header(&self, name: &str) -> Option<&str> {
-        self.head
-            .lines()
-            .find_map(|line| line.strip_prefix(name)?.strip_prefix(": "))
+        self.head.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(": "))
     }
 }
 
@@ -152,11 +136,7 @@ async fn probes_say_alive_always_and_ready_only_with_a_picture() {
     server.site.status.lock().unwrap().waiting_for = vec!["pods in namespace shop".to_owned()];
     let unready = server.ask("GET /readyz HTTP/1.1").await;
     assert_eq!(unready.status, 503);
-    assert!(
-        unready.body.contains("waiting for pods in namespace shop\n"),
-        "{}",
-        unready.body
-    );
+    assert!(unready.body.contains("waiting for pods in namespace shop\n"), "{}", unready.body);
 
     server.site.status.lock().unwrap().ready = true;
     let ready = server.ask("GET /readyz?verbose HTTP/1.1").await;
@@ -170,16 +150,11 @@ async fn unknown_paths_and_methods_are_refused() {
         assert_eq!(server.ask(&format!("GET {path} HTTP/1.1")).await.status, 404, "{path}");
     }
     for method in ["POST", "PUT", "DELETE", "OPTIONS", "PATCH"] {
-        let refused = server
-            .ask(&format!("{method} /metrics HTTP/1.1\nContent-Length: 0"))
-            .await;
+        let refused = server.ask(&format!("{method} /metrics HTTP/1.1\nContent-Length: 0")).await;
         assert_eq!(refused.status, 405, "{method}");
         assert_eq!(refused.header("allow"), Some("get, head"));
     }
-    assert_eq!(
-        server.ask("POST /nothing HTTP/1.1\nContent-Length: 0").await.status,
-        404
-    );
+    assert_eq!(server.ask("POST /nothing HTTP/1.1\nContent-Length: 0").await.status, 404);
 }
 
 #[tokio::test]
@@ -189,17 +164,9 @@ async fn the_landing_page_loads_nothing() {
     let page = server.ask("GET /?from=service HTTP/1.1").await;
     assert_eq!(page.status, 200);
     assert_eq!(page.header("content-type"), Some("text/html; charset=utf-8"));
-    assert!(
-        page.header("content-security-policy")
-            .unwrap()
-            .starts_with("default-src 'none'")
-    );
+    assert!(page.header("content-security-policy").unwrap().starts_with("default-src 'none'"));
     assert!(page.body.contains("<code>shop</code>"), "{}", page.body);
-    assert!(
-        !page.body.contains("http://") && !page.body.contains("https://"),
-        "{}",
-        page.body
-    );
+    assert!(!page.body.contains("http://") && !page.body.contains("https://"), "{}", page.body);
 }
 
 #[tokio::test]
@@ -207,19 +174,14 @@ async fn a_scrape_is_streamed_and_counted() {
     let server = Running::start(Limits::default()).await;
     let plain = server.ask("GET /metrics HTTP/1.1").await;
     assert_eq!(plain.status, 200);
-    assert_eq!(
-        plain.header("content-type"),
-        Some("text/plain; version=0.0.4; charset=utf-8")
-    );
+    assert_eq!(plain.header("content-type"), Some("text/plain; version=0.0.4; charset=utf-8"));
     assert_eq!(plain.header("vary"), Some("accept, accept-encoding"));
     assert_eq!(plain.header("transfer-encoding"), Some("chunked"));
     assert_eq!(plain.header("content-encoding"), None);
     assert_eq!(plain.body, "5\r\nup 1\n\r\n5\r\nup 1\n\r\n5\r\nup 1\n\r\n0\r\n\r\n");
 
     let accept = "Accept: text/plain;q=0.5\nAccept: application/openmetrics-text;version=1.0.0";
-    let gzip = server
-        .ask(&format!("GET /metrics?x=1 HTTP/1.1\n{accept}\nAccept-Encoding: gzip"))
-        .await;
+    let gzip = server.ask(&format!("GET /metrics?x=1 HTTP/1.1\n{accept}\nAccept-Encoding: gzip")).await;
     assert_eq!(
         gzip.header("content-type"),
         Some("application/openmetrics-text; version=1.0.0; charset=utf-8"),
@@ -273,18 +235,11 @@ async fn a_connection_is_kept_between_scrapes_and_closed_when_it_rests_too_long(
     assert!(stream.read(&mut buffer).await.unwrap() > 0);
     // Longer than every limit but that for a rest.
     tokio::time::sleep(Duration::from_millis(300)).await;
-    stream
-        .write_all(b"GET /livez HTTP/1.1\r\nHost: podskew\r\n\r\n")
-        .await
-        .unwrap();
+    stream.write_all(b"GET /livez HTTP/1.1\r\nHost: podskew\r\n\r\n").await.unwrap();
     assert!(stream.read(&mut buffer).await.unwrap() > 0, "still open");
     let rests = Instant::now();
     assert_eq!(stream.read(&mut buffer).await.unwrap(), 0);
-    assert!(
-        rests.elapsed() > Duration::from_millis(500),
-        "closed after {:?}",
-        rests.elapsed()
-    );
+    assert!(rests.elapsed() > Duration::from_millis(500), "closed after {:?}", rests.elapsed());
 }
 
 #[tokio::test]
@@ -302,11 +257,7 @@ async fn a_slow_header_is_cut() {
     };
     let (silent, ()) = tokio::join!(drain(&mut silent), drip);
     assert_eq!(silent, 0, "no answer to no request");
-    assert!(
-        begun.elapsed() < Duration::from_secs(2),
-        "cut after {:?}",
-        begun.elapsed()
-    );
+    assert!(begun.elapsed() < Duration::from_secs(2), "cut after {:?}", begun.elapsed());
 }
 
 #[tokio::test]
@@ -317,11 +268,7 @@ async fn a_slow_header_is_cut_on_a_kept_connection_too() {
     stream.write_all(b"GET /").await.unwrap();
     let begun = Instant::now();
     drain(&mut stream).await;
-    assert!(
-        begun.elapsed() < Duration::from_secs(2),
-        "cut after {:?}",
-        begun.elapsed()
-    );
+    assert!(begun.elapsed() < Duration::from_secs(2), "cut after {:?}", begun.elapsed());
 }
 
 #[tokio::test]
@@ -330,9 +277,7 @@ async fn an_endless_header_is_refused() {
     let answer = server.ask(&format!("GET /{} HTTP/1.1", "x".repeat(60_000))).await;
     assert_eq!(answer.status, 404, "long, but within bounds");
     let mut stream = server.connect().await;
-    let _ = stream
-        .write_all(format!("GET /{}", "x".repeat(1 << 20)).as_bytes())
-        .await;
+    let _ = stream.write_all(format!("GET /{}", "x".repeat(1 << 20)).as_bytes()).await;
     assert!(drain(&mut stream).await < 1024);
 }
 
@@ -353,14 +298,8 @@ async fn a_slow_reader_is_cut_and_holds_nobody_up() {
 
     tokio::time::sleep(Duration::from_millis(600)).await;
     let received = drain(&mut slow).await;
-    assert!(
-        received < 64 * MEGABYTE,
-        "{received} bytes: what the kernel's buffers held, not everything"
-    );
-    assert!(
-        server.site.scraped.lock().unwrap().is_empty(),
-        "a cut answer is no scrape"
-    );
+    assert!(received < 64 * MEGABYTE, "{received} bytes: what the kernel's buffers held, not everything");
+    assert!(server.site.scraped.lock().unwrap().is_empty(), "a cut answer is no scrape");
 }
 
 #[tokio::test]
@@ -389,11 +328,7 @@ async fn beyond_the_limit_a_connection_is_told_so_and_livez_still_answers() {
 
     drop(first);
     tokio::time::sleep(Duration::from_millis(100)).await;
-    assert_ne!(
-        server.ask("GET /readyz HTTP/1.1").await.header("retry-after"),
-        Some("5"),
-        "room again"
-    );
+    assert_ne!(server.ask("GET /readyz HTTP/1.1").await.header("retry-after"), Some("5"), "room again");
 }
 
 #[tokio::test]
@@ -428,10 +363,7 @@ async fn stopping_finishes_the_answer_in_flight_and_refuses_new_connections() {
     assert_eq!(server.site.scraped.lock().unwrap().len(), 1);
     let begun = Instant::now();
     server.task.await.unwrap();
-    assert!(
-        begun.elapsed() < Duration::from_secs(1),
-        "it takes no longer than the scrape"
-    );
+    assert!(begun.elapsed() < Duration::from_secs(1), "it takes no longer than the scrape");
 }
 
 #[tokio::test]
@@ -457,11 +389,7 @@ async fn dropping_the_server_cuts_everything_at_once() {
     server.task.abort();
     let begun = Instant::now();
     assert!(drain(&mut slow).await < 64 * MEGABYTE);
-    assert!(
-        begun.elapsed() < Duration::from_secs(1),
-        "cut after {:?}",
-        begun.elapsed()
-    );
+    assert!(begun.elapsed() < Duration::from_secs(1), "cut after {:?}", begun.elapsed());
 }
 
 #[tokio::test]

@@ -22,10 +22,7 @@ fn recorded_json(name: &str) -> Value {
 }
 
 fn recorded_lines(name: &str) -> Vec<Value> {
-    recorded(name)
-        .lines()
-        .map(|line| serde_json::from_str(line).unwrap())
-        .collect()
+    recorded(name).lines().map(|line| serde_json::from_str(line).unwrap()).collect()
 }
 
 /// Every path in a JSON value with the type of what stands there; items of a list share one path.
@@ -41,9 +38,7 @@ fn shape(value: &Value) -> BTreeSet<String> {
                 "array"
             }
             Value::Object(fields) => {
-                fields
-                    .iter()
-                    .for_each(|(name, field)| walk(&format!("{path}.{name}"), field, out));
+                fields.iter().for_each(|(name, field)| walk(&format!("{path}.{name}"), field, out));
                 "object"
             }
         };
@@ -61,11 +56,7 @@ fn without_versions(mut value: Value) -> Value {
         Value::Object(fields) => {
             for (name, field) in fields {
                 let text = matches!(name.as_str(), "resourceVersion" | "continue");
-                *field = if text {
-                    json!("*")
-                } else {
-                    without_versions(field.take())
-                };
+                *field = if text { json!("*") } else { without_versions(field.take()) };
             }
         }
         _ => {}
@@ -85,23 +76,14 @@ async fn with_recorded_pods(config: SimulatorConfig) -> Simulator {
 }
 
 async fn get(simulator: &Simulator, path_and_query: &str) -> Response {
-    reqwest::get(format!("{}{path_and_query}", simulator.url()))
-        .await
-        .unwrap()
+    reqwest::get(format!("{}{path_and_query}", simulator.url())).await.unwrap()
 }
 
 async fn get_json(simulator: &Simulator, path_and_query: &str) -> (u16, Value) {
     let response = get(simulator, path_and_query).await;
-    assert_eq!(
-        response.headers()["content-type"],
-        "application/json",
-        "{path_and_query}"
-    );
+    assert_eq!(response.headers()["content-type"], "application/json", "{path_and_query}");
     let status = response.status().as_u16();
-    (
-        status,
-        serde_json::from_slice(&response.bytes().await.unwrap()).unwrap(),
-    )
+    (status, serde_json::from_slice(&response.bytes().await.unwrap()).unwrap())
 }
 
 /// A watch, read line by line.
@@ -114,10 +96,7 @@ impl Lines {
     async fn open(simulator: &Simulator, path_and_query: &str) -> Self {
         let response = get(simulator, path_and_query).await;
         assert_eq!(response.status(), 200, "{path_and_query}");
-        Self {
-            response,
-            held: Vec::new(),
-        }
+        Self { response, held: Vec::new() }
     }
 
     /// The next line; `Ok(None)` at a clean end, and what is left of a line if the connection breaks.
@@ -141,9 +120,7 @@ impl Lines {
     }
 
     async fn is_silent(&mut self) -> bool {
-        tokio::time::timeout(Duration::from_millis(150), self.next_text())
-            .await
-            .is_err()
+        tokio::time::timeout(Duration::from_millis(150), self.next_text()).await.is_err()
     }
 }
 
@@ -161,26 +138,15 @@ async fn four_pods_in_pages_of_two() {
     let simulator = with_recorded_pods(SimulatorConfig::default()).await;
     let (status, first) = get_json(&simulator, "/api/v1/namespaces/rollout/pods?limit=2").await;
     assert_eq!(status, 200);
-    assert_eq!(
-        without_versions(first.clone()),
-        without_versions(recorded_json("pods-page-1.json"))
-    );
+    assert_eq!(without_versions(first.clone()), without_versions(recorded_json("pods-page-1.json")));
     // What happens between two pages is not seen in the second.
-    simulator
-        .store()
-        .delete(Resource::Pods, "rollout", "api-5b7b7bcf9d-8djzh");
+    simulator.store().delete(Resource::Pods, "rollout", "api-5b7b7bcf9d-8djzh");
     let token = first["metadata"]["continue"].as_str().unwrap();
     let next = format!("/api/v1/namespaces/rollout/pods?limit=2&continue={token}");
     let (status, second) = get_json(&simulator, &next).await;
     assert_eq!(status, 200);
-    assert_eq!(
-        without_versions(second.clone()),
-        without_versions(recorded_json("pods-page-2.json"))
-    );
-    assert_eq!(
-        first["metadata"]["resourceVersion"],
-        second["metadata"]["resourceVersion"]
-    );
+    assert_eq!(without_versions(second.clone()), without_versions(recorded_json("pods-page-2.json")));
+    assert_eq!(first["metadata"]["resourceVersion"], second["metadata"]["resourceVersion"]);
     assert_eq!(simulator.request_count(Resource::Pods, RequestKind::List), 1);
     assert_eq!(simulator.request_count(Resource::Pods, RequestKind::NextPage), 1);
 }
@@ -193,11 +159,7 @@ async fn pages_over_all_namespaces_hold_everything_once() {
         let path = format!("/api/v1/pods?limit=3&{UNFINISHED}&continue={token}");
         let (status, page) = get_json(&simulator, &path).await;
         assert_eq!(status, 200);
-        assert_eq!(
-            page["metadata"].get("remainingItemCount"),
-            None,
-            "unknown with a field selector"
-        );
+        assert_eq!(page["metadata"].get("remainingItemCount"), None, "unknown with a field selector");
         let items = page["items"].as_array().unwrap().iter();
         names.extend(items.map(|pod| pod["metadata"]["name"].as_str().unwrap().to_owned()));
         match page["metadata"]["continue"].as_str() {
@@ -218,10 +180,7 @@ async fn a_continue_token_expires() {
     let expired = format!("{path}{}", page["metadata"]["continue"].as_str().unwrap());
     let (status, body) = get_json(&simulator, &expired).await;
     assert_eq!(status, 410);
-    assert_eq!(
-        without_versions(body.clone()),
-        without_versions(recorded_json("pods-continue-expired.json"))
-    );
+    assert_eq!(without_versions(body.clone()), without_versions(recorded_json("pods-continue-expired.json")));
     // The token in the refusal leads on.
     let rest = format!("{path}{}", body["metadata"]["continue"].as_str().unwrap());
     let (status, page) = get_json(&simulator, &rest).await;
@@ -256,29 +215,18 @@ async fn streaming_lists_are_refused_where_they_are_not_known() {
     let path = "/api/v1/pods?watch=true&sendInitialEvents=true&resourceVersionMatch=NotOlderThan&resourceVersion=0";
     simulator.inject(Some(Resource::Pods), Fault::StreamingListUnsupported);
     let mut lines = Lines::open(&simulator, path).await;
-    assert_eq!(
-        vec![lines.next().await],
-        recorded_lines("pods-streaming-list-unsupported.jsonl")
-    );
+    assert_eq!(vec![lines.next().await], recorded_lines("pods-streaming-list-unsupported.jsonl"));
     assert_eq!(lines.next_text().await, Ok(None));
     simulator.clear_faults();
     simulator.inject(Some(Resource::Pods), Fault::StreamingListInvalid);
     let (status, body) = get_json(&simulator, path).await;
     assert_eq!((status, body["reason"].as_str()), (422, Some("Invalid")));
-    assert_eq!(
-        get_json(&simulator, "/api/v1/pods").await.0,
-        200,
-        "a plain list is served"
-    );
+    assert_eq!(get_json(&simulator, "/api/v1/pods").await.0, 200, "a plain list is served");
 }
 
 #[tokio::test]
 async fn a_watch_from_too_long_ago_is_told_so() {
-    let simulator = with_recorded_pods(SimulatorConfig {
-        history: 2,
-        ..SimulatorConfig::default()
-    })
-    .await;
+    let simulator = with_recorded_pods(SimulatorConfig { history: 2, ..SimulatorConfig::default() }).await;
     let mut lines = Lines::open(&simulator, "/api/v1/pods?watch=true&resourceVersion=1").await;
     let told = lines.next().await;
     let recorded = recorded_lines("pods-watch-expired.jsonl").remove(0);
@@ -304,34 +252,21 @@ async fn a_watch_of_unfinished_pods_sees_a_finished_one_go() {
     store.delete(Resource::Pods, "rollout", "job");
     store.put(Resource::Pods, pod("web", "Running"));
     let seen = [lines.next().await, lines.next().await, lines.next().await];
-    assert_eq!(
-        seen.each_ref().map(event),
-        [("ADDED", "job"), ("DELETED", "job"), ("ADDED", "web")]
-    );
+    assert_eq!(seen.each_ref().map(event), [("ADDED", "job"), ("DELETED", "job"), ("ADDED", "web")]);
     let gone = &seen[1]["object"];
     assert_eq!(gone["status"]["phase"], "Running", "as it was before it left");
-    assert_eq!(
-        gone["metadata"]["resourceVersion"],
-        (version + 2).to_string(),
-        "with the version of its leaving"
-    );
+    assert_eq!(gone["metadata"]["resourceVersion"], (version + 2).to_string(), "with the version of its leaving");
     assert_eq!(lines.next_text().await, Ok(None), "time is up");
 }
 
 #[tokio::test]
 async fn bookmarks_look_as_recorded() {
     let interval = Duration::from_millis(20);
-    let simulator = Simulator::start(SimulatorConfig {
-        bookmark_interval: interval,
-        ..Default::default()
-    });
+    let simulator = Simulator::start(SimulatorConfig { bookmark_interval: interval, ..Default::default() });
     let simulator = simulator.await.unwrap();
     let path = format!("{}/tests/data/recordings/daemonset.jsonl", env!("CARGO_MANIFEST_DIR"));
     let recorded = std::fs::read_to_string(path).unwrap();
-    for resource in Resource::ALL
-        .into_iter()
-        .filter(|resource| *resource != Resource::Rollouts)
-    {
+    for resource in Resource::ALL.into_iter().filter(|resource| *resource != Resource::Rollouts) {
         let query = "watch=true&resourceVersion=1000&allowWatchBookmarks=true";
         let path = format!("{}/{resource}?{query}", resource.api_path());
         let told = Lines::open(&simulator, &path).await.next().await;
@@ -339,9 +274,7 @@ async fn bookmarks_look_as_recorded() {
             (told["type"].as_str(), &told["object"]["metadata"]["resourceVersion"]),
             (Some("BOOKMARK"), &json!("1000"))
         );
-        let all = recorded
-            .lines()
-            .map(|line| serde_json::from_str::<Value>(line).unwrap());
+        let all = recorded.lines().map(|line| serde_json::from_str::<Value>(line).unwrap());
         let mut ours = all.filter(|line| line["resource"] == resource.plural() && line["event"]["type"] == "BOOKMARK");
         if let Some(recorded) = ours.next() {
             assert_eq!(without_versions(told), without_versions(recorded["event"].clone()));
@@ -356,18 +289,9 @@ async fn refusals_look_as_recorded() {
     let (status, body) = get_json(&simulator, "/api/v1/pods").await;
     let recorded = recorded_json("forbidden.json");
     assert_eq!((status, shape(&body)), (403, shape(&recorded)));
-    let message = |body: &Value| {
-        body["message"]
-            .as_str()
-            .unwrap()
-            .replace("rollout:viewer", "podskew:podskew")
-    };
+    let message = |body: &Value| body["message"].as_str().unwrap().replace("rollout:viewer", "podskew:podskew");
     assert_eq!(message(&body), message(&recorded));
-    assert_eq!(
-        get_json(&simulator, "/apis/apps/v1/replicasets").await.0,
-        200,
-        "only pods are forbidden"
-    );
+    assert_eq!(get_json(&simulator, "/apis/apps/v1/replicasets").await.0, 200, "only pods are forbidden");
     simulator.clear_faults();
     simulator.inject(None, Fault::Status(403));
     let (_, body) = get_json(&simulator, "/apis/apps/v1/namespaces/shop/deployments?watch=true").await;
@@ -381,15 +305,8 @@ async fn refusals_look_as_recorded() {
     }
     simulator.inject_times(None, Fault::TooManyRequests { retry_after_seconds: 7 }, 1);
     let response = get(&simulator, "/api/v1/pods").await;
-    assert_eq!(
-        (response.status().as_u16(), &response.headers()["retry-after"]),
-        (429, &"7".parse().unwrap())
-    );
-    assert_eq!(
-        get_json(&simulator, "/api/v1/pods").await.0,
-        200,
-        "it struck as often as it was told to"
-    );
+    assert_eq!((response.status().as_u16(), &response.headers()["retry-after"]), (429, &"7".parse().unwrap()));
+    assert_eq!(get_json(&simulator, "/api/v1/pods").await.0, 200, "it struck as often as it was told to");
 }
 
 #[tokio::test]
@@ -405,10 +322,7 @@ async fn rollouts_come_and_go() {
     simulator.set_rollouts_served(true);
     let (status, list) = get_json(&simulator, path).await;
     assert_eq!((status, list["kind"].as_str()), (200, Some("RolloutList")));
-    assert_eq!(
-        get_json(&simulator, "/apis/argoproj.io/v1alpha1").await.1["resources"][0]["kind"],
-        "Rollout"
-    );
+    assert_eq!(get_json(&simulator, "/apis/argoproj.io/v1alpha1").await.1["resources"][0]["kind"], "Rollout");
 }
 
 #[tokio::test]
@@ -418,12 +332,7 @@ async fn discovery_looks_as_recorded() {
     let recorded = recorded_json("discovery-apps-v1.json");
     assert_eq!((status, shape(&body)), (200, shape(&recorded)));
     let names = |body: &Value| -> Vec<Value> {
-        body["resources"]
-            .as_array()
-            .unwrap()
-            .iter()
-            .map(|resource| resource["name"].clone())
-            .collect()
+        body["resources"].as_array().unwrap().iter().map(|resource| resource["name"].clone()).collect()
     };
     assert_eq!(names(&body), names(&recorded));
     for path in ["/api", "/apis", "/api/v1", "/version"] {
@@ -437,10 +346,7 @@ async fn a_token_counts_until_it_is_rotated() {
     let directory = tempfile::tempdir().unwrap();
     let file = directory.path().join("token");
     std::fs::write(&file, "first\n").unwrap();
-    let config = SimulatorConfig {
-        token_file: Some(file.clone()),
-        ..SimulatorConfig::default()
-    };
+    let config = SimulatorConfig { token_file: Some(file.clone()), ..SimulatorConfig::default() };
     let simulator = with_recorded_pods(config).await;
     let url = format!("{}/api/v1/pods", simulator.url());
     let ask = |token: &'static str| reqwest::Client::new().get(&url).bearer_auth(token).send();
@@ -460,19 +366,10 @@ async fn connections_break_in_the_middle_of_a_line() {
     simulator.inject_times(Some(Resource::Pods), Fault::ListCut, 1);
     let mut list = Lines::open(&simulator, "/api/v1/pods").await;
     assert!(list.next_text().await.unwrap_err().starts_with("{\"kind\":\"PodList\""));
-    let path = format!(
-        "/api/v1/pods?watch=true&resourceVersion={}",
-        simulator.store().version()
-    );
+    let path = format!("/api/v1/pods?watch=true&resourceVersion={}", simulator.store().version());
     let mut watch = Lines::open(&simulator, &path).await;
     simulator.inject_times(Some(Resource::Pods), Fault::WatchCut, 1);
-    assert!(
-        watch
-            .next_text()
-            .await
-            .unwrap_err()
-            .starts_with("{\"type\":\"MODIFIED\"")
-    );
+    assert!(watch.next_text().await.unwrap_err().starts_with("{\"type\":\"MODIFIED\""));
     let mut watch = Lines::open(&simulator, &path).await;
     simulator.cut_connections();
     assert_eq!(watch.next_text().await, Err(String::new()));
@@ -534,19 +431,13 @@ async fn a_restart_goes_back_in_time() {
     assert_eq!(get_json(&simulator, &too_new).await.0, 504);
     let mut ahead = Lines::open(&simulator, &path).await;
     simulator.store().put(Resource::Pods, pod("new", "Running"));
-    assert!(
-        ahead.is_silent().await,
-        "a watch from the future hears nothing of the present"
-    );
+    assert!(ahead.is_silent().await, "a watch from the future hears nothing of the present");
 }
 
 #[tokio::test]
 async fn a_recording_is_heard_as_it_was_sent() {
     let simulator = Simulator::start(SimulatorConfig::default()).await.unwrap();
-    let path = PathBuf::from(format!(
-        "{}/tests/data/recordings/stuck.jsonl",
-        env!("CARGO_MANIFEST_DIR")
-    ));
+    let path = PathBuf::from(format!("{}/tests/data/recordings/stuck.jsonl", env!("CARGO_MANIFEST_DIR")));
     let recorded = std::fs::read_to_string(&path).unwrap();
     let mut replay = Replay::begin(simulator.store(), Recording::load(&path).unwrap(), UnixTime::now());
     let version = simulator.store().version();
@@ -556,10 +447,7 @@ async fn a_recording_is_heard_as_it_was_sent() {
     let is_event = |line: &Value| {
         line["resource"] == "pods" && line["event"]["type"] != "BOOKMARK" && line["at"].as_f64() > Some(1.0)
     };
-    let expected = recorded
-        .lines()
-        .map(|line| serde_json::from_str::<Value>(line).unwrap())
-        .filter(is_event);
+    let expected = recorded.lines().map(|line| serde_json::from_str::<Value>(line).unwrap()).filter(is_event);
     for expected in expected {
         let heard = watch.next().await;
         assert_eq!(heard["type"], expected["event"]["type"]);
@@ -583,15 +471,10 @@ async fn tls_with_a_private_authority() {
     let parameters = rcgen::CertificateParams::new(vec!["127.0.0.1".to_owned()]).unwrap();
     let certificate = parameters.signed_by(&key, &authority).unwrap();
     let tls = Tls::from_pem(&certificate.pem(), &key.serialize_pem(), &authority.pem()).unwrap();
-    let config = SimulatorConfig {
-        tls: Some(tls),
-        ..SimulatorConfig::default()
-    };
+    let config = SimulatorConfig { tls: Some(tls), ..SimulatorConfig::default() };
     let simulator = with_recorded_pods(config).await;
     let kubeconfig = kube::config::Kubeconfig::from_yaml(&simulator.kubeconfig()).unwrap();
-    let config = kube::Config::from_custom_kubeconfig(kubeconfig, &Default::default())
-        .await
-        .unwrap();
+    let config = kube::Config::from_custom_kubeconfig(kubeconfig, &Default::default()).await.unwrap();
     let client = kube::Client::try_from(config).unwrap();
     let pods: kube::Api<k8s_openapi::api::core::v1::Pod> = kube::Api::all(client);
     assert_eq!(pods.list(&Default::default()).await.unwrap().items.len(), 4);
@@ -602,15 +485,10 @@ async fn kube_watches_it_as_a_real_server() {
     use kube::runtime::watcher;
     let simulator = with_recorded_pods(SimulatorConfig::default()).await;
     let kubeconfig = kube::config::Kubeconfig::from_yaml(&simulator.kubeconfig()).unwrap();
-    let config = kube::Config::from_custom_kubeconfig(kubeconfig, &Default::default())
-        .await
-        .unwrap();
+    let config = kube::Config::from_custom_kubeconfig(kubeconfig, &Default::default()).await.unwrap();
     let pods: kube::Api<k8s_openapi::api::core::v1::Pod> = kube::Api::all(kube::Client::try_from(config).unwrap());
     let selector = Resource::Pods.field_selector().unwrap();
-    for config in [
-        watcher::Config::default().page_size(3),
-        watcher::Config::default().streaming_lists(),
-    ] {
+    for config in [watcher::Config::default().page_size(3), watcher::Config::default().streaming_lists()] {
         let mut events = watcher::watcher(pods.clone(), config.fields(selector)).boxed();
         let mut initial = 0;
         loop {
@@ -625,9 +503,6 @@ async fn kube_watches_it_as_a_real_server() {
         let applied = events.next().await.unwrap().unwrap();
         assert!(matches!(applied, watcher::Event::Apply(pod) if pod.metadata.name.as_deref() == Some("one-more")));
         simulator.store().put(Resource::Pods, pod("one-more", "Failed"));
-        assert!(matches!(
-            events.next().await.unwrap().unwrap(),
-            watcher::Event::Delete(_)
-        ));
+        assert!(matches!(events.next().await.unwrap().unwrap(), watcher::Event::Delete(_)));
     }
 }

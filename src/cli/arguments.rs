@@ -1,8 +1,5 @@
 //! The arguments as typed. Each help text is one line for a newcomer; its default and variable stand beside it.
-#![allow(
-    clippy::doc_markdown,
-    reason = "clap prints these comments as they stand, backticks too"
-)]
+#![allow(clippy::doc_markdown, reason = "clap prints these comments as they stand, backticks too")]
 
 use super::config::LogFormat;
 use super::values::{self, FamilyPatterns};
@@ -178,10 +175,7 @@ const LOG: &str = "The log";
 pub(super) fn parse() -> Result<Command, clap::Error> {
     // Deployment tools set variables that have no value to the empty string; that says nothing, as does not setting it.
     let command = mut_every_argument(Arguments::command(), &|argument| {
-        let is_empty = argument
-            .get_env()
-            .and_then(std::env::var_os)
-            .is_some_and(|value| value.is_empty());
+        let is_empty = argument.get_env().and_then(std::env::var_os).is_some_and(|value| value.is_empty());
         let argument = argument.hide_env_values(true);
         if is_empty { argument.env(None::<&str>) } else { argument }
     });
@@ -190,7 +184,5 @@ pub(super) fn parse() -> Result<Command, clap::Error> {
 }
 
 fn mut_every_argument(command: clap::Command, change: &impl Fn(clap::Arg) -> clap::Arg) -> clap::Command {
-    command
-        .mut_args(change)
-        .mut_subcommands(|subcommand| mut_every_argument(subcommand, change))
+    command.mut_args(change).mut_subcommands(|subcommand| mut_every_argument(subcommand, change))
 }

@@ -3,11 +3,11 @@
 use super::arguments::{Arguments, DemoArguments, LogArguments, ServeArguments};
 use super::values::FamilyPatterns;
 use crate::cluster::Connection;
+use crate::exposition::Selection;
 use crate::inventory::{PodLabel, Settings, WorkloadKind};
 use crate::web::ListenAddress;
 use clap::CommandFactory;
 use clap::error::ErrorKind;
-use regex::Regex;
 use std::collections::HashMap;
 use tracing::level_filters::LevelFilter;
 
@@ -25,10 +25,8 @@ pub struct Config {
     pub namespaces: Vec<String>,
     /// What counts.
     pub settings: Settings,
-    /// Serve only families whose whole name matches one of these; empty for all.
-    pub metric_allowlist: Vec<Regex>,
-    /// Serve no family whose whole name matches one of these.
-    pub metric_denylist: Vec<Regex>,
+    /// Which families to serve.
+    pub selection: Selection,
     /// How to log.
     pub log: LogConfig,
 }
@@ -82,10 +80,7 @@ impl Config {
             )));
         }
         Ok(Self {
-            connection: Connection {
-                kubeconfig: arguments.kubeconfig,
-                context: arguments.context,
-            },
+            connection: Connection { kubeconfig: arguments.kubeconfig, context: arguments.context },
             listen_address: arguments.listen_address,
             namespaces,
             settings: Settings {
@@ -96,8 +91,7 @@ impl Config {
                 workload_kinds: distinct_kinds(arguments.workload_kind),
                 stalled_after: arguments.stalled_after,
             },
-            metric_allowlist: flattened(arguments.metric_allowlist),
-            metric_denylist: flattened(arguments.metric_denylist),
+            selection: selection(arguments.metric_allowlist, arguments.metric_denylist)?,
             log: arguments.log.into(),
         })
     }
@@ -129,8 +123,7 @@ impl From<DemoOptions> for Config {
             listen_address: options.listen_address,
             namespaces: Vec::new(),
             settings: Settings::default(),
-            metric_allowlist: Vec::new(),
-            metric_denylist: Vec::new(),
+            selection: Selection::default(),
             log: options.log,
         }
     }
@@ -138,10 +131,7 @@ impl From<DemoOptions> for Config {
 
 impl From<LogArguments> for LogConfig {
     fn from(arguments: LogArguments) -> Self {
-        Self {
-            format: arguments.log_format,
-            level: arguments.log_level,
-        }
+        Self { format: arguments.log_format, level: arguments.log_level }
     }
 }
 
@@ -192,6 +182,12 @@ fn distinct_kinds(kinds: Vec<WorkloadKind>) -> Vec<WorkloadKind> {
     distinct
 }
 
-fn flattened(patterns: Vec<FamilyPatterns>) -> Vec<Regex> {
-    patterns.into_iter().flat_map(|patterns| patterns.0).collect()
+fn selection(allow: Vec<FamilyPatterns>, deny: Vec<FamilyPatterns>) -> Result<Selection, clap::Error> {
+    let flattened = |patterns: Vec<FamilyPatterns>| patterns.into_iter().flat_map(|all| all.0).collect::<Vec<_>>();
+    Selection::new(&flattened(allow), &flattened(deny)).map_err(|error| {
+        refusal(&format!(
+            "--metric-allowlist or --metric-denylist cannot be held against a whole name: {error}\n\
+             write it without a comment"
+        ))
+    })
 }

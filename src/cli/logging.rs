@@ -11,9 +11,7 @@ use tracing_subscriber::util::SubscriberInitExt;
 
 /// From now on, what podskew says goes to stderr.
 pub(super) fn start(config: LogConfig) -> anyhow::Result<()> {
-    let lines = tracing_subscriber::fmt::layer()
-        .with_writer(io::stderr)
-        .with_ansi(is_coloured());
+    let lines = tracing_subscriber::fmt::layer().with_writer(io::stderr).with_ansi(is_coloured());
     let layer = match config.format {
         LogFormat::Text => lines.boxed(),
         LogFormat::Json => lines.json().flatten_event(true).boxed(),
@@ -49,13 +47,7 @@ mod tests {
     fn no_level_lets_a_body_into_the_log() {
         let everything = filter(LevelFilter::TRACE);
         assert!(everything.would_enable("podskew::cluster", &Level::TRACE));
-        for target in [
-            "kube",
-            "kube_client",
-            "kube_client::client",
-            "kube_runtime::watcher",
-            "kube_core",
-        ] {
+        for target in ["kube", "kube_client", "kube_client::client", "kube_runtime::watcher", "kube_core"] {
             assert!(!everything.would_enable(target, &Level::WARN), "{target}");
             assert!(everything.would_enable(target, &Level::ERROR), "{target}");
         }

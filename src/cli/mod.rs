@@ -43,10 +43,7 @@ pub fn run() -> ExitCode {
 
 fn in_runtime(log: LogConfig, command: impl Future<Output = anyhow::Result<()>>) -> anyhow::Result<()> {
     logging::start(log)?;
-    let runtime = tokio::runtime::Builder::new_multi_thread()
-        .enable_all()
-        .build()
-        .context("cannot start threads")?;
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().context("cannot start threads")?;
     let outcome = runtime.block_on(command);
     // A rendering that is still under way serves nobody any more.
     runtime.shutdown_timeout(Duration::ZERO);

@@ -32,9 +32,7 @@ fn dns_label(text: &str, what: &str) -> Result<String, String> {
     if is_dns_label(text) {
         return Ok(text.to_owned());
     }
-    Err(format!(
-        "{what} has 1 to 63 lower-case letters, digits and '-', and begins and ends with a letter or a digit"
-    ))
+    Err(format!("{what} has 1 to 63 lower-case letters, digits and '-', and begins and ends with a letter or a digit"))
 }
 
 fn is_dns_label(text: &str) -> bool {
@@ -62,16 +60,11 @@ pub(super) fn pod_label(key: &str) -> Result<PodLabel, String> {
     };
     let is_inner = |byte: u8| byte.is_ascii_alphanumeric() || b"-_.".contains(&byte);
     if !is_name(name, 63, |byte| byte.is_ascii_alphanumeric(), is_inner) || !prefix.is_none_or(is_dns_subdomain) {
-        return Err(
-            "it is not the key of a Kubernetes label; write one like version or app.kubernetes.io/version, \
+        return Err("it is not the key of a Kubernetes label; write one like version or app.kubernetes.io/version, \
                     without a value"
-                .to_owned(),
-        );
+            .to_owned());
     }
-    Ok(PodLabel {
-        key: key.to_owned(),
-        metric_label: metric_label(key),
-    })
+    Ok(PodLabel { key: key.to_owned(), metric_label: metric_label(key) })
 }
 
 /// The name kube-state-metrics gives the same label (`labelName` in its `internal/store/utils.go`), so that the two join:
@@ -83,11 +76,7 @@ fn metric_label(key: &str) -> String {
         if character.is_ascii_uppercase() && (before.is_ascii_lowercase() || before.is_ascii_digit()) {
             label.push('_');
         }
-        label.push(if character.is_ascii_alphanumeric() {
-            character.to_ascii_lowercase()
-        } else {
-            '_'
-        });
+        label.push(if character.is_ascii_alphanumeric() { character.to_ascii_lowercase() } else { '_' });
         before = character;
     }
     label
@@ -108,10 +97,7 @@ pub(super) fn workload_kind(text: &str) -> Result<WorkloadKind, String> {
     if group.split('.').next().is_some_and(is_version) {
         return Err(format!("it names a version; {FORM}"));
     }
-    Ok(WorkloadKind {
-        kind: kind.to_owned(),
-        group: group.to_owned(),
-    })
+    Ok(WorkloadKind { kind: kind.to_owned(), group: group.to_owned() })
 }
 
 /// `v1`, `v1alpha1`, `v2beta3`: never the first part of a group's name.
@@ -127,9 +113,7 @@ pub(super) fn duration(text: &str) -> Result<Duration, String> {
     let parsed: jiff::SignedDuration = text.parse().map_err(|_| format!("it is not a duration; {FORM}"))?;
     let duration = Duration::try_from(parsed).map_err(|_| format!("it is negative; {FORM}"))?;
     if duration < Duration::from_secs(1) {
-        return Err(format!(
-            "it is shorter than a second, the unit the API server counts in; {FORM}"
-        ));
+        return Err(format!("it is shorter than a second, the unit the API server counts in; {FORM}"));
     }
     if u32::try_from(duration.as_secs()).is_err() {
         return Err(format!("it is longer than a century; {FORM}"));
@@ -218,16 +202,7 @@ mod tests {
         for good in ["a", "kube-system", "7th", &"x".repeat(63)] {
             assert_eq!(namespace(good).as_deref(), Ok(good));
         }
-        for bad in [
-            "",
-            "Shop",
-            "-shop",
-            "shop-",
-            "sh_op",
-            "shop.one",
-            "büro",
-            &"x".repeat(64),
-        ] {
+        for bad in ["", "Shop", "-shop", "shop-", "sh_op", "shop.one", "büro", &"x".repeat(64)] {
             refused(namespace(bad), "1 to 63 lower-case letters");
         }
     }
@@ -250,16 +225,7 @@ mod tests {
 
     #[test]
     fn what_cannot_be_a_label_key_is_refused() {
-        for bad in [
-            "",
-            "version=1",
-            "/version",
-            "example.org/",
-            "Example.org/x",
-            "a/b/c",
-            "-x",
-            &"x".repeat(64),
-        ] {
+        for bad in ["", "version=1", "/version", "example.org/", "Example.org/x", "a/b/c", "-x", &"x".repeat(64)] {
             refused(pod_label(bad), "not the key of a Kubernetes label");
         }
     }
@@ -284,13 +250,7 @@ mod tests {
 
     #[test]
     fn durations_are_read_as_people_write_them() {
-        for (text, seconds) in [
-            ("90s", 90),
-            ("10m", 600),
-            ("1h30m", 5400),
-            ("2 hours", 7200),
-            ("PT5M", 300),
-        ] {
+        for (text, seconds) in [("90s", 90), ("10m", 600), ("1h30m", 5400), ("2 hours", 7200), ("PT5M", 300)] {
             assert_eq!(duration(text), Ok(Duration::from_secs(seconds)), "{text}");
         }
         refused(duration("600"), "not a duration");
@@ -305,11 +265,7 @@ mod tests {
     fn a_comma_separates_expressions_but_not_in_a_bracket() {
         let texts = |text| {
             let patterns = family_patterns(text).expect(text);
-            patterns
-                .0
-                .iter()
-                .map(|regex| regex.as_str().to_owned())
-                .collect::<Vec<_>>()
+            patterns.0.iter().map(|regex| regex.as_str().to_owned()).collect::<Vec<_>>()
         };
         assert_eq!(texts("podskew_.*"), ["podskew_.*"]);
         assert_eq!(texts("a.{1,3},(b|[c,d])"), ["a.{1,3}", "(b|[c,d])"]);

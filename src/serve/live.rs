@@ -30,13 +30,7 @@ impl Live {
         namespaces: Vec<String>,
         excluded_namespaces: Vec<String>,
     ) -> Self {
-        Self {
-            exposition,
-            telemetry,
-            namespaces,
-            excluded_namespaces,
-            progress: Mutex::default(),
-        }
+        Self { exposition, telemetry, namespaces, excluded_namespaces, progress: Mutex::default() }
     }
 
     /// The first complete picture still waits for these.
@@ -46,10 +40,7 @@ impl Live {
 
     /// The first complete picture is published.
     pub(super) fn is_ready(&self) {
-        *self.progress() = Progress {
-            ready: true,
-            waiting_for: Vec::new(),
-        };
+        *self.progress() = Progress { ready: true, waiting_for: Vec::new() };
     }
 
     /// The namespaces watched, in the order of [`Source::namespace`](crate::inventory::Source).
@@ -62,10 +53,7 @@ impl Live {
     }
 
     fn is_synced(&self, resource: Resource) -> bool {
-        let gauge = self
-            .telemetry
-            .cluster_synced
-            .get_metric_with_label_values(&[resource.plural()]);
+        let gauge = self.telemetry.cluster_synced.get_metric_with_label_values(&[resource.plural()]);
         gauge.is_ok_and(|gauge| gauge.get() == 1)
     }
 }
@@ -73,9 +61,7 @@ impl Live {
 impl Site for Live {
     fn scrape(&self, format: Format, encoding: Encoding) -> Scrape {
         let picture = self.exposition.picture();
-        picture
-            .answer(&self.telemetry.gather(), format, encoding, UnixTime::now())
-            .into()
+        picture.answer(&self.telemetry.gather(), format, encoding, UnixTime::now()).into()
     }
 
     fn scraped(&self, encoding: Encoding, bytes: u64, duration: Duration) {
@@ -84,10 +70,7 @@ impl Site for Live {
             Encoding::Identity => "identity",
         };
         self.telemetry.scrape_duration.observe(duration.as_secs_f64());
-        self.telemetry
-            .exposition_bytes
-            .with_label_values(&[encoding])
-            .set(i64::try_from(bytes).unwrap_or(i64::MAX));
+        self.telemetry.exposition_bytes.with_label_values(&[encoding]).set(i64::try_from(bytes).unwrap_or(i64::MAX));
     }
 
     fn status(&self) -> Status {
@@ -97,9 +80,7 @@ impl Site for Live {
             waiting_for: progress.waiting_for.clone(),
             namespaces: self.namespaces.clone(),
             excluded_namespaces: self.excluded_namespaces.clone(),
-            resources: Resource::ALL
-                .map(|resource| (resource.plural(), self.is_synced(resource)))
-                .to_vec(),
+            resources: Resource::ALL.map(|resource| (resource.plural(), self.is_synced(resource))).to_vec(),
         }
     }
 }

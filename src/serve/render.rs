@@ -24,14 +24,7 @@ pub(super) async fn keep_rendering(
     telemetry: Telemetry,
     live: Arc<Live>,
 ) -> anyhow::Result<()> {
-    let mut renderer = Renderer {
-        inventory,
-        exposition,
-        telemetry,
-        live,
-        begun: Instant::now(),
-        published: None,
-    };
+    let mut renderer = Renderer { inventory, exposition, telemetry, live, begun: Instant::now(), published: None };
     loop {
         // The first picture of a large cluster takes longer than a thread that serves sockets may stand still.
         let published;
@@ -62,8 +55,7 @@ impl Renderer {
         if !changes.complete || !self.is_news(&changes) {
             return false;
         }
-        self.exposition
-            .publish(changes.reports, &changes.gone, &changes.awaiting_owner);
+        self.exposition.publish(changes.reports, &changes.gone, &changes.awaiting_owner);
         if self.published.replace(changes.awaiting_owner).is_none() {
             self.live.is_ready();
             let seconds = self.begun.elapsed().as_secs_f64();
@@ -77,10 +69,7 @@ impl Renderer {
         let mut inventory = self.inventory.lock().unwrap_or_else(PoisonError::into_inner);
         for resource in Resource::ALL {
             let objects = i64::try_from(inventory.objects(resource)).unwrap_or(i64::MAX);
-            self.telemetry
-                .objects
-                .with_label_values(&[resource.plural()])
-                .set(objects);
+            self.telemetry.objects.with_label_values(&[resource.plural()]).set(objects);
         }
         if self.published.is_none() {
             let unanswered = inventory.unanswered();
@@ -112,10 +101,7 @@ mod tests {
 
     #[test]
     fn a_source_is_named_with_its_namespace_where_it_has_one() {
-        let pods = |namespace| Source {
-            resource: Resource::Pods,
-            namespace,
-        };
+        let pods = |namespace| Source { resource: Resource::Pods, namespace };
         let namespaces = ["shop".to_owned(), "blog".to_owned()];
         assert_eq!(described(pods(1), &namespaces), "pods in namespace blog");
         assert_eq!(described(pods(0), &[]), "pods");

@@ -62,9 +62,7 @@ fn about_objects(cluster: &Arc<Cluster>, request: Request) -> Result<Response<Bo
     match &request.verb {
         Verb::Get(name) => {
             let namespace = request.selection.namespace.as_deref().unwrap_or_default();
-            let stored = cluster
-                .store
-                .stored(request.resource, &super::encoded::key(namespace, name));
+            let stored = cluster.store.stored(request.resource, &super::encoded::key(namespace, name));
             let stored = stored.ok_or_else(|| Refusal::not_found(&request, name))?;
             Ok(with_body(200, Full::from(stored.to_json(request.resource))))
         }

@@ -19,12 +19,7 @@ pub struct BulkConfig {
 
 impl Default for BulkConfig {
     fn default() -> Self {
-        Self {
-            pods: 150_000,
-            pods_per_deployment: 25,
-            history: 10,
-            skewed_every: 100,
-        }
+        Self { pods: 150_000, pods_per_deployment: 25, history: 10, skewed_every: 100 }
     }
 }
 
@@ -53,12 +48,7 @@ mod tests {
     #[test]
     fn a_bulk_cluster_is_whole_and_honest_in_size() {
         let store = Store::new(10);
-        let config = BulkConfig {
-            pods: 1010,
-            history: 3,
-            skewed_every: 10,
-            ..BulkConfig::default()
-        };
+        let config = BulkConfig { pods: 1010, history: 3, skewed_every: 10, ..BulkConfig::default() };
         bulk(&store, &config);
         assert_eq!(store.count(Resource::Pods), 1010);
         assert_eq!(store.count(Resource::Deployments), 41);
@@ -69,11 +59,8 @@ mod tests {
         assert!(pods.iter().all(|pod| !pod.to_string().contains("@@")));
         let replica_sets = store.list(Resource::ReplicaSets);
         assert!(replica_sets.iter().all(|set| !set.to_string().contains("@@")));
-        let distinct = |pointer: &str| {
-            pods.iter()
-                .map(|pod| pod.pointer(pointer).unwrap().clone().to_string())
-                .collect()
-        };
+        let distinct =
+            |pointer: &str| pods.iter().map(|pod| pod.pointer(pointer).unwrap().clone().to_string()).collect();
         let uids: BTreeSet<String> = distinct("/metadata/uid");
         let hashes: BTreeSet<String> = distinct("/metadata/labels/pod-template-hash");
         let digests: BTreeSet<String> = distinct("/status/containerStatuses/0/imageID");

@@ -18,10 +18,7 @@ pub struct DemoConfig {
 
 impl Default for DemoConfig {
     fn default() -> Self {
-        Self {
-            workloads: 24,
-            pods: 160,
-        }
+        Self { workloads: 24, pods: 160 }
     }
 }
 
@@ -49,9 +46,7 @@ impl Demo {
             add_service(store, number, size, now);
         }
         showcase::put(store, now);
-        Self {
-            rolling: Rolling::begin(store, now),
-        }
+        Self { rolling: Rolling::begin(store, now) }
     }
 
     /// Does what is due at this moment.
@@ -143,10 +138,7 @@ mod tests {
 
     fn workloads(store: &Store) -> usize {
         use Resource::{DaemonSets, Deployments, Rollouts, StatefulSets};
-        [Deployments, StatefulSets, DaemonSets, Rollouts]
-            .map(|resource| store.count(resource))
-            .iter()
-            .sum()
+        [Deployments, StatefulSets, DaemonSets, Rollouts].map(|resource| store.count(resource)).iter().sum()
     }
 
     #[test]
@@ -177,10 +169,7 @@ mod tests {
         let deployment = store.get(Resource::Deployments, namespace, name).unwrap();
         let mut templates = store.list(Resource::ReplicaSets).into_iter().filter_map(|set| {
             let mut template = set["spec"]["template"].clone();
-            template["metadata"]["labels"]
-                .as_object_mut()
-                .unwrap()
-                .remove("pod-template-hash");
+            template["metadata"]["labels"].as_object_mut().unwrap().remove("pod-template-hash");
             let current = template == deployment["spec"]["template"];
             current.then(|| set["metadata"]["name"].clone())
         });
@@ -193,9 +182,7 @@ mod tests {
         let store = demo(0, 0);
         for highlight in highlights() {
             let (namespace, name) = highlight.workload.split_once('/').unwrap();
-            let found = Resource::ALL
-                .into_iter()
-                .any(|resource| store.get(resource, namespace, name).is_some());
+            let found = Resource::ALL.into_iter().any(|resource| store.get(resource, namespace, name).is_some());
             assert!(found, "{}", highlight.workload);
         }
     }

@@ -71,14 +71,8 @@ fn entries(resource: Resource) -> Vec<Value> {
     entry["shortNames"] = json!([short_name]);
     entry["categories"] = json!(["all"]);
     let mut entries = vec![entry];
-    if matches!(
-        resource,
-        Resource::ReplicaSets | Resource::Deployments | Resource::StatefulSets
-    ) {
-        entries.push(subresource(
-            "scale",
-            json!({"group": "autoscaling", "version": "v1", "kind": "Scale"}),
-        ));
+    if matches!(resource, Resource::ReplicaSets | Resource::Deployments | Resource::StatefulSets) {
+        entries.push(subresource("scale", json!({"group": "autoscaling", "version": "v1", "kind": "Scale"})));
     }
     entries.push(subresource("status", json!({})));
     entries

@@ -28,11 +28,7 @@ pub(super) fn names(resource: Resource) -> Names {
         Resource::Rollouts => "argoproj.io/v1alpha1",
         _ => "apps/v1",
     };
-    Names {
-        kind,
-        api_version,
-        list_kind,
-    }
+    Names { kind, api_version, list_kind }
 }
 
 /// One object without its version: `"metadata":{…},"spec":{…}}`, the opening brace left off.
@@ -85,22 +81,12 @@ impl Encoded {
         };
         append_fields(&mut body, fields);
         body.shrink_to_fit();
-        Self {
-            key,
-            finished,
-            body: Bytes::from(body),
-            version_at,
-        }
+        Self { key, finished, body: Bytes::from(body), version_at }
     }
 
     /// Takes over a text that was encoded elsewhere in the shape of [`Encoded::text`].
     pub(super) fn from_parts(key: Arc<str>, text: String, version_at: Option<usize>) -> Self {
-        Self {
-            key,
-            finished: false,
-            body: Bytes::from(text),
-            version_at,
-        }
+        Self { key, finished: false, body: Bytes::from(text), version_at }
     }
 
     /// The encoded text, and where in it the version goes.
@@ -168,10 +154,7 @@ pub(super) struct Selection {
 
 impl Selection {
     pub(super) fn holds(&self, object: &Encoded) -> bool {
-        let in_namespace = self
-            .namespace
-            .as_deref()
-            .is_none_or(|namespace| namespace == object.namespace());
+        let in_namespace = self.namespace.as_deref().is_none_or(|namespace| namespace == object.namespace());
         in_namespace && !(self.unfinished_only && object.finished)
     }
 }
@@ -203,10 +186,7 @@ mod tests {
     use serde_json::{Value, json};
 
     fn event(object: Value) -> Value {
-        let stored = Stored {
-            version: 7,
-            encoded: Encoded::new(object),
-        };
+        let stored = Stored { version: 7, encoded: Encoded::new(object) };
         let mut line = Vec::new();
         stored.write_event("ADDED", Resource::Pods, 9, &mut line);
         serde_json::from_slice(&line).unwrap()

@@ -44,10 +44,7 @@ pub enum Fault {
 impl Fault {
     /// Takes the place of an answer, whatever was asked for.
     pub(super) fn replaces_answer(&self) -> bool {
-        matches!(
-            self,
-            Self::Status(_) | Self::TooManyRequests { .. } | Self::NeverAnswers
-        )
+        matches!(self, Self::Status(_) | Self::TooManyRequests { .. } | Self::NeverAnswers)
     }
 
     /// Breaks a list while it is written.
@@ -87,18 +84,11 @@ struct Active {
 
 impl Faults {
     pub(super) fn new() -> Self {
-        Self {
-            active: Mutex::new(Vec::new()),
-            changed: watch::Sender::new(()),
-        }
+        Self { active: Mutex::new(Vec::new()), changed: watch::Sender::new(()) }
     }
 
     pub(super) fn add(&self, resource: Option<Resource>, fault: Fault, times: Option<u32>) {
-        self.active().push(Active {
-            resource,
-            fault,
-            left: times,
-        });
+        self.active().push(Active { resource, fault, left: times });
         self.changed.send_replace(());
     }
 

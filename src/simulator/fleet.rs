@@ -52,16 +52,7 @@ const NAMES: [&str; 40] = [
     "bff",
     "sitemap",
 ];
-const ROLES: [&str; 8] = [
-    "",
-    "-api",
-    "-worker",
-    "-gateway",
-    "-consumer",
-    "-cache",
-    "-indexer",
-    "-cron",
-];
+const ROLES: [&str; 8] = ["", "-api", "-worker", "-gateway", "-consumer", "-cache", "-indexer", "-cron"];
 const NAMESPACES: [&str; 12] = [
     "shop",
     "payments",
@@ -127,11 +118,7 @@ pub(super) fn add_service(store: &Store, number: u32, size: Size, now: UnixTime)
     };
     let rolled_out = ago(now, random.below(age.min(14 * 86_400)).max(600));
     let current = service.revision(revisions, containers(&tag(revisions)), rolled_out);
-    let counts = Counts {
-        active: size.replicas,
-        ready: size.replicas,
-        terminating: 0,
-    };
+    let counts = Counts { active: size.replicas, ready: size.replicas, terminating: 0 };
     let rollout = Rollout {
         current: &current,
         replicas: size.replicas,
@@ -153,11 +140,7 @@ pub(super) fn add_service(store: &Store, number: u32, size: Size, now: UnixTime)
         let (hash, uid) = (random.hash(), random.uid());
         let name = format!("{}-{hash}", service.name);
         let created = rfc3339(ago(now, age - age / revisions * (revision - 1)));
-        template.fill(
-            &service.namespace,
-            &name,
-            &[&hash, &uid, &tag(revision), &revision.to_string(), &created],
-        )
+        template.fill(&service.namespace, &name, &[&hash, &uid, &tag(revision), &revision.to_string(), &created])
     });
     store.fill(Resource::ReplicaSets, std::iter::once(in_use).chain(history));
     add_pods(store, &service, &current, size, rolled_out);
@@ -188,12 +171,7 @@ fn add_pods(store: &Store, service: &Service, revision: &Revision, size: Size, r
         let suffix = random.suffix();
         // A suffix of five letters repeats now and then among many: the number keeps names apart.
         let suffix = format!("{}{index:x}", &suffix[..suffix.len() - 1]);
-        let ip = format!(
-            "10.{}.{}.{}",
-            random.below(256),
-            random.below(256),
-            1 + random.below(254)
-        );
+        let ip = format!("10.{}.{}.{}", random.below(256), random.below(256), 1 + random.below(254));
         let words = [
             suffix.as_str(),
             &random.uid(),
@@ -212,11 +190,7 @@ fn add_pods(store: &Store, service: &Service, revision: &Revision, size: Size, r
 /// 320 names before the namespaces change.
 fn name(number: u32) -> String {
     let (names, roles) = (NAMES.len() as u32, ROLES.len() as u32);
-    format!(
-        "{}{}",
-        NAMES[(number % names) as usize],
-        ROLES[(number / names % roles) as usize]
-    )
+    format!("{}{}", NAMES[(number % names) as usize], ROLES[(number / names % roles) as usize])
 }
 
 fn namespace(number: u32) -> String {

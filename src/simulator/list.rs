@@ -24,10 +24,8 @@ pub(super) fn answer(cluster: &Cluster, request: &Request, options: &ListOptions
     metadata.insert("resourceVersion".to_owned(), snapshot.version.to_string().into());
     if goes_on {
         cluster.store.keep_open(request.resource, &snapshot);
-        let token = Token {
-            version: Some(snapshot.version),
-            after: snapshot.objects[page.end - 1].encoded.key.to_string(),
-        };
+        let token =
+            Token { version: Some(snapshot.version), after: snapshot.objects[page.end - 1].encoded.key.to_string() };
         metadata.insert("continue".to_owned(), token.encode(&request.selection).into());
         // With a field selector the server does not know how many of the rest it would leave out, and says nothing.
         if !request.selection.unfinished_only {
@@ -69,9 +67,7 @@ fn begin_or_continue(
     };
     let token = Token::decode(text, &request.selection)
         .ok_or_else(|| Refusal::bad_request("continue key is not valid: incorrect encoded start key"))?;
-    let expired = cluster
-        .faults
-        .strike(Some(request.resource), |fault| *fault == Fault::ContinueExpired);
+    let expired = cluster.faults.strike(Some(request.resource), |fault| *fault == Fault::ContinueExpired);
     let open = match token.version {
         _ if expired.is_some() => None,
         Some(version) => cluster.store.open_list(request.resource, version),
@@ -83,9 +79,7 @@ fn begin_or_continue(
         return Err(Refusal::continue_expired(&rest.encode(&request.selection)));
     };
     let mut range = within(&snapshot, &request.selection);
-    range.start = snapshot
-        .objects
-        .partition_point(|object| *object.encoded.key <= *token.after);
+    range.start = snapshot.objects.partition_point(|object| *object.encoded.key <= *token.after);
     Ok((snapshot, range))
 }
 
@@ -105,9 +99,7 @@ fn page(snapshot: &Snapshot, range: Range<usize>, selection: &Selection, limit: 
     let Some(limit) = limit else {
         return (range, false);
     };
-    let selected = range
-        .clone()
-        .filter(|index| selection.holds(&snapshot.objects[*index].encoded));
+    let selected = range.clone().filter(|index| selection.holds(&snapshot.objects[*index].encoded));
     let end = selected.take(limit).last().map_or(range.start, |last| last + 1);
     if end == range.start {
         return (range, false);
@@ -137,10 +129,7 @@ impl Token {
         let token: Value = serde_json::from_slice(&base64::decode_url(text)?).ok()?;
         let start = token.get("start")?.as_str()?.strip_suffix('\0')?;
         let namespace = selection.namespace.as_deref().unwrap_or_default();
-        Some(Self {
-            version: token.get("rv")?.as_u64(),
-            after: format!("{namespace}{start}"),
-        })
+        Some(Self { version: token.get("rv")?.as_u64(), after: format!("{namespace}{start}") })
     }
 }
 
@@ -217,10 +206,7 @@ mod tests {
         for (namespace, name) in pods {
             store.put(Pods, json!({"metadata": {"namespace": namespace, "name": name}}));
         }
-        store.put(
-            Pods,
-            json!({"metadata": {"namespace": "b", "name": "2"}, "status": {"phase": "Failed"}}),
-        );
+        store.put(Pods, json!({"metadata": {"namespace": "b", "name": "2"}, "status": {"phase": "Failed"}}));
         store
     }
 
@@ -229,19 +215,10 @@ mod tests {
         let snapshot = store().snapshot(Pods);
         let range = |namespace: &str| {
             let namespace = Some(namespace.to_owned());
-            within(
-                &snapshot,
-                &Selection {
-                    namespace,
-                    ..Selection::default()
-                },
-            )
+            within(&snapshot, &Selection { namespace, ..Selection::default() })
         };
         // `a-b/1` sorts before `a/1`, as it does in etcd.
-        assert_eq!(
-            (range("a"), range("a-b"), range("b"), range("none").len()),
-            (1..2, 0..1, 2..5, 0)
-        );
+        assert_eq!((range("a"), range("a-b"), range("b"), range("none").len()), (1..2, 0..1, 2..5, 0));
     }
 
     #[test]
@@ -251,25 +228,16 @@ mod tests {
         assert_eq!(page(&snapshot, 2..5, &all, Some(2)), (2..4, true));
         assert_eq!(page(&snapshot, 4..5, &all, Some(2)), (4..5, false));
         assert_eq!(page(&snapshot, 2..5, &all, None), (2..5, false));
-        let unfinished = Selection {
-            unfinished_only: true,
-            ..all
-        };
+        let unfinished = Selection { unfinished_only: true, ..all };
         assert_eq!(page(&snapshot, 2..6, &unfinished, Some(2)), (2..5, true));
     }
 
     #[test]
     fn a_token_is_what_the_api_server_would_write() {
-        let selection = Selection {
-            namespace: Some("rollout".to_owned()),
-            unfinished_only: false,
-        };
+        let selection = Selection { namespace: Some("rollout".to_owned()), unfinished_only: false };
         let recorded = "eyJ2IjoibWV0YS5rOHMuaW8vdjEiLCJydiI6MTA1Mywic3RhcnQiOiIvYXBpLTViN2I3YmNmOWQtN2JxeHZcdTAwMDAifQ";
         let token = Token::decode(recorded, &selection).unwrap();
-        assert_eq!(
-            (token.version, token.after.as_str()),
-            (Some(1053), "rollout/api-5b7b7bcf9d-7bqxv")
-        );
+        assert_eq!((token.version, token.after.as_str()), (Some(1053), "rollout/api-5b7b7bcf9d-7bqxv"));
         let again = Token::decode(&token.encode(&selection), &selection).unwrap();
         assert_eq!((again.version, again.after), (token.version, token.after));
     }

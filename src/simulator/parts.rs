@@ -14,26 +14,11 @@ const ENVIRONMENT: [(&str, &str); 14] = [
     ("LOG_FORMAT", "json"),
     ("HTTP_PORT", "8080"),
     ("METRICS_PORT", "9090"),
-    (
-        "DATABASE_URL",
-        "postgres://app@db.data.svc:5432/app?sslmode=verify-full",
-    ),
-    (
-        "CACHE_ADDRESSES",
-        "cache-0.cache:6379,cache-1.cache:6379,cache-2.cache:6379",
-    ),
-    (
-        "KAFKA_BROKERS",
-        "kafka-0.kafka:9092,kafka-1.kafka:9092,kafka-2.kafka:9092",
-    ),
-    (
-        "OTEL_EXPORTER_OTLP_ENDPOINT",
-        "http://otel-collector.observability.svc:4317",
-    ),
-    (
-        "OTEL_RESOURCE_ATTRIBUTES",
-        "deployment.environment=production,service.namespace=shop",
-    ),
+    ("DATABASE_URL", "postgres://app@db.data.svc:5432/app?sslmode=verify-full"),
+    ("CACHE_ADDRESSES", "cache-0.cache:6379,cache-1.cache:6379,cache-2.cache:6379"),
+    ("KAFKA_BROKERS", "kafka-0.kafka:9092,kafka-1.kafka:9092,kafka-2.kafka:9092"),
+    ("OTEL_EXPORTER_OTLP_ENDPOINT", "http://otel-collector.observability.svc:4317"),
+    ("OTEL_RESOURCE_ATTRIBUTES", "deployment.environment=production,service.namespace=shop"),
     ("FEATURE_FLAGS_URL", "http://flags.platform.svc/v2/flags"),
     ("GOMEMLIMIT", "460MiB"),
     ("REQUEST_TIMEOUT", "2500ms"),
@@ -51,21 +36,13 @@ pub(super) struct Container {
 
 impl Container {
     pub(super) fn new(name: &str, image: &str) -> Self {
-        Self {
-            name: name.to_owned(),
-            image: image.to_owned(),
-            pull_policy: "IfNotPresent",
-        }
+        Self { name: name.to_owned(), image: image.to_owned(), pull_policy: "IfNotPresent" }
     }
 
     /// As it stands in a template; the first of a pod has the environment, sidecars have less.
     pub(super) fn spec(&self, first: bool) -> Value {
         let variable = |(name, value): (&str, &str)| json!({"name": name, "value": value});
-        let environment: Vec<Value> = ENVIRONMENT
-            .into_iter()
-            .take(if first { 14 } else { 5 })
-            .map(variable)
-            .collect();
+        let environment: Vec<Value> = ENVIRONMENT.into_iter().take(if first { 14 } else { 5 }).map(variable).collect();
         let probe = |path: &str| {
             json!({
                 "httpGet": {"path": path, "port": "http", "scheme": "HTTP"},
@@ -95,10 +72,7 @@ impl Container {
 
 /// The template of a workload.
 pub(super) fn template(labels: &Value, containers: &[Container]) -> Value {
-    let specs = containers
-        .iter()
-        .enumerate()
-        .map(|(index, container)| container.spec(index == 0));
+    let specs = containers.iter().enumerate().map(|(index, container)| container.spec(index == 0));
     json!({
         "metadata": {"labels": labels, "annotations": {"prometheus.io/scrape": "true", "prometheus.io/port": "9090"}},
         "spec": {
@@ -172,12 +146,7 @@ impl Pod {
     /// The object.
     pub(super) fn object(&self) -> Value {
         let mut random = Random::of(&self.uid);
-        let ip = format!(
-            "10.{}.{}.{}",
-            2 + random.below(250),
-            random.below(256),
-            1 + random.below(254)
-        );
+        let ip = format!("10.{}.{}.{}", 2 + random.below(250), random.below(256), 1 + random.below(254));
         let mut metadata = json!({
             "name": self.name, "generateName": self.generate_name(), "namespace": self.namespace, "uid": self.uid,
             "generation": 1, "creationTimestamp": rfc3339(self.created), "labels": self.template["metadata"]["labels"],
@@ -249,13 +218,9 @@ impl Pod {
     }
 
     fn status(&self, ip: &str, random: &mut Random) -> Value {
-        let containers = self.template["spec"]["containers"]
-            .as_array()
-            .map_or(&[][..], Vec::as_slice);
+        let containers = self.template["spec"]["containers"].as_array().map_or(&[][..], Vec::as_slice);
         let text = |container: &Value, field: &str| container[field].as_str().unwrap_or_default().to_owned();
-        let in_template = containers
-            .iter()
-            .map(|container| (text(container, "name"), text(container, "image")));
+        let in_template = containers.iter().map(|container| (text(container, "name"), text(container, "image")));
         let mut running: Vec<_> = in_template.zip(self.digests.iter().map(String::as_str)).collect();
         if let Some((container, digest)) = &self.injected {
             running.push(((container.name.clone(), container.image.clone()), digest));

@@ -67,10 +67,7 @@ impl Recording {
         let mut events = Vec::new();
         let mut synced: HashMap<Resource, u64> = HashMap::new();
         for (index, line) in text.lines().enumerate().filter(|(_, line)| !line.trim().is_empty()) {
-            let problem = |problem: &str| RecordingError::Line {
-                line: index + 1,
-                problem: problem.to_owned(),
-            };
+            let problem = |problem: &str| RecordingError::Line { line: index + 1, problem: problem.to_owned() };
             let mut line: Value = serde_json::from_str(line).map_err(|error| problem(&error.to_string()))?;
             let resource = resource(&line).ok_or_else(|| problem("it names no known resource"))?;
             if let Some(version) = line.get("synced") {
@@ -78,19 +75,9 @@ impl Recording {
                 synced.insert(resource, version);
                 continue;
             }
-            let at = line
-                .get("at")
-                .and_then(Value::as_f64)
-                .ok_or_else(|| problem("it has no `at`"))?;
-            let event_type = line
-                .pointer("/event/type")
-                .and_then(Value::as_str)
-                .unwrap_or_default()
-                .to_owned();
-            let object = line
-                .pointer_mut("/event/object")
-                .ok_or_else(|| problem("it has no object"))?
-                .take();
+            let at = line.get("at").and_then(Value::as_f64).ok_or_else(|| problem("it has no `at`"))?;
+            let event_type = line.pointer("/event/type").and_then(Value::as_str).unwrap_or_default().to_owned();
+            let object = line.pointer_mut("/event/object").ok_or_else(|| problem("it has no object"))?.take();
             if event_type == "BOOKMARK" {
                 continue;
             }
@@ -119,12 +106,7 @@ impl Recording {
             latest = latest.max(event.at);
             event.at = latest;
         }
-        Ok(Self {
-            initial: events,
-            events: later,
-            version,
-            start,
-        })
+        Ok(Self { initial: events, events: later, version, start })
     }
 
     /// When it was recorded.
@@ -172,10 +154,7 @@ fn start_of(events: &[RecordedEvent]) -> Option<UnixTime> {
         Some(f64::from(latest.seconds()) - event.at)
     });
     let start = bounds.fold(f64::NEG_INFINITY, f64::max);
-    #[expect(
-        clippy::cast_possible_truncation,
-        reason = "seconds since 1970, or infinite and then out of range"
-    )]
+    #[expect(clippy::cast_possible_truncation, reason = "seconds since 1970, or infinite and then out of range")]
     UnixTime::from_seconds(start.ceil() as i64)
 }
 
@@ -217,9 +196,7 @@ fn timestamp(text: &str) -> Option<(UnixTime, &str)> {
     let shaped = text.is_ascii() && text.get(10..11) == Some("T") && text.ends_with('Z');
     let fraction = text.get(19..text.len().checked_sub(1)?)?;
     let fraction_shaped = fraction.is_empty() || fraction.starts_with('.');
-    (shaped && fraction_shaped)
-        .then(|| UnixTime::parse(text))?
-        .map(|moment| (moment, fraction))
+    (shaped && fraction_shaped).then(|| UnixTime::parse(text))?.map(|moment| (moment, fraction))
 }
 
 /// A moment as the API server writes it.
@@ -241,18 +218,9 @@ mod tests {
     #[test]
     fn only_timestamps_move() {
         assert_eq!(moved("2026-11-21T06:26:48Z", 60).unwrap(), "2026-11-21T06:27:48Z");
-        assert_eq!(
-            moved("2026-11-21T23:59:59.120Z", 1).unwrap(),
-            "2026-11-22T00:00:00.120Z"
-        );
+        assert_eq!(moved("2026-11-21T23:59:59.120Z", 1).unwrap(), "2026-11-22T00:00:00.120Z");
         assert_eq!(moved("2026-11-21T06:26:48Z", -48).unwrap(), "2026-11-21T06:26:00Z");
-        for other in [
-            "v1.2.3",
-            "",
-            "2026-11-21",
-            "restarted 2026-11-21T06:26:48Z",
-            "ééééééééééTZ",
-        ] {
+        for other in ["v1.2.3", "", "2026-11-21", "restarted 2026-11-21T06:26:48Z", "ééééééééééTZ"] {
             assert_eq!(moved(other, 60), None, "{other}");
         }
     }
@@ -282,9 +250,6 @@ mod tests {
         let all = || moved.initial.iter().chain(&moved.events);
         assert!(all().all(|event| !event.object.to_string().contains("\"2026-11-21T")));
         let again = super::start_of(&all().cloned().collect::<Vec<_>>()).unwrap();
-        assert!(
-            again.seconds().abs_diff(now.seconds()) <= 1,
-            "within the second that the events leave open"
-        );
+        assert!(again.seconds().abs_diff(now.seconds()) <= 1, "within the second that the events leave open");
     }
 }

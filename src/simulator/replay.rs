@@ -22,17 +22,11 @@ impl Replay {
     pub fn begin(store: &Store, recording: Recording, start: UnixTime) -> Self {
         let recording = recording.moved_to(start);
         store.begin_at(recording.version);
-        let mut replay = Self {
-            store: store.clone(),
-            recording,
-            next: 0,
-        };
+        let mut replay = Self { store: store.clone(), recording, next: 0 };
         let initial = std::mem::take(&mut replay.recording.initial);
         for event in initial {
             let encoded = Encoded::new(event.object);
-            replay
-                .store
-                .apply(event.resource, encoded, event.deleted, Some(event.version));
+            replay.store.apply(event.resource, encoded, event.deleted, Some(event.version));
         }
         replay
     }
@@ -48,8 +42,7 @@ impl Replay {
         let event = self.recording.events.get(self.next)?;
         self.next += 1;
         let encoded = Encoded::new(event.object.clone());
-        self.store
-            .apply(event.resource, encoded, event.deleted, Some(event.version));
+        self.store.apply(event.resource, encoded, event.deleted, Some(event.version));
         Some(event.at)
     }
 
@@ -70,10 +63,7 @@ impl Replay {
     /// Lets everything happen when it is due, `speed` times as fast as recorded, counted from now and the next event on.
     pub async fn play(&mut self, speed: f64) {
         let begun = Instant::now();
-        let skipped = self
-            .next
-            .checked_sub(1)
-            .map_or(0.0, |last| self.recording.events[last].at);
+        let skipped = self.next.checked_sub(1).map_or(0.0, |last| self.recording.events[last].at);
         while let Some(at) = self.next_at() {
             let due = (at - skipped).max(0.0) / speed.max(f64::EPSILON);
             sleep_until(begun + Duration::try_from_secs_f64(due).unwrap_or(Duration::MAX / 4)).await;

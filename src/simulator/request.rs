@@ -65,11 +65,7 @@ impl Target {
                 ["namespaces", namespace, found, name] if found == plural => (Some(namespace), Some(name)),
                 _ => return None,
             };
-            Some(Self {
-                resource,
-                namespace: namespace.map(str::to_owned),
-                name: name.map(str::to_owned),
-            })
+            Some(Self { resource, namespace: namespace.map(str::to_owned), name: name.map(str::to_owned) })
         })
     }
 }
@@ -77,10 +73,7 @@ impl Target {
 impl Request {
     /// Reads the query of a request.
     pub(super) fn new(target: Target, query: &str) -> Result<Self, Refusal> {
-        let mut selection = Selection {
-            namespace: target.namespace,
-            unfinished_only: false,
-        };
+        let mut selection = Selection { namespace: target.namespace, unfinished_only: false };
         let mut watch = false;
         let mut list_options = ListOptions::default();
         let mut watch_options = WatchOptions::default();
@@ -106,20 +99,14 @@ impl Request {
             }
         }
         if watch_options.send_initial_events && !not_older_than {
-            return Err(Refusal::bad_request(
-                "sendInitialEvents requires resourceVersionMatch=NotOlderThan",
-            ));
+            return Err(Refusal::bad_request("sendInitialEvents requires resourceVersionMatch=NotOlderThan"));
         }
         let verb = match (watch, target.name) {
             (_, Some(name)) => Verb::Get(name),
             (true, None) => Verb::Watch(watch_options),
             (false, None) => Verb::List(list_options),
         };
-        Ok(Self {
-            resource: target.resource,
-            selection,
-            verb,
-        })
+        Ok(Self { resource: target.resource, selection, verb })
     }
 }
 
@@ -128,9 +115,7 @@ fn selects_unfinished(resource: Resource, selector: &str) -> Result<bool, Refusa
     if known && UNFINISHED_PODS.iter().all(|term| selector.contains(term)) {
         Ok(true)
     } else {
-        Err(Refusal::bad_request(&format!(
-            "the simulator serves no field selector {selector:?}"
-        )))
+        Err(Refusal::bad_request(&format!("the simulator serves no field selector {selector:?}")))
     }
 }
 
@@ -192,13 +177,8 @@ mod tests {
         assert_eq!(request.resource, Resource::Pods);
         assert_eq!(request.selection.namespace.as_deref(), Some("shop"));
         assert!(request.selection.unfinished_only);
-        let Verb::Watch(options) = request.verb else {
-            unreachable!("a watch was asked for")
-        };
-        assert_eq!(
-            (options.version, options.timeout_seconds, options.bookmarks),
-            (Some(12), Some(290), true)
-        );
+        let Verb::Watch(options) = request.verb else { unreachable!("a watch was asked for") };
+        assert_eq!((options.version, options.timeout_seconds, options.bookmarks), (Some(12), Some(290), true));
     }
 
     #[test]
@@ -206,12 +186,7 @@ mod tests {
         assert!(read("/api/v1/services", "").is_none());
         assert!(read("/apis/apps/v1/pods", "").is_none());
         assert_eq!(read("/api/v1/pods", "labelSelector=a%3Db").unwrap().unwrap_err(), 400);
-        assert_eq!(
-            read("/api/v1/pods", "fieldSelector=spec.nodeName%3Da")
-                .unwrap()
-                .unwrap_err(),
-            400
-        );
+        assert_eq!(read("/api/v1/pods", "fieldSelector=spec.nodeName%3Da").unwrap().unwrap_err(), 400);
         assert_eq!(read("/api/v1/pods", "limit=many").unwrap().unwrap_err(), 400);
     }
 }

@@ -72,9 +72,7 @@ impl Rolling {
         };
         for number in 30..=40 {
             let created = ago(now, (41 - number) * 120);
-            rolling
-                .revisions
-                .push(rolling.service.revision(number, containers(number), created));
+            rolling.revisions.push(rolling.service.revision(number, containers(number), created));
         }
         for _ in 0..REPLICAS {
             let created = ago(now, 100);
@@ -116,8 +114,7 @@ impl Rolling {
 
     fn begin_rollout(&mut self, now: UnixTime) {
         let number = self.current() + 1;
-        self.revisions
-            .push(self.service.revision(number, containers(number), now));
+        self.revisions.push(self.service.revision(number, containers(number), now));
         if self.revisions.len() > HISTORY + 1 {
             let oldest = self.revisions.remove(0);
             let name = self.service.replica_set_name(&oldest);
@@ -133,10 +130,7 @@ impl Rolling {
         if let Some(revision) = self.revisions.last() {
             let pod = self.service.pod(revision, &suffix, now, stage);
             self.store.put(Resource::Pods, pod.object());
-            self.pods.push(LivePod {
-                revision: revision.number,
-                pod,
-            });
+            self.pods.push(LivePod { revision: revision.number, pod });
         }
     }
 
@@ -198,16 +192,8 @@ impl Rolling {
             progressed: self.progressed,
         }));
         let deployment = objects.len() - 1;
-        for (index, object) in objects
-            .iter()
-            .enumerate()
-            .filter(|(_, object)| !self.last.contains(object))
-        {
-            let resource = if index == deployment {
-                Resource::Deployments
-            } else {
-                Resource::ReplicaSets
-            };
+        for (index, object) in objects.iter().enumerate().filter(|(_, object)| !self.last.contains(object)) {
+            let resource = if index == deployment { Resource::Deployments } else { Resource::ReplicaSets };
             self.store.apply(resource, Encoded::new(object.clone()), false, None);
         }
         self.last = objects;
@@ -248,10 +234,7 @@ mod tests {
 
     fn reason(store: &Store) -> String {
         let deployment = store.get(Resource::Deployments, "shop", "checkout").unwrap();
-        deployment["status"]["conditions"][1]["reason"]
-            .as_str()
-            .unwrap()
-            .to_owned()
+        deployment["status"]["conditions"][1]["reason"].as_str().unwrap().to_owned()
     }
 
     #[test]
@@ -269,25 +252,14 @@ mod tests {
             let pods = store.list(Resource::Pods);
             let is_active = |pod: &&Value| pod["metadata"].get("deletionTimestamp").is_none();
             let active: Vec<_> = pods.iter().filter(is_active).collect();
-            assert!(
-                active.len() as u32 >= REPLICAS - 1 && active.len() as u32 <= REPLICAS + 1,
-                "{}",
-                active.len()
-            );
-            let here: BTreeSet<String> = active
-                .iter()
-                .map(|pod| pod["metadata"]["labels"]["pod-template-hash"].to_string())
-                .collect();
+            assert!(active.len() as u32 >= REPLICAS - 1 && active.len() as u32 <= REPLICAS + 1, "{}", active.len());
+            let here: BTreeSet<String> =
+                active.iter().map(|pod| pod["metadata"]["labels"]["pod-template-hash"].to_string()).collect();
             assert!(here.len() <= 2);
             hashes.extend(here);
         }
         assert!(hashes.len() >= 3, "{hashes:?}");
-        let cycle = [
-            "NewReplicaSetAvailable",
-            "NewReplicaSetCreated",
-            "ReplicaSetUpdated",
-            "NewReplicaSetAvailable",
-        ];
+        let cycle = ["NewReplicaSetAvailable", "NewReplicaSetCreated", "ReplicaSetUpdated", "NewReplicaSetAvailable"];
         assert_eq!(reasons[..4], cycle);
         assert_eq!(store.count(Resource::ReplicaSets), 11, "the history is bounded");
     }

@@ -78,10 +78,7 @@ impl Tls {
             .with_safe_default_protocol_versions()
             .and_then(|builder| builder.with_no_client_auth().with_single_cert(chain, key))
             .map_err(|error| invalid(&error))?;
-        Ok(Self {
-            config: Arc::new(config),
-            authority_pem: authority_pem.to_owned(),
-        })
+        Ok(Self { config: Arc::new(config), authority_pem: authority_pem.to_owned() })
     }
 }
 
@@ -150,13 +147,7 @@ impl Simulator {
         let cut = watch::Sender::new(());
         let tls = config.tls.as_ref().map(|tls| TlsAcceptor::from(tls.config.clone()));
         let accepting = tokio::spawn(accept(listener, tls, cluster.clone(), cut.clone()));
-        Ok(Self {
-            cluster,
-            config,
-            address,
-            cut,
-            accepting,
-        })
+        Ok(Self { cluster, config, address, cut, accepting })
     }
 
     /// Where it listens, as clients are told: `http://127.0.0.1:PORT`.
@@ -304,7 +295,5 @@ async fn serve(stream: impl AsyncRead + AsyncWrite + Unpin, cluster: Arc<Cluster
         async move { Ok::<_, Infallible>(answer(cluster, request.into_parts().0).await) }
     });
     // A cut or a client that went away ends the connection with an error nobody needs to hear of.
-    let _ = http1::Builder::new()
-        .serve_connection(TokioIo::new(stream), service)
-        .await;
+    let _ = http1::Builder::new().serve_connection(TokioIo::new(stream), service).await;
 }

@@ -63,30 +63,16 @@ pub(super) struct Rollout<'a> {
 impl Service {
     pub(super) fn new(namespace: &str, name: &str, created: UnixTime) -> Self {
         let uid = Random::of(&format!("{namespace}/{name}")).uid();
-        Self {
-            kind: "Deployment",
-            namespace: namespace.to_owned(),
-            name: name.to_owned(),
-            uid,
-            created,
-        }
+        Self { kind: "Deployment", namespace: namespace.to_owned(), name: name.to_owned(), uid, created }
     }
 
     fn hash_label(&self) -> &'static str {
-        if self.kind == "Rollout" {
-            "rollouts-pod-template-hash"
-        } else {
-            "pod-template-hash"
-        }
+        if self.kind == "Rollout" { "rollouts-pod-template-hash" } else { "pod-template-hash" }
     }
 
     fn owner(&self) -> Owner {
         Owner {
-            api_version: if self.kind == "Rollout" {
-                "argoproj.io/v1alpha1"
-            } else {
-                "apps/v1"
-            },
+            api_version: if self.kind == "Rollout" { "argoproj.io/v1alpha1" } else { "apps/v1" },
             kind: self.kind,
             name: self.name.clone(),
             uid: self.uid.clone(),
@@ -114,11 +100,7 @@ impl Service {
 
     /// The Deployment.
     pub(super) fn deployment(&self, rollout: &Rollout) -> Value {
-        let Counts {
-            active,
-            ready,
-            terminating,
-        } = rollout.counts;
+        let Counts { active, ready, terminating } = rollout.counts;
         let revision = rollout.current;
         let mut spec = json!({
             "replicas": rollout.replicas,
@@ -164,21 +146,11 @@ impl Service {
     fn progressing(&self, rollout: &Rollout) -> Value {
         let replica_set = self.replica_set_name(rollout.current);
         let (status, reason, message) = match rollout.progress {
-            Progress::Created => (
-                "True",
-                "NewReplicaSetCreated",
-                format!("Created new replica set \"{replica_set}\""),
-            ),
-            Progress::Updated => (
-                "True",
-                "ReplicaSetUpdated",
-                format!("ReplicaSet \"{replica_set}\" is progressing."),
-            ),
-            Progress::Available => (
-                "True",
-                "NewReplicaSetAvailable",
-                format!("ReplicaSet \"{replica_set}\" has successfully progressed."),
-            ),
+            Progress::Created => ("True", "NewReplicaSetCreated", format!("Created new replica set \"{replica_set}\"")),
+            Progress::Updated => ("True", "ReplicaSetUpdated", format!("ReplicaSet \"{replica_set}\" is progressing.")),
+            Progress::Available => {
+                ("True", "NewReplicaSetAvailable", format!("ReplicaSet \"{replica_set}\" has successfully progressed."))
+            }
             Progress::DeadlineExceeded => (
                 "False",
                 "ProgressDeadlineExceeded",
@@ -187,11 +159,7 @@ impl Service {
             Progress::Paused => ("Unknown", "DeploymentPaused", "Deployment is paused".to_owned()),
         };
         // A rollout does not move the transition time: the condition was true before.
-        let since = if status == "True" {
-            self.created
-        } else {
-            rollout.progressed
-        };
+        let since = if status == "True" { self.created } else { rollout.progressed };
         json!({
             "type": "Progressing", "status": status, "reason": reason, "message": message,
             "lastUpdateTime": rfc3339(rollout.progressed), "lastTransitionTime": rfc3339(since),
@@ -263,11 +231,7 @@ impl Service {
             node: node(random.below(12)),
             created,
             stage,
-            digests: revision
-                .containers
-                .iter()
-                .map(|container| digest(&container.image))
-                .collect(),
+            digests: revision.containers.iter().map(|container| digest(&container.image)).collect(),
             injected: None,
             deletion: None,
             name,

@@ -44,50 +44,26 @@ fn digest_skew(store: &Store, now: UnixTime) {
         }
         pod
     });
-    put_deployment(
-        store,
-        &service,
-        &[(&revision, pods.collect())],
-        8,
-        Progress::Available,
-        ago(now, 6 * DAY),
-    );
+    put_deployment(store, &service, &[(&revision, pods.collect())], 8, Progress::Available, ago(now, 6 * DAY));
 }
 
 /// The new image cannot be pulled.
 fn stuck(store: &Store, now: UnixTime) {
     let service = Service::new("payments", "ledger", ago(now, 200 * DAY));
-    let container = |tag: &str| {
-        vec![Container::new(
-            "ledger",
-            &format!("registry.example/payments/ledger:{tag}"),
-        )]
-    };
+    let container = |tag: &str| vec![Container::new("ledger", &format!("registry.example/payments/ledger:{tag}"))];
     let old = service.revision(7, container("4.11.2"), ago(now, 9 * DAY));
     let new = service.revision(8, container("4.12.0-rc1"), ago(now, 47 * MINUTE));
     let old_pods = (0..5).map(|index| running(&service, &old, index, ago(now, 9 * DAY)));
     let created = ago(now, 47 * MINUTE - 1);
     let new_pods = (0..2).map(|index| pod_of(&service, &new, index, created, Stage::ImagePullBackOff));
     let revisions = [(&old, old_pods.collect()), (&new, new_pods.collect())];
-    put_deployment(
-        store,
-        &service,
-        &revisions,
-        6,
-        Progress::DeadlineExceeded,
-        ago(now, 37 * MINUTE),
-    );
+    put_deployment(store, &service, &revisions, 6, Progress::DeadlineExceeded, ago(now, 37 * MINUTE));
 }
 
 /// Somebody pressed pause.
 fn paused(store: &Store, now: UnixTime) {
     let service = Service::new("identity", "login", ago(now, 120 * DAY));
-    let container = |tag: &str| {
-        vec![Container::new(
-            "login",
-            &format!("registry.example/identity/login:{tag}"),
-        )]
-    };
+    let container = |tag: &str| vec![Container::new("login", &format!("registry.example/identity/login:{tag}"))];
     let old = service.revision(21, container("2026.11.1"), ago(now, 12 * DAY));
     let new = service.revision(22, container("2026.11.2"), ago(now, 185 * MINUTE));
     let old_pods = (0..5).map(|index| running(&service, &old, index, ago(now, 12 * DAY)));
@@ -102,25 +78,14 @@ fn injected_sidecar(store: &Store, now: UnixTime) {
     let image = "registry.example/search/query@sha256:5f70bf18a086007016e948b04aed3b82103a36bea41755b6cddfaf10ace3c6ef";
     let revision = service.revision(3, vec![Container::new("query", image)], ago(now, 3 * DAY));
     let pods = (0..6).map(|index| {
-        let (tag, age) = if index < 4 {
-            ("1.26.2", 3 * DAY)
-        } else {
-            ("1.27.0", 95 * MINUTE)
-        };
+        let (tag, age) = if index < 4 { ("1.26.2", 3 * DAY) } else { ("1.27.0", 95 * MINUTE) };
         let mut pod = running(&service, &revision, index, ago(now, age));
         let proxy = format!("docker.io/istio/proxyv2:{tag}");
         pod.digests = vec!["sha256:5f70bf18a086007016e948b04aed3b82103a36bea41755b6cddfaf10ace3c6ef".to_owned()];
         pod.injected = Some((Container::new("istio-proxy", &proxy), digest(&proxy)));
         pod
     });
-    put_deployment(
-        store,
-        &service,
-        &[(&revision, pods.collect())],
-        6,
-        Progress::Available,
-        ago(now, 3 * DAY),
-    );
+    put_deployment(store, &service, &[(&revision, pods.collect())], 6, Progress::Available, ago(now, 3 * DAY));
 }
 
 /// A partition holds the lower ordinals back.
@@ -130,17 +95,8 @@ fn stateful_set(store: &Store, now: UnixTime) {
     let old = owned.revision(4, "registry.example/data/postgres:17.6", ago(now, 40 * DAY));
     let new = owned.revision(5, "registry.example/data/postgres:18.1", ago(now, 2 * DAY));
     for ordinal in 0..replicas {
-        let (revision, created) = if ordinal < partition {
-            (&old, 40 * DAY)
-        } else {
-            (&new, 2 * DAY - 90)
-        };
-        let mut pod = owned.pod(
-            revision,
-            &format!("{}-{ordinal}", owned.name),
-            &revision.name,
-            ago(now, created),
-        );
+        let (revision, created) = if ordinal < partition { (&old, 40 * DAY) } else { (&new, 2 * DAY - 90) };
+        let mut pod = owned.pod(revision, &format!("{}-{ordinal}", owned.name), &revision.name, ago(now, created));
         pod.template["metadata"]["labels"]["statefulset.kubernetes.io/pod-name"] = pod.name.as_str().into();
         store.put(Resource::Pods, pod.object());
     }
@@ -163,11 +119,7 @@ fn daemon_set(store: &Store, now: UnixTime) {
     let old = owned.revision(1, "registry.example/node/cni:1.17.4", ago(now, 300 * DAY));
     let new = owned.revision(2, "registry.example/node/cni:1.18.0", ago(now, 26 * 60 * MINUTE));
     for index in 0..6 {
-        let (revision, created) = if index < 3 {
-            (&old, 80 * DAY)
-        } else {
-            (&new, 25 * 60 * MINUTE)
-        };
+        let (revision, created) = if index < 3 { (&old, 80 * DAY) } else { (&new, 25 * 60 * MINUTE) };
         let name = format!("{}-{}", owned.name, Random::of(&format!("cni {index}")).suffix());
         let mut pod = owned.pod(revision, &name, &revision.hash, ago(now, created));
         pod.node = node(index);
@@ -186,26 +138,15 @@ fn daemon_set(store: &Store, now: UnixTime) {
 fn canary(store: &Store, now: UnixTime) {
     let mut service = Service::new("growth", "landing", ago(now, 70 * DAY));
     service.kind = "Rollout";
-    let container = |tag: &str| {
-        vec![Container::new(
-            "landing",
-            &format!("registry.example/growth/landing:{tag}"),
-        )]
-    };
+    let container = |tag: &str| vec![Container::new("landing", &format!("registry.example/growth/landing:{tag}"))];
     let stable = service.revision(9, container("v88"), ago(now, 5 * DAY));
     let new = service.revision(10, container("v89"), ago(now, 18 * MINUTE));
-    let stable_pods: Vec<Pod> = (0..4)
-        .map(|index| running(&service, &stable, index, ago(now, 5 * DAY)))
-        .collect();
+    let stable_pods: Vec<Pod> = (0..4).map(|index| running(&service, &stable, index, ago(now, 5 * DAY))).collect();
     let new_pods = vec![running(&service, &new, 0, ago(now, 18 * MINUTE - 2))];
     for (revision, pods) in [(&stable, &stable_pods), (&new, &new_pods)] {
         let counts = counts_of(pods);
-        store.put(
-            Resource::ReplicaSets,
-            service.replica_set(revision, counts.active, 5, counts),
-        );
-        pods.iter()
-            .for_each(|pod| drop(store.put(Resource::Pods, pod.object())));
+        store.put(Resource::ReplicaSets, service.replica_set(revision, counts.active, 5, counts));
+        pods.iter().for_each(|pod| drop(store.put(Resource::Pods, pod.object())));
     }
     let spec = json!({
         "replicas": 5, "selector": {"matchLabels": {"app": service.name}}, "template": new.template,
@@ -263,12 +204,7 @@ impl Owned {
     }
 
     fn owner(&self) -> Owner {
-        Owner {
-            api_version: "apps/v1",
-            kind: self.kind,
-            name: self.name.clone(),
-            uid: self.uid.clone(),
-        }
+        Owner { api_version: "apps/v1", kind: self.kind, name: self.name.clone(), uid: self.uid.clone() }
     }
 
     fn revision(&self, number: u32, image: &str, created: UnixTime) -> OwnedRevision {
@@ -328,11 +264,7 @@ impl Owned {
             // The controllers keep the template as the patch that would bring it back.
             let mut template = revision.template.clone();
             template["$patch"] = "replace".into();
-            let label = if self.kind == "DaemonSet" {
-                REVISION_LABEL
-            } else {
-                "controller.kubernetes.io/hash"
-            };
+            let label = if self.kind == "DaemonSet" { REVISION_LABEL } else { "controller.kubernetes.io/hash" };
             store.put(Resource::ControllerRevisions, json!({
                 "metadata": {
                     "name": revision.name, "namespace": self.namespace, "uid": random.uid(),
@@ -363,10 +295,7 @@ fn put_deployment(
         let counts = counts_of(pods);
         all.active += counts.active;
         all.ready += counts.ready;
-        store.put(
-            Resource::ReplicaSets,
-            service.replica_set(revision, counts.active, replicas, counts),
-        );
+        store.put(Resource::ReplicaSets, service.replica_set(revision, counts.active, replicas, counts));
         store.fill(Resource::Pods, pods.iter().map(|pod| Encoded::new(pod.object())));
     }
     let oldest = revisions[0].0;
@@ -375,10 +304,7 @@ fn put_deployment(
         containers[0].image = format!("{}-{back}", containers[0].image);
         let created = UnixTime::from_seconds(i64::from(oldest.created.seconds()) - i64::from(back * 3 * DAY));
         let old = service.revision(oldest.number - back, containers, created.unwrap_or(service.created));
-        store.put(
-            Resource::ReplicaSets,
-            service.replica_set(&old, 0, replicas, Counts::default()),
-        );
+        store.put(Resource::ReplicaSets, service.replica_set(&old, 0, replicas, Counts::default()));
     }
     let rollout = Rollout {
         current,
@@ -394,11 +320,7 @@ fn put_deployment(
 
 fn counts_of(pods: &[Pod]) -> Counts {
     let is_ready = |pod: &Pod| u32::from(matches!(pod.stage, Stage::Running(_)));
-    Counts {
-        active: pods.iter().map(|_| 1).sum(),
-        ready: pods.iter().map(is_ready).sum(),
-        terminating: 0,
-    }
+    Counts { active: pods.iter().map(|_| 1).sum(), ready: pods.iter().map(is_ready).sum(), terminating: 0 }
 }
 
 fn running(service: &Service, revision: &Revision, index: u32, created: UnixTime) -> Pod {

@@ -30,11 +30,7 @@ impl Refusal {
             401 => Self::unauthorized(),
             403 => Self::forbidden(request),
             429 => Self::too_many_requests(1),
-            500 => Self::new(
-                500,
-                "InternalError",
-                "Internal error occurred: etcdserver: request timed out",
-            ),
+            500 => Self::new(500, "InternalError", "Internal error occurred: etcdserver: request timed out"),
             503 => Self::new(503, "ServiceUnavailable", "apiserver is shutting down").with_details(json!({})),
             504 => Self::new(504, "Timeout", "request did not complete within the allotted timeout")
                 .with_details(json!({})),
@@ -64,11 +60,7 @@ impl Refusal {
             Some(namespace) => format!("in the namespace \"{namespace}\""),
             None => "at the cluster scope".to_owned(),
         };
-        let name = if group.is_empty() {
-            plural.to_owned()
-        } else {
-            format!("{plural}.{group}")
-        };
+        let name = if group.is_empty() { plural.to_owned() } else { format!("{plural}.{group}") };
         let mut details = json!({"kind": plural});
         if !group.is_empty() {
             details["group"] = group.into();

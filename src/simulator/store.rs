@@ -110,9 +110,7 @@ impl Store {
 
     /// Deletes an object; false if there was none.
     pub fn delete(&self, resource: Resource, namespace: &str, name: &str) -> bool {
-        let last = self
-            .stored(resource, &key(namespace, name))
-            .map(|stored| stored.encoded.clone());
+        let last = self.stored(resource, &key(namespace, name)).map(|stored| stored.encoded.clone());
         last.map(|encoded| self.apply(resource, encoded, true, None)).is_some()
     }
 
@@ -184,17 +182,8 @@ impl Store {
         let object = Arc::new(Stored { version, encoded });
         let table = &mut state.tables[index(resource)];
         let key = object.encoded.key.clone();
-        let previous = if deleted {
-            table.objects.remove(&key)
-        } else {
-            table.objects.insert(key, object.clone())
-        };
-        table.history.push_back(Arc::new(Change {
-            version,
-            deleted,
-            object,
-            previous,
-        }));
+        let previous = if deleted { table.objects.remove(&key) } else { table.objects.insert(key, object.clone()) };
+        table.history.push_back(Arc::new(Change { version, deleted, object, previous }));
         if table.history.len() > self.content.history
             && let Some(oldest) = table.history.pop_front()
         {
@@ -208,10 +197,7 @@ impl Store {
     /// Empties the store and sets the counter of versions, for a recording to begin with what it saw.
     pub(super) fn begin_at(&self, version: u64) {
         let mut state = self.state();
-        *state = State {
-            version,
-            ..State::default()
-        };
+        *state = State { version, ..State::default() };
         for table in &mut state.tables {
             table.forgotten = version;
         }
@@ -248,10 +234,7 @@ impl Store {
         let table = &state.tables[index(resource)];
         let same = |open: &&Arc<Snapshot>| open.version == state.version;
         table.open_lists.iter().find(same).cloned().unwrap_or_else(|| {
-            Arc::new(Snapshot {
-                version: state.version,
-                objects: table.objects.values().cloned().collect(),
-            })
+            Arc::new(Snapshot { version: state.version, objects: table.objects.values().cloned().collect() })
         })
     }
 
@@ -333,10 +316,7 @@ mod tests {
             return None;
         };
         let seen = changes.iter().filter_map(|change| change.as_seen_by(selection));
-        Some(
-            seen.map(|(kind, stored)| (kind, stored.encoded.key.to_string()))
-                .collect(),
-        )
+        Some(seen.map(|(kind, stored)| (kind, stored.encoded.key.to_string())).collect())
     }
 
     #[test]
@@ -347,20 +327,11 @@ mod tests {
         store.put(Pods, pod("a", "Succeeded"));
         store.delete(Pods, "shop", "a");
         let key = || "shop/a".to_owned();
-        let unfinished = Selection {
-            unfinished_only: true,
-            ..Selection::default()
-        };
-        assert_eq!(
-            events(&store, start, &unfinished).unwrap(),
-            [("ADDED", key()), ("DELETED", key())]
-        );
+        let unfinished = Selection { unfinished_only: true, ..Selection::default() };
+        assert_eq!(events(&store, start, &unfinished).unwrap(), [("ADDED", key()), ("DELETED", key())]);
         let all = [("ADDED", key()), ("MODIFIED", key()), ("DELETED", key())];
         assert_eq!(events(&store, start, &Selection::default()).unwrap(), all);
-        let elsewhere = Selection {
-            namespace: Some("web".to_owned()),
-            ..Selection::default()
-        };
+        let elsewhere = Selection { namespace: Some("web".to_owned()), ..Selection::default() };
         assert!(events(&store, start, &elsewhere).unwrap().is_empty());
     }
 

@@ -20,10 +20,7 @@ impl Template {
         let mut rest: &str = &text;
         let mut pieces = Vec::new();
         let first = |rest: &str| {
-            let found = blanks
-                .iter()
-                .enumerate()
-                .filter_map(|(index, blank)| Some((rest.find(blank)?, index)));
+            let found = blanks.iter().enumerate().filter_map(|(index, blank)| Some((rest.find(blank)?, index)));
             found.min()
         };
         while let Some((at, index)) = first(rest) {
@@ -31,21 +28,13 @@ impl Template {
             rest = &rest[at + blanks[index].len()..];
         }
         let tail = rest.to_owned();
-        Self {
-            pieces,
-            tail,
-            version_at,
-        }
+        Self { pieces, tail, version_at }
     }
 
     /// The object with its blanks filled, in the order in which they were named.
     pub(super) fn fill(&self, namespace: &str, name: &str, words: &[&str]) -> Encoded {
         let word = |index: usize| words.get(index).copied().unwrap_or_default();
-        let length: usize = self
-            .pieces
-            .iter()
-            .map(|(text, index)| text.len() + word(*index).len())
-            .sum();
+        let length: usize = self.pieces.iter().map(|(text, index)| text.len() + word(*index).len()).sum();
         let mut text = String::with_capacity(length + self.tail.len());
         for (piece, index) in &self.pieces {
             text.push_str(piece);

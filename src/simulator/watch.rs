@@ -32,11 +32,8 @@ pub(super) fn answer(cluster: &Arc<Cluster>, request: Request) -> Result<Respons
         match cluster.faults.strike(Some(resource), Fault::refuses_streaming_list) {
             Some(Fault::StreamingListInvalid) => return Ok(refuse(Refusal::streaming_list_invalid(&request))),
             Some(_) => {
-                let refused = Watch::new(
-                    cluster,
-                    &request,
-                    Stage::Last(Refusal::streaming_list_unsupported().into_event()),
-                );
+                let refused =
+                    Watch::new(cluster, &request, Stage::Last(Refusal::streaming_list_unsupported().into_event()));
                 return Ok(response(200, streamed(refused)));
             }
             None => {}
@@ -45,21 +42,13 @@ pub(super) fn answer(cluster: &Arc<Cluster>, request: Request) -> Result<Respons
             return Err(Refusal::version_too_new(asked, version));
         }
     }
-    if cluster
-        .faults
-        .strike(Some(resource), |fault| *fault == Fault::WatchGone)
-        .is_some()
-    {
+    if cluster.faults.strike(Some(resource), |fault| *fault == Fault::WatchGone).is_some() {
         return Err(Refusal::version_too_old(options.version.unwrap_or(0), version));
     }
     let stage = if options.send_initial_events || options.version.is_none() {
         let breaks = cluster.faults.strike(Some(resource), Fault::breaks_list);
         let snapshot = cluster.store.snapshot(resource);
-        Stage::Initial {
-            snapshot,
-            next: 0,
-            breaks,
-        }
+        Stage::Initial { snapshot, next: 0, breaks }
     } else {
         Stage::Live
     };
@@ -101,12 +90,9 @@ enum Stage {
 impl Watch {
     fn new(cluster: &Arc<Cluster>, request: &Request, stage: Stage) -> Self {
         let (version, ends_initial_events, bookmarks, timeout) = match &request.verb {
-            Verb::Watch(options) => (
-                options.version,
-                options.send_initial_events,
-                options.bookmarks,
-                options.timeout_seconds,
-            ),
+            Verb::Watch(options) => {
+                (options.version, options.send_initial_events, options.bookmarks, options.timeout_seconds)
+            }
             _ => (None, false, false, None),
         };
         let now = Instant::now();
@@ -152,11 +138,7 @@ impl Watch {
             }
         }
         if let Some(fault) = breaks {
-            self.stage = if fault == Fault::ListStalls {
-                Stage::Silent
-            } else {
-                Stage::Cut
-            };
+            self.stage = if fault == Fault::ListStalls { Stage::Silent } else { Stage::Cut };
             return Bytes::from(first_half(piece));
         }
         if next < snapshot.objects.len() {

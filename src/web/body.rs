@@ -25,13 +25,7 @@ impl Body {
     pub(super) fn text(text: impl Into<Bytes>) -> Self {
         let text = text.into();
         let content_length = Some(text.len() as u64);
-        Self {
-            frames: Box::new(std::iter::once(text)),
-            content_length,
-            sent: 0,
-            completed: None,
-            clock: None,
-        }
+        Self { frames: Box::new(std::iter::once(text)), content_length, sent: 0, completed: None, clock: None }
     }
 
     pub(super) fn scrape(scrape: Scrape, completed: Completed) -> Self {
@@ -80,9 +74,8 @@ impl http_body::Body for Body {
     }
 
     fn size_hint(&self) -> SizeHint {
-        self.content_length.map_or_else(SizeHint::default, |length| {
-            SizeHint::with_exact(length.saturating_sub(self.sent))
-        })
+        self.content_length
+            .map_or_else(SizeHint::default, |length| SizeHint::with_exact(length.saturating_sub(self.sent)))
     }
 }
 

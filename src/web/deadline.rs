@@ -34,10 +34,7 @@ pub(super) struct Clock {
 
 impl Clock {
     pub(super) fn new(limits: Limits) -> Self {
-        Self {
-            limits,
-            now: Mutex::new((Phase::Header, Instant::now() + limits.header)),
-        }
+        Self { limits, now: Mutex::new((Phase::Header, Instant::now() + limits.header)) }
     }
 
     /// A request was read completely.

@@ -116,10 +116,6 @@ mod tests {
             ..Status::default()
         });
         assert!(!page.contains("<script>"), "{page}");
-        assert_eq!(
-            page.matches("&lt;script&gt;alert(&#39;&quot;&amp;&#39;)&lt;/script&gt;")
-                .count(),
-            3
-        );
+        assert_eq!(page.matches("&lt;script&gt;alert(&#39;&quot;&amp;&#39;)&lt;/script&gt;").count(), 3);
     }
 }

@@ -160,13 +160,7 @@ mod tests {
         let mut tried = Vec::new();
         let result = bind_with(address, |address| {
             tried.push(address.to_string());
-            async move {
-                if address.is_ipv6() {
-                    Err(io::Error::from_raw_os_error(errno))
-                } else {
-                    Ok(())
-                }
-            }
+            async move { if address.is_ipv6() { Err(io::Error::from_raw_os_error(errno)) } else { Ok(()) } }
         })
         .await;
         (tried, result.is_ok())
@@ -179,10 +173,7 @@ mod tests {
         const EADDRNOTAVAIL: i32 = 99;
         const EADDRINUSE: i32 = 98;
         let both = vec!["[::]:8080".to_owned(), "0.0.0.0:8080".to_owned()];
-        assert_eq!(
-            tried(ListenAddress::Any(8080), EAFNOSUPPORT).await,
-            (both.clone(), true)
-        );
+        assert_eq!(tried(ListenAddress::Any(8080), EAFNOSUPPORT).await, (both.clone(), true));
         assert_eq!(tried(ListenAddress::Any(8080), EADDRNOTAVAIL).await, (both, true));
         assert_eq!(
             tried(ListenAddress::Any(8080), EADDRINUSE).await,

@@ -44,10 +44,7 @@ pub struct Scrape {
 
 impl From<Answer> for Scrape {
     fn from(answer: Answer) -> Self {
-        Self {
-            content_length: answer.content_length,
-            frames: Box::new(answer),
-        }
+        Self { content_length: answer.content_length, frames: Box::new(answer) }
     }
 }
 

@@ -3,7 +3,7 @@
 use super::body::Body;
 use super::server::Admission;
 use super::{Site, landing};
-use crate::exposition::{Encoding, Format, negotiate};
+use crate::exposition::{Encoding, negotiate};
 use http::header::{
     ACCEPT, ACCEPT_ENCODING, ALLOW, CACHE_CONTROL, CONNECTION, CONTENT_ENCODING, CONTENT_SECURITY_POLICY, CONTENT_TYPE,
     RETRY_AFTER, VARY, X_CONTENT_TYPE_OPTIONS,
@@ -45,19 +45,12 @@ fn metrics(site: &Arc<dyn Site>, headers: &HeaderMap) -> Response<Body> {
     let site = Arc::clone(site);
     let completed = Box::new(move |bytes| site.scraped(encoding, bytes, begun.elapsed()));
     let mut response = Response::new(Body::scrape(scrape, completed));
-    response = with(response, CONTENT_TYPE, content_type(format));
+    response = with(response, CONTENT_TYPE, format.content_type());
     // Also on the plain answer: a cache between must know that another client gets another one.
     response = with(response, VARY, "Accept, Accept-Encoding");
     match encoding {
         Encoding::Gzip => with(response, CONTENT_ENCODING, "gzip"),
         Encoding::Identity => response,
-    }
-}
-
-fn content_type(format: Format) -> &'static str {
-    match format {
-        Format::Text => "text/plain; version=0.0.4; charset=utf-8",
-        Format::OpenMetrics => "application/openmetrics-text; version=1.0.0; charset=utf-8",
     }
 }
 

@@ -131,14 +131,10 @@ impl Server {
         }
         drop(self.listener);
         closing.send_replace(true);
-        let drained = tokio::time::timeout(self.limits.grace, async {
-            while connections.join_next().await.is_some() {}
-        });
+        let drained =
+            tokio::time::timeout(self.limits.grace, async { while connections.join_next().await.is_some() {} });
         if drained.await.is_err() {
-            tracing::warn!(
-                connections = connections.len(),
-                "cut the answers that did not finish in time"
-            );
+            tracing::warn!(connections = connections.len(), "cut the answers that did not finish in time");
             connections.shutdown().await;
         }
     }
@@ -158,10 +154,7 @@ impl Server {
                 }
                 Err(error) if concerns_one_connection(&error) => {}
                 Err(error) => {
-                    tracing::warn!(
-                        error = &error as &dyn std::error::Error,
-                        "cannot accept connections at the moment"
-                    );
+                    tracing::warn!(error = &error as &dyn std::error::Error, "cannot accept connections at the moment");
                     pause.wait().await;
                 }
             }
@@ -171,10 +164,7 @@ impl Server {
 
 /// The client gave up between its connect and our accept.
 fn concerns_one_connection(error: &io::Error) -> bool {
-    matches!(
-        error.kind(),
-        ErrorKind::ConnectionAborted | ErrorKind::ConnectionReset | ErrorKind::ConnectionRefused
-    )
+    matches!(error.kind(), ErrorKind::ConnectionAborted | ErrorKind::ConnectionReset | ErrorKind::ConnectionRefused)
 }
 
 /// How long to wait after accepting failed, most often for want of file descriptors: longer each time, up to a second.

@@ -50,25 +50,15 @@ impl Parsed {
 
     /// The value of the series that has exactly these labels.
     pub fn value(&self, name: &str, labels: &[(&str, &str)]) -> Option<f64> {
-        let labels = labels
-            .iter()
-            .map(|(label, value)| ((*label).to_owned(), (*value).to_owned()))
-            .collect();
+        let labels = labels.iter().map(|(label, value)| ((*label).to_owned(), (*value).to_owned())).collect();
         self.samples.get(&(name.to_owned(), labels)).copied()
     }
 
     /// Every series of a name that has at least these labels.
     pub fn series(&self, name: &str, labels: &[(&str, &str)]) -> Vec<(&Labels, f64)> {
-        let matches = |of: &Labels| {
-            labels
-                .iter()
-                .all(|(label, value)| of.get(*label).is_some_and(|is| is == value))
-        };
+        let matches = |of: &Labels| labels.iter().all(|(label, value)| of.get(*label).is_some_and(|is| is == value));
         let of_name = self.samples.iter().filter(|((of, _), _)| of == name);
-        of_name
-            .filter(|((_, of), _)| matches(of))
-            .map(|((_, of), value)| (of, *value))
-            .collect()
+        of_name.filter(|((_, of), _)| matches(of)).map(|((_, of), value)| (of, *value)).collect()
     }
 }
 
@@ -78,10 +68,7 @@ pub fn gunzip(bytes: &[u8]) -> String {
     let mut decoder = flate2::bufread::GzDecoder::new(bytes);
     let mut text = String::new();
     decoder.read_to_string(&mut text).unwrap();
-    assert!(
-        decoder.into_inner().is_empty(),
-        "something stands after the gzip member"
-    );
+    assert!(decoder.into_inner().is_empty(), "something stands after the gzip member");
     text
 }
 
@@ -94,10 +81,7 @@ fn sample(line: &str) -> (String, Labels, f64) {
         loop {
             let (label, after) = rest.split_once("=\"").unwrap();
             let (value, after) = label_value(after, line);
-            assert!(
-                labels.insert(label.to_owned(), value).is_none(),
-                "{label} comes twice in {line:?}"
-            );
+            assert!(labels.insert(label.to_owned(), value).is_none(), "{label} comes twice in {line:?}");
             match after.strip_prefix(',') {
                 Some(more) => rest = more,
                 None => break rest = after.strip_prefix('}').unwrap(),
@@ -105,11 +89,7 @@ fn sample(line: &str) -> (String, Labels, f64) {
         }
     }
     let value = rest.strip_prefix(' ').unwrap();
-    (
-        name.to_owned(),
-        labels,
-        value.parse().unwrap_or_else(|_| panic!("no number in {line:?}")),
-    )
+    (name.to_owned(), labels, value.parse().unwrap_or_else(|_| panic!("no number in {line:?}")))
 }
 
 /// A label value up to its closing quote, and what comes after.
@@ -117,10 +97,7 @@ fn label_value<'a>(text: &'a str, line: &str) -> (String, &'a str) {
     let mut value = String::new();
     let mut characters = text.chars();
     loop {
-        match characters
-            .next()
-            .unwrap_or_else(|| panic!("no closing quote in {line:?}"))
-        {
+        match characters.next().unwrap_or_else(|| panic!("no closing quote in {line:?}")) {
             '"' => return (value, characters.as_str()),
             '\\' => value.push(match characters.next() {
                 Some('n') => '\n',

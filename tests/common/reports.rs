@@ -15,11 +15,7 @@ pub fn at(seconds: u32) -> UnixTime {
 
 /// Whose report it is.
 pub fn workload(namespace: &str, workload_type: &str, name: &str) -> Workload {
-    Workload {
-        namespace: namespace.into(),
-        workload_type: workload_type.into(),
-        name: name.into(),
-    }
+    Workload { namespace: namespace.into(), workload_type: workload_type.into(), name: name.into() }
 }
 
 /// A report that says nothing yet.
@@ -40,12 +36,7 @@ pub fn empty(workload: Workload) -> WorkloadReport {
 
 /// A pod without labels.
 pub fn pod(name: &str, node: &str, hash: &str, labels: &[Option<&str>]) -> PodReport {
-    PodReport {
-        pod: name.into(),
-        node: node.into(),
-        hash: hash.into(),
-        labels: names(labels),
-    }
+    PodReport { pod: name.into(), node: node.into(), hash: hash.into(), labels: names(labels) }
 }
 
 /// A Deployment in the middle of a rollout, one of whose hashes has digest skew since 400.
@@ -73,10 +64,7 @@ pub fn skewed_deployment() -> WorkloadReport {
         labels: names(&[label]),
     };
     WorkloadReport {
-        hashes: vec![
-            hash("5d4f", 7, true, 2, 1, 0, Some("1.4")),
-            hash("7c9b", 6, false, 1, 1, 1, None),
-        ],
+        hashes: vec![hash("5d4f", 7, true, 2, 1, 0, Some("1.4")), hash("7c9b", 6, false, 1, 1, 1, None)],
         distinct_hashes: 2,
         mixed_since: Some(at(900)),
         containers: vec![
@@ -93,11 +81,7 @@ pub fn skewed_deployment() -> WorkloadReport {
                 origin: Origin::Template,
                 distinct_digests: 2,
                 by_hash: vec![
-                    of_hash(
-                        "5d4f",
-                        Some(400),
-                        vec![digest("sha256:aa", 1, &[0]), digest("sha256:bb", 1, &[1])],
-                    ),
+                    of_hash("5d4f", Some(400), vec![digest("sha256:aa", 1, &[0]), digest("sha256:bb", 1, &[1])]),
                     of_hash("7c9b", None, vec![digest("sha256:aa", 1, &[])]),
                 ],
                 not_started: 0,
@@ -105,10 +89,7 @@ pub fn skewed_deployment() -> WorkloadReport {
             },
         ],
         outdated_pods: Some(1),
-        rollout: Some(RolloutReport {
-            state: RolloutState::Progressing,
-            started: Some(at(940)),
-        }),
+        rollout: Some(RolloutReport { state: RolloutState::Progressing, started: Some(at(940)) }),
         image_references: vec![ImageReference {
             container: "web".into(),
             image: "registry.example/shop/web:1.4".into(),
@@ -166,15 +147,8 @@ pub fn plain_workload() -> WorkloadReport {
 pub fn any_report() -> impl Strategy<Value = WorkloadReport> {
     let containers = vec(any_container(), 0..3);
     let numbers = (0..5_u32, proptest::option::of(0..3_u32), any_since(), any_rollout());
-    (
-        any_workload(),
-        vec(any_hash(), 0..3),
-        containers,
-        vec(any_text(), 0..8),
-        0..3000_usize,
-        numbers,
-    )
-        .prop_map(|(workload, mut hashes, mut containers, mut pods, padding, numbers)| {
+    (any_workload(), vec(any_hash(), 0..3), containers, vec(any_text(), 0..8), 0..3000_usize, numbers).prop_map(
+        |(workload, mut hashes, mut containers, mut pods, padding, numbers)| {
             let (distinct_hashes, outdated_pods, mixed_since, rollout) = numbers;
             hashes.sort_by(|a, b| a.hash.cmp(&b.hash));
             hashes.dedup_by(|a, b| a.hash == b.hash);
@@ -201,7 +175,8 @@ pub fn any_report() -> impl Strategy<Value = WorkloadReport> {
                 pods,
                 ..empty(workload)
             }
-        })
+        },
+    )
 }
 
 /// One of a few dozen workloads.
@@ -219,11 +194,7 @@ fn any_since() -> impl Strategy<Value = Option<UnixTime>> {
 }
 
 fn any_rollout() -> impl Strategy<Value = Option<RolloutReport>> {
-    let states = prop_oneof![
-        Just(RolloutState::Complete),
-        Just(RolloutState::Stalled),
-        Just(RolloutState::OnDelete)
-    ];
+    let states = prop_oneof![Just(RolloutState::Complete), Just(RolloutState::Stalled), Just(RolloutState::OnDelete)];
     proptest::option::of((states, any_since()).prop_map(|(state, started)| RolloutReport { state, started }))
 }
 
@@ -233,48 +204,38 @@ fn any_origin() -> impl Strategy<Value = Origin> {
 
 fn any_hash() -> impl Strategy<Value = HashReport> {
     let texts = ("(h[1-3])?", proptest::option::of(any_text()));
-    let numbers = (
-        proptest::option::of(any::<u64>()),
-        proptest::option::of(any::<bool>()),
-        0..9_u32,
-        0..2_u32,
-    );
-    (texts, numbers).prop_map(
-        |((hash, label), (revision, current, pods, terminating_pods))| HashReport {
-            hash: hash.into(),
-            revision,
-            current,
-            pods,
-            ready_pods: pods / 2,
-            terminating_pods,
-            labels: names(&[label.as_deref()]),
-        },
-    )
+    let numbers = (proptest::option::of(any::<u64>()), proptest::option::of(any::<bool>()), 0..9_u32, 0..2_u32);
+    (texts, numbers).prop_map(|((hash, label), (revision, current, pods, terminating_pods))| HashReport {
+        hash: hash.into(),
+        revision,
+        current,
+        pods,
+        ready_pods: pods / 2,
+        terminating_pods,
+        labels: names(&[label.as_deref()]),
+    })
 }
 
 fn any_container() -> impl Strategy<Value = ContainerReport> {
     let by_hash = (any_origin(), any_since(), vec(any_text(), 1..4));
     (any_text(), any_origin(), vec(by_hash, 0..3), 0..3_u32).prop_map(|(container, origin, by_hash, count)| {
-        let by_hash = by_hash
-            .into_iter()
-            .enumerate()
-            .map(|(index, (origin, skewed_since, mut digests))| {
-                digests.sort();
-                digests.dedup();
-                let pods = |digest: String| DigestPods {
-                    image: "i".into(),
-                    digest: digest.into(),
-                    pods: count,
-                    skewed: Vec::new(),
-                };
-                HashDigests {
-                    hash: format!("h{index}").into(),
-                    origin,
-                    distinct_digests: 1 + u32::from(skewed_since.is_some()),
-                    skewed_since,
-                    digests: digests.into_iter().map(pods).collect(),
-                }
-            });
+        let by_hash = by_hash.into_iter().enumerate().map(|(index, (origin, skewed_since, mut digests))| {
+            digests.sort();
+            digests.dedup();
+            let pods = |digest: String| DigestPods {
+                image: "i".into(),
+                digest: digest.into(),
+                pods: count,
+                skewed: Vec::new(),
+            };
+            HashDigests {
+                hash: format!("h{index}").into(),
+                origin,
+                distinct_digests: 1 + u32::from(skewed_since.is_some()),
+                skewed_since,
+                digests: digests.into_iter().map(pods).collect(),
+            }
+        });
         ContainerReport {
             container: container.into(),
             origin,

@@ -1,0 +1,158 @@
+//! `podskew serve` from its start to its end: the real binary, a simulated API server, real signals.
+#![allow(clippy::unwrap_used, clippy::expect_used, missing_docs)]
+
+use podskew::objects::Resource;
+use podskew::simulator::{Fault, Simulator, SimulatorConfig};
+use std::io::{BufRead, BufReader, Read, Write};
+use std::net::TcpStream;
+use std::process::{Child, Command, ExitStatus, Stdio};
+use std::time::{Duration, Instant};
+
+/// A podskew that watches a simulated cluster.
+struct Podskew {
+    process: Child,
+    /// `127.0.0.1:PORT`.
+    address: String,
+    _kubeconfig: tempfile::NamedTempFile,
+}
+
+impl Podskew {
+    fn start(simulator: &Simulator, arguments: &[&str]) -> Self {
+        let kubeconfig = tempfile::NamedTempFile::new().unwrap();
+        simulator.write_kubeconfig(kubeconfig.path()).unwrap();
+        let mut process = Command::new(env!("CARGO_BIN_EXE_podskew"))
+            .args(["serve", "--listen-address", "127.0.0.1:0", "--kubeconfig"])
+            .arg(kubeconfig.path())
+            .args(arguments)
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let mut log = BufReader::new(process.stderr.take().unwrap());
+        let address = loop {
+            let mut line = String::new();
+            assert!(log.read_line(&mut line).unwrap() > 0, "podskew ended before it served");
+            if let Some((_, rest)) = line.split_once("serving http://127.0.0.1:") {
+                break format!("127.0.0.1:{}", rest.split_once('/').unwrap().0);
+            }
+        };
+        // A full pipe would stop the process.
+        std::thread::spawn(move || std::io::copy(&mut log, &mut std::io::sink()));
+        Self { process, address, _kubeconfig: kubeconfig }
+    }
+
+    /// The answer to a GET, header and body.
+    fn get(&self, path: &str) -> String {
+        let mut stream = TcpStream::connect(&self.address).unwrap();
+        write!(stream, "GET {path} HTTP/1.1\r\nHost: podskew\r\nConnection: close\r\n\r\n").unwrap();
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).unwrap();
+        answer
+    }
+
+    /// Waits until the answer to `path` contains `text`.
+    #[track_caller]
+    fn shows(&self, path: &str, text: &str) -> String {
+        let begun = Instant::now();
+        loop {
+            let answer = self.get(path);
+            if answer.contains(text) {
+                return answer;
+            }
+            assert!(begun.elapsed() < Duration::from_secs(10), "{text:?} does not come: {answer}");
+            std::thread::sleep(Duration::from_millis(20));
+        }
+    }
+
+    fn signal(&self, name: &str) {
+        let sent = Command::new("kill").args(["-s", name, &self.process.id().to_string()]).status();
+        assert!(sent.unwrap().success());
+    }
+
+    /// How it ended, within `limit`.
+    #[track_caller]
+    fn ends_within(&mut self, limit: Duration) -> ExitStatus {
+        let begun = Instant::now();
+        loop {
+            if let Some(status) = self.process.try_wait().unwrap() {
+                return status;
+            }
+            assert!(begun.elapsed() < limit, "still running after {limit:?}");
+            std::thread::sleep(Duration::from_millis(10));
+        }
+    }
+}
+
+impl Drop for Podskew {
+    fn drop(&mut self) {
+        let _ = self.process.kill();
+        let _ = self.process.wait();
+    }
+}
+
+async fn simulator() -> Simulator {
+    Simulator::start(SimulatorConfig::default()).await.unwrap()
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn it_is_ready_once_everything_was_answered_and_says_what_is_missing_until_then() {
+    let simulator = simulator().await;
+    simulator.inject(Some(Resource::Deployments), Fault::Status(503));
+    let podskew = Podskew::start(&simulator, &[]);
+    let unready = podskew.shows("/readyz", "waiting for deployments\n");
+    assert!(unready.starts_with("HTTP/1.1 503 "), "{unready}");
+    let alive = podskew.get("/livez");
+    assert!(alive.starts_with("HTTP/1.1 200 "), "the process runs: {alive}");
+    podskew.shows("/metrics", "podskew_build_info{");
+
+    simulator.clear_faults();
+    let ready = podskew.shows("/readyz", "\r\n\r\nready\n");
+    assert!(ready.starts_with("HTTP/1.1 200 "), "{ready}");
+    podskew.shows("/", "<td>deployments</td><td>synced</td>");
+    podskew.shows("/metrics", "podskew_scrape_duration_seconds_count 1");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_is_missing_is_named_with_its_namespace() {
+    let simulator = simulator().await;
+    simulator.inject(Some(Resource::Pods), Fault::Status(503));
+    let podskew = Podskew::start(&simulator, &["--namespace", "shop,blog"]);
+    podskew.shows("/readyz", "waiting for pods in namespace blog\nwaiting for pods in namespace shop\n");
+    podskew.shows("/", "<code>blog</code>, <code>shop</code>");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn either_signal_ends_it_gracefully() {
+    let simulator = simulator().await;
+    for signal in ["TERM", "INT"] {
+        let mut podskew = Podskew::start(&simulator, &[]);
+        podskew.shows("/livez", "ok");
+        podskew.signal(signal);
+        assert_eq!(podskew.ends_within(Duration::from_secs(2)).code(), Some(0), "{signal}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_second_signal_ends_it_at_once() {
+    let simulator = simulator().await;
+    let mut podskew = Podskew::start(&simulator, &[]);
+    // A request on its way holds the end up, for a while.
+    let mut request = TcpStream::connect(&podskew.address).unwrap();
+    request.write_all(b"GET /met").unwrap();
+    podskew.shows("/livez", "ok");
+    podskew.signal("TERM");
+    std::thread::sleep(Duration::from_millis(300));
+    assert!(podskew.process.try_wait().unwrap().is_none(), "it waits for the request");
+    podskew.signal("TERM");
+    assert_eq!(podskew.ends_within(Duration::from_secs(1)).code(), Some(1));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn nothing_in_flight_holds_the_end_up_for_more_than_five_seconds() {
+    let simulator = simulator().await;
+    let mut podskew = Podskew::start(&simulator, &[]);
+    let mut request = TcpStream::connect(&podskew.address).unwrap();
+    request.write_all(b"GET /met").unwrap();
+    podskew.shows("/livez", "ok");
+    podskew.signal("TERM");
+    assert_eq!(podskew.ends_within(Duration::from_secs(5)).code(), Some(0));
+}
