@@ -26,7 +26,7 @@ pub enum Fault {
     ListStalls,
     /// A list ends in the middle of an item with the connection. Streaming lists too.
     ListCut,
-    /// A watch is answered with HTTP status 410 at its start.
+    /// A watch that names the version to start from is answered with HTTP status 410.
     WatchGone,
     /// A watch, new or running, gets an ERROR event with code 410 and ends.
     WatchExpires,
@@ -43,7 +43,7 @@ pub enum Fault {
 
 impl Fault {
     /// Takes the place of an answer, whatever was asked for.
-    pub(super) fn replaces_answer(&self) -> bool {
+    pub(super) fn replaces_answer(self) -> bool {
         matches!(
             self,
             Self::Status(_) | Self::TooManyRequests { .. } | Self::NeverAnswers
@@ -51,17 +51,17 @@ impl Fault {
     }
 
     /// Breaks a list while it is written.
-    pub(super) fn breaks_list(&self) -> bool {
+    pub(super) fn breaks_list(self) -> bool {
         matches!(self, Self::ListStalls | Self::ListCut)
     }
 
     /// Refuses a streaming list.
-    pub(super) fn refuses_streaming_list(&self) -> bool {
+    pub(super) fn refuses_streaming_list(self) -> bool {
         matches!(self, Self::StreamingListUnsupported | Self::StreamingListInvalid)
     }
 
     /// Strikes a watch that runs.
-    pub(super) fn breaks_watch(&self) -> bool {
+    pub(super) fn breaks_watch(self) -> bool {
         matches!(
             self,
             Self::WatchExpires | Self::WatchSilent | Self::WatchCut | Self::WatchGarbage | Self::WatchTruncatedLine
@@ -107,9 +107,9 @@ impl Faults {
     }
 
     /// The first fault of this sort that strikes a request for this resource (`None`: for discovery). It has then struck.
-    pub(super) fn strike(&self, resource: Option<Resource>, sort: impl Fn(&Fault) -> bool) -> Option<Fault> {
+    pub(super) fn strike(&self, resource: Option<Resource>, sort: impl Fn(Fault) -> bool) -> Option<Fault> {
         let mut active = self.active();
-        let strikes = |entry: &Active| (entry.resource.is_none() || entry.resource == resource) && sort(&entry.fault);
+        let strikes = |entry: &Active| (entry.resource.is_none() || entry.resource == resource) && sort(entry.fault);
         let found = active.iter().position(strikes)?;
         let entry = &mut active[found];
         let fault = entry.fault;

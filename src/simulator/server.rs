@@ -50,7 +50,7 @@ impl Default for SimulatorConfig {
     fn default() -> Self {
         Self {
             listen: SocketAddr::from(([127, 0, 0, 1], 0)),
-            bookmark_interval: Duration::from_mins(1),
+            bookmark_interval: Duration::from_secs(60),
             history: 4096,
             tls: None,
             token_file: None,
