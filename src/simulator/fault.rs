@@ -35,9 +35,11 @@ pub enum Fault {
     WatchSilent,
     /// A watch, new or running, ends in the middle of a line with the connection.
     WatchCut,
-    /// A watch, new or running, sends a line that is no JSON, and goes on.
+    /// A watch, new or running, sends a line that is no JSON, and goes on. In a streaming list it takes the place of the
+    /// first object.
     WatchGarbage,
-    /// A watch, new or running, sends the first half of an event as if it were a line, and goes on.
+    /// A watch, new or running, sends the first half of an event as if it were a line, and goes on. In a streaming list it is
+    /// the first object's.
     WatchTruncatedLine,
 }
 
@@ -55,6 +57,11 @@ impl Fault {
         matches!(self, Self::ListStalls | Self::ListCut)
     }
 
+    /// Breaks a single line of a watch or of a streaming list.
+    pub(super) fn breaks_line(self) -> bool {
+        matches!(self, Self::WatchGarbage | Self::WatchTruncatedLine)
+    }
+
     /// Refuses a streaming list.
     pub(super) fn refuses_streaming_list(self) -> bool {
         matches!(self, Self::StreamingListUnsupported | Self::StreamingListInvalid)
@@ -62,10 +69,7 @@ impl Fault {
 
     /// Strikes a watch that runs.
     pub(super) fn breaks_watch(self) -> bool {
-        matches!(
-            self,
-            Self::WatchExpires | Self::WatchSilent | Self::WatchCut | Self::WatchGarbage | Self::WatchTruncatedLine
-        )
+        self.breaks_line() || matches!(self, Self::WatchExpires | Self::WatchSilent | Self::WatchCut)
     }
 }
 

@@ -291,11 +291,13 @@ impl Pod {
             _ => None,
         };
         let Some(since) = runs_since else {
-            let (reason, message) = match self.stage {
-                Stage::ImagePullBackOff => ("ImagePullBackOff", format!("Back-off pulling image \"{image}\"")),
-                _ => ("ContainerCreating", String::new()),
+            let waiting = match self.stage {
+                Stage::ImagePullBackOff => {
+                    json!({"reason": "ImagePullBackOff", "message": format!("Back-off pulling image \"{image}\"")})
+                }
+                _ => json!({"reason": "ContainerCreating"}),
             };
-            status["state"] = json!({"waiting": {"reason": reason, "message": message}});
+            status["state"] = json!({ "waiting": waiting });
             return status;
         };
         let running = json!({

@@ -166,6 +166,13 @@ impl Simulator {
         format!("{scheme}://{}", self.address)
     }
 
+    /// The address it listens on; a server that is to come back after [`Simulator::shutdown`] is started on the same one
+    /// with [`Simulator::start_with`] and the same store.
+    #[must_use]
+    pub fn address(&self) -> SocketAddr {
+        self.address
+    }
+
     /// A kubeconfig file for this server. The namespace of its context is `default`.
     #[must_use]
     pub fn kubeconfig(&self) -> String {

@@ -56,7 +56,7 @@ fn begin(cluster: &Cluster, request: &Request, options: &WatchOptions) -> Result
     Ok(Stage::Initial {
         snapshot: cluster.store.snapshot(resource),
         next: 0,
-        breaks: strike(Fault::breaks_list),
+        breaks: strike(|fault| fault.breaks_list() || fault.breaks_line()),
     })
 }
 
@@ -128,14 +128,20 @@ impl Pieces for Watch {
 
 impl Watch {
     /// A piece of the initial events, the last one with the bookmark that closes them.
-    fn initial(&mut self, snapshot: Arc<Snapshot>, mut next: usize, breaks: Option<Fault>) -> Bytes {
+    fn initial(&mut self, snapshot: Arc<Snapshot>, mut next: usize, mut breaks: Option<Fault>) -> Bytes {
         let mut piece = Vec::with_capacity(PIECE_BYTES + PIECE_BYTES / 8);
         while piece.len() < PIECE_BYTES
             && let Some(object) = snapshot.objects.get(next)
         {
             next += 1;
-            if self.selection.holds(&object.encoded) {
-                object.write_event("ADDED", self.resource, object.version, &mut piece);
+            if !self.selection.holds(&object.encoded) {
+                continue;
+            }
+            let start = piece.len();
+            object.write_event("ADDED", self.resource, object.version, &mut piece);
+            if let Some(fault) = breaks.take_if(|fault| fault.breaks_line()) {
+                let line = piece.split_off(start);
+                piece.extend(self.misbehave(fault, line));
             }
         }
         if let Some(fault) = breaks {
