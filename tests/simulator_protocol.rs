@@ -1,5 +1,7 @@
 //! The simulator against what a real API server said: same request, same shape.
 
+#![allow(clippy::unwrap_used, clippy::panic, reason = "a test fails by panicking")]
+
 use futures::StreamExt as _;
 use podskew::objects::Resource;
 use podskew::simulator::{Fault, Recording, Replay, RequestKind, Simulator, SimulatorConfig, Tls};
@@ -505,4 +507,29 @@ async fn kube_watches_it_as_a_real_server() {
         simulator.store().put(Resource::Pods, pod("one-more", "Failed"));
         assert!(matches!(events.next().await.unwrap().unwrap(), watcher::Event::Delete(_)));
     }
+}
+
+#[tokio::test]
+async fn a_streaming_list_holds_a_broken_line() {
+    let simulator = with_recorded_pods(SimulatorConfig::default()).await;
+    simulator.inject_times(Some(Resource::Pods), Fault::WatchTruncatedLine, 1);
+    let query = "watch=true&sendInitialEvents=true&resourceVersionMatch=NotOlderThan&allowWatchBookmarks=true";
+    let mut lines = Lines::open(&simulator, &format!("/api/v1/pods?{query}")).await;
+    let broken = lines.next_text().await.unwrap().unwrap();
+    assert!(serde_json::from_str::<Value>(&broken).is_err());
+    for expected in ["ADDED", "ADDED", "ADDED", "BOOKMARK"] {
+        assert_eq!(event(&lines.next().await).0, expected);
+    }
+}
+
+#[tokio::test]
+async fn a_server_comes_back_where_it_was() {
+    let simulator = with_recorded_pods(SimulatorConfig::default()).await;
+    let (address, store) = (simulator.address(), simulator.store().clone());
+    let url = format!("{}/api/v1/pods", simulator.url());
+    simulator.shutdown().await;
+    assert!(reqwest::get(&url).await.is_err());
+    let config = SimulatorConfig { listen: address, ..SimulatorConfig::default() };
+    let _again = Simulator::start_with(config, store).await.unwrap();
+    assert_eq!(reqwest::get(&url).await.unwrap().status(), 200);
 }

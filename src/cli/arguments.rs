@@ -132,11 +132,11 @@ pub struct ServeArguments {
 #[derive(Args, Debug)]
 pub struct DemoArguments {
     /// How many workloads the simulated cluster runs
-    #[arg(long, value_name = "N", default_value_t = 20, value_parser = clap::value_parser!(u32).range(1..=20_000))]
+    #[arg(long, value_name = "N", default_value_t = 24, value_parser = clap::value_parser!(u32).range(1..=20_000))]
     pub workloads: u32,
 
     /// How many pods it runs, over all workloads
-    #[arg(long, value_name = "N", default_value_t = 100, value_parser = clap::value_parser!(u32).range(1..=500_000))]
+    #[arg(long, value_name = "N", default_value_t = 160, value_parser = clap::value_parser!(u32).range(1..=500_000))]
     pub pods: u32,
 
     /// Address and port to serve metrics on

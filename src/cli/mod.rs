@@ -10,7 +10,7 @@
 mod arguments;
 mod config;
 mod logging;
-mod terminal;
+pub(crate) mod terminal;
 mod values;
 
 pub use arguments::{Arguments, Command};

@@ -1,5 +1,5 @@
 //! What is said to whoever started podskew, beside the log.
-#![allow(clippy::print_stderr, reason = "the command line is where printing belongs")]
+#![allow(clippy::print_stderr, clippy::print_stdout, reason = "the command line is where printing belongs")]
 
 use std::process::ExitCode;
 
@@ -8,6 +8,11 @@ pub(super) fn usage(error: &clap::Error) -> ExitCode {
     // If nobody reads it, nobody misses it.
     let _ = error.print();
     u8::try_from(error.exit_code()).map_or(ExitCode::FAILURE, ExitCode::from)
+}
+
+/// Something for whoever sits at the terminal.
+pub(crate) fn say(text: &str) {
+    println!("{text}");
 }
 
 /// Something failed; every cause on a line of its own, the remedy in the words of whoever knows it.

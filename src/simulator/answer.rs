@@ -33,51 +33,51 @@ pub(super) async fn answer(cluster: Arc<Cluster>, head: http::request::Parts) ->
         query: decode_percent(query),
     });
     if head.method != Method::GET {
-        return refuse(Refusal::of_status(StatusCode::METHOD_NOT_ALLOWED.as_u16(), None));
+        return refuse(&Refusal::of_status(StatusCode::METHOD_NOT_ALLOWED.as_u16(), None));
     }
     if !cluster.admits(&head.headers) {
-        return refuse(Refusal::unauthorized());
+        return refuse(&Refusal::unauthorized());
     }
     let request = match target.map(|target| Request::new(target, query)).transpose() {
         Ok(request) => request,
-        Err(refusal) => return refuse(refusal),
+        Err(refusal) => return refuse(&refusal),
     };
     match cluster.faults.strike(resource, Fault::replaces_answer) {
         Some(Fault::NeverAnswers) => return std::future::pending().await,
         Some(Fault::TooManyRequests { retry_after_seconds }) => return busy(retry_after_seconds),
         Some(Fault::Status(429)) => return busy(1),
-        Some(Fault::Status(code)) => return refuse(Refusal::of_status(code, request.as_ref())),
+        Some(Fault::Status(code)) => return refuse(&Refusal::of_status(code, request.as_ref())),
         _ => {}
     }
     match request {
         Some(request) if request.resource == Resource::Rollouts && !cluster.serves_rollouts() => page_not_found(),
-        Some(request) => about_objects(&cluster, request).unwrap_or_else(refuse),
+        Some(request) => about_objects(&cluster, &request).unwrap_or_else(|refusal| refuse(&refusal)),
         None => {
             discovery::document(path, cluster.serves_rollouts()).map_or_else(page_not_found, |body| json(200, &body))
         }
     }
 }
 
-fn about_objects(cluster: &Arc<Cluster>, request: Request) -> Result<Response<Body>, Refusal> {
+fn about_objects(cluster: &Arc<Cluster>, request: &Request) -> Result<Response<Body>, Refusal> {
     match &request.verb {
         Verb::Get(name) => {
             let namespace = request.selection.namespace.as_deref().unwrap_or_default();
             let stored = cluster.store.stored(request.resource, &super::encoded::key(namespace, name));
-            let stored = stored.ok_or_else(|| Refusal::not_found(&request, name))?;
+            let stored = stored.ok_or_else(|| Refusal::not_found(request, name))?;
             Ok(with_body(200, Full::from(stored.to_json(request.resource))))
         }
-        Verb::List(options) => list::answer(cluster, &request, options),
-        Verb::Watch(_) => watch::answer(cluster, request),
+        Verb::List(options) => list::answer(cluster, request, options),
+        Verb::Watch(options) => watch::answer(cluster, request, options),
     }
 }
 
 /// A refusal as an answer.
-pub(super) fn refuse(refusal: Refusal) -> Response<Body> {
+pub(super) fn refuse(refusal: &Refusal) -> Response<Body> {
     json(refusal.code, &refusal.body)
 }
 
 fn busy(retry_after_seconds: u32) -> Response<Body> {
-    let mut response = refuse(Refusal::too_many_requests(retry_after_seconds));
+    let mut response = refuse(&Refusal::too_many_requests(retry_after_seconds));
     response.headers_mut().insert(RETRY_AFTER, retry_after_seconds.into());
     response
 }

@@ -26,7 +26,7 @@ pub enum Fault {
     ListStalls,
     /// A list ends in the middle of an item with the connection. Streaming lists too.
     ListCut,
-    /// A watch is answered with HTTP status 410 at its start.
+    /// A watch that names the version to start from is answered with HTTP status 410.
     WatchGone,
     /// A watch, new or running, gets an ERROR event with code 410 and ends.
     WatchExpires,
@@ -35,34 +35,38 @@ pub enum Fault {
     WatchSilent,
     /// A watch, new or running, ends in the middle of a line with the connection.
     WatchCut,
-    /// A watch, new or running, sends a line that is no JSON, and goes on.
+    /// A watch, new or running, sends a line that is no JSON, and goes on. In a streaming list it takes the place of the
+    /// first object.
     WatchGarbage,
-    /// A watch, new or running, sends the first half of an event as if it were a line, and goes on.
+    /// A watch, new or running, sends the first half of an event as if it were a line, and goes on. In a streaming list it is
+    /// the first object's.
     WatchTruncatedLine,
 }
 
 impl Fault {
     /// Takes the place of an answer, whatever was asked for.
-    pub(super) fn replaces_answer(&self) -> bool {
+    pub(super) fn replaces_answer(self) -> bool {
         matches!(self, Self::Status(_) | Self::TooManyRequests { .. } | Self::NeverAnswers)
     }
 
     /// Breaks a list while it is written.
-    pub(super) fn breaks_list(&self) -> bool {
+    pub(super) fn breaks_list(self) -> bool {
         matches!(self, Self::ListStalls | Self::ListCut)
     }
 
+    /// Breaks a single line of a watch or of a streaming list.
+    pub(super) fn breaks_line(self) -> bool {
+        matches!(self, Self::WatchGarbage | Self::WatchTruncatedLine)
+    }
+
     /// Refuses a streaming list.
-    pub(super) fn refuses_streaming_list(&self) -> bool {
+    pub(super) fn refuses_streaming_list(self) -> bool {
         matches!(self, Self::StreamingListUnsupported | Self::StreamingListInvalid)
     }
 
     /// Strikes a watch that runs.
-    pub(super) fn breaks_watch(&self) -> bool {
-        matches!(
-            self,
-            Self::WatchExpires | Self::WatchSilent | Self::WatchCut | Self::WatchGarbage | Self::WatchTruncatedLine
-        )
+    pub(super) fn breaks_watch(self) -> bool {
+        self.breaks_line() || matches!(self, Self::WatchExpires | Self::WatchSilent | Self::WatchCut)
     }
 }
 
@@ -97,9 +101,9 @@ impl Faults {
     }
 
     /// The first fault of this sort that strikes a request for this resource (`None`: for discovery). It has then struck.
-    pub(super) fn strike(&self, resource: Option<Resource>, sort: impl Fn(&Fault) -> bool) -> Option<Fault> {
+    pub(super) fn strike(&self, resource: Option<Resource>, sort: impl Fn(Fault) -> bool) -> Option<Fault> {
         let mut active = self.active();
-        let strikes = |entry: &Active| (entry.resource.is_none() || entry.resource == resource) && sort(&entry.fault);
+        let strikes = |entry: &Active| (entry.resource.is_none() || entry.resource == resource) && sort(entry.fault);
         let found = active.iter().position(strikes)?;
         let entry = &mut active[found];
         let fault = entry.fault;

@@ -189,14 +189,14 @@ fn add_pods(store: &Store, service: &Service, revision: &Revision, size: Size, r
 
 /// 320 names before the namespaces change.
 fn name(number: u32) -> String {
-    let (names, roles) = (NAMES.len() as u32, ROLES.len() as u32);
-    format!("{}{}", NAMES[(number % names) as usize], ROLES[(number / names % roles) as usize])
+    let number = number as usize;
+    format!("{}{}", NAMES[number % NAMES.len()], ROLES[number / NAMES.len() % ROLES.len()])
 }
 
 fn namespace(number: u32) -> String {
-    let count = NAMESPACES.len() as u32;
-    let base = NAMESPACES[(number % count) as usize];
-    match number / (NAMES.len() as u32 * ROLES.len() as u32) {
+    let number = number as usize;
+    let base = NAMESPACES[number % NAMESPACES.len()];
+    match number / (NAMES.len() * ROLES.len()) {
         0 => base.to_owned(),
         round => format!("{base}-{round}"),
     }

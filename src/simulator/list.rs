@@ -67,7 +67,7 @@ fn begin_or_continue(
     };
     let token = Token::decode(text, &request.selection)
         .ok_or_else(|| Refusal::bad_request("continue key is not valid: incorrect encoded start key"))?;
-    let expired = cluster.faults.strike(Some(request.resource), |fault| *fault == Fault::ContinueExpired);
+    let expired = cluster.faults.strike(Some(request.resource), |fault| fault == Fault::ContinueExpired);
     let open = match token.version {
         _ if expired.is_some() => None,
         Some(version) => cluster.store.open_list(request.resource, version),

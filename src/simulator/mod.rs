@@ -11,6 +11,8 @@
 //!
 //! What it answers is held against `tests/data/recordings/protocol` by `tests/simulator_protocol.rs`.
 
+#![allow(clippy::doc_markdown, reason = "Deployment, ReplicaSet and the like are words of the field, not of this code")]
+
 mod answer;
 mod base64;
 mod body;
@@ -21,6 +23,7 @@ mod encoded;
 mod fault;
 mod fleet;
 mod list;
+mod owned;
 mod parts;
 mod random;
 mod recording;

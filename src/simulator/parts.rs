@@ -9,7 +9,7 @@ use crate::time::UnixTime;
 use serde_json::{Map, Value, json};
 
 /// What a service's first container finds in its environment, most of it like any other service's.
-const ENVIRONMENT: [(&str, &str); 14] = [
+const ENVIRONMENT: [(&str, &str); 10] = [
     ("LOG_LEVEL", "info"),
     ("LOG_FORMAT", "json"),
     ("HTTP_PORT", "8080"),
@@ -20,10 +20,6 @@ const ENVIRONMENT: [(&str, &str); 14] = [
     ("OTEL_EXPORTER_OTLP_ENDPOINT", "http://otel-collector.observability.svc:4317"),
     ("OTEL_RESOURCE_ATTRIBUTES", "deployment.environment=production,service.namespace=shop"),
     ("FEATURE_FLAGS_URL", "http://flags.platform.svc/v2/flags"),
-    ("GOMEMLIMIT", "460MiB"),
-    ("REQUEST_TIMEOUT", "2500ms"),
-    ("SHUTDOWN_GRACE", "20s"),
-    ("REGION", "eu-central-1"),
 ];
 
 /// One container of a template.
@@ -42,7 +38,8 @@ impl Container {
     /// As it stands in a template; the first of a pod has the environment, sidecars have less.
     pub(super) fn spec(&self, first: bool) -> Value {
         let variable = |(name, value): (&str, &str)| json!({"name": name, "value": value});
-        let environment: Vec<Value> = ENVIRONMENT.into_iter().take(if first { 14 } else { 5 }).map(variable).collect();
+        let count = if first { ENVIRONMENT.len() } else { 3 };
+        let environment: Vec<Value> = ENVIRONMENT.into_iter().take(count).map(variable).collect();
         let probe = |path: &str| {
             json!({
                 "httpGet": {"path": path, "port": "http", "scheme": "HTTP"},
@@ -158,15 +155,12 @@ impl Pod {
             Stage::Running(since) => since,
             _ => self.created,
         };
+        let created_with = json!({
+            "metadata": {"generateName": "", "labels": metadata["labels"], "ownerReferences": ""},
+            "spec": self.template["spec"],
+        });
         metadata["managedFields"] = json!([
-            managed(
-                "kube-controller-manager",
-                "v1",
-                self.created,
-                &json!({"metadata": {
-                "generateName": "", "labels": metadata["labels"], "ownerReferences": "",
-            }, "spec": spec})
-            ),
+            managed("kube-controller-manager", "v1", self.created, &created_with),
             managed("kubelet", "v1", changed, &json!({"status": status})),
         ]);
         if let Some(deletion) = self.deletion {
@@ -266,11 +260,13 @@ impl Pod {
             _ => None,
         };
         let Some(since) = runs_since else {
-            let (reason, message) = match self.stage {
-                Stage::ImagePullBackOff => ("ImagePullBackOff", format!("Back-off pulling image \"{image}\"")),
-                _ => ("ContainerCreating", String::new()),
+            let waiting = match self.stage {
+                Stage::ImagePullBackOff => {
+                    json!({"reason": "ImagePullBackOff", "message": format!("Back-off pulling image \"{image}\"")})
+                }
+                _ => json!({"reason": "ContainerCreating"}),
             };
-            status["state"] = json!({"waiting": {"reason": reason, "message": message}});
+            status["state"] = json!({ "waiting": waiting });
             return status;
         };
         let running = json!({

@@ -1,7 +1,6 @@
 //! A rolling update that runs again and again, as the Deployment controller, the scheduler and the kubelets would do it
 //! (recording `rollout`): one pod more than wanted, one fewer, until all are new; a rest; the next version.
 
-use super::encoded::Encoded;
 use super::fleet::ago;
 use super::parts::{Container, Pod, Stage};
 use super::random::Random;
@@ -10,6 +9,7 @@ use super::store::Store;
 use crate::objects::Resource;
 use crate::time::UnixTime;
 use serde_json::Value;
+use std::collections::BTreeMap;
 
 const REPLICAS: u32 = 6;
 /// How many pods there may be beyond the wanted ones, and how many of the wanted ones may be missing.
@@ -35,8 +35,9 @@ pub(super) struct Rolling {
     progressed: UnixTime,
     generation: u32,
     random: Random,
-    /// What was put last, so that only changes are.
-    last: Vec<Value>,
+    /// What the ReplicaSets and the Deployment said last, so that only changes are put.
+    said_of_revisions: BTreeMap<u32, Counts>,
+    said_of_all: Option<Value>,
 }
 
 #[derive(Debug)]
@@ -67,7 +68,8 @@ impl Rolling {
             progressed: ago(now, REST_SECONDS - 10),
             generation: 40,
             random: Random::of("checkout"),
-            last: Vec::new(),
+            said_of_revisions: BTreeMap::new(),
+            said_of_all: None,
             service,
         };
         for number in 30..=40 {
@@ -119,6 +121,7 @@ impl Rolling {
             let oldest = self.revisions.remove(0);
             let name = self.service.replica_set_name(&oldest);
             self.store.delete(Resource::ReplicaSets, &self.service.namespace, &name);
+            self.said_of_revisions.remove(&oldest.number);
         }
         self.generation += 1;
         self.progress = Progress::Created;
@@ -169,34 +172,30 @@ impl Rolling {
         let Some(current) = self.revisions.last() else {
             return;
         };
-        let mut objects = Vec::new();
         let mut all = Counts::default();
-        let mut updated = 0;
         for revision in &self.revisions {
             let counts = self.counts(revision.number);
             all.active += counts.active;
             all.ready += counts.ready;
             all.terminating += counts.terminating;
-            if revision.number == current.number {
-                updated = counts.active;
+            if self.said_of_revisions.insert(revision.number, counts) != Some(counts) {
+                let object = self.service.replica_set(revision, counts.active, REPLICAS, counts);
+                self.store.put(Resource::ReplicaSets, object);
             }
-            objects.push(self.service.replica_set(revision, counts.active, REPLICAS, counts));
         }
-        objects.push(self.service.deployment(&Rollout {
+        let deployment = self.service.deployment(&Rollout {
             current,
             replicas: REPLICAS,
             generation: self.generation,
-            updated,
+            updated: self.counts(current.number).active,
             counts: all,
             progress: self.progress,
             progressed: self.progressed,
-        }));
-        let deployment = objects.len() - 1;
-        for (index, object) in objects.iter().enumerate().filter(|(_, object)| !self.last.contains(object)) {
-            let resource = if index == deployment { Resource::Deployments } else { Resource::ReplicaSets };
-            self.store.apply(resource, Encoded::new(object.clone()), false, None);
+        });
+        if self.said_of_all.as_ref() != Some(&deployment) {
+            self.store.put(Resource::Deployments, deployment.clone());
+            self.said_of_all = Some(deployment);
         }
-        self.last = objects;
     }
 
     fn counts(&self, revision: u32) -> Counts {

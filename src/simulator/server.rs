@@ -50,7 +50,7 @@ impl Default for SimulatorConfig {
     fn default() -> Self {
         Self {
             listen: SocketAddr::from(([127, 0, 0, 1], 0)),
-            bookmark_interval: Duration::from_mins(1),
+            bookmark_interval: Duration::from_secs(60),
             history: 4096,
             tls: None,
             token_file: None,
@@ -155,6 +155,13 @@ impl Simulator {
     pub fn url(&self) -> String {
         let scheme = if self.config.tls.is_some() { "https" } else { "http" };
         format!("{scheme}://{}", self.address)
+    }
+
+    /// The address it listens on; a server that is to come back after [`Simulator::shutdown`] is started on the same one
+    /// with [`Simulator::start_with`] and the same store.
+    #[must_use]
+    pub fn address(&self) -> SocketAddr {
+        self.address
     }
 
     /// A kubeconfig file for this server. The namespace of its context is `default`.

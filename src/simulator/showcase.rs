@@ -2,18 +2,18 @@
 
 use super::encoded::Encoded;
 use super::fleet::ago;
-use super::parts::{Container, Owner, Pod, Stage, extend, managed, template, with_label};
+use super::owned::Owned;
+use super::parts::{Container, Pod, Stage};
 use super::random::{Random, digest};
 use super::recording::rfc3339;
 use super::service::{Counts, Progress, Revision, Rollout, Service, node};
 use super::store::Store;
 use crate::objects::Resource;
 use crate::time::UnixTime;
-use serde_json::{Value, json};
+use serde_json::json;
 
 const MINUTE: u32 = 60;
 const DAY: u32 = 86_400;
-const REVISION_LABEL: &str = "controller-revision-hash";
 
 /// Puts every exhibit.
 pub(super) fn put(store: &Store, now: UnixTime) {
@@ -146,7 +146,9 @@ fn canary(store: &Store, now: UnixTime) {
     for (revision, pods) in [(&stable, &stable_pods), (&new, &new_pods)] {
         let counts = counts_of(pods);
         store.put(Resource::ReplicaSets, service.replica_set(revision, counts.active, 5, counts));
-        pods.iter().for_each(|pod| drop(store.put(Resource::Pods, pod.object())));
+        for pod in pods {
+            store.put(Resource::Pods, pod.object());
+        }
     }
     let spec = json!({
         "replicas": 5, "selector": {"matchLabels": {"app": service.name}}, "template": new.template,
@@ -171,111 +173,6 @@ fn canary(store: &Store, now: UnixTime) {
             "status": status,
         }),
     );
-}
-
-/// A StatefulSet or a DaemonSet: a workload that owns its pods without a ReplicaSet in between.
-struct Owned {
-    kind: &'static str,
-    namespace: String,
-    name: String,
-    uid: String,
-    created: UnixTime,
-}
-
-/// A ControllerRevision.
-struct OwnedRevision {
-    number: u32,
-    hash: String,
-    name: String,
-    created: UnixTime,
-    image: String,
-    template: Value,
-}
-
-impl Owned {
-    fn new(kind: &'static str, namespace: &str, name: &str, created: UnixTime) -> Self {
-        Self {
-            kind,
-            namespace: namespace.to_owned(),
-            name: name.to_owned(),
-            uid: Random::of(&format!("{kind} {namespace}/{name}")).uid(),
-            created,
-        }
-    }
-
-    fn owner(&self) -> Owner {
-        Owner { api_version: "apps/v1", kind: self.kind, name: self.name.clone(), uid: self.uid.clone() }
-    }
-
-    fn revision(&self, number: u32, image: &str, created: UnixTime) -> OwnedRevision {
-        let hash = Random::of(image).hash();
-        OwnedRevision {
-            number,
-            name: format!("{}-{hash}", self.name),
-            hash,
-            created,
-            image: image.to_owned(),
-            template: template(&json!({"app": self.name}), &[Container::new(&self.name, image)]),
-        }
-    }
-
-    fn pod(&self, revision: &OwnedRevision, name: &str, label: &str, created: UnixTime) -> Pod {
-        let mut random = Random::of(&format!("{}/{name}", self.namespace));
-        Pod {
-            namespace: self.namespace.clone(),
-            name: name.to_owned(),
-            uid: random.uid(),
-            owner: self.owner(),
-            template: with_label(&revision.template, REVISION_LABEL, label),
-            node: node(random.below(12)),
-            created,
-            stage: Stage::Running(created.plus(9)),
-            digests: vec![digest(&revision.image)],
-            injected: None,
-            deletion: None,
-        }
-    }
-
-    fn object(&self, current: &OwnedRevision, spec: &Value, status: &Value) -> Value {
-        let mut spec = spec.clone();
-        extend(
-            &mut spec,
-            json!({
-                "selector": {"matchLabels": {"app": self.name}}, "template": current.template, "revisionHistoryLimit": 10,
-            }),
-        );
-        json!({
-            "metadata": {
-                "name": self.name, "namespace": self.namespace, "uid": self.uid, "generation": current.number,
-                "creationTimestamp": rfc3339(self.created), "labels": {"app": self.name},
-                "managedFields": [
-                    managed("argocd-controller", "apps/v1", current.created, &json!({"spec": spec})),
-                    managed("kube-controller-manager", "apps/v1", current.created, &json!({"status": status})),
-                ],
-            },
-            "spec": spec,
-            "status": status,
-        })
-    }
-
-    fn put_revisions(&self, store: &Store, revisions: &[&OwnedRevision]) {
-        for revision in revisions {
-            let mut random = Random::of(&revision.name);
-            // The controllers keep the template as the patch that would bring it back.
-            let mut template = revision.template.clone();
-            template["$patch"] = "replace".into();
-            let label = if self.kind == "DaemonSet" { REVISION_LABEL } else { "controller.kubernetes.io/hash" };
-            store.put(Resource::ControllerRevisions, json!({
-                "metadata": {
-                    "name": revision.name, "namespace": self.namespace, "uid": random.uid(),
-                    "creationTimestamp": rfc3339(revision.created), "labels": {"app": self.name, label: revision.hash},
-                    "ownerReferences": self.owner().references(),
-                },
-                "data": {"spec": {"template": template}},
-                "revision": revision.number,
-            }));
-        }
-    }
 }
 
 /// Puts a Deployment whose last revision is current, its ReplicaSets with three older ones, and the pods.

@@ -80,6 +80,7 @@ pub(super) enum Since {
     Changes { changes: Vec<Arc<Change>>, version: u64 },
 }
 
+#[allow(clippy::must_use_candidate, reason = "put and delete are called for what they do")]
 impl Store {
     /// An empty store that remembers the last `history` changes of each resource.
     #[must_use]

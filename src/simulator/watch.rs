@@ -1,10 +1,10 @@
 //! Watches: everything first where that is asked for, then each change as it happens, and bookmarks in between.
 
-use super::answer::{Body, refuse, response};
+use super::answer::{Body, response};
 use super::body::{PIECE_BYTES, Pieces, cut, first_half, streamed};
 use super::encoded::{Selection, names};
 use super::fault::Fault;
-use super::request::{Request, Verb};
+use super::request::{Request, WatchOptions};
 use super::server::Cluster;
 use super::status::Refusal;
 use super::store::{Since, Snapshot};
@@ -23,36 +23,37 @@ use tokio::time::{Instant, sleep_until};
 const CHANGES_AT_ONCE: usize = 256;
 
 /// Answers a watch: with a stream, or with a refusal at its start.
-pub(super) fn answer(cluster: &Arc<Cluster>, request: Request) -> Result<Response<Body>, Refusal> {
-    let Verb::Watch(options) = &request.verb else {
-        return Err(Refusal::bad_request("not a watch"));
-    };
+pub(super) fn answer(
+    cluster: &Arc<Cluster>,
+    request: &Request,
+    options: &WatchOptions,
+) -> Result<Response<Body>, Refusal> {
+    let stage = begin(cluster, request, options)?;
+    Ok(response(200, streamed(Watch::new(cluster, request, options, stage))))
+}
+
+fn begin(cluster: &Cluster, request: &Request, options: &WatchOptions) -> Result<Stage, Refusal> {
     let (resource, version) = (request.resource, cluster.store.version());
+    let strike = |sort: fn(Fault) -> bool| cluster.faults.strike(Some(resource), sort);
     if options.send_initial_events {
-        match cluster.faults.strike(Some(resource), Fault::refuses_streaming_list) {
-            Some(Fault::StreamingListInvalid) => return Ok(refuse(Refusal::streaming_list_invalid(&request))),
-            Some(_) => {
-                let refused =
-                    Watch::new(cluster, &request, Stage::Last(Refusal::streaming_list_unsupported().into_event()));
-                return Ok(response(200, streamed(refused)));
-            }
+        match strike(Fault::refuses_streaming_list) {
+            Some(Fault::StreamingListInvalid) => return Err(Refusal::streaming_list_invalid(request)),
+            Some(_) => return Ok(Stage::Last(Refusal::streaming_list_unsupported().into_event())),
             None => {}
         }
         if let Some(asked) = options.version.filter(|asked| *asked > version) {
             return Err(Refusal::version_too_new(asked, version));
         }
     }
-    if cluster.faults.strike(Some(resource), |fault| *fault == Fault::WatchGone).is_some() {
-        return Err(Refusal::version_too_old(options.version.unwrap_or(0), version));
+    if let Some(asked) = options.version.filter(|_| !options.send_initial_events) {
+        let gone = strike(|fault| fault == Fault::WatchGone).is_some();
+        return if gone { Err(Refusal::version_too_old(asked, version)) } else { Ok(Stage::Live) };
     }
-    let stage = if options.send_initial_events || options.version.is_none() {
-        let breaks = cluster.faults.strike(Some(resource), Fault::breaks_list);
-        let snapshot = cluster.store.snapshot(resource);
-        Stage::Initial { snapshot, next: 0, breaks }
-    } else {
-        Stage::Live
-    };
-    Ok(response(200, streamed(Watch::new(cluster, &request, stage))))
+    Ok(Stage::Initial {
+        snapshot: cluster.store.snapshot(resource),
+        next: 0,
+        breaks: strike(|fault| fault.breaks_list() || fault.breaks_line()),
+    })
 }
 
 /// The body of a watch.
@@ -88,23 +89,17 @@ enum Stage {
 }
 
 impl Watch {
-    fn new(cluster: &Arc<Cluster>, request: &Request, stage: Stage) -> Self {
-        let (version, ends_initial_events, bookmarks, timeout) = match &request.verb {
-            Verb::Watch(options) => {
-                (options.version, options.send_initial_events, options.bookmarks, options.timeout_seconds)
-            }
-            _ => (None, false, false, None),
-        };
+    fn new(cluster: &Arc<Cluster>, request: &Request, options: &WatchOptions, stage: Stage) -> Self {
         let now = Instant::now();
         Self {
             resource: request.resource,
             selection: request.selection.clone(),
             stage,
-            seen: version.unwrap_or(0),
-            ends_initial_events,
-            bookmarks,
+            seen: options.version.unwrap_or(0),
+            ends_initial_events: options.send_initial_events,
+            bookmarks: options.bookmarks,
             next_bookmark: now + cluster.bookmark_interval,
-            deadline: timeout.map(|seconds| now + Duration::from_secs(seconds)),
+            deadline: options.timeout_seconds.map(|seconds| now + Duration::from_secs(seconds)),
             changed: cluster.store.subscribe(request.resource),
             misbehaves: cluster.faults.subscribe(),
             cluster: cluster.clone(),
@@ -127,14 +122,20 @@ impl Pieces for Watch {
 
 impl Watch {
     /// A piece of the initial events, the last one with the bookmark that closes them.
-    fn initial(&mut self, snapshot: Arc<Snapshot>, mut next: usize, breaks: Option<Fault>) -> Bytes {
+    fn initial(&mut self, snapshot: Arc<Snapshot>, mut next: usize, mut breaks: Option<Fault>) -> Bytes {
         let mut piece = Vec::with_capacity(PIECE_BYTES + PIECE_BYTES / 8);
         while piece.len() < PIECE_BYTES
             && let Some(object) = snapshot.objects.get(next)
         {
             next += 1;
-            if self.selection.holds(&object.encoded) {
-                object.write_event("ADDED", self.resource, object.version, &mut piece);
+            if !self.selection.holds(&object.encoded) {
+                continue;
+            }
+            let start = piece.len();
+            object.write_event("ADDED", self.resource, object.version, &mut piece);
+            if let Some(fault) = breaks.take_if(|fault| fault.breaks_line()) {
+                let line = piece.split_off(start);
+                piece.extend(self.misbehave(fault, line));
             }
         }
         if let Some(fault) = breaks {
