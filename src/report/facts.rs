@@ -248,6 +248,8 @@ impl RolloutPhase {
 /// What podskew saw happen to a workload while it ran, and could not see again in a fresh list.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
 pub struct Memory {
+    /// Whether the workload was reported before, so that what differs now was seen to change.
+    pub reported: bool,
     /// The rollout in progress.
     pub rollout: Option<RolloutMemory>,
     /// The digest skews that stand.
@@ -267,6 +269,8 @@ pub struct RolloutMemory {
     pub started: UnixTime,
     /// When this memory was made.
     pub noticed: UnixTime,
+    /// Whether its beginning was seen, and not only that it was under way.
+    pub witnessed: bool,
     /// Whether `spec.paused` held it when it was last looked at.
     pub paused: bool,
 }

@@ -50,7 +50,8 @@ pub(super) fn progress<'a>(facts: &WorkloadFacts<'a>, memory: &mut Memory, now: 
         let rollout = Some(RolloutReport { state: RolloutState::Complete, started: None });
         return Progress { rollout, ..unknown };
     }
-    let started = remembered_start(facts, current, memory, now);
+    let rollout = remember(facts, current, memory, now);
+    let started = rollout.started;
     let stalled_at = last_progress(facts, current, started).plus(facts.stalled_after);
     let stalled_or_progressing = if now >= stalled_at { RolloutState::Stalled } else { RolloutState::Progressing };
     let mut changes_at = None;
@@ -58,7 +59,7 @@ pub(super) fn progress<'a>(facts: &WorkloadFacts<'a>, memory: &mut Memory, now: 
         ControllerKind::Deployment { paused: true, .. } if waiting => RolloutState::Paused,
         ControllerKind::Deployment { reason: ProgressReason::DeadlineExceeded, reason_updated, .. }
             // A reason from before this rollout began speaks of another one: it is stale in the first moments of an undo.
-            if reason_updated.is_none_or(|updated| updated >= started) =>
+            if !rollout.witnessed || reason_updated.is_none_or(|updated| updated >= started) =>
         {
             RolloutState::Stalled
         }
@@ -204,14 +205,14 @@ fn argo_state(rollout: &RolloutFacts<'_>, waiting: bool) -> RolloutState {
     }
 }
 
-/// The start of the rollout in progress: the earliest that was ever derived for this hash and revision.
-fn remembered_start(facts: &WorkloadFacts<'_>, current: Current<'_>, memory: &mut Memory, now: UnixTime) -> UnixTime {
+/// The rollout in progress, with the earliest start that was ever derived for its hash and revision.
+fn remember(facts: &WorkloadFacts<'_>, current: Current<'_>, memory: &mut Memory, now: UnixTime) -> RolloutMemory {
     let (hash, template) = match current {
         Current::Hash(hash) => (Some(hash), facts.templates.iter().find(|template| template.hash == hash)),
         Current::None | Current::Unknown => (None, None),
     };
     let revision = template.and_then(|template| template.revision);
-    let derived = template.and_then(|template| start(facts, template)).unwrap_or(now).min(now);
+    let derived = template.and_then(|template| start(facts, template)).map(|start| start.min(now));
     let same_rollout = |remembered: &RolloutMemory| {
         let same_hash = remembered.hash.as_ref() == hash;
         // Nothing was current, now this is: what was waited for has come. Time in a pause is not time in a rollout.
@@ -221,14 +222,25 @@ fn remembered_start(facts: &WorkloadFacts<'_>, current: Current<'_>, memory: &mu
         awaited || (same_hash && (hash.is_none() || same_revision))
     };
     let remembered = memory.rollout.take().filter(same_rollout);
-    let started = remembered.as_ref().map_or(derived, |remembered| remembered.started.min(derived));
-    let noticed = remembered.map_or(now, |remembered| remembered.noticed);
+    let earliest = remembered.as_ref().map(|remembered| remembered.started);
+    let (noticed, witnessed) = match &remembered {
+        Some(remembered) => (remembered.noticed, remembered.witnessed),
+        None => (now, memory.reported),
+    };
     let paused = matches!(
         facts.controller.as_ref().map(|controller| &controller.kind),
         Some(ControllerKind::Deployment { paused: true, .. })
     );
-    memory.rollout = Some(RolloutMemory { hash: hash.cloned(), revision, started, noticed, paused });
-    started
+    let rollout = RolloutMemory {
+        hash: hash.cloned(),
+        revision,
+        started: earliest.into_iter().chain(derived).min().unwrap_or(now),
+        noticed,
+        witnessed: witnessed || derived.is_some(),
+        paused,
+    };
+    memory.rollout = Some(rollout.clone());
+    rollout
 }
 
 /// Seconds within which a rollback's new revision follows its template.

@@ -11,6 +11,7 @@ use crate::time::UnixTime;
 pub fn report(facts: &WorkloadFacts<'_>, memory: &mut Memory, now: UnixTime) -> WorkloadReport {
     let containers = containers(facts, memory, now);
     let progress = progress(facts, memory, now);
+    memory.reported = true;
     let hashes = hashes(facts, progress.current);
     let distinct = hashes.iter().filter(|hash| hash.pods > 0 && !hash.hash.is_empty()).count();
     WorkloadReport {

@@ -166,7 +166,7 @@ pub fn source(resource: Resource) -> Source {
     Source { resource, namespace: 0 }
 }
 
-fn resource_of(object: &Value) -> Resource {
+pub fn resource_of(object: &Value) -> Resource {
     match object["kind"].as_str().expect("a kind") {
         "Pod" => Resource::Pods,
         "ReplicaSet" => Resource::ReplicaSets,

@@ -1,0 +1,273 @@
+//! Whatever happened on the way, what is said in the end is what a fresh list of the final state says.
+//!
+//! Except what memory may add: an age may be greater, a digest may be known where a fresh list says unresolved (rows 6
+//! and 7). Never the reverse.
+
+mod common;
+
+use common::world::*;
+use podskew::inventory::Settings;
+use podskew::objects::Resource;
+use podskew::report::{RolloutState, WorkloadReport};
+use proptest::prelude::*;
+use serde_json::{Value, json};
+use std::collections::BTreeMap;
+
+/// Something that happens in the cluster, or on the way from it.
+#[derive(Clone, Debug)]
+enum Op {
+    Put(Box<Value>),
+    /// Deletes the object at this place of the list of all, if there is any.
+    Delete(prop::sample::Index),
+    /// Lists a resource anew, in an order of its own.
+    Relist(Resource, bool),
+    /// A list that breaks off.
+    Abandon(Resource),
+    Wait(u32),
+    /// Reports are made, and with them what has to be remembered.
+    Look,
+}
+
+fn moment() -> impl Strategy<Value = i64> {
+    -2000_i64..0
+}
+
+fn any_pod(rename: bool) -> impl Strategy<Value = Value> {
+    let ids = prop_oneof![
+        6 => prop::sample::select(vec!['a', 'b', 'c']).prop_map(image_id),
+        1 => Just("f".repeat(64)),
+        1 => Just(digest('e')),
+        1 => Just(String::new()),
+    ];
+    let pod = (0..6_u32, prop::bool::ANY, ids, moment(), moment(), 0..8_u32);
+    pod.prop_map(move |(number, second, id, created, started, oddity)| {
+        let (hash, image) = if second { ("h2", "web:2") } else { ("h1", "web:1") };
+        let mut object = pod_of(number, hash, image).created(created).started(started).image_id(&id);
+        // Another image is another container, unless names of running ones may change.
+        let container = if rename { format!("c://{number}") } else { format!("c://{number}-{id}") };
+        object = object.with("/status/containerStatuses/0/containerID", container);
+        match oddity {
+            0 => object.terminating(),
+            1 => object.unready(),
+            2 => object.with("/status/phase", "Failed"),
+            3 => object.sidecar("istio-proxy", &image_id('d')),
+            _ => object,
+        }
+    })
+}
+
+/// A pod is made by one ReplicaSet for good: its number and hash are its identity.
+fn pod_of(number: u32, hash: &str, image: &str) -> Value {
+    pod(&format!("{hash}-{number}")).hash(hash).image(image)
+}
+
+fn any_db_pod() -> impl Strategy<Value = Value> {
+    (0..4_u32, prop::bool::ANY, moment()).prop_map(|(ordinal, new, created)| {
+        let hash = if new { "db-new" } else { "db-old" };
+        db_pod(ordinal, hash, &image_id(if new { 'b' } else { 'a' }))
+            .with("/metadata/uid", format!("db-{ordinal}-{hash}"))
+            .with("/metadata/name", format!("db-{ordinal}"))
+            .with("/status/containerStatuses/0/containerID", format!("c://{ordinal}-{hash}"))
+            .created(created)
+    })
+}
+
+fn any_owner() -> impl Strategy<Value = Value> {
+    let deployments =
+        (prop::bool::ANY, 0..5_usize, prop::bool::ANY, moment()).prop_map(|(second, why, paused, when)| {
+            let reasons =
+                ["NewReplicaSetAvailable", "ReplicaSetUpdated", "ProgressDeadlineExceeded", "DeploymentPaused", "Odd"];
+            reason(deployment(if second { "web:2" } else { "web:1" }), reasons[why], when).with("/spec/paused", paused)
+        });
+    let sets = (prop::bool::ANY, moment(), 1..5_u32, prop::bool::ANY).prop_map(|(second, created, number, reused)| {
+        let set =
+            replica_set(if second { "h2" } else { "h1" }, if second { "web:2" } else { "web:1" }, number, created);
+        let history = "/metadata/annotations/deployment.kubernetes.io~1revision-history";
+        if reused { set.with(history, "1") } else { set }
+    });
+    let strategies = prop::sample::select(vec![
+        json!({"type": "RollingUpdate"}),
+        json!({"type": "RollingUpdate", "rollingUpdate": {"partition": 2}}),
+        json!({"type": "OnDelete"}),
+    ]);
+    let stateful_sets = strategies.prop_map(stateful_set);
+    let revisions = (prop::bool::ANY, moment(), 1..5_u32).prop_map(|(new, created, number)| {
+        let (name, image) = if new { ("db-new", "db:2") } else { ("db-old", "db:1") };
+        revision("StatefulSet", "db", name, image, number, created)
+    });
+    prop_oneof![deployments, sets, stateful_sets, revisions]
+}
+
+fn ops(rename: bool) -> impl Strategy<Value = Vec<Op>> {
+    let resource = || prop::sample::select(Resource::ALL.to_vec());
+    let op = prop_oneof![
+        8 => any_pod(rename).prop_map(|object| Op::Put(Box::new(object))),
+        3 => any_db_pod().prop_map(|object| Op::Put(Box::new(object))),
+        6 => any_owner().prop_map(|object| Op::Put(Box::new(object))),
+        4 => any::<prop::sample::Index>().prop_map(Op::Delete),
+        2 => (resource(), prop::bool::ANY).prop_map(|(resource, reversed)| Op::Relist(resource, reversed)),
+        1 => resource().prop_map(Op::Abandon),
+        2 => (1..700_u32).prop_map(Op::Wait),
+        3 => Just(Op::Look),
+    ];
+    prop::collection::vec(op, 1..60)
+}
+
+/// The cluster's own truth.
+type Cluster = BTreeMap<(String, String), Value>;
+
+fn identity(object: &Value) -> (String, String) {
+    let text = |value: &Value| value.as_str().expect("text").to_owned();
+    (text(&object["kind"]), text(&object["metadata"]["uid"]))
+}
+
+fn of<'c>(cluster: &'c Cluster, resource: Resource) -> Vec<&'c Value> {
+    let kind = |object: &&Value| resource_of(object) == resource;
+    cluster.values().filter(kind).collect()
+}
+
+fn live(ops: &[Op]) -> (World, Cluster) {
+    let mut world = World::new();
+    let mut cluster = Cluster::new();
+    for op in ops {
+        match op {
+            Op::Put(object) => {
+                // The API server holds one object of a name at a time: another uid means the first was deleted.
+                let name = object["metadata"]["name"].clone();
+                let namesake = |other: &&Value| {
+                    other["kind"] == object["kind"]
+                        && other["metadata"]["name"] == name
+                        && other["metadata"]["uid"] != object["metadata"]["uid"]
+                };
+                if let Some(before) = cluster.values().find(namesake).cloned() {
+                    world.delete(&before);
+                    cluster.remove(&identity(&before));
+                }
+                world.put(object);
+                cluster.insert(identity(object), (**object).clone());
+            }
+            Op::Delete(index) => {
+                if !cluster.is_empty() {
+                    let key = index.get(&cluster.keys().cloned().collect::<Vec<_>>()).clone();
+                    let object = cluster.remove(&key).expect("it is there");
+                    world.delete(&object);
+                }
+            }
+            Op::Relist(resource, reversed) => {
+                let mut objects = of(&cluster, *resource);
+                if *reversed {
+                    objects.reverse();
+                }
+                world.list(*resource, &objects);
+            }
+            Op::Abandon(resource) => {
+                world.begin(*resource);
+                for object in of(&cluster, *resource).into_iter().take(2) {
+                    world.item(object);
+                }
+                world.inventory.abandon_relist(source(*resource));
+            }
+            Op::Wait(seconds) => drop(world.wait(*seconds)),
+            Op::Look => drop(world.look()),
+        }
+    }
+    (world, cluster)
+}
+
+fn fresh(cluster: &Cluster, now: u32, reversed: bool) -> World {
+    let mut world = World::unsynced(Settings::default());
+    world.now = now;
+    let mut resources = Resource::ALL;
+    if reversed {
+        resources.reverse();
+    }
+    for resource in resources {
+        world.list(resource, &of(cluster, resource));
+    }
+    world
+}
+
+/// Both, once every owner that will ever come has come.
+fn both(ops: &[Op], reversed: bool) -> (World, World) {
+    let (mut live, cluster) = live(ops);
+    let mut fresh = fresh(&cluster, live.now, reversed);
+    live.look();
+    fresh.look();
+    live.wait(31).look();
+    fresh.wait(31).look();
+    (live, fresh)
+}
+
+/// Takes out of a report what memory may add, and holds it against the other's.
+fn ages_are_at_least(live: &mut WorkloadReport, fresh: &WorkloadReport) {
+    let fresh_type = &*fresh.workload.workload_type;
+    if let (Some(live), Some(fresh)) = (&mut live.rollout, &fresh.rollout) {
+        assert!(live.started <= fresh.started && live.started.is_some() == fresh.started.is_some());
+        live.started = fresh.started;
+        // What has stood still for longer may be stalled already.
+        if (live.state, fresh.state) == (RolloutState::Stalled, RolloutState::Progressing) {
+            live.state = RolloutState::Progressing;
+        }
+        // Who saw the undo of a stalled rollout knows that the reason speaks of the one before.
+        let deployment = fresh_type == "deployment";
+        if deployment && (live.state, fresh.state) == (RolloutState::Progressing, RolloutState::Stalled) {
+            live.state = RolloutState::Stalled;
+        }
+    }
+    for (live, fresh) in live.containers.iter_mut().zip(&fresh.containers) {
+        for (live, fresh) in live.by_hash.iter_mut().zip(&fresh.by_hash) {
+            assert!(live.skewed_since <= fresh.skewed_since);
+            live.skewed_since = fresh.skewed_since;
+        }
+    }
+    live.changes_at = fresh.changes_at;
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(if cfg!(debug_assertions) { 200 } else { 4000 }))]
+
+    #[test]
+    fn any_history_says_what_a_fresh_list_says(ops in ops(false), reversed: bool) {
+        let (mut live, mut fresh) = both(&ops, reversed);
+        prop_assert_eq!(live.workloads(), fresh.workloads());
+        prop_assert_eq!(&live.awaiting, &fresh.awaiting);
+        for workload in fresh.workloads() {
+            let mut said = live.report(&workload).clone();
+            let expected = fresh.report(&workload).clone();
+            ages_are_at_least(&mut said, &expected);
+            prop_assert_eq!(said, expected);
+        }
+        for resource in Resource::ALL {
+            prop_assert_eq!(live.inventory.objects(resource), fresh.inventory.objects(resource), "{}", resource);
+        }
+    }
+
+    #[test]
+    fn what_was_known_of_a_running_container_is_never_known_less(ops in ops(true), reversed: bool) {
+        let (mut live, mut fresh) = both(&ops, reversed);
+        prop_assert_eq!(live.workloads(), fresh.workloads());
+        for workload in fresh.workloads() {
+            let (said, expected) = (live.report(&workload).clone(), fresh.report(&workload));
+            for (said, expected) in said.containers.iter().zip(&expected.containers) {
+                prop_assert_eq!(said.not_started, expected.not_started);
+            }
+            prop_assert_eq!(&said.hashes, &expected.hashes);
+            prop_assert_eq!(said.pods, expected.pods.clone());
+        }
+    }
+
+    #[test]
+    fn when_everything_is_gone_nothing_is_left(ops in ops(true)) {
+        let (mut live, cluster) = live(&ops);
+        for object in cluster.values() {
+            live.delete(object);
+        }
+        live.wait(60);
+        prop_assert_eq!(live.workloads(), Vec::<String>::new());
+        prop_assert_eq!(&live.awaiting, &Vec::new());
+        for resource in Resource::ALL {
+            prop_assert_eq!(live.inventory.objects(resource), 0);
+        }
+        prop_assert_eq!(live.inventory.held(), 0, "a node or a workload is left");
+    }
+}
