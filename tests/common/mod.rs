@@ -3,4 +3,8 @@
 
 pub mod exposition;
 pub mod reports;
+pub mod running;
+pub mod scenarios;
+pub mod story;
+pub mod tape;
 pub mod world;
