@@ -3,9 +3,13 @@
 
 mod common;
 
-use common::scenarios::{ALL, DIGEST_SKEW, Phases, RECREATE, RESTART_MOVED_TAG, Scenario};
-use common::story::Told;
-use common::tape::Tape;
+use common::scenarios::{
+    ALL, DAEMONSET, DIGEST_SKEW, PAUSED, Phases, RECREATE, RESTART_MOVED_TAG, STATEFULSET_PARTITION, STUCK, Scenario,
+};
+use common::story::{Told, ageless};
+use common::tape::{Cluster, Player, Tape, path};
+use podskew::objects::Resource;
+use serde_json::Value;
 
 /// What each workload went through, as [`Phases`] tells it.
 struct Diary<'a> {
@@ -88,4 +92,70 @@ fn recreate_has_no_current_hash_and_nothing_outdated_while_it_waits() {
         }
     });
     assert!(looks > 5);
+}
+
+#[test]
+fn a_watch_that_lags_behind_the_others_changes_nothing_in_the_end_and_shows_no_skew() {
+    for scenario in ALL {
+        let tape = Tape::load(scenario.name);
+        for resource in Resource::ALL.into_iter().filter(|resource| tape.tells_of(*resource)) {
+            let mut ending = String::new();
+            Tape::load(scenario.name).with_lag(resource, 3.0).play(|at, told| {
+                told.holds_together();
+                let skewed = told.most_digests_of_a_hash() > 1.0;
+                let case = || format!("{} at {at}, {resource} behind:\n{}", scenario.name, told.story());
+                assert!(!skewed || scenario.name == DIGEST_SKEW.name, "{}", case());
+                ending = told.story();
+            });
+            assert_eq!(ageless(&ending), ageless(scenario.ending), "{}, {resource} behind", scenario.name);
+        }
+    }
+}
+
+#[test]
+fn who_starts_at_any_moment_says_the_same_and_no_greater_age() {
+    for scenario in ALL {
+        let tape = Tape::load(scenario.name);
+        let mut cluster = Cluster::default();
+        let mut lines = tape.lines.iter();
+        tape.play(|at, told| {
+            cluster.take(lines.next().unwrap());
+            if told.parsed.samples.is_empty() {
+                return;
+            }
+            let mut fresh = Player::new(told.start);
+            fresh.now = told.at;
+            fresh.list(&cluster.objects());
+            let parsed = fresh.look();
+            let case = || format!("{} at {at}", scenario.name);
+            assert_eq!(parsed.samples.len(), told.parsed.samples.len(), "{}", case());
+            for (series, value) in &parsed.samples {
+                let known = told.parsed.samples.get(series).unwrap_or_else(|| panic!("{}: new is {series:?}", case()));
+                if series.0.ends_with("_age_seconds") {
+                    assert!(value <= known, "{}: {series:?} is {value} for who starts, and {known}", case());
+                } else {
+                    assert_eq!(value, known, "{}: {series:?}", case());
+                }
+            }
+        });
+    }
+}
+
+#[test]
+fn what_kubectl_prints_says_the_same_as_the_watches() {
+    for scenario in [DAEMONSET, DIGEST_SKEW, PAUSED, STATEFULSET_PARTITION, STUCK] {
+        let dump = std::fs::read_to_string(path(&format!("{}.dump.json", scenario.name))).unwrap();
+        let dump: Value = serde_json::from_str(&dump).unwrap();
+        let tape = Tape::load(scenario.name);
+        let mut player = Player::new(tape.start);
+        // Late enough for every age to run.
+        player.now = tape.start.plus(100);
+        player.list(dump["items"].as_array().unwrap());
+        let parsed = player.look();
+        let told = Told { parsed: &parsed, at: player.now, start: tape.start };
+        told.holds_together();
+        // The undo of `agent` had come to its end when that one was printed.
+        let printed = |story: &str| story[story.find("daemonset/cni").unwrap_or(0)..].to_owned();
+        assert_eq!(printed(&told.story()), printed(scenario.ending), "{}", scenario.name);
+    }
 }

@@ -42,21 +42,6 @@ impl Told<'_> {
         self.workloads().iter().map(|workload| self.story_of(workload)).collect()
     }
 
-    /// The same without any age: only that there is one.
-    pub fn ageless_story(&self) -> String {
-        let mut text = String::new();
-        for line in self.story().lines() {
-            for (place, part) in line.split(" since ").enumerate() {
-                let part = if place == 0 { part } else { part.trim_start_matches(['+', '-']) };
-                let part = if place == 0 { part } else { part.trim_start_matches(|c: char| c.is_ascii_digit()) };
-                text.push_str(if place == 0 { "" } else { " since" });
-                text.push_str(part);
-            }
-            text.push('\n');
-        }
-        text
-    }
-
     /// State and current hash of a workload, and since when, if that can be told.
     pub fn phase(&self, workload_type: &str, workload: &str) -> Option<(String, String)> {
         let of_name = |named: &Named| named.workload_type == workload_type && named.workload == workload;
@@ -222,4 +207,15 @@ impl Told<'_> {
             _ => String::new(),
         }
     }
+}
+
+/// A story with no more of its ages than that there are any.
+pub fn ageless(story: &str) -> String {
+    let mut parts = story.split(" since ");
+    let mut text = parts.next().unwrap().to_owned();
+    for part in parts {
+        text.push_str(" for a while");
+        text.push_str(part.trim_start_matches(|c: char| c.is_ascii_digit() || matches!(c, '+' | '-')));
+    }
+    text
 }

@@ -9,6 +9,7 @@ use podskew::objects::{Object, Resource, WatchEvent, decode_event};
 use podskew::simulator::Recording;
 use podskew::time::UnixTime;
 use serde_json::Value;
+use std::collections::BTreeMap;
 
 /// Where a recording lies.
 pub fn path(scenario: &str) -> String {
@@ -22,6 +23,34 @@ pub struct Line {
     pub resource: Resource,
     /// The event, or nothing where the initial list ends.
     event: Option<String>,
+}
+
+/// The objects that stand after some lines of a tape.
+#[derive(Default)]
+pub struct Cluster {
+    objects: BTreeMap<(Resource, String), Value>,
+}
+
+impl Cluster {
+    pub fn take(&mut self, line: &Line) {
+        let Some(event) = &line.event else { return };
+        let mut event: Value = serde_json::from_str(event).unwrap();
+        let mut object = event["object"].take();
+        let key = (line.resource, object["metadata"]["uid"].to_string());
+        match event["type"].as_str().unwrap() {
+            "ADDED" | "MODIFIED" => {
+                // In a list the server says it once for all; here each object has to say it.
+                object["kind"] = kind(line.resource).into();
+                self.objects.insert(key, object);
+            }
+            "DELETED" => _ = self.objects.remove(&key),
+            _ => {}
+        }
+    }
+
+    pub fn objects(&self) -> Vec<Value> {
+        self.objects.values().cloned().collect()
+    }
 }
 
 /// A recording as it lies on disk.
@@ -53,6 +82,11 @@ impl Tape {
         }
         self.lines.sort_by(|a, b| a.at.total_cmp(&b.at));
         self
+    }
+
+    /// Whether there is any object of a resource in it.
+    pub fn tells_of(&self, resource: Resource) -> bool {
+        self.lines.iter().any(|line| line.resource == resource && line.event.is_some())
     }
 
     /// Plays everything and looks after each line.
@@ -112,7 +146,7 @@ impl Player {
     pub fn list(&mut self, objects: &[Value]) {
         for resource in Resource::ALL.into_iter().filter(|resource| *resource != Resource::Rollouts) {
             self.inventory.begin_relist(source(resource));
-            for object in objects.iter().filter(|object| resource_of(object) == resource) {
+            for object in objects.iter().filter(|object| object["kind"] == kind(resource)) {
                 let line = serde_json::json!({"type": "ADDED", "object": object}).to_string();
                 let event = decode_event(resource, line.as_bytes()).unwrap();
                 let WatchEvent::Applied(object) = event else { panic!("{line}") };
@@ -134,7 +168,14 @@ impl Player {
     }
 }
 
-fn resource_of(object: &Value) -> Resource {
-    let kind = object["kind"].as_str().unwrap().to_ascii_lowercase();
-    Resource::ALL.into_iter().find(|resource| resource.plural() == format!("{kind}s")).unwrap()
+fn kind(resource: Resource) -> &'static str {
+    match resource {
+        Resource::Pods => "Pod",
+        Resource::ReplicaSets => "ReplicaSet",
+        Resource::Deployments => "Deployment",
+        Resource::StatefulSets => "StatefulSet",
+        Resource::DaemonSets => "DaemonSet",
+        Resource::ControllerRevisions => "ControllerRevision",
+        Resource::Rollouts => "Rollout",
+    }
 }
