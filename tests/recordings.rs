@@ -1,17 +1,17 @@
 //! What a real API server said, from its first line to its last, and what podskew made of it line by line.
-#![allow(clippy::unwrap_used, clippy::panic, reason = "tests")]
+#![allow(clippy::unwrap_used, clippy::panic, clippy::float_cmp, reason = "tests")]
 
 mod common;
 
 use common::scenarios::{
-    ALL, DAEMONSET, DIGEST_SKEW, PAUSED, Phases, RECREATE, RESTART_MOVED_TAG, STATEFULSET_PARTITION, STUCK, Scenario,
+    ALL, Course, DAEMONSET, DIGEST_SKEW, PAUSED, RECREATE, RESTART_MOVED_TAG, STATEFULSET_PARTITION, STUCK, Scenario,
 };
 use common::story::{Told, ageless};
 use common::tape::{Cluster, Player, Tape, path};
 use podskew::objects::Resource;
 use serde_json::Value;
 
-/// What each workload went through, as [`Phases`] tells it.
+/// What each workload went through, as [`Course`] tells it.
 struct Diary<'a> {
     scenario: &'a Scenario,
     written: Vec<Vec<(f64, String, String)>>,
@@ -19,12 +19,12 @@ struct Diary<'a> {
 
 impl<'a> Diary<'a> {
     fn new(scenario: &'a Scenario) -> Self {
-        Self { scenario, written: scenario.phases.iter().map(|_| Vec::new()).collect() }
+        Self { scenario, written: scenario.courses.iter().map(|_| Vec::new()).collect() }
     }
 
     /// Notes where the workloads stand. A workload that was there once stays.
     fn note(&mut self, at: f64, told: Told<'_>) {
-        for (Phases { workload_type, workload, .. }, written) in self.scenario.phases.iter().zip(&mut self.written) {
+        for (Course { workload_type, workload, .. }, written) in self.scenario.courses.iter().zip(&mut self.written) {
             let phase = told.phase(workload_type, workload);
             assert!(written.is_empty() || phase.is_some(), "{workload} is gone at {at}");
             let Some((state, since)) = phase else { continue };
@@ -51,7 +51,7 @@ fn every_workload_goes_through_its_phases_and_ends_as_it_ended() {
             diary.note(at, told);
             ending = told.story();
         });
-        let expected: Vec<&[&str]> = scenario.phases.iter().map(|phases| phases.phases).collect();
+        let expected: Vec<&[&str]> = scenario.courses.iter().map(|course| course.phases).collect();
         assert_eq!(diary.read(), expected, "{}", scenario.name);
         assert_eq!(ending, scenario.ending, "{}", scenario.name);
     }

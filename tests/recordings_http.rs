@@ -72,11 +72,11 @@ impl Stage {
 
     /// Waits for a phase of a workload.
     async fn shows_phase(&self, workload: usize, phase: usize) {
-        let phases = &self.scenario.phases[workload];
-        let expected = phases.phases[phase].split_once(' ').unwrap().1;
+        let course = &self.scenario.courses[workload];
+        let expected = course.phases[phase].split_once(' ').unwrap().1;
         let scrape = self.podskew.until(expected, |scrape| {
             self.holds(scrape);
-            let (state, since) = self.told(scrape).phase(phases.workload_type, phases.workload).unwrap();
+            let (state, since) = self.told(scrape).phase(course.workload_type, course.workload).unwrap();
             format!("{state}{since}") == expected
         });
         scrape.await;
@@ -153,8 +153,7 @@ async fn a_recreation() {
     stage.play_to(3.0, |_| {}).await;
     let waiting = stage.podskew.until("no current hash", |scrape| {
         stage.holds(scrape);
-        let (state, _) = stage.told(scrape).phase("deployment", "api").unwrap();
-        state == "progressing to nothing"
+        stage.told(scrape).phase("deployment", "api").unwrap().0 == "progressing to nothing"
     });
     assert!(waiting.await.parsed.series("podskew_outdated_pods", &[]).is_empty());
     stage.play_to(6.0, |_| {}).await;

@@ -4,15 +4,15 @@
 pub struct Scenario {
     pub name: &'static str,
     /// What each workload goes through: from which second on, the state, the current hash, and since when.
-    pub phases: &'static [Phases],
+    pub courses: &'static [Course],
     /// Everything that is said at the end; moments are seconds since the start of the recording.
     pub ending: &'static str,
     /// How many times as fast as recorded it is replayed.
     pub speed: f64,
 }
 
-/// The phases of one workload.
-pub struct Phases {
+/// The course of one workload.
+pub struct Course {
     pub workload_type: &'static str,
     pub workload: &'static str,
     pub phases: &'static [&'static str],
@@ -21,7 +21,7 @@ pub struct Phases {
 /// A ReplicaSet is used again by the undo at 17.67: its own age says nothing.
 pub const ROLLOUT: Scenario = Scenario {
     name: "rollout",
-    phases: &[Phases {
+    courses: &[Course {
         workload_type: "deployment",
         workload: "api",
         phases: &[
@@ -45,7 +45,7 @@ deployment/api complete, hashes 1, outdated 0, pods 4
 
 pub const RESTART_MOVED_TAG: Scenario = Scenario {
     name: "restart-moved-tag",
-    phases: &[Phases {
+    courses: &[Course {
         workload_type: "deployment",
         workload: "api",
         phases: &[
@@ -68,7 +68,7 @@ deployment/api complete, hashes 1, outdated 0, pods 3
 /// Scaled from 2 to 8 between 2.44 and 4.5, which is no rollout.
 pub const DIGEST_SKEW: Scenario = Scenario {
     name: "digest-skew",
-    phases: &[Phases { workload_type: "deployment", workload: "web", phases: &["0.04 complete to 658465cf6d"] }],
+    courses: &[Course { workload_type: "deployment", workload: "web", phases: &["0.04 complete to 658465cf6d"] }],
     ending: "\
 deployment/web complete, hashes 1, outdated 0, pods 8
   658465cf6d (revision 1, current): 8 active, 8 ready
@@ -82,7 +82,7 @@ deployment/web complete, hashes 1, outdated 0, pods 8
 
 pub const STUCK: Scenario = Scenario {
     name: "stuck",
-    phases: &[Phases {
+    courses: &[Course {
         workload_type: "deployment",
         workload: "api",
         phases: &[
@@ -106,7 +106,7 @@ deployment/api stalled since +1, hashes 2 since +1, outdated 3, pods 5
 
 pub const PAUSED: Scenario = Scenario {
     name: "paused",
-    phases: &[Phases {
+    courses: &[Course {
         workload_type: "deployment",
         workload: "api",
         phases: &[
@@ -131,7 +131,7 @@ deployment/api paused since +1, hashes 2 since +1, outdated 5, pods 8
 /// The template changes at 1.77, the new ReplicaSet comes at 4.85, once the old pods are gone: no hash is current in between.
 pub const RECREATE: Scenario = Scenario {
     name: "recreate",
-    phases: &[Phases {
+    courses: &[Course {
         workload_type: "deployment",
         workload: "api",
         phases: &[
@@ -154,7 +154,7 @@ deployment/api complete, hashes 1, outdated 0, pods 3
 
 pub const STATEFULSET_PARTITION: Scenario = Scenario {
     name: "statefulset-partition",
-    phases: &[Phases {
+    courses: &[Course {
         workload_type: "statefulset",
         workload: "db",
         phases: &[
@@ -179,8 +179,8 @@ statefulset/db partitioned since +1, hashes 2 since +4, outdated 0, pods 4
 /// `agent` is undone at 40.44, which gives its first ControllerRevision the highest number; it is under way at the end.
 pub const DAEMONSET: Scenario = Scenario {
     name: "daemonset",
-    phases: &[
-        Phases {
+    courses: &[
+        Course {
             workload_type: "daemonset",
             workload: "agent",
             phases: &[
@@ -191,7 +191,7 @@ pub const DAEMONSET: Scenario = Scenario {
                 "40.44 progressing to 589fdf768c since +40",
             ],
         },
-        Phases {
+        Course {
             workload_type: "daemonset",
             workload: "cni",
             phases: &[

@@ -135,7 +135,7 @@ impl Told<'_> {
     /// Panics at what no exposition may say, whenever it is taken.
     pub fn holds_together(&self) {
         let mut states: BTreeMap<Named, usize> = BTreeMap::new();
-        for ((name, labels), _) in &self.parsed.samples {
+        for (name, labels) in self.parsed.samples.keys() {
             assert_ne!(labels.get("workload_type").map(String::as_str), Some("replicaset"), "{name} {labels:?}");
             if name == "podskew_rollout_state" {
                 *states.entry(Named::of(labels).unwrap()).or_default() += 1;
