@@ -6,7 +6,7 @@ mod common;
 use common::scenarios::{
     ALL, Course, DAEMONSET, DIGEST_SKEW, PAUSED, RECREATE, RESTART_MOVED_TAG, STATEFULSET_PARTITION, STUCK, Scenario,
 };
-use common::story::{Told, ageless};
+use common::story::{Told, ageless, disagreement};
 use common::tape::{Cluster, Player, Tape, path};
 use podskew::objects::Resource;
 use serde_json::Value;
@@ -127,16 +127,7 @@ fn who_starts_at_any_moment_says_the_same_and_no_greater_age() {
             fresh.now = told.at;
             fresh.list(&cluster.objects());
             let parsed = fresh.look();
-            let case = || format!("{} at {at}", scenario.name);
-            assert_eq!(parsed.samples.len(), told.parsed.samples.len(), "{}", case());
-            for (series, value) in &parsed.samples {
-                let known = told.parsed.samples.get(series).unwrap_or_else(|| panic!("{}: new is {series:?}", case()));
-                if series.0.ends_with("_age_seconds") {
-                    assert!(value <= known, "{}: {series:?} is {value} for who starts, and {known}", case());
-                } else {
-                    assert_eq!(value, known, "{}: {series:?}", case());
-                }
-            }
+            assert_eq!(disagreement(told.parsed, &parsed), None, "{} at {at}", scenario.name);
         });
     }
 }

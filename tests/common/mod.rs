@@ -8,4 +8,5 @@ pub mod running;
 pub mod scenarios;
 pub mod story;
 pub mod tape;
+pub mod watching;
 pub mod world;

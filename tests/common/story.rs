@@ -1,6 +1,7 @@
 //! What an exposition says of each workload, in a few lines; and what must hold in every exposition.
 
 use super::exposition::{Labels, Parsed};
+use podskew::exposition::FAMILIES;
 use podskew::time::UnixTime;
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
@@ -207,6 +208,24 @@ impl Told<'_> {
             _ => String::new(),
         }
     }
+}
+
+/// What one who has watched for long may not say beside one who has just begun: anything but a greater age.
+pub fn disagreement(known: &Parsed, fresh: &Parsed) -> Option<String> {
+    let families: BTreeSet<&str> = FAMILIES.iter().map(|family| family.name).collect();
+    let of_workloads = |parsed: &Parsed| {
+        let samples = parsed.samples.iter().filter(|((name, _), _)| families.contains(name.as_str()));
+        samples.map(|(series, value)| (series.clone(), *value)).collect::<BTreeMap<_, _>>()
+    };
+    let (mut known, fresh) = (of_workloads(known), of_workloads(fresh));
+    for (series, value) in fresh {
+        match known.remove(&series) {
+            Some(age) if series.0.ends_with("_age_seconds") && age >= value => {}
+            Some(same) if same == value => {}
+            other => return Some(format!("{series:?} is {other:?}, and {value} for who has just begun")),
+        }
+    }
+    known.first_key_value().map(|(series, value)| format!("{series:?} is {value}, and absent for who has just begun"))
 }
 
 /// A story with no more of its ages than that there are any.
