@@ -114,7 +114,7 @@ impl Watching {
         let at = UnixTime::now();
         let changes = self.inventory.lock().unwrap().take_changes(at);
         let complete = changes.complete;
-        if complete {
+        if complete || !changes.gone.is_empty() {
             self.exposition.publish(changes.reports, &changes.gone, &changes.awaiting_owner);
         }
         let own_health = self.telemetry.gather();
