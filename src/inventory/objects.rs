@@ -63,8 +63,10 @@ impl Inventory {
                 let keep_images = parent.is_none_or(|parent| parent.kind != OwnerKind::Deployment);
                 let hash =
                     [POD_TEMPLATE_HASH, ROLLOUTS_POD_TEMPLATE_HASH].into_iter().find_map(|key| meta.labels.get(key));
-                let template =
+                let mut template =
                     self.recorder().template(meta, &set.template, meta.revision, hash.unwrap_or(""), keep_images);
+                // Of a ReplicaSet it tells when it was scaled last, not when it became current.
+                template.written = None;
                 let mut key = self.key_of(meta, OwnerKind::ReplicaSet, "replicaset");
                 if parent.is_some() {
                     // Its name is not said as long as it has a parent; should it go before its pods, they name it.

@@ -33,12 +33,12 @@ impl Live {
         Self { exposition, telemetry, namespaces, excluded_namespaces, progress: Mutex::default() }
     }
 
-    /// The first complete picture still waits for these.
+    /// A complete picture still waits for these.
     pub(super) fn waits_for(&self, waiting_for: Vec<String>) {
-        self.progress().waiting_for = waiting_for;
+        *self.progress() = Progress { ready: false, waiting_for };
     }
 
-    /// The first complete picture is published.
+    /// A complete picture is published.
     pub(super) fn is_ready(&self) {
         *self.progress() = Progress { ready: true, waiting_for: Vec::new() };
     }

@@ -52,7 +52,10 @@ impl Renderer {
     /// Publishes what changed; tells whether anything did.
     fn publish(&mut self) -> bool {
         let changes = self.take_changes();
-        if !changes.complete || !self.is_news(&changes) {
+        if !changes.complete {
+            return self.withdraw(&changes);
+        }
+        if !self.is_news(&changes) {
             return false;
         }
         self.exposition.publish(changes.reports, &changes.gone, &changes.awaiting_owner);
@@ -62,6 +65,16 @@ impl Renderer {
             tracing::info!(seconds, "ready: the first complete picture of the cluster is there");
         }
         true
+    }
+
+    /// Takes the picture back that is not complete any more: pods are forbidden since.
+    fn withdraw(&mut self, changes: &Changes) -> bool {
+        let published = self.published.take().is_some();
+        if published {
+            self.exposition.publish(Vec::new(), &changes.gone, &[]);
+            tracing::error!("not ready any more: the picture of the cluster is not complete");
+        }
+        published
     }
 
     /// Holds the inventory's lock for as long as it takes to build the reports, and not while they are rendered.
@@ -95,9 +108,55 @@ fn described(source: Source, namespaces: &[String]) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::described;
-    use crate::inventory::Source;
-    use crate::objects::Resource;
+    use super::*;
+    use crate::exposition::{Encoding, Format, Selection};
+    use crate::inventory::Settings;
+    use crate::objects::decode_event;
+    use crate::web::Site;
+
+    #[test]
+    fn a_picture_that_is_not_complete_any_more_is_taken_back() {
+        let sources = Resource::ALL.map(|resource| Source { resource, namespace: 0 });
+        let inventory = Arc::new(Mutex::new(Inventory::new(Settings::default(), &sources)));
+        let exposition = Arc::new(Exposition::new(Selection::default(), Vec::new()));
+        let telemetry = Telemetry::new().unwrap();
+        let live = Arc::new(Live::new(Arc::clone(&exposition), telemetry.clone(), Vec::new(), Vec::new()));
+        let (begun, published) = (Instant::now(), None);
+        let mut renderer =
+            Renderer { inventory: inventory.clone(), exposition, telemetry, live: live.clone(), begun, published };
+        let series = |live: &Live| {
+            let frames = live.scrape(Format::Text, Encoding::Identity).frames;
+            let text = String::from_utf8(frames.flatten().collect()).unwrap();
+            text.contains("podskew_pods_by_template_hash{")
+        };
+        let now = UnixTime::now();
+        let list = || {
+            let line = br#"{"type":"ADDED","object":{"metadata":{"name":"db-0","namespace":"shop","uid":"a",
+                "labels":{"controller-revision-hash":"db-1"},"ownerReferences":[{"apiVersion":"apps/v1",
+                "kind":"StatefulSet","name":"db","uid":"b","controller":true}]}}}"#;
+            let Ok(crate::objects::WatchEvent::Applied(pod)) = decode_event(Resource::Pods, line) else { panic!() };
+            let mut inventory = inventory.lock().unwrap();
+            inventory.begin_relist(sources[0]);
+            inventory.relist(sources[0], &pod);
+            inventory.finish_relist(sources[0], now);
+        };
+        list();
+        for source in &sources[1..] {
+            inventory.lock().unwrap().forbid(*source, now);
+        }
+        assert!(renderer.publish());
+        assert!(live.status().ready && series(&live));
+
+        inventory.lock().unwrap().forbid(sources[0], now);
+        assert!(renderer.publish());
+        assert!(!renderer.publish(), "it is told once");
+        assert!(!live.status().ready && !series(&live));
+        assert_eq!(live.status().waiting_for, ["pods"]);
+
+        list();
+        assert!(renderer.publish());
+        assert!(live.status().ready && series(&live));
+    }
 
     #[test]
     fn a_source_is_named_with_its_namespace_where_it_has_one() {

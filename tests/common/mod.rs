@@ -1,6 +1,12 @@
 //! What several tests share. Each test binary uses a part of it.
-#![allow(dead_code, clippy::missing_panics_doc, reason = "tests")]
+#![allow(dead_code, clippy::missing_panics_doc, clippy::float_cmp, reason = "tests")]
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "tests")]
 
 pub mod exposition;
 pub mod reports;
+pub mod running;
+pub mod scenarios;
+pub mod story;
+pub mod tape;
+pub mod watching;
 pub mod world;

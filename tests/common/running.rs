@@ -1,0 +1,155 @@
+//! The real binary, as a user runs it: a kubeconfig, a port, a log, and scrapes.
+
+use super::exposition::{Parsed, gunzip};
+use podskew::simulator::Simulator;
+use podskew::time::UnixTime;
+use std::io::{BufRead, BufReader, Read, Write};
+use std::net::TcpStream;
+use std::path::Path;
+use std::process::{Child, Command, Stdio};
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
+
+/// How long anything may take that has to happen: many times what it takes, so that a busy machine fails no test.
+pub const PATIENCE: Duration = Duration::from_secs(60);
+
+/// Between two looks.
+pub const GLANCE: Duration = Duration::from_millis(100);
+
+/// A podskew that runs; it is killed when this is dropped.
+pub struct Running {
+    process: Child,
+    /// `127.0.0.1:PORT`.
+    address: String,
+    log: Arc<Mutex<String>>,
+    _kubeconfig: tempfile::TempDir,
+}
+
+/// What one scrape said, and when.
+pub struct Scrape {
+    pub at: UnixTime,
+    pub text: String,
+    pub parsed: Parsed,
+}
+
+impl Running {
+    /// Watches a simulated cluster.
+    pub fn start(simulator: &Simulator, arguments: &[&str]) -> Self {
+        Self::start_with(&simulator.kubeconfig(), arguments)
+    }
+
+    /// Watches whatever a kubeconfig names.
+    pub fn start_with(kubeconfig: &str, arguments: &[&str]) -> Self {
+        let directory = tempfile::tempdir().unwrap();
+        let file = directory.path().join("kubeconfig");
+        std::fs::write(&file, kubeconfig).unwrap();
+        let (process, address, log) = start(&file, arguments);
+        Self { process, address, log, _kubeconfig: directory }
+    }
+
+    /// The status of a GET, and its body.
+    pub fn get(&self, path: &str) -> (u16, String) {
+        let mut stream = TcpStream::connect(&self.address).unwrap();
+        let header = "Host: podskew\r\nAccept-Encoding: gzip\r\nConnection: close";
+        write!(stream, "GET {path} HTTP/1.1\r\n{header}\r\n\r\n").unwrap();
+        let mut answer = Vec::new();
+        stream.read_to_end(&mut answer).unwrap();
+        let end = answer.windows(4).position(|window| window == b"\r\n\r\n").unwrap();
+        let (head, body) = (String::from_utf8(answer[..end].to_vec()).unwrap(), &answer[end + 4..]);
+        let status = head.split(' ').nth(1).unwrap().parse().unwrap();
+        let gzip = head.to_ascii_lowercase().contains("content-encoding: gzip");
+        (status, if gzip { gunzip(body) } else { String::from_utf8(body.to_vec()).unwrap() })
+    }
+
+    /// Scrapes within one second of the clock, so that an age tells the moment it began.
+    pub fn scrape(&self) -> Scrape {
+        loop {
+            let at = UnixTime::now();
+            let (status, text) = self.get("/metrics");
+            assert_eq!(status, 200, "{text}");
+            if UnixTime::now() == at {
+                return Scrape { at, parsed: Parsed::read(&text), text };
+            }
+        }
+    }
+
+    /// Whether the first complete picture is there.
+    pub fn is_ready(&self) -> bool {
+        self.get("/readyz").0 == 200
+    }
+
+    /// Waits for the first complete picture.
+    pub async fn until_ready(&self) {
+        let begun = Instant::now();
+        while !self.is_ready() {
+            assert!(begun.elapsed() < PATIENCE, "not ready: {}\n{}", self.get("/readyz").1, self.log());
+            tokio::time::sleep(GLANCE).await;
+        }
+    }
+
+    /// Scrapes until it finds what it waits for.
+    pub async fn until(&self, what: &str, mut found: impl FnMut(&Scrape) -> bool) -> Scrape {
+        let begun = Instant::now();
+        loop {
+            let scrape = self.scrape();
+            if found(&scrape) {
+                return scrape;
+            }
+            assert!(begun.elapsed() < PATIENCE, "{what} does not come:\n{}\n{}", scrape.text, self.log());
+            tokio::time::sleep(GLANCE).await;
+        }
+    }
+
+    /// What it has written into its log so far.
+    pub fn log(&self) -> String {
+        self.log.lock().unwrap().clone()
+    }
+
+    /// Waits until the log says something.
+    pub async fn until_logged(&self, text: &str) {
+        let begun = Instant::now();
+        while !self.log().contains(text) {
+            assert!(begun.elapsed() < PATIENCE, "{text:?} is not logged:\n{}", self.log());
+            tokio::time::sleep(GLANCE).await;
+        }
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        let _ = self.process.kill();
+        let _ = self.process.wait();
+    }
+}
+
+fn start(kubeconfig: &Path, arguments: &[&str]) -> (Child, String, Arc<Mutex<String>>) {
+    let mut process = Command::new(env!("CARGO_BIN_EXE_podskew"))
+        .args(["serve", "--listen-address", "127.0.0.1:0", "--kubeconfig"])
+        .arg(kubeconfig)
+        .args(arguments)
+        // Neither a proxy nor a setting of whoever runs the test.
+        .env_clear()
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let log = Arc::new(Mutex::new(String::new()));
+    let mut lines = BufReader::new(process.stderr.take().unwrap()).lines();
+    let address = loop {
+        let line = lines.next().expect("podskew ended before it served").unwrap();
+        let address = line.split_once("serving http://").map(|(_, rest)| rest.split_once('/').unwrap().0.to_owned());
+        note(&log, &line);
+        if let Some(address) = address {
+            break address;
+        }
+    };
+    let writer = Arc::clone(&log);
+    // A full pipe would stop the process.
+    std::thread::spawn(move || lines.map_while(Result::ok).for_each(|line| note(&writer, &line)));
+    (process, address, log)
+}
+
+fn note(log: &Mutex<String>, line: &str) {
+    let mut log = log.lock().unwrap();
+    log.push_str(line);
+    log.push('\n');
+}

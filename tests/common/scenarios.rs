@@ -1,0 +1,224 @@
+//! The recordings, and what has to be said of them: the phases each workload goes through, and how it ends.
+
+/// One recording.
+pub struct Scenario {
+    pub name: &'static str,
+    /// What each workload goes through: from which second on, the state, the current hash, and since when.
+    pub courses: &'static [Course],
+    /// Everything that is said at the end; moments are seconds since the start of the recording.
+    pub ending: &'static str,
+    /// How many times as fast as recorded it is replayed.
+    pub speed: f64,
+}
+
+/// The course of one workload.
+pub struct Course {
+    pub workload_type: &'static str,
+    pub workload: &'static str,
+    pub phases: &'static [&'static str],
+}
+
+/// A ReplicaSet is used again by the undo at 17.67: its own age says nothing.
+pub const ROLLOUT: Scenario = Scenario {
+    name: "rollout",
+    courses: &[Course {
+        workload_type: "deployment",
+        workload: "api",
+        phases: &[
+            "0.05 complete to 5b7b7bcf9d",
+            "1.60 progressing to nothing",
+            "1.61 progressing to 7fbf86997f since +1",
+            "5.72 complete to 7fbf86997f",
+            "17.67 progressing to 5b7b7bcf9d since +17",
+            "21.84 complete to 5b7b7bcf9d",
+        ],
+    }],
+    ending: "\
+deployment/api complete, hashes 1, outdated 0, pods 4
+  5b7b7bcf9d (revision 3, current): 4 active, 4 ready
+  app (template): digests 1
+    5b7b7bcf9d (template): digests 1, 4 × registry.example/shop/api:v1 cd7ce95e
+  asks for app: registry.example/shop/api:v1 (tag, IfNotPresent)
+",
+    speed: 4.0,
+};
+
+pub const RESTART_MOVED_TAG: Scenario = Scenario {
+    name: "restart-moved-tag",
+    courses: &[Course {
+        workload_type: "deployment",
+        workload: "api",
+        phases: &[
+            "0.06 complete to 6589587dcf",
+            "1.78 progressing to nothing",
+            "1.78 progressing to 7f7dc74457 since +1",
+            "7.91 complete to 7f7dc74457",
+        ],
+    }],
+    ending: "\
+deployment/api complete, hashes 1, outdated 0, pods 3
+  7f7dc74457 (revision 2, current): 3 active, 3 ready
+  app (template): digests 1
+    7f7dc74457 (template): digests 1, 3 × registry.example/restart/api:prod ed601145
+  asks for app: registry.example/restart/api:prod (tag, Always)
+",
+    speed: 3.0,
+};
+
+/// Scaled from 2 to 8 between 2.44 and 4.5, which is no rollout.
+pub const DIGEST_SKEW: Scenario = Scenario {
+    name: "digest-skew",
+    courses: &[Course { workload_type: "deployment", workload: "web", phases: &["0.04 complete to 658465cf6d"] }],
+    ending: "\
+deployment/web complete, hashes 1, outdated 0, pods 8
+  658465cf6d (revision 1, current): 8 active, 8 ready
+  app (template): digests 2, skewed since +4, skewed pods 8
+    658465cf6d (template): digests 2, 6 × registry.example/skew/web:production-latest 16a06063, \
+2 × registry.example/skew/web:production-latest 45ba8ee8
+  asks for app: registry.example/skew/web:production-latest (tag, IfNotPresent)
+",
+    speed: 3.0,
+};
+
+pub const STUCK: Scenario = Scenario {
+    name: "stuck",
+    courses: &[Course {
+        workload_type: "deployment",
+        workload: "api",
+        phases: &[
+            "0.05 complete to 66df86594d",
+            "1.49 progressing to nothing",
+            "1.50 progressing to 55558b5db8 since +1",
+            "14.18 stalled to 55558b5db8 since +1",
+        ],
+    }],
+    ending: "\
+deployment/api stalled since +1, hashes 2 since +1, outdated 3, pods 5
+  55558b5db8 (revision 2, current): 2 active, 0 ready
+  66df86594d (revision 1): 3 active, 3 ready
+  app (template): digests 1, 2 not_started
+    55558b5db8 (template): digests 0
+    66df86594d (template): digests 1, 3 × registry.example/stuck/api:v1 bfa606e5
+  asks for app: registry.example/stuck/api:broken (tag, IfNotPresent)
+",
+    speed: 4.0,
+};
+
+pub const PAUSED: Scenario = Scenario {
+    name: "paused",
+    courses: &[Course {
+        workload_type: "deployment",
+        workload: "api",
+        phases: &[
+            "0.09 complete to cf4479f4d",
+            "1.54 progressing to nothing",
+            "1.55 progressing to 765f5f5f9c",
+            "2.64 paused to 765f5f5f9c since +1",
+        ],
+    }],
+    ending: "\
+deployment/api paused since +1, hashes 2 since +1, outdated 5, pods 8
+  765f5f5f9c (revision 2, current): 3 active, 3 ready
+  cf4479f4d (revision 1): 5 active, 5 ready
+  app (template): digests 2
+    765f5f5f9c (template): digests 1, 3 × registry.example/paused/api:v2 cdaa0699
+    cf4479f4d (template): digests 1, 5 × registry.example/paused/api:v1 3fa15107
+  asks for app: registry.example/paused/api:v2 (tag, IfNotPresent)
+",
+    speed: 3.0,
+};
+
+/// The template changes at 1.77, the new ReplicaSet comes at 4.85, once the old pods are gone: no hash is current in between.
+pub const RECREATE: Scenario = Scenario {
+    name: "recreate",
+    courses: &[Course {
+        workload_type: "deployment",
+        workload: "api",
+        phases: &[
+            "0.07 complete to 69dc96bbcc",
+            "1.77 progressing to nothing since +1",
+            "4.85 progressing to 7b6b986cd8 since +1",
+            "6.88 complete to 7b6b986cd8",
+        ],
+    }],
+    ending: "\
+deployment/api complete, hashes 1, outdated 0, pods 3
+  7b6b986cd8 (revision 2, current): 3 active, 3 ready
+  app (template): digests 1
+    7b6b986cd8 (template): digests 1, 3 × registry.example/recreate/api:v1 a6a062d7
+  asks for app: registry.example/recreate/api:v1 (tag, IfNotPresent)
+",
+    // Its age runs from the moment podskew saw the change.
+    speed: 1.0,
+};
+
+pub const STATEFULSET_PARTITION: Scenario = Scenario {
+    name: "statefulset-partition",
+    courses: &[Course {
+        workload_type: "statefulset",
+        workload: "db",
+        phases: &[
+            "0.11 complete to db-b6cf5499c",
+            "1.76 progressing to nothing",
+            "1.79 progressing to db-59d68bbcc4 since +1",
+            "6.82 partitioned to db-59d68bbcc4 since +1",
+        ],
+    }],
+    ending: "\
+statefulset/db partitioned since +1, hashes 2 since +4, outdated 0, pods 4
+  db-59d68bbcc4 (revision 2, current): 2 active, 2 ready
+  db-b6cf5499c (revision 1): 2 active, 2 ready
+  db (template): digests 2
+    db-59d68bbcc4 (template): digests 1, 2 × registry.example/data/db:15 9ee48410
+    db-b6cf5499c (template): digests 1, 2 × registry.example/data/db:14 dd13de6a
+  asks for db: registry.example/data/db:15 (tag, IfNotPresent)
+",
+    speed: 3.0,
+};
+
+/// `agent` is undone at 40.44, which gives its first ControllerRevision the highest number; it is under way at the end.
+pub const DAEMONSET: Scenario = Scenario {
+    name: "daemonset",
+    courses: &[
+        Course {
+            workload_type: "daemonset",
+            workload: "agent",
+            phases: &[
+                "0.06 complete to 589fdf768c",
+                "1.96 progressing to nothing",
+                "2.00 progressing to 6f5d48fb6b since +1",
+                "17.10 complete to 6f5d48fb6b",
+                "40.44 progressing to 589fdf768c since +40",
+            ],
+        },
+        Course {
+            workload_type: "daemonset",
+            workload: "cni",
+            phases: &[
+                "0.06 complete to 5974ffc7cd",
+                "2.11 on_delete to nothing",
+                "2.11 on_delete to 6d895c9fc9 since +1",
+            ],
+        },
+    ],
+    ending: "\
+daemonset/agent progressing since +40, hashes 2 since +43, outdated 1, pods 4
+  589fdf768c (revision 3, current): 3 active, 2 ready
+  6f5d48fb6b (revision 2): 1 active, 1 ready
+  agent (template): digests 2, 1 not_started
+    589fdf768c (template): digests 1, 2 × registry.example/node/agent:1 49641b3b
+    6f5d48fb6b (template): digests 1, 1 × registry.example/node/agent:2 8fc48b63
+  asks for agent: registry.example/node/agent:1 (tag, IfNotPresent)
+daemonset/cni on_delete since +1, hashes 2 since +8, outdated 3, pods 4
+  5974ffc7cd (revision 1): 3 active, 3 ready
+  6d895c9fc9 (revision 2, current): 1 active, 1 ready
+  cni (template): digests 2
+    5974ffc7cd (template): digests 1, 3 × registry.example/node/cni:1 72116148
+    6d895c9fc9 (template): digests 1, 1 × registry.example/node/cni:2 a137131b
+  asks for cni: registry.example/node/cni:2 (tag, IfNotPresent)
+",
+    speed: 5.0,
+};
+
+pub const ALL: [Scenario; 8] =
+    [ROLLOUT, RESTART_MOVED_TAG, DIGEST_SKEW, STUCK, PAUSED, RECREATE, STATEFULSET_PARTITION, DAEMONSET];

@@ -1,0 +1,196 @@
+//! The watches, an inventory and the exposition in this process, against a simulated API server: all that the binary is
+//! but the server, with timings a test can wait for.
+
+use super::exposition::Parsed;
+use super::running::PATIENCE;
+use super::story::{Told, disagreement};
+use super::tape::path;
+use podskew::cluster::{self, Connection, Timings, Watches, connect};
+use podskew::exposition::{Encoding, Exposition, Format, Selection};
+use podskew::inventory::{Inventory, Settings};
+use podskew::objects::Resource;
+use podskew::simulator::{Simulator, SimulatorConfig, Store};
+use podskew::telemetry::{FailureReason, Telemetry};
+use podskew::time::UnixTime;
+use serde_json::Value;
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
+
+/// Short pauses; deadlines that a busy machine keeps.
+pub fn quick() -> Timings {
+    let milliseconds = Duration::from_millis;
+    Timings {
+        answer: milliseconds(1500),
+        list_idle: milliseconds(1500),
+        list_total: milliseconds(20_000),
+        watch_idle: milliseconds(3000),
+        watch_length: milliseconds(60_000),
+        pause_base: milliseconds(20),
+        pause_most: milliseconds(100),
+        healthy: milliseconds(10_000),
+        forbidden: milliseconds(50),
+        not_served: milliseconds(50),
+        refusal_grace: milliseconds(60_000),
+        streaming_retry: milliseconds(60_000),
+    }
+}
+
+/// An API server whose watches hear something several times a second.
+pub async fn simulator() -> Simulator {
+    let config = SimulatorConfig { bookmark_interval: Duration::from_millis(200), ..SimulatorConfig::default() };
+    Simulator::start(config).await.unwrap()
+}
+
+/// Puts what real clusters held into the store: digest skew, a stuck, a paused and a partitioned rollout, two DaemonSets.
+pub fn fill(store: &Store) {
+    for scenario in ["digest-skew", "stuck", "paused", "statefulset-partition", "daemonset"] {
+        fill_from(store, scenario);
+    }
+}
+
+/// Puts the end of one recording into the store.
+pub fn fill_from(store: &Store, scenario: &str) {
+    for object in objects(scenario) {
+        store.put(resource_of(&object), object);
+    }
+}
+
+/// The objects at the end of a recording, as kubectl prints them.
+pub fn objects(scenario: &str) -> Vec<Value> {
+    let dump = std::fs::read_to_string(path(&format!("{scenario}.dump.json"))).unwrap();
+    let mut dump: Value = serde_json::from_str(&dump).unwrap();
+    let Value::Array(objects) = dump["items"].take() else { panic!("{scenario} holds no list") };
+    objects
+}
+
+pub fn resource_of(object: &Value) -> Resource {
+    let plural = format!("{}s", object["kind"].as_str().unwrap().to_ascii_lowercase());
+    Resource::ALL.into_iter().find(|resource| resource.plural() == plural).unwrap()
+}
+
+/// A podskew without its server.
+pub struct Watching {
+    pub telemetry: Telemetry,
+    inventory: Arc<Mutex<Inventory>>,
+    exposition: Exposition,
+    _watches: Watches,
+}
+
+/// What it says at one moment.
+pub struct Look {
+    pub parsed: Parsed,
+    pub at: UnixTime,
+    /// Whether every source has answered.
+    pub complete: bool,
+}
+
+impl Look {
+    pub fn told(&self) -> Told<'_> {
+        Told { parsed: &self.parsed, at: self.at, start: self.at }
+    }
+}
+
+impl Watching {
+    pub async fn start(simulator: &Simulator) -> Self {
+        Self::start_with(simulator, &[], quick()).await
+    }
+
+    pub async fn start_with(simulator: &Simulator, namespaces: &[&str], timings: Timings) -> Self {
+        let kubeconfig = tempfile::NamedTempFile::new().unwrap();
+        simulator.write_kubeconfig(kubeconfig.path()).unwrap();
+        let connection = Connection { kubeconfig: Some(kubeconfig.path().to_owned()), context: None };
+        let client = connect(&connection).await.unwrap().client;
+        let namespaces: Vec<String> = namespaces.iter().map(|&namespace| namespace.to_owned()).collect();
+        let telemetry = Telemetry::new().unwrap();
+        let sources = cluster::sources(&namespaces);
+        let inventory = Arc::new(Mutex::new(Inventory::new(Settings::default(), &sources)));
+        let watches = cluster::run(&client, &namespaces, &inventory, &telemetry, timings);
+        let exposition = Exposition::new(Selection::default(), Vec::new());
+        Self { telemetry, inventory, exposition, _watches: watches }
+    }
+
+    /// Takes over what changed, and looks. What holds for every exposition is held against it.
+    pub fn look(&self) -> Look {
+        let at = UnixTime::now();
+        let changes = self.inventory.lock().unwrap().take_changes(at);
+        let complete = changes.complete;
+        if complete || !changes.gone.is_empty() {
+            self.exposition.publish(changes.reports, &changes.gone, &changes.awaiting_owner);
+        }
+        let own_health = self.telemetry.gather();
+        let answer = self.exposition.picture().answer(&own_health, Format::Text, Encoding::Identity, at);
+        let parsed = Parsed::read(&String::from_utf8(answer.flatten().collect()).unwrap());
+        let look = Look { parsed, at, complete };
+        look.told().holds_together();
+        look
+    }
+
+    /// Looks until it sees what it waits for.
+    pub async fn until(&self, what: &str, mut seen: impl FnMut(&Look) -> bool) -> Look {
+        let begun = Instant::now();
+        loop {
+            let look = self.look();
+            if seen(&look) {
+                return look;
+            }
+            assert!(
+                begun.elapsed() < PATIENCE,
+                "{what} does not come:\n{}\n{:?}",
+                look.told().story(),
+                self.troubles()
+            );
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    }
+
+    /// Waits for the first complete picture, and for every watch to stand.
+    pub async fn until_synced(&self) -> Look {
+        self.until("every watch", |look| look.complete && Resource::ALL.iter().all(|resource| self.synced(*resource)))
+            .await
+    }
+
+    /// Waits until it says what one says who has just begun.
+    pub async fn until_it_agrees_with_who_has_just_begun(&self, simulator: &Simulator) -> Look {
+        let fresh = Self::start(simulator).await;
+        fresh.until_synced().await;
+        let mut last = None;
+        let begun = Instant::now();
+        loop {
+            let (known, fresh) = (self.look(), fresh.look());
+            match disagreement(&known.parsed, &fresh.parsed) {
+                // Who is synced again has heard of everything.
+                None if Resource::ALL.iter().all(|resource| self.synced(*resource)) => return known,
+                None => {}
+                other => last = other,
+            }
+            assert!(begun.elapsed() < PATIENCE, "they do not agree: {last:?} {:?}", self.troubles());
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    }
+
+    pub fn synced(&self, resource: Resource) -> bool {
+        self.telemetry.cluster_synced.with_label_values(&[resource.plural()]).get() == 1
+    }
+
+    pub fn failures(&self, resource: Resource, reason: FailureReason) -> u64 {
+        self.telemetry.watch_failures.with_label_values(&[resource.plural(), reason.as_str()]).get()
+    }
+
+    pub fn restarts(&self, resource: Resource) -> u64 {
+        self.telemetry.watch_restarts.with_label_values(&[resource.plural()]).get()
+    }
+
+    /// Every failure and every restart of any resource.
+    pub fn troubles(&self) -> Vec<String> {
+        let mut troubles = Vec::new();
+        for resource in Resource::ALL {
+            for reason in FailureReason::ALL.into_iter().filter(|reason| self.failures(resource, *reason) > 0) {
+                troubles.push(format!("{resource} {reason}"));
+            }
+            if self.restarts(resource) > 0 {
+                troubles.push(format!("{resource} restarted"));
+            }
+        }
+        troubles
+    }
+}

@@ -1,0 +1,152 @@
+//! What a real API server said, from its first line to its last, and what podskew made of it line by line.
+#![allow(clippy::unwrap_used, clippy::panic, clippy::float_cmp, reason = "tests")]
+
+mod common;
+
+use common::scenarios::{
+    ALL, Course, DAEMONSET, DIGEST_SKEW, PAUSED, RECREATE, RESTART_MOVED_TAG, STATEFULSET_PARTITION, STUCK, Scenario,
+};
+use common::story::{Told, ageless, disagreement};
+use common::tape::{Cluster, Player, Tape, path};
+use podskew::objects::Resource;
+use serde_json::Value;
+
+/// What each workload went through, as [`Course`] tells it.
+struct Diary<'a> {
+    scenario: &'a Scenario,
+    written: Vec<Vec<(f64, String, String)>>,
+}
+
+impl<'a> Diary<'a> {
+    fn new(scenario: &'a Scenario) -> Self {
+        Self { scenario, written: scenario.courses.iter().map(|_| Vec::new()).collect() }
+    }
+
+    /// Notes where the workloads stand. A workload that was there once stays.
+    fn note(&mut self, at: f64, told: Told<'_>) {
+        for (Course { workload_type, workload, .. }, written) in self.scenario.courses.iter().zip(&mut self.written) {
+            let phase = told.phase(workload_type, workload);
+            assert!(written.is_empty() || phase.is_some(), "{workload} is gone at {at}");
+            let Some((state, since)) = phase else { continue };
+            match written.last_mut() {
+                Some((_, last, known)) if *last == state => *known = since,
+                _ => written.push((at, state, since)),
+            }
+        }
+    }
+
+    fn read(&self) -> Vec<Vec<String>> {
+        let line = |(at, state, since): &(f64, String, String)| format!("{at:.2} {state}{since}");
+        self.written.iter().map(|phases| phases.iter().map(line).collect()).collect()
+    }
+}
+
+#[test]
+fn every_workload_goes_through_its_phases_and_ends_as_it_ended() {
+    for scenario in ALL {
+        let mut diary = Diary::new(&scenario);
+        let mut ending = String::new();
+        Tape::load(scenario.name).play(|at, told| {
+            told.holds_together();
+            diary.note(at, told);
+            ending = told.story();
+        });
+        let expected: Vec<&[&str]> = scenario.courses.iter().map(|course| course.phases).collect();
+        assert_eq!(diary.read(), expected, "{}", scenario.name);
+        assert_eq!(ending, scenario.ending, "{}", scenario.name);
+    }
+}
+
+#[test]
+fn no_line_of_a_rollout_looks_like_digest_skew() {
+    for scenario in ALL.iter().filter(|scenario| scenario.name != DIGEST_SKEW.name) {
+        Tape::load(scenario.name).play(|at, told| {
+            assert!(told.most_digests_of_a_hash() <= 1.0, "{} at {at}: {}", scenario.name, told.story());
+        });
+    }
+}
+
+#[test]
+fn a_restart_with_a_moved_tag_shows_two_digests_until_it_is_done() {
+    let labels = [("namespace", "restart-moved-tag"), ("deployment", "api"), ("container", "app")];
+    let mut seen: Vec<(f64, f64)> = Vec::new();
+    Tape::load(RESTART_MOVED_TAG.name).play(|at, told| {
+        let digests = told.parsed.value("podskew_distinct_digests_per_deployment", &labels).unwrap_or(0.0);
+        if seen.last().is_none_or(|(_, last)| *last != digests) {
+            seen.push((at, digests));
+        }
+    });
+    let digests: Vec<f64> = seen.iter().map(|(_, digests)| *digests).collect();
+    assert_eq!(digests, [0.0, 1.0, 2.0, 1.0], "{seen:?}");
+}
+
+#[test]
+fn recreate_has_no_current_hash_and_nothing_outdated_while_it_waits() {
+    let mut looks = 0;
+    Tape::load(RECREATE.name).play(|at, told| {
+        if (1.77..4.85).contains(&at) {
+            looks += 1;
+            let current = told.parsed.series("podskew_template_hash_info", &[("current", "true")]);
+            assert!(current.is_empty(), "{at}: {current:?}");
+            assert!(told.parsed.series("podskew_outdated_pods", &[]).is_empty(), "{at}");
+        }
+    });
+    assert!(looks > 5);
+}
+
+#[test]
+fn a_watch_that_lags_behind_the_others_changes_nothing_in_the_end_and_shows_no_skew() {
+    for scenario in ALL {
+        let tape = Tape::load(scenario.name);
+        for resource in Resource::ALL.into_iter().filter(|resource| tape.tells_of(*resource)) {
+            let mut ending = String::new();
+            Tape::load(scenario.name).with_lag(resource, 3.0).play(|at, told| {
+                told.holds_together();
+                let skewed = told.most_digests_of_a_hash() > 1.0;
+                let case = || format!("{} at {at}, {resource} behind:\n{}", scenario.name, told.story());
+                assert!(!skewed || scenario.name == DIGEST_SKEW.name, "{}", case());
+                ending = told.story();
+            });
+            assert_eq!(ageless(&ending), ageless(scenario.ending), "{}, {resource} behind", scenario.name);
+        }
+    }
+}
+
+#[test]
+fn who_starts_at_any_moment_says_the_same_and_no_greater_age() {
+    for scenario in ALL {
+        let tape = Tape::load(scenario.name);
+        let mut cluster = Cluster::default();
+        let mut lines = tape.lines.iter();
+        tape.play(|at, told| {
+            cluster.take(lines.next().unwrap());
+            if told.parsed.samples.is_empty() {
+                return;
+            }
+            let mut fresh = Player::new(told.start);
+            fresh.now = told.at;
+            fresh.list(&cluster.objects());
+            let parsed = fresh.look();
+            assert_eq!(disagreement(told.parsed, &parsed), None, "{} at {at}", scenario.name);
+        });
+    }
+}
+
+#[test]
+fn what_kubectl_prints_says_the_same_as_the_watches() {
+    for scenario in [DAEMONSET, DIGEST_SKEW, PAUSED, STATEFULSET_PARTITION, STUCK] {
+        let dump = std::fs::read_to_string(path(&format!("{}.dump.json", scenario.name))).unwrap();
+        let dump: Value = serde_json::from_str(&dump).unwrap();
+        let tape = Tape::load(scenario.name);
+        let mut player = Player::new(tape.start);
+        // Late enough for every age to run.
+        player.now = tape.start.plus(100);
+        player.list(dump["items"].as_array().unwrap());
+        let parsed = player.look();
+        let told = Told { parsed: &parsed, at: player.now, start: tape.start };
+        told.holds_together();
+        // The undo of `agent` had come to its end when that one was printed.
+        let printed = |story: &str| story[story.find("daemonset/cni").unwrap_or(0)..].to_owned();
+        assert_eq!(printed(&told.story()), printed(scenario.ending), "{}", scenario.name);
+    }
+}
