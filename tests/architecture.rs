@@ -49,7 +49,8 @@ fn sources() -> Vec<Source> {
 
 fn without_comments_and_texts(text: &str) -> String {
     // In this order: what looks like a comment in a text is none, and a quote in a comment begins no text.
-    let either = Regex::new(r##"(?s)b?r#".*?"#|b?"(?:[^"\\]|\\.)*"|'(?:[^'\\]|\\.[^']*)'|//[^\n]*|/\*.*?\*/"##).unwrap();
+    let either =
+        Regex::new(r##"(?s)b?r#".*?"#|b?"(?:[^"\\]|\\.)*"|'(?:[^'\\]|\\.[^']*)'|//[^\n]*|/\*.*?\*/"##).unwrap();
     either.replace_all(text, " ").into_owned()
 }
 
@@ -207,13 +208,8 @@ fn the_reader_of_imports_reads_them() {
         let quote = '"'; let text = "crate::text::Nothing"; // "
         crate::web::bind(std::fs::read("x"));"#,
     );
-    let expected = [
-        "crate::report::Name",
-        "crate::report::digest::ImageId",
-        "crate::time",
-        "crate::web::bind",
-        "std::fs::read",
-    ];
+    let expected =
+        ["crate::report::Name", "crate::report::digest::ImageId", "crate::time", "crate::web::bind", "std::fs::read"];
     let found = paths(&code);
     assert_eq!(expected.map(|path| found.contains(path)), [true; 5], "{found:?}");
     assert!(!found.iter().any(|path| path.contains("Nothing")), "{found:?}");
