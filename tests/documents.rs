@@ -77,10 +77,10 @@ fn the_readme_names_every_option() {
 fn the_readmes_role_is_what_podskew_watches() {
     let readme = read("README.md");
     let (_, rest) = readme.split_once("kind: ClusterRole\n").unwrap();
-    let (role, _) = rest.split_once("```").unwrap();
+    let (yaml, _) = rest.split_once("```").unwrap();
     let rule = Regex::new(r"- apiGroups: \[(.*?)\].*\n\s+resources: \[(.*?)\]\n\s+verbs: \[(.*?)\]\n").unwrap();
     let mut granted = Vec::new();
-    for rule in rule.captures_iter(role) {
+    for rule in rule.captures_iter(yaml) {
         assert_eq!(&rule[3], "list, watch");
         granted.extend(rule[2].split(", ").map(|resource| (rule[1].trim_matches('"').to_owned(), resource.to_owned())));
     }

@@ -104,6 +104,7 @@ enum EventType {
     Error,
 }
 
+#[allow(clippy::large_enum_variant, reason = "there is one at a time, on the stack")]
 enum ReadEvent<'a> {
     Whole(WatchEvent<'a>),
     Type(EventType),
