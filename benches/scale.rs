@@ -3,6 +3,7 @@
 //! The simulated cluster runs in a process of its own, so that the memory measured is podskew's alone. Times are
 //! compared with those of a client that reads the same bytes and throws them away: ratios of one run, because the
 //! machine is shared.
+#![allow(clippy::print_stdout, reason = "it prints what it measures")]
 
 use podskew::objects::Resource;
 use podskew::simulator::{BulkConfig, Fault, Simulator, SimulatorConfig, Store, bulk};
@@ -88,7 +89,7 @@ async fn measure(pods: u32, paged: bool) -> Outcome<()> {
             if answer.is_ok_and(|answer| answer.status().is_success()) {
                 break;
             }
-            if begun.elapsed() > Duration::from_mins(3) {
+            if begun.elapsed() > Duration::from_secs(180) {
                 return Err("podskew is not ready after three minutes".into());
             }
             tokio::time::sleep(Duration::from_millis(5)).await;

@@ -27,7 +27,7 @@ pub async fn demo(options: DemoOptions) -> anyhow::Result<()> {
         .context("the simulated cluster's kubeconfig makes no sense")?;
     let client = cluster::client(config)?;
 
-    terminal::say(&banner(address.port(), &simulator.url(), &size));
+    terminal::say(&banner(address.port(), &simulator.url(), size));
     tokio::select! {
         outcome = watch_and_serve(options.into(), client, listener, signals) => outcome,
         () = cluster.run() => Ok(()),
@@ -35,7 +35,7 @@ pub async fn demo(options: DemoOptions) -> anyhow::Result<()> {
 }
 
 /// Where to look, and what there is to see.
-fn banner(port: u16, cluster: &str, size: &DemoConfig) -> String {
+fn banner(port: u16, cluster: &str, size: DemoConfig) -> String {
     let mut text = format!(
         "podskew watches a simulated cluster ({cluster}): {} workloads, {} pods. No real cluster is touched.\n\n  \
          metrics  http://localhost:{port}/metrics\n  overview http://localhost:{port}/\n\nWhat there is to see:\n",

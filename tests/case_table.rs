@@ -2,6 +2,7 @@
 //!
 //! Row 4, and the alias of row 9, need access to nodes, which podskew does not ask for yet: without it both are shown as
 //! different manifest digests.
+#![allow(clippy::expect_used, clippy::needless_pass_by_value, reason = "tests")]
 
 mod common;
 

@@ -1,4 +1,5 @@
 //! What podskew reads from the API server's own words.
+#![allow(clippy::expect_used, clippy::panic, reason = "tests")]
 
 use podskew::objects::{Body, Object, Resource, WatchEvent, decode_event, decode_list, decode_status};
 
@@ -57,7 +58,7 @@ fn pages_statuses_and_the_end_of_a_streaming_list() {
     assert!(decode_list(Resource::Pods, &recorded("protocol/forbidden.json"), &mut |_| ()).is_err());
 
     let stream = recorded("protocol/pods-streaming-list.jsonl");
-    let last = stream.split(|byte| *byte == b'\n').filter(|line| !line.is_empty()).next_back().expect("a line");
+    let last = stream.split(|byte| *byte == b'\n').rfind(|line| !line.is_empty()).expect("a line");
     assert!(matches!(decode_event(Resource::Pods, last), Ok(WatchEvent::Bookmark { initial_events_end: true, .. })));
     let line = recorded("protocol/pods-watch-expired.jsonl");
     assert!(matches!(decode_event(Resource::Pods, &line), Ok(WatchEvent::Error(status)) if status.code == 410));

@@ -2,6 +2,7 @@
 //!
 //! Except what memory may add: an age may be greater, a digest may be known where a fresh list says unresolved (rows 6
 //! and 7). Never the reverse.
+#![allow(clippy::expect_used, reason = "tests")]
 
 mod common;
 
@@ -121,7 +122,7 @@ fn identity(object: &Value) -> (String, String) {
     (text(&object["kind"]), text(&object["metadata"]["uid"]))
 }
 
-fn of<'c>(cluster: &'c Cluster, resource: Resource) -> Vec<&'c Value> {
+fn of(cluster: &Cluster, resource: Resource) -> Vec<&Value> {
     let kind = |object: &&Value| resource_of(object) == resource;
     cluster.values().filter(kind).collect()
 }

@@ -2,35 +2,12 @@
 #![allow(clippy::unwrap_used, clippy::panic, reason = "tests")]
 
 mod common;
+mod programs;
 
 use common::reports::{at, skewed_deployment, workload};
 use podskew::exposition::{Encoding, Exposition, FAMILIES, Format, Selection, docs::HEALTH_FAMILIES};
-use std::io::Write;
+use programs::{promtool, run};
 use std::path::Path;
-use std::process::{Command, Output, Stdio};
-
-/// Runs a program with this input. Panics with the remedy if there is no such program.
-#[track_caller]
-fn run(program: &Path, arguments: &[&str], input: &[u8], remedy: &str) -> Output {
-    let mut child = Command::new(program)
-        .args(arguments)
-        .stdin(Stdio::piped())
-        .stdout(Stdio::piped())
-        .stderr(Stdio::piped())
-        .spawn()
-        .unwrap_or_else(|error| panic!("{} does not run ({error}): {remedy}", program.display()));
-    let mut stdin = child.stdin.take().unwrap();
-    let input = input.to_vec();
-    // Written beside the reading: a large answer would fill the pipe.
-    let writer = std::thread::spawn(move || stdin.write_all(&input));
-    let output = child.wait_with_output().unwrap();
-    writer.join().unwrap().ok();
-    output
-}
-
-fn promtool(arguments: &[&str], input: &[u8]) -> Output {
-    run(Path::new("promtool"), arguments, input, "install Prometheus' promtool (Debian: apt install prometheus)")
-}
 
 fn golden(file: &str) -> Vec<u8> {
     std::fs::read(format!("{}/tests/data/exposition/{file}", env!("CARGO_MANIFEST_DIR"))).unwrap()
@@ -50,9 +27,7 @@ fn many_workloads() -> Exposition {
 
 #[test]
 fn promtool_has_nothing_to_say() {
-    let output = promtool(&["check", "metrics"], &golden("small.txt"));
-    let said = String::from_utf8_lossy(&output.stderr) + String::from_utf8_lossy(&output.stdout);
-    assert!(output.status.success() && said.trim().is_empty(), "{said}");
+    programs::promtool_has_nothing_to_say(&golden("small.txt"));
 }
 
 #[test]
@@ -76,16 +51,7 @@ fn the_documented_queries_are_promql() {
 
 #[test]
 fn pythons_client_reads_openmetrics() {
-    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
-    let of_venv = root.join("target/openmetrics-venv/bin/python");
-    let python = if of_venv.exists() { of_venv } else { "python3".into() };
-    let remedy = "python3 -m venv target/openmetrics-venv && \
-                  target/openmetrics-venv/bin/pip install prometheus_client";
-    let script = root.join("tests/openmetrics_check.py");
-    let output = run(&python, &[script.to_str().unwrap()], &golden("small.openmetrics.txt"), remedy);
-    assert_ne!(output.status.code(), Some(3), "prometheus_client is missing: {remedy}");
-    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
-    let families = String::from_utf8(output.stdout).unwrap();
+    let families = programs::read_by_pythons_client(&golden("small.openmetrics.txt"));
     assert!(families.contains("podskew_distinct_digests_per_deployment gauge 2\n"), "{families}");
     assert!(families.contains("podskew_watch_events counter 1\n"), "{families}");
 }

@@ -352,8 +352,8 @@ async fn stopping_finishes_the_answer_in_flight_and_refuses_new_connections() {
     let mut resting = server.send("GET /livez HTTP/1.1").await;
     assert!(resting.read(&mut [0; 1024]).await.unwrap() > 0);
     let mut scrape = server.send("GET /metrics HTTP/1.1\nAccept-Encoding: identity").await;
-    let mut begin = [0; 10];
-    scrape.read_exact(&mut begin).await.unwrap();
+    let mut head = [0; 10];
+    scrape.read_exact(&mut head).await.unwrap();
 
     server.stop();
     assert_eq!(drain(&mut resting).await, 0, "a resting connection is closed");

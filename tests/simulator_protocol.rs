@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a test fails by panicking")]
 
 use futures::StreamExt as _;
+use kube::config::KubeConfigOptions;
 use podskew::objects::Resource;
 use podskew::simulator::{Fault, Recording, Replay, RequestKind, Simulator, SimulatorConfig, Tls};
 use podskew::time::UnixTime;
@@ -36,7 +37,9 @@ fn shape(value: &Value) -> BTreeSet<String> {
             Value::Number(_) => "number",
             Value::String(_) => "string",
             Value::Array(items) => {
-                items.iter().for_each(|item| walk(&format!("{path}[]"), item, out));
+                for item in items {
+                    walk(&format!("{path}[]"), item, out);
+                }
                 "array"
             }
             Value::Object(fields) => {
@@ -476,10 +479,10 @@ async fn tls_with_a_private_authority() {
     let config = SimulatorConfig { tls: Some(tls), ..SimulatorConfig::default() };
     let simulator = with_recorded_pods(config).await;
     let kubeconfig = kube::config::Kubeconfig::from_yaml(&simulator.kubeconfig()).unwrap();
-    let config = kube::Config::from_custom_kubeconfig(kubeconfig, &Default::default()).await.unwrap();
+    let config = kube::Config::from_custom_kubeconfig(kubeconfig, &KubeConfigOptions::default()).await.unwrap();
     let client = kube::Client::try_from(config).unwrap();
     let pods: kube::Api<k8s_openapi::api::core::v1::Pod> = kube::Api::all(client);
-    assert_eq!(pods.list(&Default::default()).await.unwrap().items.len(), 4);
+    assert_eq!(pods.list(&kube::api::ListParams::default()).await.unwrap().items.len(), 4);
 }
 
 #[tokio::test]
@@ -487,7 +490,7 @@ async fn kube_watches_it_as_a_real_server() {
     use kube::runtime::watcher;
     let simulator = with_recorded_pods(SimulatorConfig::default()).await;
     let kubeconfig = kube::config::Kubeconfig::from_yaml(&simulator.kubeconfig()).unwrap();
-    let config = kube::Config::from_custom_kubeconfig(kubeconfig, &Default::default()).await.unwrap();
+    let config = kube::Config::from_custom_kubeconfig(kubeconfig, &KubeConfigOptions::default()).await.unwrap();
     let pods: kube::Api<k8s_openapi::api::core::v1::Pod> = kube::Api::all(kube::Client::try_from(config).unwrap());
     let selector = Resource::Pods.field_selector().unwrap();
     for config in [watcher::Config::default().page_size(3), watcher::Config::default().streaming_lists()] {

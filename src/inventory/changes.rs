@@ -305,7 +305,9 @@ impl Inventory {
             for (_, workload) in workloads.iter() {
                 [workload.namespace, workload.workload_type, workload.name].into_iter().for_each(&mut *mark);
             }
-            for record in sources.values().filter_map(|source| source.relist.as_ref()).flat_map(|list| list.records()) {
+            for record in
+                sources.values().filter_map(|source| source.relist.as_ref()).flat_map(super::relist::Relist::records)
+            {
                 record.mark(mark);
             }
         });
@@ -349,7 +351,9 @@ impl super::objects::Record {
             }
             Self::ReplicaSet { key, parent, template } => {
                 key.mark(mark);
-                parent.iter().for_each(|parent| parent.mark(mark));
+                if let Some(parent) = parent {
+                    parent.mark(mark);
+                }
                 template.mark(mark);
             }
             Self::Controller { key, record } => {

@@ -60,15 +60,12 @@ impl Interner {
             return Symbol(*at);
         }
         let name: Name = Arc::from(text);
-        let at = match self.free.pop() {
-            Some(at) => {
-                self.strings[at as usize] = Some(name);
-                at
-            }
-            None => {
-                self.strings.push(Some(name));
-                u32::try_from(self.strings.len() - 1).unwrap_or(u32::MAX)
-            }
+        let at = if let Some(at) = self.free.pop() {
+            self.strings[at as usize] = Some(name);
+            at
+        } else {
+            self.strings.push(Some(name));
+            u32::try_from(self.strings.len() - 1).unwrap_or(u32::MAX)
         };
         let (strings, hasher) = (&self.strings, &self.hasher);
         self.by_text.insert_unique(hash, at, |at| {

@@ -320,6 +320,7 @@ impl<'a> StatefulSet<'a> {
 }
 
 impl<'a> DaemonSet<'a> {
+    #[allow(clippy::needless_pass_by_value, reason = "made like every other controller")]
     pub(super) fn from_parts(spec: Spec<'a>, status: Status<'a>) -> Self {
         Self {
             template: spec.template,

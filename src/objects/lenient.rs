@@ -119,7 +119,7 @@ impl<'de> FromJson<'de> for Cow<'de, str> {
     }
 }
 
-impl<'de> FromJson<'de> for bool {
+impl FromJson<'_> for bool {
     fn from_bool(value: bool) -> Option<Self> {
         Some(value)
     }

@@ -5,6 +5,7 @@
 
 mod controllers;
 mod lenient;
+mod metadata;
 mod pod;
 mod template;
 mod wire;

@@ -32,7 +32,7 @@ pub struct TemplateContainer<'a> {
     pub name: Cow<'a, str>,
     /// The image as it stands in the spec.
     pub image: Cow<'a, str>,
-    /// Always, IfNotPresent or Never.
+    /// `Always`, `IfNotPresent` or `Never`.
     pub pull_policy: Cow<'a, str>,
     /// Whether it stands among the init containers.
     pub init: bool,

@@ -112,14 +112,13 @@ fn digests(comparisons: &[Comparison<'_>]) -> Vec<DigestPods> {
             for member in &class.members {
                 let known =
                     digests.iter_mut().find(|known| known.image == *member.image && known.digest == *class.digest);
-                let entry = match known {
-                    Some(entry) => entry,
-                    None => {
-                        let (image, digest) = (member.image.clone(), class.digest.clone());
-                        digests.push(DigestPods { image, digest, pods: 0, skewed: Vec::new() });
-                        let Some(entry) = digests.last_mut() else { continue };
-                        entry
-                    }
+                let entry = if let Some(entry) = known {
+                    entry
+                } else {
+                    let (image, digest) = (member.image.clone(), class.digest.clone());
+                    digests.push(DigestPods { image, digest, pods: 0, skewed: Vec::new() });
+                    let Some(entry) = digests.last_mut() else { continue };
+                    entry
                 };
                 entry.pods += 1;
                 if skewed {

@@ -169,6 +169,7 @@ pub enum ControllerKind<'a> {
 
 /// What an Argo Rollout says of itself.
 #[derive(Clone, Copy, Debug)]
+#[allow(clippy::struct_excessive_bools, reason = "Argo's own fields, each of which can be true without the others")]
 pub struct RolloutFacts<'a> {
     /// `status.currentPodHash`.
     pub current_hash: &'a Name,
@@ -192,14 +193,14 @@ pub struct RolloutFacts<'a> {
 /// (`pkg/controller/deployment/util/deployment_util.go`).
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 pub enum ProgressReason {
-    /// None of the below; also DeploymentPaused, DeploymentResumed and no condition at all.
+    /// None of the below; also `DeploymentPaused`, `DeploymentResumed` and no condition at all.
     #[default]
     Other,
-    /// NewReplicaSetCreated, FoundNewReplicaSet, ReplicaSetUpdated, ReplicaSetCreateError: on its way.
+    /// `NewReplicaSetCreated`, `FoundNewReplicaSet`, `ReplicaSetUpdated`, `ReplicaSetCreateError`: on its way.
     UnderWay,
-    /// NewReplicaSetAvailable: the last rollout completed.
+    /// `NewReplicaSetAvailable`: the last rollout completed.
     Completed,
-    /// ProgressDeadlineExceeded.
+    /// `ProgressDeadlineExceeded`.
     DeadlineExceeded,
 }
 

@@ -196,7 +196,7 @@ pub struct ImageReference {
     pub image: Name,
     /// Label `reference`.
     pub reference: ReferenceKind,
-    /// Label `pull_policy`: Always, IfNotPresent or Never; empty where the template says none.
+    /// Label `pull_policy`: `Always`, `IfNotPresent` or `Never`; empty where the template says none.
     pub pull_policy: Name,
 }
 

@@ -251,7 +251,8 @@ mod tests {
             let pods = store.list(Resource::Pods);
             let is_active = |pod: &&Value| pod["metadata"].get("deletionTimestamp").is_none();
             let active: Vec<_> = pods.iter().filter(is_active).collect();
-            assert!(active.len() as u32 >= REPLICAS - 1 && active.len() as u32 <= REPLICAS + 1, "{}", active.len());
+            let count = u32::try_from(active.len()).unwrap();
+            assert!((REPLICAS - 1..=REPLICAS + 1).contains(&count), "{count}");
             let here: BTreeSet<String> =
                 active.iter().map(|pod| pod["metadata"]["labels"]["pod-template-hash"].to_string()).collect();
             assert!(here.len() <= 2);

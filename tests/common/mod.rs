@@ -1,5 +1,5 @@
 //! What several tests share. Each test binary uses a part of it.
-#![allow(dead_code, clippy::missing_panics_doc, clippy::float_cmp, reason = "tests")]
+#![allow(dead_code, clippy::missing_panics_doc, clippy::float_cmp, clippy::needless_pass_by_value, reason = "tests")]
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "tests")]
 
 pub mod exposition;

@@ -1,0 +1,217 @@
+//! Holds the code against the invariants of `ARCHITECTURE.md`, by its imports and paths.
+#![allow(clippy::unwrap_used, clippy::panic, missing_docs, reason = "tests")]
+
+use regex::Regex;
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::Path;
+
+/// A file of `src/`: its path below it, and its code without comments, texts and tests.
+struct Source {
+    path: String,
+    code: String,
+    lines: usize,
+}
+
+impl Source {
+    /// `report` for `report/digest.rs` and for `report.rs`.
+    fn room(&self) -> &str {
+        self.path.split('/').next().unwrap().trim_end_matches(".rs")
+    }
+}
+
+fn read(path: &str) -> String {
+    std::fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join(path)).unwrap()
+}
+
+fn sources() -> Vec<Source> {
+    fn collect(folder: &Path, root: &Path, found: &mut Vec<Source>) {
+        for entry in std::fs::read_dir(folder).unwrap() {
+            let path = entry.unwrap().path();
+            if path.is_dir() {
+                collect(&path, root, found);
+            } else if path.extension().is_some_and(|extension| extension == "rs") {
+                let text = std::fs::read_to_string(&path).unwrap();
+                let text = text.split("\n#[cfg(test)]\nmod ").next().unwrap();
+                found.push(Source {
+                    path: path.strip_prefix(root).unwrap().to_str().unwrap().to_owned(),
+                    code: without_comments_and_texts(text),
+                    lines: text.lines().count(),
+                });
+            }
+        }
+    }
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
+    let mut found = Vec::new();
+    collect(&root, &root, &mut found);
+    assert!(found.len() > 50, "where is the code?");
+    found
+}
+
+fn without_comments_and_texts(text: &str) -> String {
+    // In this order: what looks like a comment in a text is none, and a quote in a comment begins no text.
+    let either =
+        Regex::new(r##"(?s)b?r#".*?"#|b?"(?:[^"\\]|\\.)*"|'(?:[^'\\]|\\.[^']*)'|//[^\n]*|/\*.*?\*/"##).unwrap();
+    either.replace_all(text, " ").into_owned()
+}
+
+/// Every path that the code names: its imports, taken apart, and what it spells out in full.
+fn paths(code: &str) -> BTreeSet<String> {
+    let mut found = BTreeSet::new();
+    let import = Regex::new(r"(?s)\buse\s+([^;]+);").unwrap();
+    for import in import.captures_iter(code) {
+        let tree: String = import[1].chars().filter(|character| !character.is_whitespace()).collect();
+        expand("", &tree, &mut found);
+    }
+    let spelled = Regex::new(r"\b[A-Za-z_][A-Za-z0-9_]*(?:::[A-Za-z_][A-Za-z0-9_]*)+").unwrap();
+    found.extend(spelled.find_iter(code).map(|path| path.as_str().to_owned()));
+    found
+}
+
+/// `a::{b, c::d}` is `a::b` and `a::c::d`.
+fn expand(before: &str, tree: &str, found: &mut BTreeSet<String>) {
+    let Some((head, rest)) = tree.split_once('{') else {
+        found.insert(before.to_owned() + tree.trim_start_matches("::"));
+        return;
+    };
+    let inner = rest.strip_suffix('}').unwrap_or_else(|| panic!("not a tree of imports: {tree}"));
+    let mut depth = 0;
+    let mut start = 0;
+    let before = before.to_owned() + head;
+    for (at, character) in inner.char_indices() {
+        match character {
+            '{' => depth += 1,
+            '}' => depth -= 1,
+            ',' if depth == 0 => {
+                expand(&before, &inner[start..at], found);
+                start = at + 1;
+            }
+            _ => {}
+        }
+    }
+    if start < inner.len() {
+        expand(&before, &inner[start..], found);
+    }
+}
+
+fn touches(path: &str, forbidden: &str) -> bool {
+    path.strip_prefix(forbidden).is_some_and(|rest| rest.is_empty() || rest.starts_with("::"))
+}
+
+/// One row of the document's table.
+struct Room {
+    knows: BTreeSet<String>,
+    never_touches: BTreeSet<String>,
+}
+
+fn invariants() -> String {
+    let document = read("ARCHITECTURE.md");
+    document.split_once("## Architecture Invariants").unwrap().1.to_owned()
+}
+
+fn rooms() -> BTreeMap<String, Room> {
+    let quoted = Regex::new("`([^`]+)`").unwrap();
+    let names = |cell: &str| quoted.captures_iter(cell).map(|name| name[1].to_owned()).collect::<BTreeSet<_>>();
+    let section = invariants();
+    let rows = section.lines().filter(|line| line.starts_with("| `"));
+    rows.map(|row| {
+        let cells: Vec<&str> = row.trim_matches('|').split('|').collect();
+        assert_eq!(cells.len(), 3, "{row}");
+        let room = names(cells[0]).pop_first().unwrap();
+        (room, Room { knows: names(cells[1]), never_touches: names(cells[2]) })
+    })
+    .collect()
+}
+
+/// The rooms that the code of each room names.
+fn known_rooms(sources: &[Source]) -> BTreeMap<String, BTreeSet<String>> {
+    let mut known: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
+    for source in sources.iter().filter(|source| source.path != "lib.rs") {
+        let room = source.room();
+        let known = known.entry(room.to_owned()).or_default();
+        for path in paths(&source.code) {
+            let parts: Vec<&str> = path.split("::").collect();
+            // From a room's own file, `super` is the crate.
+            let is_crate = match parts[0] {
+                "crate" | "podskew" => true,
+                "super" => !source.path.contains('/'),
+                _ => false,
+            };
+            assert!(!path.starts_with("super::super::"), "{}: write crate:: instead of {path}", source.path);
+            if is_crate && parts[1] != room {
+                known.insert(parts[1].to_owned());
+            }
+        }
+    }
+    known
+}
+
+#[test]
+fn rooms_know_the_rooms_they_may_know_and_no_others() {
+    let documented: BTreeMap<_, _> = rooms().into_iter().map(|(name, room)| (name, room.knows)).collect();
+    let actual = known_rooms(&sources());
+    assert_eq!(
+        documented.keys().collect::<Vec<_>>(),
+        actual.keys().collect::<Vec<_>>(),
+        "the table of ARCHITECTURE.md has other rooms than src/"
+    );
+    for (room, known) in &actual {
+        let may_know = &documented[room];
+        let secret: Vec<_> = known.difference(may_know).collect();
+        assert!(secret.is_empty(), "{room} must not know {secret:?}: ARCHITECTURE.md, Architecture Invariants");
+        let unused: Vec<_> = may_know.difference(known).collect();
+        assert!(unused.is_empty(), "{room} does not know {unused:?} any more: take it out of ARCHITECTURE.md");
+    }
+}
+
+#[test]
+fn rooms_touch_nothing_they_must_not() {
+    let rooms = rooms();
+    for source in sources().iter().filter(|source| source.path != "lib.rs") {
+        let Some(room) = rooms.get(source.room()) else { continue };
+        for path in paths(&source.code) {
+            let touched = room.never_touches.iter().find(|forbidden| touches(&path, forbidden));
+            assert_eq!(touched, None, "src/{} names {path}: ARCHITECTURE.md, Architecture Invariants", source.path);
+        }
+    }
+}
+
+/// Each of the document's other invariants, by the words in bold, with what it says.
+fn others() -> BTreeMap<String, String> {
+    let item = Regex::new(r"(?m)^- \*\*([^*]+)\*\*((?:.|\n  )*)").unwrap();
+    item.captures_iter(&invariants()).map(|item| (item[1].to_owned(), item[2].to_owned())).collect()
+}
+
+#[test]
+fn the_other_invariants_hold() {
+    let others = others();
+    let names: Vec<&str> = others.keys().map(String::as_str).collect();
+    assert_eq!(names, ["Length.", "Printing.", "Unsafe."], "an invariant that nothing checks, or that nobody can read");
+
+    let first_in_quotes = |name: &str| others[name].split('`').nth(1).unwrap().to_owned();
+    let longest: usize = Regex::new(r"\d+").unwrap().find(&others["Length."]).unwrap().as_str().parse().unwrap();
+    let printer = first_in_quotes("Printing.");
+    assert_eq!(first_in_quotes("Unsafe."), "unsafe");
+    let print = Regex::new(r"\b(e?println?|dbg)!").unwrap();
+    let keyword = Regex::new(r"\bunsafe\b").unwrap();
+    for Source { path, code, lines } in &sources() {
+        assert!(*lines <= longest, "src/{path} has {lines} lines, and {longest} are the most");
+        assert!(!print.is_match(code) || path.starts_with(&printer), "src/{path} prints");
+        assert!(!keyword.is_match(code), "src/{path} has unsafe code");
+    }
+}
+
+#[test]
+fn the_reader_of_imports_reads_them() {
+    let code = without_comments_and_texts(
+        r#"use crate::{report::{Name, digest::{ImageId}}, time};
+        // use crate::comment::Nothing;
+        let quote = '"'; let text = "crate::text::Nothing"; // "
+        crate::web::bind(std::fs::read("x"));"#,
+    );
+    let expected =
+        ["crate::report::Name", "crate::report::digest::ImageId", "crate::time", "crate::web::bind", "std::fs::read"];
+    let found = paths(&code);
+    assert_eq!(expected.map(|path| found.contains(path)), [true; 5], "{found:?}");
+    assert!(!found.iter().any(|path| path.contains("Nothing")), "{found:?}");
+    assert!(touches("std::fs::read", "std::fs") && touches("std::fs", "std::fs") && !touches("std::fsx", "std::fs"));
+}
