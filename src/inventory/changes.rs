@@ -6,6 +6,7 @@ use super::records::{
     ContainerRecord, ControllerKindRecord, ControllerRecord, IdentityRecord, ImageRecord, OwnerKey, OwnerKind,
     TemplateRecord,
 };
+use super::relist::Relist;
 use super::{Changes, Inventory, Source};
 use crate::objects::Resource;
 use crate::report::facts::{
@@ -15,6 +16,7 @@ use crate::report::facts::{
 use crate::report::{self, Name, Workload};
 use crate::time::UnixTime;
 use std::collections::BTreeMap;
+use std::num::NonZeroU64;
 
 impl Inventory {
     /// What changed since the last call, by events or by the passing of time.
@@ -62,7 +64,7 @@ impl Inventory {
     fn awaiting_owner(&self) -> Vec<(Name, u32)> {
         let mut by_namespace: BTreeMap<Name, u32> = BTreeMap::new();
         for owner in self.awaiting.iter().filter_map(|at| self.owners.get(*at)) {
-            let pods = u32::try_from(owner.pods.len()).unwrap_or(u32::MAX);
+            let pods = u32::try_from(owner.pods().len()).unwrap_or(u32::MAX);
             *by_namespace.entry(self.strings.name(owner.key.namespace).clone()).or_default() += pods;
         }
         by_namespace.into_iter().collect()
@@ -145,7 +147,7 @@ impl Inventory {
     fn facts(&self, record: &WorkloadRecord) -> WorkloadFacts<'_> {
         let groups: Vec<&Owner> = record.groups.iter().filter_map(|at| self.owners.get(*at)).collect();
         let mut entries: Vec<_> =
-            groups.iter().flat_map(|group| &group.pods).filter_map(|pod| self.pods.get(*pod)).collect();
+            groups.iter().flat_map(|group| group.pods()).filter_map(|pod| self.pods.get(*pod)).collect();
         entries.sort_unstable_by(|a, b| (&a.record.name, a.uid).cmp(&(&b.record.name, b.uid)));
 
         let mut pods = Vec::with_capacity(entries.len());
@@ -156,14 +158,14 @@ impl Inventory {
                 name: &pod.name,
                 node: self.strings.name(pod.node),
                 hash: self.strings.name(pod.hash),
-                labels: self.labels(&pod.labels),
+                labels: self.labels(pod.labels),
                 created: pod.created,
                 ready: pod.ready,
                 ready_since: pod.ready_since,
                 terminating: pod.terminating,
             });
             if !pod.terminating {
-                containers.extend(pod.containers.iter().map(|container| self.container(at, container)));
+                containers.extend(pod.containers.iter().filter_map(|container| self.container(at, container)));
             }
         }
         let bare_replica_set =
@@ -181,20 +183,21 @@ impl Inventory {
         }
     }
 
-    fn container(&self, pod: u32, record: &ContainerRecord) -> ContainerFacts<'_> {
-        ContainerFacts {
+    fn container(&self, pod: u32, record: &ContainerRecord) -> Option<ContainerFacts<'_>> {
+        let shape = self.shapes.get(record.shape)?;
+        Some(ContainerFacts {
             pod,
-            name: self.strings.name(record.name),
-            image: self.strings.name(record.image),
-            identity: match record.identity {
+            name: self.strings.name(shape.name),
+            image: self.strings.name(shape.image),
+            identity: match shape.identity {
                 IdentityRecord::NotStarted => Identity::NotStarted,
                 IdentityRecord::Unreadable => Identity::Unreadable,
-                IdentityRecord::Known(kind) => Identity::Known(kind, self.strings.name(record.digest)),
+                IdentityRecord::Known(kind) => Identity::Known(kind, self.strings.name(shape.digest)),
             },
-            repository: self.strings.name(record.repository),
-            cri_o: record.cri_o,
+            repository: self.strings.name(shape.repository),
+            cri_o: shape.cri_o,
             started: record.started,
-        }
+        })
     }
 
     /// Every template that pods of this workload may be made of, the ones its own object owns first.
@@ -229,15 +232,15 @@ impl Inventory {
     fn template(&self, record: &TemplateRecord, owned: bool) -> TemplateFacts<'_> {
         TemplateFacts {
             hash: self.strings.name(record.hash),
-            digest: record.digest,
-            revision: record.revision,
+            digest: record.digest.map(NonZeroU64::get),
+            revision: record.revision.map(|revision| u64::from(revision.get())),
             created: record.created,
             written: record.written,
             reused: record.reused,
             owned,
             containers: record.digest.is_some().then(|| &**self.strings.name(record.containers)),
-            images: self.images(&record.images),
-            labels: self.labels(&record.labels),
+            images: self.images(record.images.as_deref().unwrap_or_default()),
+            labels: self.labels(record.labels),
         }
     }
 
@@ -288,14 +291,18 @@ impl Inventory {
         records.iter().map(facts).collect()
     }
 
-    fn labels(&self, symbols: &[Symbol]) -> Box<[Option<Name>]> {
-        symbols.iter().map(|symbol| (!symbol.is_empty()).then(|| self.strings.name(*symbol).clone())).collect()
+    fn labels(&self, values: Symbol) -> Box<[Option<Name>]> {
+        let value = |value: &str| (!value.is_empty()).then(|| Name::from(value));
+        self.strings.name(values).split_terminator('\n').map(value).collect()
     }
 
     /// Frees the strings that no record holds any more.
     fn sweep(&mut self) {
-        let Self { strings, sources, pods, owners, workloads, .. } = self;
+        let Self { strings, shapes, sources, pods, owners, workloads, .. } = self;
         strings.sweep(|mark| {
+            let listed = sources.values().filter_map(|source| source.relist.as_ref()).flat_map(Relist::pods);
+            let containers = pods.iter().map(|(_, entry)| &entry.record).chain(listed).flat_map(|pod| &pod.containers);
+            shapes.sweep(containers.map(|container| container.shape), mark);
             for (_, entry) in pods.iter() {
                 entry.record.mark(mark);
             }

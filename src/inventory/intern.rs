@@ -74,6 +74,12 @@ impl Interner {
         Symbol(at)
     }
 
+    /// A hash of a text that is not worth keeping.
+    #[expect(clippy::cast_possible_truncation, reason = "half of a hash is a hash")]
+    pub(super) fn hash(&self, text: &str) -> u32 {
+        self.hasher.hash_one(text) as u32
+    }
+
     pub(super) fn name(&self, symbol: Symbol) -> &Name {
         self.strings.get(symbol.0 as usize).and_then(Option::as_ref).unwrap_or(&self.empty)
     }

@@ -10,6 +10,7 @@ mod owners;
 mod records;
 mod relist;
 mod settings;
+mod shapes;
 mod slab;
 
 use crate::objects::{Object, Resource, Uid};
@@ -21,7 +22,8 @@ use objects::PodEntry;
 use owners::{Owner, WorkloadRecord};
 use relist::Relist;
 pub use settings::{PodLabel, Settings, WorkloadKind};
-use slab::Slab;
+use shapes::Shapes;
+use slab::{ByUid, Slab};
 use std::collections::BTreeSet;
 
 /// Which watch an object came from: a resource, in one namespace or in all.
@@ -39,10 +41,9 @@ pub struct Inventory {
     settings: Settings,
     sources: HashMap<Source, SourceState>,
     strings: Interner,
-    pods: Slab<PodEntry>,
-    pods_by_uid: HashMap<Uid, u32>,
-    owners: Slab<Owner>,
-    owners_by_uid: HashMap<Uid, u32>,
+    shapes: Shapes,
+    pods: ByUid<PodEntry>,
+    owners: ByUid<Owner>,
     /// The owner of each ControllerRevision.
     revisions: HashMap<Uid, u32>,
     workloads: Slab<WorkloadRecord>,
@@ -89,10 +90,9 @@ impl Inventory {
             settings,
             sources: sources.iter().map(|source| (*source, SourceState::default())).collect(),
             strings: Interner::default(),
-            pods: Slab::default(),
-            pods_by_uid: HashMap::new(),
-            owners: Slab::default(),
-            owners_by_uid: HashMap::new(),
+            shapes: Shapes::default(),
+            pods: ByUid::default(),
+            owners: ByUid::default(),
             revisions: HashMap::new(),
             workloads: Slab::default(),
             workloads_by_name: HashMap::new(),
@@ -124,9 +124,8 @@ impl Inventory {
 
     /// An object of the list that was begun.
     pub fn relist(&mut self, source: Source, object: &Object<'_>) {
-        let Some(record) = self.record(object) else { return };
-        if let Some(relist) = self.sources.get_mut(&source).and_then(|state| state.relist.as_mut()) {
-            relist.push(record);
+        if let Some(record) = self.record(object) {
+            self.list(source, record);
         }
     }
 

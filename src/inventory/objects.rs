@@ -5,6 +5,7 @@ use super::owners::{Owner, OwnerObject, Placed, Revision};
 use super::records::{
     ControllerKindRecord, ControllerRecord, OwnerKey, OwnerKind, PodRecord, Recorder, TemplateRecord,
 };
+use super::slab::Identified;
 use super::{Inventory, Source};
 use crate::objects::{Body, Meta, Object, OwnerReference, Pod, Resource, Uid};
 use crate::time::UnixTime;
@@ -22,6 +23,12 @@ pub(super) struct PodEntry {
     /// Named by the list in progress.
     pub(super) seen: bool,
     pub(super) record: PodRecord,
+}
+
+impl Identified for PodEntry {
+    fn uid(&self) -> Uid {
+        self.uid
+    }
 }
 
 /// What is kept of an object, and whom it belongs to.
@@ -92,7 +99,7 @@ impl Inventory {
     }
 
     fn recorder(&mut self) -> Recorder<'_> {
-        Recorder { strings: &mut self.strings, settings: &self.settings }
+        Recorder { strings: &mut self.strings, shapes: &mut self.shapes, settings: &self.settings }
     }
 
     fn key_of(&mut self, meta: &Meta<'_>, kind: OwnerKind, workload_type: &str) -> OwnerKey {
@@ -162,11 +169,11 @@ impl Inventory {
 
     fn put_pod(&mut self, uid: Uid, owner: OwnerKey, mut record: PodRecord, scope: u8, now: UnixTime) {
         let owner = self.owner(owner, scope, now);
-        if let Some(at) = self.pods_by_uid.get(&uid).copied() {
+        if let Some(at) = self.pods.find(uid) {
             let Some(entry) = self.pods.get_mut(at) else { return };
             entry.seen = true;
             let mut aliases = Vec::new();
-            record.remember(&entry.record, |a, b| aliases.push((a, b)));
+            record.remember(&entry.record, &mut self.shapes, |a, b| aliases.push((a, b)));
             let changed = entry.record != record;
             if changed {
                 entry.record = record;
@@ -182,14 +189,13 @@ impl Inventory {
             }
         } else {
             let at = self.pods.insert(PodEntry { uid, owner, scope, seen: true, record });
-            self.pods_by_uid.insert(uid, at);
             self.give_pod_to(owner, at, now);
         }
     }
 
     fn give_pod_to(&mut self, owner: u32, pod: u32, now: UnixTime) {
         if let Some(owner) = self.owners.get_mut(owner) {
-            owner.pods.push(pod);
+            owner.kin.get_or_insert_default().pods.push(pod);
         }
         self.place(owner, now);
         self.touch_owner(owner);
@@ -198,8 +204,8 @@ impl Inventory {
     fn take_pod_from(&mut self, owner: u32, pod: u32, now: UnixTime) {
         self.touch_owner(owner);
         if let Some(owner) = self.owners.get_mut(owner) {
-            owner.pods.retain(|at| *at != pod);
-            if owner.pods.is_empty() && owner.parent.is_some() {
+            owner.without(|kin| kin.pods.retain(|at| *at != pod));
+            if owner.pods().is_empty() && owner.parent.is_some() {
                 owner.key.name = Symbol::EMPTY;
             }
         }
@@ -237,8 +243,11 @@ impl Inventory {
         owner.scope = scope;
         let came = owner.object == OwnerObject::Missing;
         let changed = owner.object != object;
-        let key =
-            if key.name.is_empty() && !owner.pods.is_empty() { OwnerKey { name: owner.key.name, ..key } } else { key };
+        let key = if key.name.is_empty() && !owner.pods().is_empty() {
+            OwnerKey { name: owner.key.name, ..key }
+        } else {
+            key
+        };
         let key_before = std::mem::replace(&mut owner.key, key);
         if changed {
             let before = workload_reference(&std::mem::replace(&mut owner.object, object));
@@ -325,13 +334,14 @@ impl Inventory {
     pub(super) fn remove(&mut self, resource: Resource, uid: Uid, now: UnixTime) {
         match resource {
             Resource::Pods => {
-                if let Some(entry) = self.pods_by_uid.remove(&uid).and_then(|at| Some((at, self.pods.remove(at)?))) {
-                    self.take_pod_from(entry.1.owner, entry.0, now);
+                let found = self.pods.find(uid);
+                if let Some((at, entry)) = found.and_then(|at| Some((at, self.pods.remove(at)?))) {
+                    self.take_pod_from(entry.owner, at, now);
                 }
             }
             Resource::ControllerRevisions => self.remove_revision(uid),
             _ => {
-                if let Some(at) = self.owners_by_uid.get(&uid).copied() {
+                if let Some(at) = self.owners.find(uid) {
                     self.remove_object(at, now);
                 }
             }
@@ -342,8 +352,8 @@ impl Inventory {
         let Some(owner) = self.revisions.remove(&uid) else {
             return;
         };
-        if let Some(kin) = self.owners.get_mut(owner).and_then(|owner| owner.kin.as_mut()) {
-            kin.revisions.retain(|revision| revision.uid != uid);
+        if let Some(owner) = self.owners.get_mut(owner) {
+            owner.without(|kin| kin.revisions.retain(|revision| revision.uid != uid));
         }
         self.touch_owner(owner);
         self.release_owner(owner);

@@ -5,6 +5,7 @@
 
 use super::intern::Symbol;
 use super::records::{ControllerRecord, OwnerKey, OwnerKind, TemplateRecord};
+use super::slab::Identified;
 use super::{Inventory, Source};
 use crate::objects::{OwnerReference, Resource, Uid};
 use crate::report::facts::Memory;
@@ -26,8 +27,8 @@ pub(super) struct Owner {
     pub(super) missing_since: UnixTime,
     /// A ReplicaSet's Deployment or Rollout.
     pub(super) parent: Option<u32>,
+    /// Most ReplicaSets are history and have neither pods nor kin.
     pub(super) kin: Option<Box<Kin>>,
-    pub(super) pods: Vec<u32>,
     pub(super) placed: Placed,
 }
 
@@ -39,9 +40,11 @@ pub(super) enum OwnerObject {
     Controller(Box<ControllerRecord>),
 }
 
-/// What hangs on a Deployment, Rollout, StatefulSet or DaemonSet.
+/// What hangs on an owner.
 #[derive(Default, Debug)]
 pub(super) struct Kin {
+    /// Its own pods.
+    pub(super) pods: Vec<u32>,
     /// Its ReplicaSets.
     pub(super) children: Vec<u32>,
     /// Its ControllerRevisions.
@@ -82,6 +85,28 @@ pub(super) struct WorkloadRecord {
     pub(super) dirty: bool,
     pub(super) published: bool,
     pub(super) changes_at: Option<UnixTime>,
+}
+
+impl Identified for Owner {
+    fn uid(&self) -> Uid {
+        self.key.uid
+    }
+}
+
+impl Owner {
+    pub(super) fn pods(&self) -> &[u32] {
+        self.kin.as_ref().map_or(&[], |kin| &kin.pods)
+    }
+
+    /// Takes something from its kin, and lets go of what is left if that is nothing.
+    pub(super) fn without(&mut self, take: impl FnOnce(&mut Kin)) {
+        if let Some(kin) = self.kin.as_mut() {
+            take(kin);
+            if kin.pods.is_empty() && kin.children.is_empty() && kin.revisions.is_empty() {
+                self.kin = None;
+            }
+        }
+    }
 }
 
 impl OwnerKind {
@@ -132,13 +157,13 @@ impl Inventory {
 
     /// The node of this owner, made now if nobody named it before.
     pub(super) fn owner(&mut self, key: OwnerKey, scope: u8, now: UnixTime) -> u32 {
-        if let Some(at) = self.owners_by_uid.get(&key.uid).copied() {
+        if let Some(at) = self.owners.find(key.uid) {
             if let Some(owner) = self.owners.get_mut(at).filter(|owner| owner.key.name.is_empty()) {
                 owner.key.name = key.name;
             }
             return at;
         }
-        let at = self.owners.insert(Owner {
+        self.owners.insert(Owner {
             key,
             scope,
             seen: false,
@@ -146,21 +171,15 @@ impl Inventory {
             missing_since: now,
             parent: None,
             kin: None,
-            pods: Vec::new(),
             placed: Placed::Nowhere,
-        });
-        self.owners_by_uid.insert(key.uid, at);
-        at
+        })
     }
 
     /// Forgets a node that nothing names any more.
     pub(super) fn release_owner(&mut self, at: u32) {
         let Some(owner) = self.owners.get(at) else { return };
-        let kin = owner.kin.as_ref().is_some_and(|kin| !kin.children.is_empty() || !kin.revisions.is_empty());
-        if owner.object == OwnerObject::Missing && owner.pods.is_empty() && !kin {
-            let uid = owner.key.uid;
+        if owner.object == OwnerObject::Missing && owner.kin.is_none() {
             self.owners.remove(at);
-            self.owners_by_uid.remove(&uid);
             self.awaiting.remove(&at);
         }
     }
@@ -175,8 +194,8 @@ impl Inventory {
             return false;
         }
         if let Some(before) = before {
-            if let Some(kin) = self.owners.get_mut(before).and_then(|owner| owner.kin.as_mut()) {
-                kin.children.retain(|at| *at != child);
+            if let Some(owner) = self.owners.get_mut(before) {
+                owner.without(|kin| kin.children.retain(|at| *at != child));
             }
             self.release_owner(before);
         }
@@ -205,7 +224,7 @@ impl Inventory {
         let Some(owner) = self.owners.get(at) else {
             return Placed::Nowhere;
         };
-        if owner.pods.is_empty() {
+        if owner.pods().is_empty() {
             return Placed::Nowhere;
         }
         let replica_sets_hidden = owner.key.kind == OwnerKind::ReplicaSet

@@ -2,12 +2,14 @@
 
 use super::intern::{Interner, Symbol};
 use super::settings::Settings;
+use super::shapes::{Shape, ShapeId, Shapes};
 use crate::objects::{Body, Meta, Object, Pod, Template, TemplateContainer, Uid};
 use crate::report::Name;
 use crate::report::digest::{DigestKind, ImageId};
 use crate::report::facts::{ProgressReason, RolloutPhase};
 use crate::time::UnixTime;
-use std::hash::{DefaultHasher, Hash, Hasher};
+use std::borrow::Cow;
+use std::num::{NonZeroU32, NonZeroU64};
 
 /// A pod.
 #[derive(PartialEq, Debug)]
@@ -19,26 +21,22 @@ pub(super) struct PodRecord {
     pub(super) ready_since: Option<UnixTime>,
     pub(super) ready: bool,
     pub(super) terminating: bool,
+    /// The configured labels' values, each followed by a newline: pods of one template share them.
+    pub(super) labels: Symbol,
     pub(super) containers: Box<[ContainerRecord]>,
-    pub(super) labels: Box<[Symbol]>,
 }
 
 /// A container that runs for the life of its pod.
 #[derive(Clone, Copy, PartialEq, Debug)]
 pub(super) struct ContainerRecord {
-    pub(super) name: Symbol,
-    pub(super) image: Symbol,
-    pub(super) digest: Symbol,
-    pub(super) repository: Symbol,
-    /// A hash of `containerID`; 0 if there is none.
-    pub(super) container_id: u64,
+    pub(super) shape: ShapeId,
+    /// A hash of `containerID`; 0 if there is none. It is compared only with its predecessor's.
+    pub(super) container_id: u32,
     pub(super) started: Option<UnixTime>,
-    pub(super) identity: IdentityRecord,
-    pub(super) cri_o: bool,
 }
 
 /// What `imageID` says of a container; the digest itself stands beside it.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 pub(super) enum IdentityRecord {
     NotStarted,
     Unreadable,
@@ -49,15 +47,17 @@ pub(super) enum IdentityRecord {
 #[derive(PartialEq, Debug)]
 pub(super) struct TemplateRecord {
     pub(super) hash: Symbol,
-    pub(super) digest: Option<u64>,
-    pub(super) revision: Option<u64>,
+    /// Container names, each followed by a slash: the same few sets come again and again.
+    pub(super) containers: Symbol,
+    /// As in [`PodRecord::labels`].
+    pub(super) labels: Symbol,
+    pub(super) digest: Option<NonZeroU64>,
+    pub(super) revision: Option<NonZeroU32>,
     pub(super) created: Option<UnixTime>,
     pub(super) written: Option<UnixTime>,
     pub(super) reused: bool,
-    /// Container names, each followed by a slash: the same few sets come again and again.
-    pub(super) containers: Symbol,
-    pub(super) images: Box<[ImageRecord]>,
-    pub(super) labels: Box<[Symbol]>,
+    /// Only where they cannot be read from the controller's own, equal template.
+    pub(super) images: Option<Box<[ImageRecord]>>,
 }
 
 #[derive(Clone, Copy, PartialEq, Debug)]
@@ -117,6 +117,7 @@ pub(super) struct RolloutRecord {
 /// Makes records: knows which containers and labels count.
 pub(super) struct Recorder<'i> {
     pub(super) strings: &'i mut Interner,
+    pub(super) shapes: &'i mut Shapes,
     pub(super) settings: &'i Settings,
 }
 
@@ -142,47 +143,41 @@ impl Recorder<'_> {
     }
 
     fn container(&mut self, pod: &Pod<'_>, container: &TemplateContainer<'_>) -> ContainerRecord {
-        let mut record = ContainerRecord {
+        let mut shape = Shape {
             name: self.strings.intern(&container.name),
             image: self.strings.intern(&container.image),
             digest: Symbol::EMPTY,
             repository: Symbol::EMPTY,
-            container_id: 0,
-            started: None,
             identity: IdentityRecord::NotStarted,
             cri_o: false,
         };
-        let Some(status) = pod.statuses.iter().find(|status| status.name == container.name) else {
-            return record;
-        };
-        record.started = status.started;
-        record.cri_o = status.container_id.starts_with("cri-o://");
-        if !status.container_id.is_empty() {
-            let mut hasher = DefaultHasher::new();
-            status.container_id.hash(&mut hasher);
-            record.container_id = hasher.finish().max(1);
-        }
-        if let Some(image) = ImageId::parse(&status.image_id) {
-            record.identity = IdentityRecord::Known(image.kind);
-            record.digest = self.strings.intern(image.digest);
-            // Only the rule about CRI-O asks for it.
-            if record.cri_o || image.kind == DigestKind::Manifest {
-                record.repository = self.strings.intern(image.repository);
+        let (mut container_id, mut started) = (0, None);
+        if let Some(status) = pod.statuses.iter().find(|status| status.name == container.name) {
+            started = status.started;
+            shape.cri_o = status.container_id.starts_with("cri-o://");
+            if !status.container_id.is_empty() {
+                container_id = self.strings.hash(&status.container_id).max(1);
             }
-        } else if !status.image_id.is_empty() {
-            record.identity = IdentityRecord::Unreadable;
+            if let Some(image) = ImageId::parse(&status.image_id) {
+                shape.identity = IdentityRecord::Known(image.kind);
+                shape.digest = self.strings.intern(image.digest);
+                shape.repository = self.strings.intern(image.repository);
+            } else if !status.image_id.is_empty() {
+                shape.identity = IdentityRecord::Unreadable;
+            }
         }
-        record
+        ContainerRecord { shape: self.shapes.intern(shape), container_id, started }
     }
 
     /// The configured labels' values; empty where absent.
-    fn labels(&mut self, labels: &[(std::borrow::Cow<'_, str>, std::borrow::Cow<'_, str>)]) -> Box<[Symbol]> {
-        let mut symbols = Vec::with_capacity(self.settings.pod_labels.len());
+    fn labels(&mut self, labels: &[(Cow<'_, str>, Cow<'_, str>)]) -> Symbol {
+        let mut values = String::new();
         for wanted in &self.settings.pod_labels {
             let found = labels.iter().find(|(key, _)| *key == wanted.key);
-            symbols.push(found.map_or(Symbol::EMPTY, |(_, value)| self.strings.intern(value)));
+            values.push_str(found.map_or("", |(_, value)| value));
+            values.push('\n');
         }
-        symbols.into_boxed_slice()
+        self.strings.intern(&values)
     }
 
     fn images(&mut self, containers: &[TemplateContainer<'_>]) -> Box<[ImageRecord]> {
@@ -215,13 +210,13 @@ impl Recorder<'_> {
         }
         TemplateRecord {
             hash: self.strings.intern(hash),
-            digest: template.digest,
-            revision,
+            digest: template.digest.and_then(NonZeroU64::new),
+            revision: revision.and_then(|revision| NonZeroU32::new(u32::try_from(revision).ok()?)),
             created: meta.created,
             written: meta.written_by_controller_manager,
             reused: meta.reused,
             containers: self.strings.intern(&names),
-            images: if keep_images { self.images(&template.containers) } else { Box::default() },
+            images: keep_images.then(|| self.images(&template.containers)),
             labels: self.labels(&template.labels),
         }
     }
@@ -291,46 +286,35 @@ impl Recorder<'_> {
 impl PodRecord {
     /// Keeps what is known of containers that still run although their `imageID` changed: a changed `imageID` is another
     /// name for the same bytes, not a deploy (rows 6 and 7). Hands out the pairs of names.
-    pub(super) fn remember(&mut self, before: &PodRecord, mut alias: impl FnMut(Symbol, Symbol)) {
+    pub(super) fn remember(&mut self, before: &PodRecord, shapes: &mut Shapes, mut alias: impl FnMut(Symbol, Symbol)) {
         for container in &mut self.containers {
-            let same = |old: &&ContainerRecord| {
-                old.name == container.name && old.container_id == container.container_id && old.container_id != 0
-            };
-            let Some(old) = before.containers.iter().find(same) else {
+            let Some(new) = shapes.get(container.shape).copied() else { continue };
+            let old = before.containers.iter().filter(|old| {
+                old.container_id == container.container_id && old.container_id != 0 && old.shape != container.shape
+            });
+            let mut old = old.filter_map(|old| shapes.get(old.shape)).copied();
+            let Some(old) = old.find(|old| old.name == new.name && old.digest != new.digest) else { continue };
+            let (IdentityRecord::Known(was), IdentityRecord::Known(is)) = (old.identity, new.identity) else {
                 continue;
             };
-            let (IdentityRecord::Known(was), IdentityRecord::Known(is)) = (old.identity, container.identity) else {
-                continue;
-            };
-            if old.digest == container.digest {
-                continue;
-            }
             if was < is {
-                container.identity = old.identity;
-                container.digest = old.digest;
-                container.repository = old.repository;
+                let Shape { identity, digest, repository, .. } = old;
+                container.shape = shapes.intern(Shape { identity, digest, repository, ..new });
             } else if was == is {
-                alias(old.digest, container.digest);
+                alias(old.digest, new.digest);
             }
         }
     }
 
     pub(super) fn mark(&self, mark: &mut dyn FnMut(Symbol)) {
-        mark(self.node);
-        mark(self.hash);
-        self.labels.iter().for_each(|label| mark(*label));
-        for container in &self.containers {
-            [container.name, container.image, container.digest, container.repository].into_iter().for_each(&mut *mark);
-        }
+        [self.node, self.hash, self.labels].into_iter().for_each(mark);
     }
 }
 
 impl TemplateRecord {
     pub(super) fn mark(&self, mark: &mut dyn FnMut(Symbol)) {
-        mark(self.hash);
-        mark(self.containers);
-        self.labels.iter().for_each(|label| mark(*label));
-        mark_images(&self.images, mark);
+        [self.hash, self.containers, self.labels].into_iter().for_each(&mut *mark);
+        mark_images(self.images.as_deref().unwrap_or_default(), mark);
     }
 }
 

@@ -2,36 +2,77 @@
 
 use super::objects::Record;
 use super::owners::OwnerObject;
+use super::records::PodRecord;
 use super::{Inventory, Source};
 use crate::objects::{Resource, Uid};
 use crate::time::UnixTime;
+use hashbrown::HashSet;
+use std::collections::VecDeque;
 
-/// The objects of a list so far.
+/// The objects of a list so far. A list of everything is never held twice: a pod that is as it was is named only, and
+/// the others stand in pieces that are freed one by one as they are taken over.
 #[derive(Default, Debug)]
 pub(super) struct Relist {
-    records: Vec<Record>,
+    same: Vec<Uid>,
+    pieces: VecDeque<Vec<Record>>,
+    /// Pods that were known and came different: should they come once more, the last word counts.
+    changed: HashSet<Uid>,
 }
 
+const PIECE: usize = 1024;
+
 impl Relist {
-    pub(super) fn push(&mut self, record: Record) {
-        if self.records.len() == self.records.capacity() {
-            // Doubling would hold twice what is needed at the worst moment.
-            self.records.reserve_exact(self.records.len() / 8 + 64);
+    fn push(&mut self, record: Record) {
+        match self.pieces.back_mut() {
+            Some(piece) if piece.len() < PIECE => piece.push(record),
+            _ => {
+                let mut piece = Vec::with_capacity(PIECE);
+                piece.push(record);
+                self.pieces.push_back(piece);
+            }
         }
-        self.records.push(record);
     }
 
-    pub(super) fn records(&self) -> &[Record] {
-        &self.records
+    pub(super) fn records(&self) -> impl Iterator<Item = &Record> {
+        self.pieces.iter().flatten()
+    }
+
+    pub(super) fn pods(&self) -> impl Iterator<Item = &PodRecord> {
+        self.records().filter_map(|record| match record {
+            Record::Pod { record, .. } => Some(record),
+            _ => None,
+        })
     }
 }
 
 impl Inventory {
+    /// Notes an object of the list in progress.
+    pub(super) fn list(&mut self, source: Source, record: Record) {
+        let Some(relist) = self.sources.get_mut(&source).and_then(|state| state.relist.as_mut()) else { return };
+        if let Record::Pod { uid, owner, record: pod } = &record
+            && let Some(entry) = self.pods.find(*uid).and_then(|at| self.pods.get(at))
+        {
+            let same_owner = self.owners.get(entry.owner).is_some_and(|known| known.key.uid == owner.uid);
+            let same = same_owner && entry.scope == source.namespace && entry.record == *pod;
+            if same && !relist.changed.contains(uid) {
+                relist.same.push(*uid);
+                return;
+            }
+            relist.changed.insert(*uid);
+        }
+        relist.push(record);
+    }
+
     /// Takes over a complete list: what it names is put, what it does not name is gone.
     pub(super) fn replace(&mut self, source: Source, relist: Relist, now: UnixTime) {
         // Events since the last list have marked what they touched.
         self.unseen(source);
-        for record in relist.records {
+        for uid in relist.same {
+            if let Some(entry) = self.pods.find(uid).and_then(|at| self.pods.get_mut(at)) {
+                entry.seen = true;
+            }
+        }
+        for record in relist.pieces.into_iter().flatten() {
             self.put(source, record, now);
         }
         for uid in self.unseen(source) {

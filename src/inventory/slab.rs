@@ -1,4 +1,7 @@
-//! Records at stable positions.
+//! Records at stable positions, and where to find them by uid.
+
+use crate::objects::Uid;
+use hashbrown::HashTable;
 
 /// A list whose freed places are used again.
 #[derive(Debug)]
@@ -52,5 +55,67 @@ impl<T> Slab<T> {
 
     pub(super) fn len(&self) -> usize {
         self.places.len() - self.free.len()
+    }
+}
+
+/// Something that goes by a uid.
+pub(super) trait Identified {
+    fn uid(&self) -> Uid;
+}
+
+/// A slab whose records can be found by uid. The index holds positions only: the uids stand in the records.
+#[derive(Debug)]
+pub(super) struct ByUid<T> {
+    records: Slab<T>,
+    index: HashTable<u32>,
+}
+
+impl<T> Default for ByUid<T> {
+    fn default() -> Self {
+        Self { records: Slab::default(), index: HashTable::new() }
+    }
+}
+
+impl<T: Identified> ByUid<T> {
+    pub(super) fn find(&self, uid: Uid) -> Option<u32> {
+        let is_it = |at: &u32| self.records.get(*at).is_some_and(|record| record.uid() == uid);
+        self.index.find(uid.bits(), is_it).copied()
+    }
+
+    /// The uid must not be there yet.
+    pub(super) fn insert(&mut self, record: T) -> u32 {
+        let bits = record.uid().bits();
+        let at = self.records.insert(record);
+        let records = &self.records;
+        self.index.insert_unique(bits, at, |at| records.get(*at).map_or(0, |record| record.uid().bits()));
+        at
+    }
+
+    pub(super) fn remove(&mut self, at: u32) -> Option<T> {
+        let bits = self.records.get(at)?.uid().bits();
+        if let Ok(entry) = self.index.find_entry(bits, |other| *other == at) {
+            entry.remove();
+        }
+        self.records.remove(at)
+    }
+
+    pub(super) fn get(&self, at: u32) -> Option<&T> {
+        self.records.get(at)
+    }
+
+    pub(super) fn get_mut(&mut self, at: u32) -> Option<&mut T> {
+        self.records.get_mut(at)
+    }
+
+    pub(super) fn iter(&self) -> impl Iterator<Item = (u32, &T)> {
+        self.records.iter()
+    }
+
+    pub(super) fn iter_mut(&mut self) -> impl Iterator<Item = (u32, &mut T)> {
+        self.records.iter_mut()
+    }
+
+    pub(super) fn len(&self) -> usize {
+        self.records.len()
     }
 }

@@ -183,7 +183,7 @@ pub struct OwnerReference<'a> {
 
 /// An object's identity: two objects of one name are still two.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Default)]
-pub struct Uid(u128);
+pub struct Uid([u64; 2]);
 
 impl Uid {
     /// From `metadata.uid`: a UUID as it is, any other text by a hash of it.
@@ -195,11 +195,17 @@ impl Uid {
         let half = |salt: u8| {
             let mut hasher = DefaultHasher::new();
             (salt, text).hash(&mut hasher);
-            u128::from(hasher.finish())
+            hasher.finish()
         };
-        Self(half(1) << 64 | half(2))
+        Self([half(1), half(2)])
     }
 
+    /// 64 bits of it, as good as random: most of a UUID's are.
+    pub(crate) fn bits(self) -> u64 {
+        (self.0[0] ^ self.0[1].rotate_left(32)).wrapping_mul(0x9E37_79B9_7F4A_7C15)
+    }
+
+    #[expect(clippy::cast_possible_truncation, reason = "a UUID is cut into its halves")]
     fn parse_uuid(text: &str) -> Option<Self> {
         if text.len() != 36 {
             return None;
@@ -212,6 +218,6 @@ impl Uid {
                 _ => value = value << 4 | u128::from(char::from(byte).to_digit(16)?),
             }
         }
-        Some(Self(value))
+        Some(Self([(value >> 64) as u64, value as u64]))
     }
 }
