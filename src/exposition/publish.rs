@@ -32,7 +32,7 @@ struct Rendered {
     family: &'static Family,
     header: Fragment,
     buckets: Buckets,
-    /// `None` before the first publication.
+    /// `None` before the first publication, and from a change to the next one.
     picture: Option<Arc<FamilyPicture>>,
     /// Only of the family that speaks of namespaces.
     awaiting_owner: Vec<(Name, u32)>,
@@ -58,12 +58,20 @@ impl Exposition {
         }
     }
 
+    /// Takes over some of what changed and renders what it touches; no scrape sees it before the next publication. So a
+    /// whole cluster's reports need not be in memory at once.
+    #[allow(clippy::needless_pass_by_value, reason = "no caller has a use for the reports after this")]
+    pub fn prepare(&self, reports: Vec<WorkloadReport>, gone: &[Workload]) {
+        lock(&self.rendering).take_over(&reports, gone);
+    }
+
     /// Takes over what changed, renders what it touches and publishes the new picture. `awaiting_owner` is always the
     /// whole list. A workload that is both gone and reported was made again: the report counts.
     #[allow(clippy::needless_pass_by_value, reason = "no caller has a use for the reports after this")]
     pub fn publish(&self, reports: Vec<WorkloadReport>, gone: &[Workload], awaiting_owner: &[(Name, u32)]) {
         let mut rendering = lock(&self.rendering);
-        let families = rendering.publish(&reports, gone, awaiting_owner);
+        rendering.take_over(&reports, gone);
+        let families = rendering.pictures(awaiting_owner);
         let picture = Arc::new(Picture { families, selection: Arc::clone(&self.selection) });
         // The one it replaces is freed after the lock, and by its last answer if one is still on its way.
         let replaced = std::mem::replace(&mut *lock(&self.latest), picture);
@@ -78,12 +86,7 @@ impl Exposition {
 }
 
 impl Rendering {
-    fn publish(
-        &mut self,
-        reports: &[WorkloadReport],
-        gone: &[Workload],
-        awaiting_owner: &[(Name, u32)],
-    ) -> Vec<Arc<FamilyPicture>> {
+    fn take_over(&mut self, reports: &[WorkloadReport], gone: &[Workload]) {
         let mut changes = Vec::with_capacity(reports.len() + gone.len());
         for report in reports.iter().rev() {
             changes.push(Change { workload: self.shared(&report.workload), report: Some(report) });
@@ -97,8 +100,14 @@ impl Rendering {
         for change in changes.iter().filter(|change| change.report.is_none()) {
             self.workloads.remove(&change.workload);
         }
+        for rendered in &mut self.families {
+            rendered.take_over(&changes, &mut self.press);
+        }
+    }
+
+    fn pictures(&mut self, awaiting_owner: &[(Name, u32)]) -> Vec<Arc<FamilyPicture>> {
         let press = &mut self.press;
-        self.families.iter_mut().map(|rendered| rendered.update(&changes, awaiting_owner, press)).collect()
+        self.families.iter_mut().map(|rendered| rendered.latest(awaiting_owner, press)).collect()
     }
 
     fn shared(&mut self, workload: &Workload) -> Arc<Workload> {
@@ -122,24 +131,23 @@ impl Rendered {
         }
     }
 
-    fn update(
-        &mut self,
-        changes: &[Change<'_>],
-        awaiting_owner: &[(Name, u32)],
-        press: &mut Press,
-    ) -> Arc<FamilyPicture> {
-        let differs = match self.family.subject {
-            Subject::AwaitingOwner => self.awaiting_owner != awaiting_owner,
-            Subject::Workload(_) | Subject::Deployment(_) => self.buckets.update(self.family, changes, press),
-        };
-        match &self.picture {
-            Some(picture) if !differs => Arc::clone(picture),
-            _ => {
-                let picture = Arc::new(self.picture(awaiting_owner, press));
-                self.picture = Some(Arc::clone(&picture));
-                picture
-            }
+    fn take_over(&mut self, changes: &[Change<'_>], press: &mut Press) {
+        let by_workload = matches!(self.family.subject, Subject::Workload(_) | Subject::Deployment(_));
+        if by_workload && self.buckets.update(self.family, changes, press) {
+            self.picture = None;
         }
+    }
+
+    fn latest(&mut self, awaiting_owner: &[(Name, u32)], press: &mut Press) -> Arc<FamilyPicture> {
+        if matches!(self.family.subject, Subject::AwaitingOwner) && self.awaiting_owner != awaiting_owner {
+            self.picture = None;
+        }
+        if let Some(picture) = &self.picture {
+            return Arc::clone(picture);
+        }
+        let picture = Arc::new(self.picture(awaiting_owner, press));
+        self.picture = Some(Arc::clone(&picture));
+        picture
     }
 
     fn picture(&mut self, awaiting_owner: &[(Name, u32)], press: &mut Press) -> FamilyPicture {

@@ -15,6 +15,7 @@ use crate::report::facts::{
 };
 use crate::report::{self, Name, Workload};
 use crate::time::UnixTime;
+use std::cmp::Reverse;
 use std::collections::BTreeMap;
 use std::num::NonZeroU64;
 
@@ -23,6 +24,11 @@ impl Inventory {
     ///
     /// A picture that is not complete any more (pods forbidden) takes everything back that was said.
     pub fn take_changes(&mut self, now: UnixTime) -> Changes {
+        self.take_some_changes(now, usize::MAX)
+    }
+
+    /// The same, but no more reports once they speak of `most_pods`: a whole cluster's need not be in memory at once.
+    pub fn take_some_changes(&mut self, now: UnixTime, most_pods: usize) -> Changes {
         if self.sources.values().any(|source| !source.answered) {
             return Changes { gone: self.withhold(), ..Changes::default() };
         }
@@ -35,10 +41,22 @@ impl Inventory {
             self.touch(workload);
         }
         let mut changes = Changes { complete: true, awaiting_owner: self.awaiting_owner(), ..Changes::default() };
-        for at in std::mem::take(&mut self.dirty) {
-            self.report(at, now, &mut changes);
+        let mut dirty = std::mem::take(&mut self.dirty);
+        if dirty.len() > 1 && most_pods < usize::MAX {
+            // In the order of their names, last first, so that each part of a long list touches its own buckets only.
+            dirty.sort_by_cached_key(|at| Reverse(self.workloads.get(*at).map(|record| self.name_of(record))));
         }
-        if self.strings.wants_sweep() {
+        let mut pods = 0;
+        while pods < most_pods {
+            let Some(at) = dirty.pop() else { break };
+            let reported = changes.reports.len();
+            self.report(at, now, &mut changes);
+            pods += changes.reports[reported..].iter().map(|report| report.pods.len()).sum::<usize>();
+        }
+        changes.more = !dirty.is_empty();
+        // Nothing was touched in the meantime: reporting touches no workload.
+        self.dirty = dirty;
+        if !changes.more && self.strings.wants_sweep() {
             self.sweep();
         }
         changes

@@ -52,6 +52,8 @@ pub struct Inventory {
     referenced: HashMap<(Symbol, Symbol), u32>,
     /// Owners whose pods are held out.
     awaiting: BTreeSet<u32>,
+    /// How many objects of each resource have come.
+    objects: HashMap<Resource, usize>,
     /// Workloads to be reported anew.
     dirty: Vec<u32>,
     /// When workloads have to be reported anew although nothing happened.
@@ -80,6 +82,8 @@ pub struct Changes {
     pub gone: Vec<Workload>,
     /// Pods held out until their owner is seen, by namespace, sorted; always the whole list.
     pub awaiting_owner: Vec<(Name, u32)>,
+    /// Whether there is more to be said: ask again before anything of this is shown.
+    pub more: bool,
 }
 
 impl Inventory {
@@ -98,6 +102,7 @@ impl Inventory {
             workloads_by_name: HashMap::new(),
             referenced: HashMap::new(),
             awaiting: BTreeSet::new(),
+            objects: HashMap::new(),
             dirty: Vec::new(),
             timers: BTreeSet::new(),
         }
@@ -183,7 +188,7 @@ impl Inventory {
         let count = match resource {
             Resource::Pods => self.pods.len(),
             Resource::ControllerRevisions => self.revisions.len(),
-            _ => self.owners.iter().filter(|(_, owner)| owner.is_object_of(resource)).count(),
+            _ => self.objects.get(&resource).copied().unwrap_or(0),
         };
         u64::try_from(count).unwrap_or(u64::MAX)
     }

@@ -253,6 +253,9 @@ impl Inventory {
             let before = workload_reference(&std::mem::replace(&mut owner.object, object));
             self.refer(key.namespace, before, deployment);
         }
+        if came {
+            self.count(key.kind, |count| count + 1);
+        }
         let moved = self.set_parent(at, parent);
         if came || key_before != key {
             self.attach_controller(at, key_before);
@@ -348,6 +351,13 @@ impl Inventory {
         }
     }
 
+    fn count(&mut self, kind: OwnerKind, change: impl FnOnce(usize) -> usize) {
+        if let Some(resource) = kind.resource() {
+            let count = self.objects.entry(resource).or_default();
+            *count = change(*count);
+        }
+    }
+
     fn remove_revision(&mut self, uid: Uid) {
         let Some(owner) = self.revisions.remove(&uid) else {
             return;
@@ -364,7 +374,11 @@ impl Inventory {
         let Some(owner) = self.owners.get_mut(at) else { return };
         let key = owner.key;
         owner.missing_since = now;
-        let before = workload_reference(&std::mem::replace(&mut owner.object, OwnerObject::Missing));
+        let object = std::mem::replace(&mut owner.object, OwnerObject::Missing);
+        if object != OwnerObject::Missing {
+            self.count(key.kind, |count| count.saturating_sub(1));
+        }
+        let before = workload_reference(&object);
         self.refer(key.namespace, before, Symbol::EMPTY);
         self.detach_controller(at, key);
         self.set_parent(at, None);

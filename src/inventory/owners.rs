@@ -121,7 +121,7 @@ impl OwnerKind {
         }
     }
 
-    fn resource(self) -> Option<Resource> {
+    pub(super) fn resource(self) -> Option<Resource> {
         match self {
             Self::ReplicaSet => Some(Resource::ReplicaSets),
             Self::Deployment => Some(Resource::Deployments),

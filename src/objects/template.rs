@@ -9,7 +9,8 @@ use super::lenient::{FromJson, Lenient};
 use serde::de::{DeserializeSeed, Deserializer, Error, IgnoredAny, MapAccess, SeqAccess, Visitor};
 use std::borrow::Cow;
 use std::fmt;
-use std::hash::{DefaultHasher, Hash, Hasher};
+use std::hash::{BuildHasher as _, Hash, Hasher as _};
+use std::sync::LazyLock;
 
 /// The label by which a Deployment tells its ReplicaSets apart; it is not part of the template that is compared.
 pub(crate) const POD_TEMPLATE_HASH: &str = "pod-template-hash";
@@ -119,11 +120,12 @@ impl<'de> Node<'_, 'de> {
     }
 }
 
+/// Digests are compared within one process only, so its hash may be the fast one with a seed of its own.
+static HASH: LazyLock<hashbrown::DefaultHashBuilder> = LazyLock::new(hashbrown::DefaultHashBuilder::default);
+
 fn digest_of(value: &impl Hash) -> u64 {
-    let mut hasher = DefaultHasher::new();
-    value.hash(&mut hasher);
     // ABSENT is taken.
-    hasher.finish().max(1)
+    HASH.hash_one(value).max(1)
 }
 
 impl<'de> DeserializeSeed<'de> for Node<'_, 'de> {
@@ -163,7 +165,7 @@ impl<'de> Visitor<'de> for Node<'_, 'de> {
     }
 
     fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<u64, A::Error> {
-        let mut hasher = DefaultHasher::new();
+        let mut hasher = HASH.build_hasher();
         let mut items = 0_usize;
         loop {
             let place = match self.place {

@@ -17,6 +17,9 @@ const AFTER_CHANGES: Duration = Duration::from_millis(800);
 /// While nothing changes, so that the first change after a quiet time shows at once.
 const WHILE_QUIET: Duration = Duration::from_millis(100);
 
+/// So many pods' reports are in memory at once: about two megabytes.
+const PODS_AT_ONCE: usize = 10_000;
+
 /// Renders for as long as it is polled; ends only if rendering fails, which it must not.
 pub(super) async fn keep_rendering(
     inventory: Arc<Mutex<Inventory>>,
@@ -51,11 +54,19 @@ struct Renderer {
 impl Renderer {
     /// Publishes what changed; tells whether anything did.
     fn publish(&mut self) -> bool {
-        let changes = self.take_changes();
-        if !changes.complete {
-            return self.withdraw(&changes);
-        }
-        if !self.is_news(&changes) {
+        let mut prepared = false;
+        let changes = loop {
+            let changes = self.take_changes();
+            if !changes.complete {
+                return self.withdraw(&changes);
+            }
+            if !changes.more {
+                break changes;
+            }
+            prepared = true;
+            self.exposition.prepare(changes.reports, &changes.gone);
+        };
+        if !prepared && !self.is_news(&changes) {
             return false;
         }
         self.exposition.publish(changes.reports, &changes.gone, &changes.awaiting_owner);
@@ -70,7 +81,10 @@ impl Renderer {
     /// Takes the picture back that is not complete any more: pods are forbidden since.
     fn withdraw(&mut self, changes: &Changes) -> bool {
         let published = self.published.take().is_some();
-        if published {
+        if !published {
+            // What was prepared for a first picture that does not come must not turn up in a later one.
+            self.exposition.prepare(Vec::new(), &changes.gone);
+        } else {
             self.exposition.publish(Vec::new(), &changes.gone, &[]);
             tracing::error!("not ready any more: the picture of the cluster is not complete");
         }
@@ -89,7 +103,7 @@ impl Renderer {
             let named = |source: &Source| described(*source, self.live.namespaces());
             self.live.waits_for(unanswered.iter().map(named).collect());
         }
-        inventory.take_changes(UnixTime::now())
+        inventory.take_some_changes(UnixTime::now(), PODS_AT_ONCE)
     }
 
     fn is_news(&self, changes: &Changes) -> bool {

@@ -113,7 +113,7 @@ impl World {
 
     /// Takes over what changed.
     pub fn look(&mut self) -> &mut Self {
-        let Changes { complete, reports, gone, awaiting_owner } = self.inventory.take_changes(self.moment());
+        let Changes { complete, reports, gone, awaiting_owner, .. } = self.inventory.take_changes(self.moment());
         for workload in gone {
             self.reports.remove(&key(&workload));
         }
