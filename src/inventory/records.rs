@@ -299,7 +299,7 @@ impl PodRecord {
             };
             if was < is {
                 let Shape { identity, digest, repository, .. } = old;
-                container.shape = shapes.intern(Shape { identity, digest, repository, ..new });
+                container.shape = shapes.intern(Shape { digest, repository, identity, ..new });
             } else if was == is {
                 alias(old.digest, new.digest);
             }

@@ -24,7 +24,7 @@ pub(super) struct ShapeId(u32);
 /// All combinations in use.
 #[derive(Default, Debug)]
 pub(super) struct Shapes {
-    shapes: Vec<Shape>,
+    slots: Vec<Shape>,
     free: Vec<u32>,
     by_shape: HashTable<u32>,
     hasher: hashbrown::DefaultHashBuilder,
@@ -32,38 +32,35 @@ pub(super) struct Shapes {
 
 impl Shapes {
     pub(super) fn intern(&mut self, shape: Shape) -> ShapeId {
-        let Self { shapes, free, by_shape, hasher } = self;
+        let Self { slots, free, by_shape, hasher } = self;
         let hash = hasher.hash_one(shape);
-        if let Some(at) = by_shape.find(hash, |at| shapes.get(*at as usize) == Some(&shape)) {
+        if let Some(at) = by_shape.find(hash, |at| slots.get(*at as usize) == Some(&shape)) {
             return ShapeId(*at);
         }
-        let at = match free.pop() {
-            Some(at) => {
-                shapes[at as usize] = shape;
-                at
-            }
-            None => {
-                shapes.push(shape);
-                u32::try_from(shapes.len() - 1).unwrap_or(u32::MAX)
-            }
+        let at = if let Some(at) = free.pop() {
+            slots[at as usize] = shape;
+            at
+        } else {
+            slots.push(shape);
+            u32::try_from(slots.len() - 1).unwrap_or(u32::MAX)
         };
-        by_shape.insert_unique(hash, at, |at| shapes.get(*at as usize).map_or(0, |shape| hasher.hash_one(shape)));
+        by_shape.insert_unique(hash, at, |at| slots.get(*at as usize).map_or(0, |shape| hasher.hash_one(shape)));
         ShapeId(at)
     }
 
     pub(super) fn get(&self, id: ShapeId) -> Option<&Shape> {
-        self.shapes.get(id.0 as usize)
+        self.slots.get(id.0 as usize)
     }
 
     /// Frees every combination that `used` does not name, and names the symbols of those that stay.
     pub(super) fn sweep(&mut self, used: impl Iterator<Item = ShapeId>, mark: &mut dyn FnMut(Symbol)) {
-        let mut keep = vec![false; self.shapes.len()];
+        let mut keep = vec![false; self.slots.len()];
         for id in used {
             if let Some(keep) = keep.get_mut(id.0 as usize) {
                 *keep = true;
             }
         }
-        let Self { shapes, free, by_shape, .. } = self;
+        let Self { slots, free, by_shape, .. } = self;
         by_shape.retain(|at| {
             let kept = keep.get(*at as usize).copied().unwrap_or(false);
             if !kept {
@@ -71,7 +68,7 @@ impl Shapes {
             }
             kept
         });
-        for shape in shapes.iter().zip(keep).filter_map(|(shape, keep)| keep.then_some(shape)) {
+        for shape in slots.iter().zip(keep).filter_map(|(shape, keep)| keep.then_some(shape)) {
             [shape.name, shape.image, shape.digest, shape.repository].into_iter().for_each(&mut *mark);
         }
     }
