@@ -162,15 +162,15 @@ async fn without_pods_it_is_not_ready_and_says_why() {
     podskew
         .until_logged(r#"a ClusterRole with {apiGroups: [""], resources: ["pods"], verbs: ["list", "watch"]}"#)
         .await;
-    // Everything else has been answered.
-    podskew
+    // Everything else has been answered, and the page that says so is written a moment later.
+    let scrape = podskew
         .until("all but the pods", |scrape| {
-            scrape.parsed.series("podskew_cluster_synced", &[]).iter().filter(|(_, synced)| *synced == 1.0).count() == 6
+            let synced = scrape.parsed.series("podskew_cluster_synced", &[]);
+            let (status, body) = podskew.get("/readyz");
+            assert_eq!(status, 503, "{body}");
+            synced.iter().filter(|(_, synced)| *synced == 1.0).count() == 6 && body.ends_with("yet\nwaiting for pods\n")
         })
         .await;
-    let (status, body) = podskew.get("/readyz");
-    assert!(status == 503 && body.ends_with("\nwaiting for pods\n"), "{status} {body}");
-    let scrape = podskew.scrape();
     let families = || FAMILIES.iter().map(|family| family.name);
     let workload_series = families().filter(|name| !scrape.parsed.series(name, &[]).is_empty());
     assert_eq!(workload_series.collect::<Vec<_>>(), Vec::<&str>::new());
