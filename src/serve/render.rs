@@ -145,10 +145,10 @@ mod tests {
         };
         let now = UnixTime::now();
         let list = || {
-            let line = br#"{"type":"ADDED","object":{"metadata":{"name":"db-0","namespace":"shop","uid":"a",
+            let text = br#"{"type":"ADDED","object":{"metadata":{"name":"db-0","namespace":"shop","uid":"a",
                 "labels":{"controller-revision-hash":"db-1"},"ownerReferences":[{"apiVersion":"apps/v1",
                 "kind":"StatefulSet","name":"db","uid":"b","controller":true}]}}}"#;
-            let Ok(crate::objects::WatchEvent::Applied(pod)) = decode_event(Resource::Pods, line) else { panic!() };
+            let Ok(crate::objects::WatchEvent::Applied(pod)) = decode_event(Resource::Pods, text) else { panic!() };
             let mut inventory = inventory.lock().unwrap();
             inventory.begin_relist(sources[0]);
             inventory.relist(sources[0], &pod);
