@@ -6,7 +6,6 @@ mod common;
 use common::running::Running;
 use common::watching::{Look, Watching, fill, fill_from, quick, simulator};
 use podskew::cluster::Timings;
-use podskew::exposition::FAMILIES;
 use podskew::objects::Resource;
 use podskew::simulator::{Fault, Simulator};
 use podskew::telemetry::FailureReason;
@@ -168,12 +167,9 @@ async fn without_pods_it_is_not_ready_and_says_why() {
             scrape.parsed.series("podskew_cluster_synced", &[]).iter().filter(|(_, synced)| *synced == 1.0).count() == 6
         })
         .await;
-    let (status, body) = podskew.get("/readyz");
-    assert!(status == 503 && body.ends_with("\nwaiting for pods\n"), "{status} {body}");
+    podskew.until_answered("/readyz", |status, body| status == 503 && body.ends_with("\nwaiting for pods\n")).await;
     let scrape = podskew.scrape();
-    let families = || FAMILIES.iter().map(|family| family.name);
-    let workload_series = families().filter(|name| !scrape.parsed.series(name, &[]).is_empty());
-    assert_eq!(workload_series.collect::<Vec<_>>(), Vec::<&str>::new());
+    assert!(scrape.says_nothing_of_workloads(), "{}", scrape.text);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
