@@ -152,18 +152,17 @@ async fn a_list_that_breaks_off_leaves_the_last_complete_picture() {
     for (fault, reason) in [(Fault::ListStalls, FailureReason::Timeout), (Fault::ListCut, FailureReason::Connection)] {
         for pages in [false, true] {
             let mut scene = Scene::set().await;
-            let before = workload_series(&scene.watching.look());
+            scene.something_happens();
+            let before = workload_series(&scene.ends_well().await);
             if pages {
                 scene.simulator.inject(None, Fault::StreamingListInvalid);
             }
             scene.simulator.inject_times(Some(Resource::Pods), fault, 2);
-            scene.something_happens();
-            scene.watching.until("what happened", |look| workload_series(look) != before).await;
-            let before = workload_series(&scene.watching.look());
             scene.simulator.store().forget_history(Resource::Pods);
             scene.simulator.cut_connections();
             scene.until_failed(Resource::Pods, reason, 1).await;
             assert_eq!(workload_series(&scene.watching.look()), before, "{fault:?}, pages: {pages}");
+            scene.something_happens();
             scene.until_failed(Resource::Pods, reason, 2).await;
             scene.simulator.clear_faults();
             scene.ends_well().await;

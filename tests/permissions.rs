@@ -6,7 +6,6 @@ mod common;
 use common::running::Running;
 use common::watching::{Look, Watching, fill, fill_from, quick, simulator};
 use podskew::cluster::Timings;
-use podskew::exposition::FAMILIES;
 use podskew::objects::Resource;
 use podskew::simulator::{Fault, Simulator};
 use podskew::telemetry::FailureReason;
@@ -162,18 +161,15 @@ async fn without_pods_it_is_not_ready_and_says_why() {
     podskew
         .until_logged(r#"a ClusterRole with {apiGroups: [""], resources: ["pods"], verbs: ["list", "watch"]}"#)
         .await;
-    // Everything else has been answered, and the page that says so is written a moment later.
-    let scrape = podskew
+    // Everything else has been answered.
+    podskew
         .until("all but the pods", |scrape| {
-            let synced = scrape.parsed.series("podskew_cluster_synced", &[]);
-            let (status, body) = podskew.get("/readyz");
-            assert_eq!(status, 503, "{body}");
-            synced.iter().filter(|(_, synced)| *synced == 1.0).count() == 6 && body.ends_with("yet\nwaiting for pods\n")
+            scrape.parsed.series("podskew_cluster_synced", &[]).iter().filter(|(_, synced)| *synced == 1.0).count() == 6
         })
         .await;
-    let families = || FAMILIES.iter().map(|family| family.name);
-    let workload_series = families().filter(|name| !scrape.parsed.series(name, &[]).is_empty());
-    assert_eq!(workload_series.collect::<Vec<_>>(), Vec::<&str>::new());
+    podskew.until_answered("/readyz", |status, body| status == 503 && body.ends_with("\nwaiting for pods\n")).await;
+    let scrape = podskew.scrape();
+    assert!(scrape.says_nothing_of_workloads(), "{}", scrape.text);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -27,14 +27,15 @@ fn is_coloured() -> bool {
     io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty())
 }
 
-/// kube's crates stay at error whatever is asked for: `kube_client` logs the whole body of a list it cannot decode, at
-/// WARN, and such a body holds the environment of every pod. What they would say, podskew says itself, without bodies.
+/// kube's crates stay silent whatever is asked for: `kube_client` logs the whole body of a list it cannot decode, at
+/// WARN, and such a body holds the environment of every pod; and at ERROR, that each attempt failed, but not why. What
+/// they would say, podskew says itself, without bodies, and once.
 /// The crates below them tell little of podskew at any level.
 fn filter(level: LevelFilter) -> Targets {
     Targets::new()
         .with_default(level.min(LevelFilter::WARN))
         .with_target("podskew", level)
-        .with_target("kube", LevelFilter::ERROR)
+        .with_target("kube", LevelFilter::OFF)
 }
 
 #[cfg(test)]
@@ -48,8 +49,7 @@ mod tests {
         let everything = filter(LevelFilter::TRACE);
         assert!(everything.would_enable("podskew::cluster", &Level::TRACE));
         for target in ["kube", "kube_client", "kube_client::client", "kube_runtime::watcher", "kube_core"] {
-            assert!(!everything.would_enable(target, &Level::WARN), "{target}");
-            assert!(everything.would_enable(target, &Level::ERROR), "{target}");
+            assert!(!everything.would_enable(target, &Level::ERROR), "{target}");
         }
         assert!(!everything.would_enable("hyper::proto", &Level::INFO));
     }

@@ -135,6 +135,10 @@ pub(super) fn credentials(error: &AuthError) -> String {
         }
         AuthError::AuthExecStart(error) => format!("cannot run the credential plugin of the kubeconfig: {error}"),
         AuthError::ReadTokenFile(error, path) => format!("cannot read the token file {}: {error}", path.display()),
+        // client-go cuts the line end off, kube does not.
+        AuthError::InvalidBearerToken(_) => {
+            "the token holds a character that no HTTP header may hold; take the line end off its file".to_owned()
+        }
         _ => "cannot obtain credentials as the kubeconfig describes them".to_owned(),
     }
 }
@@ -201,6 +205,14 @@ mod tests {
         assert_eq!(event(0, "Expired").reason, FailureReason::Expired);
         assert_eq!(event(0, "").reason, FailureReason::ServerError);
         assert_eq!(event(500, "InternalError").reason, FailureReason::ServerError);
+    }
+
+    #[test]
+    fn a_token_with_a_line_end_is_told_without_the_token() {
+        let invalid = http::HeaderValue::from_str("s3cr3t\n").unwrap_err();
+        let message = super::credentials(&kube::client::AuthError::InvalidBearerToken(invalid));
+        assert!(message.contains("line end"), "{message}");
+        assert!(!message.contains("s3cr3t"), "{message}");
     }
 
     #[test]

@@ -166,7 +166,11 @@ impl Inventory {
         let groups: Vec<&Owner> = record.groups.iter().filter_map(|at| self.owners.get(*at)).collect();
         let mut entries: Vec<_> =
             groups.iter().flat_map(|group| group.pods()).filter_map(|pod| self.pods.get(*pod)).collect();
-        entries.sort_unstable_by(|a, b| (&a.record.name, a.uid).cmp(&(&b.record.name, b.uid)));
+        entries.sort_unstable_by(|a, b| {
+            (&a.record.name, b.record.created, a.uid).cmp(&(&b.record.name, a.record.created, b.uid))
+        });
+        // No cluster has two pods of one name: the older one is gone, though nobody said so.
+        entries.dedup_by(|older, newer| older.record.name == newer.record.name);
 
         let mut pods = Vec::with_capacity(entries.len());
         let mut containers = Vec::with_capacity(entries.len() * 2);

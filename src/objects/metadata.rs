@@ -1,7 +1,7 @@
 //! The `metadata` that every object has, and the little of it that podskew reads.
 
 use super::lenient::{FromJson, Labels, Lenient, fields};
-use super::{Body, Meta, Object, OwnerReference, Uid};
+use super::{Body, Meta, Object, OwnerReference, Resource, Uid};
 use crate::time::UnixTime;
 use serde::de::{IgnoredAny, MapAccess, SeqAccess};
 use std::borrow::Cow;
@@ -36,9 +36,9 @@ fields!('de RawMeta<'de> {
 
 impl<'a> RawMeta<'a> {
     /// With what else was read of it.
-    pub(super) fn object(self, body: Body<'a>) -> Object<'a> {
+    pub(super) fn object(self, resource: Resource, body: Body<'a>) -> Object<'a> {
         let uid = if self.uid.is_empty() {
-            Uid::parse(&format!("{}/{}", self.namespace, self.name))
+            Uid::parse(&format!("{resource}/{}/{}", self.namespace, self.name))
         } else {
             Uid::parse(&self.uid)
         };

@@ -255,25 +255,26 @@ impl<'de> DeserializeSeed<'de> for ObjectSeed {
         Ok(match self.0 {
             Resource::Pods => {
                 let Lenient(raw) = Lenient::<RawPod<'de>>::deserialize(deserializer)?;
-                raw.metadata.object(Body::Pod(Pod::from_parts(raw.spec, raw.status)))
+                raw.metadata.object(self.0, Body::Pod(Pod::from_parts(raw.spec, raw.status)))
             }
             Resource::ReplicaSets => {
                 let Lenient(raw) = Lenient::<RawReplicaSet<'de>>::deserialize(deserializer)?;
-                raw.metadata.object(Body::ReplicaSet(raw.spec))
+                raw.metadata.object(self.0, Body::ReplicaSet(raw.spec))
             }
             Resource::ControllerRevisions => {
                 let Lenient(raw) = Lenient::<RawRevision<'de>>::deserialize(deserializer)?;
                 let revision = ControllerRevision { revision: raw.revision, template: raw.data.spec.template };
-                raw.metadata.object(Body::ControllerRevision(revision))
+                raw.metadata.object(self.0, Body::ControllerRevision(revision))
             }
             resource => {
                 let Lenient(raw) = Lenient::<RawController<'de>>::deserialize(deserializer)?;
-                raw.metadata.object(match resource {
+                let body = match resource {
                     Resource::StatefulSets => Body::StatefulSet(StatefulSet::from_parts(raw.spec, raw.status)),
                     Resource::DaemonSets => Body::DaemonSet(DaemonSet::from_parts(raw.spec, raw.status)),
                     Resource::Rollouts => Body::Rollout(Rollout::from_parts(raw.spec, raw.status)),
                     _ => Body::Deployment(Deployment::from_parts(raw.spec, raw.status)),
-                })
+                };
+                raw.metadata.object(resource, body)
             }
         })
     }

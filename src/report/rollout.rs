@@ -81,8 +81,16 @@ pub(super) fn progress<'a>(facts: &WorkloadFacts<'a>, memory: &mut Memory, now: 
     Progress { rollout: Some(RolloutReport { state, started: Some(started) }), changes_at, ..unknown }
 }
 
-/// Which hash is current.
+/// Which hash is current. A template without a hash label cannot be told from others by its pods.
 fn current<'a>(facts: &WorkloadFacts<'a>) -> Current<'a> {
+    match wanted(facts) {
+        Current::Hash(hash) if hash.is_empty() => Current::Unknown,
+        current => current,
+    }
+}
+
+/// What the workload's object and its templates say.
+fn wanted<'a>(facts: &WorkloadFacts<'a>) -> Current<'a> {
     let Some(controller) = facts.controller.as_ref() else {
         return Current::Unknown;
     };

@@ -81,12 +81,12 @@ impl Renderer {
     /// Takes the picture back that is not complete any more: pods are forbidden since.
     fn withdraw(&mut self, changes: &Changes) -> bool {
         let published = self.published.take().is_some();
-        if published {
-            self.exposition.publish(Vec::new(), &changes.gone, &[]);
-            tracing::error!("not ready any more: the picture of the cluster is not complete");
-        } else {
+        if !published {
             // What was prepared for a first picture that does not come must not turn up in a later one.
             self.exposition.prepare(Vec::new(), &changes.gone);
+        } else {
+            self.exposition.publish(Vec::new(), &changes.gone, &[]);
+            tracing::error!("not ready any more: the picture of the cluster is not complete");
         }
         published
     }
@@ -145,10 +145,10 @@ mod tests {
         };
         let now = UnixTime::now();
         let list = || {
-            let event = br#"{"type":"ADDED","object":{"metadata":{"name":"db-0","namespace":"shop","uid":"a",
+            let text = br#"{"type":"ADDED","object":{"metadata":{"name":"db-0","namespace":"shop","uid":"a",
                 "labels":{"controller-revision-hash":"db-1"},"ownerReferences":[{"apiVersion":"apps/v1",
                 "kind":"StatefulSet","name":"db","uid":"b","controller":true}]}}}"#;
-            let Ok(crate::objects::WatchEvent::Applied(pod)) = decode_event(Resource::Pods, event) else { panic!() };
+            let Ok(crate::objects::WatchEvent::Applied(pod)) = decode_event(Resource::Pods, text) else { panic!() };
             let mut inventory = inventory.lock().unwrap();
             inventory.begin_relist(sources[0]);
             inventory.relist(sources[0], &pod);

@@ -1,6 +1,7 @@
 //! The real binary, as a user runs it: a kubeconfig, a port, a log, and scrapes.
 
 use super::exposition::{Parsed, gunzip};
+use podskew::exposition::FAMILIES;
 use podskew::simulator::Simulator;
 use podskew::time::UnixTime;
 use std::io::{BufRead, BufReader, Read, Write};
@@ -30,6 +31,24 @@ pub struct Scrape {
     pub at: UnixTime,
     pub text: String,
     pub parsed: Parsed,
+}
+
+impl Scrape {
+    /// Whether there is own health and nothing else.
+    pub fn says_nothing_of_workloads(&self) -> bool {
+        FAMILIES.iter().all(|family| self.parsed.series(family.name, &[]).is_empty())
+            && self.parsed.value("podskew_cluster_synced", &[("resource", "pods")]).is_some()
+    }
+
+    /// One of podskew's own values about a resource.
+    pub fn of_resource(&self, name: &str, resource: &str) -> f64 {
+        self.parsed.value(name, &[("resource", resource)]).unwrap()
+    }
+
+    /// How often a resource's watch has failed for a reason.
+    pub fn failures(&self, resource: &str, reason: &str) -> f64 {
+        self.parsed.value("podskew_watch_failures_total", &[("resource", resource), ("reason", reason)]).unwrap()
+    }
 }
 
 impl Running {
@@ -83,6 +102,19 @@ impl Running {
         let begun = Instant::now();
         while !self.is_ready() {
             assert!(begun.elapsed() < PATIENCE, "not ready: {}\n{}", self.get("/readyz").1, self.log());
+            tokio::time::sleep(GLANCE).await;
+        }
+    }
+
+    /// Asks until the answer is the one it waits for.
+    pub async fn until_answered(&self, path: &str, found: impl Fn(u16, &str) -> bool) {
+        let begun = Instant::now();
+        loop {
+            let (status, body) = self.get(path);
+            if found(status, &body) {
+                return;
+            }
+            assert!(begun.elapsed() < PATIENCE, "{path} says {status} {body}\n{}", self.log());
             tokio::time::sleep(GLANCE).await;
         }
     }

@@ -157,6 +157,26 @@ impl Player {
         }
     }
 
+    /// An object was added or changed.
+    pub fn apply(&mut self, object: &Value) {
+        self.event("MODIFIED", object);
+    }
+
+    /// An object is gone.
+    pub fn delete(&mut self, object: &Value) {
+        self.event("DELETED", object);
+    }
+
+    fn event(&mut self, kind: &str, object: &Value) {
+        let resource = Resource::ALL.into_iter().find(|resource| object["kind"] == self::kind(*resource)).unwrap();
+        let line = serde_json::json!({"type": kind, "object": object}).to_string();
+        match decode_event(resource, line.as_bytes()).unwrap() {
+            WatchEvent::Applied(object) => self.inventory.apply(source(resource), &object, self.now),
+            WatchEvent::Deleted(object) => self.inventory.delete(source(resource), &object, self.now),
+            other => panic!("{other:?}"),
+        }
+    }
+
     /// The exposition of this moment.
     pub fn look(&mut self) -> Parsed {
         let changes = self.inventory.take_changes(self.now);
