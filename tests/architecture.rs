@@ -191,12 +191,13 @@ fn the_other_invariants_hold() {
     let longest: usize = Regex::new(r"\d+").unwrap().find(&others["Length."]).unwrap().as_str().parse().unwrap();
     let printer = first_in_quotes("Printing.");
     assert_eq!(first_in_quotes("Unsafe."), "unsafe");
+    let exception = others["Unsafe."].split('`').nth(5).unwrap();
     let print = Regex::new(r"\b(e?println?|dbg)!").unwrap();
     let keyword = Regex::new(r"\bunsafe\b").unwrap();
     for Source { path, code, lines } in &sources() {
         assert!(*lines <= longest, "src/{path} has {lines} lines, and {longest} are the most");
         assert!(!print.is_match(code) || path.starts_with(&printer), "src/{path} prints");
-        assert!(!keyword.is_match(code), "src/{path} has unsafe code");
+        assert!(!keyword.is_match(code) || path == exception, "src/{path} has unsafe code");
     }
 }
 
