@@ -472,6 +472,57 @@ fn row_27_a_rollback_is_current_by_template_and_as_old_as_its_first_new_pod() {
 }
 
 #[test]
+fn row_27_a_second_try_starts_when_it_is_tried() {
+    // h2 is the newest ReplicaSet; it was undone, and now it is wanted again. Its revision is raised a moment later.
+    let mut world = web();
+    world
+        .put(&replica_set("h2", "web:2", 2, -100))
+        .put(&replica_set("h1", "web:1", 3, -4000))
+        .put(&pod("p1").created(-50));
+    assert_eq!(world.state("deployment/web"), (RolloutState::Complete, 0));
+    world.put(&deployment("web:2"));
+    assert_eq!(world.state("deployment/web"), (RolloutState::Progressing, 0));
+    let history = "/metadata/annotations/deployment.kubernetes.io~1revision-history";
+    world.wait(5).put(&replica_set("h2", "web:2", 4, -100).with(history, "2"));
+    assert_eq!(world.state("deployment/web"), (RolloutState::Progressing, 5));
+}
+
+#[test]
+fn row_27_an_undo_with_recreate_waits_for_the_old_pods_and_no_condition_says_so() {
+    let mut world = World::new();
+    let idle = |set: Value| set.with("/spec/replicas", 0);
+    world
+        .put(&deployment("web:1"))
+        .put(&idle(replica_set("h1", "web:1", 3, -4000)))
+        .put(&idle(replica_set("h2", "web:2", 2, -100)))
+        .put(&pod("old").hash("h2").terminating());
+    assert_eq!(world.state("deployment/web"), (RolloutState::Progressing, 0));
+    // The same picture without old pods is a scale from zero.
+    world.delete(&pod("old").hash("h2"));
+    assert_eq!(world.state("deployment/web"), (RolloutState::Complete, 0));
+}
+
+#[test]
+fn row_14_a_reason_older_than_the_replicaset_speaks_of_another_rollout() {
+    let mut world = web();
+    world
+        .put(&reason(deployment("web:2"), "NewReplicaSetAvailable", -4000))
+        .put(&replica_set("h2", "web:2", 2, -3))
+        .put(&pod("p1").hash("h2").created(-2).pending());
+    assert_eq!(world.state("deployment/web"), (RolloutState::Progressing, 3));
+}
+
+#[test]
+fn what_was_just_created_is_on_its_way() {
+    let mut world = World::new();
+    world.put(&stateful_set(json!({})).with("/status", json!({}))).put(&db_pod(0, "db-new", "").pending());
+    assert_eq!(world.state("statefulset/db").0, RolloutState::Progressing);
+    let mut world = web();
+    world.put(&deployment("web:1").with("/status", json!({}))).put(&pod("p1").pending());
+    assert_eq!(world.state("deployment/web").0, RolloutState::Progressing);
+}
+
+#[test]
 fn row_28_scaling_is_no_rollout() {
     let mut world = web();
     let scaled = |replicas: u32, generation: u32| {
@@ -589,13 +640,42 @@ fn row_35_pods_are_grouped_under_the_nearest_known_owner() {
     world.put(&stateful_set(json!({}))).put(&db_pod(0, "db-new", &image_id('a'))).wait(60);
     assert_eq!(world.workloads(), ["statefulset/db"]);
     // The owner is gone for good: its name is what is left.
-    let mut world = web();
+    let mut world = World::new();
     world.put(&pod("p1"));
-    assert_eq!(world.workloads(), ["deployment/web"]);
-    world.delete(&replica_set("h1", "web:1", 1, -4000)).delete(&deployment("web:1"));
     assert_eq!(world.workloads(), [""; 0]);
     world.wait(30);
     assert_eq!(world.workloads(), ["replicaset/web-h1"]);
+    // The last of what was deleted is no workload of its own.
+    world.put(&pod("p1").terminating());
+    assert_eq!(world.workloads(), [""; 0]);
+    assert_eq!(world.awaiting, []);
+    // Whose they are is known as long as there are any, though the ReplicaSet is gone (revisionHistoryLimit: 0).
+    let mut world = rolling();
+    world.look();
+    world.put(&pod("old").terminating()).delete(&replica_set("h1", "web:1", 1, -4000));
+    world.wait(60);
+    assert_eq!(world.workloads(), ["deployment/web"]);
+    assert_eq!(world.report("deployment/web").hashes[0].terminating_pods, 1);
+    world.delete(&pod("old"));
+    assert_eq!(world.report("deployment/web").hashes.len(), 1);
+}
+
+#[test]
+fn row_35_nothing_is_renamed_while_replicasets_cannot_be_followed() {
+    let mut world = web();
+    world.put(&pod("p1"));
+    world.inventory.live(source(Resource::ReplicaSets), false, podskew::time::UnixTime::now());
+    world.put(&pod("p2").hash("h2"));
+    world.wait(600);
+    assert_eq!(world.workloads(), ["deployment/web"], "p2 may well belong to it");
+    assert_eq!(world.awaiting, [("shop".to_owned(), 1)]);
+    let back = podskew::time::UnixTime::from_seconds(i64::from(world.now)).unwrap();
+    world.inventory.live(source(Resource::ReplicaSets), true, back);
+    world.wait(29);
+    assert_eq!(world.awaiting.len(), 1, "what was missed is still on its way");
+    world.put(&replica_set("h2", "web:2", 2, -100));
+    assert_eq!(world.workloads(), ["deployment/web"]);
+    assert_eq!(world.report("deployment/web").pods.len(), 2);
 }
 
 #[test]

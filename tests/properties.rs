@@ -151,6 +151,14 @@ fn live(ops: &[Op]) -> (World, Cluster) {
                 if !cluster.is_empty() {
                     let key = index.get(&cluster.keys().cloned().collect::<Vec<_>>()).clone();
                     let object = cluster.remove(&key).expect("it is there");
+                    // Its pods go first. Whose they are is remembered where a ReplicaSet goes before them (row 35), which a
+                    // fresh list cannot know.
+                    let owner = &object["metadata"]["uid"];
+                    let owned = |pod: &&Value| pod["metadata"]["ownerReferences"][0]["uid"] == *owner;
+                    for pod in of(&cluster, Resource::Pods).into_iter().filter(owned).cloned().collect::<Vec<_>>() {
+                        world.delete(&pod);
+                        cluster.remove(&identity(&pod));
+                    }
                     world.delete(&object);
                 }
             }

@@ -267,7 +267,7 @@ impl<S: Sink> Watcher<S> {
             self.journal.skipping(self.listing.skipped);
         } else {
             self.listing.unreadable = 0;
-            self.pulse.synced(true);
+            self.synced(true);
         }
     }
 

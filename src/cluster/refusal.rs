@@ -70,6 +70,11 @@ impl Answered {
         believed
     }
 
+    /// Whether it was listed before, and has been refused for less than `young`.
+    pub(super) fn may_be_starting(&self, young: Duration) -> bool {
+        self.told == Told::Listed && self.refused_since.is_some_and(|since| since.elapsed() < young)
+    }
+
     /// Whether the inventory knows that the source is not served.
     pub(super) fn is_not_served(&self) -> bool {
         self.told == Told::Refused(Refused::NotServed)

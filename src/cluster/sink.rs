@@ -20,6 +20,10 @@ pub trait Sink: Send + Sync + 'static {
     fn finish_relist(&self, source: Source, gone: &[Object<'_>]);
     /// The list broke off.
     fn abandon_relist(&self, source: Source);
+    /// Whether what is known of the source is complete and its watch stands.
+    fn live(&self, source: Source, live: bool) {
+        let _ = (source, live);
+    }
     /// The source is forbidden.
     fn forbid(&self, source: Source);
     /// The cluster does not serve the source.
@@ -56,6 +60,10 @@ impl Sink for Mutex<Inventory> {
 
     fn abandon_relist(&self, source: Source) {
         locked(self, |inventory| inventory.abandon_relist(source));
+    }
+
+    fn live(&self, source: Source, live: bool) {
+        locked(self, |inventory| inventory.live(source, live, UnixTime::now()));
     }
 
     fn forbid(&self, source: Source) {

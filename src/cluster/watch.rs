@@ -53,6 +53,8 @@ pub(super) struct Watcher<S> {
     backoff: Backoff,
     /// Watches in a row that the server ended with an error.
     fruitless: u32,
+    /// Whether the last failure was an expired version.
+    expired: bool,
 }
 
 /// What is known when an attempt begins.
@@ -96,6 +98,7 @@ impl<S: Sink> Watcher<S> {
             answered: Answered::new(),
             backoff: Backoff::new(timings.pause_base, timings.pause_most),
             fruitless: 0,
+            expired: false,
         }
     }
 
@@ -130,7 +133,8 @@ impl<S: Sink> Watcher<S> {
         let base = version.parse().ok();
         let patience = Patience { idle: self.timings.watch_idle, until: None };
         let mut heard = false;
-        self.pulse.synced(!self.listing.is_skipping());
+        let complete = !self.listing.is_skipping();
+        self.synced(complete);
         self.journal.watching();
         let failure = loop {
             match self.events(&mut lines, base, &mut version) {
@@ -220,9 +224,16 @@ impl<S: Sink> Watcher<S> {
         if self.fruitless >= FRUITLESS_WATCHES {
             state = State::Unlisted;
         }
-        self.pulse.synced(false);
+        self.synced(false);
         self.pulse.failure(failure.reason);
-        let pause = failure.retry_after.unwrap_or_default() + self.backoff.pause();
+        // What a version expired for is over: the server is back, and the pauses of its absence are no measure for it.
+        let expired = failure.reason == FailureReason::Expired;
+        let pause = if expired && !std::mem::replace(&mut self.expired, expired) {
+            between(Duration::ZERO, self.timings.pause_base)
+        } else {
+            self.expired = expired;
+            failure.retry_after.unwrap_or_default() + self.backoff.pause()
+        };
         self.journal.failed(failure, self.backoff.failures(), pause);
         (state, pause)
     }
@@ -230,18 +241,27 @@ impl<S: Sink> Watcher<S> {
     fn after_refusal(&mut self, refused: Refused, failure: &Failure) -> Duration {
         if refused == Refused::NotServed && self.target.resource.is_optional() {
             // There are none, and that is all there is to know.
-            self.pulse.synced(self.answered.is_not_served());
+            let known = self.answered.is_not_served();
+            self.synced(known);
             self.journal.not_served();
             return self.timings.not_served;
         }
         let pause = match refused {
+            // A server that has just started refuses everybody until it has read its own roles.
+            _ if self.answered.may_be_starting(self.timings.forbidden) => self.backoff.pause(),
             Refused::Forbidden => between(self.timings.forbidden, self.timings.forbidden * 2),
             Refused::NotServed => self.timings.not_served,
         };
-        self.pulse.synced(false);
+        self.synced(false);
         self.pulse.failure(failure.reason);
         self.journal.failed(failure, 1, pause);
         pause
+    }
+
+    /// Says so in the metrics, and to the inventory, which expects nothing new from a source that is not followed.
+    pub(super) fn synced(&mut self, synced: bool) {
+        self.pulse.synced(synced);
+        self.sink.live(self.source, synced);
     }
 
     fn was_healthy(&mut self, lived: Duration) -> bool {

@@ -259,6 +259,7 @@ impl Inventory {
             created: record.created,
             written: record.written,
             reused: record.reused,
+            scaled_to_zero: record.scaled_to_zero,
             owned,
             containers: record.digest.is_some().then(|| &**self.strings.name(record.containers)),
             images: self.images(record.images.as_deref().unwrap_or_default()),
@@ -270,7 +271,7 @@ impl Inventory {
         let OwnerObject::Controller(record) = &owner.object else {
             return None;
         };
-        let ControllerRecord { template, images, observed, kind, .. } = &**record;
+        let ControllerRecord { template, images, observed, scaled_to_zero, kind, .. } = &**record;
         let kind = match kind {
             ControllerKindRecord::Deployment { paused, revision, updated_replicas, reason, reason_updated } => {
                 ControllerKind::Deployment {
@@ -301,7 +302,13 @@ impl Inventory {
                 blue_green: rollout.blue_green,
             }),
         };
-        Some(Controller { template: *template, images: self.images(images), observed: *observed, kind })
+        Some(Controller {
+            template: *template,
+            images: self.images(images),
+            observed: *observed,
+            scaled_to_zero: *scaled_to_zero,
+            kind,
+        })
     }
 
     fn images(&self, records: &[ImageRecord]) -> Vec<ImageFacts<'_>> {

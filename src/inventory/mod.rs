@@ -67,6 +67,8 @@ struct SourceState {
     answered: bool,
     /// Listed, and not forbidden or gone since: its objects can be expected.
     readable: bool,
+    /// Since when its watch has stood; what has not come while it does not may still come.
+    live_since: Option<UnixTime>,
     /// The list in progress.
     relist: Option<Relist>,
 }
@@ -139,6 +141,7 @@ impl Inventory {
         let state = self.sources.entry(source).or_default();
         let Some(relist) = state.relist.take() else { return };
         state.answered = true;
+        state.live_since.get_or_insert(now);
         let was_readable = std::mem::replace(&mut state.readable, true);
         self.replace(source, relist, now);
         if !was_readable {
@@ -149,6 +152,13 @@ impl Inventory {
     /// The list broke off: nothing of it counts.
     pub fn abandon_relist(&mut self, source: Source) {
         self.sources.entry(source).or_default().relist = None;
+    }
+
+    /// Whether what is known of this source is complete and its watch stands. While it does not, what has not been seen
+    /// may be there all the same.
+    pub fn live(&mut self, source: Source, live: bool, now: UnixTime) {
+        let state = self.sources.entry(source).or_default();
+        state.live_since = if live { state.live_since.or(Some(now)) } else { None };
     }
 
     /// This source will not be answered: forbidden. It counts as answered for the first complete picture, and what

@@ -74,6 +74,7 @@ impl Inventory {
                     self.recorder().template(meta, &set.template, meta.revision, hash.unwrap_or(""), keep_images);
                 // Of a ReplicaSet it tells when it was scaled last, not when it became current.
                 template.written = None;
+                template.scaled_to_zero = set.replicas == Some(0);
                 let mut key = self.key_of(meta, OwnerKind::ReplicaSet, "replicaset");
                 if parent.is_some() {
                     // Its name is not said as long as it has a parent; should it go before its pods, they name it.
@@ -185,6 +186,8 @@ impl Inventory {
             }
             self.learn_aliases(owner, &aliases);
             if changed {
+                // Whether pods of an unknown owner are on their way out decides where they are counted.
+                self.place(owner, now);
                 self.touch_owner(owner);
             }
         } else {
@@ -210,6 +213,9 @@ impl Inventory {
             }
         }
         self.place(owner, now);
+        if self.owners.get(owner).is_some_and(|owner| owner.object == OwnerObject::Missing && owner.pods().is_empty()) {
+            self.set_parent(owner, None);
+        }
         self.release_owner(owner);
     }
 
@@ -381,7 +387,10 @@ impl Inventory {
         let before = workload_reference(&object);
         self.refer(key.namespace, before, Symbol::EMPTY);
         self.detach_controller(at, key);
-        self.set_parent(at, None);
+        // With `revisionHistoryLimit: 0` a ReplicaSet goes before its last pods do. Whose they are is known.
+        if self.owners.get(at).is_some_and(|owner| owner.pods().is_empty()) {
+            self.set_parent(at, None);
+        }
         self.place_with_children(at, now);
         self.release_owner(at);
     }

@@ -213,10 +213,16 @@ impl Inventory {
         })
     }
 
+    /// Whether an owner that has not been seen may still come: until its watch has stood for a while without it.
     fn is_expected(&self, owner: &Owner, now: UnixTime) -> bool {
-        owner.object == OwnerObject::Missing
-            && self.readable(owner.key.kind, owner.scope)
-            && now.since(owner.missing_since) < HOLD
+        // Who is known to have had a Deployment is not waited for.
+        if owner.object != OwnerObject::Missing || owner.parent.is_some() || !self.readable(owner.key.kind, owner.scope)
+        {
+            return false;
+        }
+        let source = owner.key.kind.resource().map(|resource| Source { resource, namespace: owner.scope });
+        let live_since = source.and_then(|source| self.sources.get(&source)).and_then(|source| source.live_since);
+        live_since.is_none_or(|since| now.since(since.max(owner.missing_since)) < HOLD)
     }
 
     /// Where the pods of this owner ought to be counted now.
@@ -227,15 +233,19 @@ impl Inventory {
         if owner.pods().is_empty() {
             return Placed::Nowhere;
         }
-        let replica_sets_hidden = owner.key.kind == OwnerKind::ReplicaSet
-            && owner.object == OwnerObject::Missing
-            && !self.readable(OwnerKind::ReplicaSet, owner.scope);
-        if replica_sets_hidden {
+        let unknown_replica_set =
+            owner.key.kind == OwnerKind::ReplicaSet && owner.object == OwnerObject::Missing && owner.parent.is_none();
+        if unknown_replica_set && !self.readable(OwnerKind::ReplicaSet, owner.scope) {
             // Whether a Deployment stands behind it cannot be known.
             return Placed::Nowhere;
         }
         if self.is_expected(owner, now) {
             return Placed::Awaiting;
+        }
+        let is_going = |at: &u32| self.pods.get(*at).is_some_and(|pod| pod.record.terminating);
+        if unknown_replica_set && owner.pods().iter().all(is_going) {
+            // The last of what was deleted: no workload of its own.
+            return Placed::Nowhere;
         }
         let top = match owner.parent.and_then(|parent| self.owners.get(parent)) {
             Some(parent) if self.is_expected(parent, now) => return Placed::Awaiting,

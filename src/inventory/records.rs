@@ -6,7 +6,7 @@ use super::shapes::{Shape, ShapeId, Shapes};
 use crate::objects::{Body, Meta, Object, Pod, Template, TemplateContainer, Uid};
 use crate::report::Name;
 use crate::report::digest::{DigestKind, ImageId};
-use crate::report::facts::{ProgressReason, RolloutPhase};
+use crate::report::facts::{Observed, ProgressReason, RolloutPhase};
 use crate::time::UnixTime;
 use std::borrow::Cow;
 use std::num::{NonZeroU32, NonZeroU64};
@@ -56,6 +56,8 @@ pub(super) struct TemplateRecord {
     pub(super) created: Option<UnixTime>,
     pub(super) written: Option<UnixTime>,
     pub(super) reused: bool,
+    /// A ReplicaSet that is to have no pods.
+    pub(super) scaled_to_zero: bool,
     /// Only where they cannot be read from the controller's own, equal template.
     pub(super) images: Option<Box<[ImageRecord]>>,
 }
@@ -73,7 +75,7 @@ pub(super) struct ControllerRecord {
     pub(super) created: Option<UnixTime>,
     pub(super) template: Option<u64>,
     pub(super) images: Box<[ImageRecord]>,
-    pub(super) observed: bool,
+    pub(super) observed: Observed,
     pub(super) scaled_to_zero: bool,
     pub(super) kind: ControllerKindRecord,
 }
@@ -215,6 +217,7 @@ impl Recorder<'_> {
             created: meta.created,
             written: meta.written_by_controller_manager,
             reused: meta.reused,
+            scaled_to_zero: false,
             containers: self.strings.intern(&names),
             images: keep_images.then(|| self.images(&template.containers)),
             labels: self.labels(&template.labels),
@@ -225,8 +228,9 @@ impl Recorder<'_> {
     pub(super) fn controller(&mut self, object: &Object<'_>) -> Option<ControllerRecord> {
         let meta = &object.meta;
         let observed = |generation: Option<i64>| match (generation, meta.generation) {
-            (Some(observed), Some(generation)) => observed >= generation,
-            _ => true,
+            (None, Some(_)) => Observed::Never,
+            (Some(observed), Some(generation)) if observed < generation => Observed::Before,
+            _ => Observed::Now,
         };
         let (template, replicas, observed, kind) = match &object.body {
             Body::Deployment(deployment) => {
@@ -268,7 +272,7 @@ impl Recorder<'_> {
                     blue_green: rollout.strategy == BlueGreen,
                     deployment: deployment.map_or(Symbol::EMPTY, |(_, name)| self.strings.intern(name)),
                 });
-                (&rollout.template, rollout.replicas, true, kind)
+                (&rollout.template, rollout.replicas, Observed::Now, kind)
             }
             Body::Pod(_) | Body::ReplicaSet(_) | Body::ControllerRevision(_) => return None,
         };

@@ -11,6 +11,8 @@ use std::borrow::Cow;
 pub struct ReplicaSet<'a> {
     /// `spec.template`.
     pub template: Template<'a>,
+    /// `spec.replicas`.
+    pub replicas: Option<i64>,
 }
 
 /// What podskew reads of a Deployment.
@@ -129,7 +131,7 @@ pub enum RolloutStrategy {
     BlueGreen,
 }
 
-fields!('de ReplicaSet<'de> { "template" => template });
+fields!('de ReplicaSet<'de> { "template" => template, "replicas" => replicas });
 
 /// `spec` of every kind here; each reads its own fields of it.
 #[derive(Default)]

@@ -4,6 +4,7 @@
 //! name, so none of them can reach a log or a label.
 
 mod controllers;
+mod json;
 mod lenient;
 mod metadata;
 mod pod;

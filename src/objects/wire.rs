@@ -1,11 +1,11 @@
 //! The answers of the API server: lines of a watch, pages of a list, and `Status`.
 
 use super::controllers::{self, ControllerRevision, DaemonSet, Deployment, Rollout, StatefulSet};
+use super::json::{Json, JsonError};
 use super::lenient::{Lenient, fields};
 use super::metadata::RawMeta;
 use super::{Body, Object, Pod, Resource, pod};
 use serde::de::{DeserializeSeed, Deserializer, Error, IgnoredAny, MapAccess, SeqAccess, Visitor};
-use serde_json::error::Category;
 use std::borrow::Cow;
 use std::fmt;
 
@@ -52,59 +52,50 @@ pub struct ListMeta {
 /// An answer of the API server that cannot be read as what it ought to be. It quotes nothing of it: the decoder's own
 /// words would, and with them somebody's environment variables.
 #[derive(Debug, thiserror::Error)]
-#[error("cannot read {resource}: {what} at byte {column}")]
+#[error("cannot read {resource}: {what} at byte {byte}")]
 pub struct DecodeError {
     /// What was expected.
     pub resource: Resource,
     /// What is wrong with it.
     pub what: &'static str,
-    /// Where, counted from 1 in the line.
-    pub column: usize,
-}
-
-impl DecodeError {
-    fn new(resource: Resource, error: &serde_json::Error) -> Self {
-        let what = match error.classify() {
-            Category::Syntax => "broken JSON",
-            Category::Eof => "JSON that breaks off",
-            _ => "JSON of an unexpected form",
-        };
-        Self { resource, what, column: error.column() }
-    }
+    /// Where, counted from 1; 0 if that cannot be told.
+    pub byte: usize,
 }
 
 /// Reads one line of a watch.
 pub fn decode_event(resource: Resource, line: &[u8]) -> Result<WatchEvent<'_>, DecodeError> {
-    read_event(resource, line).map_err(|error| DecodeError::new(resource, &error))
+    read_event(resource, line).map_err(|error| DecodeError { resource, what: error.what, byte: error.at })
 }
 
 /// Reads one page of a list, and hands each object on as soon as it is read.
 pub fn decode_list(resource: Resource, body: &[u8], each: &mut dyn FnMut(Object<'_>)) -> Result<ListMeta, DecodeError> {
-    read_list(resource, body, each).map_err(|error| DecodeError::new(resource, &error))
+    read_list(resource, body, each).map_err(|error| DecodeError { resource, what: error.what, byte: error.at })
 }
 
 /// Reads a `Status`, or says that it is none.
 #[must_use]
 pub fn decode_status(body: &[u8]) -> Option<Status> {
-    let Lenient(raw): Lenient<RawStatus<'_>> = serde_json::from_slice(body).ok()?;
+    let mut json = Json::new(text(body).ok()?);
+    let Lenient(raw): Lenient<RawStatus<'_>> = serde::Deserialize::deserialize(&mut json).ok()?;
+    json.end().ok()?;
     (raw.kind == "Status").then(|| raw.into())
 }
 
 /// Checked as a whole, which takes a fraction of what checking each string takes.
-fn text(json: &[u8]) -> Result<&str, serde_json::Error> {
-    std::str::from_utf8(json).map_err(serde_json::Error::custom)
+fn text(json: &[u8]) -> Result<&str, JsonError> {
+    std::str::from_utf8(json).map_err(JsonError::custom)
 }
 
-fn read_list(resource: Resource, body: &[u8], each: &mut dyn FnMut(Object<'_>)) -> Result<ListMeta, serde_json::Error> {
-    let mut json = serde_json::Deserializer::from_str(text(body)?);
+fn read_list(resource: Resource, body: &[u8], each: &mut dyn FnMut(Object<'_>)) -> Result<ListMeta, JsonError> {
+    let mut json = Json::new(text(body)?);
     let meta = json.deserialize_map(ListVisitor { resource, each })?;
     json.end().map(|()| meta)
 }
 
-fn read_event(resource: Resource, line: &[u8]) -> Result<WatchEvent<'_>, serde_json::Error> {
+fn read_event(resource: Resource, line: &[u8]) -> Result<WatchEvent<'_>, JsonError> {
     let line = text(line)?;
     let read = |kind| {
-        let mut json = serde_json::Deserializer::from_str(line);
+        let mut json = Json::new(line);
         let event = json.deserialize_map(EventVisitor { resource, kind })?;
         json.end().map(|()| event)
     };
@@ -113,7 +104,7 @@ fn read_event(resource: Resource, line: &[u8]) -> Result<WatchEvent<'_>, serde_j
         // `object` came before `type`: now that the type is known, once more.
         ReadEvent::Type(kind) => match read(Some(kind))? {
             ReadEvent::Whole(event) => Ok(event),
-            ReadEvent::Type(_) => Err(serde_json::Error::custom("the event has no object")),
+            ReadEvent::Type(_) => Err(JsonError::custom("the event has no object")),
         },
     }
 }

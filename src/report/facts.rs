@@ -89,6 +89,8 @@ pub struct TemplateFacts<'a> {
     pub written: Option<UnixTime>,
     /// Whether its ReplicaSet had been current before it became current the last time.
     pub reused: bool,
+    /// Whether it is a ReplicaSet that is to have no pods.
+    pub scaled_to_zero: bool,
     /// Whether the workload's own object owns it. A predecessor of the same name may have left others behind.
     pub owned: bool,
     /// The names of its containers, each followed by a slash; `None` if its template cannot be read.
@@ -125,10 +127,23 @@ pub struct Controller<'a> {
     pub template: Option<u64>,
     /// What its own template asks for.
     pub images: Vec<ImageFacts<'a>>,
-    /// Whether `status` speaks of the newest `spec`: `observedGeneration` has caught up with `generation`.
-    pub observed: bool,
+    /// Which `spec` the `status` speaks of.
+    pub observed: Observed,
+    /// `spec.replicas` is 0.
+    pub scaled_to_zero: bool,
     /// What depends on its kind.
     pub kind: ControllerKind<'a>,
+}
+
+/// What `observedGeneration` says beside `generation`.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Observed {
+    /// The controller has not seen the object yet: it was just created.
+    Never,
+    /// It has seen an earlier `spec`.
+    Before,
+    /// It has seen this one.
+    Now,
 }
 
 /// What is particular to each kind of owner that has rollouts.

@@ -5,7 +5,7 @@
 
 use super::compare::second_smallest;
 use super::facts::{
-    Controller, ControllerKind, Memory, PodFacts, ProgressReason, RolloutFacts, RolloutMemory, RolloutPhase,
+    Controller, ControllerKind, Memory, Observed, PodFacts, ProgressReason, RolloutFacts, RolloutMemory, RolloutPhase,
     TemplateFacts, WorkloadFacts,
 };
 use super::{Name, RolloutReport, RolloutState};
@@ -45,7 +45,7 @@ pub(super) fn progress<'a>(facts: &WorkloadFacts<'a>, memory: &mut Memory, now: 
         return unknown;
     }
     let waiting = split.others > 0 || current == Current::None;
-    if !in_progress(controller, &split, waiting) {
+    if !in_progress(facts, controller, current, &split) {
         memory.rollout = None;
         let rollout = Some(RolloutReport { state: RolloutState::Complete, started: None });
         return Progress { rollout, ..unknown };
@@ -107,7 +107,8 @@ fn wanted<'a>(facts: &WorkloadFacts<'a>) -> Current<'a> {
         },
         ControllerKind::StatefulSet { update_revision, .. } => {
             if update_revision.is_empty() {
-                Current::Unknown
+                // Just created: there is none yet.
+                if controller.observed == Observed::Never { Current::None } else { Current::Unknown }
             } else if template_waits(facts, controller, update_revision) {
                 Current::None
             } else {
@@ -115,8 +116,10 @@ fn wanted<'a>(facts: &WorkloadFacts<'a>) -> Current<'a> {
             }
         }
         ControllerKind::DaemonSet { .. } => {
-            let newest = facts.templates.iter().max_by_key(|template| (template.revision, template.created));
-            match newest {
+            let owned = facts.templates.iter().filter(|template| template.owned);
+            match owned.max_by_key(|template| (template.revision, template.created)) {
+                // Just created: there is none yet. Later: they cannot be read.
+                None if controller.observed == Observed::Never => Current::None,
                 None => Current::Unknown,
                 Some(newest) if template_waits(facts, controller, newest.hash) => Current::None,
                 Some(newest) => Current::Hash(newest.hash),
@@ -131,7 +134,7 @@ fn wanted<'a>(facts: &WorkloadFacts<'a>) -> Current<'a> {
 /// behind can that be: a template may differ from its revision for ever, once a newer API server adds a default.
 fn template_waits(facts: &WorkloadFacts<'_>, controller: &Controller<'_>, hash: &Name) -> bool {
     let revision = facts.templates.iter().find(|template| template.hash == hash).and_then(|template| template.digest);
-    !controller.observed
+    controller.observed != Observed::Now
         && matches!((controller.template, revision), (Some(template), Some(revision)) if template != revision)
 }
 
@@ -142,9 +145,10 @@ fn by_revision<'a>(
     revision: Option<u64>,
     updated_replicas: i64,
 ) -> Current<'a> {
-    let found = facts.templates.iter().find(|template| revision.is_some() && template.revision == revision);
+    let is_it = |template: &&TemplateFacts<'_>| template.owned && revision.is_some() && template.revision == revision;
+    let found = facts.templates.iter().find(is_it);
     match found {
-        Some(found) if controller.observed => {
+        Some(found) if controller.observed == Observed::Now => {
             let has_pods = facts.pods.iter().any(|pod| !pod.terminating && pod.hash == found.hash);
             if has_pods == (updated_replicas > 0) { Current::Hash(found.hash) } else { Current::Unknown }
         }
@@ -183,10 +187,21 @@ fn ordinal(pod: &str) -> Option<i64> {
     pod.rsplit_once('-')?.1.parse().ok()
 }
 
-fn in_progress(controller: &Controller<'_>, split: &Split, waiting: bool) -> bool {
+fn in_progress(facts: &WorkloadFacts<'_>, controller: &Controller<'_>, current: Current<'_>, split: &Split) -> bool {
+    let waiting = split.others > 0 || current == Current::None;
     match &controller.kind {
-        ControllerKind::Deployment { reason, .. } => {
-            waiting || matches!(reason, ProgressReason::UnderWay | ProgressReason::DeadlineExceeded)
+        ControllerKind::Deployment { reason, reason_updated, .. } => {
+            let template = facts.templates.iter().find(|template| current == Current::Hash(template.hash));
+            waiting
+                || match reason {
+                    ProgressReason::UnderWay | ProgressReason::DeadlineExceeded => true,
+                    // The reason is stale as long as it is older than the ReplicaSet it would speak of.
+                    ProgressReason::Completed => {
+                        template.is_some_and(|template| reason_updated.is_some() && template.created > *reason_updated)
+                            || is_recreating(facts, controller, template)
+                    }
+                    ProgressReason::Other => controller.observed == Observed::Never,
+                }
         }
         // The old ReplicaSet of a blue-green rollout stays for a while after the promotion: that is complete.
         ControllerKind::Rollout(rollout) => {
@@ -195,6 +210,15 @@ fn in_progress(controller: &Controller<'_>, split: &Split, waiting: bool) -> boo
         }
         ControllerKind::StatefulSet { .. } | ControllerKind::DaemonSet { .. } => waiting,
     }
+}
+
+/// Whether an undo with the strategy Recreate waits for the old pods to end. No condition says so (seen on Kubernetes
+/// 1.36): only that the ReplicaSet that is to be has no replicas yet, although the Deployment wants some.
+fn is_recreating(facts: &WorkloadFacts<'_>, controller: &Controller<'_>, template: Option<&TemplateFacts<'_>>) -> bool {
+    let Some(template) = template.filter(|template| template.scaled_to_zero && !controller.scaled_to_zero) else {
+        return false;
+    };
+    !facts.pods.is_empty() && facts.pods.iter().all(|pod| pod.terminating && pod.hash != template.hash)
 }
 
 fn argo_state(rollout: &RolloutFacts<'_>, waiting: bool) -> RolloutState {
@@ -263,7 +287,9 @@ fn start(facts: &WorkloadFacts<'_>, template: &TemplateFacts<'_>) -> Option<Unix
     let newest_other =
         facts.templates.iter().filter(|other| other.hash != template.hash).filter_map(|t| t.created).max();
     let is_newest = newest_other.is_none_or(|other| template.created.is_some_and(|created| created >= other));
-    if is_newest && !template.reused && template.created.is_some() {
+    // Its revision is raised, and `reused` is set, only a moment after it is current again.
+    let superseded = facts.templates.iter().any(|other| other.owned && other.revision > template.revision);
+    if is_newest && !superseded && !template.reused && template.created.is_some() {
         return template.created;
     }
     // Rolled back to: its creation says nothing, and some of its pods may have survived a stuck rollout. What was created

@@ -1,7 +1,7 @@
 //! The report of one workload, put together.
 
 use super::containers::containers;
-use super::facts::{ControllerKind, ImageFacts, Memory, WorkloadFacts};
+use super::facts::{ControllerKind, ImageFacts, Memory, Observed, WorkloadFacts};
 use super::rollout::{Current, mixed_since, progress};
 use super::{HashReport, ImageReference, Name, PodReport, ReferenceKind, WorkloadReport};
 use crate::time::UnixTime;
@@ -90,7 +90,7 @@ fn image_references(facts: &WorkloadFacts<'_>, current: Current<'_>) -> Vec<Imag
         ControllerKind::Deployment { .. } => &controller.images,
         // Only while the revision cannot be read, and only if no newer template waits.
         ControllerKind::StatefulSet { .. } | ControllerKind::DaemonSet { .. }
-            if kept.is_none() && controller.observed =>
+            if kept.is_none() && controller.observed == Observed::Now =>
         {
             &controller.images
         }
