@@ -154,8 +154,8 @@ fn live(ops: &[Op]) -> (World, Cluster) {
                     // Its pods go first. Whose they are is remembered where a ReplicaSet goes before them (row 35), which a
                     // fresh list cannot know.
                     let owner = &object["metadata"]["uid"];
-                    let owned = |pod: &&Value| pod["metadata"]["ownerReferences"][0]["uid"] == *owner;
-                    for pod in of(&cluster, Resource::Pods).into_iter().filter(owned).cloned().collect::<Vec<_>>() {
+                    let its_pod = |pod: &&Value| pod["metadata"]["ownerReferences"][0]["uid"] == *owner;
+                    for pod in of(&cluster, Resource::Pods).into_iter().filter(its_pod).cloned().collect::<Vec<_>>() {
                         world.delete(&pod);
                         cluster.remove(&identity(&pod));
                     }

@@ -81,12 +81,12 @@ impl Renderer {
     /// Takes the picture back that is not complete any more: pods are forbidden since.
     fn withdraw(&mut self, changes: &Changes) -> bool {
         let published = self.published.take().is_some();
-        if !published {
-            // What was prepared for a first picture that does not come must not turn up in a later one.
-            self.exposition.prepare(Vec::new(), &changes.gone);
-        } else {
+        if published {
             self.exposition.publish(Vec::new(), &changes.gone, &[]);
             tracing::error!("not ready any more: the picture of the cluster is not complete");
+        } else {
+            // What was prepared for a first picture that does not come must not turn up in a later one.
+            self.exposition.prepare(Vec::new(), &changes.gone);
         }
         published
     }
