@@ -3,9 +3,13 @@
 //! Every combination of labels that can occur stands at zero from the start: a counter that appears with its first
 //! failure hides that failure from `increase()`.
 
-use crate::objects::Resource;
-use prometheus::{GaugeVec, Histogram, HistogramOpts, IntCounterVec, IntGaugeVec, Opts, Registry, proto::MetricFamily};
+use crate::objects::{Resource, wrong_types};
+use prometheus::{
+    GaugeVec, Histogram, HistogramOpts, IntCounter, IntCounterVec, IntGaugeVec, Opts, Registry, proto::MetricFamily,
+};
 use std::fmt;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 /// The families that say how podskew itself is.
 #[derive(Clone)]
@@ -27,6 +31,10 @@ pub struct Telemetry {
     pub scrape_duration: Histogram,
     /// `podskew_exposition_bytes{encoding}`.
     pub exposition_bytes: IntGaugeVec,
+    /// `podskew_unreadable_fields_total`.
+    unreadable_fields: IntCounter,
+    /// What of it was told already.
+    told_unreadable: Arc<AtomicU64>,
 }
 
 /// Why a list or a watch failed: the label `reason` of `podskew_watch_failures_total`.
@@ -183,6 +191,11 @@ impl Telemetry {
                 Opts::new("podskew_exposition_bytes", "Size of the last exposition served in the encoding."),
                 &["encoding"],
             )?,
+            unreadable_fields: IntCounter::new(
+                "podskew_unreadable_fields_total",
+                "Fields of objects that held a value of a wrong type and were read as unknown.",
+            )?,
+            told_unreadable: Arc::default(),
         };
         telemetry.register()?;
         telemetry.start_at_zero();
@@ -192,6 +205,10 @@ impl Telemetry {
     /// What stands now; `process_*` and `podskew_build_info` included.
     #[must_use]
     pub fn gather(&self) -> Vec<MetricFamily> {
+        // Counted where objects are decoded, for the whole process; several scrapes may ask at once.
+        let unreadable = wrong_types();
+        let told = self.told_unreadable.fetch_max(unreadable, Ordering::Relaxed);
+        self.unreadable_fields.inc_by(unreadable.saturating_sub(told));
         self.registry.gather()
     }
 
@@ -210,6 +227,7 @@ impl Telemetry {
         self.registry.register(Box::new(self.last_activity.clone()))?;
         self.registry.register(Box::new(self.scrape_duration.clone()))?;
         self.registry.register(Box::new(self.exposition_bytes.clone()))?;
+        self.registry.register(Box::new(self.unreadable_fields.clone()))?;
         // Read from /proc, which only Linux has.
         #[cfg(target_os = "linux")]
         self.registry.register(Box::new(prometheus::process_collector::ProcessCollector::for_self()))?;

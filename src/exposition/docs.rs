@@ -42,7 +42,7 @@ pub static HEALTH_FAMILIES: &[HealthFamily] = &[
         name: "podskew_objects",
         kind: "gauge",
         labels: &["resource"],
-        meaning: "Objects held in the inventory.",
+        meaning: "Objects held in the inventory; pods that belong to no workload are not.",
         example: "max by (resource) (podskew_objects)",
         series: "1 per watched resource",
     },
@@ -85,6 +85,14 @@ pub static HEALTH_FAMILIES: &[HealthFamily] = &[
         meaning: "How long answering a scrape took.",
         example: "histogram_quantile(0.99, sum by (le) (rate(podskew_scrape_duration_seconds_bucket[15m])))",
         series: "about 15",
+    },
+    HealthFamily {
+        name: "podskew_unreadable_fields_total",
+        kind: "counter",
+        labels: &[],
+        meaning: "Fields of objects that held a value of a wrong type and were read as unknown.",
+        example: "max(increase(podskew_unreadable_fields_total[1h])) > 0",
+        series: "1",
     },
     HealthFamily {
         name: "podskew_exposition_bytes",
