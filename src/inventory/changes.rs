@@ -273,15 +273,7 @@ impl Inventory {
         };
         let ControllerRecord { template, images, observed, scaled_to_zero, kind, .. } = &**record;
         let kind = match kind {
-            ControllerKindRecord::Deployment { paused, revision, updated_replicas, reason, reason_updated } => {
-                ControllerKind::Deployment {
-                    paused: *paused,
-                    revision: *revision,
-                    updated_replicas: *updated_replicas,
-                    reason: *reason,
-                    reason_updated: *reason_updated,
-                }
-            }
+            ControllerKindRecord::Deployment(deployment) => ControllerKind::Deployment(*deployment),
             ControllerKindRecord::StatefulSet { update_revision, on_delete, partition, first_ordinal } => {
                 ControllerKind::StatefulSet {
                     update_revision: self.strings.name(*update_revision),

@@ -6,7 +6,7 @@ use super::shapes::{Shape, ShapeId, Shapes};
 use crate::objects::{Body, Meta, Object, Pod, Template, TemplateContainer, Uid};
 use crate::report::Name;
 use crate::report::digest::{DigestKind, ImageId};
-use crate::report::facts::{Observed, ProgressReason, RolloutPhase};
+use crate::report::facts::{DeploymentFacts, Observed, ProgressReason, RolloutPhase};
 use crate::time::UnixTime;
 use std::borrow::Cow;
 use std::num::{NonZeroU32, NonZeroU64};
@@ -82,22 +82,9 @@ pub(super) struct ControllerRecord {
 
 #[derive(PartialEq, Debug)]
 pub(super) enum ControllerKindRecord {
-    Deployment {
-        paused: bool,
-        revision: Option<u64>,
-        updated_replicas: i64,
-        reason: ProgressReason,
-        reason_updated: Option<UnixTime>,
-    },
-    StatefulSet {
-        update_revision: Symbol,
-        on_delete: bool,
-        partition: i64,
-        first_ordinal: i64,
-    },
-    DaemonSet {
-        on_delete: bool,
-    },
+    Deployment(DeploymentFacts),
+    StatefulSet { update_revision: Symbol, on_delete: bool, partition: i64, first_ordinal: i64 },
+    DaemonSet { on_delete: bool },
     Rollout(RolloutRecord),
 }
 
@@ -235,13 +222,13 @@ impl Recorder<'_> {
         let (template, replicas, observed, kind) = match &object.body {
             Body::Deployment(deployment) => {
                 let progressing = deployment.progressing.as_ref();
-                let kind = ControllerKindRecord::Deployment {
+                let kind = ControllerKindRecord::Deployment(DeploymentFacts {
                     paused: deployment.paused,
                     revision: meta.revision,
                     updated_replicas: deployment.updated_replicas,
                     reason: progressing.map(|condition| ProgressReason::parse(&condition.reason)).unwrap_or_default(),
                     reason_updated: progressing.and_then(|condition| condition.updated),
-                };
+                });
                 (&deployment.template, deployment.replicas, observed(deployment.observed_generation), kind)
             }
             Body::StatefulSet(set) => {
@@ -330,7 +317,7 @@ impl ControllerRecord {
             ControllerKindRecord::Rollout(rollout) => {
                 [rollout.current_hash, rollout.stable_hash, rollout.deployment].into_iter().for_each(mark);
             }
-            ControllerKindRecord::Deployment { .. } | ControllerKindRecord::DaemonSet { .. } => {}
+            ControllerKindRecord::Deployment(_) | ControllerKindRecord::DaemonSet { .. } => {}
         }
     }
 }

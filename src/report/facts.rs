@@ -150,18 +150,7 @@ pub enum Observed {
 #[derive(Debug)]
 pub enum ControllerKind<'a> {
     /// A Deployment.
-    Deployment {
-        /// `spec.paused`.
-        paused: bool,
-        /// Annotation `deployment.kubernetes.io/revision`.
-        revision: Option<u64>,
-        /// `status.updatedReplicas`.
-        updated_replicas: i64,
-        /// The reason of the condition Progressing.
-        reason: ProgressReason,
-        /// When that condition was last written.
-        reason_updated: Option<UnixTime>,
-    },
+    Deployment(DeploymentFacts),
     /// A StatefulSet.
     StatefulSet {
         /// `status.updateRevision`.
@@ -180,6 +169,21 @@ pub enum ControllerKind<'a> {
     },
     /// An Argo Rollout.
     Rollout(RolloutFacts<'a>),
+}
+
+/// What a Deployment says of itself.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct DeploymentFacts {
+    /// `spec.paused`.
+    pub paused: bool,
+    /// Annotation `deployment.kubernetes.io/revision`.
+    pub revision: Option<u64>,
+    /// `status.updatedReplicas`.
+    pub updated_replicas: i64,
+    /// The reason of the condition Progressing.
+    pub reason: ProgressReason,
+    /// When that condition was last written.
+    pub reason_updated: Option<UnixTime>,
 }
 
 /// What an Argo Rollout says of itself.

@@ -5,8 +5,8 @@
 
 use super::compare::second_smallest;
 use super::facts::{
-    Controller, ControllerKind, Memory, Observed, PodFacts, ProgressReason, RolloutFacts, RolloutMemory, RolloutPhase,
-    TemplateFacts, WorkloadFacts,
+    Controller, ControllerKind, DeploymentFacts, Memory, Observed, PodFacts, ProgressReason, RolloutFacts,
+    RolloutMemory, RolloutPhase, TemplateFacts, WorkloadFacts,
 };
 use super::{Name, RolloutReport, RolloutState};
 use crate::time::UnixTime;
@@ -56,14 +56,15 @@ pub(super) fn progress<'a>(facts: &WorkloadFacts<'a>, memory: &mut Memory, now: 
     let stalled_or_progressing = if now >= stalled_at { RolloutState::Stalled } else { RolloutState::Progressing };
     let mut changes_at = None;
     let state = match &controller.kind {
-        ControllerKind::Deployment { paused: true, .. } if waiting => RolloutState::Paused,
-        ControllerKind::Deployment { reason: ProgressReason::DeadlineExceeded, reason_updated, .. }
+        ControllerKind::Deployment(deployment) if deployment.paused && waiting => RolloutState::Paused,
+        ControllerKind::Deployment(deployment)
             // A reason from before this rollout began speaks of another one: it is stale in the first moments of an undo.
-            if !rollout.witnessed || reason_updated.is_none_or(|updated| updated >= started) =>
+            if deployment.reason == ProgressReason::DeadlineExceeded
+                && (!rollout.witnessed || deployment.reason_updated.is_none_or(|updated| updated >= started)) =>
         {
             RolloutState::Stalled
         }
-        ControllerKind::Deployment { .. } => RolloutState::Progressing,
+        ControllerKind::Deployment(_) => RolloutState::Progressing,
         ControllerKind::StatefulSet { on_delete: true, .. } | ControllerKind::DaemonSet { on_delete: true } => {
             RolloutState::OnDelete
         }
@@ -95,7 +96,7 @@ fn wanted<'a>(facts: &WorkloadFacts<'a>) -> Current<'a> {
         return Current::Unknown;
     };
     match &controller.kind {
-        ControllerKind::Deployment { revision, updated_replicas, .. } => match controller.template {
+        ControllerKind::Deployment(deployment) => match controller.template {
             // As the controller's FindNewReplicaSet decides: the oldest with an equal template.
             Some(template) => facts
                 .templates
@@ -103,7 +104,7 @@ fn wanted<'a>(facts: &WorkloadFacts<'a>) -> Current<'a> {
                 .filter(|candidate| candidate.owned && candidate.digest == Some(template))
                 .min_by_key(|candidate| (candidate.created, candidate.hash))
                 .map_or(Current::None, |found| Current::Hash(found.hash)),
-            None => by_revision(facts, controller, *revision, *updated_replicas),
+            None => by_revision(facts, controller, deployment),
         },
         ControllerKind::StatefulSet { update_revision, .. } => {
             if update_revision.is_empty() {
@@ -142,15 +143,16 @@ fn template_waits(facts: &WorkloadFacts<'_>, controller: &Controller<'_>, hash: 
 fn by_revision<'a>(
     facts: &WorkloadFacts<'a>,
     controller: &Controller<'a>,
-    revision: Option<u64>,
-    updated_replicas: i64,
+    deployment: &DeploymentFacts,
 ) -> Current<'a> {
-    let is_it = |template: &&TemplateFacts<'_>| template.owned && revision.is_some() && template.revision == revision;
+    let is_it = |template: &&TemplateFacts<'_>| {
+        template.owned && deployment.revision.is_some() && template.revision == deployment.revision
+    };
     let found = facts.templates.iter().find(is_it);
     match found {
         Some(found) if controller.observed == Observed::Now => {
             let has_pods = facts.pods.iter().any(|pod| !pod.terminating && pod.hash == found.hash);
-            if has_pods == (updated_replicas > 0) { Current::Hash(found.hash) } else { Current::Unknown }
+            if has_pods == (deployment.updated_replicas > 0) { Current::Hash(found.hash) } else { Current::Unknown }
         }
         _ => Current::Unknown,
     }
@@ -190,7 +192,7 @@ fn ordinal(pod: &str) -> Option<i64> {
 fn in_progress(facts: &WorkloadFacts<'_>, controller: &Controller<'_>, current: Current<'_>, split: &Split) -> bool {
     let waiting = split.others > 0 || current == Current::None;
     match &controller.kind {
-        ControllerKind::Deployment { reason, reason_updated, .. } => {
+        ControllerKind::Deployment(DeploymentFacts { reason, reason_updated, .. }) => {
             let template = facts.templates.iter().find(|template| current == Current::Hash(template.hash));
             waiting
                 || match reason {
@@ -261,7 +263,7 @@ fn remember(facts: &WorkloadFacts<'_>, current: Current<'_>, memory: &mut Memory
     };
     let paused = matches!(
         facts.controller.as_ref().map(|controller| &controller.kind),
-        Some(ControllerKind::Deployment { paused: true, .. })
+        Some(ControllerKind::Deployment(DeploymentFacts { paused: true, .. }))
     );
     let rollout = RolloutMemory {
         hash: hash.cloned(),

@@ -87,7 +87,7 @@ fn image_references(facts: &WorkloadFacts<'_>, current: Current<'_>) -> Vec<Imag
     let kept = facts.templates.iter().find(|template| template.hash == hash).map(|template| &template.images);
     let images = match &controller.kind {
         // Equal to the current ReplicaSet's by definition, which keeps no copy.
-        ControllerKind::Deployment { .. } => &controller.images,
+        ControllerKind::Deployment(_) => &controller.images,
         // Only while the revision cannot be read, and only if no newer template waits.
         ControllerKind::StatefulSet { .. } | ControllerKind::DaemonSet { .. }
             if kept.is_none() && controller.observed == Observed::Now =>
