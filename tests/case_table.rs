@@ -676,6 +676,10 @@ fn row_35_nothing_is_renamed_while_replicasets_cannot_be_followed() {
     world.put(&replica_set("h2", "web:2", 2, -100));
     assert_eq!(world.workloads(), ["deployment/web"]);
     assert_eq!(world.report("deployment/web").pods.len(), 2);
+    // A StatefulSet's pods name it themselves.
+    world.inventory.live(source(Resource::StatefulSets), false, back);
+    world.put(&db_pod(0, "db-new", &image_id('a'))).wait(30);
+    assert_eq!(world.workloads(), ["deployment/web", "statefulset/db"]);
 }
 
 #[test]

@@ -220,8 +220,13 @@ impl Inventory {
         {
             return false;
         }
-        let source = owner.key.kind.resource().map(|resource| Source { resource, namespace: owner.scope });
-        let live_since = source.and_then(|source| self.sources.get(&source)).and_then(|source| source.live_since);
+        if owner.key.kind != OwnerKind::ReplicaSet {
+            return now.since(owner.missing_since) < HOLD;
+        }
+        // Any other owner is the workload, seen or not. A ReplicaSet may have a Deployment, so nothing is named after it
+        // as long as podskew could not have seen it.
+        let source = Source { resource: Resource::ReplicaSets, namespace: owner.scope };
+        let live_since = self.sources.get(&source).and_then(|source| source.live_since);
         live_since.is_none_or(|since| now.since(since.max(owner.missing_since)) < HOLD)
     }
 
