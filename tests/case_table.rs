@@ -639,6 +639,12 @@ fn row_35_pods_are_grouped_under_the_nearest_known_owner() {
     world.forbid(Resource::ReplicaSets).put(&deployment("web:1")).put(&pod("p1"));
     world.put(&stateful_set(json!({}))).put(&db_pod(0, "db-new", &image_id('a'))).wait(60);
     assert_eq!(world.workloads(), ["statefulset/db"]);
+    // Forbidden later: what was known of them is not held on to.
+    let mut world = web();
+    world.put(&pod("p1"));
+    assert_eq!(world.workloads(), ["deployment/web"]);
+    world.forbid(Resource::ReplicaSets);
+    assert_eq!(world.workloads(), [""; 0]);
     // The owner is gone for good: its name is what is left.
     let mut world = World::new();
     world.put(&pod("p1"));

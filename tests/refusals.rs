@@ -28,7 +28,7 @@ async fn what_is_forbidden_is_told_once_and_picked_up_when_it_is_granted() {
 async fn what_was_listed_and_is_forbidden_for_long_is_given_up_and_listed_when_granted() {
     let timings = Timings { forbidden: Duration::from_millis(100), refusal_grace: Duration::from_secs(1), ..quick() };
     let mut replies = vec![listed_then(&[], Then::End)];
-    replies.extend(vec![forbidden(); 12]);
+    replies.extend(vec![forbidden(); 40]);
     replies.push(listed_then(&[], Then::Silence));
     let scene = Scene::play_in(Resource::Pods, &[], timings, replies).await;
     goes_on_from(&scene, 3, 10).await;

@@ -238,9 +238,8 @@ impl Inventory {
         if owner.pods().is_empty() {
             return Placed::Nowhere;
         }
-        let unknown_replica_set =
-            owner.key.kind == OwnerKind::ReplicaSet && owner.object == OwnerObject::Missing && owner.parent.is_none();
-        if unknown_replica_set && !self.readable(OwnerKind::ReplicaSet, owner.scope) {
+        let missing_replica_set = owner.key.kind == OwnerKind::ReplicaSet && owner.object == OwnerObject::Missing;
+        if missing_replica_set && !self.readable(OwnerKind::ReplicaSet, owner.scope) {
             // Whether a Deployment stands behind it cannot be known.
             return Placed::Nowhere;
         }
@@ -248,7 +247,7 @@ impl Inventory {
             return Placed::Awaiting;
         }
         let is_going = |at: &u32| self.pods.get(*at).is_some_and(|pod| pod.record.terminating);
-        if unknown_replica_set && owner.pods().iter().all(is_going) {
+        if missing_replica_set && owner.parent.is_none() && owner.pods().iter().all(is_going) {
             // The last of what was deleted: no workload of its own.
             return Placed::Nowhere;
         }
