@@ -655,6 +655,16 @@ fn row_35_pods_are_grouped_under_the_nearest_known_owner() {
     world.put(&pod("p1").terminating());
     assert_eq!(world.workloads(), [""; 0]);
     assert_eq!(world.awaiting, []);
+    // A Deployment that was seen and is gone keeps its pods until they are, without a gap.
+    let mut world = web();
+    world.put(&pod("p1"));
+    world.look();
+    world.delete(&deployment("web:1")).put(&pod("p1").terminating()).delete(&replica_set("h1", "web:1", 1, -4000));
+    assert_eq!(world.workloads(), ["deployment/web"]);
+    assert_eq!((world.awaiting.len(), world.report("deployment/web").rollout), (0, None));
+    world.delete(&pod("p1"));
+    assert_eq!(world.workloads(), [""; 0]);
+    assert_eq!(world.inventory.held(), 0);
     // Whose they are is known as long as there are any, though the ReplicaSet is gone (revisionHistoryLimit: 0).
     let mut world = rolling();
     world.look();

@@ -45,7 +45,8 @@ impl Default for Timings {
             watch_idle: seconds(120),
             watch_length: seconds(240),
             pause_base: Duration::from_millis(800),
-            pause_most: seconds(30),
+            // All watches fail together when an API server restarts, and the picture is whole only when the last is back.
+            pause_most: seconds(10),
             healthy: seconds(20),
             forbidden: seconds(30),
             not_served: seconds(60),

@@ -379,7 +379,7 @@ impl Inventory {
         self.touch_owner(at);
         let Some(owner) = self.owners.get_mut(at) else { return };
         let key = owner.key;
-        owner.missing_since = now;
+        owner.missing_since = None;
         let object = std::mem::replace(&mut owner.object, OwnerObject::Missing);
         if object != OwnerObject::Missing {
             self.count(key.kind, |count| count.saturating_sub(1));

@@ -23,8 +23,8 @@ pub(super) struct Owner {
     /// Named by the list in progress.
     pub(super) seen: bool,
     pub(super) object: OwnerObject,
-    /// Since when it is named but has not come.
-    pub(super) missing_since: UnixTime,
+    /// Since when it is named but has not come; `None` once it was seen.
+    pub(super) missing_since: Option<UnixTime>,
     /// A ReplicaSet's Deployment or Rollout.
     pub(super) parent: Option<u32>,
     /// Most ReplicaSets are history and have neither pods nor kin.
@@ -168,7 +168,7 @@ impl Inventory {
             scope,
             seen: false,
             object: OwnerObject::Missing,
-            missing_since: now,
+            missing_since: Some(now),
             parent: None,
             kin: None,
             placed: Placed::Nowhere,
@@ -220,14 +220,16 @@ impl Inventory {
         {
             return false;
         }
+        // Who was seen and is gone is not waited for either.
+        let Some(missing_since) = owner.missing_since else { return false };
         if owner.key.kind != OwnerKind::ReplicaSet {
-            return now.since(owner.missing_since) < HOLD;
+            return now.since(missing_since) < HOLD;
         }
         // Any other owner is the workload, seen or not. A ReplicaSet may have a Deployment, so nothing is named after it
         // as long as podskew could not have seen it.
         let source = Source { resource: Resource::ReplicaSets, namespace: owner.scope };
         let live_since = self.sources.get(&source).and_then(|source| source.live_since);
-        live_since.is_none_or(|since| now.since(since.max(owner.missing_since)) < HOLD)
+        live_since.is_none_or(|since| now.since(since.max(missing_since)) < HOLD)
     }
 
     /// Where the pods of this owner ought to be counted now.

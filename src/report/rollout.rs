@@ -277,8 +277,8 @@ fn remember(facts: &WorkloadFacts<'_>, current: Current<'_>, memory: &mut Memory
     rollout
 }
 
-/// Seconds within which a rollback's new revision follows its template.
-const REVISION_FOLLOWS: u32 = 30;
+/// Seconds within which a rollback's new revision follows its template, be the controller manager ever so slow.
+const REVISION_FOLLOWS: u32 = 300;
 
 /// When the rollout of this template began, as far as its objects tell.
 fn start(facts: &WorkloadFacts<'_>, template: &TemplateFacts<'_>) -> Option<UnixTime> {
