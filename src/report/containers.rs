@@ -132,7 +132,7 @@ fn digests(comparisons: &[Comparison<'_>]) -> Vec<DigestPods> {
 }
 
 fn origin_in_template(facts: &WorkloadFacts<'_>, hash: &Name, container: &Name) -> Origin {
-    let template = facts.templates.iter().find(|template| template.hash == hash);
+    let template = facts.template(hash);
     match template.and_then(|template| template.has_container(container)) {
         None => Origin::Unknown,
         Some(true) => Origin::Template,

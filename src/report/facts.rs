@@ -23,6 +23,14 @@ pub struct WorkloadFacts<'a> {
     pub stalled_after: u32,
 }
 
+impl<'a> WorkloadFacts<'a> {
+    /// The template whose pods carry this hash, if it can be read; the workload's own before a predecessor's.
+    #[must_use]
+    pub fn template(&self, hash: &str) -> Option<&TemplateFacts<'a>> {
+        self.templates.iter().find(|template| **template.hash == *hash)
+    }
+}
+
 /// One pod.
 #[derive(Debug)]
 pub struct PodFacts<'a> {

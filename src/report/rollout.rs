@@ -22,6 +22,16 @@ pub(super) enum Current<'a> {
     Unknown,
 }
 
+impl Current<'_> {
+    /// The template of the current hash, if there is one and it can be read.
+    fn template<'f, 'a>(self, facts: &'f WorkloadFacts<'a>) -> Option<&'f TemplateFacts<'a>> {
+        match self {
+            Self::Hash(hash) => facts.template(hash),
+            Self::None | Self::Unknown => None,
+        }
+    }
+}
+
 /// What is said about the rollout, and what it was made of.
 #[derive(Debug)]
 pub(super) struct Progress<'a> {
@@ -45,7 +55,7 @@ pub(super) fn progress<'a>(facts: &WorkloadFacts<'a>, memory: &mut Memory, now: 
         return unknown;
     }
     let waiting = split.others > 0 || current == Current::None;
-    if !in_progress(facts, controller, current, &split) {
+    if !in_progress(facts, controller, current, &split, waiting) {
         memory.rollout = None;
         let rollout = Some(RolloutReport { state: RolloutState::Complete, started: None });
         return Progress { rollout, ..unknown };
@@ -134,7 +144,7 @@ fn wanted<'a>(facts: &WorkloadFacts<'a>) -> Current<'a> {
 /// Whether the template was changed and the controller has not made a revision of it yet. Only while the status is
 /// behind can that be: a template may differ from its revision for ever, once a newer API server adds a default.
 fn template_waits(facts: &WorkloadFacts<'_>, controller: &Controller<'_>, hash: &Name) -> bool {
-    let revision = facts.templates.iter().find(|template| template.hash == hash).and_then(|template| template.digest);
+    let revision = facts.template(hash).and_then(|template| template.digest);
     controller.observed != Observed::Now
         && matches!((controller.template, revision), (Some(template), Some(revision)) if template != revision)
 }
@@ -189,11 +199,16 @@ fn ordinal(pod: &str) -> Option<i64> {
     pod.rsplit_once('-')?.1.parse().ok()
 }
 
-fn in_progress(facts: &WorkloadFacts<'_>, controller: &Controller<'_>, current: Current<'_>, split: &Split) -> bool {
-    let waiting = split.others > 0 || current == Current::None;
+fn in_progress(
+    facts: &WorkloadFacts<'_>,
+    controller: &Controller<'_>,
+    current: Current<'_>,
+    split: &Split,
+    waiting: bool,
+) -> bool {
     match &controller.kind {
         ControllerKind::Deployment(DeploymentFacts { reason, reason_updated, .. }) => {
-            let template = facts.templates.iter().find(|template| current == Current::Hash(template.hash));
+            let template = current.template(facts);
             waiting
                 || match reason {
                     ProgressReason::UnderWay | ProgressReason::DeadlineExceeded => true,
@@ -241,10 +256,11 @@ fn argo_state(rollout: &RolloutFacts<'_>, waiting: bool) -> RolloutState {
 
 /// The rollout in progress, with the earliest start that was ever derived for its hash and revision.
 fn remember(facts: &WorkloadFacts<'_>, current: Current<'_>, memory: &mut Memory, now: UnixTime) -> RolloutMemory {
-    let (hash, template) = match current {
-        Current::Hash(hash) => (Some(hash), facts.templates.iter().find(|template| template.hash == hash)),
-        Current::None | Current::Unknown => (None, None),
+    let hash = match current {
+        Current::Hash(hash) => Some(hash),
+        Current::None | Current::Unknown => None,
     };
+    let template = current.template(facts);
     let revision = template.and_then(|template| template.revision);
     let derived = template.and_then(|template| start(facts, template)).map(|start| start.min(now));
     let same_rollout = |remembered: &RolloutMemory| {

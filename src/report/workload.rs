@@ -48,7 +48,7 @@ fn hashes(facts: &WorkloadFacts<'_>, current: Current<'_>) -> Vec<HashReport> {
     let mut hashes: Vec<HashReport> = names
         .into_iter()
         .map(|hash| {
-            let template = facts.templates.iter().find(|template| template.hash == hash);
+            let template = facts.template(hash);
             HashReport {
                 hash: hash.clone(),
                 revision: template.and_then(|template| template.revision),
@@ -84,7 +84,7 @@ fn image_references(facts: &WorkloadFacts<'_>, current: Current<'_>) -> Vec<Imag
     let (Some(controller), Current::Hash(hash)) = (facts.controller.as_ref(), current) else {
         return Vec::new();
     };
-    let kept = facts.templates.iter().find(|template| template.hash == hash).map(|template| &template.images);
+    let kept = facts.template(hash).map(|template| &template.images);
     let images = match &controller.kind {
         // Equal to the current ReplicaSet's by definition, which keeps no copy.
         ControllerKind::Deployment(_) => &controller.images,
