@@ -309,8 +309,7 @@ impl Inventory {
     }
 
     fn detach_controller(&mut self, at: u32, key: OwnerKey) {
-        let name = (key.namespace, key.workload_type, key.name);
-        if let Some(workload) = self.workloads_by_name.get(&name).copied() {
+        if let Some(workload) = self.workloads_by_name.get(&key.workload_name()).copied() {
             if let Some(record) = self.workloads.get_mut(workload) {
                 record.controllers.retain(|controller| *controller != at);
             }
@@ -395,9 +394,11 @@ impl Inventory {
         self.release_owner(at);
     }
 
-    /// Places everything anew: what can be expected has changed.
+    /// Places everything anew: what can be expected has changed. Nothing hangs on a ReplicaSet without pods, and most
+    /// owners are such history.
     pub(super) fn place_everything(&mut self, now: UnixTime) {
-        let all: Vec<u32> = self.owners.iter().map(|(at, _)| at).collect();
+        let counts = |owner: &Owner| owner.key.kind != OwnerKind::ReplicaSet || !owner.pods().is_empty();
+        let all: Vec<u32> = self.owners.iter().filter(|(_, owner)| counts(owner)).map(|(at, _)| at).collect();
         for at in all {
             self.place(at, now);
             self.touch_owner(at);

@@ -145,7 +145,12 @@ pub(super) fn workload_type(kind: &str, group: &str) -> String {
 }
 
 impl Inventory {
+    /// Who an owner reference names. Most events name an owner that is known.
     pub(super) fn owner_key(&mut self, reference: &OwnerReference<'_>, namespace: &str) -> OwnerKey {
+        let known = self.owners.find(reference.uid).and_then(|at| self.owners.get(at));
+        if let Some(known) = known.filter(|known| !known.key.name.is_empty()) {
+            return known.key;
+        }
         OwnerKey {
             uid: reference.uid,
             kind: OwnerKind::of(&reference.kind, &reference.group),
@@ -306,7 +311,7 @@ impl Inventory {
 
     /// The workload that goes by an owner's name.
     pub(super) fn workload(&mut self, key: OwnerKey) -> u32 {
-        let name = (key.namespace, key.workload_type, key.name);
+        let name = key.workload_name();
         if let Some(at) = self.workloads_by_name.get(&name) {
             return *at;
         }
@@ -342,8 +347,7 @@ impl Inventory {
         if let Placed::Workload(workload) = owner.placed {
             self.touch(workload);
         }
-        let name = (top.namespace, top.workload_type, top.name);
-        if let Some(workload) = self.workloads_by_name.get(&name).copied() {
+        if let Some(workload) = self.workloads_by_name.get(&top.workload_name()).copied() {
             self.touch(workload);
         }
     }

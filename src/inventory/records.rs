@@ -338,6 +338,13 @@ pub(super) struct OwnerKey {
     pub(super) name: Symbol,
 }
 
+impl OwnerKey {
+    /// What its workload goes by: namespace, type and name.
+    pub(super) fn workload_name(&self) -> (Symbol, Symbol, Symbol) {
+        (self.namespace, self.workload_type, self.name)
+    }
+}
+
 /// The kinds of owner that are told apart.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(super) enum OwnerKind {
