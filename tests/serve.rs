@@ -131,15 +131,20 @@ async fn either_signal_ends_it_gracefully() {
     }
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_second_signal_ends_it_at_once() {
-    let simulator = simulator().await;
-    let mut podskew = Podskew::start(&simulator, &[]);
-    // A request on its way holds the end up, for a while.
+/// A request on its way holds the end up, for a while.
+fn told_to_stop_during_a_request(podskew: &mut Podskew) -> TcpStream {
     let mut request = TcpStream::connect(&podskew.address).unwrap();
     request.write_all(b"GET /met").unwrap();
     podskew.shows("/livez", "ok");
     podskew.signal("TERM");
+    request
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_second_signal_ends_it_at_once() {
+    let simulator = simulator().await;
+    let mut podskew = Podskew::start(&simulator, &[]);
+    let _request = told_to_stop_during_a_request(&mut podskew);
     std::thread::sleep(Duration::from_millis(300));
     assert!(podskew.process.try_wait().unwrap().is_none(), "it waits for the request");
     podskew.signal("TERM");
@@ -150,9 +155,6 @@ async fn a_second_signal_ends_it_at_once() {
 async fn nothing_in_flight_holds_the_end_up_for_more_than_five_seconds() {
     let simulator = simulator().await;
     let mut podskew = Podskew::start(&simulator, &[]);
-    let mut request = TcpStream::connect(&podskew.address).unwrap();
-    request.write_all(b"GET /met").unwrap();
-    podskew.shows("/livez", "ok");
-    podskew.signal("TERM");
+    let _request = told_to_stop_during_a_request(&mut podskew);
     assert_eq!(podskew.ends_within(Duration::from_secs(5)).code(), Some(0));
 }
