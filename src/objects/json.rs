@@ -5,6 +5,7 @@
 //! what it ignores. What is looked at is read as strictly as anywhere; a text that breaks off is always noticed, because
 //! its brackets do not close. Whatever is read goes through serde's traits, so nothing else knows of this file.
 
+use super::scan;
 use serde::de::{DeserializeSeed, Deserializer, Error, MapAccess, SeqAccess, Visitor};
 use serde::forward_to_deserialize_any;
 use std::borrow::Cow;
@@ -75,8 +76,7 @@ impl<'de> Json<'de> {
 
     /// From behind an opening quote: where the string's first quote or backslash is.
     fn quote_or_backslash(&self, from: usize) -> Result<usize, JsonError> {
-        let rest = self.bytes().get(from..).unwrap_or_default();
-        memchr::memchr2(b'"', b'\\', rest).map(|found| from + found).ok_or(JsonError { what: BREAKS_OFF, at: from })
+        scan::quote_or_backslash(self.bytes(), from).ok_or(JsonError { what: BREAKS_OFF, at: from })
     }
 
     /// Reads a string, whose opening quote is next.
@@ -160,22 +160,9 @@ impl<'de> Json<'de> {
             Some(b'{' | b'[') => {}
             Some(_) => return self.scalar().map(|_| ()),
         }
-        let mut open = 0_usize;
-        loop {
-            let Some(found) = self.bytes().get(self.at) else { return Err(self.error(BREAKS_OFF)) };
-            self.at += 1;
-            match found {
-                b'"' => self.skip_string()?,
-                b'{' | b'[' => open += 1,
-                b'}' | b']' => {
-                    open -= 1;
-                    if open == 0 {
-                        return Ok(());
-                    }
-                }
-                _ => {}
-            }
-        }
+        let end = scan::behind_closing_bracket(self.bytes(), self.at + 1);
+        self.at = end.ok_or(JsonError { what: BREAKS_OFF, at: self.text.len() + 1 })?;
+        Ok(())
     }
 
     /// Reads a number, `true`, `false` or `null`.

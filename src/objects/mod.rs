@@ -8,6 +8,7 @@ mod json;
 mod lenient;
 mod metadata;
 mod pod;
+mod scan;
 mod template;
 mod wire;
 
