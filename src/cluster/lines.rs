@@ -1,15 +1,12 @@
 //! From the frames of an answer to its lines.
 //!
 //! A line that lies within one frame, as most do, is handed out where it lies; only one that crosses from a frame into
-//! the next is put together, in a buffer that is used again for the next such line.
+//! the next is put together.
 
-use bytes::Bytes;
+use bytes::{Bytes, BytesMut};
 
 /// etcd takes objects of 1.5 MiB, which JSON may blow up a few times over. A longer line is not a line.
 const LONGEST_LINE: usize = 16 << 20;
-
-/// More than this is given back after a long line.
-const KEPT_CAPACITY: usize = 256 << 10;
 
 /// A line went on for longer than any object can.
 #[derive(Debug, thiserror::Error)]
@@ -21,19 +18,14 @@ pub(super) struct LineTooLong;
 pub(super) struct Lines {
     /// What is left of the last frame.
     frame: Bytes,
-    /// The line that was handed out, where it lay within the frame.
-    line: Bytes,
-    /// The beginning of a line that ends in a frame to come, or a line that was put together.
-    carried: Vec<u8>,
-    /// Whether what is carried was handed out.
-    spent: bool,
+    /// The beginning of a line that ends in a frame to come.
+    carried: BytesMut,
 }
 
 impl Lines {
     /// Adds a frame. All lines of the frame before must have been taken.
     pub(super) fn push(&mut self, frame: Bytes) -> Result<(), LineTooLong> {
         debug_assert!(self.frame.is_empty(), "a frame was pushed before the last one was read");
-        self.forget_spent();
         if self.carried.len() + frame.len() > LONGEST_LINE && memchr::memchr(b'\n', &frame).is_none() {
             return Err(LineTooLong);
         }
@@ -42,36 +34,23 @@ impl Lines {
     }
 
     /// The next whole line without its newline, or nothing until another frame is there.
-    pub(super) fn next(&mut self) -> Option<&[u8]> {
-        self.forget_spent();
+    pub(super) fn next(&mut self) -> Option<Bytes> {
         let Some(end) = memchr::memchr(b'\n', &self.frame) else {
-            self.carried.extend_from_slice(&self.frame);
-            self.frame = Bytes::new();
-            self.line = Bytes::new();
+            self.carried.extend_from_slice(&std::mem::take(&mut self.frame));
             return None;
         };
-        let mut head = self.frame.split_to(end + 1);
-        head.truncate(end);
+        let mut line = self.frame.split_to(end + 1);
+        line.truncate(end);
         if self.carried.is_empty() {
-            self.line = head;
-            return Some(&self.line);
+            return Some(line);
         }
-        self.carried.extend_from_slice(&head);
-        self.spent = true;
-        Some(&self.carried)
+        self.carried.extend_from_slice(&line);
+        Some(self.carried.split().freeze())
     }
 
     /// Whether the answer, should it end here, ends in the middle of a line.
     pub(super) fn is_cut(&self) -> bool {
-        !self.spent && !self.carried.is_empty()
-    }
-
-    fn forget_spent(&mut self) {
-        if self.spent {
-            self.carried.clear();
-            self.carried.shrink_to(KEPT_CAPACITY);
-            self.spent = false;
-        }
+        !self.carried.is_empty()
     }
 }
 

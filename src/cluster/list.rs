@@ -7,11 +7,14 @@
 
 use super::exchange::{Answer, Patience, open};
 use super::failure::Failure;
+use super::lanes::{Decoded, Lanes, is_added};
 use super::lines::Lines;
 use super::sink::Sink;
 use super::watch::{End, Watcher};
-use crate::objects::{Object, WatchEvent, decode_event, decode_list};
+use crate::objects::{Object, WatchEvent, decode_event, decode_list_meta};
 use crate::telemetry::FailureReason;
+use bytes::Bytes;
+use futures::FutureExt as _;
 use std::time::Duration;
 use tokio::time::Instant;
 
@@ -51,6 +54,12 @@ enum NoStream {
     Unsupported(Failure),
     /// It failed like anything fails.
     Failed(Failure),
+}
+
+impl From<Failure> for NoStream {
+    fn from(failure: Failure) -> Self {
+        Self::Failed(failure)
+    }
 }
 
 impl Listing {
@@ -118,15 +127,48 @@ impl<S: Sink> Watcher<S> {
             Err(failure) => return Err(NoStream::Failed(failure)),
         };
         self.begin();
+        let mut lanes = Lanes::new(self.source, self.sink.clone());
+        let mut gone = Vec::new();
+        let read = self.initial_events(&mut answer, until, &mut lanes, &mut gone).await;
+        // Nothing of this list may reach the inventory once it has ended.
+        let rest = self.take(lanes.drain().await);
+        let (lines, version) = read?;
+        rest?;
+        self.finish(&gone);
+        Ok((answer, lines, version))
+    }
+
+    /// Reads a streaming list to its closing bookmark, and gives its version, and the lines that have come behind it.
+    async fn initial_events(
+        &mut self,
+        answer: &mut Answer,
+        until: Instant,
+        lanes: &mut Lanes<S>,
+        gone: &mut Vec<Bytes>,
+    ) -> Result<(Lines, String), NoStream> {
         let patience = Patience { idle: self.timings.list_idle, until: Some(until) };
         let mut lines = Lines::default();
-        let mut gone = Vec::new();
         loop {
-            if let Some(version) = self.initial_events(&mut lines, &mut gone)? {
-                self.finish(&gone);
-                return Ok((answer, lines, version));
+            while let Some(line) = lines.next() {
+                if is_added(&line) {
+                    lanes.line(line).await;
+                    continue;
+                }
+                // It may be about an object that is on its way.
+                self.take(lanes.drain().await)?;
+                if let Some(version) = self.initial_event(line, gone)? {
+                    return Ok((lines, version));
+                }
             }
-            match answer.lines(&mut lines, patience, &mut self.pulse).await {
+            self.take(lanes.decoded())?;
+            let read = match answer.lines(&mut lines, patience, &mut self.pulse).now_or_never() {
+                Some(read) => read,
+                None => {
+                    lanes.flush().await;
+                    answer.lines(&mut lines, patience, &mut self.pulse).await
+                }
+            };
+            match read {
                 Ok(true) => {}
                 Ok(false) => {
                     let message = "the streaming list ended before its closing bookmark";
@@ -143,50 +185,77 @@ impl<S: Sink> Watcher<S> {
         }
     }
 
-    /// Takes the initial events that are there. Gives the version when the bookmark that closes them has come.
-    fn initial_events(&mut self, lines: &mut Lines, gone: &mut Vec<Vec<u8>>) -> Result<Option<String>, NoStream> {
-        while let Some(line) = lines.next() {
-            if line.is_empty() {
-                continue;
+    /// Takes an initial event. Gives the version if it is the bookmark that closes them.
+    fn initial_event(&mut self, line: Bytes, gone: &mut Vec<Bytes>) -> Result<Option<String>, NoStream> {
+        if line.is_empty() {
+            return Ok(None);
+        }
+        match decode_event(self.target.resource, &line) {
+            Ok(WatchEvent::Applied(object)) => {
+                self.listing.objects += 1;
+                self.sink.relist(self.source, &object);
+                Ok(None)
             }
-            match decode_event(self.target.resource, line) {
-                Ok(WatchEvent::Applied(object)) => {
-                    self.listing.objects += 1;
-                    self.sink.relist(self.source, &object);
+            // What changed while the server sent its list comes before the closing bookmark. A deletion can only take
+            // effect once the list stands, so its line is kept until then.
+            Ok(WatchEvent::Deleted(_)) => {
+                gone.push(line);
+                Ok(None)
+            }
+            Ok(WatchEvent::Bookmark { resource_version, initial_events_end: true }) => {
+                if resource_version.is_empty() {
+                    return Err(NoStream::Failed(Failure::unreadable("the closing bookmark has no version")));
                 }
-                // What changed while the server sent its list comes before the closing bookmark. A deletion can only take
-                // effect once the list stands, so its line is kept until then.
-                Ok(WatchEvent::Deleted(_)) => gone.push(line.to_vec()),
-                Ok(WatchEvent::Bookmark { resource_version, initial_events_end: true }) => {
-                    if resource_version.is_empty() {
-                        return Err(NoStream::Failed(Failure::unreadable("the closing bookmark has no version")));
-                    }
-                    return Ok(Some(resource_version));
-                }
-                Ok(WatchEvent::Bookmark { .. }) => {
-                    let message = "an ordinary bookmark came before the closing one";
-                    return Err(NoStream::Unsupported(Failure::unreadable(message)));
-                }
-                Ok(WatchEvent::Error(status)) => {
-                    let failure = Failure::event(status);
-                    let cannot = matches!(failure.reason, FailureReason::ServerError | FailureReason::Rejected);
-                    return Err(if cannot && self.listing.objects == 0 {
-                        NoStream::Unsupported(failure)
-                    } else {
-                        NoStream::Failed(failure)
-                    });
-                }
-                Err(_) if self.listing.unreadable >= UNREADABLE_LISTS => {
-                    self.listing.skipped += 1;
-                    self.pulse.failure(FailureReason::Decode);
-                }
-                Err(error) => return Err(NoStream::Failed(error.into())),
+                Ok(Some(resource_version))
+            }
+            Ok(WatchEvent::Bookmark { .. }) => {
+                let message = "an ordinary bookmark came before the closing one";
+                Err(NoStream::Unsupported(Failure::unreadable(message)))
+            }
+            Ok(WatchEvent::Error(status)) => {
+                let failure = Failure::event(status);
+                let cannot = matches!(failure.reason, FailureReason::ServerError | FailureReason::Rejected);
+                Err(if cannot && self.listing.objects == 0 {
+                    NoStream::Unsupported(failure)
+                } else {
+                    NoStream::Failed(failure)
+                })
+            }
+            Err(error) => {
+                let decoded = Decoded { objects: 0, unreadable: 1, error: Some(error) };
+                self.take(decoded).map(|()| None).map_err(NoStream::Failed)
             }
         }
-        Ok(None)
+    }
+
+    /// Counts what was decoded, and says whether the list may go on.
+    fn take(&mut self, decoded: Decoded) -> Result<(), Failure> {
+        self.listing.objects += decoded.objects;
+        if let Some(error) = decoded.error {
+            if self.listing.unreadable < UNREADABLE_LISTS {
+                return Err(error.into());
+            }
+            self.listing.skipped += decoded.unreadable;
+            for _ in 0..decoded.unreadable {
+                self.pulse.failure(FailureReason::Decode);
+            }
+        }
+        Ok(())
     }
 
     async fn paged_list(&mut self, until: Instant) -> Result<String, Failure> {
+        let mut lanes = Lanes::new(self.source, self.sink.clone());
+        let read = self.pages(until, &mut lanes).await;
+        // Nothing of this list may reach the inventory once it has ended.
+        let rest = lanes.drain().await;
+        let version = read?;
+        self.page_decoded(rest)?;
+        self.finish(&[]);
+        Ok(version)
+    }
+
+    /// Reads all pages, and gives their version.
+    async fn pages(&mut self, until: Instant, lanes: &mut Lanes<S>) -> Result<String, Failure> {
         let patience = Patience { idle: self.timings.list_idle, until: Some(until) };
         let mut token = String::new();
         loop {
@@ -206,16 +275,13 @@ impl<S: Sink> Watcher<S> {
                 self.begin();
             }
             let page = answer.whole(patience, &mut self.pulse).await?;
-            let (source, sink, objects) = (self.source, &self.sink, &mut self.listing.objects);
-            let meta = decode_list(self.target.resource, &page, &mut |object| {
-                *objects += 1;
-                sink.relist(source, &object);
-            })?;
+            self.page_decoded(lanes.decoded())?;
+            let meta = decode_list_meta(self.target.resource, &page)?;
+            lanes.page(page).await;
             if meta.resource_version.is_empty() {
                 return Err(Failure::unreadable("the list has no version"));
             }
             if meta.continue_token.is_empty() {
-                self.finish(&[]);
                 return Ok(meta.resource_version);
             }
             if meta.continue_token == token {
@@ -223,6 +289,12 @@ impl<S: Sink> Watcher<S> {
             }
             token = meta.continue_token;
         }
+    }
+
+    /// Counts what was decoded of pages. One that cannot be read is never left out: a token may be lost with it.
+    fn page_decoded(&mut self, decoded: Decoded) -> Result<(), Failure> {
+        self.listing.objects += decoded.objects;
+        decoded.error.map_or(Ok(()), |error| Err(error.into()))
     }
 
     /// The server has begun to answer a list.
@@ -237,7 +309,7 @@ impl<S: Sink> Watcher<S> {
         self.sink.begin_relist(self.source);
     }
 
-    fn finish(&mut self, gone: &[Vec<u8>]) {
+    fn finish(&mut self, gone: &[Bytes]) {
         let gone: Vec<Object<'_>> = gone
             .iter()
             .filter_map(|line| match decode_event(self.target.resource, line) {

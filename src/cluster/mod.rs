@@ -12,7 +12,7 @@
 //! # Who does what
 //!
 //! `connect` finds the cluster. `request` says what is asked, `exchange` asks it within its time, `lines` cuts the answer,
-//! `crate::objects` reads it, `list` and `watch` decide what happens next, `failure` and `refusal` what a failure means,
+//! `crate::objects` reads it, beside a long list in `lanes`, `list` and `watch` decide what happens next, `failure` and `refusal` what a failure means,
 //! `liveness` and `journal` tell it. No object is ever kept here.
 
 mod backoff;
@@ -20,6 +20,7 @@ mod connect;
 mod exchange;
 mod failure;
 mod journal;
+mod lanes;
 mod lines;
 mod list;
 mod liveness;

@@ -161,7 +161,7 @@ impl<S: Sink> Watcher<S> {
                 continue;
             }
             any = true;
-            match decode_event(self.target.resource, line) {
+            match decode_event(self.target.resource, &line) {
                 Ok(WatchEvent::Applied(object)) => {
                     advance(version, &object.meta.resource_version, base)?;
                     self.pulse.event(EventType::Applied);

@@ -19,7 +19,7 @@ pub use controllers::{
 pub use lenient::{Labels, wrong_types};
 pub use pod::{ContainerStatus, Pod, Ready};
 pub use template::{Template, TemplateContainer};
-pub use wire::{DecodeError, ListMeta, Status, WatchEvent, decode_event, decode_list, decode_status};
+pub use wire::{DecodeError, ListMeta, Status, WatchEvent, decode_event, decode_list, decode_list_meta, decode_status};
 
 use crate::time::UnixTime;
 use std::borrow::Cow;

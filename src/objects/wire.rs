@@ -72,6 +72,12 @@ pub fn decode_list(resource: Resource, body: &[u8], each: &mut dyn FnMut(Object<
     read_list(resource, body, each).map_err(|error| DecodeError { resource, what: error.what, byte: error.at })
 }
 
+/// Reads the `metadata` of a page alone, which stands before its items, so that the next page can be asked for at once.
+pub fn decode_list_meta(resource: Resource, body: &[u8]) -> Result<ListMeta, DecodeError> {
+    let read = |body| Json::new(text(body)?).deserialize_map(ListVisitor { resource, each: None });
+    read(body).map_err(|error: JsonError| DecodeError { resource, what: error.what, byte: error.at })
+}
+
 /// Reads a `Status`, or says that it is none.
 #[must_use]
 pub fn decode_status(body: &[u8]) -> Option<Status> {
@@ -88,7 +94,7 @@ fn text(json: &[u8]) -> Result<&str, JsonError> {
 
 fn read_list(resource: Resource, body: &[u8], each: &mut dyn FnMut(Object<'_>)) -> Result<ListMeta, JsonError> {
     let mut json = Json::new(text(body)?);
-    let meta = json.deserialize_map(ListVisitor { resource, each })?;
+    let meta = json.deserialize_map(ListVisitor { resource, each: Some(each) })?;
     json.end().map(|()| meta)
 }
 
@@ -185,7 +191,8 @@ impl EventVisitor {
 
 struct ListVisitor<'f> {
     resource: Resource,
-    each: &'f mut dyn FnMut(Object<'_>),
+    /// Without it only the metadata is wanted.
+    each: Option<&'f mut dyn FnMut(Object<'_>)>,
 }
 
 impl<'de> Visitor<'de> for ListVisitor<'_> {
@@ -195,15 +202,23 @@ impl<'de> Visitor<'de> for ListVisitor<'_> {
         write!(f, "a list of {}", self.resource)
     }
 
-    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<ListMeta, A::Error> {
+    fn visit_map<A: MapAccess<'de>>(mut self, mut map: A) -> Result<ListMeta, A::Error> {
         let mut meta = RawListMeta::default();
         let mut found = false;
         while let Some(Lenient(key)) = map.next_key::<Lenient<Cow<'de, str>>>()? {
             match key.as_ref() {
-                "metadata" => Lenient(meta) = map.next_value()?,
+                "metadata" => {
+                    Lenient(meta) = map.next_value()?;
+                    if self.each.is_none() {
+                        return Ok(meta.into());
+                    }
+                }
                 "items" => {
-                    map.next_value_seed(Items { resource: self.resource, each: &mut *self.each })?;
                     found = true;
+                    match self.each.as_deref_mut() {
+                        Some(each) => map.next_value_seed(Items { resource: self.resource, each })?,
+                        None => map.next_value::<IgnoredAny>().map(|_| ())?,
+                    }
                 }
                 "kind" => {
                     let Lenient(kind) = map.next_value::<Lenient<Cow<'de, str>>>()?;
@@ -219,10 +234,7 @@ impl<'de> Visitor<'de> for ListVisitor<'_> {
         if !found {
             return Err(A::Error::custom("the answer has no items"));
         }
-        Ok(ListMeta {
-            resource_version: meta.resource_version.into_owned(),
-            continue_token: meta.continue_token.into_owned(),
-        })
+        Ok(meta.into())
     }
 }
 
@@ -344,6 +356,12 @@ struct RawListMeta<'a> {
     continue_token: Cow<'a, str>,
 }
 fields!('de RawListMeta<'de> { "resourceVersion" => resource_version, "continue" => continue_token });
+
+impl From<RawListMeta<'_>> for ListMeta {
+    fn from(raw: RawListMeta<'_>) -> Self {
+        Self { resource_version: raw.resource_version.into_owned(), continue_token: raw.continue_token.into_owned() }
+    }
+}
 
 #[derive(Default)]
 struct RawStatus<'a> {

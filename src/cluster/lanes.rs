@@ -1,0 +1,162 @@
+//! The objects of a list, decoded beside the reading of it.
+//!
+//! A connection is read by one task, so a list that came through it was decoded by one core while the others waited. The
+//! objects that are there when a list begins come in no order that counts: as long as nothing but such objects is read,
+//! they are handed to other tasks, some hundred kilobytes at a time, and go from there into the inventory. Whoever reads
+//! has to [`drain`](Lanes::drain) before anything that is no such object, and before the list ends in any way.
+
+use super::sink::Sink;
+use crate::inventory::Source;
+use crate::objects::{DecodeError, Resource, WatchEvent, decode_event, decode_list};
+use bytes::{Bytes, BytesMut};
+use std::sync::Arc;
+use tokio::task::{JoinError, JoinSet};
+
+/// Long enough that a task costs nothing beside it, short enough that a scrape waits for no more than some hundred
+/// microseconds until a core is free.
+const BATCH: usize = 128 << 10;
+
+/// More are of no use: one task reads the connection, and no more than so many keep up with it.
+const MOST_LANES: usize = 4;
+
+/// What is being decoded of one list.
+pub(super) struct Lanes<S> {
+    source: Source,
+    sink: Arc<S>,
+    /// Lines that wait until they are enough.
+    batch: Vec<Bytes>,
+    batch_bytes: usize,
+    running: JoinSet<Decoded>,
+    decoded: Decoded,
+}
+
+/// What became of some objects.
+#[derive(Default)]
+pub(super) struct Decoded {
+    /// Those that went into the inventory.
+    pub(super) objects: u64,
+    /// Those that could not be read.
+    pub(super) unreadable: u64,
+    /// Why the first of them could not.
+    pub(super) error: Option<DecodeError>,
+}
+
+/// Whether a line of a watch is an object that was added, in the words of every API server there is. A server with other
+/// words is understood as well, only by one task.
+pub(super) fn is_added(line: &[u8]) -> bool {
+    line.starts_with(b"{\"type\":\"ADDED\",")
+}
+
+impl<S: Sink> Lanes<S> {
+    pub(super) fn new(source: Source, sink: Arc<S>) -> Self {
+        Self { source, sink, batch: Vec::new(), batch_bytes: 0, running: JoinSet::new(), decoded: Decoded::default() }
+    }
+
+    /// Takes a line that [`is_added`]. Waits while all lanes are taken.
+    pub(super) async fn line(&mut self, line: Bytes) {
+        self.batch_bytes += line.len();
+        self.batch.push(line);
+        if self.batch_bytes >= BATCH {
+            self.flush().await;
+        }
+    }
+
+    /// Nothing more is there for now: what is there goes on.
+    pub(super) async fn flush(&mut self) {
+        if self.batch.is_empty() {
+            return;
+        }
+        self.batch_bytes = 0;
+        let (source, sink, batch) = (self.source, self.sink.clone(), std::mem::take(&mut self.batch));
+        self.start(lanes(), move || lines(source, sink.as_ref(), &batch)).await;
+    }
+
+    /// Takes a page. It is decoded while the next one is read, and no more than one is: pages take memory.
+    pub(super) async fn page(&mut self, page: BytesMut) {
+        let (source, sink) = (self.source, self.sink.clone());
+        self.start(1, move || self::page(source, sink.as_ref(), &page)).await;
+    }
+
+    /// What is decoded by now.
+    pub(super) fn decoded(&mut self) -> Decoded {
+        while let Some(decoded) = self.running.try_join_next() {
+            self.decoded.add(joined(self.source.resource, decoded));
+        }
+        std::mem::take(&mut self.decoded)
+    }
+
+    /// Waits until everything is decoded.
+    pub(super) async fn drain(&mut self) -> Decoded {
+        self.flush().await;
+        while let Some(decoded) = self.running.join_next().await {
+            self.decoded.add(joined(self.source.resource, decoded));
+        }
+        std::mem::take(&mut self.decoded)
+    }
+
+    async fn start(&mut self, most: usize, work: impl FnOnce() -> Decoded + Send + 'static) {
+        while self.running.len() >= most
+            && let Some(decoded) = self.running.join_next().await
+        {
+            self.decoded.add(joined(self.source.resource, decoded));
+        }
+        self.running.spawn(async move { work() });
+    }
+}
+
+impl Decoded {
+    fn add(&mut self, other: Self) {
+        self.objects += other.objects;
+        self.unreadable += other.unreadable;
+        self.error = self.error.take().or(other.error);
+    }
+
+    fn unreadable(&mut self, error: DecodeError) {
+        self.unreadable += 1;
+        self.error.get_or_insert(error);
+    }
+}
+
+/// A panic goes on where it would have been without lanes: what it left undone must not pass for a complete list.
+fn joined(resource: Resource, decoded: Result<Decoded, JoinError>) -> Decoded {
+    decoded.unwrap_or_else(|error| match error.try_into_panic() {
+        Ok(panic) => std::panic::resume_unwind(panic),
+        Err(_) => {
+            let error = DecodeError { resource, what: "podskew is shutting down", byte: 0 };
+            Decoded { objects: 0, unreadable: 1, error: Some(error) }
+        }
+    })
+}
+
+fn lanes() -> usize {
+    std::thread::available_parallelism().map_or(1, usize::from).min(MOST_LANES)
+}
+
+fn lines<S: Sink>(source: Source, sink: &S, lines: &[Bytes]) -> Decoded {
+    let mut decoded = Decoded::default();
+    for line in lines {
+        match decode_event(source.resource, line) {
+            Ok(WatchEvent::Applied(object)) => {
+                decoded.objects += 1;
+                sink.relist(source, &object);
+            }
+            Ok(_) => {
+                decoded.unreadable(DecodeError { resource: source.resource, what: "an event of two types", byte: 0 });
+            }
+            Err(error) => decoded.unreadable(error),
+        }
+    }
+    decoded
+}
+
+fn page<S: Sink>(source: Source, sink: &S, page: &[u8]) -> Decoded {
+    let mut decoded = Decoded::default();
+    let read = decode_list(source.resource, page, &mut |object| {
+        decoded.objects += 1;
+        sink.relist(source, &object);
+    });
+    if let Err(error) = read {
+        decoded.unreadable(error);
+    }
+    decoded
+}
