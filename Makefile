@@ -12,7 +12,7 @@ PROMETHEUS3 := $(TOOLS)/prometheus
 PROMETHEUS3_MODULE := github.com/prometheus/prometheus@v0.315.0
 PROMETHEUS3_SUM := h1:sFGZWmC2Hk9N1NBJGCnXYZb5hyLCq8yuAMoEjLAg6ac=
 
-.PHONY: help demo test lint bench check-tools deny docs
+.PHONY: help demo test lint bench costs baseline check-tools deny docs
 
 help: ## List these targets
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/\1\t\2/p' $(MAKEFILE_LIST) | expand -t 14
@@ -35,6 +35,14 @@ deny: ## Check licences, duplicate crates and where crates come from
 
 bench: ## Measure what 150 000 pods cost, against a client that throws the same bytes away
 	$(CARGO) bench --locked --bench scale -- 150000
+
+# Figures that are the same on every machine gate a change; times, which are not, are for `make bench`.
+costs: ## Compare allocations, bytes and instructions with benches/baseline.json; needs valgrind
+	@command -v valgrind >/dev/null || { echo "valgrind is missing: apt-get install valgrind" >&2; exit 1; }
+	$(CARGO) bench --locked --bench costs
+
+baseline: ## Write benches/baseline.json anew
+	UPDATE_COSTS=1 $(MAKE) costs
 
 docs: ## Write the generated documentation anew
 	UPDATE_DOCS=1 $(CARGO) test --locked --test metrics_doc --test documents

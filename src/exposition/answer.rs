@@ -42,6 +42,8 @@ enum Position {
 struct Inflating {
     inflater: Inflater,
     rest: Bytes,
+    /// Bytes of its text that are still to come.
+    left: usize,
 }
 
 impl Picture {
@@ -88,8 +90,11 @@ impl Picture {
             ages,
             tail,
             next: Position::Head,
-            inflate: (encoding == Encoding::Identity)
-                .then(|| Inflating { inflater: Inflater::new(), rest: Bytes::new() }),
+            inflate: (encoding == Encoding::Identity).then(|| Inflating {
+                inflater: Inflater::new(),
+                rest: Bytes::new(),
+                left: 0,
+            }),
         }
     }
 }
@@ -105,12 +110,12 @@ impl FamilyPicture {
 }
 
 impl Answer {
-    /// The next frame, and whether it is a fragment: those lie there deflated, everything else is encoded already.
-    fn next_frame(&mut self) -> Option<(Bytes, bool)> {
+    /// The next frame, and of a fragment how long its text is: those lie there deflated, all else is encoded already.
+    fn next_frame(&mut self) -> Option<(Bytes, Option<u64>)> {
         match self.next {
             Position::Head => {
                 self.next = Position::Fragment { family: 0, fragment: 0 };
-                Some((self.head.clone(), false))
+                Some((self.head.clone(), None))
             }
             Position::Fragment { family, fragment } => {
                 let Some(of_family) = self.picture.families.get(family) else {
@@ -122,18 +127,31 @@ impl Answer {
                     return self.next_frame();
                 };
                 self.next = Position::Fragment { family, fragment: fragment + 1 };
-                Some((found.deflated.clone(), true))
+                Some((found.deflated.clone(), Some(found.sum.length)))
             }
             Position::Ages { family } => {
                 self.next = Position::Fragment { family: family + 1, fragment: 0 };
-                Some((self.ages.get(family).cloned().unwrap_or_default(), false))
+                Some((self.ages.get(family).cloned().unwrap_or_default(), None))
             }
             Position::Tail => {
                 self.next = Position::Nothing;
-                Some((self.tail.clone(), false))
+                Some((self.tail.clone(), None))
             }
             Position::Nothing => None,
         }
+    }
+}
+
+impl Inflating {
+    /// The next piece of the fragment, in no more memory than it needs; nothing when it is through.
+    fn next_piece(&mut self) -> Option<Vec<u8>> {
+        if self.rest.is_empty() && self.left == 0 {
+            return None;
+        }
+        // One byte more: the sync flush has to be read too.
+        let piece = self.inflater.inflate_piece(&mut self.rest, PIECE.min(self.left.saturating_add(1)));
+        self.left = self.left.saturating_sub(piece.len());
+        (!piece.is_empty()).then_some(piece)
     }
 }
 
@@ -142,15 +160,15 @@ impl Iterator for Answer {
 
     fn next(&mut self) -> Option<Bytes> {
         loop {
-            if let Some(inflating) = &mut self.inflate {
-                let piece = inflating.inflater.inflate_piece(&mut inflating.rest, PIECE);
-                if !piece.is_empty() {
-                    return Some(piece.into());
-                }
+            if let Some(piece) = self.inflate.as_mut().and_then(Inflating::next_piece) {
+                return Some(piece.into());
             }
-            let (frame, deflated) = self.next_frame()?;
-            match &mut self.inflate {
-                Some(inflating) if deflated => inflating.rest = frame,
+            let (frame, text) = self.next_frame()?;
+            match (&mut self.inflate, text) {
+                (Some(inflating), Some(length)) => {
+                    inflating.rest = frame;
+                    inflating.left = usize::try_from(length).unwrap_or(usize::MAX);
+                }
                 // An empty frame would end a chunked body.
                 _ if frame.is_empty() => {}
                 _ => return Some(frame),

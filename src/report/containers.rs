@@ -2,14 +2,20 @@
 
 use super::compare::Comparison;
 use super::facts::{ContainerFacts, Memory, SkewMemory, WorkloadFacts};
-use super::{ContainerReport, DigestPods, HashDigests, Name, Origin};
+use super::{ContainerReport, DigestPods, HashDigests, Name, Origin, by_name};
 use crate::time::UnixTime;
 
 /// Reports each container of the workload's active pods, and remembers the skews that stand.
 pub(super) fn containers(facts: &WorkloadFacts<'_>, memory: &mut Memory, now: UnixTime) -> Vec<ContainerReport> {
     let mut all = facts.containers.clone();
     let hash_of = |container: &ContainerFacts<'_>| facts.pods.get(container.pod as usize).map(|pod| pod.hash);
-    all.sort_by(|a, b| (a.name, hash_of(a), a.image, a.pod).cmp(&(b.name, hash_of(b), b.image, b.pod)));
+    all.sort_by(|a, b| {
+        let by_hash = || match (hash_of(a), hash_of(b)) {
+            (Some(a), Some(b)) => by_name(a, b),
+            (a, b) => a.cmp(&b),
+        };
+        by_name(a.name, b.name).then_with(by_hash).then_with(|| by_name(a.image, b.image)).then(a.pod.cmp(&b.pod))
+    });
     forget_aliases(&all, memory);
 
     let mut skews = Vec::new();

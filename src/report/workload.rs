@@ -3,7 +3,7 @@
 use super::containers::containers;
 use super::facts::{ControllerKind, ImageFacts, Memory, Observed, WorkloadFacts};
 use super::rollout::{Current, mixed_since, progress};
-use super::{HashReport, ImageReference, Name, PodReport, ReferenceKind, WorkloadReport};
+use super::{HashReport, ImageReference, Name, PodReport, ReferenceKind, WorkloadReport, by_name};
 use crate::time::UnixTime;
 
 /// Says everything that is known about one workload now, and updates what has to be remembered.
@@ -43,7 +43,7 @@ fn hashes(facts: &WorkloadFacts<'_>, current: Current<'_>) -> Vec<HashReport> {
     if let Current::Hash(hash) = current {
         names.push(hash);
     }
-    names.sort_unstable();
+    names.sort_unstable_by(|a, b| by_name(a, b));
     names.dedup();
     let mut hashes: Vec<HashReport> = names
         .into_iter()
@@ -65,7 +65,7 @@ fn hashes(facts: &WorkloadFacts<'_>, current: Current<'_>) -> Vec<HashReport> {
         })
         .collect();
     for pod in &facts.pods {
-        let Ok(at) = hashes.binary_search_by(|report| report.hash.cmp(pod.hash)) else {
+        let Ok(at) = hashes.binary_search_by(|report| by_name(&report.hash, pod.hash)) else {
             continue;
         };
         let report = &mut hashes[at];

@@ -25,7 +25,11 @@ impl Default for BulkConfig {
 
 /// Fills a store before anything watches it. Names, digests and versions depend on the configuration alone, times on now.
 pub fn bulk(store: &Store, config: &BulkConfig) {
-    let now = UnixTime::now();
+    bulk_at(store, config, UnixTime::now());
+}
+
+/// The same with times that depend on `now`: byte for byte the same cluster in every run.
+pub fn bulk_at(store: &Store, config: &BulkConfig, now: UnixTime) {
     let each = config.pods_per_deployment.max(1);
     for number in 0..config.pods.div_ceil(each) {
         let size = Size {

@@ -39,7 +39,7 @@ mod store;
 mod template;
 mod watch;
 
-pub use bulk::{BulkConfig, bulk};
+pub use bulk::{BulkConfig, bulk, bulk_at};
 pub use demo::{Demo, DemoConfig, Highlight, highlights};
 pub use fault::Fault;
 pub use recording::{Recording, RecordingError};

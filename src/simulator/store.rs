@@ -130,6 +130,16 @@ impl Store {
         objects.into_iter().filter_map(decode).collect()
     }
 
+    /// Each object of a resource as a streaming list names it, ordered by namespace and name: a line of a watch.
+    pub fn each_line(&self, resource: Resource, each: &mut dyn FnMut(&[u8])) {
+        let mut line = Vec::new();
+        for stored in &self.snapshot(resource).objects {
+            line.clear();
+            stored.write_event("ADDED", resource, stored.version, &mut line);
+            each(&line);
+        }
+    }
+
     /// How many objects of a resource there are.
     #[must_use]
     pub fn count(&self, resource: Resource) -> usize {

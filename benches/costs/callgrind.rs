@@ -1,0 +1,102 @@
+//! Instructions, counted by valgrind's callgrind: this program runs itself again under it.
+//!
+//! What is to be counted is marked by requests that valgrind sees in the instructions themselves (`valgrind.h`), not by
+//! the names of functions: so the profile that is measured is the one that ships, stripped and inlined as it is.
+#![allow(unsafe_code, reason = "a request to valgrind is a sequence of instructions that does nothing anywhere else")]
+
+use super::Outcome;
+use std::collections::BTreeMap;
+use std::ffi::CString;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+
+/// `('C' << 24) + ('T' << 16)`, where the requests of `callgrind.h` begin.
+const CALLGRIND: usize = 0x4354_0000;
+const TOGGLE_COLLECT: usize = CALLGRIND + 2;
+const DUMP_STATS_AT: usize = CALLGRIND + 3;
+const START_INSTRUMENTATION: usize = CALLGRIND + 4;
+const STOP_INSTRUMENTATION: usize = CALLGRIND + 5;
+
+/// Whether instructions can be counted here. Elsewhere they would be others than the baseline's, too.
+pub const SUPPORTED: bool = cfg!(all(target_arch = "x86_64", target_os = "linux"));
+
+/// From here on callgrind looks at what runs: about fifty times slower.
+pub fn watch(on: bool) {
+    request(if on { START_INSTRUMENTATION } else { STOP_INSTRUMENTATION }, 0);
+}
+
+/// Counts the instructions of `work` under a name.
+pub fn count<T>(name: &str, work: impl FnOnce() -> T) -> T {
+    let name = CString::new(name).unwrap_or_default();
+    request(TOGGLE_COLLECT, 0);
+    let result = work();
+    request(TOGGLE_COLLECT, 0);
+    request(DUMP_STATS_AT, name.as_ptr() as usize);
+    result
+}
+
+#[cfg(all(target_arch = "x86_64", target_os = "linux"))]
+fn request(request: usize, argument: usize) {
+    let arguments: [usize; 6] = [request, argument, 0, 0, 0, 0];
+    // SAFETY: outside valgrind these rotations add up to 128 bits of a 64-bit register, and change nothing.
+    unsafe {
+        std::arch::asm!(
+            "rol rdi, 3", "rol rdi, 13", "rol rdi, 61", "rol rdi, 51", "xchg rbx, rbx",
+            in("rax") arguments.as_ptr(), inout("rdx") 0_usize => _, out("rdi") _,
+        );
+    }
+}
+
+#[cfg(not(all(target_arch = "x86_64", target_os = "linux")))]
+fn request(_: usize, _: usize) {}
+
+/// This program under callgrind.
+pub struct Run {
+    valgrind: Child,
+    output: PathBuf,
+}
+
+/// Runs this program with `argument` under callgrind.
+pub fn begin(argument: &str, folder: &Path) -> Outcome<Run> {
+    let output = folder.join("callgrind.out");
+    let valgrind = Command::new("valgrind")
+        .args(["--quiet", "--tool=callgrind", "--instr-atstart=no", "--collect-atstart=no", "--combine-dumps=yes"])
+        .arg(format!("--callgrind-out-file={}", output.display()))
+        .arg(std::env::current_exe()?)
+        .arg(argument)
+        // As it ships, jemalloc gives free pages back after a while, and how often that is depends on the clock.
+        .env("_RJEM_MALLOC_CONF", "narenas:1,dirty_decay_ms:-1,muzzy_decay_ms:-1")
+        .stdout(Stdio::piped())
+        .spawn();
+    let missing =
+        |error| format!("valgrind counts the instructions, and cannot be run ({error}): apt-get install valgrind");
+    Ok(Run { valgrind: valgrind.map_err(missing)?, output })
+}
+
+impl Run {
+    /// What it printed, and the instructions of each name.
+    pub fn end(self) -> Outcome<(String, BTreeMap<String, u64>)> {
+        let ended = self.valgrind.wait_with_output()?;
+        if !ended.status.success() {
+            return Err(format!("valgrind: {}", ended.status).into());
+        }
+        Ok((String::from_utf8(ended.stdout)?, sums(&std::fs::read_to_string(self.output)?)?))
+    }
+}
+
+/// The sum of each name's parts: a part is opened by what triggered it, and closed by its total.
+fn sums(output: &str) -> Outcome<BTreeMap<String, u64>> {
+    let mut sums = BTreeMap::new();
+    let mut name = None;
+    for line in output.lines() {
+        if let Some(trigger) = line.strip_prefix("desc: Trigger: ") {
+            name = trigger.strip_prefix("Client Request: ");
+        } else if let (Some(total), Some(name)) = (line.strip_prefix("totals: "), name) {
+            *sums.entry(name.to_owned()).or_default() += total.trim().parse::<u64>()?;
+        }
+    }
+    if sums.is_empty() {
+        return Err("callgrind counted nothing: is its output written in another way than by valgrind 3.19?".into());
+    }
+    Ok(sums)
+}

@@ -1,0 +1,138 @@
+//! podskew without its network: from the lines of the wire to the answer of a scrape, each stage counted on its own.
+
+use super::Outcome;
+use super::cluster::{Cluster, Event};
+use super::meter::Meter;
+use podskew::exposition::{Encoding, Exposition, Format, Selection};
+use podskew::inventory::{Changes, Inventory, Settings, Source};
+use podskew::objects::{Resource, WatchEvent, decode_event};
+use podskew::time::UnixTime;
+
+/// As in `serve`.
+const PODS_AT_ONCE: usize = 10_000;
+
+/// Events that come between two renderings, on a busy cluster.
+pub const EVENTS_A_SECOND: usize = 500;
+
+/// Inventory and exposition, and the time they are told.
+pub struct Podskew {
+    pub now: UnixTime,
+    pub inventory: Inventory,
+    pub exposition: Exposition,
+}
+
+/// Where the objects of a resource come from.
+pub fn source(resource: Resource) -> Source {
+    Source { resource, namespace: 0 }
+}
+
+impl Podskew {
+    /// Nothing is known yet.
+    pub fn new(now: UnixTime) -> Self {
+        let inventory = Inventory::new(Settings::default(), &Resource::ALL.map(source));
+        Self { now, inventory, exposition: Exposition::new(Selection::default(), Vec::new()) }
+    }
+
+    /// Lists everything, the first time or once more; counted by pods.
+    pub fn list(&mut self, cluster: &Cluster, stage: &str, meter: &mut Meter) -> Outcome<()> {
+        let mut unread = 0;
+        for resource in Resource::ALL {
+            let lines = cluster.lines(resource);
+            meter.run(stage, 0, || {
+                self.inventory.begin_relist(source(resource));
+                for line in &lines {
+                    match decode_event(resource, line) {
+                        Ok(WatchEvent::Applied(object)) => self.inventory.relist(source(resource), &object),
+                        _ => unread += 1,
+                    }
+                }
+                self.inventory.finish_relist(source(resource), self.now);
+            });
+        }
+        meter.add(stage, self.inventory.objects(Resource::Pods));
+        if unread > 0 { Err(format!("{unread} objects cannot be read").into()) } else { Ok(()) }
+    }
+
+    /// An event of a watch, from the line to the inventory; false if it cannot be read.
+    pub fn take(&mut self, event: &Event) -> bool {
+        match decode_event(event.resource, &event.line) {
+            Ok(WatchEvent::Applied(object)) => self.inventory.apply(source(event.resource), &object, self.now),
+            Ok(WatchEvent::Deleted(object)) => self.inventory.delete(source(event.resource), &object, self.now),
+            Ok(WatchEvent::Bookmark { .. }) => {}
+            Ok(WatchEvent::Error(_)) | Err(_) => return false,
+        }
+        true
+    }
+
+    /// What `serve` does at most once a second, in its two stages; says how many workloads and pods were looked at.
+    pub fn render(&mut self, reporting: &str, rendering: &str, meter: &mut Meter) -> Outcome<(u64, u64)> {
+        let (mut workloads, mut pods) = (0, 0);
+        loop {
+            let changes = meter.run(reporting, 0, || self.inventory.take_some_changes(self.now, PODS_AT_ONCE));
+            let Changes { complete, reports, gone, awaiting_owner, more } = changes;
+            if !complete {
+                return Err("the picture of the cluster is not complete".into());
+            }
+            workloads += reports.len() as u64;
+            pods += reports.iter().map(|report| report.pods.len() as u64).sum::<u64>();
+            // What is handed over is freed where it is counted, too.
+            let exposition = &self.exposition;
+            if more {
+                meter.run(rendering, 0, move || exposition.prepare(reports, &gone));
+            } else {
+                meter.run(rendering, 0, move || exposition.publish(reports, &gone, &awaiting_owner));
+                return Ok((workloads, pods));
+            }
+        }
+    }
+
+    /// One second of a busy cluster: all its events, counted by pods' events, then what is said of their workloads.
+    pub fn second(&mut self, events: &[Event], name: &str, meter: &mut Meter) -> Outcome<Seen> {
+        let mut read = true;
+        let mut pod_events = 0;
+        for run in events.chunk_by(|a, b| a.resource == b.resource) {
+            if run[0].resource == Resource::Pods {
+                pod_events += run.len() as u64;
+                let stage = format!("{name}: event");
+                read &= meter.run(&stage, run.len() as u64, || run.iter().all(|event| self.take(event)));
+            } else {
+                read &= run.iter().all(|event| self.take(event));
+            }
+        }
+        if !read {
+            return Err("an event cannot be read".into());
+        }
+        self.now = self.now.plus(1);
+        let (workloads, pods) = self.render(&format!("{name}: report"), &format!("{name}: render"), meter)?;
+        Ok(Seen { seconds: 1, pod_events, workloads, pods })
+    }
+
+    /// A rolling update, second by second.
+    pub fn churn(&mut self, events: &[Event], name: &str, meter: &mut Meter) -> Outcome<Seen> {
+        let mut all = Seen::default();
+        for events in events.chunks(EVENTS_A_SECOND) {
+            let second = self.second(events, name, meter)?;
+            all.seconds += 1;
+            all.pod_events += second.pod_events;
+            all.workloads += second.workloads;
+            all.pods += second.pods;
+        }
+        Ok(all)
+    }
+
+    /// A scrape to its last byte; says how many there are.
+    pub fn scrape(&self, encoding: Encoding) -> usize {
+        let answer = self.exposition.picture().answer(&[], Format::Text, encoding, self.now);
+        answer.map(|frame| frame.len()).sum()
+    }
+}
+
+/// What came, and what was said anew.
+#[derive(Clone, Copy, Default)]
+pub struct Seen {
+    pub seconds: u64,
+    pub pod_events: u64,
+    pub workloads: u64,
+    /// Of these workloads.
+    pub pods: u64,
+}
