@@ -16,6 +16,7 @@ mod figures;
 mod http;
 mod inside;
 mod memory;
+mod peer;
 mod podskew;
 mod process;
 mod ready;
@@ -38,11 +39,14 @@ struct Arguments {
     #[arg(long, value_delimiter = ',', default_value = "1000,30000,150000")]
     pods: Vec<u32>,
     /// Parts to measure
-    #[arg(long, value_delimiter = ',', value_enum, default_value = "ready,memory,scrapes,events,rolls")]
+    #[arg(long, value_delimiter = ',', value_enum, default_value = "ready,memory,scrapes,events,rolls,peer")]
     only: Vec<Part>,
     /// File for the figures
     #[arg(long, default_value = concat!(env!("CARGO_MANIFEST_DIR"), "/target/bench.json"))]
     json: PathBuf,
+    /// kube-state-metrics, to measure the same with; what is not there is passed over
+    #[arg(long, default_value = concat!(env!("CARGO_MANIFEST_DIR"), "/target/tools/kube-state-metrics"))]
+    kube_state_metrics: PathBuf,
     /// Cargo says so; it means nothing
     #[arg(long, hide = true)]
     bench: bool,
@@ -69,6 +73,8 @@ enum Part {
     Events,
     /// Memory after ten rolling updates of everything
     Rolls,
+    /// The same of kube-state-metrics
+    Peer,
 }
 
 fn main() -> Outcome<()> {
@@ -79,7 +85,7 @@ fn main() -> Outcome<()> {
     let begun = Instant::now();
     let mut figures = Figures::default();
     for pods in &arguments.pods {
-        measure(*pods, &arguments.only, &mut figures)?;
+        measure(*pods, &arguments, &mut figures)?;
         // Something is kept of a run that is cut short.
         figures.write(&arguments.json)?;
     }
@@ -90,9 +96,9 @@ fn main() -> Outcome<()> {
     Ok(())
 }
 
-fn measure(pods: u32, parts: &[Part], figures: &mut Figures) -> Outcome<()> {
+fn measure(pods: u32, arguments: &Arguments, figures: &mut Figures) -> Outcome<()> {
     figures.begin(pods);
-    let wants = |part| parts.contains(&part);
+    let wants = |part| arguments.only.contains(&part);
     progress(&format!("{pods} pods"));
     let begun = Instant::now();
     let mut cluster = Cluster::start(pods)?;
@@ -123,8 +129,13 @@ fn measure(pods: u32, parts: &[Part], figures: &mut Figures) -> Outcome<()> {
     }
     if wants(Part::Events) {
         events::large(&mut cluster, &podskew, figures)?;
-        drop(podskew);
+    }
+    drop(podskew);
+    if wants(Part::Events) {
         events::into_inventory(&mut cluster, figures)?;
+    }
+    if wants(Part::Peer) {
+        peer::measure(&arguments.kube_state_metrics, &mut cluster, figures)?;
     }
     Ok(())
 }
