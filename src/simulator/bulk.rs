@@ -172,9 +172,10 @@ impl Fleet {
 
 #[cfg(test)]
 mod tests {
-    use super::{BulkConfig, bulk};
+    use super::{BulkConfig, Fleet, bulk};
     use crate::objects::Resource;
-    use crate::simulator::Store;
+    use crate::simulator::{Detail, Store};
+    use serde_json::Value;
     use std::collections::BTreeSet;
 
     #[test]
@@ -206,5 +207,53 @@ mod tests {
             );
             assert_eq!(set.unwrap()["metadata"]["uid"], owner["uid"]);
         }
+    }
+
+    fn small() -> (Store, Fleet) {
+        let store = Store::new(10);
+        let config = BulkConfig { pods: 100, rolling_every: 4, skewed_every: 0, ..BulkConfig::default() };
+        let fleet = bulk(&store, &config);
+        (store, fleet)
+    }
+
+    fn hashes(objects: &[Value]) -> BTreeSet<String> {
+        objects.iter().map(|object| object["metadata"]["labels"]["pod-template-hash"].to_string()).collect()
+    }
+
+    #[test]
+    fn an_update_replaces_every_pod_and_keeps_the_books() {
+        for (detail, events) in [(Detail::Full, 7 * 25), (Detail::Brief, 4 * 25)] {
+            let (store, mut fleet) = small();
+            fleet.resume();
+            while fleet.step().is_some() {}
+            let before = hashes(&store.list(Resource::Pods));
+            (0..4).for_each(|_| fleet.update_next(detail));
+            let changes: Vec<bool> = std::iter::from_fn(|| fleet.step()).collect();
+            assert_eq!(changes.iter().filter(|of_pod| **of_pod).count(), 4 * events);
+            let pods = store.list(Resource::Pods);
+            let after = hashes(&pods);
+            assert_eq!((pods.len(), after.len(), after.is_disjoint(&before)), (100, 4, true));
+            assert!(pods.iter().all(|pod| !pod.to_string().contains("@@") && !pod.to_string().contains("1970-")));
+            let sets = store.list(Resource::ReplicaSets);
+            assert_eq!(sets.len(), 4 * 11, "as many are forgotten as are made");
+            let in_use: Vec<Value> = sets.into_iter().filter(|set| set["status"]["readyReplicas"] == 25).collect();
+            assert_eq!(hashes(&in_use), after);
+            for deployment in store.list(Resource::Deployments) {
+                let [wanted, updated] = ["/spec/replicas", "/status/updatedReplicas"].map(|at| deployment.pointer(at));
+                assert_eq!(wanted, updated);
+                assert_eq!(deployment["status"]["terminatingReplicas"], 0);
+            }
+        }
+    }
+
+    #[test]
+    fn an_update_that_stands_still_has_pods_of_two_versions() {
+        let (store, mut fleet) = small();
+        let pods = store.list(Resource::Pods);
+        assert_eq!(hashes(&pods).len(), 5, "one of four services is in the middle of an update");
+        (0..4).for_each(|_| fleet.update_next(Detail::Brief));
+        while fleet.step().is_some() {}
+        let after = hashes(&store.list(Resource::Pods));
+        assert_eq!(after.intersection(&hashes(&pods)).count(), 2, "and stays in it");
     }
 }

@@ -163,7 +163,11 @@ fn steps(replicas: u32, detail: Detail) -> Vec<Step> {
                 plan.deployment(Progress::Updated);
             }
         }
-        plan.replica_set(Side::Old, replicas - batch.end);
+        if full {
+            plan.replica_set(Side::Old, replicas - batch.end);
+        } else {
+            plan.replica_set(Side::New, batch.end);
+        }
         plan.pods(Side::Old, batch.clone(), PodStage::Terminating);
         plan.old.active -= count;
         plan.old.ready -= count;
