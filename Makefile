@@ -12,6 +12,10 @@ PROMETHEUS3 := $(TOOLS)/prometheus
 PROMETHEUS3_MODULE := github.com/prometheus/prometheus@v0.315.0
 PROMETHEUS3_SUM := h1:sFGZWmC2Hk9N1NBJGCnXYZb5hyLCq8yuAMoEjLAg6ac=
 
+KUBE_STATE_METRICS := $(TOOLS)/kube-state-metrics
+KUBE_STATE_METRICS_MODULE := k8s.io/kube-state-metrics/v2@v2.18.0
+KUBE_STATE_METRICS_SUM := h1:3T0ydK17wNf+uYyxaTMg0vM0lyqWMAv8xDqZjheMdxk=
+
 .PHONY: help demo test lint bench costs baseline check-tools deny docs
 
 help: ## List these targets
@@ -33,8 +37,10 @@ deny: ## Check licences, duplicate crates and where crates come from
 	  echo "cargo-deny is missing: cargo install --locked cargo-deny (some minutes)" >&2; exit 1; }
 	PATH="$$PATH:$(CURDIR)/$(TOOLS)/bin" cargo deny --locked check licenses bans sources
 
-bench: ## Measure what 150 000 pods cost, against a client that throws the same bytes away
-	$(CARGO) bench --locked --bench scale -- 150000
+# PODS=30000 measures one size, BENCH="--only memory,rolls" some parts; `cargo bench --bench scale -- --help` says which.
+# Where Go is, kube-state-metrics is measured beside podskew.
+bench: $(if $(shell command -v go),$(KUBE_STATE_METRICS)) ## Measure what 1 000, 30 000 and 150 000 pods cost: a table, and target/bench.json
+	$(CARGO) bench --locked --bench scale -- $(if $(PODS),--pods $(PODS)) $(BENCH)
 
 # Figures that are the same on every machine gate a change; times, which are not, are for `make bench`.
 costs: ## Compare allocations, bytes and instructions with benches/baseline.json; needs valgrind
@@ -74,3 +80,14 @@ $(PROMETHEUS3):
 	  GOWORK=off GOFLAGS= CGO_ENABLED=0 go build -buildvcs=false -mod=readonly -tags netgo,remove_all_sd \
 	    -ldflags "-s -w -X github.com/prometheus/common/version.Version=$$(cat VERSION)" \
 	    -o $(CURDIR)/$(PROMETHEUS3) ./cmd/prometheus
+
+$(KUBE_STATE_METRICS):
+	@echo "building $(KUBE_STATE_METRICS_MODULE) once; this takes some minutes"
+	@mkdir -p $(TOOLS)
+	go mod download -json $(KUBE_STATE_METRICS_MODULE) > $(TOOLS)/kube-state-metrics.json
+	@grep -qF '"Sum": "$(KUBE_STATE_METRICS_SUM)"' $(TOOLS)/kube-state-metrics.json || { \
+	  echo "$(KUBE_STATE_METRICS_MODULE) is not the module that was pinned here:" >&2; \
+	  cat $(TOOLS)/kube-state-metrics.json >&2; exit 1; }
+	cd "$$(sed -n 's/^\t"Dir": "\(.*\)",/\1/p' $(TOOLS)/kube-state-metrics.json)" && \
+	  GOWORK=off GOFLAGS= CGO_ENABLED=0 go build -buildvcs=false -mod=readonly -ldflags "-s -w" \
+	    -o $(CURDIR)/$(KUBE_STATE_METRICS) .

@@ -71,7 +71,7 @@ impl Cluster {
     /// The same at another moment: all names and uids are the same, all times are not.
     pub fn at(now: UnixTime, pods: u32, pods_per_deployment: u32) -> Self {
         let store = Store::new(1);
-        bulk_at(&store, &BulkConfig { pods, pods_per_deployment, ..BulkConfig::default() }, now);
+        bulk_at(&store, &BulkConfig { pods, pods_per_deployment, rolling_every: 0, ..BulkConfig::default() }, now);
         Self { now, store, workloads: Vec::new() }
     }
 

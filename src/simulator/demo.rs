@@ -1,6 +1,6 @@
 //! The cluster that `podskew demo` shows: healthy services, one workload for each thing there is to see, and one that moves.
 
-use super::fleet::{Size, add_service};
+use super::fleet::{Member, Size};
 use super::rolling::Rolling;
 use super::showcase;
 use super::store::Store;
@@ -43,7 +43,7 @@ impl Demo {
                 sidecar: number % 3 == 0,
                 skewed: false,
             };
-            add_service(store, number, size, now);
+            Member::new(number, size, now).file(store);
         }
         showcase::put(store, now);
         Self { rolling: Rolling::begin(store, now) }

@@ -85,8 +85,8 @@ impl Encoded {
     }
 
     /// Takes over a text that was encoded elsewhere in the shape of [`Encoded::text`].
-    pub(super) fn from_parts(key: Arc<str>, text: String, version_at: Option<usize>) -> Self {
-        Self { key, finished: false, body: Bytes::from(text), version_at }
+    pub(super) fn from_parts(key: Arc<str>, text: String, version_at: Option<usize>, finished: bool) -> Self {
+        Self { key, finished, body: Bytes::from(text), version_at }
     }
 
     /// The encoded text, and where in it the version goes.

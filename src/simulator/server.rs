@@ -5,6 +5,7 @@ use super::base64;
 use super::fault::{Fault, Faults};
 use super::requests::{RequestKind, Requests, SeenRequest};
 use super::store::Store;
+use super::watchers::{Watcher, Watchers};
 use crate::objects::Resource;
 use http::HeaderMap;
 use http::header::AUTHORIZATION;
@@ -17,8 +18,8 @@ use std::fmt::Write as _;
 use std::io;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Weak};
 use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream};
@@ -94,6 +95,7 @@ pub(super) struct Cluster {
     pub(super) store: Store,
     pub(super) faults: Faults,
     pub(super) requests: Requests,
+    pub(super) watchers: Watchers,
     pub(super) bookmark_interval: Duration,
     rollouts_served: AtomicBool,
     token_file: Option<PathBuf>,
@@ -140,6 +142,7 @@ impl Simulator {
             store,
             faults: Faults::new(),
             requests: Requests::default(),
+            watchers: Watchers::default(),
             bookmark_interval: config.bookmark_interval,
             rollouts_served: AtomicBool::new(config.rollouts_served),
             token_file: config.token_file.clone(),
@@ -231,6 +234,34 @@ impl Simulator {
         let before = self.cluster.rollouts_served.swap(served, Ordering::Relaxed);
         if before && !served {
             self.cut_connections();
+        }
+    }
+
+    /// How many changes the slowest of the open watches has not been sent yet. Who makes more changes than the store
+    /// remembers before that is small makes watches expire.
+    #[must_use]
+    pub fn unsent_changes(&self) -> usize {
+        let unsent = |watcher: &Arc<Watcher>| self.cluster.store.count_since(watcher.resource, watcher.seen());
+        self.cluster.watchers.all().iter().map(unsent).max().unwrap_or(0)
+    }
+
+    /// Expires every open watch, and returns when whoever held them has listed everything anew and watches again.
+    pub async fn relist(&self) {
+        let resources: Vec<Resource> = self.cluster.watchers.all().iter().map(|watcher| watcher.resource).collect();
+        let expired: Vec<Weak<Watcher>> = self.cluster.watchers.all().iter().map(Arc::downgrade).collect();
+        for resource in &resources {
+            self.inject_times(Some(*resource), Fault::WatchExpires, 1);
+        }
+        loop {
+            tokio::time::sleep(Duration::from_millis(2)).await;
+            let open = self.cluster.watchers.all();
+            let is_back = |resource: &Resource| {
+                let live = open.iter().filter(|watcher| watcher.resource == *resource && watcher.is_live());
+                live.count() >= resources.iter().filter(|known| *known == resource).count()
+            };
+            if expired.iter().all(|watcher| watcher.strong_count() == 0) && resources.iter().all(is_back) {
+                return;
+            }
         }
     }
 

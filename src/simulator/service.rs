@@ -29,6 +29,14 @@ pub(super) struct Revision {
     pub(super) template: Value,
 }
 
+/// What tells a revision from others.
+#[derive(Clone, Debug)]
+pub(super) struct Identity {
+    pub(super) commit: String,
+    pub(super) hash: String,
+    pub(super) uid: String,
+}
+
 /// How many pods there are, of a ReplicaSet or of all.
 #[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
 pub(super) struct Counts {
@@ -79,23 +87,24 @@ impl Service {
         }
     }
 
+    /// What tells the revision of this number and first image from others; always the same.
+    pub(super) fn identity(&self, number: u32, image: &str) -> Identity {
+        let mut random = Random::of(&format!("{}/{}/{image}/{number}", self.namespace, self.name));
+        let mut commit = random.hex64();
+        commit.truncate(12);
+        Identity { commit, hash: random.hash(), uid: random.uid() }
+    }
+
     /// A version of it that was rolled out at some time.
     pub(super) fn revision(&self, number: u32, containers: Vec<Container>, created: UnixTime) -> Revision {
         let image = containers.first().map_or("", |container| container.image.as_str());
-        let mut random = Random::of(&format!("{}/{}/{image}/{number}", self.namespace, self.name));
+        let Identity { commit, hash, uid } = self.identity(number, image);
         let version = image.rsplit(':').next().unwrap_or_default();
         let labels = json!({
             "app": self.name, "app.kubernetes.io/name": self.name, "app.kubernetes.io/part-of": self.namespace,
-            "version": version, "git-commit": random.hex64()[..12],
+            "version": version, "git-commit": commit,
         });
-        Revision {
-            number,
-            hash: random.hash(),
-            uid: random.uid(),
-            created,
-            template: template(&labels, &containers),
-            containers,
-        }
+        Revision { number, hash, uid, created, template: template(&labels, &containers), containers }
     }
 
     /// The Deployment.

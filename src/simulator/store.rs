@@ -285,6 +285,13 @@ impl Store {
         Since::Changes { changes, version }
     }
 
+    /// How many changes there were after a version, as far as the history reaches.
+    pub(super) fn count_since(&self, resource: Resource, version: u64) -> usize {
+        let state = self.state();
+        let history = &state.tables[index(resource)].history;
+        history.len() - history.partition_point(|change| change.version <= version)
+    }
+
     /// Wakes whoever watches a resource.
     pub(super) fn subscribe(&self, resource: Resource) -> watch::Receiver<()> {
         self.content.changed[index(resource)].subscribe()

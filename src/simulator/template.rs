@@ -4,17 +4,20 @@ use super::encoded::{Encoded, key};
 use serde_json::Value;
 
 /// An encoded object with blanks.
+#[derive(Debug)]
 pub(super) struct Template {
     /// The text before each blank, and which one it is.
     pieces: Vec<(String, usize)>,
     tail: String,
     version_at: Option<usize>,
+    finished: bool,
 }
 
 impl Template {
     /// Encodes an object in which each of `blanks` stands wherever its word is to be filled in.
     pub(super) fn new(object: Value, blanks: &[&str]) -> Self {
         let encoded = Encoded::new(object);
+        let finished = encoded.finished;
         let (text, version_at) = encoded.text();
         let text = String::from_utf8_lossy(text);
         let mut rest: &str = &text;
@@ -28,7 +31,7 @@ impl Template {
             rest = &rest[at + blanks[index].len()..];
         }
         let tail = rest.to_owned();
-        Self { pieces, tail, version_at }
+        Self { pieces, tail, version_at, finished }
     }
 
     /// The object with its blanks filled, in the order in which they were named.
@@ -42,7 +45,7 @@ impl Template {
         }
         text.push_str(&self.tail);
         // The version stands at the very beginning, before any blank.
-        Encoded::from_parts(key(namespace, name), text, self.version_at)
+        Encoded::from_parts(key(namespace, name), text, self.version_at, self.finished)
     }
 }
 

@@ -8,6 +8,7 @@ use super::request::{Request, WatchOptions};
 use super::server::Cluster;
 use super::status::Refusal;
 use super::store::{Since, Snapshot};
+use super::watchers::Watcher;
 use crate::objects::Resource;
 use bytes::Bytes;
 use http::Response;
@@ -65,6 +66,8 @@ struct Watch {
     /// Everything up to this version has been sent. A watch may be asked for from a version this server has not reached
     /// yet; it then sends nothing until it has, as a real one.
     seen: u64,
+    /// Tells others what it has seen.
+    watcher: Arc<Watcher>,
     ends_initial_events: bool,
     bookmarks: bool,
     next_bookmark: Instant,
@@ -91,11 +94,14 @@ enum Stage {
 impl Watch {
     fn new(cluster: &Arc<Cluster>, request: &Request, options: &WatchOptions, stage: Stage) -> Self {
         let now = Instant::now();
+        let seen = options.version.unwrap_or(0);
+        let from = if let Stage::Initial { snapshot, .. } = &stage { snapshot.version } else { seen };
         Self {
             resource: request.resource,
             selection: request.selection.clone(),
             stage,
-            seen: options.version.unwrap_or(0),
+            seen,
+            watcher: cluster.watchers.open(request.resource, from),
             ends_initial_events: options.send_initial_events,
             bookmarks: options.bookmarks,
             next_bookmark: now + cluster.bookmark_interval,
@@ -157,7 +163,9 @@ impl Watch {
     /// The next lines, as soon as there are any; `None` when time is up.
     async fn live(&mut self) -> Option<Vec<u8>> {
         self.stage = Stage::Live;
+        self.watcher.is_through_initial_events();
         loop {
+            self.watcher.saw(self.seen);
             // Before looking, so that what happens while this looks wakes it again.
             self.changed.mark_unchanged();
             self.misbehaves.mark_unchanged();

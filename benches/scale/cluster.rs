@@ -1,0 +1,114 @@
+//! The simulated cluster, seen from the process that measures.
+
+use crate::Outcome;
+use crate::process::Process;
+use std::io::{BufRead as _, BufReader, Write as _};
+use std::process::{ChildStdin, ChildStdout, Command, Stdio};
+use std::time::{Duration, SystemTime};
+
+/// A cluster in a process of its own.
+pub(crate) struct Cluster {
+    pub(crate) pods: u32,
+    /// `HOST:PORT` of its API server.
+    pub(crate) host: String,
+    pub(crate) kubeconfig: tempfile::NamedTempFile,
+    process: Process,
+    input: ChildStdin,
+    output: BufReader<ChildStdout>,
+}
+
+/// What a command did.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Done {
+    /// Changes of pods.
+    pub(crate) pods: f64,
+    /// Changes of any object.
+    pub(crate) all: f64,
+    pub(crate) seconds: f64,
+}
+
+impl Cluster {
+    /// Starts one and waits until all its bodies are encoded.
+    pub(crate) fn start(pods: u32) -> Outcome<Self> {
+        let mut command = Command::new(std::env::current_exe()?);
+        command.args(["cluster", &pods.to_string()]).stdin(Stdio::piped()).stdout(Stdio::piped());
+        let mut process = Process::start(&mut command)?;
+        let input = process.child().stdin.take().ok_or("no input")?;
+        let mut output = BufReader::new(process.child().stdout.take().ok_or("no output")?);
+        let mut url = String::new();
+        output.read_line(&mut url)?;
+        let host = url.trim().strip_prefix("http://").ok_or("the cluster's process ended at once")?.to_owned();
+        let mut kubeconfig = tempfile::NamedTempFile::new()?;
+        write!(
+            kubeconfig,
+            "apiVersion: v1\nkind: Config\ncurrent-context: bench\n\
+             clusters:\n- name: bench\n  cluster: {{server: \"http://{host}\"}}\n\
+             users:\n- name: bench\n  user: {{}}\n\
+             contexts:\n- name: bench\n  context: {{cluster: bench, user: bench}}\n"
+        )?;
+        Ok(Self { pods, host, kubeconfig, process, input, output })
+    }
+
+    /// Lets lists be served as streams, or in pages alone.
+    pub(crate) fn serve_streams(&mut self, streams: bool) -> Outcome<()> {
+        self.tell(if streams { "streaming" } else { "paged" }).map(drop)
+    }
+
+    /// Expires every watch, and waits until all is listed anew.
+    pub(crate) fn relist(&mut self) -> Outcome<Done> {
+        self.do_it("relist")
+    }
+
+    /// Updates every service so many times, as fast as it is read.
+    pub(crate) fn roll(&mut self, times: u32) -> Outcome<Done> {
+        self.do_it(&format!("roll {times}"))
+    }
+
+    /// So many pod events a second.
+    pub(crate) fn churn(&mut self, rate: u32, time: Duration) -> Outcome<Done> {
+        self.do_it(&format!("churn {rate} {}", time.as_secs_f64()))
+    }
+
+    /// Updates so many services side by side, at so many pod events a second.
+    pub(crate) fn update(&mut self, services: u32, rate: u32) -> Outcome<Done> {
+        self.do_it(&format!("update {services} {rate}"))
+    }
+
+    /// Adds one service of so many pods.
+    pub(crate) fn add(&mut self, replicas: u32) -> Outcome<Done> {
+        self.do_it(&format!("add {replicas}"))
+    }
+
+    /// Updates the service that was added last.
+    pub(crate) fn update_last(&mut self, rate: u32) -> Outcome<Done> {
+        self.do_it(&format!("update-last {rate}"))
+    }
+
+    /// Writes one pod's event, and tells when.
+    pub(crate) fn touch(&mut self) -> Outcome<SystemTime> {
+        let nanos: u128 = self.tell("touch")?.first().ok_or("no time")?.parse()?;
+        Ok(SystemTime::UNIX_EPOCH + Duration::from_nanos(u64::try_from(nanos)?))
+    }
+
+    /// Memory of its process; it holds every body.
+    pub(crate) fn resident_mib(&self) -> Outcome<f64> {
+        self.process.resident_mib()
+    }
+
+    fn do_it(&mut self, command: &str) -> Outcome<Done> {
+        let words = self.tell(command)?;
+        let number = |index: usize| -> Outcome<f64> { Ok(words.get(index).ok_or("too few numbers")?.parse()?) };
+        Ok(Done { pods: number(0)?, all: number(1)?, seconds: number(2)? })
+    }
+
+    fn tell(&mut self, command: &str) -> Outcome<Vec<String>> {
+        writeln!(self.input, "{command}")?;
+        let mut answer = String::new();
+        self.output.read_line(&mut answer)?;
+        let mut words = answer.split_whitespace().map(str::to_owned);
+        match words.next().as_deref() {
+            Some("done") => Ok(words.collect()),
+            _ => Err(format!("the cluster did not do it: {command}: {answer:?}").into()),
+        }
+    }
+}

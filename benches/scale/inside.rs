@@ -1,0 +1,141 @@
+//! The simulated cluster's process: it serves what it encoded beforehand, and does what it is told on standard input.
+//!
+//! A command is a line, and so is its answer: `done`, and numbers. The process ends when its input does.
+
+use crate::Outcome;
+use podskew::simulator::{BulkConfig, Detail, Fault, Fleet, Simulator, SimulatorConfig, Store, bulk};
+use std::io::BufRead as _;
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+
+/// How many changes of each resource a watch may lag behind.
+const HISTORY: usize = 8192;
+/// A watch that lags this far is waited for.
+const MOST_UNSENT: usize = 2048;
+/// How many services are updated at a time, so that events come from all over the cluster.
+const AT_ONCE: usize = 100;
+
+/// Fills a cluster of so many pods, says where it is, and obeys.
+pub(crate) fn run(pods: u32) -> Outcome<()> {
+    let runtime = tokio::runtime::Runtime::new()?;
+    let store = Store::new(HISTORY);
+    let fleet = bulk(&store, &BulkConfig { pods, ..BulkConfig::default() });
+    let config = SimulatorConfig { history: HISTORY, ..SimulatorConfig::default() };
+    let simulator = runtime.block_on(Simulator::start_with(config, store))?;
+    say(&simulator.url());
+    let mut cluster = Cluster { runtime, simulator, fleet, pods_changed: 0, changes: 0 };
+    for line in std::io::stdin().lock().lines() {
+        let line = line?;
+        let words: Vec<&str> = line.split_whitespace().collect();
+        cluster.obey(&words)?;
+    }
+    Ok(())
+}
+
+struct Cluster {
+    runtime: tokio::runtime::Runtime,
+    simulator: Simulator,
+    fleet: Fleet,
+    pods_changed: u64,
+    changes: u64,
+}
+
+impl Cluster {
+    fn obey(&mut self, words: &[&str]) -> Outcome<()> {
+        (self.pods_changed, self.changes) = (0, 0);
+        let begun = Instant::now();
+        match *words {
+            ["streaming"] => self.simulator.clear_faults(),
+            ["paged"] => self.simulator.inject(None, Fault::StreamingListUnsupported),
+            ["relist"] => self.runtime.block_on(self.simulator.relist()),
+            ["touch"] => {
+                let nanos = SystemTime::now().duration_since(UNIX_EPOCH)?.as_nanos();
+                self.fleet.touch();
+                say(&format!("done {nanos}"));
+                return Ok(());
+            }
+            ["add", replicas] => {
+                self.fleet.add_service(replicas.parse()?);
+                self.wait_for_watches();
+            }
+            ["churn", rate, seconds] => self.churn(rate.parse()?, Duration::from_secs_f64(seconds.parse()?)),
+            ["update", services, rate] => {
+                (0..services.parse()?).for_each(|_: u32| self.fleet.update_next(Detail::Full));
+                self.finish(rate.parse()?);
+            }
+            ["update-last", rate] => {
+                self.fleet.update_last(Detail::Full);
+                self.finish(rate.parse()?);
+            }
+            ["roll", times] => (0..times.parse()?).for_each(|_: u32| self.roll()),
+            _ => return Err(format!("no such command: {words:?}").into()),
+        }
+        let seconds = begun.elapsed().as_secs_f64();
+        say(&format!("done {} {} {seconds}", self.pods_changed, self.changes));
+        Ok(())
+    }
+
+    /// So many pod events a second, from services that are updated all the time.
+    fn churn(&mut self, rate: f64, time: Duration) {
+        let begun = Instant::now();
+        while begun.elapsed() < time {
+            while self.fleet.updates_running() < AT_ONCE.min(self.fleet.service_count().div_ceil(2)) {
+                self.fleet.update_next(Detail::Full);
+            }
+            self.step();
+            self.keep_pace(begun, rate);
+        }
+    }
+
+    /// Finishes every update that was begun; at rate 0 as fast as they are read.
+    fn finish(&mut self, rate: f64) {
+        let begun = Instant::now();
+        while self.step() {
+            self.keep_pace(begun, rate);
+        }
+        self.wait_for_watches();
+    }
+
+    /// Updates every service once.
+    fn roll(&mut self) {
+        self.fleet.resume();
+        for _ in 0..self.fleet.service_count() {
+            while self.fleet.updates_running() >= AT_ONCE && self.step() {
+                self.keep_pace(Instant::now(), 0.0);
+            }
+            self.fleet.update_next(Detail::Brief);
+        }
+        self.finish(0.0);
+    }
+
+    /// Whether there was anything to do.
+    fn step(&mut self) -> bool {
+        let Some(of_pod) = self.fleet.step() else {
+            return false;
+        };
+        self.changes += 1;
+        self.pods_changed += u64::from(of_pod);
+        true
+    }
+
+    fn keep_pace(&self, begun: Instant, rate: f64) {
+        if rate > 0.0 {
+            let due = Duration::from_secs_f64(self.pods_changed as f64 / rate);
+            std::thread::sleep(due.saturating_sub(begun.elapsed()));
+        } else if self.changes.is_multiple_of(256) {
+            while self.simulator.unsent_changes() > MOST_UNSENT {
+                std::thread::sleep(Duration::from_micros(500));
+            }
+        }
+    }
+
+    fn wait_for_watches(&self) {
+        while self.simulator.unsent_changes() > 0 {
+            std::thread::sleep(Duration::from_millis(1));
+        }
+    }
+}
+
+#[allow(clippy::print_stdout, reason = "the answer")]
+fn say(line: &str) {
+    println!("{line}");
+}

@@ -1,0 +1,158 @@
+//! What podskew costs on clusters of 1 000 to 150 000 pods: `make bench`, or `cargo bench --bench scale -- --help`.
+//!
+//! The simulated cluster runs in a process of its own, so that the memory measured is podskew's alone; podskew is the
+//! release binary as it ships. Everything is asked from outside: `/proc`, and scrapes. Times are of a shared machine and
+//! compared within one run where that is possible; they never fail the command.
+//!
+//! ```text
+//!  this process ──commands──▶ cluster (inside.rs: the simulator) ──lists, watches──▶ podskew, kube-state-metrics
+//!       └───────────scrapes, /proc──────────────────────────────────────────────────────▲
+//! ```
+#![allow(missing_docs, reason = "a program")]
+
+mod cluster;
+mod events;
+mod figures;
+mod http;
+mod inside;
+mod memory;
+mod peer;
+mod podskew;
+mod process;
+mod ready;
+mod scrapes;
+
+use clap::{Parser, Subcommand, ValueEnum};
+use cluster::Cluster;
+use figures::Figures;
+use podskew::Podskew;
+use std::path::PathBuf;
+use std::time::Instant;
+
+type Outcome<T> = Result<T, Box<dyn std::error::Error>>;
+
+/// Measures what podskew costs, and prints one table.
+#[derive(Debug, Parser)]
+#[command(name = "scale")]
+struct Arguments {
+    /// Sizes of the cluster, in pods
+    #[arg(long, value_delimiter = ',', default_value = "1000,30000,150000")]
+    pods: Vec<u32>,
+    /// Parts to measure
+    #[arg(long, value_delimiter = ',', value_enum, default_value = "ready,memory,scrapes,events,rolls,peer")]
+    only: Vec<Part>,
+    /// File for the figures
+    #[arg(long, default_value = concat!(env!("CARGO_MANIFEST_DIR"), "/target/bench.json"))]
+    json: PathBuf,
+    /// kube-state-metrics, to measure the same with; what is not there is passed over
+    #[arg(long, default_value = concat!(env!("CARGO_MANIFEST_DIR"), "/target/tools/kube-state-metrics"))]
+    kube_state_metrics: PathBuf,
+    /// Cargo says so; it means nothing
+    #[arg(long, hide = true)]
+    bench: bool,
+    #[command(subcommand)]
+    inside: Option<Inside>,
+}
+
+#[derive(Debug, Subcommand)]
+enum Inside {
+    /// Is the simulated cluster; this is what the bench starts beside itself
+    #[command(hide = true)]
+    Cluster { pods: u32 },
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, Debug, ValueEnum)]
+enum Part {
+    /// Time to ready over the discarding client's, streaming and paged
+    Ready,
+    /// Resident memory at first, at rest, and during a full relist
+    Memory,
+    /// Scrapes idle, under churn, and during relists
+    Scrapes,
+    /// CPU of events, and their delay
+    Events,
+    /// Memory after ten rolling updates of everything
+    Rolls,
+    /// The same of kube-state-metrics
+    Peer,
+}
+
+fn main() -> Outcome<()> {
+    let arguments = Arguments::parse();
+    if let Some(Inside::Cluster { pods }) = arguments.inside {
+        return inside::run(pods);
+    }
+    let begun = Instant::now();
+    let mut figures = Figures::default();
+    for pods in &arguments.pods {
+        measure(*pods, &arguments, &mut figures)?;
+        // Something is kept of a run that is cut short.
+        figures.write(&arguments.json)?;
+    }
+    show(&figures, &arguments.json, begun);
+    if figures.void().is_some() {
+        std::process::exit(2);
+    }
+    Ok(())
+}
+
+fn measure(pods: u32, arguments: &Arguments, figures: &mut Figures) -> Outcome<()> {
+    figures.begin(pods);
+    let wants = |part| arguments.only.contains(&part);
+    progress(&format!("{pods} pods"));
+    let begun = Instant::now();
+    let mut cluster = Cluster::start(pods)?;
+    progress(&format!("encoded in {:.1} s; {:.0} MiB", begun.elapsed().as_secs_f64(), cluster.resident_mib()?));
+    if wants(Part::Ready) {
+        ready::measure(&mut cluster, figures)?;
+    }
+    let podskew = Podskew::start(&cluster, &[])?;
+    if wants(Part::Memory) || wants(Part::Rolls) {
+        memory::first(&podskew, cluster.pods, figures)?;
+    }
+    if wants(Part::Scrapes) {
+        scrapes::idle(&podskew, pods, figures)?;
+    }
+    if wants(Part::Memory) {
+        memory::relist(&mut cluster, &podskew, figures)?;
+    }
+    if wants(Part::Scrapes) {
+        scrapes::relists(&mut cluster, &podskew, figures)?;
+        scrapes::churn(&mut cluster, &podskew, figures)?;
+    }
+    if wants(Part::Events) {
+        events::delay(&mut cluster, &podskew, figures)?;
+        events::cpu(&mut cluster, &podskew, figures)?;
+    }
+    if wants(Part::Rolls) {
+        memory::rolls(&mut cluster, &podskew, figures)?;
+    }
+    if wants(Part::Events) {
+        events::large(&mut cluster, &podskew, figures)?;
+    }
+    drop(podskew);
+    if wants(Part::Events) {
+        events::into_inventory(&mut cluster, figures)?;
+    }
+    if wants(Part::Peer) {
+        peer::measure(&arguments.kube_state_metrics, &mut cluster, figures)?;
+    }
+    Ok(())
+}
+
+#[allow(clippy::print_stdout, reason = "the table")]
+fn show(figures: &Figures, json: &std::path::Path, begun: Instant) {
+    println!("\npodskew {} on {}", env!("CARGO_PKG_VERSION"), figures::machine());
+    println!("{}", figures.table());
+    println!("growth: from 30 000 to 150 000 pods, at most 5.3 ×; times depend on what else the machine does.");
+    println!("{} after {:.0} s", json.display(), begun.elapsed().as_secs_f64());
+    if let Some(void) = figures.void() {
+        println!("{void}");
+    }
+}
+
+/// Says what is going on.
+#[allow(clippy::print_stderr, reason = "the table alone goes to standard output")]
+fn progress(line: &str) {
+    eprintln!("  {line}");
+}

@@ -1,0 +1,110 @@
+//! kube-state-metrics on the same cluster, limited to the families that tell the same facts.
+//!
+//! It asks for protobuf, which the simulator does not speak, and takes JSON: in front of a real API server its first list
+//! would cost it less.
+
+use crate::cluster::Cluster;
+use crate::figures::{Figures, percentile};
+use crate::http::{Connection, Wanted};
+use crate::podskew::{free_port, wait_for};
+use crate::process::Process;
+use crate::scrapes::scrape;
+use crate::{Outcome, progress};
+use std::path::Path;
+use std::process::{Command, Stdio};
+use std::time::{Duration, Instant};
+
+const RESOURCES: &str = "pods,replicasets,deployments,statefulsets,daemonsets";
+const FAMILIES: &str = "kube_pod_info,kube_pod_container_info,kube_pod_owner,kube_pod_status_ready,\
+    kube_pod_deletion_timestamp,kube_replicaset_owner,kube_replicaset_status_replicas,\
+    kube_replicaset_metadata_generation,kube_deployment_status_replicas,kube_deployment_status_replicas_updated,\
+    kube_deployment_status_observed_generation,kube_deployment_status_condition,kube_deployment_spec_replicas,\
+    kube_deployment_metadata_generation";
+const SCRAPES: usize = 40;
+const RESTARTED: u32 = 40;
+/// As fast as it was for podskew.
+const RATE: u32 = 500;
+/// A process that has used no more than this for some seconds has done its work.
+const AT_REST_SECONDS: f64 = 0.03;
+
+/// Measures it, or says why not.
+pub(crate) fn measure(binary: &Path, cluster: &mut Cluster, figures: &mut Figures) -> Outcome<()> {
+    if !binary.is_file() {
+        progress(&format!("SKIPPED: no kube-state-metrics at {}; make bench builds it where Go is", binary.display()));
+        return Ok(());
+    }
+    let (host, own) = (format!("127.0.0.1:{}", free_port()?), free_port()?.to_string());
+    let mut command = Command::new(binary);
+    command.arg("--kubeconfig").arg(cluster.kubeconfig.path());
+    command.args(["--resources", RESOURCES, "--metric-allowlist", FAMILIES, "--enable-gzip-encoding"]);
+    command.args(["--host", "127.0.0.1", "--port", host.rsplit(':').next().unwrap_or_default()]);
+    command.args(["--telemetry-host", "127.0.0.1", "--telemetry-port", &own]);
+    command.stdout(Stdio::null()).stderr(Stdio::null());
+    let begun = Instant::now();
+    let mut process = Process::start(&mut command)?;
+    wait_for(&mut process, &host, "/healthz", begun, Duration::from_millis(20))?;
+    let ready = until_rest(&process, begun)?;
+    let known = pods_known(&host)?;
+    progress(&format!("kube-state-metrics: at rest after {:.2} s with {known} pods", ready.as_secs_f64()));
+    if known < cluster.pods as usize {
+        return Err(format!("kube-state-metrics knows {known} of {} pods", cluster.pods).into());
+    }
+    figures.put("ksm-ready-seconds", ready.as_secs_f64());
+    figures.put("ksm-peak", process.peak_mib()?);
+    figures.put("ksm-steady", process.settled_mib()?);
+    scrapes(&host, figures)?;
+    let before = process.cpu_seconds()?;
+    cluster.update(RESTARTED, RATE)?;
+    std::thread::sleep(Duration::from_secs(2));
+    figures.put("ksm-cpu-restart", process.cpu_seconds()? - before);
+    for (ratio, above, below) in [
+        ("ksm-ready-ratio", "ksm-ready-seconds", "ready-seconds"),
+        ("ksm-peak-ratio", "ksm-peak", "peak-sync"),
+        ("ksm-steady-ratio", "ksm-steady", "steady"),
+        ("ksm-gzip-ratio", "ksm-gzip-p50", "idle-gzip-p50"),
+        ("ksm-identity-ratio", "ksm-identity-p50", "idle-identity-p50"),
+        ("restart-share", "cpu-restart", "ksm-cpu-restart"),
+    ] {
+        figures.put_ratio(ratio, above, below);
+    }
+    Ok(())
+}
+
+/// `/readyz` says yes before the first list has come: it is through when its processor rests.
+fn until_rest(process: &Process, begun: Instant) -> Outcome<Duration> {
+    let (mut worked, mut last) = (begun.elapsed(), process.cpu_seconds()?);
+    while begun.elapsed() < worked + Duration::from_secs(3) {
+        std::thread::sleep(Duration::from_millis(100));
+        let now = process.cpu_seconds()?;
+        if now - last > AT_REST_SECONDS {
+            (worked, last) = (begun.elapsed(), now);
+        }
+    }
+    Ok(worked)
+}
+
+fn pods_known(host: &str) -> Outcome<usize> {
+    let (mut known, mut rest) = (0, Vec::new());
+    Connection::open(host)?.get_with("/metrics", None, &mut |here| {
+        rest.extend_from_slice(here);
+        let end = memchr::memrchr(b'\n', &rest).map_or(0, |at| at + 1);
+        known += memchr::memmem::find_iter(&rest[..end], b"\nkube_pod_info{").count();
+        // The last end of a line stays: it is the beginning of what is looked for.
+        rest.drain(..end.saturating_sub(1));
+        Wanted::More
+    })?;
+    Ok(known)
+}
+
+fn scrapes(host: &str, figures: &mut Figures) -> Outcome<()> {
+    for (encoding, [p50, p99, size]) in [
+        (Some("gzip"), ["ksm-gzip-p50", "ksm-gzip-p99", "ksm-gzip"]),
+        (None, ["ksm-identity-p50", "ksm-identity-p99", "ksm-plain"]),
+    ] {
+        let (mut times, bytes) = scrape(&mut Connection::open(host)?, encoding, SCRAPES)?;
+        figures.put(p50, percentile(&mut times, 50));
+        figures.put(p99, percentile(&mut times, 99));
+        figures.put(size, bytes as f64 / 1e6);
+    }
+    Ok(())
+}

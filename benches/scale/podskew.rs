@@ -1,0 +1,134 @@
+//! The podskew that is measured: the release binary, as it ships.
+
+use crate::Outcome;
+use crate::cluster::Cluster;
+use crate::http::{Connection, Wanted};
+use crate::process::Process;
+use flate2::{Decompress, FlushDecompress};
+use std::collections::BTreeMap;
+use std::net::TcpListener;
+use std::process::Command;
+use std::time::{Duration, Instant};
+
+/// Where the binary is.
+pub(crate) const BINARY: &str = env!("CARGO_BIN_EXE_podskew");
+/// More than podskew's own health takes at the end of an answer.
+const TAIL_BYTES: usize = 32 * 1024;
+/// What stands between two pieces of a stitched gzip member.
+const SEAM: [u8; 4] = [0, 0, 0xff, 0xff];
+const GZIP_MAGIC: [u8; 2] = [0x1f, 0x8b];
+const GZIP_HEADER_BYTES: usize = 10;
+
+/// A running podskew.
+pub(crate) struct Podskew {
+    pub(crate) process: Process,
+    /// `HOST:PORT` of its metrics.
+    pub(crate) host: String,
+    /// From the start to the first answer of `/livez`.
+    pub(crate) live: Duration,
+    /// From the start to the first complete picture.
+    pub(crate) ready: Duration,
+}
+
+/// A port nobody listens on.
+pub(crate) fn free_port() -> Outcome<u16> {
+    Ok(TcpListener::bind("127.0.0.1:0")?.local_addr()?.port())
+}
+
+impl Podskew {
+    /// Starts it and waits until it is ready.
+    pub(crate) fn start(cluster: &Cluster, arguments: &[&str]) -> Outcome<Self> {
+        let host = format!("127.0.0.1:{}", free_port()?);
+        let mut command = Command::new(BINARY);
+        command.args(["serve", "--log-level", "error", "--listen-address", &host]);
+        command.arg("--kubeconfig").arg(cluster.kubeconfig.path()).args(arguments);
+        let begun = Instant::now();
+        let mut process = Process::start(&mut command)?;
+        let live = wait_for(&mut process, &host, "/livez", begun, Duration::from_micros(500))?;
+        let ready = wait_for(&mut process, &host, "/readyz", begun, Duration::from_millis(5))?;
+        Ok(Self { process, host, live, ready })
+    }
+
+    /// A connection to it.
+    pub(crate) fn connect(&self) -> Outcome<Connection> {
+        Connection::open(&self.host)
+    }
+
+    /// How many events it has had of pods, and of all resources.
+    pub(crate) fn events(&self) -> Outcome<(f64, f64)> {
+        let health = self.health()?;
+        let sum = |prefix: &str| -> f64 {
+            let counted = health.iter().filter(|(series, _)| series.starts_with(prefix));
+            let changes = counted.filter(|(series, _)| series.contains("applied") || series.contains("deleted"));
+            changes.map(|(_, value)| value).sum()
+        };
+        Ok((sum("podskew_watch_events_total{resource=\"pods\""), sum("podskew_watch_events_total")))
+    }
+
+    fn health(&self) -> Outcome<BTreeMap<String, f64>> {
+        let mut connection = self.connect()?;
+        Health::default().read(&mut connection)
+    }
+}
+
+/// podskew's own health, read from the end of a compressed answer: all of it costs a scrape in podskew, and nothing here.
+#[derive(Default)]
+pub(crate) struct Health {
+    tail: Vec<u8>,
+}
+
+impl Health {
+    /// Scrapes, and reads the numbers by series.
+    pub(crate) fn read(&mut self, connection: &mut Connection) -> Outcome<BTreeMap<String, f64>> {
+        self.tail.clear();
+        let tail = &mut self.tail;
+        connection.get_with("/metrics", Some("gzip"), &mut |here| {
+            tail.extend_from_slice(&here[here.len().saturating_sub(TAIL_BYTES)..]);
+            let excess = tail.len().saturating_sub(TAIL_BYTES);
+            tail.drain(..excess);
+            Wanted::More
+        })?;
+        let seams = memchr::memmem::rfind_iter(&self.tail, &SEAM);
+        // A seam's bytes may stand inside a piece by chance: the first text that makes sense is the last piece.
+        let starts = seams.map(|at| at + SEAM.len());
+        // An answer without any family of the cluster has no piece before the last.
+        let starts = starts.chain(self.tail.starts_with(&GZIP_MAGIC).then_some(GZIP_HEADER_BYTES));
+        let mut text = starts.filter_map(|start| inflate(&self.tail[start..]));
+        let text = text.find(|text| text.contains("podskew_watch_events_total{"));
+        let text = text.ok_or("the answer does not end with podskew's own health")?;
+        let series = text.lines().filter_map(|line| line.rsplit_once(' '));
+        Ok(series.filter_map(|(name, value)| Some((name.to_owned(), value.parse().ok()?))).collect())
+    }
+}
+
+fn inflate(deflated: &[u8]) -> Option<String> {
+    let mut text = Vec::with_capacity(512 * 1024);
+    Decompress::new(false).decompress_vec(deflated, &mut text, FlushDecompress::Finish).ok()?;
+    String::from_utf8(text).ok()
+}
+
+/// Asks until the answer is 200; how long that took since `begun`.
+pub(crate) fn wait_for(
+    process: &mut Process,
+    host: &str,
+    path: &str,
+    begun: Instant,
+    pause: Duration,
+) -> Outcome<Duration> {
+    let mut connection = None;
+    while begun.elapsed() < Duration::from_secs(600) {
+        if connection.is_none() {
+            connection = Connection::open(host).ok();
+        }
+        match connection.as_mut().map(|open| open.get(path, None)) {
+            Some(Ok(answer)) if answer.status == 200 => return Ok(begun.elapsed()),
+            Some(Ok(_)) => {}
+            _ => connection = None,
+        }
+        if !process.runs() {
+            return Err(format!("the process behind {host} has ended").into());
+        }
+        std::thread::sleep(pause);
+    }
+    Err(format!("http://{host}{path} is not 200 after ten minutes").into())
+}
