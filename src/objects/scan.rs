@@ -14,6 +14,7 @@ const BLOCK: usize = 64;
 const PART: usize = 16;
 
 /// From within a string: where its first quote or backslash at or behind `from` is.
+#[inline]
 pub(super) fn quote_or_backslash(text: &[u8], from: usize) -> Option<usize> {
     let mut at = from;
     while let Some(part) = text.get(at..).and_then(|rest| rest.first_chunk()) {
