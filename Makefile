@@ -7,6 +7,7 @@ PYTHON ?= python3
 TOOLS := target/tools
 VENV := target/openmetrics-venv
 PROMETHEUS3 := $(TOOLS)/prometheus
+GRAFANA := $(TOOLS)/grafana
 
 # Prometheus 3.15.0 as a Go module, and its hash as in the Go checksum database.
 PROMETHEUS3_MODULE := github.com/prometheus/prometheus@v0.315.0
@@ -21,7 +22,7 @@ help: ## List these targets
 demo: ## Show podskew on a simulated cluster; no cluster is needed
 	$(CARGO) run --locked -- demo
 
-test: check-tools $(VENV)/done $(PROMETHEUS3) lint ## Check everything: format, lints, all tests, with real Prometheus servers
+test: check-tools $(VENV)/done $(PROMETHEUS3) $(GRAFANA)/done lint ## Check everything: format, lints, all tests, with real Prometheus servers
 	$(CARGO) test --locked --no-fail-fast
 
 lint: ## Check the format and the lints
@@ -38,6 +39,7 @@ bench: ## Measure what 150 000 pods cost, against a client that throws the same 
 
 docs: ## Write the generated documentation anew
 	UPDATE_DOCS=1 $(CARGO) test --locked --test metrics_doc --test documents
+	UPDATE_DOCS=1 $(CARGO) test --locked --test dashboards config_maps
 
 check-tools:
 	@missing() { echo "$$1 is missing, and the tests need it: $$2" >&2; exit 1; }; \
@@ -45,6 +47,7 @@ check-tools:
 	command -v $(PYTHON) >/dev/null || missing "$(PYTHON)" "apt-get install python3 python3-venv"; \
 	command -v promtool >/dev/null || missing promtool "apt-get install prometheus (it may stay stopped)"; \
 	command -v prometheus >/dev/null || missing prometheus "apt-get install prometheus (it may stay stopped)"; \
+	command -v npm >/dev/null || test -e $(GRAFANA)/done || missing npm "install Node 20 or newer with npm; Grafana's types come with it"; \
 	command -v go >/dev/null || test -x $(PROMETHEUS3) || missing go "install Go 1.26 or newer; it builds Prometheus 3"
 
 # Python's Prometheus client, whose OpenMetrics parser reads what podskew serves.
@@ -52,6 +55,13 @@ $(VENV)/done:
 	$(PYTHON) -m venv --clear $(VENV) || { \
 	  echo "python3 cannot make a virtual environment: apt-get install python3-venv" >&2; exit 1; }
 	$(VENV)/bin/pip install --quiet --disable-pip-version-check prometheus_client==0.26.0
+	touch $@
+
+# The types of Grafana's dashboards; no script of a package is run.
+$(GRAFANA)/done: tests/programs/grafana/package-lock.json
+	mkdir -p $(GRAFANA)
+	cp tests/programs/grafana/package.json tests/programs/grafana/package-lock.json $(GRAFANA)
+	cd $(GRAFANA) && npm ci --ignore-scripts --no-audit --no-fund --silent
 	touch $@
 
 # Debian has Prometheus 2, and 3 asks differently. `go install` refuses a module with replacements, so it is built as
