@@ -13,7 +13,7 @@ GRAFANA := $(TOOLS)/grafana
 PROMETHEUS3_MODULE := github.com/prometheus/prometheus@v0.315.0
 PROMETHEUS3_SUM := h1:sFGZWmC2Hk9N1NBJGCnXYZb5hyLCq8yuAMoEjLAg6ac=
 
-.PHONY: help demo test lint bench check-tools deny docs
+.PHONY: help demo test lint bench check-tools deny docs pictures
 
 help: ## List these targets
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/\1\t\2/p' $(MAKEFILE_LIST) | expand -t 14
@@ -40,6 +40,14 @@ bench: ## Measure what 150 000 pods cost, against a client that throws the same 
 docs: ## Write the generated documentation anew
 	UPDATE_DOCS=1 $(CARGO) test --locked --test metrics_doc --test documents
 	UPDATE_DOCS=1 $(CARGO) test --locked --test dashboards config_maps
+
+# Not part of the tests. @grafana/data comes without scripts, and says itself what it needs beside.
+pictures: ## Draw the dashboards for docs/ anew, from half an hour of the demo; needs Node, Chromium, pngquant and prometheus
+	mkdir -p $(TOOLS)/pictures && cp docs/dashboards/package.json docs/dashboards/package-lock.json $(TOOLS)/pictures
+	cd $(TOOLS)/pictures && npm ci --ignore-scripts --no-audit --no-fund --silent
+	$(CARGO) build --locked
+	$(PYTHON) docs/dashboards/stage.py target/debug/podskew 32 \
+	  node docs/dashboards/draw.cjs $(TOOLS)/pictures/node_modules docs/dashboards
 
 check-tools:
 	@missing() { echo "$$1 is missing, and the tests need it: $$2" >&2; exit 1; }; \

@@ -81,6 +81,7 @@ fn filled(query: &str, dashboard: &Value, choice: &Choice) -> String {
 
 #[test]
 fn grafana_can_take_them_as_they_are() {
+    let label_values = Regex::new(r"^label_values\((.*), (\w+)\)$").unwrap();
     let folder = std::fs::read_dir(Path::new(env!("CARGO_MANIFEST_DIR")).join("dashboards")).unwrap();
     let mut files: Vec<_> = folder.map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect();
     files.sort();
@@ -111,7 +112,6 @@ fn grafana_can_take_them_as_they_are() {
         assert_eq!((&cluster["includeAll"], &cluster["allValue"]), (&json!(true), &json!(".*")));
         assert_eq!(cluster["current"]["value"], json!(["$__all"]));
         // Each is asked for within those before it.
-        let label_values = Regex::new(r"^label_values\((.*), (\w+)\)$").unwrap();
         for (index, variable) in variables.iter().enumerate().take(5).skip(1) {
             let query = text(&variable["query"], "query");
             let found = label_values.captures(query).unwrap_or_else(|| panic!("{query}"));
