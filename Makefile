@@ -8,6 +8,7 @@ TOOLS := target/tools
 VENV := target/openmetrics-venv
 PROMETHEUS3 := $(TOOLS)/prometheus
 GRAFANA := $(TOOLS)/grafana
+ANALYSIS := $(TOOLS)/analysis
 
 # Prometheus 3.15.0 as a Go module, and its hash as in the Go checksum database.
 PROMETHEUS3_MODULE := github.com/prometheus/prometheus@v0.315.0
@@ -22,7 +23,7 @@ help: ## List these targets
 demo: ## Show podskew on a simulated cluster; no cluster is needed
 	$(CARGO) run --locked -- demo
 
-test: check-tools $(VENV)/done $(PROMETHEUS3) $(GRAFANA)/done lint ## Check everything: format, lints, all tests, with real Prometheus servers
+test: check-tools $(VENV)/done $(PROMETHEUS3) $(GRAFANA)/done $(ANALYSIS) lint ## Check everything: format, lints, all tests, with real Prometheus servers
 	$(CARGO) test --locked --no-fail-fast
 
 lint: ## Check the format and the lints
@@ -56,7 +57,8 @@ check-tools:
 	command -v promtool >/dev/null || missing promtool "apt-get install prometheus (it may stay stopped)"; \
 	command -v prometheus >/dev/null || missing prometheus "apt-get install prometheus (it may stay stopped)"; \
 	command -v npm >/dev/null || test -e $(GRAFANA)/done || missing npm "install Node 20 or newer with npm; Grafana's types come with it"; \
-	command -v go >/dev/null || test -x $(PROMETHEUS3) || missing go "install Go 1.26 or newer; it builds Prometheus 3"
+	command -v go >/dev/null || { test -x $(PROMETHEUS3) && test -x $(ANALYSIS); } || \
+	  missing go "install Go 1.26 or newer; it builds Prometheus 3 and what judges analysis templates"
 
 # Python's Prometheus client, whose OpenMetrics parser reads what podskew serves.
 $(VENV)/done:
@@ -84,3 +86,16 @@ $(PROMETHEUS3):
 	  GOWORK=off GOFLAGS= CGO_ENABLED=0 go build -buildvcs=false -mod=readonly -tags netgo,remove_all_sd \
 	    -ldflags "-s -w -X github.com/prometheus/common/version.Version=$$(cat VERSION)" \
 	    -o $(CURDIR)/$(PROMETHEUS3) ./cmd/prometheus
+
+# Argo Rollouts' and Flagger's own code, which judges the analysis templates, and the schemas of their objects. go.sum pins it.
+$(ANALYSIS): $(wildcard tests/programs/analysis/*)
+	@echo "building $@ once; this takes some minutes"
+	@mkdir -p $(TOOLS)/crds
+	cd tests/programs/analysis && \
+	  GOWORK=off GOFLAGS= CGO_ENABLED=0 go build -buildvcs=false -mod=readonly -ldflags "-s -w" -o $(CURDIR)/$(ANALYSIS) . && \
+	  argo=$$(go list -m -f '{{.Dir}}' github.com/argoproj/argo-rollouts) && \
+	  flagger=$$(go list -m -f '{{.Dir}}' github.com/fluxcd/flagger) && \
+	  cat "$$argo"/manifests/crds/analysis-template-crd.yaml > $(CURDIR)/$(TOOLS)/crds/argo.yaml && \
+	  printf '\n---\n' >> $(CURDIR)/$(TOOLS)/crds/argo.yaml && \
+	  cat "$$argo"/manifests/crds/rollout-crd.yaml >> $(CURDIR)/$(TOOLS)/crds/argo.yaml && \
+	  cat "$$flagger"/artifacts/flagger/crd.yaml > $(CURDIR)/$(TOOLS)/crds/flagger.yaml
