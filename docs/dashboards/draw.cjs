@@ -28,7 +28,7 @@ const PALETTE = ['#56a64b', '#f2cc0c', '#3274d9', '#ff780a', '#e02f44', '#8f3bb8
 const colour = (name) => COLOURS[name] ?? name ?? COLOURS.text;
 
 grafana.standardTransformersRegistry.setInit(() =>
-  ['merge', 'organize', 'filterByValue'].map((id) => {
+  ['merge', 'organize'].map((id) => {
     const transformer = Object.values(grafana.standardTransformers).find((transformer) => transformer.id === id);
     return { id, name: id, transformation: async () => transformer, editor: () => null };
   }),
