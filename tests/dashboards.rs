@@ -6,6 +6,7 @@ mod programs;
 mod promql;
 mod scraping;
 
+use podskew::exposition::{FAMILIES, docs::HEALTH_FAMILIES};
 use regex::Regex;
 use scraping::{Prometheus, demo, eventually, serve};
 use serde_json::{Value, json};
@@ -346,6 +347,12 @@ fn a_second_podskew_changes_nothing() {
         let counts = prometheus.query("count(count_over_time(up[1m]) > 1)")?;
         if counts == [8.0] { Ok(()) } else { Err(format!("{counts:?}")) }
     });
+    // So do the documented examples.
+    let examples = FAMILIES.iter().map(|family| family.example);
+    for example in examples.chain(HEALTH_FAMILIES.iter().map(|family| family.example)) {
+        assert_eq!(promql::fault(example, &APPLICATION), None, "{example}");
+        prometheus.series(example).unwrap_or_else(|error| panic!("{example}: {error}"));
+    }
     for name in NAMES {
         let dashboard = dashboard(name);
         for (panel, reference, query) in queries(&dashboard) {
