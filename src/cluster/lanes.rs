@@ -119,12 +119,12 @@ impl Decoded {
 
 /// A panic goes on where it would have been without lanes: what it left undone must not pass for a complete list.
 fn joined(resource: Resource, decoded: Result<Decoded, JoinError>) -> Decoded {
-    decoded.unwrap_or_else(|error| match error.try_into_panic() {
-        Ok(panic) => std::panic::resume_unwind(panic),
-        Err(_) => {
-            let error = DecodeError { resource, what: "podskew is shutting down", byte: 0 };
-            Decoded { objects: 0, unreadable: 1, error: Some(error) }
+    decoded.unwrap_or_else(|error| {
+        if let Ok(panic) = error.try_into_panic() {
+            std::panic::resume_unwind(panic);
         }
+        let error = DecodeError { resource, what: "podskew is shutting down", byte: 0 };
+        Decoded { objects: 0, unreadable: 1, error: Some(error) }
     })
 }
 
