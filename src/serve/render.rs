@@ -17,6 +17,9 @@ const AFTER_CHANGES: Duration = Duration::from_millis(800);
 /// While nothing changes, so that the first change after a quiet time shows at once.
 const WHILE_QUIET: Duration = Duration::from_millis(100);
 
+/// Until the first picture, which somebody waits for.
+const UNTIL_READY: Duration = Duration::from_millis(10);
+
 /// So many pods' reports are in memory at once: about two megabytes.
 const PODS_AT_ONCE: usize = 10_000;
 
@@ -37,7 +40,12 @@ pub(super) async fn keep_rendering(
         })
         .await
         .context("rendering the metrics failed")?;
-        tokio::time::sleep(if published { AFTER_CHANGES } else { WHILE_QUIET }).await;
+        let pause = match (published, &renderer.published) {
+            (true, _) => AFTER_CHANGES,
+            (false, Some(_)) => WHILE_QUIET,
+            (false, None) => UNTIL_READY,
+        };
+        tokio::time::sleep(pause).await;
     }
 }
 
