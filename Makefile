@@ -51,7 +51,7 @@ baseline: ## Write benches/baseline.json anew
 	UPDATE_COSTS=1 $(MAKE) costs
 
 docs: ## Write the generated documentation anew
-	UPDATE_DOCS=1 $(CARGO) test --locked --test metrics_doc --test documents
+	UPDATE_DOCS=1 $(CARGO) test --locked --test metrics_doc --test documents --test alerts
 
 check-tools:
 	@missing() { echo "$$1 is missing, and the tests need it: $$2" >&2; exit 1; }; \
