@@ -105,6 +105,11 @@ pub fn highlights() -> &'static [Highlight] {
             metric: "podskew_distinct_digests_per_template_hash{origin=\"injected\"} > 1",
         },
         Highlight {
+            workload: "internal/wiki",
+            what: "an image without a tag: the next pod may run something else",
+            metric: "podskew_image_reference_info{reference=\"latest\"}",
+        },
+        Highlight {
             workload: "data/ledger-db",
             what: "a StatefulSet held back by its partition",
             metric: "podskew_rollout_state{state=\"partitioned\"}",
@@ -150,7 +155,7 @@ mod tests {
                 (asked_workloads as usize, asked_pods as usize)
             );
         }
-        assert_eq!((workloads(&demo(0, 0)), demo(0, 0).count(Resource::Pods)), (8, 51));
+        assert_eq!((workloads(&demo(0, 0)), demo(0, 0).count(Resource::Pods)), (9, 53));
     }
 
     #[test]

@@ -21,14 +21,15 @@ pub(super) fn put(store: &Store, now: UnixTime) {
     stuck(store, now);
     paused(store, now);
     injected_sidecar(store, now);
+    untagged(store, now);
     stateful_set(store, now);
     daemon_set(store, now);
     canary(store, now);
 }
 
 /// How many pods and workloads the exhibits have.
-pub(super) const PODS: u32 = 8 + 7 + 8 + 6 + 5 + 6 + 5;
-pub(super) const WORKLOADS: u32 = 7;
+pub(super) const PODS: u32 = 8 + 7 + 8 + 6 + 2 + 5 + 6 + 5;
+pub(super) const WORKLOADS: u32 = 8;
 
 /// A moving tag, pulled only where it is not present: the nodes that joined later got another image.
 fn digest_skew(store: &Store, now: UnixTime) {
@@ -86,6 +87,17 @@ fn injected_sidecar(store: &Store, now: UnixTime) {
         pod
     });
     put_deployment(store, &service, &[(&revision, pods.collect())], 6, Progress::Available, ago(now, 3 * DAY));
+}
+
+/// An image without a tag, which means `latest`; nothing has gone wrong yet.
+fn untagged(store: &Store, now: UnixTime) {
+    let service = Service::new("internal", "wiki", ago(now, 150 * DAY));
+    let mut container = Container::new("wiki", "registry.example/internal/wiki");
+    // What the API server sets where the tag is `latest` or missing.
+    container.pull_policy = "Always";
+    let revision = service.revision(2, vec![container], ago(now, 33 * DAY));
+    let pods = (0..2).map(|index| running(&service, &revision, index, ago(now, 33 * DAY)));
+    put_deployment(store, &service, &[(&revision, pods.collect())], 2, Progress::Available, ago(now, 33 * DAY));
 }
 
 /// A partition holds the lower ordinals back.
