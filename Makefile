@@ -7,6 +7,7 @@ PYTHON ?= python3
 TOOLS := target/tools
 VENV := target/openmetrics-venv
 PROMETHEUS3 := $(TOOLS)/prometheus
+ADMISSION := $(TOOLS)/admission
 
 # Prometheus 3.15.0 as a Go module, and its hash as in the Go checksum database.
 PROMETHEUS3_MODULE := github.com/prometheus/prometheus@v0.315.0
@@ -25,7 +26,7 @@ help: ## List these targets
 demo: ## Show podskew on a simulated cluster; no cluster is needed
 	$(CARGO) run --locked -- demo
 
-test: check-tools $(VENV)/done $(PROMETHEUS3) lint ## Check everything: format, lints, all tests, with real Prometheus servers
+test: check-tools $(VENV)/done $(PROMETHEUS3) $(ADMISSION) lint ## Check everything: format, lints, all tests, with real Prometheus servers
 	$(CARGO) test --locked --no-fail-fast
 
 lint: ## Check the format and the lints
@@ -59,7 +60,8 @@ check-tools:
 	command -v $(PYTHON) >/dev/null || missing "$(PYTHON)" "apt-get install python3 python3-venv"; \
 	command -v promtool >/dev/null || missing promtool "apt-get install prometheus (it may stay stopped)"; \
 	command -v prometheus >/dev/null || missing prometheus "apt-get install prometheus (it may stay stopped)"; \
-	command -v go >/dev/null || test -x $(PROMETHEUS3) || missing go "install Go 1.26 or newer; it builds Prometheus 3"
+	command -v go >/dev/null || test -x $(PROMETHEUS3) -a -x $(ADMISSION) || \
+	  missing go "install Go 1.26 or newer; it builds Prometheus 3, and what evaluates admission policies"
 
 # Python's Prometheus client, whose OpenMetrics parser reads what podskew serves.
 $(VENV)/done:
@@ -91,3 +93,9 @@ $(KUBE_STATE_METRICS):
 	cd "$$(sed -n 's/^\t"Dir": "\(.*\)",/\1/p' $(TOOLS)/kube-state-metrics.json)" && \
 	  GOWORK=off GOFLAGS= CGO_ENABLED=0 go build -buildvcs=false -mod=readonly -ldflags "-s -w" \
 	    -o $(CURDIR)/$(KUBE_STATE_METRICS) .
+
+# The API server's own code, which says what the policies in deploy/policy make of a pod.
+$(ADMISSION): $(wildcard tests/programs/admission/*)
+	@mkdir -p $(TOOLS)
+	cd tests/programs/admission && GOWORK=off GOFLAGS= CGO_ENABLED=0 \
+	  go build -buildvcs=false -mod=readonly -trimpath -ldflags "-s -w" -o $(CURDIR)/$(ADMISSION) .
