@@ -44,6 +44,18 @@ fn promtool_accepts_the_rules() {
     promtool_agrees(&["check", "rules", path("alerts/podskew.rules.yaml").to_str().unwrap()]);
 }
 
+/// What the README tells to put into Prometheus' configuration.
+#[test]
+fn promtool_accepts_the_readmes_configuration() {
+    let readme = std::fs::read_to_string(path("README.md")).unwrap();
+    let block = Regex::new("(?s)```yaml\n# prometheus.yml\n(.*?)```").unwrap();
+    let directory = tempfile::tempdir().unwrap();
+    let config = directory.path().join("prometheus.yml");
+    std::fs::write(&config, &block.captures(&readme).unwrap()[1]).unwrap();
+    std::fs::copy(path("alerts/podskew.rules.yaml"), directory.path().join("podskew.rules.yaml")).unwrap();
+    promtool_agrees(&["check", "config", config.to_str().unwrap()]);
+}
+
 /// Just before it fires, just after, its end, and what must not fire: see the files.
 #[test]
 fn every_alert_fires_when_it_should_and_only_then() {
@@ -56,7 +68,7 @@ fn every_alert_fires_when_it_should_and_only_then() {
 
 #[test]
 fn every_alert_has_a_test_and_a_runbook() {
-    let alerts: BTreeSet<String> = source().alerts.into_iter().map(|alert| alert.alert).collect();
+    let alerts: BTreeSet<String> = source().alerts.into_iter().map(|alert| alert.name).collect();
     assert!(alerts.len() >= 13, "{alerts:?}");
     assert_eq!(names("alerts/tests", ".yaml"), alerts, "a file of tests for each alert");
     let mut runbooks = names("docs/runbooks", ".md");

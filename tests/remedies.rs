@@ -6,12 +6,14 @@ mod rules;
 
 use serde_json::{Value, json};
 
+/// Its name, the image of its spec, the pull policy, and how many pods run which digest.
+type Container = (&'static str, &'static str, &'static str, &'static [(&'static str, u32)]);
+
 /// A workload in trouble: what podskew says of it.
 #[derive(Clone)]
 struct Case {
     kind: &'static str,
-    /// Container, the image of its spec, pull policy, and how many pods run which digest.
-    containers: Vec<(&'static str, &'static str, &'static str, &'static [(&'static str, u32)])>,
+    containers: Vec<Container>,
     state: &'static str,
     /// Whether the hash in digest skew is the one the workload asks for; unknown for kinds podskew does not know.
     current: &'static str,

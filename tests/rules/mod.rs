@@ -23,7 +23,8 @@ pub struct Source {
 #[derive(Deserialize, Clone)]
 #[serde(deny_unknown_fields)]
 pub struct Alert {
-    pub alert: String,
+    #[serde(rename = "alert")]
+    pub name: String,
     pub severity: String,
     /// What the value of its expression is compared with, where there is such a thing.
     pub threshold: Option<f64>,
@@ -65,7 +66,7 @@ impl Source {
     #[track_caller]
     fn part(&self, name: &str) -> String {
         if let Some(alert) = name.strip_suffix(".threshold") {
-            let found = self.alerts.iter().find(|candidate| candidate.alert == alert);
+            let found = self.alerts.iter().find(|candidate| candidate.name == alert);
             let threshold = found.and_then(|alert| alert.threshold);
             return threshold.unwrap_or_else(|| panic!("{alert} has no threshold")).to_string();
         }
@@ -76,14 +77,14 @@ impl Source {
     pub fn rules(&self) -> String {
         let mut rules = "groups:\n- name: podskew\n  rules:\n".to_owned();
         for alert in &self.alerts {
-            write!(rules, "  - alert: {}\n    expr: {}\n", alert.alert, block(&self.expand(&alert.expr), 6)).unwrap();
+            write!(rules, "  - alert: {}\n    expr: {}\n", alert.name, block(&self.expand(&alert.expr), 6)).unwrap();
             if alert.r#for != "0s" {
                 writeln!(rules, "    for: {}", alert.r#for).unwrap();
             }
             write!(rules, "    labels:\n      severity: {}\n    annotations:\n", alert.severity).unwrap();
             writeln!(rules, "      summary: {}", block(&self.expand(&alert.summary), 8)).unwrap();
             writeln!(rules, "      description: {}", block(&self.expand(&alert.description), 8)).unwrap();
-            writeln!(rules, "      runbook_url: {}/{}.md", self.runbooks, alert.alert).unwrap();
+            writeln!(rules, "      runbook_url: {}/{}.md", self.runbooks, alert.name).unwrap();
         }
         rules
     }
