@@ -1,5 +1,5 @@
 //! What the admission policies in `deploy/policy` make of pods and templates: an API server's own code evaluates them.
-#![allow(clippy::unwrap_used, clippy::panic, missing_docs, reason = "tests")]
+#![allow(clippy::unwrap_used, clippy::panic, clippy::needless_pass_by_value, missing_docs, reason = "tests")]
 
 mod programs;
 
@@ -33,7 +33,7 @@ fn ask(policy: &Value, requests: &[Value]) -> Vec<String> {
     let directory = tempfile::tempdir().unwrap();
     let file = directory.path().join("policy.yaml");
     std::fs::write(&file, policy.to_string()).unwrap();
-    let input: String = requests.iter().map(|request| format!("{request}\n")).collect();
+    let input = requests.iter().map(Value::to_string).collect::<Vec<_>>().join("\n");
     let output = programs::run(&program, &[file.to_str().unwrap()], input.as_bytes(), "make target/tools/admission");
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
     String::from_utf8(output.stdout).unwrap().lines().map(str::to_owned).collect()

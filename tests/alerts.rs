@@ -7,6 +7,7 @@ mod rules;
 use podskew::exposition::{FAMILIES, docs::HEALTH_FAMILIES};
 use regex::Regex;
 use rules::{path, source};
+use serde_json::{Value, json};
 use std::collections::BTreeSet;
 
 /// Writes the generated files anew where `UPDATE_DOCS` asks for it.
@@ -64,6 +65,89 @@ fn every_alert_fires_when_it_should_and_only_then() {
     let mut arguments = vec!["test", "rules"];
     arguments.extend(files.iter().map(String::as_str));
     promtool_agrees(&arguments);
+}
+
+/// What podskew may say of one workload at one moment, and for how long it has said so: every combination, sensible or not.
+fn moments() -> Vec<[(String, u32); 5]> {
+    let states = ["complete", "progressing", "stalled", "paused", "partitioned", "on_delete", "canary", "blue_green"];
+    let mut moments = Vec::new();
+    for state in states {
+        for (hashes, mixed) in [(1, 0), (2, 100), (2, 2_000), (2, 90_000)] {
+            for rollout in [0, 100, 4_000] {
+                for (digests, skew) in [(1, 0), (2, 0), (2, 100), (2, 700)] {
+                    moments.push([
+                        (format!("rollout_state{{@,state=\"{state}\"}}"), 1),
+                        ("distinct_template_hashes_per_workload{@}".to_owned(), hashes),
+                        ("mixed_template_hashes_age_seconds{@}".to_owned(), mixed),
+                        ("rollout_age_seconds{@}".to_owned(), rollout),
+                        (format!("digests and skew {digests}"), skew),
+                    ]);
+                }
+            }
+        }
+    }
+    moments
+}
+
+/// One incident, one alert: whatever podskew says of a workload, and whatever it says of it next.
+#[test]
+fn no_workload_is_in_two_alerts_at_once() {
+    let moments = moments();
+    let mut series = vec![json!({ "series": "podskew_build_info", "values": "1x90" })];
+    for (number, now) in moments.iter().enumerate() {
+        // Another of the moments comes after half an hour; a step that shares no factor with their number meets all.
+        let next = &moments[(number * 7 + 101) % moments.len()];
+        let workload = format!("namespace=\"n\",workload_type=\"deployment\",workload=\"w{number}\"");
+        let mut put = |name: &str, values: String| {
+            let name = name.replace('@', &workload);
+            series.push(json!({ "series": format!("podskew_{name}"), "values": values }));
+        };
+        if now[0].0 == next[0].0 {
+            put(&now[0].0, "1x90".to_owned());
+        } else {
+            put(&now[0].0, "1x29 stale".to_owned());
+            put(&next[0].0, "_x30 1x60".to_owned());
+        }
+        for (before, after) in now[1..4].iter().zip(&next[1..4]) {
+            put(&before.0, format!("{}x29 {}x60", before.1, after.1));
+        }
+        let digests = |moment: &[(String, u32); 5]| moment[4].0.rsplit_once(' ').unwrap().1.to_owned();
+        let of_container = "@,container=\"c\",origin=\"template\"";
+        let counts = format!("{}x29 {}x60", digests(now), digests(next));
+        put(&format!("distinct_digests_per_workload{{{of_container}}}"), counts);
+        put(&format!("digest_skew_age_seconds{{{of_container}}}"), format!("{}x29 {}x60", now[4].1, next[4].1));
+    }
+    let workloads = "ALERTS{alertstate=\"firing\",workload!=\"\"}";
+    // promtool has no room for a subquery over that many workloads.
+    let at_once = format!("count by (workload) ({workloads}) > 1");
+    let mut asked: Vec<Value> = (0..90)
+        .map(|minute| json!({ "eval_time": format!("{minute}m"), "expr": at_once, "exp_samples": [] }))
+        .collect();
+    let kinds = format!("count(count by (alertname) ({workloads}))");
+    asked.push(json!({ "eval_time": "89m", "expr": kinds, "exp_samples": [{ "labels": "{}", "value": 6 }] }));
+    let test = json!({ "interval": "1m", "input_series": series, "promql_expr_test": asked });
+    let directory = tempfile::tempdir().unwrap();
+    let mut source = source();
+    // Without the texts, whose questions take most of the time.
+    for alert in &mut source.alerts {
+        (alert.summary, alert.description) = (String::new(), String::new());
+    }
+    std::fs::write(directory.path().join("rules.yaml"), source.rules()).unwrap();
+    let tests = json!({ "rule_files": ["rules.yaml"], "evaluation_interval": "1m", "tests": [test] });
+    let file = directory.path().join("test.yaml");
+    std::fs::write(&file, tests.to_string()).unwrap();
+    promtool_agrees(&["test", "rules", file.to_str().unwrap()]);
+}
+
+/// The Operator's form holds the same groups.
+#[test]
+fn the_operators_form_is_the_same() {
+    let read = |name: &str| -> Value {
+        serde_saphyr::from_str(&std::fs::read_to_string(path("alerts").join(name)).unwrap()).unwrap()
+    };
+    let operator = read(rules::OPERATOR);
+    assert_eq!(operator["kind"], "PrometheusRule");
+    assert_eq!(operator["spec"], read(rules::PLAIN));
 }
 
 #[test]
