@@ -7,7 +7,7 @@ mod rules;
 mod scraping;
 
 use regex::Regex;
-use scraping::{Running, demo, eventually};
+use scraping::{Running, eventually};
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -50,6 +50,19 @@ fn prometheus(program: &Path, target: &str, directory: &Path) -> Running {
     Running::start(&mut command, &Regex::new(r#"msg="Listening on".*address=127\.0\.0\.1:(\d+)"#).unwrap())
 }
 
+/// `podskew demo` at this address, ready.
+fn demo_at(address: &str) -> Running {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_podskew"));
+    // No setting of whoever runs the test.
+    command.env_clear().args(["demo", "--listen-address", address]);
+    let demo = Running::start(&mut command, &Regex::new(r"serving http://127\.0\.0\.1:(\d+)/metrics").unwrap());
+    eventually("the demo is ready", || match demo.get("/readyz", "*/*") {
+        Ok((200, _)) => Ok(()),
+        other => Err(format!("{other:?}")),
+    });
+    demo
+}
+
 type Who = (String, String, String);
 
 /// The alerts that are pending or firing.
@@ -79,7 +92,7 @@ fn example(alert: &str) -> String {
 
 #[track_caller]
 fn tells_what_there_is_to_tell(program: &Path) {
-    let demo = demo();
+    let demo = demo_at("127.0.0.1:0");
     let directory = tempfile::tempdir().unwrap();
     let prometheus = prometheus(program, &demo.address, directory.path());
     let expected: Vec<Who> =
@@ -91,12 +104,24 @@ fn tells_what_there_is_to_tell(program: &Path) {
         as_expected.then_some(alerts).ok_or_else(|| format!("not these: {:?}", prometheus.get("/api/v1/alerts", "*/*")))
     };
     let told = eventually("exactly the expected alerts fire", exactly);
-    // And stay so: shop/checkout rolls out meanwhile.
-    let begun = Instant::now();
-    while begun.elapsed() < Duration::from_secs(15) {
-        exactly().unwrap();
-        std::thread::sleep(Duration::from_millis(500));
-    }
+    let stays_so = |seconds| {
+        let begun = Instant::now();
+        while begun.elapsed() < Duration::from_secs(seconds) {
+            let now = exactly().unwrap();
+            for (who, alert) in &told {
+                assert_eq!(now[who]["activeAt"], alert["activeAt"], "{who:?} ended and began anew");
+            }
+            std::thread::sleep(Duration::from_millis(500));
+        }
+    };
+    // shop/checkout rolls out meanwhile.
+    stays_so(12);
+    // Nobody answers for a while; then another podskew does.
+    let address = demo.address.clone();
+    drop(demo);
+    stays_so(4);
+    let _again = demo_at(&address);
+    stays_so(6);
     for (alert, namespace, workload, has_example) in EXPECTED {
         let told = &told[&(alert.to_owned(), namespace.to_owned(), workload.to_owned())]["annotations"];
         let text = |annotation: &str| told[annotation].as_str().unwrap();

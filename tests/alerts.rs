@@ -153,7 +153,7 @@ fn the_operators_form_is_the_same() {
 #[test]
 fn every_alert_has_a_test_and_a_runbook() {
     let alerts: BTreeSet<String> = source().alerts.into_iter().map(|alert| alert.name).collect();
-    assert!(alerts.len() >= 13, "{alerts:?}");
+    assert!(alerts.len() >= 14, "{alerts:?}");
     assert_eq!(names("alerts/tests", ".yaml"), alerts, "a file of tests for each alert");
     let mut runbooks = names("docs/runbooks", ".md");
     assert!(runbooks.remove("README"), "docs/runbooks/README.md, about causes and prevention");
@@ -178,7 +178,7 @@ fn every_alert_has_a_test_and_a_runbook() {
 }
 
 /// Labels that a scrape, or whoever brings clusters together, adds.
-const FROM_OUTSIDE: [&str; 4] = ["cluster", "namespace", "pod", "instance"];
+const FROM_OUTSIDE: [&str; 5] = ["cluster", "namespace", "exported_namespace", "pod", "instance"];
 
 #[test]
 fn every_metric_and_label_of_the_rules_exists() {
