@@ -21,6 +21,7 @@ struct Case {
     older: Vec<(&'static str, &'static str, u32)>,
     /// Whether podskew can read the template.
     template_known: bool,
+    digest_kind: &'static str,
 }
 
 fn case(kind: &'static str, image: &'static str, policy: &'static str) -> Case {
@@ -31,6 +32,7 @@ fn case(kind: &'static str, image: &'static str, policy: &'static str) -> Case {
         current: "true",
         older: Vec::new(),
         template_known: true,
+        digest_kind: "manifest",
     }
 }
 
@@ -67,7 +69,11 @@ impl Case {
             let distinct = u32::try_from(digests.len()).unwrap();
             put("distinct_digests_per_template_hash", &format!("{hash}{of},origin=\"template\""), distinct);
             for (digest, pods) in *digests {
-                put("pods_by_digest", &format!("{hash}{of},image=\"{image}\",digest=\"{digest}\""), *pods);
+                put(
+                    "pods_by_digest",
+                    &format!("{hash}{of},image=\"{image}\",digest=\"{digest}\",digest_kind=\"{}\"", self.digest_kind),
+                    *pods,
+                );
             }
             if self.template_known {
                 let reference = reference(image);
@@ -116,7 +122,7 @@ const PINNED: &str = "Why: this is the digest that most of its pods run; or take
                       A restart would read each node's cache again. Where GitOps owns the object, make the change there.";
 const PULLED: &str = "Why: new pods ask the registry, whatever their node has, and so get the same image. \
                       Where GitOps owns the object, make the change there.";
-const LOADED: &str = "Why: with the pull policy Never each node runs what was loaded onto it. \
+const LOADED: &str = "Why: these images are not pulled, so each node runs what was loaded onto it. Better, push them to a registry. \
                       Where GitOps owns the object, make the change there.";
 const OUTDATED: &str = "Why: the difference is among pods of an older template, and ends with them when the rollout is \
                         done. Where GitOps owns the object, make the change there.";
@@ -185,6 +191,12 @@ fn a_restart_is_the_remedy_only_where_it_pulls_again() {
         (case("job", "r/w:t", "Always"), "create it anew (a Job is not restarted)", PULLED),
         (
             case("deployment", "r/w:t", "Never"),
+            "load one image onto every node, then kubectl -n ns rollout restart deployment/w",
+            LOADED,
+        ),
+        // An image id of the node's own: nobody could pull it.
+        (
+            Case { digest_kind: "config", ..case("deployment", "r/w:t", "IfNotPresent") },
             "load one image onto every node, then kubectl -n ns rollout restart deployment/w",
             LOADED,
         ),
