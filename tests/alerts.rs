@@ -139,6 +139,24 @@ fn no_workload_is_in_two_alerts_at_once() {
     promtool_agrees(&["test", "rules", file.to_str().unwrap()]);
 }
 
+/// A threshold is a field of its alert, so that there is one place to change it.
+#[test]
+fn no_expression_has_a_threshold_of_its_own() {
+    let source = source();
+    let literal = Regex::new(r"(?m)(?:^|\s)(?:>=?|<=?|==) ([0-9][0-9.]*)").unwrap();
+    for text in source.alerts.iter().map(|alert| &alert.expr).chain(source.parts.values()) {
+        for found in literal.captures_iter(text) {
+            assert!(matches!(&found[1], "0" | "1"), "{} in {text}", &found[0]);
+        }
+    }
+    for alert in source.alerts.iter().filter(|alert| alert.threshold.is_some()) {
+        let expanded = source.expand(&alert.expr);
+        let threshold = format!("> {}", alert.threshold.unwrap());
+        let ends = |line: &str| line.ends_with(&threshold);
+        assert!(expanded.lines().any(ends), "{threshold} does not end a line of {expanded}");
+    }
+}
+
 /// The Operator's form holds the same groups.
 #[test]
 fn the_operators_form_is_the_same() {
@@ -158,6 +176,11 @@ fn every_alert_has_a_test_and_a_runbook() {
     let mut runbooks = names("docs/runbooks", ".md");
     assert!(runbooks.remove("README"), "docs/runbooks/README.md, about causes and prevention");
     assert_eq!(runbooks, alerts, "a runbook for each alert");
+    let overview = std::fs::read_to_string(path("docs/runbooks/README.md")).unwrap();
+    for alert in source().alerts {
+        let row = format!("| [{0}]({0}.md) | {1} |", alert.name, alert.severity);
+        assert!(overview.contains(&row), "docs/runbooks/README.md has no row {row}");
+    }
     for alert in &alerts {
         let tests = std::fs::read_to_string(path("alerts/tests").join(format!("{alert}.yaml"))).unwrap();
         for needed in [
