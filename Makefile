@@ -8,6 +8,8 @@ TOOLS := target/tools
 VENV := target/openmetrics-venv
 PROMETHEUS3 := $(TOOLS)/prometheus
 ADMISSION := $(TOOLS)/admission
+GRAFANA := $(TOOLS)/grafana
+ANALYSIS := $(TOOLS)/analysis
 
 # Prometheus 3.15.0 as a Go module, and its hash as in the Go checksum database.
 PROMETHEUS3_MODULE := github.com/prometheus/prometheus@v0.315.0
@@ -17,7 +19,7 @@ KUBE_STATE_METRICS := $(TOOLS)/kube-state-metrics
 KUBE_STATE_METRICS_MODULE := k8s.io/kube-state-metrics/v2@v2.18.0
 KUBE_STATE_METRICS_SUM := h1:3T0ydK17wNf+uYyxaTMg0vM0lyqWMAv8xDqZjheMdxk=
 
-.PHONY: help demo test lint bench costs baseline check-tools deny docs
+.PHONY: help demo test lint bench costs baseline check-tools deny docs pictures
 
 help: ## List these targets
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/\1\t\2/p' $(MAKEFILE_LIST) | expand -t 14
@@ -26,7 +28,7 @@ help: ## List these targets
 demo: ## Show podskew on a simulated cluster; no cluster is needed
 	$(CARGO) run --locked -- demo
 
-test: check-tools $(VENV)/done $(PROMETHEUS3) $(ADMISSION) lint ## Check everything: format, lints, all tests, with real Prometheus servers
+test: check-tools $(VENV)/done $(PROMETHEUS3) $(GRAFANA)/done $(ANALYSIS) $(ADMISSION) lint ## Check everything: format, lints, all tests, with real Prometheus servers
 	$(CARGO) test --locked --no-fail-fast
 
 lint: ## Check the format and the lints
@@ -53,6 +55,15 @@ baseline: ## Write benches/baseline.json anew
 
 docs: ## Write the generated documentation anew
 	UPDATE_DOCS=1 $(CARGO) test --locked --test metrics_doc --test documents --test alerts
+	UPDATE_DOCS=1 $(CARGO) test --locked --test dashboards config_maps
+
+# Not part of the tests. @grafana/data comes without scripts, and says itself what it needs beside.
+pictures: ## Draw the dashboards for docs/ anew, from half an hour of the demo; needs Node, Chromium, pngquant and prometheus
+	mkdir -p $(TOOLS)/pictures && cp docs/dashboards/package.json docs/dashboards/package-lock.json $(TOOLS)/pictures
+	cd $(TOOLS)/pictures && npm ci --ignore-scripts --no-audit --no-fund --silent
+	$(CARGO) build --locked
+	$(PYTHON) docs/dashboards/stage.py target/debug/podskew 32 \
+	  node docs/dashboards/draw.cjs $(TOOLS)/pictures/node_modules docs/dashboards
 
 check-tools:
 	@missing() { echo "$$1 is missing, and the tests need it: $$2" >&2; exit 1; }; \
@@ -60,14 +71,22 @@ check-tools:
 	command -v $(PYTHON) >/dev/null || missing "$(PYTHON)" "apt-get install python3 python3-venv"; \
 	command -v promtool >/dev/null || missing promtool "apt-get install prometheus (it may stay stopped)"; \
 	command -v prometheus >/dev/null || missing prometheus "apt-get install prometheus (it may stay stopped)"; \
-	command -v go >/dev/null || test -x $(PROMETHEUS3) -a -x $(ADMISSION) || \
-	  missing go "install Go 1.26 or newer; it builds Prometheus 3, and what evaluates admission policies"
+	command -v npm >/dev/null || test -e $(GRAFANA)/done || missing npm "install Node 20 or newer with npm; Grafana's types come with it"; \
+	command -v go >/dev/null || { test -x $(PROMETHEUS3) && test -x $(ANALYSIS) && test -x $(ADMISSION); } || \
+	  missing go "install Go 1.26 or newer; it builds Prometheus 3 and what judges analysis templates and admission policies"
 
 # Python's Prometheus client, whose OpenMetrics parser reads what podskew serves.
 $(VENV)/done:
 	$(PYTHON) -m venv --clear $(VENV) || { \
 	  echo "python3 cannot make a virtual environment: apt-get install python3-venv" >&2; exit 1; }
 	$(VENV)/bin/pip install --quiet --disable-pip-version-check prometheus_client==0.26.0
+	touch $@
+
+# The types of Grafana's dashboards; no script of a package is run.
+$(GRAFANA)/done: tests/programs/grafana/package-lock.json
+	mkdir -p $(GRAFANA)
+	cp tests/programs/grafana/package.json tests/programs/grafana/package-lock.json $(GRAFANA)
+	cd $(GRAFANA) && npm ci --ignore-scripts --no-audit --no-fund --silent
 	touch $@
 
 # Debian has Prometheus 2, and 3 asks differently. `go install` refuses a module with replacements, so it is built as
@@ -99,3 +118,16 @@ $(ADMISSION): $(wildcard tests/programs/admission/*)
 	@mkdir -p $(TOOLS)
 	cd tests/programs/admission && GOWORK=off GOFLAGS= CGO_ENABLED=0 \
 	  go build -buildvcs=false -mod=readonly -trimpath -ldflags "-s -w" -o $(CURDIR)/$(ADMISSION) .
+
+# Argo Rollouts' and Flagger's own code, which judges the analysis templates, and the schemas of their objects. go.sum pins it.
+$(ANALYSIS): $(wildcard tests/programs/analysis/*)
+	@echo "building $@ once; this takes some minutes"
+	@mkdir -p $(TOOLS)/crds
+	cd tests/programs/analysis && \
+	  GOWORK=off GOFLAGS= CGO_ENABLED=0 go build -buildvcs=false -mod=readonly -ldflags "-s -w" -o $(CURDIR)/$(ANALYSIS) . && \
+	  argo=$$(go list -m -f '{{.Dir}}' github.com/argoproj/argo-rollouts) && \
+	  flagger=$$(go list -m -f '{{.Dir}}' github.com/fluxcd/flagger) && \
+	  cat "$$argo"/manifests/crds/analysis-template-crd.yaml > $(CURDIR)/$(TOOLS)/crds/argo.yaml && \
+	  printf '\n---\n' >> $(CURDIR)/$(TOOLS)/crds/argo.yaml && \
+	  cat "$$argo"/manifests/crds/rollout-crd.yaml >> $(CURDIR)/$(TOOLS)/crds/argo.yaml && \
+	  cat "$$flagger"/artifacts/flagger/crd.yaml > $(CURDIR)/$(TOOLS)/crds/flagger.yaml

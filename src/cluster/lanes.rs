@@ -9,7 +9,7 @@ use super::sink::Sink;
 use crate::inventory::Source;
 use crate::objects::{DecodeError, Resource, WatchEvent, decode_event, decode_list};
 use bytes::{Bytes, BytesMut};
-use std::sync::Arc;
+use std::sync::{Arc, LazyLock};
 use tokio::task::{JoinError, JoinSet};
 
 /// Long enough that a task costs nothing beside it, short enough that a scrape waits for no more than some hundred
@@ -68,13 +68,13 @@ impl<S: Sink> Lanes<S> {
         }
         self.batch_bytes = 0;
         let (source, sink, batch) = (self.source, self.sink.clone(), std::mem::take(&mut self.batch));
-        self.start(lanes(), move || lines(source, sink.as_ref(), &batch)).await;
+        self.start(*LANES, move || lines(source, sink.as_ref(), &batch)).await;
     }
 
-    /// Takes a page. It is decoded while the next one is read, and no more than one is: pages take memory.
+    /// Takes a page. It is decoded while the next one is read, and no more than two are: pages take memory.
     pub(super) async fn page(&mut self, page: BytesMut) {
         let (source, sink) = (self.source, self.sink.clone());
-        self.start(1, move || self::page(source, sink.as_ref(), &page)).await;
+        self.start((*LANES).min(2), move || self::page(source, sink.as_ref(), &page)).await;
     }
 
     /// What is decoded by now.
@@ -119,18 +119,18 @@ impl Decoded {
 
 /// A panic goes on where it would have been without lanes: what it left undone must not pass for a complete list.
 fn joined(resource: Resource, decoded: Result<Decoded, JoinError>) -> Decoded {
-    decoded.unwrap_or_else(|error| match error.try_into_panic() {
-        Ok(panic) => std::panic::resume_unwind(panic),
-        Err(_) => {
-            let error = DecodeError { resource, what: "podskew is shutting down", byte: 0 };
-            Decoded { objects: 0, unreadable: 1, error: Some(error) }
+    decoded.unwrap_or_else(|error| {
+        if let Ok(panic) = error.try_into_panic() {
+            std::panic::resume_unwind(panic);
         }
+        let error = DecodeError { resource, what: "podskew is shutting down", byte: 0 };
+        Decoded { objects: 0, unreadable: 1, error: Some(error) }
     })
 }
 
-fn lanes() -> usize {
-    std::thread::available_parallelism().map_or(1, usize::from).min(MOST_LANES)
-}
+/// Asking takes a dozen system calls, so it is asked once.
+static LANES: LazyLock<usize> =
+    LazyLock::new(|| std::thread::available_parallelism().map_or(1, usize::from).min(MOST_LANES));
 
 fn lines<S: Sink>(source: Source, sink: &S, lines: &[Bytes]) -> Decoded {
     let mut decoded = Decoded::default();

@@ -127,11 +127,11 @@ impl<S: Sink> Watcher<S> {
             Err(failure) => return Err(NoStream::Failed(failure)),
         };
         self.begin();
-        let mut lanes = Lanes::new(self.source, self.sink.clone());
+        let mut decoding = Lanes::new(self.source, self.sink.clone());
         let mut gone = Vec::new();
-        let read = self.initial_events(&mut answer, until, &mut lanes, &mut gone).await;
+        let read = self.initial_events(&mut answer, until, &mut decoding, &mut gone).await;
         // Nothing of this list may reach the inventory once it has ended.
-        let rest = self.take(lanes.drain().await);
+        let rest = self.take(decoding.drain().await);
         let (lines, version) = read?;
         rest?;
         self.finish(&gone);
@@ -143,7 +143,7 @@ impl<S: Sink> Watcher<S> {
         &mut self,
         answer: &mut Answer,
         until: Instant,
-        lanes: &mut Lanes<S>,
+        decoding: &mut Lanes<S>,
         gone: &mut Vec<Bytes>,
     ) -> Result<(Lines, String), NoStream> {
         let patience = Patience { idle: self.timings.list_idle, until: Some(until) };
@@ -151,22 +151,21 @@ impl<S: Sink> Watcher<S> {
         loop {
             while let Some(line) = lines.next() {
                 if is_added(&line) {
-                    lanes.line(line).await;
+                    decoding.line(line).await;
                     continue;
                 }
                 // It may be about an object that is on its way.
-                self.take(lanes.drain().await)?;
+                self.take(decoding.drain().await)?;
                 if let Some(version) = self.initial_event(line, gone)? {
                     return Ok((lines, version));
                 }
             }
-            self.take(lanes.decoded())?;
-            let read = match answer.lines(&mut lines, patience, &mut self.pulse).now_or_never() {
-                Some(read) => read,
-                None => {
-                    lanes.flush().await;
-                    answer.lines(&mut lines, patience, &mut self.pulse).await
-                }
+            self.take(decoding.decoded())?;
+            let read = if let Some(read) = answer.lines(&mut lines, patience, &mut self.pulse).now_or_never() {
+                read
+            } else {
+                decoding.flush().await;
+                answer.lines(&mut lines, patience, &mut self.pulse).await
             };
             match read {
                 Ok(true) => {}
@@ -244,10 +243,10 @@ impl<S: Sink> Watcher<S> {
     }
 
     async fn paged_list(&mut self, until: Instant) -> Result<String, Failure> {
-        let mut lanes = Lanes::new(self.source, self.sink.clone());
-        let read = self.pages(until, &mut lanes).await;
+        let mut decoding = Lanes::new(self.source, self.sink.clone());
+        let read = self.pages(until, &mut decoding).await;
         // Nothing of this list may reach the inventory once it has ended.
-        let rest = lanes.drain().await;
+        let rest = decoding.drain().await;
         let version = read?;
         self.page_decoded(rest)?;
         self.finish(&[]);
@@ -255,7 +254,7 @@ impl<S: Sink> Watcher<S> {
     }
 
     /// Reads all pages, and gives their version.
-    async fn pages(&mut self, until: Instant, lanes: &mut Lanes<S>) -> Result<String, Failure> {
+    async fn pages(&mut self, until: Instant, decoding: &mut Lanes<S>) -> Result<String, Failure> {
         let patience = Patience { idle: self.timings.list_idle, until: Some(until) };
         let mut token = String::new();
         loop {
@@ -275,9 +274,9 @@ impl<S: Sink> Watcher<S> {
                 self.begin();
             }
             let page = answer.whole(patience, &mut self.pulse).await?;
-            self.page_decoded(lanes.decoded())?;
+            self.page_decoded(decoding.decoded())?;
             let meta = decode_list_meta(self.target.resource, &page)?;
-            lanes.page(page).await;
+            decoding.page(page).await;
             if meta.resource_version.is_empty() {
                 return Err(Failure::unreadable("the list has no version"));
             }

@@ -241,9 +241,10 @@ pub static FAMILIES: &[Family] = &[
         labels: &["pod", "node", "pod_template_hash"],
         pod_labels: true,
         sparse: false,
+        // Two podskews may see a StatefulSet's pod, made again under its name, under two hashes: topk keeps one.
         example: "sum by (namespace, workload, pod_template_hash) (rate(http_requests_total[5m]) \
-                  * on (namespace, pod) group_left (workload, pod_template_hash) \
-                  max by (namespace, pod, workload, pod_template_hash) (podskew_pod_info))",
+                  * on (namespace, pod) group_left (workload, pod_template_hash) topk by (namespace, pod) \
+                  (1, max by (namespace, pod, workload, pod_template_hash) (podskew_pod_info)))",
         series: "1 per pod",
         subject: Subject::Workload(|report, rows| {
             report.pods.iter().for_each(|pod| rows.info(&[&pod.pod, &pod.node, &pod.hash], &pod.labels));

@@ -54,15 +54,24 @@ impl<'de> Json<'de> {
     }
 
     /// The next byte that is no white space.
+    #[inline]
     fn peek(&mut self) -> Option<u8> {
-        loop {
-            match self.bytes().get(self.at) {
-                Some(b' ' | b'\n' | b'\t' | b'\r') => self.at += 1,
-                found => return found.copied(),
-            }
+        match self.bytes().get(self.at) {
+            // Every API server writes without any.
+            Some(found) if *found > b' ' => Some(*found),
+            _ => self.peek_behind_space(),
         }
     }
 
+    #[cold]
+    fn peek_behind_space(&mut self) -> Option<u8> {
+        while matches!(self.bytes().get(self.at), Some(b' ' | b'\n' | b'\t' | b'\r')) {
+            self.at += 1;
+        }
+        self.bytes().get(self.at).copied()
+    }
+
+    #[inline]
     fn expect_byte(&mut self, expected: u8) -> Result<(), JsonError> {
         match self.peek() {
             Some(found) if found == expected => {
@@ -80,22 +89,29 @@ impl<'de> Json<'de> {
     }
 
     /// Reads a string, whose opening quote is next.
+    #[inline]
     fn string(&mut self) -> Result<Cow<'de, str>, JsonError> {
         self.expect_byte(b'"')?;
-        let mut owned = String::new();
+        let end = self.quote_or_backslash(self.at)?;
+        if self.bytes()[end] != b'"' {
+            return self.string_with_escapes().map(Cow::Owned);
+        }
+        let text = self.text.get(self.at..end).unwrap_or_default();
+        self.at = end + 1;
+        Ok(Cow::Borrowed(text))
+    }
+
+    #[cold]
+    fn string_with_escapes(&mut self) -> Result<String, JsonError> {
+        let mut text = String::new();
         loop {
             let end = self.quote_or_backslash(self.at)?;
-            let part = self.text.get(self.at..end).unwrap_or_default();
+            text.push_str(self.text.get(self.at..end).unwrap_or_default());
             self.at = end + 1;
             if self.bytes()[end] == b'"' {
-                if owned.is_empty() {
-                    return Ok(Cow::Borrowed(part));
-                }
-                owned.push_str(part);
-                return Ok(Cow::Owned(owned));
+                return Ok(text);
             }
-            owned.push_str(part);
-            owned.push(self.escaped()?);
+            text.push(self.escaped()?);
         }
     }
 
@@ -216,10 +232,7 @@ impl<'de> Deserializer<'de> for &mut Json<'de> {
     fn deserialize_any<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, JsonError> {
         match self.peek() {
             None => Err(self.error(BREAKS_OFF)),
-            Some(b'"') => match self.string()? {
-                Cow::Borrowed(text) => visitor.visit_borrowed_str(text),
-                Cow::Owned(text) => visitor.visit_string(text),
-            },
+            Some(b'"') => self.deserialize_identifier(visitor),
             Some(b'{') => {
                 self.at += 1;
                 self.deeper()?;
@@ -249,9 +262,18 @@ impl<'de> Deserializer<'de> for &mut Json<'de> {
         visitor.visit_unit()
     }
 
+    /// The name of a field, which is a string.
+    #[inline]
+    fn deserialize_identifier<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, JsonError> {
+        match self.string()? {
+            Cow::Borrowed(text) => visitor.visit_borrowed_str(text),
+            Cow::Owned(text) => visitor.visit_string(text),
+        }
+    }
+
     forward_to_deserialize_any! {
         bool i8 i16 i32 i64 u8 u16 u32 u64 f32 f64 char str string bytes byte_buf option unit unit_struct newtype_struct
-        seq tuple tuple_struct map struct enum identifier
+        seq tuple tuple_struct map struct enum
     }
 }
 

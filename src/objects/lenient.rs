@@ -20,6 +20,9 @@ pub fn wrong_types() -> u64 {
 
 /// What can be read from a JSON value of the expected type. Every method that is not implemented means "wrong type".
 pub(super) trait FromJson<'de>: Default {
+    /// Whether it is looked at at all.
+    const READ: bool = true;
+
     /// From a string.
     fn from_text(text: Cow<'de, str>) -> Option<Self> {
         let _ = text;
@@ -60,7 +63,41 @@ pub(super) struct Lenient<T>(pub(super) T);
 
 impl<'de, T: FromJson<'de>> Deserialize<'de> for Lenient<T> {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        deserializer.deserialize_any(LenientVisitor(PhantomData)).map(Self)
+        if T::READ {
+            deserializer.deserialize_any(LenientVisitor(PhantomData)).map(Self)
+        } else {
+            deserializer.deserialize_ignored_any(IgnoredAny).map(|_| Self(T::default()))
+        }
+    }
+}
+
+/// The name of a field: always a string, or it is no JSON.
+pub(super) struct Key<'de>(pub(super) Cow<'de, str>);
+
+impl<'de> Deserialize<'de> for Key<'de> {
+    #[inline]
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_identifier(KeyVisitor).map(Self)
+    }
+}
+
+struct KeyVisitor;
+
+impl<'de> Visitor<'de> for KeyVisitor {
+    type Value = Cow<'de, str>;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("the name of a field")
+    }
+    #[inline]
+    fn visit_borrowed_str<E: Error>(self, text: &'de str) -> Result<Self::Value, E> {
+        Ok(Cow::Borrowed(text))
+    }
+    fn visit_str<E: Error>(self, text: &str) -> Result<Self::Value, E> {
+        Ok(Cow::Owned(text.to_owned()))
+    }
+    fn visit_string<E: Error>(self, text: String) -> Result<Self::Value, E> {
+        Ok(Cow::Owned(text))
     }
 }
 
@@ -111,6 +148,14 @@ impl<'de, T: FromJson<'de>> Visitor<'de> for LenientVisitor<T> {
     fn visit_seq<A: SeqAccess<'de>>(self, seq: A) -> Result<T, A::Error> {
         T::from_seq(seq).map(Self::counted)
     }
+}
+
+/// What one kind of object has and podskew reads of others only.
+#[derive(Default)]
+pub(super) struct Unread;
+
+impl FromJson<'_> for Unread {
+    const READ: bool = false;
 }
 
 impl<'de> FromJson<'de> for Cow<'de, str> {
@@ -166,21 +211,24 @@ impl Labels<'_> {
 impl<'de> FromJson<'de> for Labels<'de> {
     fn from_map<A: MapAccess<'de>>(mut map: A) -> Result<Option<Self>, A::Error> {
         let mut labels = Vec::with_capacity(8);
-        while let Some((Lenient(key), Lenient(value))) = map.next_entry()? {
+        while let Some((Key(key), Lenient(value))) = map.next_entry()? {
             labels.push((key, value));
         }
         Ok(Some(Self(labels)))
     }
 }
 
-/// Implements [`FromJson`] for a struct: each JSON key that is named goes to its field, every other is skipped.
+/// Implements [`FromJson`] for a struct: each JSON key that is named goes to its field, every other is skipped. A field
+/// may be of a type that the struct leaves open: `fields!('de, T Type<'de, T> { … })`.
 macro_rules! fields {
-    ($lifetime:lifetime $type:ty { $($key:literal => $field:ident),+ $(,)? }) => {
-        impl<$lifetime> $crate::objects::lenient::FromJson<$lifetime> for $type {
+    ($lifetime:lifetime $(, $open:ident)? $type:ty { $($key:literal => $field:ident),+ $(,)? }) => {
+        impl<$lifetime $(, $open: $crate::objects::lenient::FromJson<$lifetime>)?>
+            $crate::objects::lenient::FromJson<$lifetime> for $type
+        {
             fn from_map<A: serde::de::MapAccess<$lifetime>>(mut map: A) -> Result<Option<Self>, A::Error> {
-                use $crate::objects::lenient::Lenient;
+                use $crate::objects::lenient::{Key, Lenient};
                 let mut read = Self::default();
-                while let Some(Lenient(key)) = map.next_key::<Lenient<std::borrow::Cow<$lifetime, str>>>()? {
+                while let Some(Key(key)) = map.next_key()? {
                     match key.as_ref() {
                         $($key => { let Lenient(value) = map.next_value()?; read.$field = value; })+
                         _ => { map.next_value::<serde::de::IgnoredAny>()?; }

@@ -1,13 +1,14 @@
 //! The `metadata` that every object has, and the little of it that podskew reads.
 
-use super::lenient::{FromJson, Labels, Lenient, fields};
+use super::lenient::{FromJson, Key, Labels, Lenient, Unread, fields};
 use super::{Body, Meta, Object, OwnerReference, Resource, Uid};
 use crate::time::UnixTime;
 use serde::de::{IgnoredAny, MapAccess, SeqAccess};
 use std::borrow::Cow;
 
+/// `M` is [`ManagedFields`] or, for a pod, whose writers nobody asks for, [`Unread`]: it is a third of the pod.
 #[derive(Default)]
-pub(super) struct RawMeta<'a> {
+pub(super) struct RawMeta<'a, M = ManagedFields> {
     name: Cow<'a, str>,
     namespace: Cow<'a, str>,
     uid: Cow<'a, str>,
@@ -18,9 +19,9 @@ pub(super) struct RawMeta<'a> {
     labels: Labels<'a>,
     annotations: Annotations,
     owners: Owners<'a>,
-    managed_fields: ManagedFields,
+    managed_fields: M,
 }
-fields!('de RawMeta<'de> {
+fields!('de, M RawMeta<'de, M> {
     "name" => name,
     "namespace" => namespace,
     "uid" => uid,
@@ -34,7 +35,7 @@ fields!('de RawMeta<'de> {
     "managedFields" => managed_fields,
 });
 
-impl<'a> RawMeta<'a> {
+impl<'a, M: Written> RawMeta<'a, M> {
     /// With what else was read of it.
     pub(super) fn object(self, resource: Resource, body: Body<'a>) -> Object<'a> {
         let uid = if self.uid.is_empty() {
@@ -54,7 +55,7 @@ impl<'a> RawMeta<'a> {
             controller: self.owners.0,
             revision: self.annotations.revision,
             reused: self.annotations.reused,
-            written_by_controller_manager: self.managed_fields.0,
+            written_by_controller_manager: self.managed_fields.by_controller_manager(),
         };
         Object { meta, body }
     }
@@ -80,7 +81,7 @@ struct Annotations {
 impl<'de> FromJson<'de> for Annotations {
     fn from_map<A: MapAccess<'de>>(mut map: A) -> Result<Option<Self>, A::Error> {
         let mut read = Self::default();
-        while let Some(Lenient(key)) = map.next_key::<Lenient<Cow<'de, str>>>()? {
+        while let Some(Key(key)) = map.next_key()? {
             match key.as_ref() {
                 "deployment.kubernetes.io/revision" | "rollout.argoproj.io/revision" => {
                     let Lenient(value) = map.next_value::<Lenient<Cow<'de, str>>>()?;
@@ -140,7 +141,24 @@ impl<'de> FromJson<'de> for Owners<'de> {
 
 /// When kube-controller-manager last wrote.
 #[derive(Default)]
-struct ManagedFields(Option<UnixTime>);
+pub(super) struct ManagedFields(Option<UnixTime>);
+
+/// What is known of who wrote an object.
+pub(super) trait Written {
+    fn by_controller_manager(&self) -> Option<UnixTime>;
+}
+
+impl Written for ManagedFields {
+    fn by_controller_manager(&self) -> Option<UnixTime> {
+        self.0
+    }
+}
+
+impl Written for Unread {
+    fn by_controller_manager(&self) -> Option<UnixTime> {
+        None
+    }
+}
 
 #[derive(Default)]
 struct Manager<'a> {

@@ -14,6 +14,7 @@ const BLOCK: usize = 64;
 const PART: usize = 16;
 
 /// From within a string: where its first quote or backslash at or behind `from` is.
+#[inline]
 pub(super) fn quote_or_backslash(text: &[u8], from: usize) -> Option<usize> {
     let mut at = from;
     while let Some(part) = text.get(at..).and_then(|rest| rest.first_chunk()) {
@@ -36,14 +37,7 @@ pub(super) fn behind_closing_bracket(text: &[u8], from: usize) -> Option<usize> 
     let mut at = from;
     loop {
         let rest = text.get(at..).filter(|rest| !rest.is_empty())?;
-        let bits = match rest.first_chunk() {
-            Some(block) => Bits::of(block),
-            None => {
-                let mut block = [b' '; BLOCK];
-                block[..rest.len()].copy_from_slice(rest);
-                Bits::of(&block)
-            }
-        };
+        let bits = rest.first_chunk().map_or_else(|| Bits::of_last(rest), Bits::of);
         let outside = !strings.inside(bits.quotes, bits.backslashes);
         let (opening, mut closing) = (bits.opening & outside, bits.closing & outside);
         let closed = closing.count_ones() as usize;
@@ -116,6 +110,13 @@ struct Bits {
 }
 
 impl Bits {
+    /// Of what is left at the end, filled up.
+    fn of_last(rest: &[u8]) -> Self {
+        let mut block = [b' '; BLOCK];
+        block[..rest.len()].copy_from_slice(rest);
+        Self::of(&block)
+    }
+
     fn of(block: &[u8; BLOCK]) -> Self {
         let mut bits = Self { quotes: 0, backslashes: 0, opening: 0, closing: 0 };
         for (index, part) in block.as_chunks().0.iter().enumerate() {

@@ -5,7 +5,7 @@
 //! Go, so templates are compared here: by a 64-bit digest of their canonical form, taken while they are read. The template
 //! is never kept.
 
-use super::lenient::{FromJson, Lenient};
+use super::lenient::{FromJson, Key, Lenient};
 use serde::de::{DeserializeSeed, Deserializer, Error, IgnoredAny, MapAccess, SeqAccess, Visitor};
 use std::borrow::Cow;
 use std::fmt;
@@ -188,7 +188,7 @@ impl<'de> Visitor<'de> for Node<'_, 'de> {
         // A sum, because the order of keys says nothing.
         let mut sum = 0_u64;
         let mut entries = 0_usize;
-        while let Some(Lenient(key)) = map.next_key::<Lenient<Cow<'de, str>>>()? {
+        while let Some(Key(key)) = map.next_key()? {
             // A ControllerRevision holds its template as a patch.
             if self.place == Place::Template && key == "$patch" {
                 map.next_value::<IgnoredAny>()?;

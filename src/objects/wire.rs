@@ -2,7 +2,7 @@
 
 use super::controllers::{self, ControllerRevision, DaemonSet, Deployment, Rollout, StatefulSet};
 use super::json::{Json, JsonError};
-use super::lenient::{Lenient, fields};
+use super::lenient::{Key, Lenient, Unread, fields};
 use super::metadata::RawMeta;
 use super::{Body, Object, Pod, Resource, pod};
 use serde::de::{DeserializeSeed, Deserializer, Error, IgnoredAny, MapAccess, SeqAccess, Visitor};
@@ -143,7 +143,7 @@ impl<'de> Visitor<'de> for EventVisitor {
 
     fn visit_map<A: MapAccess<'de>>(mut self, mut map: A) -> Result<Self::Value, A::Error> {
         let mut event = None;
-        while let Some(Lenient(key)) = map.next_key::<Lenient<Cow<'de, str>>>()? {
+        while let Some(Key(key)) = map.next_key()? {
             match (key.as_ref(), self.kind) {
                 ("type", _) => {
                     let Lenient(text) = map.next_value::<Lenient<Cow<'de, str>>>()?;
@@ -205,7 +205,7 @@ impl<'de> Visitor<'de> for ListVisitor<'_> {
     fn visit_map<A: MapAccess<'de>>(mut self, mut map: A) -> Result<ListMeta, A::Error> {
         let mut meta = RawListMeta::default();
         let mut found = false;
-        while let Some(Lenient(key)) = map.next_key::<Lenient<Cow<'de, str>>>()? {
+        while let Some(Key(key)) = map.next_key()? {
             match key.as_ref() {
                 "metadata" => {
                     Lenient(meta) = map.next_value()?;
@@ -307,7 +307,7 @@ impl<'de> DeserializeSeed<'de> for ObjectSeed {
 
 #[derive(Default)]
 struct RawPod<'a> {
-    metadata: RawMeta<'a>,
+    metadata: RawMeta<'a, Unread>,
     spec: pod::Spec<'a>,
     status: pod::Status<'a>,
 }

@@ -66,6 +66,11 @@ impl Running {
         Self { process, address, log, _kubeconfig: directory }
     }
 
+    /// Where it serves, as `127.0.0.1:PORT`.
+    pub fn address(&self) -> &str {
+        &self.address
+    }
+
     /// The status of a GET, and its body.
     pub fn get(&self, path: &str) -> (u16, String) {
         let mut stream = TcpStream::connect(&self.address).unwrap();
