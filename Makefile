@@ -7,6 +7,7 @@ PYTHON ?= python3
 TOOLS := target/tools
 VENV := target/openmetrics-venv
 PROMETHEUS3 := $(TOOLS)/prometheus
+ADMISSION := $(TOOLS)/admission
 GRAFANA := $(TOOLS)/grafana
 ANALYSIS := $(TOOLS)/analysis
 
@@ -27,7 +28,7 @@ help: ## List these targets
 demo: ## Show podskew on a simulated cluster; no cluster is needed
 	$(CARGO) run --locked -- demo
 
-test: check-tools $(VENV)/done $(PROMETHEUS3) $(GRAFANA)/done $(ANALYSIS) lint ## Check everything: format, lints, all tests, with real Prometheus servers
+test: check-tools $(VENV)/done $(PROMETHEUS3) $(GRAFANA)/done $(ANALYSIS) $(ADMISSION) lint ## Check everything: format, lints, all tests, with real Prometheus servers
 	$(CARGO) test --locked --no-fail-fast
 
 lint: ## Check the format and the lints
@@ -53,7 +54,7 @@ baseline: ## Write benches/baseline.json anew
 	UPDATE_COSTS=1 $(MAKE) costs
 
 docs: ## Write the generated documentation anew
-	UPDATE_DOCS=1 $(CARGO) test --locked --test metrics_doc --test documents
+	UPDATE_DOCS=1 $(CARGO) test --locked --test metrics_doc --test documents --test alerts
 	UPDATE_DOCS=1 $(CARGO) test --locked --test dashboards config_maps
 
 # Not part of the tests. @grafana/data comes without scripts, and says itself what it needs beside.
@@ -71,8 +72,8 @@ check-tools:
 	command -v promtool >/dev/null || missing promtool "apt-get install prometheus (it may stay stopped)"; \
 	command -v prometheus >/dev/null || missing prometheus "apt-get install prometheus (it may stay stopped)"; \
 	command -v npm >/dev/null || test -e $(GRAFANA)/done || missing npm "install Node 20 or newer with npm; Grafana's types come with it"; \
-	command -v go >/dev/null || { test -x $(PROMETHEUS3) && test -x $(ANALYSIS); } || \
-	  missing go "install Go 1.26 or newer; it builds Prometheus 3 and what judges analysis templates"
+	command -v go >/dev/null || { test -x $(PROMETHEUS3) && test -x $(ANALYSIS) && test -x $(ADMISSION); } || \
+	  missing go "install Go 1.26 or newer; it builds Prometheus 3 and what judges analysis templates and admission policies"
 
 # Python's Prometheus client, whose OpenMetrics parser reads what podskew serves.
 $(VENV)/done:
@@ -111,6 +112,12 @@ $(KUBE_STATE_METRICS):
 	cd "$$(sed -n 's/^\t"Dir": "\(.*\)",/\1/p' $(TOOLS)/kube-state-metrics.json)" && \
 	  GOWORK=off GOFLAGS= CGO_ENABLED=0 go build -buildvcs=false -mod=readonly -ldflags "-s -w" \
 	    -o $(CURDIR)/$(KUBE_STATE_METRICS) .
+
+# The API server's own code, which says what the policies in deploy/policy make of a pod.
+$(ADMISSION): $(wildcard tests/programs/admission/*)
+	@mkdir -p $(TOOLS)
+	cd tests/programs/admission && GOWORK=off GOFLAGS= CGO_ENABLED=0 \
+	  go build -buildvcs=false -mod=readonly -trimpath -ldflags "-s -w" -o $(CURDIR)/$(ADMISSION) .
 
 # Argo Rollouts' and Flagger's own code, which judges the analysis templates, and the schemas of their objects. go.sum pins it.
 $(ANALYSIS): $(wildcard tests/programs/analysis/*)

@@ -9,7 +9,7 @@ mod common;
 use common::world::*;
 use podskew::inventory::{Settings, WorkloadKind};
 use podskew::objects::Resource;
-use podskew::report::{Origin, RolloutState};
+use podskew::report::{DigestKind, Origin, RolloutState};
 use serde_json::{Value, json};
 
 /// The Deployment `web` with its one ReplicaSet.
@@ -103,6 +103,23 @@ fn row_02_config_digests_can_be_compared_with_each_other() {
     let mut world = web();
     world.put(&pod("p1").image_id(&digest('a'))).put(&pod("p2").image_id(&format!("docker://{}", digest('b'))));
     assert_eq!(skew(&mut world), Some((990, Origin::Template)));
+}
+
+/// A digest of the node's own names nothing in a registry, so nobody should ask for it.
+#[test]
+fn row_02_what_a_digest_is_of_is_told() {
+    let hex = "a".repeat(64);
+    let forms = [
+        (format!("registry.example/shop/web@{}", digest('a')), DigestKind::Manifest),
+        (digest('a'), DigestKind::Config),
+        (hex, DigestKind::Opaque),
+    ];
+    for (image_id, kind) in forms {
+        let mut world = web();
+        world.put(&pod("p1").image_id(&image_id));
+        let digests = &world.report("deployment/web").containers[0].by_hash[0].digests;
+        assert_eq!(digests.iter().map(|digest| digest.kind).collect::<Vec<_>>(), [kind], "{image_id}");
+    }
 }
 
 #[test]

@@ -21,7 +21,7 @@ fn read(path: impl AsRef<Path>) -> String {
 /// Every Markdown file of the package, by its path below the root.
 fn documents() -> Vec<PathBuf> {
     let mut found = Vec::new();
-    for folder in [".", "docs"] {
+    for folder in [".", "docs", "docs/runbooks"] {
         for entry in std::fs::read_dir(root().join(folder)).unwrap() {
             let name = entry.unwrap().file_name();
             if Path::new(&name).extension().is_some_and(|extension| extension == "md") {

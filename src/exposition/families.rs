@@ -65,8 +65,9 @@ pub static FAMILIES: &[Family] = &[
     },
     Family {
         name: "podskew_pods_by_digest",
-        help: "Active pods that run an image digest, by the image their spec names and the digest it stands for.",
-        labels: &["pod_template_hash", "container", "image", "digest"],
+        help: "Active pods that run an image digest, by the image their spec names and the digest it stands for: \
+               of a manifest, as registries have it, or of a config, which only the node knows.",
+        labels: &["pod_template_hash", "container", "image", "digest", "digest_kind"],
         pod_labels: false,
         sparse: false,
         example: "max by (namespace, workload, container, image, digest) (podskew_pods_by_digest{workload=\"web\"})",
@@ -74,7 +75,8 @@ pub static FAMILIES: &[Family] = &[
         subject: Subject::Workload(|report, rows| {
             for (container, of_hash) in by_hash(report) {
                 for pods in &of_hash.digests {
-                    rows.value(&[&of_hash.hash, &container.container, &pods.image, &pods.digest], pods.pods);
+                    let kind = pods.kind.as_str();
+                    rows.value(&[&of_hash.hash, &container.container, &pods.image, &pods.digest, kind], pods.pods);
                 }
             }
         }),

@@ -20,6 +20,7 @@ pub(super) struct Comparison<'a> {
 /// Containers that run the same image.
 #[derive(Debug)]
 pub(super) struct ImageClass<'a> {
+    pub(super) kind: DigestKind,
     pub(super) digest: &'a Name,
     pub(super) members: Vec<ContainerFacts<'a>>,
 }
@@ -56,7 +57,7 @@ impl<'a> Comparison<'a> {
         let chosen = comparable(&classes);
         for (at, class) in classes.into_iter().enumerate() {
             if chosen.contains(&at) {
-                comparison.images.push(ImageClass { digest: class.digest, members: class.members });
+                comparison.images.push(ImageClass { kind: class.kind, digest: class.digest, members: class.members });
             } else {
                 comparison.image_id_only += u32::try_from(class.members.len()).unwrap_or(u32::MAX);
             }

@@ -122,7 +122,7 @@ fn digests(comparisons: &[Comparison<'_>]) -> Vec<DigestPods> {
                     entry
                 } else {
                     let (image, digest) = (member.image.clone(), class.digest.clone());
-                    digests.push(DigestPods { image, digest, pods: 0, skewed: Vec::new() });
+                    digests.push(DigestPods { image, digest, kind: class.kind, pods: 0, skewed: Vec::new() });
                     let Some(entry) = digests.last_mut() else { continue };
                     entry
                 };

@@ -24,6 +24,18 @@ pub enum DigestKind {
     Opaque,
 }
 
+impl DigestKind {
+    /// The value of the label `digest_kind`.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Manifest => "manifest",
+            Self::Config => "config",
+            Self::Opaque => "opaque",
+        }
+    }
+}
+
 /// What an `imageID` says.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct ImageId<'a> {

@@ -9,6 +9,7 @@ pub mod facts;
 mod rollout;
 mod workload;
 
+pub use digest::DigestKind;
 pub use workload::report;
 
 use crate::time::UnixTime;
@@ -115,8 +116,10 @@ pub struct HashDigests {
 pub struct DigestPods {
     /// The image as the pod's spec has it.
     pub image: Name,
-    /// The digest with its algorithm, `sha256:…`.
+    /// The digest with its algorithm, `sha256:…`; the bare digits of an opaque one.
     pub digest: Name,
+    /// What it is a digest of.
+    pub kind: DigestKind,
     /// How many.
     pub pods: u32,
     /// Their indexes in [`WorkloadReport::pods`], listed only if there is digest skew under this hash.

@@ -1,8 +1,8 @@
 //! Reports written by hand, and reports drawn at random.
 
 use podskew::report::{
-    ContainerReport, DigestPods, HashDigests, HashReport, ImageReference, Name, Origin, PodReport, ReferenceKind,
-    RolloutReport, RolloutState, Workload, WorkloadReport,
+    ContainerReport, DigestKind, DigestPods, HashDigests, HashReport, ImageReference, Name, Origin, PodReport,
+    ReferenceKind, RolloutReport, RolloutState, Workload, WorkloadReport,
 };
 use podskew::time::UnixTime;
 use proptest::collection::vec;
@@ -44,6 +44,7 @@ pub fn skewed_deployment() -> WorkloadReport {
     let digest = |digest: &str, pods, skewed: &[u32]| DigestPods {
         image: "registry.example/shop/web:1.4".into(),
         digest: digest.into(),
+        kind: DigestKind::Manifest,
         pods,
         skewed: skewed.to_vec(),
     };
@@ -131,6 +132,7 @@ pub fn plain_workload() -> WorkloadReport {
                 digests: vec![DigestPods {
                     image: "db:15".into(),
                     digest: "sha256:cc".into(),
+                    kind: DigestKind::Manifest,
                     pods: 1,
                     skewed: Vec::new(),
                 }],
@@ -225,6 +227,7 @@ fn any_container() -> impl Strategy<Value = ContainerReport> {
             let pods = |digest: String| DigestPods {
                 image: "i".into(),
                 digest: digest.into(),
+                kind: DigestKind::Manifest,
                 pods: count,
                 skewed: Vec::new(),
             };

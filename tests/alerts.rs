@@ -1,0 +1,228 @@
+//! The alerts: generated from one source, and asked with promtool when they fire, when not, and what they say.
+#![allow(clippy::unwrap_used, clippy::panic, missing_docs, reason = "tests")]
+
+mod programs;
+mod rules;
+
+use podskew::exposition::{FAMILIES, docs::HEALTH_FAMILIES};
+use regex::Regex;
+use rules::{path, source};
+use serde_json::{Value, json};
+use std::collections::BTreeSet;
+
+/// Writes the generated files anew where `UPDATE_DOCS` asks for it.
+#[test]
+fn the_rules_are_what_their_source_says() {
+    for (name, text) in source().files() {
+        let path = path("alerts").join(name);
+        if std::env::var_os("UPDATE_DOCS").is_some_and(|value| value == "1") {
+            // In one step: other tests read the file meanwhile.
+            let new = path.with_extension("new");
+            std::fs::write(&new, &text).unwrap();
+            std::fs::rename(&new, &path).unwrap();
+        }
+        let committed = std::fs::read_to_string(&path).unwrap_or_default();
+        assert!(committed == text, "alerts/{name} is not what alerts/source.yaml says: make docs");
+    }
+}
+
+#[track_caller]
+fn promtool_agrees(arguments: &[&str]) {
+    let output = programs::promtool(arguments, b"");
+    let said = String::from_utf8_lossy(&output.stdout) + String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "{said}");
+}
+
+/// The names of the files of a folder, without their ending.
+fn names(folder: &str, ending: &str) -> BTreeSet<String> {
+    let entries = std::fs::read_dir(path(folder)).unwrap();
+    let names = entries.map(|entry| entry.unwrap().file_name().into_string().unwrap());
+    names.filter_map(|name| Some(name.strip_suffix(ending)?.to_owned())).collect()
+}
+
+#[test]
+fn promtool_accepts_the_rules() {
+    promtool_agrees(&["check", "rules", path("alerts/podskew.rules.yaml").to_str().unwrap()]);
+}
+
+/// What the README tells to put into Prometheus' configuration.
+#[test]
+fn promtool_accepts_the_readmes_configuration() {
+    let readme = std::fs::read_to_string(path("README.md")).unwrap();
+    let block = Regex::new("(?s)```yaml\n# prometheus.yml\n(.*?)```").unwrap();
+    let directory = tempfile::tempdir().unwrap();
+    let config = directory.path().join("prometheus.yml");
+    std::fs::write(&config, &block.captures(&readme).unwrap()[1]).unwrap();
+    std::fs::copy(path("alerts/podskew.rules.yaml"), directory.path().join("podskew.rules.yaml")).unwrap();
+    promtool_agrees(&["check", "config", config.to_str().unwrap()]);
+}
+
+/// Just before it fires, just after, its end, and what must not fire: see the files.
+#[test]
+fn every_alert_fires_when_it_should_and_only_then() {
+    let files = names("alerts/tests", ".yaml").into_iter().map(|name| path("alerts/tests").join(name + ".yaml"));
+    let files: Vec<String> = files.map(|file| file.to_str().unwrap().to_owned()).collect();
+    let mut arguments = vec!["test", "rules"];
+    arguments.extend(files.iter().map(String::as_str));
+    promtool_agrees(&arguments);
+}
+
+/// What podskew may say of one workload at one moment, and for how long it has said so: every combination, sensible or not.
+fn moments() -> Vec<[(String, u32); 5]> {
+    let states = ["complete", "progressing", "stalled", "paused", "partitioned", "on_delete", "canary", "blue_green"];
+    let mut moments = Vec::new();
+    for state in states {
+        for (hashes, mixed) in [(1, 0), (2, 100), (2, 2_000), (2, 90_000)] {
+            for rollout in [0, 100, 4_000] {
+                for (digests, skew) in [(1, 0), (2, 0), (2, 100), (2, 700)] {
+                    moments.push([
+                        (format!("rollout_state{{@,state=\"{state}\"}}"), 1),
+                        ("distinct_template_hashes_per_workload{@}".to_owned(), hashes),
+                        ("mixed_template_hashes_age_seconds{@}".to_owned(), mixed),
+                        ("rollout_age_seconds{@}".to_owned(), rollout),
+                        (format!("digests and skew {digests}"), skew),
+                    ]);
+                }
+            }
+        }
+    }
+    moments
+}
+
+/// One incident, one alert: whatever podskew says of a workload, and whatever it says of it next.
+#[test]
+fn no_workload_is_in_two_alerts_at_once() {
+    let moments = moments();
+    let mut series = vec![json!({ "series": "podskew_build_info", "values": "1x90" })];
+    for (number, now) in moments.iter().enumerate() {
+        // Another of the moments comes after half an hour; a step that shares no factor with their number meets all.
+        let next = &moments[(number * 7 + 101) % moments.len()];
+        let workload = format!("namespace=\"n\",workload_type=\"deployment\",workload=\"w{number}\"");
+        let mut put = |name: &str, values: String| {
+            let name = name.replace('@', &workload);
+            series.push(json!({ "series": format!("podskew_{name}"), "values": values }));
+        };
+        if now[0].0 == next[0].0 {
+            put(&now[0].0, "1x90".to_owned());
+        } else {
+            put(&now[0].0, "1x29 stale".to_owned());
+            put(&next[0].0, "_x30 1x60".to_owned());
+        }
+        for (before, after) in now[1..4].iter().zip(&next[1..4]) {
+            put(&before.0, format!("{}x29 {}x60", before.1, after.1));
+        }
+        let digests = |moment: &[(String, u32); 5]| moment[4].0.rsplit_once(' ').unwrap().1.to_owned();
+        let of_container = "@,container=\"c\",origin=\"template\"";
+        let counts = format!("{}x29 {}x60", digests(now), digests(next));
+        put(&format!("distinct_digests_per_workload{{{of_container}}}"), counts);
+        put(&format!("digest_skew_age_seconds{{{of_container}}}"), format!("{}x29 {}x60", now[4].1, next[4].1));
+    }
+    let workloads = "ALERTS{alertstate=\"firing\",workload!=\"\"}";
+    // promtool has no room for a subquery over that many workloads.
+    let at_once = format!("count by (workload) ({workloads}) > 1");
+    let mut asked: Vec<Value> = (0..90)
+        .map(|minute| json!({ "eval_time": format!("{minute}m"), "expr": at_once, "exp_samples": [] }))
+        .collect();
+    let kinds = format!("count(count by (alertname) ({workloads}))");
+    asked.push(json!({ "eval_time": "89m", "expr": kinds, "exp_samples": [{ "labels": "{}", "value": 6 }] }));
+    let test = json!({ "interval": "1m", "input_series": series, "promql_expr_test": asked });
+    let directory = tempfile::tempdir().unwrap();
+    let mut source = source();
+    // Without the texts, whose questions take most of the time.
+    for alert in &mut source.alerts {
+        (alert.summary, alert.description) = (String::new(), String::new());
+    }
+    std::fs::write(directory.path().join("rules.yaml"), source.rules()).unwrap();
+    let tests = json!({ "rule_files": ["rules.yaml"], "evaluation_interval": "1m", "tests": [test] });
+    let file = directory.path().join("test.yaml");
+    std::fs::write(&file, tests.to_string()).unwrap();
+    promtool_agrees(&["test", "rules", file.to_str().unwrap()]);
+}
+
+/// A threshold is a field of its alert, so that there is one place to change it.
+#[test]
+fn no_expression_has_a_threshold_of_its_own() {
+    let source = source();
+    let literal = Regex::new(r"(?m)(?:^|\s)(?:>=?|<=?|==) ([0-9][0-9.]*)").unwrap();
+    for text in source.alerts.iter().map(|alert| &alert.expr).chain(source.parts.values()) {
+        for found in literal.captures_iter(text) {
+            assert!(matches!(&found[1], "0" | "1"), "{} in {text}", &found[0]);
+        }
+    }
+    for alert in source.alerts.iter().filter(|alert| alert.threshold.is_some()) {
+        let expanded = source.expand(&alert.expr);
+        let threshold = format!("> {}", alert.threshold.unwrap());
+        let ends = |line: &str| line.ends_with(&threshold);
+        assert!(expanded.lines().any(ends), "{threshold} does not end a line of {expanded}");
+    }
+}
+
+/// The Operator's form holds the same groups.
+#[test]
+fn the_operators_form_is_the_same() {
+    let read = |name: &str| -> Value {
+        serde_saphyr::from_str(&std::fs::read_to_string(path("alerts").join(name)).unwrap()).unwrap()
+    };
+    let operator = read(rules::OPERATOR);
+    assert_eq!(operator["kind"], "PrometheusRule");
+    assert_eq!(operator["spec"], read(rules::PLAIN));
+}
+
+#[test]
+fn every_alert_has_a_test_and_a_runbook() {
+    let alerts: BTreeSet<String> = source().alerts.into_iter().map(|alert| alert.name).collect();
+    assert!(alerts.len() >= 14, "{alerts:?}");
+    assert_eq!(names("alerts/tests", ".yaml"), alerts, "a file of tests for each alert");
+    let mut runbooks = names("docs/runbooks", ".md");
+    assert!(runbooks.remove("README"), "docs/runbooks/README.md, about causes and prevention");
+    assert_eq!(runbooks, alerts, "a runbook for each alert");
+    let overview = std::fs::read_to_string(path("docs/runbooks/README.md")).unwrap();
+    for alert in source().alerts {
+        let row = format!("| [{0}]({0}.md) | {1} |", alert.name, alert.severity);
+        assert!(overview.contains(&row), "docs/runbooks/README.md has no row {row}");
+    }
+    for alert in &alerts {
+        let tests = std::fs::read_to_string(path("alerts/tests").join(format!("{alert}.yaml"))).unwrap();
+        for needed in [
+            format!("alertname: {alert}\n    exp_alerts:\n    - exp_labels"),
+            format!("alertname=\"{alert}\""),
+            "exp_samples: []".to_owned(),
+            "never fire".to_owned(),
+            "a gap".to_owned(),
+        ] {
+            assert!(tests.contains(&needed), "alerts/tests/{alert}.yaml has no {needed:?}");
+        }
+        let runbook = std::fs::read_to_string(path("docs/runbooks").join(format!("{alert}.md"))).unwrap();
+        let headings: Vec<&str> = runbook.lines().filter(|line| line.starts_with('#')).collect();
+        let expected = [&format!("# {alert}")[..], "## Meaning", "## Impact", "## Diagnosis", "## Remedy"];
+        assert_eq!(headings, expected, "docs/runbooks/{alert}.md");
+        assert!(runbook.contains("](README.md"), "docs/runbooks/{alert}.md does not lead to causes and prevention");
+    }
+}
+
+/// Labels that a scrape, or whoever brings clusters together, adds.
+const FROM_OUTSIDE: [&str; 5] = ["cluster", "namespace", "exported_namespace", "pod", "instance"];
+
+#[test]
+fn every_metric_and_label_of_the_rules_exists() {
+    let rules = source().rules();
+    let selector = Regex::new(r"(podskew_[a-z_]+[a-z])(?:\{([^}]*)\})?").unwrap();
+    let matcher = Regex::new(r#"([a-z_]+)(?:=~|!=|!~|=)[\\"%]"#).unwrap();
+    let mut seen = 0;
+    for found in selector.captures_iter(&rules) {
+        let name = &found[1];
+        let family = FAMILIES.iter().find(|family| family.name == name);
+        let health = HEALTH_FAMILIES.iter().find(|family| family.name == name);
+        let mut labels: Vec<&str> = FROM_OUTSIDE.to_vec();
+        match (family, health) {
+            (Some(family), _) => labels.extend(family.subject_labels().iter().chain(family.labels)),
+            (_, Some(health)) => labels.extend(health.labels),
+            _ => panic!("{name} is no metric of podskew"),
+        }
+        for found in matcher.captures_iter(found.get(2).map_or("", |matchers| matchers.as_str())) {
+            assert!(labels.contains(&found.get(1).unwrap().as_str()), "{name} has no label {}", &found[1]);
+            seen += 1;
+        }
+    }
+    assert!(seen > 50, "{seen}");
+}
