@@ -15,8 +15,8 @@ pub const WIRE_BYTES: &str = "decoded";
 
 /// What may never be exceeded, whatever the baseline says, and why.
 pub const LIMITS: [(&str, f64, &str); 13] = [
-    ("2000 pods: event: allocations", 40.0, "issue 3"),
-    ("recorded: event: allocations", 40.0, "issue 3"),
+    ("2000 pods: event: allocations", 40.0, "what one event may take"),
+    ("recorded: event: allocations", 40.0, "what one event may take"),
     ("2000 pods: memory after 10 rolling updates, over that before", 1.15, "strings of dead pods are freed"),
     // From 2 000 to 20 000 pods, each pod costs what it did.
     ("growth: first list: allocations", 1.05, "flat"),
@@ -31,7 +31,7 @@ pub const LIMITS: [(&str, f64, &str); 13] = [
     ("one workload over at once: allocations", 1.0, "no event costs a workload"),
     ("one workload over at once: instructions", 1.5, "no event costs a workload"),
     ("one workload over in turn: allocations", 1.5, "no event costs a workload"),
-    ("one workload over in turn: instructions", 2.0, "no event costs a workload"),
+    ("one workload over in turn: instructions", 2.5, "no event costs a workload"),
 ];
 
 /// Every figure there is.
