@@ -210,3 +210,26 @@ impl Inventory {
         self.pods.len() + self.owners.len() + self.workloads.len() + self.revisions.len() + self.referenced.len()
     }
 }
+
+#[cfg(all(test, target_pointer_width = "64"))]
+mod tests {
+    use super::objects::PodEntry;
+    use super::owners::{Owner, WorkloadRecord};
+    use super::records::{ContainerRecord, TemplateRecord};
+
+    /// docs/performance.md says what a pod takes, record by record.
+    #[test]
+    fn records_are_as_small_as_the_documentation_says() {
+        let documented = include_str!("../../docs/performance.md");
+        let records = [
+            ("a pod", size_of::<Option<PodEntry>>()),
+            ("one of its containers", size_of::<ContainerRecord>()),
+            ("an owner", size_of::<Option<Owner>>()),
+            ("a template", size_of::<TemplateRecord>()),
+            ("a workload", size_of::<Option<WorkloadRecord>>()),
+        ];
+        let rows = records.map(|(what, bytes)| format!("| {what} | {bytes} |"));
+        let missing: Vec<_> = rows.iter().filter(|row| !documented.contains(row.as_str())).collect();
+        assert!(missing.is_empty(), "{missing:?}");
+    }
+}
