@@ -160,3 +160,113 @@ fn page<S: Sink>(source: Source, sink: &S, page: &[u8]) -> Decoded {
     }
     decoded
 }
+
+#[cfg(test)]
+mod tests {
+    use super::{BATCH, Lanes, is_added};
+    use crate::cluster::Sink;
+    use crate::inventory::Source;
+    use crate::objects::{Object, Resource};
+    use bytes::{Bytes, BytesMut};
+    use std::collections::BTreeMap;
+    use std::sync::{Arc, Mutex};
+
+    const PODS: Source = Source { resource: Resource::Pods, namespace: 0 };
+
+    /// How often each name came.
+    #[derive(Default)]
+    struct Names(Mutex<BTreeMap<String, u32>>);
+
+    impl Sink for Names {
+        fn relist(&self, _: Source, object: &Object<'_>) {
+            *self.0.lock().unwrap().entry(object.meta.name.to_string()).or_default() += 1;
+        }
+        fn apply(&self, _: Source, _: &Object<'_>) {}
+        fn delete(&self, _: Source, _: &Object<'_>) {}
+        fn begin_relist(&self, _: Source) {}
+        fn finish_relist(&self, _: Source, _: &[Object<'_>]) {}
+        fn abandon_relist(&self, _: Source) {}
+        fn forbid(&self, _: Source) {}
+        fn not_served(&self, _: Source) {}
+    }
+
+    fn object(number: usize) -> String {
+        // So long that a batch takes some dozens.
+        format!("{{\"metadata\":{{\"name\":\"pod-{number}\",\"note\":\"{}\"}}}}", "x".repeat(BATCH / 40))
+    }
+
+    fn line(number: usize) -> Bytes {
+        format!("{{\"type\":\"ADDED\",\"object\":{}}}", object(number)).into()
+    }
+
+    #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+    async fn every_object_comes_once_and_what_cannot_be_read_is_told() {
+        let names = Arc::new(Names::default());
+        let mut lanes = Lanes::new(PODS, names.clone());
+        let mut broken = 0;
+        for number in 0..1_000 {
+            let mut line = line(number);
+            assert!(is_added(&line));
+            if number % 250 == 7 {
+                line.truncate(line.len() - 1);
+                broken += 1;
+            }
+            lanes.line(line).await;
+            if number % 333 == 0 {
+                lanes.flush().await;
+            }
+        }
+        let decoded = lanes.drain().await;
+        assert_eq!((decoded.objects, decoded.unreadable), (1_000 - broken, broken));
+        assert!(decoded.error.is_some());
+        let names = std::mem::take(&mut *names.0.lock().unwrap());
+        assert_eq!(names.len() as u64, 1_000 - broken);
+        assert!(names.values().all(|times| *times == 1));
+        assert_eq!(lanes.drain().await.objects, 0, "it is told once");
+    }
+
+    #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+    async fn pages_are_decoded_beside_each_other() {
+        let names = Arc::new(Names::default());
+        let mut lanes = Lanes::new(PODS, names.clone());
+        for page in 0..20 {
+            let items: Vec<String> = (page * 50..page * 50 + 50).map(object).collect();
+            let text = format!("{{\"metadata\":{{\"resourceVersion\":\"7\"}},\"items\":[{}]}}", items.join(","));
+            lanes.page(BytesMut::from(text.as_str())).await;
+        }
+        lanes.page(BytesMut::from("{\"items\":[{}")).await;
+        let decoded = lanes.drain().await;
+        assert_eq!((decoded.objects, decoded.unreadable), (1_001, 1));
+        assert_eq!(names.0.lock().unwrap().len(), 1_001);
+    }
+
+    #[tokio::test]
+    #[should_panic(expected = "a sink that panics")]
+    async fn a_panic_does_not_pass_for_a_complete_list() {
+        struct Panics;
+        impl Sink for Panics {
+            fn relist(&self, _: Source, _: &Object<'_>) {
+                panic!("a sink that panics");
+            }
+            fn apply(&self, _: Source, _: &Object<'_>) {}
+            fn delete(&self, _: Source, _: &Object<'_>) {}
+            fn begin_relist(&self, _: Source) {}
+            fn finish_relist(&self, _: Source, _: &[Object<'_>]) {}
+            fn abandon_relist(&self, _: Source) {}
+            fn forbid(&self, _: Source) {}
+            fn not_served(&self, _: Source) {}
+        }
+        let mut lanes = Lanes::new(PODS, Arc::new(Panics));
+        lanes.line(line(1)).await;
+        lanes.drain().await;
+    }
+
+    #[test]
+    fn only_what_was_added_goes_its_own_way() {
+        for other in
+            ["", "{\"type\":\"MODIFIED\",\"object\":{}}", "{ \"type\": \"ADDED\", \"object\": {}}", "{\"type\":\"ADDED"]
+        {
+            assert!(!is_added(other.as_bytes()), "{other}");
+        }
+    }
+}
