@@ -221,8 +221,8 @@ impl<S: Sink> Watcher<S> {
                 })
             }
             Err(error) => {
-                let decoded = Decoded { objects: 0, unreadable: 1, error: Some(error) };
-                self.take(decoded).map(|()| None).map_err(NoStream::Failed)
+                self.take(Decoded { objects: 0, unreadable: 1, error: Some(error) })?;
+                Ok(None)
             }
         }
     }
