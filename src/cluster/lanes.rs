@@ -19,6 +19,9 @@ const BATCH: usize = 128 << 10;
 /// More are of no use: one task reads the connection, and no more than so many keep up with it.
 const MOST_LANES: usize = 4;
 
+/// So many objects of a page go into the inventory at once.
+const AT_ONCE: usize = 16;
+
 /// What is being decoded of one list.
 pub(super) struct Lanes<S> {
     source: Source,
@@ -134,27 +137,33 @@ static LANES: LazyLock<usize> =
 
 fn lines<S: Sink>(source: Source, sink: &S, lines: &[Bytes]) -> Decoded {
     let mut decoded = Decoded::default();
+    let mut objects = Vec::with_capacity(lines.len());
     for line in lines {
         match decode_event(source.resource, line) {
-            Ok(WatchEvent::Applied(object)) => {
-                decoded.objects += 1;
-                sink.relist(source, &object);
-            }
+            Ok(WatchEvent::Applied(object)) => objects.push(object),
             Ok(_) => {
                 decoded.unreadable(DecodeError { resource: source.resource, what: "an event of two types", byte: 0 });
             }
             Err(error) => decoded.unreadable(error),
         }
     }
+    decoded.objects = objects.len() as u64;
+    sink.relist(source, &objects);
     decoded
 }
 
 fn page<S: Sink>(source: Source, sink: &S, page: &[u8]) -> Decoded {
     let mut decoded = Decoded::default();
+    let mut objects = Vec::with_capacity(AT_ONCE);
     let read = decode_list(source.resource, page, &mut |object| {
         decoded.objects += 1;
-        sink.relist(source, &object);
+        objects.push(object);
+        if objects.len() == AT_ONCE {
+            sink.relist(source, &objects);
+            objects.clear();
+        }
     });
+    sink.relist(source, &objects);
     if let Err(error) = read {
         decoded.unreadable(error);
     }
@@ -180,9 +189,11 @@ mod tests {
     const PANICS: &str = "a sink that panics";
 
     impl Sink for Names {
-        fn relist(&self, _: Source, object: &Object<'_>) {
-            assert_ne!(object.meta.name, "pod-13", "{PANICS}");
-            *self.0.lock().unwrap().entry(object.meta.name.to_string()).or_default() += 1;
+        fn relist(&self, _: Source, objects: &[Object<'_>]) {
+            for object in objects {
+                assert_ne!(object.meta.name, "pod-13", "{PANICS}");
+                *self.0.lock().unwrap().entry(object.meta.name.to_string()).or_default() += 1;
+            }
         }
         fn apply(&self, _: Source, _: &Object<'_>) {}
         fn delete(&self, _: Source, _: &Object<'_>) {}

@@ -192,7 +192,7 @@ impl<S: Sink> Watcher<S> {
         match decode_event(self.target.resource, &line) {
             Ok(WatchEvent::Applied(object)) => {
                 self.listing.objects += 1;
-                self.sink.relist(self.source, &object);
+                self.sink.relist(self.source, &[object]);
                 Ok(None)
             }
             // What changed while the server sent its list comes before the closing bookmark. A deletion can only take
