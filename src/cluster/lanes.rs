@@ -9,7 +9,7 @@ use super::sink::Sink;
 use crate::inventory::Source;
 use crate::objects::{DecodeError, Resource, WatchEvent, decode_event, decode_list};
 use bytes::{Bytes, BytesMut};
-use std::sync::{Arc, LazyLock};
+use std::sync::{Arc, LazyLock, Mutex, MutexGuard, PoisonError};
 use tokio::task::{JoinError, JoinSet};
 
 /// Long enough that a task costs nothing beside it, short enough that a scrape waits for no more than some hundred
@@ -29,6 +29,8 @@ pub(super) struct Lanes<S> {
     /// Lines that wait until they are enough.
     batch: Vec<Bytes>,
     batch_bytes: usize,
+    /// Pages that are decoded: the next ones are read into them, because fresh memory costs as much as decoding.
+    spare_pages: Arc<Mutex<Vec<BytesMut>>>,
     running: JoinSet<Decoded>,
     decoded: Decoded,
 }
@@ -52,7 +54,15 @@ pub(super) fn is_added(line: &[u8]) -> bool {
 
 impl<S: Sink> Lanes<S> {
     pub(super) fn new(source: Source, sink: Arc<S>) -> Self {
-        Self { source, sink, batch: Vec::new(), batch_bytes: 0, running: JoinSet::new(), decoded: Decoded::default() }
+        Self {
+            source,
+            sink,
+            batch: Vec::new(),
+            batch_bytes: 0,
+            spare_pages: Arc::default(),
+            running: JoinSet::new(),
+            decoded: Decoded::default(),
+        }
     }
 
     /// Takes a line that [`is_added`]. Waits while all lanes are taken.
@@ -76,8 +86,18 @@ impl<S: Sink> Lanes<S> {
 
     /// Takes a page. It is decoded while the next one is read, and no more than two are: pages take memory.
     pub(super) async fn page(&mut self, page: BytesMut) {
-        let (source, sink) = (self.source, self.sink.clone());
-        self.start((*LANES).min(2), move || self::page(source, sink.as_ref(), &page)).await;
+        let (source, sink, spare_pages) = (self.source, self.sink.clone(), self.spare_pages.clone());
+        self.start((*LANES).min(2), move || {
+            let decoded = self::page(source, sink.as_ref(), &page);
+            lock(&spare_pages).push(page);
+            decoded
+        })
+        .await;
+    }
+
+    /// Where to read the next page.
+    pub(super) fn spare_page(&self) -> BytesMut {
+        lock(&self.spare_pages).pop().unwrap_or_default()
     }
 
     /// What is decoded by now.
@@ -129,6 +149,10 @@ fn joined(resource: Resource, decoded: Result<Decoded, JoinError>) -> Decoded {
         let error = DecodeError { resource, what: "podskew is shutting down", byte: 0 };
         Decoded { objects: 0, unreadable: 1, error: Some(error) }
     })
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// Asking takes a dozen system calls, so it is asked once.

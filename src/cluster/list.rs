@@ -273,7 +273,7 @@ impl<S: Sink> Watcher<S> {
             if token.is_empty() {
                 self.begin();
             }
-            let page = answer.whole(patience, &mut self.pulse).await?;
+            let page = answer.whole(decoding.spare_page(), patience, &mut self.pulse).await?;
             self.page_decoded(decoding.decoded())?;
             let meta = decode_list_meta(self.target.resource, &page)?;
             decoding.page(page).await;

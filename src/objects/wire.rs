@@ -78,9 +78,17 @@ pub fn decode_list<'a>(
 
 /// Reads the `metadata` of a page alone, which stands before its items, so that the next page can be asked for at once.
 pub fn decode_list_meta(resource: Resource, body: &[u8]) -> Result<ListMeta, DecodeError> {
-    let read = |body| Json::new(text(body)?).deserialize_map(ListVisitor { resource, each: None });
-    read(body).map_err(|error: JsonError| DecodeError { resource, what: error.what, byte: error.at })
+    let read = |text| Json::new(text).deserialize_map(ListVisitor { resource, each: None });
+    // It is nearly always among the first few hundred bytes, and the others are checked when they are read.
+    let beginning = body.get(..HEAD).map(|head| head.utf8_chunks().next().map_or("", |chunk| chunk.valid()));
+    if let Some(Ok(meta)) = beginning.map(read) {
+        return Ok(meta);
+    }
+    text(body).and_then(read).map_err(|error| DecodeError { resource, what: error.what, byte: error.at })
 }
+
+/// More than stands before the items of a list.
+const HEAD: usize = 4096;
 
 /// Reads a `Status`, or says that it is none.
 #[must_use]
