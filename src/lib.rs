@@ -12,8 +12,10 @@
 pub mod cli;
 pub mod cluster;
 pub mod demo;
+pub mod dump;
 pub mod exposition;
 pub mod inventory;
+pub mod look;
 pub mod objects;
 pub mod report;
 pub mod serve;

@@ -40,6 +40,8 @@ pub struct Source {
 pub struct Inventory {
     settings: Settings,
     sources: HashMap<Source, SourceState>,
+    /// Whether more may come than is there.
+    waits: bool,
     strings: Interner,
     shapes: Shapes,
     pods: ByUid<PodEntry>,
@@ -95,6 +97,7 @@ impl Inventory {
         Self {
             settings,
             sources: sources.iter().map(|source| (*source, SourceState::default())).collect(),
+            waits: true,
             strings: Interner::default(),
             shapes: Shapes::default(),
             pods: ByUid::default(),
@@ -108,6 +111,12 @@ impl Inventory {
             dirty: Vec::new(),
             timers: BTreeSet::new(),
         }
+    }
+
+    /// An inventory of one look: the pods are listed before their owners, so nobody who is not there will come.
+    #[must_use]
+    pub fn of_one_look(settings: Settings, sources: &[Source]) -> Self {
+        Self { waits: false, ..Self::new(settings, sources) }
     }
 
     /// An object was added or changed.
