@@ -12,6 +12,7 @@
 pub mod cli;
 pub mod cluster;
 pub mod demo;
+pub mod diff;
 pub mod exposition;
 pub mod inventory;
 pub mod objects;
