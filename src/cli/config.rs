@@ -90,6 +90,7 @@ impl Config {
                 jobs: arguments.jobs,
                 workload_kinds: distinct_kinds(arguments.workload_kind),
                 stalled_after: arguments.stalled_after,
+                images_of_history: false,
             },
             selection: selection(arguments.metric_allowlist, arguments.metric_denylist)?,
             log: arguments.log.into(),

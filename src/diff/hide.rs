@@ -37,7 +37,9 @@ impl Hidden {
     /// What stands under `key`.
     fn below(&mut self, key: &str, value: &Value) -> Value {
         match (key, value) {
-            ("annotations" | "command" | "args" | "volumeAttributes" | "gmsaCredentialSpec", value) => self.leaves(value),
+            ("annotations" | "command" | "args" | "volumeAttributes" | "gmsaCredentialSpec", value) => {
+                self.leaves(value)
+            }
             // References are names. Everything else of a variable may be its value.
             ("env", value) => self.entries(value, &["name", "valueFrom"]),
             ("httpHeaders", value) => self.entries(value, &["name"]),
@@ -63,9 +65,14 @@ impl Hidden {
             return self.leaves(entries);
         };
         let entry = |entry: &Value| match entry {
-            Value::Object(entry) => self.each(entry, |hidden, key, value| {
-                if shown.contains(&key) { value.clone() } else { hidden.leaves(value) }
-            }),
+            Value::Object(entry) => {
+                self.each(
+                    entry,
+                    |hidden, key, value| {
+                        if shown.contains(&key) { value.clone() } else { hidden.leaves(value) }
+                    },
+                )
+            }
             other => self.leaves(other),
         };
         entries.iter().map(entry).collect()

@@ -71,7 +71,9 @@ mod tests {
 
     #[test]
     fn what_has_no_template_has_none() {
-        for object in [json!({}), json!({"spec": {}}), json!({"data": {}}), json!({"spec": {"template": null}}), json!(7)] {
+        for object in
+            [json!({}), json!({"spec": {}}), json!({"data": {}}), json!({"spec": {"template": null}}), json!(7)]
+        {
             assert_eq!(pod_template(object), None);
         }
     }

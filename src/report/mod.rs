@@ -7,6 +7,7 @@ mod compare;
 mod containers;
 pub mod digest;
 pub mod facts;
+pub mod history;
 pub mod remedy;
 mod rollout;
 mod workload;
