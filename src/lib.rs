@@ -13,6 +13,7 @@ pub mod cli;
 pub mod cluster;
 pub mod demo;
 pub mod diff;
+pub mod explain;
 pub mod exposition;
 pub mod inventory;
 pub mod objects;

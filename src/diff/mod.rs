@@ -38,7 +38,8 @@ pub fn unified(old: Side<'_>, new: Side<'_>, values: Values, context: usize) -> 
 }
 
 /// What would move the cursor, or turn the direction of reading, is not written. YAML escapes most of it, but not all.
-fn visible(character: char) -> char {
+#[must_use]
+pub fn visible(character: char) -> char {
     match character {
         '\n' | '\t' => character,
         '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}' => char::REPLACEMENT_CHARACTER,

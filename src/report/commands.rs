@@ -160,6 +160,15 @@ impl<'a> Subject<'a> {
         })
     }
 
+    /// What lets go of a paused rollout.
+    pub(super) fn resume(&self) -> Vec<String> {
+        match self.kind {
+            // Argo takes an undo all the same.
+            "rollout" => Vec::new(),
+            _ => vec![format!("{} rollout resume {}", self.kubectl, self.object)],
+        }
+    }
+
     pub(super) fn restart(&self) -> Action {
         match self.kind {
             "rollout" => Action::command(format!("{} restart {}", self.argo, self.name)),

@@ -4,6 +4,7 @@
 //! time in `alerts/source.yaml`; `tests/remedies.rs` holds one against the other.
 
 use super::commands::{Pin, Subject};
+use super::history::History;
 use super::{HashDigests, Name, Origin, ReferenceKind, RolloutState, WorkloadReport};
 use std::fmt;
 
@@ -105,6 +106,21 @@ impl Action {
 }
 
 impl Finding {
+    /// In two or three words.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::DigestSkew => "digest skew",
+            Self::Stalled => "stalled rollout",
+            Self::UnderWay => "rollout in progress",
+            Self::HashesPersist => "template hashes side by side",
+            Self::Held => "deliberate mix",
+            Self::InjectedSkew => "digest skew of an injected container",
+            Self::UnknownSkew => "digest skew of unknown origin",
+            Self::LatestTag => "latest tag",
+        }
+    }
+
     /// Everything this workload is found in, worst first.
     #[must_use]
     pub fn all(report: &WorkloadReport) -> Vec<Self> {
@@ -177,8 +193,11 @@ pub fn remedy(report: &WorkloadReport, finding: Finding) -> Remedy {
 
 /// Rolls a workload back to a revision of its history.
 #[must_use]
-pub fn roll_back(report: &WorkloadReport, revision: u64) -> Action {
-    Subject::of(report).undo(Some(revision))
+pub fn roll_back(report: &WorkloadReport, history: &History, revision: u64) -> Action {
+    let of = Subject::of(report);
+    let action = of.undo(Some(revision));
+    // kubectl refuses: "cannot rollback a paused deployment; resume it first".
+    if history.paused { action.after("", of.resume()) } else { action }
 }
 
 /// Asks for the digests that most pods of a hash run, in place of whatever may move; `None` if nothing may, or if none of
