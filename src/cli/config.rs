@@ -1,10 +1,13 @@
 //! What is meant: every value checked, and the values against each other.
 
-use super::arguments::{Arguments, DemoArguments, LogArguments, ServeArguments};
+use super::arguments::{
+    Arguments, ConnectionArguments, CountArguments, DemoArguments, LogArguments, LookArguments, ServeArguments,
+};
 use super::values::FamilyPatterns;
 use crate::cluster::Connection;
 use crate::exposition::Selection;
 use crate::inventory::{PodLabel, Settings, WorkloadKind};
+use crate::look::{Looking, Namespaces, Place, Selector};
 use crate::web::ListenAddress;
 use clap::CommandFactory;
 use clap::error::ErrorKind;
@@ -66,7 +69,7 @@ impl Config {
     /// What `arguments` mean, or why they mean nothing.
     pub fn new(arguments: ServeArguments) -> Result<Self, clap::Error> {
         let namespaces = unique(arguments.namespace);
-        let excluded = unique(arguments.exclude_namespace);
+        let settings = settings(arguments.counts);
         if namespaces.len() > MAX_NAMESPACES {
             return Err(refusal(&format!(
                 "--namespace names {} namespaces, and podskew watches at most {MAX_NAMESPACES} one by one; leave it out to \
@@ -74,27 +77,70 @@ impl Config {
                 namespaces.len()
             )));
         }
-        if let Some(both) = namespaces.iter().find(|name| excluded.contains(name)) {
-            return Err(refusal(&format!(
-                "namespace '{both}' is both in --namespace and in --exclude-namespace; take it out of one of them"
-            )));
-        }
+        check_namespaces(&namespaces, &settings)?;
         Ok(Self {
-            connection: Connection { kubeconfig: arguments.kubeconfig, context: arguments.context },
+            connection: arguments.connection.into(),
             listen_address: arguments.listen_address,
             namespaces,
-            settings: Settings {
-                exclude_namespaces: excluded,
-                ignore_containers: unique(arguments.ignore_container),
-                pod_labels: distinct_labels(arguments.pod_label)?,
-                jobs: arguments.jobs,
-                workload_kinds: distinct_kinds(arguments.workload_kind),
-                stalled_after: arguments.stalled_after,
-                images_of_history: false,
-            },
+            settings: Settings { pod_labels: distinct_labels(arguments.pod_label)?, ..settings },
             selection: selection(arguments.metric_allowlist, arguments.metric_denylist)?,
             log: arguments.log.into(),
         })
+    }
+}
+
+impl Looking {
+    /// What `arguments` mean, or why they mean nothing.
+    pub fn new(arguments: LookArguments, selector: Option<Selector>) -> Result<Self, clap::Error> {
+        let names = unique(arguments.namespace);
+        let settings = settings(arguments.counts);
+        if names.len() > MAX_NAMESPACES && arguments.filename.is_none() {
+            return Err(refusal(&format!(
+                "--namespace names {} namespaces, and podskew asks for at most {MAX_NAMESPACES} one by one; take \
+                 --all-namespaces, and name those you do not want with --exclude-namespace",
+                names.len()
+            )));
+        }
+        check_namespaces(&names, &settings)?;
+        let place = match arguments.filename {
+            Some(file) => Place::Dump { file, namespaces: names },
+            None => Place::Cluster {
+                connection: arguments.connection.into(),
+                namespaces: match (arguments.all_namespaces, names.is_empty()) {
+                    (true, _) => Namespaces::All,
+                    (false, true) => Namespaces::OfContext,
+                    (false, false) => Namespaces::These(names),
+                },
+            },
+        };
+        Ok(Self { place, settings, selector })
+    }
+}
+
+impl From<ConnectionArguments> for Connection {
+    fn from(arguments: ConnectionArguments) -> Self {
+        Self { kubeconfig: arguments.kubeconfig, context: arguments.context }
+    }
+}
+
+fn settings(arguments: CountArguments) -> Settings {
+    Settings {
+        exclude_namespaces: unique(arguments.exclude_namespace),
+        ignore_containers: unique(arguments.ignore_container),
+        pod_labels: Vec::new(),
+        jobs: arguments.jobs,
+        workload_kinds: distinct_kinds(arguments.workload_kind),
+        stalled_after: arguments.stalled_after,
+        images_of_history: false,
+    }
+}
+
+fn check_namespaces(namespaces: &[String], settings: &Settings) -> Result<(), clap::Error> {
+    match namespaces.iter().find(|name| settings.exclude_namespaces.contains(name)) {
+        None => Ok(()),
+        Some(both) => Err(refusal(&format!(
+            "namespace '{both}' is both in --namespace and in --exclude-namespace; take it out of one of them"
+        ))),
     }
 }
 

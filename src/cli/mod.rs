@@ -5,7 +5,7 @@
 //! ```
 //!
 //! Exit codes: 0 after a graceful shutdown, 1 when something failed while it ran, 2 for a command line that makes no
-//! sense.
+//! sense. A command that looks once and says what it saw has codes of its own for that, and 2 wherever it could not look.
 
 mod arguments;
 mod config;
@@ -13,7 +13,9 @@ mod logging;
 pub(crate) mod terminal;
 mod values;
 
-pub use arguments::{Arguments, Command};
+pub use arguments::{
+    Arguments, Command, ConnectionArguments, CountArguments, DemoArguments, LogArguments, LookArguments, ServeArguments,
+};
 pub use config::{Config, DemoOptions, LogConfig, LogFormat};
 
 use crate::{demo, serve};
@@ -24,28 +26,40 @@ use std::time::Duration;
 /// Runs what the command line of this process asks for.
 #[must_use]
 pub fn run() -> ExitCode {
-    let outcome = match arguments::parse() {
-        Ok(Command::Serve(arguments)) => match Config::new(arguments) {
-            Ok(config) => in_runtime(config.log, serve::serve(config)),
-            Err(error) => return terminal::usage(&error),
-        },
-        Ok(Command::Demo(arguments)) => match DemoOptions::new(arguments) {
-            Ok(options) => in_runtime(options.log, demo::demo(options)),
-            Err(error) => return terminal::usage(&error),
-        },
-        Err(error) => return terminal::usage(&error),
-    };
-    match outcome {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(error) => terminal::failure(&error),
-    }
+    let done = arguments::parse().and_then(|command| {
+        Ok(match command {
+            Command::Serve(arguments) => {
+                let config = Config::new(arguments)?;
+                in_runtime(config.log, FAILED, async { serve::serve(config).await.map(|()| ExitCode::SUCCESS) })
+            }
+            Command::Demo(arguments) => {
+                let options = DemoOptions::new(arguments)?;
+                in_runtime(options.log, FAILED, async { demo::demo(options).await.map(|()| ExitCode::SUCCESS) })
+            }
+        })
+    });
+    done.unwrap_or_else(|error| terminal::usage(&error))
 }
 
-fn in_runtime(log: LogConfig, command: impl Future<Output = anyhow::Result<()>>) -> anyhow::Result<()> {
-    logging::start(log)?;
-    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().context("cannot start threads")?;
-    let outcome = runtime.block_on(command);
-    // A rendering that is still under way serves nobody any more.
-    runtime.shutdown_timeout(Duration::ZERO);
-    outcome
+/// The exit code of what failed while it ran.
+const FAILED: u8 = 1;
+
+/// Runs a command, and says which exit code follows from its end: the command's own, or `failed`.
+fn in_runtime(log: LogConfig, failed: u8, command: impl Future<Output = anyhow::Result<ExitCode>>) -> ExitCode {
+    let run = || {
+        logging::start(log)?;
+        let runtime =
+            tokio::runtime::Builder::new_multi_thread().enable_all().build().context("cannot start threads")?;
+        let outcome = runtime.block_on(command);
+        // A rendering that is still under way serves nobody any more.
+        runtime.shutdown_timeout(Duration::ZERO);
+        outcome
+    };
+    match run() {
+        Ok(code) => code,
+        Err(error) => {
+            terminal::failure(&error);
+            ExitCode::from(failed)
+        }
+    }
 }

@@ -16,9 +16,8 @@ pub(crate) fn say(text: &str) {
 }
 
 /// Something failed; every cause on a line of its own, the remedy in the words of whoever knows it.
-pub(super) fn failure(error: &anyhow::Error) -> ExitCode {
+pub(super) fn failure(error: &anyhow::Error) {
     eprint!("{}", chain(error));
-    ExitCode::FAILURE
 }
 
 fn chain(error: &anyhow::Error) -> String {

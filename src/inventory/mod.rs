@@ -41,6 +41,8 @@ pub struct Source {
 pub struct Inventory {
     settings: Settings,
     sources: HashMap<Source, SourceState>,
+    /// Whether more may come than is there.
+    waits: bool,
     strings: Interner,
     shapes: Shapes,
     pods: ByUid<PodEntry>,
@@ -96,6 +98,7 @@ impl Inventory {
         Self {
             settings,
             sources: sources.iter().map(|source| (*source, SourceState::default())).collect(),
+            waits: true,
             strings: Interner::default(),
             shapes: Shapes::default(),
             pods: ByUid::default(),
@@ -109,6 +112,12 @@ impl Inventory {
             dirty: Vec::new(),
             timers: BTreeSet::new(),
         }
+    }
+
+    /// An inventory of one look: the pods are listed before their owners, so nobody who is not there will come.
+    #[must_use]
+    pub fn of_one_look(settings: Settings, sources: &[Source]) -> Self {
+        Self { waits: false, ..Self::new(settings, sources) }
     }
 
     /// An object was added or changed.

@@ -1,6 +1,7 @@
 //! The answers of the API server: lines of a watch, pages of a list, and `Status`.
 
 use super::controllers::{self, ControllerRevision, DaemonSet, Deployment, Rollout, StatefulSet};
+use super::cut::CutError;
 use super::json::{Json, JsonError};
 use super::lenient::{Key, Lenient, Unread, fields};
 use super::metadata::RawMeta;
@@ -76,6 +77,31 @@ pub fn decode_list(resource: Resource, body: &[u8], each: &mut dyn FnMut(Object<
 pub fn decode_list_meta(resource: Resource, body: &[u8]) -> Result<ListMeta, DecodeError> {
     let read = |body| Json::new(text(body)?).deserialize_map(ListVisitor { resource, each: None });
     read(body).map_err(|error: JsonError| DecodeError { resource, what: error.what, byte: error.at })
+}
+
+/// What an object says of itself.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub struct Kind<'a> {
+    /// `apiVersion`; empty if it says none, as the items of an API server's own list.
+    pub api_version: Cow<'a, str>,
+    /// `kind`; empty if it says none.
+    pub kind: Cow<'a, str>,
+}
+
+/// Reads `apiVersion` and `kind` of an object, and no further.
+pub fn decode_kind(object: &[u8]) -> Result<Kind<'_>, CutError> {
+    let read = |object| Json::new(text(object)?).deserialize_map(KindVisitor);
+    read(object).map_err(|error: JsonError| CutError { what: error.what, byte: error.at as u64 })
+}
+
+/// Reads one object.
+pub fn decode_object(resource: Resource, object: &[u8]) -> Result<Object<'_>, DecodeError> {
+    let read = |object| {
+        let mut json = Json::new(text(object)?);
+        let object = ObjectSeed(resource).deserialize(&mut json)?;
+        json.end().map(|()| object)
+    };
+    read(object).map_err(|error: JsonError| DecodeError { resource, what: error.what, byte: error.at })
 }
 
 /// Reads a `Status`, or says that it is none.
@@ -186,6 +212,30 @@ impl EventVisitor {
                 WatchEvent::Error(status.into())
             }
         })
+    }
+}
+
+struct KindVisitor;
+
+impl<'de> Visitor<'de> for KindVisitor {
+    type Value = Kind<'de>;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("an object")
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
+        let mut read = Kind::default();
+        // Both stand first wherever kubectl or an API server wrote them.
+        while read.kind.is_empty() || read.api_version.is_empty() {
+            let Some(Key(key)) = map.next_key()? else { break };
+            match key.as_ref() {
+                "apiVersion" => Lenient(read.api_version) = map.next_value()?,
+                "kind" => Lenient(read.kind) = map.next_value()?,
+                _ => _ = map.next_value::<IgnoredAny>()?,
+            }
+        }
+        Ok(read)
     }
 }
 

@@ -1,0 +1,173 @@
+//! Who the objects of one look go to.
+
+use super::{Look, Looking, Selector, Witness, locked};
+use crate::cluster::Sink;
+use crate::inventory::{Inventory, Source};
+use crate::objects::{Body, Cut, Cutter, Object, Resource};
+use crate::report::{Name, Workload};
+use crate::time::UnixTime;
+use std::collections::HashSet;
+use std::sync::Mutex;
+
+/// Takes every object once.
+pub(super) struct Seen {
+    inventory: Mutex<Inventory>,
+    selector: Option<Selector>,
+    witness: Option<Witness>,
+    noted: Mutex<Noted>,
+}
+
+/// What a report does not say, and has to be known of a look.
+#[derive(Default)]
+struct Noted {
+    /// Workloads whose labels the selector chose.
+    chosen: HashSet<Workload>,
+    pods: u64,
+    /// Whether anything asks for pods.
+    wants_pods: bool,
+    unwritten_revisions: bool,
+}
+
+impl Seen {
+    pub(super) fn new(looking: &Looking, sources: &[Source], witness: Option<Witness>) -> Self {
+        let inventory = Mutex::new(Inventory::of_one_look(looking.settings.clone(), sources));
+        Self { inventory, selector: looking.selector.clone(), witness, noted: Mutex::default() }
+    }
+
+    /// Every source is about to be read.
+    pub(super) fn begin(&self, sources: &[Source]) {
+        for source in sources {
+            self.begin_relist(*source);
+        }
+    }
+
+    /// An object of a dump.
+    pub(super) fn object(&self, resource: Resource, object: &Object<'_>, json: &[u8]) {
+        let selected = self.selector.as_ref().is_none_or(|selector| selector.matches(&object.meta.labels));
+        let apart = resource == Resource::Pods && !selected;
+        self.relist(Source { resource, namespace: u8::from(apart) }, object);
+        if let Some(witness) = &self.witness {
+            witness(resource, json);
+        }
+    }
+
+    /// Everything of a dump was read. Pods that were set apart belong to it unless the selector chooses pods.
+    pub(super) fn end(&self, sources: &[Source], selector_chooses_pods: bool) {
+        for source in sources {
+            if selector_chooses_pods && source.resource == Resource::Pods && source.namespace > 0 {
+                self.abandon_relist(*source);
+                self.begin_relist(*source);
+            }
+            self.finish_relist(*source, &[]);
+        }
+    }
+
+    /// How many pods came, and whether anything asks for some.
+    pub(super) fn pods(&self) -> (u64, bool) {
+        let noted = locked(&self.noted);
+        (noted.pods, noted.wants_pods)
+    }
+
+    /// What was seen, once nothing more comes.
+    pub(super) fn finish(&self, of: String, taken: UnixTime) -> Look {
+        let noted = std::mem::take(&mut *locked(&self.noted));
+        let empty = Inventory::new(crate::inventory::Settings::default(), &[]);
+        Look {
+            inventory: std::mem::replace(&mut *locked(&self.inventory), empty),
+            chosen: self.selector.is_some().then_some(noted.chosen),
+            taken,
+            of,
+            gaps: Vec::new(),
+            pods_only: false,
+            unwritten_revisions: noted.unwritten_revisions,
+        }
+    }
+
+    fn note(&self, object: &Object<'_>) {
+        let mut noted = locked(&self.noted);
+        let (workload_type, replicas) = match &object.body {
+            Body::Pod(_) => {
+                noted.pods += 1;
+                return;
+            }
+            Body::ControllerRevision(_) => {
+                noted.unwritten_revisions |= object.meta.written_by_controller_manager.is_none();
+                return;
+            }
+            Body::ReplicaSet(set) => ("replicaset", set.replicas),
+            Body::Deployment(deployment) => ("deployment", deployment.replicas),
+            Body::StatefulSet(set) => ("statefulset", set.replicas),
+            // It has none where no node suits it.
+            Body::DaemonSet(_) => ("daemonset", Some(0)),
+            Body::Rollout(rollout) => ("rollout", rollout.replicas),
+        };
+        noted.wants_pods |= replicas != Some(0);
+        // A ReplicaSet with an owner is none of its own.
+        let is_workload = workload_type != "replicaset" || object.meta.controller.is_none();
+        if is_workload && self.selector.as_ref().is_some_and(|selector| selector.matches(&object.meta.labels)) {
+            noted.chosen.insert(Workload {
+                namespace: Name::from(object.meta.namespace.as_ref()),
+                workload_type: Name::from(workload_type),
+                name: Name::from(object.meta.name.as_ref()),
+            });
+        }
+    }
+}
+
+impl Sink for Seen {
+    fn begin_relist(&self, source: Source) {
+        locked(&self.inventory).begin_relist(source);
+    }
+
+    fn page(&self, source: Source, page: &[u8]) {
+        let Some(witness) = &self.witness else { return };
+        let mut cutter = Cutter::default();
+        let mut rest = page;
+        loop {
+            match cutter.next_cut() {
+                Ok(Cut::Object { json, .. }) => witness(source.resource, json),
+                Ok(Cut::More) => {
+                    let room = cutter.room();
+                    let length = rest.len().min(room.len());
+                    room[..length].copy_from_slice(&rest[..length]);
+                    rest = &rest[length..];
+                    cutter.filled(length);
+                }
+                // Whoever decodes the page says what is wrong with it.
+                Ok(Cut::End) | Err(_) => return,
+            }
+        }
+    }
+
+    fn relist(&self, source: Source, object: &Object<'_>) {
+        self.note(object);
+        locked(&self.inventory).relist(source, object);
+    }
+
+    fn finish_relist(&self, source: Source, _: &[Object<'_>]) {
+        locked(&self.inventory).finish_relist(source, UnixTime::now());
+    }
+
+    fn abandon_relist(&self, source: Source) {
+        locked(&self.inventory).abandon_relist(source);
+    }
+
+    /// Pods whose ReplicaSets may not be listed are grouped by the name that they give it, as those of a lone list of pods.
+    fn forbid(&self, source: Source) {
+        if source.resource == Resource::ReplicaSets {
+            self.begin_relist(source);
+            self.finish_relist(source, &[]);
+        } else {
+            locked(&self.inventory).forbid(source, UnixTime::now());
+        }
+    }
+
+    fn not_served(&self, source: Source) {
+        self.forbid(source);
+    }
+
+    /// Nothing changes while one looks.
+    fn apply(&self, _: Source, _: &Object<'_>) {}
+
+    fn delete(&self, _: Source, _: &Object<'_>) {}
+}
