@@ -17,6 +17,7 @@ pub mod dump;
 pub mod explain;
 pub mod exposition;
 pub mod inventory;
+pub mod json;
 pub mod look;
 pub mod objects;
 pub mod report;

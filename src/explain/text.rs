@@ -266,7 +266,7 @@ impl Page<'_> {
         let report = &self.explanation.report;
         for finding in Finding::all(report) {
             let remedy = remedy(report, finding);
-            self.put(Look::Plain, "\n").put(Look::Bad, finding.as_str()).line("");
+            self.put(Look::Plain, "\n").put(Look::Bad, &finding.as_str().replace('_', " ")).line("");
             for line in remedy.to_string().lines() {
                 self.line(&format!("  {line}"));
             }

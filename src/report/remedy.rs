@@ -106,18 +106,18 @@ impl Action {
 }
 
 impl Finding {
-    /// In two or three words.
+    /// Its stable name.
     #[must_use]
     pub fn as_str(self) -> &'static str {
         match self {
-            Self::DigestSkew => "digest skew",
-            Self::Stalled => "stalled rollout",
-            Self::UnderWay => "rollout in progress",
-            Self::HashesPersist => "template hashes side by side",
-            Self::Held => "deliberate mix",
-            Self::InjectedSkew => "digest skew of an injected container",
-            Self::UnknownSkew => "digest skew of unknown origin",
-            Self::LatestTag => "latest tag",
+            Self::DigestSkew => "digest_skew",
+            Self::Stalled => "stalled_rollout",
+            Self::UnderWay => "rollout_in_progress",
+            Self::HashesPersist => "persisting_template_hashes",
+            Self::Held => "deliberate_mix",
+            Self::InjectedSkew => "injected_digest_skew",
+            Self::UnknownSkew => "unknown_digest_skew",
+            Self::LatestTag => "latest_tag",
         }
     }
 
