@@ -12,9 +12,12 @@
 pub mod cli;
 pub mod cluster;
 pub mod demo;
+pub mod diff;
 pub mod dump;
+pub mod explain;
 pub mod exposition;
 pub mod inventory;
+pub mod json;
 pub mod look;
 pub mod objects;
 pub mod report;

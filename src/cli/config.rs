@@ -131,6 +131,7 @@ fn settings(arguments: CountArguments) -> Settings {
         jobs: arguments.jobs,
         workload_kinds: distinct_kinds(arguments.workload_kind),
         stalled_after: arguments.stalled_after,
+        images_of_history: false,
     }
 }
 

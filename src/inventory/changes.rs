@@ -153,7 +153,7 @@ impl Inventory {
             && self.referenced.contains_key(&(owner.key.namespace, owner.key.name))
     }
 
-    fn name_of(&self, record: &WorkloadRecord) -> Workload {
+    pub(super) fn name_of(&self, record: &WorkloadRecord) -> Workload {
         Workload {
             namespace: self.strings.name(record.namespace).clone(),
             workload_type: self.strings.name(record.workload_type).clone(),
@@ -162,7 +162,7 @@ impl Inventory {
     }
 
     /// Everything known about a workload, as its report wants it.
-    fn facts(&self, record: &WorkloadRecord) -> WorkloadFacts<'_> {
+    pub(super) fn facts(&self, record: &WorkloadRecord) -> WorkloadFacts<'_> {
         let groups: Vec<&Owner> = record.groups.iter().filter_map(|at| self.owners.get(*at)).collect();
         let mut entries: Vec<_> =
             groups.iter().flat_map(|group| group.pods()).filter_map(|pod| self.pods.get(*pod)).collect();

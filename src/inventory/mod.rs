@@ -4,6 +4,7 @@
 //! and no client, and does no I/O. What it is told is true; what it was not told is unknown.
 
 mod changes;
+mod history;
 mod intern;
 mod objects;
 mod owners;

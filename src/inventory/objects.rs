@@ -67,7 +67,8 @@ impl Inventory {
             Body::ReplicaSet(set) => {
                 let parent = meta.controller.as_ref().map(|owner| self.owner_key(owner, &meta.namespace));
                 // A Deployment's own template gives the images of its current ReplicaSet.
-                let keep_images = parent.is_none_or(|parent| parent.kind != OwnerKind::Deployment);
+                let keep_images =
+                    self.settings.images_of_history || parent.is_none_or(|parent| parent.kind != OwnerKind::Deployment);
                 let hash =
                     [POD_TEMPLATE_HASH, ROLLOUTS_POD_TEMPLATE_HASH].into_iter().find_map(|key| meta.labels.get(key));
                 let mut template =

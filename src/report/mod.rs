@@ -2,10 +2,13 @@
 //!
 //! [`WorkloadReport`] is the hub. Metrics read it, and so will the audit and the page; none derives a fact of its own.
 
+mod commands;
 mod compare;
 mod containers;
 pub mod digest;
 pub mod facts;
+pub mod history;
+pub mod remedy;
 mod rollout;
 mod workload;
 

@@ -93,7 +93,7 @@ pub(super) fn progress<'a>(facts: &WorkloadFacts<'a>, memory: &mut Memory, now: 
 }
 
 /// Which hash is current. A template without a hash label cannot be told from others by its pods.
-fn current<'a>(facts: &WorkloadFacts<'a>) -> Current<'a> {
+pub(super) fn current<'a>(facts: &WorkloadFacts<'a>) -> Current<'a> {
     match wanted(facts) {
         Current::Hash(hash) if hash.is_empty() => Current::Unknown,
         current => current,

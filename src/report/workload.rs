@@ -116,7 +116,7 @@ fn image_references(facts: &WorkloadFacts<'_>, current: Current<'_>) -> Vec<Imag
     references
 }
 
-fn image_reference(image: &ImageFacts<'_>) -> ImageReference {
+pub(super) fn image_reference(image: &ImageFacts<'_>) -> ImageReference {
     ImageReference {
         container: image.container.clone(),
         image: image.image.clone(),
