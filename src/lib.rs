@@ -26,3 +26,4 @@ pub mod simulator;
 pub mod telemetry;
 pub mod time;
 pub mod web;
+pub mod words;

@@ -2,7 +2,6 @@
 //! templates.
 
 mod text;
-mod words;
 
 pub use text::text;
 
