@@ -2,6 +2,8 @@
 //!
 //! Names are those of the metrics' labels and families. They stay; new ones may come.
 
+#![allow(clippy::struct_field_names, reason = "the names are those of the labels")]
+
 use crate::report::remedy::{Action, Finding, Remedy, remedy};
 use crate::report::{
     ContainerReport, DigestPods, HashDigests, HashReport, ImageReference, PodReport, RolloutReport, WorkloadReport,

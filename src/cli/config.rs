@@ -1,13 +1,14 @@
 //! What is meant: every value checked, and the values against each other.
 
 use super::arguments::{
-    Arguments, ConnectionArguments, CountArguments, DemoArguments, LogArguments, LookArguments, ServeArguments,
+    Arguments, ConnectionArguments, CountArguments, DemoArguments, DiffArguments, ExplainArguments, ExplainFormat,
+    LogArguments, LookArguments, ServeArguments,
 };
 use super::values::FamilyPatterns;
 use crate::cluster::Connection;
 use crate::exposition::Selection;
 use crate::inventory::{PodLabel, Settings, WorkloadKind};
-use crate::look::{Looking, Namespaces, Place, Selector};
+use crate::look::{Looking, Named, Namespaces, Place, Selector, named};
 use crate::web::ListenAddress;
 use clap::CommandFactory;
 use clap::error::ErrorKind;
@@ -116,6 +117,78 @@ impl Looking {
         Ok(Self { place, settings, selector })
     }
 }
+
+/// What `podskew explain` is to do.
+#[derive(Clone, Debug)]
+pub struct ExplainOptions {
+    /// Where to look.
+    pub looking: Looking,
+    /// What to explain.
+    pub workloads: Vec<Named>,
+    /// In which form.
+    pub format: ExplainFormat,
+    /// How to log.
+    pub log: LogConfig,
+}
+
+/// What `podskew diff` is to do.
+#[derive(Clone, Debug)]
+pub struct DiffOptions {
+    /// Where to look.
+    pub looking: Looking,
+    /// Whose templates.
+    pub workload: Named,
+    /// Which: none, one or two, as they were typed.
+    pub hashes: Vec<String>,
+    /// Whether to show what may be a secret.
+    pub show_values: bool,
+    /// How many lines around a difference.
+    pub context: u16,
+    /// How to log.
+    pub log: LogConfig,
+}
+
+impl ExplainOptions {
+    /// What `arguments` mean, or why they mean nothing.
+    pub fn new(arguments: ExplainArguments) -> Result<Self, clap::Error> {
+        let workloads = named(&arguments.workloads).map_err(|error| refusal(&error))?;
+        let mut looking = Looking::new(arguments.look, None)?;
+        looking.settings.images_of_history = true;
+        Ok(Self { looking, workloads, format: arguments.output, log: arguments.log.into() })
+    }
+}
+
+impl DiffOptions {
+    /// What `arguments` mean, or why they mean nothing.
+    pub fn new(arguments: DiffArguments) -> Result<Self, clap::Error> {
+        let workload = match named(&[arguments.workload]).map_err(|error| refusal(&error))?.pop() {
+            Some(named) if TEMPLATED.contains(&named.workload_type.as_str()) => named,
+            Some(named) if named.workload_type == "pod" => {
+                return Err(refusal(&format!(
+                    "{named} has one template and no history; name its workload: podskew explain {named} tells which"
+                )));
+            }
+            other => {
+                let kind = other.map(|named| named.workload_type).unwrap_or_default();
+                return Err(refusal(&format!(
+                    "a {kind} keeps no templates to compare; those that do are {}",
+                    TEMPLATED.join(", ")
+                )));
+            }
+        };
+        Ok(Self {
+            looking: Looking::new(arguments.look, None)?,
+            workload,
+            hashes: arguments.hashes,
+            show_values: arguments.show_values,
+            context: arguments.unified,
+            log: arguments.log.into(),
+        })
+    }
+}
+
+/// The types whose objects keep their templates in ReplicaSets or ControllerRevisions.
+const TEMPLATED: [&str; 4] = ["deployment", "statefulset", "daemonset", "rollout"];
 
 impl From<ConnectionArguments> for Connection {
     fn from(arguments: ConnectionArguments) -> Self {

@@ -14,11 +14,12 @@ pub(crate) mod terminal;
 mod values;
 
 pub use arguments::{
-    Arguments, Command, ConnectionArguments, CountArguments, DemoArguments, LogArguments, LookArguments, ServeArguments,
+    Arguments, Command, ConnectionArguments, CountArguments, DemoArguments, DiffArguments, ExplainArguments,
+    ExplainFormat, LogArguments, LookArguments, ServeArguments,
 };
-pub use config::{Config, DemoOptions, LogConfig, LogFormat};
+pub use config::{Config, DemoOptions, DiffOptions, ExplainOptions, LogConfig, LogFormat};
 
-use crate::{demo, serve};
+use crate::{demo, explain, serve};
 use anyhow::Context;
 use std::process::ExitCode;
 use std::time::Duration;
@@ -32,6 +33,14 @@ pub fn run() -> ExitCode {
                 let config = Config::new(arguments)?;
                 in_runtime(config.log, FAILED, async { serve::serve(config).await.map(|()| ExitCode::SUCCESS) })
             }
+            Command::Explain(arguments) => {
+                let options = ExplainOptions::new(arguments)?;
+                in_runtime(options.log, COULD_NOT_LOOK, explain::explain(options))
+            }
+            Command::Diff(arguments) => {
+                let options = DiffOptions::new(arguments)?;
+                in_runtime(options.log, COULD_NOT_LOOK, explain::diff(options))
+            }
             Command::Demo(arguments) => {
                 let options = DemoOptions::new(arguments)?;
                 in_runtime(options.log, FAILED, async { demo::demo(options).await.map(|()| ExitCode::SUCCESS) })
@@ -43,6 +52,9 @@ pub fn run() -> ExitCode {
 
 /// The exit code of what failed while it ran.
 const FAILED: u8 = 1;
+
+/// The exit code of a command that looks, where it could not.
+const COULD_NOT_LOOK: u8 = 2;
 
 /// Runs a command, and says which exit code follows from its end: the command's own, or `failed`.
 fn in_runtime(log: LogConfig, failed: u8, command: impl Future<Output = anyhow::Result<ExitCode>>) -> ExitCode {

@@ -1,6 +1,7 @@
 //! What is said to whoever started podskew, beside the log.
 #![allow(clippy::print_stderr, clippy::print_stdout, reason = "the command line is where printing belongs")]
 
+use std::io::{IsTerminal as _, Write as _};
 use std::process::ExitCode;
 
 /// The command line makes no sense, or asked for help, which is no error.
@@ -13,6 +14,19 @@ pub(super) fn usage(error: &clap::Error) -> ExitCode {
 /// Something for whoever sits at the terminal.
 pub(crate) fn say(text: &str) {
     println!("{text}");
+}
+
+/// What a command was asked for. Whoever closes the pipe has seen enough.
+pub(crate) fn print(text: &str) {
+    let mut out = std::io::stdout().lock();
+    let _ = out.write_all(text.as_bytes()).and_then(|()| out.flush());
+}
+
+/// Whether somebody sees colours: on a terminal, unless `NO_COLOR` says otherwise.
+pub(crate) fn takes_colours() -> bool {
+    let refused = std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
+    let dumb = std::env::var_os("TERM").is_some_and(|value| value == "dumb");
+    !refused && !dumb && std::io::stdout().is_terminal()
 }
 
 /// Something failed; every cause on a line of its own, the remedy in the words of whoever knows it.

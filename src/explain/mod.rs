@@ -1,9 +1,13 @@
 //! One workload, for a person who asks for it by name: everything that is known of it, and what differs between two of its
 //! templates.
 
+mod choose;
+mod command;
+mod json;
+mod templates;
 mod text;
 
-pub use text::text;
+pub use command::{diff, explain};
 
 use crate::report::history::{History, PodDetail, Revision};
 use crate::report::{HashDigests, HashReport, ImageReference, Name, PodReport, RolloutState, WorkloadReport};

@@ -10,8 +10,7 @@ use crate::words::{age, pods, since, visible};
 const NAMED: usize = 5;
 
 /// Everything about one workload, as lines of text; with colours, if somebody sees them.
-#[must_use]
-pub fn text(explanation: &Explanation, coloured: bool) -> String {
+pub(super) fn text(explanation: &Explanation, coloured: bool) -> String {
     let mut page = Page { explanation, coloured, text: String::new() };
     page.write();
     page.text

@@ -20,6 +20,7 @@ use crate::time::UnixTime;
 use hashbrown::HashMap;
 use intern::{Interner, Symbol};
 use objects::PodEntry;
+pub use objects::template_hash;
 use owners::{Owner, WorkloadRecord};
 use relist::Relist;
 pub use settings::{PodLabel, Settings, WorkloadKind};

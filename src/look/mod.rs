@@ -17,6 +17,7 @@ use crate::cluster::{self, Connected, Connection, Timings};
 use crate::dump;
 use crate::inventory::{Inventory, Settings, Source};
 use crate::objects::Resource;
+use crate::report::history::History;
 use crate::report::{Workload, WorkloadReport};
 use crate::time::UnixTime;
 use anyhow::bail;
@@ -205,6 +206,12 @@ impl Look {
                 return;
             }
         }
+    }
+
+    /// The history of a workload that was reported.
+    #[must_use]
+    pub fn history(&self, workload: &Workload) -> Option<History> {
+        self.inventory.history(workload)
     }
 
     /// The reports of the workloads that are named. One that is not there is an error that says what is.

@@ -1,10 +1,12 @@
 //! The arguments as typed. Each help text is one line for a newcomer; its default and variable stand beside it.
 #![allow(clippy::doc_markdown, reason = "clap prints these comments as they stand, backticks too")]
 
+mod explain;
 mod look;
 mod serve;
 mod shared;
 
+pub use explain::{DiffArguments, ExplainArguments, ExplainFormat};
 pub use look::LookArguments;
 pub use serve::ServeArguments;
 pub use shared::{ConnectionArguments, CountArguments, LogArguments};
@@ -42,10 +44,18 @@ pub enum Command {
     /// Watch a cluster and serve its metrics (the default)
     #[command(display_name = "podskew")]
     Serve(ServeArguments),
+    /// Say everything about one workload: its templates, what its pods run, and the ways back
+    #[command(display_name = "podskew")]
+    Explain(ExplainArguments),
+    /// Show what differs between two pod templates of a workload
+    #[command(display_name = "podskew", after_help = DIFF_CODES)]
+    Diff(DiffArguments),
     /// Serve the metrics of a simulated cluster, to see what podskew tells
     #[command(display_name = "podskew")]
     Demo(DemoArguments),
 }
+
+const DIFF_CODES: &str = "Exit code: 0 if nothing differs, 1 if something does, 2 if podskew could not look.";
 
 /// What `demo` was told.
 #[derive(Args, Debug)]
