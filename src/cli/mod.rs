@@ -14,12 +14,12 @@ pub(crate) mod terminal;
 mod values;
 
 pub use arguments::{
-    Arguments, Command, ConnectionArguments, CountArguments, DemoArguments, DiffArguments, ExplainArguments,
-    ExplainFormat, LogArguments, LookArguments, ServeArguments,
+    Arguments, AuditArguments, Command, ConnectionArguments, CountArguments, DemoArguments, DiffArguments,
+    ExplainArguments, ExplainFormat, LogArguments, LookArguments, ServeArguments,
 };
-pub use config::{Config, DemoOptions, DiffOptions, ExplainOptions, LogConfig, LogFormat};
+pub use config::{AuditOptions, Config, DemoOptions, DiffOptions, ExplainOptions, LogConfig, LogFormat};
 
-use crate::{demo, explain, serve};
+use crate::{audit, demo, explain, serve};
 use anyhow::Context;
 use std::process::ExitCode;
 use std::time::Duration;
@@ -32,6 +32,10 @@ pub fn run() -> ExitCode {
             Command::Serve(arguments) => {
                 let config = Config::new(arguments)?;
                 in_runtime(config.log, FAILED, async { serve::serve(config).await.map(|()| ExitCode::SUCCESS) })
+            }
+            Command::Audit(arguments) => {
+                let options = AuditOptions::new(arguments)?;
+                in_runtime(options.log, COULD_NOT_LOOK, audit::command(options))
             }
             Command::Explain(arguments) => {
                 let options = ExplainOptions::new(arguments)?;

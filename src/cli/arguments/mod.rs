@@ -1,11 +1,13 @@
 //! The arguments as typed. Each help text is one line for a newcomer; its default and variable stand beside it.
 #![allow(clippy::doc_markdown, reason = "clap prints these comments as they stand, backticks too")]
 
+mod audit;
 mod explain;
 mod look;
 mod serve;
 mod shared;
 
+pub use audit::AuditArguments;
 pub use explain::{DiffArguments, ExplainArguments, ExplainFormat};
 pub use look::LookArguments;
 pub use serve::ServeArguments;
@@ -44,6 +46,9 @@ pub enum Command {
     /// Watch a cluster and serve its metrics (the default)
     #[command(display_name = "podskew")]
     Serve(ServeArguments),
+    /// Say which workloads are not uniform: once, or once everything is rolled out
+    #[command(display_name = "podskew", after_help = AUDIT_CODES, mut_arg("log_level", |level| level.default_value("warn")))]
+    Audit(AuditArguments),
     /// Say everything about one workload: its templates, what its pods run, and the ways back
     #[command(display_name = "podskew")]
     Explain(ExplainArguments),
@@ -54,6 +59,9 @@ pub enum Command {
     #[command(display_name = "podskew")]
     Demo(DemoArguments),
 }
+
+const AUDIT_CODES: &str = "Exit code: 0 if all is uniform, 1 if something is not, 2 if podskew could not look or nothing was \
+                           selected, 3 if something could not be compared (with --strict), 4 if time ran out (with --wait).";
 
 const DIFF_CODES: &str = "Exit code: 0 if nothing differs, 1 if something does, 2 if podskew could not look.";
 
