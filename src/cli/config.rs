@@ -1,7 +1,7 @@
 //! What is meant: every value checked, and the values against each other.
 
 use super::arguments::{
-    Arguments, ConnectionArguments, CountArguments, DemoArguments, DiffArguments, ExplainArguments, ExplainFormat,
+    Called, ConnectionArguments, CountArguments, DemoArguments, DiffArguments, ExplainArguments, ExplainFormat,
     LogArguments, LookArguments, ServeArguments,
 };
 use super::values::FamilyPatterns;
@@ -10,7 +10,6 @@ use crate::exposition::Selection;
 use crate::inventory::{PodLabel, Settings, WorkloadKind};
 use crate::look::{Looking, Named, Namespaces, Place, Selector, named};
 use crate::web::ListenAddress;
-use clap::CommandFactory;
 use clap::error::ErrorKind;
 use std::collections::HashMap;
 use tracing::level_filters::LevelFilter;
@@ -257,7 +256,7 @@ impl From<LogArguments> for LogConfig {
 
 /// Said in the same form as what clap itself refuses.
 fn refusal(message: &str) -> clap::Error {
-    Arguments::command().error(ErrorKind::ValueValidation, message)
+    Called::now().command().error(ErrorKind::ValueValidation, message)
 }
 
 fn unique(mut names: Vec<String>) -> Vec<String> {
