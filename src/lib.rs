@@ -9,6 +9,7 @@
 //!
 //! `ARCHITECTURE.md` says which module may know which.
 
+pub mod audit;
 pub mod cli;
 pub mod cluster;
 pub mod demo;
@@ -26,3 +27,4 @@ pub mod simulator;
 pub mod telemetry;
 pub mod time;
 pub mod web;
+pub mod words;

@@ -183,7 +183,7 @@ fn tail_of_alert(finding: Finding) -> Option<String> {
         Finding::Held => "PodskewMixForgotten",
         Finding::InjectedSkew => "PodskewInjectedContainerSkew",
         Finding::LatestTag => "PodskewLatestTag",
-        Finding::UnknownSkew => return None,
+        Finding::HashesMixed | Finding::NotAvailable | Finding::NotCompared | Finding::UnknownSkew => return None,
     };
     let source = rules::source();
     let alert = source.alerts.iter().find(|alert| alert.name == name).unwrap();

@@ -10,6 +10,7 @@ mod yaml;
 pub use hide::Values;
 pub use template::pod_template;
 
+use crate::words::visible;
 use hide::Hidden;
 use serde_json::Value;
 use similar::TextDiff;
@@ -35,15 +36,4 @@ pub fn unified(old: Side<'_>, new: Side<'_>, values: Values, context: usize) -> 
     let diff = TextDiff::from_lines(&before, &after);
     let text = diff.unified_diff().context_radius(context).header(old.title, new.title).to_string();
     Some(text.chars().map(visible).collect())
-}
-
-/// What would move the cursor, or turn the direction of reading, is not written. YAML escapes most of it, but not all.
-#[must_use]
-pub fn visible(character: char) -> char {
-    match character {
-        '\n' | '\t' => character,
-        '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}' => char::REPLACEMENT_CHARACTER,
-        control if control.is_control() => char::REPLACEMENT_CHARACTER,
-        plain => plain,
-    }
 }

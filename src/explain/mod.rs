@@ -6,7 +6,6 @@ mod command;
 mod json;
 mod templates;
 mod text;
-mod words;
 
 pub use command::{diff, explain};
 

@@ -1,11 +1,10 @@
 //! An explanation for people.
 
-use super::words::{age, pods, since};
 use super::{Explanation, Template, others};
-use crate::diff::visible;
 use crate::report::history::{ContainerDetail, PodDetail};
 use crate::report::remedy::{Finding, GITOPS, pin, remedy, roll_back};
 use crate::report::{HashDigests, ImageReference, Origin, PodReport, ReferenceKind, RolloutState, Workload};
+use crate::words::{age, pods, since, visible};
 
 /// How many pods are named before the rest is counted.
 const NAMED: usize = 5;

@@ -147,7 +147,7 @@ impl Inventory {
 
     /// Whether it is a Deployment at 0 replicas that a Rollout's `spec.workloadRef` names: no second workload.
     fn stands_for_a_rollout(&self, owner: &Owner) -> bool {
-        let scaled_to_zero = matches!(&owner.object, OwnerObject::Controller(record) if record.scaled_to_zero);
+        let scaled_to_zero = matches!(&owner.object, OwnerObject::Controller(record) if record.replicas.wanted == 0);
         scaled_to_zero
             && owner.key.kind == OwnerKind::Deployment
             && self.referenced.contains_key(&(owner.key.namespace, owner.key.name))
@@ -271,7 +271,7 @@ impl Inventory {
         let OwnerObject::Controller(record) = &owner.object else {
             return None;
         };
-        let ControllerRecord { template, images, observed, scaled_to_zero, kind, .. } = &**record;
+        let ControllerRecord { template, images, observed, replicas, kind, .. } = &**record;
         let kind = match kind {
             ControllerKindRecord::Deployment(deployment) => ControllerKind::Deployment(*deployment),
             ControllerKindRecord::StatefulSet { update_revision, on_delete, partition, first_ordinal } => {
@@ -298,7 +298,7 @@ impl Inventory {
             template: *template,
             images: self.images(images),
             observed: *observed,
-            scaled_to_zero: *scaled_to_zero,
+            replicas: *replicas,
             kind,
         })
     }

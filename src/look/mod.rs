@@ -6,10 +6,12 @@ mod gaps;
 mod named;
 mod selector;
 mod sink;
+mod watched;
 
 pub use gaps::{Cause, Gap};
 pub use named::{Named, NotFound, is_named, named};
 pub use selector::Selector;
+pub use watched::Watched;
 
 use crate::cluster::{self, Connected, Connection, Timings};
 use crate::dump;

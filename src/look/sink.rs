@@ -1,10 +1,11 @@
 //! Who the objects of one look go to.
 
+use super::watched::workload_of;
 use super::{Look, Looking, Selector, Witness, locked};
 use crate::cluster::Sink;
 use crate::inventory::{Inventory, Source};
 use crate::objects::{Body, Cut, Cutter, Object, Resource};
-use crate::report::{Name, Workload};
+use crate::report::Workload;
 use crate::time::UnixTime;
 use std::collections::HashSet;
 use std::sync::Mutex;
@@ -85,7 +86,7 @@ impl Seen {
 
     fn note(&self, object: &Object<'_>) {
         let mut noted = locked(&self.noted);
-        let (workload_type, replicas) = match &object.body {
+        let replicas = match &object.body {
             Body::Pod(_) => {
                 noted.pods += 1;
                 return;
@@ -94,22 +95,16 @@ impl Seen {
                 noted.unwritten_revisions |= object.meta.written_by_controller_manager.is_none();
                 return;
             }
-            Body::ReplicaSet(set) => ("replicaset", set.replicas),
-            Body::Deployment(deployment) => ("deployment", deployment.replicas),
-            Body::StatefulSet(set) => ("statefulset", set.replicas),
             // It has none where no node suits it.
-            Body::DaemonSet(_) => ("daemonset", Some(0)),
-            Body::Rollout(rollout) => ("rollout", rollout.replicas),
+            Body::DaemonSet(_) => Some(0),
+            Body::ReplicaSet(set) => set.replicas,
+            Body::Deployment(deployment) => deployment.replicas,
+            Body::StatefulSet(set) => set.replicas,
+            Body::Rollout(rollout) => rollout.replicas,
         };
         noted.wants_pods |= replicas != Some(0);
-        // A ReplicaSet with an owner is none of its own.
-        let is_workload = workload_type != "replicaset" || object.meta.controller.is_none();
-        if is_workload && self.selector.as_ref().is_some_and(|selector| selector.matches(&object.meta.labels)) {
-            noted.chosen.insert(Workload {
-                namespace: Name::from(object.meta.namespace.as_ref()),
-                workload_type: Name::from(workload_type),
-                name: Name::from(object.meta.name.as_ref()),
-            });
+        if self.selector.as_ref().is_some_and(|selector| selector.matches(&object.meta.labels)) {
+            noted.chosen.extend(workload_of(object));
         }
     }
 }

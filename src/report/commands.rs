@@ -96,6 +96,14 @@ impl<'a> Subject<'a> {
         )
     }
 
+    pub(super) fn look_at_image_ids(&self) -> String {
+        format!(
+            "{} get pods -o 'custom-columns=POD:.metadata.name,NODE:.spec.nodeName,\
+             IMAGE_ID:.status.containerStatuses[*].imageID'",
+            self.kubectl
+        )
+    }
+
     pub(super) fn look_at_rollout(&self) -> String {
         match self.current() {
             _ if self.kind == "rollout" => format!("{} get rollout {}", self.argo, self.name),

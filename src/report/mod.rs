@@ -44,6 +44,10 @@ pub struct WorkloadReport {
     pub outdated_pods: Option<u32>,
     /// State and start of the rollout, for workload types that have one and where it can be known.
     pub rollout: Option<RolloutReport>,
+    /// Whether the workload's object asks for no pod that is not there, available and of the newest `spec`; unknown where it
+    /// cannot be read. It is the part of kubectl's `rollout status` that [`Self::rollout`] leaves out: scaling and unready
+    /// pods are no rollout, but who waits for one to end waits for them too.
+    pub available: Option<bool>,
     /// The images the current template asks for; empty while it cannot be read. Sorted by container.
     pub image_references: Vec<ImageReference>,
     /// Every pod the API still has, terminating ones too; sorted by name.

@@ -6,9 +6,10 @@
 use super::commands::{Pin, Subject};
 use super::history::History;
 use super::{HashDigests, Name, Origin, ReferenceKind, RolloutState, WorkloadReport};
+use crate::time::UnixTime;
 use std::fmt;
 
-/// What a workload may be found in.
+/// What a workload may be found in; worst first.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
 pub enum Finding {
     /// Different images of the template's own container under one hash.
@@ -19,12 +20,18 @@ pub enum Finding {
     UnderWay,
     /// Rollouts that overtake one another, so that two hashes persist.
     HashesPersist,
-    /// Held between two templates by somebody.
-    Held,
+    /// Several hashes, and what would tell whether that is a rollout or meant to be cannot be read.
+    HashesMixed,
+    /// Pods that are asked for are not there or not available: no rollout, but who waits for one to end waits for them.
+    NotAvailable,
     /// Different images of a container that an admission webhook added.
     InjectedSkew,
     /// Different images under one hash, of which podskew cannot tell whether they ought to be one.
     UnknownSkew,
+    /// Held between two templates by somebody.
+    Held,
+    /// What pods run, or how their rollout stands, cannot be told.
+    NotCompared,
     /// The template asks for an image by `latest`, or by no tag.
     LatestTag,
 }
@@ -70,6 +77,11 @@ const ASK_FIRST: &str = "this ends the mix with the new template. Somebody held 
 const INJECTED_NOW: &str = "every new pod gets what the webhook injects now.";
 const CANNOT_MOVE: &str = "this is what most of its pods run now, by a name that cannot move. Better still, deploy by digest \
                            or by a tag that is never pushed twice.";
+const LOOK_CLOSER: &str = "let podskew see the object that owns the pods";
+const SAY_MORE: &str = "only that object tells whether a rollout is under way, or whether somebody wants the mix.";
+const NOT_READY: &str = "the rollout itself has ended; pods that are not there or not ready are another matter.";
+const PULL_AGAIN: &str = "pods that pull from a registry again get a digest again. Images that were imported or preloaded do \
+                          not: push them to a registry.";
 const MAY_BE_ONE: &str = "nodes of several architectures may name one image by different digests, and a template that cannot \
                           be read may have none of this container.";
 
@@ -114,6 +126,9 @@ impl Finding {
             Self::Stalled => "stalled_rollout",
             Self::UnderWay => "rollout_in_progress",
             Self::HashesPersist => "persisting_template_hashes",
+            Self::HashesMixed => "mixed_template_hashes",
+            Self::NotAvailable => "unavailable_pods",
+            Self::NotCompared => "not_compared",
             Self::Held => "deliberate_mix",
             Self::InjectedSkew => "injected_digest_skew",
             Self::UnknownSkew => "unknown_digest_skew",
@@ -129,26 +144,50 @@ impl Finding {
         if skewed(Origin::Template) {
             findings.push(Self::DigestSkew);
         }
-        findings.extend(report.rollout.and_then(|rollout| match rollout.state {
-            RolloutState::Complete => None,
-            RolloutState::Stalled => Some(Self::Stalled),
-            RolloutState::Progressing => Some(Self::UnderWay),
-            RolloutState::Paused
-            | RolloutState::Partitioned
-            | RolloutState::OnDelete
-            | RolloutState::Canary
-            | RolloutState::BlueGreen => Some(Self::Held),
-        }));
+        let mixed = report.distinct_hashes > 1;
+        findings.extend(match report.rollout.map(|rollout| rollout.state) {
+            Some(RolloutState::Stalled) => Some(Self::Stalled),
+            Some(RolloutState::Progressing) => Some(Self::UnderWay),
+            Some(
+                RolloutState::Paused
+                | RolloutState::Partitioned
+                | RolloutState::OnDelete
+                | RolloutState::Canary
+                | RolloutState::BlueGreen,
+            ) => Some(Self::Held),
+            // Argo keeps the old pods for a while once the new ones are promoted.
+            Some(RolloutState::Complete) => mixed.then_some(Self::Held),
+            None => mixed.then_some(Self::HashesMixed),
+        });
         if skewed(Origin::Injected) {
             findings.push(Self::InjectedSkew);
         }
         if skewed(Origin::Unknown) {
             findings.push(Self::UnknownSkew);
         }
+        if is_not_compared(report) {
+            findings.push(Self::NotCompared);
+        }
         if report.image_references.iter().any(|image| image.reference == ReferenceKind::Latest) {
             findings.push(Self::LatestTag);
         }
+        findings.sort_unstable();
         findings
+    }
+
+    /// Since when this is so, where that can be told.
+    #[must_use]
+    pub fn since(self, report: &WorkloadReport) -> Option<UnixTime> {
+        let skewed_since = |origin| skewed(report, origin).filter_map(|(_, of_hash)| of_hash.skewed_since).min();
+        match self {
+            Self::DigestSkew => skewed_since(Origin::Template),
+            Self::InjectedSkew => skewed_since(Origin::Injected),
+            Self::UnknownSkew => skewed_since(Origin::Unknown),
+            Self::Stalled | Self::UnderWay => report.rollout.and_then(|rollout| rollout.started),
+            Self::HashesPersist | Self::HashesMixed => report.mixed_since,
+            Self::Held => report.mixed_since.or(report.rollout.and_then(|rollout| rollout.started)),
+            Self::NotAvailable | Self::NotCompared | Self::LatestTag => None,
+        }
     }
 }
 
@@ -170,6 +209,9 @@ pub fn remedy(report: &WorkloadReport, finding: Finding) -> Remedy {
             let why = if finding == Finding::UnderWay { LET_IT } else { OVERTAKEN };
             (of.look_at_rollout(), of.undo(of.back().and_then(|back| back.revision)), why)
         }
+        Finding::HashesMixed => (of.look_at_rollout(), Action::words(LOOK_CLOSER.to_owned()), SAY_MORE),
+        Finding::NotAvailable => (of.look_at_rollout(), of.go_on(), NOT_READY),
+        Finding::NotCompared => (of.look_at_image_ids(), of.restart(), PULL_AGAIN),
         Finding::Held => (of.look_at_history(), of.go_on(), ASK_FIRST),
         Finding::InjectedSkew => (of.look_at_digests(Origin::Injected), of.restart(), INJECTED_NOW),
         Finding::UnknownSkew => {
@@ -208,6 +250,18 @@ pub fn pin(report: &WorkloadReport, hash: &str) -> Option<Action> {
     let moving = report.image_references.iter().filter(|image| image.reference != ReferenceKind::Digest);
     let pins = of.pin(moving.map(|image| &image.container), Some(hash), Pin::All);
     (!pins.images.is_empty()).then(|| of.set_images(&pins))
+}
+
+/// Whether something of the workload stays open. Pods of a rollout in progress have yet to start.
+fn is_not_compared(report: &WorkloadReport) -> bool {
+    let state = report.rollout.map(|rollout| rollout.state);
+    let starting = matches!(state, Some(RolloutState::Progressing | RolloutState::Stalled));
+    let rolls = matches!(&*report.workload.workload_type, "deployment" | "statefulset" | "daemonset" | "rollout");
+    (rolls && state.is_none())
+        || report
+            .containers
+            .iter()
+            .any(|container| container.image_id_only > 0 || (container.not_started > 0 && !starting))
 }
 
 /// Each container and hash in skew, of those that come from there.

@@ -1,9 +1,10 @@
-//! Ages, counts and lists as people read them.
+//! Ages, counts and names as people read them.
 
 use crate::time::UnixTime;
 
-/// `45s`, `23m`, `5h12m`, `3d4h`, `41d`.
-pub(super) fn age(seconds: u32) -> String {
+/// How long: `45s`, `23m`, `5h12m`, `3d4h`, `41d`.
+#[must_use]
+pub fn age(seconds: u32) -> String {
     let (minutes, hours, days) = (seconds / 60, seconds / 3600, seconds / 86_400);
     match (days, hours, minutes) {
         (0, 0, 0) => format!("{seconds}s"),
@@ -17,7 +18,8 @@ pub(super) fn age(seconds: u32) -> String {
 }
 
 /// `2026-11-21 12:00 UTC (23m)`, as the alerts write it.
-pub(super) fn since(moment: UnixTime, now: UnixTime) -> String {
+#[must_use]
+pub fn since(moment: UnixTime, now: UnixTime) -> String {
     let written = jiff::Timestamp::from_second(i64::from(moment.seconds()))
         .map(|moment| moment.strftime("%Y-%m-%d %H:%M UTC").to_string())
         .unwrap_or_default();
@@ -25,8 +27,20 @@ pub(super) fn since(moment: UnixTime, now: UnixTime) -> String {
 }
 
 /// `1 pod`, `3 pods`.
-pub(super) fn pods(count: u32) -> String {
+#[must_use]
+pub fn pods(count: u32) -> String {
     if count == 1 { "1 pod".to_owned() } else { format!("{count} pods") }
+}
+
+/// What would move the cursor, or turn the direction of reading, is not written: names from a file may be anything.
+#[must_use]
+pub fn visible(character: char) -> char {
+    match character {
+        '\n' | '\t' => character,
+        '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}' => char::REPLACEMENT_CHARACTER,
+        control if control.is_control() => char::REPLACEMENT_CHARACTER,
+        plain => plain,
+    }
 }
 
 #[cfg(test)]
