@@ -126,6 +126,8 @@ pub struct ExplainOptions {
     pub workloads: Vec<Named>,
     /// In which form.
     pub format: ExplainFormat,
+    /// What podskew goes by here.
+    pub program: &'static str,
     /// How to log.
     pub log: LogConfig,
 }
@@ -153,7 +155,8 @@ impl ExplainOptions {
         let workloads = named(&arguments.workloads).map_err(|error| refusal(&error))?;
         let mut looking = Looking::new(arguments.look, None)?;
         looking.settings.images_of_history = true;
-        Ok(Self { looking, workloads, format: arguments.output, log: arguments.log.into() })
+        let (format, program) = (arguments.output, Called::now().program());
+        Ok(Self { looking, workloads, format, program, log: arguments.log.into() })
     }
 }
 
@@ -164,7 +167,8 @@ impl DiffOptions {
             Some(named) if TEMPLATED.contains(&named.workload_type.as_str()) => named,
             Some(named) if named.workload_type == "pod" => {
                 return Err(refusal(&format!(
-                    "{named} has one template and no history; name its workload: podskew explain {named} tells which"
+                    "{named} has one template and no history; name its workload: {} explain {named} tells which",
+                    Called::now().program()
                 )));
             }
             other => {

@@ -1,9 +1,9 @@
 //! Which two templates are meant.
 
-use super::words::age;
 use crate::report::Workload;
 use crate::report::history::{History, Revision};
 use crate::time::UnixTime;
+use crate::words::age;
 use std::fmt::Write as _;
 
 /// What was asked for.

@@ -48,6 +48,14 @@ impl Called {
         }
     }
 
+    /// What to type to be answered so.
+    pub(in crate::cli) fn program(self) -> &'static str {
+        match self {
+            Self::Podskew => "podskew",
+            Self::Plugin | Self::Completer => "kubectl podskew",
+        }
+    }
+
     /// What can be typed.
     pub(in crate::cli) fn command(self) -> clap::Command {
         match self {
