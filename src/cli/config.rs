@@ -1,7 +1,7 @@
 //! What is meant: every value checked, and the values against each other.
 
 use super::arguments::{
-    Arguments, AuditArguments, ConnectionArguments, CountArguments, DemoArguments, DiffArguments, ExplainArguments,
+    AuditArguments, Called, ConnectionArguments, CountArguments, DemoArguments, DiffArguments, ExplainArguments,
     ExplainFormat, LogArguments, LookArguments, ServeArguments,
 };
 use super::values::FamilyPatterns;
@@ -11,7 +11,6 @@ use crate::exposition::Selection;
 use crate::inventory::{PodLabel, Settings, WorkloadKind};
 use crate::look::{Looking, Named, Namespaces, Place, Selector, named};
 use crate::web::ListenAddress;
-use clap::CommandFactory;
 use clap::error::ErrorKind;
 use std::collections::HashMap;
 use std::time::Duration;
@@ -165,6 +164,8 @@ pub struct ExplainOptions {
     pub workloads: Vec<Named>,
     /// In which form.
     pub format: ExplainFormat,
+    /// What podskew goes by here.
+    pub program: &'static str,
     /// How to log.
     pub log: LogConfig,
 }
@@ -192,7 +193,8 @@ impl ExplainOptions {
         let workloads = named(&arguments.workloads).map_err(|error| refusal(&error))?;
         let mut looking = Looking::new(arguments.look, None)?;
         looking.settings.images_of_history = true;
-        Ok(Self { looking, workloads, format: arguments.output, log: arguments.log.into() })
+        let (format, program) = (arguments.output, Called::now().program());
+        Ok(Self { looking, workloads, format, program, log: arguments.log.into() })
     }
 }
 
@@ -203,7 +205,8 @@ impl DiffOptions {
             Some(named) if TEMPLATED.contains(&named.workload_type.as_str()) => named,
             Some(named) if named.workload_type == "pod" => {
                 return Err(refusal(&format!(
-                    "{named} has one template and no history; name its workload: podskew explain {named} tells which"
+                    "{named} has one template and no history; name its workload: {} explain {named} tells which",
+                    Called::now().program()
                 )));
             }
             other => {
@@ -295,7 +298,7 @@ impl From<LogArguments> for LogConfig {
 
 /// Said in the same form as what clap itself refuses.
 fn refusal(message: &str) -> clap::Error {
-    Arguments::command().error(ErrorKind::ValueValidation, message)
+    Called::now().command().error(ErrorKind::ValueValidation, message)
 }
 
 fn unique(mut names: Vec<String>) -> Vec<String> {

@@ -10,12 +10,14 @@
 mod arguments;
 mod config;
 mod logging;
+mod shell;
 pub(crate) mod terminal;
 mod values;
 
+use arguments::Called;
 pub use arguments::{
-    Arguments, AuditArguments, Command, ConnectionArguments, CountArguments, DemoArguments, DiffArguments,
-    ExplainArguments, ExplainFormat, LogArguments, LookArguments, ServeArguments,
+    Arguments, AuditArguments, Command, CompletionsArguments, ConnectionArguments, CountArguments, DemoArguments,
+    DiffArguments, ExplainArguments, ExplainFormat, LogArguments, LookArguments, ManArguments, ServeArguments, Shell,
 };
 pub use config::{AuditOptions, Config, DemoOptions, DiffOptions, ExplainOptions, LogConfig, LogFormat};
 
@@ -27,7 +29,13 @@ use std::time::Duration;
 /// Runs what the command line of this process asks for.
 #[must_use]
 pub fn run() -> ExitCode {
-    let done = arguments::parse().and_then(|command| {
+    let called = Called::now();
+    if called == Called::Completer {
+        let words: Vec<String> = std::env::args_os().skip(1).map(|word| word.to_string_lossy().into_owned()).collect();
+        terminal::print(&shell::complete(&words));
+        return ExitCode::SUCCESS;
+    }
+    let done = arguments::parse(called).and_then(|command| {
         Ok(match command {
             Command::Serve(arguments) => {
                 let config = Config::new(arguments)?;
@@ -44,6 +52,14 @@ pub fn run() -> ExitCode {
             Command::Diff(arguments) => {
                 let options = DiffOptions::new(arguments)?;
                 in_runtime(options.log, COULD_NOT_LOOK, explain::diff(options))
+            }
+            Command::Completions(arguments) => {
+                terminal::print_bytes(&shell::completions(called, arguments.shell));
+                ExitCode::SUCCESS
+            }
+            Command::Man(arguments) => {
+                terminal::print_bytes(&shell::manual(called, arguments.command.as_deref())?);
+                ExitCode::SUCCESS
             }
             Command::Demo(arguments) => {
                 let options = DemoOptions::new(arguments)?;

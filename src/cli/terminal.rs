@@ -19,8 +19,13 @@ pub(crate) fn say(text: &str) {
 
 /// What a command was asked for. Whoever closes the pipe has seen enough.
 pub(crate) fn print(text: &str) {
+    print_bytes(text.as_bytes());
+}
+
+/// The same, for what is no text.
+pub(super) fn print_bytes(bytes: &[u8]) {
     let mut out = std::io::stdout().lock();
-    let _ = out.write_all(text.as_bytes()).and_then(|()| out.flush());
+    let _ = out.write_all(bytes).and_then(|()| out.flush());
 }
 
 /// The same, written piece by piece.

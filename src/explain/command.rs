@@ -5,9 +5,10 @@ use super::templates::Templates;
 use super::{Explanation, json, text};
 use crate::cli::{DiffOptions, ExplainFormat, ExplainOptions, terminal};
 use crate::diff::{Side, Values, unified};
-use crate::look::{Look, Named, look};
-use crate::report::WorkloadReport;
+use crate::look::{Look, Place, look};
 use crate::report::history::Revision;
+use crate::report::remedy::word;
+use crate::report::{Workload, WorkloadReport};
 use anyhow::{Context as _, anyhow, bail};
 use std::process::ExitCode;
 
@@ -19,7 +20,7 @@ pub async fn explain(options: ExplainOptions) -> anyhow::Result<ExitCode> {
     let mut look = look(&options.looking, None).await?;
     let reports = look.find(&options.workloads)?;
     let explanations: Vec<Explanation> =
-        reports.into_iter().filter_map(|report| explanation(&look, report, &options.workloads)).collect();
+        reports.into_iter().filter_map(|report| explanation(&look, report, &options)).collect();
     let text = match options.format {
         ExplainFormat::Json => json::json(&explanations).context("cannot write the JSON")? + "\n",
         ExplainFormat::Text => {
@@ -31,16 +32,29 @@ pub async fn explain(options: ExplainOptions) -> anyhow::Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
-fn explanation(look: &Look, report: WorkloadReport, asked: &[Named]) -> Option<Explanation> {
+fn explanation(look: &Look, report: WorkloadReport, options: &ExplainOptions) -> Option<Explanation> {
     let history = look.history(&report.workload)?;
-    let is_asked = |name: &str| asked.iter().any(|named| named.workload_type == "pod" && named.name == name);
+    let is_asked =
+        |name: &str| options.workloads.iter().any(|named| named.workload_type == "pod" && named.name == name);
     Some(Explanation {
         history,
         pod: report.pods.iter().map(|pod| &pod.pod).find(|name| is_asked(name)).cloned(),
         taken: look.taken,
+        diff: diff_command(options, &report.workload),
         notes: notes(look, &report),
         report,
     })
+}
+
+/// The command that compares templates of the workload, in the same place.
+fn diff_command(options: &ExplainOptions, workload: &Workload) -> String {
+    let file = match &options.looking.place {
+        Place::Cluster { .. } => String::new(),
+        Place::Dump { file, .. } if file.as_os_str() == "-" => "-f - ".to_owned(),
+        Place::Dump { file, .. } => format!("-f {} ", word(&file.to_string_lossy())),
+    };
+    let Workload { namespace, workload_type, name } = workload;
+    format!("{} diff {file}-n {} {}/{}", options.program, word(namespace), word(workload_type), word(name))
 }
 
 /// What could not be seen.
@@ -86,7 +100,7 @@ pub async fn diff(options: DiffOptions) -> anyhow::Result<ExitCode> {
         [old, new, ..] => Asked::Both(old, new),
     };
     let (candidates, new) = chooser.choose(asked).map_err(|error| match look.gaps.first() {
-        Some(gap) => anyhow!("{error}").context(gap.to_string()),
+        Some(gap) => anyhow!("in {}, {gap}", look.of).context(error),
         None => anyhow!(error),
     })?;
 

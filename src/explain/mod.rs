@@ -24,6 +24,8 @@ pub struct Explanation {
     pub pod: Option<Name>,
     /// When it was looked at.
     pub taken: UnixTime,
+    /// The command that shows what differs between two of its templates, up to their hashes.
+    pub diff: String,
     /// What could not be seen, and what is unknown because of it.
     pub notes: Vec<String>,
 }
@@ -79,8 +81,8 @@ impl Explanation {
     fn ways_back(&self) -> Vec<&Revision> {
         // Where it is not known which one is current, it is not known what is back.
         let numbered = |revision: &&Revision| revision.revision.is_some() && revision.current == Some(false);
-        let known =
-            matches!(&*self.report.workload.workload_type, "deployment" | "statefulset" | "daemonset" | "rollout");
+        let known = self.history.template_of.is_none()
+            && matches!(&*self.report.workload.workload_type, "deployment" | "statefulset" | "daemonset" | "rollout");
         self.history.revisions.iter().filter(|_| known).filter(numbered).collect()
     }
 

@@ -272,19 +272,23 @@ impl Page<'_> {
     }
 
     fn ways_back(&mut self) {
+        let Explanation { report, history, taken, .. } = self.explanation;
         let ways = self.explanation.ways_back();
+        if let Some(deployment) = &history.template_of {
+            self.title("to roll back", "");
+            self.line(&format!("  its template is that of deployment/{deployment}: roll that back"));
+        }
         if ways.is_empty() {
             return;
         }
         self.title("to roll back", &format!(" ({GITOPS})"));
-        let Workload { namespace, workload_type, name } = &self.explanation.report.workload;
         for revision in ways {
             let Some(number) = revision.revision else { continue };
-            let age = revision.created.map(|created| format!(", {} old", age(self.explanation.taken.since(created))));
+            let age = revision.created.map(|created| format!(", {} old", age(taken.since(created))));
             self.line(&format!("  revision {number}, hash {}{}", revision.hash, age.unwrap_or_default()));
-            self.line(&format!("    {}", roll_back(&self.explanation.report, &self.explanation.history, number)));
+            self.line(&format!("    {}", roll_back(report, history, number)));
         }
-        self.line(&format!("  what that changes: podskew diff -n {namespace} {workload_type}/{name} HASH"));
+        self.line(&format!("  what that changes: {} HASH", self.explanation.diff));
     }
 
     fn notes(&mut self) {

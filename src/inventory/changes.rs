@@ -292,6 +292,7 @@ impl Inventory {
                 pausing: rollout.pausing,
                 between_steps: rollout.between_steps,
                 blue_green: rollout.blue_green,
+                deployment: self.strings.name(rollout.deployment),
             }),
         };
         Some(Controller {

@@ -156,7 +156,8 @@ impl fmt::Display for NotFound {
             if at > 0 {
                 f.write_str("\n")?;
             }
-            write!(f, "there is no {name} in {}; ", self.of)?;
+            let of_workload = if name.workload_type == "pod" { " of a workload" } else { "" };
+            write!(f, "there is no {name}{of_workload} in {}; ", self.of)?;
             let typed = |workload: &&Workload| format!("{}/{}", workload.workload_type, workload.name);
             let alike = |workload: &&Workload| {
                 workload.name.starts_with(&name.name)

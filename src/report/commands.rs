@@ -300,7 +300,8 @@ fn repository(image: &str) -> &str {
 
 /// A name as one word of a shell's command. Names from a cluster are plain; those from a file may be anything, and what no
 /// name can hold is not said.
-fn word(name: &str) -> Cow<'_, str> {
+#[must_use]
+pub fn word(name: &str) -> Cow<'_, str> {
     let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"._-:/".contains(&byte);
     if !name.starts_with('-') && name.bytes().all(plain) {
         return Cow::Borrowed(name);

@@ -223,6 +223,8 @@ pub struct RolloutFacts<'a> {
     pub between_steps: bool,
     /// `spec.strategy.blueGreen`.
     pub blue_green: bool,
+    /// The Deployment whose template it takes (`spec.workloadRef`); empty if it has its own.
+    pub deployment: &'a Name,
 }
 
 /// The reasons of a Deployment's condition Progressing that say something about its rollout

@@ -17,6 +17,8 @@ pub struct History {
     pub paused: bool,
     /// The partition of a StatefulSet's update strategy: pods with a lower ordinal keep their template. `None` without one.
     pub partition: Option<i64>,
+    /// The Deployment whose template an Argo Rollout takes, which its own command cannot roll back.
+    pub template_of: Option<Name>,
     /// Every pod, in the order of [`WorkloadReport::pods`](super::WorkloadReport::pods).
     pub pods: Vec<PodDetail>,
 }
@@ -69,7 +71,8 @@ pub fn history(facts: &WorkloadFacts<'_>) -> History {
     let mut revisions: Vec<Revision> = facts
         .templates
         .iter()
-        .filter(|template| template.owned && !template.hash.is_empty())
+        // Where the object cannot be seen, nothing tells its own from a predecessor's.
+        .filter(|template| (template.owned || facts.controller.is_none()) && !template.hash.is_empty())
         .map(|template| Revision {
             hash: template.hash.clone(),
             revision: template.revision,
@@ -93,6 +96,12 @@ pub fn history(facts: &WorkloadFacts<'_>) -> History {
         },
         partition: match kind {
             Some(ControllerKind::StatefulSet { partition, .. }) if *partition > 0 => Some(*partition),
+            _ => None,
+        },
+        template_of: match kind {
+            Some(ControllerKind::Rollout(rollout)) if !rollout.deployment.is_empty() => {
+                Some(rollout.deployment.clone())
+            }
             _ => None,
         },
         pods: pods(facts),

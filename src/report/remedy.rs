@@ -3,6 +3,7 @@
 //! The alerts say the same in the same words. Theirs are Go templates, which Prometheus fills in, so they stand a second
 //! time in `alerts/source.yaml`; `tests/remedies.rs` holds one against the other.
 
+pub use super::commands::word;
 use super::commands::{Pin, Subject};
 use super::history::History;
 use super::{HashDigests, Name, Origin, ReferenceKind, RolloutState, WorkloadReport};
@@ -237,7 +238,11 @@ pub fn remedy(report: &WorkloadReport, finding: Finding) -> Remedy {
 #[must_use]
 pub fn roll_back(report: &WorkloadReport, history: &History, revision: u64) -> Action {
     let of = Subject::of(report);
-    let action = of.undo(Some(revision));
+    let mut action = of.undo(Some(revision));
+    if report.rollout.is_none_or(|rollout| rollout.state != RolloutState::Stalled) {
+        // Nothing stands in its way.
+        action.rest.clear();
+    }
     // kubectl refuses: "cannot rollback a paused deployment; resume it first".
     if history.paused { action.after("", of.resume()) } else { action }
 }

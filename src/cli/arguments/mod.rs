@@ -2,19 +2,23 @@
 #![allow(clippy::doc_markdown, reason = "clap prints these comments as they stand, backticks too")]
 
 mod audit;
+mod called;
 mod explain;
 mod look;
 mod serve;
 mod shared;
+mod shell;
 
 pub use audit::AuditArguments;
+pub(super) use called::Called;
 pub use explain::{DiffArguments, ExplainArguments, ExplainFormat};
 pub use look::LookArguments;
 pub use serve::ServeArguments;
 pub use shared::{ConnectionArguments, CountArguments, LogArguments};
+pub use shell::{CompletionsArguments, ManArguments, Shell};
 
 use crate::web::ListenAddress;
-use clap::{Args, CommandFactory, FromArgMatches, Parser, Subcommand};
+use clap::{Args, Parser, Subcommand};
 
 /// Tells Prometheus which Kubernetes workloads run more than one thing under one name.
 #[derive(Parser, Debug)]
@@ -58,6 +62,12 @@ pub enum Command {
     /// Serve the metrics of a simulated cluster, to see what podskew tells
     #[command(display_name = "podskew")]
     Demo(DemoArguments),
+    /// Print the script that completes podskew's arguments in a shell
+    #[command(display_name = "podskew")]
+    Completions(CompletionsArguments),
+    /// Print the manual page of podskew, or of one of its commands
+    #[command(display_name = "podskew")]
+    Man(ManArguments),
 }
 
 const AUDIT_CODES: &str = "Exit code: 0 if all is uniform, 1 if something is not, 2 if podskew could not look or nothing was \
@@ -86,15 +96,14 @@ pub struct DemoArguments {
 }
 
 /// What this process was told, by its arguments and its environment.
-pub(super) fn parse() -> Result<Command, clap::Error> {
+pub(super) fn parse(called: Called) -> Result<Command, clap::Error> {
     // Deployment tools set variables that have no value to the empty string; that says nothing, as does not setting it.
-    let command = mut_every_argument(Arguments::command(), &|argument| {
+    let command = mut_every_argument(called.command(), &|argument| {
         let is_empty = argument.get_env().and_then(std::env::var_os).is_some_and(|value| value.is_empty());
         let argument = argument.hide_env_values(true);
         if is_empty { argument.env(None::<&str>) } else { argument }
     });
-    let arguments = Arguments::from_arg_matches(&command.try_get_matches()?)?;
-    Ok(arguments.command.unwrap_or(Command::Serve(arguments.serve)))
+    called.read(&command.try_get_matches()?)
 }
 
 fn mut_every_argument(command: clap::Command, change: &impl Fn(clap::Arg) -> clap::Arg) -> clap::Command {
