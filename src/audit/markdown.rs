@@ -61,7 +61,7 @@ pub(super) fn text(audit: &Audit) -> String {
     text
 }
 
-/// Text that is nothing but text: every character that could mean something is escaped, as CommonMark allows for all ASCII
+/// Text that is nothing but text: every character that could mean something is escaped, which Markdown allows for all ASCII
 /// punctuation. A line is never broken.
 fn plain(text: &str) -> String {
     let mut plain = String::with_capacity(text.len());

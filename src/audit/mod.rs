@@ -2,6 +2,7 @@
 //!
 //! Everything is read from [`WorkloadReport`]s. `verdict` decides what fails, and each other file writes one format.
 
+mod command;
 mod json;
 mod junit;
 mod markdown;
@@ -11,6 +12,7 @@ mod table;
 mod verdict;
 mod wait;
 
+pub use command::command;
 pub use table::Terminal;
 pub use verdict::{Strictness, Verdict, fails, findings, findings_while_waiting, is_done};
 pub use wait::{Progress, Waiting, wait};

@@ -6,6 +6,7 @@ use crate::report::{HashReport, Name, Origin, RolloutState, WorkloadReport};
 use crate::time::UnixTime;
 use crate::words::{pods, since};
 use std::collections::BTreeSet;
+use std::fmt::Write as _;
 
 /// So many pods of a group are named; the others are counted.
 const NAMED: usize = 20;
@@ -190,14 +191,14 @@ fn verb(count: u32) -> &'static str {
 fn hash_group(report: &WorkloadReport, hash: &HashReport) -> Group {
     let mut line = if hash.hash.is_empty() { "no hash".to_owned() } else { format!("hash {}", hash.hash) };
     if let Some(revision) = hash.revision {
-        line.push_str(&format!(", revision {revision}"));
+        let _ = write!(line, ", revision {revision}");
     }
     if hash.current == Some(true) {
         line.push_str(" (the one asked for)");
     }
-    line.push_str(&format!(": {}, {} ready", pods(hash.pods), hash.ready_pods));
+    let _ = write!(line, ": {}, {} ready", pods(hash.pods), hash.ready_pods);
     if hash.terminating_pods > 0 {
-        line.push_str(&format!(", {} terminating", hash.terminating_pods));
+        let _ = write!(line, ", {} terminating", hash.terminating_pods);
     }
     let mut lines = vec![line];
     for container in &report.containers {
@@ -239,12 +240,12 @@ pub(super) fn totals(audit: &super::Audit) -> String {
     let plural = |count: u64, what: &str| format!("{count} {what}{}", if count == 1 { "" } else { "s" });
     let mut line =
         format!("{} with {} in {}", plural(totals.workloads, "workload"), plural(totals.pods, "pod"), audit.of);
-    line.push_str(&format!(": {} uniform", totals.uniform));
+    let _ = write!(line, ": {} uniform", totals.uniform);
     for (finding, count) in &totals.findings {
-        line.push_str(&format!(", {count} {}", title(*finding)));
+        let _ = write!(line, ", {count} {}", title(*finding));
     }
     let verdict = match audit.verdict {
-        super::Verdict::Uniform if totals.found_any() => "uniform, as far as it fails an audit",
+        super::Verdict::Uniform if totals.found_any() => "uniform, but for what does not fail an audit",
         super::Verdict::Uniform => "uniform",
         super::Verdict::NotUniform => "not uniform",
         super::Verdict::Empty => "nothing was selected",

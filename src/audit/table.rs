@@ -4,6 +4,7 @@ use super::sentences::{Story, stories, subject, title, totals};
 use super::{Audit, Found, object};
 use crate::report::remedy::GITOPS;
 use crate::words::{age, visible};
+use std::fmt::Write as _;
 
 /// Who reads it.
 #[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
@@ -100,8 +101,8 @@ impl Page {
     }
 
     fn story(&mut self, story: &Story, fails: bool) {
-        let note = if fails { "" } else { " (reported, and no failure)" };
-        self.wrapped("  ", "", &format!("{}{note}.", capitalised(&story.what)), "");
+        let remark = if fails { "" } else { " (reported, and no failure)" };
+        self.wrapped("  ", "", &format!("{}{remark}.", capitalised(&story.what)), "");
         if let Some(since) = &story.since {
             self.wrapped("  ", "Since: ", since, "");
         }
@@ -171,7 +172,7 @@ impl Page {
 
     fn styled(&mut self, text: &str, style: &str) {
         if self.coloured && !style.is_empty() {
-            self.text.push_str(&format!("\u{1b}[{style}m{text}\u{1b}[0m"));
+            let _ = write!(self.text, "\u{1b}[{style}m{text}\u{1b}[0m");
         } else {
             self.text.push_str(text);
         }

@@ -1,10 +1,11 @@
 //! What is meant: every value checked, and the values against each other.
 
 use super::arguments::{
-    Called, ConnectionArguments, CountArguments, DemoArguments, DiffArguments, ExplainArguments, ExplainFormat,
-    LogArguments, LookArguments, ServeArguments,
+    AuditArguments, Called, ConnectionArguments, CountArguments, DemoArguments, DiffArguments, ExplainArguments,
+    ExplainFormat, LogArguments, LookArguments, ServeArguments,
 };
 use super::values::FamilyPatterns;
+use crate::audit::{Format, Strictness};
 use crate::cluster::Connection;
 use crate::exposition::Selection;
 use crate::inventory::{PodLabel, Settings, WorkloadKind};
@@ -12,6 +13,7 @@ use crate::look::{Looking, Named, Namespaces, Place, Selector, named};
 use crate::web::ListenAddress;
 use clap::error::ErrorKind;
 use std::collections::HashMap;
+use std::time::Duration;
 use tracing::level_filters::LevelFilter;
 
 /// Each namespace costs a connection for every watched resource.
@@ -114,6 +116,42 @@ impl Looking {
             },
         };
         Ok(Self { place, settings, selector })
+    }
+}
+
+/// What `podskew audit` is to do.
+#[derive(Clone, Debug)]
+pub struct AuditOptions {
+    /// Where to look, and at what.
+    pub looking: Looking,
+    /// The workloads that are named; all if none is.
+    pub names: Vec<Named>,
+    /// In which form to print it.
+    pub format: Format,
+    /// What makes it stricter or more lenient.
+    pub strictness: Strictness,
+    /// For how long to wait until everything is rolled out and uniform.
+    pub patience: Option<Duration>,
+    /// How to log.
+    pub log: LogConfig,
+}
+
+impl AuditOptions {
+    /// What `arguments` mean, or why they mean nothing.
+    pub fn new(arguments: AuditArguments) -> Result<Self, clap::Error> {
+        Ok(Self {
+            names: named(&arguments.workloads).map_err(|error| refusal(&error))?,
+            looking: Looking::new(arguments.look, arguments.selector)?,
+            format: arguments.output,
+            strictness: Strictness {
+                strict: arguments.strict,
+                no_deliberate: arguments.no_deliberate,
+                injected: arguments.injected,
+                allow_empty: arguments.allow_empty,
+            },
+            patience: arguments.wait,
+            log: arguments.log.into(),
+        })
     }
 }
 

@@ -16,12 +16,12 @@ mod values;
 
 use arguments::Called;
 pub use arguments::{
-    Arguments, Command, CompletionsArguments, ConnectionArguments, CountArguments, DemoArguments, DiffArguments,
-    ExplainArguments, ExplainFormat, LogArguments, LookArguments, ManArguments, ServeArguments, Shell,
+    Arguments, AuditArguments, Command, CompletionsArguments, ConnectionArguments, CountArguments, DemoArguments,
+    DiffArguments, ExplainArguments, ExplainFormat, LogArguments, LookArguments, ManArguments, ServeArguments, Shell,
 };
-pub use config::{Config, DemoOptions, DiffOptions, ExplainOptions, LogConfig, LogFormat};
+pub use config::{AuditOptions, Config, DemoOptions, DiffOptions, ExplainOptions, LogConfig, LogFormat};
 
-use crate::{demo, explain, serve};
+use crate::{audit, demo, explain, serve};
 use anyhow::Context;
 use std::process::ExitCode;
 use std::time::Duration;
@@ -40,6 +40,10 @@ pub fn run() -> ExitCode {
             Command::Serve(arguments) => {
                 let config = Config::new(arguments)?;
                 in_runtime(config.log, FAILED, async { serve::serve(config).await.map(|()| ExitCode::SUCCESS) })
+            }
+            Command::Audit(arguments) => {
+                let options = AuditOptions::new(arguments)?;
+                in_runtime(options.log, COULD_NOT_LOOK, audit::command(options))
             }
             Command::Explain(arguments) => {
                 let options = ExplainOptions::new(arguments)?;

@@ -1,6 +1,7 @@
 //! The arguments as typed. Each help text is one line for a newcomer; its default and variable stand beside it.
 #![allow(clippy::doc_markdown, reason = "clap prints these comments as they stand, backticks too")]
 
+mod audit;
 mod called;
 mod explain;
 mod look;
@@ -8,6 +9,7 @@ mod serve;
 mod shared;
 mod shell;
 
+pub use audit::AuditArguments;
 pub(super) use called::Called;
 pub use explain::{DiffArguments, ExplainArguments, ExplainFormat};
 pub use look::LookArguments;
@@ -48,6 +50,9 @@ pub enum Command {
     /// Watch a cluster and serve its metrics (the default)
     #[command(display_name = "podskew")]
     Serve(ServeArguments),
+    /// Say which workloads are not uniform: once, or once everything is rolled out
+    #[command(display_name = "podskew", after_help = AUDIT_CODES, mut_arg("log_level", |level| level.default_value("warn")))]
+    Audit(AuditArguments),
     /// Say everything about one workload: its templates, what its pods run, and the ways back
     #[command(display_name = "podskew")]
     Explain(ExplainArguments),
@@ -64,6 +69,9 @@ pub enum Command {
     #[command(display_name = "podskew")]
     Man(ManArguments),
 }
+
+const AUDIT_CODES: &str = "Exit code: 0 if all is uniform, 1 if something is not, 2 if podskew could not look or nothing was \
+                           selected, 3 if something could not be compared (with --strict), 4 if time ran out (with --wait).";
 
 const DIFF_CODES: &str = "Exit code: 0 if nothing differs, 1 if something does, 2 if podskew could not look.";
 
