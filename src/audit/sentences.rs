@@ -137,8 +137,7 @@ fn not_compared(report: &WorkloadReport) -> String {
             parts.push(format!("container {name} of {} has not started", pods(container.not_started)));
         }
     }
-    let rolls = matches!(&*report.workload.workload_type, "deployment" | "statefulset" | "daemonset" | "rollout");
-    if rolls && report.rollout.is_none() {
+    if report.workload.rolls() && report.rollout.is_none() {
         parts.push("the state of its rollout is unknown".to_owned());
     }
     parts.join("; ")

@@ -119,7 +119,7 @@ pub fn findings_while_waiting(report: &WorkloadReport) -> Vec<Finding> {
 #[must_use]
 pub fn is_done(report: &WorkloadReport, strictness: Strictness) -> bool {
     let state = report.rollout.map(|rollout| rollout.state);
-    let unknown = state.is_none() && report.available.is_some();
+    let unknown = state.is_none() && report.workload.rolls();
     let moving = matches!(
         state,
         Some(RolloutState::Canary | RolloutState::BlueGreen | RolloutState::Progressing | RolloutState::Stalled)

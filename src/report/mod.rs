@@ -67,6 +67,14 @@ pub struct Workload {
     pub name: Name,
 }
 
+impl Workload {
+    /// Whether it is of a type whose rollouts podskew knows.
+    #[must_use]
+    pub fn rolls(&self) -> bool {
+        matches!(&*self.workload_type, "deployment" | "statefulset" | "daemonset" | "rollout")
+    }
+}
+
 /// The pods of one template hash.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct HashReport {

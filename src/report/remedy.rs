@@ -261,8 +261,7 @@ pub fn pin(report: &WorkloadReport, hash: &str) -> Option<Action> {
 fn is_not_compared(report: &WorkloadReport) -> bool {
     let state = report.rollout.map(|rollout| rollout.state);
     let starting = matches!(state, Some(RolloutState::Progressing | RolloutState::Stalled));
-    let rolls = matches!(&*report.workload.workload_type, "deployment" | "statefulset" | "daemonset" | "rollout");
-    (rolls && state.is_none())
+    (report.workload.rolls() && state.is_none())
         || report
             .containers
             .iter()
