@@ -56,6 +56,7 @@ baseline: ## Write benches/baseline.json anew
 docs: ## Write the generated documentation anew
 	UPDATE_DOCS=1 $(CARGO) test --locked --test metrics_doc --test documents --test alerts
 	UPDATE_DOCS=1 $(CARGO) test --locked --test dashboards config_maps
+	UPDATE_DOCS=1 $(CARGO) test --locked --test explain examples
 
 # Not part of the tests. @grafana/data comes without scripts, and says itself what it needs beside.
 pictures: ## Draw the dashboards for docs/ anew, from half an hour of the demo; needs Node, Chromium, pngquant and prometheus

@@ -3,7 +3,7 @@
 
 mod common;
 
-use common::command::{Ended, fed, podskew};
+use common::command::{Ended, fed, podskew, podskew_on};
 use common::tape::path;
 use common::watching::{fill, fill_from, objects, simulator};
 use podskew::objects::Resource;
@@ -84,6 +84,32 @@ fn the_json_has_its_shape() {
     let document: Value = serde_json::from_str(&pod).unwrap();
     let pod = &document["workloads"][0]["pod"];
     assert_eq!((pod["node"].as_str(), pod["containers"][0]["origin"].as_str()), (Some("node-0001"), Some("template")));
+}
+
+/// Each example of `docs/explain.md` says what podskew says; `make docs` writes anew what does not.
+#[test]
+fn the_examples_are_what_podskew_prints() {
+    let file = concat!(env!("CARGO_MANIFEST_DIR"), "/docs/explain.md");
+    let document = std::fs::read_to_string(file).unwrap();
+    let example = Regex::new(r"(?s)```console\n\$ podskew ([^\n]*)\n(.*?)```").unwrap();
+    let mut examples = 0;
+    let written = example.replace_all(&document, |found: &regex::Captures<'_>| {
+        examples += 1;
+        let command = &found[1];
+        let arguments: Vec<String> =
+            command.split(' ').map(|word| if word.ends_with(".json") { path(word) } else { word.to_owned() }).collect();
+        let said = podskew_on(120, &arguments);
+        let said = (said.stdout + &said.stderr).replace(&path(""), "");
+        // An age alone is no difference: then what stands there may stay.
+        let said = if timeless(&said) == timeless(&found[2]) { found[2].to_owned() } else { said };
+        format!("```console\n$ podskew {command}\n{said}```")
+    });
+    assert!(examples >= 3, "{examples}");
+    if std::env::var_os("UPDATE_DOCS").is_some_and(|value| value == "1") {
+        std::fs::write(file, written.as_bytes()).unwrap();
+    } else {
+        assert_eq!(written, document, "make docs");
+    }
 }
 
 /// The dump without some of its kinds.

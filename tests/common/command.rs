@@ -24,6 +24,12 @@ pub fn podskew<S: AsRef<OsStr>>(arguments: &[S]) -> Ended {
     called_as(Path::new(env!("CARGO_BIN_EXE_podskew")), arguments, "")
 }
 
+/// The same, on so many columns.
+pub fn podskew_on<S: AsRef<OsStr>>(columns: u16, arguments: &[S]) -> Ended {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_podskew"));
+    Ended::new(&command.args(arguments).env_clear().env("COLUMNS", columns.to_string()).output().unwrap())
+}
+
 /// The same, with something on its standard input.
 pub fn fed<S: AsRef<OsStr>>(arguments: &[S], input: &str) -> Ended {
     called_as(Path::new(env!("CARGO_BIN_EXE_podskew")), arguments, input)
