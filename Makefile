@@ -57,6 +57,7 @@ docs: ## Write the generated documentation anew
 	UPDATE_DOCS=1 $(CARGO) test --locked --test metrics_doc --test documents --test alerts
 	UPDATE_DOCS=1 $(CARGO) test --locked --test audit snapshots
 	UPDATE_DOCS=1 $(CARGO) test --locked --test dashboards config_maps
+	UPDATE_DOCS=1 $(CARGO) test --locked --test explain examples
 
 # Not part of the tests. @grafana/data comes without scripts, and says itself what it needs beside.
 pictures: ## Draw the dashboards for docs/ anew, from half an hour of the demo; needs Node, Chromium, pngquant and prometheus
@@ -72,6 +73,8 @@ check-tools:
 	command -v $(PYTHON) >/dev/null || missing "$(PYTHON)" "apt-get install python3 python3-venv"; \
 	command -v promtool >/dev/null || missing promtool "apt-get install prometheus (it may stay stopped)"; \
 	command -v prometheus >/dev/null || missing prometheus "apt-get install prometheus (it may stay stopped)"; \
+	for shell in bash zsh fish; do command -v $$shell >/dev/null || missing $$shell "apt-get install $$shell; completions are tried in it"; done; \
+	command -v man >/dev/null || missing man "apt-get install man-db"; \
 	command -v npm >/dev/null || test -e $(GRAFANA)/done || missing npm "install Node 20 or newer with npm; Grafana's types come with it"; \
 	command -v go >/dev/null || { test -x $(PROMETHEUS3) && test -x $(ANALYSIS) && test -x $(ADMISSION); } || \
 	  missing go "install Go 1.26 or newer; it builds Prometheus 3 and what judges analysis templates and admission policies"

@@ -21,6 +21,7 @@ pub mod inventory;
 pub mod json;
 pub mod look;
 pub mod objects;
+pub mod page;
 pub mod report;
 pub mod serve;
 pub mod simulator;

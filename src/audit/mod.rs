@@ -12,8 +12,8 @@ mod table;
 mod verdict;
 mod wait;
 
+pub use crate::page::Terminal;
 pub use command::command;
-pub use table::Terminal;
 pub use verdict::{Strictness, Verdict, fails, findings, findings_while_waiting, is_done};
 pub use wait::{Progress, Waiting, wait};
 

@@ -2,31 +2,12 @@
 
 use super::sentences::{Story, stories, subject, title, totals};
 use super::{Audit, Found, object};
+use crate::page::{BOLD, FAINT, GREEN, Page, RED, Terminal, YELLOW, clean, padded};
 use crate::report::remedy::GITOPS;
-use crate::words::{age, visible};
-use std::fmt::Write as _;
-
-/// Who reads it.
-#[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
-pub struct Terminal {
-    /// Whether it shows colours.
-    pub coloured: bool,
-    /// How many columns it has; none where lines may have any length.
-    pub width: Option<usize>,
-}
-
-/// No terminal is so narrow that nothing can be read on it.
-const NARROWEST: usize = 40;
-
-const BOLD: &str = "1";
-const RED: &str = "1;31";
-const YELLOW: &str = "1;33";
-const GREEN: &str = "1;32";
-const FAINT: &str = "2";
+use crate::words::age;
 
 pub(super) fn text(audit: &Audit, terminal: Terminal) -> String {
-    let width = terminal.width.map_or(usize::MAX, |width| width.max(NARROWEST));
-    let mut page = Page { text: String::new(), coloured: terminal.coloured, width };
+    let mut page = Page::new(terminal);
     if !audit.found.is_empty() {
         page.overview(audit);
         for found in &audit.found {
@@ -45,12 +26,6 @@ pub(super) fn text(audit: &Audit, terminal: Terminal) -> String {
     };
     page.wrapped("", "", &totals(audit), style);
     page.text
-}
-
-struct Page {
-    text: String,
-    coloured: bool,
-    width: usize,
 }
 
 impl Page {
@@ -119,97 +94,11 @@ impl Page {
                 self.wrapped("      ", "", &format!("and {} more; -o json names all", group.more), FAINT);
             }
         }
-        self.command("Look: ", &story.remedy.look);
-        self.command("Do: ", &story.remedy.action.to_string());
+        self.command("  ", "Look: ", &story.remedy.look);
+        self.command("  ", "Do: ", &story.remedy.action.to_string());
         let why = story.remedy.why.map_or_else(|| GITOPS.to_owned(), |why| format!("{} {GITOPS}", capitalised(why)));
         self.wrapped("  ", "Why: ", &why, "");
     }
-
-    /// A text of several words, on as many lines as it takes.
-    fn wrapped(&mut self, indent: &str, label: &str, text: &str, style: &str) {
-        self.lines(indent, label, text, style, "");
-    }
-
-    /// A command goes on in the next line where a shell would go on too.
-    fn command(&mut self, label: &str, text: &str) {
-        self.lines("  ", label, text, BOLD, " \\");
-    }
-
-    fn lines(&mut self, indent: &str, label: &str, text: &str, style: &str, goes_on: &str) {
-        let text = clean(text);
-        let hanging = " ".repeat(indent.chars().count() + if label.is_empty() { 2 } else { label.len() });
-        let mut line = format!("{indent}{label}");
-        let mut begun = line.chars().count();
-        let mut used = begun;
-        let mut first = true;
-        for word in words(&text, !goes_on.is_empty()) {
-            let length = word.chars().count();
-            if !first && used + 1 + length + goes_on.len() > self.width {
-                self.finish_line(&line, begun, style, goes_on);
-                line.clone_from(&hanging);
-                begun = line.chars().count();
-                used = begun;
-                first = true;
-            }
-            if !first {
-                line.push(' ');
-                used += 1;
-            }
-            line.push_str(word);
-            used += length;
-            first = false;
-        }
-        self.finish_line(&line, begun, style, "");
-    }
-
-    fn finish_line(&mut self, line: &str, begun: usize, style: &str, goes_on: &str) {
-        let (before, rest) = line.split_at(line.char_indices().nth(begun).map_or(line.len(), |(at, _)| at));
-        self.text.push_str(before);
-        self.styled(rest, style);
-        self.text.push_str(goes_on);
-        self.text.push('\n');
-    }
-
-    fn styled(&mut self, text: &str, style: &str) {
-        if self.coloured && !style.is_empty() {
-            let _ = write!(self.text, "\u{1b}[{style}m{text}\u{1b}[0m");
-        } else {
-            self.text.push_str(text);
-        }
-    }
-}
-
-/// Words; in a command, what stands in quotes is one.
-fn words(text: &str, quoted: bool) -> impl Iterator<Item = &str> {
-    let mut rest = text;
-    std::iter::from_fn(move || {
-        if rest.is_empty() {
-            return None;
-        }
-        let mut inside = false;
-        let end = rest.find(|character: char| {
-            inside ^= quoted && character == '\'';
-            character == ' ' && !inside
-        });
-        let (word, behind) = rest.split_at(end.unwrap_or(rest.len()));
-        rest = behind.strip_prefix(' ').unwrap_or(behind);
-        Some(word)
-    })
-}
-
-/// On one line, and nothing in it that moves a cursor.
-fn clean(text: &str) -> String {
-    text.chars().map(|character| if matches!(character, '\n' | '\t') { ' ' } else { visible(character) }).collect()
-}
-
-fn padded(cell: &str, width: usize) -> String {
-    let length = cell.chars().count();
-    if length > width {
-        let mut cut: String = cell.chars().take(width.saturating_sub(1)).collect();
-        cut.push('…');
-        return cut;
-    }
-    format!("{cell}{}", " ".repeat(width - length))
 }
 
 fn capitalised(text: &str) -> String {

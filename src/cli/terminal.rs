@@ -1,6 +1,7 @@
 //! What is said to whoever started podskew, beside the log.
 #![allow(clippy::print_stderr, clippy::print_stdout, reason = "the command line is where printing belongs")]
 
+use crate::words::visible;
 use std::io::{self, IsTerminal as _, Write};
 use std::os::fd::AsFd;
 use std::process::ExitCode;
@@ -69,7 +70,8 @@ pub(crate) fn takes_colours() -> bool {
 
 /// Something failed; every cause on a line of its own, the remedy in the words of whoever knows it.
 pub(super) fn failure(error: &anyhow::Error) {
-    eprint!("{}", chain(error));
+    // Names from a file may be anything.
+    eprint!("{}", chain(error).chars().map(visible).collect::<String>());
 }
 
 fn chain(error: &anyhow::Error) -> String {

@@ -6,6 +6,7 @@ use super::{Explanation, json, text};
 use crate::cli::{DiffOptions, ExplainFormat, ExplainOptions, terminal};
 use crate::diff::{Side, Values, unified};
 use crate::look::{Look, Place, look};
+use crate::page::Terminal;
 use crate::report::history::Revision;
 use crate::report::remedy::word;
 use crate::report::{Workload, WorkloadReport};
@@ -24,8 +25,8 @@ pub async fn explain(options: ExplainOptions) -> anyhow::Result<ExitCode> {
     let text = match options.format {
         ExplainFormat::Json => json::json(&explanations).context("cannot write the JSON")? + "\n",
         ExplainFormat::Text => {
-            let coloured = terminal::takes_colours();
-            explanations.iter().map(|explanation| text::text(explanation, coloured)).collect::<Vec<_>>().join("\n\n")
+            let terminal = Terminal { coloured: terminal::takes_colours(), width: terminal::width() };
+            explanations.iter().map(|explanation| text::text(explanation, terminal)).collect::<Vec<_>>().join("\n\n")
         }
     };
     terminal::print(&text);
