@@ -209,7 +209,9 @@ fn who_cannot_look_says_why_and_ends_with_2() {
         refused(&fed(&[command, "-f", "-", "deploy/api"], ""), &["empty"]);
         refused(&podskew(&[command, "--kubeconfig", "/no/such", "deploy/api"]), &["/no/such"]);
     }
-    refused(&podskew(&["explain", "-f", &file, "pod/api-x"]), &["no pod/api-x of a workload"]);
+    refused(&podskew(&["explain", "-f", &file, "pod/api-x"]), &["no pod/api-x of a workload", "mean deployment/api?"]);
+    let near = podskew(&["explain", "-f", &file, "pod/api-66df86594d-7qw7"]);
+    refused(&near, &["did you mean deployment/api or pod/api-66df86594d-7qw75?"]);
     refused(&podskew(&["diff", "-f", &file, "pod/api-x"]), &["one template", "podskew explain pod/api-x"]);
     refused(&podskew(&["diff", "-f", &file, "job/api"]), &["a job keeps no templates", "deployment"]);
     refused(&podskew(&["diff", "-f", &file, "deploy/api", "a", "b", "c"]), &["'c'"]);
