@@ -55,6 +55,7 @@ baseline: ## Write benches/baseline.json anew
 
 docs: ## Write the generated documentation anew
 	UPDATE_DOCS=1 $(CARGO) test --locked --test metrics_doc --test documents --test alerts
+	UPDATE_DOCS=1 $(CARGO) test --locked --test audit snapshots
 	UPDATE_DOCS=1 $(CARGO) test --locked --test dashboards config_maps
 	UPDATE_DOCS=1 $(CARGO) test --locked --test explain examples
 
@@ -78,11 +79,11 @@ check-tools:
 	command -v go >/dev/null || { test -x $(PROMETHEUS3) && test -x $(ANALYSIS) && test -x $(ADMISSION); } || \
 	  missing go "install Go 1.26 or newer; it builds Prometheus 3 and what judges analysis templates and admission policies"
 
-# Python's Prometheus client, whose OpenMetrics parser reads what podskew serves.
-$(VENV)/done:
+# Readers of what podskew serves and prints: OpenMetrics, JSON and XML by their schemas, Markdown.
+$(VENV)/done: tests/programs/requirements.txt
 	$(PYTHON) -m venv --clear $(VENV) || { \
 	  echo "python3 cannot make a virtual environment: apt-get install python3-venv" >&2; exit 1; }
-	$(VENV)/bin/pip install --quiet --disable-pip-version-check prometheus_client==0.26.0
+	$(VENV)/bin/pip install --quiet --disable-pip-version-check -r tests/programs/requirements.txt
 	touch $@
 
 # The types of Grafana's dashboards; no script of a package is run.

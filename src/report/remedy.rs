@@ -80,6 +80,8 @@ const CANNOT_MOVE: &str = "this is what most of its pods run now, by a name that
                            or by a tag that is never pushed twice.";
 const LOOK_CLOSER: &str = "let podskew see the object that owns the pods";
 const SAY_MORE: &str = "only that object tells whether a rollout is under way, or whether somebody wants the mix.";
+const SEE_WHY: &str = "describe the pods that have no imageID, and give them what they lack";
+const NOT_STARTED: &str = "what a container runs is known once it has started.";
 const NOT_READY: &str = "the rollout itself has ended; pods that are not there or not ready are another matter.";
 const PULL_AGAIN: &str = "pods that pull from a registry again get a digest again. Images that were imported or preloaded do \
                           not: push them to a registry.";
@@ -212,7 +214,13 @@ pub fn remedy(report: &WorkloadReport, finding: Finding) -> Remedy {
         }
         Finding::HashesMixed => (of.look_at_rollout(), Action::words(LOOK_CLOSER.to_owned()), SAY_MORE),
         Finding::NotAvailable => (of.look_at_rollout(), of.go_on(), NOT_READY),
-        Finding::NotCompared => (of.look_at_image_ids(), of.restart(), PULL_AGAIN),
+        Finding::NotCompared if report.containers.iter().any(|container| container.image_id_only > 0) => {
+            (of.look_at_image_ids(), of.restart(), PULL_AGAIN)
+        }
+        Finding::NotCompared if report.containers.iter().any(|container| container.not_started > 0) => {
+            (of.look_at_image_ids(), Action::words(SEE_WHY.to_owned()), NOT_STARTED)
+        }
+        Finding::NotCompared => (of.look_at_rollout(), Action::words(LOOK_CLOSER.to_owned()), SAY_MORE),
         Finding::Held => (of.look_at_history(), of.go_on(), ASK_FIRST),
         Finding::InjectedSkew => (of.look_at_digests(Origin::Injected), of.restart(), INJECTED_NOW),
         Finding::UnknownSkew => {
