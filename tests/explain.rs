@@ -209,7 +209,9 @@ fn who_cannot_look_says_why_and_ends_with_2() {
         refused(&fed(&[command, "-f", "-", "deploy/api"], ""), &["empty"]);
         refused(&podskew(&[command, "--kubeconfig", "/no/such", "deploy/api"]), &["/no/such"]);
     }
-    refused(&podskew(&["explain", "-f", &file, "pod/api-x"]), &["no pod/api-x of a workload"]);
+    refused(&podskew(&["explain", "-f", &file, "pod/api-x"]), &["no pod/api-x of a workload", "mean deployment/api?"]);
+    let near = podskew(&["explain", "-f", &file, "pod/api-66df86594d-7qw7"]);
+    refused(&near, &["did you mean deployment/api or pod/api-66df86594d-7qw75?"]);
     refused(&podskew(&["diff", "-f", &file, "pod/api-x"]), &["one template", "podskew explain pod/api-x"]);
     refused(&podskew(&["diff", "-f", &file, "job/api"]), &["a job keeps no templates", "deployment"]);
     refused(&podskew(&["diff", "-f", &file, "deploy/api", "a", "b", "c"]), &["'c'"]);
@@ -360,4 +362,151 @@ async fn a_cluster_that_cannot_be_looked_at_ends_with_2() {
         refused(&on(&simulator, &[command, "-n", "paused", "deploy/api"]).await, &["replicaset"]);
         simulator.clear_faults();
     }
+}
+
+/// A Deployment or Rollout of so many templates, newest last; the last is the one it asks for.
+fn history(kind: &str, revisions: &[(u64, &str, u32)], change: impl Fn(&mut Value)) -> String {
+    let argo = kind == "Rollout";
+    let (group, key) = if argo {
+        ("argoproj.io/v1alpha1", "rollout.argoproj.io/revision")
+    } else {
+        ("apps/v1", "deployment.kubernetes.io/revision")
+    };
+    let label = if argo { "rollouts-pod-template-hash" } else { "pod-template-hash" };
+    let template = |image: &str, hash: Option<&str>| {
+        let mut template = json!({
+            "metadata": {"labels": {"app": "api"}},
+            "spec": {"containers": [{"name": "app", "image": image, "env": [{"name": "A", "value": image}]}]}
+        });
+        if let Some(hash) = hash {
+            template["metadata"]["labels"][label] = hash.into();
+        }
+        template
+    };
+    let owner = |kind: &str, name: &str, group: &str| json!([{"apiVersion": group, "kind": kind, "name": name, "uid": format!("{kind}-{name}"), "controller": true}]);
+    let mut items = Vec::new();
+    for (at, (revision, image, pods)) in revisions.iter().enumerate() {
+        let hash = format!("hash{at}");
+        let created = format!("2026-11-{:02}T12:00:00Z", at + 1);
+        let name = format!("api-{hash}");
+        items.push(json!({
+            "apiVersion": "apps/v1", "kind": "ReplicaSet",
+            "metadata": {
+                "name": name, "namespace": "shop", "uid": format!("ReplicaSet-{name}"), "creationTimestamp": created,
+                "labels": {label: hash}, "annotations": {key: revision.to_string()}, "ownerReferences": owner(kind, "api", group)
+            },
+            "spec": {"replicas": pods, "template": template(image, Some(&hash))}
+        }));
+        for pod in 0..*pods {
+            items.push(json!({
+                "apiVersion": "v1", "kind": "Pod",
+                "metadata": {
+                    "name": format!("{name}-{pod}"), "namespace": "shop", "uid": format!("{name}-{pod}"),
+                    "creationTimestamp": created, "labels": {label: hash}, "ownerReferences": owner("ReplicaSet", &name, "apps/v1")
+                },
+                "spec": {"nodeName": "node-1", "containers": [{"name": "app", "image": image}]},
+                "status": {"phase": "Running", "containerStatuses": [{
+                    "name": "app", "imageID": format!("mirror.example/x@sha256:{}", at.to_string().repeat(64)), "containerID": name
+                }]}
+            }));
+        }
+    }
+    let asked = revisions.iter().max_by_key(|(revision, _, _)| revision).unwrap().1;
+    let current = revisions.iter().position(|(_, image, _)| *image == asked).unwrap();
+    let mut object = json!({
+        "apiVersion": group, "kind": kind,
+        "metadata": {"name": "api", "namespace": "shop", "uid": format!("{kind}-api"), "generation": 1},
+        "spec": {"replicas": 1, "template": template(asked, None)},
+        "status": {"observedGeneration": 1, "currentPodHash": format!("hash{current}"), "stableRS": format!("hash{current}"), "phase": "Healthy"}
+    });
+    change(&mut object);
+    items.push(object);
+    json!({"apiVersion": "v1", "kind": "List", "items": items}).to_string()
+}
+
+/// Rolled back to: the oldest ReplicaSet has the highest revision, and the newest is the previous one.
+#[test]
+fn after_a_rollback_current_and_previous_go_by_revision() {
+    let input = history("Deployment", &[(4, "r/api:1", 2), (2, "r/api:2", 0), (3, "r/api:3", 0)], |_| {});
+    let explained = fed(&["explain", "-f", "-", "deploy/api"], &input).stdout;
+    let order: Vec<usize> = ["hash hash0 (current), revision 4", "hash hash2, revision 3", "hash hash1, revision 2"]
+        .map(|title| explained.find(title).unwrap_or_else(|| panic!("{title}: {explained}")))
+        .to_vec();
+    assert!(order.is_sorted(), "{explained}");
+    assert!(explained.contains("asks for r/api:3") && explained.contains("--to-revision=3\n"), "{explained}");
+    assert!(explained.contains("--to-revision=2\n") && !explained.contains("--to-revision=4"), "{explained}");
+    assert!(explained.contains("app=r/api@sha256:0000") && !explained.contains("mirror.example"), "{explained}");
+    let compared = fed(&["diff", "-f", "-", "deploy/api"], &input).stdout;
+    let titles = "--- deployment/api hash2 (revision 3)\n+++ deployment/api hash0 (revision 4)\n";
+    assert!(compared.starts_with(titles), "{compared}");
+}
+
+/// A webhook may make a controller create one template again and again.
+#[test]
+fn the_previous_template_is_one_that_differs() {
+    let input = history("Deployment", &[(1, "r/api:1", 0), (2, "r/api:2", 0), (3, "r/api:2", 1)], |_| {});
+    let compared = fed(&["diff", "-f", "-", "deploy/api"], &input);
+    // The older of two that are equal is current, as for the controller.
+    assert!(
+        compared.stdout.starts_with("--- deployment/api hash0 (revision 1)\n"),
+        "{}{}",
+        compared.stdout,
+        compared.stderr
+    );
+    let same = fed(&["diff", "-f", "-", "deploy/api", "hash1", "hash2"], &input);
+    assert_eq!((same.code, same.stdout.as_str()), (0, ""));
+}
+
+#[test]
+fn a_paused_deployment_is_resumed_before_it_is_rolled_back() {
+    let input = history("Deployment", &[(1, "r/api:1", 1), (2, "r/api:2", 1)], |object| {
+        object["spec"]["paused"] = true.into();
+        object["spec"]["template"]["spec"]["containers"][0]["image"] = "r/api:3".into();
+    });
+    let explained = fed(&["explain", "-f", "-", "deploy/api"], &input).stdout;
+    assert!(explained.contains("rollout  paused") && !explained.contains("(current)"), "{explained}");
+    let back = "kubectl -n shop rollout resume deployment/api && kubectl -n shop rollout undo deployment/api --to-revision=1\n";
+    assert!(explained.contains(back), "{explained}");
+    let compared = fed(&["diff", "-f", "-", "deploy/api"], &input);
+    assert!(
+        compared.code == 2 && compared.stderr.contains("name two; there are:\n  hash1, revision 2"),
+        "{}",
+        compared.stderr
+    );
+}
+
+#[test]
+fn argos_rollouts_have_their_own_commands() {
+    let revisions = [(1, "r/api:1", 0), (2, "r/api:2", 2)];
+    let input = history("Rollout", &revisions, |_| {});
+    let explained = fed(&["explain", "-f", "-", "ro/api"], &input).stdout;
+    assert!(explained.contains("kubectl argo rollouts -n shop undo api --to-revision=1\n"), "{explained}");
+    assert!(explained.contains("kubectl argo rollouts -n shop set image api app=r/api@sha256:1111"), "{explained}");
+    let compared = fed(&["diff", "-f", "-", "rollout/api", "hash0"], &input);
+    assert!(compared.stdout.contains("\n+    image: r/api:2\n"), "{}{}", compared.stdout, compared.stderr);
+    assert!(!compared.stdout.contains("rollouts-pod-template-hash"), "{}", compared.stdout);
+    let referring = history("Rollout", &revisions, |object| {
+        object["spec"].as_object_mut().unwrap().remove("template");
+        object["spec"]["workloadRef"] = json!({"apiVersion": "apps/v1", "kind": "Deployment", "name": "api-template"});
+    });
+    let explained = fed(&["explain", "-f", "-", "rollout/api"], &referring).stdout;
+    assert!(explained.contains("its template is that of deployment/api-template"), "{explained}");
+    assert!(!explained.contains("undo"), "{explained}");
+    assert_eq!(fed(&["diff", "-f", "-", "rollout/api"], &referring).code, 1);
+}
+
+#[test]
+fn names_of_a_file_are_no_more_than_words() {
+    let input =
+        history("Deployment", &[(1, "r/api:1", 1), (2, "r/api:2", 1)], |_| {}).replace("hash0", "$(id)\\u001b[2J");
+    let explained = fed(&["explain", "-f", "-", "deploy/api"], &input);
+    assert!(!explained.stdout.contains('\u{1b}') && explained.code == 0, "{:?}", explained.stdout);
+    let refused = fed(&["diff", "-f", "-", "deploy/api", "x"], &input);
+    assert!(
+        refused.code == 2 && !refused.stderr.contains('\u{1b}') && refused.stderr.contains("$(id)"),
+        "{:?}",
+        refused.stderr
+    );
+    let compared = fed(&["diff", "-f", "-", "deploy/api"], &input);
+    assert!(compared.code == 1 && !compared.stdout.contains('\u{1b}'), "{:?}", compared.stdout);
 }

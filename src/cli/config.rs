@@ -193,6 +193,8 @@ impl ExplainOptions {
         let workloads = named(&arguments.workloads).map_err(|error| refusal(&error))?;
         let mut looking = Looking::new(arguments.look, None)?;
         looking.settings.images_of_history = true;
+        // Who names one wants it counted.
+        looking.settings.jobs |= workloads.iter().any(|named| matches!(&*named.workload_type, "job" | "pod"));
         let (format, program) = (arguments.output, Called::now().program());
         Ok(Self { looking, workloads, format, program, log: arguments.log.into() })
     }

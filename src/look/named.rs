@@ -1,6 +1,6 @@
 //! Workloads by the name that a person types: `deployment/api`, `sts/db`, `pod/web-0`.
 
-use crate::report::{Workload, WorkloadReport};
+use crate::report::{Name, Workload, WorkloadReport};
 use std::collections::BTreeSet;
 use std::fmt;
 
@@ -118,6 +118,8 @@ pub struct NotFound {
     names: Vec<Named>,
     found: Vec<bool>,
     others: BTreeSet<Workload>,
+    /// Pods whose names are near to those that are named.
+    near_pods: BTreeSet<String>,
     of: String,
 }
 
@@ -125,7 +127,13 @@ impl NotFound {
     /// Nothing of `names` is found yet.
     #[must_use]
     pub fn new(names: &[Named]) -> Self {
-        Self { names: names.to_vec(), found: vec![false; names.len()], others: BTreeSet::new(), of: String::new() }
+        Self {
+            names: names.to_vec(),
+            found: vec![false; names.len()],
+            others: BTreeSet::new(),
+            near_pods: BTreeSet::new(),
+            of: String::new(),
+        }
     }
 
     /// Notes a workload that is there, and says whether it is one of those that are named.
@@ -138,6 +146,11 @@ impl NotFound {
         }
         if !named {
             self.others.insert(report.workload.clone());
+        }
+        for name in self.names.iter().filter(|name| name.workload_type == "pod") {
+            let near = |pod: &&Name| is_near(pod, &name.name);
+            let pods = report.pods.iter().map(|pod| &pod.pod).filter(near);
+            self.near_pods.extend(pods.map(|pod| format!("pod/{pod}")));
         }
         named
     }
@@ -159,16 +172,19 @@ impl fmt::Display for NotFound {
             let of_workload = if name.workload_type == "pod" { " of a workload" } else { "" };
             write!(f, "there is no {name}{of_workload} in {}; ", self.of)?;
             let typed = |workload: &&Workload| format!("{}/{}", workload.workload_type, workload.name);
-            let alike = |workload: &&Workload| {
-                workload.name.starts_with(&name.name)
-                    || *workload.name == *name.name
-                    || (name.workload_type != "pod" && distance(&workload.name, &name.name) <= 2)
+            let alike = |workload: &&Workload| match &*name.workload_type {
+                // One that was replaced meanwhile is called after its workload all the same.
+                "pod" => name.name.strip_prefix(&*workload.name).is_some_and(|rest| rest.starts_with('-')),
+                _ => is_near(&workload.name, &name.name),
             };
             let of_type = |workload: &&Workload| name.is_type(&workload.workload_type);
             let all = |choose: &dyn Fn(&&Workload) -> bool| -> BTreeSet<String> {
                 self.others.iter().filter(|workload| choose(workload)).map(|workload| typed(&workload)).collect()
             };
-            let near = all(&|workload| alike(workload));
+            let mut near = all(&|workload| alike(workload));
+            if name.workload_type == "pod" {
+                near.extend(self.near_pods.iter().cloned());
+            }
             let same_type = all(&|workload| of_type(workload));
             match (near.is_empty(), same_type.is_empty(), self.others.is_empty()) {
                 (false, ..) => write!(f, "did you mean {}?", listed(&near, " or "))?,
@@ -188,6 +204,11 @@ fn listed(names: &BTreeSet<String>, between: &str) -> String {
     let more = names.len().saturating_sub(WORTH_READING);
     let rest = if more > 0 { format!(" and {more} more") } else { String::new() };
     format!("{}{rest}", shown.join(between))
+}
+
+/// Whether somebody may have meant this name.
+fn is_near(name: &str, typed: &str) -> bool {
+    name.starts_with(typed) || (name.len().abs_diff(typed.len()) <= 2 && distance(name, typed) <= 2)
 }
 
 /// How many letters have to be changed, added or left out to make one name of the other.

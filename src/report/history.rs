@@ -15,6 +15,8 @@ pub struct History {
     pub revisions: Vec<Revision>,
     /// Whether `spec.paused` holds it, be there something to hold or not.
     pub paused: bool,
+    /// Whether its update strategy is OnDelete.
+    pub on_delete: bool,
     /// The partition of a StatefulSet's update strategy: pods with a lower ordinal keep their template. `None` without one.
     pub partition: Option<i64>,
     /// The Deployment whose template an Argo Rollout takes, which its own command cannot roll back.
@@ -94,8 +96,12 @@ pub fn history(facts: &WorkloadFacts<'_>) -> History {
             Some(ControllerKind::Rollout(rollout)) => rollout.paused,
             _ => false,
         },
+        on_delete: matches!(
+            kind,
+            Some(ControllerKind::StatefulSet { on_delete: true, .. } | ControllerKind::DaemonSet { on_delete: true })
+        ),
         partition: match kind {
-            Some(ControllerKind::StatefulSet { partition, .. }) if *partition > 0 => Some(*partition),
+            Some(ControllerKind::StatefulSet { on_delete: false, partition, .. }) if *partition > 0 => Some(*partition),
             _ => None,
         },
         template_of: match kind {

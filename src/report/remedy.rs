@@ -250,6 +250,12 @@ pub fn roll_back(report: &WorkloadReport, history: &History, revision: u64) -> A
         // Nothing stands in its way.
         action.rest.clear();
     }
+    if history.on_delete {
+        " (then delete its pods, one after another: OnDelete replaces a pod only when it is deleted)"
+            .clone_into(&mut action.rest);
+    } else if let Some(partition) = history.partition {
+        action.rest = format!(" (pods below ordinal {partition}, its partition, keep their template)");
+    }
     // kubectl refuses: "cannot rollback a paused deployment; resume it first".
     if history.paused { action.after("", of.resume()) } else { action }
 }
