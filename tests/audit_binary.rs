@@ -190,7 +190,9 @@ async fn a_cluster_is_looked_at_where_kubectl_would() {
     let cluster = Cluster::empty().await;
     fill(cluster.simulator.store());
     // The context's namespace is `default`, and nothing is there.
-    let out = ends(&cluster.run(&[]).await, 2);
+    let output = cluster.run(&[]).await;
+    let out = ends(&output, 2);
+    assert!(text(&output.stderr).starts_with("error: nothing was selected in namespace default of"));
     assert!(out.contains("0 workloads with 0 pods in namespace default of http://127.0.0.1:"), "{out}");
     let out = ends(&cluster.run(&["-A"]).await, 1);
     assert!(out.contains("6 workloads with 33 pods in all namespaces of http://127.0.0.1:"), "{out}");

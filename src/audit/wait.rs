@@ -188,7 +188,7 @@ impl<'w> Standing<'w> {
     /// Nobody waits for what can never be known.
     fn check_knowable(&self, gaps: &[Gap]) -> anyhow::Result<()> {
         let unknown = self.open.values().find(|report| report.rollout.is_none());
-        let forbidden = gaps.iter().find(|gap| matches!(gap.cause, Cause::Forbidden(_)));
+        let forbidden = gaps.iter().find(|gap| matches!(gap.cause, Cause::Forbidden { .. }));
         match (unknown, forbidden) {
             (Some(report), Some(gap)) => bail!("cannot tell when {} is rolled out: {gap}", object(report)),
             _ => Ok(()),
