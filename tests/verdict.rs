@@ -1,5 +1,5 @@
 //! The verdict of an audit, row by row as docs/audit.md has it.
-#![allow(clippy::unwrap_used, clippy::panic, missing_docs, reason = "tests")]
+#![allow(clippy::unwrap_used, clippy::panic, clippy::needless_pass_by_value, missing_docs, reason = "tests")]
 
 mod common;
 

@@ -24,11 +24,14 @@ pub async fn command(options: AuditOptions) -> anyhow::Result<ExitCode> {
         teller.clear();
         audit?
     } else {
+        let began = Instant::now();
         let mut look = look(&looking, None).await?;
+        tracing::debug!(took = ?began.elapsed(), "everything is listed");
         audit(&mut look, &names, Auditor::new(strictness, format, false))?
     };
     let terminal = Terminal { coloured: terminal::takes_colours(), width: terminal::width() };
     terminal::page(|out| audit.write(format, terminal, out)).context("cannot write the report")?;
+    tracing::debug!("printed");
     Ok(ExitCode::from(audit.verdict.exit_code()))
 }
 

@@ -1,7 +1,7 @@
 //! The command line: what was typed becomes what is meant, in one place, before anything runs.
 //!
 //! ```text
-//!  argv, PODSKEW_* ──clap──▶ arguments (as typed) ──▶ config (checked) ──▶ serve, demo
+//!  argv, PODSKEW_* ──clap──▶ arguments (as typed) ──▶ config (checked) ──▶ serve, audit, explain, …
 //! ```
 //!
 //! Exit codes: 0 after a graceful shutdown, 1 when something failed while it ran, 2 for a command line that makes no

@@ -212,7 +212,6 @@ pub fn remedy(report: &WorkloadReport, finding: Finding) -> Remedy {
             let why = if finding == Finding::UnderWay { LET_IT } else { OVERTAKEN };
             (of.look_at_rollout(), of.undo(of.back().and_then(|back| back.revision)), why)
         }
-        Finding::HashesMixed => (of.look_at_rollout(), Action::words(LOOK_CLOSER.to_owned()), SAY_MORE),
         Finding::NotAvailable => (of.look_at_rollout(), of.go_on(), NOT_READY),
         Finding::NotCompared if report.containers.iter().any(|container| container.image_id_only > 0) => {
             (of.look_at_image_ids(), of.restart(), PULL_AGAIN)
@@ -220,7 +219,7 @@ pub fn remedy(report: &WorkloadReport, finding: Finding) -> Remedy {
         Finding::NotCompared if report.containers.iter().any(|container| container.not_started > 0) => {
             (of.look_at_image_ids(), Action::words(SEE_WHY.to_owned()), NOT_STARTED)
         }
-        Finding::NotCompared => (of.look_at_rollout(), Action::words(LOOK_CLOSER.to_owned()), SAY_MORE),
+        Finding::HashesMixed | Finding::NotCompared => (of.look_at_rollout(), Action::words(LOOK_CLOSER.to_owned()), SAY_MORE),
         Finding::Held => (of.look_at_history(), of.go_on(), ASK_FIRST),
         Finding::InjectedSkew => (of.look_at_digests(Origin::Injected), of.restart(), INJECTED_NOW),
         Finding::UnknownSkew => {
