@@ -219,7 +219,9 @@ pub fn remedy(report: &WorkloadReport, finding: Finding) -> Remedy {
         Finding::NotCompared if report.containers.iter().any(|container| container.not_started > 0) => {
             (of.look_at_image_ids(), Action::words(SEE_WHY.to_owned()), NOT_STARTED)
         }
-        Finding::HashesMixed | Finding::NotCompared => (of.look_at_rollout(), Action::words(LOOK_CLOSER.to_owned()), SAY_MORE),
+        Finding::HashesMixed | Finding::NotCompared => {
+            (of.look_at_rollout(), Action::words(LOOK_CLOSER.to_owned()), SAY_MORE)
+        }
         Finding::Held => (of.look_at_history(), of.go_on(), ASK_FIRST),
         Finding::InjectedSkew => (of.look_at_digests(Origin::Injected), of.restart(), INJECTED_NOW),
         Finding::UnknownSkew => {
