@@ -190,7 +190,9 @@ async fn a_cluster_is_looked_at_where_kubectl_would() {
     let cluster = Cluster::empty().await;
     fill(cluster.simulator.store());
     // The context's namespace is `default`, and nothing is there.
-    let out = ends(&cluster.run(&[]).await, 2);
+    let output = cluster.run(&[]).await;
+    let out = ends(&output, 2);
+    assert!(text(&output.stderr).starts_with("error: nothing was selected in namespace default of"));
     assert!(out.contains("0 workloads with 0 pods in namespace default of http://127.0.0.1:"), "{out}");
     let out = ends(&cluster.run(&["-A"]).await, 1);
     assert!(out.contains("6 workloads with 33 pods in all namespaces of http://127.0.0.1:"), "{out}");
@@ -288,7 +290,7 @@ async fn waiting_ends_when_time_runs_out_with_the_report() {
     assert_eq!((&json["verdict"], &json["exit_code"]), (&json!("timed_out"), &json!(4)));
     assert_eq!(json["workloads"][0]["found"][0]["finding"], "digest_skew");
     let out = ends(&cluster.run(&["-n", "stuck", "deploy/new", "--wait", "1s"]).await, 4);
-    assert!(out.contains("Note: there is no deployment/new in"), "{out}");
+    assert!(out.contains("Note: there is still no deployment/new in"), "{out}");
     // Nothing moves by waiting where somebody holds it.
     let cluster = Cluster::with(&["paused", "daemonset"]).await;
     ends(&cluster.run(&["-n", "daemonset", "ds/cni", "--wait", "1s"]).await, 0);
@@ -309,6 +311,53 @@ async fn a_workload_that_is_not_there_yet_is_waited_for() {
     let output = end_of(child).await;
     ends(&output, 0);
     assert!(text(&output.stderr).contains("daemonset/cni is not there yet"), "{}", text(&output.stderr));
+}
+
+/// What the binary writes to a terminal of so many columns.
+fn on_a_terminal(columns: u32, variables: &[(&str, &str)], arguments: &[&str]) -> String {
+    let script = format!("{}/tests/programs/terminal.py", env!("CARGO_MANIFEST_DIR"));
+    let binary = env!("CARGO_BIN_EXE_podskew");
+    let mut command = Command::new("python3");
+    command.args([&script, &columns.to_string(), binary, "audit"]).args(arguments);
+    for name in ["NO_COLOR", "TERM", "COLUMNS", "KUBECONFIG"] {
+        command.env_remove(name);
+    }
+    let output = command.env("TERM", "xterm").envs(variables.iter().copied()).output().unwrap();
+    assert!(output.status.success(), "{}", text(&output.stderr));
+    text(&output.stdout).replace("\r\n", "\n")
+}
+
+#[test]
+fn a_terminal_gets_colours_and_no_line_that_is_wider() {
+    let file = dump("stuck");
+    let text = on_a_terminal(60, &[], &["-f", &file]);
+    assert!(text.contains("\u{1b}[1;31m"), "{text}");
+    let plain = on_a_terminal(60, &[("NO_COLOR", "1")], &["-f", &file]);
+    assert!(!plain.contains('\u{1b}'), "{plain}");
+    let longest = plain.lines().map(|line| line.chars().count()).max().unwrap();
+    // The path of the file is one word.
+    assert!(longest <= 60.max(file.len() + 4), "{longest}: {plain}");
+    assert!(
+        plain.lines().filter(|line| line.chars().count() > 60).all(|line| line.contains("stuck.dump.json")),
+        "{plain}"
+    );
+    assert!(!on_a_terminal(60, &[("TERM", "dumb")], &["-f", &file]).contains('\u{1b}'));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn waiting_draws_a_bar_on_a_terminal() {
+    let cluster = Cluster::with(&["stuck"]).await;
+    let kubeconfig = cluster.kubeconfig();
+    let text = tokio::task::spawn_blocking(move || {
+        on_a_terminal(90, &[], &["-n", "stuck", "--wait", "2s", "--kubeconfig", &kubeconfig])
+    });
+    let text = text.await.unwrap();
+    let bars: Vec<&str> = text.split("\r\u{1b}[2K").filter(|line| line.starts_with("[")).collect();
+    assert!(bars.len() > 3, "{text}");
+    for bar in bars {
+        assert!(bar.chars().count() < 90 && bar.starts_with("[--------------------] "), "{bar}");
+        assert!(bar.contains("0 of 1 workloads, 0 of 5 pods  deployment/api stalled: 55558b5"), "{bar}");
+    }
 }
 
 #[test]

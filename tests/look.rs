@@ -189,6 +189,45 @@ async fn what_may_not_be_listed_is_said_and_pods_are_needed() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_rule_that_is_missing_in_one_namespace_hides_nothing_of_the_others() {
+    let simulator = simulator().await;
+    for scenario in ["digest-skew", "paused", "stuck"] {
+        fill_from(simulator.store(), scenario);
+    }
+    // The simulator refuses a request, not a namespace: with two, one of them is struck.
+    simulator.inject_times(Some(Resource::ReplicaSets), Fault::Status(403), 1);
+    let mut look = at_simulator(&simulator, &["digest-skew", "paused"]).await.unwrap();
+    let names = names(&mut look);
+    let deployments = names.iter().filter(|name| name.starts_with("deployment/")).count();
+    assert_eq!(deployments, 1, "{names:?}");
+    assert!(names.iter().any(|name| name.starts_with("replicaset/")), "{names:?}");
+    simulator.inject(Some(Resource::Deployments), Fault::Status(403));
+    let look = at_simulator(&simulator, &["digest-skew", "paused", "stuck"]).await.unwrap();
+    let said = look.gaps.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n");
+    assert_eq!(look.gaps.len(), 1, "{said}");
+    assert!(said.contains("a Role in namespace digest-skew"), "{said}");
+    assert!(said.ends_with("and the same in paused, stuck"), "{said}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_list_whose_continue_token_expires_begins_again() {
+    let simulator = simulator().await;
+    fill_from(simulator.store(), "digest-skew");
+    let pod = simulator.store().list(Resource::Pods)[0].clone();
+    for number in 0..1200 {
+        let mut pod = pod.clone();
+        pod["metadata"]["name"] = format!("web-more-{number}").into();
+        pod["metadata"]["uid"] = format!("more-{number}").into();
+        simulator.store().put(Resource::Pods, pod);
+    }
+    simulator.inject_times(Some(Resource::Pods), Fault::ContinueExpired, 1);
+    let mut look = at_simulator(&simulator, &[]).await.unwrap();
+    assert_eq!(reports(&mut look)[0].pods.len(), 1208);
+    let lists = simulator.requests().iter().filter(|request| request.path.contains("/pods")).count();
+    assert_eq!(lists, 3, "a page, a token that has expired, and a larger page with everything");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_witness_sees_every_object_whole() {
     let simulator = simulator().await;
     fill_from(simulator.store(), "stuck");

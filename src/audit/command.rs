@@ -1,6 +1,6 @@
 //! `podskew audit`: look or wait, judge, print.
 
-use super::{Auditor, Progress, Terminal, Waiting, audit, wait};
+use super::{Auditor, Progress, Terminal, Verdict, Waiting, audit, wait};
 use crate::cli::{AuditOptions, terminal};
 use crate::look::look;
 use crate::words::{age, visible};
@@ -31,6 +31,9 @@ pub async fn command(options: AuditOptions) -> anyhow::Result<ExitCode> {
     };
     let terminal = Terminal { coloured: terminal::takes_colours(), width: terminal::width() };
     terminal::page(|out| audit.write(format, terminal, out)).context("cannot write the report")?;
+    if audit.verdict == Verdict::Empty {
+        terminal::complain(&format!("nothing was selected in {}; look elsewhere, or say --allow-empty", audit.of));
+    }
     tracing::debug!("printed");
     Ok(ExitCode::from(audit.verdict.exit_code()))
 }

@@ -2,7 +2,7 @@
 
 use super::{Audit, Auditor, Format, Strictness, Verdict, is_done, object};
 use crate::cluster::{self, Timings};
-use crate::look::{Cause, Gap, Looking, Named, NotFound, Place, Watched, is_named, look_at_cluster};
+use crate::look::{Cause, Gap, Looking, Named, Place, Watched, is_named, look_at_cluster};
 use crate::report::{Workload, WorkloadReport};
 use crate::telemetry::Telemetry;
 use crate::time::UnixTime;
@@ -83,7 +83,8 @@ pub async fn wait(waiting: &Waiting, tell: &mut dyn FnMut(&Progress)) -> anyhow:
     }
     tell(&standing.progress(began.elapsed()));
     let mut auditor = Auditor::new(*strictness, *format, true);
-    let missing = standing.missing(&look.of);
+    let missing: Vec<String> =
+        standing.unseen().map(|named| format!("there is still no {named} in {}", look.of)).collect();
     for report in standing.into_reports() {
         auditor.take(report);
     }
@@ -176,19 +177,10 @@ impl<'w> Standing<'w> {
         self.names.iter().filter(move |named| !seen(named) && !by_pod(named))
     }
 
-    /// What is not there although it was named, with what there is instead.
-    fn missing(&self, of: &str) -> Option<String> {
-        let mut missing = NotFound::new(self.names);
-        for report in self.open.values().chain(self.done.values()) {
-            missing.note(report);
-        }
-        missing.or_all_found(of.to_owned()).err().map(|missing| missing.to_string())
-    }
-
     /// Nobody waits for what can never be known.
     fn check_knowable(&self, gaps: &[Gap]) -> anyhow::Result<()> {
         let unknown = self.open.values().find(|report| report.rollout.is_none());
-        let forbidden = gaps.iter().find(|gap| matches!(gap.cause, Cause::Forbidden(_)));
+        let forbidden = gaps.iter().find(|gap| matches!(gap.cause, Cause::Forbidden { .. }));
         match (unknown, forbidden) {
             (Some(report), Some(gap)) => bail!("cannot tell when {} is rolled out: {gap}", object(report)),
             _ => Ok(()),

@@ -139,9 +139,13 @@ pub struct AuditOptions {
 impl AuditOptions {
     /// What `arguments` mean, or why they mean nothing.
     pub fn new(arguments: AuditArguments) -> Result<Self, clap::Error> {
+        let names = named(&arguments.workloads).map_err(|error| refusal(&error))?;
+        let mut looking = Looking::new(arguments.look, arguments.selector)?;
+        // Who names a Job wants it counted.
+        looking.settings.jobs |= names.iter().any(|named| named.workload_type == "job");
         Ok(Self {
-            names: named(&arguments.workloads).map_err(|error| refusal(&error))?,
-            looking: Looking::new(arguments.look, arguments.selector)?,
+            names,
+            looking,
             format: arguments.output,
             strictness: Strictness {
                 strict: arguments.strict,

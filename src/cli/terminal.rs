@@ -68,6 +68,11 @@ pub(crate) fn takes_colours() -> bool {
     !refused && !is_dumb() && std::io::stdout().is_terminal()
 }
 
+/// What was asked for is there, and something is wrong with it.
+pub(crate) fn complain(message: &str) {
+    eprintln!("error: {message}");
+}
+
 /// Something failed; every cause on a line of its own, the remedy in the words of whoever knows it.
 pub(super) fn failure(error: &anyhow::Error) {
     // Names from a file may be anything.

@@ -19,8 +19,13 @@ pub struct Gap {
 /// Why objects were not seen.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub enum Cause {
-    /// They may not be listed; this rule would allow it.
-    Forbidden(String),
+    /// They may not be listed.
+    Forbidden {
+        /// The rule that would allow it.
+        rule: String,
+        /// Further namespaces that lack the same.
+        also_in: Vec<String>,
+    },
     /// The API server does not serve them.
     NotServed,
     /// The dump holds none of them.
@@ -30,20 +35,24 @@ pub enum Cause {
 }
 
 /// What a look at a cluster did not see.
-pub(super) fn of_cluster(refusals: &[Refusal], inventory: &Inventory) -> Vec<Gap> {
+pub(super) fn of_cluster(refusals: &[Refusal], namespaces: &[String], inventory: &Inventory) -> Vec<Gap> {
     let missing = inventory.missing();
     let mut gaps: Vec<Gap> = Vec::new();
     for refusal in refusals {
         let resource = refusal.source.resource;
         let cause = match &refusal.rule {
-            Some(rule) => Cause::Forbidden(rule.clone()),
+            Some(rule) => Cause::Forbidden { rule: rule.clone(), also_in: Vec::new() },
             // Without Argo Rollouts there are none, and that is all there is to know.
             None if resource.is_optional() => continue,
             None => Cause::NotServed,
         };
-        // One for all namespaces: with several, the rules differ in the namespace only.
-        if gaps.last().is_none_or(|gap| gap.resource != resource) {
-            gaps.push(Gap { resource, cause, missing: missing.get(&resource).copied().unwrap_or(0) });
+        // One for all namespaces: the rules differ in the namespace only.
+        match gaps.last_mut().filter(|gap| gap.resource == resource).map(|gap| &mut gap.cause) {
+            Some(Cause::Forbidden { also_in, .. }) => {
+                also_in.extend(namespaces.get(usize::from(refusal.source.namespace)).cloned());
+            }
+            Some(_) => {}
+            None => gaps.push(Gap { resource, cause, missing: missing.get(&resource).copied().unwrap_or(0) }),
         }
     }
     for (resource, missing) in missing {
@@ -90,7 +99,7 @@ impl fmt::Display for Gap {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { resource, cause, missing } = self;
         match cause {
-            Cause::Forbidden(_) => write!(f, "{resource} may not be listed")?,
+            Cause::Forbidden { .. } => write!(f, "{resource} may not be listed")?,
             Cause::NotServed => write!(f, "{resource} are not served")?,
             Cause::NotInDump => write!(f, "there are no {resource} in it")?,
             Cause::Gone if *missing == 1 => write!(f, "1 of the {resource} is not there")?,
@@ -98,7 +107,8 @@ impl fmt::Display for Gap {
         }
         write!(f, "; not known: {}", self.unknown())?;
         match cause {
-            Cause::Forbidden(rule) => write!(f, "; grant {rule}"),
+            Cause::Forbidden { rule, also_in } if also_in.is_empty() => write!(f, "; grant {rule}"),
+            Cause::Forbidden { rule, also_in } => write!(f, "; grant {rule}, and the same in {}", also_in.join(", ")),
             Cause::NotInDump => write!(f, "; add {resource} to what kubectl get prints"),
             Cause::NotServed | Cause::Gone => Ok(()),
         }

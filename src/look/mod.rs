@@ -144,11 +144,11 @@ pub async fn look_at_cluster(
     };
     let taken = UnixTime::now();
     let mut look = seen.finish(of, taken);
-    let all_replica_sets_seen = !refusals.iter().any(|refusal| refusal.source.resource == Resource::ReplicaSets);
-    if !all_replica_sets_seen {
-        look.withdraw_owners_of_replica_sets(&cluster::sources(namespaces));
+    let unseen = refusals.iter().filter(|refusal| refusal.source.resource == Resource::ReplicaSets);
+    for refusal in unseen {
+        look.withdraw_owners_of_replica_sets(refusal.source.namespace);
     }
-    look.gaps = gaps::of_cluster(&refusals, &look.inventory);
+    look.gaps = gaps::of_cluster(&refusals, namespaces, &look.inventory);
     Ok(look)
 }
 
@@ -178,7 +178,7 @@ fn look_at_dump(
         look.chosen = None;
     }
     if look.inventory.objects(Resource::ReplicaSets) == 0 {
-        look.withdraw_owners_of_replica_sets(&sources);
+        look.withdraw_owners_of_replica_sets(0);
     }
     look.gaps = gaps::of_dump(&look.inventory);
     Ok(look)
@@ -187,11 +187,9 @@ fn look_at_dump(
 impl Look {
     /// Without ReplicaSets nothing ties Deployments and Rollouts to their pods: what could be said of them would be wrong.
     /// Their pods are grouped by the ReplicaSet that they name.
-    fn withdraw_owners_of_replica_sets(&mut self, sources: &[Source]) {
-        for source in sources {
-            if matches!(source.resource, Resource::Deployments | Resource::Rollouts) {
-                self.inventory.forbid(*source, self.taken);
-            }
+    fn withdraw_owners_of_replica_sets(&mut self, namespace: u8) {
+        for resource in [Resource::Deployments, Resource::Rollouts] {
+            self.inventory.forbid(Source { resource, namespace }, self.taken);
         }
     }
 

@@ -174,7 +174,13 @@ impl fmt::Display for NotFound {
             let typed = |workload: &&Workload| format!("{}/{}", workload.workload_type, workload.name);
             let alike = |workload: &&Workload| match &*name.workload_type {
                 // One that was replaced meanwhile is called after its workload all the same.
-                "pod" => name.name.strip_prefix(&*workload.name).is_some_and(|rest| rest.starts_with('-')),
+                // So is a ReplicaSet that has a Deployment.
+                "pod" | "replicaset"
+                    if name.name.strip_prefix(&*workload.name).is_some_and(|rest| rest.starts_with('-')) =>
+                {
+                    true
+                }
+                "pod" => false,
                 _ => is_near(&workload.name, &name.name),
             };
             let of_type = |workload: &&Workload| name.is_type(&workload.workload_type);
