@@ -97,7 +97,7 @@ fn the_examples_are_what_podskew_prints() {
         examples += 1;
         let command = &found[1];
         let arguments: Vec<String> =
-            command.split(' ').map(|word| if word.ends_with(".json") { path(word) } else { word.to_owned() }).collect();
+            command.split(' ').map(|word| if word.contains(".dump.") { path(word) } else { word.to_owned() }).collect();
         let said = podskew_on(120, &arguments);
         let said = (said.stdout + &said.stderr).replace(&path(""), "");
         // An age alone is no difference: then what stands there may stay.

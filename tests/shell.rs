@@ -147,6 +147,23 @@ fn zsh_completes() {
     assert!(said.contains("podskew explain") && said.contains("--show-values"), "{said:?}");
 }
 
+/// On a terminal, which script(1) makes, unless somebody does not want them; in a pipe never.
+#[test]
+fn colours_are_for_terminals() {
+    let dump = common::tape::path("paused.dump.json");
+    for command in ["explain", "diff"] {
+        let line = format!("{} {command} -f {dump} deployment/api", env!("CARGO_BIN_EXE_podskew"));
+        let on_terminal = |variable: &str| {
+            let line = format!("env -i {variable} {line}");
+            let output = run(Path::new("script"), &["-qec", &line, "/dev/null"], b"", "apt-get install bsdutils");
+            String::from_utf8(output.stdout).unwrap().contains("\u{1b}[")
+        };
+        assert!(on_terminal("TERM=xterm"), "{command}");
+        assert!(!on_terminal("NO_COLOR=1") && !on_terminal("TERM=dumb"), "{command}");
+        assert!(!podskew(&[command, "-f", &dump, "deployment/api"]).stdout.contains('\u{1b}'), "{command}");
+    }
+}
+
 #[test]
 fn every_page_of_the_manual_is_one() {
     for name in [&[][..], &["serve"], &["audit"], &["explain"], &["diff"], &["demo"], &["completions"], &["man"]] {

@@ -17,8 +17,8 @@ pub trait Sink: Send + Sync + 'static {
     fn page(&self, source: Source, page: &[u8]) {
         let _ = (source, page);
     }
-    /// An object of that list.
-    fn relist(&self, source: Source, object: &Object<'_>);
+    /// Some objects of that list.
+    fn relist(&self, source: Source, objects: &[Object<'_>]);
     /// The list is complete, and these of its objects are gone already: a streaming list may name an object first and its
     /// deletion after. No one may see them in between.
     fn finish_relist(&self, source: Source, gone: &[Object<'_>]);
@@ -34,7 +34,7 @@ pub trait Sink: Send + Sync + 'static {
     fn not_served(&self, source: Source);
 }
 
-/// The lock is taken for each object alone, never while the network is waited for.
+/// The lock is taken for some dozens of objects at most, and never while the network is waited for or anything is decoded.
 impl Sink for Mutex<Inventory> {
     fn apply(&self, source: Source, object: &Object<'_>) {
         locked(self, |inventory| inventory.apply(source, object, UnixTime::now()));
@@ -48,8 +48,8 @@ impl Sink for Mutex<Inventory> {
         locked(self, |inventory| inventory.begin_relist(source));
     }
 
-    fn relist(&self, source: Source, object: &Object<'_>) {
-        locked(self, |inventory| inventory.relist(source, object));
+    fn relist(&self, source: Source, objects: &[Object<'_>]) {
+        locked(self, |inventory| objects.iter().for_each(|object| inventory.relist(source, object)));
     }
 
     fn finish_relist(&self, source: Source, gone: &[Object<'_>]) {

@@ -46,7 +46,7 @@ impl Seen {
     pub(super) fn object(&self, resource: Resource, object: &Object<'_>, json: &[u8]) {
         let selected = self.selector.as_ref().is_none_or(|selector| selector.matches(&object.meta.labels));
         let apart = resource == Resource::Pods && !selected;
-        self.relist(Source { resource, namespace: u8::from(apart) }, object);
+        self.relist(Source { resource, namespace: u8::from(apart) }, std::slice::from_ref(object));
         if let Some(witness) = &self.witness {
             witness(resource, json);
         }
@@ -134,9 +134,14 @@ impl Sink for Seen {
         }
     }
 
-    fn relist(&self, source: Source, object: &Object<'_>) {
-        self.note(object);
-        locked(&self.inventory).relist(source, object);
+    fn relist(&self, source: Source, objects: &[Object<'_>]) {
+        for object in objects {
+            self.note(object);
+        }
+        let mut inventory = locked(&self.inventory);
+        for object in objects {
+            inventory.relist(source, object);
+        }
     }
 
     fn finish_relist(&self, source: Source, _: &[Object<'_>]) {

@@ -76,9 +76,11 @@ impl Sink for Watched {
         Sink::begin_relist(&self.inventory, source);
     }
 
-    fn relist(&self, source: Source, object: &Object<'_>) {
-        self.choose(object, false);
-        self.inventory.relist(source, object);
+    fn relist(&self, source: Source, objects: &[Object<'_>]) {
+        for object in objects {
+            self.choose(object, false);
+        }
+        Sink::relist(&self.inventory, source, objects);
     }
 
     fn finish_relist(&self, source: Source, gone: &[Object<'_>]) {

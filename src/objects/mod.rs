@@ -6,6 +6,7 @@
 mod controllers;
 mod cut;
 mod json;
+mod kind;
 mod lenient;
 mod metadata;
 mod pod;
@@ -18,12 +19,13 @@ pub use controllers::{
     UpdateStrategy,
 };
 pub use cut::{Cut, CutError, Cutter};
+pub use kind::{Kind, decode_kind};
 pub use lenient::{Labels, wrong_types};
 pub use pod::{ContainerStatus, Pod, Ready};
 pub use template::{Template, TemplateContainer};
 pub use wire::{
-    DecodeError, Kind, ListMeta, Status, WatchEvent, decode_event, decode_kind, decode_list, decode_list_meta,
-    decode_object, decode_status,
+    DecodeError, ListMeta, Status, WatchEvent, decode_event, decode_list, decode_list_meta, decode_object,
+    decode_status,
 };
 
 use crate::time::UnixTime;

@@ -1,6 +1,6 @@
 //! What is said about one workload: a pure function of what the inventory knows about it, and the time.
 //!
-//! [`WorkloadReport`] is the hub. Metrics read it, and so will the audit and the page; none derives a fact of its own.
+//! [`WorkloadReport`] is the hub. Metrics read it, audits and explanations do; none derives a fact of its own.
 
 mod commands;
 mod compare;
