@@ -35,18 +35,25 @@ impl Seen {
         Self { inventory, selector: looking.selector.clone(), witness, noted: Mutex::default() }
     }
 
-    /// Every source is about to be read.
+    /// A dump is about to be read. Nobody asks what it holds before all of it was read, so each object can take its place
+    /// at once, and no list of them is kept beside.
     pub(super) fn begin(&self, sources: &[Source]) {
         for source in sources {
-            self.begin_relist(*source);
+            self.list_nothing(*source);
         }
+    }
+
+    fn list_nothing(&self, source: Source) {
+        self.begin_relist(source);
+        self.finish_relist(source, &[]);
     }
 
     /// An object of a dump.
     pub(super) fn object(&self, resource: Resource, object: &Object<'_>, json: &[u8]) {
         let selected = self.selector.as_ref().is_none_or(|selector| selector.matches(&object.meta.labels));
         let apart = resource == Resource::Pods && !selected;
-        self.relist(Source { resource, namespace: u8::from(apart) }, std::slice::from_ref(object));
+        self.note(object);
+        locked(&self.inventory).apply(Source { resource, namespace: u8::from(apart) }, object, UnixTime::now());
         if let Some(witness) = &self.witness {
             witness(resource, json);
         }
@@ -54,12 +61,9 @@ impl Seen {
 
     /// Everything of a dump was read. Pods that were set apart belong to it unless the selector chooses pods.
     pub(super) fn end(&self, sources: &[Source], selector_chooses_pods: bool) {
-        for source in sources {
-            if selector_chooses_pods && source.resource == Resource::Pods && source.namespace > 0 {
-                self.abandon_relist(*source);
-                self.begin_relist(*source);
-            }
-            self.finish_relist(*source, &[]);
+        let apart = sources.iter().filter(|source| source.resource == Resource::Pods && source.namespace > 0);
+        for source in apart.filter(|_| selector_chooses_pods) {
+            self.list_nothing(*source);
         }
     }
 
