@@ -35,7 +35,8 @@ pub(crate) fn measure(cluster: &Cluster, figures: &mut Figures) -> Outcome<()> {
     let mut file = tempfile::NamedTempFile::new_in(env!("CARGO_TARGET_TMPDIR"))?;
     let mut bytes = 0;
     let mut writer = BufWriter::new(file.as_file_mut());
-    for resource in Resource::ALL {
+    // The simulated cluster has no Rollouts, and answers 404.
+    for resource in Resource::ALL.into_iter().filter(|resource| !resource.is_optional()) {
         let path = format!("{}/{}", resource.api_path(), resource.plural());
         let mut written = Ok(());
         let answer = Connection::open(&cluster.host)?.get_with(&path, None, &mut |here| {

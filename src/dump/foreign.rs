@@ -17,6 +17,7 @@ pub(super) fn recognise(beginning: &[u8]) -> Option<String> {
         _ if beginning.contains(&0) => "it is binary and no JSON;",
         _ if begins(&["No resources found"]) => "it says that kubectl found nothing;",
         _ if begins(&["error:", "Error from server", "Unable to connect"]) => "it holds an error of kubectl's;",
+        _ if begins(&["Warning:"]) => "it begins with a warning of kubectl's, which belongs to stderr;",
         _ if begins(&["NAME ", "NAMESPACE ", "NAME\t"]) => "it is kubectl's table and no JSON;",
         _ if begins(&["---", "- ", "%YAML", "#"]) || is_yaml_field(line) => "it is YAML and no JSON;",
         _ => "it is no JSON;",

@@ -185,6 +185,8 @@ mod tests {
             ("NAMESPACE   NAME   READY\n", "table"),
             ("\u{1f}\u{8b}", "no JSON"),
             ("error: You must be logged in to the server (Unauthorized)\n", "error"),
+            ("Warning: v1 is deprecated\n{}", "a warning of kubectl's"),
+            ("\u{feff}kind: List\n", "YAML"),
             ("No resources found in default namespace.\n", "found nothing"),
             ("<html>", "no JSON"),
             ("{\"a\":1}", "says no kind"),
