@@ -352,7 +352,7 @@ async fn waiting_draws_a_bar_on_a_terminal() {
         on_a_terminal(90, &[], &["-n", "stuck", "--wait", "2s", "--kubeconfig", &kubeconfig])
     });
     let text = text.await.unwrap();
-    let bars: Vec<&str> = text.split("\r\u{1b}[2K").filter(|line| line.starts_with("[")).collect();
+    let bars: Vec<&str> = text.split("\r\u{1b}[2K").filter(|line| line.starts_with('[')).collect();
     assert!(bars.len() > 3, "{text}");
     for bar in bars {
         assert!(bar.chars().count() < 90 && bar.starts_with("[--------------------] "), "{bar}");
