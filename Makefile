@@ -55,7 +55,9 @@ baseline: ## Write benches/baseline.json anew
 
 docs: ## Write the generated documentation anew
 	UPDATE_DOCS=1 $(CARGO) test --locked --test metrics_doc --test documents --test alerts
+	UPDATE_DOCS=1 $(CARGO) test --locked --test audit snapshots
 	UPDATE_DOCS=1 $(CARGO) test --locked --test dashboards config_maps
+	UPDATE_DOCS=1 $(CARGO) test --locked --test explain examples
 
 # Not part of the tests. @grafana/data comes without scripts, and says itself what it needs beside.
 pictures: ## Draw the dashboards for docs/ anew, from half an hour of the demo; needs Node, Chromium, pngquant and prometheus
@@ -71,15 +73,17 @@ check-tools:
 	command -v $(PYTHON) >/dev/null || missing "$(PYTHON)" "apt-get install python3 python3-venv"; \
 	command -v promtool >/dev/null || missing promtool "apt-get install prometheus (it may stay stopped)"; \
 	command -v prometheus >/dev/null || missing prometheus "apt-get install prometheus (it may stay stopped)"; \
+	for shell in bash zsh fish; do command -v $$shell >/dev/null || missing $$shell "apt-get install $$shell; completions are tried in it"; done; \
+	command -v man >/dev/null || missing man "apt-get install man-db"; \
 	command -v npm >/dev/null || test -e $(GRAFANA)/done || missing npm "install Node 20 or newer with npm; Grafana's types come with it"; \
 	command -v go >/dev/null || { test -x $(PROMETHEUS3) && test -x $(ANALYSIS) && test -x $(ADMISSION); } || \
 	  missing go "install Go 1.26 or newer; it builds Prometheus 3 and what judges analysis templates and admission policies"
 
-# Python's Prometheus client, whose OpenMetrics parser reads what podskew serves.
-$(VENV)/done:
+# Readers of what podskew serves and prints: OpenMetrics, JSON and XML by their schemas, Markdown.
+$(VENV)/done: tests/programs/requirements.txt
 	$(PYTHON) -m venv --clear $(VENV) || { \
 	  echo "python3 cannot make a virtual environment: apt-get install python3-venv" >&2; exit 1; }
-	$(VENV)/bin/pip install --quiet --disable-pip-version-check prometheus_client==0.26.0
+	$(VENV)/bin/pip install --quiet --disable-pip-version-check -r tests/programs/requirements.txt
 	touch $@
 
 # The types of Grafana's dashboards; no script of a package is run.

@@ -9,15 +9,23 @@
 //!
 //! `ARCHITECTURE.md` says which module may know which.
 
+pub mod audit;
 pub mod cli;
 pub mod cluster;
 pub mod demo;
+pub mod diff;
+pub mod dump;
+pub mod explain;
 pub mod exposition;
 pub mod inventory;
+pub mod json;
+pub mod look;
 pub mod objects;
+pub mod page;
 pub mod report;
 pub mod serve;
 pub mod simulator;
 pub mod telemetry;
 pub mod time;
 pub mod web;
+pub mod words;

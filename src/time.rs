@@ -11,6 +11,9 @@ use std::time::{SystemTime, UNIX_EPOCH};
 pub struct UnixTime(NonZeroU32);
 
 impl UnixTime {
+    /// Later than anything a cluster can have seen.
+    pub const LAST: Self = Self(NonZeroU32::MAX);
+
     /// The moment `seconds` after the epoch, if a cluster can have seen it.
     #[must_use]
     pub fn from_seconds(seconds: i64) -> Option<Self> {
@@ -30,7 +33,7 @@ impl UnixTime {
     #[must_use]
     pub fn now() -> Self {
         let seconds = SystemTime::now().duration_since(UNIX_EPOCH).map_or(1, |since| since.as_secs());
-        i64::try_from(seconds).ok().and_then(Self::from_seconds).unwrap_or(Self(NonZeroU32::MAX))
+        i64::try_from(seconds).ok().and_then(Self::from_seconds).unwrap_or(Self::LAST)
     }
 
     /// Seconds since the epoch.

@@ -33,11 +33,15 @@ fn documents() -> Vec<PathBuf> {
     found
 }
 
-/// The options of `serve` as a table. Each has a variable; those without are clap's own.
-fn options_table() -> String {
+/// The options of a command as a table. Those of `serve` each have a variable; what has none there is clap's own.
+fn options_table(command: &clap::Command, all_have_variables: bool) -> String {
     let mut table = "| option | variable | what it does |\n|---|---|---|\n".to_owned();
-    for argument in Arguments::command().get_arguments() {
-        let Some((long, variable)) = argument.get_long().zip(argument.get_env()) else { continue };
+    for argument in command.get_arguments() {
+        let Some(long) = argument.get_long().filter(|_| argument.get_env().is_some() || !all_have_variables) else {
+            continue;
+        };
+        let variable = argument.get_env().map(|name| format!("`{}`", name.to_string_lossy())).unwrap_or_default();
+        let short = argument.get_short().map(|short| format!("`-{short}`, ")).unwrap_or_default();
         let value = argument.get_value_names().filter(|_| argument.get_action().takes_values());
         let value = value.and_then(<[_]>::first).map(|name| format!(" {name}")).unwrap_or_default();
         let defaults: Vec<_> = argument.get_default_values().iter().map(|value| value.to_string_lossy()).collect();
@@ -47,26 +51,41 @@ fn options_table() -> String {
             format!(" [default: {}]", defaults.join(","))
         };
         let help = argument.get_help().unwrap();
-        writeln!(table, "| `--{long}{value}` | `{}` | {help}{default} |", variable.to_string_lossy()).unwrap();
+        writeln!(table, "| {short}`--{long}{value}` | {variable} | {help}{default} |").unwrap();
     }
-    table
+    table.replace("|  |", "| |")
+}
+
+/// Holds a document's table against what it ought to be, or writes it anew. Gives the document.
+fn holds_options(document: &str, table: &str) -> String {
+    let text = read(document);
+    let (before, rest) = text.split_once("<!-- options -->\n").unwrap();
+    let (between, after) = rest.split_once("<!-- /options -->").unwrap();
+    if std::env::var_os("UPDATE_DOCS").is_some_and(|value| value == "1") {
+        let written = format!("{before}<!-- options -->\n{table}<!-- /options -->{after}");
+        // In one step: other tests read the file meanwhile.
+        let new = root().join(format!("{document}.new"));
+        std::fs::write(&new, &written).unwrap();
+        std::fs::rename(new, root().join(document)).unwrap();
+        return written;
+    }
+    assert!(between == table, "{document} has other options than podskew: make docs");
+    text
+}
+
+#[test]
+fn the_audits_document_names_every_option() {
+    let command = Arguments::command();
+    let table = options_table(command.find_subcommand("audit").unwrap(), false);
+    assert!(table.contains("| `-n`, `--namespace NAMESPACE` | | Look in this namespace"), "{table}");
+    holds_options("docs/audit.md", &table);
 }
 
 #[test]
 fn the_readme_names_every_option() {
-    let readme = read("README.md");
-    let (before, rest) = readme.split_once("<!-- options -->\n").unwrap();
-    let (between, after) = rest.split_once("<!-- /options -->").unwrap();
-    let table = options_table();
+    let table = options_table(&Arguments::command(), true);
     assert!(table.contains("`--namespace NAMESPACE` | `PODSKEW_NAMESPACE`"), "{table}");
-    if std::env::var_os("UPDATE_DOCS").is_some_and(|value| value == "1") {
-        let readme = format!("{before}<!-- options -->\n{table}<!-- /options -->{after}");
-        // In one step: other tests read the file meanwhile.
-        std::fs::write(root().join("README.md.new"), readme).unwrap();
-        std::fs::rename(root().join("README.md.new"), root().join("README.md")).unwrap();
-    } else {
-        assert!(between == table, "README.md has other options than podskew: make docs");
-    }
+    let readme = holds_options("README.md", &table);
     for argument in Arguments::command().find_subcommand("demo").unwrap().get_arguments() {
         let option = format!("--{}", argument.get_long().unwrap());
         assert!(readme.contains(&option), "README.md does not name demo's {option}");

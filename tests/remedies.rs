@@ -1,121 +1,266 @@
-//! What an alert tells its reader to do, for every kind of workload, pull policy and state: promtool fills in the text.
+//! What podskew tells its reader to do, for every kind of workload, pull policy and state: in the alerts, whose text promtool
+//! fills in, and everywhere else.
 #![allow(clippy::unwrap_used, clippy::panic, missing_docs, reason = "tests")]
 
+mod common;
 mod programs;
 mod rules;
 
+use common::reports::{at, empty, pod, workload};
+use podskew::exposition::{Encoding, Exposition, Format, Selection};
+use podskew::report::RolloutState::{
+    self, BlueGreen, Canary, Complete, OnDelete, Partitioned, Paused, Progressing, Stalled,
+};
+use podskew::report::remedy::{Finding, remedy};
+use podskew::report::{
+    ContainerReport, DigestKind, DigestPods, HashDigests, HashReport, ImageReference, Origin, PodReport, ReferenceKind,
+    RolloutReport, WorkloadReport,
+};
 use serde_json::{Value, json};
 
 /// Its name, the image of its spec, the pull policy, and how many pods run which digest.
 type Container = (&'static str, &'static str, &'static str, &'static [(&'static str, u32)]);
 
-/// A workload in trouble: what podskew says of it.
+/// A workload in trouble.
 #[derive(Clone)]
 struct Case {
     kind: &'static str,
     containers: Vec<Container>,
-    state: &'static str,
+    state: Option<RolloutState>,
     /// Whether the hash in digest skew is the one the workload asks for; unknown for kinds podskew does not know.
-    current: &'static str,
+    current: Option<bool>,
     /// Revision, hash, and how many of its pods are ready, for each other hash with pods.
-    older: Vec<(&'static str, &'static str, u32)>,
+    older: Vec<(u64, &'static str, u32)>,
     /// Whether podskew can read the template.
     template_known: bool,
-    digest_kind: &'static str,
+    digest_kind: DigestKind,
+    origin: Origin,
 }
 
 fn case(kind: &'static str, image: &'static str, policy: &'static str) -> Case {
     Case {
         kind,
         containers: vec![("app", image, policy, &[("sha256:aa", 5), ("sha256:bb", 2)])],
-        state: "complete",
-        current: "true",
+        state: Some(Complete),
+        current: Some(true),
         older: Vec::new(),
         template_known: true,
-        digest_kind: "manifest",
+        digest_kind: DigestKind::Manifest,
+        origin: Origin::Template,
     }
-}
-
-fn reference(image: &str) -> &'static str {
-    podskew::report::ReferenceKind::of(image).as_str()
 }
 
 impl Case {
-    fn series(&self) -> Vec<Value> {
-        let workload = format!("namespace=\"ns\",workload_type=\"{}\",workload=\"w\"", self.kind);
-        let mut series = Vec::new();
-        let mut put = |family: &str, labels: &str, value: u32| {
-            let name = format!("podskew_{family}{{{workload}{labels}}}");
-            series.push(json!({ "series": name, "values": value.to_string() }));
+    fn report(&self) -> WorkloadReport {
+        let hash = |hash: &str, revision, current, pods, ready_pods| HashReport {
+            hash: hash.into(),
+            revision: Some(revision),
+            current,
+            pods,
+            ready_pods,
+            terminating_pods: 0,
+            labels: Box::default(),
         };
-        let hash = ",pod_template_hash=\"h\"";
-        put("pods_by_template_hash", hash, 7);
-        put("ready_pods_by_template_hash", hash, 0);
-        if !self.state.is_empty() {
-            put("rollout_state", &format!(",state=\"{}\"", self.state), 1);
-        }
-        put("template_hash_info", &format!("{hash},revision=\"9\",current=\"{}\"", self.current), 1);
+        let mut hashes = vec![hash("h", 9, self.current, 7, 0)];
+        let mut pods: Vec<PodReport> = (0..7).map(|at| pod(&format!("w-h-{at}"), "n", "h", &[])).collect();
         for (revision, older, ready) in &self.older {
-            let labels = format!(",pod_template_hash=\"{older}\"");
-            put("pods_by_template_hash", &labels, ready + 1);
-            put("ready_pods_by_template_hash", &labels, *ready);
-            let current = if self.current == "false" { "true" } else { "false" };
-            put("template_hash_info", &format!("{labels},revision=\"{revision}\",current=\"{current}\""), 1);
-            put("pod_info", &format!("{labels},pod=\"w-{older}\",node=\"n\""), 1);
+            let newest = self.older.last().is_some_and(|(_, last, _)| last == older);
+            let current = self.current.map(|current| newest && !current);
+            hashes.push(hash(older, *revision, current, ready + 1, *ready));
+            pods.push(pod(&format!("w-{older}"), "n", older, &[]));
         }
-        put("pod_info", &format!("{hash},pod=\"w-h\",node=\"n\""), 1);
+        hashes.sort_by(|a, b| a.hash.cmp(&b.hash));
+        let mut report = WorkloadReport {
+            hashes,
+            rollout: self.state.map(|state| RolloutReport { state, started: None }),
+            pods,
+            ..empty(workload("ns", self.kind, "w"))
+        };
         for (container, image, policy, digests) in &self.containers {
-            let of = format!(",container=\"{container}\"");
+            let mut next = 0;
             let distinct = u32::try_from(digests.len()).unwrap();
-            put("distinct_digests_per_template_hash", &format!("{hash}{of},origin=\"template\""), distinct);
-            for (digest, pods) in *digests {
-                put(
-                    "pods_by_digest",
-                    &format!("{hash}{of},image=\"{image}\",digest=\"{digest}\",digest_kind=\"{}\"", self.digest_kind),
-                    *pods,
-                );
-            }
+            let digests = digests.iter().map(|(digest, pods)| {
+                let skewed = if distinct > 1 { (next..next + pods).collect() } else { Vec::new() };
+                next += pods;
+                let (image, digest) = ((*image).into(), (*digest).into());
+                DigestPods { image, digest, kind: self.digest_kind, pods: *pods, skewed }
+            });
+            let mut digests: Vec<DigestPods> = digests.collect();
+            digests.sort_by(|a, b| a.digest.cmp(&b.digest));
+            report.containers.push(ContainerReport {
+                container: (*container).into(),
+                origin: self.origin,
+                distinct_digests: distinct,
+                by_hash: vec![HashDigests {
+                    hash: "h".into(),
+                    origin: self.origin,
+                    distinct_digests: distinct,
+                    skewed_since: (distinct > 1).then(|| at(1)),
+                    digests,
+                }],
+                not_started: 0,
+                image_id_only: 0,
+            });
             if self.template_known {
-                let reference = reference(image);
-                let labels = format!("{of},image=\"{image}\",reference=\"{reference}\",pull_policy=\"{policy}\"");
-                put("image_reference_info", &labels, 1);
+                report.image_references.push(ImageReference {
+                    container: (*container).into(),
+                    image: (*image).into(),
+                    reference: ReferenceKind::of(image),
+                    pull_policy: (*policy).into(),
+                });
             }
         }
-        series
+        report.image_references.sort_by(|a, b| a.container.cmp(&b.container));
+        report.containers.sort_by(|a, b| a.container.cmp(&b.container));
+        report
     }
 }
 
-/// Fills `text` in for each case, and compares.
+/// What podskew serves of a workload, as promtool reads it.
+fn series(report: &WorkloadReport) -> Vec<Value> {
+    let exposition = Exposition::new(Selection::default(), Vec::new());
+    exposition.publish(vec![report.clone()], &[], &[]);
+    let answer = exposition.picture().answer(&[], Format::Text, Encoding::Identity, at(2));
+    let text = String::from_utf8(answer.flatten().collect()).unwrap();
+    let lines = text.lines().filter(|line| !line.starts_with('#'));
+    lines
+        .map(|line| {
+            let (series, value) = line.rsplit_once(' ').unwrap();
+            json!({ "series": series, "values": value })
+        })
+        .collect()
+}
+
+/// Fills each text in for its report, and compares.
 #[track_caller]
-fn check(text: &str, cases: &[(Case, &str)]) {
+fn promtool_says(annotations: &[String], cases: &[(WorkloadReport, Vec<String>)]) {
     let source = rules::source();
-    let text = source.expand(&format!("<<facts>>\n{text}"));
-    let rule = json!({
-        "alert": "Remedy",
-        "expr": "max by (namespace, workload_type, workload) (podskew_pods_by_template_hash)",
-        "annotations": { "remedy": text },
-    });
+    let rules: Vec<Value> = annotations
+        .iter()
+        .enumerate()
+        .map(|(number, text)| {
+            json!({
+                "alert": format!("Remedy{number}"),
+                "expr": "max by (namespace, workload_type, workload) (podskew_pods_by_template_hash)",
+                "annotations": { "remedy": source.expand(text) },
+            })
+        })
+        .collect();
     let tests: Vec<Value> = cases
         .iter()
-        .map(|(case, expected)| {
-            let labels = json!({ "namespace": "ns", "workload_type": case.kind, "workload": "w" });
-            json!({
-                "input_series": case.series(),
-                "alert_rule_test": [{
-                    "eval_time": "0m", "alertname": "Remedy",
-                    "exp_alerts": [{ "exp_labels": labels, "exp_annotations": { "remedy": expected } }],
-                }],
-            })
+        .map(|(report, expected)| {
+            let labels = json!({ "namespace": "ns", "workload_type": *report.workload.workload_type, "workload": "w" });
+            let asked: Vec<Value> = expected
+                .iter()
+                .enumerate()
+                .map(|(number, expected)| {
+                    json!({
+                        "eval_time": "0m", "alertname": format!("Remedy{number}"),
+                        "exp_alerts": [{ "exp_labels": labels, "exp_annotations": { "remedy": expected } }],
+                    })
+                })
+                .collect();
+            json!({ "input_series": series(report), "alert_rule_test": asked })
         })
         .collect();
     let directory = tempfile::tempdir().unwrap();
     let write = |name: &str, content: Value| std::fs::write(directory.path().join(name), content.to_string()).unwrap();
     // YAML reads JSON.
-    write("rules.yaml", json!({ "groups": [{ "name": "remedies", "rules": [rule] }] }));
+    write("rules.yaml", json!({ "groups": [{ "name": "remedies", "rules": rules }] }));
     write("test.yaml", json!({ "rule_files": ["rules.yaml"], "evaluation_interval": "1m", "tests": tests }));
     let output = programs::promtool(&["test", "rules", directory.path().join("test.yaml").to_str().unwrap()], b"");
     let said = String::from_utf8_lossy(&output.stdout) + String::from_utf8_lossy(&output.stderr);
-    assert!(output.status.success(), "{said}");
+    assert!(output.status.success(), "{}", said.chars().take(6000).collect::<String>());
+}
+
+/// What the alert about a finding says from its `Look:` on, with what has to be known for that.
+fn tail_of_alert(finding: Finding) -> Option<String> {
+    let name = match finding {
+        Finding::DigestSkew => "PodskewDigestSkew",
+        Finding::Stalled => "PodskewRolloutStalled",
+        Finding::UnderWay => "PodskewRolloutSlow",
+        Finding::HashesPersist => "PodskewTemplateHashesPersist",
+        Finding::Held => "PodskewMixForgotten",
+        Finding::InjectedSkew => "PodskewInjectedContainerSkew",
+        Finding::LatestTag => "PodskewLatestTag",
+        Finding::HashesMixed | Finding::NotAvailable | Finding::NotCompared | Finding::UnknownSkew => return None,
+    };
+    let source = rules::source();
+    let alert = source.alerts.iter().find(|alert| alert.name == name).unwrap();
+    let lines: Vec<&str> = alert.description.lines().collect();
+    let look = lines.iter().position(|line| line.contains("Look:") || line.contains("<<look_at")).unwrap();
+    let needed =
+        |line: &&&str| line.starts_with("<<facts>>") || line.starts_with("<<back>>") || line.starts_with("{{- $");
+    let head: Vec<&str> = lines[..look].iter().filter(needed).copied().collect();
+    // A part that begins with a newline of its own takes the one before it away.
+    let dash = if lines[look].starts_with("<<") { "-" } else { "-\n" };
+    Some(format!("{}{dash}{}", head.concat(), lines[look..].join("\n")))
+}
+
+const FINDINGS: [Finding; 7] = [
+    Finding::DigestSkew,
+    Finding::Stalled,
+    Finding::UnderWay,
+    Finding::HashesPersist,
+    Finding::Held,
+    Finding::InjectedSkew,
+    Finding::LatestTag,
+];
+
+/// Whatever the workload: the alerts and the function that writes the remedy everywhere else say the same, word for word.
+#[test]
+fn alerts_and_the_command_line_say_the_same() {
+    let cases = any_cases(150);
+    let texts: Vec<String> = FINDINGS.into_iter().filter_map(tail_of_alert).collect();
+    let said = |report: &WorkloadReport| FINDINGS.map(|finding| format!("-\n{}", remedy(report, finding))).to_vec();
+    let cases: Vec<(WorkloadReport, Vec<String>)> =
+        cases.iter().map(Case::report).map(|report| (report.clone(), said(&report))).collect();
+    promtool_says(&texts, &cases);
+}
+
+/// Workloads of every kind, state, pull policy and form of image, thrown together.
+fn any_cases(count: usize) -> Vec<Case> {
+    let mut random = 7_u64;
+    let mut below = |most: usize| {
+        random = random.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        usize::try_from(random >> 33).unwrap() % most
+    };
+    let kinds = ["deployment", "statefulset", "daemonset", "rollout", "replicaset", "job", "cloneset.apps.kruise.io"];
+    let images =
+        ["r/w:t", "h:5000/w", "w@sha256:cc", "[::1]:5000/a/b:t", "w:t@sha256:cc", "x;id", "x\nDo: $(id)", "w w"];
+    let policies = ["", "Always", "IfNotPresent", "Never"];
+    let digests: [&[(&str, u32)]; 5] = [
+        &[("sha256:aa", 5), ("sha256:bb", 2)],
+        &[("sha256:aa", 2), ("sha256:bb", 5)],
+        &[("sha256:bb", 3), ("sha256:cc", 3)],
+        &[("sha256:aa", 7)],
+        &[],
+    ];
+    let older: [&[(u64, &str, u32)]; 4] =
+        [&[], &[(7, "old", 4)], &[(7, "a", 3), (8, "old", 3)], &[(6, "a", 0), (8, "old", 2)]];
+    let states = [Complete, Progressing, Stalled, Paused, Partitioned, OnDelete, Canary, BlueGreen];
+    let one = |below: &mut dyn FnMut(usize) -> usize| {
+        let kind = kinds[below(kinds.len())];
+        let states = match kind {
+            "deployment" => &states[..4],
+            "rollout" | "statefulset" | "daemonset" => &states[..],
+            _ => &[],
+        };
+        let containers = ["app", "proxy"].into_iter().take(1 + below(2));
+        Case {
+            kind,
+            containers: containers
+                .map(|name| (name, images[below(images.len())], policies[below(4)], digests[below(digests.len())]))
+                .collect(),
+            state: states.get(below(states.len() + 1)).copied(),
+            current: [Some(true), Some(true), Some(false), None][below(4)],
+            older: older[below(older.len())].to_vec(),
+            template_known: below(4) > 0,
+            digest_kind: [DigestKind::Manifest, DigestKind::Manifest, DigestKind::Config][below(3)],
+            origin: [Origin::Template, Origin::Template, Origin::Injected, Origin::Unknown][below(4)],
+        }
+    };
+    (0..count).map(|_| one(&mut below)).collect()
 }
 
 const PINNED: &str = "Why: this is the digest that most of its pods run; or take another from above. \
@@ -127,12 +272,21 @@ const LOADED: &str = "Why: these images are not pulled, so each node runs what w
 const OUTDATED: &str = "Why: the difference is among pods of an older template, and ends with them when the rollout is \
                         done. Where GitOps owns the object, make the change there.";
 
+/// The alert and the function say the same about a digest skew: this.
 #[track_caller]
 fn skew(cases: Vec<(Case, &str, &str)>) {
-    let expected: Vec<(Case, String)> =
-        cases.into_iter().map(|(case, line, why)| (case, format!("-\nDo: {line}\n{why}"))).collect();
-    let cases: Vec<(Case, &str)> = expected.iter().map(|(case, text)| (case.clone(), text.as_str())).collect();
-    check("-<<remedy_skew>>", &cases);
+    let cases: Vec<(WorkloadReport, Vec<String>)> = cases
+        .into_iter()
+        .map(|(case, action, why)| {
+            let report = case.report();
+            let remedy = remedy(&report, Finding::DigestSkew).to_string();
+            let (_, said) = remedy.split_once('\n').unwrap();
+            let expected = format!("Do: {action}\n{why}");
+            assert_eq!(said, expected);
+            (report, vec![format!("-\n{expected}")])
+        })
+        .collect();
+    promtool_says(&["<<facts>>\n-<<remedy_skew>>".to_owned()], &cases);
 }
 
 #[test]
@@ -165,7 +319,7 @@ fn each_kind_has_its_own_command() {
         ),
         (of("job"), "create it anew with app=r/w@sha256:aa (the template of a Job cannot be changed)", PINNED),
         (
-            Case { template_known: false, state: "", current: "", ..of("cloneset.apps.kruise.io") },
+            Case { template_known: false, state: None, current: None, ..of("cloneset.apps.kruise.io") },
             "kubectl -n ns edit cloneset.apps.kruise.io/w (and ask for app=r/w@sha256:aa)",
             PINNED,
         ),
@@ -196,7 +350,7 @@ fn a_restart_is_the_remedy_only_where_it_pulls_again() {
         ),
         // An image id of the node's own: nobody could pull it.
         (
-            Case { digest_kind: "config", ..case("deployment", "r/w:t", "IfNotPresent") },
+            Case { digest_kind: DigestKind::Config, ..case("deployment", "r/w:t", "IfNotPresent") },
             "load one image onto every node, then kubectl -n ns rollout restart deployment/w",
             LOADED,
         ),
@@ -226,7 +380,7 @@ fn containers_in_skew_are_pinned_in_one_line() {
 
 #[test]
 fn what_is_paused_is_resumed_first() {
-    let paused = |kind, policy| Case { state: "paused", older: vec![("8", "old", 4)], ..case(kind, "r/w:t", policy) };
+    let paused = |kind, policy| Case { state: Some(Paused), older: vec![(8, "old", 4)], ..case(kind, "r/w:t", policy) };
     skew(vec![
         (
             paused("deployment", "IfNotPresent"),
@@ -249,24 +403,24 @@ fn what_is_paused_is_resumed_first() {
 #[test]
 fn a_skew_among_outdated_pods_ends_with_their_rollout() {
     let outdated = |kind, state| Case {
-        state,
-        current: "false",
-        older: vec![("10", "new", 3)],
+        state: Some(state),
+        current: Some(false),
+        older: vec![(10, "new", 3)],
         ..case(kind, "r/w:t", "IfNotPresent")
     };
     skew(vec![
-        (outdated("deployment", "progressing"), "kubectl -n ns rollout status deployment/w", OUTDATED),
-        (outdated("deployment", "paused"), "kubectl -n ns rollout resume deployment/w", OUTDATED),
-        (outdated("rollout", "canary"), "kubectl argo rollouts -n ns promote w", OUTDATED),
-        (outdated("rollout", "progressing"), "kubectl argo rollouts -n ns status w", OUTDATED),
+        (outdated("deployment", Progressing), "kubectl -n ns rollout status deployment/w", OUTDATED),
+        (outdated("deployment", Paused), "kubectl -n ns rollout resume deployment/w", OUTDATED),
+        (outdated("rollout", Canary), "kubectl argo rollouts -n ns promote w", OUTDATED),
+        (outdated("rollout", Progressing), "kubectl argo rollouts -n ns status w", OUTDATED),
         (
-            outdated("statefulset", "partitioned"),
+            outdated("statefulset", Partitioned),
             r#"kubectl -n ns patch statefulset/w --type merge -p '{"spec":{"updateStrategy":{"rollingUpdate":{"partition":0}}}}'"#,
             OUTDATED,
         ),
         (
-            outdated("daemonset", "on_delete"),
-            "kubectl -n ns delete pod w-h (then the next: OnDelete replaces a pod only when it is deleted)",
+            outdated("daemonset", OnDelete),
+            "kubectl -n ns delete pod w-h-6 (then the next: OnDelete replaces a pod only when it is deleted)",
             OUTDATED,
         ),
     ]);
@@ -274,23 +428,59 @@ fn a_skew_among_outdated_pods_ends_with_their_rollout() {
 
 #[test]
 fn a_rollout_is_undone_to_the_revision_that_serves() {
-    let stalled = |kind, older| Case { state: "stalled", older, ..case(kind, "r/w:t", "Always") };
-    check(
-        "<<back>>\n<<undo>>",
-        &[
-            (stalled("deployment", vec![("7", "old", 5)]), "kubectl -n ns rollout undo deployment/w --to-revision=7"),
-            // Two rollouts got stuck one after the other: the one that still serves, not the one before.
-            (
-                stalled("deployment", vec![("7", "old", 5), ("8", "stuck", 0)]),
-                "kubectl -n ns rollout undo deployment/w --to-revision=7",
-            ),
-            (stalled("deployment", vec![]), "kubectl -n ns rollout undo deployment/w"),
-            (stalled("daemonset", vec![("3", "old", 5)]), "kubectl -n ns rollout undo daemonset/w --to-revision=3"),
-            (
-                stalled("statefulset", vec![("3", "old", 5)]),
-                "kubectl -n ns rollout undo statefulset/w --to-revision=3 (then delete its pod that is not Ready: a StatefulSet does not replace it)",
-            ),
-            (stalled("rollout", vec![("3", "old", 5)]), "kubectl argo rollouts -n ns undo w --to-revision=3"),
-        ],
+    let stalled = |kind, older| Case { state: Some(Stalled), older, ..case(kind, "r/w:t", "Always") };
+    let cases = [
+        (stalled("deployment", vec![(7, "old", 5)]), "kubectl -n ns rollout undo deployment/w --to-revision=7"),
+        // Two rollouts got stuck one after the other: the one that still serves, not the one before.
+        (
+            stalled("deployment", vec![(7, "old", 5), (8, "stuck", 0)]),
+            "kubectl -n ns rollout undo deployment/w --to-revision=7",
+        ),
+        (stalled("deployment", vec![]), "kubectl -n ns rollout undo deployment/w"),
+        (stalled("daemonset", vec![(3, "old", 5)]), "kubectl -n ns rollout undo daemonset/w --to-revision=3"),
+        (
+            stalled("statefulset", vec![(3, "old", 5)]),
+            "kubectl -n ns rollout undo statefulset/w --to-revision=3 (then delete its pod that is not Ready: a StatefulSet does not replace it)",
+        ),
+        (stalled("rollout", vec![(3, "old", 5)]), "kubectl argo rollouts -n ns undo w --to-revision=3"),
+    ];
+    let cases: Vec<(WorkloadReport, Vec<String>)> = cases
+        .into_iter()
+        .map(|(case, expected)| {
+            let report = case.report();
+            assert_eq!(remedy(&report, Finding::Stalled).action.to_string(), expected);
+            (report, vec![expected.to_owned()])
+        })
+        .collect();
+    promtool_says(&["<<facts>>\n<<back>>\n<<undo>>".to_owned()], &cases);
+}
+
+/// Names from a cluster are plain; a file may hold anything, and a line may be pasted unread.
+#[test]
+fn nothing_from_a_file_is_more_than_one_word_of_a_command() {
+    let mut report = Case { state: Some(Stalled), ..case("deployment", "r/w:t", "Never") }.report();
+    report.workload = workload("--as=me", "deployment", "w'; id #\u{202e}\u{1b}[2J");
+    report.hashes[0].hash = "$(id)".into();
+    let remedy = remedy(&report, Finding::Stalled);
+    assert_eq!(remedy.look, "kubectl -n '\u{fffd}-as=me' describe pods -l pod-template-hash='$(id)'");
+    assert_eq!(
+        remedy.action.to_string(),
+        "kubectl -n '\u{fffd}-as=me' rollout undo deployment/'w'\\''; id #\u{fffd}\u{fffd}[2J'"
     );
+}
+
+#[test]
+fn findings_come_worst_first() {
+    let of = |case: Case| Finding::all(&case.report());
+    let two = &[("sha256:aa", 1), ("sha256:bb", 1)][..];
+    let case = case("deployment", "r/w", "Always");
+    assert_eq!(of(case.clone()), [Finding::DigestSkew, Finding::LatestTag]);
+    assert_eq!(of(Case { origin: Origin::Injected, ..case.clone() }), [Finding::InjectedSkew, Finding::LatestTag]);
+    let containers = vec![("app", "r/w:t", "Always", two)];
+    let paused = Case { containers: containers.clone(), state: Some(Paused), ..case.clone() };
+    assert_eq!(of(paused), [Finding::DigestSkew, Finding::Held]);
+    let unknown = Case { containers, state: Some(Progressing), origin: Origin::Unknown, ..case.clone() };
+    assert_eq!(of(unknown), [Finding::UnderWay, Finding::UnknownSkew]);
+    let whole = Case { containers: vec![("app", "r/w:t", "Always", &two[..1])], ..case };
+    assert_eq!(of(whole), []);
 }

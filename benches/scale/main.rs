@@ -10,6 +10,7 @@
 //! ```
 #![allow(missing_docs, reason = "a program")]
 
+mod audit;
 mod cluster;
 mod events;
 mod figures;
@@ -39,7 +40,7 @@ struct Arguments {
     #[arg(long, value_delimiter = ',', default_value = "1000,30000,150000")]
     pods: Vec<u32>,
     /// Parts to measure
-    #[arg(long, value_delimiter = ',', value_enum, default_value = "ready,memory,scrapes,events,rolls,peer")]
+    #[arg(long, value_delimiter = ',', value_enum, default_value = "ready,audit,memory,scrapes,events,rolls,peer")]
     only: Vec<Part>,
     /// File for the figures
     #[arg(long, default_value = concat!(env!("CARGO_MANIFEST_DIR"), "/target/bench.json"))]
@@ -65,6 +66,8 @@ enum Inside {
 enum Part {
     /// Time to ready over the discarding client's, streaming and paged
     Ready,
+    /// An audit of the cluster, and of a file
+    Audit,
     /// Resident memory at first, at rest, and during a full relist
     Memory,
     /// Scrapes idle, under churn, and during relists
@@ -105,6 +108,9 @@ fn measure(pods: u32, arguments: &Arguments, figures: &mut Figures) -> Outcome<(
     progress(&format!("encoded in {:.1} s; {:.0} MiB", begun.elapsed().as_secs_f64(), cluster.resident_mib()?));
     if wants(Part::Ready) {
         ready::measure(&mut cluster, figures)?;
+    }
+    if wants(Part::Audit) {
+        audit::measure(&cluster, figures)?;
     }
     let podskew = Podskew::start(&cluster, &[])?;
     if wants(Part::Memory) || wants(Part::Rolls) {

@@ -1,14 +1,19 @@
 //! What is meant: every value checked, and the values against each other.
 
-use super::arguments::{Arguments, DemoArguments, LogArguments, ServeArguments};
+use super::arguments::{
+    AuditArguments, Called, ConnectionArguments, CountArguments, DemoArguments, DiffArguments, ExplainArguments,
+    ExplainFormat, LogArguments, LookArguments, ServeArguments,
+};
 use super::values::FamilyPatterns;
+use crate::audit::{Format, Strictness};
 use crate::cluster::Connection;
 use crate::exposition::Selection;
 use crate::inventory::{PodLabel, Settings, WorkloadKind};
+use crate::look::{Looking, Named, Namespaces, Place, Selector, named};
 use crate::web::ListenAddress;
-use clap::CommandFactory;
 use clap::error::ErrorKind;
 use std::collections::HashMap;
+use std::time::Duration;
 use tracing::level_filters::LevelFilter;
 
 /// Each namespace costs a connection for every watched resource.
@@ -66,7 +71,7 @@ impl Config {
     /// What `arguments` mean, or why they mean nothing.
     pub fn new(arguments: ServeArguments) -> Result<Self, clap::Error> {
         let namespaces = unique(arguments.namespace);
-        let excluded = unique(arguments.exclude_namespace);
+        let settings = settings(arguments.counts);
         if namespaces.len() > MAX_NAMESPACES {
             return Err(refusal(&format!(
                 "--namespace names {} namespaces, and podskew watches at most {MAX_NAMESPACES} one by one; leave it out to \
@@ -74,26 +79,188 @@ impl Config {
                 namespaces.len()
             )));
         }
-        if let Some(both) = namespaces.iter().find(|name| excluded.contains(name)) {
-            return Err(refusal(&format!(
-                "namespace '{both}' is both in --namespace and in --exclude-namespace; take it out of one of them"
-            )));
-        }
+        check_namespaces(&namespaces, &settings)?;
         Ok(Self {
-            connection: Connection { kubeconfig: arguments.kubeconfig, context: arguments.context },
+            connection: arguments.connection.into(),
             listen_address: arguments.listen_address,
             namespaces,
-            settings: Settings {
-                exclude_namespaces: excluded,
-                ignore_containers: unique(arguments.ignore_container),
-                pod_labels: distinct_labels(arguments.pod_label)?,
-                jobs: arguments.jobs,
-                workload_kinds: distinct_kinds(arguments.workload_kind),
-                stalled_after: arguments.stalled_after,
-            },
+            settings: Settings { pod_labels: distinct_labels(arguments.pod_label)?, ..settings },
             selection: selection(arguments.metric_allowlist, arguments.metric_denylist)?,
             log: arguments.log.into(),
         })
+    }
+}
+
+impl Looking {
+    /// What `arguments` mean, or why they mean nothing.
+    pub fn new(arguments: LookArguments, selector: Option<Selector>) -> Result<Self, clap::Error> {
+        let names = unique(arguments.namespace);
+        let settings = settings(arguments.counts);
+        if names.len() > MAX_NAMESPACES && arguments.filename.is_none() {
+            return Err(refusal(&format!(
+                "--namespace names {} namespaces, and podskew asks for at most {MAX_NAMESPACES} one by one; take \
+                 --all-namespaces, and name those you do not want with --exclude-namespace",
+                names.len()
+            )));
+        }
+        check_namespaces(&names, &settings)?;
+        let place = match arguments.filename {
+            Some(file) => Place::Dump { file, namespaces: names },
+            None => Place::Cluster {
+                connection: arguments.connection.into(),
+                namespaces: match (arguments.all_namespaces, names.is_empty()) {
+                    (true, _) => Namespaces::All,
+                    (false, true) => Namespaces::OfContext,
+                    (false, false) => Namespaces::These(names),
+                },
+            },
+        };
+        Ok(Self { place, settings, selector })
+    }
+}
+
+/// What `podskew audit` is to do.
+#[derive(Clone, Debug)]
+pub struct AuditOptions {
+    /// Where to look, and at what.
+    pub looking: Looking,
+    /// The workloads that are named; all if none is.
+    pub names: Vec<Named>,
+    /// In which form to print it.
+    pub format: Format,
+    /// What makes it stricter or more lenient.
+    pub strictness: Strictness,
+    /// For how long to wait until everything is rolled out and uniform.
+    pub patience: Option<Duration>,
+    /// How to log.
+    pub log: LogConfig,
+}
+
+impl AuditOptions {
+    /// What `arguments` mean, or why they mean nothing.
+    pub fn new(arguments: AuditArguments) -> Result<Self, clap::Error> {
+        let names = named(&arguments.workloads).map_err(|error| refusal(&error))?;
+        let mut looking = Looking::new(arguments.look, arguments.selector)?;
+        // Who names a Job wants it counted.
+        looking.settings.jobs |= names.iter().any(|named| named.workload_type == "job");
+        Ok(Self {
+            names,
+            looking,
+            format: arguments.output,
+            strictness: Strictness {
+                strict: arguments.strict,
+                no_deliberate: arguments.no_deliberate,
+                injected: arguments.injected,
+                allow_empty: arguments.allow_empty,
+            },
+            patience: arguments.wait,
+            log: arguments.log.into(),
+        })
+    }
+}
+
+/// What `podskew explain` is to do.
+#[derive(Clone, Debug)]
+pub struct ExplainOptions {
+    /// Where to look.
+    pub looking: Looking,
+    /// What to explain.
+    pub workloads: Vec<Named>,
+    /// In which form.
+    pub format: ExplainFormat,
+    /// What podskew goes by here.
+    pub program: &'static str,
+    /// How to log.
+    pub log: LogConfig,
+}
+
+/// What `podskew diff` is to do.
+#[derive(Clone, Debug)]
+pub struct DiffOptions {
+    /// Where to look.
+    pub looking: Looking,
+    /// Whose templates.
+    pub workload: Named,
+    /// Which: none, one or two, as they were typed.
+    pub hashes: Vec<String>,
+    /// Whether to show what may be a secret.
+    pub show_values: bool,
+    /// How many lines around a difference.
+    pub context: u16,
+    /// How to log.
+    pub log: LogConfig,
+}
+
+impl ExplainOptions {
+    /// What `arguments` mean, or why they mean nothing.
+    pub fn new(arguments: ExplainArguments) -> Result<Self, clap::Error> {
+        let workloads = named(&arguments.workloads).map_err(|error| refusal(&error))?;
+        let mut looking = Looking::new(arguments.look, None)?;
+        looking.settings.images_of_history = true;
+        // Who names one wants it counted.
+        looking.settings.jobs |= workloads.iter().any(|named| matches!(&*named.workload_type, "job" | "pod"));
+        let (format, program) = (arguments.output, Called::now().program());
+        Ok(Self { looking, workloads, format, program, log: arguments.log.into() })
+    }
+}
+
+impl DiffOptions {
+    /// What `arguments` mean, or why they mean nothing.
+    pub fn new(arguments: DiffArguments) -> Result<Self, clap::Error> {
+        let workload = match named(&[arguments.workload]).map_err(|error| refusal(&error))?.pop() {
+            Some(named) if TEMPLATED.contains(&named.workload_type.as_str()) => named,
+            Some(named) if named.workload_type == "pod" => {
+                return Err(refusal(&format!(
+                    "{named} has one template and no history; name its workload: {} explain {named} tells which",
+                    Called::now().program()
+                )));
+            }
+            other => {
+                let kind = other.map(|named| named.workload_type).unwrap_or_default();
+                return Err(refusal(&format!(
+                    "a {kind} keeps no templates to compare; those that do are {}",
+                    TEMPLATED.join(", ")
+                )));
+            }
+        };
+        Ok(Self {
+            looking: Looking::new(arguments.look, None)?,
+            workload,
+            hashes: arguments.hashes,
+            show_values: arguments.show_values,
+            context: arguments.unified,
+            log: arguments.log.into(),
+        })
+    }
+}
+
+/// The types whose objects keep their templates in ReplicaSets or ControllerRevisions.
+const TEMPLATED: [&str; 4] = ["deployment", "statefulset", "daemonset", "rollout"];
+
+impl From<ConnectionArguments> for Connection {
+    fn from(arguments: ConnectionArguments) -> Self {
+        Self { kubeconfig: arguments.kubeconfig, context: arguments.context }
+    }
+}
+
+fn settings(arguments: CountArguments) -> Settings {
+    Settings {
+        exclude_namespaces: unique(arguments.exclude_namespace),
+        ignore_containers: unique(arguments.ignore_container),
+        pod_labels: Vec::new(),
+        jobs: arguments.jobs,
+        workload_kinds: distinct_kinds(arguments.workload_kind),
+        stalled_after: arguments.stalled_after,
+        images_of_history: false,
+    }
+}
+
+fn check_namespaces(namespaces: &[String], settings: &Settings) -> Result<(), clap::Error> {
+    match namespaces.iter().find(|name| settings.exclude_namespaces.contains(name)) {
+        None => Ok(()),
+        Some(both) => Err(refusal(&format!(
+            "namespace '{both}' is both in --namespace and in --exclude-namespace; take it out of one of them"
+        ))),
     }
 }
 
@@ -137,7 +304,7 @@ impl From<LogArguments> for LogConfig {
 
 /// Said in the same form as what clap itself refuses.
 fn refusal(message: &str) -> clap::Error {
-    Arguments::command().error(ErrorKind::ValueValidation, message)
+    Called::now().command().error(ErrorKind::ValueValidation, message)
 }
 
 fn unique(mut names: Vec<String>) -> Vec<String> {

@@ -1,22 +1,27 @@
 //! The command line: what was typed becomes what is meant, in one place, before anything runs.
 //!
 //! ```text
-//!  argv, PODSKEW_* ──clap──▶ arguments (as typed) ──▶ config (checked) ──▶ serve, demo
+//!  argv, PODSKEW_* ──clap──▶ arguments (as typed) ──▶ config (checked) ──▶ serve, audit, explain, …
 //! ```
 //!
 //! Exit codes: 0 after a graceful shutdown, 1 when something failed while it ran, 2 for a command line that makes no
-//! sense.
+//! sense. A command that looks once and says what it saw has codes of its own for that, and 2 wherever it could not look.
 
 mod arguments;
 mod config;
 mod logging;
+mod shell;
 pub(crate) mod terminal;
 mod values;
 
-pub use arguments::{Arguments, Command};
-pub use config::{Config, DemoOptions, LogConfig, LogFormat};
+use arguments::Called;
+pub use arguments::{
+    Arguments, AuditArguments, Command, CompletionsArguments, ConnectionArguments, CountArguments, DemoArguments,
+    DiffArguments, ExplainArguments, ExplainFormat, LogArguments, LookArguments, ManArguments, ServeArguments, Shell,
+};
+pub use config::{AuditOptions, Config, DemoOptions, DiffOptions, ExplainOptions, LogConfig, LogFormat};
 
-use crate::{demo, serve};
+use crate::{audit, demo, explain, serve};
 use anyhow::Context;
 use std::process::ExitCode;
 use std::time::Duration;
@@ -24,28 +29,69 @@ use std::time::Duration;
 /// Runs what the command line of this process asks for.
 #[must_use]
 pub fn run() -> ExitCode {
-    let outcome = match arguments::parse() {
-        Ok(Command::Serve(arguments)) => match Config::new(arguments) {
-            Ok(config) => in_runtime(config.log, serve::serve(config)),
-            Err(error) => return terminal::usage(&error),
-        },
-        Ok(Command::Demo(arguments)) => match DemoOptions::new(arguments) {
-            Ok(options) => in_runtime(options.log, demo::demo(options)),
-            Err(error) => return terminal::usage(&error),
-        },
-        Err(error) => return terminal::usage(&error),
-    };
-    match outcome {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(error) => terminal::failure(&error),
+    let called = Called::now();
+    if called == Called::Completer {
+        let words: Vec<String> = std::env::args_os().skip(1).map(|word| word.to_string_lossy().into_owned()).collect();
+        terminal::print(&shell::complete(&words));
+        return ExitCode::SUCCESS;
     }
+    let done = arguments::parse(called).and_then(|command| {
+        Ok(match command {
+            Command::Serve(arguments) => {
+                let config = Config::new(arguments)?;
+                in_runtime(config.log, FAILED, async { serve::serve(config).await.map(|()| ExitCode::SUCCESS) })
+            }
+            Command::Audit(arguments) => {
+                let options = AuditOptions::new(arguments)?;
+                in_runtime(options.log, COULD_NOT_LOOK, audit::command(options))
+            }
+            Command::Explain(arguments) => {
+                let options = ExplainOptions::new(arguments)?;
+                in_runtime(options.log, COULD_NOT_LOOK, explain::explain(options))
+            }
+            Command::Diff(arguments) => {
+                let options = DiffOptions::new(arguments)?;
+                in_runtime(options.log, COULD_NOT_LOOK, explain::diff(options))
+            }
+            Command::Completions(arguments) => {
+                terminal::print_bytes(&shell::completions(called, arguments.shell));
+                ExitCode::SUCCESS
+            }
+            Command::Man(arguments) => {
+                terminal::print_bytes(&shell::manual(called, arguments.command.as_deref())?);
+                ExitCode::SUCCESS
+            }
+            Command::Demo(arguments) => {
+                let options = DemoOptions::new(arguments)?;
+                in_runtime(options.log, FAILED, async { demo::demo(options).await.map(|()| ExitCode::SUCCESS) })
+            }
+        })
+    });
+    done.unwrap_or_else(|error| terminal::usage(&error))
 }
 
-fn in_runtime(log: LogConfig, command: impl Future<Output = anyhow::Result<()>>) -> anyhow::Result<()> {
-    logging::start(log)?;
-    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().context("cannot start threads")?;
-    let outcome = runtime.block_on(command);
-    // A rendering that is still under way serves nobody any more.
-    runtime.shutdown_timeout(Duration::ZERO);
-    outcome
+/// The exit code of what failed while it ran.
+const FAILED: u8 = 1;
+
+/// The exit code of a command that looks, where it could not.
+const COULD_NOT_LOOK: u8 = 2;
+
+/// Runs a command, and says which exit code follows from its end: the command's own, or `failed`.
+fn in_runtime(log: LogConfig, failed: u8, command: impl Future<Output = anyhow::Result<ExitCode>>) -> ExitCode {
+    let run = || {
+        logging::start(log)?;
+        let runtime =
+            tokio::runtime::Builder::new_multi_thread().enable_all().build().context("cannot start threads")?;
+        let outcome = runtime.block_on(command);
+        // A rendering that is still under way serves nobody any more.
+        runtime.shutdown_timeout(Duration::ZERO);
+        outcome
+    };
+    match run() {
+        Ok(code) => code,
+        Err(error) => {
+            terminal::failure(&error);
+            ExitCode::from(failed)
+        }
+    }
 }

@@ -1,6 +1,9 @@
 //! What is said to whoever started podskew, beside the log.
 #![allow(clippy::print_stderr, clippy::print_stdout, reason = "the command line is where printing belongs")]
 
+use crate::words::visible;
+use std::io::{self, IsTerminal as _, Write};
+use std::os::fd::AsFd;
 use std::process::ExitCode;
 
 /// The command line makes no sense, or asked for help, which is no error.
@@ -15,10 +18,65 @@ pub(crate) fn say(text: &str) {
     println!("{text}");
 }
 
+/// What a command was asked for. Whoever closes the pipe has seen enough.
+pub(crate) fn print(text: &str) {
+    print_bytes(text.as_bytes());
+}
+
+/// The same, for what is no text.
+pub(super) fn print_bytes(bytes: &[u8]) {
+    let mut out = std::io::stdout().lock();
+    let _ = out.write_all(bytes).and_then(|()| out.flush());
+}
+
+/// The same, written piece by piece.
+pub(crate) fn page(write: impl FnOnce(&mut dyn Write) -> io::Result<()>) -> io::Result<()> {
+    let mut out = io::BufWriter::new(io::stdout().lock());
+    match write(&mut out).and_then(|()| out.flush()) {
+        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
+        written => written,
+    }
+}
+
+/// How far something is that takes a while: not what was asked for, so on stderr.
+pub(crate) fn progress(text: &str) {
+    let _ = io::stderr().write_all(text.as_bytes());
+}
+
+/// How many columns stdout has; none where lines may have any length. `COLUMNS` says it of what is no terminal.
+pub(crate) fn width() -> Option<usize> {
+    let said = || std::env::var("COLUMNS").ok()?.parse().ok().filter(|columns| *columns > 0);
+    columns_of(io::stdout()).or_else(said)
+}
+
+/// How many columns stderr has, if it is a terminal on which a line can be written anew.
+pub(crate) fn progress_width() -> Option<usize> {
+    columns_of(io::stderr()).filter(|_| !is_dumb())
+}
+
+fn columns_of(stream: impl AsFd) -> Option<usize> {
+    terminal_size::terminal_size_of(stream).map(|(terminal_size::Width(columns), _)| usize::from(columns))
+}
+
+fn is_dumb() -> bool {
+    std::env::var_os("TERM").is_some_and(|value| value == "dumb")
+}
+
+/// Whether somebody sees colours: on a terminal, unless `NO_COLOR` says otherwise.
+pub(crate) fn takes_colours() -> bool {
+    let refused = std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
+    !refused && !is_dumb() && std::io::stdout().is_terminal()
+}
+
+/// What was asked for is there, and something is wrong with it.
+pub(crate) fn complain(message: &str) {
+    eprintln!("error: {message}");
+}
+
 /// Something failed; every cause on a line of its own, the remedy in the words of whoever knows it.
-pub(super) fn failure(error: &anyhow::Error) -> ExitCode {
-    eprint!("{}", chain(error));
-    ExitCode::FAILURE
+pub(super) fn failure(error: &anyhow::Error) {
+    // Names from a file may be anything.
+    eprint!("{}", chain(error).chars().map(visible).collect::<String>());
 }
 
 fn chain(error: &anyhow::Error) -> String {

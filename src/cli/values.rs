@@ -3,7 +3,9 @@
 //! clap puts the option and the value before each of these messages.
 
 use super::config::LogFormat;
+use crate::audit::Format;
 use crate::inventory::{PodLabel, WorkloadKind};
+use crate::look::Selector;
 use clap::builder::{PossibleValuesParser, TypedValueParser};
 use regex::Regex;
 use std::time::Duration;
@@ -166,6 +168,22 @@ pub(super) fn boolean(text: &str) -> Result<bool, String> {
         "false" | "no" | "off" | "0" => Ok(false),
         _ => Err("it is neither true nor false; write one of them".to_owned()),
     }
+}
+
+/// A label selector.
+pub(super) fn selector(text: &str) -> Result<Selector, String> {
+    text.parse()
+}
+
+/// The forms of an audit.
+pub(super) fn audit_format() -> impl TypedValueParser<Value = Format> {
+    PossibleValuesParser::new(["table", "json", "markdown", "junit", "sarif"]).map(|format| match format.as_str() {
+        "json" => Format::Json,
+        "markdown" => Format::Markdown,
+        "junit" => Format::Junit,
+        "sarif" => Format::Sarif,
+        _ => Format::Table,
+    })
 }
 
 /// The forms of the log.

@@ -30,6 +30,8 @@ pub struct Connected {
     pub server: String,
     /// Where that was found: `context "prod" of /home/me/.kube/config`.
     pub origin: String,
+    /// The namespace that is meant where none is named: the context's, or the pod's own.
+    pub namespace: String,
 }
 
 /// Finds the cluster and prepares a client. Asks the API server nothing: one that is down now may come up later.
@@ -46,8 +48,9 @@ pub async fn connect(connection: &Connection) -> anyhow::Result<Connected> {
         }
     };
     let server = without_credentials(&config.cluster_url);
+    let namespace = config.default_namespace.clone();
     let client = client(config).with_context(|| format!("cannot prepare a connection to {server} ({origin})"))?;
-    Ok(Connected { client, server, origin })
+    Ok(Connected { client, server, origin, namespace })
 }
 
 /// A client with the timeouts and the name that podskew's watches need.

@@ -81,7 +81,7 @@ impl Journal {
         if !news {
             tracing::debug!(%resource, namespace, reason, detail, attempt, ?pause, "the watch failed again");
         } else if forbidden {
-            let rule = self.target.rule();
+            let rule = self.target.rule(&["list", "watch"]);
             tracing::warn!(%resource, namespace, reason, detail, "may not list and watch {resource}: grant it {rule}");
         } else if failure.reason == FailureReason::Expired {
             tracing::info!(%resource, namespace, reason, detail, attempt, "the version is too old; listing again");

@@ -178,6 +178,7 @@ fn lines<S: Sink>(source: Source, sink: &S, lines: &[Bytes]) -> Decoded {
 
 fn page<S: Sink>(source: Source, sink: &S, page: &[u8]) -> Decoded {
     let mut decoded = Decoded::default();
+    sink.page(source, page);
     let mut objects = Vec::with_capacity(AT_ONCE);
     let read = decode_list(source.resource, page, &mut |object| {
         decoded.objects += 1;

@@ -242,7 +242,7 @@ impl<S: Sink> Watcher<S> {
         Ok(())
     }
 
-    async fn paged_list(&mut self, until: Instant) -> Result<String, Failure> {
+    pub(super) async fn paged_list(&mut self, until: Instant) -> Result<String, Failure> {
         let mut decoding = Lanes::new(self.source, self.sink.clone());
         let read = self.pages(until, &mut decoding).await;
         // Nothing of this list may reach the inventory once it has ended.
@@ -320,7 +320,7 @@ impl<S: Sink> Watcher<S> {
         self.sink.finish_relist(self.source, &gone);
     }
 
-    fn abandon(&mut self) {
+    pub(super) fn abandon(&mut self) {
         if std::mem::take(&mut self.listing.open) {
             self.sink.abandon_relist(self.source);
         }

@@ -1,4 +1,5 @@
-//! The way from the API server into the inventory: one list and watch for each resource and namespace, for ever.
+//! The way from the API server into the inventory: one list and watch for each resource and namespace, for ever; or one
+//! list of each, for who only wants to look.
 //!
 //! # Why not kube's `watcher`
 //!
@@ -13,7 +14,7 @@
 //!
 //! `connect` finds the cluster. `request` says what is asked, `exchange` asks it within its time, `lines` cuts the answer,
 //! `crate::objects` reads it, beside a long list in `lanes`, `list` and `watch` decide what happens next, `failure` and `refusal` what a failure means,
-//! `liveness` and `journal` tell it. No object is ever kept here.
+//! `liveness` and `journal` tell it. `look` lists once and watches nothing. No object is ever kept here.
 
 mod backoff;
 mod connect;
@@ -24,6 +25,7 @@ mod lanes;
 mod lines;
 mod list;
 mod liveness;
+mod look;
 mod refusal;
 mod request;
 mod sink;
@@ -35,6 +37,7 @@ use crate::objects::Resource;
 use crate::telemetry::Telemetry;
 pub use connect::{Connected, Connection, client, connect};
 use liveness::{Liveness, Pulse};
+pub use look::{Refusal, look};
 use request::Target;
 pub use sink::Sink;
 use std::sync::Arc;
@@ -78,11 +81,14 @@ pub fn run<S: Sink>(
     let lists = Arc::new(Semaphore::new(LISTS_AT_ONCE));
     let mut tasks = JoinSet::new();
     for source in sources {
-        let target =
-            Target { resource: source.resource, namespace: namespaces.get(usize::from(source.namespace)).cloned() };
+        let target = target(source, namespaces);
         let pulse = Pulse::new(source, liveness.clone());
         let watcher = Watcher::new(source, target, client.clone(), sink.clone(), timings, lists.clone(), pulse);
         tasks.spawn(watcher.run());
     }
     Watches { _tasks: tasks }
+}
+
+fn target(source: Source, namespaces: &[String]) -> Target {
+    Target { resource: source.resource, namespace: namespaces.get(usize::from(source.namespace)).cloned() }
 }

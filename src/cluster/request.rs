@@ -52,14 +52,14 @@ impl Target {
         ])
     }
 
-    /// The rule that allows all of this, as a person writes it into a role.
-    pub(super) fn rule(&self) -> String {
+    /// The rule that allows these verbs, as a person writes it into a role.
+    pub(super) fn rule(&self, verbs: &[&str]) -> String {
         let scope = match &self.namespace {
             Some(namespace) => format!("a Role in namespace {namespace}"),
             None => "a ClusterRole".to_owned(),
         };
         format!(
-            "{scope} with {{apiGroups: [\"{}\"], resources: [\"{}\"], verbs: [\"list\", \"watch\"]}}",
+            "{scope} with {{apiGroups: [\"{}\"], resources: [\"{}\"], verbs: {verbs:?}}}",
             self.resource.group(),
             self.resource.plural()
         )
@@ -150,12 +150,12 @@ mod tests {
     #[test]
     fn the_rule_can_be_copied() {
         assert_eq!(
-            target(Resource::Pods, None).rule(),
+            target(Resource::Pods, None).rule(&["list", "watch"]),
             r#"a ClusterRole with {apiGroups: [""], resources: ["pods"], verbs: ["list", "watch"]}"#
         );
         assert_eq!(
-            target(Resource::Rollouts, Some("shop")).rule(),
-            r#"a Role in namespace shop with {apiGroups: ["argoproj.io"], resources: ["rollouts"], verbs: ["list", "watch"]}"#
+            target(Resource::Rollouts, Some("shop")).rule(&["list"]),
+            r#"a Role in namespace shop with {apiGroups: ["argoproj.io"], resources: ["rollouts"], verbs: ["list"]}"#
         );
     }
 }

@@ -13,6 +13,10 @@ pub trait Sink: Send + Sync + 'static {
     fn delete(&self, source: Source, object: &Object<'_>);
     /// A list begins; what is known stays until it is complete.
     fn begin_relist(&self, source: Source);
+    /// A page of that list as it came, before its objects: for whoever shows more of an object than podskew keeps.
+    fn page(&self, source: Source, page: &[u8]) {
+        let _ = (source, page);
+    }
     /// Some objects of that list.
     fn relist(&self, source: Source, objects: &[Object<'_>]);
     /// The list is complete, and these of its objects are gone already: a streaming list may name an object first and its

@@ -35,6 +35,14 @@ pub struct Timings {
     pub streaming_retry: Duration,
 }
 
+impl Timings {
+    /// For one look, which somebody waits for.
+    #[must_use]
+    pub fn of_a_look() -> Self {
+        Self { answer: Duration::from_secs(15), list_idle: Duration::from_secs(15), ..Self::default() }
+    }
+}
+
 impl Default for Timings {
     fn default() -> Self {
         let seconds = Duration::from_secs;

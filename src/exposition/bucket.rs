@@ -290,6 +290,7 @@ mod tests {
             containers: Vec::new(),
             outdated_pods: None,
             rollout: None,
+            available: None,
             image_references: Vec::new(),
             pods: Vec::new(),
             changes_at: None,

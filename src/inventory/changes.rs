@@ -147,13 +147,13 @@ impl Inventory {
 
     /// Whether it is a Deployment at 0 replicas that a Rollout's `spec.workloadRef` names: no second workload.
     fn stands_for_a_rollout(&self, owner: &Owner) -> bool {
-        let scaled_to_zero = matches!(&owner.object, OwnerObject::Controller(record) if record.scaled_to_zero);
+        let scaled_to_zero = matches!(&owner.object, OwnerObject::Controller(record) if record.replicas.wanted == 0);
         scaled_to_zero
             && owner.key.kind == OwnerKind::Deployment
             && self.referenced.contains_key(&(owner.key.namespace, owner.key.name))
     }
 
-    fn name_of(&self, record: &WorkloadRecord) -> Workload {
+    pub(super) fn name_of(&self, record: &WorkloadRecord) -> Workload {
         Workload {
             namespace: self.strings.name(record.namespace).clone(),
             workload_type: self.strings.name(record.workload_type).clone(),
@@ -162,7 +162,7 @@ impl Inventory {
     }
 
     /// Everything known about a workload, as its report wants it.
-    fn facts(&self, record: &WorkloadRecord) -> WorkloadFacts<'_> {
+    pub(super) fn facts(&self, record: &WorkloadRecord) -> WorkloadFacts<'_> {
         let groups: Vec<&Owner> = record.groups.iter().filter_map(|at| self.owners.get(*at)).collect();
         let mut entries: Vec<_> =
             groups.iter().flat_map(|group| group.pods()).filter_map(|pod| self.pods.get(*pod)).collect();
@@ -271,7 +271,7 @@ impl Inventory {
         let OwnerObject::Controller(record) = &owner.object else {
             return None;
         };
-        let ControllerRecord { template, images, observed, scaled_to_zero, kind, .. } = &**record;
+        let ControllerRecord { template, images, observed, replicas, kind, .. } = &**record;
         let kind = match kind {
             ControllerKindRecord::Deployment(deployment) => ControllerKind::Deployment(*deployment),
             ControllerKindRecord::StatefulSet { update_revision, on_delete, partition, first_ordinal } => {
@@ -292,13 +292,14 @@ impl Inventory {
                 pausing: rollout.pausing,
                 between_steps: rollout.between_steps,
                 blue_green: rollout.blue_green,
+                deployment: self.strings.name(rollout.deployment),
             }),
         };
         Some(Controller {
             template: *template,
             images: self.images(images),
             observed: *observed,
-            scaled_to_zero: *scaled_to_zero,
+            replicas: *replicas,
             kind,
         })
     }

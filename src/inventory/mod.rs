@@ -4,6 +4,7 @@
 //! and no client, and does no I/O. What it is told is true; what it was not told is unknown.
 
 mod changes;
+mod history;
 mod intern;
 mod objects;
 mod owners;
@@ -19,6 +20,7 @@ use crate::time::UnixTime;
 use hashbrown::HashMap;
 use intern::{Interner, Symbol};
 use objects::PodEntry;
+pub use objects::template_hash;
 use owners::{Owner, WorkloadRecord};
 use relist::Relist;
 pub use settings::{PodLabel, Settings, WorkloadKind};
@@ -40,6 +42,8 @@ pub struct Source {
 pub struct Inventory {
     settings: Settings,
     sources: HashMap<Source, SourceState>,
+    /// Whether more may come than is there.
+    waits: bool,
     strings: Interner,
     shapes: Shapes,
     pods: ByUid<PodEntry>,
@@ -95,6 +99,7 @@ impl Inventory {
         Self {
             settings,
             sources: sources.iter().map(|source| (*source, SourceState::default())).collect(),
+            waits: true,
             strings: Interner::default(),
             shapes: Shapes::default(),
             pods: ByUid::default(),
@@ -108,6 +113,12 @@ impl Inventory {
             dirty: Vec::new(),
             timers: BTreeSet::new(),
         }
+    }
+
+    /// An inventory of one look: the pods are listed before their owners, so nobody who is not there will come.
+    #[must_use]
+    pub fn of_one_look(settings: Settings, sources: &[Source]) -> Self {
+        Self { waits: false, ..Self::new(settings, sources) }
     }
 
     /// An object was added or changed.

@@ -67,11 +67,10 @@ impl Inventory {
             Body::ReplicaSet(set) => {
                 let parent = meta.controller.as_ref().map(|owner| self.owner_key(owner, &meta.namespace));
                 // A Deployment's own template gives the images of its current ReplicaSet.
-                let keep_images = parent.is_none_or(|parent| parent.kind != OwnerKind::Deployment);
-                let hash =
-                    [POD_TEMPLATE_HASH, ROLLOUTS_POD_TEMPLATE_HASH].into_iter().find_map(|key| meta.labels.get(key));
-                let mut template =
-                    self.recorder().template(meta, &set.template, meta.revision, hash.unwrap_or(""), keep_images);
+                let keep_images =
+                    self.settings.images_of_history || parent.is_none_or(|parent| parent.kind != OwnerKind::Deployment);
+                let hash = template_hash(object);
+                let mut template = self.recorder().template(meta, &set.template, meta.revision, hash, keep_images);
                 // Of a ReplicaSet it tells when it was scaled last, not when it became current.
                 template.written = None;
                 template.scaled_to_zero = set.replicas == Some(0);
@@ -83,11 +82,8 @@ impl Inventory {
                 Some(Record::ReplicaSet { key, parent, template })
             }
             Body::ControllerRevision(revision) => {
-                let owner = meta.controller.as_ref()?;
-                let stateful = owner.kind == "StatefulSet";
-                let owner = self.owner_key(owner, &meta.namespace);
-                // A StatefulSet's pods carry the revision's whole name, a DaemonSet's only the hash in its label.
-                let hash = if stateful { &meta.name } else { meta.labels.get(CONTROLLER_REVISION_HASH).unwrap_or("") };
+                let owner = self.owner_key(meta.controller.as_ref()?, &meta.namespace);
+                let hash = template_hash(object);
                 let number = revision.revision.and_then(|number| u64::try_from(number).ok());
                 let template = self.recorder().template(meta, &revision.template, number, hash, true);
                 Some(Record::Revision { uid: meta.uid, owner, template })
@@ -403,6 +399,21 @@ impl Inventory {
             self.place(at, now);
             self.touch_owner(at);
         }
+    }
+}
+
+/// The hash that the pods of a ReplicaSet's or a ControllerRevision's template carry; empty if it says none.
+#[must_use]
+pub fn template_hash<'o>(object: &'o Object<'_>) -> &'o str {
+    let Meta { name, labels, controller, .. } = &object.meta;
+    match &object.body {
+        Body::ReplicaSet(_) => {
+            [POD_TEMPLATE_HASH, ROLLOUTS_POD_TEMPLATE_HASH].into_iter().find_map(|key| labels.get(key)).unwrap_or("")
+        }
+        // A StatefulSet's pods carry the revision's whole name, a DaemonSet's only the hash in its label.
+        Body::ControllerRevision(_) if controller.as_ref().is_some_and(|owner| owner.kind == "StatefulSet") => name,
+        Body::ControllerRevision(_) => labels.get(CONTROLLER_REVISION_HASH).unwrap_or(""),
+        _ => "",
     }
 }
 

@@ -10,6 +10,7 @@ use super::{Inventory, Source};
 use crate::objects::{OwnerReference, Resource, Uid};
 use crate::report::facts::Memory;
 use crate::time::UnixTime;
+use std::collections::BTreeMap;
 
 /// How long pods wait for an owner that has not come, in seconds.
 pub(super) const HOLD: u32 = 30;
@@ -221,7 +222,10 @@ impl Inventory {
     /// Whether an owner that has not been seen may still come: until its watch has stood for a while without it.
     fn is_expected(&self, owner: &Owner, now: UnixTime) -> bool {
         // Who is known to have had a Deployment is not waited for.
-        if owner.object != OwnerObject::Missing || owner.parent.is_some() || !self.readable(owner.key.kind, owner.scope)
+        if !self.waits
+            || owner.object != OwnerObject::Missing
+            || owner.parent.is_some()
+            || !self.readable(owner.key.kind, owner.scope)
         {
             return false;
         }
@@ -235,6 +239,26 @@ impl Inventory {
         let source = Source { resource: Resource::ReplicaSets, namespace: owner.scope };
         let live_since = self.sources.get(&source).and_then(|source| source.live_since);
         live_since.is_none_or(|since| now.since(since.max(missing_since)) < HOLD)
+    }
+
+    /// How many objects of each resource own pods and were not seen; of ControllerRevisions, how many owners have none.
+    #[must_use]
+    pub fn missing(&self) -> BTreeMap<Resource, u64> {
+        let mut missing = BTreeMap::new();
+        for (_, owner) in self.owners.iter() {
+            let Some(kin) = &owner.kin else { continue };
+            let has_pods = |at: &u32| self.owners.get(*at).is_some_and(|child| !child.pods().is_empty());
+            if kin.pods.is_empty() && !kin.children.iter().any(has_pods) {
+                continue;
+            }
+            let unseen = if owner.object == OwnerObject::Missing { owner.key.kind.resource() } else { None };
+            let by_revisions = matches!(owner.key.kind, OwnerKind::StatefulSet | OwnerKind::DaemonSet);
+            let unrevised = (by_revisions && kin.revisions.is_empty()).then_some(Resource::ControllerRevisions);
+            for resource in unseen.into_iter().chain(unrevised) {
+                *missing.entry(resource).or_default() += 1;
+            }
+        }
+        missing
     }
 
     /// Where the pods of this owner ought to be counted now.

@@ -6,7 +6,7 @@ use super::shapes::{Shape, ShapeId, Shapes};
 use crate::objects::{Body, Meta, Object, Pod, Template, TemplateContainer, Uid};
 use crate::report::Name;
 use crate::report::digest::{DigestKind, ImageId};
-use crate::report::facts::{DeploymentFacts, Observed, ProgressReason, RolloutPhase};
+use crate::report::facts::{DeploymentFacts, Observed, ProgressReason, Replicas, RolloutPhase};
 use crate::time::UnixTime;
 use std::borrow::Cow;
 use std::num::{NonZeroU32, NonZeroU64};
@@ -76,7 +76,7 @@ pub(super) struct ControllerRecord {
     pub(super) template: Option<u64>,
     pub(super) images: Box<[ImageRecord]>,
     pub(super) observed: Observed,
-    pub(super) scaled_to_zero: bool,
+    pub(super) replicas: Replicas,
     pub(super) kind: ControllerKindRecord,
 }
 
@@ -219,6 +219,12 @@ impl Recorder<'_> {
             (Some(observed), Some(generation)) if observed < generation => Observed::Before,
             _ => Observed::Now,
         };
+        let count = |number: i64| u32::try_from(number).unwrap_or(0);
+        // Who leaves it out gets one.
+        let replicas = |wanted: Option<i64>, available| Replicas {
+            wanted: count(wanted.unwrap_or(1)),
+            available: count(available),
+        };
         let (template, replicas, observed, kind) = match &object.body {
             Body::Deployment(deployment) => {
                 let progressing = deployment.progressing.as_ref();
@@ -229,7 +235,8 @@ impl Recorder<'_> {
                     reason: progressing.map(|condition| ProgressReason::parse(&condition.reason)).unwrap_or_default(),
                     reason_updated: progressing.and_then(|condition| condition.updated),
                 });
-                (&deployment.template, deployment.replicas, observed(deployment.observed_generation), kind)
+                let replicas = replicas(deployment.replicas, deployment.available_replicas);
+                (&deployment.template, replicas, observed(deployment.observed_generation), kind)
             }
             Body::StatefulSet(set) => {
                 let kind = ControllerKindRecord::StatefulSet {
@@ -238,11 +245,13 @@ impl Recorder<'_> {
                     partition: set.strategy.partition,
                     first_ordinal: set.first_ordinal,
                 };
-                (&set.template, set.replicas, observed(set.observed_generation), kind)
+                let replicas = replicas(set.replicas, set.available_replicas);
+                (&set.template, replicas, observed(set.observed_generation), kind)
             }
             Body::DaemonSet(set) => {
                 let kind = ControllerKindRecord::DaemonSet { on_delete: set.strategy.on_delete };
-                (&set.template, None, observed(set.observed_generation), kind)
+                let replicas = replicas(Some(set.desired), set.available);
+                (&set.template, replicas, observed(set.observed_generation), kind)
             }
             Body::Rollout(rollout) => {
                 use crate::objects::RolloutStrategy::{BlueGreen, Canary};
@@ -259,7 +268,10 @@ impl Recorder<'_> {
                     blue_green: rollout.strategy == BlueGreen,
                     deployment: deployment.map_or(Symbol::EMPTY, |(_, name)| self.strings.intern(name)),
                 });
-                (&rollout.template, rollout.replicas, Observed::Now, kind)
+                let replicas = replicas(rollout.replicas, rollout.available_replicas);
+                // Older versions wrote no number: then nobody knows how far it is behind.
+                let observed = rollout.observed_generation.map_or(Observed::Now, |number| observed(Some(number)));
+                (&rollout.template, replicas, observed, kind)
             }
             Body::Pod(_) | Body::ReplicaSet(_) | Body::ControllerRevision(_) => return None,
         };
@@ -268,7 +280,7 @@ impl Recorder<'_> {
             template: template.digest,
             images: self.images(&template.containers),
             observed,
-            scaled_to_zero: replicas == Some(0),
+            replicas,
             kind,
         })
     }

@@ -17,6 +17,8 @@ pub struct Settings {
     pub workload_kinds: Vec<WorkloadKind>,
     /// How long a StatefulSet or DaemonSet may stand still in the middle of a rollout before it is stalled.
     pub stalled_after: Duration,
+    /// Whether to keep the images of templates in the history of Deployments, which nothing but that history tells.
+    pub images_of_history: bool,
 }
 
 impl Settings {
@@ -35,6 +37,7 @@ impl Default for Settings {
             jobs: false,
             workload_kinds: Vec::new(),
             stalled_after: Duration::from_secs(600),
+            images_of_history: false,
         }
     }
 }

@@ -30,6 +30,8 @@ pub struct Deployment<'a> {
     pub status_replicas: i64,
     /// `status.updatedReplicas`.
     pub updated_replicas: i64,
+    /// `status.availableReplicas`.
+    pub available_replicas: i64,
     /// The condition Progressing.
     pub progressing: Option<Progressing<'a>>,
 }
@@ -56,6 +58,8 @@ pub struct StatefulSet<'a> {
     pub first_ordinal: i64,
     /// `status.observedGeneration`.
     pub observed_generation: Option<i64>,
+    /// `status.availableReplicas`.
+    pub available_replicas: i64,
     /// `status.updateRevision`: the name of the ControllerRevision that pods ought to be on.
     pub update_revision: Cow<'a, str>,
 }
@@ -69,6 +73,10 @@ pub struct DaemonSet<'a> {
     pub strategy: UpdateStrategy,
     /// `status.observedGeneration`.
     pub observed_generation: Option<i64>,
+    /// `status.desiredNumberScheduled`.
+    pub desired: i64,
+    /// `status.numberAvailable`.
+    pub available: i64,
 }
 
 /// How a StatefulSet or DaemonSet brings a new template to its pods.
@@ -102,6 +110,10 @@ pub struct Rollout<'a> {
     pub strategy: RolloutStrategy,
     /// `spec.workloadRef.kind` and `.name`.
     pub workload_ref: Option<(Cow<'a, str>, Cow<'a, str>)>,
+    /// `status.observedGeneration`; older versions of Argo wrote no number.
+    pub observed_generation: Option<i64>,
+    /// `status.availableReplicas`.
+    pub available_replicas: i64,
     /// `status.phase`.
     pub phase: Cow<'a, str>,
     /// `status.abort`.
@@ -160,6 +172,9 @@ pub(super) struct Status<'a> {
     observed_generation: Option<i64>,
     replicas: Option<i64>,
     updated_replicas: Option<i64>,
+    available_replicas: Option<i64>,
+    desired_number_scheduled: Option<i64>,
+    number_available: Option<i64>,
     conditions: Conditions<'a>,
     update_revision: Cow<'a, str>,
     phase: Cow<'a, str>,
@@ -173,6 +188,9 @@ fields!('de Status<'de> {
     "observedGeneration" => observed_generation,
     "replicas" => replicas,
     "updatedReplicas" => updated_replicas,
+    "availableReplicas" => available_replicas,
+    "desiredNumberScheduled" => desired_number_scheduled,
+    "numberAvailable" => number_available,
     "conditions" => conditions,
     "updateRevision" => update_revision,
     "phase" => phase,
@@ -297,6 +315,7 @@ impl<'a> Deployment<'a> {
             observed_generation: status.observed_generation,
             status_replicas: status.replicas.unwrap_or(0),
             updated_replicas: status.updated_replicas.unwrap_or(0),
+            available_replicas: status.available_replicas.unwrap_or(0),
             progressing: status.conditions.progressing,
         }
     }
@@ -316,6 +335,7 @@ impl<'a> StatefulSet<'a> {
             strategy: spec.update_strategy.into(),
             first_ordinal: spec.ordinals.start.unwrap_or(0),
             observed_generation: status.observed_generation,
+            available_replicas: status.available_replicas.unwrap_or(0),
             update_revision: status.update_revision,
         }
     }
@@ -328,6 +348,8 @@ impl<'a> DaemonSet<'a> {
             template: spec.template,
             strategy: spec.update_strategy.into(),
             observed_generation: status.observed_generation,
+            desired: status.desired_number_scheduled.unwrap_or(0),
+            available: status.number_available.unwrap_or(0),
         }
     }
 }
@@ -347,6 +369,8 @@ impl<'a> Rollout<'a> {
             paused: spec.paused,
             strategy,
             workload_ref: spec.workload_ref,
+            observed_generation: status.observed_generation,
+            available_replicas: status.available_replicas.unwrap_or(0),
             phase: status.phase,
             aborted: status.abort,
             pausing: status.pause_conditions.0 > 0,

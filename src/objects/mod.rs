@@ -4,7 +4,9 @@
 //! name, so none of them can reach a log or a label.
 
 mod controllers;
+mod cut;
 mod json;
+mod kind;
 mod lenient;
 mod metadata;
 mod pod;
@@ -16,10 +18,15 @@ pub use controllers::{
     ControllerRevision, DaemonSet, Deployment, Progressing, ReplicaSet, Rollout, RolloutStrategy, StatefulSet,
     UpdateStrategy,
 };
+pub use cut::{Cut, CutError, Cutter};
+pub use kind::{Kind, decode_kind};
 pub use lenient::{Labels, wrong_types};
 pub use pod::{ContainerStatus, Pod, Ready};
 pub use template::{Template, TemplateContainer};
-pub use wire::{DecodeError, ListMeta, Status, WatchEvent, decode_event, decode_list, decode_list_meta, decode_status};
+pub use wire::{
+    DecodeError, ListMeta, Status, WatchEvent, decode_event, decode_list, decode_list_meta, decode_object,
+    decode_status,
+};
 
 use crate::time::UnixTime;
 use std::borrow::Cow;
@@ -69,6 +76,27 @@ impl Resource {
             Self::ControllerRevisions => "controllerrevisions",
             Self::Rollouts => "rollouts",
         }
+    }
+
+    /// The kind of its objects.
+    #[must_use]
+    pub fn kind(self) -> &'static str {
+        match self {
+            Self::Pods => "Pod",
+            Self::ReplicaSets => "ReplicaSet",
+            Self::Deployments => "Deployment",
+            Self::StatefulSets => "StatefulSet",
+            Self::DaemonSets => "DaemonSet",
+            Self::ControllerRevisions => "ControllerRevision",
+            Self::Rollouts => "Rollout",
+        }
+    }
+
+    /// The resource whose objects say this `apiVersion` and `kind` of themselves.
+    #[must_use]
+    pub fn of_kind(api_version: &str, kind: &str) -> Option<Self> {
+        let group = api_version.split_once('/').map_or("", |(group, _)| group);
+        Self::ALL.into_iter().find(|resource| resource.kind() == kind && resource.group() == group)
     }
 
     /// The API group as RBAC rules name it; the core group is the empty string.

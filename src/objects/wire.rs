@@ -90,6 +90,16 @@ pub fn decode_list_meta(resource: Resource, body: &[u8]) -> Result<ListMeta, Dec
 /// More than stands before the items of a list.
 const HEAD: usize = 4096;
 
+/// Reads one object.
+pub fn decode_object(resource: Resource, object: &[u8]) -> Result<Object<'_>, DecodeError> {
+    let read = |object| {
+        let mut json = Json::new(text(object)?);
+        let object = ObjectSeed(resource).deserialize(&mut json)?;
+        json.end().map(|()| object)
+    };
+    read(object).map_err(|error: JsonError| DecodeError { resource, what: error.what, byte: error.at })
+}
+
 /// Reads a `Status`, or says that it is none.
 #[must_use]
 pub fn decode_status(body: &[u8]) -> Option<Status> {
@@ -100,7 +110,7 @@ pub fn decode_status(body: &[u8]) -> Option<Status> {
 }
 
 /// Checked as a whole, which takes a fraction of what checking each string takes.
-fn text(json: &[u8]) -> Result<&str, JsonError> {
+pub(super) fn text(json: &[u8]) -> Result<&str, JsonError> {
     std::str::from_utf8(json).map_err(JsonError::custom)
 }
 

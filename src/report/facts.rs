@@ -137,10 +137,19 @@ pub struct Controller<'a> {
     pub images: Vec<ImageFacts<'a>>,
     /// Which `spec` the `status` speaks of.
     pub observed: Observed,
-    /// `spec.replicas` is 0.
-    pub scaled_to_zero: bool,
+    /// How many pods it asks for and says it has.
+    pub replicas: Replicas,
     /// What depends on its kind.
     pub kind: ControllerKind<'a>,
+}
+
+/// How many pods an owner asks for and says it has.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Replicas {
+    /// `spec.replicas`; a DaemonSet's `status.desiredNumberScheduled`.
+    pub wanted: u32,
+    /// `status.availableReplicas`; a DaemonSet's `status.numberAvailable`.
+    pub available: u32,
 }
 
 /// What `observedGeneration` says beside `generation`.
@@ -214,6 +223,8 @@ pub struct RolloutFacts<'a> {
     pub between_steps: bool,
     /// `spec.strategy.blueGreen`.
     pub blue_green: bool,
+    /// The Deployment whose template it takes (`spec.workloadRef`); empty if it has its own.
+    pub deployment: &'a Name,
 }
 
 /// The reasons of a Deployment's condition Progressing that say something about its rollout

@@ -1,11 +1,14 @@
 //! What is said about one workload: a pure function of what the inventory knows about it, and the time.
 //!
-//! [`WorkloadReport`] is the hub. Metrics read it, and so will the audit and the page; none derives a fact of its own.
+//! [`WorkloadReport`] is the hub. Metrics read it, audits and explanations do; none derives a fact of its own.
 
+mod commands;
 mod compare;
 mod containers;
 pub mod digest;
 pub mod facts;
+pub mod history;
+pub mod remedy;
 mod rollout;
 mod workload;
 
@@ -41,6 +44,10 @@ pub struct WorkloadReport {
     pub outdated_pods: Option<u32>,
     /// State and start of the rollout, for workload types that have one and where it can be known.
     pub rollout: Option<RolloutReport>,
+    /// Whether the workload's object asks for no pod that is not there, available and of the newest `spec`; unknown where it
+    /// cannot be read. It is the part of kubectl's `rollout status` that [`Self::rollout`] leaves out: scaling and unready
+    /// pods are no rollout, but who waits for one to end waits for them too.
+    pub available: Option<bool>,
     /// The images the current template asks for; empty while it cannot be read. Sorted by container.
     pub image_references: Vec<ImageReference>,
     /// Every pod the API still has, terminating ones too; sorted by name.
@@ -58,6 +65,14 @@ pub struct Workload {
     pub workload_type: Name,
     /// Label `workload`: its name.
     pub name: Name,
+}
+
+impl Workload {
+    /// Whether it is of a type whose rollouts podskew knows.
+    #[must_use]
+    pub fn rolls(&self) -> bool {
+        matches!(&*self.workload_type, "deployment" | "statefulset" | "daemonset" | "rollout")
+    }
 }
 
 /// The pods of one template hash.

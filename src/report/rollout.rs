@@ -93,7 +93,7 @@ pub(super) fn progress<'a>(facts: &WorkloadFacts<'a>, memory: &mut Memory, now: 
 }
 
 /// Which hash is current. A template without a hash label cannot be told from others by its pods.
-fn current<'a>(facts: &WorkloadFacts<'a>) -> Current<'a> {
+pub(super) fn current<'a>(facts: &WorkloadFacts<'a>) -> Current<'a> {
     match wanted(facts) {
         Current::Hash(hash) if hash.is_empty() => Current::Unknown,
         current => current,
@@ -232,7 +232,7 @@ fn in_progress(
 /// Whether an undo with the strategy Recreate waits for the old pods to end. No condition says so (seen on Kubernetes
 /// 1.36): only that the ReplicaSet that is to be has no replicas yet, although the Deployment wants some.
 fn is_recreating(facts: &WorkloadFacts<'_>, controller: &Controller<'_>, template: Option<&TemplateFacts<'_>>) -> bool {
-    let Some(template) = template.filter(|template| template.scaled_to_zero && !controller.scaled_to_zero) else {
+    let Some(template) = template.filter(|template| template.scaled_to_zero && controller.replicas.wanted > 0) else {
         return false;
     };
     !facts.pods.is_empty() && facts.pods.iter().all(|pod| pod.terminating && pod.hash != template.hash)

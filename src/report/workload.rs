@@ -1,7 +1,7 @@
 //! The report of one workload, put together.
 
 use super::containers::containers;
-use super::facts::{ControllerKind, ImageFacts, Memory, Observed, WorkloadFacts};
+use super::facts::{Controller, ControllerKind, ImageFacts, Memory, Observed, Replicas, WorkloadFacts};
 use super::rollout::{Current, mixed_since, progress};
 use super::{HashReport, ImageReference, Name, PodReport, ReferenceKind, WorkloadReport, by_name};
 use crate::time::UnixTime;
@@ -21,6 +21,7 @@ pub fn report(facts: &WorkloadFacts<'_>, memory: &mut Memory, now: UnixTime) -> 
         containers,
         outdated_pods: progress.outdated_pods,
         rollout: progress.rollout,
+        available: facts.controller.as_ref().map(|controller| is_available(facts, controller)),
         image_references: image_references(facts, progress.current),
         pods: facts
             .pods
@@ -35,6 +36,16 @@ pub fn report(facts: &WorkloadFacts<'_>, memory: &mut Memory, now: UnixTime) -> 
         changes_at: progress.changes_at,
         hashes,
     }
+}
+
+/// Whether everything that is asked for is there. The status may be behind the pods, and the pods behind the status: both
+/// have to say so.
+fn is_available(facts: &WorkloadFacts<'_>, controller: &Controller<'_>) -> bool {
+    let ready = facts.pods.iter().filter(|pod| !pod.terminating && pod.ready).count();
+    let Replicas { wanted, available } = controller.replicas;
+    controller.observed == Observed::Now
+        && available >= wanted
+        && u32::try_from(ready).is_ok_and(|ready| ready >= wanted)
 }
 
 /// Each hash that has pods, and the current one.
@@ -105,7 +116,7 @@ fn image_references(facts: &WorkloadFacts<'_>, current: Current<'_>) -> Vec<Imag
     references
 }
 
-fn image_reference(image: &ImageFacts<'_>) -> ImageReference {
+pub(super) fn image_reference(image: &ImageFacts<'_>) -> ImageReference {
     ImageReference {
         container: image.container.clone(),
         image: image.image.clone(),

@@ -28,6 +28,7 @@ pub fn empty(workload: Workload) -> WorkloadReport {
         containers: Vec::new(),
         outdated_pods: None,
         rollout: None,
+        available: None,
         image_references: Vec::new(),
         pods: Vec::new(),
         changes_at: None,
@@ -91,6 +92,7 @@ pub fn skewed_deployment() -> WorkloadReport {
         ],
         outdated_pods: Some(1),
         rollout: Some(RolloutReport { state: RolloutState::Progressing, started: Some(at(940)) }),
+        available: None,
         image_references: vec![ImageReference {
             container: "web".into(),
             image: "registry.example/shop/web:1.4".into(),

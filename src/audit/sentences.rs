@@ -1,0 +1,255 @@
+//! What was found, in sentences and lists that every format for people is made of.
+
+use super::{Found, object, state};
+use crate::report::remedy::{Finding, Remedy, remedy};
+use crate::report::{HashReport, Name, Origin, RolloutState, WorkloadReport};
+use crate::time::UnixTime;
+use crate::words::{pods, since};
+use std::collections::BTreeSet;
+use std::fmt::Write as _;
+
+/// So many pods of a group are named; the others are counted.
+const NAMED: usize = 20;
+
+/// Hexadecimal digits of a digest that people tell apart.
+const DIGITS: usize = 12;
+
+/// One finding, for people.
+pub(super) struct Story {
+    /// `digest skew`.
+    pub(super) title: String,
+    /// What is so, in a sentence.
+    pub(super) what: String,
+    /// Since when, where that is known.
+    pub(super) since: Option<String>,
+    /// Which pods, on which nodes, run what.
+    pub(super) groups: Vec<Group>,
+    /// What to do.
+    pub(super) remedy: Remedy,
+}
+
+/// Pods that run one thing.
+pub(super) struct Group {
+    /// What they run: one line each.
+    pub(super) lines: Vec<String>,
+    /// The first of them by name, and their nodes.
+    pub(super) pods: Vec<(Name, Name)>,
+    /// How many are not named.
+    pub(super) more: usize,
+}
+
+/// Everything that was found in a workload.
+pub(super) fn stories(found: &Found, now: UnixTime) -> Vec<Story> {
+    let story = |finding: &Finding| Story {
+        title: title(*finding),
+        what: what(&found.report, *finding),
+        since: finding.since(&found.report).map(|moment| since(moment, now)),
+        groups: groups(&found.report, *finding),
+        remedy: remedy(&found.report, *finding),
+    };
+    found.findings.iter().map(story).collect()
+}
+
+/// `digest skew`.
+pub(super) fn title(finding: Finding) -> String {
+    finding.as_str().replace('_', " ")
+}
+
+/// `shop deployment/web`.
+pub(super) fn subject(report: &WorkloadReport) -> String {
+    format!("{} {}", report.workload.namespace, object(report))
+}
+
+/// What is so, in a sentence without its end.
+pub(super) fn what(report: &WorkloadReport, finding: Finding) -> String {
+    match finding {
+        Finding::DigestSkew => skew(report, Origin::Template, "replicas run different images under one template hash"),
+        Finding::InjectedSkew => {
+            skew(report, Origin::Injected, "replicas run different images of a container that was injected")
+        }
+        Finding::UnknownSkew => skew(
+            report,
+            Origin::Unknown,
+            "replicas run different images, and whether the template asks for one cannot be told",
+        ),
+        Finding::Stalled => format!("the rollout is stalled{}", left(report)),
+        Finding::UnderWay => format!("a rollout is in progress{}", left(report)),
+        Finding::HashesPersist | Finding::HashesMixed => format!(
+            "{} template hashes stand side by side, and what would tell why was not seen",
+            report.distinct_hashes
+        ),
+        Finding::Held => format!("{}, {} template hash{}", held(report), report.distinct_hashes, plural_es(report)),
+        Finding::NotAvailable => {
+            let (all, ready) =
+                report.hashes.iter().fold((0, 0), |(all, ready), hash| (all + hash.pods, ready + hash.ready_pods));
+            format!("pods that are asked for are not there or not available: {} there, {ready} ready", pods(all))
+        }
+        Finding::NotCompared => not_compared(report),
+        Finding::LatestTag => "the template asks for latest, or for no tag".to_owned(),
+    }
+}
+
+fn plural_es(report: &WorkloadReport) -> &'static str {
+    if report.distinct_hashes == 1 { "" } else { "es" }
+}
+
+fn skew(report: &WorkloadReport, origin: Origin, what: &str) -> String {
+    let mut names: BTreeSet<u32> = BTreeSet::new();
+    let mut digests: BTreeSet<&Name> = BTreeSet::new();
+    for (_, of_hash) in skewed(report, origin) {
+        for of_digest in &of_hash.digests {
+            digests.insert(&of_digest.digest);
+            names.extend(&of_digest.skewed);
+        }
+    }
+    format!("{what}: {}, {} digests", pods(u32::try_from(names.len()).unwrap_or(u32::MAX)), digests.len())
+}
+
+fn left(report: &WorkloadReport) -> String {
+    let all: u32 = report.hashes.iter().map(|hash| hash.pods).sum();
+    match report.outdated_pods {
+        None => ": no pod of the newest template is there yet".to_owned(),
+        Some(0) => ": no pod of an older template is left, and it has not completed".to_owned(),
+        Some(outdated) => format!(": {outdated} of {} still have an older template", pods(all)),
+    }
+}
+
+fn held(report: &WorkloadReport) -> &'static str {
+    match state(report) {
+        Some(RolloutState::Paused) => "held by spec.paused",
+        Some(RolloutState::Partitioned) => "held by its partition",
+        Some(RolloutState::OnDelete) => "held by its update strategy OnDelete",
+        Some(RolloutState::Canary) => "held by the steps of its canary",
+        Some(RolloutState::BlueGreen) => "held by its blue-green preview",
+        _ => "the rollout is complete, and older pods are kept for a while",
+    }
+}
+
+fn not_compared(report: &WorkloadReport) -> String {
+    let mut parts = Vec::new();
+    for container in &report.containers {
+        let name = &container.container;
+        if container.image_id_only > 0 {
+            let count = pods(container.image_id_only);
+            parts.push(format!("container {name} of {count} has an imageID that cannot be compared with the others'"));
+        }
+        if container.not_started > 0 {
+            parts.push(format!("container {name} of {} has not started", pods(container.not_started)));
+        }
+    }
+    if report.workload.rolls() && report.rollout.is_none() {
+        parts.push("the state of its rollout is unknown".to_owned());
+    }
+    parts.join("; ")
+}
+
+fn groups(report: &WorkloadReport, finding: Finding) -> Vec<Group> {
+    let skewed_groups =
+        |origin| skewed(report, origin).flat_map(|(container, of_hash)| digest_groups(report, container, of_hash));
+    match finding {
+        Finding::DigestSkew => skewed_groups(Origin::Template).collect(),
+        Finding::InjectedSkew => skewed_groups(Origin::Injected).collect(),
+        Finding::UnknownSkew => skewed_groups(Origin::Unknown).collect(),
+        Finding::Stalled
+        | Finding::UnderWay
+        | Finding::HashesPersist
+        | Finding::HashesMixed
+        | Finding::NotAvailable
+        | Finding::Held => report.hashes.iter().map(|hash| hash_group(report, hash)).collect(),
+        Finding::NotCompared | Finding::LatestTag => Vec::new(),
+    }
+}
+
+fn skewed(report: &WorkloadReport, origin: Origin) -> impl Iterator<Item = (&Name, &crate::report::HashDigests)> {
+    let all = report.containers.iter().flat_map(|of| of.by_hash.iter().map(move |by_hash| (&of.container, by_hash)));
+    all.filter(move |(_, by_hash)| by_hash.origin == origin && by_hash.distinct_digests > 1)
+}
+
+/// The pods under one hash, by what a container of theirs runs.
+fn digest_groups(report: &WorkloadReport, container: &Name, of_hash: &crate::report::HashDigests) -> Vec<Group> {
+    let group = |of_digest: &crate::report::DigestPods| {
+        let (named, more) = first(of_digest.skewed.iter().filter_map(|at| report.pods.get(*at as usize)));
+        let under = if of_hash.hash.is_empty() { String::new() } else { format!(" under hash {}", of_hash.hash) };
+        Group {
+            lines: vec![
+                format!("{} {} {}", pods(of_digest.pods), verb(of_digest.pods), short(report, &of_digest.digest)),
+                format!("as {} in container {container}{under}", of_digest.image),
+            ],
+            pods: named,
+            more,
+        }
+    };
+    of_hash.digests.iter().map(group).collect()
+}
+
+fn verb(count: u32) -> &'static str {
+    if count == 1 { "runs" } else { "run" }
+}
+
+/// The pods of one hash, and what they run.
+fn hash_group(report: &WorkloadReport, hash: &HashReport) -> Group {
+    let mut line = if hash.hash.is_empty() { "no hash".to_owned() } else { format!("hash {}", hash.hash) };
+    if let Some(revision) = hash.revision {
+        let _ = write!(line, ", revision {revision}");
+    }
+    if hash.current == Some(true) {
+        line.push_str(" (the one asked for)");
+    }
+    let _ = write!(line, ": {}, {} ready", pods(hash.pods), hash.ready_pods);
+    if hash.terminating_pods > 0 {
+        let _ = write!(line, ", {} terminating", hash.terminating_pods);
+    }
+    let mut lines = vec![line];
+    for container in &report.containers {
+        for of_hash in container.by_hash.iter().filter(|of_hash| of_hash.hash == hash.hash) {
+            lines.extend(of_hash.digests.iter().map(|of_digest| {
+                let (name, image) = (&container.container, &of_digest.image);
+                format!("container {name}: {image} is {}", short(report, &of_digest.digest))
+            }));
+        }
+    }
+    let (named, more) = first(report.pods.iter().filter(|pod| pod.hash == hash.hash));
+    Group { lines, pods: named, more }
+}
+
+fn first<'p>(all: impl Iterator<Item = &'p crate::report::PodReport>) -> (Vec<(Name, Name)>, usize) {
+    let mut all: Vec<(Name, Name)> = all.map(|pod| (pod.pod.clone(), pod.node.clone())).collect();
+    let more = all.len().saturating_sub(NAMED);
+    all.truncate(NAMED);
+    (all, more)
+}
+
+/// As much of a digest as tells it from all others of its workload.
+fn short(report: &WorkloadReport, digest: &str) -> String {
+    let digits = |digest: &str| digest.find(':').map_or(0, |colon| colon + 1) + DIGITS;
+    let mut length = digits(digest);
+    let all = report.containers.iter().flat_map(|container| &container.by_hash).flat_map(|of_hash| &of_hash.digests);
+    for other in all.map(|of_digest| &*of_digest.digest).filter(|other| *other != digest) {
+        let alike = other.chars().zip(digest.chars()).take_while(|(a, b)| a == b).count();
+        if alike >= length {
+            length = alike + 1;
+        }
+    }
+    digest.chars().take(length).collect()
+}
+
+/// One line of totals.
+pub(super) fn totals(audit: &super::Audit) -> String {
+    let totals = &audit.totals;
+    let plural = |count: u64, what: &str| format!("{count} {what}{}", if count == 1 { "" } else { "s" });
+    let mut line =
+        format!("{} with {} in {}", plural(totals.workloads, "workload"), plural(totals.pods, "pod"), audit.of);
+    let _ = write!(line, ": {} uniform", totals.uniform);
+    for (finding, count) in &totals.findings {
+        let _ = write!(line, ", {count} {}", title(*finding));
+    }
+    let verdict = match audit.verdict {
+        super::Verdict::Uniform if totals.found_any() => "uniform, but for what does not fail an audit",
+        super::Verdict::Uniform => "uniform",
+        super::Verdict::NotUniform => "not uniform",
+        super::Verdict::Empty => "nothing was selected",
+        super::Verdict::NotCompared => "something could not be compared",
+        super::Verdict::TimedOut => "time ran out",
+    };
+    format!("{line}. Verdict: {verdict}.")
+}

@@ -1,0 +1,224 @@
+//! `--wait`: watches until the workloads that were selected are rolled out and uniform, or until time runs out.
+
+use super::{Audit, Auditor, Format, Strictness, Verdict, is_done, object};
+use crate::cluster::{self, Timings};
+use crate::look::{Cause, Gap, Looking, Named, Place, Watched, is_named, look_at_cluster};
+use crate::report::{Workload, WorkloadReport};
+use crate::telemetry::Telemetry;
+use crate::time::UnixTime;
+use anyhow::{Context as _, bail};
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+/// How often it is looked whether something changed.
+const PACE: Duration = Duration::from_millis(200);
+
+/// So many pods' reports are made at once.
+const PODS_AT_ONCE: usize = 10_000;
+
+/// What is waited for.
+#[derive(Clone, Debug)]
+pub struct Waiting {
+    /// Where, and what counts.
+    pub looking: Looking,
+    /// The workloads that are named; all if none is.
+    pub names: Vec<Named>,
+    /// What makes it stricter or more lenient.
+    pub strictness: Strictness,
+    /// What the audit will be printed as.
+    pub format: Format,
+    /// For how long.
+    pub patience: Duration,
+}
+
+/// How far it is.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Progress {
+    /// Workloads that are rolled out and uniform.
+    pub done: usize,
+    /// Workloads that are waited for.
+    pub workloads: usize,
+    /// Ready pods of the templates that are asked for.
+    pub new_pods: u32,
+    /// All active pods.
+    pub pods: u32,
+    /// What keeps it: pods by hash of the first workload that is not done, or the name that is not there yet.
+    pub next: String,
+    /// Since it began.
+    pub elapsed: Duration,
+}
+
+/// Waits, tells how far it is whenever it has looked, and gives the audit at the end.
+pub async fn wait(waiting: &Waiting, tell: &mut dyn FnMut(&Progress)) -> anyhow::Result<Audit> {
+    let Waiting { looking, names, strictness, format, patience } = waiting;
+    let began = Instant::now();
+    let Place::Cluster { connection, namespaces } = &looking.place else {
+        bail!("a file does not change: --wait needs a cluster");
+    };
+    let connected = cluster::connect(connection).await?;
+    let namespaces = namespaces.names(&connected);
+    // Whatever keeps it from looking at all is told at once, and not when time runs out.
+    let mut look = look_at_cluster(&connected, &namespaces, looking, None, Timings::of_a_look()).await?;
+    let mut standing = Standing::new(names, *strictness);
+    look.reports(&mut |report| standing.put(report));
+    standing.check_knowable(&look.gaps)?;
+    let nothing_to_wait_for = names.is_empty() && standing.is_empty();
+    let mut timed_out = false;
+    if !nothing_to_wait_for && !standing.is_done() {
+        let sources = cluster::sources(&namespaces);
+        let telemetry = Telemetry::new().context("cannot register podskew's own metrics")?;
+        let watched = Arc::new(Watched::new(looking.settings.clone(), looking.selector.clone(), &sources));
+        let _watches = cluster::run(&connected.client, &namespaces, &watched, &telemetry, Timings::default());
+        while !standing.is_done() {
+            tell(&standing.progress(began.elapsed()));
+            let left = patience.saturating_sub(began.elapsed());
+            if left.is_zero() {
+                timed_out = true;
+                break;
+            }
+            tokio::time::sleep(left.min(PACE)).await;
+            standing.follow(&watched);
+        }
+    }
+    tell(&standing.progress(began.elapsed()));
+    let mut auditor = Auditor::new(*strictness, *format, true);
+    let missing: Vec<String> =
+        standing.unseen().map(|named| format!("there is still no {named} in {}", look.of)).collect();
+    for report in standing.into_reports() {
+        auditor.take(report);
+    }
+    let mut audit = auditor.finish_with(look.of, UnixTime::now(), &look.gaps, look.unwritten_revisions);
+    if timed_out {
+        audit.verdict = Verdict::TimedOut;
+        audit.notes.extend(missing);
+    }
+    Ok(audit)
+}
+
+/// How the workloads that are waited for stand.
+struct Standing<'w> {
+    names: &'w [Named],
+    strictness: Strictness,
+    /// Those that are not done.
+    open: BTreeMap<Workload, WorkloadReport>,
+    /// Those that are, without their pods.
+    done: BTreeMap<Workload, WorkloadReport>,
+    /// Whether what the watches say is complete and says all that there is to say.
+    settled: bool,
+    /// Whether the watches have told of everything at least once.
+    followed: bool,
+}
+
+impl<'w> Standing<'w> {
+    fn new(names: &'w [Named], strictness: Strictness) -> Self {
+        Self { names, strictness, open: BTreeMap::new(), done: BTreeMap::new(), settled: true, followed: false }
+    }
+
+    fn put(&mut self, mut report: WorkloadReport) {
+        self.forget(&report.workload);
+        if !is_named(self.names, &report) {
+            return;
+        }
+        if is_done(&report, self.strictness) {
+            report.pods = Vec::new();
+            self.done.insert(report.workload.clone(), report);
+        } else {
+            self.open.insert(report.workload.clone(), report);
+        }
+    }
+
+    fn forget(&mut self, workload: &Workload) {
+        self.open.remove(workload);
+        self.done.remove(workload);
+    }
+
+    /// Takes what the watches have brought.
+    fn follow(&mut self, watched: &Watched) {
+        loop {
+            let changes = watched.changes(UnixTime::now(), PODS_AT_ONCE);
+            if !changes.complete {
+                return;
+            }
+            if !self.followed {
+                // From now on the watches say what there is; what went since the first look is not told as gone.
+                (self.open, self.done, self.followed) = (BTreeMap::new(), BTreeMap::new(), true);
+            }
+            for workload in &changes.gone {
+                self.forget(workload);
+            }
+            for report in changes.reports {
+                if watched.is_chosen(&report.workload) {
+                    self.put(report);
+                } else {
+                    self.forget(&report.workload);
+                }
+            }
+            // A pod whose owner has not come yet may belong to any of them.
+            self.settled = !changes.more && changes.awaiting_owner.is_empty();
+            if !changes.more {
+                return;
+            }
+        }
+    }
+
+    fn is_empty(&self) -> bool {
+        self.open.is_empty() && self.done.is_empty()
+    }
+
+    fn is_done(&self) -> bool {
+        self.settled && self.open.is_empty() && !self.is_empty() && self.unseen().next().is_none()
+    }
+
+    /// The names that nothing goes by yet. A pod's name is gone from a workload that is done.
+    fn unseen(&self) -> impl Iterator<Item = &Named> {
+        let seen = |named: &Named| self.open.values().chain(self.done.values()).any(|report| named.names(report));
+        let by_pod = |named: &Named| named.workload_type == "pod" && !self.is_empty();
+        self.names.iter().filter(move |named| !seen(named) && !by_pod(named))
+    }
+
+    /// Nobody waits for what can never be known.
+    fn check_knowable(&self, gaps: &[Gap]) -> anyhow::Result<()> {
+        let unknown = self.open.values().find(|report| report.rollout.is_none());
+        let forbidden = gaps.iter().find(|gap| matches!(gap.cause, Cause::Forbidden { .. }));
+        match (unknown, forbidden) {
+            (Some(report), Some(gap)) => bail!("cannot tell when {} is rolled out: {gap}", object(report)),
+            _ => Ok(()),
+        }
+    }
+
+    fn progress(&self, elapsed: Duration) -> Progress {
+        let all = || self.open.values().chain(self.done.values());
+        let hashes = || all().flat_map(|report| &report.hashes);
+        let next = match (self.unseen().next(), self.open.values().next()) {
+            (Some(named), _) => format!("{named} is not there yet"),
+            (None, Some(report)) => describe(report),
+            (None, None) if self.is_empty() => "no workload is there yet".to_owned(),
+            (None, None) => "rolled out and uniform".to_owned(),
+        };
+        Progress {
+            done: self.done.len(),
+            workloads: self.open.len() + self.done.len() + self.unseen().count(),
+            new_pods: hashes().filter(|hash| hash.current != Some(false)).map(|hash| hash.ready_pods).sum(),
+            pods: hashes().map(|hash| hash.pods).sum(),
+            next,
+            elapsed,
+        }
+    }
+
+    fn into_reports(self) -> impl Iterator<Item = WorkloadReport> {
+        self.open.into_values().chain(self.done.into_values())
+    }
+}
+
+/// `deployment/web: 5de7201f 3 pods, 2 ready (the one asked for); 8j2cvr6q 2 pods, 2 ready`.
+fn describe(report: &WorkloadReport) -> String {
+    let hash = |hash: &crate::report::HashReport| {
+        let asked_for = if hash.current == Some(true) { " (the one asked for)" } else { "" };
+        let name = if hash.hash.is_empty() { "no hash" } else { &*hash.hash };
+        format!("{name} {}, {} ready{asked_for}", crate::words::pods(hash.pods), hash.ready_pods)
+    };
+    let hashes: Vec<String> = report.hashes.iter().map(hash).collect();
+    let state = report.rollout.map_or("state unknown", |rollout| rollout.state.as_str());
+    format!("{} {state}: {}", object(report), if hashes.is_empty() { "no pods".to_owned() } else { hashes.join("; ") })
+}

@@ -1,0 +1,62 @@
+//! The options of the commands that speak of one workload.
+#![allow(clippy::doc_markdown, reason = "clap prints these comments as they stand, backticks too")]
+
+use super::{LogArguments, LookArguments};
+use clap::{Args, ValueEnum};
+
+/// What `explain` was told.
+#[derive(Args, Debug)]
+pub struct ExplainArguments {
+    /// The workload, like deployment/api, or pod/NAME for the workload that a pod belongs to, seen from that pod
+    #[arg(value_name = "TYPE/NAME", required = true, num_args = 1..)]
+    pub workloads: Vec<String>,
+
+    /// Form of the answer
+    #[arg(short, long, value_name = "FORMAT", default_value = "text")]
+    pub output: ExplainFormat,
+
+    /// Where to look.
+    #[command(flatten)]
+    pub look: LookArguments,
+
+    /// How to log.
+    #[command(flatten)]
+    pub log: LogArguments,
+}
+
+/// The forms of an explanation.
+#[derive(ValueEnum, Clone, Copy, PartialEq, Eq, Debug)]
+pub enum ExplainFormat {
+    /// Lines for people
+    Text,
+    /// One JSON document
+    Json,
+}
+
+/// What `diff` was told.
+#[derive(Args, Debug)]
+pub struct DiffArguments {
+    /// The workload, like deployment/api; a Deployment, StatefulSet, DaemonSet or Rollout
+    #[arg(value_name = "TYPE/NAME")]
+    pub workload: String,
+
+    /// One or two template hashes, or the beginnings of them [default: the previous and the current one]
+    #[arg(value_name = "HASH", num_args = 0..=2)]
+    pub hashes: Vec<String>,
+
+    /// Show values of env variables, arguments, commands and annotations, which may be secrets
+    #[arg(long)]
+    pub show_values: bool,
+
+    /// Lines of context around each difference
+    #[arg(short = 'U', long, value_name = "LINES", default_value_t = 3)]
+    pub unified: u16,
+
+    /// Where to look.
+    #[command(flatten)]
+    pub look: LookArguments,
+
+    /// How to log.
+    #[command(flatten)]
+    pub log: LogArguments,
+}

@@ -1,0 +1,35 @@
+//! The options of the commands that look once: at a cluster, or at what kubectl printed of one.
+#![allow(clippy::doc_markdown, reason = "clap prints these comments as they stand, backticks too")]
+
+use super::shared::{CLUSTER, WHAT};
+use super::{ConnectionArguments, CountArguments};
+use crate::cli::values;
+use clap::Args;
+use std::path::PathBuf;
+
+/// Where a command that looks once was told to look.
+#[derive(Args, Debug)]
+pub struct LookArguments {
+    /// Which cluster, and as whom.
+    #[command(flatten)]
+    pub connection: ConnectionArguments,
+
+    /// Look at what kubectl get -o json printed into this file instead of at a cluster; - is standard input
+    #[arg(short = 'f', long, value_name = "FILE", help_heading = CLUSTER)]
+    pub filename: Option<PathBuf>,
+
+    /// Look in this namespace; repeatable, at most 50 [default: the context's, or all that a file holds]
+    #[arg(
+        short = 'n', long, value_name = "NAMESPACE", help_heading = WHAT,
+        value_delimiter = ',', value_parser = values::namespace
+    )]
+    pub namespace: Vec<String>,
+
+    /// Look in all namespaces
+    #[arg(short = 'A', long, help_heading = WHAT, conflicts_with = "namespace")]
+    pub all_namespaces: bool,
+
+    /// What counts.
+    #[command(flatten)]
+    pub counts: CountArguments,
+}

@@ -1,0 +1,81 @@
+//! Options that more than one command has. Each is defined once.
+#![allow(clippy::doc_markdown, reason = "clap prints these comments as they stand, backticks too")]
+
+use crate::cli::config::LogFormat;
+use crate::cli::values;
+use crate::inventory::WorkloadKind;
+use clap::Args;
+use std::path::PathBuf;
+use std::time::Duration;
+use tracing::level_filters::LevelFilter;
+
+/// Which cluster, and as whom.
+#[derive(Args, Debug)]
+pub struct ConnectionArguments {
+    /// Kubeconfig file that says how to reach the cluster [default: $KUBECONFIG, ~/.kube/config, or in-cluster]
+    #[arg(long, value_name = "FILE", env = "PODSKEW_KUBECONFIG", help_heading = CLUSTER)]
+    pub kubeconfig: Option<PathBuf>,
+
+    /// Context of the kubeconfig to use [default: its current context]
+    #[arg(long, value_name = "NAME", env = "PODSKEW_CONTEXT", value_parser = values::non_empty, help_heading = CLUSTER)]
+    pub context: Option<String>,
+}
+
+/// What counts.
+#[derive(Args, Debug)]
+pub struct CountArguments {
+    /// Leave this namespace out; repeatable
+    #[arg(
+        long, value_name = "NAMESPACE", env = "PODSKEW_EXCLUDE_NAMESPACE", help_heading = WHAT,
+        value_delimiter = ',', value_parser = values::namespace
+    )]
+    pub exclude_namespace: Vec<String>,
+
+    /// Leave containers of this name out, such as a sidecar that may differ; repeatable
+    #[arg(
+        long, value_name = "CONTAINER", env = "PODSKEW_IGNORE_CONTAINER", help_heading = WHAT,
+        value_delimiter = ',', value_parser = values::container
+    )]
+    pub ignore_container: Vec<String>,
+
+    /// Count Jobs as workloads; their pods often differ on purpose
+    #[arg(long, env = "PODSKEW_JOBS", help_heading = WHAT, value_parser = values::boolean)]
+    pub jobs: bool,
+
+    /// Count pods of this kind of owner although they carry no template hash, as in Workflow.argoproj.io; repeatable
+    #[arg(
+        long, value_name = "KIND.GROUP", env = "PODSKEW_WORKLOAD_KIND", help_heading = WHAT,
+        value_delimiter = ',', value_parser = values::workload_kind
+    )]
+    pub workload_kind: Vec<WorkloadKind>,
+
+    /// How long a StatefulSet's or DaemonSet's rollout may stand still before it counts as stalled, as in 90s or 1h30m
+    #[arg(
+        long, value_name = "DURATION", env = "PODSKEW_STALLED_AFTER", help_heading = WHAT,
+        default_value = "10m", value_parser = values::duration
+    )]
+    pub stalled_after: Duration,
+}
+
+/// How to log, whatever is done.
+#[derive(Args, Debug)]
+pub struct LogArguments {
+    /// Form of the log on stderr
+    #[arg(
+        long, value_name = "FORMAT", env = "PODSKEW_LOG_FORMAT", help_heading = LOG,
+        default_value = "text", value_parser = values::log_format()
+    )]
+    pub log_format: LogFormat,
+
+    /// Least severity to log
+    #[arg(
+        long, value_name = "LEVEL", env = "PODSKEW_LOG_LEVEL", help_heading = LOG,
+        default_value = "info", value_parser = values::log_level()
+    )]
+    pub log_level: LevelFilter,
+}
+
+pub(super) const CLUSTER: &str = "The cluster";
+pub(super) const WHAT: &str = "What counts";
+pub(super) const METRICS: &str = "The metrics";
+pub(super) const LOG: &str = "The log";

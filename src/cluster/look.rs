@@ -1,0 +1,143 @@
+//! One look: every resource listed once, and nothing watched.
+//!
+//! The pods come first. Who owns them was there before they were, so it is in the lists that follow, or it is gone: nobody
+//! has to be waited for, as while watching.
+
+use super::backoff::Backoff;
+use super::connect::Connected;
+use super::failure::Failure;
+use super::liveness::{Liveness, Pulse};
+use super::refusal::Refused;
+use super::sink::Sink;
+use super::timings::Timings;
+use super::watch::Watcher;
+use super::{LISTS_AT_ONCE, sources, target};
+use crate::inventory::Source;
+use crate::objects::Resource;
+use crate::telemetry::{FailureReason, Telemetry};
+use anyhow::{Context as _, anyhow};
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::sync::Semaphore;
+use tokio::task::JoinSet;
+use tokio::time::{Instant, sleep};
+
+/// Somebody waits: a list that fails is tried again for no longer than this.
+const PATIENCE: Duration = Duration::from_secs(15);
+
+/// And it may fail no more often than this.
+const MOST_FAILURES: u32 = 4;
+
+/// A list that could not be had, although the look went on without it.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Refusal {
+    /// Which.
+    pub source: Source,
+    /// The rule that would allow it; none where the cluster does not serve it.
+    pub rule: Option<String>,
+}
+
+/// Lists everything in `namespaces`, or in all where there are none, and hands it to `sink`. What may not be listed is
+/// given back, except pods: without them there is nothing to see.
+pub async fn look<S: Sink>(
+    connected: &Connected,
+    namespaces: &[String],
+    sink: &Arc<S>,
+    timings: Timings,
+) -> anyhow::Result<Vec<Refusal>> {
+    let telemetry = Telemetry::new().context("cannot register podskew's own metrics")?;
+    let sources = sources(namespaces);
+    let liveness = Liveness::new(telemetry, &sources);
+    let lists = Arc::new(Semaphore::new(LISTS_AT_ONCE));
+    let (pods, others): (Vec<_>, Vec<_>) = sources.into_iter().partition(|source| source.resource == Resource::Pods);
+    let mut refusals = Vec::new();
+    for sources in [pods, others] {
+        let mut tasks = JoinSet::new();
+        for source in sources {
+            let (client, pulse) = (connected.client.clone(), Pulse::new(source, liveness.clone()));
+            let target = target(source, namespaces);
+            let watcher = Watcher::new(source, target, client, sink.clone(), timings, lists.clone(), pulse);
+            tasks.spawn(watcher.look());
+        }
+        while let Some(looked) = tasks.join_next().await {
+            let refusal = looked.context("a list was not finished")?;
+            refusals.extend(refusal.map_err(|error| {
+                let Connected { server, origin, .. } = connected;
+                error.context(format!("cannot look at {server} ({origin})"))
+            })?);
+        }
+    }
+    refusals.sort_by_key(|refusal| refusal.source);
+    Ok(refusals)
+}
+
+impl<S: Sink> Watcher<S> {
+    /// Lists once, tries again for a while, and says what became of it.
+    async fn look(mut self) -> anyhow::Result<Option<Refusal>> {
+        // The semaphore is never closed.
+        let _permit = self.lists.clone().acquire_owned().await.ok();
+        let began = Instant::now();
+        let mut failing_since = None;
+        let mut backoff = Backoff::new(self.timings.pause_base, self.timings.pause_most);
+        loop {
+            let Err(failure) = self.paged_list(began + self.timings.list_total).await else { return Ok(None) };
+            self.abandon();
+            if let Some(refused) = Refused::from_reason(failure.reason)
+                && self.source.resource != Resource::Pods
+            {
+                return Ok(Some(self.without(refused)));
+            }
+            let pause = failure.retry_after.unwrap_or_default() + backoff.pause();
+            let failed_for = failing_since.get_or_insert_with(Instant::now).elapsed();
+            // A list that outlasted its continue token took longer than anybody's patience already.
+            let patient = failed_for + pause <= PATIENCE || failure.reason == FailureReason::Expired;
+            let hopeless = matches!(
+                failure.reason,
+                FailureReason::Forbidden
+                    | FailureReason::NotFound
+                    | FailureReason::Unauthorized
+                    | FailureReason::Rejected
+            );
+            if hopeless || !patient || backoff.failures() >= MOST_FAILURES {
+                return Err(self.given_up(&failure));
+            }
+            sleep(pause).await;
+        }
+    }
+
+    fn without(&self, refused: Refused) -> Refusal {
+        let rule = match refused {
+            Refused::Forbidden => {
+                self.sink.forbid(self.source);
+                Some(self.target.rule(&["list"]))
+            }
+            Refused::NotServed => {
+                self.sink.not_served(self.source);
+                None
+            }
+        };
+        Refusal { source: self.source, rule }
+    }
+
+    /// What failed, and what to do about it.
+    fn given_up(&self, failure: &Failure) -> anyhow::Error {
+        let what = match &self.target.namespace {
+            Some(namespace) => format!("{} in namespace {namespace}", self.source.resource),
+            None => self.source.resource.to_string(),
+        };
+        let remedy = match failure.reason {
+            FailureReason::Forbidden => format!("grant {}", self.target.rule(&["list"])),
+            FailureReason::Unauthorized => {
+                "log in anew, or name another user's context with --context; kubectl auth whoami says who you are"
+                    .to_owned()
+            }
+            FailureReason::Connection | FailureReason::Timeout => {
+                "see that the API server runs and can be reached from here: kubectl version asks it too".to_owned()
+            }
+            FailureReason::Throttled | FailureReason::ServerError => "try again when the API server is well".to_owned(),
+            FailureReason::NotFound => "see that the address is that of a Kubernetes API server".to_owned(),
+            FailureReason::Expired | FailureReason::Rejected | FailureReason::Decode => "try again".to_owned(),
+        };
+        anyhow!("{}", failure.message).context(format!("cannot list {what}; {remedy}"))
+    }
+}

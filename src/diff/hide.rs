@@ -1,0 +1,98 @@
+//! Which values of a template are not shown.
+//!
+//! A hidden value is replaced by a number, the same for equal values of one diff and for nothing else: neither a hash of
+//! it nor its length, from which it could be guessed.
+
+use serde_json::{Map, Value};
+use std::collections::HashMap;
+
+/// Whether values that may be somebody's secret are shown.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Values {
+    /// They are.
+    Shown,
+    /// Only that they are there, and which are alike.
+    Hidden,
+}
+
+/// The hidden values of one diff, by their number.
+pub(super) struct Hidden {
+    values: Values,
+    numbers: HashMap<String, usize>,
+}
+
+impl Hidden {
+    pub(super) fn new(values: Values) -> Self {
+        Self { values, numbers: HashMap::new() }
+    }
+
+    /// The template with what is not to be seen replaced.
+    pub(super) fn template(&mut self, template: &Value) -> Value {
+        match self.values {
+            Values::Shown => template.clone(),
+            Values::Hidden => self.below("", template),
+        }
+    }
+
+    /// What stands under `key`.
+    fn below(&mut self, key: &str, value: &Value) -> Value {
+        match (key, value) {
+            ("annotations" | "command" | "args" | "volumeAttributes" | "gmsaCredentialSpec", value) => {
+                self.leaves(value)
+            }
+            // References are names. Everything else of a variable may be its value.
+            ("env", value) => self.entries(value, &["name", "valueFrom"]),
+            ("httpHeaders", value) => self.entries(value, &["name"]),
+            ("flexVolume", Value::Object(volume)) => self.each(volume, |hidden, key, value| match key {
+                "options" => hidden.leaves(value),
+                _ => hidden.below(key, value),
+            }),
+            ("httpGet", Value::Object(action)) => self.each(action, |hidden, key, value| match (key, value) {
+                // What comes after a question mark may be a token.
+                ("path", Value::String(path)) if !path.contains('?') => value.clone(),
+                ("path", value) => hidden.leaves(value),
+                _ => hidden.below(key, value),
+            }),
+            (_, Value::Object(map)) => self.each(map, Self::below),
+            (key, Value::Array(items)) => items.iter().map(|item| self.below(key, item)).collect(),
+            (_, value) => value.clone(),
+        }
+    }
+
+    /// A list of entries, of which only these keys are shown.
+    fn entries(&mut self, entries: &Value, shown: &[&str]) -> Value {
+        let Value::Array(entries) = entries else {
+            return self.leaves(entries);
+        };
+        let entry = |entry: &Value| match entry {
+            Value::Object(entry) => {
+                self.each(
+                    entry,
+                    |hidden, key, value| {
+                        if shown.contains(&key) { value.clone() } else { hidden.leaves(value) }
+                    },
+                )
+            }
+            other => self.leaves(other),
+        };
+        entries.iter().map(entry).collect()
+    }
+
+    fn each(&mut self, map: &Map<String, Value>, mut change: impl FnMut(&mut Self, &str, &Value) -> Value) -> Value {
+        map.iter().map(|(key, value)| (key.clone(), change(self, key, value))).collect()
+    }
+
+    /// Hides everything but the keys.
+    fn leaves(&mut self, value: &Value) -> Value {
+        match value {
+            Value::Object(map) => self.each(map, |hidden, _, value| hidden.leaves(value)),
+            Value::Array(items) => items.iter().map(|item| self.leaves(item)).collect(),
+            Value::Null => Value::Null,
+            leaf => {
+                let next = self.numbers.len() + 1;
+                let number = *self.numbers.entry(leaf.to_string()).or_insert(next);
+                Value::String(format!("(hidden {number})"))
+            }
+        }
+    }
+}

@@ -1,0 +1,147 @@
+//! `podskew explain` and `podskew diff`: look, find, print.
+
+use super::choose::{Asked, Chooser};
+use super::templates::Templates;
+use super::{Explanation, json, text};
+use crate::cli::{DiffOptions, ExplainFormat, ExplainOptions, terminal};
+use crate::diff::{Side, Values, unified};
+use crate::look::{Look, Place, look};
+use crate::page::Terminal;
+use crate::report::history::Revision;
+use crate::report::remedy::word;
+use crate::report::{Workload, WorkloadReport};
+use anyhow::{Context as _, anyhow, bail};
+use std::process::ExitCode;
+
+/// The exit code of `diff` where there is something to see, as of diff(1).
+const DIFFERENT: u8 = 1;
+
+/// Prints everything that is known of the workloads that are named.
+pub async fn explain(options: ExplainOptions) -> anyhow::Result<ExitCode> {
+    let mut look = look(&options.looking, None).await?;
+    let reports = look.find(&options.workloads)?;
+    let explanations: Vec<Explanation> =
+        reports.into_iter().filter_map(|report| explanation(&look, report, &options)).collect();
+    let text = match options.format {
+        ExplainFormat::Json => json::json(&explanations).context("cannot write the JSON")? + "\n",
+        ExplainFormat::Text => {
+            let terminal = Terminal { coloured: terminal::takes_colours(), width: terminal::width() };
+            explanations.iter().map(|explanation| text::text(explanation, terminal)).collect::<Vec<_>>().join("\n\n")
+        }
+    };
+    terminal::print(&text);
+    Ok(ExitCode::SUCCESS)
+}
+
+fn explanation(look: &Look, report: WorkloadReport, options: &ExplainOptions) -> Option<Explanation> {
+    let history = look.history(&report.workload)?;
+    let is_asked =
+        |name: &str| options.workloads.iter().any(|named| named.workload_type == "pod" && named.name == name);
+    Some(Explanation {
+        history,
+        pod: report.pods.iter().map(|pod| &pod.pod).find(|name| is_asked(name)).cloned(),
+        taken: look.taken,
+        diff: diff_command(options, &report.workload),
+        notes: notes(look, &report),
+        report,
+    })
+}
+
+/// The command that compares templates of the workload, in the same place.
+fn diff_command(options: &ExplainOptions, workload: &Workload) -> String {
+    let file = match &options.looking.place {
+        Place::Cluster { .. } => String::new(),
+        Place::Dump { file, .. } if file.as_os_str() == "-" => "-f - ".to_owned(),
+        Place::Dump { file, .. } => format!("-f {} ", word(&file.to_string_lossy())),
+    };
+    let Workload { namespace, workload_type, name } = workload;
+    format!("{} diff {file}-n {} {}/{}", options.program, word(namespace), word(workload_type), word(name))
+}
+
+/// What could not be seen.
+fn notes(look: &Look, report: &WorkloadReport) -> Vec<String> {
+    let mut notes: Vec<String> = Vec::new();
+    if look.pods_only {
+        notes.push(format!(
+            "{} is a list of pods alone: which hash is current, the state of the rollout, and what came before",
+            look.of
+        ));
+    }
+    notes.extend(look.gaps.iter().map(ToString::to_string));
+    let by_revisions = matches!(&*report.workload.workload_type, "statefulset" | "daemonset");
+    if by_revisions && look.unwritten_revisions {
+        notes.push(
+            "when a rollback began, but by its pods: the ControllerRevisions have no managedFields \
+             (kubectl get --show-managed-fields keeps them)"
+                .to_owned(),
+        );
+    }
+    notes
+}
+
+/// Prints what differs between two templates of a workload.
+pub async fn diff(options: DiffOptions) -> anyhow::Result<ExitCode> {
+    let named = &options.workload;
+    let templates = Templates::default();
+    let mut look = look(&options.looking, Some(templates.witness(&named.name))).await?;
+    let reports = look.find(std::slice::from_ref(named))?;
+    let report = match reports.as_slice() {
+        [report] => report,
+        several => {
+            let namespaces: Vec<&str> = several.iter().map(|report| &*report.workload.namespace).collect();
+            bail!("there is a {named} in each of {}; name one with --namespace", namespaces.join(", "));
+        }
+    };
+    let workload = &report.workload;
+    let history = look.history(workload).with_context(|| format!("there is no {named} any more"))?;
+    let chooser = Chooser { workload, history: &history, taken: look.taken };
+    let asked = match options.hashes.as_slice() {
+        [] => Asked::Previous,
+        [old] => Asked::With(old),
+        [old, new, ..] => Asked::Both(old, new),
+    };
+    let (candidates, new) = chooser.choose(asked).map_err(|error| match look.gaps.first() {
+        Some(gap) => anyhow!("in {}, {gap}", look.of).context(error),
+        None => anyhow!(error),
+    })?;
+
+    let template = |revision: &Revision| {
+        let found = templates.find(workload, &revision.hash);
+        found.with_context(|| format!("the template of {} cannot be seen", revision.hash))
+    };
+    let after = template(new)?;
+    let values = if options.show_values { Values::Shown } else { Values::Hidden };
+    let title = |revision: &Revision| {
+        let number = revision.revision.map(|number| format!(" (revision {number})")).unwrap_or_default();
+        format!("{named} {}{number}", revision.hash)
+    };
+    for old in candidates {
+        let before = template(old)?;
+        let (old_title, new_title) = (title(old), title(new));
+        let old = Side { title: &old_title, template: &before };
+        let new = Side { title: &new_title, template: &after };
+        if let Some(text) = unified(old, new, values, usize::from(options.context)) {
+            terminal::print(&if terminal::takes_colours() { coloured(&text) } else { text });
+            return Ok(ExitCode::from(DIFFERENT));
+        }
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+/// The lines of a diff in the colours that git gave them.
+fn coloured(diff: &str) -> String {
+    let mut text = String::new();
+    for line in diff.lines() {
+        let code = match line.as_bytes() {
+            [b'-', b'-', b'-', b' ', ..] | [b'+', b'+', b'+', b' ', ..] => "1",
+            [b'@', ..] => "36",
+            [b'-', ..] => "31",
+            [b'+', ..] => "32",
+            _ => "",
+        };
+        let line = if code.is_empty() { line.to_owned() } else { format!("\u{1b}[{code}m{line}\u{1b}[0m") };
+        text.push_str(&line);
+        text.push('\n');
+    }
+    text
+}

@@ -1,0 +1,128 @@
+//! Explanations as JSON: a workload's report as every command prints it, and its history beside it.
+#![allow(clippy::struct_field_names, reason = "the names are those of the labels")]
+
+use super::Explanation;
+use crate::json::{Done, Image, Workload, moment};
+use crate::report::history::{ContainerDetail, History, PodDetail, Revision};
+use crate::report::remedy::{pin, roll_back};
+use crate::report::{PodReport, WorkloadReport};
+use serde::Serialize;
+
+/// The form of the document; a number more where a name changes or goes.
+const SCHEMA: &str = "podskew.explain/v1";
+
+#[derive(Serialize)]
+struct Document<'a> {
+    schema: &'static str,
+    taken: Option<String>,
+    workloads: Vec<Explained<'a>>,
+}
+
+#[derive(Serialize)]
+struct Explained<'a> {
+    #[serde(flatten)]
+    workload: Workload<'a>,
+    held_by: Option<String>,
+    history: Vec<PastTemplate<'a>>,
+    /// What brings all replicas to one digest, where something may move.
+    pin: Option<Done>,
+    /// The pod that was asked for.
+    pod: Option<Pod<'a>>,
+    not_known: &'a [String],
+}
+
+#[derive(Serialize)]
+struct PastTemplate<'a> {
+    pod_template_hash: &'a str,
+    revision: Option<u64>,
+    created: Option<String>,
+    current: Option<bool>,
+    images: Vec<Image<'a>>,
+    roll_back: Option<Done>,
+}
+
+#[derive(Serialize)]
+struct Pod<'a> {
+    pod: &'a str,
+    node: &'a str,
+    pod_template_hash: &'a str,
+    created: Option<String>,
+    ready: bool,
+    terminating: bool,
+    containers: Vec<Container<'a>>,
+}
+
+#[derive(Serialize)]
+struct Container<'a> {
+    container: &'a str,
+    origin: Option<&'static str>,
+    image: &'a str,
+    digest: Option<&'a str>,
+    digest_kind: Option<&'static str>,
+    started: Option<String>,
+}
+
+/// All of them, as one document.
+pub(super) fn json(explanations: &[Explanation]) -> serde_json::Result<String> {
+    serde_json::to_string_pretty(&Document {
+        schema: SCHEMA,
+        taken: explanations.first().map(|explanation| moment(explanation.taken)),
+        workloads: explanations.iter().map(Explained::from).collect(),
+    })
+}
+
+impl<'a> From<&'a Explanation> for Explained<'a> {
+    fn from(explanation: &'a Explanation) -> Self {
+        let Explanation { report, history, notes, .. } = explanation;
+        let back: Vec<u64> = explanation.ways_back().iter().filter_map(|revision| revision.revision).collect();
+        let current = report.hashes.iter().find(|hash| hash.current == Some(true));
+        Self {
+            workload: report.into(),
+            held_by: explanation.hold(),
+            history: history
+                .revisions
+                .iter()
+                .map(|revision| PastTemplate::of(report, history, revision, &back))
+                .collect(),
+            pin: current.and_then(|current| pin(report, &current.hash)).map(Done::from),
+            pod: explanation.pod().map(|(pod, detail)| Pod::of(explanation, pod, detail)),
+            not_known: notes,
+        }
+    }
+}
+
+impl<'a> PastTemplate<'a> {
+    fn of(report: &WorkloadReport, history: &History, revision: &'a Revision, back: &[u64]) -> Self {
+        let number = revision.revision.filter(|number| back.contains(number));
+        Self {
+            pod_template_hash: &revision.hash,
+            revision: revision.revision,
+            created: revision.created.map(moment),
+            current: revision.current,
+            images: revision.images.iter().map(Image::from).collect(),
+            roll_back: number.map(|number| roll_back(report, history, number).into()),
+        }
+    }
+}
+
+impl<'a> Pod<'a> {
+    fn of(explanation: &'a Explanation, pod: &'a PodReport, detail: &'a PodDetail) -> Self {
+        let container = |container: &'a ContainerDetail| Container {
+            container: &container.container,
+            origin: explanation.of_hash(&container.container, &pod.hash).map(|of_hash| of_hash.origin.as_str()),
+            image: &container.image,
+            digest: container.digest.as_ref().map(|(_, digest)| &**digest),
+            digest_kind: container.digest.as_ref().map(|(kind, _)| kind.as_str()),
+            started: container.started.map(moment),
+        };
+        Self {
+            pod: &pod.pod,
+            node: &pod.node,
+            pod_template_hash: &pod.hash,
+            created: detail.created.map(moment),
+            ready: detail.ready,
+            terminating: detail.terminating,
+            containers: detail.containers.iter().map(container).collect(),
+        }
+    }
+}

@@ -1,0 +1,220 @@
+//! A workload's report as JSON: the one shape in which podskew prints it, whatever the command.
+//!
+//! Names are those of the metrics' labels and families. They stay; new ones may come.
+
+#![allow(clippy::struct_field_names, reason = "the names are those of the labels")]
+
+use crate::report::remedy::{Action, Finding, Remedy, remedy};
+use crate::report::{
+    ContainerReport, DigestPods, HashDigests, HashReport, ImageReference, PodReport, RolloutReport, WorkloadReport,
+};
+use crate::time::UnixTime;
+use serde::Serialize;
+
+/// A workload.
+#[derive(Serialize, Debug)]
+pub struct Workload<'a> {
+    namespace: &'a str,
+    workload_type: &'a str,
+    workload: &'a str,
+    rollout: Option<Rollout>,
+    distinct_template_hashes: u32,
+    mixed_since: Option<String>,
+    outdated_pods: Option<u32>,
+    template_hashes: Vec<Hash<'a>>,
+    containers: Vec<Container<'a>>,
+    image_references: Vec<Image<'a>>,
+    pods: Vec<Pod<'a>>,
+    findings: Vec<Found>,
+}
+
+#[derive(Serialize, Debug)]
+struct Rollout {
+    state: &'static str,
+    started: Option<String>,
+}
+
+#[derive(Serialize, Debug)]
+struct Hash<'a> {
+    pod_template_hash: &'a str,
+    revision: Option<u64>,
+    current: Option<bool>,
+    pods: u32,
+    ready_pods: u32,
+    terminating_pods: u32,
+}
+
+#[derive(Serialize, Debug)]
+struct Container<'a> {
+    container: &'a str,
+    origin: &'static str,
+    distinct_digests: u32,
+    not_started: u32,
+    image_id_only: u32,
+    template_hashes: Vec<Digests<'a>>,
+}
+
+#[derive(Serialize, Debug)]
+struct Digests<'a> {
+    pod_template_hash: &'a str,
+    origin: &'static str,
+    distinct_digests: u32,
+    skewed_since: Option<String>,
+    digests: Vec<Digest<'a>>,
+}
+
+#[derive(Serialize, Debug)]
+struct Digest<'a> {
+    image: &'a str,
+    digest: &'a str,
+    digest_kind: &'static str,
+    pods: u32,
+    /// The pods by name, where there is digest skew.
+    skewed_pods: Vec<&'a str>,
+}
+
+/// What a template asks for, for one container.
+#[derive(Serialize, Debug)]
+pub struct Image<'a> {
+    container: &'a str,
+    image: &'a str,
+    reference: &'static str,
+    pull_policy: &'a str,
+}
+
+#[derive(Serialize, Debug)]
+struct Pod<'a> {
+    pod: &'a str,
+    node: &'a str,
+    pod_template_hash: &'a str,
+}
+
+#[derive(Serialize, Debug)]
+struct Found {
+    finding: &'static str,
+    look: String,
+    r#do: Done,
+    why: Option<&'static str>,
+}
+
+/// What to do: all of it as a line for people, and the commands in it.
+#[derive(Serialize, Debug)]
+pub struct Done {
+    text: String,
+    commands: Vec<String>,
+}
+
+impl<'a> From<&'a WorkloadReport> for Workload<'a> {
+    fn from(report: &'a WorkloadReport) -> Self {
+        let crate::report::Workload { namespace, workload_type, name } = &report.workload;
+        Self {
+            namespace,
+            workload_type,
+            workload: name,
+            rollout: report.rollout.map(Rollout::from),
+            distinct_template_hashes: report.distinct_hashes,
+            mixed_since: report.mixed_since.map(moment),
+            outdated_pods: report.outdated_pods,
+            template_hashes: report.hashes.iter().map(Hash::from).collect(),
+            containers: report.containers.iter().map(|container| Container::of(report, container)).collect(),
+            image_references: report.image_references.iter().map(Image::from).collect(),
+            pods: report.pods.iter().map(Pod::from).collect(),
+            findings: Finding::all(report)
+                .into_iter()
+                .map(|finding| Found::of(finding, remedy(report, finding)))
+                .collect(),
+        }
+    }
+}
+
+impl From<RolloutReport> for Rollout {
+    fn from(rollout: RolloutReport) -> Self {
+        Self { state: rollout.state.as_str(), started: rollout.started.map(moment) }
+    }
+}
+
+impl<'a> From<&'a HashReport> for Hash<'a> {
+    fn from(hash: &'a HashReport) -> Self {
+        Self {
+            pod_template_hash: &hash.hash,
+            revision: hash.revision,
+            current: hash.current,
+            pods: hash.pods,
+            ready_pods: hash.ready_pods,
+            terminating_pods: hash.terminating_pods,
+        }
+    }
+}
+
+impl<'a> Container<'a> {
+    fn of(report: &'a WorkloadReport, container: &'a ContainerReport) -> Self {
+        Self {
+            container: &container.container,
+            origin: container.origin.as_str(),
+            distinct_digests: container.distinct_digests,
+            not_started: container.not_started,
+            image_id_only: container.image_id_only,
+            template_hashes: container.by_hash.iter().map(|of_hash| Digests::of(report, of_hash)).collect(),
+        }
+    }
+}
+
+impl<'a> Digests<'a> {
+    fn of(report: &'a WorkloadReport, of_hash: &'a HashDigests) -> Self {
+        Self {
+            pod_template_hash: &of_hash.hash,
+            origin: of_hash.origin.as_str(),
+            distinct_digests: of_hash.distinct_digests,
+            skewed_since: of_hash.skewed_since.map(moment),
+            digests: of_hash.digests.iter().map(|pods| Digest::of(report, pods)).collect(),
+        }
+    }
+}
+
+impl<'a> Digest<'a> {
+    fn of(report: &'a WorkloadReport, pods: &'a DigestPods) -> Self {
+        let skewed = pods.skewed.iter().filter_map(|at| report.pods.get(*at as usize));
+        Self {
+            image: &pods.image,
+            digest: &pods.digest,
+            digest_kind: pods.kind.as_str(),
+            pods: pods.pods,
+            skewed_pods: skewed.map(|pod| &*pod.pod).collect(),
+        }
+    }
+}
+
+impl<'a> From<&'a ImageReference> for Image<'a> {
+    fn from(image: &'a ImageReference) -> Self {
+        Self {
+            container: &image.container,
+            image: &image.image,
+            reference: image.reference.as_str(),
+            pull_policy: &image.pull_policy,
+        }
+    }
+}
+
+impl<'a> From<&'a PodReport> for Pod<'a> {
+    fn from(pod: &'a PodReport) -> Self {
+        Self { pod: &pod.pod, node: &pod.node, pod_template_hash: &pod.hash }
+    }
+}
+
+impl Found {
+    fn of(finding: Finding, remedy: Remedy) -> Self {
+        Self { finding: finding.as_str(), look: remedy.look, r#do: remedy.action.into(), why: remedy.why }
+    }
+}
+
+impl From<Action> for Done {
+    fn from(action: Action) -> Self {
+        Self { text: action.to_string(), commands: action.commands }
+    }
+}
+
+/// A moment as Kubernetes writes it.
+#[must_use]
+pub fn moment(moment: UnixTime) -> String {
+    jiff::Timestamp::from_second(i64::from(moment.seconds())).map(|moment| moment.to_string()).unwrap_or_default()
+}

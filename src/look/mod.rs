@@ -1,0 +1,234 @@
+//! One look at a cluster, or at what kubectl printed of one: every object into an inventory once, and what could not be seen.
+//!
+//! `audit`, `explain` and `diff` begin here, and take from here the reports of the workloads that were asked for.
+
+mod gaps;
+mod named;
+mod selector;
+mod sink;
+mod watched;
+
+pub use gaps::{Cause, Gap};
+pub use named::{Named, NotFound, is_named, named};
+pub use selector::Selector;
+pub use watched::Watched;
+
+use crate::cluster::{self, Connected, Connection, Timings};
+use crate::dump;
+use crate::inventory::{Inventory, Settings, Source};
+use crate::objects::Resource;
+use crate::report::history::History;
+use crate::report::{Workload, WorkloadReport};
+use crate::time::UnixTime;
+use anyhow::bail;
+use sink::Seen;
+use std::collections::HashSet;
+use std::path::PathBuf;
+use std::sync::{Arc, PoisonError};
+
+/// So many pods' reports are in memory at once: about two megabytes.
+const PODS_AT_ONCE: usize = 10_000;
+
+/// Sees every object as it came, before it is cut down to what podskew keeps. Whoever shows more of an object than a report
+/// has keeps what it needs of it, and nothing else.
+pub type Witness = Arc<dyn Fn(Resource, &[u8]) + Send + Sync>;
+
+/// Where to look, and at what.
+#[derive(Clone, Debug)]
+pub struct Looking {
+    /// Where.
+    pub place: Place,
+    /// What counts.
+    pub settings: Settings,
+    /// Only workloads with such labels.
+    pub selector: Option<Selector>,
+}
+
+/// Where to look.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum Place {
+    /// At a cluster.
+    Cluster {
+        /// How to reach it.
+        connection: Connection,
+        /// In which namespaces.
+        namespaces: Namespaces,
+    },
+    /// At a dump.
+    Dump {
+        /// The file; `-` is standard input.
+        file: PathBuf,
+        /// The only namespaces that count; empty for all that it holds.
+        namespaces: Vec<String>,
+    },
+}
+
+/// In which namespaces to look.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum Namespaces {
+    /// In the one that kubectl would look in: the context's, or the pod's own.
+    OfContext,
+    /// In these.
+    These(Vec<String>),
+    /// In all.
+    All,
+}
+
+impl Namespaces {
+    /// The names to list in; none for all at once.
+    #[must_use]
+    pub fn names(&self, connected: &Connected) -> Vec<String> {
+        match self {
+            Self::OfContext => vec![connected.namespace.clone()],
+            Self::These(names) => names.clone(),
+            Self::All => Vec::new(),
+        }
+    }
+}
+
+/// What was seen.
+#[derive(Debug)]
+pub struct Look {
+    inventory: Inventory,
+    /// The workloads that the selector chose; without one, all.
+    chosen: Option<HashSet<Workload>>,
+    /// When.
+    pub taken: UnixTime,
+    /// What was looked at, for people: `namespace shop of https://…`, `dump.json`.
+    pub of: String,
+    /// What could not be seen, and what is unknown because of it.
+    pub gaps: Vec<Gap>,
+    /// Whether it is a list of pods and nothing else.
+    pub pods_only: bool,
+    /// Whether ControllerRevisions came without managedFields, which tell when a rollback to one of them began.
+    pub unwritten_revisions: bool,
+}
+
+/// Looks.
+pub async fn look(looking: &Looking, witness: Option<Witness>) -> anyhow::Result<Look> {
+    match &looking.place {
+        Place::Cluster { connection, namespaces } => {
+            let connected = cluster::connect(connection).await?;
+            let namespaces = namespaces.names(&connected);
+            look_at_cluster(&connected, &namespaces, looking, witness, Timings::of_a_look()).await
+        }
+        Place::Dump { file, namespaces } => {
+            let read = |seen: &Seen| {
+                let taken = |namespace: &str| namespaces.is_empty() || namespaces.iter().any(|name| name == namespace);
+                dump::read(file, &mut |object, resource, json| {
+                    if taken(&object.meta.namespace) {
+                        seen.object(resource, object, json);
+                    }
+                })
+            };
+            let of = if file.as_os_str() == "-" { "standard input".to_owned() } else { file.display().to_string() };
+            look_at_dump(of, looking, witness, read)
+        }
+    }
+}
+
+/// Looks at a cluster that is connected to.
+pub async fn look_at_cluster(
+    connected: &Connected,
+    namespaces: &[String],
+    looking: &Looking,
+    witness: Option<Witness>,
+    timings: Timings,
+) -> anyhow::Result<Look> {
+    let seen = Arc::new(Seen::new(looking, &cluster::sources(namespaces), witness));
+    let refusals = cluster::look(connected, namespaces, &seen, timings).await?;
+    let of = match namespaces {
+        [] => format!("all namespaces of {}", connected.server),
+        [namespace] => format!("namespace {namespace} of {}", connected.server),
+        namespaces => format!("namespaces {} of {}", namespaces.join(", "), connected.server),
+    };
+    let taken = UnixTime::now();
+    let mut look = seen.finish(of, taken);
+    let unseen = refusals.iter().filter(|refusal| refusal.source.resource == Resource::ReplicaSets);
+    for refusal in unseen {
+        look.withdraw_owners_of_replica_sets(refusal.source.namespace);
+    }
+    look.gaps = gaps::of_cluster(&refusals, namespaces, &look.inventory);
+    Ok(look)
+}
+
+fn look_at_dump(
+    of: String,
+    looking: &Looking,
+    witness: Option<Witness>,
+    read: impl FnOnce(&Seen) -> anyhow::Result<dump::Contents>,
+) -> anyhow::Result<Look> {
+    // With a selector, pods that it does not choose are set apart: only of a lone list of pods does it choose pods.
+    let [chosen, others] = [0, 1].map(|namespace| Resource::ALL.map(|resource| Source { resource, namespace }));
+    let sources = [chosen, others].concat();
+    let witnessed = witness.is_some();
+    let seen = Seen::new(looking, &sources, witness);
+    seen.begin(&sources);
+    let contents = read(&seen)?;
+    let (pods, wants_pods) = seen.pods();
+    let pods_only = pods > 0 && contents.objects.keys().all(|resource| *resource == Resource::Pods);
+    // Whoever brings a witness looks at more than pods.
+    if pods == 0 && wants_pods && !witnessed {
+        bail!("{of} holds no pods, and there is nothing to compare without them; add pods to what kubectl get prints");
+    }
+    seen.end(&sources, pods_only);
+    let mut look = seen.finish(of, UnixTime::now());
+    look.pods_only = pods_only;
+    if pods_only {
+        look.chosen = None;
+    }
+    if look.inventory.objects(Resource::ReplicaSets) == 0 {
+        look.withdraw_owners_of_replica_sets(0);
+    }
+    look.gaps = gaps::of_dump(&look.inventory);
+    Ok(look)
+}
+
+impl Look {
+    /// Without ReplicaSets nothing ties Deployments and Rollouts to their pods: what could be said of them would be wrong.
+    /// Their pods are grouped by the ReplicaSet that they name.
+    fn withdraw_owners_of_replica_sets(&mut self, namespace: u8) {
+        for resource in [Resource::Deployments, Resource::Rollouts] {
+            self.inventory.forbid(Source { resource, namespace }, self.taken);
+        }
+    }
+
+    /// Hands out the report of each workload that was chosen, once. Only a portion of them is ever in memory.
+    pub fn reports(&mut self, each: &mut dyn FnMut(WorkloadReport)) {
+        loop {
+            let changes = self.inventory.take_some_changes(self.taken, PODS_AT_ONCE);
+            for report in changes.reports {
+                if self.chosen.as_ref().is_none_or(|chosen| chosen.contains(&report.workload)) {
+                    each(report);
+                }
+            }
+            if !changes.more {
+                return;
+            }
+        }
+    }
+
+    /// The history of a workload that was reported.
+    #[must_use]
+    pub fn history(&self, workload: &Workload) -> Option<History> {
+        self.inventory.history(workload)
+    }
+
+    /// The reports of the workloads that are named. One that is not there is an error that says what is.
+    pub fn find(&mut self, names: &[Named]) -> Result<Vec<WorkloadReport>, NotFound> {
+        let mut found = Vec::new();
+        let mut missing = NotFound::new(names);
+        let of = self.of.clone();
+        self.reports(&mut |report| {
+            if missing.note(&report) {
+                found.push(report);
+            }
+        });
+        missing.or_all_found(of).map(|()| found)
+    }
+}
+
+/// A poisoned lock is taken all the same: the release build aborts on a panic, so only tests ever see one.
+fn locked<T>(lock: &std::sync::Mutex<T>) -> std::sync::MutexGuard<'_, T> {
+    lock.lock().unwrap_or_else(PoisonError::into_inner)
+}

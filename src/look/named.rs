@@ -1,0 +1,292 @@
+//! Workloads by the name that a person types: `deployment/api`, `sts/db`, `pod/web-0`.
+
+use crate::report::{Name, Workload, WorkloadReport};
+use std::collections::BTreeSet;
+use std::fmt;
+
+/// How many names are worth reading in an error.
+const WORTH_READING: usize = 10;
+
+/// Every type that may be named, as kubectl knows it: the label `workload_type`, and the other names of it.
+const TYPES: [(&str, &[&str]); 8] = [
+    ("deployment", &["deployments", "deploy", "deployment.apps", "deployments.apps", "deploy.apps"]),
+    ("statefulset", &["statefulsets", "sts", "statefulset.apps", "statefulsets.apps", "sts.apps"]),
+    ("daemonset", &["daemonsets", "ds", "daemonset.apps", "daemonsets.apps", "ds.apps"]),
+    ("rollout", &["rollouts", "ro", "rollout.argoproj.io", "rollouts.argoproj.io", "ro.argoproj.io"]),
+    ("replicaset", &["replicasets", "rs", "replicaset.apps", "replicasets.apps", "rs.apps"]),
+    ("replicationcontroller", &["replicationcontrollers", "rc"]),
+    ("job", &["jobs", "job.batch", "jobs.batch"]),
+    ("pod", &["pods", "po"]),
+];
+
+/// A workload, or the one that a pod belongs to.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Named {
+    /// The label `workload_type`; `pod` for the workload of a pod.
+    pub workload_type: String,
+    /// Its name.
+    pub name: String,
+}
+
+/// Reads what was typed: `TYPE/NAME` again and again, or `TYPE NAME NAME`, as kubectl takes it.
+pub fn named(words: &[String]) -> Result<Vec<Named>, String> {
+    if words.iter().any(|word| word.contains('/')) {
+        return words
+            .iter()
+            .map(|word| match word.split_once('/') {
+                Some((kind, name)) => one(kind, name),
+                None => Err(format!("'{word}' is not TYPE/NAME as the others are; write it like deployment/{word}")),
+            })
+            .collect();
+    }
+    match words {
+        [] => Ok(Vec::new()),
+        [word] => Err(match workload_type(word) {
+            Ok(_) => format!("'{word}' names no workload; write {word}/NAME"),
+            Err(_) => format!("'{word}' is not TYPE/NAME; write it like deployment/{word}"),
+        }),
+        [kind, names @ ..] => names.iter().map(|name| one(kind, name)).collect(),
+    }
+}
+
+fn one(kind: &str, name: &str) -> Result<Named, String> {
+    let workload_type = workload_type(kind)?;
+    let is_name = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || matches!(byte, b'-' | b'.');
+    if name.is_empty() || !name.bytes().all(is_name) {
+        return Err(format!("'{name}' is no name of a {kind}; a name has lower-case letters, digits, '-' and '.'"));
+    }
+    Ok(Named { workload_type, name: name.to_owned() })
+}
+
+/// The label `workload_type` of a type as it was typed; kubectl does not mind capital letters either.
+fn workload_type(typed: &str) -> Result<String, String> {
+    let lower = typed.to_ascii_lowercase();
+    let known = TYPES.iter().find(|(name, others)| *name == lower || others.contains(&lower.as_str()));
+    if let Some((name, _)) = known {
+        return Ok((*name).to_owned());
+    }
+    // Kinds of other groups go by their kind and group, which kubectl takes as well.
+    if lower.split_once('.').is_some_and(|(kind, group)| !kind.is_empty() && group.contains('.')) {
+        return Ok(lower);
+    }
+    let known: Vec<String> = TYPES
+        .iter()
+        .map(|(name, others)| match others.get(1).filter(|short| !short.contains('.')) {
+            Some(short) => format!("{name} ({short})"),
+            None if *name == "replicationcontroller" => format!("{name} (rc)"),
+            None => (*name).to_owned(),
+        })
+        .collect();
+    Err(format!("'{typed}' is no type of workload; the types are {}, and KIND.GROUP for others", known.join(", ")))
+}
+
+impl Named {
+    /// Whether this report is of the workload that is named.
+    #[must_use]
+    pub fn names(&self, report: &WorkloadReport) -> bool {
+        if self.workload_type == "pod" {
+            return report.pods.iter().any(|pod| *pod.pod == *self.name);
+        }
+        *report.workload.name == *self.name && self.is_type(&report.workload.workload_type)
+    }
+
+    fn is_type(&self, workload_type: &str) -> bool {
+        // `clonesets.apps.kruise.io` is what kubectl calls `cloneset.apps.kruise.io`.
+        let singular = || {
+            let (kind, group) = self.workload_type.split_once('.')?;
+            Some(format!("{}.{group}", kind.strip_suffix('s')?))
+        };
+        workload_type == self.workload_type || singular().is_some_and(|singular| singular == workload_type)
+    }
+}
+
+impl fmt::Display for Named {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}/{}", self.workload_type, self.name)
+    }
+}
+
+/// Whether a report is of one of the workloads that are named, or no name was given.
+#[must_use]
+pub fn is_named(names: &[Named], report: &WorkloadReport) -> bool {
+    names.is_empty() || names.iter().any(|named| named.names(report))
+}
+
+/// Names that nothing goes by, and what there is instead.
+#[derive(Debug)]
+pub struct NotFound {
+    names: Vec<Named>,
+    found: Vec<bool>,
+    others: BTreeSet<Workload>,
+    /// Pods whose names are near to those that are named.
+    near_pods: BTreeSet<String>,
+    of: String,
+}
+
+impl NotFound {
+    /// Nothing of `names` is found yet.
+    #[must_use]
+    pub fn new(names: &[Named]) -> Self {
+        Self {
+            names: names.to_vec(),
+            found: vec![false; names.len()],
+            others: BTreeSet::new(),
+            near_pods: BTreeSet::new(),
+            of: String::new(),
+        }
+    }
+
+    /// Notes a workload that is there, and says whether it is one of those that are named.
+    pub fn note(&mut self, report: &WorkloadReport) -> bool {
+        let mut named = false;
+        for (name, found) in self.names.iter().zip(&mut self.found) {
+            if name.names(report) {
+                (named, *found) = (true, true);
+            }
+        }
+        if !named {
+            self.others.insert(report.workload.clone());
+        }
+        for name in self.names.iter().filter(|name| name.workload_type == "pod") {
+            let near = |pod: &&Name| is_near(pod, &name.name);
+            let pods = report.pods.iter().map(|pod| &pod.pod).filter(near);
+            self.near_pods.extend(pods.map(|pod| format!("pod/{pod}")));
+        }
+        named
+    }
+
+    /// Says that all were found in what was looked at, or is the error.
+    pub fn or_all_found(mut self, of: String) -> Result<(), Self> {
+        self.of = of;
+        if self.found.iter().all(|found| *found) { Ok(()) } else { Err(self) }
+    }
+}
+
+impl fmt::Display for NotFound {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let missing = self.names.iter().zip(&self.found).filter(|(_, found)| !**found).map(|(name, _)| name);
+        for (at, name) in missing.enumerate() {
+            if at > 0 {
+                f.write_str("\n")?;
+            }
+            let of_workload = if name.workload_type == "pod" { " of a workload" } else { "" };
+            write!(f, "there is no {name}{of_workload} in {}; ", self.of)?;
+            let typed = |workload: &&Workload| format!("{}/{}", workload.workload_type, workload.name);
+            let alike = |workload: &&Workload| match &*name.workload_type {
+                // One that was replaced meanwhile is called after its workload all the same.
+                // So is a ReplicaSet that has a Deployment.
+                "pod" | "replicaset"
+                    if name.name.strip_prefix(&*workload.name).is_some_and(|rest| rest.starts_with('-')) =>
+                {
+                    true
+                }
+                "pod" => false,
+                _ => is_near(&workload.name, &name.name),
+            };
+            let of_type = |workload: &&Workload| name.is_type(&workload.workload_type);
+            let all = |choose: &dyn Fn(&&Workload) -> bool| -> BTreeSet<String> {
+                self.others.iter().filter(|workload| choose(workload)).map(|workload| typed(&workload)).collect()
+            };
+            let mut near = all(&|workload| alike(workload));
+            if name.workload_type == "pod" {
+                near.extend(self.near_pods.iter().cloned());
+            }
+            let same_type = all(&|workload| of_type(workload));
+            match (near.is_empty(), same_type.is_empty(), self.others.is_empty()) {
+                (false, ..) => write!(f, "did you mean {}?", listed(&near, " or "))?,
+                (_, false, _) => write!(f, "there are: {}", listed(&same_type, ", "))?,
+                (.., false) => write!(f, "there are: {}", listed(&all(&|_| true), ", "))?,
+                (.., true) => f.write_str("no workload at all is there; is it the right namespace?")?,
+            }
+        }
+        Ok(())
+    }
+}
+
+impl std::error::Error for NotFound {}
+
+fn listed(names: &BTreeSet<String>, between: &str) -> String {
+    let shown: Vec<&str> = names.iter().take(WORTH_READING).map(String::as_str).collect();
+    let more = names.len().saturating_sub(WORTH_READING);
+    let rest = if more > 0 { format!(" and {more} more") } else { String::new() };
+    format!("{}{rest}", shown.join(between))
+}
+
+/// Whether somebody may have meant this name.
+fn is_near(name: &str, typed: &str) -> bool {
+    name.starts_with(typed) || (name.len().abs_diff(typed.len()) <= 2 && distance(name, typed) <= 2)
+}
+
+/// How many letters have to be changed, added or left out to make one name of the other.
+fn distance(one: &str, other: &str) -> usize {
+    let other: Vec<char> = other.chars().collect();
+    let mut row: Vec<usize> = (0..=other.len()).collect();
+    for (i, a) in one.chars().enumerate() {
+        let mut diagonal = row[0];
+        row[0] = i + 1;
+        for (j, b) in other.iter().enumerate() {
+            let changed = diagonal + usize::from(a != *b);
+            diagonal = row[j + 1];
+            row[j + 1] = changed.min(row[j] + 1).min(diagonal + 1);
+        }
+    }
+    row[other.len()]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{distance, named};
+
+    fn read(words: &[&str]) -> Result<Vec<String>, String> {
+        let words: Vec<String> = words.iter().map(|word| (*word).to_owned()).collect();
+        named(&words).map(|names| names.iter().map(ToString::to_string).collect())
+    }
+
+    #[test]
+    fn types_go_by_every_name_that_kubectl_knows() {
+        for (typed, expected) in [
+            ("deploy/api", "deployment/api"),
+            ("Deployment/api", "deployment/api"),
+            ("deployments.apps/api", "deployment/api"),
+            ("sts/db", "statefulset/db"),
+            ("DS/agent", "daemonset/agent"),
+            ("rs/web-1", "replicaset/web-1"),
+            ("ro/shop", "rollout/shop"),
+            ("rollouts.argoproj.io/shop", "rollout/shop"),
+            ("po/web-0.a", "pod/web-0.a"),
+            ("clonesets.apps.kruise.io/x", "clonesets.apps.kruise.io/x"),
+        ] {
+            assert_eq!(read(&[typed]), Ok(vec![expected.to_owned()]), "{typed}");
+        }
+        assert_eq!(read(&["deploy", "api", "web"]).unwrap(), ["deployment/api", "deployment/web"]);
+        assert_eq!(read(&["deploy/api", "sts/db"]).unwrap(), ["deployment/api", "statefulset/db"]);
+        assert_eq!(read(&[]), Ok(vec![]));
+    }
+
+    #[test]
+    fn what_names_no_workload_is_refused_with_what_would() {
+        for (words, expected) in [
+            (&["service/api"][..], "deployment (deploy), statefulset (sts), daemonset (ds), rollout (ro)"),
+            (&["service/api"], "replicationcontroller (rc), job, pod (po)"),
+            (&["deployment"], "write deployment/NAME"),
+            (&["api"], "like deployment/api"),
+            (&["deploy/"], "is no name of a deploy"),
+            (&["deploy/Api"], "lower-case"),
+            (&["deploy/a/b"], "is no name"),
+            (&["deploy/api", "web"], "like deployment/web"),
+            (&["/api"], "is no type"),
+        ] {
+            let error = read(words).unwrap_err();
+            assert!(error.contains(expected), "{words:?}: {error}");
+        }
+    }
+
+    #[test]
+    fn names_are_as_far_apart_as_letters_differ() {
+        for (one, other, expected) in
+            [("", "", 0), ("api", "api", 0), ("api", "apo", 1), ("api", "", 3), ("wbe", "web", 2)]
+        {
+            assert_eq!(distance(one, other), expected, "{one} {other}");
+        }
+    }
+}

@@ -1,0 +1,177 @@
+//! Who the objects of one look go to.
+
+use super::watched::workload_of;
+use super::{Look, Looking, Selector, Witness, locked};
+use crate::cluster::Sink;
+use crate::inventory::{Inventory, Source};
+use crate::objects::{Body, Cut, Cutter, Object, Resource};
+use crate::report::Workload;
+use crate::time::UnixTime;
+use std::collections::HashSet;
+use std::sync::Mutex;
+
+/// Takes every object once.
+pub(super) struct Seen {
+    inventory: Mutex<Inventory>,
+    selector: Option<Selector>,
+    witness: Option<Witness>,
+    noted: Mutex<Noted>,
+}
+
+/// What a report does not say, and has to be known of a look.
+#[derive(Default)]
+struct Noted {
+    /// Workloads whose labels the selector chose.
+    chosen: HashSet<Workload>,
+    pods: u64,
+    /// Whether anything asks for pods.
+    wants_pods: bool,
+    unwritten_revisions: bool,
+}
+
+impl Seen {
+    pub(super) fn new(looking: &Looking, sources: &[Source], witness: Option<Witness>) -> Self {
+        let inventory = Mutex::new(Inventory::of_one_look(looking.settings.clone(), sources));
+        Self { inventory, selector: looking.selector.clone(), witness, noted: Mutex::default() }
+    }
+
+    /// A dump is about to be read. Nobody asks what it holds before all of it was read, so each object can take its place
+    /// at once, and no list of them is kept beside.
+    pub(super) fn begin(&self, sources: &[Source]) {
+        for source in sources {
+            self.list_nothing(*source);
+        }
+    }
+
+    fn list_nothing(&self, source: Source) {
+        self.begin_relist(source);
+        self.finish_relist(source, &[]);
+    }
+
+    /// An object of a dump.
+    pub(super) fn object(&self, resource: Resource, object: &Object<'_>, json: &[u8]) {
+        let selected = self.selector.as_ref().is_none_or(|selector| selector.matches(&object.meta.labels));
+        let apart = resource == Resource::Pods && !selected;
+        self.note(object);
+        locked(&self.inventory).apply(Source { resource, namespace: u8::from(apart) }, object, UnixTime::now());
+        if let Some(witness) = &self.witness {
+            witness(resource, json);
+        }
+    }
+
+    /// Everything of a dump was read. Pods that were set apart belong to it unless the selector chooses pods.
+    pub(super) fn end(&self, sources: &[Source], selector_chooses_pods: bool) {
+        let apart = sources.iter().filter(|source| source.resource == Resource::Pods && source.namespace > 0);
+        for source in apart.filter(|_| selector_chooses_pods) {
+            self.list_nothing(*source);
+        }
+    }
+
+    /// How many pods came, and whether anything asks for some.
+    pub(super) fn pods(&self) -> (u64, bool) {
+        let noted = locked(&self.noted);
+        (noted.pods, noted.wants_pods)
+    }
+
+    /// What was seen, once nothing more comes.
+    pub(super) fn finish(&self, of: String, taken: UnixTime) -> Look {
+        let noted = std::mem::take(&mut *locked(&self.noted));
+        let empty = Inventory::new(crate::inventory::Settings::default(), &[]);
+        Look {
+            inventory: std::mem::replace(&mut *locked(&self.inventory), empty),
+            chosen: self.selector.is_some().then_some(noted.chosen),
+            taken,
+            of,
+            gaps: Vec::new(),
+            pods_only: false,
+            unwritten_revisions: noted.unwritten_revisions,
+        }
+    }
+
+    fn note(&self, object: &Object<'_>) {
+        let mut noted = locked(&self.noted);
+        let replicas = match &object.body {
+            Body::Pod(_) => {
+                noted.pods += 1;
+                return;
+            }
+            Body::ControllerRevision(_) => {
+                noted.unwritten_revisions |= object.meta.written_by_controller_manager.is_none();
+                return;
+            }
+            // It has none where no node suits it.
+            Body::DaemonSet(_) => Some(0),
+            Body::ReplicaSet(set) => set.replicas,
+            Body::Deployment(deployment) => deployment.replicas,
+            Body::StatefulSet(set) => set.replicas,
+            Body::Rollout(rollout) => rollout.replicas,
+        };
+        noted.wants_pods |= replicas != Some(0);
+        if self.selector.as_ref().is_some_and(|selector| selector.matches(&object.meta.labels)) {
+            noted.chosen.extend(workload_of(object));
+        }
+    }
+}
+
+impl Sink for Seen {
+    fn begin_relist(&self, source: Source) {
+        locked(&self.inventory).begin_relist(source);
+    }
+
+    fn page(&self, source: Source, page: &[u8]) {
+        let Some(witness) = &self.witness else { return };
+        let mut cutter = Cutter::default();
+        let mut rest = page;
+        loop {
+            match cutter.next_cut() {
+                Ok(Cut::Object { json, .. }) => witness(source.resource, json),
+                Ok(Cut::More) => {
+                    let room = cutter.room();
+                    let length = rest.len().min(room.len());
+                    room[..length].copy_from_slice(&rest[..length]);
+                    rest = &rest[length..];
+                    cutter.filled(length);
+                }
+                // Whoever decodes the page says what is wrong with it.
+                Ok(Cut::End) | Err(_) => return,
+            }
+        }
+    }
+
+    fn relist(&self, source: Source, objects: &[Object<'_>]) {
+        for object in objects {
+            self.note(object);
+        }
+        let mut inventory = locked(&self.inventory);
+        for object in objects {
+            inventory.relist(source, object);
+        }
+    }
+
+    fn finish_relist(&self, source: Source, _: &[Object<'_>]) {
+        locked(&self.inventory).finish_relist(source, UnixTime::now());
+    }
+
+    fn abandon_relist(&self, source: Source) {
+        locked(&self.inventory).abandon_relist(source);
+    }
+
+    /// Pods whose ReplicaSets may not be listed are grouped by the name that they give it, as those of a lone list of pods.
+    fn forbid(&self, source: Source) {
+        if source.resource == Resource::ReplicaSets {
+            self.begin_relist(source);
+            self.finish_relist(source, &[]);
+        } else {
+            locked(&self.inventory).forbid(source, UnixTime::now());
+        }
+    }
+
+    fn not_served(&self, source: Source) {
+        self.forbid(source);
+    }
+
+    /// Nothing changes while one looks.
+    fn apply(&self, _: Source, _: &Object<'_>) {}
+
+    fn delete(&self, _: Source, _: &Object<'_>) {}
+}

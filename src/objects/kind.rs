@@ -1,0 +1,48 @@
+//! What an object says it is.
+
+use super::cut::CutError;
+use super::json::{Json, JsonError};
+use super::lenient::{Key, Lenient};
+use super::wire::text;
+use serde::de::{Deserializer, IgnoredAny, MapAccess, Visitor};
+use std::borrow::Cow;
+use std::fmt;
+
+/// What an object says of itself.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub struct Kind<'a> {
+    /// `apiVersion`; empty if it says none, as the items of an API server's own list.
+    pub api_version: Cow<'a, str>,
+    /// `kind`; empty if it says none.
+    pub kind: Cow<'a, str>,
+}
+
+/// Reads `apiVersion` and `kind` of an object, and no further.
+pub fn decode_kind(object: &[u8]) -> Result<Kind<'_>, CutError> {
+    let read = |object| Json::new(text(object)?).deserialize_map(KindVisitor);
+    read(object).map_err(|error: JsonError| CutError { what: error.what, byte: error.at as u64 })
+}
+
+struct KindVisitor;
+
+impl<'de> Visitor<'de> for KindVisitor {
+    type Value = Kind<'de>;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("an object")
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
+        let mut read = Kind::default();
+        // Both stand first wherever kubectl or an API server wrote them.
+        while read.kind.is_empty() || read.api_version.is_empty() {
+            let Some(Key(key)) = map.next_key()? else { break };
+            match key.as_ref() {
+                "apiVersion" => Lenient(read.api_version) = map.next_value()?,
+                "kind" => Lenient(read.kind) = map.next_value()?,
+                _ => _ = map.next_value::<IgnoredAny>()?,
+            }
+        }
+        Ok(read)
+    }
+}

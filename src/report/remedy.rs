@@ -1,0 +1,290 @@
+//! What to do about a workload that is not as it should be: a line to look at it, and a line to mend it.
+//!
+//! The alerts say the same in the same words. Theirs are Go templates, which Prometheus fills in, so they stand a second
+//! time in `alerts/source.yaml`; `tests/remedies.rs` holds one against the other.
+
+pub use super::commands::word;
+use super::commands::{Pin, Subject};
+use super::history::History;
+use super::{HashDigests, Name, Origin, ReferenceKind, RolloutState, WorkloadReport};
+use crate::time::UnixTime;
+use std::fmt;
+
+/// What a workload may be found in; worst first.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+pub enum Finding {
+    /// Different images of the template's own container under one hash.
+    DigestSkew,
+    /// A rollout that does not go on by itself.
+    Stalled,
+    /// A rollout under way; slow, if somebody minds.
+    UnderWay,
+    /// Rollouts that overtake one another, so that two hashes persist.
+    HashesPersist,
+    /// Several hashes, and what would tell whether that is a rollout or meant to be cannot be read.
+    HashesMixed,
+    /// Pods that are asked for are not there or not available: no rollout, but who waits for one to end waits for them.
+    NotAvailable,
+    /// Different images of a container that an admission webhook added.
+    InjectedSkew,
+    /// Different images under one hash, of which podskew cannot tell whether they ought to be one.
+    UnknownSkew,
+    /// Held between two templates by somebody.
+    Held,
+    /// What pods run, or how their rollout stands, cannot be told.
+    NotCompared,
+    /// The template asks for an image by `latest`, or by no tag.
+    LatestTag,
+}
+
+/// What to do about it.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Remedy {
+    /// A command that shows it.
+    pub look: String,
+    /// What mends it.
+    pub action: Action,
+    /// Why this mends it, and what to think of.
+    pub why: Option<&'static str>,
+}
+
+/// What to do: commands, and what they do not say.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub struct Action {
+    /// What comes before the commands, or instead of them.
+    pub lead: String,
+    /// To be run one after another, as long as they succeed.
+    pub commands: Vec<String>,
+    /// What comes after them.
+    pub rest: String,
+}
+
+/// What holds for every change.
+pub const GITOPS: &str = "Where GitOps owns the object, make the change there.";
+
+pub(super) const PINNED: &str = "this is the digest that most of its pods run; or take another from above. A restart would read each \
+                      node's cache again.";
+pub(super) const LOADED: &str =
+    "these images are not pulled, so each node runs what was loaded onto it. Better, push them to a registry.";
+pub(super) const PULLED: &str = "new pods ask the registry, whatever their node has, and so get the same image.";
+pub(super) const OUTDATED: &str =
+    "the difference is among pods of an older template, and ends with them when the rollout is done.";
+const GO_BACK: &str = "it does not go on by itself. Give the new pods what they lack, or go back.";
+const GO_BACK_SERVED: &str =
+    "it does not go on by itself, and the old pods still serve. Give the new pods what they lack, or go back.";
+const LET_IT: &str = "if it moves, let it; if it does not, or nobody waits for it, go back.";
+const OVERTAKEN: &str = "rollouts overtake one another, or one is very slow. Let it end before the next; or go back.";
+const ASK_FIRST: &str = "this ends the mix with the new template. Somebody held it, so ask first.";
+const INJECTED_NOW: &str = "every new pod gets what the webhook injects now.";
+const CANNOT_MOVE: &str = "this is what most of its pods run now, by a name that cannot move. Better still, deploy by digest \
+                           or by a tag that is never pushed twice.";
+const LOOK_CLOSER: &str = "let podskew see the object that owns the pods";
+const SAY_MORE: &str = "only that object tells whether a rollout is under way, or whether somebody wants the mix.";
+const SEE_WHY: &str = "describe the pods that have no imageID, and give them what they lack";
+const NOT_STARTED: &str = "what a container runs is known once it has started.";
+const NOT_READY: &str = "the rollout itself has ended; pods that are not there or not ready are another matter.";
+const PULL_AGAIN: &str = "pods that pull from a registry again get a digest again. Images that were imported or preloaded do \
+                          not: push them to a registry.";
+const MAY_BE_ONE: &str = "nodes of several architectures may name one image by different digests, and a template that cannot \
+                          be read may have none of this container.";
+
+impl fmt::Display for Action {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}{}{}", self.lead, self.commands.join(" && "), self.rest)
+    }
+}
+
+/// `Look: … Do: … Why: …`, a line each.
+impl fmt::Display for Remedy {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Look: {}\nDo: {}", self.look, self.action)?;
+        match self.why {
+            Some(why) => write!(f, "\nWhy: {why} {GITOPS}"),
+            None => write!(f, " {GITOPS}"),
+        }
+    }
+}
+
+impl Action {
+    pub(super) fn command(command: String) -> Self {
+        Self { commands: vec![command], ..Self::default() }
+    }
+
+    pub(super) fn words(lead: String) -> Self {
+        Self { lead, ..Self::default() }
+    }
+
+    pub(super) fn after(self, lead: &str, mut commands: Vec<String>) -> Self {
+        commands.extend(self.commands);
+        Self { lead: format!("{lead}{}", self.lead), commands, rest: self.rest }
+    }
+}
+
+impl Finding {
+    /// Its stable name.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::DigestSkew => "digest_skew",
+            Self::Stalled => "stalled_rollout",
+            Self::UnderWay => "rollout_in_progress",
+            Self::HashesPersist => "persisting_template_hashes",
+            Self::HashesMixed => "mixed_template_hashes",
+            Self::NotAvailable => "unavailable_pods",
+            Self::NotCompared => "not_compared",
+            Self::Held => "deliberate_mix",
+            Self::InjectedSkew => "injected_digest_skew",
+            Self::UnknownSkew => "unknown_digest_skew",
+            Self::LatestTag => "latest_tag",
+        }
+    }
+
+    /// Everything this workload is found in, worst first.
+    #[must_use]
+    pub fn all(report: &WorkloadReport) -> Vec<Self> {
+        let mut findings = Vec::new();
+        let skewed = |origin| skewed(report, origin).next().is_some();
+        if skewed(Origin::Template) {
+            findings.push(Self::DigestSkew);
+        }
+        let mixed = report.distinct_hashes > 1;
+        findings.extend(match report.rollout.map(|rollout| rollout.state) {
+            Some(RolloutState::Stalled) => Some(Self::Stalled),
+            Some(RolloutState::Progressing) => Some(Self::UnderWay),
+            Some(
+                RolloutState::Paused
+                | RolloutState::Partitioned
+                | RolloutState::OnDelete
+                | RolloutState::Canary
+                | RolloutState::BlueGreen,
+            ) => Some(Self::Held),
+            // Argo keeps the old pods for a while once the new ones are promoted.
+            Some(RolloutState::Complete) => mixed.then_some(Self::Held),
+            None => mixed.then_some(Self::HashesMixed),
+        });
+        if skewed(Origin::Injected) {
+            findings.push(Self::InjectedSkew);
+        }
+        if skewed(Origin::Unknown) {
+            findings.push(Self::UnknownSkew);
+        }
+        if is_not_compared(report) {
+            findings.push(Self::NotCompared);
+        }
+        if report.image_references.iter().any(|image| image.reference == ReferenceKind::Latest) {
+            findings.push(Self::LatestTag);
+        }
+        findings.sort_unstable();
+        findings
+    }
+
+    /// Since when this is so, where that can be told.
+    #[must_use]
+    pub fn since(self, report: &WorkloadReport) -> Option<UnixTime> {
+        let skewed_since = |origin| skewed(report, origin).filter_map(|(_, of_hash)| of_hash.skewed_since).min();
+        match self {
+            Self::DigestSkew => skewed_since(Origin::Template),
+            Self::InjectedSkew => skewed_since(Origin::Injected),
+            Self::UnknownSkew => skewed_since(Origin::Unknown),
+            Self::Stalled | Self::UnderWay => report.rollout.and_then(|rollout| rollout.started),
+            Self::HashesPersist | Self::HashesMixed => report.mixed_since,
+            Self::Held => report.mixed_since.or(report.rollout.and_then(|rollout| rollout.started)),
+            Self::NotAvailable | Self::NotCompared | Self::LatestTag => None,
+        }
+    }
+}
+
+/// What to do about a workload that is found in this.
+#[must_use]
+pub fn remedy(report: &WorkloadReport, finding: Finding) -> Remedy {
+    let of = Subject::of(report);
+    let (look, action, why) = match finding {
+        Finding::DigestSkew => {
+            let (action, why) = of.end_skew();
+            (of.look_at_digests(Origin::Template), action, why)
+        }
+        Finding::Stalled => {
+            let back = of.back();
+            let why = if back.is_some_and(|back| back.ready_pods > 0) { GO_BACK_SERVED } else { GO_BACK };
+            (of.look_at_rollout(), of.undo(back.and_then(|back| back.revision)), why)
+        }
+        Finding::UnderWay | Finding::HashesPersist => {
+            let why = if finding == Finding::UnderWay { LET_IT } else { OVERTAKEN };
+            (of.look_at_rollout(), of.undo(of.back().and_then(|back| back.revision)), why)
+        }
+        Finding::NotAvailable => (of.look_at_rollout(), of.go_on(), NOT_READY),
+        Finding::NotCompared if report.containers.iter().any(|container| container.image_id_only > 0) => {
+            (of.look_at_image_ids(), of.restart(), PULL_AGAIN)
+        }
+        Finding::NotCompared if report.containers.iter().any(|container| container.not_started > 0) => {
+            (of.look_at_image_ids(), Action::words(SEE_WHY.to_owned()), NOT_STARTED)
+        }
+        Finding::HashesMixed | Finding::NotCompared => {
+            (of.look_at_rollout(), Action::words(LOOK_CLOSER.to_owned()), SAY_MORE)
+        }
+        Finding::Held => (of.look_at_history(), of.go_on(), ASK_FIRST),
+        Finding::InjectedSkew => (of.look_at_digests(Origin::Injected), of.restart(), INJECTED_NOW),
+        Finding::UnknownSkew => {
+            let ask = "ask the registry whether one of the digests is the index of the others: then they are one image";
+            (of.look_at_digests(Origin::Unknown), Action::words(ask.to_owned()), MAY_BE_ONE)
+        }
+        Finding::LatestTag => {
+            let latest = report.image_references.iter().filter(|image| image.reference == ReferenceKind::Latest);
+            let pins = of.pin(latest.map(|image| &image.container), None, Pin::All);
+            let look =
+                format!("{} get {} -o 'jsonpath={{.spec.template.spec.containers[*].image}}'", of.kubectl, of.object);
+            if pins.images.is_empty() {
+                let name = "name a tag that is never pushed twice, or a digest, in its template.";
+                return Remedy { look, action: Action::words(name.to_owned()), why: None };
+            }
+            (look, of.set_images(&pins), CANNOT_MOVE)
+        }
+    };
+    Remedy { look, action, why: Some(why) }
+}
+
+/// Rolls a workload back to a revision of its history.
+#[must_use]
+pub fn roll_back(report: &WorkloadReport, history: &History, revision: u64) -> Action {
+    let of = Subject::of(report);
+    let mut action = of.undo(Some(revision));
+    if report.rollout.is_none_or(|rollout| rollout.state != RolloutState::Stalled) {
+        // Nothing stands in its way.
+        action.rest.clear();
+    }
+    if history.on_delete {
+        " (then delete its pods, one after another: OnDelete replaces a pod only when it is deleted)"
+            .clone_into(&mut action.rest);
+    } else if let Some(partition) = history.partition {
+        action.rest = format!(" (pods below ordinal {partition}, its partition, keep their template)");
+    }
+    // kubectl refuses: "cannot rollback a paused deployment; resume it first".
+    if history.paused { action.after("", of.resume()) } else { action }
+}
+
+/// Asks for the digests that most pods of a hash run, in place of whatever may move; `None` if nothing may, or if none of
+/// it could be pulled.
+#[must_use]
+pub fn pin(report: &WorkloadReport, hash: &str) -> Option<Action> {
+    let of = Subject::of(report);
+    let moving = report.image_references.iter().filter(|image| image.reference != ReferenceKind::Digest);
+    let pins = of.pin(moving.map(|image| &image.container), Some(hash), Pin::All);
+    (!pins.images.is_empty()).then(|| of.set_images(&pins))
+}
+
+/// Whether something of the workload stays open. Pods of a rollout in progress have yet to start.
+fn is_not_compared(report: &WorkloadReport) -> bool {
+    let state = report.rollout.map(|rollout| rollout.state);
+    let starting = matches!(state, Some(RolloutState::Progressing | RolloutState::Stalled));
+    (report.workload.rolls() && state.is_none())
+        || report
+            .containers
+            .iter()
+            .any(|container| container.image_id_only > 0 || (container.not_started > 0 && !starting))
+}
+
+/// Each container and hash in skew, of those that come from there.
+pub(super) fn skewed(report: &WorkloadReport, origin: Origin) -> impl Iterator<Item = (&Name, &HashDigests)> {
+    let all = report.containers.iter().flat_map(|of| of.by_hash.iter().map(move |by_hash| (&of.container, by_hash)));
+    all.filter(move |(_, by_hash)| by_hash.origin == origin && by_hash.distinct_digests > 1)
+}

@@ -1,0 +1,74 @@
+//! Ages, counts and names as people read them.
+
+use crate::time::UnixTime;
+
+/// How long: `45s`, `23m`, `5h12m`, `3d4h`, `41d`.
+#[must_use]
+pub fn age(seconds: u32) -> String {
+    let (minutes, hours, days) = (seconds / 60, seconds / 3600, seconds / 86_400);
+    match (days, hours, minutes) {
+        (0, 0, 0) => format!("{seconds}s"),
+        (0, 0, 1..=9) if !seconds.is_multiple_of(60) => format!("{minutes}m{}s", seconds % 60),
+        (0, 0, _) => format!("{minutes}m"),
+        (0, 1..=9, _) if !minutes.is_multiple_of(60) => format!("{hours}h{}m", minutes % 60),
+        (0, ..) => format!("{hours}h"),
+        (1..=9, ..) if !hours.is_multiple_of(24) => format!("{days}d{}h", hours % 24),
+        _ => format!("{days}d"),
+    }
+}
+
+/// `2026-11-21 12:00 UTC (23m)`, as the alerts write it.
+#[must_use]
+pub fn since(moment: UnixTime, now: UnixTime) -> String {
+    let written = jiff::Timestamp::from_second(i64::from(moment.seconds()))
+        .map(|moment| moment.strftime("%Y-%m-%d %H:%M UTC").to_string())
+        .unwrap_or_default();
+    format!("{written} ({})", age(now.since(moment)))
+}
+
+/// `1 pod`, `3 pods`.
+#[must_use]
+pub fn pods(count: u32) -> String {
+    if count == 1 { "1 pod".to_owned() } else { format!("{count} pods") }
+}
+
+/// What would move the cursor, or turn the direction of reading, is not written: names from a file may be anything.
+#[must_use]
+pub fn visible(character: char) -> char {
+    match character {
+        '\n' | '\t' => character,
+        '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}' => char::REPLACEMENT_CHARACTER,
+        control if control.is_control() => char::REPLACEMENT_CHARACTER,
+        plain => plain,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{age, since};
+    use crate::time::UnixTime;
+
+    #[test]
+    fn ages_have_the_two_units_that_matter() {
+        for (seconds, expected) in [
+            (0, "0s"),
+            (59, "59s"),
+            (60, "1m"),
+            (61, "1m1s"),
+            (600, "10m"),
+            (3599, "59m"),
+            (3600, "1h"),
+            (5400, "1h30m"),
+            (36_000, "10h"),
+            (86_400, "1d"),
+            (90_000, "1d1h"),
+            (864_000, "10d"),
+            (900_000, "10d"),
+        ] {
+            assert_eq!(age(seconds), expected);
+        }
+        let at = |text| UnixTime::parse(text).unwrap();
+        let said = since(at("2026-11-21T12:00:59Z"), at("2026-11-21T12:24:00Z"));
+        assert_eq!(said, "2026-11-21 12:00 UTC (23m)");
+    }
+}

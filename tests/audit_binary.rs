@@ -1,0 +1,391 @@
+//! `podskew audit` as somebody runs it: the real binary, files, a simulated API server, and every exit code.
+#![allow(clippy::unwrap_used, clippy::panic, missing_docs, reason = "tests")]
+
+mod common;
+
+use common::tape::path;
+use common::watching::{fill, fill_from, objects, simulator};
+use common::world::resource_of;
+use podskew::objects::Resource;
+use podskew::simulator::{Fault, Simulator};
+use serde_json::{Value, json};
+use std::io::Write as _;
+use std::process::{Command, Output, Stdio};
+use std::time::{Duration, Instant};
+
+fn command(arguments: &[&str]) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_podskew"));
+    for (name, _) in std::env::vars_os() {
+        let name = name.to_string_lossy().into_owned();
+        if name.starts_with("PODSKEW_") || name.starts_with("KUBE") || name == "COLUMNS" {
+            command.env_remove(name);
+        }
+    }
+    command.arg("audit").args(arguments).stdin(Stdio::null());
+    command
+}
+
+fn podskew(arguments: &[&str]) -> Output {
+    command(arguments).output().unwrap()
+}
+
+fn text(bytes: &[u8]) -> String {
+    String::from_utf8(bytes.to_vec()).unwrap()
+}
+
+#[track_caller]
+fn ends(output: &Output, code: i32) -> String {
+    let (out, error) = (text(&output.stdout), text(&output.stderr));
+    assert_eq!(output.status.code(), Some(code), "{error}\n{out}");
+    out
+}
+
+/// Could not look: exit code 2, nothing on stdout, and these words on stderr.
+#[track_caller]
+fn cannot_look(arguments: &[&str], words: &[&str]) {
+    refused(&podskew(arguments), words);
+}
+
+#[track_caller]
+fn refused(output: &Output, words: &[&str]) {
+    let error = text(&output.stderr);
+    assert_eq!((output.status.code(), text(&output.stdout).as_str()), (Some(2), ""), "{error}");
+    assert!(error.starts_with("error: "), "{error}");
+    for word in words {
+        assert!(error.contains(word), "{word:?} is missing in: {error}");
+    }
+}
+
+fn dump(scenario: &str) -> String {
+    path(&format!("{scenario}.dump.json"))
+}
+
+/// A simulated cluster and a kubeconfig that leads there.
+struct Cluster {
+    simulator: Simulator,
+    folder: tempfile::TempDir,
+}
+
+impl Cluster {
+    async fn empty() -> Self {
+        let (simulator, folder) = (simulator().await, tempfile::tempdir().unwrap());
+        simulator.write_kubeconfig(&folder.path().join("kubeconfig")).unwrap();
+        Self { simulator, folder }
+    }
+
+    async fn with(scenarios: &[&str]) -> Self {
+        let cluster = Self::empty().await;
+        for scenario in scenarios {
+            fill_from(cluster.simulator.store(), scenario);
+        }
+        cluster
+    }
+
+    fn kubeconfig(&self) -> String {
+        self.folder.path().join("kubeconfig").to_str().unwrap().to_owned()
+    }
+
+    async fn run(&self, arguments: &[&str]) -> Output {
+        let mut command = command(arguments);
+        command.args(["--kubeconfig", &self.kubeconfig()]);
+        tokio::task::spawn_blocking(move || command.output().unwrap()).await.unwrap()
+    }
+
+    fn start(&self, arguments: &[&str]) -> std::process::Child {
+        let mut command = command(arguments);
+        command.args(["--kubeconfig", &self.kubeconfig()]).stdout(Stdio::piped()).stderr(Stdio::piped());
+        command.spawn().unwrap()
+    }
+}
+
+async fn end_of(child: std::process::Child) -> Output {
+    tokio::task::spawn_blocking(move || child.wait_with_output().unwrap()).await.unwrap()
+}
+
+#[test]
+fn the_exit_code_says_what_it_comes_to() {
+    ends(&podskew(&["-f", &dump("digest-skew")]), 1);
+    ends(&podskew(&["-f", &dump("stuck")]), 1);
+    let held = ends(&podskew(&["-f", &dump("paused")]), 0);
+    assert!(held.contains("deliberate mix") && held.contains("reported, and no failure"), "{held}");
+    ends(&podskew(&["-f", &dump("paused"), "--no-deliberate"]), 1);
+    let agent = ends(&podskew(&["-f", &dump("daemonset"), "ds/agent"]), 0);
+    assert!(
+        agent.starts_with("1 workload with 4 pods in ") && agent.ends_with("1 uniform. Verdict: uniform.\n"),
+        "{agent}"
+    );
+    ends(&podskew(&["-f", &dump("digest-skew"), "-l", "nothing=here"]), 2);
+    ends(&podskew(&["-f", &dump("digest-skew"), "-l", "nothing=here", "--allow-empty"]), 0);
+}
+
+#[test]
+fn a_file_comes_by_name_or_through_a_pipe_and_a_lone_list_of_pods_does() {
+    let mut pods: Value = serde_json::from_str(&std::fs::read_to_string(dump("digest-skew")).unwrap()).unwrap();
+    pods["items"].as_array_mut().unwrap().retain(|item| item["kind"] == "Pod");
+    let piped = |arguments: &[&str], input: &[u8]| {
+        let mut child =
+            command(arguments).stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+        child.stdin.take().unwrap().write_all(input).unwrap();
+        child.wait_with_output().unwrap()
+    };
+    let out = ends(&piped(&["-f", "-"], pods.to_string().as_bytes()), 0);
+    assert!(out.contains("unknown digest skew") && out.contains("Note: there are no replicasets in it"), "{out}");
+    ends(&piped(&["-f", "-", "--injected"], pods.to_string().as_bytes()), 1);
+    ends(&piped(&["-f", "-", "--strict"], pods.to_string().as_bytes()), 3);
+    ends(&piped(&["-f", "-", "-l", "app=other"], pods.to_string().as_bytes()), 2);
+    let whole = std::fs::read(dump("digest-skew")).unwrap();
+    ends(&piped(&["-f", "-"], &whole), 1);
+    ends(&piped(&["-f", "-", "-n", "elsewhere"], &whole), 2);
+    // Several calls of kubectl, one behind the other.
+    let both = [whole, std::fs::read(dump("stuck")).unwrap()].concat();
+    let out = ends(&piped(&["-f", "-"], &both), 1);
+    assert!(out.contains("2 workloads with 13 pods in standard input"), "{out}");
+}
+
+#[test]
+fn what_is_no_dump_is_refused() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = |name: &str, text: &[u8]| {
+        let path = folder.path().join(name);
+        std::fs::write(&path, text).unwrap();
+        path.to_str().unwrap().to_owned()
+    };
+    let whole = std::fs::read(dump("stuck")).unwrap();
+    let cut = file("cut.json", &whole[..whole.len() / 2]);
+    cannot_look(&["-f", &cut], &["cut.json", "breaks off at byte 17349", "after 3 objects", "cut short"]);
+    cannot_look(&["-f", &file("a.yaml", b"apiVersion: v1\nkind: List\n")], &["a.yaml", "YAML", "-o json"]);
+    cannot_look(&["-f", &file("table", b"NAME  READY\nweb   1/1\n")], &["table", "-o json"]);
+    cannot_look(&["-f", &file("other.json", b"{\"a\": 1}")], &["says no kind"]);
+    cannot_look(&["-f", &file("nothing", b"")], &["it is empty"]);
+    cannot_look(&["-f", "/nowhere.json"], &["/nowhere.json", "No such file"]);
+    cannot_look(&["-f", folder.path().to_str().unwrap()], &["a directory"]);
+    let empty = file("empty.json", br#"{"apiVersion":"v1","items":[],"kind":"List"}"#);
+    let out = ends(&podskew(&["-f", &empty]), 2);
+    assert!(out.contains("Verdict: nothing was selected"), "{out}");
+    ends(&podskew(&["-f", &empty, "--allow-empty"]), 0);
+}
+
+#[test]
+fn arguments_that_make_no_sense_are_refused_with_what_would() {
+    let file = dump("daemonset");
+    cannot_look(&["-f", &file, "service/api"], &["'service' is no type of workload", "deployment (deploy)"]);
+    cannot_look(&["-f", &file, "ds"], &["ds/NAME"]);
+    cannot_look(&["-f", &file, "ds/cmi"], &["there is no daemonset/cmi", "did you mean daemonset/cni?"]);
+    cannot_look(&["-f", &file, "-l", "a=b=c"], &["--selector", "'a=b=c'", "write it like"]);
+    cannot_look(&["-f", &file, "-o", "xml"], &["--output", "'xml'", "junit"]);
+    cannot_look(&["-f", &file, "--wait", "1m"], &["--wait", "--filename"]);
+    cannot_look(&["--wait", "soon"], &["--wait", "'soon'", "10m"]);
+    cannot_look(&["-n", "shop", "-A"], &["--namespace", "--all-namespaces"]);
+    cannot_look(&["--kubeconfig", "/nowhere"], &["/nowhere"]);
+    let folder = tempfile::tempdir().unwrap();
+    let broken = folder.path().join("config");
+    std::fs::write(&broken, "users: [{user: {token: s3cr3t}").unwrap();
+    let output = podskew(&["--kubeconfig", broken.to_str().unwrap()]);
+    refused(&output, &["is no kubeconfig"]);
+    assert!(!text(&output.stderr).contains("s3cr3t"));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_cluster_is_looked_at_where_kubectl_would() {
+    let cluster = Cluster::empty().await;
+    fill(cluster.simulator.store());
+    // The context's namespace is `default`, and nothing is there.
+    let output = cluster.run(&[]).await;
+    let out = ends(&output, 2);
+    assert!(text(&output.stderr).starts_with("error: nothing was selected in namespace default of"));
+    assert!(out.contains("0 workloads with 0 pods in namespace default of http://127.0.0.1:"), "{out}");
+    let out = ends(&cluster.run(&["-A"]).await, 1);
+    assert!(out.contains("6 workloads with 33 pods in all namespaces of http://127.0.0.1:"), "{out}");
+    let out = ends(&cluster.run(&["-n", "stuck", "-n", "paused"]).await, 1);
+    assert!(out.contains("2 workloads with 13 pods in namespaces paused, stuck of"), "{out}");
+    ends(&cluster.run(&["-n", "digest-skew", "deploy", "web"]).await, 1);
+    refused(&cluster.run(&["-n", "digest-skew", "deploy/wbe"]).await, &["did you mean deployment/web?"]);
+    refused(&cluster.run(&["--context", "prod"]).await, &["no context \"prod\"", "there are: simulator"]);
+    assert!(cluster.simulator.requests().iter().all(|request| !request.path.contains("watch=")));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_may_not_be_listed_is_named_with_its_rule() {
+    let cluster = Cluster::with(&["paused"]).await;
+    cluster.simulator.inject(Some(Resource::Pods), Fault::Status(403));
+    let rule = r#"grant a Role in namespace paused with {apiGroups: [""], resources: ["pods"], verbs: ["list"]}"#;
+    refused(
+        &cluster.run(&["-n", "paused"]).await,
+        &["cannot look at http://127.0.0.1:", "simulator", "cannot list pods", rule],
+    );
+    cluster.simulator.clear_faults();
+    cluster.simulator.inject(None, Fault::Status(401));
+    refused(&cluster.run(&["-n", "paused"]).await, &["cannot list pods", "log in anew"]);
+    cluster.simulator.clear_faults();
+    cluster.simulator.inject(Some(Resource::Deployments), Fault::Status(403));
+    let out = ends(&cluster.run(&["-n", "paused"]).await, 1);
+    assert!(out.contains("mixed template hashes") && out.contains("Note: deployments may not be listed"), "{out}");
+    refused(&cluster.run(&["-n", "paused", "--wait", "30s"]).await, &["cannot tell when deployment/api is rolled out"]);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_server_that_is_not_there_is_named() {
+    let cluster = Cluster::empty().await;
+    let kubeconfig = cluster.simulator.kubeconfig().replace(&cluster.simulator.address().port().to_string(), "1");
+    std::fs::write(cluster.folder.path().join("kubeconfig"), kubeconfig).unwrap();
+    refused(&cluster.run(&["-A"]).await, &["http://127.0.0.1:1/", "cannot list pods", "kubectl version"]);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn waiting_ends_when_everything_is_rolled_out_and_there() {
+    let cluster = Cluster::with(&["stuck"]).await;
+    let child = cluster.start(&["-n", "stuck", "deploy/api", "--wait", "50s"]);
+    tokio::time::sleep(Duration::from_millis(800)).await;
+    let store = cluster.simulator.store();
+    // Rolled back: the old ReplicaSet is current again, the new pods go, and two old ones come.
+    let all = objects("stuck");
+    let of_hash = |hash: &str| {
+        let pods = all.iter().filter(|object| object["kind"] == "Pod");
+        pods.filter(|pod| pod["metadata"]["labels"]["pod-template-hash"] == hash).cloned().collect::<Vec<Value>>()
+    };
+    for pod in of_hash("55558b5db8") {
+        store.delete(Resource::Pods, "stuck", pod["metadata"]["name"].as_str().unwrap());
+    }
+    let set = all.iter().find(|object| object["metadata"]["name"] == "api-66df86594d").unwrap();
+    let mut deployment = all.iter().find(|object| object["kind"] == "Deployment").unwrap().clone();
+    let mut template = set["spec"]["template"].clone();
+    template["metadata"]["labels"].as_object_mut().unwrap().remove("pod-template-hash");
+    deployment["spec"]["template"] = template;
+    deployment["metadata"]["generation"] = json!(9);
+    deployment["status"]["observedGeneration"] = json!(9);
+    let conditions = deployment["status"]["conditions"].as_array_mut().unwrap();
+    for condition in conditions.iter_mut().filter(|condition| condition["type"] == "Progressing") {
+        condition["reason"] = "NewReplicaSetAvailable".into();
+        condition["lastUpdateTime"] = "2026-11-21T08:00:00Z".into();
+    }
+    let wanted = deployment["spec"]["replicas"].as_i64().unwrap();
+    deployment["status"]["availableReplicas"] = json!(wanted);
+    deployment["status"]["updatedReplicas"] = json!(wanted);
+    store.put(Resource::Deployments, deployment);
+    tokio::time::sleep(Duration::from_millis(800)).await;
+    let pattern = of_hash("66df86594d")[0].clone();
+    let have = i64::try_from(of_hash("66df86594d").len()).unwrap();
+    for number in have..wanted {
+        let mut pod = pattern.clone();
+        pod["metadata"]["name"] = format!("api-66df86594d-new{number}").into();
+        pod["metadata"]["uid"] = format!("new-{number}").into();
+        store.put(Resource::Pods, pod);
+    }
+    let output = end_of(child).await;
+    let out = ends(&output, 0);
+    assert!(out.ends_with("1 uniform. Verdict: uniform.\n"), "{out}");
+    let log = text(&output.stderr);
+    assert!(log.contains("0 of 1 workloads") && log.contains("deployment/api stalled"), "{log}");
+    assert!(log.lines().last().unwrap().contains("1 of 1 workloads"), "{log}");
+    assert!(!log.contains('\u{1b}') && log.lines().count() < 12, "{log}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn waiting_ends_when_time_runs_out_with_the_report() {
+    let cluster = Cluster::with(&["stuck", "digest-skew"]).await;
+    let began = Instant::now();
+    let out = ends(&cluster.run(&["-A", "--wait", "1s", "-o", "json"]).await, 4);
+    assert!(began.elapsed() < Duration::from_secs(20));
+    let json: Value = serde_json::from_str(&out).unwrap();
+    assert_eq!((&json["verdict"], &json["exit_code"]), (&json!("timed_out"), &json!(4)));
+    assert_eq!(json["workloads"][0]["found"][0]["finding"], "digest_skew");
+    let out = ends(&cluster.run(&["-n", "stuck", "deploy/new", "--wait", "1s"]).await, 4);
+    assert!(out.contains("Note: there is still no deployment/new in"), "{out}");
+    // Nothing moves by waiting where somebody holds it.
+    let cluster = Cluster::with(&["paused", "daemonset"]).await;
+    ends(&cluster.run(&["-n", "daemonset", "ds/cni", "--wait", "1s"]).await, 0);
+    ends(&cluster.run(&["-n", "daemonset", "ds/cni", "--wait", "1s", "--no-deliberate"]).await, 4);
+    let out = ends(&cluster.run(&["-n", "nowhere", "--wait", "20s"]).await, 2);
+    assert!(out.contains("nothing was selected"), "{out}");
+    ends(&cluster.run(&["-n", "nowhere", "--wait", "20s", "--allow-empty"]).await, 0);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_workload_that_is_not_there_yet_is_waited_for() {
+    let cluster = Cluster::empty().await;
+    let child = cluster.start(&["-n", "daemonset", "ds/cni", "--wait", "50s"]);
+    tokio::time::sleep(Duration::from_millis(700)).await;
+    for object in objects("daemonset") {
+        cluster.simulator.store().put(resource_of(&object), object);
+    }
+    let output = end_of(child).await;
+    ends(&output, 0);
+    assert!(text(&output.stderr).contains("daemonset/cni is not there yet"), "{}", text(&output.stderr));
+}
+
+/// What the binary writes to a terminal of so many columns.
+fn on_a_terminal(columns: u32, variables: &[(&str, &str)], arguments: &[&str]) -> String {
+    let script = format!("{}/tests/programs/terminal.py", env!("CARGO_MANIFEST_DIR"));
+    let binary = env!("CARGO_BIN_EXE_podskew");
+    let mut command = Command::new("python3");
+    command.args([&script, &columns.to_string(), binary, "audit"]).args(arguments);
+    for name in ["NO_COLOR", "TERM", "COLUMNS", "KUBECONFIG"] {
+        command.env_remove(name);
+    }
+    let output = command.env("TERM", "xterm").envs(variables.iter().copied()).output().unwrap();
+    assert!(output.status.success(), "{}", text(&output.stderr));
+    text(&output.stdout).replace("\r\n", "\n")
+}
+
+#[test]
+fn a_terminal_gets_colours_and_no_line_that_is_wider() {
+    let file = dump("stuck");
+    let text = on_a_terminal(60, &[], &["-f", &file]);
+    assert!(text.contains("\u{1b}[1;31m"), "{text}");
+    let plain = on_a_terminal(60, &[("NO_COLOR", "1")], &["-f", &file]);
+    assert!(!plain.contains('\u{1b}'), "{plain}");
+    let longest = plain.lines().map(|line| line.chars().count()).max().unwrap();
+    // The path of the file is one word.
+    assert!(longest <= 60.max(file.len() + 4), "{longest}: {plain}");
+    assert!(
+        plain.lines().filter(|line| line.chars().count() > 60).all(|line| line.contains("stuck.dump.json")),
+        "{plain}"
+    );
+    assert!(!on_a_terminal(60, &[("TERM", "dumb")], &["-f", &file]).contains('\u{1b}'));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn waiting_draws_a_bar_on_a_terminal() {
+    let cluster = Cluster::with(&["stuck"]).await;
+    let kubeconfig = cluster.kubeconfig();
+    let text = tokio::task::spawn_blocking(move || {
+        on_a_terminal(90, &[], &["-n", "stuck", "--wait", "2s", "--kubeconfig", &kubeconfig])
+    });
+    let text = text.await.unwrap();
+    let bars: Vec<&str> = text.split("\r\u{1b}[2K").filter(|line| line.starts_with('[')).collect();
+    assert!(bars.len() > 3, "{text}");
+    for bar in bars {
+        assert!(bar.chars().count() < 90 && bar.starts_with("[--------------------] "), "{bar}");
+        assert!(bar.contains("0 of 1 workloads, 0 of 5 pods  deployment/api stalled: 55558b5"), "{bar}");
+    }
+}
+
+#[test]
+fn a_reader_that_goes_away_is_no_error() {
+    let mut child = command(&["-f", &dump("digest-skew"), "-o", "json"])
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    drop(child.stdout.take());
+    let output = child.wait_with_output().unwrap();
+    assert_eq!((output.status.code(), text(&output.stderr).as_str()), (Some(1), ""));
+}
+
+#[test]
+fn help_says_what_the_codes_mean() {
+    let help = ends(&podskew(&["--help"]), 0);
+    let help = help.split_whitespace().collect::<Vec<_>>().join(" ");
+    for part in [
+        "--wait <DURATION>",
+        "-l, --selector <SELECTOR>",
+        "-o, --output <FORMAT>",
+        "table, json, markdown, junit, sarif",
+        "4 if time ran out",
+        "--allow-empty",
+        "-A, --all-namespaces",
+        "-f, --filename <FILE>",
+    ] {
+        assert!(help.contains(part), "{part}: {help}");
+    }
+}

@@ -1,0 +1,53 @@
+//! The real binary, run to its end.
+
+use std::ffi::OsStr;
+use std::io::Write;
+use std::path::Path;
+use std::process::{Command, Output, Stdio};
+
+/// How it ended, and what it said.
+pub struct Ended {
+    pub code: i32,
+    pub stdout: String,
+    pub stderr: String,
+}
+
+impl Ended {
+    fn new(output: &Output) -> Self {
+        let text = |bytes: &[u8]| String::from_utf8(bytes.to_vec()).unwrap();
+        Self { code: output.status.code().unwrap(), stdout: text(&output.stdout), stderr: text(&output.stderr) }
+    }
+}
+
+/// Runs podskew with these arguments, in an environment of nothing.
+pub fn podskew<S: AsRef<OsStr>>(arguments: &[S]) -> Ended {
+    called_as(Path::new(env!("CARGO_BIN_EXE_podskew")), arguments, "")
+}
+
+/// The same, on so many columns.
+pub fn podskew_on<S: AsRef<OsStr>>(columns: u16, arguments: &[S]) -> Ended {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_podskew"));
+    Ended::new(&command.args(arguments).env_clear().env("COLUMNS", columns.to_string()).output().unwrap())
+}
+
+/// The same, with something on its standard input.
+pub fn fed<S: AsRef<OsStr>>(arguments: &[S], input: &str) -> Ended {
+    called_as(Path::new(env!("CARGO_BIN_EXE_podskew")), arguments, input)
+}
+
+/// The same, by another name.
+pub fn called_as<S: AsRef<OsStr>>(program: &Path, arguments: &[S], input: &str) -> Ended {
+    let mut child = Command::new(program)
+        .args(arguments)
+        .env_clear()
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut stdin = child.stdin.take().unwrap();
+    // It may have ended without reading.
+    let _ = stdin.write_all(input.as_bytes());
+    drop(stdin);
+    Ended::new(&child.wait_with_output().unwrap())
+}
