@@ -10,10 +10,15 @@ PROMETHEUS3 := $(TOOLS)/prometheus
 ADMISSION := $(TOOLS)/admission
 GRAFANA := $(TOOLS)/grafana
 ANALYSIS := $(TOOLS)/analysis
+INSTALL := $(TOOLS)/install
 
 # Prometheus 3.15.0 as a Go module, and its hash as in the Go checksum database.
 PROMETHEUS3_MODULE := github.com/prometheus/prometheus@v0.315.0
 PROMETHEUS3_SUM := h1:sFGZWmC2Hk9N1NBJGCnXYZb5hyLCq8yuAMoEjLAg6ac=
+
+# The definitions of ServiceMonitor, PodMonitor and PrometheusRule, from the newest module that the Go module proxy has.
+OPERATOR_MODULE := github.com/prometheus-operator/prometheus-operator@v0.85.0
+OPERATOR_SUM := h1:M5xLCLEoaW2IJfnuCwFzzpL+jSVQu3KGT84Pye+fW8s=
 
 KUBE_STATE_METRICS := $(TOOLS)/kube-state-metrics
 KUBE_STATE_METRICS_MODULE := k8s.io/kube-state-metrics/v2@v2.18.0
@@ -28,7 +33,7 @@ help: ## List these targets
 demo: ## Show podskew on a simulated cluster; no cluster is needed
 	$(CARGO) run --locked -- demo
 
-test: check-tools $(VENV)/done $(PROMETHEUS3) $(GRAFANA)/done $(ANALYSIS) $(ADMISSION) lint ## Check everything: format, lints, all tests, with real Prometheus servers
+test: check-tools $(VENV)/done $(PROMETHEUS3) $(GRAFANA)/done $(ANALYSIS) $(ADMISSION) $(INSTALL)/done lint ## Check everything: format, lints, all tests, with real Prometheus servers
 	$(CARGO) test --locked --no-fail-fast
 
 lint: ## Check the format and the lints
@@ -72,14 +77,14 @@ check-tools:
 	command -v promtool >/dev/null || missing promtool "apt-get install prometheus (it may stay stopped)"; \
 	command -v prometheus >/dev/null || missing prometheus "apt-get install prometheus (it may stay stopped)"; \
 	command -v npm >/dev/null || test -e $(GRAFANA)/done || missing npm "install Node 20 or newer with npm; Grafana's types come with it"; \
-	command -v go >/dev/null || { test -x $(PROMETHEUS3) && test -x $(ANALYSIS) && test -x $(ADMISSION); } || \
-	  missing go "install Go 1.26 or newer; it builds Prometheus 3 and what judges analysis templates and admission policies"
+	command -v go >/dev/null || { test -x $(PROMETHEUS3) && test -x $(ANALYSIS) && test -x $(ADMISSION) && test -e $(INSTALL)/done; } || \
+	  missing go "install Go 1.26 or newer; it builds Prometheus 3, Helm, and what judges analysis templates and admission policies"
 
-# Python's Prometheus client, whose OpenMetrics parser reads what podskew serves.
-$(VENV)/done:
+# Python's Prometheus client, whose OpenMetrics parser reads what podskew serves, and the schemas of Kubernetes' versions.
+$(VENV)/done: tests/programs/requirements.txt
 	$(PYTHON) -m venv --clear $(VENV) || { \
 	  echo "python3 cannot make a virtual environment: apt-get install python3-venv" >&2; exit 1; }
-	$(VENV)/bin/pip install --quiet --disable-pip-version-check prometheus_client==0.26.0
+	$(VENV)/bin/pip install --quiet --disable-pip-version-check -r tests/programs/requirements.txt
 	touch $@
 
 # The types of Grafana's dashboards; no script of a package is run.
@@ -131,3 +136,20 @@ $(ANALYSIS): $(wildcard tests/programs/analysis/*)
 	  printf '\n---\n' >> $(CURDIR)/$(TOOLS)/crds/argo.yaml && \
 	  cat "$$argo"/manifests/crds/rollout-crd.yaml >> $(CURDIR)/$(TOOLS)/crds/argo.yaml && \
 	  cat "$$flagger"/artifacts/flagger/crd.yaml > $(CURDIR)/$(TOOLS)/crds/flagger.yaml
+
+# Helm 4 and 3, kustomize, helm-docs, actionlint, and the Pod Security Standards' own code. go.sum pins them.
+$(INSTALL)/done: $(wildcard tests/programs/install/*)
+	@echo "building what judges the chart once; this takes some minutes"
+	@mkdir -p $(INSTALL)
+	cd tests/programs/install && export GOWORK=off GOFLAGS= CGO_ENABLED=0 && \
+	  build() { go build -buildvcs=false -mod=readonly -trimpath -ldflags "-s -w" -o $(CURDIR)/$(INSTALL)/"$$1" "$$2"; } && \
+	  build helm helm.sh/helm/v4/cmd/helm && build helm3 helm.sh/helm/v3/cmd/helm && \
+	  build kustomize sigs.k8s.io/kustomize/kustomize/v5 && build helm-docs github.com/norwoodj/helm-docs/cmd/helm-docs && \
+	  build actionlint github.com/rhysd/actionlint/cmd/actionlint && build podsecurity .
+	go mod download -json $(OPERATOR_MODULE) > $(INSTALL)/operator.json
+	@grep -qF '"Sum": "$(OPERATOR_SUM)"' $(INSTALL)/operator.json || { \
+	  echo "$(OPERATOR_MODULE) is not the module that was pinned here:" >&2; cat $(INSTALL)/operator.json >&2; exit 1; }
+	cd "$$(sed -n 's/^\t"Dir": "\(.*\)",/\1/p' $(INSTALL)/operator.json)"/example/prometheus-operator-crd && \
+	  cat monitoring.coreos.com_podmonitors.yaml monitoring.coreos.com_prometheusrules.yaml \
+	    monitoring.coreos.com_servicemonitors.yaml > $(CURDIR)/$(INSTALL)/crds.yaml
+	touch $@
