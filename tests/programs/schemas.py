@@ -54,7 +54,9 @@ def custom_resources(path):
 
 def main():
     custom = custom_resources(sys.argv[1])
-    versions = [version for version in utils.all_versions() if tuple(map(int, version.split(".")[:2])) >= OLDEST]
+    # Each is there twice, closed and open.
+    known = dict.fromkeys(utils.all_versions())
+    versions = [version for version in known if tuple(map(int, version.split(".")[:2])) >= OLDEST]
     # Modes have most objects in common.
     objects = {json.dumps(read, sort_keys=True): read for read in yaml.safe_load_all(sys.stdin) if read}
     faults = []
