@@ -35,7 +35,11 @@ fn file_system() -> tempfile::TempDir {
         let (source, target) = arguments.split_once(' ').unwrap();
         let source = source.replace("${TARGETARCH}", architecture());
         let context = root().join("target/tools/image");
-        assert!(context.join(&source).exists(), "there is no {source} in {}: make tested-image-root", context.display());
+        assert!(
+            context.join(&source).exists(),
+            "there is no {source} in {}: make tested-image-root",
+            context.display()
+        );
         let copied = Command::new("cp")
             .arg("-R")
             .arg(context.join(&source).join("."))
@@ -69,7 +73,8 @@ fn there_is_a_static_binary_and_what_it_reads_and_nothing_else() {
     let image = file_system();
     let mut found = Vec::new();
     files(image.path(), &mut found);
-    let mut names: Vec<_> = found.iter().map(|path| path.strip_prefix(image.path()).unwrap().to_str().unwrap()).collect();
+    let mut names: Vec<_> =
+        found.iter().map(|path| path.strip_prefix(image.path()).unwrap().to_str().unwrap()).collect();
     names.sort_unstable();
     assert_eq!(names, [CERTIFICATES, "licenses/LICENSE", "podskew"]);
     for file in &found {

@@ -181,7 +181,8 @@ fn the_rules_are_to_list_and_watch_what_podskew_watches_and_nothing_else() {
                 };
                 let binding = bindings.iter().find(of_role).unwrap_or_else(|| panic!("{what}: {role} is not bound"));
                 let account = &account[0]["metadata"];
-                let subject = json!({ "kind": "ServiceAccount", "name": account["name"], "namespace": account["namespace"] });
+                let subject =
+                    json!({ "kind": "ServiceAccount", "name": account["name"], "namespace": account["namespace"] });
                 assert_eq!(binding["subjects"], json!([subject]), "{what}");
                 roles += 1;
             }
@@ -334,8 +335,12 @@ fn another_chart_may_depend_on_it() {
     let directory = tempfile::tempdir().unwrap();
     let write = |file: &str, text: &str| std::fs::write(directory.path().join(file), text).unwrap();
     let repository = format!("file://{}", path(CHART).display());
-    let dependency = json!({ "name": "podskew", "version": "*", "repository": repository, "condition": "podskew.enabled" });
-    write("Chart.yaml", &json!({ "apiVersion": "v2", "name": "all", "version": "1.0.0", "dependencies": [dependency] }).to_string());
+    let dependency =
+        json!({ "name": "podskew", "version": "*", "repository": repository, "condition": "podskew.enabled" });
+    write(
+        "Chart.yaml",
+        &json!({ "apiVersion": "v2", "name": "all", "version": "1.0.0", "dependencies": [dependency] }).to_string(),
+    );
     write("values.yaml", r#"{"global":{"region":"north"},"podskew":{"enabled":true,"replicas":2}}"#);
     let chart = directory.path().to_str().unwrap();
     ask("helm", &["dependency", "update", chart], b"").unwrap();
@@ -347,7 +352,11 @@ fn another_chart_may_depend_on_it() {
 fn notes_say_what_is_left_to_do() {
     for (values, said, unsaid) in [
         ("replicas=1", "Nothing scrapes it yet", "rbac.create is false"),
-        ("serviceMonitor.enabled=true", "kube-prometheus-stack selects by the name of its own release", "Nothing scrapes"),
+        (
+            "serviceMonitor.enabled=true",
+            "kube-prometheus-stack selects by the name of its own release",
+            "Nothing scrapes",
+        ),
         ("serviceMonitor.enabled=true,serviceMonitor.additionalLabels.release=x", r#"labels {"release":"x"}"#, "NAME"),
         ("podMonitor.enabled=true", "--set podMonitor.additionalLabels.release=NAME", "serviceMonitorSelector"),
         ("rbac.create=false", "the service account podskew needs to list and watch", "honorLabels"),
@@ -355,7 +364,8 @@ fn notes_say_what_is_left_to_do() {
         ("namespaces={shop,payments}", "watches shop, payments.", "the whole cluster"),
     ] {
         let chart = path(CHART);
-        let arguments = ["install", "podskew", chart.to_str().unwrap(), "-n", "podskew", "--dry-run=client", "--set", values];
+        let arguments =
+            ["install", "podskew", chart.to_str().unwrap(), "-n", "podskew", "--dry-run=client", "--set", values];
         let notes = ask("helm", &arguments, b"").unwrap();
         let (_, notes) = notes.split_once("NOTES:\n").unwrap();
         assert!(notes.contains(said), "{values}: {notes}");
@@ -475,7 +485,10 @@ fn chart_kustomization_and_manifest_are_the_same() {
     whole.retain(|object| object["kind"] != "Namespace");
     assert_eq!(whole, helm);
     assert_eq!(namespace.len(), 1);
-    assert_eq!(namespace[0].pointer("/metadata/labels/pod-security.kubernetes.io~1enforce"), Some(&json!("restricted")));
+    assert_eq!(
+        namespace[0].pointer("/metadata/labels/pod-security.kubernetes.io~1enforce"),
+        Some(&json!("restricted"))
+    );
 
     let values = [
         "serviceMonitor.enabled=true",
@@ -484,7 +497,9 @@ fn chart_kustomization_and_manifest_are_the_same() {
         r#"service.annotations.prometheus\.io/port=8080"#,
     ];
     let mut arguments = vec!["--namespace", "monitoring"];
-    arguments.extend(values.iter().flat_map(|value| [if value.contains("annotations") { "--set-string" } else { "--set" }, value]));
+    arguments.extend(
+        values.iter().flat_map(|value| [if value.contains("annotations") { "--set-string" } else { "--set" }, value]),
+    );
     let helm = without_helms_labels(objects(&rendered(&arguments)));
     assert_eq!(objects(&built_with_components()), helm);
 }

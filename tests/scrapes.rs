@@ -85,7 +85,8 @@ fn labels_stay(program: &Path) {
         });
         let series = prometheus.series(&format!("{{job=\"{job}\",__name__=~\"podskew_.*\"}}")).unwrap();
         assert!(series.len() > 500, "{}", series.len());
-        let label = |labels: &Value, start: &str| labels.as_object().unwrap().keys().any(|name| name.starts_with(start));
+        let label =
+            |labels: &Value, start: &str| labels.as_object().unwrap().keys().any(|name| name.starts_with(start));
         let exported = series.iter().filter(|(labels, _)| label(labels, "exported_")).count();
         if job == "overwritten" {
             assert!(exported > 100, "this is what it looks like: {exported}");

@@ -104,7 +104,8 @@ pub fn manifests() -> [(&'static str, String); 4] {
     let operator = ["--set", "serviceMonitor.enabled=true", "--set", "prometheusRule.enabled=true"];
     let shown = ["--show-only", "templates/servicemonitor.yaml", "--show-only", "templates/prometheusrule.yaml"];
     let monitoring = plain(&rendered(&[&operator[..], &shown[..]].concat()));
-    let dashboards = plain(&rendered(&["--set", "dashboards.enabled=true", "--show-only", "templates/dashboards.yaml"]));
+    let dashboards =
+        plain(&rendered(&["--set", "dashboards.enabled=true", "--show-only", "templates/dashboards.yaml"]));
     // They belong beside Grafana: into the namespace that `kubectl -n` says.
     let dashboards = dashboards.replace("\n  namespace: podskew\n", "\n");
     let namespace = read("deploy/kustomize/namespace.yaml");

@@ -117,7 +117,8 @@ impl Source {
         let expand = |text: &str| self.expand_with(text, &|name| name.contains('.').then(|| format!("<<{name}>>")));
         let mut chart = "# Generated from alerts/source.yaml: make docs. Helm puts in what values.yaml says of each alert.\nalerts:\n".to_owned();
         for alert in &self.alerts {
-            write!(chart, "- alert: {}\n  expr: {}\n  annotations:\n", alert.name, block(&expand(&alert.expr), 4)).unwrap();
+            write!(chart, "- alert: {}\n  expr: {}\n  annotations:\n", alert.name, block(&expand(&alert.expr), 4))
+                .unwrap();
             writeln!(chart, "    summary: {}", block(&expand(&alert.summary), 6)).unwrap();
             writeln!(chart, "    description: {}", block(&expand(&alert.description), 6)).unwrap();
             writeln!(chart, "    runbook_url: {}/{}.md", self.runbooks, alert.name).unwrap();
