@@ -113,7 +113,7 @@ async fn cluster() -> (Simulator, String, String) {
     let tls = Tls::from_pem(&certificate.pem(), &key.serialize_pem(), &authority.pem()).unwrap();
     let config = SimulatorConfig { tls: Some(tls), ..SimulatorConfig::default() };
     let simulator = Simulator::start(config).await.unwrap();
-    Demo::begin(simulator.store(), &DemoConfig::default(), UnixTime::now());
+    let _ = Demo::begin(simulator.store(), &DemoConfig::default(), UnixTime::now());
     let kubeconfig = simulator.kubeconfig();
     let kubeconfig = kubeconfig.lines().filter(|line| !line.contains("certificate-authority-data"));
     let kubeconfig = kubeconfig.collect::<Vec<_>>().join("\n");

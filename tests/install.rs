@@ -14,6 +14,7 @@ use podskew::objects::Resource;
 use podskew::simulator::{Simulator, SimulatorConfig};
 use serde_json::{Value, json};
 use std::collections::BTreeSet;
+use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 
 /// Holds a generated file against what it ought to be, or writes it anew where `UPDATE_DOCS` asks for it.
@@ -117,7 +118,7 @@ fn every_object_fits_the_schemas_of_every_version() {
     let mut all: Vec<Value> = everything().into_iter().flat_map(|(_, objects)| objects).collect();
     all.extend(objects(&read("alerts/prometheusrule.yaml")));
     // YAML reads JSON.
-    let manifest = all.iter().map(|object| format!("{object}\n---\n")).collect::<String>();
+    let manifest = all.iter().map(Value::to_string).collect::<Vec<_>>().join("\n---\n");
     let script = path("tests/programs/schemas.py");
     let crds = path("target/tools/install/crds.yaml");
     let python = path("target/openmetrics-venv/bin/python");
@@ -209,7 +210,7 @@ fn every_pod_passes_the_restricted_pod_security_standard() {
     let mut pods = String::new();
     for (_, objects) in everything() {
         for deployment in of_kind(&objects, "Deployment") {
-            pods += &format!("{}\n", deployment.pointer("/spec/template").unwrap());
+            writeln!(pods, "{}", deployment.pointer("/spec/template").unwrap()).unwrap();
             let container = container(&objects);
             // It leaves these to others.
             assert_eq!(container.pointer("/securityContext/readOnlyRootFilesystem"), Some(&json!(true)));
@@ -373,7 +374,7 @@ fn notes_say_what_is_left_to_do() {
     }
 }
 
-/// The groups that a rendering's PrometheusRule holds.
+/// The groups that a rendering's `PrometheusRule` holds.
 fn groups(values: &[&str]) -> Value {
     let rendered = objects(&rendered(&[&["--set", "prometheusRule.enabled=true"], values].concat()));
     the(&rendered, "PrometheusRule")["spec"].clone()
@@ -493,8 +494,8 @@ fn chart_kustomization_and_manifest_are_the_same() {
     let values = [
         "serviceMonitor.enabled=true",
         "prometheusRule.enabled=true",
-        r#"service.annotations.prometheus\.io/scrape=true"#,
-        r#"service.annotations.prometheus\.io/port=8080"#,
+        r"service.annotations.prometheus\.io/scrape=true",
+        r"service.annotations.prometheus\.io/port=8080",
     ];
     let mut arguments = vec!["--namespace", "monitoring"];
     arguments.extend(

@@ -93,7 +93,7 @@ pub fn plain(rendering: &str) -> String {
     let helms = ["# Source:", "helm.sh/chart:", "app.kubernetes.io/managed-by:", "---"];
     let documents = rendering.split("\n---\n").map(|document| {
         let lines = document.lines().filter(|line| !helms.iter().any(|start| line.trim_start().starts_with(start)));
-        lines.map(|line| format!("{line}\n")).collect::<String>().trim_matches('\n').to_owned()
+        lines.collect::<Vec<_>>().join("\n").trim_matches('\n').to_owned()
     });
     documents.filter(|document| !document.is_empty()).collect::<Vec<_>>().join("\n---\n") + "\n"
 }
