@@ -450,19 +450,17 @@ fn built(folder: &Path) -> String {
     ask("kustomize", &["build", folder.to_str().unwrap()], b"").unwrap()
 }
 
-/// The kustomization of somebody who wants everything, in a namespace that is there already.
+/// The kustomization that docs/install.md shows, with the component it leaves out, built from this checkout.
 fn built_with_components() -> String {
+    let document = read("docs/install.md");
+    let (_, rest) = document.split_once("```yaml\napiVersion: kustomize").unwrap();
+    let (shown, _) = rest.split_once("```").unwrap();
+    let version = format!("?ref=v{}", env!("CARGO_PKG_VERSION"));
+    assert_eq!(shown.matches(&version).count(), 3, "{shown}");
+    let here =
+        shown.replace("https://github.com/podskew/podskew/", "../../").replace(&version, "").replace("  # - ", "  - ");
     let directory = tempfile::tempdir_in(path("target")).unwrap();
-    let kustomize = "../../deploy/kustomize";
-    let kustomization = json!({
-        "namespace": "monitoring",
-        "resources": [format!("{kustomize}/base")],
-        "components": [
-            format!("{kustomize}/components/prometheus-operator"),
-            format!("{kustomize}/components/scrape-annotations"),
-        ],
-    });
-    std::fs::write(directory.path().join("kustomization.yaml"), kustomization.to_string()).unwrap();
+    std::fs::write(directory.path().join("kustomization.yaml"), format!("apiVersion: kustomize{here}")).unwrap();
     built(directory.path())
 }
 
@@ -493,7 +491,9 @@ fn chart_kustomization_and_manifest_are_the_same() {
 
     let values = [
         "serviceMonitor.enabled=true",
+        "serviceMonitor.additionalLabels.release=kube-prometheus-stack",
         "prometheusRule.enabled=true",
+        "prometheusRule.additionalLabels.release=kube-prometheus-stack",
         r"service.annotations.prometheus\.io/scrape=true",
         r"service.annotations.prometheus\.io/port=8080",
     ];
