@@ -12,6 +12,7 @@ use common::running::Running;
 use podskew::cli::Arguments;
 use podskew::objects::Resource;
 use podskew::simulator::{Simulator, SimulatorConfig};
+use regex::Regex;
 use serde_json::{Value, json};
 use std::collections::BTreeSet;
 use std::fmt::Write as _;
@@ -503,6 +504,35 @@ fn chart_kustomization_and_manifest_are_the_same() {
     );
     let helm = without_helms_labels(objects(&rendered(&arguments)));
     assert_eq!(objects(&built_with_components()), helm);
+}
+
+/// Whoever copies a command or values out of a document installs something.
+#[test]
+fn the_chart_takes_the_values_that_documents_show() {
+    let block = Regex::new(r"(?s)```(sh|yaml)\n(.*?)```").unwrap();
+    let command = Regex::new(r"(?s)helm (?:install|upgrade) podskew (?:[^\n]|\\\n)*").unwrap();
+    let set = Regex::new(r"(--set(?:-string)?) (?:'([^']*)'|([^\s`]+))").unwrap();
+    let (mut commands, mut files) = (0, 0);
+    for document in ["README.md", "docs/install.md", "deploy/helm/podskew/README.md"] {
+        for found in block.captures_iter(&read(document)) {
+            let shown = &found[2];
+            if &found[1] == "yaml" && Regex::new("^(prometheusRule|extraManifests):").unwrap().is_match(shown) {
+                let file = tempfile::NamedTempFile::new().unwrap();
+                std::fs::write(file.path(), shown).unwrap();
+                rendered(&["--values", file.path().to_str().unwrap()]);
+                files += 1;
+            }
+            for command in command.find_iter(shown) {
+                let given = set.captures_iter(command.as_str());
+                let given: Vec<_> = given
+                    .flat_map(|found| [found[1].to_owned(), found.get(2).or(found.get(3)).unwrap().as_str().to_owned()])
+                    .collect();
+                rendered(&given.iter().map(String::as_str).collect::<Vec<_>>());
+                commands += 1;
+            }
+        }
+    }
+    assert_eq!((commands, files), (6, 2));
 }
 
 /// The table of what podskew takes, by the size of a cluster, is the same wherever it stands.
