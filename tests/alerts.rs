@@ -174,6 +174,15 @@ fn no_expression_has_a_threshold_of_its_own() {
     }
 }
 
+/// Nor does a text say how long its alert waits: whoever installs podskew may change that as well.
+#[test]
+fn no_text_has_a_duration_of_its_own() {
+    let duration = Regex::new(r"(?m)^Since: (?:an|[a-z]+|[0-9]+) (?:minutes?|hours?)").unwrap();
+    for alert in source().alerts {
+        assert!(!duration.is_match(&alert.description), "{}", alert.name);
+    }
+}
+
 /// The Operator's form holds the same groups.
 #[test]
 fn the_operators_form_is_the_same() {
