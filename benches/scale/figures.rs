@@ -35,6 +35,8 @@ const KINDS: &[Kind] = &[
     Kind("served-paged", "what the simulator serves, paged", "MB/s", 0, AtLeast(LEAST_SERVED)),
     Kind("ready-streaming", "time to ready ÷ discarding client, streaming", "×", 2, AtMost(2.0)),
     Kind("ready-paged", "time to ready ÷ discarding client, paged", "×", 2, AtMost(2.0)),
+    Kind("ready-streaming-library", "the same ÷ one that discards by kube's client, streaming", "×", 2, Any),
+    Kind("ready-paged-library", "the same ÷ one that discards by kube's client, paged", "×", 2, Any),
     Kind("ready-seconds", "time to ready, streaming", "s", 3, Any),
     Kind("livez", "cold start to the first /livez", "ms", 1, Any),
     Kind("binary", "binary", "MB", 2, Any),

@@ -5,6 +5,7 @@ use crate::figures::{Figures, median};
 use crate::http::{Connection, Wanted};
 use crate::podskew::Podskew;
 use crate::{Outcome, progress};
+use http_body_util::BodyExt as _;
 use podskew::objects::Resource;
 use std::time::Instant;
 
@@ -18,30 +19,38 @@ pub(crate) fn measure(cluster: &mut Cluster, figures: &mut Figures) -> Outcome<(
     let mut live = Vec::new();
     for streams in [true, false] {
         cluster.serve_streams(streams)?;
-        let (mut discarding, mut ready, mut bytes) = (Vec::new(), Vec::new(), 0);
+        let (mut discarding, mut library, mut ready, mut bytes) = (Vec::new(), Vec::new(), Vec::new(), 0);
         for _ in 0..RUNS {
             let begun = Instant::now();
             bytes = discard(&cluster.host, streams)?;
             discarding.push(begun.elapsed().as_secs_f64());
+            let begun = Instant::now();
+            let same = discard_by_library(&cluster.host, streams)?;
+            library.push(begun.elapsed().as_secs_f64());
+            if same != bytes {
+                return Err(format!("one client read {bytes} bytes, the other {same}").into());
+            }
             let podskew = Podskew::start(cluster, &[])?;
             ready.push(podskew.ready.as_secs_f64());
             live.push(podskew.live.as_secs_f64() * 1000.0);
         }
         progress(&format!(
-            "{}: {:.0} MB; discarding client {discarding:.3?} s, podskew {ready:.3?} s",
+            "{}: {:.0} MB; discarding client {discarding:.3?} s, by kube's client {library:.3?} s, podskew {ready:.3?} s",
             if streams { "streaming" } else { "paged" },
             bytes as f64 / 1e6
         ));
-        let (discarding, ready) = (median(&mut discarding), median(&mut ready));
+        let (discarding, library, ready) = (median(&mut discarding), median(&mut library), median(&mut ready));
         let rate = bytes as f64 / 1e6 / discarding;
         if streams {
             figures.put("json", bytes as f64 / 1e6);
             figures.put("served-streaming", rate);
             figures.put("ready-streaming", ready / discarding);
+            figures.put("ready-streaming-library", ready / library);
             figures.put("ready-seconds", ready);
         } else {
             figures.put("served-paged", rate);
             figures.put("ready-paged", ready / discarding);
+            figures.put("ready-paged-library", ready / library);
         }
     }
     figures.put("livez", median(&mut live));
@@ -66,15 +75,92 @@ fn discard(host: &str, streams: bool) -> Outcome<u64> {
     Ok(bytes)
 }
 
+/// The same through the client that podskew uses, on as many threads: what is left is podskew's own.
+fn discard_by_library(host: &str, streams: bool) -> Outcome<u64> {
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
+    runtime.block_on(async {
+        let client = kube::Client::try_from(kube::Config::new(format!("http://{host}").parse()?))?;
+        let mut reads = tokio::task::JoinSet::new();
+        for resource in Resource::ALL {
+            let path = format!("{}/{}", resource.api_path(), resource.plural());
+            let selector = if resource == Resource::Pods { UNFINISHED } else { "" };
+            let client = client.clone();
+            reads.spawn(async move {
+                let read = if streams {
+                    library_stream(&client, &path, selector).await
+                } else {
+                    library_pages(&client, &path, selector).await
+                };
+                read.map_err(|error| error.to_string())
+            });
+        }
+        let mut bytes = 0;
+        while let Some(read) = reads.join_next().await {
+            bytes += read??;
+        }
+        Ok(bytes)
+    })
+}
+
+async fn library_stream(client: &kube::Client, path: &str, selector: &str) -> Outcome<u64> {
+    let (mut bytes, mut tail) = (0, Vec::new());
+    let request = http::Request::get(format!("{path}?{STREAMING}{selector}")).body(Vec::new())?;
+    let mut body = client.send(request.map(kube::client::Body::from)).await?;
+    while let Some(frame) = body.frame().await {
+        let Ok(here) = frame?.into_data() else { continue };
+        bytes += here.len() as u64;
+        if has_ended(&mut tail, &here) {
+            break;
+        }
+    }
+    Ok(if body.status().is_success() { bytes } else { 0 })
+}
+
+async fn library_pages(client: &kube::Client, path: &str, selector: &str) -> Outcome<u64> {
+    let (mut bytes, mut token) = (0, String::new());
+    loop {
+        let request = http::Request::get(format!("{path}?limit=500{selector}{token}")).body(Vec::new())?;
+        let mut body = client.send(request.map(kube::client::Body::from)).await?;
+        let mut head = Vec::new();
+        let mut length = 0;
+        while let Some(frame) = body.frame().await {
+            let Ok(here) = frame?.into_data() else { continue };
+            length += here.len() as u64;
+            head.extend_from_slice(&here[..here.len().min(TAIL_BYTES.saturating_sub(head.len()))]);
+        }
+        if !body.status().is_success() {
+            return Ok(bytes);
+        }
+        bytes += length;
+        match next_page(&head) {
+            Some(next) => token = next,
+            None => return Ok(bytes),
+        }
+    }
+}
+
+const STREAMING: &str = "watch=true&sendInitialEvents=true&resourceVersionMatch=NotOlderThan&allowWatchBookmarks=true";
+
+/// Whether the closing bookmark of a streaming list is here. It stands in the last line: only the end of what has come
+/// needs a look.
+fn has_ended(tail: &mut Vec<u8>, here: &[u8]) -> bool {
+    tail.extend_from_slice(&here[here.len().saturating_sub(TAIL_BYTES)..]);
+    let ended = memchr::memmem::find(tail, b"k8s.io/initial-events-end").is_some();
+    tail.drain(..tail.len().saturating_sub(TAIL_BYTES));
+    ended
+}
+
+/// How to ask for the page after the one that begins like this.
+fn next_page(head: &[u8]) -> Option<String> {
+    let head = String::from_utf8_lossy(head);
+    let (next, _) = head.split_once("\"continue\":\"")?.1.split_once('"')?;
+    (!next.is_empty()).then(|| format!("&continue={next}"))
+}
+
 fn read_stream(host: &str, path: &str, selector: &str) -> Outcome<u64> {
-    let query = "watch=true&sendInitialEvents=true&resourceVersionMatch=NotOlderThan&allowWatchBookmarks=true";
     let mut tail = Vec::new();
-    let answer = Connection::open(host)?.get_with(&format!("{path}?{query}{selector}"), None, &mut |here| {
-        // The end stands in the last line: only the end of what has come needs a look.
-        tail.extend_from_slice(&here[here.len().saturating_sub(TAIL_BYTES)..]);
-        let ended = memchr::memmem::find(&tail, b"k8s.io/initial-events-end").is_some();
-        tail.drain(..tail.len().saturating_sub(TAIL_BYTES));
-        if ended { Wanted::Nothing } else { Wanted::More }
+    let answer = Connection::open(host)?.get_with(&format!("{path}?{STREAMING}{selector}"), None, &mut |here| {
+        if has_ended(&mut tail, here) { Wanted::Nothing } else { Wanted::More }
     })?;
     Ok(if answer.status == 200 { answer.bytes } else { 0 })
 }
@@ -88,13 +174,13 @@ fn read_pages(host: &str, path: &str, selector: &str) -> Outcome<u64> {
             head.extend_from_slice(&here[..here.len().min(TAIL_BYTES.saturating_sub(head.len()))]);
             Wanted::More
         })?;
-        if answer.status == 200 {
-            bytes += answer.bytes;
+        if answer.status != 200 {
+            return Ok(bytes);
         }
-        let head = String::from_utf8_lossy(&head);
-        match head.split_once("\"continue\":\"").and_then(|(_, rest)| rest.split_once('"')) {
-            Some((next, _)) if answer.status == 200 && !next.is_empty() => token = format!("&continue={next}"),
-            _ => return Ok(bytes),
+        bytes += answer.bytes;
+        match next_page(&head) {
+            Some(next) => token = next,
+            None => return Ok(bytes),
         }
     }
 }

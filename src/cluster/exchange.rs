@@ -114,9 +114,15 @@ impl Answer {
         }
     }
 
-    /// All of it.
-    pub(super) async fn whole(mut self, patience: Patience, pulse: &mut Pulse) -> Result<BytesMut, Failure> {
-        let mut whole = BytesMut::with_capacity(self.length.unwrap_or(0).min(MOST_ALLOCATED_AHEAD));
+    /// All of it, in the memory of `whole`.
+    pub(super) async fn whole(
+        mut self,
+        mut whole: BytesMut,
+        patience: Patience,
+        pulse: &mut Pulse,
+    ) -> Result<BytesMut, Failure> {
+        whole.clear();
+        whole.reserve(self.length.unwrap_or(0).min(MOST_ALLOCATED_AHEAD));
         while let Some(bytes) = self.chunk(patience, pulse).await? {
             if whole.len() + bytes.len() > LONGEST_PAGE {
                 return Err(Failure::unreadable(format!("a page of more than {} MiB", LONGEST_PAGE >> 20)));

@@ -9,7 +9,7 @@ use super::sink::Sink;
 use crate::inventory::Source;
 use crate::objects::{DecodeError, Resource, WatchEvent, decode_event, decode_list};
 use bytes::{Bytes, BytesMut};
-use std::sync::{Arc, LazyLock};
+use std::sync::{Arc, LazyLock, Mutex, MutexGuard, PoisonError};
 use tokio::task::{JoinError, JoinSet};
 
 /// Long enough that a task costs nothing beside it, short enough that a scrape waits for no more than some hundred
@@ -19,6 +19,9 @@ const BATCH: usize = 128 << 10;
 /// More are of no use: one task reads the connection, and no more than so many keep up with it.
 const MOST_LANES: usize = 4;
 
+/// So many objects of a page go into the inventory at once.
+const AT_ONCE: usize = 16;
+
 /// What is being decoded of one list.
 pub(super) struct Lanes<S> {
     source: Source,
@@ -26,6 +29,8 @@ pub(super) struct Lanes<S> {
     /// Lines that wait until they are enough.
     batch: Vec<Bytes>,
     batch_bytes: usize,
+    /// Pages that are decoded: the next ones are read into them, because fresh memory costs as much as decoding.
+    spare_pages: Arc<Mutex<Vec<BytesMut>>>,
     running: JoinSet<Decoded>,
     decoded: Decoded,
 }
@@ -49,7 +54,15 @@ pub(super) fn is_added(line: &[u8]) -> bool {
 
 impl<S: Sink> Lanes<S> {
     pub(super) fn new(source: Source, sink: Arc<S>) -> Self {
-        Self { source, sink, batch: Vec::new(), batch_bytes: 0, running: JoinSet::new(), decoded: Decoded::default() }
+        Self {
+            source,
+            sink,
+            batch: Vec::new(),
+            batch_bytes: 0,
+            spare_pages: Arc::default(),
+            running: JoinSet::new(),
+            decoded: Decoded::default(),
+        }
     }
 
     /// Takes a line that [`is_added`]. Waits while all lanes are taken.
@@ -73,8 +86,18 @@ impl<S: Sink> Lanes<S> {
 
     /// Takes a page. It is decoded while the next one is read, and no more than two are: pages take memory.
     pub(super) async fn page(&mut self, page: BytesMut) {
-        let (source, sink) = (self.source, self.sink.clone());
-        self.start((*LANES).min(2), move || self::page(source, sink.as_ref(), &page)).await;
+        let (source, sink, spare_pages) = (self.source, self.sink.clone(), self.spare_pages.clone());
+        self.start((*LANES).min(2), move || {
+            let decoded = self::page(source, sink.as_ref(), &page);
+            lock(&spare_pages).push(page);
+            decoded
+        })
+        .await;
+    }
+
+    /// Where to read the next page.
+    pub(super) fn spare_page(&self) -> BytesMut {
+        lock(&self.spare_pages).pop().unwrap_or_default()
     }
 
     /// What is decoded by now.
@@ -128,33 +151,43 @@ fn joined(resource: Resource, decoded: Result<Decoded, JoinError>) -> Decoded {
     })
 }
 
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
 /// Asking takes a dozen system calls, so it is asked once.
 static LANES: LazyLock<usize> =
     LazyLock::new(|| std::thread::available_parallelism().map_or(1, usize::from).min(MOST_LANES));
 
 fn lines<S: Sink>(source: Source, sink: &S, lines: &[Bytes]) -> Decoded {
     let mut decoded = Decoded::default();
+    let mut objects = Vec::with_capacity(lines.len());
     for line in lines {
         match decode_event(source.resource, line) {
-            Ok(WatchEvent::Applied(object)) => {
-                decoded.objects += 1;
-                sink.relist(source, &object);
-            }
+            Ok(WatchEvent::Applied(object)) => objects.push(object),
             Ok(_) => {
                 decoded.unreadable(DecodeError { resource: source.resource, what: "an event of two types", byte: 0 });
             }
             Err(error) => decoded.unreadable(error),
         }
     }
+    decoded.objects = objects.len() as u64;
+    sink.relist(source, &objects);
     decoded
 }
 
 fn page<S: Sink>(source: Source, sink: &S, page: &[u8]) -> Decoded {
     let mut decoded = Decoded::default();
+    let mut objects = Vec::with_capacity(AT_ONCE);
     let read = decode_list(source.resource, page, &mut |object| {
         decoded.objects += 1;
-        sink.relist(source, &object);
+        objects.push(object);
+        if objects.len() == AT_ONCE {
+            sink.relist(source, &objects);
+            objects.clear();
+        }
     });
+    sink.relist(source, &objects);
     if let Err(error) = read {
         decoded.unreadable(error);
     }
@@ -180,9 +213,11 @@ mod tests {
     const PANICS: &str = "a sink that panics";
 
     impl Sink for Names {
-        fn relist(&self, _: Source, object: &Object<'_>) {
-            assert_ne!(object.meta.name, "pod-13", "{PANICS}");
-            *self.0.lock().unwrap().entry(object.meta.name.to_string()).or_default() += 1;
+        fn relist(&self, _: Source, objects: &[Object<'_>]) {
+            for object in objects {
+                assert_ne!(object.meta.name, "pod-13", "{PANICS}");
+                *self.0.lock().unwrap().entry(object.meta.name.to_string()).or_default() += 1;
+            }
         }
         fn apply(&self, _: Source, _: &Object<'_>) {}
         fn delete(&self, _: Source, _: &Object<'_>) {}

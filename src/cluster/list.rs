@@ -192,7 +192,7 @@ impl<S: Sink> Watcher<S> {
         match decode_event(self.target.resource, &line) {
             Ok(WatchEvent::Applied(object)) => {
                 self.listing.objects += 1;
-                self.sink.relist(self.source, &object);
+                self.sink.relist(self.source, &[object]);
                 Ok(None)
             }
             // What changed while the server sent its list comes before the closing bookmark. A deletion can only take
@@ -273,7 +273,7 @@ impl<S: Sink> Watcher<S> {
             if token.is_empty() {
                 self.begin();
             }
-            let page = answer.whole(patience, &mut self.pulse).await?;
+            let page = answer.whole(decoding.spare_page(), patience, &mut self.pulse).await?;
             self.page_decoded(decoding.decoded())?;
             let meta = decode_list_meta(self.target.resource, &page)?;
             decoding.page(page).await;

@@ -13,8 +13,8 @@ pub trait Sink: Send + Sync + 'static {
     fn delete(&self, source: Source, object: &Object<'_>);
     /// A list begins; what is known stays until it is complete.
     fn begin_relist(&self, source: Source);
-    /// An object of that list.
-    fn relist(&self, source: Source, object: &Object<'_>);
+    /// Some objects of that list.
+    fn relist(&self, source: Source, objects: &[Object<'_>]);
     /// The list is complete, and these of its objects are gone already: a streaming list may name an object first and its
     /// deletion after. No one may see them in between.
     fn finish_relist(&self, source: Source, gone: &[Object<'_>]);
@@ -30,7 +30,7 @@ pub trait Sink: Send + Sync + 'static {
     fn not_served(&self, source: Source);
 }
 
-/// The lock is taken for each object alone, never while the network is waited for.
+/// The lock is taken for some dozens of objects at most, and never while the network is waited for or anything is decoded.
 impl Sink for Mutex<Inventory> {
     fn apply(&self, source: Source, object: &Object<'_>) {
         locked(self, |inventory| inventory.apply(source, object, UnixTime::now()));
@@ -44,8 +44,8 @@ impl Sink for Mutex<Inventory> {
         locked(self, |inventory| inventory.begin_relist(source));
     }
 
-    fn relist(&self, source: Source, object: &Object<'_>) {
-        locked(self, |inventory| inventory.relist(source, object));
+    fn relist(&self, source: Source, objects: &[Object<'_>]) {
+        locked(self, |inventory| objects.iter().for_each(|object| inventory.relist(source, object)));
     }
 
     fn finish_relist(&self, source: Source, gone: &[Object<'_>]) {

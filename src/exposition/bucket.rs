@@ -73,6 +73,16 @@ impl Press {
         Self { pod_labels, deflater: Deflater::new(), inflater: Inflater::new(), hasher: DefaultHashBuilder::default() }
     }
 
+    /// One that gives the same, to be used at the same time.
+    pub(super) fn another(&self) -> Self {
+        Self {
+            pod_labels: self.pod_labels.clone(),
+            deflater: Deflater::new(),
+            inflater: Inflater::new(),
+            hasher: self.hasher.clone(),
+        }
+    }
+
     fn hash(&self, text: &str, running: &[Running]) -> u64 {
         self.hasher.hash_one((text, running))
     }

@@ -25,6 +25,8 @@ struct Rendering {
     /// Shared by the sections of all families.
     workloads: BTreeSet<Arc<Workload>>,
     press: Press,
+    /// For a second core, while there is much to render.
+    second_press: Option<Press>,
 }
 
 /// One family as it was published last.
@@ -53,16 +55,21 @@ impl Exposition {
         let nothing = Picture { families: Vec::new(), selection: Arc::clone(&selection) };
         Self {
             selection,
-            rendering: Mutex::new(Rendering { families, workloads: BTreeSet::new(), press }),
+            rendering: Mutex::new(Rendering { families, workloads: BTreeSet::new(), press, second_press: None }),
             latest: Mutex::new(Arc::new(nothing)),
         }
     }
 
     /// Takes over some of what changed and renders what it touches; no scrape sees it before the next publication. So a
-    /// whole cluster's reports need not be in memory at once.
+    /// whole cluster's reports need not be in memory at once. There is much to do and somebody waits for the end of it, so
+    /// two cores do it.
     #[allow(clippy::needless_pass_by_value, reason = "no caller has a use for the reports after this")]
     pub fn prepare(&self, reports: Vec<WorkloadReport>, gone: &[Workload]) {
-        lock(&self.rendering).take_over(&reports, gone);
+        let mut rendering = lock(&self.rendering);
+        if rendering.second_press.is_none() {
+            rendering.second_press = Some(rendering.press.another());
+        }
+        rendering.take_over(&reports, gone);
     }
 
     /// Takes over what changed, renders what it touches and publishes the new picture. `awaiting_owner` is always the
@@ -70,6 +77,7 @@ impl Exposition {
     #[allow(clippy::needless_pass_by_value, reason = "no caller has a use for the reports after this")]
     pub fn publish(&self, reports: Vec<WorkloadReport>, gone: &[Workload], awaiting_owner: &[(Name, u32)]) {
         let mut rendering = lock(&self.rendering);
+        rendering.second_press = None;
         rendering.take_over(&reports, gone);
         let families = rendering.pictures(awaiting_owner);
         let picture = Arc::new(Picture { families, selection: Arc::clone(&self.selection) });
@@ -100,9 +108,21 @@ impl Rendering {
         for change in changes.iter().filter(|change| change.report.is_none()) {
             self.workloads.remove(&change.workload);
         }
-        for rendered in &mut self.families {
-            rendered.take_over(&changes, &mut self.press);
-        }
+        // The family with a series for every pod is nearly the last one; it is as much work as all others.
+        let families = Mutex::new(self.families.iter_mut().rev());
+        let take_over = |press: &mut Press| {
+            loop {
+                let Some(rendered) = lock(&families).next() else { return };
+                rendered.take_over(&changes, press);
+            }
+        };
+        std::thread::scope(|scope| {
+            if let Some(second) = &mut self.second_press {
+                // If there is no thread to be had, the first does it all.
+                let _ = std::thread::Builder::new().spawn_scoped(scope, || take_over(second));
+            }
+            take_over(&mut self.press);
+        });
     }
 
     fn pictures(&mut self, awaiting_owner: &[(Name, u32)]) -> Vec<Arc<FamilyPicture>> {

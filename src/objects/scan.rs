@@ -5,7 +5,7 @@
 //! all 64 bytes which quotes are escaped, what stands inside of strings, and how deep the brackets are nested; no byte is
 //! looked at by itself.
 
-use wide::u8x16;
+use wide::{u8x16, u8x32};
 
 /// Bytes in a block: one for each bit of a word.
 const BLOCK: usize = 64;
@@ -17,14 +17,15 @@ const PART: usize = 16;
 #[inline]
 pub(super) fn quote_or_backslash(text: &[u8], from: usize) -> Option<usize> {
     let mut at = from;
-    while let Some(part) = text.get(at..).and_then(|rest| rest.first_chunk()) {
-        let part = u8x16::new(*part);
-        let found = part.simd_eq(u8x16::splat(b'"')) | part.simd_eq(u8x16::splat(b'\\'));
+    // Most strings are shorter than two parts, but not than one: looking at both at once spares a guess.
+    while let Some(parts) = text.get(at..).and_then(|rest| rest.first_chunk()) {
+        let parts = u8x32::new(*parts);
+        let found = parts.simd_eq(u8x32::splat(b'"')) | parts.simd_eq(u8x32::splat(b'\\'));
         let found = found.to_bitmask();
         if found != 0 {
             return Some(at + found.trailing_zeros() as usize);
         }
-        at += PART;
+        at += 2 * PART;
     }
     let rest = text.get(at..)?;
     rest.iter().position(|byte| matches!(byte, b'"' | b'\\')).map(|found| at + found)
@@ -39,23 +40,30 @@ pub(super) fn behind_closing_bracket(text: &[u8], from: usize) -> Option<usize> 
         let rest = text.get(at..).filter(|rest| !rest.is_empty())?;
         let bits = rest.first_chunk().map_or_else(|| Bits::of_last(rest), Bits::of);
         let outside = !strings.inside(bits.quotes, bits.backslashes);
-        let (opening, mut closing) = (bits.opening & outside, bits.closing & outside);
-        let closed = closing.count_ones() as usize;
-        if closed < open {
-            open = open + opening.count_ones() as usize - closed;
-        } else {
-            // It may close here: one closing bracket after the other.
-            let mut before = 0;
-            while closing != 0 {
-                let bit = closing.trailing_zeros();
-                let opened = (opening & ((1 << bit) - 1)).count_ones() as usize;
-                before += 1;
-                if open + opened == before {
-                    return Some(at + bit as usize + 1);
+        let (mut opening, mut closing) = (bits.opening & outside, bits.closing & outside);
+        // An empty pair changes nothing, and managedFields are full of them.
+        let pairs = (opening << 1) & closing;
+        closing ^= pairs;
+        opening ^= pairs >> 1;
+        if closing != 0 {
+            let closed = closing.count_ones() as usize;
+            if closed >= open {
+                // It may close here: one closing bracket after the other.
+                let mut before = 0;
+                while closing != 0 {
+                    let bit = closing.trailing_zeros();
+                    let opened = (opening & ((1 << bit) - 1)).count_ones() as usize;
+                    before += 1;
+                    if open + opened == before {
+                        return Some(at + bit as usize + 1);
+                    }
+                    closing &= closing - 1;
                 }
-                closing &= closing - 1;
             }
-            open = open + opening.count_ones() as usize - before;
+            open += opening.count_ones() as usize;
+            open -= closed;
+        } else if opening != 0 {
+            open += opening.count_ones() as usize;
         }
         at += BLOCK;
     }

@@ -68,15 +68,27 @@ pub fn decode_event(resource: Resource, line: &[u8]) -> Result<WatchEvent<'_>, D
 }
 
 /// Reads one page of a list, and hands each object on as soon as it is read.
-pub fn decode_list(resource: Resource, body: &[u8], each: &mut dyn FnMut(Object<'_>)) -> Result<ListMeta, DecodeError> {
+pub fn decode_list<'a>(
+    resource: Resource,
+    body: &'a [u8],
+    each: &mut dyn FnMut(Object<'a>),
+) -> Result<ListMeta, DecodeError> {
     read_list(resource, body, each).map_err(|error| DecodeError { resource, what: error.what, byte: error.at })
 }
 
 /// Reads the `metadata` of a page alone, which stands before its items, so that the next page can be asked for at once.
 pub fn decode_list_meta(resource: Resource, body: &[u8]) -> Result<ListMeta, DecodeError> {
-    let read = |body| Json::new(text(body)?).deserialize_map(ListVisitor { resource, each: None });
-    read(body).map_err(|error: JsonError| DecodeError { resource, what: error.what, byte: error.at })
+    let read = |text| Json::new(text).deserialize_map(ListVisitor { resource, each: None });
+    // It is nearly always among the first few hundred bytes, and the others are checked when they are read.
+    let beginning = body.get(..HEAD).map(|head| head.utf8_chunks().next().map_or("", |chunk| chunk.valid()));
+    if let Some(Ok(meta)) = beginning.map(read) {
+        return Ok(meta);
+    }
+    text(body).and_then(read).map_err(|error| DecodeError { resource, what: error.what, byte: error.at })
 }
+
+/// More than stands before the items of a list.
+const HEAD: usize = 4096;
 
 /// Reads a `Status`, or says that it is none.
 #[must_use]
@@ -92,7 +104,7 @@ fn text(json: &[u8]) -> Result<&str, JsonError> {
     std::str::from_utf8(json).map_err(JsonError::custom)
 }
 
-fn read_list(resource: Resource, body: &[u8], each: &mut dyn FnMut(Object<'_>)) -> Result<ListMeta, JsonError> {
+fn read_list<'a>(resource: Resource, body: &'a [u8], each: &mut dyn FnMut(Object<'a>)) -> Result<ListMeta, JsonError> {
     let mut json = Json::new(text(body)?);
     let meta = json.deserialize_map(ListVisitor { resource, each: Some(each) })?;
     json.end().map(|()| meta)
@@ -189,13 +201,13 @@ impl EventVisitor {
     }
 }
 
-struct ListVisitor<'f> {
+struct ListVisitor<'f, 'de> {
     resource: Resource,
     /// Without it only the metadata is wanted.
-    each: Option<&'f mut dyn FnMut(Object<'_>)>,
+    each: Option<&'f mut dyn FnMut(Object<'de>)>,
 }
 
-impl<'de> Visitor<'de> for ListVisitor<'_> {
+impl<'de> Visitor<'de> for ListVisitor<'_, 'de> {
     type Value = ListMeta;
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -239,19 +251,19 @@ impl<'de> Visitor<'de> for ListVisitor<'_> {
 }
 
 /// The items of a list, each handed on as it is read: no page is ever held decoded.
-struct Items<'f> {
+struct Items<'f, 'de> {
     resource: Resource,
-    each: &'f mut dyn FnMut(Object<'_>),
+    each: &'f mut dyn FnMut(Object<'de>),
 }
 
-impl<'de> DeserializeSeed<'de> for Items<'_> {
+impl<'de> DeserializeSeed<'de> for Items<'_, 'de> {
     type Value = ();
     fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<(), D::Error> {
         deserializer.deserialize_any(self)
     }
 }
 
-impl<'de> Visitor<'de> for Items<'_> {
+impl<'de> Visitor<'de> for Items<'_, 'de> {
     type Value = ();
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

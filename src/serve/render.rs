@@ -62,18 +62,23 @@ struct Renderer {
 impl Renderer {
     /// Publishes what changed; tells whether anything did.
     fn publish(&mut self) -> bool {
-        let mut prepared = false;
-        let changes = loop {
-            let changes = self.take_changes();
+        let mut changes = self.take_changes();
+        if !changes.complete {
+            return self.withdraw(&changes);
+        }
+        let prepared = changes.more;
+        while changes.more {
+            // Each part is rendered while the next one is taken.
+            let (reports, gone) = (std::mem::take(&mut changes.reports), std::mem::take(&mut changes.gone));
+            let exposition = &self.exposition;
+            changes = std::thread::scope(|scope| {
+                scope.spawn(move || exposition.prepare(reports, &gone));
+                self.take_changes()
+            });
             if !changes.complete {
                 return self.withdraw(&changes);
             }
-            if !changes.more {
-                break changes;
-            }
-            prepared = true;
-            self.exposition.prepare(changes.reports, &changes.gone);
-        };
+        }
         if !prepared && !self.is_news(&changes) {
             return false;
         }

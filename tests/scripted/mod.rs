@@ -113,8 +113,10 @@ impl Sink for Told {
     fn begin_relist(&self, source: Source) {
         self.note(source, "begin".to_owned());
     }
-    fn relist(&self, source: Source, object: &Object<'_>) {
-        self.note(source, format!("list {}", object.meta.name));
+    fn relist(&self, source: Source, objects: &[Object<'_>]) {
+        for object in objects {
+            self.note(source, format!("list {}", object.meta.name));
+        }
     }
     fn finish_relist(&self, source: Source, gone: &[Object<'_>]) {
         let mut what = "finish".to_owned();
