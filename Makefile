@@ -27,6 +27,7 @@ KUBE_STATE_METRICS_SUM := h1:3T0ydK17wNf+uYyxaTMg0vM0lyqWMAv8xDqZjheMdxk=
 # The image's binary is static. Where Rust's library for musl is missing, glibc linked statically stands in, for tests only.
 MACHINE := $(shell uname -m)
 MUSL := $(MACHINE)-unknown-linux-musl
+GNU := $(MACHINE)-unknown-linux-gnu
 IMAGE_ARCH := $(patsubst x86_64,amd64,$(patsubst aarch64,arm64,$(MACHINE)))
 CERTIFICATES := /etc/ssl/certs/ca-certificates.crt
 
@@ -55,19 +56,19 @@ image-root: check-static ## Put what the image holds, and a release is made of, 
 
 # The same, soon: a debug build, which tests run as the image would be run.
 tested-image-root: check-tools
-	@if test -d "$$(rustc --print target-libdir --target $(MUSL))"; \
-	then set -x; $(CARGO) build --locked --target $(MUSL); \
-	else echo "Rust's library for musl is missing (rustup target add $(MUSL)): glibc stands in for it" >&2; set -x; \
-	  RUSTFLAGS="-C target-feature=+crt-static" \
-	    $(CARGO) build --locked --target $(MACHINE)-unknown-linux-gnu --target-dir target/static; fi
-	$(call lay_out,$$(ls -t target/$(MUSL)/debug/podskew target/static/*/debug/podskew 2>/dev/null | head -n 1),$(TOOLS)/image/$(IMAGE_ARCH))
+	@if test -d "$$(rustc --print target-libdir --target $(MUSL))"; then \
+	  set -x; $(CARGO) build --locked --target $(MUSL) && \
+	  $(call lay_out,target/$(MUSL)/debug/podskew,$(TOOLS)/image/$(IMAGE_ARCH)); \
+	else \
+	  echo "Rust's library for musl is missing (rustup target add $(MUSL)): glibc stands in for it" >&2; \
+	  set -x; RUSTFLAGS="-C target-feature=+crt-static" \
+	    $(CARGO) build --locked --target $(GNU) --target-dir target/static && \
+	  $(call lay_out,target/static/$(GNU)/debug/podskew,$(TOOLS)/image/$(IMAGE_ARCH)); \
+	fi
 
-define lay_out
-	rm -rf $(2)
-	install -D -m 0755 $(1) $(2)/podskew
-	install -D -m 0644 $(CERTIFICATES) $(2)$(CERTIFICATES)
-	install -D -m 0644 LICENSE $(2)/licenses/LICENSE
-endef
+# A binary, and the folder that becomes the root.
+lay_out = rm -rf $(2) && install -D -m 0755 $(1) $(2)/podskew && \
+	  install -D -m 0644 $(CERTIFICATES) $(2)$(CERTIFICATES) && install -D -m 0644 LICENSE $(2)/licenses/LICENSE
 
 check-static:
 	@missing() { echo "$$1 is missing, and a static binary needs it: $$2" >&2; exit 1; }; \
