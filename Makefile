@@ -50,6 +50,11 @@ lint: ## Check the format and the lints
 image: image-root ## Build the image; needs docker, or DOCKER=podman
 	$(or $(DOCKER),docker) build --file Dockerfile --build-arg TARGETARCH=$(IMAGE_ARCH) --tag podskew target/image
 
+# ARM kernels have pages of 4 or 64 KiB, and a jemalloc that was built for the smaller does not start on the larger.
+ifeq ($(MACHINE),aarch64)
+image-root: export JEMALLOC_SYS_WITH_LG_PAGE := 16
+endif
+
 image-root: check-static ## Put what the image holds, and a release is made of, into target/image
 	$(CARGO) build --release --locked --target $(MUSL)
 	$(call lay_out,target/$(MUSL)/release/podskew,target/image/$(IMAGE_ARCH))

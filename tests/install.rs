@@ -509,14 +509,14 @@ fn chart_kustomization_and_manifest_are_the_same() {
 /// Whoever copies a command or values out of a document installs something.
 #[test]
 fn the_chart_takes_the_values_that_documents_show() {
-    let block = Regex::new(r"(?s)```(sh|yaml)\n(.*?)```").unwrap();
+    let block = Regex::new(r"(?s)```(?:sh|yaml)\n(.*?)```").unwrap();
     let command = Regex::new(r"(?s)helm (?:install|upgrade) podskew (?:[^\n]|\\\n)*").unwrap();
     let set = Regex::new(r"(--set(?:-string)?) (?:'([^']*)'|([^\s`]+))").unwrap();
     let (mut commands, mut files) = (0, 0);
     for document in ["README.md", "docs/install.md", "deploy/helm/podskew/README.md"] {
         for found in block.captures_iter(&read(document)) {
-            let shown = &found[2];
-            if &found[1] == "yaml" && Regex::new("^(prometheusRule|extraManifests):").unwrap().is_match(shown) {
+            let shown = &found[1];
+            if shown.starts_with("prometheusRule:") || shown.starts_with("extraManifests:") {
                 let file = tempfile::NamedTempFile::new().unwrap();
                 std::fs::write(file.path(), shown).unwrap();
                 rendered(&["--values", file.path().to_str().unwrap()]);
