@@ -99,11 +99,11 @@ fn asks_for_a_loader(binary: &[u8]) -> bool {
 }
 
 /// Runs it as a kubelet would: as user 65532, without a right, its root read-only and all there is.
-fn start(image: &Path, arguments: &[&str]) -> Running {
+fn start(image: &Path, arguments: &[&str], environment: &[(&str, &str)]) -> Running {
     let mut command = Command::new("unshare");
     let confined = "mount --bind \"$0\" \"$0\" && mount -o remount,ro,bind \"$0\" && \
                     exec unshare --user --map-user=65532 --map-group=65532 --root=\"$0\" --wd=/ \"$@\"";
-    command.env_clear().env("PATH", "/usr/bin:/bin:/usr/sbin:/sbin");
+    command.env_clear().env("PATH", "/usr/bin:/bin:/usr/sbin:/sbin").envs(environment.iter().copied());
     command.args(["--user", "--map-root-user", "--mount", "sh", "-c", confined]).arg(image).arg("/podskew");
     command.args(["--listen-address", "127.0.0.1:0"]).args(arguments);
     Running::start(&mut command, &Regex::new(r"serving http://127\.0\.0\.1:(\d+)/metrics").unwrap())
@@ -127,6 +127,14 @@ async fn cluster() -> (Simulator, String, String) {
     (simulator, kubeconfig, authority.pem())
 }
 
+#[track_caller]
+fn is_ready(podskew: &Running) {
+    eventually("it is ready", || match podskew.get("/readyz", "*/*") {
+        Ok((200, _)) => Ok(()),
+        other => Err(format!("{other:?}")),
+    });
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn it_is_ready_and_scraped_over_tls_by_its_own_certificates() {
     let (_simulator, kubeconfig, authority) = cluster().await;
@@ -135,11 +143,8 @@ async fn it_is_ready_and_scraped_over_tls_by_its_own_certificates() {
     let certificates = image.path().join(CERTIFICATES);
     let known = std::fs::read_to_string(&certificates).unwrap();
     std::fs::write(&certificates, format!("{known}\n{authority}")).unwrap();
-    let podskew = start(image.path(), &["--kubeconfig", "/kubeconfig"]);
-    eventually("it is ready", || match podskew.get("/readyz", "*/*") {
-        Ok((200, _)) => Ok(()),
-        other => Err(format!("{other:?}")),
-    });
+    let podskew = start(image.path(), &["--kubeconfig", "/kubeconfig"], &[]);
+    is_ready(&podskew);
     let (status, metrics) = podskew.get("/metrics", "text/plain").unwrap();
     assert_eq!(status, 200);
     assert!(metrics.contains("podskew_distinct_digests_per_deployment{"), "{metrics}");
@@ -153,13 +158,29 @@ async fn it_is_ready_and_scraped_over_tls_by_its_own_certificates() {
     assert!(of_process("uid_map").trim_start().starts_with("65532 "), "{}", of_process("uid_map"));
 }
 
+/// The API server that the environment names, its authority and a token in the usual place, and nothing typed.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn in_a_pod_its_service_account_is_enough() {
+    let (simulator, _, authority) = cluster().await;
+    let image = file_system();
+    let account = image.path().join("var/run/secrets/kubernetes.io/serviceaccount");
+    std::fs::create_dir_all(&account).unwrap();
+    for (file, text) in [("ca.crt", &authority[..]), ("token", "a-token"), ("namespace", "podskew")] {
+        std::fs::write(account.join(file), text).unwrap();
+    }
+    let port = simulator.address().port().to_string();
+    let podskew =
+        start(image.path(), &[], &[("KUBERNETES_SERVICE_HOST", "127.0.0.1"), ("KUBERNETES_SERVICE_PORT", &port)]);
+    is_ready(&podskew);
+}
+
 /// What it trusts is what the image says, and nothing that is compiled in.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn an_authority_that_the_image_does_not_know_is_not_trusted() {
     let (_simulator, kubeconfig, _) = cluster().await;
     let image = file_system();
     std::fs::write(image.path().join("kubeconfig"), kubeconfig).unwrap();
-    let podskew = start(image.path(), &["--kubeconfig", "/kubeconfig"]);
+    let podskew = start(image.path(), &["--kubeconfig", "/kubeconfig"], &[]);
     let failures = Regex::new(r#"(?m)^podskew_watch_failures_total\{[^}]*reason="connection"[^}]*\} ([1-9])"#).unwrap();
     eventually("it fails to connect", || {
         let metrics = podskew.get("/metrics", "text/plain").map_err(|error| error.to_string())?.1;
