@@ -5,6 +5,8 @@ use crate::figures::{Figures, percentile};
 use crate::http::Connection;
 use crate::podskew::Podskew;
 use crate::{Outcome, progress};
+use std::io::{Read as _, Write as _};
+use std::net::TcpListener;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::JoinHandle;
@@ -30,11 +32,37 @@ pub(crate) fn idle(podskew: &Podskew, pods: u32, figures: &mut Figures) -> Outco
         let (times, bytes) = scrape(&mut connection, encoding, COUNT)?;
         let cpu = (podskew.process.cpu_seconds()? - before) / COUNT as f64;
         put_times(times, [names[0], names[1], names[2]], figures);
+        if encoding.is_some() {
+            put_times(bare_socket(bytes)?, ["bare-p50", "bare-p99", "bare-max"], figures);
+        }
         figures.put(names[3], cpu * 1000.0);
         figures.put(names[4], bytes as f64 / 1e6);
         figures.put(names[5], bytes as f64 / f64::from(pods));
     }
     Ok(())
+}
+
+/// How long the same client takes for as many bytes from a thread that has them at hand and does nothing but write them:
+/// what this machine takes at least.
+fn bare_socket(bytes: u64) -> Outcome<Vec<f64>> {
+    let listener = TcpListener::bind("127.0.0.1:0")?;
+    let host = listener.local_addr()?.to_string();
+    let mut answer = format!("HTTP/1.1 200 OK\r\nContent-Length: {bytes}\r\n\r\n").into_bytes();
+    answer.resize(answer.len() + usize::try_from(bytes)?, b'x');
+    let answering = std::thread::spawn(move || -> std::io::Result<()> {
+        let (mut stream, _) = listener.accept()?;
+        stream.set_nodelay(true)?;
+        let mut request = [0; 1024];
+        while stream.read(&mut request)? > 0 {
+            stream.write_all(&answer)?;
+        }
+        Ok(())
+    });
+    let mut connection = Connection::open(&host)?;
+    let (times, _) = scrape(&mut connection, None, COUNT)?;
+    drop(connection);
+    answering.join().map_err(|_| "the bare server panicked")??;
+    Ok(times)
 }
 
 /// Measures 200 scrapes of each encoding while 500 pod events a second come in.

@@ -2,9 +2,11 @@
 
 use super::Scrape;
 use super::deadline::Clock;
-use bytes::Bytes;
+use bytes::{Buf, Bytes};
 use http_body::{Frame, SizeHint};
+use std::collections::VecDeque;
 use std::convert::Infallible;
+use std::io::IoSlice;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
@@ -12,7 +14,17 @@ use std::task::{Context, Poll};
 /// Told the number of bytes when the last of them is handed over; never told of an answer that was cut short.
 type Completed = Box<dyn FnOnce(u64) + Send>;
 
-/// A body. Nothing is rendered ahead of the reader, so a slow one costs a frame of memory and no more.
+/// hyper hands the kernel no more than 16 pieces at once, and most frames have a few KiB: so many bytes are one piece.
+const PIECE: usize = 64 * 1024;
+
+/// Some frames that are sent as one, where they lie.
+#[derive(Default)]
+pub(super) struct Piece {
+    frames: VecDeque<Bytes>,
+    remaining: usize,
+}
+
+/// A body. Nothing is rendered ahead of the reader, so a slow one costs a piece of memory and no more.
 pub(super) struct Body {
     frames: Box<dyn Iterator<Item = Bytes> + Send>,
     content_length: Option<u64>,
@@ -51,22 +63,64 @@ impl Body {
     }
 }
 
+impl Piece {
+    fn push(&mut self, frame: Bytes) {
+        if !frame.is_empty() {
+            self.remaining += frame.len();
+            self.frames.push_back(frame);
+        }
+    }
+}
+
+impl Buf for Piece {
+    fn remaining(&self) -> usize {
+        self.remaining
+    }
+
+    fn chunk(&self) -> &[u8] {
+        self.frames.front().map_or(&[], |frame| frame)
+    }
+
+    fn chunks_vectored<'a>(&'a self, slices: &mut [IoSlice<'a>]) -> usize {
+        let chunks = self.frames.iter().zip(slices.iter_mut());
+        chunks.map(|(frame, slice)| *slice = IoSlice::new(frame)).count()
+    }
+
+    fn advance(&mut self, mut count: usize) {
+        self.remaining = self.remaining.saturating_sub(count);
+        while let Some(frame) = self.frames.front_mut() {
+            if count < frame.len() {
+                frame.advance(count);
+                return;
+            }
+            count -= frame.len();
+            self.frames.pop_front();
+        }
+    }
+}
+
 impl http_body::Body for Body {
-    type Data = Bytes;
+    type Data = Piece;
     type Error = Infallible;
 
-    fn poll_frame(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
+    fn poll_frame(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<Option<Result<Frame<Piece>, Infallible>>> {
         let body = self.get_mut();
-        let Some(frame) = body.frames.next() else {
+        let mut piece = Piece::default();
+        while piece.remaining < PIECE
+            && let Some(frame) = body.frames.next()
+        {
+            piece.push(frame);
+        }
+        if piece.remaining == 0 {
             body.complete();
             return Poll::Ready(None);
-        };
-        body.sent += frame.len() as u64;
+        }
+        body.sent += piece.remaining as u64;
         // hyper asks for nothing after the last byte of a known length.
         if body.is_end_stream() {
             body.complete();
         }
-        Poll::Ready(Some(Ok(Frame::data(frame))))
+        Poll::Ready(Some(Ok(Frame::data(piece))))
     }
 
     fn is_end_stream(&self) -> bool {
@@ -83,6 +137,39 @@ impl Drop for Body {
     fn drop(&mut self) {
         if let Some(clock) = &self.clock {
             clock.answered();
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Buf, Bytes, IoSlice, Piece};
+    use proptest::prelude::*;
+
+    proptest! {
+        /// Whatever a socket takes at a time, it gets every byte once and in order.
+        #[test]
+        fn a_piece_is_its_frames(
+            frames in proptest::collection::vec(proptest::collection::vec(any::<u8>(), 0..9), 0..9),
+            steps in proptest::collection::vec((1_usize..20, 1_usize..5), 1..80),
+        ) {
+            let expected = frames.concat();
+            let mut piece = Piece::default();
+            frames.into_iter().map(Bytes::from).for_each(|frame| piece.push(frame));
+            let mut read = Vec::new();
+            for (most, vectors) in steps {
+                prop_assert_eq!(piece.remaining(), expected.len() - read.len());
+                let mut slices = vec![IoSlice::new(&[]); vectors];
+                let filled = piece.chunks_vectored(&mut slices);
+                let seen = slices[..filled].iter().flat_map(|slice| slice.iter().copied()).collect::<Vec<u8>>();
+                prop_assert!(seen.starts_with(piece.chunk()) && piece.has_remaining() != piece.chunk().is_empty());
+                let taken = most.min(seen.len());
+                read.extend_from_slice(&seen[..taken]);
+                piece.advance(taken);
+            }
+            prop_assert!(expected.starts_with(&read));
+            read.extend_from_slice(&piece.copy_to_bytes(piece.remaining()));
+            prop_assert_eq!(read, expected);
         }
     }
 }
