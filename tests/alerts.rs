@@ -10,20 +10,37 @@ use rules::{path, source};
 use serde_json::{Value, json};
 use std::collections::BTreeSet;
 
-/// Writes the generated files anew where `UPDATE_DOCS` asks for it.
+/// Holds a generated file against what it ought to be, or writes it anew where `UPDATE_DOCS` asks for it.
+#[track_caller]
+fn generated(file: &str, text: &str) {
+    let path = path(file);
+    if std::env::var_os("UPDATE_DOCS").is_some_and(|value| value == "1") {
+        // In one step: other tests read the file meanwhile.
+        let new = path.with_extension("new");
+        std::fs::write(&new, text).unwrap();
+        std::fs::rename(&new, &path).unwrap();
+    }
+    let committed = std::fs::read_to_string(&path).unwrap_or_default();
+    assert!(committed == text, "{file} is not what alerts/source.yaml says: make docs");
+}
+
 #[test]
 fn the_rules_are_what_their_source_says() {
     for (name, text) in source().files() {
-        let path = path("alerts").join(name);
-        if std::env::var_os("UPDATE_DOCS").is_some_and(|value| value == "1") {
-            // In one step: other tests read the file meanwhile.
-            let new = path.with_extension("new");
-            std::fs::write(&new, &text).unwrap();
-            std::fs::rename(&new, &path).unwrap();
-        }
-        let committed = std::fs::read_to_string(&path).unwrap_or_default();
-        assert!(committed == text, "alerts/{name} is not what alerts/source.yaml says: make docs");
+        generated(&format!("alerts/{name}"), &text);
     }
+}
+
+/// The chart's part: the alerts' texts, and a block of its values.
+#[test]
+fn the_chart_has_the_alerts_of_the_source() {
+    generated(rules::CHART, &source().chart());
+    let values = std::fs::read_to_string(path(rules::CHART_VALUES)).unwrap();
+    let begin = "    # <alerts> generated from alerts/source.yaml: make docs\n";
+    let (before, rest) = values.split_once(begin).unwrap();
+    let (_, after) = rest.split_once("    # </alerts>\n").unwrap();
+    let block = source().chart_values();
+    generated(rules::CHART_VALUES, &format!("{before}{begin}{block}    # </alerts>\n{after}"));
 }
 
 #[track_caller]
@@ -154,6 +171,15 @@ fn no_expression_has_a_threshold_of_its_own() {
         let threshold = format!("> {}", alert.threshold.unwrap());
         let ends = |line: &str| line.ends_with(&threshold);
         assert!(expanded.lines().any(ends), "{threshold} does not end a line of {expanded}");
+    }
+}
+
+/// Nor does a text say how long its alert waits: whoever installs podskew may change that as well.
+#[test]
+fn no_text_has_a_duration_of_its_own() {
+    let duration = Regex::new(r"(?m)^Since: (?:an|[a-z]+|[0-9]+) (?:minutes?|hours?)").unwrap();
+    for alert in source().alerts {
+        assert!(!duration.is_match(&alert.description), "{}", alert.name);
     }
 }
 

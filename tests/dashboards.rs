@@ -394,38 +394,3 @@ fn grafanas_types_take_them() {
     let said = String::from_utf8_lossy(&output.stdout) + String::from_utf8_lossy(&output.stderr);
     assert!(output.status.success() && said.contains("6 read"), "{said}");
 }
-
-/// The manifest that a sidecar of Grafana picks up, generated from `dashboards/`.
-fn config_maps() -> String {
-    let mut manifest = "# Generated from dashboards/: make docs. For Grafana's sidecar, as kube-prometheus-stack runs it; its label and the\n\
-                        # folder's annotation are the usual ones.\n"
-        .to_owned();
-    for name in NAMES {
-        let json = read(&format!("dashboards/{name}.json"));
-        write!(
-            manifest,
-            "---\napiVersion: v1\nkind: ConfigMap\nmetadata:\n  name: podskew-dashboard-{name}\n  labels:\n    \
-             app.kubernetes.io/name: podskew\n    grafana_dashboard: \"1\"\n  annotations:\n    grafana_folder: podskew\n\
-             data:\n  podskew-{name}.json: |\n"
-        )
-        .unwrap();
-        for line in json.lines() {
-            writeln!(manifest, "    {line}").unwrap();
-        }
-    }
-    manifest
-}
-
-#[test]
-fn the_shipped_config_maps_hold_the_dashboards() {
-    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("deploy/dashboards.yaml");
-    let generated = config_maps();
-    if std::env::var_os("UPDATE_DOCS").is_some_and(|value| value == "1") {
-        std::fs::create_dir_all(path.parent().unwrap()).unwrap();
-        std::fs::write(&path, &generated).unwrap();
-    }
-    assert!(
-        std::fs::read_to_string(&path).unwrap_or_default() == generated,
-        "deploy/dashboards.yaml is old: make docs"
-    );
-}

@@ -1,10 +1,9 @@
-//! The documents say what is so: options, access rules, names of metrics, links.
+//! The documents say what is so: options, names of metrics, links.
 #![allow(clippy::unwrap_used, clippy::panic, missing_docs, reason = "tests")]
 
 use clap::CommandFactory;
 use podskew::cli::Arguments;
 use podskew::exposition::{FAMILIES, docs::HEALTH_FAMILIES};
-use podskew::objects::Resource;
 use regex::Regex;
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
@@ -90,23 +89,6 @@ fn the_readme_names_every_option() {
         let option = format!("--{}", argument.get_long().unwrap());
         assert!(readme.contains(&option), "README.md does not name demo's {option}");
     }
-}
-
-#[test]
-fn the_readmes_role_is_what_podskew_watches() {
-    let readme = read("README.md");
-    let (_, rest) = readme.split_once("kind: ClusterRole\n").unwrap();
-    let (yaml, _) = rest.split_once("```").unwrap();
-    let rule = Regex::new(r"- apiGroups: \[(.*?)\].*\n\s+resources: \[(.*?)\]\n\s+verbs: \[(.*?)\]\n").unwrap();
-    let mut granted = Vec::new();
-    for rule in rule.captures_iter(yaml) {
-        assert_eq!(&rule[3], "list, watch");
-        granted.extend(rule[2].split(", ").map(|resource| (rule[1].trim_matches('"').to_owned(), resource.to_owned())));
-    }
-    granted.sort();
-    let mut watched = Resource::ALL.map(|resource| (resource.group().to_owned(), resource.plural().to_owned()));
-    watched.sort();
-    assert_eq!(granted, watched);
 }
 
 #[test]

@@ -10,6 +10,10 @@ use std::path::{Path, PathBuf};
 pub const PLAIN: &str = "podskew.rules.yaml";
 pub const OPERATOR: &str = "prometheusrule.yaml";
 
+/// Where the chart's part lies: the texts of its alerts, and their values.
+pub const CHART: &str = "deploy/helm/podskew/files/alerts.yaml";
+pub const CHART_VALUES: &str = "deploy/helm/podskew/values.yaml";
+
 /// `alerts/source.yaml`.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -46,10 +50,19 @@ pub fn source() -> Source {
 }
 
 impl Source {
-    /// A text with every `<<part>>` and `<<alert.threshold>>` put in. A part of several lines that stands alone in its
-    /// line is indented like it.
+    /// A text with every `<<part>>`, `<<alert.threshold>>` and `<<alert.for>>` put in. A part of several lines that stands
+    /// alone in its line is indented like it.
     #[track_caller]
     pub fn expand(&self, text: &str) -> String {
+        self.expand_with(text, &|name| match name.split_once('.')? {
+            (alert, "threshold") => Some(self.alert(alert).threshold?.to_string()),
+            (alert, "for") => Some(self.alert(alert).r#for.clone()),
+            _ => None,
+        })
+    }
+
+    #[track_caller]
+    fn expand_with(&self, text: &str, value: &dyn Fn(&str) -> Option<String>) -> String {
         let mut expanded = String::new();
         let mut rest = text;
         while let Some((before, after)) = rest.split_once("<<") {
@@ -57,20 +70,18 @@ impl Source {
             expanded.push_str(before);
             let line = &expanded[expanded.rfind('\n').map_or(0, |end| end + 1)..];
             let indent = line[..line.len() - line.trim_start().len()].to_owned();
-            expanded.push_str(&self.part(name).replace('\n', &format!("\n{indent}")));
+            let part = value(name).unwrap_or_else(|| {
+                self.expand_with(self.parts.get(name).unwrap_or_else(|| panic!("there is no part {name}")), value)
+            });
+            expanded.push_str(&part.replace('\n', &format!("\n{indent}")));
             rest = after;
         }
         expanded + rest
     }
 
     #[track_caller]
-    fn part(&self, name: &str) -> String {
-        if let Some(alert) = name.strip_suffix(".threshold") {
-            let found = self.alerts.iter().find(|candidate| candidate.name == alert);
-            let threshold = found.and_then(|alert| alert.threshold);
-            return threshold.unwrap_or_else(|| panic!("{alert} has no threshold")).to_string();
-        }
-        self.expand(self.parts.get(name).unwrap_or_else(|| panic!("there is no part {name}")))
+    fn alert(&self, name: &str) -> &Alert {
+        self.alerts.iter().find(|alert| alert.name == name).unwrap_or_else(|| panic!("there is no alert {name}"))
     }
 
     /// The groups as Prometheus reads them.
@@ -99,6 +110,33 @@ impl Source {
             writeln!(operator, "{indent}{line}").unwrap();
         }
         [(PLAIN, format!("{generated}{rules}")), (OPERATOR, operator)]
+    }
+
+    /// The alerts for the chart: whole but for `<<alert.threshold>>` and `<<alert.for>>`, which its values say.
+    pub fn chart(&self) -> String {
+        let expand = |text: &str| self.expand_with(text, &|name| name.contains('.').then(|| format!("<<{name}>>")));
+        let mut chart = "# Generated from alerts/source.yaml: make docs. Helm puts in what values.yaml says of each alert.\nalerts:\n".to_owned();
+        for alert in &self.alerts {
+            write!(chart, "- alert: {}\n  expr: {}\n  annotations:\n", alert.name, block(&expand(&alert.expr), 4))
+                .unwrap();
+            writeln!(chart, "    summary: {}", block(&expand(&alert.summary), 6)).unwrap();
+            writeln!(chart, "    description: {}", block(&expand(&alert.description), 6)).unwrap();
+            writeln!(chart, "    runbook_url: {}/{}.md", self.runbooks, alert.name).unwrap();
+        }
+        chart
+    }
+
+    /// What the chart's values say of each alert.
+    pub fn chart_values(&self) -> String {
+        let mut values = String::new();
+        for alert in &self.alerts {
+            write!(values, "    {}:\n      enabled: true\n      severity: {}\n", alert.name, alert.severity).unwrap();
+            writeln!(values, "      for: {}", alert.r#for).unwrap();
+            if let Some(threshold) = alert.threshold {
+                writeln!(values, "      threshold: {threshold}").unwrap();
+            }
+        }
+        values
     }
 }
 

@@ -36,6 +36,11 @@ impl Running {
         running
     }
 
+    /// The number of the process.
+    pub fn id(&self) -> u32 {
+        self.process.id()
+    }
+
     /// The status and the body of the answer to a GET; the body is not compressed.
     pub fn get(&self, path: &str, accept: &str) -> std::io::Result<(u16, String)> {
         let mut stream = TcpStream::connect(&self.address)?;

@@ -1,0 +1,548 @@
+//! The chart, the kustomization and the manifest: what they say is so, and all of them say the same.
+#![allow(clippy::unwrap_used, clippy::panic, missing_docs, reason = "tests")]
+
+mod chart;
+mod common;
+mod programs;
+mod rules;
+
+use chart::{CHART, ask, container, modes, objects, of_kind, path, read, rendered, rendered_in, texts, the};
+use clap::CommandFactory;
+use common::running::Running;
+use podskew::cli::Arguments;
+use podskew::objects::Resource;
+use podskew::simulator::{Simulator, SimulatorConfig};
+use regex::Regex;
+use serde_json::{Value, json};
+use std::collections::BTreeSet;
+use std::fmt::Write as _;
+use std::path::{Path, PathBuf};
+
+/// Holds a generated file against what it ought to be, or writes it anew where `UPDATE_DOCS` asks for it.
+#[track_caller]
+fn generated(file: &Path, text: &str) {
+    if std::env::var_os("UPDATE_DOCS").is_some_and(|value| value == "1") {
+        // In one step: other tests read the file meanwhile.
+        let new = file.with_extension("new");
+        std::fs::write(&new, text).unwrap();
+        std::fs::rename(&new, file).unwrap();
+    }
+    let committed = std::fs::read_to_string(file).unwrap_or_default();
+    assert!(committed == text, "{} is old: make docs", file.display());
+}
+
+fn dashboards() -> Vec<PathBuf> {
+    let entries = std::fs::read_dir(path("dashboards")).unwrap().map(|entry| entry.unwrap().path());
+    let dashboards: Vec<_> =
+        entries.filter(|path| path.extension().is_some_and(|extension| extension == "json")).collect();
+    assert!(dashboards.len() >= 3, "{dashboards:?}");
+    dashboards
+}
+
+/// Helm reads no file outside a chart, and a packaged chart has no outside.
+#[test]
+fn the_chart_brings_the_dashboards() {
+    for dashboard in dashboards() {
+        let text = std::fs::read_to_string(&dashboard).unwrap();
+        generated(&path(CHART).join("files/dashboards").join(dashboard.file_name().unwrap()), &text);
+    }
+    let brought = std::fs::read_dir(path(CHART).join("files/dashboards")).unwrap().count();
+    assert_eq!(brought, dashboards().len());
+}
+
+#[test]
+fn the_charts_readme_is_what_its_values_say() {
+    let chart = path(CHART);
+    let arguments = ["--dry-run", "--sort-values-order", "file", "--log-level", "error", "--chart-search-root"];
+    let readme = ask("helm-docs", &[&arguments[..], &[chart.to_str().unwrap()]].concat(), b"").unwrap();
+    generated(&chart.join("README.md"), &format!("{}\n", readme.trim_end()));
+    let undescribed: Vec<_> = readme.lines().filter(|line| line.ends_with("|  |")).collect();
+    assert!(undescribed.is_empty(), "{undescribed:?}");
+}
+
+#[test]
+fn the_manifests_are_what_the_chart_says() {
+    for (file, text) in chart::manifests() {
+        generated(&path(file), &text);
+    }
+}
+
+#[test]
+fn helm_finds_nothing_to_complain_about_in_any_mode() {
+    for helm in ["helm", "helm3"] {
+        for mode in modes() {
+            let chart = path(CHART);
+            let arguments = ["lint", "--strict", chart.to_str().unwrap(), "--values", mode.to_str().unwrap()];
+            let said = ask(helm, &arguments, b"").unwrap_or_else(|said| panic!("{helm} {}: {said}", mode.display()));
+            assert!(!said.contains("[WARNING]"), "{said}");
+        }
+    }
+}
+
+/// Helm 3 and 4, from the folder and from a package of it: nothing that a rendering needs lies outside.
+#[test]
+fn every_helm_makes_the_same_of_the_chart_and_of_its_package() {
+    let directory = tempfile::tempdir().unwrap();
+    let destination = directory.path().to_str().unwrap();
+    ask("helm", &["package", path(CHART).to_str().unwrap(), "--destination", destination], b"").unwrap();
+    let package = directory.path().join(format!("podskew-{}.tgz", env!("CARGO_PKG_VERSION")));
+    for mode in modes() {
+        let expected = rendered_in(&mode);
+        for (helm, chart) in [("helm", &package), ("helm3", &path(CHART)), ("helm3", &package)] {
+            let rendered = chart::template_of(helm, chart, &["--values", mode.to_str().unwrap()]).unwrap();
+            assert!(objects(&rendered) == expected, "{helm} {} {}", chart.display(), mode.display());
+        }
+    }
+}
+
+#[test]
+fn the_chart_installs_the_version_that_it_came_with() {
+    let chart: Value = serde_saphyr::from_str(&read(&format!("{CHART}/Chart.yaml"))).unwrap();
+    for version in ["version", "appVersion"] {
+        assert_eq!(chart[version], env!("CARGO_PKG_VERSION"), "{version} of Chart.yaml, and Cargo.toml's");
+    }
+}
+
+/// Everything that can be applied: the chart in each mode, the kustomizations, and the manifests, by a name for it.
+fn everything() -> Vec<(String, Vec<Value>)> {
+    let mut all: Vec<_> = modes().iter().map(|mode| (mode.display().to_string(), rendered_in(mode))).collect();
+    all.extend(chart::manifests().map(|(file, _)| (file.to_owned(), objects(&read(file)))));
+    for kustomization in ["deploy/kustomize", "deploy/kustomize/base"] {
+        all.push((kustomization.to_owned(), objects(&built(&path(kustomization)))));
+    }
+    all.push(("all components".to_owned(), objects(&built_with_components())));
+    all
+}
+
+#[test]
+fn every_object_fits_the_schemas_of_every_version() {
+    let mut all: Vec<Value> = everything().into_iter().flat_map(|(_, objects)| objects).collect();
+    all.extend(objects(&read("alerts/prometheusrule.yaml")));
+    // YAML reads JSON.
+    let manifest = all.iter().map(Value::to_string).collect::<Vec<_>>().join("\n---\n");
+    let script = path("tests/programs/schemas.py");
+    let crds = path("target/tools/install/crds.yaml");
+    let python = path("target/openmetrics-venv/bin/python");
+    let arguments = [script.to_str().unwrap(), crds.to_str().unwrap()];
+    let output = programs::run(&python, &arguments, manifest.as_bytes(), "make target/openmetrics-venv/done");
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    let said = String::from_utf8(output.stdout).unwrap();
+    assert!(said.contains(" objects hold against Kubernetes 1.29.0 to 1."), "{said}");
+}
+
+/// Alerts, runbooks and log lines find podskew by this label.
+#[test]
+fn every_object_carries_the_name() {
+    for (what, objects) in everything() {
+        for object in &objects {
+            let labels = object.pointer("/metadata/labels").unwrap_or_else(|| panic!("{what}: {object}"));
+            assert_eq!(labels["app.kubernetes.io/name"], "podskew", "{what}: {object}");
+        }
+        for deployment in of_kind(&objects, "Deployment") {
+            let labels = deployment.pointer("/spec/template/metadata/labels").unwrap();
+            assert_eq!(labels["app.kubernetes.io/name"], "podskew", "{what}");
+        }
+    }
+}
+
+/// What rules grant: group, resource, verbs.
+fn granted(rules: &Value) -> BTreeSet<(String, String, Vec<String>)> {
+    let mut granted = BTreeSet::new();
+    for rule in rules.as_array().unwrap() {
+        assert_eq!(rule.as_object().unwrap().len(), 3, "{rule}");
+        let verbs: Vec<_> = texts(&rule["verbs"]).into_iter().map(str::to_owned).collect();
+        for group in texts(&rule["apiGroups"]) {
+            for resource in texts(&rule["resources"]) {
+                assert!(granted.insert((group.to_owned(), resource.to_owned(), verbs.clone())), "twice: {rule}");
+            }
+        }
+    }
+    granted
+}
+
+/// What podskew watches, and no more.
+fn watched() -> BTreeSet<(String, String, Vec<String>)> {
+    let verbs = ["list", "watch"].map(str::to_owned).to_vec();
+    Resource::ALL.map(|resource| (resource.group().to_owned(), resource.plural().to_owned(), verbs.clone())).into()
+}
+
+#[test]
+fn the_rules_are_to_list_and_watch_what_podskew_watches_and_nothing_else() {
+    let mut roles = 0;
+    for (what, objects) in everything() {
+        let account = of_kind(&objects, "ServiceAccount");
+        for kind in ["Role", "ClusterRole"] {
+            for role in of_kind(&objects, kind) {
+                assert_eq!(granted(&role["rules"]), watched(), "{what}");
+                // Bound to podskew's account and to nobody else.
+                let bindings = of_kind(&objects, &format!("{kind}Binding"));
+                let of_role = |binding: &&&Value| {
+                    binding["metadata"]["namespace"] == role["metadata"]["namespace"]
+                        && binding["roleRef"]["name"] == role["metadata"]["name"]
+                        && binding["roleRef"]["kind"] == kind
+                };
+                let binding = bindings.iter().find(of_role).unwrap_or_else(|| panic!("{what}: {role} is not bound"));
+                let account = &account[0]["metadata"];
+                let subject =
+                    json!({ "kind": "ServiceAccount", "name": account["name"], "namespace": account["namespace"] });
+                assert_eq!(binding["subjects"], json!([subject]), "{what}");
+                roles += 1;
+            }
+        }
+    }
+    assert!(roles >= 10, "{roles}");
+}
+
+#[test]
+fn with_namespaces_there_are_roles_in_them_and_no_cluster_role() {
+    let objects = objects(&rendered(&["--set", "namespaces={shop,payments}"]));
+    let namespaces = |kind| of_kind(&objects, kind).iter().map(|role| role["metadata"]["namespace"].clone()).collect();
+    for kind in ["Role", "RoleBinding"] {
+        let namespaces: Vec<Value> = namespaces(kind);
+        assert_eq!(namespaces, ["payments", "shop"], "{kind}");
+    }
+    assert!(objects.iter().all(|object| !object["kind"].as_str().unwrap().starts_with("Cluster")), "{objects:?}");
+    assert_eq!(texts(&container(&objects)["args"]), ["--namespace=shop", "--namespace=payments"]);
+}
+
+/// By the code of the admission that enforces it.
+#[test]
+fn every_pod_passes_the_restricted_pod_security_standard() {
+    let mut pods = String::new();
+    for (_, objects) in everything() {
+        for deployment in of_kind(&objects, "Deployment") {
+            writeln!(pods, "{}", deployment.pointer("/spec/template").unwrap()).unwrap();
+            let container = container(&objects);
+            // It leaves these to others.
+            assert_eq!(container.pointer("/securityContext/readOnlyRootFilesystem"), Some(&json!(true)));
+            for amount in ["/resources/requests/cpu", "/resources/requests/memory", "/resources/limits/memory"] {
+                assert!(container.pointer(amount).is_some(), "{amount} of {container}");
+            }
+        }
+    }
+    let answers = ask("podsecurity", &[], pods.as_bytes()).unwrap();
+    assert!(answers.lines().count() >= 10 && answers.lines().all(|answer| answer == "allowed"), "{answers}");
+    // It would say so.
+    let root = r#"{"spec":{"containers":[{"name":"podskew","securityContext":{"runAsUser":0}}]}}"#;
+    assert!(ask("podsecurity", &[], root.as_bytes()).unwrap().contains("runAsNonRoot != true"));
+}
+
+/// The simulated cluster under the name of the one that a mode speaks of.
+async fn south() -> (Simulator, String) {
+    let simulator = Simulator::start(SimulatorConfig::default()).await.unwrap();
+    let kubeconfig = simulator.kubeconfig().replace("simulator", "south");
+    (simulator, kubeconfig)
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn podskew_takes_the_arguments_of_every_mode() {
+    let (_simulator, kubeconfig) = south().await;
+    for mode in modes() {
+        let objects = rendered_in(&mode);
+        let arguments = texts(&container(&objects)["args"]);
+        let podskew = Running::start_with(&kubeconfig, &arguments);
+        podskew.until_ready().await;
+    }
+}
+
+/// Every option stands in one mode, but those for which a pod has other places.
+#[test]
+fn every_option_has_a_value() {
+    let elsewhere = ["kubeconfig", "context", "listen-address"];
+    let mut given: BTreeSet<String> = elsewhere.map(str::to_owned).into();
+    for mode in modes() {
+        let objects = rendered_in(&mode);
+        for argument in texts(&container(&objects)["args"]) {
+            given.insert(argument.trim_start_matches("--").split('=').next().unwrap().to_owned());
+        }
+    }
+    let command = Arguments::command();
+    let options = command.get_arguments().filter(|argument| argument.get_env().is_some());
+    let options: BTreeSet<String> = options.map(|argument| argument.get_long().unwrap().to_owned()).collect();
+    assert_eq!(given, options);
+}
+
+/// Objects of the values whose keys are not ours: names of labels, or Kubernetes' own.
+const NOT_OURS: [&str; 16] = [
+    "abels",
+    "nnotations",
+    "requests",
+    "limits",
+    "SecurityContext",
+    "Probe",
+    "httpGet",
+    "seccompProfile",
+    "capabilities",
+    "nodeSelector",
+    "affinity",
+    "ports",
+    "from",
+    "egress",
+    "tolerations",
+    "topologySpreadConstraints",
+];
+
+fn closed_objects(value: &Value, path: &str, found: &mut Vec<String>) {
+    let Some(object) = value.as_object() else { return };
+    if NOT_OURS.iter().any(|ending| path.ends_with(ending)) {
+        return;
+    }
+    found.push(path.to_owned());
+    for (key, inner) in object {
+        closed_objects(inner, &format!("{path}.{key}"), found);
+    }
+}
+
+#[test]
+fn a_typo_is_refused_wherever_it_is() {
+    let values: Value = serde_saphyr::from_str(&read(&format!("{CHART}/values.yaml"))).unwrap();
+    let mut found = Vec::new();
+    closed_objects(&values, "", &mut found);
+    assert!(found.len() > 25, "{found:?}");
+    for object in found {
+        let typo = format!("{}=1", format!("{object}.replica").trim_start_matches('.'));
+        let said = chart::template_of("helm", &path(CHART), &["--set", &typo]).unwrap_err();
+        assert!(said.contains("'replica' not allowed"), "{typo}: {said}");
+    }
+}
+
+#[test]
+fn what_cannot_be_meant_is_refused() {
+    for (values, why) in [
+        ("replicas=two", "got string, want integer"),
+        ("namespaces=shop", "got string, want array"),
+        ("namespaces={Shop}", "does not match pattern"),
+        ("image.digest=5de7", "does not match pattern"),
+        ("image.pullPolicy=Sometimes", "must be one of"),
+        ("podLabels={version}", "got array, want object"),
+        ("logFormat=xml", "must be one of"),
+        ("serviceMonitor.interval=soon", "does not match pattern"),
+        ("prometheusRule.alerts.PodskewDigestSkw.enabled=false", "'PodskewDigestSkw' not allowed"),
+        ("prometheusRule.alerts.PodskewDown.threshold=1", "'threshold' not allowed"),
+        ("prometheusRule.alerts.PodskewRolloutSlow.threshold=1.5", "want integer"),
+        ("prometheusRule.alerts.PodskewRolloutSlow.for=soon", "does not match pattern"),
+        ("prometheusRule.alerts.PodskewRolloutSlow=null", "missing property"),
+        ("namespaces={shop},excludeNamespaces={shop}", "is both in namespaces and in excludeNamespaces"),
+        ("serviceMonitor.enabled=true,podMonitor.enabled=true", "would scrape podskew twice"),
+        ("serviceMonitor.enabled=true,service.enabled=false", "needs service.enabled"),
+    ] {
+        let said = chart::template_of("helm", &path(CHART), &["--set", values]).unwrap_err();
+        assert!(said.contains(why), "{values}: {said}");
+    }
+}
+
+/// Also where another chart depends on it, by a condition and with values that are for all.
+#[test]
+fn another_chart_may_depend_on_it() {
+    let directory = tempfile::tempdir().unwrap();
+    let write = |file: &str, text: &str| std::fs::write(directory.path().join(file), text).unwrap();
+    let repository = format!("file://{}", path(CHART).display());
+    let dependency =
+        json!({ "name": "podskew", "version": "*", "repository": repository, "condition": "podskew.enabled" });
+    write(
+        "Chart.yaml",
+        &json!({ "apiVersion": "v2", "name": "all", "version": "1.0.0", "dependencies": [dependency] }).to_string(),
+    );
+    write("values.yaml", r#"{"global":{"region":"north"},"podskew":{"enabled":true,"replicas":2}}"#);
+    let chart = directory.path().to_str().unwrap();
+    ask("helm", &["dependency", "update", chart], b"").unwrap();
+    let objects = objects(&chart::template_of("helm", directory.path(), &[]).unwrap());
+    assert_eq!(the(&objects, "Deployment")["spec"]["replicas"], 2);
+}
+
+#[test]
+fn notes_say_what_is_left_to_do() {
+    for (values, said, unsaid) in [
+        ("replicas=1", "Nothing scrapes it yet", "rbac.create is false"),
+        (
+            "serviceMonitor.enabled=true",
+            "kube-prometheus-stack selects by the name of its own release",
+            "Nothing scrapes",
+        ),
+        ("serviceMonitor.enabled=true,serviceMonitor.additionalLabels.release=x", r#"labels {"release":"x"}"#, "NAME"),
+        ("podMonitor.enabled=true", "--set podMonitor.additionalLabels.release=NAME", "serviceMonitorSelector"),
+        ("rbac.create=false", "the service account podskew needs to list and watch", "honorLabels"),
+        ("serviceMonitor.enabled=true,serviceMonitor.honorLabels=false", "honorLabels is false", "Nothing scrapes"),
+        ("namespaces={shop,payments}", "watches shop, payments.", "the whole cluster"),
+    ] {
+        let chart = path(CHART);
+        let arguments =
+            ["install", "podskew", chart.to_str().unwrap(), "-n", "podskew", "--dry-run=client", "--set", values];
+        let notes = ask("helm", &arguments, b"").unwrap();
+        let (_, notes) = notes.split_once("NOTES:\n").unwrap();
+        assert!(notes.contains(said), "{values}: {notes}");
+        assert!(!notes.contains(unsaid), "{values}: {notes}");
+    }
+}
+
+/// The groups that a rendering's `PrometheusRule` holds.
+fn groups(values: &[&str]) -> Value {
+    let rendered = objects(&rendered(&[&["--set", "prometheusRule.enabled=true"], values].concat()));
+    the(&rendered, "PrometheusRule")["spec"].clone()
+}
+
+#[test]
+fn the_alerts_are_those_of_every_other_prometheus() {
+    let plain: Value = serde_saphyr::from_str(&read("alerts/podskew.rules.yaml")).unwrap();
+    assert_eq!(groups(&[]), plain);
+}
+
+/// A threshold that is changed is changed wherever it is asked for, and what an alert that is left out looks at still keeps
+/// the others quiet: as if the source said so.
+#[test]
+fn alerts_are_changed_as_if_their_source_were() {
+    let mode = path(CHART).join("ci/alerts-values.yaml");
+    let values: Value = serde_saphyr::from_str(&std::fs::read_to_string(&mode).unwrap()).unwrap();
+    let mut source = rules::source();
+    let mut left_out = Vec::new();
+    for (name, changed) in values.pointer("/prometheusRule/alerts").unwrap().as_object().unwrap() {
+        let alert = source.alerts.iter_mut().find(|alert| alert.name == *name).unwrap();
+        let text = |key: &str, default: &String| changed[key].as_str().unwrap_or(default).to_owned();
+        alert.severity = text("severity", &alert.severity);
+        alert.r#for = text("for", &alert.r#for);
+        alert.threshold = changed["threshold"].as_f64().or(alert.threshold);
+        if changed["enabled"] == false {
+            left_out.push(name.as_str());
+        }
+    }
+    let mut expected: Value = serde_saphyr::from_str(&source.rules()).unwrap();
+    let rules = expected.pointer_mut("/groups/0/rules").unwrap().as_array_mut().unwrap();
+    rules.retain(|rule| !left_out.contains(&rule["alert"].as_str().unwrap()));
+    for rule in rules {
+        rule["labels"]["team"] = json!("platform");
+    }
+    assert_eq!(left_out.len(), 2);
+    assert_eq!(groups(&["--values", mode.to_str().unwrap()]), expected);
+}
+
+#[test]
+fn promtool_accepts_the_rules_of_every_mode() {
+    let directory = tempfile::tempdir().unwrap();
+    let mut checked = 0;
+    for (what, objects) in everything() {
+        for rule in of_kind(&objects, "PrometheusRule") {
+            let file = directory.path().join("rules.yaml");
+            std::fs::write(&file, rule["spec"].to_string()).unwrap();
+            let output = programs::promtool(&["check", "rules", file.to_str().unwrap()], b"");
+            assert!(output.status.success(), "{what}: {}", String::from_utf8_lossy(&output.stderr));
+            checked += 1;
+        }
+    }
+    assert!(checked >= 4, "{checked}");
+}
+
+#[test]
+fn the_config_maps_hold_the_dashboards_byte_for_byte() {
+    let mut found = 0;
+    for (what, objects) in everything() {
+        let maps = of_kind(&objects, "ConfigMap");
+        for dashboard in dashboards() {
+            let file = format!("podskew-{}", dashboard.file_name().unwrap().to_str().unwrap());
+            let Some(map) = maps.iter().find(|map| map["data"].get(&file).is_some()) else { continue };
+            assert!(map["data"][&file] == std::fs::read_to_string(&dashboard).unwrap(), "{what}: {file}");
+            found += 1;
+        }
+    }
+    assert_eq!(found, 3 * dashboards().len(), "two modes, and deploy/dashboards.yaml");
+}
+
+#[track_caller]
+fn built(folder: &Path) -> String {
+    ask("kustomize", &["build", folder.to_str().unwrap()], b"").unwrap()
+}
+
+/// The kustomization that docs/install.md shows, with the component it leaves out, built from this checkout.
+fn built_with_components() -> String {
+    let document = read("docs/install.md");
+    let (_, rest) = document.split_once("```yaml\napiVersion: kustomize").unwrap();
+    let (shown, _) = rest.split_once("```").unwrap();
+    let version = format!("?ref=v{}", env!("CARGO_PKG_VERSION"));
+    assert_eq!(shown.matches(&version).count(), 3, "{shown}");
+    let here =
+        shown.replace("https://github.com/podskew/podskew/", "../../").replace(&version, "").replace("  # - ", "  - ");
+    let directory = tempfile::tempdir_in(path("target")).unwrap();
+    std::fs::write(directory.path().join("kustomization.yaml"), format!("apiVersion: kustomize{here}")).unwrap();
+    built(directory.path())
+}
+
+/// Without what only Helm has use for.
+fn without_helms_labels(mut objects: Vec<Value>) -> Vec<Value> {
+    for object in &mut objects {
+        let labels = object.pointer_mut("/metadata/labels").unwrap().as_object_mut().unwrap();
+        labels.retain(|name, _| name != "helm.sh/chart" && name != "app.kubernetes.io/managed-by");
+    }
+    objects
+}
+
+#[test]
+fn chart_kustomization_and_manifest_are_the_same() {
+    let helm = without_helms_labels(objects(&rendered(&[])));
+    assert_eq!(helm.len(), 5, "{helm:?}");
+    assert_eq!(objects(&built(&path("deploy/kustomize/base"))), helm);
+    let namespace = objects(&read("deploy/kustomize/namespace.yaml"));
+    let mut whole = objects(&read("deploy/podskew.yaml"));
+    assert_eq!(objects(&built(&path("deploy/kustomize"))), whole);
+    whole.retain(|object| object["kind"] != "Namespace");
+    assert_eq!(whole, helm);
+    assert_eq!(namespace.len(), 1);
+    assert_eq!(
+        namespace[0].pointer("/metadata/labels/pod-security.kubernetes.io~1enforce"),
+        Some(&json!("restricted"))
+    );
+
+    let values = [
+        "serviceMonitor.enabled=true",
+        "serviceMonitor.additionalLabels.release=kube-prometheus-stack",
+        "prometheusRule.enabled=true",
+        "prometheusRule.additionalLabels.release=kube-prometheus-stack",
+        r"service.annotations.prometheus\.io/scrape=true",
+        r"service.annotations.prometheus\.io/port=8080",
+    ];
+    let mut arguments = vec!["--namespace", "monitoring"];
+    arguments.extend(
+        values.iter().flat_map(|value| [if value.contains("annotations") { "--set-string" } else { "--set" }, value]),
+    );
+    let helm = without_helms_labels(objects(&rendered(&arguments)));
+    assert_eq!(objects(&built_with_components()), helm);
+}
+
+/// Whoever copies a command or values out of a document installs something.
+#[test]
+fn the_chart_takes_the_values_that_documents_show() {
+    let block = Regex::new(r"(?s)```(?:sh|yaml)\n(.*?)```").unwrap();
+    let command = Regex::new(r"(?s)helm (?:install|upgrade) podskew (?:[^\n]|\\\n)*").unwrap();
+    let set = Regex::new(r"(--set(?:-string)?) (?:'([^']*)'|([^\s`]+))").unwrap();
+    let (mut commands, mut files) = (0, 0);
+    for document in ["README.md", "docs/install.md", "deploy/helm/podskew/README.md"] {
+        for found in block.captures_iter(&read(document)) {
+            let shown = &found[1];
+            if shown.starts_with("prometheusRule:") || shown.starts_with("extraManifests:") {
+                let file = tempfile::NamedTempFile::new().unwrap();
+                std::fs::write(file.path(), shown).unwrap();
+                rendered(&["--values", file.path().to_str().unwrap()]);
+                files += 1;
+            }
+            for command in command.find_iter(shown) {
+                let given = set.captures_iter(command.as_str());
+                let given: Vec<_> = given
+                    .flat_map(|found| [found[1].to_owned(), found.get(2).or(found.get(3)).unwrap().as_str().to_owned()])
+                    .collect();
+                rendered(&given.iter().map(String::as_str).collect::<Vec<_>>());
+                commands += 1;
+            }
+        }
+    }
+    assert_eq!((commands, files), (6, 2));
+}
+
+/// The table of what podskew takes, by the size of a cluster, is the same wherever it stands.
+#[test]
+fn the_table_of_sizes_is_the_same_everywhere() {
+    let values = read(&format!("{CHART}/values.yaml"));
+    let document = read("docs/install.md");
+    let rows: Vec<&str> = values.lines().filter_map(|line| line.strip_prefix("# | up to ")).collect();
+    assert_eq!(rows.len(), 4);
+    for row in rows {
+        assert!(document.contains(&format!("| up to {row}")), "docs/install.md has no row {row}");
+    }
+}
