@@ -15,6 +15,9 @@ use std::path::Path;
 /// How deep lists may stand in arrays and other lists.
 const DEEPEST: u8 = 4;
 
+/// Bytes of a byte order mark, which says nothing yet.
+const BYTE_ORDER_MARK: u64 = 3;
+
 /// What a dump held.
 #[derive(Clone, PartialEq, Eq, Default, Debug)]
 pub struct Contents {
@@ -49,7 +52,7 @@ pub fn read(file: &Path, each: &mut Each<'_>) -> anyhow::Result<Contents> {
 pub fn read_from(mut input: impl Read, each: &mut Each<'_>) -> anyhow::Result<Contents> {
     let mut reader = Reader { contents: Contents::default(), each };
     reader.documents(&mut input, 0)?;
-    if reader.contents.bytes == 0 {
+    if reader.contents.bytes <= BYTE_ORDER_MARK {
         bail!("it is empty; {}", foreign::REMEDY);
     }
     Ok(reader.contents)
@@ -87,7 +90,9 @@ impl Reader<'_, '_> {
     /// Why it cannot be read on: a text that is no JSON at all, or JSON that breaks off or is broken.
     fn broken(&self, error: CutError, cutter: &Cutter) -> anyhow::Error {
         let objects = self.contents.objects.values().chain(self.contents.others.values()).sum::<u64>();
-        if let Some(what) = foreign::recognise(cutter.rest()).filter(|_| cutter.cut() == 0 && objects == 0) {
+        if let Some(what) =
+            foreign::recognise(cutter.rest()).filter(|_| cutter.cut() <= BYTE_ORDER_MARK && objects == 0)
+        {
             return anyhow!(what);
         }
         let after = if objects == 1 { "1 object".to_owned() } else { format!("{objects} objects") };
@@ -178,6 +183,7 @@ mod tests {
         for (text, expected) in [
             ("", "it is empty"),
             (" \n", "it is empty"),
+            ("\u{feff}\n", "it is empty"),
             ("apiVersion: v1\nitems:\n", "YAML"),
             ("- apiVersion: v1\n", "YAML"),
             ("---\nkind: List\n", "YAML"),
