@@ -4,7 +4,6 @@
 mod common;
 
 use common::command::{Ended, fed, podskew, podskew_on};
-use common::tape::path;
 use common::watching::{fill, fill_from, objects, simulator};
 use podskew::objects::Resource;
 use podskew::simulator::{Demo, DemoConfig, Fault, Simulator};
@@ -21,12 +20,11 @@ const WORKLOADS: [(&str, &str); 6] = [
     ("daemonset", "daemonset/cni"),
 ];
 
-/// Without what depends on when and where it was asked.
+/// Without what depends on when it was asked.
 fn timeless(text: &str) -> String {
-    let text = text.replace(&path(""), "");
     let ages = Regex::new(r"\((\d+[smhd])+\)|(\d+[smhd])+ old").unwrap();
     ages.replace_all(
-        &text,
+        text,
         |found: &regex::Captures<'_>| {
             if found[0].starts_with('(') { "(AGE)".to_owned() } else { "AGE old".to_owned() }
         },
@@ -47,7 +45,7 @@ fn check_golden(file: &str, actual: &str) {
 }
 
 fn dump(scenario: &str) -> String {
-    path(&format!("{scenario}.dump.json"))
+    format!("{scenario}.dump.json")
 }
 
 #[test]
@@ -96,10 +94,9 @@ fn the_examples_are_what_podskew_prints() {
     let written = example.replace_all(&document, |found: &regex::Captures<'_>| {
         examples += 1;
         let command = &found[1];
-        let arguments: Vec<String> =
-            command.split(' ').map(|word| if word.contains(".dump.") { path(word) } else { word.to_owned() }).collect();
+        let arguments: Vec<&str> = command.split(' ').collect();
         let said = podskew_on(120, &arguments);
-        let said = (said.stdout + &said.stderr).replace(&path(""), "");
+        let said = said.stdout + &said.stderr;
         // An age alone is no difference: then what stands there may stay.
         let said = if timeless(&said) == timeless(&found[2]) { found[2].to_owned() } else { said };
         format!("```console\n$ podskew {command}\n{said}```")

@@ -55,9 +55,12 @@ async fn half_a_picture_is_never_served() {
     simulator.inject(Some(Resource::ReplicaSets), Fault::ListStalls);
     simulator.inject(Some(Resource::DaemonSets), Fault::Status(503));
     let podskew = Running::start(&simulator, &[]);
-    let half = podskew.until("the pods", |scrape| scrape.of_resource("podskew_cluster_synced", "pods") == 1.0).await;
+    let has_pods = |scrape: &Scrape| {
+        scrape.of_resource("podskew_cluster_synced", "pods") == 1.0
+            && scrape.of_resource("podskew_objects", "pods") > 0.0
+    };
+    let half = podskew.until("the pods", has_pods).await;
     assert!(half.says_nothing_of_workloads(), "{}", half.text);
-    assert!(half.of_resource("podskew_objects", "pods") > 0.0, "{}", half.text);
     podskew.until("a failure", |scrape| scrape.failures("daemonsets", "server_error") >= 2.0).await;
     assert!(podskew.scrape().says_nothing_of_workloads());
     assert!(!podskew.is_ready());

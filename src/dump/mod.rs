@@ -22,8 +22,8 @@ pub struct Contents {
     pub objects: BTreeMap<Resource, u64>,
     /// How many objects of each kind that was passed over.
     pub others: BTreeMap<String, u64>,
-    /// How many bytes: an empty list is no empty file.
-    pub bytes: u64,
+    /// Whether it held anything: an empty list is no empty file.
+    pub begun: bool,
 }
 
 /// Takes what is read: each object, and its JSON for whoever shows more of it than podskew keeps.
@@ -49,7 +49,7 @@ pub fn read(file: &Path, each: &mut Each<'_>) -> anyhow::Result<Contents> {
 pub fn read_from(mut input: impl Read, each: &mut Each<'_>) -> anyhow::Result<Contents> {
     let mut reader = Reader { contents: Contents::default(), each };
     reader.documents(&mut input, 0)?;
-    if reader.contents.bytes == 0 {
+    if !reader.contents.begun {
         bail!("it is empty; {}", foreign::REMEDY);
     }
     Ok(reader.contents)
@@ -76,7 +76,7 @@ impl Reader<'_, '_> {
                     cutter.filled(read);
                 }
                 Ok(Cut::End) => {
-                    self.contents.bytes += cutter.cut();
+                    self.contents.begun |= cutter.has_begun();
                     return Ok(());
                 }
                 Err(error) => return Err(self.broken(error, &cutter)),
@@ -87,7 +87,7 @@ impl Reader<'_, '_> {
     /// Why it cannot be read on: a text that is no JSON at all, or JSON that breaks off or is broken.
     fn broken(&self, error: CutError, cutter: &Cutter) -> anyhow::Error {
         let objects = self.contents.objects.values().chain(self.contents.others.values()).sum::<u64>();
-        if let Some(what) = foreign::recognise(cutter.rest()).filter(|_| cutter.cut() == 0 && objects == 0) {
+        if let Some(what) = foreign::recognise(cutter.rest()).filter(|_| !cutter.has_begun() && objects == 0) {
             return anyhow!(what);
         }
         let after = if objects == 1 { "1 object".to_owned() } else { format!("{objects} objects") };
@@ -159,6 +159,7 @@ mod tests {
             assert_eq!(names(&text).as_deref(), Ok(&["pods/a".to_owned()][..]), "{text}");
         }
         assert_eq!(names(r#"{"kind":"List","apiVersion":"v1","items":[]}"#), Ok(vec![]));
+        assert_eq!(names("[]"), Ok(vec![]));
         let set = r#"{"kind":"ReplicaSet","apiVersion":"apps/v1","metadata":{"name":"b"}}"#;
         assert_eq!(names(&format!("{POD}\n{set}")).unwrap(), ["pods/a", "replicasets/b"]);
     }
@@ -178,6 +179,7 @@ mod tests {
         for (text, expected) in [
             ("", "it is empty"),
             (" \n", "it is empty"),
+            ("\u{feff}\n", "it is empty"),
             ("apiVersion: v1\nitems:\n", "YAML"),
             ("- apiVersion: v1\n", "YAML"),
             ("---\nkind: List\n", "YAML"),

@@ -22,6 +22,8 @@ pub struct Cutter {
     /// What was let go of before the buffer begins.
     before: u64,
     ended: bool,
+    /// Whether there was anything but white space.
+    begun: bool,
     place: Place,
     list: ListHead,
 }
@@ -111,6 +113,12 @@ impl Cutter {
         self.before + self.at as u64
     }
 
+    /// Whether a document has begun: the rest of what was read is white space and byte order marks.
+    #[must_use]
+    pub fn has_begun(&self) -> bool {
+        self.begun
+    }
+
     /// The beginning of what is not cut yet, as far as it was read.
     #[must_use]
     pub fn rest(&self) -> &[u8] {
@@ -145,10 +153,12 @@ impl Cutter {
                     Err(Stop::More) if self.ended => return Ok(None),
                     Err(stop) => return Err(stop),
                     Ok((at, b'[')) => {
+                        self.begun = true;
                         self.list = ListHead::default();
                         self.go(at + 1, Place::InArray { first: true, is_list: false });
                     }
                     Ok((at, b'{')) => {
+                        self.begun = true;
                         self.at = at;
                         self.list = ListHead::default();
                         if let Some(end) = self.fields(at + 1)? {

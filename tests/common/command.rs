@@ -1,5 +1,6 @@
 //! The real binary, run to its end.
 
+use super::tape::path;
 use std::ffi::OsStr;
 use std::io::Write;
 use std::path::Path;
@@ -19,7 +20,8 @@ impl Ended {
     }
 }
 
-/// Runs podskew with these arguments, in an environment of nothing.
+/// Runs podskew with these arguments, in an environment of nothing and beside the recordings: what it prints is as wide
+/// wherever this checkout lies.
 pub fn podskew<S: AsRef<OsStr>>(arguments: &[S]) -> Ended {
     called_as(Path::new(env!("CARGO_BIN_EXE_podskew")), arguments, "")
 }
@@ -27,7 +29,8 @@ pub fn podskew<S: AsRef<OsStr>>(arguments: &[S]) -> Ended {
 /// The same, on so many columns.
 pub fn podskew_on<S: AsRef<OsStr>>(columns: u16, arguments: &[S]) -> Ended {
     let mut command = Command::new(env!("CARGO_BIN_EXE_podskew"));
-    Ended::new(&command.args(arguments).env_clear().env("COLUMNS", columns.to_string()).output().unwrap())
+    command.args(arguments).current_dir(path("")).env_clear().env("COLUMNS", columns.to_string());
+    Ended::new(&command.output().unwrap())
 }
 
 /// The same, with something on its standard input.
@@ -39,6 +42,7 @@ pub fn fed<S: AsRef<OsStr>>(arguments: &[S], input: &str) -> Ended {
 pub fn called_as<S: AsRef<OsStr>>(program: &Path, arguments: &[S], input: &str) -> Ended {
     let mut child = Command::new(program)
         .args(arguments)
+        .current_dir(path(""))
         .env_clear()
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())
