@@ -20,8 +20,8 @@ const WHILE_QUIET: Duration = Duration::from_millis(100);
 /// Until the first picture, which somebody waits for.
 const UNTIL_READY: Duration = Duration::from_millis(10);
 
-/// So many pods' reports are in memory at once: about two megabytes.
-const PODS_AT_ONCE: usize = 10_000;
+/// So many pods' reports are in memory at once, and as many that are being rendered: about two megabytes.
+const PODS_AT_ONCE: usize = 5_000;
 
 /// Renders for as long as it is polled; ends only if rendering fails, which it must not.
 pub(super) async fn keep_rendering(
