@@ -295,6 +295,9 @@ async fn waiting_ends_when_time_runs_out_with_the_report() {
     let cluster = Cluster::with(&["paused", "daemonset"]).await;
     ends(&cluster.run(&["-n", "daemonset", "ds/cni", "--wait", "1s"]).await, 0);
     ends(&cluster.run(&["-n", "daemonset", "ds/cni", "--wait", "1s", "--no-deliberate"]).await, 4);
+    // It is told all the same, with its pods.
+    let out = ends(&cluster.run(&["-n", "daemonset", "-n", "paused", "--wait", "1s"]).await, 0);
+    assert!(out.contains("delete pod cni-") && out.contains("api-cf4479f4d-8jkc5  node-0003"), "{out}");
     let out = ends(&cluster.run(&["-n", "nowhere", "--wait", "20s"]).await, 2);
     assert!(out.contains("nothing was selected"), "{out}");
     ends(&cluster.run(&["-n", "nowhere", "--wait", "20s", "--allow-empty"]).await, 0);

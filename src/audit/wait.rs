@@ -1,6 +1,6 @@
 //! `--wait`: watches until the workloads that were selected are rolled out and uniform, or until time runs out.
 
-use super::{Audit, Auditor, Format, Strictness, Verdict, is_done, object};
+use super::{Audit, Auditor, Format, Strictness, Verdict, findings_while_waiting, is_done, object};
 use crate::cluster::{self, Timings};
 use crate::look::{Cause, Gap, Looking, Named, Place, Watched, is_named, look_at_cluster};
 use crate::report::{Workload, WorkloadReport};
@@ -102,7 +102,7 @@ struct Standing<'w> {
     strictness: Strictness,
     /// Those that are not done.
     open: BTreeMap<Workload, WorkloadReport>,
-    /// Those that are, without their pods.
+    /// Those that are; without their pods where nothing was found.
     done: BTreeMap<Workload, WorkloadReport>,
     /// Whether what the watches say is complete and says all that there is to say.
     settled: bool,
@@ -121,7 +121,10 @@ impl<'w> Standing<'w> {
             return;
         }
         if is_done(&report, self.strictness) {
-            report.pods = Vec::new();
+            // What is reported although nobody waits for it is reported with its pods.
+            if findings_while_waiting(&report).is_empty() {
+                report.pods = Vec::new();
+            }
             self.done.insert(report.workload.clone(), report);
         } else {
             self.open.insert(report.workload.clone(), report);
