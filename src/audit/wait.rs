@@ -14,9 +14,6 @@ use std::time::{Duration, Instant};
 /// How often it is looked whether something changed.
 const PACE: Duration = Duration::from_millis(200);
 
-/// So many pods' reports are made at once.
-const PODS_AT_ONCE: usize = 10_000;
-
 /// What is waited for.
 #[derive(Clone, Debug)]
 pub struct Waiting {
@@ -139,7 +136,7 @@ impl<'w> Standing<'w> {
     /// Takes what the watches have brought.
     fn follow(&mut self, watched: &Watched) {
         loop {
-            let changes = watched.changes(UnixTime::now(), PODS_AT_ONCE);
+            let changes = watched.changes(UnixTime::now());
             if !changes.complete {
                 return;
             }

@@ -1,6 +1,6 @@
 //! A cluster that is watched for a while, with the labels that a selector asks for.
 
-use super::{Selector, locked};
+use super::{PODS_AT_ONCE, Selector, locked};
 use crate::cluster::Sink;
 use crate::inventory::{Changes, Inventory, Settings, Source};
 use crate::objects::{Body, Object};
@@ -23,9 +23,9 @@ impl Watched {
         Self { inventory: Mutex::new(Inventory::new(settings, sources)), selector, chosen: Mutex::default() }
     }
 
-    /// What has to be said anew.
-    pub fn changes(&self, now: UnixTime, most_pods: usize) -> Changes {
-        locked(&self.inventory).take_some_changes(now, most_pods)
+    /// What has to be said anew, a portion at a time.
+    pub fn changes(&self, now: UnixTime) -> Changes {
+        locked(&self.inventory).take_some_changes(now, PODS_AT_ONCE)
     }
 
     /// Whether the selector chooses a workload, if there is one.
