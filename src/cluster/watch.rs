@@ -15,10 +15,10 @@
 //! behaves that was set back and waits for a version that will not come.
 
 use super::backoff::{Backoff, between};
+use super::events::{Encoding, Events};
 use super::exchange::{Answer, Patience, open};
 use super::failure::Failure;
 use super::journal::Journal;
-use super::lines::Lines;
 use super::list::Listing;
 use super::liveness::Pulse;
 use super::refusal::{Answered, Refused};
@@ -50,6 +50,8 @@ pub(super) struct Watcher<S> {
     pub(super) journal: Journal,
     pub(super) listing: Listing,
     pub(super) answered: Answered,
+    /// What is asked for.
+    encoding: Encoding,
     backoff: Backoff,
     /// Watches in a row that the server ended with an error.
     fruitless: u32,
@@ -85,8 +87,11 @@ impl<S: Sink> Watcher<S> {
         lists: Arc<Semaphore>,
         pulse: Pulse,
     ) -> Self {
+        let encoding =
+            if target.resource.in_protobuf() && !sink.reads_pages() { Encoding::Protobuf } else { Encoding::Json };
         Self {
             source,
+            encoding,
             journal: Journal::new(target.clone()),
             target,
             client,
@@ -116,11 +121,19 @@ impl<S: Sink> Watcher<S> {
         }
     }
 
+    /// Sends a GET.
+    pub(super) async fn open(&mut self, uri: &str) -> Result<Answer, Failure> {
+        open(&self.client, uri, self.encoding, self.timings.answer, &mut self.pulse).await
+    }
+
     /// Watches what comes after `version`.
     async fn watch(&mut self, version: String) -> End {
         let uri = self.target.watch(&version, &self.timings);
-        match open(&self.client, &uri, self.timings.answer, &mut self.pulse).await {
-            Ok(answer) => self.follow(answer, Lines::default(), version).await,
+        match self.open(&uri).await {
+            Ok(answer) => {
+                let events = Events::new(answer.encoding());
+                self.follow(answer, events, version).await
+            }
             Err(failure) => {
                 End::Failed { version: (!failure.relist).then_some(version), failure, lived: Duration::ZERO }
             }
@@ -128,7 +141,7 @@ impl<S: Sink> Watcher<S> {
     }
 
     /// Reads a watch to its end, whichever that is.
-    pub(super) async fn follow(&mut self, mut answer: Answer, mut lines: Lines, mut version: String) -> End {
+    pub(super) async fn follow(&mut self, mut answer: Answer, mut events: Events, mut version: String) -> End {
         let began = Instant::now();
         let base = version.parse().ok();
         let patience = Patience { idle: self.timings.watch_idle, until: None };
@@ -137,11 +150,11 @@ impl<S: Sink> Watcher<S> {
         self.synced(complete);
         self.journal.watching();
         let failure = loop {
-            match self.events(&mut lines, base, &mut version) {
-                Ok(events) => heard |= events,
+            match self.take_events(&mut events, base, &mut version) {
+                Ok(any) => heard |= any,
                 Err(failure) => break failure,
             }
-            match answer.lines(&mut lines, patience, &mut self.pulse).await {
+            match answer.events(&mut events, patience, &mut self.pulse).await {
                 Ok(true) => {}
                 Ok(false) => {
                     return End::Closed { version, lived: began.elapsed() };
@@ -154,14 +167,14 @@ impl<S: Sink> Watcher<S> {
     }
 
     /// Takes the events that are there. Says whether there were any.
-    fn events(&mut self, lines: &mut Lines, base: Option<u64>, version: &mut String) -> Result<bool, Failure> {
+    fn take_events(&mut self, events: &mut Events, base: Option<u64>, version: &mut String) -> Result<bool, Failure> {
         let mut any = false;
-        while let Some(line) = lines.next() {
-            if line.is_empty() {
+        while let Some(event) = events.next()? {
+            if event.is_empty() {
                 continue;
             }
             any = true;
-            match decode_event(self.target.resource, &line) {
+            match decode_event(self.target.resource, &event) {
                 Ok(WatchEvent::Applied(object)) => {
                     advance(version, &object.meta.resource_version, base)?;
                     self.pulse.event(EventType::Applied);
@@ -206,6 +219,7 @@ impl<S: Sink> Watcher<S> {
     }
 
     fn after_failure(&mut self, version: Option<String>, failure: &Failure, lived: Duration) -> (State, Duration) {
+        self.note_unreadable(failure);
         let healthy = self.was_healthy(lived);
         let mut state = version.map_or(State::Unlisted, |version| State::Listed { version });
         if let Some(refused) = Refused::from_reason(failure.reason) {
@@ -236,6 +250,15 @@ impl<S: Sink> Watcher<S> {
         };
         self.journal.failed(failure, self.backoff.failures(), pause);
         (state, pause)
+    }
+
+    /// What cannot be read in protobuf is asked for in JSON from then on: what stands between podskew and the API server may
+    /// know only that.
+    pub(super) fn note_unreadable(&mut self, failure: &Failure) {
+        if failure.reason == FailureReason::Decode && self.encoding == Encoding::Protobuf {
+            self.encoding = Encoding::Json;
+            self.journal.json_instead(failure);
+        }
     }
 
     fn after_refusal(&mut self, refused: Refused, failure: &Failure) -> Duration {

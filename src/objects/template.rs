@@ -2,14 +2,19 @@
 //!
 //! A Deployment's current ReplicaSet is the one with an equal template, the hash label aside (the controller's
 //! `FindNewReplicaSet`, `pkg/controller/deployment/util/deployment_util.go`). The hash itself cannot be recomputed outside
-//! Go, so templates are compared here: by a 64-bit digest of their canonical form, taken while they are read. The template
-//! is never kept.
+//! Go, so templates are compared here: by a 64-bit digest, taken while they are read. The template is never kept.
+//!
+//! In JSON the digest is one of the canonical form. In protobuf it is one of the bytes: Go writes what is equal in the same
+//! bytes, and those of a map in the order of its keys.
 
 use super::lenient::{FromJson, Key, Lenient};
+use super::pod;
+use super::protobuf::{FromProtobuf, ProtobufError, Value, entry, read};
 use serde::de::{DeserializeSeed, Deserializer, Error, IgnoredAny, MapAccess, SeqAccess, Visitor};
 use std::borrow::Cow;
 use std::fmt;
-use std::hash::{BuildHasher as _, Hash, Hasher as _};
+use std::hash::{BuildHasher as _, Hash, Hasher};
+use std::num::NonZeroU64;
 use std::sync::LazyLock;
 
 /// The label by which a Deployment tells its ReplicaSets apart; it is not part of the template that is compared.
@@ -18,12 +23,39 @@ pub(crate) const POD_TEMPLATE_HASH: &str = "pod-template-hash";
 /// What is kept of a pod template.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
 pub struct Template<'a> {
-    /// Equal for equal templates. `None` if there is no template here.
-    pub digest: Option<u64>,
+    /// What it is made of. `None` if there is no template here.
+    pub digest: Option<TemplateDigest>,
     /// The template's labels.
     pub labels: Vec<(Cow<'a, str>, Cow<'a, str>)>,
     /// Its containers, and those init containers that run for the life of the pod.
     pub containers: Vec<TemplateContainer<'a>>,
+}
+
+/// What a template is made of, the hash label aside.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+pub struct TemplateDigest(NonZeroU64);
+
+impl TemplateDigest {
+    /// The lowest bit says how the template was written.
+    const IN_PROTOBUF: u64 = 1;
+
+    fn of_json(digest: u64) -> Option<Self> {
+        // Whatever is there has a digest; only ABSENT has none.
+        let digest = if digest == ABSENT { 0 } else { (digest & !Self::IN_PROTOBUF).max(2) };
+        NonZeroU64::new(digest).map(Self)
+    }
+
+    fn of_protobuf(digest: u64) -> Option<Self> {
+        NonZeroU64::new(digest | Self::IN_PROTOBUF).map(Self)
+    }
+
+    /// Whether it is the same template; `None` where one was written in JSON and the other in protobuf, because then nobody
+    /// can tell.
+    #[must_use]
+    pub fn equals(self, other: Self) -> Option<bool> {
+        let comparable = (self.0.get() ^ other.0.get()) & Self::IN_PROTOBUF == 0;
+        comparable.then_some(self == other)
+    }
 }
 
 /// A container as a template or a pod's spec asks for it.
@@ -53,9 +85,51 @@ impl<'de> FromJson<'de> for Template<'de> {
     fn from_map<A: MapAccess<'de>>(map: A) -> Result<Option<Self>, A::Error> {
         let mut template = Template::default();
         let digest = Node { place: Place::Template, template: &mut template }.visit_map(map)?;
-        template.digest = (digest != ABSENT).then_some(digest);
+        template.digest = TemplateDigest::of_json(digest);
         template.containers.retain(TemplateContainer::stays);
         Ok(Some(template))
+    }
+}
+
+impl<'a> FromProtobuf<'a> for Template<'a> {
+    fn merge(&mut self, value: Value<'a>) -> Result<(), ProtobufError> {
+        let mut hasher = HASH.build_hasher();
+        let mut fields = value.fields()?;
+        while let Some((field, value)) = fields.next()? {
+            match field {
+                METADATA => self.metadata(value, &mut hasher)?,
+                SPEC => {
+                    (SPEC, value.bytes()?).hash(&mut hasher);
+                    self.containers = read::<pod::Spec<'a>>(value)?.template_containers();
+                }
+                _ => value.hash(&mut hasher),
+            }
+        }
+        self.digest = TemplateDigest::of_protobuf(hasher.finish());
+        Ok(())
+    }
+}
+
+// Fields of a `PodTemplateSpec`, and of its `ObjectMeta`.
+const METADATA: u32 = 1;
+const SPEC: u32 = 2;
+const LABELS: u32 = 11;
+
+impl<'a> Template<'a> {
+    fn metadata(&mut self, value: Value<'a>, hasher: &mut impl Hasher) -> Result<(), ProtobufError> {
+        let mut fields = value.fields()?;
+        while let Some((field, value)) = fields.next()? {
+            if field == LABELS {
+                let (key, label) = entry(value)?;
+                if key != POD_TEMPLATE_HASH {
+                    (LABELS, value).hash(hasher);
+                }
+                self.labels.push((key, label));
+            } else {
+                (field, value).hash(hasher);
+            }
+        }
+        Ok(())
     }
 }
 
