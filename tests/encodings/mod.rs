@@ -3,8 +3,9 @@
 
 use podskew::objects::{
     Body, DecodeError, ListMeta, Object, Resource, Status, TemplateDigest, WatchEvent, decode_event, decode_list,
-    decode_list_meta,
+    decode_list_meta, decode_object,
 };
+use serde_json::Value;
 
 /// The resources that are asked for in protobuf.
 pub const IN_PROTOBUF: [Resource; 3] = [Resource::Pods, Resource::ReplicaSets, Resource::Deployments];
@@ -100,4 +101,33 @@ pub fn list(resource: Resource, body: &[u8]) -> Result<Read<(ListMeta, Vec<Objec
     })?;
     assert_eq!(decode_list_meta(resource, body).ok().as_ref(), Some(&meta), "the metadata alone");
     Ok(Read { what: (meta, objects), digests })
+}
+
+pub fn object(resource: Resource, body: &[u8]) -> Result<Read<Object<'_>>, DecodeError> {
+    let mut what = decode_object(resource, body)?;
+    let digests = vec![take_digest(&mut what)];
+    Ok(Read { what, digests })
+}
+
+/// JSON with the keys of each object in the order that `rank` gives them.
+pub fn text<K: Ord>(value: &Value, rank: &impl Fn(&str) -> K) -> String {
+    match value {
+        Value::Object(fields) => {
+            let mut fields: Vec<_> = fields.iter().collect();
+            fields.sort_by_key(|(key, _)| rank(key));
+            let written =
+                fields.iter().map(|(key, value)| format!("{}:{}", Value::from(key.as_str()), text(value, rank)));
+            format!("{{{}}}", written.collect::<Vec<_>>().join(","))
+        }
+        Value::Array(items) => {
+            format!("[{}]", items.iter().map(|item| text(item, rank)).collect::<Vec<_>>().join(","))
+        }
+        scalar => scalar.to_string(),
+    }
+}
+
+/// JSON as Go writes it as far as anybody can tell: init containers first, keys of maps by the alphabet.
+pub fn as_go_writes(value: &Value) -> String {
+    let written = text(value, &|key| (key != "initContainers", key.to_owned()));
+    written.replace('<', "\\u003c").replace('>', "\\u003e").replace('&', "\\u0026").replace('\u{2028}', "\\u2028")
 }
