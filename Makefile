@@ -11,6 +11,7 @@ ADMISSION := $(TOOLS)/admission
 GRAFANA := $(TOOLS)/grafana
 ANALYSIS := $(TOOLS)/analysis
 INSTALL := $(TOOLS)/install
+PROTOBUF := $(TOOLS)/protobuf
 
 # Prometheus 3.15.0 as a Go module, and its hash as in the Go checksum database.
 PROMETHEUS3_MODULE := github.com/prometheus/prometheus@v0.315.0
@@ -31,7 +32,7 @@ GNU := $(MACHINE)-unknown-linux-gnu
 IMAGE_ARCH := $(patsubst x86_64,amd64,$(patsubst aarch64,arm64,$(MACHINE)))
 CERTIFICATES := /etc/ssl/certs/ca-certificates.crt
 
-.PHONY: help demo test lint bench costs baseline check-tools check-static deny docs image image-root pictures tested-image-root
+.PHONY: help demo test lint bench costs baseline check-tools check-static deny docs protobuf-schema image image-root pictures tested-image-root
 
 help: ## List these targets
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/\1\t\2/p' $(MAKEFILE_LIST) | expand -t 14
@@ -40,7 +41,7 @@ help: ## List these targets
 demo: ## Show podskew on a simulated cluster; no cluster is needed
 	$(CARGO) run --locked -- demo
 
-test: check-tools $(VENV)/done $(PROMETHEUS3) $(GRAFANA)/done $(ANALYSIS) $(ADMISSION) $(INSTALL)/done tested-image-root lint ## Check everything: format, lints, all tests, with real Prometheus servers
+test: check-tools $(VENV)/done $(PROMETHEUS3) $(GRAFANA)/done $(ANALYSIS) $(ADMISSION) $(PROTOBUF) $(INSTALL)/done tested-image-root lint ## Check everything: format, lints, all tests, with real Prometheus servers
 	$(CARGO) test --locked --no-fail-fast
 
 lint: ## Check the format and the lints
@@ -105,6 +106,9 @@ docs: $(INSTALL)/done ## Write the generated documentation anew
 	UPDATE_DOCS=1 $(CARGO) test --locked --test explain examples
 	UPDATE_DOCS=1 $(CARGO) test --locked --test install -- --test-threads=1 the_chart_brings the_charts_readme the_manifests
 
+protobuf-schema: $(PROTOBUF) ## Write anew what the simulated API server knows of Kubernetes' protobuf
+	$(PROTOBUF) schema > src/simulator/protobuf/schema.txt
+
 # Not part of the tests. @grafana/data comes without scripts, and says itself what it needs beside.
 pictures: ## Draw the dashboards for docs/ anew, from half an hour of the demo; needs Node, Chromium, pngquant and prometheus
 	mkdir -p $(TOOLS)/pictures && cp docs/dashboards/package.json docs/dashboards/package-lock.json $(TOOLS)/pictures
@@ -125,8 +129,8 @@ check-tools:
 	command -v unshare >/dev/null || missing unshare "apt-get install util-linux"; \
 	test -e $(CERTIFICATES) || missing $(CERTIFICATES) "apt-get install ca-certificates"; \
 	command -v npm >/dev/null || test -e $(GRAFANA)/done || missing npm "install Node 20 or newer with npm; Grafana's types come with it"; \
-	command -v go >/dev/null || { test -x $(PROMETHEUS3) && test -x $(ANALYSIS) && test -x $(ADMISSION) && test -e $(INSTALL)/done; } || \
-	  missing go "install Go 1.26 or newer; it builds Prometheus 3, Helm, and what judges analysis templates and admission policies"
+	command -v go >/dev/null || { test -x $(PROMETHEUS3) && test -x $(ANALYSIS) && test -x $(ADMISSION) && test -x $(PROTOBUF) && test -e $(INSTALL)/done; } || \
+	  missing go "install Go 1.26 or newer; it builds Prometheus 3, Helm, Kubernetes' encoders, and what judges analysis templates and admission policies"
 
 # Python's part of the tests: readers of what podskew serves and prints (OpenMetrics, JSON and XML by their schemas,
 # Markdown), and the schemas of Kubernetes' versions.
@@ -172,6 +176,12 @@ $(ADMISSION): $(wildcard tests/programs/admission/*)
 	@mkdir -p $(TOOLS)
 	cd tests/programs/admission && GOWORK=off GOFLAGS= CGO_ENABLED=0 \
 	  go build -buildvcs=false -mod=readonly -trimpath -ldflags "-s -w" -o $(CURDIR)/$(ADMISSION) .
+
+# Kubernetes' own types and encoders, which say what an API server's answers are in protobuf.
+$(PROTOBUF): $(wildcard tests/programs/protobuf/*)
+	@mkdir -p $(TOOLS)
+	cd tests/programs/protobuf && GOWORK=off GOFLAGS= CGO_ENABLED=0 \
+	  go build -buildvcs=false -mod=readonly -trimpath -ldflags "-s -w" -o $(CURDIR)/$(PROTOBUF) .
 
 # Argo Rollouts' and Flagger's own code, which judges the analysis templates, and the schemas of their objects. go.sum pins it.
 $(ANALYSIS): $(wildcard tests/programs/analysis/*)
