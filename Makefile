@@ -32,7 +32,7 @@ GNU := $(MACHINE)-unknown-linux-gnu
 IMAGE_ARCH := $(patsubst x86_64,amd64,$(patsubst aarch64,arm64,$(MACHINE)))
 CERTIFICATES := /etc/ssl/certs/ca-certificates.crt
 
-.PHONY: help demo test lint bench costs baseline check-tools check-static deny docs image image-root pictures tested-image-root
+.PHONY: help demo test lint bench costs baseline check-tools check-static deny docs protobuf-schema image image-root pictures tested-image-root
 
 help: ## List these targets
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/\1\t\2/p' $(MAKEFILE_LIST) | expand -t 14
@@ -105,6 +105,9 @@ docs: $(INSTALL)/done ## Write the generated documentation anew
 	UPDATE_DOCS=1 $(CARGO) test --locked --test audit snapshots
 	UPDATE_DOCS=1 $(CARGO) test --locked --test explain examples
 	UPDATE_DOCS=1 $(CARGO) test --locked --test install -- --test-threads=1 the_chart_brings the_charts_readme the_manifests
+
+protobuf-schema: $(PROTOBUF) ## Write anew what the simulated API server knows of Kubernetes' protobuf
+	$(PROTOBUF) schema > src/simulator/protobuf/schema.txt
 
 # Not part of the tests. @grafana/data comes without scripts, and says itself what it needs beside.
 pictures: ## Draw the dashboards for docs/ anew, from half an hour of the demo; needs Node, Chromium, pngquant and prometheus

@@ -11,6 +11,7 @@ mod lenient;
 mod metadata;
 mod pod;
 mod protobuf;
+mod quantity;
 mod raw;
 mod scan;
 mod template;

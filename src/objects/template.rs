@@ -5,11 +5,11 @@
 //! Go, so templates are compared here: by a 64-bit digest, taken while they are read. The template is never kept.
 //!
 //! In JSON the digest is one of the canonical form. In protobuf it is one of the bytes: Go writes what is equal in the same
-//! bytes, and those of a map in the order of its keys.
+//! bytes, and those of a map in the order of its keys. In both a quantity counts by its value: to the controller's `DeepEqual`
+//! `1Gi` and `1073741824` are the same, and who writes one for the other changes no pod.
 
 use super::lenient::{FromJson, Key, Lenient};
-use super::pod;
-use super::protobuf::{FromProtobuf, ProtobufError, Value, entry, read};
+use super::quantity::billionths;
 use serde::de::{DeserializeSeed, Deserializer, Error, IgnoredAny, MapAccess, SeqAccess, Visitor};
 use std::borrow::Cow;
 use std::fmt;
@@ -45,7 +45,7 @@ impl TemplateDigest {
         NonZeroU64::new(digest).map(Self)
     }
 
-    fn of_protobuf(digest: u64) -> Option<Self> {
+    pub(super) fn of_protobuf(digest: u64) -> Option<Self> {
         NonZeroU64::new(digest | Self::IN_PROTOBUF).map(Self)
     }
 
@@ -91,48 +91,6 @@ impl<'de> FromJson<'de> for Template<'de> {
     }
 }
 
-impl<'a> FromProtobuf<'a> for Template<'a> {
-    fn merge(&mut self, value: Value<'a>) -> Result<(), ProtobufError> {
-        let mut hasher = HASH.build_hasher();
-        let mut fields = value.fields()?;
-        while let Some((field, value)) = fields.next()? {
-            match field {
-                METADATA => self.metadata(value, &mut hasher)?,
-                SPEC => {
-                    (SPEC, value.bytes()?).hash(&mut hasher);
-                    self.containers = read::<pod::Spec<'a>>(value)?.template_containers();
-                }
-                _ => value.hash(&mut hasher),
-            }
-        }
-        self.digest = TemplateDigest::of_protobuf(hasher.finish());
-        Ok(())
-    }
-}
-
-// Fields of a `PodTemplateSpec`, and of its `ObjectMeta`.
-const METADATA: u32 = 1;
-const SPEC: u32 = 2;
-const LABELS: u32 = 11;
-
-impl<'a> Template<'a> {
-    fn metadata(&mut self, value: Value<'a>, hasher: &mut impl Hasher) -> Result<(), ProtobufError> {
-        let mut fields = value.fields()?;
-        while let Some((field, value)) = fields.next()? {
-            if field == LABELS {
-                let (key, label) = entry(value)?;
-                if key != POD_TEMPLATE_HASH {
-                    (LABELS, value).hash(hasher);
-                }
-                self.labels.push((key, label));
-            } else {
-                (field, value).hash(hasher);
-            }
-        }
-        Ok(())
-    }
-}
-
 /// The digest of what is as good as not there: null and the empty array (to the controller's `DeepEqual` an empty slice
 /// equals a nil one).
 const ABSENT: u64 = 0;
@@ -145,12 +103,23 @@ enum Place {
     Labels,
     Annotations,
     Spec,
-    Containers { init: bool },
-    Container { init: bool },
+    Containers {
+        init: bool,
+    },
+    Container {
+        init: bool,
+    },
     Name,
     Image,
     PullPolicy,
     RestartPolicy,
+    /// `resources` of a container, of a pod, of a claim.
+    Resources,
+    EmptyDir,
+    ResourceFieldRef,
+    /// A map of quantities.
+    Quantities,
+    Quantity,
     Elsewhere,
 }
 
@@ -167,6 +136,15 @@ impl Place {
             (Self::Container { .. }, "image") => Self::Image,
             (Self::Container { .. }, "imagePullPolicy") => Self::PullPolicy,
             (Self::Container { .. }, "restartPolicy") => Self::RestartPolicy,
+            // Maps with keys of the user's own: what is below is text.
+            (Self::Labels | Self::Annotations, _) => Self::Elsewhere,
+            (_, "resources") => Self::Resources,
+            (_, "emptyDir") => Self::EmptyDir,
+            (_, "resourceFieldRef") => Self::ResourceFieldRef,
+            (Self::Spec, "overhead") | (Self::Resources, "limits" | "requests") => Self::Quantities,
+            (Self::Quantities, _) | (Self::EmptyDir, "sizeLimit") | (Self::ResourceFieldRef, "divisor") => {
+                Self::Quantity
+            }
             _ => Self::Elsewhere,
         }
     }
@@ -180,7 +158,11 @@ struct Node<'t, 'de> {
 
 impl<'de> Node<'_, 'de> {
     fn text(self, text: Cow<'de, str>) -> u64 {
-        let digest = digest_of(&(b's', text.as_ref()));
+        let quantity = if self.place == Place::Quantity { billionths(&text) } else { None };
+        let digest = match quantity {
+            Some(quantity) => digest_of(&(b'q', quantity)),
+            None => digest_of(&(b's', text.as_ref())),
+        };
         if let Some(container) = self.template.containers.last_mut() {
             match self.place {
                 Place::Name => container.name = text,
@@ -195,7 +177,7 @@ impl<'de> Node<'_, 'de> {
 }
 
 /// Digests are compared within one process only, so its hash may be the fast one with a seed of its own.
-static HASH: LazyLock<hashbrown::DefaultHashBuilder> = LazyLock::new(hashbrown::DefaultHashBuilder::default);
+pub(super) static HASH: LazyLock<hashbrown::DefaultHashBuilder> = LazyLock::new(hashbrown::DefaultHashBuilder::default);
 
 fn digest_of(value: &impl Hash) -> u64 {
     // ABSENT is taken.
@@ -313,6 +295,32 @@ mod tests {
         same(r#"{"metadata":{"labels":{"pod-template-hash":"1"}}}"#, r#"{"metadata":{}}"#);
         same(r#"{"spec":{"volumes":[]}}"#, r#"{"spec":{}}"#);
         same(r#"{"spec":{"a":-1,"b":2.5}}"#, r#"{"spec":{"b":2.5,"a":-1}}"#);
+        for (quantity, in_bytes) in [
+            (r#"{"spec":{"containers":[{"resources":{"limits":{"memory":"@"}}}]}}"#, true),
+            (r#"{"spec":{"initContainers":[{"resources":{"requests":{"memory":"@"}}}]}}"#, true),
+            (r#"{"spec":{"resources":{"limits":{"memory":"@"}},"overhead":{"memory":"1Gi"}}}"#, true),
+            (r#"{"spec":{"overhead":{"memory":"@"}}}"#, true),
+            (r#"{"spec":{"volumes":[{"emptyDir":{"sizeLimit":"@"}}]}}"#, true),
+            (
+                r#"{"spec":{"volumes":[{"ephemeral":{"volumeClaimTemplate":{"spec":{"resources":{"requests":{"storage":"@"}}}}}}]}}"#,
+                true,
+            ),
+            (r#"{"spec":{"containers":[{"env":[{"valueFrom":{"resourceFieldRef":{"divisor":"@"}}}]}]}}"#, true),
+            (r#"{"spec":{"containers":[{"env":[{"name":"LIMIT","value":"@"}]}]}}"#, false),
+            (
+                r#"{"spec":{"volumes":[{"csi":{"volumeAttributes":{"sizeLimit":"@"}}}],"nodeSelector":{"divisor":"1"}}}"#,
+                false,
+            ),
+            (r#"{"metadata":{"annotations":{"resources":"@"},"labels":{"limits":"1"}}}"#, false),
+        ] {
+            let (a, b) = (quantity.replace('@', "1Gi"), quantity.replace('@', "1073741824"));
+            if in_bytes {
+                same(&a, &b)
+            } else {
+                differ(&a, &b)
+            }
+            differ(&a, &quantity.replace('@', "2Gi"));
+        }
     }
 
     #[test]

@@ -1,6 +1,7 @@
 //! Bodies that are made piece by piece as the connection takes them, and how they break off.
 
 use super::answer::Body;
+use super::negotiate::Form;
 use bytes::Bytes;
 use futures::stream;
 use http_body::Frame;
@@ -35,11 +36,24 @@ pub(super) async fn cut() -> io::Error {
     io::Error::new(io::ErrorKind::ConnectionAborted, "cut on purpose")
 }
 
-/// The first half of a text that is to break off, never a number of whole lines.
-pub(super) fn first_half(mut text: Vec<u8>) -> Vec<u8> {
-    text.truncate(text.len() / 2);
-    if text.ends_with(b"\n") {
-        text.truncate(text.len().saturating_sub(32));
+/// The first half of an answer that is to break off, never a number of whole lines, nor of whole frames.
+pub(super) fn first_half(form: Form, mut answer: Vec<u8>) -> Vec<u8> {
+    let half = answer.len() / 2;
+    let is_whole = match form {
+        Form::Json => answer[..half].ends_with(b"\n"),
+        Form::Protobuf => ends_with_frame(&answer[..half]),
+    };
+    answer.truncate(if is_whole { half.saturating_sub(32) } else { half });
+    answer
+}
+
+/// Whether these are whole frames, each with its length before it. No frame is as short as what is cut off of one.
+fn ends_with_frame(mut frames: &[u8]) -> bool {
+    while let Some((length, rest)) = frames.split_first_chunk() {
+        match rest.get(u32::from_be_bytes(*length) as usize..) {
+            Some(rest) => frames = rest,
+            None => return false,
+        }
     }
-    text
+    frames.is_empty()
 }

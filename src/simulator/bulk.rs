@@ -156,7 +156,12 @@ impl Fleet {
         self.touched += 1;
         let chosen = (self.touched as usize * 7) % self.members.len().max(1);
         if let Some(member) = self.members.get(chosen).filter(|_| !self.stands_still(chosen)) {
-            let pod = member.pod(&member.current, self.touched % member.size.replicas.max(1), PodStage::Ready);
+            let pod = member.pod(
+                &member.current,
+                self.touched % member.size.replicas.max(1),
+                PodStage::Ready,
+                self.store.encodes_beforehand(),
+            );
             self.store.apply(Resource::Pods, pod, false, None);
         } else {
             self.touch();

@@ -1,9 +1,11 @@
 //! Objects as the bytes they are sent as: encoded once when they are put, copied many times when they are served.
 
+use super::negotiate::Form;
+use super::protobuf;
 use crate::objects::Resource;
 use bytes::Bytes;
 use serde_json::{Map, Value};
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 /// `kind` and `apiVersion` of a resource's objects, and the kind of a list of them.
 pub(super) struct Names {
@@ -44,6 +46,8 @@ pub(super) struct Encoded {
     body: Bytes,
     /// Where the version stands in the body; none if the metadata is no JSON object (tests serve such things).
     version_at: Option<usize>,
+    /// The same in protobuf, once it was needed; none if it cannot be said in it (tests serve such things, too).
+    protobuf: OnceLock<Option<protobuf::Object>>,
 }
 
 impl Encoded {
@@ -81,12 +85,27 @@ impl Encoded {
         };
         append_fields(&mut body, fields);
         body.shrink_to_fit();
-        Self { key, finished, body: Bytes::from(body), version_at }
+        Self { key, finished, body: Bytes::from(body), version_at, protobuf: OnceLock::new() }
     }
 
     /// Takes over a text that was encoded elsewhere in the shape of [`Encoded::text`].
     pub(super) fn from_parts(key: Arc<str>, text: String, version_at: Option<usize>, finished: bool) -> Self {
-        Self { key, finished, body: Bytes::from(text), version_at }
+        Self { key, finished, body: Bytes::from(text), version_at, protobuf: OnceLock::new() }
+    }
+
+    /// The same with its protobuf, which was encoded elsewhere.
+    pub(super) fn with_protobuf(self, object: protobuf::Object) -> Self {
+        Self { protobuf: OnceLock::from(Some(object)), ..self }
+    }
+
+    /// The object in protobuf, encoded when it is first asked for; `None` if it cannot be.
+    pub(super) fn in_protobuf(&self, resource: Resource) -> Option<&protobuf::Object> {
+        let encode = || {
+            let object: Value = serde_json::from_slice(&[b"{", &self.body[..]].concat()).ok()?;
+            let encoded = protobuf::Object::new(names(resource).kind, &object);
+            encoded.inspect_err(|why| tracing::debug!(key = &*self.key, %why, "not to be said in protobuf")).ok()
+        };
+        self.protobuf.get_or_init(encode).as_ref()
     }
 
     /// The encoded text, and where in it the version goes.
@@ -108,14 +127,46 @@ pub(super) struct Stored {
 }
 
 impl Stored {
-    /// Writes it as an item of a list.
-    pub(super) fn write_item(&self, out: &mut Vec<u8>) {
-        out.push(b'{');
-        self.write_body(self.version, out);
+    /// Whether it can be sent in this form.
+    pub(super) fn is_in(&self, form: Form, resource: Resource) -> bool {
+        form == Form::Json || self.encoded.in_protobuf(resource).is_some()
     }
 
-    /// Writes it as a line of a watch, with the version of the event.
-    pub(super) fn write_event(&self, event_type: &str, resource: Resource, version: u64, out: &mut Vec<u8>) {
+    /// Writes it as an item of a list.
+    pub(super) fn write_item(&self, form: Form, resource: Resource, out: &mut Vec<u8>) {
+        let in_protobuf = || self.encoded.in_protobuf(resource);
+        if let Some(object) = (form == Form::Protobuf).then(in_protobuf).flatten() {
+            let version = self.version.to_string();
+            protobuf::ListOpening::open_item(object.bytes(&version), out);
+            object.write(&version, out);
+        } else {
+            out.push(b'{');
+            self.write_body(self.version, out);
+        }
+    }
+
+    /// How many bytes that takes in protobuf, where they have to be known beforehand.
+    pub(super) fn item_bytes(&self, resource: Resource) -> usize {
+        let object = self.encoded.in_protobuf(resource);
+        object.map_or(0, |object| protobuf::ListOpening::item(object.bytes(&self.version.to_string())))
+    }
+
+    /// Writes it as an event of a watch, with the version of the event.
+    pub(super) fn write_event(
+        &self,
+        form: Form,
+        event_type: &str,
+        resource: Resource,
+        version: u64,
+        out: &mut Vec<u8>,
+    ) {
+        let in_protobuf = || self.encoded.in_protobuf(resource);
+        if let Some(object) = (form == Form::Protobuf).then(in_protobuf).flatten() {
+            let version = version.to_string();
+            let write = |out: &mut Vec<u8>| object.write(&version, out);
+            protobuf::frame(event_type, &names(resource), object.bytes(&version), out, write);
+            return;
+        }
         let Names { kind, api_version, .. } = names(resource);
         let opening = format!(r#"{{"type":"{event_type}","object":{{"kind":"{kind}","apiVersion":"{api_version}","#);
         out.extend_from_slice(opening.as_bytes());
@@ -128,6 +179,18 @@ impl Stored {
         let Names { kind, api_version, .. } = names(resource);
         let mut out = format!(r#"{{"kind":"{kind}","apiVersion":"{api_version}","#).into_bytes();
         self.write_body(self.version, &mut out);
+        out
+    }
+
+    /// The whole object in a form that it can be sent in.
+    pub(super) fn to_bytes(&self, form: Form, resource: Resource) -> Vec<u8> {
+        let in_protobuf = || self.encoded.in_protobuf(resource);
+        let Some(object) = (form == Form::Protobuf).then(in_protobuf).flatten() else {
+            return self.to_json(resource);
+        };
+        let (version, mut out) = (self.version.to_string(), Vec::new());
+        let write = |out: &mut Vec<u8>| object.write(&version, out);
+        protobuf::whole(&names(resource), object.bytes(&version), &mut out, write);
         out
     }
 
@@ -181,14 +244,14 @@ fn append_fields(body: &mut String, fields: Map<String, Value>) {
 
 #[cfg(test)]
 mod tests {
-    use super::{Encoded, Stored};
+    use super::{Encoded, Form, Stored};
     use crate::objects::Resource;
     use serde_json::{Value, json};
 
     fn event(object: Value) -> Value {
         let stored = Stored { version: 7, encoded: Encoded::new(object) };
         let mut line = Vec::new();
-        stored.write_event("ADDED", Resource::Pods, 9, &mut line);
+        stored.write_event(Form::Json, "ADDED", Resource::Pods, 9, &mut line);
         serde_json::from_slice(&line).unwrap()
     }
 

@@ -1,7 +1,7 @@
 //! Services in any number, for the demo's background and for benchmarks.
 
 use super::encoded::Encoded;
-use super::patterns::{PodStage, Version, containers, old_replica_set, pod};
+use super::patterns::{Manner, PodStage, Version, containers, old_replica_set, pod};
 use super::random::Random;
 use super::service::{Counts, Progress, Revision, Rollout, Service};
 use super::store::Store;
@@ -121,21 +121,21 @@ impl Member {
 
     /// Files it, its ReplicaSets and its pods, as if they had been there for long: no watch is told.
     pub(super) fn file(&self, store: &Store) {
-        for (resource, objects) in self.objects() {
+        for (resource, objects) in self.objects(store.encodes_beforehand()) {
             store.fill(resource, objects);
         }
     }
 
     /// The same with an event for each object.
     pub(super) fn put(&self, store: &Store) {
-        for (resource, objects) in self.objects() {
+        for (resource, objects) in self.objects(store.encodes_beforehand()) {
             for object in objects {
                 store.apply(resource, object, false, None);
             }
         }
     }
 
-    fn objects(&self) -> [(Resource, Vec<Encoded>); 3] {
+    fn objects(&self, in_protobuf: bool) -> [(Resource, Vec<Encoded>); 3] {
         let (service, size, current) = (&self.service, self.size, &self.current);
         let counts = Counts { active: size.replicas, ready: size.replicas, terminating: 0 };
         let revision = self.revision(current);
@@ -152,9 +152,9 @@ impl Member {
         let age = current.rolled_out.since(service.created);
         let history = (1..current.number).map(|number| {
             let rolled_out = service.created.plus(age / current.number * (number - 1));
-            old_replica_set(service, &self.version(number, rolled_out), size.replicas)
+            old_replica_set(service, &self.version(number, rolled_out), size.replicas, in_protobuf)
         });
-        let pods = (0..size.replicas).map(|index| self.pod(current, index, PodStage::Ready));
+        let pods = (0..size.replicas).map(|index| self.pod(current, index, PodStage::Ready, in_protobuf));
         [
             (Resource::Deployments, vec![Encoded::new(deployment)]),
             (Resource::ReplicaSets, std::iter::once(in_use).chain(history).collect()),
@@ -163,9 +163,9 @@ impl Member {
     }
 
     /// A pod of one of its versions.
-    pub(super) fn pod(&self, version: &Version, index: u32, stage: PodStage) -> Encoded {
+    pub(super) fn pod(&self, version: &Version, index: u32, stage: PodStage, in_protobuf: bool) -> Encoded {
         let moved = self.size.skewed && index + 1 == self.size.replicas && version.number == self.size.history + 1;
-        pod(&self.service, version, index, stage, moved)
+        pod(&self.service, version, index, stage, Manner { moved, in_protobuf })
     }
 }
 

@@ -5,10 +5,13 @@ use super::base64;
 use super::body::{PIECE_BYTES, Pieces, cut, first_half, streamed};
 use super::encoded::{Selection, names};
 use super::fault::Fault;
+use super::negotiate::Form;
+use super::protobuf::{CLOSING, ListOpening, message};
 use super::request::{ListOptions, Request};
 use super::server::Cluster;
 use super::status::Refusal;
 use super::store::Snapshot;
+use crate::objects::Resource;
 use bytes::Bytes;
 use http::Response;
 use serde_json::{Map, Value, json};
@@ -17,7 +20,12 @@ use std::ops::Range;
 use std::sync::Arc;
 
 /// Answers a list, or one page of it.
-pub(super) fn answer(cluster: &Cluster, request: &Request, options: &ListOptions) -> Result<Response<Body>, Refusal> {
+pub(super) fn answer(
+    cluster: &Cluster,
+    request: &Request,
+    options: &ListOptions,
+    form: Form,
+) -> Result<Response<Body>, Refusal> {
     let (snapshot, range) = begin_or_continue(cluster, request, options)?;
     let (page, goes_on) = page(&snapshot, range.clone(), &request.selection, options.limit);
     let mut metadata = Map::new();
@@ -32,23 +40,38 @@ pub(super) fn answer(cluster: &Cluster, request: &Request, options: &ListOptions
             metadata.insert("remainingItemCount".to_owned(), (range.end - page.end).into());
         }
     }
+    let selected = || {
+        let objects = snapshot.objects[page.clone()].iter().map(|object| &**object);
+        objects.filter(|object| request.selection.holds(&object.encoded))
+    };
+    let form = cluster.store.form_of(request.resource, form, selected());
+    let metadata = Value::Object(metadata);
     let names = names(request.resource);
-    let opening = format!(
-        r#"{{"kind":"{}","apiVersion":"{}","metadata":{},"items":["#,
-        names.list_kind,
-        names.api_version,
-        Value::Object(metadata)
-    );
+    let opening = match form {
+        Form::Json => {
+            let (kind, api_version) = (names.list_kind, names.api_version);
+            format!(r#"{{"kind":"{kind}","apiVersion":"{api_version}","metadata":{metadata},"items":["#).into_bytes()
+        }
+        Form::Protobuf => {
+            // A list's own metadata is written here, so that it can be encoded; its length comes before its items.
+            let (metadata, mut opening) = (message("ListMeta", &metadata).unwrap_or_default(), Vec::new());
+            let bytes = selected().map(|object| object.item_bytes(request.resource)).sum();
+            ListOpening { names: &names, metadata: &metadata }.write(bytes, &mut opening);
+            opening
+        }
+    };
     let items = Items {
-        snapshot,
-        range: page,
+        resource: request.resource,
+        form,
+        range: page.clone(),
+        snapshot: snapshot.clone(),
         selection: request.selection.clone(),
-        opening: opening.into_bytes(),
+        opening,
         separate: false,
         breaks: cluster.faults.strike(Some(request.resource), Fault::breaks_list),
         stage: Stage::Items,
     };
-    Ok(response(200, streamed(items)))
+    Ok(response(200, form.content_type(), streamed(items)))
 }
 
 /// The objects to list from, and which of them this request may still get.
@@ -135,6 +158,8 @@ impl Token {
 
 /// The body of a list.
 struct Items {
+    resource: Resource,
+    form: Form,
     snapshot: Arc<Snapshot>,
     range: Range<usize>,
     selection: Selection,
@@ -170,7 +195,7 @@ impl Items {
         piece.append(&mut self.opening);
         while piece.len() < PIECE_BYTES {
             let Some(index) = self.range.next() else {
-                piece.extend_from_slice(b"]}\n");
+                piece.extend_from_slice(if self.form == Form::Json { b"]}\n" } else { CLOSING });
                 self.stage = Stage::Ended;
                 break;
             };
@@ -178,15 +203,15 @@ impl Items {
             if !self.selection.holds(&object.encoded) {
                 continue;
             }
-            if self.separate {
+            if self.separate && self.form == Form::Json {
                 piece.push(b',');
             }
             self.separate = true;
-            object.write_item(&mut piece);
+            object.write_item(self.form, self.resource, &mut piece);
         }
         if let Some(fault) = self.breaks {
             self.stage = Stage::BrokenOff(fault);
-            piece = first_half(piece);
+            piece = first_half(self.form, piece);
         }
         Bytes::from(piece)
     }

@@ -9,7 +9,8 @@
 //!                                      Faults ─────misbehave────┘
 //! ```
 //!
-//! What it answers is held against `tests/data/recordings/protocol` by `tests/simulator_protocol.rs`.
+//! What it answers is held against `tests/data/recordings/protocol` by `tests/simulator_protocol.rs`, and its protobuf
+//! against Kubernetes' own encoders by `tests/simulator_protobuf.rs`.
 
 #![allow(clippy::doc_markdown, reason = "Deployment, ReplicaSet and the like are words of the field, not of this code")]
 
@@ -23,9 +24,11 @@ mod encoded;
 mod fault;
 mod fleet;
 mod list;
+mod negotiate;
 mod owned;
 mod parts;
 mod patterns;
+mod protobuf;
 mod random;
 mod recording;
 mod replay;

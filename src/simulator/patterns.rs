@@ -8,6 +8,7 @@ use super::random::{Random, digest};
 use super::recording::rfc3339;
 use super::service::{Counts, Identity, Revision, Service, node};
 use super::template::Template;
+use crate::objects::Resource;
 use crate::time::UnixTime;
 use serde_json::{Value, json};
 use std::sync::LazyLock;
@@ -118,13 +119,22 @@ pub(super) fn pod_name(service: &Service, version: &Version, index: u32) -> Stri
     format!("{}-{}-{}", service.name, version.identity.hash, suffix(random, index))
 }
 
-/// A version's pod of some index, the same whenever it is asked for; `moved` if the tag means another image to it.
-pub(super) fn pod(service: &Service, version: &Version, index: u32, stage: PodStage, moved: bool) -> Encoded {
+/// How a fleet's object is to be encoded.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) struct Manner {
+    /// Whether the tag means another image to this pod.
+    pub(super) moved: bool,
+    /// In protobuf at once, and not when it is asked for.
+    pub(super) in_protobuf: bool,
+}
+
+/// A version's pod of some index, the same whenever it is asked for.
+pub(super) fn pod(service: &Service, version: &Version, index: u32, stage: PodStage, manner: Manner) -> Encoded {
     let random = &mut pod_random(version, index);
     let suffix = suffix(random, index);
     let name = format!("{}-{}-{suffix}", service.name, version.identity.hash);
     let image = format!("registry.example/{}/{}:{}", service.namespace, service.name, version.tag);
-    let digest_a = if moved { digest(&format!("{image} pushed again")) } else { digest(&image) };
+    let digest_a = if manner.moved { digest(&format!("{image} pushed again")) } else { digest(&image) };
     let sidecar_tag = version.sidecar_tag.as_deref().unwrap_or_default();
     let created = version.rolled_out.plus(index % 60);
     let words = [
@@ -148,11 +158,11 @@ pub(super) fn pod(service: &Service, version: &Version, index: u32, stage: PodSt
         &rfc3339(UnixTime::now().plus(5)),
     ];
     let pattern = &PATTERNS.pods[usize::from(version.sidecar_tag.is_some())][stage as usize];
-    pattern.fill(&service.namespace, &name, &words)
+    pattern.fill(&service.namespace, &name, &words, manner.in_protobuf)
 }
 
 /// The ReplicaSet of a version that has no pods any more.
-pub(super) fn old_replica_set(service: &Service, version: &Version, desired: u32) -> Encoded {
+pub(super) fn old_replica_set(service: &Service, version: &Version, desired: u32, in_protobuf: bool) -> Encoded {
     let name = format!("{}-{}", service.name, version.identity.hash);
     let words = [
         &service.namespace,
@@ -169,7 +179,7 @@ pub(super) fn old_replica_set(service: &Service, version: &Version, desired: u32
         &rfc3339(version.rolled_out),
     ];
     let pattern = &PATTERNS.replica_sets[usize::from(version.sidecar_tag.is_some())];
-    pattern.fill(&service.namespace, &name, &words)
+    pattern.fill(&service.namespace, &name, &words, in_protobuf)
 }
 
 /// What is random about a pod follows from its ReplicaSet and its index.
@@ -206,7 +216,7 @@ fn replica_set_pattern(sidecar: bool) -> Template {
     annotations["deployment.kubernetes.io/revision"] = NUMBER.into();
     annotations["deployment.kubernetes.io/desired-replicas"] = DESIRED.into();
     annotations["deployment.kubernetes.io/max-replicas"] = MOST.into();
-    Template::new(object, &REPLICA_SET_BLANKS)
+    Template::new(Resource::ReplicaSets, object, &REPLICA_SET_BLANKS)
 }
 
 fn pod_pattern(sidecar: bool, stage: PodStage) -> Template {
@@ -239,7 +249,7 @@ fn pod_pattern(sidecar: bool, stage: PodStage) -> Template {
             *blank = text;
         }
     }
-    Template::new(object, &blanks)
+    Template::new(Resource::Pods, object, &blanks)
 }
 
 /// Takes back what the kubelet says of a pod, and of a pod that was just created what the scheduler does.

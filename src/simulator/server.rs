@@ -3,6 +3,7 @@
 use super::answer::answer;
 use super::base64;
 use super::fault::{Fault, Faults};
+use super::negotiate::Form;
 use super::requests::{RequestKind, Requests, SeenRequest};
 use super::store::Store;
 use super::watchers::{Watcher, Watchers};
@@ -45,6 +46,8 @@ pub struct SimulatorConfig {
     pub token_file: Option<PathBuf>,
     /// Whether Argo's Rollouts are served from the start.
     pub rollouts_served: bool,
+    /// Whether who asks for protobuf gets it; otherwise everything is JSON, as of custom resources and of recordings always.
+    pub protobuf_served: bool,
 }
 
 impl Default for SimulatorConfig {
@@ -56,6 +59,7 @@ impl Default for SimulatorConfig {
             tls: None,
             token_file: None,
             rollouts_served: false,
+            protobuf_served: true,
         }
     }
 }
@@ -98,12 +102,22 @@ pub(super) struct Cluster {
     pub(super) watchers: Watchers,
     pub(super) bookmark_interval: Duration,
     rollouts_served: AtomicBool,
+    protobuf_served: AtomicBool,
     token_file: Option<PathBuf>,
 }
 
 impl Cluster {
     pub(super) fn serves_rollouts(&self) -> bool {
         self.rollouts_served.load(Ordering::Relaxed)
+    }
+
+    /// The form that a request is answered in; `None` if it takes none there is. Discovery is JSON.
+    pub(super) fn form(&self, resource: Option<Resource>, headers: &HeaderMap) -> Option<Form> {
+        let Some(resource) = resource else {
+            return Some(Form::Json);
+        };
+        let has_protobuf = self.protobuf_served.load(Ordering::Relaxed) && self.store.has_protobuf(resource);
+        Form::accepted(headers, has_protobuf)
     }
 
     /// Whether a request carries the token of this moment. The file is read each time: a rotated token counts at once.
@@ -145,6 +159,7 @@ impl Simulator {
             watchers: Watchers::default(),
             bookmark_interval: config.bookmark_interval,
             rollouts_served: AtomicBool::new(config.rollouts_served),
+            protobuf_served: AtomicBool::new(config.protobuf_served),
             token_file: config.token_file.clone(),
         });
         let cut = watch::Sender::new(());
@@ -235,6 +250,11 @@ impl Simulator {
         if before && !served {
             self.cut_connections();
         }
+    }
+
+    /// Lets who asks for protobuf have it, or has everything in JSON. What is being sent goes on as it began.
+    pub fn set_protobuf_served(&self, served: bool) {
+        self.cluster.protobuf_served.store(served, Ordering::Relaxed);
     }
 
     /// How many changes the slowest of the open watches has not been sent yet. Who makes more changes than the store

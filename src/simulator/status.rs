@@ -1,7 +1,13 @@
 //! What the API server says when it refuses: `kind: Status`, worded as the recordings have it.
 
+use super::encoded::Names;
+use super::negotiate::Form;
+use super::protobuf;
 use super::request::{Request, Verb};
+use super::watch::event;
 use serde_json::{Value, json};
+
+const NAMES: Names = Names { kind: "Status", api_version: "v1", list_kind: "" };
 
 /// A refusal, sent as an HTTP answer or as an ERROR event.
 #[derive(Debug)]
@@ -136,8 +142,28 @@ impl Refusal {
             .with_details(json!({"group": "meta.k8s.io", "kind": "ListOptions", "name": plural, "causes": causes}))
     }
 
-    /// As a line of a watch.
-    pub(super) fn into_event(self) -> Vec<u8> {
-        format!("{}\n", json!({"type": "ERROR", "object": self.body})).into_bytes()
+    /// A client that takes no form there is.
+    pub(super) fn not_acceptable() -> Self {
+        let accepted = "application/json, application/vnd.kubernetes.protobuf";
+        Self::new(406, "NotAcceptable", &format!("only the following media types are accepted: {accepted}"))
+    }
+
+    /// As the body of an answer.
+    pub(super) fn to_bytes(&self, form: Form) -> Vec<u8> {
+        // There is nothing in a refusal that could not be encoded.
+        let encoded = (form == Form::Protobuf).then(|| protobuf::message(NAMES.kind, &self.body).unwrap_or_default());
+        match encoded {
+            None => format!("{}\n", self.body).into_bytes(),
+            Some(content) => {
+                let mut out = Vec::new();
+                protobuf::whole(&NAMES, content.len(), &mut out, |out| out.extend_from_slice(&content));
+                out
+            }
+        }
+    }
+
+    /// As an event of a watch.
+    pub(super) fn to_event(&self, form: Form) -> Vec<u8> {
+        event("ERROR", form, &NAMES, &self.body)
     }
 }

@@ -1,9 +1,11 @@
 //! What the cluster holds: objects by resource, one counter of versions, and a bounded memory of changes.
 
 use super::encoded::{Encoded, Selection, Stored, key};
+use super::negotiate::Form;
 use crate::objects::Resource;
 use serde_json::Value;
 use std::collections::{BTreeMap, VecDeque};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use tokio::sync::watch;
 
@@ -22,6 +24,10 @@ struct Content {
     /// Told of each change, by resource.
     changed: [watch::Sender<()>; Resource::ALL.len()],
     history: usize,
+    /// Whether objects are encoded in protobuf when they are put, and not when somebody asks for them.
+    beforehand: AtomicBool,
+    /// The resources that are served in JSON whatever is asked for.
+    json_only: [AtomicBool; Resource::ALL.len()],
 }
 
 #[derive(Debug, Default)]
@@ -95,8 +101,16 @@ impl Store {
                 state: Mutex::new(state),
                 changed: std::array::from_fn(|_| watch::Sender::new(())),
                 history,
+                beforehand: AtomicBool::new(false),
+                json_only: std::array::from_fn(|_| AtomicBool::new(false)),
             }),
         }
+    }
+
+    /// Encodes whatever is put from now on in protobuf too, at once: for benchmarks, in which the first who asks for it
+    /// must not wait. Otherwise an object is encoded when it is first asked for.
+    pub fn encode_beforehand(&self) {
+        self.content.beforehand.store(true, Ordering::Relaxed);
     }
 
     /// Creates or replaces an object, and returns its new version. Namespace and name are read from its metadata.
@@ -132,11 +146,20 @@ impl Store {
 
     /// Each object of a resource as a streaming list names it, ordered by namespace and name: a line of a watch.
     pub fn each_line(&self, resource: Resource, each: &mut dyn FnMut(&[u8])) {
-        let mut line = Vec::new();
+        self.each_event(Form::Json, resource, each);
+    }
+
+    /// The same in protobuf: a frame of a watch, which begins with its length in four bytes.
+    pub fn each_frame(&self, resource: Resource, each: &mut dyn FnMut(&[u8])) {
+        self.each_event(Form::Protobuf, resource, each);
+    }
+
+    fn each_event(&self, form: Form, resource: Resource, each: &mut dyn FnMut(&[u8])) {
+        let mut event = Vec::new();
         for stored in &self.snapshot(resource).objects {
-            line.clear();
-            stored.write_event("ADDED", resource, stored.version, &mut line);
-            each(&line);
+            event.clear();
+            stored.write_event(form, "ADDED", resource, stored.version, &mut event);
+            each(&event);
         }
     }
 
@@ -171,8 +194,43 @@ impl Store {
         self.state().tables[index(resource)].open_lists.clear();
     }
 
+    /// Whether there is protobuf of a resource. Of custom resources there is none.
+    pub(super) fn has_protobuf(&self, resource: Resource) -> bool {
+        resource != Resource::Rollouts && !self.content.json_only[index(resource)].load(Ordering::Relaxed)
+    }
+
+    /// The form in which these objects can be sent. A real API server has no object that it could not encode, but tests
+    /// put absurd ones, to be sent as they are: from the first of them on their resource is served in JSON alone.
+    pub(super) fn form_of<'a>(
+        &self,
+        resource: Resource,
+        form: Form,
+        mut objects: impl Iterator<Item = &'a Stored>,
+    ) -> Form {
+        if objects.all(|stored| stored.is_in(form, resource)) {
+            return form;
+        }
+        self.serve_in_json(resource);
+        Form::Json
+    }
+
+    fn serve_in_json(&self, resource: Resource) {
+        self.content.json_only[index(resource)].store(true, Ordering::Relaxed);
+    }
+
+    pub(super) fn encodes_beforehand(&self) -> bool {
+        self.content.beforehand.load(Ordering::Relaxed)
+    }
+
+    fn make_ready(&self, resource: Resource, encoded: &Encoded) {
+        if self.encodes_beforehand() && self.has_protobuf(resource) && encoded.in_protobuf(resource).is_none() {
+            self.serve_in_json(resource);
+        }
+    }
+
     /// Files many objects at once, as if they had been there for long: no watch is told.
     pub(super) fn fill(&self, resource: Resource, objects: impl IntoIterator<Item = Encoded>) {
+        let objects = objects.into_iter().inspect(|encoded| self.make_ready(resource, encoded));
         let mut state = self.state();
         for encoded in objects {
             state.version += 1;
@@ -187,6 +245,7 @@ impl Store {
 
     /// Puts or deletes; the version is the next one, or a recorded one.
     pub(super) fn apply(&self, resource: Resource, encoded: Encoded, deleted: bool, recorded: Option<u64>) -> u64 {
+        self.make_ready(resource, &encoded);
         let mut state = self.state();
         let version = recorded.unwrap_or(state.version + 1);
         state.version = state.version.max(version);
@@ -205,8 +264,12 @@ impl Store {
         version
     }
 
-    /// Empties the store and sets the counter of versions, for a recording to begin with what it saw.
+    /// Empties the store and sets the counter of versions, for a recording to begin with what it saw. What was recorded was
+    /// JSON, and is served as such.
     pub(super) fn begin_at(&self, version: u64) {
+        for resource in Resource::ALL {
+            self.serve_in_json(resource);
+        }
         let mut state = self.state();
         *state = State { version, ..State::default() };
         for table in &mut state.tables {

@@ -1,6 +1,8 @@
 //! Many objects that differ in a few words: encoded once with blanks, then filled in, which costs no more than a copy.
 
-use super::encoded::{Encoded, key};
+use super::encoded::{Encoded, key, names};
+use super::protobuf;
+use crate::objects::Resource;
 use serde_json::Value;
 
 /// An encoded object with blanks.
@@ -11,11 +13,14 @@ pub(super) struct Template {
     tail: String,
     version_at: Option<usize>,
     finished: bool,
+    /// None for what cannot be said in it.
+    protobuf: Option<protobuf::Pattern>,
 }
 
 impl Template {
     /// Encodes an object in which each of `blanks` stands wherever its word is to be filled in.
-    pub(super) fn new(object: Value, blanks: &[&str]) -> Self {
+    pub(super) fn new(resource: Resource, object: Value, blanks: &[&str]) -> Self {
+        let protobuf = protobuf::Pattern::new(names(resource).kind, &object, blanks).ok();
         let encoded = Encoded::new(object);
         let finished = encoded.finished;
         let (text, version_at) = encoded.text();
@@ -31,11 +36,11 @@ impl Template {
             rest = &rest[at + blanks[index].len()..];
         }
         let tail = rest.to_owned();
-        Self { pieces, tail, version_at, finished }
+        Self { pieces, tail, version_at, finished, protobuf }
     }
 
-    /// The object with its blanks filled, in the order in which they were named.
-    pub(super) fn fill(&self, namespace: &str, name: &str, words: &[&str]) -> Encoded {
+    /// The object with its blanks filled, in the order in which they were named; in protobuf too, or not yet.
+    pub(super) fn fill(&self, namespace: &str, name: &str, words: &[&str], in_protobuf: bool) -> Encoded {
         let word = |index: usize| words.get(index).copied().unwrap_or_default();
         let length: usize = self.pieces.iter().map(|(text, index)| text.len() + word(*index).len()).sum();
         let mut text = String::with_capacity(length + self.tail.len());
@@ -45,7 +50,11 @@ impl Template {
         }
         text.push_str(&self.tail);
         // The version stands at the very beginning, before any blank.
-        Encoded::from_parts(key(namespace, name), text, self.version_at, self.finished)
+        let encoded = Encoded::from_parts(key(namespace, name), text, self.version_at, self.finished);
+        match self.protobuf.as_ref().filter(|_| in_protobuf).and_then(|pattern| pattern.fill(words)) {
+            Some(object) => encoded.with_protobuf(object),
+            None => encoded,
+        }
     }
 }
 
@@ -59,9 +68,9 @@ mod tests {
     #[test]
     fn a_filled_template_is_the_object_with_its_words() {
         let object = json!({"metadata": {"namespace": "shop", "name": "@NAME@"}, "spec": {"twice": "@NAME@-@UID@"}});
-        let template = Template::new(object, &["@UID@", "@NAME@"]);
+        let template = Template::new(Resource::Pods, object, &["@UID@", "@NAME@"]);
         let store = Store::new(10);
-        store.fill(Resource::Pods, [template.fill("shop", "web", &["7", "web"])]);
+        store.fill(Resource::Pods, [template.fill("shop", "web", &["7", "web"], false)]);
         let filled = store.get(Resource::Pods, "shop", "web").unwrap();
         assert_eq!(filled["metadata"]["name"], "web");
         assert_eq!(filled["spec"]["twice"], "web-7");

@@ -62,13 +62,20 @@ impl Update {
         let step = self.steps.next()?;
         let (member, service) = (&self.member, &self.member.service);
         let replicas = member.size.replicas;
+        let in_protobuf = store.encodes_beforehand();
         let version = |side| if side == Side::Old { &self.old } else { &member.current };
         let (resource, encoded, gone) = match step {
-            Step::Pod { side, index, stage } => (Resource::Pods, member.pod(version(side), index, stage), false),
+            Step::Pod { side, index, stage } => {
+                (Resource::Pods, member.pod(version(side), index, stage, in_protobuf), false)
+            }
             Step::PodGone { index } => {
                 let key = key(&service.namespace, &pod_name(service, &self.old, index));
                 let last = store.stored(Resource::Pods, &key).map(|stored| stored.encoded.clone());
-                (Resource::Pods, last.unwrap_or_else(|| member.pod(&self.old, index, PodStage::Stopped)), true)
+                (
+                    Resource::Pods,
+                    last.unwrap_or_else(|| member.pod(&self.old, index, PodStage::Stopped, in_protobuf)),
+                    true,
+                )
             }
             Step::ReplicaSet { side, replicas: wanted, counts } => {
                 let object = service.replica_set(&member.revision(version(side)), wanted, replicas, counts);

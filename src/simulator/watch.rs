@@ -2,8 +2,10 @@
 
 use super::answer::{Body, response};
 use super::body::{PIECE_BYTES, Pieces, cut, first_half, streamed};
-use super::encoded::{Selection, names};
+use super::encoded::{Names, Selection, names};
 use super::fault::Fault;
+use super::negotiate::Form;
+use super::protobuf;
 use super::request::{Request, WatchOptions};
 use super::server::Cluster;
 use super::status::Refusal;
@@ -20,6 +22,9 @@ use std::time::Duration;
 use tokio::sync::watch::Receiver;
 use tokio::time::{Instant, sleep_until};
 
+/// What stands before each frame.
+const FRAME_LENGTH_BYTES: usize = 4;
+
 /// How many changes are taken from the history at once.
 const CHANGES_AT_ONCE: usize = 256;
 
@@ -28,9 +33,13 @@ pub(super) fn answer(
     cluster: &Arc<Cluster>,
     request: &Request,
     options: &WatchOptions,
+    mut form: Form,
 ) -> Result<Response<Body>, Refusal> {
     let stage = begin(cluster, request, options)?;
-    Ok(response(200, streamed(Watch::new(cluster, request, options, stage))))
+    if let Stage::Initial { snapshot, .. } = &stage {
+        form = cluster.store.form_of(request.resource, form, snapshot.objects.iter().map(|object| &**object));
+    }
+    Ok(response(200, form.stream_type(), streamed(Watch::new(cluster, request, options, form, stage))))
 }
 
 fn begin(cluster: &Cluster, request: &Request, options: &WatchOptions) -> Result<Stage, Refusal> {
@@ -39,7 +48,7 @@ fn begin(cluster: &Cluster, request: &Request, options: &WatchOptions) -> Result
     if options.send_initial_events {
         match strike(Fault::refuses_streaming_list) {
             Some(Fault::StreamingListInvalid) => return Err(Refusal::streaming_list_invalid(request)),
-            Some(_) => return Ok(Stage::Last(Refusal::streaming_list_unsupported().into_event())),
+            Some(_) => return Ok(Stage::Last(Refusal::streaming_list_unsupported())),
             None => {}
         }
         if let Some(asked) = options.version.filter(|asked| *asked > version) {
@@ -62,6 +71,7 @@ struct Watch {
     cluster: Arc<Cluster>,
     resource: Resource,
     selection: Selection,
+    form: Form,
     stage: Stage,
     /// Everything up to this version has been sent. A watch may be asked for from a version this server has not reached
     /// yet; it then sends nothing until it has, as a real one.
@@ -84,21 +94,22 @@ enum Stage {
         breaks: Option<Fault>,
     },
     Live,
-    /// One more line, and the end.
-    Last(Vec<u8>),
+    /// An ERROR event, and the end.
+    Last(Refusal),
     Silent,
     Cut,
     Ended,
 }
 
 impl Watch {
-    fn new(cluster: &Arc<Cluster>, request: &Request, options: &WatchOptions, stage: Stage) -> Self {
+    fn new(cluster: &Arc<Cluster>, request: &Request, options: &WatchOptions, form: Form, stage: Stage) -> Self {
         let now = Instant::now();
         let seen = options.version.unwrap_or(0);
         let from = if let Stage::Initial { snapshot, .. } = &stage { snapshot.version } else { seen };
         Self {
             resource: request.resource,
             selection: request.selection.clone(),
+            form,
             stage,
             seen,
             watcher: cluster.watchers.open(request.resource, from),
@@ -118,7 +129,7 @@ impl Pieces for Watch {
         match std::mem::replace(&mut self.stage, Stage::Ended) {
             Stage::Initial { snapshot, next, breaks } => Some(Ok(self.initial(snapshot, next, breaks))),
             Stage::Live => self.live().await.map(|piece| Ok(Bytes::from(piece))),
-            Stage::Last(line) => Some(Ok(Bytes::from(line))),
+            Stage::Last(refusal) => Some(Ok(Bytes::from(refusal.to_event(self.form)))),
             Stage::Silent => pending().await,
             Stage::Cut => Some(Err(cut().await)),
             Stage::Ended => None,
@@ -138,7 +149,7 @@ impl Watch {
                 continue;
             }
             let start = piece.len();
-            object.write_event("ADDED", self.resource, object.version, &mut piece);
+            object.write_event(self.form, "ADDED", self.resource, object.version, &mut piece);
             if let Some(fault) = breaks.take_if(|fault| fault.breaks_line()) {
                 let line = piece.split_off(start);
                 piece.extend(self.misbehave(fault, line));
@@ -146,7 +157,7 @@ impl Watch {
         }
         if let Some(fault) = breaks {
             self.stage = if fault == Fault::ListStalls { Stage::Silent } else { Stage::Cut };
-            return Bytes::from(first_half(piece));
+            return Bytes::from(first_half(self.form, piece));
         }
         if next < snapshot.objects.len() {
             self.stage = Stage::Initial { snapshot, next, breaks };
@@ -154,7 +165,7 @@ impl Watch {
             self.seen = snapshot.version;
             self.stage = Stage::Live;
             if self.ends_initial_events {
-                piece.extend(bookmark(self.resource, snapshot.version, true));
+                piece.extend(bookmark(self.form, self.resource, snapshot.version, true));
             }
         }
         Bytes::from(piece)
@@ -177,8 +188,13 @@ impl Watch {
             let mut piece = Vec::new();
             for change in &changes {
                 if let Some((event, object)) = change.as_seen_by(&self.selection) {
+                    if self.cluster.store.form_of(self.resource, self.form, std::iter::once(object)) != self.form {
+                        // What comes next is JSON, for which the client has to ask again.
+                        self.stage = Stage::Ended;
+                        return (!piece.is_empty()).then_some(piece);
+                    }
                     let start = piece.len();
-                    object.write_event(event, self.resource, change.version, &mut piece);
+                    object.write_event(self.form, event, self.resource, change.version, &mut piece);
                     if let Some(fault) = self.struck() {
                         let line = piece.split_off(start);
                         self.seen = change.version;
@@ -207,7 +223,7 @@ impl Watch {
                 () = sleep_until(self.next_bookmark), if self.bookmarks => return Some(self.bookmark(version)),
                 () = until(self.deadline) => {
                     self.stage = Stage::Ended;
-                    return self.bookmarks.then(|| bookmark(self.resource, version, false));
+                    return self.bookmarks.then(|| bookmark(self.form, self.resource, version, false));
                 }
             }
         }
@@ -215,12 +231,12 @@ impl Watch {
 
     fn bookmark(&mut self, version: u64) -> Vec<u8> {
         self.next_bookmark = Instant::now() + self.cluster.bookmark_interval;
-        bookmark(self.resource, version, false)
+        bookmark(self.form, self.resource, version, false)
     }
 
     fn expire(&mut self) -> Vec<u8> {
         self.stage = Stage::Ended;
-        Refusal::version_too_old(self.seen, self.cluster.store.version()).into_event()
+        Refusal::version_too_old(self.seen, self.cluster.store.version()).to_event(self.form)
     }
 
     fn struck(&self) -> Option<Fault> {
@@ -233,17 +249,25 @@ impl Watch {
             Fault::WatchExpires => self.expire(),
             Fault::WatchCut => {
                 self.stage = Stage::Cut;
-                first_half(line)
+                first_half(self.form, line)
             }
-            Fault::WatchGarbage => b"{\"type\":\"MODIFIED\",\"object\":<html>502 Bad Gateway</html>\n".to_vec(),
-            Fault::WatchTruncatedLine => {
-                let mut half = first_half(line);
-                half.push(b'\n');
-                half
-            }
+            Fault::WatchGarbage => self.as_line(b"{\"type\":\"MODIFIED\",\"object\":<html>502 Bad Gateway</html>"),
+            Fault::WatchTruncatedLine if self.form == Form::Json => self.as_line(&first_half(self.form, line)),
+            Fault::WatchTruncatedLine => self.as_line(&line[FRAME_LENGTH_BYTES.min(line.len())..line.len() / 2]),
             _ => {
                 self.stage = Stage::Silent;
                 Vec::new()
+            }
+        }
+    }
+
+    /// What is no event, as if it were one.
+    fn as_line(&self, content: &[u8]) -> Vec<u8> {
+        match self.form {
+            Form::Json => [content, b"\n"].concat(),
+            Form::Protobuf => {
+                let length = u32::try_from(content.len()).unwrap_or(u32::MAX);
+                [&length.to_be_bytes()[..], content].concat()
             }
         }
     }
@@ -252,8 +276,8 @@ impl Watch {
     fn some_line(&self) -> Vec<u8> {
         let mut line = Vec::new();
         match self.cluster.store.any(self.resource, &self.selection) {
-            Some(object) => object.write_event("MODIFIED", self.resource, object.version, &mut line),
-            None => line = bookmark(self.resource, self.seen, false),
+            Some(object) => object.write_event(self.form, "MODIFIED", self.resource, object.version, &mut line),
+            None => line = bookmark(self.form, self.resource, self.seen, false),
         }
         line
     }
@@ -267,7 +291,7 @@ async fn until(deadline: Option<Instant>) {
 }
 
 /// A bookmark: an object of the watched kind with a version and nothing else, its required fields at their zero.
-fn bookmark(resource: Resource, version: u64, ends_initial_events: bool) -> Vec<u8> {
+fn bookmark(form: Form, resource: Resource, version: u64, ends_initial_events: bool) -> Vec<u8> {
     let names = names(resource);
     let mut object = match resource {
         Resource::Pods => json!({"spec": {"containers": null}, "status": {}}),
@@ -295,7 +319,21 @@ fn bookmark(resource: Resource, version: u64, ends_initial_events: bool) -> Vec<
     if ends_initial_events {
         object["metadata"]["annotations"]["k8s.io/initial-events-end"] = "true".into();
     }
-    format!("{}\n", json!({"type": "BOOKMARK", "object": object})).into_bytes()
+    event("BOOKMARK", form, &names, &object)
+}
+
+/// An event of a watch about an object that is not of the store.
+pub(super) fn event(event_type: &str, form: Form, names: &Names, object: &Value) -> Vec<u8> {
+    // Bookmarks and refusals are made here, and there is nothing in them that could not be encoded.
+    let encoded = (form == Form::Protobuf).then(|| protobuf::message(names.kind, object).unwrap_or_default());
+    match encoded {
+        None => format!("{}\n", json!({"type": event_type, "object": object})).into_bytes(),
+        Some(content) => {
+            let mut out = Vec::new();
+            protobuf::frame(event_type, names, content.len(), &mut out, |out| out.extend_from_slice(&content));
+            out
+        }
+    }
 }
 
 fn zero_spec(own: &Value) -> Value {

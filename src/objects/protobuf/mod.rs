@@ -6,6 +6,7 @@
 //! `generated.proto` of `k8s.io/api` and `k8s.io/apimachinery`, which never change one.
 
 mod answers;
+mod template;
 
 pub(super) use answers::{event, is_event, is_object, list, list_meta, object, status};
 

@@ -1,0 +1,99 @@
+//! In which form an answer is sent: the first one of `Accept` that the API server knows.
+
+use http::HeaderMap;
+use http::header::ACCEPT;
+
+/// A form of answers.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum Form {
+    /// JSON.
+    Json,
+    /// Kubernetes' protobuf.
+    Protobuf,
+}
+
+impl Form {
+    /// What a client takes that asks for something of which there is protobuf, or not; `None` if it takes nothing there is.
+    pub(super) fn accepted(headers: &HeaderMap, has_protobuf: bool) -> Option<Self> {
+        let values = headers.get_all(ACCEPT).iter().filter_map(|value| value.to_str().ok());
+        let mut ranges: Vec<Range> = values.flat_map(|value| value.split(',')).filter_map(Range::read).collect();
+        if ranges.is_empty() {
+            return Some(Self::Json);
+        }
+        ranges.sort_by(|a, b| b.quality.total_cmp(&a.quality));
+        ranges.iter().find_map(|range| match range.name {
+            "application/vnd.kubernetes.protobuf" => has_protobuf.then_some(Self::Protobuf),
+            "application/json" | "application/*" | "*/*" => Some(Self::Json),
+            _ => None,
+        })
+    }
+
+    /// The media type of a list, an object or a refusal.
+    pub(super) fn content_type(self) -> &'static str {
+        match self {
+            Self::Json => "application/json",
+            Self::Protobuf => "application/vnd.kubernetes.protobuf",
+        }
+    }
+
+    /// That of a watch.
+    pub(super) fn stream_type(self) -> &'static str {
+        match self {
+            Self::Json => "application/json",
+            Self::Protobuf => "application/vnd.kubernetes.protobuf;stream=watch",
+        }
+    }
+}
+
+/// One of the media types a client takes.
+struct Range<'a> {
+    name: &'a str,
+    quality: f32,
+}
+
+impl<'a> Range<'a> {
+    /// Reads it; `None` for an answer made anew, `as=Table` for one, which the simulator does not know.
+    fn read(text: &'a str) -> Option<Self> {
+        let mut parts = text.split(';').map(str::trim);
+        let name = parts.next().filter(|name| !name.is_empty())?;
+        let mut quality = 1.0;
+        for (key, value) in parts.filter_map(|parameter| parameter.split_once('=')) {
+            match key {
+                "as" => return None,
+                "q" => quality = value.parse().ok()?,
+                _ => {}
+            }
+        }
+        Some(Self { name, quality })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Form;
+    use http::HeaderMap;
+    use http::header::ACCEPT;
+
+    fn accepted(accept: &'static str, has_protobuf: bool) -> Option<Form> {
+        Form::accepted(&HeaderMap::from_iter([(ACCEPT, accept.parse().unwrap())]), has_protobuf)
+    }
+
+    #[test]
+    fn the_first_that_there_is() {
+        use Form::{Json, Protobuf};
+        let both = "application/vnd.kubernetes.protobuf, application/json";
+        for (accept, expected, without) in [
+            (both, Some(Protobuf), Some(Json)),
+            ("application/json,application/vnd.kubernetes.protobuf", Some(Json), Some(Json)),
+            ("application/json;q=0.5, application/vnd.kubernetes.protobuf;q=0.9", Some(Protobuf), Some(Json)),
+            ("application/vnd.kubernetes.protobuf;stream=watch", Some(Protobuf), None),
+            ("application/json;as=Table;v=v1;g=meta.k8s.io,application/json", Some(Json), Some(Json)),
+            ("application/vnd.kubernetes.protobuf;as=Table, application/json", Some(Json), Some(Json)),
+            ("*/*", Some(Json), Some(Json)),
+            ("text/html", None, None),
+        ] {
+            assert_eq!((accepted(accept, true), accepted(accept, false)), (expected, without), "{accept}");
+        }
+        assert_eq!(Form::accepted(&HeaderMap::new(), true), Some(Json));
+    }
+}
