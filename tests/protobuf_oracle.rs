@@ -483,9 +483,24 @@ fn name() -> BoxedStrategy<Value> {
     "[a-z]{1,4}".prop_map(Value::from).boxed()
 }
 
-/// Quantities as Go writes them: `1000m` would come back as `1`.
+/// Quantities, and each in other words.
+const QUANTITIES: [(&str, [&str; 2]); 8] = [
+    ("0", ["0Gi", "-0"]),
+    ("1", ["1000m", "1e0"]),
+    ("100m", ["0.1", "100000u"]),
+    ("-1500m", ["-1.5", "-15e-1"]),
+    ("1Gi", ["1073741824", "1024Mi"]),
+    ("64Mi", ["65536Ki", "67108864000m"]),
+    ("1e9", ["1G", "1000M"]),
+    ("7Ei", ["8070450532247928832", "7168Pi"]),
+];
+
+fn quantity() -> BoxedStrategy<&'static str> {
+    select(QUANTITIES.to_vec()).prop_map(|(quantity, _)| quantity).boxed()
+}
+
 fn quantities() -> BoxedStrategy<Value> {
-    let quantity = select(vec!["0", "1", "100m", "1500m", "1Gi", "64Mi", "1e9", "1G", "1073741824"]);
+    let quantity = quantity();
     prop::collection::btree_map(select(vec!["cpu", "memory", "x/y"]), quantity, 1..3).prop_map(|map| json!(map)).boxed()
 }
 
@@ -497,6 +512,9 @@ fn template() -> BoxedStrategy<Value> {
         name().prop_map(|name| json!({"name": name})),
         (name(), name()).prop_map(|(name, value)| json!({"name": name, "value": value})),
         name().prop_map(move |name| json!({"name": name, "valueFrom": field_ref})),
+        (name(), quantity()).prop_map(|(name, divisor)| json!({"name": name, "valueFrom": {"resourceFieldRef": {
+            "resource": "limits.cpu", "divisor": divisor,
+        }}})),
     ];
     let port = prop_oneof![Just(json!(80)), Just(json!("80")), Just(json!("http")), Just(json!(0))];
     let probe = port.prop_map(|port| json!({"httpGet": {"port": port, "path": "/"}, "periodSeconds": 5}));
@@ -519,7 +537,19 @@ fn template() -> BoxedStrategy<Value> {
         });
     let volume = prop_oneof![
         name().prop_map(|name| json!({"name": name, "emptyDir": {}})),
-        name().prop_map(|name| json!({"name": name, "emptyDir": {"sizeLimit": "1Gi"}})),
+        (name(), quantity()).prop_map(|(name, limit)| json!({"name": name, "emptyDir": {"sizeLimit": limit}})),
+        (name(), quantities()).prop_map(|(name, requests)| json!({"name": name, "ephemeral": {"volumeClaimTemplate": {
+            "metadata": {}, "spec": {"accessModes": ["ReadWriteOnce"], "resources": {"requests": requests}},
+        }}})),
+        (name(), quantity(), prop::bool::ANY).prop_map(|(name, divisor, projected)| {
+            let reference = json!({"resource": "limits.cpu", "divisor": divisor});
+            let downward = json!({"items": [{"path": "cpu", "resourceFieldRef": reference}]});
+            if projected {
+                json!({"name": name, "projected": {"sources": [{"downwardAPI": downward}]}})
+            } else {
+                json!({"name": name, "downwardAPI": downward})
+            }
+        }),
         (name(), some(prop::bool::ANY), some(0..2_i64)).prop_map(|(name, optional, mode)| {
             without_none(
                 json!({"name": name, "configMap": {"name": "settings", "optional": optional, "defaultMode": mode}}),
@@ -541,14 +571,19 @@ fn template() -> BoxedStrategy<Value> {
             some(prop::collection::vec(volume, 1..3)),
         ),
         (some(prop::collection::vec(toleration, 1..3)), some(affinity), some(quantities())),
-        (some(0..40_i64), some(Just(true)), some(prop::bool::ANY), some(Just(json!({})))),
+        (some(0..40_i64), some(Just(true)), some(prop::bool::ANY), some(Just(json!({}))), some(quantities())),
     );
     let spec = spec.prop_map(
-        |((containers, init, volumes), (tolerations, affinity, overhead), (grace, network, links, security))| {
+        |(
+            (containers, init, volumes),
+            (tolerations, affinity, overhead),
+            (grace, network, links, security, limits),
+        )| {
             without_none(json!({
                 "containers": containers, "initContainers": init, "volumes": volumes, "tolerations": tolerations,
                 "affinity": affinity, "overhead": overhead, "terminationGracePeriodSeconds": grace,
                 "hostNetwork": network, "enableServiceLinks": links, "securityContext": security,
+                "resources": limits.map(|limits| json!({"limits": limits})),
             }))
         },
     );
@@ -582,11 +617,14 @@ fn places(value: &Value, at: &str, found: &mut Vec<String>) {
     }
 }
 
+fn is_quantity(place: &str) -> bool {
+    ["/limits/", "/requests/", "/overhead/", "/sizeLimit", "/divisor"].iter().any(|below| place.contains(below))
+}
+
 /// Another value of the same type.
 fn another(value: &Value, place: &str) -> Option<Value> {
-    let quantity = ["/limits/", "/requests/", "/overhead/", "/sizeLimit"].iter().any(|below| place.contains(below));
     Some(match value {
-        Value::String(_) if quantity => json!(if value == "7" { "8" } else { "7" }),
+        Value::String(_) if is_quantity(place) => json!(if value == "7" { "8" } else { "7" }),
         Value::String(text) => json!(format!("{text}x")),
         Value::Number(number) => json!(number.as_i64().unwrap() ^ 1),
         Value::Bool(flag) => json!(!flag),
@@ -627,6 +665,10 @@ enum Change {
     Empty(Index),
     Value(Index),
     Removed(Index),
+    /// A quantity in other words.
+    Words(Index),
+    /// Another quantity, or the same in other words.
+    Quantity(Index, String),
     Other(Value),
 }
 
@@ -638,6 +680,9 @@ fn change() -> BoxedStrategy<Change> {
         2 => any::<Index>().prop_map(Change::Empty),
         6 => any::<Index>().prop_map(Change::Value),
         6 => any::<Index>().prop_map(Change::Removed),
+        3 => any::<Index>().prop_map(Change::Words),
+        3 => (any::<Index>(), "[+-]?[0-9]{1,6}(\\.[0-9]{0,3})?(|m|k|M|G|T|Ki|Mi|Gi|Ti|Pi|e[0-9]|E-[0-3])")
+            .prop_map(|(place, quantity)| Change::Quantity(place, quantity)),
         1 => template().prop_map(Change::Other),
     ]
     .boxed()
@@ -702,6 +747,8 @@ impl Change {
                         || in_map && place.len() > "/metadata/annotations/".len()
                         || !is_empty(changed.pointer(place).unwrap())
                 });
+                // Go writes "0" where there was no divisor.
+                all.retain(|place| !place.ends_with("/divisor"));
                 // Without its labels but for the hash it is the same.
                 all.retain(|place| {
                     place != "/metadata" && place != "/metadata/labels" && place != "/metadata/annotations"
@@ -718,6 +765,19 @@ impl Change {
                     _ => panic!("{parent} has nothing below it"),
                 }
                 false
+            }
+            Self::Words(index) | Self::Quantity(index, _) => {
+                all.retain(|place| is_quantity(place) && changed.pointer(place).unwrap().is_string());
+                if !all.is_empty() {
+                    let quantity = changed.pointer_mut(&all[index.index(all.len())]).unwrap();
+                    if let Self::Quantity(_, other) = self {
+                        *quantity = json!(other);
+                        return (as_go_writes(&changed), None);
+                    }
+                    let known = QUANTITIES.iter().find(|(known, _)| *quantity == *known).unwrap();
+                    *quantity = json!(known.1[index.index(2)]);
+                }
+                true
             }
             Self::Other(other) => return (as_go_writes(other), None),
         };
@@ -777,6 +837,10 @@ fn what_gos_types_do_not_hold_is_no_difference() {
     let spec = |fields: &str| format!(r#"{{"metadata":{{}},"spec":{{"containers":[{{"name":"app"}}]{fields}}}}}"#);
     let limit = |value: &str| container(&format!(r#","resources":{{"limits":{{"cpu":{value}}}}}"#));
     let port = |value: &str| container(&format!(r#","livenessProbe":{{"tcpSocket":{{"port":{value}}}}}"#));
+    let divisor = |value: &str| {
+        let reference = format!(r#"{{"resource":"limits.cpu"{value}}}"#);
+        container(&format!(r#","env":[{{"name":"a","valueFrom":{{"resourceFieldRef":{reference}}}}}]"#))
+    };
     let volume = |value: &str| spec(&format!(r#","volumes":[{{"name":"v"{value}}}]"#));
     // What is compared, the two texts, whether they are equal in JSON, whether they are in protobuf.
     let cases = [
@@ -787,8 +851,7 @@ fn what_gos_types_do_not_hold_is_no_difference() {
         ("a string that is no pointer", container(""), container(r#","image":"""#), false, true),
         ("a number that is no pointer", port("80"), port("80").replace("80}", r#"80},"periodSeconds":0"#), false, true),
         ("a field that Go does not know", spec(""), spec(r#","inventedIn2030":{"a":1}"#), false, true),
-        ("a quantity in another spelling", limit(r#""1000m""#), limit(r#""1""#), false, true),
-        ("a quantity in another spelling", limit(r#""0.5Gi""#), limit(r#""512Mi""#), false, true),
+        ("a quantity that is no pointer", divisor(""), divisor(r#","divisor":"0""#), false, true),
         ("a quantity as a number", limit("1"), limit(r#""1""#), false, true),
         ("an empty list", spec(""), spec(r#","volumes":[],"tolerations":null"#), true, true),
         ("a time that was never set", spec(""), spec("").replace("{}", r#"{"creationTimestamp":null}"#), true, true),
@@ -799,10 +862,18 @@ fn what_gos_types_do_not_hold_is_no_difference() {
         ("a pointer to false", spec(""), spec(r#","enableServiceLinks":false"#), false, false),
         ("a pointer to nothing", spec(""), spec(r#","enableServiceLinks":null"#), true, true),
         ("a number or a string", port("80"), port(r#""80""#), false, false),
-        // Here the controller's comparison is laxer than either: it compares quantities by their values, and Go writes
-        // them in the unit in which they came.
-        ("a quantity in another unit", limit(r#""1Gi""#), limit(r#""1073741824""#), false, false),
-        ("a quantity in another unit", limit(r#""1e9""#), limit(r#""1G""#), false, false),
+        (
+            "a quantity that is a pointer",
+            volume(r#","emptyDir":{}"#),
+            volume(r#","emptyDir":{"sizeLimit":"0"}"#),
+            false,
+            false,
+        ),
+        // Here the controller's comparison is laxer than Go's types, and so are both digests.
+        ("a quantity in other words", limit(r#""1000m""#), limit(r#""1""#), true, true),
+        ("a quantity in another unit", limit(r#""1Gi""#), limit(r#""1073741824""#), true, true),
+        ("a quantity in another unit", limit(r#""1e9""#), limit(r#""1G""#), true, true),
+        ("another quantity", limit(r#""1Gi""#), limit(r#""1G""#), false, false),
     ];
     let templates: Vec<_> = cases.iter().flat_map(|(_, a, b, _, _)| [a.clone(), b.clone()]).collect();
     let [json, protobuf] = digests(&templates);
