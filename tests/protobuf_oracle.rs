@@ -1,7 +1,8 @@
 //! What Kubernetes' own encoders write in protobuf reads as the JSON does that they were given.
 //!
 //! `tests/programs/protobuf` decodes JSON into Go's types and writes those in protobuf, as an API server does with what it
-//! keeps. So the JSON here is such as Go's types can hold; where they hold less than a text says, the last test says so.
+//! keeps. So the JSON here is such as Go's types can hold; where they hold less than a text says,
+//! `what_gos_types_do_not_hold_is_no_difference` says so.
 #![allow(clippy::unwrap_used, clippy::panic, reason = "tests")]
 
 mod encodings;
@@ -146,11 +147,11 @@ fn moment() -> BoxedStrategy<Value> {
             format!("{year:04}-{month:02}-{day:02}T{hour:02}:59:{second:02}{fraction}{zone}")
         },
     );
-    prop_oneof![1 => Just(Value::Null), 3 => select(edges.to_vec()).prop_map(Value::from), 6 => usual.prop_map(Value::from)]
-        .boxed()
+    let edges = select(edges.to_vec()).prop_map(Value::from);
+    prop_oneof![1 => Just(Value::Null), 3 => edges, 6 => usual.prop_map(Value::from)].boxed()
 }
 
-/// A moment that is one: Go's zero time is as good as none, and no text of an API server's.
+/// A moment that is one. Go's zero time is as good as none: an API server writes it as `null`.
 fn deletion() -> BoxedStrategy<Value> {
     let zero = |moment: &Value| moment.as_str().is_some_and(|text| text.starts_with("0001-01-01"));
     moment().prop_filter("not Go's zero time", move |moment| !zero(moment)).boxed()
@@ -394,6 +395,14 @@ fn deployment() -> BoxedStrategy<Value> {
     with(fields.boxed(), json!({"kind": "Deployment", "apiVersion": "apps/v1"}))
 }
 
+fn any_object() -> BoxedStrategy<Value> {
+    prop_oneof![3 => pod(), 2 => replica_set(), 2 => deployment()].boxed()
+}
+
+fn list_metadata() -> BoxedStrategy<Value> {
+    of_fields(vec![("resourceVersion", words()), ("continue", words()), ("remainingItemCount", int64())])
+}
+
 fn with(object: BoxedStrategy<Value>, more: Value) -> BoxedStrategy<Value> {
     let Value::Object(more) = more else { panic!("an object") };
     object
@@ -427,7 +436,7 @@ proptest! {
 
     #[test]
     fn whatever_go_can_hold_reads_the_same(
-        objects in prop::collection::vec((prop_oneof![3 => pod(), 2 => replica_set(), 2 => deployment()], 0..4_u8), 1..80),
+        objects in prop::collection::vec((any_object(), 0..4_u8), 1..80),
         statuses in prop::collection::vec(status(), 1..10),
     ) {
         let mut events: Vec<(Resource, Value)> = Vec::new();
@@ -457,7 +466,7 @@ proptest! {
         pods in prop::collection::vec(pod(), 0..20),
         replica_sets in prop::collection::vec(replica_set(), 0..20),
         deployments in prop::collection::vec(deployment(), 0..20),
-        metadata in of_fields(vec![("resourceVersion", words()), ("continue", words()), ("remainingItemCount", int64())]),
+        metadata in list_metadata(),
     ) {
         let lists: Vec<_> = IN_PROTOBUF.into_iter().zip([pods, replica_sets, deployments]).map(|(resource, mut items)| {
             for item in &mut items {
@@ -882,4 +891,44 @@ fn what_gos_types_do_not_hold_is_no_difference() {
         assert_eq!(json[0].equals(json[1]), Some(*equal_in_json), "{what}: {a} {b}");
         assert_eq!(protobuf[0].equals(protobuf[1]), Some(*equal_in_protobuf), "{what}: {a} {b}");
     }
+}
+
+#[test]
+fn a_quantity_counts_by_its_value_wherever_it_stands() {
+    let container = r#"{"name":"app","resources":{"limits":{"x/y":"Q"}}}"#;
+    let reference = r#""resourceFieldRef":{"resource":"limits.memory","divisor":"Q"}"#;
+    let items = format!(r#"{{"items":[{{"path":"p",{reference}}}]}}"#);
+    let claim = r#"{"metadata":{},"spec":{"resources":{"requests":{"storage":"Q"}}}}"#;
+    let places = [
+        format!(r#""containers":[{container}]"#),
+        format!(r#""containers":[{}]"#, container.replace("limits", "requests")),
+        format!(r#""initContainers":[{container}]"#),
+        format!(r#""containers":[{{"name":"app","env":[{{"name":"a","valueFrom":{{{reference}}}}}]}}]"#),
+        r#""overhead":{"memory":"Q"}"#.to_owned(),
+        r#""resources":{"limits":{"memory":"Q"}}"#.to_owned(),
+        r#""volumes":[{"name":"v","emptyDir":{"medium":"Memory","sizeLimit":"Q"}}]"#.to_owned(),
+        format!(r#""volumes":[{{"name":"v","downwardAPI":{items}}}]"#),
+        format!(r#""volumes":[{{"name":"v","projected":{{"sources":[{{"downwardAPI":{items}}}]}}}}]"#),
+        format!(r#""volumes":[{{"name":"v","ephemeral":{{"volumeClaimTemplate":{claim}}}}}]"#),
+    ];
+    for place in places {
+        let template = |quantity: &str| format!(r#"{{"metadata":{{}},"spec":{{{}}}}}"#, place.replace('Q', quantity));
+        // A ReplicaSet's and a Deployment's by turns.
+        for digests in digests(&["1Gi", "1073741824", "1G", "1000000k"].map(template)) {
+            let [binary, whole, decimal, thousands] = digests[..] else { panic!("four") };
+            assert_eq!((binary.equals(whole), decimal.equals(thousands)), (Some(true), Some(true)), "{place}");
+            assert_eq!(binary.equals(decimal), Some(false), "{place}");
+        }
+    }
+}
+
+/// A time that was never set is an empty message where Go keeps it as a pointer, too. In JSON it is `null`.
+#[test]
+fn an_object_whose_deletion_was_never_set_is_not_on_its_way_out() {
+    let pod = |time: &str| format!(r#"{{"kind":"Pod","apiVersion":"v1","metadata":{{"deletionTimestamp":{time}}}}}"#);
+    let times = ["null", r#""0001-01-01T00:00:00Z""#, r#""1970-01-01T00:00:00Z""#].map(pod);
+    let terminating =
+        in_protobuf(&times).into_iter().map(|pod| object(Resource::Pods, &pod).unwrap().what.meta.terminating);
+    assert_eq!(terminating.collect::<Vec<_>>(), [false, false, true]);
+    assert!(!object(Resource::Pods, pod("null").as_bytes()).unwrap().what.meta.terminating);
 }
