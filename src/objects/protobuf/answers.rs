@@ -5,7 +5,7 @@
 //! and holds an object in its envelope. What a field's number means depends on the kind, so an object of another kind than
 //! was asked for is refused.
 
-use super::{BROKEN, Fields, FromProtobuf as _, ProtobufError, Value, read};
+use super::{BREAKS_OFF, BROKEN, Fields, FromProtobuf as _, ProtobufError, Value, read};
 use crate::objects::raw::{BookmarkObject, RawController, RawListMeta, RawPod, RawReplicaSet, RawStatus};
 use crate::objects::{ListMeta, Object, Resource, Status, WatchEvent};
 use std::borrow::Cow;
@@ -27,7 +27,6 @@ pub(in crate::objects) fn is_event(message: &[u8]) -> bool {
 }
 
 /// An object out of its envelope.
-#[derive(Default)]
 struct Unknown<'a> {
     kind: Cow<'a, str>,
     raw: &'a [u8],
@@ -36,7 +35,7 @@ struct Unknown<'a> {
 impl<'a> Unknown<'a> {
     fn read(message: &'a [u8]) -> Result<Self, ProtobufError> {
         let message = message.strip_prefix(ENVELOPE).ok_or(ProtobufError::new("an object without its envelope"))?;
-        let mut unknown = Self::default();
+        let (mut kind, mut raw) = (Cow::Borrowed(""), None);
         let mut fields = Fields::new(message);
         while let Some((field, value)) = fields.next()? {
             match field {
@@ -44,17 +43,18 @@ impl<'a> Unknown<'a> {
                     let mut type_meta = value.fields()?;
                     while let Some((field, value)) = type_meta.next()? {
                         if field == 2 {
-                            unknown.kind.merge(value)?;
+                            kind.merge(value)?;
                         }
                     }
                 }
-                2 => unknown.raw = value.bytes()?,
+                2 => raw = Some(value.bytes()?),
                 // It names a compression or another form than protobuf: neither was asked for.
                 3 | 4 if !value.bytes()?.is_empty() => return Err(ProtobufError::new("an object in another form")),
                 _ => {}
             }
         }
-        Ok(unknown)
+        // What it holds is always there, be it empty: an answer that breaks off here is no list without objects.
+        Ok(Self { kind, raw: raw.ok_or(ProtobufError::new(BREAKS_OFF))? })
     }
 
     /// The object, which has to be of this kind.
@@ -150,4 +150,24 @@ fn raw_object(resource: Resource, value: Value<'_>) -> Result<Object<'_>, Protob
         // Their fields have other numbers. Nobody asks for them in protobuf (`Resource::in_protobuf`).
         _ => return Err(ProtobufError::new(BROKEN)),
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{list, list_meta, object, status};
+    use crate::objects::Resource;
+
+    #[test]
+    fn an_envelope_that_holds_nothing_is_refused() {
+        let envelope = |kind: &str| {
+            let length = u8::try_from(kind.len()).unwrap();
+            [b"k8s\0\x0A", [length + 6].as_slice(), b"\x0A\x02v1\x12", &[length], kind.as_bytes()].concat()
+        };
+        let empty = [envelope("PodList"), vec![0x12, 0x00]].concat();
+        assert!(list(Resource::Pods, &empty, &mut |_| ()).is_ok());
+        assert!(list(Resource::Pods, &envelope("PodList"), &mut |_| ()).is_err());
+        assert!(list_meta(Resource::Pods, &envelope("PodList")).is_err());
+        assert!(object(Resource::Pods, &envelope("Pod")).is_err());
+        assert!(status(&envelope("Status")).is_err());
+    }
 }
