@@ -2,11 +2,11 @@
 //!
 //! kube's client has no read timeout, rightly: it would end quiet watches. So every wait here has a deadline of its own.
 
+use super::events::{Encoding, Events};
 use super::failure::Failure;
-use super::lines::{LineTooLong, Lines};
 use super::liveness::Pulse;
 use bytes::{Bytes, BytesMut};
-use http::header::{ACCEPT, ACCEPT_ENCODING, CONTENT_LENGTH};
+use http::header::{ACCEPT, ACCEPT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE};
 use http::{HeaderMap, Request};
 use http_body_util::BodyExt as _;
 use kube::client::Body;
@@ -25,6 +25,8 @@ const MOST_ALLOCATED_AHEAD: usize = 16 << 20;
 /// The body of an answer that began well.
 pub(super) struct Answer {
     body: Body,
+    /// How it is written.
+    encoding: Encoding,
     /// What the server says it will send, to allocate once.
     length: Option<usize>,
 }
@@ -42,14 +44,21 @@ pub(super) struct Patience {
 ///
 /// `Accept-Encoding: identity`: API servers from 1.37 on compress each event of a watch by itself, and lists cost both
 /// sides more time compressed than they save on a cluster's own network.
+///
+/// Who is asked for protobuf answers in JSON where it has nothing else: with custom resources, and behind some proxies.
 pub(super) async fn open(
     client: &kube::Client,
     uri: &str,
+    encoding: Encoding,
     patience: Duration,
     pulse: &mut Pulse,
 ) -> Result<Answer, Failure> {
+    let accept = match encoding {
+        Encoding::Json => "application/json",
+        Encoding::Protobuf => "application/vnd.kubernetes.protobuf, application/json",
+    };
     let request = Request::get(uri)
-        .header(ACCEPT, "application/json")
+        .header(ACCEPT, accept)
         .header(ACCEPT_ENCODING, "identity")
         .body(Body::empty())
         .map_err(|error| Failure::connection(format!("cannot ask for {uri}: {error}")))?;
@@ -59,7 +68,7 @@ pub(super) async fn open(
         .map_err(|error| Failure::transport(&error))?;
     pulse.beat();
     let (head, body) = response.into_parts();
-    let mut answer = Answer { body, length: content_length(&head.headers) };
+    let mut answer = Answer { body, encoding: content_encoding(&head.headers), length: content_length(&head.headers) };
     if head.status.is_success() {
         return Ok(answer);
     }
@@ -97,19 +106,24 @@ impl Answer {
         }
     }
 
-    /// The next frame's lines. `false` at a clean end; an end within a line is a broken connection.
-    pub(super) async fn lines(
+    /// How it is written.
+    pub(super) fn encoding(&self) -> Encoding {
+        self.encoding
+    }
+
+    /// The next frame's events. `false` at a clean end; an end within an event is a broken connection.
+    pub(super) async fn events(
         &mut self,
-        lines: &mut Lines,
+        events: &mut Events,
         patience: Patience,
         pulse: &mut Pulse,
     ) -> Result<bool, Failure> {
         match self.chunk(patience, pulse).await? {
             Some(frame) => {
-                lines.push(frame).map_err(|error: LineTooLong| Failure::unreadable(error.to_string()))?;
+                events.push(frame);
                 Ok(true)
             }
-            None if lines.is_cut() => Err(Failure::connection("the answer ended in the middle of a line")),
+            None if events.is_cut() => Err(Failure::connection("the answer ended in the middle of an event")),
             None => Ok(false),
         }
     }
@@ -144,6 +158,17 @@ impl Answer {
             }
         }
         beginning
+    }
+}
+
+/// In protobuf only if it says so; a watch says `;stream=watch` behind it.
+fn content_encoding(headers: &HeaderMap) -> Encoding {
+    let media_type = headers.get(CONTENT_TYPE).and_then(|value| value.to_str().ok()?.split(';').next());
+    match media_type {
+        Some(media_type) if media_type.trim().eq_ignore_ascii_case("application/vnd.kubernetes.protobuf") => {
+            Encoding::Protobuf
+        }
+        _ => Encoding::Json,
     }
 }
 

@@ -1,5 +1,6 @@
 //! What went wrong, in one word for the counter, in a sentence for the log, and what it means for the next attempt.
 
+use super::events::EventTooLong;
 use crate::objects::{DecodeError, Status, decode_status};
 use crate::telemetry::FailureReason;
 use http::header::RETRY_AFTER;
@@ -114,6 +115,12 @@ impl Failure {
             link = cause.source();
         }
         Self::connection(message)
+    }
+}
+
+impl From<EventTooLong> for Failure {
+    fn from(error: EventTooLong) -> Self {
+        Self::unreadable(error.to_string())
     }
 }
 

@@ -52,6 +52,13 @@ impl Journal {
         tracing::info!(%resource, namespace, reason, detail, "no streaming list; listing in pages instead");
     }
 
+    /// Protobuf could not be read.
+    pub(super) fn json_instead(&self, failure: &Failure) {
+        let (resource, namespace) = self.names();
+        let detail = failure.message.as_str();
+        tracing::info!(%resource, namespace, detail, "no readable protobuf; asking for JSON instead");
+    }
+
     /// The resource is not served, and need not be.
     pub(super) fn not_served(&mut self) {
         if self.is_news(FailureReason::NotFound, Duration::MAX) {

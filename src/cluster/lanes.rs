@@ -26,7 +26,7 @@ const AT_ONCE: usize = 16;
 pub(super) struct Lanes<S> {
     source: Source,
     sink: Arc<S>,
-    /// Lines that wait until they are enough.
+    /// Events that wait until they are enough.
     batch: Vec<Bytes>,
     batch_bytes: usize,
     /// Pages that are decoded: the next ones are read into them, because fresh memory costs as much as decoding.
@@ -46,10 +46,10 @@ pub(super) struct Decoded {
     pub(super) error: Option<DecodeError>,
 }
 
-/// Whether a line of a watch is an object that was added, in the words of every API server there is. A server with other
+/// Whether an event of a watch is an object that was added, in the words of every API server there is. A server with other
 /// words is understood as well, only by one task.
-pub(super) fn is_added(line: &[u8]) -> bool {
-    line.starts_with(b"{\"type\":\"ADDED\",")
+pub(super) fn is_added(event: &[u8]) -> bool {
+    event.starts_with(b"{\"type\":\"ADDED\",") || event.starts_with(b"\x0A\x05ADDED\x12")
 }
 
 impl<S: Sink> Lanes<S> {
@@ -65,10 +65,10 @@ impl<S: Sink> Lanes<S> {
         }
     }
 
-    /// Takes a line that [`is_added`]. Waits while all lanes are taken.
-    pub(super) async fn line(&mut self, line: Bytes) {
-        self.batch_bytes += line.len();
-        self.batch.push(line);
+    /// Takes an event that [`is_added`]. Waits while all lanes are taken.
+    pub(super) async fn event(&mut self, event: Bytes) {
+        self.batch_bytes += event.len();
+        self.batch.push(event);
         if self.batch_bytes >= BATCH {
             self.flush().await;
         }
@@ -81,7 +81,7 @@ impl<S: Sink> Lanes<S> {
         }
         self.batch_bytes = 0;
         let (source, sink, batch) = (self.source, self.sink.clone(), std::mem::take(&mut self.batch));
-        self.start(*LANES, move || lines(source, sink.as_ref(), &batch)).await;
+        self.start(*LANES, move || events(source, sink.as_ref(), &batch)).await;
     }
 
     /// Takes a page. It is decoded while the next one is read, and no more than two are: pages take memory.
@@ -159,11 +159,11 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 static LANES: LazyLock<usize> =
     LazyLock::new(|| std::thread::available_parallelism().map_or(1, usize::from).min(MOST_LANES));
 
-fn lines<S: Sink>(source: Source, sink: &S, lines: &[Bytes]) -> Decoded {
+fn events<S: Sink>(source: Source, sink: &S, events: &[Bytes]) -> Decoded {
     let mut decoded = Decoded::default();
-    let mut objects = Vec::with_capacity(lines.len());
-    for line in lines {
-        match decode_event(source.resource, line) {
+    let mut objects = Vec::with_capacity(events.len());
+    for event in events {
+        match decode_event(source.resource, event) {
             Ok(WatchEvent::Applied(object)) => objects.push(object),
             Ok(_) => {
                 decoded.unreadable(DecodeError { resource: source.resource, what: "an event of two types", byte: 0 });
@@ -250,7 +250,7 @@ mod tests {
                 line.truncate(line.len() - 1);
                 broken += 1;
             }
-            lanes.line(line).await;
+            lanes.event(line).await;
             if number % 333 == 0 {
                 lanes.flush().await;
             }
@@ -283,7 +283,7 @@ mod tests {
     #[should_panic(expected = "a sink that panics")]
     async fn a_panic_does_not_pass_for_a_complete_list() {
         let mut lanes = Lanes::new(PODS, Arc::new(Names::default()));
-        lanes.line(line(13)).await;
+        lanes.event(line(13)).await;
         lanes.drain().await;
     }
 

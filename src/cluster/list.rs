@@ -5,10 +5,10 @@
 //! bookmark before the closing one, or silence after the objects (before 1.27 the parameter is unknown and ignored). Each
 //! leads to pages, at once or with the next attempt, and streaming is tried again after an hour.
 
-use super::exchange::{Answer, Patience, open};
+use super::events::{Encoding, Events};
+use super::exchange::{Answer, Patience};
 use super::failure::Failure;
 use super::lanes::{Decoded, Lanes, is_added};
-use super::lines::Lines;
 use super::sink::Sink;
 use super::watch::{End, Watcher};
 use crate::objects::{Object, WatchEvent, decode_event, decode_list_meta};
@@ -25,7 +25,8 @@ const FIRST_LIMIT: u32 = 500;
 const LAST_LIMIT: u32 = 8_000;
 
 /// Lists in a row that may fail over something unreadable before that is left out. A broken transfer mends itself in the
-/// next list; what is broken three times would keep the whole resource from ever being known.
+/// next list; what is broken three times would keep the whole resource from ever being known. What came in protobuf is asked
+/// for in JSON before anything is left out.
 const UNREADABLE_LISTS: u32 = 3;
 
 /// What a watch remembers of its lists.
@@ -97,10 +98,10 @@ impl<S: Sink> Watcher<S> {
         self.listing.again = self.listing.begun;
         if self.listing.may_stream() {
             match self.streaming_list(until).await {
-                Ok((answer, lines, version)) => {
+                Ok((answer, events, version)) => {
                     drop(permit);
                     self.listed(began);
-                    return self.follow(answer, lines, version).await;
+                    return self.follow(answer, events, version).await;
                 }
                 Err(NoStream::Failed(failure)) => return self.unlisted(failure),
                 Err(NoStream::Unsupported(failure)) => {
@@ -119,9 +120,9 @@ impl<S: Sink> Watcher<S> {
         }
     }
 
-    async fn streaming_list(&mut self, until: Instant) -> Result<(Answer, Lines, String), NoStream> {
+    async fn streaming_list(&mut self, until: Instant) -> Result<(Answer, Events, String), NoStream> {
         let uri = self.target.streaming_list(&self.timings);
-        let mut answer = match open(&self.client, &uri, self.timings.answer, &mut self.pulse).await {
+        let mut answer = match self.open(&uri).await {
             Ok(answer) => answer,
             Err(failure) if failure.reason == FailureReason::Rejected => return Err(NoStream::Unsupported(failure)),
             Err(failure) => return Err(NoStream::Failed(failure)),
@@ -132,40 +133,40 @@ impl<S: Sink> Watcher<S> {
         let read = self.initial_events(&mut answer, until, &mut decoding, &mut gone).await;
         // Nothing of this list may reach the inventory once it has ended.
         let rest = self.take(decoding.drain().await);
-        let (lines, version) = read?;
+        let (events, version) = read?;
         rest?;
         self.finish(&gone);
-        Ok((answer, lines, version))
+        Ok((answer, events, version))
     }
 
-    /// Reads a streaming list to its closing bookmark, and gives its version, and the lines that have come behind it.
+    /// Reads a streaming list to its closing bookmark, and gives its version, and the events that have come behind it.
     async fn initial_events(
         &mut self,
         answer: &mut Answer,
         until: Instant,
         decoding: &mut Lanes<S>,
         gone: &mut Vec<Bytes>,
-    ) -> Result<(Lines, String), NoStream> {
+    ) -> Result<(Events, String), NoStream> {
         let patience = Patience { idle: self.timings.list_idle, until: Some(until) };
-        let mut lines = Lines::default();
+        let mut events = Events::new(answer.encoding());
         loop {
-            while let Some(line) = lines.next() {
-                if is_added(&line) {
-                    decoding.line(line).await;
+            while let Some(event) = events.next().map_err(Failure::from)? {
+                if is_added(&event) {
+                    decoding.event(event).await;
                     continue;
                 }
                 // It may be about an object that is on its way.
                 self.take(decoding.drain().await)?;
-                if let Some(version) = self.initial_event(line, gone)? {
-                    return Ok((lines, version));
+                if let Some(version) = self.initial_event(event, gone)? {
+                    return Ok((events, version));
                 }
             }
             self.take(decoding.decoded())?;
-            let read = if let Some(read) = answer.lines(&mut lines, patience, &mut self.pulse).now_or_never() {
+            let read = if let Some(read) = answer.events(&mut events, patience, &mut self.pulse).now_or_never() {
                 read
             } else {
                 decoding.flush().await;
-                answer.lines(&mut lines, patience, &mut self.pulse).await
+                answer.events(&mut events, patience, &mut self.pulse).await
             };
             match read {
                 Ok(true) => {}
@@ -185,20 +186,20 @@ impl<S: Sink> Watcher<S> {
     }
 
     /// Takes an initial event. Gives the version if it is the bookmark that closes them.
-    fn initial_event(&mut self, line: Bytes, gone: &mut Vec<Bytes>) -> Result<Option<String>, NoStream> {
-        if line.is_empty() {
+    fn initial_event(&mut self, event: Bytes, gone: &mut Vec<Bytes>) -> Result<Option<String>, NoStream> {
+        if event.is_empty() {
             return Ok(None);
         }
-        match decode_event(self.target.resource, &line) {
+        match decode_event(self.target.resource, &event) {
             Ok(WatchEvent::Applied(object)) => {
                 self.listing.objects += 1;
                 self.sink.relist(self.source, &[object]);
                 Ok(None)
             }
             // What changed while the server sent its list comes before the closing bookmark. A deletion can only take
-            // effect once the list stands, so its line is kept until then.
+            // effect once the list stands, so it is kept until then.
             Ok(WatchEvent::Deleted(_)) => {
-                gone.push(line);
+                gone.push(event);
                 Ok(None)
             }
             Ok(WatchEvent::Bookmark { resource_version, initial_events_end: true }) => {
@@ -259,7 +260,7 @@ impl<S: Sink> Watcher<S> {
         let mut token = String::new();
         loop {
             let uri = self.target.page(self.listing.limit, &token);
-            let answer = match open(&self.client, &uri, self.timings.answer, &mut self.pulse).await {
+            let answer = match self.open(&uri).await {
                 Ok(answer) => answer,
                 Err(failure) => {
                     if failure.reason == FailureReason::Expired && !token.is_empty() {
@@ -311,7 +312,7 @@ impl<S: Sink> Watcher<S> {
     fn finish(&mut self, gone: &[Bytes]) {
         let gone: Vec<Object<'_>> = gone
             .iter()
-            .filter_map(|line| match decode_event(self.target.resource, line) {
+            .filter_map(|event| match decode_event(self.target.resource, event) {
                 Ok(WatchEvent::Deleted(object)) => Some(object),
                 _ => None,
             })
@@ -344,13 +345,28 @@ impl<S: Sink> Watcher<S> {
 
     fn unlisted(&mut self, failure: Failure) -> End {
         self.abandon();
-        if failure.reason == FailureReason::Decode {
-            self.listing.unreadable = self.listing.unreadable.saturating_add(1);
-            if self.listing.unreadable >= UNREADABLE_LISTS {
-                // A line of a stream can be left out; a page with a fault in its JSON is lost as a whole, its token with it.
-                self.listing.pages_until = None;
-            }
-        }
+        self.count_unreadable(&failure);
         End::Failed { version: None, failure, lived: Duration::ZERO }
+    }
+
+    /// A list has failed. If that was because something in it cannot be read, for the third time in a row, the next one is
+    /// another.
+    pub(super) fn count_unreadable(&mut self, failure: &Failure) {
+        if failure.reason != FailureReason::Decode {
+            return;
+        }
+        self.listing.unreadable = self.listing.unreadable.saturating_add(1);
+        if self.listing.unreadable < UNREADABLE_LISTS {
+            return;
+        }
+        if self.answered_in == Encoding::Protobuf {
+            // What stands between podskew and the API server may know only JSON.
+            self.asks_for = Encoding::Json;
+            self.listing.unreadable = 0;
+            self.journal.json_instead(failure);
+        } else {
+            // An event of a stream can be left out; a page with a fault is lost as a whole, its token with it.
+            self.listing.pages_until = None;
+        }
     }
 }

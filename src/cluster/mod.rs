@@ -18,11 +18,11 @@
 
 mod backoff;
 mod connect;
+mod events;
 mod exchange;
 mod failure;
 mod journal;
 mod lanes;
-mod lines;
 mod list;
 mod liveness;
 mod look;

@@ -13,6 +13,10 @@ pub trait Sink: Send + Sync + 'static {
     fn delete(&self, source: Source, object: &Object<'_>);
     /// A list begins; what is known stays until it is complete.
     fn begin_relist(&self, source: Source);
+    /// Whether it reads the pages of lists: then they come in JSON.
+    fn reads_pages(&self) -> bool {
+        false
+    }
     /// A page of that list as it came, before its objects: for whoever shows more of an object than podskew keeps.
     fn page(&self, source: Source, page: &[u8]) {
         let _ = (source, page);

@@ -15,10 +15,10 @@
 //! behaves that was set back and waits for a version that will not come.
 
 use super::backoff::{Backoff, between};
+use super::events::{Encoding, Events};
 use super::exchange::{Answer, Patience, open};
 use super::failure::Failure;
 use super::journal::Journal;
-use super::lines::Lines;
 use super::list::Listing;
 use super::liveness::Pulse;
 use super::refusal::{Answered, Refused};
@@ -50,6 +50,8 @@ pub(super) struct Watcher<S> {
     pub(super) journal: Journal,
     pub(super) listing: Listing,
     pub(super) answered: Answered,
+    pub(super) asks_for: Encoding,
+    pub(super) answered_in: Encoding,
     backoff: Backoff,
     /// Watches in a row that the server ended with an error.
     fruitless: u32,
@@ -85,8 +87,12 @@ impl<S: Sink> Watcher<S> {
         lists: Arc<Semaphore>,
         pulse: Pulse,
     ) -> Self {
+        let asks_for =
+            if target.resource.in_protobuf() && !sink.reads_pages() { Encoding::Protobuf } else { Encoding::Json };
         Self {
             source,
+            asks_for,
+            answered_in: Encoding::Json,
             journal: Journal::new(target.clone()),
             target,
             client,
@@ -116,11 +122,21 @@ impl<S: Sink> Watcher<S> {
         }
     }
 
+    /// Sends a GET.
+    pub(super) async fn open(&mut self, uri: &str) -> Result<Answer, Failure> {
+        let answer = open(&self.client, uri, self.asks_for, self.timings.answer, &mut self.pulse).await?;
+        self.answered_in = answer.encoding();
+        Ok(answer)
+    }
+
     /// Watches what comes after `version`.
     async fn watch(&mut self, version: String) -> End {
         let uri = self.target.watch(&version, &self.timings);
-        match open(&self.client, &uri, self.timings.answer, &mut self.pulse).await {
-            Ok(answer) => self.follow(answer, Lines::default(), version).await,
+        match self.open(&uri).await {
+            Ok(answer) => {
+                let events = Events::new(answer.encoding());
+                self.follow(answer, events, version).await
+            }
             Err(failure) => {
                 End::Failed { version: (!failure.relist).then_some(version), failure, lived: Duration::ZERO }
             }
@@ -128,7 +144,7 @@ impl<S: Sink> Watcher<S> {
     }
 
     /// Reads a watch to its end, whichever that is.
-    pub(super) async fn follow(&mut self, mut answer: Answer, mut lines: Lines, mut version: String) -> End {
+    pub(super) async fn follow(&mut self, mut answer: Answer, mut events: Events, mut version: String) -> End {
         let began = Instant::now();
         let base = version.parse().ok();
         let patience = Patience { idle: self.timings.watch_idle, until: None };
@@ -137,11 +153,11 @@ impl<S: Sink> Watcher<S> {
         self.synced(complete);
         self.journal.watching();
         let failure = loop {
-            match self.events(&mut lines, base, &mut version) {
-                Ok(events) => heard |= events,
+            match self.take_events(&mut events, base, &mut version) {
+                Ok(any) => heard |= any,
                 Err(failure) => break failure,
             }
-            match answer.lines(&mut lines, patience, &mut self.pulse).await {
+            match answer.events(&mut events, patience, &mut self.pulse).await {
                 Ok(true) => {}
                 Ok(false) => {
                     return End::Closed { version, lived: began.elapsed() };
@@ -154,14 +170,14 @@ impl<S: Sink> Watcher<S> {
     }
 
     /// Takes the events that are there. Says whether there were any.
-    fn events(&mut self, lines: &mut Lines, base: Option<u64>, version: &mut String) -> Result<bool, Failure> {
+    fn take_events(&mut self, events: &mut Events, base: Option<u64>, version: &mut String) -> Result<bool, Failure> {
         let mut any = false;
-        while let Some(line) = lines.next() {
-            if line.is_empty() {
+        while let Some(event) = events.next()? {
+            if event.is_empty() {
                 continue;
             }
             any = true;
-            match decode_event(self.target.resource, &line) {
+            match decode_event(self.target.resource, &event) {
                 Ok(WatchEvent::Applied(object)) => {
                     advance(version, &object.meta.resource_version, base)?;
                     self.pulse.event(EventType::Applied);

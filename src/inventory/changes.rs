@@ -8,7 +8,7 @@ use super::records::{
 };
 use super::relist::Relist;
 use super::{Changes, Inventory, Source};
-use crate::objects::Resource;
+use crate::objects::{Resource, TemplateDigest};
 use crate::report::facts::{
     ContainerFacts, Controller, ControllerKind, Identity, ImageFacts, PodFacts, RolloutFacts, TemplateFacts,
     WorkloadFacts,
@@ -17,7 +17,6 @@ use crate::report::{self, Name, Workload};
 use crate::time::UnixTime;
 use std::cmp::Reverse;
 use std::collections::BTreeMap;
-use std::num::NonZeroU64;
 
 impl Inventory {
     /// What changed since the last call, by events or by the passing of time.
@@ -230,6 +229,10 @@ impl Inventory {
                 tops.push(parent);
             }
         }
+        let own = controller.and_then(|(_, owner)| match &owner.object {
+            OwnerObject::Controller(record) => record.template,
+            _ => None,
+        });
         let mut templates = Vec::new();
         for top in tops {
             let owned = controller.is_some_and(|(at, _)| at == top);
@@ -238,23 +241,23 @@ impl Inventory {
             };
             for child in kin.children.iter().filter_map(|at| self.owners.get(*at)) {
                 if let OwnerObject::ReplicaSet(template) = &child.object {
-                    templates.push(self.template(template, owned));
+                    templates.push(self.template(template, own, owned));
                 }
             }
-            templates.extend(kin.revisions.iter().map(|revision| self.template(&revision.template, owned)));
+            templates.extend(kin.revisions.iter().map(|revision| self.template(&revision.template, own, owned)));
         }
         for group in groups.iter().filter(|group| group.parent.is_none()) {
             if let OwnerObject::ReplicaSet(template) = &group.object {
-                templates.push(self.template(template, false));
+                templates.push(self.template(template, own, false));
             }
         }
         templates
     }
 
-    fn template(&self, record: &TemplateRecord, owned: bool) -> TemplateFacts<'_> {
+    fn template(&self, record: &TemplateRecord, own: Option<TemplateDigest>, owned: bool) -> TemplateFacts<'_> {
         TemplateFacts {
             hash: self.strings.name(record.hash),
-            digest: record.digest.map(NonZeroU64::get),
+            equal: record.digest.zip(own).and_then(|(digest, own)| digest.equals(own)),
             revision: record.revision.map(|revision| u64::from(revision.get())),
             created: record.created,
             written: record.written,
@@ -296,7 +299,7 @@ impl Inventory {
             }),
         };
         Some(Controller {
-            template: *template,
+            has_template: template.is_some(),
             images: self.images(images),
             observed: *observed,
             replicas: *replicas,

@@ -3,13 +3,13 @@
 use super::intern::{Interner, Symbol};
 use super::settings::Settings;
 use super::shapes::{Shape, ShapeId, Shapes};
-use crate::objects::{Body, Meta, Object, Pod, Template, TemplateContainer, Uid};
+use crate::objects::{Body, Meta, Object, Pod, Template, TemplateContainer, TemplateDigest, Uid};
 use crate::report::Name;
 use crate::report::digest::{DigestKind, ImageId};
 use crate::report::facts::{DeploymentFacts, Observed, ProgressReason, Replicas, RolloutPhase};
 use crate::time::UnixTime;
 use std::borrow::Cow;
-use std::num::{NonZeroU32, NonZeroU64};
+use std::num::NonZeroU32;
 
 /// A pod.
 #[derive(PartialEq, Debug)]
@@ -51,7 +51,7 @@ pub(super) struct TemplateRecord {
     pub(super) containers: Symbol,
     /// As in [`PodRecord::labels`].
     pub(super) labels: Symbol,
-    pub(super) digest: Option<NonZeroU64>,
+    pub(super) digest: Option<TemplateDigest>,
     pub(super) revision: Option<NonZeroU32>,
     pub(super) created: Option<UnixTime>,
     pub(super) written: Option<UnixTime>,
@@ -73,7 +73,7 @@ pub(super) struct ImageRecord {
 #[derive(PartialEq, Debug)]
 pub(super) struct ControllerRecord {
     pub(super) created: Option<UnixTime>,
-    pub(super) template: Option<u64>,
+    pub(super) template: Option<TemplateDigest>,
     pub(super) images: Box<[ImageRecord]>,
     pub(super) observed: Observed,
     pub(super) replicas: Replicas,
@@ -199,7 +199,7 @@ impl Recorder<'_> {
         }
         TemplateRecord {
             hash: self.strings.intern(hash),
-            digest: template.digest.and_then(NonZeroU64::new),
+            digest: template.digest,
             revision: revision.and_then(|revision| NonZeroU32::new(u32::try_from(revision).ok()?)),
             created: meta.created,
             written: meta.written_by_controller_manager,

@@ -118,6 +118,10 @@ impl Sink for Seen {
         locked(&self.inventory).begin_relist(source);
     }
 
+    fn reads_pages(&self) -> bool {
+        self.witness.is_some()
+    }
+
     fn page(&self, source: Source, page: &[u8]) {
         let Some(witness) = &self.witness else { return };
         let mut cutter = Cutter::default();

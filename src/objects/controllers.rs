@@ -1,6 +1,7 @@
 //! The objects that own pods, and those that keep their templates' history.
 
 use super::lenient::{FromJson, Lenient, drain_seq, fields};
+use super::protobuf::{FromProtobuf, ProtobufError, Value, read};
 use super::template::Template;
 use crate::time::UnixTime;
 use serde::de::{MapAccess, SeqAccess};
@@ -143,9 +144,10 @@ pub enum RolloutStrategy {
     BlueGreen,
 }
 
-fields!('de ReplicaSet<'de> { "template" => template, "replicas" => replicas });
+fields!('de ReplicaSet<'de> { "template" = 3 => template, "replicas" = 1 => replicas });
 
-/// `spec` of every kind here; each reads its own fields of it.
+/// `spec` of every kind here; each reads its own fields of it. The numbers are a Deployment's, the only one that is asked
+/// for in protobuf.
 #[derive(Default)]
 pub(super) struct Spec<'a> {
     pub(super) template: Template<'a>,
@@ -157,16 +159,16 @@ pub(super) struct Spec<'a> {
     workload_ref: Option<(Cow<'a, str>, Cow<'a, str>)>,
 }
 fields!('de Spec<'de> {
-    "template" => template,
-    "replicas" => replicas,
-    "paused" => paused,
+    "template" = 3 => template,
+    "replicas" = 1 => replicas,
+    "paused" = 7 => paused,
     "updateStrategy" => update_strategy,
     "ordinals" => ordinals,
     "strategy" => strategy,
     "workloadRef" => workload_ref,
 });
 
-/// `status` of every kind here.
+/// `status` of every kind here. The numbers are a Deployment's.
 #[derive(Default)]
 pub(super) struct Status<'a> {
     observed_generation: Option<i64>,
@@ -185,13 +187,13 @@ pub(super) struct Status<'a> {
     stable_rs: Cow<'a, str>,
 }
 fields!('de Status<'de> {
-    "observedGeneration" => observed_generation,
-    "replicas" => replicas,
-    "updatedReplicas" => updated_replicas,
-    "availableReplicas" => available_replicas,
+    "observedGeneration" = 1 => observed_generation,
+    "replicas" = 2 => replicas,
+    "updatedReplicas" = 3 => updated_replicas,
+    "availableReplicas" = 4 => available_replicas,
     "desiredNumberScheduled" => desired_number_scheduled,
     "numberAvailable" => number_available,
-    "conditions" => conditions,
+    "conditions" = 6 => conditions,
     "updateRevision" => update_revision,
     "phase" => phase,
     "abort" => abort,
@@ -278,7 +280,7 @@ impl<'de> FromJson<'de> for Count {
     }
 }
 
-/// The array of conditions, of which only Progressing is kept.
+/// The array of conditions, of which only the first Progressing is kept.
 #[derive(Default)]
 struct Conditions<'a> {
     progressing: Option<Progressing<'a>>,
@@ -290,19 +292,35 @@ struct Condition<'a> {
     reason: Cow<'a, str>,
     updated: Option<UnixTime>,
 }
-fields!('de Condition<'de> { "type" => kind, "reason" => reason, "lastUpdateTime" => updated });
+fields!('de Condition<'de> { "type" = 1 => kind, "reason" = 4 => reason, "lastUpdateTime" = 6 => updated });
+
+impl<'a> Conditions<'a> {
+    /// Whether nothing more is to be looked for.
+    fn take(&mut self, condition: Condition<'a>) -> bool {
+        if condition.kind == "Progressing" && self.progressing.is_none() {
+            self.progressing = Some(Progressing { reason: condition.reason, updated: condition.updated });
+        }
+        self.progressing.is_some()
+    }
+}
 
 impl<'de> FromJson<'de> for Conditions<'de> {
     fn from_seq<A: SeqAccess<'de>>(mut seq: A) -> Result<Option<Self>, A::Error> {
+        let mut conditions = Self::default();
         while let Some(Lenient(condition)) = seq.next_element()? {
-            let condition: Condition<'de> = condition;
-            if condition.kind == "Progressing" {
+            if conditions.take(condition) {
                 drain_seq(seq)?;
-                let progressing = Progressing { reason: condition.reason, updated: condition.updated };
-                return Ok(Some(Self { progressing: Some(progressing) }));
+                break;
             }
         }
-        Ok(Some(Self::default()))
+        Ok(Some(conditions))
+    }
+}
+
+impl<'a> FromProtobuf<'a> for Conditions<'a> {
+    fn merge(&mut self, value: Value<'a>) -> Result<(), ProtobufError> {
+        self.take(read(value)?);
+        Ok(())
     }
 }
 
@@ -312,7 +330,8 @@ impl<'a> Deployment<'a> {
             template: spec.template,
             replicas: spec.replicas,
             paused: spec.paused,
-            observed_generation: status.observed_generation,
+            // Go leaves a zero out of JSON, and writes it in protobuf.
+            observed_generation: status.observed_generation.filter(|generation| *generation != 0),
             status_replicas: status.replicas.unwrap_or(0),
             updated_replicas: status.updated_replicas.unwrap_or(0),
             available_replicas: status.available_replicas.unwrap_or(0),

@@ -220,6 +220,9 @@ impl<'de> FromJson<'de> for Labels<'de> {
 
 /// Implements [`FromJson`] for a struct: each JSON key that is named goes to its field, every other is skipped. A field
 /// may be of a type that the struct leaves open: `fields!('de, T Type<'de, T> { … })`.
+///
+/// Where keys have the numbers of their fields in protobuf beside them, `"nodeName" = 10 => node`, implements
+/// [`FromProtobuf`](super::protobuf::FromProtobuf) as well.
 macro_rules! fields {
     ($lifetime:lifetime $(, $open:ident)? $type:ty { $($key:literal => $field:ident),+ $(,)? }) => {
         impl<$lifetime $(, $open: $crate::objects::lenient::FromJson<$lifetime>)?>
@@ -235,6 +238,30 @@ macro_rules! fields {
                     }
                 }
                 Ok(Some(read))
+            }
+        }
+    };
+    ($lifetime:lifetime $(, $open:ident)? $type:ty {
+        $($key:literal $(= $number:literal)? => $field:ident),+ $(,)?
+    }) => {
+        $crate::objects::lenient::fields!($lifetime $(, $open)? $type { $($key => $field),+ });
+
+        impl<$lifetime $(, $open: $crate::objects::protobuf::FromProtobuf<$lifetime>)?>
+            $crate::objects::protobuf::FromProtobuf<$lifetime> for $type
+        {
+            fn merge(
+                &mut self,
+                value: $crate::objects::protobuf::Value<$lifetime>,
+            ) -> Result<(), $crate::objects::protobuf::ProtobufError> {
+                use $crate::objects::protobuf::FromProtobuf;
+                let mut fields = value.fields()?;
+                while let Some((number, value)) = fields.next()? {
+                    match number {
+                        $($($number => FromProtobuf::merge(&mut self.$field, value)?,)?)+
+                        _ => {}
+                    }
+                }
+                Ok(())
             }
         }
     };

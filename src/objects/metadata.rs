@@ -1,6 +1,7 @@
 //! The `metadata` that every object has, and the little of it that podskew reads.
 
 use super::lenient::{FromJson, Key, Labels, Lenient, Unread, fields};
+use super::protobuf::{FromProtobuf, ProtobufError, Value, entry, read};
 use super::{Body, Meta, Object, OwnerReference, Resource, Uid};
 use crate::time::UnixTime;
 use serde::de::{IgnoredAny, MapAccess, SeqAccess};
@@ -22,17 +23,17 @@ pub(super) struct RawMeta<'a, M = ManagedFields> {
     managed_fields: M,
 }
 fields!('de, M RawMeta<'de, M> {
-    "name" => name,
-    "namespace" => namespace,
-    "uid" => uid,
-    "resourceVersion" => resource_version,
-    "generation" => generation,
-    "creationTimestamp" => created,
-    "deletionTimestamp" => deleted,
-    "labels" => labels,
-    "annotations" => annotations,
-    "ownerReferences" => owners,
-    "managedFields" => managed_fields,
+    "name" = 1 => name,
+    "namespace" = 3 => namespace,
+    "uid" = 5 => uid,
+    "resourceVersion" = 6 => resource_version,
+    "generation" = 7 => generation,
+    "creationTimestamp" = 8 => created,
+    "deletionTimestamp" = 9 => deleted,
+    "labels" = 11 => labels,
+    "annotations" = 12 => annotations,
+    "ownerReferences" = 13 => owners,
+    "managedFields" = 17 => managed_fields,
 });
 
 impl<'a, M: Written> RawMeta<'a, M> {
@@ -48,7 +49,8 @@ impl<'a, M: Written> RawMeta<'a, M> {
             namespace: self.namespace,
             uid,
             resource_version: self.resource_version,
-            generation: self.generation,
+            // Go leaves a zero out of JSON, and writes it in protobuf.
+            generation: self.generation.filter(|generation| *generation != 0),
             created: self.created,
             terminating: self.deleted.0,
             labels: self.labels,
@@ -61,13 +63,21 @@ impl<'a, M: Written> RawMeta<'a, M> {
     }
 }
 
-/// Whether there is a value at all, of whatever form.
+/// Whether there is a time at all, of whatever form.
 #[derive(Default)]
 struct Present(bool);
 
 impl<'de> FromJson<'de> for Present {
     fn from_text(_: Cow<'de, str>) -> Option<Self> {
         Some(Self(true))
+    }
+}
+
+/// Go's zero time, which is `null` in JSON, is an empty message.
+impl FromProtobuf<'_> for Present {
+    fn merge(&mut self, value: Value<'_>) -> Result<(), ProtobufError> {
+        self.0 = !value.bytes()?.is_empty();
+        Ok(())
     }
 }
 
@@ -78,25 +88,49 @@ struct Annotations {
     reused: bool,
 }
 
+impl Annotations {
+    /// Whether podskew names this annotation.
+    fn names(key: &str) -> bool {
+        matches!(
+            key,
+            "deployment.kubernetes.io/revision"
+                | "rollout.argoproj.io/revision"
+                | "deployment.kubernetes.io/revision-history"
+                | "rollout.argoproj.io/revision-history"
+        )
+    }
+
+    fn take(&mut self, key: &str, value: &str) {
+        if key.ends_with("-history") {
+            self.reused = !value.is_empty();
+        } else {
+            self.revision = value.parse().ok();
+        }
+    }
+}
+
 impl<'de> FromJson<'de> for Annotations {
     fn from_map<A: MapAccess<'de>>(mut map: A) -> Result<Option<Self>, A::Error> {
         let mut read = Self::default();
         while let Some(Key(key)) = map.next_key()? {
-            match key.as_ref() {
-                "deployment.kubernetes.io/revision" | "rollout.argoproj.io/revision" => {
-                    let Lenient(value) = map.next_value::<Lenient<Cow<'de, str>>>()?;
-                    read.revision = value.parse().ok();
-                }
-                "deployment.kubernetes.io/revision-history" | "rollout.argoproj.io/revision-history" => {
-                    let Lenient(value) = map.next_value::<Lenient<Cow<'de, str>>>()?;
-                    read.reused = !value.is_empty();
-                }
-                _ => {
-                    map.next_value::<IgnoredAny>()?;
-                }
+            if Self::names(&key) {
+                let Lenient(value) = map.next_value::<Lenient<Cow<'de, str>>>()?;
+                read.take(&key, &value);
+            } else {
+                map.next_value::<IgnoredAny>()?;
             }
         }
         Ok(Some(read))
+    }
+}
+
+impl FromProtobuf<'_> for Annotations {
+    fn merge(&mut self, value: Value<'_>) -> Result<(), ProtobufError> {
+        let (key, value) = entry(value)?;
+        if Self::names(&key) {
+            self.take(&key, &value);
+        }
+        Ok(())
     }
 }
 
@@ -113,29 +147,40 @@ struct RawOwner<'a> {
     controller: bool,
 }
 fields!('de RawOwner<'de> {
-    "apiVersion" => api_version,
-    "kind" => kind,
-    "name" => name,
-    "uid" => uid,
-    "controller" => controller,
+    "apiVersion" = 5 => api_version,
+    "kind" = 1 => kind,
+    "name" = 3 => name,
+    "uid" = 4 => uid,
+    "controller" = 6 => controller,
 });
+
+impl<'a> Owners<'a> {
+    fn take(&mut self, owner: RawOwner<'a>) {
+        if !owner.controller {
+            return;
+        }
+        let group = match owner.api_version {
+            Cow::Borrowed(version) => Cow::Borrowed(version.split_once('/').map_or("", |(group, _)| group)),
+            Cow::Owned(version) => Cow::Owned(version.split_once('/').map_or("", |(group, _)| group).to_owned()),
+        };
+        self.0 = Some(OwnerReference { kind: owner.kind, group, name: owner.name, uid: Uid::parse(&owner.uid) });
+    }
+}
 
 impl<'de> FromJson<'de> for Owners<'de> {
     fn from_seq<A: SeqAccess<'de>>(mut seq: A) -> Result<Option<Self>, A::Error> {
-        let mut controller = None;
+        let mut owners = Self::default();
         while let Some(Lenient(owner)) = seq.next_element::<Lenient<RawOwner<'de>>>()? {
-            if owner.controller {
-                let group = match owner.api_version {
-                    Cow::Borrowed(version) => Cow::Borrowed(version.split_once('/').map_or("", |(group, _)| group)),
-                    Cow::Owned(version) => {
-                        Cow::Owned(version.split_once('/').map_or("", |(group, _)| group).to_owned())
-                    }
-                };
-                controller =
-                    Some(OwnerReference { kind: owner.kind, group, name: owner.name, uid: Uid::parse(&owner.uid) });
-            }
+            owners.take(owner);
         }
-        Ok(Some(Self(controller)))
+        Ok(Some(owners))
+    }
+}
+
+impl<'a> FromProtobuf<'a> for Owners<'a> {
+    fn merge(&mut self, value: Value<'a>) -> Result<(), ProtobufError> {
+        self.take(read(value)?);
+        Ok(())
     }
 }
 
@@ -165,16 +210,29 @@ struct Manager<'a> {
     manager: Cow<'a, str>,
     time: Option<UnixTime>,
 }
-fields!('de Manager<'de> { "manager" => manager, "time" => time });
+fields!('de Manager<'de> { "manager" = 1 => manager, "time" = 4 => time });
+
+impl ManagedFields {
+    fn take(&mut self, manager: &Manager<'_>) {
+        if manager.manager == "kube-controller-manager" {
+            self.0 = self.0.max(manager.time);
+        }
+    }
+}
 
 impl<'de> FromJson<'de> for ManagedFields {
     fn from_seq<A: SeqAccess<'de>>(mut seq: A) -> Result<Option<Self>, A::Error> {
-        let mut latest = None;
+        let mut latest = Self::default();
         while let Some(Lenient(manager)) = seq.next_element::<Lenient<Manager<'de>>>()? {
-            if manager.manager == "kube-controller-manager" {
-                latest = latest.max(manager.time);
-            }
+            latest.take(&manager);
         }
-        Ok(Some(Self(latest)))
+        Ok(Some(latest))
+    }
+}
+
+impl FromProtobuf<'_> for ManagedFields {
+    fn merge(&mut self, value: Value<'_>) -> Result<(), ProtobufError> {
+        self.take(&read(value)?);
+        Ok(())
     }
 }

@@ -10,6 +10,9 @@ mod kind;
 mod lenient;
 mod metadata;
 mod pod;
+mod protobuf;
+mod quantity;
+mod raw;
 mod scan;
 mod template;
 mod wire;
@@ -22,7 +25,7 @@ pub use cut::{Cut, CutError, Cutter};
 pub use kind::{Kind, decode_kind};
 pub use lenient::{Labels, wrong_types};
 pub use pod::{ContainerStatus, Pod, Ready};
-pub use template::{Template, TemplateContainer};
+pub use template::{Template, TemplateContainer, TemplateDigest};
 pub use wire::{
     DecodeError, ListMeta, Status, WatchEvent, decode_event, decode_list, decode_list_meta, decode_object,
     decode_status,
@@ -126,6 +129,13 @@ impl Resource {
             Self::Pods => Some("status.phase!=Succeeded,status.phase!=Failed"),
             _ => None,
         }
+    }
+
+    /// Whether podskew asks for it in protobuf, of which it reads a pod in a tenth of the time. A ControllerRevision holds a
+    /// template in JSON, which is compared with those of the StatefulSets and DaemonSets; custom resources come in JSON only.
+    #[must_use]
+    pub fn in_protobuf(self) -> bool {
+        matches!(self, Self::Pods | Self::ReplicaSets | Self::Deployments)
     }
 
     /// Whether a cluster may rightly lack it: a custom resource that is there only where its definition is installed.

@@ -1,6 +1,7 @@
 //! A pod: its containers as the spec asks for them, and what runs.
 
 use super::lenient::{FromJson, drain_seq, fields};
+use super::protobuf::{FromProtobuf, ProtobufError, Value, read};
 use super::template::TemplateContainer;
 use crate::time::UnixTime;
 use serde::de::{MapAccess, SeqAccess};
@@ -66,19 +67,32 @@ pub(super) struct Status<'a> {
     init_containers: Vec<ContainerStatus<'a>>,
 }
 
+impl<'a> SpecContainer<'a> {
+    fn of(self, init: bool) -> TemplateContainer<'a> {
+        TemplateContainer {
+            init,
+            restarts: self.restart_policy == "Always",
+            name: self.name,
+            image: self.image,
+            pull_policy: self.pull_policy,
+        }
+    }
+}
+
+impl<'a> Spec<'a> {
+    /// Those that run for the life of the pod, in the order of a template in JSON.
+    pub(super) fn template_containers(self) -> Vec<TemplateContainer<'a>> {
+        let init_containers = self.init_containers.into_iter().map(|container| container.of(true));
+        let containers = self.containers.into_iter().map(|container| container.of(false));
+        init_containers.filter(TemplateContainer::stays).chain(containers).collect()
+    }
+}
+
 impl<'a> Pod<'a> {
     pub(super) fn from_parts(spec: Spec<'a>, status: Status<'a>) -> Self {
-        let container = |init| {
-            move |container: SpecContainer<'a>| TemplateContainer {
-                init,
-                restarts: container.restart_policy == "Always",
-                name: container.name,
-                image: container.image,
-                pull_policy: container.pull_policy,
-            }
-        };
-        let mut containers: Vec<_> = spec.containers.into_iter().map(container(false)).collect();
-        containers.extend(spec.init_containers.into_iter().map(container(true)).filter(TemplateContainer::stays));
+        let containers = spec.containers.into_iter().map(|container| container.of(false));
+        let init_containers = spec.init_containers.into_iter().map(|container| container.of(true));
+        let containers = containers.chain(init_containers.filter(TemplateContainer::stays)).collect();
         let mut statuses = status.containers;
         statuses.extend(status.init_containers);
         Self {
@@ -92,27 +106,39 @@ impl<'a> Pod<'a> {
 }
 
 fields!('de Spec<'de> {
-    "nodeName" => node,
-    "containers" => containers,
-    "initContainers" => init_containers,
+    "nodeName" = 10 => node,
+    "containers" = 2 => containers,
+    "initContainers" = 20 => init_containers,
 });
 fields!('de SpecContainer<'de> {
-    "name" => name,
-    "image" => image,
-    "imagePullPolicy" => pull_policy,
-    "restartPolicy" => restart_policy,
+    "name" = 1 => name,
+    "image" = 2 => image,
+    "imagePullPolicy" = 14 => pull_policy,
+    "restartPolicy" = 24 => restart_policy,
 });
 fields!('de Status<'de> {
-    "phase" => phase,
-    "conditions" => conditions,
-    "containerStatuses" => containers,
-    "initContainerStatuses" => init_containers,
+    "phase" = 1 => phase,
+    "conditions" = 2 => conditions,
+    "containerStatuses" = 8 => containers,
+    "initContainerStatuses" = 10 => init_containers,
 });
 
-/// The array of conditions, of which only Ready is kept.
+/// The array of conditions, of which only the first Ready is kept.
 #[derive(Default)]
 struct Conditions {
+    found: bool,
     ready: Option<Ready>,
+}
+
+impl Conditions {
+    /// Whether nothing more is to be looked for.
+    fn take(&mut self, condition: &Condition<'_>) -> bool {
+        if condition.kind == "Ready" && !self.found {
+            self.found = true;
+            self.ready = (condition.status == "True").then_some(Ready { since: condition.since });
+        }
+        self.found
+    }
 }
 
 #[derive(Default)]
@@ -121,33 +147,51 @@ struct Condition<'a> {
     status: Cow<'a, str>,
     since: Option<UnixTime>,
 }
-fields!('de Condition<'de> { "type" => kind, "status" => status, "lastTransitionTime" => since });
+fields!('de Condition<'de> { "type" = 1 => kind, "status" = 2 => status, "lastTransitionTime" = 4 => since });
 
 impl<'de> FromJson<'de> for Conditions {
     fn from_seq<A: SeqAccess<'de>>(mut seq: A) -> Result<Option<Self>, A::Error> {
+        let mut conditions = Self::default();
         while let Some(super::lenient::Lenient(condition)) = seq.next_element()? {
-            let condition: Condition<'de> = condition;
-            if condition.kind == "Ready" {
+            if conditions.take(&condition) {
                 drain_seq(seq)?;
-                let ready = (condition.status == "True").then_some(Ready { since: condition.since });
-                return Ok(Some(Self { ready }));
+                break;
             }
         }
-        Ok(Some(Self::default()))
+        Ok(Some(conditions))
+    }
+}
+
+impl FromProtobuf<'_> for Conditions {
+    fn merge(&mut self, value: Value<'_>) -> Result<(), ProtobufError> {
+        if !self.found {
+            self.take(&read(value)?);
+        }
+        Ok(())
     }
 }
 
 impl<'de> FromJson<'de> for ContainerStatus<'de> {
     fn from_map<A: MapAccess<'de>>(map: A) -> Result<Option<Self>, A::Error> {
-        let Some(raw) = RawStatus::from_map(map)? else {
-            return Ok(None);
-        };
-        Ok(Some(Self {
+        Ok(RawStatus::from_map(map)?.map(Self::from))
+    }
+}
+
+impl<'a> FromProtobuf<'a> for ContainerStatus<'a> {
+    fn merge(&mut self, value: Value<'a>) -> Result<(), ProtobufError> {
+        *self = read::<RawStatus<'a>>(value)?.into();
+        Ok(())
+    }
+}
+
+impl<'a> From<RawStatus<'a>> for ContainerStatus<'a> {
+    fn from(raw: RawStatus<'a>) -> Self {
+        Self {
             name: raw.name,
             image_id: raw.image_id,
             container_id: raw.container_id,
             started: raw.state.running.started,
-        }))
+        }
     }
 }
 
@@ -166,6 +210,6 @@ struct State {
 struct Running {
     started: Option<UnixTime>,
 }
-fields!('de RawStatus<'de> { "name" => name, "imageID" => image_id, "containerID" => container_id, "state" => state });
-fields!('de State { "running" => running });
-fields!('de Running { "startedAt" => started });
+fields!('de RawStatus<'de> { "name" = 1 => name, "imageID" = 7 => image_id, "containerID" = 8 => container_id, "state" = 2 => state });
+fields!('de State { "running" = 2 => running });
+fields!('de Running { "startedAt" = 1 => started });

@@ -2,14 +2,19 @@
 //!
 //! A Deployment's current ReplicaSet is the one with an equal template, the hash label aside (the controller's
 //! `FindNewReplicaSet`, `pkg/controller/deployment/util/deployment_util.go`). The hash itself cannot be recomputed outside
-//! Go, so templates are compared here: by a 64-bit digest of their canonical form, taken while they are read. The template
-//! is never kept.
+//! Go, so templates are compared here: by a 64-bit digest, taken while they are read. The template is never kept.
+//!
+//! In JSON the digest is one of the canonical form. In protobuf it is one of the bytes: Go writes what is equal in the same
+//! bytes, and those of a map in the order of its keys. In both a quantity counts by its value: to the controller's `DeepEqual`
+//! `1Gi` and `1073741824` are the same, and who writes one for the other changes no pod.
 
 use super::lenient::{FromJson, Key, Lenient};
+use super::quantity::billionths;
 use serde::de::{DeserializeSeed, Deserializer, Error, IgnoredAny, MapAccess, SeqAccess, Visitor};
 use std::borrow::Cow;
 use std::fmt;
-use std::hash::{BuildHasher as _, Hash, Hasher as _};
+use std::hash::{BuildHasher as _, Hash, Hasher};
+use std::num::NonZeroU64;
 use std::sync::LazyLock;
 
 /// The label by which a Deployment tells its ReplicaSets apart; it is not part of the template that is compared.
@@ -18,12 +23,39 @@ pub(crate) const POD_TEMPLATE_HASH: &str = "pod-template-hash";
 /// What is kept of a pod template.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
 pub struct Template<'a> {
-    /// Equal for equal templates. `None` if there is no template here.
-    pub digest: Option<u64>,
+    /// What it is made of. `None` if there is no template here.
+    pub digest: Option<TemplateDigest>,
     /// The template's labels.
     pub labels: Vec<(Cow<'a, str>, Cow<'a, str>)>,
     /// Its containers, and those init containers that run for the life of the pod.
     pub containers: Vec<TemplateContainer<'a>>,
+}
+
+/// What a template is made of, the hash label aside.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+pub struct TemplateDigest(NonZeroU64);
+
+impl TemplateDigest {
+    /// The lowest bit says how the template was written.
+    const IN_PROTOBUF: u64 = 1;
+
+    fn of_json(digest: u64) -> Option<Self> {
+        // Whatever is there has a digest; only ABSENT has none.
+        let digest = if digest == ABSENT { 0 } else { (digest & !Self::IN_PROTOBUF).max(2) };
+        NonZeroU64::new(digest).map(Self)
+    }
+
+    pub(super) fn of_protobuf(digest: u64) -> Option<Self> {
+        NonZeroU64::new(digest | Self::IN_PROTOBUF).map(Self)
+    }
+
+    /// Whether it is the same template; `None` where one was written in JSON and the other in protobuf, because then nobody
+    /// can tell.
+    #[must_use]
+    pub fn equals(self, other: Self) -> Option<bool> {
+        let comparable = (self.0.get() ^ other.0.get()) & Self::IN_PROTOBUF == 0;
+        comparable.then_some(self == other)
+    }
 }
 
 /// A container as a template or a pod's spec asks for it.
@@ -53,7 +85,7 @@ impl<'de> FromJson<'de> for Template<'de> {
     fn from_map<A: MapAccess<'de>>(map: A) -> Result<Option<Self>, A::Error> {
         let mut template = Template::default();
         let digest = Node { place: Place::Template, template: &mut template }.visit_map(map)?;
-        template.digest = (digest != ABSENT).then_some(digest);
+        template.digest = TemplateDigest::of_json(digest);
         template.containers.retain(TemplateContainer::stays);
         Ok(Some(template))
     }
@@ -71,12 +103,23 @@ enum Place {
     Labels,
     Annotations,
     Spec,
-    Containers { init: bool },
-    Container { init: bool },
+    Containers {
+        init: bool,
+    },
+    Container {
+        init: bool,
+    },
     Name,
     Image,
     PullPolicy,
     RestartPolicy,
+    /// `resources` of a container, of a pod, of a claim.
+    Resources,
+    EmptyDir,
+    ResourceFieldRef,
+    /// A map of quantities.
+    Quantities,
+    Quantity,
     Elsewhere,
 }
 
@@ -93,6 +136,15 @@ impl Place {
             (Self::Container { .. }, "image") => Self::Image,
             (Self::Container { .. }, "imagePullPolicy") => Self::PullPolicy,
             (Self::Container { .. }, "restartPolicy") => Self::RestartPolicy,
+            // Maps with keys of the user's own: what is below is text.
+            (Self::Labels | Self::Annotations, _) => Self::Elsewhere,
+            (_, "resources") => Self::Resources,
+            (_, "emptyDir") => Self::EmptyDir,
+            (_, "resourceFieldRef") => Self::ResourceFieldRef,
+            (Self::Spec, "overhead") | (Self::Resources, "limits" | "requests") => Self::Quantities,
+            (Self::Quantities, _) | (Self::EmptyDir, "sizeLimit") | (Self::ResourceFieldRef, "divisor") => {
+                Self::Quantity
+            }
             _ => Self::Elsewhere,
         }
     }
@@ -106,7 +158,11 @@ struct Node<'t, 'de> {
 
 impl<'de> Node<'_, 'de> {
     fn text(self, text: Cow<'de, str>) -> u64 {
-        let digest = digest_of(&(b's', text.as_ref()));
+        let quantity = if self.place == Place::Quantity { billionths(&text) } else { None };
+        let digest = match quantity {
+            Some(quantity) => digest_of(&(b'q', quantity)),
+            None => digest_of(&(b's', text.as_ref())),
+        };
         if let Some(container) = self.template.containers.last_mut() {
             match self.place {
                 Place::Name => container.name = text,
@@ -121,7 +177,7 @@ impl<'de> Node<'_, 'de> {
 }
 
 /// Digests are compared within one process only, so its hash may be the fast one with a seed of its own.
-static HASH: LazyLock<hashbrown::DefaultHashBuilder> = LazyLock::new(hashbrown::DefaultHashBuilder::default);
+pub(super) static HASH: LazyLock<hashbrown::DefaultHashBuilder> = LazyLock::new(hashbrown::DefaultHashBuilder::default);
 
 fn digest_of(value: &impl Hash) -> u64 {
     // ABSENT is taken.
@@ -239,6 +295,32 @@ mod tests {
         same(r#"{"metadata":{"labels":{"pod-template-hash":"1"}}}"#, r#"{"metadata":{}}"#);
         same(r#"{"spec":{"volumes":[]}}"#, r#"{"spec":{}}"#);
         same(r#"{"spec":{"a":-1,"b":2.5}}"#, r#"{"spec":{"b":2.5,"a":-1}}"#);
+        for (quantity, in_bytes) in [
+            (r#"{"spec":{"containers":[{"resources":{"limits":{"memory":"@"}}}]}}"#, true),
+            (r#"{"spec":{"initContainers":[{"resources":{"requests":{"memory":"@"}}}]}}"#, true),
+            (r#"{"spec":{"resources":{"limits":{"memory":"@"}},"overhead":{"memory":"1Gi"}}}"#, true),
+            (r#"{"spec":{"overhead":{"memory":"@"}}}"#, true),
+            (r#"{"spec":{"volumes":[{"emptyDir":{"sizeLimit":"@"}}]}}"#, true),
+            (
+                r#"{"spec":{"volumes":[{"ephemeral":{"volumeClaimTemplate":{"spec":{"resources":{"requests":{"storage":"@"}}}}}}]}}"#,
+                true,
+            ),
+            (r#"{"spec":{"containers":[{"env":[{"valueFrom":{"resourceFieldRef":{"divisor":"@"}}}]}]}}"#, true),
+            (r#"{"spec":{"containers":[{"env":[{"name":"LIMIT","value":"@"}]}]}}"#, false),
+            (
+                r#"{"spec":{"volumes":[{"csi":{"volumeAttributes":{"sizeLimit":"@"}}}],"nodeSelector":{"divisor":"1"}}}"#,
+                false,
+            ),
+            (r#"{"metadata":{"annotations":{"resources":"@"},"labels":{"limits":"1"}}}"#, false),
+        ] {
+            let (a, b) = (quantity.replace('@', "1Gi"), quantity.replace('@', "1073741824"));
+            if in_bytes {
+                same(&a, &b);
+            } else {
+                differ(&a, &b);
+            }
+            differ(&a, &quantity.replace('@', "2Gi"));
+        }
     }
 
     #[test]

@@ -1,10 +1,12 @@
-//! The answers of the API server: lines of a watch, pages of a list, and `Status`.
+//! The answers of the API server: events of a watch, pages of a list, and `Status`, in JSON or in protobuf.
+//!
+//! Which of the two it is shows in the first bytes. What is read of an object stands in `raw.rs`, for both.
 
-use super::controllers::{self, ControllerRevision, DaemonSet, Deployment, Rollout, StatefulSet};
 use super::json::{Json, JsonError};
-use super::lenient::{Key, Lenient, Unread, fields};
-use super::metadata::RawMeta;
-use super::{Body, Object, Pod, Resource, pod};
+use super::lenient::{Key, Lenient};
+use super::protobuf::{self, ProtobufError};
+use super::raw::{BookmarkObject, RawController, RawListMeta, RawPod, RawReplicaSet, RawRevision, RawStatus};
+use super::{Object, Resource};
 use serde::de::{DeserializeSeed, Deserializer, Error, IgnoredAny, MapAccess, SeqAccess, Visitor};
 use std::borrow::Cow;
 use std::fmt;
@@ -62,9 +64,22 @@ pub struct DecodeError {
     pub byte: usize,
 }
 
-/// Reads one line of a watch.
-pub fn decode_event(resource: Resource, line: &[u8]) -> Result<WatchEvent<'_>, DecodeError> {
-    read_event(resource, line).map_err(|error| DecodeError { resource, what: error.what, byte: error.at })
+impl DecodeError {
+    fn json(resource: Resource) -> impl FnOnce(JsonError) -> Self {
+        move |error| Self { resource, what: error.what, byte: error.at }
+    }
+
+    fn protobuf(resource: Resource, message: &[u8]) -> impl FnOnce(ProtobufError) -> Self {
+        move |error| Self { resource, what: error.what, byte: error.byte(message) }
+    }
+}
+
+/// Reads one event of a watch: a line of JSON, or a message of protobuf.
+pub fn decode_event(resource: Resource, event: &[u8]) -> Result<WatchEvent<'_>, DecodeError> {
+    if protobuf::is_event(event) {
+        return protobuf::event(resource, event).map_err(DecodeError::protobuf(resource, event));
+    }
+    read_event(resource, event).map_err(DecodeError::json(resource))
 }
 
 /// Reads one page of a list, and hands each object on as soon as it is read.
@@ -73,18 +88,24 @@ pub fn decode_list<'a>(
     body: &'a [u8],
     each: &mut dyn FnMut(Object<'a>),
 ) -> Result<ListMeta, DecodeError> {
-    read_list(resource, body, each).map_err(|error| DecodeError { resource, what: error.what, byte: error.at })
+    if protobuf::is_object(body) {
+        return protobuf::list(resource, body, each).map_err(DecodeError::protobuf(resource, body));
+    }
+    read_list(resource, body, each).map_err(DecodeError::json(resource))
 }
 
 /// Reads the `metadata` of a page alone, which stands before its items, so that the next page can be asked for at once.
 pub fn decode_list_meta(resource: Resource, body: &[u8]) -> Result<ListMeta, DecodeError> {
+    if protobuf::is_object(body) {
+        return protobuf::list_meta(resource, body).map_err(DecodeError::protobuf(resource, body));
+    }
     let read = |text| Json::new(text).deserialize_map(ListVisitor { resource, each: None });
     // It is nearly always among the first few hundred bytes, and the others are checked when they are read.
     let beginning = body.get(..HEAD).map(|head| head.utf8_chunks().next().map_or("", |chunk| chunk.valid()));
     if let Some(Ok(meta)) = beginning.map(read) {
         return Ok(meta);
     }
-    text(body).and_then(read).map_err(|error| DecodeError { resource, what: error.what, byte: error.at })
+    text(body).and_then(read).map_err(DecodeError::json(resource))
 }
 
 /// More than stands before the items of a list.
@@ -92,17 +113,23 @@ const HEAD: usize = 4096;
 
 /// Reads one object.
 pub fn decode_object(resource: Resource, object: &[u8]) -> Result<Object<'_>, DecodeError> {
+    if protobuf::is_object(object) {
+        return protobuf::object(resource, object).map_err(DecodeError::protobuf(resource, object));
+    }
     let read = |object| {
         let mut json = Json::new(text(object)?);
         let object = ObjectSeed(resource).deserialize(&mut json)?;
         json.end().map(|()| object)
     };
-    read(object).map_err(|error: JsonError| DecodeError { resource, what: error.what, byte: error.at })
+    read(object).map_err(DecodeError::json(resource))
 }
 
 /// Reads a `Status`, or says that it is none.
 #[must_use]
 pub fn decode_status(body: &[u8]) -> Option<Status> {
+    if protobuf::is_object(body) {
+        return protobuf::status(body).ok();
+    }
     let mut json = Json::new(text(body).ok()?);
     let Lenient(raw): Lenient<RawStatus<'_>> = serde::Deserialize::deserialize(&mut json).ok()?;
     json.end().ok()?;
@@ -198,10 +225,7 @@ impl EventVisitor {
             EventType::Deleted => WatchEvent::Deleted(map.next_value_seed(ObjectSeed(self.resource))?),
             EventType::Bookmark => {
                 let Lenient(object) = map.next_value::<Lenient<BookmarkObject<'de>>>()?;
-                WatchEvent::Bookmark {
-                    resource_version: object.metadata.resource_version.into_owned(),
-                    initial_events_end: object.metadata.annotations.initial_events_end == "true",
-                }
+                object.into()
             }
             EventType::Error => {
                 let Lenient(status) = map.next_value::<Lenient<RawStatus<'de>>>()?;
@@ -299,120 +323,12 @@ impl<'de> DeserializeSeed<'de> for ObjectSeed {
 
     fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<Object<'de>, D::Error> {
         use serde::Deserialize as _;
-        Ok(match self.0 {
-            Resource::Pods => {
-                let Lenient(raw) = Lenient::<RawPod<'de>>::deserialize(deserializer)?;
-                raw.metadata.object(self.0, Body::Pod(Pod::from_parts(raw.spec, raw.status)))
-            }
-            Resource::ReplicaSets => {
-                let Lenient(raw) = Lenient::<RawReplicaSet<'de>>::deserialize(deserializer)?;
-                raw.metadata.object(self.0, Body::ReplicaSet(raw.spec))
-            }
-            Resource::ControllerRevisions => {
-                let Lenient(raw) = Lenient::<RawRevision<'de>>::deserialize(deserializer)?;
-                let revision = ControllerRevision { revision: raw.revision, template: raw.data.spec.template };
-                raw.metadata.object(self.0, Body::ControllerRevision(revision))
-            }
-            resource => {
-                let Lenient(raw) = Lenient::<RawController<'de>>::deserialize(deserializer)?;
-                let body = match resource {
-                    Resource::StatefulSets => Body::StatefulSet(StatefulSet::from_parts(raw.spec, raw.status)),
-                    Resource::DaemonSets => Body::DaemonSet(DaemonSet::from_parts(raw.spec, raw.status)),
-                    Resource::Rollouts => Body::Rollout(Rollout::from_parts(raw.spec, raw.status)),
-                    _ => Body::Deployment(Deployment::from_parts(raw.spec, raw.status)),
-                };
-                raw.metadata.object(resource, body)
-            }
+        let Self(resource) = self;
+        Ok(match resource {
+            Resource::Pods => Lenient::<RawPod<'de>>::deserialize(deserializer)?.0.object(resource),
+            Resource::ReplicaSets => Lenient::<RawReplicaSet<'de>>::deserialize(deserializer)?.0.object(resource),
+            Resource::ControllerRevisions => Lenient::<RawRevision<'de>>::deserialize(deserializer)?.0.object(resource),
+            _ => Lenient::<RawController<'de>>::deserialize(deserializer)?.0.object(resource),
         })
-    }
-}
-
-#[derive(Default)]
-struct RawPod<'a> {
-    metadata: RawMeta<'a, Unread>,
-    spec: pod::Spec<'a>,
-    status: pod::Status<'a>,
-}
-#[derive(Default)]
-struct RawReplicaSet<'a> {
-    metadata: RawMeta<'a>,
-    spec: controllers::ReplicaSet<'a>,
-}
-#[derive(Default)]
-struct RawRevision<'a> {
-    metadata: RawMeta<'a>,
-    data: controllers::Data<'a>,
-    revision: Option<i64>,
-}
-#[derive(Default)]
-struct RawController<'a> {
-    metadata: RawMeta<'a>,
-    spec: controllers::Spec<'a>,
-    status: controllers::Status<'a>,
-}
-fields!('de RawPod<'de> { "metadata" => metadata, "spec" => spec, "status" => status });
-fields!('de RawReplicaSet<'de> { "metadata" => metadata, "spec" => spec });
-fields!('de RawRevision<'de> { "metadata" => metadata, "data" => data, "revision" => revision });
-fields!('de RawController<'de> { "metadata" => metadata, "spec" => spec, "status" => status });
-
-#[derive(Default)]
-struct BookmarkObject<'a> {
-    metadata: BookmarkMeta<'a>,
-}
-#[derive(Default)]
-struct BookmarkMeta<'a> {
-    resource_version: Cow<'a, str>,
-    annotations: BookmarkAnnotations<'a>,
-}
-#[derive(Default)]
-struct BookmarkAnnotations<'a> {
-    initial_events_end: Cow<'a, str>,
-}
-fields!('de BookmarkObject<'de> { "metadata" => metadata });
-fields!('de BookmarkMeta<'de> { "resourceVersion" => resource_version, "annotations" => annotations });
-fields!('de BookmarkAnnotations<'de> { "k8s.io/initial-events-end" => initial_events_end });
-
-#[derive(Default)]
-struct RawListMeta<'a> {
-    resource_version: Cow<'a, str>,
-    continue_token: Cow<'a, str>,
-}
-fields!('de RawListMeta<'de> { "resourceVersion" => resource_version, "continue" => continue_token });
-
-impl From<RawListMeta<'_>> for ListMeta {
-    fn from(raw: RawListMeta<'_>) -> Self {
-        Self { resource_version: raw.resource_version.into_owned(), continue_token: raw.continue_token.into_owned() }
-    }
-}
-
-#[derive(Default)]
-struct RawStatus<'a> {
-    kind: Cow<'a, str>,
-    code: Option<i64>,
-    reason: Cow<'a, str>,
-    message: Cow<'a, str>,
-    details: Details,
-}
-#[derive(Default)]
-struct Details {
-    retry_after_seconds: Option<i64>,
-}
-fields!('de RawStatus<'de> {
-    "kind" => kind,
-    "code" => code,
-    "reason" => reason,
-    "message" => message,
-    "details" => details,
-});
-fields!('de Details { "retryAfterSeconds" => retry_after_seconds });
-
-impl From<RawStatus<'_>> for Status {
-    fn from(raw: RawStatus<'_>) -> Self {
-        Self {
-            code: raw.code.and_then(|code| u16::try_from(code).ok()).unwrap_or(0),
-            reason: raw.reason.into_owned(),
-            message: raw.message.into_owned(),
-            retry_after_seconds: raw.details.retry_after_seconds.and_then(|seconds| u32::try_from(seconds).ok()),
-        }
     }
 }

@@ -87,8 +87,8 @@ pub enum Identity<'a> {
 pub struct TemplateFacts<'a> {
     /// The hash its pods carry.
     pub hash: &'a Name,
-    /// Equal for equal templates.
-    pub digest: Option<u64>,
+    /// Whether it equals the controller's own template; `None` where that cannot be told.
+    pub equal: Option<bool>,
     /// Its revision number.
     pub revision: Option<u64>,
     /// When its ReplicaSet or ControllerRevision was created.
@@ -131,8 +131,8 @@ pub struct ImageFacts<'a> {
 /// The object that owns the pods.
 #[derive(Debug)]
 pub struct Controller<'a> {
-    /// The digest of its own template, where it has one.
-    pub template: Option<u64>,
+    /// Whether it has a template of its own that can be read.
+    pub has_template: bool,
     /// What its own template asks for.
     pub images: Vec<ImageFacts<'a>>,
     /// Which `spec` the `status` speaks of.

@@ -106,16 +106,18 @@ fn wanted<'a>(facts: &WorkloadFacts<'a>) -> Current<'a> {
         return Current::Unknown;
     };
     match &controller.kind {
-        ControllerKind::Deployment(deployment) => match controller.template {
+        ControllerKind::Deployment(deployment) => {
             // As the controller's FindNewReplicaSet decides: the oldest with an equal template.
-            Some(template) => facts
-                .templates
-                .iter()
-                .filter(|candidate| candidate.owned && candidate.digest == Some(template))
-                .min_by_key(|candidate| (candidate.created, candidate.hash))
-                .map_or(Current::None, |found| Current::Hash(found.hash)),
-            None => by_revision(facts, controller, deployment),
-        },
+            let owned = || facts.templates.iter().filter(|candidate| candidate.owned);
+            let equal = owned().filter(|candidate| candidate.equal == Some(true));
+            match equal.min_by_key(|candidate| (candidate.created, candidate.hash)) {
+                Some(found) => Current::Hash(found.hash),
+                None if controller.has_template && owned().all(|candidate| candidate.equal == Some(false)) => {
+                    Current::None
+                }
+                None => by_revision(facts, controller, deployment),
+            }
+        }
         ControllerKind::StatefulSet { update_revision, .. } => {
             if update_revision.is_empty() {
                 // Just created: there is none yet.
@@ -144,9 +146,8 @@ fn wanted<'a>(facts: &WorkloadFacts<'a>) -> Current<'a> {
 /// Whether the template was changed and the controller has not made a revision of it yet. Only while the status is
 /// behind can that be: a template may differ from its revision for ever, once a newer API server adds a default.
 fn template_waits(facts: &WorkloadFacts<'_>, controller: &Controller<'_>, hash: &Name) -> bool {
-    let revision = facts.template(hash).and_then(|template| template.digest);
-    controller.observed != Observed::Now
-        && matches!((controller.template, revision), (Some(template), Some(revision)) if template != revision)
+    let equal = facts.template(hash).and_then(|template| template.equal);
+    controller.observed != Observed::Now && equal == Some(false)
 }
 
 /// Where templates cannot be had, the revision annotation decides; but it lies while the controller is behind.

@@ -65,3 +65,20 @@ pub fn prometheus3() -> PathBuf {
     );
     path
 }
+
+/// What an API server would send in protobuf for each of these lines, an object, a list or an event of a watch in JSON, by
+/// Kubernetes' own types and encoders. That of an event begins with the length of its message.
+#[track_caller]
+pub fn in_protobuf(lines: &[String]) -> Vec<Vec<u8>> {
+    let remedy = "make target/tools/protobuf";
+    let output = run(&root().join("target/tools/protobuf"), &["encode"], lines.join("\n").as_bytes(), remedy);
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    let (mut rest, mut answers) = (output.stdout.as_slice(), Vec::new());
+    while let Some((length, behind)) = rest.split_first_chunk::<4>() {
+        let (answer, behind) = behind.split_at(usize::try_from(u32::from_be_bytes(*length)).unwrap());
+        answers.push(answer.to_vec());
+        rest = behind;
+    }
+    assert_eq!(answers.len(), lines.len(), "an answer for each line");
+    answers
+}

@@ -1,0 +1,204 @@
+//! From the frames of an answer to the events of a watch.
+//!
+//! In JSON each is a line; in protobuf its length stands before it, in four bytes. An event that lies within one frame, as
+//! most do, is handed out where it lies; only one that crosses from a frame into the next is put together.
+
+use bytes::{Buf as _, Bytes, BytesMut};
+
+/// etcd takes objects of 1.5 MiB, which JSON may blow up a few times over. What is longer is no event.
+const LONGEST_EVENT: usize = 16 << 20;
+
+/// An event went on for longer than any object can.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, thiserror::Error)]
+#[error("an event of more than {} MiB", LONGEST_EVENT >> 20)]
+pub(super) struct EventTooLong;
+
+/// How an answer is written.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub(super) enum Encoding {
+    #[default]
+    Json,
+    Protobuf,
+}
+
+/// The events of one answer.
+#[derive(Default, Debug)]
+pub(super) struct Events {
+    encoding: Encoding,
+    /// What is left of the last frame.
+    frame: Bytes,
+    /// The beginning of an event that ends in a frame to come.
+    carried: BytesMut,
+}
+
+impl Events {
+    pub(super) fn new(encoding: Encoding) -> Self {
+        Self { encoding, ..Self::default() }
+    }
+
+    /// Adds a frame. All events of the frame before must have been taken.
+    pub(super) fn push(&mut self, frame: Bytes) {
+        debug_assert!(self.frame.is_empty(), "a frame was pushed before the last one was read");
+        self.frame = frame;
+    }
+
+    /// The next whole event, or nothing until another frame is there.
+    pub(super) fn next(&mut self) -> Result<Option<Bytes>, EventTooLong> {
+        match self.encoding {
+            Encoding::Json => self.line(),
+            Encoding::Protobuf => self.message(),
+        }
+    }
+
+    /// Whether the answer, should it end here, ends in the middle of an event.
+    pub(super) fn is_cut(&self) -> bool {
+        !self.carried.is_empty()
+    }
+
+    /// A line without its newline.
+    fn line(&mut self) -> Result<Option<Bytes>, EventTooLong> {
+        let Some(end) = memchr::memchr(b'\n', &self.frame) else {
+            if self.carried.len() + self.frame.len() > LONGEST_EVENT {
+                return Err(EventTooLong);
+            }
+            self.carried.extend_from_slice(&std::mem::take(&mut self.frame));
+            return Ok(None);
+        };
+        let mut line = self.frame.split_to(end + 1);
+        line.truncate(end);
+        if self.carried.is_empty() {
+            return Ok(Some(line));
+        }
+        self.carried.extend_from_slice(&line);
+        Ok(Some(self.carried.split().freeze()))
+    }
+
+    /// A message without the length before it.
+    fn message(&mut self) -> Result<Option<Bytes>, EventTooLong> {
+        if self.carried.is_empty() {
+            match message_length(&self.frame)? {
+                Some(length) if self.frame.len() >= LENGTH + length => {
+                    self.frame.advance(LENGTH);
+                    return Ok(Some(self.frame.split_to(length)));
+                }
+                // The rest of it is on its way.
+                Some(length) => self.carried.reserve(LENGTH + length),
+                None => {}
+            }
+        }
+        loop {
+            let whole = message_length(&self.carried)?.map_or(LENGTH, |length| LENGTH + length);
+            if self.carried.len() >= LENGTH && self.carried.len() == whole {
+                self.carried.advance(LENGTH);
+                return Ok(Some(self.carried.split().freeze()));
+            }
+            if self.frame.is_empty() {
+                return Ok(None);
+            }
+            let more = (whole - self.carried.len()).min(self.frame.len());
+            self.carried.extend_from_slice(&self.frame.split_to(more));
+        }
+    }
+}
+
+/// How many bytes say how long a message is.
+const LENGTH: usize = 4;
+
+/// The length at the beginning of `bytes`, if it is there.
+fn message_length(bytes: &[u8]) -> Result<Option<usize>, EventTooLong> {
+    let Some(length) = bytes.first_chunk::<LENGTH>() else { return Ok(None) };
+    let length = usize::try_from(u32::from_be_bytes(*length)).map_err(|_| EventTooLong)?;
+    if length > LONGEST_EVENT { Err(EventTooLong) } else { Ok(Some(length)) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Encoding, EventTooLong, Events, LONGEST_EVENT};
+    use bytes::Bytes;
+    use proptest::prelude::*;
+
+    fn read(encoding: Encoding, frames: &[&[u8]]) -> Result<(Vec<Vec<u8>>, bool), EventTooLong> {
+        let mut events = Events::new(encoding);
+        let mut read = Vec::new();
+        for frame in frames {
+            events.push(Bytes::copy_from_slice(frame));
+            while let Some(event) = events.next()? {
+                read.push(event.to_vec());
+            }
+        }
+        Ok((read, events.is_cut()))
+    }
+
+    #[test]
+    fn an_end_within_a_line_is_seen() {
+        let read = |frames: &[&[u8]]| read(Encoding::Json, frames).unwrap();
+        assert_eq!(read(&[b"one\ntwo\n"]), (vec![b"one".to_vec(), b"two".to_vec()], false));
+        assert_eq!(read(&[b"one\ntw"]), (vec![b"one".to_vec()], true));
+        assert_eq!(read(&[b"on", b"e\n"]), (vec![b"one".to_vec()], false));
+        assert_eq!(read(&[]), (vec![], false));
+    }
+
+    #[test]
+    fn an_end_within_a_message_is_seen() {
+        let read = |frames: &[&[u8]]| read(Encoding::Protobuf, frames).unwrap();
+        assert_eq!(read(&[b"\0\0\0\x03one\0\0\0\x03two"]), (vec![b"one".to_vec(), b"two".to_vec()], false));
+        assert_eq!(read(&[b"\0\0\0\x03one\0"]), (vec![b"one".to_vec()], true));
+        assert_eq!(read(&[b"\0\0\0\x03one\0\0\0\x03tw"]), (vec![b"one".to_vec()], true));
+        assert_eq!(read(&[b"\0\0", b"\0\x03on", b"e"]), (vec![b"one".to_vec()], false));
+        assert_eq!(read(&[b"\0\0\0\0", b"\0\0\0\x01x"]), (vec![vec![], b"x".to_vec()], false));
+    }
+
+    #[test]
+    fn an_endless_event_is_refused() {
+        let mut events = Events::new(Encoding::Json);
+        let frame = Bytes::from(vec![b'x'; LONGEST_EVENT / 4 + 1]);
+        let taken = (0..4).all(|_| {
+            events.push(frame.clone());
+            events.next().is_ok_and(|event| event.is_none())
+        });
+        assert!(!taken);
+        assert_eq!(read(Encoding::Protobuf, &[b"\x02\0\0\0x"]), Err(EventTooLong), "as soon as its length is known");
+        assert_eq!(read(Encoding::Protobuf, &[b"\x02\0", b"\0\0x"]), Err(EventTooLong));
+    }
+
+    proptest! {
+        #[test]
+        fn any_chunking_gives_the_same_lines(
+            text in proptest::collection::vec(prop_oneof![3 => any::<u8>(), 1 => Just(b'\n')], 0..300),
+            cuts in proptest::collection::vec(0_usize..300, 0..20),
+        ) {
+            let mut expected: Vec<Vec<u8>> = text.split(|byte| *byte == b'\n').map(<[u8]>::to_vec).collect();
+            let rest = expected.pop().unwrap_or_default();
+            prop_assert_eq!(read(Encoding::Json, &frames(&text, cuts)), Ok((expected, !rest.is_empty())));
+        }
+
+        #[test]
+        fn any_chunking_gives_the_same_messages(
+            messages in proptest::collection::vec(proptest::collection::vec(any::<u8>(), 0..30), 0..20),
+            lost in 0_usize..10,
+            cuts in proptest::collection::vec(0_usize..700, 0..20),
+        ) {
+            let mut text = Vec::new();
+            let mut expected = Vec::new();
+            let mut whole = 0;
+            let all: usize = messages.iter().map(|message| message.len() + 4).sum();
+            for message in messages {
+                text.extend_from_slice(&u32::try_from(message.len()).unwrap().to_be_bytes());
+                text.extend_from_slice(&message);
+                if text.len() <= all.saturating_sub(lost) {
+                    whole = text.len();
+                    expected.push(message);
+                }
+            }
+            text.truncate(all.saturating_sub(lost));
+            prop_assert_eq!(read(Encoding::Protobuf, &frames(&text, cuts)), Ok((expected, text.len() > whole)));
+        }
+    }
+
+    fn frames(text: &[u8], cuts: Vec<usize>) -> Vec<&[u8]> {
+        let mut cuts: Vec<usize> = cuts.into_iter().map(|cut| cut.min(text.len())).collect();
+        cuts.extend([0, text.len()]);
+        cuts.sort_unstable();
+        cuts.windows(2).map(|pair| &text[pair[0]..pair[1]]).collect()
+    }
+}

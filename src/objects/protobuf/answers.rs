@@ -1,0 +1,173 @@
+//! The answers of the API server in protobuf: events of a watch, lists, and `Status`.
+//!
+//! An object stands in an envelope: four bytes that say what it is, and a `runtime.Unknown` with its kind
+//! (`k8s.io/apimachinery/pkg/runtime/serializer/protobuf`). An event of a watch is a `WatchEvent` without those four bytes,
+//! and holds an object in its envelope. What a field's number means depends on the kind, so an object of another kind than
+//! was asked for is refused.
+
+use super::{BREAKS_OFF, BROKEN, Fields, FromProtobuf as _, ProtobufError, Value, read};
+use crate::objects::raw::{BookmarkObject, RawController, RawListMeta, RawPod, RawReplicaSet, RawStatus};
+use crate::objects::{ListMeta, Object, Resource, Status, WatchEvent};
+use std::borrow::Cow;
+
+/// What every object begins with.
+const ENVELOPE: &[u8] = b"k8s\0";
+
+/// The first byte of every event: its field `type`. No JSON text begins with it, because it ends a line.
+const EVENT: u8 = 0x0A;
+
+/// Whether this is an object or a list in protobuf.
+pub(in crate::objects) fn is_object(message: &[u8]) -> bool {
+    message.starts_with(ENVELOPE)
+}
+
+/// Whether this is an event of a watch in protobuf.
+pub(in crate::objects) fn is_event(message: &[u8]) -> bool {
+    message.first() == Some(&EVENT)
+}
+
+/// An object out of its envelope.
+struct Unknown<'a> {
+    kind: Cow<'a, str>,
+    raw: &'a [u8],
+}
+
+impl<'a> Unknown<'a> {
+    fn read(message: &'a [u8]) -> Result<Self, ProtobufError> {
+        let message = message.strip_prefix(ENVELOPE).ok_or(ProtobufError::new("an object without its envelope"))?;
+        let (mut kind, mut raw) = (Cow::Borrowed(""), None);
+        let mut fields = Fields::new(message);
+        while let Some((field, value)) = fields.next()? {
+            match field {
+                1 => {
+                    let mut type_meta = value.fields()?;
+                    while let Some((field, value)) = type_meta.next()? {
+                        if field == 2 {
+                            kind.merge(value)?;
+                        }
+                    }
+                }
+                2 => raw = Some(value.bytes()?),
+                // It names a compression or another form than protobuf: neither was asked for.
+                3 | 4 if !value.bytes()?.is_empty() => return Err(ProtobufError::new("an object in another form")),
+                _ => {}
+            }
+        }
+        // What it holds is always there, be it empty: an answer that breaks off here is no list without objects.
+        Ok(Self { kind, raw: raw.ok_or(ProtobufError::new(BREAKS_OFF))? })
+    }
+
+    /// The object, which has to be of this kind.
+    fn of_kind(self, kind: &str) -> Result<Value<'a>, ProtobufError> {
+        match self.kind.as_ref() {
+            found if found == kind => Ok(Value::Bytes(self.raw)),
+            "Status" => Err(ProtobufError::new("a Status where an object was expected")),
+            _ => Err(ProtobufError::new("an object of another kind")),
+        }
+    }
+
+    fn list(self, resource: Resource) -> Result<Fields<'a>, ProtobufError> {
+        match self.kind.strip_suffix("List") {
+            Some(kind) if kind == resource.kind() => Ok(Fields::new(self.raw)),
+            _ if self.kind == "Status" => Err(ProtobufError::new("the answer is a Status, not a list")),
+            _ => Err(ProtobufError::new("a list of another kind")),
+        }
+    }
+}
+
+/// Reads an event of a watch.
+pub(in crate::objects) fn event(resource: Resource, message: &[u8]) -> Result<WatchEvent<'_>, ProtobufError> {
+    let (mut kind, mut raw): (&[u8], Option<&[u8]>) = (b"", None);
+    let mut fields = Fields::new(message);
+    while let Some((field, value)) = fields.next()? {
+        match field {
+            1 => kind = value.bytes()?,
+            2 => {
+                let mut extension = value.fields()?;
+                while let Some((field, value)) = extension.next()? {
+                    if field == 1 {
+                        raw = Some(value.bytes()?);
+                    }
+                }
+            }
+            _ => {}
+        }
+    }
+    let unknown = Unknown::read(raw.ok_or(ProtobufError::new("the event has no object"))?)?;
+    Ok(match kind {
+        b"ADDED" | b"MODIFIED" => WatchEvent::Applied(raw_object(resource, unknown.of_kind(resource.kind())?)?),
+        b"DELETED" => WatchEvent::Deleted(raw_object(resource, unknown.of_kind(resource.kind())?)?),
+        b"BOOKMARK" => read::<BookmarkObject<'_>>(unknown.of_kind(resource.kind())?)?.into(),
+        b"ERROR" => WatchEvent::Error(read::<RawStatus<'_>>(unknown.of_kind("Status")?)?.into()),
+        _ => return Err(ProtobufError::new("the event is of no known type")),
+    })
+}
+
+/// Reads a page of a list, and hands each object on as soon as it is read.
+pub(in crate::objects) fn list<'a>(
+    resource: Resource,
+    message: &'a [u8],
+    each: &mut dyn FnMut(Object<'a>),
+) -> Result<ListMeta, ProtobufError> {
+    let mut meta = RawListMeta::default();
+    let mut fields = Unknown::read(message)?.list(resource)?;
+    while let Some((field, value)) = fields.next()? {
+        match field {
+            1 => meta.merge(value)?,
+            2 => each(raw_object(resource, value)?),
+            _ => {}
+        }
+    }
+    Ok(meta.into())
+}
+
+/// Reads the metadata of a list, which stands before its items.
+pub(in crate::objects) fn list_meta(resource: Resource, message: &[u8]) -> Result<ListMeta, ProtobufError> {
+    let mut fields = Unknown::read(message)?.list(resource)?;
+    while let Some((field, value)) = fields.next()? {
+        if field == 1 {
+            return read::<RawListMeta<'_>>(value).map(ListMeta::from);
+        }
+    }
+    Err(ProtobufError::new("the list has no metadata"))
+}
+
+/// Reads one object.
+pub(in crate::objects) fn object(resource: Resource, message: &[u8]) -> Result<Object<'_>, ProtobufError> {
+    raw_object(resource, Unknown::read(message)?.of_kind(resource.kind())?)
+}
+
+/// Reads a `Status`.
+pub(in crate::objects) fn status(message: &[u8]) -> Result<Status, ProtobufError> {
+    read::<RawStatus<'_>>(Unknown::read(message)?.of_kind("Status")?).map(Status::from)
+}
+
+fn raw_object(resource: Resource, value: Value<'_>) -> Result<Object<'_>, ProtobufError> {
+    Ok(match resource {
+        Resource::Pods => read::<RawPod<'_>>(value)?.object(resource),
+        Resource::ReplicaSets => read::<RawReplicaSet<'_>>(value)?.object(resource),
+        Resource::Deployments => read::<RawController<'_>>(value)?.object(resource),
+        // Their fields have other numbers. Nobody asks for them in protobuf (`Resource::in_protobuf`).
+        _ => return Err(ProtobufError::new(BROKEN)),
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{list, list_meta, object, status};
+    use crate::objects::Resource;
+
+    #[test]
+    fn an_envelope_that_holds_nothing_is_refused() {
+        let envelope = |kind: &str| {
+            let length = u8::try_from(kind.len()).unwrap();
+            [b"k8s\0\x0A", [length + 6].as_slice(), b"\x0A\x02v1\x12", &[length], kind.as_bytes()].concat()
+        };
+        let empty = [envelope("PodList"), vec![0x12, 0x00]].concat();
+        assert!(list(Resource::Pods, &empty, &mut |_| ()).is_ok());
+        assert!(list(Resource::Pods, &envelope("PodList"), &mut |_| ()).is_err());
+        assert!(list_meta(Resource::Pods, &envelope("PodList")).is_err());
+        assert!(object(Resource::Pods, &envelope("Pod")).is_err());
+        assert!(status(&envelope("Status")).is_err());
+    }
+}

@@ -1,0 +1,314 @@
+//! Protocol buffers, as far as the API server writes them.
+//!
+//! A message is a row of fields, each with its number and either a number or a length and so many bytes
+//! (<https://protobuf.dev/programming-guides/encoding/>). What is not asked for is passed over without being looked at, which
+//! is nine tenths of a pod. The numbers stand beside the names of the fields in JSON, where a type is declared, and come from
+//! `generated.proto` of `k8s.io/api` and `k8s.io/apimachinery`, which never change one.
+
+mod answers;
+mod template;
+
+pub(super) use answers::{event, is_event, is_object, list, list_meta, object, status};
+
+use super::lenient::{Labels, Unread};
+use crate::time::UnixTime;
+use std::borrow::Cow;
+
+/// What is wrong with a message. It quotes nothing of it.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) struct ProtobufError {
+    pub(super) what: &'static str,
+    /// Where in memory, of which the one who has the whole message makes a position; 0 where it is not known.
+    place: usize,
+}
+
+impl ProtobufError {
+    pub(super) fn new(what: &'static str) -> Self {
+        Self { what, place: 0 }
+    }
+
+    /// The byte of `message` at which it is wrong, counted from 1; 0 where it is not known.
+    pub(super) fn byte(self, message: &[u8]) -> usize {
+        let byte = self.place.checked_sub(message.as_ptr().addr()).filter(|byte| *byte <= message.len());
+        byte.map_or(0, |byte| byte + 1)
+    }
+}
+
+const BREAKS_OFF: &str = "protobuf that breaks off";
+const BROKEN: &str = "broken protobuf";
+
+/// The value of a field.
+#[derive(Clone, Copy, Hash, Debug)]
+pub(super) enum Value<'a> {
+    /// A number, `true` or `false`.
+    Number(u64),
+    /// A string, a message, or bytes.
+    Bytes(&'a [u8]),
+    /// A number of fixed length, of which podskew reads none.
+    Fixed(&'a [u8]),
+}
+
+impl<'a> Value<'a> {
+    pub(super) fn bytes(self) -> Result<&'a [u8], ProtobufError> {
+        match self {
+            Self::Bytes(bytes) => Ok(bytes),
+            _ => Err(ProtobufError::new(BROKEN)),
+        }
+    }
+
+    /// The fields of the message that this is.
+    pub(super) fn fields(self) -> Result<Fields<'a>, ProtobufError> {
+        self.bytes().map(Fields::new)
+    }
+}
+
+/// The fields of a message, in the order in which they were written.
+#[derive(Clone, Debug)]
+pub(super) struct Fields<'a> {
+    rest: &'a [u8],
+}
+
+impl<'a> Fields<'a> {
+    pub(super) fn new(message: &'a [u8]) -> Self {
+        Self { rest: message }
+    }
+
+    /// The next field, or nothing at the end of the message.
+    #[inline]
+    pub(super) fn next(&mut self) -> Result<Option<(u32, Value<'a>)>, ProtobufError> {
+        if self.rest.is_empty() {
+            return Ok(None);
+        }
+        let tag = self.number()?;
+        let number = u32::try_from(tag >> 3).map_err(|_| self.error(BROKEN))?;
+        let value = match tag & 7 {
+            0 => Value::Number(self.number()?),
+            2 => {
+                let length = usize::try_from(self.number()?).map_err(|_| self.error(BREAKS_OFF))?;
+                Value::Bytes(self.take(length)?)
+            }
+            1 => Value::Fixed(self.take(8)?),
+            5 => Value::Fixed(self.take(4)?),
+            // Groups, which Kubernetes never wrote.
+            _ => return Err(self.error(BROKEN)),
+        };
+        if number == 0 {
+            return Err(self.error(BROKEN));
+        }
+        Ok(Some((number, value)))
+    }
+
+    /// Seven bits a byte, the lowest first; the highest bit says that another byte follows.
+    #[inline]
+    fn number(&mut self) -> Result<u64, ProtobufError> {
+        match *self.rest {
+            [byte, ref rest @ ..] if byte < 0x80 => {
+                self.rest = rest;
+                Ok(u64::from(byte))
+            }
+            [low, high, ref rest @ ..] if high < 0x80 => {
+                self.rest = rest;
+                Ok(u64::from(low & 0x7F) | u64::from(high) << 7)
+            }
+            _ => self.long_number(),
+        }
+    }
+
+    fn long_number(&mut self) -> Result<u64, ProtobufError> {
+        let mut number = 0;
+        for (position, byte) in self.rest.iter().enumerate() {
+            let bits = u64::from(byte & 0x7F);
+            if position == 9 && bits > 1 {
+                break;
+            }
+            number |= bits << (7 * position);
+            if *byte < 0x80 {
+                self.rest = &self.rest[position + 1..];
+                return Ok(number);
+            }
+            if position == 9 {
+                break;
+            }
+        }
+        Err(self.error(if self.rest.len() < 10 { BREAKS_OFF } else { BROKEN }))
+    }
+
+    #[inline]
+    fn take(&mut self, length: usize) -> Result<&'a [u8], ProtobufError> {
+        let (taken, rest) = self.rest.split_at_checked(length).ok_or(self.error(BREAKS_OFF))?;
+        self.rest = rest;
+        Ok(taken)
+    }
+
+    fn error(&self, what: &'static str) -> ProtobufError {
+        ProtobufError { what, place: self.rest.as_ptr().addr() }
+    }
+}
+
+/// What can be read from a field. A field that comes again replaces a scalar, and is added to a list or a message.
+pub(super) trait FromProtobuf<'a> {
+    /// Takes what came.
+    fn merge(&mut self, value: Value<'a>) -> Result<(), ProtobufError>;
+}
+
+/// Reads a message from its default.
+pub(super) fn read<'a, T: FromProtobuf<'a> + Default>(value: Value<'a>) -> Result<T, ProtobufError> {
+    let mut read = T::default();
+    read.merge(value)?;
+    Ok(read)
+}
+
+impl<'a> FromProtobuf<'a> for Cow<'a, str> {
+    /// A string that is no UTF-8 reads as it would have come in JSON: with U+FFFD for what is none.
+    fn merge(&mut self, value: Value<'a>) -> Result<(), ProtobufError> {
+        *self = String::from_utf8_lossy(value.bytes()?);
+        Ok(())
+    }
+}
+
+impl FromProtobuf<'_> for bool {
+    fn merge(&mut self, value: Value<'_>) -> Result<(), ProtobufError> {
+        *self = number(value)? != 0;
+        Ok(())
+    }
+}
+
+impl FromProtobuf<'_> for Option<i64> {
+    fn merge(&mut self, value: Value<'_>) -> Result<(), ProtobufError> {
+        *self = Some(number(value)?.cast_signed());
+        Ok(())
+    }
+}
+
+fn number(value: Value<'_>) -> Result<u64, ProtobufError> {
+    match value {
+        Value::Number(number) => Ok(number),
+        _ => Err(ProtobufError::new(BROKEN)),
+    }
+}
+
+/// A `Time`: seconds since the epoch, and nanoseconds. Go's zero time, which is `null` in JSON, is an empty message.
+impl FromProtobuf<'_> for Option<UnixTime> {
+    fn merge(&mut self, value: Value<'_>) -> Result<(), ProtobufError> {
+        let mut fields = value.fields()?;
+        while let Some((field, value)) = fields.next()? {
+            if field == 1 {
+                *self = UnixTime::from_seconds(number(value)?.cast_signed());
+            }
+        }
+        Ok(())
+    }
+}
+
+impl<'a, T: FromProtobuf<'a> + Default> FromProtobuf<'a> for Vec<T> {
+    fn merge(&mut self, value: Value<'a>) -> Result<(), ProtobufError> {
+        self.push(read(value)?);
+        Ok(())
+    }
+}
+
+impl FromProtobuf<'_> for Unread {
+    fn merge(&mut self, _: Value<'_>) -> Result<(), ProtobufError> {
+        Ok(())
+    }
+}
+
+/// An entry of a `map<string, string>`: its key and its value.
+pub(super) fn entry<'a>(value: Value<'a>) -> Result<(Cow<'a, str>, Cow<'a, str>), ProtobufError> {
+    let mut entry = <(Cow<'a, str>, Cow<'a, str>)>::default();
+    let mut fields = value.fields()?;
+    while let Some((field, value)) = fields.next()? {
+        match field {
+            1 => entry.0.merge(value)?,
+            2 => entry.1.merge(value)?,
+            _ => {}
+        }
+    }
+    Ok(entry)
+}
+
+impl<'a> FromProtobuf<'a> for Labels<'a> {
+    fn merge(&mut self, value: Value<'a>) -> Result<(), ProtobufError> {
+        if self.0.is_empty() {
+            self.0.reserve(8);
+        }
+        self.0.push(entry(value)?);
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Fields, FromProtobuf as _, Value};
+    use crate::time::UnixTime;
+    use proptest::prelude::*;
+    use std::borrow::Cow;
+
+    fn read(message: &[u8]) -> Result<Vec<(u32, String)>, &'static str> {
+        let mut fields = Fields::new(message);
+        let mut read = Vec::new();
+        while let Some((number, value)) = fields.next().map_err(|error| error.what)? {
+            read.push((number, format!("{value:?}")));
+        }
+        Ok(read)
+    }
+
+    fn one(message: &[u8]) -> (u32, String) {
+        read(message).unwrap().remove(0)
+    }
+
+    #[test]
+    fn numbers_of_every_length() {
+        assert_eq!(one(&[0x08, 0x00]), (1, "Number(0)".into()));
+        assert_eq!(one(&[0x08, 0x96, 0x01]), (1, "Number(150)".into()));
+        assert_eq!(one(&[0x08, 0x80, 0x80, 0x04]), (1, "Number(65536)".into()));
+        let minus_one = [0x08, 0xFF, 0xFF, 0xFF, 0xFF, 0xFF, 0xFF, 0xFF, 0xFF, 0xFF, 0x01];
+        assert_eq!(one(&minus_one), (1, format!("Number({})", u64::MAX)));
+        assert_eq!(one(&[0xA2, 0x01, 0x01, 0x2A]), (20, "Bytes([42])".into()), "a field of two bytes");
+        assert_eq!(one(&[0x09, 1, 2, 3, 4, 5, 6, 7, 8]), (1, "Fixed([1, 2, 3, 4, 5, 6, 7, 8])".into()));
+        assert_eq!(one(&[0x0D, 1, 2, 3, 4]), (1, "Fixed([1, 2, 3, 4])".into()));
+    }
+
+    #[test]
+    fn what_is_wrong_is_refused() {
+        for breaks_off in
+            [&[0x08][..], &[0x80], &[0x0A, 0x02, 0x41], &[0x0A], &[0x08, 0x80, 0x80], &[0x09, 1, 2], &[0x0D]]
+        {
+            assert_eq!(read(breaks_off), Err(super::BREAKS_OFF), "{breaks_off:x?}");
+        }
+        let endless = [0x08, 0x80, 0x80, 0x80, 0x80, 0x80, 0x80, 0x80, 0x80, 0x80, 0x80, 0x80];
+        let too_large = [0x08, 0xFF, 0xFF, 0xFF, 0xFF, 0xFF, 0xFF, 0xFF, 0xFF, 0xFF, 0x02];
+        for broken in [&[0x00, 0x00][..], &[0x0B], &[0x0C], &[0x0E], &[0x0F], &endless, &too_large] {
+            assert_eq!(read(broken), Err(super::BROKEN), "{broken:x?}");
+        }
+    }
+
+    #[test]
+    fn an_error_says_where() {
+        let message = [0x08, 0x01, 0x0A, 0x05, 0x41];
+        let mut fields = Fields::new(&message);
+        fields.next().unwrap();
+        assert_eq!(fields.next().unwrap_err().byte(&message), 5);
+        assert_eq!(super::ProtobufError::new("of unknown place").byte(&message), 0);
+    }
+
+    #[test]
+    fn scalars() {
+        let mut text = Cow::Borrowed("before");
+        text.merge(Value::Bytes(b"a\xFFb")).unwrap();
+        assert_eq!(text, "a\u{FFFD}b");
+        assert!(text.merge(Value::Number(1)).is_err(), "a number is no string");
+        let mut time: Option<UnixTime> = None;
+        time.merge(Value::Bytes(&[0x08, 0x07, 0x10, 0x00])).unwrap();
+        assert_eq!(time.map(UnixTime::seconds), Some(7));
+        time.merge(Value::Bytes(&[0x08, 0xFF, 0xFF, 0xFF, 0xFF, 0xFF, 0xFF, 0xFF, 0xFF, 0xFF, 0x01])).unwrap();
+        assert_eq!(time, None, "before the epoch is unknown");
+    }
+
+    proptest! {
+        #[test]
+        fn any_bytes_are_read_or_refused(message in proptest::collection::vec(any::<u8>(), 0..60)) {
+            let _ = read(&message);
+        }
+    }
+}
