@@ -221,3 +221,43 @@ async fn the_watches_end_when_they_are_dropped() {
     scene.watches = None;
     scene.until("every connection is closed", || scene.open_connections() == 0).await;
 }
+
+const PROTOBUF: &str = "application/vnd.kubernetes.protobuf, application/json";
+
+#[tokio::test]
+async fn protobuf_is_asked_for_where_it_can_be_read() {
+    for (resource, accept) in [
+        (Resource::Pods, PROTOBUF),
+        (Resource::ReplicaSets, PROTOBUF),
+        (Resource::Deployments, PROTOBUF),
+        // A ControllerRevision holds a template in JSON, with which theirs are compared.
+        (Resource::StatefulSets, "application/json"),
+        (Resource::DaemonSets, "application/json"),
+        (Resource::ControllerRevisions, "application/json"),
+        (Resource::Rollouts, "application/json"),
+    ] {
+        // Whoever answers in JSON is understood all the same.
+        let scene = Scene::play(resource, vec![listed_then(&[event("ADDED", "b", 11)], Then::Silence)]).await;
+        scene.tells(&["begin", "list a", "finish", "apply b"]).await;
+        assert_eq!(scene.accepts(), [accept], "{resource}");
+    }
+}
+
+#[tokio::test]
+async fn protobuf_that_nobody_can_read_is_asked_for_in_json() {
+    let garbled = || {
+        let content_type = "Content-Type: application/vnd.kubernetes.protobuf;stream=watch\r\n";
+        Reply::Whole(200, content_type, "\0\0\0\u{5}\n\u{4}what".to_owned())
+    };
+    // Once may be an accident.
+    let json = || listed_then(&[], Then::Silence);
+    let scene = Scene::play(Resource::Pods, vec![garbled(), json()]).await;
+    scene.tells(&["begin", "abandon", "begin", "list a", "finish"]).await;
+    assert_eq!(scene.accepts(), [PROTOBUF, PROTOBUF]);
+    assert_eq!((scene.failures("decode"), scene.is_synced()), (1, true));
+    let scene = Scene::play(Resource::Pods, vec![garbled(), garbled(), garbled(), json()]).await;
+    let abandoned = ["begin", "abandon"].repeat(3);
+    scene.tells(&[&abandoned[..], &["begin", "list a", "finish"]].concat()).await;
+    assert_eq!(scene.accepts(), [PROTOBUF, PROTOBUF, PROTOBUF, "application/json"]);
+    assert_eq!((scene.failures("decode"), scene.is_synced()), (3, true), "nothing was left out");
+}

@@ -28,7 +28,7 @@ pub(crate) struct Done {
 }
 
 impl Cluster {
-    /// Starts one and waits until all its bodies are encoded.
+    /// Starts one and waits until all its bodies are encoded, in JSON and in protobuf.
     pub(crate) fn start(pods: u32) -> Outcome<Self> {
         let mut command = Command::new(std::env::current_exe()?);
         command.args(["cluster", &pods.to_string()]).stdin(Stdio::piped()).stdout(Stdio::piped());
@@ -52,6 +52,11 @@ impl Cluster {
     /// Lets lists be served as streams, or in pages alone.
     pub(crate) fn serve_streams(&mut self, streams: bool) -> Outcome<()> {
         self.tell(if streams { "streaming" } else { "paged" }).map(drop)
+    }
+
+    /// Lets answers be protobuf for who asks for it, or has all of them in JSON.
+    pub(crate) fn serve_protobuf(&mut self, protobuf: bool) -> Outcome<()> {
+        self.tell(if protobuf { "protobuf" } else { "json" }).map(drop)
     }
 
     /// Expires every watch, and waits until all is listed anew.

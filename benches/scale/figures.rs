@@ -30,14 +30,20 @@ enum Target {
 use Target::{AtLeast, AtMost, AtMostBoth, AtMostLarge, None as Any};
 
 const KINDS: &[Kind] = &[
+    Kind("protobuf", "protobuf of the first list, streamed", "MB", 0, Any),
     Kind("json", "JSON of the first list, streamed", "MB", 0, Any),
     Kind("served-streaming", "what the simulator serves, streaming", "MB/s", 0, AtLeast(LEAST_SERVED)),
     Kind("served-paged", "what the simulator serves, paged", "MB/s", 0, AtLeast(LEAST_SERVED)),
+    Kind("served-streaming-json", "what the simulator serves, streaming, JSON", "MB/s", 0, AtLeast(LEAST_SERVED)),
+    Kind("served-paged-json", "what the simulator serves, paged, JSON", "MB/s", 0, AtLeast(LEAST_SERVED)),
     Kind("ready-streaming", "time to ready ÷ discarding client, streaming", "×", 2, AtMost(2.0)),
     Kind("ready-paged", "time to ready ÷ discarding client, paged", "×", 2, AtMost(2.0)),
     Kind("ready-streaming-library", "the same ÷ one that discards by kube's client, streaming", "×", 2, Any),
     Kind("ready-paged-library", "the same ÷ one that discards by kube's client, paged", "×", 2, Any),
+    Kind("ready-streaming-json", "time to ready ÷ discarding client, streaming, JSON", "×", 2, AtMost(2.0)),
+    Kind("ready-paged-json", "time to ready ÷ discarding client, paged, JSON", "×", 2, AtMost(2.0)),
     Kind("ready-seconds", "time to ready, streaming", "s", 3, Any),
+    Kind("ready-seconds-json", "time to ready, streaming, JSON", "s", 3, Any),
     Kind("audit-seconds", "audit of the cluster", "s", 2, Any),
     Kind("audit-printing", "audit, from the end of the list to its last line", "s", 3, AtMost(1.0)),
     Kind("audit-peak", "audit, resident, peak", "MiB", 1, AtMostLarge(128.0)),

@@ -11,6 +11,7 @@ const BUFFER_BYTES: usize = 256 * 1024;
 /// A connection that is kept for one request after another.
 pub(crate) struct Connection {
     host: String,
+    accept: String,
     stream: TcpStream,
     buffer: Box<[u8]>,
     start: usize,
@@ -46,7 +47,12 @@ impl Connection {
         stream.set_nodelay(true)?;
         stream.set_read_timeout(Some(Duration::from_secs(120)))?;
         let buffer = vec![0; BUFFER_BYTES].into_boxed_slice();
-        Ok(Self { host: host.to_owned(), stream, buffer, start: 0, end: 0 })
+        Ok(Self { host: host.to_owned(), accept: String::new(), stream, buffer, start: 0, end: 0 })
+    }
+
+    /// Takes this media type from now on.
+    pub(crate) fn accepting(self, media_type: &str) -> Self {
+        Self { accept: format!("Accept: {media_type}\r\n"), ..self }
     }
 
     /// Asks, and reads the answer to its last byte.
@@ -61,9 +67,10 @@ impl Connection {
         encoding: Option<&str>,
         take: &mut dyn FnMut(&[u8]) -> Wanted,
     ) -> Outcome<Answer> {
-        let accept = encoding.map_or_else(String::new, |encoding| format!("Accept-Encoding: {encoding}\r\n"));
+        let encoding = encoding.map_or_else(String::new, |encoding| format!("Accept-Encoding: {encoding}\r\n"));
+        let head = format!("GET {path} HTTP/1.1\r\nHost: {}\r\n{}{encoding}\r\n", self.host, self.accept);
         let begun = Instant::now();
-        self.stream.write_all(format!("GET {path} HTTP/1.1\r\nHost: {}\r\n{accept}\r\n", self.host).as_bytes())?;
+        self.stream.write_all(head.as_bytes())?;
         let (status, length) = self.head()?;
         let bytes = match length {
             Length::Known(length) => self.bytes(length, take)?.0,

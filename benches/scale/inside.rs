@@ -18,6 +18,7 @@ const AT_ONCE: usize = 100;
 pub(crate) fn run(pods: u32) -> Outcome<()> {
     let runtime = tokio::runtime::Runtime::new()?;
     let store = Store::new(HISTORY);
+    store.encode_beforehand();
     let fleet = bulk(&store, &BulkConfig { pods, ..BulkConfig::default() });
     let config = SimulatorConfig { history: HISTORY, ..SimulatorConfig::default() };
     let simulator = runtime.block_on(Simulator::start_with(config, store))?;
@@ -46,6 +47,8 @@ impl Cluster {
         match *words {
             ["streaming"] => self.simulator.clear_faults(),
             ["paged"] => self.simulator.inject(None, Fault::StreamingListUnsupported),
+            ["protobuf"] => self.simulator.set_protobuf_served(true),
+            ["json"] => self.simulator.set_protobuf_served(false),
             ["relist"] => self.runtime.block_on(self.simulator.relist()),
             ["touch"] => {
                 let nanos = SystemTime::now().duration_since(UNIX_EPOCH)?.as_nanos();

@@ -1,7 +1,6 @@
 //! kube-state-metrics on the same cluster, limited to the families that tell the same facts.
 //!
-//! It asks for protobuf, which the simulator does not speak, and takes JSON: in front of a real API server its first list
-//! would cost it less.
+//! It asks for protobuf, too, and gets it.
 
 use crate::cluster::Cluster;
 use crate::figures::{Figures, percentile};

@@ -5,6 +5,7 @@ use crate::figures::{Figures, median};
 use crate::http::{Connection, Wanted};
 use crate::podskew::Podskew;
 use crate::{Outcome, progress};
+use http::header::ACCEPT;
 use http_body_util::BodyExt as _;
 use podskew::objects::Resource;
 use std::time::Instant;
@@ -14,18 +15,65 @@ const UNFINISHED: &str = "&fieldSelector=status.phase%21%3DSucceeded%2Cstatus.ph
 /// More than the line that ends a streaming list has.
 const TAIL_BYTES: usize = 2048;
 
+/// How the cluster answers, and what the figures of that are called.
+struct Way {
+    protobuf: bool,
+    streams: bool,
+    served: &'static str,
+    ready: &'static str,
+    library: Option<&'static str>,
+    /// The bytes of it, and how long podskew takes.
+    first_list: Option<(&'static str, &'static str)>,
+}
+
+const WAYS: [Way; 4] = [
+    Way {
+        protobuf: true,
+        streams: true,
+        served: "served-streaming",
+        ready: "ready-streaming",
+        library: Some("ready-streaming-library"),
+        first_list: Some(("protobuf", "ready-seconds")),
+    },
+    Way {
+        protobuf: true,
+        streams: false,
+        served: "served-paged",
+        ready: "ready-paged",
+        library: Some("ready-paged-library"),
+        first_list: None,
+    },
+    Way {
+        protobuf: false,
+        streams: true,
+        served: "served-streaming-json",
+        ready: "ready-streaming-json",
+        library: None,
+        first_list: Some(("json", "ready-seconds-json")),
+    },
+    Way {
+        protobuf: false,
+        streams: false,
+        served: "served-paged-json",
+        ready: "ready-paged-json",
+        library: None,
+        first_list: None,
+    },
+];
+
 /// Measures both, in turn, so that whatever else the machine does meets both.
 pub(crate) fn measure(cluster: &mut Cluster, figures: &mut Figures) -> Outcome<()> {
     let mut live = Vec::new();
-    for streams in [true, false] {
-        cluster.serve_streams(streams)?;
+    for way in &WAYS {
+        cluster.serve_protobuf(way.protobuf)?;
+        cluster.serve_streams(way.streams)?;
         let (mut discarding, mut library, mut ready, mut bytes) = (Vec::new(), Vec::new(), Vec::new(), 0);
         for _ in 0..RUNS {
             let begun = Instant::now();
-            bytes = discard(&cluster.host, streams)?;
+            bytes = discard(&cluster.host, way.streams)?;
             discarding.push(begun.elapsed().as_secs_f64());
             let begun = Instant::now();
-            let same = discard_by_library(&cluster.host, streams)?;
+            let same = discard_by_library(&cluster.host, way.streams)?;
             library.push(begun.elapsed().as_secs_f64());
             if same != bytes {
                 return Err(format!("one client read {bytes} bytes, the other {same}").into());
@@ -35,26 +83,35 @@ pub(crate) fn measure(cluster: &mut Cluster, figures: &mut Figures) -> Outcome<(
             live.push(podskew.live.as_secs_f64() * 1000.0);
         }
         progress(&format!(
-            "{}: {:.0} MB; discarding client {discarding:.3?} s, by kube's client {library:.3?} s, podskew {ready:.3?} s",
-            if streams { "streaming" } else { "paged" },
+            "{}, {}: {:.0} MB; discarding client {discarding:.3?} s, by kube's client {library:.3?} s, podskew {ready:.3?} s",
+            if way.protobuf { "protobuf" } else { "JSON" },
+            if way.streams { "streaming" } else { "paged" },
             bytes as f64 / 1e6
         ));
         let (discarding, library, ready) = (median(&mut discarding), median(&mut library), median(&mut ready));
-        let rate = bytes as f64 / 1e6 / discarding;
-        if streams {
-            figures.put("json", bytes as f64 / 1e6);
-            figures.put("served-streaming", rate);
-            figures.put("ready-streaming", ready / discarding);
-            figures.put("ready-streaming-library", ready / library);
-            figures.put("ready-seconds", ready);
-        } else {
-            figures.put("served-paged", rate);
-            figures.put("ready-paged", ready / discarding);
-            figures.put("ready-paged-library", ready / library);
+        figures.put(way.served, bytes as f64 / 1e6 / discarding);
+        figures.put(way.ready, ready / discarding);
+        if let Some(name) = way.library {
+            figures.put(name, ready / library);
+        }
+        if let Some((length, seconds)) = way.first_list {
+            figures.put(length, bytes as f64 / 1e6);
+            figures.put(seconds, ready);
         }
     }
     figures.put("livez", median(&mut live));
+    cluster.serve_protobuf(true)?;
     cluster.serve_streams(true)
+}
+
+/// What podskew takes of a resource.
+fn accepted(resource: Resource) -> &'static str {
+    match resource {
+        Resource::Pods | Resource::ReplicaSets | Resource::Deployments => {
+            "application/vnd.kubernetes.protobuf, application/json"
+        }
+        _ => "application/json",
+    }
 }
 
 /// Reads what podskew reads, all resources at once.
@@ -64,7 +121,10 @@ fn discard(host: &str, streams: bool) -> Outcome<u64> {
         let path = format!("{}/{}", resource.api_path(), resource.plural());
         let selector = if resource == Resource::Pods { UNFINISHED } else { "" };
         std::thread::spawn(move || {
-            let read = if streams { read_stream(&host, &path, selector) } else { read_pages(&host, &path, selector) };
+            let connection = Connection::open(&host).map(|connection| connection.accepting(accepted(resource)));
+            let read = connection.and_then(|connection| {
+                if streams { read_stream(connection, &path, selector) } else { read_pages(connection, &path, selector) }
+            });
             read.map_err(|error| error.to_string())
         })
     });
@@ -87,9 +147,9 @@ fn discard_by_library(host: &str, streams: bool) -> Outcome<u64> {
             let client = client.clone();
             reads.spawn(async move {
                 let read = if streams {
-                    library_stream(&client, &path, selector).await
+                    library_stream(&client, &path, selector, accepted(resource)).await
                 } else {
-                    library_pages(&client, &path, selector).await
+                    library_pages(&client, &path, selector, accepted(resource)).await
                 };
                 read.map_err(|error| error.to_string())
             });
@@ -102,9 +162,9 @@ fn discard_by_library(host: &str, streams: bool) -> Outcome<u64> {
     })
 }
 
-async fn library_stream(client: &kube::Client, path: &str, selector: &str) -> Outcome<u64> {
+async fn library_stream(client: &kube::Client, path: &str, selector: &str, accept: &str) -> Outcome<u64> {
     let (mut bytes, mut tail) = (0, Vec::new());
-    let request = http::Request::get(format!("{path}?{STREAMING}{selector}")).body(Vec::new())?;
+    let request = http::Request::get(format!("{path}?{STREAMING}{selector}")).header(ACCEPT, accept).body(Vec::new())?;
     let mut body = client.send(request.map(kube::client::Body::from)).await?;
     while let Some(frame) = body.frame().await {
         let Ok(here) = frame?.into_data() else { continue };
@@ -116,10 +176,11 @@ async fn library_stream(client: &kube::Client, path: &str, selector: &str) -> Ou
     Ok(if body.status().is_success() { bytes } else { 0 })
 }
 
-async fn library_pages(client: &kube::Client, path: &str, selector: &str) -> Outcome<u64> {
+async fn library_pages(client: &kube::Client, path: &str, selector: &str, accept: &str) -> Outcome<u64> {
     let (mut bytes, mut token) = (0, String::new());
     loop {
-        let request = http::Request::get(format!("{path}?limit=500{selector}{token}")).body(Vec::new())?;
+        let request = http::Request::get(format!("{path}?limit=500{selector}{token}")).header(ACCEPT, accept);
+        let request = request.body(Vec::new())?;
         let mut body = client.send(request.map(kube::client::Body::from)).await?;
         let mut head = Vec::new();
         let mut length = 0;
@@ -152,21 +213,39 @@ fn has_ended(tail: &mut Vec<u8>, here: &[u8]) -> bool {
 
 /// How to ask for the page after the one that begins like this.
 fn next_page(head: &[u8]) -> Option<String> {
-    let head = String::from_utf8_lossy(head);
-    let (next, _) = head.split_once("\"continue\":\"")?.1.split_once('"')?;
+    let next = if let Some(unknown) = head.strip_prefix(b"k8s\0") {
+        // An Unknown holds the list, the list its metadata, and that the token.
+        String::from_utf8_lossy(field(field(field(unknown, 2)?, 1)?, 3)?).into_owned()
+    } else {
+        let head = String::from_utf8_lossy(head);
+        head.split_once("\"continue\":\"")?.1.split_once('"')?.0.to_owned()
+    };
     (!next.is_empty()).then(|| format!("&continue={next}"))
 }
 
-fn read_stream(host: &str, path: &str, selector: &str) -> Outcome<u64> {
+/// The content of a message's field, as much of it as there is; all before it have a length.
+fn field(mut message: &[u8], number: u8) -> Option<&[u8]> {
+    loop {
+        let (tag, rest) = message.split_first()?;
+        let bytes = 1 + rest.iter().position(|byte| *byte < 0x80)?;
+        let (length, rest) = rest.split_at(bytes);
+        let length = length.iter().rev().fold(0, |length, byte| length << 7 | usize::from(byte & 0x7f));
+        if tag >> 3 == number {
+            return Some(&rest[..length.min(rest.len())]);
+        }
+        message = rest.get(length..)?;
+    }
+}
+
+fn read_stream(mut connection: Connection, path: &str, selector: &str) -> Outcome<u64> {
     let mut tail = Vec::new();
-    let answer = Connection::open(host)?.get_with(&format!("{path}?{STREAMING}{selector}"), None, &mut |here| {
+    let answer = connection.get_with(&format!("{path}?{STREAMING}{selector}"), None, &mut |here| {
         if has_ended(&mut tail, here) { Wanted::Nothing } else { Wanted::More }
     })?;
     Ok(if answer.status == 200 { answer.bytes } else { 0 })
 }
 
-fn read_pages(host: &str, path: &str, selector: &str) -> Outcome<u64> {
-    let mut connection = Connection::open(host)?;
+fn read_pages(mut connection: Connection, path: &str, selector: &str) -> Outcome<u64> {
     let (mut bytes, mut token) = (0, String::new());
     loop {
         let mut head = Vec::new();

@@ -5,7 +5,7 @@
 //! bookmark before the closing one, or silence after the objects (before 1.27 the parameter is unknown and ignored). Each
 //! leads to pages, at once or with the next attempt, and streaming is tried again after an hour.
 
-use super::events::Events;
+use super::events::{Encoding, Events};
 use super::exchange::{Answer, Patience};
 use super::failure::Failure;
 use super::lanes::{Decoded, Lanes, is_added};
@@ -25,7 +25,8 @@ const FIRST_LIMIT: u32 = 500;
 const LAST_LIMIT: u32 = 8_000;
 
 /// Lists in a row that may fail over something unreadable before that is left out. A broken transfer mends itself in the
-/// next list; what is broken three times would keep the whole resource from ever being known.
+/// next list; what is broken three times would keep the whole resource from ever being known. What came in protobuf is asked
+/// for in JSON before anything is left out.
 const UNREADABLE_LISTS: u32 = 3;
 
 /// What a watch remembers of its lists.
@@ -344,13 +345,28 @@ impl<S: Sink> Watcher<S> {
 
     fn unlisted(&mut self, failure: Failure) -> End {
         self.abandon();
-        if failure.reason == FailureReason::Decode {
-            self.listing.unreadable = self.listing.unreadable.saturating_add(1);
-            if self.listing.unreadable >= UNREADABLE_LISTS {
-                // An event of a stream can be left out; a page with a fault is lost as a whole, its token with it.
-                self.listing.pages_until = None;
-            }
-        }
+        self.count_unreadable(&failure);
         End::Failed { version: None, failure, lived: Duration::ZERO }
+    }
+
+    /// A list has failed. If that was because something in it cannot be read, for the third time in a row, the next one is
+    /// another.
+    pub(super) fn count_unreadable(&mut self, failure: &Failure) {
+        if failure.reason != FailureReason::Decode {
+            return;
+        }
+        self.listing.unreadable = self.listing.unreadable.saturating_add(1);
+        if self.listing.unreadable < UNREADABLE_LISTS {
+            return;
+        }
+        if self.answered_in == Encoding::Protobuf {
+            // What stands between podskew and the API server may know only JSON.
+            self.asks_for = Encoding::Json;
+            self.listing.unreadable = 0;
+            self.journal.json_instead(failure);
+        } else {
+            // An event of a stream can be left out; a page with a fault is lost as a whole, its token with it.
+            self.listing.pages_until = None;
+        }
     }
 }

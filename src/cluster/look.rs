@@ -82,7 +82,7 @@ impl<S: Sink> Watcher<S> {
         loop {
             let Err(failure) = self.paged_list(began + self.timings.list_total).await else { return Ok(None) };
             self.abandon();
-            self.note_unreadable(&failure);
+            self.count_unreadable(&failure);
             if let Some(refused) = Refused::from_reason(failure.reason)
                 && self.source.resource != Resource::Pods
             {

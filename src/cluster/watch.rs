@@ -50,8 +50,8 @@ pub(super) struct Watcher<S> {
     pub(super) journal: Journal,
     pub(super) listing: Listing,
     pub(super) answered: Answered,
-    /// What is asked for.
-    encoding: Encoding,
+    pub(super) asks_for: Encoding,
+    pub(super) answered_in: Encoding,
     backoff: Backoff,
     /// Watches in a row that the server ended with an error.
     fruitless: u32,
@@ -87,11 +87,12 @@ impl<S: Sink> Watcher<S> {
         lists: Arc<Semaphore>,
         pulse: Pulse,
     ) -> Self {
-        let encoding =
+        let asks_for =
             if target.resource.in_protobuf() && !sink.reads_pages() { Encoding::Protobuf } else { Encoding::Json };
         Self {
             source,
-            encoding,
+            asks_for,
+            answered_in: Encoding::Json,
             journal: Journal::new(target.clone()),
             target,
             client,
@@ -123,7 +124,9 @@ impl<S: Sink> Watcher<S> {
 
     /// Sends a GET.
     pub(super) async fn open(&mut self, uri: &str) -> Result<Answer, Failure> {
-        open(&self.client, uri, self.encoding, self.timings.answer, &mut self.pulse).await
+        let answer = open(&self.client, uri, self.asks_for, self.timings.answer, &mut self.pulse).await?;
+        self.answered_in = answer.encoding();
+        Ok(answer)
     }
 
     /// Watches what comes after `version`.
@@ -219,7 +222,6 @@ impl<S: Sink> Watcher<S> {
     }
 
     fn after_failure(&mut self, version: Option<String>, failure: &Failure, lived: Duration) -> (State, Duration) {
-        self.note_unreadable(failure);
         let healthy = self.was_healthy(lived);
         let mut state = version.map_or(State::Unlisted, |version| State::Listed { version });
         if let Some(refused) = Refused::from_reason(failure.reason) {
@@ -250,15 +252,6 @@ impl<S: Sink> Watcher<S> {
         };
         self.journal.failed(failure, self.backoff.failures(), pause);
         (state, pause)
-    }
-
-    /// What cannot be read in protobuf is asked for in JSON from then on: what stands between podskew and the API server may
-    /// know only that.
-    pub(super) fn note_unreadable(&mut self, failure: &Failure) {
-        if failure.reason == FailureReason::Decode && self.encoding == Encoding::Protobuf {
-            self.encoding = Encoding::Json;
-            self.journal.json_instead(failure);
-        }
     }
 
     fn after_refusal(&mut self, refused: Refused, failure: &Failure) -> Duration {

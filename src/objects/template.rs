@@ -315,9 +315,9 @@ mod tests {
         ] {
             let (a, b) = (quantity.replace('@', "1Gi"), quantity.replace('@', "1073741824"));
             if in_bytes {
-                same(&a, &b)
+                same(&a, &b);
             } else {
-                differ(&a, &b)
+                differ(&a, &b);
             }
             differ(&a, &quantity.replace('@', "2Gi"));
         }

@@ -90,6 +90,7 @@ pub async fn goes_on_from(scene: &Scene, request: usize, version: u32) {
 struct Script {
     replies: VecDeque<Reply>,
     asked: Vec<String>,
+    accepts: Vec<String>,
     open: usize,
 }
 
@@ -203,6 +204,11 @@ impl Scene {
         self.script.lock().unwrap().asked.clone()
     }
 
+    /// What it was asked to answer in.
+    pub fn accepts(&self) -> Vec<String> {
+        self.script.lock().unwrap().accepts.clone()
+    }
+
     /// Waits for that many requests, and gives the last of them.
     pub async fn asks(&self, count: usize) -> String {
         self.until(&format!("{count} requests"), || self.asked().len() >= count).await;
@@ -257,6 +263,8 @@ async fn converse(connection: &TcpStream, resource: Resource, script: &Mutex<Scr
         let reply = if path.contains(&format!("/{}?", resource.plural())) {
             let mut script = script.lock().unwrap();
             script.asked.push(path);
+            let accept = lower.lines().find_map(|line| line.strip_prefix("accept: ")).unwrap_or_default();
+            script.accepts.push(accept.to_owned());
             // Once the script is over, every answer is awaited in vain.
             script.replies.pop_front().unwrap_or(Reply::Nothing)
         } else {
