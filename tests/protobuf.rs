@@ -321,6 +321,20 @@ fn unknown_fields_are_passed_over() {
     }
 }
 
+/// Until 1.24 Kubernetes wrote an empty `clusterName` into the metadata of every template. It is the same template.
+#[test]
+fn what_another_version_writes_empty_makes_no_other_template() {
+    let old = [field(15, b""), vec![0xF0, 0x01, 0x00]].concat();
+    let paths: [&[usize]; 5] = [&[2], &[2, 2], &[2, 2, 2], &[2, 2, 2, 3], &[2, 2, 2, 3, 1]];
+    for (resource, name, _) in LISTS.into_iter().filter(|(resource, _, _)| *resource != Resource::Pods) {
+        let body = recorded(&format!("{name}.pb"));
+        let older = [b"k8s\0".as_slice(), &stuffed(&body[4..], &paths, &old)].concat();
+        assert_eq!(list(resource, &older).unwrap(), list(resource, &body).unwrap(), "{name}");
+        let other = [b"k8s\0".as_slice(), &stuffed(&body[4..], &paths, &field(15, b"east"))].concat();
+        assert_ne!(list(resource, &other).unwrap(), list(resource, &body).unwrap(), "{name}");
+    }
+}
+
 #[test]
 fn what_is_no_list_of_the_resource_is_refused() {
     let body = recorded("deployments-list.pb");

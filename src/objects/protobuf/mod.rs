@@ -56,6 +56,15 @@ impl<'a> Value<'a> {
         }
     }
 
+    /// Whether it is the value of a field that was never set.
+    pub(super) fn is_empty(self) -> bool {
+        match self {
+            Self::Number(number) => number == 0,
+            Self::Bytes(bytes) => bytes.is_empty(),
+            Self::Fixed(_) => false,
+        }
+    }
+
     /// The fields of the message that this is.
     pub(super) fn fields(self) -> Result<Fields<'a>, ProtobufError> {
         self.bytes().map(Fields::new)

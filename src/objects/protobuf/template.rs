@@ -93,6 +93,11 @@ impl Place {
 
 fn digest(place: Place, mut fields: Fields<'_>, hasher: &mut impl Hasher) -> Result<(), ProtobufError> {
     while let Some((field, value)) = fields.next()? {
+        // Go writes these although they are empty, and not every version the same ones: Kubernetes 1.24 let go of
+        // `clusterName`. Servers of two versions answer while a control plane is upgraded.
+        if matches!(place, Place::Template | Place::Metadata) && value.is_empty() {
+            continue;
+        }
         let below = place.below(field);
         match below {
             Place::Label if entry(value)?.0 == POD_TEMPLATE_HASH => {}
