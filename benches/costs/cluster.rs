@@ -87,6 +87,14 @@ impl Cluster {
         lines
     }
 
+    /// The same in protobuf: what a frame of a streaming list holds.
+    pub fn frames(&self, resource: Resource) -> Vec<Vec<u8>> {
+        let mut frames = Vec::with_capacity(self.store.count(resource));
+        // A frame begins with its length.
+        self.store.each_frame(resource, &mut |frame| frames.push(frame[4..].to_vec()));
+        frames
+    }
+
     /// Begins a rolling update of every workload.
     pub fn update(&mut self, order: Order) -> Outcome<Update> {
         if self.workloads.is_empty() {
