@@ -983,6 +983,25 @@ fn the_revision_annotation_decides_only_where_templates_cannot_be_had_and_is_not
 }
 
 #[test]
+fn a_default_that_only_a_newer_api_server_knows_is_no_rollout() {
+    let mut world = web();
+    let later = |object: Value| object.with("/spec/template/spec/restartedPolicy", "Never");
+    // The Deployment was read after the upgrade, its ReplicaSet before it.
+    world.put(&pod("p1")).put(&later(deployment("web:1")));
+    assert_eq!(world.state("deployment/web"), (RolloutState::Complete, 0));
+    assert_eq!(world.report("deployment/web").outdated_pods, Some(0));
+    // The controller counts no replica of the newest template: there is none.
+    world.put(&later(deployment("web:1")).with("/status/updatedReplicas", 0));
+    assert_eq!(world.state("deployment/web").0, RolloutState::Progressing);
+    // It has not looked yet.
+    world.put(&later(deployment("web:1")).with("/metadata/generation", 2));
+    assert_eq!(world.state("deployment/web").0, RolloutState::Progressing);
+    // It names a ReplicaSet that has not been seen yet.
+    world.put(&later(deployment("web:1")).with("/metadata/annotations/deployment.kubernetes.io~1revision", "2"));
+    assert_eq!(world.state("deployment/web").0, RolloutState::Progressing);
+}
+
+#[test]
 fn excluded_namespaces_and_ignored_containers_are_left_out() {
     let settings = Settings { ignore_containers: vec!["istio-proxy".into()], ..Settings::default() };
     let mut world = World::with(settings);

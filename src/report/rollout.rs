@@ -113,7 +113,12 @@ fn wanted<'a>(facts: &WorkloadFacts<'a>) -> Current<'a> {
             match equal.min_by_key(|candidate| (candidate.created, candidate.hash)) {
                 Some(found) => Current::Hash(found.hash),
                 None if controller.has_template && owned().all(|candidate| candidate.equal == Some(false)) => {
-                    Current::None
+                    // Two templates that were read before and after an upgrade of the API server may differ in a default that
+                    // only the newer one knows. If the controller counts replicas of the newest template, it knows which it is.
+                    match by_revision(facts, controller, deployment) {
+                        found @ Current::Hash(_) if deployment.updated_replicas > 0 && !deployment.paused => found,
+                        _ => Current::None,
+                    }
                 }
                 None => by_revision(facts, controller, deployment),
             }
