@@ -253,9 +253,10 @@ macro_rules! fields {
                 &mut self,
                 value: $crate::objects::protobuf::Value<$lifetime>,
             ) -> Result<(), $crate::objects::protobuf::ProtobufError> {
-                use $crate::objects::protobuf::FromProtobuf;
+                use $crate::objects::protobuf::{FieldSet, FromProtobuf};
+                const READ: FieldSet = FieldSet::of(&[$($($number,)?)+]);
                 let mut fields = value.fields()?;
-                while let Some((number, value)) = fields.next()? {
+                while let Some((number, value)) = fields.next_of(READ)? {
                     match number {
                         $($($number => FromProtobuf::merge(&mut self.$field, value)?,)?)+
                         _ => {}

@@ -1,7 +1,7 @@
 //! The `metadata` that every object has, and the little of it that podskew reads.
 
 use super::lenient::{FromJson, Key, Labels, Lenient, Unread, fields};
-use super::protobuf::{FromProtobuf, ProtobufError, Value, entry, read};
+use super::protobuf::{FromProtobuf, ProtobufError, Value, entry, read, text};
 use super::{Body, Meta, Object, OwnerReference, Resource, Uid};
 use crate::time::UnixTime;
 use serde::de::{IgnoredAny, MapAccess, SeqAccess};
@@ -127,8 +127,10 @@ impl<'de> FromJson<'de> for Annotations {
 impl FromProtobuf<'_> for Annotations {
     fn merge(&mut self, value: Value<'_>) -> Result<(), ProtobufError> {
         let (key, value) = entry(value)?;
-        if Self::names(&key) {
-            self.take(&key, &value);
+        if let Ok(key) = std::str::from_utf8(key)
+            && Self::names(key)
+        {
+            self.take(key, &text(value));
         }
         Ok(())
     }

@@ -1,7 +1,7 @@
 //! A pod: its containers as the spec asks for them, and what runs.
 
 use super::lenient::{FromJson, drain_seq, fields};
-use super::protobuf::{FromProtobuf, ProtobufError, Value, read};
+use super::protobuf::{FromProtobuf, ProtobufError, Value, is_of_type, read};
 use super::template::TemplateContainer;
 use crate::time::UnixTime;
 use serde::de::{MapAccess, SeqAccess};
@@ -164,7 +164,7 @@ impl<'de> FromJson<'de> for Conditions {
 
 impl FromProtobuf<'_> for Conditions {
     fn merge(&mut self, value: Value<'_>) -> Result<(), ProtobufError> {
-        if !self.found {
+        if !self.found && is_of_type(value, "Ready")? {
             self.take(&read(value)?);
         }
         Ok(())

@@ -4,7 +4,7 @@
 use super::controllers::{self, ControllerRevision, DaemonSet, Deployment, Rollout, StatefulSet};
 use super::lenient::{Unread, fields};
 use super::metadata::RawMeta;
-use super::protobuf::{FromProtobuf, ProtobufError, Value, entry};
+use super::protobuf::{FromProtobuf, ProtobufError, Value, entry, text};
 use super::wire::{ListMeta, Status, WatchEvent};
 use super::{Body, Object, Pod, Resource, pod};
 use std::borrow::Cow;
@@ -88,8 +88,8 @@ fields!('de BookmarkAnnotations<'de> { "k8s.io/initial-events-end" => initial_ev
 impl<'a> FromProtobuf<'a> for BookmarkAnnotations<'a> {
     fn merge(&mut self, value: Value<'a>) -> Result<(), ProtobufError> {
         let (key, value) = entry(value)?;
-        if key == "k8s.io/initial-events-end" {
-            self.initial_events_end = value;
+        if key == b"k8s.io/initial-events-end" {
+            self.initial_events_end = text(value);
         }
         Ok(())
     }

@@ -14,8 +14,12 @@ use std::task::{Context, Poll};
 /// Told the number of bytes when the last of them is handed over; never told of an answer that was cut short.
 type Completed = Box<dyn FnOnce(u64) + Send>;
 
-/// hyper hands the kernel no more than 16 pieces at once, and most frames have a few KiB: so many bytes are one piece.
+/// hyper hands the kernel each piece by itself, and most frames have a few KiB: so many bytes are one piece. What is made
+/// while it is sent takes memory for a piece.
 const PIECE: usize = 64 * 1024;
+
+/// What lies there already takes none.
+const PIECE_AT_REST: usize = 512 * 1024;
 
 /// Some frames that are sent as one, where they lie.
 #[derive(Default)]
@@ -106,7 +110,8 @@ impl http_body::Body for Body {
     fn poll_frame(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<Option<Result<Frame<Piece>, Infallible>>> {
         let body = self.get_mut();
         let mut piece = Piece::default();
-        while piece.remaining < PIECE
+        let most = if body.content_length.is_some() { PIECE_AT_REST } else { PIECE };
+        while piece.remaining < most
             && let Some(frame) = body.frames.next()
         {
             piece.push(frame);

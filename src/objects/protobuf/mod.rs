@@ -71,6 +71,28 @@ impl<'a> Value<'a> {
     }
 }
 
+/// Some fields of a message, by their numbers; of those from 63 on always all.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct FieldSet(u64);
+
+impl FieldSet {
+    const ALL: Self = Self(u64::MAX);
+
+    pub(super) const fn of(numbers: &[u32]) -> Self {
+        let mut set = 1 << 63;
+        let mut at = 0;
+        while at < numbers.len() {
+            set |= 1 << if numbers[at] < 63 { numbers[at] } else { 63 };
+            at += 1;
+        }
+        Self(set)
+    }
+
+    fn contains(self, number: u32) -> bool {
+        self.0 >> number.min(63) & 1 == 1
+    }
+}
+
 /// The fields of a message, in the order in which they were written.
 #[derive(Clone, Debug)]
 pub(super) struct Fields<'a> {
@@ -85,73 +107,117 @@ impl<'a> Fields<'a> {
     /// The next field, or nothing at the end of the message.
     #[inline]
     pub(super) fn next(&mut self) -> Result<Option<(u32, Value<'a>)>, ProtobufError> {
-        if self.rest.is_empty() {
-            return Ok(None);
-        }
-        let tag = self.number()?;
-        let number = u32::try_from(tag >> 3).map_err(|_| self.error(BROKEN))?;
-        let value = match tag & 7 {
-            0 => Value::Number(self.number()?),
-            2 => {
-                let length = usize::try_from(self.number()?).map_err(|_| self.error(BREAKS_OFF))?;
-                Value::Bytes(self.take(length)?)
-            }
-            1 => Value::Fixed(self.take(8)?),
-            5 => Value::Fixed(self.take(4)?),
-            // Groups, which Kubernetes never wrote.
-            _ => return Err(self.error(BROKEN)),
-        };
-        if number == 0 {
-            return Err(self.error(BROKEN));
-        }
-        Ok(Some((number, value)))
+        self.next_of(FieldSet::ALL)
     }
 
-    /// Seven bits a byte, the lowest first; the highest bit says that another byte follows.
+    /// The next field of those that are wanted, or nothing at the end of the message.
+    pub(super) fn next_of(&mut self, wanted: FieldSet) -> Result<Option<(u32, Value<'a>)>, ProtobufError> {
+        Ok(self.pass_to(|number| wanted.contains(number))?.1)
+    }
+
+    /// The next field that is wanted, or nothing at the end of the message, and the fields that were passed over before it.
     #[inline]
-    fn number(&mut self) -> Result<u64, ProtobufError> {
-        match *self.rest {
-            [byte, ref rest @ ..] if byte < 0x80 => {
-                self.rest = rest;
-                Ok(u64::from(byte))
+    pub(super) fn pass_to(&mut self, wanted: impl Fn(u32) -> bool) -> Result<Passed<'a>, ProtobufError> {
+        let begin = self.rest;
+        loop {
+            let passed = &begin[..begin.len() - self.rest.len()];
+            if self.rest.is_empty() {
+                return Ok((passed, None));
             }
-            [low, high, ref rest @ ..] if high < 0x80 => {
-                self.rest = rest;
-                Ok(u64::from(low & 0x7F) | u64::from(high) << 7)
-            }
-            _ => self.long_number(),
-        }
-    }
-
-    fn long_number(&mut self) -> Result<u64, ProtobufError> {
-        let mut number = 0;
-        for (position, byte) in self.rest.iter().enumerate() {
-            let bits = u64::from(byte & 0x7F);
-            if position == 9 && bits > 1 {
-                break;
-            }
-            number |= bits << (7 * position);
-            if *byte < 0x80 {
-                self.rest = &self.rest[position + 1..];
-                return Ok(number);
-            }
-            if position == 9 {
-                break;
+            let field = self.rest;
+            let Some((number, value)) = take_field(&mut self.rest) else {
+                return Err(what_is_wrong(field));
+            };
+            if wanted(number) {
+                return Ok((passed, Some((number, value))));
             }
         }
-        Err(self.error(if self.rest.len() < 10 { BREAKS_OFF } else { BROKEN }))
     }
+}
 
-    #[inline]
-    fn take(&mut self, length: usize) -> Result<&'a [u8], ProtobufError> {
-        let (taken, rest) = self.rest.split_at_checked(length).ok_or(self.error(BREAKS_OFF))?;
-        self.rest = rest;
-        Ok(taken)
-    }
+/// Fields that were passed over, and the one behind them.
+type Passed<'a> = (&'a [u8], Option<(u32, Value<'a>)>);
 
-    fn error(&self, what: &'static str) -> ProtobufError {
-        ProtobufError { what, place: self.rest.as_ptr().addr() }
+/// Takes the field at the beginning of `rest`, if there is a whole one. What goes wrong here is found out elsewhere: this is
+/// passed a few hundred times for each pod.
+#[inline]
+fn take_field<'a>(rest: &mut &'a [u8]) -> Option<(u32, Value<'a>)> {
+    let tag = take_number(rest)?;
+    let number = u32::try_from(tag >> 3).ok().filter(|number| *number != 0)?;
+    let value = match tag & 7 {
+        0 => Value::Number(take_number(rest)?),
+        2 => {
+            let length = usize::try_from(take_number(rest)?).ok()?;
+            Value::Bytes(take_bytes(rest, length)?)
+        }
+        1 => Value::Fixed(take_bytes(rest, 8)?),
+        5 => Value::Fixed(take_bytes(rest, 4)?),
+        // Groups, which Kubernetes never wrote.
+        _ => return None,
+    };
+    Some((number, value))
+}
+
+/// Seven bits a byte, the lowest first; the highest bit says that another byte follows.
+#[inline]
+fn take_number(rest: &mut &[u8]) -> Option<u64> {
+    match **rest {
+        [byte, ref behind @ ..] if byte < 0x80 => {
+            *rest = behind;
+            Some(u64::from(byte))
+        }
+        [low, high, ref behind @ ..] if high < 0x80 => {
+            *rest = behind;
+            Some(u64::from(low & 0x7F) | u64::from(high) << 7)
+        }
+        _ => take_long_number(rest),
     }
+}
+
+fn take_long_number(rest: &mut &[u8]) -> Option<u64> {
+    let mut number = 0;
+    for (position, byte) in rest.iter().enumerate().take(LONGEST_NUMBER) {
+        let bits = u64::from(byte & 0x7F);
+        if position == LONGEST_NUMBER - 1 && bits > 1 {
+            return None;
+        }
+        number |= bits << (7 * position);
+        if *byte < 0x80 {
+            *rest = &rest[position + 1..];
+            return Some(number);
+        }
+    }
+    None
+}
+
+/// Ten times seven bits are more than 64.
+const LONGEST_NUMBER: usize = 10;
+
+#[inline]
+fn take_bytes<'a>(rest: &mut &'a [u8], length: usize) -> Option<&'a [u8]> {
+    let (taken, behind) = rest.split_at_checked(length)?;
+    *rest = behind;
+    Some(taken)
+}
+
+/// Why no field could be taken from here.
+#[cold]
+fn what_is_wrong(field: &[u8]) -> ProtobufError {
+    let mut rest = field;
+    let mut number = || {
+        let at = rest;
+        take_number(&mut rest).ok_or(if at.len() < LONGEST_NUMBER { BREAKS_OFF } else { BROKEN })
+    };
+    let what = match number() {
+        Err(what) => what,
+        Ok(tag) if tag >> 3 == 0 || tag >> 3 > u64::from(u32::MAX) => BROKEN,
+        Ok(tag) => match tag & 7 {
+            0 | 2 => number().err().unwrap_or(BREAKS_OFF),
+            1 | 5 => BREAKS_OFF,
+            _ => BROKEN,
+        },
+    };
+    ProtobufError { what, place: rest.as_ptr().addr() }
 }
 
 /// What can be read from a field. A field that comes again replaces a scalar, and is added to a list or a message.
@@ -169,8 +235,9 @@ pub(super) fn read<'a, T: FromProtobuf<'a> + Default>(value: Value<'a>) -> Resul
 
 impl<'a> FromProtobuf<'a> for Cow<'a, str> {
     /// A string that is no UTF-8 reads as it would have come in JSON: with U+FFFD for what is none.
+    #[inline]
     fn merge(&mut self, value: Value<'a>) -> Result<(), ProtobufError> {
-        *self = String::from_utf8_lossy(value.bytes()?);
+        *self = text(value.bytes()?);
         Ok(())
     }
 }
@@ -209,6 +276,12 @@ impl FromProtobuf<'_> for Option<UnixTime> {
     }
 }
 
+/// Whether a condition is of this type; of most nothing more is read.
+pub(super) fn is_of_type(condition: Value<'_>, kind: &str) -> Result<bool, ProtobufError> {
+    let (_, found) = condition.fields()?.pass_to(|field| field == 1)?;
+    Ok(matches!(found, Some((_, Value::Bytes(found))) if found == kind.as_bytes()))
+}
+
 impl<'a, T: FromProtobuf<'a> + Default> FromProtobuf<'a> for Vec<T> {
     fn merge(&mut self, value: Value<'a>) -> Result<(), ProtobufError> {
         self.push(read(value)?);
@@ -222,14 +295,19 @@ impl FromProtobuf<'_> for Unread {
     }
 }
 
+pub(super) fn text(bytes: &[u8]) -> Cow<'_, str> {
+    // The other way takes several times as long.
+    std::str::from_utf8(bytes).map_or_else(|_| String::from_utf8_lossy(bytes), Cow::Borrowed)
+}
+
 /// An entry of a `map<string, string>`: its key and its value.
-pub(super) fn entry<'a>(value: Value<'a>) -> Result<(Cow<'a, str>, Cow<'a, str>), ProtobufError> {
-    let mut entry = <(Cow<'a, str>, Cow<'a, str>)>::default();
+pub(super) fn entry(value: Value<'_>) -> Result<(&[u8], &[u8]), ProtobufError> {
+    let mut entry: (&[u8], &[u8]) = (b"", b"");
     let mut fields = value.fields()?;
     while let Some((field, value)) = fields.next()? {
         match field {
-            1 => entry.0.merge(value)?,
-            2 => entry.1.merge(value)?,
+            1 => entry.0 = value.bytes()?,
+            2 => entry.1 = value.bytes()?,
             _ => {}
         }
     }
@@ -241,7 +319,8 @@ impl<'a> FromProtobuf<'a> for Labels<'a> {
         if self.0.is_empty() {
             self.0.reserve(8);
         }
-        self.0.push(entry(value)?);
+        let (key, label) = entry(value)?;
+        self.0.push((text(key), text(label)));
         Ok(())
     }
 }

@@ -3,7 +3,7 @@
 //! Bytes are taken as they are, but for the label with the hash and for quantities, which count by their value. So only the
 //! ways to those are walked.
 
-use super::{Fields, FromProtobuf, ProtobufError, Value, entry, read};
+use super::{Fields, FromProtobuf, ProtobufError, Value, entry, read, text};
 use crate::objects::pod;
 use crate::objects::quantity::billionths;
 use crate::objects::template::{HASH, POD_TEMPLATE_HASH, Template, TemplateDigest};
@@ -21,7 +21,8 @@ impl<'a> FromProtobuf<'a> for Template<'a> {
                     let mut fields = value.fields()?;
                     while let Some((field, value)) = fields.next()? {
                         if Place::Metadata.below(field) == Place::Label {
-                            self.labels.push(entry(value)?);
+                            let (key, label) = entry(value)?;
+                            self.labels.push((text(key), text(label)));
                         }
                     }
                 }
@@ -92,21 +93,28 @@ impl Place {
 }
 
 fn digest(place: Place, mut fields: Fields<'_>, hasher: &mut impl Hasher) -> Result<(), ProtobufError> {
-    while let Some((field, value)) = fields.next()? {
+    // Each field of these by itself; below them, all at once that lie between two ways.
+    let by_itself = matches!(place, Place::Template | Place::Metadata);
+    loop {
+        let (passed, found) = fields.pass_to(|field| by_itself || place.below(field) != Place::Elsewhere)?;
+        if !passed.is_empty() {
+            passed.hash(hasher);
+        }
+        let Some((field, value)) = found else { break };
         // Go writes these although they are empty, and not every version the same ones: Kubernetes 1.24 let go of
         // `clusterName`. Servers of two versions answer while a control plane is upgraded.
-        if matches!(place, Place::Template | Place::Metadata) && value.is_empty() {
+        if by_itself && value.is_empty() {
             continue;
         }
         let below = place.below(field);
         match below {
-            Place::Label if entry(value)?.0 == POD_TEMPLATE_HASH => {}
+            Place::Label if entry(value)?.0 == POD_TEMPLATE_HASH.as_bytes() => {}
             Place::Label | Place::Elsewhere => (field, value).hash(hasher),
             Place::Quantity => {
-                let text = quantity(value)?;
-                match std::str::from_utf8(text).ok().and_then(billionths) {
+                let written = quantity(value)?;
+                match std::str::from_utf8(written).ok().and_then(billionths) {
                     Some(quantity) => (field, quantity).hash(hasher),
-                    None => (field, text).hash(hasher),
+                    None => (field, written).hash(hasher),
                 }
             }
             _ => {
