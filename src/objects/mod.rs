@@ -3,6 +3,7 @@
 //! No type here has a place for an environment variable, a command, an argument or an annotation that podskew does not
 //! name, so none of them can reach a log or a label.
 
+mod answer;
 mod controllers;
 mod cut;
 mod json;
@@ -17,6 +18,7 @@ mod scan;
 mod template;
 mod wire;
 
+pub use answer::{ListMeta, Status, WatchEvent};
 pub use controllers::{
     ControllerRevision, DaemonSet, Deployment, Progressing, ReplicaSet, Rollout, RolloutStrategy, StatefulSet,
     UpdateStrategy,
@@ -26,10 +28,7 @@ pub use kind::{Kind, decode_kind};
 pub use lenient::{Labels, wrong_types};
 pub use pod::{ContainerStatus, Pod, Ready};
 pub use template::{Template, TemplateContainer, TemplateDigest};
-pub use wire::{
-    DecodeError, ListMeta, Status, WatchEvent, decode_event, decode_list, decode_list_meta, decode_object,
-    decode_status,
-};
+pub use wire::{DecodeError, decode_event, decode_list, decode_list_meta, decode_object, decode_status};
 
 use crate::time::UnixTime;
 use std::borrow::Cow;

@@ -1,11 +1,11 @@
 //! Objects and answers as they stand on the wire: which fields are read, by their names in JSON and their numbers in
 //! protobuf, and what is made of them.
 
+use super::answer::{ListMeta, Status, WatchEvent};
 use super::controllers::{self, ControllerRevision, DaemonSet, Deployment, Rollout, StatefulSet};
 use super::lenient::{Unread, fields};
 use super::metadata::RawMeta;
 use super::protobuf::{FromProtobuf, ProtobufError, Value, entry, text};
-use super::wire::{ListMeta, Status, WatchEvent};
 use super::{Body, Object, Pod, Resource, pod};
 use std::borrow::Cow;
 
