@@ -13,6 +13,9 @@ use kube::client::Body;
 use std::time::Duration;
 use tokio::time::{Instant, timeout, timeout_at};
 
+const JSON: &str = "application/json";
+const PROTOBUF: &str = "application/vnd.kubernetes.protobuf";
+
 /// A Status takes a few hundred bytes; a proxy's error page is cut.
 const LONGEST_REFUSAL: usize = 64 << 10;
 
@@ -54,8 +57,8 @@ pub(super) async fn open(
     pulse: &mut Pulse,
 ) -> Result<Answer, Failure> {
     let accept = match encoding {
-        Encoding::Json => "application/json",
-        Encoding::Protobuf => "application/vnd.kubernetes.protobuf, application/json",
+        Encoding::Json => JSON.to_owned(),
+        Encoding::Protobuf => format!("{PROTOBUF}, {JSON}"),
     };
     let request = Request::get(uri)
         .header(ACCEPT, accept)
@@ -68,7 +71,7 @@ pub(super) async fn open(
         .map_err(|error| Failure::transport(&error))?;
     pulse.beat();
     let (head, body) = response.into_parts();
-    let mut answer = Answer { body, encoding: content_encoding(&head.headers), length: content_length(&head.headers) };
+    let mut answer = Answer { body, encoding: encoding_of(&head.headers), length: content_length(&head.headers) };
     if head.status.is_success() {
         return Ok(answer);
     }
@@ -162,12 +165,10 @@ impl Answer {
 }
 
 /// In protobuf only if it says so; a watch says `;stream=watch` behind it.
-fn content_encoding(headers: &HeaderMap) -> Encoding {
+fn encoding_of(headers: &HeaderMap) -> Encoding {
     let media_type = headers.get(CONTENT_TYPE).and_then(|value| value.to_str().ok()?.split(';').next());
     match media_type {
-        Some(media_type) if media_type.trim().eq_ignore_ascii_case("application/vnd.kubernetes.protobuf") => {
-            Encoding::Protobuf
-        }
+        Some(media_type) if media_type.trim().eq_ignore_ascii_case(PROTOBUF) => Encoding::Protobuf,
         _ => Encoding::Json,
     }
 }

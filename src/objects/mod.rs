@@ -130,8 +130,9 @@ impl Resource {
         }
     }
 
-    /// Whether podskew asks for it in protobuf, of which it reads a pod in a tenth of the time. A ControllerRevision holds a
-    /// template in JSON, which is compared with those of the StatefulSets and DaemonSets; custom resources come in JSON only.
+    /// Whether podskew asks for it in protobuf, of which a pod takes fewer bytes and half the instructions to read. A
+    /// ControllerRevision holds a template in JSON, which is compared with those of the StatefulSets and DaemonSets; custom
+    /// resources come in JSON only.
     #[must_use]
     pub fn in_protobuf(self) -> bool {
         matches!(self, Self::Pods | Self::ReplicaSets | Self::Deployments)
