@@ -90,18 +90,18 @@ struct Annotations {
 
 impl Annotations {
     /// Whether podskew names this annotation.
-    fn names(key: &str) -> bool {
+    fn names(key: &[u8]) -> bool {
         matches!(
             key,
-            "deployment.kubernetes.io/revision"
-                | "rollout.argoproj.io/revision"
-                | "deployment.kubernetes.io/revision-history"
-                | "rollout.argoproj.io/revision-history"
+            b"deployment.kubernetes.io/revision"
+                | b"rollout.argoproj.io/revision"
+                | b"deployment.kubernetes.io/revision-history"
+                | b"rollout.argoproj.io/revision-history"
         )
     }
 
-    fn take(&mut self, key: &str, value: &str) {
-        if key.ends_with("-history") {
+    fn take(&mut self, key: &[u8], value: &str) {
+        if key.ends_with(b"-history") {
             self.reused = !value.is_empty();
         } else {
             self.revision = value.parse().ok();
@@ -113,9 +113,9 @@ impl<'de> FromJson<'de> for Annotations {
     fn from_map<A: MapAccess<'de>>(mut map: A) -> Result<Option<Self>, A::Error> {
         let mut read = Self::default();
         while let Some(Key(key)) = map.next_key()? {
-            if Self::names(&key) {
+            if Self::names(key.as_bytes()) {
                 let Lenient(value) = map.next_value::<Lenient<Cow<'de, str>>>()?;
-                read.take(&key, &value);
+                read.take(key.as_bytes(), &value);
             } else {
                 map.next_value::<IgnoredAny>()?;
             }
@@ -127,9 +127,7 @@ impl<'de> FromJson<'de> for Annotations {
 impl FromProtobuf<'_> for Annotations {
     fn merge(&mut self, value: Value<'_>) -> Result<(), ProtobufError> {
         let (key, value) = entry(value)?;
-        if let Ok(key) = std::str::from_utf8(key)
-            && Self::names(key)
-        {
+        if Self::names(key) {
             self.take(key, &text(value));
         }
         Ok(())

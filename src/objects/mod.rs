@@ -225,6 +225,18 @@ pub struct OwnerReference<'a> {
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Default)]
 pub struct Uid([u64; 2]);
 
+/// What each byte is worth as a hexadecimal digit; 255 where it is none.
+const HEX_DIGITS: [u8; 256] = {
+    let mut digits = [u8::MAX; 256];
+    let mut digit = 0;
+    while digit < 16 {
+        digits[b"0123456789abcdef"[digit as usize] as usize] = digit;
+        digits[b"0123456789ABCDEF"[digit as usize] as usize] = digit;
+        digit += 1;
+    }
+    digits
+};
+
 impl Uid {
     /// From `metadata.uid`: a UUID as it is, any other text by a hash of it.
     #[must_use]
@@ -245,19 +257,21 @@ impl Uid {
         (self.0[0] ^ self.0[1].rotate_left(32)).wrapping_mul(0x9E37_79B9_7F4A_7C15)
     }
 
-    #[expect(clippy::cast_possible_truncation, reason = "a UUID is cut into its halves")]
     fn parse_uuid(text: &str) -> Option<Self> {
-        if text.len() != 36 {
+        let text: &[u8; 36] = text.as_bytes().try_into().ok()?;
+        if [8, 13, 18, 23].iter().any(|at| text[*at] != b'-') {
             return None;
         }
-        let mut value = 0_u128;
-        for (at, byte) in text.bytes().enumerate() {
-            match (at, byte) {
-                (8 | 13 | 18 | 23, b'-') => {}
-                (8 | 13 | 18 | 23, _) => return None,
-                _ => value = value << 4 | u128::from(char::from(byte).to_digit(16)?),
-            }
-        }
-        Some(Self([(value >> 64) as u64, value as u64]))
+        // Of a byte that is no digit it is more than 15.
+        let mut largest = 0;
+        let mut digits = |range: std::ops::Range<usize>| {
+            text[range].iter().fold(0_u64, |value, byte| {
+                let digit = HEX_DIGITS[usize::from(*byte)];
+                largest |= digit;
+                value << 4 | u64::from(digit)
+            })
+        };
+        let halves = [digits(0..8) << 32 | digits(9..13) << 16 | digits(14..18), digits(19..23) << 48 | digits(24..36)];
+        (largest < 16).then_some(Self(halves))
     }
 }

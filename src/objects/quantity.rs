@@ -18,14 +18,16 @@ pub(super) fn billionths(text: &str) -> Option<i128> {
     }
     value = value.checked_mul(1_i128.checked_shl(binary)?)?;
     let tens = decimal + 9 - i32::try_from(fraction.len()).ok()?;
-    for _ in 0..tens {
-        value = value.checked_mul(10)?;
+    if value == 0 {
+        return Some(0);
     }
-    for _ in tens..0 {
-        if value % 10 != 0 {
-            return None;
-        }
-        value /= 10;
+    let power = 10_i128.checked_pow(tens.unsigned_abs())?;
+    if tens >= 0 {
+        value = value.checked_mul(power)?;
+    } else if value % power == 0 {
+        value /= power;
+    } else {
+        return None;
     }
     Some(if negative { -value } else { value })
 }
@@ -63,7 +65,7 @@ mod tests {
         for same in [
             &["1Gi", "1024Mi", "1073741824", "1048576Ki", "1073741824000m", "1.073741824G"][..],
             &["1", "1e0", "1E0", "1000m", "1.0", "+1", "01", "0.001k", "1000000u", "1000000000n", "10e-1", "1."],
-            &["0", "0m", "0Gi", "-0", ".0", "0e5"],
+            &["0", "0m", "0Gi", "-0", ".0", "0e5", "0e40", "0e-40"],
             &["-500m", "-.5", "-0.5"],
             &["8Ei", "9223372036854775808"],
             &["1.5Gi", "1536Mi"],
