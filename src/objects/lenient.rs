@@ -247,22 +247,32 @@ macro_rules! fields {
         $crate::objects::lenient::fields!($lifetime $(, $open)? $type { $($key => $field),+ });
 
         impl<$lifetime $(, $open: $crate::objects::protobuf::FromProtobuf<$lifetime>)?>
+            $crate::objects::protobuf::Message<$lifetime> for $type
+        {
+            const READ: $crate::objects::protobuf::FieldSet =
+                $crate::objects::protobuf::FieldSet::of(&[$($($number,)?)+]);
+
+            #[inline]
+            fn field(
+                &mut self,
+                number: u32,
+                value: $crate::objects::protobuf::Value<$lifetime>,
+            ) -> Result<(), $crate::objects::protobuf::ProtobufError> {
+                match number {
+                    $($($number => $crate::objects::protobuf::FromProtobuf::merge(&mut self.$field, value),)?)+
+                    _ => Ok(()),
+                }
+            }
+        }
+
+        impl<$lifetime $(, $open: $crate::objects::protobuf::FromProtobuf<$lifetime>)?>
             $crate::objects::protobuf::FromProtobuf<$lifetime> for $type
         {
             fn merge(
                 &mut self,
                 value: $crate::objects::protobuf::Value<$lifetime>,
             ) -> Result<(), $crate::objects::protobuf::ProtobufError> {
-                use $crate::objects::protobuf::{FieldSet, FromProtobuf};
-                const READ: FieldSet = FieldSet::of(&[$($($number,)?)+]);
-                let mut fields = value.fields()?;
-                while let Some((number, value)) = fields.next_of(READ)? {
-                    match number {
-                        $($($number => FromProtobuf::merge(&mut self.$field, value)?,)?)+
-                        _ => {}
-                    }
-                }
-                Ok(())
+                $crate::objects::protobuf::Message::message(self, value)
             }
         }
     };

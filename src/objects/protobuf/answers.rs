@@ -8,7 +8,6 @@
 use super::{BREAKS_OFF, BROKEN, Fields, FromProtobuf as _, ProtobufError, Value, read};
 use crate::objects::raw::{BookmarkObject, RawController, RawListMeta, RawPod, RawReplicaSet, RawStatus};
 use crate::objects::{ListMeta, Object, Resource, Status, WatchEvent};
-use std::borrow::Cow;
 
 /// What every object begins with.
 const ENVELOPE: &[u8] = b"k8s\0";
@@ -28,14 +27,14 @@ pub(in crate::objects) fn is_event(message: &[u8]) -> bool {
 
 /// An object out of its envelope.
 struct Unknown<'a> {
-    kind: Cow<'a, str>,
+    kind: &'a [u8],
     raw: &'a [u8],
 }
 
 impl<'a> Unknown<'a> {
     fn read(message: &'a [u8]) -> Result<Self, ProtobufError> {
         let message = message.strip_prefix(ENVELOPE).ok_or(ProtobufError::new("an object without its envelope"))?;
-        let (mut kind, mut raw) = (Cow::Borrowed(""), None);
+        let (mut kind, mut raw): (&[u8], _) = (b"", None);
         let mut fields = Fields::new(message);
         while let Some((field, value)) = fields.next()? {
             match field {
@@ -43,7 +42,7 @@ impl<'a> Unknown<'a> {
                     let mut type_meta = value.fields()?;
                     while let Some((field, value)) = type_meta.next()? {
                         if field == 2 {
-                            kind.merge(value)?;
+                            kind = value.bytes()?;
                         }
                     }
                 }
@@ -59,17 +58,17 @@ impl<'a> Unknown<'a> {
 
     /// The object, which has to be of this kind.
     fn of_kind(self, kind: &str) -> Result<Value<'a>, ProtobufError> {
-        match self.kind.as_ref() {
-            found if found == kind => Ok(Value::Bytes(self.raw)),
-            "Status" => Err(ProtobufError::new("a Status where an object was expected")),
+        match self.kind {
+            found if found == kind.as_bytes() => Ok(Value::Bytes(self.raw)),
+            b"Status" => Err(ProtobufError::new("a Status where an object was expected")),
             _ => Err(ProtobufError::new("an object of another kind")),
         }
     }
 
     fn list(self, resource: Resource) -> Result<Fields<'a>, ProtobufError> {
-        match self.kind.strip_suffix("List") {
-            Some(kind) if kind == resource.kind() => Ok(Fields::new(self.raw)),
-            _ if self.kind == "Status" => Err(ProtobufError::new("the answer is a Status, not a list")),
+        match self.kind.strip_suffix(b"List") {
+            Some(kind) if kind == resource.kind().as_bytes() => Ok(Fields::new(self.raw)),
+            _ if self.kind == b"Status" => Err(ProtobufError::new("the answer is a Status, not a list")),
             _ => Err(ProtobufError::new("a list of another kind")),
         }
     }

@@ -3,7 +3,7 @@
 //! Bytes are taken as they are, but for the label with the hash and for quantities, which count by their value. So only the
 //! ways to those are walked.
 
-use super::{Fields, FromProtobuf, ProtobufError, Value, entry, read, text};
+use super::{FieldSet, Fields, FromProtobuf, Message as _, ProtobufError, Value, entry, text};
 use crate::objects::pod;
 use crate::objects::quantity::billionths;
 use crate::objects::template::{HASH, POD_TEMPLATE_HASH, Template, TemplateDigest};
@@ -11,25 +11,11 @@ use std::hash::{BuildHasher as _, Hash, Hasher};
 
 impl<'a> FromProtobuf<'a> for Template<'a> {
     fn merge(&mut self, value: Value<'a>) -> Result<(), ProtobufError> {
-        let mut hasher = HASH.build_hasher();
-        digest(Place::Template, value.fields()?, &mut hasher)?;
-        self.digest = TemplateDigest::of_protobuf(hasher.finish());
-        let mut fields = value.fields()?;
-        while let Some((field, value)) = fields.next()? {
-            match Place::Template.below(field) {
-                Place::Metadata => {
-                    let mut fields = value.fields()?;
-                    while let Some((field, value)) = fields.next()? {
-                        if Place::Metadata.below(field) == Place::Label {
-                            let (key, label) = entry(value)?;
-                            self.labels.push((text(key), text(label)));
-                        }
-                    }
-                }
-                Place::Spec => self.containers = read::<pod::Spec<'a>>(value)?.template_containers(),
-                _ => {}
-            }
-        }
+        let mut walk = Walk { hasher: HASH.build_hasher(), template: self, spec: pod::Spec::default() };
+        walk.message(Place::Template, value.fields()?)?;
+        let (digest, spec) = (walk.hasher.finish(), walk.spec);
+        self.digest = TemplateDigest::of_protobuf(digest);
+        self.containers = spec.template_containers();
         Ok(())
     }
 }
@@ -64,68 +50,110 @@ enum Place {
 }
 
 impl Place {
-    /// The numbers of fields in `generated.proto` of `k8s.io/api/core/v1`.
-    fn below(self, field: u32) -> Self {
-        match (self, field) {
-            (Self::Template, 1) => Self::Metadata,
-            (Self::Template, 2) => Self::Spec,
-            (Self::Metadata, 11) => Self::Label,
-            (Self::Spec, 1) => Self::Volume,
-            (Self::Spec, 2 | 20) => Self::Container,
-            (Self::Spec, 32) | (Self::ResourceRequirements, 1 | 2) => Self::QuantityEntry,
-            (Self::Spec, 40) | (Self::Container, 8) | (Self::ClaimSpec, 2) => Self::ResourceRequirements,
-            (Self::Container, 7) => Self::EnvVar,
-            (Self::EnvVar, 3) => Self::EnvVarSource,
-            (Self::EnvVarSource, 2) | (Self::DownwardApiFile, 3) => Self::ResourceFieldSelector,
-            (Self::Volume, 2) => Self::VolumeSource,
-            (Self::VolumeSource, 2) => Self::EmptyDir,
-            (Self::VolumeSource, 16) | (Self::ProjectedSource, 2) => Self::DownwardApi,
-            (Self::VolumeSource, 26) => Self::ProjectedVolume,
-            (Self::VolumeSource, 29) => Self::Ephemeral,
-            (Self::ProjectedVolume, 1) => Self::ProjectedSource,
-            (Self::DownwardApi, 1) => Self::DownwardApiFile,
-            (Self::Ephemeral, 1) => Self::ClaimTemplate,
-            (Self::ClaimTemplate, 2) => Self::ClaimSpec,
-            (Self::ResourceFieldSelector, 3) | (Self::EmptyDir | Self::QuantityEntry, 2) => Self::Quantity,
-            _ => Self::Elsewhere,
+    /// The fields of this message that lead on, and where. Their numbers are those in `generated.proto` of
+    /// `k8s.io/api/core/v1`.
+    fn ways(self) -> &'static [(u32, Self)] {
+        match self {
+            Self::Template => &[(1, Self::Metadata), (2, Self::Spec)],
+            Self::Metadata => &[(11, Self::Label)],
+            Self::Spec => &[
+                (1, Self::Volume),
+                (2, Self::Container),
+                (20, Self::Container),
+                (32, Self::QuantityEntry),
+                (40, Self::ResourceRequirements),
+            ],
+            Self::Container => &[(7, Self::EnvVar), (8, Self::ResourceRequirements)],
+            Self::EnvVar => &[(3, Self::EnvVarSource)],
+            Self::EnvVarSource => &[(2, Self::ResourceFieldSelector)],
+            Self::ResourceFieldSelector => &[(3, Self::Quantity)],
+            Self::ResourceRequirements => &[(1, Self::QuantityEntry), (2, Self::QuantityEntry)],
+            Self::Volume => &[(2, Self::VolumeSource)],
+            Self::VolumeSource => {
+                &[(2, Self::EmptyDir), (16, Self::DownwardApi), (26, Self::ProjectedVolume), (29, Self::Ephemeral)]
+            }
+            Self::EmptyDir | Self::QuantityEntry => &[(2, Self::Quantity)],
+            Self::Ephemeral => &[(1, Self::ClaimTemplate)],
+            Self::ClaimTemplate => &[(2, Self::ClaimSpec)],
+            Self::ClaimSpec => &[(2, Self::ResourceRequirements)],
+            Self::ProjectedVolume => &[(1, Self::ProjectedSource)],
+            Self::ProjectedSource => &[(2, Self::DownwardApi)],
+            Self::DownwardApi => &[(1, Self::DownwardApiFile)],
+            Self::DownwardApiFile => &[(3, Self::ResourceFieldSelector)],
+            Self::Label | Self::Quantity | Self::Elsewhere => &[],
         }
+    }
+
+    fn below(self, field: u32) -> Self {
+        let way = self.ways().iter().find(|(number, _)| *number == field);
+        way.map_or(Self::Elsewhere, |(_, place)| *place)
+    }
+
+    /// Whether each field of this message is taken by itself, and not all at once that lie between two ways.
+    fn by_itself(self) -> bool {
+        matches!(self, Self::Template | Self::Metadata)
     }
 }
 
-fn digest(place: Place, mut fields: Fields<'_>, hasher: &mut impl Hasher) -> Result<(), ProtobufError> {
-    // Each field of these by itself; below them, all at once that lie between two ways.
-    let by_itself = matches!(place, Place::Template | Place::Metadata);
-    loop {
-        let (passed, found) = fields.pass_to(|field| by_itself || place.below(field) != Place::Elsewhere)?;
-        if !passed.is_empty() {
-            passed.hash(hasher);
+/// One pass through a template: its digest, and what is read of it.
+struct Walk<'a, 't, H> {
+    hasher: H,
+    template: &'t mut Template<'a>,
+    spec: pod::Spec<'a>,
+}
+
+impl<'a, H: Hasher> Walk<'a, '_, H> {
+    fn message(&mut self, place: Place, mut fields: Fields<'a>) -> Result<(), ProtobufError> {
+        let wanted = if place.by_itself() {
+            FieldSet::ALL
+        } else {
+            place.ways().iter().fold(FieldSet::NONE, |set, (field, _)| set.with(*field))
+        };
+        loop {
+            let (passed, found) = fields.pass_to(wanted)?;
+            if !passed.is_empty() {
+                passed.hash(&mut self.hasher);
+            }
+            let Some((field, value)) = found else { break };
+            // Go writes these although they are empty, and not every version the same ones: Kubernetes 1.24 let go of
+            // `clusterName`. Servers of two versions answer while a control plane is upgraded.
+            if place.by_itself() && value.is_empty() {
+                continue;
+            }
+            self.field(place.below(field), field, value)?;
         }
-        let Some((field, value)) = found else { break };
-        // Go writes these although they are empty, and not every version the same ones: Kubernetes 1.24 let go of
-        // `clusterName`. Servers of two versions answer while a control plane is upgraded.
-        if by_itself && value.is_empty() {
-            continue;
-        }
-        let below = place.below(field);
-        match below {
-            Place::Label if entry(value)?.0 == POD_TEMPLATE_HASH.as_bytes() => {}
-            Place::Label | Place::Elsewhere => (field, value).hash(hasher),
+        // No field has this number: a message ends here.
+        0_u32.hash(&mut self.hasher);
+        Ok(())
+    }
+
+    fn field(&mut self, place: Place, field: u32, value: Value<'a>) -> Result<(), ProtobufError> {
+        match place {
+            Place::Elsewhere => (field, value).hash(&mut self.hasher),
+            Place::Label => {
+                let (key, label) = entry(value)?;
+                self.template.labels.push((text(key), text(label)));
+                if key != POD_TEMPLATE_HASH.as_bytes() {
+                    (field, value).hash(&mut self.hasher);
+                }
+            }
             Place::Quantity => {
                 let written = quantity(value)?;
                 match std::str::from_utf8(written).ok().and_then(billionths) {
-                    Some(quantity) => (field, quantity).hash(hasher),
-                    None => (field, written).hash(hasher),
+                    Some(quantity) => (field, quantity).hash(&mut self.hasher),
+                    None => (field, written).hash(&mut self.hasher),
                 }
             }
             _ => {
-                field.hash(hasher);
-                digest(below, value.fields()?, hasher)?;
+                if place == Place::Container {
+                    self.spec.field(field, value)?;
+                }
+                field.hash(&mut self.hasher);
+                self.message(place, value.fields()?)?;
             }
         }
+        Ok(())
     }
-    // No field has this number: a message ends here.
-    0_u32.hash(hasher);
-    Ok(())
 }
 
 /// A `Quantity` is a message with a string.
