@@ -35,16 +35,15 @@ pub(super) struct Interner {
 
 impl Default for Interner {
     fn default() -> Self {
-        let mut interner = Self {
-            strings: Vec::new(),
+        let empty = Name::from("");
+        Self {
+            strings: vec![Some(empty.clone())],
             free: Vec::new(),
             by_text: HashTable::new(),
             hasher: hashbrown::DefaultHashBuilder::default(),
             sweep_at: MIN_SWEEP,
-            empty: Name::from(""),
-        };
-        interner.intern("");
-        interner
+            empty,
+        }
     }
 }
 
@@ -53,6 +52,9 @@ const MIN_SWEEP: usize = 4096;
 
 impl Interner {
     pub(super) fn intern(&mut self, text: &str) -> Symbol {
+        if text.is_empty() {
+            return Symbol::EMPTY;
+        }
         let hash = self.hasher.hash_one(text);
         let strings = &self.strings;
         let held = |at: u32| strings.get(at as usize).and_then(Option::as_ref);
@@ -129,7 +131,7 @@ mod tests {
         assert_ne!(a, b);
         assert_eq!(interner.intern(""), Symbol::EMPTY);
         interner.sweep(|mark| mark(b));
-        assert_eq!(interner.len(), 2, "the empty string and b");
+        assert_eq!(interner.len(), 1, "b");
         assert_eq!(interner.intern("c"), a, "the slot of a");
         assert_eq!(&**interner.name(b), "b");
         assert_eq!(interner.intern("b"), b);

@@ -2,7 +2,7 @@
 
 use super::intern::{Interner, Symbol};
 use super::settings::Settings;
-use super::shapes::{Shape, ShapeId, Shapes};
+use super::shapes::{Described, Shape, ShapeId, Shapes};
 use crate::objects::{Body, Meta, Object, Pod, Template, TemplateContainer, TemplateDigest, Uid};
 use crate::report::Name;
 use crate::report::digest::{DigestKind, ImageId};
@@ -113,9 +113,9 @@ pub(super) struct Recorder<'i> {
 impl Recorder<'_> {
     pub(super) fn pod(&mut self, meta: &Meta<'_>, pod: &Pod<'_>, hash: &str) -> PodRecord {
         let mut containers = Vec::with_capacity(pod.containers.len());
-        for container in &pod.containers {
+        for (place, container) in pod.containers.iter().enumerate() {
             if !self.settings.ignores(&container.name) {
-                containers.push(self.container(pod, container));
+                containers.push(self.container(pod, place, container));
             }
         }
         PodRecord {
@@ -131,31 +131,45 @@ impl Recorder<'_> {
         }
     }
 
-    fn container(&mut self, pod: &Pod<'_>, container: &TemplateContainer<'_>) -> ContainerRecord {
+    fn container(&mut self, pod: &Pod<'_>, place: usize, container: &TemplateContainer<'_>) -> ContainerRecord {
+        let status = pod.statuses.iter().find(|status| status.name == container.name);
+        let container_id = status.map_or("", |status| &status.container_id);
+        let described = Described {
+            name: &container.name,
+            image: &container.image,
+            image_id: status.map_or("", |status| &status.image_id),
+            cri_o: container_id.starts_with("cri-o://"),
+        };
+        let shape = self.shapes.recent(place, described).unwrap_or_else(|| {
+            let shape = self.shape(described);
+            let shape = self.shapes.intern(shape);
+            self.shapes.remember(place, described, shape);
+            shape
+        });
+        ContainerRecord {
+            shape,
+            container_id: if container_id.is_empty() { 0 } else { self.strings.hash(container_id).max(1) },
+            started: status.and_then(|status| status.started),
+        }
+    }
+
+    fn shape(&mut self, described: Described<'_>) -> Shape {
         let mut shape = Shape {
-            name: self.strings.intern(&container.name),
-            image: self.strings.intern(&container.image),
+            name: self.strings.intern(described.name),
+            image: self.strings.intern(described.image),
             digest: Symbol::EMPTY,
             repository: Symbol::EMPTY,
             identity: IdentityRecord::NotStarted,
-            cri_o: false,
+            cri_o: described.cri_o,
         };
-        let (mut container_id, mut started) = (0, None);
-        if let Some(status) = pod.statuses.iter().find(|status| status.name == container.name) {
-            started = status.started;
-            shape.cri_o = status.container_id.starts_with("cri-o://");
-            if !status.container_id.is_empty() {
-                container_id = self.strings.hash(&status.container_id).max(1);
-            }
-            if let Some(image) = ImageId::parse(&status.image_id) {
-                shape.identity = IdentityRecord::Known(image.kind);
-                shape.digest = self.strings.intern(image.digest);
-                shape.repository = self.strings.intern(image.repository);
-            } else if !status.image_id.is_empty() {
-                shape.identity = IdentityRecord::Unreadable;
-            }
+        if let Some(image) = ImageId::parse(described.image_id) {
+            shape.identity = IdentityRecord::Known(image.kind);
+            shape.digest = self.strings.intern(image.digest);
+            shape.repository = self.strings.intern(image.repository);
+        } else if !described.image_id.is_empty() {
+            shape.identity = IdentityRecord::Unreadable;
         }
-        ContainerRecord { shape: self.shapes.intern(shape), container_id, started }
+        shape
     }
 
     /// The configured labels' values; empty where absent.

@@ -21,18 +21,49 @@ pub(super) struct Shape {
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(super) struct ShapeId(u32);
 
+/// A container as its pod describes it.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) struct Described<'a> {
+    pub(super) name: &'a str,
+    pub(super) image: &'a str,
+    pub(super) image_id: &'a str,
+    pub(super) cri_o: bool,
+}
+
+/// What a container was, and its combination.
+#[derive(Default, Debug)]
+struct Recent {
+    name: String,
+    image: String,
+    image_id: String,
+    cri_o: bool,
+    shape: Option<ShapeId>,
+}
+
+/// So many containers of a pod are remembered; few pods have more.
+const MOST_RECENT: usize = 8;
+
 /// All combinations in use.
 #[derive(Default, Debug)]
 pub(super) struct Shapes {
+    /// The containers of the pod before, in their order. Replicas come one after the other, mostly, and one look saves
+    /// reading an image's id and looking up four strings.
+    recent: Vec<Recent>,
     slots: Vec<Shape>,
     free: Vec<u32>,
     by_shape: HashTable<u32>,
     hasher: hashbrown::DefaultHashBuilder,
 }
 
+impl Recent {
+    fn described(&self) -> Described<'_> {
+        Described { name: &self.name, image: &self.image, image_id: &self.image_id, cri_o: self.cri_o }
+    }
+}
+
 impl Shapes {
     pub(super) fn intern(&mut self, shape: Shape) -> ShapeId {
-        let Self { slots, free, by_shape, hasher } = self;
+        let Self { slots, free, by_shape, hasher, .. } = self;
         let hash = hasher.hash_one(shape);
         if let Some(at) = by_shape.find(hash, |at| slots.get(*at as usize) == Some(&shape)) {
             return ShapeId(*at);
@@ -48,12 +79,33 @@ impl Shapes {
         ShapeId(at)
     }
 
+    /// The combination of a pod's container of this place, if the pod before had the same there.
+    pub(super) fn recent(&self, place: usize, described: Described<'_>) -> Option<ShapeId> {
+        self.recent.get(place).filter(|recent| recent.described() == described).and_then(|recent| recent.shape)
+    }
+
+    pub(super) fn remember(&mut self, place: usize, described: Described<'_>, shape: ShapeId) {
+        if place >= MOST_RECENT {
+            return;
+        }
+        if self.recent.len() <= place {
+            self.recent.resize_with(place + 1, Recent::default);
+        }
+        let recent = &mut self.recent[place];
+        described.name.clone_into(&mut recent.name);
+        described.image.clone_into(&mut recent.image);
+        described.image_id.clone_into(&mut recent.image_id);
+        recent.cri_o = described.cri_o;
+        recent.shape = Some(shape);
+    }
+
     pub(super) fn get(&self, id: ShapeId) -> Option<&Shape> {
         self.slots.get(id.0 as usize)
     }
 
     /// Frees every combination that `used` does not name, and names the symbols of those that stay.
     pub(super) fn sweep(&mut self, used: impl Iterator<Item = ShapeId>, mark: &mut dyn FnMut(Symbol)) {
+        self.recent.clear();
         let mut keep = vec![false; self.slots.len()];
         for id in used {
             if let Some(keep) = keep.get_mut(id.0 as usize) {
@@ -71,5 +123,49 @@ impl Shapes {
         for shape in slots.iter().zip(keep).filter_map(|(shape, keep)| keep.then_some(shape)) {
             [shape.name, shape.image, shape.digest, shape.repository].into_iter().for_each(&mut *mark);
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Described, IdentityRecord, MOST_RECENT, Shape, Shapes, Symbol};
+
+    const SHAPE: Shape = Shape {
+        name: Symbol::EMPTY,
+        image: Symbol::EMPTY,
+        digest: Symbol::EMPTY,
+        repository: Symbol::EMPTY,
+        identity: IdentityRecord::Unreadable,
+        cri_o: false,
+    };
+    const DESCRIBED: Described<'_> = Described { name: "app", image: "a:1", image_id: "x", cri_o: false };
+
+    #[test]
+    fn a_container_is_recognised_by_all_that_is_said_of_it() {
+        let mut shapes = Shapes::default();
+        let shape = shapes.intern(SHAPE);
+        assert_eq!(shapes.recent(1, DESCRIBED), None);
+        shapes.remember(1, DESCRIBED, shape);
+        assert_eq!(shapes.recent(1, DESCRIBED), Some(shape));
+        assert_eq!(shapes.recent(0, DESCRIBED), None, "another place");
+        for other in [
+            Described { name: "apq", ..DESCRIBED },
+            Described { image: "a:2", ..DESCRIBED },
+            Described { image_id: "y", ..DESCRIBED },
+            Described { cri_o: true, ..DESCRIBED },
+        ] {
+            assert_eq!(shapes.recent(1, other), None, "{other:?}");
+        }
+        shapes.remember(MOST_RECENT, DESCRIBED, shape);
+        assert_eq!(shapes.recent(MOST_RECENT, DESCRIBED), None);
+    }
+
+    #[test]
+    fn what_is_freed_is_not_recognised() {
+        let mut shapes = Shapes::default();
+        let shape = shapes.intern(SHAPE);
+        shapes.remember(0, DESCRIBED, shape);
+        shapes.sweep(std::iter::empty(), &mut |_| {});
+        assert_eq!(shapes.recent(0, DESCRIBED), None);
     }
 }
