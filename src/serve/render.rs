@@ -97,7 +97,7 @@ impl Renderer {
         if published {
             self.exposition.publish(Vec::new(), &changes.gone, &[]);
             tracing::error!("not ready any more: the picture of the cluster is not complete");
-        } else {
+        } else if !changes.gone.is_empty() {
             // What was prepared for a first picture that does not come must not turn up in a later one.
             self.exposition.prepare(Vec::new(), &changes.gone);
         }
