@@ -62,8 +62,8 @@ pub async fn watch_and_serve(
     let mut server = pin!(server.run(async {
         let _ = stopped.await;
     }));
-    let _watches = cluster::run(&client, &config.namespaces, &inventory, &telemetry, Timings::default());
-    let rendering = render::keep_rendering(inventory, exposition, telemetry, live);
+    let watches = cluster::run(&client, &config.namespaces, &inventory, &telemetry, Timings::default());
+    let rendering = render::keep_rendering(inventory, exposition, telemetry, live, watches.answered());
 
     tokio::select! {
         () = &mut server => bail!("the server ended by itself"),
