@@ -84,6 +84,10 @@ impl Renderer {
         if !prepared && !self.is_news(&changes) {
             return false;
         }
+        if self.published.is_none() {
+            // Somebody waits for it: two cores render the rest as well.
+            self.exposition.prepare(std::mem::take(&mut changes.reports), &std::mem::take(&mut changes.gone));
+        }
         self.exposition.publish(changes.reports, &changes.gone, &changes.awaiting_owner);
         if self.published.replace(changes.awaiting_owner).is_none() {
             self.live.is_ready();
