@@ -44,10 +44,12 @@ pub async fn watch_and_serve(
     mut signals: Signals,
 ) -> anyhow::Result<()> {
     let telemetry = Telemetry::new().context("cannot register podskew's own metrics")?;
-    let pod_labels = config.settings.pod_labels.iter().map(|label| label.metric_label.clone());
-    let exposition = Arc::new(Exposition::new(config.selection, pod_labels.collect()));
     let sources = cluster::sources(&config.namespaces);
     let inventory = Arc::new(Mutex::new(Inventory::new(config.settings.clone(), &sources)));
+    // They begin while the rest is prepared.
+    let watches = cluster::run(&client, &config.namespaces, &inventory, &telemetry, Timings::default());
+    let pod_labels = config.settings.pod_labels.iter().map(|label| label.metric_label.clone());
+    let exposition = Arc::new(Exposition::new(config.selection, pod_labels.collect()));
     let live = Arc::new(Live::new(
         Arc::clone(&exposition),
         telemetry.clone(),
@@ -62,8 +64,7 @@ pub async fn watch_and_serve(
     let mut server = pin!(server.run(async {
         let _ = stopped.await;
     }));
-    let _watches = cluster::run(&client, &config.namespaces, &inventory, &telemetry, Timings::default());
-    let rendering = render::keep_rendering(inventory, exposition, telemetry, live);
+    let rendering = render::keep_rendering(inventory, exposition, telemetry, live, watches.answered());
 
     tokio::select! {
         () = &mut server => bail!("the server ended by itself"),

@@ -107,7 +107,8 @@ fn inflate(deflated: &[u8]) -> Option<String> {
     String::from_utf8(text).ok()
 }
 
-/// Asks until the answer is 200; how long that took since `begun`.
+/// Asks until the answer is 200; how long that took since `begun`. A pause is at most `pause`, and no longer than a fiftieth
+/// of what is measured.
 pub(crate) fn wait_for(
     process: &mut Process,
     host: &str,
@@ -128,7 +129,7 @@ pub(crate) fn wait_for(
         if !process.runs() {
             return Err(format!("the process behind {host} has ended").into());
         }
-        std::thread::sleep(pause);
+        std::thread::sleep(pause.min(begun.elapsed() / 50));
     }
     Err(format!("http://{host}{path} is not 200 after ten minutes").into())
 }

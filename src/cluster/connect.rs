@@ -3,6 +3,7 @@
 use anyhow::{Context as _, anyhow, bail};
 use http::HeaderValue;
 use http::header::USER_AGENT;
+use http::uri::Scheme;
 use kube::Config;
 use kube::config::{KubeConfigOptions, Kubeconfig, KubeconfigError};
 use std::ffi::OsString;
@@ -64,6 +65,10 @@ pub fn client(mut config: Config) -> anyhow::Result<kube::Client> {
     config.default_retry = false;
     let name = HeaderValue::from_static(concat!("podskew/", env!("CARGO_PKG_VERSION")));
     config.headers.push((USER_AGENT, name));
+    if config.cluster_url.scheme() == Some(&Scheme::HTTP) {
+        // Without any, kube reads all that the system trusts: hundreds of files, for nothing.
+        config.root_cert.get_or_insert_default();
+    }
     kube::Client::try_from(config).map_err(|error| match error {
         kube::Error::ProxyProtocolDisabled { proxy_url, .. } | kube::Error::ProxyProtocolUnsupported { proxy_url } => {
             anyhow!(

@@ -9,7 +9,8 @@ use super::sink::Sink;
 use crate::inventory::Source;
 use crate::objects::{DecodeError, Resource, WatchEvent, decode_event, decode_list};
 use bytes::{Bytes, BytesMut};
-use std::sync::{Arc, LazyLock, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use tokio::runtime::Handle;
 use tokio::task::{JoinError, JoinSet};
 
 /// Long enough that a task costs nothing beside it, short enough that a scrape waits for no more than some hundred
@@ -26,6 +27,8 @@ const AT_ONCE: usize = 16;
 pub(super) struct Lanes<S> {
     source: Source,
     sink: Arc<S>,
+    /// As many as there are: so many tasks decode at once.
+    cores: usize,
     /// Events that wait until they are enough.
     batch: Vec<Bytes>,
     batch_bytes: usize,
@@ -57,6 +60,8 @@ impl<S: Sink> Lanes<S> {
         Self {
             source,
             sink,
+            // The system was asked how many cores there are when the runtime began; asking takes a dozen system calls.
+            cores: Handle::current().metrics().num_workers().min(MOST_LANES),
             batch: Vec::new(),
             batch_bytes: 0,
             spare_pages: Arc::default(),
@@ -81,13 +86,13 @@ impl<S: Sink> Lanes<S> {
         }
         self.batch_bytes = 0;
         let (source, sink, batch) = (self.source, self.sink.clone(), std::mem::take(&mut self.batch));
-        self.start(*LANES, move || events(source, sink.as_ref(), &batch)).await;
+        self.start(self.cores, move || events(source, sink.as_ref(), &batch)).await;
     }
 
     /// Takes a page. It is decoded while the next one is read, and no more than two are: pages take memory.
     pub(super) async fn page(&mut self, page: BytesMut) {
         let (source, sink, spare_pages) = (self.source, self.sink.clone(), self.spare_pages.clone());
-        self.start((*LANES).min(2), move || {
+        self.start(self.cores.min(2), move || {
             let decoded = self::page(source, sink.as_ref(), &page);
             lock(&spare_pages).push(page);
             decoded
@@ -154,10 +159,6 @@ fn joined(resource: Resource, decoded: Result<Decoded, JoinError>) -> Decoded {
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
-
-/// Asking takes a dozen system calls, so it is asked once.
-static LANES: LazyLock<usize> =
-    LazyLock::new(|| std::thread::available_parallelism().map_or(1, usize::from).min(MOST_LANES));
 
 fn events<S: Sink>(source: Source, sink: &S, events: &[Bytes]) -> Decoded {
     let mut decoded = Decoded::default();

@@ -319,6 +319,7 @@ impl<S: Sink> Watcher<S> {
             .collect();
         self.listing.open = false;
         self.sink.finish_relist(self.source, &gone);
+        self.pulse.answered();
     }
 
     pub(super) fn abandon(&mut self) {

@@ -5,6 +5,7 @@ use crate::telemetry::{EventType, FailureReason, Telemetry};
 use crate::time::UnixTime;
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
+use tokio::sync::Notify;
 
 /// What one watch says of itself.
 #[derive(Clone, Copy, Default, Debug)]
@@ -17,12 +18,14 @@ struct Life {
 pub(super) struct Liveness {
     telemetry: Telemetry,
     lives: Mutex<BTreeMap<Source, Life>>,
+    /// Wakes who waits until all have answered.
+    pub(super) answered: Arc<Notify>,
 }
 
 impl Liveness {
     pub(super) fn new(telemetry: Telemetry, sources: &[Source]) -> Arc<Self> {
         let lives = sources.iter().map(|source| (*source, Life::default())).collect();
-        Arc::new(Self { telemetry, lives: Mutex::new(lives) })
+        Arc::new(Self { telemetry, lives: Mutex::new(lives), answered: Arc::default() })
     }
 
     /// Changes one life, and tells the worst of its resource. The gauge is set under the lock: two watches that report at
@@ -71,6 +74,11 @@ impl Pulse {
             self.synced = synced;
             self.liveness.update(self.source, |life| life.synced = synced);
         }
+    }
+
+    /// The source was listed, or will not be.
+    pub(super) fn answered(&self) {
+        self.liveness.answered.notify_one();
     }
 
     pub(super) fn event(&self, event: EventType) {

@@ -42,7 +42,7 @@ use request::Target;
 pub use sink::Sink;
 use std::sync::Arc;
 pub use timings::Timings;
-use tokio::sync::Semaphore;
+use tokio::sync::{Notify, Semaphore};
 use tokio::task::JoinSet;
 use watch::Watcher;
 
@@ -64,6 +64,15 @@ pub fn sources(namespaces: &[String]) -> Vec<Source> {
 #[must_use = "the watches end when this is dropped"]
 pub struct Watches {
     _tasks: JoinSet<()>,
+    answered: Arc<Notify>,
+}
+
+impl Watches {
+    /// Is notified whenever a source was listed, or is known not to be there: what is known may be complete now.
+    #[must_use]
+    pub fn answered(&self) -> Arc<Notify> {
+        Arc::clone(&self.answered)
+    }
 }
 
 /// Watches [`sources`]`(namespaces)` and hands everything to `sink`. Must be called within a tokio runtime.
@@ -86,7 +95,7 @@ pub fn run<S: Sink>(
         let watcher = Watcher::new(source, target, client.clone(), sink.clone(), timings, lists.clone(), pulse);
         tasks.spawn(watcher.run());
     }
-    Watches { _tasks: tasks }
+    Watches { _tasks: tasks, answered: Arc::clone(&liveness.answered) }
 }
 
 fn target(source: Source, namespaces: &[String]) -> Target {

@@ -230,6 +230,7 @@ impl<S: Sink> Watcher<S> {
                     Refused::Forbidden => self.sink.forbid(self.source),
                     Refused::NotServed => self.sink.not_served(self.source),
                 }
+                self.pulse.answered();
                 // The inventory has let go of what it knew: a watch alone would not bring it back.
                 state = State::Unlisted;
             }

@@ -3,7 +3,7 @@
 /// Writes a label value: a backslash, a double quote and a line feed are escaped, everything else stands as it is.
 pub(super) fn push_escaped(text: &mut String, value: &str) {
     // Nearly no value needs it.
-    if !value.bytes().any(|byte| matches!(byte, b'\\' | b'"' | b'\n')) {
+    if memchr::memchr3(b'\\', b'"', b'\n', value.as_bytes()).is_none() {
         text.push_str(value);
         return;
     }

@@ -41,7 +41,7 @@ impl Inventory {
         }
         let mut changes = Changes { complete: true, awaiting_owner: self.awaiting_owner(), ..Changes::default() };
         let mut dirty = std::mem::take(&mut self.dirty);
-        if dirty.len() > 1 && most_pods < usize::MAX {
+        if dirty.len() > self.in_order && most_pods < usize::MAX {
             // In the order of their names, last first, so that each part of a long list touches its own buckets only.
             dirty.sort_by_cached_key(|at| Reverse(self.workloads.get(*at).map(|record| self.name_of(record))));
         }
@@ -54,6 +54,7 @@ impl Inventory {
         }
         changes.more = !dirty.is_empty();
         // Nothing was touched in the meantime: reporting touches no workload.
+        self.in_order = dirty.len();
         self.dirty = dirty;
         if !changes.more && self.strings.wants_sweep() {
             self.sweep();

@@ -60,6 +60,8 @@ pub struct Inventory {
     objects: HashMap<Resource, usize>,
     /// Workloads to be reported anew.
     dirty: Vec<u32>,
+    /// So many of them, the first, are in the order in which they will be reported.
+    in_order: usize,
     /// When workloads have to be reported anew although nothing happened.
     timers: BTreeSet<(UnixTime, u32)>,
 }
@@ -111,6 +113,7 @@ impl Inventory {
             awaiting: BTreeSet::new(),
             objects: HashMap::new(),
             dirty: Vec::new(),
+            in_order: 0,
             timers: BTreeSet::new(),
         }
     }

@@ -10,6 +10,8 @@ use crate::time::UnixTime;
 use anyhow::Context;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
+use tokio::sync::Notify;
+use tokio::time::{sleep, timeout};
 
 /// After a rendering. With the time a rendering takes, a scrape is at most a second behind.
 const AFTER_CHANGES: Duration = Duration::from_millis(800);
@@ -17,18 +19,17 @@ const AFTER_CHANGES: Duration = Duration::from_millis(800);
 /// While nothing changes, so that the first change after a quiet time shows at once.
 const WHILE_QUIET: Duration = Duration::from_millis(100);
 
-/// Until the first picture, which somebody waits for.
-const UNTIL_READY: Duration = Duration::from_millis(10);
-
 /// So many pods' reports are in memory at once, and as many that are being rendered: about two megabytes.
 const PODS_AT_ONCE: usize = 5_000;
 
-/// Renders for as long as it is polled; ends only if rendering fails, which it must not.
+/// Renders for as long as it is polled; ends only if rendering fails, which it must not. The first picture, which somebody
+/// waits for, is rendered as soon as the last source has `answered`.
 pub(super) async fn keep_rendering(
     inventory: Arc<Mutex<Inventory>>,
     exposition: Arc<Exposition>,
     telemetry: Telemetry,
     live: Arc<Live>,
+    answered: Arc<Notify>,
 ) -> anyhow::Result<()> {
     let mut renderer = Renderer { inventory, exposition, telemetry, live, begun: Instant::now(), published: None };
     loop {
@@ -40,12 +41,13 @@ pub(super) async fn keep_rendering(
         })
         .await
         .context("rendering the metrics failed")?;
-        let pause = match (published, &renderer.published) {
-            (true, _) => AFTER_CHANGES,
-            (false, Some(_)) => WHILE_QUIET,
-            (false, None) => UNTIL_READY,
-        };
-        tokio::time::sleep(pause).await;
+        if published {
+            sleep(AFTER_CHANGES).await;
+        } else if renderer.published.is_some() {
+            sleep(WHILE_QUIET).await;
+        } else {
+            let _ = timeout(WHILE_QUIET, answered.notified()).await;
+        }
     }
 }
 
@@ -82,6 +84,10 @@ impl Renderer {
         if !prepared && !self.is_news(&changes) {
             return false;
         }
+        if self.published.is_none() {
+            // Somebody waits for it: two cores render the rest as well.
+            self.exposition.prepare(std::mem::take(&mut changes.reports), &std::mem::take(&mut changes.gone));
+        }
         self.exposition.publish(changes.reports, &changes.gone, &changes.awaiting_owner);
         if self.published.replace(changes.awaiting_owner).is_none() {
             self.live.is_ready();
@@ -97,7 +103,7 @@ impl Renderer {
         if published {
             self.exposition.publish(Vec::new(), &changes.gone, &[]);
             tracing::error!("not ready any more: the picture of the cluster is not complete");
-        } else {
+        } else if !changes.gone.is_empty() {
             // What was prepared for a first picture that does not come must not turn up in a later one.
             self.exposition.prepare(Vec::new(), &changes.gone);
         }
