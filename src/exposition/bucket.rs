@@ -94,6 +94,11 @@ impl Buckets {
         self.buckets.iter().map(|bucket| &bucket.fragment).filter(|fragment| fragment.sum.length > 0)
     }
 
+    /// The same, to be laid elsewhere.
+    pub(super) fn fragments_mut(&mut self) -> impl Iterator<Item = &mut Fragment> {
+        self.buckets.iter_mut().map(|bucket| &mut bucket.fragment).filter(|fragment| fragment.sum.length > 0)
+    }
+
     /// The series whose ages run, in order.
     pub(super) fn running(&self) -> impl Iterator<Item = &Arc<[Running]>> {
         self.buckets.iter().map(|bucket| &bucket.running).filter(|running| !running.is_empty())

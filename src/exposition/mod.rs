@@ -3,7 +3,7 @@
 //! It knows reports and how Prometheus reads; it does not know Kubernetes.
 //!
 //! ```text
-//!  reports ──publish──▶ buckets ──▶ fragments ──▶ picture ──answer──▶ one gzip member, or the same text inflated
+//!  reports ──publish──▶ buckets ──▶ fragments ──▶ runs ──▶ picture ──answer──▶ one gzip member, or the same text inflated
 //! ```
 
 #![allow(clippy::doc_markdown, reason = "OpenMetrics is the name of a format, not of an item")]
@@ -18,6 +18,7 @@ mod health;
 mod negotiate;
 mod picture;
 mod publish;
+mod runs;
 mod selection;
 mod text;
 

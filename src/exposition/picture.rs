@@ -1,6 +1,5 @@
 //! One consistent picture of the cluster, as fragments.
 
-use super::bucket::Buckets;
 use super::family::Running;
 use super::fragment::{Checksum, Fragment};
 use super::selection::Selection;
@@ -16,7 +15,7 @@ pub struct Picture {
 
 /// What a picture holds of one family.
 pub(super) struct FamilyPicture {
-    /// HELP and TYPE, then the buckets.
+    /// HELP and TYPE, then the buckets; of those that lie side by side, one for all.
     pub fragments: Box<[Fragment]>,
     /// The series whose ages run; rendered for each answer.
     pub running: Box<[Arc<[Running]>]>,
@@ -27,17 +26,13 @@ pub(super) struct FamilyPicture {
 }
 
 impl FamilyPicture {
-    pub(super) fn new(header: &Fragment, fragments: &[&Fragment], running: Box<[Arc<[Running]>]>) -> Self {
-        let fragments: Box<[Fragment]> = [header].iter().chain(fragments).copied().cloned().collect();
+    pub(super) fn new(header: &Fragment, pieces: Vec<Fragment>, running: Box<[Arc<[Running]>]>) -> Self {
+        let fragments: Box<[Fragment]> = std::iter::once(header.clone()).chain(pieces).collect();
         Self {
             sum: fragments.iter().fold(Checksum::default(), |sum, fragment| sum.then(fragment.sum)),
             deflated: fragments.iter().map(|fragment| fragment.deflated.len() as u64).sum(),
             fragments,
             running,
         }
-    }
-
-    pub(super) fn of_buckets(header: &Fragment, buckets: &Buckets) -> Self {
-        Self::new(header, &buckets.fragments().collect::<Vec<_>>(), buckets.running().map(Arc::clone).collect())
     }
 }

@@ -5,6 +5,7 @@ use super::bucket::{Buckets, Change, Press};
 use super::family::{Family, Subject};
 use super::fragment::Fragment;
 use super::picture::{FamilyPicture, Picture};
+use super::runs::Runs;
 use super::selection::Selection;
 use crate::report::{Name, Workload, WorkloadReport};
 use std::collections::BTreeSet;
@@ -34,6 +35,7 @@ struct Rendered {
     family: &'static Family,
     header: Fragment,
     buckets: Buckets,
+    runs: Runs,
     /// `None` before the first publication, and from a change to the next one.
     picture: Option<Arc<FamilyPicture>>,
     /// Only of the family that speaks of namespaces.
@@ -146,6 +148,7 @@ impl Rendered {
             family,
             header: Fragment::new(&family.header(), &mut press.deflater),
             buckets: Buckets::default(),
+            runs: Runs::default(),
             picture: None,
             awaiting_owner: Vec::new(),
         }
@@ -154,6 +157,8 @@ impl Rendered {
     fn take_over(&mut self, changes: &[Change<'_>], press: &mut Press) {
         let by_workload = matches!(self.family.subject, Subject::Workload(_) | Subject::Deployment(_));
         if by_workload && self.buckets.update(self.family, changes, press) {
+            // Not only at the end of a first list: by then small pieces would lie all over the memory.
+            self.runs.tidy(&mut self.buckets.fragments_mut().collect::<Vec<_>>());
             self.picture = None;
         }
     }
@@ -176,9 +181,12 @@ impl Rendered {
                 self.awaiting_owner = awaiting_owner.to_vec();
                 let text = self.family.render_awaiting_owner(awaiting_owner);
                 let fragment = (!text.is_empty()).then(|| Fragment::new(&text, &mut press.deflater));
-                FamilyPicture::new(&self.header, &fragment.iter().collect::<Vec<_>>(), Box::default())
+                FamilyPicture::new(&self.header, fragment.into_iter().collect(), Box::default())
             }
-            Subject::Workload(_) | Subject::Deployment(_) => FamilyPicture::of_buckets(&self.header, &self.buckets),
+            Subject::Workload(_) | Subject::Deployment(_) => {
+                let pieces = self.runs.pieces(self.buckets.fragments());
+                FamilyPicture::new(&self.header, pieces, self.buckets.running().map(Arc::clone).collect())
+            }
         }
     }
 }

@@ -1,0 +1,188 @@
+//! Runs: fragments that are served one after the other lie side by side, so that a scrape hands over few large pieces.
+//!
+//! There are some 1500 fragments of 150 000 pods, and handing over each by itself took a quarter of a scrape. No fragment is
+//! held twice: one that is laid in a run is a part of it. One that is written anew is a piece by itself, until there are so
+//! many that the family is laid out again.
+
+use super::fragment::Fragment;
+use bytes::Bytes;
+
+/// The most bytes in a run, if no fragment has more.
+const RUN: usize = 256 * 1024;
+/// So many pieces of a family take a scrape no time to speak of. Most families have fewer in a cluster of less than 50 000
+/// pods, and are never copied there.
+const FEW: usize = 32;
+/// Of a family with many fragments, one piece for so many is as good.
+const FRAGMENTS_A_PIECE: usize = 16;
+
+/// The runs of one family.
+#[derive(Default)]
+pub(super) struct Runs(Vec<Bytes>);
+
+impl Runs {
+    /// Lays the fragments out, if they have become too many pieces, or too much lies here that is no longer served.
+    pub(super) fn tidy(&mut self, fragments: &mut [&mut Fragment]) {
+        let alone = fragments.windows(2).filter(|pair| self.together(&pair[0].deflated, &pair[1].deflated).is_none());
+        let scattered = alone.count() >= FEW + fragments.len() / FRAGMENTS_A_PIECE;
+        let held = self.0.iter().map(Bytes::len).sum::<usize>();
+        let used = fragments.iter().map(|fragment| fragment.deflated.len()).sum::<usize>();
+        if scattered || held > used + used / 4 + RUN {
+            self.lay_out(fragments);
+        }
+    }
+
+    /// The fragments as they are served: those that lie side by side as one.
+    pub(super) fn pieces<'a>(&self, fragments: impl Iterator<Item = &'a Fragment>) -> Vec<Fragment> {
+        let mut pieces: Vec<Fragment> = Vec::new();
+        for fragment in fragments {
+            if let Some(last) = pieces.last_mut()
+                && let Some(deflated) = self.together(&last.deflated, &fragment.deflated)
+            {
+                *last = Fragment { deflated, sum: last.sum.then(fragment.sum) };
+            } else {
+                pieces.push(fragment.clone());
+            }
+        }
+        pieces
+    }
+
+    /// Both as one, if they lie side by side in a run.
+    fn together(&self, first: &Bytes, second: &Bytes) -> Option<Bytes> {
+        let (start, end) = (first.as_ptr().addr(), second.as_ptr().addr() + second.len());
+        if start + first.len() != second.as_ptr().addr() {
+            return None;
+        }
+        // What lies within a run is a part of it, since the run is here.
+        let within = |run: &&Bytes| run.as_ptr().addr() <= start && end <= run.as_ptr().addr() + run.len();
+        let run = self.0.iter().find(within)?;
+        let start = start - run.as_ptr().addr();
+        Some(run.slice(start..start + first.len() + second.len()))
+    }
+
+    fn lay_out(&mut self, mut fragments: &mut [&mut Fragment]) {
+        self.0.clear();
+        while !fragments.is_empty() {
+            let mut length = 0;
+            let fits = |fragment: &&&mut Fragment| {
+                length += fragment.deflated.len();
+                length <= RUN
+            };
+            let count = fragments.iter().take_while(fits).count().max(1);
+            let (these, others) = fragments.split_at_mut(count);
+            let run = Bytes::from(these.iter().map(|fragment| &fragment.deflated[..]).collect::<Vec<_>>().concat());
+            let mut start = 0;
+            for fragment in these {
+                let end = start + fragment.deflated.len();
+                fragment.deflated = run.slice(start..end);
+                start = end;
+            }
+            self.0.push(run);
+            fragments = others;
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Bytes, FEW, FRAGMENTS_A_PIECE, Fragment, RUN, Runs};
+    use crate::exposition::fragment::{Checksum, Deflater, Inflater};
+
+    fn text(number: usize) -> String {
+        let line = |line: usize| format!("{number} has {}\n", (line + 1) * (number + 7919) % 10_007);
+        (0..300).map(line).collect()
+    }
+
+    fn fragments(count: usize) -> Vec<Fragment> {
+        let mut deflater = Deflater::new();
+        (0..count).map(|number| Fragment::new(&text(number), &mut deflater)).collect()
+    }
+
+    fn pieces(runs: &mut Runs, fragments: &mut [Fragment]) -> Vec<Fragment> {
+        runs.tidy(&mut fragments.iter_mut().collect::<Vec<_>>());
+        let pieces = runs.pieces(fragments.iter());
+        let expected = fragments.iter().fold(Checksum::default(), |sum, fragment| sum.then(fragment.sum));
+        let (mut inflater, mut all) = (Inflater::new(), String::new());
+        for piece in &pieces {
+            let text = inflater.inflate(piece);
+            assert_eq!(piece.sum, Checksum::of(text.as_bytes()));
+            all.push_str(&text);
+        }
+        assert_eq!(expected, Checksum::of(all.as_bytes()));
+        pieces
+    }
+
+    fn held(runs: &Runs) -> usize {
+        runs.0.iter().map(Bytes::len).sum()
+    }
+
+    fn length(fragments: &[Fragment]) -> usize {
+        fragments.iter().map(|fragment| fragment.deflated.len()).sum()
+    }
+
+    #[test]
+    fn few_fragments_stay_where_they_are() {
+        let (mut runs, mut fragments) = (Runs::default(), fragments(FEW));
+        let before: Vec<_> = fragments.iter().map(|fragment| fragment.deflated.as_ptr()).collect();
+        assert_eq!(pieces(&mut runs, &mut fragments).len(), FEW);
+        assert!(fragments.iter().map(|fragment| fragment.deflated.as_ptr()).eq(before));
+    }
+
+    #[test]
+    fn many_fragments_are_few_pieces_and_lie_there_once() {
+        let (mut runs, mut fragments) = (Runs::default(), fragments(1000));
+        let few = pieces(&mut runs, &mut fragments);
+        let length = length(&fragments);
+        assert!(length > 3 * RUN && few.len() <= length / RUN + 2, "{length} bytes in {}", few.len());
+        assert!(few.iter().all(|piece| piece.deflated.len() <= RUN));
+        assert_eq!(held(&runs), length);
+        for fragment in &fragments {
+            let (start, end) = (fragment.deflated.as_ptr(), fragment.deflated.as_ptr_range().end);
+            assert!(runs.0.iter().any(|run| run.as_ptr() <= start && end <= run.as_ptr_range().end));
+        }
+    }
+
+    #[test]
+    fn what_is_written_anew_is_a_piece_until_there_are_many() {
+        let (mut runs, mut fragments) = (Runs::default(), fragments(1000));
+        let mut deflater = Deflater::new();
+        let mut last = pieces(&mut runs, &mut fragments).len();
+        let first = last;
+        let mut laid_out = 0;
+        for change in 0..200 {
+            let at = change * 379 % 1000;
+            fragments[at] = Fragment::new(&text(change + 5000), &mut deflater);
+            let count = pieces(&mut runs, &mut fragments).len();
+            assert!(count <= last + 2 && count <= FEW + 1000 / FRAGMENTS_A_PIECE, "{count} after {last}");
+            if count < last {
+                laid_out += 1;
+                assert!(count <= first + 1, "{count}");
+            }
+            last = count;
+        }
+        assert!((3..=8).contains(&laid_out), "{laid_out}");
+    }
+
+    #[test]
+    fn what_is_no_longer_served_is_let_go() {
+        let (mut runs, mut fragments) = (Runs::default(), fragments(1000));
+        pieces(&mut runs, &mut fragments);
+        while fragments.len() > 1 {
+            fragments.truncate(fragments.len() - fragments.len().div_ceil(10));
+            pieces(&mut runs, &mut fragments);
+            let length = length(&fragments);
+            assert!(held(&runs) <= length + length / 4 + RUN, "{} for {length}", held(&runs));
+        }
+        let (start, end) = (fragments[0].deflated.as_ptr(), fragments[0].deflated.as_ptr_range().end);
+        assert!(runs.0.iter().any(|run| run.as_ptr() <= start && end <= run.as_ptr_range().end));
+    }
+
+    #[test]
+    fn fragments_that_only_happen_to_follow_are_not_joined() {
+        let (mut runs, mut fragments) = (Runs::default(), fragments(100));
+        pieces(&mut runs, &mut fragments);
+        fragments.reverse();
+        assert!(pieces(&mut runs, &mut fragments).len() <= 2, "laid out anew");
+        fragments.swap(10, 50);
+        assert!(pieces(&mut runs, &mut fragments).len() >= 5);
+    }
+}
