@@ -59,6 +59,11 @@ impl Cluster {
         self.tell(if protobuf { "protobuf" } else { "json" }).map(drop)
     }
 
+    /// Lets answers be sent at so many megabytes a second, all together; 0 is as fast as they are read.
+    pub(crate) fn serve_at(&mut self, megabytes: u32) -> Outcome<()> {
+        self.tell(&format!("pace {megabytes}")).map(drop)
+    }
+
     /// Expires every watch, and waits until all is listed anew.
     pub(crate) fn relist(&mut self) -> Outcome<Done> {
         self.do_it("relist")

@@ -42,6 +42,8 @@ const KINDS: &[Kind] = &[
     Kind("ready-paged-library", "the same ÷ one that discards by kube's client, paged", "×", 2, Any),
     Kind("ready-streaming-json", "time to ready ÷ discarding client, streaming, JSON", "×", 2, AtMost(2.0)),
     Kind("ready-paged-json", "time to ready ÷ discarding client, paged, JSON", "×", 2, AtMost(2.0)),
+    Kind("ready-streaming-paced", "the same at 500 MB/s, protobuf, streaming", "×", 2, AtMost(2.0)),
+    Kind("ready-paged-paced", "the same at 500 MB/s, protobuf, paged", "×", 2, AtMost(2.0)),
     Kind("ready-seconds", "time to ready, streaming", "s", 3, Any),
     Kind("ready-seconds-json", "time to ready, streaming, JSON", "s", 3, Any),
     Kind("audit-seconds", "audit of the cluster", "s", 2, Any),

@@ -49,6 +49,8 @@ impl Cluster {
             ["paged"] => self.simulator.inject(None, Fault::StreamingListUnsupported),
             ["protobuf"] => self.simulator.set_protobuf_served(true),
             ["json"] => self.simulator.set_protobuf_served(false),
+            ["pace", "0"] => self.simulator.set_pace(None),
+            ["pace", megabytes] => self.simulator.set_pace(Some(megabytes.parse::<u32>()? * 1_000_000)),
             ["relist"] => self.runtime.block_on(self.simulator.relist()),
             ["touch"] => {
                 let nanos = SystemTime::now().duration_since(UNIX_EPOCH)?.as_nanos();

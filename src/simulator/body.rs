@@ -7,7 +7,9 @@ use futures::stream;
 use http_body::Frame;
 use http_body_util::{BodyExt as _, StreamBody};
 use std::io;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
+use tokio::time::Instant;
 
 /// How much is handed to the connection at once: so much that the work between two pieces does not count.
 pub(super) const PIECE_BYTES: usize = 256 * 1024;
@@ -22,12 +24,50 @@ pub(super) trait Pieces: Send + 'static {
 }
 
 /// Makes an HTTP body of pieces.
-pub(super) fn streamed(pieces: impl Pieces) -> Body {
-    let frames = stream::unfold(pieces, |mut pieces| async move {
+pub(super) fn streamed(pieces: impl Pieces, pace: Arc<Pace>) -> Body {
+    let frames = stream::unfold((pieces, pace), |(mut pieces, pace)| async move {
         let piece = pieces.next_piece().await?;
-        Some((piece.map(Frame::data), pieces))
+        pace.wait_for(piece.as_ref().map_or(0, Bytes::len)).await;
+        Some((piece.map(Frame::data), (pieces, pace)))
     });
     StreamBody::new(frames).boxed_unsync()
+}
+
+/// How fast all answers together are sent.
+#[derive(Default, Debug)]
+pub(super) struct Pace(Mutex<Option<Paced>>);
+
+#[derive(Debug)]
+struct Paced {
+    bytes_a_second: f64,
+    /// When everything that was let go will have been sent.
+    until: Instant,
+}
+
+/// A timer wakes a millisecond late and more; that much is made up for.
+const MADE_UP_FOR: Duration = Duration::from_millis(20);
+
+impl Pace {
+    /// At most so many bytes a second from now on; `None` is as fast as they are read.
+    pub(super) fn set(&self, bytes_a_second: Option<f64>) {
+        let paced = bytes_a_second.map(|bytes_a_second| Paced { bytes_a_second, until: Instant::now() });
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = paced;
+    }
+
+    async fn wait_for(&self, bytes: usize) {
+        let until = self.0.lock().unwrap_or_else(PoisonError::into_inner).as_mut().map(|paced| paced.next(bytes));
+        if let Some(until) = until.filter(|until| *until > Instant::now()) {
+            tokio::time::sleep_until(until).await;
+        }
+    }
+}
+
+impl Paced {
+    fn next(&mut self, bytes: usize) -> Instant {
+        let from = Instant::now().checked_sub(MADE_UP_FOR).map_or(self.until, |earliest| self.until.max(earliest));
+        self.until = from + Duration::from_secs_f64(bytes as f64 / self.bytes_a_second);
+        self.until
+    }
 }
 
 /// Ends a body by cutting its connection.

@@ -71,7 +71,7 @@ pub(super) fn answer(
         breaks: cluster.faults.strike(Some(request.resource), Fault::breaks_list),
         stage: Stage::Items,
     };
-    Ok(response(200, form.content_type(), streamed(items)))
+    Ok(response(200, form.content_type(), streamed(items, cluster.pace.clone())))
 }
 
 /// The objects to list from, and which of them this request may still get.

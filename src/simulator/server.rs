@@ -2,6 +2,7 @@
 
 use super::answer::answer;
 use super::base64;
+use super::body::Pace;
 use super::fault::{Fault, Faults};
 use super::negotiate::Form;
 use super::requests::{RequestKind, Requests, SeenRequest};
@@ -103,6 +104,7 @@ pub(super) struct Cluster {
     pub(super) bookmark_interval: Duration,
     rollouts_served: AtomicBool,
     protobuf_served: AtomicBool,
+    pub(super) pace: Arc<Pace>,
     token_file: Option<PathBuf>,
 }
 
@@ -160,6 +162,7 @@ impl Simulator {
             bookmark_interval: config.bookmark_interval,
             rollouts_served: AtomicBool::new(config.rollouts_served),
             protobuf_served: AtomicBool::new(config.protobuf_served),
+            pace: Arc::default(),
             token_file: config.token_file.clone(),
         });
         let cut = watch::Sender::new(());
@@ -255,6 +258,12 @@ impl Simulator {
     /// Lets who asks for protobuf have it, or has everything in JSON. What is being sent goes on as it began.
     pub fn set_protobuf_served(&self, served: bool) {
         self.cluster.protobuf_served.store(served, Ordering::Relaxed);
+    }
+
+    /// Sends lists and watches at so many bytes a second, all of them together, from now on; `None` is as fast as they are
+    /// read.
+    pub fn set_pace(&self, bytes_a_second: Option<u32>) {
+        self.cluster.pace.set(bytes_a_second.map(f64::from));
     }
 
     /// How many changes the slowest of the open watches has not been sent yet. Who makes more changes than the store

@@ -39,7 +39,8 @@ pub(super) fn answer(
     if let Stage::Initial { snapshot, .. } = &stage {
         form = cluster.store.form_of(request.resource, form, snapshot.objects.iter().map(|object| &**object));
     }
-    Ok(response(200, form.stream_type(), streamed(Watch::new(cluster, request, options, form, stage))))
+    let pace = cluster.pace.clone();
+    Ok(response(200, form.stream_type(), streamed(Watch::new(cluster, request, options, form, stage), pace)))
 }
 
 fn begin(cluster: &Cluster, request: &Request, options: &WatchOptions) -> Result<Stage, Refusal> {
