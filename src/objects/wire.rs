@@ -91,6 +91,10 @@ pub fn decode_status(body: &[u8]) -> Option<Status> {
     if protobuf::is_object(body) {
         return protobuf::status(body).ok();
     }
+    // `404 page not found`, which is said of every API that is not there, begins with a number: no field of a wrong type.
+    if !body.trim_ascii_start().starts_with(b"{") {
+        return None;
+    }
     let mut json = Json::new(text(body).ok()?);
     let Lenient(raw): Lenient<RawStatus<'_>> = serde::Deserialize::deserialize(&mut json).ok()?;
     json.end().ok()?;
