@@ -27,7 +27,7 @@ const AT_ONCE: usize = 16;
 pub(super) struct Lanes<S> {
     source: Source,
     sink: Arc<S>,
-    /// As many as there are: so many tasks decode at once.
+    /// So many tasks decode at once.
     cores: usize,
     /// Events that wait until they are enough.
     batch: Vec<Bytes>,

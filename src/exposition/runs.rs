@@ -22,7 +22,7 @@ pub(super) struct Runs(Vec<Bytes>);
 impl Runs {
     /// Lays the fragments out, if they have become too many pieces, or too much lies here that is no longer served.
     pub(super) fn tidy(&mut self, fragments: &mut [&mut Fragment]) {
-        let alone = fragments.windows(2).filter(|pair| self.together(&pair[0].deflated, &pair[1].deflated).is_none());
+        let alone = fragments.windows(2).filter(|pair| self.run_of(&pair[0].deflated, &pair[1].deflated).is_none());
         let scattered = alone.count() >= FEW + fragments.len() / FRAGMENTS_A_PIECE;
         let held = self.0.iter().map(Bytes::len).sum::<usize>();
         let used = fragments.iter().map(|fragment| fragment.deflated.len()).sum::<usize>();
@@ -48,15 +48,20 @@ impl Runs {
 
     /// Both as one, if they lie side by side in a run.
     fn together(&self, first: &Bytes, second: &Bytes) -> Option<Bytes> {
+        let run = self.run_of(first, second)?;
+        let start = first.as_ptr().addr() - run.as_ptr().addr();
+        Some(run.slice(start..start + first.len() + second.len()))
+    }
+
+    /// The run in which they lie side by side.
+    fn run_of(&self, first: &Bytes, second: &Bytes) -> Option<&Bytes> {
         let (start, end) = (first.as_ptr().addr(), second.as_ptr().addr() + second.len());
         if start + first.len() != second.as_ptr().addr() {
             return None;
         }
         // What lies within a run is a part of it, since the run is here.
         let within = |run: &&Bytes| run.as_ptr().addr() <= start && end <= run.as_ptr().addr() + run.len();
-        let run = self.0.iter().find(within)?;
-        let start = start - run.as_ptr().addr();
-        Some(run.slice(start..start + first.len() + second.len()))
+        self.0.iter().find(within)
     }
 
     fn lay_out(&mut self, mut fragments: &mut [&mut Fragment]) {

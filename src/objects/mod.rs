@@ -262,16 +262,16 @@ impl Uid {
         if [8, 13, 18, 23].iter().any(|at| text[*at] != b'-') {
             return None;
         }
-        // Of a byte that is no digit it is more than 15.
-        let mut largest = 0;
+        // The bits of all digits: one that is none has more than four.
+        let mut bits = 0;
         let mut digits = |range: std::ops::Range<usize>| {
             text[range].iter().fold(0_u64, |value, byte| {
                 let digit = HEX_DIGITS[usize::from(*byte)];
-                largest |= digit;
+                bits |= digit;
                 value << 4 | u64::from(digit)
             })
         };
         let halves = [digits(0..8) << 32 | digits(9..13) << 16 | digits(14..18), digits(19..23) << 48 | digits(24..36)];
-        (largest < 16).then_some(Self(halves))
+        (bits < 16).then_some(Self(halves))
     }
 }
