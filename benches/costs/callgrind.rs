@@ -12,7 +12,7 @@ use std::process::{Child, Command, Stdio};
 
 /// `('C' << 24) + ('T' << 16)`, where the requests of `callgrind.h` begin.
 const CALLGRIND: usize = 0x4354_0000;
-const TOGGLE_COLLECT: usize = CALLGRIND + 2;
+const ZERO_STATS: usize = CALLGRIND + 1;
 const DUMP_STATS_AT: usize = CALLGRIND + 3;
 const START_INSTRUMENTATION: usize = CALLGRIND + 4;
 const STOP_INSTRUMENTATION: usize = CALLGRIND + 5;
@@ -25,12 +25,12 @@ pub fn watch(on: bool) {
     request(if on { START_INSTRUMENTATION } else { STOP_INSTRUMENTATION }, 0);
 }
 
-/// Counts the instructions of `work` under a name.
+/// Counts the instructions of `work` under a name, those of threads that it starts and waits for included: a request to
+/// collect holds for the thread that made it alone, so all is collected, and what came before is forgotten.
 pub fn count<T>(name: &str, work: impl FnOnce() -> T) -> T {
     let name = CString::new(name).unwrap_or_default();
-    request(TOGGLE_COLLECT, 0);
+    request(ZERO_STATS, 0);
     let result = work();
-    request(TOGGLE_COLLECT, 0);
     request(DUMP_STATS_AT, name.as_ptr() as usize);
     result
 }
@@ -60,7 +60,7 @@ pub struct Run {
 pub fn begin(argument: &str, folder: &Path) -> Outcome<Run> {
     let output = folder.join("callgrind.out");
     let valgrind = Command::new("valgrind")
-        .args(["--quiet", "--tool=callgrind", "--instr-atstart=no", "--collect-atstart=no", "--combine-dumps=yes"])
+        .args(["--quiet", "--tool=callgrind", "--instr-atstart=no", "--combine-dumps=yes"])
         .arg(format!("--callgrind-out-file={}", output.display()))
         .arg(std::env::current_exe()?)
         .arg(argument)
