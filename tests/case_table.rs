@@ -752,7 +752,8 @@ fn row_38_half_a_picture_is_not_shown() {
     world.begin(Resource::Pods);
     world.item(&pod("p2").image_id(&image_id('b')));
     assert_eq!(world.report("deployment/web").pods.len(), 1);
-    world.inventory.abandon_relist(source(Resource::Pods));
+    let now = world.moment();
+    world.inventory.abandon_relist(source(Resource::Pods), now);
     assert_eq!(world.report("deployment/web").pods.len(), 1);
     world.list(Resource::Pods, &[&pod("p2"), &pod("p3")]);
     let names: Vec<_> = world.report("deployment/web").pods.iter().map(|pod| pod.pod.to_string()).collect();

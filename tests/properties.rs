@@ -174,7 +174,8 @@ fn live(ops: &[Op]) -> (World, Cluster) {
                 for object in of(&cluster, *resource).into_iter().take(2) {
                     world.item(object);
                 }
-                world.inventory.abandon_relist(source(*resource));
+                let now = world.moment();
+                world.inventory.abandon_relist(source(*resource), now);
             }
             Op::Wait(seconds) => drop(world.wait(*seconds)),
             Op::Look => drop(world.look()),
@@ -191,7 +192,20 @@ fn fresh(cluster: &Cluster, now: u32, reversed: bool) -> World {
         resources.reverse();
     }
     for resource in resources {
-        world.list(resource, &of(cluster, resource));
+        let objects = of(cluster, resource);
+        // A first list that breaks off, and one that nobody ended, leave nothing behind.
+        world.begin(resource);
+        for object in objects.iter().rev().take(3) {
+            world.item(object);
+            let name = format!("{}-gone", object["metadata"]["name"]);
+            world.item(&(*object).clone().with("/metadata/uid", name.clone()).with("/metadata/name", name));
+        }
+        if reversed {
+            let now = world.moment();
+            world.inventory.abandon_relist(source(resource), now);
+            assert_eq!(world.inventory.objects(resource), 0);
+        }
+        world.list(resource, &objects);
     }
     world
 }

@@ -42,7 +42,7 @@ impl Podskew {
                 self.inventory.begin_relist(source(resource));
                 for line in &lines {
                     match decode_event(resource, line) {
-                        Ok(WatchEvent::Applied(object)) => self.inventory.relist(source(resource), &object),
+                        Ok(WatchEvent::Applied(object)) => self.inventory.relist(source(resource), &object, self.now),
                         _ => unread += 1,
                     }
                 }

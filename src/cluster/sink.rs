@@ -53,7 +53,8 @@ impl Sink for Mutex<Inventory> {
     }
 
     fn relist(&self, source: Source, objects: &[Object<'_>]) {
-        locked(self, |inventory| objects.iter().for_each(|object| inventory.relist(source, object)));
+        let now = UnixTime::now();
+        locked(self, |inventory| objects.iter().for_each(|object| inventory.relist(source, object, now)));
     }
 
     fn finish_relist(&self, source: Source, gone: &[Object<'_>]) {
@@ -67,7 +68,7 @@ impl Sink for Mutex<Inventory> {
     }
 
     fn abandon_relist(&self, source: Source) {
-        locked(self, |inventory| inventory.abandon_relist(source));
+        locked(self, |inventory| inventory.abandon_relist(source, UnixTime::now()));
     }
 
     fn live(&self, source: Source, live: bool) {

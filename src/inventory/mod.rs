@@ -140,13 +140,18 @@ impl Inventory {
 
     /// A list of this source begins; the last complete picture of it stays until the list is complete.
     pub fn begin_relist(&mut self, source: Source) {
-        self.sources.entry(source).or_default().relist = Some(Relist::default());
+        let state = self.sources.entry(source).or_default();
+        state.relist = Some(Relist::default());
+        if !state.answered {
+            // Whatever is here of a list that nobody ended is named again, or it goes.
+            self.unseen(source);
+        }
     }
 
     /// An object of the list that was begun.
-    pub fn relist(&mut self, source: Source, object: &Object<'_>) {
+    pub fn relist(&mut self, source: Source, object: &Object<'_>, now: UnixTime) {
         if let Some(record) = self.record(object) {
-            self.list(source, record);
+            self.list(source, record, now);
         }
     }
 
@@ -154,18 +159,25 @@ impl Inventory {
     pub fn finish_relist(&mut self, source: Source, now: UnixTime) {
         let state = self.sources.entry(source).or_default();
         let Some(relist) = state.relist.take() else { return };
-        state.answered = true;
+        let is_first = !std::mem::replace(&mut state.answered, true);
         state.live_since.get_or_insert(now);
         let was_readable = std::mem::replace(&mut state.readable, true);
-        self.replace(source, relist, now);
+        if is_first {
+            self.settle(source, now);
+        } else {
+            self.replace(source, relist, now);
+        }
         if !was_readable {
             self.place_everything(now);
         }
     }
 
     /// The list broke off: nothing of it counts.
-    pub fn abandon_relist(&mut self, source: Source) {
-        self.sources.entry(source).or_default().relist = None;
+    pub fn abandon_relist(&mut self, source: Source, now: UnixTime) {
+        let state = self.sources.entry(source).or_default();
+        if state.relist.take().is_some() && !state.answered {
+            self.replace(source, Relist::default(), now);
+        }
     }
 
     /// Whether what is known of this source is complete and its watch stands. While it does not, what has not been seen

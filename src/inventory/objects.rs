@@ -74,11 +74,9 @@ impl Inventory {
                 // Of a ReplicaSet it tells when it was scaled last, not when it became current.
                 template.written = None;
                 template.scaled_to_zero = set.replicas == Some(0);
-                let mut key = self.key_of(meta, OwnerKind::ReplicaSet, "replicaset");
-                if parent.is_some() {
-                    // Its name is not said as long as it has a parent; should it go before its pods, they name it.
-                    key.name = Symbol::EMPTY;
-                }
+                // Its name is not said as long as it has a parent; should it go before its pods, they name it.
+                let name = if parent.is_some() { "" } else { &meta.name };
+                let key = self.key_of(meta, OwnerKind::ReplicaSet, "replicaset", name);
                 Some(Record::ReplicaSet { key, parent, template })
             }
             Body::ControllerRevision(revision) => {
@@ -99,19 +97,20 @@ impl Inventory {
         Recorder { strings: &mut self.strings, shapes: &mut self.shapes, settings: &self.settings }
     }
 
-    fn key_of(&mut self, meta: &Meta<'_>, kind: OwnerKind, workload_type: &str) -> OwnerKey {
+    fn key_of(&mut self, meta: &Meta<'_>, kind: OwnerKind, workload_type: &str, name: &str) -> OwnerKey {
         OwnerKey {
             uid: meta.uid,
             kind,
             workload_type: self.strings.intern(workload_type),
             namespace: self.strings.intern(&meta.namespace),
-            name: self.strings.intern(&meta.name),
+            name: self.strings.intern(name),
         }
     }
 
     fn controller_record(&mut self, object: &Object<'_>, kind: OwnerKind, workload_type: &str) -> Option<Record> {
         let record = Box::new(self.recorder().controller(object)?);
-        Some(Record::Controller { key: self.key_of(&object.meta, kind, workload_type), record })
+        let meta = &object.meta;
+        Some(Record::Controller { key: self.key_of(meta, kind, workload_type, &meta.name), record })
     }
 
     /// `None` for pods that belong to no workload: finished, bare and static ones, Jobs' unless asked for, and those of

@@ -1,4 +1,7 @@
 //! A list in progress: collected aside, so that the last complete picture stays until the new one is complete.
+//!
+//! A first list has no picture before it, and nobody sees anything of the cluster until it has ended: its objects take their
+//! places at once, where each finds those that came before, and not all of them at its end while everybody waits.
 
 use super::objects::Record;
 use super::owners::OwnerObject;
@@ -47,8 +50,13 @@ impl Relist {
 
 impl Inventory {
     /// Notes an object of the list in progress.
-    pub(super) fn list(&mut self, source: Source, record: Record) {
-        let Some(relist) = self.sources.get_mut(&source).and_then(|state| state.relist.as_mut()) else { return };
+    pub(super) fn list(&mut self, source: Source, record: Record, now: UnixTime) {
+        let Some(state) = self.sources.get_mut(&source) else { return };
+        let Some(relist) = state.relist.as_mut() else { return };
+        if !state.answered {
+            self.put(source, record, now);
+            return;
+        }
         if let Record::Pod { uid, owner, record: pod } = &record
             && let Some(entry) = self.pods.find(*uid).and_then(|at| self.pods.get(at))
         {
@@ -75,13 +83,18 @@ impl Inventory {
         for record in relist.pieces.into_iter().flatten() {
             self.put(source, record, now);
         }
+        self.settle(source, now);
+    }
+
+    /// What a complete list did not name is gone.
+    pub(super) fn settle(&mut self, source: Source, now: UnixTime) {
         for uid in self.unseen(source) {
             self.remove(source.resource, uid, now);
         }
     }
 
     /// The objects of this source that the list did not name; forgets which ones it named.
-    fn unseen(&mut self, source: Source) -> Vec<Uid> {
+    pub(super) fn unseen(&mut self, source: Source) -> Vec<Uid> {
         let mut gone = Vec::new();
         let mut note = |seen: &mut bool, uid: Uid| {
             if !std::mem::take(seen) {

@@ -146,9 +146,10 @@ impl Sink for Seen {
         for object in objects {
             self.note(object);
         }
+        let now = UnixTime::now();
         let mut inventory = locked(&self.inventory);
         for object in objects {
-            inventory.relist(source, object);
+            inventory.relist(source, object, now);
         }
     }
 
@@ -157,7 +158,7 @@ impl Sink for Seen {
     }
 
     fn abandon_relist(&self, source: Source) {
-        locked(&self.inventory).abandon_relist(source);
+        locked(&self.inventory).abandon_relist(source, UnixTime::now());
     }
 
     /// Pods whose ReplicaSets may not be listed are grouped by the name that they give it, as those of a lone list of pods.

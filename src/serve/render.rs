@@ -170,7 +170,7 @@ mod tests {
             let Ok(crate::objects::WatchEvent::Applied(pod)) = decode_event(Resource::Pods, text) else { panic!() };
             let mut inventory = inventory.lock().unwrap();
             inventory.begin_relist(sources[0]);
-            inventory.relist(sources[0], &pod);
+            inventory.relist(sources[0], &pod, now);
             inventory.finish_relist(sources[0], now);
         };
         list();

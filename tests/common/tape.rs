@@ -134,7 +134,7 @@ impl Player {
         };
         let listing = !self.listed.contains(&resource);
         match decode_event(resource, event.as_bytes()).unwrap() {
-            WatchEvent::Applied(object) if listing => self.inventory.relist(from, &object),
+            WatchEvent::Applied(object) if listing => self.inventory.relist(from, &object, self.now),
             WatchEvent::Applied(object) => self.inventory.apply(from, &object, self.now),
             WatchEvent::Deleted(object) => self.inventory.delete(from, &object, self.now),
             WatchEvent::Bookmark { .. } => {}
@@ -151,7 +151,7 @@ impl Player {
                 let event = decode_event(resource, line.as_bytes()).unwrap();
                 let WatchEvent::Applied(object) = event else { panic!("{line}") };
                 let object: Object<'_> = object;
-                self.inventory.relist(source(resource), &object);
+                self.inventory.relist(source(resource), &object, self.now);
             }
             self.inventory.finish_relist(source(resource), self.now);
         }

@@ -58,7 +58,7 @@ impl World {
         Self { inventory, now: START, reports: BTreeMap::new(), awaiting: Vec::new(), complete: false }
     }
 
-    fn moment(&self) -> UnixTime {
+    pub fn moment(&self) -> UnixTime {
         UnixTime::from_seconds(i64::from(self.now)).expect("a moment")
     }
 
@@ -103,7 +103,8 @@ impl World {
         let resource = resource_of(object);
         let line = json!({"type": "ADDED", "object": object}).to_string();
         let Ok(WatchEvent::Applied(object)) = decode_event(resource, line.as_bytes()) else { panic!("{line}") };
-        self.inventory.relist(source(resource), &object);
+        let now = self.moment();
+        self.inventory.relist(source(resource), &object, now);
     }
 
     pub fn forbid(&mut self, resource: Resource) -> &mut Self {
