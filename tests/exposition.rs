@@ -5,7 +5,7 @@ mod common;
 
 use common::exposition::{Parsed, gunzip};
 use common::reports::{any_report, any_workload, at, empty, plain_workload, skewed_deployment, workload};
-use podskew::exposition::{Answer, Encoding, Exposition, FAMILIES, Format, Selection};
+use podskew::exposition::{Answer, Encoding, Exposition, FAMILIES, Format, Part, Selection};
 use podskew::report::{Name, WorkloadReport};
 use prometheus::proto::MetricFamily;
 use prometheus::{Gauge, Histogram, HistogramOpts, IntCounterVec, Opts, Registry};
@@ -20,7 +20,10 @@ fn exposition() -> Exposition {
 
 fn small() -> Exposition {
     let exposition = exposition();
-    exposition.publish(vec![skewed_deployment(), plain_workload()], &[], &[("jobs".into(), 2)]);
+    exposition.publish(
+        Part { reports: vec![skewed_deployment(), plain_workload()], gone: Vec::new() },
+        &[("jobs".into(), 2)],
+    );
     exposition
 }
 
@@ -143,7 +146,7 @@ fn each_origin_has_a_skew_age_of_its_own() {
     injected.skewed_since = Some(at(100));
     report.containers[1].by_hash.push(injected);
     let exposition = exposition();
-    exposition.publish(vec![report], &[], &[]);
+    exposition.publish(Part { reports: vec![report], gone: Vec::new() }, &[]);
     let parsed = Parsed::read(&text(&exposition, &[], Format::Text));
     let ages: Vec<(&str, f64)> = parsed
         .series("podskew_digest_skew_age_seconds", &[("container", "web")])
@@ -156,7 +159,7 @@ fn each_origin_has_a_skew_age_of_its_own() {
 #[test]
 fn a_workload_that_is_gone_leaves_nothing() {
     let exposition = small();
-    exposition.publish(Vec::new(), &[skewed_deployment().workload], &[]);
+    exposition.publish(Part { reports: Vec::new(), gone: vec![skewed_deployment().workload] }, &[]);
     let text = text(&exposition, &[], Format::Text);
     assert!(!text.contains("\"shop\"") && !text.contains("\"jobs\"") && text.contains("\"data\""));
 }
@@ -164,7 +167,10 @@ fn a_workload_that_is_gone_leaves_nothing() {
 #[test]
 fn a_workload_both_gone_and_reported_was_made_again() {
     let exposition = small();
-    exposition.publish(vec![skewed_deployment()], &[skewed_deployment().workload], &[("jobs".into(), 2)]);
+    exposition.publish(
+        Part { reports: vec![skewed_deployment()], gone: vec![skewed_deployment().workload] },
+        &[("jobs".into(), 2)],
+    );
     assert_eq!(text(&exposition, &[], Format::Text), text(&small(), &[], Format::Text));
 }
 
@@ -174,7 +180,10 @@ fn an_answer_keeps_its_picture() {
     let expected = text(&exposition, &[], Format::Text);
     let mut answer = exposition.picture().answer(&[], Format::Text, Encoding::Identity, at(1000));
     let mut received = answer.next().unwrap().to_vec();
-    exposition.publish(vec![empty(workload("x", "deployment", "y"))], &[skewed_deployment().workload], &[]);
+    exposition.publish(
+        Part { reports: vec![empty(workload("x", "deployment", "y"))], gone: vec![skewed_deployment().workload] },
+        &[],
+    );
     received.extend(answer.flatten());
     assert_eq!(String::from_utf8(received).unwrap(), expected);
 }
@@ -184,7 +193,7 @@ fn families_are_served_as_selected() {
     let one = |pattern: &str| [Regex::new(pattern).unwrap()];
     let selection = Selection::new(&one("podskew_.*"), &one(".*_info|podskew_watch_.*")).unwrap();
     let exposition = Exposition::new(selection, Vec::new());
-    exposition.publish(vec![skewed_deployment()], &[], &[]);
+    exposition.publish(Part { reports: vec![skewed_deployment()], gone: Vec::new() }, &[]);
     let parsed = Parsed::read(&text(&exposition, &own_health(), Format::Text));
     let names: BTreeSet<&str> = parsed.families.iter().map(|(name, _)| name.as_str()).collect();
     assert!(names.contains("podskew_outdated_pods") && names.contains("podskew_scrape_duration_seconds"));
@@ -199,9 +208,46 @@ fn answers_can_be_sent_from_any_thread() {
     check_shared::<Exposition>();
 }
 
-/// One publication: reports, workloads that are gone, pods awaiting their owner.
-fn any_publication() -> impl Strategy<Value = (Vec<WorkloadReport>, Vec<podskew::report::Workload>, u32)> {
-    (vec(any_report(), 0..60), vec(any_workload(), 0..20), 0..3_u32)
+/// What is published at once.
+#[derive(Clone, Debug)]
+struct Publication {
+    reports: Vec<WorkloadReport>,
+    gone: Vec<podskew::report::Workload>,
+    awaiting: u32,
+    /// Before it so many parts of it are prepared.
+    parts: usize,
+}
+
+fn any_publication() -> impl Strategy<Value = Publication> {
+    let parts = (0..6_usize, any::<bool>());
+    (vec(any_report(), 0..60), vec(any_workload(), 0..20), 0..3_u32, parts).prop_map(
+        |(reports, gone, awaiting, (parts, in_order))| {
+            let mut reports = one_each(reports);
+            if !in_order {
+                reports.sort_by_key(|report| report.workload.name.chars().rev().collect::<String>());
+            }
+            Publication { reports, gone, awaiting, parts }
+        },
+    )
+}
+
+impl Publication {
+    /// Some parts are prepared by one call, others by another, and the last is published.
+    fn publish(self, exposition: &Exposition) {
+        let Self { mut reports, mut gone, awaiting, parts, .. } = self;
+        let size = reports.len().div_ceil(parts + 1).max(1);
+        let before = text(exposition, &[], Format::Text);
+        let mut prepared = Vec::new();
+        for _ in 0..parts {
+            let rest = reports.split_off(size.min(reports.len()));
+            prepared.push(Part { reports: std::mem::replace(&mut reports, rest), gone: std::mem::take(&mut gone) });
+        }
+        let mut prepared = prepared.into_iter();
+        exposition.prepare(&mut prepared.by_ref().take(2));
+        exposition.prepare(&mut prepared);
+        assert!(text(exposition, &[], Format::Text) == before, "it is seen before it is published");
+        exposition.publish(Part { reports, gone }, &[("n".into(), awaiting)]);
+    }
 }
 
 fn one_each(reports: Vec<WorkloadReport>) -> Vec<WorkloadReport> {
@@ -215,7 +261,7 @@ proptest! {
     #[test]
     fn stitched_gzip_inflates_to_the_text(reports in vec(any_report(), 0..80), open_metrics in any::<bool>()) {
         let exposition = exposition();
-        exposition.publish(one_each(reports), &[], &[("n".into(), 1)]);
+        exposition.publish(Part { reports: one_each(reports), gone: Vec::new() }, &[("n".into(), 1)]);
         let format = if open_metrics { Format::OpenMetrics } else { Format::Text };
         let answer = exposition.picture().answer(&own_health(), format, Encoding::Gzip, at(1000));
         let plain = text(&exposition, &own_health(), format);
@@ -228,25 +274,22 @@ proptest! {
     fn any_sequence_of_publications_reads_as_one_of_their_outcome(sequence in vec(any_publication(), 1..6)) {
         let incremental = exposition();
         let mut outcome = BTreeMap::new();
-        let mut awaiting: Vec<(Name, u32)> = Vec::new();
-        for (reports, gone, pods) in sequence {
-            let reports = one_each(reports);
-            outcome.retain(|workload, _| !gone.contains(workload));
-            outcome.extend(reports.iter().map(|report| (report.workload.clone(), report.clone())));
-            awaiting = vec![("n".into(), pods)];
-            incremental.publish(reports, &gone, &awaiting);
+        for publication in sequence {
+            outcome.retain(|workload, _| !publication.gone.contains(workload));
+            outcome.extend(publication.reports.iter().map(|report| (report.workload.clone(), report.clone())));
+            let awaiting: [(Name, u32); 1] = [("n".into(), publication.awaiting)];
+            publication.publish(&incremental);
             let scratch = exposition();
-            scratch.publish(outcome.values().cloned().collect(), &[], &awaiting);
+            scratch.publish(Part { reports: outcome.values().cloned().collect(), gone: Vec::new() }, &awaiting);
             let (incremental, scratch) = (text(&incremental, &[], Format::Text), text(&scratch, &[], Format::Text));
             prop_assert!(incremental == scratch, "{}", first_difference(&incremental, &scratch));
         }
-        let _ = awaiting;
     }
 
     #[test]
     fn label_values_survive(value in "(?s).*") {
         let exposition = exposition();
-        exposition.publish(vec![empty(workload(&value, "deployment", "w"))], &[], &[]);
+        exposition.publish(Part { reports: vec![empty(workload(&value, "deployment", "w"))], gone: Vec::new() }, &[]);
         let parsed = Parsed::read(&text(&exposition, &[], Format::Text));
         let labels = [("namespace", value.as_str()), ("workload_type", "deployment"), ("workload", "w")];
         prop_assert_eq!(parsed.value("podskew_distinct_template_hashes_per_workload", &labels), Some(0.0));

@@ -5,7 +5,7 @@ mod common;
 mod programs;
 
 use common::reports::{at, skewed_deployment, workload};
-use podskew::exposition::{Encoding, Exposition, FAMILIES, Format, Selection, docs::HEALTH_FAMILIES};
+use podskew::exposition::{Encoding, Exposition, FAMILIES, Format, Part, Selection, docs::HEALTH_FAMILIES};
 use programs::{promtool, run};
 use std::path::Path;
 
@@ -21,7 +21,7 @@ fn many_workloads() -> Exposition {
         report.workload = workload(&format!("team-{}", index % 40), "deployment", &format!("service-{index}"));
         report
     });
-    exposition.publish(reports.collect(), &[], &[]);
+    exposition.publish(Part { reports: reports.collect(), gone: Vec::new() }, &[]);
     exposition
 }
 

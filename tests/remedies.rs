@@ -7,7 +7,7 @@ mod programs;
 mod rules;
 
 use common::reports::{at, empty, pod, workload};
-use podskew::exposition::{Encoding, Exposition, Format, Selection};
+use podskew::exposition::{Encoding, Exposition, Format, Part, Selection};
 use podskew::report::RolloutState::{
     self, BlueGreen, Canary, Complete, OnDelete, Partitioned, Paused, Progressing, Stalled,
 };
@@ -119,7 +119,7 @@ impl Case {
 /// What podskew serves of a workload, as promtool reads it.
 fn series(report: &WorkloadReport) -> Vec<Value> {
     let exposition = Exposition::new(Selection::default(), Vec::new());
-    exposition.publish(vec![report.clone()], &[], &[]);
+    exposition.publish(Part { reports: vec![report.clone()], gone: Vec::new() }, &[]);
     let answer = exposition.picture().answer(&[], Format::Text, Encoding::Identity, at(2));
     let text = String::from_utf8(answer.flatten().collect()).unwrap();
     let lines = text.lines().filter(|line| !line.starts_with('#'));

@@ -3,13 +3,13 @@
 use super::Outcome;
 use super::cluster::{Cluster, Event};
 use super::meter::Meter;
-use podskew::exposition::{Encoding, Exposition, Format, Selection};
+use podskew::exposition::{Encoding, Exposition, Format, Part, Selection};
 use podskew::inventory::{Changes, Inventory, Settings, Source};
 use podskew::objects::{Resource, WatchEvent, decode_event};
 use podskew::time::UnixTime;
 
 /// As in `serve`.
-const PODS_AT_ONCE: usize = 10_000;
+const PODS_AT_ONCE: usize = 2_500;
 
 /// Events that come between two renderings, on a busy cluster.
 pub const EVENTS_A_SECOND: usize = 500;
@@ -76,11 +76,11 @@ impl Podskew {
             workloads += reports.len() as u64;
             pods += reports.iter().map(|report| report.pods.len() as u64).sum::<u64>();
             // What is handed over is freed where it is counted, too.
-            let exposition = &self.exposition;
+            let (exposition, part) = (&self.exposition, Part { reports, gone });
             if more {
-                meter.run(rendering, 0, move || exposition.prepare(reports, &gone));
+                meter.run(rendering, 0, move || exposition.prepare(&mut std::iter::once(part)));
             } else {
-                meter.run(rendering, 0, move || exposition.publish(reports, &gone, &awaiting_owner));
+                meter.run(rendering, 0, move || exposition.publish(part, &awaiting_owner));
                 return Ok((workloads, pods));
             }
         }

@@ -7,6 +7,9 @@
 //! No report is kept. What is needed to write a bucket anew is in its own fragment: the text of its other workloads,
 //! whose lengths are known. Inflating it costs a quarter of deflating the new one, and 53 MB of text lie there in
 //! 3.5 MB, where the reports they were rendered from take 19 MB (6 000 workloads, 150 000 pods).
+//!
+//! A first picture comes in parts, in the order of the workloads. The bucket at the end of one part stays open for the next:
+//! written and read again with each part, it was a third of all that was deflated.
 
 use super::family::{Family, Lines, Running};
 use super::fragment::{Deflater, Fragment, Inflater};
@@ -24,12 +27,14 @@ const SMALL: usize = LARGE / 5;
 #[derive(Default)]
 pub(super) struct Buckets {
     buckets: Vec<Bucket>,
+    /// The last one, as long as more is to come; nothing of it is served yet.
+    open: Draft,
 }
 
 /// A workload that is new, different, or gone (without a report).
-pub(super) struct Change<'a> {
+pub(super) struct Change {
     pub workload: Arc<Workload>,
-    pub report: Option<&'a WorkloadReport>,
+    pub report: Option<WorkloadReport>,
 }
 
 /// What writing fragments takes, for all families.
@@ -104,10 +109,28 @@ impl Buckets {
         self.buckets.iter().map(|bucket| &bucket.running).filter(|running| !running.is_empty())
     }
 
-    /// Takes over changes, sorted by workload and each workload once; says whether anything reads differently now.
-    pub(super) fn update(&mut self, family: &Family, mut changes: &[Change<'_>], press: &mut Press) -> bool {
+    /// Takes over changes, sorted by workload and each workload once; says whether anything reads differently now. What is
+    /// said last may stay open if `more` is to come, until an update after which no more is.
+    pub(super) fn update(&mut self, family: &Family, changes: &[Change], more: bool, press: &mut Press) -> bool {
+        let mut open = std::mem::take(&mut self.open);
+        let mut differs = !open.sections.is_empty();
+        if open.ends_before(changes) {
+            open.merge(None, changes, family, press, &mut self.buckets);
+        } else {
+            open.finish(press, &mut self.buckets);
+            differs |= self.rewrite(family, changes, press, &mut open);
+        }
+        if more {
+            self.open = open;
+        } else {
+            open.finish(press, &mut self.buckets);
+        }
+        differs
+    }
+
+    /// Writes anew the buckets that changes touch; what comes behind all of them is left in `draft`.
+    fn rewrite(&mut self, family: &Family, mut changes: &[Change], press: &mut Press, draft: &mut Draft) -> bool {
         let mut written = Vec::with_capacity(self.buckets.len() + 1);
-        let mut draft = Draft::default();
         let mut differs = false;
         let mut old = std::mem::take(&mut self.buckets).into_iter().peekable();
         if old.peek().is_none() {
@@ -129,7 +152,6 @@ impl Buckets {
                 written.push(bucket);
             }
         }
-        draft.finish(press, &mut written);
         self.buckets = written;
         differs
     }
@@ -137,12 +159,12 @@ impl Buckets {
 
 impl Bucket {
     /// Whether any of these changes changes a word here.
-    fn differs(&self, changes: &[Change<'_>], family: &Family, press: &Press) -> bool {
+    fn differs(&self, changes: &[Change], family: &Family, press: &Press) -> bool {
         let mut lines = Lines::default();
         changes.iter().any(|change| {
             lines.text.clear();
             lines.running.clear();
-            if let Some(report) = change.report {
+            if let Some(report) = &change.report {
                 family.render(report, &press.pod_labels, &mut lines);
             }
             let known = self.sections.binary_search_by(|section| section.workload.cmp(&change.workload));
@@ -163,12 +185,18 @@ impl Section {
 }
 
 impl Draft {
+    /// Whether it holds something, and all of it stands before these changes.
+    fn ends_before(&self, changes: &[Change]) -> bool {
+        let (last, first) = (self.sections.last(), changes.first());
+        last.zip(first).is_some_and(|(last, first)| last.workload < first.workload)
+    }
+
     /// Adds what a bucket says of its workloads, and what changes, in the order of the workloads. Buckets are finished
     /// whenever the draft has grown too large.
     fn merge(
         &mut self,
         bucket: Option<Bucket>,
-        changes: &[Change<'_>],
+        changes: &[Change],
         family: &Family,
         press: &mut Press,
         written: &mut Vec<Bucket>,
@@ -207,8 +235,8 @@ impl Draft {
         self.sections.push(section);
     }
 
-    fn say(&mut self, change: &Change<'_>, family: &Family, press: &Press) {
-        let Some(report) = change.report else { return };
+    fn say(&mut self, change: &Change, family: &Family, press: &Press) {
+        let Some(report) = &change.report else { return };
         let (text, running) = (self.lines.text.len(), self.lines.running.len());
         family.render(report, &press.pod_labels, &mut self.lines);
         let (text, running) = (&self.lines.text[text..], &self.lines.running[running..]);
@@ -305,13 +333,17 @@ mod tests {
 
     /// Takes the reports over, or their workloads away.
     fn update(buckets: &mut Buckets, reports: &[WorkloadReport], here: bool, press: &mut Press) -> bool {
+        update_of(buckets, reports, here, false, press)
+    }
+
+    fn update_of(buckets: &mut Buckets, reports: &[WorkloadReport], here: bool, more: bool, press: &mut Press) -> bool {
         let family = FAMILIES.iter().find(|family| family.name.ends_with("mixed_template_hashes_age_seconds"));
         let change = |report| Change {
             workload: Arc::new(WorkloadReport::clone(report).workload),
-            report: here.then_some(report),
+            report: here.then(|| report.clone()),
         };
         let changes: Vec<_> = reports.iter().map(change).collect();
-        family.is_some_and(|family| buckets.update(family, &changes, press))
+        family.is_some_and(|family| buckets.update(family, &changes, more, press))
     }
 
     fn sizes(buckets: &Buckets) -> Vec<usize> {
@@ -339,6 +371,30 @@ mod tests {
         assert_eq!(sizes(&buckets).len(), 1);
         update(&mut buckets, &reports(7900..8000, 100), false, &mut press);
         assert_eq!(sizes(&buckets), [0; 0]);
+    }
+
+    #[test]
+    fn parts_in_order_are_written_once_and_as_if_they_were_one() {
+        let (mut at_once, mut in_parts, mut press) = (Buckets::default(), Buckets::default(), Press::new(Vec::new()));
+        update(&mut at_once, &reports(0..4000, 100), true, &mut press);
+        let mut written = Vec::new();
+        for start in (0..4000).step_by(50) {
+            assert!(update_of(&mut in_parts, &reports(start..start + 50, 100), true, true, &mut press));
+            let now: Vec<_> = in_parts.fragments().map(|fragment| fragment.deflated.as_ptr()).collect();
+            assert!(now.starts_with(&written), "what was written is written again");
+            written = now;
+        }
+        assert!(update(&mut in_parts, &[], true, &mut press), "the last bucket was still open");
+        let said = |buckets: &Buckets| buckets.fragments().map(|part| part.deflated.clone()).collect::<Vec<_>>();
+        assert!(said(&in_parts) == said(&at_once));
+        assert!(!update(&mut in_parts, &[], true, &mut press));
+        // A part that does not go on where the one before ended.
+        update_of(&mut in_parts, &reports(5000..5010, 100), true, true, &mut press);
+        update_of(&mut in_parts, &reports(4000..5000, 100), true, true, &mut press);
+        update(&mut in_parts, &reports(5005..5006, 100), false, &mut press);
+        let sections = in_parts.buckets.iter().flat_map(|bucket| &bucket.sections);
+        let names: Vec<_> = sections.map(|section| section.workload.name.to_string()).collect();
+        assert!(names.is_sorted() && names.len() == 5009, "{}", names.len());
     }
 
     #[test]

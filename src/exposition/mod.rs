@@ -16,6 +16,7 @@ mod family;
 mod fragment;
 mod health;
 mod negotiate;
+mod parts;
 mod picture;
 mod publish;
 mod runs;
@@ -27,7 +28,7 @@ pub use families::FAMILIES;
 pub use family::Family;
 pub use negotiate::negotiate;
 pub use picture::Picture;
-pub use publish::Exposition;
+pub use publish::{Exposition, Part};
 pub use selection::Selection;
 
 /// The text formats a scraper can ask for.

@@ -4,6 +4,7 @@ use super::FAMILIES;
 use super::bucket::{Buckets, Change, Press};
 use super::family::{Family, Subject};
 use super::fragment::Fragment;
+use super::parts;
 use super::picture::{FamilyPicture, Picture};
 use super::runs::Runs;
 use super::selection::Selection;
@@ -26,8 +27,15 @@ struct Rendering {
     /// Shared by the sections of all families.
     workloads: BTreeSet<Arc<Workload>>,
     press: Press,
-    /// For a second core, while there is much to render.
-    second_press: Option<Press>,
+}
+
+/// Some of what changed. Of a whole cluster's there are many, which need not be in memory all at once.
+#[derive(Default)]
+pub struct Part {
+    /// What is new or may differ.
+    pub reports: Vec<WorkloadReport>,
+    /// The workloads that are gone. One that is both gone and reported was made again: the report counts.
+    pub gone: Vec<Workload>,
 }
 
 /// One family as it was published last.
@@ -57,30 +65,31 @@ impl Exposition {
         let nothing = Picture { families: Vec::new(), selection: Arc::clone(&selection) };
         Self {
             selection,
-            rendering: Mutex::new(Rendering { families, workloads: BTreeSet::new(), press, second_press: None }),
+            rendering: Mutex::new(Rendering { families, workloads: BTreeSet::new(), press }),
             latest: Mutex::new(Arc::new(nothing)),
         }
     }
 
-    /// Takes over some of what changed and renders what it touches; no scrape sees it before the next publication. So a
-    /// whole cluster's reports need not be in memory at once. There is much to do and somebody waits for the end of it, so
-    /// two cores do it.
-    #[allow(clippy::needless_pass_by_value, reason = "no caller has a use for the reports after this")]
-    pub fn prepare(&self, reports: Vec<WorkloadReport>, gone: &[Workload]) {
+    /// Takes over what changed, part by part, and renders what it touches; no scrape sees it before the next publication.
+    /// There is much to do and somebody waits for the end of it, so two cores do it, and fetch the parts. They come in the
+    /// order of their workloads, or it takes longer.
+    pub fn prepare(&self, parts: &mut (dyn Iterator<Item = Part> + Send)) {
         let mut rendering = lock(&self.rendering);
-        if rendering.second_press.is_none() {
-            rendering.second_press = Some(rendering.press.another());
-        }
-        rendering.take_over(&reports, gone);
+        let Rendering { families, workloads, press } = &mut *rendering;
+        let mut second = press.another();
+        let mut parts = parts.map(|part| part.changes(workloads));
+        // The family with a series for every pod is nearly the last one; it is as much work as all others.
+        let families = families.iter_mut().rev();
+        parts::take_over(families, &mut parts, [press, &mut second].into_iter(), |family, changes, press| {
+            family.take_over(changes, true, press);
+        });
     }
 
     /// Takes over what changed, renders what it touches and publishes the new picture. `awaiting_owner` is always the
-    /// whole list. A workload that is both gone and reported was made again: the report counts.
-    #[allow(clippy::needless_pass_by_value, reason = "no caller has a use for the reports after this")]
-    pub fn publish(&self, reports: Vec<WorkloadReport>, gone: &[Workload], awaiting_owner: &[(Name, u32)]) {
+    /// whole list.
+    pub fn publish(&self, part: Part, awaiting_owner: &[(Name, u32)]) {
         let mut rendering = lock(&self.rendering);
-        rendering.second_press = None;
-        rendering.take_over(&reports, gone);
+        rendering.take_over(part);
         let families = rendering.pictures(awaiting_owner);
         let picture = Arc::new(Picture { families, selection: Arc::clone(&self.selection) });
         // The one it replaces is freed after the lock, and by its last answer if one is still on its way.
@@ -96,50 +105,46 @@ impl Exposition {
 }
 
 impl Rendering {
-    fn take_over(&mut self, reports: &[WorkloadReport], gone: &[Workload]) {
-        let mut changes = Vec::with_capacity(reports.len() + gone.len());
-        for report in reports.iter().rev() {
-            changes.push(Change { workload: self.shared(&report.workload), report: Some(report) });
+    fn take_over(&mut self, part: Part) {
+        let changes = part.changes(&mut self.workloads);
+        for family in &mut self.families {
+            family.take_over(&changes, false, &mut self.press);
         }
-        for workload in gone {
-            changes.push(Change { workload: self.shared(workload), report: None });
-        }
-        // The sort is stable: of several changes of one workload the last report comes first, and stays.
-        changes.sort_by(|a, b| a.workload.cmp(&b.workload));
-        changes.dedup_by(|later, earlier| later.workload == earlier.workload);
-        for change in changes.iter().filter(|change| change.report.is_none()) {
-            self.workloads.remove(&change.workload);
-        }
-        // The family with a series for every pod is nearly the last one; it is as much work as all others.
-        let families = Mutex::new(self.families.iter_mut().rev());
-        let take_over = |press: &mut Press| {
-            loop {
-                let Some(rendered) = lock(&families).next() else { return };
-                rendered.take_over(&changes, press);
-            }
-        };
-        std::thread::scope(|scope| {
-            if let Some(second) = &mut self.second_press {
-                // If there is no thread to be had, the first does it all.
-                let _ = std::thread::Builder::new().spawn_scoped(scope, || take_over(second));
-            }
-            take_over(&mut self.press);
-        });
     }
 
     fn pictures(&mut self, awaiting_owner: &[(Name, u32)]) -> Vec<Arc<FamilyPicture>> {
         let press = &mut self.press;
         self.families.iter_mut().map(|rendered| rendered.latest(awaiting_owner, press)).collect()
     }
+}
 
-    fn shared(&mut self, workload: &Workload) -> Arc<Workload> {
-        if let Some(known) = self.workloads.get(workload) {
-            return Arc::clone(known);
+impl Part {
+    /// Sorted by workload, and each of them once. `workloads` are those that families share.
+    fn changes(self, workloads: &mut BTreeSet<Arc<Workload>>) -> Vec<Change> {
+        let mut changes = Vec::with_capacity(self.reports.len() + self.gone.len());
+        for report in self.reports.into_iter().rev() {
+            changes.push(Change { workload: shared(workloads, &report.workload), report: Some(report) });
         }
-        let shared = Arc::new(workload.clone());
-        self.workloads.insert(Arc::clone(&shared));
-        shared
+        for workload in &self.gone {
+            changes.push(Change { workload: shared(workloads, workload), report: None });
+        }
+        // The sort is stable: of several changes of one workload the last report comes first, and stays.
+        changes.sort_by(|a, b| a.workload.cmp(&b.workload));
+        changes.dedup_by(|later, earlier| later.workload == earlier.workload);
+        for change in changes.iter().filter(|change| change.report.is_none()) {
+            workloads.remove(&change.workload);
+        }
+        changes
     }
+}
+
+fn shared(workloads: &mut BTreeSet<Arc<Workload>>, workload: &Workload) -> Arc<Workload> {
+    if let Some(known) = workloads.get(workload) {
+        return Arc::clone(known);
+    }
+    let shared = Arc::new(workload.clone());
+    workloads.insert(Arc::clone(&shared));
+    shared
 }
 
 impl Rendered {
@@ -154,9 +159,9 @@ impl Rendered {
         }
     }
 
-    fn take_over(&mut self, changes: &[Change<'_>], press: &mut Press) {
+    fn take_over(&mut self, changes: &[Change], more: bool, press: &mut Press) {
         let by_workload = matches!(self.family.subject, Subject::Workload(_) | Subject::Deployment(_));
-        if by_workload && self.buckets.update(self.family, changes, press) {
+        if by_workload && self.buckets.update(self.family, changes, more, press) {
             // Not only at the end of a first list: by then small pieces would lie all over the memory.
             self.runs.tidy(&mut self.buckets.fragments_mut().collect::<Vec<_>>());
             self.picture = None;

@@ -1,7 +1,7 @@
 //! Takes what changed out of the inventory and has it rendered, at most about once a second.
 
 use super::live::Live;
-use crate::exposition::Exposition;
+use crate::exposition::{Exposition, Part};
 use crate::inventory::{Changes, Inventory, Source};
 use crate::objects::Resource;
 use crate::report::Name;
@@ -19,8 +19,9 @@ const AFTER_CHANGES: Duration = Duration::from_millis(800);
 /// While nothing changes, so that the first change after a quiet time shows at once.
 const WHILE_QUIET: Duration = Duration::from_millis(100);
 
-/// So many pods' reports are in memory at once, and as many that are being rendered: about two megabytes.
-const PODS_AT_ONCE: usize = 5_000;
+/// So many pods' reports are taken at once, about a megabyte; while a first picture is rendered, a few times as many are in
+/// memory.
+const PODS_AT_ONCE: usize = 2_500;
 
 /// Renders for as long as it is polled; ends only if rendering fails, which it must not. The first picture, which somebody
 /// waits for, is rendered as soon as the last source has `answered`.
@@ -65,30 +66,26 @@ impl Renderer {
     /// Publishes what changed; tells whether anything did.
     fn publish(&mut self) -> bool {
         let mut changes = self.take_changes();
+        let is_long = changes.more || (changes.complete && self.published.is_none());
+        if is_long {
+            // Each part is rendered while others are taken.
+            let mut next = Some(part_of(&mut changes));
+            self.exposition.prepare(&mut std::iter::from_fn(|| {
+                let part = next.take()?;
+                if changes.more {
+                    changes = self.take_changes();
+                    next = changes.complete.then(|| part_of(&mut changes));
+                }
+                Some(part)
+            }));
+        }
         if !changes.complete {
-            return self.withdraw(&changes);
+            return self.withdraw(changes);
         }
-        let prepared = changes.more;
-        while changes.more {
-            // Each part is rendered while the next one is taken.
-            let (reports, gone) = (std::mem::take(&mut changes.reports), std::mem::take(&mut changes.gone));
-            let exposition = &self.exposition;
-            changes = std::thread::scope(|scope| {
-                scope.spawn(move || exposition.prepare(reports, &gone));
-                self.take_changes()
-            });
-            if !changes.complete {
-                return self.withdraw(&changes);
-            }
-        }
-        if !prepared && !self.is_news(&changes) {
+        if !is_long && !self.is_news(&changes) {
             return false;
         }
-        if self.published.is_none() {
-            // Somebody waits for it: two cores render the rest as well.
-            self.exposition.prepare(std::mem::take(&mut changes.reports), &std::mem::take(&mut changes.gone));
-        }
-        self.exposition.publish(changes.reports, &changes.gone, &changes.awaiting_owner);
+        self.exposition.publish(part_of(&mut changes), &changes.awaiting_owner);
         if self.published.replace(changes.awaiting_owner).is_none() {
             self.live.is_ready();
             let seconds = self.begun.elapsed().as_secs_f64();
@@ -98,14 +95,14 @@ impl Renderer {
     }
 
     /// Takes the picture back that is not complete any more: pods are forbidden since.
-    fn withdraw(&mut self, changes: &Changes) -> bool {
+    fn withdraw(&mut self, mut changes: Changes) -> bool {
         let published = self.published.take().is_some();
         if published {
-            self.exposition.publish(Vec::new(), &changes.gone, &[]);
+            self.exposition.publish(part_of(&mut changes), &[]);
             tracing::error!("not ready any more: the picture of the cluster is not complete");
         } else if !changes.gone.is_empty() {
             // What was prepared for a first picture that does not come must not turn up in a later one.
-            self.exposition.prepare(Vec::new(), &changes.gone);
+            self.exposition.prepare(&mut std::iter::once(part_of(&mut changes)));
         }
         published
     }
@@ -130,6 +127,10 @@ impl Renderer {
             || !changes.gone.is_empty()
             || self.published.as_ref() != Some(&changes.awaiting_owner)
     }
+}
+
+fn part_of(changes: &mut Changes) -> Part {
+    Part { reports: std::mem::take(&mut changes.reports), gone: std::mem::take(&mut changes.gone) }
 }
 
 fn described(source: Source, namespaces: &[String]) -> String {

@@ -6,7 +6,7 @@ use super::running::PATIENCE;
 use super::story::{Told, disagreement};
 use super::tape::path;
 use podskew::cluster::{self, Connection, Timings, Watches, connect};
-use podskew::exposition::{Encoding, Exposition, Format, Selection};
+use podskew::exposition::{Encoding, Exposition, Format, Part, Selection};
 use podskew::inventory::{Inventory, Settings};
 use podskew::objects::Resource;
 use podskew::simulator::{Simulator, SimulatorConfig, Store};
@@ -115,7 +115,7 @@ impl Watching {
         let changes = self.inventory.lock().unwrap().take_changes(at);
         let complete = changes.complete;
         if complete || !changes.gone.is_empty() {
-            self.exposition.publish(changes.reports, &changes.gone, &changes.awaiting_owner);
+            self.exposition.publish(Part { reports: changes.reports, gone: changes.gone }, &changes.awaiting_owner);
         }
         let own_health = self.telemetry.gather();
         let answer = self.exposition.picture().answer(&own_health, Format::Text, Encoding::Identity, at);

@@ -1,0 +1,178 @@
+//! Much to render, in parts, on several cores: each family takes over every part, one after the other, and any core takes
+//! the family that has come least far, or fetches the next part.
+//!
+//! The threads are started once, and not for each part. A new thread begins on the core of the one that started it; for the
+//! few milliseconds that a part takes the kernel left it there, and another core stood still for a third of the time.
+
+use std::collections::VecDeque;
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+
+/// So many parts are held at once, so that nobody waits for a part while another core has the family that is behind.
+const MOST_PARTS: usize = 4;
+
+/// What is to be done.
+struct Work<'p, T, P> {
+    source: Source<'p, P>,
+    /// Those that somebody has still to take over.
+    parts: VecDeque<Arc<P>>,
+    /// So many came before them.
+    passed: usize,
+    takers: Vec<Taker<T>>,
+}
+
+/// Where parts come from.
+enum Source<'p, P> {
+    Here(&'p mut (dyn Iterator<Item = P> + Send)),
+    /// Somebody fetches the next one.
+    Asked,
+    Ended,
+}
+
+struct Taker<T> {
+    /// Not here while it takes over a part.
+    taker: Option<T>,
+    /// So many parts it has taken over.
+    taken: usize,
+}
+
+enum Task<'p, T, P> {
+    Fetch(&'p mut (dyn Iterator<Item = P> + Send)),
+    TakeOver { at: usize, taker: T, part: Arc<P> },
+}
+
+/// Has each of `takers` take over all `parts` in their order, with one of `tools` for each core that does it.
+pub(super) fn take_over<'t, T: Send, P: Send + Sync, S: Send + 't>(
+    takers: impl Iterator<Item = T>,
+    parts: &mut (dyn Iterator<Item = P> + Send),
+    tools: impl Iterator<Item = &'t mut S>,
+    take_over: impl Fn(&mut T, &P, &mut S) + Sync,
+) {
+    let takers = takers.map(|taker| Taker { taker: Some(taker), taken: 0 }).collect();
+    let work = Mutex::new(Work { source: Source::Here(parts), parts: VecDeque::new(), passed: 0, takers });
+    let changed = Condvar::new();
+    let run = |tool: &mut S| {
+        while let Some(task) = next_task(&work, &changed) {
+            match task {
+                Task::Fetch(source) => {
+                    let part = source.next();
+                    let mut work = lock(&work);
+                    work.source = if part.is_some() { Source::Here(source) } else { Source::Ended };
+                    work.parts.extend(part.map(Arc::new));
+                    work.forget_taken();
+                }
+                Task::TakeOver { at, mut taker, part } => {
+                    take_over(&mut taker, &part, tool);
+                    drop(part);
+                    lock(&work).took_over(at, taker);
+                }
+            }
+            changed.notify_all();
+        }
+    };
+    let run = &run;
+    std::thread::scope(|scope| {
+        let mut tools = tools;
+        let Some(own) = tools.next() else { return };
+        for tool in tools {
+            // If there is no thread to be had, the others do it all.
+            let _ = std::thread::Builder::new().spawn_scoped(scope, move || run(tool));
+        }
+        run(own);
+    });
+}
+
+/// Waits until there is something to do; nothing once all is done, or being done.
+fn next_task<'p, T, P>(work: &Mutex<Work<'p, T, P>>, changed: &Condvar) -> Option<Task<'p, T, P>> {
+    let mut work = lock(work);
+    loop {
+        if let Some(task) = work.next_task() {
+            return Some(task);
+        }
+        if matches!(work.source, Source::Ended) && work.parts.is_empty() {
+            return None;
+        }
+        work = changed.wait(work).unwrap_or_else(PoisonError::into_inner);
+    }
+}
+
+impl<'p, T, P> Work<'p, T, P> {
+    fn next_task(&mut self) -> Option<Task<'p, T, P>> {
+        if self.parts.len() < MOST_PARTS {
+            match std::mem::replace(&mut self.source, Source::Asked) {
+                Source::Here(source) => return Some(Task::Fetch(source)),
+                other => self.source = other,
+            }
+        }
+        let end = self.passed + self.parts.len();
+        let free = self.takers.iter_mut().enumerate().filter(|(_, taker)| taker.taker.is_some() && taker.taken < end);
+        let (at, found) = free.min_by_key(|(_, taker)| taker.taken)?;
+        let part = Arc::clone(self.parts.get(found.taken - self.passed)?);
+        found.taker.take().map(|taker| Task::TakeOver { at, taker, part })
+    }
+
+    fn took_over(&mut self, at: usize, taker: T) {
+        if let Some(of) = self.takers.get_mut(at) {
+            of.taker = Some(taker);
+            of.taken += 1;
+        }
+        self.forget_taken();
+    }
+
+    /// Lets go of the parts that everybody has taken over; without anybody, of all.
+    fn forget_taken(&mut self) {
+        let fetched = self.passed + self.parts.len();
+        let taken_by_all = self.takers.iter().map(|taker| taker.taken).min().unwrap_or(fetched);
+        self.parts.drain(..taken_by_all - self.passed);
+        self.passed = taken_by_all;
+    }
+}
+
+/// A panic while it is held ends the process (see `Cargo.toml`), and in tests the test.
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{MOST_PARTS, take_over};
+    use std::sync::atomic::{AtomicUsize, Ordering};
+    use std::time::Duration;
+
+    /// A part, counted while it is there.
+    struct Part<'c>(usize, &'c AtomicUsize);
+
+    impl Drop for Part<'_> {
+        fn drop(&mut self) {
+            self.1.fetch_sub(1, Ordering::SeqCst);
+        }
+    }
+
+    fn run(takers: usize, parts: usize, cores: usize) {
+        let held = AtomicUsize::new(0);
+        let mut all = (0..parts).map(|number| {
+            assert!(held.fetch_add(1, Ordering::SeqCst) < MOST_PARTS);
+            Part(number, &held)
+        });
+        let (mut taken, mut tools) = (vec![Vec::new(); takers], vec![0; cores]);
+        take_over(taken.iter_mut(), &mut all, tools.iter_mut(), |taken, part, tool| {
+            if part.0.is_multiple_of(3) {
+                std::thread::sleep(Duration::from_micros(100 * taken.len() as u64));
+            }
+            taken.push(part.0);
+            *tool += 1;
+        });
+        let expected: Vec<usize> = (0..parts).collect();
+        assert!(taken.iter().all(|taken| *taken == expected), "{taken:?}");
+        assert_eq!(tools.iter().sum::<usize>(), takers * parts);
+        assert_eq!(held.into_inner(), 0);
+    }
+
+    #[test]
+    fn each_takes_over_every_part_in_order_whoever_does_it() {
+        for cores in 1..4 {
+            for (takers, parts) in [(1, 20), (5, 12), (20, 1), (3, 0), (0, 9)] {
+                run(takers, parts, cores);
+            }
+        }
+    }
+}
