@@ -28,6 +28,9 @@ pub(super) struct Interner {
     free: Vec<u32>,
     by_text: HashTable<u32>,
     hasher: hashbrown::DefaultHashBuilder,
+    /// What was found last at each place. The same few strings come one after the other: a node's are as many as it has pods,
+    /// but replicas share a namespace and a hash.
+    recent: [Symbol; RECENT],
     /// How many strings there may be before it is worth looking for unused ones.
     sweep_at: usize,
     empty: Name,
@@ -41,6 +44,7 @@ impl Default for Interner {
             free: Vec::new(),
             by_text: HashTable::new(),
             hasher: hashbrown::DefaultHashBuilder::default(),
+            recent: [Symbol::EMPTY; RECENT],
             sweep_at: MIN_SWEEP,
             empty,
         }
@@ -50,11 +54,36 @@ impl Default for Interner {
 /// Below so many strings a sweep frees too little to matter.
 const MIN_SWEEP: usize = 4096;
 
+/// How many strings are found without being hashed.
+const RECENT: usize = 256;
+
+/// Where a string stands among the recent ones, by its last eight bytes.
+fn recent_place(text: &str) -> usize {
+    const MIX: u64 = 0x9E37_79B9_7F4A_7C15;
+    let end = match text.as_bytes().last_chunk() {
+        Some(end) => u64::from_le_bytes(*end),
+        None => text.bytes().fold(0, |end, byte| end << 8 | u64::from(byte)),
+    };
+    usize::try_from(end.wrapping_mul(MIX) >> (u64::BITS - RECENT.ilog2())).unwrap_or_default()
+}
+
 impl Interner {
     pub(super) fn intern(&mut self, text: &str) -> Symbol {
         if text.is_empty() {
             return Symbol::EMPTY;
         }
+        let place = recent_place(text);
+        // It may have been freed since, and its number be another string's: the text decides.
+        let recent = self.recent[place];
+        if **self.name(recent) == *text {
+            return recent;
+        }
+        let found = self.look_up(text);
+        self.recent[place] = found;
+        found
+    }
+
+    fn look_up(&mut self, text: &str) -> Symbol {
         let hash = self.hasher.hash_one(text);
         let strings = &self.strings;
         let held = |at: u32| strings.get(at as usize).and_then(Option::as_ref);
@@ -133,6 +162,7 @@ mod tests {
         interner.sweep(|mark| mark(b));
         assert_eq!(interner.len(), 1, "b");
         assert_eq!(interner.intern("c"), a, "the slot of a");
+        assert_ne!(interner.intern("a"), a, "though it was there lately");
         assert_eq!(&**interner.name(b), "b");
         assert_eq!(interner.intern("b"), b);
     }

@@ -9,6 +9,7 @@ use super::slab::Identified;
 use super::{Inventory, Source};
 use crate::objects::{Body, Meta, Object, OwnerReference, Pod, Resource, Uid};
 use crate::time::UnixTime;
+use std::borrow::Cow;
 
 const POD_TEMPLATE_HASH: &str = "pod-template-hash";
 const CONTROLLER_REVISION_HASH: &str = "controller-revision-hash";
@@ -70,7 +71,7 @@ impl Inventory {
                 let keep_images =
                     self.settings.images_of_history || parent.is_none_or(|parent| parent.kind != OwnerKind::Deployment);
                 let hash = template_hash(object);
-                let mut template = self.recorder().template(meta, &set.template, meta.revision, hash, keep_images);
+                let mut template = self.recorder().template(meta, &set.template, meta.revision, &hash, keep_images);
                 // Of a ReplicaSet it tells when it was scaled last, not when it became current.
                 template.written = None;
                 template.scaled_to_zero = set.replicas == Some(0);
@@ -83,7 +84,7 @@ impl Inventory {
                 let owner = self.owner_key(meta.controller.as_ref()?, &meta.namespace);
                 let hash = template_hash(object);
                 let number = revision.revision.and_then(|number| u64::try_from(number).ok());
-                let template = self.recorder().template(meta, &revision.template, number, hash, true);
+                let template = self.recorder().template(meta, &revision.template, number, &hash, true);
                 Some(Record::Revision { uid: meta.uid, owner, template })
             }
             Body::Deployment(_) => self.controller_record(object, OwnerKind::Deployment, "deployment"),
@@ -122,11 +123,11 @@ impl Inventory {
             OwnerKind::StatefulSet | OwnerKind::DaemonSet => &[CONTROLLER_REVISION_HASH],
             _ => &[POD_TEMPLATE_HASH, CONTROLLER_REVISION_HASH, ROLLOUTS_POD_TEMPLATE_HASH],
         };
-        let hash = keys.iter().find_map(|key| meta.labels.get(key)).unwrap_or("");
-        if !self.counts(owner, hash) {
+        let hash = keys.iter().find_map(|key| meta.labels.get(key)).unwrap_or_default();
+        if !self.counts(owner, &hash) {
             return None;
         }
-        let record = self.recorder().pod(meta, pod, hash);
+        let record = self.recorder().pod(meta, pod, &hash);
         Some(Record::Pod { uid: meta.uid, owner: self.owner_key(owner, &meta.namespace), record })
     }
 
@@ -403,16 +404,19 @@ impl Inventory {
 
 /// The hash that the pods of a ReplicaSet's or a ControllerRevision's template carry; empty if it says none.
 #[must_use]
-pub fn template_hash<'o>(object: &'o Object<'_>) -> &'o str {
+pub fn template_hash<'o>(object: &'o Object<'_>) -> Cow<'o, str> {
     let Meta { name, labels, controller, .. } = &object.meta;
     match &object.body {
-        Body::ReplicaSet(_) => {
-            [POD_TEMPLATE_HASH, ROLLOUTS_POD_TEMPLATE_HASH].into_iter().find_map(|key| labels.get(key)).unwrap_or("")
-        }
+        Body::ReplicaSet(_) => [POD_TEMPLATE_HASH, ROLLOUTS_POD_TEMPLATE_HASH]
+            .into_iter()
+            .find_map(|key| labels.get(key))
+            .unwrap_or_default(),
         // A StatefulSet's pods carry the revision's whole name, a DaemonSet's only the hash in its label.
-        Body::ControllerRevision(_) if controller.as_ref().is_some_and(|owner| owner.kind == "StatefulSet") => name,
-        Body::ControllerRevision(_) => labels.get(CONTROLLER_REVISION_HASH).unwrap_or(""),
-        _ => "",
+        Body::ControllerRevision(_) if controller.as_ref().is_some_and(|owner| owner.kind == "StatefulSet") => {
+            Cow::Borrowed(name)
+        }
+        Body::ControllerRevision(_) => labels.get(CONTROLLER_REVISION_HASH).unwrap_or_default(),
+        _ => Cow::default(),
     }
 }
 

@@ -3,12 +3,11 @@
 use super::intern::{Interner, Symbol};
 use super::settings::Settings;
 use super::shapes::{Described, Shape, ShapeId, Shapes};
-use crate::objects::{Body, Meta, Object, Pod, Template, TemplateContainer, TemplateDigest, Uid};
+use crate::objects::{Body, Labels, Meta, Object, Pod, Template, TemplateContainer, TemplateDigest, Uid};
 use crate::report::Name;
 use crate::report::digest::{DigestKind, ImageId};
 use crate::report::facts::{DeploymentFacts, Observed, ProgressReason, Replicas, RolloutPhase};
 use crate::time::UnixTime;
-use std::borrow::Cow;
 use std::num::NonZeroU32;
 
 /// A pod.
@@ -127,7 +126,7 @@ impl Recorder<'_> {
             ready_since: pod.ready.and_then(|ready| ready.since),
             terminating: meta.terminating,
             containers: containers.into_boxed_slice(),
-            labels: self.labels(&meta.labels.0),
+            labels: self.labels(&meta.labels),
         }
     }
 
@@ -173,11 +172,10 @@ impl Recorder<'_> {
     }
 
     /// The configured labels' values; empty where absent.
-    fn labels(&mut self, labels: &[(Cow<'_, str>, Cow<'_, str>)]) -> Symbol {
+    fn labels(&mut self, labels: &Labels<'_>) -> Symbol {
         let mut values = String::new();
         for wanted in &self.settings.pod_labels {
-            let found = labels.iter().find(|(key, _)| *key == wanted.key);
-            values.push_str(found.map_or("", |(_, value)| value));
+            values.push_str(&labels.get(&wanted.key).unwrap_or_default());
             values.push('\n');
         }
         self.strings.intern(&values)

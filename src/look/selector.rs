@@ -32,6 +32,7 @@ impl Selector {
     pub fn matches(&self, labels: &Labels<'_>) -> bool {
         self.0.iter().all(|Requirement { key, test }| {
             let value = labels.get(key);
+            let value = value.as_deref();
             let number = || value.and_then(|value| value.parse::<i64>().ok());
             match test {
                 Test::Exists => value.is_some(),
@@ -194,7 +195,7 @@ mod tests {
     use crate::objects::Labels;
 
     fn chooses(selector: &str, labels: &[(&'static str, &'static str)]) -> bool {
-        let labels = Labels(labels.iter().map(|(key, value)| ((*key).into(), (*value).into())).collect());
+        let labels = labels.iter().copied().collect::<Labels<'_>>();
         selector.parse::<Selector>().unwrap_or_else(|error| panic!("{selector}: {error}")).matches(&labels)
     }
 

@@ -7,9 +7,10 @@ use crate::time::UnixTime;
 use serde::de::{IgnoredAny, MapAccess, SeqAccess};
 use std::borrow::Cow;
 
-/// `M` is [`ManagedFields`] or, for a pod, whose writers nobody asks for, [`Unread`]: it is a third of the pod.
+/// `M` is [`ManagedFields`] for a ControllerRevision. Of the others nobody asks who wrote them, and it is [`Unread`]: of a pod
+/// it is a third.
 #[derive(Default)]
-pub(super) struct RawMeta<'a, M = ManagedFields> {
+pub(super) struct RawMeta<'a, M> {
     name: Cow<'a, str>,
     namespace: Cow<'a, str>,
     uid: Cow<'a, str>,

@@ -4,7 +4,7 @@
 use super::answer::{ListMeta, Status, WatchEvent};
 use super::controllers::{self, ControllerRevision, DaemonSet, Deployment, Rollout, StatefulSet};
 use super::lenient::{Unread, fields};
-use super::metadata::RawMeta;
+use super::metadata::{ManagedFields, RawMeta};
 use super::protobuf::{FromProtobuf, ProtobufError, Value, entry, text};
 use super::{Body, Object, Pod, Resource, pod};
 use std::borrow::Cow;
@@ -17,18 +17,18 @@ pub(super) struct RawPod<'a> {
 }
 #[derive(Default)]
 pub(super) struct RawReplicaSet<'a> {
-    metadata: RawMeta<'a>,
+    metadata: RawMeta<'a, Unread>,
     spec: controllers::ReplicaSet<'a>,
 }
 #[derive(Default)]
 pub(super) struct RawRevision<'a> {
-    metadata: RawMeta<'a>,
+    metadata: RawMeta<'a, ManagedFields>,
     data: controllers::Data<'a>,
     revision: Option<i64>,
 }
 #[derive(Default)]
 pub(super) struct RawController<'a> {
-    metadata: RawMeta<'a>,
+    metadata: RawMeta<'a, Unread>,
     spec: controllers::Spec<'a>,
     status: controllers::Status<'a>,
 }

@@ -8,7 +8,7 @@
 //! bytes, and those of a map in the order of its keys. In both a quantity counts by its value: to the controller's `DeepEqual`
 //! `1Gi` and `1073741824` are the same, and who writes one for the other changes no pod.
 
-use super::lenient::{FromJson, Key, Lenient};
+use super::lenient::{FromJson, Key, Labels, Lenient};
 use super::quantity::billionths;
 use serde::de::{DeserializeSeed, Deserializer, Error, IgnoredAny, MapAccess, SeqAccess, Visitor};
 use std::borrow::Cow;
@@ -26,7 +26,7 @@ pub struct Template<'a> {
     /// What it is made of. `None` if there is no template here.
     pub digest: Option<TemplateDigest>,
     /// The template's labels.
-    pub labels: Vec<(Cow<'a, str>, Cow<'a, str>)>,
+    pub labels: Labels<'a>,
     /// Its containers, and those init containers that run for the life of the pod.
     pub containers: Vec<TemplateContainer<'a>>,
 }
@@ -253,7 +253,7 @@ impl<'de> Visitor<'de> for Node<'_, 'de> {
             let digest = if self.place == Place::Labels {
                 let Lenient(value) = map.next_value::<Lenient<Cow<'de, str>>>()?;
                 let digest = if key == POD_TEMPLATE_HASH { ABSENT } else { digest_of(&(b's', value.as_ref())) };
-                self.template.labels.push((key.clone(), value));
+                self.template.labels.push_text(key.clone(), value);
                 digest
             } else {
                 let place = self.place.below(&key);
@@ -344,7 +344,7 @@ mod tests {
         let names: Vec<_> = template.containers.iter().map(|c| (c.name.as_ref(), c.image.as_ref())).collect();
         assert_eq!(names, [("proxy", "p:1"), ("app", "a:1")]);
         assert_eq!(template.containers[1].pull_policy, "Always");
-        assert_eq!(template.labels, [("version".into(), "v2".into())]);
+        assert_eq!(template.labels, [("version", "v2")].into_iter().collect());
         assert!(!format!("{template:?}").contains("s3cret"));
     }
 

@@ -136,11 +136,8 @@ pub(super) fn entry(value: Value<'_>) -> Result<(&[u8], &[u8]), ProtobufError> {
 
 impl<'a> FromProtobuf<'a> for Labels<'a> {
     fn merge(&mut self, value: Value<'a>) -> Result<(), ProtobufError> {
-        if self.0.is_empty() {
-            self.0.reserve(8);
-        }
         let (key, label) = entry(value)?;
-        self.0.push((text(key), text(label)));
+        self.push(key, label);
         Ok(())
     }
 }

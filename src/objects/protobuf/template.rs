@@ -3,7 +3,7 @@
 //! Bytes are taken as they are, but for the label with the hash and for quantities, which count by their value. So only the
 //! ways to those are walked.
 
-use super::{FieldSet, Fields, FromProtobuf, Message as _, ProtobufError, Value, entry, text};
+use super::{FieldSet, Fields, FromProtobuf, Message as _, ProtobufError, Value, entry};
 use crate::objects::pod;
 use crate::objects::quantity::billionths;
 use crate::objects::template::{HASH, POD_TEMPLATE_HASH, Template, TemplateDigest};
@@ -132,7 +132,7 @@ impl<'a, H: Hasher> Walk<'a, '_, H> {
             Place::Elsewhere => (field, value).hash(&mut self.hasher),
             Place::Label => {
                 let (key, label) = entry(value)?;
-                self.template.labels.push((text(key), text(label)));
+                self.template.labels.push(key, label);
                 if key != POD_TEMPLATE_HASH.as_bytes() {
                     (field, value).hash(&mut self.hasher);
                 }
