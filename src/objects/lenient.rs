@@ -199,7 +199,9 @@ impl<'de, T: FromJson<'de>> FromJson<'de> for Vec<T> {
 
 /// Labels, as bytes: of most of them nobody asks for anything, so none is checked for UTF-8 before.
 #[derive(Clone, Default)]
-pub struct Labels<'a>(Vec<(Cow<'a, [u8]>, Cow<'a, [u8]>)>);
+pub struct Labels<'a>(Vec<(Bytes<'a>, Bytes<'a>)>);
+
+type Bytes<'a> = Cow<'a, [u8]>;
 
 impl<'a> Labels<'a> {
     /// The value of `key`. Of a value that is no UTF-8 it reads U+FFFD for what is none, as it would have come in JSON.
@@ -257,7 +259,7 @@ impl<'de> FromJson<'de> for Labels<'de> {
     }
 }
 
-fn bytes(text: Cow<'_, str>) -> Cow<'_, [u8]> {
+fn bytes(text: Cow<'_, str>) -> Bytes<'_> {
     match text {
         Cow::Borrowed(text) => Cow::Borrowed(text.as_bytes()),
         Cow::Owned(text) => Cow::Owned(text.into_bytes()),
