@@ -2,7 +2,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, missing_docs)]
 
 use podskew::objects::Resource;
-use podskew::simulator::{Fault, Simulator, SimulatorConfig};
+use podskew::simulator::{BulkConfig, Fault, Simulator, SimulatorConfig, Store, bulk};
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::TcpStream;
 use std::process::{Child, Command, ExitStatus, Stdio};
@@ -159,4 +159,30 @@ async fn nothing_in_flight_holds_the_end_up_for_more_than_five_seconds() {
     let mut podskew = Podskew::start(&simulator, &[]);
     let _request = told_to_stop_during_a_request(&mut podskew);
     assert_eq!(podskew.ends_within(Duration::from_secs(5)).code(), Some(0));
+}
+
+/// What the first list took and nobody needs any more: an allocator that gives back only when it is asked for something would
+/// keep it here.
+#[cfg(target_os = "linux")]
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn at_rest_it_gives_back_what_is_free() {
+    let store = Store::new(16);
+    let _fleet = bulk(&store, &BulkConfig { pods: 6_000, ..BulkConfig::default() });
+    let simulator = Simulator::start_with(SimulatorConfig::default(), store).await.unwrap();
+    let podskew = Podskew::start(&simulator, &[]);
+    podskew.shows("/readyz", "\r\n\r\nready\n");
+    let begun = Instant::now();
+    loop {
+        let status = std::fs::read_to_string(format!("/proc/{}/status", podskew.process.id())).unwrap();
+        let kib = |name: &str| -> u64 {
+            let line = status.lines().find_map(|line| line.strip_prefix(name)).unwrap();
+            line.trim_start_matches(':').trim().trim_end_matches(" kB").parse().unwrap()
+        };
+        let (peak, resident) = (kib("VmHWM"), kib("VmRSS"));
+        if resident + 1024 <= peak {
+            return;
+        }
+        assert!(begun.elapsed() < Duration::from_secs(30), "{resident} KiB of {peak} at the peak are still resident");
+        std::thread::sleep(Duration::from_millis(100));
+    }
 }
