@@ -87,10 +87,12 @@ deny: ## Check licences, duplicate crates and where crates come from
 	  echo "cargo-deny is missing: cargo install --locked cargo-deny (some minutes)" >&2; exit 1; }
 	PATH="$$PATH:$(CURDIR)/$(TOOLS)/bin" cargo deny --locked check licenses bans sources
 
-# PODS=30000 measures one size, BENCH="--only memory,rolls" some parts; `cargo bench --bench scale -- --help` says which.
+# PODS=30000 measures one size, BENCH="--only memory,rolls" some parts; `cargo bench --bench scale -- --help` says which. Without
+# either, allocations and instructions are counted as well.
 # Where Go is, kube-state-metrics is measured beside podskew.
 bench: $(if $(shell command -v go),$(KUBE_STATE_METRICS)) ## Measure what 1 000, 30 000 and 150 000 pods cost: a table, and target/bench.json
 	$(CARGO) bench --locked --bench scale -- $(if $(PODS),--pods $(PODS)) $(BENCH)
+	$(if $(PODS)$(BENCH),,$(MAKE) costs)
 
 # Figures that are the same on every machine gate a change; times, which are not, are for `make bench`.
 costs: ## Compare allocations, bytes and instructions with benches/baseline.json; needs valgrind
