@@ -1,6 +1,7 @@
 //! The `metadata` that every object has, and the little of it that podskew reads.
 
-use super::lenient::{FromJson, Key, Labels, Lenient, Unread, fields};
+use super::labels::Labels;
+use super::lenient::{FromJson, Key, Lenient, Unread, fields};
 use super::protobuf::{FromProtobuf, ProtobufError, Value, entry, read, text};
 use super::{Body, Meta, Object, OwnerReference, Resource, Uid};
 use crate::time::UnixTime;

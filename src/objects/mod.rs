@@ -8,6 +8,7 @@ mod controllers;
 mod cut;
 mod json;
 mod kind;
+mod labels;
 mod lenient;
 mod metadata;
 mod pod;
@@ -25,7 +26,8 @@ pub use controllers::{
 };
 pub use cut::{Cut, CutError, Cutter};
 pub use kind::{Kind, decode_kind};
-pub use lenient::{Labels, wrong_types};
+pub use labels::Labels;
+pub use lenient::wrong_types;
 pub use pod::{ContainerStatus, Pod, Ready};
 pub use template::{Template, TemplateContainer, TemplateDigest};
 pub use wire::{DecodeError, decode_event, decode_list, decode_list_meta, decode_object, decode_status};

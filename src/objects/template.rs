@@ -8,7 +8,8 @@
 //! bytes, and those of a map in the order of its keys. In both a quantity counts by its value: to the controller's `DeepEqual`
 //! `1Gi` and `1073741824` are the same, and who writes one for the other changes no pod.
 
-use super::lenient::{FromJson, Key, Labels, Lenient};
+use super::labels::Labels;
+use super::lenient::{FromJson, Key, Lenient};
 use super::quantity::billionths;
 use serde::de::{DeserializeSeed, Deserializer, Error, IgnoredAny, MapAccess, SeqAccess, Visitor};
 use std::borrow::Cow;

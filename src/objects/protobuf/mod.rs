@@ -10,7 +10,7 @@ mod template;
 pub(super) use answers::{event, is_event, is_object, list, list_meta, object, status};
 pub(super) use fields::{FieldSet, ProtobufError, Value};
 
-use super::lenient::{Labels, Unread};
+use super::lenient::Unread;
 use crate::time::UnixTime;
 use fields::{BREAKS_OFF, BROKEN, Fields};
 use std::borrow::Cow;
@@ -132,14 +132,6 @@ pub(super) fn entry(value: Value<'_>) -> Result<(&[u8], &[u8]), ProtobufError> {
         }
     }
     Ok(entry)
-}
-
-impl<'a> FromProtobuf<'a> for Labels<'a> {
-    fn merge(&mut self, value: Value<'a>) -> Result<(), ProtobufError> {
-        let (key, label) = entry(value)?;
-        self.push(key, label);
-        Ok(())
-    }
 }
 
 #[cfg(test)]
