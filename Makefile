@@ -88,11 +88,11 @@ deny: ## Check licences, duplicate crates and where crates come from
 	PATH="$$PATH:$(CURDIR)/$(TOOLS)/bin" cargo deny --locked check licenses bans sources
 
 # PODS=30000 measures one size, BENCH="--only memory,rolls" some parts; `cargo bench --bench scale -- --help` says which. Without
-# either, allocations and instructions are counted as well.
+# either, allocations and instructions are counted as well, where valgrind is.
 # Where Go is, kube-state-metrics is measured beside podskew.
 bench: $(if $(shell command -v go),$(KUBE_STATE_METRICS)) ## Measure what 1 000, 30 000 and 150 000 pods cost: a table, and target/bench.json
 	$(CARGO) bench --locked --bench scale -- $(if $(PODS),--pods $(PODS)) $(BENCH)
-	$(if $(PODS)$(BENCH),,$(MAKE) costs)
+	$(if $(PODS)$(BENCH),,$(if $(shell command -v valgrind),$(MAKE) costs,@echo "valgrind is missing, so allocations and instructions are not counted: apt-get install valgrind" >&2))
 
 # Figures that are the same on every machine gate a change; times, which are not, are for `make bench`.
 costs: ## Compare allocations, bytes and instructions with benches/baseline.json; needs valgrind
