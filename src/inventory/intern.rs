@@ -28,8 +28,7 @@ pub(super) struct Interner {
     free: Vec<u32>,
     by_text: HashTable<u32>,
     hasher: hashbrown::DefaultHashBuilder,
-    /// What was found last at each place. The same few strings come one after the other: a node's are as many as it has pods,
-    /// but replicas share a namespace and a hash.
+    /// What was found last at each place: replicas come one after the other, and share a namespace and a hash.
     recent: [Symbol; RECENT],
     /// How many strings there may be before it is worth looking for unused ones.
     sweep_at: usize,
