@@ -3,58 +3,77 @@
 use crate::objects::Uid;
 use hashbrown::HashTable;
 
-/// A list whose freed places are used again.
+/// A list whose freed places are used again. It grows by pieces: one allocation would be copied, with everybody waiting,
+/// whenever it is full, and what is left of it unused would be in proportion to what is there.
 #[derive(Debug)]
 pub(super) struct Slab<T> {
-    places: Vec<Option<T>>,
+    /// Each has room for [`PIECE`] places, and all but the last have as many.
+    pieces: Vec<Vec<Option<T>>>,
     free: Vec<u32>,
 }
 
+/// Places in a piece: some tens of kilobytes.
+const PIECE: usize = 512;
+
 impl<T> Default for Slab<T> {
     fn default() -> Self {
-        Self { places: Vec::new(), free: Vec::new() }
+        Self { pieces: Vec::new(), free: Vec::new() }
     }
 }
 
 impl<T> Slab<T> {
     pub(super) fn insert(&mut self, value: T) -> u32 {
         if let Some(at) = self.free.pop() {
-            self.places[at as usize] = Some(value);
+            if let Some(place) = self.place_mut(at) {
+                *place = Some(value);
+            }
             return at;
         }
-        if self.places.len() == self.places.capacity() {
-            // Doubling would leave up to half of the largest allocation unused.
-            self.places.reserve_exact(self.places.len() / 8 + 64);
+        let at = self.places();
+        match self.pieces.last_mut() {
+            Some(piece) if piece.len() < PIECE => piece.push(Some(value)),
+            _ => {
+                let mut piece = Vec::with_capacity(PIECE);
+                piece.push(Some(value));
+                self.pieces.push(piece);
+            }
         }
-        self.places.push(Some(value));
         // Four billion records would not fit into memory.
-        u32::try_from(self.places.len() - 1).unwrap_or(u32::MAX)
+        u32::try_from(at).unwrap_or(u32::MAX)
     }
 
     pub(super) fn remove(&mut self, at: u32) -> Option<T> {
-        let value = self.places.get_mut(at as usize)?.take()?;
+        let value = self.place_mut(at)?.take()?;
         self.free.push(at);
         Some(value)
     }
 
     pub(super) fn get(&self, at: u32) -> Option<&T> {
-        self.places.get(at as usize)?.as_ref()
+        self.pieces.get(at as usize / PIECE)?.get(at as usize % PIECE)?.as_ref()
     }
 
     pub(super) fn get_mut(&mut self, at: u32) -> Option<&mut T> {
-        self.places.get_mut(at as usize)?.as_mut()
+        self.place_mut(at)?.as_mut()
+    }
+
+    fn place_mut(&mut self, at: u32) -> Option<&mut Option<T>> {
+        self.pieces.get_mut(at as usize / PIECE)?.get_mut(at as usize % PIECE)
     }
 
     pub(super) fn iter(&self) -> impl Iterator<Item = (u32, &T)> {
-        self.places.iter().zip(0..).filter_map(|(place, at)| Some((at, place.as_ref()?)))
+        self.pieces.iter().flatten().zip(0..).filter_map(|(place, at)| Some((at, place.as_ref()?)))
     }
 
     pub(super) fn iter_mut(&mut self) -> impl Iterator<Item = (u32, &mut T)> {
-        self.places.iter_mut().zip(0..).filter_map(|(place, at)| Some((at, place.as_mut()?)))
+        self.pieces.iter_mut().flatten().zip(0..).filter_map(|(place, at)| Some((at, place.as_mut()?)))
     }
 
     pub(super) fn len(&self) -> usize {
-        self.places.len() - self.free.len()
+        self.places() - self.free.len()
+    }
+
+    fn places(&self) -> usize {
+        self.pieces.last().map_or(0, |last| (self.pieces.len() - 1) * PIECE + last.len())
     }
 }
 
