@@ -227,18 +227,6 @@ pub struct OwnerReference<'a> {
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Default)]
 pub struct Uid([u64; 2]);
 
-/// What each byte is worth as a hexadecimal digit; 255 where it is none.
-const HEX_DIGITS: [u8; 256] = {
-    let mut digits = [u8::MAX; 256];
-    let mut digit = 0;
-    while digit < 16 {
-        digits[b"0123456789abcdef"[digit as usize] as usize] = digit;
-        digits[b"0123456789ABCDEF"[digit as usize] as usize] = digit;
-        digit += 1;
-    }
-    digits
-};
-
 impl Uid {
     /// From `metadata.uid`: a UUID as it is, any other text by a hash of it.
     #[must_use]
@@ -264,16 +252,55 @@ impl Uid {
         if [8, 13, 18, 23].iter().any(|at| text[*at] != b'-') {
             return None;
         }
-        // The bits of all digits: one that is none has more than four.
-        let mut bits = 0;
-        let mut digits = |range: std::ops::Range<usize>| {
-            text[range].iter().fold(0_u64, |value, byte| {
-                let digit = HEX_DIGITS[usize::from(*byte)];
-                bits |= digit;
-                value << 4 | u64::from(digit)
-            })
-        };
-        let halves = [digits(0..8) << 32 | digits(9..13) << 16 | digits(14..18), digits(19..23) << 48 | digits(24..36)];
-        (bits < 16).then_some(Self(halves))
+        let four = |at: usize| text[at..].first_chunk().map_or(0, |four| u64::from(u32::from_be_bytes(*four)));
+        let eight = |high: usize, low: usize| hexadecimal(four(high) << 32 | four(low));
+        Some(Self([eight(0, 4)? << 32 | eight(9, 14)?, eight(19, 24)? << 32 | eight(28, 32)?]))
+    }
+}
+
+/// The value of eight hexadecimal digits, the first in the highest byte: all at once, two uids are read for each pod.
+fn hexadecimal(digits: u64) -> Option<u64> {
+    const EACH: u64 = 0x0101_0101_0101_0101;
+    // A letter has the bit 0x40, and its four lowest bits count from 1.
+    let letters = digits >> 6 & EACH;
+    let values = (digits & (0x0F * EACH)) + 9 * letters;
+    // None is above 15, and written again they are the same, or some were no digits.
+    let above_nine = (values + 6 * EACH) >> 4 & EACH;
+    let written = values + u64::from(b'0') * EACH + u64::from(b'a' - b'0' - 10) * above_nine;
+    let mut packed = (values | values >> 4) & 0x00FF_00FF_00FF_00FF;
+    packed = (packed | packed >> 8) & 0x0000_FFFF_0000_FFFF;
+    packed = (packed | packed >> 16) & 0xFFFF_FFFF;
+    (values & (0xF0 * EACH) == 0 && written == digits | letters << 5).then_some(packed)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Uid, hexadecimal};
+    use proptest::prelude::*;
+
+    #[test]
+    fn a_uuid_is_one_in_capitals_too_and_any_other_text_is_hashed() {
+        let uuid = "01234567-89ab-cdef-0a1b-2c3d4e5f6789";
+        assert_eq!(Uid::parse(uuid), Uid([0x0123_4567_89ab_cdef, 0x0a1b_2c3d_4e5f_6789]));
+        assert_eq!(Uid::parse(&uuid.to_uppercase()), Uid::parse(uuid));
+        for other in [&uuid[1..], "g1234567-89ab-cdef-0a1b-2c3d4e5f6789", "01234567-89ab-cdef-0a1b+2c3d4e5f6789", ""] {
+            assert_eq!(Uid::parse_uuid(other), None, "{other}");
+            assert_ne!(Uid::parse(other), Uid::parse(uuid), "{other}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn a_byte_is_a_digit_or_none_of_the_eight_is(
+            digits in "[0-9a-fA-F]{8}", byte: u8, at in 0_usize..8,
+        ) {
+            let mut digits: [u8; 8] = digits.as_bytes().try_into().unwrap();
+            prop_assert_eq!(
+                hexadecimal(u64::from_be_bytes(digits)),
+                u64::from_str_radix(std::str::from_utf8(&digits).unwrap(), 16).ok()
+            );
+            digits[at] = byte;
+            prop_assert_eq!(hexadecimal(u64::from_be_bytes(digits)).is_some(), byte.is_ascii_hexdigit());
+        }
     }
 }

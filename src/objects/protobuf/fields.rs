@@ -65,13 +65,14 @@ impl<'a> Value<'a> {
     }
 }
 
-/// Some fields of a message, by their numbers; of those from 63 on always all.
+/// Some fields of a message, by their numbers; of those from 63 on always all, and number 0, which no field has, so that
+/// it is never passed over.
 #[derive(Clone, Copy, Debug)]
 pub(in crate::objects) struct FieldSet(u64);
 
 impl FieldSet {
     pub(super) const ALL: Self = Self(u64::MAX);
-    pub(super) const NONE: Self = Self(1 << 63);
+    pub(super) const NONE: Self = Self(1 << 63 | 1);
 
     pub(in crate::objects) const fn of(numbers: &[u32]) -> Self {
         let (mut set, mut at) = (Self::NONE, 0);
@@ -119,6 +120,7 @@ impl<'a> Fields<'a> {
     pub(in crate::objects) fn pass_to(&mut self, wanted: FieldSet) -> Result<Passed<'a>, ProtobufError> {
         let begin = self.rest;
         loop {
+            self.rest = pass_short(self.rest, wanted);
             let passed = &begin[..begin.len() - self.rest.len()];
             if self.rest.is_empty() {
                 return Ok((passed, None));
@@ -132,6 +134,23 @@ impl<'a> Fields<'a> {
             }
         }
     }
+}
+
+/// What is behind the fields at the beginning that are not wanted, as far as they have a length, and it and their tag take a
+/// byte each: most do.
+#[inline(always)]
+fn pass_short(mut rest: &[u8], wanted: FieldSet) -> &[u8] {
+    while let Some((head, behind)) = rest.split_first_chunk() {
+        let [tag, length] = *head;
+        if u16::from_le_bytes(*head) & 0x8087 != 2 || wanted.0 >> (tag >> 3) & 1 == 1 {
+            break;
+        }
+        match behind.get(usize::from(length)..) {
+            Some(behind) => rest = behind,
+            None => break,
+        }
+    }
+    rest
 }
 
 /// Fields that were passed over, and the one behind them.

@@ -80,6 +80,16 @@ fn number(value: Value<'_>) -> Result<u64, ProtobufError> {
 /// A `Time`: seconds since the epoch, and nanoseconds. Go's zero time, which is `null` in JSON, is an empty message.
 impl FromProtobuf<'_> for Option<UnixTime> {
     fn merge(&mut self, value: Value<'_>) -> Result<(), ProtobufError> {
+        if let Value::Bytes(&[0x08, a, b, c, d, e, 0x10, 0x00]) = value
+            && a & b & c & d >= 0x80
+            && e < 0x80
+        {
+            // Whole seconds since 1978, as nearly all of them are.
+            let bits = [a, b, c, d, e].map(|byte| i64::from(byte & 0x7F));
+            let seconds = bits.iter().rev().fold(0, |seconds, bits| seconds << 7 | bits);
+            *self = UnixTime::from_seconds(seconds);
+            return Ok(());
+        }
         let mut fields = value.fields()?;
         while let Some((field, value)) = fields.next()? {
             if field == 1 {
@@ -122,6 +132,11 @@ pub(super) fn text(bytes: &[u8]) -> Cow<'_, str> {
 
 /// An entry of a `map<string, string>`: its key and its value.
 pub(super) fn entry(value: Value<'_>) -> Result<(&[u8], &[u8]), ProtobufError> {
+    if let Value::Bytes(bytes) = value
+        && let Some(entry) = short_entry(bytes)
+    {
+        return Ok(entry);
+    }
     let mut entry: (&[u8], &[u8]) = (b"", b"");
     let mut fields = value.fields()?;
     while let Some((field, value)) = fields.next()? {
@@ -134,9 +149,18 @@ pub(super) fn entry(value: Value<'_>) -> Result<(&[u8], &[u8]), ProtobufError> {
     Ok(entry)
 }
 
+/// An entry as Go writes nearly all of them: the key, then the value, neither longer than a byte can say.
+fn short_entry(message: &[u8]) -> Option<(&[u8], &[u8])> {
+    let (&[key_tag, key_length], rest) = message.split_first_chunk()?;
+    let (key, rest) = rest.split_at_checked(key_length.into())?;
+    let (&[value_tag, value_length], value) = rest.split_first_chunk()?;
+    let is_short = (key_tag, value_tag) == (0x0A, 0x12) && (key_length | value_length) < 0x80;
+    (is_short && value.len() == usize::from(value_length)).then_some((key, value))
+}
+
 #[cfg(test)]
 mod tests {
-    use super::{FromProtobuf as _, Value};
+    use super::{FromProtobuf as _, Value, entry};
     use crate::time::UnixTime;
     use std::borrow::Cow;
 
@@ -151,5 +175,35 @@ mod tests {
         assert_eq!(time.map(UnixTime::seconds), Some(7));
         time.merge(Value::Bytes(&[0x08, 0xFF, 0xFF, 0xFF, 0xFF, 0xFF, 0xFF, 0xFF, 0xFF, 0xFF, 0x01])).unwrap();
         assert_eq!(time, None, "before the epoch is unknown");
+    }
+    #[test]
+    fn a_time_reads_the_same_in_whole_seconds_and_with_more() {
+        let seconds = [0x08, 0x81, 0x82, 0x83, 0xC4, 0x06];
+        let mut times: Vec<Option<UnixTime>> = Vec::new();
+        for rest in [&[0x10, 0x00][..], &[], &[0x10, 0x01], &[0x10, 0x80, 0x00], &[0x10, 0x00, 0x10, 0x00]] {
+            times.push(None);
+            times.last_mut().unwrap().merge(Value::Bytes(&[&seconds, rest].concat())).unwrap();
+        }
+        let expected = 1 | 2 << 7 | 3 << 14 | 0x44 << 21 | 6 << 28;
+        assert!(times.iter().all(|time| time.map(UnixTime::seconds) == Some(expected)), "{times:?}");
+    }
+
+    #[test]
+    fn an_entry_reads_the_same_however_it_is_written() {
+        let (key, long) = ([0x0A, 1, b'k'], [b'x'; 200]);
+        let (value, long_value) = ([0x12, 1, b'v'], [&[0x12, 0xC8, 0x01][..], &long].concat());
+        let read = |parts: &[&[u8]]| {
+            let message = parts.concat();
+            entry(Value::Bytes(&message)).map(|(key, value)| (key.to_vec(), value.to_vec()))
+        };
+        let is = |key: &[u8], value: &[u8]| Ok((key.to_vec(), value.to_vec()));
+        assert_eq!(read(&[&key, &value]), is(b"k", b"v"));
+        assert_eq!(read(&[&value, &key]), is(b"k", b"v"));
+        assert_eq!(read(&[&key, &long_value]), is(b"k", &long));
+        assert_eq!(read(&[&key]), is(b"k", b""));
+        assert_eq!(read(&[&key, &value, &[0x18, 0x01]]), is(b"k", b"v"), "a field that nobody knows");
+        assert_eq!(read(&[&key, &value, &value[..2], b"w"]), is(b"k", b"w"), "the last one counts");
+        assert_eq!(read(&[&key, &[0x12, 0], &value]), is(b"k", b"v"), "the last one counts");
+        assert!(read(&[&key, &value[..2]]).is_err(), "it breaks off");
     }
 }
