@@ -7,7 +7,7 @@
 
 use super::sink::Sink;
 use crate::inventory::Source;
-use crate::objects::{DecodeError, Resource, WatchEvent, decode_event, decode_list};
+use crate::objects::{DecodeError, Object, Resource, WatchEvent, decode_event, decode_list};
 use bytes::{Bytes, BytesMut};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use tokio::runtime::Handle;
@@ -20,8 +20,11 @@ const BATCH: usize = 128 << 10;
 /// More are of no use: one task reads the connection, and no more than so many keep up with it.
 const MOST_LANES: usize = 4;
 
-/// So many objects of a page go into the inventory at once.
+/// So many objects go into the inventory at once, if nobody else is at it.
 const AT_ONCE: usize = 16;
+
+/// So many wait until nobody is.
+const AT_MOST: usize = 64;
 
 /// What is being decoded of one list.
 pub(super) struct Lanes<S> {
@@ -160,40 +163,65 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
+/// Objects on their way into the inventory.
+struct Gathered<'s, 'a, S> {
+    source: Source,
+    sink: &'s S,
+    objects: Vec<Object<'a>>,
+    decoded: Decoded,
+}
+
+impl<'s, 'a, S: Sink> Gathered<'s, 'a, S> {
+    fn new(source: Source, sink: &'s S, most: usize) -> Self {
+        Self { source, sink, objects: Vec::with_capacity(most.min(AT_MOST)), decoded: Decoded::default() }
+    }
+
+    /// Hands on what is there whenever it has become some more and no other lane is at the inventory: who waits for it
+    /// sleeps, and is woken late.
+    fn push(&mut self, object: Object<'a>) {
+        self.decoded.objects += 1;
+        self.objects.push(object);
+        if self.objects.len() >= AT_MOST {
+            self.sink.relist(self.source, &self.objects);
+        } else if !self.objects.len().is_multiple_of(AT_ONCE)
+            || !self.sink.relist_unless_busy(self.source, &self.objects)
+        {
+            return;
+        }
+        self.objects.clear();
+    }
+
+    fn end(self) -> Decoded {
+        if !self.objects.is_empty() {
+            self.sink.relist(self.source, &self.objects);
+        }
+        self.decoded
+    }
+}
+
 fn events<S: Sink>(source: Source, sink: &S, events: &[Bytes]) -> Decoded {
-    let mut decoded = Decoded::default();
-    let mut objects = Vec::with_capacity(events.len());
+    let mut gathered = Gathered::new(source, sink, events.len());
     for event in events {
         match decode_event(source.resource, event) {
-            Ok(WatchEvent::Applied(object)) => objects.push(object),
+            Ok(WatchEvent::Applied(object)) => gathered.push(object),
             Ok(_) => {
-                decoded.unreadable(DecodeError { resource: source.resource, what: "an event of two types", byte: 0 });
+                let error = DecodeError { resource: source.resource, what: "an event of two types", byte: 0 };
+                gathered.decoded.unreadable(error);
             }
-            Err(error) => decoded.unreadable(error),
+            Err(error) => gathered.decoded.unreadable(error),
         }
     }
-    decoded.objects = objects.len() as u64;
-    sink.relist(source, &objects);
-    decoded
+    gathered.end()
 }
 
 fn page<S: Sink>(source: Source, sink: &S, page: &[u8]) -> Decoded {
-    let mut decoded = Decoded::default();
     sink.page(source, page);
-    let mut objects = Vec::with_capacity(AT_ONCE);
-    let read = decode_list(source.resource, page, &mut |object| {
-        decoded.objects += 1;
-        objects.push(object);
-        if objects.len() == AT_ONCE {
-            sink.relist(source, &objects);
-            objects.clear();
-        }
-    });
-    sink.relist(source, &objects);
+    let mut gathered = Gathered::new(source, sink, AT_MOST);
+    let read = decode_list(source.resource, page, &mut |object| gathered.push(object));
     if let Err(error) = read {
-        decoded.unreadable(error);
+        gathered.decoded.unreadable(error);
     }
-    decoded
+    gathered.end()
 }
 
 #[cfg(test)]

@@ -3,7 +3,7 @@
 use crate::inventory::{Inventory, Source};
 use crate::objects::Object;
 use crate::time::UnixTime;
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Mutex, PoisonError, TryLockError};
 
 /// Takes what the watches bring. Every call is short and does no I/O; a watch waits for it.
 pub trait Sink: Send + Sync + 'static {
@@ -23,6 +23,11 @@ pub trait Sink: Send + Sync + 'static {
     }
     /// Some objects of that list.
     fn relist(&self, source: Source, objects: &[Object<'_>]);
+    /// The same, unless somebody else is at it: says whether it took them.
+    fn relist_unless_busy(&self, source: Source, objects: &[Object<'_>]) -> bool {
+        self.relist(source, objects);
+        true
+    }
     /// The list is complete, and these of its objects are gone already: a streaming list may name an object first and its
     /// deletion after. No one may see them in between.
     fn finish_relist(&self, source: Source, gone: &[Object<'_>]);
@@ -53,8 +58,17 @@ impl Sink for Mutex<Inventory> {
     }
 
     fn relist(&self, source: Source, objects: &[Object<'_>]) {
-        let now = UnixTime::now();
-        locked(self, |inventory| objects.iter().for_each(|object| inventory.relist(source, object, now)));
+        locked(self, |inventory| inventory.relist_all(source, objects, UnixTime::now()));
+    }
+
+    fn relist_unless_busy(&self, source: Source, objects: &[Object<'_>]) -> bool {
+        let mut inventory = match self.try_lock() {
+            Ok(inventory) => inventory,
+            Err(TryLockError::Poisoned(error)) => error.into_inner(),
+            Err(TryLockError::WouldBlock) => return false,
+        };
+        inventory.relist_all(source, objects, UnixTime::now());
+        true
     }
 
     fn finish_relist(&self, source: Source, gone: &[Object<'_>]) {

@@ -14,7 +14,7 @@ mod settings;
 mod shapes;
 mod slab;
 
-use crate::objects::{Object, Resource, Uid};
+use crate::objects::{Body, Object, Resource, Uid};
 use crate::report::{Name, Workload, WorkloadReport};
 use crate::time::UnixTime;
 use hashbrown::HashMap;
@@ -27,6 +27,7 @@ pub use settings::{PodLabel, Settings, WorkloadKind};
 use shapes::Shapes;
 use slab::{ByUid, Slab};
 use std::collections::BTreeSet;
+use std::hint::black_box;
 
 /// Which watch an object came from: a resource, in one namespace or in all.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
@@ -152,6 +153,22 @@ impl Inventory {
     pub fn relist(&mut self, source: Source, object: &Object<'_>, now: UnixTime) {
         if let Some(record) = self.record(object) {
             self.list(source, record, now);
+        }
+    }
+
+    /// Some objects of it. What each of them will be looked for by is looked up beforehand, one right after the other: a
+    /// look-up waits for memory several times, and so they wait at the same time.
+    pub fn relist_all(&mut self, source: Source, objects: &[Object<'_>], now: UnixTime) {
+        for object in objects {
+            if let Body::Pod(pod) = &object.body {
+                self.strings.intern(&pod.node);
+                black_box(self.pods.find(object.meta.uid));
+            } else {
+                black_box(self.owners.find(object.meta.uid));
+            }
+        }
+        for object in objects {
+            self.relist(source, object, now);
         }
     }
 

@@ -146,11 +146,7 @@ impl Sink for Seen {
         for object in objects {
             self.note(object);
         }
-        let now = UnixTime::now();
-        let mut inventory = locked(&self.inventory);
-        for object in objects {
-            inventory.relist(source, object, now);
-        }
+        locked(&self.inventory).relist_all(source, objects, UnixTime::now());
     }
 
     fn finish_relist(&self, source: Source, _: &[Object<'_>]) {
