@@ -29,7 +29,7 @@ pub(super) struct Interner {
     by_text: HashTable<u32>,
     hasher: hashbrown::DefaultHashBuilder,
     /// What was found last at each place: replicas come one after the other, and share a namespace and a hash.
-    recent: [Symbol; RECENT],
+    recent: [(u64, Symbol); RECENT],
     /// How many strings there may be before it is worth looking for unused ones.
     sweep_at: usize,
     empty: Name,
@@ -43,7 +43,7 @@ impl Default for Interner {
             free: Vec::new(),
             by_text: HashTable::new(),
             hasher: hashbrown::DefaultHashBuilder::default(),
-            recent: [Symbol::EMPTY; RECENT],
+            recent: [(0, Symbol::EMPTY); RECENT],
             sweep_at: MIN_SWEEP,
             empty,
         }
@@ -56,13 +56,17 @@ const MIN_SWEEP: usize = 4096;
 /// How many strings are found without being hashed.
 const RECENT: usize = 256;
 
-/// Where a string stands among the recent ones, by its last eight bytes.
-fn recent_place(text: &str) -> usize {
-    const MIX: u64 = 0x9E37_79B9_7F4A_7C15;
-    let end = match text.as_bytes().last_chunk() {
+/// The last eight bytes of a string, or all.
+fn end_of(text: &str) -> u64 {
+    match text.as_bytes().last_chunk() {
         Some(end) => u64::from_le_bytes(*end),
         None => text.bytes().fold(0, |end, byte| end << 8 | u64::from(byte)),
-    };
+    }
+}
+
+/// Where a string with this end stands among the recent ones.
+fn recent_place(end: u64) -> usize {
+    const MIX: u64 = 0x9E37_79B9_7F4A_7C15;
     usize::try_from(end.wrapping_mul(MIX) >> (u64::BITS - RECENT.ilog2())).unwrap_or_default()
 }
 
@@ -71,14 +75,15 @@ impl Interner {
         if text.is_empty() {
             return Symbol::EMPTY;
         }
-        let place = recent_place(text);
+        let end = end_of(text);
+        let place = recent_place(end);
+        let (recent_end, recent) = self.recent[place];
         // It may have been freed since, and its number be another string's: the text decides.
-        let recent = self.recent[place];
-        if **self.name(recent) == *text {
+        if recent_end == end && **self.name(recent) == *text {
             return recent;
         }
         let found = self.look_up(text);
-        self.recent[place] = found;
+        self.recent[place] = (end, found);
         found
     }
 
