@@ -49,49 +49,73 @@ enum Place {
     Elsewhere,
 }
 
-impl Place {
-    /// The fields of this message that lead on, and where. Their numbers are those in `generated.proto` of
-    /// `k8s.io/api/core/v1`.
-    fn ways(self) -> &'static [(u32, Self)] {
-        match self {
-            Self::Template => &[(1, Self::Metadata), (2, Self::Spec)],
-            Self::Metadata => &[(11, Self::Label)],
-            Self::Spec => &[
-                (1, Self::Volume),
-                (2, Self::Container),
-                (20, Self::Container),
-                (32, Self::QuantityEntry),
-                (40, Self::ResourceRequirements),
-            ],
-            Self::Container => &[(7, Self::EnvVar), (8, Self::ResourceRequirements)],
-            Self::EnvVar => &[(3, Self::EnvVarSource)],
-            Self::EnvVarSource => &[(2, Self::ResourceFieldSelector)],
-            Self::ResourceFieldSelector => &[(3, Self::Quantity)],
-            Self::ResourceRequirements => &[(1, Self::QuantityEntry), (2, Self::QuantityEntry)],
-            Self::Volume => &[(2, Self::VolumeSource)],
-            Self::VolumeSource => {
-                &[(2, Self::EmptyDir), (16, Self::DownwardApi), (26, Self::ProjectedVolume), (29, Self::Ephemeral)]
-            }
-            Self::EmptyDir | Self::QuantityEntry => &[(2, Self::Quantity)],
-            Self::Ephemeral => &[(1, Self::ClaimTemplate)],
-            Self::ClaimTemplate => &[(2, Self::ClaimSpec)],
-            Self::ClaimSpec => &[(2, Self::ResourceRequirements)],
-            Self::ProjectedVolume => &[(1, Self::ProjectedSource)],
-            Self::ProjectedSource => &[(2, Self::DownwardApi)],
-            Self::DownwardApi => &[(1, Self::DownwardApiFile)],
-            Self::DownwardApiFile => &[(3, Self::ResourceFieldSelector)],
-            Self::Label | Self::Quantity | Self::Elsewhere => &[],
+/// The fields of a message that lead on, and where.
+struct Ways {
+    places: &'static [(u32, Place)],
+    /// Their numbers.
+    fields: FieldSet,
+    /// Whether each field is taken by itself, and not all at once that lie between two ways.
+    each: bool,
+}
+
+impl Ways {
+    const fn new(places: &'static [(u32, Place)]) -> Self {
+        let (mut fields, mut at) = (FieldSet::NONE, 0);
+        while at < places.len() {
+            fields = fields.with(places[at].0);
+            at += 1;
         }
+        Self { places, fields, each: false }
     }
 
-    fn below(self, field: u32) -> Self {
-        let way = self.ways().iter().find(|(number, _)| *number == field);
-        way.map_or(Self::Elsewhere, |(_, place)| *place)
+    const fn of_each(places: &'static [(u32, Place)]) -> Self {
+        Self { places, fields: FieldSet::ALL, each: true }
     }
+}
 
-    /// Whether each field of this message is taken by itself, and not all at once that lie between two ways.
-    fn by_itself(self) -> bool {
-        matches!(self, Self::Template | Self::Metadata)
+impl Place {
+    /// The numbers are those in `generated.proto` of `k8s.io/api/core/v1`.
+    fn ways(self) -> &'static Ways {
+        match self {
+            Self::Template => const { &Ways::of_each(&[(1, Self::Metadata), (2, Self::Spec)]) },
+            Self::Metadata => const { &Ways::of_each(&[(11, Self::Label)]) },
+            Self::Spec => {
+                const {
+                    &Ways::new(&[
+                        (1, Self::Volume),
+                        (2, Self::Container),
+                        (20, Self::Container),
+                        (32, Self::QuantityEntry),
+                        (40, Self::ResourceRequirements),
+                    ])
+                }
+            }
+            Self::Container => const { &Ways::new(&[(7, Self::EnvVar), (8, Self::ResourceRequirements)]) },
+            Self::EnvVar => const { &Ways::new(&[(3, Self::EnvVarSource)]) },
+            Self::EnvVarSource => const { &Ways::new(&[(2, Self::ResourceFieldSelector)]) },
+            Self::ResourceFieldSelector => const { &Ways::new(&[(3, Self::Quantity)]) },
+            Self::ResourceRequirements => const { &Ways::new(&[(1, Self::QuantityEntry), (2, Self::QuantityEntry)]) },
+            Self::Volume => const { &Ways::new(&[(2, Self::VolumeSource)]) },
+            Self::VolumeSource => {
+                const {
+                    &Ways::new(&[
+                        (2, Self::EmptyDir),
+                        (16, Self::DownwardApi),
+                        (26, Self::ProjectedVolume),
+                        (29, Self::Ephemeral),
+                    ])
+                }
+            }
+            Self::EmptyDir | Self::QuantityEntry => const { &Ways::new(&[(2, Self::Quantity)]) },
+            Self::Ephemeral => const { &Ways::new(&[(1, Self::ClaimTemplate)]) },
+            Self::ClaimTemplate => const { &Ways::new(&[(2, Self::ClaimSpec)]) },
+            Self::ClaimSpec => const { &Ways::new(&[(2, Self::ResourceRequirements)]) },
+            Self::ProjectedVolume => const { &Ways::new(&[(1, Self::ProjectedSource)]) },
+            Self::ProjectedSource => const { &Ways::new(&[(2, Self::DownwardApi)]) },
+            Self::DownwardApi => const { &Ways::new(&[(1, Self::DownwardApiFile)]) },
+            Self::DownwardApiFile => const { &Ways::new(&[(3, Self::ResourceFieldSelector)]) },
+            Self::Label | Self::Quantity | Self::Elsewhere => const { &Ways::new(&[]) },
+        }
     }
 }
 
@@ -104,23 +128,20 @@ struct Walk<'a, 't, H> {
 
 impl<'a, H: Hasher> Walk<'a, '_, H> {
     fn message(&mut self, place: Place, mut fields: Fields<'a>) -> Result<(), ProtobufError> {
-        let wanted = if place.by_itself() {
-            FieldSet::ALL
-        } else {
-            place.ways().iter().fold(FieldSet::NONE, |set, (field, _)| set.with(*field))
-        };
+        let ways = place.ways();
         loop {
-            let (passed, found) = fields.pass_to(wanted)?;
+            let (passed, found) = fields.pass_to(ways.fields)?;
             if !passed.is_empty() {
                 passed.hash(&mut self.hasher);
             }
             let Some((field, value)) = found else { break };
             // Go writes these although they are empty, and not every version the same ones: Kubernetes 1.24 let go of
             // `clusterName`. Servers of two versions answer while a control plane is upgraded.
-            if place.by_itself() && value.is_empty() {
+            if ways.each && value.is_empty() {
                 continue;
             }
-            self.field(place.below(field), field, value)?;
+            let below = ways.places.iter().find(|(number, _)| *number == field);
+            self.field(below.map_or(Place::Elsewhere, |(_, place)| *place), field, value)?;
         }
         // No field has this number: a message ends here.
         0_u32.hash(&mut self.hasher);
