@@ -59,17 +59,20 @@ fn of_size(cluster: &Cluster, events: &[Event], name: &str, meter: &mut Meter) -
     let mut podskew = Podskew::new(cluster.now);
     let mut pods = cluster.lines(Resource::Pods);
     pods.truncate(SMALL as usize);
-    let decode = |pods: &[Vec<u8>]| pods.iter().all(|line| black_box(decode_event(Resource::Pods, line)).is_ok());
-    if !meter.run(&stage("decode"), pods.len() as u64, || decode(&pods)) {
-        return Err("a pod cannot be read".into());
+    let mut decode = |what: &str, resource, events: &[Vec<u8>]| -> Outcome<()> {
+        let decode = || events.iter().all(|event| black_box(decode_event(resource, event)).is_ok());
+        if meter.run(&stage(what), events.len() as u64, decode) {
+            return Ok(());
+        }
+        Err(format!("{what}: an object cannot be read").into())
+    };
+    decode("decode", Resource::Pods, &pods)?;
+    if cluster.pods() == u64::from(SMALL) {
+        decode("decode, protobuf", Resource::Pods, &cluster.frames(Resource::Pods))?;
+        decode("decode a ReplicaSet", Resource::ReplicaSets, &cluster.lines(Resource::ReplicaSets))?;
+        decode("decode a ReplicaSet, protobuf", Resource::ReplicaSets, &cluster.frames(Resource::ReplicaSets))?;
     }
     meter.add(WIRE_BYTES, pods.iter().map(|line| line.len() as u64).sum());
-    if cluster.pods() == u64::from(SMALL) {
-        let pods = cluster.frames(Resource::Pods);
-        if !meter.run(&stage("decode, protobuf"), pods.len() as u64, || decode(&pods)) {
-            return Err("a pod in protobuf cannot be read".into());
-        }
-    }
     podskew.list(cluster, &stage("first list"), meter)?;
     let (_, pods) = podskew.render(&stage("first report"), &stage("first render"), meter)?;
     meter.add(&stage("first report"), pods);
