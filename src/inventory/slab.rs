@@ -12,8 +12,8 @@ pub(super) struct Slab<T> {
     free: Vec<u32>,
 }
 
-/// Places in a piece: some tens of kilobytes.
-const PIECE: usize = 512;
+/// Places in a piece. Of what is not filled yet no page is touched, and jemalloc adds a page to each.
+const PIECE: usize = 4096;
 
 impl<T> Default for Slab<T> {
     fn default() -> Self {
