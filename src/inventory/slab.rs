@@ -12,8 +12,8 @@ pub(super) struct Slab<T> {
     free: Vec<u32>,
 }
 
-/// Places in a piece. Of what is not filled yet no page is touched, and jemalloc adds a page to each.
-const PIECE: usize = 4096;
+/// Places in a piece.
+const PIECE: usize = 1024;
 
 impl<T> Default for Slab<T> {
     fn default() -> Self {
@@ -33,7 +33,9 @@ impl<T> Slab<T> {
         match self.pieces.last_mut() {
             Some(piece) if piece.len() < PIECE => piece.push(Some(value)),
             _ => {
-                let mut piece = Vec::with_capacity(PIECE);
+                // A small cluster has room for what it has.
+                let room = if self.pieces.is_empty() { 1 } else { PIECE };
+                let mut piece = Vec::with_capacity(room);
                 piece.push(Some(value));
                 self.pieces.push(piece);
             }
