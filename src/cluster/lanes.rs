@@ -232,13 +232,14 @@ mod tests {
     use crate::objects::{Object, Resource};
     use bytes::{Bytes, BytesMut};
     use std::collections::BTreeMap;
+    use std::sync::atomic::{AtomicUsize, Ordering};
     use std::sync::{Arc, Mutex};
 
     const PODS: Source = Source { resource: Resource::Pods, namespace: 0 };
 
-    /// How often each name came.
+    /// How often each name came. Busy two of three times that it may be.
     #[derive(Default)]
-    struct Names(Mutex<BTreeMap<String, u32>>);
+    struct Names(Mutex<BTreeMap<String, u32>>, AtomicUsize);
 
     const PANICS: &str = "a sink that panics";
 
@@ -248,6 +249,13 @@ mod tests {
                 assert_ne!(object.meta.name, "pod-13", "{PANICS}");
                 *self.0.lock().unwrap().entry(object.meta.name.to_string()).or_default() += 1;
             }
+        }
+        fn relist_unless_busy(&self, source: Source, objects: &[Object<'_>]) -> bool {
+            let busy = !self.1.fetch_add(1, Ordering::Relaxed).is_multiple_of(3);
+            if !busy {
+                self.relist(source, objects);
+            }
+            !busy
         }
         fn apply(&self, _: Source, _: &Object<'_>) {}
         fn delete(&self, _: Source, _: &Object<'_>) {}
