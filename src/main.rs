@@ -8,7 +8,7 @@ use std::time::Duration;
 static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
 
 /// One arena, because several each keep their own leftovers, and free pages go back after a tenth of a second: 150 000 pods
-/// take 66 MiB this way and 129 MiB with jemalloc's defaults. What is large begins with a page: otherwise jemalloc adds one to
+/// take 65 MiB this way and 129 MiB with jemalloc's defaults. What is large begins with a page: otherwise jemalloc adds one to
 /// each, so that not all of them compete for the same lines of a cache, and some hundred of records and fragments are as many
 /// pages.
 ///
