@@ -8,6 +8,7 @@ use flate2::{Decompress, FlushDecompress};
 use std::collections::BTreeMap;
 use std::net::TcpListener;
 use std::process::Command;
+use std::sync::atomic::{AtomicU16, Ordering};
 use std::time::{Duration, Instant};
 
 /// Where the binary is.
@@ -30,10 +31,22 @@ pub(crate) struct Podskew {
     pub(crate) ready: Duration,
 }
 
-/// A port nobody listens on.
+/// A port nobody listens on. It is none that the system gives to whoever connects: such a one may be taken before podskew
+/// listens on it, even by the connection that asks whether it does already.
 pub(crate) fn free_port() -> Outcome<u16> {
-    Ok(TcpListener::bind("127.0.0.1:0")?.local_addr()?.port())
+    static NEXT: AtomicU16 = AtomicU16::new(0);
+    for _ in 0..PORTS {
+        let port = FIRST_PORT + NEXT.fetch_add(1, Ordering::Relaxed) % PORTS;
+        if TcpListener::bind(("127.0.0.1", port)).is_ok() {
+            return Ok(port);
+        }
+    }
+    Err("no port is free".into())
 }
+
+/// Below what Linux gives to connections, which begins with 32768.
+const FIRST_PORT: u16 = 20_000;
+const PORTS: u16 = 10_000;
 
 impl Podskew {
     /// Starts it and waits until it is ready.
