@@ -23,6 +23,7 @@ pub struct Workload<'a> {
     outdated_pods: Option<u32>,
     template_hashes: Vec<Hash<'a>>,
     containers: Vec<Container<'a>>,
+    driver: Option<DrivenBy<'a>>,
     image_references: Vec<Image<'a>>,
     pods: Vec<Pod<'a>>,
     findings: Vec<Found>,
@@ -31,7 +32,15 @@ pub struct Workload<'a> {
 #[derive(Serialize, Debug)]
 struct Rollout {
     state: &'static str,
+    /// `None` where nothing tells when it began.
     started: Option<String>,
+}
+
+/// The controller of the workload's own object.
+#[derive(Serialize, Debug)]
+struct DrivenBy<'a> {
+    kind: &'a str,
+    name: &'a str,
 }
 
 #[derive(Serialize, Debug)]
@@ -50,6 +59,7 @@ struct Container<'a> {
     origin: &'static str,
     distinct_digests: u32,
     not_started: u32,
+    not_reported: u32,
     image_id_only: u32,
     template_hashes: Vec<Digests<'a>>,
 }
@@ -117,6 +127,7 @@ impl<'a> From<&'a WorkloadReport> for Workload<'a> {
             outdated_pods: report.outdated_pods,
             template_hashes: report.hashes.iter().map(Hash::from).collect(),
             containers: report.containers.iter().map(|container| Container::of(report, container)).collect(),
+            driver: report.driver.as_ref().map(|driver| DrivenBy { kind: &driver.kind, name: &driver.name }),
             image_references: report.image_references.iter().map(Image::from).collect(),
             pods: report.pods.iter().map(Pod::from).collect(),
             findings: Finding::all(report)
@@ -129,7 +140,7 @@ impl<'a> From<&'a WorkloadReport> for Workload<'a> {
 
 impl From<RolloutReport> for Rollout {
     fn from(rollout: RolloutReport) -> Self {
-        Self { state: rollout.state.as_str(), started: rollout.started.map(moment) }
+        Self { state: rollout.state.as_str(), started: rollout.began().map(moment) }
     }
 }
 
@@ -153,6 +164,7 @@ impl<'a> Container<'a> {
             origin: container.origin.as_str(),
             distinct_digests: container.distinct_digests,
             not_started: container.not_started,
+            not_reported: container.not_reported,
             image_id_only: container.image_id_only,
             template_hashes: container.by_hash.iter().map(|of_hash| Digests::of(report, of_hash)).collect(),
         }

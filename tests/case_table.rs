@@ -101,8 +101,33 @@ fn row_02_ids_of_different_kinds_are_unresolved_not_skew() {
 #[test]
 fn row_02_config_digests_can_be_compared_with_each_other() {
     let mut world = web();
-    world.put(&pod("p1").image_id(&digest('a'))).put(&pod("p2").image_id(&format!("docker://{}", digest('b'))));
+    world.put(&pod("p1").image_id(&digest('a'))).put(&pod("p2").image_id(&digest('b')));
     assert_eq!(skew(&mut world), Some((990, Origin::Template)));
+}
+
+/// Docker 29 writes the digest of a manifest in the form in which Docker 28 writes that of a config.
+#[test]
+fn row_02_what_docker_names_may_be_a_manifest_or_a_config() {
+    let docker = |letter| format!("docker://{}", digest(letter));
+    // Beside any other form it is unknown.
+    for other in [digest('a'), image_id('a'), format!("docker-pullable://web@{}", digest('a'))] {
+        let mut world = web();
+        world.put(&pod("p1").image_id(&other)).put(&pod("p2").image_id(&other)).put(&pod("p3").image_id(&docker('b')));
+        assert_eq!(skew(&mut world), None, "{other}");
+        let container = &world.report("deployment/web").containers[0];
+        assert_eq!((container.distinct_digests, container.image_id_only), (1, 1), "{other}");
+    }
+    // Two of them may come from nodes that keep their images differently: a difference off the main alert.
+    let mut world = web();
+    world.put(&pod("p1").image_id(&docker('a'))).put(&pod("p2").image_id(&docker('b')));
+    assert_eq!(skew(&mut world), Some((990, Origin::Unknown)));
+    let container = &world.report("deployment/web").containers[0];
+    assert_eq!((container.origin, container.distinct_digests), (Origin::Unknown, 2));
+    // What is known of the others weighs more than how many there are.
+    world.put(&pod("p3").image_id(&image_id('c'))).put(&pod("p4").image_id(&image_id('d')));
+    assert_eq!(skew(&mut world), Some((990, Origin::Template)));
+    let container = &world.report("deployment/web").containers[0];
+    assert_eq!((container.distinct_digests, container.image_id_only), (2, 2));
 }
 
 /// A digest of the node's own names nothing in a registry, so nobody should ask for it.
@@ -112,6 +137,7 @@ fn row_02_what_a_digest_is_of_is_told() {
     let forms = [
         (format!("registry.example/shop/web@{}", digest('a')), DigestKind::Manifest),
         (digest('a'), DigestKind::Config),
+        (format!("docker://{}", digest('a')), DigestKind::ManifestOrConfig),
         (hex, DigestKind::Opaque),
     ];
     for (image_id, kind) in forms {
@@ -203,9 +229,12 @@ fn row_09_crio_with_one_repository_may_be_a_mix_of_architectures() {
 #[test]
 fn row_10_an_empty_image_id_is_no_digest() {
     let mut world = web();
-    world.put(&pod("p1")).put(&pod("p2").image_id("")).put(&pod("p3").pending());
+    let waiting = json!({"waiting": {"reason": "ContainerCreating"}});
+    let starting = pod("p2").image_id("").with("/status/containerStatuses/0/state", waiting);
+    world.put(&pod("p1")).put(&starting).put(&pod("p3").pending());
     let container = &world.report("deployment/web").containers[0];
     assert_eq!((container.distinct_digests, container.not_started, container.image_id_only), (1, 2, 0));
+    assert_eq!(container.not_reported, 0);
 }
 
 #[test]
@@ -920,15 +949,7 @@ fn row_46_pods_wait_for_their_owner() {
 
 #[test]
 fn a_daemonset_follows_the_revision_with_the_highest_number() {
-    let daemon = |generation: u32, image: &str| {
-        json!({
-            "kind": "DaemonSet",
-            "metadata": {"name": "agent", "namespace": "shop", "uid": "DaemonSet-agent", "generation": generation,
-                "creationTimestamp": at(-5000)},
-            "spec": {"template": template(image), "updateStrategy": {"type": "RollingUpdate"}},
-            "status": {"observedGeneration": 2}
-        })
-    };
+    let daemon = |generation, image| daemon(generation, image, "RollingUpdate", json!({"observedGeneration": 2}));
     let agent = |name: &str, hash: &str, created: i64| {
         pod(name)
             .with("/metadata/labels", json!({"controller-revision-hash": hash}))
@@ -1013,4 +1034,469 @@ fn excluded_namespaces_and_ignored_containers_are_left_out() {
     let mut world = World::with(settings);
     world.put(&deployment("web:1")).put(&replica_set("h1", "web:1", 1, -4000)).put(&pod("p1"));
     assert_eq!(world.workloads(), [""; 0]);
+}
+
+#[test]
+fn row_47_pods_of_a_placeholder_are_left_out() {
+    let of = |name: &str, kind: &str, letter: char| {
+        pod(name).with("/metadata/ownerReferences/0", owner("v1", kind, "tenant")).image_id(&image_id(letter))
+    };
+    let mut world = World::new();
+    world.put(&of("p1", "Service", 'a')).put(&of("p2", "Service", 'b')).put(&of("p3", "ConfigMap", 'c'));
+    assert_eq!(world.workloads(), [""; 0]);
+    assert_eq!(world.inventory.objects(Resource::Pods), 0);
+    // A ReplicationController is of the same group, and runs its pods; whatever was asked for by name counts.
+    let kind = WorkloadKind { kind: "configmap".into(), group: String::new() };
+    let mut world = World::with(Settings { workload_kinds: vec![kind], ..Settings::default() });
+    world.put(&of("p1", "ReplicationController", 'a')).put(&of("p2", "Service", 'b')).put(&of("p3", "ConfigMap", 'c'));
+    assert_eq!(world.workloads(), ["configmap/tenant", "replicationcontroller/tenant"]);
+}
+
+#[test]
+fn extensions_v1beta1_is_apps() {
+    let mut world = web();
+    world
+        .put(&pod("p1").with("/metadata/ownerReferences/0", owner("extensions/v1beta1", "ReplicaSet", "web-h1")))
+        .put(&pod("p2").image_id(&image_id('b')));
+    world.put(
+        &replica_set("h1", "web:1", 1, -4000)
+            .with("/metadata/ownerReferences/0", owner("extensions/v1beta1", "Deployment", "web")),
+    );
+    assert_eq!(world.workloads(), ["deployment/web"]);
+    assert_eq!(skew(&mut world), Some((990, Origin::Template)));
+    world.put(
+        &pod("agent")
+            .with("/metadata/labels", json!({"controller-revision-hash": "x"}))
+            .with("/metadata/ownerReferences/0", owner("extensions/v1beta1", "DaemonSet", "agent")),
+    );
+    world.wait(31);
+    assert_eq!(world.workloads(), ["daemonset/agent", "deployment/web"]);
+}
+
+/// A Healthy, promoted Rollout beside which pods of `h1` are left.
+fn promoted(strategy: Value, deadline: Option<i64>) -> World {
+    let status = json!({"currentPodHash": "h2", "stableRS": "h2", "phase": "Healthy", "conditions": [
+        {"type": "Progressing", "status": "True", "reason": "NewReplicaSetAvailable"},
+        {"type": "Completed", "status": "True", "lastTransitionTime": at(-10)}]});
+    let mut world = argo(strategy, status);
+    let mut set = argo_set("h1", "web:1", "1", -4000);
+    if let Some(deadline) = deadline {
+        set = set.with("/metadata/annotations/scale-down-deadline", at(deadline));
+    }
+    world.put(&set);
+    world
+}
+
+fn complete_and_deliberate(world: &mut World) -> bool {
+    let report = world.report("rollout/web");
+    assert_eq!(report.rollout.map(|rollout| rollout.state), Some(RolloutState::Complete));
+    assert_eq!(report.distinct_hashes, 2);
+    report.deliberate
+}
+
+#[test]
+fn row_48_leftover_pods_are_held_until_their_scale_down_deadline_and_by_nobody_after_it() {
+    let mut world = promoted(json!({"blueGreen": {}}), Some(20));
+    assert!(complete_and_deliberate(&mut world));
+    assert!(complete_and_deliberate(world.wait(19)));
+    assert!(!complete_and_deliberate(world.wait(1)), "by the passing of time alone");
+    let now = world.moment();
+    assert_eq!(world.report("rollout/web").mixed_since.map(|since| now.since(since)), Some(110), "its age runs");
+    // Without the annotation: the delay of the strategy, 30 s by default, and a minute, from its completion ten seconds ago.
+    for (strategy, delay) in [
+        (json!({"blueGreen": {"scaleDownDelaySeconds": 60}}), 60),
+        (json!({"canary": {"scaleDownDelaySeconds": 5}}), 5),
+        (json!({"canary": {}}), 30),
+    ] {
+        let mut world = promoted(strategy, None);
+        assert!(complete_and_deliberate(world.wait(delay + 60 - 11)), "{delay}");
+        assert!(!complete_and_deliberate(world.wait(1)), "{delay}");
+    }
+    // Once they are gone there is nothing to hold.
+    let mut world = promoted(json!({"blueGreen": {}}), Some(20));
+    world.put(&argo_pod("old", "h1", -3000).terminating());
+    assert!(!world.report("rollout/web").deliberate);
+}
+
+/// A Rollout with pods of `h2` alone.
+fn one_hash(status: Value) -> World {
+    let mut world = argo(json!({"canary": {"steps": [{"setWeight": 20}, {"pause": {}}]}}), status);
+    world.delete(&argo_pod("old", "h1", -3000));
+    world
+}
+
+#[test]
+fn row_49_degraded_or_aborted_with_one_hash_is_stalled() {
+    let stable = json!({"currentPodHash": "h2", "stableRS": "h2", "phase": "Healthy"});
+    for failed in [stable.clone().with("/phase", "Degraded"), stable.clone().with("/abort", true)] {
+        let mut world = one_hash(failed.clone());
+        assert_eq!(world.state("rollout/web").0, RolloutState::Stalled, "{failed}");
+        assert!(world.report("rollout/web").rollout.unwrap().noticed, "nothing tells since when");
+        // Seen to happen, it began then, and ends when it is Healthy again.
+        let mut world = one_hash(stable.clone());
+        assert_eq!(world.state("rollout/web"), (RolloutState::Complete, 0));
+        let strategy = json!({"canary": {}});
+        world.wait(50).put(&rollout(strategy.clone(), failed.clone()));
+        assert_eq!(world.wait(7).state("rollout/web"), (RolloutState::Stalled, 7), "{failed}");
+        assert!(!world.report("rollout/web").rollout.unwrap().noticed);
+        world.put(&rollout(strategy, stable.clone()));
+        assert_eq!(world.state("rollout/web"), (RolloutState::Complete, 0));
+    }
+}
+
+#[test]
+fn rows_28_41_and_64_a_complete_rollout_stays_complete() {
+    let stable = json!({"currentPodHash": "h2", "stableRS": "h2", "phase": "Healthy"});
+    let progressing = stable.clone().with("/phase", "Progressing");
+    // Also for somebody who comes later.
+    assert_eq!(one_hash(progressing.clone()).state("rollout/web"), (RolloutState::Complete, 0));
+    assert_eq!(one_hash(stable.clone().with("/phase", "Paused")).state("rollout/web"), (RolloutState::Complete, 0));
+    // With pods of an older hash that are still kept.
+    let strategy = json!({"blueGreen": {}});
+    let mut world = promoted(strategy.clone(), Some(20));
+    assert!(complete_and_deliberate(&mut world));
+    world.put(&rollout(strategy.clone(), progressing.clone()).with("/spec/replicas", 5));
+    world.put(&argo_pod("scaled", "h2", 1).pending());
+    assert!(complete_and_deliberate(&mut world));
+    // Another current hash is another rollout.
+    world.put(&rollout(strategy, progressing.with("/currentPodHash", "h3")));
+    world.put(&argo_set("h3", "web:3", "3", 2)).wait(5);
+    assert_eq!(world.state("rollout/web"), (RolloutState::BlueGreen, 5));
+    // Who comes while old pods end and the phase is not Healthy cannot know that it was.
+    let late = json!({"currentPodHash": "h2", "stableRS": "h2", "phase": "Progressing"});
+    let mut world = World::listed(&[
+        &rollout(json!({"canary": {}}), late),
+        &argo_set("h1", "web:1", "1", -4000),
+        &argo_set("h2", "web:2", "2", -100),
+        &argo_pod("old", "h1", -3000),
+        &argo_pod("new", "h2", -90),
+    ]);
+    assert_eq!(world.state("rollout/web"), (RolloutState::Progressing, 100));
+}
+
+#[test]
+fn row_50_an_experiment_differs_on_purpose() {
+    let set = |hash: &str| {
+        argo_set(hash, "web:2", "", -60)
+            .with("/metadata/ownerReferences/0", owner("argoproj.io/v1alpha1", "Experiment", "compare"))
+    };
+    let mut world = World::new();
+    world
+        .put(&set("base"))
+        .put(&set("test"))
+        .put(&argo_pod("p1", "base", -50))
+        .put(&argo_pod("p2", "test", -40).image_id(&image_id('b')));
+    let report = world.report("experiment/compare");
+    assert_eq!((report.rollout, report.deliberate, report.distinct_hashes), (None, true, 2));
+    let now = world.moment();
+    assert_eq!(world.report("experiment/compare").mixed_since.map(|since| now.since(since)), Some(40));
+    // Another group's Experiment is another matter.
+    let katib = |name: &str, hash: &str| {
+        argo_pod(name, hash, -50).with("/metadata/ownerReferences/0", owner("kubeflow.org/v1", "Experiment", "tune"))
+    };
+    world.put(&katib("p3", "a")).put(&katib("p4", "b"));
+    assert!(!world.report("experiment.kubeflow.org/tune").deliberate);
+}
+
+/// The same object made again under its name.
+fn again(mut object: Value) -> Value {
+    let uid = object["metadata"]["uid"].as_str().expect("a uid").to_owned();
+    object["metadata"]["uid"] = json!(format!("{uid}-again"));
+    for owner in object["metadata"]["ownerReferences"].as_array_mut().into_iter().flatten() {
+        let uid = owner["uid"].as_str().expect("a uid").to_owned();
+        owner["uid"] = json!(format!("{uid}-again"));
+    }
+    object
+}
+
+#[test]
+fn row_51_nothing_is_remembered_of_an_object_made_again_under_its_name() {
+    // A stuck rollout.
+    let mut world = rolling();
+    assert_eq!(world.wait(40).state("deployment/web"), (RolloutState::Progressing, 140));
+    world.delete(&deployment("web:2"));
+    let (old_sets, old_pods) = (
+        [replica_set("h1", "web:1", 1, -4000), replica_set("h2", "web:2", 2, -100)],
+        [pod("old"), pod("new").hash("h2").image("web:2").image_id(&image_id('b')).created(-90).started(-80)],
+    );
+    world.put(&again(reason(deployment("web:2"), "ReplicaSetUpdated", 40)).created(40));
+    world.put(&again(replica_set("h2", "web:2", 1, 40)));
+    old_pods.iter().for_each(|pod| drop(world.put(&pod.clone().terminating())));
+    world.put(&again(pod("first").hash("h2").image("web:2").created(40).started(41)));
+    old_pods.iter().for_each(|pod| drop(world.delete(pod)));
+    old_sets.iter().for_each(|set| drop(world.delete(set)));
+    assert_eq!(world.wait(4).state("deployment/web"), (RolloutState::Progressing, 4));
+    // A skew, and a mix: the pods of the old object are there until those of the new one have come.
+    let mut world = web();
+    world.put(&pod("p1")).put(&pod("p2").started(-300).image_id(&image_id('b')));
+    assert_eq!(skew(&mut world), Some((300, Origin::Template)));
+    world.delete(&deployment("web:1")).delete(&replica_set("h1", "web:1", 1, -4000));
+    world.put(&again(deployment("web:1"))).put(&again(replica_set("h1", "web:1", 1, 0)));
+    world.put(&again(pod("q1").created(0).started(1))).wait(30);
+    world.put(&again(pod("q2").created(30).started(30).image_id(&image_id('b'))));
+    world.delete(&pod("p1")).delete(&pod("p2"));
+    assert_eq!(skew(&mut world), Some((0, Origin::Template)));
+    // By a list, in which the new object stands before anybody says that the old one is gone.
+    let mut world = database(json!({"type": "RollingUpdate", "rollingUpdate": {"partition": 1}}));
+    world.put(&db_pod(0, "db-old", &image_id('a'))).put(&db_pod(1, "db-new", &image_id('b')));
+    assert_eq!(world.state("statefulset/db"), (RolloutState::Partitioned, 100));
+    let set = again(stateful_set(json!({"rollingUpdate": {"partition": 1}})).created(-2));
+    world.list(Resource::StatefulSets, &[&set]);
+    let revisions = [
+        again(revision("StatefulSet", "db", "db-old", "db:1", 1, -2)),
+        again(revision("StatefulSet", "db", "db-new", "db:2", 2, -1)),
+    ];
+    world.list(Resource::ControllerRevisions, &revisions.iter().collect::<Vec<_>>());
+    let pods = [
+        again(db_pod(0, "db-old", &image_id('a')).created(-2)),
+        again(db_pod(1, "db-new", &image_id('b')).created(-1)),
+    ];
+    world.list(Resource::Pods, &pods.iter().collect::<Vec<_>>());
+    assert_eq!(world.state("statefulset/db"), (RolloutState::Partitioned, 1));
+    let now = world.moment();
+    assert_eq!(world.report("statefulset/db").mixed_since.map(|since| now.since(since)), Some(1));
+}
+
+#[test]
+fn row_52_a_rollout_after_a_pause_begins_at_its_replicaset() {
+    let waiting = |reason_: &str| {
+        reason(deployment("web:2"), reason_, 44).with("/status/updatedReplicas", 0).with("/metadata/generation", 2)
+    };
+    let (paused, resumed) = (waiting("DeploymentPaused").with("/spec/paused", true), waiting("DeploymentResumed"));
+    let mut world = web();
+    world.put(&pod("p1")).put(&paused);
+    assert_eq!(world.state("deployment/web"), (RolloutState::Paused, 0));
+    assert_eq!(world.wait(44).state("deployment/web"), (RolloutState::Paused, 44), "a pause has an age of its own");
+    // Resumed, and the controller is late.
+    world.put(&resumed);
+    assert_eq!(world.wait(2).state("deployment/web"), (RolloutState::Progressing, 2), "since it was resumed");
+    world.put(&replica_set("h2", "web:2", 2, 46)).wait(2);
+    assert_eq!(world.state("deployment/web"), (RolloutState::Progressing, 2), "since its ReplicaSet");
+    // The same when nobody looks in between.
+    let mut world = web();
+    world.put(&pod("p1")).put(&paused).wait(44).put(&resumed);
+    world.wait(2).put(&replica_set("h2", "web:2", 2, 46)).wait(2);
+    assert_eq!(world.state("deployment/web"), (RolloutState::Progressing, 2));
+}
+
+#[test]
+fn row_52_a_waiting_template_that_changes_again_begins_again() {
+    let paused = |image: &str| reason(deployment(image), "DeploymentPaused", -20).with("/spec/paused", true);
+    let mut world = web();
+    world.put(&pod("p1")).put(&paused("web:2")).wait(30);
+    assert_eq!(world.state("deployment/web"), (RolloutState::Paused, 30));
+    world.put(&paused("web:3"));
+    assert_eq!(world.wait(5).state("deployment/web"), (RolloutState::Paused, 5));
+    // Scaling is no change of the template.
+    world.put(&paused("web:3").with("/spec/replicas", 9));
+    assert_eq!(world.wait(5).state("deployment/web"), (RolloutState::Paused, 10));
+    // Recreate waits for the old pods, and its template changes meanwhile.
+    let mut world = web();
+    let waiting = |image: &str| deployment(image).with("/status/updatedReplicas", 0);
+    world.put(&pod("p1")).put(&waiting("web:2")).wait(20).put(&waiting("web:3")).wait(5);
+    assert_eq!(world.state("deployment/web"), (RolloutState::Progressing, 5));
+    // Changed back, it is complete; changed once more, it begins again.
+    world.put(&deployment("web:1"));
+    assert_eq!(world.state("deployment/web"), (RolloutState::Complete, 0));
+    world.put(&waiting("web:3")).wait(3);
+    assert_eq!(world.state("deployment/web"), (RolloutState::Progressing, 3));
+}
+
+#[test]
+fn row_52_a_pause_in_the_middle_of_a_rollout_is_part_of_it() {
+    let mut world = rolling();
+    let held = reason(deployment("web:2"), "DeploymentPaused", 0).with("/spec/paused", true);
+    world.put(&held).wait(30);
+    assert_eq!(world.state("deployment/web"), (RolloutState::Paused, 130));
+    world.put(&reason(deployment("web:2"), "ReplicaSetUpdated", 30)).wait(5);
+    assert_eq!(world.state("deployment/web"), (RolloutState::Progressing, 135));
+    // Rolled back during a pause: the ReplicaSet is there, and nothing of the rollback has begun.
+    let mut world = rolling();
+    world.look();
+    let back = |reason_: &str, paused: bool| reason(deployment("web:1"), reason_, 0).with("/spec/paused", paused);
+    world.put(&back("DeploymentPaused", true)).wait(60);
+    assert_eq!(world.state("deployment/web"), (RolloutState::Paused, 60));
+    world.put(&back("DeploymentResumed", false)).wait(4);
+    assert_eq!(world.state("deployment/web"), (RolloutState::Progressing, 4));
+}
+
+#[test]
+fn row_53_a_first_rollout_that_never_completed_is_stalled() {
+    let mut world = web();
+    world.put(&reason(deployment("web:1"), "ProgressDeadlineExceeded", -20)).put(&pod("p1").pending());
+    assert_eq!(world.state("deployment/web"), (RolloutState::Stalled, 4000));
+}
+
+#[test]
+fn row_54_a_pod_that_hangs_on_a_reverted_template_keeps_the_rollout_in_progress() {
+    let reverted = stateful_set(json!({"type": "RollingUpdate"})).with("/status/updateRevision", "db-old");
+    let old = |number: u32| revision("StatefulSet", "db", "db-old", "db:2", number, -5000);
+    let broken = revision("StatefulSet", "db", "db-new", "db:broken", 2, -100);
+    let good = [db_pod(0, "db-old", &image_id('a')), db_pod(1, "db-old", &image_id('a'))];
+    let hanging = db_pod(2, "db-new", "").created(-90).pending();
+    let mut world = World::listed(&[&reverted, &old(3), &broken, &good[0], &good[1], &hanging]);
+    assert_eq!(world.state("statefulset/db").0, RolloutState::Progressing);
+    let report = world.report("statefulset/db");
+    assert_eq!((report.outdated_pods, report.rollout.unwrap().noticed), (Some(1), true), "since when is not known");
+    world.wait(600);
+    assert_eq!(world.state("statefulset/db").0, RolloutState::Stalled, "by the passing of time alone");
+    // Seen to be reverted, it began then.
+    let mut world = World::new();
+    world.put(&stateful_set(json!({"type": "RollingUpdate"}))).put(&old(1)).put(&broken).put(&good[0]).put(&hanging);
+    assert_eq!(world.state("statefulset/db"), (RolloutState::Progressing, 100));
+    world.put(&old(3)).put(&reverted);
+    assert_eq!(world.wait(9).state("statefulset/db"), (RolloutState::Progressing, 9));
+    assert!(!world.report("statefulset/db").rollout.unwrap().noticed);
+}
+
+#[test]
+fn row_55_a_statefulset_that_something_drives_names_it() {
+    let mut world = database(json!({}));
+    let driven = stateful_set(json!({"type": "RollingUpdate", "rollingUpdate": {"partition": 2}}))
+        .with("/metadata/ownerReferences", json!([owner("leaderworkerset.x-k8s.io/v1", "LeaderWorkerSet", "llm")]));
+    world.put(&driven);
+    for ordinal in 0..4 {
+        world.put(&db_pod(ordinal, if ordinal < 2 { "db-old" } else { "db-new" }, &image_id('a')));
+    }
+    assert_eq!(world.state("statefulset/db"), (RolloutState::Partitioned, 100));
+    let report = world.report("statefulset/db");
+    let driver = report.driver.as_ref().map(|driver| (&*driver.kind, &*driver.name));
+    assert_eq!((report.deliberate, driver), (true, Some(("LeaderWorkerSet", "llm"))));
+}
+
+#[test]
+fn row_56_a_container_that_runs_without_an_image_id_is_not_reported() {
+    let mut world = web();
+    let unnamed = pod("p2").image_id("");
+    world.put(&pod("p1")).put(&unnamed);
+    let container = &world.report("deployment/web").containers[0];
+    assert_eq!((container.not_started, container.not_reported, container.distinct_digests), (0, 1, 1));
+    // Some nodes do not say since when it runs.
+    world.put(&unnamed.clone().with("/status/containerStatuses/0/state", json!({"running": {}})));
+    assert_eq!(world.report("deployment/web").containers[0].not_reported, 1);
+    world.put(&unnamed.with("/status/containerStatuses/0/state", json!({"waiting": {"reason": "CrashLoopBackOff"}})));
+    let container = &world.report("deployment/web").containers[0];
+    assert_eq!((container.not_started, container.not_reported), (1, 0));
+}
+
+#[test]
+fn row_57_the_same_digits_in_any_two_forms_are_one_image() {
+    let forms = [
+        image_id('a'),
+        format!("docker-pullable://web@{}", digest('a')),
+        format!("docker://{}", digest('a')),
+        digest('a'),
+        digest('a')[7..].to_owned(),
+        format!("docker.io/library/import-2026-09-11@{}", digest('a')),
+    ];
+    for one in &forms {
+        for other in &forms {
+            let mut world = web();
+            world.put(&pod("p1").image_id(one)).put(&pod("p2").image_id(other));
+            let container = &world.report("deployment/web").containers[0];
+            let counts = (container.distinct_digests, container.image_id_only, container.by_hash[0].digests.len());
+            assert_eq!(counts, (1, 0, 1), "{one} {other}");
+            assert_eq!(container.by_hash[0].digests[0].pods, 2, "{one} {other}");
+        }
+    }
+    // A container whose image lost its tag is named by another form, and is the same.
+    let mut world = web();
+    world
+        .put(&pod("p1").image_id(&forms[1]))
+        .put(&pod("p2").image_id(&format!("docker-pullable://web@{}", digest('b'))));
+    assert_eq!(skew(&mut world), Some((990, Origin::Template)));
+    world.put(&pod("p1").image_id(&forms[2]));
+    assert_eq!(skew(&mut world), Some((990, Origin::Template)));
+}
+
+#[test]
+fn row_60_on_delete_waits_for_nobody_while_its_controller_has_not_seen_it() {
+    let mut world = World::new();
+    let new = stateful_set(json!({"type": "OnDelete"})).with("/status", json!({"replicas": 0}));
+    world.put(&new.with("/metadata/generation", 1));
+    assert_eq!(world.state("statefulset/db").0, RolloutState::Progressing);
+    assert!(!world.report("statefulset/db").deliberate);
+    world.put(&daemon(1, "agent:1", "OnDelete", json!({"desiredNumberScheduled": 0})));
+    assert_eq!(world.state("daemonset/agent").0, RolloutState::Progressing);
+    // A template that waits for a controller which knows the object is held by OnDelete.
+    let mut world = database(json!({"type": "OnDelete"}));
+    world.put(&db_pod(0, "db-new", &image_id('b')));
+    world.put(
+        &stateful_set(json!({"type": "OnDelete"}))
+            .with("/metadata/generation", 3)
+            .with("/spec/template", template("db:3")),
+    );
+    assert_eq!(world.state("statefulset/db").0, RolloutState::OnDelete);
+}
+
+fn daemon(generation: u32, image: &str, strategy: &str, status: Value) -> Value {
+    json!({
+        "kind": "DaemonSet",
+        "metadata": {"name": "agent", "namespace": "shop", "uid": "DaemonSet-agent", "generation": generation,
+            "creationTimestamp": at(-5000)},
+        "spec": {"template": template(image), "updateStrategy": {"type": strategy}},
+        "status": status
+    })
+}
+
+#[test]
+fn without_controllerrevisions_a_daemonsets_strategy_and_status_still_count() {
+    let agent = |name: &str, hash: &str| {
+        pod(name)
+            .with("/metadata/labels", json!({"controller-revision-hash": hash}))
+            .with("/metadata/ownerReferences/0", owner("apps/v1", "DaemonSet", "agent"))
+    };
+    let status = |updated: u32, observed: u32| json!({"observedGeneration": observed, "desiredNumberScheduled": 2, "updatedNumberScheduled": updated});
+    let check = |strategy: &str, status: Value, hashes: [&str; 2]| {
+        let mut world = World::new();
+        world.forbid(Resource::ControllerRevisions);
+        world.put(&daemon(2, "agent:2", strategy, status)).put(&agent("p1", hashes[0])).put(&agent("p2", hashes[1]));
+        let report = world.report("daemonset/agent");
+        assert_eq!((report.outdated_pods, report.hashes[0].current), (None, None), "which is current is not known");
+        (report.rollout.map(|rollout| (rollout.state, rollout.noticed)), report.deliberate)
+    };
+    use RolloutState::{Complete, OnDelete, Progressing};
+    assert_eq!(check("OnDelete", status(1, 2), ["old", "new"]), (Some((OnDelete, true)), true));
+    assert_eq!(check("RollingUpdate", status(1, 2), ["old", "new"]), (Some((Progressing, true)), false));
+    assert_eq!(check("RollingUpdate", status(0, 2), ["old", "old"]), (Some((Progressing, true)), false));
+    assert_eq!(check("RollingUpdate", status(2, 2), ["new", "new"]), (Some((Complete, false)), false));
+    // The status speaks of another template, or contradicts the pods.
+    assert_eq!(check("RollingUpdate", status(2, 1), ["new", "new"]), (None, false));
+    assert_eq!(check("RollingUpdate", status(2, 2), ["old", "new"]), (None, false));
+    // Who watches sees the rollout end.
+    let mut world = World::new();
+    world.forbid(Resource::ControllerRevisions);
+    world.put(&daemon(2, "agent:2", "RollingUpdate", status(2, 2))).put(&agent("p1", "old"));
+    assert_eq!(world.state("daemonset/agent"), (Complete, 0));
+    world.put(&daemon(3, "agent:3", "RollingUpdate", status(0, 3))).wait(7);
+    assert_eq!(world.state("daemonset/agent"), (Progressing, 7));
+    world.put(&daemon(3, "agent:3", "RollingUpdate", status(2, 3))).put(&agent("p1", "new"));
+    assert_eq!(world.state("daemonset/agent"), (Complete, 0));
+}
+
+#[test]
+fn row_65_the_age_of_a_mix_is_that_of_the_two_oldest_hashes_still_there() {
+    let mixed = |world: &mut World| {
+        let now = world.now;
+        world.report("deployment/web").mixed_since.map(|since| now - since.seconds())
+    };
+    let mut world = rolling();
+    assert_eq!(mixed(&mut world), Some(90));
+    // Rollouts overlap: h1 and h2, then h2 and h3.
+    let third = |name: &str, created: i64| pod(name).hash("h3").image("web:3").created(created);
+    world.put(&deployment("web:3")).put(&replica_set("h3", "web:3", 3, 10)).wait(10).put(&third("third", 10));
+    assert_eq!(mixed(&mut world), Some(100));
+    world.delete(&pod("old"));
+    assert_eq!(mixed(&mut world), Some(0));
+    world.wait(20);
+    assert_eq!(mixed(&mut world), Some(20));
+    // Pods are replaced one by one: the mix goes on.
+    let second = pod("new").hash("h2").image("web:2").image_id(&image_id('b')).created(-90);
+    world.put(&third("fourth", 30)).delete(&third("third", 10));
+    world.put(&second.clone().with("/metadata/name", "newer").with("/metadata/uid", "newer").created(30));
+    world.delete(&second);
+    assert_eq!(mixed(world.wait(5)), Some(25));
+    // The last pod of a hash takes its age with it.
+    world.delete(&third("fourth", 30)).wait(5).put(&third("fifth", 40)).wait(5);
+    assert_eq!(mixed(&mut world), Some(5));
 }

@@ -226,7 +226,9 @@ fn ages_are_at_least(live: &mut WorkloadReport, fresh: &WorkloadReport) {
     let fresh_type = &*fresh.workload.workload_type;
     if let (Some(live), Some(fresh)) = (&mut live.rollout, &fresh.rollout) {
         assert!(live.started <= fresh.started && live.started.is_some() == fresh.started.is_some());
-        live.started = fresh.started;
+        // What was seen to begin is known to have begun then.
+        assert!(fresh.noticed || !live.noticed);
+        (live.started, live.noticed) = (fresh.started, fresh.noticed);
         // What has stood still for longer may be stalled already.
         if (live.state, fresh.state) == (RolloutState::Stalled, RolloutState::Progressing) {
             live.state = RolloutState::Progressing;
@@ -243,6 +245,9 @@ fn ages_are_at_least(live: &mut WorkloadReport, fresh: &WorkloadReport) {
             live.skewed_since = fresh.skewed_since;
         }
     }
+    // Since when a hash has had pods is remembered although those that it had first were replaced.
+    assert!(live.mixed_since <= fresh.mixed_since && live.mixed_since.is_some() == fresh.mixed_since.is_some());
+    live.mixed_since = fresh.mixed_since;
     live.changes_at = fresh.changes_at;
 }
 
@@ -292,5 +297,82 @@ proptest! {
             prop_assert_eq!(live.inventory.objects(resource), 0);
         }
         prop_assert_eq!(live.inventory.held(), 0, "a node or a workload is left");
+    }
+}
+
+/// The ops, with looks at other moments than theirs: each so many seconds, or never.
+fn looked_at(ops: &[Op], every: Option<u32>) -> World {
+    let mut elapsed = 0;
+    let mut timed = Vec::new();
+    for op in ops {
+        match op {
+            Op::Look => {}
+            Op::Wait(seconds) => {
+                for _ in 0..*seconds {
+                    timed.push(Op::Wait(1));
+                    elapsed += 1;
+                    if every.is_some_and(|every| elapsed % every == 0) {
+                        timed.push(Op::Look);
+                    }
+                }
+            }
+            other => timed.push(other.clone()),
+        }
+    }
+    live(&timed).0
+}
+
+/// The names of objects stay, and nothing else: every uid is another.
+fn made_again(cluster: &Cluster) -> Vec<Value> {
+    let other = |uid: &mut Value| *uid = format!("{}-again", uid.as_str().expect("a uid")).into();
+    let again = |object: &Value| {
+        let mut object = object.clone();
+        other(&mut object["metadata"]["uid"]);
+        let owners = object["metadata"]["ownerReferences"].as_array_mut();
+        owners.into_iter().flatten().for_each(|owner| other(&mut owner["uid"]));
+        let statuses = object["status"]["containerStatuses"].as_array_mut();
+        statuses.into_iter().flatten().for_each(|status| other(&mut status["containerID"]));
+        object
+    };
+    cluster.values().map(again).collect()
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(if cfg!(debug_assertions) { 100 } else { 2000 }))]
+
+    /// Prometheus may scrape as it likes: what is remembered is made of what happened.
+    #[test]
+    fn what_is_remembered_does_not_depend_on_when_anybody_looks(ops in ops(true)) {
+        let mut worlds: Vec<World> =
+            [Some(1), Some(15), Some(60), None].iter().map(|every| looked_at(&ops, *every)).collect();
+        let expected = worlds[0].everything();
+        for world in &mut worlds[1..] {
+            prop_assert_eq!(&world.everything(), &expected);
+        }
+    }
+
+    /// Row 51: whatever happened to objects, those made again under their names are as a podskew that starts now sees them. The
+    /// events of the old and the new objects come in any order, but for that a name is free before it is taken again.
+    #[test]
+    fn nothing_that_is_remembered_survives_a_new_uid(ops in ops(true), shuffle: u64, by_list: bool) {
+        let (mut world, cluster) = live(&ops);
+        let objects = made_again(&cluster);
+        if by_list {
+            world.list_all(&objects.iter().collect::<Vec<_>>());
+        } else {
+            let mut events: Vec<(&Value, &Value)> = cluster.values().zip(&objects).collect();
+            events.sort_by_key(|(before, _)| {
+                let name = before["metadata"]["uid"].to_string();
+                name.bytes().fold(shuffle, |sum, byte| (sum ^ u64::from(byte)).wrapping_mul(0x100_0000_01b3))
+            });
+            for (before, after) in events {
+                world.delete(before).put(after);
+            }
+        }
+        let mut fresh = World::unsynced(Settings::default());
+        fresh.now = world.now;
+        fresh.list_all(&objects.iter().collect::<Vec<_>>());
+        prop_assert_eq!(world.everything(), fresh.everything());
+        prop_assert_eq!(world.wait(31).everything(), fresh.wait(31).everything());
     }
 }

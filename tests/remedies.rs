@@ -72,7 +72,7 @@ impl Case {
         hashes.sort_by(|a, b| a.hash.cmp(&b.hash));
         let mut report = WorkloadReport {
             hashes,
-            rollout: self.state.map(|state| RolloutReport { state, started: None }),
+            rollout: self.state.map(|state| RolloutReport { state, started: None, noticed: false }),
             pods,
             ..empty(workload("ns", self.kind, "w"))
         };
@@ -99,6 +99,7 @@ impl Case {
                     digests,
                 }],
                 not_started: 0,
+                not_reported: 0,
                 image_id_only: 0,
             });
             if self.template_known {

@@ -43,11 +43,20 @@ pub(super) fn stories(found: &Found, now: UnixTime) -> Vec<Story> {
     let story = |finding: &Finding| Story {
         title: title(*finding),
         what: what(&found.report, *finding),
-        since: finding.since(&found.report).map(|moment| since(moment, now)),
+        since: since_when(&found.report, *finding, now),
         groups: groups(&found.report, *finding),
         remedy: remedy(&found.report, *finding),
     };
     found.findings.iter().map(story).collect()
+}
+
+fn since_when(report: &WorkloadReport, finding: Finding, now: UnixTime) -> Option<String> {
+    let rolling = matches!(finding, Finding::Stalled | Finding::UnderWay);
+    match finding.since(report) {
+        Some(moment) => Some(since(moment, now)),
+        None if rolling && report.rollout.is_some_and(|rollout| rollout.noticed) => Some("not known".to_owned()),
+        None => None,
+    }
 }
 
 /// `digest skew`.
@@ -74,6 +83,11 @@ pub(super) fn what(report: &WorkloadReport, finding: Finding) -> String {
         ),
         Finding::Stalled => format!("the rollout is stalled{}", left(report)),
         Finding::UnderWay => format!("a rollout is in progress{}", left(report)),
+        Finding::HashesMixed if state(report) == Some(RolloutState::Complete) => format!(
+            "the rollout is complete, and pods of an older template are still there although nothing holds them, {} template \
+             hashes",
+            report.distinct_hashes
+        ),
         Finding::HashesPersist | Finding::HashesMixed => format!(
             "{} template hashes stand side by side, and what would tell why was not seen",
             report.distinct_hashes
@@ -114,15 +128,20 @@ fn left(report: &WorkloadReport) -> String {
     }
 }
 
-fn held(report: &WorkloadReport) -> &'static str {
-    match state(report) {
+fn held(report: &WorkloadReport) -> String {
+    let held = match state(report) {
         Some(RolloutState::Paused) => "held by spec.paused",
-        Some(RolloutState::Partitioned) => "held by its partition",
+        Some(RolloutState::Partitioned) => match &report.driver {
+            Some(driver) => return format!("held by its partition, which {} {} moves", driver.kind, driver.name),
+            None => "held by its partition",
+        },
         Some(RolloutState::OnDelete) => "held by its update strategy OnDelete",
         Some(RolloutState::Canary) => "held by the steps of its canary",
         Some(RolloutState::BlueGreen) => "held by its blue-green preview",
+        None => "an Experiment runs several templates side by side",
         _ => "the rollout is complete, and older pods are kept for a while",
-    }
+    };
+    held.to_owned()
 }
 
 fn not_compared(report: &WorkloadReport) -> String {
@@ -131,7 +150,11 @@ fn not_compared(report: &WorkloadReport) -> String {
         let name = &container.container;
         if container.image_id_only > 0 {
             let count = pods(container.image_id_only);
-            parts.push(format!("container {name} of {count} has an imageID that cannot be compared with the others'"));
+            parts.push(format!("container {name} of {count} has an imageID that cannot be compared with the others': it is of another kind"));
+        }
+        if container.not_reported > 0 {
+            let count = pods(container.not_reported);
+            parts.push(format!("container {name} of {count} runs, and its node reports no imageID for it"));
         }
         if container.not_started > 0 {
             parts.push(format!("container {name} of {} has not started", pods(container.not_started)));

@@ -88,11 +88,22 @@ impl Explanation {
 
     /// What keeps the rollout where it is.
     fn hold(&self) -> Option<String> {
+        if self.report.workload.is_experiment() {
+            return Some("an Experiment, which runs several templates on purpose".to_owned());
+        }
         let state = self.report.rollout?.state;
         Some(match state {
             RolloutState::Paused => "spec.paused".to_owned(),
             RolloutState::Partitioned => match self.history.partition {
-                Some(partition) => format!("its partition: pods below ordinal {partition} keep their template"),
+                Some(partition) => {
+                    let driver = self
+                        .report
+                        .driver
+                        .iter()
+                        .map(|driver| format!(", which {} {} moves", driver.kind, driver.name));
+                    let driver: String = driver.collect();
+                    format!("its partition{driver}: pods below ordinal {partition} keep their template")
+                }
                 None => "its partition".to_owned(),
             },
             RolloutState::OnDelete => {

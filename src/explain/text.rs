@@ -54,7 +54,11 @@ impl Sheet<'_> {
         let (state, style) = match report.rollout {
             None => ("not known".to_owned(), YELLOW),
             Some(rollout) => {
-                let begun = rollout.started.map(|started| format!(", begun {}", since(started, *taken)));
+                let begun = match rollout.began() {
+                    Some(began) => Some(format!(", begun {}", since(began, *taken))),
+                    None if rollout.noticed => Some(", since when is not known".to_owned()),
+                    None => None,
+                };
                 let style = match rollout.state {
                     RolloutState::Complete => GREEN,
                     RolloutState::Stalled => RED,
@@ -199,15 +203,17 @@ impl Sheet<'_> {
     /// Containers whose pods tell no digest that could be compared.
     fn unresolved(&mut self) {
         let containers = &self.explanation.report.containers;
-        let unresolved = || containers.iter().filter(|container| container.not_started + container.image_id_only > 0);
+        let unresolved = || containers.iter().filter(|c| c.not_started + c.not_reported + c.image_id_only > 0);
         if unresolved().next().is_none() {
             return;
         }
         self.title("no digest to compare", BOLD);
         for container in unresolved() {
-            for (count, why) in
-                [(container.not_started, "none yet"), (container.image_id_only, "another kind of id than the others")]
-            {
+            for (count, why) in [
+                (container.not_started, "none yet"),
+                (container.not_reported, "the node reports none although it runs"),
+                (container.image_id_only, "another kind of id than the others"),
+            ] {
                 if count > 0 {
                     self.line(1, &format!("container {}: {}, {why}", container.container, pods(count)));
                 }

@@ -323,6 +323,8 @@ mod tests {
             containers: Vec::new(),
             outdated_pods: None,
             rollout: None,
+            deliberate: false,
+            driver: None,
             available: None,
             image_references: Vec::new(),
             pods: Vec::new(),

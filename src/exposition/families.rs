@@ -93,17 +93,18 @@ pub static FAMILIES: &[Family] = &[
     },
     Family {
         name: "podskew_unresolved_digest_pods",
-        help: "Active pods whose image digest cannot be compared: not_started has none yet, image_id_only has another \
-               kind of identifier than the others.",
+        help: "Active pods whose image digest cannot be compared: not_started has none yet, not_reported runs and its node \
+               names none, image_id_only has another kind of identifier than the others.",
         labels: &["container", "reason"],
         pod_labels: false,
         sparse: true,
         example: "max by (namespace, workload_type, workload, container) \
                   (podskew_unresolved_digest_pods{reason=\"image_id_only\"})",
-        series: "at most 2 per workload and container; usually none",
+        series: "at most 3 per workload and container; usually none",
         subject: Subject::Workload(|report, rows| {
             for container in &report.containers {
                 rows.value_above_zero(&[&container.container, "not_started"], container.not_started);
+                rows.value_above_zero(&[&container.container, "not_reported"], container.not_reported);
                 rows.value_above_zero(&[&container.container, "image_id_only"], container.image_id_only);
             }
         }),

@@ -1,19 +1,21 @@
 //! What has to be said anew: the facts of every workload that changed, turned into its report.
 
 use super::intern::Symbol;
+use super::memory::Memory;
 use super::owners::{Owner, OwnerObject, Placed, WorkloadRecord};
 use super::records::{
     ContainerRecord, ControllerKindRecord, ControllerRecord, IdentityRecord, ImageRecord, OwnerKey, OwnerKind,
-    TemplateRecord,
+    PodRecord, TemplateRecord,
 };
 use super::relist::Relist;
+use super::shapes::Shape;
 use super::{Changes, Inventory, Source};
 use crate::objects::{Resource, TemplateDigest};
 use crate::report::facts::{
-    ContainerFacts, Controller, ControllerKind, Identity, ImageFacts, PodFacts, RolloutFacts, TemplateFacts,
+    self, ContainerFacts, Controller, ControllerKind, Identity, ImageFacts, PodFacts, RolloutFacts, TemplateFacts,
     WorkloadFacts,
 };
-use crate::report::{self, Name, Workload};
+use crate::report::{self, Name, Workload, WorkloadReport};
 use crate::time::UnixTime;
 use std::cmp::Reverse;
 use std::collections::BTreeMap;
@@ -31,10 +33,7 @@ impl Inventory {
         if self.sources.values().any(|source| !source.answered) {
             return Changes { gone: self.withhold(), ..Changes::default() };
         }
-        let waiting: Vec<u32> = self.awaiting.iter().copied().collect();
-        for owner in waiting {
-            self.place(owner, now);
-        }
+        self.end_waits(now);
         while let Some((at, workload)) = self.timers.first().copied().filter(|(at, _)| *at <= now) {
             self.timers.remove(&(at, workload));
             self.touch(workload);
@@ -98,7 +97,6 @@ impl Inventory {
             self.timers.remove(&(before, at));
         }
         let published = std::mem::replace(&mut record.published, false);
-        let mut memory = std::mem::take(&mut record.memory);
         let Some(record) = self.workloads.get(at) else { return };
         let unused = record.groups.is_empty() && record.controllers.is_empty();
         if unused || self.is_hidden(record) {
@@ -112,18 +110,33 @@ impl Inventory {
             }
             return;
         }
-        let facts = self.facts(record);
-        let report = report::report(&facts, &mut memory, now);
+        let (report, memory) = self.reported(record, now);
         let changes_at = report.changes_at;
         changes.reports.push(report);
         if let Some(record) = self.workloads.get_mut(at) {
             record.published = true;
-            record.memory = memory;
             record.changes_at = changes_at;
+            record.memory = memory.unwrap_or_else(|| std::mem::take(&mut record.memory));
         }
         if let Some(when) = changes_at {
             self.timers.insert((when, at));
         }
+    }
+
+    /// The report of a workload; and what is to be remembered of it, if nothing was taken in of it yet.
+    fn reported(&self, record: &WorkloadRecord, now: UnixTime) -> (WorkloadReport, Option<Memory>) {
+        if record.memory.observed {
+            let facts = self.facts(record, &record.memory);
+            return (report::report(&facts, &record.memory.course, now), None);
+        }
+        let since = self.complete_since.unwrap_or(now);
+        let mut memory = record.memory.unobserved();
+        self.refresh(record, &mut memory, since);
+        let facts = self.facts(record, &memory);
+        let course = report::observe(&facts, since);
+        let report = report::report(&facts, &course, now);
+        self.conclude(record, &mut memory, course);
+        (report, Some(memory))
     }
 
     /// Whether nothing can or ought to be said about a workload that exists.
@@ -162,7 +175,7 @@ impl Inventory {
     }
 
     /// Everything known about a workload, as its report wants it.
-    pub(super) fn facts(&self, record: &WorkloadRecord) -> WorkloadFacts<'_> {
+    pub(super) fn facts<'a>(&'a self, record: &WorkloadRecord, memory: &'a Memory) -> WorkloadFacts<'a> {
         let groups: Vec<&Owner> = record.groups.iter().filter_map(|at| self.owners.get(*at)).collect();
         let mut entries: Vec<_> =
             groups.iter().flat_map(|group| group.pods()).filter_map(|pod| self.pods.get(*pod)).collect();
@@ -176,50 +189,97 @@ impl Inventory {
         let mut containers = Vec::with_capacity(entries.len() * 2);
         for (entry, at) in entries.iter().zip(0..) {
             let pod = &entry.record;
-            pods.push(PodFacts {
-                name: &pod.name,
-                node: self.strings.name(pod.node),
-                hash: self.strings.name(pod.hash),
-                labels: self.labels(pod.labels),
-                created: pod.created,
-                ready: pod.ready,
-                ready_since: pod.ready_since,
-                terminating: pod.terminating,
-            });
+            pods.push(self.pod(pod));
             if !pod.terminating {
                 containers.extend(pod.containers.iter().filter_map(|container| self.container(at, container)));
             }
         }
-        let bare_replica_set =
-            groups.iter().any(|group| group.key.kind == OwnerKind::ReplicaSet && group.parent.is_none());
-        let controller = record.controllers.iter().filter_map(|at| Some((*at, self.owners.get(*at)?)));
-        let controller = controller.max_by_key(|(_, owner)| owner.created());
+        WorkloadFacts { pods, containers, ..self.owner_facts(record, &groups, memory) }
+    }
+
+    /// The same without what only containers tell: all that a rollout needs.
+    pub(super) fn rollout_facts<'a>(&'a self, record: &WorkloadRecord, memory: &'a Memory) -> WorkloadFacts<'a> {
+        let groups: Vec<&Owner> = record.groups.iter().filter_map(|at| self.owners.get(*at)).collect();
+        let entries = groups.iter().flat_map(|group| group.pods()).filter_map(|pod| self.pods.get(*pod));
+        let pods = entries.map(|entry| self.pod(&entry.record)).collect();
+        WorkloadFacts { pods, ..self.owner_facts(record, &groups, memory) }
+    }
+
+    /// What is known of a workload but its pods.
+    fn owner_facts<'a>(
+        &'a self,
+        record: &WorkloadRecord,
+        groups: &[&'a Owner],
+        memory: &'a Memory,
+    ) -> WorkloadFacts<'a> {
+        let controller = self.object_of(record);
+        let hashes = memory.hashes().into_iter().map(|(hash, since)| (self.strings.name(hash), since));
         WorkloadFacts {
             workload: self.name_of(record),
-            within_image: bare_replica_set || entries.iter().any(|entry| entry.record.hash.is_empty()),
-            templates: self.templates(&groups, controller),
+            within_image: self.compares_within_image(record),
+            templates: self.templates(groups, controller),
             controller: controller.and_then(|(_, owner)| self.controller(owner)),
             stalled_after: u32::try_from(self.settings.stalled_after.as_secs()).unwrap_or(u32::MAX),
-            pods,
-            containers,
+            pods: Vec::new(),
+            containers: Vec::new(),
+            memory: facts::Memory {
+                course: &memory.course,
+                same_template: self.same_template(record, memory),
+                hashes: hashes.collect(),
+                skews: memory.skews(),
+                aliases: memory.aliases(),
+            },
+        }
+    }
+
+    /// Whether two pods of a workload may differ on purpose: of a bare ReplicaSet, whose template may have been edited, and
+    /// without a template hash.
+    pub(super) fn compares_within_image(&self, record: &WorkloadRecord) -> bool {
+        let mut groups = record.groups.iter().filter_map(|at| self.owners.get(*at));
+        groups.any(|group| {
+            let bare = group.key.kind == OwnerKind::ReplicaSet && group.parent.is_none();
+            let mut pods = group.pods().iter().filter_map(|pod| self.pods.get(*pod));
+            bare || pods.any(|entry| entry.record.hash.is_empty())
+        })
+    }
+
+    fn pod<'a>(&'a self, pod: &'a PodRecord) -> PodFacts<'a> {
+        PodFacts {
+            name: &pod.name,
+            node: self.strings.name(pod.node),
+            hash: self.strings.name(pod.hash),
+            labels: self.labels(pod.labels),
+            created: pod.created,
+            ready: pod.ready,
+            ready_since: pod.ready_since,
+            terminating: pod.terminating,
         }
     }
 
     fn container(&self, pod: u32, record: &ContainerRecord) -> Option<ContainerFacts<'_>> {
-        let shape = self.shapes.get(record.shape)?;
-        Some(ContainerFacts {
+        Some(self.container_facts(pod, self.shapes.get(record.shape)?, record.started))
+    }
+
+    pub(super) fn container_facts<'a>(
+        &'a self,
+        pod: u32,
+        shape: &Shape,
+        started: Option<UnixTime>,
+    ) -> ContainerFacts<'a> {
+        ContainerFacts {
             pod,
             name: self.strings.name(shape.name),
             image: self.strings.name(shape.image),
             identity: match shape.identity {
                 IdentityRecord::NotStarted => Identity::NotStarted,
+                IdentityRecord::NotReported => Identity::NotReported,
                 IdentityRecord::Unreadable => Identity::Unreadable,
                 IdentityRecord::Known(kind) => Identity::Known(kind, self.strings.name(shape.digest)),
             },
             repository: self.strings.name(shape.repository),
             cri_o: shape.cri_o,
-            started: record.started,
-        })
+            started,
+        }
     }
 
     /// Every template that pods of this workload may be made of, the ones its own object owns first.
@@ -264,6 +324,7 @@ impl Inventory {
             written: record.written,
             reused: record.reused,
             scaled_to_zero: record.scaled_to_zero,
+            scale_down_deadline: record.scale_down_deadline,
             owned,
             containers: record.digest.is_some().then(|| &**self.strings.name(record.containers)),
             images: self.images(record.images.as_deref().unwrap_or_default()),
@@ -278,15 +339,18 @@ impl Inventory {
         let ControllerRecord { template, images, observed, replicas, kind, .. } = &**record;
         let kind = match kind {
             ControllerKindRecord::Deployment(deployment) => ControllerKind::Deployment(*deployment),
-            ControllerKindRecord::StatefulSet { update_revision, on_delete, partition, first_ordinal } => {
+            ControllerKindRecord::StatefulSet { update_revision, on_delete, partition, first_ordinal, driver } => {
                 ControllerKind::StatefulSet {
+                    driver: driver.map(|(kind, name)| (self.strings.name(kind), self.strings.name(name))),
                     update_revision: self.strings.name(*update_revision),
                     on_delete: *on_delete,
                     partition: *partition,
                     first_ordinal: *first_ordinal,
                 }
             }
-            ControllerKindRecord::DaemonSet { on_delete } => ControllerKind::DaemonSet { on_delete: *on_delete },
+            ControllerKindRecord::DaemonSet { on_delete, updated } => {
+                ControllerKind::DaemonSet { on_delete: *on_delete, updated: *updated }
+            }
             ControllerKindRecord::Rollout(rollout) => ControllerKind::Rollout(RolloutFacts {
                 current_hash: self.strings.name(rollout.current_hash),
                 stable_hash: self.strings.name(rollout.stable_hash),
@@ -297,6 +361,8 @@ impl Inventory {
                 between_steps: rollout.between_steps,
                 blue_green: rollout.blue_green,
                 deployment: self.strings.name(rollout.deployment),
+                scale_down_delay: rollout.scale_down_delay,
+                completed: rollout.completed,
             }),
         };
         Some(Controller {
@@ -348,7 +414,7 @@ impl Inventory {
 }
 
 impl Owner {
-    fn created(&self) -> Option<UnixTime> {
+    pub(super) fn created(&self) -> Option<UnixTime> {
         match &self.object {
             OwnerObject::Controller(record) => record.created,
             OwnerObject::ReplicaSet(template) => template.created,

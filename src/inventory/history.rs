@@ -9,6 +9,6 @@ impl Inventory {
     #[must_use]
     pub fn history(&self, workload: &Workload) -> Option<History> {
         let (_, record) = self.workloads.iter().find(|(_, record)| self.name_of(record) == *workload)?;
-        Some(history(&self.facts(record)))
+        Some(history(&self.facts(record, &record.memory)))
     }
 }

@@ -6,6 +6,7 @@
 mod changes;
 mod history;
 mod intern;
+mod memory;
 mod objects;
 mod owners;
 mod records;
@@ -17,7 +18,7 @@ mod slab;
 use crate::objects::{Body, Object, Resource, Uid};
 use crate::report::{Name, Workload, WorkloadReport};
 use crate::time::UnixTime;
-use hashbrown::HashMap;
+use hashbrown::{HashMap, HashSet};
 use intern::{Interner, Symbol};
 use objects::PodEntry;
 pub use objects::template_hash;
@@ -59,6 +60,14 @@ pub struct Inventory {
     awaiting: BTreeSet<u32>,
     /// How many objects of each resource have come.
     objects: HashMap<Resource, usize>,
+    /// Since when there has been a complete picture.
+    complete_since: Option<UnixTime>,
+    /// Workloads of which nothing was taken in yet.
+    fresh: Vec<u32>,
+    /// Workloads of which the event that is under way may have changed what is remembered.
+    stirred: Vec<u32>,
+    /// Pods of placeholders, in an inventory of one look.
+    placeholders: HashSet<Uid>,
     /// Workloads to be reported anew.
     dirty: Vec<u32>,
     /// So many of them, the first, are in the order in which they will be reported.
@@ -113,6 +122,10 @@ impl Inventory {
             referenced: HashMap::new(),
             awaiting: BTreeSet::new(),
             objects: HashMap::new(),
+            complete_since: None,
+            fresh: Vec::new(),
+            stirred: Vec::new(),
+            placeholders: HashSet::new(),
             dirty: Vec::new(),
             in_order: 0,
             timers: BTreeSet::new(),
@@ -127,16 +140,20 @@ impl Inventory {
 
     /// An object was added or changed.
     pub fn apply(&mut self, source: Source, object: &Object<'_>, now: UnixTime) {
+        self.catch_up(now);
         if let Some(record) = self.record(object) {
             self.put(source, record, now);
         } else {
             self.remove(source.resource, object.meta.uid, now);
         }
+        self.take_in(now);
     }
 
     /// An object is gone.
     pub fn delete(&mut self, source: Source, object: &Object<'_>, now: UnixTime) {
+        self.catch_up(now);
         self.remove(source.resource, object.meta.uid, now);
+        self.take_in(now);
     }
 
     /// A list of this source begins; the last complete picture of it stays until the list is complete.
@@ -174,6 +191,7 @@ impl Inventory {
 
     /// The list is complete: what it did not name is gone.
     pub fn finish_relist(&mut self, source: Source, now: UnixTime) {
+        self.catch_up(now);
         let state = self.sources.entry(source).or_default();
         let Some(relist) = state.relist.take() else { return };
         let is_first = !std::mem::replace(&mut state.answered, true);
@@ -187,6 +205,7 @@ impl Inventory {
         if !was_readable {
             self.place_everything(now);
         }
+        self.take_in_answer(now);
     }
 
     /// The list broke off: nothing of it counts.
@@ -200,6 +219,7 @@ impl Inventory {
     /// Whether what is known of this source is complete and its watch stands. While it does not, what has not been seen
     /// may be there all the same.
     pub fn live(&mut self, source: Source, live: bool, now: UnixTime) {
+        self.catch_up(now);
         let state = self.sources.entry(source).or_default();
         state.live_since = if live { state.live_since.or(Some(now)) } else { None };
     }
@@ -216,6 +236,7 @@ impl Inventory {
     }
 
     fn withdraw(&mut self, source: Source, answered: bool, now: UnixTime) {
+        self.catch_up(now);
         let state = self.sources.entry(source).or_default();
         state.answered = answered;
         state.relist = None;
@@ -224,6 +245,7 @@ impl Inventory {
         if was_readable {
             self.place_everything(now);
         }
+        self.take_in_answer(now);
     }
 
     /// The sources that have not answered yet.
@@ -244,6 +266,13 @@ impl Inventory {
             _ => self.objects.get(&resource).copied().unwrap_or(0),
         };
         u64::try_from(count).unwrap_or(u64::MAX)
+    }
+
+    /// How many pods were left out because their controller is a core object that runs nothing (row 47). Counted in an inventory
+    /// of one look only.
+    #[must_use]
+    pub fn placeholders(&self) -> u64 {
+        u64::try_from(self.placeholders.len()).unwrap_or(u64::MAX)
     }
 
     /// How many records of whatever kind are held; 0 if nothing is watched that counts. For tests: nothing may creep.

@@ -75,6 +75,7 @@ impl Inventory {
                 // Of a ReplicaSet it tells when it was scaled last, not when it became current.
                 template.written = None;
                 template.scaled_to_zero = set.replicas == Some(0);
+                template.scale_down_deadline = meta.scale_down_deadline;
                 // Its name is not said as long as it has a parent; should it go before its pods, they name it.
                 let name = if parent.is_some() { "" } else { &meta.name };
                 let key = self.key_of(meta, OwnerKind::ReplicaSet, "replicaset", name);
@@ -125,6 +126,9 @@ impl Inventory {
         };
         let hash = keys.iter().find_map(|key| meta.labels.get(key)).unwrap_or_default();
         if !self.counts(owner, &hash) {
+            if is_placeholder(owner) && !self.waits {
+                self.placeholders.insert(meta.uid);
+            }
             return None;
         }
         let record = self.recorder().pod(meta, pod, &hash);
@@ -141,7 +145,7 @@ impl Inventory {
                 let named = |wanted: &super::WorkloadKind| {
                     wanted.kind.eq_ignore_ascii_case(kind) && wanted.group.eq_ignore_ascii_case(group)
                 };
-                !hash.is_empty() || self.settings.workload_kinds.iter().any(named)
+                (!hash.is_empty() && !is_placeholder(owner)) || self.settings.workload_kinds.iter().any(named)
             }
         }
     }
@@ -171,17 +175,17 @@ impl Inventory {
             entry.seen = true;
             let mut aliases = Vec::new();
             record.remember(&entry.record, &mut self.shapes, |a, b| aliases.push((a, b)));
-            let changed = entry.record != record;
-            if changed {
-                entry.record = record;
-            }
-            let before = std::mem::replace(&mut entry.owner, owner);
-            if before != owner {
-                self.take_pod_from(before, at, now);
+            let before = (entry.record != record).then(|| std::mem::replace(&mut entry.record, record));
+            let owner_before = std::mem::replace(&mut entry.owner, owner);
+            if owner_before != owner {
+                self.stir_all_of_owner(owner_before);
+                self.take_pod_from(owner_before, at, None, now);
                 self.give_pod_to(owner, at, now);
+            } else if let (Some(before), Some(workload)) = (&before, self.placed(owner)) {
+                self.stir_pod(workload, owner, Some(before), Some(at), now);
             }
             self.learn_aliases(owner, &aliases);
-            if changed {
+            if before.is_some() {
                 // Whether pods of an unknown owner are on their way out decides where they are counted.
                 self.place(owner, now);
                 self.touch_owner(owner);
@@ -196,11 +200,27 @@ impl Inventory {
         if let Some(owner) = self.owners.get_mut(owner) {
             owner.kin.get_or_insert_default().pods.push(pod);
         }
+        let before = self.placed(owner);
         self.place(owner, now);
+        if let Some(workload) = before.filter(|before| self.placed(owner) == Some(*before)) {
+            self.stir_pod(workload, owner, None, Some(pod), now);
+        }
         self.touch_owner(owner);
     }
 
-    fn take_pod_from(&mut self, owner: u32, pod: u32, now: UnixTime) {
+    /// The workload that the pods of an owner count in.
+    fn placed(&self, owner: u32) -> Option<u32> {
+        match self.owners.get(owner)?.placed {
+            Placed::Workload(workload) => Some(workload),
+            Placed::Awaiting | Placed::Nowhere => None,
+        }
+    }
+
+    /// `record` is what is known of a pod that is gone.
+    fn take_pod_from(&mut self, owner: u32, pod: u32, record: Option<&PodRecord>, now: UnixTime) {
+        if let (Some(record), Some(workload)) = (record, self.placed(owner)) {
+            self.stir_pod(workload, owner, Some(record), None, now);
+        }
         self.touch_owner(owner);
         if let Some(owner) = self.owners.get_mut(owner) {
             owner.without(|kin| kin.pods.retain(|at| *at != pod));
@@ -216,17 +236,11 @@ impl Inventory {
     }
 
     fn learn_aliases(&mut self, owner: u32, aliases: &[(Symbol, Symbol)]) {
-        let Some(Placed::Workload(workload)) = self.owners.get(owner).map(|owner| owner.placed) else {
-            return;
-        };
-        let Some(workload) = self.workloads.get_mut(workload) else {
-            return;
-        };
+        let Some(at) = self.placed(owner).filter(|_| !aliases.is_empty()) else { return };
+        self.stir(at);
+        let Some(workload) = self.workloads.get_mut(at) else { return };
         for (a, b) in aliases {
-            let pair = (self.strings.name(*a).clone(), self.strings.name(*b).clone());
-            if !workload.memory.aliases.contains(&pair) {
-                workload.memory.aliases.push(pair);
-            }
+            workload.memory.learn((self.strings.name(*a).clone(), self.strings.name(*b).clone()));
         }
     }
 
@@ -265,8 +279,10 @@ impl Inventory {
         if came || moved {
             self.place_with_children(at, now);
         }
-        if changed || moved {
-            self.touch_owner(at);
+        if moved {
+            self.stir_all_of_owner(at);
+        } else if changed {
+            self.stir_owner(at);
         }
     }
 
@@ -300,7 +316,7 @@ impl Inventory {
             if let Some(record) = self.workloads.get_mut(workload) {
                 record.controllers.push(at);
             }
-            self.touch(workload);
+            self.stir(workload);
         }
     }
 
@@ -309,7 +325,7 @@ impl Inventory {
             if let Some(record) = self.workloads.get_mut(workload) {
                 record.controllers.retain(|controller| *controller != at);
             }
-            self.touch(workload);
+            self.stir(workload);
         }
     }
 
@@ -331,7 +347,7 @@ impl Inventory {
             }
             None => kin.revisions.push(Revision { uid, scope, seen: true, template }),
         }
-        self.touch_owner(owner);
+        self.stir_owner(owner);
     }
 
     /// Takes an object out.
@@ -340,7 +356,7 @@ impl Inventory {
             Resource::Pods => {
                 let found = self.pods.find(uid);
                 if let Some((at, entry)) = found.and_then(|at| Some((at, self.pods.remove(at)?))) {
-                    self.take_pod_from(entry.owner, at, now);
+                    self.take_pod_from(entry.owner, at, Some(&entry.record), now);
                 }
             }
             Resource::ControllerRevisions => self.remove_revision(uid),
@@ -366,12 +382,12 @@ impl Inventory {
         if let Some(owner) = self.owners.get_mut(owner) {
             owner.without(|kin| kin.revisions.retain(|revision| revision.uid != uid));
         }
-        self.touch_owner(owner);
+        self.stir_owner(owner);
         self.release_owner(owner);
     }
 
     fn remove_object(&mut self, at: u32, now: UnixTime) {
-        self.touch_owner(at);
+        self.stir_all_of_owner(at);
         let Some(owner) = self.owners.get_mut(at) else { return };
         let key = owner.key;
         owner.missing_since = None;
@@ -397,9 +413,15 @@ impl Inventory {
         let all: Vec<u32> = self.owners.iter().filter(|(_, owner)| counts(owner)).map(|(at, _)| at).collect();
         for at in all {
             self.place(at, now);
-            self.touch_owner(at);
+            self.stir_owner(at);
         }
     }
+}
+
+/// Whether an owner is a core object that runs nothing, such as a Service: a virtual cluster's host has its pods owned by one, and
+/// they keep the hash labels of their own cluster (row 47).
+fn is_placeholder(owner: &OwnerReference<'_>) -> bool {
+    owner.group.is_empty() && !matches!(owner.kind.as_ref(), "Node" | "ReplicationController")
 }
 
 /// The hash that the pods of a ReplicaSet's or a ControllerRevision's template carry; empty if it says none.

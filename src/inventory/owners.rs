@@ -4,11 +4,11 @@
 //! has come. Until then its pods are held out, so that no scrape names a ReplicaSet that has a Deployment.
 
 use super::intern::Symbol;
+use super::memory::Memory;
 use super::records::{ControllerRecord, OwnerKey, OwnerKind, TemplateRecord};
 use super::slab::Identified;
 use super::{Inventory, Source};
 use crate::objects::{OwnerReference, Resource, Uid};
-use crate::report::facts::Memory;
 use crate::time::UnixTime;
 use std::collections::BTreeMap;
 
@@ -219,26 +219,49 @@ impl Inventory {
         })
     }
 
-    /// Whether an owner that has not been seen may still come: until its watch has stood for a while without it.
+    /// Whether an owner that has not been seen may still come.
     fn is_expected(&self, owner: &Owner, now: UnixTime) -> bool {
-        // Who is known to have had a Deployment is not waited for.
+        self.expected_until(owner).is_some_and(|until| until.is_none_or(|until| now < until))
+    }
+
+    /// Until when an owner that has not been seen may still come: until its watch has stood for a while without it. `None` if it
+    /// is not waited for; `Some(None)` as long as its watch does not stand.
+    fn expected_until(&self, owner: &Owner) -> Option<Option<UnixTime>> {
+        // A ReplicaSet that is known to have had a Deployment is not waited for.
         if !self.waits
             || owner.object != OwnerObject::Missing
             || owner.parent.is_some()
             || !self.readable(owner.key.kind, owner.scope)
         {
-            return false;
+            return None;
         }
-        // Who was seen and is gone is not waited for either.
-        let Some(missing_since) = owner.missing_since else { return false };
+        // An owner that was seen and is gone is not waited for either.
+        let missing_since = owner.missing_since?;
         if owner.key.kind != OwnerKind::ReplicaSet {
-            return now.since(missing_since) < HOLD;
+            return Some(Some(missing_since.plus(HOLD)));
         }
         // Any other owner is the workload, seen or not. A ReplicaSet may have a Deployment, so nothing is named after it
         // as long as podskew could not have seen it.
         let source = Source { resource: Resource::ReplicaSets, namespace: owner.scope };
         let live_since = self.sources.get(&source).and_then(|source| source.live_since);
-        live_since.is_none_or(|since| now.since(since.max(missing_since)) < HOLD)
+        Some(live_since.map(|since| since.max(missing_since).plus(HOLD)))
+    }
+
+    /// Places the pods of owners that are not waited for any longer, as of the moment when that came to be so.
+    pub(super) fn end_waits(&mut self, now: UnixTime) {
+        let due = |at: u32| {
+            let owner = self.owners.get(at)?;
+            let of = |owner: &Owner| self.expected_until(owner).flatten();
+            let parent = owner.parent.and_then(|parent| self.owners.get(parent));
+            of(owner).max(parent.and_then(of))
+        };
+        let mut ended: Vec<(UnixTime, u32)> =
+            self.awaiting.iter().filter_map(|at| Some((due(*at)?, *at))).filter(|(due, _)| *due <= now).collect();
+        ended.sort_unstable();
+        for (due, owner) in ended {
+            self.place(owner, due);
+            self.take_in(due);
+        }
     }
 
     /// How many objects of each resource own pods and were not seen; of ControllerRevisions, how many owners have none.
@@ -303,7 +326,7 @@ impl Inventory {
                 if let Some(record) = self.workloads.get_mut(workload) {
                     record.groups.retain(|group| *group != at);
                 }
-                self.touch(workload);
+                self.stir_all(workload);
             }
             Placed::Awaiting => {
                 self.awaiting.remove(&at);
@@ -315,7 +338,7 @@ impl Inventory {
                 if let Some(record) = self.workloads.get_mut(workload) {
                     record.groups.push(at);
                 }
-                self.touch(workload);
+                self.stir_all(workload);
             }
             Placed::Awaiting => {
                 self.awaiting.insert(at);
@@ -351,6 +374,7 @@ impl Inventory {
             changes_at: None,
         });
         self.workloads_by_name.insert(name, at);
+        self.fresh.push(at);
         at
     }
 
@@ -366,13 +390,33 @@ impl Inventory {
 
     /// Notes that something about the workload of this owner's pods changed, or about the one that goes by its name.
     pub(super) fn touch_owner(&mut self, at: u32) {
-        let Some(owner) = self.owners.get(at) else { return };
+        for workload in self.workloads_of(at).into_iter().flatten() {
+            self.touch(workload);
+        }
+    }
+
+    /// The same where that is to be taken in.
+    pub(super) fn stir_owner(&mut self, at: u32) {
+        for workload in self.workloads_of(at).into_iter().flatten() {
+            self.stir(workload);
+        }
+    }
+
+    /// The same where pods may have come to belong to another object.
+    pub(super) fn stir_all_of_owner(&mut self, at: u32) {
+        for workload in self.workloads_of(at).into_iter().flatten() {
+            self.stir_all(workload);
+        }
+    }
+
+    /// The workload of this owner's pods, and the one that goes by its name.
+    fn workloads_of(&self, at: u32) -> [Option<u32>; 2] {
+        let Some(owner) = self.owners.get(at) else { return [None; 2] };
         let top = owner.parent.and_then(|parent| self.owners.get(parent)).unwrap_or(owner).key;
-        if let Placed::Workload(workload) = owner.placed {
-            self.touch(workload);
-        }
-        if let Some(workload) = self.workloads_by_name.get(&top.workload_name()).copied() {
-            self.touch(workload);
-        }
+        let placed = match owner.placed {
+            Placed::Workload(workload) => Some(workload),
+            Placed::Awaiting | Placed::Nowhere => None,
+        };
+        [placed, self.workloads_by_name.get(&top.workload_name()).copied()]
     }
 }

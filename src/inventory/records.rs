@@ -38,6 +38,7 @@ pub(super) struct ContainerRecord {
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 pub(super) enum IdentityRecord {
     NotStarted,
+    NotReported,
     Unreadable,
     Known(DigestKind),
 }
@@ -57,6 +58,8 @@ pub(super) struct TemplateRecord {
     pub(super) reused: bool,
     /// A ReplicaSet that is to have no pods.
     pub(super) scaled_to_zero: bool,
+    /// Only of a ReplicaSet.
+    pub(super) scale_down_deadline: Option<UnixTime>,
     /// Only where they cannot be read from the controller's own, equal template.
     pub(super) images: Option<Box<[ImageRecord]>>,
 }
@@ -82,8 +85,18 @@ pub(super) struct ControllerRecord {
 #[derive(PartialEq, Debug)]
 pub(super) enum ControllerKindRecord {
     Deployment(DeploymentFacts),
-    StatefulSet { update_revision: Symbol, on_delete: bool, partition: i64, first_ordinal: i64 },
-    DaemonSet { on_delete: bool },
+    StatefulSet {
+        update_revision: Symbol,
+        on_delete: bool,
+        partition: i64,
+        first_ordinal: i64,
+        /// Kind and name of what controls it.
+        driver: Option<(Symbol, Symbol)>,
+    },
+    DaemonSet {
+        on_delete: bool,
+        updated: u32,
+    },
     Rollout(RolloutRecord),
 }
 
@@ -100,6 +113,8 @@ pub(super) struct RolloutRecord {
     pub(super) blue_green: bool,
     /// `spec.workloadRef` names this Deployment, which then stands at 0 replicas.
     pub(super) deployment: Symbol,
+    pub(super) scale_down_delay: u32,
+    pub(super) completed: Option<UnixTime>,
 }
 
 /// Makes records: knows which containers and labels count.
@@ -137,6 +152,7 @@ impl Recorder<'_> {
             name: &container.name,
             image: &container.image,
             image_id: status.map_or("", |status| &status.image_id),
+            runs_unnamed: status.is_some_and(|status| status.running && status.image_id.is_empty()),
             cri_o: container_id.starts_with("cri-o://"),
         };
         let shape = self.shapes.recent(place, described).unwrap_or_else(|| {
@@ -167,6 +183,8 @@ impl Recorder<'_> {
             shape.repository = self.strings.intern(image.repository);
         } else if !described.image_id.is_empty() {
             shape.identity = IdentityRecord::Unreadable;
+        } else if described.runs_unnamed {
+            shape.identity = IdentityRecord::NotReported;
         }
         shape
     }
@@ -217,6 +235,7 @@ impl Recorder<'_> {
             written: meta.written_by_controller_manager,
             reused: meta.reused,
             scaled_to_zero: false,
+            scale_down_deadline: None,
             containers: self.strings.intern(&names),
             images: keep_images.then(|| self.images(&template.containers)),
             labels: self.labels(&template.labels),
@@ -251,7 +270,9 @@ impl Recorder<'_> {
                 (&deployment.template, replicas, observed(deployment.observed_generation), kind)
             }
             Body::StatefulSet(set) => {
+                let driver = meta.controller.as_ref();
                 let kind = ControllerKindRecord::StatefulSet {
+                    driver: driver.map(|owner| (self.strings.intern(&owner.kind), self.strings.intern(&owner.name))),
                     update_revision: self.strings.intern(&set.update_revision),
                     on_delete: set.strategy.on_delete,
                     partition: set.strategy.partition,
@@ -261,7 +282,8 @@ impl Recorder<'_> {
                 (&set.template, replicas, observed(set.observed_generation), kind)
             }
             Body::DaemonSet(set) => {
-                let kind = ControllerKindRecord::DaemonSet { on_delete: set.strategy.on_delete };
+                let kind =
+                    ControllerKindRecord::DaemonSet { on_delete: set.strategy.on_delete, updated: count(set.updated) };
                 let replicas = replicas(Some(set.desired), set.available);
                 (&set.template, replicas, observed(set.observed_generation), kind)
             }
@@ -279,6 +301,8 @@ impl Recorder<'_> {
                         if usize::try_from(step).is_ok_and(|step| step < steps)),
                     blue_green: rollout.strategy == BlueGreen,
                     deployment: deployment.map_or(Symbol::EMPTY, |(_, name)| self.strings.intern(name)),
+                    scale_down_delay: rollout.scale_down_delay.map_or(SCALE_DOWN_DELAY, count),
+                    completed: rollout.completed,
                 });
                 let replicas = replicas(rollout.replicas, rollout.available_replicas);
                 // Older versions wrote no number: then nobody knows how far it is behind.
@@ -298,6 +322,10 @@ impl Recorder<'_> {
     }
 }
 
+/// Seconds for which Argo Rollouts keeps the pods of a template that was replaced (`DefaultScaleDownDelaySeconds`,
+/// `utils/defaults/defaults.go`).
+const SCALE_DOWN_DELAY: u32 = 30;
+
 impl PodRecord {
     /// Keeps what is known of containers that still run although their `imageID` changed: a changed `imageID` is another
     /// name for the same bytes, not a deploy (rows 6 and 7). Hands out the pairs of names.
@@ -308,7 +336,8 @@ impl PodRecord {
                 old.container_id == container.container_id && old.container_id != 0 && old.shape != container.shape
             });
             let mut old = old.filter_map(|old| shapes.get(old.shape)).copied();
-            let Some(old) = old.find(|old| old.name == new.name && old.digest != new.digest) else { continue };
+            let differs = |old: &Shape| (old.digest, old.identity) != (new.digest, new.identity);
+            let Some(old) = old.find(|old| old.name == new.name && differs(old)) else { continue };
             let (IdentityRecord::Known(was), IdentityRecord::Known(is)) = (old.identity, new.identity) else {
                 continue;
             };
@@ -337,7 +366,10 @@ impl ControllerRecord {
     pub(super) fn mark(&self, mark: &mut dyn FnMut(Symbol)) {
         mark_images(&self.images, mark);
         match &self.kind {
-            ControllerKindRecord::StatefulSet { update_revision, .. } => mark(*update_revision),
+            ControllerKindRecord::StatefulSet { update_revision, driver, .. } => {
+                mark(*update_revision);
+                driver.iter().flat_map(|(kind, name)| [*kind, *name]).for_each(mark);
+            }
             ControllerKindRecord::Rollout(rollout) => {
                 [rollout.current_hash, rollout.stable_hash, rollout.deployment].into_iter().for_each(mark);
             }

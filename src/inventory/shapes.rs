@@ -27,6 +27,8 @@ pub(super) struct Described<'a> {
     pub(super) name: &'a str,
     pub(super) image: &'a str,
     pub(super) image_id: &'a str,
+    /// It runs, and its node names no image.
+    pub(super) runs_unnamed: bool,
     pub(super) cri_o: bool,
 }
 
@@ -36,6 +38,7 @@ struct Recent {
     name: String,
     image: String,
     image_id: String,
+    runs_unnamed: bool,
     cri_o: bool,
     shape: Option<ShapeId>,
 }
@@ -57,7 +60,13 @@ pub(super) struct Shapes {
 
 impl Recent {
     fn described(&self) -> Described<'_> {
-        Described { name: &self.name, image: &self.image, image_id: &self.image_id, cri_o: self.cri_o }
+        Described {
+            name: &self.name,
+            image: &self.image,
+            image_id: &self.image_id,
+            runs_unnamed: self.runs_unnamed,
+            cri_o: self.cri_o,
+        }
     }
 }
 
@@ -95,6 +104,7 @@ impl Shapes {
         described.name.clone_into(&mut recent.name);
         described.image.clone_into(&mut recent.image);
         described.image_id.clone_into(&mut recent.image_id);
+        recent.runs_unnamed = described.runs_unnamed;
         recent.cri_o = described.cri_o;
         recent.shape = Some(shape);
     }
@@ -138,7 +148,8 @@ mod tests {
         identity: IdentityRecord::Unreadable,
         cri_o: false,
     };
-    const DESCRIBED: Described<'_> = Described { name: "app", image: "a:1", image_id: "x", cri_o: false };
+    const DESCRIBED: Described<'_> =
+        Described { name: "app", image: "a:1", image_id: "x", runs_unnamed: false, cri_o: false };
 
     #[test]
     fn a_container_is_recognised_by_all_that_is_said_of_it() {
@@ -152,6 +163,7 @@ mod tests {
             Described { name: "apq", ..DESCRIBED },
             Described { image: "a:2", ..DESCRIBED },
             Described { image_id: "y", ..DESCRIBED },
+            Described { runs_unnamed: true, ..DESCRIBED },
             Described { cri_o: true, ..DESCRIBED },
         ] {
             assert_eq!(shapes.recent(1, other), None, "{other:?}");

@@ -1,6 +1,6 @@
 //! The objects that own pods, and those that keep their templates' history.
 
-use super::lenient::{FromJson, Lenient, drain_seq, fields};
+use super::lenient::{FromJson, Lenient, fields};
 use super::protobuf::{FromProtobuf, ProtobufError, Value, read};
 use super::template::Template;
 use crate::time::UnixTime;
@@ -76,6 +76,8 @@ pub struct DaemonSet<'a> {
     pub observed_generation: Option<i64>,
     /// `status.desiredNumberScheduled`.
     pub desired: i64,
+    /// `status.updatedNumberScheduled`.
+    pub updated: i64,
     /// `status.numberAvailable`.
     pub available: i64,
 }
@@ -109,12 +111,16 @@ pub struct Rollout<'a> {
     pub paused: bool,
     /// `spec.strategy`.
     pub strategy: RolloutStrategy,
+    /// `scaleDownDelaySeconds` of the strategy: how long the pods of a template that was replaced are kept.
+    pub scale_down_delay: Option<i64>,
     /// `spec.workloadRef.kind` and `.name`.
     pub workload_ref: Option<(Cow<'a, str>, Cow<'a, str>)>,
     /// `status.observedGeneration`; older versions of Argo wrote no number.
     pub observed_generation: Option<i64>,
     /// `status.availableReplicas`.
     pub available_replicas: i64,
+    /// When the condition Completed became True, if it is.
+    pub completed: Option<UnixTime>,
     /// `status.phase`.
     pub phase: Cow<'a, str>,
     /// `status.abort`.
@@ -177,6 +183,7 @@ pub(super) struct Status<'a> {
     available_replicas: Option<i64>,
     desired_number_scheduled: Option<i64>,
     number_available: Option<i64>,
+    updated_number_scheduled: Option<i64>,
     conditions: Conditions<'a>,
     update_revision: Cow<'a, str>,
     phase: Cow<'a, str>,
@@ -193,6 +200,7 @@ fields!('de Status<'de> {
     "availableReplicas" = 4 => available_replicas,
     "desiredNumberScheduled" => desired_number_scheduled,
     "numberAvailable" => number_available,
+    "updatedNumberScheduled" => updated_number_scheduled,
     "conditions" = 6 => conditions,
     "updateRevision" => update_revision,
     "phase" => phase,
@@ -235,11 +243,15 @@ struct RawRolloutStrategy {
 #[derive(Default)]
 struct Canary {
     steps: Count,
+    scale_down_delay: Option<i64>,
 }
 #[derive(Default)]
-struct BlueGreen;
+struct BlueGreen {
+    scale_down_delay: Option<i64>,
+}
 fields!('de RawRolloutStrategy { "canary" => canary, "blueGreen" => blue_green });
-fields!('de Canary { "steps" => steps });
+fields!('de Canary { "steps" => steps, "scaleDownDelaySeconds" => scale_down_delay });
+fields!('de BlueGreen { "scaleDownDelaySeconds" => scale_down_delay });
 
 impl<'de> FromJson<'de> for Option<Canary> {
     fn from_map<A: MapAccess<'de>>(map: A) -> Result<Option<Self>, A::Error> {
@@ -249,8 +261,7 @@ impl<'de> FromJson<'de> for Option<Canary> {
 
 impl<'de> FromJson<'de> for Option<BlueGreen> {
     fn from_map<A: MapAccess<'de>>(map: A) -> Result<Option<Self>, A::Error> {
-        super::lenient::drain_map(map)?;
-        Ok(Some(Some(BlueGreen)))
+        BlueGreen::from_map(map).map(Some)
     }
 }
 
@@ -280,27 +291,37 @@ impl<'de> FromJson<'de> for Count {
     }
 }
 
-/// The array of conditions, of which only the first Progressing is kept.
+/// The array of conditions, of which only the first Progressing and a Rollout's Completed are kept.
 #[derive(Default)]
 struct Conditions<'a> {
     progressing: Option<Progressing<'a>>,
+    completed: Option<UnixTime>,
 }
 
 #[derive(Default)]
 struct Condition<'a> {
     kind: Cow<'a, str>,
+    status: Cow<'a, str>,
     reason: Cow<'a, str>,
     updated: Option<UnixTime>,
+    since: Option<UnixTime>,
 }
-fields!('de Condition<'de> { "type" = 1 => kind, "reason" = 4 => reason, "lastUpdateTime" = 6 => updated });
+// Custom resources come in JSON: what only a Rollout's conditions are asked for has no number.
+fields!('de Condition<'de> {
+    "type" = 1 => kind,
+    "reason" = 4 => reason,
+    "lastUpdateTime" = 6 => updated,
+    "status" => status,
+    "lastTransitionTime" => since,
+});
 
 impl<'a> Conditions<'a> {
-    /// Whether nothing more is to be looked for.
-    fn take(&mut self, condition: Condition<'a>) -> bool {
+    fn take(&mut self, condition: Condition<'a>) {
         if condition.kind == "Progressing" && self.progressing.is_none() {
             self.progressing = Some(Progressing { reason: condition.reason, updated: condition.updated });
+        } else if condition.kind == "Completed" && condition.status == "True" {
+            self.completed = condition.since;
         }
-        self.progressing.is_some()
     }
 }
 
@@ -308,10 +329,7 @@ impl<'de> FromJson<'de> for Conditions<'de> {
     fn from_seq<A: SeqAccess<'de>>(mut seq: A) -> Result<Option<Self>, A::Error> {
         let mut conditions = Self::default();
         while let Some(Lenient(condition)) = seq.next_element()? {
-            if conditions.take(condition) {
-                drain_seq(seq)?;
-                break;
-            }
+            conditions.take(condition);
         }
         Ok(Some(conditions))
     }
@@ -368,6 +386,7 @@ impl<'a> DaemonSet<'a> {
             strategy: spec.update_strategy.into(),
             observed_generation: status.observed_generation,
             desired: status.desired_number_scheduled.unwrap_or(0),
+            updated: status.updated_number_scheduled.unwrap_or(0),
             available: status.number_available.unwrap_or(0),
         }
     }
@@ -375,21 +394,25 @@ impl<'a> DaemonSet<'a> {
 
 impl<'a> Rollout<'a> {
     pub(super) fn from_parts(spec: Spec<'a>, status: Status<'a>) -> Self {
-        let strategy = match spec.strategy {
-            RawRolloutStrategy { canary: Some(Canary { steps: Count(steps) }), .. } => {
-                RolloutStrategy::Canary { steps }
+        let (strategy, scale_down_delay) = match spec.strategy {
+            RawRolloutStrategy { canary: Some(Canary { steps: Count(steps), scale_down_delay }), .. } => {
+                (RolloutStrategy::Canary { steps }, scale_down_delay)
             }
-            RawRolloutStrategy { blue_green: Some(BlueGreen), .. } => RolloutStrategy::BlueGreen,
-            _ => RolloutStrategy::Unknown,
+            RawRolloutStrategy { blue_green: Some(BlueGreen { scale_down_delay }), .. } => {
+                (RolloutStrategy::BlueGreen, scale_down_delay)
+            }
+            _ => (RolloutStrategy::Unknown, None),
         };
         Self {
             template: spec.template,
             replicas: spec.replicas,
             paused: spec.paused,
             strategy,
+            scale_down_delay,
             workload_ref: spec.workload_ref,
             observed_generation: status.observed_generation,
             available_replicas: status.available_replicas.unwrap_or(0),
+            completed: status.conditions.completed,
             phase: status.phase,
             aborted: status.abort,
             pausing: status.pause_conditions.0 > 0,

@@ -59,6 +59,7 @@ impl<'a, M: Written> RawMeta<'a, M> {
             controller: self.owners.0,
             revision: self.annotations.revision,
             reused: self.annotations.reused,
+            scale_down_deadline: self.annotations.scale_down_deadline,
             written_by_controller_manager: self.managed_fields.by_controller_manager(),
         };
         Object { meta, body }
@@ -83,11 +84,15 @@ impl FromProtobuf<'_> for Present {
     }
 }
 
+/// Argo's `DefaultReplicaSetScaleDownDeadlineAnnotationKey` (`pkg/apis/rollouts/v1alpha1/types.go`).
+const SCALE_DOWN_DEADLINE: &[u8] = b"scale-down-deadline";
+
 /// The few annotations that podskew names; all others are skipped unread.
 #[derive(Default)]
 struct Annotations {
     revision: Option<u64>,
     reused: bool,
+    scale_down_deadline: Option<UnixTime>,
 }
 
 impl Annotations {
@@ -99,11 +104,14 @@ impl Annotations {
                 | b"rollout.argoproj.io/revision"
                 | b"deployment.kubernetes.io/revision-history"
                 | b"rollout.argoproj.io/revision-history"
+                | SCALE_DOWN_DEADLINE
         )
     }
 
     fn take(&mut self, key: &[u8], value: &str) {
-        if key.ends_with(b"-history") {
+        if key == SCALE_DOWN_DEADLINE {
+            self.scale_down_deadline = UnixTime::parse(value);
+        } else if key.ends_with(b"-history") {
             self.reused = !value.is_empty();
         } else {
             self.revision = value.parse().ok();
@@ -136,6 +144,15 @@ impl FromProtobuf<'_> for Annotations {
     }
 }
 
+/// The API group of an `apiVersion`; empty for the core group. Clients up to Kubernetes 1.15 name Deployments, ReplicaSets
+/// and DaemonSets by `extensions/v1beta1`, and owner references keep that name.
+pub(super) fn group(api_version: &str) -> &str {
+    match api_version.split_once('/').map_or("", |(group, _)| group) {
+        "extensions" => "apps",
+        group => group,
+    }
+}
+
 /// The one owner with `controller: true`.
 #[derive(Default)]
 struct Owners<'a>(Option<OwnerReference<'a>>);
@@ -162,8 +179,8 @@ impl<'a> Owners<'a> {
             return;
         }
         let group = match owner.api_version {
-            Cow::Borrowed(version) => Cow::Borrowed(version.split_once('/').map_or("", |(group, _)| group)),
-            Cow::Owned(version) => Cow::Owned(version.split_once('/').map_or("", |(group, _)| group).to_owned()),
+            Cow::Borrowed(version) => Cow::Borrowed(group(version)),
+            Cow::Owned(version) => Cow::Owned(group(&version).to_owned()),
         };
         self.0 = Some(OwnerReference { kind: owner.kind, group, name: owner.name, uid: Uid::parse(&owner.uid) });
     }

@@ -99,7 +99,7 @@ impl Resource {
     /// The resource whose objects say this `apiVersion` and `kind` of themselves.
     #[must_use]
     pub fn of_kind(api_version: &str, kind: &str) -> Option<Self> {
-        let group = api_version.split_once('/').map_or("", |(group, _)| group);
+        let group = metadata::group(api_version);
         Self::ALL.into_iter().find(|resource| resource.kind() == kind && resource.group() == group)
     }
 
@@ -206,6 +206,8 @@ pub struct Meta<'a> {
     pub revision: Option<u64>,
     /// Whether the ReplicaSet was current before, lost that, and became current again (`…/revision-history`).
     pub reused: bool,
+    /// Annotation `scale-down-deadline`: until when Argo Rollouts keeps the pods of a ReplicaSet that was replaced.
+    pub scale_down_deadline: Option<UnixTime>,
     /// The latest time in `managedFields` at which kube-controller-manager wrote.
     pub written_by_controller_manager: Option<UnixTime>,
 }

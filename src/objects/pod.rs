@@ -39,6 +39,8 @@ pub struct ContainerStatus<'a> {
     pub image_id: Cow<'a, str>,
     /// `containerID`: the same as long as the same container runs.
     pub container_id: Cow<'a, str>,
+    /// Whether `state` says `running`.
+    pub running: bool,
     /// `state.running.startedAt`.
     pub started: Option<UnixTime>,
 }
@@ -190,6 +192,7 @@ impl<'a> From<RawStatus<'a>> for ContainerStatus<'a> {
             name: raw.name,
             image_id: raw.image_id,
             container_id: raw.container_id,
+            running: raw.state.running.is_there,
             started: raw.state.running.started,
         }
     }
@@ -206,10 +209,30 @@ struct RawStatus<'a> {
 struct State {
     running: Running,
 }
+/// Virtual nodes may leave out when a container was started, and then `running` is there all the same.
 #[derive(Default)]
 struct Running {
+    is_there: bool,
+    started: Option<UnixTime>,
+}
+#[derive(Default)]
+struct StartedAt {
     started: Option<UnixTime>,
 }
 fields!('de RawStatus<'de> { "name" = 1 => name, "imageID" = 7 => image_id, "containerID" = 8 => container_id, "state" = 2 => state });
 fields!('de State { "running" = 2 => running });
-fields!('de Running { "startedAt" = 1 => started });
+fields!('de StartedAt { "startedAt" = 1 => started });
+
+impl<'de> FromJson<'de> for Running {
+    fn from_map<A: MapAccess<'de>>(map: A) -> Result<Option<Self>, A::Error> {
+        Ok(StartedAt::from_map(map)?.map(|StartedAt { started }| Self { is_there: true, started }))
+    }
+}
+
+impl FromProtobuf<'_> for Running {
+    fn merge(&mut self, value: Value<'_>) -> Result<(), ProtobufError> {
+        let StartedAt { started } = read(value)?;
+        *self = Self { is_there: true, started };
+        Ok(())
+    }
+}

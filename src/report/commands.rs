@@ -115,10 +115,9 @@ impl<'a> Subject<'a> {
     }
 
     pub(super) fn look_at_history(&self) -> String {
-        if self.kind == "rollout" {
-            format!("{} get rollout {}", self.argo, self.name)
-        } else {
-            format!("{} rollout history {}", self.kubectl, self.object)
+        match self.kind {
+            "rollout" | "experiment" => format!("{} get {} {}", self.argo, self.kind, self.name),
+            _ => format!("{} rollout history {}", self.kubectl, self.object),
         }
     }
 
@@ -142,6 +141,15 @@ impl<'a> Subject<'a> {
         action
     }
 
+    /// What ends a mix that nobody holds: the ReplicaSets of older hashes are scaled down.
+    pub(super) fn delete_older(&self) -> Action {
+        let older = self.report.hashes.iter().filter(|hash| hash.pods > 0 && hash.current == Some(false));
+        let scale = |hash: &HashReport| {
+            format!("{} scale replicaset {}-{} --replicas=0", self.kubectl, self.name, word(&hash.hash))
+        };
+        Action { commands: older.map(scale).collect(), ..Action::default() }
+    }
+
     /// How a mix that somebody holds, or a rollout, goes on to its end.
     pub(super) fn go_on(&self) -> Action {
         use RolloutState::{BlueGreen, Canary, OnDelete, Partitioned, Paused};
@@ -149,19 +157,29 @@ impl<'a> Subject<'a> {
         Action::command(match self.state() {
             Some(Paused | Canary | BlueGreen) if self.kind == "rollout" => format!("{argo} promote {name}"),
             Some(Paused) => format!("{kubectl} rollout resume {object}"),
+            Some(Partitioned) if self.report.driver.is_some() => {
+                let driver = self.report.driver.iter().map(|driver| format!("{} {}", driver.kind, driver.name));
+                let driver: String = driver.collect();
+                return Action::words(format!("let {driver} go on, or change it: it moves the partition itself"));
+            }
             Some(Partitioned) => format!(
                 "{kubectl} patch {object} --type merge \
                  -p '{{\"spec\":{{\"updateStrategy\":{{\"rollingUpdate\":{{\"partition\":0}}}}}}}}'"
             ),
             Some(OnDelete) => {
-                let current = self.current().map_or("", |current| &*current.hash);
+                let current = self.current().map(|current| &current.hash);
                 let outdated = self.report.pods.iter();
-                let last = outdated.filter(|pod| *pod.hash != *current).map(|pod| &pod.pod).max();
-                let pod = last.map_or(Cow::Borrowed("POD"), |pod| word(pod));
+                let last =
+                    outdated.filter(|pod| current.is_some_and(|current| pod.hash != *current)).map(|pod| &pod.pod);
+                let pod = last.max().map_or(Cow::Borrowed("POD"), |pod| word(pod));
                 return Action {
                     rest: " (then the next: OnDelete replaces a pod only when it is deleted)".to_owned(),
                     ..Action::command(format!("{kubectl} delete pod {pod}"))
                 };
+            }
+            _ if self.kind == "experiment" => {
+                let lead = "let it end, or end it: ".to_owned();
+                return Action { lead, ..Action::command(format!("{argo} terminate experiment {name}")) };
             }
             _ if self.kind == "rollout" => format!("{argo} status {name}"),
             _ => format!("{kubectl} rollout status {object}"),

@@ -1,7 +1,7 @@
 //! Whether the containers of a group run the same image: the comparison behind every count of digests.
 
 use super::Name;
-use super::digest::DigestKind;
+use super::digest::{DigestKind, content};
 use super::facts::{ContainerFacts, Identity};
 use crate::time::UnixTime;
 
@@ -11,13 +11,15 @@ pub(super) struct Comparison<'a> {
     /// The images that can be told apart, each under the digest that most of its pods report; sorted by digest. More
     /// than one is a difference.
     pub(super) images: Vec<ImageClass<'a>>,
-    /// Containers without an `imageID`.
+    /// Containers without an `imageID` that do not run.
     pub(super) not_started: u32,
+    /// Containers without an `imageID` that run.
+    pub(super) not_reported: u32,
     /// Containers whose `imageID` cannot be compared with the others'.
     pub(super) image_id_only: u32,
 }
 
-/// Containers that run the same image.
+/// Containers that run the same image: equal digits under any two forms of an `imageID` are one image (row 57).
 #[derive(Debug)]
 pub(super) struct ImageClass<'a> {
     pub(super) kind: DigestKind,
@@ -41,11 +43,17 @@ impl<'a> Comparison<'a> {
         for container in group {
             match container.identity {
                 Identity::NotStarted => comparison.not_started += 1,
+                Identity::NotReported => comparison.not_reported += 1,
                 Identity::Unreadable => comparison.image_id_only += 1,
                 Identity::Known(kind, digest) => {
-                    let known = classes.iter_mut().find(|class| class.kind == kind && class.digest == digest);
-                    match known {
-                        Some(class) => class.members.push(container),
+                    match classes.iter_mut().find(|class| class.is_of(digest)) {
+                        Some(class) => {
+                            // The form that tells most names it.
+                            if kind < class.kind {
+                                (class.kind, class.digest) = (kind, digest);
+                            }
+                            class.members.push(container);
+                        }
                         None => classes.push(Candidate { kind, digest, members: vec![container] }),
                     }
                 }
@@ -76,9 +84,17 @@ impl<'a> Comparison<'a> {
         second_smallest(self.images.iter().map(|image| image.start(now)))
     }
 
+    /// Whether the difference may be none: Docker does not say of what its ids are, and its nodes may keep their images in
+    /// different stores; or it is a mix of architectures.
+    pub(super) fn may_be_one_image(&self) -> bool {
+        let by_docker = self.images.len() > 1
+            && self.images.first().is_some_and(|image| image.kind == DigestKind::ManifestOrConfig);
+        by_docker || self.may_be_architectures()
+    }
+
     /// Whether a mix of architectures may be all there is to it (row 9): CRI-O takes the alphabetically first of index
     /// and platform manifest, so nodes of different architectures may name one tag by different digests.
-    pub(super) fn may_be_architectures(&self) -> bool {
+    fn may_be_architectures(&self) -> bool {
         let mut groups: Vec<usize> = (0..self.images.len()).collect();
         for (a, one) in self.images.iter().enumerate() {
             for (b, other) in self.images.iter().enumerate().skip(a + 1) {
@@ -112,6 +128,12 @@ struct Candidate<'a> {
     members: Vec<ContainerFacts<'a>>,
 }
 
+impl Candidate<'_> {
+    fn is_of(&self, digest: &Name) -> bool {
+        self.digest == digest || content(self.digest) == content(digest)
+    }
+}
+
 /// Joins classes whose digests are linked by aliases, over digests no pod reports any more too. The digest that most
 /// pods report gives the name.
 fn merge_aliases(classes: &mut Vec<Candidate<'_>>, aliases: &[(Name, Name)]) {
@@ -136,9 +158,13 @@ fn merge_aliases(classes: &mut Vec<Candidate<'_>>, aliases: &[(Name, Name)]) {
         let names: Vec<Name> = linked.into_iter().cloned().collect();
         let mut other = at + 1;
         while other < classes.len() {
-            if names.contains(classes[other].digest) {
+            if names.iter().any(|name| classes[other].is_of(name)) {
                 let joined = classes.remove(other);
-                classes[at].members.extend(joined.members);
+                let class = &mut classes[at];
+                if joined.kind < class.kind {
+                    (class.kind, class.digest) = (joined.kind, joined.digest);
+                }
+                class.members.extend(joined.members);
             } else {
                 other += 1;
             }

@@ -1,12 +1,12 @@
 //! What is said about a workload's containers: digests by template hash, where they come from, since when they differ.
 
 use super::compare::Comparison;
-use super::facts::{ContainerFacts, Memory, SkewMemory, WorkloadFacts};
+use super::facts::{ContainerFacts, WorkloadFacts};
 use super::{ContainerReport, DigestPods, HashDigests, Name, Origin, by_name};
 use crate::time::UnixTime;
 
-/// Reports each container of the workload's active pods, and remembers the skews that stand.
-pub(super) fn containers(facts: &WorkloadFacts<'_>, memory: &mut Memory, now: UnixTime) -> Vec<ContainerReport> {
+/// Reports each container of the workload's active pods.
+pub(super) fn containers(facts: &WorkloadFacts<'_>, now: UnixTime) -> Vec<ContainerReport> {
     let mut all = facts.containers.clone();
     let hash_of = |container: &ContainerFacts<'_>| facts.pods.get(container.pod as usize).map(|pod| pod.hash);
     all.sort_by(|a, b| {
@@ -16,32 +16,24 @@ pub(super) fn containers(facts: &WorkloadFacts<'_>, memory: &mut Memory, now: Un
         };
         by_name(a.name, b.name).then_with(by_hash).then_with(|| by_name(a.image, b.image)).then(a.pod.cmp(&b.pod))
     });
-    forget_aliases(&all, memory);
 
-    let mut skews = Vec::new();
     let mut reports = Vec::new();
     for group in all.chunk_by(|a, b| a.name == b.name) {
         let by_hash: Vec<HashDigests> = group
             .chunk_by(|a, b| hash_of(a) == hash_of(b))
             .filter_map(|pods| Some((hash_of(pods.first()?)?, pods)))
-            .map(|(hash, pods)| hash_digests(facts, memory, hash, pods, now, &mut skews))
+            .map(|(hash, pods)| hash_digests(facts, hash, pods, now))
             .collect();
-        reports.push(container(facts, memory, group, by_hash));
+        reports.push(container(facts, group, by_hash));
     }
-    memory.skews = skews;
     reports
 }
 
-fn container(
-    facts: &WorkloadFacts<'_>,
-    memory: &Memory,
-    group: &[ContainerFacts<'_>],
-    by_hash: Vec<HashDigests>,
-) -> ContainerReport {
+fn container(facts: &WorkloadFacts<'_>, group: &[ContainerFacts<'_>], by_hash: Vec<HashDigests>) -> ContainerReport {
     let name = group.first().map_or_else(|| Name::from(""), |first| first.name.clone());
-    let comparisons = comparisons(facts, group, &memory.aliases);
+    let comparisons = comparisons(facts, group);
     let origins = || by_hash.iter().map(|digests| origin_in_template(facts, &digests.hash, &name));
-    let origin = if widest(&comparisons).is_some_and(Comparison::may_be_architectures)
+    let origin = if widest(&comparisons).is_some_and(Comparison::may_be_one_image)
         || origins().any(|origin| origin == Origin::Unknown)
     {
         Origin::Unknown
@@ -54,34 +46,26 @@ fn container(
         origin,
         distinct_digests: widest(&comparisons).map_or(0, Comparison::distinct),
         not_started: comparisons.iter().map(|comparison| comparison.not_started).sum(),
+        not_reported: comparisons.iter().map(|comparison| comparison.not_reported).sum(),
         image_id_only: comparisons.iter().map(|comparison| comparison.image_id_only).sum(),
         container: name,
         by_hash,
     }
 }
 
-fn hash_digests(
-    facts: &WorkloadFacts<'_>,
-    memory: &Memory,
-    hash: &Name,
-    pods: &[ContainerFacts<'_>],
-    now: UnixTime,
-    skews: &mut Vec<SkewMemory>,
-) -> HashDigests {
+fn hash_digests(facts: &WorkloadFacts<'_>, hash: &Name, pods: &[ContainerFacts<'_>], now: UnixTime) -> HashDigests {
     let container = pods.first().map_or_else(|| Name::from(""), |first| first.name.clone());
-    let comparisons = comparisons(facts, pods, &memory.aliases);
+    let comparisons = comparisons(facts, pods);
     let widest = widest(&comparisons);
     let distinct_digests = widest.map_or(0, Comparison::distinct);
 
     let derived = comparisons.iter().filter_map(|comparison| comparison.side_by_side_since(now)).min();
     let skewed_since = derived.map(|derived| {
         // A crash loop moves `startedAt`; what was seen without a gap stands.
-        let remembered = memory.skews.iter().find(|skew| skew.hash == *hash && skew.container == container);
-        let since = remembered.map_or(derived, |skew| skew.since.min(derived));
-        skews.push(SkewMemory { hash: hash.clone(), container: container.clone(), since });
-        since
+        let seen = facts.memory.skews.iter().find(|skew| skew.hash == *hash && skew.container == container);
+        seen.map_or(derived, |skew| skew.since.min(derived))
     });
-    let origin = if widest.is_some_and(Comparison::may_be_architectures) {
+    let origin = if widest.is_some_and(Comparison::may_be_one_image) {
         Origin::Unknown
     } else {
         origin_in_template(facts, hash, &container)
@@ -90,12 +74,13 @@ fn hash_digests(
 }
 
 /// One comparison of all, or one for each image string where pods may differ on purpose.
-fn comparisons<'a>(
-    facts: &WorkloadFacts<'a>,
-    group: &[ContainerFacts<'a>],
-    aliases: &'a [(Name, Name)],
-) -> Vec<Comparison<'a>> {
-    if !facts.within_image {
+fn comparisons<'a>(facts: &WorkloadFacts<'a>, group: &[ContainerFacts<'a>]) -> Vec<Comparison<'a>> {
+    compare(group, facts.within_image, facts.memory.aliases)
+}
+
+/// The same where nothing but the containers is at hand.
+fn compare<'a>(group: &[ContainerFacts<'a>], within_image: bool, aliases: &'a [(Name, Name)]) -> Vec<Comparison<'a>> {
+    if !within_image {
         return vec![Comparison::of(group.iter().copied(), aliases)];
     }
     let mut images: Vec<&Name> = group.iter().map(|container| container.image).collect();
@@ -104,6 +89,17 @@ fn comparisons<'a>(
     let within =
         |image| Comparison::of(group.iter().copied().filter(move |container| container.image == image), aliases);
     images.into_iter().map(within).collect()
+}
+
+/// Since when two images have stood side by side in a group of containers of one name and one template hash; `None` if none do.
+#[must_use]
+pub fn skewed_since(
+    group: &[ContainerFacts<'_>],
+    within_image: bool,
+    aliases: &[(Name, Name)],
+    now: UnixTime,
+) -> Option<UnixTime> {
+    compare(group, within_image, aliases).iter().filter_map(|comparison| comparison.side_by_side_since(now)).min()
 }
 
 fn widest<'c, 'a>(comparisons: &'c [Comparison<'a>]) -> Option<&'c Comparison<'a>> {
@@ -144,14 +140,4 @@ fn origin_in_template(facts: &WorkloadFacts<'_>, hash: &Name, container: &Name) 
         Some(true) => Origin::Template,
         Some(false) => Origin::Injected,
     }
-}
-
-/// An alias is kept as long as some pod reports one of its two digests.
-fn forget_aliases(containers: &[ContainerFacts<'_>], memory: &mut Memory) {
-    memory.aliases.retain(|(a, b)| {
-        containers.iter().any(|container| match container.identity {
-            super::facts::Identity::Known(_, digest) => digest == a || digest == b,
-            _ => false,
-        })
-    });
 }

@@ -7,19 +7,22 @@
 //! |---|---|---|---|
 //! | F1 | `[host/]repo@sha256:X` | manifest or index digest | containerd, CRI-O |
 //! | F2 | `docker-pullable://repo@sha256:X` | manifest or index digest | dockershim, cri-dockerd |
-//! | F3 | `docker://sha256:C` | config | dockershim, cri-dockerd, local images |
+//! | F3 | `docker://sha256:C` | config; with Docker 29's containerd store a manifest or index | dockershim, cri-dockerd |
 //! | F4 | `sha256:C` | config | containerd: imported or preloaded images |
 //! | F5 | `C`, 64 hex digits | config or a layer-TOC id | CRI-O without a digest |
 //! | F6 | `docker.io/library/import-2026-09-11@sha256:M` | manifest of an imported archive | kind, `ctr import` |
 //! | F7 | empty | nothing known | not started yet, or the container is gone |
 
-/// What kind of thing an `imageID` names. Ids of different kinds cannot be compared.
+/// What kind of thing an `imageID` names. Ids of different kinds cannot be compared. The order is that of what they tell:
+/// most first.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
 pub enum DigestKind {
     /// A manifest or an index in a registry.
     Manifest,
     /// An image's configuration: the id of the image on a node.
     Config,
+    /// One of the two: Docker writes both in the same form, depending on its image store.
+    ManifestOrConfig,
     /// Something of the node's own: equal is equal, different is unknown.
     Opaque,
 }
@@ -31,6 +34,7 @@ impl DigestKind {
         match self {
             Self::Manifest => "manifest",
             Self::Config => "config",
+            Self::ManifestOrConfig => "manifest_or_config",
             Self::Opaque => "opaque",
         }
     }
@@ -52,7 +56,11 @@ impl<'a> ImageId<'a> {
     /// Reads an `imageID`; `None` for an empty one and for any form not in the table above.
     #[must_use]
     pub fn parse(text: &'a str) -> Option<Self> {
-        let text = text.strip_prefix("docker-pullable://").or_else(|| text.strip_prefix("docker://")).unwrap_or(text);
+        let by_docker = text.strip_prefix("docker-pullable://").or_else(|| text.strip_prefix("docker://"));
+        let (text, without_repository) = match by_docker {
+            Some(text) => (text, DigestKind::ManifestOrConfig),
+            None => (text, DigestKind::Config),
+        };
         if text.contains("://") {
             return None;
         }
@@ -61,11 +69,17 @@ impl<'a> ImageId<'a> {
             return read.then_some(Self { kind: DigestKind::Manifest, digest, repository });
         }
         if is_digest(text) {
-            return Some(Self { kind: DigestKind::Config, digest: text, repository: "" });
+            return Some(Self { kind: without_repository, digest: text, repository: "" });
         }
-        let opaque = text.len() == 64 && is_hex(text);
+        let opaque = by_docker.is_none() && text.len() == 64 && is_hex(text);
         opaque.then_some(Self { kind: DigestKind::Opaque, digest: text, repository: "" })
     }
+}
+
+/// What a digest is of, the same for every spelling: CRI-O leaves the algorithm out of its image ids.
+#[must_use]
+pub fn content(digest: &str) -> &str {
+    digest.strip_prefix("sha256:").unwrap_or(digest)
 }
 
 fn is_hex(text: &str) -> bool {
@@ -104,7 +118,7 @@ mod tests {
         check(&format!("registry.example/a/b@{X}"), DigestKind::Manifest, X, "registry.example/a/b");
         check(&format!("localhost:5000/b@{X}"), DigestKind::Manifest, X, "localhost:5000/b");
         check(&format!("docker-pullable://b@{X}"), DigestKind::Manifest, X, "b");
-        check(&format!("docker://{X}"), DigestKind::Config, X, "");
+        check(&format!("docker://{X}"), DigestKind::ManifestOrConfig, X, "");
         check(X, DigestKind::Config, X, "");
         check(&X[7..], DigestKind::Opaque, &X[7..], "");
         let import = "docker.io/library/import-2026-09-11";

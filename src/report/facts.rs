@@ -21,6 +21,8 @@ pub struct WorkloadFacts<'a> {
     pub within_image: bool,
     /// How long a StatefulSet or DaemonSet may stand still before its rollout is stalled, in seconds.
     pub stalled_after: u32,
+    /// What podskew saw happen and could not see again in a fresh list.
+    pub memory: Memory<'a>,
 }
 
 impl<'a> WorkloadFacts<'a> {
@@ -71,11 +73,24 @@ pub struct ContainerFacts<'a> {
     pub started: Option<UnixTime>,
 }
 
+impl<'a> ContainerFacts<'a> {
+    /// The digest its `imageID` names, if any.
+    #[must_use]
+    pub fn digest(&self) -> Option<&'a Name> {
+        match self.identity {
+            Identity::Known(_, digest) => Some(digest),
+            Identity::NotStarted | Identity::NotReported | Identity::Unreadable => None,
+        }
+    }
+}
+
 /// What a container runs.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Identity<'a> {
-    /// Its `imageID` is empty.
+    /// Its `imageID` is empty, and it does not run.
     NotStarted,
+    /// Its `imageID` is empty although it runs: some virtual nodes report none (row 56).
+    NotReported,
     /// Its `imageID` is of no known form.
     Unreadable,
     /// Its `imageID` says this.
@@ -99,6 +114,8 @@ pub struct TemplateFacts<'a> {
     pub reused: bool,
     /// Whether it is a ReplicaSet that is to have no pods.
     pub scaled_to_zero: bool,
+    /// Until when Argo Rollouts keeps its pods although it was replaced.
+    pub scale_down_deadline: Option<UnixTime>,
     /// Whether the workload's own object owns it. A predecessor of the same name may have left others behind.
     pub owned: bool,
     /// The names of its containers, each followed by a slash; `None` if its template cannot be read.
@@ -178,11 +195,15 @@ pub enum ControllerKind<'a> {
         partition: i64,
         /// `spec.ordinals.start`.
         first_ordinal: i64,
+        /// The object that controls the StatefulSet itself: its kind and its name.
+        driver: Option<(&'a Name, &'a Name)>,
     },
     /// A DaemonSet.
     DaemonSet {
         /// `updateStrategy.type` is OnDelete.
         on_delete: bool,
+        /// `status.updatedNumberScheduled`.
+        updated: u32,
     },
     /// An Argo Rollout.
     Rollout(RolloutFacts<'a>),
@@ -225,6 +246,18 @@ pub struct RolloutFacts<'a> {
     pub blue_green: bool,
     /// The Deployment whose template it takes (`spec.workloadRef`); empty if it has its own.
     pub deployment: &'a Name,
+    /// `scaleDownDelaySeconds`, or Argo's default.
+    pub scale_down_delay: u32,
+    /// When the condition Completed became True.
+    pub completed: Option<UnixTime>,
+}
+
+impl RolloutFacts<'_> {
+    /// Whether it does not go on by itself any more.
+    #[must_use]
+    pub fn has_failed(&self) -> bool {
+        self.phase == RolloutPhase::Degraded || self.aborted
+    }
 }
 
 /// The reasons of a Deployment's condition Progressing that say something about its rollout
@@ -284,17 +317,34 @@ impl RolloutPhase {
     }
 }
 
-/// What podskew saw happen to a workload while it ran, and could not see again in a fresh list.
-#[derive(Clone, PartialEq, Eq, Debug, Default)]
-pub struct Memory {
-    /// Whether the workload was reported before, so that what differs now was seen to change.
-    pub reported: bool,
-    /// The rollout in progress.
-    pub rollout: Option<RolloutMemory>,
+/// What podskew saw happen to a workload while it ran, and could not see again in a fresh list. It is kept event by event, so
+/// it does not depend on when anybody asks.
+#[derive(Debug)]
+pub struct Memory<'a> {
+    /// The rollout as it stood after the last event.
+    pub course: &'a Course,
+    /// Whether the template of the workload's object is the one that the rollout in [`Self::course`] began with; `None` where
+    /// that cannot be told.
+    pub same_template: Option<bool>,
+    /// The template hashes that have active pods, and since when each of them has had some without a gap; empty if there is but
+    /// one.
+    pub hashes: Vec<(&'a Name, UnixTime)>,
     /// The digest skews that stand.
-    pub skews: Vec<SkewMemory>,
+    pub skews: &'a [SkewMemory],
     /// Digests that were seen to name the same running container: two names of the same bytes.
-    pub aliases: Vec<(Name, Name)>,
+    pub aliases: &'a [(Name, Name)],
+}
+
+/// How the rollout of a workload stands.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub enum Course {
+    /// Nobody looked yet, or nothing could be told.
+    #[default]
+    Unseen,
+    /// It is complete, with this hash.
+    Complete(Name),
+    /// It is in progress.
+    InProgress(Box<RolloutMemory>),
 }
 
 /// The earliest start derived for the rollout in progress.
@@ -304,14 +354,18 @@ pub struct RolloutMemory {
     pub hash: Option<Name>,
     /// The revision it rolls out.
     pub revision: Option<u64>,
-    /// The earliest start derived.
+    /// The earliest start derived, or when it was noticed.
     pub started: UnixTime,
     /// When this memory was made.
     pub noticed: UnixTime,
     /// Whether its beginning was seen, and not only that it was under way.
     pub witnessed: bool,
-    /// Whether `spec.paused` held it when it was last looked at.
+    /// Whether its start follows from an object.
+    pub derived: bool,
+    /// Whether `spec.paused` holds the workload.
     pub paused: bool,
+    /// Whether its template waits for the end of a pause, or for its ReplicaSet after one. That is no time of a rollout.
+    pub held: bool,
 }
 
 /// Since when two digests have stood side by side without a gap.

@@ -98,7 +98,9 @@ pub fn history(facts: &WorkloadFacts<'_>) -> History {
         },
         on_delete: matches!(
             kind,
-            Some(ControllerKind::StatefulSet { on_delete: true, .. } | ControllerKind::DaemonSet { on_delete: true })
+            Some(
+                ControllerKind::StatefulSet { on_delete: true, .. } | ControllerKind::DaemonSet { on_delete: true, .. }
+            )
         ),
         partition: match kind {
             Some(ControllerKind::StatefulSet { on_delete: false, partition, .. }) if *partition > 0 => Some(*partition),
@@ -135,7 +137,7 @@ fn pods(facts: &WorkloadFacts<'_>) -> Vec<PodDetail> {
             image: container.image.clone(),
             digest: match container.identity {
                 Identity::Known(kind, digest) => Some((kind, digest.clone())),
-                Identity::NotStarted | Identity::Unreadable => None,
+                Identity::NotStarted | Identity::NotReported | Identity::Unreadable => None,
             },
             started: container.started,
         });

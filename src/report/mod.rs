@@ -10,9 +10,12 @@ pub mod facts;
 pub mod history;
 pub mod remedy;
 mod rollout;
+mod start;
 mod workload;
 
+pub use containers::skewed_since;
 pub use digest::DigestKind;
+pub use rollout::observe;
 pub use workload::report;
 
 use crate::time::UnixTime;
@@ -44,6 +47,10 @@ pub struct WorkloadReport {
     pub outdated_pods: Option<u32>,
     /// State and start of the rollout, for workload types that have one and where it can be known.
     pub rollout: Option<RolloutReport>,
+    /// Whether two template hashes stand side by side because somebody or something wants it so.
+    pub deliberate: bool,
+    /// The object that drives the workload's own object, such as the LeaderWorkerSet that moves a StatefulSet's partition.
+    pub driver: Option<Driver>,
     /// Whether the workload's object asks for no pod that is not there, available and of the newest `spec`; unknown where it
     /// cannot be read. It is the part of kubectl's `rollout status` that [`Self::rollout`] leaves out: scaling and unready
     /// pods are no rollout, but who waits for one to end waits for them too.
@@ -73,6 +80,21 @@ impl Workload {
     pub fn rolls(&self) -> bool {
         matches!(&*self.workload_type, "deployment" | "statefulset" | "daemonset" | "rollout")
     }
+
+    /// Whether it is an Argo Experiment, which runs several templates on purpose.
+    #[must_use]
+    pub fn is_experiment(&self) -> bool {
+        &*self.workload_type == "experiment"
+    }
+}
+
+/// The controller of a workload's own object, as its owner reference names it.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Driver {
+    /// `LeaderWorkerSet`.
+    pub kind: Name,
+    /// Its name.
+    pub name: Name,
 }
 
 /// The pods of one template hash.
@@ -105,8 +127,10 @@ pub struct ContainerReport {
     pub distinct_digests: u32,
     /// The same for each template hash; sorted by hash.
     pub by_hash: Vec<HashDigests>,
-    /// Active pods that have this container and no digest yet.
+    /// Active pods in which this container has not started, so that it has no digest yet.
     pub not_started: u32,
+    /// Active pods in which this container runs and its node reports no imageID for it.
+    pub not_reported: u32,
     /// Active pods whose imageID cannot be compared with the others'.
     pub image_id_only: u32,
 }
@@ -169,8 +193,18 @@ impl Origin {
 pub struct RolloutReport {
     /// The state it is in.
     pub state: RolloutState,
-    /// When the rollout in progress began; `None` when none is.
+    /// When the rollout in progress began, or when podskew noticed it; `None` when none is.
     pub started: Option<UnixTime>,
+    /// Whether [`Self::started`] is when podskew noticed the rollout, because nothing tells when it began.
+    pub noticed: bool,
+}
+
+impl RolloutReport {
+    /// When the rollout in progress began, where that is known.
+    #[must_use]
+    pub fn began(&self) -> Option<UnixTime> {
+        self.started.filter(|_| !self.noticed)
+    }
 }
 
 /// The states of a rollout; a workload is in exactly one.
@@ -195,6 +229,15 @@ pub enum RolloutState {
 }
 
 impl RolloutState {
+    /// Whether somebody or something wants two template hashes side by side.
+    #[must_use]
+    pub fn is_deliberate(self) -> bool {
+        match self {
+            Self::Complete | Self::Progressing | Self::Stalled => false,
+            Self::Paused | Self::Partitioned | Self::OnDelete | Self::Canary | Self::BlueGreen => true,
+        }
+    }
+
     /// The value of the label `state`.
     #[must_use]
     pub fn as_str(self) -> &'static str {

@@ -75,6 +75,12 @@ const GO_BACK_SERVED: &str =
 const LET_IT: &str = "if it moves, let it; if it does not, or nobody waits for it, go back.";
 const OVERTAKEN: &str = "rollouts overtake one another, or one is very slow. Let it end before the next; or go back.";
 const ASK_FIRST: &str = "this ends the mix with the new template. Somebody held it, so ask first.";
+const LEFT_OVER: &str =
+    "the deadline until which Argo Rollouts keeps them has passed, so nothing ends this mix by itself.";
+const ON_PURPOSE: &str = "an Experiment compares templates on purpose, and ends by its duration.";
+const DRIVEN: &str = "that object holds the mix, and undoes what is patched into the StatefulSet.";
+const KEPT: &str =
+    "it keeps the pods of the older template until their scale-down deadline, so that a way back is quick.";
 const INJECTED_NOW: &str = "every new pod gets what the webhook injects now.";
 const CANNOT_MOVE: &str = "this is what most of its pods run now, by a name that cannot move. Better still, deploy by digest \
                            or by a tag that is never pushed twice.";
@@ -82,6 +88,9 @@ const LOOK_CLOSER: &str = "let podskew see the object that owns the pods";
 const SAY_MORE: &str = "only that object tells whether a rollout is under way, or whether somebody wants the mix.";
 const SEE_WHY: &str = "describe the pods that have no imageID, and give them what they lack";
 const NOT_STARTED: &str = "what a container runs is known once it has started.";
+const ASK_THE_NODE: &str = "ask the provider of the node, often a virtual one, which image it runs; or pin the digest";
+const NOT_REPORTED: &str =
+    "a node that reports no imageID leaves nothing to compare. A digest in the template needs no comparison.";
 const NOT_READY: &str = "the rollout itself has ended; pods that are not there or not ready are another matter.";
 const PULL_AGAIN: &str = "pods that pull from a registry again get a digest again. Images that were imported or preloaded do \
                           not: push them to a registry.";
@@ -158,9 +167,9 @@ impl Finding {
                 | RolloutState::Canary
                 | RolloutState::BlueGreen,
             ) => Some(Self::Held),
-            // Argo keeps the old pods for a while once the new ones are promoted.
-            Some(RolloutState::Complete) => mixed.then_some(Self::Held),
-            None => mixed.then_some(Self::HashesMixed),
+            // Argo keeps the old pods for a while once the new ones are promoted, and an Experiment's differ on purpose.
+            Some(RolloutState::Complete) | None if report.deliberate => Some(Self::Held),
+            Some(RolloutState::Complete) | None => mixed.then_some(Self::HashesMixed),
         });
         if skewed(Origin::Injected) {
             findings.push(Self::InjectedSkew);
@@ -186,9 +195,9 @@ impl Finding {
             Self::DigestSkew => skewed_since(Origin::Template),
             Self::InjectedSkew => skewed_since(Origin::Injected),
             Self::UnknownSkew => skewed_since(Origin::Unknown),
-            Self::Stalled | Self::UnderWay => report.rollout.and_then(|rollout| rollout.started),
+            Self::Stalled | Self::UnderWay => report.rollout.and_then(|rollout| rollout.began()),
             Self::HashesPersist | Self::HashesMixed => report.mixed_since,
-            Self::Held => report.mixed_since.or(report.rollout.and_then(|rollout| rollout.started)),
+            Self::Held => report.mixed_since.or(report.rollout.and_then(|rollout| rollout.began())),
             Self::NotAvailable | Self::NotCompared | Self::LatestTag => None,
         }
     }
@@ -216,11 +225,21 @@ pub fn remedy(report: &WorkloadReport, finding: Finding) -> Remedy {
         Finding::NotCompared if report.containers.iter().any(|container| container.image_id_only > 0) => {
             (of.look_at_image_ids(), of.restart(), PULL_AGAIN)
         }
+        Finding::NotCompared if report.containers.iter().any(|container| container.not_reported > 0) => {
+            (of.look_at_image_ids(), Action::words(ASK_THE_NODE.to_owned()), NOT_REPORTED)
+        }
         Finding::NotCompared if report.containers.iter().any(|container| container.not_started > 0) => {
             (of.look_at_image_ids(), Action::words(SEE_WHY.to_owned()), NOT_STARTED)
         }
+        Finding::HashesMixed if report.rollout.is_some() => (of.look_at_history(), of.delete_older(), LEFT_OVER),
         Finding::HashesMixed | Finding::NotCompared => {
             (of.look_at_rollout(), Action::words(LOOK_CLOSER.to_owned()), SAY_MORE)
+        }
+        Finding::Held if report.workload.is_experiment() => (of.look_at_history(), of.go_on(), ON_PURPOSE),
+        Finding::Held if report.driver.is_some() => (of.look_at_history(), of.go_on(), DRIVEN),
+        Finding::Held if report.rollout.is_some_and(|rollout| rollout.state == RolloutState::Complete) => {
+            let wait = "nothing: Argo Rollouts scales them down by itself".to_owned();
+            (of.look_at_history(), Action::words(wait), KEPT)
         }
         Finding::Held => (of.look_at_history(), of.go_on(), ASK_FIRST),
         Finding::InjectedSkew => (of.look_at_digests(Origin::Injected), of.restart(), INJECTED_NOW),
@@ -280,7 +299,7 @@ fn is_not_compared(report: &WorkloadReport) -> bool {
         || report
             .containers
             .iter()
-            .any(|container| container.image_id_only > 0 || (container.not_started > 0 && !starting))
+            .any(|c| c.image_id_only > 0 || c.not_reported > 0 || (c.not_started > 0 && !starting))
 }
 
 /// Each container and hash in skew, of those that come from there.

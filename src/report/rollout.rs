@@ -5,9 +5,10 @@
 
 use super::compare::second_smallest;
 use super::facts::{
-    Controller, ControllerKind, DeploymentFacts, Memory, Observed, PodFacts, ProgressReason, RolloutFacts,
-    RolloutMemory, RolloutPhase, TemplateFacts, WorkloadFacts,
+    Controller, ControllerKind, Course, DeploymentFacts, Observed, PodFacts, ProgressReason, RolloutFacts,
+    RolloutPhase, TemplateFacts, WorkloadFacts,
 };
+use super::start::remember;
 use super::{Name, RolloutReport, RolloutState};
 use crate::time::UnixTime;
 
@@ -24,7 +25,7 @@ pub(super) enum Current<'a> {
 
 impl Current<'_> {
     /// The template of the current hash, if there is one and it can be read.
-    fn template<'f, 'a>(self, facts: &'f WorkloadFacts<'a>) -> Option<&'f TemplateFacts<'a>> {
+    pub(super) fn template<'f, 'a>(self, facts: &'f WorkloadFacts<'a>) -> Option<&'f TemplateFacts<'a>> {
         match self {
             Self::Hash(hash) => facts.template(hash),
             Self::None | Self::Unknown => None,
@@ -38,33 +39,51 @@ pub(super) struct Progress<'a> {
     pub(super) current: Current<'a>,
     pub(super) outdated_pods: Option<u32>,
     pub(super) rollout: Option<RolloutReport>,
-    /// When it would become stalled although nothing happens.
+    /// Whether two hashes stand side by side because somebody or something wants it so.
+    pub(super) deliberate: bool,
+    /// When any of this would change although nothing happens.
     pub(super) changes_at: Option<UnixTime>,
 }
 
-/// Derives state and start, and remembers the start of a rollout in progress.
-pub(super) fn progress<'a>(facts: &WorkloadFacts<'a>, memory: &mut Memory, now: UnixTime) -> Progress<'a> {
+/// How the rollout stands after an event. To be asked after each, so that what is remembered does not depend on when anybody
+/// looks. `facts` need no containers.
+#[must_use]
+pub fn observe(facts: &WorkloadFacts<'_>, now: UnixTime) -> Course {
+    let current = current(facts);
+    let Some(controller) = facts.controller.as_ref() else { return facts.memory.course.clone() };
+    let split = Split::of(facts, current);
+    match (in_progress(facts, controller, current, &split), current) {
+        (None, _) => facts.memory.course.clone(),
+        (Some(true), _) => Course::InProgress(Box::new(remember(facts, current, now))),
+        (Some(false), Current::Hash(hash)) => Course::Complete(hash.clone()),
+        (Some(false), _) => Course::Complete(Name::from("")),
+    }
+}
+
+/// Tells the state and the start of a rollout of which `course` is what [`observe`] made of the same facts.
+pub(super) fn progress<'a>(facts: &WorkloadFacts<'a>, course: &Course, now: UnixTime) -> Progress<'a> {
     let current = current(facts);
     let split = Split::of(facts, current);
-    let outdated_pods = matches!(current, Current::Hash(_)).then_some(split.outdated);
-    let unknown = Progress { current, outdated_pods, rollout: None, changes_at: None };
-    let Some(controller) = facts.controller.as_ref() else {
-        return unknown;
+    let mut progress = Progress {
+        current,
+        outdated_pods: matches!(current, Current::Hash(_)).then_some(split.outdated),
+        rollout: None,
+        deliberate: facts.workload.is_experiment(),
+        changes_at: None,
     };
-    if current == Current::Unknown {
-        return unknown;
-    }
-    let waiting = split.others > 0 || current == Current::None;
-    if !in_progress(facts, controller, current, &split, waiting) {
-        memory.rollout = None;
-        let rollout = Some(RolloutReport { state: RolloutState::Complete, started: None });
-        return Progress { rollout, ..unknown };
-    }
-    let rollout = remember(facts, current, memory, now);
+    let Some(controller) = facts.controller.as_ref() else { return progress };
+    let Some(in_progress) = in_progress(facts, controller, current, &split) else { return progress };
+    let (true, Course::InProgress(rollout)) = (in_progress, course) else {
+        progress.rollout = Some(RolloutReport { state: RolloutState::Complete, started: None, noticed: false });
+        let kept_until = kept_until(facts, controller, current);
+        progress.deliberate = kept_until.is_some_and(|until| now < until);
+        progress.changes_at = kept_until.filter(|_| progress.deliberate);
+        return progress;
+    };
     let started = rollout.started;
+    let waiting = split.others > 0 || current == Current::None;
     let stalled_at = last_progress(facts, current, started).plus(facts.stalled_after);
     let stalled_or_progressing = if now >= stalled_at { RolloutState::Stalled } else { RolloutState::Progressing };
-    let mut changes_at = None;
     let state = match &controller.kind {
         ControllerKind::Deployment(deployment) if deployment.paused && waiting => RolloutState::Paused,
         ControllerKind::Deployment(deployment)
@@ -75,7 +94,10 @@ pub(super) fn progress<'a>(facts: &WorkloadFacts<'a>, memory: &mut Memory, now: 
             RolloutState::Stalled
         }
         ControllerKind::Deployment(_) => RolloutState::Progressing,
-        ControllerKind::StatefulSet { on_delete: true, .. } | ControllerKind::DaemonSet { on_delete: true } => {
+        // What its controller has not seen yet waits for the controller, and not for somebody (row 60).
+        ControllerKind::StatefulSet { on_delete: true, .. } | ControllerKind::DaemonSet { on_delete: true, .. }
+            if controller.observed != Observed::Never =>
+        {
             RolloutState::OnDelete
         }
         ControllerKind::StatefulSet { partition, .. }
@@ -83,13 +105,18 @@ pub(super) fn progress<'a>(facts: &WorkloadFacts<'a>, memory: &mut Memory, now: 
         {
             RolloutState::Partitioned
         }
+        // Which of its pods are new cannot be told, so neither can whether they get on.
+        ControllerKind::DaemonSet { .. } if current == Current::Unknown => RolloutState::Progressing,
         ControllerKind::StatefulSet { .. } | ControllerKind::DaemonSet { .. } => {
-            changes_at = (now < stalled_at).then_some(stalled_at);
+            progress.changes_at = (now < stalled_at).then_some(stalled_at);
             stalled_or_progressing
         }
         ControllerKind::Rollout(rollout) => argo_state(rollout, waiting),
     };
-    Progress { rollout: Some(RolloutReport { state, started: Some(started) }), changes_at, ..unknown }
+    let noticed = !rollout.witnessed && !rollout.derived;
+    progress.rollout = Some(RolloutReport { state, started: Some(started), noticed });
+    progress.deliberate = state.is_deliberate();
+    progress
 }
 
 /// Which hash is current. A template without a hash label cannot be told from others by its pods.
@@ -205,14 +232,18 @@ fn ordinal(pod: &str) -> Option<i64> {
     pod.rsplit_once('-')?.1.parse().ok()
 }
 
+/// Whether a rollout is in progress; `None` where that cannot be told.
 fn in_progress(
     facts: &WorkloadFacts<'_>,
     controller: &Controller<'_>,
     current: Current<'_>,
     split: &Split,
-    waiting: bool,
-) -> bool {
-    match &controller.kind {
+) -> Option<bool> {
+    if current == Current::Unknown {
+        return by_status(facts, controller);
+    }
+    let waiting = split.others > 0 || current == Current::None;
+    Some(match &controller.kind {
         ControllerKind::Deployment(DeploymentFacts { reason, reason_updated, .. }) => {
             let template = current.template(facts);
             waiting
@@ -226,14 +257,59 @@ fn in_progress(
                     ProgressReason::Other => controller.observed == Observed::Never,
                 }
         }
-        // The old ReplicaSet of a blue-green rollout stays for a while after the promotion: that is complete.
         ControllerKind::Rollout(rollout) => {
             let promoted = rollout.stable_hash == rollout.current_hash;
-            !promoted || (split.others > 0 && rollout.phase != RolloutPhase::Healthy)
+            // Once promoted and Healthy it stays complete: a later phase Progressing speaks of scaling, of restarts and of pods
+            // that are not available (row 64). Pods of an older hash are told apart from a rollout by that alone.
+            let was_complete = matches!(facts.memory.course, Course::Complete(hash) if hash == rollout.current_hash);
+            let healthy = rollout.phase == RolloutPhase::Healthy || was_complete;
+            rollout.has_failed()
+                || !promoted
+                || (split.others > 0 && !healthy)
+                || (controller.observed == Observed::Never && !healthy)
         }
         ControllerKind::StatefulSet { .. } | ControllerKind::DaemonSet { .. } => waiting,
+    })
+}
+
+/// What a DaemonSet's status says where its ControllerRevisions, which tell its current hash, cannot be had: `kubectl get all`
+/// prints none.
+fn by_status(facts: &WorkloadFacts<'_>, controller: &Controller<'_>) -> Option<bool> {
+    let ControllerKind::DaemonSet { updated, .. } = &controller.kind else { return None };
+    if controller.observed != Observed::Now {
+        return None;
+    }
+    let mut hashes: Vec<&Name> = facts.pods.iter().filter(|pod| !pod.terminating).map(|pod| pod.hash).collect();
+    hashes.sort_unstable();
+    hashes.dedup();
+    match (*updated < controller.replicas.wanted, hashes.len()) {
+        (true, _) => Some(true),
+        (false, 0 | 1) => Some(false),
+        // The status counts what ought to be there. A pod elsewhere may be of any template.
+        (false, _) => None,
     }
 }
+
+/// Until when Argo Rollouts keeps pods of older hashes under a rollout that is complete: the latest deadline of their ReplicaSets.
+/// `None` without such pods.
+fn kept_until(facts: &WorkloadFacts<'_>, controller: &Controller<'_>, current: Current<'_>) -> Option<UnixTime> {
+    let (ControllerKind::Rollout(rollout), Current::Hash(current_hash)) = (&controller.kind, current) else {
+        return None;
+    };
+    let others = facts.pods.iter().filter(|pod| !pod.terminating && pod.hash != current_hash);
+    let deadline = |pod: &PodFacts<'_>| {
+        let told = facts.template(pod.hash).and_then(|template| template.scale_down_deadline);
+        told.or_else(|| {
+            let created = || current.template(facts).and_then(|template| template.created);
+            let promoted = rollout.completed.or_else(|| Some(last_progress(facts, current, created()?)))?;
+            Some(promoted.plus(rollout.scale_down_delay).plus(SCALE_DOWN_GRACE))
+        })
+    };
+    others.filter_map(deadline).max()
+}
+
+/// Seconds that Argo's controller may take after `scaleDownDelaySeconds` where no annotation says when they end.
+const SCALE_DOWN_GRACE: u32 = 60;
 
 /// Whether an undo with the strategy Recreate waits for the old pods to end. No condition says so (seen on Kubernetes
 /// 1.36): only that the ReplicaSet that is to be has no replicas yet, although the Deployment wants some.
@@ -246,7 +322,7 @@ fn is_recreating(facts: &WorkloadFacts<'_>, controller: &Controller<'_>, templat
 
 fn argo_state(rollout: &RolloutFacts<'_>, waiting: bool) -> RolloutState {
     let deliberate = if rollout.blue_green { RolloutState::BlueGreen } else { RolloutState::Canary };
-    if rollout.phase == RolloutPhase::Degraded || rollout.aborted {
+    if rollout.has_failed() {
         RolloutState::Stalled
     } else if !waiting {
         // One hash only: nothing stands side by side, deliberately or not.
@@ -260,75 +336,6 @@ fn argo_state(rollout: &RolloutFacts<'_>, waiting: bool) -> RolloutState {
     }
 }
 
-/// The rollout in progress, with the earliest start that was ever derived for its hash and revision.
-fn remember(facts: &WorkloadFacts<'_>, current: Current<'_>, memory: &mut Memory, now: UnixTime) -> RolloutMemory {
-    let hash = match current {
-        Current::Hash(hash) => Some(hash),
-        Current::None | Current::Unknown => None,
-    };
-    let template = current.template(facts);
-    let revision = template.and_then(|template| template.revision);
-    let derived = template.and_then(|template| start(facts, template)).map(|start| start.min(now));
-    let same_rollout = |remembered: &RolloutMemory| {
-        let same_hash = remembered.hash.as_ref() == hash;
-        // Nothing was current, now this is: what was waited for has come. Time in a pause is not time in a rollout.
-        let awaited = remembered.hash.is_none() && !remembered.paused;
-        // A rollback makes its ReplicaSet current first and gives it its new revision a moment later.
-        let same_revision = remembered.revision == revision || now.since(remembered.noticed) < REVISION_FOLLOWS;
-        awaited || (same_hash && (hash.is_none() || same_revision))
-    };
-    let remembered = memory.rollout.take().filter(same_rollout);
-    let earliest = remembered.as_ref().map(|remembered| remembered.started);
-    let (noticed, witnessed) = match &remembered {
-        Some(remembered) => (remembered.noticed, remembered.witnessed),
-        None => (now, memory.reported),
-    };
-    let paused = matches!(
-        facts.controller.as_ref().map(|controller| &controller.kind),
-        Some(ControllerKind::Deployment(DeploymentFacts { paused: true, .. }))
-    );
-    let rollout = RolloutMemory {
-        hash: hash.cloned(),
-        revision,
-        started: earliest.into_iter().chain(derived).min().unwrap_or(now),
-        noticed,
-        witnessed: witnessed || derived.is_some(),
-        paused,
-    };
-    memory.rollout = Some(rollout.clone());
-    rollout
-}
-
-/// Seconds within which a rollback's new revision follows its template, be the controller manager ever so slow.
-const REVISION_FOLLOWS: u32 = 300;
-
-/// When the rollout of this template began, as far as its objects tell.
-fn start(facts: &WorkloadFacts<'_>, template: &TemplateFacts<'_>) -> Option<UnixTime> {
-    // A rollback bumps a ControllerRevision's `.revision`, and managedFields keep when.
-    if let Some(written) = template.written {
-        return Some(written);
-    }
-    let newest_other =
-        facts.templates.iter().filter(|other| other.hash != template.hash).filter_map(|t| t.created).max();
-    let is_newest = newest_other.is_none_or(|other| template.created.is_some_and(|created| created >= other));
-    // Its revision is raised, and `reused` is set, only a moment after it is current again.
-    let superseded = facts.templates.iter().any(|other| other.owned && other.revision > template.revision);
-    if is_newest && !superseded && !template.reused && template.created.is_some() {
-        return template.created;
-    }
-    // Rolled back to: its creation says nothing, and some of its pods may have survived a stuck rollout. What was created
-    // after the newest other template came was created by this rollout.
-    let mut after = newest_other;
-    if is_newest {
-        // Rolled back to, but newest all the same: it was undone and is tried again. Only pods younger than all of the
-        // others' pods are surely of the second try.
-        after =
-            after.max(facts.pods.iter().filter(|pod| pod.hash != template.hash).filter_map(|pod| pod.created).max());
-    }
-    let of_this_rollout = |pod: &&PodFacts<'_>| !pod.terminating && pod.hash == template.hash && pod.created > after;
-    facts.pods.iter().filter(of_this_rollout).filter_map(|pod| pod.created).min()
-}
-
 /// When a pod of the current hash was last created or became Ready.
 fn last_progress(facts: &WorkloadFacts<'_>, current: Current<'_>, started: UnixTime) -> UnixTime {
     let Current::Hash(current) = current else {
@@ -338,7 +345,9 @@ fn last_progress(facts: &WorkloadFacts<'_>, current: Current<'_>, started: UnixT
     pods.flat_map(|pod| [pod.created, pod.ready_since]).flatten().fold(started, UnixTime::max)
 }
 
-/// Since when two template hashes have stood side by side among the active pods.
+/// Since when two template hashes have stood side by side among the active pods: the second smallest of the moments since which
+/// each of them has had pods. Where podskew saw it, that is without a gap, whichever pods were replaced; elsewhere it follows from
+/// the pods there are, survives a restart of podskew and only ever errs short.
 pub(super) fn mixed_since(facts: &WorkloadFacts<'_>, now: UnixTime) -> Option<UnixTime> {
     let mut starts: Vec<(&Name, UnixTime)> = Vec::new();
     for pod in facts.pods.iter().filter(|pod| !pod.terminating && !pod.hash.is_empty()) {
@@ -346,6 +355,14 @@ pub(super) fn mixed_since(facts: &WorkloadFacts<'_>, now: UnixTime) -> Option<Un
         match starts.iter_mut().find(|(hash, _)| *hash == pod.hash) {
             Some((_, start)) => *start = created.min(*start),
             None => starts.push((pod.hash, created)),
+        }
+    }
+    if starts.len() < 2 {
+        return None;
+    }
+    for (hash, start) in &mut starts {
+        if let Some((_, seen)) = facts.memory.hashes.iter().find(|(seen, _)| seen == hash) {
+            *start = (*start).min(*seen);
         }
     }
     second_smallest(starts.into_iter().map(|(_, start)| start))

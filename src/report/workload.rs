@@ -1,17 +1,16 @@
 //! The report of one workload, put together.
 
 use super::containers::containers;
-use super::facts::{Controller, ControllerKind, ImageFacts, Memory, Observed, Replicas, WorkloadFacts};
+use super::facts::{Controller, ControllerKind, Course, ImageFacts, Observed, Replicas, WorkloadFacts};
 use super::rollout::{Current, mixed_since, progress};
-use super::{HashReport, ImageReference, Name, PodReport, ReferenceKind, WorkloadReport, by_name};
+use super::{Driver, HashReport, ImageReference, Name, PodReport, ReferenceKind, WorkloadReport, by_name};
 use crate::time::UnixTime;
 
-/// Says everything that is known about one workload now, and updates what has to be remembered.
+/// Says everything that is known about one workload now. `course` is what [`observe`](super::observe) makes of the same facts.
 #[must_use]
-pub fn report(facts: &WorkloadFacts<'_>, memory: &mut Memory, now: UnixTime) -> WorkloadReport {
-    let containers = containers(facts, memory, now);
-    let progress = progress(facts, memory, now);
-    memory.reported = true;
+pub fn report(facts: &WorkloadFacts<'_>, course: &Course, now: UnixTime) -> WorkloadReport {
+    let containers = containers(facts, now);
+    let progress = progress(facts, course, now);
     let hashes = hashes(facts, progress.current);
     let distinct = hashes.iter().filter(|hash| hash.pods > 0 && !hash.hash.is_empty()).count();
     WorkloadReport {
@@ -21,6 +20,8 @@ pub fn report(facts: &WorkloadFacts<'_>, memory: &mut Memory, now: UnixTime) -> 
         containers,
         outdated_pods: progress.outdated_pods,
         rollout: progress.rollout,
+        deliberate: progress.deliberate && distinct > 1,
+        driver: driver(facts),
         available: facts.controller.as_ref().map(|controller| is_available(facts, controller)),
         image_references: image_references(facts, progress.current),
         pods: facts
@@ -35,6 +36,15 @@ pub fn report(facts: &WorkloadFacts<'_>, memory: &mut Memory, now: UnixTime) -> 
             .collect(),
         changes_at: progress.changes_at,
         hashes,
+    }
+}
+
+fn driver(facts: &WorkloadFacts<'_>) -> Option<Driver> {
+    match &facts.controller.as_ref()?.kind {
+        ControllerKind::StatefulSet { driver: Some((kind, name)), .. } => {
+            Some(Driver { kind: (*kind).clone(), name: (*name).clone() })
+        }
+        _ => None,
     }
 }
 

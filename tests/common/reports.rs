@@ -28,6 +28,8 @@ pub fn empty(workload: Workload) -> WorkloadReport {
         containers: Vec::new(),
         outdated_pods: None,
         rollout: None,
+        deliberate: false,
+        driver: None,
         available: None,
         image_references: Vec::new(),
         pods: Vec::new(),
@@ -76,6 +78,7 @@ pub fn skewed_deployment() -> WorkloadReport {
                 distinct_digests: 0,
                 by_hash: Vec::new(),
                 not_started: 3,
+                not_reported: 0,
                 image_id_only: 0,
             },
             ContainerReport {
@@ -87,11 +90,12 @@ pub fn skewed_deployment() -> WorkloadReport {
                     of_hash("7c9b", None, vec![digest("sha256:aa", 1, &[])]),
                 ],
                 not_started: 0,
+                not_reported: 0,
                 image_id_only: 1,
             },
         ],
         outdated_pods: Some(1),
-        rollout: Some(RolloutReport { state: RolloutState::Progressing, started: Some(at(940)) }),
+        rollout: Some(RolloutReport { state: RolloutState::Progressing, started: Some(at(940)), noticed: false }),
         available: None,
         image_references: vec![ImageReference {
             container: "web".into(),
@@ -140,6 +144,7 @@ pub fn plain_workload() -> WorkloadReport {
                 }],
             }],
             not_started: 0,
+            not_reported: 0,
             image_id_only: 0,
         }],
         pods: vec![pod("db-1", "node-b", "", &[None])],
@@ -199,7 +204,11 @@ fn any_since() -> impl Strategy<Value = Option<UnixTime>> {
 
 fn any_rollout() -> impl Strategy<Value = Option<RolloutReport>> {
     let states = prop_oneof![Just(RolloutState::Complete), Just(RolloutState::Stalled), Just(RolloutState::OnDelete)];
-    proptest::option::of((states, any_since()).prop_map(|(state, started)| RolloutReport { state, started }))
+    proptest::option::of((states, any_since()).prop_map(|(state, started)| RolloutReport {
+        state,
+        started,
+        noticed: false,
+    }))
 }
 
 fn any_origin() -> impl Strategy<Value = Origin> {
@@ -247,6 +256,7 @@ fn any_container() -> impl Strategy<Value = ContainerReport> {
             distinct_digests: count,
             by_hash: by_hash.collect(),
             not_started: count,
+            not_reported: count / 3,
             image_id_only: count / 2,
         }
     })

@@ -52,6 +52,22 @@ impl World {
         world
     }
 
+    /// A cluster whose first lists hold these objects.
+    pub fn listed(objects: &[&Value]) -> Self {
+        let mut world = Self::unsynced(Settings::default());
+        world.list_all(objects);
+        world
+    }
+
+    /// Lists every resource: these are all the objects there are.
+    pub fn list_all(&mut self, objects: &[&Value]) -> &mut Self {
+        for resource in Resource::ALL {
+            let of_resource = objects.iter().copied().filter(|object| resource_of(object) == resource);
+            self.list(resource, &of_resource.collect::<Vec<_>>());
+        }
+        self
+    }
+
     pub fn unsynced(settings: Settings) -> Self {
         let sources: Vec<Source> = Resource::ALL.into_iter().map(source).collect();
         let inventory = Inventory::new(settings, &sources);

@@ -1,0 +1,358 @@
+//! What is remembered of a workload: what podskew saw happen, and could not see again in a fresh list.
+//!
+//! It is brought up to date at the end of every event, with the time of the event. So it depends on what happened, and never on
+//! when, how often or whether anybody looks. It belongs to one UID: an object made again under its name is another object, and
+//! nothing that was remembered of the old one reaches the new one (row 51).
+
+use super::Inventory;
+use super::intern::Symbol;
+use super::owners::{Owner, OwnerObject, WorkloadRecord};
+use super::records::{IdentityRecord, PodRecord};
+use super::shapes::ShapeId;
+use crate::objects::{TemplateDigest, Uid};
+use crate::report::facts::{ContainerFacts, Course, SkewMemory};
+use crate::report::{self, Name};
+use crate::time::UnixTime;
+
+/// What is remembered of a workload.
+#[derive(Default, Debug)]
+pub(super) struct Memory {
+    /// Whose it is: the UID of the workload's own object, or of the owner that gives it its name.
+    uid: Uid,
+    /// Whether anything was taken in yet.
+    pub(super) observed: bool,
+    /// Whether it waits for the end of the event to be brought up to date.
+    stirred: bool,
+    /// Whether pods came or went in other ways than one by one.
+    recount: bool,
+    /// Whether what its containers run may have changed.
+    images_changed: bool,
+    /// Its active pods by what they have in common.
+    groups: Vec<Group>,
+    /// How its rollout stands.
+    pub(super) course: Course,
+    /// The template its object asked for when last seen.
+    template: Option<TemplateDigest>,
+    /// Most workloads have neither skews nor aliases.
+    rare: Option<Box<Rare>>,
+}
+
+#[derive(Clone, Default, Debug)]
+struct Rare {
+    skews: Vec<SkewMemory>,
+    aliases: Vec<(Name, Name)>,
+}
+
+/// Active pods of one template hash; or those of them that have a container of one shape.
+#[derive(Debug)]
+struct Group {
+    hash: Symbol,
+    shape: Option<ShapeId>,
+    /// How many there are.
+    active: u32,
+    /// The earliest start among those that were in it since it was last empty.
+    since: UnixTime,
+}
+
+impl Memory {
+    fn of(uid: Uid) -> Self {
+        Self { uid, observed: true, recount: true, ..Self::default() }
+    }
+
+    /// What is known before anything was taken in.
+    pub(super) fn unobserved(&self) -> Self {
+        Self { rare: self.rare.clone(), ..Self::default() }
+    }
+
+    /// The skews that stand.
+    pub(super) fn skews(&self) -> &[SkewMemory] {
+        self.rare.as_ref().map_or(&[], |rare| &rare.skews)
+    }
+
+    /// Digests that were seen to name the same running container.
+    pub(super) fn aliases(&self) -> &[(Name, Name)] {
+        self.rare.as_ref().map_or(&[], |rare| &rare.aliases)
+    }
+
+    /// Notes that two digests name the same bytes.
+    pub(super) fn learn(&mut self, pair: (Name, Name)) {
+        let rare = self.rare.get_or_insert_default();
+        if !rare.aliases.contains(&pair) {
+            rare.aliases.push(pair);
+            self.images_changed = true;
+        }
+    }
+
+    /// Since when each template hash has had active pods, if there are several.
+    pub(super) fn hashes(&self) -> Vec<(Symbol, UnixTime)> {
+        let hashes = || self.groups.iter().filter(|group| group.shape.is_none());
+        if hashes().nth(1).is_none() { Vec::new() } else { hashes().map(|group| (group.hash, group.since)).collect() }
+    }
+
+    /// Takes in that a pod was `before`, and is `after`. Says whether that may concern more than the numbers of pods.
+    fn change(&mut self, before: Option<&PodRecord>, after: Option<&PodRecord>, now: UnixTime) -> bool {
+        let mut news = false;
+        // The new comes first, so that a group which has it before and after has no gap.
+        for pod in after.into_iter().filter(|pod| !pod.terminating) {
+            news |= enter(&mut self.groups, pod, now, &mut self.images_changed);
+            // A rollback may begin with a pod that is seen late.
+            news |= matches!(&self.course, Course::InProgress(rollout)
+                if before.is_none() && pod.created.is_some_and(|created| created < rollout.started));
+        }
+        for pod in before.into_iter().filter(|pod| !pod.terminating) {
+            news |= leave(&mut self.groups, pod, &mut self.images_changed);
+        }
+        // While no pod is active, those that are on their way out tell whether Recreate waits for them.
+        news | self.images_changed | self.groups.is_empty()
+    }
+}
+
+/// Counts a pod in. Says whether its template hash had no pods before.
+fn enter(groups: &mut Vec<Group>, pod: &PodRecord, now: UnixTime, images_changed: &mut bool) -> bool {
+    let mut put = |shape: Option<ShapeId>, since: UnixTime| {
+        let known = groups.iter_mut().find(|group| group.hash == pod.hash && group.shape == shape);
+        match known {
+            Some(group) => {
+                group.active += 1;
+                let earlier = since < group.since;
+                group.since = group.since.min(since);
+                (false, earlier)
+            }
+            None => {
+                groups.push(Group { hash: pod.hash, shape, active: 1, since });
+                (true, true)
+            }
+        }
+    };
+    let (is_first, _) = put(None, pod.created.unwrap_or(now));
+    for container in &pod.containers {
+        // A container without a start is as young as can be.
+        let (_, changed) = put(Some(container.shape), container.started.unwrap_or(now));
+        *images_changed |= changed;
+    }
+    is_first
+}
+
+/// Counts a pod out. Says whether it was the last of its template hash.
+fn leave(groups: &mut Vec<Group>, pod: &PodRecord, images_changed: &mut bool) -> bool {
+    let mut take = |shape: Option<ShapeId>| {
+        let known = groups.iter().position(|group| group.hash == pod.hash && group.shape == shape);
+        let Some(at) = known else { return false };
+        groups[at].active = groups[at].active.saturating_sub(1);
+        let is_empty = groups[at].active == 0;
+        if is_empty {
+            groups.swap_remove(at);
+        }
+        is_empty
+    };
+    for container in &pod.containers {
+        *images_changed |= take(Some(container.shape));
+    }
+    take(None)
+}
+
+impl Inventory {
+    /// Before an event: whatever was there when the first picture was complete, and that nobody looked at since, is taken in as
+    /// it was then; and who waited long enough for an owner by now is placed as of the moment when that was so.
+    pub(super) fn catch_up(&mut self, now: UnixTime) {
+        let Some(complete_since) = self.complete_since else { return };
+        if !self.fresh.is_empty() {
+            for at in std::mem::take(&mut self.fresh) {
+                if self.workloads.get(at).is_some_and(|record| !record.memory.observed) {
+                    self.observe(at, complete_since);
+                }
+            }
+        }
+        if !self.awaiting.is_empty() {
+            self.end_waits(now);
+        }
+    }
+
+    /// After an event: what it concerned is taken in.
+    pub(super) fn take_in(&mut self, now: UnixTime) {
+        if self.complete_since.is_none() {
+            return;
+        }
+        while let Some(at) = self.stirred.pop().or_else(|| self.fresh.pop()) {
+            self.observe(at, now);
+        }
+    }
+
+    /// After an answer to a list: there may be a complete picture now, or none any more.
+    pub(super) fn take_in_answer(&mut self, now: UnixTime) {
+        let complete = self.sources.values().all(|source| source.answered);
+        match (self.complete_since, complete) {
+            (Some(_), true) => self.take_in(now),
+            // The first look takes it in, or the next event.
+            (None, true) => self.complete_since = Some(now),
+            // Nobody can tell what happens from here on.
+            (Some(_), false) => {
+                self.complete_since = None;
+                self.stirred.clear();
+                self.fresh = self.workloads.iter().map(|(at, _)| at).collect();
+                for (_, record) in self.workloads.iter_mut() {
+                    record.memory = Memory::default();
+                }
+            }
+            (None, false) => {}
+        }
+    }
+
+    /// Notes that something about a workload changed that is to be taken in.
+    pub(super) fn stir(&mut self, at: u32) {
+        self.touch(at);
+        let Some(record) = self.workloads.get_mut(at) else { return };
+        if record.memory.observed && !std::mem::replace(&mut record.memory.stirred, true) {
+            self.stirred.push(at);
+        }
+    }
+
+    /// The same where pods may have come or gone in other ways than one by one.
+    pub(super) fn stir_all(&mut self, at: u32) {
+        if let Some(record) = self.workloads.get_mut(at) {
+            record.memory.recount = true;
+        }
+        self.stir(at);
+    }
+
+    /// Notes that a pod of this workload was `before`, and is `after`.
+    pub(super) fn stir_pod(
+        &mut self,
+        at: u32,
+        owner: u32,
+        before: Option<&PodRecord>,
+        after: Option<u32>,
+        now: UnixTime,
+    ) {
+        let uid = self.top_uid(owner);
+        let after = after.and_then(|pod| self.pods.get(pod)).map(|entry| &entry.record);
+        let Some(record) = self.workloads.get_mut(at) else { return };
+        let memory = &mut record.memory;
+        if !memory.observed {
+            return;
+        }
+        // Pods of a predecessor concern the rollout, and nothing that is remembered.
+        if uid != Some(memory.uid) || memory.change(before, after, now) {
+            self.stir(at);
+        }
+    }
+
+    /// The UID of the object that this owner's pods belong to.
+    fn top_uid(&self, owner: u32) -> Option<Uid> {
+        let owner = self.owners.get(owner)?;
+        Some(owner.parent.and_then(|parent| self.owners.get(parent)).unwrap_or(owner).key.uid)
+    }
+
+    /// The workload's own object: the newest, where one replaces another.
+    pub(super) fn object_of(&self, record: &WorkloadRecord) -> Option<(u32, &Owner)> {
+        let controllers = record.controllers.iter().filter_map(|at| Some((*at, self.owners.get(*at)?)));
+        controllers.max_by_key(|(_, owner)| owner.created())
+    }
+
+    /// Whose the workload is.
+    fn identity(&self, record: &WorkloadRecord) -> Uid {
+        let object = self.object_of(record).map(|(_, owner)| owner.key.uid);
+        object.or_else(|| self.top_uid(*record.groups.last()?)).unwrap_or_default()
+    }
+
+    /// Brings what is remembered of a workload up to date.
+    fn observe(&mut self, at: u32, now: UnixTime) {
+        let Some(record) = self.workloads.get_mut(at) else { return };
+        let mut memory = std::mem::take(&mut record.memory);
+        let Some(record) = self.workloads.get(at) else { return };
+        self.refresh(record, &mut memory, now);
+        let course = report::observe(&self.rollout_facts(record, &memory), now);
+        self.conclude(record, &mut memory, course);
+        if let Some(record) = self.workloads.get_mut(at) {
+            record.memory = memory;
+        }
+    }
+
+    /// Brings up to date what is remembered of a workload's pods.
+    pub(super) fn refresh(&self, record: &WorkloadRecord, memory: &mut Memory, now: UnixTime) {
+        let uid = self.identity(record);
+        if !memory.observed {
+            // Two names of a running container are learned before the first picture is complete, too.
+            *memory = Memory { rare: memory.rare.take(), ..Memory::of(uid) };
+        } else if memory.uid != uid {
+            *memory = Memory::of(uid);
+        }
+        memory.stirred = false;
+        if std::mem::take(&mut memory.recount) {
+            self.recount(record, memory, now);
+        }
+        if std::mem::take(&mut memory.images_changed) {
+            self.remember_skews(record, memory, now);
+        }
+    }
+
+    /// Takes over how the rollout stands now.
+    pub(super) fn conclude(&self, record: &WorkloadRecord, memory: &mut Memory, course: Course) {
+        memory.course = course;
+        memory.template = self.template_of(record).or(memory.template);
+    }
+
+    fn template_of(&self, record: &WorkloadRecord) -> Option<TemplateDigest> {
+        match &self.object_of(record)?.1.object {
+            OwnerObject::Controller(controller) => controller.template,
+            OwnerObject::Missing | OwnerObject::ReplicaSet(_) => None,
+        }
+    }
+
+    /// Whether the workload's object asks for the template that it asked for when last seen.
+    pub(super) fn same_template(&self, record: &WorkloadRecord, memory: &Memory) -> Option<bool> {
+        memory.template?.equals(self.template_of(record)?)
+    }
+
+    fn recount(&self, record: &WorkloadRecord, memory: &mut Memory, now: UnixTime) {
+        let before = std::mem::take(&mut memory.groups);
+        for owner in record.groups.iter().filter(|owner| self.top_uid(**owner) == Some(memory.uid)) {
+            let pods = self.owners.get(*owner).map_or(&[][..], Owner::pods);
+            for entry in pods.iter().filter_map(|pod| self.pods.get(*pod)).filter(|entry| !entry.record.terminating) {
+                enter(&mut memory.groups, &entry.record, now, &mut memory.images_changed);
+            }
+        }
+        for group in &mut memory.groups {
+            let known = before.iter().find(|known| known.hash == group.hash && known.shape == group.shape);
+            group.since = known.map_or(group.since, |known| known.since.min(group.since));
+        }
+        memory.groups.shrink_to_fit();
+        memory.images_changed = true;
+    }
+
+    /// Remembers since when two digests have stood side by side, and forgets aliases of which no pod reports either name.
+    fn remember_skews(&self, record: &WorkloadRecord, memory: &mut Memory, now: UnixTime) {
+        let images = || memory.groups.iter().filter(|group| group.shape.is_some());
+        let several = |group: &Group| images().filter(|other| other.hash == group.hash).nth(1).is_some();
+        if memory.rare.is_none() && !images().any(several) {
+            return;
+        }
+        let within_image = self.compares_within_image(record);
+        let mut containers: Vec<(Symbol, ContainerFacts<'_>)> = images()
+            .filter_map(|group| {
+                let shape = self.shapes.get(group.shape?)?;
+                let known = matches!(shape.identity, IdentityRecord::Known(_));
+                let facts = ContainerFacts { started: Some(group.since), ..self.container_facts(0, shape, None) };
+                known.then_some((group.hash, facts))
+            })
+            .collect();
+        let mut rare = memory.rare.take().unwrap_or_default();
+        rare.aliases.retain(|(a, b)| {
+            containers.iter().any(|(_, container)| container.digest().is_some_and(|digest| digest == a || digest == b))
+        });
+        containers.sort_by(|(hash, a), (other, b)| (hash, a.name).cmp(&(other, b.name)));
+        let mut skews = Vec::new();
+        for group in containers.chunk_by(|(hash, a), (other, b)| hash == other && a.name == b.name) {
+            let [(hash, first), _, ..] = group else { continue };
+            let all: Vec<ContainerFacts<'_>> = group.iter().map(|(_, container)| *container).collect();
+            let Some(since) = report::skewed_since(&all, within_image, &rare.aliases, now) else { continue };
+            let hash = self.strings.name(*hash);
+            let known = rare.skews.iter().find(|known| known.hash == *hash && known.container == *first.name);
+            let since = known.map_or(since, |known| known.since.min(since));
+            skews.push(SkewMemory { hash: hash.clone(), container: first.name.clone(), since });
+        }
+        rare.skews = skews;
+        let empty = rare.skews.is_empty() && rare.aliases.is_empty();
+        memory.rare = (!empty).then_some(rare);
+    }
+}
