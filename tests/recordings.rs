@@ -4,7 +4,8 @@
 mod common;
 
 use common::scenarios::{
-    ALL, Course, DAEMONSET, DIGEST_SKEW, PAUSED, RECREATE, RESTART_MOVED_TAG, STATEFULSET_PARTITION, STUCK, Scenario,
+    ALL, Course, DAEMONSET, DIGEST_SKEW, PAUSED, RECREATE, RESTART_MOVED_TAG, RESUMED_LATE, STATEFULSET_PARTITION,
+    STUCK, Scenario,
 };
 use common::story::{Told, ageless, disagreement};
 use common::tape::{Cluster, Player, Tape, path};
@@ -59,7 +60,7 @@ fn every_workload_goes_through_its_phases_and_ends_as_it_ended() {
 
 #[test]
 fn no_line_of_a_rollout_looks_like_digest_skew() {
-    for scenario in ALL.iter().filter(|scenario| scenario.name != DIGEST_SKEW.name) {
+    for scenario in ALL.iter().filter(|scenario| !scenario.ending.contains("skewed")) {
         Tape::load(scenario.name).play(|at, told| {
             assert!(told.most_digests_of_a_hash() <= 1.0, "{} at {at}: {}", scenario.name, told.story());
         });
@@ -104,10 +105,13 @@ fn a_watch_that_lags_behind_the_others_changes_nothing_in_the_end_and_shows_no_s
                 told.holds_together();
                 let skewed = told.most_digests_of_a_hash() > 1.0;
                 let case = || format!("{} at {at}, {resource} behind:\n{}", scenario.name, told.story());
-                assert!(!skewed || scenario.name == DIGEST_SKEW.name, "{}", case());
+                assert!(!skewed || scenario.ending.contains("skewed"), "{}", case());
                 ending = told.story();
             });
-            assert_eq!(ageless(&ending), ageless(scenario.ending), "{}, {resource} behind", scenario.name);
+            // What has just begun at the end of a recording is older by as much as a watch is behind.
+            let begun = |ending: &str| ageless(ending).replace(" for a while", "");
+            let plain = if scenario.name == RESUMED_LATE.name { begun } else { ageless };
+            assert_eq!(plain(&ending), plain(scenario.ending), "{}, {resource} behind", scenario.name);
         }
     }
 }
@@ -127,6 +131,11 @@ fn who_starts_at_any_moment_says_the_same_and_no_greater_age() {
             fresh.now = told.at;
             fresh.list(&cluster.objects());
             let parsed = fresh.look();
+            // Pods of a Deployment that is gone: whose they were is known to those who saw it (row 35).
+            if !parsed.series("podskew_pods_awaiting_owner", &[]).is_empty() {
+                assert!(scenario.name.starts_with("same-name"), "{} at {at}", scenario.name);
+                return;
+            }
             assert_eq!(disagreement(told.parsed, &parsed), None, "{} at {at}", scenario.name);
         });
     }

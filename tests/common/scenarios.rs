@@ -220,5 +220,113 @@ daemonset/cni on_delete since +1, hashes 2 since +8, outdated 3, pods 4
     speed: 5.0,
 };
 
-pub const ALL: [Scenario; 8] =
-    [ROLLOUT, RESTART_MOVED_TAG, DIGEST_SKEW, STUCK, PAUSED, RECREATE, STATEFULSET_PARTITION, DAEMONSET];
+/// A Deployment whose image cannot be pulled is deleted at 47.65 and made again under its name: a rollout of its own (row 51).
+pub const SAME_NAME_STUCK: Scenario = Scenario {
+    name: "same-name-stuck",
+    courses: &[Course {
+        workload_type: "deployment",
+        workload: "api",
+        phases: &[
+            "7.33 progressing to nothing",
+            "7.33 progressing to 647b89d9",
+            "47.65 no rollout to nothing",
+            "47.73 progressing to nothing",
+            "47.73 progressing to 647b89d9 since +47",
+        ],
+    }],
+    ending: "\
+deployment/api progressing since +47, hashes 1, outdated 0, pods 3
+  647b89d9 (revision 1, current): 3 active, 0 ready
+  app (template): digests 0, 3 not_started
+    647b89d9 (template): digests 0
+  asks for app: registry.example/replstuck/api:broken (tag, IfNotPresent)
+",
+    speed: 4.0,
+};
+
+/// A Deployment in digest skew is deleted at 5.01 and made again under its name: the new skew is as old as the new pods.
+pub const SAME_NAME_SKEW: Scenario = Scenario {
+    name: "same-name-skew",
+    courses: &[Course {
+        workload_type: "deployment",
+        workload: "api",
+        phases: &[
+            "0.00 complete to f6c6bdd8c",
+            "5.01 no rollout to nothing",
+            "5.10 progressing to nothing",
+            "5.12 progressing to f6c6bdd8c since +5",
+            "6.35 complete to f6c6bdd8c",
+        ],
+    }],
+    ending: "\
+deployment/api complete, hashes 1, outdated 0, pods 10
+  f6c6bdd8c (revision 1, current): 10 active, 10 ready
+  app (template): digests 2, skewed since +5, skewed pods 10
+    f6c6bdd8c (template): digests 2, 2 × registry.example/replskew/api:prod 9f375b04, 8 × registry.example/replskew/api:prod 982cbbc1
+  asks for app: registry.example/replskew/api:prod (tag, IfNotPresent)
+",
+    speed: 4.0,
+};
+
+/// A paused Deployment is deleted at 15.03 and made again under its name.
+pub const SAME_NAME_PAUSED: Scenario = Scenario {
+    name: "same-name-paused",
+    courses: &[Course {
+        workload_type: "deployment",
+        workload: "d-13",
+        phases: &[
+            "0.00 paused to nothing",
+            "15.03 no rollout to nothing",
+            "15.09 progressing to nothing",
+            "15.51 progressing to 7cf9f5b459 since +15",
+        ],
+    }],
+    ending: "\
+deployment/d-13 progressing since +15, hashes 1, outdated 0, pods 4
+  7cf9f5b459 (revision 1, current): 4 active, 1 ready
+  app (template): digests 1
+    7cf9f5b459 (template): digests 1, 4 × registry.example/churn/d13:v4 fa655dda
+  asks for app: registry.example/churn/d13:v4 (tag, IfNotPresent)
+",
+    speed: 1.0,
+};
+
+/// A template waits for the end of a pause from 3.65 to 43.91, and its ReplicaSet comes two and a half seconds later (row 52).
+pub const RESUMED_LATE: Scenario = Scenario {
+    name: "resumed-late",
+    courses: &[Course {
+        workload_type: "deployment",
+        workload: "api",
+        phases: &[
+            "0.00 complete to 696cbd7c7d",
+            "3.65 paused to nothing",
+            "43.91 progressing to nothing since +43",
+            "46.45 progressing to 78c6f8c449",
+        ],
+    }],
+    ending: "\
+deployment/api progressing, hashes 2, outdated 3, pods 4
+  696cbd7c7d (revision 1): 3 active, 3 ready
+  78c6f8c449 (revision 2, current): 1 active, 0 ready
+  app (template): digests 2
+    696cbd7c7d (template): digests 1, 3 × registry.example/resumed/api:v1 a935005d
+    78c6f8c449 (template): digests 1, 1 × registry.example/resumed/api:v2 54370e65
+  asks for app: registry.example/resumed/api:v2 (tag, IfNotPresent)
+",
+    speed: 1.0,
+};
+
+pub const ALL: [Scenario; 12] = [
+    ROLLOUT,
+    RESTART_MOVED_TAG,
+    DIGEST_SKEW,
+    STUCK,
+    PAUSED,
+    RECREATE,
+    STATEFULSET_PARTITION,
+    DAEMONSET,
+    SAME_NAME_STUCK,
+    SAME_NAME_SKEW,
+    SAME_NAME_PAUSED,
+    RESUMED_LATE,
+];
