@@ -1221,10 +1221,13 @@ fn row_51_nothing_is_remembered_of_an_object_made_again_under_its_name() {
     );
     world.put(&again(reason(deployment("web:2"), "ReplicaSetUpdated", 40)).created(40));
     world.put(&again(replica_set("h2", "web:2", 1, 40)));
-    old_pods.iter().for_each(|pod| drop(world.put(&pod.clone().terminating())));
+    for pod in &old_pods {
+        world.put(&pod.clone().terminating());
+    }
     world.put(&again(pod("first").hash("h2").image("web:2").created(40).started(41)));
-    old_pods.iter().for_each(|pod| drop(world.delete(pod)));
-    old_sets.iter().for_each(|set| drop(world.delete(set)));
+    for object in old_pods.iter().chain(&old_sets) {
+        world.delete(object);
+    }
     assert_eq!(world.wait(4).state("deployment/web"), (RolloutState::Progressing, 4));
     // A skew, and a mix: the pods of the old object are there until those of the new one have come.
     let mut world = web();
@@ -1360,8 +1363,8 @@ fn row_55_a_statefulset_that_something_drives_names_it() {
     }
     assert_eq!(world.state("statefulset/db"), (RolloutState::Partitioned, 100));
     let report = world.report("statefulset/db");
-    let driver = report.driver.as_ref().map(|driver| (&*driver.kind, &*driver.name));
-    assert_eq!((report.deliberate, driver), (true, Some(("LeaderWorkerSet", "llm"))));
+    let named = report.driver.as_ref().map(|driver| (&*driver.kind, &*driver.name));
+    assert_eq!((report.deliberate, named), (true, Some(("LeaderWorkerSet", "llm"))));
 }
 
 #[test]
@@ -1441,6 +1444,7 @@ fn daemon(generation: u32, image: &str, strategy: &str, status: Value) -> Value 
 
 #[test]
 fn without_controllerrevisions_a_daemonsets_strategy_and_status_still_count() {
+    use RolloutState::{Complete, OnDelete, Progressing};
     let agent = |name: &str, hash: &str| {
         pod(name)
             .with("/metadata/labels", json!({"controller-revision-hash": hash}))
@@ -1455,7 +1459,6 @@ fn without_controllerrevisions_a_daemonsets_strategy_and_status_still_count() {
         assert_eq!((report.outdated_pods, report.hashes[0].current), (None, None), "which is current is not known");
         (report.rollout.map(|rollout| (rollout.state, rollout.noticed)), report.deliberate)
     };
-    use RolloutState::{Complete, OnDelete, Progressing};
     assert_eq!(check("OnDelete", status(1, 2), ["old", "new"]), (Some((OnDelete, true)), true));
     assert_eq!(check("RollingUpdate", status(1, 2), ["old", "new"]), (Some((Progressing, true)), false));
     assert_eq!(check("RollingUpdate", status(0, 2), ["old", "old"]), (Some((Progressing, true)), false));

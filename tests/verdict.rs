@@ -47,9 +47,39 @@ fn rolling(reason_of_it: &str) -> World {
     world
 }
 
+/// The same for what Argo Rollouts makes of it; `None` for any other case.
+fn argo_case(name: &str) -> Option<(World, &'static str)> {
+    Some(match name {
+        "a canary that pauses at a step" => {
+            (rollout(json!({"canary": {"steps": [{"pause": {}}]}}), "Paused"), "rollout/shop")
+        }
+        "a blue-green preview" => (rollout(json!({"blueGreen": {}}), "Paused"), "rollout/shop"),
+        "a Rollout that is complete and keeps its old pods for a while" => (promoted(30), "rollout/shop"),
+        "a Rollout that is complete, and old pods past their scale-down deadline" => (promoted(-30), "rollout/shop"),
+        "a Degraded Rollout with one hash" => {
+            let mut world = rollout(json!({"canary": {}}), "Degraded");
+            world.delete(&pod("h1"));
+            (world, "rollout/shop")
+        }
+        "an Experiment of two templates" => {
+            let mut world = World::new();
+            for hash in ["h1", "h2"] {
+                let mut set = replica_set(hash, "web:1", 1, -500);
+                set["metadata"]["ownerReferences"] = json!([owner("argoproj.io/v1alpha1", "Experiment", "compare")]);
+                world.put(&set).put(&pod(hash).hash(hash));
+            }
+            (world, "experiment/compare")
+        }
+        _ => return None,
+    })
+}
+
 /// What stands in the document's second column, as a cluster.
 fn case(name: &str) -> (World, &'static str) {
     let web = "deployment/web";
+    if let Some(case) = argo_case(name) {
+        return case;
+    }
     match name {
         "two digests of a container of the template, under one hash" => (skewed(), web),
         "the same, in the middle of a paused rollout" => {
@@ -112,12 +142,10 @@ fn case(name: &str) -> (World, &'static str) {
             (world, "statefulset/db")
         }
         "a DaemonSet with OnDelete and pods of two revisions" => (daemon_set(), "daemonset/agent"),
-        "a canary that pauses at a step" => {
-            (rollout(json!({"canary": {"steps": [{"pause": {}}]}}), "Paused"), "rollout/shop")
-        }
-        "a blue-green preview" => (rollout(json!({"blueGreen": {}}), "Paused"), "rollout/shop"),
-        "a Rollout that is complete and keeps its old pods for a while" => {
-            (rollout(json!({"blueGreen": {}}), "Healthy"), "rollout/shop")
+        "a pod that runs, and whose node reports no imageID" => {
+            let mut world = uniform();
+            world.put(&pod("p3").image_id(""));
+            (world, web)
         }
         "imageIDs of two kinds" => {
             let mut world = uniform();
@@ -126,7 +154,7 @@ fn case(name: &str) -> (World, &'static str) {
         }
         "a pod without an imageID, and no rollout under way" => {
             let mut world = uniform();
-            world.put(&pod("p3").image_id(""));
+            world.put(&pod("p3").image_id("").pending());
             (world, web)
         }
         "one hash, and a Deployment that cannot be read" => {
@@ -170,6 +198,15 @@ fn daemon_set() -> World {
 }
 
 /// An Argo Rollout from `h1` to `h2` with pods of both; once it is Healthy, `h2` is promoted.
+/// A Rollout that is complete, and keeps pods of an older hash until so many seconds from now.
+fn promoted(seconds: i64) -> World {
+    let mut world = rollout(json!({"blueGreen": {}}), "Healthy");
+    let mut kept = replica_set("h1", "web:1", 1, -500).with("/metadata/annotations/scale-down-deadline", at(seconds));
+    kept["metadata"]["ownerReferences"] = json!([owner("argoproj.io/v1alpha1", "Rollout", "shop")]);
+    world.put(&kept);
+    world
+}
+
 fn rollout(strategy: Value, phase: &str) -> World {
     let mut world = World::new();
     let stable = if phase == "Healthy" { "h2" } else { "h1" };

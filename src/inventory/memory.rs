@@ -16,6 +16,7 @@ use crate::time::UnixTime;
 
 /// What is remembered of a workload.
 #[derive(Default, Debug)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a piece of work for the end of the event")]
 pub(super) struct Memory {
     /// Whose it is: the UID of the workload's own object, or of the owner that gives it its name.
     uid: Uid,
@@ -111,18 +112,14 @@ impl Memory {
 fn enter(groups: &mut Vec<Group>, pod: &PodRecord, now: UnixTime, images_changed: &mut bool) -> bool {
     let mut put = |shape: Option<ShapeId>, since: UnixTime| {
         let known = groups.iter_mut().find(|group| group.hash == pod.hash && group.shape == shape);
-        match known {
-            Some(group) => {
-                group.active += 1;
-                let earlier = since < group.since;
-                group.since = group.since.min(since);
-                (false, earlier)
-            }
-            None => {
-                groups.push(Group { hash: pod.hash, shape, active: 1, since });
-                (true, true)
-            }
-        }
+        let Some(group) = known else {
+            groups.push(Group { hash: pod.hash, shape, active: 1, since });
+            return (true, true);
+        };
+        group.active += 1;
+        let earlier = since < group.since;
+        group.since = group.since.min(since);
+        (false, earlier)
     };
     let (is_first, _) = put(None, pod.created.unwrap_or(now));
     for container in &pod.containers {

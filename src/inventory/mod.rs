@@ -4,7 +4,9 @@
 //! and no client, and does no I/O. What it is told is true; what it was not told is unknown.
 
 mod changes;
+mod facts;
 mod history;
+mod intake;
 mod intern;
 mod memory;
 mod objects;
@@ -19,9 +21,9 @@ use crate::objects::{Body, Object, Resource, Uid};
 use crate::report::{Name, Workload, WorkloadReport};
 use crate::time::UnixTime;
 use hashbrown::{HashMap, HashSet};
+pub use intake::template_hash;
 use intern::{Interner, Symbol};
 use objects::PodEntry;
-pub use objects::template_hash;
 use owners::{Owner, WorkloadRecord};
 use relist::Relist;
 pub use settings::{PodLabel, Settings, WorkloadKind};

@@ -1,19 +1,12 @@
-//! Objects into records, and records into their places.
+//! Records into their places, and out of them.
 
 use super::intern::Symbol;
 use super::owners::{Owner, OwnerObject, Placed, Revision};
-use super::records::{
-    ControllerKindRecord, ControllerRecord, OwnerKey, OwnerKind, PodRecord, Recorder, TemplateRecord,
-};
+use super::records::{ControllerKindRecord, ControllerRecord, OwnerKey, OwnerKind, PodRecord, TemplateRecord};
 use super::slab::Identified;
 use super::{Inventory, Source};
-use crate::objects::{Body, Meta, Object, OwnerReference, Pod, Resource, Uid};
+use crate::objects::{Resource, Uid};
 use crate::time::UnixTime;
-use std::borrow::Cow;
-
-const POD_TEMPLATE_HASH: &str = "pod-template-hash";
-const CONTROLLER_REVISION_HASH: &str = "controller-revision-hash";
-const ROLLOUTS_POD_TEMPLATE_HASH: &str = "rollouts-pod-template-hash";
 
 /// A pod in its place.
 #[derive(Debug)]
@@ -56,100 +49,6 @@ impl Owner {
 }
 
 impl Inventory {
-    /// What is kept of an object; `None` if it does not count.
-    pub(super) fn record(&mut self, object: &Object<'_>) -> Option<Record> {
-        let meta = &object.meta;
-        // Without a name there is nothing to say about it.
-        if meta.name.is_empty() || self.settings.exclude_namespaces.iter().any(|excluded| *excluded == meta.namespace) {
-            return None;
-        }
-        match &object.body {
-            Body::Pod(pod) => self.pod_record(meta, pod),
-            Body::ReplicaSet(set) => {
-                let parent = meta.controller.as_ref().map(|owner| self.owner_key(owner, &meta.namespace));
-                // A Deployment's own template gives the images of its current ReplicaSet.
-                let keep_images =
-                    self.settings.images_of_history || parent.is_none_or(|parent| parent.kind != OwnerKind::Deployment);
-                let hash = template_hash(object);
-                let mut template = self.recorder().template(meta, &set.template, meta.revision, &hash, keep_images);
-                // Of a ReplicaSet it tells when it was scaled last, not when it became current.
-                template.written = None;
-                template.scaled_to_zero = set.replicas == Some(0);
-                template.scale_down_deadline = meta.scale_down_deadline;
-                // Its name is not said as long as it has a parent; should it go before its pods, they name it.
-                let name = if parent.is_some() { "" } else { &meta.name };
-                let key = self.key_of(meta, OwnerKind::ReplicaSet, "replicaset", name);
-                Some(Record::ReplicaSet { key, parent, template })
-            }
-            Body::ControllerRevision(revision) => {
-                let owner = self.owner_key(meta.controller.as_ref()?, &meta.namespace);
-                let hash = template_hash(object);
-                let number = revision.revision.and_then(|number| u64::try_from(number).ok());
-                let template = self.recorder().template(meta, &revision.template, number, &hash, true);
-                Some(Record::Revision { uid: meta.uid, owner, template })
-            }
-            Body::Deployment(_) => self.controller_record(object, OwnerKind::Deployment, "deployment"),
-            Body::StatefulSet(_) => self.controller_record(object, OwnerKind::StatefulSet, "statefulset"),
-            Body::DaemonSet(_) => self.controller_record(object, OwnerKind::DaemonSet, "daemonset"),
-            Body::Rollout(_) => self.controller_record(object, OwnerKind::Rollout, "rollout"),
-        }
-    }
-
-    fn recorder(&mut self) -> Recorder<'_> {
-        Recorder { strings: &mut self.strings, shapes: &mut self.shapes, settings: &self.settings }
-    }
-
-    fn key_of(&mut self, meta: &Meta<'_>, kind: OwnerKind, workload_type: &str, name: &str) -> OwnerKey {
-        OwnerKey {
-            uid: meta.uid,
-            kind,
-            workload_type: self.strings.intern(workload_type),
-            namespace: self.strings.intern(&meta.namespace),
-            name: self.strings.intern(name),
-        }
-    }
-
-    fn controller_record(&mut self, object: &Object<'_>, kind: OwnerKind, workload_type: &str) -> Option<Record> {
-        let record = Box::new(self.recorder().controller(object)?);
-        let meta = &object.meta;
-        Some(Record::Controller { key: self.key_of(meta, kind, workload_type, &meta.name), record })
-    }
-
-    /// `None` for pods that belong to no workload: finished, bare and static ones, Jobs' unless asked for, and those of
-    /// other controllers without a hash label unless their kind is asked for (rows 13, 32, 33, 42).
-    fn pod_record(&mut self, meta: &Meta<'_>, pod: &Pod<'_>) -> Option<Record> {
-        let owner = meta.controller.as_ref().filter(|_| !pod.finished)?;
-        let keys: &[&str] = match OwnerKind::of(&owner.kind, &owner.group) {
-            OwnerKind::ReplicaSet => &[ROLLOUTS_POD_TEMPLATE_HASH, POD_TEMPLATE_HASH],
-            OwnerKind::StatefulSet | OwnerKind::DaemonSet => &[CONTROLLER_REVISION_HASH],
-            _ => &[POD_TEMPLATE_HASH, CONTROLLER_REVISION_HASH, ROLLOUTS_POD_TEMPLATE_HASH],
-        };
-        let hash = keys.iter().find_map(|key| meta.labels.get(key)).unwrap_or_default();
-        if !self.counts(owner, &hash) {
-            if is_placeholder(owner) && !self.waits {
-                self.placeholders.insert(meta.uid);
-            }
-            return None;
-        }
-        let record = self.recorder().pod(meta, pod, &hash);
-        Some(Record::Pod { uid: meta.uid, owner: self.owner_key(owner, &meta.namespace), record })
-    }
-
-    fn counts(&self, owner: &OwnerReference<'_>, hash: &str) -> bool {
-        match (owner.kind.as_ref(), owner.group.as_ref()) {
-            ("Node", "") => false,
-            ("Job", "batch") => self.settings.jobs,
-            ("ReplicationController", "") => true,
-            (kind, group) if OwnerKind::of(kind, group) != OwnerKind::Other => true,
-            (kind, group) => {
-                let named = |wanted: &super::WorkloadKind| {
-                    wanted.kind.eq_ignore_ascii_case(kind) && wanted.group.eq_ignore_ascii_case(group)
-                };
-                (!hash.is_empty() && !is_placeholder(owner)) || self.settings.workload_kinds.iter().any(named)
-            }
-        }
-    }
-
     /// Puts a record into its place; one that says nothing new stops here.
     pub(super) fn put(&mut self, source: Source, record: Record, now: UnixTime) {
         let scope = source.namespace;
@@ -415,30 +314,6 @@ impl Inventory {
             self.place(at, now);
             self.stir_owner(at);
         }
-    }
-}
-
-/// Whether an owner is a core object that runs nothing, such as a Service: a virtual cluster's host has its pods owned by one, and
-/// they keep the hash labels of their own cluster (row 47).
-fn is_placeholder(owner: &OwnerReference<'_>) -> bool {
-    owner.group.is_empty() && !matches!(owner.kind.as_ref(), "Node" | "ReplicationController")
-}
-
-/// The hash that the pods of a ReplicaSet's or a ControllerRevision's template carry; empty if it says none.
-#[must_use]
-pub fn template_hash<'o>(object: &'o Object<'_>) -> Cow<'o, str> {
-    let Meta { name, labels, controller, .. } = &object.meta;
-    match &object.body {
-        Body::ReplicaSet(_) => [POD_TEMPLATE_HASH, ROLLOUTS_POD_TEMPLATE_HASH]
-            .into_iter()
-            .find_map(|key| labels.get(key))
-            .unwrap_or_default(),
-        // A StatefulSet's pods carry the revision's whole name, a DaemonSet's only the hash in its label.
-        Body::ControllerRevision(_) if controller.as_ref().is_some_and(|owner| owner.kind == "StatefulSet") => {
-            Cow::Borrowed(name)
-        }
-        Body::ControllerRevision(_) => labels.get(CONTROLLER_REVISION_HASH).unwrap_or_default(),
-        _ => Cow::default(),
     }
 }
 

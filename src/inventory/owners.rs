@@ -221,12 +221,12 @@ impl Inventory {
 
     /// Whether an owner that has not been seen may still come.
     fn is_expected(&self, owner: &Owner, now: UnixTime) -> bool {
-        self.expected_until(owner).is_some_and(|until| until.is_none_or(|until| now < until))
+        self.expected_until(owner).is_some_and(|until| now < until)
     }
 
-    /// Until when an owner that has not been seen may still come: until its watch has stood for a while without it. `None` if it
-    /// is not waited for; `Some(None)` as long as its watch does not stand.
-    fn expected_until(&self, owner: &Owner) -> Option<Option<UnixTime>> {
+    /// Until when an owner that has not been seen may still come: until its watch has stood for a while without it, and for ever as
+    /// long as its watch does not stand. `None` if it is not waited for.
+    fn expected_until(&self, owner: &Owner) -> Option<UnixTime> {
         // A ReplicaSet that is known to have had a Deployment is not waited for.
         if !self.waits
             || owner.object != OwnerObject::Missing
@@ -238,22 +238,21 @@ impl Inventory {
         // An owner that was seen and is gone is not waited for either.
         let missing_since = owner.missing_since?;
         if owner.key.kind != OwnerKind::ReplicaSet {
-            return Some(Some(missing_since.plus(HOLD)));
+            return Some(missing_since.plus(HOLD));
         }
         // Any other owner is the workload, seen or not. A ReplicaSet may have a Deployment, so nothing is named after it
         // as long as podskew could not have seen it.
         let source = Source { resource: Resource::ReplicaSets, namespace: owner.scope };
         let live_since = self.sources.get(&source).and_then(|source| source.live_since);
-        Some(live_since.map(|since| since.max(missing_since).plus(HOLD)))
+        Some(live_since.map_or(UnixTime::LAST, |since| since.max(missing_since).plus(HOLD)))
     }
 
     /// Places the pods of owners that are not waited for any longer, as of the moment when that came to be so.
     pub(super) fn end_waits(&mut self, now: UnixTime) {
         let due = |at: u32| {
             let owner = self.owners.get(at)?;
-            let of = |owner: &Owner| self.expected_until(owner).flatten();
             let parent = owner.parent.and_then(|parent| self.owners.get(parent));
-            of(owner).max(parent.and_then(of))
+            self.expected_until(owner).max(parent.and_then(|parent| self.expected_until(parent)))
         };
         let mut ended: Vec<(UnixTime, u32)> =
             self.awaiting.iter().filter_map(|at| Some((due(*at)?, *at))).filter(|(due, _)| *due <= now).collect();

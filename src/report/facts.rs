@@ -362,10 +362,19 @@ pub struct RolloutMemory {
     pub witnessed: bool,
     /// Whether its start follows from an object.
     pub derived: bool,
-    /// Whether `spec.paused` holds the workload.
-    pub paused: bool,
-    /// Whether its template waits for the end of a pause, or for its ReplicaSet after one. That is no time of a rollout.
-    pub held: bool,
+    /// Whether its template waits on account of `spec.paused`, which is no time of a rollout.
+    pub hold: Hold,
+}
+
+/// What `spec.paused` has to do with a template that waits.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Hold {
+    /// Nothing.
+    None,
+    /// It waits for the end of the pause.
+    Paused,
+    /// The pause has ended, and it waits for its ReplicaSet.
+    Resumed,
 }
 
 /// Since when two digests have stood side by side without a gap.

@@ -49,7 +49,7 @@ pub struct WorkloadReport {
     pub rollout: Option<RolloutReport>,
     /// Whether two template hashes stand side by side because somebody or something wants it so.
     pub deliberate: bool,
-    /// The object that drives the workload's own object, such as the LeaderWorkerSet that moves a StatefulSet's partition.
+    /// The object that drives the workload's own object, such as the `LeaderWorkerSet` that moves a StatefulSet's partition.
     pub driver: Option<Driver>,
     /// Whether the workload's object asks for no pod that is not there, available and of the newest `spec`; unknown where it
     /// cannot be read. It is the part of kubectl's `rollout status` that [`Self::rollout`] leaves out: scaling and unready
@@ -91,7 +91,7 @@ impl Workload {
 /// The controller of a workload's own object, as its owner reference names it.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Driver {
-    /// `LeaderWorkerSet`.
+    /// Its kind, as in `LeaderWorkerSet`.
     pub kind: Name,
     /// Its name.
     pub name: Name,

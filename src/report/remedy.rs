@@ -237,7 +237,9 @@ pub fn remedy(report: &WorkloadReport, finding: Finding) -> Remedy {
         }
         Finding::Held if report.workload.is_experiment() => (of.look_at_history(), of.go_on(), ON_PURPOSE),
         Finding::Held if report.driver.is_some() => (of.look_at_history(), of.go_on(), DRIVEN),
-        Finding::Held if report.rollout.is_some_and(|rollout| rollout.state == RolloutState::Complete) => {
+        Finding::Held
+            if report.deliberate && report.rollout.is_some_and(|rollout| rollout.state == RolloutState::Complete) =>
+        {
             let wait = "nothing: Argo Rollouts scales them down by itself".to_owned();
             (of.look_at_history(), Action::words(wait), KEPT)
         }

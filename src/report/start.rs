@@ -1,6 +1,8 @@
 //! When a rollout began, as far as its objects tell, and what has to be remembered of it.
 
-use super::facts::{ControllerKind, Course, DeploymentFacts, PodFacts, RolloutMemory, TemplateFacts, WorkloadFacts};
+use super::facts::{
+    ControllerKind, Course, DeploymentFacts, Hold, PodFacts, RolloutMemory, TemplateFacts, WorkloadFacts,
+};
 use super::rollout::Current;
 use crate::time::UnixTime;
 
@@ -23,11 +25,11 @@ pub(super) fn remember(facts: &WorkloadFacts<'_>, current: Current<'_>, now: Uni
     };
     let goes_on = |past: &&RolloutMemory| match (&past.hash, hash) {
         // A pause is no rollout: what follows it begins on its own.
-        _ if past.held && past.paused != paused => false,
+        _ if past.hold == Hold::Paused && !paused || past.hold == Hold::Resumed && paused => false,
         // A template that waits and changes again begins again (row 52).
         (None, None) => facts.memory.same_template != Some(false),
         // Nothing was current, now this is: what was waited for has come.
-        (None, Some(_)) => !past.held,
+        (None, Some(_)) => past.hold == Hold::None,
         (Some(_), None) => false,
         // A rollback makes its ReplicaSet current first and gives it its new revision a moment later.
         (Some(before), Some(hash)) => {
@@ -35,10 +37,12 @@ pub(super) fn remember(facts: &WorkloadFacts<'_>, current: Current<'_>, now: Uni
         }
     };
     let same = past.filter(|past| goes_on(&&***past));
-    let held = match hash {
-        None => paused || past.is_some_and(|past| past.held),
+    let hold = match hash {
+        None if paused => Hold::Paused,
+        None if past.is_some_and(|past| past.hold != Hold::None) => Hold::Resumed,
         // Rolled back to during a pause: it has a ReplicaSet, and nothing of it has begun.
-        Some(_) => paused && derived.is_none() && same.is_none_or(|same| same.held),
+        Some(_) if paused && derived.is_none() && same.is_none_or(|same| same.hold != Hold::None) => Hold::Paused,
+        _ => Hold::None,
     };
     let witnessed = match same {
         Some(same) => same.witnessed,
@@ -51,8 +55,7 @@ pub(super) fn remember(facts: &WorkloadFacts<'_>, current: Current<'_>, now: Uni
         noticed: same.map_or(now, |same| same.noticed),
         witnessed: witnessed || derived.is_some(),
         derived: derived.is_some() || same.is_some_and(|same| same.derived),
-        paused,
-        held,
+        hold,
     }
 }
 

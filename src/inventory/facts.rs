@@ -1,0 +1,234 @@
+//! Records into the facts that a report is made of.
+
+use super::Inventory;
+use super::intern::Symbol;
+use super::memory::Memory;
+use super::owners::{Owner, OwnerObject, WorkloadRecord};
+use super::records::{
+    ContainerRecord, ControllerKindRecord, ControllerRecord, IdentityRecord, ImageRecord, OwnerKind, PodRecord,
+    TemplateRecord,
+};
+use super::shapes::Shape;
+use crate::objects::TemplateDigest;
+use crate::report::Name;
+use crate::report::facts::{
+    self, ContainerFacts, Controller, ControllerKind, Identity, ImageFacts, PodFacts, RolloutFacts, TemplateFacts,
+    WorkloadFacts,
+};
+use crate::time::UnixTime;
+
+impl Inventory {
+    /// Everything known about a workload, as its report wants it.
+    pub(super) fn facts<'a>(&'a self, record: &WorkloadRecord, memory: &'a Memory) -> WorkloadFacts<'a> {
+        let groups: Vec<&Owner> = record.groups.iter().filter_map(|at| self.owners.get(*at)).collect();
+        let mut entries: Vec<_> =
+            groups.iter().flat_map(|group| group.pods()).filter_map(|pod| self.pods.get(*pod)).collect();
+        entries.sort_unstable_by(|a, b| {
+            (&a.record.name, b.record.created, a.uid).cmp(&(&b.record.name, a.record.created, b.uid))
+        });
+        // No cluster has two pods of one name: the older one is gone, though nobody said so.
+        entries.dedup_by(|older, newer| older.record.name == newer.record.name);
+
+        let mut pods = Vec::with_capacity(entries.len());
+        let mut containers = Vec::with_capacity(entries.len() * 2);
+        for (entry, at) in entries.iter().zip(0..) {
+            let pod = &entry.record;
+            pods.push(self.pod(pod));
+            if !pod.terminating {
+                containers.extend(pod.containers.iter().filter_map(|container| self.container(at, container)));
+            }
+        }
+        WorkloadFacts { pods, containers, ..self.owner_facts(record, &groups, memory) }
+    }
+
+    /// The same without what only containers tell: all that a rollout needs.
+    pub(super) fn rollout_facts<'a>(&'a self, record: &WorkloadRecord, memory: &'a Memory) -> WorkloadFacts<'a> {
+        let groups: Vec<&Owner> = record.groups.iter().filter_map(|at| self.owners.get(*at)).collect();
+        let entries = groups.iter().flat_map(|group| group.pods()).filter_map(|pod| self.pods.get(*pod));
+        let pods = entries.map(|entry| self.pod(&entry.record)).collect();
+        WorkloadFacts { pods, ..self.owner_facts(record, &groups, memory) }
+    }
+
+    /// What is known of a workload but its pods.
+    fn owner_facts<'a>(
+        &'a self,
+        record: &WorkloadRecord,
+        groups: &[&'a Owner],
+        memory: &'a Memory,
+    ) -> WorkloadFacts<'a> {
+        let controller = self.object_of(record);
+        let hashes = memory.hashes().into_iter().map(|(hash, since)| (self.strings.name(hash), since));
+        WorkloadFacts {
+            workload: self.name_of(record),
+            within_image: self.compares_within_image(record),
+            templates: self.templates(groups, controller),
+            controller: controller.and_then(|(_, owner)| self.controller(owner)),
+            stalled_after: u32::try_from(self.settings.stalled_after.as_secs()).unwrap_or(u32::MAX),
+            pods: Vec::new(),
+            containers: Vec::new(),
+            memory: facts::Memory {
+                course: &memory.course,
+                same_template: self.same_template(record, memory),
+                hashes: hashes.collect(),
+                skews: memory.skews(),
+                aliases: memory.aliases(),
+            },
+        }
+    }
+
+    /// Whether two pods of a workload may differ on purpose: of a bare ReplicaSet, whose template may have been edited, and
+    /// without a template hash.
+    pub(super) fn compares_within_image(&self, record: &WorkloadRecord) -> bool {
+        let mut groups = record.groups.iter().filter_map(|at| self.owners.get(*at));
+        groups.any(|group| {
+            let bare = group.key.kind == OwnerKind::ReplicaSet && group.parent.is_none();
+            let mut pods = group.pods().iter().filter_map(|pod| self.pods.get(*pod));
+            bare || pods.any(|entry| entry.record.hash.is_empty())
+        })
+    }
+
+    fn pod<'a>(&'a self, pod: &'a PodRecord) -> PodFacts<'a> {
+        PodFacts {
+            name: &pod.name,
+            node: self.strings.name(pod.node),
+            hash: self.strings.name(pod.hash),
+            labels: self.labels(pod.labels),
+            created: pod.created,
+            ready: pod.ready,
+            ready_since: pod.ready_since,
+            terminating: pod.terminating,
+        }
+    }
+
+    fn container(&self, pod: u32, record: &ContainerRecord) -> Option<ContainerFacts<'_>> {
+        Some(self.container_facts(pod, self.shapes.get(record.shape)?, record.started))
+    }
+
+    pub(super) fn container_facts<'a>(
+        &'a self,
+        pod: u32,
+        shape: &Shape,
+        started: Option<UnixTime>,
+    ) -> ContainerFacts<'a> {
+        ContainerFacts {
+            pod,
+            name: self.strings.name(shape.name),
+            image: self.strings.name(shape.image),
+            identity: match shape.identity {
+                IdentityRecord::NotStarted => Identity::NotStarted,
+                IdentityRecord::NotReported => Identity::NotReported,
+                IdentityRecord::Unreadable => Identity::Unreadable,
+                IdentityRecord::Known(kind) => Identity::Known(kind, self.strings.name(shape.digest)),
+            },
+            repository: self.strings.name(shape.repository),
+            cri_o: shape.cri_o,
+            started,
+        }
+    }
+
+    /// Every template that pods of this workload may be made of, the ones its own object owns first.
+    fn templates(&self, groups: &[&Owner], controller: Option<(u32, &Owner)>) -> Vec<TemplateFacts<'_>> {
+        let mut tops: Vec<u32> = controller.map(|(at, _)| at).into_iter().collect();
+        for parent in groups.iter().filter_map(|group| group.parent) {
+            if !tops.contains(&parent) {
+                tops.push(parent);
+            }
+        }
+        let own = controller.and_then(|(_, owner)| match &owner.object {
+            OwnerObject::Controller(record) => record.template,
+            _ => None,
+        });
+        let mut templates = Vec::new();
+        for top in tops {
+            let owned = controller.is_some_and(|(at, _)| at == top);
+            let Some(kin) = self.owners.get(top).and_then(|owner| owner.kin.as_ref()) else {
+                continue;
+            };
+            for child in kin.children.iter().filter_map(|at| self.owners.get(*at)) {
+                if let OwnerObject::ReplicaSet(template) = &child.object {
+                    templates.push(self.template(template, own, owned));
+                }
+            }
+            templates.extend(kin.revisions.iter().map(|revision| self.template(&revision.template, own, owned)));
+        }
+        for group in groups.iter().filter(|group| group.parent.is_none()) {
+            if let OwnerObject::ReplicaSet(template) = &group.object {
+                templates.push(self.template(template, own, false));
+            }
+        }
+        templates
+    }
+
+    fn template(&self, record: &TemplateRecord, own: Option<TemplateDigest>, owned: bool) -> TemplateFacts<'_> {
+        TemplateFacts {
+            hash: self.strings.name(record.hash),
+            equal: record.digest.zip(own).and_then(|(digest, own)| digest.equals(own)),
+            revision: record.revision.map(|revision| u64::from(revision.get())),
+            created: record.created,
+            written: record.written,
+            reused: record.reused,
+            scaled_to_zero: record.scaled_to_zero,
+            scale_down_deadline: record.scale_down_deadline,
+            owned,
+            containers: record.digest.is_some().then(|| &**self.strings.name(record.containers)),
+            images: self.images(record.images.as_deref().unwrap_or_default()),
+            labels: self.labels(record.labels),
+        }
+    }
+
+    fn controller(&self, owner: &Owner) -> Option<Controller<'_>> {
+        let OwnerObject::Controller(record) = &owner.object else {
+            return None;
+        };
+        let ControllerRecord { template, images, observed, replicas, kind, .. } = &**record;
+        let kind = match kind {
+            ControllerKindRecord::Deployment(deployment) => ControllerKind::Deployment(*deployment),
+            ControllerKindRecord::StatefulSet { update_revision, on_delete, partition, first_ordinal, driver } => {
+                ControllerKind::StatefulSet {
+                    driver: driver.map(|(kind, name)| (self.strings.name(kind), self.strings.name(name))),
+                    update_revision: self.strings.name(*update_revision),
+                    on_delete: *on_delete,
+                    partition: *partition,
+                    first_ordinal: *first_ordinal,
+                }
+            }
+            ControllerKindRecord::DaemonSet { on_delete, updated } => {
+                ControllerKind::DaemonSet { on_delete: *on_delete, updated: *updated }
+            }
+            ControllerKindRecord::Rollout(rollout) => ControllerKind::Rollout(RolloutFacts {
+                current_hash: self.strings.name(rollout.current_hash),
+                stable_hash: self.strings.name(rollout.stable_hash),
+                phase: rollout.phase,
+                paused: rollout.paused,
+                aborted: rollout.aborted,
+                pausing: rollout.pausing,
+                between_steps: rollout.between_steps,
+                blue_green: rollout.blue_green,
+                deployment: self.strings.name(rollout.deployment),
+                scale_down_delay: rollout.scale_down_delay,
+                completed: rollout.completed,
+            }),
+        };
+        Some(Controller {
+            has_template: template.is_some(),
+            images: self.images(images),
+            observed: *observed,
+            replicas: *replicas,
+            kind,
+        })
+    }
+
+    fn images(&self, records: &[ImageRecord]) -> Vec<ImageFacts<'_>> {
+        let facts = |image: &ImageRecord| ImageFacts {
+            container: self.strings.name(image.container),
+            image: self.strings.name(image.image),
+            pull_policy: self.strings.name(image.pull_policy),
+        };
+        records.iter().map(facts).collect()
+    }
+
+    fn labels(&self, values: Symbol) -> Box<[Option<Name>]> {
+        let value = |value: &str| (!value.is_empty()).then(|| Name::from(value));
+        self.strings.name(values).split_terminator('\n').map(value).collect()
+    }
+}
