@@ -243,7 +243,7 @@ impl Simulator {
     /// or are replaced by the given ones.
     pub fn restart_with_older_versions(&self, objects: Option<Vec<(Resource, Value)>>) {
         self.cut_connections();
-        self.cluster.store.restart(objects);
+        self.cluster.store.restore((self.cluster.store.version() / 2).max(1), objects);
     }
 
     /// Installs or removes the definition of Argo's Rollouts. Removing it cuts connections, as the API server ends the

@@ -277,11 +277,10 @@ impl Store {
         }
     }
 
-    /// Sets the counter of versions back, with the same objects or with others, and without a memory of changes: a cluster
-    /// restored from a backup.
-    pub(super) fn restart(&self, objects: Option<Vec<(Resource, Value)>>) {
+    /// Sets the counter of versions, mostly to an older one, with the same objects or with others, and without a memory of
+    /// changes: a cluster restored from a backup. Connections have to be cut, as by the restart of a real API server.
+    pub fn restore(&self, version: u64, objects: Option<Vec<(Resource, Value)>>) {
         let mut state = self.state();
-        let version = (state.version / 2).max(1);
         state.version = version;
         for table in &mut state.tables {
             let old = std::mem::take(table);
@@ -437,10 +436,10 @@ mod tests {
             store.put(Pods, pod(&number.to_string(), "Running"));
         }
         let before = store.version();
-        store.restart(None);
+        store.restore(before / 2, None);
         assert!(store.version() < before);
         assert_eq!(store.count(Pods), 2000);
-        store.restart(Some(vec![(Pods, pod("other", "Running"))]));
+        store.restore(before / 4, Some(vec![(Pods, pod("other", "Running"))]));
         assert_eq!(store.count(Pods), 1);
     }
 }

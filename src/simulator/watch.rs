@@ -218,13 +218,15 @@ impl Watch {
             if let Some(fault) = self.struck() {
                 return Some(self.misbehave(fault, self.some_line()));
             }
+            // A watch from the future hears nothing at all.
+            let bookmarks = self.bookmarks && self.seen <= version;
             tokio::select! {
                 _ = self.changed.changed() => {}
                 _ = self.misbehaves.changed() => {}
-                () = sleep_until(self.next_bookmark), if self.bookmarks => return Some(self.bookmark(version)),
+                () = sleep_until(self.next_bookmark), if bookmarks => return Some(self.bookmark(version)),
                 () = until(self.deadline) => {
                     self.stage = Stage::Ended;
-                    return self.bookmarks.then(|| bookmark(self.form, self.resource, version, false));
+                    return bookmarks.then(|| bookmark(self.form, self.resource, version, false));
                 }
             }
         }
