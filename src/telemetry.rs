@@ -48,6 +48,8 @@ pub enum FailureReason {
     NotFound,
     /// 410: the version to go on from, or the continue token, is too old.
     Expired,
+    /// The API server is in an older state than it was: its etcd was restored.
+    TimelineLost,
     /// 429: asked to come back later.
     Throttled,
     /// Any other refusal of the request.
@@ -64,11 +66,12 @@ pub enum FailureReason {
 
 impl FailureReason {
     /// Every reason.
-    pub const ALL: [Self; 10] = [
+    pub const ALL: [Self; 11] = [
         Self::Unauthorized,
         Self::Forbidden,
         Self::NotFound,
         Self::Expired,
+        Self::TimelineLost,
         Self::Throttled,
         Self::Rejected,
         Self::ServerError,
@@ -85,6 +88,7 @@ impl FailureReason {
             Self::Forbidden => "forbidden",
             Self::NotFound => "not_found",
             Self::Expired => "expired",
+            Self::TimelineLost => "timeline_lost",
             Self::Throttled => "throttled",
             Self::Rejected => "rejected",
             Self::ServerError => "server_error",

@@ -21,13 +21,13 @@ struct Scene {
 
 impl Scene {
     async fn set() -> Self {
-        Self::set_with(quick()).await
+        Self::set_with(&quick()).await
     }
 
-    async fn set_with(timings: Timings) -> Self {
+    async fn set_with(timings: &Timings) -> Self {
         let simulator = simulator().await;
         fill(simulator.store());
-        let watching = Watching::start_with(&simulator, &[], timings).await;
+        let watching = Watching::start_with(&simulator, &[], *timings).await;
         watching.until_synced().await;
         assert!(watching.troubles().is_empty(), "{:?}", watching.troubles());
         Self { simulator, watching, happened: 0 }

@@ -108,12 +108,68 @@ async fn a_server_that_goes_away_and_comes_back_is_found_again() {
     let after = agrees(&podskew, &simulator).await;
     assert_eq!(pods(&after), pods(&before) - 1);
     assert_eq!(after.of_resource("podskew_watch_restarts_total", "pods"), 0.0, "nothing was lost");
+}
 
-    let backup = objects("stuck").into_iter().map(|object| (resource_of(&object), object)).collect();
-    simulator.restart_with_older_versions(Some(backup));
-    something_happens(&simulator, "stuck");
-    let after = agrees(&podskew, &simulator).await;
-    assert_eq!(pods(&after), 4);
+/// Everything is as the server has it within 30 s, and nothing is called synced that is not.
+async fn is_restored(podskew: &Running, restored: Instant, phantoms: usize, lists: f64) {
+    let mut wrong_since = None;
+    podskew
+        .until("the restored state", |scrape| {
+            let synced = scrape.of_resource("podskew_cluster_synced", "pods") == 1.0;
+            if synced && pods(scrape) == phantoms {
+                // The broken connection has to be noticed, or the next picture rendered.
+                let since: Instant = *wrong_since.get_or_insert_with(Instant::now);
+                assert!(since.elapsed() < Duration::from_secs(4), "phantoms are called synced:\n{}", podskew.log());
+            } else {
+                wrong_since = None;
+            }
+            let listed = scrape.parsed.series("podskew_watch_restarts_total", &[]);
+            let everything = listed.iter().filter(|(_, restarts)| *restarts >= lists).count() >= 6;
+            synced && pods(scrape) == 5 && everything
+        })
+        .await;
+    assert!(restored.elapsed() < Duration::from_secs(30), "{:?}", restored.elapsed());
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_etcd_that_was_restored_is_noticed() {
+    let simulator = cluster(SimulatorConfig::default()).await;
+    let podskew = Running::start(&simulator, &[]);
+    podskew.until_ready().await;
+    let before = pods(&agrees(&podskew, &simulator).await);
+    let backup = || objects("stuck").into_iter().map(|object| (resource_of(&object), object)).collect();
+    simulator.restart_with_older_versions(Some(backup()));
+    is_restored(&podskew, Instant::now(), before, 1.0).await;
+    assert!(podskew.scrape().failures("pods", "timeline_lost") >= 1.0);
+    podskew.until_logged("the API server went back to an older state; listing again").await;
+    fill(simulator.store());
+    agrees(&podskew, &simulator).await;
+
+    // The restored server has passed every version that was known, and nothing was answered for more than ten seconds.
+    let (address, store) = (simulator.address(), simulator.store().clone());
+    simulator.shutdown().await;
+    store.restore(store.version() + 10_000, Some(backup()));
+    tokio::time::sleep(Duration::from_secs(12)).await;
+    let config =
+        SimulatorConfig { listen: address, bookmark_interval: Duration::from_secs(1), ..SimulatorConfig::default() };
+    let simulator = Simulator::start_with(config, store).await.unwrap();
+    is_restored(&podskew, Instant::now(), before, 2.0).await;
+    agrees(&podskew, &simulator).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_server_that_forbids_everything_in_its_first_seconds_is_waited_for() {
+    let simulator = cluster(SimulatorConfig::default()).await;
+    simulator.inject(None, Fault::Status(403));
+    let podskew = Running::start(&simulator, &[]);
+    podskew.until("refusals", |scrape| scrape.failures("replicasets", "forbidden") >= 3.0).await;
+    assert!(!podskew.is_ready());
+    simulator.clear_faults();
+    podskew.until_ready().await;
+    let scrape = podskew.scrape();
+    let synced = scrape.parsed.series("podskew_cluster_synced", &[]);
+    assert!(synced.iter().all(|(_, synced)| *synced == 1.0), "half a picture is ready: {synced:?}");
+    assert!(!podskew.log().contains("grant it"), "{}", podskew.log());
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -129,9 +185,11 @@ async fn broken_lines_and_cut_connections_are_lived_through() {
     ];
     for (fault, reason) in cases {
         let failures = podskew.scrape().failures("pods", reason);
-        simulator.inject_times(Some(Resource::Pods), fault, 1);
+        // Once would not do: it may strike the watch of the podskew that it was compared with.
+        simulator.inject(Some(Resource::Pods), fault);
         something_happens(&simulator, "daemonset");
         podskew.until(reason, |scrape| scrape.failures("pods", reason) > failures).await;
+        simulator.clear_faults();
         agrees(&podskew, &simulator).await;
     }
 }

@@ -10,11 +10,11 @@ use podskew::inventory::Settings;
 use podskew::look::{Cause, Look, Looking, Namespaces, Place, look, look_at_cluster, named};
 use podskew::objects::Resource;
 use podskew::report::{Origin, RolloutState, WorkloadReport};
-use podskew::simulator::{Fault, Simulator};
+use podskew::simulator::{Fault, RequestKind, Simulator};
 use serde_json::Value;
 use std::io::Write as _;
 use std::sync::{Arc, Mutex};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 const DUMPS: [&str; 5] = ["daemonset", "digest-skew", "paused", "statefulset-partition", "stuck"];
 
@@ -54,14 +54,18 @@ fn only(scenario: &str, kinds: &[&str]) -> String {
 }
 
 async fn at_simulator(simulator: &Simulator, namespaces: &[&str]) -> Result<Look, String> {
+    let timings = Timings { pause_base: Duration::from_millis(10), ..Timings::of_a_look() };
+    at_simulator_in(simulator, namespaces, &timings).await
+}
+
+async fn at_simulator_in(simulator: &Simulator, namespaces: &[&str], timings: &Timings) -> Result<Look, String> {
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("kubeconfig");
     simulator.write_kubeconfig(&file).unwrap();
     let connected = connect(&Connection { kubeconfig: Some(file), context: None }).await.unwrap();
     let namespaces: Vec<String> = namespaces.iter().map(|name| (*name).to_owned()).collect();
     let place = Place::Cluster { connection: Connection::default(), namespaces: Namespaces::All };
-    let timings = Timings { pause_base: Duration::from_millis(10), ..Timings::of_a_look() };
-    let looked = look_at_cluster(&connected, &namespaces, &looking(place, None), None, timings).await;
+    let looked = look_at_cluster(&connected, &namespaces, &looking(place, None), None, *timings).await;
     looked.map_err(|error| format!("{error:#}"))
 }
 
@@ -186,6 +190,50 @@ async fn what_may_not_be_listed_is_said_and_pods_are_needed() {
     simulator.inject(Some(Resource::StatefulSets), Fault::Status(500));
     let error = at_simulator(&simulator, &[]).await.map(|_| ()).unwrap_err();
     assert!(error.contains("cannot list statefulsets"), "{error}");
+}
+
+/// Looks with the timings of the commands that answer once.
+async fn at_starting(simulator: &Simulator) -> (Result<Look, String>, Duration) {
+    let began = Instant::now();
+    let looked = at_simulator_in(simulator, &[], &Timings::of_a_look()).await;
+    (looked, began.elapsed())
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_server_that_refuses_everything_is_asked_again_for_five_seconds() {
+    let simulator = Arc::new(simulator().await);
+    fill_from(simulator.store(), "digest-skew");
+    simulator.inject(None, Fault::Status(403));
+    let starting = simulator.clone();
+    let clear = tokio::spawn(async move {
+        tokio::time::sleep(Duration::from_millis(1_500)).await;
+        starting.clear_faults();
+    });
+    let (looked, took) = at_starting(&simulator).await;
+    clear.await.unwrap();
+    let mut look = looked.unwrap();
+    assert!(look.gaps.is_empty(), "{:?}", look.gaps);
+    assert_eq!(names(&mut look), ["deployment/web"]);
+    assert!(took >= Duration::from_millis(1_500), "{took:?}");
+
+    simulator.inject(None, Fault::Status(403));
+    simulator.forget_requests();
+    let (looked, took) = at_starting(&simulator).await;
+    assert!(looked.is_err_and(|error| error.contains("cannot list pods")));
+    assert!(took >= Duration::from_secs(3) && took < Duration::from_secs(9), "{took:?}");
+    assert!(simulator.request_count(Resource::Pods, RequestKind::List) <= 6);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn who_may_list_something_and_no_pods_is_refused_at_once() {
+    let simulator = simulator().await;
+    fill_from(simulator.store(), "digest-skew");
+    for resource in Resource::ALL.into_iter().filter(|resource| *resource != Resource::DaemonSets) {
+        simulator.inject(Some(resource), Fault::Status(403));
+    }
+    let (looked, _) = at_starting(&simulator).await;
+    assert!(looked.is_err_and(|error| error.contains("cannot list pods")));
+    assert_eq!(simulator.request_count(Resource::Pods, RequestKind::List), 2);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

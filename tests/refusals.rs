@@ -17,10 +17,15 @@ fn forbidden() -> Reply {
 
 #[tokio::test]
 async fn what_is_forbidden_is_told_once_and_picked_up_when_it_is_granted() {
-    let replies = vec![forbidden(), forbidden(), forbidden(), listed_then(&[], Then::Silence)];
-    let scene = Scene::play(Resource::Pods, replies).await;
+    let timings = Timings { forbidden_settles: Duration::from_millis(200), ..quick() };
+    let mut replies = vec![forbidden(); 40];
+    replies.push(listed_then(&[], Then::Silence));
+    let began = std::time::Instant::now();
+    let scene = Scene::play_in(Resource::Pods, &[], timings, replies).await;
+    scene.tells(&["forbid"]).await;
+    assert!(began.elapsed() >= timings.forbidden_settles, "nothing else was listed");
     scene.tells(&["forbid", "begin", "list a", "finish"]).await;
-    assert_eq!((scene.failures("forbidden"), scene.all_failures()), (3, 3));
+    assert_eq!((scene.failures("forbidden"), scene.all_failures()), (40, 40));
     scene.until("it is synced", || scene.is_synced()).await;
 }
 
@@ -36,6 +41,15 @@ async fn what_was_listed_and_is_forbidden_for_long_is_given_up_and_listed_when_g
     assert!(!scene.is_synced());
     scene.until("it is listed again", || scene.told().len() >= 7).await;
     assert_eq!(scene.told(), ["begin", "list a", "finish", "forbid", "begin", "list a", "finish"]);
+}
+
+#[tokio::test]
+async fn an_api_server_that_starts_is_waited_for() {
+    let replies = vec![forbidden(), forbidden(), forbidden(), listed_then(&[], Then::Silence)];
+    let timings = Timings { forbidden_settles: Duration::from_secs(60), ..quick() };
+    let scene = Scene::play_in(Resource::Pods, &[], timings, replies).await;
+    scene.tells(&["begin", "list a", "finish"]).await;
+    assert_eq!((scene.failures("forbidden"), scene.restarts()), (3, 0));
 }
 
 #[tokio::test]

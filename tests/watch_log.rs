@@ -5,10 +5,12 @@
 
 mod scripted;
 
+use podskew::cluster::Timings;
 use podskew::objects::Resource;
-use scripted::{Reply, Scene, Then, listed_then};
+use scripted::{Reply, Scene, Then, listed_then, quick};
 use std::io::Write;
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 const FORBIDDEN: &str = include_str!("data/recordings/protocol/forbidden.json");
 
@@ -31,12 +33,16 @@ async fn the_log_names_the_missing_rule_once() {
     let writer = log.clone();
     let subscriber = tracing_subscriber::fmt().with_ansi(false).with_writer(move || writer.clone()).finish();
     tracing::subscriber::set_global_default(subscriber).unwrap();
-    let forbidden = || Reply::Whole(403, "", FORBIDDEN.to_owned());
-    let scene = Scene::play(Resource::Pods, vec![forbidden(), forbidden(), listed_then(&[], Then::Silence)]).await;
+    let forbidden = Reply::Whole(403, "", FORBIDDEN.to_owned());
+    let mut replies = vec![forbidden; 40];
+    replies.push(listed_then(&[], Then::Silence));
+    let timings = Timings { forbidden_settles: Duration::from_millis(100), ..quick() };
+    let scene = Scene::play_in(Resource::Pods, &[], timings, replies).await;
     scene.tells(&["forbid", "begin", "list a", "finish"]).await;
     let log = String::from_utf8(log.0.lock().unwrap().clone()).unwrap();
     let rule = r#"{apiGroups: [""], resources: ["pods"], verbs: ["list", "watch"]}"#;
     assert_eq!(log.matches(rule).count(), 1, "{log}");
+    assert_eq!(log.matches("an API server that has just started").count(), 1, "{log}");
     let again = log.lines().filter(|line| line.contains("watched again") && line.contains("resource=pods"));
     assert_eq!(again.count(), 1, "{log}");
 }

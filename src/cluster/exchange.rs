@@ -56,6 +56,24 @@ pub(super) async fn open(
     patience: Duration,
     pulse: &mut Pulse,
 ) -> Result<Answer, Failure> {
+    let asked = Instant::now();
+    let answer = ask(client, uri, encoding, patience, pulse).await;
+    match &answer {
+        Ok(_) => pulse.timeline().reached(),
+        // A proxy says 503 in the name of an API server that is away.
+        Err(failure) if failure.is_silence() => pulse.timeline().unreached(asked),
+        Err(_) => {}
+    }
+    answer
+}
+
+async fn ask(
+    client: &kube::Client,
+    uri: &str,
+    encoding: Encoding,
+    patience: Duration,
+    pulse: &mut Pulse,
+) -> Result<Answer, Failure> {
     let accept = match encoding {
         Encoding::Json => JSON.to_owned(),
         Encoding::Protobuf => format!("{PROTOBUF}, {JSON}"),
@@ -83,10 +101,12 @@ pub(super) async fn open(
 impl Answer {
     /// The next bytes, or nothing at a clean end.
     pub(super) async fn chunk(&mut self, patience: Patience, pulse: &mut Pulse) -> Result<Option<Bytes>, Failure> {
-        let idle_until = Instant::now() + patience.idle;
+        let began = Instant::now();
+        let idle_until = began + patience.idle;
         let until = patience.until.map_or(idle_until, |until| until.min(idle_until));
         loop {
             let frame = timeout_at(until, self.body.frame()).await.map_err(|_| {
+                pulse.timeline().unreached(began);
                 Failure::timeout(if until == idle_until {
                     format!("nothing came for {:?}", patience.idle)
                 } else {
@@ -95,13 +115,17 @@ impl Answer {
             })?;
             match frame {
                 None => return Ok(None),
-                Some(Err(error)) => return Err(Failure::transport(&error)),
+                Some(Err(error)) => {
+                    pulse.timeline().unreached(Instant::now());
+                    return Err(Failure::transport(&error));
+                }
                 Some(Ok(frame)) => {
                     // Trailers and empty frames are no end.
                     if let Ok(bytes) = frame.into_data()
                         && !bytes.is_empty()
                     {
                         pulse.beat();
+                        pulse.timeline().reached();
                         return Ok(Some(bytes));
                     }
                 }

@@ -13,7 +13,7 @@ use std::time::Duration;
 const LONGEST_RETRY_AFTER: Duration = Duration::from_secs(300);
 
 /// Why a list or a watch failed.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(super) struct Failure {
     /// The word.
     pub(super) reason: FailureReason,
@@ -32,7 +32,7 @@ impl Failure {
             message: message.into(),
             retry_after: None,
             // A line that could not be read may have held anything; an expired version stays expired.
-            relist: matches!(reason, FailureReason::Expired | FailureReason::Decode),
+            relist: matches!(reason, FailureReason::Expired | FailureReason::TimelineLost | FailureReason::Decode),
         }
     }
 
@@ -70,9 +70,9 @@ impl Failure {
         };
         let mut failure = Self::new(reason, message);
         failure.retry_after = retry_after_seconds.map(|seconds| Duration::from_secs(seconds).min(LONGEST_RETRY_AFTER));
-        // 504 is also "Too large resource version": the server is older than the version it was asked for, and may stay
-        // so (apiserver storage/errors.go, NewTooLargeResourceVersionError). What was rejected once will be again.
-        failure.relist |= matches!(reason, FailureReason::Timeout | FailureReason::Rejected);
+        // What was rejected once will be again. 504 is also "Too large resource version" (apiserver storage/errors.go,
+        // NewTooLargeResourceVersionError): a replica that lags behind says so, and nothing is lost by it.
+        failure.relist |= reason == FailureReason::Rejected;
         failure
     }
 
@@ -86,9 +86,14 @@ impl Failure {
         Self::new(FailureReason::Connection, message)
     }
 
-    /// A continue token or a version of the past.
-    pub(super) fn expired(message: impl Into<String>) -> Self {
-        Self::new(FailureReason::Expired, message)
+    /// The API server is in an older state than it was.
+    pub(super) fn timeline_lost(message: impl Into<String>) -> Self {
+        Self::new(FailureReason::TimelineLost, message)
+    }
+
+    /// Whether the API server may be away.
+    pub(super) fn is_silence(&self) -> bool {
+        matches!(self.reason, FailureReason::Timeout | FailureReason::Connection | FailureReason::ServerError)
     }
 
     /// The answer makes no sense.
@@ -174,7 +179,7 @@ mod tests {
             (429, FailureReason::Throttled, false),
             (500, FailureReason::ServerError, false),
             (503, FailureReason::ServerError, false),
-            (504, FailureReason::Timeout, true),
+            (504, FailureReason::Timeout, false),
         ];
         for (code, reason, relist) in cases {
             let failure = refused(code, "");

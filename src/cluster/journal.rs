@@ -21,11 +21,13 @@ pub(super) struct Journal {
     told: Option<(FailureReason, Instant)>,
     /// Whether something was told since the last recovery.
     troubled: bool,
+    /// Whether a refusal was told since then that may pass.
+    starting: bool,
 }
 
 impl Journal {
     pub(super) fn new(target: Target) -> Self {
-        Self { target, told: None, troubled: false }
+        Self { target, told: None, troubled: false, starting: false }
     }
 
     /// A list is complete.
@@ -39,6 +41,7 @@ impl Journal {
         // A rule that was granted and is taken away again is news; a server that comes and goes is not.
         let lasting = [FailureReason::Forbidden, FailureReason::NotFound];
         self.told = self.told.filter(|(reason, _)| !lasting.contains(reason));
+        self.starting = false;
         if std::mem::take(&mut self.troubled) {
             let (resource, namespace) = self.names();
             tracing::info!(%resource, namespace, "watched again");
@@ -68,6 +71,26 @@ impl Journal {
         }
     }
 
+    /// The API server refuses what it may allow soon: no rule is missing yet.
+    pub(super) fn may_be_starting(&mut self, failure: &Failure, pause: Duration) {
+        let told = std::mem::replace(&mut self.starting, true);
+        self.troubled = true;
+        let (resource, namespace) = self.names();
+        let (reason, detail) = (failure.reason.as_str(), failure.message.as_str());
+        if told {
+            tracing::debug!(%resource, namespace, reason, detail, ?pause, "refused again");
+        } else {
+            let message = "refused, as by an API server that has just started; asking again";
+            tracing::info!(%resource, namespace, reason, detail, ?pause, "{message}");
+        }
+    }
+
+    /// Nothing was answered for so long that the API server may have been restored from a backup.
+    pub(super) fn unprovable(&self) {
+        let (resource, namespace) = self.names();
+        tracing::info!(%resource, namespace, "no answer for too long to go on from the known version; listing again");
+    }
+
     /// Objects had to be left out.
     pub(super) fn skipping(&self, objects: u64) {
         let (resource, namespace) = self.names();
@@ -90,6 +113,9 @@ impl Journal {
         } else if forbidden {
             let rule = self.target.rule(&["list", "watch"]);
             tracing::warn!(%resource, namespace, reason, detail, "may not list and watch {resource}: grant it {rule}");
+        } else if failure.reason == FailureReason::TimelineLost {
+            let message = "the API server went back to an older state; listing again";
+            tracing::warn!(%resource, namespace, reason, detail, "{message}");
         } else if failure.reason == FailureReason::Expired {
             tracing::info!(%resource, namespace, reason, detail, attempt, "the version is too old; listing again");
         } else {

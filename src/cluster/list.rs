@@ -9,6 +9,7 @@ use super::events::{Encoding, Events};
 use super::exchange::{Answer, Patience};
 use super::failure::Failure;
 use super::lanes::{Decoded, Lanes, is_added};
+use super::request::watch_length;
 use super::sink::Sink;
 use super::watch::{End, Watcher};
 use crate::objects::{Object, WatchEvent, decode_event, decode_list_meta};
@@ -94,14 +95,15 @@ impl<S: Sink> Watcher<S> {
         let permit = self.lists.clone().acquire_owned().await.ok();
         let began = Instant::now();
         let until = began + self.timings.list_total;
+        let length = watch_length(&self.timings) + self.timings.list_total;
         // Pages after a stream that could not be had are the same list.
         self.listing.again = self.listing.begun;
         if self.listing.may_stream() {
-            match self.streaming_list(until).await {
+            match self.streaming_list(until, length).await {
                 Ok((answer, events, version)) => {
                     drop(permit);
                     self.listed(began);
-                    return self.follow(answer, events, version).await;
+                    return self.follow(answer, events, version, length).await;
                 }
                 Err(NoStream::Failed(failure)) => return self.unlisted(failure),
                 Err(NoStream::Unsupported(failure)) => {
@@ -120,8 +122,8 @@ impl<S: Sink> Watcher<S> {
         }
     }
 
-    async fn streaming_list(&mut self, until: Instant) -> Result<(Answer, Events, String), NoStream> {
-        let uri = self.target.streaming_list(&self.timings);
+    async fn streaming_list(&mut self, until: Instant, length: Duration) -> Result<(Answer, Events, String), NoStream> {
+        let uri = self.target.streaming_list(length);
         let mut answer = match self.open(&uri).await {
             Ok(answer) => answer,
             Err(failure) if failure.reason == FailureReason::Rejected => return Err(NoStream::Unsupported(failure)),
@@ -335,6 +337,8 @@ impl<S: Sink> Watcher<S> {
     /// A list is complete, but for what had to be left out.
     fn listed(&mut self, began: Instant) {
         self.answered.listed();
+        self.pulse.allowed(true);
+        (self.list_began, self.heard) = (began, Instant::now());
         self.journal.listed(self.listing.objects, began.elapsed());
         if self.listing.is_skipping() {
             self.journal.skipping(self.listing.skipped);

@@ -1,31 +1,48 @@
 //! Which watches live: what `cluster_synced` and `last_activity` say when a resource has several.
 
+use super::timeline::Timeline;
+use super::timings::Timings;
 use crate::inventory::Source;
 use crate::telemetry::{EventType, FailureReason, Telemetry};
 use crate::time::UnixTime;
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
 use tokio::sync::Notify;
+use tokio::time::Instant;
 
 /// What one watch says of itself.
 #[derive(Clone, Copy, Default, Debug)]
 struct Life {
     synced: bool,
     last_activity: u32,
+    /// Since when the API server has allowed it without a failure.
+    allowed_since: Option<Instant>,
 }
 
 /// The lives of all watches. A resource is as well as the worst of its namespaces.
 pub(super) struct Liveness {
     telemetry: Telemetry,
     lives: Mutex<BTreeMap<Source, Life>>,
+    timeline: Arc<Timeline>,
     /// Wakes who waits until all have answered.
     pub(super) answered: Arc<Notify>,
 }
 
 impl Liveness {
-    pub(super) fn new(telemetry: Telemetry, sources: &[Source]) -> Arc<Self> {
+    pub(super) fn new(telemetry: Telemetry, sources: &[Source], timings: &Timings) -> Arc<Self> {
         let lives = sources.iter().map(|source| (*source, Life::default())).collect();
-        Arc::new(Self { telemetry, lives: Mutex::new(lives), answered: Arc::default() })
+        Arc::new(Self {
+            telemetry,
+            lives: Mutex::new(lives),
+            timeline: Arc::new(Timeline::new(timings)),
+            answered: Arc::default(),
+        })
+    }
+
+    /// Since when any source that `is_meant` has been allowed.
+    fn allowed_since(&self, is_meant: impl Fn(&Source) -> bool) -> Option<Instant> {
+        let lives = self.lives.lock().unwrap_or_else(PoisonError::into_inner);
+        lives.iter().filter(|(source, _)| is_meant(source)).filter_map(|(_, life)| life.allowed_since).min()
     }
 
     /// Changes one life, and tells the worst of its resource. The gauge is set under the lock: two watches that report at
@@ -76,6 +93,29 @@ impl Pulse {
         }
     }
 
+    /// Whether the API server allows the source. A watch that fails for whatever reason says no: a server that comes back
+    /// has to allow it again.
+    pub(super) fn allowed(&self, allowed: bool) {
+        let now = allowed.then(Instant::now);
+        self.liveness.update(self.source, |life| life.allowed_since = now.and(life.allowed_since.or(now)));
+    }
+
+    /// Since when another resource of the same namespace, or of the whole cluster, has been allowed.
+    pub(super) fn other_allowed_since(&self) -> Option<Instant> {
+        let Source { resource, namespace } = self.source;
+        self.liveness.allowed_since(|other| other.namespace == namespace && other.resource != resource)
+    }
+
+    /// Whether anything has been allowed.
+    pub(super) fn anything_allowed(&self) -> bool {
+        self.liveness.allowed_since(|_| true).is_some()
+    }
+
+    /// What all watches know of the timeline of the API server.
+    pub(super) fn timeline(&self) -> Arc<Timeline> {
+        self.liveness.timeline.clone()
+    }
+
     /// The source was listed, or will not be.
     pub(super) fn answered(&self) {
         self.liveness.answered.notify_one();
@@ -99,6 +139,7 @@ impl Pulse {
 #[cfg(test)]
 mod tests {
     use super::{Liveness, Pulse};
+    use crate::cluster::Timings;
     use crate::inventory::Source;
     use crate::objects::Resource;
     use crate::telemetry::Telemetry;
@@ -107,7 +148,7 @@ mod tests {
     fn a_resource_is_as_well_as_the_worst_of_its_namespaces() {
         let telemetry = Telemetry::new().unwrap();
         let sources = [0, 1].map(|namespace| Source { resource: Resource::Pods, namespace });
-        let liveness = Liveness::new(telemetry.clone(), &sources);
+        let liveness = Liveness::new(telemetry.clone(), &sources, &Timings::default());
         let mut pulses = sources.map(|source| Pulse::new(source, liveness.clone()));
         let synced = || telemetry.cluster_synced.with_label_values(&["pods"]).get();
         let last_activity = || telemetry.last_activity.with_label_values(&["pods"]).get();

@@ -8,6 +8,7 @@ use super::connect::Connected;
 use super::failure::Failure;
 use super::liveness::{Liveness, Pulse};
 use super::refusal::Refused;
+use super::request::Target;
 use super::sink::Sink;
 use super::timings::Timings;
 use super::watch::Watcher;
@@ -47,8 +48,9 @@ pub async fn look<S: Sink>(
 ) -> anyhow::Result<Vec<Refusal>> {
     let telemetry = Telemetry::new().context("cannot register podskew's own metrics")?;
     let sources = sources(namespaces);
-    let liveness = Liveness::new(telemetry, &sources);
+    let liveness = Liveness::new(telemetry, &sources, &timings);
     let lists = Arc::new(Semaphore::new(LISTS_AT_ONCE));
+    let starting_until = Instant::now() + timings.forbidden_look;
     let (pods, others): (Vec<_>, Vec<_>) = sources.into_iter().partition(|source| source.resource == Resource::Pods);
     let mut refusals = Vec::new();
     for sources in [pods, others] {
@@ -56,8 +58,8 @@ pub async fn look<S: Sink>(
         for source in sources {
             let (client, pulse) = (connected.client.clone(), Pulse::new(source, liveness.clone()));
             let target = target(source, namespaces);
-            let watcher = Watcher::new(source, target, client, sink.clone(), timings, lists.clone(), pulse);
-            tasks.spawn(watcher.look());
+            let watcher = Watcher::new(source, target, client, sink.clone(), &timings, lists.clone(), pulse);
+            tasks.spawn(watcher.look(starting_until));
         }
         while let Some(looked) = tasks.join_next().await {
             let refusal = looked.context("a list was not finished")?;
@@ -72,21 +74,38 @@ pub async fn look<S: Sink>(
 }
 
 impl<S: Sink> Watcher<S> {
-    /// Lists once, tries again for a while, and says what became of it.
-    async fn look(mut self) -> anyhow::Result<Option<Refusal>> {
+    /// Lists once, tries again for a while, and says what became of it. Until `starting_until`, an API server that refuses
+    /// everything is taken for one that has just started.
+    async fn look(mut self, starting_until: Instant) -> anyhow::Result<Option<Refusal>> {
         // The semaphore is never closed.
         let _permit = self.lists.clone().acquire_owned().await.ok();
         let began = Instant::now();
         let mut failing_since = None;
+        let mut is_lacking = false;
         let mut backoff = Backoff::new(self.timings.pause_base, self.timings.pause_most);
         loop {
-            let Err(failure) = self.paged_list(began + self.timings.list_total).await else { return Ok(None) };
+            let Err(failure) = self.paged_list(began + self.timings.list_total).await else {
+                self.pulse.allowed(true);
+                return Ok(None);
+            };
             self.abandon();
             self.count_unreadable(&failure);
             if let Some(refused) = Refused::from_reason(failure.reason)
                 && self.source.resource != Resource::Pods
             {
                 return Ok(Some(self.without(refused)));
+            }
+            if failure.reason == FailureReason::Forbidden
+                && !is_lacking
+                && Instant::now() + self.timings.forbidden_again < starting_until
+            {
+                if self.everything_is_forbidden().await {
+                    sleep(self.timings.forbidden_again).await;
+                } else {
+                    // The server may have been ready between two requests: the next refusal is no accident.
+                    is_lacking = true;
+                }
+                continue;
             }
             let pause = failure.retry_after.unwrap_or_default() + backoff.pause();
             let failed_for = failing_since.get_or_insert_with(Instant::now).elapsed();
@@ -104,6 +123,21 @@ impl<S: Sink> Watcher<S> {
             }
             sleep(pause).await;
         }
+    }
+
+    /// Whether the API server refuses every other resource too, as it does from its start until it has read its own roles.
+    async fn everything_is_forbidden(&mut self) -> bool {
+        let Target { resource: own, namespace } = self.target.clone();
+        for resource in Resource::ALL.into_iter().filter(|resource| *resource != own) {
+            if self.pulse.anything_allowed() {
+                return false;
+            }
+            let other = Target { resource, namespace: namespace.clone() };
+            if !matches!(self.open(&other.newest()).await, Err(failure) if failure.reason == FailureReason::Forbidden) {
+                return false;
+            }
+        }
+        true
     }
 
     fn without(&self, refused: Refused) -> Refusal {
@@ -137,7 +171,9 @@ impl<S: Sink> Watcher<S> {
             }
             FailureReason::Throttled | FailureReason::ServerError => "try again when the API server is well".to_owned(),
             FailureReason::NotFound => "see that the address is that of a Kubernetes API server".to_owned(),
-            FailureReason::Expired | FailureReason::Rejected | FailureReason::Decode => "try again".to_owned(),
+            FailureReason::Expired | FailureReason::TimelineLost | FailureReason::Rejected | FailureReason::Decode => {
+                "try again".to_owned()
+            }
         };
         anyhow!("{}", failure.message).context(format!("cannot list {what}; {remedy}"))
     }

@@ -14,7 +14,7 @@
 //!
 //! `connect` finds the cluster. `request` says what is asked, `exchange` asks it within its time, `lines` cuts the answer,
 //! `crate::objects` reads it, beside a long list in `lanes`, `list` and `watch` decide what happens next, `failure` and `refusal` what a failure means,
-//! `liveness` and `journal` tell it. `look` lists once and watches nothing. No object is ever kept here.
+//! `timeline` whether a watch may go on, `liveness` and `journal` tell it. `look` lists once and watches nothing. No object is ever kept here.
 
 mod backoff;
 mod connect;
@@ -29,6 +29,7 @@ mod look;
 mod refusal;
 mod request;
 mod sink;
+mod timeline;
 mod timings;
 mod watch;
 
@@ -86,13 +87,13 @@ pub fn run<S: Sink>(
     timings: Timings,
 ) -> Watches {
     let sources = sources(namespaces);
-    let liveness = Liveness::new(telemetry.clone(), &sources);
+    let liveness = Liveness::new(telemetry.clone(), &sources, &timings);
     let lists = Arc::new(Semaphore::new(LISTS_AT_ONCE));
     let mut tasks = JoinSet::new();
     for source in sources {
         let target = target(source, namespaces);
         let pulse = Pulse::new(source, liveness.clone());
-        let watcher = Watcher::new(source, target, client.clone(), sink.clone(), timings, lists.clone(), pulse);
+        let watcher = Watcher::new(source, target, client.clone(), sink.clone(), &timings, lists.clone(), pulse);
         tasks.spawn(watcher.run());
     }
     Watches { _tasks: tasks, answered: Arc::clone(&liveness.answered) }

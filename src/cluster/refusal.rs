@@ -1,5 +1,6 @@
 //! What the inventory is told when a resource is forbidden or not served, and when.
 
+use super::timings::Timings;
 use crate::telemetry::FailureReason;
 use std::time::Duration;
 use tokio::time::Instant;
@@ -31,13 +32,15 @@ enum Told {
 
 /// Decides when a refusal is believed.
 ///
-/// At first, at once: the first complete picture must not wait for what will not come. After a list, only when it has
-/// been refused without a break for a while: an API server that starts refuses everybody until it has read its own roles,
-/// and answers 404 for custom resources until it has read their definitions.
+/// An API server that starts refuses everybody with 403 until it has read its own roles, for a second or for half a
+/// minute, and answers 404 for custom resources until it has read their definitions. So a first 403 is believed when it is
+/// repeated after the server allowed another resource of the same scope, or when it lasts. A first 404 is believed at once:
+/// the first complete picture must not wait for what will not come. After a list, either is believed only when it has
+/// lasted without a break.
 #[derive(Debug)]
 pub(super) struct Answered {
     told: Told,
-    refused_since: Option<Instant>,
+    refused_since: Option<(Refused, Instant)>,
 }
 
 impl Answered {
@@ -56,13 +59,28 @@ impl Answered {
         self.refused_since = None;
     }
 
-    /// An attempt was refused. Says whether the inventory has to be told so now.
-    pub(super) fn refused(&mut self, refused: Refused, grace: Duration) -> bool {
-        let since = *self.refused_since.get_or_insert_with(Instant::now);
-        let believed = match self.told {
-            Told::Nothing => true,
-            Told::Listed => since.elapsed() >= grace,
-            Told::Refused(told) => told != refused,
+    /// A request that was sent at `asked` was refused. `other_allowed_since` is since when the server has allowed another
+    /// resource of the same scope. Returns whether the inventory has to be told of the refusal now.
+    pub(super) fn refused(
+        &mut self,
+        refused: Refused,
+        asked: Instant,
+        other_allowed_since: Option<Instant>,
+        timings: &Timings,
+        now: Instant,
+    ) -> bool {
+        let before = self.refused_since.filter(|(before, _)| *before == refused);
+        let (_, since) = *self.refused_since.insert(before.unwrap_or((refused, now)));
+        let believed = match (self.told, refused) {
+            (Told::Nothing, Refused::Forbidden) => {
+                let is_settled = before.is_some() && other_allowed_since.is_some_and(|allowed| allowed < asked);
+                is_settled || now - since >= timings.forbidden_settles
+            }
+            (Told::Nothing, Refused::NotServed) => true,
+            (Told::Listed, _) | (Told::Refused(Refused::NotServed), Refused::Forbidden) => {
+                now - since >= timings.refusal_grace
+            }
+            (Told::Refused(told), _) => told != refused,
         };
         if believed {
             self.told = Told::Refused(refused);
@@ -70,9 +88,19 @@ impl Answered {
         believed
     }
 
-    /// Whether it was listed before, and has been refused for less than `young`.
-    pub(super) fn may_be_starting(&self, young: Duration) -> bool {
-        self.told == Told::Listed && self.refused_since.is_some_and(|since| since.elapsed() < young)
+    /// Whether a first 403 has not settled yet.
+    pub(super) fn is_unsettled(&self) -> bool {
+        self.told == Told::Nothing
+    }
+
+    /// Whether the server knew the resource before, and has refused it for less than `young`.
+    pub(super) fn may_be_starting(&self, young: Duration, now: Instant) -> bool {
+        let answers = match self.told {
+            Told::Nothing => false,
+            Told::Listed => true,
+            Told::Refused(told) => self.refused_since.is_some_and(|(refused, _)| refused != told),
+        };
+        answers && self.refused_since.is_some_and(|(_, since)| now - since < young)
     }
 
     /// Whether the inventory knows that the source is not served.
@@ -83,27 +111,94 @@ impl Answered {
 
 #[cfg(test)]
 mod tests {
-    use super::{Answered, Refused};
+    use super::Refused::{Forbidden, NotServed};
+    use super::{Answered, Refused, Timings};
     use std::time::Duration;
+    use tokio::time::Instant;
 
-    const LONG: Duration = Duration::from_secs(300);
+    /// A source that is refused, second by second.
+    struct Scene {
+        answered: Answered,
+        began: Instant,
+    }
+
+    impl Scene {
+        fn new() -> Self {
+            Self { answered: Answered::new(), began: Instant::now() }
+        }
+
+        fn at(&self, second: u64) -> Instant {
+            self.began + Duration::from_secs(second)
+        }
+
+        /// Whether a refusal is believed; another resource was allowed at the second of `other`.
+        fn believes(&mut self, refused: Refused, second: u64, other: Option<u64>) -> bool {
+            let now = self.at(second);
+            let other = other.map(|second| self.at(second));
+            self.answered.refused(refused, now, other, &Timings::default(), now)
+        }
+
+        fn may_be_starting(&self, second: u64) -> bool {
+            self.answered.may_be_starting(Duration::from_secs(30), self.at(second))
+        }
+    }
 
     #[test]
-    fn a_first_refusal_is_believed_at_once_and_told_once() {
-        let mut answered = Answered::new();
-        assert!(answered.refused(Refused::Forbidden, LONG));
-        assert!(!answered.refused(Refused::Forbidden, LONG));
-        assert!(answered.refused(Refused::NotServed, LONG));
-        assert!(answered.is_not_served());
+    fn a_first_403_settles_when_it_is_repeated_after_another_resource_was_allowed() {
+        let mut scene = Scene::new();
+        assert!(!scene.believes(Forbidden, 1, None));
+        assert!(!scene.believes(Forbidden, 2, None), "nothing else was allowed");
+        assert!(!scene.believes(Forbidden, 3, Some(3)), "not after it was");
+        assert!(scene.answered.is_unsettled());
+        assert!(scene.believes(Forbidden, 4, Some(3)));
+        assert!(!scene.believes(Forbidden, 5, Some(3)), "it is told once");
+        assert!(!scene.answered.is_unsettled());
+    }
+
+    #[test]
+    fn a_first_403_is_not_settled_by_one_refusal_beside_what_was_allowed_before() {
+        let mut scene = Scene::new();
+        assert!(!scene.believes(Forbidden, 1, Some(0)));
+        scene.answered.not_refused();
+        assert!(!scene.believes(Forbidden, 2, Some(0)), "another failure came between");
+        assert!(scene.believes(Forbidden, 3, Some(0)));
+    }
+
+    #[test]
+    fn a_first_403_settles_after_a_minute_in_any_case() {
+        let mut scene = Scene::new();
+        assert!(!scene.believes(Forbidden, 0, None));
+        assert!(!scene.believes(Forbidden, 59, None));
+        assert!(scene.believes(Forbidden, 60, None));
+        assert!(scene.believes(NotServed, 61, None), "it is another refusal");
+    }
+
+    #[test]
+    fn a_first_404_is_believed_at_once_and_a_403_behind_it_when_it_lasts() {
+        let mut scene = Scene::new();
+        assert!(scene.believes(NotServed, 0, None));
+        assert!(scene.answered.is_not_served());
+        assert!(!scene.believes(NotServed, 1, None), "it is told once");
+        assert!(!scene.believes(Forbidden, 3_600, None), "the server restarts");
+        assert!(scene.may_be_starting(3_629) && !scene.may_be_starting(3_630));
+        assert!(scene.answered.is_not_served());
+        assert!(!scene.believes(NotServed, 3_660, None));
+        assert!(!scene.may_be_starting(3_661));
+        assert!(!scene.believes(Forbidden, 4_000, None));
+        assert!(!scene.believes(Forbidden, 4_299, None));
+        assert!(scene.believes(Forbidden, 4_300, None));
     }
 
     #[test]
     fn a_refusal_after_a_list_is_believed_when_it_lasts() {
-        let mut answered = Answered::new();
-        answered.listed();
-        assert!(!answered.refused(Refused::Forbidden, LONG));
-        assert!(answered.refused(Refused::Forbidden, Duration::ZERO));
-        answered.listed();
-        assert!(!answered.refused(Refused::Forbidden, LONG), "a list in between counts again");
+        for refused in [Forbidden, NotServed] {
+            let mut scene = Scene::new();
+            scene.answered.listed();
+            assert!(!scene.believes(refused, 0, Some(0)));
+            assert!(!scene.believes(refused, 299, Some(0)));
+            scene.answered.listed();
+            assert!(!scene.believes(refused, 300, Some(0)), "a list in between counts again");
+            assert!(scene.believes(refused, 600, Some(0)));
+        }
     }
 }

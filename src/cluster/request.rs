@@ -4,6 +4,7 @@ use super::backoff::between;
 use super::timings::Timings;
 use crate::objects::Resource;
 use std::fmt::Write as _;
+use std::time::Duration;
 
 /// One resource, in one namespace or in all of them.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -19,15 +20,14 @@ impl Target {
     /// With `0`, as kube has it, a server may begin with whatever its cache holds, and behind a load balancer that may be
     /// older than what podskew has said already.
     ///
-    /// `timeoutSeconds` holds for the list and the watch that follows it, so the list gets its own time on top.
-    pub(super) fn streaming_list(&self, timings: &Timings) -> String {
-        let seconds = watch_seconds(timings) + timings.list_total.as_secs();
+    /// `timeoutSeconds` holds for the list and the watch that follows it: `length` is the time of both.
+    pub(super) fn streaming_list(&self, length: Duration) -> String {
         self.query(&[
             ("watch", "true"),
             ("sendInitialEvents", "true"),
             ("resourceVersionMatch", "NotOlderThan"),
             ("allowWatchBookmarks", "true"),
-            ("timeoutSeconds", &seconds.to_string()),
+            ("timeoutSeconds", &length.as_secs().to_string()),
         ])
     }
 
@@ -42,13 +42,19 @@ impl Target {
         }
     }
 
-    /// A watch of what comes after `version`.
-    pub(super) fn watch(&self, version: &str, timings: &Timings) -> String {
+    /// A list of one object, for its version: without `resourceVersion` it is the newest there is. Which object it is does
+    /// not matter, so nothing is selected.
+    pub(super) fn newest(&self) -> String {
+        self.uri(&[("limit", "1")])
+    }
+
+    /// A watch of what comes after `version`, for whole seconds.
+    pub(super) fn watch(&self, version: &str, length: Duration) -> String {
         self.query(&[
             ("watch", "true"),
             ("resourceVersion", version),
             ("allowWatchBookmarks", "true"),
-            ("timeoutSeconds", &watch_seconds(timings).to_string()),
+            ("timeoutSeconds", &length.as_secs().to_string()),
         ])
     }
 
@@ -66,6 +72,12 @@ impl Target {
     }
 
     fn query(&self, parameters: &[(&str, &str)]) -> String {
+        let selector = self.resource.field_selector().map(|selector| ("fieldSelector", selector));
+        let parameters: Vec<_> = parameters.iter().copied().chain(selector).collect();
+        self.uri(&parameters)
+    }
+
+    fn uri(&self, parameters: &[(&str, &str)]) -> String {
         let mut uri = self.resource.api_path().to_owned();
         if let Some(namespace) = &self.namespace {
             uri.push_str("/namespaces/");
@@ -73,8 +85,7 @@ impl Target {
         }
         uri.push('/');
         uri.push_str(self.resource.plural());
-        let selector = self.resource.field_selector().map(|selector| ("fieldSelector", selector));
-        for (position, (name, value)) in parameters.iter().copied().chain(selector).enumerate() {
+        for (position, (name, value)) in parameters.iter().enumerate() {
             uri.push(if position == 0 { '?' } else { '&' });
             uri.push_str(name);
             uri.push('=');
@@ -84,9 +95,10 @@ impl Target {
     }
 }
 
-fn watch_seconds(timings: &Timings) -> u64 {
+/// How long a watch is asked for, in whole seconds.
+pub(super) fn watch_length(timings: &Timings) -> Duration {
     let least = timings.watch_length;
-    between(least, least + least / 5).as_secs().max(1)
+    Duration::from_secs(between(least, least + least / 5).as_secs().max(1))
 }
 
 /// Appends `text` with everything but RFC 3986's unreserved characters percent-encoded.
@@ -122,18 +134,18 @@ mod tests {
             "/apis/apps/v1/namespaces/shop/replicasets?limit=500&continue=a%2Bb%2Fc%3D%3D"
         );
         assert_eq!(target(Resource::Rollouts, None).page(1, ""), "/apis/argoproj.io/v1alpha1/rollouts?limit=1");
+        assert_eq!(target(Resource::Pods, Some("shop")).newest(), "/api/v1/namespaces/shop/pods?limit=1");
     }
 
     #[test]
     fn watches() {
-        let timings =
-            Timings { watch_length: Duration::from_secs(1), list_total: Duration::ZERO, ..Timings::default() };
+        let second = Duration::from_secs(1);
         assert_eq!(
-            target(Resource::DaemonSets, None).watch("1053", &timings),
+            target(Resource::DaemonSets, None).watch("1053", second),
             "/apis/apps/v1/daemonsets?watch=true&resourceVersion=1053&allowWatchBookmarks=true&timeoutSeconds=1"
         );
         assert_eq!(
-            target(Resource::DaemonSets, None).streaming_list(&timings),
+            target(Resource::DaemonSets, None).streaming_list(second),
             "/apis/apps/v1/daemonsets?watch=true&sendInitialEvents=true&resourceVersionMatch=NotOlderThan\
              &allowWatchBookmarks=true&timeoutSeconds=1"
         );
@@ -142,7 +154,7 @@ mod tests {
     #[test]
     fn a_watch_lasts_four_to_five_minutes() {
         for _ in 0..100 {
-            let seconds = super::watch_seconds(&Timings::default());
+            let seconds = super::watch_length(&Timings::default()).as_secs();
             assert!((240..=290).contains(&seconds), "{seconds}");
         }
     }

@@ -31,6 +31,16 @@ pub struct Timings {
     pub not_served: Duration,
     /// How long a resource that was listed once may be forbidden, or not served, until what is known of it is given up.
     pub refusal_grace: Duration,
+    /// A first refusal with 403 settles once it has lasted this long, whatever else is answered.
+    pub forbidden_settles: Duration,
+    /// About how long until a resource is asked for again whose first 403 has not settled.
+    pub forbidden_again: Duration,
+    /// How long one look waits for a server that refuses everything.
+    pub forbidden_look: Duration,
+    /// Where nothing was answered for this long, no watch goes on from what it knew.
+    pub outage: Duration,
+    /// For how long watches share an answer about the newest version of their resource.
+    pub probe_shared: Duration,
     /// Until a streaming list is tried again on a server that could not answer one.
     pub streaming_retry: Duration,
 }
@@ -59,6 +69,11 @@ impl Default for Timings {
             forbidden: seconds(30),
             not_served: seconds(60),
             refusal_grace: seconds(300),
+            forbidden_settles: seconds(60),
+            forbidden_again: seconds(1),
+            forbidden_look: seconds(5),
+            outage: seconds(10),
+            probe_shared: seconds(1),
             streaming_retry: seconds(3600),
         }
     }

@@ -3,16 +3,19 @@
 //! ```text
 //!                    streaming list ─────────────┐
 //!   Unlisted ──▶ ╱                               ▼
-//!       ▲        ╲── pages ──▶ Listed ──watch──▶ follow ──clean end──▶ Listed
+//!       ▲        ╲── pages ──▶ Listed ──watch──▶ follow ──its time is up──▶ Listed
 //!       │                        ▲                 │
-//!       │                        └──version good───┤ failure, pause
-//!       └──────────version lost────────────────────┘
+//!       │                      proven              │ any other end, pause
+//!       │                        │                 ▼
+//!       ├──timeline lost───── Unproven ◀──version known
+//!       └──version lost────────────────────────────┘
 //! ```
 //!
-//! A watch goes on from the last version it saw as long as nothing was lost: after a clean end, a broken connection, a
-//! refusal. It lists again when something may have been lost: the version expired (410), a line could not be read, the
-//! server is older than the version, or a watch was silent from its beginning to the idle timeout, which is how a server
-//! behaves that was set back and waits for a version that will not come.
+//! A watch goes on from the last version it saw as long as nothing was lost: when its time is up, after a broken
+//! connection, after a refusal. Unless its time was up, it first proves that the API server is still in the timeline of
+//! that version (`timeline`). It lists again when something may have been lost: the version expired (410), a line could
+//! not be read, the server went back to an older state, nothing was answered for so long that it may have done so unseen,
+//! or a watch was silent from its beginning to the idle timeout.
 
 use super::backoff::{Backoff, between};
 use super::events::{Encoding, Events};
@@ -22,8 +25,9 @@ use super::journal::Journal;
 use super::list::Listing;
 use super::liveness::Pulse;
 use super::refusal::{Answered, Refused};
-use super::request::Target;
+use super::request::{Target, watch_length};
 use super::sink::Sink;
+use super::timeline::FOUND_BY_ANOTHER;
 use super::timings::Timings;
 use crate::inventory::Source;
 use crate::objects::{WatchEvent, decode_event};
@@ -52,6 +56,12 @@ pub(super) struct Watcher<S> {
     pub(super) answered: Answered,
     pub(super) asks_for: Encoding,
     pub(super) answered_in: Encoding,
+    /// When the last request was sent.
+    pub(super) asked: Instant,
+    /// When the last complete list was begun.
+    pub(super) list_began: Instant,
+    /// When the last list was complete, or its watch last brought something.
+    pub(super) heard: Instant,
     backoff: Backoff,
     /// Watches in a row that the server ended with an error.
     fruitless: u32,
@@ -63,6 +73,8 @@ pub(super) struct Watcher<S> {
 enum State {
     /// Nothing, or nothing to go on from.
     Unlisted,
+    /// Everything up to a version, which the API server may have lost since.
+    Unproven { version: String },
     /// Everything up to a version.
     Listed { version: String },
 }
@@ -71,8 +83,14 @@ enum State {
 pub(super) enum End {
     /// A list is complete, and its watch has not begun.
     Listed { version: String },
-    /// The server ended the watch in good order.
-    Closed { version: String, lived: Duration },
+    /// The server ended the watch in good order; `in_time` if that was when it was asked to.
+    Closed { version: String, lived: Duration, in_time: bool },
+    /// A watch may go on.
+    Proven { version: String },
+    /// Whether it may could not be found out.
+    Unproven { version: String, failure: Failure },
+    /// There is no way to find out.
+    Unprovable,
     /// It failed. Without a version there is nothing to go on from.
     Failed { version: Option<String>, failure: Failure, lived: Duration },
 }
@@ -83,7 +101,7 @@ impl<S: Sink> Watcher<S> {
         target: Target,
         client: kube::Client,
         sink: Arc<S>,
-        timings: Timings,
+        timings: &Timings,
         lists: Arc<Semaphore>,
         pulse: Pulse,
     ) -> Self {
@@ -93,11 +111,14 @@ impl<S: Sink> Watcher<S> {
             source,
             asks_for,
             answered_in: Encoding::Json,
+            asked: Instant::now(),
+            list_began: Instant::now(),
+            heard: Instant::now(),
             journal: Journal::new(target.clone()),
             target,
             client,
             sink,
-            timings,
+            timings: *timings,
             lists,
             pulse,
             listing: Listing::new(),
@@ -114,6 +135,7 @@ impl<S: Sink> Watcher<S> {
         loop {
             let end = match state {
                 State::Unlisted => self.list().await,
+                State::Unproven { version } => self.prove(version).await,
                 State::Listed { version } => self.watch(version).await,
             };
             let pause;
@@ -124,6 +146,7 @@ impl<S: Sink> Watcher<S> {
 
     /// Sends a GET.
     pub(super) async fn open(&mut self, uri: &str) -> Result<Answer, Failure> {
+        self.asked = Instant::now();
         let answer = open(&self.client, uri, self.asks_for, self.timings.answer, &mut self.pulse).await?;
         self.answered_in = answer.encoding();
         Ok(answer)
@@ -131,11 +154,12 @@ impl<S: Sink> Watcher<S> {
 
     /// Watches what comes after `version`.
     async fn watch(&mut self, version: String) -> End {
-        let uri = self.target.watch(&version, &self.timings);
+        let length = watch_length(&self.timings);
+        let uri = self.target.watch(&version, length);
         match self.open(&uri).await {
             Ok(answer) => {
                 let events = Events::new(answer.encoding());
-                self.follow(answer, events, version).await
+                self.follow(answer, events, version, length).await
             }
             Err(failure) => {
                 End::Failed { version: (!failure.relist).then_some(version), failure, lived: Duration::ZERO }
@@ -144,23 +168,40 @@ impl<S: Sink> Watcher<S> {
     }
 
     /// Reads a watch to its end, whichever that is.
-    pub(super) async fn follow(&mut self, mut answer: Answer, mut events: Events, mut version: String) -> End {
+    pub(super) async fn follow(
+        &mut self,
+        mut answer: Answer,
+        mut events: Events,
+        mut version: String,
+        length: Duration,
+    ) -> End {
         let began = Instant::now();
+        // Two clocks may differ a little.
+        let time_is_up = self.asked + length.mul_f64(0.99);
+        let timeline = self.pulse.timeline();
         let base = version.parse().ok();
         let patience = Patience { idle: self.timings.watch_idle, until: None };
         let mut heard = false;
         let complete = !self.listing.is_skipping();
         self.synced(complete);
+        self.pulse.allowed(true);
         self.journal.watching();
         let failure = loop {
             match self.take_events(&mut events, base, &mut version) {
                 Ok(any) => heard |= any,
                 Err(failure) => break failure,
             }
-            match answer.events(&mut events, patience, &mut self.pulse).await {
-                Ok(true) => {}
+            let read = tokio::select! {
+                read = answer.events(&mut events, patience, &mut self.pulse) => read,
+                () = timeline.lost_since(self.list_began) => {
+                    Err(Failure::timeline_lost(FOUND_BY_ANOTHER))
+                }
+            };
+            match read {
+                Ok(true) => self.heard = Instant::now(),
                 Ok(false) => {
-                    return End::Closed { version, lived: began.elapsed() };
+                    self.heard = Instant::now();
+                    return End::Closed { version, lived: began.elapsed(), in_time: self.heard >= time_is_up };
                 }
                 Err(failure) => break failure,
             }
@@ -207,25 +248,44 @@ impl<S: Sink> Watcher<S> {
     /// What follows from how an attempt ended, and after which pause.
     fn after(&mut self, end: End) -> (State, Duration) {
         match end {
-            End::Listed { version } => (State::Listed { version }, Duration::ZERO),
-            End::Closed { version, lived } => {
+            End::Listed { version } | End::Proven { version } => (State::Listed { version }, Duration::ZERO),
+            End::Unproven { version, failure } => self.after_failure(Some(version), &failure, Duration::ZERO),
+            End::Unprovable => {
+                self.journal.unprovable();
+                (State::Unlisted, Duration::ZERO)
+            }
+            End::Closed { version, lived, in_time } => {
                 self.answered.not_refused();
                 self.fruitless = 0;
                 // A server, or something before it, that ends every watch at once is not asked in a tight loop.
                 let pause = if self.was_healthy(lived) { Duration::ZERO } else { self.backoff.pause() };
                 // What was left out may be readable by now.
-                let state = if self.listing.is_skipping() { State::Unlisted } else { State::Listed { version } };
+                let state = match (self.listing.is_skipping(), in_time) {
+                    (true, _) => State::Unlisted,
+                    (false, true) => State::Listed { version },
+                    (false, false) => {
+                        self.synced(false);
+                        State::Unproven { version }
+                    }
+                };
                 (state, pause)
             }
-            End::Failed { version, failure, lived } => self.after_failure(version, &failure, lived),
+            End::Failed { version, failure, lived } => {
+                let in_error = failure.reason == FailureReason::ServerError && lived < self.timings.healthy;
+                self.fruitless = if in_error { self.fruitless + 1 } else { 0 };
+                let version = version.filter(|_| self.fruitless < FRUITLESS_WATCHES);
+                self.after_failure(version, &failure, lived)
+            }
         }
     }
 
     fn after_failure(&mut self, version: Option<String>, failure: &Failure, lived: Duration) -> (State, Duration) {
-        let healthy = self.was_healthy(lived);
-        let mut state = version.map_or(State::Unlisted, |version| State::Listed { version });
+        self.was_healthy(lived);
+        self.pulse.allowed(false);
+        let mut state = version.map_or(State::Unlisted, |version| State::Unproven { version });
         if let Some(refused) = Refused::from_reason(failure.reason) {
-            if self.answered.refused(refused, self.timings.refusal_grace) {
+            let other_allowed_since = self.pulse.other_allowed_since();
+            if self.answered.refused(refused, self.asked, other_allowed_since, &self.timings, Instant::now()) {
                 match refused {
                     Refused::Forbidden => self.sink.forbid(self.source),
                     Refused::NotServed => self.sink.not_served(self.source),
@@ -237,14 +297,10 @@ impl<S: Sink> Watcher<S> {
             return (state, self.after_refusal(refused, failure));
         }
         self.answered.not_refused();
-        self.fruitless = if failure.reason == FailureReason::ServerError && !healthy { self.fruitless + 1 } else { 0 };
-        if self.fruitless >= FRUITLESS_WATCHES {
-            state = State::Unlisted;
-        }
         self.synced(false);
         self.pulse.failure(failure.reason);
         // What a version expired for is over: the server is back, and the pauses of its absence are no measure for it.
-        let expired = failure.reason == FailureReason::Expired;
+        let expired = matches!(failure.reason, FailureReason::Expired | FailureReason::TimelineLost);
         let pause = if expired && !std::mem::replace(&mut self.expired, expired) {
             between(Duration::ZERO, self.timings.pause_base)
         } else {
@@ -263,14 +319,25 @@ impl<S: Sink> Watcher<S> {
             self.journal.not_served();
             return self.timings.not_served;
         }
+        self.synced(false);
+        self.pulse.failure(failure.reason);
+        // A server that has just started refuses everybody until it has read its own roles.
+        let again = self.timings.forbidden_again;
+        let soon = if self.answered.is_unsettled() {
+            Some(between(again * 3 / 4, again * 5 / 4))
+        } else if self.answered.may_be_starting(self.timings.forbidden, Instant::now()) {
+            Some(self.backoff.pause())
+        } else {
+            None
+        };
+        if let Some(pause) = soon {
+            self.journal.may_be_starting(failure, pause);
+            return pause;
+        }
         let pause = match refused {
-            // A server that has just started refuses everybody until it has read its own roles.
-            _ if self.answered.may_be_starting(self.timings.forbidden) => self.backoff.pause(),
             Refused::Forbidden => between(self.timings.forbidden, self.timings.forbidden * 2),
             Refused::NotServed => self.timings.not_served,
         };
-        self.synced(false);
-        self.pulse.failure(failure.reason);
         self.journal.failed(failure, 1, pause);
         pause
     }
@@ -297,7 +364,7 @@ fn advance(version: &mut String, to: &str, base: Option<u64>) -> Result<(), Fail
     if let (Some(base), Ok(to)) = (base, to.parse::<u64>())
         && to < base
     {
-        return Err(Failure::expired(format!("the API server went back from version {base} to {to}")));
+        return Err(Failure::timeline_lost(format!("the API server went back from version {base} to {to}")));
     }
     if !to.is_empty() {
         version.clear();

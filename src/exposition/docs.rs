@@ -58,7 +58,7 @@ pub static HEALTH_FAMILIES: &[HealthFamily] = &[
         name: "podskew_watch_failures_total",
         kind: "counter",
         labels: &["resource", "reason"],
-        meaning: "Lists and watches that failed.",
+        meaning: "Lists and watches that failed; `timeline_lost`: the API server went back to an older state.",
         example: "sum by (resource, reason) (increase(podskew_watch_failures_total[15m])) > 0",
         series: "1 per watched resource and reason seen",
     },

@@ -31,6 +31,11 @@ pub fn quick() -> Timings {
         forbidden: milliseconds(50),
         not_served: milliseconds(50),
         refusal_grace: milliseconds(60_000),
+        forbidden_settles: milliseconds(2_000),
+        forbidden_again: milliseconds(50),
+        forbidden_look: milliseconds(2_000),
+        outage: milliseconds(10_000),
+        probe_shared: milliseconds(1_000),
         streaming_retry: milliseconds(60_000),
     }
 }
@@ -95,6 +100,7 @@ impl Watching {
         Self::start_with(simulator, &[], quick()).await
     }
 
+    #[allow(clippy::large_types_passed_by_value, reason = "a test starts few of them")]
     pub async fn start_with(simulator: &Simulator, namespaces: &[&str], timings: Timings) -> Self {
         let kubeconfig = tempfile::NamedTempFile::new().unwrap();
         simulator.write_kubeconfig(kubeconfig.path()).unwrap();

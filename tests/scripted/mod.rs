@@ -89,6 +89,9 @@ pub async fn goes_on_from(scene: &Scene, request: usize, version: u32) {
 #[derive(Default)]
 struct Script {
     replies: VecDeque<Reply>,
+    /// Answers to requests for the newest version. Once they are over, it is one that nobody has seen.
+    newest: VecDeque<Reply>,
+    probes: Vec<String>,
     asked: Vec<String>,
     accepts: Vec<String>,
     open: usize,
@@ -162,6 +165,11 @@ pub fn quick() -> Timings {
         forbidden: milliseconds(20),
         not_served: milliseconds(20),
         refusal_grace: milliseconds(300),
+        forbidden_settles: milliseconds(300),
+        forbidden_again: milliseconds(20),
+        forbidden_look: milliseconds(500),
+        outage: milliseconds(10_000),
+        probe_shared: milliseconds(1_000),
         streaming_retry: milliseconds(60_000),
     }
 }
@@ -171,6 +179,7 @@ impl Scene {
         Self::play_in(resource, &[], quick(), replies).await
     }
 
+    #[allow(clippy::large_types_passed_by_value, reason = "a test starts few of them")]
     pub async fn play_in(resource: Resource, namespaces: &[&str], timings: Timings, replies: Vec<Reply>) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let uri = format!("http://{}", listener.local_addr().unwrap()).parse().unwrap();
@@ -202,6 +211,16 @@ impl Scene {
     /// What the server was asked for the resource.
     pub fn asked(&self) -> Vec<String> {
         self.script.lock().unwrap().asked.clone()
+    }
+
+    /// The requests for the newest version, which are counted apart.
+    pub fn probes(&self) -> Vec<String> {
+        self.script.lock().unwrap().probes.clone()
+    }
+
+    /// Answers the next requests for the newest version.
+    pub fn newest(&self, replies: Vec<Reply>) {
+        self.script.lock().unwrap().newest = replies.into();
     }
 
     /// What it was asked to answer in.
@@ -262,11 +281,16 @@ async fn converse(connection: &TcpStream, resource: Resource, script: &Mutex<Scr
         assert!(lower.contains("user-agent: podskew/"), "no name was given: {head}");
         let reply = if path.contains(&format!("/{}?", resource.plural())) {
             let mut script = script.lock().unwrap();
-            script.asked.push(path);
-            let accept = lower.lines().find_map(|line| line.strip_prefix("accept: ")).unwrap_or_default();
-            script.accepts.push(accept.to_owned());
-            // Once the script is over, every answer is awaited in vain.
-            script.replies.pop_front().unwrap_or(Reply::Nothing)
+            if path.ends_with("?limit=1") {
+                script.probes.push(path);
+                script.newest.pop_front().unwrap_or_else(|| page(&list("a", u32::MAX)))
+            } else {
+                script.asked.push(path);
+                let accept = lower.lines().find_map(|line| line.strip_prefix("accept: ")).unwrap_or_default();
+                script.accepts.push(accept.to_owned());
+                // Once the script is over, every answer is awaited in vain.
+                script.replies.pop_front().unwrap_or(Reply::Nothing)
+            }
         } else {
             status(404)
         };
