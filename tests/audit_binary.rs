@@ -392,3 +392,61 @@ fn help_says_what_the_codes_mean() {
         assert!(help.contains(part), "{part}: {help}");
     }
 }
+
+fn case(file: &str) -> String {
+    format!("{}/tests/data/cases/{file}.json", env!("CARGO_MANIFEST_DIR"))
+}
+
+/// Rows 47, 48, 50 and 55: what an audit makes of them, and in which words.
+#[test]
+fn cases_from_the_field_are_told_in_their_own_words() {
+    for (file, code, words) in [
+        ("c01-vcluster-host", 2, vec!["5 pods are left out: the controller is a Service"]),
+        (
+            "c02-argo-leftover",
+            1,
+            vec![
+                "rollout/svc: mixed template hashes",
+                "although nothing holds them",
+                "Since: 2026-11-20 10:00 UTC",
+                "Do: kubectl -n shop scale replicaset svc-c6dcc48cb --replicas=0",
+            ],
+        ),
+        (
+            "c05d-ondelete-no-revisions",
+            0,
+            vec!["Held by its update strategy OnDelete", "delete pod POD (then the next"],
+        ),
+        ("c10c-docker29-dangling-moved-tag", 0, vec!["cannot be compared with the others': it is of another kind"]),
+        ("c10d-same-hex-two-schemes", 0, vec!["1 uniform. Verdict: uniform"]),
+        ("c13-sts-forced-rollback", 1, vec!["rollout in progress", "Since: not known"]),
+        (
+            "c18-aci-running-empty-imageid",
+            0,
+            vec!["Container web of 1 pod runs, and its node reports no imageID for it"],
+        ),
+        (
+            "c71-lws-rollout",
+            0,
+            vec!["Held by its partition, which LeaderWorkerSet llm moves", "let LeaderWorkerSet llm go on"],
+        ),
+        ("c82-argo-degraded-single", 1, vec!["rollout/svc: stalled rollout", "Since: not known"]),
+        ("c84-replicaset-create-error", 1, vec!["rollout in progress", "Since: not known"]),
+        (
+            "live/experiment",
+            0,
+            vec!["an Experiment runs several templates side by side", "get experiment shop-df97bfcd7-2-0"],
+        ),
+    ] {
+        let output = podskew(&["--all-namespaces", "--filename", &case(file)]);
+        let printed = text(&output.stdout) + &text(&output.stderr);
+        let printed = printed.split_whitespace().collect::<Vec<_>>().join(" ").to_lowercase();
+        for words in words {
+            assert!(printed.contains(&words.to_lowercase()), "{file}: {words}\n{printed}");
+        }
+        assert_eq!(output.status.code(), Some(code), "{file}\n{}{}", text(&output.stdout), text(&output.stderr));
+    }
+    let output = podskew(&["--all-namespaces", "-o", "json", "--filename", &case("c13-sts-forced-rollback")]);
+    let json: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
+    assert_eq!(json["workloads"][0]["rollout"]["started"], serde_json::Value::Null);
+}

@@ -1503,3 +1503,146 @@ fn row_65_the_age_of_a_mix_is_that_of_the_two_oldest_hashes_still_there() {
     world.delete(&third("fourth", 30)).wait(5).put(&third("fifth", 40)).wait(5);
     assert_eq!(mixed(&mut world), Some(5));
 }
+
+/// What `kubectl get -o json` printed in the field, as a podskew sees it that starts at `now`.
+fn from_the_field(file: &str, now: &str) -> World {
+    let path = format!("{}/tests/data/cases/{file}.json", env!("CARGO_MANIFEST_DIR"));
+    let dump: Value = serde_json::from_str(&std::fs::read_to_string(path).expect("a file")).expect("JSON");
+    let kinds = Resource::ALL.map(Resource::kind);
+    let items = dump["items"].as_array().expect("items").iter();
+    let items: Vec<&Value> = items.filter(|item| kinds.contains(&item["kind"].as_str().expect("a kind"))).collect();
+    let mut world = World::unsynced(Settings::default());
+    world.now = podskew::time::UnixTime::parse(now).expect("a moment").seconds();
+    world.list_all(&items);
+    world
+}
+
+#[test]
+fn cases_from_the_field_have_their_right_answers() {
+    let later = "2026-11-30T18:00:00Z";
+    let said = |file: &str, now: &str, workload: &str| {
+        let mut world = from_the_field(file, now);
+        let report = world.report(workload);
+        let state = report.rollout.map_or("unknown", |rollout| rollout.state.as_str());
+        let noticed = report.rollout.is_some_and(|rollout| rollout.noticed);
+        let counts =
+            |count: fn(&podskew::report::ContainerReport) -> u32| report.containers.iter().map(count).sum::<u32>();
+        format!(
+            "{state}{}{}, {} hashes, {} digests, {} id only, {} not reported, {} not started",
+            if noticed { " since nobody knows" } else { "" },
+            if report.deliberate { ", deliberate" } else { "" },
+            report.distinct_hashes,
+            report.containers.iter().map(|container| container.distinct_digests).max().unwrap_or(0),
+            counts(|container| container.image_id_only),
+            counts(|container| container.not_reported),
+            counts(|container| container.not_started),
+        )
+    };
+    assert_eq!(from_the_field("c01-vcluster-host", later).workloads(), [""; 0], "row 47");
+    for (file, now, workload, expected) in [
+        (
+            "c02-argo-leftover",
+            later,
+            "rollout/svc",
+            "complete, 2 hashes, 2 digests, 0 id only, 0 not reported, 0 not started",
+        ),
+        (
+            "c05-get-all-daemonset",
+            later,
+            "daemonset/agent",
+            "complete, 1 hashes, 1 digests, 0 id only, 0 not reported, 0 not started",
+        ),
+        (
+            "c05d-ondelete-no-revisions",
+            later,
+            "daemonset/agent",
+            "on_delete since nobody knows, deliberate, 2 hashes, 2 digests, 0 id only, 0 not reported, 0 not started",
+        ),
+        (
+            "c10c-docker29-dangling-moved-tag",
+            later,
+            "deployment/web",
+            "complete, 1 hashes, 1 digests, 1 id only, 0 not reported, 0 not started",
+        ),
+        (
+            "c10d-same-hex-two-schemes",
+            later,
+            "deployment/web",
+            "complete, 1 hashes, 1 digests, 0 id only, 0 not reported, 0 not started",
+        ),
+        (
+            "c13-sts-forced-rollback",
+            later,
+            "statefulset/db",
+            "progressing since nobody knows, 2 hashes, 1 digests, 0 id only, 0 not reported, 1 not started",
+        ),
+        (
+            "c18-aci-running-empty-imageid",
+            later,
+            "deployment/web",
+            "complete, 1 hashes, 1 digests, 0 id only, 1 not reported, 0 not started",
+        ),
+        (
+            "c71-lws-rollout",
+            later,
+            "statefulset/llm",
+            "partitioned, deliberate, 2 hashes, 2 digests, 0 id only, 0 not reported, 0 not started",
+        ),
+        (
+            "c82-argo-degraded-single",
+            later,
+            "rollout/svc",
+            "stalled since nobody knows, 1 hashes, 1 digests, 0 id only, 0 not reported, 0 not started",
+        ),
+        (
+            "c84-replicaset-create-error",
+            later,
+            "deployment/web",
+            "progressing since nobody knows, 1 hashes, 1 digests, 0 id only, 0 not reported, 0 not started",
+        ),
+        (
+            "live/experiment",
+            later,
+            "experiment/shop-df97bfcd7-2-0",
+            "unknown, deliberate, 2 hashes, 2 digests, 0 id only, 0 not reported, 0 not started",
+        ),
+        (
+            "live/experiment",
+            later,
+            "rollout/shop",
+            "canary, 1 hashes, 1 digests, 0 id only, 0 not reported, 0 not started",
+        ),
+        (
+            "live/aborted-canary",
+            later,
+            "rollout/shop",
+            "stalled, 1 hashes, 1 digests, 0 id only, 0 not reported, 0 not started",
+        ),
+        (
+            "live/scaledown-delay",
+            "2026-11-30T16:08:48Z",
+            "rollout/shop",
+            "complete, deliberate, 2 hashes, 2 digests, 0 id only, 0 not reported, 0 not started",
+        ),
+        (
+            "live/scaledown-delay",
+            "2026-11-30T16:08:49Z",
+            "rollout/shop",
+            "complete, 2 hashes, 2 digests, 0 id only, 0 not reported, 0 not started",
+        ),
+        (
+            "live/new-on-delete",
+            later,
+            "statefulset/db",
+            "progressing since nobody knows, 0 hashes, 0 digests, 0 id only, 0 not reported, 0 not started",
+        ),
+        (
+            "live/new-on-delete",
+            later,
+            "daemonset/cni",
+            "progressing since nobody knows, 0 hashes, 0 digests, 0 id only, 0 not reported, 0 not started",
+        ),
+    ] {
+        assert_eq!(said(file, now, workload), expected, "{file} {workload}");
+    }
+}

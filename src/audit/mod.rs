@@ -21,6 +21,7 @@ use crate::look::{Gap, Look, Named, NotFound};
 use crate::report::remedy::Finding;
 use crate::report::{RolloutState, WorkloadReport};
 use crate::time::UnixTime;
+use crate::words::pods;
 use std::collections::BTreeMap;
 use std::io::{self, Write};
 
@@ -164,7 +165,15 @@ impl Auditor {
     /// What it comes to, once all reports were taken.
     #[must_use]
     pub fn finish(self, look: &Look) -> Audit {
-        self.finish_with(look.of.clone(), look.taken, &look.gaps, look.unwritten_revisions)
+        let mut audit = self.finish_with(look.of.clone(), look.taken, &look.gaps, look.unwritten_revisions);
+        if let count @ 1.. = look.placeholders() {
+            let (pods, are) = (pods_counted(count), if count == 1 { "is" } else { "are" });
+            audit.notes.push(format!(
+                "{pods} {are} left out: the controller is a Service, a ConfigMap or another core object that runs nothing, as on \
+                 the host of a virtual cluster; audit the virtual cluster itself"
+            ));
+        }
+        audit
     }
 
     fn finish_with(mut self, of: String, taken: UnixTime, gaps: &[Gap], unwritten_revisions: bool) -> Audit {
@@ -191,6 +200,10 @@ impl Auditor {
             uniform: self.uniform,
         }
     }
+}
+
+fn pods_counted(count: u64) -> String {
+    pods(u32::try_from(count).unwrap_or(u32::MAX))
 }
 
 /// Audits what was seen: the workloads that are named, or all.

@@ -177,6 +177,10 @@ impl Inventory {
 
     /// After an answer to a list: there may be a complete picture now, or none any more.
     pub(super) fn take_in_answer(&mut self, now: UnixTime) {
+        if !self.waits {
+            // Nothing happens in one look: its objects come one after the other, and are one moment.
+            return;
+        }
         let complete = self.sources.values().all(|source| source.answered);
         match (self.complete_since, complete) {
             (Some(_), true) => self.take_in(now),

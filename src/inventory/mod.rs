@@ -134,7 +134,8 @@ impl Inventory {
         }
     }
 
-    /// An inventory of one look: the pods are listed before their owners, so nobody who is not there will come.
+    /// An inventory of one look: everything in it is one moment, in whichever order it comes, so no owner is waited for and nothing
+    /// is remembered.
     #[must_use]
     pub fn of_one_look(settings: Settings, sources: &[Source]) -> Self {
         Self { waits: false, ..Self::new(settings, sources) }

@@ -373,7 +373,9 @@ impl Inventory {
             changes_at: None,
         });
         self.workloads_by_name.insert(name, at);
-        self.fresh.push(at);
+        if self.waits {
+            self.fresh.push(at);
+        }
         at
     }
 

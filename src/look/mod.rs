@@ -208,6 +208,12 @@ impl Look {
         }
     }
 
+    /// How many pods were left out because their controller is a core object that runs nothing, as on the host of a virtual cluster.
+    #[must_use]
+    pub fn placeholders(&self) -> u64 {
+        self.inventory.placeholders()
+    }
+
     /// The history of a workload that was reported.
     #[must_use]
     pub fn history(&self, workload: &Workload) -> Option<History> {
