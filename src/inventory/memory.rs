@@ -92,13 +92,12 @@ impl Memory {
 
     /// Takes in that a pod was `before`, and is `after`. Says whether that may concern more than the numbers of pods.
     fn change(&mut self, before: Option<&PodRecord>, after: Option<&PodRecord>, now: UnixTime) -> bool {
-        let mut news = false;
+        // Which pods there are tells when a rollback began.
+        let came_or_went = before.map(|pod| pod.hash) != after.map(|pod| pod.hash);
+        let mut news = came_or_went && matches!(self.course, Course::InProgress(_));
         // The new comes first, so that a group which has it before and after has no gap.
         for pod in after.into_iter().filter(|pod| !pod.terminating) {
             news |= enter(&mut self.groups, pod, now, &mut self.images_changed);
-            // A rollback may begin with a pod that is seen late.
-            news |= matches!(&self.course, Course::InProgress(rollout)
-                if before.is_none() && pod.created.is_some_and(|created| created < rollout.started));
         }
         for pod in before.into_iter().filter(|pod| !pod.terminating) {
             news |= leave(&mut self.groups, pod, &mut self.images_changed);
