@@ -12,6 +12,12 @@ use std::time::Duration;
 /// No server gets to silence a watch for longer.
 const LONGEST_RETRY_AFTER: Duration = Duration::from_secs(300);
 
+/// A sentence is shorter. What is longer would fill the log.
+const LONGEST_MESSAGE: usize = 1 << 10;
+
+/// Stands where a message was cut.
+const ELLIPSIS: &str = "…";
+
 /// Why a list or a watch failed.
 #[derive(Clone, Debug)]
 pub(super) struct Failure {
@@ -27,9 +33,15 @@ pub(super) struct Failure {
 
 impl Failure {
     fn new(reason: FailureReason, message: impl Into<String>) -> Self {
+        let mut message = message.into();
+        if message.len() > LONGEST_MESSAGE {
+            message.truncate(message.floor_char_boundary(LONGEST_MESSAGE - ELLIPSIS.len()));
+            message.push_str(ELLIPSIS);
+            message.shrink_to_fit();
+        }
         Self {
             reason,
-            message: message.into(),
+            message,
             retry_after: None,
             // A line that could not be read may have held anything; an expired version stays expired.
             relist: matches!(reason, FailureReason::Expired | FailureReason::TimelineLost | FailureReason::Decode),
@@ -195,6 +207,17 @@ mod tests {
         assert_eq!(unauthorized.message, "Unauthorized");
         let missing = refused(404, include_str!("../../tests/data/recordings/protocol/rollouts-missing-crd.txt"));
         assert_eq!(missing.message, "the API server answered 404 Not Found");
+    }
+
+    #[test]
+    fn a_long_message_is_cut() {
+        let message = |letter: &str| {
+            refused(500, &format!(r#"{{"kind":"Status","message":"{}"}}"#, letter.repeat(5_000))).message
+        };
+        assert_eq!(message("x").len(), 1024);
+        assert!(message("x").ends_with("x…"));
+        let cut = message("ä");
+        assert!(cut.len() <= 1024 && cut.ends_with("ä…"), "{cut}");
     }
 
     #[test]

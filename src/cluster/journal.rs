@@ -1,10 +1,13 @@
-//! What one watch writes into the log: each trouble once when it begins, now and then while it lasts, once when it ends.
+//! What one watch writes into the log: each trouble once when it begins, now and then while it lasts, once when it ends;
+//! and never more than `line_limit` allows.
 //!
 //! Nothing of an object is ever written; a message is podskew's own or the API server's Status.
 
 use super::failure::Failure;
+use super::line_limit::LineLimit;
 use super::request::Target;
 use crate::telemetry::FailureReason;
+use std::sync::Arc;
 use std::time::Duration;
 use tokio::time::Instant;
 
@@ -23,17 +26,20 @@ pub(super) struct Journal {
     troubled: bool,
     /// Whether a refusal was told since then that may pass.
     starting: bool,
+    limit: Arc<LineLimit>,
 }
 
 impl Journal {
-    pub(super) fn new(target: Target) -> Self {
-        Self { target, told: None, troubled: false, starting: false }
+    pub(super) fn new(target: Target, limit: Arc<LineLimit>) -> Self {
+        Self { target, told: None, troubled: false, starting: false, limit }
     }
 
     /// A list is complete.
     pub(super) fn listed(&mut self, objects: u64, took: Duration) {
-        let (resource, namespace) = self.names();
-        tracing::info!(%resource, namespace, objects, ?took, "listed");
+        if self.admits("listed") {
+            let (resource, namespace) = self.names();
+            tracing::info!(%resource, namespace, objects, ?took, "listed");
+        }
     }
 
     /// A watch stands.
@@ -42,7 +48,7 @@ impl Journal {
         let lasting = [FailureReason::Forbidden, FailureReason::NotFound];
         self.told = self.told.filter(|(reason, _)| !lasting.contains(reason));
         self.starting = false;
-        if std::mem::take(&mut self.troubled) {
+        if std::mem::take(&mut self.troubled) && self.admits("watched") {
             let (resource, namespace) = self.names();
             tracing::info!(%resource, namespace, "watched again");
         }
@@ -52,19 +58,23 @@ impl Journal {
     pub(super) fn pages_instead(&self, failure: &Failure) {
         let (resource, namespace) = self.names();
         let (reason, detail) = (failure.reason.as_str(), failure.message.as_str());
-        tracing::info!(%resource, namespace, reason, detail, "no streaming list; listing in pages instead");
+        if self.admits("pages") {
+            tracing::info!(%resource, namespace, reason, detail, "no streaming list; listing in pages instead");
+        }
     }
 
     /// Protobuf could not be read.
     pub(super) fn json_instead(&self, failure: &Failure) {
         let (resource, namespace) = self.names();
         let detail = failure.message.as_str();
-        tracing::info!(%resource, namespace, detail, "no readable protobuf; asking for JSON instead");
+        if self.admits("json") {
+            tracing::info!(%resource, namespace, detail, "no readable protobuf; asking for JSON instead");
+        }
     }
 
     /// The resource is not served, and need not be.
     pub(super) fn not_served(&mut self) {
-        if self.is_news(FailureReason::NotFound, Duration::MAX) {
+        if self.is_news(FailureReason::NotFound, Duration::MAX) && self.admits(FailureReason::NotFound.as_str()) {
             let (resource, namespace) = self.names();
             let api = self.target.resource.api_path();
             tracing::info!(%resource, namespace, api, "not served by this cluster; looked for again every minute");
@@ -77,7 +87,7 @@ impl Journal {
         self.troubled = true;
         let (resource, namespace) = self.names();
         let (reason, detail) = (failure.reason.as_str(), failure.message.as_str());
-        if told {
+        if told || !self.admits(reason) {
             tracing::debug!(%resource, namespace, reason, detail, ?pause, "refused again");
         } else {
             let message = "refused, as by an API server that has just started; asking again";
@@ -87,12 +97,17 @@ impl Journal {
 
     /// Nothing was answered for so long that the API server may have been restored from a backup.
     pub(super) fn unprovable(&self) {
-        let (resource, namespace) = self.names();
-        tracing::info!(%resource, namespace, "no answer for too long to go on from the known version; listing again");
+        if self.admits("unprovable") {
+            let (resource, namespace) = self.names();
+            tracing::info!(%resource, namespace, "no answer for too long to go on from the known version; listing again");
+        }
     }
 
     /// Objects had to be left out.
     pub(super) fn skipping(&self, objects: u64) {
+        if !self.admits("skipping") {
+            return;
+        }
         let (resource, namespace) = self.names();
         tracing::error!(
             %resource,
@@ -108,7 +123,7 @@ impl Journal {
         let news = self.is_news(failure.reason, if forbidden { RULE_TOLD_AGAIN } else { TOLD_AGAIN });
         let (resource, namespace) = self.names();
         let (reason, detail) = (failure.reason.as_str(), failure.message.as_str());
-        if !news {
+        if !news || !self.admits(reason) {
             tracing::debug!(%resource, namespace, reason, detail, attempt, ?pause, "the watch failed again");
         } else if forbidden {
             let rule = self.target.rule(&["list", "watch"]);
@@ -133,6 +148,11 @@ impl Journal {
             self.told = Some((reason, Instant::now()));
         }
         news
+    }
+
+    /// Whether there is room in the log for a line about this reason, or of this kind.
+    fn admits(&self, reason: &'static str) -> bool {
+        self.limit.admits(self.target.resource, reason)
     }
 
     fn names(&self) -> (crate::objects::Resource, Option<&str>) {

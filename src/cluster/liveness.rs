@@ -1,5 +1,6 @@
 //! Which watches live: what `cluster_synced` and `last_activity` say when a resource has several.
 
+use super::line_limit::LineLimit;
 use super::timeline::Timeline;
 use super::timings::Timings;
 use crate::inventory::Source;
@@ -24,6 +25,7 @@ pub(super) struct Liveness {
     telemetry: Telemetry,
     lives: Mutex<BTreeMap<Source, Life>>,
     timeline: Arc<Timeline>,
+    line_limit: Arc<LineLimit>,
     /// Wakes who waits until all have answered.
     pub(super) answered: Arc<Notify>,
 }
@@ -35,6 +37,7 @@ impl Liveness {
             telemetry,
             lives: Mutex::new(lives),
             timeline: Arc::new(Timeline::new(timings)),
+            line_limit: LineLimit::new(timings.log_window),
             answered: Arc::default(),
         })
     }
@@ -114,6 +117,11 @@ impl Pulse {
     /// What all watches know of the timeline of the API server.
     pub(super) fn timeline(&self) -> Arc<Timeline> {
         self.liveness.timeline.clone()
+    }
+
+    /// How often all watches log what.
+    pub(super) fn line_limit(&self) -> Arc<LineLimit> {
+        self.liveness.line_limit.clone()
     }
 
     /// The source was listed, or will not be.

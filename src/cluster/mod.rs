@@ -23,6 +23,7 @@ mod exchange;
 mod failure;
 mod journal;
 mod lanes;
+mod line_limit;
 mod list;
 mod liveness;
 mod look;

@@ -41,6 +41,8 @@ pub struct Timings {
     pub outage: Duration,
     /// For how long watches share an answer about the newest version of their resource.
     pub probe_shared: Duration,
+    /// For how long ten lines of the log are enough for each resource and reason.
+    pub log_window: Duration,
     /// Until a streaming list is tried again on a server that could not answer one.
     pub streaming_retry: Duration,
 }
@@ -74,6 +76,7 @@ impl Default for Timings {
             forbidden_look: seconds(5),
             outage: seconds(10),
             probe_shared: seconds(1),
+            log_window: seconds(60),
             streaming_retry: seconds(3600),
         }
     }

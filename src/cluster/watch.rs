@@ -114,7 +114,7 @@ impl<S: Sink> Watcher<S> {
             asked: Instant::now(),
             list_began: Instant::now(),
             heard: Instant::now(),
-            journal: Journal::new(target.clone()),
+            journal: Journal::new(target.clone(), pulse.line_limit()),
             target,
             client,
             sink,

@@ -170,6 +170,7 @@ pub fn quick() -> Timings {
         forbidden_look: milliseconds(500),
         outage: milliseconds(10_000),
         probe_shared: milliseconds(1_000),
+        log_window: milliseconds(60_000),
         streaming_retry: milliseconds(60_000),
     }
 }

@@ -1,0 +1,101 @@
+//! How often a kind of line is logged: ten times in a window, and at its end how many more there were.
+//!
+//! Reasons that alternate are news each time, and fifty namespaces fail together: what is said of one resource and reason
+//! is limited over all of them.
+
+use crate::objects::Resource;
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+use tokio::time::{Instant, sleep_until};
+
+/// Lines of one kind in a window.
+const MOST_LINES: u32 = 10;
+
+/// The lines of all watches.
+pub(super) struct LineLimit {
+    window: Duration,
+    kinds: Mutex<HashMap<Kind, Lines>>,
+}
+
+/// What a line is about: a resource, and the reason of a failure or another word.
+type Kind = (Resource, &'static str);
+
+struct Lines {
+    window_ends: Instant,
+    logged: u32,
+    /// Those that were not, and of which nothing was said yet.
+    left_out: u64,
+}
+
+impl LineLimit {
+    pub(super) fn new(window: Duration) -> Arc<Self> {
+        Arc::new(Self { window, kinds: Mutex::default() })
+    }
+
+    /// Whether a line may be logged. Otherwise it is counted.
+    pub(super) fn admits(self: &Arc<Self>, resource: Resource, reason: &'static str) -> bool {
+        let now = Instant::now();
+        let window_ends = {
+            let mut kinds = self.kinds();
+            let new = || Lines { window_ends: now + self.window, logged: 0, left_out: 0 };
+            let lines = kinds.entry((resource, reason)).or_insert_with(new);
+            if now >= lines.window_ends {
+                (lines.window_ends, lines.logged) = (now + self.window, 0);
+            }
+            if lines.logged < MOST_LINES {
+                lines.logged += 1;
+                return true;
+            }
+            lines.left_out += 1;
+            if lines.left_out > 1 {
+                return false;
+            }
+            lines.window_ends
+        };
+        let limit = Arc::clone(self);
+        tokio::spawn(async move {
+            sleep_until(window_ends).await;
+            let left_out = limit.take_left_out((resource, reason));
+            tracing::warn!(%resource, reason, left_out, "more such lines were left out");
+        });
+        false
+    }
+
+    fn take_left_out(&self, kind: Kind) -> u64 {
+        self.kinds().get_mut(&kind).map_or(0, |lines| std::mem::take(&mut lines.left_out))
+    }
+
+    fn kinds(&self) -> MutexGuard<'_, HashMap<Kind, Lines>> {
+        self.kinds.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{LineLimit, MOST_LINES};
+    use crate::objects::Resource::{Deployments, Pods};
+    use std::time::Duration;
+    use tokio::time::sleep;
+
+    #[tokio::test]
+    async fn ten_lines_in_a_window_and_the_rest_is_counted() {
+        let limit = LineLimit::new(Duration::from_secs(3600));
+        let admitted = |resource, reason| (0..100).filter(|_| limit.admits(resource, reason)).count();
+        assert_eq!(admitted(Pods, "timeout"), MOST_LINES as usize);
+        assert_eq!(admitted(Pods, "connection"), MOST_LINES as usize, "another reason");
+        assert_eq!(admitted(Deployments, "timeout"), MOST_LINES as usize, "another resource");
+        assert_eq!(limit.take_left_out((Pods, "timeout")), 90);
+        assert_eq!(limit.take_left_out((Pods, "timeout")), 0, "it is told once");
+    }
+
+    #[tokio::test]
+    async fn a_window_ends_and_its_count_is_told() {
+        let limit = LineLimit::new(Duration::from_millis(50));
+        let admitted = || (0..20).filter(|_| limit.admits(Pods, "timeout")).count();
+        assert_eq!(admitted(), 10);
+        sleep(Duration::from_millis(100)).await;
+        assert_eq!(limit.take_left_out((Pods, "timeout")), 0, "it was told when the window ended");
+        assert_eq!(admitted(), 10);
+    }
+}

@@ -1,0 +1,62 @@
+//! How much the watches log when every failure is another one. One test alone in its process, like `watch_log`.
+
+#![allow(clippy::unwrap_used, clippy::panic, reason = "these are tests")]
+
+mod scripted;
+
+use podskew::cluster::Timings;
+use podskew::objects::Resource;
+use scripted::{Reply, Scene, Then, listed_then, quick};
+use std::io::Write;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+/// Collects what is logged.
+#[derive(Clone, Default)]
+struct Log(Arc<Mutex<Vec<u8>>>);
+
+impl Write for Log {
+    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+        self.0.lock().unwrap().write(bytes)
+    }
+    fn flush(&mut self) -> std::io::Result<()> {
+        Ok(())
+    }
+}
+
+impl Log {
+    fn lines(&self, what: &str) -> Vec<String> {
+        let log = String::from_utf8(self.0.lock().unwrap().clone()).unwrap();
+        log.lines().filter(|line| line.contains(what)).map(str::to_owned).collect()
+    }
+}
+
+#[tokio::test]
+async fn reasons_that_alternate_do_not_flood_the_log() {
+    const FAILURES: usize = 200;
+    let log = Log::default();
+    let writer = log.clone();
+    let subscriber = tracing_subscriber::fmt().with_ansi(false).with_writer(move || writer.clone()).finish();
+    tracing::subscriber::set_global_default(subscriber).unwrap();
+    let message = "m".repeat(20_000);
+    let mut replies: Vec<Reply> = (0..FAILURES)
+        .map(|number| Reply::Whole([500, 401][number % 2], "", format!(r#"{{"kind":"Status","message":"{message}"}}"#)))
+        .collect();
+    replies.push(listed_then(&[], Then::Silence));
+    let timings = Timings { log_window: Duration::from_secs(5), ..quick() };
+    let began = std::time::Instant::now();
+    let scene = Scene::play_in(Resource::Pods, &[], timings, replies).await;
+    scene.tells(&["begin", "list a", "finish"]).await;
+    let windows = began.elapsed().as_secs() as usize / 5 + 1;
+    scene.until("the end of both windows", || log.lines("more such lines were left out").len() >= 2).await;
+    for reason in ["server_error", "unauthorized"] {
+        let reason = format!("reason=\"{reason}\"");
+        let (lines, counts): (Vec<_>, Vec<_>) =
+            log.lines(&reason).into_iter().partition(|line| !line.contains("left out"));
+        assert!((10..=10 * windows).contains(&lines.len()), "{} lines in {:?}", lines.len(), began.elapsed());
+        assert!(lines.iter().all(|line| line.len() < 1_400), "{:?}", lines.iter().map(String::len).max());
+        let left_out: usize =
+            counts.iter().map(|line| line.split_once("left_out=").unwrap().1.trim().parse::<usize>().unwrap()).sum();
+        assert_eq!(lines.len() + left_out, FAILURES / 2, "{counts:#?}");
+    }
+}
