@@ -7,7 +7,8 @@ mod scripted;
 use podskew::cluster::Timings;
 use podskew::objects::Resource;
 use scripted::{
-    Reply, Scene, Then, bookmark, closing, event, goes_on_from, list, listed_then, page, quick, status, stream,
+    Reply, Scene, Then, bookmark, closing, event, goes_on_from, list, listed_then, page, page_before, quick, status,
+    stream,
 };
 use std::time::Duration;
 
@@ -159,6 +160,70 @@ async fn a_watch_that_goes_silent_goes_on_and_one_that_never_spoke_lists() {
     lists_again(&scene, 4).await;
     scene.tells(&["begin", "list a", "finish", "apply b", "begin", "list a", "finish"]).await;
     assert_eq!((scene.failures("timeout"), scene.all_failures()), (2, 2));
+}
+
+#[tokio::test]
+async fn an_event_that_never_ends_is_no_sign_of_life() {
+    let replies = vec![
+        listed_then(&[], Then::End),
+        Reply::Stream(r#"{"type":"ADDED","object":""#.to_owned(), Then::Trickle),
+        listed_then(&[], Then::Silence),
+    ];
+    let scene = Scene::play(Resource::Pods, replies).await;
+    scene.tells(&["begin", "list a", "finish", "begin", "list a", "finish"]).await;
+    assert_eq!((scene.failures("timeout"), scene.all_failures()), (1, 1));
+}
+
+#[tokio::test]
+async fn watches_that_end_at_once_and_bring_nothing_are_not_healthy() {
+    let timings = Timings { healthy: Duration::from_millis(250), watch_idle: Duration::from_secs(5), ..quick() };
+    let nothing = || stream(&[], Then::End);
+    let mut replies = vec![listed_then(&[], Then::End), nothing(), nothing()];
+    replies.extend([listed_then(&[], Then::End), nothing(), nothing()]);
+    // A quiet watch that lives is as good as one that brings something.
+    replies.push(listed_then(&[], Then::Silence));
+    let scene = Scene::play_in(Resource::Pods, &[], timings, replies).await;
+    lists_again(&scene, 4).await;
+    lists_again(&scene, 7).await;
+    scene.until("three lists", || scene.told().len() == 9).await;
+    assert!(!scene.is_synced(), "the next watch may be no better");
+    assert_eq!((scene.failures("connection"), scene.all_failures(), scene.restarts()), (2, 2, 2));
+    scene.until("it lives", || scene.is_synced()).await;
+
+    let mut replies = vec![listed_then(&[], Then::End), nothing(), nothing()];
+    replies.push(listed_then(&[bookmark(11)], Then::Silence));
+    let scene = Scene::play(Resource::Pods, replies).await;
+    lists_again(&scene, 4).await;
+    scene.until("a bookmark", || scene.is_synced()).await;
+    // One of three is enough.
+    let replies = vec![listed_then(&[], Then::End), nothing(), stream(&[bookmark(11)], Then::End), nothing()];
+    let scene = Scene::play(Resource::Pods, replies).await;
+    goes_on_from(&scene, 5, 11).await;
+    assert_eq!(scene.all_failures(), 0);
+}
+
+/// How often a server is asked within two seconds whose list never ends; what it says is repeated.
+async fn asked_of_a_list_without_end(pages: &[Reply]) -> Scene {
+    let timings = Timings { pause_base: Duration::from_millis(100), pause_most: Duration::from_secs(1), ..quick() };
+    let mut replies = vec![status(422)];
+    replies.extend(pages.iter().cycle().take(5_000).cloned());
+    let scene = Scene::play_in(Resource::Pods, &[], timings, replies).await;
+    scene.until("failures", || scene.failures("decode") >= 1).await;
+    tokio::time::sleep(Duration::from_secs(2)).await;
+    assert!(scene.asked().len() < 80, "asked {} times", scene.asked().len());
+    assert!(!scene.is_synced());
+    assert!(!scene.told().contains(&"finish".to_owned()), "{:?}", scene.told());
+    scene
+}
+
+#[tokio::test]
+async fn a_list_that_never_ends_is_noticed_and_asked_for_with_pauses() {
+    // A, B, A; and one that goes round later.
+    asked_of_a_list_without_end(&[page_before("A", Some("a")), page_before("B", Some("b"))]).await;
+    let circle: Vec<Reply> = ["A", "B", "C", "B"].map(|token| page_before(token, Some(token))).into();
+    asked_of_a_list_without_end(&circle).await;
+    let empty: Vec<Reply> = (0..5_000).map(|number| page_before(&format!("t{number}"), None)).collect();
+    asked_of_a_list_without_end(&empty).await;
 }
 
 #[tokio::test]

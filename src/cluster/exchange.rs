@@ -40,7 +40,16 @@ pub(super) struct Patience {
     /// From one byte to the next.
     pub(super) idle: Duration,
     /// The end of it all.
-    pub(super) until: Option<Instant>,
+    pub(super) until: Instant,
+    /// What went wrong when that has come.
+    pub(super) late: &'static str,
+}
+
+impl Patience {
+    /// For a list that has to be complete at `until`.
+    pub(super) fn for_list(idle: Duration, until: Instant) -> Self {
+        Self { idle, until, late: "the list took too long" }
+    }
 }
 
 /// Sends a GET and returns the answer once its head is there, if it is a good one.
@@ -103,14 +112,14 @@ impl Answer {
     pub(super) async fn chunk(&mut self, patience: Patience, pulse: &mut Pulse) -> Result<Option<Bytes>, Failure> {
         let began = Instant::now();
         let idle_until = began + patience.idle;
-        let until = patience.until.map_or(idle_until, |until| until.min(idle_until));
+        let until = patience.until.min(idle_until);
         loop {
             let frame = timeout_at(until, self.body.frame()).await.map_err(|_| {
                 pulse.timeline().unreached(began);
                 Failure::timeout(if until == idle_until {
                     format!("nothing came for {:?}", patience.idle)
                 } else {
-                    "the list took too long".to_owned()
+                    patience.late.to_owned()
                 })
             })?;
             match frame {

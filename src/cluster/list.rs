@@ -5,6 +5,7 @@
 //! bookmark before the closing one, or silence after the objects (before 1.27 the parameter is unknown and ignored). Each
 //! leads to pages, at once or with the next attempt, and streaming is tried again after an hour.
 
+use super::course::Course;
 use super::events::{Encoding, Events};
 use super::exchange::{Answer, Patience};
 use super::failure::Failure;
@@ -17,7 +18,7 @@ use crate::telemetry::FailureReason;
 use bytes::Bytes;
 use futures::FutureExt as _;
 use std::time::Duration;
-use tokio::time::Instant;
+use tokio::time::{Instant, sleep};
 
 /// As many as kubectl and client-go ask for.
 const FIRST_LIMIT: u32 = 500;
@@ -149,7 +150,7 @@ impl<S: Sink> Watcher<S> {
         decoding: &mut Lanes<S>,
         gone: &mut Vec<Bytes>,
     ) -> Result<(Events, String), NoStream> {
-        let patience = Patience { idle: self.timings.list_idle, until: Some(until) };
+        let patience = Patience::for_list(self.timings.list_idle, until);
         let mut events = Events::new(answer.encoding());
         loop {
             while let Some(event) = events.next().map_err(Failure::from)? {
@@ -258,8 +259,9 @@ impl<S: Sink> Watcher<S> {
 
     /// Reads all pages, and gives their version.
     async fn pages(&mut self, until: Instant, decoding: &mut Lanes<S>) -> Result<String, Failure> {
-        let patience = Patience { idle: self.timings.list_idle, until: Some(until) };
+        let patience = Patience::for_list(self.timings.list_idle, until);
         let mut token = String::new();
+        let mut course = Course::new(&self.timings);
         loop {
             let uri = self.target.page(self.listing.limit, &token);
             let answer = match self.open(&uri).await {
@@ -279,6 +281,7 @@ impl<S: Sink> Watcher<S> {
             let page = answer.whole(decoding.spare_page(), patience, &mut self.pulse).await?;
             self.page_decoded(decoding.decoded())?;
             let meta = decode_list_meta(self.target.resource, &page)?;
+            let page_bytes = page.len();
             decoding.page(page).await;
             if meta.resource_version.is_empty() {
                 return Err(Failure::unreadable("the list has no version"));
@@ -286,9 +289,8 @@ impl<S: Sink> Watcher<S> {
             if meta.continue_token.is_empty() {
                 return Ok(meta.resource_version);
             }
-            if meta.continue_token == token {
-                return Err(Failure::unreadable("the list goes round in a circle: a page continues at itself"));
-            }
+            let pause = course.goes_on(&meta.continue_token, self.listing.objects, page_bytes)?;
+            sleep(pause).await;
             token = meta.continue_token;
         }
     }
@@ -344,7 +346,7 @@ impl<S: Sink> Watcher<S> {
             self.journal.skipping(self.listing.skipped);
         } else {
             self.listing.unreadable = 0;
-            self.synced(true);
+            self.synced(self.is_complete());
         }
     }
 

@@ -18,6 +18,7 @@
 
 mod backoff;
 mod connect;
+mod course;
 mod events;
 mod exchange;
 mod failure;

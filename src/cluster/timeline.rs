@@ -172,7 +172,7 @@ impl<S: Sink> Watcher<S> {
 
     async fn probe(&mut self) -> Result<u64, Failure> {
         let uri = self.target.newest();
-        let patience = Patience { idle: self.timings.list_idle, until: Some(Instant::now() + self.timings.list_total) };
+        let patience = Patience::for_list(self.timings.list_idle, Instant::now() + self.timings.list_total);
         let answer = open(&self.client, &uri, Encoding::Json, self.timings.answer, &mut self.pulse).await?;
         let list = answer.whole(BytesMut::new(), patience, &mut self.pulse).await?;
         let version = decode_list_meta(self.target.resource, &list)?.resource_version;

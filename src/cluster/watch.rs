@@ -15,7 +15,7 @@
 //! connection, after a refusal. Unless its time was up, it first proves that the API server is still in the timeline of
 //! that version (`timeline`). It lists again when something may have been lost: the version expired (410), a line could
 //! not be read, the server went back to an older state, nothing was answered for so long that it may have done so unseen,
-//! or a watch was silent from its beginning to the idle timeout.
+//! a watch was silent from its beginning to the idle timeout, or several ended at once without an event or a bookmark.
 
 use super::backoff::{Backoff, between};
 use super::events::{Encoding, Events};
@@ -35,11 +35,17 @@ use crate::telemetry::{EventType, FailureReason};
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::Semaphore;
-use tokio::time::{Instant, sleep};
+use tokio::time::{Instant, sleep, sleep_until};
 
 /// A server that ends a watch with an error this often in a row is asked for a list: client-go asks after the first, but
 /// an etcd that elects a leader fails every watch for seconds, and that loses nothing.
 const FRUITLESS_WATCHES: u32 = 3;
+
+/// So many watches in a row that end at once and bring nothing are no accident: whatever changes goes unseen.
+const BARREN_WATCHES: u32 = 3;
+
+/// What the log says of them.
+const BARREN: &str = "several watches in a row ended at once and brought nothing";
 
 /// Watches one source.
 pub(super) struct Watcher<S> {
@@ -65,6 +71,8 @@ pub(super) struct Watcher<S> {
     backoff: Backoff,
     /// Watches in a row that the server ended with an error.
     fruitless: u32,
+    /// Watches in a row that the server ended at once, and in good order, without an event or a bookmark.
+    barren: u32,
     /// Whether the last failure was an expired version.
     expired: bool,
 }
@@ -83,8 +91,9 @@ enum State {
 pub(super) enum End {
     /// A list is complete, and its watch has not begun.
     Listed { version: String },
-    /// The server ended the watch in good order; `in_time` if that was when it was asked to.
-    Closed { version: String, lived: Duration, in_time: bool },
+    /// The server ended the watch in good order; `in_time` if that was when it was asked to, `is_barren` if it brought
+    /// neither an event nor a bookmark.
+    Closed { version: String, lived: Duration, in_time: bool, is_barren: bool },
     /// A watch may go on.
     Proven { version: String },
     /// Whether it may could not be found out.
@@ -125,6 +134,7 @@ impl<S: Sink> Watcher<S> {
             answered: Answered::new(),
             backoff: Backoff::new(timings.pause_base, timings.pause_most),
             fruitless: 0,
+            barren: 0,
             expired: false,
         }
     }
@@ -180,33 +190,42 @@ impl<S: Sink> Watcher<S> {
         let time_is_up = self.asked + length.mul_f64(0.99);
         let timeline = self.pulse.timeline();
         let base = version.parse().ok();
-        let patience = Patience { idle: self.timings.watch_idle, until: None };
-        let mut heard = false;
-        let complete = !self.listing.is_skipping();
-        self.synced(complete);
+        let idle = self.timings.watch_idle;
+        let mut last_event = None;
+        self.synced(self.is_complete());
         self.pulse.allowed(true);
         self.journal.watching();
         let failure = loop {
             match self.take_events(&mut events, base, &mut version) {
-                Ok(any) => heard |= any,
+                Ok(true) => {
+                    last_event = Some(Instant::now());
+                    self.fruitful();
+                }
+                Ok(false) => {}
                 Err(failure) => break failure,
             }
+            // Bytes of an event that never ends are no sign of life.
+            let until = last_event.unwrap_or(began) + idle;
+            let patience = Patience { idle, until, late: "no whole event came in time" };
             let read = tokio::select! {
                 read = answer.events(&mut events, patience, &mut self.pulse) => read,
-                () = timeline.lost_since(self.list_began) => {
-                    Err(Failure::timeline_lost(FOUND_BY_ANOTHER))
+                () = timeline.lost_since(self.list_began) => Err(Failure::timeline_lost(FOUND_BY_ANOTHER)),
+                () = sleep_until(began + self.timings.healthy), if self.barren > 0 => {
+                    self.fruitful();
+                    continue;
                 }
             };
             match read {
                 Ok(true) => self.heard = Instant::now(),
                 Ok(false) => {
                     self.heard = Instant::now();
-                    return End::Closed { version, lived: began.elapsed(), in_time: self.heard >= time_is_up };
+                    let (lived, in_time) = (began.elapsed(), self.heard >= time_is_up);
+                    return End::Closed { version, lived, in_time, is_barren: last_event.is_none() };
                 }
                 Err(failure) => break failure,
             }
         };
-        let silent = failure.reason == FailureReason::Timeout && !heard;
+        let silent = failure.reason == FailureReason::Timeout && last_event.is_none();
         End::Failed { version: (!failure.relist && !silent).then_some(version), failure, lived: began.elapsed() }
     }
 
@@ -254,9 +273,15 @@ impl<S: Sink> Watcher<S> {
                 self.journal.unprovable();
                 (State::Unlisted, Duration::ZERO)
             }
-            End::Closed { version, lived, in_time } => {
+            End::Closed { version, lived, in_time, is_barren } => {
                 self.answered.not_refused();
                 self.fruitless = 0;
+                if is_barren && lived < self.timings.healthy {
+                    self.barren += 1;
+                    if self.barren.is_multiple_of(BARREN_WATCHES) {
+                        return self.after_failure(None, &Failure::connection(BARREN), lived);
+                    }
+                }
                 // A server, or something before it, that ends every watch at once is not asked in a tight loop.
                 let pause = if self.was_healthy(lived) { Duration::ZERO } else { self.backoff.pause() };
                 // What was left out may be readable by now.
@@ -346,6 +371,18 @@ impl<S: Sink> Watcher<S> {
     pub(super) fn synced(&mut self, synced: bool) {
         self.pulse.synced(synced);
         self.sink.live(self.source, synced);
+    }
+
+    /// Whether what is known is complete, and a watch is expected to keep it so.
+    pub(super) fn is_complete(&self) -> bool {
+        !self.listing.is_skipping() && self.barren < BARREN_WATCHES
+    }
+
+    /// A watch brought something, or has lived long enough to bring something later.
+    fn fruitful(&mut self) {
+        if std::mem::take(&mut self.barren) >= BARREN_WATCHES {
+            self.synced(self.is_complete());
+        }
     }
 
     fn was_healthy(&mut self, lived: Duration) -> bool {

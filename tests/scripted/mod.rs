@@ -23,6 +23,8 @@ pub enum Then {
     Cut,
     /// Nothing, for ever.
     Silence,
+    /// One byte after the other, for ever.
+    Trickle,
 }
 
 /// One answer.
@@ -71,6 +73,12 @@ pub fn list(name: &str, version: u32) -> String {
     format!(
         r#"{{"metadata":{{"resourceVersion":"{version}"}},"items":[{{"metadata":{{"name":"{name}","uid":"{name}"}}}}]}}"#
     )
+}
+
+/// A page of a list that continues at `token`, with one object of that name or none.
+pub fn page_before(token: &str, name: Option<&str>) -> Reply {
+    let item = name.map(|name| format!(r#"{{"metadata":{{"name":"{name}","uid":"{name}"}}}}"#)).unwrap_or_default();
+    page(&format!(r#"{{"metadata":{{"resourceVersion":"10","continue":"{token}"}},"items":[{item}]}}"#))
 }
 
 /// A streaming list of one object, `a`, at version 10, and then `more` on the same stream.
@@ -310,6 +318,10 @@ async fn converse(connection: &TcpStream, resource: Resource, script: &Mutex<Scr
                     Then::End => write(connection, b"0\r\n\r\n").await?,
                     Then::Cut => return Ok(()),
                     Then::Silence => return hang(connection).await,
+                    Then::Trickle => loop {
+                        write(connection, b"1\r\nx\r\n").await?;
+                        sleep(Duration::from_millis(20)).await;
+                    },
                 }
             }
             Reply::Nothing => return hang(connection).await,

@@ -1,0 +1,98 @@
+//! Whether a list in pages comes to its end.
+//!
+//! A page is full as long as another follows (apiserver storage/etcd3, `GetList`): it holds as many objects as were asked
+//! for. A server that goes round in a circle, or sends page after page with nothing in it, would be asked for ever.
+
+use super::backoff::Backoff;
+use super::failure::Failure;
+use super::timings::Timings;
+use std::collections::HashSet;
+use std::hash::{BuildHasher as _, RandomState};
+use std::time::Duration;
+
+/// Pages in a row without an object: the decoding is at most three pages behind.
+const MOST_EMPTY: u32 = 8;
+
+/// A page with fewer bytes is not full: objects of a cluster take several hundred bytes each.
+const SHORT: usize = 16 << 10;
+
+/// The way through one list.
+pub(super) struct Course {
+    /// The hashes of the tokens that were followed.
+    tokens: HashSet<u64>,
+    hasher: RandomState,
+    objects: u64,
+    empty: u32,
+    backoff: Backoff,
+}
+
+impl Course {
+    pub(super) fn new(timings: &Timings) -> Self {
+        Self {
+            tokens: HashSet::new(),
+            hasher: RandomState::new(),
+            objects: 0,
+            empty: 0,
+            backoff: Backoff::new(timings.pause_base, timings.pause_most),
+        }
+    }
+
+    /// Goes on behind a page of `bytes` bytes with a token; `objects` were decoded by now. Returns how long to wait before
+    /// the next page.
+    pub(super) fn goes_on(&mut self, token: &str, objects: u64, bytes: usize) -> Result<Duration, Failure> {
+        if !self.tokens.insert(self.hasher.hash_one(token)) {
+            return Err(Failure::unreadable("the list goes round in a circle: a page continues at an earlier one"));
+        }
+        self.empty = if objects == self.objects { self.empty + 1 } else { 0 };
+        self.objects = objects;
+        if self.empty >= MOST_EMPTY {
+            return Err(Failure::unreadable("the list does not end: page after page is empty"));
+        }
+        if bytes >= SHORT {
+            self.backoff.reset();
+            return Ok(Duration::ZERO);
+        }
+        Ok(self.backoff.pause())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Course, MOST_EMPTY, SHORT, Timings};
+    use std::time::Duration;
+
+    fn course() -> Course {
+        Course::new(&Timings::default())
+    }
+
+    #[test]
+    fn full_pages_are_asked_for_without_a_pause() {
+        let mut course = course();
+        for page in 0..1_000 {
+            let objects = u64::from(page / 4 * 4_u32) * 500;
+            assert_eq!(course.goes_on(&page.to_string(), objects, SHORT).unwrap(), Duration::ZERO);
+        }
+    }
+
+    #[test]
+    fn a_circle_of_any_length_is_noticed() {
+        for length in 1..5 {
+            let mut course = course();
+            for page in 0..length {
+                course.goes_on(&page.to_string(), page, SHORT).unwrap();
+            }
+            let failure = course.goes_on("0", length, SHORT).unwrap_err();
+            assert!(failure.message.contains("circle"), "{}", failure.message);
+        }
+    }
+
+    #[test]
+    fn empty_pages_end_the_list_and_short_ones_slow_it_down() {
+        let mut empty = course();
+        let ended = (0..100).position(|page: u32| empty.goes_on(&page.to_string(), 0, SHORT).is_err());
+        assert_eq!(ended, Some(MOST_EMPTY as usize - 1));
+        let mut short = course();
+        let took: Duration = (0..40_u64).map(|page| short.goes_on(&page.to_string(), page + 1, 100).unwrap()).sum();
+        assert!(took > Duration::from_secs(60), "{took:?}");
+    }
+}
