@@ -3,15 +3,25 @@
 //! In JSON each is a line; in protobuf its length stands before it, in four bytes. An event that lies within one frame, as
 //! most do, is handed out where it lies; only one that crosses from a frame into the next is put together.
 
+use crate::objects::LONGEST_OBJECT;
 use bytes::{Buf as _, Bytes, BytesMut};
 
-/// etcd takes objects of 1.5 MiB, which JSON may blow up a few times over. What is longer is no event.
-const LONGEST_EVENT: usize = 16 << 20;
+/// What is longer holds no object.
+const LONGEST_EVENT: usize = LONGEST_OBJECT;
+
+/// A length of more than this is none: text that is read as a length makes half a gigabyte at least.
+const MOST_PASSED_OVER: usize = 256 << 20;
 
 /// An event went on for longer than any object can.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, thiserror::Error)]
 #[error("an event of more than {} MiB", LONGEST_EVENT >> 20)]
-pub(super) struct EventTooLong;
+pub(super) struct EventTooLong {
+    /// Whether the next event can be read.
+    pub(super) is_passed_over: bool,
+}
+
+const PASSED_OVER: EventTooLong = EventTooLong { is_passed_over: true };
+const NONSENSE: EventTooLong = EventTooLong { is_passed_over: false };
 
 /// How an answer is written.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
@@ -29,6 +39,8 @@ pub(super) struct Events {
     frame: Bytes,
     /// The beginning of an event that ends in a frame to come.
     carried: BytesMut,
+    /// How much is passed over of an event that is too long: so many bytes, or the rest of the line.
+    passing: usize,
 }
 
 impl Events {
@@ -52,15 +64,32 @@ impl Events {
 
     /// Whether the answer, should it end here, ends in the middle of an event.
     pub(super) fn is_cut(&self) -> bool {
-        !self.carried.is_empty()
+        !self.carried.is_empty() || self.passing > 0
+    }
+
+    /// How many bytes of an event are held that is not whole.
+    pub(super) fn held(&self) -> usize {
+        self.carried.len()
     }
 
     /// A line without its newline.
     fn line(&mut self) -> Result<Option<Bytes>, EventTooLong> {
-        let Some(end) = memchr::memchr(b'\n', &self.frame) else {
-            if self.carried.len() + self.frame.len() > LONGEST_EVENT {
-                return Err(EventTooLong);
-            }
+        let end = memchr::memchr(b'\n', &self.frame);
+        if self.passing > 0 {
+            let Some(end) = end else {
+                self.frame.clear();
+                return Ok(None);
+            };
+            self.passing = 0;
+            self.frame.advance(end + 1);
+            return self.line();
+        }
+        if self.carried.len() + end.unwrap_or(self.frame.len()) > LONGEST_EVENT {
+            self.carried = BytesMut::new();
+            self.passing = 1;
+            return Err(PASSED_OVER);
+        }
+        let Some(end) = end else {
             self.carried.extend_from_slice(&std::mem::take(&mut self.frame));
             return Ok(None);
         };
@@ -75,8 +104,15 @@ impl Events {
 
     /// A message without the length before it.
     fn message(&mut self) -> Result<Option<Bytes>, EventTooLong> {
+        let passed = self.passing.min(self.frame.len());
+        self.frame.advance(passed);
+        self.passing -= passed;
+        if self.passing > 0 {
+            return Ok(None);
+        }
         if self.carried.is_empty() {
             match message_length(&self.frame)? {
+                Some(length) if length > LONGEST_EVENT => return self.pass_over(length),
                 Some(length) if self.frame.len() >= LENGTH + length => {
                     self.frame.advance(LENGTH);
                     return Ok(Some(self.frame.split_to(length)));
@@ -87,7 +123,11 @@ impl Events {
             }
         }
         loop {
-            let whole = message_length(&self.carried)?.map_or(LENGTH, |length| LENGTH + length);
+            let length = message_length(&self.carried)?;
+            if let Some(length) = length.filter(|length| *length > LONGEST_EVENT) {
+                return self.pass_over(length);
+            }
+            let whole = length.map_or(LENGTH, |length| LENGTH + length);
             if self.carried.len() >= LENGTH && self.carried.len() == whole {
                 self.carried.advance(LENGTH);
                 return Ok(Some(self.carried.split().freeze()));
@@ -99,6 +139,12 @@ impl Events {
             self.carried.extend_from_slice(&self.frame.split_to(more));
         }
     }
+
+    /// Passes over a message of this length, of which at most the length was taken.
+    fn pass_over(&mut self, length: usize) -> Result<Option<Bytes>, EventTooLong> {
+        self.passing = LENGTH + length - std::mem::take(&mut self.carried).len();
+        Err(PASSED_OVER)
+    }
 }
 
 /// How many bytes say how long a message is.
@@ -107,13 +153,13 @@ const LENGTH: usize = 4;
 /// The length at the beginning of `bytes`, if it is there.
 fn message_length(bytes: &[u8]) -> Result<Option<usize>, EventTooLong> {
     let Some(length) = bytes.first_chunk::<LENGTH>() else { return Ok(None) };
-    let length = usize::try_from(u32::from_be_bytes(*length)).map_err(|_| EventTooLong)?;
-    if length > LONGEST_EVENT { Err(EventTooLong) } else { Ok(Some(length)) }
+    let length = usize::try_from(u32::from_be_bytes(*length)).map_err(|_| NONSENSE)?;
+    if length > MOST_PASSED_OVER { Err(NONSENSE) } else { Ok(Some(length)) }
 }
 
 #[cfg(test)]
 mod tests {
-    use super::{Encoding, EventTooLong, Events, LONGEST_EVENT};
+    use super::{Encoding, EventTooLong, Events, LONGEST_EVENT, NONSENSE, PASSED_OVER};
     use bytes::Bytes;
     use proptest::prelude::*;
 
@@ -157,8 +203,35 @@ mod tests {
             events.next().is_ok_and(|event| event.is_none())
         });
         assert!(!taken);
-        assert_eq!(read(Encoding::Protobuf, &[b"\x02\0\0\0x"]), Err(EventTooLong), "as soon as its length is known");
-        assert_eq!(read(Encoding::Protobuf, &[b"\x02\0", b"\0\0x"]), Err(EventTooLong));
+        assert_eq!(read(Encoding::Protobuf, &[b"\x02\0\0\0x"]), Err(PASSED_OVER), "as soon as its length is known");
+        assert_eq!(read(Encoding::Protobuf, &[b"\x02\0", b"\0\0x"]), Err(PASSED_OVER));
+        assert_eq!(read(Encoding::Protobuf, &[b"<html>"]), Err(NONSENSE));
+    }
+
+    #[test]
+    fn behind_an_event_that_is_too_long_the_next_one_is_read() {
+        let long = vec![b'x'; LONGEST_EVENT + 1];
+        let json = [b"one\n", &long[..], b"\ntwo\n"].concat();
+        let length = |bytes: &[u8]| u32::try_from(bytes.len()).unwrap().to_be_bytes();
+        let protobuf = [b"\0\0\0\x03one", &length(&long)[..], &long, b"\0\0\0\x03two"].concat();
+        for (encoding, text) in [(Encoding::Json, json), (Encoding::Protobuf, protobuf)] {
+            for frame in [1_000_003, LONGEST_EVENT * 2] {
+                let mut events = Events::new(encoding);
+                let (mut read, mut passed_over) = (Vec::new(), 0);
+                for frame in text.chunks(frame) {
+                    events.push(Bytes::copy_from_slice(frame));
+                    loop {
+                        match events.next() {
+                            Ok(Some(event)) => read.push(event),
+                            Ok(None) => break,
+                            Err(error) => passed_over += u32::from(error.is_passed_over),
+                        }
+                    }
+                    assert!(events.held() <= LONGEST_EVENT);
+                }
+                assert_eq!((read, passed_over, events.is_cut()), (vec!["one".into(), "two".into()], 1, false));
+            }
+        }
     }
 
     proptest! {

@@ -5,8 +5,8 @@
 use super::events::{Encoding, Events};
 use super::failure::Failure;
 use super::liveness::Pulse;
-use bytes::{Bytes, BytesMut};
-use http::header::{ACCEPT, ACCEPT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE};
+use bytes::Bytes;
+use http::header::{ACCEPT, ACCEPT_ENCODING, CONTENT_TYPE};
 use http::{HeaderMap, Request};
 use http_body_util::BodyExt as _;
 use kube::client::Body;
@@ -19,19 +19,11 @@ const PROTOBUF: &str = "application/vnd.kubernetes.protobuf";
 /// A Status takes a few hundred bytes; a proxy's error page is cut.
 const LONGEST_REFUSAL: usize = 64 << 10;
 
-/// A page holds at most a few thousand objects; more than this is no page.
-const LONGEST_PAGE: usize = 1 << 30;
-
-/// What a Content-Length is trusted with before the bytes are there: a page of 500 pods takes 4 MiB.
-const MOST_ALLOCATED_AHEAD: usize = 16 << 20;
-
 /// The body of an answer that began well.
 pub(super) struct Answer {
     body: Body,
     /// How it is written.
     encoding: Encoding,
-    /// What the server says it will send, to allocate once.
-    length: Option<usize>,
 }
 
 /// How long the rest of an answer may take.
@@ -98,13 +90,13 @@ async fn ask(
         .map_err(|error| Failure::transport(&error))?;
     pulse.beat();
     let (head, body) = response.into_parts();
-    let mut answer = Answer { body, encoding: encoding_of(&head.headers), length: content_length(&head.headers) };
+    let mut answer = Answer { body, encoding: encoding_of(&head.headers) };
     if head.status.is_success() {
         return Ok(answer);
     }
     // The status alone says what is wrong; the body only says it better.
-    let text = timeout(patience, answer.beginning(LONGEST_REFUSAL)).await.unwrap_or_default();
-    Err(Failure::refused(head.status, &head.headers, &text))
+    let text = timeout(patience, answer.beginning(LONGEST_REFUSAL)).await;
+    Err(Failure::refused(head.status, &head.headers, &text.unwrap_or(Ok(Vec::new())).unwrap_or_default()))
 }
 
 impl Answer {
@@ -164,36 +156,18 @@ impl Answer {
         }
     }
 
-    /// All of it, in the memory of `whole`.
-    pub(super) async fn whole(
-        mut self,
-        mut whole: BytesMut,
-        patience: Patience,
-        pulse: &mut Pulse,
-    ) -> Result<BytesMut, Failure> {
-        whole.clear();
-        whole.reserve(self.length.unwrap_or(0).min(MOST_ALLOCATED_AHEAD));
-        while let Some(bytes) = self.chunk(patience, pulse).await? {
-            if whole.len() + bytes.len() > LONGEST_PAGE {
-                return Err(Failure::unreadable(format!("a page of more than {} MiB", LONGEST_PAGE >> 20)));
-            }
-            whole.extend_from_slice(&bytes);
-        }
-        Ok(whole)
-    }
-
-    /// What can be had of it, up to `most` bytes.
-    async fn beginning(&mut self, most: usize) -> Vec<u8> {
+    /// All of it, or the first `most` bytes.
+    pub(super) async fn beginning(&mut self, most: usize) -> Result<Vec<u8>, Failure> {
         let mut beginning = Vec::new();
-        while let Some(Ok(frame)) = self.body.frame().await {
-            if let Ok(bytes) = frame.into_data() {
+        while let Some(frame) = self.body.frame().await {
+            if let Ok(bytes) = frame.map_err(|error| Failure::transport(&error))?.into_data() {
                 beginning.extend_from_slice(&bytes[..bytes.len().min(most - beginning.len())]);
             }
             if beginning.len() == most {
                 break;
             }
         }
-        beginning
+        Ok(beginning)
     }
 }
 
@@ -204,8 +178,4 @@ fn encoding_of(headers: &HeaderMap) -> Encoding {
         Some(media_type) if media_type.trim().eq_ignore_ascii_case(PROTOBUF) => Encoding::Protobuf,
         _ => Encoding::Json,
     }
-}
-
-fn content_length(headers: &HeaderMap) -> Option<usize> {
-    headers.get(CONTENT_LENGTH)?.to_str().ok()?.parse().ok()
 }

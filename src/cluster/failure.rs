@@ -35,7 +35,8 @@ impl Failure {
     fn new(reason: FailureReason, message: impl Into<String>) -> Self {
         let mut message = message.into();
         if message.len() > LONGEST_MESSAGE {
-            message.truncate(message.floor_char_boundary(LONGEST_MESSAGE - ELLIPSIS.len()));
+            let room = LONGEST_MESSAGE - ELLIPSIS.len();
+            message.truncate((0..=room).rev().find(|end| message.is_char_boundary(*end)).unwrap_or(0));
             message.push_str(ELLIPSIS);
             message.shrink_to_fit();
         }

@@ -20,6 +20,9 @@ const BATCH: usize = 128 << 10;
 /// More are of no use: one task reads the connection, and no more than so many keep up with it.
 const MOST_LANES: usize = 4;
 
+/// A long object leaves more memory than the next ones need.
+const MOST_SPARED: usize = 1 << 20;
+
 /// So many objects go into the inventory at once, if nobody else is at it.
 const AT_ONCE: usize = 16;
 
@@ -35,7 +38,7 @@ pub(super) struct Lanes<S> {
     /// Events that wait until they are enough.
     batch: Vec<Bytes>,
     batch_bytes: usize,
-    /// Pages that are decoded: the next ones are read into them, because fresh memory costs as much as decoding.
+    /// Pieces of pages that are decoded: the next ones are read into them, because fresh memory costs as much as decoding.
     spare_pages: Arc<Mutex<Vec<BytesMut>>>,
     running: JoinSet<Decoded>,
     decoded: Decoded,
@@ -92,18 +95,20 @@ impl<S: Sink> Lanes<S> {
         self.start(self.cores, move || events(source, sink.as_ref(), &batch)).await;
     }
 
-    /// Takes a page. It is decoded while the next one is read, and no more than two are: pages take memory.
+    /// Takes a page, or a piece of one. It is decoded while the next one is read, and no more than two are at once.
     pub(super) async fn page(&mut self, page: BytesMut) {
         let (source, sink, spare_pages) = (self.source, self.sink.clone(), self.spare_pages.clone());
         self.start(self.cores.min(2), move || {
             let decoded = self::page(source, sink.as_ref(), &page);
-            lock(&spare_pages).push(page);
+            if page.capacity() <= MOST_SPARED {
+                lock(&spare_pages).push(page);
+            }
             decoded
         })
         .await;
     }
 
-    /// Where to read the next page.
+    /// Where to read the next piece.
     pub(super) fn spare_page(&self) -> BytesMut {
         lock(&self.spare_pages).pop().unwrap_or_default()
     }

@@ -5,6 +5,7 @@
 //! bookmark before the closing one, or silence after the objects (before 1.27 the parameter is unknown and ignored). Each
 //! leads to pages, at once or with the next attempt, and streaming is tried again after an hour.
 
+use super::budget::Budget;
 use super::course::Course;
 use super::events::{Encoding, Events};
 use super::exchange::{Answer, Patience};
@@ -13,7 +14,7 @@ use super::lanes::{Decoded, Lanes, is_added};
 use super::request::watch_length;
 use super::sink::Sink;
 use super::watch::{End, Watcher};
-use crate::objects::{Object, WatchEvent, decode_event, decode_list_meta};
+use crate::objects::{ListMeta, Object, Pieces, WatchEvent, decode_event, decode_list_meta};
 use crate::telemetry::FailureReason;
 use bytes::Bytes;
 use futures::FutureExt as _;
@@ -84,6 +85,11 @@ impl Listing {
         self.skipped > 0
     }
 
+    /// How many objects that is.
+    pub(super) fn skipped(&self) -> u64 {
+        self.skipped
+    }
+
     fn may_stream(&self) -> bool {
         self.pages_until.is_none_or(|until| until <= Instant::now())
     }
@@ -92,8 +98,7 @@ impl Listing {
 impl<S: Sink> Watcher<S> {
     /// Lists everything, and follows the stream if the list came as one.
     pub(super) async fn list(&mut self) -> End {
-        // The semaphore is never closed.
-        let permit = self.lists.clone().acquire_owned().await.ok();
+        let permit = self.budget.list().await;
         let began = Instant::now();
         let until = began + self.timings.list_total;
         let length = watch_length(&self.timings) + self.timings.list_total;
@@ -152,8 +157,18 @@ impl<S: Sink> Watcher<S> {
     ) -> Result<(Events, String), NoStream> {
         let patience = Patience::for_list(self.timings.list_idle, until);
         let mut events = Events::new(answer.encoding());
+        let mut permit = None;
         loop {
-            while let Some(event) = events.next().map_err(Failure::from)? {
+            loop {
+                let event = match events.next() {
+                    Ok(Some(event)) => event,
+                    Ok(None) => break,
+                    Err(error) if error.is_passed_over => {
+                        self.pass_over(1);
+                        continue;
+                    }
+                    Err(error) => return Err(Failure::from(error).into()),
+                };
                 if is_added(&event) {
                     decoding.event(event).await;
                     continue;
@@ -165,6 +180,11 @@ impl<S: Sink> Watcher<S> {
                 }
             }
             self.take(decoding.decoded())?;
+            if Budget::is_spare(events.held(), permit.as_ref()) {
+                self.take(decoding.drain().await)?;
+                permit = None;
+            }
+            self.budget.hold(events.held(), &mut permit).await;
             let read = if let Some(read) = answer.events(&mut events, patience, &mut self.pulse).now_or_never() {
                 read
             } else {
@@ -278,11 +298,7 @@ impl<S: Sink> Watcher<S> {
             if token.is_empty() {
                 self.begin();
             }
-            let page = answer.whole(decoding.spare_page(), patience, &mut self.pulse).await?;
-            self.page_decoded(decoding.decoded())?;
-            let meta = decode_list_meta(self.target.resource, &page)?;
-            let page_bytes = page.len();
-            decoding.page(page).await;
+            let (meta, page_bytes) = self.page(answer, patience, decoding).await?;
             if meta.resource_version.is_empty() {
                 return Err(Failure::unreadable("the list has no version"));
             }
@@ -292,6 +308,53 @@ impl<S: Sink> Watcher<S> {
             let pause = course.goes_on(&meta.continue_token, self.listing.objects, page_bytes)?;
             sleep(pause).await;
             token = meta.continue_token;
+        }
+    }
+
+    /// Reads a page, and hands it on piece by piece. Gives its metadata and its length.
+    async fn page(
+        &mut self,
+        mut answer: Answer,
+        patience: Patience,
+        decoding: &mut Lanes<S>,
+    ) -> Result<(ListMeta, usize), Failure> {
+        let resource = self.target.resource;
+        let mut pieces = Pieces::default();
+        let (mut meta, mut bytes, mut permit) = (ListMeta::default(), 0, None);
+        while let Some(frame) = answer.chunk(patience, &mut self.pulse).await? {
+            bytes += frame.len();
+            pieces.push(&frame);
+            while let Some(piece) = pieces.take(|| decoding.spare_page()) {
+                if meta.resource_version.is_empty() {
+                    meta = decode_list_meta(resource, &piece)?;
+                }
+                decoding.page(piece).await;
+                self.page_decoded(decoding.decoded())?;
+            }
+            if pieces.is_too_long() {
+                return Err(Failure::unreadable("what stands around the objects of a list is too long"));
+            }
+            if Budget::is_spare(pieces.held(), permit.as_ref()) {
+                self.page_decoded(decoding.drain().await)?;
+                permit = None;
+            }
+            self.budget.hold(pieces.held(), &mut permit).await;
+        }
+        self.pass_over(pieces.passed_over());
+        let rest = pieces.rest();
+        if meta.resource_version.is_empty() {
+            meta = decode_list_meta(resource, &rest)?;
+        }
+        self.page_decoded(decoding.decoded())?;
+        decoding.page(rest).await;
+        Ok((meta, bytes))
+    }
+
+    /// Objects are too long to be read.
+    pub(super) fn pass_over(&mut self, objects: u64) {
+        self.listing.skipped += objects;
+        for _ in 0..objects {
+            self.pulse.failure(FailureReason::Decode);
         }
     }
 

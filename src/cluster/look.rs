@@ -4,6 +4,7 @@
 //! has to be waited for, as while watching.
 
 use super::backoff::Backoff;
+use super::budget::Budget;
 use super::connect::Connected;
 use super::failure::Failure;
 use super::liveness::{Liveness, Pulse};
@@ -12,14 +13,13 @@ use super::request::Target;
 use super::sink::Sink;
 use super::timings::Timings;
 use super::watch::Watcher;
-use super::{LISTS_AT_ONCE, sources, target};
+use super::{sources, target};
 use crate::inventory::Source;
 use crate::objects::Resource;
 use crate::telemetry::{FailureReason, Telemetry};
 use anyhow::{Context as _, anyhow};
 use std::sync::Arc;
 use std::time::Duration;
-use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep};
 
@@ -49,7 +49,7 @@ pub async fn look<S: Sink>(
     let telemetry = Telemetry::new().context("cannot register podskew's own metrics")?;
     let sources = sources(namespaces);
     let liveness = Liveness::new(telemetry, &sources, &timings);
-    let lists = Arc::new(Semaphore::new(LISTS_AT_ONCE));
+    let budget = Budget::new();
     let starting_until = Instant::now() + timings.forbidden_look;
     let (pods, others): (Vec<_>, Vec<_>) = sources.into_iter().partition(|source| source.resource == Resource::Pods);
     let mut refusals = Vec::new();
@@ -58,7 +58,7 @@ pub async fn look<S: Sink>(
         for source in sources {
             let (client, pulse) = (connected.client.clone(), Pulse::new(source, liveness.clone()));
             let target = target(source, namespaces);
-            let watcher = Watcher::new(source, target, client, sink.clone(), &timings, lists.clone(), pulse);
+            let watcher = Watcher::new(source, target, client, sink.clone(), &timings, budget.clone(), pulse);
             tasks.spawn(watcher.look(starting_until));
         }
         while let Some(looked) = tasks.join_next().await {
@@ -77,8 +77,7 @@ impl<S: Sink> Watcher<S> {
     /// Lists once, tries again for a while, and says what became of it. Until `starting_until`, an API server that refuses
     /// everything is taken for one that has just started.
     async fn look(mut self, starting_until: Instant) -> anyhow::Result<Option<Refusal>> {
-        // The semaphore is never closed.
-        let _permit = self.lists.clone().acquire_owned().await.ok();
+        let _permit = self.budget.list().await;
         let began = Instant::now();
         let mut failing_since = None;
         let mut is_lacking = false;
@@ -86,6 +85,11 @@ impl<S: Sink> Watcher<S> {
         loop {
             let Err(failure) = self.paged_list(began + self.timings.list_total).await else {
                 self.pulse.allowed(true);
+                if self.listing.is_skipping() {
+                    let objects = self.listing.skipped();
+                    let failure = Failure::unreadable(format!("{objects} of its objects are longer than 16 MiB"));
+                    return Err(self.given_up(&failure));
+                }
                 return Ok(None);
             };
             self.abandon();

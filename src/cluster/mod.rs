@@ -12,11 +12,12 @@
 //!
 //! # Who does what
 //!
-//! `connect` finds the cluster. `request` says what is asked, `exchange` asks it within its time, `lines` cuts the answer,
+//! `connect` finds the cluster. `request` says what is asked, `exchange` asks it within its time, `events` cuts the answer,
 //! `crate::objects` reads it, beside a long list in `lanes`, `list` and `watch` decide what happens next, `failure` and `refusal` what a failure means,
 //! `timeline` whether a watch may go on, `liveness` and `journal` tell it. `look` lists once and watches nothing. No object is ever kept here.
 
 mod backoff;
+mod budget;
 mod connect;
 mod course;
 mod events;
@@ -38,6 +39,7 @@ mod watch;
 use crate::inventory::Source;
 use crate::objects::Resource;
 use crate::telemetry::Telemetry;
+use budget::Budget;
 pub use connect::{Connected, Connection, client, connect};
 use liveness::{Liveness, Pulse};
 pub use look::{Refusal, look};
@@ -45,13 +47,9 @@ use request::Target;
 pub use sink::Sink;
 use std::sync::Arc;
 pub use timings::Timings;
-use tokio::sync::{Notify, Semaphore};
+use tokio::sync::Notify;
 use tokio::task::JoinSet;
 use watch::Watcher;
-
-/// How many lists run at once. Fifty namespaces of seven resources would else ask for 350 at the start, and hold a page
-/// of each in memory.
-const LISTS_AT_ONCE: usize = 16;
 
 /// Every source that [`run`] watches: each resource in each of `namespaces`, or at once in all where there are none.
 #[must_use]
@@ -90,12 +88,12 @@ pub fn run<S: Sink>(
 ) -> Watches {
     let sources = sources(namespaces);
     let liveness = Liveness::new(telemetry.clone(), &sources, &timings);
-    let lists = Arc::new(Semaphore::new(LISTS_AT_ONCE));
+    let budget = Budget::new();
     let mut tasks = JoinSet::new();
     for source in sources {
         let target = target(source, namespaces);
         let pulse = Pulse::new(source, liveness.clone());
-        let watcher = Watcher::new(source, target, client.clone(), sink.clone(), &timings, lists.clone(), pulse);
+        let watcher = Watcher::new(source, target, client.clone(), sink.clone(), &timings, budget.clone(), pulse);
         tasks.spawn(watcher.run());
     }
     Watches { _tasks: tasks, answered: Arc::clone(&liveness.answered) }

@@ -9,21 +9,23 @@
 //! [`Timings::outage`](super::Timings), a restored server may have done that, and a list is the only way on.
 
 use super::events::Encoding;
-use super::exchange::{Patience, open};
+use super::exchange::open;
 use super::failure::Failure;
 use super::refusal::Refused;
 use super::sink::Sink;
 use super::timings::Timings;
 use super::watch::{End, Watcher};
 use crate::objects::{Resource, decode_list_meta};
-use bytes::BytesMut;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 use tokio::sync::watch;
-use tokio::time::Instant;
+use tokio::time::{Instant, timeout};
 
 /// What the log says of a watch that did not find out by itself.
 pub(super) const FOUND_BY_ANOTHER: &str = "another watch found the API server in an older state than before";
+
+/// What of a list is read for its version.
+const LONGEST_HEAD: usize = 64 << 10;
 
 /// What all watches of a cluster know together.
 pub(super) struct Timeline {
@@ -172,9 +174,11 @@ impl<S: Sink> Watcher<S> {
 
     async fn probe(&mut self) -> Result<u64, Failure> {
         let uri = self.target.newest();
-        let patience = Patience::for_list(self.timings.list_idle, Instant::now() + self.timings.list_total);
-        let answer = open(&self.client, &uri, Encoding::Json, self.timings.answer, &mut self.pulse).await?;
-        let list = answer.whole(BytesMut::new(), patience, &mut self.pulse).await?;
+        let within = self.timings.answer;
+        let mut answer = open(&self.client, &uri, Encoding::Json, within, &mut self.pulse).await?;
+        // The version stands before the object.
+        let list = timeout(within, answer.beginning(LONGEST_HEAD)).await;
+        let list = list.map_err(|_| Failure::timeout(format!("no version within {within:?}")))??;
         let version = decode_list_meta(self.target.resource, &list)?.resource_version;
         version.parse().map_err(|_| Failure::unreadable("the newest version of the resource is no number"))
     }

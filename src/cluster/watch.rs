@@ -18,6 +18,7 @@
 //! a watch was silent from its beginning to the idle timeout, or several ended at once without an event or a bookmark.
 
 use super::backoff::{Backoff, between};
+use super::budget::Budget;
 use super::events::{Encoding, Events};
 use super::exchange::{Answer, Patience, open};
 use super::failure::Failure;
@@ -34,7 +35,6 @@ use crate::objects::{WatchEvent, decode_event};
 use crate::telemetry::{EventType, FailureReason};
 use std::sync::Arc;
 use std::time::Duration;
-use tokio::sync::Semaphore;
 use tokio::time::{Instant, sleep, sleep_until};
 
 /// A server that ends a watch with an error this often in a row is asked for a list: client-go asks after the first, but
@@ -54,8 +54,7 @@ pub(super) struct Watcher<S> {
     pub(super) client: kube::Client,
     pub(super) sink: Arc<S>,
     pub(super) timings: Timings,
-    /// How many sources may list at once: each takes memory for a page.
-    pub(super) lists: Arc<Semaphore>,
+    pub(super) budget: Arc<Budget>,
     pub(super) pulse: Pulse,
     pub(super) journal: Journal,
     pub(super) listing: Listing,
@@ -111,7 +110,7 @@ impl<S: Sink> Watcher<S> {
         client: kube::Client,
         sink: Arc<S>,
         timings: &Timings,
-        lists: Arc<Semaphore>,
+        budget: Arc<Budget>,
         pulse: Pulse,
     ) -> Self {
         let asks_for =
@@ -128,7 +127,7 @@ impl<S: Sink> Watcher<S> {
             client,
             sink,
             timings: *timings,
-            lists,
+            budget,
             pulse,
             listing: Listing::new(),
             answered: Answered::new(),
@@ -192,6 +191,7 @@ impl<S: Sink> Watcher<S> {
         let base = version.parse().ok();
         let idle = self.timings.watch_idle;
         let mut last_event = None;
+        let mut permit = None;
         self.synced(self.is_complete());
         self.pulse.allowed(true);
         self.journal.watching();
@@ -204,6 +204,10 @@ impl<S: Sink> Watcher<S> {
                 Ok(false) => {}
                 Err(failure) => break failure,
             }
+            if Budget::is_spare(events.held(), permit.as_ref()) {
+                permit = None;
+            }
+            self.budget.hold(events.held(), &mut permit).await;
             // Bytes of an event that never ends are no sign of life.
             let until = last_event.unwrap_or(began) + idle;
             let patience = Patience { idle, until, late: "no whole event came in time" };
@@ -232,7 +236,20 @@ impl<S: Sink> Watcher<S> {
     /// Takes the events that are there. Says whether there were any.
     fn take_events(&mut self, events: &mut Events, base: Option<u64>, version: &mut String) -> Result<bool, Failure> {
         let mut any = false;
-        while let Some(event) = events.next()? {
+        loop {
+            let event = match events.next() {
+                Ok(Some(event)) => event,
+                Ok(None) => return Ok(any),
+                Err(error) if error.is_passed_over => {
+                    // A list would pass it over as well. The next one may not.
+                    self.pass_over(1);
+                    self.journal.skipping(1);
+                    self.synced(false);
+                    any = true;
+                    continue;
+                }
+                Err(error) => return Err(error.into()),
+            };
             if event.is_empty() {
                 continue;
             }
@@ -261,7 +278,6 @@ impl<S: Sink> Watcher<S> {
                 Err(error) => return Err(error.into()),
             }
         }
-        Ok(any)
     }
 
     /// What follows from how an attempt ended, and after which pause.

@@ -1,0 +1,541 @@
+//! Cuts a page of a list, which comes byte by byte, into pages with some of its objects each.
+//!
+//! An API server decides how long a page is, and a hostile one, or something before it, sends a gigabyte. So no page is
+//! ever held as a whole: the objects that are there by now leave as a small page of their own, with what stands before the
+//! first and behind the last of them in the real one. An object that is longer than any can be is passed over and counted.
+//! What is no list is left as it is: whoever reads it says what is wrong with it.
+
+use super::scan::behind_closing_bracket;
+use bytes::{Buf as _, BufMut as _, BytesMut};
+
+/// etcd takes objects of 1.5 MiB, which JSON may blow up a few times over. What is longer is no object.
+pub const LONGEST_OBJECT: usize = 16 << 20;
+
+/// So many bytes of whole objects make a piece.
+const PIECE: usize = 128 << 10;
+
+/// What stands before the objects of a JSON piece that is not the first.
+const JSON_OPENING: &[u8] = b"{\"items\":[";
+
+/// What stands behind the objects of a JSON piece that is not the last.
+const JSON_CLOSING: &[u8] = b"]}";
+
+/// The first bytes of every answer in protobuf.
+const ENVELOPE: &[u8] = b"k8s\0";
+
+/// The tag of the field that holds the list in its envelope.
+const RAW: u8 = 0x12;
+
+/// A length that is written before it is known.
+const LENGTH: usize = 5;
+
+/// The pieces of one page.
+#[derive(Debug)]
+pub struct Pieces {
+    /// What is not taken yet. It begins with the opening of a page.
+    buffer: BytesMut,
+    /// Where the opening ends.
+    opening: usize,
+    /// Where the last whole object ends.
+    whole: usize,
+    /// An object that is cut is not looked at again before there are so many bytes.
+    look_again: usize,
+    place: Place,
+    passed_over: u64,
+    /// The opening of a protobuf piece, without its length.
+    envelope: Vec<u8>,
+}
+
+/// What is expected behind the last whole object.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum Place {
+    /// The beginning of the page.
+    Beginning,
+    /// An object, or the end of the array. `first` if there was none before.
+    Json { first: bool },
+    /// So many bytes of the list.
+    Protobuf { left: usize },
+    /// An object that is passed over, up to its closing bracket.
+    PassingJson { open: usize, in_string: bool, escaped: bool },
+    /// So many bytes that are passed over, and those behind them.
+    PassingProtobuf { pass: usize, left: usize },
+    /// Nothing that could be cut.
+    End,
+}
+
+impl Default for Pieces {
+    fn default() -> Self {
+        Self {
+            buffer: BytesMut::new(),
+            opening: 0,
+            whole: 0,
+            look_again: 0,
+            place: Place::Beginning,
+            passed_over: 0,
+            envelope: Vec::new(),
+        }
+    }
+}
+
+impl Pieces {
+    /// Adds bytes of the page.
+    pub fn push(&mut self, mut bytes: &[u8]) {
+        match &mut self.place {
+            Place::PassingJson { open, in_string, escaped } => {
+                loop {
+                    if *in_string && !*escaped {
+                        // Whoever sends so much of it sends a long string.
+                        bytes = &bytes[memchr::memchr2(b'"', b'\\', bytes).unwrap_or(bytes.len())..];
+                    }
+                    let Some((byte, rest)) = bytes.split_first() else { return };
+                    bytes = rest;
+                    match byte {
+                        _ if std::mem::take(escaped) => {}
+                        b'\\' if *in_string => *escaped = true,
+                        b'"' => *in_string = !*in_string,
+                        b'{' | b'[' if !*in_string => *open += 1,
+                        b'}' | b']' if !*in_string => *open -= 1,
+                        _ => {}
+                    }
+                    if *open == 0 {
+                        break;
+                    }
+                }
+                self.place = Place::Json { first: false };
+            }
+            Place::PassingProtobuf { pass, left } => {
+                let passed = (*pass).min(bytes.len());
+                bytes = &bytes[passed..];
+                *pass -= passed;
+                if *pass > 0 {
+                    return;
+                }
+                self.place = Place::Protobuf { left: *left };
+            }
+            _ => {}
+        }
+        self.buffer.extend_from_slice(bytes);
+        if self.buffer.len() >= self.look_again {
+            self.look();
+        }
+    }
+
+    /// The objects that are whole by now, if they are enough for a piece. `spare` is memory for what comes after them.
+    pub fn take(&mut self, spare: impl FnOnce() -> BytesMut) -> Option<BytesMut> {
+        if self.whole - self.opening < PIECE || self.place == Place::End {
+            return None;
+        }
+        let mut next = spare();
+        next.clear();
+        if self.envelope.is_empty() {
+            next.extend_from_slice(JSON_OPENING);
+        } else {
+            next.extend_from_slice(&self.envelope);
+            next.put_bytes(0, LENGTH);
+        }
+        let opening = next.len();
+        next.extend_from_slice(&self.buffer[self.whole..]);
+        let mut piece = std::mem::replace(&mut self.buffer, next);
+        piece.truncate(self.whole);
+        if self.envelope.is_empty() {
+            piece.extend_from_slice(JSON_CLOSING);
+        } else {
+            write_length(&mut piece[self.envelope.len()..], self.whole - self.opening);
+        }
+        (self.opening, self.whole, self.look_again) = (opening, opening, 0);
+        Some(piece)
+    }
+
+    /// Everything was pushed: what is left.
+    #[must_use]
+    pub fn rest(mut self) -> BytesMut {
+        self.look();
+        if !self.envelope.is_empty() {
+            let in_list = match self.place {
+                Place::Protobuf { left: 0 } => self.whole - self.opening,
+                // It breaks off, and whoever reads it shall see that.
+                _ => self.buffer.len() - self.opening + 1,
+            };
+            write_length(&mut self.buffer[self.envelope.len()..], in_list);
+        }
+        self.buffer
+    }
+
+    /// How many bytes are held.
+    #[must_use]
+    pub fn held(&self) -> usize {
+        self.buffer.len()
+    }
+
+    /// Whether what is held is longer than any object, and no object.
+    #[must_use]
+    pub fn is_too_long(&self) -> bool {
+        self.buffer.len() - self.whole > LONGEST_OBJECT + PIECE
+    }
+
+    /// How many objects were passed over.
+    #[must_use]
+    pub fn passed_over(&self) -> u64 {
+        self.passed_over
+    }
+
+    /// Looks for whole objects.
+    fn look(&mut self) {
+        loop {
+            let goes_on = match self.place {
+                Place::Beginning if self.buffer.len() < ENVELOPE.len() => None,
+                Place::Beginning if self.buffer.starts_with(ENVELOPE) => self.open_protobuf(),
+                Place::Beginning => self.open_json(),
+                Place::Json { first } => self.json_object(first),
+                Place::Protobuf { left: 0 } => None,
+                Place::Protobuf { left } => self.protobuf_field(left),
+                _ => None,
+            };
+            if goes_on.is_none() {
+                return;
+            }
+        }
+    }
+
+    /// Looks for the `items` of a list.
+    fn open_json(&mut self) -> Option<()> {
+        let text = &self.buffer[..];
+        let mut at = behind_space(text, 0)?;
+        if text[at] != b'{' {
+            return self.end();
+        }
+        loop {
+            let key = behind_space(text, at + 1)?;
+            if text[key] != b'"' {
+                return self.end();
+            }
+            let key_end = behind_string(text, key)?;
+            let colon = behind_space(text, key_end)?;
+            let value = behind_space(text, colon + 1)?;
+            if &text[key..key_end] == b"\"items\"" {
+                if text[value] != b'[' {
+                    return self.end();
+                }
+                (self.opening, self.whole) = (value + 1, value + 1);
+                self.place = Place::Json { first: true };
+                return Some(());
+            }
+            at = behind_space(text, behind_value(text, value)?)?;
+            if text[at] != b',' {
+                return self.end();
+            }
+        }
+    }
+
+    fn json_object(&mut self, first: bool) -> Option<()> {
+        let mut at = behind_space(&self.buffer, self.whole)?;
+        if !first {
+            if self.buffer[at] != b',' {
+                return self.end();
+            }
+            if self.whole == self.opening {
+                // It stood behind an object that is in another piece, or in none.
+                self.buffer.copy_within(at + 1.., self.whole);
+                self.buffer.truncate(self.buffer.len() - (at + 1 - self.whole));
+                at = self.whole;
+            } else {
+                at += 1;
+            }
+        }
+        let Some(start) = behind_space(&self.buffer, at) else {
+            // The comma is gone: what comes next begins an array.
+            self.place = Place::Json { first: first || self.whole == self.opening };
+            return None;
+        };
+        if self.buffer[start] != b'{' {
+            return self.end();
+        }
+        self.look_again = 0;
+        let end = behind_closing_bracket(&self.buffer, start + 1);
+        let length = end.unwrap_or(self.buffer.len()) - start;
+        if length > LONGEST_OBJECT {
+            self.pass_over(start, Place::PassingJson { open: 0, in_string: false, escaped: false });
+            return None;
+        }
+        if let Some(end) = end {
+            self.whole = end;
+            self.place = Place::Json { first: false };
+            return Some(());
+        }
+        if at == self.whole {
+            self.place = Place::Json { first: true };
+        }
+        self.look_again = self.buffer.len() + length.min(LONGEST_OBJECT - length + 1);
+        None
+    }
+
+    /// Reads the envelope up to the list in it.
+    fn open_protobuf(&mut self) -> Option<()> {
+        let mut rest = &self.buffer[ENVELOPE.len()..];
+        loop {
+            let field = rest;
+            let tag = number(&mut rest)?;
+            if tag & 7 != 2 {
+                return self.end();
+            }
+            let length = number(&mut rest)?;
+            if tag == usize::from(RAW) {
+                let head = self.buffer.len() - field.len();
+                let behind = self.buffer.len() - rest.len();
+                self.envelope = [&self.buffer[..head], &[RAW]].concat();
+                let list = self.buffer.split_off(behind);
+                self.buffer.clear();
+                self.buffer.extend_from_slice(&self.envelope);
+                self.buffer.put_bytes(0, LENGTH);
+                (self.opening, self.whole) = (self.buffer.len(), self.buffer.len());
+                self.buffer.extend_from_slice(&list);
+                self.place = Place::Protobuf { left: length };
+                return Some(());
+            }
+            rest = rest.get(length..)?;
+        }
+    }
+
+    fn protobuf_field(&mut self, left: usize) -> Option<()> {
+        let mut rest = &self.buffer[self.whole..];
+        let there = rest.len();
+        let tag = number(&mut rest)?;
+        let length = match tag & 7 {
+            2 => number(&mut rest)?,
+            0 => number(&mut rest).map(|_| 0)?,
+            _ => return self.end(),
+        };
+        let field = (there - rest.len()).saturating_add(length);
+        let Some(behind) = left.checked_sub(field) else { return self.end() };
+        self.look_again = 0;
+        if length > LONGEST_OBJECT {
+            self.pass_over(self.whole, Place::PassingProtobuf { pass: field, left: behind });
+            return None;
+        }
+        if field > there {
+            self.look_again = self.whole + field;
+            return None;
+        }
+        self.whole += field;
+        self.place = Place::Protobuf { left: behind };
+        Some(())
+    }
+
+    /// Passes over the object that begins at `start`.
+    fn pass_over(&mut self, start: usize, passing: Place) {
+        let object = self.buffer.split_off(start);
+        self.buffer.truncate(self.whole);
+        self.passed_over += 1;
+        self.place = passing;
+        self.push(&object);
+    }
+
+    /// There is nothing more to cut.
+    fn end(&mut self) -> Option<()> {
+        self.place = Place::End;
+        self.look_again = usize::MAX;
+        None
+    }
+}
+
+/// Where the next byte is that is no white space.
+fn behind_space(text: &[u8], from: usize) -> Option<usize> {
+    let space = text.get(from..)?.iter().position(|byte| !matches!(byte, b' ' | b'\n' | b'\t' | b'\r'))?;
+    Some(from + space)
+}
+
+fn behind_string(text: &[u8], quote: usize) -> Option<usize> {
+    let mut escaped = false;
+    let end = text.get(quote + 1..)?.iter().position(|byte| {
+        let ends = *byte == b'"' && !escaped;
+        escaped = *byte == b'\\' && !escaped;
+        ends
+    })?;
+    Some(quote + 1 + end + 1)
+}
+
+fn behind_value(text: &[u8], at: usize) -> Option<usize> {
+    match text.get(at)? {
+        b'{' | b'[' => behind_closing_bracket(text, at + 1),
+        b'"' => behind_string(text, at),
+        _ => {
+            let end = text[at..].iter().position(|byte| matches!(byte, b',' | b'}' | b']' | b' ' | b'\n'))?;
+            Some(at + end)
+        }
+    }
+}
+
+/// Takes a number of protobuf off the beginning of `rest`.
+fn number(rest: &mut &[u8]) -> Option<usize> {
+    let (mut number, mut at) = (0_usize, 0);
+    loop {
+        let byte = *rest.get(at)?;
+        number |= usize::from(byte & 0x7F).checked_shl(7 * u32::try_from(at).ok()?).unwrap_or(usize::MAX);
+        at += 1;
+        if byte < 0x80 {
+            rest.advance(at);
+            return Some(number);
+        }
+    }
+}
+
+/// Writes a number with as many bytes as were left for it.
+fn write_length(out: &mut [u8], mut length: usize) {
+    for byte in &mut out[..LENGTH] {
+        *byte = 0x80 | u8::try_from(length & 0x7F).unwrap_or(0);
+        length >>= 7;
+    }
+    out[LENGTH - 1] &= 0x7F;
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{LONGEST_OBJECT, Pieces};
+    use crate::objects::{Resource, decode_list, decode_list_meta};
+    use bytes::BytesMut;
+    use proptest::prelude::*;
+
+    /// What is read of a page that comes in frames: the names, the version, how many were passed over, and how many pieces
+    /// there were.
+    fn read(page: &[u8], frame: usize) -> Result<(Vec<String>, String, u64, usize), String> {
+        let mut pieces = Pieces::default();
+        let mut cut = Vec::new();
+        let mut most = 0;
+        for frame in page.chunks(frame) {
+            pieces.push(frame);
+            while let Some(piece) = pieces.take(BytesMut::new) {
+                cut.push(piece);
+            }
+            most = most.max(pieces.held());
+            assert!(!pieces.is_too_long());
+        }
+        assert!(most <= LONGEST_OBJECT + frame + (256 << 10), "{most} bytes are held");
+        let passed_over = pieces.passed_over();
+        cut.push(pieces.rest());
+        let (mut names, mut version) = (Vec::new(), String::new());
+        for piece in &cut {
+            let meta = decode_list(Resource::Pods, piece, &mut |object| names.push(object.meta.name.to_string()));
+            version += &meta.map_err(|error| error.to_string())?.resource_version;
+        }
+        let first = decode_list_meta(Resource::Pods, &cut[0]).map(|meta| meta.resource_version);
+        assert!(cut.len() == 1 || first.is_ok_and(|first| first.is_empty() || first == version));
+        Ok((names, version, passed_over, cut.len()))
+    }
+
+    fn pod(name: &str, padding: usize) -> String {
+        format!(r#"{{"metadata":{{"name":"{name}","labels":{{"x":"]}}\"{}"}}}}}}"#, "y".repeat(padding))
+    }
+
+    fn json(pods: &[String]) -> String {
+        let items = pods.join(" ,\n");
+        format!(r#"{{"kind":"PodList","metadata":{{"resourceVersion":"7"}},"items": [ {items} ], "apiVersion":"v1"}}"#)
+    }
+
+    fn field(number: u8, content: &[u8]) -> Vec<u8> {
+        let mut out = vec![number << 3 | 2];
+        let mut length = content.len();
+        while length >= 0x80 {
+            out.push(0x80 | (length & 0x7F) as u8);
+            length >>= 7;
+        }
+        out.push(length as u8);
+        out.extend_from_slice(content);
+        out
+    }
+
+    fn protobuf(pods: &[(&str, usize)]) -> Vec<u8> {
+        let mut list = field(1, &field(2, b"7"));
+        for (name, padding) in pods {
+            // A field that no pod has.
+            list.extend(field(2, &[field(1, &field(1, name.as_bytes())), field(15, &vec![b'y'; *padding])].concat()));
+        }
+        let type_meta = [field(1, b"v1"), field(2, b"PodList")].concat();
+        [&b"k8s\0"[..], &field(1, &type_meta), &field(2, &list), &field(3, b""), &field(4, b"")].concat()
+    }
+
+    #[test]
+    fn a_long_page_comes_in_pieces_and_nothing_is_lost() {
+        let names: Vec<String> = (0..1_000).map(|number| format!("pod-{number}")).collect();
+        let pods: Vec<String> = names.iter().map(|name| pod(name, 2_000)).collect();
+        let of_protobuf: Vec<(&str, usize)> = names.iter().map(|name| (name.as_str(), 2_000)).collect();
+        for page in [json(&pods).into_bytes(), protobuf(&of_protobuf)] {
+            for frame in [999, 70_000, 10_000_000] {
+                let (read, version, passed_over, pieces) = read(&page, frame).unwrap();
+                assert_eq!((read, version.as_str(), passed_over), (names.clone(), "7", 0));
+                assert_eq!(pieces > 5, frame < 1_000_000, "{pieces}");
+            }
+        }
+    }
+
+    #[test]
+    fn an_object_that_is_too_long_is_passed_over_wherever_it_stands() {
+        const LONG: usize = LONGEST_OBJECT + 1;
+        for sizes in [[LONG, 5, 5], [200_000, LONG, 200_000], [5, LONG, LONG]] {
+            let pods: Vec<(String, usize)> =
+                sizes.iter().enumerate().map(|(at, size)| (format!("pod-{at}"), *size)).collect();
+            let expected: Vec<String> =
+                pods.iter().filter(|(_, size)| *size < LONG).map(|(name, _)| name.clone()).collect();
+            let of_json: Vec<String> = pods.iter().map(|(name, size)| pod(name, *size)).collect();
+            let of_protobuf: Vec<(&str, usize)> = pods.iter().map(|(name, size)| (name.as_str(), *size)).collect();
+            for page in [json(&of_json).into_bytes(), protobuf(&of_protobuf)] {
+                let (read, version, passed_over, _) = read(&page, 300_000).unwrap();
+                assert_eq!((read, version.as_str()), (expected.clone(), "7"), "{sizes:?}");
+                assert_eq!(passed_over as usize, 3 - expected.len(), "{sizes:?}");
+            }
+        }
+    }
+
+    #[test]
+    fn an_object_that_is_just_short_enough_is_read() {
+        let long = pod("long", LONGEST_OBJECT - pod("long", 0).len());
+        assert_eq!(long.len(), LONGEST_OBJECT);
+        let (names, _, passed_over, _) = read(json(&[pod("a", 0), long]).as_bytes(), 400_000).unwrap();
+        assert_eq!((names.len(), passed_over), (2, 0));
+    }
+
+    #[test]
+    fn what_is_no_list_is_left_as_it_is() {
+        for text in [
+            "",
+            "<html>",
+            "{",
+            "{}",
+            "[]",
+            "{\"kind\":\"Status\"}",
+            "{\"items\":null}",
+            "{\"items\":[1]}",
+            "k8s\0",
+            "k8s",
+        ] {
+            for frame in [1, 100] {
+                let mut pieces = Pieces::default();
+                text.as_bytes().chunks(frame).for_each(|frame| pieces.push(frame));
+                assert!(pieces.take(BytesMut::new).is_none());
+                assert_eq!(&pieces.rest()[..], text.as_bytes(), "{text}");
+            }
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn any_frames_give_the_same_and_any_end_within_is_noticed(
+            sizes in proptest::collection::vec(prop_oneof![4 => 0_usize..40, 1 => 60_000_usize..140_000], 0..12),
+            frame in 1_usize..5_000,
+            end: prop::sample::Index,
+        ) {
+            let pods: Vec<(String, usize)> =
+                sizes.iter().enumerate().map(|(at, size)| (format!("pod-{at}"), *size)).collect();
+            let names: Vec<String> = pods.iter().map(|(name, _)| name.clone()).collect();
+            let of_json: Vec<String> = pods.iter().map(|(name, size)| pod(name, *size)).collect();
+            let of_protobuf: Vec<(&str, usize)> = pods.iter().map(|(name, size)| (name.as_str(), *size)).collect();
+            for page in [json(&of_json).into_bytes(), protobuf(&of_protobuf)] {
+                let whole = read(&page, frame);
+                prop_assert!(whole.is_ok(), "{:?}", whole);
+                prop_assert_eq!(&whole.unwrap().0, &names);
+                // Behind the list, protobuf has two empty fields that nobody needs.
+                let end = end.index(page.len() - 4);
+                prop_assert!(read(&page[..end], frame).is_err(), "cut at {} of {}", end, page.len());
+            }
+        }
+    }
+}
