@@ -128,6 +128,7 @@ check-tools:
 	for shell in bash zsh fish; do command -v $$shell >/dev/null || missing $$shell "apt-get install $$shell; completions are tried in it"; done; \
 	command -v man >/dev/null || missing man "apt-get install man-db"; \
 	command -v musl-gcc >/dev/null || missing musl-gcc "apt-get install musl-tools"; \
+	for proxy in tinyproxy microsocks; do command -v $$proxy >/dev/null || missing $$proxy "apt-get install tinyproxy-bin microsocks"; done; \
 	command -v unshare >/dev/null || missing unshare "apt-get install util-linux"; \
 	test -e $(CERTIFICATES) || missing $(CERTIFICATES) "apt-get install ca-certificates"; \
 	command -v npm >/dev/null || test -e $(GRAFANA)/done || missing npm "install Node 20 or newer with npm; Grafana's types come with it"; \

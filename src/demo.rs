@@ -19,13 +19,9 @@ pub async fn demo(options: DemoOptions) -> anyhow::Result<()> {
     let size = DemoConfig { workloads: options.workloads, pods: options.pods };
     let mut cluster = Demo::begin(simulator.store(), &size, UnixTime::now());
 
-    // The same door as for any other cluster: over HTTP, through a kubeconfig.
-    let kubeconfig = kube::config::Kubeconfig::from_yaml(&simulator.kubeconfig())
-        .context("the simulated cluster's kubeconfig cannot be read")?;
-    let config = kube::Config::from_custom_kubeconfig(kubeconfig, &kube::config::KubeConfigOptions::default())
-        .await
-        .context("the simulated cluster's kubeconfig makes no sense")?;
-    let client = cluster::client(config)?;
+    // The same door as for any other cluster: over HTTP.
+    let server = simulator.url().parse().context("the simulated cluster has no address")?;
+    let client = cluster::client(kube::Config::new(server))?;
 
     terminal::say(&banner(address.port(), &simulator.url(), size));
     tokio::select! {

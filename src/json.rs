@@ -9,6 +9,7 @@ use crate::report::{
     ContainerReport, DigestPods, HashDigests, HashReport, ImageReference, PodReport, RolloutReport, WorkloadReport,
 };
 use crate::time::UnixTime;
+use crate::words::visible;
 use serde::Serialize;
 
 /// A workload.
@@ -225,8 +226,30 @@ impl From<Action> for Done {
     }
 }
 
+/// A document as it is printed. `serde_json` escapes most control characters; those above ASCII, which move a terminal's cursor
+/// too, are replaced as in tables.
+pub fn printed(document: &impl Serialize) -> serde_json::Result<String> {
+    Ok(serde_json::to_string_pretty(document)?.chars().map(visible).collect())
+}
+
 /// A moment as Kubernetes writes it.
 #[must_use]
 pub fn moment(moment: UnixTime) -> String {
     jiff::Timestamp::from_second(i64::from(moment.seconds())).map(|moment| moment.to_string()).unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::printed;
+
+    #[test]
+    fn no_text_moves_the_cursor_of_whoever_reads_the_json() {
+        let controls: String = ('\0'..='\u{a0}').chain(['\u{202e}']).collect();
+        let text = printed(&[&controls]).unwrap();
+        assert!(text.chars().all(|character| character == '\n' || !character.is_control()), "{text:?}");
+        assert!(!text.contains('\u{202e}'));
+        let read: Vec<String> = serde_json::from_str(&text).unwrap();
+        assert_eq!(read[0].chars().count(), controls.chars().count());
+        assert!(read[0].starts_with("\0\u{1}") && read[0].contains("~\u{fffd}\u{fffd}"), "{read:?}");
+    }
 }

@@ -25,6 +25,7 @@ pub mod page;
 pub mod report;
 pub mod serve;
 pub mod simulator;
+pub mod stderr;
 pub mod telemetry;
 pub mod time;
 pub mod web;

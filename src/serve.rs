@@ -32,7 +32,7 @@ pub async fn serve(config: Config) -> anyhow::Result<()> {
         connected = cluster::connect(&config.connection) => connected?,
         _ = signals.next() => return Ok(()),
     };
-    tracing::info!(server = connected.server, origin = connected.origin, "watching");
+    tracing::info!(server = connected.server, origin = connected.origin, proxy = connected.proxy, "watching");
     watch_and_serve(config, connected.client, listener, signals).await
 }
 
@@ -57,7 +57,7 @@ pub async fn watch_and_serve(
         config.settings.exclude_namespaces,
     ));
 
-    let server = Server::new(listener, live.clone(), Limits::default());
+    let server = Server::new(listener, live.clone(), Limits::of_this_process());
     let address = server.local_addr().context("cannot tell the address podskew listens on")?;
     tracing::info!(version = env!("CARGO_PKG_VERSION"), "serving http://{address}/metrics");
     let (stop, stopped) = oneshot::channel::<()>();

@@ -4,6 +4,7 @@
 //! failure hides that failure from `increase()`.
 
 use crate::objects::{Resource, wrong_types};
+use crate::stderr::dropped_lines;
 use prometheus::{
     GaugeVec, Histogram, HistogramOpts, IntCounter, IntCounterVec, IntGaugeVec, Opts, Registry, proto::MetricFamily,
 };
@@ -35,6 +36,16 @@ pub struct Telemetry {
     unreadable_fields: IntCounter,
     /// What of it was told already.
     told_unreadable: Arc<AtomicU64>,
+    /// `podskew_log_lines_dropped_total`.
+    log_lines_dropped: IntCounter,
+    /// How many of them are counted already.
+    counted_dropped: Arc<AtomicU64>,
+    /// `podskew_http_connections{state}`.
+    http_connections: IntGaugeVec,
+    /// `podskew_http_connections_refused_total`.
+    http_refused: IntCounter,
+    /// How many of them are counted already.
+    counted_refused: Arc<AtomicU64>,
 }
 
 /// Why a list or a watch failed: the label `reason` of `podskew_watch_failures_total`.
@@ -140,6 +151,9 @@ const SCRAPE_BUCKETS: [f64; 11] = [0.000_5, 0.001, 0.002_5, 0.005, 0.01, 0.025, 
 /// The encodings an exposition leaves in.
 const ENCODINGS: [&str; 2] = ["gzip", "identity"];
 
+/// What a client's connection does: the label `state` of `podskew_http_connections`.
+const CONNECTION_STATES: [&str; 3] = ["idle", "reading", "answering"];
+
 impl Telemetry {
     /// All families at zero.
     pub fn new() -> Result<Self, prometheus::Error> {
@@ -200,6 +214,24 @@ impl Telemetry {
                 "Fields of objects that held a value of a wrong type and were read as unknown.",
             )?,
             told_unreadable: Arc::default(),
+            log_lines_dropped: IntCounter::new(
+                "podskew_log_lines_dropped_total",
+                "Lines of the log that were dropped because nobody read stderr, or it was closed.",
+            )?,
+            counted_dropped: Arc::default(),
+            http_connections: IntGaugeVec::new(
+                Opts::new(
+                    "podskew_http_connections",
+                    "Connections of HTTP clients by what they do: idle between two requests, sending a request \
+                     (reading), or being sent an answer (answering).",
+                ),
+                &["state"],
+            )?,
+            http_refused: IntCounter::new(
+                "podskew_http_connections_refused_total",
+                "Connections whose request was refused with 503, because an answer was on its way on every other.",
+            )?,
+            counted_refused: Arc::default(),
         };
         telemetry.register()?;
         telemetry.start_at_zero();
@@ -209,11 +241,18 @@ impl Telemetry {
     /// What stands now; `process_*` and `podskew_build_info` included.
     #[must_use]
     pub fn gather(&self) -> Vec<MetricFamily> {
-        // Counted where objects are decoded, for the whole process; several scrapes may ask at once.
-        let unreadable = wrong_types();
-        let told = self.told_unreadable.fetch_max(unreadable, Ordering::Relaxed);
-        self.unreadable_fields.inc_by(unreadable.saturating_sub(told));
+        // Both are counted for the whole process, where objects are decoded and where lines are written.
+        follow(&self.unreadable_fields, &self.told_unreadable, wrong_types());
+        follow(&self.log_lines_dropped, &self.counted_dropped, dropped_lines());
         self.registry.gather()
+    }
+
+    /// Brings what is known of HTTP clients up to date: idle, reading and answering, and how many were refused so far.
+    pub fn follow_connections(&self, states: [usize; 3], refused: u64) {
+        for (state, count) in CONNECTION_STATES.into_iter().zip(states) {
+            self.http_connections.with_label_values(&[state]).set(i64::try_from(count).unwrap_or(i64::MAX));
+        }
+        follow(&self.http_refused, &self.counted_refused, refused);
     }
 
     fn register(&self) -> Result<(), prometheus::Error> {
@@ -232,6 +271,9 @@ impl Telemetry {
         self.registry.register(Box::new(self.scrape_duration.clone()))?;
         self.registry.register(Box::new(self.exposition_bytes.clone()))?;
         self.registry.register(Box::new(self.unreadable_fields.clone()))?;
+        self.registry.register(Box::new(self.log_lines_dropped.clone()))?;
+        self.registry.register(Box::new(self.http_connections.clone()))?;
+        self.registry.register(Box::new(self.http_refused.clone()))?;
         // Read from /proc, which only Linux has.
         #[cfg(target_os = "linux")]
         self.registry.register(Box::new(prometheus::process_collector::ProcessCollector::for_self()))?;
@@ -252,10 +294,17 @@ impl Telemetry {
                 self.watch_failures.with_label_values(&[resource, reason.as_str()]).reset();
             }
         }
+        self.follow_connections([0; 3], 0);
         for encoding in ENCODINGS {
             self.exposition_bytes.with_label_values(&[encoding]).set(0);
         }
     }
+}
+
+/// Brings a counter to `total`; several scrapes may do so at once.
+fn follow(counter: &IntCounter, seen: &AtomicU64, total: u64) {
+    let before = seen.fetch_max(total, Ordering::Relaxed);
+    counter.inc_by(total.saturating_sub(before));
 }
 
 #[cfg(test)]

@@ -58,7 +58,7 @@ impl Podskew {
             if answer.contains(text) {
                 return answer;
             }
-            assert!(begun.elapsed() < Duration::from_secs(10), "{text:?} does not come: {answer}");
+            assert!(begun.elapsed() < Duration::from_secs(60), "{text:?} does not come: {answer}");
             std::thread::sleep(Duration::from_millis(20));
         }
     }

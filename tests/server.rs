@@ -3,7 +3,7 @@
 
 use bytes::Bytes;
 use podskew::exposition::{Encoding, Format};
-use podskew::web::{Limits, ListenAddress, Scrape, Server, Site, Status, bind};
+use podskew::web::{ConnectionCounts, Limits, ListenAddress, Scrape, Server, Site, Status, bind};
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
@@ -21,7 +21,7 @@ struct Stub {
 }
 
 impl Site for Stub {
-    fn scrape(&self, _: Format, encoding: Encoding) -> Scrape {
+    fn scrape(&self, _: Format, encoding: Encoding, _: ConnectionCounts) -> Scrape {
         Scrape {
             content_length: (encoding == Encoding::Gzip).then_some((self.frame.len() * self.frames) as u64),
             frames: Box::new(std::iter::repeat_n(self.frame.clone(), self.frames)),
@@ -302,47 +302,177 @@ async fn a_slow_reader_is_cut_and_holds_nobody_up() {
     assert!(server.site.scraped.lock().unwrap().is_empty(), "a cut answer is no scrape");
 }
 
-#[tokio::test]
-async fn beyond_the_limit_a_connection_is_told_so_and_livez_still_answers() {
-    let server = Running::start(short(|limits| {
-        limits.connections = 2;
-        limits.turned_away = 2;
-    }))
-    .await;
-    let first = server.send("GET /livez HTTP/1.1").await;
-    let second = server.send("GET /livez HTTP/1.1").await;
-    // Both have their place once they are answered.
-    first.readable().await.unwrap();
-    second.readable().await.unwrap();
+/// A server with few places, whose answers to `/metrics` nobody can take at once.
+async fn with_few_places(connections: usize, probes: usize) -> Running {
+    let limits = short(|limits| {
+        limits.connections = connections;
+        limits.probes = probes;
+    });
+    Running::with_picture(limits, Bytes::from(vec![b'x'; MEGABYTE]), 64).await
+}
 
-    for path in ["/metrics", "/readyz", "/"] {
+/// A scrape whose answer has begun and is not read on.
+async fn stuck_scrape(server: &Running) -> TcpStream {
+    let mut scrape = server.send("GET /metrics HTTP/1.1\nAccept-Encoding: identity\nConnection: close").await;
+    assert!(scrape.read(&mut [0; 10]).await.unwrap() > 0);
+    scrape
+}
+
+/// A connection that was answered and rests.
+async fn resting(server: &Running) -> TcpStream {
+    let mut stream = server.send("GET /livez HTTP/1.1").await;
+    assert!(stream.read(&mut [0; 1024]).await.unwrap() > 0);
+    stream
+}
+
+/// Whether the server has closed it.
+async fn is_closed(stream: &mut TcpStream) -> bool {
+    matches!(tokio::time::timeout(Duration::from_millis(200), stream.read(&mut [0; 16])).await, Ok(Ok(0) | Err(_)))
+}
+
+#[tokio::test]
+async fn when_every_place_is_taken_the_connection_idle_longest_is_closed() {
+    let server = with_few_places(4, 2).await;
+    let scrape = stuck_scrape(&server).await;
+    let mut silent = server.connect().await;
+    tokio::time::sleep(Duration::from_millis(20)).await;
+    let mut first = resting(&server).await;
+    let mut second = resting(&server).await;
+    let mut third = resting(&server).await;
+    assert!(is_closed(&mut silent).await, "it said nothing for longest");
+    assert!(!is_closed(&mut first).await);
+    for round in 0..50 {
+        let answer = server.ask("GET /readyz HTTP/1.1").await;
+        assert_eq!(answer.header("retry-after"), None, "{round}");
+    }
+    assert!(is_closed(&mut first).await, "the next one");
+    assert!(!is_closed(&mut third).await && !is_closed(&mut second).await, "a place is taken by one at a time");
+    drop(scrape);
+}
+
+#[tokio::test]
+async fn a_thousand_silent_connections_take_nothing_away() {
+    let server = Running::start(Limits::default()).await;
+    let mut crowd = Vec::new();
+    for _ in 0..1000 {
+        crowd.push(server.connect().await);
+    }
+    let begun = Instant::now();
+    assert_eq!(server.ask("GET /metrics HTTP/1.1").await.status, 200);
+    assert_eq!(server.ask("GET /livez HTTP/1.1").await.status, 200);
+    assert!(begun.elapsed() < Duration::from_secs(2), "{:?}", begun.elapsed());
+}
+
+#[tokio::test]
+async fn an_answer_on_its_way_is_never_cut_for_another_connection() {
+    let server = with_few_places(2, 2).await;
+    let mut scrapes = [stuck_scrape(&server).await, stuck_scrape(&server).await];
+    for path in ["/metrics", "/"] {
         let full = server.ask(&format!("GET {path} HTTP/1.1")).await;
         assert_eq!(full.status, 503, "{path}");
         assert_eq!(full.header("connection"), Some("close"));
         assert_eq!(full.header("retry-after"), Some("5"));
     }
-    let mut alive = server.send("GET /livez HTTP/1.1").await;
-    let mut bytes = Vec::new();
-    alive.read_to_end(&mut bytes).await.unwrap();
-    assert_eq!(Answer::parse(&bytes).status, 200, "and the connection is not kept");
-
-    drop(first);
-    tokio::time::sleep(Duration::from_millis(100)).await;
-    assert_ne!(server.ask("GET /readyz HTTP/1.1").await.header("retry-after"), Some("5"), "room again");
+    let mut silent = [server.connect().await, server.connect().await];
+    for (path, status) in [("/livez", 200), ("/healthz", 200), ("/readyz", 503)] {
+        let mut probe = server.send(&format!("GET {path} HTTP/1.1")).await;
+        let mut bytes = Vec::new();
+        probe.read_to_end(&mut bytes).await.unwrap();
+        let answer = Answer::parse(&bytes);
+        assert_eq!(answer.status, status, "{path}: and the connection is not kept");
+        assert_eq!(answer.header("retry-after"), None, "{path} is answered, not refused");
+    }
+    assert!(is_closed(&mut silent[0]).await, "a probe needed its place");
+    for scrape in &mut scrapes {
+        assert!(drain(scrape).await > 64 * MEGABYTE);
+    }
+    let again = server.ask("GET / HTTP/1.1").await;
+    assert_eq!(again.status, 200, "room again");
 }
 
 #[tokio::test]
-async fn beyond_the_second_limit_connections_wait_for_their_turn() {
-    let server = Running::start(short(|limits| {
-        limits.connections = 1;
-        limits.turned_away = 1;
-        limits.header = Duration::from_millis(300);
-    }))
+async fn beyond_all_places_connections_wait_for_their_turn() {
+    let server = with_few_places(1, 1).await;
+    let mut scrapes = [stuck_scrape(&server).await];
+    let (answer, _) = tokio::join!(server.ask("GET /livez HTTP/1.1"), async {
+        tokio::time::sleep(Duration::from_millis(300)).await;
+        drain(&mut scrapes[0]).await
+    });
+    assert_eq!(answer.status, 200);
+}
+
+#[tokio::test]
+async fn a_half_closed_client_gets_the_whole_answer() {
+    let server = Running::with_picture(Limits::default(), Bytes::from(vec![b'x'; 1024]), 1024).await;
+    for round in 0..50 {
+        for version in ["1.0", "1.1"] {
+            let mut stream = server.send(&format!("GET /metrics HTTP/{version}")).await;
+            stream.shutdown().await.unwrap();
+            let mut bytes = Vec::new();
+            stream.read_to_end(&mut bytes).await.unwrap();
+            let answer = Answer::parse(&bytes);
+            assert_eq!(answer.status, 200, "{round}");
+            assert_eq!(answer.body.matches('x').count(), MEGABYTE, "{round}");
+        }
+        // All of it in one segment.
+        let mut stream = server.connect().await;
+        stream
+            .write_all(b"GET /livez HTTP/1.1\r\nHost: a\r\n\r\nGET /readyz HTTP/1.1\r\nHost: a\r\n\r\n")
+            .await
+            .unwrap();
+        stream.shutdown().await.unwrap();
+        let mut text = String::new();
+        stream.read_to_string(&mut text).await.unwrap();
+        assert_eq!(text.matches("HTTP/1.1 ").count(), 2, "{round}: {text}");
+    }
+}
+
+/// How an answer without a length ends for a client that reads it slowly.
+async fn end_of_a_cut_answer(limits: Limits, cut: impl AsyncFnOnce(&mut Running)) -> std::io::Result<usize> {
+    let mut server = Running::with_picture(limits, Bytes::from(vec![b'x'; MEGABYTE]), 256).await;
+    let mut scrape = server.send("GET /metrics HTTP/1.0").await;
+    scrape.read_exact(&mut [0; 10]).await?;
+    cut(&mut server).await;
+    scrape.read_to_end(&mut Vec::new()).await
+}
+
+#[tokio::test]
+async fn a_cut_answer_does_not_end_like_a_whole_one() {
+    let deadline = short(|limits| limits.response = Duration::from_millis(200));
+    let at_the_deadline =
+        end_of_a_cut_answer(deadline, async |_| tokio::time::sleep(Duration::from_millis(500)).await).await;
+    let grace = short(|limits| limits.grace = Duration::from_millis(200));
+    let at_the_end = end_of_a_cut_answer(grace, async |server| {
+        server.stop();
+        (&mut server.task).await.unwrap();
+    })
     .await;
-    let crowd: Vec<_> = futures::future::join_all((0..10).map(|_| server.connect())).await;
-    let answer = server.ask("GET /livez HTTP/1.1").await;
-    assert_eq!(answer.status, 200, "silent connections are cut one after the other");
-    drop(crowd);
+    for end in [at_the_deadline, at_the_end] {
+        assert_eq!(end.unwrap_err().kind(), std::io::ErrorKind::ConnectionReset);
+    }
+    let whole = Running::with_picture(Limits::default(), Bytes::from(vec![b'x'; MEGABYTE]), 16).await;
+    let answer = whole.ask("GET /metrics HTTP/1.0").await;
+    assert_eq!(answer.body.len(), 16 * MEGABYTE, "a whole one ends well");
+}
+
+#[tokio::test]
+async fn a_request_has_one_host() {
+    let server = Running::start(Limits::default()).await;
+    for (request, status) in [
+        ("GET /livez HTTP/1.1\r\n\r\n", 400),
+        ("GET http://podskew/livez HTTP/1.1\r\n\r\n", 400),
+        ("GET /livez HTTP/1.1\r\nHost: a\r\nHost: a\r\n\r\n", 400),
+        ("GET /livez HTTP/1.0\r\nHost: a\r\nHost: b\r\n\r\n", 400),
+        ("GET /livez HTTP/1.0\r\n\r\n", 200),
+        ("GET /livez HTTP/1.1\r\nHost:\r\n\r\n", 200),
+    ] {
+        let mut stream = server.connect().await;
+        stream.write_all(request.as_bytes()).await.unwrap();
+        stream.shutdown().await.unwrap();
+        let mut bytes = Vec::new();
+        stream.read_to_end(&mut bytes).await.unwrap();
+        assert_eq!(Answer::parse(&bytes).status, status, "{request:?}");
+    }
 }
 
 #[tokio::test]

@@ -1,7 +1,7 @@
 //! An audit for programs. docs/audit.md documents it, and docs/audit.schema.json is its schema.
 
 use super::{Audit, Found, Strictness, fails};
-use crate::json::{Workload, moment};
+use crate::json::{Workload, moment, printed};
 use crate::report::WorkloadReport;
 use crate::report::remedy::Finding;
 use serde::{Serialize, Serializer};
@@ -83,7 +83,7 @@ pub(super) fn write(audit: &Audit, out: &mut dyn Write) -> io::Result<()> {
         notes: &audit.notes,
         workloads: Workloads(audit),
     };
-    serde_json::to_writer_pretty(&mut *out, &document)?;
+    out.write_all(printed(&document)?.as_bytes())?;
     out.write_all(b"\n")
 }
 

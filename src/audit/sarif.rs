@@ -5,7 +5,7 @@
 use super::junit::lines;
 use super::sentences::{stories, subject, title};
 use super::{Audit, fails, object};
-use crate::json::moment;
+use crate::json::{moment, printed};
 use crate::report::remedy::Finding;
 use crate::words::visible;
 use serde_json::{Value, json};
@@ -72,7 +72,7 @@ pub(super) fn write(audit: &Audit, out: &mut dyn Write) -> io::Result<()> {
             "results": results,
         }],
     });
-    serde_json::to_writer_pretty(&mut *out, &document)?;
+    out.write_all(printed(&document)?.as_bytes())?;
     out.write_all(b"\n")
 }
 

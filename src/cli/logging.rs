@@ -1,8 +1,11 @@
-//! The log, on stderr.
+//! The log, on stderr; it never waits for whoever reads that.
 
 use super::config::{LogConfig, LogFormat};
+use crate::stderr::{self, Stderr};
 use anyhow::Context;
-use std::io::{self, IsTerminal};
+use std::backtrace::{Backtrace, BacktraceStatus};
+use std::fmt::Write as _;
+use std::io::{self, IsTerminal, Write as _};
 use tracing::level_filters::LevelFilter;
 use tracing_subscriber::Layer;
 use tracing_subscriber::filter::Targets;
@@ -11,7 +14,7 @@ use tracing_subscriber::util::SubscriberInitExt;
 
 /// From now on, what podskew says goes to stderr.
 pub(super) fn start(config: LogConfig) -> anyhow::Result<()> {
-    let lines = tracing_subscriber::fmt::layer().with_writer(io::stderr).with_ansi(is_coloured());
+    let lines = tracing_subscriber::fmt::layer().with_writer(|| Stderr).with_ansi(is_coloured());
     let layer = match config.format {
         LogFormat::Text => lines.boxed(),
         LogFormat::Json => lines.json().flatten_event(true).boxed(),
@@ -20,6 +23,22 @@ pub(super) fn start(config: LogConfig) -> anyhow::Result<()> {
         .with(layer.with_filter(filter(config.level)))
         .try_init()
         .context("cannot start the log")
+}
+
+/// A panic says where, and ends the process although nobody may read it: the hook of the standard library waits for a full
+/// pipe.
+pub(super) fn report_panics() {
+    std::panic::set_hook(Box::new(|panic| {
+        let thread = std::thread::current();
+        let mut text = format!("thread '{}' {panic}\n", thread.name().unwrap_or("<unnamed>"));
+        let backtrace = Backtrace::capture();
+        if backtrace.status() == BacktraceStatus::Captured {
+            let _ = writeln!(text, "{backtrace}");
+        }
+        // Neither can fail.
+        let _ = Stderr.write_all(text.as_bytes());
+        stderr::flush();
+    }));
 }
 
 /// <https://no-color.org>: set, and not empty, whatever it says.

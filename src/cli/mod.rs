@@ -4,8 +4,8 @@
 //!  argv, PODSKEW_* ──clap──▶ arguments (as typed) ──▶ config (checked) ──▶ serve, audit, explain, …
 //! ```
 //!
-//! Exit codes: 0 after a graceful shutdown, 1 when something failed while it ran, 2 for a command line that makes no
-//! sense. A command that looks once and says what it saw has codes of its own for that, and 2 wherever it could not look.
+//! Exit codes: 0 after a graceful shutdown, 1 when something failed while it ran, 2 for a command line, a kubeconfig or
+//! credentials that make no sense. A command that looks once and says what it saw has codes of its own for that, and 2 wherever it could not look.
 
 mod arguments;
 mod config;
@@ -21,7 +21,7 @@ pub use arguments::{
 };
 pub use config::{AuditOptions, Config, DemoOptions, DiffOptions, ExplainOptions, LogConfig, LogFormat};
 
-use crate::{audit, demo, explain, serve};
+use crate::{audit, cluster, demo, explain, serve, stderr};
 use anyhow::Context;
 use std::process::ExitCode;
 use std::time::Duration;
@@ -29,7 +29,13 @@ use std::time::Duration;
 /// Runs what the command line of this process asks for.
 #[must_use]
 pub fn run() -> ExitCode {
-    let called = Called::now();
+    logging::report_panics();
+    let code = run_command(Called::now());
+    stderr::flush();
+    code
+}
+
+fn run_command(called: Called) -> ExitCode {
     if called == Called::Completer {
         let words: Vec<String> = std::env::args_os().skip(1).map(|word| word.to_string_lossy().into_owned()).collect();
         terminal::print(&shell::complete(&words));
@@ -73,6 +79,9 @@ pub fn run() -> ExitCode {
 /// The exit code of what failed while it ran.
 const FAILED: u8 = 1;
 
+/// The exit code of everything that nothing but another configuration mends.
+const MISCONFIGURED: u8 = 2;
+
 /// The exit code of a command that looks, where it could not.
 const COULD_NOT_LOOK: u8 = 2;
 
@@ -91,7 +100,8 @@ fn in_runtime(log: LogConfig, failed: u8, command: impl Future<Output = anyhow::
         Ok(code) => code,
         Err(error) => {
             terminal::failure(&error);
-            ExitCode::from(failed)
+            let is_misconfigured = error.is::<cluster::Misconfigured>();
+            ExitCode::from(if is_misconfigured { MISCONFIGURED } else { failed })
         }
     }
 }

@@ -1,6 +1,6 @@
 //! What is said to whoever started podskew, beside the log.
-#![allow(clippy::print_stderr, clippy::print_stdout, reason = "the command line is where printing belongs")]
 
+use crate::stderr::{self, Stderr};
 use crate::words::visible;
 use std::io::{self, IsTerminal as _, Write};
 use std::os::fd::AsFd;
@@ -15,7 +15,7 @@ pub(super) fn usage(error: &clap::Error) -> ExitCode {
 
 /// Something for whoever sits at the terminal.
 pub(crate) fn say(text: &str) {
-    println!("{text}");
+    print_bytes(format!("{text}\n").as_bytes());
 }
 
 /// What a command was asked for. Whoever closes the pipe has seen enough.
@@ -25,12 +25,15 @@ pub(crate) fn print(text: &str) {
 
 /// The same, for what is no text.
 pub(super) fn print_bytes(bytes: &[u8]) {
+    stderr::flush();
     let mut out = std::io::stdout().lock();
     let _ = out.write_all(bytes).and_then(|()| out.flush());
 }
 
 /// The same, written piece by piece.
 pub(crate) fn page(write: impl FnOnce(&mut dyn Write) -> io::Result<()>) -> io::Result<()> {
+    // Both may be the same terminal.
+    stderr::flush();
     let mut out = io::BufWriter::new(io::stdout().lock());
     match write(&mut out).and_then(|()| out.flush()) {
         Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
@@ -40,7 +43,7 @@ pub(crate) fn page(write: impl FnOnce(&mut dyn Write) -> io::Result<()>) -> io::
 
 /// How far something is that takes a while: not what was asked for, so on stderr.
 pub(crate) fn progress(text: &str) {
-    let _ = io::stderr().write_all(text.as_bytes());
+    write_to_stderr(text);
 }
 
 /// How many columns stdout has; none where lines may have any length. `COLUMNS` says it of what is no terminal.
@@ -70,13 +73,19 @@ pub(crate) fn takes_colours() -> bool {
 
 /// What was asked for is there, and something is wrong with it.
 pub(crate) fn complain(message: &str) {
-    eprintln!("error: {message}");
+    write_to_stderr(&format!("error: {message}\n"));
 }
 
 /// Something failed; every cause on a line of its own, the remedy in the words of whoever knows it.
 pub(super) fn failure(error: &anyhow::Error) {
     // Names from a file may be anything.
-    eprint!("{}", chain(error).chars().map(visible).collect::<String>());
+    write_to_stderr(&chain(error).chars().map(visible).collect::<String>());
+}
+
+/// In the order of the log's lines, and like them without waiting.
+fn write_to_stderr(text: &str) {
+    // It cannot fail.
+    let _ = Stderr.write_all(text.as_bytes());
 }
 
 fn chain(error: &anyhow::Error) -> String {

@@ -19,6 +19,10 @@ const PROTOBUF: &str = "application/vnd.kubernetes.protobuf";
 /// A Status takes a few hundred bytes; a proxy's error page is cut.
 const LONGEST_REFUSAL: usize = 64 << 10;
 
+/// An address takes a few hundred bytes, and so does a continue token of the API server. kube puts the server's own path
+/// before it, and panics where both together are more than the 64 KiB that `http` takes.
+const LONGEST_URI: usize = 32 << 10;
+
 /// The body of an answer that began well.
 pub(super) struct Answer {
     body: Body,
@@ -75,6 +79,9 @@ async fn ask(
     patience: Duration,
     pulse: &mut Pulse,
 ) -> Result<Answer, Failure> {
+    if uri.len() > LONGEST_URI {
+        return Err(Failure::unreadable(format!("a continue token of more than {} KiB", LONGEST_URI >> 10)));
+    }
     let accept = match encoding {
         Encoding::Json => JSON.to_owned(),
         Encoding::Protobuf => format!("{PROTOBUF}, {JSON}"),

@@ -1,11 +1,11 @@
 //! What went wrong, in one word for the counter, in a sentence for the log, and what it means for the next attempt.
 
+use super::credentials::CredentialError;
 use super::events::EventTooLong;
 use crate::objects::{DecodeError, Status, decode_status};
 use crate::telemetry::FailureReason;
 use http::header::RETRY_AFTER;
 use http::{HeaderMap, StatusCode};
-use kube::client::AuthError;
 use std::error::Error;
 use std::time::Duration;
 
@@ -119,11 +119,12 @@ impl Failure {
         let mut link: Option<&(dyn Error + 'static)> = Some(error);
         let mut message = String::new();
         while let Some(cause) = link {
-            if let Some(error) = cause.downcast_ref::<AuthError>() {
-                return Self::new(FailureReason::Unauthorized, credentials(error));
+            if let Some(error) = cause.downcast_ref::<CredentialError>() {
+                return Self::new(FailureReason::Unauthorized, error.to_string());
             }
             // kube's messages repeat those of their sources.
-            let text = cause.to_string();
+            // hyper-util's words for what a proxy answered.
+            let text = cause.to_string().replace("tunnel error: ", "no way through the proxy: ");
             if !message.contains(&text) {
                 if !message.is_empty() {
                     message.push_str(": ");
@@ -145,26 +146,6 @@ impl From<EventTooLong> for Failure {
 impl From<DecodeError> for Failure {
     fn from(error: DecodeError) -> Self {
         Self::unreadable(error.to_string())
-    }
-}
-
-/// What is wrong with the credentials. kube's own message of a plugin holds its arguments, its environment and what it
-/// printed, any of which may be a secret.
-pub(super) fn credentials(error: &AuthError) -> String {
-    match error {
-        AuthError::AuthExecRun { out, .. } => {
-            format!("the credential plugin of the kubeconfig failed with {}", out.status)
-        }
-        AuthError::AuthExecParse(_) | AuthError::ExecPluginFailed => {
-            "the credential plugin of the kubeconfig printed no ExecCredential".to_owned()
-        }
-        AuthError::AuthExecStart(error) => format!("cannot run the credential plugin of the kubeconfig: {error}"),
-        AuthError::ReadTokenFile(error, path) => format!("cannot read the token file {}: {error}", path.display()),
-        // client-go cuts the line end off, kube does not.
-        AuthError::InvalidBearerToken(_) => {
-            "the token holds a character that no HTTP header may hold; take the line end off its file".to_owned()
-        }
-        _ => "cannot obtain credentials as the kubeconfig describes them".to_owned(),
     }
 }
 
@@ -244,26 +225,12 @@ mod tests {
     }
 
     #[test]
-    fn a_token_with_a_line_end_is_told_without_the_token() {
-        let invalid = http::HeaderValue::from_str("s3cr3t\n").unwrap_err();
-        let message = super::credentials(&kube::client::AuthError::InvalidBearerToken(invalid));
-        assert!(message.contains("line end"), "{message}");
-        assert!(!message.contains("s3cr3t"), "{message}");
-    }
-
-    #[test]
-    fn what_a_credential_plugin_was_given_and_printed_is_never_told() {
-        use std::os::unix::process::ExitStatusExt;
-        let out = std::process::Output {
-            status: std::process::ExitStatus::from_raw(256),
-            stdout: b"s3cr3t".to_vec(),
-            stderr: b"s3cr3t".to_vec(),
-        };
-        let error =
-            kube::client::AuthError::AuthExecRun { cmd: "get-token --secret s3cr3t".to_owned(), out: Box::new(out) };
-        let failure = Failure::transport(&kube::Error::Auth(error));
-        assert_eq!(failure.reason, FailureReason::Unauthorized);
-        assert!(failure.message.contains("credential plugin"), "{}", failure.message);
-        assert!(!failure.message.contains("s3cr3t"), "{}", failure.message);
+    fn what_is_wrong_with_the_credentials_is_said_alone() {
+        let error = super::CredentialError::new("the token file /t is empty".to_owned());
+        let failure = Failure::transport(&kube::Error::Service(error.into()));
+        assert_eq!(
+            (failure.reason, failure.message.as_str()),
+            (FailureReason::Unauthorized, "the token file /t is empty")
+        );
     }
 }

@@ -12,7 +12,8 @@
 //!
 //! # Who does what
 //!
-//! `connect` finds the cluster. `request` says what is asked, `exchange` asks it within its time, `events` cuts the answer,
+//! `connect` finds the cluster: `kubeconfig` reads what says where, `credentials` and `exec` as whom, `proxy` by which way;
+//! `transport` is the client. `request` says what is asked, `exchange` asks it within its time, `events` cuts the answer,
 //! `crate::objects` reads it, beside a long list in `lanes`, `list` and `watch` decide what happens next, `failure` and `refusal` what a failure means,
 //! `timeline` whether a watch may go on, `liveness` and `journal` tell it. `look` lists once and watches nothing. No object is ever kept here.
 
@@ -20,27 +21,32 @@ mod backoff;
 mod budget;
 mod connect;
 mod course;
+mod credentials;
 mod events;
 mod exchange;
+mod exec;
 mod failure;
 mod journal;
+mod kubeconfig;
 mod lanes;
 mod line_limit;
 mod list;
 mod liveness;
 mod look;
+mod proxy;
 mod refusal;
 mod request;
 mod sink;
 mod timeline;
 mod timings;
+mod transport;
 mod watch;
 
 use crate::inventory::Source;
 use crate::objects::Resource;
 use crate::telemetry::Telemetry;
 use budget::Budget;
-pub use connect::{Connected, Connection, client, connect};
+pub use connect::{Connected, Connection, Misconfigured, client, connect};
 use liveness::{Liveness, Pulse};
 pub use look::{Refusal, look};
 use request::Target;

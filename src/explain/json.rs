@@ -2,7 +2,7 @@
 #![allow(clippy::struct_field_names, reason = "the names are those of the labels")]
 
 use super::Explanation;
-use crate::json::{Done, Image, Workload, moment};
+use crate::json::{Done, Image, Workload, moment, printed};
 use crate::report::history::{ContainerDetail, History, PodDetail, Revision};
 use crate::report::remedy::{pin, roll_back};
 use crate::report::{PodReport, WorkloadReport};
@@ -64,7 +64,7 @@ struct Container<'a> {
 
 /// All of them, as one document.
 pub(super) fn json(explanations: &[Explanation]) -> serde_json::Result<String> {
-    serde_json::to_string_pretty(&Document {
+    printed(&Document {
         schema: SCHEMA,
         taken: explanations.first().map(|explanation| moment(explanation.taken)),
         workloads: explanations.iter().map(Explained::from).collect(),

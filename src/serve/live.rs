@@ -4,7 +4,7 @@ use crate::exposition::{Encoding, Exposition, Format};
 use crate::objects::Resource;
 use crate::telemetry::Telemetry;
 use crate::time::UnixTime;
-use crate::web::{Scrape, Site, Status};
+use crate::web::{ConnectionCounts, Scrape, Site, Status};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -59,7 +59,9 @@ impl Live {
 }
 
 impl Site for Live {
-    fn scrape(&self, format: Format, encoding: Encoding) -> Scrape {
+    fn scrape(&self, format: Format, encoding: Encoding, connections: ConnectionCounts) -> Scrape {
+        let ConnectionCounts { idle, reading, answering, refused } = connections;
+        self.telemetry.follow_connections([idle, reading, answering], refused);
         let picture = self.exposition.picture();
         picture.answer(&self.telemetry.gather(), format, encoding, UnixTime::now()).into()
     }

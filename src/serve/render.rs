@@ -146,7 +146,7 @@ mod tests {
     use crate::exposition::{Encoding, Format, Selection};
     use crate::inventory::Settings;
     use crate::objects::decode_event;
-    use crate::web::Site;
+    use crate::web::{ConnectionCounts, Site};
 
     #[test]
     fn a_picture_that_is_not_complete_any_more_is_taken_back() {
@@ -159,7 +159,7 @@ mod tests {
         let mut renderer =
             Renderer { inventory: inventory.clone(), exposition, telemetry, live: live.clone(), begun, published };
         let series = |live: &Live| {
-            let frames = live.scrape(Format::Text, Encoding::Identity).frames;
+            let frames = live.scrape(Format::Text, Encoding::Identity, ConnectionCounts::default()).frames;
             let text = String::from_utf8(frames.flatten().collect()).unwrap();
             text.contains("podskew_pods_by_template_hash{")
         };

@@ -6,11 +6,15 @@
 //! waits for, it learns of it.
 
 use super::Limits;
+use socket2::SockRef;
 use std::io::{self, ErrorKind};
 use std::pin::Pin;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, ready};
+use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::net::TcpStream;
+use tokio::sync::Notify;
 use tokio::time::{Instant, Sleep, sleep_until};
 
 /// What a connection is doing.
@@ -24,72 +28,142 @@ enum Phase {
     Answering,
     /// The answer is complete, and parts of it still wait for the socket.
     Flushing,
+    /// The connection is to be closed: another needs its place.
+    Evicted,
 }
 
-/// The phase of one connection and when it must end. Only the connection's own task touches it, so the lock is free.
+/// What a connection does, as others see it.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum Activity {
+    /// Nothing, since then.
+    Idle(Instant),
+    /// A header arrives; the last of it then.
+    Reading(Instant),
+    /// An answer is on its way.
+    Answering,
+}
+
+#[derive(Clone, Copy)]
+struct Now {
+    phase: Phase,
+    deadline: Instant,
+    /// When the client was last heard, or was answered.
+    since: Instant,
+}
+
+impl Now {
+    fn begin(phase: Phase, length: Duration) -> Self {
+        let since = Instant::now();
+        Self { phase, deadline: since + length, since }
+    }
+}
+
+/// The phase of one connection and when it must end. Hardly anybody but the connection's own task touches it.
 pub(super) struct Clock {
     limits: Limits,
-    now: Mutex<(Phase, Instant)>,
+    now: Mutex<Now>,
+    evicted: Notify,
 }
 
 impl Clock {
     pub(super) fn new(limits: Limits) -> Self {
-        Self { limits, now: Mutex::new((Phase::Header, Instant::now() + limits.header)) }
+        Self { limits, now: Mutex::new(Now::begin(Phase::Header, limits.header)), evicted: Notify::new() }
     }
 
-    /// A request was read completely.
+    /// A request was read completely. If the connection was to be closed, it stays: nothing that is asked is lost.
     pub(super) fn answering(&self) {
-        *self.lock() = (Phase::Answering, Instant::now() + self.limits.response);
+        *self.lock() = Now::begin(Phase::Answering, self.limits.response);
     }
 
     /// The last frame of the answer was handed over, or nobody wants the rest.
     pub(super) fn answered(&self) {
-        self.lock().0 = Phase::Flushing;
+        self.lock().phase = Phase::Flushing;
+    }
+
+    pub(super) fn activity(&self) -> Activity {
+        let now = self.lock();
+        match now.phase {
+            Phase::Idle => Activity::Idle(now.since),
+            Phase::Header => Activity::Reading(now.since),
+            // What is about to go is closed once.
+            Phase::Answering | Phase::Flushing | Phase::Evicted => Activity::Answering,
+        }
+    }
+
+    /// Has the connection closed, unless an answer is on its way.
+    pub(super) fn evict(&self) -> bool {
+        let mut now = self.lock();
+        if !matches!(now.phase, Phase::Idle | Phase::Header) {
+            return false;
+        }
+        now.phase = Phase::Evicted;
+        self.evicted.notify_one();
+        true
+    }
+
+    /// Waits until the connection has to be closed.
+    pub(super) async fn evicted(&self) {
+        loop {
+            self.evicted.notified().await;
+            if self.lock().phase == Phase::Evicted {
+                return;
+            }
+        }
     }
 
     fn received(&self) {
         let mut now = self.lock();
-        if now.0 == Phase::Idle {
-            *now = (Phase::Header, Instant::now() + self.limits.header);
+        match now.phase {
+            Phase::Idle => *now = Now::begin(Phase::Header, self.limits.header),
+            Phase::Header => now.since = Instant::now(),
+            Phase::Answering | Phase::Flushing | Phase::Evicted => {}
         }
     }
 
-    fn flushed(&self) {
+    /// Everything is with the system. `true` if that was the end of an answer.
+    fn flushed(&self) -> bool {
         let mut now = self.lock();
-        if now.0 == Phase::Flushing {
-            *now = (Phase::Idle, Instant::now() + self.limits.idle);
+        let is_answered = now.phase == Phase::Flushing;
+        if is_answered {
+            *now = Now::begin(Phase::Idle, self.limits.idle);
         }
+        is_answered
     }
 
     fn deadline(&self) -> Instant {
-        self.lock().1
+        self.lock().deadline
     }
 
     fn overdue(&self) -> io::Error {
-        let message = match self.lock().0 {
+        let message = match self.lock().phase {
             Phase::Idle => "no further request came",
             Phase::Header => "the request's header did not arrive in time",
             Phase::Answering | Phase::Flushing => "the client did not read the answer in time",
+            Phase::Evicted => "another connection needs the place",
         };
         io::Error::new(ErrorKind::TimedOut, message)
     }
 
-    fn lock(&self) -> MutexGuard<'_, (Phase, Instant)> {
+    fn lock(&self) -> MutexGuard<'_, Now> {
         self.now.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 /// A socket that fails when its [`Clock`] runs out.
-pub(super) struct Timed<S> {
-    socket: S,
+///
+/// From the first byte of an answer to its last it is armed: a connection that ends in between is reset. An answer without a
+/// length, as HTTP/1.0 has them, ends with its connection, and a cut one must not look whole.
+pub(super) struct Timed {
+    socket: TcpStream,
     clock: Arc<Clock>,
     alarm: Pin<Box<Sleep>>,
+    armed: bool,
 }
 
-impl<S> Timed<S> {
-    pub(super) fn new(socket: S, clock: Arc<Clock>) -> Self {
+impl Timed {
+    pub(super) fn new(socket: TcpStream, clock: Arc<Clock>) -> Self {
         let alarm = Box::pin(sleep_until(clock.deadline()));
-        Self { socket, clock, alarm }
+        Self { socket, clock, alarm, armed: false }
     }
 
     /// Fails if the time is up, else wakes the task when it will be.
@@ -103,9 +177,24 @@ impl<S> Timed<S> {
             Poll::Pending => Ok(()),
         }
     }
+
+    /// What hyper says of a request it cannot read is whole at once.
+    fn arm_for_answer(&mut self) -> io::Result<()> {
+        let is_answering = self.clock.activity() == Activity::Answering;
+        if is_answering { self.arm(true) } else { Ok(()) }
+    }
+
+    /// Says what the system does with the connection when it is closed, however that happens: reset it, or end it.
+    fn arm(&mut self, armed: bool) -> io::Result<()> {
+        if self.armed != armed {
+            SockRef::from(&self.socket).set_linger(armed.then_some(Duration::ZERO))?;
+            self.armed = armed;
+        }
+        Ok(())
+    }
 }
 
-impl<S: AsyncRead + Unpin> AsyncRead for Timed<S> {
+impl AsyncRead for Timed {
     fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
         self.check(cx)?;
         let before = buffer.filled().len();
@@ -117,9 +206,10 @@ impl<S: AsyncRead + Unpin> AsyncRead for Timed<S> {
     }
 }
 
-impl<S: AsyncWrite + Unpin> AsyncWrite for Timed<S> {
+impl AsyncWrite for Timed {
     fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
         self.check(cx)?;
+        self.arm_for_answer()?;
         Pin::new(&mut self.socket).poll_write(cx, bytes)
     }
 
@@ -129,6 +219,7 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Timed<S> {
         slices: &[io::IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
         self.check(cx)?;
+        self.arm_for_answer()?;
         Pin::new(&mut self.socket).poll_write_vectored(cx, slices)
     }
 
@@ -139,7 +230,9 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Timed<S> {
     /// hyper flushes the socket only once its own buffers are empty: after the last frame, that ends the answer.
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         ready!(Pin::new(&mut self.socket).poll_flush(cx))?;
-        self.clock.flushed();
+        if self.clock.flushed() {
+            self.arm(false)?;
+        }
         Poll::Ready(self.check(cx))
     }
 

@@ -4,28 +4,33 @@
 //! the inventory nor the API server, so no request can reach through it to either.
 //!
 //! ```text
-//!  listener ──TcpStream──▶ server ──▶ deadline (one clock a connection) ──▶ hyper ──▶ routes ──▶ body, landing
+//!  listener ──TcpStream──▶ server ──▶ places ──▶ deadline (one clock a connection) ──▶ hyper ──▶ routes ──▶ body, landing
 //! ```
 
 mod body;
 mod deadline;
 mod landing;
+mod limits;
 mod listener;
+mod places;
 mod routes;
 mod server;
 
 use crate::exposition::{Answer, Encoding, Format};
 use bytes::Bytes;
+pub use limits::Limits;
 pub use listener::{BindError, ListenAddress, bind};
-pub use server::{Limits, Server};
+pub use places::ConnectionCounts;
+pub use server::Server;
 use std::time::Duration;
 
 /// What the server shows.
 ///
 /// Every method is called in the middle of a request, on a thread that serves others too: it must not wait.
 pub trait Site: Send + Sync + 'static {
-    /// The answer to one scrape: one picture, from its first frame to its last.
-    fn scrape(&self, format: Format, encoding: Encoding) -> Scrape;
+    /// The answer to one scrape: one picture, from its first frame to its last. `connections` are those of now, the
+    /// scrape's own among them.
+    fn scrape(&self, format: Format, encoding: Encoding, connections: ConnectionCounts) -> Scrape;
 
     /// One scrape has been handed over to its last byte.
     fn scraped(&self, encoding: Encoding, bytes: u64, duration: Duration);

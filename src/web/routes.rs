@@ -1,20 +1,25 @@
 //! What each path answers.
 
 use super::body::Body;
-use super::server::Admission;
-use super::{Site, landing};
+use super::places::{Admission, Place};
+use super::{ConnectionCounts, Site, landing};
 use crate::exposition::{Encoding, negotiate};
 use http::header::{
     ACCEPT, ACCEPT_ENCODING, ALLOW, CACHE_CONTROL, CONNECTION, CONTENT_ENCODING, CONTENT_SECURITY_POLICY, CONTENT_TYPE,
-    RETRY_AFTER, VARY, X_CONTENT_TYPE_OPTIONS,
+    HOST, RETRY_AFTER, VARY, X_CONTENT_TYPE_OPTIONS,
 };
-use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Response, StatusCode};
+use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Response, StatusCode, Version};
 use std::fmt::Write as _;
 use std::sync::Arc;
 use std::time::Instant;
 
 /// The answer to one request. HEAD gets the answer to GET; hyper sends its header and drops its body.
-pub(super) fn answer<B>(site: &Arc<dyn Site>, request: &Request<B>, admission: Admission) -> Response<Body> {
+pub(super) fn answer<B>(site: &Arc<dyn Site>, request: &Request<B>, place: &Place) -> Response<Body> {
+    // RFC 9112 (3.2): exactly one from HTTP/1.1 on, and never two: what stands between might go by the other one.
+    let hosts = request.headers().get_all(HOST).iter().count();
+    if hosts > 1 || (hosts == 0 && request.version() > Version::HTTP_10) {
+        return text(StatusCode::BAD_REQUEST, "a request has one Host header\n");
+    }
     let path = request.uri().path();
     if !matches!(path, "/" | "/metrics" | "/livez" | "/healthz" | "/readyz") {
         return text(StatusCode::NOT_FOUND, "not found; / lists what there is\n");
@@ -26,22 +31,25 @@ pub(super) fn answer<B>(site: &Arc<dyn Site>, request: &Request<B>, admission: A
     if matches!(path, "/livez" | "/healthz") {
         return text(StatusCode::OK, "ok\n");
     }
-    if admission == Admission::TurnedAway {
-        return turned_away();
+    if path == "/readyz" {
+        return readiness(site.as_ref());
+    }
+    if place.admission == Admission::Probe {
+        place.places().refuse();
+        return refused();
     }
     match path {
-        "/metrics" => metrics(site, request.headers()),
-        "/readyz" => readiness(site.as_ref()),
+        "/metrics" => metrics(site, request.headers(), place.places().counts()),
         _ => page(site.as_ref()),
     }
 }
 
-fn metrics(site: &Arc<dyn Site>, headers: &HeaderMap) -> Response<Body> {
+fn metrics(site: &Arc<dyn Site>, headers: &HeaderMap, connections: ConnectionCounts) -> Response<Body> {
     let begun = Instant::now();
     let accept = joined(headers, &ACCEPT);
     let accept_encoding = joined(headers, &ACCEPT_ENCODING);
     let (format, encoding) = negotiate(accept.as_deref(), accept_encoding.as_deref());
-    let scrape = site.scrape(format, encoding);
+    let scrape = site.scrape(format, encoding, connections);
     let site = Arc::clone(site);
     let completed = Box::new(move |bytes| site.scraped(encoding, bytes, begun.elapsed()));
     let mut response = Response::new(Body::scrape(scrape, completed));
@@ -90,11 +98,8 @@ fn page(site: &dyn Site) -> Response<Body> {
     with(response, X_CONTENT_TYPE_OPTIONS, "nosniff")
 }
 
-fn turned_away() -> Response<Body> {
-    let full = text(
-        StatusCode::SERVICE_UNAVAILABLE,
-        "podskew serves as many connections as it may; close some, or try again soon\n",
-    );
+fn refused() -> Response<Body> {
+    let full = text(StatusCode::SERVICE_UNAVAILABLE, "podskew answers as many requests as it may; try again soon\n");
     with(with(full, RETRY_AFTER, "5"), CONNECTION, "close")
 }
 

@@ -1,7 +1,8 @@
 //! Accepts connections, up to a limit, and lets those in flight finish when it is told to stop.
 
-use super::deadline::{Clock, Timed};
-use super::{Site, routes};
+use super::deadline::Timed;
+use super::places::{Admission, Place, Places};
+use super::{Limits, Site, routes};
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::TokioIo;
@@ -12,64 +13,8 @@ use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
+use tokio::sync::watch;
 use tokio::task::JoinSet;
-
-/// How long and how many.
-#[derive(Clone, Copy, Debug)]
-pub struct Limits {
-    /// How long a request's header may take, from its first byte, or from the start of the connection.
-    pub header: Duration,
-    /// How long an answer may take until the client's system has taken its last byte.
-    pub response: Duration,
-    /// How long a connection may rest between two requests. Scrapers come back every 15 to 120 seconds.
-    pub idle: Duration,
-    /// How many connections are served at once.
-    pub connections: usize,
-    /// How many connections beyond those are told so: `/livez` answers still, everything else with 503. That says more
-    /// than a connection that hangs, and keeps the kubelet from restarting a podskew that is only busy. Beyond these,
-    /// new ones wait in the kernel's queue.
-    pub turned_away: usize,
-    /// How long answers in flight may take once the server is told to stop.
-    pub grace: Duration,
-}
-
-impl Default for Limits {
-    fn default() -> Self {
-        Self {
-            header: Duration::from_secs(10),
-            response: Duration::from_secs(30),
-            idle: Duration::from_secs(180),
-            connections: 256,
-            turned_away: 64,
-            // The whole shutdown has 5 s.
-            grace: Duration::from_millis(4_500),
-        }
-    }
-}
-
-impl Limits {
-    /// Who is turned away shall make room soon.
-    fn for_admission(self, admission: Admission) -> Self {
-        match admission {
-            Admission::Served => self,
-            Admission::TurnedAway => Self {
-                header: self.header.min(Duration::from_secs(2)),
-                response: self.response.min(Duration::from_secs(2)),
-                ..self
-            },
-        }
-    }
-}
-
-/// Whether a connection found a place.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(super) enum Admission {
-    /// It has one of the places.
-    Served,
-    /// All places are taken; it is answered once, briefly.
-    TurnedAway,
-}
 
 /// Room for the request's header, and for what of the answer waits for the socket. hyper's default of 400 KiB each
 /// would let 256 slow readers hold 200 MiB.
@@ -80,23 +25,14 @@ pub struct Server {
     listener: TcpListener,
     site: Arc<dyn Site>,
     limits: Limits,
-    /// One permit for each connection that is served.
-    places: Arc<Semaphore>,
-    /// One permit for each connection that is turned away, and one for the next to come.
-    doorway: Arc<Semaphore>,
+    places: Arc<Places>,
 }
 
 impl Server {
     /// A server of `site` on a listener that [`bind`](super::bind) made.
     #[must_use]
     pub fn new(listener: TcpListener, site: Arc<dyn Site>, limits: Limits) -> Self {
-        Self {
-            listener,
-            site,
-            limits,
-            places: Arc::new(Semaphore::new(limits.connections)),
-            doorway: Arc::new(Semaphore::new(limits.turned_away + 1)),
-        }
+        Self { listener, site, limits, places: Arc::new(Places::new(limits)) }
     }
 
     /// Where it listens; tells the port if port 0 was asked for.
@@ -112,19 +48,22 @@ impl Server {
         let (closing, _) = watch::channel(false);
         let mut pause = Pause::default();
         loop {
-            let (stream, permit, admission) = tokio::select! {
+            let stream = tokio::select! {
                 biased;
                 () = &mut stop => break,
                 // Reaps. A pause that this cuts short was waiting for exactly this: a file descriptor to become free.
                 Some(_) = connections.join_next() => continue,
-                accepted = self.accept(&mut pause) => accepted,
+                stream = self.accept(&mut pause) => stream,
+            };
+            let place = tokio::select! {
+                biased;
+                () = &mut stop => break,
+                place = self.places.take() => place,
             };
             let site = Arc::clone(&self.site);
-            let limits = self.limits.for_admission(admission);
             let closing = closing.subscribe();
             connections.spawn(async move {
-                let _permit = permit;
-                if let Err(error) = serve_connection(stream, site, limits, admission, closing).await {
+                if let Err(error) = serve_connection(stream, site, place, closing).await {
                     tracing::debug!(error = &error as &dyn std::error::Error, "a connection ended early");
                 }
             });
@@ -139,22 +78,22 @@ impl Server {
         }
     }
 
-    /// The next connection, with the permit it holds as long as it lives.
-    async fn accept(&self, pause: &mut Pause) -> (TcpStream, Option<OwnedSemaphorePermit>, Admission) {
-        // None of the semaphores is ever closed, so the permit is always there.
-        let at_the_door = Arc::clone(&self.doorway).acquire_owned().await.ok();
+    /// The next connection.
+    async fn accept(&self, pause: &mut Pause) -> TcpStream {
         loop {
             match self.listener.accept().await {
                 Ok((stream, _)) => {
                     pause.reset();
-                    return match Arc::clone(&self.places).try_acquire_owned() {
-                        Ok(place) => (stream, Some(place), Admission::Served),
-                        Err(_) => (stream, at_the_door, Admission::TurnedAway),
-                    };
+                    return stream;
                 }
                 Err(error) if concerns_one_connection(&error) => {}
                 Err(error) => {
-                    tracing::warn!(error = &error as &dyn std::error::Error, "cannot accept connections at the moment");
+                    let closed = self.places.close_idlest();
+                    tracing::debug!(
+                        error = &error as &dyn std::error::Error,
+                        closed,
+                        "cannot accept connections at the moment"
+                    );
                     pause.wait().await;
                 }
             }
@@ -194,24 +133,25 @@ impl Pause {
 async fn serve_connection(
     stream: TcpStream,
     site: Arc<dyn Site>,
-    limits: Limits,
-    admission: Admission,
+    place: Place,
     mut closing: watch::Receiver<bool>,
 ) -> hyper::Result<()> {
     // Without it the last, small segment of an answer would wait for an acknowledgement. If it fails, it waits.
     let _ = stream.set_nodelay(true);
-    let clock = Arc::new(Clock::new(limits));
-    let io = TokioIo::new(Timed::new(stream, Arc::clone(&clock)));
+    let clock = &place.clock;
+    let io = TokioIo::new(Timed::new(stream, Arc::clone(clock)));
     let service = service_fn(|request| {
         clock.answering();
-        let answer = routes::answer(&site, &request, admission).map(|body| body.timed(Arc::clone(&clock)));
+        let answer = routes::answer(&site, &request, &place).map(|body| body.timed(Arc::clone(clock)));
         std::future::ready(Ok::<_, Infallible>(answer))
     });
     let mut connection = pin!(
         http1::Builder::new()
             // `Clock` keeps this time and the others.
             .header_read_timeout(None)
-            .keep_alive(admission == Admission::Served)
+            .keep_alive(place.admission == Admission::Served)
+            // A client may say that it has nothing more to ask before it reads the answer.
+            .half_close(true)
             .max_buf_size(BUFFER_BYTES)
             .serve_connection(io, service)
     );
@@ -220,6 +160,8 @@ async fn serve_connection(
         let _ = closing.wait_for(|closing| *closing).await;
     };
     tokio::select! {
+        biased;
+        () = clock.evicted() => return Ok(()),
         ended = connection.as_mut() => return ended,
         () = told_to_close => connection.as_mut().graceful_shutdown(),
     }

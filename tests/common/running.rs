@@ -59,10 +59,15 @@ impl Running {
 
     /// Watches whatever a kubeconfig names.
     pub fn start_with(kubeconfig: &str, arguments: &[&str]) -> Self {
+        Self::start_in(kubeconfig, arguments, &[])
+    }
+
+    /// The same, with these variables in its environment and no others.
+    pub fn start_in(kubeconfig: &str, arguments: &[&str], variables: &[(&str, &str)]) -> Self {
         let directory = tempfile::tempdir().unwrap();
         let file = directory.path().join("kubeconfig");
         std::fs::write(&file, kubeconfig).unwrap();
-        let (process, address, log) = start(&file, arguments);
+        let (process, address, log) = start(&file, arguments, variables);
         Self { process, address, log, _kubeconfig: directory }
     }
 
@@ -166,13 +171,14 @@ impl Drop for Running {
     }
 }
 
-fn start(kubeconfig: &Path, arguments: &[&str]) -> (Child, String, Arc<Mutex<String>>) {
+fn start(kubeconfig: &Path, arguments: &[&str], variables: &[(&str, &str)]) -> (Child, String, Arc<Mutex<String>>) {
     let mut process = Command::new(env!("CARGO_BIN_EXE_podskew"))
         .args(["serve", "--listen-address", "127.0.0.1:0", "--kubeconfig"])
         .arg(kubeconfig)
         .args(arguments)
         // Neither a proxy nor a setting of whoever runs the test.
         .env_clear()
+        .envs(variables.iter().copied())
         .stderr(Stdio::piped())
         .spawn()
         .unwrap();

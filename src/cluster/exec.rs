@@ -1,0 +1,128 @@
+//! Credential plugins: programs that a kubeconfig names, which print a token or a certificate.
+
+use super::credentials::CredentialError;
+use jiff::Timestamp;
+use kube::config::{ExecConfig, ExecInteractiveMode};
+use serde::Deserialize;
+use std::process::Stdio;
+use tokio::io::AsyncReadExt as _;
+use tokio::process::Command;
+
+/// A credential takes a few KiB; whatever prints more prints something else.
+const LONGEST_OUTPUT: u64 = 1 << 20;
+
+/// What a plugin printed. None of it may be shown.
+pub(super) struct Printed {
+    pub(super) token: Option<String>,
+    /// PEM.
+    pub(super) certificate: Option<String>,
+    /// PEM.
+    pub(super) key: Option<String>,
+    pub(super) expires: Option<Timestamp>,
+}
+
+#[derive(Deserialize)]
+struct ExecCredential {
+    status: Option<Status>,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Status {
+    token: Option<String>,
+    client_certificate_data: Option<String>,
+    client_key_data: Option<String>,
+    expiration_timestamp: Option<String>,
+}
+
+/// Runs the plugin as the protocol of `client.authentication.k8s.io` has it. It ends if this future is dropped.
+///
+/// kube's own way of running one keeps whatever is printed, and panics where that is no header.
+pub(super) async fn run(plugin: &ExecConfig) -> Result<Printed, CredentialError> {
+    let name = plugin.command.as_deref().unwrap_or_default();
+    let fail = |what: String| CredentialError::new(format!("the credential plugin {name} of the kubeconfig {what}"));
+    if name.is_empty() {
+        return Err(CredentialError::new("the user's exec in the kubeconfig has no command".to_owned()));
+    }
+    let interactive = plugin.interactive_mode != Some(ExecInteractiveMode::Never);
+    let mut spec = serde_json::json!({ "interactive": interactive });
+    if plugin.provide_cluster_info {
+        let cluster = serde_json::to_value(&plugin.cluster);
+        spec["cluster"] = cluster.map_err(|error| fail(format!("cannot be told of the cluster: {error}")))?;
+    }
+    let asked = serde_json::json!({ "kind": "ExecCredential", "apiVersion": plugin.api_version, "spec": spec });
+    let mut command = Command::new(name);
+    command.args(plugin.args.iter().flatten());
+    let pairs = plugin.env.iter().flatten().filter_map(|pair| Some((pair.get("name")?, pair.get("value")?)));
+    command.envs(pairs).env("KUBERNETES_EXEC_INFO", asked.to_string());
+    if interactive {
+        command.stdin(Stdio::inherit()).stderr(Stdio::inherit());
+    } else {
+        command.stdin(Stdio::null()).stderr(Stdio::null());
+    }
+    command.stdout(Stdio::piped()).kill_on_drop(true);
+    let mut process = command.spawn().map_err(|error| fail(format!("cannot be run: {error}")))?;
+    let mut output = Vec::new();
+    if let Some(stdout) = process.stdout.take() {
+        let read = stdout.take(LONGEST_OUTPUT + 1).read_to_end(&mut output).await;
+        read.map_err(|error| fail(format!("cannot be read: {error}")))?;
+    }
+    if output.len() as u64 > LONGEST_OUTPUT {
+        return Err(fail(format!("prints more than {} KiB, which is no ExecCredential", LONGEST_OUTPUT >> 10)));
+    }
+    let status = process.wait().await.map_err(|error| fail(format!("cannot be waited for: {error}")))?;
+    if !status.success() {
+        return Err(fail(format!("failed with {status}")));
+    }
+    read(&output).map_err(|what| fail(what.to_owned()))
+}
+
+/// JSON, or YAML as client-go takes it too. The parser's message would quote what was printed.
+fn read(output: &[u8]) -> Result<Printed, &'static str> {
+    let credential: ExecCredential =
+        serde_saphyr::from_slice(output).map_err(|_| "printed something that is no ExecCredential")?;
+    let status = credential.status.ok_or("printed an ExecCredential without a status")?;
+    let given = |text: Option<String>| text.filter(|text| !text.trim().is_empty());
+    let expires = given(status.expiration_timestamp).map(|text| text.trim().parse()).transpose();
+    let printed = Printed {
+        token: given(status.token),
+        certificate: given(status.client_certificate_data),
+        key: given(status.client_key_data),
+        expires: expires.map_err(|_| "printed an expirationTimestamp that is no time")?,
+    };
+    match (&printed.token, &printed.certificate, &printed.key) {
+        (_, Some(_), None) => Err("printed a client certificate without its key"),
+        (_, None, Some(_)) => Err("printed a client key without its certificate"),
+        (None, None, None) => Err("printed neither a token nor a client certificate"),
+        _ => Ok(printed),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::read;
+
+    #[test]
+    fn json_and_yaml_are_read_and_the_rest_is_told_without_being_quoted() {
+        let token = |text: &str| read(text.as_bytes()).map(|printed| printed.token);
+        assert_eq!(token(r#"{"kind":"ExecCredential","status":{"token":"t"}}"#), Ok(Some("t".to_owned())));
+        assert_eq!(token("status:\n  token: |\n    t\n"), Ok(Some("t\n".to_owned())));
+        for text in [
+            "",
+            "s3cr3t",
+            "[]",
+            "{}",
+            "status: 5",
+            "status: {token: ''}",
+            "status: {token: [s3cr3t]}",
+            "status: {clientKeyData: s3cr3t}",
+            "status: {clientCertificateData: s3cr3t}",
+            "status: {token: t, expirationTimestamp: s3cr3t}",
+            "\u{0}",
+            "&a [*a, *a]",
+        ] {
+            let error = token(text).expect_err(text);
+            assert!(error.starts_with("printed") && !error.contains("s3cr3t"), "{text:?}: {error}");
+        }
+    }
+}

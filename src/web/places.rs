@@ -1,0 +1,199 @@
+//! The places for connections: who gets one, and who has to go when they are all taken.
+
+use super::Limits;
+use super::deadline::{Activity, Clock};
+use std::collections::HashMap;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::time::{Instant, timeout};
+
+/// Whether a connection found a place.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum Admission {
+    /// It has one of the places for everything.
+    Served,
+    /// Those are all taken, with an answer on its way on each. It is answered once, and only `/livez` and `/readyz` are
+    /// answered well.
+    Probe,
+}
+
+/// How many connections there are, by what they do, and how many were refused.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub struct ConnectionCounts {
+    /// Nothing is asked on them at the moment.
+    pub idle: usize,
+    /// A request's header is on its way; a new connection that has said nothing is one of them.
+    pub reading: usize,
+    /// An answer is on its way.
+    pub answering: usize,
+    /// Requests answered with 503 since the start, because every place had an answer on its way.
+    pub refused: u64,
+}
+
+/// The places, and the connections that have them.
+pub(super) struct Places {
+    limits: Limits,
+    served: Arc<Semaphore>,
+    probes: Arc<Semaphore>,
+    open: Mutex<Open>,
+    refused: AtomicU64,
+}
+
+#[derive(Default)]
+struct Open {
+    connections: HashMap<u64, (Admission, Arc<Clock>)>,
+    next: u64,
+    /// Since the last line in the log.
+    closed: u64,
+    refused: u64,
+    logged: Option<Instant>,
+}
+
+/// One place. It is free again once this is dropped.
+pub(super) struct Place {
+    places: Arc<Places>,
+    number: u64,
+    pub(super) admission: Admission,
+    pub(super) clock: Arc<Clock>,
+    _permit: Option<OwnedSemaphorePermit>,
+}
+
+/// How long a closed connection may take to go; its task has nothing else to do.
+const EVICTION: Duration = Duration::from_millis(100);
+
+/// Between two lines of the log.
+const LOG_INTERVAL: Duration = Duration::from_secs(60);
+
+impl Places {
+    pub(super) fn new(limits: Limits) -> Self {
+        Self {
+            limits,
+            served: Arc::new(Semaphore::new(limits.connections)),
+            probes: Arc::new(Semaphore::new(limits.probes)),
+            open: Mutex::default(),
+            refused: AtomicU64::new(0),
+        }
+    }
+
+    /// A place for a new connection. Where all are taken, the connection that has been idle longest is closed; where all
+    /// have an answer on its way, the places for probes are next, and behind them this waits.
+    pub(super) async fn take(self: &Arc<Self>) -> Place {
+        loop {
+            for (semaphore, admission) in [(&self.served, Admission::Served), (&self.probes, Admission::Probe)] {
+                if let Some(permit) = self.permit(semaphore, admission).await {
+                    return self.place(permit, admission);
+                }
+            }
+            // Somebody's answer ends, or somebody becomes idle.
+            tokio::select! {
+                permit = Arc::clone(&self.served).acquire_owned() => if let Ok(permit) = permit {
+                    return self.place(permit, Admission::Served);
+                },
+                permit = Arc::clone(&self.probes).acquire_owned() => if let Ok(permit) = permit {
+                    return self.place(permit, Admission::Probe);
+                },
+                () = tokio::time::sleep(EVICTION) => {}
+            }
+        }
+    }
+
+    /// Closes the connection that has been idle longest, whatever its place. `false` if there is none.
+    pub(super) fn close_idlest(&self) -> bool {
+        self.evict(None)
+    }
+
+    pub(super) fn refuse(&self) {
+        self.refused.fetch_add(1, Ordering::Relaxed);
+        let mut open = self.lock();
+        open.refused += 1;
+        self.log(&mut open);
+    }
+
+    pub(super) fn counts(&self) -> ConnectionCounts {
+        let mut counts =
+            ConnectionCounts { refused: self.refused.load(Ordering::Relaxed), ..ConnectionCounts::default() };
+        for (_, clock) in self.lock().connections.values() {
+            match clock.activity() {
+                Activity::Idle(_) => counts.idle += 1,
+                Activity::Reading(_) => counts.reading += 1,
+                Activity::Answering => counts.answering += 1,
+            }
+        }
+        counts
+    }
+
+    async fn permit(&self, semaphore: &Arc<Semaphore>, admission: Admission) -> Option<OwnedSemaphorePermit> {
+        loop {
+            if let Ok(permit) = Arc::clone(semaphore).try_acquire_owned() {
+                return Some(permit);
+            }
+            if !self.evict(Some(admission)) {
+                return None;
+            }
+            // Its request may have come in this very moment; then it stays, and the next one goes.
+            if let Ok(Ok(permit)) = timeout(EVICTION, Arc::clone(semaphore).acquire_owned()).await {
+                return Some(permit);
+            }
+        }
+    }
+
+    fn evict(&self, of: Option<Admission>) -> bool {
+        let mut open = self.lock();
+        loop {
+            let candidates = open.connections.values().filter(|(admission, _)| of.is_none_or(|of| *admission == of));
+            let since = candidates.filter_map(|(_, clock)| match clock.activity() {
+                Activity::Idle(since) | Activity::Reading(since) => Some((since, clock)),
+                Activity::Answering => None,
+            });
+            let Some((_, idlest)) = since.min_by_key(|(since, _)| *since) else { return false };
+            // A request that came between the two looks keeps it.
+            if idlest.evict() {
+                break;
+            }
+        }
+        open.closed += 1;
+        self.log(&mut open);
+        true
+    }
+
+    fn place(self: &Arc<Self>, permit: OwnedSemaphorePermit, admission: Admission) -> Place {
+        let clock = Arc::new(Clock::new(self.limits.for_admission(admission)));
+        let mut open = self.lock();
+        let number = open.next;
+        open.next += 1;
+        open.connections.insert(number, (admission, Arc::clone(&clock)));
+        Place { places: Arc::clone(self), number, admission, clock, _permit: Some(permit) }
+    }
+
+    fn log(&self, open: &mut Open) {
+        if open.logged.is_some_and(|logged| logged.elapsed() < LOG_INTERVAL) {
+            return;
+        }
+        open.logged = Some(Instant::now());
+        tracing::warn!(
+            connections = open.connections.len(),
+            limit = self.limits.connections,
+            closed_idle = std::mem::take(&mut open.closed),
+            refused = std::mem::take(&mut open.refused),
+            "every place for a connection is taken; idle connections are closed, and requests beyond refused"
+        );
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Open> {
+        self.open.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Place {
+    pub(super) fn places(&self) -> &Arc<Places> {
+        &self.places
+    }
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        self.places.lock().connections.remove(&self.number);
+    }
+}
