@@ -12,6 +12,9 @@ use crate::time::UnixTime;
 use std::cmp::Reverse;
 use std::collections::BTreeMap;
 
+/// Of so few objects there is nothing to give back.
+const MANY: usize = 4096;
+
 impl Inventory {
     /// What changed since the last call, by events or by the passing of time.
     ///
@@ -47,7 +50,7 @@ impl Inventory {
         // Nothing was touched in the meantime: reporting touches no workload.
         self.in_order = dirty.len();
         self.dirty = dirty;
-        if !changes.more && self.strings.wants_sweep() {
+        if !changes.more && (self.has_shrunk() || self.strings.wants_sweep()) {
             self.sweep();
         }
         changes
@@ -166,8 +169,25 @@ impl Inventory {
         }
     }
 
-    /// Frees the strings that no record holds any more.
+    /// Whether half of what there was is gone since memory was given back the last time.
+    fn has_shrunk(&mut self) -> bool {
+        let held = self.pods.len() + self.owners.len() + self.workloads.len();
+        self.most_held = self.most_held.max(held);
+        self.most_held > MANY && held <= self.most_held / 2
+    }
+
+    /// Frees the strings that no record holds any more, and gives back the memory of what is gone. A table keeps room for as
+    /// much again, so it is never made smaller only to grow at once.
     fn sweep(&mut self) {
+        self.most_held = self.pods.len() + self.owners.len() + self.workloads.len();
+        self.pods.shrink();
+        self.owners.shrink();
+        self.revisions.shrink_to(2 * self.revisions.len());
+        self.workloads_by_name.shrink_to(2 * self.workloads_by_name.len());
+        self.referenced.shrink_to(2 * self.referenced.len());
+        self.dirty.shrink_to(2 * self.dirty.len());
+        self.fresh.shrink_to(2 * self.fresh.len());
+        self.stirred.shrink_to(2 * self.stirred.len());
         let Self { strings, shapes, sources, pods, owners, workloads, .. } = self;
         strings.sweep(|mark| {
             let listed = sources.values().filter_map(|source| source.relist.as_ref()).flat_map(Relist::pods);

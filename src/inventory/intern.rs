@@ -3,6 +3,7 @@
 //! Records hold four-byte symbols and need no discipline when they go: once enough new strings have come, the inventory
 //! marks what its records still use and the rest is freed. What is freed late is bounded by what is alive.
 
+use super::slab::Slab;
 use crate::report::Name;
 use hashbrown::HashTable;
 use std::hash::BuildHasher;
@@ -24,8 +25,7 @@ impl Symbol {
 /// Strings by symbol, and symbols by string.
 #[derive(Debug)]
 pub(super) struct Interner {
-    strings: Vec<Option<Name>>,
-    free: Vec<u32>,
+    strings: Slab<Name>,
     by_text: HashTable<u32>,
     hasher: hashbrown::DefaultHashBuilder,
     /// What was found last at each place: replicas come one after the other, and share a namespace and a hash.
@@ -38,9 +38,10 @@ pub(super) struct Interner {
 impl Default for Interner {
     fn default() -> Self {
         let empty = Name::from("");
+        let mut strings = Slab::default();
+        strings.insert(empty.clone());
         Self {
-            strings: vec![Some(empty.clone())],
-            free: Vec::new(),
+            strings,
             by_text: HashTable::new(),
             hasher: hashbrown::DefaultHashBuilder::default(),
             recent: [(0, Symbol::EMPTY); RECENT],
@@ -90,22 +91,12 @@ impl Interner {
     fn look_up(&mut self, text: &str) -> Symbol {
         let hash = self.hasher.hash_one(text);
         let strings = &self.strings;
-        let held = |at: u32| strings.get(at as usize).and_then(Option::as_ref);
-        if let Some(at) = self.by_text.find(hash, |at| held(*at).is_some_and(|held| **held == *text)) {
+        if let Some(at) = self.by_text.find(hash, |at| strings.get(*at).is_some_and(|held| **held == *text)) {
             return Symbol(*at);
         }
-        let name: Name = Arc::from(text);
-        let at = if let Some(at) = self.free.pop() {
-            self.strings[at as usize] = Some(name);
-            at
-        } else {
-            self.strings.push(Some(name));
-            u32::try_from(self.strings.len() - 1).unwrap_or(u32::MAX)
-        };
+        let at = self.strings.insert(Arc::from(text));
         let (strings, hasher) = (&self.strings, &self.hasher);
-        self.by_text.insert_unique(hash, at, |at| {
-            hasher.hash_one(strings.get(*at as usize).and_then(Option::as_ref).map_or("", |held| held))
-        });
+        self.by_text.insert_unique(hash, at, |at| hasher.hash_one(strings.get(*at).map_or("", |held| held)));
         Symbol(at)
     }
 
@@ -116,7 +107,7 @@ impl Interner {
     }
 
     pub(super) fn name(&self, symbol: Symbol) -> &Name {
-        self.strings.get(symbol.0 as usize).and_then(Option::as_ref).unwrap_or(&self.empty)
+        self.strings.get(symbol.0).unwrap_or(&self.empty)
     }
 
     /// Whether enough strings have come since the last sweep.
@@ -126,7 +117,7 @@ impl Interner {
 
     /// Frees every string that `mark` does not name.
     pub(super) fn sweep(&mut self, mark: impl FnOnce(&mut dyn FnMut(Symbol))) {
-        let mut used = vec![false; self.strings.len()];
+        let mut used = vec![false; self.strings.end()];
         mark(&mut |symbol| {
             if let Some(used) = used.get_mut(symbol.0 as usize) {
                 *used = true;
@@ -135,13 +126,15 @@ impl Interner {
         if let Some(empty) = used.first_mut() {
             *empty = true;
         }
-        self.by_text.retain(|at| used.get(*at as usize).copied().unwrap_or(false));
-        for (at, slot) in self.strings.iter_mut().enumerate() {
-            if slot.is_some() && !used.get(at).copied().unwrap_or(false) {
-                *slot = None;
-                self.free.push(u32::try_from(at).unwrap_or(u32::MAX));
-            }
+        let is_used = |at: u32| used.get(at as usize).copied().unwrap_or(false);
+        self.by_text.retain(|at| is_used(*at));
+        let unused: Vec<u32> = self.strings.iter().map(|(at, _)| at).filter(|at| !is_used(*at)).collect();
+        for at in unused {
+            self.strings.remove(at);
         }
+        let (strings, hasher) = (&self.strings, &self.hasher);
+        let hash = |at: &u32| hasher.hash_one(strings.get(*at).map_or("", |held| held));
+        self.by_text.shrink_to(2 * self.by_text.len(), hash);
         self.sweep_at = (self.by_text.len() + self.by_text.len() / 4).max(MIN_SWEEP);
     }
 

@@ -74,6 +74,8 @@ pub struct Inventory {
     dirty: Vec<u32>,
     /// So many of them, the first, are in the order in which they will be reported.
     in_order: usize,
+    /// The most objects there were since unused memory was given back.
+    most_held: usize,
     /// When workloads have to be reported anew although nothing happened.
     timers: BTreeSet<(UnixTime, u32)>,
 }
@@ -130,6 +132,7 @@ impl Inventory {
             placeholders: HashSet::new(),
             dirty: Vec::new(),
             in_order: 0,
+            most_held: 0,
             timers: BTreeSet::new(),
         }
     }

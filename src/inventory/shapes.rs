@@ -3,6 +3,7 @@
 
 use super::intern::Symbol;
 use super::records::IdentityRecord;
+use super::slab::Slab;
 use hashbrown::HashTable;
 use std::hash::BuildHasher;
 
@@ -52,8 +53,7 @@ pub(super) struct Shapes {
     /// The containers of the pod before, in their order. Replicas come one after the other, mostly, and one look saves
     /// reading an image's id and looking up four strings.
     recent: Vec<Recent>,
-    slots: Vec<Shape>,
-    free: Vec<u32>,
+    slots: Slab<Shape>,
     by_shape: HashTable<u32>,
     hasher: hashbrown::DefaultHashBuilder,
 }
@@ -72,19 +72,13 @@ impl Recent {
 
 impl Shapes {
     pub(super) fn intern(&mut self, shape: Shape) -> ShapeId {
-        let Self { slots, free, by_shape, hasher, .. } = self;
+        let Self { slots, by_shape, hasher, .. } = self;
         let hash = hasher.hash_one(shape);
-        if let Some(at) = by_shape.find(hash, |at| slots.get(*at as usize) == Some(&shape)) {
+        if let Some(at) = by_shape.find(hash, |at| slots.get(*at) == Some(&shape)) {
             return ShapeId(*at);
         }
-        let at = if let Some(at) = free.pop() {
-            slots[at as usize] = shape;
-            at
-        } else {
-            slots.push(shape);
-            u32::try_from(slots.len() - 1).unwrap_or(u32::MAX)
-        };
-        by_shape.insert_unique(hash, at, |at| slots.get(*at as usize).map_or(0, |shape| hasher.hash_one(shape)));
+        let at = slots.insert(shape);
+        by_shape.insert_unique(hash, at, |at| slots.get(*at).map_or(0, |shape| hasher.hash_one(shape)));
         ShapeId(at)
     }
 
@@ -110,27 +104,28 @@ impl Shapes {
     }
 
     pub(super) fn get(&self, id: ShapeId) -> Option<&Shape> {
-        self.slots.get(id.0 as usize)
+        self.slots.get(id.0)
     }
 
     /// Frees every combination that `used` does not name, and names the symbols of those that stay.
     pub(super) fn sweep(&mut self, used: impl Iterator<Item = ShapeId>, mark: &mut dyn FnMut(Symbol)) {
         self.recent.clear();
-        let mut keep = vec![false; self.slots.len()];
+        let mut keep = vec![false; self.slots.end()];
         for id in used {
             if let Some(keep) = keep.get_mut(id.0 as usize) {
                 *keep = true;
             }
         }
-        let Self { slots, free, by_shape, .. } = self;
+        let Self { slots, by_shape, hasher, .. } = self;
         by_shape.retain(|at| {
             let kept = keep.get(*at as usize).copied().unwrap_or(false);
             if !kept {
-                free.push(*at);
+                slots.remove(*at);
             }
             kept
         });
-        for shape in slots.iter().zip(keep).filter_map(|(shape, keep)| keep.then_some(shape)) {
+        by_shape.shrink_to(2 * by_shape.len(), |at| slots.get(*at).map_or(0, |shape| hasher.hash_one(shape)));
+        for (_, shape) in slots.iter() {
             [shape.name, shape.image, shape.digest, shape.repository].into_iter().for_each(&mut *mark);
         }
     }

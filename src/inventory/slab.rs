@@ -2,80 +2,147 @@
 
 use crate::objects::Uid;
 use hashbrown::HashTable;
+use std::collections::BTreeSet;
 
-/// A list whose freed places are used again. It grows by pieces: one allocation would be copied, with everybody waiting,
-/// whenever it is full, and what is left of it unused would be in proportion to what is there.
+/// Values by number, in pieces. The lowest free place is taken first, and a piece in which nothing is left is given back, so
+/// that what comes and goes leaves no memory behind.
 #[derive(Debug)]
 pub(super) struct Slab<T> {
-    /// Each has room for [`PIECE`] places, and all but the last have as many.
-    pieces: Vec<Vec<Option<T>>>,
-    free: Vec<u32>,
+    pieces: Vec<Piece<T>>,
+    /// The pieces in which there is a place.
+    roomy: BTreeSet<u32>,
+    /// A piece in which nothing is left, kept for what comes next.
+    spare: Option<u32>,
+    len: usize,
 }
 
-/// Places in a piece.
+/// Some places, one after the other; of a piece that was given back, none.
+#[derive(Debug)]
+struct Piece<T> {
+    places: Vec<Option<T>>,
+    free: Vec<u16>,
+}
+
+/// How many places a piece has: few enough that a vector which grows is never copied whole.
 const PIECE: usize = 1024;
+
+/// There are far less than four thousand million values.
+fn number(at: usize) -> u32 {
+    u32::try_from(at).unwrap_or(u32::MAX)
+}
 
 impl<T> Default for Slab<T> {
     fn default() -> Self {
-        Self { pieces: Vec::new(), free: Vec::new() }
+        Self { pieces: Vec::new(), roomy: BTreeSet::new(), spare: None, len: 0 }
+    }
+}
+
+impl<T> Piece<T> {
+    fn is_full(&self) -> bool {
+        self.free.is_empty() && self.places.len() == PIECE
+    }
+
+    fn is_empty(&self) -> bool {
+        self.free.len() == self.places.len()
+    }
+
+    /// The place within the piece.
+    fn insert(&mut self, value: T) -> usize {
+        if let Some(at) = self.free.pop() {
+            self.places[usize::from(at)] = Some(value);
+            return usize::from(at);
+        }
+        self.places.push(Some(value));
+        self.places.len() - 1
     }
 }
 
 impl<T> Slab<T> {
     pub(super) fn insert(&mut self, value: T) -> u32 {
-        if let Some(at) = self.free.pop() {
-            if let Some(place) = self.place_mut(at) {
-                *place = Some(value);
-            }
-            return at;
+        let at = match self.roomy.first() {
+            Some(at) => *at,
+            None => self.add_piece(),
+        };
+        let is_only = self.pieces.len() == 1;
+        let piece = &mut self.pieces[at as usize];
+        if piece.places.capacity() == 0 && !is_only {
+            piece.places.reserve_exact(PIECE);
         }
-        let at = self.places();
-        match self.pieces.last_mut() {
-            Some(piece) if piece.len() < PIECE => piece.push(Some(value)),
-            _ => {
-                // A small cluster has room for what it has.
-                let room = if self.pieces.is_empty() { 1 } else { PIECE };
-                let mut piece = Vec::with_capacity(room);
-                piece.push(Some(value));
-                self.pieces.push(piece);
-            }
+        let within = piece.insert(value);
+        if piece.is_full() {
+            self.roomy.remove(&at);
         }
-        // Four billion records would not fit into memory.
-        u32::try_from(at).unwrap_or(u32::MAX)
+        if self.spare == Some(at) {
+            self.spare = None;
+        }
+        self.len += 1;
+        number(at as usize * PIECE + within)
     }
 
     pub(super) fn remove(&mut self, at: u32) -> Option<T> {
-        let value = self.place_mut(at)?.take()?;
-        self.free.push(at);
+        let (of_piece, within) = (at as usize / PIECE, at as usize % PIECE);
+        let piece = self.pieces.get_mut(of_piece)?;
+        let value = piece.places.get_mut(within)?.take()?;
+        self.len -= 1;
+        if piece.is_full() {
+            self.roomy.insert(number(of_piece));
+        }
+        piece.free.push(u16::try_from(within).unwrap_or_default());
+        if piece.is_empty() {
+            let empty = number(of_piece);
+            let spare = self.spare.map_or(empty, |spare| spare.min(empty));
+            if let Some(other) = self.spare.replace(spare) {
+                self.give_back(other.max(empty));
+            }
+        }
         Some(value)
     }
 
     pub(super) fn get(&self, at: u32) -> Option<&T> {
-        self.pieces.get(at as usize / PIECE)?.get(at as usize % PIECE)?.as_ref()
+        self.pieces.get(at as usize / PIECE)?.places.get(at as usize % PIECE)?.as_ref()
     }
 
     pub(super) fn get_mut(&mut self, at: u32) -> Option<&mut T> {
-        self.place_mut(at)?.as_mut()
-    }
-
-    fn place_mut(&mut self, at: u32) -> Option<&mut Option<T>> {
-        self.pieces.get_mut(at as usize / PIECE)?.get_mut(at as usize % PIECE)
+        self.pieces.get_mut(at as usize / PIECE)?.places.get_mut(at as usize % PIECE)?.as_mut()
     }
 
     pub(super) fn iter(&self) -> impl Iterator<Item = (u32, &T)> {
-        self.pieces.iter().flatten().zip(0..).filter_map(|(place, at)| Some((at, place.as_ref()?)))
+        let pieces = self.pieces.iter().zip((0..).step_by(PIECE));
+        pieces.flat_map(|(piece, first)| {
+            piece.places.iter().zip(first..).filter_map(|(place, at)| Some((at, place.as_ref()?)))
+        })
     }
 
     pub(super) fn iter_mut(&mut self) -> impl Iterator<Item = (u32, &mut T)> {
-        self.pieces.iter_mut().flatten().zip(0..).filter_map(|(place, at)| Some((at, place.as_mut()?)))
+        let pieces = self.pieces.iter_mut().zip((0..).step_by(PIECE));
+        pieces.flat_map(|(piece, first)| {
+            piece.places.iter_mut().zip(first..).filter_map(|(place, at)| Some((at, place.as_mut()?)))
+        })
     }
 
     pub(super) fn len(&self) -> usize {
-        self.places() - self.free.len()
+        self.len
     }
 
-    fn places(&self) -> usize {
-        self.pieces.last().map_or(0, |last| (self.pieces.len() - 1) * PIECE + last.len())
+    /// All numbers are below this.
+    pub(super) fn end(&self) -> usize {
+        self.pieces.len() * PIECE
+    }
+
+    fn add_piece(&mut self) -> u32 {
+        let at = number(self.pieces.len());
+        self.pieces.push(Piece { places: Vec::new(), free: Vec::new() });
+        self.roomy.insert(at);
+        at
+    }
+
+    fn give_back(&mut self, at: u32) {
+        self.pieces[at as usize] = Piece { places: Vec::new(), free: Vec::new() };
+        while self.pieces.last().is_some_and(|last| last.places.capacity() == 0) {
+            self.pieces.pop();
+            self.roomy.remove(&number(self.pieces.len()));
+        }
+        self.pieces.shrink_to(2 * self.pieces.len());
     }
 }
 
@@ -138,5 +205,50 @@ impl<T: Identified> ByUid<T> {
 
     pub(super) fn len(&self) -> usize {
         self.records.len()
+    }
+
+    /// Gives back what the index does not need. Half of what stays is room to grow.
+    pub(super) fn shrink(&mut self) {
+        let records = &self.records;
+        self.index.shrink_to(2 * self.index.len(), |at| records.get(*at).map_or(0, |record| record.uid().bits()));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{PIECE, Slab};
+    use proptest::prelude::*;
+    use std::collections::BTreeMap;
+
+    proptest! {
+        #[test]
+        fn a_slab_is_a_map_with_numbers_of_its_own(steps in proptest::collection::vec(0_u32..6000, 0..4000)) {
+            let (mut slab, mut map) = (Slab::default(), BTreeMap::new());
+            for (value, step) in steps.into_iter().enumerate() {
+                if step.is_multiple_of(3) {
+                    prop_assert_eq!(slab.remove(step / 3), map.remove(&(step / 3)));
+                } else {
+                    let at = slab.insert(value);
+                    prop_assert_eq!(map.insert(at, value), None);
+                }
+                prop_assert_eq!(slab.len(), map.len());
+            }
+            prop_assert!(slab.iter().map(|(at, value)| (at, *value)).eq(map.iter().map(|(at, value)| (*at, *value))));
+            prop_assert!(map.iter().all(|(at, value)| slab.get(*at) == Some(value) && (*at as usize) < slab.end()));
+        }
+    }
+
+    #[test]
+    fn what_has_gone_leaves_at_most_one_piece_behind() {
+        let mut slab = Slab::default();
+        let first = slab.insert(0);
+        let all: Vec<u32> = (0..20 * PIECE).map(|value| slab.insert(value)).collect();
+        let held = |slab: &Slab<usize>| slab.pieces.iter().map(|piece| piece.places.capacity()).sum::<usize>();
+        assert!(held(&slab) > 20 * PIECE);
+        for at in all {
+            slab.remove(at);
+        }
+        assert!(held(&slab) <= 2 * PIECE && slab.pieces.len() <= 2, "{} places", held(&slab));
+        assert_eq!(slab.get(first), Some(&0));
     }
 }
