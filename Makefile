@@ -32,7 +32,7 @@ GNU := $(MACHINE)-unknown-linux-gnu
 IMAGE_ARCH := $(patsubst x86_64,amd64,$(patsubst aarch64,arm64,$(MACHINE)))
 CERTIFICATES := /etc/ssl/certs/ca-certificates.crt
 
-.PHONY: help demo test lint bench costs baseline check-tools check-static deny docs protobuf-schema image image-root pictures tested-image-root
+.PHONY: help demo test lint bench costs baseline soak check-tools check-static deny docs protobuf-schema image image-root pictures tested-image-root
 
 help: ## List these targets
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/\1\t\2/p' $(MAKEFILE_LIST) | expand -t 14
@@ -101,6 +101,9 @@ costs: ## Compare allocations, bytes and instructions with benches/baseline.json
 
 baseline: ## Write benches/baseline.json anew
 	UPDATE_COSTS=1 $(MAKE) costs
+
+soak: ## Have workloads come and go, watches break and clients crowd for ten minutes, against the release binary
+	$(CARGO) bench --locked --bench soak -- $(SOAK)
 
 docs: $(INSTALL)/done ## Write the generated documentation anew
 	UPDATE_DOCS=1 $(CARGO) test --locked --test metrics_doc --test documents --test alerts

@@ -131,3 +131,23 @@ fn every_make_target_that_is_named_exists() {
         }
     }
 }
+
+/// Every test that the table of promises names is there.
+#[test]
+fn every_promise_has_its_test() {
+    let document = read("docs/reliability.md");
+    let named = Regex::new(r"`([a-z_]+)::([a-z0-9_]+)`").unwrap();
+    let mut count = 0;
+    for named in named.captures_iter(&document) {
+        let (file, test) = (&named[1], &named[2]);
+        let body =
+            Regex::new(&format!(r"(?m)^#\[(tokio::)?test[^\n]*\]\n(?:#[^\n]*\n)*(?:async )?fn {test}\(")).unwrap();
+        assert!(body.is_match(&read(format!("tests/{file}.rs"))), "tests/{file}.rs has no test {test}");
+        count += 1;
+    }
+    assert!(count > 30, "{count}");
+    let rows = document.lines().filter(|line| line.starts_with("| ") && !line.starts_with("| fault"));
+    for row in rows {
+        assert!(row.contains("::") || row.contains("Cargo.toml"), "a promise without a test: {row}");
+    }
+}

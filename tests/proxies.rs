@@ -181,7 +181,7 @@ async fn proxy_url_is_used_whatever_no_proxy_says_and_for_plain_http_too() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_proxy_that_podskew_cannot_use_ends_it_with_a_message() {
+async fn a_proxy_that_cannot_be_used_ends_it_with_a_message() {
     let (_simulator, kubeconfig) = cluster().await;
     for (text, variables) in [
         (with_proxy_url(&kubeconfig, "socks4://user:p4ss@proxy"), vec![]),

@@ -279,7 +279,7 @@ fn answering(answer: Vec<u8>) -> String {
 }
 
 #[test]
-fn no_answer_of_a_server_ends_podskew_by_anything_but_its_own_will() {
+fn no_answer_of_a_server_ends_the_process() {
     let json = "HTTP/1.1 200 OK\r\nContent-Type: application/json\r\n";
     let list = |continuation: &str| {
         format!("{{\"metadata\":{{\"resourceVersion\":\"1\",\"continue\":\"{continuation}\"}},\"items\":[]}}")

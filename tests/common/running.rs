@@ -149,6 +149,13 @@ impl Running {
         }
     }
 
+    /// How much memory it holds, in MiB.
+    pub fn resident_mib(&self) -> f64 {
+        let status = std::fs::read_to_string(format!("/proc/{}/status", self.process.id())).unwrap();
+        let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).unwrap();
+        line.trim().trim_end_matches(" kB").parse::<f64>().unwrap() / 1024.0
+    }
+
     /// What it has written into its log so far.
     pub fn log(&self) -> String {
         self.log.lock().unwrap().clone()
