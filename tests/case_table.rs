@@ -1646,3 +1646,20 @@ fn cases_from_the_field_have_their_right_answers() {
         assert_eq!(said(file, now, workload), expected, "{file} {workload}");
     }
 }
+
+#[test]
+fn row_64_a_rollout_that_was_never_healthy_is_in_progress() {
+    let new = |phase: &str, healthy: Option<&str>| {
+        let mut conditions = vec![json!({"type": "Progressing", "status": "True", "reason": "ReplicaSetUpdated"})];
+        conditions.extend(healthy.map(|status| json!({"type": "Healthy", "status": status})));
+        let status = json!({"currentPodHash": "h2", "stableRS": "h2", "phase": phase, "conditions": conditions});
+        let objects = [rollout(json!({"canary": {}}), status), argo_set("h2", "web:2", "1", -100)];
+        World::listed(&[&objects[0], &objects[1], &argo_pod("new", "h2", -90).pending()])
+    };
+    assert_eq!(new("Progressing", None).state("rollout/web"), (RolloutState::Progressing, 100));
+    assert_eq!(new("Degraded", None).state("rollout/web"), (RolloutState::Stalled, 100));
+    assert_eq!(new("Healthy", None).state("rollout/web"), (RolloutState::Complete, 0));
+    for healthy in ["True", "False"] {
+        assert_eq!(new("Progressing", Some(healthy)).state("rollout/web"), (RolloutState::Complete, 0), "{healthy}");
+    }
+}

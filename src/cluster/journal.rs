@@ -103,6 +103,18 @@ impl Journal {
         }
     }
 
+    /// A list is older than what was known before it.
+    pub(super) fn went_back(&self, known: u64, listed: u64) {
+        if self.admits("went_back") {
+            let (resource, namespace) = self.names();
+            tracing::warn!(
+                %resource,
+                namespace,
+                "the API server went back from version {known} to {listed}: its etcd was restored; everything is listed again"
+            );
+        }
+    }
+
     /// Objects had to be left out.
     pub(super) fn skipping(&self, objects: u64) {
         if !self.admits("skipping") {

@@ -108,7 +108,7 @@ impl<S: Sink> Watcher<S> {
             match self.streaming_list(until, length).await {
                 Ok((answer, events, version)) => {
                     drop(permit);
-                    self.listed(began);
+                    self.listed(began, &version);
                     return self.follow(answer, events, version, length).await;
                 }
                 Err(NoStream::Failed(failure)) => return self.unlisted(failure),
@@ -121,7 +121,7 @@ impl<S: Sink> Watcher<S> {
         }
         match self.paged_list(until).await {
             Ok(version) => {
-                self.listed(began);
+                self.listed(began, &version);
                 End::Listed { version }
             }
             Err(failure) => self.unlisted(failure),
@@ -400,8 +400,11 @@ impl<S: Sink> Watcher<S> {
     }
 
     /// A list is complete, but for what had to be left out.
-    fn listed(&mut self, began: Instant) {
+    fn listed(&mut self, began: Instant, version: &str) {
         self.answered.listed();
+        self.compare_versions(version);
+        // Whatever was lost until now, this list has not lost.
+        let began = if self.pulse.timeline().is_lost(self.heard) { Instant::now() } else { began };
         self.pulse.allowed(true);
         (self.list_began, self.heard) = (began, Instant::now());
         self.journal.listed(self.listing.objects, began.elapsed());

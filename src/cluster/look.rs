@@ -50,7 +50,6 @@ pub async fn look<S: Sink>(
     let sources = sources(namespaces);
     let liveness = Liveness::new(telemetry, &sources, &timings);
     let budget = Budget::new();
-    let starting_until = Instant::now() + timings.forbidden_look;
     let (pods, others): (Vec<_>, Vec<_>) = sources.into_iter().partition(|source| source.resource == Resource::Pods);
     let mut refusals = Vec::new();
     for sources in [pods, others] {
@@ -59,7 +58,7 @@ pub async fn look<S: Sink>(
             let (client, pulse) = (connected.client.clone(), Pulse::new(source, liveness.clone()));
             let target = target(source, namespaces);
             let watcher = Watcher::new(source, target, client, sink.clone(), &timings, budget.clone(), pulse);
-            tasks.spawn(watcher.look(starting_until));
+            tasks.spawn(watcher.look());
         }
         while let Some(looked) = tasks.join_next().await {
             let refusal = looked.context("a list was not finished")?;
@@ -74,13 +73,14 @@ pub async fn look<S: Sink>(
 }
 
 impl<S: Sink> Watcher<S> {
-    /// Lists once, tries again for a while, and says what became of it. Until `starting_until`, an API server that refuses
-    /// everything is taken for one that has just started.
-    async fn look(mut self, starting_until: Instant) -> anyhow::Result<Option<Refusal>> {
+    /// Lists once, tries again for a while, and says what became of it. An API server that refuses everything is taken for one that
+    /// has just started, for some seconds from its first refusal.
+    async fn look(mut self) -> anyhow::Result<Option<Refusal>> {
         let _permit = self.budget.list().await;
         let began = Instant::now();
         let mut failing_since = None;
         let mut is_lacking = false;
+        let mut starting_until = None;
         let mut backoff = Backoff::new(self.timings.pause_base, self.timings.pause_most);
         loop {
             let Err(failure) = self.paged_list(began + self.timings.list_total).await else {
@@ -101,7 +101,8 @@ impl<S: Sink> Watcher<S> {
             }
             if failure.reason == FailureReason::Forbidden
                 && !is_lacking
-                && Instant::now() + self.timings.forbidden_again < starting_until
+                && Instant::now() + self.timings.forbidden_again
+                    < *starting_until.get_or_insert_with(|| Instant::now() + self.timings.forbidden_look)
             {
                 if self.everything_is_forbidden().await {
                     sleep(self.timings.forbidden_again).await;

@@ -81,14 +81,14 @@ impl Timeline {
     }
 
     /// Whether a watch that was last heard at `heard` knows a timeline that was found lost.
-    fn is_lost(&self, heard: Instant) -> bool {
+    pub(super) fn is_lost(&self, heard: Instant) -> bool {
         self.lost.borrow().is_some_and(|lost| heard < lost)
     }
 
     /// A watch that was last heard at `heard` found its timeline lost. Versions are those of one etcd, and a watch of a
     /// quiet resource knows only an older one, which the restored server may have reached: nobody goes on from what was
     /// known before.
-    fn lose(&self, heard: Instant) {
+    pub(super) fn lose(&self, heard: Instant) {
         self.lost.send_if_modified(|lost| {
             let news = lost.is_none_or(|lost| lost <= heard);
             if news {

@@ -72,6 +72,8 @@ pub(super) struct Watcher<S> {
     fruitless: u32,
     /// Watches in a row that the server ended at once, and in good order, without an event or a bookmark.
     barren: u32,
+    /// The version that the last watch had reached, if nothing has been concluded from it yet.
+    known: Option<u64>,
     /// Whether the last failure was an expired version.
     expired: bool,
 }
@@ -134,6 +136,7 @@ impl<S: Sink> Watcher<S> {
             backoff: Backoff::new(timings.pause_base, timings.pause_most),
             fruitless: 0,
             barren: 0,
+            known: None,
             expired: false,
         }
     }
@@ -150,6 +153,18 @@ impl<S: Sink> Watcher<S> {
             let pause;
             (state, pause) = self.after(end);
             sleep(pause).await;
+        }
+    }
+
+    /// A list is complete. One of an older version than was known tells of a restored etcd: a watch that was away for long lists in
+    /// any case, and finds out only now.
+    pub(super) fn compare_versions(&mut self, listed: &str) {
+        if let (Some(known), Ok(listed)) = (self.known.take(), listed.parse::<u64>())
+            && listed < known
+        {
+            self.pulse.timeline().lose(self.heard);
+            self.pulse.failure(FailureReason::TimelineLost);
+            self.journal.went_back(known, listed);
         }
     }
 
@@ -223,12 +238,14 @@ impl<S: Sink> Watcher<S> {
                 Ok(true) => self.heard = Instant::now(),
                 Ok(false) => {
                     self.heard = Instant::now();
+                    self.known = version.parse().ok();
                     let (lived, in_time) = (began.elapsed(), self.heard >= time_is_up);
                     return End::Closed { version, lived, in_time, is_barren: last_event.is_none() };
                 }
                 Err(failure) => break failure,
             }
         };
+        self.known = version.parse().ok();
         let silent = failure.reason == FailureReason::Timeout && last_event.is_none();
         End::Failed { version: (!failure.relist && !silent).then_some(version), failure, lived: began.elapsed() }
     }
@@ -340,6 +357,9 @@ impl<S: Sink> Watcher<S> {
         self.answered.not_refused();
         self.synced(false);
         self.pulse.failure(failure.reason);
+        if failure.reason == FailureReason::TimelineLost {
+            self.known = None;
+        }
         // What a version expired for is over: the server is back, and the pauses of its absence are no measure for it.
         let expired = matches!(failure.reason, FailureReason::Expired | FailureReason::TimelineLost);
         let pause = if expired && !std::mem::replace(&mut self.expired, expired) {
@@ -364,14 +384,8 @@ impl<S: Sink> Watcher<S> {
         self.pulse.failure(failure.reason);
         // A server that has just started refuses everybody until it has read its own roles.
         let again = self.timings.forbidden_again;
-        let soon = if self.answered.is_unsettled() {
-            Some(between(again * 3 / 4, again * 5 / 4))
-        } else if self.answered.may_be_starting(self.timings.forbidden, Instant::now()) {
-            Some(self.backoff.pause())
-        } else {
-            None
-        };
-        if let Some(pause) = soon {
+        if self.answered.is_unsettled() || self.answered.may_be_starting(self.timings.forbidden, Instant::now()) {
+            let pause = between(again * 3 / 4, again * 5 / 4);
             self.journal.may_be_starting(failure, pause);
             return pause;
         }

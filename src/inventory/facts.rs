@@ -207,6 +207,7 @@ impl Inventory {
                 deployment: self.strings.name(rollout.deployment),
                 scale_down_delay: rollout.scale_down_delay,
                 completed: rollout.completed,
+                never_healthy: rollout.never_healthy,
             }),
         };
         Some(Controller {

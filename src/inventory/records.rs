@@ -115,6 +115,7 @@ pub(super) struct RolloutRecord {
     pub(super) deployment: Symbol,
     pub(super) scale_down_delay: u32,
     pub(super) completed: Option<UnixTime>,
+    pub(super) never_healthy: bool,
 }
 
 /// Makes records: knows which containers and labels count.
@@ -303,6 +304,7 @@ impl Recorder<'_> {
                     deployment: deployment.map_or(Symbol::EMPTY, |(_, name)| self.strings.intern(name)),
                     scale_down_delay: rollout.scale_down_delay.map_or(SCALE_DOWN_DELAY, count),
                     completed: rollout.completed,
+                    never_healthy: rollout.never_healthy,
                 });
                 let replicas = replicas(rollout.replicas, rollout.available_replicas);
                 // Older versions wrote no number: then nobody knows how far it is behind.

@@ -121,6 +121,9 @@ pub struct Rollout<'a> {
     pub available_replicas: i64,
     /// When the condition Completed became True, if it is.
     pub completed: Option<UnixTime>,
+    /// Whether it has conditions, and none of them is Healthy: Argo Rollouts writes that one once the phase was Healthy, and then
+    /// keeps it, be it True or False (seen on 1.10).
+    pub never_healthy: bool,
     /// `status.phase`.
     pub phase: Cow<'a, str>,
     /// `status.abort`.
@@ -291,11 +294,12 @@ impl<'de> FromJson<'de> for Count {
     }
 }
 
-/// The array of conditions, of which only the first Progressing and a Rollout's Completed are kept.
+/// The array of conditions, of which only the first Progressing is kept, and of a Rollout's Completed and Healthy a little.
 #[derive(Default)]
 struct Conditions<'a> {
     progressing: Option<Progressing<'a>>,
     completed: Option<UnixTime>,
+    has_healthy: bool,
 }
 
 #[derive(Default)]
@@ -321,6 +325,8 @@ impl<'a> Conditions<'a> {
             self.progressing = Some(Progressing { reason: condition.reason, updated: condition.updated });
         } else if condition.kind == "Completed" && condition.status == "True" {
             self.completed = condition.since;
+        } else if condition.kind == "Healthy" {
+            self.has_healthy = true;
         }
     }
 }
@@ -413,6 +419,7 @@ impl<'a> Rollout<'a> {
             observed_generation: status.observed_generation,
             available_replicas: status.available_replicas.unwrap_or(0),
             completed: status.conditions.completed,
+            never_healthy: status.conditions.progressing.is_some() && !status.conditions.has_healthy,
             phase: status.phase,
             aborted: status.abort,
             pausing: status.pause_conditions.0 > 0,

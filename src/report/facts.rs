@@ -250,6 +250,8 @@ pub struct RolloutFacts<'a> {
     pub scale_down_delay: u32,
     /// When the condition Completed became True.
     pub completed: Option<UnixTime>,
+    /// Its conditions tell that its phase was never Healthy.
+    pub never_healthy: bool,
 }
 
 impl RolloutFacts<'_> {

@@ -263,10 +263,11 @@ fn in_progress(
             // that are not available (row 64). Pods of an older hash are told apart from a rollout by that alone.
             let was_complete = matches!(facts.memory.course, Course::Complete(hash) if hash == rollout.current_hash);
             let healthy = rollout.phase == RolloutPhase::Healthy || was_complete;
-            rollout.has_failed()
-                || !promoted
-                || (split.others > 0 && !healthy)
-                || (controller.observed == Observed::Never && !healthy)
+            // Argo calls the template of a new Rollout stable at once. Versions before 1.2 knew no condition Healthy, so what has
+            // a history was Healthy once.
+            let is_first = facts.templates.iter().filter(|template| template.owned).count() <= 1;
+            let new = controller.observed == Observed::Never || (rollout.never_healthy && is_first);
+            rollout.has_failed() || !promoted || (!healthy && (split.others > 0 || new))
         }
         ControllerKind::StatefulSet { .. } | ControllerKind::DaemonSet { .. } => waiting,
     })

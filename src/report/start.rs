@@ -67,6 +67,7 @@ fn start(facts: &WorkloadFacts<'_>, template: &TemplateFacts<'_>) -> Option<Unix
     if let Some(ControllerKind::Rollout(rollout)) = facts.controller.as_ref().map(|controller| &controller.kind)
         && rollout.has_failed()
         && rollout.stable_hash == rollout.current_hash
+        && !rollout.never_healthy
     {
         // It was complete once, and failed later: its template says nothing about when.
         return None;
