@@ -47,7 +47,7 @@ async fn reasons_that_alternate_do_not_flood_the_log() {
     let began = std::time::Instant::now();
     let scene = Scene::play_in(Resource::Pods, &[], timings, replies).await;
     scene.tells(&["begin", "list a", "finish"]).await;
-    let windows = began.elapsed().as_secs() as usize / 5 + 1;
+    let windows = usize::try_from(began.elapsed().as_secs() / 5 + 1).unwrap();
     scene.until("the end of both windows", || log.lines("more such lines were left out").len() >= 2).await;
     for reason in ["server_error", "unauthorized"] {
         let reason = format!("reason=\"{reason}\"");

@@ -3,7 +3,7 @@
 //! In JSON each is a line; in protobuf its length stands before it, in four bytes. An event that lies within one frame, as
 //! most do, is handed out where it lies; only one that crosses from a frame into the next is put together.
 
-use crate::objects::LONGEST_OBJECT;
+use crate::objects::{LONGEST_OBJECT, make_room};
 use bytes::{Buf as _, Bytes, BytesMut};
 
 /// What is longer holds no object.
@@ -90,6 +90,7 @@ impl Events {
             return Err(PASSED_OVER);
         }
         let Some(end) = end else {
+            make_room(&mut self.carried, self.frame.len());
             self.carried.extend_from_slice(&std::mem::take(&mut self.frame));
             return Ok(None);
         };

@@ -29,7 +29,7 @@ pub use cut::{Cut, CutError, Cutter};
 pub use kind::{Kind, decode_kind};
 pub use labels::Labels;
 pub use lenient::wrong_types;
-pub use pieces::{LONGEST_OBJECT, Pieces};
+pub use pieces::{LONGEST_OBJECT, Pieces, make_room};
 pub use pod::{ContainerStatus, Pod, Ready};
 pub use template::{Template, TemplateContainer, TemplateDigest};
 pub use wire::{DecodeError, decode_event, decode_list, decode_list_meta, decode_object, decode_status};
