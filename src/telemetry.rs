@@ -8,6 +8,11 @@ use crate::stderr::dropped_lines;
 use prometheus::{
     GaugeVec, Histogram, HistogramOpts, IntCounter, IntCounterVec, IntGaugeVec, Opts, Registry, proto::MetricFamily,
 };
+#[cfg(target_os = "linux")]
+use prometheus::{
+    core::{Collector, Desc},
+    process_collector::ProcessCollector,
+};
 use std::fmt;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -257,10 +262,13 @@ impl Telemetry {
 
     fn register(&self) -> Result<(), prometheus::Error> {
         let build = IntGaugeVec::new(
-            Opts::new("podskew_build_info", "1, labelled with the version of podskew that runs."),
-            &["version"],
+            Opts::new(
+                "podskew_build_info",
+                "1, labelled with the version of podskew that runs and the revision it was built from.",
+            ),
+            &["revision", "version"],
         )?;
-        build.with_label_values(&[env!("CARGO_PKG_VERSION")]).set(1);
+        build.with_label_values(&[env!("PODSKEW_REVISION"), env!("CARGO_PKG_VERSION")]).set(1);
         self.registry.register(Box::new(build))?;
         self.registry.register(Box::new(self.cluster_synced.clone()))?;
         self.registry.register(Box::new(self.objects.clone()))?;
@@ -276,7 +284,7 @@ impl Telemetry {
         self.registry.register(Box::new(self.http_refused.clone()))?;
         // Read from /proc, which only Linux has.
         #[cfg(target_os = "linux")]
-        self.registry.register(Box::new(prometheus::process_collector::ProcessCollector::for_self()))?;
+        self.registry.register(Box::new(Process(ProcessCollector::for_self())))?;
         Ok(())
     }
 
@@ -307,6 +315,29 @@ fn follow(counter: &IntCounter, seen: &AtomicU64, total: u64) {
     counter.inc_by(total.saturating_sub(before));
 }
 
+/// The metrics of the process, with the CPU time to the nanosecond: in whole seconds its rate is a saw.
+#[cfg(target_os = "linux")]
+struct Process(ProcessCollector);
+
+#[cfg(target_os = "linux")]
+impl Collector for Process {
+    fn desc(&self) -> Vec<&Desc> {
+        self.0.desc()
+    }
+
+    fn collect(&self) -> Vec<MetricFamily> {
+        let mut families = self.0.collect();
+        let cpu = families.iter_mut().filter(|family| family.name() == "process_cpu_seconds_total");
+        for metric in cpu.flat_map(MetricFamily::mut_metric) {
+            let spent = rustix::time::clock_gettime(rustix::time::ClockId::ProcessCPUTime);
+            let mut counter = prometheus::proto::Counter::default();
+            counter.set_value(spent.tv_sec as f64 + spent.tv_nsec as f64 / 1e9);
+            metric.set_counter(counter);
+        }
+        families
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::{EventType, FailureReason, Telemetry};
@@ -331,6 +362,25 @@ mod tests {
         assert_eq!(series("podskew_exposition_bytes"), Some(2));
         #[cfg(target_os = "linux")]
         assert_eq!(series("process_resident_memory_bytes"), Some(1));
+    }
+
+    /// With whole seconds, `rate()` over a minute is 0 most of the time and 1/60 now and then.
+    #[cfg(target_os = "linux")]
+    #[test]
+    fn cpu_time_has_fractions_of_a_second() {
+        let telemetry = Telemetry::new().unwrap();
+        let spent = || {
+            let families = telemetry.gather();
+            let cpu = families.iter().find(|family| family.name() == "process_cpu_seconds_total").unwrap();
+            cpu.get_metric()[0].get_counter().get_value()
+        };
+        let before = spent();
+        let begun = std::time::Instant::now();
+        while spent() - before < 0.05 {
+            assert!(begun.elapsed().as_secs() < 30, "no time is spent: {before} {}", spent());
+        }
+        assert!(spent() - before < 1.0, "{before} {}", spent());
+        assert!(spent().fract() > 0.0);
     }
 
     #[test]

@@ -25,8 +25,8 @@ pub static HEALTH_FAMILIES: &[HealthFamily] = &[
     HealthFamily {
         name: "podskew_build_info",
         kind: "gauge",
-        labels: &["version"],
-        meaning: "Which podskew this is; always 1.",
+        labels: &["revision", "version"],
+        meaning: "Which podskew this is, and from which revision of the source; always 1.",
         example: "count by (version) (podskew_build_info)",
         series: "1",
     },
