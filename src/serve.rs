@@ -64,7 +64,7 @@ pub async fn watch_and_serve(
     let mut server = pin!(server.run(async {
         let _ = stopped.await;
     }));
-    let rendering = render::keep_rendering(inventory, exposition, telemetry, live, watches.answered());
+    let rendering = render::keep_rendering(inventory, exposition, telemetry, live, &watches);
 
     tokio::select! {
         () = &mut server => bail!("the server ended by itself"),

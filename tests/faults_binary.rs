@@ -217,7 +217,7 @@ async fn over_tls(same: bool, token_file: Option<&Path>) -> Simulator {
 async fn a_certificate_of_an_unknown_authority_is_refused_and_told() {
     let simulator = over_tls(false, None).await;
     let podskew = Running::start(&simulator, &[]);
-    podskew.until_logged("invalid peer certificate: BadSignature").await;
+    podskew.until_logged("put the certificate of the cluster's authority into certificate-authority-data").await;
     let scrape = podskew.until("a failure", |scrape| scrape.failures("pods", "connection") >= 2.0).await;
     assert!(scrape.says_nothing_of_workloads());
     assert!(!podskew.is_ready());

@@ -167,7 +167,9 @@ async fn without_pods_it_is_not_ready_and_says_why() {
             scrape.parsed.series("podskew_cluster_synced", &[]).iter().filter(|(_, synced)| *synced == 1.0).count() == 6
         })
         .await;
-    podskew.until_answered("/readyz", |status, body| status == 503 && body.ends_with("\nwaiting for pods\n")).await;
+    podskew
+        .until_answered("/readyz", |status, body| status == 503 && body.contains("\nwaiting for pods: forbidden: "))
+        .await;
     let scrape = podskew.scrape();
     assert!(scrape.says_nothing_of_workloads(), "{}", scrape.text);
 }

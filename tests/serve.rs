@@ -98,7 +98,7 @@ async fn it_is_ready_once_everything_was_answered_and_says_what_is_missing_until
     let simulator = simulator().await;
     simulator.inject(Some(Resource::Deployments), Fault::Status(503));
     let podskew = Podskew::start(&simulator, &[]);
-    let unready = podskew.shows("/readyz", "waiting for deployments\n");
+    let unready = podskew.shows("/readyz", "waiting for deployments: server_error\n");
     assert!(unready.starts_with("HTTP/1.1 503 "), "{unready}");
     let alive = podskew.get("/livez");
     assert!(alive.starts_with("HTTP/1.1 200 "), "the process runs: {alive}");
@@ -118,7 +118,10 @@ async fn what_is_missing_is_named_with_its_namespace() {
     let simulator = simulator().await;
     simulator.inject(Some(Resource::Pods), Fault::Status(503));
     let podskew = Podskew::start(&simulator, &["--namespace", "shop,blog"]);
-    podskew.shows("/readyz", "waiting for pods in namespace blog\nwaiting for pods in namespace shop\n");
+    podskew.shows(
+        "/readyz",
+        "waiting for pods in namespace blog: server_error\nwaiting for pods in namespace shop: server_error\n",
+    );
     podskew.shows("/", "<code>blog</code>, <code>shop</code>");
 }
 

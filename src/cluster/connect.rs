@@ -1,7 +1,7 @@
 //! Which cluster, and as whom.
 
 use super::credentials::Credentials;
-use super::kubeconfig::{Found, Place, Surroundings, from_files, locate};
+use super::kubeconfig::{Found, Place, Surroundings, from_files, locate, merged};
 use super::proxy::{Proxy, Variables};
 use super::transport;
 use anyhow::Context as _;
@@ -32,6 +32,17 @@ pub struct Connected {
     pub namespace: String,
 }
 
+impl std::fmt::Debug for Connected {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let Self { server, origin, namespace, .. } = self;
+        f.debug_struct("Connected")
+            .field("server", server)
+            .field("origin", origin)
+            .field("namespace", namespace)
+            .finish_non_exhaustive()
+    }
+}
+
 /// The kubeconfig, the environment or the credentials cannot be used as they are: waiting does not help.
 #[derive(Debug, thiserror::Error)]
 #[error(transparent)]
@@ -58,6 +69,15 @@ async fn prepare(connection: &Connection) -> anyhow::Result<Connected> {
     let client = transport::client(config, credentials, proxy)
         .with_context(|| format!("cannot prepare a connection to {server} ({origin})"))?;
     Ok(Connected { client, server, origin, proxy: shown, namespace })
+}
+
+/// The names of the contexts that a connection may choose from.
+pub async fn contexts(connection: &Connection) -> anyhow::Result<Vec<String>> {
+    let connection = Connection { context: None, ..connection.clone() };
+    match locate(&connection, &Surroundings::of_this_process())? {
+        Place::Files(files) => Ok(merged(&files).await?.contexts.into_iter().map(|context| context.name).collect()),
+        Place::InCluster => Ok(Vec::new()),
+    }
 }
 
 async fn in_cluster() -> anyhow::Result<Found> {

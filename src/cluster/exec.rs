@@ -61,7 +61,7 @@ pub(super) async fn run(plugin: &ExecConfig) -> Result<Printed, CredentialError>
         command.stdin(Stdio::null()).stderr(Stdio::null());
     }
     command.stdout(Stdio::piped()).kill_on_drop(true);
-    let mut process = command.spawn().map_err(|error| fail(format!("cannot be run: {error}")))?;
+    let mut process = command.spawn().map_err(|error| fail(format!("cannot be run: {error}{}", install(plugin, &error))))?;
     let mut output = Vec::new();
     if let Some(stdout) = process.stdout.take() {
         let read = stdout.take(LONGEST_OUTPUT + 1).read_to_end(&mut output).await;
@@ -95,6 +95,17 @@ fn read(output: &[u8]) -> Result<Printed, &'static str> {
         (_, None, Some(_)) => Err("printed a client key without its certificate"),
         (None, None, None) => Err("printed neither a token nor a client certificate"),
         _ => Ok(printed),
+    }
+}
+
+/// How to come by a plugin that is missing.
+fn install(plugin: &ExecConfig, error: &std::io::Error) -> String {
+    match plugin.install_hint.as_deref().map(str::trim).filter(|hint| !hint.is_empty()) {
+        Some(hint) => format!("; the kubeconfig says how to install it: {hint}"),
+        None if error.kind() == std::io::ErrorKind::NotFound => {
+            "; install it, or put the folder that holds it into PATH".to_owned()
+        }
+        None => String::new(),
     }
 }
 

@@ -1,5 +1,6 @@
 //! What went wrong, in one word for the counter, in a sentence for the log, and what it means for the next attempt.
 
+use super::connect_error;
 use super::credentials::CredentialError;
 use super::events::EventTooLong;
 use crate::objects::{DecodeError, Status, decode_status};
@@ -29,6 +30,8 @@ pub(super) struct Failure {
     pub(super) retry_after: Option<Duration>,
     /// Whether a watch cannot go on from the version it had.
     pub(super) relist: bool,
+    /// Whether it will fail again until somebody changes what the message says.
+    pub(super) lasting: bool,
 }
 
 impl Failure {
@@ -46,11 +49,15 @@ impl Failure {
             retry_after: None,
             // A line that could not be read may have held anything; an expired version stays expired.
             relist: matches!(reason, FailureReason::Expired | FailureReason::TimelineLost | FailureReason::Decode),
+            lasting: false,
         }
     }
 
     /// The API server refused with this status.
     pub(super) fn refused(status: StatusCode, headers: &HeaderMap, body: &[u8]) -> Self {
+        if let Some(advice) = connect_error::plain_on_tls(body) {
+            return Self { lasting: true, ..Self::connection(advice) };
+        }
         let said = decode_status(body).unwrap_or_default();
         // Kubernetes writes whole seconds; the form with a date, which HTTP allows, is left to the backoff.
         let header = headers.get(RETRY_AFTER).and_then(|value| value.to_str().ok()?.trim().parse().ok());
@@ -116,6 +123,9 @@ impl Failure {
 
     /// The request did not get through, or the answer broke off.
     pub(super) fn transport(error: &kube::Error) -> Self {
+        if let Some(advice) = connect_error::tls(error) {
+            return Self { lasting: true, ..Self::connection(advice) };
+        }
         let mut link: Option<&(dyn Error + 'static)> = Some(error);
         let mut message = String::new();
         while let Some(cause) = link {

@@ -3,8 +3,10 @@
 //! Every file is read here, each within a bound, and what they name is resolved: what goes on to the connection needs no
 //! file but a token's.
 
+use super::connect_error;
 use super::credentials::Credentials;
 use super::proxy::port_of;
+use crate::time::UnixTime;
 use anyhow::{Context as _, anyhow, bail};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
@@ -99,32 +101,53 @@ pub(super) struct Found {
 
 pub(super) async fn from_files(files: &[PathBuf], context: Option<&str>) -> anyhow::Result<Found> {
     let names = list(files.iter().map(|file| file.display()));
-    let mut kubeconfig = Kubeconfig::default();
-    for file in files {
-        kubeconfig = kubeconfig.merge(read(file).await?).with_context(|| format!("cannot merge {names}"))?;
+    let kubeconfig = merged(files).await?;
+    let context =
+        choose_context(&kubeconfig, context, &names).map_err(|error| match passed_over(files).as_slice() {
+            [] => error,
+            missing => error.context(format!(
+                "KUBECONFIG names {} too, which cannot be found",
+                list(missing.iter().map(|file| file.display()))
+            )),
+        })?;
+    if let Some(missing) = connect_error::missing(&kubeconfig, &context, &names) {
+        bail!(missing);
     }
-    let context = choose_context(&kubeconfig, context, &names)?;
     let origin = format!("context \"{context}\" of {names}");
     let cannot = || format!("{origin} cannot be used");
     let (context, cluster, user) = parts(kubeconfig, &context).with_context(cannot)?;
     let (config, credentials, proxy_url) = configure(context, cluster, user).await.with_context(cannot)?;
+    let expired = connect_error::expired(&config.auth_info, UnixTime::now());
+    let origin = expired.map_or(origin.clone(), |expired| format!("{origin}, {expired}"));
     Ok(Found { config, credentials, proxy_url, origin })
 }
 
+/// Files that `KUBECONFIG` names and that do not exist: kubectl passes over them as well.
+fn passed_over(found: &[PathBuf]) -> Vec<PathBuf> {
+    let named: Vec<PathBuf> = std::env::var_os("KUBECONFIG")
+        .iter()
+        .flat_map(std::env::split_paths)
+        .filter(|path| !path.as_os_str().is_empty())
+        .collect();
+    let is_meant = found.iter().all(|file| named.contains(file));
+    named.into_iter().filter(|file| is_meant && !file.exists()).collect()
+}
+
+/// What all files say together; of what several name, the first counts.
+pub(super) async fn merged(files: &[PathBuf]) -> anyhow::Result<Kubeconfig> {
+    let mut kubeconfig = Kubeconfig::default();
+    for file in files {
+        let names = || list(files.iter().map(|file| file.display()));
+        kubeconfig = kubeconfig.merge(read(file).await?).with_context(|| format!("cannot merge {}", names()))?;
+    }
+    Ok(kubeconfig)
+}
+
 async fn read(file: &Path) -> anyhow::Result<Kubeconfig> {
-    let bytes = read_file(file, LONGEST_FILE)
-        .await
-        .map_err(|error| anyhow!("cannot read the kubeconfig {}: {error}", file.display()))?;
-    let no_kubeconfig = || {
-        anyhow!(
-            "{} is no kubeconfig: it is not the YAML that kubectl writes; kubectl config view --kubeconfig {} says where",
-            file.display(),
-            file.display()
-        )
-    };
-    let text = text_of(&bytes).ok_or_else(no_kubeconfig)?;
-    // The parser's message may quote the lines around the fault, and those may hold a token.
-    let mut kubeconfig = Kubeconfig::from_yaml(&text).map_err(|_| no_kubeconfig())?;
+    let bytes = read_file(file, LONGEST_FILE).await.map_err(|error| connect_error::unread(file, &error))?;
+    let text = text_of(&bytes).ok_or_else(|| connect_error::no_kubeconfig(file, None))?;
+    let mut kubeconfig =
+        Kubeconfig::from_yaml(&text).map_err(|error| connect_error::no_kubeconfig(file, Some(&error)))?;
     resolve_paths(&mut kubeconfig, file.parent().unwrap_or(Path::new("")));
     Ok(kubeconfig)
 }
@@ -271,6 +294,12 @@ fn server(text: &str, over_tls: bool) -> anyhow::Result<Uri> {
 }
 
 fn choose_context(kubeconfig: &Kubeconfig, wanted: Option<&str>, names: &str) -> anyhow::Result<String> {
+    if kubeconfig.contexts.is_empty() && kubeconfig.clusters.is_empty() && kubeconfig.auth_infos.is_empty() {
+        bail!(
+            "{names} is empty: it has no cluster, no user and no context; have it written by what made the cluster, or name \
+             another file with --kubeconfig"
+        );
+    }
     let there_are = || {
         if kubeconfig.contexts.is_empty() {
             "there is none".to_owned()
@@ -279,7 +308,7 @@ fn choose_context(kubeconfig: &Kubeconfig, wanted: Option<&str>, names: &str) ->
         }
     };
     let (wanted, said_by) = match (wanted, kubeconfig.current_context.as_deref()) {
-        (Some(wanted), _) => (wanted, "--context"),
+        (Some(wanted), _) => (wanted, "--context (or PODSKEW_CONTEXT)"),
         (None, Some(current)) if !current.is_empty() => (current, "current-context"),
         (None, _) => bail!("{names} has no current-context; choose one with --context ({})", there_are()),
     };

@@ -18,6 +18,8 @@ struct Life {
     last_activity: u32,
     /// Since when the API server has allowed it without a failure.
     allowed_since: Option<Instant>,
+    /// How the last attempt failed, until the API server says something again.
+    failure: Option<FailureReason>,
 }
 
 /// The lives of all watches. A resource is as well as the worst of its namespaces.
@@ -46,6 +48,12 @@ impl Liveness {
     fn allowed_since(&self, is_meant: impl Fn(&Source) -> bool) -> Option<Instant> {
         let lives = self.lives.lock().unwrap_or_else(PoisonError::into_inner);
         lives.iter().filter(|(source, _)| is_meant(source)).filter_map(|(_, life)| life.allowed_since).min()
+    }
+
+    /// How the last attempt at a source failed.
+    pub(super) fn failure(&self, source: Source) -> Option<FailureReason> {
+        let lives = self.lives.lock().unwrap_or_else(PoisonError::into_inner);
+        lives.get(&source).and_then(|life| life.failure)
     }
 
     /// Changes one life, and tells the worst of its resource. The gauge is set under the lock: two watches that report at
@@ -84,7 +92,7 @@ impl Pulse {
         // Frames come by the thousand in a second; the gauge needs to move once.
         if now != self.last_told {
             self.last_told = now;
-            self.liveness.update(self.source, |life| life.last_activity = now);
+            self.liveness.update(self.source, |life| (life.last_activity, life.failure) = (now, None));
         }
     }
 
@@ -137,6 +145,7 @@ impl Pulse {
     pub(super) fn failure(&self, reason: FailureReason) {
         let labels = [self.source.resource.plural(), reason.as_str()];
         self.liveness.telemetry.watch_failures.with_label_values(&labels).inc();
+        self.liveness.update(self.source, |life| life.failure = Some(reason));
     }
 
     pub(super) fn restart(&self) {

@@ -116,13 +116,14 @@ impl<S: Sink> Watcher<S> {
             let failed_for = failing_since.get_or_insert_with(Instant::now).elapsed();
             // A list that outlasted its continue token took longer than anybody's patience already.
             let patient = failed_for + pause <= PATIENCE || failure.reason == FailureReason::Expired;
-            let hopeless = matches!(
-                failure.reason,
-                FailureReason::Forbidden
-                    | FailureReason::NotFound
-                    | FailureReason::Unauthorized
-                    | FailureReason::Rejected
-            );
+            let hopeless = failure.lasting
+                || matches!(
+                    failure.reason,
+                    FailureReason::Forbidden
+                        | FailureReason::NotFound
+                        | FailureReason::Unauthorized
+                        | FailureReason::Rejected
+                );
             if hopeless || !patient || backoff.failures() >= MOST_FAILURES {
                 return Err(self.given_up(&failure));
             }
@@ -165,6 +166,9 @@ impl<S: Sink> Watcher<S> {
             Some(namespace) => format!("{} in namespace {namespace}", self.source.resource),
             None => self.source.resource.to_string(),
         };
+        if failure.lasting {
+            return anyhow!("{}", failure.message).context(format!("cannot list {what}"));
+        }
         let remedy = match failure.reason {
             FailureReason::Forbidden => format!("grant {}", self.target.rule(&["list"])),
             FailureReason::Unauthorized => {

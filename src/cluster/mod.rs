@@ -14,12 +14,15 @@
 //!
 //! `connect` finds the cluster: `kubeconfig` reads what says where, `credentials` and `exec` as whom, `proxy` by which way;
 //! `transport` is the client. `request` says what is asked, `exchange` asks it within its time, `events` cuts the answer,
-//! `crate::objects` reads it, beside a long list in `lanes`, `list` and `watch` decide what happens next, `failure` and `refusal` what a failure means,
-//! `timeline` whether a watch may go on, `liveness` and `journal` tell it. `look` lists once and watches nothing. No object is ever kept here.
+//! `crate::objects` reads it, beside a long list in `lanes`, `list` and `watch` decide what happens next, `failure` and `refusal` what a failure means and
+//! `connect_error` what to change, `timeline` whether a watch may go on, `liveness` and `journal` tell it. `look` lists once and watches nothing, `ask` asks
+//! for a number or for names. No object is ever kept here.
 
+pub mod ask;
 mod backoff;
 mod budget;
 mod connect;
+mod connect_error;
 mod course;
 mod credentials;
 mod events;
@@ -44,9 +47,9 @@ mod watch;
 
 use crate::inventory::Source;
 use crate::objects::Resource;
-use crate::telemetry::Telemetry;
+use crate::telemetry::{FailureReason, Telemetry};
 use budget::Budget;
-pub use connect::{Connected, Connection, Misconfigured, client, connect};
+pub use connect::{Connected, Connection, Misconfigured, client, connect, contexts};
 use liveness::{Liveness, Pulse};
 pub use look::{Refusal, look};
 use request::Target;
@@ -71,14 +74,32 @@ pub fn sources(namespaces: &[String]) -> Vec<Source> {
 #[must_use = "the watches end when this is dropped"]
 pub struct Watches {
     _tasks: JoinSet<()>,
-    answered: Arc<Notify>,
+    liveness: Arc<Liveness>,
 }
 
 impl Watches {
     /// Is notified whenever a source was listed, or is known not to be there: what is known may be complete now.
     #[must_use]
     pub fn answered(&self) -> Arc<Notify> {
-        Arc::clone(&self.answered)
+        Arc::clone(&self.liveness.answered)
+    }
+
+    /// Tells why a source is not answered: how its last attempt failed, unless the API server has said something since.
+    #[must_use]
+    pub fn troubles(&self) -> Troubles {
+        Troubles(Arc::clone(&self.liveness))
+    }
+}
+
+/// Why sources are not answered.
+#[derive(Clone)]
+pub struct Troubles(Arc<Liveness>);
+
+impl Troubles {
+    /// How the last attempt at a source failed.
+    #[must_use]
+    pub fn of(&self, source: Source) -> Option<FailureReason> {
+        self.0.failure(source)
     }
 }
 
@@ -102,7 +123,7 @@ pub fn run<S: Sink>(
         let watcher = Watcher::new(source, target, client.clone(), sink.clone(), &timings, budget.clone(), pulse);
         tasks.spawn(watcher.run());
     }
-    Watches { _tasks: tasks, answered: Arc::clone(&liveness.answered) }
+    Watches { _tasks: tasks, liveness }
 }
 
 fn target(source: Source, namespaces: &[String]) -> Target {

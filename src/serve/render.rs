@@ -1,16 +1,16 @@
 //! Takes what changed out of the inventory and has it rendered, at most about once a second.
 
 use super::live::Live;
+use crate::cluster::{Troubles, Watches};
 use crate::exposition::{Exposition, Part};
 use crate::inventory::{Changes, Inventory, Source};
 use crate::objects::Resource;
 use crate::report::Name;
-use crate::telemetry::Telemetry;
+use crate::telemetry::{FailureReason, Telemetry};
 use crate::time::UnixTime;
 use anyhow::Context;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
-use tokio::sync::Notify;
 use tokio::time::{sleep, timeout};
 
 /// After a rendering. With the time a rendering takes, a scrape is at most a second behind.
@@ -30,9 +30,11 @@ pub(super) async fn keep_rendering(
     exposition: Arc<Exposition>,
     telemetry: Telemetry,
     live: Arc<Live>,
-    answered: Arc<Notify>,
+    watches: &Watches,
 ) -> anyhow::Result<()> {
-    let mut renderer = Renderer { inventory, exposition, telemetry, live, begun: Instant::now(), published: None };
+    let (answered, troubles) = (watches.answered(), Some(watches.troubles()));
+    let begun = Instant::now();
+    let mut renderer = Renderer { inventory, exposition, telemetry, live, troubles, begun, published: None };
     loop {
         // The first picture of a large cluster takes longer than a thread that serves sockets may stand still.
         let published;
@@ -57,6 +59,8 @@ struct Renderer {
     exposition: Arc<Exposition>,
     telemetry: Telemetry,
     live: Arc<Live>,
+    /// Why sources are not answered, where that can be told.
+    troubles: Option<Troubles>,
     begun: Instant,
     /// The pods awaiting their owner as last published; `None` before the first picture.
     published: Option<Vec<(Name, u32)>>,
@@ -116,7 +120,8 @@ impl Renderer {
         }
         if self.published.is_none() {
             let unanswered = inventory.unanswered();
-            let named = |source: &Source| described(*source, self.live.namespaces());
+            let trouble = |source| self.troubles.as_ref().and_then(|troubles| troubles.of(source));
+            let named = |source: &Source| described(*source, self.live.namespaces(), trouble(*source));
             self.live.waits_for(unanswered.iter().map(named).collect());
         }
         inventory.take_some_changes(UnixTime::now(), PODS_AT_ONCE)
@@ -133,11 +138,24 @@ fn part_of(changes: &mut Changes) -> Part {
     Part { reports: std::mem::take(&mut changes.reports), gone: std::mem::take(&mut changes.gone) }
 }
 
-fn described(source: Source, namespaces: &[String]) -> String {
-    match namespaces.get(usize::from(source.namespace)) {
+fn described(source: Source, namespaces: &[String], trouble: Option<FailureReason>) -> String {
+    let mut text = match namespaces.get(usize::from(source.namespace)) {
         Some(namespace) => format!("{} in namespace {namespace}", source.resource),
         None => source.resource.to_string(),
+    };
+    if let Some(reason) = trouble {
+        text.push_str(": ");
+        text.push_str(match reason {
+            FailureReason::Unauthorized => {
+                "unauthorized: the credentials are missing, or the API server does not accept them"
+            }
+            FailureReason::Forbidden => "forbidden: a rule is missing, which the log names",
+            FailureReason::Connection => "unreachable: no connection to the API server; the log has the error",
+            FailureReason::Timeout => "unreachable: the API server does not answer in time",
+            other => other.as_str(),
+        });
     }
+    text
 }
 
 #[cfg(test)]
@@ -155,9 +173,16 @@ mod tests {
         let exposition = Arc::new(Exposition::new(Selection::default(), Vec::new()));
         let telemetry = Telemetry::new().unwrap();
         let live = Arc::new(Live::new(Arc::clone(&exposition), telemetry.clone(), Vec::new(), Vec::new()));
-        let (begun, published) = (Instant::now(), None);
-        let mut renderer =
-            Renderer { inventory: inventory.clone(), exposition, telemetry, live: live.clone(), begun, published };
+        let (begun, published, troubles) = (Instant::now(), None, None);
+        let mut renderer = Renderer {
+            inventory: inventory.clone(),
+            exposition,
+            telemetry,
+            live: live.clone(),
+            troubles,
+            begun,
+            published,
+        };
         let series = |live: &Live| {
             let frames = live.scrape(Format::Text, Encoding::Identity, ConnectionCounts::default()).frames;
             let text = String::from_utf8(frames.flatten().collect()).unwrap();
@@ -196,7 +221,17 @@ mod tests {
     fn a_source_is_named_with_its_namespace_where_it_has_one() {
         let pods = |namespace| Source { resource: Resource::Pods, namespace };
         let namespaces = ["shop".to_owned(), "blog".to_owned()];
-        assert_eq!(described(pods(1), &namespaces), "pods in namespace blog");
-        assert_eq!(described(pods(0), &[]), "pods");
+        assert_eq!(described(pods(1), &namespaces, None), "pods in namespace blog");
+        assert_eq!(described(pods(0), &[], None), "pods");
+        for (reason, word) in [
+            (FailureReason::Unauthorized, "pods: unauthorized: "),
+            (FailureReason::Forbidden, "pods: forbidden: "),
+            (FailureReason::Connection, "pods: unreachable: "),
+            (FailureReason::Timeout, "pods: unreachable: "),
+            (FailureReason::Throttled, "pods: throttled"),
+        ] {
+            let text = described(pods(0), &[], Some(reason));
+            assert!(text.starts_with(word), "{text}");
+        }
     }
 }

@@ -55,6 +55,9 @@ pub(super) async fn answer(cluster: Arc<Cluster>, head: http::request::Parts) ->
     match request {
         Some(request) if request.resource == Resource::Rollouts && !cluster.serves_rollouts() => page_not_found(),
         Some(request) => about_objects(&cluster, &request, form).unwrap_or_else(|refusal| refuse(&refusal, form)),
+        None if path == list::NAMESPACES => {
+            with_body(200, Form::Json, format!("{}\n", list::namespaces(&cluster.store)).into_bytes())
+        }
         None => discovery::document(path, cluster.serves_rollouts())
             .map_or_else(page_not_found, |body| with_body(200, Form::Json, format!("{body}\n").into_bytes())),
     }

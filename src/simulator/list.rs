@@ -10,14 +10,30 @@ use super::protobuf::{CLOSING, ListOpening, message};
 use super::request::{ListOptions, Request};
 use super::server::Cluster;
 use super::status::Refusal;
-use super::store::Snapshot;
+use super::store::{Snapshot, Store};
 use crate::objects::Resource;
 use bytes::Bytes;
 use http::Response;
 use serde_json::{Map, Value, json};
+use std::collections::BTreeSet;
 use std::io;
 use std::ops::Range;
 use std::sync::Arc;
+
+/// Where the namespaces are listed.
+pub(super) const NAMESPACES: &str = "/api/v1/namespaces";
+
+/// The namespaces that hold anything, as a list in JSON.
+pub(super) fn namespaces(store: &Store) -> Value {
+    let mut names = BTreeSet::from(["default".to_owned()]);
+    for resource in Resource::ALL {
+        let snapshot = store.snapshot(resource);
+        names.extend(snapshot.objects.iter().map(|object| object.encoded.namespace().to_owned()));
+    }
+    let items: Vec<Value> = names.into_iter().map(|name| json!({"metadata": {"name": name}})).collect();
+    let metadata = json!({"resourceVersion": store.version().to_string()});
+    json!({"kind": "NamespaceList", "apiVersion": "v1", "metadata": metadata, "items": items})
+}
 
 /// Answers a list, or one page of it.
 pub(super) fn answer(
