@@ -23,7 +23,7 @@ pub async fn demo(options: DemoOptions) -> anyhow::Result<()> {
     let server = simulator.url().parse().context("the simulated cluster has no address")?;
     let client = cluster::client(kube::Config::new(server))?;
 
-    terminal::say(&banner(address.port(), &simulator.url(), size));
+    terminal::print(&banner(address.port(), &simulator.url(), size))?;
     tokio::select! {
         outcome = watch_and_serve(options.into(), client, listener, signals) => outcome,
         () = cluster.run() => Ok(()),
@@ -45,6 +45,6 @@ fn banner(port: u16, cluster: &str, size: DemoConfig) -> String {
             highlight.workload, highlight.what, "", highlight.metric
         );
     }
-    let _ = writeln!(text, "\nTry: curl -s localhost:{port}/metrics | grep digest_skew_age\nStop with Ctrl-C.\n");
+    let _ = writeln!(text, "\nTry: curl -s localhost:{port}/metrics | grep digest_skew_age\nStop with Ctrl-C.\n\n");
     text
 }

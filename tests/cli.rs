@@ -1,8 +1,8 @@
 //! The command line, through the real binary.
-#![allow(clippy::unwrap_used, clippy::expect_used, missing_docs)]
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, missing_docs)]
 
 use std::net::TcpListener;
-use std::process::{Command, Output};
+use std::process::{Command, Output, Stdio};
 
 /// Runs podskew with these arguments and nothing of this process's environment that it reads.
 fn podskew(arguments: &[&str]) -> Output {
@@ -95,10 +95,110 @@ fn help_shows_no_value_of_the_environment() {
 
 #[test]
 fn the_version_is_the_packages() {
-    let expected = format!("podskew {}\n", env!("CARGO_PKG_VERSION"));
-    for arguments in [&["--version"][..], &["-V"], &["serve", "--version"], &["demo", "--version"]] {
+    let head = Command::new("git").args(["rev-parse", "HEAD"]).current_dir(env!("CARGO_MANIFEST_DIR")).output();
+    let head = head.ok().filter(|output| output.status.success()).map(|output| stdout(&output));
+    for arguments in [&["--version"][..], &["-V"], &["version"], &["serve", "--version"], &["demo", "--version"]] {
         let output = podskew(arguments);
-        assert_eq!((output.status.code(), stdout(&output)), (Some(0), expected.clone()), "{arguments:?}");
+        let version = stdout(&output);
+        let revision = version
+            .strip_prefix(&format!("podskew {} (revision ", env!("CARGO_PKG_VERSION")))
+            .and_then(|rest| rest.strip_suffix(")\n"));
+        let revision = revision.unwrap_or_else(|| panic!("{arguments:?}: {version}"));
+        assert_eq!(output.status.code(), Some(0), "{arguments:?}");
+        // A packager's, or that of the checkout, if it is one.
+        match (std::env::var("PODSKEW_REVISION"), &head) {
+            (Ok(given), _) if !given.is_empty() => assert_eq!(revision, given),
+            (_, Some(head)) => assert!(revision.len() >= 7 && head.starts_with(revision), "{revision} {head}"),
+            (_, None) => assert_eq!(revision, "unknown"),
+        }
+    }
+}
+
+#[test]
+fn help_is_had_in_every_way_and_has_examples() {
+    let help = |arguments: &[&str]| {
+        let output = podskew(arguments);
+        assert_eq!(output.status.code(), Some(0), "{arguments:?}: {}", stderr(&output));
+        stdout(&output)
+    };
+    assert_eq!(help(&["help"]), help(&["--help"]));
+    for command in ["serve", "audit", "explain", "diff", "demo", "completions", "man"] {
+        let text = help(&["help", command]);
+        assert_eq!(text, help(&[command, "--help"]), "{command}");
+        assert_eq!(text, help(&[command, "-h"]), "{command}: one help, however it is asked for");
+        assert!(text.contains("\nExamples:\n  "), "{text}");
+        assert!(text.contains(&format!("Usage: podskew {command}")), "{text}");
+    }
+    assert!(help(&["--help"]).contains("\nExamples:\n  podskew audit -A"));
+    refused(&["help", "wheel"], &["'wheel'"]);
+}
+
+/// Each line that a help gives as an example is a line that podskew takes.
+#[test]
+fn examples_can_be_typed() {
+    let mut examples = 0;
+    for command in ["", "serve", "audit", "explain", "diff", "demo", "completions", "man"] {
+        let arguments: Vec<&str> = ["help", command].into_iter().filter(|word| !word.is_empty()).collect();
+        let text = stdout(&podskew(&arguments));
+        let (_, lines) = text.split_once("Examples:\n").unwrap();
+        for line in lines.lines().filter(|line| !line.is_empty()) {
+            let line = line.trim().trim_start_matches("source <(").split("  ").next().unwrap();
+            let line = line.split([')', '>', '|']).next().unwrap();
+            let mut words: Vec<&str> = line.split(' ').filter(|word| !word.is_empty()).collect();
+            assert_eq!(words.remove(0), "podskew", "{line}");
+            // Whatever is right about a line, `--help` ends it well, and what is wrong is found before.
+            let output = podskew(&[words.as_slice(), &["--surprise"]].concat());
+            let error = stderr(&output);
+            assert!(error.starts_with("error: unexpected argument '--surprise' found"), "{line}: {error}");
+            examples += 1;
+        }
+    }
+    assert!(examples > 15, "{examples}");
+}
+
+/// The usage is that of the command that was typed.
+#[test]
+fn an_error_prints_the_usage_of_its_command() {
+    refused(&["audit", "service/a"], &["Usage: podskew audit [OPTIONS] [TYPE/NAME]..."]);
+    refused(&["explain", "web"], &["'web' is not TYPE/NAME", "Usage: podskew explain [OPTIONS] <TYPE/NAME>..."]);
+    refused(&["diff", "pod/a"], &["Usage: podskew diff [OPTIONS] <TYPE/NAME> [HASH]..."]);
+    refused(&["demo", "--workloads", "9", "--pods", "8"], &["Usage: podskew demo [OPTIONS]"]);
+    refused(&["serve", "-n", "a", "--exclude-namespace", "a"], &["Usage: podskew serve [OPTIONS]"]);
+    refused(&["-n", "a", "--exclude-namespace", "a"], &["Usage: podskew [OPTIONS]\n       podskew <COMMAND>"]);
+    refused(&["man", "wheel"], &["the commands are serve,", "Usage: podskew man [COMMAND]"]);
+}
+
+/// A disk that is full, or a reader that has gone.
+#[test]
+fn output_that_cannot_be_written_is_an_error_and_a_closed_pipe_is_none() {
+    let dump = format!("{}/tests/data/recordings/stuck.dump.json", env!("CARGO_MANIFEST_DIR"));
+    for arguments in [
+        &["--help"][..],
+        &["help", "audit"],
+        &["--version"],
+        &["version"],
+        &["completions", "bash"],
+        &["man"],
+        &["explain", "-f", &dump, "deploy/api"],
+        &["explain", "-f", &dump, "deploy/api", "-o", "json"],
+        &["diff", "-f", &dump, "deploy/api"],
+        &["diff", "-f", &dump, "deploy/api", "-o", "json"],
+        &["audit", "-f", &dump],
+    ] {
+        let run = |out: Stdio| {
+            let mut command = Command::new(env!("CARGO_BIN_EXE_podskew"));
+            command.args(arguments).stdout(out).stderr(Stdio::piped()).output().unwrap()
+        };
+        let full = std::fs::OpenOptions::new().write(true).open("/dev/full").unwrap();
+        let output = run(full.into());
+        assert_eq!(output.status.code(), Some(2), "{arguments:?}");
+        let error = stderr(&output);
+        assert!(error.starts_with("error: cannot write the output") && error.contains("No space left"), "{error}");
+        let (reader, writer) = std::io::pipe().unwrap();
+        drop(reader);
+        let output = run(writer.into());
+        assert_eq!(stderr(&output), "", "{arguments:?}");
+        assert!(matches!(output.status.code(), Some(0 | 1)), "{arguments:?}");
     }
 }
 
@@ -144,14 +244,20 @@ fn values_that_do_not_go_together_are_refused() {
 
 #[test]
 fn the_environment_is_checked_like_what_is_typed() {
-    refused_with(&[], &[("PODSKEW_NAMESPACE", "shop,Blog")], &["--namespace", "'Blog'"]);
-    refused_with(&["serve"], &[("PODSKEW_JOBS", "maybe")], &["--jobs", "'maybe'", "true"]);
+    refused_with(&[], &[("PODSKEW_NAMESPACE", "shop,Blog")], &["PODSKEW_NAMESPACE", "--namespace", "'Blog'"]);
+    refused_with(&["serve"], &[("PODSKEW_JOBS", "maybe")], &["PODSKEW_JOBS", "--jobs", "'maybe'", "true"]);
+    refused_with(&["audit"], &[("PODSKEW_LOG_LEVEL", "loud")], &["PODSKEW_LOG_LEVEL", "'loud'", "warn"]);
+    refused_with(&["demo"], &[("PODSKEW_LISTEN_ADDRESS", "8080")], &["PODSKEW_LISTEN_ADDRESS", "a port is missing"]);
     refused_with(&[], &[("PODSKEW_METRIC_DENYLIST", "a.{1,2},b(")], &["--metric-denylist", "unclosed"]);
     refused_with(
         &["--exclude-namespace", "shop"],
         &[("PODSKEW_NAMESPACE", "blog,shop")],
-        &["'shop'", "--exclude-namespace"],
+        &["'shop'", "in PODSKEW_NAMESPACE and in --exclude-namespace"],
     );
+    // What is typed is named as it was typed, whatever the environment holds.
+    let output = with_environment(&["--namespace", "Blog"], &[("PODSKEW_NAMESPACE", "Shop")]);
+    let message = stderr(&output);
+    assert!(message.contains("'Blog' for '--namespace") && !message.contains("PODSKEW_NAMESPACE"), "{message}");
 }
 
 /// A port that is taken is found before anything else is tried: what comes so far was accepted.
@@ -174,6 +280,8 @@ fn serving_needs_no_command_and_no_option() {
     accepted(&[], &[]);
     accepted(&["serve"], &[]);
     accepted(&["--namespace", "shop"], &[]);
+    accepted(&["-n", "shop"], &[]);
+    accepted(&["serve", "-n", "shop,blog"], &[]);
     accepted(&["demo"], &[]);
 }
 

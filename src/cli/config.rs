@@ -1,8 +1,8 @@
 //! What is meant: every value checked, and the values against each other.
 
 use super::arguments::{
-    AuditArguments, Called, ConnectionArguments, CountArguments, DemoArguments, DiffArguments, ExplainArguments,
-    ExplainFormat, LogArguments, LookArguments, ServeArguments,
+    AuditArguments, Called, ConnectionArguments, CountArguments, DemoArguments, DiffArguments, DiffFormat,
+    ExplainArguments, ExplainFormat, LogArguments, LookArguments, ServeArguments,
 };
 use super::values::FamilyPatterns;
 use crate::audit::{Format, Strictness};
@@ -11,7 +11,6 @@ use crate::exposition::Selection;
 use crate::inventory::{PodLabel, Settings, WorkloadKind};
 use crate::look::{Looking, Named, Namespaces, Place, Selector, named};
 use crate::web::ListenAddress;
-use clap::error::ErrorKind;
 use std::collections::HashMap;
 use std::time::Duration;
 use tracing::level_filters::LevelFilter;
@@ -69,15 +68,15 @@ pub enum LogFormat {
 
 impl Config {
     /// What `arguments` mean, or why they mean nothing.
-    pub fn new(arguments: ServeArguments) -> Result<Self, clap::Error> {
+    pub fn new(arguments: ServeArguments) -> Result<Self, String> {
         let namespaces = unique(arguments.namespace);
         let settings = settings(arguments.counts);
         if namespaces.len() > MAX_NAMESPACES {
-            return Err(refusal(&format!(
+            return Err(format!(
                 "--namespace names {} namespaces, and podskew watches at most {MAX_NAMESPACES} one by one; leave it out to \
                  watch all, and name those you do not want with --exclude-namespace",
                 namespaces.len()
-            )));
+            ));
         }
         check_namespaces(&namespaces, &settings)?;
         Ok(Self {
@@ -93,15 +92,15 @@ impl Config {
 
 impl Looking {
     /// What `arguments` mean, or why they mean nothing.
-    pub fn new(arguments: LookArguments, selector: Option<Selector>) -> Result<Self, clap::Error> {
+    pub fn new(arguments: LookArguments, selector: Option<Selector>) -> Result<Self, String> {
         let names = unique(arguments.namespace);
         let settings = settings(arguments.counts);
         if names.len() > MAX_NAMESPACES && arguments.filename.is_none() {
-            return Err(refusal(&format!(
+            return Err(format!(
                 "--namespace names {} namespaces, and podskew asks for at most {MAX_NAMESPACES} one by one; take \
                  --all-namespaces, and name those you do not want with --exclude-namespace",
                 names.len()
-            )));
+            ));
         }
         check_namespaces(&names, &settings)?;
         let place = match arguments.filename {
@@ -115,7 +114,7 @@ impl Looking {
                 },
             },
         };
-        Ok(Self { place, settings, selector })
+        Ok(Self { place, settings, selector, needs_pods: true })
     }
 }
 
@@ -138,8 +137,8 @@ pub struct AuditOptions {
 
 impl AuditOptions {
     /// What `arguments` mean, or why they mean nothing.
-    pub fn new(arguments: AuditArguments) -> Result<Self, clap::Error> {
-        let names = named(&arguments.workloads).map_err(|error| refusal(&error))?;
+    pub fn new(arguments: AuditArguments) -> Result<Self, String> {
+        let names = named(&arguments.workloads)?;
         let mut looking = Looking::new(arguments.look, arguments.selector)?;
         // Who names a Job wants it counted.
         looking.settings.jobs |= names.iter().any(|named| named.workload_type == "job");
@@ -187,14 +186,16 @@ pub struct DiffOptions {
     pub show_values: bool,
     /// How many lines around a difference.
     pub context: u16,
+    /// In which form.
+    pub format: DiffFormat,
     /// How to log.
     pub log: LogConfig,
 }
 
 impl ExplainOptions {
     /// What `arguments` mean, or why they mean nothing.
-    pub fn new(arguments: ExplainArguments) -> Result<Self, clap::Error> {
-        let workloads = named(&arguments.workloads).map_err(|error| refusal(&error))?;
+    pub fn new(arguments: ExplainArguments) -> Result<Self, String> {
+        let workloads = named(&arguments.workloads)?;
         let mut looking = Looking::new(arguments.look, None)?;
         looking.settings.images_of_history = true;
         // Who names one wants it counted.
@@ -206,36 +207,38 @@ impl ExplainOptions {
 
 impl DiffOptions {
     /// What `arguments` mean, or why they mean nothing.
-    pub fn new(arguments: DiffArguments) -> Result<Self, clap::Error> {
-        let workload = match named(&[arguments.workload]).map_err(|error| refusal(&error))?.pop() {
+    pub fn new(arguments: DiffArguments) -> Result<Self, String> {
+        let workload = match named(&[arguments.workload])?.pop() {
             Some(named) if TEMPLATED.contains(&named.workload_type.as_str()) => named,
             Some(named) if named.workload_type == "pod" => {
-                return Err(refusal(&format!(
+                return Err(format!(
                     "{named} has one template and no history; name its workload: {} explain {named} tells which",
                     Called::now().program()
-                )));
+                ));
             }
             other => {
                 let kind = other.map(|named| named.workload_type).unwrap_or_default();
-                return Err(refusal(&format!(
+                return Err(format!(
                     "a {kind} keeps no templates to compare; those that do are {}",
                     TEMPLATED.join(", ")
-                )));
+                ));
             }
         };
         Ok(Self {
-            looking: Looking::new(arguments.look, None)?,
+            // Templates are told by ReplicaSets and ControllerRevisions alone.
+            looking: Looking { needs_pods: false, ..Looking::new(arguments.look, None)? },
             workload,
             hashes: arguments.hashes,
             show_values: arguments.show_values,
             context: arguments.unified,
+            format: arguments.output,
             log: arguments.log.into(),
         })
     }
 }
 
 /// The types whose objects keep their templates in ReplicaSets or ControllerRevisions.
-const TEMPLATED: [&str; 4] = ["deployment", "statefulset", "daemonset", "rollout"];
+pub(super) const TEMPLATED: [&str; 4] = ["deployment", "statefulset", "daemonset", "rollout"];
 
 impl From<ConnectionArguments> for Connection {
     fn from(arguments: ConnectionArguments) -> Self {
@@ -255,23 +258,23 @@ fn settings(arguments: CountArguments) -> Settings {
     }
 }
 
-fn check_namespaces(namespaces: &[String], settings: &Settings) -> Result<(), clap::Error> {
+fn check_namespaces(namespaces: &[String], settings: &Settings) -> Result<(), String> {
     match namespaces.iter().find(|name| settings.exclude_namespaces.contains(name)) {
         None => Ok(()),
-        Some(both) => Err(refusal(&format!(
+        Some(both) => Err(format!(
             "namespace '{both}' is both in --namespace and in --exclude-namespace; take it out of one of them"
-        ))),
+        )),
     }
 }
 
 impl DemoOptions {
     /// What `arguments` mean, or why they mean nothing.
-    pub fn new(arguments: DemoArguments) -> Result<Self, clap::Error> {
+    pub fn new(arguments: DemoArguments) -> Result<Self, String> {
         if arguments.pods < arguments.workloads {
-            return Err(refusal(&format!(
+            return Err(format!(
                 "--pods {} is less than --workloads {}; every workload has at least one pod",
                 arguments.pods, arguments.workloads
-            )));
+            ));
         }
         Ok(Self {
             workloads: arguments.workloads,
@@ -302,11 +305,6 @@ impl From<LogArguments> for LogConfig {
     }
 }
 
-/// Said in the same form as what clap itself refuses.
-fn refusal(message: &str) -> clap::Error {
-    Called::now().command().error(ErrorKind::ValueValidation, message)
-}
-
 fn unique(mut names: Vec<String>) -> Vec<String> {
     names.sort_unstable();
     names.dedup();
@@ -314,7 +312,7 @@ fn unique(mut names: Vec<String>) -> Vec<String> {
 }
 
 /// Two keys under one name would make two labels of one series alike, which Prometheus refuses.
-fn distinct_labels(labels: Vec<PodLabel>) -> Result<Vec<PodLabel>, clap::Error> {
+fn distinct_labels(labels: Vec<PodLabel>) -> Result<Vec<PodLabel>, String> {
     let mut distinct: Vec<PodLabel> = Vec::with_capacity(labels.len());
     let mut keys: HashMap<String, String> = HashMap::new();
     for label in labels {
@@ -326,10 +324,10 @@ fn distinct_labels(labels: Vec<PodLabel>) -> Result<Vec<PodLabel>, clap::Error> 
             // The same key twice says nothing new.
             Some(key) if *key == label.key => {}
             Some(key) => {
-                return Err(refusal(&format!(
+                return Err(format!(
                     "--pod-label '{key}' and --pod-label '{}' would both become {}; leave one of them out",
                     label.key, label.metric_label
-                )));
+                ));
             }
         }
     }
@@ -349,12 +347,12 @@ fn distinct_kinds(kinds: Vec<WorkloadKind>) -> Vec<WorkloadKind> {
     distinct
 }
 
-fn selection(allow: Vec<FamilyPatterns>, deny: Vec<FamilyPatterns>) -> Result<Selection, clap::Error> {
+fn selection(allow: Vec<FamilyPatterns>, deny: Vec<FamilyPatterns>) -> Result<Selection, String> {
     let flattened = |patterns: Vec<FamilyPatterns>| patterns.into_iter().flat_map(|all| all.0).collect::<Vec<_>>();
     Selection::new(&flattened(allow), &flattened(deny)).map_err(|error| {
-        refusal(&format!(
+        format!(
             "--metric-allowlist or --metric-denylist cannot be held against a whole name: {error}\n\
              write it without a comment"
-        ))
+        )
     })
 }

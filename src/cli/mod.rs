@@ -8,17 +8,19 @@
 //! credentials that make no sense. A command that looks once and says what it saw has codes of its own for that, and 2 wherever it could not look.
 
 mod arguments;
+mod candidates;
 mod config;
 mod logging;
 mod shell;
 pub(crate) mod terminal;
 mod values;
 
-use arguments::Called;
 pub use arguments::{
     Arguments, AuditArguments, Command, CompletionsArguments, ConnectionArguments, CountArguments, DemoArguments,
-    DiffArguments, ExplainArguments, ExplainFormat, LogArguments, LookArguments, ManArguments, ServeArguments, Shell,
+    DiffArguments, DiffFormat, ExplainArguments, ExplainFormat, LogArguments, LookArguments, ManArguments,
+    ServeArguments, Shell,
 };
+use arguments::{Called, Typed};
 pub use config::{AuditOptions, Config, DemoOptions, DiffOptions, ExplainOptions, LogConfig, LogFormat};
 
 use crate::{audit, cluster, demo, explain, serve, stderr};
@@ -36,44 +38,42 @@ pub fn run() -> ExitCode {
 }
 
 fn run_command(called: Called) -> ExitCode {
-    if called == Called::Completer {
-        let words: Vec<String> = std::env::args_os().skip(1).map(|word| word.to_string_lossy().into_owned()).collect();
-        terminal::print(&shell::complete(&words));
-        return ExitCode::SUCCESS;
+    if let Some(completed) = shell::complete(called) {
+        return ended(completed, COULD_NOT_LOOK);
     }
-    let done = arguments::parse(called).and_then(|command| {
-        Ok(match command {
-            Command::Serve(arguments) => {
-                let config = Config::new(arguments)?;
-                in_runtime(config.log, FAILED, async { serve::serve(config).await.map(|()| ExitCode::SUCCESS) })
-            }
-            Command::Audit(arguments) => {
-                let options = AuditOptions::new(arguments)?;
-                in_runtime(options.log, COULD_NOT_LOOK, audit::command(options))
-            }
-            Command::Explain(arguments) => {
-                let options = ExplainOptions::new(arguments)?;
-                in_runtime(options.log, COULD_NOT_LOOK, explain::explain(options))
-            }
-            Command::Diff(arguments) => {
-                let options = DiffOptions::new(arguments)?;
-                in_runtime(options.log, COULD_NOT_LOOK, explain::diff(options))
-            }
-            Command::Completions(arguments) => {
-                terminal::print_bytes(&shell::completions(called, arguments.shell));
-                ExitCode::SUCCESS
-            }
-            Command::Man(arguments) => {
-                terminal::print_bytes(&shell::manual(called, arguments.command.as_deref())?);
-                ExitCode::SUCCESS
-            }
-            Command::Demo(arguments) => {
-                let options = DemoOptions::new(arguments)?;
-                in_runtime(options.log, FAILED, async { demo::demo(options).await.map(|()| ExitCode::SUCCESS) })
-            }
-        })
-    });
-    done.unwrap_or_else(|error| terminal::usage(&error))
+    let done = arguments::parse(called)
+        .and_then(|Typed { command, refusal }| execute(called, command).map_err(|message| refusal.error(&message)));
+    done.unwrap_or_else(|error| ended(terminal::usage(&error), COULD_NOT_LOOK))
+}
+
+/// Runs a command to its end; an error says why its arguments make no sense.
+fn execute(called: Called, command: Command) -> Result<ExitCode, String> {
+    let printed = |bytes: &[u8]| ended(terminal::print_bytes(bytes).map(|()| ExitCode::SUCCESS), COULD_NOT_LOOK);
+    Ok(match command {
+        Command::Serve(arguments) => {
+            let config = Config::new(arguments)?;
+            in_runtime(config.log, FAILED, async { serve::serve(config).await.map(|()| ExitCode::SUCCESS) })
+        }
+        Command::Audit(arguments) => {
+            let options = AuditOptions::new(arguments)?;
+            in_runtime(options.log, COULD_NOT_LOOK, audit::command(options))
+        }
+        Command::Explain(arguments) => {
+            let options = ExplainOptions::new(arguments)?;
+            in_runtime(options.log, COULD_NOT_LOOK, explain::explain(options))
+        }
+        Command::Diff(arguments) => {
+            let options = DiffOptions::new(arguments)?;
+            in_runtime(options.log, COULD_NOT_LOOK, explain::diff(options))
+        }
+        Command::Completions(arguments) => printed(&shell::completions(called, arguments.shell)),
+        Command::Man(arguments) => printed(&shell::manual(called, arguments.command.as_deref())?),
+        Command::Version => printed(called.command().render_version().as_bytes()),
+        Command::Demo(arguments) => {
+            let options = DemoOptions::new(arguments)?;
+            in_runtime(options.log, FAILED, async { demo::demo(options).await.map(|()| ExitCode::SUCCESS) })
+        }
+    })
 }
 
 /// The exit code of what failed while it ran.
@@ -96,12 +96,13 @@ fn in_runtime(log: LogConfig, failed: u8, command: impl Future<Output = anyhow::
         runtime.shutdown_timeout(Duration::ZERO);
         outcome
     };
-    match run() {
-        Ok(code) => code,
-        Err(error) => {
-            terminal::failure(&error);
-            let is_misconfigured = error.is::<cluster::Misconfigured>();
-            ExitCode::from(if is_misconfigured { MISCONFIGURED } else { failed })
-        }
-    }
+    ended(run(), failed)
+}
+
+/// The exit code of a command that has ended: its own, or `failed` after the error was printed.
+fn ended(outcome: anyhow::Result<ExitCode>, failed: u8) -> ExitCode {
+    outcome.unwrap_or_else(|error| {
+        terminal::failure(&error);
+        ExitCode::from(if error.is::<cluster::Misconfigured>() { MISCONFIGURED } else { failed })
+    })
 }

@@ -1,27 +1,93 @@
 //! What podskew tells shells and manuals about itself.
+//!
+//! The script that a shell loads asks podskew again for every line: `PODSKEW_COMPLETE=bash podskew -- podskew audit -n `.
 
 use super::arguments::{Called, Shell};
-use clap::error::ErrorKind;
-use clap_complete::generate;
+use super::terminal;
+use clap::builder::StyledStr;
+use clap_complete::engine;
+use clap_complete::env::{Bash, EnvCompleter, Fish, Shells, Zsh};
+use std::ffi::OsString;
 use std::fmt::Write as _;
 use std::io;
+use std::process::ExitCode;
+
+/// The variable by which a script asks what a line may become; its value is the shell.
+const COMPLETE: &str = "PODSKEW_COMPLETE";
+
+const SHELLS: Shells<'static> = Shells(&[&Bash, &Fish, &Zsh]);
 
 /// The script that completes podskew's arguments in a shell.
 pub(super) fn completions(called: Called, shell: Shell) -> Vec<u8> {
     let name = if called == Called::Plugin { "kubectl-podskew" } else { "podskew" };
-    // A script speaks of one program, whose name is one word.
-    let mut command = called.command().bin_name(name);
+    let shell: &dyn EnvCompleter = match shell {
+        Shell::Bash => &Bash,
+        Shell::Zsh => &Zsh,
+        Shell::Fish => &Fish,
+    };
     let mut script = Vec::new();
-    match shell {
-        Shell::Bash => generate(clap_complete::Shell::Bash, &mut command, name, &mut script),
-        Shell::Zsh => generate(clap_complete::Shell::Zsh, &mut command, name, &mut script),
-        Shell::Fish => generate(clap_complete::Shell::Fish, &mut command, name, &mut script),
+    // A vector takes everything.
+    let _: io::Result<()> = shell.write_registration(COMPLETE, name, name, &asked_as(name), &mut script);
+    if shell.name() == "zsh" {
+        // A file of fpath is run when something is completed for the first time, and then has to complete it.
+        let function = name.replace('-', "_");
+        let first = format!("[ \"$funcstack[1]\" != _{name} ] || _clap_dynamic_completer_{function} \"$@\"\n");
+        script.extend_from_slice(first.as_bytes());
     }
     script
 }
 
+/// What the script calls: podskew by its name, or, if this one was called by a path, by that path.
+fn asked_as(name: &str) -> String {
+    let typed = std::env::args_os().next().map(std::path::PathBuf::from).filter(|typed| typed.components().count() > 1);
+    let absolute = typed.and_then(|typed| std::path::absolute(typed).ok());
+    absolute.map_or_else(|| name.to_owned(), |path| path.to_string_lossy().into_owned())
+}
+
+/// Answers a shell, or kubectl, that asks what a line may become; `None` if nobody asks.
+pub(super) fn complete(called: Called) -> Option<anyhow::Result<ExitCode>> {
+    let words = std::env::args_os().skip(1);
+    let answer = if called == Called::Completer {
+        for_kubectl(words.collect()).into_bytes()
+    } else {
+        let shell = std::env::var(COMPLETE).ok().filter(|shell| !shell.is_empty())?;
+        let line: Vec<OsString> = words.skip_while(|word| word != "--").skip(1).collect();
+        let mut answer = Vec::new();
+        if let Some(shell) = SHELLS.completer(&shell).filter(|_| !line.is_empty()) {
+            let folder = std::env::current_dir().ok();
+            // Without candidates the shell offers nothing.
+            let _: io::Result<()> = shell.write_complete(&mut called.command(), line, folder.as_deref(), &mut answer);
+        }
+        answer
+    };
+    Some(terminal::print_bytes(&answer).map(|()| ExitCode::SUCCESS))
+}
+
+/// What kubectl asks `kubectl_complete-podskew`: what the last of these words may become. A line for each, and how to go on:
+/// without a space behind it (cobra's directive 2), and not by the names of files (4).
+fn for_kubectl(words: Vec<OsString>) -> String {
+    let mut line = vec![OsString::from("kubectl-podskew")];
+    line.extend(words);
+    if line.len() == 1 {
+        line.push(OsString::new());
+    }
+    let last = line.len() - 1;
+    let folder = std::env::current_dir().ok();
+    let found = engine::complete(&mut Called::Completer.command(), line, last, folder.as_deref()).unwrap_or_default();
+    let mut text = String::new();
+    let mut goes_on = false;
+    for candidate in &found {
+        let value = candidate.get_value().to_string_lossy();
+        goes_on |= value.ends_with(['/', '=']);
+        let about = candidate.get_help().map(StyledStr::to_string).unwrap_or_default();
+        // A string takes everything.
+        let _ = writeln!(text, "{value}\t{}", about.lines().next().unwrap_or_default());
+    }
+    text + if goes_on { ":6\n" } else { ":4\n" }
+}
+
 /// The page of a command for man(1), or podskew's own.
-pub(super) fn manual(called: Called, name: Option<&str>) -> Result<Vec<u8>, clap::Error> {
+pub(super) fn manual(called: Called, name: Option<&str>) -> Result<Vec<u8>, String> {
     let mut whole = called.command().disable_help_flag(true).bin_name("podskew");
     whole.build();
     let command = match name {
@@ -29,9 +95,8 @@ pub(super) fn manual(called: Called, name: Option<&str>) -> Result<Vec<u8>, clap
         Some(name) => {
             let found = whole.get_subcommands().find(|command| command.get_name() == name).cloned();
             let names: Vec<_> = whole.get_subcommands().map(clap::Command::get_name).collect();
-            let refused = || format!("there is no command '{name}'; the commands are {}", names.join(", "));
             found
-                .ok_or_else(|| called.command().error(ErrorKind::InvalidValue, refused()))?
+                .ok_or_else(|| format!("there is no command '{name}'; the commands are {}", names.join(", ")))?
                 .display_name(format!("podskew-{name}"))
         }
     };
@@ -39,52 +104,4 @@ pub(super) fn manual(called: Called, name: Option<&str>) -> Result<Vec<u8>, clap
     // A vector takes everything.
     let _: io::Result<()> = clap_mangen::Man::new(command).render(&mut page);
     Ok(page)
-}
-
-/// What kubectl asks `kubectl_complete-podskew`: what the last of these words may become. A line for each, and how to go on:
-/// by the names of files, or not (cobra's directives 0 and 4).
-pub(super) fn complete(words: &[String]) -> String {
-    const FILES: &str = ":0\n";
-    const NO_FILES: &str = ":4\n";
-    let mut command = Called::Completer.command();
-    command.build();
-    let (typed, before) = words.split_last().map_or(("", words), |(typed, before)| (typed.as_str(), before));
-    let mut current = &command;
-    for word in before {
-        current = current.find_subcommand(word).unwrap_or(current);
-    }
-    let mut text = String::new();
-    let mut offer = |word: &str, about: Option<String>| {
-        if word.starts_with(typed) {
-            // A string takes everything.
-            let _ = writeln!(text, "{word}\t{}", about.unwrap_or_default());
-        }
-    };
-    let is_option = |argument: &&clap::Arg| {
-        let names = |name: &&String| {
-            argument.get_long().is_some_and(|long| **name == format!("--{long}"))
-                || argument.get_short().is_some_and(|short| **name == format!("-{short}"))
-        };
-        argument.get_action().takes_values() && before.last().as_ref().is_some_and(names)
-    };
-    let positional = || current.get_positionals().filter(|_| !typed.starts_with('-'));
-    if let Some(argument) = current.get_arguments().find(is_option).or_else(|| positional().next()) {
-        for value in argument.get_possible_values() {
-            offer(value.get_name(), value.get_help().map(ToString::to_string));
-        }
-        let named_file = argument.get_value_names().is_some_and(|names| names.iter().any(|name| name == "FILE"));
-        return text + if named_file { FILES } else { NO_FILES };
-    }
-    if typed.starts_with('-') {
-        for argument in current.get_arguments() {
-            if let Some(long) = argument.get_long() {
-                offer(&format!("--{long}"), argument.get_help().map(ToString::to_string));
-            }
-        }
-    } else {
-        for command in current.get_subcommands() {
-            offer(command.get_name(), command.get_about().map(ToString::to_string));
-        }
-    }
-    text + NO_FILES
 }

@@ -2,42 +2,42 @@
 
 use crate::stderr::{self, Stderr};
 use crate::words::visible;
+use anyhow::Context as _;
 use std::io::{self, IsTerminal as _, Write};
 use std::os::fd::AsFd;
 use std::process::ExitCode;
 
-/// The command line makes no sense, or asked for help, which is no error.
-pub(super) fn usage(error: &clap::Error) -> ExitCode {
-    // If nobody reads it, nobody misses it.
-    let _ = error.print();
-    u8::try_from(error.exit_code()).map_or(ExitCode::FAILURE, ExitCode::from)
+/// Prints help to stdout, or an error of the command line to stderr, and returns the exit code that belongs to it.
+pub(super) fn usage(error: &clap::Error) -> anyhow::Result<ExitCode> {
+    if error.use_stderr() {
+        // Nothing else could report that stderr fails.
+        let _ = error.print();
+    } else {
+        let text = error.render();
+        print(&if takes_colours() { text.ansi().to_string() } else { text.to_string() })?;
+    }
+    Ok(u8::try_from(error.exit_code()).map_or(ExitCode::FAILURE, ExitCode::from))
 }
 
-/// Something for whoever sits at the terminal.
-pub(crate) fn say(text: &str) {
-    print_bytes(format!("{text}\n").as_bytes());
+/// Prints the output of a command to stdout. A closed pipe is no error: its reader has seen enough.
+pub(crate) fn print(text: &str) -> anyhow::Result<()> {
+    print_bytes(text.as_bytes())
 }
 
-/// What a command was asked for. Whoever closes the pipe has seen enough.
-pub(crate) fn print(text: &str) {
-    print_bytes(text.as_bytes());
+/// Prints bytes that may be no text, as [`print`] does.
+pub(super) fn print_bytes(bytes: &[u8]) -> anyhow::Result<()> {
+    page(|out| out.write_all(bytes))
 }
 
-/// The same, for what is no text.
-pub(super) fn print_bytes(bytes: &[u8]) {
-    stderr::flush();
-    let mut out = std::io::stdout().lock();
-    let _ = out.write_all(bytes).and_then(|()| out.flush());
-}
-
-/// The same, written piece by piece.
-pub(crate) fn page(write: impl FnOnce(&mut dyn Write) -> io::Result<()>) -> io::Result<()> {
+/// Prints output that is written piece by piece, as [`print`] does.
+pub(crate) fn page(write: impl FnOnce(&mut dyn Write) -> io::Result<()>) -> anyhow::Result<()> {
     // Both may be the same terminal.
     stderr::flush();
+    // `Stdout` keeps the last line in a buffer of its own, and the error of writing it shows only in `flush`.
     let mut out = io::BufWriter::new(io::stdout().lock());
     match write(&mut out).and_then(|()| out.flush()) {
         Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
-        written => written,
+        written => written.context("cannot write the output; is the disk full?"),
     }
 }
 

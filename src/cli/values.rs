@@ -2,6 +2,7 @@
 //!
 //! clap puts the option and the value before each of these messages.
 
+use super::arguments::{DiffFormat, ExplainFormat};
 use super::config::LogFormat;
 use crate::audit::Format;
 use crate::inventory::{PodLabel, WorkloadKind};
@@ -186,12 +187,23 @@ pub(super) fn audit_format() -> impl TypedValueParser<Value = Format> {
     })
 }
 
+/// The forms of an explanation.
+pub(super) fn explain_format() -> impl TypedValueParser<Value = ExplainFormat> {
+    text_or_json(ExplainFormat::Text, ExplainFormat::Json)
+}
+
+/// The forms of a difference.
+pub(super) fn diff_format() -> impl TypedValueParser<Value = DiffFormat> {
+    text_or_json(DiffFormat::Text, DiffFormat::Json)
+}
+
 /// The forms of the log.
 pub(super) fn log_format() -> impl TypedValueParser<Value = LogFormat> {
-    PossibleValuesParser::new(["text", "json"]).map(|format| match format.as_str() {
-        "json" => LogFormat::Json,
-        _ => LogFormat::Text,
-    })
+    text_or_json(LogFormat::Text, LogFormat::Json)
+}
+
+fn text_or_json<T: Copy + Send + Sync + 'static>(text: T, json: T) -> impl TypedValueParser<Value = T> {
+    PossibleValuesParser::new(["text", "json"]).map(move |format| if format == "json" { json } else { text })
 }
 
 /// The levels, in the words of the log itself.

@@ -74,6 +74,19 @@ pub(super) fn of_dump(inventory: &Inventory) -> Vec<Gap> {
 }
 
 impl Gap {
+    /// What may not be listed, and the rule that would allow it; without what is unknown because of it.
+    pub(super) fn refusal(&self) -> String {
+        format!("{} may not be listed{}", self.resource, self.grant())
+    }
+
+    fn grant(&self) -> String {
+        match &self.cause {
+            Cause::Forbidden { rule, also_in } if also_in.is_empty() => format!("; grant {rule}"),
+            Cause::Forbidden { rule, also_in } => format!("; grant {rule}, and the same in {}", also_in.join(", ")),
+            _ => String::new(),
+        }
+    }
+
     /// What is not known because of it.
     #[must_use]
     pub fn unknown(&self) -> &'static str {
@@ -107,8 +120,7 @@ impl fmt::Display for Gap {
         }
         write!(f, "; not known: {}", self.unknown())?;
         match cause {
-            Cause::Forbidden { rule, also_in } if also_in.is_empty() => write!(f, "; grant {rule}"),
-            Cause::Forbidden { rule, also_in } => write!(f, "; grant {rule}, and the same in {}", also_in.join(", ")),
+            Cause::Forbidden { .. } => f.write_str(&self.grant()),
             Cause::NotInDump => write!(f, "; add {resource} to what kubectl get prints"),
             Cause::NotServed | Cause::Gone => Ok(()),
         }

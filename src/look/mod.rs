@@ -9,7 +9,7 @@ mod sink;
 mod watched;
 
 pub use gaps::{Cause, Gap};
-pub use named::{Named, NotFound, is_named, named};
+pub use named::{Named, NotFound, OFFERED, is_named, named, type_named};
 pub use selector::Selector;
 pub use watched::Watched;
 
@@ -42,6 +42,8 @@ pub struct Looking {
     pub settings: Settings,
     /// Only workloads with such labels.
     pub selector: Option<Selector>,
+    /// Whether a file without pods is refused.
+    pub needs_pods: bool,
 }
 
 /// Where to look.
@@ -100,8 +102,10 @@ pub struct Look {
     pub gaps: Vec<Gap>,
     /// Whether it is a list of pods and nothing else.
     pub pods_only: bool,
-    /// Whether ControllerRevisions came without managedFields, which tell when a rollback to one of them began.
+    /// Whether ControllerRevisions of a file came without managedFields, which tell when a rollback to one of them began.
     pub unwritten_revisions: bool,
+    /// The cluster that was looked at.
+    pub connected: Option<Connected>,
 }
 
 /// Looks.
@@ -110,7 +114,8 @@ pub async fn look(looking: &Looking, witness: Option<Witness>) -> anyhow::Result
         Place::Cluster { connection, namespaces } => {
             let connected = cluster::connect(connection).await?;
             let namespaces = namespaces.names(&connected);
-            look_at_cluster(&connected, &namespaces, looking, witness, Timings::of_a_look()).await
+            let look = look_at_cluster(&connected, &namespaces, looking, witness, Timings::of_a_look()).await?;
+            Ok(Look { connected: Some(connected), ..look })
         }
         Place::Dump { file, namespaces } => {
             let read = |seen: &Seen| {
@@ -149,6 +154,8 @@ pub async fn look_at_cluster(
         look.withdraw_owners_of_replica_sets(refusal.source.namespace);
     }
     look.gaps = gaps::of_cluster(&refusals, namespaces, &look.inventory);
+    // Only kubectl leaves managedFields out. What a cluster's objects lack, nobody can ask for.
+    look.unwritten_revisions = false;
     Ok(look)
 }
 
@@ -161,14 +168,12 @@ fn look_at_dump(
     // With a selector, pods that it does not choose are set apart: only of a lone list of pods does it choose pods.
     let [chosen, others] = [0, 1].map(|namespace| Resource::ALL.map(|resource| Source { resource, namespace }));
     let sources = [chosen, others].concat();
-    let witnessed = witness.is_some();
     let seen = Seen::new(looking, &sources, witness);
     seen.begin(&sources);
     let contents = read(&seen)?;
     let (pods, wants_pods) = seen.pods();
     let pods_only = pods > 0 && contents.objects.keys().all(|resource| *resource == Resource::Pods);
-    // Whoever brings a witness looks at more than pods.
-    if pods == 0 && wants_pods && !witnessed {
+    if pods == 0 && wants_pods && looking.needs_pods {
         bail!("{of} holds no pods, and there is nothing to compare without them; add pods to what kubectl get prints");
     }
     seen.end(&sources, pods_only);
@@ -214,6 +219,12 @@ impl Look {
         self.inventory.placeholders()
     }
 
+    /// How many objects of a resource were seen.
+    #[must_use]
+    pub fn objects(&self, resource: Resource) -> u64 {
+        self.inventory.objects(resource)
+    }
+
     /// The history of a workload that was reported.
     #[must_use]
     pub fn history(&self, workload: &Workload) -> Option<History> {
@@ -224,13 +235,12 @@ impl Look {
     pub fn find(&mut self, names: &[Named]) -> Result<Vec<WorkloadReport>, NotFound> {
         let mut found = Vec::new();
         let mut missing = NotFound::new(names);
-        let of = self.of.clone();
         self.reports(&mut |report| {
             if missing.note(&report) {
                 found.push(report);
             }
         });
-        missing.or_all_found(of).map(|()| found)
+        missing.or_all_found(&self.of, &self.gaps).map(|()| found)
     }
 }
 

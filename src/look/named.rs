@@ -1,5 +1,7 @@
 //! Workloads by the name that a person types: `deployment/api`, `sts/db`, `pod/web-0`.
 
+use super::gaps::{Cause, Gap};
+use crate::objects::Resource;
 use crate::report::{Name, Workload, WorkloadReport};
 use std::collections::BTreeSet;
 use std::fmt;
@@ -18,6 +20,22 @@ const TYPES: [(&str, &[&str]); 8] = [
     ("job", &["jobs", "job.batch", "jobs.batch"]),
     ("pod", &["pods", "po"]),
 ];
+
+/// The types that a shell offers where a workload may be named, each with the resource whose names it then offers.
+pub const OFFERED: [(&str, Resource); 6] = [
+    ("deployment", Resource::Deployments),
+    ("statefulset", Resource::StatefulSets),
+    ("daemonset", Resource::DaemonSets),
+    ("rollout", Resource::Rollouts),
+    ("replicaset", Resource::ReplicaSets),
+    ("pod", Resource::Pods),
+];
+
+/// The label `workload_type` of a type as it was typed; `None` if there is no such type.
+#[must_use]
+pub fn type_named(typed: &str) -> Option<String> {
+    workload_type(typed).ok()
+}
 
 /// A workload, or the one that a pod belongs to.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -90,6 +108,18 @@ impl Named {
         *report.workload.name == *self.name && self.is_type(&report.workload.workload_type)
     }
 
+    /// The resources without which nobody knows whether there is such a workload.
+    fn resources(&self) -> &'static [Resource] {
+        match &*self.workload_type {
+            "deployment" => &[Resource::Deployments, Resource::ReplicaSets],
+            "rollout" => &[Resource::Rollouts, Resource::ReplicaSets],
+            "statefulset" => &[Resource::StatefulSets],
+            "daemonset" => &[Resource::DaemonSets],
+            "replicaset" => &[Resource::ReplicaSets],
+            _ => &[],
+        }
+    }
+
     fn is_type(&self, workload_type: &str) -> bool {
         // `clonesets.apps.kruise.io` is what kubectl calls `cloneset.apps.kruise.io`.
         let singular = || {
@@ -115,12 +145,14 @@ pub fn is_named(names: &[Named], report: &WorkloadReport) -> bool {
 /// Names that nothing goes by, and what there is instead.
 #[derive(Debug)]
 pub struct NotFound {
-    names: Vec<Named>,
+    names: Box<[Named]>,
     found: Vec<bool>,
     others: BTreeSet<Workload>,
     /// Pods whose names are near to those that are named.
     near_pods: BTreeSet<String>,
-    of: String,
+    of: Box<str>,
+    /// What may not be listed.
+    forbidden: Box<[(Resource, String)]>,
 }
 
 impl NotFound {
@@ -128,11 +160,12 @@ impl NotFound {
     #[must_use]
     pub fn new(names: &[Named]) -> Self {
         Self {
-            names: names.to_vec(),
+            names: names.into(),
             found: vec![false; names.len()],
             others: BTreeSet::new(),
             near_pods: BTreeSet::new(),
-            of: String::new(),
+            of: Box::default(),
+            forbidden: Box::default(),
         }
     }
 
@@ -156,8 +189,10 @@ impl NotFound {
     }
 
     /// Says that all were found in what was looked at, or is the error.
-    pub fn or_all_found(mut self, of: String) -> Result<(), Self> {
-        self.of = of;
+    pub fn or_all_found(mut self, of: &str, gaps: &[Gap]) -> Result<(), Self> {
+        self.of = of.into();
+        let forbidden = gaps.iter().filter(|gap| matches!(gap.cause, Cause::Forbidden { .. }));
+        self.forbidden = forbidden.map(|gap| (gap.resource, gap.refusal())).collect();
         if self.found.iter().all(|found| *found) { Ok(()) } else { Err(self) }
     }
 }
@@ -170,6 +205,11 @@ impl fmt::Display for NotFound {
                 f.write_str("\n")?;
             }
             let of_workload = if name.workload_type == "pod" { " of a workload" } else { "" };
+            let needed = name.resources();
+            if let Some((_, refusal)) = self.forbidden.iter().find(|(resource, _)| needed.contains(resource)) {
+                write!(f, "cannot tell whether there is a {name} in {}: {refusal}", self.of)?;
+                continue;
+            }
             write!(f, "there is no {name}{of_workload} in {}; ", self.of)?;
             let typed = |workload: &&Workload| format!("{}/{}", workload.workload_type, workload.name);
             let alike = |workload: &&Workload| match &*name.workload_type {
@@ -196,7 +236,9 @@ impl fmt::Display for NotFound {
                 (false, ..) => write!(f, "did you mean {}?", listed(&near, " or "))?,
                 (_, false, _) => write!(f, "there are: {}", listed(&same_type, ", "))?,
                 (.., false) => write!(f, "there are: {}", listed(&all(&|_| true), ", "))?,
-                (.., true) => f.write_str("no workload at all is there; is it the right namespace?")?,
+                (.., true) => {
+                    f.write_str("no workload at all is there; name another namespace with -n, or take all with -A")?;
+                }
             }
         }
         Ok(())

@@ -85,6 +85,7 @@ impl Seen {
             gaps: Vec::new(),
             pods_only: false,
             unwritten_revisions: noted.unwritten_revisions,
+            connected: None,
         }
     }
 

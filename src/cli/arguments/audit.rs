@@ -4,9 +4,10 @@
 use super::shared::WHAT;
 use super::{LogArguments, LookArguments};
 use crate::audit::Format;
-use crate::cli::values;
+use crate::cli::{candidates, values};
 use crate::look::Selector;
 use clap::Args;
+use clap_complete::engine::ArgValueCompleter;
 use std::time::Duration;
 
 /// What `audit` was told.
@@ -14,7 +15,7 @@ use std::time::Duration;
 #[allow(clippy::struct_excessive_bools, reason = "each is a switch of the command line")]
 pub struct AuditArguments {
     /// Audit these workloads only, like deployment/api or sts/db [default: all]
-    #[arg(value_name = "TYPE/NAME")]
+    #[arg(value_name = "TYPE/NAME", add = ArgValueCompleter::new(candidates::workloads))]
     pub workloads: Vec<String>,
 
     /// Form of the report

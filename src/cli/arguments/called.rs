@@ -1,6 +1,6 @@
 //! By which name podskew was called: its own, or one that kubectl knows.
 
-use super::{Arguments, Command};
+use super::{Arguments, Command, VERSION};
 use clap::{CommandFactory, FromArgMatches, Parser};
 use std::ffi::OsStr;
 use std::path::Path;
@@ -21,9 +21,8 @@ pub(in crate::cli) enum Called {
 #[command(
     name = "podskew",
     bin_name = "kubectl podskew",
-    version,
+    version = VERSION,
     propagate_version = true,
-    disable_help_subcommand = true,
     next_line_help = true,
     max_term_width = 120,
     arg_required_else_help = true
@@ -61,7 +60,11 @@ impl Called {
         match self {
             Self::Podskew => Arguments::command(),
             Self::Plugin | Self::Completer => PluginArguments::command()
-                .mut_subcommand("serve", |serve| serve.about("Watch a cluster and serve its metrics")),
+                .mut_subcommand("serve", |serve| serve.about("Watch a cluster and serve its metrics"))
+                .mut_subcommands(|command| match command.get_after_help().map(ToString::to_string) {
+                    Some(text) => command.after_help(text.replace("\n  podskew ", "\n  kubectl podskew ")),
+                    None => command,
+                }),
         }
     }
 

@@ -2,17 +2,21 @@
 #![allow(clippy::doc_markdown, reason = "clap prints these comments as they stand, backticks too")]
 
 use super::{LogArguments, LookArguments};
-use clap::{Args, ValueEnum};
+use crate::cli::{candidates, values};
+use clap::Args;
+use clap_complete::engine::ArgValueCompleter;
 
 /// What `explain` was told.
 #[derive(Args, Debug)]
 pub struct ExplainArguments {
     /// The workload, like deployment/api, or pod/NAME for the workload that a pod belongs to, seen from that pod
-    #[arg(value_name = "TYPE/NAME", required = true, num_args = 1..)]
+    #[arg(
+        value_name = "TYPE/NAME", required = true, num_args = 1.., add = ArgValueCompleter::new(candidates::workloads)
+    )]
     pub workloads: Vec<String>,
 
     /// Form of the answer
-    #[arg(short, long, value_name = "FORMAT", default_value = "text")]
+    #[arg(short, long, value_name = "FORMAT", default_value = "text", value_parser = values::explain_format())]
     pub output: ExplainFormat,
 
     /// Where to look.
@@ -25,11 +29,11 @@ pub struct ExplainArguments {
 }
 
 /// The forms of an explanation.
-#[derive(ValueEnum, Clone, Copy, PartialEq, Eq, Debug)]
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum ExplainFormat {
-    /// Lines for people
+    /// Lines for people.
     Text,
-    /// One JSON document
+    /// One JSON document.
     Json,
 }
 
@@ -37,7 +41,7 @@ pub enum ExplainFormat {
 #[derive(Args, Debug)]
 pub struct DiffArguments {
     /// The workload, like deployment/api; a Deployment, StatefulSet, DaemonSet or Rollout
-    #[arg(value_name = "TYPE/NAME")]
+    #[arg(value_name = "TYPE/NAME", add = ArgValueCompleter::new(candidates::templated_workloads))]
     pub workload: String,
 
     /// One or two template hashes, or the beginnings of them [default: the previous and the current one]
@@ -47,6 +51,10 @@ pub struct DiffArguments {
     /// Show values of env variables, arguments, commands and annotations, which may be secrets
     #[arg(long)]
     pub show_values: bool,
+
+    /// Form of the answer
+    #[arg(short, long, value_name = "FORMAT", default_value = "text", value_parser = values::diff_format())]
+    pub output: DiffFormat,
 
     /// Lines of context around each difference
     #[arg(short = 'U', long, value_name = "LINES", default_value_t = 3)]
@@ -59,4 +67,13 @@ pub struct DiffArguments {
     /// How to log.
     #[command(flatten)]
     pub log: LogArguments,
+}
+
+/// The forms of a difference.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum DiffFormat {
+    /// A unified diff.
+    Text,
+    /// One JSON document.
+    Json,
 }

@@ -3,8 +3,9 @@
 
 use super::shared::{CLUSTER, WHAT};
 use super::{ConnectionArguments, CountArguments};
-use crate::cli::values;
-use clap::Args;
+use crate::cli::{candidates, values};
+use clap::{Args, ValueHint};
+use clap_complete::engine::ArgValueCompleter;
 use std::path::PathBuf;
 
 /// Where a command that looks once was told to look.
@@ -15,13 +16,13 @@ pub struct LookArguments {
     pub connection: ConnectionArguments,
 
     /// Look at what kubectl get -o json printed into this file instead of at a cluster; - is standard input
-    #[arg(short = 'f', long, value_name = "FILE", help_heading = CLUSTER)]
+    #[arg(short = 'f', long, value_name = "FILE", help_heading = CLUSTER, value_hint = ValueHint::FilePath)]
     pub filename: Option<PathBuf>,
 
     /// Look in this namespace; repeatable, at most 50 [default: the context's, or all that a file holds]
     #[arg(
         short = 'n', long, value_name = "NAMESPACE", help_heading = WHAT,
-        value_delimiter = ',', value_parser = values::namespace
+        value_delimiter = ',', value_parser = values::namespace, add = ArgValueCompleter::new(candidates::namespaces)
     )]
     pub namespace: Vec<String>,
 

@@ -3,10 +3,12 @@
 
 use super::shared::{METRICS, WHAT};
 use super::{ConnectionArguments, CountArguments, LogArguments};
+use crate::cli::candidates;
 use crate::cli::values::{self, FamilyPatterns};
 use crate::inventory::PodLabel;
 use crate::web::ListenAddress;
 use clap::Args;
+use clap_complete::engine::ArgValueCompleter;
 
 /// What `serve` was told.
 #[derive(Args, Debug)]
@@ -17,8 +19,8 @@ pub struct ServeArguments {
 
     /// Watch only this namespace; repeatable, at most 50 [default: all namespaces]
     #[arg(
-        long, value_name = "NAMESPACE", env = "PODSKEW_NAMESPACE", help_heading = WHAT,
-        value_delimiter = ',', value_parser = values::namespace
+        short = 'n', long, value_name = "NAMESPACE", env = "PODSKEW_NAMESPACE", help_heading = WHAT,
+        value_delimiter = ',', value_parser = values::namespace, add = ArgValueCompleter::new(candidates::namespaces)
     )]
     pub namespace: Vec<String>,
 

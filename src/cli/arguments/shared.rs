@@ -1,10 +1,12 @@
 //! Options that more than one command has. Each is defined once.
 #![allow(clippy::doc_markdown, reason = "clap prints these comments as they stand, backticks too")]
 
+use crate::cli::candidates;
 use crate::cli::config::LogFormat;
 use crate::cli::values;
 use crate::inventory::WorkloadKind;
-use clap::Args;
+use clap::{Args, ValueHint};
+use clap_complete::engine::ArgValueCompleter;
 use std::path::PathBuf;
 use std::time::Duration;
 use tracing::level_filters::LevelFilter;
@@ -13,11 +15,16 @@ use tracing::level_filters::LevelFilter;
 #[derive(Args, Debug)]
 pub struct ConnectionArguments {
     /// Kubeconfig file that says how to reach the cluster [default: $KUBECONFIG, ~/.kube/config, or in-cluster]
-    #[arg(long, value_name = "FILE", env = "PODSKEW_KUBECONFIG", help_heading = CLUSTER)]
+    #[arg(
+        long, value_name = "FILE", env = "PODSKEW_KUBECONFIG", help_heading = CLUSTER, value_hint = ValueHint::FilePath
+    )]
     pub kubeconfig: Option<PathBuf>,
 
     /// Context of the kubeconfig to use [default: its current context]
-    #[arg(long, value_name = "NAME", env = "PODSKEW_CONTEXT", value_parser = values::non_empty, help_heading = CLUSTER)]
+    #[arg(
+        long, value_name = "NAME", env = "PODSKEW_CONTEXT", value_parser = values::non_empty, help_heading = CLUSTER,
+        add = ArgValueCompleter::new(candidates::contexts)
+    )]
     pub context: Option<String>,
 }
 
@@ -27,7 +34,7 @@ pub struct CountArguments {
     /// Leave this namespace out; repeatable
     #[arg(
         long, value_name = "NAMESPACE", env = "PODSKEW_EXCLUDE_NAMESPACE", help_heading = WHAT,
-        value_delimiter = ',', value_parser = values::namespace
+        value_delimiter = ',', value_parser = values::namespace, add = ArgValueCompleter::new(candidates::namespaces)
     )]
     pub exclude_namespace: Vec<String>,
 

@@ -1,7 +1,8 @@
 //! The options of what podskew prints about itself.
 #![allow(clippy::doc_markdown, reason = "clap prints these comments as they stand, backticks too")]
 
-use clap::{Args, ValueEnum};
+use clap::{Args, CommandFactory as _, ValueEnum};
+use clap_complete::engine::{ArgValueCandidates, CompletionCandidate};
 
 /// What `completions` was told.
 #[derive(Args, Clone, Copy, Debug)]
@@ -13,12 +14,10 @@ pub struct CompletionsArguments {
 
 /// The shells that podskew's arguments can be completed in.
 #[derive(ValueEnum, Clone, Copy, PartialEq, Eq, Debug)]
+#[allow(missing_docs, reason = "clap shows the comments in its help")]
 pub enum Shell {
-    /// source <(podskew completions bash)
     Bash,
-    /// podskew completions zsh > "${fpath[1]}/_podskew"
     Zsh,
-    /// podskew completions fish > ~/.config/fish/completions/podskew.fish
     Fish,
 }
 
@@ -26,6 +25,10 @@ pub enum Shell {
 #[derive(Args, Clone, Debug)]
 pub struct ManArguments {
     /// The command whose page to print [default: the page of podskew itself]
-    #[arg(value_name = "COMMAND")]
+    #[arg(value_name = "COMMAND", add = ArgValueCandidates::new(commands))]
     pub command: Option<String>,
+}
+
+fn commands() -> Vec<CompletionCandidate> {
+    super::Arguments::command().get_subcommands().map(|command| CompletionCandidate::new(command.get_name())).collect()
 }
