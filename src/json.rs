@@ -12,6 +12,9 @@ use crate::time::UnixTime;
 use crate::words::visible;
 use serde::Serialize;
 
+/// The version of every document that podskew prints: raised when a name goes or changes its meaning, not when one comes.
+pub const VERSION: u32 = 1;
+
 /// A workload.
 #[derive(Serialize, Debug)]
 pub struct Workload<'a> {

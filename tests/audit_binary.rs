@@ -9,7 +9,8 @@ use common::world::resource_of;
 use podskew::objects::Resource;
 use podskew::simulator::{Fault, Simulator};
 use serde_json::{Value, json};
-use std::io::Write as _;
+use std::io::{BufRead as _, BufReader, Write as _};
+use std::net::{TcpListener, TcpStream};
 use std::process::{Command, Output, Stdio};
 use std::time::{Duration, Instant};
 
@@ -192,7 +193,11 @@ async fn a_cluster_is_looked_at_where_kubectl_would() {
     // The context's namespace is `default`, and nothing is there.
     let output = cluster.run(&[]).await;
     let out = ends(&output, 2);
-    assert!(text(&output.stderr).starts_with("error: nothing was selected in namespace default of"));
+    let error = text(&output.stderr);
+    assert!(error.starts_with("error: nothing was selected in namespace default of"), "{error}");
+    let count =
+        "the other namespaces have 3 Deployments, 1 StatefulSet and 2 DaemonSets: look in all namespaces with -A";
+    assert!(error.contains(count), "{error}");
     assert!(out.contains("0 workloads with 0 pods in namespace default of http://127.0.0.1:"), "{out}");
     let out = ends(&cluster.run(&["-A"]).await, 1);
     assert!(out.contains("6 workloads with 33 pods in all namespaces of http://127.0.0.1:"), "{out}");
@@ -202,6 +207,123 @@ async fn a_cluster_is_looked_at_where_kubectl_would() {
     refused(&cluster.run(&["-n", "digest-skew", "deploy/wbe"]).await, &["did you mean deployment/web?"]);
     refused(&cluster.run(&["--context", "prod"]).await, &["no context \"prod\"", "there are: simulator"]);
     assert!(cluster.simulator.requests().iter().all(|request| !request.path.contains("watch=")));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_empty_namespace_of_a_context_tells_how_many_workloads_others_have() {
+    let cluster = Cluster::empty().await;
+    fill(cluster.simulator.store());
+    let asked = |cluster: &Cluster| {
+        let requests = cluster.simulator.requests();
+        let all = requests.iter().filter(|request| request.path == "/apis/apps/v1/deployments");
+        all.map(|request| request.query.clone()).collect::<Vec<_>>()
+    };
+    let hint = "look in all namespaces with -A, in another with -n NAMESPACE, or say --allow-empty";
+    for arguments in [&["--wait", "20s"][..], &["-o", "json"], &[]] {
+        let output = cluster.run(arguments).await;
+        ends(&output, 2);
+        let error = text(&output.stderr);
+        assert!(error.contains(&format!("3 Deployments, 1 StatefulSet and 2 DaemonSets: {hint}")), "{error}");
+    }
+    assert_eq!(asked(&cluster), ["limit=1"; 3]);
+    // With a selector, or where a namespace was named, the count would be of something else.
+    for arguments in [&["-l", "a=b"][..], &["-n", "nowhere"], &["-A", "-l", "a=b"]] {
+        let output = cluster.run(arguments).await;
+        ends(&output, 2);
+        assert!(!text(&output.stderr).contains("the other namespaces"), "{}", text(&output.stderr));
+    }
+    let nothing = Cluster::empty().await;
+    let output = nothing.run(&[]).await;
+    ends(&output, 2);
+    assert!(text(&output.stderr).contains("the other namespaces have no workloads either"), "{}", text(&output.stderr));
+}
+
+/// An API server that lists nothing in a namespace, and of all namespaces only what it is told to.
+fn lists_nothing_but(everywhere: fn(&mut TcpStream)) -> (tempfile::TempDir, String) {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let server = format!("http://{}", listener.local_addr().unwrap());
+    std::thread::spawn(move || {
+        for mut stream in listener.incoming().map(Result::unwrap) {
+            std::thread::spawn(move || {
+                let mut head = BufReader::new(stream.try_clone().unwrap()).lines();
+                loop {
+                    let Some(Ok(request)) = head.next() else { return };
+                    while head.next().is_some_and(|line| line.is_ok_and(|line| !line.is_empty())) {}
+                    if request.contains("/namespaces/") {
+                        answer(
+                            &mut stream,
+                            "200 OK",
+                            r#"{"kind": "List", "metadata": {"resourceVersion": "1"}, "items": []}"#,
+                        );
+                    } else {
+                        everywhere(&mut stream);
+                    }
+                }
+            });
+        }
+    });
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("kubeconfig");
+    let kubeconfig = json!({
+        "current-context": "c", "contexts": [{"name": "c", "context": {"cluster": "c", "user": "c"}}],
+        "clusters": [{"name": "c", "cluster": {"server": server}}], "users": [{"name": "c", "user": {}}]
+    });
+    std::fs::write(&file, kubeconfig.to_string()).unwrap();
+    let file = file.to_str().unwrap().to_owned();
+    (folder, file)
+}
+
+fn answer(stream: &mut TcpStream, status: &str, body: &str) {
+    let head = format!("HTTP/1.1 {status}\r\nContent-Type: application/json\r\nContent-Length: {}", body.len());
+    let _ = write!(stream, "{head}\r\n\r\n{body}");
+}
+
+/// The number of others is a courtesy: nobody waits long for it, and nobody needs rights for it.
+#[test]
+fn where_others_cannot_be_counted_the_way_is_shown_soon() {
+    let hint = "; look in all namespaces with -A, in another with -n NAMESPACE, or say --allow-empty\n";
+    let forbidden: fn(&mut TcpStream) = |stream| answer(stream, "403 Forbidden", r#"{"kind": "Status", "code": 403}"#);
+    let silent: fn(&mut TcpStream) = |_| std::thread::sleep(Duration::from_secs(60));
+    let garbage: fn(&mut TcpStream) = |stream| answer(stream, "200 OK", "<html>");
+    // What is left is not told where the server cannot know.
+    let uncounted: fn(&mut TcpStream) =
+        |stream| answer(stream, "200 OK", r#"{"metadata": {"continue": "x"}, "items": [{"metadata": {"name": "a"}}]}"#);
+    for (name, everywhere) in
+        [("forbidden", forbidden), ("silent", silent), ("garbage", garbage), ("uncounted", uncounted)]
+    {
+        let (_folder, kubeconfig) = lists_nothing_but(everywhere);
+        let begun = Instant::now();
+        let output = podskew(&["--kubeconfig", &kubeconfig]);
+        let error = text(&output.stderr);
+        assert!(output.status.code() == Some(2) && error.ends_with(hint), "{name}: {error}");
+        assert!(!error.contains("the other namespaces"), "{name}: {error}");
+        assert!(begun.elapsed() < Duration::from_secs(6), "{name}: {:?}", begun.elapsed());
+    }
+    let counted: fn(&mut TcpStream) = |stream| {
+        let body =
+            r#"{"metadata": {"continue": "x", "remainingItemCount": 41}, "items": [{"metadata": {"name": "a"}}]}"#;
+        answer(stream, "200 OK", body);
+    };
+    let (_folder, kubeconfig) = lists_nothing_but(counted);
+    let error = text(&podskew(&["--kubeconfig", &kubeconfig]).stderr);
+    assert!(
+        error.contains("the other namespaces have 42 Deployments, 42 StatefulSets and 42 DaemonSets: look"),
+        "{error}"
+    );
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_workload_that_cannot_be_seen_is_not_said_to_be_missing() {
+    let cluster = Cluster::with(&["paused"]).await;
+    cluster.simulator.inject(Some(Resource::ReplicaSets), Fault::Status(403));
+    refused(
+        &cluster.run(&["-n", "paused", "deploy/api"]).await,
+        &[
+            "cannot tell whether there is a deployment/api in namespace paused",
+            "replicasets may not be listed",
+            "grant a Role",
+        ],
+    );
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -361,6 +483,59 @@ async fn waiting_draws_a_bar_on_a_terminal() {
         assert!(bar.chars().count() < 90 && bar.starts_with("[--------------------] "), "{bar}");
         assert!(bar.contains("0 of 1 workloads, 0 of 5 pods  deployment/api stalled: 55558b5"), "{bar}");
     }
+}
+
+/// All pods are ready, and they run different images: the bar is not full, and the line says what it waits for.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn waiting_for_one_image_shows_the_skew() {
+    let cluster = Cluster::with(&["digest-skew"]).await;
+    let kubeconfig = cluster.kubeconfig();
+    let text = tokio::task::spawn_blocking(move || {
+        on_a_terminal(200, &[], &["-n", "digest-skew", "--wait", "2s", "--kubeconfig", &kubeconfig])
+    });
+    let text = text.await.unwrap();
+    let bars: Vec<&str> = text.split("\r\u{1b}[2K").filter(|line| line.starts_with('[')).collect();
+    assert!(bars.len() > 3, "{text}");
+    for bar in bars {
+        assert!(bar.starts_with("[###################-] "), "{bar}");
+        let what =
+            "0 of 1 workloads, 8 of 8 pods  deployment/web complete, digest skew in app (6 and 2 pods): 658465cf6d";
+        assert!(bar.contains(what), "{bar}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn waiting_names_the_current_hash_first() {
+    let cluster = Cluster::with(&["paused"]).await;
+    let child = cluster.start(&["-n", "paused", "--no-deliberate", "--wait", "1s"]);
+    let output = end_of(child).await;
+    let log = text(&output.stderr);
+    assert!(log.contains("deliberate mix: 765f5f5f9c 3 pods, 3 ready (the one asked for); cf4479f4d 5 pods"), "{log}");
+}
+
+/// managedFields are kubectl's to leave out; of a cluster nobody can ask for them.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_note_on_managed_fields_is_for_files() {
+    let without = |mut objects: Vec<Value>| {
+        for object in &mut objects {
+            object["metadata"].as_object_mut().unwrap().remove("managedFields");
+        }
+        objects
+    };
+    let objects = without(objects("statefulset-partition"));
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("dump.json");
+    std::fs::write(&file, json!({"kind": "List", "apiVersion": "v1", "items": objects}).to_string()).unwrap();
+    let cluster = Cluster::empty().await;
+    for object in objects {
+        cluster.simulator.store().put(resource_of(&object), object);
+    }
+    let of_file = podskew(&["-f", file.to_str().unwrap()]);
+    let of_cluster = cluster.run(&["-n", "statefulset-partition"]).await;
+    assert_eq!(of_file.status.code(), of_cluster.status.code());
+    let note = "--show-managed-fields";
+    assert_eq!(text(&of_file.stdout).contains(note), text(&of_file.stdout).contains("deliberate mix"));
+    assert!(!text(&of_cluster.stdout).contains(note), "{}", text(&of_cluster.stdout));
 }
 
 #[test]

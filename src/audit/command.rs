@@ -1,10 +1,10 @@
 //! `podskew audit`: look or wait, judge, print.
 
+use super::elsewhere::elsewhere;
 use super::{Auditor, Progress, Terminal, Verdict, Waiting, audit, wait};
 use crate::cli::{AuditOptions, terminal};
 use crate::look::look;
 use crate::words::{age, visible};
-use anyhow::Context as _;
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
@@ -27,12 +27,17 @@ pub async fn command(options: AuditOptions) -> anyhow::Result<ExitCode> {
         let began = Instant::now();
         let mut look = look(&looking, None).await?;
         tracing::debug!(took = ?began.elapsed(), "everything is listed");
-        audit(&mut look, &names, Auditor::new(strictness, format, false))?
+        let mut audit = audit(&mut look, &names, Auditor::new(strictness, format, false))?;
+        if audit.verdict == Verdict::Empty {
+            audit.elsewhere = elsewhere(&looking, look.connected.as_ref(), &|resource| look.objects(resource)).await;
+        }
+        audit
     };
     let terminal = Terminal { coloured: terminal::takes_colours(), width: terminal::width() };
-    terminal::page(|out| audit.write(format, terminal, out)).context("cannot write the report")?;
+    terminal::page(|out| audit.write(format, terminal, out))?;
     if audit.verdict == Verdict::Empty {
-        terminal::complain(&format!("nothing was selected in {}; look elsewhere, or say --allow-empty", audit.of));
+        let elsewhere = audit.elsewhere.as_deref().unwrap_or("look elsewhere, or say --allow-empty");
+        terminal::complain(&format!("nothing was selected in {}; {elsewhere}", audit.of));
     }
     tracing::debug!("printed");
     Ok(ExitCode::from(audit.verdict.exit_code()))
@@ -56,9 +61,10 @@ impl Teller {
         let next: String = next.chars().map(visible).collect();
         let line = format!("{done} of {workloads} workloads, {new_pods} of {pods} pods  {next}");
         if let Some(width) = self.width {
-            // Nothing of a cluster without pods is done yet.
-            let filled = BAR * new_pods / (*pods).max(1);
-            let bar = "#".repeat(filled.min(BAR) as usize) + &"-".repeat(BAR.saturating_sub(filled) as usize);
+            // It is full once there is nothing to wait for: all pods may be ready and run different images.
+            let most = if done == workloads { BAR } else { BAR - 1 };
+            let filled = (BAR * new_pods / (*pods).max(1)).min(most);
+            let bar = "#".repeat(filled as usize) + &"-".repeat((BAR - filled) as usize);
             let line: String = format!("[{bar}] {clock}  {line}").chars().take(width.saturating_sub(1)).collect();
             terminal::progress(&format!("\r\u{1b}[2K{line}"));
             return;

@@ -1,15 +1,12 @@
 //! An audit for programs. docs/audit.md documents it, and docs/audit.schema.json is its schema.
 
 use super::{Audit, Found, Strictness, fails};
-use crate::json::{Workload, moment, printed};
+use crate::json::{VERSION, Workload, moment, printed};
 use crate::report::WorkloadReport;
 use crate::report::remedy::Finding;
 use serde::{Serialize, Serializer};
 use std::collections::BTreeMap;
 use std::io::{self, Write};
-
-/// Raised when a name goes or changes its meaning; not when one comes.
-const VERSION: u32 = 1;
 
 #[derive(Serialize)]
 struct Document<'a> {

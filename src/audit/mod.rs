@@ -3,6 +3,7 @@
 //! Everything is read from [`WorkloadReport`]s. `verdict` decides what fails, and each other file writes one format.
 
 mod command;
+mod elsewhere;
 mod json;
 mod junit;
 mod markdown;
@@ -66,6 +67,8 @@ pub struct Audit {
     pub found: Vec<Found>,
     /// The others, where somebody wants their names, without their pods.
     pub uniform: Vec<WorkloadReport>,
+    /// Where else to look, in words, if nothing was selected.
+    pub elsewhere: Option<String>,
 }
 
 /// A workload in which something was found.
@@ -198,6 +201,7 @@ impl Auditor {
             totals: self.totals,
             found: self.found,
             uniform: self.uniform,
+            elsewhere: None,
         }
     }
 }

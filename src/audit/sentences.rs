@@ -183,7 +183,10 @@ fn groups(report: &WorkloadReport, finding: Finding) -> Vec<Group> {
     }
 }
 
-fn skewed(report: &WorkloadReport, origin: Origin) -> impl Iterator<Item = (&Name, &crate::report::HashDigests)> {
+pub(super) fn skewed(
+    report: &WorkloadReport,
+    origin: Origin,
+) -> impl Iterator<Item = (&Name, &crate::report::HashDigests)> {
     let all = report.containers.iter().flat_map(|of| of.by_hash.iter().map(move |by_hash| (&of.container, by_hash)));
     all.filter(move |(_, by_hash)| by_hash.origin == origin && by_hash.distinct_digests > 1)
 }

@@ -1,9 +1,12 @@
 //! `--wait`: watches until the workloads that were selected are rolled out and uniform, or until time runs out.
 
-use super::{Audit, Auditor, Format, Strictness, Verdict, findings_while_waiting, is_done, object};
+use super::elsewhere::elsewhere;
+use super::sentences::title;
+use super::{Audit, Auditor, Format, Strictness, Verdict, fails, findings_while_waiting, is_done, object};
 use crate::cluster::{self, Timings};
 use crate::look::{Cause, Gap, Looking, Named, Place, Watched, is_named, look_at_cluster};
-use crate::report::{Workload, WorkloadReport};
+use crate::report::remedy::Finding;
+use crate::report::{HashReport, Origin, Workload, WorkloadReport};
 use crate::telemetry::Telemetry;
 use crate::time::UnixTime;
 use anyhow::{Context as _, bail};
@@ -85,7 +88,10 @@ pub async fn wait(waiting: &Waiting, tell: &mut dyn FnMut(&Progress)) -> anyhow:
     for report in standing.into_reports() {
         auditor.take(report);
     }
-    let mut audit = auditor.finish_with(look.of, UnixTime::now(), &look.gaps, look.unwritten_revisions);
+    let mut audit = auditor.finish_with(look.of.clone(), UnixTime::now(), &look.gaps, look.unwritten_revisions);
+    if audit.verdict == Verdict::Empty {
+        audit.elsewhere = elsewhere(looking, Some(&connected), &|resource| look.objects(resource)).await;
+    }
     if timed_out {
         audit.verdict = Verdict::TimedOut;
         audit.notes.extend(missing);
@@ -192,7 +198,7 @@ impl<'w> Standing<'w> {
         let hashes = || all().flat_map(|report| &report.hashes);
         let next = match (self.unseen().next(), self.open.values().next()) {
             (Some(named), _) => format!("{named} is not there yet"),
-            (None, Some(report)) => describe(report),
+            (None, Some(report)) => describe(report, self.strictness),
             (None, None) if self.is_empty() => "no workload is there yet".to_owned(),
             (None, None) => "rolled out and uniform".to_owned(),
         };
@@ -211,14 +217,38 @@ impl<'w> Standing<'w> {
     }
 }
 
-/// `deployment/web: 5de7201f 3 pods, 2 ready (the one asked for); 8j2cvr6q 2 pods, 2 ready`.
-fn describe(report: &WorkloadReport) -> String {
-    let hash = |hash: &crate::report::HashReport| {
+/// `deployment/web complete, digest skew in web (5 and 3 pods): 8j2cvr6q 8 pods, 8 ready (the one asked for)`.
+fn describe(report: &WorkloadReport, strictness: Strictness) -> String {
+    let hash = |hash: &HashReport| {
         let asked_for = if hash.current == Some(true) { " (the one asked for)" } else { "" };
         let name = if hash.hash.is_empty() { "no hash" } else { &*hash.hash };
         format!("{name} {}, {} ready{asked_for}", crate::words::pods(hash.pods), hash.ready_pods)
     };
-    let hashes: Vec<String> = report.hashes.iter().map(hash).collect();
+    let mut hashes: Vec<&HashReport> = report.hashes.iter().collect();
+    hashes.sort_by_key(|hash| hash.current != Some(true));
+    let hashes: Vec<String> = hashes.into_iter().map(hash).collect();
     let state = report.rollout.map_or("state unknown", |rollout| rollout.state.as_str());
-    format!("{} {state}: {}", object(report), if hashes.is_empty() { "no pods".to_owned() } else { hashes.join("; ") })
+    // The state says these two.
+    let is_told = |finding: &Finding| matches!(finding, Finding::Stalled | Finding::UnderWay);
+    let reasons = findings_while_waiting(report)
+        .into_iter()
+        .filter(|finding| fails(*finding, strictness) && !is_told(finding))
+        .fold(String::new(), |text, finding| text + ", " + &title(finding) + &skewed(report, finding));
+    let hashes = if hashes.is_empty() { "no pods".to_owned() } else { hashes.join("; ") };
+    format!("{} {state}{reasons}: {hashes}", object(report))
+}
+
+/// ` in web (5 and 3 pods)`, for digest skew.
+fn skewed(report: &WorkloadReport, finding: Finding) -> String {
+    let origin = match finding {
+        Finding::DigestSkew => Origin::Template,
+        Finding::InjectedSkew => Origin::Injected,
+        Finding::UnknownSkew => Origin::Unknown,
+        _ => return String::new(),
+    };
+    let all = super::sentences::skewed(report, origin).map(|(container, of_hash)| {
+        let counts: Vec<String> = of_hash.digests.iter().map(|digest| digest.pods.to_string()).collect();
+        format!("{container} ({} pods)", counts.join(" and "))
+    });
+    format!(" in {}", all.collect::<Vec<_>>().join(", "))
 }
