@@ -109,6 +109,57 @@ fn the_examples_are_what_podskew_prints() {
     }
 }
 
+/// What keeps the pods of the current template from being ready; nothing of it is told of older ones.
+#[test]
+fn pods_that_are_not_ready_are_named_with_the_reason() {
+    let file = dump("stuck");
+    let explained = podskew(&["explain", "-f", &file, "deploy/api"]).stdout;
+    let pod = "api-55558b5db8-9bs44 on node-0001 is not ready: container app: ImagePullBackOff\n";
+    assert!(explained.contains(pod), "{explained}");
+    let pod = podskew(&["explain", "-f", &file, "pod/api-55558b5db8-9bs44"]).stdout;
+    assert!(pod.contains("  state    not ready (container app: ImagePullBackOff), created "), "{pod}");
+    let json: Value =
+        serde_json::from_str(&podskew(&["explain", "-o", "json", "-f", &file, "deploy/api"]).stdout).unwrap();
+    let not_ready = json["workloads"][0]["not_ready"].as_array().unwrap();
+    assert_eq!(not_ready.len(), 2);
+    assert_eq!(not_ready[0]["reasons"], json!([{"container": "app", "reason": "ImagePullBackOff"}]));
+    // A pod that hangs on an older template is not what the rollout waits for.
+    let mut whole: Value = serde_json::from_str(&without("stuck", &[])).unwrap();
+    for item in whole["items"].as_array_mut().unwrap() {
+        if item["metadata"]["labels"]["pod-template-hash"] == "66df86594d" && item["kind"] == "Pod" {
+            item["status"]["conditions"] = json!([{"type": "Ready", "status": "False"}]);
+        }
+    }
+    let explained = fed(&["explain", "-f", "-", "deploy/api"], &whole.to_string()).stdout;
+    assert_eq!(explained.matches("is not ready").count(), 2, "{explained}");
+}
+
+/// One form of version for every document, and a difference as one of them.
+#[test]
+fn a_difference_is_had_as_json_with_the_version_that_all_documents_carry() {
+    let json = |arguments: &[&str]| -> Value { serde_json::from_str(&podskew(arguments).stdout).unwrap() };
+    let (file, skewed) = (dump("paused"), dump("digest-skew"));
+    let compared = podskew(&["diff", "-f", &file, "deployment/api", "-o", "json"]);
+    assert_eq!(compared.code, 1, "{}", compared.stderr);
+    let difference: Value = serde_json::from_str(&compared.stdout).unwrap();
+    assert_eq!(difference["diff"].as_str().unwrap(), podskew(&["diff", "-f", &file, "deployment/api"]).stdout);
+    assert_eq!(difference["different"], json!(true));
+    assert_eq!(difference["values_shown"], json!(false));
+    assert_eq!(difference["old"]["pod_template_hash"], "cf4479f4d");
+    assert_eq!((&difference["new"]["revision"], &difference["new"]["current"]), (&json!(2), &json!(true)));
+    assert_eq!(difference["workload_type"], "deployment");
+    let same = ["diff", "-f", &file, "deployment/api", "765f", "765f", "-o", "json"];
+    assert_eq!(podskew(&same).code, 0);
+    assert_eq!((&json(&same)["different"], &json(&same)["diff"]), (&json!(false), &json!("")));
+
+    let audit = json(&["audit", "-f", &skewed, "-o", "json"]);
+    let explained = json(&["explain", "-f", &file, "deployment/api", "-o", "json"]);
+    for document in [&audit, &explained, &difference] {
+        assert_eq!((&document["version"], &document["podskew"]), (&json!(1), &json!(env!("CARGO_PKG_VERSION"))));
+        assert!(document["of"].is_string() && UnixTime::parse(document["taken"].as_str().unwrap()).is_some());
+    }
+}
+
 /// The dump without some of its kinds.
 fn without(scenario: &str, kinds: &[&str]) -> String {
     let items: Vec<Value> =
@@ -345,7 +396,10 @@ async fn a_cluster_that_cannot_be_looked_at_ends_with_2() {
             refused(&everywhere, &["in each of", "paused", "stuck", "--namespace"]);
         }
         let nowhere = on(&simulator, &[command, "-n", "empty", "deploy/api"]).await;
-        refused(&nowhere, &["no deployment/api in namespace empty", "is it the right namespace?"]);
+        refused(
+            &nowhere,
+            &["no deployment/api in namespace empty", "name another namespace with -n, or take all with -A"],
+        );
         simulator.inject(Some(Resource::Pods), Fault::Status(403));
         refused(
             &on(&simulator, &[command, "-n", "paused", "deploy/api"]).await,
@@ -355,9 +409,19 @@ async fn a_cluster_that_cannot_be_looked_at_ends_with_2() {
         simulator.inject(None, Fault::Status(401));
         refused(&on(&simulator, &[command, "-n", "paused", "deploy/api"]).await, &["cannot list", "log in"]);
         simulator.clear_faults();
-        simulator.inject(Some(Resource::ReplicaSets), Fault::Status(403));
-        refused(&on(&simulator, &[command, "-n", "paused", "deploy/api"]).await, &["replicaset"]);
-        simulator.clear_faults();
+        for (forbidden, namespace, workload) in [
+            (Resource::ReplicaSets, "paused", "deployment/api"),
+            (Resource::Deployments, "paused", "deployment/none"),
+            (Resource::StatefulSets, "statefulset-partition", "statefulset/none"),
+        ] {
+            simulator.inject(Some(forbidden), Fault::Status(403));
+            let ended = on(&simulator, &[command, "-n", namespace, workload]).await;
+            let said = format!("cannot tell whether there is a {workload} in namespace {namespace}");
+            let rule = format!("resources: [\"{}\"], verbs: [\"list\"]", forbidden.plural());
+            refused(&ended, &[&said, &format!("{forbidden} may not be listed"), &rule]);
+            assert!(!ended.stderr.contains("there is no"), "{}", ended.stderr);
+            simulator.clear_faults();
+        }
     }
 }
 

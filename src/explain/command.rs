@@ -1,15 +1,19 @@
 //! `podskew explain` and `podskew diff`: look, find, print.
 
 use super::choose::{Asked, Chooser};
+use super::json::Difference;
 use super::templates::Templates;
-use super::{Explanation, json, text};
-use crate::cli::{DiffOptions, ExplainFormat, ExplainOptions, terminal};
+use super::unready::Unready;
+use super::{Explanation, UnreadyPod, json, text};
+use crate::cli::{DiffFormat, DiffOptions, ExplainFormat, ExplainOptions, terminal};
 use crate::diff::{Side, Values, unified};
+use crate::json::printed;
 use crate::look::{Look, Place, look};
+use crate::objects::Resource;
 use crate::page::Terminal;
 use crate::report::history::Revision;
 use crate::report::remedy::word;
-use crate::report::{Workload, WorkloadReport};
+use crate::report::{Name, Workload, WorkloadReport};
 use anyhow::{Context as _, anyhow, bail};
 use std::process::ExitCode;
 
@@ -18,28 +22,41 @@ const DIFFERENT: u8 = 1;
 
 /// Prints everything that is known of the workloads that are named.
 pub async fn explain(options: ExplainOptions) -> anyhow::Result<ExitCode> {
-    let mut look = look(&options.looking, None).await?;
+    let unready = Unready::default();
+    let mut look = look(&options.looking, Some(unready.witness())).await?;
     let reports = look.find(&options.workloads)?;
     let explanations: Vec<Explanation> =
-        reports.into_iter().filter_map(|report| explanation(&look, report, &options)).collect();
+        reports.into_iter().filter_map(|report| explanation(&look, &unready, report, &options)).collect();
     let text = match options.format {
-        ExplainFormat::Json => json::json(&explanations).context("cannot write the JSON")? + "\n",
+        ExplainFormat::Json => json::json(&look, &explanations).context("cannot write the JSON")? + "\n",
         ExplainFormat::Text => {
             let terminal = Terminal { coloured: terminal::takes_colours(), width: terminal::width() };
             explanations.iter().map(|explanation| text::text(explanation, terminal)).collect::<Vec<_>>().join("\n\n")
         }
     };
-    terminal::print(&text);
+    terminal::print(&text)?;
     Ok(ExitCode::SUCCESS)
 }
 
-fn explanation(look: &Look, report: WorkloadReport, options: &ExplainOptions) -> Option<Explanation> {
+fn explanation(
+    look: &Look,
+    unready: &Unready,
+    report: WorkloadReport,
+    options: &ExplainOptions,
+) -> Option<Explanation> {
     let history = look.history(&report.workload)?;
     let is_asked =
         |name: &str| options.workloads.iter().any(|named| named.workload_type == "pod" && named.name == name);
+    let pod = report.pods.iter().map(|pod| &pod.pod).find(|name| is_asked(name)).cloned();
+    let reasons = |pod: &Name| unready.reasons(&report.workload.namespace, pod);
+    let is_current = |hash: &Name| report.hashes.iter().any(|it| it.hash == *hash && it.current == Some(true));
+    let pods = report.pods.iter().zip(&history.pods);
+    let waiting = pods.filter(|(pod, detail)| !detail.ready && !detail.terminating && is_current(&pod.hash));
     Some(Explanation {
+        unready: waiting.map(|(pod, _)| UnreadyPod { pod: pod.clone(), reasons: reasons(&pod.pod) }).collect(),
+        pod_reasons: pod.as_ref().map(reasons).unwrap_or_default(),
+        pod,
         history,
-        pod: report.pods.iter().map(|pod| &pod.pod).find(|name| is_asked(name)).cloned(),
         taken: look.taken,
         diff: diff_command(options, &report.workload),
         notes: notes(look, &report),
@@ -100,7 +117,12 @@ pub async fn diff(options: DiffOptions) -> anyhow::Result<ExitCode> {
         [old] => Asked::With(old),
         [old, new, ..] => Asked::Both(old, new),
     };
-    let (candidates, new) = chooser.choose(asked).map_err(|error| match look.gaps.first() {
+    let holders = match &*named.workload_type {
+        "statefulset" | "daemonset" => Resource::ControllerRevisions,
+        _ => Resource::ReplicaSets,
+    };
+    let gap = look.gaps.iter().find(|gap| gap.resource == holders).or(look.gaps.first());
+    let (candidates, new) = chooser.choose(asked).map_err(|error| match gap {
         Some(gap) => anyhow!("in {}, {gap}", look.of).context(error),
         None => anyhow!(error),
     })?;
@@ -115,17 +137,28 @@ pub async fn diff(options: DiffOptions) -> anyhow::Result<ExitCode> {
         let number = revision.revision.map(|number| format!(" (revision {number})")).unwrap_or_default();
         format!("{named} {}{number}", revision.hash)
     };
-    for old in candidates {
+    let mut compared = None;
+    for old in candidates.iter().copied() {
         let before = template(old)?;
         let (old_title, new_title) = (title(old), title(new));
-        let old = Side { title: &old_title, template: &before };
-        let new = Side { title: &new_title, template: &after };
-        if let Some(text) = unified(old, new, values, usize::from(options.context)) {
-            terminal::print(&if terminal::takes_colours() { coloured(&text) } else { text });
-            return Ok(ExitCode::from(DIFFERENT));
+        let old_side = Side { title: &old_title, template: &before };
+        let new_side = Side { title: &new_title, template: &after };
+        if let Some(text) = unified(old_side, new_side, values, usize::from(options.context)) {
+            compared = Some((old, text));
+            break;
         }
     }
-    Ok(ExitCode::SUCCESS)
+    let (old, text) = compared.unwrap_or_else(|| (candidates.first().copied().unwrap_or(new), String::new()));
+    let code = if text.is_empty() { ExitCode::SUCCESS } else { ExitCode::from(DIFFERENT) };
+    terminal::print(&match options.format {
+        DiffFormat::Json => {
+            let difference = Difference::new(&look, workload, (old, new), options.show_values, &text);
+            printed(&difference).context("cannot write the JSON")? + "\n"
+        }
+        DiffFormat::Text if terminal::takes_colours() => coloured(&text),
+        DiffFormat::Text => text,
+    })?;
+    Ok(code)
 }
 
 /// The lines of a diff in the colours that git gave them.

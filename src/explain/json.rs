@@ -1,20 +1,21 @@
 //! Explanations as JSON: a workload's report as every command prints it, and its history beside it.
 #![allow(clippy::struct_field_names, reason = "the names are those of the labels")]
 
-use super::Explanation;
-use crate::json::{Done, Image, Workload, moment, printed};
+use super::unready::Reason;
+use super::{Explanation, UnreadyPod};
+use crate::json::{Done, Image, VERSION, Workload, moment, printed};
+use crate::look::Look;
 use crate::report::history::{ContainerDetail, History, PodDetail, Revision};
 use crate::report::remedy::{pin, roll_back};
 use crate::report::{PodReport, WorkloadReport};
 use serde::Serialize;
 
-/// The form of the document; a number more where a name changes or goes.
-const SCHEMA: &str = "podskew.explain/v1";
-
 #[derive(Serialize)]
 struct Document<'a> {
-    schema: &'static str,
-    taken: Option<String>,
+    version: u32,
+    podskew: &'static str,
+    taken: String,
+    of: &'a str,
     workloads: Vec<Explained<'a>>,
 }
 
@@ -28,7 +29,17 @@ struct Explained<'a> {
     pin: Option<Done>,
     /// The pod that was asked for.
     pod: Option<Pod<'a>>,
+    /// Pods of the current hash that are not ready.
+    not_ready: Vec<NotReady<'a>>,
     not_known: &'a [String],
+}
+
+#[derive(Serialize)]
+struct NotReady<'a> {
+    pod: &'a str,
+    node: &'a str,
+    pod_template_hash: &'a str,
+    reasons: &'a [Reason],
 }
 
 #[derive(Serialize)]
@@ -63,10 +74,12 @@ struct Container<'a> {
 }
 
 /// All of them, as one document.
-pub(super) fn json(explanations: &[Explanation]) -> serde_json::Result<String> {
+pub(super) fn json(look: &Look, explanations: &[Explanation]) -> serde_json::Result<String> {
     printed(&Document {
-        schema: SCHEMA,
-        taken: explanations.first().map(|explanation| moment(explanation.taken)),
+        version: VERSION,
+        podskew: env!("CARGO_PKG_VERSION"),
+        taken: moment(look.taken),
+        of: &look.of,
         workloads: explanations.iter().map(Explained::from).collect(),
     })
 }
@@ -86,8 +99,15 @@ impl<'a> From<&'a Explanation> for Explained<'a> {
                 .collect(),
             pin: current.and_then(|current| pin(report, &current.hash)).map(Done::from),
             pod: explanation.pod().map(|(pod, detail)| Pod::of(explanation, pod, detail)),
+            not_ready: explanation.unready.iter().map(NotReady::from).collect(),
             not_known: notes,
         }
+    }
+}
+
+impl<'a> From<&'a UnreadyPod> for NotReady<'a> {
+    fn from(UnreadyPod { pod, reasons }: &'a UnreadyPod) -> Self {
+        Self { pod: &pod.pod, node: &pod.node, pod_template_hash: &pod.hash, reasons }
     }
 }
 
@@ -123,6 +143,71 @@ impl<'a> Pod<'a> {
             ready: detail.ready,
             terminating: detail.terminating,
             containers: detail.containers.iter().map(container).collect(),
+        }
+    }
+}
+
+/// What differs between two templates, as one document.
+#[derive(Serialize)]
+pub(super) struct Difference<'a> {
+    version: u32,
+    podskew: &'static str,
+    taken: String,
+    of: &'a str,
+    namespace: &'a str,
+    workload_type: &'a str,
+    workload: &'a str,
+    old: Compared<'a>,
+    new: Compared<'a>,
+    different: bool,
+    /// Whether values that may be secrets are in the diff.
+    values_shown: bool,
+    /// The unified diff; empty if nothing differs.
+    diff: &'a str,
+}
+
+#[derive(Serialize)]
+struct Compared<'a> {
+    pod_template_hash: &'a str,
+    revision: Option<u64>,
+    created: Option<String>,
+    current: Option<bool>,
+}
+
+impl<'a> Difference<'a> {
+    /// Of two templates of a workload.
+    pub(super) fn new(
+        look: &'a Look,
+        workload: &'a crate::report::Workload,
+        (old, new): (&'a Revision, &'a Revision),
+        values_shown: bool,
+        diff: &'a str,
+    ) -> Self {
+        let crate::report::Workload { namespace, workload_type, name } = workload;
+        Self {
+            version: VERSION,
+            podskew: env!("CARGO_PKG_VERSION"),
+            taken: moment(look.taken),
+            of: &look.of,
+            namespace,
+            workload_type,
+            workload: name,
+            old: old.into(),
+            new: new.into(),
+            different: !diff.is_empty(),
+            values_shown,
+            diff,
+        }
+    }
+}
+
+impl<'a> From<&'a Revision> for Compared<'a> {
+    fn from(revision: &'a Revision) -> Self {
+        Self {
+            pod_template_hash: &revision.hash,
+            revision: revision.revision,
+            created: revision.created.map(moment),
+            current: revision.current,
         }
     }
 }

@@ -6,12 +6,14 @@ mod command;
 mod json;
 mod templates;
 mod text;
+mod unready;
 
 pub use command::{diff, explain};
 
 use crate::report::history::{History, PodDetail, Revision};
 use crate::report::{HashDigests, HashReport, ImageReference, Name, PodReport, RolloutState, WorkloadReport};
 use crate::time::UnixTime;
+use unready::Reason;
 
 /// Everything that is known of one workload.
 #[derive(Debug)]
@@ -28,6 +30,17 @@ pub struct Explanation {
     pub diff: String,
     /// What could not be seen, and what is unknown because of it.
     pub notes: Vec<String>,
+    /// Pods of the current template that are not ready.
+    unready: Vec<UnreadyPod>,
+    /// Why the pod that was asked for is not ready.
+    pod_reasons: Vec<Reason>,
+}
+
+/// A pod that is not ready.
+#[derive(Debug)]
+struct UnreadyPod {
+    pod: PodReport,
+    reasons: Vec<Reason>,
 }
 
 /// A template with pods or in the history.

@@ -1,6 +1,7 @@
 //! An explanation for people.
 
-use super::{Explanation, Template, others};
+use super::unready::in_words;
+use super::{Explanation, Template, UnreadyPod, others};
 use crate::page::{BOLD, FAINT, GREEN, Page, RED, Terminal, YELLOW};
 use crate::report::history::{ContainerDetail, PodDetail};
 use crate::report::remedy::{Finding, GITOPS, pin, remedy, roll_back};
@@ -107,8 +108,12 @@ impl Sheet<'_> {
             PodDetail { ready: true, .. } => "ready",
             _ => "not ready",
         };
+        let why = match in_words(&self.explanation.pod_reasons) {
+            reasons if !reasons.is_empty() && state == "not ready" => format!(" ({reasons})"),
+            _ => String::new(),
+        };
         let created = detail.created.map(|created| format!(", created {}", since(created, taken)));
-        self.page.wrapped("  ", "state    ", &format!("{state}{}", created.unwrap_or_default()), "");
+        self.page.wrapped("  ", "state    ", &format!("{state}{why}{}", created.unwrap_or_default()), "");
         for container in &detail.containers {
             self.container_of_pod(pod, container);
         }
@@ -160,6 +165,9 @@ impl Sheet<'_> {
                     line = format!("{line}, {} terminating", hash.terminating_pods);
                 }
                 self.line(1, &line);
+                if template.current == Some(true) {
+                    self.unready();
+                }
                 if others {
                     let of_hash = report.pods.iter().filter(|pod| *pod.hash == *template.hash);
                     self.page.wrapped("    ", "", &names_and_nodes(of_hash), FAINT);
@@ -177,6 +185,21 @@ impl Sheet<'_> {
         for image in template.images.iter().filter(|image| !seen.contains(&&*image.container)) {
             self.line(1, &format!("container {}", image.container));
             self.line(2, &format!("asks for {}", image.image));
+        }
+    }
+
+    /// The pods of the current template that are not ready.
+    fn unready(&mut self) {
+        let unready = &self.explanation.unready;
+        for UnreadyPod { pod, reasons } in unready.iter().take(NAMED) {
+            let node = if pod.node.is_empty() { String::new() } else { format!(" on {}", pod.node) };
+            let why = if reasons.is_empty() { String::new() } else { format!(": {}", in_words(reasons)) };
+            self.page.wrapped("    ", "", &format!("{}{node} is not ready{why}", pod.pod), YELLOW);
+        }
+        match unready.len().saturating_sub(NAMED) {
+            0 => {}
+            1 => self.page.wrapped("    ", "", "1 more is not ready", YELLOW),
+            more => self.page.wrapped("    ", "", &format!("{more} more are not ready"), YELLOW),
         }
     }
 
