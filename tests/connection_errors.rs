@@ -7,7 +7,6 @@ use common::command::Ended;
 use common::running::Running;
 use podskew::simulator::{Fault, Simulator, SimulatorConfig, Tls};
 use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, DnType, IsCa, KeyPair};
-use std::path::Path;
 use std::process::Command;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -311,5 +310,9 @@ fn a_context_of_the_environment_is_named_by_its_variable() {
     std::fs::write(file.path(), with_user("{}")).unwrap();
     let ended = run(&["audit"], &[("PODSKEW_KUBECONFIG", file.path().to_str().unwrap()), ("PODSKEW_CONTEXT", "gone")]);
     assert!(ended.code == 2 && ended.stderr.contains("PODSKEW_CONTEXT"), "{}", ended.stderr);
-    assert!(Path::new(file.path()).exists());
+    let ended = run(&["audit"], &[("PODSKEW_KUBECONFIG", "/nowhere")]);
+    let said = "cannot read the kubeconfig /nowhere, which PODSKEW_KUBECONFIG names: No such file";
+    assert!(ended.code == 2 && ended.stderr.contains(said), "{}", ended.stderr);
+    let typed = run(&["audit", "--kubeconfig", "/typed"], &[("PODSKEW_KUBECONFIG", "/nowhere")]);
+    assert!(typed.stderr.contains("cannot read the kubeconfig /typed: No such file"), "{}", typed.stderr);
 }
