@@ -33,7 +33,7 @@ async fn audited(dump: &Value, of: &str, strictness: Strictness) -> Audit {
     let file = tempfile::NamedTempFile::new().unwrap();
     std::fs::write(file.path(), dump.to_string()).unwrap();
     let place = Place::Dump { file: file.path().to_owned(), namespaces: Vec::new() };
-    let looking = Looking { place, settings: Settings::default(), selector: None };
+    let looking = Looking { place, settings: Settings::default(), selector: None, needs_pods: true };
     let mut look = look(&looking, None).await.unwrap();
     look.taken = UnixTime::parse("2026-11-21T08:30:00Z").unwrap();
     of.clone_into(&mut look.of);

@@ -7,7 +7,9 @@ use common::tape::path;
 use common::watching::{fill, fill_from, objects, simulator};
 use common::world::resource_of;
 use podskew::objects::Resource;
-use podskew::simulator::{Fault, Simulator};
+use podskew::simulator::{Demo, DemoConfig, Fault, Simulator};
+use podskew::time::UnixTime;
+use regex::Regex;
 use serde_json::{Value, json};
 use std::io::{BufRead as _, BufReader, Write as _};
 use std::net::{TcpListener, TcpStream};
@@ -511,6 +513,35 @@ async fn waiting_names_the_current_hash_first() {
     let output = end_of(child).await;
     let log = text(&output.stderr);
     assert!(log.contains("deliberate mix: 765f5f5f9c 3 pods, 3 ready (the one asked for); cf4479f4d 5 pods"), "{log}");
+}
+
+/// The audit at the top of the README is what podskew prints of the demo, line by line; `…` stands for some.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_readme_shows_an_audit_of_the_demo() {
+    let readme = std::fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/README.md")).unwrap();
+    let (_, rest) = readme.split_once("```console\n$ podskew audit -A\n").unwrap();
+    let (shown, _) = rest.split_once("```").unwrap();
+    let cluster = Cluster::empty().await;
+    let _demo = Demo::begin(cluster.simulator.store(), &DemoConfig::default(), UnixTime::now());
+    let printed = ends(&cluster.run(&["-A"]).await, 1);
+    // Columns are as wide as what stands in them.
+    let times = Regex::new(r"\d{4}-\d\d-\d\d \d\d:\d\d|(\d+[smhd])+").unwrap();
+    let columns = Regex::new(r"\b {2,}").unwrap();
+    let timeless = |text: &str| columns.replace_all(&times.replace_all(text, "TIME"), "  ").into_owned();
+    let (shown, printed) = (timeless(shown), timeless(&printed));
+    let mut rest: Vec<&str> = printed.lines().collect();
+    let mut skips = false;
+    for line in shown.lines() {
+        if line == "…" {
+            skips = true;
+            continue;
+        }
+        assert!(line.chars().count() <= 100, "it scrolls: {line}");
+        let at = rest.iter().position(|printed| *printed == line);
+        let at = at.unwrap_or_else(|| panic!("podskew does not print {line:?} there: {printed}"));
+        assert!(at == 0 || skips, "something stands before {line:?}, and no …: {printed}");
+        (rest, skips) = (rest.split_off(at + 1), false);
+    }
 }
 
 /// managedFields are kubectl's to leave out; of a cluster nobody can ask for them.
