@@ -15,6 +15,7 @@ fn main() {
         && (given.len() > 64 || !given.bytes().all(is_plain))
     {
         println!("cargo::error={VARIABLE} is no revision: write at most 64 letters, digits and ._+-");
+        return;
     }
     let revision = given.or_else(of_checkout).unwrap_or_else(|| "unknown".to_owned());
     println!("cargo::rustc-env={VARIABLE}={revision}");
@@ -27,9 +28,10 @@ fn of_checkout() -> Option<String> {
     }
     // HEAD changes with the branch, and its log with each commit. A file that does not exist would rebuild every time.
     for file in ["HEAD", "logs/HEAD", "packed-refs"] {
-        let path = git(&["rev-parse", "--git-path", file]).filter(|path| Path::new(path).exists());
-        if let Some(path) = path {
-            println!("cargo::rerun-if-changed={path}");
+        let root = std::env::var_os("CARGO_MANIFEST_DIR")?;
+        let path = git(&["rev-parse", "--git-path", file]).map(|path| Path::new(&root).join(path));
+        if let Some(path) = path.filter(|path| path.exists()) {
+            println!("cargo::rerun-if-changed={}", path.display());
         }
     }
     git(&["rev-parse", "--short=12", "HEAD"]).filter(|revision| !revision.is_empty())

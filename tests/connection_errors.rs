@@ -264,6 +264,22 @@ fn a_kubeconfig_that_cannot_be_used_says_where_it_is_wrong() {
 }
 
 #[test]
+fn an_address_that_is_none_is_said_before_anything_is_asked() {
+    let server = |address: &str| with_user("{}").replace("http://127.0.0.1:1", address);
+    fails(&server("127.0.0.1:6443"), &["has no scheme", "write https://127.0.0.1:6443"]);
+    fails(&server("api.example.org"), &["has no scheme", "https://api.example.org"]);
+    fails(&server("ftp://127.0.0.1"), &["ftp://", "https:// and http://"]);
+    fails(&server("/api"), &["names no host", "https://HOST:PORT"]);
+    fails(&server("https://user:s3cr3t@"), &["cannot be used"]);
+    fails(&server("ht tp://x"), &["cannot be used", "failed to parse cluster url"]);
+    let ca = with_user("{}")
+        .replace(r#""http://127.0.0.1:1""#, r#""https://127.0.0.1:1", "certificate-authority": "/no/ca""#);
+    let error = fails(&ca, &["failed to load certificate authority", "/no/ca", "No such file"]);
+    assert_eq!(error.matches("No such file").count(), 1, "{error}");
+    fails(&with_user(r#"{"exec": {"apiVersion": "client.authentication.k8s.io/v1"}}"#), &["names no command"]);
+}
+
+#[test]
 fn several_kubeconfigs_are_told_apart() {
     let folder = tempfile::tempdir().unwrap();
     let file = |name: &str, text: &str| {

@@ -89,11 +89,16 @@ fn write_to_stderr(text: &str) {
 }
 
 fn chain(error: &anyhow::Error) -> String {
-    let mut text = format!("error: {error}\n");
-    for cause in error.chain().skip(1) {
-        text.push_str("  caused by: ");
-        text.push_str(&cause.to_string().replace('\n', "\n  "));
-        text.push('\n');
+    let mut told = error.to_string();
+    let mut text = format!("error: {told}\n");
+    for cause in error.chain().skip(1).map(ToString::to_string) {
+        // Some crates put the causes of an error into its own message as well.
+        if !told.contains(&cause) {
+            text.push_str("  caused by: ");
+            text.push_str(&cause.replace('\n', "\n  "));
+            text.push('\n');
+            told = cause;
+        }
     }
     text
 }
@@ -107,5 +112,7 @@ mod tests {
             super::chain(&error),
             "error: cannot reach the API server; is it up?\n  caused by: connection refused\n"
         );
+        let error = anyhow::anyhow!("no such file").context("cannot load it: no such file").context("cannot start");
+        assert_eq!(super::chain(&error), "error: cannot start\n  caused by: cannot load it: no such file\n");
     }
 }
