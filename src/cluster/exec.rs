@@ -61,7 +61,8 @@ pub(super) async fn run(plugin: &ExecConfig) -> Result<Printed, CredentialError>
         command.stdin(Stdio::null()).stderr(Stdio::null());
     }
     command.stdout(Stdio::piped()).kill_on_drop(true);
-    let mut process = command.spawn().map_err(|error| fail(format!("cannot be run: {error}{}", install(plugin, &error))))?;
+    let mut process =
+        command.spawn().map_err(|error| fail(format!("cannot be run: {error}{}", install(plugin, &error))))?;
     let mut output = Vec::new();
     if let Some(stdout) = process.stdout.take() {
         let read = stdout.take(LONGEST_OUTPUT + 1).read_to_end(&mut output).await;
