@@ -3,7 +3,7 @@
 #![allow(clippy::unwrap_used, clippy::panic, missing_docs, reason = "tests")]
 
 #[path = "../benches/costs/allocator.rs"]
-#[allow(dead_code, reason = "a part of it is used")]
+#[allow(dead_code, clippy::cast_possible_wrap, reason = "it is a benchmark's, and a part of it is used")]
 mod allocator;
 mod common;
 

@@ -244,13 +244,13 @@ fn both_quote_names_that_are_no_plain_words() {
     let cases = any_cases(80).into_iter().filter(|case| !matches!(case.state, None | Some(Complete)));
     let cases = cases.zip(names.iter().cycle()).map(|(case, name)| {
         let mut report = case.report();
-        let named = |text: &str| format!("{name}{text}");
-        report.workload.name = named("").into();
-        report.workload.namespace = named("ns").into();
-        report.pods.iter_mut().for_each(|pod| pod.pod = named(&pod.pod).into());
-        report.containers.iter_mut().for_each(|container| container.container = named(&container.container).into());
+        let prefixed = |text: &str| format!("{name}{text}");
+        report.workload.name = prefixed("").into();
+        report.workload.namespace = prefixed("ns").into();
+        report.pods.iter_mut().for_each(|pod| pod.pod = prefixed(&pod.pod).into());
+        report.containers.iter_mut().for_each(|container| container.container = prefixed(&container.container).into());
         let references = report.image_references.iter_mut();
-        references.for_each(|reference| reference.container = named(&reference.container).into());
+        references.for_each(|reference| reference.container = prefixed(&reference.container).into());
         let said = said(&report);
         (report, said)
     });

@@ -54,6 +54,7 @@ impl Podskew {
         podskew
     }
 
+    #[allow(clippy::unused_self, reason = "it reads like that")]
     fn until(&self, what: &str, mut is_so: impl FnMut() -> bool) {
         let begun = Instant::now();
         while !is_so() {
@@ -179,7 +180,7 @@ fn settles(podskew: &Podskew, simulator: &Simulator) {
     podskew.until("its watches stand", || {
         ["pods", "replicasets", "deployments"]
             .iter()
-            .all(|resource| podskew.value(&format!("podskew_cluster_synced{{resource=\"{resource}\"}}")) == 1.0)
+            .all(|resource| podskew.value(&format!("podskew_cluster_synced{{resource=\"{resource}\"}}")) > 0.5)
     });
 }
 

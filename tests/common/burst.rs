@@ -46,8 +46,8 @@ pub fn objects(namespace: &str, number: usize) -> [(Resource, Value); 3] {
     let labels = json!({"app": name, "pod-template-hash": hash});
     let template =
         json!({"metadata": {"labels": {"app": name}}, "spec": {"containers": [{"name": "app", "image": image}]}});
-    let mut owned = template.clone();
-    owned["metadata"]["labels"] = labels.clone();
+    let mut hashed = template.clone();
+    hashed["metadata"]["labels"] = labels.clone();
     let status = json!({"replicas": 1, "updatedReplicas": 1, "readyReplicas": 1, "availableReplicas": 1, "observedGeneration": 1});
     let metadata = |name: &str, uid: String| json!({"name": name, "namespace": namespace, "uid": uid, "creationTimestamp": time, "generation": 1});
     let mut deployment = json!({
@@ -57,7 +57,7 @@ pub fn objects(namespace: &str, number: usize) -> [(Resource, Value); 3] {
     deployment["metadata"]["annotations"] = json!({"deployment.kubernetes.io/revision": "1"});
     let mut set = json!({
         "apiVersion": "apps/v1", "kind": "ReplicaSet", "metadata": metadata(&replica_set, uid(2)),
-        "spec": {"replicas": 1, "selector": {"matchLabels": labels}, "template": owned}, "status": {"replicas": 1},
+        "spec": {"replicas": 1, "selector": {"matchLabels": labels}, "template": hashed}, "status": {"replicas": 1},
     });
     set["metadata"]["annotations"] = json!({"deployment.kubernetes.io/revision": "1"});
     set["metadata"]["ownerReferences"] = owner("Deployment", &name, uid(1));
