@@ -102,6 +102,7 @@ pub struct ControllerRevision<'a> {
 
 /// What podskew reads of an Argo Rollout.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a fact of its own")]
 pub struct Rollout<'a> {
     /// `spec.template`; absent with `spec.workloadRef`.
     pub template: Template<'a>,
