@@ -55,6 +55,52 @@ impl UnixTime {
     }
 }
 
+/// When something was looked at, and what tells it.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Taken {
+    /// The moment.
+    pub at: UnixTime,
+    /// What tells it.
+    pub from: TakenFrom,
+}
+
+/// What tells when something was looked at.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum TakenFrom {
+    /// The clock of this machine: it was looked at now.
+    Clock,
+    /// An option.
+    Option,
+    /// The newest moment in what was looked at. It is that old or older, so every age is what it was at least.
+    Contents,
+}
+
+impl Taken {
+    /// Looked at now, by this machine's clock.
+    #[must_use]
+    pub fn now() -> Self {
+        Self { at: UnixTime::now(), from: TakenFrom::Clock }
+    }
+
+    /// Whether an age may be more than it says.
+    #[must_use]
+    pub fn at_least(self) -> bool {
+        self.from == TakenFrom::Contents
+    }
+}
+
+impl TakenFrom {
+    /// The name it goes by in what machines read.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Clock => "clock",
+            Self::Option => "option",
+            Self::Contents => "contents",
+        }
+    }
+}
+
 /// Reads `2006-01-02T15:04:05Z`, as API servers write it, in a tenth of the time that any other form takes: of every pod
 /// half a dozen are read.
 fn parse_as_written(text: &str) -> Option<UnixTime> {

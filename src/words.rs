@@ -1,6 +1,6 @@
 //! Ages, counts and names as people read them.
 
-use crate::time::UnixTime;
+use crate::time::{Taken, UnixTime};
 
 /// How long: `45s`, `23m`, `5h12m`, `3d4h`, `41d`.
 #[must_use]
@@ -17,13 +17,19 @@ pub fn age(seconds: u32) -> String {
     }
 }
 
+/// How long it has been so when it was looked at: `23m`, or `at least 23m` where that time is a lower bound.
+#[must_use]
+pub fn age_since(moment: UnixTime, taken: Taken) -> String {
+    format!("{}{}", if taken.at_least() { "at least " } else { "" }, age(taken.at.since(moment)))
+}
+
 /// `2026-11-21 12:00 UTC (23m)`, as the alerts write it.
 #[must_use]
-pub fn since(moment: UnixTime, now: UnixTime) -> String {
+pub fn since(moment: UnixTime, taken: Taken) -> String {
     let written = jiff::Timestamp::from_second(i64::from(moment.seconds()))
         .map(|moment| moment.strftime("%Y-%m-%d %H:%M UTC").to_string())
         .unwrap_or_default();
-    format!("{written} ({})", age(now.since(moment)))
+    format!("{written} ({})", age_since(moment, taken))
 }
 
 /// `1 pod`, `3 pods`.
@@ -46,7 +52,7 @@ pub fn visible(character: char) -> char {
 #[cfg(test)]
 mod tests {
     use super::{age, since};
-    use crate::time::UnixTime;
+    use crate::time::{Taken, TakenFrom, UnixTime};
 
     #[test]
     fn ages_have_the_two_units_that_matter() {
@@ -68,7 +74,9 @@ mod tests {
             assert_eq!(age(seconds), expected);
         }
         let at = |text| UnixTime::parse(text).unwrap();
-        let said = since(at("2026-11-21T12:00:59Z"), at("2026-11-21T12:24:00Z"));
-        assert_eq!(said, "2026-11-21 12:00 UTC (23m)");
+        let said = |from| since(at("2026-11-21T12:00:59Z"), Taken { at: at("2026-11-21T12:24:00Z"), from });
+        assert_eq!(said(TakenFrom::Clock), "2026-11-21 12:00 UTC (23m)");
+        assert_eq!(said(TakenFrom::Option), "2026-11-21 12:00 UTC (23m)");
+        assert_eq!(said(TakenFrom::Contents), "2026-11-21 12:00 UTC (at least 23m)");
     }
 }

@@ -10,7 +10,7 @@ use podskew::audit::{Audit, Auditor, Format, Strictness, Terminal, audit};
 use podskew::inventory::Settings;
 use podskew::look::{Looking, Place, look};
 use podskew::report::remedy::Finding;
-use podskew::time::UnixTime;
+use podskew::time::{Taken, TakenFrom, UnixTime};
 use serde_json::{Value, json};
 use std::path::{Path, PathBuf};
 
@@ -32,10 +32,10 @@ fn root() -> &'static Path {
 async fn audited(dump: &Value, of: &str, strictness: Strictness) -> Audit {
     let file = tempfile::NamedTempFile::new().unwrap();
     std::fs::write(file.path(), dump.to_string()).unwrap();
-    let place = Place::Dump { file: file.path().to_owned(), namespaces: Vec::new() };
+    let place = Place::Dump { files: vec![file.path().to_owned()], namespaces: Vec::new(), taken: None };
     let looking = Looking { place, settings: Settings::default(), selector: None, needs_pods: true };
     let mut look = look(&looking, None).await.unwrap();
-    look.taken = UnixTime::parse("2026-11-21T08:30:00Z").unwrap();
+    look.taken = Taken { at: UnixTime::parse("2026-11-21T08:30:00Z").unwrap(), from: TakenFrom::Clock };
     of.clone_into(&mut look.of);
     // Every format has what JSON has.
     audit(&mut look, &[], Auditor::new(strictness, Format::Json, false)).unwrap()

@@ -156,16 +156,105 @@ fn what_is_no_dump_is_refused() {
     let whole = std::fs::read(dump("stuck")).unwrap();
     let cut = file("cut.json", &whole[..whole.len() / 2]);
     cannot_look(&["-f", &cut], &["cut.json", "breaks off at byte 17349", "after 3 objects", "cut short"]);
-    cannot_look(&["-f", &file("a.yaml", b"apiVersion: v1\nkind: List\n")], &["a.yaml", "YAML", "-o json"]);
+    cannot_look(&["-f", &file("a.yaml", b"apiVersion: v1\nkind: [\n")], &["a.yaml", "broken YAML", "-o json"]);
     cannot_look(&["-f", &file("table", b"NAME  READY\nweb   1/1\n")], &["table", "-o json"]);
     cannot_look(&["-f", &file("other.json", b"{\"a\": 1}")], &["says no kind"]);
     cannot_look(&["-f", &file("nothing", b"")], &["it is empty"]);
     cannot_look(&["-f", "/nowhere.json"], &["/nowhere.json", "No such file"]);
-    cannot_look(&["-f", folder.path().to_str().unwrap()], &["a directory"]);
     let empty = file("empty.json", br#"{"apiVersion":"v1","items":[],"kind":"List"}"#);
     let out = ends(&podskew(&["-f", &empty]), 2);
     assert!(out.contains("Verdict: nothing was selected"), "{out}");
     ends(&podskew(&["-f", &empty, "--allow-empty"]), 0);
+}
+
+/// The options that lead to a file, and what is fed to standard input.
+fn fed(arguments: &[&str], input: &[u8]) -> Output {
+    let mut child =
+        command(arguments).stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    // It may end without reading.
+    let _ = child.stdin.take().unwrap().write_all(input);
+    child.wait_with_output().unwrap()
+}
+
+#[test]
+fn a_pipe_is_of_now_and_a_file_of_its_time() {
+    let json = |output: &Output| serde_json::from_str::<Value>(&text(&output.stdout)).unwrap();
+    let bytes = std::fs::read(dump("stuck")).unwrap();
+    let before = podskew::time::UnixTime::now();
+    let piped = json(&fed(&["-f", "-", "-o", "json"], &bytes));
+    let taken = podskew::time::UnixTime::parse(piped["taken"].as_str().unwrap()).unwrap();
+    assert!(taken >= before && piped["taken_from"] == "clock", "{piped}");
+    let file = json(&podskew(&["-f", &dump("stuck"), "-o", "json"]));
+    assert_eq!((&file["taken_from"], &file["workloads"]), (&json!("contents"), &piped["workloads"]));
+    assert!(file["taken"].as_str() < piped["taken"].as_str());
+    // A shell's `<` is a file.
+    let stdin = std::fs::File::open(dump("stuck")).unwrap();
+    let redirected = json(&command(&["-f", "-", "-o", "json"]).stdin(stdin).output().unwrap());
+    assert_eq!((&redirected["taken"], &redirected["taken_from"]), (&file["taken"], &file["taken_from"]));
+    let told = json(&podskew(&["-f", &dump("stuck"), "--taken", "2026-11-22T09:00:00+01:00", "-o", "json"]));
+    assert_eq!((&told["taken"], &told["taken_from"]), (&json!("2026-11-22T08:00:00Z"), &json!("option")));
+    let out = ends(&podskew(&["-f", &dump("stuck")]), 1);
+    assert!(out.contains("at least "), "{out}");
+    let out = ends(&podskew(&["-f", &dump("stuck"), "--taken", "2026-11-22T08:00:00Z"]), 1);
+    assert!(!out.contains("at least ") && out.contains("d)") | out.contains("h)"), "{out}");
+    cannot_look(&["--taken", "2026-11-22T08:00:00Z"], &["--taken", "--filename"]);
+    cannot_look(&["-f", &dump("stuck"), "--taken", "yesterday"], &["--taken", "'yesterday'", "2026-11-30T08:00:00Z"]);
+    cannot_look(&["-f", "-", "-f", "-"], &["standard input twice"]);
+}
+
+#[test]
+fn what_is_passed_over_is_counted_where_somebody_wants_to_know() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut all: Value = serde_json::from_slice(&std::fs::read(dump("digest-skew")).unwrap()).unwrap();
+    let plain = podskew(&["-f", &dump("digest-skew")]);
+    let items = all["items"].as_array_mut().unwrap();
+    for kind in ["Node", "Event", "Event"] {
+        items.push(json!({"apiVersion": "v1", "kind": kind, "metadata": {"name": "x"}}));
+    }
+    let file = folder.path().join("dump.json");
+    std::fs::write(&file, all.to_string()).unwrap();
+    std::fs::write(folder.path().join("web.log"), "started").unwrap();
+    std::os::unix::fs::symlink("/dev/zero", folder.path().join("zero.json")).unwrap();
+    let file = file.to_str().unwrap();
+    let same = |text: &str, path: &str| text.replace(path, &dump("digest-skew"));
+    let quiet = podskew(&["-f", file]);
+    assert_eq!((same(&text(&quiet.stdout), file), text(&quiet.stderr)), (text(&plain.stdout), String::new()));
+    let told = podskew(&["-f", folder.path().to_str().unwrap(), "--log-level", "info"]);
+    let log = text(&told.stderr);
+    for part in ["Event=2 Node=1", "objects=3", "links=1", "files=1"] {
+        assert!(log.contains(part), "{part}: {log}");
+    }
+    assert_eq!(same(&text(&told.stdout), folder.path().to_str().unwrap()), text(&plain.stdout));
+}
+
+#[test]
+fn several_files_are_one_cluster_for_every_command() {
+    let folder = tempfile::tempdir().unwrap();
+    let all: Value = serde_json::from_slice(&std::fs::read(dump("paused")).unwrap()).unwrap();
+    let mut arguments: Vec<String> = Vec::new();
+    for kind in ["Pod", "ReplicaSet", "Deployment"] {
+        let mut items = all["items"].as_array().unwrap().clone();
+        items.retain(|item| item["kind"] == kind);
+        let file = folder.path().join(format!("{kind}.json"));
+        std::fs::write(&file, json!({"apiVersion": "v1", "kind": "List", "items": items}).to_string()).unwrap();
+        arguments.extend(["-f".to_owned(), file.to_str().unwrap().to_owned()]);
+    }
+    let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
+    let run = |command: &[&str], files: &[&str]| {
+        let mut podskew = Command::new(env!("CARGO_BIN_EXE_podskew"));
+        podskew.args(command).args(files).env_clear().stdin(Stdio::null()).output().unwrap()
+    };
+    let plain = dump("paused");
+    for command in [&["explain", "deploy/api", "-o", "json"][..], &["diff", "deploy/api"], &["audit", "-o", "junit"]] {
+        let (several, one) = (run(command, &arguments), run(command, &["-f", &plain]));
+        let names = arguments.iter().filter(|word| **word != "-f").copied().collect::<Vec<_>>().join(", ");
+        let several_said =
+            text(&several.stdout).replace(&names, &plain).replace(&arguments.join(" "), &format!("-f {plain}"));
+        assert_eq!((several_said, several.status.code()), (text(&one.stdout), one.status.code()), "{command:?}");
+    }
+    // Without one of them, a note says which command prints it.
+    let out = text(&run(&["audit"], &arguments[..2]).stdout);
+    assert!(out.contains("add what kubectl get replicasets -A -o json prints, with another -f"), "{out}");
 }
 
 #[test]

@@ -22,7 +22,7 @@ const WORKLOADS: [(&str, &str); 6] = [
 
 /// Without what depends on when it was asked.
 fn timeless(text: &str) -> String {
-    let ages = Regex::new(r"\((\d+[smhd])+\)|(\d+[smhd])+ old").unwrap();
+    let ages = Regex::new(r"\((at least )?(\d+[smhd])+\)|(at least )?(\d+[smhd])+ old").unwrap();
     ages.replace_all(
         text,
         |found: &regex::Captures<'_>| {
@@ -253,7 +253,7 @@ fn who_cannot_look_says_why_and_ends_with_2() {
         refused(&podskew(&[command]), &["<TYPE/NAME>"]);
         refused(&podskew(&[command, "-f", "/no/such.json", "deploy/api"]), &["/no/such.json", "No such file"]);
         refused(&fed(&[command, "-f", "-", "deploy/api"], "{\"kind\": \"List\", \"items\": [{"), &["cut short"]);
-        refused(&fed(&[command, "-f", "-", "deploy/api"], "kind: List\n"), &["YAML"]);
+        refused(&fed(&[command, "-f", "-", "deploy/api"], "kind: [\n"), &["broken YAML"]);
         refused(&fed(&[command, "-f", "-", "deploy/api"], ""), &["empty"]);
         refused(&podskew(&[command, "--kubeconfig", "/no/such", "deploy/api"]), &["/no/such"]);
     }

@@ -36,7 +36,9 @@ fn names(look: &mut Look) -> Vec<String> {
 }
 
 async fn at_file(file: &str, selector: Option<&str>) -> Look {
-    look(&looking(Place::Dump { file: file.into(), namespaces: Vec::new() }, selector), None).await.unwrap()
+    look(&looking(Place::Dump { files: vec![file.into()], namespaces: Vec::new(), taken: None }, selector), None)
+        .await
+        .unwrap()
 }
 
 async fn at_text(text: &str, selector: Option<&str>) -> Look {
@@ -129,7 +131,7 @@ async fn what_a_dump_lacks_is_not_made_up() {
     assert_eq!(reports(&mut look)[0].rollout.map(|rollout| rollout.state), Some(RolloutState::Partitioned));
     let mut file = tempfile::NamedTempFile::new().unwrap();
     file.write_all(only("stuck", &["ReplicaSet", "Deployment"]).as_bytes()).unwrap();
-    let place = Place::Dump { file: file.path().to_owned(), namespaces: Vec::new() };
+    let place = Place::Dump { files: vec![file.path().to_owned()], namespaces: Vec::new(), taken: None };
     let error = podskew::look::look(&looking(place, None), None).await.map(|_| ()).unwrap_err().to_string();
     assert!(error.contains("holds no pods"), "{error}");
 }
@@ -283,7 +285,7 @@ async fn a_witness_sees_every_object_whole() {
     let kubeconfig = folder.path().join("kubeconfig");
     simulator.write_kubeconfig(&kubeconfig).unwrap();
     let connection = Connection { kubeconfig: Some(kubeconfig), context: None };
-    let dump = Place::Dump { file: path("stuck.dump.json").into(), namespaces: Vec::new() };
+    let dump = Place::Dump { files: vec![path("stuck.dump.json").into()], namespaces: Vec::new(), taken: None };
     for place in [Place::Cluster { connection, namespaces: Namespaces::All }, dump] {
         let sets = Arc::new(Mutex::new(Vec::new()));
         let kept = sets.clone();

@@ -13,6 +13,7 @@ struct Document<'a> {
     version: u32,
     podskew: &'static str,
     taken: String,
+    taken_from: &'static str,
     of: &'a str,
     verdict: &'static str,
     exit_code: u8,
@@ -65,7 +66,8 @@ pub(super) fn write(audit: &Audit, out: &mut dyn Write) -> io::Result<()> {
     let document = Document {
         version: VERSION,
         podskew: env!("CARGO_PKG_VERSION"),
-        taken: moment(audit.taken),
+        taken: moment(audit.taken.at),
+        taken_from: audit.taken.from.as_str(),
         of: &audit.of,
         verdict: audit.verdict.as_str(),
         exit_code: audit.verdict.exit_code(),

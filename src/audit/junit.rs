@@ -18,7 +18,7 @@ pub(super) fn text(audit: &Audit) -> String {
         text,
         "<testsuite name=\"podskew audit\" tests=\"{tests}\" failures=\"{failed}\" errors=\"0\" skipped=\"0\" time=\"0\" \
          timestamp=\"{}\">",
-        moment(audit.taken).trim_end_matches('Z')
+        moment(audit.taken.at).trim_end_matches('Z')
     );
     text.push_str("  <properties>\n");
     for (name, value) in [("of", &*audit.of), ("verdict", audit.verdict.as_str()), ("totals", &*totals(audit))] {

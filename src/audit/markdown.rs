@@ -2,7 +2,7 @@
 
 use super::sentences::{stories, subject, title, totals};
 use super::{Audit, Found, fails, object};
-use crate::words::{age, visible};
+use crate::words::{age_since, visible};
 use std::fmt::Write as _;
 
 pub(super) fn text(audit: &Audit) -> String {
@@ -20,7 +20,7 @@ pub(super) fn text(audit: &Audit) -> String {
     text.push_str("\n| namespace | workload | found | fails | for |\n|---|---|---|---|---|\n");
     for Found { report, findings } in &audit.found {
         for finding in findings {
-            let lasts = finding.since(report).map(|since| age(audit.taken.since(since))).unwrap_or_default();
+            let lasts = finding.since(report).map(|since| age_since(since, audit.taken)).unwrap_or_default();
             let _ = writeln!(
                 text,
                 "| {} | {} | {} | {} | {lasts} |",

@@ -21,7 +21,7 @@ pub use wait::{Progress, Waiting, wait};
 use crate::look::{Gap, Look, Named, NotFound};
 use crate::report::remedy::Finding;
 use crate::report::{RolloutState, WorkloadReport};
-use crate::time::UnixTime;
+use crate::time::{Taken, UnixTime};
 use crate::words::pods;
 use std::collections::BTreeMap;
 use std::io::{self, Write};
@@ -54,7 +54,7 @@ pub struct Audit {
     /// What was looked at: `namespace shop of https://…`.
     pub of: String,
     /// When.
-    pub taken: UnixTime,
+    pub taken: Taken,
     /// What makes it stricter or more lenient.
     pub strictness: Strictness,
     /// What it comes to.
@@ -179,7 +179,7 @@ impl Auditor {
         audit
     }
 
-    fn finish_with(mut self, of: String, taken: UnixTime, gaps: &[Gap], unwritten_revisions: bool) -> Audit {
+    fn finish_with(mut self, of: String, taken: Taken, gaps: &[Gap], unwritten_revisions: bool) -> Audit {
         let all = self.found.iter().flat_map(|found| found.findings.iter().copied());
         let verdict = Verdict::of(self.totals.workloads, all, !gaps.is_empty(), self.strictness);
         self.found.sort_by(|a, b| a.rank().cmp(&b.rank()));

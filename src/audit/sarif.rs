@@ -66,7 +66,7 @@ pub(super) fn write(audit: &Audit, out: &mut dyn Write) -> io::Result<()> {
                 "name": "podskew", "semanticVersion": env!("CARGO_PKG_VERSION"), "informationUri": DOCUMENTED, "rules": rules,
             }},
             "invocations": [{
-                "executionSuccessful": true, "exitCode": audit.verdict.exit_code(), "endTimeUtc": moment(audit.taken),
+                "executionSuccessful": true, "exitCode": audit.verdict.exit_code(), "endTimeUtc": moment(audit.taken.at),
                 "toolExecutionNotifications": notes,
             }],
             "results": results,

@@ -3,7 +3,7 @@
 use super::{Found, object, state};
 use crate::report::remedy::{Finding, Remedy, remedy};
 use crate::report::{HashReport, Name, Origin, RolloutState, WorkloadReport};
-use crate::time::UnixTime;
+use crate::time::Taken;
 use crate::words::{pods, since};
 use std::collections::BTreeSet;
 use std::fmt::Write as _;
@@ -39,21 +39,21 @@ pub(super) struct Group {
 }
 
 /// Everything that was found in a workload.
-pub(super) fn stories(found: &Found, now: UnixTime) -> Vec<Story> {
+pub(super) fn stories(found: &Found, taken: Taken) -> Vec<Story> {
     let story = |finding: &Finding| Story {
         title: title(*finding),
         what: what(&found.report, *finding),
-        since: since_when(&found.report, *finding, now),
+        since: since_when(&found.report, *finding, taken),
         groups: groups(&found.report, *finding),
         remedy: remedy(&found.report, *finding),
     };
     found.findings.iter().map(story).collect()
 }
 
-fn since_when(report: &WorkloadReport, finding: Finding, now: UnixTime) -> Option<String> {
+fn since_when(report: &WorkloadReport, finding: Finding, taken: Taken) -> Option<String> {
     let rolling = matches!(finding, Finding::Stalled | Finding::UnderWay);
     match finding.since(report) {
-        Some(moment) => Some(since(moment, now)),
+        Some(moment) => Some(since(moment, taken)),
         None if rolling && report.rollout.is_some_and(|rollout| rollout.noticed) => Some("not known".to_owned()),
         None => None,
     }

@@ -4,7 +4,7 @@ use super::sentences::{Story, stories, subject, title, totals};
 use super::{Audit, Found, object};
 use crate::page::{BOLD, FAINT, GREEN, Page, RED, Terminal, YELLOW, clean, padded};
 use crate::report::remedy::GITOPS;
-use crate::words::age;
+use crate::words::age_since;
 
 pub(super) fn text(audit: &Audit, terminal: Terminal) -> String {
     let mut page = Page::new(terminal);
@@ -39,7 +39,7 @@ impl Page {
                 clean(&report.workload.namespace),
                 clean(&object(report)),
                 titles.join(", "),
-                since.map_or_else(|| "-".to_owned(), |since| age(audit.taken.since(since))),
+                since.map_or_else(|| "-".to_owned(), |since| age_since(since, audit.taken)),
             ]);
         }
         let mut widths = [0; 4];

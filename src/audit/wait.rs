@@ -8,7 +8,7 @@ use crate::look::{Cause, Gap, Looking, Named, Place, Watched, is_named, look_at_
 use crate::report::remedy::Finding;
 use crate::report::{HashReport, Origin, Workload, WorkloadReport};
 use crate::telemetry::Telemetry;
-use crate::time::UnixTime;
+use crate::time::{Taken, UnixTime};
 use anyhow::{Context as _, bail};
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -88,7 +88,7 @@ pub async fn wait(waiting: &Waiting, tell: &mut dyn FnMut(&Progress)) -> anyhow:
     for report in standing.into_reports() {
         auditor.take(report);
     }
-    let mut audit = auditor.finish_with(look.of.clone(), UnixTime::now(), &look.gaps, look.unwritten_revisions);
+    let mut audit = auditor.finish_with(look.of.clone(), Taken::now(), &look.gaps, look.unwritten_revisions);
     if audit.verdict == Verdict::Empty {
         audit.elsewhere = elsewhere(looking, Some(&connected), &|resource| look.objects(resource)).await;
     }

@@ -95,7 +95,7 @@ impl Looking {
     pub fn new(arguments: LookArguments, selector: Option<Selector>) -> Result<Self, String> {
         let names = unique(arguments.namespace);
         let settings = settings(arguments.counts);
-        if names.len() > MAX_NAMESPACES && arguments.filename.is_none() {
+        if names.len() > MAX_NAMESPACES && arguments.filename.is_empty() {
             return Err(format!(
                 "--namespace names {} namespaces, and podskew asks for at most {MAX_NAMESPACES} one by one; take \
                  --all-namespaces, and name those you do not want with --exclude-namespace",
@@ -103,16 +103,21 @@ impl Looking {
             ));
         }
         check_namespaces(&names, &settings)?;
-        let place = match arguments.filename {
-            Some(file) => Place::Dump { file, namespaces: names },
-            None => Place::Cluster {
+        let files = arguments.filename;
+        if files.iter().filter(|file| file.as_os_str() == "-").count() > 1 {
+            return Err("--filename names standard input twice, and it can be read once; leave one - out".to_owned());
+        }
+        let place = if files.is_empty() {
+            Place::Cluster {
                 connection: arguments.connection.into(),
                 namespaces: match (arguments.all_namespaces, names.is_empty()) {
                     (true, _) => Namespaces::All,
                     (false, true) => Namespaces::OfContext,
                     (false, false) => Namespaces::These(names),
                 },
-            },
+            }
+        } else {
+            Place::Dump { files, namespaces: names, taken: arguments.taken }
         };
         Ok(Self { place, settings, selector, needs_pods: true })
     }

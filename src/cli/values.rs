@@ -7,6 +7,7 @@ use super::config::LogFormat;
 use crate::audit::Format;
 use crate::inventory::{PodLabel, WorkloadKind};
 use crate::look::Selector;
+use crate::time::UnixTime;
 use clap::builder::{PossibleValuesParser, TypedValueParser};
 use regex::Regex;
 use std::time::Duration;
@@ -122,6 +123,14 @@ pub(super) fn duration(text: &str) -> Result<Duration, String> {
         return Err(format!("it is longer than a century; {FORM}"));
     }
     Ok(duration)
+}
+
+/// A moment as Kubernetes writes it.
+pub(super) fn moment(text: &str) -> Result<UnixTime, String> {
+    UnixTime::parse(text.trim()).ok_or_else(|| {
+        "it is not a time with a date and a zone; write one like 2026-11-30T08:00:00Z or 2026-11-30T09:00:00+01:00"
+            .to_owned()
+    })
 }
 
 /// The regular expressions of one value, which a comma separates.
@@ -289,6 +298,16 @@ mod tests {
         refused(duration("0s"), "shorter than a second");
         refused(duration("300ms"), "shorter than a second");
         refused(duration("9999999h"), "longer than a century");
+    }
+
+    #[test]
+    fn moments_are_read_as_kubernetes_writes_them() {
+        for text in ["2026-11-30T08:00:00Z", "2026-11-30T09:00:00+01:00", "2026-11-30T08:00:00.5Z"] {
+            assert_eq!(moment(text).map(UnixTime::seconds), Ok(1_796_025_600), "{text}");
+        }
+        for bad in ["", "yesterday", "2026-11-30", "08:00", "1796025600", "2026-11-30T08:00:00"] {
+            refused(moment(bad), "write one like");
+        }
     }
 
     #[test]

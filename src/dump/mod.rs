@@ -1,145 +1,390 @@
-//! Objects as `kubectl get -o json` prints them, from a file or a pipe, one after another and never all at once.
+//! Objects as people have them in files: what kubectl printed, what a bundle holds, what a watch said. They are read one after
+//! another and never all at once.
 //!
-//! Read are a `List` of any kinds, a list of one kind as an API server prints it, single objects, arrays of either, and all
-//! of these one behind the other. What is of a kind that podskew has no use for is passed over.
+//! ```text
+//!  file, pipe, folder ──archive──▶ bytes ──encoding──▶ text ──json, yaml──▶ JSON of one object ──shape──▶ Piece
+//! ```
+//!
+//! What is of a kind that podskew has no use for is passed over and counted. What cannot be read to its end is an error: half a
+//! dump looks like skew.
 
-mod foreign;
+mod archive;
+mod encoding;
+mod format_hint;
+mod json;
+mod meter;
+mod shape;
+mod yaml;
 
-use crate::objects::{Cut, CutError, Cutter, Object, Resource, decode_kind, decode_object};
-use anyhow::{Context as _, anyhow, bail};
+pub use meter::Limits;
+
+use crate::objects::{Newest, Object, Resource};
+use crate::time::UnixTime;
+use anyhow::{Context as _, anyhow};
+use format_hint::{Form, REMEDY};
+use meter::{Meter, Metered, beginning};
 use std::collections::BTreeMap;
-use std::fs::File;
-use std::io::{self, Read};
-use std::path::Path;
-
-/// How deep lists may stand in arrays and other lists.
-const DEEPEST: u8 = 4;
+use std::fs::{self, File};
+use std::io::{self, Read, Seek, SeekFrom};
+use std::os::fd::AsFd;
+use std::path::{Path, PathBuf};
+use std::rc::Rc;
 
 /// What a dump held.
 #[derive(Clone, PartialEq, Eq, Default, Debug)]
 pub struct Contents {
-    /// How many objects of each resource.
+    /// How many objects of each resource, every copy and every event counted.
     pub objects: BTreeMap<Resource, u64>,
     /// How many objects of each kind that was passed over.
     pub others: BTreeMap<String, u64>,
+    /// How many things in JSON or YAML that are no object of Kubernetes.
+    pub unknown: u64,
+    /// How many files of folders and archives held objects or may have held some.
+    pub files: u64,
+    /// How many of them were passed over: logs, pictures, text.
+    pub passed_files: u64,
+    /// How many links, devices and FIFOs stood in folders and archives.
+    pub links: u64,
+    /// How many containers' logs stood between lists.
+    pub logs: u64,
+    /// How many times a watch ended with an error.
+    pub watch_errors: u64,
     /// Whether it held anything: an empty list is no empty file.
     pub begun: bool,
+    /// The newest moment in it, as far as anybody asked for it.
+    pub newest: Option<UnixTime>,
+    /// Whether all of it came through pipes, and so was printed just now.
+    pub piped: bool,
 }
 
-/// Takes what is read: each object, and its JSON for whoever shows more of it than podskew keeps.
-pub type Each<'e> = dyn FnMut(&Object<'_>, Resource, &[u8]) + 'e;
+/// What a dump says of one object.
+#[derive(Clone, Debug)]
+pub struct Piece<'p> {
+    /// The object.
+    pub object: Object<'p>,
+    /// Of which resource.
+    pub resource: Resource,
+    /// Its JSON, for whoever shows more of it than podskew keeps.
+    pub json: &'p [u8],
+    /// Whether it is there, or a watch said so, or that it is gone.
+    pub change: Change,
+    /// Which file it stands in, by number.
+    pub file: u32,
+}
 
-/// Reads a dump from a file, or from standard input if it goes by `-`.
-pub fn read(file: &Path, each: &mut Each<'_>) -> anyhow::Result<Contents> {
-    if file == Path::new("-") {
-        return read_from(io::stdin().lock(), each).context("cannot read the objects from standard input");
+/// Where an object comes from.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Change {
+    /// A list, or alone.
+    Listed,
+    /// A watch, which added or modified it.
+    Applied,
+    /// A watch, which deleted it.
+    Deleted,
+}
+
+/// Takes what is read.
+pub type Each<'e> = dyn FnMut(Piece<'_>) + 'e;
+
+/// How to read.
+#[derive(Clone, Copy, Debug)]
+pub struct Reading {
+    /// What it may cost at most.
+    pub limits: Limits,
+    /// The reader's own clock, which nothing in it is newer than.
+    pub now: UnixTime,
+}
+
+/// Reads files, folders and archives, and standard input where one goes by `-`.
+pub fn read(files: &[PathBuf], reading: Reading, each: &mut Each<'_>) -> anyhow::Result<Contents> {
+    let mut reader = Reader::new(reading, each);
+    reader.contents.piped = true;
+    for file in files {
+        let is_stdin = file == Path::new("-");
+        let read = if is_stdin { reader.standard_input() } else { reader.path(file) };
+        let read = read.map_err(Broken::into_error);
+        if is_stdin {
+            read.context("cannot read the objects from standard input")?;
+        } else {
+            read.with_context(|| format!("cannot read {}", file.display()))?;
+        }
     }
-    let open = || {
-        let opened = File::open(file)?;
-        if opened.metadata()?.is_dir() { Err(io::Error::from(io::ErrorKind::IsADirectory)) } else { Ok(opened) }
-    };
-    let opened = open().map_err(|error| match error.kind() {
-        io::ErrorKind::IsADirectory => anyhow!("it is a directory; name a file in it"),
-        _ => anyhow!(error),
-    });
-    opened.and_then(|opened| read_from(opened, each)).with_context(|| format!("cannot read {}", file.display()))
+    Ok(reader.finish())
 }
 
-/// Reads a dump.
-pub fn read_from(mut input: impl Read, each: &mut Each<'_>) -> anyhow::Result<Contents> {
-    let mut reader = Reader { contents: Contents::default(), each };
-    reader.documents(&mut input, 0)?;
-    if !reader.contents.begun {
-        bail!("it is empty; {}", foreign::REMEDY);
-    }
-    Ok(reader.contents)
+/// Reads what is in memory already, as if it were a file of this name.
+pub fn read_from(mut input: impl Read, name: &str, reading: Reading, each: &mut Each<'_>) -> anyhow::Result<Contents> {
+    let mut reader = Reader::new(reading, each);
+    reader.whole(&mut input, name).map_err(Broken::into_error)?;
+    Ok(reader.finish())
 }
+
+/// Why something cannot be read.
+enum Broken {
+    /// The text holds no objects, or breaks off, or is broken. In a bundle much is.
+    Form(String),
+    /// The input fails, is packed wrongly, or goes beyond a bound.
+    Input(anyhow::Error),
+}
+
+impl Broken {
+    fn into_error(self) -> anyhow::Error {
+        match self {
+            Self::Form(text) => anyhow!(text),
+            Self::Input(error) => error,
+        }
+    }
+}
+
+impl From<io::Error> for Broken {
+    fn from(error: io::Error) -> Self {
+        match error.get_ref().and_then(|error| error.downcast_ref::<encoding::Malformed>()) {
+            Some(malformed) => Self::Form(format!("it is {malformed}")),
+            None => Self::Input(error.into()),
+        }
+    }
+}
+
+/// A file as it is read: named by somebody, or found in a folder or an archive.
+#[derive(Clone, Debug)]
+struct Entry {
+    /// Where it stands, with the archives around it.
+    name: String,
+    /// The resource that its name speaks of.
+    hint: Option<Resource>,
+    /// Whether it was found, and may hold anything.
+    bundled: bool,
+    /// How many archives are around it.
+    archives: u8,
+    /// In how many layers it was compressed.
+    layers: u8,
+    /// Which file it is.
+    number: u32,
+    /// How many objects of Kubernetes it held so far.
+    found: u64,
+}
+
+/// An archive in an archive is read, and no deeper.
+const ARCHIVES: u8 = 2;
+
+/// What is compressed twice was compressed by mistake.
+const LAYERS: u8 = 2;
+
+/// As much as tells what a file is.
+const BEGINNING: usize = 1024;
+
+/// As much as tells what a text is.
+const TEXT_BEGINNING: usize = 4096;
 
 struct Reader<'r, 'e> {
     contents: Contents,
     each: &'r mut Each<'e>,
+    meter: Rc<Meter>,
+    newest: Newest,
+    entries: u32,
 }
 
-impl Reader<'_, '_> {
-    fn documents(&mut self, input: &mut impl Read, depth: u8) -> anyhow::Result<()> {
-        let mut cutter = Cutter::default();
-        loop {
-            match cutter.next_cut() {
-                Ok(Cut::Object { json, byte, list }) => self.object(json, byte, list, depth)?,
-                Ok(Cut::More) => {
-                    let read = loop {
-                        match input.read(cutter.room()) {
-                            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-                            read => break read?,
-                        }
-                    };
-                    cutter.filled(read);
-                }
-                Ok(Cut::End) => {
-                    self.contents.begun |= cutter.has_begun();
-                    return Ok(());
-                }
-                Err(error) => return Err(self.broken(error, &cutter)),
-            }
+impl<'r, 'e> Reader<'r, 'e> {
+    fn new(reading: Reading, each: &'r mut Each<'e>) -> Self {
+        let Reading { limits, now } = reading;
+        Self {
+            contents: Contents::default(),
+            each,
+            meter: Meter::new(limits),
+            newest: Newest::not_after(now),
+            entries: 0,
         }
     }
 
-    /// Why it cannot be read on: a text that is no JSON at all, or JSON that breaks off or is broken.
-    fn broken(&self, error: CutError, cutter: &Cutter) -> anyhow::Error {
-        let objects = self.contents.objects.values().chain(self.contents.others.values()).sum::<u64>();
-        if let Some(what) = foreign::recognise(cutter.rest()).filter(|_| !cutter.has_begun() && objects == 0) {
-            return anyhow!(what);
-        }
-        let after = if objects == 1 { "1 object".to_owned() } else { format!("{objects} objects") };
-        anyhow!("{error}, after {after}: it was cut short, or is no JSON; {}", foreign::REMEDY)
+    fn finish(self) -> Contents {
+        Contents { newest: self.newest.found(), ..self.contents }
     }
 
-    fn object(&mut self, json: &[u8], byte: u64, list: (&str, &str), depth: u8) -> anyhow::Result<()> {
-        let broken = |what: &str, at: u64| {
-            anyhow!(
-                "{what} at byte {}, in the object that begins at byte {byte}; {}",
-                byte + at.max(1) - 1,
-                foreign::REMEDY
-            )
-        };
-        let said = decode_kind(json).map_err(|error| broken(error.what, error.byte))?;
-        let (api_version, kind) = match (&*said.kind, list) {
-            // The items of an API server's own list leave it to the list to say what they are.
-            ("", (api_version, kind)) => (api_version, kind.strip_suffix("List").unwrap_or_default()),
-            (kind, _) => (&*said.api_version, kind),
-        };
-        if kind.is_empty() {
-            bail!("the object at byte {byte} says no kind: it is none of Kubernetes'; {}", foreign::REMEDY);
+    fn entry(&mut self, name: String, bundled: bool, archives: u8) -> Entry {
+        self.entries += 1;
+        let hint = shape::by_name(&name);
+        Entry { name, hint, bundled, archives, layers: 0, number: self.entries, found: 0 }
+    }
+
+    fn standard_input(&mut self) -> Result<(), Broken> {
+        let input = io::stdin().lock();
+        let file = File::from(input.as_fd().try_clone_to_owned()?);
+        self.contents.piped &= !file.metadata()?.is_file();
+        drop(file);
+        self.whole(&mut { input }, "-")
+    }
+
+    fn path(&mut self, path: &Path) -> Result<(), Broken> {
+        let mut file = File::open(path)?;
+        let metadata = file.metadata()?;
+        if metadata.is_dir() {
+            self.contents.piped = false;
+            return self.bundle(|reader| reader.folder(path, path, 0));
         }
-        if kind == "Status" {
-            bail!(
-                "at byte {byte} is the API server's answer that something failed, and no object; {}",
-                foreign::REMEDY
-            );
+        let name = path.to_string_lossy();
+        if !metadata.is_file() {
+            return self.whole(&mut file, &name);
         }
-        if kind.ends_with("List") && said.kind.ends_with("List") && depth < DEEPEST {
-            return self.documents(&mut &*json, depth + 1);
+        self.contents.piped = false;
+        if archive::is_zip(&beginning(&mut file, 4)?) {
+            file.seek(SeekFrom::Start(0))?;
+            let entry = self.entry(name.into_owned(), false, 0);
+            return self.bundle(|reader| reader.zip(file, &entry));
         }
-        let Some(resource) = Resource::of_kind(api_version, kind) else {
-            *self.contents.others.entry(kind.to_owned()).or_default() += 1;
-            return Ok(());
-        };
-        let object = decode_object(resource, json).map_err(|error| broken(error.what, error.byte as u64))?;
-        *self.contents.objects.entry(resource).or_default() += 1;
-        (self.each)(&object, resource, json);
+        file.seek(SeekFrom::Start(0))?;
+        self.whole(&mut file, &name)
+    }
+
+    /// Reads something that was named, from its beginning to its end.
+    fn whole(&mut self, input: &mut dyn Read, name: &str) -> Result<(), Broken> {
+        let mut entry = self.entry(name.to_owned(), false, 0);
+        let began = std::mem::take(&mut self.contents.begun);
+        self.file(&mut Metered::new(input, &Rc::clone(&self.meter)), &mut entry)?;
+        if !self.contents.begun {
+            return Err(Broken::Form(format!("it is empty; {REMEDY}")));
+        }
+        self.contents.begun |= began;
         Ok(())
     }
+
+    /// Reads a folder or an archive, which has to hold something.
+    fn bundle(&mut self, read: impl FnOnce(&mut Self) -> Result<(), Broken>) -> Result<(), Broken> {
+        let began = std::mem::take(&mut self.contents.begun);
+        let before = self.contents.files + self.contents.passed_files;
+        read(self)?;
+        if !self.contents.begun {
+            let files = self.contents.files + self.contents.passed_files - before;
+            return Err(Broken::Form(format!("none of its {files} files holds objects of Kubernetes; {REMEDY}")));
+        }
+        self.contents.begun |= began;
+        Ok(())
+    }
+
+    /// Reads what stands in a folder, in the order of its names.
+    fn folder(&mut self, top: &Path, folder: &Path, depth: usize) -> Result<(), Broken> {
+        let at = |path: &Path, error: io::Error| {
+            let path = path.strip_prefix(top).unwrap_or(path).display().to_string();
+            Broken::Input(anyhow!(error).context(path))
+        };
+        if depth > DEEPEST_FOLDER {
+            return Err(Broken::Input(anyhow!("its folders are nested too deeply")));
+        }
+        let mut paths = Vec::new();
+        for found in fs::read_dir(folder).map_err(|error| at(folder, error))? {
+            self.meter.file()?;
+            paths.push(found.map_err(|error| at(folder, error))?.path());
+        }
+        paths.sort_unstable();
+        for path in paths {
+            let kind = fs::symlink_metadata(&path).map_err(|error| at(&path, error))?.file_type();
+            let name = path.strip_prefix(top).unwrap_or(&path).to_string_lossy().into_owned();
+            if kind.is_dir() {
+                self.folder(top, &path, depth + 1)?;
+            } else if !kind.is_file() {
+                self.contents.links += 1;
+            } else if archive::may_hold_objects(&name) {
+                let mut file = File::open(&path).map_err(|error| at(&path, error))?;
+                let is_zip = archive::is_zip(&beginning(&mut file, 4).map_err(|error| at(&path, error))?);
+                file.seek(SeekFrom::Start(0)).map_err(|error| at(&path, error))?;
+                let mut entry = self.entry(name.clone(), true, 0);
+                if is_zip {
+                    self.contents.files += 1;
+                    self.zip(file, &entry).map_err(|broken| within(&name, broken))?;
+                } else {
+                    self.found(&mut Metered::new(file, &Rc::clone(&self.meter)), &mut entry)?;
+                }
+            } else {
+                self.contents.passed_files += 1;
+            }
+        }
+        Ok(())
+    }
+
+    /// Reads a file that was found in a folder or an archive. Not all that ends in `.json` holds objects, but what begins like
+    /// them has to be whole.
+    fn found(&mut self, input: &mut dyn Read, entry: &mut Entry) -> Result<(), Broken> {
+        match self.file(input, entry) {
+            Ok(()) => {
+                self.contents.files += 1;
+                Ok(())
+            }
+            Err(Broken::Form(_)) if entry.found == 0 => {
+                tracing::debug!(file = entry.name, "file holds no objects");
+                self.contents.passed_files += 1;
+                Ok(())
+            }
+            Err(broken) => Err(within(&entry.name, broken)),
+        }
+    }
+
+    /// Reads a file, packed or not.
+    fn file(&mut self, input: &mut dyn Read, entry: &mut Entry) -> Result<(), Broken> {
+        let head = beginning(input, BEGINNING)?;
+        let mut whole = head.as_slice().chain(input);
+        if archive::is_gzip(&head) {
+            return self.gzip(&mut whole, entry);
+        }
+        if archive::is_tar(&head) {
+            let entry = entry.clone();
+            return if entry.bundled {
+                self.tar(&mut whole, &entry)
+            } else {
+                self.bundle(|reader| reader.tar(&mut whole, &entry))
+            };
+        }
+        if archive::is_zip(&head) {
+            return self.zip_in_memory(&mut whole, entry);
+        }
+        if let Some((what, command)) = format_hint::packed(&head) {
+            return Err(Broken::Form(format!("{what}, which podskew does not read: {command} | podskew … -f -")));
+        }
+        match encoding::utf_16(&head) {
+            Some(encoding) => self.text(&mut encoding::Utf8::new(whole, encoding), entry),
+            None => self.text(&mut whole, entry),
+        }
+    }
+
+    /// Reads text in UTF-8.
+    fn text(&mut self, input: &mut dyn Read, entry: &mut Entry) -> Result<(), Broken> {
+        let head = beginning(input, TEXT_BEGINNING)?;
+        let likely = format_hint::looks_like_kubernetes(&head);
+        if entry.bundled && !likely && !archive::is_structured(&entry.name) {
+            return Err(Broken::Form("it does not look like objects".to_owned()));
+        }
+        let form = format_hint::form(&head);
+        let mut whole = head.as_slice().chain(input);
+        let read = match form {
+            Form::Json => self.json(&mut whole, entry, 0),
+            Form::Yaml => self.yaml(&mut whole, entry),
+            Form::Other(what) => return Err(Broken::Form(format!("{what}; {REMEDY}"))),
+        };
+        if read.is_err() && (likely || entry.hint.is_some()) {
+            // Whatever it has not told yet, it speaks of objects.
+            entry.found += 1;
+        }
+        read
+    }
+}
+
+/// Deeper than this no bundle is nested.
+const DEEPEST_FOLDER: usize = 64;
+
+/// Says in which file of a bundle it is.
+fn within(name: &str, broken: Broken) -> Broken {
+    Broken::Input(broken.into_error().context(name.to_owned()))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
+    const READING: Reading = Reading { limits: Limits::DEFAULT, now: UnixTime::LAST };
+
     fn names(text: &str) -> Result<Vec<String>, String> {
         let mut names = Vec::new();
-        let read = read_from(text.as_bytes(), &mut |object, resource, json| {
-            assert!(json.starts_with(b"{") && json.ends_with(b"}"));
-            names.push(format!("{resource}/{}", object.meta.name));
+        let read = read_from(text.as_bytes(), "-", READING, &mut |piece| {
+            assert!(piece.json.starts_with(b"{") && piece.json.ends_with(b"}"));
+            names.push(format!("{}/{}", piece.resource, piece.object.meta.name));
         });
         read.map(|_| names).map_err(|error| format!("{error:#}"))
     }
@@ -168,7 +413,7 @@ mod tests {
     fn other_kinds_are_passed_over_and_counted() {
         let text = r#"[{"kind":"Node","apiVersion":"v1"},{"kind":"StatefulSet","apiVersion":"apps.kruise.io/v1"},
             {"kind":"Node","apiVersion":"v1"}]"#;
-        let read = read_from(text.as_bytes(), &mut |_, _, _| panic!("nothing of it counts")).unwrap();
+        let read = read_from(text.as_bytes(), "-", READING, &mut |_| panic!("nothing of it counts")).unwrap();
         assert_eq!(read.others, BTreeMap::from([("Node".to_owned(), 2), ("StatefulSet".to_owned(), 1)]));
     }
 
@@ -180,17 +425,22 @@ mod tests {
             ("", "it is empty"),
             (" \n", "it is empty"),
             ("\u{feff}\n", "it is empty"),
-            ("apiVersion: v1\nitems:\n", "YAML"),
-            ("- apiVersion: v1\n", "YAML"),
-            ("---\nkind: List\n", "YAML"),
+            ("apiVersion: v1\n", "says no kind"),
+            ("- a: v1\n", "says no kind"),
+            ("---\nkind: [\n", "broken YAML"),
+            ("kind: Pod\nmetadata:\n  name: {a\n", "broken YAML"),
+            ("Name:             web-0\nNamespace:  shop\n", "kubectl describe"),
+            ("pod/web-0\npod/web-1\n", "-o name"),
+            ("W1130 08:00:00.000000   12345 warnings.go:70] x\n", "a warning of kubectl's"),
+            ("k8s\u{0}\n", "protobuf"),
+            ("\u{0}\u{1}\u{2}\u{3}", "binary"),
             ("NAME   READY   STATUS\nweb-0  1/1  Running\n", "table"),
             ("NAMESPACE   NAME   READY\n", "table"),
-            ("\u{1f}\u{8b}", "no JSON"),
             ("error: You must be logged in to the server (Unauthorized)\n", "error"),
             ("Warning: v1 is deprecated\n{}", "a warning of kubectl's"),
-            ("\u{feff}kind: List\n", "YAML"),
+            ("\u{feff}kind: ]\n", "broken YAML"),
             ("No resources found in default namespace.\n", "found nothing"),
-            ("<html>", "no JSON"),
+            ("<html>", "a web page"),
             ("{\"a\":1}", "says no kind"),
             (r#"{"kind":"Status","apiVersion":"v1","status":"Failure"}"#, "answer that something failed"),
             (&indented, &at_end(&indented)),
@@ -208,9 +458,12 @@ mod tests {
     #[test]
     fn files_that_are_none_are_named() {
         let folder = tempfile::tempdir().unwrap();
-        let error = |path: &Path| format!("{:#}", read(path, &mut |_, _, _| {}).unwrap_err());
+        let error = |path: &Path| format!("{:#}", read(&[path.to_owned()], READING, &mut |_| {}).unwrap_err());
         let found = error(folder.path());
-        assert!(found.contains(&folder.path().display().to_string()) && found.contains("a directory"), "{found}");
+        assert!(
+            found.contains(&folder.path().display().to_string()) && found.contains("none of its 0 files"),
+            "{found}"
+        );
         let found = error(&folder.path().join("missing.json"));
         assert!(found.contains("missing.json") && found.contains("No such file"), "{found}");
     }

@@ -2,8 +2,8 @@
 
 use crate::report::Workload;
 use crate::report::history::{History, Revision};
-use crate::time::UnixTime;
-use crate::words::age;
+use crate::time::Taken;
+use crate::words::age_since;
 use std::fmt::Write as _;
 
 /// What was asked for.
@@ -22,7 +22,7 @@ pub(super) enum Asked<'a> {
 pub(super) struct Chooser<'a> {
     pub(super) workload: &'a Workload,
     pub(super) history: &'a History,
-    pub(super) taken: UnixTime,
+    pub(super) taken: Taken,
 }
 
 impl<'a> Chooser<'a> {
@@ -94,7 +94,7 @@ impl<'a> Chooser<'a> {
                 let _ = write!(text, ", revision {revision}");
             }
             if let Some(created) = created {
-                let _ = write!(text, ", {} old", age(self.taken.since(*created)));
+                let _ = write!(text, ", {} old", age_since(*created, self.taken));
             }
             if *current == Some(true) {
                 text.push_str(", current");

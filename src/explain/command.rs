@@ -68,8 +68,13 @@ fn explanation(
 fn diff_command(options: &ExplainOptions, workload: &Workload) -> String {
     let file = match &options.looking.place {
         Place::Cluster { .. } => String::new(),
-        Place::Dump { file, .. } if file.as_os_str() == "-" => "-f - ".to_owned(),
-        Place::Dump { file, .. } => format!("-f {} ", word(&file.to_string_lossy())),
+        Place::Dump { files, .. } => {
+            let words = files.iter().map(|file| match file.as_os_str() {
+                name if name == "-" => "-f - ".to_owned(),
+                name => format!("-f {} ", word(&name.to_string_lossy())),
+            });
+            words.collect()
+        }
     };
     let Workload { namespace, workload_type, name } = workload;
     format!("{} diff {file}-n {} {}/{}", options.program, word(namespace), word(workload_type), word(name))

@@ -15,6 +15,7 @@ struct Document<'a> {
     version: u32,
     podskew: &'static str,
     taken: String,
+    taken_from: &'static str,
     of: &'a str,
     workloads: Vec<Explained<'a>>,
 }
@@ -78,7 +79,8 @@ pub(super) fn json(look: &Look, explanations: &[Explanation]) -> serde_json::Res
     printed(&Document {
         version: VERSION,
         podskew: env!("CARGO_PKG_VERSION"),
-        taken: moment(look.taken),
+        taken: moment(look.taken.at),
+        taken_from: look.taken.from.as_str(),
         of: &look.of,
         workloads: explanations.iter().map(Explained::from).collect(),
     })
@@ -153,6 +155,7 @@ pub(super) struct Difference<'a> {
     version: u32,
     podskew: &'static str,
     taken: String,
+    taken_from: &'static str,
     of: &'a str,
     namespace: &'a str,
     workload_type: &'a str,
@@ -187,7 +190,8 @@ impl<'a> Difference<'a> {
         Self {
             version: VERSION,
             podskew: env!("CARGO_PKG_VERSION"),
-            taken: moment(look.taken),
+            taken: moment(look.taken.at),
+            taken_from: look.taken.from.as_str(),
             of: &look.of,
             namespace,
             workload_type,

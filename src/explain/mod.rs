@@ -12,7 +12,7 @@ pub use command::{diff, explain};
 
 use crate::report::history::{History, PodDetail, Revision};
 use crate::report::{HashDigests, HashReport, ImageReference, Name, PodReport, RolloutState, WorkloadReport};
-use crate::time::UnixTime;
+use crate::time::{Taken, UnixTime};
 use unready::Reason;
 
 /// Everything that is known of one workload.
@@ -25,7 +25,7 @@ pub struct Explanation {
     /// The pod that was asked for.
     pub pod: Option<Name>,
     /// When it was looked at.
-    pub taken: UnixTime,
+    pub taken: Taken,
     /// The command that shows what differs between two of its templates, up to their hashes.
     pub diff: String,
     /// What could not be seen, and what is unknown because of it.

@@ -6,7 +6,7 @@ use crate::page::{BOLD, FAINT, GREEN, Page, RED, Terminal, YELLOW};
 use crate::report::history::{ContainerDetail, PodDetail};
 use crate::report::remedy::{Finding, GITOPS, pin, remedy, roll_back};
 use crate::report::{HashDigests, ImageReference, Origin, PodReport, ReferenceKind, RolloutState, Workload};
-use crate::words::{age, pods, since};
+use crate::words::{age_since, pods, since};
 
 /// How many pods are named before the rest is counted.
 const NAMED: usize = 5;
@@ -291,7 +291,7 @@ impl Sheet<'_> {
         self.title(&format!("to roll back ({GITOPS})"), BOLD);
         for revision in ways {
             let Some(number) = revision.revision else { continue };
-            let age = revision.created.map(|created| format!(", {} old", age(taken.since(created))));
+            let age = revision.created.map(|created| format!(", {} old", age_since(created, *taken)));
             self.line(1, &format!("revision {number}, hash {}{}", revision.hash, age.unwrap_or_default()));
             self.page.command("    ", "", &roll_back(report, history, number).to_string());
         }

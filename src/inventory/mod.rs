@@ -3,6 +3,7 @@
 //! Plain, synchronous and infallible: `apply`, `delete`, `begin_relist`, `finish_relist`. It knows no tokio, no hyper
 //! and no client, and does no I/O. What it is told is true; what it was not told is unknown.
 
+mod adopt;
 mod changes;
 mod facts;
 mod history;

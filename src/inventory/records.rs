@@ -285,7 +285,7 @@ impl Recorder<'_> {
             Body::DaemonSet(set) => {
                 let kind =
                     ControllerKindRecord::DaemonSet { on_delete: set.strategy.on_delete, updated: count(set.updated) };
-                let replicas = replicas(Some(set.desired), set.available);
+                let replicas = replicas(Some(set.desired.unwrap_or(0)), set.available);
                 (&set.template, replicas, observed(set.observed_generation), kind)
             }
             Body::Rollout(rollout) => {

@@ -108,6 +108,15 @@ impl Gap {
     }
 }
 
+/// The command that prints what is missing. Of ControllerRevisions it matters who wrote them last.
+fn command(resource: Resource) -> String {
+    match resource {
+        Resource::ControllerRevisions => format!("kubectl get {resource} -A -o json --show-managed-fields"),
+        Resource::Rollouts => format!("kubectl get {resource}.argoproj.io -A -o json"),
+        _ => format!("kubectl get {resource} -A -o json"),
+    }
+}
+
 impl fmt::Display for Gap {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { resource, cause, missing } = self;
@@ -121,7 +130,7 @@ impl fmt::Display for Gap {
         write!(f, "; not known: {}", self.unknown())?;
         match cause {
             Cause::Forbidden { .. } => f.write_str(&self.grant()),
-            Cause::NotInDump => write!(f, "; add {resource} to what kubectl get prints"),
+            Cause::NotInDump => write!(f, "; add what {} prints, with another -f", command(*resource)),
             Cause::NotServed | Cause::Gone => Ok(()),
         }
     }

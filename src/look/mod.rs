@@ -2,8 +2,10 @@
 //!
 //! `audit`, `explain` and `diff` begin here, and take from here the reports of the workloads that were asked for.
 
+mod files;
 mod gaps;
 mod named;
+mod reduce;
 mod selector;
 mod sink;
 mod watched;
@@ -14,13 +16,11 @@ pub use selector::Selector;
 pub use watched::Watched;
 
 use crate::cluster::{self, Connected, Connection, Timings};
-use crate::dump;
 use crate::inventory::{Inventory, Settings, Source};
 use crate::objects::Resource;
 use crate::report::history::History;
 use crate::report::{Workload, WorkloadReport};
-use crate::time::UnixTime;
-use anyhow::bail;
+use crate::time::{Taken, UnixTime};
 use sink::Seen;
 use std::collections::HashSet;
 use std::path::PathBuf;
@@ -56,12 +56,14 @@ pub enum Place {
         /// In which namespaces.
         namespaces: Namespaces,
     },
-    /// At a dump.
+    /// At files of one cluster at one moment.
     Dump {
-        /// The file; `-` is standard input.
-        file: PathBuf,
-        /// The only namespaces that count; empty for all that it holds.
+        /// Files, folders and archives; `-` is standard input.
+        files: Vec<PathBuf>,
+        /// The only namespaces that count; empty for all that they hold.
         namespaces: Vec<String>,
+        /// When they were taken, if somebody said it.
+        taken: Option<UnixTime>,
     },
 }
 
@@ -95,7 +97,7 @@ pub struct Look {
     /// The workloads that the selector chose; without one, all.
     chosen: Option<HashSet<Workload>>,
     /// When.
-    pub taken: UnixTime,
+    pub taken: Taken,
     /// What was looked at, for people: `namespace shop of https://…`, `dump.json`.
     pub of: String,
     /// What could not be seen, and what is unknown because of it.
@@ -117,18 +119,7 @@ pub async fn look(looking: &Looking, witness: Option<Witness>) -> anyhow::Result
             let look = look_at_cluster(&connected, &namespaces, looking, witness, Timings::of_a_look()).await?;
             Ok(Look { connected: Some(connected), ..look })
         }
-        Place::Dump { file, namespaces } => {
-            let read = |seen: &Seen| {
-                let taken = |namespace: &str| namespaces.is_empty() || namespaces.iter().any(|name| name == namespace);
-                dump::read(file, &mut |object, resource, json| {
-                    if taken(&object.meta.namespace) {
-                        seen.object(resource, object, json);
-                    }
-                })
-            };
-            let of = if file.as_os_str() == "-" { "standard input".to_owned() } else { file.display().to_string() };
-            look_at_dump(of, looking, witness, read)
-        }
+        Place::Dump { files, namespaces, taken } => files::look_at_files(looking, files, namespaces, *taken, witness),
     }
 }
 
@@ -147,8 +138,7 @@ pub async fn look_at_cluster(
         [namespace] => format!("namespace {namespace} of {}", connected.server),
         namespaces => format!("namespaces {} of {}", namespaces.join(", "), connected.server),
     };
-    let taken = UnixTime::now();
-    let mut look = seen.finish(of, taken);
+    let mut look = seen.finish(of, Taken::now());
     let unseen = refusals.iter().filter(|refusal| refusal.source.resource == Resource::ReplicaSets);
     for refusal in unseen {
         look.withdraw_owners_of_replica_sets(refusal.source.namespace);
@@ -159,49 +149,19 @@ pub async fn look_at_cluster(
     Ok(look)
 }
 
-fn look_at_dump(
-    of: String,
-    looking: &Looking,
-    witness: Option<Witness>,
-    read: impl FnOnce(&Seen) -> anyhow::Result<dump::Contents>,
-) -> anyhow::Result<Look> {
-    // With a selector, pods that it does not choose are set apart: only of a lone list of pods does it choose pods.
-    let [chosen, others] = [0, 1].map(|namespace| Resource::ALL.map(|resource| Source { resource, namespace }));
-    let sources = [chosen, others].concat();
-    let seen = Seen::new(looking, &sources, witness);
-    seen.begin(&sources);
-    let contents = read(&seen)?;
-    let (pods, wants_pods) = seen.pods();
-    let pods_only = pods > 0 && contents.objects.keys().all(|resource| *resource == Resource::Pods);
-    if pods == 0 && wants_pods && looking.needs_pods {
-        bail!("{of} holds no pods, and there is nothing to compare without them; add pods to what kubectl get prints");
-    }
-    seen.end(&sources, pods_only);
-    let mut look = seen.finish(of, UnixTime::now());
-    look.pods_only = pods_only;
-    if pods_only {
-        look.chosen = None;
-    }
-    if look.inventory.objects(Resource::ReplicaSets) == 0 {
-        look.withdraw_owners_of_replica_sets(0);
-    }
-    look.gaps = gaps::of_dump(&look.inventory);
-    Ok(look)
-}
-
 impl Look {
     /// Without ReplicaSets nothing ties Deployments and Rollouts to their pods: what could be said of them would be wrong.
     /// Their pods are grouped by the ReplicaSet that they name.
     fn withdraw_owners_of_replica_sets(&mut self, namespace: u8) {
         for resource in [Resource::Deployments, Resource::Rollouts] {
-            self.inventory.forbid(Source { resource, namespace }, self.taken);
+            self.inventory.forbid(Source { resource, namespace }, self.taken.at);
         }
     }
 
     /// Hands out the report of each workload that was chosen, once. Only a portion of them is ever in memory.
     pub fn reports(&mut self, each: &mut dyn FnMut(WorkloadReport)) {
         loop {
-            let changes = self.inventory.take_some_changes(self.taken, PODS_AT_ONCE);
+            let changes = self.inventory.take_some_changes(self.taken.at, PODS_AT_ONCE);
             for report in changes.reports {
                 if self.chosen.as_ref().is_none_or(|chosen| chosen.contains(&report.workload)) {
                     each(report);

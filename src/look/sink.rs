@@ -1,4 +1,4 @@
-//! Who the objects of one look go to.
+//! Receives the objects of one look at a cluster.
 
 use super::watched::workload_of;
 use super::{Look, Looking, Selector, Witness, locked};
@@ -6,7 +6,7 @@ use crate::cluster::Sink;
 use crate::inventory::{Inventory, Source};
 use crate::objects::{Body, Cut, Cutter, Object, Resource};
 use crate::report::Workload;
-use crate::time::UnixTime;
+use crate::time::{Taken, UnixTime};
 use std::collections::HashSet;
 use std::sync::Mutex;
 
@@ -23,9 +23,6 @@ pub(super) struct Seen {
 struct Noted {
     /// Workloads whose labels the selector chose.
     chosen: HashSet<Workload>,
-    pods: u64,
-    /// Whether anything asks for pods.
-    wants_pods: bool,
     unwritten_revisions: bool,
 }
 
@@ -35,46 +32,8 @@ impl Seen {
         Self { inventory, selector: looking.selector.clone(), witness, noted: Mutex::default() }
     }
 
-    /// A dump is about to be read. Nobody asks what it holds before all of it was read, so each object can take its place
-    /// at once, and no list of them is kept beside.
-    pub(super) fn begin(&self, sources: &[Source]) {
-        for source in sources {
-            self.list_nothing(*source);
-        }
-    }
-
-    fn list_nothing(&self, source: Source) {
-        self.begin_relist(source);
-        self.finish_relist(source, &[]);
-    }
-
-    /// An object of a dump.
-    pub(super) fn object(&self, resource: Resource, object: &Object<'_>, json: &[u8]) {
-        let selected = self.selector.as_ref().is_none_or(|selector| selector.matches(&object.meta.labels));
-        let apart = resource == Resource::Pods && !selected;
-        self.note(object);
-        locked(&self.inventory).apply(Source { resource, namespace: u8::from(apart) }, object, UnixTime::now());
-        if let Some(witness) = &self.witness {
-            witness(resource, json);
-        }
-    }
-
-    /// Everything of a dump was read. Pods that were set apart belong to it unless the selector chooses pods.
-    pub(super) fn end(&self, sources: &[Source], selector_chooses_pods: bool) {
-        let apart = sources.iter().filter(|source| source.resource == Resource::Pods && source.namespace > 0);
-        for source in apart.filter(|_| selector_chooses_pods) {
-            self.list_nothing(*source);
-        }
-    }
-
-    /// How many pods came, and whether anything asks for some.
-    pub(super) fn pods(&self) -> (u64, bool) {
-        let noted = locked(&self.noted);
-        (noted.pods, noted.wants_pods)
-    }
-
     /// What was seen, once nothing more comes.
-    pub(super) fn finish(&self, of: String, taken: UnixTime) -> Look {
+    pub(super) fn finish(&self, of: String, taken: Taken) -> Look {
         let noted = std::mem::take(&mut *locked(&self.noted));
         let empty = Inventory::new(crate::inventory::Settings::default(), &[]);
         Look {
@@ -91,23 +50,9 @@ impl Seen {
 
     fn note(&self, object: &Object<'_>) {
         let mut noted = locked(&self.noted);
-        let replicas = match &object.body {
-            Body::Pod(_) => {
-                noted.pods += 1;
-                return;
-            }
-            Body::ControllerRevision(_) => {
-                noted.unwritten_revisions |= object.meta.written_by_controller_manager.is_none();
-                return;
-            }
-            // It has none where no node suits it.
-            Body::DaemonSet(_) => Some(0),
-            Body::ReplicaSet(set) => set.replicas,
-            Body::Deployment(deployment) => deployment.replicas,
-            Body::StatefulSet(set) => set.replicas,
-            Body::Rollout(rollout) => rollout.replicas,
-        };
-        noted.wants_pods |= replicas != Some(0);
+        if matches!(&object.body, Body::ControllerRevision(_)) {
+            noted.unwritten_revisions |= object.meta.written_by_controller_manager.is_none();
+        }
         if self.selector.as_ref().is_some_and(|selector| selector.matches(&object.meta.labels)) {
             noted.chosen.extend(workload_of(object));
         }
@@ -139,6 +84,7 @@ impl Sink for Seen {
                 }
                 // Whoever decodes the page says what is wrong with it.
                 Ok(Cut::End) | Err(_) => return,
+                Ok(Cut::ListEnd(..)) => {}
             }
         }
     }

@@ -74,8 +74,8 @@ pub struct DaemonSet<'a> {
     pub strategy: UpdateStrategy,
     /// `status.observedGeneration`.
     pub observed_generation: Option<i64>,
-    /// `status.desiredNumberScheduled`.
-    pub desired: i64,
+    /// `status.desiredNumberScheduled`; `None` where there is no status.
+    pub desired: Option<i64>,
     /// `status.updatedNumberScheduled`.
     pub updated: i64,
     /// `status.numberAvailable`.
@@ -392,7 +392,7 @@ impl<'a> DaemonSet<'a> {
             template: spec.template,
             strategy: spec.update_strategy.into(),
             observed_generation: status.observed_generation,
-            desired: status.desired_number_scheduled.unwrap_or(0),
+            desired: status.desired_number_scheduled,
             updated: status.updated_number_scheduled.unwrap_or(0),
             available: status.number_available.unwrap_or(0),
         }

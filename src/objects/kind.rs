@@ -15,6 +15,8 @@ pub struct Kind<'a> {
     pub api_version: Cow<'a, str>,
     /// `kind`; empty if it says none.
     pub kind: Cow<'a, str>,
+    /// `type` of an event of a watch, whose object stands under `object`; empty if it is none.
+    pub event: Cow<'a, str>,
 }
 
 /// Reads `apiVersion` and `kind` of an object, and no further.
@@ -34,15 +36,27 @@ impl<'de> Visitor<'de> for KindVisitor {
 
     fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
         let mut read = Kind::default();
+        let mut has_object = false;
         // Both stand first wherever kubectl or an API server wrote them.
         while read.kind.is_empty() || read.api_version.is_empty() {
-            let Some(Key(key)) = map.next_key()? else { break };
+            let Some(Key(key)) = map.next_key()? else {
+                // An Event and a Secret have a `type` too, and a kind.
+                if !has_object || !read.kind.is_empty() {
+                    read.event = Cow::default();
+                }
+                return Ok(read);
+            };
             match key.as_ref() {
                 "apiVersion" => Lenient(read.api_version) = map.next_value()?,
                 "kind" => Lenient(read.kind) = map.next_value()?,
-                _ => _ = map.next_value::<IgnoredAny>()?,
+                "type" => Lenient(read.event) = map.next_value()?,
+                other => {
+                    has_object |= other == "object";
+                    _ = map.next_value::<IgnoredAny>()?;
+                }
             }
         }
+        read.event = Cow::default();
         Ok(read)
     }
 }

@@ -42,7 +42,7 @@ impl<'a, M: Written> RawMeta<'a, M> {
     /// With what else was read of it.
     pub(super) fn object(self, resource: Resource, body: Body<'a>) -> Object<'a> {
         let uid = if self.uid.is_empty() {
-            Uid::parse(&format!("{resource}/{}/{}", self.namespace, self.name))
+            Uid::of_name(resource, &self.namespace, &self.name)
         } else {
             Uid::parse(&self.uid)
         };

@@ -10,7 +10,9 @@ mod json;
 mod kind;
 mod labels;
 mod lenient;
+mod members;
 mod metadata;
+mod newest;
 mod pieces;
 mod pod;
 mod protobuf;
@@ -29,6 +31,8 @@ pub use cut::{Cut, CutError, Cutter};
 pub use kind::{Kind, decode_kind};
 pub use labels::Labels;
 pub use lenient::wrong_types;
+pub use members::{Members, member, text_member};
+pub use newest::Newest;
 pub use pieces::{LONGEST_OBJECT, Pieces, make_room};
 pub use pod::{ContainerStatus, Pod, Ready};
 pub use template::{Template, TemplateContainer, TemplateDigest};
@@ -98,10 +102,16 @@ impl Resource {
         }
     }
 
-    /// The resource whose objects say this `apiVersion` and `kind` of themselves.
+    /// The resource whose objects say this `apiVersion` and `kind` of themselves. Up to Kubernetes 1.15 `extensions` was the
+    /// group of three kinds that are of `apps` now.
     #[must_use]
     pub fn of_kind(api_version: &str, kind: &str) -> Option<Self> {
-        let group = metadata::group(api_version);
+        Self::of_group(metadata::group(api_version), kind)
+    }
+
+    /// The resource of a kind in a group of today.
+    #[must_use]
+    pub fn of_group(group: &str, kind: &str) -> Option<Self> {
         Self::ALL.into_iter().find(|resource| resource.kind() == kind && resource.group() == group)
     }
 
@@ -243,7 +253,31 @@ impl Uid {
             (salt, text).hash(&mut hasher);
             hasher.finish()
         };
-        Self([half(1), half(2)])
+        Self([half(1) & !Self::VERSION, half(2)])
+    }
+
+    /// No uid at all.
+    pub const NONE: Self = Self([0, 0]);
+
+    /// Where a UUID has its version, which is never 0.
+    const VERSION: u64 = 0xF000;
+
+    /// What an object without a uid goes by.
+    #[must_use]
+    pub fn of_name(resource: Resource, namespace: &str, name: &str) -> Self {
+        Self::parse(&format!("{resource}/{namespace}/{name}"))
+    }
+
+    /// Whether it was a UUID, so that it is written as it was read.
+    #[must_use]
+    pub fn is_uuid(self) -> bool {
+        self.0[0] & Self::VERSION != 0
+    }
+
+    /// Both together: equal to another only if both are.
+    #[must_use]
+    pub fn with(self, other: Self) -> Self {
+        Self([self.0[0] ^ other.0[1].rotate_left(17), self.0[1] ^ other.0[0].rotate_left(29)])
     }
 
     /// 64 bits of it, as good as random: most of a UUID's are.
@@ -259,6 +293,14 @@ impl Uid {
         let four = |at: usize| text[at..].first_chunk().map_or(0, |four| u64::from(u32::from_be_bytes(*four)));
         let eight = |high: usize, low: usize| hexadecimal(four(high) << 32 | four(low));
         Some(Self([eight(0, 4)? << 32 | eight(9, 14)?, eight(19, 24)? << 32 | eight(28, 32)?]))
+    }
+}
+
+impl fmt::Display for Uid {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let [high, low] = self.0;
+        let (a, b, c) = (high >> 32, high >> 16 & 0xFFFF, high & 0xFFFF);
+        write!(f, "{a:08x}-{b:04x}-{c:04x}-{:04x}-{:012x}", low >> 48, low & 0xFFFF_FFFF_FFFF)
     }
 }
 
@@ -287,6 +329,8 @@ mod tests {
         let uuid = "01234567-89ab-cdef-0a1b-2c3d4e5f6789";
         assert_eq!(Uid::parse(uuid), Uid([0x0123_4567_89ab_cdef, 0x0a1b_2c3d_4e5f_6789]));
         assert_eq!(Uid::parse(&uuid.to_uppercase()), Uid::parse(uuid));
+        assert_eq!((Uid::parse(uuid).to_string().as_str(), Uid::parse(uuid).is_uuid()), (uuid, true));
+        assert!(!Uid::parse("REDACTED").is_uuid());
         for other in [&uuid[1..], "g1234567-89ab-cdef-0a1b-2c3d4e5f6789", "01234567-89ab-cdef-0a1b+2c3d4e5f6789", ""] {
             assert_eq!(Uid::parse_uuid(other), None, "{other}");
             assert_ne!(Uid::parse(other), Uid::parse(uuid), "{other}");

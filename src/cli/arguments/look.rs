@@ -4,6 +4,7 @@
 use super::shared::{CLUSTER, WHAT};
 use super::{ConnectionArguments, CountArguments};
 use crate::cli::{candidates, values};
+use crate::time::UnixTime;
 use clap::{Args, ValueHint};
 use clap_complete::engine::ArgValueCompleter;
 use std::path::PathBuf;
@@ -15,9 +16,13 @@ pub struct LookArguments {
     #[command(flatten)]
     pub connection: ConnectionArguments,
 
-    /// Look at what kubectl get -o json printed into this file instead of at a cluster; - is standard input
-    #[arg(short = 'f', long, value_name = "FILE", help_heading = CLUSTER, value_hint = ValueHint::FilePath)]
-    pub filename: Option<PathBuf>,
+    /// Read this file, folder or archive instead of a cluster; repeatable; - is standard input
+    #[arg(short = 'f', long, value_name = "FILE", help_heading = CLUSTER, value_hint = ValueHint::AnyPath)]
+    pub filename: Vec<PathBuf>,
+
+    /// When the files were taken, like 2026-11-30T08:00:00Z [default: the newest time in them; a pipe: now]
+    #[arg(long, value_name = "TIME", help_heading = CLUSTER, requires = "filename", value_parser = values::moment)]
+    pub taken: Option<UnixTime>,
 
     /// Look in this namespace; repeatable, at most 50 [default: the context's, or all that a file holds]
     #[arg(

@@ -1,0 +1,83 @@
+//! Names what a text is that holds no objects, as far as its beginning tells, and how to print one that does.
+
+/// The command that prints what podskew reads.
+pub(super) const REMEDY: &str =
+    "print one with kubectl get pods,rs,deploy,sts,ds,controllerrevisions -o json --show-managed-fields";
+
+/// What a text looks like.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum Form {
+    Json,
+    Yaml,
+    /// Neither; what it is instead, in words.
+    Other(&'static str),
+}
+
+/// Names the form of a text by its beginning.
+pub(super) fn form(beginning: &[u8]) -> Form {
+    let text = beginning.trim_ascii_start();
+    let text = text.strip_prefix(b"\xEF\xBB\xBF").unwrap_or(text).trim_ascii_start();
+    let line = text.split(|byte| *byte == b'\n').next().unwrap_or_default().trim_ascii_end();
+    let begins = |words: &[&str]| words.iter().any(|word| text.starts_with(word.as_bytes()));
+    // White space alone may go on, and be followed by JSON.
+    let Some(first) = text.first() else { return Form::Json };
+    Form::Other(match first {
+        b'{' | b'[' => return Form::Json,
+        _ if begins(&["k8s\0"]) => "it is Kubernetes' protobuf, as etcd keeps it, and no JSON",
+        0xFF | 0xFE => "it is UTF-32 or no text at all",
+        _ if beginning.contains(&0) => "it is binary and no JSON",
+        _ if begins(&["No resources found"]) => "it says that kubectl found nothing",
+        _ if begins(&["error:", "Error from server", "Unable to connect", "The connection to the server"]) => {
+            "it holds an error of kubectl's"
+        }
+        _ if begins(&["Warning:"]) || is_log_line(line) => {
+            "it begins with a warning of kubectl's, which belongs to stderr: take 2>&1 away"
+        }
+        _ if begins(&["NAME ", "NAMESPACE ", "NAME\t"]) => "it is kubectl's table and no JSON",
+        _ if is_description(line) => "it is what kubectl describe prints, for people, and no JSON",
+        _ if begins(&["<!", "<html", "<?xml"]) => "it is a web page and no JSON",
+        _ if begins(&["---", "- ", "%YAML", "#"]) || is_yaml_field(line) => return Form::Yaml,
+        _ if is_name(line) => "it is what kubectl get -o name prints, and no JSON",
+        _ => "it is neither JSON nor YAML",
+    })
+}
+
+/// Compressed or packed by something that podskew does not read, by the first bytes; and what unpacks it.
+pub(super) fn packed(beginning: &[u8]) -> Option<(&'static str, &'static str)> {
+    const FORMS: [(&[u8], &str, &str); 5] = [
+        (b"\xFD7zXZ\0", "it is compressed with xz", "xz -dc FILE"),
+        (b"\x28\xB5\x2F\xFD", "it is compressed with zstd", "zstd -dc FILE"),
+        (b"BZh", "it is compressed with bzip2", "bzip2 -dc FILE"),
+        (b"7z\xBC\xAF\x27\x1C", "it is a 7z archive", "7z x -so FILE"),
+        (b"Rar!", "it is a RAR archive", "unrar p -inul FILE"),
+    ];
+    FORMS.into_iter().find(|(magic, ..)| beginning.starts_with(magic)).map(|(_, what, command)| (what, command))
+}
+
+/// Whether a text speaks of objects of Kubernetes, in JSON or in YAML.
+pub(super) fn looks_like_kubernetes(beginning: &[u8]) -> bool {
+    let holds = |word: &str| memchr::memmem::find(beginning, word.as_bytes()).is_some();
+    (holds("\"kind\"") && holds("\"apiVersion\"")) || (holds("kind:") && holds("apiVersion:"))
+}
+
+/// `apiVersion: v1`, `items:`.
+fn is_yaml_field(line: &[u8]) -> bool {
+    let key = line.iter().take_while(|byte| byte.is_ascii_alphanumeric()).count();
+    key > 0 && line.get(key) == Some(&b':') && line.get(key + 1).is_none_or(u8::is_ascii_whitespace)
+}
+
+/// `Name:             web-0`.
+fn is_description(line: &[u8]) -> bool {
+    line.strip_prefix(b"Name:").is_some_and(|rest| rest.starts_with(b"  "))
+}
+
+/// `W1130 08:00:00.000000   12345 warnings.go:70] …`.
+fn is_log_line(line: &[u8]) -> bool {
+    matches!(line, [b'W' | b'E' | b'I', date @ ..] if date.len() > 5 && date[..4].iter().all(u8::is_ascii_digit) && date[4] == b' ')
+}
+
+/// `pod/web-0`, `deployment.apps/web`.
+fn is_name(line: &[u8]) -> bool {
+    let is_part = |byte: &u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || matches!(byte, b'-' | b'.' | b'/');
+    line.iter().all(is_part) && memchr::memchr_iter(b'/', line).count() == 1
+}

@@ -1,0 +1,298 @@
+//! JSON: lists, arrays, single objects, events of watches, and what `kubectl cluster-info dump` prints between them.
+
+use super::format_hint::REMEDY;
+use super::{Broken, Change, Entry, Piece, Reader, meter, shape};
+use crate::objects::{Cut, CutError, Cutter, Resource, decode_kind, decode_object, member};
+use std::io::Read;
+
+/// How deep lists may stand as items of other lists.
+const DEEPEST: u8 = 4;
+
+/// What stands before and behind the logs of a container in what `kubectl cluster-info dump` prints.
+const LOGS: &str = "==== START logs for container ";
+const LOGS_END: &str = "==== END logs for container ";
+
+/// Its last line.
+const DUMPED: &str = "Cluster info dumped to ";
+
+/// No line that begins logs is longer: a container's name, a namespace's and a pod's.
+const LONGEST_LINE: usize = 1024;
+
+/// Items that came before the list had said of what kind it is.
+#[derive(Default)]
+struct Held {
+    json: Vec<u8>,
+    /// Where each ends, and its first byte in the text.
+    items: Vec<(usize, u64)>,
+    /// There were too many to hold, and all looked like this.
+    guessed: Option<Resource>,
+}
+
+impl Reader<'_, '_> {
+    pub(super) fn json(&mut self, input: &mut dyn Read, entry: &mut Entry, depth: u8) -> Result<(), Broken> {
+        let mut cutter = Cutter::default();
+        let mut held = Held::default();
+        loop {
+            match cutter.next_cut() {
+                Ok(Cut::Object { json, byte, list }) => self.object(json, byte, list, entry, depth, &mut held)?,
+                Ok(Cut::ListEnd(api_version, kind)) => {
+                    self.contents.begun = true;
+                    self.release(std::mem::take(&mut held), api_version, kind, entry)?;
+                }
+                Ok(Cut::More) => more(&mut cutter, input)?,
+                Ok(Cut::End) => {
+                    self.contents.begun |= cutter.has_begun() && !entry.bundled;
+                    return Ok(());
+                }
+                Err(error) => {
+                    if !(cutter.is_outside() && cutter.has_begun() && self.between(&mut cutter, input)?) {
+                        return Err(broken(error, &cutter, entry));
+                    }
+                }
+            }
+        }
+    }
+
+    /// Passes over what stands between lists, if it is something that ought to.
+    fn between(&mut self, cutter: &mut Cutter, input: &mut dyn Read) -> Result<bool, Broken> {
+        while !cutter.rest().contains(&b'\n') && cutter.rest().len() < LONGEST_LINE && !cutter.has_ended() {
+            more(cutter, input)?;
+        }
+        let rest = cutter.rest();
+        let line = rest.iter().position(|byte| *byte == b'\n').unwrap_or(rest.len());
+        let Ok(text) = std::str::from_utf8(&rest[..line]) else { return Ok(false) };
+        if text.starts_with(DUMPED) {
+            cutter.pass(line);
+            return Ok(true);
+        }
+        let Some(whose) = text.trim_end().strip_prefix(LOGS).filter(|whose| whose.ends_with(" ====")) else {
+            return Ok(false);
+        };
+        // Logs do not have to end with a line.
+        let end = format!("{LOGS_END}{whose}");
+        let whose = whose.trim_end_matches(" ====").to_owned();
+        cutter.pass(line);
+        loop {
+            if let Some(found) = memchr::memmem::find(cutter.rest(), end.as_bytes()) {
+                cutter.pass(found + end.len());
+                self.contents.logs += 1;
+                return Ok(true);
+            }
+            if cutter.has_ended() {
+                return Err(Broken::Form(format!("the logs for container {whose} break off: it was cut short")));
+            }
+            cutter.pass(cutter.rest().len().saturating_sub(end.len()));
+            more(cutter, input)?;
+        }
+    }
+
+    /// The list has ended and said of what kind it is, if it ever does.
+    fn release(&mut self, held: Held, api_version: &str, kind: &str, entry: &mut Entry) -> Result<(), Broken> {
+        let kind = item_kind(kind);
+        if let Some(guessed) = held.guessed
+            && !kind.is_empty()
+            && Resource::of_kind(api_version, kind) != Some(guessed)
+        {
+            return Err(Broken::Form(format!(
+                "a list says behind its items that they are of kind {kind}, and they look like {guessed}; {REMEDY}"
+            )));
+        }
+        let mut start = 0;
+        for (end, byte) in held.items {
+            self.item(&held.json[start..end], byte, (api_version, kind), entry)?;
+            start = end;
+        }
+        Ok(())
+    }
+
+    /// Everything that was held is taken for what it looks like, all of it the same.
+    fn guess(&mut self, held: &mut Held, entry: &mut Entry) -> Result<(), Broken> {
+        let mut start = 0;
+        for (end, byte) in std::mem::take(&mut held.items) {
+            let json = &held.json[start..end];
+            let resource = shape::by_fields(json);
+            if resource.is_none() || held.guessed.is_some_and(|guessed| resource != Some(guessed)) {
+                return Err(Broken::Form(format!(
+                    "a list says only behind more than {} MiB of items of what kind they are; {REMEDY}",
+                    self.meter.limits.held_items >> 20
+                )));
+            }
+            held.guessed = resource;
+            if let Some(resource) = resource {
+                self.known(resource, json, byte, Change::Listed, entry)?;
+            }
+            start = end;
+        }
+        held.json.clear();
+        Ok(())
+    }
+
+    fn object(
+        &mut self,
+        json: &[u8],
+        byte: u64,
+        list: Option<(&str, &str)>,
+        entry: &mut Entry,
+        depth: u8,
+        held: &mut Held,
+    ) -> Result<(), Broken> {
+        let said = decode_kind(json).map_err(|error| unreadable(json, &error, byte))?;
+        match (&*said.kind, list) {
+            ("", Some((api_version, kind))) if !item_kind(kind).is_empty() => {
+                self.item(json, byte, (api_version, item_kind(kind)), entry)
+            }
+            ("", Some((_, ""))) if said.event.is_empty() => {
+                held.json.extend_from_slice(json);
+                held.items.push((held.json.len(), byte));
+                if held.guessed.is_some() || held.json.len() > self.meter.limits.held_items {
+                    self.guess(held, entry)
+                } else {
+                    Ok(())
+                }
+            }
+            ("", _) if !said.event.is_empty() => self.event(&said.event, json, byte, entry),
+            (kind, Some(_)) if kind.ends_with("List") && depth < DEEPEST => self.json(&mut &*json, entry, depth + 1),
+            (kind, _) => {
+                let kind = (&*said.api_version, kind);
+                self.kind(json, byte, kind, Change::Listed, entry)
+            }
+        }
+    }
+
+    /// An item of a list that says what its items are.
+    fn item(&mut self, json: &[u8], byte: u64, kind: (&str, &str), entry: &mut Entry) -> Result<(), Broken> {
+        self.kind(json, byte, kind, Change::Listed, entry)
+    }
+
+    /// What a watch said: `{"type": "ADDED", "object": {…}}`.
+    fn event(&mut self, event: &str, json: &[u8], byte: u64, entry: &mut Entry) -> Result<(), Broken> {
+        let change = match event {
+            "ADDED" | "MODIFIED" => Change::Applied,
+            "DELETED" => Change::Deleted,
+            "BOOKMARK" | "ERROR" => {
+                entry.found += 1;
+                self.contents.begun = true;
+                self.contents.watch_errors += u64::from(event == "ERROR");
+                return Ok(());
+            }
+            _ => return self.kind(json, byte, ("", ""), Change::Listed, entry),
+        };
+        let object = member(json, &["object"]).unwrap_or_default();
+        let said = decode_kind(object).map_err(|error| at(error.what, error.byte, byte))?;
+        self.kind(object, byte, (&said.api_version, &said.kind), change, entry)
+    }
+
+    /// An object that says what it is, or has to be known by its fields.
+    fn kind(
+        &mut self,
+        json: &[u8],
+        byte: u64,
+        (api_version, kind): (&str, &str),
+        change: Change,
+        entry: &mut Entry,
+    ) -> Result<(), Broken> {
+        if kind == "Status" && !entry.bundled {
+            return Err(Broken::Form(format!(
+                "at byte {byte} is the API server's answer that something failed, and no object; {REMEDY}"
+            )));
+        }
+        if kind == "Table" && !entry.bundled {
+            return Err(Broken::Form(format!(
+                "at byte {byte} is a table of the API server's, for people, and no object; {REMEDY}"
+            )));
+        }
+        // Go leaves the items of an empty list out.
+        if kind.ends_with("List") {
+            entry.found += 1;
+            self.contents.begun = true;
+            return Ok(());
+        }
+        let resource = match (api_version, kind) {
+            (_, "") => match self.unsaid(json, byte, entry)? {
+                Some(resource) => Some(resource),
+                None => return Ok(()),
+            },
+            // Without its group it could be of another: its fields have to agree.
+            ("", kind) => Resource::ALL.into_iter().find(|resource| {
+                resource.kind() == kind && (*resource == Resource::Pods || shape::by_fields(json) == Some(*resource))
+            }),
+            (api_version, kind) => Resource::of_kind(api_version, kind),
+        };
+        if let Some(resource) = resource {
+            return self.known(resource, json, byte, change, entry);
+        }
+        entry.found += u64::from(!api_version.is_empty());
+        self.contents.begun = true;
+        self.newest.take(json);
+        match self.contents.others.get_mut(kind) {
+            Some(count) => *count += 1,
+            None => _ = self.contents.others.insert(kind.to_owned(), 1),
+        }
+        Ok(())
+    }
+
+    /// The resource of an object that does not say its kind; `None` if it need not be an object at all.
+    fn unsaid(&mut self, json: &[u8], byte: u64, entry: &Entry) -> Result<Option<Resource>, Broken> {
+        let is_named = || member(json, &["metadata", "name"]).is_some();
+        let resource = shape::by_fields(json).or(entry.hint.filter(|_| is_named()));
+        if resource.is_none() && !entry.bundled {
+            return Err(Broken::Form(format!(
+                "the object at byte {byte} says no kind, and its fields do not tell it: the client that wrote it stripped kind and apiVersion; \
+                 {REMEDY}"
+            )));
+        }
+        self.contents.unknown += u64::from(resource.is_none());
+        Ok(resource)
+    }
+
+    fn known(
+        &mut self,
+        resource: Resource,
+        json: &[u8],
+        byte: u64,
+        change: Change,
+        entry: &mut Entry,
+    ) -> Result<(), Broken> {
+        entry.found += 1;
+        self.contents.begun = true;
+        let object = decode_object(resource, json).map_err(|error| at(error.what, error.byte as u64, byte))?;
+        self.newest.take(json);
+        *self.contents.objects.entry(resource).or_default() += 1;
+        (self.each)(Piece { object, resource, json, change, file: entry.number });
+        Ok(())
+    }
+}
+
+/// `Pod` of a `PodList`; empty of a `List`, which may hold anything.
+fn item_kind(list: &str) -> &str {
+    list.strip_suffix("List").unwrap_or_default()
+}
+
+fn more(cutter: &mut Cutter, input: &mut dyn Read) -> Result<(), Broken> {
+    let read = meter::fill(input, cutter.room())?;
+    cutter.filled(read);
+    Ok(())
+}
+
+/// Why it cannot be told what an object is.
+fn unreadable(json: &[u8], error: &CutError, byte: u64) -> Broken {
+    match std::str::from_utf8(json) {
+        Ok(_) => at(error.what, error.byte, byte),
+        Err(error) => at("text that is neither UTF-8 nor UTF-16", error.valid_up_to() as u64 + 1, byte),
+    }
+}
+
+fn at(what: &str, at: u64, byte: u64) -> Broken {
+    Broken::Form(format!("{what} at byte {}, in the object that begins at byte {byte}; {REMEDY}", byte + at.max(1) - 1))
+}
+
+/// Why it cannot be read on: JSON that breaks off or is broken.
+fn broken(error: CutError, cutter: &Cutter, entry: &Entry) -> Broken {
+    if !cutter.has_begun()
+        && let super::Form::Other(what) = super::format_hint::form(cutter.rest())
+    {
+        return Broken::Form(format!("{what}; {REMEDY}"));
+    }
+    let after = if entry.found == 1 { "1 object".to_owned() } else { format!("{} objects", entry.found) };
+    Broken::Form(format!("{error}, after {after}: it was cut short, or is no JSON; {REMEDY}"))
+}

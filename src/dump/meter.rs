@@ -1,0 +1,107 @@
+//! Bounds of what is read, whatever it is packed in.
+
+use std::cell::Cell;
+use std::io::{self, Read};
+use std::rc::Rc;
+
+/// What reading may cost at most.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Limits {
+    /// Bytes of all files together, decompressed.
+    pub bytes: u64,
+    /// Files in folders and archives.
+    pub files: u64,
+    /// Bytes of one YAML document, all of which has to be in memory.
+    pub yaml_document: usize,
+    /// Bytes of an archive within an archive that has to be in memory: a zip is read from its end.
+    pub inner_zip: usize,
+    /// Bytes of the items of one list that says only behind them what they are.
+    pub held_items: usize,
+}
+
+const MIB: usize = 1 << 20;
+
+impl Limits {
+    /// More than any bundle of a cluster comes near.
+    pub const DEFAULT: Self =
+        Self { bytes: 16 << 30, files: 100_000, yaml_document: 64 * MIB, inner_zip: 64 * MIB, held_items: 64 * MIB };
+}
+
+/// Counts what is read.
+#[derive(Debug)]
+pub(super) struct Meter {
+    pub(super) limits: Limits,
+    bytes: Cell<u64>,
+    files: Cell<u64>,
+}
+
+impl Meter {
+    pub(super) fn new(limits: Limits) -> Rc<Self> {
+        Rc::new(Self { limits, bytes: Cell::new(0), files: Cell::new(0) })
+    }
+
+    /// One more file.
+    pub(super) fn file(&self) -> io::Result<()> {
+        self.files.set(self.files.get() + 1);
+        if self.files.get() > self.limits.files {
+            return Err(io::Error::other(format!(
+                "there are more than {} files in it; name the folder or the files that hold pods and what owns them",
+                self.limits.files
+            )));
+        }
+        Ok(())
+    }
+
+    fn bytes(&self, more: usize) -> io::Result<()> {
+        self.bytes.set(self.bytes.get() + more as u64);
+        if self.bytes.get() > self.limits.bytes {
+            return Err(io::Error::other(format!(
+                "it is more than {} GiB, decompressed; name the files that hold pods and what owns them",
+                self.limits.bytes >> 30
+            )));
+        }
+        Ok(())
+    }
+}
+
+/// Input that counts.
+pub(super) struct Metered<R> {
+    input: R,
+    meter: Rc<Meter>,
+}
+
+impl<R> Metered<R> {
+    pub(super) fn new(input: R, meter: &Rc<Meter>) -> Self {
+        Self { input, meter: Rc::clone(meter) }
+    }
+}
+
+impl<R: Read> Read for Metered<R> {
+    fn read(&mut self, out: &mut [u8]) -> io::Result<usize> {
+        let read = self.input.read(out)?;
+        self.meter.bytes(read)?;
+        Ok(read)
+    }
+}
+
+/// Fills as much of `out` as there is.
+pub(super) fn fill(input: &mut dyn Read, out: &mut [u8]) -> io::Result<usize> {
+    let mut filled = 0;
+    while filled < out.len() {
+        match input.read(&mut out[filled..]) {
+            Ok(0) => break,
+            Ok(read) => filled += read,
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(filled)
+}
+
+/// The first bytes of what is read, which are not taken from it: chain them before the rest.
+pub(super) fn beginning(input: &mut dyn Read, bytes: usize) -> io::Result<Vec<u8>> {
+    let mut beginning = vec![0; bytes];
+    let filled = fill(input, &mut beginning)?;
+    beginning.truncate(filled);
+    Ok(beginning)
+}

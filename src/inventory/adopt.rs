@@ -1,0 +1,52 @@
+//! Corrections to what was read of files, once all of it is known: which objects are one, although their uids do not say so.
+
+use super::Inventory;
+use crate::objects::{Resource, Uid};
+use crate::time::UnixTime;
+
+impl Inventory {
+    /// Forgets an object that turned out to be another copy of one that is there.
+    pub fn forget(&mut self, resource: Resource, uid: Uid, now: UnixTime) {
+        self.remove(resource, uid, now);
+    }
+
+    /// What hangs on an owner that was named and never came belongs to another, which is the same by its name.
+    pub fn adopt(&mut self, named: Uid, owner: Uid, now: UnixTime) {
+        let (Some(from), Some(to)) = (self.owners.find(named), self.owners.find(owner)) else { return };
+        let Some(kin) = self.owners.get_mut(from).filter(|_| from != to).and_then(|owner| owner.kin.take()) else {
+            return;
+        };
+        if let Some(name) = self.owners.get(from).map(|owner| owner.key.name)
+            && let Some(owner) = self.owners.get_mut(to)
+            && owner.key.name.is_empty()
+        {
+            owner.key.name = name;
+        }
+        for revision in &kin.revisions {
+            self.revisions.insert(revision.uid, to);
+        }
+        for pod in &kin.pods {
+            if let Some(entry) = self.pods.get_mut(*pod) {
+                entry.owner = to;
+            }
+        }
+        for child in &kin.children {
+            if let Some(child) = self.owners.get_mut(*child) {
+                child.parent = Some(to);
+            }
+        }
+        let children = kin.children.clone();
+        if let Some(owner) = self.owners.get_mut(to) {
+            let own = owner.kin.get_or_insert_default();
+            own.pods.extend(kin.pods);
+            own.children.extend(kin.children);
+            own.revisions.extend(kin.revisions);
+        }
+        self.place(from, now);
+        self.release_owner(from);
+        self.place_with_children(to, now);
+        for at in children.into_iter().chain([to]) {
+            self.touch_owner(at);
+        }
+    }
+}
