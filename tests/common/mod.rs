@@ -5,6 +5,7 @@
 pub mod burst;
 pub mod command;
 pub mod exposition;
+pub mod forms;
 pub mod reports;
 pub mod running;
 pub mod scenarios;
