@@ -1,0 +1,80 @@
+//! Cases from the field, each with the answer that is right: what an audit of the file prints, word for word.
+#![allow(clippy::unwrap_used, clippy::panic, missing_docs, reason = "tests")]
+
+use regex::Regex;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+
+fn cases() -> Vec<PathBuf> {
+    let folder = format!("{}/tests/data/cases", env!("CARGO_MANIFEST_DIR"));
+    let mut paths: Vec<PathBuf> = std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()).collect();
+    paths.retain(|path| path.is_file() && path.extension().is_none_or(|extension| extension != "txt"));
+    paths.sort();
+    assert!(paths.len() >= 10, "{paths:?}");
+    paths
+}
+
+/// What the audit of a case prints, and its exit code.
+fn audited(case: &Path) -> String {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_podskew"));
+    command.args(["audit", "-f"]).arg(case.file_name().unwrap()).current_dir(case.parent().unwrap()).env_clear();
+    let output = command.stdin(Stdio::null()).output().unwrap();
+    let text = |bytes: &[u8]| String::from_utf8(bytes.to_vec()).unwrap();
+    let when = Regex::new(r"(?m)^\d{4}-\d\d-\d\dT\S+ +").unwrap();
+    let log = when.replace_all(&text(&output.stderr), "").into_owned();
+    format!("{}{log}exit code {}\n", text(&output.stdout), output.status.code().unwrap())
+}
+
+#[test]
+fn every_case_has_its_right_answer() {
+    let update = std::env::var_os("UPDATE_GOLDEN").is_some();
+    for case in cases() {
+        let answer = case.with_extension("txt");
+        let printed = audited(&case);
+        if update {
+            std::fs::write(&answer, &printed).unwrap();
+        }
+        let expected = std::fs::read_to_string(&answer).unwrap_or_default();
+        assert_eq!(printed, expected, "{}: if that is right: UPDATE_GOLDEN=1 cargo test --test cases", case.display());
+    }
+}
+
+/// The answers in a word or two, so that nobody updates a snapshot to a wrong one.
+#[test]
+fn the_answers_are_what_they_have_to_be() {
+    for (case, code, words) in [
+        ("c04-daemonset-only.json", 2, &["holds no pods"][..]),
+        (
+            "c05-get-all-daemonset.json",
+            0,
+            &["add what kubectl get controllerrevisions -A -o json --show-managed-fields prints"],
+        ),
+        ("c05d-ondelete-no-revisions.json", 0, &["daemonset/agent: deliberate mix", "OnDelete"]),
+        ("c06-extensions-v1beta1.json", 1, &["deployment/web: digest skew", "3 pods"]),
+        ("c07-no-uids-two-uniform.json", 0, &["2 workloads with 5 pods", "2 uniform"]),
+        ("c07e-uids-redacted.json", 1, &["deployment/web: digest skew", "3 pods, 2 digests"]),
+        ("c08-watch-events.json", 0, &["1 workload with 2 pods"]),
+        (
+            "c108-two-clusters.json",
+            2,
+            &["Deployment pp/web", "816c4c91-4525-568f-8def-851c45823d51", "1ca79761-5fee-5bcc-953b-8322c8b60dcd"],
+        ),
+        ("c19-pod-without-kind.json", 0, &["1 workload with 1 pod"]),
+        ("c20-items-before-kind.json", 0, &["1 workload with 3 pods"]),
+        ("c20c-bare-array-no-kind.json", 0, &["1 workload with 3 pods"]),
+        (
+            "c21-cluster-info-dump-stdout.out",
+            0,
+            &["1 workload with 3 pods", "logs between the lists passed over containers=1"],
+        ),
+        ("c60-utf16le-bom.json", 1, &["deployment/web: digest skew"]),
+        ("c61-support-bundle.tar.gz", 1, &["deployment/web: digest skew"]),
+    ] {
+        let path = PathBuf::from(format!("{}/tests/data/cases/{case}", env!("CARGO_MANIFEST_DIR")));
+        let printed = audited(&path);
+        assert!(printed.ends_with(&format!("exit code {code}\n")), "{case}: {printed}");
+        for word in words {
+            assert!(printed.contains(word), "{case}: {word}: {printed}");
+        }
+    }
+}
