@@ -212,6 +212,7 @@ impl Inventory {
         };
         Some(Controller {
             has_template: template.is_some(),
+            created: owner.created(),
             images: self.images(images),
             observed: *observed,
             replicas: *replicas,

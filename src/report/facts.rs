@@ -150,6 +150,8 @@ pub struct ImageFacts<'a> {
 pub struct Controller<'a> {
     /// Whether it has a template of its own that can be read.
     pub has_template: bool,
+    /// When it was created.
+    pub created: Option<UnixTime>,
     /// What its own template asks for.
     pub images: Vec<ImageFacts<'a>>,
     /// Which `spec` the `status` speaks of.

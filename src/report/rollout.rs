@@ -337,8 +337,11 @@ fn argo_state(rollout: &RolloutFacts<'_>, waiting: bool) -> RolloutState {
     }
 }
 
-/// When a pod of the current hash was last created or became Ready.
+/// When a pod of the current hash was last created or became Ready. An object that was made again over the pods of a predecessor
+/// cannot have stood still before it was there.
 fn last_progress(facts: &WorkloadFacts<'_>, current: Current<'_>, started: UnixTime) -> UnixTime {
+    let created = facts.controller.as_ref().and_then(|controller| controller.created);
+    let started = created.map_or(started, |created| started.max(created));
     let Current::Hash(current) = current else {
         return started;
     };
