@@ -11,6 +11,9 @@ use std::time::{SystemTime, UNIX_EPOCH};
 pub struct UnixTime(NonZeroU32);
 
 impl UnixTime {
+    /// Earlier than anything a cluster can have seen.
+    pub const FIRST: Self = Self(NonZeroU32::MIN);
+
     /// Later than anything a cluster can have seen.
     pub const LAST: Self = Self(NonZeroU32::MAX);
 

@@ -87,6 +87,9 @@ impl FromProtobuf<'_> for Present {
 /// Argo's `DefaultReplicaSetScaleDownDeadlineAnnotationKey` (`pkg/apis/rollouts/v1alpha1/types.go`).
 const SCALE_DOWN_DEADLINE: &[u8] = b"scale-down-deadline";
 
+/// The same with a prefix, as it is seen in the field.
+const LONG_SCALE_DOWN_DEADLINE: &[u8] = b"argo-rollouts.argoproj.io/scale-down-deadline";
+
 /// The few annotations that podskew names; all others are skipped unread.
 #[derive(Default)]
 struct Annotations {
@@ -105,12 +108,15 @@ impl Annotations {
                 | b"deployment.kubernetes.io/revision-history"
                 | b"rollout.argoproj.io/revision-history"
                 | SCALE_DOWN_DEADLINE
+                | LONG_SCALE_DOWN_DEADLINE
         )
     }
 
     fn take(&mut self, key: &[u8], value: &str) {
-        if key == SCALE_DOWN_DEADLINE {
-            self.scale_down_deadline = UnixTime::parse(value);
+        if key.ends_with(SCALE_DOWN_DEADLINE) {
+            // One that was taken back is over: nothing keeps these pods.
+            let over = || value.is_empty().then_some(UnixTime::FIRST);
+            self.scale_down_deadline = UnixTime::parse(value).or_else(over);
         } else if key.ends_with(b"-history") {
             self.reused = !value.is_empty();
         } else {
