@@ -101,20 +101,3 @@ fn pythons_client_reads_the_demo() {
         assert!(read.contains(&format!("{name} {} ", family.kind)), "{name} in {read}");
     }
 }
-
-/// Whoever follows the README sees what it shows.
-#[test]
-fn the_readmes_excerpt_is_what_the_demo_serves() {
-    let [excerpt] = &code_blocks("text")[..] else { panic!("one excerpt of the metrics") };
-    let metrics = metrics(&demo(), "text/plain");
-    assert!(excerpt.lines().count() >= 4, "{excerpt}");
-    for line in excerpt.lines() {
-        let series = line.rsplit_once(' ').unwrap().0;
-        // Ages go on.
-        let expected = if series.contains("_age_seconds{") { series } else { line };
-        let served = metrics
-            .lines()
-            .any(|served| served.strip_prefix(expected).is_some_and(|rest| rest.is_empty() || rest.starts_with(' ')));
-        assert!(served, "the demo does not serve {expected}");
-    }
-}
