@@ -38,15 +38,45 @@ impl Inventory {
                 containers.extend(pod.containers.iter().filter_map(|container| self.container(at, container)));
             }
         }
-        WorkloadFacts { pods, containers, ..self.owner_facts(record, &groups, memory) }
+        WorkloadFacts {
+            pods,
+            containers,
+            within_image: self.is_bare(record) || entries.iter().any(|entry| entry.record.hash.is_empty()),
+            ..self.owner_facts(record, &groups, memory)
+        }
     }
 
-    /// The same without what only containers tell: all that a rollout needs.
-    pub(super) fn rollout_facts<'a>(&'a self, record: &WorkloadRecord, memory: &'a Memory) -> WorkloadFacts<'a> {
+    /// The same without what only containers tell: all that a rollout needs. Unless the `whole` is asked for, one pod stands for
+    /// all of its template hash, so that no event costs as much as a large workload.
+    pub(super) fn rollout_facts<'a>(
+        &'a self,
+        record: &WorkloadRecord,
+        memory: &'a Memory,
+        whole: bool,
+    ) -> WorkloadFacts<'a> {
         let groups: Vec<&Owner> = record.groups.iter().filter_map(|at| self.owners.get(*at)).collect();
-        let entries = groups.iter().flat_map(|group| group.pods()).filter_map(|pod| self.pods.get(*pod));
-        let pods = entries.map(|entry| self.pod(&entry.record)).collect();
+        let pods = if let Some(hashes) = self.active_hashes(record, memory).filter(|_| !whole) {
+            hashes.map(|hash| self.any_pod(hash)).collect()
+        } else {
+            let entries = groups.iter().flat_map(|group| group.pods()).filter_map(|pod| self.pods.get(*pod));
+            entries.map(|entry| self.pod(&entry.record)).collect()
+        };
         WorkloadFacts { pods, ..self.owner_facts(record, &groups, memory) }
+    }
+
+    /// An active pod of a template hash, of which nothing else is known.
+    fn any_pod(&self, hash: Symbol) -> PodFacts<'_> {
+        let unknown = self.strings.name(Symbol::EMPTY);
+        PodFacts {
+            name: unknown,
+            node: unknown,
+            hash: self.strings.name(hash),
+            labels: Box::default(),
+            created: None,
+            ready: false,
+            ready_since: None,
+            terminating: false,
+        }
     }
 
     /// What is known of a workload but its pods.
@@ -60,7 +90,7 @@ impl Inventory {
         let hashes = memory.hashes().into_iter().map(|(hash, since)| (self.strings.name(hash), since));
         WorkloadFacts {
             workload: self.name_of(record),
-            within_image: self.compares_within_image(record),
+            within_image: false,
             templates: self.templates(groups, controller),
             controller: controller.and_then(|(_, owner)| self.controller(owner)),
             stalled_after: u32::try_from(self.settings.stalled_after.as_secs()).unwrap_or(u32::MAX),
@@ -76,15 +106,10 @@ impl Inventory {
         }
     }
 
-    /// Whether two pods of a workload may differ on purpose: of a bare ReplicaSet, whose template may have been edited, and
-    /// without a template hash.
-    pub(super) fn compares_within_image(&self, record: &WorkloadRecord) -> bool {
+    /// Whether it is a bare ReplicaSet, whose template may have been edited, so that its pods differ on purpose.
+    pub(super) fn is_bare(&self, record: &WorkloadRecord) -> bool {
         let mut groups = record.groups.iter().filter_map(|at| self.owners.get(*at));
-        groups.any(|group| {
-            let bare = group.key.kind == OwnerKind::ReplicaSet && group.parent.is_none();
-            let mut pods = group.pods().iter().filter_map(|pod| self.pods.get(*pod));
-            bare || pods.any(|entry| entry.record.hash.is_empty())
-        })
+        groups.any(|group| group.key.kind == OwnerKind::ReplicaSet && group.parent.is_none())
     }
 
     fn pod<'a>(&'a self, pod: &'a PodRecord) -> PodFacts<'a> {

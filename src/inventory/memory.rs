@@ -94,7 +94,7 @@ impl Memory {
     fn change(&mut self, before: Option<&PodRecord>, after: Option<&PodRecord>, now: UnixTime) -> bool {
         // Which pods there are tells when a rollback began.
         let came_or_went = before.map(|pod| pod.hash) != after.map(|pod| pod.hash);
-        let mut news = came_or_went && matches!(self.course, Course::InProgress(_));
+        let mut news = came_or_went && matches!(&self.course, Course::InProgress(rollout) if rollout.by_pods);
         // The new comes first, so that a group which has it before and after has no gap.
         for pod in after.into_iter().filter(|pod| !pod.terminating) {
             news |= enter(&mut self.groups, pod, now, &mut self.images_changed);
@@ -103,7 +103,7 @@ impl Memory {
             news |= leave(&mut self.groups, pod, &mut self.images_changed);
         }
         // While no pod is active, those that are on their way out tell whether Recreate waits for them.
-        news | self.images_changed | self.groups.is_empty()
+        news | self.groups.is_empty()
     }
 }
 
@@ -234,6 +234,8 @@ impl Inventory {
         // Pods of a predecessor concern the rollout, and nothing that is remembered.
         if uid != Some(memory.uid) || memory.change(before, after, now) {
             self.stir(at);
+        } else if memory.images_changed && !memory.stirred {
+            self.refresh_images(at, now);
         }
     }
 
@@ -261,11 +263,38 @@ impl Inventory {
         let mut memory = std::mem::take(&mut record.memory);
         let Some(record) = self.workloads.get(at) else { return };
         self.refresh(record, &mut memory, now);
-        let course = report::observe(&self.rollout_facts(record, &memory), now);
+        let mut course = report::observe(&self.rollout_facts(record, &memory, false), now);
+        if matches!(&course, Course::InProgress(rollout) if rollout.by_pods) {
+            course = report::observe(&self.rollout_facts(record, &memory, true), now);
+        }
         self.conclude(record, &mut memory, course);
         if let Some(record) = self.workloads.get_mut(at) {
             record.memory = memory;
         }
+    }
+
+    /// Brings up to date what is remembered of the images that a workload's pods run.
+    fn refresh_images(&mut self, at: u32, now: UnixTime) {
+        let Some(record) = self.workloads.get_mut(at) else { return };
+        let mut memory = std::mem::take(&mut record.memory);
+        memory.images_changed = false;
+        if let Some(record) = self.workloads.get(at) {
+            self.remember_skews(record, &mut memory, now);
+        }
+        if let Some(record) = self.workloads.get_mut(at) {
+            record.memory = memory;
+        }
+    }
+
+    /// The template hashes of which there are active pods, if those that are remembered are all there are, and there are any.
+    pub(super) fn active_hashes<'m>(
+        &self,
+        record: &WorkloadRecord,
+        memory: &'m Memory,
+    ) -> Option<impl Iterator<Item = Symbol> + use<'m>> {
+        let all = record.groups.iter().all(|owner| self.top_uid(*owner) == Some(memory.uid));
+        let hashes = memory.groups.iter().filter(|group| group.shape.is_none()).map(|group| group.hash);
+        (all && !memory.groups.is_empty()).then_some(hashes)
     }
 
     /// Brings up to date what is remembered of a workload's pods.
@@ -327,7 +356,7 @@ impl Inventory {
         if memory.rare.is_none() && !images().any(several) {
             return;
         }
-        let within_image = self.compares_within_image(record);
+        let within_image = self.is_bare(record) || memory.groups.iter().any(|group| group.hash.is_empty());
         let mut containers: Vec<(Symbol, ContainerFacts<'_>)> = images()
             .filter_map(|group| {
                 let shape = self.shapes.get(group.shape?)?;

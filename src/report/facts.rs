@@ -366,6 +366,8 @@ pub struct RolloutMemory {
     pub witnessed: bool,
     /// Whether its start follows from an object.
     pub derived: bool,
+    /// Whether only its pods can tell its start: it was rolled back to.
+    pub by_pods: bool,
     /// Whether its template waits on account of `spec.paused`, which is no time of a rollout.
     pub hold: Hold,
 }

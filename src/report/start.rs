@@ -14,7 +14,12 @@ pub(super) fn remember(facts: &WorkloadFacts<'_>, current: Current<'_>, now: Uni
     };
     let template = current.template(facts);
     let revision = template.and_then(|template| template.revision);
-    let derived = template.and_then(|template| start(facts, template)).map(|start| start.min(now));
+    let (derived, by_pods) = match template.map(|template| (template, told_by(facts, template))) {
+        Some((_, Teller::Object(start))) => (start, false),
+        Some((template, Teller::Pods)) => (of_pods(facts, template), true),
+        None => (None, false),
+    };
+    let derived = derived.map(|start| start.min(now));
     let paused = matches!(
         facts.controller.as_ref().map(|controller| &controller.kind),
         Some(ControllerKind::Deployment(DeploymentFacts { paused: true, .. }))
@@ -55,6 +60,7 @@ pub(super) fn remember(facts: &WorkloadFacts<'_>, current: Current<'_>, now: Uni
         noticed: same.map_or(now, |same| same.noticed),
         witnessed: witnessed || derived.is_some(),
         derived: derived.is_some() || same.is_some_and(|same| same.derived),
+        by_pods,
         hold,
     }
 }
@@ -62,32 +68,47 @@ pub(super) fn remember(facts: &WorkloadFacts<'_>, current: Current<'_>, now: Uni
 /// Seconds within which a rollback's new revision follows its template, be the controller manager ever so slow.
 const REVISION_FOLLOWS: u32 = 300;
 
-/// When the rollout of this template began, as far as its objects tell.
-fn start(facts: &WorkloadFacts<'_>, template: &TemplateFacts<'_>) -> Option<UnixTime> {
+/// What tells when a rollout began.
+enum Teller {
+    /// The object of its template, or nothing.
+    Object(Option<UnixTime>),
+    /// Its pods.
+    Pods,
+}
+
+/// What tells when the rollout of this template began.
+fn told_by(facts: &WorkloadFacts<'_>, template: &TemplateFacts<'_>) -> Teller {
     if let Some(ControllerKind::Rollout(rollout)) = facts.controller.as_ref().map(|controller| &controller.kind)
         && rollout.has_failed()
         && rollout.stable_hash == rollout.current_hash
         && !rollout.never_healthy
     {
         // It was complete once, and failed later: its template says nothing about when.
-        return None;
+        return Teller::Object(None);
     }
     // A rollback bumps a ControllerRevision's `.revision`, and managedFields keep when.
-    if let Some(written) = template.written {
-        return Some(written);
+    if template.written.is_some() {
+        return Teller::Object(template.written);
     }
-    let newest_other =
-        facts.templates.iter().filter(|other| other.hash != template.hash).filter_map(|t| t.created).max();
-    let is_newest = newest_other.is_none_or(|other| template.created.is_some_and(|created| created >= other));
     // Its revision is raised, and `reused` is set, only a moment after it is current again.
     let superseded = facts.templates.iter().any(|other| other.owned && other.revision > template.revision);
-    if is_newest && !superseded && !template.reused && template.created.is_some() {
-        return template.created;
-    }
-    // Rolled back to: its creation says nothing, and some of its pods may have survived a stuck rollout. What was created
-    // after the newest other template came was created by this rollout.
-    let mut after = newest_other;
-    if is_newest {
+    let is_new = is_newest(template, newest_other(facts, template)) && !superseded && !template.reused;
+    if is_new && template.created.is_some() { Teller::Object(template.created) } else { Teller::Pods }
+}
+
+fn newest_other(facts: &WorkloadFacts<'_>, template: &TemplateFacts<'_>) -> Option<UnixTime> {
+    facts.templates.iter().filter(|other| other.hash != template.hash).filter_map(|other| other.created).max()
+}
+
+fn is_newest(template: &TemplateFacts<'_>, newest_other: Option<UnixTime>) -> bool {
+    newest_other.is_none_or(|other| template.created.is_some_and(|created| created >= other))
+}
+
+/// The same of a template that was rolled back to: its creation says nothing, and some of its pods may have survived a stuck
+/// rollout. What was created after the newest other template came was created by this rollout.
+fn of_pods(facts: &WorkloadFacts<'_>, template: &TemplateFacts<'_>) -> Option<UnixTime> {
+    let mut after = newest_other(facts, template);
+    if is_newest(template, after) {
         // Rolled back to, but newest all the same: it was undone and is tried again. Only pods younger than all of the
         // others' pods are surely of the second try.
         after =
