@@ -29,11 +29,12 @@ impl Inventory {
         // No cluster has two pods of one name: the older one is gone, though nobody said so.
         entries.dedup_by(|older, newer| older.record.name == newer.record.name);
 
+        let foreign = self.foreign(record);
         let mut pods = Vec::with_capacity(entries.len());
         let mut containers = Vec::with_capacity(entries.len() * 2);
         for (entry, at) in entries.iter().zip(0..) {
             let pod = &entry.record;
-            pods.push(self.pod(pod));
+            pods.push(self.pod(pod, !foreign.contains(&entry.owner)));
             if !pod.terminating {
                 containers.extend(pod.containers.iter().filter_map(|container| self.container(at, container)));
             }
@@ -59,7 +60,8 @@ impl Inventory {
             hashes.map(|hash| self.any_pod(hash)).collect()
         } else {
             let entries = groups.iter().flat_map(|group| group.pods()).filter_map(|pod| self.pods.get(*pod));
-            entries.map(|entry| self.pod(&entry.record)).collect()
+            let foreign = self.foreign(record);
+            entries.map(|entry| self.pod(&entry.record, !foreign.contains(&entry.owner))).collect()
         };
         WorkloadFacts { pods, ..self.owner_facts(record, &groups, memory) }
     }
@@ -76,6 +78,7 @@ impl Inventory {
             ready: false,
             ready_since: None,
             terminating: false,
+            own: true,
         }
     }
 
@@ -112,7 +115,13 @@ impl Inventory {
         groups.any(|group| group.key.kind == OwnerKind::ReplicaSet && group.parent.is_none())
     }
 
-    fn pod<'a>(&'a self, pod: &'a PodRecord) -> PodFacts<'a> {
+    /// The owners of pods that belong to another object of the workload's name; hardly ever any.
+    fn foreign(&self, record: &WorkloadRecord) -> Vec<u32> {
+        let uid = self.identity(record);
+        record.groups.iter().copied().filter(|owner| self.top_uid(*owner) != Some(uid)).collect()
+    }
+
+    fn pod<'a>(&'a self, pod: &'a PodRecord, own: bool) -> PodFacts<'a> {
         PodFacts {
             name: &pod.name,
             node: self.strings.name(pod.node),
@@ -122,6 +131,7 @@ impl Inventory {
             ready: pod.ready,
             ready_since: pod.ready_since,
             terminating: pod.terminating,
+            own,
         }
     }
 

@@ -93,8 +93,9 @@ impl Memory {
     /// Takes in that a pod was `before`, and is `after`. Says whether that may concern more than the numbers of pods.
     fn change(&mut self, before: Option<&PodRecord>, after: Option<&PodRecord>, now: UnixTime) -> bool {
         // Which pods there are tells when a rollback began.
-        let came_or_went = before.map(|pod| pod.hash) != after.map(|pod| pod.hash);
-        let mut news = came_or_went && matches!(&self.course, Course::InProgress(rollout) if rollout.by_pods);
+        let known = |pod: &PodRecord| (pod.hash, pod.created, pod.terminating);
+        let mut news = before.map(known) != after.map(known)
+            && matches!(&self.course, Course::InProgress(rollout) if rollout.by_pods);
         // The new comes first, so that a group which has it before and after has no gap.
         for pod in after.into_iter().filter(|pod| !pod.terminating) {
             news |= enter(&mut self.groups, pod, now, &mut self.images_changed);
@@ -240,7 +241,7 @@ impl Inventory {
     }
 
     /// The UID of the object that this owner's pods belong to.
-    fn top_uid(&self, owner: u32) -> Option<Uid> {
+    pub(super) fn top_uid(&self, owner: u32) -> Option<Uid> {
         let owner = self.owners.get(owner)?;
         Some(owner.parent.and_then(|parent| self.owners.get(parent)).unwrap_or(owner).key.uid)
     }
@@ -252,7 +253,7 @@ impl Inventory {
     }
 
     /// Whose the workload is.
-    fn identity(&self, record: &WorkloadRecord) -> Uid {
+    pub(super) fn identity(&self, record: &WorkloadRecord) -> Uid {
         let object = self.object_of(record).map(|(_, owner)| owner.key.uid);
         object.or_else(|| self.top_uid(*record.groups.last()?)).unwrap_or_default()
     }

@@ -52,6 +52,8 @@ pub struct PodFacts<'a> {
     pub ready_since: Option<UnixTime>,
     /// Whether it is on its way out.
     pub terminating: bool,
+    /// Whether it belongs to the workload's object, and not to another that had its name before.
+    pub own: bool,
 }
 
 /// One container of an active pod.

@@ -49,9 +49,11 @@ pub(super) fn remember(facts: &WorkloadFacts<'_>, current: Current<'_>, now: Uni
         Some(_) if paused && derived.is_none() && same.is_none_or(|same| same.hold != Hold::None) => Hold::Paused,
         _ => Hold::None,
     };
-    let witnessed = match same {
-        Some(same) => same.witnessed,
-        None => *facts.memory.course != Course::Unseen,
+    let witnessed = match (same, past) {
+        (Some(same), _) => same.witnessed,
+        // A ReplicaSet that comes during a pause was not made then: its watch is behind the Deployment's.
+        (None, Some(past)) if past.hash.is_none() && hash.is_some() && paused => past.witnessed,
+        (None, _) => *facts.memory.course != Course::Unseen,
     };
     RolloutMemory {
         hash: hash.cloned(),
@@ -114,6 +116,7 @@ fn of_pods(facts: &WorkloadFacts<'_>, template: &TemplateFacts<'_>) -> Option<Un
         after =
             after.max(facts.pods.iter().filter(|pod| pod.hash != template.hash).filter_map(|pod| pod.created).max());
     }
-    let of_this_rollout = |pod: &&PodFacts<'_>| !pod.terminating && pod.hash == template.hash && pod.created > after;
+    let of_this_rollout =
+        |pod: &&PodFacts<'_>| pod.own && !pod.terminating && pod.hash == template.hash && pod.created > after;
     facts.pods.iter().filter(of_this_rollout).filter_map(|pod| pod.created).min()
 }
