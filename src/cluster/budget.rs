@@ -13,7 +13,7 @@ const LISTS_AT_ONCE: usize = 16;
 /// What anybody may hold that has not asked for more.
 const SHORT: usize = 512 << 10;
 
-/// Who may hold how much.
+/// The limits on undecoded answers that all lists share.
 pub(super) struct Budget {
     lists: Arc<Semaphore>,
     long: Arc<Semaphore>,

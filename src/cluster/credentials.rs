@@ -1,4 +1,4 @@
-//! Who podskew is for the API server: the `Authorization` header of each request.
+//! The identity that podskew shows the API server: the `Authorization` header of each request.
 //!
 //! kube's own layer panics where a token is no header value, as one with a line break in it, and reads a token's file
 //! without a bound. So the token never reaches it.

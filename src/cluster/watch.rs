@@ -41,7 +41,7 @@ use tokio::time::{Instant, sleep, sleep_until};
 /// an etcd that elects a leader fails every watch for seconds, and that loses nothing.
 const FRUITLESS_WATCHES: u32 = 3;
 
-/// So many watches in a row that end at once and bring nothing are no accident: whatever changes goes unseen.
+/// Barren watches in a row after which a resource is listed: whatever changes meanwhile goes unseen.
 const BARREN_WATCHES: u32 = 3;
 
 /// What the log says of them.

@@ -11,7 +11,7 @@ use bytes::{Buf as _, BufMut as _, BytesMut};
 /// etcd takes objects of 1.5 MiB, which JSON may blow up a few times over. What is longer is no object.
 pub const LONGEST_OBJECT: usize = 16 << 20;
 
-/// So many bytes of whole objects make a piece.
+/// Bytes of whole objects in a piece.
 const PIECE: usize = 128 << 10;
 
 /// What stands before the objects of a JSON piece that is not the first.
