@@ -116,7 +116,7 @@ docs: $(INSTALL)/done ## Write the generated documentation anew
 	UPDATE_DOCS=1 $(CARGO) test --locked --test install -- --test-threads=1 the_chart_brings the_charts_readme the_manifests
 
 protobuf-schema: $(PROTOBUF) ## Write anew what the simulated API server knows of Kubernetes' protobuf
-	$(PROTOBUF) schema > src/simulator/protobuf/schema.txt
+	$(PROTOBUF) schema > crates/simulator/src/protobuf/schema.txt
 
 # Not part of the tests. @grafana/data comes without scripts, and says itself what it needs beside.
 pictures: ## Draw the dashboards for docs/ anew, from half an hour of the demo; needs Node, Chromium, pngquant and prometheus

@@ -3,11 +3,69 @@
 use crate::cli::{DemoOptions, terminal};
 use crate::cluster;
 use crate::serve::{Signals, watch_and_serve};
-use crate::simulator::{Demo, DemoConfig, Simulator, SimulatorConfig, highlights};
-use crate::time::UnixTime;
 use crate::web::bind;
 use anyhow::Context;
+use simulator::{Demo, DemoConfig, Simulator, SimulatorConfig, Time};
 use std::fmt::Write as _;
+
+/// Something worth a look in the demo.
+struct Highlight {
+    /// The workload, as `namespace/name`.
+    workload: &'static str,
+    /// What is the matter with it.
+    what: &'static str,
+    /// The metric that says so.
+    metric: &'static str,
+}
+
+/// What there is to see in the demo, the most telling first.
+const HIGHLIGHTS: [Highlight; 9] = [
+    Highlight {
+        workload: "shop/web",
+        what: "digest skew: one template hash, two digests under the tag production-latest, for 23 minutes",
+        metric: "podskew_distinct_digests_per_template_hash > 1",
+    },
+    Highlight {
+        workload: "payments/ledger",
+        what: "a stuck rollout: the new image cannot be pulled, for 47 minutes",
+        metric: "podskew_rollout_state{state=\"stalled\"}",
+    },
+    Highlight {
+        workload: "shop/checkout",
+        what: "a rolling update that runs again and again, about every two minutes",
+        metric: "podskew_rollout_age_seconds > 0",
+    },
+    Highlight {
+        workload: "identity/login",
+        what: "a rollout paused halfway, for three hours",
+        metric: "podskew_rollout_state{state=\"paused\"}",
+    },
+    Highlight {
+        workload: "search/query",
+        what: "an injected istio-proxy of two versions under one hash: skew, but not the template's",
+        metric: "podskew_distinct_digests_per_template_hash{origin=\"injected\"} > 1",
+    },
+    Highlight {
+        workload: "internal/wiki",
+        what: "an image without a tag: the next pod may run something else",
+        metric: "podskew_image_reference_info{reference=\"latest\"}",
+    },
+    Highlight {
+        workload: "data/ledger-db",
+        what: "a StatefulSet held back by its partition",
+        metric: "podskew_rollout_state{state=\"partitioned\"}",
+    },
+    Highlight {
+        workload: "kube-system/cni",
+        what: "an OnDelete DaemonSet, half updated",
+        metric: "podskew_rollout_state{state=\"on_delete\"}",
+    },
+    Highlight {
+        workload: "growth/landing",
+        what: "an Argo Rollout waiting at a canary step, if Rollouts are served",
+        metric: "podskew_rollout_state{state=\"canary\"}",
+    },
+];
 
 /// Simulates a cluster and serves its metrics, until a signal says to stop.
 pub async fn demo(options: DemoOptions) -> anyhow::Result<()> {
@@ -17,7 +75,7 @@ pub async fn demo(options: DemoOptions) -> anyhow::Result<()> {
     let config = SimulatorConfig { rollouts_served: true, ..SimulatorConfig::default() };
     let simulator = Simulator::start(config).await.context("cannot start the simulated cluster")?;
     let size = DemoConfig { workloads: options.workloads, pods: options.pods };
-    let mut cluster = Demo::begin(simulator.store(), &size, UnixTime::now());
+    let mut cluster = Demo::begin(simulator.store(), &size, Time::now());
 
     // The same door as for any other cluster: over HTTP.
     let server = simulator.url().parse().context("the simulated cluster has no address")?;
@@ -37,8 +95,8 @@ fn banner(port: u16, cluster: &str, size: DemoConfig) -> String {
          metrics  http://localhost:{port}/metrics\n  overview http://localhost:{port}/\n\nWhat there is to see:\n",
         size.workloads, size.pods
     );
-    let width = highlights().iter().map(|highlight| highlight.workload.len()).max().unwrap_or(0);
-    for highlight in highlights() {
+    let width = HIGHLIGHTS.iter().map(|highlight| highlight.workload.len()).max().unwrap_or(0);
+    for highlight in HIGHLIGHTS {
         let _ = writeln!(
             text,
             "  {:width$}  {}\n  {:width$}  {}",
@@ -47,4 +105,21 @@ fn banner(port: u16, cluster: &str, size: DemoConfig) -> String {
     }
     let _ = writeln!(text, "\nTry: curl -s localhost:{port}/metrics | grep digest_skew_age\nStop with Ctrl-C.\n\n");
     text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::HIGHLIGHTS;
+    use simulator::{Demo, DemoConfig, Resource, Store, Time};
+
+    #[test]
+    fn every_highlight_is_a_workload_of_the_demo() {
+        let store = Store::new(1000);
+        let _ = Demo::begin(&store, &DemoConfig { workloads: 0, pods: 0 }, Time::now());
+        for highlight in HIGHLIGHTS {
+            let (namespace, name) = highlight.workload.split_once('/').unwrap();
+            let found = Resource::ALL.into_iter().any(|resource| store.get(resource, namespace, name).is_some());
+            assert!(found, "{}", highlight.workload);
+        }
+    }
 }

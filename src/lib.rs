@@ -12,6 +12,7 @@
 pub mod audit;
 pub mod cli;
 pub mod cluster;
+#[cfg(feature = "demo")]
 pub mod demo;
 pub mod diff;
 pub mod dump;
@@ -24,7 +25,6 @@ pub mod objects;
 pub mod page;
 pub mod report;
 pub mod serve;
-pub mod simulator;
 pub mod stderr;
 pub mod telemetry;
 pub mod time;

@@ -8,12 +8,12 @@ mod promql;
 mod scraping;
 
 use common::running::Running;
-use podskew::objects::Resource;
-use podskew::simulator::{Demo, DemoConfig, Simulator, SimulatorConfig, Store};
-use podskew::time::UnixTime;
 use regex::Regex;
 use scraping::{Prometheus, eventually, serve};
 use serde_json::{Value, json};
+use simulator::Resource;
+use simulator::Time;
+use simulator::{Demo, DemoConfig, Simulator, SimulatorConfig, Store};
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -219,7 +219,7 @@ async fn judged(program: &Path) -> Judged {
     let simulator =
         Simulator::start(SimulatorConfig { rollouts_served: true, ..SimulatorConfig::default() }).await.unwrap();
     let store = simulator.store().clone();
-    let _ = Demo::begin(&store, &DemoConfig::default(), UnixTime::now());
+    let _ = Demo::begin(&store, &DemoConfig::default(), Time::now());
     copy_of_wiki(&store, "quote");
     copy_of_wiki(&store, "quote-primary");
     let podskew = Running::start(&simulator, &[]);
@@ -443,7 +443,7 @@ async fn flagger_judges_by_workload() {
 async fn the_join_survives_two_podskews_that_disagree_about_a_pod() {
     let simulator = Simulator::start(SimulatorConfig::default()).await.unwrap();
     let store = simulator.store().clone();
-    let _ = Demo::begin(&store, &DemoConfig::default(), UnixTime::now());
+    let _ = Demo::begin(&store, &DemoConfig::default(), Time::now());
     let podskew = Running::start(&simulator, &[]);
     podskew.until_ready().await;
     let behind = json!([{

@@ -4,13 +4,12 @@
 mod common;
 
 use common::tape::path;
+use common::watching::resource_of;
 use common::watching::{fill, fill_from, objects, simulator};
-use common::world::resource_of;
-use podskew::objects::Resource;
-use podskew::simulator::{Demo, DemoConfig, Fault, Simulator};
-use podskew::time::UnixTime;
 use regex::Regex;
 use serde_json::{Value, json};
+use simulator::{Demo, DemoConfig, Fault, Simulator};
+use simulator::{Resource, Time};
 use std::io::{BufRead as _, BufReader, Write as _};
 use std::net::{TcpListener, TcpStream};
 use std::process::{Command, Output, Stdio};
@@ -611,7 +610,7 @@ async fn the_readme_shows_an_audit_of_the_demo() {
     let (_, rest) = readme.split_once("```console\n$ podskew audit -A\n").unwrap();
     let (shown, _) = rest.split_once("```").unwrap();
     let cluster = Cluster::empty().await;
-    let _demo = Demo::begin(cluster.simulator.store(), &DemoConfig::default(), UnixTime::now());
+    let _demo = Demo::begin(cluster.simulator.store(), &DemoConfig::default(), Time::now());
     let printed = ends(&cluster.run(&["-A"]).await, 1);
     // Columns are as wide as what stands in them.
     let times = Regex::new(r"\d{4}-\d\d-\d\d \d\d:\d\d|(\d+[smhd])+").unwrap();

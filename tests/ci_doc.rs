@@ -4,11 +4,11 @@
 mod common;
 mod programs;
 
+use common::watching::resource_of;
 use common::watching::{objects, simulator};
-use common::world::resource_of;
-use podskew::simulator::Simulator;
 use regex::Regex;
 use serde_json::Value;
+use simulator::Simulator;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 

@@ -5,8 +5,8 @@ mod common;
 
 use common::command::Ended;
 use common::running::Running;
-use podskew::simulator::{Fault, Simulator, SimulatorConfig, Tls};
 use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, DnType, IsCa, KeyPair};
+use simulator::{Fault, Simulator, SimulatorConfig, Tls};
 use std::process::Command;
 use std::sync::Arc;
 use std::time::{Duration, Instant};

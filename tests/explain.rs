@@ -5,11 +5,10 @@ mod common;
 
 use common::command::{Ended, fed, podskew, podskew_on};
 use common::watching::{fill, fill_from, objects, simulator};
-use podskew::objects::Resource;
-use podskew::simulator::{Demo, DemoConfig, Fault, Simulator};
 use podskew::time::UnixTime;
 use regex::Regex;
 use serde_json::{Value, json};
+use simulator::{Demo, DemoConfig, Fault, Resource, Simulator, Time};
 
 const WORKLOADS: [(&str, &str); 6] = [
     ("digest-skew", "deployment/web"),
@@ -362,7 +361,7 @@ async fn a_cluster_says_the_same_as_its_dump_and_is_only_listed() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn the_demos_exhibits_are_explained() {
     let simulator = simulator().await;
-    let _demo = Demo::begin(simulator.store(), &DemoConfig::default(), UnixTime::now());
+    let _demo = Demo::begin(simulator.store(), &DemoConfig::default(), Time::now());
     for (namespace, workload, words) in [
         (
             "shop",

@@ -5,10 +5,10 @@ mod common;
 
 use common::watching::{Look, Watching, fill, objects, quick, simulator};
 use podskew::cluster::Timings;
-use podskew::objects::Resource;
-use podskew::simulator::{Fault, RequestKind, Simulator};
 use podskew::telemetry::FailureReason;
 use serde_json::{Value, json};
+use simulator::Resource;
+use simulator::{Fault, RequestKind, Simulator};
 use std::time::Duration;
 
 /// A cluster, and a podskew that knows all of it.

@@ -6,8 +6,8 @@ mod common;
 use common::running::{GLANCE, PATIENCE, Running, Scrape};
 use common::story::{Told, disagreement};
 use common::watching::{Watching, fill, objects, resource_of};
-use podskew::objects::Resource;
-use podskew::simulator::{Fault, Simulator, SimulatorConfig, Tls};
+use simulator::Resource;
+use simulator::{Fault, Simulator, SimulatorConfig, Tls};
 use std::path::Path;
 use std::time::{Duration, Instant};
 

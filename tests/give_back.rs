@@ -38,6 +38,7 @@ impl Told {
         for number in numbers {
             for (resource, object) in objects(namespace, number) {
                 let line = json!({"type": kind, "object": object}).to_string();
+                let resource = Resource::ALL.into_iter().find(|known| known.plural() == resource.plural()).unwrap();
                 let source = Source { resource, namespace: 0 };
                 match decode_event(resource, line.as_bytes()).unwrap() {
                     WatchEvent::Applied(object) => self.inventory.apply(source, &object, self.now),

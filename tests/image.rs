@@ -3,10 +3,9 @@
 
 mod scraping;
 
-use podskew::simulator::{Demo, DemoConfig, Simulator, SimulatorConfig, Tls};
-use podskew::time::UnixTime;
 use regex::Regex;
 use scraping::{Running, eventually};
+use simulator::{Demo, DemoConfig, Simulator, SimulatorConfig, Time, Tls};
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -120,7 +119,7 @@ async fn cluster() -> (Simulator, String, String) {
     let tls = Tls::from_pem(&certificate.pem(), &key.serialize_pem(), &authority.pem()).unwrap();
     let config = SimulatorConfig { tls: Some(tls), ..SimulatorConfig::default() };
     let simulator = Simulator::start(config).await.unwrap();
-    let _ = Demo::begin(simulator.store(), &DemoConfig::default(), UnixTime::now());
+    let _ = Demo::begin(simulator.store(), &DemoConfig::default(), Time::now());
     let kubeconfig = simulator.kubeconfig();
     let kubeconfig = kubeconfig.lines().filter(|line| !line.contains("certificate-authority-data"));
     let kubeconfig = kubeconfig.collect::<Vec<_>>().join("\n");

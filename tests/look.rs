@@ -8,10 +8,11 @@ use common::watching::{fill_from, simulator};
 use podskew::cluster::{Connection, Timings, connect};
 use podskew::inventory::Settings;
 use podskew::look::{Cause, Look, Looking, Namespaces, Place, look, look_at_cluster, named};
-use podskew::objects::Resource;
+use podskew::objects;
 use podskew::report::{Origin, RolloutState, WorkloadReport};
-use podskew::simulator::{Fault, RequestKind, Simulator};
 use serde_json::Value;
+use simulator::Resource;
+use simulator::{Fault, RequestKind, Simulator};
 use std::io::Write as _;
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
@@ -104,9 +105,9 @@ async fn a_cluster_is_listed_once_and_never_watched_and_its_dump_says_the_same()
 async fn a_lone_list_of_pods_tells_digest_skew_and_what_it_cannot_know() {
     let mut look = at_text(&only("digest-skew", &["Pod"]), None).await;
     assert!(look.pods_only);
-    let gaps: Vec<(Resource, &Cause, u64)> =
+    let gaps: Vec<(objects::Resource, &Cause, u64)> =
         look.gaps.iter().map(|gap| (gap.resource, &gap.cause, gap.missing)).collect();
-    assert_eq!(gaps, [(Resource::ReplicaSets, &Cause::NotInDump, 1)]);
+    assert_eq!(gaps, [(objects::Resource::ReplicaSets, &Cause::NotInDump, 1)]);
     let reports = reports(&mut look);
     assert_eq!(reports.len(), 1);
     assert_eq!((&*reports[0].workload.workload_type, &*reports[0].workload.name), ("replicaset", "web-658465cf6d"));
@@ -122,12 +123,12 @@ async fn what_a_dump_lacks_is_not_made_up() {
     assert_eq!(names(&mut look), ["replicaset/web-658465cf6d"]);
     // The ReplicaSet names its Deployment, whose state is unknown.
     let mut look = at_text(&only("paused", &["Pod", "ReplicaSet"]), None).await;
-    assert_eq!(look.gaps.iter().map(|gap| gap.resource).collect::<Vec<_>>(), [Resource::Deployments]);
+    assert_eq!(look.gaps.iter().map(|gap| gap.resource).collect::<Vec<_>>(), [objects::Resource::Deployments]);
     let found = reports(&mut look);
     assert_eq!((&*found[0].workload.workload_type, found[0].distinct_hashes), ("deployment", 2));
     assert_eq!(found[0].rollout, None);
     let mut look = at_text(&only("statefulset-partition", &["Pod", "StatefulSet"]), None).await;
-    assert_eq!(look.gaps.iter().map(|gap| gap.resource).collect::<Vec<_>>(), [Resource::ControllerRevisions]);
+    assert_eq!(look.gaps.iter().map(|gap| gap.resource).collect::<Vec<_>>(), [objects::Resource::ControllerRevisions]);
     assert_eq!(reports(&mut look)[0].rollout.map(|rollout| rollout.state), Some(RolloutState::Partitioned));
     let mut file = tempfile::NamedTempFile::new().unwrap();
     file.write_all(only("stuck", &["ReplicaSet", "Deployment"]).as_bytes()).unwrap();
@@ -290,7 +291,7 @@ async fn a_witness_sees_every_object_whole() {
         let sets = Arc::new(Mutex::new(Vec::new()));
         let kept = sets.clone();
         let witness = move |resource, json: &[u8]| {
-            if resource == Resource::ReplicaSets {
+            if resource == objects::Resource::ReplicaSets {
                 let set: Value = serde_json::from_slice(json).unwrap();
                 assert!(set["spec"]["template"]["spec"]["containers"][0]["env"].is_array(), "{set}");
                 kept.lock().unwrap().push(set["metadata"]["name"].clone());

@@ -8,10 +8,10 @@ use common::running::{Running, Scrape};
 use common::story::{Told, disagreement};
 use common::tape::Player;
 use common::watching::{Watching, fill, objects, resource_of, simulator};
-use podskew::objects::Resource;
-use podskew::simulator::{Fault, Simulator};
 use podskew::time::UnixTime;
 use serde_json::{Value, json};
+use simulator::Resource;
+use simulator::{Fault, Simulator};
 
 /// Every pointer into a JSON value.
 fn pointers(value: &Value, at: &str, found: &mut Vec<String>) {

@@ -6,10 +6,10 @@ mod common;
 use common::running::Running;
 use common::watching::{Look, Watching, fill, fill_from, quick, simulator};
 use podskew::cluster::Timings;
-use podskew::objects::Resource;
-use podskew::simulator::{Fault, Simulator};
 use podskew::telemetry::FailureReason;
 use serde_json::json;
+use simulator::Resource;
+use simulator::{Fault, Simulator};
 use std::time::Duration;
 
 async fn cluster() -> Simulator {

@@ -6,7 +6,7 @@ mod common;
 
 use common::running::{GLANCE, PATIENCE, Running};
 use common::watching::fill;
-use podskew::simulator::{Simulator, SimulatorConfig, Tls};
+use simulator::{Simulator, SimulatorConfig, Tls};
 use std::io::Read as _;
 use std::net::{TcpListener, TcpStream};
 use std::process::{Child, Command, Stdio};

@@ -10,8 +10,9 @@ use common::scenarios::{
 };
 use common::story::Told;
 use common::tape::path;
-use podskew::simulator::{Recording, Replay, Simulator, SimulatorConfig};
 use podskew::time::UnixTime;
+use simulator::Time;
+use simulator::{Recording, Replay, Simulator, SimulatorConfig};
 use std::path::Path;
 use tokio::time::Instant;
 
@@ -21,7 +22,7 @@ struct Stage {
     podskew: Running,
     replay: Replay,
     /// When the recording is said to have begun.
-    start: UnixTime,
+    start: Time,
     /// Seconds of the recording that have passed, and that there are.
     at: f64,
     seconds: f64,
@@ -37,7 +38,7 @@ impl Stage {
         let seconds = recording.seconds();
         #[expect(clippy::cast_possible_truncation, reason = "less than a minute")]
         let ahead = if scenario.speed > 1.0 { seconds.ceil() as i64 } else { 0 };
-        let start = UnixTime::from_seconds(i64::from(UnixTime::now().seconds()) - ahead).unwrap();
+        let start = Time::from_seconds(Time::now().seconds() - ahead);
         let replay = Replay::begin(simulator.store(), recording, start);
         let podskew = Running::start(&simulator, &[]);
         podskew.until_ready().await;
@@ -52,7 +53,7 @@ impl Stage {
     }
 
     fn told<'a>(&self, scrape: &'a Scrape) -> Told<'a> {
-        Told { parsed: &scrape.parsed, at: scrape.at, start: self.start }
+        Told { parsed: &scrape.parsed, at: scrape.at, start: UnixTime::from_seconds(self.start.seconds()).unwrap() }
     }
 
     /// What holds for every scrape.

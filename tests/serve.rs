@@ -1,8 +1,8 @@
 //! `podskew serve` from its start to its end: the real binary, a simulated API server, real signals.
 #![allow(clippy::unwrap_used, clippy::expect_used, missing_docs)]
 
-use podskew::objects::Resource;
-use podskew::simulator::{BulkConfig, Fault, Simulator, SimulatorConfig, Store, bulk};
+use simulator::Resource;
+use simulator::{BulkConfig, Fault, Simulator, SimulatorConfig, Store, bulk};
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::TcpStream;
 use std::process::{Child, Command, ExitStatus, Stdio};

@@ -6,8 +6,8 @@ mod programs;
 
 use common::command::{Ended, called_as, podskew};
 use common::watching::{fill, objects, simulator};
-use podskew::simulator::{Fault, Simulator};
 use programs::run;
+use simulator::{Fault, Simulator};
 use std::path::{Path, PathBuf};
 
 const COMMANDS: [&str; 8] = ["serve", "audit", "explain", "diff", "demo", "completions", "man", "version"];

@@ -5,14 +5,14 @@
 
 mod programs;
 
-use podskew::objects::Resource;
-use podskew::simulator::{
-    BulkConfig, Demo, DemoConfig, Detail, Fault, Recording, Replay, Simulator, SimulatorConfig, Store, bulk,
-};
-use podskew::time::UnixTime;
 use reqwest::Response;
 use reqwest::header::{ACCEPT, CONTENT_TYPE};
 use serde_json::{Value, json};
+use simulator::Resource;
+use simulator::Time;
+use simulator::{
+    BulkConfig, Demo, DemoConfig, Detail, Fault, Recording, Replay, Simulator, SimulatorConfig, Store, bulk,
+};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -186,14 +186,14 @@ async fn is_encoded_as_by_kubernetes(store: Store) {
 
 #[test]
 fn the_schema_is_kubernetes_own() {
-    let ours = std::fs::read_to_string(root().join("src/simulator/protobuf/schema.txt")).unwrap();
+    let ours = std::fs::read_to_string(root().join("crates/simulator/src/protobuf/schema.txt")).unwrap();
     assert_eq!(ours, String::from_utf8(kubernetes("schema", b"")).unwrap(), "make protobuf-schema writes it anew");
 }
 
 #[tokio::test]
 async fn the_demos_objects() {
     let store = Store::new(100);
-    let _demo = Demo::begin(&store, &DemoConfig::default(), UnixTime::now());
+    let _demo = Demo::begin(&store, &DemoConfig::default(), Time::now());
     is_encoded_as_by_kubernetes(store).await;
 }
 
@@ -362,7 +362,7 @@ async fn what_cannot_be_encoded_is_sent_in_json() {
 async fn recordings_are_sent_as_they_were_recorded() {
     let simulator = start(Store::new(1000)).await;
     let recording = Recording::load(&root().join("tests/data/recordings/rollout.jsonl")).unwrap();
-    let _replay = Replay::begin(simulator.store(), recording, UnixTime::now());
+    let _replay = Replay::begin(simulator.store(), recording, Time::now());
     body(&simulator, "/api/v1/pods", PROTOBUF, JSON).await;
 }
 

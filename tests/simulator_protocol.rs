@@ -4,11 +4,11 @@
 
 use futures::StreamExt as _;
 use kube::config::KubeConfigOptions;
-use podskew::objects::Resource;
-use podskew::simulator::{Fault, Recording, Replay, RequestKind, Simulator, SimulatorConfig, Tls};
-use podskew::time::UnixTime;
 use reqwest::Response;
 use serde_json::{Value, json};
+use simulator::Resource;
+use simulator::Time;
+use simulator::{Fault, Recording, Replay, RequestKind, Simulator, SimulatorConfig, Tls};
 use std::collections::BTreeSet;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -444,7 +444,7 @@ async fn a_recording_is_heard_as_it_was_sent() {
     let simulator = Simulator::start(SimulatorConfig::default()).await.unwrap();
     let path = PathBuf::from(format!("{}/tests/data/recordings/stuck.jsonl", env!("CARGO_MANIFEST_DIR")));
     let recorded = std::fs::read_to_string(&path).unwrap();
-    let mut replay = Replay::begin(simulator.store(), Recording::load(&path).unwrap(), UnixTime::now());
+    let mut replay = Replay::begin(simulator.store(), Recording::load(&path).unwrap(), Time::now());
     let version = simulator.store().version();
     let watch = format!("/api/v1/namespaces/stuck/pods?watch=true&resourceVersion={version}");
     let mut watch = Lines::open(&simulator, &watch).await;
@@ -492,7 +492,7 @@ async fn kube_watches_it_as_a_real_server() {
     let kubeconfig = kube::config::Kubeconfig::from_yaml(&simulator.kubeconfig()).unwrap();
     let config = kube::Config::from_custom_kubeconfig(kubeconfig, &KubeConfigOptions::default()).await.unwrap();
     let pods: kube::Api<k8s_openapi::api::core::v1::Pod> = kube::Api::all(kube::Client::try_from(config).unwrap());
-    let selector = Resource::Pods.field_selector().unwrap();
+    let selector = podskew::objects::Resource::Pods.field_selector().unwrap();
     for config in [watcher::Config::default().page_size(3), watcher::Config::default().streaming_lists()] {
         let mut events = watcher::watcher(pods.clone(), config.fields(selector)).boxed();
         let mut initial = 0;

@@ -4,13 +4,14 @@
 mod common;
 mod scripted;
 
-use common::watching::{Look, Watching, fill, fill_from, objects, quick, resource_of};
+use common::watching::{Look, Watching, fill, fill_from, objects, quick, resource_of, watched};
 use podskew::cluster::Timings;
-use podskew::objects::Resource;
-use podskew::simulator::{Fault, RequestKind, Simulator, SimulatorConfig};
+use podskew::objects;
 use podskew::telemetry::FailureReason;
 use scripted::{Reply, Scene, Then, event, goes_on_from, list, listed_then, page, status, stream};
 use serde_json::{Value, json};
+use simulator::Resource;
+use simulator::{Fault, RequestKind, Simulator, SimulatorConfig};
 use std::time::{Duration, Instant};
 
 /// What real servers did: a cluster before and after its etcd was restored.
@@ -21,7 +22,7 @@ const RESTORED_AFTER: &str = include_str!("data/restore/after.json");
 async fn a_watch_that_broke_off_asks_for_the_newest_version_once_and_goes_on() {
     for (then, failures) in [(Then::Cut, 1), (Then::End, 0)] {
         let replies = vec![listed_then(&[], then), stream(&[event("ADDED", "b", 11)], Then::Silence)];
-        let scene = Scene::play(Resource::Pods, replies).await;
+        let scene = Scene::play(objects::Resource::Pods, replies).await;
         scene.newest(vec![page(&list("a", 10))]);
         scene.tells(&["begin", "list a", "finish", "apply b"]).await;
         goes_on_from(&scene, 2, 10).await;
@@ -32,7 +33,7 @@ async fn a_watch_that_broke_off_asks_for_the_newest_version_once_and_goes_on() {
 
 #[tokio::test]
 async fn a_lost_timeline_is_listed_again_and_counted() {
-    for resource in [Resource::Pods, Resource::Rollouts] {
+    for resource in [objects::Resource::Pods, objects::Resource::Rollouts] {
         let replies = vec![listed_then(&[], Then::Cut), listed_then(&[], Then::Silence)];
         let scene = Scene::play(resource, replies).await;
         scene.newest(vec![page(&list("a", 9))]);
@@ -60,7 +61,7 @@ async fn without_a_proof_nothing_is_watched_and_nothing_listed() {
         status(503),
     ];
     let tried = refusals.len();
-    let scene = Scene::play(Resource::Pods, vec![listed_then(&[], Then::Cut), Reply::Nothing]).await;
+    let scene = Scene::play(objects::Resource::Pods, vec![listed_then(&[], Then::Cut), Reply::Nothing]).await;
     scene.newest(refusals);
     scene.until("the last refusal", || scene.probes().len() >= tried).await;
     assert_eq!(scene.asked().len(), 1, "{:?}", scene.asked());
@@ -73,7 +74,7 @@ async fn without_a_proof_nothing_is_watched_and_nothing_listed() {
 #[tokio::test]
 async fn a_list_that_breaks_off_has_no_version_to_prove() {
     let replies = vec![stream(&[event("ADDED", "a", 5)], Then::Cut), listed_then(&[], Then::Silence)];
-    let scene = Scene::play(Resource::Pods, replies).await;
+    let scene = Scene::play(objects::Resource::Pods, replies).await;
     scene.tells(&["begin", "list a", "abandon", "begin", "list a", "finish"]).await;
     assert!(scene.probes().is_empty(), "{:?}", scene.probes());
 }
@@ -84,7 +85,7 @@ async fn a_replica_that_lags_behind_is_waited_for() {
     let mut replies = vec![listed_then(&[], Then::Cut)];
     replies.extend(vec![status(504); 5]);
     replies.push(stream(&[event("ADDED", "b", 11)], Then::Silence));
-    let scene = Scene::play(Resource::Pods, replies).await;
+    let scene = Scene::play(objects::Resource::Pods, replies).await;
     scene.newest(vec![page(&list("a", 10))]);
     scene.tells(&["begin", "list a", "finish", "apply b"]).await;
     assert_eq!((scene.failures("timeout"), scene.restarts()), (5, 0));
@@ -94,7 +95,7 @@ async fn a_replica_that_lags_behind_is_waited_for() {
 async fn after_a_silence_of_everything_it_lists_in_any_case() {
     let timings = Timings { outage: Duration::from_millis(300), ..quick() };
     let replies = vec![listed_then(&[], Then::Cut), listed_then(&[], Then::Silence)];
-    let scene = Scene::play_in(Resource::Pods, &["shop"], timings, replies).await;
+    let scene = Scene::play_in(objects::Resource::Pods, &["shop"], timings, replies).await;
     // The other resources say 404, which is no answer about a timeline. By then the server has overtaken the version.
     scene.newest(vec![status(503); 1_000]);
     scene.tells(&["begin", "list a", "finish", "begin", "list a", "finish"]).await;
@@ -115,7 +116,7 @@ async fn watching(simulator: &Simulator, namespaces: &[&str], timings: &Timings)
 }
 
 fn requests(simulator: &Simulator, kind: RequestKind) -> Vec<usize> {
-    Resource::ALL.into_iter().map(|resource| simulator.request_count(resource, kind)).collect()
+    watched().map(|resource| simulator.request_count(resource, kind)).collect()
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -266,7 +267,7 @@ async fn a_server_that_passed_the_version_while_nothing_was_answered_is_listed()
 /// Whether everything is watched, and the workloads that any series names.
 async fn first_picture(watching: &Watching) -> (bool, usize) {
     let look = watching.until("the first picture", |look| look.complete).await;
-    let synced = Resource::ALL.iter().all(|resource| watching.synced(*resource));
+    let synced = objects::Resource::ALL.iter().all(|resource| watching.synced(*resource));
     (synced, look.told().workloads().len())
 }
 
@@ -277,7 +278,8 @@ async fn a_server_that_refuses_everything_in_its_first_seconds_is_not_believed()
     fill(simulator.store());
     simulator.inject(None, Fault::Status(403));
     let starting = Watching::start_with(&simulator, &[], timings).await;
-    let failed = || Resource::ALL.iter().all(|resource| starting.failures(*resource, FailureReason::Forbidden) >= 5);
+    let failed =
+        || objects::Resource::ALL.iter().all(|resource| starting.failures(*resource, FailureReason::Forbidden) >= 5);
     starting.until("five refusals each", |look| !look.complete && failed()).await;
     simulator.clear_faults();
     let (synced, workloads) = first_picture(&starting).await;

@@ -7,7 +7,7 @@ mod common;
 use common::exposition::Parsed;
 use common::running::{GLANCE, PATIENCE, Running};
 use common::watching::fill;
-use podskew::simulator::{Simulator, SimulatorConfig};
+use simulator::{Simulator, SimulatorConfig};
 use std::io::{Read as _, Write as _};
 use std::net::{TcpListener, TcpStream};
 use std::path::Path;

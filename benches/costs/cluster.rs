@@ -2,9 +2,9 @@
 
 use super::Outcome;
 use podskew::objects::Resource;
-use podskew::simulator::{BulkConfig, Store, bulk_at};
 use podskew::time::UnixTime;
 use serde_json::{Value, json};
+use simulator::{BulkConfig, Store, Time, bulk_at};
 use std::collections::{HashMap, VecDeque};
 
 /// Old ReplicaSets that a Deployment keeps.
@@ -71,27 +71,31 @@ impl Cluster {
     /// The same at another moment: all names and uids are the same, all times are not.
     pub fn at(now: UnixTime, pods: u32, pods_per_deployment: u32) -> Self {
         let store = Store::new(1);
-        bulk_at(&store, &BulkConfig { pods, pods_per_deployment, rolling_every: 0, ..BulkConfig::default() }, now);
+        bulk_at(
+            &store,
+            &BulkConfig { pods, pods_per_deployment, rolling_every: 0, ..BulkConfig::default() },
+            Time::from_seconds(now.seconds().into()),
+        );
         Self { now, store, workloads: Vec::new() }
     }
 
     /// How many pods there are.
     pub fn pods(&self) -> u64 {
-        self.store.count(Resource::Pods) as u64
+        self.store.count(simulator::Resource::Pods) as u64
     }
 
     /// Every object of a resource as the simulator made it, a line of a streaming list each.
     pub fn lines(&self, resource: Resource) -> Vec<Vec<u8>> {
-        let mut lines = Vec::with_capacity(self.store.count(resource));
-        self.store.each_line(resource, &mut |line| lines.push(line.to_vec()));
+        let mut lines = Vec::with_capacity(self.store.count(served(resource)));
+        self.store.each_line(served(resource), &mut |line| lines.push(line.to_vec()));
         lines
     }
 
     /// The same in protobuf: what a frame of a streaming list holds.
     pub fn frames(&self, resource: Resource) -> Vec<Vec<u8>> {
-        let mut frames = Vec::with_capacity(self.store.count(resource));
+        let mut frames = Vec::with_capacity(self.store.count(served(resource)));
         // A frame begins with its length.
-        self.store.each_frame(resource, &mut |frame| frames.push(frame[4..].to_vec()));
+        self.store.each_frame(served(resource), &mut |frame| frames.push(frame[4..].to_vec()));
         frames
     }
 
@@ -294,12 +298,12 @@ impl Revision {
 fn workloads(store: &Store) -> Outcome<Vec<Workload>> {
     let owner = |object: &Value| text(object, "/metadata/ownerReferences/0/uid").map(str::to_owned);
     let mut sets: HashMap<String, Vec<Value>> = HashMap::new();
-    for set in store.list(Resource::ReplicaSets) {
+    for set in store.list(simulator::Resource::ReplicaSets) {
         sets.entry(owner(&set)?).or_default().push(set);
     }
     // As text: reading all of 20 000 pods takes longer than what is measured.
     let mut pods: HashMap<String, Vec<String>> = HashMap::new();
-    store.each_line(Resource::Pods, &mut |line| {
+    store.each_line(simulator::Resource::Pods, &mut |line| {
         let text = String::from_utf8_lossy(line);
         let object = text.split_once(r#","object":"#).and_then(|(_, object)| object.trim_end().strip_suffix('}'));
         let references = object.and_then(|object| object.split_once("\"ownerReferences\":"));
@@ -309,7 +313,7 @@ fn workloads(store: &Store) -> Outcome<Vec<Workload>> {
         }
     });
     let mut workloads = Vec::new();
-    for (deployment, numbers) in store.list(Resource::Deployments).into_iter().zip(1_u64..) {
+    for (deployment, numbers) in store.list(simulator::Resource::Deployments).into_iter().zip(1_u64..) {
         let mut sets = sets.remove(text(&deployment, "/metadata/uid")?).ok_or("a Deployment without ReplicaSets")?;
         let revision = |set: &Value| {
             let text = text(set, "/metadata/annotations/deployment.kubernetes.io~1revision");
@@ -326,6 +330,19 @@ fn workloads(store: &Store) -> Outcome<Vec<Workload>> {
         });
     }
     Ok(workloads)
+}
+
+/// The simulator's name of a resource.
+fn served(resource: Resource) -> simulator::Resource {
+    match resource {
+        Resource::Pods => simulator::Resource::Pods,
+        Resource::ReplicaSets => simulator::Resource::ReplicaSets,
+        Resource::Deployments => simulator::Resource::Deployments,
+        Resource::StatefulSets => simulator::Resource::StatefulSets,
+        Resource::DaemonSets => simulator::Resource::DaemonSets,
+        Resource::ControllerRevisions => simulator::Resource::ControllerRevisions,
+        Resource::Rollouts => simulator::Resource::Rollouts,
+    }
 }
 
 fn not_ready(pod: &mut Value, state: &Value) {

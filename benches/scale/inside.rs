@@ -3,7 +3,7 @@
 //! A command is a line, and so is its answer: `done`, and numbers. The process ends when its input does.
 
 use crate::Outcome;
-use podskew::simulator::{BulkConfig, Detail, Fault, Fleet, Simulator, SimulatorConfig, Store, bulk};
+use simulator::{BulkConfig, Detail, Fault, Fleet, Simulator, SimulatorConfig, Store, bulk};
 use std::io::BufRead as _;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 

@@ -11,8 +11,8 @@ mod burst;
 
 use burst::Burst;
 use clap::Parser;
-use podskew::objects::Resource;
-use podskew::simulator::{BulkConfig, Detail, Fleet, Simulator, SimulatorConfig, Store, bulk};
+use simulator::Resource;
+use simulator::{BulkConfig, Detail, Fleet, Simulator, SimulatorConfig, Store, bulk};
 use std::io::{Read as _, Write as _};
 use std::net::{TcpListener, TcpStream};
 use std::process::{Child, Command};

@@ -1,8 +1,10 @@
 //! What is meant: every value checked, and the values against each other.
 
+#[cfg(feature = "demo")]
+use super::arguments::DemoArguments;
 use super::arguments::{
-    AuditArguments, Called, ConnectionArguments, CountArguments, DemoArguments, DiffArguments, DiffFormat,
-    ExplainArguments, ExplainFormat, LogArguments, LookArguments, ServeArguments,
+    AuditArguments, Called, ConnectionArguments, CountArguments, DiffArguments, DiffFormat, ExplainArguments,
+    ExplainFormat, LogArguments, LookArguments, ServeArguments,
 };
 use super::values::FamilyPatterns;
 use crate::audit::{Format, Strictness};
@@ -36,6 +38,7 @@ pub struct Config {
 }
 
 /// What `podskew demo` is to do.
+#[cfg(feature = "demo")]
 #[derive(Clone, Copy, Debug)]
 pub struct DemoOptions {
     /// How many workloads to simulate.
@@ -272,6 +275,7 @@ fn check_namespaces(namespaces: &[String], settings: &Settings) -> Result<(), St
     }
 }
 
+#[cfg(feature = "demo")]
 impl DemoOptions {
     /// What `arguments` mean, or why they mean nothing.
     pub fn new(arguments: DemoArguments) -> Result<Self, String> {
@@ -291,6 +295,7 @@ impl DemoOptions {
 }
 
 /// The simulated cluster is served as any other, with nothing left out.
+#[cfg(feature = "demo")]
 impl From<DemoOptions> for Config {
     fn from(options: DemoOptions) -> Self {
         Self {

@@ -15,15 +15,20 @@ mod shell;
 pub(crate) mod terminal;
 mod values;
 
+#[cfg(feature = "demo")]
+pub use arguments::DemoArguments;
 pub use arguments::{
-    Arguments, AuditArguments, Command, CompletionsArguments, ConnectionArguments, CountArguments, DemoArguments,
-    DiffArguments, DiffFormat, ExplainArguments, ExplainFormat, LogArguments, LookArguments, ManArguments,
-    ServeArguments, Shell,
+    Arguments, AuditArguments, Command, CompletionsArguments, ConnectionArguments, CountArguments, DiffArguments,
+    DiffFormat, ExplainArguments, ExplainFormat, LogArguments, LookArguments, ManArguments, ServeArguments, Shell,
 };
 use arguments::{Called, Typed};
-pub use config::{AuditOptions, Config, DemoOptions, DiffOptions, ExplainOptions, LogConfig, LogFormat};
+#[cfg(feature = "demo")]
+pub use config::DemoOptions;
+pub use config::{AuditOptions, Config, DiffOptions, ExplainOptions, LogConfig, LogFormat};
 
-use crate::{audit, cluster, demo, explain, serve, stderr};
+#[cfg(feature = "demo")]
+use crate::demo;
+use crate::{audit, cluster, explain, serve, stderr};
 use anyhow::Context;
 use std::process::ExitCode;
 use std::time::Duration;
@@ -69,6 +74,7 @@ fn execute(called: Called, command: Command) -> Result<ExitCode, String> {
         Command::Completions(arguments) => printed(&shell::completions(called, arguments.shell)),
         Command::Man(arguments) => printed(&shell::manual(called, arguments.command.as_deref())?),
         Command::Version => printed(called.command().render_version().as_bytes()),
+        #[cfg(feature = "demo")]
         Command::Demo(arguments) => {
             let options = DemoOptions::new(arguments)?;
             in_runtime(options.log, FAILED, async { demo::demo(options).await.map(|()| ExitCode::SUCCESS) })

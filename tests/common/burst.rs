@@ -1,8 +1,8 @@
 //! Workloads that come and go.
 
-use podskew::objects::Resource;
-use podskew::simulator::Store;
 use serde_json::{Value, json};
+use simulator::Resource;
+use simulator::Store;
 
 /// Deployments of one pod each, with their ReplicaSets.
 pub struct Burst {

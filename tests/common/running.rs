@@ -2,8 +2,8 @@
 
 use super::exposition::{Parsed, gunzip};
 use podskew::exposition::FAMILIES;
-use podskew::simulator::Simulator;
 use podskew::time::UnixTime;
+use simulator::Simulator;
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::TcpStream;
 use std::path::Path;

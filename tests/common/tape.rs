@@ -6,9 +6,9 @@ use super::world::source;
 use podskew::exposition::{Encoding, Exposition, Format, Part, Selection};
 use podskew::inventory::{Inventory, Settings, Source};
 use podskew::objects::{Object, Resource, WatchEvent, decode_event};
-use podskew::simulator::Recording;
 use podskew::time::UnixTime;
 use serde_json::Value;
+use simulator::Recording;
 use std::collections::BTreeMap;
 
 /// Where a recording lies.
@@ -72,7 +72,7 @@ impl Tape {
             let resource = Resource::ALL.into_iter().find(|resource| resource.plural() == plural).unwrap();
             Line { at, resource, event: line.get("event").map(Value::to_string) }
         });
-        Self { lines: lines.collect(), start }
+        Self { lines: lines.collect(), start: UnixTime::from_seconds(start.seconds()).unwrap() }
     }
 
     /// The same recording as if the watch of one resource were so many seconds behind all others.

@@ -8,11 +8,11 @@ use super::tape::path;
 use podskew::cluster::{self, Connection, Timings, Watches, connect};
 use podskew::exposition::{Encoding, Exposition, Format, Part, Selection};
 use podskew::inventory::{Inventory, Settings};
-use podskew::objects::Resource;
-use podskew::simulator::{Simulator, SimulatorConfig, Store};
+use podskew::objects;
 use podskew::telemetry::{FailureReason, Telemetry};
 use podskew::time::UnixTime;
 use serde_json::Value;
+use simulator::{Resource, Simulator, SimulatorConfig, Store};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
@@ -72,6 +72,30 @@ pub fn objects(scenario: &str) -> Vec<Value> {
 pub fn resource_of(object: &Value) -> Resource {
     let plural = format!("{}s", object["kind"].as_str().unwrap().to_ascii_lowercase());
     Resource::ALL.into_iter().find(|resource| resource.plural() == plural).unwrap()
+}
+
+/// The resources of the simulator that podskew watches.
+pub fn watched() -> impl Iterator<Item = Resource> {
+    let is_watched =
+        |resource: &Resource| objects::Resource::ALL.iter().any(|known| known.plural() == resource.plural());
+    Resource::ALL.into_iter().filter(is_watched)
+}
+
+/// A resource as podskew or the simulator names it.
+pub trait Plural {
+    fn plural(&self) -> &'static str;
+}
+
+impl Plural for objects::Resource {
+    fn plural(&self) -> &'static str {
+        (*self).plural()
+    }
+}
+
+impl Plural for Resource {
+    fn plural(&self) -> &'static str {
+        (*self).plural()
+    }
 }
 
 /// A podskew without its server.
@@ -152,8 +176,10 @@ impl Watching {
 
     /// Waits for the first complete picture, and for every watch to stand.
     pub async fn until_synced(&self) -> Look {
-        self.until("every watch", |look| look.complete && Resource::ALL.iter().all(|resource| self.synced(*resource)))
-            .await
+        self.until("every watch", |look| {
+            look.complete && objects::Resource::ALL.into_iter().all(|resource| self.synced(resource))
+        })
+        .await
     }
 
     /// Waits until it says what one says who has just begun.
@@ -166,7 +192,7 @@ impl Watching {
             let (known, fresh) = (self.look(), fresh.look());
             match disagreement(&known.parsed, &fresh.parsed) {
                 // Who is synced again has heard of everything.
-                None if Resource::ALL.iter().all(|resource| self.synced(*resource)) => return known,
+                None if objects::Resource::ALL.into_iter().all(|resource| self.synced(resource)) => return known,
                 None => {}
                 other => last = other,
             }
@@ -175,22 +201,22 @@ impl Watching {
         }
     }
 
-    pub fn synced(&self, resource: Resource) -> bool {
+    pub fn synced(&self, resource: impl Plural) -> bool {
         self.telemetry.cluster_synced.with_label_values(&[resource.plural()]).get() == 1
     }
 
-    pub fn failures(&self, resource: Resource, reason: FailureReason) -> u64 {
+    pub fn failures(&self, resource: impl Plural, reason: FailureReason) -> u64 {
         self.telemetry.watch_failures.with_label_values(&[resource.plural(), reason.as_str()]).get()
     }
 
-    pub fn restarts(&self, resource: Resource) -> u64 {
+    pub fn restarts(&self, resource: impl Plural) -> u64 {
         self.telemetry.watch_restarts.with_label_values(&[resource.plural()]).get()
     }
 
     /// Every failure and every restart of any resource.
     pub fn troubles(&self) -> Vec<String> {
         let mut troubles = Vec::new();
-        for resource in Resource::ALL {
+        for resource in objects::Resource::ALL {
             for reason in FailureReason::ALL.into_iter().filter(|reason| self.failures(resource, *reason) > 0) {
                 troubles.push(format!("{resource} {reason}"));
             }

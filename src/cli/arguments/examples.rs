@@ -44,6 +44,7 @@ Examples:
   podskew diff -n shop deployment/api 5d59 77c8 -o json
   podskew diff -f dump.json deployment/api --show-values";
 
+#[cfg(feature = "demo")]
 pub(super) const DEMO: &str = "\
 Examples:
   podskew demo

@@ -20,8 +20,11 @@ pub use shared::{ConnectionArguments, CountArguments, LogArguments};
 pub use shell::{CompletionsArguments, ManArguments, Shell};
 pub(super) use typed::{Typed, parse};
 
+#[cfg(feature = "demo")]
 use crate::web::ListenAddress;
-use clap::{Args, Parser, Subcommand};
+#[cfg(feature = "demo")]
+use clap::Args;
+use clap::{Parser, Subcommand};
 
 /// Tells Prometheus which Kubernetes workloads run more than one thing under one name.
 #[derive(Parser, Debug)]
@@ -63,6 +66,7 @@ pub enum Command {
     /// Show what differs between two pod templates of a workload
     #[command(display_name = "podskew", after_help = examples::DIFF)]
     Diff(DiffArguments),
+    #[cfg(feature = "demo")]
     /// Serve the metrics of a simulated cluster, to see what podskew tells
     #[command(display_name = "podskew", after_help = examples::DEMO)]
     Demo(DemoArguments),
@@ -81,6 +85,7 @@ pub enum Command {
 pub(super) const VERSION: &str = concat!(env!("CARGO_PKG_VERSION"), " (revision ", env!("PODSKEW_REVISION"), ")");
 
 /// What `demo` was told.
+#[cfg(feature = "demo")]
 #[derive(Args, Debug)]
 pub struct DemoArguments {
     /// How many workloads the simulated cluster runs

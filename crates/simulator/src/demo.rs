@@ -1,0 +1,121 @@
+//! The cluster that `podskew demo` shows: healthy services, one workload for each thing there is to see, and one that moves.
+
+use super::fleet::{Member, Size};
+use super::rolling::Rolling;
+use super::showcase;
+use super::store::Store;
+use crate::time::Time;
+use std::time::Duration;
+
+/// How large the demo is.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct DemoConfig {
+    /// Workloads in total; those with something to see are always there.
+    pub workloads: u32,
+    /// Pods in total; likewise.
+    pub pods: u32,
+}
+
+impl Default for DemoConfig {
+    fn default() -> Self {
+        Self { workloads: 24, pods: 160 }
+    }
+}
+
+/// The demo's workloads in a store.
+#[derive(Debug)]
+pub struct Demo {
+    rolling: Rolling,
+}
+
+impl Demo {
+    /// Puts all workloads, with times that look back from `now`.
+    #[must_use]
+    pub fn begin(store: &Store, config: &DemoConfig, now: Time) -> Self {
+        let shown = showcase::WORKLOADS + 1;
+        let healthy = config.workloads.saturating_sub(shown);
+        let pods = config.pods.saturating_sub(showcase::PODS + Rolling::steady_pods());
+        for number in 0..healthy {
+            let size = Size {
+                // What does not divide evenly goes to the first services.
+                replicas: pods / healthy + u32::from(number < pods % healthy),
+                history: 1 + number % 10,
+                sidecar: number % 3 == 0,
+                skewed: false,
+            };
+            Member::new(number, size, now).file(store);
+        }
+        showcase::put(store, now);
+        Self { rolling: Rolling::begin(store, now) }
+    }
+
+    /// Does what is due at this moment.
+    pub fn tick(&mut self, now: Time) {
+        self.rolling.tick(now);
+    }
+
+    /// Keeps the cluster moving, until it is dropped.
+    pub async fn run(&mut self) {
+        let mut seconds = tokio::time::interval(Duration::from_secs(1));
+        loop {
+            seconds.tick().await;
+            self.tick(Time::now());
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Demo, DemoConfig};
+    use crate::resource::Resource;
+    use crate::store::Store;
+    use crate::time::Time;
+    use std::collections::BTreeSet;
+
+    fn demo(workloads: u32, pods: u32) -> Store {
+        let store = Store::new(1000);
+        let _ = Demo::begin(&store, &DemoConfig { workloads, pods }, Time::now());
+        store
+    }
+
+    fn workloads(store: &Store) -> usize {
+        use Resource::{DaemonSets, Deployments, Rollouts, StatefulSets};
+        [Deployments, StatefulSets, DaemonSets, Rollouts].map(|resource| store.count(resource)).iter().sum()
+    }
+
+    #[test]
+    fn it_is_as_large_as_was_asked() {
+        for (asked_workloads, asked_pods) in [(24, 160), (50, 999)] {
+            let store = demo(asked_workloads, asked_pods);
+            assert_eq!(
+                (workloads(&store), store.count(Resource::Pods)),
+                (asked_workloads as usize, asked_pods as usize)
+            );
+        }
+        assert_eq!((workloads(&demo(0, 0)), demo(0, 0).count(Resource::Pods)), (9, 53));
+    }
+
+    #[test]
+    fn every_owner_is_there_and_every_template_is_its_workloads() {
+        let store = demo(24, 160);
+        let objects = Resource::ALL.into_iter().flat_map(|resource| store.list(resource));
+        let uids: BTreeSet<String> = objects.map(|object| object["metadata"]["uid"].to_string()).collect();
+        for resource in Resource::ALL {
+            for object in store.list(resource) {
+                for owner in object["metadata"]["ownerReferences"].as_array().into_iter().flatten() {
+                    assert!(uids.contains(&owner["uid"].to_string()), "{owner}");
+                }
+            }
+        }
+        let (namespace, name) = ("shop", "web");
+        let deployment = store.get(Resource::Deployments, namespace, name).unwrap();
+        let mut templates = store.list(Resource::ReplicaSets).into_iter().filter_map(|set| {
+            let mut template = set["spec"]["template"].clone();
+            template["metadata"]["labels"].as_object_mut().unwrap().remove("pod-template-hash");
+            let current = template == deployment["spec"]["template"];
+            current.then(|| set["metadata"]["name"].clone())
+        });
+        assert!(templates.next().is_some());
+        assert_eq!(templates.next(), None);
+    }
+}

@@ -1,0 +1,259 @@
+//! Objects as the bytes they are sent as: encoded once when they are put, copied many times when they are served.
+
+use super::negotiate::Form;
+use super::protobuf;
+use crate::resource::Resource;
+use bytes::Bytes;
+use serde_json::{Map, Value};
+use std::sync::{Arc, OnceLock};
+
+/// `kind` and `apiVersion` of a resource's objects, and the kind of a list of them.
+pub(super) struct Names {
+    pub(super) kind: &'static str,
+    pub(super) api_version: &'static str,
+    pub(super) list_kind: &'static str,
+}
+
+/// How the objects of a resource call themselves.
+pub(super) fn names(resource: Resource) -> Names {
+    Names { kind: resource.kind(), api_version: resource.api_version(), list_kind: resource.list_kind() }
+}
+
+/// One object without its version: `"metadata":{…},"spec":{…}}`, the opening brace left off.
+///
+/// An item of a list opens with `{`, an event of a watch with `kind` and `apiVersion`: both then copy the same bytes. The
+/// version is written in between, so that a DELETED event can carry the version of the deletion without a second copy.
+#[derive(Clone, Debug)]
+pub(super) struct Encoded {
+    /// `namespace/name`, the order in which lists are written.
+    pub(super) key: Arc<str>,
+    /// Whether it is a pod that ran to its end, which the field selector of a watch leaves out.
+    pub(super) finished: bool,
+    body: Bytes,
+    /// Where the version stands in the body; none if the metadata is no JSON object (tests serve such things).
+    version_at: Option<usize>,
+    /// The same in protobuf, once it was needed; none if it cannot be said in it (tests serve such things, too).
+    protobuf: OnceLock<Option<protobuf::Object>>,
+}
+
+impl Encoded {
+    /// Encodes an object that is filed under the namespace and the name in its metadata.
+    pub(super) fn new(object: Value) -> Self {
+        let key = key_of(&object);
+        Self::filed_as(key, object)
+    }
+
+    /// Encodes an object under a key of its own, whatever its metadata says.
+    pub(super) fn filed_as(key: Arc<str>, object: Value) -> Self {
+        let phase = object.pointer("/status/phase").and_then(Value::as_str);
+        let finished = matches!(phase, Some("Succeeded" | "Failed"));
+        let mut fields = match object {
+            Value::Object(fields) => fields,
+            _ => Map::new(),
+        };
+        fields.remove("kind");
+        fields.remove("apiVersion");
+        let metadata = fields.remove("metadata").unwrap_or_else(|| Value::Object(Map::new()));
+        let mut body = String::from("\"metadata\":");
+        let version_at = match metadata {
+            Value::Object(mut metadata) => {
+                metadata.remove("resourceVersion");
+                body.push_str("{\"resourceVersion\":\"");
+                let at = body.len();
+                body.push('"');
+                append_fields(&mut body, metadata);
+                Some(at)
+            }
+            other => {
+                body.push_str(&other.to_string());
+                None
+            }
+        };
+        append_fields(&mut body, fields);
+        body.shrink_to_fit();
+        Self { key, finished, body: Bytes::from(body), version_at, protobuf: OnceLock::new() }
+    }
+
+    /// Takes over a text that was encoded elsewhere in the shape of [`Encoded::text`].
+    pub(super) fn from_parts(key: Arc<str>, text: String, version_at: Option<usize>, finished: bool) -> Self {
+        Self { key, finished, body: Bytes::from(text), version_at, protobuf: OnceLock::new() }
+    }
+
+    /// The same with its protobuf, which was encoded elsewhere.
+    pub(super) fn with_protobuf(self, object: protobuf::Object) -> Self {
+        Self { protobuf: OnceLock::from(Some(object)), ..self }
+    }
+
+    /// The object in protobuf, encoded when it is first asked for; `None` if it cannot be.
+    pub(super) fn in_protobuf(&self, resource: Resource) -> Option<&protobuf::Object> {
+        let encode = || {
+            let object: Value = serde_json::from_slice(&[b"{", &self.body[..]].concat()).ok()?;
+            let encoded = protobuf::Object::new(names(resource).kind, &object);
+            encoded.inspect_err(|why| tracing::debug!(key = &*self.key, %why, "not to be said in protobuf")).ok()
+        };
+        self.protobuf.get_or_init(encode).as_ref()
+    }
+
+    /// The encoded text, and where in it the version goes.
+    pub(super) fn text(&self) -> (&[u8], Option<usize>) {
+        (&self.body, self.version_at)
+    }
+
+    /// Its namespace; empty for an object without one.
+    pub(super) fn namespace(&self) -> &str {
+        self.key.split_once('/').map_or("", |(namespace, _)| namespace)
+    }
+}
+
+/// An object of the store and the version of its last change.
+#[derive(Debug)]
+pub(super) struct Stored {
+    pub(super) version: u64,
+    pub(super) encoded: Encoded,
+}
+
+impl Stored {
+    /// Whether it can be sent in this form.
+    pub(super) fn is_in(&self, form: Form, resource: Resource) -> bool {
+        form == Form::Json || self.encoded.in_protobuf(resource).is_some()
+    }
+
+    /// Writes it as an item of a list.
+    pub(super) fn write_item(&self, form: Form, resource: Resource, out: &mut Vec<u8>) {
+        let in_protobuf = || self.encoded.in_protobuf(resource);
+        if let Some(object) = (form == Form::Protobuf).then(in_protobuf).flatten() {
+            let version = self.version.to_string();
+            protobuf::ListOpening::open_item(object.bytes(&version), out);
+            object.write(&version, out);
+        } else {
+            out.push(b'{');
+            self.write_body(self.version, out);
+        }
+    }
+
+    /// How many bytes that takes in protobuf, where they have to be known beforehand.
+    pub(super) fn item_bytes(&self, resource: Resource) -> usize {
+        let object = self.encoded.in_protobuf(resource);
+        object.map_or(0, |object| protobuf::ListOpening::item(object.bytes(&self.version.to_string())))
+    }
+
+    /// Writes it as an event of a watch, with the version of the event.
+    pub(super) fn write_event(
+        &self,
+        form: Form,
+        event_type: &str,
+        resource: Resource,
+        version: u64,
+        out: &mut Vec<u8>,
+    ) {
+        let in_protobuf = || self.encoded.in_protobuf(resource);
+        if let Some(object) = (form == Form::Protobuf).then(in_protobuf).flatten() {
+            let version = version.to_string();
+            let write = |out: &mut Vec<u8>| object.write(&version, out);
+            protobuf::frame(event_type, &names(resource), object.bytes(&version), out, write);
+            return;
+        }
+        let Names { kind, api_version, .. } = names(resource);
+        let opening = format!(r#"{{"type":"{event_type}","object":{{"kind":"{kind}","apiVersion":"{api_version}","#);
+        out.extend_from_slice(opening.as_bytes());
+        self.write_body(version, out);
+        out.extend_from_slice(b"}\n");
+    }
+
+    /// The whole object as a JSON text, with `kind` and `apiVersion`.
+    pub(super) fn to_json(&self, resource: Resource) -> Vec<u8> {
+        let Names { kind, api_version, .. } = names(resource);
+        let mut out = format!(r#"{{"kind":"{kind}","apiVersion":"{api_version}","#).into_bytes();
+        self.write_body(self.version, &mut out);
+        out
+    }
+
+    /// The whole object in a form that it can be sent in.
+    pub(super) fn to_bytes(&self, form: Form, resource: Resource) -> Vec<u8> {
+        let in_protobuf = || self.encoded.in_protobuf(resource);
+        let Some(object) = (form == Form::Protobuf).then(in_protobuf).flatten() else {
+            return self.to_json(resource);
+        };
+        let (version, mut out) = (self.version.to_string(), Vec::new());
+        let write = |out: &mut Vec<u8>| object.write(&version, out);
+        protobuf::whole(&names(resource), object.bytes(&version), &mut out, write);
+        out
+    }
+
+    fn write_body(&self, version: u64, out: &mut Vec<u8>) {
+        let body = &self.encoded.body;
+        let Some(at) = self.encoded.version_at else {
+            out.extend_from_slice(body);
+            return;
+        };
+        out.extend_from_slice(&body[..at]);
+        out.extend_from_slice(version.to_string().as_bytes());
+        out.extend_from_slice(&body[at..]);
+    }
+}
+
+/// Which objects a request asks for.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub(super) struct Selection {
+    /// Only those of one namespace.
+    pub(super) namespace: Option<String>,
+    /// Only pods that have not run to their end.
+    pub(super) unfinished_only: bool,
+}
+
+impl Selection {
+    pub(super) fn holds(&self, object: &Encoded) -> bool {
+        let in_namespace = self.namespace.as_deref().is_none_or(|namespace| namespace == object.namespace());
+        in_namespace && !(self.unfinished_only && object.finished)
+    }
+}
+
+/// The key an object is filed under.
+pub(super) fn key(namespace: &str, name: &str) -> Arc<str> {
+    Arc::from(format!("{namespace}/{name}"))
+}
+
+fn key_of(object: &Value) -> Arc<str> {
+    let text = |field: &str| object.pointer(field).and_then(Value::as_str).unwrap_or_default();
+    key(text("/metadata/namespace"), text("/metadata/name"))
+}
+
+/// Appends `,"a":…,"b":…}`.
+fn append_fields(body: &mut String, fields: Map<String, Value>) {
+    if !fields.is_empty() {
+        let text = Value::Object(fields).to_string();
+        body.push(',');
+        body.push_str(&text[1..text.len() - 1]);
+    }
+    body.push('}');
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Encoded, Form, Stored};
+    use crate::resource::Resource;
+    use serde_json::{Value, json};
+
+    fn event(object: Value) -> Value {
+        let stored = Stored { version: 7, encoded: Encoded::new(object) };
+        let mut line = Vec::new();
+        stored.write_event(Form::Json, "ADDED", Resource::Pods, 9, &mut line);
+        serde_json::from_slice(&line).unwrap()
+    }
+
+    #[test]
+    fn an_event_carries_kind_version_and_all_fields() {
+        let sent = event(json!({"metadata": {"name": "a", "resourceVersion": "1"}, "spec": {"x": 1}}));
+        let object = json!({
+            "kind": "Pod", "apiVersion": "v1", "metadata": {"name": "a", "resourceVersion": "9"}, "spec": {"x": 1}
+        });
+        assert_eq!(sent, json!({"type": "ADDED", "object": object}));
+    }
+
+    #[test]
+    fn absurd_objects_are_served_as_they_are() {
+        assert_eq!(event(json!({"metadata": null}))["object"]["metadata"], Value::Null);
+        assert_eq!(event(json!(null))["object"]["metadata"]["resourceVersion"], "9");
+        assert_eq!(event(json!({"metadata": {}, "spec": 5}))["object"]["spec"], 5);
+    }
+}

@@ -1,0 +1,60 @@
+//! An API server in this process: it speaks the part of the Kubernetes protocol that podskew uses, over real HTTP.
+//!
+//! `podskew demo` runs it with scripted workloads, tests replay recordings of a real API server through it and tell it
+//! to misbehave, benchmarks fill it with a hundred thousand pods. Nothing that `podskew serve` runs can reach it.
+//!
+//! ```text
+//!  demo, replay, bulk ──put, delete──▶ Store ──list, watch──▶ answer ──HTTP──▶ a client
+//!                                                               ▲
+//!                                      Faults ─────misbehave────┘
+//! ```
+//!
+//! What it answers is held against `tests/data/recordings/protocol` by `tests/simulator_protocol.rs`, and its protobuf
+//! against Kubernetes' own encoders by `tests/simulator_protobuf.rs`.
+
+#![allow(clippy::doc_markdown, reason = "Deployment, ReplicaSet and the like are words of the field, not of this code")]
+
+mod answer;
+mod base64;
+mod body;
+mod bulk;
+mod demo;
+mod discovery;
+mod encoded;
+mod fault;
+mod fleet;
+mod list;
+mod negotiate;
+mod owned;
+mod parts;
+mod patterns;
+mod protobuf;
+mod random;
+mod recording;
+mod replay;
+mod request;
+mod requests;
+mod resource;
+mod rolling;
+mod server;
+mod service;
+mod showcase;
+mod status;
+mod store;
+mod template;
+mod time;
+mod update;
+mod watch;
+mod watchers;
+
+pub use bulk::{BulkConfig, Fleet, bulk, bulk_at};
+pub use demo::{Demo, DemoConfig};
+pub use fault::Fault;
+pub use recording::{Recording, RecordingError};
+pub use replay::Replay;
+pub use requests::{RequestKind, SeenRequest};
+pub use resource::Resource;
+pub use server::{Simulator, SimulatorConfig, Tls};
+pub use store::Store;
+pub use time::Time;
+pub use update::Detail;

@@ -1,0 +1,366 @@
+//! The server: a listener, its connections, and the switches a test or the demo turns.
+
+use super::answer::answer;
+use super::base64;
+use super::body::Pace;
+use super::fault::{Fault, Faults};
+use super::negotiate::Form;
+use super::requests::{RequestKind, Requests, SeenRequest};
+use super::store::Store;
+use super::watchers::{Watcher, Watchers};
+use crate::resource::Resource;
+use http::HeaderMap;
+use http::header::AUTHORIZATION;
+use hyper::server::conn::http1;
+use hyper::service::service_fn;
+use hyper_util::rt::TokioIo;
+use serde_json::{Value, json};
+use std::convert::Infallible;
+use std::fmt::Write as _;
+use std::io;
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Weak};
+use std::time::Duration;
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::watch;
+use tokio::task::JoinHandle;
+use tokio_rustls::TlsAcceptor;
+use tokio_rustls::rustls;
+use tokio_rustls::rustls::pki_types::pem::PemObject as _;
+use tokio_rustls::rustls::pki_types::{CertificateDer, PrivateKeyDer};
+
+/// How a simulated API server is set up.
+#[derive(Clone, Debug)]
+pub struct SimulatorConfig {
+    /// Where it listens; port 0 takes a free one.
+    pub listen: SocketAddr,
+    /// How often a watch that asked for bookmarks gets one. Real servers take about a minute.
+    pub bookmark_interval: Duration,
+    /// How many changes of each resource a watch may lag behind.
+    pub history: usize,
+    /// Serves HTTPS instead of HTTP.
+    pub tls: Option<Tls>,
+    /// Wants each request to carry the bearer token this file holds at that time. The kubeconfig names the file.
+    pub token_file: Option<PathBuf>,
+    /// Whether Argo's Rollouts are served from the start.
+    pub rollouts_served: bool,
+    /// Whether who asks for protobuf gets it; otherwise everything is JSON, as of custom resources and of recordings always.
+    pub protobuf_served: bool,
+}
+
+impl Default for SimulatorConfig {
+    fn default() -> Self {
+        Self {
+            listen: SocketAddr::from(([127, 0, 0, 1], 0)),
+            bookmark_interval: Duration::from_secs(60),
+            history: 4096,
+            tls: None,
+            token_file: None,
+            rollouts_served: false,
+            protobuf_served: true,
+        }
+    }
+}
+
+/// A certificate to serve with, and the authority a client has to trust.
+#[derive(Clone)]
+pub struct Tls {
+    config: Arc<rustls::ServerConfig>,
+    authority_pem: String,
+}
+
+impl Tls {
+    /// Takes a certificate chain, its key and the certificate of the authority that signed it, all in PEM.
+    pub fn from_pem(chain_pem: &str, key_pem: &str, authority_pem: &str) -> io::Result<Self> {
+        let invalid = |error: &dyn std::fmt::Display| io::Error::new(io::ErrorKind::InvalidInput, error.to_string());
+        let chain: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(chain_pem.as_bytes()).collect();
+        let chain = chain.map_err(|error| invalid(&error))?;
+        let key = PrivateKeyDer::from_pem_slice(key_pem.as_bytes()).map_err(|error| invalid(&error))?;
+        let provider = Arc::new(rustls::crypto::ring::default_provider());
+        let config = rustls::ServerConfig::builder_with_provider(provider)
+            .with_safe_default_protocol_versions()
+            .and_then(|builder| builder.with_no_client_auth().with_single_cert(chain, key))
+            .map_err(|error| invalid(&error))?;
+        Ok(Self { config: Arc::new(config), authority_pem: authority_pem.to_owned() })
+    }
+}
+
+impl std::fmt::Debug for Tls {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Tls").finish_non_exhaustive()
+    }
+}
+
+/// What all connections share.
+#[derive(Debug)]
+pub(super) struct Cluster {
+    pub(super) store: Store,
+    pub(super) faults: Faults,
+    pub(super) requests: Requests,
+    pub(super) watchers: Watchers,
+    pub(super) bookmark_interval: Duration,
+    rollouts_served: AtomicBool,
+    protobuf_served: AtomicBool,
+    pub(super) pace: Arc<Pace>,
+    token_file: Option<PathBuf>,
+}
+
+impl Cluster {
+    pub(super) fn serves_rollouts(&self) -> bool {
+        self.rollouts_served.load(Ordering::Relaxed)
+    }
+
+    /// The form that a request is answered in; `None` if it takes none there is. Discovery is JSON.
+    pub(super) fn form(&self, resource: Option<Resource>, headers: &HeaderMap) -> Option<Form> {
+        let Some(resource) = resource else {
+            return Some(Form::Json);
+        };
+        let has_protobuf = self.protobuf_served.load(Ordering::Relaxed) && self.store.has_protobuf(resource);
+        Form::accepted(headers, has_protobuf)
+    }
+
+    /// Whether a request carries the token of this moment. The file is read each time: a rotated token counts at once.
+    pub(super) fn admits(&self, headers: &HeaderMap) -> bool {
+        let Some(file) = &self.token_file else {
+            return true;
+        };
+        let expected = std::fs::read_to_string(file).unwrap_or_default();
+        let given = headers.get(AUTHORIZATION).and_then(|value| value.to_str().ok());
+        !expected.trim().is_empty() && given.and_then(|value| value.strip_prefix("Bearer ")) == Some(expected.trim())
+    }
+}
+
+/// A running API server. Dropping it closes the listener and cuts every connection.
+#[derive(Debug)]
+pub struct Simulator {
+    cluster: Arc<Cluster>,
+    config: SimulatorConfig,
+    address: SocketAddr,
+    cut: watch::Sender<()>,
+    accepting: JoinHandle<()>,
+}
+
+impl Simulator {
+    /// Starts an API server with an empty store.
+    pub async fn start(config: SimulatorConfig) -> io::Result<Self> {
+        let store = Store::new(config.history);
+        Self::start_with(config, store).await
+    }
+
+    /// Starts an API server in front of a store, which may be filled already.
+    pub async fn start_with(config: SimulatorConfig, store: Store) -> io::Result<Self> {
+        let listener = TcpListener::bind(config.listen).await?;
+        let address = listener.local_addr()?;
+        let cluster = Arc::new(Cluster {
+            store,
+            faults: Faults::new(),
+            requests: Requests::default(),
+            watchers: Watchers::default(),
+            bookmark_interval: config.bookmark_interval,
+            rollouts_served: AtomicBool::new(config.rollouts_served),
+            protobuf_served: AtomicBool::new(config.protobuf_served),
+            pace: Arc::default(),
+            token_file: config.token_file.clone(),
+        });
+        let cut = watch::Sender::new(());
+        let tls = config.tls.as_ref().map(|tls| TlsAcceptor::from(tls.config.clone()));
+        let accepting = tokio::spawn(accept(listener, tls, cluster.clone(), cut.clone()));
+        Ok(Self { cluster, config, address, cut, accepting })
+    }
+
+    /// Where it listens, as clients are told: `http://127.0.0.1:PORT`.
+    #[must_use]
+    pub fn url(&self) -> String {
+        let scheme = if self.config.tls.is_some() { "https" } else { "http" };
+        format!("{scheme}://{}", self.address)
+    }
+
+    /// The address it listens on; a server that is to come back after [`Simulator::shutdown`] is started on the same one
+    /// with [`Simulator::start_with`] and the same store.
+    #[must_use]
+    pub fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// A kubeconfig file for this server. The namespace of its context is `default`.
+    #[must_use]
+    pub fn kubeconfig(&self) -> String {
+        let mut text = String::from("apiVersion: v1\nkind: Config\ncurrent-context: simulator\nclusters:\n");
+        let _ = writeln!(text, "- name: simulator\n  cluster:\n    server: {}", self.url());
+        if let Some(tls) = &self.config.tls {
+            let authority = base64::encode(tls.authority_pem.as_bytes());
+            let _ = writeln!(text, "    certificate-authority-data: {authority}");
+        }
+        text.push_str("contexts:\n- name: simulator\n  context:\n    cluster: simulator\n    user: simulator\n");
+        text.push_str("users:\n- name: simulator\n  user:");
+        match &self.config.token_file {
+            // A JSON string is a YAML string, whatever the path holds.
+            Some(file) => {
+                let _ = writeln!(text, "\n    tokenFile: {}", json!(file));
+            }
+            None => text.push_str(" {}\n"),
+        }
+        text
+    }
+
+    /// Writes [`Simulator::kubeconfig`] to a file.
+    pub fn write_kubeconfig(&self, path: &Path) -> io::Result<()> {
+        std::fs::write(path, self.kubeconfig())
+    }
+
+    /// The objects it serves; clones of it stay connected.
+    #[must_use]
+    pub fn store(&self) -> &Store {
+        &self.cluster.store
+    }
+
+    /// Misbehaves until the faults are cleared; without a resource, for all of them and for discovery.
+    pub fn inject(&self, resource: Option<Resource>, fault: Fault) {
+        self.cluster.faults.add(resource, fault, None);
+    }
+
+    /// Misbehaves the next `times` times it can.
+    pub fn inject_times(&self, resource: Option<Resource>, fault: Fault, times: u32) {
+        if times > 0 {
+            self.cluster.faults.add(resource, fault, Some(times));
+        }
+    }
+
+    /// Switches all faults off.
+    pub fn clear_faults(&self) {
+        self.cluster.faults.clear();
+    }
+
+    /// Cuts every connection where it is; the listener goes on.
+    pub fn cut_connections(&self) {
+        self.cut.send_replace(());
+    }
+
+    /// Restarts as from a backup: versions go back, the history is gone, connections are cut. The objects stay as they are,
+    /// or are replaced by the given ones.
+    pub fn restart_with_older_versions(&self, objects: Option<Vec<(Resource, Value)>>) {
+        self.cut_connections();
+        self.cluster.store.restore((self.cluster.store.version() / 2).max(1), objects);
+    }
+
+    /// Installs or removes the definition of Argo's Rollouts. Removing it cuts connections, as the API server ends the
+    /// watches of a resource that is gone.
+    pub fn set_rollouts_served(&self, served: bool) {
+        let before = self.cluster.rollouts_served.swap(served, Ordering::Relaxed);
+        if before && !served {
+            self.cut_connections();
+        }
+    }
+
+    /// Lets who asks for protobuf have it, or has everything in JSON. What is being sent goes on as it began.
+    pub fn set_protobuf_served(&self, served: bool) {
+        self.cluster.protobuf_served.store(served, Ordering::Relaxed);
+    }
+
+    /// Sends lists and watches at so many bytes a second, all of them together, from now on; `None` is as fast as they are
+    /// read.
+    pub fn set_pace(&self, bytes_a_second: Option<u32>) {
+        self.cluster.pace.set(bytes_a_second.map(f64::from));
+    }
+
+    /// How many changes the slowest of the open watches has not been sent yet. Who makes more changes than the store
+    /// remembers before that is small makes watches expire.
+    #[must_use]
+    pub fn unsent_changes(&self) -> usize {
+        let unsent = |watcher: &Arc<Watcher>| self.cluster.store.count_since(watcher.resource, watcher.seen());
+        self.cluster.watchers.all().iter().map(unsent).max().unwrap_or(0)
+    }
+
+    /// Expires every open watch, and returns when whoever held them has listed everything anew and watches again.
+    pub async fn relist(&self) {
+        let resources: Vec<Resource> = self.cluster.watchers.all().iter().map(|watcher| watcher.resource).collect();
+        let expired: Vec<Weak<Watcher>> = self.cluster.watchers.all().iter().map(Arc::downgrade).collect();
+        for resource in &resources {
+            self.inject_times(Some(*resource), Fault::WatchExpires, 1);
+        }
+        loop {
+            tokio::time::sleep(Duration::from_millis(2)).await;
+            let open = self.cluster.watchers.all();
+            let is_back = |resource: &Resource| {
+                let live = open.iter().filter(|watcher| watcher.resource == *resource && watcher.is_live());
+                live.count() >= resources.iter().filter(|known| *known == resource).count()
+            };
+            if expired.iter().all(|watcher| watcher.strong_count() == 0) && resources.iter().all(is_back) {
+                return;
+            }
+        }
+    }
+
+    /// How many requests of one kind there were for a resource, refused ones too.
+    #[must_use]
+    pub fn request_count(&self, resource: Resource, kind: RequestKind) -> usize {
+        self.cluster.requests.count(resource, kind)
+    }
+
+    /// The latest requests, oldest first.
+    #[must_use]
+    pub fn requests(&self) -> Vec<SeenRequest> {
+        self.cluster.requests.latest()
+    }
+
+    /// Starts counting anew.
+    pub fn forget_requests(&self) {
+        self.cluster.requests.forget();
+    }
+
+    /// Stops listening and cuts every connection; returns when the port is free.
+    pub async fn shutdown(mut self) {
+        self.accepting.abort();
+        let _ = (&mut self.accepting).await;
+    }
+}
+
+impl Drop for Simulator {
+    fn drop(&mut self) {
+        self.accepting.abort();
+        self.cut_connections();
+    }
+}
+
+async fn accept(listener: TcpListener, tls: Option<TlsAcceptor>, cluster: Arc<Cluster>, cut: watch::Sender<()>) {
+    loop {
+        let Ok((stream, _)) = listener.accept().await else {
+            // Out of file descriptors, most likely: some will be given back.
+            tokio::time::sleep(Duration::from_millis(50)).await;
+            continue;
+        };
+        let _ = stream.set_nodelay(true);
+        let mut is_cut = cut.subscribe();
+        let (tls, cluster) = (tls.clone(), cluster.clone());
+        tokio::spawn(async move {
+            tokio::select! {
+                () = connection(stream, tls, cluster) => {}
+                _ = is_cut.changed() => {}
+            }
+        });
+    }
+}
+
+async fn connection(stream: TcpStream, tls: Option<TlsAcceptor>, cluster: Arc<Cluster>) {
+    match tls {
+        None => serve(stream, cluster).await,
+        Some(acceptor) => {
+            // A client that does not trust the certificate hangs up; that is its affair.
+            if let Ok(stream) = acceptor.accept(stream).await {
+                serve(stream, cluster).await;
+            }
+        }
+    }
+}
+
+async fn serve(stream: impl AsyncRead + AsyncWrite + Unpin, cluster: Arc<Cluster>) {
+    let service = service_fn(move |request: http::Request<hyper::body::Incoming>| {
+        let cluster = cluster.clone();
+        async move { Ok::<_, Infallible>(answer(cluster, request.into_parts().0).await) }
+    });
+    // A cut or a client that went away ends the connection with an error nobody needs to hear of.
+    let _ = http1::Builder::new().serve_connection(TokioIo::new(stream), service).await;
+}

@@ -1,0 +1,445 @@
+//! What the cluster holds: objects by resource, one counter of versions, and a bounded memory of changes.
+
+use super::encoded::{Encoded, Selection, Stored, key};
+use super::negotiate::Form;
+use crate::resource::Resource;
+use serde_json::Value;
+use std::collections::{BTreeMap, VecDeque};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use tokio::sync::watch;
+
+/// How many lists whose pages are still being fetched are remembered for each resource.
+const OPEN_LISTS: usize = 8;
+
+/// The objects of a simulated cluster. Clones share one content.
+#[derive(Clone, Debug)]
+pub struct Store {
+    content: Arc<Content>,
+}
+
+#[derive(Debug)]
+struct Content {
+    state: Mutex<State>,
+    /// Told of each change, by resource.
+    changed: [watch::Sender<()>; Resource::ALL.len()],
+    history: usize,
+    /// Whether objects are encoded in protobuf when they are put, and not when somebody asks for them.
+    beforehand: AtomicBool,
+    /// The resources that are served in JSON whatever is asked for.
+    json_only: [AtomicBool; Resource::ALL.len()],
+}
+
+#[derive(Debug, Default)]
+struct State {
+    version: u64,
+    tables: [Table; Resource::ALL.len()],
+}
+
+#[derive(Debug, Default)]
+struct Table {
+    objects: BTreeMap<Arc<str>, Arc<Stored>>,
+    history: VecDeque<Arc<Change>>,
+    /// The newest version whose change is no longer in the history: a watch from before it has missed something.
+    forgotten: u64,
+    open_lists: VecDeque<Arc<Snapshot>>,
+}
+
+/// One change of one object.
+#[derive(Debug)]
+pub(super) struct Change {
+    pub(super) version: u64,
+    deleted: bool,
+    object: Arc<Stored>,
+    previous: Option<Arc<Stored>>,
+}
+
+impl Change {
+    /// The event a watch of this selection sees, if any. An object that leaves the selection is DELETED as it was before,
+    /// one that enters it is ADDED.
+    pub(super) fn as_seen_by(&self, selection: &Selection) -> Option<(&'static str, &Stored)> {
+        let holds = |object: &Arc<Stored>| selection.holds(&object.encoded);
+        let was_in = self.previous.as_ref().is_some_and(holds);
+        let is_in = !self.deleted && holds(&self.object);
+        match (was_in, is_in, &self.previous) {
+            (true, true, _) => Some(("MODIFIED", &self.object)),
+            (false, true, _) => Some(("ADDED", &self.object)),
+            (true, false, _) if self.deleted => Some(("DELETED", &self.object)),
+            (true, false, Some(previous)) => Some(("DELETED", previous)),
+            _ => None,
+        }
+    }
+}
+
+/// All objects of one resource at one version, ordered by key.
+#[derive(Debug)]
+pub(super) struct Snapshot {
+    pub(super) version: u64,
+    pub(super) objects: Vec<Arc<Stored>>,
+}
+
+/// What happened to a resource after some version.
+pub(super) enum Since {
+    /// The history does not reach back that far.
+    Expired,
+    /// These changes, oldest first; `version` is what a watch has seen once it has seen them all and none is left over.
+    Changes { changes: Vec<Arc<Change>>, version: u64 },
+}
+
+#[allow(clippy::must_use_candidate, reason = "put and delete are called for what they do")]
+impl Store {
+    /// An empty store that remembers the last `history` changes of each resource.
+    #[must_use]
+    pub fn new(history: usize) -> Self {
+        let state = State {
+            // Real clusters are never at version 1, and a test of an expired version needs room below.
+            version: 1000,
+            ..State::default()
+        };
+        Self {
+            content: Arc::new(Content {
+                state: Mutex::new(state),
+                changed: std::array::from_fn(|_| watch::Sender::new(())),
+                history,
+                beforehand: AtomicBool::new(false),
+                json_only: std::array::from_fn(|_| AtomicBool::new(false)),
+            }),
+        }
+    }
+
+    /// Encodes whatever is put from now on in protobuf too, at once: for benchmarks, in which the first who asks for it
+    /// must not wait. Otherwise an object is encoded when it is first asked for.
+    pub fn encode_beforehand(&self) {
+        self.content.beforehand.store(true, Ordering::Relaxed);
+    }
+
+    /// Creates or replaces an object, and returns its new version. Namespace and name are read from its metadata.
+    pub fn put(&self, resource: Resource, object: Value) -> u64 {
+        self.apply(resource, Encoded::new(object), false, None)
+    }
+
+    /// The same for objects whose metadata is missing or absurd: they are filed under the given names.
+    pub fn put_as(&self, resource: Resource, namespace: &str, name: &str, object: Value) -> u64 {
+        self.apply(resource, Encoded::filed_as(key(namespace, name), object), false, None)
+    }
+
+    /// Deletes an object; false if there was none.
+    pub fn delete(&self, resource: Resource, namespace: &str, name: &str) -> bool {
+        let last = self.stored(resource, &key(namespace, name)).map(|stored| stored.encoded.clone());
+        last.map(|encoded| self.apply(resource, encoded, true, None)).is_some()
+    }
+
+    /// An object as a client would see it.
+    #[must_use]
+    pub fn get(&self, resource: Resource, namespace: &str, name: &str) -> Option<Value> {
+        let stored = self.stored(resource, &key(namespace, name))?;
+        serde_json::from_slice(&stored.to_json(resource)).ok()
+    }
+
+    /// All objects of a resource, ordered by namespace and name.
+    #[must_use]
+    pub fn list(&self, resource: Resource) -> Vec<Value> {
+        let objects = self.snapshot(resource).objects.clone();
+        let decode = |stored: Arc<Stored>| serde_json::from_slice(&stored.to_json(resource)).ok();
+        objects.into_iter().filter_map(decode).collect()
+    }
+
+    /// Each object of a resource as a streaming list names it, ordered by namespace and name: a line of a watch.
+    pub fn each_line(&self, resource: Resource, each: &mut dyn FnMut(&[u8])) {
+        self.each_event(Form::Json, resource, each);
+    }
+
+    /// The same in protobuf: a frame of a watch, which begins with its length in four bytes.
+    pub fn each_frame(&self, resource: Resource, each: &mut dyn FnMut(&[u8])) {
+        self.each_event(Form::Protobuf, resource, each);
+    }
+
+    fn each_event(&self, form: Form, resource: Resource, each: &mut dyn FnMut(&[u8])) {
+        let mut event = Vec::new();
+        for stored in &self.snapshot(resource).objects {
+            event.clear();
+            stored.write_event(form, "ADDED", resource, stored.version, &mut event);
+            each(&event);
+        }
+    }
+
+    /// How many objects of a resource there are.
+    #[must_use]
+    pub fn count(&self, resource: Resource) -> usize {
+        self.state().tables[index(resource)].objects.len()
+    }
+
+    /// The version of the last change of any resource.
+    #[must_use]
+    pub fn version(&self) -> u64 {
+        self.state().version
+    }
+
+    /// Forgets all changes of a resource, as etcd's compaction does: every watch that has not seen the last one is told
+    /// that its version is too old.
+    pub fn forget_history(&self, resource: Resource) {
+        let mut state = self.state();
+        // A version of its own, so that even a watch that has seen everything cannot be resumed.
+        state.version += 1;
+        let version = state.version;
+        let table = &mut state.tables[index(resource)];
+        table.history.clear();
+        table.forgotten = version;
+        drop(state);
+        self.content.changed[index(resource)].send_replace(());
+    }
+
+    /// Lets every continue token of a resource expire.
+    pub fn forget_open_lists(&self, resource: Resource) {
+        self.state().tables[index(resource)].open_lists.clear();
+    }
+
+    /// Whether there is protobuf of a resource. Of custom resources there is none.
+    pub(super) fn has_protobuf(&self, resource: Resource) -> bool {
+        !resource.is_custom() && !self.content.json_only[index(resource)].load(Ordering::Relaxed)
+    }
+
+    /// The form in which these objects can be sent. A real API server has no object that it could not encode, but tests
+    /// put absurd ones, to be sent as they are: from the first of them on their resource is served in JSON alone.
+    pub(super) fn form_of<'a>(
+        &self,
+        resource: Resource,
+        form: Form,
+        mut objects: impl Iterator<Item = &'a Stored>,
+    ) -> Form {
+        if objects.all(|stored| stored.is_in(form, resource)) {
+            return form;
+        }
+        self.serve_in_json(resource);
+        Form::Json
+    }
+
+    fn serve_in_json(&self, resource: Resource) {
+        self.content.json_only[index(resource)].store(true, Ordering::Relaxed);
+    }
+
+    pub(super) fn encodes_beforehand(&self) -> bool {
+        self.content.beforehand.load(Ordering::Relaxed)
+    }
+
+    fn make_ready(&self, resource: Resource, encoded: &Encoded) {
+        if self.encodes_beforehand() && self.has_protobuf(resource) && encoded.in_protobuf(resource).is_none() {
+            self.serve_in_json(resource);
+        }
+    }
+
+    /// Files many objects at once, as if they had been there for long: no watch is told.
+    pub(super) fn fill(&self, resource: Resource, objects: impl IntoIterator<Item = Encoded>) {
+        let objects = objects.into_iter().inspect(|encoded| self.make_ready(resource, encoded));
+        let mut state = self.state();
+        for encoded in objects {
+            state.version += 1;
+            let version = state.version;
+            let stored = Arc::new(Stored { version, encoded });
+            let table = &mut state.tables[index(resource)];
+            table.objects.insert(stored.encoded.key.clone(), stored);
+        }
+        let version = state.version;
+        state.tables[index(resource)].forgotten = version;
+    }
+
+    /// Puts or deletes; the version is the next one, or a recorded one.
+    pub(super) fn apply(&self, resource: Resource, encoded: Encoded, deleted: bool, recorded: Option<u64>) -> u64 {
+        self.make_ready(resource, &encoded);
+        let mut state = self.state();
+        let version = recorded.unwrap_or(state.version + 1);
+        state.version = state.version.max(version);
+        let object = Arc::new(Stored { version, encoded });
+        let table = &mut state.tables[index(resource)];
+        let key = object.encoded.key.clone();
+        let previous = if deleted { table.objects.remove(&key) } else { table.objects.insert(key, object.clone()) };
+        table.history.push_back(Arc::new(Change { version, deleted, object, previous }));
+        if table.history.len() > self.content.history
+            && let Some(oldest) = table.history.pop_front()
+        {
+            table.forgotten = table.forgotten.max(oldest.version);
+        }
+        drop(state);
+        self.content.changed[index(resource)].send_replace(());
+        version
+    }
+
+    /// Empties the store and sets the counter of versions, for a recording to begin with what it saw. What was recorded was
+    /// JSON, and is served as such.
+    pub(super) fn begin_at(&self, version: u64) {
+        for resource in Resource::ALL {
+            self.serve_in_json(resource);
+        }
+        let mut state = self.state();
+        *state = State { version, ..State::default() };
+        for table in &mut state.tables {
+            table.forgotten = version;
+        }
+    }
+
+    /// Sets the counter of versions, mostly to an older one, with the same objects or with others, and without a memory of
+    /// changes: a cluster restored from a backup. Connections have to be cut, as by the restart of a real API server.
+    pub fn restore(&self, version: u64, objects: Option<Vec<(Resource, Value)>>) {
+        let mut state = self.state();
+        state.version = version;
+        for table in &mut state.tables {
+            let old = std::mem::take(table);
+            table.forgotten = version;
+            if objects.is_none() {
+                table.objects = old.objects;
+            }
+            for stored in table.objects.values_mut().filter(|stored| stored.version > version) {
+                let encoded = stored.encoded.clone();
+                *stored = Arc::new(Stored { version, encoded });
+            }
+        }
+        for (resource, object) in objects.into_iter().flatten() {
+            let encoded = Encoded::new(object);
+            let stored = Arc::new(Stored { version, encoded });
+            let table = &mut state.tables[index(resource)];
+            table.objects.insert(stored.encoded.key.clone(), stored);
+        }
+    }
+
+    /// Everything of one resource as it stands now.
+    pub(super) fn snapshot(&self, resource: Resource) -> Arc<Snapshot> {
+        let state = self.state();
+        let table = &state.tables[index(resource)];
+        let same = |open: &&Arc<Snapshot>| open.version == state.version;
+        table.open_lists.iter().find(same).cloned().unwrap_or_else(|| {
+            Arc::new(Snapshot { version: state.version, objects: table.objects.values().cloned().collect() })
+        })
+    }
+
+    /// Remembers a list whose next page may be asked for.
+    pub(super) fn keep_open(&self, resource: Resource, list: &Arc<Snapshot>) {
+        let mut state = self.state();
+        let open = &mut state.tables[index(resource)].open_lists;
+        if open.iter().any(|known| known.version == list.version) {
+            return;
+        }
+        open.push_back(list.clone());
+        if open.len() > OPEN_LISTS {
+            open.pop_front();
+        }
+    }
+
+    /// A list that was begun at some version, unless it has expired.
+    pub(super) fn open_list(&self, resource: Resource, version: u64) -> Option<Arc<Snapshot>> {
+        let state = self.state();
+        let open = &state.tables[index(resource)].open_lists;
+        open.iter().find(|list| list.version == version).cloned()
+    }
+
+    /// At most `limit` changes after a version.
+    pub(super) fn since(&self, resource: Resource, version: u64, limit: usize) -> Since {
+        let state = self.state();
+        let table = &state.tables[index(resource)];
+        if version < table.forgotten {
+            return Since::Expired;
+        }
+        let first = table.history.partition_point(|change| change.version <= version);
+        let changes: Vec<_> = table.history.iter().skip(first).take(limit).cloned().collect();
+        let version = match changes.last() {
+            Some(last) if changes.len() == limit => last.version,
+            _ => state.version,
+        };
+        Since::Changes { changes, version }
+    }
+
+    /// How many changes there were after a version, as far as the history reaches.
+    pub(super) fn count_since(&self, resource: Resource, version: u64) -> usize {
+        let state = self.state();
+        let history = &state.tables[index(resource)].history;
+        history.len() - history.partition_point(|change| change.version <= version)
+    }
+
+    /// Wakes whoever watches a resource.
+    pub(super) fn subscribe(&self, resource: Resource) -> watch::Receiver<()> {
+        self.content.changed[index(resource)].subscribe()
+    }
+
+    /// One object.
+    pub(super) fn stored(&self, resource: Resource, key: &str) -> Option<Arc<Stored>> {
+        self.state().tables[index(resource)].objects.get(key).cloned()
+    }
+
+    /// Any object of a selection.
+    pub(super) fn any(&self, resource: Resource, selection: &Selection) -> Option<Arc<Stored>> {
+        let state = self.state();
+        let mut objects = state.tables[index(resource)].objects.values();
+        objects.find(|stored| selection.holds(&stored.encoded)).cloned()
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        // A panic in a test that holds the lock is that test's failure, not this one's.
+        self.content.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+fn index(resource: Resource) -> usize {
+    resource as usize
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Selection, Since, Store};
+    use crate::resource::Resource::Pods;
+    use serde_json::{Value, json};
+
+    fn pod(name: &str, phase: &str) -> Value {
+        json!({"metadata": {"namespace": "shop", "name": name}, "status": {"phase": phase}})
+    }
+
+    fn events(store: &Store, since: u64, selection: &Selection) -> Option<Vec<(&'static str, String)>> {
+        let Since::Changes { changes, .. } = store.since(Pods, since, 100) else {
+            return None;
+        };
+        let seen = changes.iter().filter_map(|change| change.as_seen_by(selection));
+        Some(seen.map(|(kind, stored)| (kind, stored.encoded.key.to_string())).collect())
+    }
+
+    #[test]
+    fn a_pod_that_leaves_the_selection_is_deleted_from_it() {
+        let store = Store::new(100);
+        let start = store.version();
+        store.put(Pods, pod("a", "Running"));
+        store.put(Pods, pod("a", "Succeeded"));
+        store.delete(Pods, "shop", "a");
+        let key = || "shop/a".to_owned();
+        let unfinished = Selection { unfinished_only: true, ..Selection::default() };
+        assert_eq!(events(&store, start, &unfinished).unwrap(), [("ADDED", key()), ("DELETED", key())]);
+        let all = [("ADDED", key()), ("MODIFIED", key()), ("DELETED", key())];
+        assert_eq!(events(&store, start, &Selection::default()).unwrap(), all);
+        let elsewhere = Selection { namespace: Some("web".to_owned()), ..Selection::default() };
+        assert!(events(&store, start, &elsewhere).unwrap().is_empty());
+    }
+
+    #[test]
+    fn the_history_is_bounded_and_says_so() {
+        let store = Store::new(2);
+        let start = store.version();
+        store.put(Pods, pod("a", "Running"));
+        let after_first = store.version();
+        store.put(Pods, pod("b", "Running"));
+        store.put(Pods, pod("c", "Running"));
+        assert!(events(&store, start, &Selection::default()).is_none());
+        assert_eq!(events(&store, after_first, &Selection::default()).unwrap().len(), 2);
+        store.forget_history(Pods);
+        assert!(events(&store, after_first, &Selection::default()).is_none());
+    }
+
+    #[test]
+    fn a_restart_goes_back_in_versions_and_keeps_the_objects() {
+        let store = Store::new(100);
+        for number in 0..2000 {
+            store.put(Pods, pod(&number.to_string(), "Running"));
+        }
+        let before = store.version();
+        store.restore(before / 2, None);
+        assert!(store.version() < before);
+        assert_eq!(store.count(Pods), 2000);
+        store.restore(before / 4, Some(vec![(Pods, pod("other", "Running"))]));
+        assert_eq!(store.count(Pods), 1);
+    }
+}

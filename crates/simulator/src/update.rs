@@ -1,0 +1,199 @@
+//! A rolling update of one service of a fleet, event by event, as the Deployment controller, the scheduler and the
+//! kubelets make them (recording `rollout`).
+
+use super::encoded::{Encoded, key};
+use super::fleet::Member;
+use super::patterns::{PodStage, Version, pod_name};
+use super::service::{Counts, Progress, Rollout};
+use super::store::Store;
+use crate::resource::Resource;
+use crate::time::Time;
+
+/// How many events a rolling update consists of.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Detail {
+    /// All that a cluster sends: seven for each pod that is replaced, and what the controllers write down each time.
+    Full,
+    /// Four for each pod (created, ready, terminating, deleted), and the controllers' books a few times: for updates in
+    /// such numbers that their events would take too long.
+    Brief,
+}
+
+/// What is left to do of a rolling update.
+#[derive(Debug)]
+pub(super) struct Update {
+    member: Member,
+    old: Version,
+    steps: std::vec::IntoIter<Step>,
+}
+
+/// One change of one object.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum Step {
+    Pod { side: Side, index: u32, stage: PodStage },
+    PodGone { index: u32 },
+    ReplicaSet { side: Side, replicas: u32, counts: Counts },
+    Deployment { progress: Progress, updated: u32, counts: Counts },
+    OldestGone,
+}
+
+/// Which of the two versions.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum Side {
+    Old,
+    New,
+}
+
+impl Update {
+    /// Takes a service to its next version.
+    pub(super) fn begin(member: &mut Member, detail: Detail, now: Time) -> Self {
+        let old = member.current.clone();
+        member.current = member.version(old.number + 1, now);
+        Self { member: member.clone(), old, steps: steps(member.size.replicas, detail).into_iter() }
+    }
+
+    /// How many changes are left.
+    pub(super) fn left(&self) -> usize {
+        self.steps.len()
+    }
+
+    /// Makes the next change; whether it was a pod's, or nothing if all is done.
+    pub(super) fn step(&mut self, store: &Store) -> Option<bool> {
+        let step = self.steps.next()?;
+        let (member, service) = (&self.member, &self.member.service);
+        let replicas = member.size.replicas;
+        let in_protobuf = store.encodes_beforehand();
+        let version = |side| if side == Side::Old { &self.old } else { &member.current };
+        let (resource, encoded, gone) = match step {
+            Step::Pod { side, index, stage } => {
+                (Resource::Pods, member.pod(version(side), index, stage, in_protobuf), false)
+            }
+            Step::PodGone { index } => {
+                let key = key(&service.namespace, &pod_name(service, &self.old, index));
+                let last = store.stored(Resource::Pods, &key).map(|stored| stored.encoded.clone());
+                (
+                    Resource::Pods,
+                    last.unwrap_or_else(|| member.pod(&self.old, index, PodStage::Stopped, in_protobuf)),
+                    true,
+                )
+            }
+            Step::ReplicaSet { side, replicas: wanted, counts } => {
+                let object = service.replica_set(&member.revision(version(side)), wanted, replicas, counts);
+                (Resource::ReplicaSets, Encoded::new(object), false)
+            }
+            Step::Deployment { progress, updated, counts } => {
+                let rollout = Rollout {
+                    current: &member.revision(&member.current),
+                    replicas,
+                    generation: member.current.number,
+                    updated,
+                    counts,
+                    progress,
+                    progressed: Time::now(),
+                };
+                (Resource::Deployments, Encoded::new(service.deployment(&rollout)), false)
+            }
+            Step::OldestGone => {
+                // The same as when it was made: what is random about a version does not depend on its time.
+                let number = self.old.number.saturating_sub(member.size.history);
+                let oldest = member.version(number, self.old.rolled_out);
+                let name = format!("{}-{}", service.name, oldest.identity.hash);
+                match store.stored(Resource::ReplicaSets, &key(&service.namespace, &name)) {
+                    Some(stored) => (Resource::ReplicaSets, stored.encoded.clone(), true),
+                    None => return Some(false),
+                }
+            }
+        };
+        store.apply(resource, encoded, gone, None);
+        Some(resource == Resource::Pods)
+    }
+}
+
+/// Writes down what there is to do, with the counts as the controllers would have them.
+struct Plan {
+    steps: Vec<Step>,
+    old: Counts,
+    new: Counts,
+}
+
+impl Plan {
+    fn pods(&mut self, side: Side, batch: std::ops::Range<u32>, stage: PodStage) {
+        self.steps.extend(batch.map(|index| Step::Pod { side, index, stage }));
+    }
+
+    fn replica_set(&mut self, side: Side, replicas: u32) {
+        let counts = if side == Side::Old { self.old } else { self.new };
+        self.steps.push(Step::ReplicaSet { side, replicas, counts });
+    }
+
+    fn deployment(&mut self, progress: Progress) {
+        let (old, new) = (self.old, self.new);
+        let counts = Counts {
+            active: old.active + new.active,
+            ready: old.ready + new.ready,
+            terminating: old.terminating + new.terminating,
+        };
+        self.steps.push(Step::Deployment { progress, updated: new.active, counts });
+    }
+}
+
+/// Batches of new pods, each followed by as many old ones that go.
+fn steps(replicas: u32, detail: Detail) -> Vec<Step> {
+    let full = detail == Detail::Full;
+    let mut plan = Plan {
+        steps: Vec::new(),
+        old: Counts { active: replicas, ready: replicas, terminating: 0 },
+        new: Counts::default(),
+    };
+    plan.deployment(Progress::Created);
+    plan.replica_set(Side::New, 0);
+    let at_once = replicas.div_ceil(if full { 4 } else { 2 }).max(1);
+    for start in (0..replicas).step_by(at_once as usize) {
+        let batch = start..(start + at_once).min(replicas);
+        let count = batch.end - batch.start;
+        plan.replica_set(Side::New, batch.end);
+        if full {
+            plan.pods(Side::New, batch.clone(), PodStage::Created);
+            plan.pods(Side::New, batch.clone(), PodStage::Scheduled);
+        }
+        plan.pods(Side::New, batch.clone(), PodStage::Starting);
+        plan.new.active += count;
+        if full {
+            plan.replica_set(Side::New, batch.end);
+            plan.deployment(Progress::Updated);
+        }
+        for index in batch.clone() {
+            plan.pods(Side::New, index..index + 1, PodStage::Ready);
+            plan.new.ready += 1;
+            if full {
+                plan.replica_set(Side::New, batch.end);
+                plan.deployment(Progress::Updated);
+            }
+        }
+        if full {
+            plan.replica_set(Side::Old, replicas - batch.end);
+        } else {
+            plan.replica_set(Side::New, batch.end);
+        }
+        plan.pods(Side::Old, batch.clone(), PodStage::Terminating);
+        plan.old.active -= count;
+        plan.old.ready -= count;
+        plan.old.terminating += count;
+        plan.replica_set(Side::Old, replicas - batch.end);
+        plan.deployment(Progress::Updated);
+        for index in batch {
+            if full {
+                plan.pods(Side::Old, index..index + 1, PodStage::Stopped);
+            }
+            plan.steps.push(Step::PodGone { index });
+            plan.old.terminating -= 1;
+            if full {
+                plan.replica_set(Side::Old, replicas - index - 1);
+            }
+        }
+    }
+    plan.replica_set(Side::Old, 0);
+    plan.deployment(Progress::Available);
+    plan.steps.push(Step::OldestGone);
+    plan.steps
+}

@@ -1,0 +1,56 @@
+//! The watches that are open, and how far each has come: so that whoever makes events can wait for those who read them.
+
+use crate::resource::Resource;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError, Weak};
+
+/// All watches that are open.
+#[derive(Debug, Default)]
+pub(super) struct Watchers {
+    open: Mutex<Vec<Weak<Watcher>>>,
+}
+
+/// One watch.
+#[derive(Debug)]
+pub(super) struct Watcher {
+    pub(super) resource: Resource,
+    seen: AtomicU64,
+    live: AtomicBool,
+}
+
+impl Watchers {
+    /// A new watch, which has seen everything up to a version.
+    pub(super) fn open(&self, resource: Resource, seen: u64) -> Arc<Watcher> {
+        let watcher = Arc::new(Watcher { resource, seen: AtomicU64::new(seen), live: AtomicBool::new(false) });
+        let mut open = self.open.lock().unwrap_or_else(PoisonError::into_inner);
+        open.retain(|known| known.strong_count() > 0);
+        open.push(Arc::downgrade(&watcher));
+        watcher
+    }
+
+    /// Those that are open now.
+    pub(super) fn all(&self) -> Vec<Arc<Watcher>> {
+        let open = self.open.lock().unwrap_or_else(PoisonError::into_inner);
+        open.iter().filter_map(Weak::upgrade).collect()
+    }
+}
+
+impl Watcher {
+    /// Everything up to a version has been handed to the connection.
+    pub(super) fn saw(&self, version: u64) {
+        self.seen.store(version, Ordering::Relaxed);
+    }
+
+    /// The objects that were there at the start have all been sent.
+    pub(super) fn is_through_initial_events(&self) {
+        self.live.store(true, Ordering::Relaxed);
+    }
+
+    pub(super) fn seen(&self) -> u64 {
+        self.seen.load(Ordering::Relaxed)
+    }
+
+    pub(super) fn is_live(&self) -> bool {
+        self.live.load(Ordering::Relaxed)
+    }
+}
