@@ -151,7 +151,7 @@ impl Events {
 }
 
 fn encodable() -> impl Iterator<Item = Resource> {
-    Resource::ALL.into_iter().filter(|resource| *resource != Resource::Rollouts)
+    Resource::ALL.into_iter().filter(|resource| resource.has_protobuf())
 }
 
 fn path_of(resource: Resource) -> String {

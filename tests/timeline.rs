@@ -204,7 +204,7 @@ async fn a_restored_server_that_accepts_a_future_version_is_noticed() {
         );
     }
     watching.until_it_agrees_with_who_has_just_begun(&simulator).await;
-    for resource in Resource::ALL {
+    for resource in watched() {
         assert_eq!(watching.restarts(resource), 1, "{resource}");
         assert_eq!(watching.failures(resource, FailureReason::TimelineLost), 1, "{resource}");
     }

@@ -1,27 +1,33 @@
 //! From a request to an answer: who may ask, what goes wrong on purpose, and which part of the server speaks.
 
-use super::discovery;
 use super::fault::Fault;
 use super::negotiate::Form;
-use super::request::{Request, Target, Verb, decode_percent};
+use super::request::{Request, Subresource, Target, Verb, decode_percent};
 use super::requests::{SeenRequest, kind_of};
+use super::scale;
 use super::server::Cluster;
 use super::status::Refusal;
+use super::{discovery, edit, table};
 use super::{list, watch};
-use crate::resource::Resource;
 use bytes::Bytes;
 use http::header::{CONTENT_TYPE, RETRY_AFTER};
-use http::{HeaderValue, Method, Response, StatusCode, header};
+use http::{HeaderMap, HeaderValue, Method, Response, StatusCode, header};
 use http_body_util::combinators::UnsyncBoxBody;
-use http_body_util::{BodyExt as _, Full};
+use http_body_util::{BodyExt as _, Full, Limited};
+use hyper::body::Incoming;
+use serde_json::Value;
 use std::io;
 use std::sync::Arc;
+
+/// What a real API server reads of a request.
+const MOST_BODY_BYTES: usize = 3 * 1024 * 1024;
 
 /// Whole answers and streams alike.
 pub(super) type Body = UnsyncBoxBody<Bytes, io::Error>;
 
 /// Answers one request; how it was asked is on record before anything else happens.
-pub(super) async fn answer(cluster: Arc<Cluster>, head: http::request::Parts) -> Response<Body> {
+pub(super) async fn answer(cluster: Arc<Cluster>, request: http::Request<Incoming>) -> Response<Body> {
+    let (head, body) = request.into_parts();
     let path = head.uri.path();
     let query = head.uri.query().unwrap_or_default();
     let target = Target::of(path);
@@ -35,13 +41,13 @@ pub(super) async fn answer(cluster: Arc<Cluster>, head: http::request::Parts) ->
     let Some(form) = cluster.form(resource, &head.headers) else {
         return refuse(&Refusal::not_acceptable(), Form::Json);
     };
-    if head.method != Method::GET {
-        return refuse(&Refusal::of_status(StatusCode::METHOD_NOT_ALLOWED.as_u16(), None), form);
+    if resource.is_none() && head.method != Method::GET {
+        return refuse(&Refusal::method_not_allowed(), form);
     }
     if !cluster.admits(&head.headers) {
         return refuse(&Refusal::unauthorized(), form);
     }
-    let request = match target.map(|target| Request::new(target, query)).transpose() {
+    let request = match target.map(|target| Request::new(target, &head.method, query)).transpose() {
         Ok(request) => request,
         Err(refusal) => return refuse(&refusal, form),
     };
@@ -53,8 +59,14 @@ pub(super) async fn answer(cluster: Arc<Cluster>, head: http::request::Parts) ->
         _ => {}
     }
     match request {
-        Some(request) if request.resource == Resource::Rollouts && !cluster.serves_rollouts() => page_not_found(),
-        Some(request) => about_objects(&cluster, &request, form).unwrap_or_else(|refusal| refuse(&refusal, form)),
+        Some(request) if request.resource.is_custom() && !cluster.serves_rollouts() => page_not_found(),
+        Some(request) if head.method == Method::GET => {
+            about_objects(&cluster, &request, form).unwrap_or_else(|refusal| refuse(&refusal, form))
+        }
+        Some(request) => {
+            let written = written(&cluster, &request, &head.headers, body).await;
+            written.unwrap_or_else(|refusal| refuse(&refusal, Form::Json))
+        }
         None if path == list::NAMESPACES => {
             with_body(200, Form::Json, format!("{}\n", list::namespaces(&cluster.store)).into_bytes())
         }
@@ -69,12 +81,35 @@ fn about_objects(cluster: &Arc<Cluster>, request: &Request, form: Form) -> Resul
             let namespace = request.selection.namespace.as_deref().unwrap_or_default();
             let stored = cluster.store.stored(request.resource, &super::encoded::key(namespace, name));
             let stored = stored.ok_or_else(|| Refusal::not_found(request, name))?;
+            let object = || serde_json::from_slice(&stored.to_json(request.resource)).unwrap_or_default();
+            if request.subresource == Some(Subresource::Scale) {
+                return Ok(with_body(200, Form::Json, scale::of(request.resource, &object()).to_string().into_bytes()));
+            }
+            if form == Form::Table {
+                let table = table::of(request.resource, &[object()], request.table, &Value::Null);
+                return Ok(with_body(200, form, table.to_string().into_bytes()));
+            }
             let form = cluster.store.form_of(request.resource, form, std::iter::once(&*stored));
             Ok(with_body(200, form, stored.to_bytes(form, request.resource)))
         }
         Verb::List(options) => list::answer(cluster, request, options, form),
         Verb::Watch(options) => watch::answer(cluster, request, options, form),
+        Verb::Create | Verb::Replace(_) | Verb::Patch(_) | Verb::Delete(_) => Err(Refusal::method_not_allowed()),
     }
+}
+
+/// Reads the body of a request that writes, and does what it asks for.
+async fn written(
+    cluster: &Cluster,
+    request: &Request,
+    headers: &HeaderMap,
+    body: Incoming,
+) -> Result<Response<Body>, Refusal> {
+    let body = Limited::new(body, MOST_BODY_BYTES).collect().await;
+    let body = body.map_err(|error| Refusal::bad_request(&format!("the body cannot be read: {error}")))?.to_bytes();
+    let content_type = headers.get(CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or("application/json");
+    let content_type = content_type.split(';').next().unwrap_or_default().trim();
+    edit::answer(cluster, request, content_type, &body)
 }
 
 /// A refusal as an answer.
@@ -97,7 +132,7 @@ fn page_not_found() -> Response<Body> {
     response
 }
 
-fn with_body(code: u16, form: Form, body: Vec<u8>) -> Response<Body> {
+pub(super) fn with_body(code: u16, form: Form, body: Vec<u8>) -> Response<Body> {
     response(code, form.content_type(), Full::from(body).map_err(|never| match never {}).boxed_unsync())
 }
 

@@ -80,7 +80,7 @@ pub(super) async fn cut() -> io::Error {
 pub(super) fn first_half(form: Form, mut answer: Vec<u8>) -> Vec<u8> {
     let half = answer.len() / 2;
     let is_whole = match form {
-        Form::Json => answer[..half].ends_with(b"\n"),
+        Form::Json | Form::Table => answer[..half].ends_with(b"\n"),
         Form::Protobuf => ends_with_frame(&answer[..half]),
     };
     answer.truncate(if is_whole { half.saturating_sub(32) } else { half });

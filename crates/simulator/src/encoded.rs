@@ -2,6 +2,7 @@
 
 use super::negotiate::Form;
 use super::protobuf;
+use super::selector::{FieldRequirement, LabelRequirement};
 use crate::resource::Resource;
 use bytes::Bytes;
 use serde_json::{Map, Value};
@@ -115,7 +116,7 @@ pub(super) struct Stored {
 impl Stored {
     /// Whether it can be sent in this form.
     pub(super) fn is_in(&self, form: Form, resource: Resource) -> bool {
-        form == Form::Json || self.encoded.in_protobuf(resource).is_some()
+        form != Form::Protobuf || self.encoded.in_protobuf(resource).is_some()
     }
 
     /// Writes it as an item of a list.
@@ -199,12 +200,32 @@ pub(super) struct Selection {
     pub(super) namespace: Option<String>,
     /// Only pods that have not run to their end.
     pub(super) unfinished_only: bool,
+    /// Only those with these labels.
+    pub(super) labels: Vec<LabelRequirement>,
+    /// Only those with these fields.
+    pub(super) fields: Vec<FieldRequirement>,
 }
 
 impl Selection {
     pub(super) fn holds(&self, object: &Encoded) -> bool {
         let in_namespace = self.namespace.as_deref().is_none_or(|namespace| namespace == object.namespace());
-        in_namespace && !(self.unfinished_only && object.finished)
+        in_namespace && !(self.unfinished_only && object.finished) && self.holds_inside(object)
+    }
+
+    /// Whether it is a whole namespace, or everything.
+    pub(super) fn is_whole(&self) -> bool {
+        !self.unfinished_only && self.labels.is_empty() && self.fields.is_empty()
+    }
+
+    fn holds_inside(&self, object: &Encoded) -> bool {
+        if self.labels.is_empty() && self.fields.is_empty() {
+            return true;
+        }
+        let Ok(object) = serde_json::from_slice::<Value>(&[b"{", &object.body[..]].concat()) else {
+            return false;
+        };
+        let labels = object.pointer("/metadata/labels").unwrap_or(&Value::Null);
+        self.labels.iter().all(|it| it.holds(labels)) && self.fields.iter().all(|it| it.holds(&object))
     }
 }
 

@@ -1,6 +1,6 @@
 //! Lists: whole or in pages, written piece by piece from objects that are encoded already.
 
-use super::answer::{Body, response};
+use super::answer::{Body, response, with_body};
 use super::base64;
 use super::body::{PIECE_BYTES, Pieces, cut, first_half, streamed};
 use super::encoded::{Selection, names};
@@ -11,6 +11,7 @@ use super::request::{ListOptions, Request};
 use super::server::Cluster;
 use super::status::Refusal;
 use super::store::{Snapshot, Store};
+use super::table;
 use crate::resource::Resource;
 use bytes::Bytes;
 use http::Response;
@@ -51,8 +52,8 @@ pub(super) fn answer(
         let token =
             Token { version: Some(snapshot.version), after: snapshot.objects[page.end - 1].encoded.key.to_string() };
         metadata.insert("continue".to_owned(), token.encode(&request.selection).into());
-        // With a field selector the server does not know how many of the rest it would leave out, and says nothing.
-        if !request.selection.unfinished_only {
+        // With a selector the server does not know how many of the rest it would leave out, and says nothing.
+        if request.selection.is_whole() {
             metadata.insert("remainingItemCount".to_owned(), (range.end - page.end).into());
         }
     }
@@ -62,9 +63,15 @@ pub(super) fn answer(
     };
     let form = cluster.store.form_of(request.resource, form, selected());
     let metadata = Value::Object(metadata);
+    if form == Form::Table {
+        let objects = selected().map(|stored| serde_json::from_slice(&stored.to_json(request.resource)));
+        let objects: Vec<Value> = objects.map(Result::unwrap_or_default).collect();
+        let table = table::of(request.resource, &objects, request.table, &metadata);
+        return Ok(with_body(200, form, table.to_string().into_bytes()));
+    }
     let names = names(request.resource);
     let opening = match form {
-        Form::Json => {
+        Form::Json | Form::Table => {
             let (kind, api_version) = (names.list_kind, names.api_version);
             format!(r#"{{"kind":"{kind}","apiVersion":"{api_version}","metadata":{metadata},"items":["#).into_bytes()
         }
@@ -211,7 +218,7 @@ impl Items {
         piece.append(&mut self.opening);
         while piece.len() < PIECE_BYTES {
             let Some(index) = self.range.next() else {
-                piece.extend_from_slice(if self.form == Form::Json { b"]}\n" } else { CLOSING });
+                piece.extend_from_slice(if self.form == Form::Protobuf { CLOSING } else { b"]}\n" });
                 self.stage = Stage::Ended;
                 break;
             };
@@ -275,7 +282,7 @@ mod tests {
 
     #[test]
     fn a_token_is_what_the_api_server_would_write() {
-        let selection = Selection { namespace: Some("rollout".to_owned()), unfinished_only: false };
+        let selection = Selection { namespace: Some("rollout".to_owned()), ..Selection::default() };
         let recorded = "eyJ2IjoibWV0YS5rOHMuaW8vdjEiLCJydiI6MTA1Mywic3RhcnQiOiIvYXBpLTViN2I3YmNmOWQtN2JxeHZcdTAwMDAifQ";
         let token = Token::decode(recorded, &selection).unwrap();
         assert_eq!((token.version, token.after.as_str()), (Some(1053), "rollout/api-5b7b7bcf9d-7bqxv"));

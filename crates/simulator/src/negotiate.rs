@@ -10,6 +10,8 @@ pub(super) enum Form {
     Json,
     /// Kubernetes' protobuf.
     Protobuf,
+    /// JSON, with a row of columns for each object, which kubectl prints.
+    Table,
 }
 
 impl Form {
@@ -22,7 +24,8 @@ impl Form {
         }
         ranges.sort_by(|a, b| b.quality.total_cmp(&a.quality));
         ranges.iter().find_map(|range| match range.name {
-            "application/vnd.kubernetes.protobuf" => has_protobuf.then_some(Self::Protobuf),
+            "application/vnd.kubernetes.protobuf" if !range.is_table => has_protobuf.then_some(Self::Protobuf),
+            "application/json" if range.is_table => Some(Self::Table),
             "application/json" | "application/*" | "*/*" => Some(Self::Json),
             _ => None,
         })
@@ -31,7 +34,7 @@ impl Form {
     /// The media type of a list, an object or a refusal.
     pub(super) fn content_type(self) -> &'static str {
         match self {
-            Self::Json => "application/json",
+            Self::Json | Self::Table => "application/json",
             Self::Protobuf => "application/vnd.kubernetes.protobuf",
         }
     }
@@ -39,7 +42,7 @@ impl Form {
     /// That of a watch.
     pub(super) fn stream_type(self) -> &'static str {
         match self {
-            Self::Json => "application/json",
+            Self::Json | Self::Table => "application/json",
             Self::Protobuf => "application/vnd.kubernetes.protobuf;stream=watch",
         }
     }
@@ -49,22 +52,25 @@ impl Form {
 struct Range<'a> {
     name: &'a str,
     quality: f32,
+    is_table: bool,
 }
 
 impl<'a> Range<'a> {
-    /// Reads it; `None` for an answer made anew, `as=Table` for one, which the simulator does not know.
+    /// Reads it; `None` for a transformation that the simulator does not serve, such as `as=PartialObjectMetadata`.
     fn read(text: &'a str) -> Option<Self> {
         let mut parts = text.split(';').map(str::trim);
         let name = parts.next().filter(|name| !name.is_empty())?;
-        let mut quality = 1.0;
+        let (mut quality, mut is_table) = (1.0, false);
         for (key, value) in parts.filter_map(|parameter| parameter.split_once('=')) {
             match key {
+                "as" if value == "Table" => is_table = true,
                 "as" => return None,
+                "v" if is_table && value != "v1" => return None,
                 "q" => quality = value.parse().ok()?,
                 _ => {}
             }
         }
-        Some(Self { name, quality })
+        Some(Self { name, quality, is_table })
     }
 }
 
@@ -80,14 +86,19 @@ mod tests {
 
     #[test]
     fn the_first_that_there_is() {
-        use Form::{Json, Protobuf};
+        use Form::{Json, Protobuf, Table};
         let both = "application/vnd.kubernetes.protobuf, application/json";
         for (accept, expected, without) in [
             (both, Some(Protobuf), Some(Json)),
             ("application/json,application/vnd.kubernetes.protobuf", Some(Json), Some(Json)),
             ("application/json;q=0.5, application/vnd.kubernetes.protobuf;q=0.9", Some(Protobuf), Some(Json)),
             ("application/vnd.kubernetes.protobuf;stream=watch", Some(Protobuf), None),
-            ("application/json;as=Table;v=v1;g=meta.k8s.io,application/json", Some(Json), Some(Json)),
+            ("application/json;as=Table;v=v1;g=meta.k8s.io,application/json", Some(Table), Some(Table)),
+            (
+                "application/json;as=PartialObjectMetadataList;v=v1;g=meta.k8s.io,application/json",
+                Some(Json),
+                Some(Json),
+            ),
             ("application/vnd.kubernetes.protobuf;as=Table, application/json", Some(Json), Some(Json)),
             ("*/*", Some(Json), Some(Json)),
             ("text/html", None, None),

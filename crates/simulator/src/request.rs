@@ -1,10 +1,13 @@
 //! What a client asks for, read from path and query.
 
 use super::encoded::Selection;
+use super::selector;
 use super::status::Refusal;
+use super::table::Include;
 use crate::resource::Resource;
+use http::Method;
 
-/// The one field selector the simulator knows, in the order podskew writes it.
+/// The field selector of clients that leave out finished pods.
 const UNFINISHED_PODS: [&str; 2] = ["status.phase!=Succeeded", "status.phase!=Failed"];
 
 /// A request for objects of one resource.
@@ -12,7 +15,11 @@ const UNFINISHED_PODS: [&str; 2] = ["status.phase!=Succeeded", "status.phase!=Fa
 pub(super) struct Request {
     pub(super) resource: Resource,
     pub(super) selection: Selection,
+    pub(super) subresource: Option<Subresource>,
     pub(super) verb: Verb,
+    pub(super) write: WriteOptions,
+    /// What a table holds beside its cells.
+    pub(super) table: Include,
 }
 
 #[derive(Debug)]
@@ -21,6 +28,29 @@ pub(super) enum Verb {
     Get(String),
     List(ListOptions),
     Watch(WatchOptions),
+    Create,
+    Replace(String),
+    Patch(String),
+    Delete(String),
+}
+
+/// A part of an object that has a path of its own.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum Subresource {
+    Status,
+    Scale,
+}
+
+/// Options of requests that write.
+#[derive(Debug, Default)]
+pub(super) struct WriteOptions {
+    /// The name in `metadata.managedFields`.
+    pub(super) manager: String,
+    pub(super) dry_run: bool,
+    /// Whether a field that the kind does not have is refused.
+    pub(super) strict: bool,
+    pub(super) grace_seconds: Option<u64>,
+    pub(super) propagation: Option<String>,
 }
 
 #[derive(Debug, Default)]
@@ -40,11 +70,12 @@ pub(super) struct WatchOptions {
     pub(super) timeout_seconds: Option<u64>,
 }
 
-/// Which resource a path names, and what is left of the path: `namespaces/NS`, and a name.
+/// Which resource a path names, and what is left of the path: a namespace, a name, a subresource.
 pub(super) struct Target {
     pub(super) resource: Resource,
     namespace: Option<String>,
     name: Option<String>,
+    subresource: Option<Subresource>,
 }
 
 impl Target {
@@ -58,26 +89,37 @@ impl Target {
         Resource::ALL.into_iter().find_map(|resource| {
             let rest = path.strip_prefix(resource.api_path())?.strip_prefix('/')?;
             let parts: Vec<&str> = rest.split('/').collect();
-            let plural = resource.plural();
-            let (namespace, name) = match parts[..] {
-                [found] if found == plural => (None, None),
-                ["namespaces", namespace, found] if found == plural => (Some(namespace), None),
-                ["namespaces", namespace, found, name] if found == plural => (Some(namespace), Some(name)),
+            let (namespace, rest) = match &parts[..] {
+                ["namespaces", namespace, rest @ ..] if resource.is_namespaced() => (Some(*namespace), rest),
+                rest => (None, rest),
+            };
+            let (name, subresource) = match rest {
+                [found] if *found == resource.plural() => (None, None),
+                [found, name] if *found == resource.plural() => (Some(*name), None),
+                [found, name, "status"] if *found == resource.plural() => (Some(*name), Some(Subresource::Status)),
+                [found, name, "scale"] if *found == resource.plural() && resource.is_scalable() => {
+                    (Some(*name), Some(Subresource::Scale))
+                }
                 _ => return None,
             };
-            Some(Self { resource, namespace: namespace.map(str::to_owned), name: name.map(str::to_owned) })
+            if name.is_some() && namespace.is_none() && resource.is_namespaced() {
+                return None;
+            }
+            let (namespace, name) = (namespace.map(str::to_owned), name.map(str::to_owned));
+            Some(Self { resource, namespace, name, subresource })
         })
     }
 }
 
 impl Request {
-    /// Reads the query of a request.
-    pub(super) fn new(target: Target, query: &str) -> Result<Self, Refusal> {
-        let mut selection = Selection { namespace: target.namespace, unfinished_only: false };
+    /// Reads the method and the query of a request.
+    pub(super) fn new(target: Target, method: &Method, query: &str) -> Result<Self, Refusal> {
+        let mut selection = Selection { namespace: target.namespace, ..Selection::default() };
         let mut watch = false;
         let mut list_options = ListOptions::default();
         let mut watch_options = WatchOptions::default();
-        let mut not_older_than = false;
+        let mut write = WriteOptions { manager: "unknown".to_owned(), ..WriteOptions::default() };
+        let (mut not_older_than, mut table) = (false, Include::default());
         for (key, value) in pairs(query) {
             match key.as_str() {
                 _ if value.is_empty() => {}
@@ -93,30 +135,64 @@ impl Request {
                 "sendInitialEvents" => watch_options.send_initial_events = is_true(&value),
                 "allowWatchBookmarks" => watch_options.bookmarks = is_true(&value),
                 "timeoutSeconds" => watch_options.timeout_seconds = Some(number(&key, &value)? as u64),
-                "fieldSelector" => selection.unfinished_only = selects_unfinished(target.resource, &value)?,
-                "labelSelector" => return Err(Refusal::bad_request("the simulator serves no label selectors")),
+                "fieldSelector" => select_fields(target.resource, &value, &mut selection)?,
+                "labelSelector" => {
+                    selection.labels = selector::labels(&value).map_err(|why| Refusal::bad_request(&why))?;
+                }
+                "fieldManager" => write.manager = value,
+                "dryRun" => write.dry_run = true,
+                "fieldValidation" => write.strict = value == "Strict",
+                "gracePeriodSeconds" => write.grace_seconds = Some(number(&key, &value)? as u64),
+                "includeObject" => {
+                    table = match value.as_str() {
+                        "Object" => Include::Object,
+                        "None" => Include::None,
+                        _ => Include::Metadata,
+                    };
+                }
+                "propagationPolicy" => write.propagation = Some(value),
                 _ => {}
             }
         }
         if watch_options.send_initial_events && !not_older_than {
             return Err(Refusal::bad_request("sendInitialEvents requires resourceVersionMatch=NotOlderThan"));
         }
-        let verb = match (watch, target.name) {
-            (_, Some(name)) => Verb::Get(name),
-            (true, None) => Verb::Watch(watch_options),
-            (false, None) => Verb::List(list_options),
+        let verb = match (method, target.name) {
+            (&Method::GET, Some(name)) => Verb::Get(name),
+            (&Method::GET, None) if watch => Verb::Watch(watch_options),
+            (&Method::GET, None) => Verb::List(list_options),
+            (&Method::POST, None) => Verb::Create,
+            (&Method::PUT, Some(name)) => Verb::Replace(name),
+            (&Method::PATCH, Some(name)) => Verb::Patch(name),
+            (&Method::DELETE, Some(name)) if target.subresource.is_none() => Verb::Delete(name),
+            _ => return Err(Refusal::method_not_allowed()),
         };
-        Ok(Self { resource: target.resource, selection, verb })
+        Ok(Self { resource: target.resource, selection, subresource: target.subresource, verb, write, table })
     }
 }
 
-fn selects_unfinished(resource: Resource, selector: &str) -> Result<bool, Refusal> {
-    let known = resource == Resource::Pods && selector.split(',').all(|term| UNFINISHED_PODS.contains(&term));
-    if known && UNFINISHED_PODS.iter().all(|term| selector.contains(term)) {
-        Ok(true)
-    } else {
-        Err(Refusal::bad_request(&format!("the simulator serves no field selector {selector:?}")))
+/// Takes over a field selector. The one that podskew asks for is checked without decoding the object.
+fn select_fields(resource: Resource, selector: &str, selection: &mut Selection) -> Result<(), Refusal> {
+    let terms: Vec<&str> = selector.split(',').collect();
+    if resource == Resource::Pods && UNFINISHED_PODS.iter().all(|term| terms.contains(term)) && terms.len() == 2 {
+        selection.unfinished_only = true;
+        return Ok(());
     }
+    let fields = selector::fields(selector).map_err(|why| Refusal::bad_request(&why))?;
+    let known = |path: &str| match path {
+        "metadata.name" | "metadata.namespace" => true,
+        "spec.nodeName" | "spec.schedulerName" | "spec.restartPolicy" | "status.phase" | "status.podIP" => {
+            resource == Resource::Pods
+        }
+        "status.successful" => resource == Resource::Jobs,
+        _ => resource == Resource::Events,
+    };
+    if let Some(unknown) = fields.iter().find(|field| !known(field.path())) {
+        let path = unknown.path();
+        return Err(Refusal::bad_request(&format!("field label not supported: {path}")));
+    }
+    selection.fields = fields;
+    Ok(())
 }
 
 fn is_true(value: &str) -> bool {
@@ -161,12 +237,13 @@ pub(super) fn decode_percent(text: &str) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::{Request, Target, Verb};
+    use super::{Request, Subresource, Target, Verb};
     use crate::resource::Resource;
+    use http::Method;
 
     fn read(path: &str, query: &str) -> Option<Result<Request, u16>> {
         let target = Target::of(path)?;
-        Some(Request::new(target, query).map_err(|refusal| refusal.code))
+        Some(Request::new(target, &Method::GET, query).map_err(|refusal| refusal.code))
     }
 
     #[test]
@@ -183,10 +260,28 @@ mod tests {
 
     #[test]
     fn refuses_what_it_cannot_serve() {
-        assert!(read("/api/v1/services", "").is_none());
-        assert!(read("/apis/apps/v1/pods", "").is_none());
-        assert_eq!(read("/api/v1/pods", "labelSelector=a%3Db").unwrap().unwrap_err(), 400);
-        assert_eq!(read("/api/v1/pods", "fieldSelector=spec.nodeName%3Da").unwrap().unwrap_err(), 400);
-        assert_eq!(read("/api/v1/pods", "limit=many").unwrap().unwrap_err(), 400);
+        for path in ["/api/v1/services", "/apis/apps/v1/pods", "/api/v1/pods/a", "/api/v1/namespaces/a/pods/b/scale"] {
+            assert!(read(path, "").is_none(), "{path}");
+        }
+        for query in ["labelSelector=a%20b", "fieldSelector=spec.replicas%3D1", "fieldSelector=a", "limit=many"] {
+            assert_eq!(read("/api/v1/pods", query).unwrap().unwrap_err(), 400, "{query}");
+        }
+    }
+
+    #[test]
+    fn reads_what_kubectl_asks() {
+        let path = "/apis/apps/v1/namespaces/shop/deployments/web/scale";
+        let request = |path: &str, method: Method, query: &str| {
+            Request::new(Target::of(path).unwrap(), &method, query).map_err(|refusal| refusal.code)
+        };
+        let scaled = request(path, Method::PATCH, "fieldManager=kubectl-scale&dryRun=All").unwrap();
+        assert_eq!(scaled.subresource, Some(Subresource::Scale));
+        assert!(matches!(&scaled.verb, Verb::Patch(name) if name == "web"));
+        assert_eq!((scaled.write.manager.as_str(), scaled.write.dry_run), ("kubectl-scale", true));
+        assert_eq!(request(path, Method::DELETE, "").unwrap_err(), 405);
+        let path = "/api/v1/namespaces/shop/pods";
+        let list = request(path, Method::GET, "labelSelector=app%3Dweb&fieldSelector=spec.nodeName%3Da").unwrap();
+        assert_eq!((list.selection.labels.len(), list.selection.fields.len()), (1, 1));
+        assert!(request("/api/v1/nodes/a", Method::GET, "").is_ok());
     }
 }

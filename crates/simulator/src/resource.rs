@@ -17,11 +17,21 @@ pub enum Resource {
     ControllerRevisions,
     /// `argoproj.io/v1alpha1` rollouts.
     Rollouts,
+    /// `argoproj.io/v1alpha1` experiments.
+    Experiments,
+    /// `argoproj.io/v1alpha1` analysisruns.
+    AnalysisRuns,
+    /// `batch/v1` jobs.
+    Jobs,
+    /// `v1` events.
+    Events,
+    /// `v1` nodes.
+    Nodes,
 }
 
 impl Resource {
     /// Every resource.
-    pub const ALL: [Self; 7] = [
+    pub const ALL: [Self; 12] = [
         Self::Pods,
         Self::ReplicaSets,
         Self::Deployments,
@@ -29,6 +39,11 @@ impl Resource {
         Self::DaemonSets,
         Self::ControllerRevisions,
         Self::Rollouts,
+        Self::Experiments,
+        Self::AnalysisRuns,
+        Self::Jobs,
+        Self::Events,
+        Self::Nodes,
     ];
 
     /// The plural, as it stands in URLs.
@@ -64,6 +79,7 @@ impl Resource {
         match self.api_version() {
             "v1" => "/api/v1",
             "apps/v1" => "/apis/apps/v1",
+            "batch/v1" => "/apis/batch/v1",
             _ => "/apis/argoproj.io/v1alpha1",
         }
     }
@@ -78,7 +94,24 @@ impl Resource {
         matches!(self, Self::ReplicaSets | Self::Deployments | Self::StatefulSets | Self::Rollouts)
     }
 
-    /// Whether the resource is defined by a CustomResourceDefinition, and so served in JSON only.
+    /// Whether its objects live in namespaces.
+    pub(crate) fn is_namespaced(self) -> bool {
+        self != Self::Nodes
+    }
+
+    /// Whether `protobuf/schema.txt` says how its objects are encoded.
+    #[must_use]
+    pub fn has_protobuf(self) -> bool {
+        self.api_version() == "apps/v1" || self == Self::Pods
+    }
+
+    /// The resource whose objects have this `apiVersion` and `kind`.
+    #[must_use]
+    pub fn of_kind(api_version: &str, kind: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|resource| resource.kind() == kind && resource.api_version() == api_version)
+    }
+
+    /// Whether the resource is defined by a CustomResourceDefinition.
     pub(crate) fn is_custom(self) -> bool {
         self.api_version().starts_with("argoproj.io/")
     }
@@ -94,6 +127,13 @@ impl Resource {
                 ("controllerrevisions", "ControllerRevision", "ControllerRevisionList", "apps/v1", None)
             }
             Self::Rollouts => ("rollouts", "Rollout", "RolloutList", "argoproj.io/v1alpha1", Some("ro")),
+            Self::Experiments => ("experiments", "Experiment", "ExperimentList", "argoproj.io/v1alpha1", Some("exp")),
+            Self::AnalysisRuns => {
+                ("analysisruns", "AnalysisRun", "AnalysisRunList", "argoproj.io/v1alpha1", Some("ar"))
+            }
+            Self::Jobs => ("jobs", "Job", "JobList", "batch/v1", None),
+            Self::Events => ("events", "Event", "EventList", "v1", Some("ev")),
+            Self::Nodes => ("nodes", "Node", "NodeList", "v1", Some("no")),
         };
         Row { plural, kind, list_kind, api_version, short_name }
     }

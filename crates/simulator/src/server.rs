@@ -359,7 +359,7 @@ async fn connection(stream: TcpStream, tls: Option<TlsAcceptor>, cluster: Arc<Cl
 async fn serve(stream: impl AsyncRead + AsyncWrite + Unpin, cluster: Arc<Cluster>) {
     let service = service_fn(move |request: http::Request<hyper::body::Incoming>| {
         let cluster = cluster.clone();
-        async move { Ok::<_, Infallible>(answer(cluster, request.into_parts().0).await) }
+        async move { Ok::<_, Infallible>(answer(cluster, request).await) }
     });
     // A cut or a client that went away ends the connection with an error nobody needs to hear of.
     let _ = http1::Builder::new().serve_connection(TokioIo::new(stream), service).await;

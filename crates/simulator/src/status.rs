@@ -61,6 +61,10 @@ impl Refusal {
             Verb::Get(_) => "get",
             Verb::List(_) => "list",
             Verb::Watch(_) => "watch",
+            Verb::Create => "create",
+            Verb::Replace(_) => "update",
+            Verb::Patch(_) => "patch",
+            Verb::Delete(_) => "delete",
         };
         let scope = match &request.selection.namespace {
             Some(namespace) => format!("in the namespace \"{namespace}\""),
@@ -88,9 +92,58 @@ impl Refusal {
     }
 
     pub(super) fn not_found(request: &Request, name: &str) -> Self {
-        let plural = request.resource.plural();
-        Self::new(404, "NotFound", &format!("{plural} \"{name}\" not found"))
-            .with_details(json!({"name": name, "kind": plural, "group": request.resource.group()}))
+        Self::of_object(request, name, (404, "NotFound"), "not found")
+    }
+
+    pub(super) fn method_not_allowed() -> Self {
+        let message = "the server does not allow this method on the requested resource";
+        Self::new(405, "MethodNotAllowed", message).with_details(json!({}))
+    }
+
+    pub(super) fn already_exists(request: &Request, name: &str) -> Self {
+        Self::of_object(request, name, (409, "AlreadyExists"), "already exists")
+    }
+
+    /// Another writer was faster, or the object is another one of this name.
+    pub(super) fn conflict(request: &Request, name: &str) -> Self {
+        let qualified = Self::qualified(request);
+        let message = format!(
+            "Operation cannot be fulfilled on {qualified} \"{name}\": the object has been modified; please apply your \
+             changes to the latest version and try again"
+        );
+        Self::new(409, "Conflict", &message)
+            .with_details(json!({"name": name, "group": request.resource.group(), "kind": request.resource.plural()}))
+    }
+
+    /// The object is invalid; `why` names the field.
+    pub(super) fn invalid(request: &Request, name: &str, why: &str) -> Self {
+        let (kind, group) = (request.resource.kind(), request.resource.group());
+        let kind_and_group = if group.is_empty() { kind.to_owned() } else { format!("{kind}.{group}") };
+        Self::new(422, "Invalid", &format!("{kind_and_group} \"{name}\" is invalid: {why}"))
+            .with_details(json!({"name": name, "group": group, "kind": kind}))
+    }
+
+    /// A JSON patch that does not fit the object.
+    pub(super) fn unprocessable(why: &str) -> Self {
+        Self::new(422, "Invalid", &format!("the server rejected our request due to an error in our request: {why}"))
+            .with_details(json!({}))
+    }
+
+    pub(super) fn unsupported_media_type(content_type: &str, accepted: &str) -> Self {
+        let message = format!(
+            "the body of the request was in an unknown format ({content_type}) - accepted media types include: {accepted}"
+        );
+        Self::new(415, "UnsupportedMediaType", &message)
+    }
+
+    fn qualified(request: &Request) -> String {
+        let (plural, group) = (request.resource.plural(), request.resource.group());
+        if group.is_empty() { plural.to_owned() } else { format!("{plural}.{group}") }
+    }
+
+    fn of_object(request: &Request, name: &str, (code, reason): (u16, &str), what: &str) -> Self {
+        let details = json!({"name": name, "group": request.resource.group(), "kind": request.resource.plural()});
+        Self::new(code, reason, &format!("{} \"{name}\" {what}", Self::qualified(request))).with_details(details)
     }
 
     /// The version a watch wants to start from is no longer in the history.

@@ -123,6 +123,48 @@ impl Store {
         self.apply(resource, Encoded::filed_as(key(namespace, name), object), false, None)
     }
 
+    /// Replaces an object by what `change` makes of it, and returns it as it stands then. `None` if there is no such object.
+    /// Nothing is written where `change` returns false. `change` runs again if another writer was faster.
+    pub fn update(
+        &self,
+        resource: Resource,
+        namespace: &str,
+        name: &str,
+        mut change: impl FnMut(&mut Value) -> bool,
+    ) -> Option<Value> {
+        let key = key(namespace, name);
+        loop {
+            let stored = self.stored(resource, &key)?;
+            let mut object: Value = serde_json::from_slice(&stored.to_json(resource)).ok()?;
+            if !change(&mut object) {
+                return Some(object);
+            }
+            let encoded = Encoded::filed_as(key.clone(), object.clone());
+            if let Some(version) = self.apply_to(resource, encoded, Some(stored.version)) {
+                object["metadata"]["resourceVersion"] = version.to_string().into();
+                return Some(object);
+            }
+        }
+    }
+
+    /// Creates an object, and returns its version; `None` if there is one of this name.
+    pub(super) fn create(&self, resource: Resource, object: Value) -> Option<u64> {
+        self.apply_to(resource, Encoded::new(object), None)
+    }
+
+    /// Writes an object if the one that stands has this version: none for an object that is not there yet.
+    fn apply_to(&self, resource: Resource, encoded: Encoded, version: Option<u64>) -> Option<u64> {
+        self.make_ready(resource, &encoded);
+        let mut state = self.state();
+        let found = state.tables[index(resource)].objects.get(&encoded.key).map(|stored| stored.version);
+        (found == version).then(|| {
+            let version = self.record(&mut state, resource, encoded, false, None);
+            drop(state);
+            self.content.changed[index(resource)].send_replace(());
+            version
+        })
+    }
+
     /// Deletes an object; false if there was none.
     pub fn delete(&self, resource: Resource, namespace: &str, name: &str) -> bool {
         let last = self.stored(resource, &key(namespace, name)).map(|stored| stored.encoded.clone());
@@ -196,7 +238,7 @@ impl Store {
 
     /// Whether there is protobuf of a resource. Of custom resources there is none.
     pub(super) fn has_protobuf(&self, resource: Resource) -> bool {
-        !resource.is_custom() && !self.content.json_only[index(resource)].load(Ordering::Relaxed)
+        resource.has_protobuf() && !self.content.json_only[index(resource)].load(Ordering::Relaxed)
     }
 
     /// The form in which these objects can be sent. A real API server has no object that it could not encode, but tests
@@ -246,7 +288,19 @@ impl Store {
     /// Puts or deletes; the version is the next one, or a recorded one.
     pub(super) fn apply(&self, resource: Resource, encoded: Encoded, deleted: bool, recorded: Option<u64>) -> u64 {
         self.make_ready(resource, &encoded);
-        let mut state = self.state();
+        let version = self.record(&mut self.state(), resource, encoded, deleted, recorded);
+        self.content.changed[index(resource)].send_replace(());
+        version
+    }
+
+    fn record(
+        &self,
+        state: &mut State,
+        resource: Resource,
+        encoded: Encoded,
+        deleted: bool,
+        recorded: Option<u64>,
+    ) -> u64 {
         let version = recorded.unwrap_or(state.version + 1);
         state.version = state.version.max(version);
         let object = Arc::new(Stored { version, encoded });
@@ -259,8 +313,6 @@ impl Store {
         {
             table.forgotten = table.forgotten.max(oldest.version);
         }
-        drop(state);
-        self.content.changed[index(resource)].send_replace(());
         version
     }
 

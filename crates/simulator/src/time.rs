@@ -7,6 +7,9 @@ use std::time::{SystemTime, UNIX_EPOCH};
 pub struct Time(i64);
 
 impl Time {
+    /// 1970-01-01T00:00:00Z.
+    pub const EPOCH: Self = Self(0);
+
     /// The current time of this machine.
     #[must_use]
     pub fn now() -> Self {

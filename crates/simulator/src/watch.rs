@@ -2,6 +2,7 @@
 
 use super::answer::{Body, response};
 use super::body::{PIECE_BYTES, Pieces, cut, first_half, streamed};
+use super::encoded::Stored;
 use super::encoded::{Names, Selection, names};
 use super::fault::Fault;
 use super::negotiate::Form;
@@ -10,6 +11,7 @@ use super::request::{Request, WatchOptions};
 use super::server::Cluster;
 use super::status::Refusal;
 use super::store::{Since, Snapshot};
+use super::table::{self, Include};
 use super::watchers::Watcher;
 use crate::resource::Resource;
 use bytes::Bytes;
@@ -73,6 +75,7 @@ struct Watch {
     resource: Resource,
     selection: Selection,
     form: Form,
+    include: Include,
     stage: Stage,
     /// Everything up to this version has been sent. A watch may be asked for from a version this server has not reached
     /// yet; it then sends nothing until it has, as a real one.
@@ -111,6 +114,7 @@ impl Watch {
             resource: request.resource,
             selection: request.selection.clone(),
             form,
+            include: request.table,
             stage,
             seen,
             watcher: cluster.watchers.open(request.resource, from),
@@ -150,7 +154,7 @@ impl Watch {
                 continue;
             }
             let start = piece.len();
-            object.write_event(self.form, "ADDED", self.resource, object.version, &mut piece);
+            self.write_event("ADDED", object, object.version, &mut piece);
             if let Some(fault) = breaks.take_if(|fault| fault.breaks_line()) {
                 let line = piece.split_off(start);
                 piece.extend(self.misbehave(fault, line));
@@ -195,7 +199,7 @@ impl Watch {
                         return (!piece.is_empty()).then_some(piece);
                     }
                     let start = piece.len();
-                    object.write_event(self.form, event, self.resource, change.version, &mut piece);
+                    self.write_event(event, object, change.version, &mut piece);
                     if let Some(fault) = self.struck() {
                         let line = piece.split_off(start);
                         self.seen = change.version;
@@ -255,7 +259,7 @@ impl Watch {
                 first_half(self.form, line)
             }
             Fault::WatchGarbage => self.as_line(b"{\"type\":\"MODIFIED\",\"object\":<html>502 Bad Gateway</html>"),
-            Fault::WatchTruncatedLine if self.form == Form::Json => self.as_line(&first_half(self.form, line)),
+            Fault::WatchTruncatedLine if self.form != Form::Protobuf => self.as_line(&first_half(self.form, line)),
             Fault::WatchTruncatedLine => self.as_line(&line[FRAME_LENGTH_BYTES.min(line.len())..line.len() / 2]),
             _ => {
                 self.stage = Stage::Silent;
@@ -264,10 +268,21 @@ impl Watch {
         }
     }
 
+    fn write_event(&self, event_type: &str, object: &Stored, version: u64, out: &mut Vec<u8>) {
+        if self.form != Form::Table {
+            object.write_event(self.form, event_type, self.resource, version, out);
+            return;
+        }
+        let mut whole: Value = serde_json::from_slice(&object.to_json(self.resource)).unwrap_or_default();
+        whole["metadata"]["resourceVersion"] = version.to_string().into();
+        let table = table::of(self.resource, &[whole], self.include, &Value::Null);
+        out.extend_from_slice(format!("{}\n", json!({"type": event_type, "object": table})).as_bytes());
+    }
+
     /// What is no event, as if it were one.
     fn as_line(&self, content: &[u8]) -> Vec<u8> {
         match self.form {
-            Form::Json => [content, b"\n"].concat(),
+            Form::Json | Form::Table => [content, b"\n"].concat(),
             Form::Protobuf => {
                 let length = u32::try_from(content.len()).unwrap_or(u32::MAX);
                 [&length.to_be_bytes()[..], content].concat()
@@ -279,7 +294,7 @@ impl Watch {
     fn some_line(&self) -> Vec<u8> {
         let mut line = Vec::new();
         match self.cluster.store.any(self.resource, &self.selection) {
-            Some(object) => object.write_event(self.form, "MODIFIED", self.resource, object.version, &mut line),
+            Some(object) => self.write_event("MODIFIED", &object, object.version, &mut line),
             None => line = bookmark(self.form, self.resource, self.seen, false),
         }
         line
@@ -311,7 +326,7 @@ fn bookmark(form: Form, resource: Resource, version: u64, ends_initial_events: b
             },
         }),
         Resource::ControllerRevisions => json!({"data": null, "revision": 0}),
-        Resource::Rollouts => json!({}),
+        _ => json!({}),
     };
     object["kind"] = names.kind.into();
     object["apiVersion"] = names.api_version.into();

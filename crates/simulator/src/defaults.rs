@@ -1,0 +1,288 @@
+//! What the API server adds to an object that leaves it out, and what it refuses.
+
+use crate::resource::Resource;
+use k8s_openapi::api::apps::v1::{ControllerRevision, DaemonSet, Deployment, ReplicaSet, StatefulSet};
+use k8s_openapi::api::batch::v1::Job;
+use k8s_openapi::api::core::v1::{Event, Node, Pod};
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+use serde_json::{Value, json};
+
+/// Why an object is invalid, as the API server words it: `spec.replicas: Invalid value: …`.
+pub(crate) type Invalid = String;
+
+/// Fills in the defaults of the API.
+pub(crate) fn fill(resource: Resource, object: &mut Value) {
+    let spec = match resource {
+        Resource::Pods => {
+            fill_pod_spec(&mut object["spec"]);
+            return;
+        }
+        Resource::Deployments | Resource::ReplicaSets | Resource::StatefulSets | Resource::DaemonSets => {
+            &mut object["spec"]
+        }
+        _ => return,
+    };
+    match resource {
+        Resource::Deployments => {
+            set(spec, "replicas", json!(1));
+            set(spec, "revisionHistoryLimit", json!(10));
+            set(spec, "progressDeadlineSeconds", json!(600));
+            set(spec, "strategy", json!({"type": "RollingUpdate"}));
+            set(&mut spec["strategy"], "type", json!("RollingUpdate"));
+            if spec["strategy"]["type"] == "RollingUpdate" {
+                set(&mut spec["strategy"], "rollingUpdate", json!({}));
+                set(&mut spec["strategy"]["rollingUpdate"], "maxUnavailable", json!("25%"));
+                set(&mut spec["strategy"]["rollingUpdate"], "maxSurge", json!("25%"));
+            }
+        }
+        Resource::StatefulSets => {
+            set(spec, "replicas", json!(1));
+            set(spec, "revisionHistoryLimit", json!(10));
+            set(spec, "podManagementPolicy", json!("OrderedReady"));
+            set(spec, "updateStrategy", json!({"type": "RollingUpdate"}));
+            set(&mut spec["updateStrategy"], "type", json!("RollingUpdate"));
+            if spec["updateStrategy"]["type"] == "RollingUpdate" {
+                set(&mut spec["updateStrategy"], "rollingUpdate", json!({}));
+                set(&mut spec["updateStrategy"]["rollingUpdate"], "partition", json!(0));
+            }
+        }
+        Resource::DaemonSets => {
+            set(spec, "revisionHistoryLimit", json!(10));
+            set(spec, "updateStrategy", json!({"type": "RollingUpdate"}));
+            set(&mut spec["updateStrategy"], "type", json!("RollingUpdate"));
+            if spec["updateStrategy"]["type"] == "RollingUpdate" {
+                set(&mut spec["updateStrategy"], "rollingUpdate", json!({}));
+                set(&mut spec["updateStrategy"]["rollingUpdate"], "maxUnavailable", json!(1));
+                set(&mut spec["updateStrategy"]["rollingUpdate"], "maxSurge", json!(0));
+            }
+        }
+        _ => set(spec, "replicas", json!(1)),
+    }
+    fill_pod_spec(&mut spec["template"]["spec"]);
+}
+
+fn fill_pod_spec(spec: &mut Value) {
+    if !spec.is_object() {
+        return;
+    }
+    set(spec, "restartPolicy", json!("Always"));
+    set(spec, "terminationGracePeriodSeconds", json!(30));
+    set(spec, "dnsPolicy", json!("ClusterFirst"));
+    set(spec, "securityContext", json!({}));
+    set(spec, "schedulerName", json!("default-scheduler"));
+    for list in ["containers", "initContainers"] {
+        for container in spec.get_mut(list).and_then(Value::as_array_mut).into_iter().flatten() {
+            let policy = pull_policy(container["image"].as_str().unwrap_or_default());
+            set(container, "imagePullPolicy", json!(policy));
+            set(container, "resources", json!({}));
+            set(container, "terminationMessagePath", json!("/dev/termination-log"));
+            set(container, "terminationMessagePolicy", json!("File"));
+        }
+    }
+}
+
+/// The policy of an image that names none: the node's copy counts unless the tag is `latest`, or missing.
+fn pull_policy(image: &str) -> &'static str {
+    let name = image.rsplit('/').next().unwrap_or_default();
+    let is_latest = !image.contains('@') && name.split_once(':').is_none_or(|(_, tag)| tag == "latest");
+    if is_latest { "Always" } else { "IfNotPresent" }
+}
+
+fn set(object: &mut Value, field: &str, value: Value) {
+    if object[field].is_null() {
+        object[field] = value;
+    }
+}
+
+/// Checks that an object is one of its kind, and what the API server checks of workloads.
+pub(crate) fn check(resource: Resource, object: &Value, before: Option<&Value>) -> Result<(), Invalid> {
+    is_one(resource, object)?;
+    name(&object["metadata"]["name"])?;
+    let spec = &object["spec"];
+    if spec["replicas"].as_i64().is_some_and(|replicas| replicas < 0) {
+        let replicas = &spec["replicas"];
+        return Err(format!("spec.replicas: Invalid value: {replicas}: must be greater than or equal to 0"));
+    }
+    let has_template = matches!(
+        resource,
+        Resource::Deployments | Resource::ReplicaSets | Resource::StatefulSets | Resource::DaemonSets
+    );
+    if has_template {
+        let selector = spec["selector"]["matchLabels"].as_object();
+        let labels = &spec["template"]["metadata"]["labels"];
+        if let Some((label, _)) = selector.into_iter().flatten().find(|(label, value)| labels.get(label) != Some(value))
+        {
+            return Err(format!(
+                "spec.template.metadata.labels: Invalid value: {labels}: `selector` does not match template `labels` ({label})"
+            ));
+        }
+        if before.is_some_and(|before| before["spec"]["selector"] != spec["selector"]) {
+            return Err(format!("spec.selector: Invalid value: {}: field is immutable", spec["selector"]));
+        }
+        containers(&spec["template"]["spec"], "spec.template.spec")?;
+    }
+    if resource == Resource::Pods {
+        containers(spec, "spec")?;
+    }
+    Ok(())
+}
+
+fn containers(spec: &Value, path: &str) -> Result<(), Invalid> {
+    let containers = spec["containers"].as_array().filter(|containers| !containers.is_empty());
+    let containers = containers.ok_or_else(|| format!("{path}.containers: Required value"))?;
+    for (at, container) in containers.iter().enumerate() {
+        let image = container["image"].as_str().unwrap_or_default();
+        if image.is_empty() {
+            return Err(format!("{path}.containers[{at}].image: Required value"));
+        }
+        if image.trim() != image {
+            return Err(format!(
+                "{path}.containers[{at}].image: Invalid value: {image:?}: must not have leading or trailing whitespace"
+            ));
+        }
+    }
+    Ok(())
+}
+
+/// A DNS subdomain, as the names of all these kinds are.
+fn name(name: &Value) -> Result<(), Invalid> {
+    let text = name.as_str().unwrap_or_default();
+    let ends = |byte: Option<&u8>| byte.is_some_and(u8::is_ascii_alphanumeric);
+    let plain = text.bytes().all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit() || b"-.".contains(&byte));
+    if plain && text.len() <= 253 && ends(text.as_bytes().first()) && ends(text.as_bytes().last()) {
+        return Ok(());
+    }
+    Err(format!(
+        "metadata.name: Invalid value: {text:?}: a lowercase RFC 1123 subdomain must consist of lower case \
+                 alphanumeric characters, '-' or '.', and must start and end with an alphanumeric character"
+    ))
+}
+
+/// The first field that the kind of an object does not have, as `fieldValidation=Strict` refuses it.
+pub(crate) fn unknown_field(resource: Resource, object: &Value) -> Option<String> {
+    fn lost(path: &str, given: &Value, known: &Value) -> Option<String> {
+        match given {
+            Value::Object(fields) => fields.iter().find_map(|(field, value)| {
+                let path = if path.is_empty() { field.clone() } else { format!("{path}.{field}") };
+                match known.get(field) {
+                    Some(known) => lost(&path, value, known),
+                    // An empty field may be left out when it is written again.
+                    None => (!is_empty(value)).then_some(path),
+                }
+            }),
+            Value::Array(items) => {
+                let known = known.as_array().map_or(&[][..], Vec::as_slice);
+                let pairs = items.iter().zip(known).enumerate();
+                pairs.into_iter().find_map(|(at, (item, known))| lost(&format!("{path}[{at}]"), item, known))
+            }
+            _ => None,
+        }
+    }
+    let known = decoded(resource, object).ok()??;
+    lost("", object, &known)
+}
+
+fn is_empty(value: &Value) -> bool {
+    match value {
+        Value::Null => true,
+        Value::Object(fields) => fields.values().all(is_empty),
+        Value::Array(items) => items.is_empty(),
+        _ => false,
+    }
+}
+
+fn is_one(resource: Resource, object: &Value) -> Result<(), Invalid> {
+    decoded(resource, object).map(drop)
+}
+
+/// The object as its type writes it; `None` for a custom resource, whose type is not known here.
+fn decoded(resource: Resource, object: &Value) -> Result<Option<Value>, Invalid> {
+    fn decodes<T: DeserializeOwned + Serialize>(object: &Value) -> Result<Option<Value>, Invalid> {
+        let decoded = T::deserialize(object).map_err(|error| error.to_string())?;
+        serde_json::to_value(decoded).map(Some).map_err(|error| error.to_string())
+    }
+    match resource {
+        Resource::Pods => decodes::<Pod>(object),
+        Resource::ReplicaSets => decodes::<ReplicaSet>(object),
+        Resource::Deployments => decodes::<Deployment>(object),
+        Resource::StatefulSets => decodes::<StatefulSet>(object),
+        Resource::DaemonSets => decodes::<DaemonSet>(object),
+        Resource::ControllerRevisions => decodes::<ControllerRevision>(object),
+        Resource::Jobs => decodes::<Job>(object),
+        Resource::Events => decodes::<Event>(object),
+        Resource::Nodes => decodes::<Node>(object),
+        Resource::Rollouts | Resource::Experiments | Resource::AnalysisRuns => Ok(None),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{check, fill, pull_policy, unknown_field};
+    use crate::Resource;
+    use serde_json::{Value, json};
+
+    fn deployment() -> Value {
+        json!({
+            "apiVersion": "apps/v1", "kind": "Deployment", "metadata": {"name": "web", "namespace": "shop"},
+            "spec": {
+                "selector": {"matchLabels": {"app": "web"}},
+                "template": {
+                    "metadata": {"labels": {"app": "web"}}, "spec": {"containers": [{"name": "web", "image": "r/web:1"}]}
+                },
+            },
+        })
+    }
+
+    #[test]
+    fn defaults_are_the_apis() {
+        let mut object = deployment();
+        fill(Resource::Deployments, &mut object);
+        assert_eq!(object["spec"]["replicas"], 1);
+        assert_eq!(object["spec"]["strategy"]["rollingUpdate"]["maxSurge"], "25%");
+        let container = &object["spec"]["template"]["spec"]["containers"][0];
+        assert_eq!(container["imagePullPolicy"], "IfNotPresent");
+        let again = object.clone();
+        fill(Resource::Deployments, &mut object);
+        assert_eq!(object, again);
+        for (image, policy) in [
+            ("a/b", "Always"),
+            ("h:5000/b:latest", "Always"),
+            ("h:5000/b:1", "IfNotPresent"),
+            ("b@sha256:aa", "IfNotPresent"),
+        ] {
+            assert_eq!(pull_policy(image), policy, "{image}");
+        }
+    }
+
+    #[test]
+    fn a_field_that_the_kind_does_not_have_is_named() {
+        let mut object = deployment();
+        fill(Resource::Deployments, &mut object);
+        assert_eq!(unknown_field(Resource::Deployments, &object), None);
+        object["spec"]["template"]["spec"]["containers"][0]["imagee"] = "x".into();
+        let unknown = unknown_field(Resource::Deployments, &object).unwrap();
+        assert_eq!(unknown, "spec.template.spec.containers[0].imagee");
+    }
+
+    #[test]
+    fn what_is_invalid_is_refused_by_its_field() {
+        let before = deployment();
+        check(Resource::Deployments, &before, None).unwrap();
+        for (pointer, value, field) in [
+            ("/spec/replicas", json!(-1), "spec.replicas"),
+            ("/spec/template/metadata/labels/app", json!("api"), "spec.template.metadata.labels"),
+            ("/spec/template/spec/containers/0/image", json!(""), "spec.template.spec.containers[0].image"),
+            ("/spec/template/spec/containers/0/image", json!(" a"), "whitespace"),
+            ("/spec/template/spec/containers", json!([]), "spec.template.spec.containers"),
+            ("/metadata/name", json!("We b"), "metadata.name"),
+            ("/spec/replicas", json!("two"), "invalid type"),
+        ] {
+            let mut object = deployment();
+            object["spec"]["replicas"] = 1.into();
+            *object.pointer_mut(pointer).unwrap() = value;
+            let refusal = check(Resource::Deployments, &object, Some(&before)).unwrap_err();
+            assert!(refusal.contains(field), "{refusal}");
+        }
+    }
+}

@@ -1,0 +1,43 @@
+//! `/scale`: how many replicas a workload has and wants.
+
+use crate::resource::Resource;
+use serde_json::{Value, json};
+
+/// The Scale of an object.
+pub(crate) fn of(resource: Resource, object: &Value) -> Value {
+    let metadata = &object["metadata"];
+    let selector = &object["spec"]["selector"]["matchLabels"];
+    let selector = selector.as_object().into_iter().flatten();
+    let selector = selector.map(|(label, value)| format!("{label}={}", value.as_str().unwrap_or_default()));
+    let mut status = json!({
+        "replicas": object["status"]["replicas"].as_u64().unwrap_or(0),
+        "selector": selector.collect::<Vec<_>>().join(","),
+    });
+    if resource == Resource::Rollouts
+        && let Some(selector) = object["status"].get("selector")
+    {
+        status["selector"] = selector.clone();
+    }
+    json!({
+        "kind": "Scale", "apiVersion": "autoscaling/v1",
+        "metadata": {
+            "name": metadata["name"], "namespace": metadata["namespace"], "uid": metadata["uid"],
+            "resourceVersion": metadata["resourceVersion"], "creationTimestamp": metadata["creationTimestamp"],
+        },
+        "spec": {"replicas": object["spec"]["replicas"].as_u64().unwrap_or(1)},
+        "status": status,
+    })
+}
+
+/// Writes what a Scale asks for into the object.
+pub(crate) fn apply(scale: &Value, object: &mut Value) -> Result<(), String> {
+    match &scale["spec"]["replicas"] {
+        // An absent number is 0, as the API's own type has it.
+        Value::Null => object["spec"]["replicas"] = 0.into(),
+        Value::Number(number) if number.as_u64().is_some() => {
+            object["spec"]["replicas"] = scale["spec"]["replicas"].clone();
+        }
+        other => return Err(format!("spec.replicas: Invalid value: {other}: must be greater than or equal to 0")),
+    }
+    Ok(())
+}
