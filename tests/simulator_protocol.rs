@@ -271,7 +271,7 @@ async fn bookmarks_look_as_recorded() {
     let simulator = simulator.await.unwrap();
     let path = format!("{}/tests/data/recordings/daemonset.jsonl", env!("CARGO_MANIFEST_DIR"));
     let recorded = std::fs::read_to_string(path).unwrap();
-    for resource in Resource::ALL.into_iter().filter(|resource| *resource != Resource::Rollouts) {
+    for resource in Resource::ALL.into_iter().filter(|resource| resource.has_protobuf()) {
         let query = "watch=true&resourceVersion=1000&allowWatchBookmarks=true";
         let path = format!("{}/{resource}?{query}", resource.api_path());
         let told = Lines::open(&simulator, &path).await.next().await;
@@ -327,7 +327,8 @@ async fn rollouts_come_and_go() {
     simulator.set_rollouts_served(true);
     let (status, list) = get_json(&simulator, path).await;
     assert_eq!((status, list["kind"].as_str()), (200, Some("RolloutList")));
-    assert_eq!(get_json(&simulator, "/apis/argoproj.io/v1alpha1").await.1["resources"][0]["kind"], "Rollout");
+    let served = get_json(&simulator, "/apis/argoproj.io/v1alpha1").await.1;
+    assert!(served["resources"].as_array().unwrap().iter().any(|resource| resource["kind"] == "Rollout"));
 }
 
 #[tokio::test]
@@ -343,7 +344,7 @@ async fn discovery_looks_as_recorded() {
     for path in ["/api", "/apis", "/api/v1", "/version"] {
         assert_eq!(get_json(&simulator, path).await.0, 200, "{path}");
     }
-    assert_eq!(get(&simulator, "/apis/batch/v1").await.status(), 404);
+    assert_eq!(get(&simulator, "/apis/autoscaling/v2").await.status(), 404);
 }
 
 #[tokio::test]
