@@ -4,7 +4,7 @@
 mod common;
 
 use common::tape::path;
-use common::watching::{fill_from, simulator};
+use common::watching::{fill_from, simulator, watched};
 use podskew::cluster::{Connection, Timings, connect};
 use podskew::inventory::Settings;
 use podskew::look::{Cause, Look, Looking, Namespaces, Place, look, look_at_cluster, named};
@@ -231,7 +231,7 @@ async fn a_server_that_refuses_everything_is_asked_again_for_five_seconds() {
 async fn who_may_list_something_and_no_pods_is_refused_at_once() {
     let simulator = simulator().await;
     fill_from(simulator.store(), "digest-skew");
-    for resource in Resource::ALL.into_iter().filter(|resource| *resource != Resource::DaemonSets) {
+    for resource in watched().filter(|resource| *resource != Resource::DaemonSets) {
         simulator.inject(Some(resource), Fault::Status(403));
     }
     let (looked, _) = at_starting(&simulator).await;

@@ -7,7 +7,7 @@ use common::exposition::Parsed;
 use common::running::{Running, Scrape};
 use common::story::{Told, disagreement};
 use common::tape::Player;
-use common::watching::{Watching, fill, objects, resource_of, simulator};
+use common::watching::{Watching, fill, objects, resource_of, simulator, watched};
 use podskew::time::UnixTime;
 use serde_json::{Value, json};
 use simulator::Resource;
@@ -111,7 +111,7 @@ async fn absurd_objects_are_listed_and_watched_like_any_other() {
             json!({"metadata": {"name": "n", "namespace": "ns", "ownerReferences": [null, 1, {"controller": true}]},
                 "spec": {"containers": [null, 1, {"name": null}]}, "status": {"containerStatuses": [null, {}]}}),
         ];
-        for resource in Resource::ALL.into_iter().filter(|resource| *resource != Resource::Rollouts) {
+        for resource in watched().filter(|resource| *resource != Resource::Rollouts) {
             for (number, object) in absurd.iter().enumerate() {
                 simulator.store().put_as(resource, "absurd", &number.to_string(), object.clone());
             }
