@@ -18,6 +18,7 @@ mod answer;
 mod base64;
 mod body;
 mod bulk;
+mod controllers;
 mod defaults;
 mod demo;
 mod discovery;
@@ -55,6 +56,7 @@ mod watchers;
 mod write;
 
 pub use bulk::{BulkConfig, Fleet, bulk, bulk_at};
+pub use controllers::{Controllers, ControllersConfig, Registry, Timings, Trouble, Webhook};
 pub use demo::{Demo, DemoConfig};
 pub use fault::Fault;
 pub use recording::{Recording, RecordingError};

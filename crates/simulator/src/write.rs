@@ -28,7 +28,6 @@ pub(crate) struct Writer<'a> {
 }
 
 /// Changes everything of an object but its status; see [`Store::update`].
-#[cfg_attr(not(test), expect(dead_code, reason = "controllers write through it"))]
 pub(crate) fn object(
     store: &Store,
     resource: Resource,
@@ -44,7 +43,6 @@ pub(crate) fn object(
 }
 
 /// Changes the status of an object; see [`Store::update`].
-#[cfg_attr(not(test), expect(dead_code, reason = "controllers write through it"))]
 pub(crate) fn status(
     store: &Store,
     resource: Resource,

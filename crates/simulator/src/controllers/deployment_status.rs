@@ -1,0 +1,185 @@
+//! What the Deployment controller writes into the status.
+
+use super::cluster::Cluster;
+use super::deployment::Rollout;
+use super::sets::{DEPLOYMENT, Set, meta_time, sum, time_of};
+use crate::time::Time;
+use k8s_openapi::api::apps::v1::{DeploymentCondition, DeploymentStatus};
+use serde_json::Value;
+
+/// The conditions of a Deployment, with the rules of their timestamps.
+#[derive(Clone, Debug)]
+pub(super) struct Conditions {
+    list: Vec<DeploymentCondition>,
+    now: Time,
+}
+
+/// The condition `Progressing`.
+pub(super) fn progressing(status: &str, reason: &str, message: &str) -> DeploymentCondition {
+    new("Progressing", status, reason, message)
+}
+
+fn new(kind: &str, status: &str, reason: &str, message: &str) -> DeploymentCondition {
+    DeploymentCondition {
+        type_: Some(kind.to_owned()),
+        status: Some(status.to_owned()),
+        reason: Some(reason.to_owned()),
+        message: Some(message.to_owned()),
+        ..DeploymentCondition::default()
+    }
+}
+
+impl Conditions {
+    pub(super) fn new(list: Option<Vec<DeploymentCondition>>, now: Time) -> Self {
+        Self { list: list.unwrap_or_default(), now }
+    }
+
+    fn get(&self, kind: &str) -> Option<&DeploymentCondition> {
+        self.list.iter().find(|condition| condition.type_.as_deref() == Some(kind))
+    }
+
+    fn of_type_of(&self, condition: &DeploymentCondition) -> Option<&DeploymentCondition> {
+        self.get(condition.type_.as_deref()?)
+    }
+
+    pub(super) fn reason(&self, kind: &str) -> Option<&str> {
+        self.get(kind)?.reason.as_deref()
+    }
+
+    /// Sets a condition, unless it has this status and reason already: then its message and times stay.
+    pub(super) fn set(&mut self, condition: DeploymentCondition) {
+        let is_same =
+            |known: &DeploymentCondition| known.status == condition.status && known.reason == condition.reason;
+        if !self.of_type_of(&condition).is_some_and(is_same) {
+            self.replace(condition);
+        }
+    }
+
+    /// Sets a condition and the time of its update; the time of its transition stays if the status does.
+    fn replace(&mut self, mut condition: DeploymentCondition) {
+        let known = self.of_type_of(&condition).filter(|known| known.status == condition.status);
+        let now = meta_time(self.now);
+        let transition = known.and_then(|known| known.last_transition_time.clone());
+        condition.last_transition_time = Some(transition.unwrap_or_else(|| now.clone()));
+        condition.last_update_time = Some(now);
+        self.list.retain(|known| known.type_ != condition.type_);
+        self.list.push(condition);
+    }
+}
+
+/// Whether every replica is new, there and available.
+pub(super) fn is_complete(rollout: &Rollout<'_>) -> bool {
+    let status = counts(rollout);
+    let observed = rollout.object["status"]["observedGeneration"].as_i64().unwrap_or(0) >= rollout.generation;
+    observed && has_all(rollout, &status)
+}
+
+fn has_all(rollout: &Rollout<'_>, status: &DeploymentStatus) -> bool {
+    let wanted = Some(rollout.replicas());
+    let zero = |count: Option<i32>| Some(count.unwrap_or(0));
+    zero(status.updated_replicas) == wanted
+        && zero(status.replicas) == wanted
+        && zero(status.available_replicas) == wanted
+}
+
+fn counts(rollout: &Rollout<'_>) -> DeploymentStatus {
+    let some = |count: i32| (count > 0).then_some(count);
+    let sets = &rollout.sets;
+    let available = sum(sets, Set::available);
+    DeploymentStatus {
+        observed_generation: Some(rollout.generation),
+        replicas: some(sum(sets, Set::actual)),
+        updated_replicas: some(rollout.current_set().map_or(0, Set::actual)),
+        ready_replicas: some(sum(sets, Set::ready)),
+        available_replicas: some(available),
+        unavailable_replicas: some(sum(sets, Set::wanted) - available),
+        terminating_replicas: Some(sum(sets, Set::terminating)),
+        ..DeploymentStatus::default()
+    }
+}
+
+/// Writes the status. While a rollout is not held up, the condition `Progressing` says how it goes.
+pub(super) fn write(cluster: &mut Cluster, rollout: &Rollout<'_>, judged: bool) {
+    let mut status = counts(rollout);
+    let mut conditions = rollout.conditions.clone();
+    let minimum = rollout.replicas() - rollout.surge_and_unavailable().1;
+    conditions.set(if status.available_replicas.unwrap_or(0) >= minimum {
+        new("Available", "True", "MinimumReplicasAvailable", "Deployment has minimum availability.")
+    } else {
+        new("Available", "False", "MinimumReplicasUnavailable", "Deployment does not have minimum availability.")
+    });
+    let deadline = rollout.spec.progress_deadline_seconds.filter(|seconds| *seconds != i32::MAX);
+    if deadline.is_none() {
+        conditions.list.retain(|condition| condition.type_.as_deref() != Some("Progressing"));
+    } else if judged {
+        judge(cluster, rollout, &status, &mut conditions);
+    }
+    status.conditions = Some(conditions.list);
+    let mut status = serde_json::to_value(status).unwrap_or_default();
+    let collisions = &rollout.object["status"]["collisionCount"];
+    if !collisions.is_null() {
+        status["collisionCount"] = collisions.clone();
+    }
+    put(cluster, rollout, &status);
+}
+
+fn judge(cluster: &mut Cluster, rollout: &Rollout<'_>, status: &DeploymentStatus, conditions: &mut Conditions) {
+    let is_over = conditions.reason("Progressing") == Some("NewReplicaSetAvailable");
+    if is_over && status.replicas == status.updated_replicas {
+        return;
+    }
+    let set = rollout.current_set().map_or(rollout.key.name.as_str(), |set| set.key.name.as_str());
+    if has_all(rollout, status) {
+        let message = format!("ReplicaSet \"{set}\" has successfully progressed.");
+        conditions.set(progressing("True", "NewReplicaSetAvailable", &message));
+    } else if has_progressed(rollout, status) {
+        let message = format!("ReplicaSet \"{set}\" is progressing.");
+        conditions.replace(progressing("True", "ReplicaSetUpdated", &message));
+    } else if let Some(deadline) = deadline(rollout, conditions) {
+        if deadline < cluster.now {
+            let message = format!("ReplicaSet \"{set}\" has timed out progressing.");
+            conditions.set(progressing("False", "ProgressDeadlineExceeded", &message));
+        } else {
+            cluster.wake(rollout.key, deadline.plus(1));
+        }
+        return;
+    }
+    if let Some(deadline) = deadline(rollout, conditions) {
+        cluster.wake(rollout.key, deadline.plus(1));
+    }
+}
+
+/// Until when the next progress is expected; `None` if none is.
+fn deadline(rollout: &Rollout<'_>, conditions: &Conditions) -> Option<Time> {
+    let condition = conditions.get("Progressing")?;
+    let reason = condition.reason.as_deref();
+    if matches!(reason, Some("NewReplicaSetAvailable" | "ProgressDeadlineExceeded")) {
+        return None;
+    }
+    let seconds = rollout.spec.progress_deadline_seconds.and_then(|seconds| u32::try_from(seconds).ok())?;
+    Some(time_of(condition.last_update_time.as_ref())?.plus(seconds))
+}
+
+/// Whether more is new, less is old, or more is available than the status says.
+fn has_progressed(rollout: &Rollout<'_>, status: &DeploymentStatus) -> bool {
+    let before = |field: &str| rollout.object["status"][field].as_i64().unwrap_or(0);
+    let now = |count: Option<i32>| i64::from(count.unwrap_or(0));
+    let old_before = before("replicas") - before("updatedReplicas");
+    now(status.updated_replicas) > before("updatedReplicas")
+        || now(status.replicas) - now(status.updated_replicas) < old_before
+        || now(status.ready_replicas) > before("readyReplicas")
+        || now(status.available_replicas) > before("availableReplicas")
+}
+
+/// Writes only the conditions.
+pub(super) fn write_conditions(cluster: &mut Cluster, rollout: &Rollout<'_>) {
+    let mut status = rollout.object["status"].clone();
+    status["conditions"] = serde_json::to_value(&rollout.conditions.list).unwrap_or_default();
+    put(cluster, rollout, &status);
+}
+
+fn put(cluster: &mut Cluster, rollout: &Rollout<'_>, status: &Value) {
+    if rollout.object["status"] != *status {
+        cluster.change_status(rollout.key, DEPLOYMENT.manager, |object| object["status"] = status.clone());
+    }
+}

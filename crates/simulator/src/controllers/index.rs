@@ -1,0 +1,225 @@
+//! What the controllers remember of every object: who owns it, and of pods what their owners decide by.
+
+use crate::resource::Resource;
+use crate::time::Time;
+use serde_json::Value;
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+
+/// Names one object.
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+pub(super) struct Key {
+    pub(super) resource: Resource,
+    pub(super) namespace: String,
+    pub(super) name: String,
+}
+
+impl Key {
+    pub(super) fn new(resource: Resource, namespace: &str, name: &str) -> Self {
+        Self { resource, namespace: namespace.to_owned(), name: name.to_owned() }
+    }
+
+    /// Another object of the same namespace.
+    pub(super) fn sibling(&self, resource: Resource, name: &str) -> Self {
+        Self::new(resource, &self.namespace, name)
+    }
+
+    /// Splits `namespace/name`.
+    pub(super) fn parse(resource: Resource, key: &str) -> Self {
+        let (namespace, name) = key.split_once('/').unwrap_or(("", key));
+        Self::new(resource, namespace, name)
+    }
+}
+
+/// What is remembered of an object.
+#[derive(Debug, Default)]
+pub(super) struct Entry {
+    pub(super) version: u64,
+    pub(super) uid: String,
+    owners: Vec<String>,
+    pub(super) controller: Option<String>,
+    pod: Option<PodFacts>,
+}
+
+/// What decides over a pod.
+#[derive(Clone, Debug)]
+pub(super) struct PodFacts {
+    pub(super) created: Time,
+    /// Empty before it is scheduled.
+    pub(super) node: String,
+    pub(super) phase: Phase,
+    /// Since when it is Ready.
+    pub(super) ready_since: Option<Time>,
+    pub(super) is_terminating: bool,
+    pub(super) restarts: u64,
+    pub(super) deletion_cost: i64,
+    /// The label `controller-revision-hash`.
+    pub(super) revision: String,
+    pub(super) labels: BTreeMap<String, String>,
+    /// Whether a container waits for its image.
+    pub(super) lacks_image: bool,
+}
+
+/// How far a pod is, in the order in which pods are deleted.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
+pub(super) enum Phase {
+    Pending,
+    Unknown,
+    Running,
+    /// It succeeded or failed.
+    Finished,
+}
+
+impl PodFacts {
+    fn of(pod: &Value) -> Self {
+        let status = &pod["status"];
+        let ready = condition(status, "Ready").filter(|ready| ready["status"] == "True");
+        let statuses = || status["containerStatuses"].as_array().into_iter().flatten();
+        let waits = |status: &Value| {
+            let reason = status.pointer("/state/waiting/reason").and_then(Value::as_str).unwrap_or_default();
+            matches!(reason, "ErrImagePull" | "ImagePullBackOff" | "ErrImageNeverPull")
+        };
+        let created = time(&pod["metadata"]["creationTimestamp"]).unwrap_or(Time::from_seconds(0));
+        let cost = pod["metadata"]["annotations"]["controller.kubernetes.io/pod-deletion-cost"].as_str();
+        let labels = labels(&pod["metadata"]["labels"]);
+        Self {
+            created,
+            node: pod["spec"]["nodeName"].as_str().unwrap_or_default().to_owned(),
+            phase: match status["phase"].as_str() {
+                Some("Running") => Phase::Running,
+                Some("Succeeded" | "Failed") => Phase::Finished,
+                Some("Unknown") => Phase::Unknown,
+                _ => Phase::Pending,
+            },
+            ready_since: ready.map(|ready| time(&ready["lastTransitionTime"]).unwrap_or(created)),
+            is_terminating: pod["metadata"].get("deletionTimestamp").is_some_and(|value| !value.is_null()),
+            restarts: statuses().filter_map(|status| status["restartCount"].as_u64()).sum(),
+            deletion_cost: cost.and_then(|cost| cost.parse().ok()).unwrap_or(0),
+            revision: labels.get("controller-revision-hash").cloned().unwrap_or_default(),
+            labels,
+            lacks_image: statuses().any(waits),
+        }
+    }
+
+    /// Whether it counts as one of its owner's replicas.
+    pub(super) fn is_active(&self) -> bool {
+        !self.is_terminating && self.phase != Phase::Finished
+    }
+
+    pub(super) fn is_ready(&self) -> bool {
+        self.ready_since.is_some()
+    }
+
+    /// Since when it is available: Ready for `minReadySeconds`.
+    pub(super) fn available_at(&self, min_ready_seconds: i32) -> Option<Time> {
+        let seconds = u32::try_from(min_ready_seconds).unwrap_or(0);
+        self.ready_since.map(|since| since.plus(seconds))
+    }
+}
+
+/// All objects by their keys, and what belongs to whom.
+#[derive(Debug, Default)]
+pub(super) struct Index {
+    entries: BTreeMap<Key, Entry>,
+    by_uid: HashMap<String, Key>,
+    owned: HashMap<String, BTreeSet<Key>>,
+}
+
+impl Index {
+    /// Takes over an object as it stands now.
+    pub(super) fn set(&mut self, key: &Key, version: u64, object: &Value) {
+        self.remove(key);
+        let metadata = &object["metadata"];
+        let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
+        let references = || metadata["ownerReferences"].as_array().into_iter().flatten();
+        let entry = Entry {
+            version,
+            uid: text(&metadata["uid"]),
+            owners: references().map(|owner| text(&owner["uid"])).collect(),
+            controller: references().find(|owner| owner["controller"] == true).map(|owner| text(&owner["uid"])),
+            pod: (key.resource == Resource::Pods).then(|| PodFacts::of(object)),
+        };
+        for owner in &entry.owners {
+            self.owned.entry(owner.clone()).or_default().insert(key.clone());
+        }
+        if !entry.uid.is_empty() {
+            self.by_uid.insert(entry.uid.clone(), key.clone());
+        }
+        self.entries.insert(key.clone(), entry);
+    }
+
+    /// Forgets an object, and returns what was known of it.
+    pub(super) fn remove(&mut self, key: &Key) -> Option<Entry> {
+        let entry = self.entries.remove(key)?;
+        if self.by_uid.get(&entry.uid) == Some(key) {
+            self.by_uid.remove(&entry.uid);
+        }
+        for owner in &entry.owners {
+            if let Some(owned) = self.owned.get_mut(owner) {
+                owned.remove(key);
+                if owned.is_empty() {
+                    self.owned.remove(owner);
+                }
+            }
+        }
+        Some(entry)
+    }
+
+    pub(super) fn get(&self, key: &Key) -> Option<&Entry> {
+        self.entries.get(key)
+    }
+
+    /// The keys of a resource, in order.
+    pub(super) fn keys(&self, resource: Resource) -> impl Iterator<Item = &Key> {
+        let first = Key::new(resource, "", "");
+        self.entries.range(first..).map(|(key, _)| key).take_while(move |key| key.resource == resource)
+    }
+
+    pub(super) fn owner(&self, uid: &str) -> Option<&Key> {
+        self.by_uid.get(uid)
+    }
+
+    /// What an object with this UID owns.
+    pub(super) fn owned(&self, uid: &str, resource: Resource) -> Vec<Key> {
+        let keys = self.owned.get(uid).into_iter().flatten();
+        keys.filter(|key| key.resource == resource).cloned().collect()
+    }
+
+    /// What is left over once the object with this UID is gone: it has no owner any more.
+    pub(super) fn orphans(&self, uid: &str) -> Vec<Key> {
+        let is_orphan = |key: &&Key| {
+            let owners = self.entries.get(*key).map_or(&[][..], |entry| &entry.owners);
+            !owners.iter().any(|owner| self.by_uid.contains_key(owner))
+        };
+        self.owned.get(uid).into_iter().flatten().filter(is_orphan).cloned().collect()
+    }
+
+    /// The pods that an object with this UID controls.
+    pub(super) fn pods(&self, uid: &str) -> Vec<(Key, PodFacts)> {
+        let controlled = |key: &Key| {
+            let entry = self.entries.get(key).filter(|entry| entry.controller.as_deref() == Some(uid))?;
+            Some((key.clone(), entry.pod.clone()?))
+        };
+        self.owned.get(uid).into_iter().flatten().filter_map(controlled).collect()
+    }
+
+    /// Every pod.
+    pub(super) fn all_pods(&self) -> impl Iterator<Item = (&Key, &PodFacts)> {
+        self.keys(Resource::Pods).filter_map(|key| Some((key, self.entries.get(key)?.pod.as_ref()?)))
+    }
+}
+
+/// A condition of a status.
+pub(super) fn condition<'a>(status: &'a Value, kind: &str) -> Option<&'a Value> {
+    status["conditions"].as_array()?.iter().find(|condition| condition["type"] == kind)
+}
+
+/// A timestamp of an object.
+pub(super) fn time(value: &Value) -> Option<Time> {
+    value.as_str().and_then(Time::parse)
+}
+
+/// Labels or annotations.
+pub(super) fn labels(value: &Value) -> BTreeMap<String, String> {
+    let pairs = value.as_object().into_iter().flatten();
+    pairs.filter_map(|(name, value)| Some((name.clone(), value.as_str()?.to_owned()))).collect()
+}

@@ -1,0 +1,158 @@
+//! The kubelets: start the containers of the pods on their nodes, report on them, and end pods that are deleted.
+
+use super::cluster::{CONTAINERS, Cluster};
+use super::containers::{self, Container};
+use super::index::{Key, condition, time};
+use super::scheduler;
+use crate::random::Random;
+use crate::time::Time;
+use serde_json::{Value, json};
+
+const KUBELET: &str = "kubelet";
+
+/// Lets every pod that is not Ready try again: the registry changed.
+pub(super) fn retry(cluster: &mut Cluster) {
+    let waiting = cluster.index.all_pods().filter(|(_, pod)| pod.is_active() && !pod.is_ready());
+    for key in waiting.map(|(key, _)| key.clone()).collect::<Vec<_>>() {
+        cluster.make_due(key);
+    }
+}
+
+pub(super) fn reconcile(cluster: &mut Cluster, key: &Key) {
+    let Some(uid) = cluster.index.get(key).map(|entry| entry.uid.clone()) else {
+        return;
+    };
+    let Some(pod) = cluster.get(key) else {
+        return;
+    };
+    if let Some(deletion) = time(&pod["metadata"]["deletionTimestamp"]) {
+        return end(cluster, key, &pod, deletion);
+    }
+    let is_finished = matches!(pod["status"]["phase"].as_str(), Some("Succeeded" | "Failed"));
+    if is_finished || cluster.broken.contains(&uid) {
+        return;
+    }
+    if pod["spec"]["nodeName"].as_str().is_none_or(str::is_empty) {
+        return scheduler::schedule(cluster, key, &pod);
+    }
+    let status = next_status(cluster, key, &pod);
+    if status != pod["status"] {
+        cluster.change_status(key, KUBELET, |pod| pod["status"] = status.clone());
+    }
+}
+
+/// Lets a deleted pod be gone once its containers have stopped, at the latest after its grace period.
+fn end(cluster: &mut Cluster, key: &Key, pod: &Value, deletion: Time) {
+    let grace = pod["metadata"]["deletionGracePeriodSeconds"].as_u64().and_then(|grace| u32::try_from(grace).ok());
+    let asked = deletion.minus(grace.unwrap_or(0));
+    let runs = pod["status"]["containerStatuses"].as_array().into_iter().flatten();
+    let mut running = runs.filter(|status| status["state"].get("running").is_some());
+    let stop = if running.next().is_none() { 0 } else { cluster.timings.stop };
+    let end = deletion.min(asked.plus(stop));
+    if end <= cluster.now {
+        cluster.remove_pod(key);
+    } else {
+        cluster.wake(key, end);
+    }
+}
+
+/// What the kubelet reports of a pod now.
+fn next_status(cluster: &mut Cluster, key: &Key, pod: &Value) -> Value {
+    let mut status = pod["status"].clone();
+    if status["containerStatuses"].as_array().is_none_or(Vec::is_empty) {
+        admit(cluster, pod, &mut status);
+    }
+    let started = time(&status["startTime"]).unwrap_or(cluster.now);
+    let never_restarts = pod["spec"]["restartPolicy"].as_str() == Some("Never");
+    for (field, statuses) in CONTAINERS {
+        for spec in pod["spec"][field].as_array().into_iter().flatten() {
+            let known = status[statuses].as_array().into_iter().flatten();
+            let Some(index) = known.clone().position(|status| status["name"] == spec["name"]) else {
+                continue;
+            };
+            let container = Container {
+                spec,
+                node: pod["spec"]["nodeName"].as_str().unwrap_or_default(),
+                started,
+                is_init: field == "initContainers" && spec["restartPolicy"] != "Always",
+                never_restarts,
+            };
+            let (next, due) = containers::next(cluster, &container, &status[statuses][index]);
+            status[statuses][index] = next;
+            if let Some(due) = due {
+                cluster.wake(key, due);
+            }
+        }
+    }
+    summarize(cluster.now, pod, &mut status);
+    status
+}
+
+/// The first report: the pod is on its node, and its containers wait.
+fn admit(cluster: &Cluster, pod: &Value, status: &mut Value) {
+    let mut random = Random::of(&format!("{}", pod["metadata"]["uid"]));
+    let ip = format!("10.{}.{}.{}", 2 + random.below(250), random.below(256), 1 + random.below(254));
+    let mut node = Random::of(&format!("{}", pod["spec"]["nodeName"]));
+    let host = format!("10.1.{}.{}", node.below(256), 1 + node.below(254));
+    for (field, statuses) in CONTAINERS {
+        let specs = pod["spec"][field].as_array().into_iter().flatten();
+        let list: Vec<Value> = specs.map(containers::waiting).collect();
+        if !list.is_empty() {
+            status[statuses] = list.into();
+        }
+    }
+    status["startTime"] = cluster.now.to_string().into();
+    status["hostIP"] = host.as_str().into();
+    status["hostIPs"] = json!([{"ip": host}]);
+    status["podIP"] = ip.as_str().into();
+    status["podIPs"] = json!([{"ip": ip}]);
+}
+
+/// Phase and conditions, which follow from the containers.
+fn summarize(now: Time, pod: &Value, status: &mut Value) {
+    let list = |field: &str| status[field].as_array().cloned().unwrap_or_default();
+    let containers = list("containerStatuses");
+    let runs = containers.iter().all(|status| status["state"].get("waiting").is_none_or(|_| has_run(status)));
+    let unready: Vec<&str> = containers
+        .iter()
+        .filter(|status| status["ready"] != true)
+        .filter_map(|status| status["name"].as_str())
+        .collect();
+    let is_ready = unready.is_empty();
+    let problem = format!("containers with unready status: [{}]", unready.join(" "));
+    let initialized = list("initContainerStatuses").iter().all(|status| status["ready"] == true);
+    let mut conditions = Vec::new();
+    for (kind, holds) in [
+        ("PodReadyToStartContainers", true),
+        ("Initialized", initialized),
+        ("Ready", is_ready),
+        ("ContainersReady", is_ready),
+        ("PodScheduled", true),
+    ] {
+        let value = if holds { "True" } else { "False" };
+        if let Some(known) = condition(status, kind).filter(|known| known["status"] == value) {
+            conditions.push(known.clone());
+            continue;
+        }
+        let mut condition = json!({
+            "type": kind, "status": value, "observedGeneration": pod["metadata"]["generation"].as_u64().unwrap_or(1),
+            "lastProbeTime": null, "lastTransitionTime": now.to_string(),
+        });
+        if !holds && kind != "Initialized" {
+            condition["reason"] = "ContainersNotReady".into();
+            condition["message"] = problem.as_str().into();
+        }
+        conditions.push(condition);
+    }
+    // Others, such as DisruptionTarget, are not the kubelet's.
+    let known = status["conditions"].as_array().cloned().unwrap_or_default();
+    let others = known.into_iter().filter(|known| !conditions.iter().any(|ours| ours["type"] == known["type"]));
+    let all: Vec<Value> = conditions.iter().cloned().chain(others).collect();
+    status["conditions"] = all.into();
+    status["phase"] = if runs { "Running" } else { "Pending" }.into();
+}
+
+/// Whether a container that waits now has run before.
+fn has_run(status: &Value) -> bool {
+    status["restartCount"].as_u64().unwrap_or(0) > 0 || status["lastState"].get("terminated").is_some()
+}

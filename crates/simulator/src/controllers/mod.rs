@@ -1,0 +1,144 @@
+//! The controllers, the scheduler and the kubelets of the cluster.
+//!
+//! Each of them brings what there is to what is wanted, from the objects alone: whatever kubectl, a test or another
+//! controller changes, they react to. A tick reconciles only what changed or is due.
+//!
+//! ```text
+//!            ┌────────────── what changed ◀── Store ◀── kubectl, tests
+//!            ▼                                 ▲
+//!  timers ▶ due ──▶ a controller, a kubelet ───┘ writes
+//! ```
+
+mod cluster;
+mod containers;
+mod deployment;
+mod deployment_status;
+mod images;
+mod index;
+mod kubelet;
+mod pods;
+mod proportional;
+mod replica_set;
+mod scheduler;
+mod sets;
+#[cfg(test)]
+mod tests;
+
+pub use images::{Registry, Trouble};
+
+use crate::resource::Resource;
+use crate::store::Store;
+use crate::time::Time;
+use cluster::Cluster;
+use index::Key;
+use serde_json::Value;
+use std::time::Duration;
+
+/// Upper bound for what one tick reconciles: two controllers that undo each other's work must not hang the process.
+const MAX_STEPS: usize = 200_000;
+/// How often [`Controllers::run`] looks for what is due.
+const TICK: Duration = Duration::from_millis(200);
+
+/// What the controllers start with.
+#[derive(Clone, Debug, Default)]
+pub struct ControllersConfig {
+    /// The names of nodes, in addition to those that pods are on.
+    pub nodes: Vec<String>,
+    /// How long the kubelets take.
+    pub timings: Timings,
+    /// Where images come from. Tags that pods run at the start are pushed to it.
+    pub registry: Registry,
+    /// What admission adds to new pods.
+    pub webhooks: Vec<Webhook>,
+}
+
+/// How long the kubelets take, in seconds.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Timings {
+    /// From the creation of a pod to the start of its containers.
+    pub creating: u32,
+    /// From the start of a container to its readiness.
+    pub ready: u32,
+    /// From a failed pull to the next one, and from a crash to the restart; doubled each time, up to five minutes.
+    pub back_off: u32,
+    /// From the start to the exit of a container that crashes.
+    pub crash: u32,
+    /// Containers exit this long after they are asked to. The grace period bounds it.
+    pub stop: u32,
+}
+
+impl Default for Timings {
+    fn default() -> Self {
+        Self { creating: 2, ready: 4, back_off: 10, crash: 2, stop: u32::MAX }
+    }
+}
+
+/// A mutating webhook that adds a container to each new pod of a namespace.
+#[derive(Clone, Debug)]
+pub struct Webhook {
+    /// The namespace.
+    pub namespace: String,
+    /// The container, as it stands in `spec.containers`.
+    pub container: Value,
+}
+
+/// The controllers, the scheduler and the kubelets of one store.
+#[derive(Debug)]
+pub struct Controllers {
+    cluster: Cluster,
+    registry_changes: u64,
+}
+
+impl Controllers {
+    /// Takes over a store as it stands. Nothing is written before the first tick.
+    #[must_use]
+    pub fn new(store: Store, config: ControllersConfig, now: Time) -> Self {
+        let cluster = Cluster::new(store, config, now);
+        Self { registry_changes: cluster.registry.changes(), cluster }
+    }
+
+    /// The registry that images are pulled from.
+    #[must_use]
+    pub fn registry(&self) -> Registry {
+        self.cluster.registry.clone()
+    }
+
+    /// Does everything that is due at this time.
+    pub fn tick(&mut self, now: Time) {
+        let cluster = &mut self.cluster;
+        cluster.now = now;
+        let changes = cluster.registry.changes();
+        if changes != self.registry_changes {
+            self.registry_changes = changes;
+            kubelet::retry(cluster);
+        }
+        cluster.wake_due();
+        for _ in 0..MAX_STEPS {
+            cluster.follow();
+            let Some(key) = cluster.next() else {
+                return;
+            };
+            reconcile(cluster, &key);
+        }
+        tracing::warn!("the controllers of the simulated cluster do not come to rest");
+    }
+
+    /// Keeps the cluster moving, until it is dropped.
+    pub async fn run(&mut self) {
+        let mut ticks = tokio::time::interval(TICK);
+        ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Skip);
+        loop {
+            ticks.tick().await;
+            self.tick(Time::now());
+        }
+    }
+}
+
+fn reconcile(cluster: &mut Cluster, key: &Key) {
+    match key.resource {
+        Resource::Pods => kubelet::reconcile(cluster, key),
+        Resource::ReplicaSets => replica_set::reconcile(cluster, key),
+        Resource::Deployments => deployment::reconcile(cluster, key),
+        _ => {}
+    }
+}

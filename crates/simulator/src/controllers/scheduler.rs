@@ -1,0 +1,60 @@
+//! The scheduler: gives each new pod a node.
+
+use super::cluster::Cluster;
+use super::index::Key;
+use crate::random::Random;
+use serde_json::{Value, json};
+use std::collections::HashMap;
+
+/// Binds a pod that has no node to one. A DaemonSet's pod names the only node that it fits.
+pub(super) fn schedule(cluster: &mut Cluster, key: &Key, pod: &Value) {
+    let node = match demanded_node(pod) {
+        Some(node) => Some(node),
+        None => least_loaded(cluster, key),
+    };
+    let now = cluster.now.to_string();
+    let Some(node) = node else {
+        let condition = json!({
+            "type": "PodScheduled", "status": "False", "observedGeneration": 1, "lastProbeTime": null,
+            "lastTransitionTime": now, "reason": "Unschedulable", "message": "0/0 nodes are available.",
+        });
+        if pod["status"]["conditions"].as_array().is_none_or(Vec::is_empty) {
+            cluster.change_status(key, "kube-scheduler", |pod| pod["status"]["conditions"] = json!([condition]));
+        }
+        return;
+    };
+    // A binding is one write: the node and the condition.
+    cluster.bind(key, |pod| {
+        pod["spec"]["nodeName"] = node.as_str().into();
+        pod["status"]["conditions"] = json!([{
+            "type": "PodScheduled", "status": "True", "observedGeneration": 1, "lastProbeTime": null,
+            "lastTransitionTime": now,
+        }]);
+    });
+}
+
+/// The node in the affinity that the DaemonSet controller gives its pods.
+fn demanded_node(pod: &Value) -> Option<String> {
+    let required = "/spec/affinity/nodeAffinity/requiredDuringSchedulingIgnoredDuringExecution";
+    let field = pod.pointer(&format!("{required}/nodeSelectorTerms/0/matchFields/0"))?;
+    (field["key"] == "metadata.name").then(|| field["values"][0].as_str().map(str::to_owned))?
+}
+
+/// The node with the fewest pods of the same owner, then with the fewest pods.
+fn least_loaded(cluster: &Cluster, key: &Key) -> Option<String> {
+    let owner = cluster.index.get(key)?.controller.clone();
+    let mut load: HashMap<&str, u32> = HashMap::new();
+    for (_, pod) in cluster.index.all_pods().filter(|(_, pod)| pod.is_active()) {
+        *load.entry(&pod.node).or_default() += 1;
+    }
+    let mut siblings: HashMap<String, u32> = HashMap::new();
+    for (_, pod) in owner.map(|uid| cluster.index.pods(&uid)).unwrap_or_default() {
+        *siblings.entry(pod.node).or_default() += u32::from(!pod.is_terminating);
+    }
+    let rank = |node: &&String| {
+        let among = |count: Option<&u32>| count.copied().unwrap_or(0);
+        let tie = Random::of(&format!("{} {node}", key.name)).next();
+        (among(siblings.get(*node)), among(load.get(node.as_str())), tie)
+    };
+    cluster.nodes.iter().min_by_key(rank).cloned()
+}

@@ -1,0 +1,283 @@
+//! ReplicaSets as a Deployment or a Rollout sees them.
+
+use super::cluster::{Cluster, typed};
+use super::index::{Key, PodFacts};
+use super::pods::{CONTROLLER_MANAGER, owner_references};
+use crate::random::Random;
+use crate::resource::Resource;
+use crate::time::Time;
+use k8s_openapi::api::apps::v1::{ReplicaSet, ReplicaSetStatus};
+use k8s_openapi::api::core::v1::PodTemplateSpec;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1 as meta;
+use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
+use serde_json::{Value, json};
+use std::collections::BTreeMap;
+
+/// One ReplicaSet.
+#[derive(Clone, Debug)]
+pub(super) struct Set {
+    pub(super) key: Key,
+    pub(super) object: ReplicaSet,
+}
+
+/// How a kind of owner keeps its books.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Books {
+    pub(super) hash_label: &'static str,
+    pub(super) revision: &'static str,
+    pub(super) revision_history: &'static str,
+    pub(super) desired_replicas: &'static str,
+    pub(super) manager: &'static str,
+}
+
+pub(super) const DEPLOYMENT: Books = Books {
+    hash_label: "pod-template-hash",
+    revision: "deployment.kubernetes.io/revision",
+    revision_history: "deployment.kubernetes.io/revision-history",
+    desired_replicas: "deployment.kubernetes.io/desired-replicas",
+    manager: CONTROLLER_MANAGER,
+};
+
+impl Set {
+    pub(super) fn wanted(&self) -> i32 {
+        self.object.spec.replicas.unwrap_or(1)
+    }
+
+    fn status(&self, field: impl Fn(&ReplicaSetStatus) -> Option<i32>) -> i32 {
+        self.object.status.as_ref().and_then(field).unwrap_or(0)
+    }
+
+    pub(super) fn actual(&self) -> i32 {
+        self.status(|status| Some(status.replicas))
+    }
+
+    pub(super) fn ready(&self) -> i32 {
+        self.status(|status| status.ready_replicas)
+    }
+
+    pub(super) fn available(&self) -> i32 {
+        self.status(|status| status.available_replicas)
+    }
+
+    pub(super) fn terminating(&self) -> i32 {
+        self.status(|status| status.terminating_replicas)
+    }
+
+    /// Whether its controller has seen its newest spec.
+    pub(super) fn is_observed(&self) -> bool {
+        let observed = self.object.status.as_ref().and_then(|status| status.observed_generation).unwrap_or(0);
+        self.object.metadata.generation.unwrap_or(0) <= observed
+    }
+
+    pub(super) fn created(&self) -> Time {
+        time_of(self.object.metadata.creation_timestamp.as_ref()).unwrap_or(Time::from_seconds(0))
+    }
+
+    pub(super) fn annotation(&self, name: &str) -> Option<&str> {
+        self.object.metadata.annotations.as_ref()?.get(name).map(String::as_str)
+    }
+
+    pub(super) fn number(&self, annotation: &str) -> Option<i64> {
+        self.annotation(annotation)?.parse().ok()
+    }
+
+    pub(super) fn hash(&self, books: Books) -> &str {
+        let labels = self.object.metadata.labels.as_ref();
+        labels.and_then(|labels| labels.get(books.hash_label)).map_or("", String::as_str)
+    }
+
+    /// Whether it stands for this template, whatever its hash label says.
+    fn has_template(&self, template: &PodTemplateSpec, books: Books) -> bool {
+        let own = self.object.spec.template.clone();
+        own.is_some_and(|own| without_label(own, books.hash_label) == *template)
+    }
+}
+
+/// The ReplicaSets that an object controls, oldest first.
+pub(super) fn of_owner(cluster: &Cluster, uid: &str) -> Vec<Set> {
+    let keys = cluster.index.owned(uid, Resource::ReplicaSets).into_iter();
+    let controlled = |key: &Key| cluster.index.get(key).is_some_and(|entry| entry.controller.as_deref() == Some(uid));
+    let read = |key: Key| Some(Set { object: cluster.typed(&key)?, key });
+    let mut sets: Vec<Set> = keys.filter(controlled).filter_map(read).collect();
+    sets.sort_by_key(|set| (set.created(), set.key.clone()));
+    sets
+}
+
+/// Where in `sets` the one of this template is.
+pub(super) fn current(sets: &[Set], template: &Value, books: Books) -> Option<usize> {
+    let template = without_label(typed(template)?, books.hash_label);
+    sets.iter().position(|set| set.has_template(&template, books))
+}
+
+/// A template to be compared with others.
+fn without_label(mut template: PodTemplateSpec, label: &str) -> PodTemplateSpec {
+    if let Some(metadata) = &mut template.metadata {
+        metadata.creation_timestamp = None;
+        if let Some(labels) = &mut metadata.labels {
+            labels.remove(label);
+        }
+        for map in [&mut metadata.labels, &mut metadata.annotations] {
+            if map.as_ref().is_some_and(BTreeMap::is_empty) {
+                *map = None;
+            }
+        }
+        if *metadata == meta::ObjectMeta::default() {
+            template.metadata = None;
+        }
+    }
+    template
+}
+
+/// Two templates that are the same to the controllers.
+pub(super) fn same_template(a: &Value, b: &Value, label: &str) -> bool {
+    let read = |value: &Value| typed::<PodTemplateSpec>(value).map(|template| without_label(template, label));
+    read(a).zip(read(b)).is_some_and(|(a, b)| a == b)
+}
+
+/// What a new ReplicaSet needs to know.
+pub(super) struct NewSet<'a> {
+    pub(super) owner: (&'a Key, &'a Value),
+    pub(super) template: &'a Value,
+    pub(super) replicas: i32,
+    pub(super) annotations: BTreeMap<String, String>,
+    pub(super) books: Books,
+}
+
+/// Creates a ReplicaSet of its owner's template; returns its name.
+pub(super) fn create(cluster: &mut Cluster, new: &NewSet<'_>) -> Option<String> {
+    let (key, owner) = new.owner;
+    let label = new.books.hash_label;
+    // Another template may have the same hash, as far as names go.
+    for collision in 0..8 {
+        let hash = template_hash(new.template, collision);
+        let mut template = new.template.clone();
+        template["metadata"]["labels"][label] = hash.as_str().into();
+        let mut selector = owner["spec"]["selector"].clone();
+        selector["matchLabels"][label] = hash.as_str().into();
+        let mut spec = json!({"replicas": new.replicas, "selector": selector, "template": template});
+        if let Some(seconds) = owner["spec"]["minReadySeconds"].as_i64().filter(|seconds| *seconds > 0) {
+            spec["minReadySeconds"] = seconds.into();
+        }
+        let name = format!("{}-{hash}", key.name);
+        let object = json!({
+            "metadata": {
+                "name": name, "namespace": key.namespace, "labels": template["metadata"]["labels"],
+                "annotations": new.annotations, "ownerReferences": owner_references(key, owner),
+            },
+            "spec": spec,
+            "status": {"replicas": 0},
+        });
+        if cluster.create(Resource::ReplicaSets, object, new.books.manager) {
+            return Some(name);
+        }
+    }
+    None
+}
+
+/// The hash of a template.
+pub(super) fn template_hash(template: &Value, collision: u32) -> String {
+    Random::of(&format!("{template}{collision}")).hash()
+}
+
+/// Scales a ReplicaSet and sets annotations; nothing is written where nothing changes.
+pub(super) fn scale(
+    cluster: &mut Cluster,
+    set: &Set,
+    replicas: i32,
+    annotations: &BTreeMap<String, String>,
+    books: Books,
+) {
+    cluster.change(&set.key, books.manager, |object| {
+        object["spec"]["replicas"] = replicas.into();
+        for (name, value) in annotations {
+            object["metadata"]["annotations"][name] = value.as_str().into();
+        }
+    });
+}
+
+/// The annotations of a ReplicaSet that becomes, or is, its owner's current one: the revision grows if it was rolled
+/// back to.
+pub(super) fn revision_annotations(set: Option<&Set>, new_revision: i64, books: Books) -> BTreeMap<String, String> {
+    let mut annotations = BTreeMap::new();
+    let old = set.and_then(|set| set.number(books.revision));
+    if old.is_none_or(|old| old < new_revision) {
+        annotations.insert(books.revision.to_owned(), new_revision.to_string());
+        if let Some((set, old)) = set.zip(old) {
+            let earlier = set.annotation(books.revision_history).map(|history| format!("{history},"));
+            annotations.insert(books.revision_history.to_owned(), format!("{}{old}", earlier.unwrap_or_default()));
+        }
+    }
+    annotations
+}
+
+/// Deletes the oldest of the ReplicaSets that are out of use, beyond the limit.
+pub(super) fn clean_up(cluster: &mut Cluster, old: &[&Set], limit: Option<i32>, books: Books) {
+    let Some(limit) = limit.and_then(|limit| usize::try_from(limit).ok()) else {
+        return;
+    };
+    let mut sets: Vec<&Set> =
+        old.iter().copied().filter(|set| set.object.metadata.deletion_timestamp.is_none()).collect();
+    sets.sort_by_key(|set| set.number(books.revision).unwrap_or(0));
+    let excess = sets.len().saturating_sub(limit);
+    for set in &sets[..excess] {
+        if set.actual() == 0 && set.wanted() == 0 && set.is_observed() {
+            cluster.delete(&set.key);
+        }
+    }
+}
+
+/// The status that the ReplicaSet controller writes.
+pub(super) fn replica_set_status(set: &ReplicaSet, pods: &[(Key, PodFacts)], now: Time) -> ReplicaSetStatus {
+    let min_ready = set.spec.min_ready_seconds.unwrap_or(0);
+    let template = set.spec.template.as_ref().and_then(|template| template.metadata.as_ref());
+    let labels = template.and_then(|metadata| metadata.labels.as_ref());
+    let is_labelled = |pod: &PodFacts| {
+        labels.is_none_or(|labels| labels.iter().all(|(name, value)| pod.labels.get(name) == Some(value)))
+    };
+    let is_available = |pod: &PodFacts| pod.available_at(min_ready).is_some_and(|at| at <= now);
+    let count = |what: &dyn Fn(&PodFacts) -> bool| {
+        let pods = pods.iter().filter(|(_, pod)| pod.is_active() && what(pod));
+        i32::try_from(pods.count()).unwrap_or(i32::MAX)
+    };
+    let some = |count: i32| (count > 0).then_some(count);
+    let terminating = pods.iter().filter(|(_, pod)| pod.is_terminating).count();
+    ReplicaSetStatus {
+        replicas: count(&|_| true),
+        fully_labeled_replicas: some(count(&is_labelled)),
+        ready_replicas: some(count(&PodFacts::is_ready)),
+        available_replicas: some(count(&is_available)),
+        terminating_replicas: i32::try_from(terminating).ok(),
+        observed_generation: set.metadata.generation,
+        conditions: set.status.as_ref().and_then(|status| status.conditions.clone()),
+    }
+}
+
+/// A number of pods, or a share of `total`.
+pub(super) fn resolve(value: Option<&IntOrString>, default: &str, total: i32, round_up: bool) -> i32 {
+    let percent = |text: &str| {
+        let percent: i64 = text.trim_end_matches('%').parse().unwrap_or(0);
+        let hundredfold = percent * i64::from(total);
+        let share = if round_up { (hundredfold + 99).div_euclid(100) } else { hundredfold.div_euclid(100) };
+        i32::try_from(share).unwrap_or(i32::MAX)
+    };
+    match value {
+        Some(IntOrString::Int(number)) => *number,
+        Some(IntOrString::String(text)) => percent(text),
+        None => percent(default),
+    }
+}
+
+pub(super) fn sum(sets: &[Set], count: impl Fn(&Set) -> i32) -> i32 {
+    sets.iter().map(count).sum()
+}
+
+/// A timestamp of a typed object.
+pub(super) fn time_of(time: Option<&meta::Time>) -> Option<Time> {
+    time.map(|time| Time::from_seconds(time.0.as_second()))
+}
+
+/// A timestamp for a typed object.
+pub(super) fn meta_time(time: Time) -> meta::Time {
+    let time = k8s_openapi::jiff::Timestamp::from_second(time.seconds());
+    meta::Time(time.unwrap_or(k8s_openapi::jiff::Timestamp::UNIX_EPOCH))
+}
