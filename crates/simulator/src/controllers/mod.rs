@@ -11,6 +11,7 @@
 
 mod cluster;
 mod containers;
+mod daemon_set;
 mod deployment;
 mod deployment_status;
 mod images;
@@ -19,8 +20,10 @@ mod kubelet;
 mod pods;
 mod proportional;
 mod replica_set;
+mod revisions;
 mod scheduler;
 mod sets;
+mod stateful_set;
 #[cfg(test)]
 mod tests;
 
@@ -139,6 +142,8 @@ fn reconcile(cluster: &mut Cluster, key: &Key) {
         Resource::Pods => kubelet::reconcile(cluster, key),
         Resource::ReplicaSets => replica_set::reconcile(cluster, key),
         Resource::Deployments => deployment::reconcile(cluster, key),
+        Resource::StatefulSets => stateful_set::reconcile(cluster, key),
+        Resource::DaemonSets => daemon_set::reconcile(cluster, key),
         _ => {}
     }
 }

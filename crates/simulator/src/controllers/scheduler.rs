@@ -34,7 +34,7 @@ pub(super) fn schedule(cluster: &mut Cluster, key: &Key, pod: &Value) {
 }
 
 /// The node in the affinity that the DaemonSet controller gives its pods.
-fn demanded_node(pod: &Value) -> Option<String> {
+pub(super) fn demanded_node(pod: &Value) -> Option<String> {
     let required = "/spec/affinity/nodeAffinity/requiredDuringSchedulingIgnoredDuringExecution";
     let field = pod.pointer(&format!("{required}/nodeSelectorTerms/0/matchFields/0"))?;
     (field["key"] == "metadata.name").then(|| field["values"][0].as_str().map(str::to_owned))?

@@ -1,7 +1,9 @@
 //! The controllers at work on a store, an hour in milliseconds.
 
+mod daemon_sets;
 mod deployments;
 mod images;
+mod stateful_sets;
 
 use super::{Controllers, ControllersConfig};
 use crate::resource::Resource;
