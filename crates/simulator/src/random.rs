@@ -69,6 +69,11 @@ impl Random {
     }
 }
 
+/// A text in the letters of names, as Kubernetes encodes hashes.
+pub(super) fn safe_encode(text: &str) -> String {
+    text.bytes().map(|byte| char::from(SAFE[usize::from(byte) % SAFE.len()])).collect()
+}
+
 /// The digest a tag stands for.
 pub(super) fn digest(image: &str) -> String {
     format!("sha256:{}", Random::of(image).hex64())

@@ -32,6 +32,8 @@ pub(super) struct Cluster {
     pub(super) daemon_nodes: HashMap<String, BTreeSet<String>>,
     /// UIDs of the pods that had been broken for long at the start: they stay so.
     pub(super) broken: HashSet<String>,
+    /// What Rollouts called their steps at the start, by UID, and what they are called here.
+    pub(super) step_hashes: HashMap<String, (String, String)>,
     pub(super) random: Random,
     /// By resource: the version up to which its changes are known.
     seen: BTreeMap<Resource, u64>,
@@ -52,6 +54,7 @@ impl Cluster {
             nodes: config.nodes.into_iter().collect(),
             daemon_nodes: HashMap::new(),
             broken: HashSet::new(),
+            step_hashes: HashMap::new(),
             random: Random::of(&format!("controllers {}", now.seconds())),
             seen: BTreeMap::new(),
             due: VecDeque::new(),
@@ -270,6 +273,20 @@ impl Cluster {
             }
         }
         self.learn_daemon_nodes();
+        self.learn_step_hashes();
+    }
+
+    fn learn_step_hashes(&mut self) {
+        for key in self.index.keys(Resource::Rollouts).cloned().collect::<Vec<_>>() {
+            let rollout = self.get(&key).unwrap_or_default();
+            let steps = rollout.pointer("/spec/strategy/canary/steps").and_then(Value::as_array);
+            let (uid, status) = (rollout["metadata"]["uid"].as_str(), &rollout["status"]);
+            if let Some(uid) = uid.filter(|_| status["currentPodHash"].is_string()) {
+                let theirs = status["currentStepHash"].as_str().unwrap_or_default().to_owned();
+                let ours = super::canary::step_hash(steps.map_or(&[], Vec::as_slice));
+                self.step_hashes.insert(uid.to_owned(), (theirs, ours));
+            }
+        }
     }
 
     fn learn_images(&mut self, facts: &PodFacts, pod: &Value) {

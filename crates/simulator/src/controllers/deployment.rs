@@ -1,7 +1,8 @@
 //! The Deployment controller, step by step as Kubernetes' own one: each reconciliation scales at most one side.
 
 use super::cluster::{Cluster, typed};
-use super::deployment_status::{self as status, Conditions, progressing};
+use super::conditions::{Conditions, progressing};
+use super::deployment_status as status;
 use super::index::Key;
 use super::proportional;
 use super::sets::{self, DEPLOYMENT, NewSet, Set, sum};

@@ -1,71 +1,12 @@
 //! What the Deployment controller writes into the status.
 
 use super::cluster::Cluster;
+use super::conditions::{Conditions, condition, progressing};
 use super::deployment::Rollout;
-use super::sets::{DEPLOYMENT, Set, meta_time, sum, time_of};
+use super::sets::{DEPLOYMENT, Set, sum};
 use crate::time::Time;
-use k8s_openapi::api::apps::v1::{DeploymentCondition, DeploymentStatus};
+use k8s_openapi::api::apps::v1::DeploymentStatus;
 use serde_json::Value;
-
-/// The conditions of a Deployment, with the rules of their timestamps.
-#[derive(Clone, Debug)]
-pub(super) struct Conditions {
-    list: Vec<DeploymentCondition>,
-    now: Time,
-}
-
-/// The condition `Progressing`.
-pub(super) fn progressing(status: &str, reason: &str, message: &str) -> DeploymentCondition {
-    new("Progressing", status, reason, message)
-}
-
-fn new(kind: &str, status: &str, reason: &str, message: &str) -> DeploymentCondition {
-    DeploymentCondition {
-        type_: Some(kind.to_owned()),
-        status: Some(status.to_owned()),
-        reason: Some(reason.to_owned()),
-        message: Some(message.to_owned()),
-        ..DeploymentCondition::default()
-    }
-}
-
-impl Conditions {
-    pub(super) fn new(list: Option<Vec<DeploymentCondition>>, now: Time) -> Self {
-        Self { list: list.unwrap_or_default(), now }
-    }
-
-    fn get(&self, kind: &str) -> Option<&DeploymentCondition> {
-        self.list.iter().find(|condition| condition.type_.as_deref() == Some(kind))
-    }
-
-    fn of_type_of(&self, condition: &DeploymentCondition) -> Option<&DeploymentCondition> {
-        self.get(condition.type_.as_deref()?)
-    }
-
-    pub(super) fn reason(&self, kind: &str) -> Option<&str> {
-        self.get(kind)?.reason.as_deref()
-    }
-
-    /// Sets a condition, unless it has this status and reason already: then its message and times stay.
-    pub(super) fn set(&mut self, condition: DeploymentCondition) {
-        let is_same =
-            |known: &DeploymentCondition| known.status == condition.status && known.reason == condition.reason;
-        if !self.of_type_of(&condition).is_some_and(is_same) {
-            self.replace(condition);
-        }
-    }
-
-    /// Sets a condition and the time of its update; the time of its transition stays if the status does.
-    fn replace(&mut self, mut condition: DeploymentCondition) {
-        let known = self.of_type_of(&condition).filter(|known| known.status == condition.status);
-        let now = meta_time(self.now);
-        let transition = known.and_then(|known| known.last_transition_time.clone());
-        condition.last_transition_time = Some(transition.unwrap_or_else(|| now.clone()));
-        condition.last_update_time = Some(now);
-        self.list.retain(|known| known.type_ != condition.type_);
-        self.list.push(condition);
-    }
-}
 
 /// Whether every replica is new, there and available.
 pub(super) fn is_complete(rollout: &Rollout<'_>) -> bool {
@@ -104,17 +45,17 @@ pub(super) fn write(cluster: &mut Cluster, rollout: &Rollout<'_>, judged: bool) 
     let mut conditions = rollout.conditions.clone();
     let minimum = rollout.replicas() - rollout.surge_and_unavailable().1;
     conditions.set(if status.available_replicas.unwrap_or(0) >= minimum {
-        new("Available", "True", "MinimumReplicasAvailable", "Deployment has minimum availability.")
+        condition("Available", "True", "MinimumReplicasAvailable", "Deployment has minimum availability.")
     } else {
-        new("Available", "False", "MinimumReplicasUnavailable", "Deployment does not have minimum availability.")
+        condition("Available", "False", "MinimumReplicasUnavailable", "Deployment does not have minimum availability.")
     });
     let deadline = rollout.spec.progress_deadline_seconds.filter(|seconds| *seconds != i32::MAX);
     if deadline.is_none() {
-        conditions.list.retain(|condition| condition.type_.as_deref() != Some("Progressing"));
+        conditions.remove("Progressing");
     } else if judged {
         judge(cluster, rollout, &status, &mut conditions);
     }
-    status.conditions = Some(conditions.list);
+    status.conditions = Some(conditions.list().to_vec());
     let mut status = serde_json::to_value(status).unwrap_or_default();
     let collisions = &rollout.object["status"]["collisionCount"];
     if !collisions.is_null() {
@@ -151,13 +92,11 @@ fn judge(cluster: &mut Cluster, rollout: &Rollout<'_>, status: &DeploymentStatus
 
 /// Until when the next progress is expected; `None` if none is.
 fn deadline(rollout: &Rollout<'_>, conditions: &Conditions) -> Option<Time> {
-    let condition = conditions.get("Progressing")?;
-    let reason = condition.reason.as_deref();
-    if matches!(reason, Some("NewReplicaSetAvailable" | "ProgressDeadlineExceeded")) {
+    if matches!(conditions.reason("Progressing")?, "NewReplicaSetAvailable" | "ProgressDeadlineExceeded") {
         return None;
     }
     let seconds = rollout.spec.progress_deadline_seconds.and_then(|seconds| u32::try_from(seconds).ok())?;
-    Some(time_of(condition.last_update_time.as_ref())?.plus(seconds))
+    Some(conditions.updated("Progressing")?.plus(seconds))
 }
 
 /// Whether more is new, less is old, or more is available than the status says.
@@ -174,7 +113,7 @@ fn has_progressed(rollout: &Rollout<'_>, status: &DeploymentStatus) -> bool {
 /// Writes only the conditions.
 pub(super) fn write_conditions(cluster: &mut Cluster, rollout: &Rollout<'_>) {
     let mut status = rollout.object["status"].clone();
-    status["conditions"] = serde_json::to_value(&rollout.conditions.list).unwrap_or_default();
+    status["conditions"] = serde_json::to_value(rollout.conditions.list()).unwrap_or_default();
     put(cluster, rollout, &status);
 }
 

@@ -9,11 +9,16 @@
 //!  timers ▶ due ──▶ a controller, a kubelet ───┘ writes
 //! ```
 
+mod blue_green;
+mod canary;
+mod canary_size;
 mod cluster;
+mod conditions;
 mod containers;
 mod daemon_set;
 mod deployment;
 mod deployment_status;
+mod experiment;
 mod images;
 mod index;
 mod kubelet;
@@ -21,6 +26,8 @@ mod pods;
 mod proportional;
 mod replica_set;
 mod revisions;
+mod rollout;
+mod rollout_status;
 mod scheduler;
 mod sets;
 mod stateful_set;
@@ -144,6 +151,8 @@ fn reconcile(cluster: &mut Cluster, key: &Key) {
         Resource::Deployments => deployment::reconcile(cluster, key),
         Resource::StatefulSets => stateful_set::reconcile(cluster, key),
         Resource::DaemonSets => daemon_set::reconcile(cluster, key),
+        Resource::Rollouts => rollout::reconcile(cluster, key),
+        Resource::Experiments => experiment::reconcile(cluster, key),
         _ => {}
     }
 }

@@ -3,6 +3,7 @@
 mod daemon_sets;
 mod deployments;
 mod images;
+mod rollouts;
 mod stateful_sets;
 
 use super::{Controllers, ControllersConfig};
@@ -138,4 +139,11 @@ pub(super) fn deployment(more: &Value) -> (Resource, Value) {
 
 pub(super) fn counts<const N: usize>(images: [(&str, usize); N]) -> BTreeMap<String, usize> {
     images.into_iter().map(|(image, count)| (image.to_owned(), count)).collect()
+}
+
+/// Adds fields to an object.
+pub(super) fn merge(object: &mut Value, fields: &Value) {
+    for (field, value) in fields.as_object().unwrap() {
+        object[field] = value.clone();
+    }
 }
