@@ -709,7 +709,7 @@ fn cases_from_the_field_are_told_in_their_own_words() {
         (
             "c05d-ondelete-no-revisions",
             0,
-            vec!["Held by its update strategy OnDelete", "delete pod POD (then the next"],
+            vec!["Held by its update strategy OnDelete", "delete its pods of the older template, one after another"],
         ),
         ("c10c-docker29-dangling-moved-tag", 0, vec!["cannot be compared with the others': it is of another kind"]),
         ("c10d-same-hex-two-schemes", 0, vec!["1 uniform. Verdict: uniform"]),

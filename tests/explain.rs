@@ -465,7 +465,7 @@ fn history(kind: &str, revisions: &[(u64, &str, u32)], change: impl Fn(&mut Valu
                     "creationTimestamp": created, "labels": {label: hash}, "ownerReferences": owner("ReplicaSet", &name, "apps/v1")
                 },
                 "spec": {"nodeName": "node-1", "containers": [{"name": "app", "image": image}]},
-                "status": {"phase": "Running", "containerStatuses": [{
+                "status": {"phase": "Running", "conditions": [{"type": "Ready", "status": "True"}], "containerStatuses": [{
                     "name": "app", "imageID": format!("mirror.example/x@sha256:{}", at.to_string().repeat(64)), "containerID": name
                 }]}
             }));
@@ -551,8 +551,34 @@ fn argos_rollouts_have_their_own_commands() {
     });
     let explained = fed(&["explain", "-f", "-", "rollout/api"], &referring).stdout;
     assert!(explained.contains("its template is that of deployment/api-template"), "{explained}");
-    assert!(!explained.contains("undo"), "{explained}");
+    // The command changes that Deployment.
+    assert!(explained.contains("kubectl argo rollouts -n shop undo api --to-revision=1\n"), "{explained}");
     assert_eq!(fed(&["diff", "-f", "-", "rollout/api"], &referring).code, 1);
+}
+
+/// What has pods, and none that is or was Ready, is no way back; of what has none nobody knows.
+#[test]
+fn the_way_back_says_what_is_known_of_it() {
+    let revisions = [(1, "r/api:1", 1), (2, "r/api:2", 0), (3, "r/api:3", 1)];
+    let input = history("Deployment", &revisions, |_| {});
+    let explained = fed(&["explain", "-f", "-", "deploy/api"], &input).stdout;
+    let (_, ways) = explained.split_once("to roll back").unwrap();
+    assert!(ways.contains("revision 1, hash hash0"), "{ways}");
+    assert!(
+        ways.contains("worked is unknown\n    kubectl -n shop rollout undo deployment/api --to-revision=2\n"),
+        "{ways}"
+    );
+    assert_eq!(ways.matches("worked is unknown").count(), 1, "{ways}");
+    let unready = input.replacen(r#""status":"True""#, r#""status":"False""#, 1);
+    let explained = fed(&["explain", "-f", "-", "-o", "json", "deploy/api"], &unready).stdout;
+    let json: Value = serde_json::from_str(&explained).unwrap();
+    let history = json["workloads"][0]["history"].as_array().unwrap();
+    let said = |at: usize| {
+        (history[at]["revision"].as_u64().unwrap(), &history[at]["worked"], history[at]["roll_back"].is_null())
+    };
+    assert_eq!(said(0), (3, &json!(true), true), "the current one");
+    assert_eq!(said(1), (2, &json!(false), false), "nobody knows");
+    assert_eq!(said(2), (1, &json!(false), true), "it never worked");
 }
 
 #[test]

@@ -13,8 +13,8 @@ use podskew::report::RolloutState::{
 };
 use podskew::report::remedy::{Finding, remedy};
 use podskew::report::{
-    ContainerReport, DigestKind, DigestPods, HashDigests, HashReport, ImageReference, Origin, PodReport, ReferenceKind,
-    RolloutReport, WorkloadReport,
+    ContainerReport, DigestKind, DigestPods, Driver, HashDigests, HashReport, ImageReference, Name, Origin, PodReport,
+    ReferenceKind, RollbackTarget, RolloutReport, WorkloadReport,
 };
 use serde_json::{Value, json};
 use std::fmt::Write as _;
@@ -36,6 +36,14 @@ struct Case {
     template_known: bool,
     digest_kind: DigestKind,
     origin: Origin,
+    /// Revision and hash of what it can go back to.
+    target: Option<(u64, &'static str)>,
+    /// Which of its pods its rollout waits for.
+    waits_for: Option<usize>,
+    /// The object that makes its template: of a Rollout the Deployment, of any other what drives it.
+    owner: Option<&'static str>,
+    /// Which of the digests of each container is the newest.
+    newest: Option<usize>,
 }
 
 fn case(kind: &'static str, image: &'static str, policy: &'static str) -> Case {
@@ -48,6 +56,10 @@ fn case(kind: &'static str, image: &'static str, policy: &'static str) -> Case {
         template_known: true,
         digest_kind: DigestKind::Manifest,
         origin: Origin::Template,
+        target: None,
+        waits_for: None,
+        owner: None,
+        newest: None,
     }
 }
 
@@ -74,6 +86,17 @@ impl Case {
         let mut report = WorkloadReport {
             hashes,
             rollout: self.state.map(|state| RolloutReport { state, started: None, noticed: false }),
+            rollback_target: self.target.map(|(revision, hash)| RollbackTarget {
+                hash: hash.into(),
+                revision,
+                ready_pods: self.older.iter().find(|(_, older, _)| *older == hash).map_or(0, |(_, _, ready)| *ready),
+            }),
+            blocking_pod: self.waits_for.filter(|at| *at < pods.len()).map(|at| u32::try_from(at).unwrap()),
+            driver: self
+                .owner
+                .filter(|_| self.kind != "rollout")
+                .map(|name| Driver { kind: "LeaderWorkerSet".into(), name: name.into() }),
+            template_of: self.owner.filter(|_| self.kind == "rollout").map(Name::from),
             pods,
             ..empty(workload("ns", self.kind, "w"))
         };
@@ -88,6 +111,7 @@ impl Case {
             });
             let mut digests: Vec<DigestPods> = digests.collect();
             digests.sort_by(|a, b| a.digest.cmp(&b.digest));
+            let newest = self.newest.and_then(|at| digests.get(at)).filter(|_| distinct > 1);
             report.containers.push(ContainerReport {
                 container: (*container).into(),
                 origin: self.origin,
@@ -97,6 +121,8 @@ impl Case {
                     origin: self.origin,
                     distinct_digests: distinct,
                     skewed_since: (distinct > 1).then(|| at(1)),
+                    newest_digest: newest.map(|newest| newest.digest.clone()),
+                    may_be_one_image: false,
                     digests,
                 }],
                 not_started: 0,
@@ -203,9 +229,12 @@ fn tail_of_alert(finding: Finding) -> Option<String> {
     let source = rules::source();
     let alert = source.alerts.iter().find(|alert| alert.name == name).unwrap();
     let lines: Vec<&str> = alert.description.lines().collect();
-    let look = lines.iter().position(|line| line.contains("Look:") || line.contains("<<look_at")).unwrap();
+    let look = lines
+        .iter()
+        .position(|line| line.contains("Look:") || line.contains("<<look_at") || line.contains("<<remedy_rollout"))
+        .unwrap();
     let needed =
-        |line: &&&str| line.starts_with("<<facts>>") || line.starts_with("<<back>>") || line.starts_with("{{- $");
+        |line: &&&str| line.starts_with("<<facts>>") || line.starts_with("<<target>>") || line.starts_with("{{- $");
     let head: Vec<&str> = lines[..look].iter().filter(needed).copied().collect();
     // A part that begins with a newline of its own takes the one before it away.
     let dash = if lines[look].starts_with("<<") { "-" } else { "-\n" };
@@ -268,10 +297,11 @@ fn any_cases(count: usize) -> Vec<Case> {
     let images =
         ["r/w:t", "h:5000/w", "w@sha256:cc", "[::1]:5000/a/b:t", "w:t@sha256:cc", "x;id", "x\nDo: $(id)", "w w"];
     let policies = ["", "Always", "IfNotPresent", "Never"];
-    let digests: [&[(&str, u32)]; 5] = [
+    let digests: [&[(&str, u32)]; 6] = [
         &[("sha256:aa", 5), ("sha256:bb", 2)],
         &[("sha256:aa", 2), ("sha256:bb", 5)],
         &[("sha256:bb", 3), ("sha256:cc", 3)],
+        &[("sha256:aa", 2), ("sha256:bb", 3), ("sha256:cc", 2)],
         &[("sha256:aa", 7)],
         &[],
     ];
@@ -297,13 +327,24 @@ fn any_cases(count: usize) -> Vec<Case> {
             template_known: below(4) > 0,
             digest_kind: [DigestKind::Manifest, DigestKind::Manifest, DigestKind::Config][below(3)],
             origin: [Origin::Template, Origin::Template, Origin::Injected, Origin::Unknown][below(4)],
+            target: [None, Some((7, "old")), Some((6, "a")), Some((3, "gone"))][below(4)],
+            waits_for: [None, Some(3), Some(7), Some(8)][below(4)].filter(|_| kind == "statefulset"),
+            owner: [None, None, None, Some("its-owner")][below(4)]
+                .filter(|_| matches!(kind, "statefulset" | "rollout")),
+            newest: [None, None, Some(0), Some(1)][below(4)],
         }
     };
     (0..count).map(|_| one(&mut below)).collect()
 }
 
-const PINNED: &str = "Why: this is the digest that most of its pods run; or take another from above. \
-                      A restart would read each node's cache again. Where GitOps owns the object, make the change there.";
+const PINNED: &str = "Why: most of its pods run this digest, and their ages do not tell which one is newer. Ask the registry, or take \
+                      another from above. A restart would read each node's cache again. Where GitOps owns the object, make the \
+                      change there.";
+const NEWEST: &str = "Why: the pods that run this digest started last, so it is most likely the newer image; or take another from \
+                      above. A restart would read each node's cache again. Where GitOps owns the object, make the change there.";
+const AS_MANY: &str = "Why: no digest has most of its pods, and their ages do not tell which one is newer. Ask the registry, and take \
+                       another from above if this is not the one. A restart would read each node's cache again. Where GitOps \
+                       owns the object, make the change there.";
 const PULLED: &str = "Why: new pods ask the registry, whatever their node has, and so get the same image. \
                       Where GitOps owns the object, make the change there.";
 const LOADED: &str = "Why: these images are not pulled, so each node runs what was loaded onto it. Better, push them to a registry. \
@@ -408,13 +449,49 @@ fn containers_in_skew_are_pinned_in_one_line() {
     let both = Case { containers: containers.clone(), ..case("deployment", "", "") };
     let argo = Case { containers, ..case("rollout", "", "") };
     skew(vec![
-        (both, "kubectl -n ns set image deployment/w app=r/w@sha256:bb proxy=host:5000/p@sha256:dd", PINNED),
+        (both, "kubectl -n ns set image deployment/w app=r/w@sha256:bb proxy=host:5000/p@sha256:dd", AS_MANY),
         (
             argo,
             "kubectl argo rollouts -n ns set image w app=r/w@sha256:bb && kubectl argo rollouts -n ns set image w proxy=host:5000/p@sha256:dd",
-            PINNED,
+            AS_MANY,
         ),
     ]);
+}
+
+/// The digest whose pods started last, however few they are; at 1:1 nobody is "most".
+#[test]
+fn the_newest_digest_is_pinned_where_ages_tell_it() {
+    let one_to_one = &[("sha256:aa", 1), ("sha256:bb", 1)][..];
+    let equal = Case { containers: vec![("app", "r/w:t", "IfNotPresent", one_to_one)], ..case("deployment", "", "") };
+    let newest = |newest| Case { newest: Some(newest), ..case("deployment", "r/w:t", "IfNotPresent") };
+    skew(vec![
+        (newest(1), "kubectl -n ns set image deployment/w app=r/w@sha256:bb", NEWEST),
+        (newest(0), "kubectl -n ns set image deployment/w app=r/w@sha256:aa", NEWEST),
+        (equal.clone(), "kubectl -n ns set image deployment/w app=r/w@sha256:aa", AS_MANY),
+        (Case { newest: Some(1), ..equal }, "kubectl -n ns set image deployment/w app=r/w@sha256:bb", NEWEST),
+    ]);
+}
+
+/// What is changed in a StatefulSet that something drives, its driver undoes.
+#[test]
+fn nothing_of_a_driven_statefulset_is_changed() {
+    let driven = |policy| Case { owner: Some("llm"), ..case("statefulset", "r/w:t", policy) };
+    let why = "Why: that object makes the template of the StatefulSet, and undoes what is changed there. Where GitOps owns \
+               the object, make the change there.";
+    skew(
+        ["IfNotPresent", "Always", "Never"]
+            .map(|policy| (driven(policy), "change it in LeaderWorkerSet llm", why))
+            .into(),
+    );
+    for state in [Progressing, Stalled, Partitioned, OnDelete] {
+        let report =
+            Case { state: Some(state), older: vec![(7, "old", 5)], target: Some((7, "old")), ..driven("Always") };
+        for finding in FINDINGS {
+            let remedy = remedy(&report.report(), finding);
+            let changes = |command: &String| !command.contains(" rollout status ");
+            assert!(!remedy.action.commands.iter().any(changes), "{state:?} {finding:?} {remedy}");
+        }
+    }
 }
 
 #[test]
@@ -466,46 +543,146 @@ fn a_skew_among_outdated_pods_ends_with_their_rollout() {
 }
 
 #[test]
-fn a_rollout_is_undone_to_the_revision_that_serves() {
-    let stalled = |kind, older| Case { state: Some(Stalled), older, ..case(kind, "r/w:t", "Always") };
+fn a_rollout_is_undone_to_a_revision_that_worked() {
+    let stalled = |kind, target, older| Case { state: Some(Stalled), target, older, ..case(kind, "r/w:t", "Always") };
+    let waits = |case, pod| Case { waits_for: Some(pod), ..case };
+    let old = || vec![(3, "old", 5)];
+    let describe = "kubectl -n ns describe pods -l pod-template-hash=h";
     let cases = [
-        (stalled("deployment", vec![(7, "old", 5)]), "kubectl -n ns rollout undo deployment/w --to-revision=7"),
-        // Two rollouts got stuck one after the other: the one that still serves, not the one before.
         (
-            stalled("deployment", vec![(7, "old", 5), (8, "stuck", 0)]),
-            "kubectl -n ns rollout undo deployment/w --to-revision=7",
+            stalled("deployment", Some((3, "old")), old()),
+            describe,
+            "kubectl -n ns rollout undo deployment/w --to-revision=3",
+            "it does not go on by itself, and the old pods still serve.",
         ),
-        (stalled("deployment", vec![]), "kubectl -n ns rollout undo deployment/w"),
-        (stalled("daemonset", vec![(3, "old", 5)]), "kubectl -n ns rollout undo daemonset/w --to-revision=3"),
+        // It worked, and has no pods any more.
         (
-            stalled("statefulset", vec![(3, "old", 5)]),
-            "kubectl -n ns rollout undo statefulset/w --to-revision=3 (then delete its pod that is not Ready: a StatefulSet does not replace it)",
+            stalled("deployment", Some((2, "gone")), vec![(8, "stuck", 0)]),
+            describe,
+            "kubectl -n ns rollout undo deployment/w --to-revision=2",
+            "it does not go on by itself. Give",
         ),
-        (stalled("rollout", vec![(3, "old", 5)]), "kubectl argo rollouts -n ns undo w --to-revision=3"),
+        // Row 53: nothing is known to have worked, be there older pods or not.
+        (
+            stalled("deployment", None, vec![]),
+            describe,
+            "give the new pods what they lack",
+            "there is none to go back to",
+        ),
+        (
+            stalled("deployment", None, vec![(8, "stuck", 0)]),
+            describe,
+            "give the new pods what they lack",
+            "no other revision is known to have worked",
+        ),
+        (
+            stalled("rollout", None, vec![]),
+            "kubectl argo rollouts -n ns get rollout w",
+            "give the new pods what they lack",
+            "there is none to go back to",
+        ),
+        (
+            stalled("daemonset", Some((3, "old")), old()),
+            "kubectl -n ns describe pods -l controller-revision-hash=h",
+            "kubectl -n ns rollout undo daemonset/w --to-revision=3",
+            "go back",
+        ),
+        (
+            stalled("statefulset", Some((3, "old")), old()),
+            "kubectl -n ns describe pods -l controller-revision-hash=h",
+            "kubectl -n ns rollout undo statefulset/w --to-revision=3",
+            "go back",
+        ),
+        // A pod of the current template: it is asked for until the undo, and blocks the way back after it.
+        (
+            waits(stalled("statefulset", Some((3, "old")), old()), 4),
+            "kubectl -n ns describe pods -l controller-revision-hash=h",
+            "kubectl -n ns rollout undo statefulset/w --to-revision=3 && kubectl -n ns delete pod w-h-4",
+            "go back",
+        ),
+        // Row 54: a pod of a template that nobody asks for any more.
+        (
+            waits(stalled("statefulset", None, old()), 7),
+            "kubectl -n ns describe pod w-old",
+            "kubectl -n ns delete pod w-old",
+            "the StatefulSet waits for this pod to be Ready, and does not replace it",
+        ),
+        (
+            stalled("rollout", Some((3, "old")), old()),
+            "kubectl argo rollouts -n ns get rollout w",
+            "kubectl argo rollouts -n ns undo w --to-revision=3",
+            "go back",
+        ),
     ];
+    let stalled = tail_of_alert(Finding::Stalled).unwrap();
     let cases: Vec<(WorkloadReport, Vec<String>)> = cases
         .into_iter()
-        .map(|(case, expected)| {
+        .map(|(case, look, action, why)| {
             let report = case.report();
-            assert_eq!(remedy(&report, Finding::Stalled).action.to_string(), expected);
-            (report, vec![expected.to_owned()])
+            let remedy = remedy(&report, Finding::Stalled);
+            assert_eq!((&*remedy.look, &*remedy.action.to_string()), (look, action));
+            assert!(remedy.why.unwrap().contains(why), "{remedy}");
+            (report, vec![format!("-\n{remedy}")])
         })
         .collect();
-    promtool_says(&["<<facts>>\n<<back>>\n<<undo>>".to_owned()], &cases);
+    promtool_says(&[stalled], &cases);
+}
+
+/// A selector of pods that are not there would show nothing.
+#[test]
+fn a_look_selects_something() {
+    let without_pods = |kind| {
+        let mut report = Case {
+            state: Some(Progressing),
+            target: Some((3, "old")),
+            older: vec![(3, "old", 5)],
+            ..case(kind, "r/w:t", "Always")
+        }
+        .report();
+        report.hashes.iter_mut().filter(|hash| hash.current == Some(true)).for_each(|hash| hash.pods = 0);
+        report
+    };
+    let mut cases = Vec::new();
+    for (kind, look) in [
+        ("deployment", "kubectl -n ns describe replicasets -l pod-template-hash=h"),
+        ("statefulset", "kubectl -n ns describe statefulset/w"),
+        ("daemonset", "kubectl -n ns describe daemonset/w"),
+        ("rollout", "kubectl argo rollouts -n ns get rollout w"),
+    ] {
+        let report = without_pods(kind);
+        let remedy = remedy(&report, Finding::UnderWay);
+        assert_eq!(remedy.look, look);
+        cases.push((report, vec![format!("-\n{remedy}")]));
+    }
+    promtool_says(&[tail_of_alert(Finding::UnderWay).unwrap()], &cases);
+    // The template of a Rollout with `workloadRef` is a Deployment's.
+    let report = Case { owner: Some("web"), ..case("rollout", "r/w", "Always") }.report();
+    let look = remedy(&report, Finding::LatestTag).look;
+    assert_eq!(look, "kubectl -n ns get deployment/web -o 'jsonpath={.spec.template.spec.containers[*].image}'");
 }
 
 /// Names from a cluster are plain; a file may hold anything, and a line may be pasted unread.
 #[test]
 fn nothing_from_a_file_is_more_than_one_word_of_a_command() {
-    let mut report = Case { state: Some(Stalled), ..case("deployment", "r/w:t", "Never") }.report();
-    report.workload = workload("--as=me", "deployment", "w'; id #\u{202e}\u{1b}[2J");
+    let older = vec![(7, "old", 5)];
+    let case = Case { state: Some(Stalled), older, target: Some((7, "old")), ..case("statefulset", "r/w:t", "Never") };
+    let mut report = Case { waits_for: Some(0), ..case }.report();
+    report.workload = workload("--as=me", "statefulset", "w'; id #\u{202e}\u{1b}[2J");
     report.hashes[0].hash = "$(id)".into();
-    let remedy = remedy(&report, Finding::Stalled);
-    assert_eq!(remedy.look, "kubectl -n '\u{fffd}-as=me' describe pods -l pod-template-hash='$(id)'");
+    (report.pods[0].pod, report.pods[0].hash) = ("--all;id".into(), "$(id)".into());
+    let undo = remedy(&report, Finding::Stalled);
+    assert_eq!(undo.look, "kubectl -n '\u{fffd}-as=me' describe pods -l controller-revision-hash='$(id)'");
     assert_eq!(
-        remedy.action.to_string(),
-        "kubectl -n '\u{fffd}-as=me' rollout undo deployment/'w'\\''; id #\u{fffd}\u{fffd}[2J'"
+        undo.action.commands,
+        [
+            "kubectl -n '\u{fffd}-as=me' rollout undo statefulset/'w'\\''; id #\u{fffd}\u{fffd}[2J' --to-revision=7",
+            "kubectl -n '\u{fffd}-as=me' delete pod '\u{fffd}-all;id'",
+        ]
     );
+    report.pods[0].hash = "old".into();
+    let delete = remedy(&report, Finding::Stalled);
+    assert_eq!(delete.look, "kubectl -n '\u{fffd}-as=me' describe pod '\u{fffd}-all;id'");
+    assert_eq!(delete.action.commands, ["kubectl -n '\u{fffd}-as=me' delete pod '\u{fffd}-all;id'"]);
 }
 
 #[test]

@@ -49,6 +49,8 @@ struct PastTemplate<'a> {
     revision: Option<u64>,
     created: Option<String>,
     current: Option<bool>,
+    /// Whether it is known to have worked.
+    worked: bool,
     images: Vec<Image<'a>>,
     roll_back: Option<Done>,
 }
@@ -89,7 +91,7 @@ pub(super) fn json(look: &Look, explanations: &[Explanation]) -> serde_json::Res
 impl<'a> From<&'a Explanation> for Explained<'a> {
     fn from(explanation: &'a Explanation) -> Self {
         let Explanation { report, history, notes, .. } = explanation;
-        let back: Vec<u64> = explanation.ways_back().iter().filter_map(|revision| revision.revision).collect();
+        let back = explanation.ways_back();
         let current = report.hashes.iter().find(|hash| hash.current == Some(true));
         Self {
             workload: report.into(),
@@ -114,15 +116,16 @@ impl<'a> From<&'a UnreadyPod> for NotReady<'a> {
 }
 
 impl<'a> PastTemplate<'a> {
-    fn of(report: &WorkloadReport, history: &History, revision: &'a Revision, back: &[u64]) -> Self {
-        let number = revision.revision.filter(|number| back.contains(number));
+    fn of(report: &WorkloadReport, history: &History, revision: &'a Revision, back: &[(&Revision, u64)]) -> Self {
+        let number = back.iter().find(|(it, _)| it.hash == revision.hash).map(|(_, number)| *number);
         Self {
             pod_template_hash: &revision.hash,
             revision: revision.revision,
             created: revision.created.map(moment),
             current: revision.current,
+            worked: revision.worked,
             images: revision.images.iter().map(Image::from).collect(),
-            roll_back: number.map(|number| roll_back(report, history, number).into()),
+            roll_back: number.map(|number| roll_back(report, history, &revision.hash, number).into()),
         }
     }
 }

@@ -90,13 +90,19 @@ impl Explanation {
         templates
     }
 
-    /// The revisions that can be rolled back to: all but the current one.
-    fn ways_back(&self) -> Vec<&Revision> {
-        // Where it is not known which one is current, it is not known what is back.
-        let numbered = |revision: &&Revision| revision.revision.is_some() && revision.current == Some(false);
-        let known = self.history.template_of.is_none()
-            && matches!(&*self.report.workload.workload_type, "deployment" | "statefulset" | "daemonset" | "rollout");
-        self.history.revisions.iter().filter(|_| known).filter(numbered).collect()
+    /// The revisions that can be rolled back to, with their numbers: all but the current one and those whose pods never worked.
+    fn ways_back(&self) -> Vec<(&Revision, u64)> {
+        let rolls = self.report.workload.rolls();
+        let way = |revision: &'_ Revision| {
+            // Where it is not known which one is current, it is not known what is back.
+            (revision.current == Some(false) && !self.has_failed(revision)).then_some(revision.revision).flatten()
+        };
+        self.history.revisions.iter().filter(|_| rolls).filter_map(|it| Some((it, way(it)?))).collect()
+    }
+
+    /// Whether a revision has pods, and none of them is or was seen Ready.
+    fn has_failed(&self, revision: &Revision) -> bool {
+        !revision.worked && self.report.hashes.iter().any(|hash| hash.hash == revision.hash && hash.pods > 0)
     }
 
     /// What keeps the rollout where it is.

@@ -280,20 +280,19 @@ impl Sheet<'_> {
 
     fn ways_back(&mut self) {
         let Explanation { report, history, taken, diff, .. } = self.explanation;
-        if let Some(deployment) = &history.template_of {
-            self.title("to roll back", BOLD);
-            self.line(1, &format!("its template is that of deployment/{deployment}: roll that back"));
-        }
         let ways = self.explanation.ways_back();
         if ways.is_empty() {
             return;
         }
         self.title(&format!("to roll back ({GITOPS})"), BOLD);
-        for revision in ways {
-            let Some(number) = revision.revision else { continue };
+        if let Some(deployment) = &report.template_of {
+            self.line(1, &format!("its template is that of deployment/{deployment}, which the command changes"));
+        }
+        for (revision, number) in ways {
             let age = revision.created.map(|created| format!(", {} old", age_since(created, *taken)));
-            self.line(1, &format!("revision {number}, hash {}{}", revision.hash, age.unwrap_or_default()));
-            self.page.command("    ", "", &roll_back(report, history, number).to_string());
+            let worked = if revision.worked { "" } else { "; whether it ever worked is unknown" };
+            self.line(1, &format!("revision {number}, hash {}{}{worked}", revision.hash, age.unwrap_or_default()));
+            self.page.command("    ", "", &roll_back(report, history, &revision.hash, number).to_string());
         }
         self.page.command("  ", "What that changes: ", &format!("{diff} HASH"));
     }

@@ -82,6 +82,23 @@ pub static FAMILIES: &[Family] = &[
         }),
     },
     Family {
+        name: "podskew_newest_digest_info",
+        help: "Of the digests in skew under one template hash the one whose pods were all created after the containers of \
+               every other had started; always 1.",
+        labels: &["pod_template_hash", "container", "digest"],
+        pod_labels: false,
+        sparse: true,
+        example: "max by (namespace, workload, container, digest) (podskew_newest_digest_info)",
+        series: "1 per container and template hash in digest skew, where the ages of the pods tell it",
+        subject: Subject::Workload(|report, rows| {
+            for (container, of_hash) in by_hash(report) {
+                if let Some(digest) = &of_hash.newest_digest {
+                    rows.value(&[&of_hash.hash, &container.container, digest], 1);
+                }
+            }
+        }),
+    },
+    Family {
         name: "podskew_pods_awaiting_owner",
         help: "Pods held out of every other family until their owner is seen.",
         labels: &[],
@@ -218,6 +235,53 @@ pub static FAMILIES: &[Family] = &[
         series: "1 per workload of a type that has rollouts",
         subject: Subject::Workload(|report, rows| {
             report.rollout.iter().for_each(|rollout| rows.value(&[rollout.state.as_str()], 1));
+        }),
+    },
+    Family {
+        name: "podskew_rollback_target_info",
+        help: "The revision that a rollout in progress or stalled can go back to: another one that is known to have worked; \
+               always 1.",
+        labels: &["pod_template_hash", "revision"],
+        pod_labels: false,
+        sparse: true,
+        example: "max by (namespace, workload_type, workload) (podskew_rollout_state{state=\"stalled\"}) \
+                  unless max by (namespace, workload_type, workload) (podskew_rollback_target_info)",
+        series: "1 per rollout in progress that can go back",
+        subject: Subject::Workload(|report, rows| {
+            if let Some(target) = &report.rollback_target {
+                rows.value(&[&target.hash, &target.revision.to_string()], 1);
+            }
+        }),
+    },
+    Family {
+        name: "podskew_blocking_pod_info",
+        help: "The pod that a StatefulSet's rollout waits for: the first that is not Ready, with pod management OrderedReady; \
+               always 1.",
+        labels: &["pod", "pod_template_hash"],
+        pod_labels: false,
+        sparse: true,
+        example: "max by (namespace, workload, pod) (min_over_time(podskew_blocking_pod_info[10m]))",
+        series: "1 per StatefulSet whose rollout waits for a pod; usually none",
+        subject: Subject::Workload(|report, rows| {
+            let pod = report.blocking_pod.and_then(|at| report.pods.get(at as usize));
+            if let Some(pod) = pod {
+                rows.value(&[&pod.pod, &pod.hash], 1);
+            }
+        }),
+    },
+    Family {
+        name: "podskew_template_owner_info",
+        help: "The object that makes a workload's template: the controller of a StatefulSet, or the Deployment that a \
+               Rollout's workloadRef names; always 1.",
+        labels: &["owner_kind", "owner_name"],
+        pod_labels: false,
+        sparse: true,
+        example: "count by (owner_kind) (max by (namespace, workload, owner_kind) (podskew_template_owner_info))",
+        series: "1 per such workload; usually none",
+        subject: Subject::Workload(|report, rows| {
+            let driver = report.driver.iter().map(|driver| (&*driver.kind, &*driver.name));
+            let deployment = report.template_of.iter().map(|name| ("Deployment", &**name));
+            driver.chain(deployment).for_each(|(kind, name)| rows.value(&[kind, name], 1));
         }),
     },
     Family {

@@ -42,6 +42,7 @@ impl Inventory {
             own.children.extend(kin.children);
             own.revisions.extend(kin.revisions);
         }
+        self.note_ready_pods(to);
         self.place(from, now);
         self.release_owner(from);
         self.place_with_children(to, now);

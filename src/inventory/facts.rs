@@ -202,6 +202,7 @@ impl Inventory {
             created: record.created,
             written: record.written,
             reused: record.reused,
+            worked: record.worked,
             scaled_to_zero: record.scaled_to_zero,
             scale_down_deadline: record.scale_down_deadline,
             owned,
@@ -218,15 +219,23 @@ impl Inventory {
         let ControllerRecord { template, images, observed, replicas, kind, .. } = &**record;
         let kind = match kind {
             ControllerKindRecord::Deployment(deployment) => ControllerKind::Deployment(*deployment),
-            ControllerKindRecord::StatefulSet { update_revision, on_delete, partition, first_ordinal, driver } => {
-                ControllerKind::StatefulSet {
-                    driver: driver.map(|(kind, name)| (self.strings.name(kind), self.strings.name(name))),
-                    update_revision: self.strings.name(*update_revision),
-                    on_delete: *on_delete,
-                    partition: *partition,
-                    first_ordinal: *first_ordinal,
-                }
-            }
+            ControllerKindRecord::StatefulSet {
+                update_revision,
+                current_revision,
+                on_delete,
+                parallel,
+                partition,
+                first_ordinal,
+                driver,
+            } => ControllerKind::StatefulSet {
+                driver: driver.map(|(kind, name)| (self.strings.name(kind), self.strings.name(name))),
+                update_revision: self.strings.name(*update_revision),
+                current_revision: self.strings.name(*current_revision),
+                on_delete: *on_delete,
+                parallel: *parallel,
+                partition: *partition,
+                first_ordinal: *first_ordinal,
+            },
             ControllerKindRecord::DaemonSet { on_delete, updated } => {
                 ControllerKind::DaemonSet { on_delete: *on_delete, updated: *updated }
             }
@@ -243,6 +252,7 @@ impl Inventory {
                 scale_down_delay: rollout.scale_down_delay,
                 completed: rollout.completed,
                 never_healthy: rollout.never_healthy,
+                was_healthy: rollout.was_healthy,
             }),
         };
         Some(Controller {

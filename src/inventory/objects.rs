@@ -69,6 +69,9 @@ impl Inventory {
 
     fn put_pod(&mut self, uid: Uid, owner: OwnerKey, mut record: PodRecord, scope: u8, now: UnixTime) {
         let owner = self.owner(owner, scope, now);
+        if record.ready {
+            self.note_ready(owner, record.hash);
+        }
         if let Some(at) = self.pods.find(uid) {
             let Some(entry) = self.pods.get_mut(at) else { return };
             entry.seen = true;
@@ -134,6 +137,39 @@ impl Inventory {
         self.release_owner(owner);
     }
 
+    /// Notes that a pod of a template was seen Ready: the template works, and can be gone back to. It is kept with the
+    /// template's own object, so that it lasts as long as that can be gone back to, and no longer.
+    fn note_ready(&mut self, owner: u32, hash: Symbol) {
+        let Some(owner) = self.owners.get_mut(owner) else { return };
+        let template = match &mut owner.object {
+            OwnerObject::ReplicaSet(template) => Some(template),
+            _ => None,
+        };
+        let revisions = owner.kin.iter_mut().flat_map(|kin| &mut kin.revisions).map(|revision| &mut revision.template);
+        for template in template.into_iter().chain(revisions).filter(|template| template.hash == hash) {
+            template.worked = true;
+        }
+    }
+
+    /// The same for all pods that an owner has.
+    pub(super) fn note_ready_pods(&mut self, owner: u32) {
+        let pods = self.owners.get(owner).map_or(&[][..], Owner::pods);
+        let ready = pods.iter().filter_map(|pod| self.pods.get(*pod)).filter(|pod| pod.record.ready);
+        let mut hashes: Vec<Symbol> = ready.map(|pod| pod.record.hash).collect();
+        hashes.sort_unstable();
+        hashes.dedup();
+        for hash in hashes {
+            self.note_ready(owner, hash);
+        }
+    }
+
+    /// Whether a pod that an owner has is Ready, and of this template: watches are not ordered against each other, so pods may
+    /// come before their template.
+    fn has_ready_pod(&self, owner: u32, hash: Symbol) -> bool {
+        let pods = self.owners.get(owner).map_or(&[][..], Owner::pods);
+        pods.iter().filter_map(|pod| self.pods.get(*pod)).any(|pod| pod.record.ready && pod.record.hash == hash)
+    }
+
     fn learn_aliases(&mut self, owner: u32, aliases: &[(Symbol, Symbol)]) {
         let Some(at) = self.placed(owner).filter(|_| !aliases.is_empty()) else { return };
         self.stir(at);
@@ -148,11 +184,17 @@ impl Inventory {
         at: u32,
         key: OwnerKey,
         scope: u8,
-        object: OwnerObject,
+        mut object: OwnerObject,
         parent: Option<u32>,
         now: UnixTime,
     ) {
         let deployment = workload_reference(&object);
+        if let OwnerObject::ReplicaSet(template) = &mut object {
+            template.worked = match self.owners.get(at).map(|owner| &owner.object) {
+                Some(OwnerObject::ReplicaSet(before)) => before.worked && before.hash == template.hash,
+                _ => self.has_ready_pod(at, template.hash),
+            };
+        }
         let Some(owner) = self.owners.get_mut(at) else { return };
         owner.seen = true;
         owner.scope = scope;
@@ -228,17 +270,19 @@ impl Inventory {
         }
     }
 
-    fn put_revision(&mut self, uid: Uid, owner: OwnerKey, template: TemplateRecord, scope: u8, now: UnixTime) {
+    fn put_revision(&mut self, uid: Uid, owner: OwnerKey, mut template: TemplateRecord, scope: u8, now: UnixTime) {
         let owner = self.owner(owner, scope, now);
         if self.revisions.get(&uid).is_some_and(|before| *before != owner) {
             self.remove_revision(uid);
         }
-        self.revisions.insert(uid, owner);
+        let known = self.revisions.insert(uid, owner).is_some();
+        template.worked = !known && self.has_ready_pod(owner, template.hash);
         let Some(kin) = self.owners.get_mut(owner) else { return };
         let kin = kin.kin.get_or_insert_default();
         match kin.revisions.iter_mut().find(|revision| revision.uid == uid) {
             Some(revision) => {
                 revision.seen = true;
+                template.worked |= revision.template.worked && revision.template.hash == template.hash;
                 if revision.template == template {
                     return;
                 }

@@ -56,6 +56,8 @@ pub(super) struct TemplateRecord {
     pub(super) created: Option<UnixTime>,
     pub(super) written: Option<UnixTime>,
     pub(super) reused: bool,
+    /// A pod of it was seen Ready.
+    pub(super) worked: bool,
     /// A ReplicaSet that is to have no pods.
     pub(super) scaled_to_zero: bool,
     /// Only of a ReplicaSet.
@@ -87,7 +89,9 @@ pub(super) enum ControllerKindRecord {
     Deployment(DeploymentFacts),
     StatefulSet {
         update_revision: Symbol,
+        current_revision: Symbol,
         on_delete: bool,
+        parallel: bool,
         partition: i64,
         first_ordinal: i64,
         /// Kind and name of what controls it.
@@ -116,6 +120,7 @@ pub(super) struct RolloutRecord {
     pub(super) scale_down_delay: u32,
     pub(super) completed: Option<UnixTime>,
     pub(super) never_healthy: bool,
+    pub(super) was_healthy: bool,
 }
 
 /// Makes records: knows which containers and labels count.
@@ -235,6 +240,7 @@ impl Recorder<'_> {
             created: meta.created,
             written: meta.written_by_controller_manager,
             reused: meta.reused,
+            worked: false,
             scaled_to_zero: false,
             scale_down_deadline: None,
             containers: self.strings.intern(&names),
@@ -275,7 +281,9 @@ impl Recorder<'_> {
                 let kind = ControllerKindRecord::StatefulSet {
                     driver: driver.map(|owner| (self.strings.intern(&owner.kind), self.strings.intern(&owner.name))),
                     update_revision: self.strings.intern(&set.update_revision),
+                    current_revision: self.strings.intern(&set.current_revision),
                     on_delete: set.strategy.on_delete,
+                    parallel: set.parallel,
                     partition: set.strategy.partition,
                     first_ordinal: set.first_ordinal,
                 };
@@ -305,6 +313,7 @@ impl Recorder<'_> {
                     scale_down_delay: rollout.scale_down_delay.map_or(SCALE_DOWN_DELAY, count),
                     completed: rollout.completed,
                     never_healthy: rollout.never_healthy,
+                    was_healthy: rollout.was_healthy,
                 });
                 let replicas = replicas(rollout.replicas, rollout.available_replicas);
                 // Older versions wrote no number: then nobody knows how far it is behind.
@@ -368,8 +377,8 @@ impl ControllerRecord {
     pub(super) fn mark(&self, mark: &mut dyn FnMut(Symbol)) {
         mark_images(&self.images, mark);
         match &self.kind {
-            ControllerKindRecord::StatefulSet { update_revision, driver, .. } => {
-                mark(*update_revision);
+            ControllerKindRecord::StatefulSet { update_revision, current_revision, driver, .. } => {
+                [*update_revision, *current_revision].into_iter().for_each(&mut *mark);
                 driver.iter().flat_map(|(kind, name)| [*kind, *name]).for_each(mark);
             }
             ControllerKindRecord::Rollout(rollout) => {

@@ -57,12 +57,16 @@ pub struct StatefulSet<'a> {
     pub strategy: UpdateStrategy,
     /// `spec.ordinals.start`.
     pub first_ordinal: i64,
+    /// `spec.podManagementPolicy` is Parallel.
+    pub parallel: bool,
     /// `status.observedGeneration`.
     pub observed_generation: Option<i64>,
     /// `status.availableReplicas`.
     pub available_replicas: i64,
     /// `status.updateRevision`: the name of the ControllerRevision that pods ought to be on.
     pub update_revision: Cow<'a, str>,
+    /// `status.currentRevision`: the ControllerRevision that the last complete rollout left, or the first one.
+    pub current_revision: Cow<'a, str>,
 }
 
 /// What podskew reads of a DaemonSet.
@@ -125,6 +129,8 @@ pub struct Rollout<'a> {
     /// Whether it has conditions, and none of them is Healthy: Argo Rollouts writes that one once the phase was Healthy, and then
     /// keeps it, be it True or False (seen on 1.10).
     pub never_healthy: bool,
+    /// Whether one of its conditions is Healthy, be it True or False: its phase was Healthy once.
+    pub was_healthy: bool,
     /// `status.phase`.
     pub phase: Cow<'a, str>,
     /// `status.abort`.
@@ -165,6 +171,7 @@ pub(super) struct Spec<'a> {
     paused: bool,
     update_strategy: RawUpdateStrategy<'a>,
     ordinals: Ordinals,
+    pod_management_policy: Cow<'a, str>,
     strategy: RawRolloutStrategy,
     workload_ref: Option<(Cow<'a, str>, Cow<'a, str>)>,
 }
@@ -174,6 +181,7 @@ fields!('de Spec<'de> {
     "paused" = 7 => paused,
     "updateStrategy" => update_strategy,
     "ordinals" => ordinals,
+    "podManagementPolicy" => pod_management_policy,
     "strategy" => strategy,
     "workloadRef" => workload_ref,
 });
@@ -190,6 +198,7 @@ pub(super) struct Status<'a> {
     updated_number_scheduled: Option<i64>,
     conditions: Conditions<'a>,
     update_revision: Cow<'a, str>,
+    current_revision: Cow<'a, str>,
     phase: Cow<'a, str>,
     abort: bool,
     pause_conditions: Count,
@@ -207,6 +216,7 @@ fields!('de Status<'de> {
     "updatedNumberScheduled" => updated_number_scheduled,
     "conditions" = 6 => conditions,
     "updateRevision" => update_revision,
+    "currentRevision" => current_revision,
     "phase" => phase,
     "abort" => abort,
     "pauseConditions" => pause_conditions,
@@ -378,9 +388,11 @@ impl<'a> StatefulSet<'a> {
             replicas: spec.replicas,
             strategy: spec.update_strategy.into(),
             first_ordinal: spec.ordinals.start.unwrap_or(0),
+            parallel: spec.pod_management_policy == "Parallel",
             observed_generation: status.observed_generation,
             available_replicas: status.available_replicas.unwrap_or(0),
             update_revision: status.update_revision,
+            current_revision: status.current_revision,
         }
     }
 }
@@ -421,6 +433,7 @@ impl<'a> Rollout<'a> {
             available_replicas: status.available_replicas.unwrap_or(0),
             completed: status.conditions.completed,
             never_healthy: status.conditions.progressing.is_some() && !status.conditions.has_healthy,
+            was_healthy: status.conditions.has_healthy,
             phase: status.phase,
             aborted: status.abort,
             pausing: status.pause_conditions.0 > 0,

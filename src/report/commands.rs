@@ -1,15 +1,18 @@
 //! The commands of the remedies: what goes into them, and how each kind of workload wants to be spoken to.
 
-use super::remedy::{Action, LOADED, OUTDATED, PINNED, PULLED, skewed};
+use super::remedy::{
+    Action, DRIVEN_TEMPLATE, GIVE, LOADED, OUTDATED, PINNED_ANY, PINNED_MOST, PINNED_NEWEST, PULLED, skewed,
+};
 use super::{
-    DigestKind, HashReport, ImageReference, Name, Origin, ReferenceKind, RolloutState, Workload, WorkloadReport,
+    DigestKind, HashReport, ImageReference, Name, Origin, PodReport, ReferenceKind, RolloutState, Workload,
+    WorkloadReport,
 };
 use std::borrow::Cow;
 use std::collections::BTreeMap;
 
 /// A workload as commands speak of it.
 pub(super) struct Subject<'a> {
-    report: &'a WorkloadReport,
+    pub(super) report: &'a WorkloadReport,
     kind: &'a str,
     name: Cow<'a, str>,
     /// `deployment/web`.
@@ -25,11 +28,27 @@ pub(super) enum Pin {
     WhatIsNotPulledAgain,
 }
 
+/// Why it is this digest that is asked for, of those that pods run; the most certain first.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default)]
+pub(super) enum Choice {
+    /// They run no other.
+    #[default]
+    Only,
+    /// Its pods started last.
+    Newest,
+    /// Most of them run it.
+    Most,
+    /// No digest has most of them.
+    Any,
+}
+
 /// What to ask for instead of a tag.
 #[derive(Default)]
 pub(super) struct Pins {
     /// `CONTAINER=REPOSITORY@DIGEST`.
     pub(super) images: Vec<String>,
+    /// How the digests were chosen: the least certain of the choices.
+    pub(super) choice: Choice,
     /// Whether there are containers whose image nobody could pull.
     unpullable: bool,
 }
@@ -61,20 +80,22 @@ impl<'a> Subject<'a> {
         matches!(self.kind, "deployment" | "statefulset" | "daemonset")
     }
 
+    /// The label that selects the pods of a template hash; empty where none is known to.
     fn hash_label(&self) -> &'static str {
         match self.kind {
+            "deployment" => "pod-template-hash",
             "statefulset" | "daemonset" => "controller-revision-hash",
-            "rollout" => "rollouts-pod-template-hash",
-            _ => "pod-template-hash",
+            "rollout" | "experiment" => "rollouts-pod-template-hash",
+            _ => "",
         }
     }
 
     /// The pods whose imageIDs tell the difference: by their hash, or by name where no label is known to select them.
     pub(super) fn look_at_digests(&self, origin: Origin) -> String {
-        let by_name = self.kind.contains('.') || self.kind.contains("job") || self.kind.contains("replica");
         let mut pods = String::new();
+        let hash = skewed(self.report, origin).map(|(_, of_hash)| &of_hash.hash).max();
         let skewed = skewed(self.report, origin);
-        if by_name {
+        if self.hash_label().is_empty() || hash.is_some_and(|hash| hash.is_empty()) {
             let mut names: Vec<&Name> = skewed
                 .flat_map(|(_, of_hash)| &of_hash.digests)
                 .flat_map(|digest| &digest.skewed)
@@ -86,7 +107,7 @@ impl<'a> Subject<'a> {
                 pods.push(' ');
                 pods.push_str(&word(name));
             }
-        } else if let Some(hash) = skewed.map(|(_, of_hash)| &of_hash.hash).max() {
+        } else if let Some(hash) = hash {
             pods = format!(" -l {}={}", self.hash_label(), word(hash));
         }
         format!(
@@ -105,13 +126,29 @@ impl<'a> Subject<'a> {
     }
 
     pub(super) fn look_at_rollout(&self) -> String {
-        match self.current() {
+        let selector = |hash: &HashReport| format!("-l {}={}", self.hash_label(), word(&hash.hash));
+        match self.current().filter(|_| !self.hash_label().is_empty()) {
             _ if self.kind == "rollout" => format!("{} get rollout {}", self.argo, self.name),
-            Some(current) => {
-                format!("{} describe pods -l {}={}", self.kubectl, self.hash_label(), word(&current.hash))
+            Some(current) if current.pods > 0 => format!("{} describe pods {}", self.kubectl, selector(current)),
+            // It has no pods, and says itself why it could make none.
+            Some(current) if self.kind == "deployment" => {
+                format!("{} describe replicasets {}", self.kubectl, selector(current))
             }
-            None => format!("{} describe {}", self.kubectl, self.object),
+            _ => format!("{} describe {}", self.kubectl, self.object),
         }
+    }
+
+    pub(super) fn look_at_pod(&self, pod: &PodReport) -> String {
+        format!("{} describe pod {}", self.kubectl, word(&pod.pod))
+    }
+
+    /// The images of the template, which a Rollout may take from a Deployment.
+    pub(super) fn look_at_template(&self) -> String {
+        let object = match &self.report.template_of {
+            Some(deployment) => format!("deployment/{}", word(deployment)),
+            None => self.object.clone(),
+        };
+        format!("{} get {object} -o 'jsonpath={{.spec.template.spec.containers[*].image}}'", self.kubectl)
     }
 
     pub(super) fn look_at_history(&self) -> String {
@@ -121,24 +158,44 @@ impl<'a> Subject<'a> {
         }
     }
 
-    /// The hash to go back to: of the older pods, those that are ready in the greatest number.
-    pub(super) fn back(&self) -> Option<&'a HashReport> {
-        let others = self.report.hashes.iter().filter(|hash| hash.pods > 0 && hash.current != Some(true));
-        // The first of the best; max_by_key would take the last.
-        others.rev().max_by_key(|hash| hash.ready_pods)
+    /// The pod that its rollout waits for.
+    fn blocking_pod(&self) -> Option<&'a PodReport> {
+        self.report.pods.get(self.report.blocking_pod? as usize)
     }
 
-    pub(super) fn undo(&self, revision: Option<u64>) -> Action {
-        let to = revision.map(|revision| format!(" --to-revision={revision}")).unwrap_or_default();
+    /// The pod that its rollout waits for, if nobody asks for its template any more.
+    pub(super) fn pod_to_delete(&self) -> Option<&'a PodReport> {
+        let current = self.current().map(|current| &current.hash);
+        self.blocking_pod().filter(|pod| current.is_some_and(|current| pod.hash != *current))
+    }
+
+    /// "Forced rollback", as Kubernetes' documentation of StatefulSets has it.
+    pub(super) fn delete_pod(&self, pod: &PodReport) -> Action {
+        Action::command(format!("{} delete pod {}", self.kubectl, word(&pod.pod)))
+    }
+
+    /// Goes back to a revision, whose pods carry this hash.
+    pub(super) fn undo(&self, hash: &str, revision: u64) -> Action {
         if self.kind == "rollout" {
-            return Action::command(format!("{} undo {}{to}", self.argo, self.name));
+            // Of a Rollout with `spec.workloadRef` it changes the Deployment (since Argo Rollouts 1.1).
+            return Action::command(format!("{} undo {} --to-revision={revision}", self.argo, self.name));
         }
-        let action = Action::command(format!("{} rollout undo {}{to}", self.kubectl, self.object));
-        if self.kind == "statefulset" {
-            let rest = " (then delete its pod that is not Ready: a StatefulSet does not replace it)".to_owned();
-            return Action { rest, ..action };
+        let mut action =
+            Action::command(format!("{} rollout undo {} --to-revision={revision}", self.kubectl, self.object));
+        if let Some(pod) = self.blocking_pod().filter(|pod| *pod.hash != *hash) {
+            // It would wait for this pod, whose template nobody asks for then.
+            action.commands.extend(self.delete_pod(pod).commands);
         }
         action
+    }
+
+    /// A change of the workload's template, and why; or where to change it instead, if something drives the workload: what is
+    /// changed in a StatefulSet that something drives, its driver undoes.
+    pub(super) fn change(&self, action: Action, why: &'static str) -> (Action, &'static str) {
+        match &self.report.driver {
+            Some(driver) => (Action::words(format!("change it in {} {}", driver.kind, driver.name)), DRIVEN_TEMPLATE),
+            None => (action, why),
+        }
     }
 
     /// What ends a mix that nobody holds: the ReplicaSets of older hashes are scaled down.
@@ -157,10 +214,11 @@ impl<'a> Subject<'a> {
         Action::command(match self.state() {
             Some(Paused | Canary | BlueGreen) if self.kind == "rollout" => format!("{argo} promote {name}"),
             Some(Paused) => format!("{kubectl} rollout resume {object}"),
-            Some(Partitioned) if self.report.driver.is_some() => {
+            Some(state @ (Partitioned | OnDelete)) if self.report.driver.is_some() => {
                 let driver = self.report.driver.iter().map(|driver| format!("{} {}", driver.kind, driver.name));
                 let driver: String = driver.collect();
-                return Action::words(format!("let {driver} go on, or change it: it moves the partition itself"));
+                let what = if state == Partitioned { "moves the partition" } else { "replaces the pods" };
+                return Action::words(format!("let {driver} go on, or change it: it {what} itself"));
             }
             Some(Partitioned) => format!(
                 "{kubectl} patch {object} --type merge \
@@ -168,13 +226,15 @@ impl<'a> Subject<'a> {
             ),
             Some(OnDelete) => {
                 let current = self.current().map(|current| &current.hash);
-                let outdated = self.report.pods.iter();
-                let last =
-                    outdated.filter(|pod| current.is_some_and(|current| pod.hash != *current)).map(|pod| &pod.pod);
-                let pod = last.max().map_or(Cow::Borrowed("POD"), |pod| word(pod));
+                let outdated =
+                    self.report.pods.iter().filter(|pod| current.is_some_and(|current| pod.hash != *current));
+                let Some(pod) = outdated.max_by_key(|pod| &pod.pod) else {
+                    let delete = "delete its pods of the older template, one after another: OnDelete replaces a pod only when it is deleted";
+                    return Action::words(delete.to_owned());
+                };
                 return Action {
                     rest: " (then the next: OnDelete replaces a pod only when it is deleted)".to_owned(),
-                    ..Action::command(format!("{kubectl} delete pod {pod}"))
+                    ..self.delete_pod(pod)
                 };
             }
             _ if self.kind == "experiment" => {
@@ -214,7 +274,8 @@ impl<'a> Subject<'a> {
             |hash: &Name| self.report.hashes.iter().any(|known| known.hash == *hash && known.current == Some(false));
         let skewed = || skewed(self.report, Origin::Template);
         let Some(hash) = skewed().map(|(_, of_hash)| &of_hash.hash).filter(|hash| !outdated(hash)).max() else {
-            return (self.go_on(), OUTDATED);
+            let stalled = self.state() == Some(RolloutState::Stalled);
+            return (if stalled { Action::words(GIVE.to_owned()) } else { self.go_on() }, OUTDATED);
         };
         let containers = skewed().filter(|(_, of_hash)| of_hash.hash == *hash).map(|(container, _)| container);
         let pins = self.pin(containers, Some(hash), Pin::WhatIsNotPulledAgain);
@@ -222,22 +283,28 @@ impl<'a> Subject<'a> {
             Some(RolloutState::Paused) => self.go_on().commands,
             _ => Vec::new(),
         };
-        if !pins.images.is_empty() {
-            (self.set_images(&pins).after("", first), PINNED)
+        let (action, why) = if !pins.images.is_empty() {
+            let why = match pins.choice {
+                Choice::Newest => PINNED_NEWEST,
+                Choice::Only | Choice::Most => PINNED_MOST,
+                Choice::Any => PINNED_ANY,
+            };
+            (self.set_images(&pins).after("", first), why)
         } else if pins.unpullable {
             (self.restart().after("load one image onto every node, then ", first), LOADED)
         } else {
             (self.restart().after("", first), PULLED)
-        }
+        };
+        self.change(action, why)
     }
 
-    /// The repository is the spec's: the one in an imageID is any that the node knows for that content. The digest is the
-    /// one that most pods of `hash` run, or of all; one of a config is known to the node alone, and nobody could pull it.
+    /// The repository is the spec's: the one in an imageID is any that the node knows for that content. The digest is one that
+    /// pods of `hash` run, or any; one of a config is known to the node alone, and nobody could pull it.
     pub(super) fn pin<'n>(&self, containers: impl Iterator<Item = &'n Name>, hash: Option<&str>, which: Pin) -> Pins {
         let mut pins = Pins::default();
         for container in containers {
             let reference = self.reference(container);
-            let (found, digest) = self.most_run(container, hash);
+            let (found, digest) = self.best_of(container, hash);
             let image = reference.map(|reference| &reference.image).or(found).map_or("", |image| &**image);
             let policy = reference.map_or("", |reference| &*reference.pull_policy);
             let by = reference.map(|reference| reference.reference);
@@ -246,9 +313,10 @@ impl<'a> Subject<'a> {
                 || policy == "Always"
                 || (policy.is_empty() && by == Some(ReferenceKind::Latest));
             match digest {
-                Some(digest) if policy != "Never" && is_reference(image) => {
+                Some((digest, choice)) if policy != "Never" && is_reference(image) => {
                     if which == Pin::All || !pulls {
                         pins.images.push(format!("{}={}@{}", word(container), repository(image), word(digest)));
+                        pins.choice = pins.choice.max(choice);
                     }
                 }
                 _ => pins.unpullable = true,
@@ -261,21 +329,34 @@ impl<'a> Subject<'a> {
         self.report.image_references.iter().find(|image| *image.container == *container)
     }
 
-    /// The image that most pods of a container have in their spec, and the manifest's digest that most of them run.
-    fn most_run(&self, container: &str, hash: Option<&str>) -> (Option<&'a Name>, Option<&'a Name>) {
+    /// The image that most pods of a container have in their spec; and of the manifests' digests that they run, the one whose
+    /// pods started last, or else the one that most of them run.
+    fn best_of(&self, container: &str, hash: Option<&str>) -> (Option<&'a Name>, Option<(&'a Name, Choice)>) {
         let mut images: BTreeMap<&Name, u32> = BTreeMap::new();
         let mut digests: BTreeMap<&Name, u32> = BTreeMap::new();
         let container = self.report.containers.iter().find(|it| *it.container == *container);
         let by_hash = container.into_iter().flat_map(|container| &container.by_hash);
-        for pods in by_hash.filter(|it| hash.is_none_or(|hash| *it.hash == *hash)).flat_map(|it| &it.digests) {
+        let by_hash = || by_hash.clone().filter(|it| hash.is_none_or(|hash| *it.hash == *hash));
+        for pods in by_hash().flat_map(|it| &it.digests) {
             *images.entry(&pods.image).or_default() += pods.pods;
             if pods.kind == DigestKind::Manifest {
                 *digests.entry(&pods.digest).or_default() += pods.pods;
             }
         }
         // The first of the best.
-        let most = |counts: BTreeMap<&'a Name, u32>| counts.into_iter().rev().max_by_key(|(_, pods)| *pods);
-        (most(images).map(|(image, _)| image), most(digests).map(|(digest, _)| digest))
+        let most =
+            |counts: &BTreeMap<&'a Name, u32>| counts.iter().rev().max_by_key(|(_, pods)| **pods).map(|(it, _)| *it);
+        let newest = by_hash().filter(|_| hash.is_some()).find_map(|it| it.newest_digest.as_ref());
+        let digest = match (newest.filter(|newest| digests.contains_key(newest)), most(&digests)) {
+            (Some(newest), _) => Some((newest, Choice::Newest)),
+            (None, Some(most)) if digests.len() == 1 => Some((most, Choice::Only)),
+            (None, Some(most)) => {
+                let is_majority = 2 * digests[most] > digests.values().sum();
+                Some((most, if is_majority { Choice::Most } else { Choice::Any }))
+            }
+            (None, None) => None,
+        };
+        (most(&images), digest)
     }
 
     pub(super) fn set_images(&self, pins: &Pins) -> Action {

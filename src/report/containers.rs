@@ -1,6 +1,6 @@
 //! What is said about a workload's containers: digests by template hash, where they come from, since when they differ.
 
-use super::compare::Comparison;
+use super::compare::{Comparison, ImageClass};
 use super::facts::{ContainerFacts, WorkloadFacts};
 use super::{ContainerReport, DigestPods, HashDigests, Name, Origin, by_name};
 use crate::time::UnixTime;
@@ -70,7 +70,34 @@ fn hash_digests(facts: &WorkloadFacts<'_>, hash: &Name, pods: &[ContainerFacts<'
     } else {
         origin_in_template(facts, hash, &container)
     };
-    HashDigests { hash: hash.clone(), origin, distinct_digests, skewed_since, digests: digests(&comparisons) }
+    HashDigests {
+        hash: hash.clone(),
+        origin,
+        distinct_digests,
+        skewed_since,
+        newest_digest: match comparisons.as_slice() {
+            [comparison] => newest_digest(facts, comparison),
+            _ => None,
+        },
+        may_be_one_image: widest.is_some_and(Comparison::may_be_one_image),
+        digests: digests(&comparisons),
+    }
+}
+
+/// Of several digests the one whose pods were all created after the containers of every other had started. A container asks its
+/// node or the registry for its image when it starts.
+fn newest_digest(facts: &WorkloadFacts<'_>, comparison: &Comparison<'_>) -> Option<Name> {
+    let of_pod = |member: &ContainerFacts<'_>| facts.pods.get(member.pod as usize)?.created;
+    let is_newest = |candidate: &&ImageClass<'_>| {
+        let created = candidate.members.iter().map(of_pod).min().flatten();
+        let mut others = comparison.images.iter().filter(|other| other.digest != candidate.digest);
+        let mut before = |other: &ImageClass<'_>| {
+            other.members.iter().all(|member| member.started.is_some() && member.started < created)
+        };
+        others.all(&mut before)
+    };
+    let several = comparison.images.len() > 1;
+    comparison.images.iter().filter(|_| several).find(is_newest).map(|newest| newest.digest.clone())
 }
 
 /// One comparison of all, or one for each image string where pods may differ on purpose.

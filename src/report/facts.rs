@@ -101,6 +101,7 @@ pub enum Identity<'a> {
 
 /// One template in a workload's history.
 #[derive(Debug)]
+#[allow(clippy::struct_excessive_bools, reason = "each is a fact of its own")]
 pub struct TemplateFacts<'a> {
     /// The hash its pods carry.
     pub hash: &'a Name,
@@ -114,6 +115,8 @@ pub struct TemplateFacts<'a> {
     pub written: Option<UnixTime>,
     /// Whether its ReplicaSet had been current before it became current the last time.
     pub reused: bool,
+    /// Whether podskew saw a Ready pod of it.
+    pub worked: bool,
     /// Whether it is a ReplicaSet that is to have no pods.
     pub scaled_to_zero: bool,
     /// Until when Argo Rollouts keeps its pods although it was replaced.
@@ -193,8 +196,12 @@ pub enum ControllerKind<'a> {
     StatefulSet {
         /// `status.updateRevision`.
         update_revision: &'a Name,
+        /// `status.currentRevision`.
+        current_revision: &'a Name,
         /// `updateStrategy.type` is OnDelete.
         on_delete: bool,
+        /// `podManagementPolicy` is Parallel: the controller waits for no pod.
+        parallel: bool,
         /// `rollingUpdate.partition`.
         partition: i64,
         /// `spec.ordinals.start`.
@@ -256,6 +263,8 @@ pub struct RolloutFacts<'a> {
     pub completed: Option<UnixTime>,
     /// Its conditions tell that its phase was never Healthy.
     pub never_healthy: bool,
+    /// Its conditions tell that its phase was Healthy once.
+    pub was_healthy: bool,
 }
 
 impl RolloutFacts<'_> {

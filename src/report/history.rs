@@ -3,6 +3,7 @@
 //! Asked once and by name, so that the report, which every event asks for, stays as small as it is.
 
 use super::facts::{ControllerKind, DeploymentFacts, Identity, ImageFacts, PodFacts, WorkloadFacts};
+use super::rollback::has_worked;
 use super::rollout::{Current, current};
 use super::workload::image_reference;
 use super::{DigestKind, ImageReference, Name};
@@ -19,8 +20,6 @@ pub struct History {
     pub on_delete: bool,
     /// The partition of a StatefulSet's update strategy: pods with a lower ordinal keep their template. `None` without one.
     pub partition: Option<i64>,
-    /// The Deployment whose template an Argo Rollout takes, which its own command cannot roll back.
-    pub template_of: Option<Name>,
     /// Every pod, in the order of [`WorkloadReport::pods`](super::WorkloadReport::pods).
     pub pods: Vec<PodDetail>,
 }
@@ -36,6 +35,8 @@ pub struct Revision {
     pub created: Option<UnixTime>,
     /// Whether the workload asks for it now; unknown where that cannot be told.
     pub current: Option<bool>,
+    /// Whether it is known to have worked: a pod of it was seen Ready, or its rollout completed.
+    pub worked: bool,
     /// What it asks for; empty where that cannot be read.
     pub images: Vec<ImageReference>,
 }
@@ -84,6 +85,7 @@ pub fn history(facts: &WorkloadFacts<'_>) -> History {
                 Current::None => Some(false),
                 Current::Unknown => None,
             },
+            worked: has_worked(facts, template),
             images: images(&template.images),
         })
         .collect();
@@ -104,12 +106,6 @@ pub fn history(facts: &WorkloadFacts<'_>) -> History {
         ),
         partition: match kind {
             Some(ControllerKind::StatefulSet { on_delete: false, partition, .. }) if *partition > 0 => Some(*partition),
-            _ => None,
-        },
-        template_of: match kind {
-            Some(ControllerKind::Rollout(rollout)) if !rollout.deployment.is_empty() => {
-                Some(rollout.deployment.clone())
-            }
             _ => None,
         },
         pods: pods(facts),

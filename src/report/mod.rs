@@ -9,6 +9,7 @@ pub mod digest;
 pub mod facts;
 pub mod history;
 pub mod remedy;
+mod rollback;
 mod rollout;
 mod start;
 mod workload;
@@ -47,10 +48,16 @@ pub struct WorkloadReport {
     pub outdated_pods: Option<u32>,
     /// State and start of the rollout, for workload types that have one and where it can be known.
     pub rollout: Option<RolloutReport>,
+    /// The revision that a rollout in progress or stalled can go back to; `None` if no other is known to have worked.
+    pub rollback_target: Option<RollbackTarget>,
+    /// The position in [`Self::pods`] of the pod that a StatefulSet's rollout waits for: the first that is not Ready.
+    pub blocking_pod: Option<u32>,
     /// Whether two template hashes stand side by side because somebody or something wants it so.
     pub deliberate: bool,
     /// The object that drives the workload's own object, such as the `LeaderWorkerSet` that moves a StatefulSet's partition.
     pub driver: Option<Driver>,
+    /// The Deployment whose template an Argo Rollout takes (`spec.workloadRef`).
+    pub template_of: Option<Name>,
     /// Whether the workload's object asks for no pod that is not there, available and of the newest `spec`; unknown where it
     /// cannot be read. It is the part of kubectl's `rollout status` that [`Self::rollout`] leaves out: scaling and unready
     /// pods are no rollout, but who waits for one to end waits for them too.
@@ -86,6 +93,17 @@ impl Workload {
     pub fn is_experiment(&self) -> bool {
         &*self.workload_type == "experiment"
     }
+}
+
+/// A revision that is known to have worked.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct RollbackTarget {
+    /// The template hash its pods carry.
+    pub hash: Name,
+    /// Its revision number.
+    pub revision: u64,
+    /// Active pods of it that are Ready now.
+    pub ready_pods: u32,
 }
 
 /// The controller of a workload's own object, as its owner reference names it.
@@ -146,6 +164,12 @@ pub struct HashDigests {
     pub distinct_digests: u32,
     /// Since when two digests have stood side by side under this hash; `Some` exactly if there is skew.
     pub skewed_since: Option<UnixTime>,
+    /// Of several digests the one whose pods were all created after the containers of every other digest had started; `None`
+    /// where the ages of the pods do not tell.
+    pub newest_digest: Option<Name>,
+    /// Whether several digests may be names of one image: Docker's ids, and those that CRI-O gives to nodes of different
+    /// architectures.
+    pub may_be_one_image: bool,
     /// Active pods by image and digest; sorted by both.
     pub digests: Vec<DigestPods>,
 }
@@ -297,6 +321,8 @@ pub struct PodReport {
     pub pod: Name,
     /// Label `node`; empty while the pod is not scheduled.
     pub node: Name,
+    /// When it was created.
+    pub created: Option<UnixTime>,
     /// Label `pod_template_hash`.
     pub hash: Name,
     /// Values of the configured `--pod-label` keys on the pod, in their configured order; `None` where absent.

@@ -4,7 +4,7 @@
 //! time in `alerts/source.yaml`; `tests/remedies.rs` holds one against the other.
 
 pub use super::commands::word;
-use super::commands::{Pin, Subject};
+use super::commands::{Choice, Pin, Subject};
 use super::history::History;
 use super::{HashDigests, Name, Origin, ReferenceKind, RolloutState, WorkloadReport};
 use crate::time::UnixTime;
@@ -62,8 +62,12 @@ pub struct Action {
 /// What holds for every change.
 pub const GITOPS: &str = "Where GitOps owns the object, make the change there.";
 
-pub(super) const PINNED: &str = "this is the digest that most of its pods run; or take another from above. A restart would read each \
-                      node's cache again.";
+pub(super) const PINNED_NEWEST: &str = "the pods that run this digest started last, so it is most likely the newer image; or take another from \
+                             above. A restart would read each node's cache again.";
+pub(super) const PINNED_MOST: &str = "most of its pods run this digest, and their ages do not tell which one is newer. Ask the registry, or take \
+                           another from above. A restart would read each node's cache again.";
+pub(super) const PINNED_ANY: &str = "no digest has most of its pods, and their ages do not tell which one is newer. Ask the registry, and take \
+                          another from above if this is not the one. A restart would read each node's cache again.";
 pub(super) const LOADED: &str =
     "these images are not pulled, so each node runs what was loaded onto it. Better, push them to a registry.";
 pub(super) const PULLED: &str = "new pods ask the registry, whatever their node has, and so get the same image.";
@@ -72,18 +76,30 @@ pub(super) const OUTDATED: &str =
 const GO_BACK: &str = "it does not go on by itself. Give the new pods what they lack, or go back.";
 const GO_BACK_SERVED: &str =
     "it does not go on by itself, and the old pods still serve. Give the new pods what they lack, or go back.";
+const NO_WAY_BACK: &str = "it does not go on by itself, and no other revision is known to have worked, so there is none to go back to. \
+                           podskew explain shows its history.";
 const LET_IT: &str = "if it moves, let it; if it does not, or nobody waits for it, go back.";
+const LET_IT_END: &str =
+    "no other revision is known to have worked, so there is none to go back to. podskew explain shows its history.";
 const OVERTAKEN: &str = "rollouts overtake one another, or one is very slow. Let it end before the next; or go back.";
+const OVERTAKEN_ONLY: &str = "rollouts overtake one another, or one is very slow. No other revision is known to have worked, so there is \
+                              none to go back to.";
+const BLOCKED: &str = "the StatefulSet waits for this pod to be Ready, and does not replace it although its template is no longer asked for.";
+pub(super) const GIVE: &str = "give the new pods what they lack";
 const ASK_FIRST: &str = "this ends the mix with the new template. Somebody held it, so ask first.";
 const LEFT_OVER: &str =
     "the deadline until which Argo Rollouts keeps them has passed, so nothing ends this mix by itself.";
 const ON_PURPOSE: &str = "an Experiment compares templates on purpose, and ends by its duration.";
 const DRIVEN: &str = "that object holds the mix, and undoes what is patched into the StatefulSet.";
+pub(super) const DRIVEN_TEMPLATE: &str =
+    "that object makes the template of the StatefulSet, and undoes what is changed there.";
 const KEPT: &str =
     "it keeps the pods of the older template until their scale-down deadline, so that a way back is quick.";
 const INJECTED_NOW: &str = "every new pod gets what the webhook injects now.";
-const CANNOT_MOVE: &str = "this is what most of its pods run now, by a name that cannot move. Better still, deploy by digest \
-                           or by a tag that is never pushed twice.";
+const CANNOT_MOVE: &str = "this is what its pods run now, by a name that cannot move. Better still, deploy by digest or by a tag \
+                           that is never pushed twice.";
+const ONE_CANNOT_MOVE: &str = "its pods run more than one digest, so ask the registry first whether this is the one. Better still, deploy by \
+                               digest or by a tag that is never pushed twice.";
 const LOOK_CLOSER: &str = "let podskew see the object that owns the pods";
 const SAY_MORE: &str = "only that object tells whether a rollout is under way, or whether somebody wants the mix.";
 const SEE_WHY: &str = "describe the pods that have no imageID, and give them what they lack";
@@ -91,11 +107,14 @@ const NOT_STARTED: &str = "what a container runs is known once it has started.";
 const ASK_THE_NODE: &str = "ask the provider of the node, often a virtual one, which image it runs; or pin the digest";
 const NOT_REPORTED: &str =
     "a node that reports no imageID leaves nothing to compare. A digest in the template needs no comparison.";
-const NOT_READY: &str = "the rollout itself has ended; pods that are not there or not ready are another matter.";
+const GIVE_PODS: &str = "give the pods that are missing or not ready what they lack";
+const NOT_READY: &str = "the rollout itself has ended, so no command of a rollout brings them.";
 const PULL_AGAIN: &str = "pods that pull from a registry again get a digest again. Images that were imported or preloaded do \
                           not: push them to a registry.";
-const MAY_BE_ONE: &str = "nodes of several architectures may name one image by different digests, and a template that cannot \
-                          be read may have none of this container.";
+const MAY_BE_ONE: &str = "CRI-O may name one image by different digests on nodes of different architectures, and Docker does not say of \
+                          what its ids are.";
+const MAY_BE_INJECTED: &str =
+    "the template cannot be read, and may have none of this container: then a webhook added it.";
 
 impl fmt::Display for Action {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -212,18 +231,18 @@ pub fn remedy(report: &WorkloadReport, finding: Finding) -> Remedy {
             let (action, why) = of.end_skew();
             (of.look_at_digests(Origin::Template), action, why)
         }
-        Finding::Stalled => {
-            let back = of.back();
-            let why = if back.is_some_and(|back| back.ready_pods > 0) { GO_BACK_SERVED } else { GO_BACK };
-            (of.look_at_rollout(), of.undo(back.and_then(|back| back.revision)), why)
+        Finding::Stalled | Finding::UnderWay | Finding::HashesPersist => {
+            if let Some(pod) = of.pod_to_delete() {
+                (of.look_at_pod(pod), of.delete_pod(pod), BLOCKED)
+            } else {
+                let (action, why) = on_or_back(&of, finding);
+                (of.look_at_rollout(), action, why)
+            }
         }
-        Finding::UnderWay | Finding::HashesPersist => {
-            let why = if finding == Finding::UnderWay { LET_IT } else { OVERTAKEN };
-            (of.look_at_rollout(), of.undo(of.back().and_then(|back| back.revision)), why)
-        }
-        Finding::NotAvailable => (of.look_at_rollout(), of.go_on(), NOT_READY),
+        Finding::NotAvailable => (of.look_at_rollout(), Action::words(GIVE_PODS.to_owned()), NOT_READY),
         Finding::NotCompared if report.containers.iter().any(|container| container.image_id_only > 0) => {
-            (of.look_at_image_ids(), of.restart(), PULL_AGAIN)
+            let (action, why) = of.change(of.restart(), PULL_AGAIN);
+            (of.look_at_image_ids(), action, why)
         }
         Finding::NotCompared if report.containers.iter().any(|container| container.not_reported > 0) => {
             (of.look_at_image_ids(), Action::words(ASK_THE_NODE.to_owned()), NOT_REPORTED)
@@ -244,40 +263,71 @@ pub fn remedy(report: &WorkloadReport, finding: Finding) -> Remedy {
             (of.look_at_history(), Action::words(wait), KEPT)
         }
         Finding::Held => (of.look_at_history(), of.go_on(), ASK_FIRST),
-        Finding::InjectedSkew => (of.look_at_digests(Origin::Injected), of.restart(), INJECTED_NOW),
+        Finding::InjectedSkew => {
+            let (action, why) = of.change(of.restart(), INJECTED_NOW);
+            (of.look_at_digests(Origin::Injected), action, why)
+        }
         Finding::UnknownSkew => {
-            let ask = "ask the registry whether one of the digests is the index of the others: then they are one image";
-            (of.look_at_digests(Origin::Unknown), Action::words(ask.to_owned()), MAY_BE_ONE)
+            let may_be_one = skewed(report, Origin::Unknown).any(|(_, of_hash)| of_hash.may_be_one_image);
+            let (ask, why) = if may_be_one {
+                (
+                    "ask the registry whether one of the digests is the index of the others: then they are one image",
+                    MAY_BE_ONE,
+                )
+            } else {
+                ("let podskew see the ReplicaSets or ControllerRevisions, which hold the template", MAY_BE_INJECTED)
+            };
+            (of.look_at_digests(Origin::Unknown), Action::words(ask.to_owned()), why)
         }
         Finding::LatestTag => {
             let latest = report.image_references.iter().filter(|image| image.reference == ReferenceKind::Latest);
-            let pins = of.pin(latest.map(|image| &image.container), None, Pin::All);
-            let look =
-                format!("{} get {} -o 'jsonpath={{.spec.template.spec.containers[*].image}}'", of.kubectl, of.object);
+            let current = report.hashes.iter().rfind(|hash| hash.current == Some(true)).map(|hash| &*hash.hash);
+            let pins = of.pin(latest.map(|image| &image.container), current, Pin::All);
+            let look = of.look_at_template();
             if pins.images.is_empty() {
                 let name = "name a tag that is never pushed twice, or a digest, in its template.";
                 return Remedy { look, action: Action::words(name.to_owned()), why: None };
             }
-            (look, of.set_images(&pins), CANNOT_MOVE)
+            let why = if pins.choice == Choice::Only { CANNOT_MOVE } else { ONE_CANNOT_MOVE };
+            let (action, why) = of.change(of.set_images(&pins), why);
+            (look, action, why)
         }
     };
     Remedy { look, action, why: Some(why) }
 }
 
-/// Rolls a workload back to a revision of its history.
-#[must_use]
-pub fn roll_back(report: &WorkloadReport, history: &History, revision: u64) -> Action {
-    let of = Subject::of(report);
-    let mut action = of.undo(Some(revision));
-    if report.rollout.is_none_or(|rollout| rollout.state != RolloutState::Stalled) {
-        // Nothing stands in its way.
-        action.rest.clear();
+/// How a rollout gets on: back to a revision that is known to have worked, or on with what its pods lack.
+fn on_or_back(of: &Subject<'_>, finding: Finding) -> (Action, &'static str) {
+    if let Some(target) = &of.report.rollback_target {
+        let why = match finding {
+            Finding::Stalled if target.ready_pods > 0 => GO_BACK_SERVED,
+            Finding::Stalled => GO_BACK,
+            Finding::UnderWay => LET_IT,
+            _ => OVERTAKEN,
+        };
+        return of.change(of.undo(&target.hash, target.revision), why);
     }
+    let (what, why) = match finding {
+        Finding::Stalled => (GIVE.to_owned(), NO_WAY_BACK),
+        Finding::UnderWay => (format!("if it moves, let it; if it does not, {GIVE}"), LET_IT_END),
+        _ => ("let it end before the next begins".to_owned(), OVERTAKEN_ONLY),
+    };
+    (Action::words(what), why)
+}
+
+/// Rolls a workload back to a revision of its history, whose pods carry this hash.
+#[must_use]
+pub fn roll_back(report: &WorkloadReport, history: &History, hash: &str, revision: u64) -> Action {
+    let of = Subject::of(report);
+    let (mut action, _) = of.change(of.undo(hash, revision), "");
     if history.on_delete {
         " (then delete its pods, one after another: OnDelete replaces a pod only when it is deleted)"
             .clone_into(&mut action.rest);
     } else if let Some(partition) = history.partition {
         action.rest = format!(" (pods below ordinal {partition}, its partition, keep their template)");
+    }
+    if report.driver.is_some() {
+        return action;
     }
     // kubectl refuses: "cannot rollback a paused deployment; resume it first".
     if history.paused { action.after("", of.resume()) } else { action }

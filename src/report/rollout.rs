@@ -228,7 +228,7 @@ impl Split {
 }
 
 /// The number at the end of a StatefulSet's pod's name.
-fn ordinal(pod: &str) -> Option<i64> {
+pub(super) fn ordinal(pod: &str) -> Option<i64> {
     pod.rsplit_once('-')?.1.parse().ok()
 }
 

@@ -2,6 +2,7 @@
 
 use super::containers::containers;
 use super::facts::{Controller, ControllerKind, Course, ImageFacts, Observed, Replicas, WorkloadFacts};
+use super::rollback;
 use super::rollout::{Current, mixed_since, progress};
 use super::{Driver, HashReport, ImageReference, Name, PodReport, ReferenceKind, WorkloadReport, by_name};
 use crate::time::UnixTime;
@@ -20,8 +21,11 @@ pub fn report(facts: &WorkloadFacts<'_>, course: &Course, now: UnixTime) -> Work
         containers,
         outdated_pods: progress.outdated_pods,
         rollout: progress.rollout,
+        rollback_target: rollback::target(facts, &progress),
+        blocking_pod: rollback::blocking_pod(facts, &progress),
         deliberate: progress.deliberate && distinct > 1,
         driver: driver(facts),
+        template_of: template_of(facts),
         available: facts.controller.as_ref().map(|controller| is_available(facts, controller)),
         image_references: image_references(facts, progress.current),
         pods: facts
@@ -30,6 +34,7 @@ pub fn report(facts: &WorkloadFacts<'_>, course: &Course, now: UnixTime) -> Work
             .map(|pod| PodReport {
                 pod: pod.name.clone(),
                 node: pod.node.clone(),
+                created: pod.created,
                 hash: pod.hash.clone(),
                 labels: pod.labels.clone(),
             })
@@ -44,6 +49,14 @@ fn driver(facts: &WorkloadFacts<'_>) -> Option<Driver> {
         ControllerKind::StatefulSet { driver: Some((kind, name)), .. } => {
             Some(Driver { kind: (*kind).clone(), name: (*name).clone() })
         }
+        _ => None,
+    }
+}
+
+/// The Deployment whose template an Argo Rollout takes.
+pub(super) fn template_of(facts: &WorkloadFacts<'_>) -> Option<Name> {
+    match &facts.controller.as_ref()?.kind {
+        ControllerKind::Rollout(rollout) if !rollout.deployment.is_empty() => Some(rollout.deployment.clone()),
         _ => None,
     }
 }

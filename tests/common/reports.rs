@@ -28,8 +28,11 @@ pub fn empty(workload: Workload) -> WorkloadReport {
         containers: Vec::new(),
         outdated_pods: None,
         rollout: None,
+        rollback_target: None,
+        blocking_pod: None,
         deliberate: false,
         driver: None,
+        template_of: None,
         available: None,
         image_references: Vec::new(),
         pods: Vec::new(),
@@ -39,7 +42,7 @@ pub fn empty(workload: Workload) -> WorkloadReport {
 
 /// A pod without labels.
 pub fn pod(name: &str, node: &str, hash: &str, labels: &[Option<&str>]) -> PodReport {
-    PodReport { pod: name.into(), node: node.into(), hash: hash.into(), labels: names(labels) }
+    PodReport { pod: name.into(), node: node.into(), created: None, hash: hash.into(), labels: names(labels) }
 }
 
 /// A Deployment in the middle of a rollout, one of whose hashes has digest skew since 400.
@@ -56,6 +59,8 @@ pub fn skewed_deployment() -> WorkloadReport {
         origin: Origin::Template,
         distinct_digests: if skewed_since.is_some() { 2 } else { 1 },
         skewed_since: skewed_since.map(at),
+        newest_digest: skewed_since.map(|_| "sha256:bb".into()),
+        may_be_one_image: false,
         digests,
     };
     let hash = |hash: &str, revision, current, pods, ready_pods, terminating_pods, label: Option<&str>| HashReport {
@@ -135,6 +140,8 @@ pub fn plain_workload() -> WorkloadReport {
                 origin: Origin::Unknown,
                 distinct_digests: 1,
                 skewed_since: None,
+                newest_digest: None,
+                may_be_one_image: false,
                 digests: vec![DigestPods {
                     image: "db:15".into(),
                     digest: "sha256:cc".into(),
@@ -247,6 +254,8 @@ fn any_container() -> impl Strategy<Value = ContainerReport> {
                 origin,
                 distinct_digests: 1 + u32::from(skewed_since.is_some()),
                 skewed_since,
+                newest_digest: digests.last().filter(|_| skewed_since.is_some()).map(|digest| digest.as_str().into()),
+                may_be_one_image: false,
                 digests: digests.into_iter().map(pods).collect(),
             }
         });

@@ -231,6 +231,8 @@ pub fn disagreement(known: &Parsed, fresh: &Parsed) -> Option<String> {
             other => return Some(format!("{series:?} is {other:?}, and {value} for who has just begun")),
         }
     }
+    // What was seen Ready once, and has no pods any more, is known to those who saw it.
+    known.retain(|(name, _), _| name != "podskew_rollback_target_info");
     known.first_key_value().map(|(series, value)| format!("{series:?} is {value}, and absent for who has just begun"))
 }
 
