@@ -1,11 +1,16 @@
 //! The cluster that `podskew demo` shows: healthy services, one workload for each thing there is to see, and one that moves.
 
+use super::checkout::{self, Checkout};
+use super::controllers::{Controllers, ControllersConfig, Registry, Webhook};
 use super::fleet::{Member, Size};
-use super::rolling::Rolling;
+use super::parts::Container;
 use super::showcase;
 use super::store::Store;
 use crate::time::Time;
 use std::time::Duration;
+
+/// How often [`Demo::run`] looks for what is due.
+const TICK: Duration = Duration::from_millis(200);
 
 /// How large the demo is.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -22,10 +27,11 @@ impl Default for DemoConfig {
     }
 }
 
-/// The demo's workloads in a store.
+/// The demo's workloads in a store, the controllers that run them, and a pipeline that deploys one of them.
 #[derive(Debug)]
 pub struct Demo {
-    rolling: Rolling,
+    checkout: Checkout,
+    controllers: Controllers,
 }
 
 impl Demo {
@@ -34,7 +40,7 @@ impl Demo {
     pub fn begin(store: &Store, config: &DemoConfig, now: Time) -> Self {
         let shown = showcase::WORKLOADS + 1;
         let healthy = config.workloads.saturating_sub(shown);
-        let pods = config.pods.saturating_sub(showcase::PODS + Rolling::steady_pods());
+        let pods = config.pods.saturating_sub(showcase::PODS + checkout::REPLICAS);
         for number in 0..healthy {
             let size = Size {
                 // What does not divide evenly goes to the first services.
@@ -46,19 +52,31 @@ impl Demo {
             Member::new(number, size, now).file(store);
         }
         showcase::put(store, now);
-        Self { rolling: Rolling::begin(store, now) }
+        let checkout = Checkout::begin(store, now);
+        let proxy = Container::new("istio-proxy", showcase::PROXY);
+        let webhook = Webhook { namespace: "search".to_owned(), container: proxy.spec(false) };
+        let config = ControllersConfig { webhooks: vec![webhook], ..ControllersConfig::default() };
+        Self { checkout, controllers: Controllers::new(store.clone(), config, now) }
+    }
+
+    /// The registry that the demo's images come from.
+    #[must_use]
+    pub fn registry(&self) -> Registry {
+        self.controllers.registry()
     }
 
     /// Does what is due at this moment.
     pub fn tick(&mut self, now: Time) {
-        self.rolling.tick(now);
+        self.checkout.tick(now);
+        self.controllers.tick(now);
     }
 
     /// Keeps the cluster moving, until it is dropped.
     pub async fn run(&mut self) {
-        let mut seconds = tokio::time::interval(Duration::from_secs(1));
+        let mut ticks = tokio::time::interval(TICK);
+        ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Skip);
         loop {
-            seconds.tick().await;
+            ticks.tick().await;
             self.tick(Time::now());
         }
     }

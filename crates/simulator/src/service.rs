@@ -15,6 +15,8 @@ pub(super) struct Service {
     pub(super) name: String,
     pub(super) uid: String,
     pub(super) created: Time,
+    /// Whether rollouts replace one pod at a time, and not a quarter of them.
+    pub(super) one_at_a_time: bool,
 }
 
 /// One version of its template, and the ReplicaSet that stands for it.
@@ -71,7 +73,8 @@ pub(super) struct Rollout<'a> {
 impl Service {
     pub(super) fn new(namespace: &str, name: &str, created: Time) -> Self {
         let uid = Random::of(&format!("{namespace}/{name}")).uid();
-        Self { kind: "Deployment", namespace: namespace.to_owned(), name: name.to_owned(), uid, created }
+        let (namespace, name) = (namespace.to_owned(), name.to_owned());
+        Self { kind: "Deployment", namespace, name, uid, created, one_at_a_time: false }
     }
 
     fn hash_label(&self) -> &'static str {
@@ -99,7 +102,7 @@ impl Service {
     pub(super) fn revision(&self, number: u32, containers: Vec<Container>, created: Time) -> Revision {
         let image = containers.first().map_or("", |container| container.image.as_str());
         let Identity { commit, hash, uid } = self.identity(number, image);
-        let version = image.rsplit(':').next().unwrap_or_default();
+        let version = version(image);
         let labels = json!({
             "app": self.name, "app.kubernetes.io/name": self.name, "app.kubernetes.io/part-of": self.namespace,
             "version": version, "git-commit": commit,
@@ -111,11 +114,12 @@ impl Service {
     pub(super) fn deployment(&self, rollout: &Rollout) -> Value {
         let Counts { active, ready, terminating } = rollout.counts;
         let revision = rollout.current;
+        let limit: Value = if self.one_at_a_time { 1.into() } else { "25%".into() };
         let mut spec = json!({
             "replicas": rollout.replicas,
             "selector": {"matchLabels": {"app": self.name}},
             "template": revision.template,
-            "strategy": {"type": "RollingUpdate", "rollingUpdate": {"maxUnavailable": "25%", "maxSurge": "25%"}},
+            "strategy": {"type": "RollingUpdate", "rollingUpdate": {"maxUnavailable": limit, "maxSurge": limit}},
             "revisionHistoryLimit": 10,
             "progressDeadlineSeconds": 600,
         });
@@ -179,6 +183,7 @@ impl Service {
     pub(super) fn replica_set(&self, revision: &Revision, replicas: u32, desired: u32, counts: Counts) -> Value {
         let template = with_label(&revision.template, self.hash_label(), &revision.hash);
         let labels = template["metadata"]["labels"].clone();
+        let surge = if self.one_at_a_time { 1 } else { desired.div_ceil(4) };
         let annotations = if self.kind == "Rollout" {
             json!({
                 "rollout.argoproj.io/desired-replicas": desired.to_string(),
@@ -187,7 +192,7 @@ impl Service {
         } else {
             json!({
                 "deployment.kubernetes.io/desired-replicas": desired.to_string(),
-                "deployment.kubernetes.io/max-replicas": (desired + desired.div_ceil(4)).to_string(),
+                "deployment.kubernetes.io/max-replicas": (desired + surge).to_string(),
                 "deployment.kubernetes.io/revision": revision.number.to_string(),
             })
         };
@@ -245,6 +250,15 @@ impl Service {
             deletion: None,
             name,
         }
+    }
+}
+
+/// What the label `version` says of an image: its tag, or the beginning of its digest.
+fn version(image: &str) -> &str {
+    match (image.split_once("@sha256:"), image.rsplit_once(':')) {
+        (Some((_, digest)), _) => digest.get(..12).unwrap_or(digest),
+        (None, Some((_, tag))) if !tag.contains('/') => tag,
+        _ => "latest",
     }
 }
 

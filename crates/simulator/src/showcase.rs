@@ -1,5 +1,7 @@
-//! One workload for each thing podskew tells apart, each frozen in its moment: the demo's exhibits.
+//! One workload for each thing podskew tells apart: the demo's exhibits. The controllers leave each as it is, until somebody
+//! does something about it.
 
+use super::controllers::step_hash;
 use super::encoded::Encoded;
 use super::fleet::ago;
 use super::owned::Owned;
@@ -31,6 +33,9 @@ pub(super) fn put(store: &Store, now: Time) {
 pub(super) const PODS: u32 = 8 + 7 + 8 + 6 + 2 + 5 + 6 + 5;
 pub(super) const WORKLOADS: u32 = 8;
 
+/// What the mesh injects into new pods of the namespace `search`.
+pub(super) const PROXY: &str = "docker.io/istio/proxyv2:1.27.0";
+
 /// A moving tag, pulled only where it is not present: the nodes that joined later got another image.
 fn digest_skew(store: &Store, now: Time) {
     let service = Service::new("shop", "web", ago(now, 60 * DAY));
@@ -50,7 +55,8 @@ fn digest_skew(store: &Store, now: Time) {
 
 /// The new image cannot be pulled.
 fn stuck(store: &Store, now: Time) {
-    let service = Service::new("payments", "ledger", ago(now, 200 * DAY));
+    let mut service = Service::new("payments", "ledger", ago(now, 200 * DAY));
+    service.one_at_a_time = true;
     let container = |tag: &str| vec![Container::new("ledger", &format!("registry.example/payments/ledger:{tag}"))];
     let old = service.revision(7, container("4.11.2"), ago(now, 9 * DAY));
     let new = service.revision(8, container("4.12.0-rc1"), ago(now, 47 * MINUTE));
@@ -79,11 +85,10 @@ fn injected_sidecar(store: &Store, now: Time) {
     let image = "registry.example/search/query@sha256:5f70bf18a086007016e948b04aed3b82103a36bea41755b6cddfaf10ace3c6ef";
     let revision = service.revision(3, vec![Container::new("query", image)], ago(now, 3 * DAY));
     let pods = (0..6).map(|index| {
-        let (tag, age) = if index < 4 { ("1.26.2", 3 * DAY) } else { ("1.27.0", 95 * MINUTE) };
+        let (proxy, age) = if index < 4 { ("docker.io/istio/proxyv2:1.26.2", 3 * DAY) } else { (PROXY, 95 * MINUTE) };
         let mut pod = running(&service, &revision, index, ago(now, age));
-        let proxy = format!("docker.io/istio/proxyv2:{tag}");
         pod.digests = vec!["sha256:5f70bf18a086007016e948b04aed3b82103a36bea41755b6cddfaf10ace3c6ef".to_owned()];
-        pod.injected = Some((Container::new("istio-proxy", &proxy), digest(&proxy)));
+        pod.injected = Some((Container::new("istio-proxy", proxy), digest(proxy)));
         pod
     });
     put_deployment(store, &service, &[(&revision, pods.collect())], 6, Progress::Available, ago(now, 3 * DAY));
@@ -167,11 +172,25 @@ fn canary(store: &Store, now: Time) {
         "revisionHistoryLimit": 10,
         "strategy": {"canary": {"steps": [{"setWeight": 20}, {"pause": {}}, {"setWeight": 60}, {"pause": {"duration": "10m"}}]}},
     });
+    let (started, paused) = (ago(now, 18 * MINUTE), ago(now, 17 * MINUTE));
+    let condition = |kind: &str, status: &str, reason: &str, message: &str, since| {
+        json!({"type": kind, "status": status, "reason": reason, "message": message,
+            "lastUpdateTime": rfc3339(since), "lastTransitionTime": rfc3339(since)})
+    };
+    let steps = spec["strategy"]["canary"]["steps"].as_array().map_or(&[][..], Vec::as_slice);
     let status = json!({
         "observedGeneration": "10", "phase": "Paused", "message": "CanaryPauseStep", "replicas": 5, "updatedReplicas": 1,
-        "readyReplicas": 5, "availableReplicas": 5, "currentPodHash": new.hash, "stableRS": stable.hash,
-        "currentStepIndex": 1, "controllerPause": true,
-        "pauseConditions": [{"reason": "CanaryPauseStep", "startTime": rfc3339(ago(now, 17 * MINUTE))}],
+        "readyReplicas": 5, "availableReplicas": 5, "HPAReplicas": 5, "currentPodHash": new.hash, "stableRS": stable.hash,
+        "currentStepIndex": 1, "currentStepHash": step_hash(steps), "controllerPause": true, "blueGreen": {}, "canary": {},
+        "pauseConditions": [{"reason": "CanaryPauseStep", "startTime": rfc3339(paused)}],
+        "selector": format!("app={}", service.name),
+        "conditions": [
+            condition("Available", "True", "AvailableReason", "Rollout has minimum availability", service.created),
+            condition("Healthy", "False", "RolloutHealthy", "Rollout is not healthy", started),
+            condition("Completed", "False", "RolloutCompleted", "RolloutCompleted", started),
+            condition("Progressing", "Unknown", "RolloutPaused", "Rollout is paused", paused),
+            condition("Paused", "True", "RolloutPaused", "Rollout is paused", paused),
+        ],
     });
     store.put(
         Resource::Rollouts,
@@ -210,7 +229,7 @@ fn put_deployment(
     let oldest = revisions[0].0;
     for back in 1..=3.min(oldest.number - 1) {
         let mut containers = oldest.containers.clone();
-        containers[0].image = format!("{}-{back}", containers[0].image);
+        containers[0].image = older(&containers[0].image, back);
         let created = oldest.created.minus(back * 3 * DAY);
         let old = service.revision(oldest.number - back, containers, created);
         store.put(Resource::ReplicaSets, service.replica_set(&old, 0, replicas, Counts::default()));
@@ -225,6 +244,15 @@ fn put_deployment(
         progressed,
     };
     store.put(Resource::Deployments, service.deployment(&rollout));
+}
+
+/// The image that a workload had some versions ago.
+fn older(image: &str, back: u32) -> String {
+    match image.split_once('@') {
+        Some((repository, _)) => format!("{repository}@{}", digest(&format!("{image} {back}"))),
+        None if image.rsplit_once(':').is_some() => format!("{image}-{back}"),
+        None => format!("{image}:1.{}", 10 - back),
+    }
 }
 
 fn counts_of(pods: &[Pod]) -> Counts {

@@ -76,7 +76,7 @@ fn same_steps(cluster: &Cluster, roll: &Roll<'_>) -> bool {
 }
 
 /// Argo's hash of the steps: FNV-1a of their JSON.
-pub(super) fn step_hash(steps: &[Value]) -> String {
+pub(crate) fn step_hash(steps: &[Value]) -> String {
     let text = if steps.is_empty() { "null".to_owned() } else { Value::from(steps).to_string() };
     let fnv = |hash: u32, byte| (hash ^ u32::from(byte)).wrapping_mul(0x0100_0193);
     crate::random::safe_encode(&text.bytes().fold(0x811c_9dc5, fnv).to_string())

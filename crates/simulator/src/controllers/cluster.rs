@@ -130,6 +130,9 @@ impl Cluster {
             self.note_gone(key);
         }
         self.index.set(key, stored.version, &object);
+        if key.resource == Resource::Nodes {
+            self.nodes.insert(key.name.clone());
+        }
         self.make_due(key.clone());
         self.make_owners_due(key);
     }
@@ -251,26 +254,31 @@ impl Cluster {
     /// Learns from the pods that are there at the start what the nodes have pulled, what the registry holds, and which
     /// images are broken.
     fn learn(&mut self) {
-        let keys: Vec<(Key, PodFacts)> = self.index.all_pods().map(|(key, pod)| (key.clone(), pod.clone())).collect();
-        let mut pods: Vec<(Key, PodFacts, Value)> = keys
-            .into_iter()
-            .filter_map(|(key, facts)| Some((self.get(&key)?, key, facts)).map(|(v, k, f)| (k, f, v)))
-            .collect();
+        let pods = self.index.all_pods();
+        let mut pods: Vec<(Key, PodFacts)> = pods.map(|(key, pod)| (key.clone(), pod.clone())).collect();
         // What was pulled last is what a tag stands for.
-        pods.sort_by_key(|(_, facts, _)| facts.created);
-        let healthy = healthy_images(&pods);
-        for (key, facts, pod) in &pods {
+        pods.sort_by_key(|(_, facts)| facts.created);
+        let (mut healthy, mut broken) = (HashSet::new(), Vec::new());
+        for (key, facts) in &pods {
+            let Some(pod) = self.get(key) else {
+                continue;
+            };
             if !facts.node.is_empty() {
                 self.nodes.insert(facts.node.clone());
             }
-            self.learn_images(facts, pod);
-            let uid = self.index.get(key).map(|entry| entry.uid.clone()).unwrap_or_default();
+            self.learn_images(facts, &pod);
+            let ready = statuses(&pod).filter(|status| status["ready"] == true);
+            healthy.extend(ready.filter_map(|status| status["image"].as_str()).map(str::to_owned));
             let waited = self.now.since(time(&pod["status"]["startTime"]).unwrap_or(facts.created));
-            let slow = waited > self.timings.creating + self.timings.ready + 60;
-            if facts.is_active() && facts.phase == Phase::Running && !facts.is_ready() && slow {
-                self.broken.insert(uid);
-                self.learn_troubles(pod, &healthy);
+            let is_late = waited > self.timings.creating + self.timings.ready + 60;
+            if facts.is_active() && facts.phase == Phase::Running && !facts.is_ready() && is_late {
+                self.broken.insert(self.index.get(key).map(|entry| entry.uid.clone()).unwrap_or_default());
+                broken.push(key);
             }
+        }
+        for key in broken {
+            let pod = self.get(key).unwrap_or_default();
+            self.learn_troubles(&pod, &healthy);
         }
         self.learn_daemon_nodes();
         self.learn_step_hashes();
@@ -360,12 +368,6 @@ fn statuses(pod: &Value) -> impl Iterator<Item = &Value> {
 fn waits_for_image(status: &Value) -> bool {
     let reason = status.pointer("/state/waiting/reason").and_then(Value::as_str).unwrap_or_default();
     matches!(reason, "ErrImagePull" | "ImagePullBackOff")
-}
-
-/// The images that run Ready somewhere.
-fn healthy_images(pods: &[(Key, PodFacts, Value)]) -> HashSet<String> {
-    let ready = pods.iter().flat_map(|(_, _, pod)| statuses(pod)).filter(|status| status["ready"] == true);
-    ready.filter_map(|status| status["image"].as_str()).map(str::to_owned).collect()
 }
 
 /// A JSON value as a type; `None` if it is not valid.

@@ -34,6 +34,7 @@ mod stateful_set;
 #[cfg(test)]
 mod tests;
 
+pub(crate) use canary::step_hash;
 pub use images::{Registry, Trouble};
 
 use crate::resource::Resource;

@@ -2,6 +2,7 @@
 
 mod daemon_sets;
 mod deployments;
+mod exhibits;
 mod images;
 mod rollouts;
 mod stateful_sets;
