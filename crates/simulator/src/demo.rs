@@ -9,6 +9,8 @@ use super::store::Store;
 use crate::time::Time;
 use std::time::Duration;
 
+/// Bytes of JSON that the store's memory of each resource's changes may hold: a demo may run for days.
+const HISTORY_BYTES: usize = 4 << 20;
 /// How often [`Demo::run`] looks for what is due.
 const TICK: Duration = Duration::from_millis(200);
 
@@ -38,6 +40,7 @@ impl Demo {
     /// Puts all workloads, with times that look back from `now`.
     #[must_use]
     pub fn begin(store: &Store, config: &DemoConfig, now: Time) -> Self {
+        store.bound_history(HISTORY_BYTES);
         let shown = showcase::WORKLOADS + 1;
         let healthy = config.workloads.saturating_sub(shown);
         let pods = config.pods.saturating_sub(showcase::PODS + checkout::REPLICAS);

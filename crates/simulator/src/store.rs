@@ -5,7 +5,7 @@ use super::negotiate::Form;
 use crate::resource::Resource;
 use serde_json::Value;
 use std::collections::{BTreeMap, VecDeque};
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use tokio::sync::watch;
 
@@ -24,6 +24,8 @@ struct Content {
     /// Told of each change, by resource.
     changed: [watch::Sender<()>; Resource::ALL.len()],
     history: usize,
+    /// How many bytes of JSON the history of one resource may hold.
+    history_bytes: AtomicUsize,
     /// Whether objects are encoded in protobuf when they are put, and not when somebody asks for them.
     beforehand: AtomicBool,
     /// The resources that are served in JSON whatever is asked for.
@@ -40,6 +42,7 @@ struct State {
 struct Table {
     objects: BTreeMap<Arc<str>, Arc<Stored>>,
     history: VecDeque<Arc<Change>>,
+    history_bytes: usize,
     /// The newest version whose change is no longer in the history: a watch from before it has missed something.
     forgotten: u64,
     open_lists: VecDeque<Arc<Snapshot>>,
@@ -101,10 +104,16 @@ impl Store {
                 state: Mutex::new(state),
                 changed: std::array::from_fn(|_| watch::Sender::new(())),
                 history,
+                history_bytes: AtomicUsize::new(usize::MAX),
                 beforehand: AtomicBool::new(false),
                 json_only: std::array::from_fn(|_| AtomicBool::new(false)),
             }),
         }
+    }
+
+    /// Lets the memory of changes of each resource hold this many bytes of JSON at most, for a cluster that runs for long.
+    pub fn bound_history(&self, bytes: usize) {
+        self.content.history_bytes.store(bytes, Ordering::Relaxed);
     }
 
     /// Encodes whatever is put from now on in protobuf too, at once: for benchmarks, in which the first who asks for it
@@ -226,6 +235,7 @@ impl Store {
         let version = state.version;
         let table = &mut state.tables[index(resource)];
         table.history.clear();
+        table.history_bytes = 0;
         table.forgotten = version;
         drop(state);
         self.content.changed[index(resource)].send_replace(());
@@ -307,10 +317,13 @@ impl Store {
         let table = &mut state.tables[index(resource)];
         let key = object.encoded.key.clone();
         let previous = if deleted { table.objects.remove(&key) } else { table.objects.insert(key, object.clone()) };
+        table.history_bytes += object.encoded.text().0.len();
         table.history.push_back(Arc::new(Change { version, deleted, object, previous }));
-        if table.history.len() > self.content.history
+        let bytes = self.content.history_bytes.load(Ordering::Relaxed);
+        while (table.history.len() > self.content.history || table.history_bytes > bytes)
             && let Some(oldest) = table.history.pop_front()
         {
+            table.history_bytes -= oldest.object.encoded.text().0.len();
             table.forgotten = table.forgotten.max(oldest.version);
         }
         version
@@ -479,6 +492,25 @@ mod tests {
         assert_eq!(events(&store, after_first, &Selection::default()).unwrap().len(), 2);
         store.forget_history(Pods);
         assert!(events(&store, after_first, &Selection::default()).is_none());
+    }
+
+    #[test]
+    fn the_history_is_bounded_in_bytes_too() {
+        let store = Store::new(1000);
+        let bytes = |store: &Store| {
+            store.state().tables[0].history.iter().map(|change| change.object.encoded.text().0.len()).sum::<usize>()
+        };
+        store.bound_history(1000);
+        let start = store.version();
+        for number in 0..100 {
+            store.put(Pods, pod(&number.to_string(), "Running"));
+            assert!(bytes(&store) <= 1000);
+            assert_eq!(bytes(&store), store.state().tables[0].history_bytes);
+        }
+        assert!(bytes(&store) > 800);
+        assert!(events(&store, start, &Selection::default()).is_none());
+        let latest = events(&store, store.version() - 1, &Selection::default()).unwrap();
+        assert_eq!(latest, [("ADDED", "shop/99".to_owned())]);
     }
 
     #[test]
