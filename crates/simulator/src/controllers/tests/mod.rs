@@ -4,6 +4,7 @@ mod daemon_sets;
 mod deployments;
 mod exhibits;
 mod images;
+mod recorded;
 mod rollouts;
 mod stateful_sets;
 
