@@ -74,6 +74,7 @@ struct Digests<'a> {
     origin: &'static str,
     distinct_digests: u32,
     skewed_since: Option<String>,
+    newest_digest: Option<&'a str>,
     digests: Vec<Digest<'a>>,
 }
 
@@ -100,6 +101,7 @@ pub struct Image<'a> {
 struct Pod<'a> {
     pod: &'a str,
     node: &'a str,
+    created: Option<String>,
     pod_template_hash: &'a str,
 }
 
@@ -127,7 +129,7 @@ impl<'a> From<&'a WorkloadReport> for Workload<'a> {
             workload: name,
             rollout: report.rollout.map(Rollout::from),
             distinct_template_hashes: report.distinct_hashes,
-            mixed_since: report.mixed_since.map(moment),
+            mixed_since: report.mix_began().map(moment),
             outdated_pods: report.outdated_pods,
             template_hashes: report.hashes.iter().map(Hash::from).collect(),
             containers: report.containers.iter().map(|container| Container::of(report, container)).collect(),
@@ -181,7 +183,8 @@ impl<'a> Digests<'a> {
             pod_template_hash: &of_hash.hash,
             origin: of_hash.origin.as_str(),
             distinct_digests: of_hash.distinct_digests,
-            skewed_since: of_hash.skewed_since.map(moment),
+            skewed_since: of_hash.began().map(moment),
+            newest_digest: of_hash.newest_digest.as_deref(),
             digests: of_hash.digests.iter().map(|pods| Digest::of(report, pods)).collect(),
         }
     }
@@ -213,7 +216,7 @@ impl<'a> From<&'a ImageReference> for Image<'a> {
 
 impl<'a> From<&'a PodReport> for Pod<'a> {
     fn from(pod: &'a PodReport) -> Self {
-        Self { pod: &pod.pod, node: &pod.node, pod_template_hash: &pod.hash }
+        Self { pod: &pod.pod, node: &pod.node, created: pod.created.map(moment), pod_template_hash: &pod.hash }
     }
 }
 

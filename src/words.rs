@@ -32,6 +32,12 @@ pub fn since(moment: UnixTime, taken: Taken) -> String {
     format!("{written} ({})", age_since(moment, taken))
 }
 
+/// `23m old`.
+#[must_use]
+pub fn old(created: Option<UnixTime>, taken: Taken) -> String {
+    created.map_or_else(|| "of unknown age".to_owned(), |created| format!("{} old", age_since(created, taken)))
+}
+
 /// `1 pod`, `3 pods`.
 #[must_use]
 pub fn pods(count: u32) -> String {

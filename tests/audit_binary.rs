@@ -713,7 +713,7 @@ fn cases_from_the_field_are_told_in_their_own_words() {
         ),
         ("c10c-docker29-dangling-moved-tag", 0, vec!["cannot be compared with the others': it is of another kind"]),
         ("c10d-same-hex-two-schemes", 0, vec!["1 uniform. Verdict: uniform"]),
-        ("c13-sts-forced-rollback", 1, vec!["rollout in progress", "Since: not known"]),
+        ("c13-sts-forced-rollback", 1, vec!["rollout in progress", "Since: unknown"]),
         (
             "c18-aci-running-empty-imageid",
             0,
@@ -724,8 +724,8 @@ fn cases_from_the_field_are_told_in_their_own_words() {
             0,
             vec!["Held by its partition, which LeaderWorkerSet llm moves", "let LeaderWorkerSet llm go on"],
         ),
-        ("c82-argo-degraded-single", 1, vec!["rollout/svc: stalled rollout", "Since: not known"]),
-        ("c84-replicaset-create-error", 1, vec!["rollout in progress", "Since: not known"]),
+        ("c82-argo-degraded-single", 1, vec!["rollout/svc: stalled rollout", "Since: unknown"]),
+        ("c84-replicaset-create-error", 1, vec!["rollout in progress", "Since: unknown"]),
         (
             "live/experiment",
             0,

@@ -119,3 +119,65 @@ fn the_answers_are_what_they_have_to_be() {
         }
     }
 }
+
+/// What an audit of these objects prints.
+fn audited_of(items: &serde_json::Value) -> String {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("dump.json");
+    std::fs::write(&file, serde_json::json!({"kind": "List", "apiVersion": "v1", "items": items}).to_string()).unwrap();
+    audited(&file)
+}
+
+fn items_of(case: &str) -> serde_json::Value {
+    let path = format!("{}/tests/data/cases/{case}", env!("CARGO_MANIFEST_DIR"));
+    let dump: serde_json::Value = serde_json::from_str(&std::fs::read_to_string(path).unwrap()).unwrap();
+    dump["items"].clone()
+}
+
+/// A start that nothing tells is unknown, and never the moment at which podskew looked.
+#[test]
+fn an_unknown_start_is_unknown() {
+    // A skew of pods that crash; a mix of pods without the time of their creation.
+    let mut crashing = items_of("c133-index-vs-platform-nodes-know.json");
+    let mut ageless = items_of("c09-old-dump-daemonset.json");
+    for item in crashing.as_array_mut().unwrap() {
+        if item["kind"] == "Pod" {
+            item["status"]["containerStatuses"][0]["state"] =
+                serde_json::json!({"waiting": {"reason": "CrashLoopBackOff"}});
+        }
+    }
+    for item in ageless.as_array_mut().unwrap() {
+        item["metadata"].as_object_mut().unwrap().remove("creationTimestamp");
+        if item["kind"] == "DaemonSet" {
+            item["spec"]["updateStrategy"] = serde_json::json!({"type": "OnDelete"});
+        }
+    }
+    for (items, found) in [(crashing, "digest skew"), (ageless, "deliberate mix")] {
+        let printed = audited_of(&items);
+        assert!(printed.contains(found) && printed.contains("  Since: unknown\n"), "{printed}");
+        assert!(!printed.contains("(at least 0s)") && !printed.contains("(0s)"), "{printed}");
+    }
+}
+
+/// Nothing is mixed where there are no pods; and one hash is no mix of several.
+#[test]
+fn what_is_held_is_counted_right() {
+    let deployment = |items: &serde_json::Value| {
+        let mut deployment = items[0].clone();
+        assert_eq!(deployment["kind"], "Deployment");
+        deployment["spec"]["paused"] = true.into();
+        deployment
+    };
+    let items = items_of("c84-replicaset-create-error.json");
+    let paused = deployment(&items);
+    // With another workload and its pods: a file without any pod is refused.
+    let mut without = items_of("c10d-same-hex-two-schemes.json");
+    without.as_array_mut().unwrap().push(paused.clone());
+    let printed = audited_of(&without);
+    assert!(!printed.contains("mix") && printed.contains("2 uniform"), "{printed}");
+    let mut waiting = items;
+    waiting[0] = paused;
+    let printed = audited_of(&waiting);
+    let held = "Held by spec.paused: no pod of the newest template is there yet";
+    assert!(printed.contains("deliberate mix") && printed.contains(held), "{printed}");
+}

@@ -171,7 +171,7 @@ fn what_cannot_be_seen_is_said_and_not_guessed() {
     let explain = |workload: &str, input: &str| fed(&["explain", "-f", "-", workload], input);
     let unseen = explain("deploy/api", &without("paused", &["Deployment"]));
     assert_eq!(unseen.code, 0, "{}", unseen.stderr);
-    assert!(unseen.stdout.contains("  rollout  not known\n") && unseen.stdout.contains("no deployments in it"));
+    assert!(unseen.stdout.contains("  rollout  unknown\n") && unseen.stdout.contains("no deployments in it"));
     assert!(!unseen.stdout.contains("current)") && !unseen.stdout.contains("to roll back"), "{}", unseen.stdout);
     let alone = explain("rs/api-cf4479f4d", &without("paused", &["Deployment", "ReplicaSet"]));
     assert!(alone.stdout.contains("a list of pods alone"), "{}{}", alone.stdout, alone.stderr);

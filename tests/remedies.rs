@@ -84,6 +84,7 @@ impl Case {
         }
         hashes.sort_by(|a, b| a.hash.cmp(&b.hash));
         let mut report = WorkloadReport {
+            distinct_hashes: u32::try_from(hashes.len()).unwrap(),
             hashes,
             rollout: self.state.map(|state| RolloutReport { state, started: None, noticed: false }),
             rollback_target: self.target.map(|(revision, hash)| RollbackTarget {
@@ -121,6 +122,7 @@ impl Case {
                     origin: self.origin,
                     distinct_digests: distinct,
                     skewed_since: (distinct > 1).then(|| at(1)),
+                    noticed: false,
                     newest_digest: newest.map(|newest| newest.digest.clone()),
                     may_be_one_image: false,
                     digests,

@@ -61,7 +61,7 @@ impl Teller {
         let next: String = next.chars().map(visible).collect();
         let line = format!("{done} of {workloads} workloads, {new_pods} of {pods} pods  {next}");
         if let Some(width) = self.width {
-            // It is full once there is nothing to wait for: all pods may be ready and run different images.
+            // It is full once there is nothing to wait for: all pods may be ready and run different digests.
             let most = if done == workloads { BAR } else { BAR - 1 };
             let filled = (BAR * new_pods / (*pods).max(1)).min(most);
             let bar = "#".repeat(filled as usize) + &"-".repeat((BAR - filled) as usize);

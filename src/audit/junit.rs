@@ -74,8 +74,8 @@ pub(super) fn lines(story: &Story) -> String {
     }
     for group in &story.groups {
         let _ = writeln!(text, "- {}", group.lines.join("\n  "));
-        for (pod, node) in &group.pods {
-            let _ = writeln!(text, "    {pod}{}", if node.is_empty() { String::new() } else { format!(" on {node}") });
+        for member in &group.pods {
+            let _ = writeln!(text, "    {member}");
         }
         if group.more > 0 {
             let _ = writeln!(text, "    and {} more", group.more);

@@ -42,9 +42,8 @@ pub(super) fn text(audit: &Audit) -> String {
             for group in &story.groups {
                 let lines: Vec<String> = group.lines.iter().map(|line| plain(line)).collect();
                 let _ = writeln!(text, "- {}", lines.join("\n  "));
-                for (pod, node) in &group.pods {
-                    let on = if node.is_empty() { String::new() } else { format!(" on {}", plain(node)) };
-                    let _ = writeln!(text, "  - {}{on}", plain(pod));
+                for member in &group.pods {
+                    let _ = writeln!(text, "  - {}", plain(&member.to_string()));
                 }
                 if group.more > 0 {
                     let _ = writeln!(text, "  - and {} more", group.more);

@@ -14,13 +14,16 @@ use std::io::{self, Write};
 
 /// Every rule, and where it is documented.
 const RULES: [(Finding, &str); 9] = [
-    (Finding::DigestSkew, "Replicas of one pod template run different images."),
+    (Finding::DigestSkew, "Replicas of one pod template run different digests of an image."),
     (Finding::Stalled, "A rollout does not go on by itself."),
     (Finding::UnderWay, "A rollout is in progress."),
     (Finding::HashesMixed, "Several template hashes stand side by side, and nothing tells why."),
     (Finding::NotAvailable, "Pods that are asked for are not there or not available."),
-    (Finding::InjectedSkew, "Replicas run different images of an injected container."),
-    (Finding::UnknownSkew, "Replicas run different images, and whether they ought to run one cannot be told."),
+    (Finding::InjectedSkew, "Replicas run different digests of an injected container's image."),
+    (
+        Finding::UnknownSkew,
+        "Replicas run different digests, which may be names of one image, or of a container that the template may not have.",
+    ),
     (Finding::Held, "Somebody holds the workload between two templates."),
     (Finding::NotCompared, "What pods run, or how their rollout stands, cannot be told."),
 ];

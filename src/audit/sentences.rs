@@ -2,11 +2,13 @@
 
 use super::{Found, object, state};
 use crate::report::remedy::{Finding, Remedy, remedy};
-use crate::report::{HashReport, Name, Origin, RolloutState, WorkloadReport};
+use crate::report::{
+    DigestKind, DigestPods, HashDigests, HashReport, Name, Origin, PodReport, RolloutState, WorkloadReport,
+};
 use crate::time::Taken;
-use crate::words::{pods, since};
+use crate::words::{old, pods, since};
 use std::collections::BTreeSet;
-use std::fmt::Write as _;
+use std::fmt::{self, Write as _};
 
 /// So many pods of a group are named; the others are counted.
 const NAMED: usize = 20;
@@ -32,10 +34,30 @@ pub(super) struct Story {
 pub(super) struct Group {
     /// What they run: one line each.
     pub(super) lines: Vec<String>,
-    /// The first of them by name, and their nodes.
-    pub(super) pods: Vec<(Name, Name)>,
+    /// The first of them by name.
+    pub(super) pods: Vec<Member>,
     /// How many are not named.
     pub(super) more: usize,
+}
+
+/// A pod of a group.
+pub(super) struct Member {
+    pub(super) pod: Name,
+    /// Empty while it is not scheduled.
+    pub(super) node: Name,
+    /// `3h old`, where ages tell something.
+    pub(super) age: Option<String>,
+}
+
+/// `web-1 on node-1, 3h old`.
+impl fmt::Display for Member {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.pod)?;
+        if !self.node.is_empty() {
+            write!(f, " on {}", self.node)?;
+        }
+        self.age.iter().try_for_each(|age| write!(f, ", {age}"))
+    }
 }
 
 /// Everything that was found in a workload.
@@ -44,19 +66,30 @@ pub(super) fn stories(found: &Found, taken: Taken) -> Vec<Story> {
         title: title(*finding),
         what: what(&found.report, *finding),
         since: since_when(&found.report, *finding, taken),
-        groups: groups(&found.report, *finding),
+        groups: groups(&found.report, *finding, taken),
         remedy: remedy(&found.report, *finding),
     };
     found.findings.iter().map(story).collect()
 }
 
 fn since_when(report: &WorkloadReport, finding: Finding, taken: Taken) -> Option<String> {
-    let rolling = matches!(finding, Finding::Stalled | Finding::UnderWay);
     match finding.since(report) {
         Some(moment) => Some(since(moment, taken)),
-        None if rolling && report.rollout.is_some_and(|rollout| rollout.noticed) => Some("not known".to_owned()),
-        None => None,
+        None => has_unknown_start(report, finding).then(|| "unknown".to_owned()),
     }
+}
+
+/// Whether it began at some time, and nothing tells when.
+pub(super) fn has_unknown_start(report: &WorkloadReport, finding: Finding) -> bool {
+    let noticed = match finding {
+        Finding::Stalled | Finding::UnderWay => report.rollout.is_some_and(|rollout| rollout.noticed),
+        Finding::HashesPersist | Finding::HashesMixed | Finding::Held => {
+            report.mixed_noticed || report.rollout.is_some_and(|rollout| rollout.noticed)
+        }
+        Finding::DigestSkew | Finding::InjectedSkew | Finding::UnknownSkew => true,
+        Finding::NotAvailable | Finding::NotCompared | Finding::LatestTag => false,
+    };
+    noticed && finding.since(report).is_none()
 }
 
 /// `digest skew`.
@@ -72,15 +105,14 @@ pub(super) fn subject(report: &WorkloadReport) -> String {
 /// What is so, in a sentence without its end.
 pub(super) fn what(report: &WorkloadReport, finding: Finding) -> String {
     match finding {
-        Finding::DigestSkew => skew(report, Origin::Template, "replicas run different images under one template hash"),
-        Finding::InjectedSkew => {
-            skew(report, Origin::Injected, "replicas run different images of a container that was injected")
+        Finding::DigestSkew => skew(report, Origin::Template, " under one template hash"),
+        Finding::InjectedSkew => skew(report, Origin::Injected, " of a container that was injected"),
+        Finding::UnknownSkew if skewed(report, Origin::Unknown).any(|(_, of_hash)| of_hash.may_be_one_image) => {
+            skew(report, Origin::Unknown, ", which may be names of one image")
         }
-        Finding::UnknownSkew => skew(
-            report,
-            Origin::Unknown,
-            "replicas run different images, and whether the template asks for one cannot be told",
-        ),
+        Finding::UnknownSkew => {
+            skew(report, Origin::Unknown, ", and whether the template has that container cannot be told")
+        }
         Finding::Stalled => format!("the rollout is stalled{}", left(report)),
         Finding::UnderWay => format!("a rollout is in progress{}", left(report)),
         Finding::HashesMixed if state(report) == Some(RolloutState::Complete) => format!(
@@ -92,7 +124,10 @@ pub(super) fn what(report: &WorkloadReport, finding: Finding) -> String {
             "{} template hashes stand side by side, and what would tell why was not seen",
             report.distinct_hashes
         ),
-        Finding::Held => format!("{}, {} template hash{}", held(report), report.distinct_hashes, plural_es(report)),
+        Finding::Held if report.distinct_hashes == 1 => {
+            format!("{}: no pod of the newest template is there yet", held(report))
+        }
+        Finding::Held => format!("{}, {} template hashes", held(report), report.distinct_hashes),
         Finding::NotAvailable => {
             let (all, ready) =
                 report.hashes.iter().fold((0, 0), |(all, ready), hash| (all + hash.pods, ready + hash.ready_pods));
@@ -103,11 +138,18 @@ pub(super) fn what(report: &WorkloadReport, finding: Finding) -> String {
     }
 }
 
-fn plural_es(report: &WorkloadReport) -> &'static str {
-    if report.distinct_hashes == 1 { "" } else { "es" }
-}
-
-fn skew(report: &WorkloadReport, origin: Origin, what: &str) -> String {
+/// Different digests, not different images: one build may have several digests.
+fn skew(report: &WorkloadReport, origin: Origin, which: &str) -> String {
+    let kinds: BTreeSet<DigestKind> = skewed(report, origin)
+        .flat_map(|(_, of_hash)| &of_hash.digests)
+        .filter(|of_digest| !of_digest.skewed.is_empty())
+        .map(|of_digest| of_digest.kind)
+        .collect();
+    let kind = match (kinds.first(), kinds.len()) {
+        (Some(DigestKind::Manifest), 1) => "manifest ",
+        (Some(DigestKind::Config), 1) => "config ",
+        _ => "",
+    };
     let mut names: BTreeSet<u32> = BTreeSet::new();
     let mut digests: BTreeSet<&Name> = BTreeSet::new();
     for (_, of_hash) in skewed(report, origin) {
@@ -116,7 +158,11 @@ fn skew(report: &WorkloadReport, origin: Origin, what: &str) -> String {
             names.extend(&of_digest.skewed);
         }
     }
-    format!("{what}: {}, {} digests", pods(u32::try_from(names.len()).unwrap_or(u32::MAX)), digests.len())
+    format!(
+        "replicas run different {kind}digests{which}: {}, {} digests",
+        pods(u32::try_from(names.len()).unwrap_or(u32::MAX)),
+        digests.len()
+    )
 }
 
 fn left(report: &WorkloadReport) -> String {
@@ -124,6 +170,7 @@ fn left(report: &WorkloadReport) -> String {
     match report.outdated_pods {
         None => ": no pod of the newest template is there yet".to_owned(),
         Some(0) => ": no pod of an older template is left, and it has not completed".to_owned(),
+        Some(1) => format!(": 1 of {} still has an older template", pods(all)),
         Some(outdated) => format!(": {outdated} of {} still have an older template", pods(all)),
     }
 }
@@ -157,7 +204,7 @@ fn not_compared(report: &WorkloadReport) -> String {
             parts.push(format!("container {name} of {count} runs, and its node reports no imageID for it"));
         }
         if container.not_started > 0 {
-            parts.push(format!("container {name} of {} has not started", pods(container.not_started)));
+            parts.push(format!("container {name} of {} does not run, and has no imageID", pods(container.not_started)));
         }
     }
     if report.workload.rolls() && report.rollout.is_none() {
@@ -166,9 +213,10 @@ fn not_compared(report: &WorkloadReport) -> String {
     parts.join("; ")
 }
 
-fn groups(report: &WorkloadReport, finding: Finding) -> Vec<Group> {
-    let skewed_groups =
-        |origin| skewed(report, origin).flat_map(|(container, of_hash)| digest_groups(report, container, of_hash));
+fn groups(report: &WorkloadReport, finding: Finding, taken: Taken) -> Vec<Group> {
+    let skewed_groups = |origin| {
+        skewed(report, origin).flat_map(|(container, of_hash)| digest_groups(report, container, of_hash, taken))
+    };
     match finding {
         Finding::DigestSkew => skewed_groups(Origin::Template).collect(),
         Finding::InjectedSkew => skewed_groups(Origin::Injected).collect(),
@@ -183,22 +231,26 @@ fn groups(report: &WorkloadReport, finding: Finding) -> Vec<Group> {
     }
 }
 
-pub(super) fn skewed(
-    report: &WorkloadReport,
-    origin: Origin,
-) -> impl Iterator<Item = (&Name, &crate::report::HashDigests)> {
+pub(super) fn skewed(report: &WorkloadReport, origin: Origin) -> impl Iterator<Item = (&Name, &HashDigests)> {
     let all = report.containers.iter().flat_map(|of| of.by_hash.iter().map(move |by_hash| (&of.container, by_hash)));
     all.filter(move |(_, by_hash)| by_hash.origin == origin && by_hash.distinct_digests > 1)
 }
 
 /// The pods under one hash, by what a container of theirs runs.
-fn digest_groups(report: &WorkloadReport, container: &Name, of_hash: &crate::report::HashDigests) -> Vec<Group> {
-    let group = |of_digest: &crate::report::DigestPods| {
-        let (named, more) = first(of_digest.skewed.iter().filter_map(|at| report.pods.get(*at as usize)));
+fn digest_groups(report: &WorkloadReport, container: &Name, of_hash: &HashDigests, taken: Taken) -> Vec<Group> {
+    let group = |of_digest: &DigestPods| {
+        let skewed = of_digest.skewed.iter().filter_map(|at| report.pods.get(*at as usize));
+        let (named, more) = first(skewed, Some(taken));
+        let newest = if of_hash.newest_digest.as_ref() == Some(&of_digest.digest) { ", and started last" } else { "" };
         let under = if of_hash.hash.is_empty() { String::new() } else { format!(" under hash {}", of_hash.hash) };
         Group {
             lines: vec![
-                format!("{} {} {}", pods(of_digest.pods), verb(of_digest.pods), short(report, &of_digest.digest)),
+                format!(
+                    "{} {} {}{newest}",
+                    pods(of_digest.pods),
+                    verb(of_digest.pods),
+                    short(report, &of_digest.digest)
+                ),
                 format!("as {} in container {container}{under}", of_digest.image),
             ],
             pods: named,
@@ -234,15 +286,19 @@ fn hash_group(report: &WorkloadReport, hash: &HashReport) -> Group {
             }));
         }
     }
-    let (named, more) = first(report.pods.iter().filter(|pod| pod.hash == hash.hash));
+    let (named, more) = first(report.pods.iter().filter(|pod| pod.hash == hash.hash), None);
     Group { lines, pods: named, more }
 }
 
-fn first<'p>(all: impl Iterator<Item = &'p crate::report::PodReport>) -> (Vec<(Name, Name)>, usize) {
-    let mut all: Vec<(Name, Name)> = all.map(|pod| (pod.pod.clone(), pod.node.clone())).collect();
-    let more = all.len().saturating_sub(NAMED);
-    all.truncate(NAMED);
-    (all, more)
+/// The first pods, with their ages if the time is given, and how many more there are.
+fn first<'p>(all: impl Iterator<Item = &'p PodReport>, taken: Option<Taken>) -> (Vec<Member>, usize) {
+    let member = |pod: &PodReport| Member {
+        pod: pod.pod.clone(),
+        node: pod.node.clone(),
+        age: taken.map(|taken| old(pod.created, taken)),
+    };
+    let all: Vec<&PodReport> = all.collect();
+    (all.iter().take(NAMED).map(|pod| member(pod)).collect(), all.len().saturating_sub(NAMED))
 }
 
 /// As much of a digest as tells it from all others of its workload.

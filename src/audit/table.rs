@@ -1,6 +1,6 @@
 //! An audit for people: an overview, what each workload is found in and what to do, and a line of totals.
 
-use super::sentences::{Story, stories, subject, title, totals};
+use super::sentences::{Member, Story, has_unknown_start, stories, subject, title, totals};
 use super::{Audit, Found, object};
 use crate::page::{BOLD, FAINT, GREEN, Page, RED, Terminal, YELLOW, clean, padded};
 use crate::report::remedy::GITOPS;
@@ -33,13 +33,18 @@ impl Page {
     fn overview(&mut self, audit: &Audit) {
         let mut rows = vec![["NAMESPACE", "WORKLOAD", "FOUND", "FOR"].map(str::to_owned)];
         for Found { report, findings } in &audit.found {
-            let since = findings.first().and_then(|finding| finding.since(report));
+            let worst = findings.first().copied();
+            let since = worst.and_then(|finding| finding.since(report));
+            let unknown = worst.is_some_and(|finding| has_unknown_start(report, finding));
             let titles: Vec<String> = findings.iter().map(|finding| title(*finding)).collect();
             rows.push([
                 clean(&report.workload.namespace),
                 clean(&object(report)),
                 titles.join(", "),
-                since.map_or_else(|| "-".to_owned(), |since| age_since(since, audit.taken)),
+                since.map_or_else(
+                    || if unknown { "unknown" } else { "-" }.to_owned(),
+                    |since| age_since(since, audit.taken),
+                ),
             ]);
         }
         let mut widths = [0; 4];
@@ -85,10 +90,11 @@ impl Page {
             for (at, line) in group.lines.iter().enumerate() {
                 self.wrapped(if at == 0 { "  - " } else { "    " }, "", line, "");
             }
-            let longest = group.pods.iter().map(|(pod, _)| pod.chars().count()).max().unwrap_or(0);
-            for (pod, node) in &group.pods {
+            let longest = group.pods.iter().map(|member| member.pod.chars().count()).max().unwrap_or(0);
+            for Member { pod, node, age } in &group.pods {
                 let node = if node.is_empty() { "no node yet".to_owned() } else { clean(node) };
-                self.wrapped("      ", "", &format!("{}  {node}", padded(&clean(pod), longest)), FAINT);
+                let age = age.as_ref().map(|age| format!(", {age}")).unwrap_or_default();
+                self.wrapped("      ", "", &format!("{}  {node}{age}", padded(&clean(pod), longest)), FAINT);
             }
             if group.more > 0 {
                 self.wrapped("      ", "", &format!("and {} more; -o json names all", group.more), FAINT);

@@ -6,7 +6,8 @@ use crate::page::{BOLD, FAINT, GREEN, Page, RED, Terminal, YELLOW};
 use crate::report::history::{ContainerDetail, PodDetail};
 use crate::report::remedy::{Finding, GITOPS, pin, remedy, roll_back};
 use crate::report::{HashDigests, ImageReference, Origin, PodReport, ReferenceKind, RolloutState, Workload};
-use crate::words::{age_since, pods, since};
+use crate::time::{Taken, UnixTime};
+use crate::words::{age_since, old, pods, since};
 
 /// How many pods are named before the rest is counted.
 const NAMED: usize = 5;
@@ -53,11 +54,11 @@ impl Sheet<'_> {
     fn rollout(&mut self) {
         let Explanation { report, taken, .. } = self.explanation;
         let (state, style) = match report.rollout {
-            None => ("not known".to_owned(), YELLOW),
+            None => ("unknown".to_owned(), YELLOW),
             Some(rollout) => {
                 let begun = match rollout.began() {
                     Some(began) => Some(format!(", begun {}", since(began, *taken))),
-                    None if rollout.noticed => Some(", since when is not known".to_owned()),
+                    None if rollout.noticed => Some(", since when is unknown".to_owned()),
                     None => None,
                 };
                 let style = match rollout.state {
@@ -82,8 +83,8 @@ impl Sheet<'_> {
             }
         }
         self.page.wrapped("  ", "pods     ", &line, "");
-        if let Some(mixed) = report.mixed_since {
-            let line = format!("{} template hashes since {}", report.distinct_hashes, since(mixed, *taken));
+        if report.mixed_since.is_some() {
+            let line = format!("{} template hashes{}", report.distinct_hashes, since_when(report.mix_began(), *taken));
             self.page.wrapped("  ", "mixed    ", &line, "");
         }
     }
@@ -170,7 +171,7 @@ impl Sheet<'_> {
                 }
                 if others {
                     let of_hash = report.pods.iter().filter(|pod| *pod.hash == *template.hash);
-                    self.page.wrapped("    ", "", &names_and_nodes(of_hash), FAINT);
+                    self.page.wrapped("    ", "", &names_and_nodes(of_hash, None), FAINT);
                 }
             }
         }
@@ -206,19 +207,20 @@ impl Sheet<'_> {
     fn container(&mut self, name: &str, of_hash: &HashDigests) {
         let Explanation { report, taken, .. } = self.explanation;
         let head = format!("container {name}{}", origin_in_words(of_hash.origin));
-        match of_hash.skewed_since {
-            None => self.line(1, &head),
-            Some(skewed) => {
-                let text = format!("{} digests since {}", of_hash.distinct_digests, since(skewed, *taken));
-                self.page.wrapped("  ", "", &format!("{head}: {text}"), RED);
-            }
+        if of_hash.skewed_since.is_none() {
+            self.line(1, &head);
+        } else {
+            let text = format!("{} digests{}", of_hash.distinct_digests, since_when(of_hash.began(), *taken));
+            self.page.wrapped("  ", "", &format!("{head}: {text}"), RED);
         }
         for digest in &of_hash.digests {
-            self.line(2, &format!("{}: {}", pods(digest.pods), digest.image));
+            let newest =
+                if of_hash.newest_digest.as_ref() == Some(&digest.digest) { ", which started last" } else { "" };
+            self.line(2, &format!("{}{newest}: {}", pods(digest.pods), digest.image));
             self.line(3, &format!("{} ({})", digest.digest, digest.kind.as_str()));
             if !digest.skewed.is_empty() {
                 let skewed = digest.skewed.iter().filter_map(|at| report.pods.get(*at as usize));
-                self.page.wrapped("      ", "", &names_and_nodes(skewed), FAINT);
+                self.page.wrapped("      ", "", &names_and_nodes(skewed, Some(*taken)), FAINT);
             }
         }
     }
@@ -233,7 +235,7 @@ impl Sheet<'_> {
         self.title("no digest to compare", BOLD);
         for container in unresolved() {
             for (count, why) in [
-                (container.not_started, "none yet"),
+                (container.not_started, "none, and it does not run"),
                 (container.not_reported, "the node reports none although it runs"),
                 (container.image_id_only, "another kind of id than the others"),
             ] {
@@ -316,11 +318,19 @@ fn origin_in_words(origin: Origin) -> &'static str {
     }
 }
 
-/// `web-1 on node-1, web-2 on node-2 and 3 more`.
-fn names_and_nodes<'p>(pods: impl Iterator<Item = &'p PodReport>) -> String {
-    let all: Vec<String> = pods
-        .map(|pod| if pod.node.is_empty() { pod.pod.to_string() } else { format!("{} on {}", pod.pod, pod.node) })
-        .collect();
+/// ` since 2026-11-21 12:00 UTC (23m)`.
+fn since_when(moment: Option<UnixTime>, taken: Taken) -> String {
+    moment.map_or_else(|| ", since when is unknown".to_owned(), |moment| format!(" since {}", since(moment, taken)))
+}
+
+/// `web-1 on node-1, web-2 on node-2 and 3 more`; with their ages, if the time is given.
+fn names_and_nodes<'p>(pods: impl Iterator<Item = &'p PodReport>, taken: Option<Taken>) -> String {
+    let name = |pod: &PodReport| {
+        let on = if pod.node.is_empty() { String::new() } else { format!(" on {}", pod.node) };
+        let age = taken.map(|taken| format!(" ({})", old(pod.created, taken))).unwrap_or_default();
+        format!("{}{on}{age}", pod.pod)
+    };
+    let all: Vec<String> = pods.map(name).collect();
     let named = all.iter().take(NAMED).map(String::as_str).collect::<Vec<_>>().join(", ");
     match all.len().saturating_sub(NAMED) {
         0 => named,

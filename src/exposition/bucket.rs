@@ -320,6 +320,7 @@ mod tests {
             hashes: Vec::new(),
             distinct_hashes: 0,
             mixed_since: if index.is_multiple_of(3) { UnixTime::from_seconds(7) } else { None },
+            mixed_noticed: false,
             containers: Vec::new(),
             outdated_pods: None,
             rollout: None,

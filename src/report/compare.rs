@@ -84,6 +84,12 @@ impl<'a> Comparison<'a> {
         second_smallest(self.images.iter().map(|image| image.start(now)))
     }
 
+    /// Whether nothing tells since when two images have stood side by side.
+    pub(super) fn start_is_unknown(&self) -> bool {
+        let has_start = |image: &&ImageClass<'_>| image.members.iter().any(|member| member.started.is_some());
+        self.images.iter().filter(has_start).count() < 2
+    }
+
     /// Whether the difference may be none: Docker does not say of what its ids are, and its nodes may keep their images in
     /// different stores; or it is a mix of architectures.
     pub(super) fn may_be_one_image(&self) -> bool {

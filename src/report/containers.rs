@@ -60,11 +60,13 @@ fn hash_digests(facts: &WorkloadFacts<'_>, hash: &Name, pods: &[ContainerFacts<'
     let distinct_digests = widest.map_or(0, Comparison::distinct);
 
     let derived = comparisons.iter().filter_map(|comparison| comparison.side_by_side_since(now)).min();
-    let skewed_since = derived.map(|derived| {
-        // A crash loop moves `startedAt`; what was seen without a gap stands.
-        let seen = facts.memory.skews.iter().find(|skew| skew.hash == *hash && skew.container == container);
-        seen.map_or(derived, |skew| skew.since.min(derived))
-    });
+    // A crash loop moves `startedAt`; what was seen without a gap stands.
+    let seen = facts.memory.skews.iter().find(|skew| skew.hash == *hash && skew.container == container);
+    let skewed_since = derived.map(|derived| seen.map_or(derived, |skew| skew.since.min(derived)));
+    let in_skew = |comparison: &&Comparison<'_>| comparison.distinct() > 1;
+    let noticed = comparisons.iter().any(|comparison| in_skew(&comparison))
+        && comparisons.iter().filter(in_skew).all(Comparison::start_is_unknown)
+        && seen.is_none_or(|skew| skew.since >= now);
     let origin = if widest.is_some_and(Comparison::may_be_one_image) {
         Origin::Unknown
     } else {
@@ -75,6 +77,7 @@ fn hash_digests(facts: &WorkloadFacts<'_>, hash: &Name, pods: &[ContainerFacts<'
         origin,
         distinct_digests,
         skewed_since,
+        noticed,
         newest_digest: match comparisons.as_slice() {
             [comparison] => newest_digest(facts, comparison),
             _ => None,

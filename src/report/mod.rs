@@ -42,6 +42,8 @@ pub struct WorkloadReport {
     pub distinct_hashes: u32,
     /// Since when two template hashes have stood side by side.
     pub mixed_since: Option<UnixTime>,
+    /// Whether [`Self::mixed_since`] is when podskew noticed it, because nothing tells since when.
+    pub mixed_noticed: bool,
     /// Each container that runs for the life of a pod (native sidecars too), over all hashes; sorted by name.
     pub containers: Vec<ContainerReport>,
     /// Active pods that ought to carry the current hash and do not; unknown while no current hash is known.
@@ -79,6 +81,14 @@ pub struct Workload {
     pub workload_type: Name,
     /// Label `workload`: its name.
     pub name: Name,
+}
+
+impl WorkloadReport {
+    /// Since when two template hashes have stood side by side, where that is known.
+    #[must_use]
+    pub fn mix_began(&self) -> Option<UnixTime> {
+        self.mixed_since.filter(|_| !self.mixed_noticed)
+    }
 }
 
 impl Workload {
@@ -164,6 +174,8 @@ pub struct HashDigests {
     pub distinct_digests: u32,
     /// Since when two digests have stood side by side under this hash; `Some` exactly if there is skew.
     pub skewed_since: Option<UnixTime>,
+    /// Whether [`Self::skewed_since`] is when podskew noticed it, because nothing tells since when.
+    pub noticed: bool,
     /// Of several digests the one whose pods were all created after the containers of every other digest had started; `None`
     /// where the ages of the pods do not tell.
     pub newest_digest: Option<Name>,
@@ -172,6 +184,14 @@ pub struct HashDigests {
     pub may_be_one_image: bool,
     /// Active pods by image and digest; sorted by both.
     pub digests: Vec<DigestPods>,
+}
+
+impl HashDigests {
+    /// Since when two digests have stood side by side, where that is known.
+    #[must_use]
+    pub fn began(&self) -> Option<UnixTime> {
+        self.skewed_since.filter(|_| !self.noticed)
+    }
 }
 
 /// Active pods that run one digest under one image string.

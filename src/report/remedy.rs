@@ -185,7 +185,7 @@ impl Finding {
                 | RolloutState::OnDelete
                 | RolloutState::Canary
                 | RolloutState::BlueGreen,
-            ) => Some(Self::Held),
+            ) => (report.distinct_hashes > 0).then_some(Self::Held),
             // Argo keeps the old pods for a while once the new ones are promoted, and an Experiment's differ on purpose.
             Some(RolloutState::Complete) | None if report.deliberate => Some(Self::Held),
             Some(RolloutState::Complete) | None => mixed.then_some(Self::HashesMixed),
@@ -209,14 +209,14 @@ impl Finding {
     /// Since when this is so, where that can be told.
     #[must_use]
     pub fn since(self, report: &WorkloadReport) -> Option<UnixTime> {
-        let skewed_since = |origin| skewed(report, origin).filter_map(|(_, of_hash)| of_hash.skewed_since).min();
+        let skewed_since = |origin| skewed(report, origin).filter_map(|(_, of_hash)| of_hash.began()).min();
         match self {
             Self::DigestSkew => skewed_since(Origin::Template),
             Self::InjectedSkew => skewed_since(Origin::Injected),
             Self::UnknownSkew => skewed_since(Origin::Unknown),
             Self::Stalled | Self::UnderWay => report.rollout.and_then(|rollout| rollout.began()),
-            Self::HashesPersist | Self::HashesMixed => report.mixed_since,
-            Self::Held => report.mixed_since.or(report.rollout.and_then(|rollout| rollout.began())),
+            Self::HashesPersist | Self::HashesMixed => report.mix_began(),
+            Self::Held => report.mix_began().or(report.rollout.and_then(|rollout| rollout.began())),
             Self::NotAvailable | Self::NotCompared | Self::LatestTag => None,
         }
     }

@@ -352,7 +352,9 @@ fn last_progress(facts: &WorkloadFacts<'_>, current: Current<'_>, started: UnixT
 /// Since when two template hashes have stood side by side among the active pods: the second smallest of the moments since which
 /// each of them has had pods. Where podskew saw it, that is without a gap, whichever pods were replaced; elsewhere it follows from
 /// the pods there are, survives a restart of podskew and only ever errs short.
-pub(super) fn mixed_since(facts: &WorkloadFacts<'_>, now: UnixTime) -> Option<UnixTime> {
+///
+/// Says too whether that is only when podskew looked, because nothing tells since when.
+pub(super) fn mixed_since(facts: &WorkloadFacts<'_>, now: UnixTime) -> (Option<UnixTime>, bool) {
     let mut starts: Vec<(&Name, UnixTime)> = Vec::new();
     for pod in facts.pods.iter().filter(|pod| !pod.terminating && !pod.hash.is_empty()) {
         let created = pod.created.unwrap_or(now);
@@ -362,12 +364,14 @@ pub(super) fn mixed_since(facts: &WorkloadFacts<'_>, now: UnixTime) -> Option<Un
         }
     }
     if starts.len() < 2 {
-        return None;
+        return (None, false);
     }
     for (hash, start) in &mut starts {
         if let Some((_, seen)) = facts.memory.hashes.iter().find(|(seen, _)| seen == hash) {
             *start = (*start).min(*seen);
         }
     }
-    second_smallest(starts.into_iter().map(|(_, start)| start))
+    let created = |hash: &Name| facts.pods.iter().any(|pod| pod.hash == hash && pod.created.is_some());
+    let known = starts.iter().filter(|(hash, start)| *start < now || created(hash)).count();
+    (second_smallest(starts.into_iter().map(|(_, start)| start)), known < 2)
 }

@@ -13,11 +13,13 @@ pub fn report(facts: &WorkloadFacts<'_>, course: &Course, now: UnixTime) -> Work
     let containers = containers(facts, now);
     let progress = progress(facts, course, now);
     let hashes = hashes(facts, progress.current);
+    let (mixed_since, mixed_noticed) = mixed_since(facts, now);
     let distinct = hashes.iter().filter(|hash| hash.pods > 0 && !hash.hash.is_empty()).count();
     WorkloadReport {
         workload: facts.workload.clone(),
         distinct_hashes: u32::try_from(distinct).unwrap_or(u32::MAX),
-        mixed_since: mixed_since(facts, now),
+        mixed_since,
+        mixed_noticed,
         containers,
         outdated_pods: progress.outdated_pods,
         rollout: progress.rollout,
