@@ -154,7 +154,7 @@ async fn names_lead_to_reports_or_to_what_there_is() {
     let file = path("daemonset.dump.json");
     let find = async |words: &[&str]| {
         let words: Vec<String> = words.iter().map(|word| (*word).to_owned()).collect();
-        let found = at_file(&file, None).await.find(&named(&words).unwrap());
+        let found = at_file(&file, None).await.find(&named(&words, &[]).unwrap());
         found.map(|found| found.len()).map_err(|error| error.to_string())
     };
     assert_eq!(find(&["ds/cni", "daemonset/agent"]).await, Ok(2));

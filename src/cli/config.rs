@@ -146,8 +146,8 @@ pub struct AuditOptions {
 impl AuditOptions {
     /// What `arguments` mean, or why they mean nothing.
     pub fn new(arguments: AuditArguments) -> Result<Self, String> {
-        let names = named(&arguments.workloads)?;
         let mut looking = Looking::new(arguments.look, arguments.selector)?;
+        let names = named(&arguments.workloads, &looking.settings.workload_kinds)?;
         // Who names a Job wants it counted.
         looking.settings.jobs |= names.iter().any(|named| named.workload_type == "job");
         Ok(Self {
@@ -203,8 +203,8 @@ pub struct DiffOptions {
 impl ExplainOptions {
     /// What `arguments` mean, or why they mean nothing.
     pub fn new(arguments: ExplainArguments) -> Result<Self, String> {
-        let workloads = named(&arguments.workloads)?;
         let mut looking = Looking::new(arguments.look, None)?;
+        let workloads = named(&arguments.workloads, &looking.settings.workload_kinds)?;
         looking.settings.images_of_history = true;
         // Who names one wants it counted.
         looking.settings.jobs |= workloads.iter().any(|named| matches!(&*named.workload_type, "job" | "pod"));
@@ -216,7 +216,9 @@ impl ExplainOptions {
 impl DiffOptions {
     /// What `arguments` mean, or why they mean nothing.
     pub fn new(arguments: DiffArguments) -> Result<Self, String> {
-        let workload = match named(&[arguments.workload])?.pop() {
+        // Templates are told by ReplicaSets and ControllerRevisions alone.
+        let looking = Looking { needs_pods: false, ..Looking::new(arguments.look, None)? };
+        let workload = match named(&[arguments.workload], &looking.settings.workload_kinds)?.pop() {
             Some(named) if TEMPLATED.contains(&named.workload_type.as_str()) => named,
             Some(named) if named.workload_type == "pod" => {
                 return Err(format!(
@@ -233,8 +235,7 @@ impl DiffOptions {
             }
         };
         Ok(Self {
-            // Templates are told by ReplicaSets and ControllerRevisions alone.
-            looking: Looking { needs_pods: false, ..Looking::new(arguments.look, None)? },
+            looking,
             workload,
             hashes: arguments.hashes,
             show_values: arguments.show_values,
@@ -246,7 +247,7 @@ impl DiffOptions {
 }
 
 /// The types whose objects keep their templates in ReplicaSets or ControllerRevisions.
-pub(super) const TEMPLATED: [&str; 4] = ["deployment", "statefulset", "daemonset", "rollout"];
+pub(super) const TEMPLATED: [&str; 5] = ["deployment", "statefulset", "daemonset", "rollout", "experiment"];
 
 impl From<ConnectionArguments> for Connection {
     fn from(arguments: ConnectionArguments) -> Self {

@@ -25,6 +25,7 @@ use hashbrown::{HashMap, HashSet};
 pub use intake::template_hash;
 use intern::{Interner, Symbol};
 use objects::PodEntry;
+pub use owners::workload_type;
 use owners::{Owner, WorkloadRecord};
 use relist::Relist;
 pub use settings::{PodLabel, Settings, WorkloadKind};

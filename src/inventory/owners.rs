@@ -136,7 +136,8 @@ impl OwnerKind {
 
 /// The label `workload_type` of a kind: plain for Kubernetes' own and Argo's, with its group for every other, because
 /// `StatefulSet` is a kind of more than one group.
-pub(super) fn workload_type(kind: &str, group: &str) -> String {
+#[must_use]
+pub fn workload_type(kind: &str, group: &str) -> String {
     let mut name = kind.to_ascii_lowercase();
     if !matches!(group, "" | "apps" | "batch" | "argoproj.io") {
         name.push('.');

@@ -1,6 +1,7 @@
 //! Workloads by the name that a person types: `deployment/api`, `sts/db`, `pod/web-0`.
 
 use super::gaps::{Cause, Gap};
+use crate::inventory::{WorkloadKind, workload_type};
 use crate::objects::Resource;
 use crate::report::{Name, Workload, WorkloadReport};
 use std::collections::BTreeSet;
@@ -10,14 +11,15 @@ use std::fmt;
 const WORTH_READING: usize = 10;
 
 /// Every type that may be named, as kubectl knows it: the label `workload_type`, and the other names of it.
-const TYPES: [(&str, &[&str]); 8] = [
-    ("deployment", &["deployments", "deploy", "deployment.apps", "deployments.apps", "deploy.apps"]),
-    ("statefulset", &["statefulsets", "sts", "statefulset.apps", "statefulsets.apps", "sts.apps"]),
-    ("daemonset", &["daemonsets", "ds", "daemonset.apps", "daemonsets.apps", "ds.apps"]),
-    ("rollout", &["rollouts", "ro", "rollout.argoproj.io", "rollouts.argoproj.io", "ro.argoproj.io"]),
-    ("replicaset", &["replicasets", "rs", "replicaset.apps", "replicasets.apps", "rs.apps"]),
+const TYPES: [(&str, &[&str]); 9] = [
+    ("deployment", &["deployments", "deploy"]),
+    ("statefulset", &["statefulsets", "sts"]),
+    ("daemonset", &["daemonsets", "ds"]),
+    ("rollout", &["rollouts", "ro"]),
+    ("experiment", &["experiments", "exp"]),
+    ("replicaset", &["replicasets", "rs"]),
     ("replicationcontroller", &["replicationcontrollers", "rc"]),
-    ("job", &["jobs", "job.batch", "jobs.batch"]),
+    ("job", &["jobs"]),
     ("pod", &["pods", "po"]),
 ];
 
@@ -34,7 +36,7 @@ pub const OFFERED: [(&str, Resource); 6] = [
 /// The label `workload_type` of a type as it was typed; `None` if there is no such type.
 #[must_use]
 pub fn type_named(typed: &str) -> Option<String> {
-    workload_type(typed).ok()
+    read_type(typed, &[]).ok()
 }
 
 /// A workload, or the one that a pod belongs to.
@@ -46,8 +48,10 @@ pub struct Named {
     pub name: String,
 }
 
-/// Reads what was typed: `TYPE/NAME` again and again, or `TYPE NAME NAME`, as kubectl takes it.
-pub fn named(words: &[String]) -> Result<Vec<Named>, String> {
+/// Reads what was typed: `TYPE/NAME` again and again, or `TYPE NAME NAME`, as kubectl takes it. `kinds` are those that count beside
+/// the ones podskew knows.
+pub fn named(words: &[String], kinds: &[WorkloadKind]) -> Result<Vec<Named>, String> {
+    let one = |kind: &str, name: &str| one(kind, name, kinds);
     if words.iter().any(|word| word.contains('/')) {
         return words
             .iter()
@@ -59,7 +63,7 @@ pub fn named(words: &[String]) -> Result<Vec<Named>, String> {
     }
     match words {
         [] => Ok(Vec::new()),
-        [word] => Err(match workload_type(word) {
+        [word] => Err(match read_type(word, kinds) {
             Ok(_) => format!("'{word}' names no workload; write {word}/NAME"),
             Err(_) => format!("'{word}' is not TYPE/NAME; write it like deployment/{word}"),
         }),
@@ -67,8 +71,8 @@ pub fn named(words: &[String]) -> Result<Vec<Named>, String> {
     }
 }
 
-fn one(kind: &str, name: &str) -> Result<Named, String> {
-    let workload_type = workload_type(kind)?;
+fn one(kind: &str, name: &str, kinds: &[WorkloadKind]) -> Result<Named, String> {
+    let workload_type = read_type(kind, kinds)?;
     let is_name = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || matches!(byte, b'-' | b'.');
     if name.is_empty() || !name.bytes().all(is_name) {
         return Err(format!("'{name}' is no name of a {kind}; a name has lower-case letters, digits, '-' and '.'"));
@@ -77,21 +81,28 @@ fn one(kind: &str, name: &str) -> Result<Named, String> {
 }
 
 /// The label `workload_type` of a type as it was typed; kubectl does not mind capital letters either.
-fn workload_type(typed: &str) -> Result<String, String> {
+fn read_type(typed: &str, kinds: &[WorkloadKind]) -> Result<String, String> {
     let lower = typed.to_ascii_lowercase();
-    let known = TYPES.iter().find(|(name, others)| *name == lower || others.contains(&lower.as_str()));
-    if let Some((name, _)) = known {
-        return Ok((*name).to_owned());
+    let (kind, group) = lower.split_once('.').unwrap_or((&lower, ""));
+    let known = TYPES.iter().find(|(name, others)| *name == kind || others.contains(&kind)).map(|(name, _)| *name);
+    // Kubernetes up to 1.15 printed names like replicaset.extensions/web.
+    let label = workload_type(known.unwrap_or(kind), if group == "extensions" { "apps" } else { group });
+    match known {
+        Some(known) if group.is_empty() || label == known => return Ok(known.to_owned()),
+        // Kinds of other groups go by their kind and group, which kubectl takes as well.
+        _ if !kind.is_empty() && !group.is_empty() => return Ok(label),
+        _ => {}
     }
-    // Kinds of other groups go by their kind and group, which kubectl takes as well.
-    if lower.split_once('.').is_some_and(|(kind, group)| !kind.is_empty() && group.contains('.')) {
-        return Ok(lower);
+    let is_it = |other: &WorkloadKind| {
+        kind.strip_prefix(&*other.kind.to_ascii_lowercase()).is_some_and(|s| s.is_empty() || s == "s")
+    };
+    if let Some(found) = kinds.iter().find(|other| is_it(other)) {
+        return Ok(workload_type(&found.kind, &found.group));
     }
     let known: Vec<String> = TYPES
         .iter()
-        .map(|(name, others)| match others.get(1).filter(|short| !short.contains('.')) {
+        .map(|(name, others)| match others.get(1) {
             Some(short) => format!("{name} ({short})"),
-            None if *name == "replicationcontroller" => format!("{name} (rc)"),
             None => (*name).to_owned(),
         })
         .collect();
@@ -115,16 +126,16 @@ impl Named {
             "rollout" => &[Resource::Rollouts, Resource::ReplicaSets],
             "statefulset" => &[Resource::StatefulSets],
             "daemonset" => &[Resource::DaemonSets],
-            "replicaset" => &[Resource::ReplicaSets],
+            "replicaset" | "experiment" => &[Resource::ReplicaSets],
             _ => &[],
         }
     }
 
     fn is_type(&self, workload_type: &str) -> bool {
         // `clonesets.apps.kruise.io` is what kubectl calls `cloneset.apps.kruise.io`.
-        let singular = || {
-            let (kind, group) = self.workload_type.split_once('.')?;
-            Some(format!("{}.{group}", kind.strip_suffix('s')?))
+        let singular = || match self.workload_type.split_once('.') {
+            Some((kind, group)) => Some(format!("{}.{group}", kind.strip_suffix('s')?)),
+            None => self.workload_type.strip_suffix('s').map(str::to_owned),
         };
         workload_type == self.workload_type || singular().is_some_and(|singular| singular == workload_type)
     }
@@ -278,10 +289,13 @@ fn distance(one: &str, other: &str) -> usize {
 #[cfg(test)]
 mod tests {
     use super::{distance, named};
+    use crate::inventory::WorkloadKind;
 
     fn read(words: &[&str]) -> Result<Vec<String>, String> {
         let words: Vec<String> = words.iter().map(|word| (*word).to_owned()).collect();
-        named(&words).map(|names| names.iter().map(ToString::to_string).collect())
+        let kinds = [("Workflow", "argoproj.io"), ("Service", "")];
+        let kinds = kinds.map(|(kind, group)| WorkloadKind { kind: kind.to_owned(), group: group.to_owned() });
+        named(&words, &kinds).map(|names| names.iter().map(ToString::to_string).collect())
     }
 
     #[test]
@@ -297,6 +311,18 @@ mod tests {
             ("rollouts.argoproj.io/shop", "rollout/shop"),
             ("po/web-0.a", "pod/web-0.a"),
             ("clonesets.apps.kruise.io/x", "clonesets.apps.kruise.io/x"),
+            ("replicaset.extensions/x", "replicaset/x"),
+            ("daemonset.apps/x", "daemonset/x"),
+            ("ds.extensions/x", "daemonset/x"),
+            ("job.batch/x", "job/x"),
+            ("experiment/x", "experiment/x"),
+            ("experiments.argoproj.io/x", "experiment/x"),
+            ("experiment.kubeflow.org/x", "experiment.kubeflow.org/x"),
+            ("statefulset.apps.kruise.io/x", "statefulset.apps.kruise.io/x"),
+            ("sts.apps.kruise.io/x", "statefulset.apps.kruise.io/x"),
+            ("workflow.argoproj.io/x", "workflow/x"),
+            ("workflows/x", "workflow/x"),
+            ("service/x", "service/x"),
         ] {
             assert_eq!(read(&[typed]), Ok(vec![expected.to_owned()]), "{typed}");
         }
@@ -308,8 +334,8 @@ mod tests {
     #[test]
     fn what_names_no_workload_is_refused_with_what_would() {
         for (words, expected) in [
-            (&["service/api"][..], "deployment (deploy), statefulset (sts), daemonset (ds), rollout (ro)"),
-            (&["service/api"], "replicationcontroller (rc), job, pod (po)"),
+            (&["node/api"][..], "deployment (deploy), statefulset (sts), daemonset (ds), rollout (ro)"),
+            (&["node/api"], "replicationcontroller (rc), job, pod (po)"),
             (&["deployment"], "write deployment/NAME"),
             (&["api"], "like deployment/api"),
             (&["deploy/"], "is no name of a deploy"),
