@@ -10,6 +10,7 @@ PROMETHEUS3 := $(TOOLS)/prometheus
 ADMISSION := $(TOOLS)/admission
 GRAFANA := $(TOOLS)/grafana
 ANALYSIS := $(TOOLS)/analysis
+KUBECTL := $(TOOLS)/kubectl
 INSTALL := $(TOOLS)/install
 PROTOBUF := $(TOOLS)/protobuf
 DENY := $(TOOLS)/deny
@@ -47,7 +48,7 @@ demo: ## Show podskew on a simulated cluster, at LISTEN=127.0.0.1:8080 or anothe
 	@echo "$(if $(LISTEN),$(LISTEN_ADDRESS),http://localhost:8080/) and prints what there is to see. Where that port is taken: make demo LISTEN=127.0.0.1:8081"
 	$(CARGO) run --locked -- demo $(if $(LISTEN),--listen-address $(LISTEN_ADDRESS))
 
-test: check-tools $(VENV)/done $(PROMETHEUS3) $(GRAFANA)/done $(ANALYSIS) $(ADMISSION) $(PROTOBUF) $(INSTALL)/done tested-image-root lint ## Check everything: format, lints, all tests, with real Prometheus servers
+test: check-tools $(VENV)/done $(PROMETHEUS3) $(GRAFANA)/done $(ANALYSIS) $(KUBECTL)/done $(ADMISSION) $(PROTOBUF) $(INSTALL)/done tested-image-root lint ## Check everything: format, lints, all tests, with real Prometheus servers
 	$(CARGO) test --locked --no-fail-fast
 
 lint: ## Check the format and the lints
@@ -139,8 +140,8 @@ check-tools:
 	command -v unshare >/dev/null || missing unshare "apt-get install util-linux"; \
 	test -e $(CERTIFICATES) || missing $(CERTIFICATES) "apt-get install ca-certificates"; \
 	command -v npm >/dev/null || test -e $(GRAFANA)/done || missing npm "install Node 20 or newer with npm; Grafana's types come with it"; \
-	command -v go >/dev/null || { test -x $(PROMETHEUS3) && test -x $(ANALYSIS) && test -x $(ADMISSION) && test -x $(PROTOBUF) && test -e $(INSTALL)/done; } || \
-	  missing go "install Go 1.26 or newer; it builds Prometheus 3, Helm, Kubernetes' encoders, and what judges analysis templates and admission policies"
+	command -v go >/dev/null || { test -x $(PROMETHEUS3) && test -x $(ANALYSIS) && test -e $(KUBECTL)/done && test -x $(ADMISSION) && test -x $(PROTOBUF) && test -e $(INSTALL)/done; } || \
+	  missing go "install Go 1.26 or newer; it builds Prometheus 3, Helm, kubectl, Kubernetes' encoders, and what judges analysis templates and admission policies"
 
 # Python's part of the tests: readers of what podskew serves and prints (OpenMetrics, JSON and XML by their schemas,
 # Markdown), and the schemas of Kubernetes' versions.
@@ -214,6 +215,15 @@ $(ANALYSIS): $(wildcard tests/programs/analysis/*)
 	  cat "$$flagger"/artifacts/flagger/crd.yaml > $(CURDIR)/$(TOOLS)/crds/flagger.yaml
 
 # Helm 4 and 3, kustomize, helm-docs, actionlint, and the Pod Security Standards' own code. go.sum pins them.
+# kubectl and Argo Rollouts' plugin, one program under two names, which run what podskew prints. go.sum pins both.
+$(KUBECTL)/done: $(wildcard tests/programs/kubectl/*)
+	@echo "building kubectl once; this takes some minutes"
+	@mkdir -p $(KUBECTL)
+	cd tests/programs/kubectl && GOWORK=off GOFLAGS= CGO_ENABLED=0 go build -buildvcs=false -mod=readonly -trimpath \
+	  -ldflags "-s -w" -o $(CURDIR)/$(KUBECTL)/kubectl .
+	ln -sf kubectl $(KUBECTL)/kubectl-argo-rollouts
+	touch $@
+
 $(INSTALL)/done: $(wildcard tests/programs/install/*)
 	@echo "building what judges the chart once; this takes some minutes"
 	@mkdir -p $(INSTALL)

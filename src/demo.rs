@@ -2,11 +2,13 @@
 
 use crate::cli::{DemoOptions, terminal};
 use crate::cluster;
+use crate::report::remedy::word;
 use crate::serve::{Signals, watch_and_serve};
 use crate::web::bind;
 use anyhow::Context;
 use simulator::{Demo, DemoConfig, Simulator, SimulatorConfig, Time};
 use std::fmt::Write as _;
+use std::path::Path;
 
 /// Something worth a look in the demo.
 struct Highlight {
@@ -81,18 +83,21 @@ pub async fn demo(options: DemoOptions) -> anyhow::Result<()> {
     let server = simulator.url().parse().context("the simulated cluster has no address")?;
     let client = cluster::client(kube::Config::new(server))?;
 
-    terminal::print(&banner(address.port(), &simulator.url(), size))?;
+    let kubeconfig = simulator.temporary_kubeconfig().context("cannot write a kubeconfig for the simulated cluster")?;
+    terminal::print(&banner(address.port(), &simulator.url(), kubeconfig.path(), size))?;
     tokio::select! {
         outcome = watch_and_serve(options.into(), client, listener, signals) => outcome,
         () = cluster.run() => Ok(()),
     }
 }
 
-/// Where to look, and what there is to see.
-fn banner(port: u16, cluster: &str, size: DemoConfig) -> String {
+/// What the demo prints at its start: where to look, what there is to see, and how to mend the first of it.
+fn banner(port: u16, cluster: &str, kubeconfig: &Path, size: DemoConfig) -> String {
+    let kubeconfig = word(&kubeconfig.to_string_lossy()).into_owned();
     let mut text = format!(
         "podskew watches a simulated cluster ({cluster}): {} workloads, {} pods. No real cluster is touched.\n\n  \
-         metrics  http://localhost:{port}/metrics\n  overview http://localhost:{port}/\n\nWhat there is to see:\n",
+         metrics   http://localhost:{port}/metrics\n  overview  http://localhost:{port}/\n  \
+         kubectl   export KUBECONFIG={kubeconfig}\n\nWhat there is to see:\n",
         size.workloads, size.pods
     );
     let width = HIGHLIGHTS.iter().map(|highlight| highlight.workload.len()).max().unwrap_or(0);
@@ -103,7 +108,22 @@ fn banner(port: u16, cluster: &str, size: DemoConfig) -> String {
             highlight.workload, highlight.what, "", highlight.metric
         );
     }
-    let _ = writeln!(text, "\nTry: curl -s localhost:{port}/metrics | grep digest_skew_age\nStop with Ctrl-C.\n\n");
+    let program = std::env::args().next().unwrap_or_default();
+    let podskew = word(&program);
+    let steps = [
+        (format!("export KUBECONFIG={kubeconfig}"), ""),
+        (format!("{podskew} audit -n shop deployment/web"), "what differs, and what to do"),
+        ("kubectl -n shop set image …".to_owned(), "the command behind \"Do:\""),
+        (format!("{podskew} audit -n shop deployment/web --wait 2m"), "ends when all pods run one image"),
+        (format!("curl -s localhost:{port}/metrics | grep digest_skew_age"), "shop/web is gone, and so is its alert"),
+    ];
+    text.push_str("\nMend shop/web from a second terminal:\n");
+    for (command, what) in steps {
+        let _ = writeln!(text, "  {command}{}{what}", if what.is_empty() { "" } else { "   # " });
+    }
+    text.push_str(
+        "\nEvery command that podskew prints works here: kubectl's, and those of Argo Rollouts' plugin.\nStop with Ctrl-C.\n\n",
+    );
     text
 }
 

@@ -82,3 +82,11 @@ pub fn in_protobuf(lines: &[String]) -> Vec<Vec<u8>> {
     assert_eq!(answers.len(), lines.len(), "an answer for each line");
     answers
 }
+
+/// The folder of kubectl and of Argo Rollouts' plugin, which kubectl finds on the `PATH`.
+#[track_caller]
+pub fn kubectl() -> PathBuf {
+    let folder = root().join("target/tools/kubectl");
+    assert!(folder.join("kubectl-argo-rollouts").exists(), "there is no kubectl: make target/tools/kubectl/done");
+    folder
+}

@@ -17,12 +17,13 @@ use hyper_util::rt::TokioIo;
 use serde_json::{Value, json};
 use std::convert::Infallible;
 use std::fmt::Write as _;
-use std::io;
+use std::io::{self, Write as _};
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Weak};
 use std::time::Duration;
+use tempfile::NamedTempFile;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
@@ -209,6 +210,13 @@ impl Simulator {
     /// Writes [`Simulator::kubeconfig`] to a file.
     pub fn write_kubeconfig(&self, path: &Path) -> io::Result<()> {
         std::fs::write(path, self.kubeconfig())
+    }
+
+    /// The same in a temporary file, which only this user can read and which is removed when it is dropped.
+    pub fn temporary_kubeconfig(&self) -> io::Result<NamedTempFile> {
+        let mut file = tempfile::Builder::new().prefix("simulator-").suffix(".kubeconfig").tempfile()?;
+        file.write_all(self.kubeconfig().as_bytes())?;
+        Ok(file)
     }
 
     /// The objects it serves; clones of it stay connected.
