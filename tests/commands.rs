@@ -5,13 +5,17 @@
 mod common;
 mod programs;
 
+use common::commands::shape;
 use podskew::cluster::{Connection, Timings as WatchTimings, connect};
 use podskew::inventory::Settings;
 use podskew::look::{Looking, Namespaces, Place, look_at_cluster};
 use podskew::report::WorkloadReport;
 use podskew::report::remedy::{Finding, Remedy, remedy};
 use serde_json::{Value, json};
-use simulator::{Controllers, ControllersConfig, Registry, Simulator, SimulatorConfig, Timings, Trouble, Webhook};
+use simulator::{
+    Controllers, ControllersConfig, DemoConfig, Registry, Resource, Simulator, SimulatorConfig, Store, Time, Timings,
+    Trouble, Webhook,
+};
 use std::collections::BTreeSet;
 use std::path::Path;
 use std::process::{Output, Stdio};
@@ -160,9 +164,7 @@ impl Scene<'_> {
     async fn mends(&self, kind: &str, name: &str, finding: Finding) -> WorkloadReport {
         let mut report = self.until_found(kind, name, finding).await;
         for _ in 0..8 {
-            let advice = remedy(&report, finding);
-            println!("{}/{kind}/{name}: {}\n{advice}", self.namespace, finding.as_str());
-            let Remedy { look, action, .. } = advice;
+            let Remedy { look, action, .. } = remedy(&report, finding);
             self.looks_at(&look).await;
             assert!(!action.commands.is_empty(), "{}/{name}: there is nothing to do: {action}", self.namespace);
             for command in &action.commands {
@@ -260,64 +262,6 @@ fn images(report: &WorkloadReport) -> BTreeSet<String> {
     of_app.flat_map(|container| &container.by_hash).flat_map(|it| &it.digests).map(|it| it.image.to_string()).collect()
 }
 
-/// A command without the names in it: what is the same for every workload of a kind.
-fn shape(command: &str) -> String {
-    let mut words: Vec<String> = Vec::new();
-    let mut rest = command;
-    while !rest.trim_start().is_empty() {
-        rest = rest.trim_start();
-        let quoted = rest.starts_with('\'');
-        let end = if quoted { rest[1..].find('\'').map(|end| end + 2) } else { rest.find(' ') };
-        let (word, after) = rest.split_at(end.unwrap_or(rest.len()));
-        words.push(word.trim_matches('\'').to_owned());
-        rest = after;
-    }
-    let mut shape: Vec<String> = Vec::new();
-    for word in words {
-        let before = shape.last().map_or("", String::as_str);
-        let named = match before {
-            "-n" => "NAMESPACE".to_owned(),
-            "-l" => format!("{}=HASH", word.split('=').next().unwrap()),
-            _ if word.starts_with("--to-revision=") => "--to-revision=N".to_owned(),
-            _ if word.contains("@sha256:") => "CONTAINER=IMAGE".to_owned(),
-            _ => match word.split_once('/') {
-                Some((kind, _)) if !word.starts_with('{') => format!("{kind}/NAME"),
-                _ => word,
-            },
-        };
-        // What follows these is a name, or several.
-        const NAMED: [&str; 13] = [
-            "rollout",
-            "experiment",
-            "replicaset",
-            "pod",
-            "pods",
-            "promote",
-            "restart",
-            "undo",
-            "image",
-            "status",
-            "terminate",
-            "NAME",
-            "resume",
-        ];
-        let is_word = named.bytes().all(|byte| byte.is_ascii_lowercase()) && !named.is_empty();
-        let is_name =
-            NAMED.contains(&before) && !named.starts_with('-') && !named.contains('/') && named != "CONTAINER=IMAGE";
-        let is_verb = is_word
-            && ["history", "restart", "undo", "resume", "status", "image", "experiment", "rollout"]
-                .contains(&named.as_str());
-        if is_name && !is_verb {
-            if before != "NAME" {
-                shape.push("NAME".to_owned());
-            }
-        } else {
-            shape.push(named);
-        }
-    }
-    shape.join(" ")
-}
-
 #[test]
 fn a_shape_is_a_command_without_its_names() {
     for (command, expected) in [
@@ -369,7 +313,7 @@ fn workload(kind: &str, name: &str, template: &Value) -> Value {
     workload
 }
 
-/// A tag that is pushed again under IfNotPresent, Always and Never.
+/// A tag that is pushed again under `IfNotPresent` and `Always`.
 async fn digest_skew(cluster: &Cluster) {
     let scene = cluster.scene("pinned");
     for kind in ["Deployment", "StatefulSet", "Rollout"] {
@@ -622,25 +566,49 @@ async fn what_podskew_says_is_what_mends_it() {
     let shapes = Shapes::default();
     let cluster = Cluster::start(&shapes).await;
     tokio::join!(
-        timed("digest_skew", digest_skew(&cluster)),
-        timed("daemon_sets", daemon_sets(&cluster)),
-        timed("stuck", stuck(&cluster)),
-        timed("held", held(&cluster)),
-        timed("others", others(&cluster)),
-        timed("skew_while_paused", skew_while_paused(&cluster)),
-        timed("forced_rollback", forced_rollback(&cluster)),
-        timed("under_way", under_way(&cluster)),
-        timed("of_a_deployment", of_a_deployment(&cluster)),
-        timed("of_argo", of_argo(&cluster)),
-        timed("replica_sets", replica_sets(&cluster)),
+        digest_skew(&cluster),
+        daemon_sets(&cluster),
+        stuck(&cluster),
+        held(&cluster),
+        others(&cluster),
+        skew_while_paused(&cluster),
+        forced_rollback(&cluster),
+        under_way(&cluster),
+        of_a_deployment(&cluster),
+        of_argo(&cluster),
+        replica_sets(&cluster),
     );
-    println!("{:#?}", shapes.0.lock().unwrap());
+    let ran = shapes.0.lock().unwrap().iter().fold(String::new(), |text, shape| {
+        text + shape
+            + "
+"
+    });
+    if std::env::var_os("UPDATE_GOLDEN").is_some() {
+        std::fs::write(common::commands::path(), &ran).unwrap();
+    }
+    let known = std::fs::read_to_string(common::commands::path()).unwrap_or_default();
+    assert_eq!(ran, known, "if that is right: UPDATE_GOLDEN=1 cargo test --test commands");
 }
 
-async fn timed(name: &str, scene: impl Future<Output = ()>) {
-    let begun = Instant::now();
-    scene.await;
-    println!("{name}: {:.1?}", begun.elapsed());
+/// What the demo begins with, and what its controllers and kubelets make of it in ten minutes.
+#[test]
+fn every_object_of_the_demo_fits_the_schema_of_its_kind() {
+    let store = Store::new(1000);
+    let now = Time::now();
+    let mut demo = simulator::Demo::begin(&store, &DemoConfig::default(), now);
+    for second in 0..600 {
+        demo.tick(now.plus(second));
+    }
+    let objects: Vec<Value> = Resource::ALL.into_iter().flat_map(|resource| store.list(resource)).collect();
+    assert!(objects.len() > 300, "{}", objects.len());
+    let manifest = objects.iter().map(Value::to_string).collect::<Vec<_>>().join("\n---\n");
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let (script, crds) = (root.join("tests/programs/schemas.py"), root.join("target/tools/crds/argo.yaml"));
+    let arguments = [script.to_str().unwrap(), crds.to_str().unwrap(), "1.34"];
+    let python = root.join("target/openmetrics-venv/bin/python");
+    let output = programs::run(&python, &arguments, manifest.as_bytes(), "make target/openmetrics-venv/done");
+    assert!(output.status.success(), "{}", text(&output.stderr).chars().take(4000).collect::<String>());
+    assert!(text(&output.stdout).contains(" objects hold against Kubernetes 1.3"), "{}", text(&output.stdout));
 }
 
 /// `podskew demo` as a new user runs it: what its audit says to do, done, until nothing is left to say.

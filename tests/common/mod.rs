@@ -4,6 +4,7 @@
 
 pub mod burst;
 pub mod command;
+pub mod commands;
 pub mod exposition;
 pub mod forms;
 pub mod reports;

@@ -1,8 +1,8 @@
 """Holds manifests against the schemas of Kubernetes, from 1.29 to the newest there is, and of custom resources.
 
-    schemas.py CRDS.yaml < manifests
+    schemas.py CRDS.yaml [OLDEST] < manifests
 
-Prints how many objects hold against how many versions, or what does not. Unknown fields do not.
+OLDEST is a version such as 1.34. Prints how many objects hold against how many versions, or what does not. Unknown fields do not.
 """
 
 import functools
@@ -56,7 +56,8 @@ def main():
     custom = custom_resources(sys.argv[1])
     # Each is there twice, closed and open.
     known = dict.fromkeys(utils.all_versions())
-    versions = [version for version in known if tuple(map(int, version.split(".")[:2])) >= OLDEST]
+    oldest = tuple(map(int, sys.argv[2].split("."))) if len(sys.argv) > 2 else OLDEST
+    versions = [version for version in known if tuple(map(int, version.split(".")[:2])) >= oldest]
     # Modes have most objects in common.
     objects = {json.dumps(read, sort_keys=True): read for read in yaml.safe_load_all(sys.stdin) if read}
     faults = []

@@ -1,0 +1,93 @@
+//! The commands that podskew prints, without the names in them.
+
+use std::collections::BTreeSet;
+
+/// The words that are not names.
+const WORDS: [&str; 25] = [
+    "argo",
+    "delete",
+    "describe",
+    "edit",
+    "experiment",
+    "get",
+    "history",
+    "image",
+    "kubectl",
+    "merge",
+    "patch",
+    "pod",
+    "pods",
+    "promote",
+    "replicaset",
+    "replicasets",
+    "restart",
+    "resume",
+    "rollout",
+    "rollouts",
+    "scale",
+    "set",
+    "status",
+    "terminate",
+    "undo",
+];
+
+/// What is the same in a command for every workload of a kind.
+pub fn shape(command: &str) -> String {
+    let mut shape: Vec<String> = Vec::new();
+    for word in words(command) {
+        let before = shape.last().map_or("", String::as_str);
+        let part = match word.split_once(['/', '=']) {
+            _ if before == "-n" => "NAMESPACE".to_owned(),
+            // Columns, a path and a patch.
+            _ if matches!(before, "-o" | "-p") => word,
+            _ if word.contains('@') => "CONTAINER=IMAGE".to_owned(),
+            Some(("--to-revision", _)) => "--to-revision=N".to_owned(),
+            Some((label, _)) if before == "-l" => format!("{label}=HASH"),
+            Some((kind, _)) if !word.starts_with('-') => format!("{kind}/NAME"),
+            _ if word.starts_with('-') || WORDS.contains(&word.as_str()) => word,
+            _ => "NAME".to_owned(),
+        };
+        // Several pods, several images.
+        if !(matches!(part.as_str(), "NAME" | "CONTAINER=IMAGE") && before == part) {
+            shape.push(part);
+        }
+    }
+    shape.join(" ")
+}
+
+/// The words of a shell's command, in which a name that is no plain word stands in quotes.
+fn words(command: &str) -> Vec<String> {
+    let (mut words, mut word, mut quoted) = (Vec::new(), None::<String>, false);
+    for character in command.chars() {
+        match character {
+            '\'' => {
+                quoted = !quoted;
+                word.get_or_insert_default();
+            }
+            ' ' if !quoted => words.extend(word.take()),
+            _ => word.get_or_insert_default().push(character),
+        }
+    }
+    words.extend(word);
+    words
+}
+
+/// Every shape there is: `tests/commands.rs` runs each of them.
+pub fn known() -> BTreeSet<String> {
+    let text = std::fs::read_to_string(path()).unwrap_or_default();
+    text.lines().map(str::to_owned).collect()
+}
+
+pub fn path() -> String {
+    format!("{}/tests/data/commands.txt", env!("CARGO_MANIFEST_DIR"))
+}
+
+/// Every command of an advice has a shape that was run.
+#[track_caller]
+pub fn are_known<'a>(commands: impl IntoIterator<Item = &'a String>) {
+    let known = known();
+    for command in commands {
+        let shape = shape(command);
+        assert!(known.contains(&shape), "nothing in tests/commands.rs runs a command like {command}\n({shape})");
+    }
+}
