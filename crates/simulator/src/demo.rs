@@ -10,7 +10,7 @@ use crate::time::Time;
 use std::time::Duration;
 
 /// Bytes of JSON that the store's memory of each resource's changes may hold: a demo may run for days.
-const HISTORY_BYTES: usize = 4 << 20;
+const HISTORY_BYTES: usize = 2 << 20;
 /// How often [`Demo::run`] looks for what is due.
 const TICK: Duration = Duration::from_millis(200);
 

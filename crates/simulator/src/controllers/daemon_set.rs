@@ -34,10 +34,14 @@ pub(super) fn reconcile(cluster: &mut Cluster, key: &Key) {
         return;
     };
     let mut revisions = revisions::of_owner(cluster, uid);
-    let Some(update) = revisions::current(cluster, (key, &object), &mut revisions, HASH_LABEL) else {
+    let own = cluster.index.pods(uid);
+    let is_observed = object["status"]["observedGeneration"] == object["metadata"]["generation"];
+    let youngest = own.iter().max_by_key(|(_, pod)| pod.created).map(|(_, pod)| pod.revision.clone());
+    let first = youngest.filter(|hash| is_observed && !hash.is_empty());
+    let naming = (HASH_LABEL, first.as_deref());
+    let Some(update) = revisions::current(cluster, (key, &object), &mut revisions, naming) else {
         return;
     };
-    let own = cluster.index.pods(uid);
     wake_when_available(cluster, key, &own, set.spec.min_ready_seconds.unwrap_or(0));
     let mut pods: BTreeMap<String, Vec<(Key, PodFacts)>> = BTreeMap::new();
     for (pod, facts) in own {

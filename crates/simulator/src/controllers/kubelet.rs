@@ -52,7 +52,10 @@ fn end(cluster: &mut Cluster, key: &Key, pod: &Value, deletion: Time) {
     let stop = if running.next().is_none() { 0 } else { cluster.timings.stop };
     let end = deletion.min(asked.plus(stop));
     if end <= cluster.now {
-        cluster.remove_pod(key);
+        // A finalizer keeps the object until its owner has seen it.
+        if pod["metadata"]["finalizers"].as_array().is_none_or(Vec::is_empty) {
+            cluster.remove_pod(key);
+        }
     } else {
         cluster.wake(key, end);
     }

@@ -47,12 +47,13 @@ pub(super) fn of_owner(cluster: &Cluster, uid: &str) -> Vec<Revision> {
     revisions
 }
 
-/// The revision of the present template, which is always the newest: a rollback makes an old one the newest again.
+/// The revision of the present template, which is always the newest: a rollback makes an old one the newest again. `first`
+/// is its hash if there is none yet: dumps of a cluster may lack the revisions that its pods and statuses name.
 pub(super) fn current(
     cluster: &mut Cluster,
     owner: (&Key, &Value),
     revisions: &mut Vec<Revision>,
-    hash_label: &str,
+    (hash_label, first): (&str, Option<&str>),
 ) -> Option<Revision> {
     let (key, object) = owner;
     let template = &object["spec"]["template"];
@@ -69,18 +70,26 @@ pub(super) fn current(
         revisions.push(revision.clone());
         return Some(revision);
     }
-    let revision = create(cluster, key, object, newest + 1, hash_label)?;
+    let first = first.filter(|_| revisions.is_empty());
+    let revision = create(cluster, key, object, newest + 1, (hash_label, first))?;
     revisions.push(revision.clone());
     Some(revision)
 }
 
-fn create(cluster: &mut Cluster, key: &Key, owner: &Value, number: i64, hash_label: &str) -> Option<Revision> {
+fn create(
+    cluster: &mut Cluster,
+    key: &Key,
+    owner: &Value,
+    number: i64,
+    (hash_label, known): (&str, Option<&str>),
+) -> Option<Revision> {
     let template = &owner["spec"]["template"];
     // The controllers keep the template as the patch that brings it back.
     let mut patch = template.clone();
     patch["$patch"] = "replace".into();
     (0..8).find_map(|collision| {
-        let hash = template_hash(template, collision);
+        let known = known.filter(|_| collision == 0).map(str::to_owned);
+        let hash = known.unwrap_or_else(|| template_hash(template, collision));
         let mut labels = template["metadata"]["labels"].clone();
         labels[hash_label] = hash.as_str().into();
         let name = format!("{}-{hash}", key.name);

@@ -36,7 +36,10 @@ pub(super) fn reconcile(cluster: &mut Cluster, key: &Key) {
         return;
     };
     let mut revisions = revisions::of_owner(cluster, uid);
-    let Some(update) = revisions::current(cluster, (key, &object), &mut revisions, HASH_LABEL) else {
+    let is_observed = object["status"]["observedGeneration"] == object["metadata"]["generation"];
+    let first = object["status"]["updateRevision"].as_str().filter(|_| is_observed);
+    let first = first.and_then(|name| name.strip_prefix(&key.name)?.strip_prefix('-'));
+    let Some(update) = revisions::current(cluster, (key, &object), &mut revisions, (HASH_LABEL, first)) else {
         return;
     };
     let known = set.status.as_ref().and_then(|status| status.current_revision.as_deref());

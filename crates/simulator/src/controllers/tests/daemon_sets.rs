@@ -1,5 +1,5 @@
 use super::{Bench, counts, workload};
-use crate::resource::Resource::{DaemonSets, Pods};
+use crate::resource::Resource::{ControllerRevisions, DaemonSets, Pods};
 use serde_json::{Value, json};
 use std::collections::BTreeSet;
 
@@ -32,6 +32,23 @@ fn there_is_a_pod_on_each_node_and_updates_take_one_after_the_other() {
     let version = bench.store.version();
     bench.run(3600);
     assert_eq!(bench.store.version(), version);
+}
+
+/// Dumps of a cluster may lack the ControllerRevisions.
+#[test]
+fn pods_stay_where_the_revisions_are_not_known() {
+    let old = bench(&json!({"type": "RollingUpdate"}));
+    let mut objects = vec![(DaemonSets, old.get(DaemonSets, "web"))];
+    for mut pod in old.store.list(Pods) {
+        pod["metadata"]["labels"]["controller-revision-hash"] = "6d895c9fc9".into();
+        objects.push((Pods, pod));
+    }
+    let mut bench = Bench::new(objects);
+    bench.run(60);
+    let names =
+        |bench: &Bench| -> Vec<Value> { bench.pods().iter().map(|pod| pod["metadata"]["name"].clone()).collect() };
+    assert_eq!(names(&bench), names(&old));
+    assert_eq!(bench.store.list(ControllerRevisions)[0]["metadata"]["name"], "web-6d895c9fc9");
 }
 
 #[test]
