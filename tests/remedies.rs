@@ -14,7 +14,7 @@ use podskew::report::RolloutState::{
 use podskew::report::remedy::{Finding, remedy};
 use podskew::report::{
     ContainerReport, DigestKind, DigestPods, Driver, HashDigests, HashReport, ImageReference, Name, Origin, PodReport,
-    ReferenceKind, RollbackTarget, RolloutReport, WorkloadReport,
+    ReferenceKind, RollbackTarget, RolloutReport, UpdateHold, WorkloadReport,
 };
 use serde_json::{Value, json};
 use std::fmt::Write as _;
@@ -42,6 +42,8 @@ struct Case {
     waits_for: Option<usize>,
     /// The object that makes its template: of a Rollout the Deployment, of any other what drives it.
     owner: Option<&'static str>,
+    /// What keeps a change of its template from its pods.
+    hold: Option<UpdateHold>,
     /// Which of the digests of each container is the newest.
     newest: Option<usize>,
 }
@@ -59,6 +61,7 @@ fn case(kind: &'static str, image: &'static str, policy: &'static str) -> Case {
         target: None,
         waits_for: None,
         owner: None,
+        hold: None,
         newest: None,
     }
 }
@@ -97,6 +100,7 @@ impl Case {
                 .owner
                 .filter(|_| self.kind != "rollout")
                 .map(|name| Driver { kind: "LeaderWorkerSet".into(), name: name.into() }),
+            update_hold: self.hold,
             template_of: self.owner.filter(|_| self.kind == "rollout").map(Name::from),
             pods,
             ..empty(workload("ns", self.kind, "w"))
@@ -333,6 +337,12 @@ fn any_cases(count: usize) -> Vec<Case> {
             waits_for: [None, Some(3), Some(7), Some(8)][below(4)].filter(|_| kind == "statefulset"),
             owner: [None, None, None, Some("its-owner")][below(4)]
                 .filter(|_| matches!(kind, "statefulset" | "rollout")),
+            hold: match kind {
+                "deployment" | "rollout" => [None, Some(UpdateHold::Paused)][below(2)],
+                "statefulset" => [None, Some(UpdateHold::OnDelete), Some(UpdateHold::Partition)][below(3)],
+                "daemonset" => [None, Some(UpdateHold::OnDelete)][below(2)],
+                _ => None,
+            },
             newest: [None, None, Some(0), Some(1)][below(4)],
         }
     };
@@ -471,6 +481,34 @@ fn the_newest_digest_is_pinned_where_ages_tell_it() {
         (newest(0), "kubectl -n ns set image deployment/w app=r/w@sha256:aa", NEWEST),
         (equal.clone(), "kubectl -n ns set image deployment/w app=r/w@sha256:aa", AS_MANY),
         (Case { newest: Some(1), ..equal }, "kubectl -n ns set image deployment/w app=r/w@sha256:bb", NEWEST),
+    ]);
+}
+
+/// A setting that keeps a change from the pods, be a rollout under way or not.
+#[test]
+fn a_change_reaches_the_pods_that_a_setting_would_keep_it_from() {
+    let held = |kind, hold, policy| Case { hold: Some(hold), ..case(kind, "r/w:t", policy) };
+    skew(vec![
+        (
+            held("deployment", UpdateHold::Paused, "Always"),
+            "kubectl -n ns rollout resume deployment/w && kubectl -n ns rollout restart deployment/w",
+            PULLED,
+        ),
+        (
+            held("rollout", UpdateHold::Paused, "IfNotPresent"),
+            "kubectl argo rollouts -n ns promote w && kubectl argo rollouts -n ns set image w app=r/w@sha256:aa",
+            PINNED,
+        ),
+        (
+            held("daemonset", UpdateHold::OnDelete, "IfNotPresent"),
+            "kubectl -n ns set image daemonset/w app=r/w@sha256:aa (then delete its pods, one after another: OnDelete replaces a pod only when it is deleted)",
+            PINNED,
+        ),
+        (
+            held("statefulset", UpdateHold::Partition, "Always"),
+            "kubectl -n ns rollout restart statefulset/w (pods below its partition keep their template)",
+            PULLED,
+        ),
     ]);
 }
 

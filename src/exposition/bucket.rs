@@ -328,6 +328,7 @@ mod tests {
             blocking_pod: None,
             deliberate: false,
             driver: None,
+            update_hold: None,
             template_of: None,
             available: None,
             image_references: Vec::new(),

@@ -270,6 +270,20 @@ pub static FAMILIES: &[Family] = &[
         }),
     },
     Family {
+        name: "podskew_update_hold_info",
+        help: "What keeps a change of the template from reaching all pods by itself: paused, on_delete or partition; always 1.",
+        labels: &["hold"],
+        pod_labels: false,
+        sparse: true,
+        example: "count by (hold) (max by (namespace, workload_type, workload, hold) (podskew_update_hold_info))",
+        series: "1 per workload with such a setting; usually none",
+        subject: Subject::Workload(|report, rows| {
+            if let Some(hold) = report.update_hold {
+                rows.value(&[hold.as_str()], 1);
+            }
+        }),
+    },
+    Family {
         name: "podskew_template_owner_info",
         help: "The object that makes a workload's template: the controller of a StatefulSet, or the Deployment that a \
                Rollout's workloadRef names; always 1.",

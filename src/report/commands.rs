@@ -4,11 +4,15 @@ use super::remedy::{
     Action, DRIVEN_TEMPLATE, GIVE, LOADED, OUTDATED, PINNED_ANY, PINNED_MOST, PINNED_NEWEST, PULLED, skewed,
 };
 use super::{
-    DigestKind, HashReport, ImageReference, Name, Origin, PodReport, ReferenceKind, RolloutState, Workload,
+    DigestKind, HashReport, ImageReference, Name, Origin, PodReport, ReferenceKind, RolloutState, UpdateHold, Workload,
     WorkloadReport,
 };
 use std::borrow::Cow;
 use std::collections::BTreeMap;
+
+pub(super) const ON_DELETE: &str =
+    " (then delete its pods, one after another: OnDelete replaces a pod only when it is deleted)";
+const BELOW_PARTITION: &str = " (pods below its partition keep their template)";
 
 /// A workload as commands speak of it.
 pub(super) struct Subject<'a> {
@@ -189,6 +193,27 @@ impl<'a> Subject<'a> {
         action
     }
 
+    /// A change of the template, with what brings it to the pods where a setting would keep it from them.
+    pub(super) fn reach_all(&self, action: Action) -> Action {
+        let paused = self.state() == Some(RolloutState::Paused);
+        let rest = match self.report.update_hold {
+            _ if paused => return action.behind(self.resume_all()),
+            Some(UpdateHold::Paused) => return action.behind(self.resume_all()),
+            Some(UpdateHold::OnDelete) => ON_DELETE,
+            Some(UpdateHold::Partition) => BELOW_PARTITION,
+            None => return action,
+        };
+        Action { rest: format!("{}{rest}", action.rest), ..action }
+    }
+
+    /// What lets a paused workload go on.
+    fn resume_all(&self) -> Vec<String> {
+        vec![match self.kind {
+            "rollout" => format!("{} promote {}", self.argo, self.name),
+            _ => format!("{} rollout resume {}", self.kubectl, self.object),
+        }]
+    }
+
     /// A change of the workload's template, and why; or where to change it instead, if something drives the workload: what is
     /// changed in a StatefulSet that something drives, its driver undoes.
     pub(super) fn change(&self, action: Action, why: &'static str) -> (Action, &'static str) {
@@ -279,21 +304,17 @@ impl<'a> Subject<'a> {
         };
         let containers = skewed().filter(|(_, of_hash)| of_hash.hash == *hash).map(|(container, _)| container);
         let pins = self.pin(containers, Some(hash), Pin::WhatIsNotPulledAgain);
-        let first = match self.state() {
-            Some(RolloutState::Paused) => self.go_on().commands,
-            _ => Vec::new(),
-        };
         let (action, why) = if !pins.images.is_empty() {
             let why = match pins.choice {
                 Choice::Newest => PINNED_NEWEST,
                 Choice::Only | Choice::Most => PINNED_MOST,
                 Choice::Any => PINNED_ANY,
             };
-            (self.set_images(&pins).after("", first), why)
+            (self.reach_all(self.set_images(&pins)), why)
         } else if pins.unpullable {
-            (self.restart().after("load one image onto every node, then ", first), LOADED)
+            (self.reach_all(self.restart()).after("load one image onto every node, then "), LOADED)
         } else {
-            (self.restart().after("", first), PULLED)
+            (self.reach_all(self.restart()), PULLED)
         };
         self.change(action, why)
     }

@@ -58,6 +58,8 @@ pub struct WorkloadReport {
     pub deliberate: bool,
     /// The object that drives the workload's own object, such as the `LeaderWorkerSet` that moves a StatefulSet's partition.
     pub driver: Option<Driver>,
+    /// What keeps a change of the template from reaching all pods by itself, be a rollout under way or not.
+    pub update_hold: Option<UpdateHold>,
     /// The Deployment whose template an Argo Rollout takes (`spec.workloadRef`).
     pub template_of: Option<Name>,
     /// Whether the workload's object asks for no pod that is not there, available and of the newest `spec`; unknown where it
@@ -102,6 +104,29 @@ impl Workload {
     #[must_use]
     pub fn is_experiment(&self) -> bool {
         &*self.workload_type == "experiment"
+    }
+}
+
+/// A setting of a workload's own object that keeps a change of its template from some or all of its pods.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum UpdateHold {
+    /// `spec.paused`.
+    Paused,
+    /// The update strategy `OnDelete`: a pod is replaced only when it is deleted.
+    OnDelete,
+    /// `rollingUpdate.partition`: pods below it keep their template.
+    Partition,
+}
+
+impl UpdateHold {
+    /// The value of the label `hold`.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Paused => "paused",
+            Self::OnDelete => "on_delete",
+            Self::Partition => "partition",
+        }
     }
 }
 

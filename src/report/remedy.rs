@@ -4,7 +4,7 @@
 //! time in `alerts/source.yaml`; `tests/remedies.rs` holds one against the other.
 
 pub use super::commands::word;
-use super::commands::{Choice, Pin, Subject};
+use super::commands::{Choice, ON_DELETE, Pin, Subject};
 use super::history::History;
 use super::{HashDigests, Name, Origin, ReferenceKind, RolloutState, WorkloadReport};
 use crate::time::UnixTime;
@@ -142,9 +142,15 @@ impl Action {
         Self { lead, ..Self::default() }
     }
 
-    pub(super) fn after(self, lead: &str, mut commands: Vec<String>) -> Self {
+    /// With something to be said before it.
+    pub(super) fn after(self, lead: &str) -> Self {
+        Self { lead: format!("{lead}{}", self.lead), ..self }
+    }
+
+    /// With other commands to be run before it.
+    pub(super) fn behind(self, mut commands: Vec<String>) -> Self {
         commands.extend(self.commands);
-        Self { lead: format!("{lead}{}", self.lead), commands, rest: self.rest }
+        Self { commands, ..self }
     }
 }
 
@@ -241,7 +247,7 @@ pub fn remedy(report: &WorkloadReport, finding: Finding) -> Remedy {
         }
         Finding::NotAvailable => (of.look_at_rollout(), Action::words(GIVE_PODS.to_owned()), NOT_READY),
         Finding::NotCompared if report.containers.iter().any(|container| container.image_id_only > 0) => {
-            let (action, why) = of.change(of.restart(), PULL_AGAIN);
+            let (action, why) = of.change(of.reach_all(of.restart()), PULL_AGAIN);
             (of.look_at_image_ids(), action, why)
         }
         Finding::NotCompared if report.containers.iter().any(|container| container.not_reported > 0) => {
@@ -264,7 +270,7 @@ pub fn remedy(report: &WorkloadReport, finding: Finding) -> Remedy {
         }
         Finding::Held => (of.look_at_history(), of.go_on(), ASK_FIRST),
         Finding::InjectedSkew => {
-            let (action, why) = of.change(of.restart(), INJECTED_NOW);
+            let (action, why) = of.change(of.reach_all(of.restart()), INJECTED_NOW);
             (of.look_at_digests(Origin::Injected), action, why)
         }
         Finding::UnknownSkew => {
@@ -319,18 +325,17 @@ fn on_or_back(of: &Subject<'_>, finding: Finding) -> (Action, &'static str) {
 #[must_use]
 pub fn roll_back(report: &WorkloadReport, history: &History, hash: &str, revision: u64) -> Action {
     let of = Subject::of(report);
-    let (mut action, _) = of.change(of.undo(hash, revision), "");
+    let mut action = of.undo(hash, revision);
     if history.on_delete {
-        " (then delete its pods, one after another: OnDelete replaces a pod only when it is deleted)"
-            .clone_into(&mut action.rest);
+        ON_DELETE.clone_into(&mut action.rest);
     } else if let Some(partition) = history.partition {
         action.rest = format!(" (pods below ordinal {partition}, its partition, keep their template)");
     }
-    if report.driver.is_some() {
-        return action;
-    }
     // kubectl refuses: "cannot rollback a paused deployment; resume it first".
-    if history.paused { action.after("", of.resume()) } else { action }
+    if history.paused {
+        action = action.behind(of.resume());
+    }
+    of.change(action, "").0
 }
 
 /// Asks for the digests that most pods of a hash run, in place of whatever may move; `None` if nothing may, or if none of
@@ -340,7 +345,7 @@ pub fn pin(report: &WorkloadReport, hash: &str) -> Option<Action> {
     let of = Subject::of(report);
     let moving = report.image_references.iter().filter(|image| image.reference != ReferenceKind::Digest);
     let pins = of.pin(moving.map(|image| &image.container), Some(hash), Pin::All);
-    (!pins.images.is_empty()).then(|| of.set_images(&pins))
+    (!pins.images.is_empty()).then(|| of.change(of.reach_all(of.set_images(&pins)), "").0)
 }
 
 /// Whether something of the workload stays open. Pods of a rollout in progress have yet to start.

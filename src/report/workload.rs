@@ -4,7 +4,7 @@ use super::containers::containers;
 use super::facts::{Controller, ControllerKind, Course, ImageFacts, Observed, Replicas, WorkloadFacts};
 use super::rollback;
 use super::rollout::{Current, mixed_since, progress};
-use super::{Driver, HashReport, ImageReference, Name, PodReport, ReferenceKind, WorkloadReport, by_name};
+use super::{Driver, HashReport, ImageReference, Name, PodReport, ReferenceKind, UpdateHold, WorkloadReport, by_name};
 use crate::time::UnixTime;
 
 /// Says everything that is known about one workload now. `course` is what [`observe`](super::observe) makes of the same facts.
@@ -27,6 +27,7 @@ pub fn report(facts: &WorkloadFacts<'_>, course: &Course, now: UnixTime) -> Work
         blocking_pod: rollback::blocking_pod(facts, &progress),
         deliberate: progress.deliberate && distinct > 1,
         driver: driver(facts),
+        update_hold: update_hold(facts),
         template_of: template_of(facts),
         available: facts.controller.as_ref().map(|controller| is_available(facts, controller)),
         image_references: image_references(facts, progress.current),
@@ -51,6 +52,18 @@ fn driver(facts: &WorkloadFacts<'_>) -> Option<Driver> {
         ControllerKind::StatefulSet { driver: Some((kind, name)), .. } => {
             Some(Driver { kind: (*kind).clone(), name: (*name).clone() })
         }
+        _ => None,
+    }
+}
+
+fn update_hold(facts: &WorkloadFacts<'_>) -> Option<UpdateHold> {
+    match &facts.controller.as_ref()?.kind {
+        ControllerKind::Deployment(deployment) if deployment.paused => Some(UpdateHold::Paused),
+        ControllerKind::Rollout(rollout) if rollout.paused => Some(UpdateHold::Paused),
+        ControllerKind::StatefulSet { on_delete: true, .. } | ControllerKind::DaemonSet { on_delete: true, .. } => {
+            Some(UpdateHold::OnDelete)
+        }
+        ControllerKind::StatefulSet { partition, .. } if *partition > 0 => Some(UpdateHold::Partition),
         _ => None,
     }
 }

@@ -33,6 +33,7 @@ pub fn empty(workload: Workload) -> WorkloadReport {
         blocking_pod: None,
         deliberate: false,
         driver: None,
+        update_hold: None,
         template_of: None,
         available: None,
         image_references: Vec::new(),
