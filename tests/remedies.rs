@@ -283,6 +283,8 @@ fn both_quote_names_that_are_no_plain_words() {
         report.workload.name = prefixed("").into();
         report.workload.namespace = prefixed("ns").into();
         report.pods.iter_mut().for_each(|pod| pod.pod = prefixed(&pod.pod).into());
+        report.driver.iter_mut().for_each(|driver| driver.name = prefixed(&driver.name).into());
+        report.template_of.iter_mut().for_each(|deployment| *deployment = prefixed(deployment).into());
         report.containers.iter_mut().for_each(|container| container.container = prefixed(&container.container).into());
         let references = report.image_references.iter_mut();
         references.for_each(|reference| reference.container = prefixed(&reference.container).into());

@@ -214,11 +214,16 @@ impl<'a> Subject<'a> {
         }]
     }
 
+    /// `LeaderWorkerSet llm`: what drives the workload.
+    fn driver(&self) -> Option<String> {
+        self.report.driver.as_ref().map(|driver| format!("{} {}", word(&driver.kind), word(&driver.name)))
+    }
+
     /// A change of the workload's template, and why; or where to change it instead, if something drives the workload: what is
     /// changed in a StatefulSet that something drives, its driver undoes.
     pub(super) fn change(&self, action: Action, why: &'static str) -> (Action, &'static str) {
-        match &self.report.driver {
-            Some(driver) => (Action::words(format!("change it in {} {}", driver.kind, driver.name)), DRIVEN_TEMPLATE),
+        match self.driver() {
+            Some(driver) => (Action::words(format!("change it in {driver}")), DRIVEN_TEMPLATE),
             None => (action, why),
         }
     }
@@ -240,8 +245,7 @@ impl<'a> Subject<'a> {
             Some(Paused | Canary | BlueGreen) if self.kind == "rollout" => format!("{argo} promote {name}"),
             Some(Paused) => format!("{kubectl} rollout resume {object}"),
             Some(state @ (Partitioned | OnDelete)) if self.report.driver.is_some() => {
-                let driver = self.report.driver.iter().map(|driver| format!("{} {}", driver.kind, driver.name));
-                let driver: String = driver.collect();
+                let driver = self.driver().unwrap_or_default();
                 let what = if state == Partitioned { "moves the partition" } else { "replaces the pods" };
                 return Action::words(format!("let {driver} go on, or change it: it {what} itself"));
             }

@@ -114,7 +114,7 @@ const PULL_AGAIN: &str = "pods that pull from a registry again get a digest agai
 const MAY_BE_ONE: &str = "CRI-O may name one image by different digests on nodes of different architectures, and Docker does not say of \
                           what its ids are.";
 const MAY_BE_INJECTED: &str =
-    "the template cannot be read, and may have none of this container: then a webhook added it.";
+    "podskew cannot read it. If it has not, a webhook added the container, which may differ on purpose.";
 
 impl fmt::Display for Action {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -276,14 +276,13 @@ pub fn remedy(report: &WorkloadReport, finding: Finding) -> Remedy {
         Finding::UnknownSkew => {
             let may_be_one = skewed(report, Origin::Unknown).any(|(_, of_hash)| of_hash.may_be_one_image);
             let (ask, why) = if may_be_one {
-                (
-                    "ask the registry whether one of the digests is the index of the others: then they are one image",
-                    MAY_BE_ONE,
-                )
+                let index =
+                    "ask the registry whether one of the digests is the index of the others: then they are one image";
+                (index.to_owned(), MAY_BE_ONE)
             } else {
-                ("let podskew see the ReplicaSets or ControllerRevisions, which hold the template", MAY_BE_INJECTED)
+                (format!("see whether the template of {} has that container", of.object), MAY_BE_INJECTED)
             };
-            (of.look_at_digests(Origin::Unknown), Action::words(ask.to_owned()), why)
+            (of.look_at_digests(Origin::Unknown), Action::words(ask), why)
         }
         Finding::LatestTag => {
             let latest = report.image_references.iter().filter(|image| image.reference == ReferenceKind::Latest);
