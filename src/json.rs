@@ -6,7 +6,8 @@
 
 use crate::report::remedy::{Action, Finding, Remedy, remedy};
 use crate::report::{
-    ContainerReport, DigestPods, HashDigests, HashReport, ImageReference, PodReport, RolloutReport, WorkloadReport,
+    ContainerReport, DigestPods, HashDigests, HashReport, ImageReference, PodReport, RollbackTarget, RolloutReport,
+    WorkloadReport,
 };
 use crate::time::UnixTime;
 use crate::words::visible;
@@ -22,6 +23,8 @@ pub struct Workload<'a> {
     workload_type: &'a str,
     workload: &'a str,
     rollout: Option<Rollout>,
+    rollback_target: Option<Target<'a>>,
+    blocking_pod: Option<&'a str>,
     distinct_template_hashes: u32,
     mixed_since: Option<String>,
     outdated_pods: Option<u32>,
@@ -38,6 +41,13 @@ struct Rollout {
     state: &'static str,
     /// `None` where nothing tells when it began.
     started: Option<String>,
+}
+
+/// The revision that a rollout in progress or stalled can go back to.
+#[derive(Serialize, Debug)]
+struct Target<'a> {
+    pod_template_hash: &'a str,
+    revision: u64,
 }
 
 /// The controller of the workload's own object.
@@ -128,6 +138,8 @@ impl<'a> From<&'a WorkloadReport> for Workload<'a> {
             workload_type,
             workload: name,
             rollout: report.rollout.map(Rollout::from),
+            rollback_target: report.rollback_target.as_ref().map(Target::from),
+            blocking_pod: report.blocking_pod.and_then(|at| report.pods.get(at as usize)).map(|pod| &*pod.pod),
             distinct_template_hashes: report.distinct_hashes,
             mixed_since: report.mix_began().map(moment),
             outdated_pods: report.outdated_pods,
@@ -147,6 +159,12 @@ impl<'a> From<&'a WorkloadReport> for Workload<'a> {
 impl From<RolloutReport> for Rollout {
     fn from(rollout: RolloutReport) -> Self {
         Self { state: rollout.state.as_str(), started: rollout.began().map(moment) }
+    }
+}
+
+impl<'a> From<&'a RollbackTarget> for Target<'a> {
+    fn from(target: &'a RollbackTarget) -> Self {
+        Self { pod_template_hash: &target.hash, revision: target.revision }
     }
 }
 

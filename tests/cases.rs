@@ -70,7 +70,7 @@ fn the_answers_are_what_they_have_to_be() {
         (
             "c13-sts-forced-rollback.json",
             1,
-            &["Look: kubectl -n data describe pod db-2", "Do: kubectl -n data delete pod db-2"],
+            &["it waits for db-2", "Look: kubectl -n data describe pod db-2", "Do: kubectl -n data delete pod db-2"],
         ),
         (
             "c133-index-vs-platform-nodes-know.json",

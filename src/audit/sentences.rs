@@ -167,11 +167,15 @@ fn skew(report: &WorkloadReport, origin: Origin, which: &str) -> String {
 
 fn left(report: &WorkloadReport) -> String {
     let all: u32 = report.hashes.iter().map(|hash| hash.pods).sum();
-    match report.outdated_pods {
+    let left = match report.outdated_pods {
         None => ": no pod of the newest template is there yet".to_owned(),
         Some(0) => ": no pod of an older template is left, and it has not completed".to_owned(),
         Some(1) => format!(": 1 of {} still has an older template", pods(all)),
         Some(outdated) => format!(": {outdated} of {} still have an older template", pods(all)),
+    };
+    match report.blocking_pod.and_then(|at| report.pods.get(at as usize)) {
+        Some(waits) => format!("{left}, and it waits for {}, which is not ready", waits.pod),
+        None => left,
     }
 }
 
