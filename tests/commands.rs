@@ -38,7 +38,7 @@ struct Shapes(Arc<Mutex<BTreeSet<String>>>);
 
 /// A cluster with controllers and kubelets, a folder with its kubeconfig, and a namespace for each scene.
 struct Cluster {
-    _simulator: Simulator,
+    simulator: Simulator,
     registry: Registry,
     folder: tempfile::TempDir,
     shapes: Shapes,
@@ -60,13 +60,17 @@ impl Cluster {
         let sidecar = json!({"name": "proxy", "image": "r.example/mesh/proxy:1", "imagePullPolicy": "Always"});
         let config = ControllersConfig {
             nodes: (0..NODES).map(|number| format!("node-{number}")).collect(),
-            timings: Timings { creating: 0, ready: 0, back_off: 1, crash: 0, stop: 0 },
+            // kubectl waits for the end of a pod by its name: it must see the pod before another one has it.
+            timings: Timings { creating: 0, ready: 0, back_off: 1, crash: 0, stop: 2 },
             registry: registry.clone(),
             webhooks: vec![Webhook { namespace: "meshed".to_owned(), container: sidecar }],
         };
         let mut controllers = Controllers::new(simulator.store().clone(), config, simulator::Time::now());
-        tokio::spawn(async move { controllers.run().await });
-        Self { _simulator: simulator, registry, folder, shapes: shapes.clone() }
+        tokio::spawn(async move {
+            controllers.run().await;
+            unreachable!("controllers run for ever")
+        });
+        Self { simulator, registry, folder, shapes: shapes.clone() }
     }
 
     fn scene(&self, namespace: &'static str) -> Scene<'_> {
@@ -90,10 +94,10 @@ impl Cluster {
         let mut stdin = child.stdin.take().unwrap();
         stdin.write_all(input.as_bytes()).await.unwrap();
         drop(stdin);
-        tokio::time::timeout(PATIENCE, child.wait_with_output())
-            .await
-            .unwrap_or_else(|_| panic!("{command} hangs"))
-            .unwrap()
+        match tokio::time::timeout(PATIENCE, child.wait_with_output()).await {
+            Ok(output) => output.unwrap(),
+            Err(_) => panic!("{command} hangs: {}", json!(self.simulator.store().list(Resource::Pods))),
+        }
     }
 }
 
@@ -194,6 +198,16 @@ impl Scene<'_> {
         panic!("{} {kind}/{name} stays {}: {}\n{pods}", self.namespace, finding.as_str(), remedy(&report, finding));
     }
 
+    /// Pushes a tag again after two nodes have pulled it.
+    async fn on_old_nodes(&self, image: &str) {
+        self.cluster.registry.push(image, &digest('a'));
+        let mut before = workload("Deployment", "before", &template("before", image, "IfNotPresent"));
+        before["spec"]["replicas"] = 2.into();
+        self.create(&before).await;
+        self.until("deployment", "before", |report| ready(report) == 2).await;
+        self.cluster.registry.push(image, &digest('b'));
+    }
+
     /// Runs what podskew says to look at; it has to show something.
     async fn looks_at(&self, look: &str) {
         let shown = self.run(look).await;
@@ -292,7 +306,7 @@ fn a_shape_is_a_command_without_its_names() {
 fn template(name: &str, image: &str, policy: &str) -> Value {
     json!({
         "metadata": {"labels": {"app": name}},
-        "spec": {"terminationGracePeriodSeconds": 1, "containers": [{"name": "app", "image": image, "imagePullPolicy": policy}]},
+        "spec": {"terminationGracePeriodSeconds": 3, "containers": [{"name": "app", "image": image, "imagePullPolicy": policy}]},
     })
 }
 
@@ -346,12 +360,7 @@ async fn digest_skew(cluster: &Cluster) {
 async fn daemon_sets(cluster: &Cluster) {
     let scene = cluster.scene("agents");
     let image = "r.example/agents/pinned:1";
-    cluster.registry.push(image, &digest('a'));
-    let mut before = workload("Deployment", "before", &template("before", image, "IfNotPresent"));
-    before["spec"]["replicas"] = 2.into();
-    scene.create(&before).await;
-    scene.until("deployment", "before", |report| ready(report) == 2).await;
-    cluster.registry.push(image, &digest('b'));
+    scene.on_old_nodes(image).await;
     scene.create(&workload("DaemonSet", "pinned", &template("pinned", image, "IfNotPresent"))).await;
     let report = scene.mends("daemonset", "pinned", Finding::DigestSkew).await;
     assert_eq!(digests(&report).len(), 1, "{report:?}");
@@ -479,6 +488,108 @@ async fn skew_while_paused(cluster: &Cluster) {
     }
 }
 
+/// Skew among pods of an older template, while a rollout goes on: it ends with them.
+async fn skew_of_outdated_pods(cluster: &Cluster) {
+    let scene = cluster.scene("outdated");
+    cluster.registry.set_trouble("r.example/outdated/app:2", Some(Trouble::NeverReady));
+    for kind in ["Deployment", "StatefulSet", "DaemonSet", "Rollout"] {
+        let of = kind.to_ascii_lowercase();
+        let name = format!("a-{of}");
+        let image = format!("r.example/outdated/{of}:1");
+        let wanted = workload(kind, &name, &template(&name, &image, "IfNotPresent"));
+        if kind == "DaemonSet" {
+            scene.on_old_nodes(&image).await;
+            scene.create(&wanted).await;
+            scene.until_found(&of, &name, Finding::DigestSkew).await;
+        } else {
+            scene.skewed(wanted, &image).await;
+        }
+        scene.set_image(&of, &name, "r.example/outdated/app:2").await;
+        let report =
+            scene.until(&of, &name, |report| report.hashes.iter().filter(|hash| hash.pods > 0).count() > 1).await;
+        assert!(Finding::all(&report).contains(&Finding::UnderWay), "{report:?}");
+        let advice = remedy(&report, Finding::DigestSkew);
+        scene.looks_at(&advice.look).await;
+        // It waits for the end of the rollout, which the new pods let it reach.
+        let lets = async {
+            tokio::time::sleep(Duration::from_secs(1)).await;
+            cluster.registry.set_trouble("r.example/outdated/app:2", None);
+        };
+        let acts = async {
+            for command in &advice.action.commands {
+                scene.run(command).await;
+                scene.did(command);
+            }
+        };
+        tokio::join!(lets, acts);
+        scene.until(&of, &name, |report| !Finding::all(report).contains(&Finding::DigestSkew)).await;
+        cluster.registry.set_trouble("r.example/outdated/app:2", Some(Trouble::NeverReady));
+    }
+}
+
+/// What there is to look at where no pod tells anything, and kinds that podskew alone does not know how to change.
+async fn looks(cluster: &Cluster) {
+    let scene = cluster.scene("looks");
+    let pod = |name: &str, restart: &str| {
+        let mut template = template(name, "r.example/looks/app", "Always");
+        template["spec"]["restartPolicy"] = restart.into();
+        template
+    };
+    for kind in ["Deployment", "StatefulSet", "DaemonSet", "ReplicaSet"] {
+        let of = kind.to_ascii_lowercase();
+        scene.create(&workload(kind, &of, &pod(&of, "Always"))).await;
+        let mut report = scene.until(&of, &of, |report| ready(report) >= 3).await;
+        // As it is before its controller has seen a change.
+        report.hashes.iter_mut().for_each(|hash| hash.current = None);
+        for finding in [Finding::NotAvailable, Finding::LatestTag] {
+            scene.looks_at(&remedy(&report, finding).look).await;
+        }
+        // As it is while its ReplicaSet cannot make a pod.
+        report.hashes.iter_mut().for_each(|hash| (hash.current, hash.pods) = (Some(true), 0));
+        scene.looks_at(&remedy(&report, Finding::NotAvailable).look).await;
+    }
+    let job = json!({
+        "apiVersion": "batch/v1", "kind": "Job", "metadata": {"name": "job"},
+        "spec": {"template": pod("job", "Never"), "suspend": true},
+    });
+    scene.create(&job).await;
+    // Neither Jobs nor CloneSets have controllers here; of a CloneSet kubectl says only that it knows the command.
+    let deployment = scene.report("deployment", "deployment").await.unwrap();
+    for kind in ["job", "cloneset.apps.kruise.io"] {
+        let mut report = deployment.clone();
+        report.workload.workload_type = kind.into();
+        report.workload.name = "job".into();
+        report.rollout = None;
+        report.hashes.iter_mut().for_each(|hash| hash.current = None);
+        for finding in [Finding::NotCompared, Finding::LatestTag, Finding::HashesMixed] {
+            let Remedy { look, action, .. } = remedy(&report, finding);
+            for command in std::iter::once(&look).chain(&action.commands) {
+                let output = cluster.shell(command, "").await;
+                let refusal = text(&output.stderr);
+                let unknown = refusal.contains("the server doesn't have a resource type \"cloneset\"");
+                assert!(output.status.success() || (unknown && kind != "job"), "{command}\n{refusal}");
+                scene.did(command);
+            }
+        }
+    }
+}
+
+/// A mix that a Rollout's controller has left behind: the field case c02.
+async fn leftover(cluster: &Cluster) {
+    let scene = cluster.scene("leftover");
+    let image = "r.example/leftover/web:1";
+    scene.create(&workload("Rollout", "web", &template("web", image, "IfNotPresent"))).await;
+    let report = scene.until("rollout", "web", |report| ready(report) == 3 && Finding::all(report).is_empty()).await;
+    let mut mixed = report.clone();
+    mixed.hashes[0].current = Some(false);
+    let advice = remedy(&mixed, Finding::HashesMixed);
+    for command in &advice.action.commands {
+        let said = scene.run(&format!("{command} --dry-run=server")).await;
+        assert!(said.contains("scaled"), "{said}");
+        scene.did(command);
+    }
+}
+
 /// A StatefulSet whose template was put right while a pod hangs on the wrong one: Kubernetes' "forced rollback".
 async fn forced_rollback(cluster: &Cluster) {
     let scene = cluster.scene("forced");
@@ -572,6 +683,9 @@ async fn what_podskew_says_is_what_mends_it() {
         held(&cluster),
         others(&cluster),
         skew_while_paused(&cluster),
+        skew_of_outdated_pods(&cluster),
+        looks(&cluster),
+        leftover(&cluster),
         forced_rollback(&cluster),
         under_way(&cluster),
         of_a_deployment(&cluster),

@@ -742,3 +742,38 @@ fn findings_come_worst_first() {
     let whole = Case { containers: vec![("app", "r/w:t", "Always", &two[..1])], ..case };
     assert_eq!(of(whole), []);
 }
+
+/// The commands of everything that reports are found in.
+fn commands(reports: impl IntoIterator<Item = WorkloadReport>) -> Vec<String> {
+    let mut commands = Vec::new();
+    for report in reports {
+        let mut found = Finding::all(&report);
+        // What only `audit --wait` and an alert find.
+        if found.contains(&Finding::UnderWay) {
+            found.push(Finding::HashesPersist);
+        }
+        if report.rollout.is_some_and(|rollout| rollout.state == Complete) {
+            found.push(Finding::NotAvailable);
+        }
+        for finding in found {
+            let remedy = remedy(&report, finding);
+            commands.push(remedy.look);
+            commands.extend(remedy.action.commands);
+        }
+    }
+    commands
+}
+
+#[test]
+fn every_command_is_one_that_kubectl_ran() {
+    let can_be = |case: &Case| match case.kind {
+        "statefulset" => !matches!(case.state, Some(Paused | Canary | BlueGreen)),
+        "daemonset" => !matches!(case.state, Some(Paused | Partitioned | Canary | BlueGreen)),
+        "rollout" => !matches!(case.state, Some(Partitioned | OnDelete)),
+        "deployment" => true,
+        // Of these podskew knows no current template.
+        _ => case.current.is_none(),
+    };
+    let cases = any_cases(2000).into_iter().filter(can_be);
+    common::commands::are_known(&commands(cases.map(|case| case.report())));
+}
