@@ -18,6 +18,7 @@ use podskew::report::{
 };
 use serde_json::{Value, json};
 use std::fmt::Write as _;
+use std::os::unix::fs::PermissionsExt;
 
 /// Its name, the image of its spec, the pull policy, and how many pods run which digest.
 type Container = (&'static str, &'static str, &'static str, &'static [(&'static str, u32)]);
@@ -363,8 +364,8 @@ const PULLED: &str = "Why: new pods ask the registry, whatever their node has, a
                       Where GitOps owns the object, make the change there.";
 const LOADED: &str = "Why: these images are not pulled, so each node runs what was loaded onto it. Better, push them to a registry. \
                       Where GitOps owns the object, make the change there.";
-const OUTDATED: &str = "Why: the difference is among pods of an older template, and ends with them when the rollout is \
-                        done. Where GitOps owns the object, make the change there.";
+const OUTDATED: &str = "Why: the difference is among pods of an older template, and ends with them. If new pods \
+                        differ too, podskew says so then. Where GitOps owns the object, make the change there.";
 
 /// The alert and the function say the same about a digest skew: this.
 #[track_caller]
@@ -776,4 +777,46 @@ fn every_command_is_one_that_kubectl_ran() {
     };
     let cases = any_cases(2000).into_iter().filter(can_be);
     common::commands::are_known(&commands(cases.map(|case| case.report())));
+}
+
+/// Pasted into a shell, a command hands each name on as one word, and runs nothing of it.
+#[test]
+fn a_hostile_name_never_reaches_a_shell() {
+    let folder = tempfile::tempdir().unwrap();
+    let (kubectl, record) = (folder.path().join("kubectl"), folder.path().join("record"));
+    std::fs::write(&kubectl, "#!/bin/sh\nprintf '%s\\0' \"$@\" >> \"$RECORD\"\n").unwrap();
+    std::fs::set_permissions(&kubectl, PermissionsExt::from_mode(0o755)).unwrap();
+    let names = [
+        "we'b; touch owned",
+        "$(touch owned)",
+        "`touch owned`",
+        "a b",
+        "x\ntouch owned",
+        "' && touch owned '",
+        "*",
+        "~",
+        "#",
+    ];
+    for (case, name) in any_cases(90).iter().zip(names.iter().cycle()) {
+        let mut report = case.report();
+        report.workload.name = (*name).into();
+        report.workload.namespace = format!("{name}ns").into();
+        report.pods.iter_mut().for_each(|pod| pod.pod = format!("{name}{}", pod.pod).into());
+        report.hashes.iter_mut().for_each(|hash| hash.hash = format!("{name}{}", hash.hash).into());
+        for command in commands([report]) {
+            std::fs::write(&record, "").unwrap();
+            let mut shell = std::process::Command::new("/bin/sh");
+            // There is no other program for it to run.
+            shell.args(["-c", &command]).env_clear().env("PATH", folder.path()).env("RECORD", &record);
+            let output = shell.current_dir(folder.path()).output().unwrap();
+            let refusal = String::from_utf8_lossy(&output.stderr);
+            assert!(output.status.success() && refusal.is_empty(), "{command}\n{refusal}");
+            let words = std::fs::read_to_string(&record).unwrap();
+            let namespace = words.split('\0').skip_while(|word| *word != "-n").nth(1).unwrap();
+            // No name of the API holds a control character, so none is said.
+            assert_eq!(namespace, format!("{name}ns").replace('\n', "\u{fffd}"), "{command}");
+        }
+    }
+    let left: Vec<_> = std::fs::read_dir(folder.path()).unwrap().map(|entry| entry.unwrap().file_name()).collect();
+    assert!(left.len() == 2 && left.iter().all(|name| name == "kubectl" || name == "record"), "{left:?}");
 }

@@ -71,8 +71,7 @@ pub(super) const PINNED_ANY: &str = "no digest has most of its pods, and their a
 pub(super) const LOADED: &str =
     "these images are not pulled, so each node runs what was loaded onto it. Better, push them to a registry.";
 pub(super) const PULLED: &str = "new pods ask the registry, whatever their node has, and so get the same image.";
-pub(super) const OUTDATED: &str =
-    "the difference is among pods of an older template, and ends with them when the rollout is done.";
+pub(super) const OUTDATED: &str = "the difference is among pods of an older template, and ends with them. If new pods differ too, podskew says so then.";
 const GO_BACK: &str = "it does not go on by itself. Give the new pods what they lack, or go back.";
 const GO_BACK_SERVED: &str =
     "it does not go on by itself, and the old pods still serve. Give the new pods what they lack, or go back.";
@@ -87,6 +86,8 @@ const OVERTAKEN_ONLY: &str = "rollouts overtake one another, or one is very slow
 const BLOCKED: &str = "the StatefulSet waits for this pod to be Ready, and does not replace it although its template is no longer asked for.";
 pub(super) const GIVE: &str = "give the new pods what they lack";
 const ASK_FIRST: &str = "this ends the mix with the new template. Somebody held it, so ask first.";
+const NEXT_PAUSE: &str =
+    "this takes the canary to its next pause, or to its end if there is none. Somebody held it, so ask first.";
 const LEFT_OVER: &str =
     "the deadline until which Argo Rollouts keeps them has passed, so nothing ends this mix by itself.";
 const ON_PURPOSE: &str = "an Experiment compares templates on purpose, and ends by its duration.";
@@ -268,7 +269,10 @@ pub fn remedy(report: &WorkloadReport, finding: Finding) -> Remedy {
             let wait = "nothing: Argo Rollouts scales them down by itself".to_owned();
             (of.look_at_history(), Action::words(wait), KEPT)
         }
-        Finding::Held => (of.look_at_history(), of.go_on(), ASK_FIRST),
+        Finding::Held => {
+            let steps = report.rollout.is_some_and(|rollout| rollout.state == RolloutState::Canary);
+            (of.look_at_history(), of.go_on(), if steps { NEXT_PAUSE } else { ASK_FIRST })
+        }
         Finding::InjectedSkew => {
             let (action, why) = of.change(of.reach_all(of.restart()), INJECTED_NOW);
             (of.look_at_digests(Origin::Injected), action, why)
