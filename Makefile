@@ -13,6 +13,7 @@ ANALYSIS := $(TOOLS)/analysis
 KUBECTL := $(TOOLS)/kubectl
 INSTALL := $(TOOLS)/install
 PROTOBUF := $(TOOLS)/protobuf
+ACCESS := $(TOOLS)/access
 DENY := $(TOOLS)/deny
 
 # Prometheus 3.15.0 as a Go module, and its hash as in the Go checksum database.
@@ -48,7 +49,7 @@ demo: ## Show podskew on a simulated cluster, at LISTEN=127.0.0.1:8080 or anothe
 	@echo "$(if $(LISTEN),$(LISTEN_ADDRESS),http://localhost:8080/) and prints what there is to see. Where that port is taken: make demo LISTEN=127.0.0.1:8081"
 	$(CARGO) run --locked -- demo $(if $(LISTEN),--listen-address $(LISTEN_ADDRESS))
 
-test: check-tools $(VENV)/done $(PROMETHEUS3) $(GRAFANA)/done $(ANALYSIS) $(KUBECTL)/done $(ADMISSION) $(PROTOBUF) $(INSTALL)/done tested-image-root lint ## Check everything: format, lints, all tests, with real Prometheus servers
+test: check-tools $(VENV)/done $(PROMETHEUS3) $(GRAFANA)/done $(ANALYSIS) $(KUBECTL)/done $(ADMISSION) $(PROTOBUF) $(ACCESS) $(INSTALL)/done tested-image-root lint ## Check everything: format, lints, all tests, with real Prometheus servers
 	$(CARGO) test --locked --no-fail-fast
 
 lint: ## Check the format and the lints
@@ -137,10 +138,11 @@ check-tools:
 	command -v man >/dev/null || missing man "apt-get install man-db"; \
 	command -v musl-gcc >/dev/null || missing musl-gcc "apt-get install musl-tools"; \
 	for proxy in tinyproxy microsocks; do command -v $$proxy >/dev/null || missing $$proxy "apt-get install tinyproxy-bin microsocks"; done; \
+	command -v openssl >/dev/null || missing openssl "apt-get install openssl"; \
 	command -v unshare >/dev/null || missing unshare "apt-get install util-linux"; \
 	test -e $(CERTIFICATES) || missing $(CERTIFICATES) "apt-get install ca-certificates"; \
 	command -v npm >/dev/null || test -e $(GRAFANA)/done || missing npm "install Node 20 or newer with npm; Grafana's types come with it"; \
-	command -v go >/dev/null || { test -x $(PROMETHEUS3) && test -x $(ANALYSIS) && test -e $(KUBECTL)/done && test -x $(ADMISSION) && test -x $(PROTOBUF) && test -e $(INSTALL)/done; } || \
+	command -v go >/dev/null || { test -x $(PROMETHEUS3) && test -x $(ANALYSIS) && test -e $(KUBECTL)/done && test -x $(ADMISSION) && test -x $(PROTOBUF) && test -x $(ACCESS) && test -e $(INSTALL)/done; } || \
 	  missing go "install Go 1.26 or newer; it builds Prometheus 3, Helm, kubectl, Kubernetes' encoders, and what judges analysis templates and admission policies"
 
 # Python's part of the tests: readers of what podskew serves and prints (OpenMetrics, JSON and XML by their schemas,
@@ -200,6 +202,12 @@ $(PROTOBUF): $(wildcard tests/programs/protobuf/*)
 	@mkdir -p $(TOOLS)
 	cd tests/programs/protobuf && GOWORK=off GOFLAGS= CGO_ENABLED=0 \
 	  go build -buildvcs=false -mod=readonly -trimpath -ldflags "-s -w" -o $(CURDIR)/$(PROTOBUF) .
+
+# Prometheus' exporter-toolkit, which says what a web configuration file means.
+$(ACCESS): $(wildcard tests/programs/access/*)
+	@mkdir -p $(TOOLS)
+	cd tests/programs/access && GOWORK=off GOFLAGS= CGO_ENABLED=0 \
+	  go build -buildvcs=false -mod=readonly -trimpath -ldflags "-s -w" -o $(CURDIR)/$(ACCESS) .
 
 # Argo Rollouts' and Flagger's own code, which judges the analysis templates, and the schemas of their objects. go.sum pins it.
 $(ANALYSIS): $(wildcard tests/programs/analysis/*)

@@ -86,7 +86,7 @@ pub async fn demo(options: DemoOptions) -> anyhow::Result<()> {
     let kubeconfig = simulator.temporary_kubeconfig().context("cannot write a kubeconfig for the simulated cluster")?;
     terminal::print(&banner(address.port(), &simulator.url(), kubeconfig.path(), size))?;
     tokio::select! {
-        outcome = watch_and_serve(options.into(), client, listener, signals) => outcome,
+        outcome = watch_and_serve(options.into(), client, listener, None, signals) => outcome,
         () = cluster.run() => Ok(()),
     }
 }

@@ -9,6 +9,7 @@
 //!
 //! `ARCHITECTURE.md` says which module may know which.
 
+pub mod access;
 pub mod audit;
 pub mod cli;
 pub mod cluster;

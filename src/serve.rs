@@ -8,11 +8,12 @@ mod live;
 mod render;
 mod signals;
 
+use crate::access::AccessControl;
 use crate::cli::Config;
 use crate::cluster::{self, Timings};
 use crate::exposition::Exposition;
 use crate::inventory::Inventory;
-use crate::telemetry::Telemetry;
+use crate::telemetry::{Telemetry, WebConfigHealth};
 use crate::web::{Limits, Server, bind};
 use anyhow::{Context, bail};
 use live::Live;
@@ -26,14 +27,15 @@ use tokio::sync::oneshot;
 pub async fn serve(config: Config) -> anyhow::Result<()> {
     // Before all else: as process 1 of a container, podskew gets only the signals it asks for.
     let mut signals = Signals::listen().context("cannot listen for signals")?;
-    // What is wrong with the address shows at once, whether or not the cluster can be reached.
+    // What is wrong with the web configuration or the address shows at once, whether or not the cluster can be reached.
+    let access = AccessControl::open(&config.access)?;
     let listener = bind(config.listen_address).await?;
     let connected = tokio::select! {
         connected = cluster::connect(&config.connection) => connected?,
         _ = signals.next() => return Ok(()),
     };
     tracing::info!(server = connected.server, origin = connected.origin, proxy = connected.proxy, "watching");
-    watch_and_serve(config, connected.client, listener, signals).await
+    watch_and_serve(config, connected.client, listener, access, signals).await
 }
 
 /// The same with a connection to the cluster, and a listener, that are there already.
@@ -41,6 +43,7 @@ pub async fn watch_and_serve(
     config: Config,
     client: kube::Client,
     listener: TcpListener,
+    access: Option<AccessControl>,
     mut signals: Signals,
 ) -> anyhow::Result<()> {
     let telemetry = Telemetry::new().context("cannot register podskew's own metrics")?;
@@ -57,9 +60,17 @@ pub async fn watch_and_serve(
         config.settings.exclude_namespaces,
     ));
 
-    let server = Server::new(listener, live.clone(), Limits::of_this_process());
+    let access = access.map(|mut access| {
+        access.review_with(&client);
+        Arc::new(access)
+    });
+    let health = config.access.web_config_file.is_some().then(|| telemetry.web_config()).transpose();
+    let health = health.context("cannot register the metrics of the web configuration")?;
+    let following = follow_changes(access.clone().zip(health));
+    let server = Server::new(listener, live.clone(), Limits::of_this_process()).with_access(access.clone());
     let address = server.local_addr().context("cannot tell the address podskew listens on")?;
-    tracing::info!(version = env!("CARGO_PKG_VERSION"), "serving http://{address}/metrics");
+    let scheme = if access.is_some_and(|access| access.tls().is_some()) { "https" } else { "http" };
+    tracing::info!(version = env!("CARGO_PKG_VERSION"), "serving {scheme}://{address}/metrics");
     let (stop, stopped) = oneshot::channel::<()>();
     let mut server = pin!(server.run(async {
         let _ = stopped.await;
@@ -69,6 +80,7 @@ pub async fn watch_and_serve(
     tokio::select! {
         () = &mut server => bail!("the server ended by itself"),
         outcome = rendering => return outcome,
+        () = following => bail!("the web configuration is not followed any more"),
         signal = signals.next() => {
             tracing::info!(signal, "stopping: scrapes in flight finish; a second signal stops at once");
         }
@@ -81,5 +93,13 @@ pub async fn watch_and_serve(
             Ok(())
         }
         signal = signals.next() => bail!("stopped at once by a second {signal}; answers in flight were cut"),
+    }
+}
+
+/// Follows the changes of the web configuration file, if there is one.
+async fn follow_changes(followed: Option<(Arc<AccessControl>, WebConfigHealth)>) {
+    match followed {
+        Some((access, health)) => access.follow_changes(health).await,
+        None => std::future::pending().await,
     }
 }

@@ -6,7 +6,8 @@
 use crate::objects::{Resource, wrong_types};
 use crate::stderr::dropped_lines;
 use prometheus::{
-    GaugeVec, Histogram, HistogramOpts, IntCounter, IntCounterVec, IntGaugeVec, Opts, Registry, proto::MetricFamily,
+    Gauge, GaugeVec, Histogram, HistogramOpts, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Opts, Registry,
+    proto::MetricFamily,
 };
 #[cfg(target_os = "linux")]
 use prometheus::{
@@ -16,6 +17,7 @@ use prometheus::{
 use std::fmt;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::SystemTime;
 
 /// The families that say how podskew itself is.
 #[derive(Clone)]
@@ -307,6 +309,47 @@ impl Telemetry {
             self.exposition_bytes.with_label_values(&[encoding]).set(0);
         }
     }
+}
+
+/// Whether the web configuration file could be read when it changed last. Only a podskew that has such a file has these.
+#[derive(Clone)]
+pub struct WebConfigHealth {
+    successful: IntGauge,
+    timestamp: Gauge,
+}
+
+impl WebConfigHealth {
+    /// The file has changed, and is in force now or is not.
+    pub fn reloaded(&self, successful: bool) {
+        self.successful.set(i64::from(successful));
+        if successful {
+            self.timestamp.set(seconds_since_1970());
+        }
+    }
+}
+
+impl Telemetry {
+    /// Registers what is told of the web configuration file, which is in force.
+    pub fn web_config(&self) -> Result<WebConfigHealth, prometheus::Error> {
+        let health = WebConfigHealth {
+            successful: IntGauge::new(
+                "podskew_web_config_last_reload_successful",
+                "Whether the web configuration file, and the files that it names, could be used when they changed last.",
+            )?,
+            timestamp: Gauge::new(
+                "podskew_web_config_last_reload_success_timestamp_seconds",
+                "When the web configuration that is in force was read.",
+            )?,
+        };
+        self.registry.register(Box::new(health.successful.clone()))?;
+        self.registry.register(Box::new(health.timestamp.clone()))?;
+        health.reloaded(true);
+        Ok(health)
+    }
+}
+
+fn seconds_since_1970() -> f64 {
+    SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).map_or(0.0, |since| since.as_secs_f64())
 }
 
 /// Brings a counter to `total`; several scrapes may do so at once.

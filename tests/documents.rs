@@ -3,7 +3,7 @@
 
 use clap::CommandFactory;
 use podskew::cli::Arguments;
-use podskew::exposition::{FAMILIES, docs::HEALTH_FAMILIES};
+use podskew::exposition::{FAMILIES, docs::HEALTH_FAMILIES, docs::WEB_CONFIG_FAMILIES};
 use regex::Regex;
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
@@ -96,7 +96,8 @@ fn every_metric_that_is_named_exists() {
     let metric = Regex::new(r"podskew_[a-z_]+[a-z]\b").unwrap();
     let known = |name: &str| {
         let name = name.strip_suffix("_bucket").unwrap_or(name);
-        FAMILIES.iter().any(|family| family.name == name) || HEALTH_FAMILIES.iter().any(|family| family.name == name)
+        let mut health = HEALTH_FAMILIES.iter().chain(WEB_CONFIG_FAMILIES);
+        FAMILIES.iter().any(|family| family.name == name) || health.any(|family| family.name == name)
     };
     for document in documents() {
         for found in metric.find_iter(&read(&document)) {

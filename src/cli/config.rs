@@ -6,7 +6,8 @@ use super::arguments::{
     AuditArguments, Called, ConnectionArguments, CountArguments, DiffArguments, DiffFormat, ExplainArguments,
     ExplainFormat, LogArguments, LookArguments, ServeArguments,
 };
-use super::values::FamilyPatterns;
+use super::values::{Auth, FamilyPatterns};
+use crate::access::AccessConfig;
 use crate::audit::{Format, Strictness};
 use crate::cluster::Connection;
 use crate::exposition::Selection;
@@ -33,6 +34,8 @@ pub struct Config {
     pub settings: Settings,
     /// Which families to serve.
     pub selection: Selection,
+    /// Whom to serve.
+    pub access: AccessConfig,
     /// How to log.
     pub log: LogConfig,
 }
@@ -88,6 +91,11 @@ impl Config {
             namespaces,
             settings: Settings { pod_labels: distinct_labels(arguments.pod_label)?, ..settings },
             selection: selection(arguments.metric_allowlist, arguments.metric_denylist)?,
+            access: AccessConfig {
+                web_config_file: arguments.web_config_file,
+                token_reviews: arguments.auth == Some(Auth::Kubernetes),
+                audiences: arguments.auth_audience,
+            },
             log: arguments.log.into(),
         })
     }
@@ -305,6 +313,7 @@ impl From<DemoOptions> for Config {
             namespaces: Vec::new(),
             settings: Settings::default(),
             selection: Selection::default(),
+            access: AccessConfig::default(),
             log: options.log,
         }
     }

@@ -4,8 +4,8 @@
 //!  argv, PODSKEW_* ──clap──▶ arguments (as typed) ──▶ config (checked) ──▶ serve, audit, explain, …
 //! ```
 //!
-//! Exit codes: 0 after a graceful shutdown, 1 when something failed while it ran, 2 for a command line, a kubeconfig or
-//! credentials that make no sense. A command that looks once and says what it saw has codes of its own for that, and 2 wherever it could not look.
+//! Exit codes: 0 after a graceful shutdown, 1 when something failed while it ran, 2 for a command line, a kubeconfig,
+//! credentials or a web configuration that make no sense. A command that looks once and says what it saw has codes of its own for that, and 2 wherever it could not look.
 
 mod arguments;
 mod candidates;
@@ -28,7 +28,7 @@ pub use config::{AuditOptions, Config, DiffOptions, ExplainOptions, LogConfig, L
 
 #[cfg(feature = "demo")]
 use crate::demo;
-use crate::{audit, cluster, explain, serve, stderr};
+use crate::{access, audit, cluster, explain, serve, stderr};
 use anyhow::Context;
 use std::process::ExitCode;
 use std::time::Duration;
@@ -109,6 +109,7 @@ fn in_runtime(log: LogConfig, failed: u8, command: impl Future<Output = anyhow::
 fn ended(outcome: anyhow::Result<ExitCode>, failed: u8) -> ExitCode {
     outcome.unwrap_or_else(|error| {
         terminal::failure(&error);
-        ExitCode::from(if error.is::<cluster::Misconfigured>() { MISCONFIGURED } else { failed })
+        let is_misconfigured = error.is::<cluster::Misconfigured>() || error.is::<access::ConfigError>();
+        ExitCode::from(if is_misconfigured { MISCONFIGURED } else { failed })
     })
 }

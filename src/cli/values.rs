@@ -215,6 +215,17 @@ fn text_or_json<T: Copy + Send + Sync + 'static>(text: T, json: T) -> impl Typed
     PossibleValuesParser::new(["text", "json"]).map(move |format| if format == "json" { json } else { text })
 }
 
+/// Who decides about a request.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Auth {
+    /// The API server, by its bearer token.
+    Kubernetes,
+}
+
+pub(super) fn auth() -> impl TypedValueParser<Value = Auth> {
+    PossibleValuesParser::new(["kubernetes"]).map(|_| Auth::Kubernetes)
+}
+
 /// The levels, in the words of the log itself.
 pub(super) fn log_level() -> impl TypedValueParser<Value = LevelFilter> {
     PossibleValuesParser::new(["error", "warn", "info", "debug", "trace"]).map(|level| match level.as_str() {

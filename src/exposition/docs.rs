@@ -184,6 +184,27 @@ pub static HEALTH_FAMILIES: &[HealthFamily] = &[
     },
 ];
 
+/// What a podskew with `--web-config-file` serves beside them.
+pub static WEB_CONFIG_FAMILIES: &[HealthFamily] = &[
+    HealthFamily {
+        name: "podskew_web_config_last_reload_successful",
+        kind: "gauge",
+        labels: &[],
+        meaning: "1 while the web configuration that is in force is the one in the file; 0 where a change of it, or of a \
+                  file that it names, could not be used.",
+        example: "min by (instance) (podskew_web_config_last_reload_successful) == 0",
+        series: "1 with `--web-config-file`, else none",
+    },
+    HealthFamily {
+        name: "podskew_web_config_last_reload_success_timestamp_seconds",
+        kind: "gauge",
+        labels: &[],
+        meaning: "When the web configuration that is in force was read.",
+        example: "max by (instance) (podskew_web_config_last_reload_success_timestamp_seconds)",
+        series: "1 with `--web-config-file`, else none",
+    },
+];
+
 const INTRODUCTION: &str = "\
 # Metrics
 
@@ -214,13 +235,14 @@ pub fn metrics_markdown() -> String {
     }
     page.push_str("\n## podskew itself\n\n");
     open_table(&mut page);
-    for family in HEALTH_FAMILIES {
+    let health = || HEALTH_FAMILIES.iter().chain(WEB_CONFIG_FAMILIES);
+    for family in health() {
         let labels = quoted(family.labels.iter().copied());
         push_row(&mut page, family.name, family.kind, &labels, family.meaning, family.series);
     }
     page.push_str("\n## A query for each\n");
     let workloads = FAMILIES.iter().map(|family| (family.name, family.example));
-    for (name, example) in workloads.chain(HEALTH_FAMILIES.iter().map(|family| (family.name, family.example))) {
+    for (name, example) in workloads.chain(health().map(|family| (family.name, family.example))) {
         let _ = write!(page, "\n`{name}`\n\n```promql\n{example}\n```\n");
     }
     page

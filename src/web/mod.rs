@@ -5,6 +5,7 @@
 //!
 //! ```text
 //!  listener ──TcpStream──▶ server ──▶ places ──▶ deadline (one clock a connection) ──▶ hyper ──▶ routes ──▶ body, landing
+//!                                                         └──TLS──▶ stream ──────────────┘         └▶ access
 //! ```
 
 mod body;
@@ -15,6 +16,7 @@ mod listener;
 mod places;
 mod routes;
 mod server;
+mod stream;
 
 use crate::exposition::{Answer, Encoding, Format};
 use bytes::Bytes;

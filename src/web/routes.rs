@@ -3,10 +3,11 @@
 use super::body::Body;
 use super::places::{Admission, Place};
 use super::{ConnectionCounts, Site, landing};
+use crate::access::{AccessControl, Asked, Denial};
 use crate::exposition::{Encoding, negotiate};
 use http::header::{
     ACCEPT, ACCEPT_ENCODING, ALLOW, CACHE_CONTROL, CONNECTION, CONTENT_ENCODING, CONTENT_SECURITY_POLICY, CONTENT_TYPE,
-    HOST, RETRY_AFTER, VARY, X_CONTENT_TYPE_OPTIONS,
+    HOST, RETRY_AFTER, VARY, WWW_AUTHENTICATE, X_CONTENT_TYPE_OPTIONS,
 };
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Response, StatusCode, Version};
 use std::fmt::Write as _;
@@ -15,31 +16,65 @@ use std::time::Instant;
 
 /// The answer to one request. HEAD gets the answer to GET; hyper sends its header and drops its body.
 pub(super) fn answer<B>(site: &Arc<dyn Site>, request: &Request<B>, place: &Place) -> Response<Body> {
+    public(site, request, place).unwrap_or_else(|| content(site, request, place))
+}
+
+/// The same where not everybody may ask. `has_certificate` tells whether the connection came with a good one.
+pub(super) async fn controlled_answer<B>(
+    access: &AccessControl,
+    site: &Arc<dyn Site>,
+    request: &Request<B>,
+    place: &Place,
+    has_certificate: bool,
+) -> Response<Body> {
+    let mut response = if let Some(response) = public(site, request, place) {
+        response
+    } else {
+        let route = if request.uri().path() == METRICS { METRICS } else { "/" };
+        let asked = Asked { headers: request.headers(), route, has_certificate };
+        match access.check(&asked).await {
+            Ok(()) => content(site, request, place),
+            Err(denial) => denied(denial),
+        }
+    };
+    access.add_headers(response.headers_mut());
+    response
+}
+
+const METRICS: &str = "/metrics";
+
+/// What everybody may know: the probes, since the kubelet has no credentials, and that something is not there. `None` for
+/// what there is to see.
+fn public<B>(site: &Arc<dyn Site>, request: &Request<B>, place: &Place) -> Option<Response<Body>> {
     // RFC 9112 (3.2): exactly one from HTTP/1.1 on, and never two: what stands between might go by the other one.
     let hosts = request.headers().get_all(HOST).iter().count();
     if hosts > 1 || (hosts == 0 && request.version() > Version::HTTP_10) {
-        return text(StatusCode::BAD_REQUEST, "a request has one Host header\n");
+        return Some(text(StatusCode::BAD_REQUEST, "a request has one Host header\n"));
     }
     let path = request.uri().path();
     if !matches!(path, "/" | "/metrics" | "/livez" | "/healthz" | "/readyz") {
-        return text(StatusCode::NOT_FOUND, "not found; / lists what there is\n");
+        return Some(text(StatusCode::NOT_FOUND, "not found; / lists what there is\n"));
     }
     if !matches!(*request.method(), Method::GET | Method::HEAD) {
         let refusal = text(StatusCode::METHOD_NOT_ALLOWED, "only GET and HEAD\n");
-        return with(refusal, ALLOW, "GET, HEAD");
+        return Some(with(refusal, ALLOW, "GET, HEAD"));
     }
     if matches!(path, "/livez" | "/healthz") {
-        return text(StatusCode::OK, "ok\n");
+        return Some(text(StatusCode::OK, "ok\n"));
     }
     if path == "/readyz" {
-        return readiness(site.as_ref());
+        return Some(readiness(site.as_ref()));
     }
     if place.admission == Admission::Probe {
         place.places().refuse();
-        return refused();
+        return Some(refused());
     }
-    match path {
-        "/metrics" => metrics(site, request.headers(), place.places().counts()),
+    None
+}
+
+fn content<B>(site: &Arc<dyn Site>, request: &Request<B>, place: &Place) -> Response<Body> {
+    match request.uri().path() {
+        METRICS => metrics(site, request.headers(), place.places().counts()),
         _ => page(site.as_ref()),
     }
 }
@@ -101,6 +136,18 @@ fn page(site: &dyn Site) -> Response<Body> {
 fn refused() -> Response<Body> {
     let full = text(StatusCode::SERVICE_UNAVAILABLE, "podskew answers as many requests as it may; try again soon\n");
     with(with(full, RETRY_AFTER, "5"), CONNECTION, "close")
+}
+
+fn denied(denial: Denial) -> Response<Body> {
+    let mut response = text(denial.status, format!("{}\n", denial.message));
+    if let Some(challenge) = denial.challenge {
+        response = with(response, WWW_AUTHENTICATE, challenge);
+    }
+    if let Some(wait) = denial.retry_after {
+        let seconds = wait.as_secs() + u64::from(wait.subsec_nanos() > 0);
+        response.headers_mut().insert(RETRY_AFTER, HeaderValue::from(seconds));
+    }
+    response
 }
 
 fn text(status: StatusCode, text: impl Into<bytes::Bytes>) -> Response<Body> {

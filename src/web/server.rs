@@ -2,11 +2,18 @@
 
 use super::deadline::Timed;
 use super::places::{Admission, Place, Places};
+use super::stream::Stream;
 use super::{Limits, Site, routes};
+use crate::access::AccessControl;
+use futures::FutureExt as _;
+use futures::future::Either;
+use http::Request;
+use hyper::body::Incoming;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::TokioIo;
 use std::convert::Infallible;
+use std::error::Error;
 use std::io::{self, ErrorKind};
 use std::net::SocketAddr;
 use std::pin::pin;
@@ -26,13 +33,21 @@ pub struct Server {
     site: Arc<dyn Site>,
     limits: Limits,
     places: Arc<Places>,
+    access: Option<Arc<AccessControl>>,
 }
 
 impl Server {
     /// A server of `site` on a listener that [`bind`](super::bind) made.
     #[must_use]
     pub fn new(listener: TcpListener, site: Arc<dyn Site>, limits: Limits) -> Self {
-        Self { listener, site, limits, places: Arc::new(Places::new(limits)) }
+        Self { listener, site, limits, places: Arc::new(Places::new(limits)), access: None }
+    }
+
+    /// The same, for those alone whom `access` lets in.
+    #[must_use]
+    pub fn with_access(mut self, access: Option<Arc<AccessControl>>) -> Self {
+        self.access = access;
+        self
     }
 
     /// Where it listens; tells the port if port 0 was asked for.
@@ -62,9 +77,10 @@ impl Server {
             };
             let site = Arc::clone(&self.site);
             let closing = closing.subscribe();
+            let access = self.access.clone();
             connections.spawn(async move {
-                if let Err(error) = serve_connection(stream, site, place, closing).await {
-                    tracing::debug!(error = &error as &dyn std::error::Error, "a connection ended early");
+                if let Err(error) = serve_connection(stream, site, place, access, closing).await {
+                    tracing::debug!(error = &*error as &dyn std::error::Error, "a connection ended early");
                 }
             });
         }
@@ -134,16 +150,34 @@ async fn serve_connection(
     stream: TcpStream,
     site: Arc<dyn Site>,
     place: Place,
+    access: Option<Arc<AccessControl>>,
     mut closing: watch::Receiver<bool>,
-) -> hyper::Result<()> {
+) -> Result<(), Box<dyn Error + Send + Sync>> {
     // Without it the last, small segment of an answer would wait for an acknowledgement. If it fails, it waits.
     let _ = stream.set_nodelay(true);
     let clock = &place.clock;
-    let io = TokioIo::new(Timed::new(stream, Arc::clone(clock)));
-    let service = service_fn(|request| {
+    let stream = Timed::new(stream, Arc::clone(clock));
+    let stream = match access.as_ref().and_then(|access| access.tls()) {
+        None => Stream::Plain(stream),
+        // The time for the first request's header is also that for the handshake.
+        Some(acceptor) => tokio::select! {
+            biased;
+            () = clock.evicted() => return Ok(()),
+            handshake = Box::pin(acceptor.accept(stream)) => Stream::Tls(Box::new(handshake?)),
+            () = is_closing(&mut closing) => return Ok(()),
+        },
+    };
+    let has_certificate = stream.has_certificate();
+    let (site, place, access) = (&site, &place, access.as_deref());
+    let service = service_fn(move |request: Request<Incoming>| {
         clock.answering();
-        let answer = routes::answer(&site, &request, &place).map(|body| body.timed(Arc::clone(clock)));
-        std::future::ready(Ok::<_, Infallible>(answer))
+        let answer = match access {
+            None => Either::Left(std::future::ready(routes::answer(site, &request, place))),
+            Some(access) => Either::Right(Box::pin(async move {
+                routes::controlled_answer(access, site, &request, place, has_certificate).await
+            })),
+        };
+        answer.map(|answer| Ok::<_, Infallible>(answer.map(|body| body.timed(Arc::clone(clock)))))
     });
     let mut connection = pin!(
         http1::Builder::new()
@@ -153,17 +187,19 @@ async fn serve_connection(
             // A client may say that it has nothing more to ask before it reads the answer.
             .half_close(true)
             .max_buf_size(BUFFER_BYTES)
-            .serve_connection(io, service)
+            .serve_connection(TokioIo::new(stream), service)
     );
-    let told_to_close = async {
-        // An error means that the server is gone, which is the same.
-        let _ = closing.wait_for(|closing| *closing).await;
-    };
     tokio::select! {
         biased;
         () = clock.evicted() => return Ok(()),
-        ended = connection.as_mut() => return ended,
-        () = told_to_close => connection.as_mut().graceful_shutdown(),
+        ended = connection.as_mut() => return Ok(ended?),
+        () = is_closing(&mut closing) => connection.as_mut().graceful_shutdown(),
     }
-    connection.await
+    Ok(connection.await?)
+}
+
+/// Waits until the server is told to stop.
+async fn is_closing(closing: &mut watch::Receiver<bool>) {
+    // An error means that the server is gone, which is the same.
+    let _ = closing.wait_for(|closing| *closing).await;
 }

@@ -66,6 +66,14 @@ pub fn prometheus3() -> PathBuf {
     path
 }
 
+/// Prometheus' exporter-toolkit.
+#[track_caller]
+pub fn toolkit() -> PathBuf {
+    let path = root().join("target/tools/access");
+    assert!(path.exists(), "there is no {}: make target/tools/access", path.display());
+    path
+}
+
 /// What an API server would send in protobuf for each of these lines, an object, a list or an event of a watch in JSON, by
 /// Kubernetes' own types and encoders. That of an event begins with the length of its message.
 #[track_caller]

@@ -1,14 +1,15 @@
 //! The options of `serve`.
 #![allow(clippy::doc_markdown, reason = "clap prints these comments as they stand, backticks too")]
 
-use super::shared::{METRICS, WHAT};
+use super::shared::{ACCESS, METRICS, WHAT};
 use super::{ConnectionArguments, CountArguments, LogArguments};
 use crate::cli::candidates;
-use crate::cli::values::{self, FamilyPatterns};
+use crate::cli::values::{self, Auth, FamilyPatterns};
 use crate::inventory::PodLabel;
 use crate::web::ListenAddress;
-use clap::Args;
+use clap::{Args, ValueHint};
 use clap_complete::engine::ArgValueCompleter;
+use std::path::PathBuf;
 
 /// What `serve` was told.
 #[derive(Args, Debug)]
@@ -55,6 +56,25 @@ pub struct ServeArguments {
         value_parser = values::family_patterns
     )]
     pub metric_denylist: Vec<FamilyPatterns>,
+
+    /// File with TLS, users and their passwords, headers and a rate limit, in the format of Prometheus' exporter-toolkit
+    #[arg(
+        long, value_name = "FILE", env = "PODSKEW_WEB_CONFIG_FILE", help_heading = ACCESS, value_hint = ValueHint::FilePath
+    )]
+    pub web_config_file: Option<PathBuf>,
+
+    /// Serve only those whose bearer token the API server lets get the path
+    #[arg(
+        long, value_name = "METHOD", env = "PODSKEW_AUTH", help_heading = ACCESS, value_parser = values::auth()
+    )]
+    pub auth: Option<Auth>,
+
+    /// Audience a token may be for; repeatable [default: those of the API server]
+    #[arg(
+        long, value_name = "AUDIENCE", env = "PODSKEW_AUTH_AUDIENCE", help_heading = ACCESS,
+        value_delimiter = ',', value_parser = values::non_empty, requires = "auth"
+    )]
+    pub auth_audience: Vec<String>,
 
     /// How to log.
     #[command(flatten)]

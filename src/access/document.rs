@@ -1,0 +1,194 @@
+//! A YAML document whose values know their lines, so that a refusal can name one. It never quotes a value: keys and password
+//! hashes stand in this file.
+
+use serde::de::{Deserialize, Deserializer, MapAccess, SeqAccess, Visitor};
+use serde_saphyr::Spanned;
+use std::fmt;
+
+/// Why a file is refused: the line, what is wrong, and the remedy.
+#[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
+#[error("line {line}: {message}")]
+pub struct Refusal {
+    /// The line, from 1.
+    pub line: u64,
+    /// What is wrong with it, and the remedy.
+    pub message: String,
+}
+
+impl Refusal {
+    pub(super) fn new(line: u64, message: impl Into<String>) -> Self {
+        Self { line, message: message.into() }
+    }
+}
+
+/// A value and its line.
+#[derive(Debug)]
+pub(super) struct Node {
+    pub(super) line: u64,
+    value: Value,
+}
+
+#[derive(Debug)]
+enum Value {
+    Null,
+    Boolean(bool),
+    Text(String),
+    List(Vec<Node>),
+    Map(Vec<(Key, Node)>),
+}
+
+#[derive(Clone, Debug)]
+pub(super) struct Key {
+    pub(super) line: u64,
+    pub(super) name: String,
+}
+
+impl Node {
+    /// Reads one document; an empty one is null.
+    pub(super) fn read(text: &str) -> Result<Self, Refusal> {
+        let says_nothing =
+            |line: &str| line.trim().is_empty() || line.trim_start().starts_with('#') || line.trim_end() == "---";
+        if text.lines().all(says_nothing) {
+            return Ok(Self { line: 1, value: Value::Null });
+        }
+        let options = serde_saphyr::options! { strict_booleans: true, with_snippet: false };
+        let read = serde_saphyr::from_str_with_options::<Spanned<Value>>(text, options);
+        read.map(Self::from).map_err(|error| {
+            let line = error.location().map_or(1, |location| location.line()).max(1);
+            let message = match error.without_snippet() {
+                serde_saphyr::Error::DuplicateMappingKey { .. } => "this key stands here twice; keep one of them",
+                serde_saphyr::Error::MultipleDocuments { .. } => "a second document begins; keep one",
+                _ => "this is not YAML; compare the indentation, colons and quotes with docs/security.md",
+            };
+            Refusal::new(line, message)
+        })
+    }
+
+    pub(super) fn is_null(&self) -> bool {
+        matches!(self.value, Value::Null)
+    }
+
+    /// Empty for null. `name` is what a refusal calls the value.
+    pub(super) fn map(self, name: &str) -> Result<Vec<(Key, Node)>, Refusal> {
+        match self.value {
+            Value::Null => Ok(Vec::new()),
+            Value::Map(entries) => Ok(entries),
+            _ => Err(Refusal::new(self.line, format!("{name} is no mapping; write `name: value` lines below it"))),
+        }
+    }
+
+    /// Empty for null.
+    pub(super) fn list(self, name: &str) -> Result<Vec<Node>, Refusal> {
+        match self.value {
+            Value::Null => Ok(Vec::new()),
+            Value::List(nodes) => Ok(nodes),
+            _ => Err(Refusal::new(self.line, format!("{name} is no list; write each value behind a dash"))),
+        }
+    }
+
+    /// `None` for null and for an empty text.
+    pub(super) fn text(self, name: &str) -> Result<Option<Line<String>>, Refusal> {
+        let line = self.line;
+        match self.value {
+            Value::Null => Ok(None),
+            Value::Text(text) if text.is_empty() => Ok(None),
+            Value::Text(value) => Ok(Some(Line { line, value })),
+            Value::Boolean(value) => Ok(Some(Line { line, value: value.to_string() })),
+            Value::List(_) | Value::Map(_) => Err(Refusal::new(line, format!("{name} is no text; write one value"))),
+        }
+    }
+
+    /// `None` for null.
+    pub(super) fn boolean(self, name: &str) -> Result<Option<Line<bool>>, Refusal> {
+        let line = self.line;
+        match self.value {
+            Value::Null => Ok(None),
+            Value::Boolean(value) => Ok(Some(Line { line, value })),
+            _ => Err(Refusal::new(line, format!("{name} is neither true nor false; write one of them"))),
+        }
+    }
+}
+
+/// Something, and its line.
+#[derive(Clone, Debug)]
+pub(super) struct Line<T> {
+    pub(super) line: u64,
+    pub(super) value: T,
+}
+
+impl<T> Line<T> {
+    pub(super) fn refuse(&self, message: impl Into<String>) -> Refusal {
+        Refusal::new(self.line, message)
+    }
+}
+
+impl From<Spanned<Value>> for Node {
+    fn from(spanned: Spanned<Value>) -> Self {
+        Self { line: spanned.referenced.line().max(1), value: spanned.value }
+    }
+}
+
+impl<'de> Deserialize<'de> for Value {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_any(ValueVisitor)
+    }
+}
+
+struct ValueVisitor;
+
+impl<'de> Visitor<'de> for ValueVisitor {
+    type Value = Value;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a value")
+    }
+
+    fn visit_unit<E>(self) -> Result<Value, E> {
+        Ok(Value::Null)
+    }
+
+    fn visit_none<E>(self) -> Result<Value, E> {
+        Ok(Value::Null)
+    }
+
+    fn visit_some<D: Deserializer<'de>>(self, deserializer: D) -> Result<Value, D::Error> {
+        Value::deserialize(deserializer)
+    }
+
+    fn visit_bool<E>(self, value: bool) -> Result<Value, E> {
+        Ok(Value::Boolean(value))
+    }
+
+    fn visit_i64<E>(self, value: i64) -> Result<Value, E> {
+        Ok(Value::Text(value.to_string()))
+    }
+
+    fn visit_u64<E>(self, value: u64) -> Result<Value, E> {
+        Ok(Value::Text(value.to_string()))
+    }
+
+    fn visit_f64<E>(self, value: f64) -> Result<Value, E> {
+        Ok(Value::Text(value.to_string()))
+    }
+
+    fn visit_str<E>(self, value: &str) -> Result<Value, E> {
+        Ok(Value::Text(value.to_owned()))
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut sequence: A) -> Result<Value, A::Error> {
+        let mut nodes = Vec::new();
+        while let Some(node) = sequence.next_element::<Spanned<Value>>()? {
+            nodes.push(node.into());
+        }
+        Ok(Value::List(nodes))
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Value, A::Error> {
+        let mut entries = Vec::new();
+        while let Some(name) = map.next_key::<Spanned<String>>()? {
+            let key = Key { line: name.referenced.line().max(1), name: name.value };
+            entries.push((key, map.next_value::<Spanned<Value>>()?.into()));
+        }
+        Ok(Value::Map(entries))
+    }
+}

@@ -1,0 +1,158 @@
+//! Basic authentication: users, and bcrypt hashes of their passwords.
+//!
+//! A hash costs a tenth of a second, and whoever reaches the port can have it computed. So hashes are computed one at a time,
+//! off the threads that serve, and only a few requests wait for that. What was found is remembered: right and wrong apart, so
+//! that no number of wrong passwords pushes a right one out.
+
+use super::recent::Recent;
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use ring::hmac;
+use ring::rand::SystemRandom;
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use tokio::sync::Semaphore;
+
+/// The most that a hash may cost: 2^14 rounds take about a second.
+const HIGHEST_COST: u32 = 14;
+
+/// How many requests may wait while one password is verified.
+const QUEUE: usize = 16;
+
+/// How many passwords are remembered, right and wrong each.
+const REMEMBERED: usize = 256;
+
+/// The users, and their passwords' hashes.
+#[derive(Clone, Default)]
+pub(super) struct Users(BTreeMap<String, String>);
+
+impl Users {
+    pub(super) fn insert(&mut self, name: String, hash: String) {
+        self.0.insert(name, hash);
+    }
+
+    pub(super) fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+}
+
+impl std::fmt::Debug for Users {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_set().entries(self.0.keys()).finish()
+    }
+}
+
+/// Tells why `hash` is no hash that podskew verifies passwords by.
+pub(super) fn check(hash: &str) -> Result<(), String> {
+    let Ok(parts) = hash.parse::<bcrypt::HashParts>() else {
+        return Err("this is no bcrypt hash of a password; make one with `htpasswd -nBC 10 USER`".to_owned());
+    };
+    match parts.get_cost() {
+        // Below, bcrypt itself refuses.
+        4..=HIGHEST_COST => Ok(()),
+        cost => Err(format!(
+            "a bcrypt cost of {cost} is outside 4 to {HIGHEST_COST}; make the hash with `htpasswd -nBC 10 USER`"
+        )),
+    }
+}
+
+/// Whether somebody gets in.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum Verdict {
+    Right,
+    Wrong,
+    /// Too many passwords wait to be verified.
+    Busy,
+}
+
+type Digest = [u8; 32];
+
+/// Verifies passwords.
+pub(super) struct Passwords {
+    /// Of this process alone: nobody can prepare passwords that look alike to it.
+    key: hmac::Key,
+    right: Mutex<Recent<Digest, ()>>,
+    wrong: Mutex<Recent<Digest, ()>>,
+    /// Room for the one whose turn it is and those that wait.
+    queue: Arc<Semaphore>,
+    turn: Arc<Semaphore>,
+}
+
+impl Passwords {
+    /// Fails if the system has no randomness.
+    pub(super) fn new() -> Result<Self, ring::error::Unspecified> {
+        Ok(Self {
+            key: hmac::Key::generate(hmac::HMAC_SHA256, &SystemRandom::new())?,
+            right: Mutex::new(Recent::new(REMEMBERED)),
+            wrong: Mutex::new(Recent::new(REMEMBERED)),
+            queue: Arc::new(Semaphore::new(1 + QUEUE)),
+            turn: Arc::new(Semaphore::new(1)),
+        })
+    }
+
+    /// Judges what stands behind `Basic` in a request.
+    pub(super) async fn judge(&self, users: &Users, credentials: &str) -> Verdict {
+        let Some((name, password)) = decoded(credentials) else { return Verdict::Wrong };
+        let Some((is_user, hash)) = self.hash_for(users, &name) else { return Verdict::Wrong };
+        // A name that becomes a user's is another one.
+        let digest = self.digest(&[&[u8::from(is_user)], &name, hash.as_bytes(), &password]);
+        if lock(&self.right).get(&digest).is_some() {
+            return Verdict::Right;
+        }
+        if lock(&self.wrong).get(&digest).is_some() {
+            return Verdict::Wrong;
+        }
+        let Ok(place) = Arc::clone(&self.queue).try_acquire_owned() else { return Verdict::Busy };
+        // It is never closed.
+        let Ok(turn) = Arc::clone(&self.turn).acquire_owned().await else { return Verdict::Busy };
+        let hash = hash.to_owned();
+        let verified = tokio::task::spawn_blocking(move || {
+            // Also where nobody waits for the outcome any more.
+            let _held = (place, turn);
+            bcrypt::verify(&password, &hash).unwrap_or(false)
+        });
+        let is_right = verified.await.unwrap_or(false) && is_user;
+        let remembered = if is_right { &self.right } else { &self.wrong };
+        lock(remembered).insert(digest, ());
+        if is_right { Verdict::Right } else { Verdict::Wrong }
+    }
+
+    /// The hash to verify a password by. A name that is no user's gets some user's, always the same one: how long the answer
+    /// takes tells nobody which names there are.
+    fn hash_for<'a>(&self, users: &'a Users, name: &[u8]) -> Option<(bool, &'a str)> {
+        if let Some(hash) = std::str::from_utf8(name).ok().and_then(|name| users.0.get(name)) {
+            return Some((true, hash));
+        }
+        let digest = self.digest(&[name]);
+        let number = u64::from_le_bytes(*digest.first_chunk()?);
+        let count = u64::try_from(users.0.len()).ok().filter(|count| *count > 0)?;
+        let index = usize::try_from(number % count).ok()?;
+        users.0.values().nth(index).map(|hash| (false, hash.as_str()))
+    }
+
+    fn digest(&self, parts: &[&[u8]]) -> Digest {
+        let mut context = hmac::Context::with_key(&self.key);
+        for part in parts {
+            context.update(&part.len().to_le_bytes());
+            context.update(part);
+        }
+        let mut digest = Digest::default();
+        // SHA-256 has as many bytes.
+        for (to, from) in digest.iter_mut().zip(context.sign().as_ref()) {
+            *to = *from;
+        }
+        digest
+    }
+}
+
+fn decoded(credentials: &str) -> Option<(Vec<u8>, Vec<u8>)> {
+    let mut name = STANDARD.decode(credentials).ok()?;
+    let colon = name.iter().position(|byte| *byte == b':')?;
+    let password = name.split_off(colon + 1);
+    name.pop();
+    Some((name, password))
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}

@@ -1,0 +1,55 @@
+//! `rate_limit`: a bucket of as many requests as may come at once, filled by one each interval.
+
+use super::settings::RateLimit;
+use std::sync::{Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+/// The bucket.
+#[derive(Debug)]
+pub(super) struct Bucket {
+    pub(super) limit: RateLimit,
+    /// When it is, or was, full. Each request moves this by one interval.
+    full: Mutex<Instant>,
+}
+
+impl Bucket {
+    pub(super) fn new(limit: RateLimit, now: Instant) -> Self {
+        Self { limit, full: Mutex::new(now) }
+    }
+
+    /// Lets a request in; an error says how long the next one has to wait.
+    pub(super) fn take(&self, now: Instant) -> Result<(), Duration> {
+        let mut full = self.full.lock().unwrap_or_else(PoisonError::into_inner);
+        let interval = self.limit.interval;
+        let capacity = interval.checked_mul(self.limit.burst).unwrap_or(Duration::MAX);
+        let Some(next) = (*full).max(now).checked_add(interval) else { return Err(interval) };
+        match (next - now).checked_sub(capacity) {
+            Some(wait) if !wait.is_zero() => Err(wait),
+            _ => {
+                *full = next;
+                Ok(())
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Bucket, RateLimit};
+    use std::time::{Duration, Instant};
+
+    #[test]
+    fn a_burst_and_then_one_each_interval() {
+        let begun = Instant::now();
+        let at = |milliseconds| begun + Duration::from_millis(milliseconds);
+        let bucket = Bucket::new(RateLimit { interval: Duration::from_secs(1), burst: 2 }, begun);
+        assert!(bucket.take(at(0)).is_ok() && bucket.take(at(0)).is_ok());
+        assert_eq!(bucket.take(at(0)), Err(Duration::from_secs(1)));
+        assert_eq!(bucket.take(at(400)), Err(Duration::from_millis(600)));
+        assert!(bucket.take(at(1_000)).is_ok());
+        assert!(bucket.take(at(1_000)).is_err());
+        // However long nobody asks, no more than the burst comes at once.
+        assert!(bucket.take(at(60_000)).is_ok() && bucket.take(at(60_000)).is_ok());
+        assert!(bucket.take(at(60_000)).is_err());
+    }
+}

@@ -1,0 +1,168 @@
+//! The web configuration file as it is in force, and how it is read again.
+
+use super::document::Refusal;
+use super::passwords::Users;
+use super::rate::Bucket;
+use super::settings::Settings;
+use super::tls::{self, Files};
+use super::{AccessControl, Header};
+use crate::telemetry::WebConfigHealth;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, PoisonError, RwLock};
+use std::time::{Duration, Instant};
+use tokio_rustls::TlsAcceptor;
+
+/// How often the files are read. A change counts once two readings are alike: whoever replaces a certificate and then its key
+/// is not caught between the two.
+const INTERVAL: Duration = Duration::from_secs(1);
+
+/// No configuration, certificate or key is longer.
+const LONGEST: u64 = 4 << 20;
+
+/// What is in force.
+pub(super) struct State {
+    pub(super) tls: Option<TlsAcceptor>,
+    pub(super) needs_certificate: bool,
+    pub(super) headers: Vec<Header>,
+    pub(super) users: Users,
+    pub(super) rate: Option<Arc<Bucket>>,
+}
+
+/// The file, and what of it is in force.
+pub(super) struct File {
+    path: PathBuf,
+    with_token_reviews: bool,
+    state: RwLock<Arc<State>>,
+    /// What was read last.
+    seen: ring::digest::Digest,
+}
+
+impl File {
+    pub(super) fn open(path: &Path, with_token_reviews: bool) -> Result<Self, Refusal> {
+        let contents = Contents::read(path);
+        let state = contents.state(with_token_reviews, None)?;
+        let seen = contents.digest();
+        Ok(Self { path: path.to_owned(), with_token_reviews, state: RwLock::new(Arc::new(state)), seen })
+    }
+
+    pub(super) fn state(&self) -> Arc<State> {
+        Arc::clone(&self.state.read().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    fn load(&self, contents: &Contents) -> Result<(), Refusal> {
+        let state = contents.state(self.with_token_reviews, Some(&self.state()))?;
+        *self.state.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(state);
+        Ok(())
+    }
+}
+
+impl AccessControl {
+    /// Reads the web configuration file, and the files that it names, again whenever they change, for as long as this is
+    /// polled. What cannot be used changes nothing.
+    pub async fn follow_changes(&self, health: WebConfigHealth) {
+        let Some(file) = self.file() else { return std::future::pending().await };
+        let (mut tried, mut before) = (file.seen, file.seen);
+        loop {
+            tokio::time::sleep(INTERVAL).await;
+            let path = file.path.clone();
+            let Ok(contents) = tokio::task::spawn_blocking(move || Contents::read(&path)).await else { continue };
+            let now = contents.digest();
+            let is_settled = now.as_ref() == before.as_ref();
+            before = now;
+            if !is_settled || now.as_ref() == tried.as_ref() {
+                continue;
+            }
+            tried = now;
+            let loaded = file.load(&contents);
+            health.reloaded(loaded.is_ok());
+            match loaded {
+                Ok(()) => tracing::info!(file = %file.path.display(), "web configuration reloaded"),
+                Err(refusal) => tracing::error!(
+                    file = %file.path.display(),
+                    error = %refusal,
+                    "web configuration not reloaded, the previous one stays in force"
+                ),
+            }
+        }
+    }
+}
+
+/// All files, as they are at one moment.
+struct Contents {
+    text: Result<String, String>,
+    settings: Result<Settings, Refusal>,
+    files: Files,
+}
+
+impl Contents {
+    fn read(path: &Path) -> Self {
+        let text = read(path).and_then(|bytes| String::from_utf8(bytes).map_err(|_| "it is not UTF-8".to_owned()));
+        // As the toolkit has it: from where the file is.
+        let directory = path.parent().unwrap_or(Path::new(""));
+        let settings = match &text {
+            Ok(text) => Settings::read(text, directory),
+            Err(error) => Err(Refusal::new(1, format!("the file cannot be read: {error}"))),
+        };
+        let named = settings.iter().flat_map(Settings::files);
+        let files = named.map(|file| (file.to_owned(), read(file))).collect();
+        Self { text, settings, files }
+    }
+
+    fn digest(&self) -> ring::digest::Digest {
+        let mut context = ring::digest::Context::new(&ring::digest::SHA256);
+        let mut add = |bytes: &[u8]| {
+            context.update(&bytes.len().to_le_bytes());
+            context.update(bytes);
+        };
+        let text = self.text.as_ref().map(|text| text.as_bytes().to_vec()).map_err(Clone::clone);
+        for contents in std::iter::once(&text).chain(self.files.values()) {
+            match contents {
+                Ok(bytes) => add(bytes),
+                Err(error) => add(error.as_bytes()),
+            }
+        }
+        context.finish()
+    }
+
+    /// What these files say, to follow on `before`.
+    fn state(&self, with_token_reviews: bool, before: Option<&State>) -> Result<State, Refusal> {
+        let settings = self.settings.as_ref().map_err(Clone::clone)?;
+        if with_token_reviews && !settings.users.is_empty() {
+            let message = "basic_auth_users and --auth kubernetes exclude each other, since a request has one \
+                           Authorization header; take one of them out";
+            return Err(Refusal::new(1, message));
+        }
+        let tls = settings.tls.as_ref().map(|settings| tls::acceptor(settings, &self.files)).transpose()?;
+        if before.is_some_and(|before| before.tls.is_some() != tls.is_some()) {
+            return Err(Refusal::new(1, "tls_server_config comes or goes only with a restart of podskew"));
+        }
+        let bucket = settings.rate.map(|limit| {
+            let same = before.and_then(|before| before.rate.clone()).filter(|bucket| bucket.limit == limit);
+            same.unwrap_or_else(|| Arc::new(Bucket::new(limit, Instant::now())))
+        });
+        Ok(State {
+            tls,
+            needs_certificate: settings.tls.as_ref().is_some_and(|tls| tls.clients.required),
+            headers: settings.headers.clone(),
+            users: settings.users.clone(),
+            rate: bucket,
+        })
+    }
+}
+
+fn read(path: &Path) -> Result<Vec<u8>, String> {
+    // A pipe or a device could go on for ever.
+    let length = std::fs::metadata(path).map_err(|error| said(&error))?.len();
+    if length > LONGEST {
+        return Err(format!("it is longer than {} MiB", LONGEST >> 20));
+    }
+    std::fs::read(path).map_err(|error| said(&error))
+}
+
+fn said(error: &std::io::Error) -> String {
+    match error.kind() {
+        std::io::ErrorKind::NotFound => "there is no such file; mend the path".to_owned(),
+        std::io::ErrorKind::PermissionDenied => "podskew may not read it; mend its owner or mode".to_owned(),
+        _ => error.to_string(),
+    }
+}

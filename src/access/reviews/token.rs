@@ -1,0 +1,85 @@
+//! Bearer tokens, as far as podskew looks into them.
+
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use serde::Deserialize;
+
+/// Tokens of service accounts have one or two KiB.
+const LONGEST: usize = 16 << 10;
+
+/// A token that has the form of a JSON Web Token. Nothing in it is verified.
+pub(super) struct Token<'a> {
+    pub(super) text: &'a str,
+    /// SHA-256, by which it is remembered.
+    pub(super) digest: [u8; 32],
+    /// When it says that it ends, in seconds since 1970.
+    pub(super) expiry: Option<i64>,
+}
+
+#[derive(Deserialize)]
+struct Claims {
+    exp: Option<f64>,
+}
+
+impl<'a> Token<'a> {
+    /// `None` for what is none, or is too long for one: nobody has to be asked about it.
+    pub(super) fn read(text: &'a str) -> Option<Self> {
+        if text.len() > LONGEST {
+            return None;
+        }
+        let mut parts = text.split('.');
+        let (Some(header), Some(claims), Some(signature), None) =
+            (parts.next(), parts.next(), parts.next(), parts.next())
+        else {
+            return None;
+        };
+        let is_base64 = |part: &str| !part.is_empty() && URL_SAFE_NO_PAD.decode(part).is_ok();
+        if !is_base64(header) || !is_base64(signature) {
+            return None;
+        }
+        let claims: Claims = serde_json::from_slice(&URL_SAFE_NO_PAD.decode(claims).ok()?).ok()?;
+        let mut digest = [0; 32];
+        // SHA-256 has as many bytes.
+        for (to, from) in digest.iter_mut().zip(ring::digest::digest(&ring::digest::SHA256, text.as_bytes()).as_ref()) {
+            *to = *from;
+        }
+        Some(Self { text, digest, expiry: claims.exp.map(whole_seconds) })
+    }
+}
+
+/// A second too early rather than one too late.
+#[allow(clippy::cast_possible_truncation, reason = "a number beyond i64 becomes the nearest")]
+fn whole_seconds(seconds: f64) -> i64 {
+    seconds.floor() as i64
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{LONGEST, Token};
+    use base64::Engine as _;
+    use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+
+    fn token(claims: &str) -> String {
+        let part = |text: &str| URL_SAFE_NO_PAD.encode(text);
+        format!("{}.{}.{}", part(r#"{"alg":"RS256"}"#), part(claims), part("signature"))
+    }
+
+    #[test]
+    fn a_token_tells_when_it_ends() {
+        let expiry = |claims: &str| Token::read(&token(claims)).map(|token| token.expiry);
+        let at = |seconds: i64| Some(Some(seconds));
+        assert_eq!(expiry(r#"{"exp":1800000000,"sub":"system:serviceaccount:a:b"}"#), at(1_800_000_000));
+        assert_eq!(expiry(r#"{"exp":1800000000.9}"#), at(1_800_000_000));
+        assert_eq!(expiry(r#"{"sub":"legacy"}"#), Some(None));
+        assert_eq!(expiry(r#"{"exp":"soon"}"#), None);
+        assert_eq!(expiry("no JSON"), None);
+    }
+
+    #[test]
+    fn what_is_no_token_is_known_at_once() {
+        let long = token(&format!("{{\"pad\":\"{}\"}}", "x".repeat(LONGEST)));
+        for text in ["", "abc", "a.b", "a.b.c.d", "..", "a b.c.d", "ä.b.c", &long] {
+            assert!(Token::read(text).is_none(), "{text:.20}");
+        }
+    }
+}

@@ -1,0 +1,160 @@
+//! `tls_server_config` as rustls has it.
+
+use super::certificates::ClientCertificates;
+use super::document::{Line, Refusal};
+use super::settings::{Pem, TlsSettings, Version};
+use rustls::crypto::{CryptoProvider, SupportedKxGroup};
+use rustls::pki_types::pem::PemObject as _;
+use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use rustls::server::NoServerSessionStorage;
+use rustls::{ServerConfig, SupportedCipherSuite, SupportedProtocolVersion};
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use tokio_rustls::TlsAcceptor;
+use tokio_rustls::rustls;
+
+/// The files that a configuration names, as they were read; or why they could not be.
+pub(super) type Files = BTreeMap<PathBuf, Result<Vec<u8>, String>>;
+
+/// What takes connections.
+pub(super) fn acceptor(settings: &TlsSettings, files: &Files) -> Result<TlsAcceptor, Refusal> {
+    let mut provider = rustls::crypto::ring::default_provider();
+    provider.cipher_suites = suites(&settings.cipher_suites, &provider)?;
+    provider.kx_groups = groups(&settings.curves, &provider)?;
+    let provider = Arc::new(provider);
+    let versions = versions(settings, &provider)?;
+    let own = Own::read(settings, files)?;
+    let clients = ClientCertificates::new(settings, files, &provider)?;
+    let builder = ServerConfig::builder_with_provider(provider)
+        .with_protocol_versions(&versions)
+        .map_err(|error| Refusal::new(settings.line, format!("rustls cannot serve this: {error}")))?;
+    let builder = match clients {
+        Some(clients) => builder.with_client_cert_verifier(Arc::new(clients)),
+        None => builder.with_no_client_auth(),
+    };
+    let mut config = builder.with_single_cert(own.chain, own.key).map_err(|error| match error {
+        rustls::Error::InconsistentKeys(_) => {
+            settings.key.refuse("the private key is not that of the certificate; name the two that were made together")
+        }
+        _ => settings.certificate.refuse(format!("rustls cannot use the certificate and its key: {error}")),
+    })?;
+    config.ignore_client_order = settings.prefer_server_suites;
+    config.alpn_protocols = vec![b"http/1.1".to_vec()];
+    // A scraper keeps its connection. A session that goes on elsewhere would take memory, and would not have its
+    // certificate verified a second time.
+    config.session_storage = Arc::new(NoServerSessionStorage {});
+    config.send_tls13_tickets = 0;
+    Ok(TlsAcceptor::from(Arc::new(config)))
+}
+
+/// The server's own certificate.
+struct Own {
+    chain: Vec<CertificateDer<'static>>,
+    key: PrivateKeyDer<'static>,
+}
+
+impl Own {
+    fn read(settings: &TlsSettings, files: &Files) -> Result<Self, Refusal> {
+        let chain = certificates(&settings.certificate, files)?;
+        let bytes = read(&settings.key, files)?;
+        let key = PrivateKeyDer::from_pem_slice(&bytes).map_err(|_| {
+            let is_encrypted = bytes.windows(9).any(|window| window == b"ENCRYPTED");
+            settings.key.refuse(if is_encrypted {
+                "the private key is encrypted; decrypt it with `openssl pkey`"
+            } else {
+                "there is no private key in PEM; write one in PKCS#8, PKCS#1 or SEC 1"
+            })
+        })?;
+        Ok(Self { chain, key })
+    }
+}
+
+/// All certificates of a PEM; one at least.
+pub(super) fn certificates(pem: &Line<Pem>, files: &Files) -> Result<Vec<CertificateDer<'static>>, Refusal> {
+    let bytes = read(pem, files)?;
+    let certificates = CertificateDer::pem_slice_iter(&bytes).collect::<Result<Vec<_>, _>>();
+    match certificates {
+        Ok(certificates) if !certificates.is_empty() => Ok(certificates),
+        Ok(_) => Err(pem.refuse("there is no certificate in PEM; write one between BEGIN CERTIFICATE and its END")),
+        Err(error) => Err(pem.refuse(format!("the PEM is broken: {error}; write it as openssl does"))),
+    }
+}
+
+fn read<'a>(pem: &'a Line<Pem>, files: &'a Files) -> Result<std::borrow::Cow<'a, [u8]>, Refusal> {
+    match &pem.value {
+        Pem::Inline(text) => Ok(text.as_bytes().into()),
+        Pem::File(path) => match files.get::<Path>(path) {
+            Some(Ok(bytes)) => Ok(bytes.into()),
+            Some(Err(error)) => Err(pem.refuse(format!("cannot read {}: {error}", path.display()))),
+            None => Err(pem.refuse(format!("{} was not read", path.display()))),
+        },
+    }
+}
+
+/// As Go calls it.
+fn name_of(suite: SupportedCipherSuite) -> String {
+    let name = format!("{:?}", suite.suite());
+    name.strip_prefix("TLS13_").map_or_else(|| name.clone(), |rest| format!("TLS_{rest}"))
+}
+
+/// The suites that are named, in that order. A list that names none of TLS 1.3 says nothing of that version, as in Go.
+fn suites(names: &[Line<String>], provider: &CryptoProvider) -> Result<Vec<SupportedCipherSuite>, Refusal> {
+    let all = &provider.cipher_suites;
+    let found = names.iter().map(|name| {
+        all.iter().find(|suite| name_of(**suite) == name.value).copied().ok_or_else(|| {
+            let known: Vec<String> = all.iter().map(|suite| name_of(*suite)).collect();
+            name.refuse(format!("podskew has no cipher suite {:?}; it has {}", name.value, known.join(", ")))
+        })
+    });
+    let mut suites = found.collect::<Result<Vec<_>, _>>()?;
+    if suites.is_empty() {
+        return Ok(all.clone());
+    }
+    if !suites.iter().any(|suite| is_tls13(*suite)) {
+        suites.extend(all.iter().filter(|suite| is_tls13(**suite)));
+    }
+    Ok(suites)
+}
+
+fn is_tls13(suite: SupportedCipherSuite) -> bool {
+    suite.tls13().is_some()
+}
+
+fn groups(names: &[Line<String>], provider: &CryptoProvider) -> Result<Vec<&'static dyn SupportedKxGroup>, Refusal> {
+    let all = &provider.kx_groups;
+    if names.is_empty() {
+        return Ok(all.clone());
+    }
+    let found = names.iter().map(|name| {
+        let group = match name.value.as_str() {
+            "X25519" => Some(rustls::NamedGroup::X25519),
+            "CurveP256" => Some(rustls::NamedGroup::secp256r1),
+            "CurveP384" => Some(rustls::NamedGroup::secp384r1),
+            _ => None,
+        };
+        all.iter().find(|known| Some(known.name()) == group).copied().ok_or_else(|| {
+            name.refuse(format!("podskew has no curve {:?}; it has X25519, CurveP256, CurveP384", name.value))
+        })
+    });
+    found.collect()
+}
+
+fn versions(
+    settings: &TlsSettings,
+    provider: &CryptoProvider,
+) -> Result<Vec<&'static SupportedProtocolVersion>, Refusal> {
+    let mut versions = Vec::new();
+    if settings.max_version >= Version::Tls13 {
+        versions.push(&rustls::version::TLS13);
+    }
+    let has_suites = provider.cipher_suites.iter().any(|suite| !is_tls13(*suite));
+    if settings.min_version == Version::Tls12 && has_suites {
+        versions.push(&rustls::version::TLS12);
+    }
+    if versions.is_empty() {
+        let line = settings.cipher_suites.first().map_or(settings.line, |suite| suite.line);
+        return Err(Refusal::new(line, "cipher_suites names none of TLS 1.2, and max_version is TLS12; name one"));
+    }
+    Ok(versions)
+}

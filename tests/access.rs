@@ -1,0 +1,673 @@
+//! Access control, against the real binary, exporter-toolkit, openssl and Prometheus.
+#![allow(clippy::unwrap_used, clippy::panic, missing_docs, reason = "tests")]
+
+mod programs;
+mod scraping;
+mod secured;
+
+use podskew::access::{AccessConfig, AccessControl};
+use podskew::exposition::{Encoding, Format};
+use podskew::web::{ConnectionCounts, Limits, ListenAddress, Scrape, Server, Site, Status, bind};
+use scraping::{Prometheus, eventually};
+use secured::{Connection, Kit, Served, Tls, basic, hash, hash_of_cost};
+use serde::Deserialize;
+use serde_json::{Value, json};
+use simulator::{BulkConfig, Simulator, SimulatorConfig, bulk};
+use std::collections::BTreeMap;
+use std::io::Read as _;
+use std::net::TcpStream;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::time::{Duration, Instant};
+use tokio_rustls::rustls;
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Configuration {
+    name: String,
+    file: String,
+    #[serde(default)]
+    inline: bool,
+    toolkit: Option<String>,
+    podskew: Option<String>,
+    differs: Option<String>,
+}
+
+fn read(path: &str) -> String {
+    std::fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join(path)).unwrap()
+}
+
+/// What podskew has against a file; the path of the file is cut off.
+fn refusal(file: &Path) -> Option<String> {
+    let config = AccessConfig { web_config_file: Some(file.to_owned()), ..AccessConfig::default() };
+    let refusal = AccessControl::open(&config).err()?.to_string();
+    let start = format!("cannot use the web configuration file {}: ", file.display());
+    Some(refusal.strip_prefix(&start).unwrap_or_else(|| panic!("{refusal}")).to_owned())
+}
+
+#[test]
+fn podskew_and_exporter_toolkit_judge_files_alike_or_the_documentation_says_so() {
+    let kit = Kit::new();
+    let directory = kit.directory.path().display().to_string();
+    let configurations: Vec<Configuration> =
+        serde_saphyr::from_str(&read("tests/data/access/configurations.yaml")).unwrap();
+    assert!(configurations.len() >= 50, "{}", configurations.len());
+    let files: Vec<PathBuf> = configurations
+        .iter()
+        .enumerate()
+        .map(|(number, configuration)| {
+            let mut text = configuration.file.replace("DIRECTORY", &directory);
+            if configuration.inline {
+                for (mark, file) in [("CERT", "server.pem"), ("KEY", "server.key"), ("CA", "ca.pem")] {
+                    // YAML reads JSON.
+                    let pem = serde_json::to_string(&kit.read(file)).unwrap();
+                    text = text.replace(&format!(": {mark}\n"), &format!(": {pem}\n"));
+                }
+            }
+            kit.write(&format!("web-{number}.yml"), &text)
+        })
+        .collect();
+
+    let mut arguments = vec!["judge"];
+    arguments.extend(files.iter().map(|file| file.to_str().unwrap()));
+    let judged = programs::run(&programs::toolkit(), &arguments, b"", "make target/tools/access");
+    let judged = String::from_utf8(judged.stdout).unwrap();
+    let judged: Vec<Option<String>> = judged.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    assert_eq!(judged.len(), files.len());
+
+    let document = read("docs/security.md").split_whitespace().collect::<Vec<_>>().join(" ");
+    for ((configuration, file), toolkit) in configurations.iter().zip(&files).zip(&judged) {
+        let Configuration { name, podskew, differs, .. } = configuration;
+        assert_eq!(configuration.toolkit.is_some(), toolkit.is_some(), "{name}: the toolkit says {toolkit:?}");
+        match (refusal(file), podskew) {
+            (None, None) => {}
+            (Some(refusal), Some(start)) => {
+                let start = start.replace("DIRECTORY", &directory);
+                assert!(refusal.starts_with(&start), "{name}: {refusal}\nis not\n{start}");
+                assert!(refusal.contains("; "), "{name} has no remedy: {refusal}");
+                for secret in ["sesame", "QOauhQNbBCuQDKes", "BEGIN"] {
+                    assert!(!refusal.contains(secret) || secret == "BEGIN", "{name}: {refusal}");
+                }
+            }
+            (found, expected) => panic!("{name}: {found:?} is not {expected:?}"),
+        }
+        assert_eq!(podskew.is_some() != toolkit.is_some(), differs.is_some(), "{name}: only differences need a reason");
+        if let Some(reason) = differs {
+            assert!(document.contains(reason.as_str()), "{name}: docs/security.md does not say: {reason}");
+        }
+    }
+}
+
+const MUTUAL: &str = "tls_server_config:
+  cert_file: server.pem
+  key_file: server.key
+  client_auth_type: RequireAndVerifyClientCert
+  client_ca_file: ca.pem
+";
+
+const ONE_WAY: &str = "tls_server_config: {cert_file: server.pem, key_file: server.key}
+";
+
+/// A podskew on a small simulated cluster, with this web configuration.
+async fn podskew(kit: &Kit, web_config: &str) -> (Simulator, Served) {
+    let simulator = Simulator::start(SimulatorConfig::default()).await.unwrap();
+    let file = kit.write("web.yml", web_config);
+    let podskew = Served::podskew(&simulator.kubeconfig(), &["--web-config-file", file.to_str().unwrap()]);
+    (simulator, podskew)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn client_certificates_are_required_for_everything_but_probes() {
+    let kit = Kit::new();
+    kit.issue("named", &["10.1.2.3"], secured::VALID, true);
+    kit.issue("uri", &["spiffe://cluster/prometheus"], secured::VALID, true);
+    kit.issue("unnamed", &["somebody.example"], secured::VALID, true);
+    let names = "  client_allowed_sans: [prometheus.example, 10.1.2.3, \"spiffe://cluster/prometheus\"]\n";
+    let (_simulator, podskew) = podskew(&kit, &format!("{MUTUAL}{names}")).await;
+    assert_eq!(podskew.scheme, "https");
+    podskew.until_ready(Some(&kit.client(None)));
+
+    for version in [&rustls::version::TLS13, &rustls::version::TLS12] {
+        let client = |name| kit.client_with(name, &[version]);
+        let nobody = client(None);
+        for path in ["/livez", "/healthz", "/readyz"] {
+            assert_eq!(podskew.status(Some(&nobody), path, &[]), 200, "{path}");
+        }
+        for path in ["/metrics", "/"] {
+            let answer = podskew.get(Some(&nobody), path, &[]).unwrap();
+            assert_eq!((answer.status, answer.body.as_str()), (403, "a client certificate is needed\n"), "{path}");
+            for name in ["client", "named", "uri"] {
+                assert_eq!(podskew.status(Some(&client(Some(name))), path, &[]), 200, "{name} {path}");
+            }
+        }
+        // Also for a probe: what is presented has to be good.
+        for name in ["expired", "stranger", "unnamed", "server"] {
+            let error = podskew.get(Some(&client(Some(name))), "/livez", &[]).expect_err(name);
+            assert!(
+                error.to_string().contains("alert") || error.kind() == std::io::ErrorKind::ConnectionReset,
+                "{error}"
+            );
+        }
+    }
+    // Who speaks no TLS is told nothing.
+    assert!(podskew.get(None, "/livez", &[]).is_err());
+    assert_eq!(podskew.status(Some(&kit.client(Some("client"))), "/metrics", &[]), 200, "it lives");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn any_or_no_certificate_where_the_file_says_so() {
+    let kit = Kit::new();
+    let with = |kind: &str, ca: &str| {
+        MUTUAL.replace("RequireAndVerifyClientCert", kind).replace("  client_ca_file: ca.pem\n", ca)
+    };
+    for (kind, ca, nobody, stranger) in [
+        ("RequireAnyClientCert", "", Some(403), Some(200)),
+        ("RequestClientCert", "", Some(200), Some(200)),
+        ("VerifyClientCertIfGiven", "  client_ca_file: ca.pem\n", Some(200), None),
+        ("NoClientCert", "", Some(200), Some(200)),
+    ] {
+        let (_simulator, podskew) = podskew(&kit, &with(kind, ca)).await;
+        let status = |name| podskew.get(Some(&kit.client(name)), "/metrics", &[]).ok().map(|answer| answer.status);
+        assert_eq!(
+            (status(None), status(Some("stranger")), status(Some("client"))),
+            (nobody, stranger, Some(200)),
+            "{kind}"
+        );
+    }
+}
+
+/// What both say of these credentials: podskew, and exporter-toolkit with the same file.
+#[tokio::test(flavor = "multi_thread")]
+async fn passwords_are_right_for_podskew_where_they_are_for_the_toolkit() {
+    let kit = Kit::new();
+    let long = [b'x'; 73];
+    let users = [
+        ("alice", hash_of_cost(5, b"open sesame")),
+        ("long", hash(&long[..72])),
+        ("longer", hash(&long)),
+        ("empty", hash(b"")),
+        ("bytes", hash(b"\xff\0\xfe")),
+        ("j\u{f6}rg", hash("gr\u{fc}n".as_bytes())),
+        ("2y", hash(b"y").replacen("$2b$", "$2y$", 1)),
+        ("2a", hash(b"a").replacen("$2b$", "$2a$", 1)),
+    ];
+    // YAML reads JSON.
+    let users = json!({ "basic_auth_users": users.into_iter().collect::<BTreeMap<_, _>>() });
+    let (_simulator, podskew) = podskew(&kit, &users.to_string()).await;
+    assert!(podskew.log().contains("passwords travel unencrypted"), "{}", podskew.log());
+    let toolkit = Served::toolkit(&programs::toolkit(), &kit.path("web.yml"));
+
+    let mut wrong_end = long;
+    wrong_end[71] = b'y';
+    let mut wrong_behind = long;
+    wrong_behind[72] = b'y';
+    let cases: Vec<(String, u16)> = vec![
+        (basic("alice", b"open sesame"), 200),
+        (basic("alice", b"open sesame").replacen("Basic", "basic", 1), 200),
+        (basic("alice", b"open sesam"), 401),
+        (basic("alice", b"open sesame\0"), 401),
+        (basic("alice", b""), 401),
+        (basic("Alice", b"open sesame"), 401),
+        (basic("bob", b"open sesame"), 401),
+        (basic("", b"open sesame"), 401),
+        (basic("long", &long[..72]), 200),
+        (basic("long", &long[..71]), 401),
+        (basic("long", &wrong_end), 401),
+        (basic("long", &long), 200),
+        (basic("longer", &long[..72]), 200),
+        (basic("longer", &wrong_behind), 200),
+        (basic("empty", b""), 200),
+        (basic("bytes", b"\xff\0\xfe"), 200),
+        (basic("bytes", b"\xff"), 401),
+        (basic("j\u{f6}rg", "gr\u{fc}n".as_bytes()), 200),
+        (basic("2y", b"y"), 200),
+        (basic("2a", b"a"), 200),
+        ("Basic !!!".to_owned(), 401),
+        ("Basic YWxpY2U=".to_owned(), 401),
+        ("Basic".to_owned(), 401),
+        ("Bearer open.sesame.x".to_owned(), 401),
+    ];
+    // Twice: computed, and remembered.
+    for (authorization, expected) in cases.iter().chain(&cases) {
+        let header = [("Authorization", authorization.as_str())];
+        let answer = podskew.get(None, "/metrics", &header).unwrap();
+        assert_eq!(answer.status, *expected, "{authorization}");
+        assert_eq!(answer.header("www-authenticate").is_some(), *expected == 401, "{}", answer.head);
+        assert_eq!(toolkit.status(None, "/metrics", &header), *expected, "the toolkit: {authorization}");
+    }
+    assert_eq!(podskew.status(None, "/metrics", &[]), 401);
+    // Two could mean two things.
+    let (right, wrong) = (basic("alice", b"open sesame"), basic("bob", b"x"));
+    assert_eq!(podskew.status(None, "/metrics", &[("Authorization", &right), ("Authorization", &wrong)]), 401);
+    assert_eq!(podskew.status(None, "/readyz", &[("Authorization", &wrong)]), 200);
+    assert!(!podskew.log().contains("sesame"), "{}", podskew.log());
+}
+
+/// Ten thousand wrong passwords, each another one, while a scraper goes on.
+#[tokio::test(flavor = "multi_thread")]
+async fn wrong_passwords_hold_no_scrape_up() {
+    const WRONG: usize = 10_000;
+    let kit = Kit::new();
+    let users = format!("basic_auth_users:\n  prometheus: {}\n", hash_of_cost(10, b"right"));
+    let (_simulator, podskew) = podskew(&kit, &users).await;
+    let right = basic("prometheus", b"right");
+    let scrape = |connection: &mut Connection| {
+        let begun = Instant::now();
+        let answer = connection.ask("/metrics", &[("Authorization", &right)]).unwrap();
+        assert_eq!(answer.status, 200, "{}", answer.body);
+        begun.elapsed()
+    };
+    let mut connection = Connection::open(&podskew.address, None).unwrap();
+    scrape(&mut connection);
+    let median = |mut times: Vec<Duration>| {
+        times.sort_unstable();
+        (times[times.len() / 2], times[times.len() * 99 / 100])
+    };
+    let quiet = median((0..200).map(|_| scrape(&mut connection)).collect());
+
+    let next = AtomicUsize::new(0);
+    let statuses = [401, 429].map(|_| AtomicUsize::new(0));
+    let mut times = Vec::new();
+    std::thread::scope(|scope| {
+        let flood: Vec<_> = (0..24)
+            .map(|_| {
+                scope.spawn(|| {
+                    let mut connection = Connection::open(&podskew.address, None).unwrap();
+                    loop {
+                        let number = next.fetch_add(1, Ordering::Relaxed);
+                        if number >= WRONG {
+                            return;
+                        }
+                        // Half of them for a user that there is.
+                        let user = if number.is_multiple_of(2) { "prometheus" } else { "nobody" };
+                        let wrong = basic(user, format!("wrong {number}").as_bytes());
+                        let answer = connection.ask("/metrics", &[("Authorization", &wrong)]).unwrap();
+                        let count = match answer.status {
+                            401 => 0,
+                            429 => {
+                                assert_eq!(answer.header("retry-after"), Some("1"), "{}", answer.head);
+                                1
+                            }
+                            other => panic!("{other}"),
+                        };
+                        statuses[count].fetch_add(1, Ordering::Relaxed);
+                    }
+                })
+            })
+            .collect();
+        while !flood.iter().all(std::thread::ScopedJoinHandle::is_finished) {
+            times.push(scrape(&mut connection));
+            std::thread::sleep(Duration::from_millis(5));
+        }
+    });
+    let flooded = median(times);
+    let [wrong, busy] = statuses.map(AtomicUsize::into_inner);
+    println!("quiet {quiet:?}, flooded {flooded:?}, 401 {wrong}, 429 {busy}");
+    assert_eq!(wrong + busy, WRONG);
+    assert!(wrong > 0 && busy > WRONG / 2, "one at a time: {wrong} were verified");
+    // The machine is shared by 24 clients; a hash alone takes longer than this in a queue of 16.
+    assert!(flooded.0 < Duration::from_millis(100), "{flooded:?}, {quiet:?} without");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn rotated_certificates_fail_no_scrape() {
+    let kit = Kit::new();
+    let simulator = Simulator::start(SimulatorConfig::default()).await.unwrap();
+    bulk(simulator.store(), &BulkConfig { pods: 2_000, ..BulkConfig::default() });
+    let file = kit.write("web.yml", MUTUAL);
+    let podskew = Served::podskew(&simulator.kubeconfig(), &["--web-config-file", file.to_str().unwrap()]);
+    podskew.until_ready(Some(&kit.client(None)));
+    let (done, scrapes) = (AtomicBool::new(false), AtomicUsize::new(0));
+    std::thread::scope(|scope| {
+        for keeps_its_connection in [true, false, false] {
+            let client = kit.client(Some("client"));
+            let (done, scrapes, podskew) = (&done, &scrapes, &podskew);
+            scope.spawn(move || {
+                let mut connection = Connection::open(&podskew.address, Some(&client)).unwrap();
+                while !done.load(Ordering::Relaxed) {
+                    if !keeps_its_connection {
+                        connection = Connection::open(&podskew.address, Some(&client)).unwrap();
+                    }
+                    let answer = connection.ask("/metrics", &[]).unwrap();
+                    assert_eq!(answer.status, 200);
+                    assert!(answer.body.contains("podskew_pod_info{"));
+                    scrapes.fetch_add(1, Ordering::Relaxed);
+                }
+            });
+        }
+        for round in 0..3 {
+            let before = presented(&podskew, &kit.client(None));
+            // First one and then the other, as whoever copies files does it.
+            kit.issue("next", &["localhost"], secured::VALID, false);
+            kit.write("server.pem", &kit.read("next.pem"));
+            std::thread::sleep(Duration::from_millis(300 * round));
+            kit.write("server.key", &kit.read("next.key"));
+            podskew.eventually("the new certificate", || presented(&podskew, &kit.client(None)) != before);
+        }
+        done.store(true, Ordering::Relaxed);
+    });
+    assert!(scrapes.into_inner() > 50);
+    let reloads = podskew.log().matches("web configuration reloaded").count();
+    assert_eq!(reloads, 3, "{}", podskew.log());
+    assert!(!podskew.log().contains("not reloaded"), "{}", podskew.log());
+}
+
+/// The certificate that it presents.
+fn presented(podskew: &Served, Tls(config): &Tls) -> Vec<u8> {
+    let name = rustls::pki_types::ServerName::try_from("localhost").unwrap();
+    let mut connection = rustls::ClientConnection::new(Arc::clone(config), name).unwrap();
+    let mut stream = TcpStream::connect(&podskew.address).unwrap();
+    while connection.is_handshaking() {
+        connection.complete_io(&mut stream).unwrap();
+    }
+    connection.peer_certificates().unwrap()[0].to_vec()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_broken_file_changes_nothing_and_is_told() {
+    let kit = Kit::new();
+    let users = |name: &str| format!("{ONE_WAY}basic_auth_users:\n  {name}: {}\n", hash(b"sesame"));
+    let (_simulator, podskew) = podskew(&kit, &users("alice")).await;
+    let client = kit.client(None);
+    let status = |name| podskew.status(Some(&client), "/metrics", &[("Authorization", &basic(name, b"sesame"))]);
+    let health = |name: &str| {
+        let header = ("Authorization", &*basic(name, b"sesame"));
+        let body = podskew.get(Some(&client), "/metrics", &[header]).unwrap().body;
+        let line = body.lines().find_map(|line| line.strip_prefix("podskew_web_config_last_reload_successful "));
+        line.unwrap_or_else(|| panic!("{body}")).to_owned()
+    };
+    assert_eq!((status("alice"), status("bob"), health("alice").as_str()), (200, 401, "1"));
+
+    for (number, (text, message)) in [
+        (users("bob").replace("cert_file", "cert_flie"), r#"podskew knows no "cert_flie""#),
+        (users("bob").replace("server.key", "client.key"), "the private key is not that of the certificate"),
+        (
+            format!("basic_auth_users:\n  bob: {}\n", hash(b"sesame")),
+            "tls_server_config comes or goes only with a restart",
+        ),
+    ]
+    .into_iter()
+    .enumerate()
+    {
+        kit.write("web.yml", &text);
+        podskew.until_logged(message);
+        assert_eq!((status("alice"), status("bob"), health("alice").as_str()), (200, 401, "0"), "{number}");
+    }
+    kit.write("web.yml", &users("bob"));
+    podskew.until_logged("web configuration reloaded");
+    assert_eq!((status("alice"), status("bob"), health("bob").as_str()), (401, 200, "1"));
+    std::fs::remove_file(kit.path("server.pem")).unwrap();
+    podskew.until_logged("there is no such file");
+    assert_eq!((status("bob"), health("bob").as_str()), (200, "0"));
+    assert!(!podskew.log().contains("$2b$"), "{}", podskew.log());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_file_that_cannot_be_used_ends_podskew_with_the_line_and_the_remedy() {
+    let kit = Kit::new();
+    let file = kit.write("web.yml", "basic_auth_users:\n  alice: sesame\n");
+    let run = |arguments: &[&str]| {
+        let output = programs::run(Path::new(env!("CARGO_BIN_EXE_podskew")), arguments, b"", "");
+        (output.status.code(), String::from_utf8(output.stderr).unwrap())
+    };
+    let (code, said) = run(&["--web-config-file", file.to_str().unwrap()]);
+    assert_eq!(code, Some(2), "{said}");
+    let expected = format!("cannot use the web configuration file {}: line 2: this is no bcrypt hash", file.display());
+    assert!(said.contains(&expected) && said.contains("htpasswd") && !said.contains("sesame"), "{said}");
+    let (code, said) = run(&["--web-config-file", "/nowhere/web.yml"]);
+    assert!(code == Some(2) && said.contains("/nowhere/web.yml") && said.contains("there is no such file"), "{said}");
+    // One Authorization header cannot hold both.
+    let file = kit.write("web.yml", &format!("basic_auth_users:\n  alice: {}\n", hash(b"sesame")));
+    let (code, said) = run(&["--web-config-file", file.to_str().unwrap(), "--auth", "kubernetes"]);
+    assert!(code == Some(2) && said.contains("exclude each other"), "{said}");
+    let (code, said) = run(&["--auth-audience", "podskew"]);
+    assert!(code == Some(2) && said.contains("--auth"), "{said}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn headers_are_on_every_answer_and_the_rate_limit_spares_probes() {
+    let kit = Kit::new();
+    let text = "http_server_config:
+  headers:
+    Strict-Transport-Security: max-age=31536000
+    Content-Security-Policy: default-src 'self'
+rate_limit:
+  interval: 1h
+  burst: 3
+";
+    let (_simulator, podskew) = podskew(&kit, text).await;
+    for (path, expected) in
+        [("/metrics", 200), ("/", 200), ("/metrics", 200), ("/metrics", 429), ("/", 429), ("/livez", 200), ("/x", 404)]
+    {
+        let answer = podskew.get(None, path, &[]).unwrap();
+        assert_eq!(answer.status, expected, "{path}");
+        assert_eq!(answer.header("strict-transport-security"), Some("max-age=31536000"), "{path}");
+        assert_eq!(answer.header("content-security-policy"), Some("default-src 'self'"), "{path}");
+        let wait = answer.header("retry-after").map(|wait| wait.parse::<u64>().unwrap());
+        assert!(wait.is_some_and(|wait| wait > 3_500) == (expected == 429), "{}", answer.head);
+    }
+}
+
+/// Arguments of openssl, and what it then gets; `None` for an alert.
+type Handshake = (&'static [&'static str], Option<&'static str>);
+
+/// What `openssl s_client` says after a handshake.
+fn openssl(podskew: &Served, kit: &Kit, arguments: &[&str]) -> String {
+    let authority = kit.path("ca.pem").display().to_string();
+    let mut all = vec!["s_client", "-connect", &podskew.address, "-servername", "localhost", "-CAfile", &authority];
+    all.extend(arguments);
+    let output = programs::run(Path::new("openssl"), &all, b"", "apt-get install openssl");
+    String::from_utf8_lossy(&output.stdout).into_owned() + &String::from_utf8_lossy(&output.stderr)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn openssl_finds_the_versions_ciphers_and_curves_that_are_configured() {
+    const OLD: &[&str] = &["-tls1_1", "-cipher", "DEFAULT@SECLEVEL=0"];
+    const P256: &[&str] = &["-curves", "P-256"];
+    const AES128: &[&str] = &["-tls1_2", "-cipher", "ECDHE-ECDSA-AES128-GCM-SHA256"];
+    const CHACHA: &[&str] = &["-tls1_2", "-cipher", "ECDHE-ECDSA-CHACHA20-POLY1305"];
+    const CBC: &[&str] = &["-tls1_2", "-cipher", "ECDHE-ECDSA-AES128-SHA"];
+    let kit = Kit::new();
+    // What is added to the file, and what openssl then gets or does not.
+    let cases: [(&str, &[Handshake]); 5] = [
+        (
+            "",
+            &[
+                (&["-tls1_3"], Some("TLSv1.3, Cipher is TLS_")),
+                (&["-tls1_2"], Some("TLSv1.2, Cipher is ECDHE-ECDSA-")),
+                (OLD, None),
+                (CBC, None),
+                (P256, Some("Server Temp Key: ECDH, prime256v1")),
+                (&["-curves", "P-521"], None),
+                (&["-alpn", "h2,http/1.1"], Some("ALPN protocol: http/1.1")),
+                (&["-alpn", "h2"], None),
+            ],
+        ),
+        ("  min_version: TLS13\n", &[(&["-tls1_3"], Some("TLSv1.3, Cipher is")), (&["-tls1_2"], None)]),
+        ("  max_version: TLS12\n", &[(&["-tls1_2"], Some("TLSv1.2, Cipher is")), (&["-tls1_3"], None)]),
+        (
+            "  cipher_suites: [TLS_ECDHE_ECDSA_WITH_CHACHA20_POLY1305_SHA256, TLS_AES_128_GCM_SHA256]\n",
+            &[
+                (CHACHA, Some("Cipher is ECDHE-ECDSA-CHACHA20-POLY1305")),
+                (AES128, None),
+                (&["-tls1_3"], Some("Cipher is TLS_AES_128_GCM_SHA256")),
+                (&["-tls1_3", "-ciphersuites", "TLS_AES_256_GCM_SHA384"], None),
+            ],
+        ),
+        (
+            "  curve_preferences: [CurveP384]\n",
+            &[(&[], Some("Server Temp Key: ECDH, secp384r1")), (P256, None), (&["-curves", "X25519"], None)],
+        ),
+    ];
+    for (added, handshakes) in cases {
+        let text = format!("tls_server_config:\n  cert_file: server.pem\n  key_file: server.key\n{added}");
+        let (_simulator, podskew) = podskew(&kit, &text).await;
+        for (arguments, expected) in handshakes {
+            let said = openssl(&podskew, &kit, arguments);
+            let fits = match expected {
+                Some(text) => said.contains(text) && said.contains("Verify return code: 0"),
+                None => !said.contains("Server certificate") && said.contains("alert"),
+            };
+            assert!(fits, "{added}{arguments:?}: {said}");
+        }
+    }
+}
+
+struct Stub(std::sync::Mutex<ConnectionCounts>);
+
+impl Site for Stub {
+    fn scrape(&self, _: Format, _: Encoding, connections: ConnectionCounts) -> Scrape {
+        *self.0.lock().unwrap() = connections;
+        let mut gzip = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
+        std::io::Write::write_all(&mut gzip, b"up 1\n").unwrap();
+        let body = gzip.finish().unwrap();
+        Scrape { content_length: Some(body.len() as u64), frames: Box::new(std::iter::once(body.into())) }
+    }
+
+    fn scraped(&self, _: Encoding, _: u64, _: Duration) {}
+
+    fn status(&self) -> Status {
+        Status::default()
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn handshakes_count_as_connections_and_have_a_deadline() {
+    let kit = Kit::new();
+    let file = kit.write("web.yml", ONE_WAY);
+    let access = AccessControl::open(&AccessConfig { web_config_file: Some(file), ..AccessConfig::default() }).unwrap();
+    let site = Arc::new(Stub(std::sync::Mutex::default()));
+    let limits = Limits { header: Duration::from_secs(2), connections: 8, ..Limits::default() };
+    let listener = bind(ListenAddress::One("127.0.0.1:0".parse().unwrap())).await.unwrap();
+    let server = Server::new(listener, site.clone(), limits).with_access(access.map(Arc::new));
+    let address = server.local_addr().unwrap().to_string();
+    let running = tokio::spawn(server.run(std::future::pending()));
+
+    let begun = Instant::now();
+    let mut silent: Vec<TcpStream> = (0..3).map(|_| TcpStream::connect(&address).unwrap()).collect();
+    // One of them begins a handshake, a byte now and then.
+    let mut slow = TcpStream::connect(&address).unwrap();
+    std::thread::scope(|scope| {
+        scope.spawn(|| {
+            for byte in [0x16, 3, 1, 0, 200, 1, 0, 0, 196, 3, 3] {
+                let _ = std::io::Write::write_all(&mut slow, &[byte]);
+                std::thread::sleep(Duration::from_millis(300));
+            }
+            assert!(matches!(slow.read(&mut [0]), Ok(0) | Err(_)), "a slow handshake is cut");
+        });
+        let client = kit.client(None);
+        let mut connection = Connection::open(&address, Some(&client)).unwrap();
+        assert_eq!(connection.ask("/metrics", &[]).unwrap().status, 200);
+        let counts = *site.0.lock().unwrap();
+        assert_eq!((counts.reading, counts.answering), (4, 1), "{counts:?}");
+        // All places are taken by such handshakes: the oldest of them goes.
+        let crowd: Vec<TcpStream> = (0..12).map(|_| TcpStream::connect(&address).unwrap()).collect();
+        let mut other = Connection::open(&address, Some(&client)).unwrap();
+        assert_eq!(other.ask("/metrics", &[]).unwrap().status, 200);
+        drop(crowd);
+    });
+    for stream in &mut silent {
+        stream.set_read_timeout(Some(Duration::from_secs(10))).unwrap();
+        assert!(matches!(stream.read(&mut [0]), Ok(0) | Err(_)));
+    }
+    assert!(begun.elapsed() < Duration::from_secs(10));
+    running.abort();
+}
+
+/// A scrape of podskew by Prometheus.
+fn job(name: &str, podskew: &Served, kit: &Kit, identity: Option<&str>, password: Option<&str>, more: &Value) -> Value {
+    let mut tls = json!({ "ca_file": kit.path("ca.pem"), "server_name": "localhost" });
+    if let Some(identity) = identity {
+        tls["cert_file"] = json!(kit.path(&format!("{identity}.pem")));
+        tls["key_file"] = json!(kit.path(&format!("{identity}.key")));
+    }
+    let mut job = json!({
+        "job_name": name, "scheme": "https", "tls_config": tls,
+        "static_configs": [{ "targets": [podskew.address] }],
+    });
+    if let Some(password) = password {
+        job["basic_auth"] = json!({ "username": "prometheus", "password": password });
+    }
+    for (key, value) in more.as_object().unwrap() {
+        match value.as_object() {
+            Some(inner) if job[key].is_object() => {
+                inner.iter().for_each(|(name, value)| job[key][name] = value.clone());
+            }
+            _ => job[key] = value.clone(),
+        }
+    }
+    job
+}
+
+async fn real_prometheus_gets_in_with_everything_right_and_with_nothing_wrong(program: &Path) {
+    let kit = Kit::new();
+    let users = format!("basic_auth_users:\n  prometheus: {}\n", hash_of_cost(10, b"right"));
+    let (_simulator, podskew) = podskew(&kit, &format!("{MUTUAL}{users}")).await;
+    let nothing = json!({});
+    let job = |name: &str, identity, password, more: &Value| job(name, &podskew, &kit, identity, password, more);
+    let prometheus = Prometheus::start_with(
+        program,
+        &json!([
+            job("right", Some("client"), Some("right"), &nothing),
+            job("wrong password", Some("client"), Some("wrong"), &nothing),
+            job("no password", Some("client"), None, &nothing),
+            job("no certificate", None, Some("right"), &nothing),
+            job("expired", Some("expired"), Some("right"), &nothing),
+            job("another CA", Some("stranger"), Some("right"), &nothing),
+            job(
+                "wrong host",
+                Some("client"),
+                Some("right"),
+                &json!({ "tls_config": { "server_name": "elsewhere.example" } })
+            ),
+            job(
+                "untrusted",
+                Some("client"),
+                Some("right"),
+                &json!({ "tls_config": { "ca_file": kit.path("stranger-ca.pem") } })
+            ),
+            job("plain", Some("client"), Some("right"), &json!({ "scheme": "http" })),
+            job(
+                "old",
+                Some("client"),
+                Some("right"),
+                &json!({ "tls_config": { "min_version": "TLS10", "max_version": "TLS11" } })
+            ),
+        ]),
+    );
+    eventually("Prometheus scrapes", || match prometheus.query("up{job=\"right\"}")?[..] {
+        [1.0] => Ok(()),
+        ref other => Err(format!("{other:?}: {:?}", prometheus.ask("/api/v1/targets?state=active"))),
+    });
+    for (name, error) in [
+        ("wrong password", "401 Unauthorized"),
+        ("no password", "401 Unauthorized"),
+        ("no certificate", "403 Forbidden"),
+        ("expired", "tls"),
+        ("another CA", "tls"),
+        ("wrong host", "elsewhere.example"),
+        ("untrusted", "certificate"),
+        ("plain", ""),
+        ("old", "tls"),
+    ] {
+        assert_eq!(prometheus.answers(&format!("up{{job=\"{name}\"}}")), [0.0], "{name}");
+        let targets = prometheus.ask("/api/v1/targets?state=active").unwrap();
+        let target = targets["activeTargets"].as_array().unwrap().iter().find(|target| target["labels"]["job"] == name);
+        let said = target.unwrap()["lastError"].as_str().unwrap().to_owned();
+        assert!(!said.is_empty() && said.contains(error), "{name}: {said}");
+    }
+    // It went on meanwhile.
+    assert_eq!(prometheus.answers("min_over_time(up{job=\"right\"}[1m])"), [1.0]);
+    assert!(prometheus.answers("podskew_web_config_last_reload_successful{job=\"right\"}") == [1.0]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn debians_prometheus_gets_in_with_everything_right() {
+    real_prometheus_gets_in_with_everything_right_and_with_nothing_wrong(Path::new("prometheus")).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn prometheus_3_gets_in_with_everything_right() {
+    real_prometheus_gets_in_with_everything_right_and_with_nothing_wrong(&programs::prometheus3()).await;
+}
