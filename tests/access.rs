@@ -5,14 +5,15 @@ mod programs;
 mod scraping;
 mod secured;
 
-use podskew::access::{AccessConfig, AccessControl};
+use http::{HeaderMap, HeaderValue};
+use podskew::access::{AccessConfig, AccessControl, Asked};
 use podskew::exposition::{Encoding, Format};
 use podskew::web::{ConnectionCounts, Limits, ListenAddress, Scrape, Server, Site, Status, bind};
 use scraping::{Prometheus, eventually};
-use secured::{Connection, Kit, Served, Tls, basic, hash, hash_of_cost};
+use secured::{Connection, Kit, Served, Tls, basic, hash, hash_of_cost, jwt};
 use serde::Deserialize;
 use serde_json::{Value, json};
-use simulator::{BulkConfig, Simulator, SimulatorConfig, bulk};
+use simulator::{Account, BulkConfig, Fault, Simulator, SimulatorConfig, bulk};
 use std::collections::BTreeMap;
 use std::io::Read as _;
 use std::net::TcpStream;
@@ -670,4 +671,328 @@ async fn debians_prometheus_gets_in_with_everything_right() {
 #[tokio::test(flavor = "multi_thread")]
 async fn prometheus_3_gets_in_with_everything_right() {
     real_prometheus_gets_in_with_everything_right_and_with_nothing_wrong(&programs::prometheus3()).await;
+}
+
+const API_SERVER: &str = "https://kubernetes.default.svc";
+
+/// A service account that may get these paths, with a token for the API server.
+fn account(name: &str, paths: &[&str]) -> Account {
+    Account {
+        user: format!("system:serviceaccount:monitoring:{name}"),
+        groups: ["system:serviceaccounts", "system:authenticated"].map(str::to_owned).to_vec(),
+        audiences: vec![API_SERVER.to_owned()],
+        paths: paths.iter().map(|path| (*path).to_owned()).collect(),
+    }
+}
+
+/// A token of somebody's, as it is sent.
+fn bearer(name: &str) -> String {
+    format!("Bearer {}", token(name))
+}
+
+fn token(name: &str) -> String {
+    jwt(&json!({ "sub": name, "exp": 4_000_000_000_u64 }))
+}
+
+fn kinds(simulator: &Simulator) -> Vec<&'static str> {
+    simulator.reviews().iter().map(|(kind, _)| *kind).collect()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_api_server_says_whose_token_may_get_which_path() {
+    let simulator = Simulator::start(SimulatorConfig::default()).await.unwrap();
+    simulator.set_account(&token("prometheus"), Some(account("prometheus", &["/metrics"])));
+    simulator.set_account(&token("person"), Some(account("person", &["/metrics", "/"])));
+    simulator.set_account(&token("nobody"), Some(account("nobody", &[])));
+    let podskew = Served::podskew(&simulator.kubeconfig(), &["--auth", "kubernetes"]);
+    podskew.until_ready(None);
+    let status = |path: &str, authorization: &str| {
+        let answer = podskew.get(None, path, &[("Authorization", authorization)]).unwrap();
+        assert_eq!(answer.header("www-authenticate").is_some(), answer.status == 401, "{}", answer.head);
+        answer.status
+    };
+    // Nobody asks the API server about these.
+    let long = jwt(&json!({ "pad": "x".repeat(16 << 10) }));
+    for wrong in ["Bearer x", "Bearer a.b", "Bearer ..", "Basic YTpi", "Bearer", &format!("Bearer {long}")] {
+        assert_eq!(status("/metrics", wrong), 401, "{wrong:.40}");
+    }
+    assert_eq!(podskew.status(None, "/metrics", &[]), 401);
+    for path in ["/livez", "/healthz", "/readyz"] {
+        assert_eq!(podskew.status(None, path, &[]), 200, "{path}");
+    }
+    assert_eq!(podskew.status(None, "/api/v1/secret", &[]), 404);
+    assert_eq!(kinds(&simulator), [""; 0]);
+
+    assert_eq!(status("/metrics?x=1", &bearer("prometheus")), 200);
+    assert_eq!(kinds(&simulator), ["TokenReview", "SubjectAccessReview"]);
+    assert_eq!(status("/metrics", &bearer("prometheus").replacen("Bearer", "bearer", 1)), 200);
+    assert_eq!(kinds(&simulator).len(), 2, "it is remembered");
+    assert_eq!(status("/", &bearer("prometheus")), 403);
+    assert_eq!((status("/", &bearer("person")), status("/metrics", &bearer("person"))), (200, 200));
+    // No more than a few new tokens are asked about each second.
+    std::thread::sleep(Duration::from_secs(1));
+    assert_eq!(status("/metrics", &bearer("nobody")), 403);
+    let asked = kinds(&simulator).len();
+    assert_eq!((status("/metrics", &bearer("stranger")), status("/metrics", &bearer("stranger"))), (401, 401));
+    assert_eq!(kinds(&simulator)[asked..], ["TokenReview"]);
+    let said = podskew.log();
+    assert!(!said.contains(&token("prometheus")) && !said.contains("eyJ"), "{said}");
+}
+
+/// Access control in this process, and its API server.
+async fn in_process(audiences: &[&str]) -> (Simulator, AccessControl) {
+    let simulator = Simulator::start(SimulatorConfig::default()).await.unwrap();
+    let audiences = audiences.iter().map(|audience| (*audience).to_owned()).collect();
+    let config = AccessConfig { token_reviews: true, audiences, ..AccessConfig::default() };
+    let mut access = AccessControl::open(&config).unwrap().unwrap();
+    let server = simulator.url().parse().unwrap();
+    access.review_with(&podskew::cluster::client(kube::Config::new(server)).unwrap());
+    (simulator, access)
+}
+
+/// The status that a token gets for `/metrics`.
+async fn status(access: &AccessControl, token: &str) -> u16 {
+    let mut headers = HeaderMap::new();
+    headers.insert(http::header::AUTHORIZATION, HeaderValue::try_from(format!("Bearer {token}")).unwrap());
+    match access.check(&Asked { headers: &headers, route: "/metrics", has_certificate: false }).await {
+        Ok(()) => 200,
+        Err(denial) => {
+            assert_eq!(denial.retry_after.is_some(), denial.status == 503, "{denial:?}");
+            denial.status.as_u16()
+        }
+    }
+}
+
+/// Lets time pass at once. The clock goes on by itself afterwards.
+async fn later(seconds: u64) {
+    tokio::time::pause();
+    tokio::time::advance(Duration::from_secs(seconds)).await;
+    tokio::time::resume();
+}
+
+#[tokio::test]
+async fn a_token_is_for_an_audience_that_was_asked_for() {
+    let (simulator, access) = in_process(&["podskew", "metrics"]).await;
+    let mut for_podskew = account("prometheus", &["/metrics"]);
+    for_podskew.audiences = vec!["metrics".to_owned()];
+    simulator.set_account(&token("right"), Some(for_podskew));
+    simulator.set_account(&token("api server's"), Some(account("prometheus", &["/metrics"])));
+    // A server that knows nothing of audiences accepts it, and says nothing of them.
+    let unaware = Account { audiences: Vec::new(), ..account("prometheus", &["/metrics"]) };
+    simulator.set_account(&token("unaware"), Some(unaware));
+    assert_eq!(status(&access, &token("right")).await, 200);
+    assert_eq!(status(&access, &token("api server's")).await, 401);
+    assert_eq!(status(&access, &token("unaware")).await, 401);
+}
+
+#[tokio::test]
+async fn what_the_api_server_said_holds_for_a_while() {
+    let (simulator, access) = in_process(&[]).await;
+    let good = token("prometheus");
+    assert_eq!(status(&access, &good).await, 401);
+    simulator.set_account(&good, Some(account("prometheus", &["/metrics"])));
+    later(9).await;
+    assert_eq!(status(&access, &good).await, 401, "a denial holds for ten seconds");
+    later(2).await;
+    assert_eq!(status(&access, &good).await, 200);
+    simulator.set_account(&good, None);
+    later(58).await;
+    assert_eq!(status(&access, &good).await, 200, "an allow holds for sixty");
+    later(3).await;
+    assert_eq!(status(&access, &good).await, 401);
+    // And however long it would hold, not past the token's end.
+    let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap().as_secs();
+    let short = jwt(&json!({ "exp": now + 2 }));
+    simulator.set_account(&short, Some(account("prometheus", &["/metrics"])));
+    assert_eq!(status(&access, &short).await, 200);
+    simulator.set_account(&short, None);
+    assert_eq!(status(&access, &short).await, 200);
+    tokio::time::sleep(Duration::from_millis(2_100)).await;
+    assert_eq!(status(&access, &short).await, 401);
+}
+
+#[tokio::test]
+async fn a_good_token_outlives_an_api_server_that_is_silent_by_ten_minutes() {
+    for fault in [Fault::Status(503), Fault::NeverAnswers, Fault::TooManyRequests { retry_after_seconds: 1 }] {
+        let (simulator, access) = in_process(&[]).await;
+        let good = token("prometheus");
+        simulator.set_account(&good, Some(account("prometheus", &["/metrics"])));
+        assert_eq!(status(&access, &good).await, 200);
+        simulator.set_review_fault(Some(fault));
+        later(61).await;
+        let begun = Instant::now();
+        assert_eq!(status(&access, &good).await, 200, "{fault:?}");
+        assert!(begun.elapsed() < Duration::from_secs(8), "{fault:?}: {:?}", begun.elapsed());
+        let begun = Instant::now();
+        for _ in 0..50 {
+            assert_eq!(status(&access, &good).await, 200, "{fault:?}");
+        }
+        assert!(begun.elapsed() < Duration::from_secs(2), "nobody waits a second time: {:?}", begun.elapsed());
+        // Who was not known before is not let in now.
+        later(2).await;
+        assert_eq!(status(&access, &token("other")).await, 503, "{fault:?}");
+        later(510).await;
+        assert_eq!(status(&access, &good).await, 200, "{fault:?}");
+        later(30).await;
+        assert_eq!(status(&access, &good).await, 503, "{fault:?}: ten minutes are over");
+        simulator.set_review_fault(None);
+        later(6).await;
+        assert_eq!(status(&access, &good).await, 200, "{fault:?}");
+    }
+}
+
+#[tokio::test]
+async fn an_api_server_that_answers_is_believed_at_once() {
+    let (simulator, access) = in_process(&[]).await;
+    let good = token("prometheus");
+    simulator.set_account(&good, Some(account("prometheus", &["/metrics"])));
+    assert_eq!(status(&access, &good).await, 200);
+    // podskew may not ask any more: that is an answer, and no reason to let anybody in for ten minutes.
+    simulator.set_review_fault(Some(Fault::Status(403)));
+    assert_eq!(status(&access, &good).await, 200, "for as long as an allow holds");
+    later(61).await;
+    assert_eq!(status(&access, &good).await, 503);
+    // Back from a silence, a token that was taken away is refused by the next answer.
+    simulator.set_review_fault(None);
+    later(2).await;
+    assert_eq!(status(&access, &good).await, 200);
+    simulator.set_review_fault(Some(Fault::Status(500)));
+    later(61).await;
+    assert_eq!(status(&access, &good).await, 200);
+    simulator.set_account(&good, None);
+    simulator.set_review_fault(None);
+    later(2).await;
+    let begun = Instant::now();
+    while status(&access, &good).await != 401 {
+        assert!(begun.elapsed() < Duration::from_secs(10), "it is still let in");
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+}
+
+#[tokio::test]
+async fn the_same_token_is_asked_about_once() {
+    let (simulator, access) = in_process(&[]).await;
+    let good = token("prometheus");
+    simulator.set_account(&good, Some(account("prometheus", &["/metrics"])));
+    let all = futures::future::join_all((0..40).map(|_| status(&access, &good))).await;
+    assert_eq!(all, [200; 40]);
+    assert_eq!(kinds(&simulator), ["TokenReview", "SubjectAccessReview"]);
+    // Different ones are not all asked about: the others are told to come back.
+    let tokens: Vec<String> = (0..40).map(|number| token(&number.to_string())).collect();
+    later(2).await;
+    let all = futures::future::join_all(tokens.iter().map(|token| status(&access, token))).await;
+    let asked = all.iter().filter(|status| **status == 401).count();
+    assert_eq!((asked, all.iter().filter(|status| **status == 503).count()), (3, 37), "{all:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_missing_right_is_named_with_the_rule() {
+    let simulator = Simulator::start(SimulatorConfig::default()).await.unwrap();
+    simulator.set_review_fault(Some(Fault::Status(403)));
+    let podskew = Served::podskew(&simulator.kubeconfig(), &["--auth", "kubernetes"]);
+    let answer = podskew.get(None, "/metrics", &[("Authorization", &bearer("prometheus"))]).unwrap();
+    assert_eq!((answer.status, answer.header("retry-after")), (503, Some("5")), "{}", answer.body);
+    podskew.until_logged("`create` on `tokenreviews` in authentication.k8s.io and on `subjectaccessreviews`");
+    assert!(!podskew.log().contains("eyJ"), "{}", podskew.log());
+}
+
+/// Ten thousand tokens that are nobody's, while a scraper goes on.
+#[tokio::test(flavor = "multi_thread")]
+async fn random_tokens_hold_no_scrape_up_and_ask_the_api_server_no_more_than_may_be() {
+    const RANDOM: usize = 10_000;
+    let simulator = Simulator::start(SimulatorConfig::default()).await.unwrap();
+    simulator.set_account(&token("prometheus"), Some(account("prometheus", &["/metrics"])));
+    let podskew = Served::podskew(&simulator.kubeconfig(), &["--auth", "kubernetes"]);
+    let right = bearer("prometheus");
+    let scrape = |connection: &mut Connection| {
+        let begun = Instant::now();
+        assert_eq!(connection.ask("/metrics", &[("Authorization", &right)]).unwrap().status, 200);
+        begun.elapsed()
+    };
+    let mut connection = Connection::open(&podskew.address, None).unwrap();
+    let (next, refused) = (AtomicUsize::new(0), AtomicUsize::new(0));
+    let mut times = Vec::new();
+    scrape(&mut connection);
+    let begun = Instant::now();
+    std::thread::scope(|scope| {
+        let flood: Vec<_> = (0..16)
+            .map(|_| {
+                scope.spawn(|| {
+                    let mut connection = Connection::open(&podskew.address, None).unwrap();
+                    loop {
+                        let number = next.fetch_add(1, Ordering::Relaxed);
+                        // For three seconds at least: a limit by the second shows in no less.
+                        if number >= RANDOM && begun.elapsed() > Duration::from_secs(3) {
+                            return;
+                        }
+                        let random = bearer(&format!("random {number}"));
+                        let answer = connection.ask("/metrics", &[("Authorization", &random)]).unwrap();
+                        assert!(matches!(answer.status, 401 | 503), "{}", answer.status);
+                        assert_eq!(answer.header("retry-after").is_some(), answer.status == 503, "{}", answer.head);
+                        refused.fetch_add(usize::from(answer.status == 503), Ordering::Relaxed);
+                    }
+                })
+            })
+            .collect();
+        while !flood.iter().all(std::thread::ScopedJoinHandle::is_finished) {
+            times.push(scrape(&mut connection));
+            std::thread::sleep(Duration::from_millis(5));
+        }
+    });
+    times.sort_unstable();
+    let asked: Vec<Instant> = simulator.reviews().iter().map(|(_, at)| *at).collect();
+    println!(
+        "{} of {next:?} refused unasked, {} reviews, median {:?}",
+        refused.into_inner(),
+        asked.len(),
+        times[times.len() / 2]
+    );
+    assert!(asked.len() > 12, "{}", asked.len());
+    // What was sent within a second may arrive a little closer together.
+    for second in asked.windows(11) {
+        let apart = second[10] - second[0];
+        assert!(apart > Duration::from_millis(900), "eleven reviews within {apart:?}");
+    }
+    assert!(times[times.len() / 2] < Duration::from_millis(100), "{:?}", times[times.len() / 2]);
+}
+
+async fn real_prometheus_gets_in_with_a_token(program: &Path) {
+    let kit = Kit::new();
+    let simulator = Simulator::start(SimulatorConfig::default()).await.unwrap();
+    simulator.set_account(&token("prometheus"), Some(account("prometheus", &["/metrics"])));
+    simulator.set_account(&token("person"), Some(account("person", &["/"])));
+    let file = kit.write("web.yml", ONE_WAY);
+    let arguments = ["--auth", "kubernetes", "--web-config-file", file.to_str().unwrap()];
+    let podskew = Served::podskew(&simulator.kubeconfig(), &arguments);
+    let job = |name: &str| {
+        let credentials = kit.write(&format!("{name}.token"), &token(name));
+        let more = json!({ "authorization": { "type": "Bearer", "credentials_file": credentials } });
+        job(name, &podskew, &kit, None, None, &more)
+    };
+    let nothing = self::job("nothing", &podskew, &kit, None, None, &json!({}));
+    let prometheus =
+        Prometheus::start_with(program, &json!([job("prometheus"), job("person"), job("stranger"), nothing]));
+    eventually("Prometheus scrapes", || match prometheus.query("up{job=\"prometheus\"}")?[..] {
+        [1.0] => Ok(()),
+        ref other => Err(format!("{other:?}: {:?}", prometheus.ask("/api/v1/targets?state=active"))),
+    });
+    for (name, error) in
+        [("person", "403 Forbidden"), ("stranger", "401 Unauthorized"), ("nothing", "401 Unauthorized")]
+    {
+        assert_eq!(prometheus.answers(&format!("up{{job=\"{name}\"}}")), [0.0], "{name}");
+        let targets = prometheus.ask("/api/v1/targets?state=active").unwrap();
+        let target = targets["activeTargets"].as_array().unwrap().iter().find(|target| target["labels"]["job"] == name);
+        let said = target.unwrap()["lastError"].as_str().unwrap().to_owned();
+        assert!(said.contains(error), "{name}: {said}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn debians_prometheus_gets_in_with_a_token() {
+    real_prometheus_gets_in_with_a_token(Path::new("prometheus")).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn prometheus_3_gets_in_with_a_token() {
+    real_prometheus_gets_in_with_a_token(&programs::prometheus3()).await;
 }

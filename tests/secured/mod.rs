@@ -207,6 +207,13 @@ pub fn basic(user: &str, password: &[u8]) -> String {
     format!("Basic {}", base64::engine::general_purpose::STANDARD.encode(credentials))
 }
 
+/// A token of the form that service accounts have.
+pub fn jwt(claims: &serde_json::Value) -> String {
+    use base64::Engine as _;
+    let part = |text: &str| base64::engine::general_purpose::URL_SAFE_NO_PAD.encode(text);
+    format!("{}.{}.{}", part(r#"{"alg":"RS256","kid":"k"}"#), part(&claims.to_string()), part("signature"))
+}
+
 /// A program that serves until it is dropped.
 pub struct Served {
     process: Child,

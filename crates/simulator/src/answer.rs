@@ -8,7 +8,7 @@ use super::scale;
 use super::server::Cluster;
 use super::status::Refusal;
 use super::{discovery, edit, table};
-use super::{list, watch};
+use super::{list, reviews, watch};
 use bytes::Bytes;
 use http::header::{CONTENT_TYPE, RETRY_AFTER};
 use http::{HeaderMap, HeaderValue, Method, Response, StatusCode, header};
@@ -41,7 +41,8 @@ pub(super) async fn answer(cluster: Arc<Cluster>, request: http::Request<Incomin
     let Some(form) = cluster.form(resource, &head.headers) else {
         return refuse(&Refusal::not_acceptable(), Form::Json);
     };
-    if resource.is_none() && head.method != Method::GET {
+    let is_review = head.method == Method::POST && reviews::is_path(path);
+    if resource.is_none() && head.method != Method::GET && !is_review {
         return refuse(&Refusal::method_not_allowed(), form);
     }
     if !cluster.admits(&head.headers) {
@@ -51,12 +52,16 @@ pub(super) async fn answer(cluster: Arc<Cluster>, request: http::Request<Incomin
         Ok(request) => request,
         Err(refusal) => return refuse(&refusal, form),
     };
-    match cluster.faults.strike(resource, Fault::replaces_answer) {
+    let of_reviews = if is_review { cluster.reviews.note(path) } else { None };
+    match of_reviews.or_else(|| cluster.faults.strike(resource, Fault::replaces_answer)) {
         Some(Fault::NeverAnswers) => return std::future::pending().await,
         Some(Fault::TooManyRequests { retry_after_seconds }) => return busy(retry_after_seconds, form),
         Some(Fault::Status(429)) => return busy(1, form),
         Some(Fault::Status(code)) => return refuse(&Refusal::of_status(code, request.as_ref()), form),
         _ => {}
+    }
+    if is_review {
+        return reviews::answer(&cluster.reviews, path, body).await;
     }
     match request {
         Some(request) if request.resource.is_custom() && !cluster.serves_rollouts() => page_not_found(),

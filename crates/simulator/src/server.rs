@@ -6,6 +6,7 @@ use super::body::Pace;
 use super::fault::{Fault, Faults};
 use super::negotiate::Form;
 use super::requests::{RequestKind, Requests, SeenRequest};
+use super::reviews::{Account, Reviews};
 use super::store::Store;
 use super::watchers::{Watcher, Watchers};
 use crate::resource::Resource;
@@ -22,7 +23,7 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Weak};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 use tempfile::NamedTempFile;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream};
@@ -102,6 +103,7 @@ pub(super) struct Cluster {
     pub(super) faults: Faults,
     pub(super) requests: Requests,
     pub(super) watchers: Watchers,
+    pub(super) reviews: Reviews,
     pub(super) bookmark_interval: Duration,
     rollouts_served: AtomicBool,
     protobuf_served: AtomicBool,
@@ -160,6 +162,7 @@ impl Simulator {
             faults: Faults::new(),
             requests: Requests::default(),
             watchers: Watchers::default(),
+            reviews: Reviews::default(),
             bookmark_interval: config.bookmark_interval,
             rollouts_served: AtomicBool::new(config.rollouts_served),
             protobuf_served: AtomicBool::new(config.protobuf_served),
@@ -312,6 +315,22 @@ impl Simulator {
     #[must_use]
     pub fn requests(&self) -> Vec<SeenRequest> {
         self.cluster.requests.latest()
+    }
+
+    /// Gives a bearer token to somebody, as far as reviews of it are concerned, or takes it from them. No request needs one.
+    pub fn set_account(&self, token: &str, account: Option<Account>) {
+        self.cluster.reviews.set(token, account);
+    }
+
+    /// Has reviews of tokens, and nothing else, go wrong in this way.
+    pub fn set_review_fault(&self, fault: Option<Fault>) {
+        self.cluster.reviews.set_fault(fault);
+    }
+
+    /// The kind of each review that was asked for, and when.
+    #[must_use]
+    pub fn reviews(&self) -> Vec<(&'static str, Instant)> {
+        self.cluster.reviews.asked()
     }
 
     /// Starts counting anew.
