@@ -24,6 +24,10 @@ PROMETHEUS3_SUM := h1:sFGZWmC2Hk9N1NBJGCnXYZb5hyLCq8yuAMoEjLAg6ac=
 OPERATOR_MODULE := github.com/prometheus-operator/prometheus-operator@v0.85.0
 OPERATOR_SUM := h1:M5xLCLEoaW2IJfnuCwFzzpL+jSVQu3KGT84Pye+fW8s=
 
+# The definition of Certificate.
+CERT_MANAGER_MODULE := github.com/cert-manager/cert-manager@v1.19.1
+CERT_MANAGER_SUM := h1:Txh8L/nLWTDcb7ZnXuXbTe15BxQnLbLirXmbNk0fGgY=
+
 KUBE_STATE_METRICS := $(TOOLS)/kube-state-metrics
 KUBE_STATE_METRICS_MODULE := k8s.io/kube-state-metrics/v2@v2.18.0
 KUBE_STATE_METRICS_SUM := h1:3T0ydK17wNf+uYyxaTMg0vM0lyqWMAv8xDqZjheMdxk=
@@ -49,7 +53,7 @@ demo: ## Show podskew on a simulated cluster, at LISTEN=127.0.0.1:8080 or anothe
 	@echo "$(if $(LISTEN),$(LISTEN_ADDRESS),http://localhost:8080/) and prints what there is to see. Where that port is taken: make demo LISTEN=127.0.0.1:8081"
 	$(CARGO) run --locked -- demo $(if $(LISTEN),--listen-address $(LISTEN_ADDRESS))
 
-test: check-tools $(VENV)/done $(PROMETHEUS3) $(GRAFANA)/done $(ANALYSIS) $(KUBECTL)/done $(ADMISSION) $(PROTOBUF) $(ACCESS) $(INSTALL)/done tested-image-root lint ## Check everything: format, lints, all tests, with real Prometheus servers
+test: check-tools $(VENV)/done $(PROMETHEUS3) $(GRAFANA)/done $(ANALYSIS) $(KUBECTL)/done $(ADMISSION) $(PROTOBUF) $(ACCESS) $(INSTALL)/done $(INSTALL)/cert-manager.yaml tested-image-root lint ## Check everything: format, lints, all tests, with real Prometheus servers
 	$(CARGO) test --locked --no-fail-fast
 
 lint: ## Check the format and the lints
@@ -142,7 +146,7 @@ check-tools:
 	command -v unshare >/dev/null || missing unshare "apt-get install util-linux"; \
 	test -e $(CERTIFICATES) || missing $(CERTIFICATES) "apt-get install ca-certificates"; \
 	command -v npm >/dev/null || test -e $(GRAFANA)/done || missing npm "install Node 20 or newer with npm; Grafana's types come with it"; \
-	command -v go >/dev/null || { test -x $(PROMETHEUS3) && test -x $(ANALYSIS) && test -e $(KUBECTL)/done && test -x $(ADMISSION) && test -x $(PROTOBUF) && test -x $(ACCESS) && test -e $(INSTALL)/done; } || \
+	command -v go >/dev/null || { test -x $(PROMETHEUS3) && test -x $(ANALYSIS) && test -e $(KUBECTL)/done && test -x $(ADMISSION) && test -x $(PROTOBUF) && test -x $(ACCESS) && test -e $(INSTALL)/done && test -e $(INSTALL)/cert-manager.yaml; } || \
 	  missing go "install Go 1.26 or newer; it builds Prometheus 3, Helm, kubectl, Kubernetes' encoders, and what judges analysis templates and admission policies"
 
 # Python's part of the tests: readers of what podskew serves and prints (OpenMetrics, JSON and XML by their schemas,
@@ -247,3 +251,11 @@ $(INSTALL)/done: $(wildcard tests/programs/install/*)
 	  cat monitoring.coreos.com_podmonitors.yaml monitoring.coreos.com_prometheusrules.yaml \
 	    monitoring.coreos.com_servicemonitors.yaml > $(CURDIR)/$(INSTALL)/crds.yaml
 	touch $@
+
+$(INSTALL)/cert-manager.yaml:
+	@mkdir -p $(INSTALL)
+	go mod download -json $(CERT_MANAGER_MODULE) > $(INSTALL)/cert-manager.json
+	@grep -qF '"Sum": "$(CERT_MANAGER_SUM)"' $(INSTALL)/cert-manager.json || { \
+	  echo "$(CERT_MANAGER_MODULE) is not the module that was pinned here:" >&2; cat $(INSTALL)/cert-manager.json >&2; exit 1; }
+	cp "$$(sed -n 's/^\t"Dir": "\(.*\)",/\1/p' $(INSTALL)/cert-manager.json)"/deploy/crds/cert-manager.io_certificates.yaml $@
+	chmod u+w $@

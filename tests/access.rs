@@ -601,15 +601,45 @@ fn job(name: &str, podskew: &Served, kit: &Kit, identity: Option<&str>, password
     job
 }
 
+/// The job of a plain example, with this target in place of what it discovers and files of the kit in place of a pod's.
+fn example(component: &str, name: &str, podskew: &Served, files: &[(&str, PathBuf)]) -> Value {
+    let mut text = read(&format!("deploy/kustomize/components/{component}/scrape.example.yaml"));
+    for (from, to) in files {
+        assert!(text.contains(from), "{component} has no {from}");
+        text = text.replace(from, to.to_str().unwrap());
+    }
+    let config: Value = serde_saphyr::from_str(&text).unwrap();
+    let mut job = config["scrape_configs"][0].clone();
+    let object = job.as_object_mut().unwrap();
+    assert!(object.remove("kubernetes_sd_configs").is_some() && object.remove("relabel_configs").is_some());
+    job["job_name"] = json!(name);
+    job["static_configs"] = json!([{ "targets": [podskew.address] }]);
+    job
+}
+
 async fn real_prometheus_gets_in_with_everything_right_and_with_nothing_wrong(program: &Path) {
     let kit = Kit::new();
+    kit.issue("server", &["localhost", "podskew.podskew.svc"], secured::VALID, false);
     let users = format!("basic_auth_users:\n  prometheus: {}\n", hash_of_cost(10, b"right"));
     let (_simulator, podskew) = podskew(&kit, &format!("{MUTUAL}{users}")).await;
+    // The example that a Secret is made of, and the job that belongs to it.
+    for (from, to) in [("server.pem", "tls.crt"), ("server.key", "tls.key"), ("ca.pem", "ca.crt")] {
+        kit.write(to, &kit.read(from));
+    }
+    let file = kit.write("example.yaml", &read("deploy/kustomize/components/web-config/web.example.yaml"));
+    let simulator = Simulator::start(SimulatorConfig::default()).await.unwrap();
+    let shown = Served::podskew(&simulator.kubeconfig(), &["--web-config-file", file.to_str().unwrap()]);
+    let files = [
+        ("/etc/prometheus/podskew/ca.crt", kit.path("ca.crt")),
+        ("/etc/prometheus/podskew/password", kit.write("password", "fakepassword")),
+    ];
+    let shown = (example("web-config", "example", &shown, &files), shown);
     let nothing = json!({});
     let job = |name: &str, identity, password, more: &Value| job(name, &podskew, &kit, identity, password, more);
     let prometheus = Prometheus::start_with(
         program,
         &json!([
+            shown.0,
             job("right", Some("client"), Some("right"), &nothing),
             job("wrong password", Some("client"), Some("wrong"), &nothing),
             job("no password", Some("client"), None, &nothing),
@@ -658,6 +688,10 @@ async fn real_prometheus_gets_in_with_everything_right_and_with_nothing_wrong(pr
         let said = target.unwrap()["lastError"].as_str().unwrap().to_owned();
         assert!(!said.is_empty() && said.contains(error), "{name}: {said}");
     }
+    eventually("the example is scraped", || match prometheus.query("up{job=\"example\"}")?[..] {
+        [1.0] => Ok(()),
+        ref other => Err(format!("{other:?}: {:?}", prometheus.ask("/api/v1/targets?state=active"))),
+    });
     // It went on meanwhile.
     assert_eq!(prometheus.answers("min_over_time(up{job=\"right\"}[1m])"), [1.0]);
     assert!(prometheus.answers("podskew_web_config_last_reload_successful{job=\"right\"}") == [1.0]);
@@ -970,9 +1004,17 @@ async fn real_prometheus_gets_in_with_a_token(program: &Path) {
         job(name, &podskew, &kit, None, None, &more)
     };
     let nothing = self::job("nothing", &podskew, &kit, None, None, &json!({}));
+    let plain = Served::podskew(&simulator.kubeconfig(), &["--auth", "kubernetes"]);
+    let mounted = "/var/run/secrets/kubernetes.io/serviceaccount/token";
+    let example = example("auth-kubernetes", "example", &plain, &[(mounted, kit.path("prometheus.token"))]);
+    kit.write("prometheus.token", &token("prometheus"));
     let prometheus =
-        Prometheus::start_with(program, &json!([job("prometheus"), job("person"), job("stranger"), nothing]));
+        Prometheus::start_with(program, &json!([job("prometheus"), job("person"), job("stranger"), nothing, example]));
     eventually("Prometheus scrapes", || match prometheus.query("up{job=\"prometheus\"}")?[..] {
+        [1.0] => Ok(()),
+        ref other => Err(format!("{other:?}: {:?}", prometheus.ask("/api/v1/targets?state=active"))),
+    });
+    eventually("the example is scraped", || match prometheus.query("up{job=\"example\"}")?[..] {
         [1.0] => Ok(()),
         ref other => Err(format!("{other:?}: {:?}", prometheus.ask("/api/v1/targets?state=active"))),
     });

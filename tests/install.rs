@@ -2,13 +2,13 @@
 #![allow(clippy::unwrap_used, clippy::panic, missing_docs, reason = "tests")]
 
 mod chart;
-mod common;
 mod programs;
 mod rules;
+mod secured;
 
+use base64::Engine as _;
 use chart::{CHART, ask, container, modes, objects, of_kind, path, read, rendered, rendered_in, texts, the};
 use clap::CommandFactory;
-use common::running::Running;
 use podskew::cli::Arguments;
 use podskew::objects::Resource;
 use regex::Regex;
@@ -111,6 +111,7 @@ fn everything() -> Vec<(String, Vec<Value>)> {
         all.push((kustomization.to_owned(), objects(&built(&path(kustomization)))));
     }
     all.push(("all components".to_owned(), objects(&built_with_components())));
+    all.push(("access components".to_owned(), objects(&built_with_access())));
     all
 }
 
@@ -121,10 +122,13 @@ fn every_object_fits_the_schemas_of_every_version() {
     // YAML reads JSON.
     let manifest = all.iter().map(Value::to_string).collect::<Vec<_>>().join("\n---\n");
     let script = path("tests/programs/schemas.py");
-    let crds = path("target/tools/install/crds.yaml");
+    let crds =
+        ["crds.yaml", "cert-manager.yaml"].map(|file| path("target/tools/install").join(file).display().to_string());
     let python = path("target/openmetrics-venv/bin/python");
-    let arguments = [script.to_str().unwrap(), crds.to_str().unwrap()];
-    let output = programs::run(&python, &arguments, manifest.as_bytes(), "make target/openmetrics-venv/done");
+    let crds = crds.join(",");
+    let arguments = [script.to_str().unwrap(), &crds];
+    let remedy = "make target/openmetrics-venv/done target/tools/install/cert-manager.yaml";
+    let output = programs::run(&python, &arguments, manifest.as_bytes(), remedy);
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
     let said = String::from_utf8(output.stdout).unwrap();
     assert!(said.contains(" objects hold against Kubernetes 1.29.0 to 1."), "{said}");
@@ -166,14 +170,40 @@ fn watched() -> BTreeSet<(String, String, Vec<String>)> {
     Resource::ALL.map(|resource| (resource.group().to_owned(), resource.plural().to_owned(), verbs.clone())).into()
 }
 
+/// What `--auth kubernetes` needs beside that.
+fn reviews() -> BTreeSet<(String, String, Vec<String>)> {
+    let reviews = [("authentication.k8s.io", "tokenreviews"), ("authorization.k8s.io", "subjectaccessreviews")];
+    reviews.map(|(group, resource)| (group.to_owned(), resource.to_owned(), vec!["create".to_owned()])).into()
+}
+
+#[test]
+fn reviews_are_allowed_where_they_are_made_and_nowhere_else() {
+    for (what, objects) in everything().into_iter().filter(|(what, _)| !what.contains("/auth-kubernetes/")) {
+        let Some(deployment) = of_kind(&objects, "Deployment").pop() else { continue };
+        let text = deployment.to_string();
+        let makes = text.contains("--auth=kubernetes") || text.contains("PODSKEW_AUTH\"");
+        let may = of_kind(&objects, "ClusterRole").iter().any(|role| role.to_string().contains("tokenreviews"));
+        assert_eq!(makes, may, "{what}");
+    }
+}
+
 #[test]
 fn the_rules_are_to_list_and_watch_what_podskew_watches_and_nothing_else() {
-    let mut roles = 0;
-    for (what, objects) in everything() {
+    let (mut roles, mut readers) = (0, 0);
+    // Those of a component stand in a file of their own.
+    for (what, objects) in everything().into_iter().filter(|(what, _)| !what.contains("/auth-kubernetes/")) {
         let account = of_kind(&objects, "ServiceAccount");
         for kind in ["Role", "ClusterRole"] {
             for role in of_kind(&objects, kind) {
-                assert_eq!(granted(&role["rules"]), watched(), "{what}");
+                let name = role["metadata"]["name"].as_str().unwrap();
+                if name.ends_with("-readers") {
+                    // It is Prometheus'.
+                    assert_eq!(role["rules"], json!([{ "nonResourceURLs": ["/metrics"], "verbs": ["get"] }]), "{what}");
+                    readers += 1;
+                    continue;
+                }
+                let expected = if name.ends_with("-reviews") { reviews() } else { watched() };
+                assert_eq!(granted(&role["rules"]), expected, "{what}");
                 // Bound to podskew's account and to nobody else.
                 let bindings = of_kind(&objects, &format!("{kind}Binding"));
                 let of_role = |binding: &&&Value| {
@@ -190,7 +220,7 @@ fn the_rules_are_to_list_and_watch_what_podskew_watches_and_nothing_else() {
             }
         }
     }
-    assert!(roles >= 10, "{roles}");
+    assert!(roles >= 14 && readers == 1, "{roles}, {readers}");
 }
 
 #[test]
@@ -234,15 +264,160 @@ async fn south() -> (Simulator, String) {
     (simulator, kubeconfig)
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn podskew_takes_the_arguments_of_every_mode() {
-    let (_simulator, kubeconfig) = south().await;
-    for mode in modes() {
-        let objects = rendered_in(&mode);
-        let arguments = texts(&container(&objects)["args"]);
-        let podskew = Running::start_with(&kubeconfig, &arguments);
-        podskew.until_ready().await;
+/// podskew as a Deployment starts it: its arguments and variables, and the Secrets that it mounts below a folder of this
+/// machine. Those that the objects do not hold are of the kit.
+fn started(objects: &[Value], kubeconfig: &str, kit: &secured::Kit) -> secured::Served {
+    let pod = the(objects, "Deployment").pointer("/spec/template/spec").unwrap();
+    let container = container(objects);
+    let of_secret =
+        |name: &Value| of_kind(objects, "Secret").into_iter().find(|secret| secret["metadata"]["name"] == *name);
+    for mount in container["volumeMounts"].as_array().into_iter().flatten() {
+        let folder = mount["mountPath"].as_str().unwrap().trim_start_matches("/etc/podskew/");
+        std::fs::create_dir_all(kit.path(folder)).unwrap();
+        for (from, to) in [("server.pem", "tls.crt"), ("server.key", "tls.key"), ("ca.pem", "ca.crt")] {
+            kit.write(&format!("{folder}/{to}"), &kit.read(from));
+        }
+        let is_mounted = |volume: &&Value| volume["name"] == mount["name"];
+        let volume = pod["volumes"].as_array().unwrap().iter().find(is_mounted).unwrap();
+        if folder == "web" {
+            let file = match of_secret(&volume["secret"]["secretName"]) {
+                // kustomize encodes it.
+                Some(secret) => match secret["stringData"]["web.yaml"].as_str() {
+                    Some(text) => text.to_owned(),
+                    None => decoded(secret["data"]["web.yaml"].as_str().unwrap()),
+                },
+                None => read("deploy/kustomize/components/web-config/web.example.yaml"),
+            };
+            // Whoever brings a Secret of their own says whether it has TLS.
+            let is_plain = container.pointer("/livenessProbe/httpGet/scheme") != Some(&json!("HTTPS"));
+            let file = if is_plain { "{}".to_owned() } else { file };
+            kit.write("web/web.yaml", &here(&file, kit));
+        }
     }
+    let arguments: Vec<String> = texts(&container["args"]).iter().map(|argument| here(argument, kit)).collect();
+    let variables = container["env"].as_array().into_iter().flatten();
+    let variables: Vec<(String, String)> = variables
+        .filter(|variable| variable["value"].is_string())
+        .map(|variable| (variable["name"].as_str().unwrap().to_owned(), here(variable["value"].as_str().unwrap(), kit)))
+        .collect();
+    secured::Served::podskew_in(kubeconfig, &arguments, &variables)
+}
+
+fn decoded(base64: &str) -> String {
+    // kustomize breaks long lines.
+    let base64: String = base64.split_whitespace().collect();
+    String::from_utf8(base64::engine::general_purpose::STANDARD.decode(base64).unwrap()).unwrap()
+}
+
+/// A text with paths of the pod, as paths of this machine.
+fn here(text: &str, kit: &secured::Kit) -> String {
+    text.replace("/etc/podskew/", &format!("{}/", kit.directory.path().display()))
+}
+
+/// The kubelet has no credentials, and does not verify certificates.
+fn probed(what: &str, objects: &[Value], podskew: &secured::Served, kit: &secured::Kit) {
+    let client = kit.client(None);
+    for name in ["livenessProbe", "readinessProbe", "startupProbe"] {
+        let Some(probe) = container(objects).pointer(&format!("/{name}/httpGet")) else { continue };
+        let scheme = probe["scheme"].as_str().unwrap_or("HTTP").to_lowercase();
+        assert_eq!(podskew.scheme, scheme, "{what}: {name}");
+        assert_eq!(probe["port"], "http", "{what}: {name}");
+        let tls = (scheme == "https").then_some(&client);
+        let path = probe["path"].as_str().unwrap();
+        podskew.eventually(&format!("{what}: {name}"), || {
+            podskew.get(tls, path, &[]).is_ok_and(|answer| answer.status == 200)
+        });
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn podskew_takes_the_arguments_of_every_mode_and_its_probes_pass() {
+    let (_simulator, kubeconfig) = south().await;
+    let kit = secured::Kit::new();
+    let modes = modes().into_iter().map(|mode| (mode.display().to_string(), rendered_in(&mode)));
+    let with_access = ("access components".to_owned(), objects(&built_with_access()));
+    for (what, objects) in modes.chain([with_access]) {
+        let podskew = started(&objects, &kubeconfig, &kit);
+        probed(&what, &objects, &podskew, &kit);
+        let is_open = !["tls-values", "tokens-values", "access components"].iter().any(|mode| what.contains(mode));
+        let client = kit.client(None);
+        let tls = (podskew.scheme == "https").then_some(&client);
+        let status = podskew.status(tls, "/metrics", &[]);
+        assert_eq!(status, if is_open { 200 } else { 401 }, "{what}");
+    }
+}
+
+/// Prometheus comes as podskew is served.
+#[test]
+fn monitors_speak_what_podskew_serves() {
+    let endpoint = |objects: &[Value]| match of_kind(objects, "ServiceMonitor").pop() {
+        Some(monitor) => monitor["spec"]["endpoints"][0].clone(),
+        None => the(objects, "PodMonitor")["spec"]["podMetricsEndpoints"][0].clone(),
+    };
+    let in_mode = |name: &str| endpoint(&rendered_in(&path(CHART).join("ci").join(name)));
+    let plain = in_mode("operator-values.yaml");
+    for key in ["scheme", "tlsConfig", "basicAuth", "authorization", "bearerTokenFile"] {
+        assert!(plain[key].is_null(), "{plain}");
+    }
+    let tls = in_mode("tls-values.yaml");
+    assert_eq!(tls["scheme"], "https");
+    let ca = json!({ "secret": { "name": "podskew-tls", "key": "ca.crt" } });
+    assert_eq!(tls["tlsConfig"], json!({ "ca": ca, "serverName": "podskew.podskew.svc" }));
+    assert_eq!(tls["basicAuth"]["password"], json!({ "name": "podskew-scrape", "key": "password" }));
+    let tokens = in_mode("tokens-values.yaml");
+    assert_eq!(tokens["bearerTokenFile"], "/var/run/secrets/kubernetes.io/serviceaccount/token");
+    let mesh = in_mode("web-secret-values.yaml");
+    assert!(mesh["scheme"].is_null(), "{mesh}");
+    assert_eq!(mesh["authorization"]["credentials"]["key"], "token");
+    // A Secret of another namespace cannot be named.
+    let elsewhere = ["--set", "serviceMonitor.enabled=true,serviceMonitor.namespace=monitoring,web.tls.secretName=tls"];
+    assert_eq!(endpoint(&objects(&rendered(&elsewhere)))["tlsConfig"], json!({ "serverName": "podskew.podskew.svc" }));
+    let own = ["--set", "podMonitor.enabled=true,web.tls.secretName=tls,podMonitor.tlsConfig.insecureSkipVerify=true"];
+    assert_eq!(endpoint(&objects(&rendered(&own)))["tlsConfig"], json!({ "insecureSkipVerify": true }));
+}
+
+#[test]
+fn the_network_policy_names_prometheus_and_people_apart() {
+    let objects = rendered_in(&path(CHART).join("ci/tls-values.yaml"));
+    let ingress = the(&objects, "NetworkPolicy")["spec"]["ingress"].as_array().unwrap().clone();
+    let namespace =
+        |rule: &Value| rule["from"][0]["namespaceSelector"]["matchLabels"]["kubernetes.io/metadata.name"].clone();
+    assert_eq!(ingress.iter().map(namespace).collect::<Vec<_>>(), ["monitoring", "ingress"]);
+    assert!(ingress.iter().all(|rule| rule["ports"] == json!([{ "port": "http", "protocol": "TCP" }])), "{ingress:?}");
+}
+
+#[test]
+fn containers_beside_podskew_are_those_of_the_values() {
+    let objects = rendered_in(&path(CHART).join("ci/tokens-values.yaml"));
+    let pod = the(&objects, "Deployment").pointer("/spec/template/spec").unwrap();
+    let names = |key: &str| pod[key].as_array().unwrap().iter().map(|one| one["name"].clone()).collect::<Vec<_>>();
+    assert_eq!(
+        (names("initContainers"), names("containers")),
+        (vec![json!("wait")], vec![json!("podskew"), json!("log-shipper")])
+    );
+}
+
+/// Both components beside each other, as people build them; passwords and tokens exclude each other, so the example goes without
+/// users.
+fn built_with_access() -> String {
+    let directory = tempfile::tempdir_in(path("target")).unwrap();
+    let text = "apiVersion: kustomize.config.k8s.io/v1beta1
+kind: Kustomization
+resources: [../../deploy/kustomize/base]
+components:
+  - ../../deploy/kustomize/components/web-config
+  - ../../deploy/kustomize/components/auth-kubernetes
+secretGenerator:
+  - name: podskew-web
+    namespace: podskew
+    files: [web.yaml]
+    options: { disableNameSuffixHash: true, labels: { app.kubernetes.io/name: podskew } }
+";
+    std::fs::write(directory.path().join("kustomization.yaml"), text).unwrap();
+    let example = read("deploy/kustomize/components/web-config/web.example.yaml");
+    let (without_users, _) = example.split_once("basic_auth_users").unwrap();
+    std::fs::write(directory.path().join("web.yaml"), without_users).unwrap();
+    built(directory.path())
 }
 
 /// Every option stands in one mode, but those for which a pod has other places.
@@ -263,7 +438,10 @@ fn every_option_has_a_value() {
 }
 
 /// Objects of the values whose keys are not ours: names of labels, or Kubernetes' own.
-const NOT_OURS: [&str; 16] = [
+const NOT_OURS: [&str; 19] = [
+    "tlsConfig",
+    "basicAuth",
+    "authorization",
     "abels",
     "nnotations",
     "requests",
@@ -325,6 +503,15 @@ fn what_cannot_be_meant_is_refused() {
         ("namespaces={shop},excludeNamespaces={shop}", "is both in namespaces and in excludeNamespaces"),
         ("serviceMonitor.enabled=true,podMonitor.enabled=true", "would scrape podskew twice"),
         ("serviceMonitor.enabled=true,service.enabled=false", "needs service.enabled"),
+        ("web.config.tls_config.cert_file=x", "'tls_config' not allowed"),
+        ("web.scheme=ftp", "must be one of"),
+        ("web.existingSecret=x,web.scheme=http,web.config.rate_limit.burst=1", "take one of them"),
+        ("web.existingSecret=x", "say in web.scheme whether it has TLS"),
+        ("web.tls.certificate.enabled=true", "needs web.tls.certificate.issuerRef.name"),
+        ("auth.kubernetes.enabled=true,web.config.basic_auth_users.a=x", "one Authorization header"),
+        ("auth.kubernetes.readers[0].name=prometheus", "missing property 'namespace'"),
+        ("networkPolicy.enabled=true,networkPolicy.people[0].podSelector.a=b", "needs networkPolicy.from"),
+        ("podMonitor.bearerTokenFile=/token", "podMonitor.bearerTokenFile does not exist"),
     ] {
         let said = chart::template_of("helm", &path(CHART), &["--set", values]).unwrap_err();
         assert!(said.contains(why), "{values}: {said}");
@@ -364,6 +551,17 @@ fn notes_say_what_is_left_to_do() {
         ("rbac.create=false", "the service account podskew needs to list and watch", "honorLabels"),
         ("serviceMonitor.enabled=true,serviceMonitor.honorLabels=false", "honorLabels is false", "Nothing scrapes"),
         ("namespaces={shop,payments}", "watches shop, payments.", "the whole cluster"),
+        ("web.tls.secretName=tls", "https://localhost:8080/", "bearer token"),
+        (
+            "auth.kubernetes.enabled=true",
+            "Name Prometheus' service account in auth.kubernetes.readers",
+            "https://local",
+        ),
+        (
+            "auth.kubernetes.enabled=true,auth.kubernetes.readers[0].name=p,auth.kubernetes.readers[0].namespace=m",
+            "These may: m/p.",
+            "Name Prometheus'",
+        ),
     ] {
         let chart = path(CHART);
         let arguments =

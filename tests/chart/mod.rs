@@ -75,12 +75,11 @@ pub fn the<'a>(objects: &'a [Value], kind: &str) -> &'a Value {
     found[0]
 }
 
-/// The one container of the Deployment.
+/// podskew's own container of the Deployment.
 #[track_caller]
 pub fn container(objects: &[Value]) -> &Value {
-    let containers = the(objects, "Deployment").pointer("/spec/template/spec/containers").unwrap();
-    assert_eq!(containers.as_array().unwrap().len(), 1);
-    &containers[0]
+    let containers = the(objects, "Deployment").pointer("/spec/template/spec/containers").unwrap().as_array().unwrap();
+    containers.iter().find(|container| container["name"] == "podskew").unwrap()
 }
 
 /// A list of texts.
@@ -99,7 +98,7 @@ pub fn plain(rendering: &str) -> String {
 }
 
 /// Every manifest that is not the chart's, by its path: generated from the chart, under a line that says so.
-pub fn manifests() -> [(&'static str, String); 4] {
+pub fn manifests() -> [(&'static str, String); 6] {
     let base = plain(&rendered(&[]));
     let operator = ["--set", "serviceMonitor.enabled=true", "--set", "prometheusRule.enabled=true"];
     let shown = ["--show-only", "templates/servicemonitor.yaml", "--show-only", "templates/prometheusrule.yaml"];
@@ -108,10 +107,26 @@ pub fn manifests() -> [(&'static str, String); 4] {
         plain(&rendered(&["--set", "dashboards.enabled=true", "--show-only", "templates/dashboards.yaml"]));
     // They belong beside Grafana: into the namespace that `kubectl -n` says.
     let dashboards = dashboards.replace("\n  namespace: podskew\n", "\n");
+    let tokens = [
+        "--set",
+        "auth.kubernetes.enabled=true,auth.kubernetes.readers[0].name=prometheus-k8s",
+        "--set",
+        "auth.kubernetes.readers[0].namespace=monitoring",
+        "--show-only",
+        "templates/reviews.yaml",
+    ];
+    let tokens = plain(&rendered(&tokens));
+    // Helm puts roles before their bindings, whosever they are.
+    let of = |name: &str| {
+        let documents = tokens.trim_end().split("\n---\n").filter(|document| document.contains(name));
+        documents.collect::<Vec<_>>().join("\n---\n") + "\n"
+    };
     let namespace = read("deploy/kustomize/namespace.yaml");
     [
         ("deploy/kustomize/base/podskew.yaml", base.clone()),
         ("deploy/kustomize/components/prometheus-operator/monitoring.yaml", monitoring),
+        ("deploy/kustomize/components/auth-kubernetes/reviews.yaml", of("name: podskew-reviews")),
+        ("deploy/kustomize/components/auth-kubernetes/readers.example.yaml", of("name: podskew-readers")),
         ("deploy/podskew.yaml", format!("{namespace}---\n{base}")),
         ("deploy/dashboards.yaml", dashboards),
     ]

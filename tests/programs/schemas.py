@@ -1,6 +1,6 @@
 """Holds manifests against the schemas of Kubernetes, from 1.29 to the newest there is, and of custom resources.
 
-    schemas.py CRDS.yaml [OLDEST] < manifests
+    schemas.py CRDS.yaml[,CRDS.yaml] [OLDEST] < manifests
 
 OLDEST is a version such as 1.34. Prints how many objects hold against how many versions, or what does not. Unknown fields do not.
 """
@@ -53,7 +53,9 @@ def custom_resources(path):
 
 
 def main():
-    custom = custom_resources(sys.argv[1])
+    custom = {}
+    for path in sys.argv[1].split(","):
+        custom |= custom_resources(path)
     # Each is there twice, closed and open.
     known = dict.fromkeys(utils.all_versions())
     oldest = tuple(map(int, sys.argv[2].split("."))) if len(sys.argv) > 2 else OLDEST

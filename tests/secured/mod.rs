@@ -227,11 +227,22 @@ pub struct Served {
 impl Served {
     /// The real binary on whatever a kubeconfig names, ready.
     pub fn podskew(kubeconfig: &str, arguments: &[&str]) -> Self {
+        let arguments: Vec<String> = arguments.iter().map(|argument| (*argument).to_owned()).collect();
+        Self::podskew_in(kubeconfig, &arguments, &[])
+    }
+
+    /// The same, with these variables in its environment and no others.
+    pub fn podskew_in(kubeconfig: &str, arguments: &[String], variables: &[(String, String)]) -> Self {
         let file = tempfile::NamedTempFile::new().unwrap();
         std::fs::write(file.path(), kubeconfig).unwrap();
         let mut command = Command::new(env!("CARGO_BIN_EXE_podskew"));
         command.args(["serve", "--listen-address", "127.0.0.1:0", "--kubeconfig"]).arg(file.path());
-        command.args(arguments).env_clear().stdout(Stdio::null()).stderr(Stdio::piped());
+        command
+            .args(arguments)
+            .env_clear()
+            .envs(variables.iter().cloned())
+            .stdout(Stdio::null())
+            .stderr(Stdio::piped());
         let mut process = command.spawn().unwrap();
         let mut lines = BufReader::new(process.stderr.take().unwrap()).lines();
         let log = Arc::new(Mutex::new(String::new()));

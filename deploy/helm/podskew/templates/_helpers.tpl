@@ -55,6 +55,9 @@ app.kubernetes.io/instance: {{ .Release.Name }}
   (list "pod-label" .Values.metricPodLabels)
   (list "metric-allowlist" .Values.metricAllowlist)
   (list "metric-denylist" .Values.metricDenylist)
+  (list "web-config-file" (ternary (list "/etc/podskew/web/web.yaml") list (eq (include "podskew.hasWebConfig" .) "true")))
+  (list "auth" (ternary (list "kubernetes") list .Values.auth.kubernetes.enabled))
+  (list "auth-audience" (ternary .Values.auth.kubernetes.audiences list .Values.auth.kubernetes.enabled))
   (list "log-format" (.Values.logFormat | list | compact))
   (list "log-level" (.Values.logLevel | list | compact)) -}}
 {{- $args := list -}}
@@ -70,6 +73,69 @@ app.kubernetes.io/instance: {{ .Release.Name }}
 {{- concat $args .Values.extraArgs | toYaml -}}
 {{- end -}}
 
+{{/* The Secret with the server's certificate; empty without one. */}}
+{{- define "podskew.tlsSecret" -}}
+{{- $tls := .Values.web.tls -}}
+{{- if or $tls.secretName $tls.certificate.enabled -}}
+{{- $tls.secretName | default (printf "%s-tls" (include "podskew.fullname" .)) -}}
+{{- end -}}
+{{- end -}}
+
+{{/* Whether there is a web configuration file: "true" or "false". */}}
+{{- define "podskew.hasWebConfig" -}}
+{{- or .Values.web.config .Values.web.existingSecret (include "podskew.tlsSecret" .) | empty | not -}}
+{{- end -}}
+
+{{- define "podskew.scheme" -}}
+{{- $hasTls := or (include "podskew.tlsSecret" .) (get .Values.web.config "tls_server_config") | empty | not -}}
+{{- .Values.web.scheme | default (ternary "https" "http" $hasTls) -}}
+{{- end -}}
+
+{{/* The web configuration file, with the files of web.tls where it names no others. */}}
+{{- define "podskew.webConfig" -}}
+{{- $config := deepCopy .Values.web.config -}}
+{{- if include "podskew.tlsSecret" . -}}
+{{- $tls := get $config "tls_server_config" | default dict -}}
+{{- $files := dict "cert_file" "/etc/podskew/tls/tls.crt" "key_file" "/etc/podskew/tls/tls.key" -}}
+{{- if and (has (get $tls "client_auth_type") (list "RequireAndVerifyClientCert" "VerifyClientCertIfGiven")) (not (get $tls "client_ca")) -}}
+{{- $_ := set $files "client_ca_file" "/etc/podskew/tls/ca.crt" -}}
+{{- end -}}
+{{- $_ := set $config "tls_server_config" (merge (deepCopy $tls) $files) -}}
+{{- end -}}
+{{- toYaml $config -}}
+{{- end -}}
+
+{{/* Secrets are mounted whole, so that a change of them arrives. */}}
+{{- define "podskew.volumes" -}}
+{{- if eq (include "podskew.hasWebConfig" .) "true" }}
+- name: web
+  secret:
+    secretName: {{ .Values.web.existingSecret | default (printf "%s-web" (include "podskew.fullname" .)) }}
+{{- end }}
+{{- with include "podskew.tlsSecret" . }}
+- name: tls
+  secret:
+    secretName: {{ . }}
+{{- end }}
+{{- end -}}
+
+{{- define "podskew.volumeMounts" -}}
+{{- range include "podskew.volumes" . | fromYamlArray }}
+- name: {{ .name }}
+  mountPath: /etc/podskew/{{ .name }}
+  readOnly: true
+{{- end }}
+{{- end -}}
+
+{{/* Of the root and a probe: the probe, with the scheme that podskew speaks. */}}
+{{- define "podskew.probe" -}}
+{{- $probe := deepCopy (last .) -}}
+{{- if and (hasKey $probe "httpGet") (eq (include "podskew.scheme" (first .)) "https") -}}
+{{- $_ := set $probe "httpGet" (merge $probe.httpGet (dict "scheme" "HTTPS")) -}}
+{{- end -}}
+{{- toYaml $probe -}}
+{{- end -}}
+
 {{/* What podskew lists and watches, and nothing else. */}}
 {{- define "podskew.rules" -}}
 - apiGroups: [""]
@@ -83,10 +149,38 @@ app.kubernetes.io/instance: {{ .Release.Name }}
   verbs: [list, watch]
 {{- end -}}
 
-{{/* The part that an endpoint of a ServiceMonitor and one of a PodMonitor have in common: port, labels, pace. */}}
+{{/* Of the root and a monitor: the part that an endpoint of a ServiceMonitor and one of a PodMonitor have in common. */}}
 {{- define "podskew.endpoint" -}}
+{{- $root := first . -}}
+{{- $scheme := (last .).scheme | default (include "podskew.scheme" $root) -}}
+{{- $own := dict -}}
+{{- if and (include "podskew.tlsSecret" $root) (eq $scheme "https") -}}
+{{- $own = dict "serverName" (printf "%s.%s.svc" (include "podskew.fullname" $root) (include "podskew.namespace" $root)) -}}
+{{- if has (last .).namespace (list "" (include "podskew.namespace" $root)) -}}
+{{- $_ := set $own "ca" (dict "secret" (dict "name" (include "podskew.tlsSecret" $root) "key" "ca.crt")) -}}
+{{- end -}}
+{{- end -}}
+{{- with last . -}}
 port: http
 path: /metrics
+{{- if eq $scheme "https" }}
+scheme: https
+{{- end }}
+{{- with .tlsConfig | default $own }}
+tlsConfig:
+  {{- toYaml . | nindent 2 }}
+{{- end }}
+{{- with .basicAuth }}
+basicAuth:
+  {{- toYaml . | nindent 2 }}
+{{- end }}
+{{- with .authorization }}
+authorization:
+  {{- toYaml . | nindent 2 }}
+{{- end }}
+{{- with .bearerTokenFile }}
+bearerTokenFile: {{ . }}
+{{- end }}
 honorLabels: {{ .honorLabels }}
 {{- with .interval }}
 interval: {{ . }}
@@ -109,4 +203,5 @@ relabelings:
 metricRelabelings:
   {{- toYaml . | nindent 2 }}
 {{- end }}
+{{- end -}}
 {{- end -}}
