@@ -2,9 +2,11 @@
 //! measures on.
 
 use crate::Outcome;
-use std::io::{Read as _, Write as _};
+use std::io::{Read, Write};
 use std::net::TcpStream;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
+use tokio_rustls::rustls::{ClientConfig, ClientConnection, StreamOwned};
 
 const BUFFER_BYTES: usize = 256 * 1024;
 
@@ -12,11 +14,14 @@ const BUFFER_BYTES: usize = 256 * 1024;
 pub(crate) struct Connection {
     host: String,
     accept: String,
-    stream: TcpStream,
+    stream: Box<dyn Stream + Send>,
     buffer: Box<[u8]>,
     start: usize,
     end: usize,
 }
+
+trait Stream: Read + Write {}
+impl<T: Read + Write> Stream for T {}
 
 /// What came back.
 #[derive(Clone, Copy, Debug)]
@@ -43,11 +48,18 @@ enum Length {
 impl Connection {
     /// Connects to `HOST:PORT`.
     pub(crate) fn open(host: &str) -> Outcome<Self> {
-        let stream = TcpStream::connect(host)?;
-        stream.set_nodelay(true)?;
-        stream.set_read_timeout(Some(Duration::from_secs(120)))?;
+        Ok(Self::over(host, Box::new(connected(host)?)))
+    }
+
+    /// Connects to `HOST:PORT` over TLS, to a server that calls itself localhost.
+    pub(crate) fn open_tls(host: &str, config: &Arc<ClientConfig>) -> Outcome<Self> {
+        let connection = ClientConnection::new(Arc::clone(config), "localhost".try_into()?)?;
+        Ok(Self::over(host, Box::new(StreamOwned::new(connection, connected(host)?))))
+    }
+
+    fn over(host: &str, stream: Box<dyn Stream + Send>) -> Self {
         let buffer = vec![0; BUFFER_BYTES].into_boxed_slice();
-        Ok(Self { host: host.to_owned(), accept: String::new(), stream, buffer, start: 0, end: 0 })
+        Self { host: host.to_owned(), accept: String::new(), stream, buffer, start: 0, end: 0 }
     }
 
     /// Takes this media type from now on.
@@ -151,4 +163,11 @@ impl Connection {
         }
         Ok(())
     }
+}
+
+fn connected(host: &str) -> Outcome<TcpStream> {
+    let stream = TcpStream::connect(host)?;
+    stream.set_nodelay(true)?;
+    stream.set_read_timeout(Some(Duration::from_secs(120)))?;
+    Ok(stream)
 }

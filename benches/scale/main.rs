@@ -22,6 +22,7 @@ mod podskew;
 mod process;
 mod ready;
 mod scrapes;
+mod tls;
 
 use clap::{Parser, Subcommand, ValueEnum};
 use cluster::Cluster;
@@ -40,7 +41,7 @@ struct Arguments {
     #[arg(long, value_delimiter = ',', default_value = "1000,30000,150000")]
     pods: Vec<u32>,
     /// Parts to measure
-    #[arg(long, value_delimiter = ',', value_enum, default_value = "ready,audit,memory,scrapes,events,rolls,peer")]
+    #[arg(long, value_delimiter = ',', value_enum, default_value = "ready,audit,memory,scrapes,tls,events,rolls,peer")]
     only: Vec<Part>,
     /// File for the figures
     #[arg(long, default_value = concat!(env!("CARGO_MANIFEST_DIR"), "/target/bench.json"))]
@@ -72,6 +73,8 @@ enum Part {
     Memory,
     /// Scrapes idle, under churn, and during relists
     Scrapes,
+    /// Scrapes over TLS, idle
+    Tls,
     /// CPU of events, and their delay
     Events,
     /// Memory after ten rolling updates of everything
@@ -118,6 +121,9 @@ fn measure(pods: u32, arguments: &Arguments, figures: &mut Figures) -> Outcome<(
     }
     if wants(Part::Scrapes) {
         scrapes::idle(&podskew, pods, figures)?;
+    }
+    if wants(Part::Tls) {
+        tls::measure(&cluster, figures)?;
     }
     if wants(Part::Memory) {
         memory::relist(&mut cluster, &podskew, figures)?;

@@ -12,7 +12,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
-const COUNT: usize = 200;
+pub(crate) const COUNT: usize = 200;
 const DURING_RELISTS: usize = 500;
 /// Between two scrapes: podskew is to be asleep when it is asked, as it is when Prometheus asks.
 const PAUSE: Duration = Duration::from_millis(10);
@@ -118,7 +118,7 @@ pub(crate) fn scrape(connection: &mut Connection, encoding: Option<&str>, count:
     Ok((times, bytes))
 }
 
-fn put_times(mut times: Vec<f64>, names: [&'static str; 3], figures: &mut Figures) {
+pub(crate) fn put_times(mut times: Vec<f64>, names: [&'static str; 3], figures: &mut Figures) {
     figures.put(names[0], percentile(&mut times, 50));
     figures.put(names[1], percentile(&mut times, 99));
     figures.put(names[2], percentile(&mut times, 100));
