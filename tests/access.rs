@@ -366,7 +366,7 @@ fn presented(podskew: &Served, Tls(config): &Tls) -> Vec<u8> {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_broken_file_changes_nothing_and_is_told() {
+async fn a_broken_file_changes_nothing_and_is_logged() {
     let kit = Kit::new();
     let users = |name: &str| format!("{ONE_WAY}basic_auth_users:\n  {name}: {}\n", hash(b"sesame"));
     let (_simulator, podskew) = podskew(&kit, &users("alice")).await;

@@ -711,10 +711,10 @@ fn the_chart_takes_the_values_that_documents_show() {
     let command = Regex::new(r"(?s)helm (?:install|upgrade) podskew (?:[^\n]|\\\n)*").unwrap();
     let set = Regex::new(r"(--set(?:-string)?) (?:'([^']*)'|([^\s`]+))").unwrap();
     let (mut commands, mut files) = (0, 0);
-    for document in ["README.md", "docs/install.md", "deploy/helm/podskew/README.md"] {
+    for document in ["README.md", "docs/install.md", "docs/security.md", "deploy/helm/podskew/README.md"] {
         for found in block.captures_iter(&read(document)) {
             let shown = &found[1];
-            if shown.starts_with("prometheusRule:") || shown.starts_with("extraManifests:") {
+            if ["prometheusRule:", "extraManifests:", "web:", "auth:"].iter().any(|key| shown.starts_with(key)) {
                 let file = tempfile::NamedTempFile::new().unwrap();
                 std::fs::write(file.path(), shown).unwrap();
                 rendered(&["--values", file.path().to_str().unwrap()]);
@@ -730,7 +730,7 @@ fn the_chart_takes_the_values_that_documents_show() {
             }
         }
     }
-    assert_eq!((commands, files), (8, 2));
+    assert_eq!((commands, files), (8, 4));
 }
 
 /// The table of what podskew takes, by the size of a cluster, is the same wherever it stands.

@@ -151,9 +151,12 @@ impl Contents {
 }
 
 fn read(path: &Path) -> Result<Vec<u8>, String> {
-    // A pipe or a device could go on for ever.
-    let length = std::fs::metadata(path).map_err(|error| said(&error))?.len();
-    if length > LONGEST {
+    let metadata = std::fs::metadata(path).map_err(|error| said(&error))?;
+    // A pipe can be read once, and a device for ever.
+    if !metadata.is_file() {
+        return Err("it is no regular file".to_owned());
+    }
+    if metadata.len() > LONGEST {
         return Err(format!("it is longer than {} MiB", LONGEST >> 20));
     }
     std::fs::read(path).map_err(|error| said(&error))
