@@ -27,7 +27,7 @@ use tokio::sync::oneshot;
 pub async fn serve(config: Config) -> anyhow::Result<()> {
     // Before all else: as process 1 of a container, podskew gets only the signals it asks for.
     let mut signals = Signals::listen().context("cannot listen for signals")?;
-    // What is wrong with the web configuration or the address shows at once, whether or not the cluster can be reached.
+    // Errors in the web configuration or the address show at once, whether or not the cluster can be reached.
     let access = AccessControl::open(&config.access)?;
     let listener = bind(config.listen_address).await?;
     let connected = tokio::select! {

@@ -311,7 +311,7 @@ impl Telemetry {
     }
 }
 
-/// Whether the web configuration file could be read when it changed last. Only a podskew that has such a file has these.
+/// Metrics about the reload of the web configuration file. They exist only with `--web-config-file`.
 #[derive(Clone)]
 pub struct WebConfigHealth {
     successful: IntGauge,
@@ -319,7 +319,7 @@ pub struct WebConfigHealth {
 }
 
 impl WebConfigHealth {
-    /// The file has changed, and is in force now or is not.
+    /// Records a reload.
     pub fn reloaded(&self, successful: bool) {
         self.successful.set(i64::from(successful));
         if successful {
@@ -329,7 +329,7 @@ impl WebConfigHealth {
 }
 
 impl Telemetry {
-    /// Registers what is told of the web configuration file, which is in force.
+    /// Registers the metrics of a web configuration file that has just been loaded.
     pub fn web_config(&self) -> Result<WebConfigHealth, prometheus::Error> {
         let health = WebConfigHealth {
             successful: IntGauge::new(

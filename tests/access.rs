@@ -398,6 +398,15 @@ async fn a_broken_file_changes_nothing_and_is_logged() {
     kit.write("web.yml", &users("bob"));
     podskew.until_logged("web configuration reloaded");
     assert_eq!((status("alice"), status("bob"), health("bob").as_str()), (401, 200, "1"));
+    // A right password is remembered for its hash alone.
+    kit.write("web.yml", &users("bob").replace(&hash(b"sesame"), &hash(b"another")));
+    let sesame = basic("bob", b"sesame");
+    podskew.eventually("the new password", || {
+        podskew.status(Some(&client), "/metrics", &[("Authorization", &sesame)]) == 401
+    });
+    assert_eq!(podskew.status(Some(&client), "/metrics", &[("Authorization", &basic("bob", b"another"))]), 200);
+    kit.write("web.yml", &users("bob"));
+    podskew.eventually("the old password", || status("bob") == 200);
     std::fs::remove_file(kit.path("server.pem")).unwrap();
     podskew.until_logged("there is no such file");
     assert_eq!((status("bob"), health("bob").as_str()), (200, "0"));

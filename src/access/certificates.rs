@@ -1,7 +1,7 @@
 //! Client certificates: requested in every handshake, required for each request that is no probe.
 //!
-//! The kubelet has no certificate, so a handshake without one succeeds; what may be asked then is decided later. A certificate
-//! that is presented and is not good ends the handshake.
+//! The kubelet has no certificate, so a handshake without one succeeds, and access is decided for each request. An invalid
+//! certificate ends the handshake.
 
 use super::document::{Line, Refusal};
 use super::settings::TlsSettings;
@@ -16,17 +16,17 @@ use std::sync::Arc;
 use tokio_rustls::rustls;
 use webpki::EndEntityCert;
 
-/// Decides which client certificates are good.
+/// Verifies client certificates.
 #[derive(Debug)]
 pub(super) struct ClientCertificates {
     provider: Arc<CryptoProvider>,
-    /// Verifies the chain; without it, any certificate will do whose key the client has.
+    /// Verifies the chain. `None` accepts any certificate whose key the client proves to have.
     chain: Option<Arc<dyn ClientCertVerifier>>,
     allowed_names: Option<Vec<String>>,
 }
 
 impl ClientCertificates {
-    /// `None` if none are asked for.
+    /// `None` if the configuration requests no client certificates.
     pub(super) fn new(
         settings: &TlsSettings,
         files: &Files,

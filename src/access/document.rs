@@ -1,17 +1,17 @@
-//! A YAML document whose values know their lines, so that a refusal can name one. It never quotes a value: keys and password
-//! hashes stand in this file.
+//! A YAML document whose values carry their line numbers, for error messages. Messages never quote a value: the document holds
+//! private keys and password hashes.
 
 use serde::de::{Deserialize, Deserializer, MapAccess, SeqAccess, Visitor};
 use serde_saphyr::Spanned;
 use std::fmt;
 
-/// Why a file is refused: the line, what is wrong, and the remedy.
+/// An error in a file: the line, the problem and the remedy.
 #[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
 #[error("line {line}: {message}")]
 pub struct Refusal {
-    /// The line, from 1.
+    /// Line number, from 1.
     pub line: u64,
-    /// What is wrong with it, and the remedy.
+    /// The problem and the remedy.
     pub message: String,
 }
 
@@ -21,7 +21,7 @@ impl Refusal {
     }
 }
 
-/// A value and its line.
+/// A value and its line number.
 #[derive(Debug)]
 pub(super) struct Node {
     pub(super) line: u64,
@@ -44,7 +44,7 @@ pub(super) struct Key {
 }
 
 impl Node {
-    /// Reads one document; an empty one is null.
+    /// Parses one document; an empty one is null.
     pub(super) fn read(text: &str) -> Result<Self, Refusal> {
         let says_nothing =
             |line: &str| line.trim().is_empty() || line.trim_start().starts_with('#') || line.trim_end() == "---";
@@ -68,7 +68,7 @@ impl Node {
         matches!(self.value, Value::Null)
     }
 
-    /// Empty for null. `name` is what a refusal calls the value.
+    /// The entries of a mapping; none for null. Error messages call the value `name`.
     pub(super) fn map(self, name: &str) -> Result<Vec<(Key, Node)>, Refusal> {
         match self.value {
             Value::Null => Ok(Vec::new()),
@@ -77,7 +77,7 @@ impl Node {
         }
     }
 
-    /// Empty for null.
+    /// The items of a list; none for null.
     pub(super) fn list(self, name: &str) -> Result<Vec<Node>, Refusal> {
         match self.value {
             Value::Null => Ok(Vec::new()),
@@ -86,7 +86,7 @@ impl Node {
         }
     }
 
-    /// `None` for null and for an empty text.
+    /// A scalar as text; `None` for null and for an empty text.
     pub(super) fn text(self, name: &str) -> Result<Option<Line<String>>, Refusal> {
         let line = self.line;
         match self.value {
@@ -98,7 +98,7 @@ impl Node {
         }
     }
 
-    /// `None` for null.
+    /// A boolean; `None` for null.
     pub(super) fn boolean(self, name: &str) -> Result<Option<Line<bool>>, Refusal> {
         let line = self.line;
         match self.value {
@@ -109,7 +109,7 @@ impl Node {
     }
 }
 
-/// Something, and its line.
+/// A value of any type with its line number.
 #[derive(Clone, Debug)]
 pub(super) struct Line<T> {
     pub(super) line: u64,

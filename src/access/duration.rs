@@ -1,8 +1,8 @@
-//! Durations as Go writes them: `1m30s`, `1.5h`, `100ms`.
+//! Durations in Go's format: `1m30s`, `1.5h`, `100ms`.
 
 use std::time::Duration;
 
-/// Reads one; nothing negative, and no longer than 292 years, which Go cannot hold.
+/// Parses a duration. `None` for a negative one, and for one beyond Go's 292 years.
 pub(super) fn parse(text: &str) -> Option<Duration> {
     // Go's yaml reads a number alone as nanoseconds.
     if let Ok(nanoseconds) = text.parse::<u64>() {
@@ -33,7 +33,7 @@ fn digits(text: &str) -> (&str, &str) {
     text.split_at(text.find(|c: char| !c.is_ascii_digit()).unwrap_or(text.len()))
 }
 
-/// A fraction of a unit. More than 18 digits say nothing about nanoseconds.
+/// A fraction of a unit in nanoseconds. Digits beyond the 18th do not matter.
 fn part(fraction: &str, unit: u64) -> u64 {
     let mut scale = unit;
     let mut sum = 0;

@@ -1,13 +1,13 @@
-//! Access control for everything that is served: TLS, client certificates, passwords, a rate limit, and bearer tokens that the
-//! API server judges.
+//! Access control for the HTTP server: TLS, client certificates, passwords, a rate limit, and bearer tokens that the API server
+//! reviews.
 //!
 //! ```text
 //!  connection ──▶ AccessControl::tls ──▶ request ──▶ AccessControl::check ──▶ rate, certificate, password or token
 //! ```
 //!
-//! Without `--web-config-file` and `--auth` there is no [`AccessControl`], and nothing of this room runs. `settings` reads
-//! the file as a `document`, `tls` and `certificates` make of it what rustls needs, `reload` follows its changes,
-//! `passwords` and `rate` keep it; `reviews` asks the API server.
+//! Without `--web-config-file` and `--auth` there is no [`AccessControl`], and none of this code runs. `document` and `settings`
+//! parse the file, `tls` and `certificates` configure rustls, `reload` follows changes, `passwords` and `rate` enforce the rest.
+//! `reviews` asks the API server.
 
 mod certificates;
 mod document;
@@ -31,18 +31,18 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 use tokio_rustls::TlsAcceptor;
 
-/// Which access control is asked for.
+/// The access control options of `serve`.
 #[derive(Clone, Default, Debug)]
 pub struct AccessConfig {
-    /// The web configuration file.
+    /// Path of the web configuration file.
     pub web_config_file: Option<PathBuf>,
-    /// Whether the API server judges bearer tokens.
+    /// Whether the API server reviews bearer tokens.
     pub token_reviews: bool,
-    /// The audiences one of which a token must be for; those of the API server, if there are none.
+    /// A token must be for one of these audiences; for the API server's if the list is empty.
     pub audiences: Vec<String>,
 }
 
-/// A web configuration file that podskew cannot use.
+/// An unusable web configuration file.
 #[derive(Debug, thiserror::Error)]
 #[error("cannot use the web configuration file {}: {refusal}", file.display())]
 pub struct ConfigError {
@@ -50,7 +50,7 @@ pub struct ConfigError {
     refusal: Refusal,
 }
 
-/// Decides who may ask.
+/// Decides which requests are answered.
 pub struct AccessControl {
     file: Option<File>,
     passwords: Passwords,
@@ -58,35 +58,35 @@ pub struct AccessControl {
     reviews: Option<Arc<Reviews>>,
 }
 
-/// What is known of a request.
+/// The facts about a request that decide on access.
 pub struct Asked<'a> {
-    /// Its header.
+    /// Header fields of the request.
     pub headers: &'a HeaderMap,
-    /// The pattern that its path matches.
+    /// Route pattern that the path matches.
     pub route: &'static str,
-    /// Whether a client certificate was presented, and found good.
+    /// Whether the connection has a verified client certificate.
     pub has_certificate: bool,
 }
 
-/// Why a request is not answered.
+/// The answer to a request that is denied.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Denial {
-    /// The status to answer with.
+    /// HTTP status code.
     pub status: StatusCode,
-    /// What to say.
+    /// One sentence for the body.
     pub message: &'static str,
-    /// What to ask for, in `WWW-Authenticate`.
+    /// Value of `WWW-Authenticate`.
     pub challenge: Option<&'static str>,
-    /// When to come back.
+    /// Value of `Retry-After`.
     pub retry_after: Option<Duration>,
 }
 
 impl AccessControl {
-    /// `None` where everybody may ask.
+    /// Loads the configuration; `None` if access is not restricted.
     ///
     /// # Errors
     ///
-    /// The file cannot be used, or the system has no randomness.
+    /// The file is unusable, or the system has no random numbers.
     pub fn open(config: &AccessConfig) -> anyhow::Result<Option<Self>> {
         if config.web_config_file.is_none() && !config.token_reviews {
             return Ok(None);
@@ -107,18 +107,18 @@ impl AccessControl {
         Ok(Some(control))
     }
 
-    /// Has the API server behind `client` judge tokens, if that was asked for. Must be called within a tokio runtime.
+    /// Sets the API server that reviews tokens. It has no effect without `token_reviews`.
     pub fn review_with(&mut self, client: &kube::Client) {
         self.reviews = self.audiences.clone().map(|audiences| Arc::new(Reviews::new(client.clone(), audiences)));
     }
 
-    /// What makes a connection a TLS connection; `None` where HTTP is plain.
+    /// The TLS acceptor for a new connection; `None` for plain HTTP.
     #[must_use]
     pub fn tls(&self) -> Option<TlsAcceptor> {
         self.file.as_ref()?.state().tls.clone()
     }
 
-    /// Adds the headers that the file names to an answer.
+    /// Adds the configured headers to a response.
     pub fn add_headers(&self, headers: &mut HeaderMap) {
         let Some(file) = &self.file else { return };
         for (name, value) in &file.state().headers {
@@ -126,11 +126,11 @@ impl AccessControl {
         }
     }
 
-    /// Lets a request in, or says why not. Waits for a password to be verified, or for the API server.
+    /// Checks a request. This may wait for a password's verification or for the API server.
     ///
     /// # Errors
     ///
-    /// The request must not be answered.
+    /// The request is denied.
     pub async fn check(&self, asked: &Asked<'_>) -> Result<(), Denial> {
         if let Some(file) = &self.file {
             self.check_file(&file.state(), asked).await?;
@@ -138,7 +138,7 @@ impl AccessControl {
         if self.audiences.is_none() {
             return Ok(());
         }
-        // Nobody is let in before it is known whom to ask.
+        // Without a reviewer nobody gets in.
         let Some(reviews) = &self.reviews else { return Err(reviews::undecided()) };
         reviews.check(credentials(asked.headers, "Bearer"), asked.route).await
     }
@@ -174,7 +174,7 @@ impl AccessControl {
         })
     }
 
-    /// The web configuration file, if there is one.
+    /// The web configuration file, if one is configured.
     fn file(&self) -> Option<&File> {
         self.file.as_ref()
     }
@@ -190,7 +190,7 @@ fn busy(message: &'static str, wait: Duration) -> Denial {
     Denial { retry_after: Some(wait), ..Denial::new(StatusCode::TOO_MANY_REQUESTS, message) }
 }
 
-/// What stands behind `scheme` in the one `Authorization` header; two of them could mean two things.
+/// The credentials of the one `Authorization` header if it has this scheme. Two such headers are ambiguous and count as none.
 fn credentials<'a>(headers: &'a HeaderMap, scheme: &str) -> Option<&'a str> {
     let mut values = headers.get_all(AUTHORIZATION).iter();
     let (Some(value), None) = (values.next(), values.next()) else { return None };
@@ -198,5 +198,5 @@ fn credentials<'a>(headers: &'a HeaderMap, scheme: &str) -> Option<&'a str> {
     found.eq_ignore_ascii_case(scheme).then(|| credentials.trim_start_matches(' '))
 }
 
-/// A header, and its value.
+/// A header's name and value.
 type Header = (HeaderName, HeaderValue);

@@ -1,8 +1,8 @@
 //! Basic authentication: users, and bcrypt hashes of their passwords.
 //!
-//! A hash costs a tenth of a second, and whoever reaches the port can have it computed. So hashes are computed one at a time,
-//! off the threads that serve, and only a few requests wait for that. What was found is remembered: right and wrong apart, so
-//! that no number of wrong passwords pushes a right one out.
+//! A bcrypt hash costs a tenth of a second, and anybody who reaches the port can request one. So podskew computes one hash at a
+//! time, on a blocking thread, and limits the queue. It caches results, right and wrong apart: wrong passwords never evict a
+//! right one.
 
 use super::recent::Recent;
 use base64::Engine as _;
@@ -13,16 +13,16 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use tokio::sync::Semaphore;
 
-/// The most that a hash may cost: 2^14 rounds take about a second.
+/// Highest accepted bcrypt cost: 2^14 rounds take about a second.
 const HIGHEST_COST: u32 = 14;
 
-/// How many requests may wait while one password is verified.
+/// Length of the queue behind the password that is being verified.
 const QUEUE: usize = 16;
 
-/// How many passwords are remembered, right and wrong each.
+/// Capacity of each of the two caches.
 const REMEMBERED: usize = 256;
 
-/// The users, and their passwords' hashes.
+/// User names and password hashes.
 #[derive(Clone, Default)]
 pub(super) struct Users(BTreeMap<String, String>);
 
@@ -42,13 +42,13 @@ impl std::fmt::Debug for Users {
     }
 }
 
-/// Tells why `hash` is no hash that podskew verifies passwords by.
+/// Validates a bcrypt hash; the error says what is wrong with it and the remedy.
 pub(super) fn check(hash: &str) -> Result<(), String> {
     let Ok(parts) = hash.parse::<bcrypt::HashParts>() else {
         return Err("this is no bcrypt hash of a password; make one with `htpasswd -nBC 10 USER`".to_owned());
     };
     match parts.get_cost() {
-        // Below, bcrypt itself refuses.
+        // bcrypt itself refuses costs below 4.
         4..=HIGHEST_COST => Ok(()),
         cost => Err(format!(
             "a bcrypt cost of {cost} is outside 4 to {HIGHEST_COST}; make the hash with `htpasswd -nBC 10 USER`"
@@ -56,12 +56,12 @@ pub(super) fn check(hash: &str) -> Result<(), String> {
     }
 }
 
-/// Whether somebody gets in.
+/// The result of a check.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(super) enum Verdict {
     Right,
     Wrong,
-    /// Too many passwords wait to be verified.
+    /// The queue is full.
     Busy,
 }
 
@@ -69,17 +69,17 @@ type Digest = [u8; 32];
 
 /// Verifies passwords.
 pub(super) struct Passwords {
-    /// Of this process alone: nobody can prepare passwords that look alike to it.
+    /// Random for each process, so nobody can prepare colliding passwords.
     key: hmac::Key,
     right: Mutex<Recent<Digest, ()>>,
     wrong: Mutex<Recent<Digest, ()>>,
-    /// Room for the one whose turn it is and those that wait.
+    /// Permits for the running verification and the queue.
     queue: Arc<Semaphore>,
     turn: Arc<Semaphore>,
 }
 
 impl Passwords {
-    /// Fails if the system has no randomness.
+    /// Fails if the system has no random numbers.
     pub(super) fn new() -> Result<Self, ring::error::Unspecified> {
         Ok(Self {
             key: hmac::Key::generate(hmac::HMAC_SHA256, &SystemRandom::new())?,
@@ -90,11 +90,11 @@ impl Passwords {
         })
     }
 
-    /// Judges what stands behind `Basic` in a request.
+    /// Checks the credentials of an `Authorization: Basic` header.
     pub(super) async fn judge(&self, users: &Users, credentials: &str) -> Verdict {
         let Some((name, password)) = decoded(credentials) else { return Verdict::Wrong };
         let Some((is_user, hash)) = self.hash_for(users, &name) else { return Verdict::Wrong };
-        // A name that becomes a user's is another one.
+        // A name that becomes a user later must not hit the cache of its time as an unknown name.
         let digest = self.digest(&[&[u8::from(is_user)], &name, hash.as_bytes(), &password]);
         if lock(&self.right).get(&digest).is_some() {
             return Verdict::Right;
@@ -103,11 +103,11 @@ impl Passwords {
             return Verdict::Wrong;
         }
         let Ok(place) = Arc::clone(&self.queue).try_acquire_owned() else { return Verdict::Busy };
-        // It is never closed.
+        // The semaphore is never closed.
         let Ok(turn) = Arc::clone(&self.turn).acquire_owned().await else { return Verdict::Busy };
         let hash = hash.to_owned();
         let verified = tokio::task::spawn_blocking(move || {
-            // Also where nobody waits for the outcome any more.
+            // Held to the end, even if the client has gone.
             let _held = (place, turn);
             bcrypt::verify(&password, &hash).unwrap_or(false)
         });
@@ -117,8 +117,8 @@ impl Passwords {
         if is_right { Verdict::Right } else { Verdict::Wrong }
     }
 
-    /// The hash to verify a password by. A name that is no user's gets some user's, always the same one: how long the answer
-    /// takes tells nobody which names there are.
+    /// The hash to verify a password against, and whether the name is a user's. An unknown name always gets the hash of the same
+    /// user, so response times do not tell which names exist.
     fn hash_for<'a>(&self, users: &'a Users, name: &[u8]) -> Option<(bool, &'a str)> {
         if let Some(hash) = std::str::from_utf8(name).ok().and_then(|name| users.0.get(name)) {
             return Some((true, hash));
@@ -137,7 +137,7 @@ impl Passwords {
             context.update(part);
         }
         let mut digest = Digest::default();
-        // SHA-256 has as many bytes.
+        // A SHA-256 digest has exactly 32 bytes.
         for (to, from) in digest.iter_mut().zip(context.sign().as_ref()) {
             *to = *from;
         }

@@ -1,4 +1,4 @@
-//! `rate_limit`: a bucket of as many requests as may come at once, filled by one each interval.
+//! `rate_limit`: a token bucket that refills by one request each interval.
 
 use super::settings::RateLimit;
 use std::sync::{Mutex, PoisonError};
@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 #[derive(Debug)]
 pub(super) struct Bucket {
     pub(super) limit: RateLimit,
-    /// When it is, or was, full. Each request moves this by one interval.
+    /// When the bucket is full again. Each request moves this by one interval.
     full: Mutex<Instant>,
 }
 
@@ -17,7 +17,7 @@ impl Bucket {
         Self { limit, full: Mutex::new(now) }
     }
 
-    /// Lets a request in; an error says how long the next one has to wait.
+    /// Takes one token; the error is the time until the next one.
     pub(super) fn take(&self, now: Instant) -> Result<(), Duration> {
         let mut full = self.full.lock().unwrap_or_else(PoisonError::into_inner);
         let interval = self.limit.interval;

@@ -1,4 +1,4 @@
-//! A map of bounded size: the entry that was not asked for longest makes room for a new one.
+//! A cache of bounded size that evicts the least recently used entry.
 
 use std::collections::HashMap;
 use std::hash::Hash;
@@ -31,8 +31,8 @@ impl<K: Eq + Hash + Copy, V> Recent<K, V> {
         self.entries.remove(key);
     }
 
-    /// Inserts, and looks at every entry for the oldest where there is no room: what is inserted here took a password's hash,
-    /// or a request to the API server.
+    /// Inserts an entry. A full cache scans all entries for the oldest: each insertion follows a password's hash or a request to
+    /// the API server, which cost far more.
     pub(super) fn insert(&mut self, key: K, value: V) {
         if self.entries.len() >= self.capacity && !self.entries.contains_key(&key) {
             let oldest = self.entries.iter().min_by_key(|(_, entry)| entry.used).map(|(key, _)| *key);

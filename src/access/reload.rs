@@ -1,4 +1,4 @@
-//! The web configuration file as it is in force, and how it is read again.
+//! The web configuration in force, and its reload.
 
 use super::document::Refusal;
 use super::passwords::Users;
@@ -12,14 +12,14 @@ use std::sync::{Arc, PoisonError, RwLock};
 use std::time::{Duration, Instant};
 use tokio_rustls::TlsAcceptor;
 
-/// How often the files are read. A change counts once two readings are alike: whoever replaces a certificate and then its key
-/// is not caught between the two.
+/// Interval between two readings of the files. A change counts once two readings agree: a certificate and its key may be
+/// replaced one after the other.
 const INTERVAL: Duration = Duration::from_secs(1);
 
-/// No configuration, certificate or key is longer.
+/// Size limit of a configuration, certificate or key file.
 const LONGEST: u64 = 4 << 20;
 
-/// What is in force.
+/// The configuration in force.
 pub(super) struct State {
     pub(super) tls: Option<TlsAcceptor>,
     pub(super) needs_certificate: bool,
@@ -28,12 +28,12 @@ pub(super) struct State {
     pub(super) rate: Option<Arc<Bucket>>,
 }
 
-/// The file, and what of it is in force.
+/// The file and the configuration in force.
 pub(super) struct File {
     path: PathBuf,
     with_token_reviews: bool,
     state: RwLock<Arc<State>>,
-    /// What was read last.
+    /// Digest of the files at the start.
     seen: ring::digest::Digest,
 }
 
@@ -57,8 +57,8 @@ impl File {
 }
 
 impl AccessControl {
-    /// Reads the web configuration file, and the files that it names, again whenever they change, for as long as this is
-    /// polled. What cannot be used changes nothing.
+    /// Reloads the web configuration whenever the file or a file it names changes, for as long as this future is polled. An
+    /// unusable change leaves the previous configuration in force.
     pub async fn follow_changes(&self, health: WebConfigHealth) {
         let Some(file) = self.file() else { return std::future::pending().await };
         let (mut tried, mut before) = (file.seen, file.seen);
@@ -87,7 +87,7 @@ impl AccessControl {
     }
 }
 
-/// All files, as they are at one moment.
+/// One reading of all files.
 struct Contents {
     text: Result<String, String>,
     settings: Result<Settings, Refusal>,
@@ -97,7 +97,7 @@ struct Contents {
 impl Contents {
     fn read(path: &Path) -> Self {
         let text = read(path).and_then(|bytes| String::from_utf8(bytes).map_err(|_| "it is not UTF-8".to_owned()));
-        // As the toolkit has it: from where the file is.
+        // Relative paths start at the file's directory, as in the toolkit.
         let directory = path.parent().unwrap_or(Path::new(""));
         let settings = match &text {
             Ok(text) => Settings::read(text, directory),
@@ -124,7 +124,7 @@ impl Contents {
         context.finish()
     }
 
-    /// What these files say, to follow on `before`.
+    /// The configuration that these files hold, as successor of `before`.
     fn state(&self, with_token_reviews: bool, before: Option<&State>) -> Result<State, Refusal> {
         let settings = self.settings.as_ref().map_err(Clone::clone)?;
         if with_token_reviews && !settings.users.is_empty() {
@@ -152,7 +152,7 @@ impl Contents {
 
 fn read(path: &Path) -> Result<Vec<u8>, String> {
     let metadata = std::fs::metadata(path).map_err(|error| said(&error))?;
-    // A pipe can be read once, and a device for ever.
+    // A pipe can be read once only, and a device without end.
     if !metadata.is_file() {
         return Err("it is no regular file".to_owned());
     }

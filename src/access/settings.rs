@@ -1,7 +1,7 @@
-//! What a web configuration file says, in the format of exporter-toolkit 0.19. Nothing is read here but its text.
+//! Parser of a web configuration file in the format of exporter-toolkit 0.19. It reads no other file.
 //!
-//! The toolkit ignores some settings that have no effect. Here each of them is refused: a file that looks safer than it is
-//! helps nobody. docs/security.md lists every difference.
+//! The toolkit ignores some settings that have no effect. This parser refuses them: such a file looks safer than it is.
+//! docs/security.md lists every difference.
 
 use super::document::{Key, Line, Node, Refusal};
 use super::duration;
@@ -10,7 +10,7 @@ use http::{HeaderName, HeaderValue};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-/// What a file says.
+/// The content of a file.
 #[derive(Debug, Default)]
 pub(super) struct Settings {
     pub(super) tls: Option<TlsSettings>,
@@ -36,14 +36,14 @@ pub(super) struct TlsSettings {
     pub(super) line: u64,
 }
 
-/// PEM in a file, or in the configuration itself.
+/// PEM data: a path, or the text itself.
 #[derive(Clone)]
 pub(super) enum Pem {
     File(PathBuf),
     Inline(String),
 }
 
-/// Which client certificates are asked for: Go's `ClientAuthType`.
+/// Go's `ClientAuthType`.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(super) struct Clients {
     pub(super) requested: bool,
@@ -74,7 +74,7 @@ impl std::fmt::Debug for Pem {
 }
 
 impl Settings {
-    /// Reads `text`; relative paths in it begin at `directory`, as in the toolkit.
+    /// Parses `text`; relative paths in it start at `directory`, as in the toolkit.
     pub(super) fn read(text: &str, directory: &Path) -> Result<Self, Refusal> {
         let mut settings = Self::default();
         for (key, node) in Node::read(text)?.map("the file")? {
@@ -89,7 +89,7 @@ impl Settings {
         Ok(settings)
     }
 
-    /// The files that it names.
+    /// The files that the configuration names.
     pub(super) fn files(&self) -> impl Iterator<Item = &Path> {
         let tls = self.tls.iter();
         tls.flat_map(|tls| [Some(&tls.certificate), Some(&tls.key), tls.client_ca.as_ref()]).flatten().filter_map(
@@ -108,7 +108,7 @@ fn unknown(key: &Key, of: &str, known: &[&str]) -> Refusal {
     Refusal::new(key.line, message)
 }
 
-/// The fields of `tls_server_config`, as they stand there.
+/// The fields of `tls_server_config` before validation.
 #[derive(Default)]
 struct Fields {
     certificate: Option<Line<Pem>>,
@@ -166,7 +166,7 @@ fn tls(section: &Key, node: Node, directory: &Path) -> Result<Option<TlsSettings
             _ => return Err(unknown(&key, " in tls_server_config", &TLS)),
         }
     }
-    // With nothing in it, there is none: the toolkit serves plain HTTP then, too.
+    // An empty section means plain HTTP, as in the toolkit.
     if says_something { complete(fields, section.line).map(Some) } else { Ok(None) }
 }
 
@@ -226,7 +226,7 @@ fn complete(fields: Fields, line: u64) -> Result<TlsSettings, Refusal> {
     })
 }
 
-/// Takes what is there, and refuses what is there a second time by its other name.
+/// Sets a field, and refuses a second value under the field's other name.
 fn once<T>(slot: &mut Option<Line<T>>, found: Option<Line<T>>, name: &str, other: &str) -> Result<(), Refusal> {
     let Some(found) = found else { return Ok(()) };
     if slot.is_some() {
@@ -308,7 +308,7 @@ fn http(node: Node) -> Result<Vec<(HeaderName, HeaderValue)>, Refusal> {
     Ok(headers)
 }
 
-/// The headers that a file may set, and the values that each may have; any, where none is listed.
+/// The headers that a file may set and their allowed values; an empty list allows any value.
 const HEADERS: [(&str, &[&str]); 5] = [
     ("Strict-Transport-Security", &[]),
     ("X-Content-Type-Options", &["nosniff"]),
@@ -317,7 +317,7 @@ const HEADERS: [(&str, &[&str]); 5] = [
     ("Content-Security-Policy", &[]),
 ];
 
-/// `None` for a header that is left blank.
+/// `None` for a blank header.
 fn header(key: &Key, node: Node) -> Result<Option<(HeaderName, HeaderValue)>, Refusal> {
     let Some((name, values)) = HEADERS.iter().find(|(name, _)| *name == key.name) else {
         return Err(unknown(key, " among the headers that can be set", &HEADERS.map(|(name, _)| name)));
@@ -334,7 +334,7 @@ fn header(key: &Key, node: Node) -> Result<Option<(HeaderName, HeaderValue)>, Re
         return Err(text.refuse(format!("this is no value of {name}; write {}", values.join(" or "))));
     }
     let header = HeaderName::from_bytes(name.as_bytes()).ok();
-    // No line break gets into it: what follows one would be another header.
+    // `HeaderValue` refuses line breaks, which would begin another header.
     let value = HeaderValue::from_str(&text.value).ok();
     header.zip(value).map(Some).ok_or_else(|| {
         text.refuse(format!("{name} holds a character that no header may hold, such as a line break; take it out"))

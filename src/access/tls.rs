@@ -1,4 +1,4 @@
-//! `tls_server_config` as rustls has it.
+//! From `tls_server_config` to a rustls configuration.
 
 use super::certificates::ClientCertificates;
 use super::document::{Line, Refusal};
@@ -14,10 +14,10 @@ use std::sync::Arc;
 use tokio_rustls::TlsAcceptor;
 use tokio_rustls::rustls;
 
-/// The files that a configuration names, as they were read; or why they could not be.
+/// Contents of the files that a configuration names, or the reading error.
 pub(super) type Files = BTreeMap<PathBuf, Result<Vec<u8>, String>>;
 
-/// What takes connections.
+/// Builds the TLS acceptor.
 pub(super) fn acceptor(settings: &TlsSettings, files: &Files) -> Result<TlsAcceptor, Refusal> {
     let mut provider = rustls::crypto::ring::default_provider();
     provider.cipher_suites = suites(&settings.cipher_suites, &provider)?;
@@ -41,14 +41,14 @@ pub(super) fn acceptor(settings: &TlsSettings, files: &Files) -> Result<TlsAccep
     })?;
     config.ignore_client_order = settings.prefer_server_suites;
     config.alpn_protocols = vec![b"http/1.1".to_vec()];
-    // A scraper keeps its connection. A session that goes on elsewhere would take memory, and would not have its
-    // certificate verified a second time.
+    // No session resumption: scrapers keep their connections, and a resumed session would skip the verification of the client's
+    // certificate.
     config.session_storage = Arc::new(NoServerSessionStorage {});
     config.send_tls13_tickets = 0;
     Ok(TlsAcceptor::from(Arc::new(config)))
 }
 
-/// The server's own certificate.
+/// The server's certificate and key.
 struct Own {
     chain: Vec<CertificateDer<'static>>,
     key: PrivateKeyDer<'static>,
@@ -70,7 +70,7 @@ impl Own {
     }
 }
 
-/// All certificates of a PEM; one at least.
+/// All certificates of a PEM text; at least one.
 pub(super) fn certificates(pem: &Line<Pem>, files: &Files) -> Result<Vec<CertificateDer<'static>>, Refusal> {
     let bytes = read(pem, files)?;
     let certificates = CertificateDer::pem_slice_iter(&bytes).collect::<Result<Vec<_>, _>>();
@@ -92,13 +92,13 @@ fn read<'a>(pem: &'a Line<Pem>, files: &'a Files) -> Result<std::borrow::Cow<'a,
     }
 }
 
-/// As Go calls it.
+/// Go's name of a cipher suite.
 fn name_of(suite: SupportedCipherSuite) -> String {
     let name = format!("{:?}", suite.suite());
     name.strip_prefix("TLS13_").map_or_else(|| name.clone(), |rest| format!("TLS_{rest}"))
 }
 
-/// The suites that are named, in that order. A list that names none of TLS 1.3 says nothing of that version, as in Go.
+/// The named cipher suites in order. A list without suites of TLS 1.3 does not restrict that version, as in Go.
 fn suites(names: &[Line<String>], provider: &CryptoProvider) -> Result<Vec<SupportedCipherSuite>, Refusal> {
     let all = &provider.cipher_suites;
     let found = names.iter().map(|name| {

@@ -34,7 +34,7 @@ pub struct Config {
     pub settings: Settings,
     /// Which families to serve.
     pub selection: Selection,
-    /// Whom to serve.
+    /// Access control.
     pub access: AccessConfig,
     /// How to log.
     pub log: LogConfig,

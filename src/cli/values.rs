@@ -215,10 +215,10 @@ fn text_or_json<T: Copy + Send + Sync + 'static>(text: T, json: T) -> impl Typed
     PossibleValuesParser::new(["text", "json"]).map(move |format| if format == "json" { json } else { text })
 }
 
-/// Who decides about a request.
+/// A method of authentication.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Auth {
-    /// The API server, by its bearer token.
+    /// The API server reviews bearer tokens.
     Kubernetes,
 }
 

@@ -184,7 +184,7 @@ pub static HEALTH_FAMILIES: &[HealthFamily] = &[
     },
 ];
 
-/// What a podskew with `--web-config-file` serves beside them.
+/// Families that exist only with `--web-config-file`.
 pub static WEB_CONFIG_FAMILIES: &[HealthFamily] = &[
     HealthFamily {
         name: "podskew_web_config_last_reload_successful",

@@ -19,7 +19,7 @@ pub(super) fn answer<B>(site: &Arc<dyn Site>, request: &Request<B>, place: &Plac
     public(site, request, place).unwrap_or_else(|| content(site, request, place))
 }
 
-/// The same where not everybody may ask. `has_certificate` tells whether the connection came with a good one.
+/// The answer under access control. `has_certificate` tells whether the connection has a verified client certificate.
 pub(super) async fn controlled_answer<B>(
     access: &AccessControl,
     site: &Arc<dyn Site>,
@@ -43,8 +43,7 @@ pub(super) async fn controlled_answer<B>(
 
 const METRICS: &str = "/metrics";
 
-/// What everybody may know: the probes, since the kubelet has no credentials, and that something is not there. `None` for
-/// what there is to see.
+/// The answer to a request that needs no credentials: probes, since the kubelet has none, and errors. `None` for content.
 fn public<B>(site: &Arc<dyn Site>, request: &Request<B>, place: &Place) -> Option<Response<Body>> {
     // RFC 9112 (3.2): exactly one from HTTP/1.1 on, and never two: what stands between might go by the other one.
     let hosts = request.headers().get_all(HOST).iter().count();

@@ -43,7 +43,7 @@ impl Server {
         Self { listener, site, limits, places: Arc::new(Places::new(limits)), access: None }
     }
 
-    /// The same, for those alone whom `access` lets in.
+    /// Restricts access; `None` serves everybody.
     #[must_use]
     pub fn with_access(mut self, access: Option<Arc<AccessControl>>) -> Self {
         self.access = access;
@@ -159,7 +159,7 @@ async fn serve_connection(
     let stream = Timed::new(stream, Arc::clone(clock));
     let stream = match access.as_ref().and_then(|access| access.tls()) {
         None => Stream::Plain(stream),
-        // The time for the first request's header is also that for the handshake.
+        // The deadline of the first request's header includes the handshake.
         Some(acceptor) => tokio::select! {
             biased;
             () = clock.evicted() => return Ok(()),

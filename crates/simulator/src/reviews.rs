@@ -1,5 +1,4 @@
-//! Reviews of bearer tokens: whose one is, and which paths its owner may get. A table says so, which is empty until somebody
-//! fills it.
+//! TokenReviews and SubjectAccessReviews. A table of accounts decides both; it is empty until a test fills it.
 
 use super::answer::{Body, with_body};
 use super::fault::Fault;
@@ -15,20 +14,20 @@ use std::time::Instant;
 const TOKEN_REVIEWS: &str = "/apis/authentication.k8s.io/v1/tokenreviews";
 const ACCESS_REVIEWS: &str = "/apis/authorization.k8s.io/v1/subjectaccessreviews";
 
-/// Who has a token.
+/// The owner of a bearer token.
 #[derive(Clone, PartialEq, Eq, Default, Debug)]
 pub struct Account {
-    /// The user's name, as in `system:serviceaccount:monitoring:prometheus`.
+    /// User name, as in `system:serviceaccount:monitoring:prometheus`.
     pub user: String,
-    /// Their groups.
+    /// Groups of the user.
     pub groups: Vec<String>,
-    /// Whom the token is for; a server that knows nothing of audiences says that of none.
+    /// Audiences of the token. An account without any stands for an API server that does not know audiences.
     pub audiences: Vec<String>,
-    /// The paths that they may get.
+    /// Non-resource paths that the user may `get`.
     pub paths: Vec<String>,
 }
 
-/// What is said, and how often it was asked.
+/// The accounts, and a record of the reviews.
 #[derive(Default, Debug)]
 pub(super) struct Reviews(Mutex<State>);
 
@@ -40,7 +39,7 @@ struct State {
 }
 
 impl Reviews {
-    /// Gives a token to somebody, or takes it from them.
+    /// Sets or removes the owner of a token.
     pub(super) fn set(&self, token: &str, account: Option<Account>) {
         let mut state = self.state();
         match account {
@@ -53,12 +52,12 @@ impl Reviews {
         self.state().fault = fault;
     }
 
-    /// The kind of each review that was asked for, and when.
+    /// Kind and time of every review so far.
     pub(super) fn asked(&self) -> Vec<(&'static str, Instant)> {
         self.state().asked.clone()
     }
 
-    /// Notes a review, and says which fault strikes it.
+    /// Records a review and returns the fault that replaces its answer.
     pub(super) fn note(&self, path: &str) -> Option<Fault> {
         let mut state = self.state();
         let kind = if path == TOKEN_REVIEWS { "TokenReview" } else { "SubjectAccessReview" };
@@ -70,7 +69,7 @@ impl Reviews {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// The status of a TokenReview with this spec.
+    /// Status of a TokenReview with this spec.
     fn of_token(&self, spec: &Value) -> Value {
         let state = self.state();
         let denied = json!({ "user": {}, "error": "[invalid bearer token]" });
@@ -91,7 +90,7 @@ impl Reviews {
         status
     }
 
-    /// The status of a SubjectAccessReview with this spec: all that the TokenReview has said has to stand in it.
+    /// Status of a SubjectAccessReview with this spec. The spec must repeat everything that the TokenReview returned.
     fn of_access(&self, spec: &Value) -> Value {
         let state = self.state();
         let attributes = &spec["nonResourceAttributes"];
@@ -115,12 +114,12 @@ fn extra() -> Value {
     json!({ "authentication.kubernetes.io/pod-name": ["prometheus-0"] })
 }
 
-/// Whether reviews are asked for at a path.
+/// Whether a path takes reviews.
 pub(super) fn is_path(path: &str) -> bool {
     [TOKEN_REVIEWS, ACCESS_REVIEWS].contains(&path)
 }
 
-/// The answer to a review: what was sent, and its status.
+/// Answers a review: the request's object with a status.
 pub(super) async fn answer<B: http_body::Body>(reviews: &Reviews, path: &str, body: B) -> Response<Body> {
     let collected = body.collect().await.map(http_body_util::Collected::to_bytes).unwrap_or_default();
     let Ok(mut review) = serde_json::from_slice::<Value>(&collected) else {

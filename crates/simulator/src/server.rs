@@ -317,17 +317,17 @@ impl Simulator {
         self.cluster.requests.latest()
     }
 
-    /// Gives a bearer token to somebody, as far as reviews of it are concerned, or takes it from them. No request needs one.
+    /// Sets or removes the owner of a bearer token in reviews. Requests themselves need no token.
     pub fn set_account(&self, token: &str, account: Option<Account>) {
         self.cluster.reviews.set(token, account);
     }
 
-    /// Has reviews of tokens, and nothing else, go wrong in this way.
+    /// Replaces the answers to reviews, and to nothing else, by a fault.
     pub fn set_review_fault(&self, fault: Option<Fault>) {
         self.cluster.reviews.set_fault(fault);
     }
 
-    /// The kind of each review that was asked for, and when.
+    /// Kind and time of every review so far.
     #[must_use]
     pub fn reviews(&self) -> Vec<(&'static str, Instant)> {
         self.cluster.reviews.asked()

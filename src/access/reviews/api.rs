@@ -1,4 +1,4 @@
-//! The two questions to the API server: whose token is this, and may they get this path?
+//! The two requests to the API server: `TokenReview` and `SubjectAccessReview`.
 
 use http::StatusCode;
 use k8s_openapi::api::authentication::v1::{TokenReview, TokenReviewSpec, UserInfo};
@@ -6,19 +6,19 @@ use k8s_openapi::api::authorization::v1::{NonResourceAttributes, SubjectAccessRe
 use kube::Api;
 use kube::api::PostParams;
 
-/// Asks the API server.
+/// The client of the review APIs.
 pub(super) struct Reviewer {
     tokens: Api<TokenReview>,
     accesses: Api<SubjectAccessReview>,
     audiences: Vec<String>,
 }
 
-/// Why there is no answer.
+/// Why a review has no verdict.
 #[derive(Debug)]
 pub(super) enum Failure {
-    /// The API server does not answer, or cannot at the moment.
+    /// No answer, or a temporary error: 5xx or 429.
     Silence(String),
-    /// It answers that podskew may not ask, or what podskew does not understand.
+    /// Any other error, such as a missing right of podskew's account.
     Refusal(String),
 }
 
@@ -27,14 +27,14 @@ impl Reviewer {
         Self { tokens: Api::all(client.clone()), accesses: Api::all(client), audiences }
     }
 
-    /// Whose token it is; `None` if it is nobody's.
+    /// The owner of a token; `None` if the API server does not accept the token.
     pub(super) async fn user(&self, token: String) -> Result<Option<UserInfo>, Failure> {
         let audiences = (!self.audiences.is_empty()).then(|| self.audiences.clone());
         let spec = TokenReviewSpec { token, audiences };
         let review = TokenReview { spec, ..TokenReview::default() };
         let answer = self.tokens.create(&PostParams::default(), &review).await.map_err(|error| failure(&error))?;
         let Some(status) = answer.status.filter(|status| status.authenticated == Some(true)) else { return Ok(None) };
-        // An API server that knows nothing of audiences names none, and has compared none.
+        // An API server that does not know audiences returns none, and has compared none.
         let told = status.audiences.unwrap_or_default();
         if !self.audiences.is_empty() && !told.iter().any(|audience| self.audiences.contains(audience)) {
             return Ok(None);
@@ -42,7 +42,7 @@ impl Reviewer {
         Ok(status.user)
     }
 
-    /// Whether a user may get a path.
+    /// Whether a user may `get` a non-resource path.
     pub(super) async fn may_get(&self, user: UserInfo, path: &str) -> Result<bool, Failure> {
         let attributes = NonResourceAttributes { path: Some(path.to_owned()), verb: Some("get".to_owned()) };
         let spec = SubjectAccessReviewSpec {
@@ -59,7 +59,7 @@ impl Reviewer {
     }
 }
 
-/// Without anything of the answer but what it says of itself: the question holds a token.
+/// Maps an error to its code and reason. Nothing else is kept: the request holds a token.
 fn failure(error: &kube::Error) -> Failure {
     match error {
         kube::Error::Api(status) => {

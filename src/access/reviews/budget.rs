@@ -1,22 +1,22 @@
-//! How much the API server is asked.
+//! The limit on requests to the API server.
 
 use std::collections::VecDeque;
 use std::time::Duration;
 use tokio::time::Instant;
 
-/// How many requests there may be within one second, whichever second.
+/// Maximum number of requests within any second.
 const A_SECOND: usize = 10;
 
-/// How many tokens may be judged at the same time.
+/// Maximum number of concurrent reviews.
 const AT_ONCE: usize = 4;
 
-/// What of each is kept for tokens that were good a moment ago.
+/// Share of both limits that is reserved for tokens with a recent allow.
 const KEPT: (usize, usize) = (2, 1);
 
-/// A review of a token takes two requests at most: whose it is, and what they may.
+/// Maximum number of requests in a review: `TokenReview` and `SubjectAccessReview`.
 const REQUESTS: usize = 2;
 
-/// The budget. What is reserved counts until it is sent or given back.
+/// The budget. Reserved requests count until they are sent or given back.
 #[derive(Default)]
 pub(super) struct Budget {
     sent: VecDeque<Instant>,
@@ -25,7 +25,7 @@ pub(super) struct Budget {
 }
 
 impl Budget {
-    /// Begins a review; `false` if there is no room for one.
+    /// Reserves the requests of a review; `false` if the limit is reached.
     pub(super) fn begin(&mut self, is_known: bool, now: Instant) -> bool {
         while self.sent.front().is_some_and(|sent| now.duration_since(*sent) >= Duration::from_secs(1)) {
             self.sent.pop_front();
@@ -39,13 +39,13 @@ impl Budget {
         has_room
     }
 
-    /// One of its requests is sent.
+    /// Records that a reserved request is sent.
     pub(super) fn send(&mut self, now: Instant) {
         self.reserved = self.reserved.saturating_sub(1);
         self.sent.push_back(now);
     }
 
-    /// It ends, and so many of its requests were sent.
+    /// Ends a review that sent this number of requests.
     pub(super) fn end(&mut self, sent: usize) {
         self.open = self.open.saturating_sub(1);
         self.reserved = self.reserved.saturating_sub(REQUESTS.saturating_sub(sent));

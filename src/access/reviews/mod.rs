@@ -1,7 +1,7 @@
-//! `--auth kubernetes`: the API server judges bearer tokens, as for kube-state-metrics' `--auth-filter`.
+//! `--auth kubernetes`: the API server reviews bearer tokens, as for kube-state-metrics' `--auth-filter`.
 //!
-//! What it says is remembered for a while by the token's SHA-256. A token that was good within ten minutes stays good while
-//! the API server does not answer: otherwise `/metrics` would be gone exactly when podskew should say that the API server is.
+//! Verdicts are cached by the token's SHA-256. An allow of the last ten minutes stays valid while the API server does not answer:
+//! otherwise `/metrics` would be gone exactly when podskew should report that the API server is.
 
 mod api;
 mod budget;
@@ -20,33 +20,33 @@ use token::Token;
 use tokio::sync::watch;
 use tokio::time::{Instant, timeout};
 
-/// For how long an allow is not questioned.
+/// Time to live of an allow.
 const ALLOWED: Duration = Duration::from_secs(60);
 
-/// For how long an allow may outlive an API server that does not answer.
+/// Time to live of an allow while the API server does not answer.
 const ALLOWED_IN_SILENCE: Duration = Duration::from_secs(600);
 
-/// For how long a denial is not questioned.
+/// Time to live of a denial.
 const DENIED: Duration = Duration::from_secs(10);
 
-/// How many allows, and how many denials, are remembered.
+/// Capacity of each of the two caches.
 const REMEMBERED: usize = 1024;
 
-/// Both questions together; Prometheus gives up after ten seconds.
+/// Timeout of both reviews together; Prometheus' default scrape timeout is ten seconds.
 const PATIENCE: Duration = Duration::from_secs(5);
 
-/// Between two lines of the log.
+/// Minimum interval between two log lines.
 const LOG_INTERVAL: Duration = Duration::from_secs(60);
 
-/// What a token may, as far as it is known.
+/// The result of the reviews of a token.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 enum Verdict {
     Allowed,
-    /// It is nobody's token.
+    /// The API server does not accept the token.
     Unauthenticated,
-    /// Its owner may not get the path.
+    /// The token's owner may not get the path.
     Forbidden,
-    /// The API server was not asked, or did not answer.
+    /// There was no review, or no answer.
     Undecided,
 }
 
@@ -72,12 +72,12 @@ struct Known {
     denied: Recent<Key, (Instant, Verdict)>,
     pending: HashMap<Key, watch::Receiver<Option<Verdict>>>,
     budget: Budget,
-    /// Whether the API server did not answer when it was asked last.
+    /// Whether the last review got no answer.
     is_silent: bool,
     logged: Option<Instant>,
 }
 
-/// Judges tokens.
+/// Reviews tokens, within a budget, and caches verdicts.
 pub(super) struct Reviews {
     reviewer: Reviewer,
     known: Mutex<Known>,
@@ -96,7 +96,7 @@ impl Reviews {
         Self { reviewer: Reviewer::new(client, audiences), known: Mutex::new(known) }
     }
 
-    /// Lets whoever has this token get `path`, or says why not.
+    /// Checks whether the owner of a token may get `path`.
     pub(super) async fn check(self: &Arc<Self>, token: Option<&str>, path: &'static str) -> Result<(), Denial> {
         let verdict = match token.and_then(Token::read) {
             Some(token) => self.judge(&token, path).await,
@@ -133,7 +133,7 @@ impl Reviews {
                 pending = Some(self.begin(&mut known, token, key));
             }
             match pending {
-                // It is asked in the background; nobody waits for an API server that was silent a moment ago.
+                // The review runs in the background: no request waits for an API server that was silent a moment ago.
                 Some(_) if was_good && known.is_silent => return Verdict::Allowed,
                 Some(pending) => pending,
                 None => return if was_good { Verdict::Allowed } else { Verdict::Undecided },
@@ -143,7 +143,7 @@ impl Reviews {
         verdict.ok().and_then(|verdict| *verdict).unwrap_or(Verdict::Undecided)
     }
 
-    /// Asks in a task of its own: others may wait for the same answer when the first has gone.
+    /// Starts a review in a task of its own: other requests may wait for it after the first client has gone.
     fn begin(self: &Arc<Self>, known: &mut Known, token: &Token<'_>, key: Key) -> watch::Receiver<Option<Verdict>> {
         let (sender, receiver) = watch::channel(None);
         known.pending.insert(key, receiver.clone());
@@ -201,7 +201,7 @@ impl Reviews {
     }
 }
 
-/// Nobody knows at the moment.
+/// The denial while there is no verdict.
 pub(super) fn undecided() -> Denial {
     Denial {
         retry_after: Some(Duration::from_secs(5)),

@@ -1,18 +1,18 @@
-//! Bearer tokens, as far as podskew looks into them.
+//! Bearer tokens in the form of JSON Web Tokens.
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use serde::Deserialize;
 
-/// Tokens of service accounts have one or two KiB.
+/// Size limit; tokens of service accounts have one or two KiB.
 const LONGEST: usize = 16 << 10;
 
-/// A token that has the form of a JSON Web Token. Nothing in it is verified.
+/// A token in the form of a JSON Web Token. Its content is not verified here.
 pub(super) struct Token<'a> {
     pub(super) text: &'a str,
-    /// SHA-256, by which it is remembered.
+    /// SHA-256 of the token, the key of the caches.
     pub(super) digest: [u8; 32],
-    /// When it says that it ends, in seconds since 1970.
+    /// The claim `exp`, in seconds since 1970.
     pub(super) expiry: Option<i64>,
 }
 
@@ -22,7 +22,7 @@ struct Claims {
 }
 
 impl<'a> Token<'a> {
-    /// `None` for what is none, or is too long for one: nobody has to be asked about it.
+    /// `None` for a text that is no token or is too long. It needs no review.
     pub(super) fn read(text: &'a str) -> Option<Self> {
         if text.len() > LONGEST {
             return None;
@@ -39,7 +39,7 @@ impl<'a> Token<'a> {
         }
         let claims: Claims = serde_json::from_slice(&URL_SAFE_NO_PAD.decode(claims).ok()?).ok()?;
         let mut digest = [0; 32];
-        // SHA-256 has as many bytes.
+        // A SHA-256 digest has exactly 32 bytes.
         for (to, from) in digest.iter_mut().zip(ring::digest::digest(&ring::digest::SHA256, text.as_bytes()).as_ref()) {
             *to = *from;
         }
@@ -47,7 +47,7 @@ impl<'a> Token<'a> {
     }
 }
 
-/// A second too early rather than one too late.
+/// Rounds down: the cache may end an allow early, never late.
 #[allow(clippy::cast_possible_truncation, reason = "a number beyond i64 becomes the nearest")]
 fn whole_seconds(seconds: f64) -> i64 {
     seconds.floor() as i64
