@@ -311,6 +311,46 @@ async fn wrong_passwords_hold_no_scrape_up() {
     assert!(flooded.0 < Duration::from_millis(100), "{flooded:?}, {quiet:?} without");
 }
 
+/// The status for these credentials, of access control in this process.
+async fn status_of(access: &AccessControl, user: &str, password: &str) -> u16 {
+    let mut headers = HeaderMap::new();
+    headers.insert(http::header::AUTHORIZATION, basic(user, password.as_bytes()).parse().unwrap());
+    let checked = access.check(&Asked { headers: &headers, route: "/metrics", has_certificate: false }).await;
+    checked.err().map_or(200, |denial| denial.status.as_u16())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn one_password_is_verified_sixteen_wait_and_the_next_is_turned_away() {
+    let kit = Kit::new();
+    let file = kit.write("web.yml", &format!("basic_auth_users:\n  alice: {}\n", hash_of_cost(10, b"right")));
+    let config = AccessConfig { web_config_file: Some(file), ..AccessConfig::default() };
+    let access = AccessControl::open(&config).unwrap().unwrap();
+    let passwords: Vec<String> = (0..30).map(|number| format!("wrong {number}")).collect();
+    let all = futures::future::join_all(passwords.iter().map(|password| status_of(&access, "alice", password))).await;
+    let count = |status: u16| all.iter().filter(|found| **found == status).count();
+    assert_eq!((count(401), count(429)), (17, 13), "{all:?}");
+
+    // Whether there is a user of a name is not told by the time it takes: the quickest of some, on a busy machine.
+    let mut quickest = [Duration::MAX; 2];
+    for number in 0..6 {
+        for (user, quickest) in ["alice", "nobody"].into_iter().zip(&mut quickest) {
+            let begun = Instant::now();
+            assert_eq!(status_of(&access, user, &format!("other {number}")).await, 401);
+            *quickest = begun.elapsed().min(*quickest);
+        }
+    }
+    let [known, unknown] = quickest;
+    assert!(unknown < known * 2 && known < unknown * 2, "{quickest:?}");
+    // What is remembered takes no time, right or wrong.
+    assert_eq!(status_of(&access, "alice", "right").await, 200);
+    let begun = Instant::now();
+    for _ in 0..100 {
+        assert_eq!(status_of(&access, "alice", "right").await, 200);
+        assert_eq!(status_of(&access, "alice", "other 5").await, 401);
+    }
+    assert!(begun.elapsed() < known * 20, "{:?} for 200", begun.elapsed());
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn rotated_certificates_fail_no_scrape() {
     let kit = Kit::new();
