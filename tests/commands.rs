@@ -94,10 +94,9 @@ impl Cluster {
         let mut stdin = child.stdin.take().unwrap();
         stdin.write_all(input.as_bytes()).await.unwrap();
         drop(stdin);
-        match tokio::time::timeout(PATIENCE, child.wait_with_output()).await {
-            Ok(output) => output.unwrap(),
-            Err(_) => panic!("{command} hangs: {}", json!(self.simulator.store().list(Resource::Pods))),
-        }
+        let ended = tokio::time::timeout(PATIENCE, child.wait_with_output()).await;
+        let pods = || json!(self.simulator.store().list(Resource::Pods));
+        ended.unwrap_or_else(|_| panic!("{command} hangs: {}", pods())).unwrap()
     }
 }
 
