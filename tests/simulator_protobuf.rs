@@ -5,6 +5,7 @@
 
 mod programs;
 
+use podskew::objects;
 use reqwest::Response;
 use reqwest::header::{ACCEPT, CONTENT_TYPE};
 use serde_json::{Value, json};
@@ -195,6 +196,59 @@ async fn the_demos_objects() {
     let store = Store::new(100);
     let _demo = Demo::begin(&store, &DemoConfig::default(), Time::now());
     is_encoded_as_by_kubernetes(store).await;
+}
+
+/// A node as a kubelet reports it, cut to some fields of every kind.
+fn node(name: &str) -> Value {
+    json!({
+        "apiVersion": "v1", "kind": "Node",
+        "metadata": {"name": name, "uid": format!("uid-{name}"), "labels": {"kubernetes.io/arch": "arm64"}},
+        "spec": {"podCIDR": "10.0.0.0/24", "podCIDRs": ["10.0.0.0/24"], "taints": [{"key": "a", "effect": "NoSchedule"}]},
+        "status": {
+            "capacity": {"cpu": "8", "memory": "32Gi"},
+            "conditions": [{"type": "Ready", "status": "True", "lastHeartbeatTime": "2026-11-30T08:00:00Z",
+                "lastTransitionTime": "2026-11-30T08:00:00Z", "reason": "KubeletReady", "message": "posting ready status"}],
+            "addresses": [{"type": "InternalIP", "address": "10.0.0.1"}],
+            "daemonEndpoints": {"kubeletEndpoint": {"Port": 10250}},
+            "nodeInfo": {"machineID": "a", "systemUUID": "b", "bootID": "c", "kernelVersion": "6.1.0", "osImage": "Debian",
+                "containerRuntimeVersion": "containerd://2.1.0", "kubeletVersion": "v1.36.3", "kubeProxyVersion": "",
+                "operatingSystem": "linux", "architecture": "arm64"},
+            "images": [
+                {"names": ["r.example/web@sha256:aa", "r.example/web:1"], "sizeBytes": 123_456_789},
+                {"names": [], "sizeBytes": 5}
+            ]
+        }
+    })
+}
+
+#[tokio::test]
+async fn nodes_are_encoded_as_by_kubernetes() {
+    let store = Store::new(100);
+    for name in ["a", "b", "c"] {
+        store.put(Resource::Nodes, node(name));
+    }
+    let simulator = start(store).await;
+    let (mut ours, mut lines) = (Vec::new(), Vec::new());
+    for path in ["/api/v1/nodes?resourceVersion=0", "/api/v1/nodes", "/api/v1/nodes/b"] {
+        ours.push(body(&simulator, path, PROTOBUF, "application/vnd.kubernetes.protobuf").await);
+        lines.push(body(&simulator, path, JSON, JSON).await.trim_ascii_end().to_vec());
+    }
+    same(&ours, &encoded_by_kubernetes(&lines), &lines);
+    // And podskew reads of both the same.
+    for (protobuf, json) in ours.iter().zip(&lines).take(2) {
+        let read = |text: &[u8]| {
+            let mut found = Vec::new();
+            let each = &mut |object: objects::Object<'_>| found.push(format!("{:?}", object.body));
+            objects::decode_list(objects::Resource::Nodes, text, each).unwrap();
+            found
+        };
+        assert_eq!(read(protobuf), read(json));
+        assert!(
+            read(json)[0].contains("r.example/web@sha256:aa") && read(json)[0].contains("arm64"),
+            "{:?}",
+            read(json)
+        );
+    }
 }
 
 fn small() -> BulkConfig {

@@ -138,6 +138,18 @@ fn pod(name: &str, phase: &str) -> Value {
     json!({"metadata": {"namespace": "rollout", "name": name}, "status": {"phase": phase}})
 }
 
+/// With `resourceVersion=0` an API server answers from its cache, as a whole (`apiserver/pkg/storage/cacher`, `GetList`).
+#[tokio::test]
+async fn a_list_from_the_cache_ignores_the_limit() {
+    let simulator = with_recorded_pods(SimulatorConfig::default()).await;
+    let items = |list: &Value| list["items"].as_array().unwrap().len();
+    let (_, all) = get_json(&simulator, "/api/v1/namespaces/rollout/pods").await;
+    let (_, page) = get_json(&simulator, "/api/v1/namespaces/rollout/pods?limit=2").await;
+    let (_, cached) = get_json(&simulator, "/api/v1/namespaces/rollout/pods?limit=2&resourceVersion=0").await;
+    assert_eq!((items(&page), items(&cached)), (2, items(&all)));
+    assert!(items(&all) > 2 && cached["metadata"]["continue"].is_null(), "{cached}");
+}
+
 #[tokio::test]
 async fn four_pods_in_pages_of_two() {
     let simulator = with_recorded_pods(SimulatorConfig::default()).await;

@@ -47,6 +47,8 @@ impl Inventory {
             Body::StatefulSet(_) => self.controller_record(object, OwnerKind::StatefulSet, "statefulset"),
             Body::DaemonSet(_) => self.controller_record(object, OwnerKind::DaemonSet, "daemonset"),
             Body::Rollout(_) => self.controller_record(object, OwnerKind::Rollout, "rollout"),
+            // What nodes say comes as evidence.
+            Body::Node(_) => None,
         }
     }
 

@@ -43,7 +43,7 @@ impl Owner {
                 Resource::StatefulSets => self.key.kind == OwnerKind::StatefulSet,
                 Resource::DaemonSets => self.key.kind == OwnerKind::DaemonSet,
                 Resource::Rollouts => self.key.kind == OwnerKind::Rollout,
-                Resource::Pods | Resource::ControllerRevisions => false,
+                Resource::Pods | Resource::ControllerRevisions | Resource::Nodes => false,
             }
     }
 }

@@ -320,7 +320,7 @@ impl Recorder<'_> {
                 let observed = rollout.observed_generation.map_or(Observed::Now, |number| observed(Some(number)));
                 (&rollout.template, replicas, observed, kind)
             }
-            Body::Pod(_) | Body::ReplicaSet(_) | Body::ControllerRevision(_) => return None,
+            Body::Pod(_) | Body::ReplicaSet(_) | Body::ControllerRevision(_) | Body::Node(_) => return None,
         };
         Some(ControllerRecord {
             created: meta.created,

@@ -170,7 +170,7 @@ impl<'l> Seen<'l> {
 
 fn traits(object: &Object<'_>) -> Traits {
     let replicas = match &object.body {
-        Body::Pod(_) => return Traits::default(),
+        Body::Pod(_) | Body::Node(_) => return Traits::default(),
         Body::ControllerRevision(_) => {
             let unwritten = object.meta.written_by_controller_manager.is_none();
             return Traits { unwritten, ..Traits::default() };

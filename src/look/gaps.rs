@@ -92,6 +92,9 @@ impl Gap {
     pub fn unknown(&self) -> &'static str {
         match self.resource {
             Resource::Pods => "what runs",
+            Resource::Nodes => {
+                "which digests name one image, on which architecture pods run, and which image a node would start"
+            }
             Resource::ReplicaSets => {
                 "which Deployment or Rollout pods belong to, so they are grouped by ReplicaSet; its rollout and current hash; \
                  whether a container comes from the template or was injected"

@@ -46,7 +46,7 @@ impl Watched {
 /// The workload that an object is by itself. A ReplicaSet with an owner is none, and pods belong to one.
 pub(super) fn workload_of(object: &Object<'_>) -> Option<Workload> {
     let workload_type = match &object.body {
-        Body::Pod(_) | Body::ControllerRevision(_) => return None,
+        Body::Pod(_) | Body::ControllerRevision(_) | Body::Node(_) => return None,
         Body::ReplicaSet(_) if object.meta.controller.is_some() => return None,
         Body::ReplicaSet(_) => "replicaset",
         Body::Deployment(_) => "deployment",

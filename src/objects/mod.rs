@@ -13,6 +13,7 @@ mod lenient;
 mod members;
 mod metadata;
 mod newest;
+mod node;
 mod pieces;
 mod pod;
 mod protobuf;
@@ -33,6 +34,7 @@ pub use labels::Labels;
 pub use lenient::wrong_types;
 pub use members::{Members, member, text_member};
 pub use newest::Newest;
+pub use node::{Node, NodeImage};
 pub use pieces::{LONGEST_OBJECT, Pieces, make_room};
 pub use pod::{ContainerStatus, Pod, Ready};
 pub use template::{Template, TemplateContainer, TemplateDigest};
@@ -43,7 +45,7 @@ use std::borrow::Cow;
 use std::fmt;
 use std::hash::{DefaultHasher, Hash, Hasher};
 
-/// The resources podskew watches.
+/// The resources podskew reads.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
 pub enum Resource {
     /// `v1` pods.
@@ -60,6 +62,8 @@ pub enum Resource {
     ControllerRevisions,
     /// `argoproj.io/v1alpha1` rollouts.
     Rollouts,
+    /// `v1` nodes. Nobody watches them; they are listed now and then, where `--nodes` asks for it.
+    Nodes,
 }
 
 impl Resource {
@@ -85,6 +89,7 @@ impl Resource {
             Self::DaemonSets => "daemonsets",
             Self::ControllerRevisions => "controllerrevisions",
             Self::Rollouts => "rollouts",
+            Self::Nodes => "nodes",
         }
     }
 
@@ -99,6 +104,7 @@ impl Resource {
             Self::DaemonSets => "DaemonSet",
             Self::ControllerRevisions => "ControllerRevision",
             Self::Rollouts => "Rollout",
+            Self::Nodes => "Node",
         }
     }
 
@@ -119,7 +125,7 @@ impl Resource {
     #[must_use]
     pub fn group(self) -> &'static str {
         match self {
-            Self::Pods => "",
+            Self::Pods | Self::Nodes => "",
             Self::Rollouts => "argoproj.io",
             _ => "apps",
         }
@@ -129,7 +135,7 @@ impl Resource {
     #[must_use]
     pub fn api_path(self) -> &'static str {
         match self {
-            Self::Pods => "/api/v1",
+            Self::Pods | Self::Nodes => "/api/v1",
             Self::Rollouts => "/apis/argoproj.io/v1alpha1",
             _ => "/apis/apps/v1",
         }
@@ -149,7 +155,7 @@ impl Resource {
     /// resources come in JSON only.
     #[must_use]
     pub fn in_protobuf(self) -> bool {
-        matches!(self, Self::Pods | Self::ReplicaSets | Self::Deployments)
+        matches!(self, Self::Pods | Self::ReplicaSets | Self::Deployments | Self::Nodes)
     }
 
     /// Whether a cluster may rightly lack it: a custom resource that is there only where its definition is installed.
@@ -191,6 +197,8 @@ pub enum Body<'a> {
     ControllerRevision(ControllerRevision<'a>),
     /// An Argo Rollout.
     Rollout(Rollout<'a>),
+    /// A node.
+    Node(Node<'a>),
 }
 
 /// What podskew reads of an object's `metadata`.

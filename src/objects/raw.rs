@@ -6,7 +6,7 @@ use super::controllers::{self, ControllerRevision, DaemonSet, Deployment, Rollou
 use super::lenient::{Unread, fields};
 use super::metadata::{ManagedFields, RawMeta};
 use super::protobuf::{FromProtobuf, ProtobufError, Value, entry, text};
-use super::{Body, Object, Pod, Resource, pod};
+use super::{Body, Object, Pod, Resource, node, pod};
 use std::borrow::Cow;
 
 #[derive(Default)]
@@ -32,7 +32,13 @@ pub(super) struct RawController<'a> {
     spec: controllers::Spec<'a>,
     status: controllers::Status<'a>,
 }
+#[derive(Default)]
+pub(super) struct RawNode<'a> {
+    metadata: RawMeta<'a, Unread>,
+    status: node::Status<'a>,
+}
 fields!('de RawPod<'de> { "metadata" = 1 => metadata, "spec" = 2 => spec, "status" = 3 => status });
+fields!('de RawNode<'de> { "metadata" = 1 => metadata, "status" = 3 => status });
 fields!('de RawReplicaSet<'de> { "metadata" = 1 => metadata, "spec" = 2 => spec });
 fields!('de RawRevision<'de> { "metadata" => metadata, "data" => data, "revision" => revision });
 fields!('de RawController<'de> { "metadata" = 1 => metadata, "spec" = 2 => spec, "status" = 3 => status });
@@ -40,6 +46,12 @@ fields!('de RawController<'de> { "metadata" = 1 => metadata, "spec" = 2 => spec,
 impl<'a> RawPod<'a> {
     pub(super) fn object(self, resource: Resource) -> Object<'a> {
         self.metadata.object(resource, Body::Pod(Pod::from_parts(self.spec, self.status)))
+    }
+}
+
+impl<'a> RawNode<'a> {
+    pub(super) fn object(self, resource: Resource) -> Object<'a> {
+        self.metadata.object(resource, Body::Node(self.status.into()))
     }
 }
 

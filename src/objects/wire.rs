@@ -6,7 +6,7 @@ use super::answer::{ListMeta, Status, WatchEvent};
 use super::json::{Json, JsonError};
 use super::lenient::{Key, Lenient};
 use super::protobuf::{self, ProtobufError};
-use super::raw::{BookmarkObject, RawController, RawListMeta, RawPod, RawReplicaSet, RawRevision, RawStatus};
+use super::raw::{BookmarkObject, RawController, RawListMeta, RawNode, RawPod, RawReplicaSet, RawRevision, RawStatus};
 use super::{Object, Resource};
 use serde::de::{DeserializeSeed, Deserializer, Error, IgnoredAny, MapAccess, SeqAccess, Visitor};
 use std::borrow::Cow;
@@ -293,6 +293,7 @@ impl<'de> DeserializeSeed<'de> for ObjectSeed {
             Resource::Pods => Lenient::<RawPod<'de>>::deserialize(deserializer)?.0.object(resource),
             Resource::ReplicaSets => Lenient::<RawReplicaSet<'de>>::deserialize(deserializer)?.0.object(resource),
             Resource::ControllerRevisions => Lenient::<RawRevision<'de>>::deserialize(deserializer)?.0.object(resource),
+            Resource::Nodes => Lenient::<RawNode<'de>>::deserialize(deserializer)?.0.object(resource),
             _ => Lenient::<RawController<'de>>::deserialize(deserializer)?.0.object(resource),
         })
     }

@@ -197,5 +197,6 @@ fn kind(resource: Resource) -> &'static str {
         Resource::DaemonSets => "DaemonSet",
         Resource::ControllerRevisions => "ControllerRevision",
         Resource::Rollouts => "Rollout",
+        Resource::Nodes => "Node",
     }
 }

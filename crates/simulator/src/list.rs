@@ -44,7 +44,10 @@ pub(super) fn answer(
     form: Form,
 ) -> Result<Response<Body>, Refusal> {
     let (snapshot, range) = begin_or_continue(cluster, request, options)?;
-    let (page, goes_on) = page(&snapshot, range.clone(), &request.selection, options.limit);
+    // A list from the cache is sent as a whole, whatever was asked for.
+    let is_cached = options.version == Some(0) && options.continue_token.is_none();
+    let limit = options.limit.filter(|_| !is_cached);
+    let (page, goes_on) = page(&snapshot, range.clone(), &request.selection, limit);
     let mut metadata = Map::new();
     metadata.insert("resourceVersion".to_owned(), snapshot.version.to_string().into());
     if goes_on {

@@ -102,7 +102,7 @@ impl Resource {
     /// Whether `protobuf/schema.txt` says how its objects are encoded.
     #[must_use]
     pub fn has_protobuf(self) -> bool {
-        self.api_version() == "apps/v1" || self == Self::Pods
+        self.api_version() == "apps/v1" || matches!(self, Self::Pods | Self::Nodes)
     }
 
     /// The resource whose objects have this `apiVersion` and `kind`.

@@ -6,7 +6,7 @@
 //! was asked for is refused.
 
 use super::{BREAKS_OFF, BROKEN, Fields, FromProtobuf as _, ProtobufError, Value, read};
-use crate::objects::raw::{BookmarkObject, RawController, RawListMeta, RawPod, RawReplicaSet, RawStatus};
+use crate::objects::raw::{BookmarkObject, RawController, RawListMeta, RawNode, RawPod, RawReplicaSet, RawStatus};
 use crate::objects::{ListMeta, Object, Resource, Status, WatchEvent};
 
 /// What every object begins with.
@@ -145,6 +145,7 @@ fn raw_object(resource: Resource, value: Value<'_>) -> Result<Object<'_>, Protob
     Ok(match resource {
         Resource::Pods => read::<RawPod<'_>>(value)?.object(resource),
         Resource::ReplicaSets => read::<RawReplicaSet<'_>>(value)?.object(resource),
+        Resource::Nodes => read::<RawNode<'_>>(value)?.object(resource),
         Resource::Deployments => read::<RawController<'_>>(value)?.object(resource),
         // Their fields have other numbers. Nobody asks for them in protobuf (`Resource::in_protobuf`).
         _ => return Err(ProtobufError::new(BROKEN)),

@@ -24,7 +24,7 @@ const header = `# How Kubernetes writes its objects in protobuf: made of k8s.io/
 
 // What an API server answers with, its lists left out: they are a ListMeta and items.
 var answers = []any{
-	corev1.Pod{}, appsv1.ReplicaSet{}, appsv1.Deployment{}, appsv1.StatefulSet{}, appsv1.DaemonSet{},
+	corev1.Pod{}, corev1.Node{}, appsv1.ReplicaSet{}, appsv1.Deployment{}, appsv1.StatefulSet{}, appsv1.DaemonSet{},
 	appsv1.ControllerRevision{}, metav1.Status{},
 }
 
