@@ -22,6 +22,7 @@ use std::pin::pin;
 use std::sync::{Arc, Mutex};
 use tokio::net::TcpListener;
 use tokio::sync::oneshot;
+use tokio::task::JoinSet;
 
 /// Watches the cluster that `config` names and serves its metrics, until a signal says to stop.
 pub async fn serve(config: Config) -> anyhow::Result<()> {
@@ -51,6 +52,11 @@ pub async fn watch_and_serve(
     let inventory = Arc::new(Mutex::new(Inventory::new(config.settings.clone(), &sources)));
     // They begin while the rest is prepared.
     let watches = cluster::run(&client, &config.namespaces, &inventory, &telemetry, Timings::default());
+    let mut nodes = JoinSet::new();
+    if config.nodes {
+        let (sink, telemetry) = (Arc::clone(&inventory), telemetry.clone());
+        nodes.spawn(cluster::keep_listing_nodes(client.clone(), sink, telemetry, Timings::default()));
+    }
     let pod_labels = config.settings.pod_labels.iter().map(|label| label.metric_label.clone());
     let exposition = Arc::new(Exposition::new(config.selection, pod_labels.collect()));
     let live = Arc::new(Live::new(

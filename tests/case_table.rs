@@ -1,7 +1,6 @@
 //! The case table, a test a row: what is said in each case. The number is the row's.
 //!
-//! Row 4, and the alias of row 9, need access to nodes, which podskew does not ask for yet: without it both are shown as
-//! different manifest digests.
+//! Row 4, and the alias of row 9, need access to nodes: without it both are shown as different manifest digests.
 #![allow(clippy::expect_used, clippy::needless_pass_by_value, clippy::panic, reason = "tests")]
 
 mod common;
@@ -164,6 +163,130 @@ fn row_03_the_same_hex_under_another_repository_is_one_digest() {
     assert_eq!(container.by_hash[0].digests[0].pods, 4);
 }
 
+/// `registry.example/shop/web@sha256:…`, as a node names what the digests stand for, and a tag.
+fn names(letters: &str) -> Vec<String> {
+    letters.chars().map(image_id).chain(["docker.io/library/web:1".to_owned()]).collect()
+}
+
+fn on(name: &str, node: &str, letter: char) -> Value {
+    pod(name).with("/spec/nodeName", node).image_id(&image_id(letter))
+}
+
+fn crio_on(name: &str, node: &str, letter: char) -> Value {
+    on(name, node, letter).with("/status/containerStatuses/0/containerID", format!("cri-o://{name}"))
+}
+
+#[test]
+fn row_04_two_digests_in_one_entry_of_a_node_are_one_image_on_its_architecture() {
+    let mut world = web();
+    world.put(&on("p1", "n1", 'a')).put(&on("p2", "n2", 'b'));
+    assert_eq!(skew(&mut world), Some((990, Origin::Template)), "nobody asks nodes");
+    let split = [node("n1", "amd64", &[&names("a")]), node("n2", "amd64", &[&names("b")])];
+    world.nodes(&split);
+    assert_eq!(skew(&mut world), Some((990, Origin::Template)), "two entries say nothing of one another");
+    world.nodes(&[node("n1", "amd64", &[&names("ab")]), split[1].clone()]);
+    assert_eq!(skew(&mut world), None);
+    let container = world.report("deployment/web").containers[0].clone();
+    assert_eq!((container.distinct_digests, container.by_hash[0].digests.len()), (1, 1), "under one name");
+    // What was seen once of content stays true, whatever the list leaves out now.
+    world.nodes(&[node("n1", "amd64", &[]), node("n2", "amd64", &[])]);
+    assert_eq!(skew(&mut world), None);
+    // Nothing of it splits, and another digest is another image.
+    world.put(&on("p3", "n2", 'c'));
+    assert_eq!(skew(&mut world).map(|skew| skew.1), Some(Origin::Template));
+    assert_eq!(world.report("deployment/web").containers[0].distinct_digests, 2);
+}
+
+/// Of 32-bit ARM an index has an image for each variant, of Windows for each build.
+#[test]
+fn row_04_an_entry_speaks_of_its_own_platform_only() {
+    let of_windows = |name: &str, kernel: &str, letters: &str| {
+        node(name, "amd64", &[&names(letters)])
+            .with("/status/nodeInfo/operatingSystem", "windows")
+            .with("/status/nodeInfo/kernelVersion", kernel)
+    };
+    // The node that names both runs neither pod. p1 on n1 runs b only if n1 is of the platform that says so.
+    for (n1, n3, one) in [
+        (node("n1", "amd64", &[]), node("n3", "amd64", &[&names("ab")]), true),
+        (node("n1", "arm64", &[]), node("n3", "amd64", &[&names("ab")]), false),
+        (node("n1", "arm", &[]), node("n3", "arm", &[&names("ab")]), false),
+        (node("n1", "", &[]), node("n3", "", &[&names("ab")]), false),
+        (of_windows("n1", "10.0.17763.1", "c"), of_windows("n3", "10.0.17763.2", "ab"), true),
+        (of_windows("n1", "10.0.17763.1", "c"), of_windows("n3", "10.0.20348.1", "ab"), false),
+        (of_windows("n1", "", "c"), of_windows("n3", "", "ab"), false),
+    ] {
+        let mut world = web();
+        let n2 = n1.clone().with("/metadata/name", "n2");
+        world.put(&on("p1", "n1", 'a')).put(&on("p2", "n2", 'b')).nodes(&[n1.clone(), n2, n3]);
+        assert_eq!(skew(&mut world).is_none(), one, "{n1}");
+    }
+    // On the very node that names both, they are one whatever it is; where the other pod runs need not be known.
+    for architecture in ["amd64", "arm", ""] {
+        let mut world = web();
+        world.put(&on("p1", "n1", 'a')).put(&on("p2", "gone", 'b')).nodes(&[node("n1", architecture, &[&names("ab")])]);
+        assert_eq!(skew(&mut world), None, "{architecture}");
+    }
+    // Of a pod whose node nobody knows, nothing is known.
+    let mut world = web();
+    world.put(&on("p1", "gone", 'a')).put(&on("p2", "lost", 'b')).nodes(&[node("n1", "amd64", &[&names("ab")])]);
+    assert_eq!(skew(&mut world), Some((990, Origin::Template)));
+}
+
+/// Only the 50 largest images are listed, with five names each.
+#[test]
+fn what_no_node_lists_says_nothing() {
+    let on = |name: &str, node: &str, letter| {
+        let id = format!("docker.io/library/web@{}", digest(letter));
+        let container = format!("containerd://{name}-{letter}");
+        pod(name).with("/spec/nodeName", node).image_id(&id).with("/status/containerStatuses/0/containerID", container)
+    };
+    let mut world = web();
+    world
+        .put(&on("p1", "n1", 'a'))
+        .put(&on("p2", "n2", 'a'))
+        .nodes(&[node("n1", "amd64", &[]), node("n2", "amd64", &[])]);
+    assert_eq!(skew(&mut world), None, "both are there, though no node lists them");
+    assert_eq!(world.inventory.evidence().expect("nodes are asked").divided_tags(), []);
+    // One digest is listed without the other: they may be one, and may be two.
+    world.put(&on("p2", "n2", 'b')).nodes(&[node("n1", "amd64", &[&names("a")]), node("n2", "amd64", &[])]);
+    assert_eq!(skew(&mut world).map(|skew| skew.1), Some(Origin::Template));
+    let nodes = world.report("deployment/web").nodes.clone().expect("nodes are asked");
+    let cached: Vec<_> = nodes.cached.iter().map(|it| (&*it.digest, it.nodes.len())).collect();
+    assert_eq!(cached, [(&*digest('a'), 1)], "n2 holds something, and nobody knows what");
+    assert_eq!(world.inventory.evidence().expect("nodes are asked").divided_tags(), [], "one image is no difference");
+    // A name without a digest beside it, and a tag in two entries, say nothing either.
+    let tag_alone = vec!["docker.io/library/web:1".to_owned()];
+    world.nodes(&[node("n1", "amd64", &[&names("a"), &names("c")]), node("n2", "amd64", &[&tag_alone])]);
+    assert_eq!(world.report("deployment/web").nodes.clone().expect("nodes are asked").cached, []);
+}
+
+#[test]
+fn a_tag_that_stands_for_several_images_on_nodes_is_counted_by_nodes() {
+    let mut world = web();
+    let nodes = [
+        node("n1", "amd64", &[&names("a")]),
+        node("n2", "amd64", &[&names("b")]),
+        node("n3", "amd64", &[&names("b")]),
+        // An index and the image of its platform are one.
+        node("n4", "amd64", &[&names("bd")]),
+    ];
+    let image = |name: &str| pod(name).image_id(&format!("docker.io/library/web@{}", digest('a')));
+    world.put(&image("p1").with("/spec/nodeName", "n1")).nodes(&nodes);
+    let counted = |world: &World| {
+        let tags = world.inventory.evidence().expect("nodes are asked").divided_tags();
+        tags.iter().map(|tag| format!("{} {} {}", tag.image, &tag.digest[7..8], tag.nodes)).collect::<Vec<_>>()
+    };
+    assert_eq!(counted(&world), ["web:1 a 1", "web:1 b 3"], "b is that of all three");
+    // A node that is gone leaves the counts.
+    world.nodes(&nodes[..2]);
+    assert_eq!(counted(&world), ["web:1 a 1", "web:1 b 1"]);
+    world.nodes(&nodes[1..]);
+    assert_eq!(counted(&world), [""; 0]);
+    // A short name that some node pulled from elsewhere stands for nobody knows what.
+    world.put(&pod("p2").image_id(&format!("quay.io/web@{}", digest('a')))).nodes(&nodes);
+    assert_eq!(counted(&world), [""; 0]);
+}
+
 #[test]
 fn row_05_two_digests_without_alias_evidence_are_skew() {
     let mut world = web();
@@ -224,6 +347,68 @@ fn row_09_crio_with_one_repository_may_be_a_mix_of_architectures() {
     assert_eq!(skew(&mut world), Some((990, Origin::Template)));
     world.put(&crio("p2", 'b').image_id(&format!("other.example/web@{}", digest('b'))));
     assert_eq!(skew(&mut world), Some((990, Origin::Template)));
+}
+
+/// CRI-O takes the alphabetically first of index and platform manifest: e is the index of 1 (amd64) and 2 (arm64).
+#[test]
+fn row_09_with_nodes_an_index_and_its_manifests_are_one_image() {
+    let nodes = [node("n1", "amd64", &[&names("e1")]), node("n2", "arm64", &[&names("e2")])];
+    for (one, other) in [('1', '2'), ('e', '2'), ('1', 'e')] {
+        let mut world = web();
+        world.put(&crio_on("p1", "n1", one)).put(&crio_on("p2", "n2", other));
+        assert_eq!(skew(&mut world), Some((990, Origin::Unknown)), "nobody asks nodes");
+        world.nodes(&nodes);
+        assert_eq!(skew(&mut world), None, "{one} and {other}");
+    }
+    // The platform's own manifests do not stand for what runs on the other one.
+    let mut world = web();
+    world.put(&crio_on("p1", "n1", '1')).put(&crio_on("p2", "n2", '2'));
+    world.nodes(&[node("n1", "amd64", &[]), node("n2", "arm64", &[])]);
+    assert_eq!(skew(&mut world), Some((990, Origin::Unknown)), "a mix of architectures may be all there is to it");
+    let nodes = world.report("deployment/web").nodes.clone().expect("nodes are asked");
+    let by = &nodes.by_architecture[0];
+    assert_eq!((&*by.hash, &*by.container), ("h1", "app"));
+    let digests: Vec<_> = by.digests.iter().map(|(architecture, digest)| (&**architecture, &digest[7..8])).collect();
+    assert_eq!(digests, [("amd64", "1"), ("arm64", "2")]);
+}
+
+/// On one architecture no mix of architectures explains a difference.
+#[test]
+fn row_09_two_digests_on_one_architecture_are_no_mix_of_architectures() {
+    let mut world = web();
+    world.put(&crio_on("p1", "n1", 'a')).put(&crio_on("p2", "n2", 'b'));
+    world.nodes(&[node("n1", "amd64", &[]), node("n2", "amd64", &[])]);
+    assert_eq!(skew(&mut world), Some((990, Origin::Template)));
+    assert_eq!(world.report("deployment/web").nodes.clone().expect("nodes are asked").by_architecture, []);
+    // Where one node is not known, it may be one.
+    world.nodes(&[node("n1", "amd64", &[])]);
+    assert_eq!(skew(&mut world), Some((990, Origin::Unknown)));
+    assert_eq!(world.report("deployment/web").nodes.clone().expect("nodes are asked").by_architecture, []);
+}
+
+/// Row R18: two indexes share the image of amd64, and differ in that of arm64.
+#[test]
+fn row_r18_indexes_that_differ_on_one_architecture_stay_skew() {
+    let nodes = [
+        node("x1", "amd64", &[&names("abc")]),
+        node("x2", "amd64", &[&names("abc")]),
+        node("r1", "arm64", &[&names("a")]),
+        node("r2", "arm64", &[&names("b")]),
+    ];
+    let skews = |pods: &[(&str, char)]| {
+        let mut world = web();
+        for (at, (node, letter)) in pods.iter().enumerate() {
+            world.put(&on(&format!("p{at}"), node, *letter));
+        }
+        world.nodes(&nodes);
+        skew(&mut world).is_some()
+    };
+    assert!(!skews(&[("x1", 'a'), ("x2", 'b')]), "one image on amd64");
+    assert!(skews(&[("r1", 'a'), ("r2", 'b')]), "two on arm64");
+    assert!(skews(&[("x1", 'a'), ("x2", 'b'), ("r1", 'a'), ("r2", 'b')]));
+    assert!(skews(&[("x1", 'c'), ("r1", 'a'), ("r2", 'b')]), "c stands for either of them, and they stay two");
+    assert!(!skews(&[("x1", 'a'), ("r2", 'b')]), "both run what b stands for");
+    assert!(skews(&[("x1", 'a'), ("r1", 'a'), ("r2", 'b')]));
 }
 
 #[test]

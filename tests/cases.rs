@@ -16,8 +16,18 @@ fn cases() -> Vec<PathBuf> {
 
 /// What the audit of a case prints, and its exit code.
 fn audited(case: &Path) -> String {
+    audited_with(case, &[])
+}
+
+fn audited_with(case: &Path, options: &[&str]) -> String {
     let mut command = Command::new(env!("CARGO_BIN_EXE_podskew"));
-    command.args(["audit", "-f"]).arg(case.file_name().unwrap()).current_dir(case.parent().unwrap()).env_clear();
+    command
+        .arg("audit")
+        .args(options)
+        .arg("-f")
+        .arg(case.file_name().unwrap())
+        .current_dir(case.parent().unwrap())
+        .env_clear();
     let output = command.stdin(Stdio::null()).output().unwrap();
     let text = |bytes: &[u8]| String::from_utf8(bytes.to_vec()).unwrap();
     let when = Regex::new(r"(?m)^\d{4}-\d\d-\d\dT\S+ +").unwrap();
@@ -180,4 +190,24 @@ fn what_is_held_is_counted_right() {
     let printed = audited_of(&waiting);
     let held = "Held by spec.paused: no pod of the newest template is there yet";
     assert!(printed.contains("deliberate mix") && printed.contains(held), "{printed}");
+
+/// What nodes say counts where they are asked, and nowhere else.
+#[test]
+fn nodes_in_a_file_count_with_the_option() {
+    let path = |case: &str| PathBuf::from(format!("{}/tests/data/cases/{case}", env!("CARGO_MANIFEST_DIR")));
+    let case = path("c133-index-vs-platform-nodes-know.json");
+    let alone = audited(&case);
+    assert!(alone.contains("deployment/web: digest skew") && alone.ends_with("exit code 1\n"), "{alone}");
+    let known = audited_with(&case, &["--nodes"]);
+    assert!(known.contains("1 uniform") && known.ends_with("exit code 0\n"), "{known}");
+    // All its nodes are of one architecture, so no mix of architectures explains what CRI-O says.
+    let case = path("c111-crio-one-arch-moved-tag.json");
+    let alone = audited(&case);
+    assert!(alone.contains("unknown digest skew") && alone.ends_with("exit code 0\n"), "{alone}");
+    let known = audited_with(&case, &["--nodes"]);
+    assert!(known.contains("deployment/web: digest skew") && known.ends_with("exit code 1\n"), "{known}");
+    // A file without nodes says so.
+    let case = path("c07e-uids-redacted.json");
+    let known = audited_with(&case, &["--nodes"]);
+    assert!(known.contains("there are no nodes in it") && known.contains("kubectl get nodes -o json"), "{known}");
 }

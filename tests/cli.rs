@@ -46,13 +46,14 @@ fn refused_with(arguments: &[&str], variables: &[(&str, &str)], words: &[&str]) 
     assert_eq!(stdout(&output), "");
 }
 
-const SERVE: [(&str, &str); 15] = [
+const SERVE: [(&str, &str); 16] = [
     ("--kubeconfig <FILE>", "PODSKEW_KUBECONFIG"),
     ("--context <NAME>", "PODSKEW_CONTEXT"),
     ("--namespace <NAMESPACE>", "PODSKEW_NAMESPACE"),
     ("--exclude-namespace <NAMESPACE>", "PODSKEW_EXCLUDE_NAMESPACE"),
     ("--ignore-container <CONTAINER>", "PODSKEW_IGNORE_CONTAINER"),
     ("--jobs", "PODSKEW_JOBS"),
+    ("--nodes", "PODSKEW_NODES"),
     ("--workload-kind <KIND.GROUP>", "PODSKEW_WORKLOAD_KIND"),
     ("--stalled-after <DURATION>", "PODSKEW_STALLED_AFTER"),
     ("--listen-address <ADDRESS>", "PODSKEW_LISTEN_ADDRESS"),
@@ -301,6 +302,7 @@ fn every_option_is_accepted_typed_and_by_its_variable() {
             "--metric-allowlist=podskew_.*",
             "--metric-denylist=.*_info",
             "--jobs",
+            "--nodes",
             "--workload-kind=Workflow.argoproj.io",
             "--stalled-after=1h30m",
             "--log-format=json",
@@ -320,6 +322,7 @@ fn every_option_is_accepted_typed_and_by_its_variable() {
             ("PODSKEW_METRIC_ALLOWLIST", "podskew_.*,process_.{1,30}"),
             ("PODSKEW_METRIC_DENYLIST", ".*_info"),
             ("PODSKEW_JOBS", "true"),
+            ("PODSKEW_NODES", "true"),
             ("PODSKEW_WORKLOAD_KIND", "Workflow.argoproj.io,TaskRun.tekton.dev"),
             ("PODSKEW_STALLED_AFTER", "90s"),
             ("PODSKEW_LOG_FORMAT", "json"),

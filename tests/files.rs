@@ -25,7 +25,7 @@ const PLAIN: Terminal = Terminal { coloured: false, width: None };
 /// What an audit of these files says for people and for programs; the same name for all of them.
 async fn said(files: &[PathBuf]) -> Result<(String, Value), String> {
     let place = Place::Dump { files: files.to_vec(), namespaces: Vec::new(), taken: None };
-    let looking = Looking { place, settings: Settings::default(), selector: None, needs_pods: true };
+    let looking = Looking { place, settings: Settings::default(), selector: None, needs_pods: true, nodes: false };
     let mut look = look(&looking, None).await.map_err(|error| format!("{error:#}"))?;
     "FILE".clone_into(&mut look.of);
     let audit = audit(&mut look, &[], Auditor::new(Strictness::default(), Format::Json, false)).unwrap();
@@ -277,7 +277,7 @@ async fn a_file_is_of_the_time_of_its_contents() {
     let at = async |taken: Option<&str>| {
         let taken = taken.map(|taken| UnixTime::parse(taken).unwrap());
         let place = Place::Dump { files: vec![path.clone()], namespaces: Vec::new(), taken };
-        look(&Looking { place, settings: Settings::default(), selector: None, needs_pods: true }, None)
+        look(&Looking { place, settings: Settings::default(), selector: None, needs_pods: true, nodes: false }, None)
             .await
             .unwrap()
             .taken
@@ -322,7 +322,7 @@ fn newest_of(items: &[Value]) -> UnixTime {
     found.into_iter().max().unwrap()
 }
 
-const READING: Reading = Reading { limits: Limits::DEFAULT, now: UnixTime::LAST };
+const READING: Reading = Reading { limits: Limits::DEFAULT, now: UnixTime::LAST, nodes: false };
 
 fn pieces(name: &str, bytes: &[u8], limits: Limits) -> Result<Vec<String>, String> {
     let mut names = Vec::new();

@@ -18,6 +18,7 @@ use std::time::{Duration, Instant};
 const READING: Reading = Reading {
     limits: Limits { bytes: 64 << 20, files: 100, yaml_document: 1 << 20, inner_zip: 1 << 20, held_items: 1 << 20 },
     now: UnixTime::LAST,
+    nodes: false,
 };
 
 /// xorshift64*: the same numbers every time.

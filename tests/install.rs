@@ -187,6 +187,26 @@ fn reviews_are_allowed_where_they_are_made_and_nowhere_else() {
     }
 }
 
+/// What the option `--nodes` takes.
+fn nodes() -> BTreeSet<(String, String, Vec<String>)> {
+    [(String::new(), "nodes".to_owned(), vec!["list".to_owned()])].into()
+}
+
+#[test]
+fn nodes_may_be_listed_where_that_is_asked_for_and_nowhere_else() {
+    let of_nodes = |arguments: &[&str]| {
+        let objects = objects(&rendered(arguments));
+        let roles = of_kind(&objects, "ClusterRole");
+        let count = roles.iter().filter(|role| granted(&role["rules"]) == nodes()).count();
+        let is_told = texts(&container(&objects)["args"]).contains(&"--nodes");
+        (count, is_told)
+    };
+    assert_eq!(of_nodes(&["--set", "jobs=true"]), (0, false));
+    assert_eq!(of_nodes(&["--set", "nodes=true"]), (1, true));
+    assert_eq!(of_nodes(&["--set", "nodes=true,namespaces={shop}"]), (1, true));
+    assert_eq!(of_nodes(&["--set", "nodes=true,rbac.create=false"]), (0, true));
+}
+
 #[test]
 fn the_rules_are_to_list_and_watch_what_podskew_watches_and_nothing_else() {
     let (mut roles, mut readers) = (0, 0);
@@ -202,7 +222,11 @@ fn the_rules_are_to_list_and_watch_what_podskew_watches_and_nothing_else() {
                     readers += 1;
                     continue;
                 }
-                let expected = if name.ends_with("-reviews") { reviews() } else { watched() };
+                let expected = match name.rsplit('-').next() {
+                    Some("reviews") => reviews(),
+                    Some("nodes") => nodes(),
+                    _ => watched(),
+                };
                 assert_eq!(granted(&role["rules"]), expected, "{what}");
                 // Bound to podskew's account and to nobody else.
                 let bindings = of_kind(&objects, &format!("{kind}Binding"));

@@ -21,7 +21,7 @@ const DUMPS: [&str; 5] = ["daemonset", "digest-skew", "paused", "statefulset-par
 
 fn looking(place: Place, selector: Option<&str>) -> Looking {
     let selector = selector.map(|selector| selector.parse().unwrap());
-    Looking { place, settings: Settings::default(), selector, needs_pods: true }
+    Looking { place, settings: Settings::default(), selector, needs_pods: true, nodes: false }
 }
 
 fn reports(look: &mut Look) -> Vec<WorkloadReport> {

@@ -69,7 +69,7 @@ impl Podskew {
         let (mut workloads, mut pods) = (0, 0);
         loop {
             let changes = meter.run(reporting, 0, || self.inventory.take_some_changes(self.now, PODS_AT_ONCE));
-            let Changes { complete, reports, gone, awaiting_owner, more } = changes;
+            let Changes { complete, reports, gone, awaiting_owner, more, .. } = changes;
             if !complete {
                 return Err("the picture of the cluster is not complete".into());
             }

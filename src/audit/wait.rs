@@ -13,9 +13,13 @@ use anyhow::{Context as _, bail};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
+use tokio::task::JoinSet;
 
 /// How often it is looked whether something changed.
 const PACE: Duration = Duration::from_millis(200);
+
+/// How often nodes are listed meanwhile.
+const NODES_AGAIN: Duration = Duration::from_secs(30);
 
 /// What is waited for.
 #[derive(Clone, Debug)]
@@ -70,6 +74,16 @@ pub async fn wait(waiting: &Waiting, tell: &mut dyn FnMut(&Progress)) -> anyhow:
         let telemetry = Telemetry::new().context("cannot register podskew's own metrics")?;
         let watched = Arc::new(Watched::new(looking.settings.clone(), looking.selector.clone(), &sources));
         let _watches = cluster::run(&connected.client, &namespaces, &watched, &telemetry, Timings::default());
+        let mut nodes = JoinSet::new();
+        if looking.nodes {
+            let timings = Timings { nodes: NODES_AGAIN, ..Timings::default() };
+            nodes.spawn(cluster::keep_listing_nodes(
+                connected.client.clone(),
+                Arc::clone(&watched),
+                telemetry,
+                timings,
+            ));
+        }
         while !standing.is_done() {
             tell(&standing.progress(began.elapsed()));
             let left = patience.saturating_sub(began.elapsed());
@@ -89,6 +103,7 @@ pub async fn wait(waiting: &Waiting, tell: &mut dyn FnMut(&Progress)) -> anyhow:
         auditor.take(report);
     }
     let mut audit = auditor.finish_with(look.of.clone(), Taken::now(), &look.gaps, look.unwritten_revisions);
+    audit.notes.extend(look.without_nodes.clone());
     if audit.verdict == Verdict::Empty {
         audit.elsewhere = elsewhere(looking, Some(&connected), &|resource| look.objects(resource)).await;
     }

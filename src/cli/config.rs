@@ -32,6 +32,8 @@ pub struct Config {
     pub namespaces: Vec<String>,
     /// What counts.
     pub settings: Settings,
+    /// Whether to ask nodes what they say of images.
+    pub nodes: bool,
     /// Which families to serve.
     pub selection: Selection,
     /// Access control.
@@ -89,6 +91,7 @@ impl Config {
             connection: arguments.connection.into(),
             listen_address: arguments.listen_address,
             namespaces,
+            nodes: arguments.nodes.nodes,
             settings: Settings { pod_labels: distinct_labels(arguments.pod_label)?, ..settings },
             selection: selection(arguments.metric_allowlist, arguments.metric_denylist)?,
             access: AccessConfig {
@@ -130,7 +133,7 @@ impl Looking {
         } else {
             Place::Dump { files, namespaces: names, taken: arguments.taken }
         };
-        Ok(Self { place, settings, selector, needs_pods: true })
+        Ok(Self { place, settings, selector, needs_pods: true, nodes: false })
     }
 }
 
@@ -156,6 +159,7 @@ impl AuditOptions {
     pub fn new(arguments: AuditArguments) -> Result<Self, String> {
         let mut looking = Looking::new(arguments.look, arguments.selector)?;
         let names = named(&arguments.workloads, &looking.settings.workload_kinds)?;
+        looking.nodes = arguments.nodes.nodes;
         // Who names a Job wants it counted.
         looking.settings.jobs |= names.iter().any(|named| named.workload_type == "job");
         Ok(Self {
@@ -213,6 +217,7 @@ impl ExplainOptions {
     pub fn new(arguments: ExplainArguments) -> Result<Self, String> {
         let mut looking = Looking::new(arguments.look, None)?;
         let workloads = named(&arguments.workloads, &looking.settings.workload_kinds)?;
+        looking.nodes = arguments.nodes.nodes;
         looking.settings.images_of_history = true;
         // Who names one wants it counted.
         looking.settings.jobs |= workloads.iter().any(|named| matches!(&*named.workload_type, "job" | "pod"));
@@ -312,6 +317,7 @@ impl From<DemoOptions> for Config {
             listen_address: options.listen_address,
             namespaces: Vec::new(),
             settings: Settings::default(),
+            nodes: false,
             selection: Selection::default(),
             access: AccessConfig::default(),
             log: options.log,

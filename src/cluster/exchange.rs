@@ -5,6 +5,7 @@
 use super::events::{Encoding, Events};
 use super::failure::Failure;
 use super::liveness::Pulse;
+use crate::telemetry::FailureReason;
 use bytes::Bytes;
 use http::header::{ACCEPT, ACCEPT_ENCODING, CONTENT_TYPE};
 use http::{HeaderMap, Request};
@@ -79,6 +80,42 @@ async fn ask(
     patience: Duration,
     pulse: &mut Pulse,
 ) -> Result<Answer, Failure> {
+    let answer = send(client, uri, encoding, patience).await?;
+    pulse.beat();
+    answer.or_refused(patience).await
+}
+
+/// Sends a GET that belongs to no watch, and returns the answer once its head is there, if it is a good one.
+pub(super) async fn get(
+    client: &kube::Client,
+    uri: &str,
+    encoding: Encoding,
+    patience: Duration,
+) -> Result<Answer, Failure> {
+    send(client, uri, encoding, patience).await?.or_refused(patience).await
+}
+
+/// The head of an answer, and what follows it.
+struct Reply {
+    head: http::response::Parts,
+    body: Body,
+}
+
+impl Reply {
+    /// The answer, if it is a good one.
+    async fn or_refused(self, patience: Duration) -> Result<Answer, Failure> {
+        let Self { head, body } = self;
+        let mut answer = Answer { body, encoding: encoding_of(&head.headers) };
+        if head.status.is_success() {
+            return Ok(answer);
+        }
+        // The status alone says what is wrong; the body only says it better.
+        let text = timeout(patience, answer.beginning(LONGEST_REFUSAL)).await;
+        Err(Failure::refused(head.status, &head.headers, &text.unwrap_or(Ok(Vec::new())).unwrap_or_default()))
+    }
+}
+
+async fn send(client: &kube::Client, uri: &str, encoding: Encoding, patience: Duration) -> Result<Reply, Failure> {
     if uri.len() > LONGEST_URI {
         return Err(Failure::unreadable(format!("a continue token of more than {} KiB", LONGEST_URI >> 10)));
     }
@@ -95,26 +132,33 @@ async fn ask(
         .await
         .map_err(|_| Failure::timeout(format!("no answer within {patience:?}")))?
         .map_err(|error| Failure::transport(&error))?;
-    pulse.beat();
     let (head, body) = response.into_parts();
-    let mut answer = Answer { body, encoding: encoding_of(&head.headers) };
-    if head.status.is_success() {
-        return Ok(answer);
-    }
-    // The status alone says what is wrong; the body only says it better.
-    let text = timeout(patience, answer.beginning(LONGEST_REFUSAL)).await;
-    Err(Failure::refused(head.status, &head.headers, &text.unwrap_or(Ok(Vec::new())).unwrap_or_default()))
+    Ok(Reply { head, body })
 }
 
 impl Answer {
     /// The next bytes, or nothing at a clean end.
     pub(super) async fn chunk(&mut self, patience: Patience, pulse: &mut Pulse) -> Result<Option<Bytes>, Failure> {
         let began = Instant::now();
-        let idle_until = began + patience.idle;
+        let read = self.frame(patience).await;
+        match &read {
+            Ok(Some(_)) => {
+                pulse.beat();
+                pulse.timeline().reached();
+            }
+            Ok(None) => {}
+            Err(failure) if failure.reason == FailureReason::Timeout => pulse.timeline().unreached(began),
+            Err(_) => pulse.timeline().unreached(Instant::now()),
+        }
+        read
+    }
+
+    /// The same of an answer that belongs to no watch.
+    pub(super) async fn frame(&mut self, patience: Patience) -> Result<Option<Bytes>, Failure> {
+        let idle_until = Instant::now() + patience.idle;
         let until = patience.until.min(idle_until);
         loop {
             let frame = timeout_at(until, self.body.frame()).await.map_err(|_| {
-                pulse.timeline().unreached(began);
                 Failure::timeout(if until == idle_until {
                     format!("nothing came for {:?}", patience.idle)
                 } else {
@@ -123,17 +167,12 @@ impl Answer {
             })?;
             match frame {
                 None => return Ok(None),
-                Some(Err(error)) => {
-                    pulse.timeline().unreached(Instant::now());
-                    return Err(Failure::transport(&error));
-                }
+                Some(Err(error)) => return Err(Failure::transport(&error)),
                 Some(Ok(frame)) => {
                     // Trailers and empty frames are no end.
                     if let Ok(bytes) = frame.into_data()
                         && !bytes.is_empty()
                     {
-                        pulse.beat();
-                        pulse.timeline().reached();
                         return Ok(Some(bytes));
                     }
                 }

@@ -15,7 +15,7 @@
 //! `connect` finds the cluster: `kubeconfig` reads what says where, `credentials` and `exec` as whom, `proxy` by which way;
 //! `transport` is the client. `request` says what is asked, `exchange` asks it within its time, `events` cuts the answer,
 //! `crate::objects` reads it, beside a long list in `lanes`, `list` and `watch` decide what happens next, `failure` and `refusal` what a failure means and
-//! `connect_error` what to change, `timeline` whether a watch may go on, `liveness` and `journal` tell it. `look` lists once and watches nothing, `ask` asks
+//! `connect_error` what to change, `timeline` whether a watch may go on, `liveness` and `journal` tell it. `look` lists once and watches nothing, `nodes` lists the nodes now and then, `ask` asks
 //! for a number or for names. No object is ever kept here.
 
 pub mod ask;
@@ -36,6 +36,7 @@ mod line_limit;
 mod list;
 mod liveness;
 mod look;
+mod nodes;
 mod proxy;
 mod refusal;
 mod request;
@@ -52,6 +53,7 @@ use budget::Budget;
 pub use connect::{Connected, Connection, Misconfigured, client, connect, contexts};
 use liveness::{Liveness, Pulse};
 pub use look::{Refusal, look};
+pub use nodes::{NodeSink, keep_listing_nodes, look_at_nodes};
 use request::Target;
 pub use sink::Sink;
 use std::sync::Arc;

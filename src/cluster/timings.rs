@@ -45,6 +45,10 @@ pub struct Timings {
     pub log_window: Duration,
     /// Until a streaming list is tried again on a server that could not answer one.
     pub streaming_retry: Duration,
+    /// From one list of the nodes to the next: at least this, and at most a fifth more.
+    pub nodes: Duration,
+    /// The longest first pause after a list of the nodes that failed; doubled with each failure, up to [`Self::nodes`].
+    pub nodes_pause: Duration,
 }
 
 impl Timings {
@@ -78,6 +82,9 @@ impl Default for Timings {
             probe_shared: seconds(1),
             log_window: seconds(60),
             streaming_retry: seconds(3600),
+            // A node writes its status every five minutes.
+            nodes: seconds(600),
+            nodes_pause: seconds(10),
         }
     }
 }

@@ -212,6 +212,7 @@ impl Reader<'_, '_> {
                 Some(resource) => Some(resource),
                 None => return Ok(()),
             },
+            ("" | "v1", "Node") => self.nodes.then_some(Resource::Nodes),
             // Without its group it could be of another: its fields have to agree.
             ("", kind) => Resource::ALL.into_iter().find(|resource| {
                 resource.kind() == kind && (*resource == Resource::Pods || shape::by_fields(json) == Some(*resource))
@@ -234,7 +235,8 @@ impl Reader<'_, '_> {
     /// The resource of an object that does not say its kind; `None` if it need not be an object at all.
     fn unsaid(&mut self, json: &[u8], byte: u64, entry: &Entry) -> Result<Option<Resource>, Broken> {
         let is_named = || member(json, &["metadata", "name"]).is_some();
-        let resource = shape::by_fields(json).or(entry.hint.filter(|_| is_named()));
+        let node = || (self.nodes && shape::is_node(json)).then_some(Resource::Nodes);
+        let resource = shape::by_fields(json).or_else(node).or(entry.hint.filter(|_| is_named()));
         if resource.is_none() && !entry.bundled {
             return Err(Broken::Form(format!(
                 "the object at byte {byte} says no kind, and its fields do not tell it: the client that wrote it stripped kind and apiVersion; \

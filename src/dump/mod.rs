@@ -93,6 +93,8 @@ pub struct Reading {
     pub limits: Limits,
     /// The reader's own clock, which nothing in it is newer than.
     pub now: UnixTime,
+    /// Whether nodes count. Without it they are of a kind that podskew has no use for.
+    pub nodes: bool,
 }
 
 /// Reads files, folders and archives, and standard input where one goes by `-`.
@@ -181,17 +183,19 @@ struct Reader<'r, 'e> {
     each: &'r mut Each<'e>,
     meter: Rc<Meter>,
     newest: Newest,
+    nodes: bool,
     entries: u32,
 }
 
 impl<'r, 'e> Reader<'r, 'e> {
     fn new(reading: Reading, each: &'r mut Each<'e>) -> Self {
-        let Reading { limits, now } = reading;
+        let Reading { limits, now, nodes } = reading;
         Self {
             contents: Contents::default(),
             each,
             meter: Meter::new(limits),
             newest: Newest::not_after(now),
+            nodes,
             entries: 0,
         }
     }
@@ -378,7 +382,7 @@ fn within(name: &str, broken: Broken) -> Broken {
 mod tests {
     use super::*;
 
-    const READING: Reading = Reading { limits: Limits::DEFAULT, now: UnixTime::LAST };
+    const READING: Reading = Reading { limits: Limits::DEFAULT, now: UnixTime::LAST, nodes: false };
 
     fn names(text: &str) -> Result<Vec<String>, String> {
         let mut names = Vec::new();

@@ -59,6 +59,12 @@ pub(super) fn by_fields(object: &[u8]) -> Option<Resource> {
     (is_plain && in_spec("replicas") && in_status("replicas")).then_some(Resource::ReplicaSets)
 }
 
+/// Whether an object without a kind is a node.
+pub(super) fn is_node(object: &[u8]) -> bool {
+    text_member(object, &["metadata", "name"]).is_some()
+        && text_member(object, &["status", "nodeInfo", "kubeletVersion"]).is_some()
+}
+
 /// The resource that a path names: `pods.json`, `core_v1_pods.json`, `cluster-resources/pods/default.json`.
 pub(super) fn by_name(path: &str) -> Option<Resource> {
     let lower = path.to_ascii_lowercase();

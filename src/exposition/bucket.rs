@@ -333,6 +333,7 @@ mod tests {
             available: None,
             image_references: Vec::new(),
             pods: Vec::new(),
+            nodes: None,
             changes_at: None,
         };
         names.map(report).collect()

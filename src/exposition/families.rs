@@ -127,6 +127,17 @@ pub static FAMILIES: &[Family] = &[
         }),
     },
     Family {
+        name: "podskew_tag_cached_nodes",
+        help: "Nodes that hold an image digest under a tag that workloads run, where the tag stands for other digests on other \
+               nodes: with pull policy IfNotPresent a pod that starts there runs what its node holds. Only with --nodes.",
+        labels: &["digest"],
+        pod_labels: false,
+        sparse: true,
+        example: "max by (image, digest) (podskew_tag_cached_nodes)",
+        series: "1 per digest of a tag that stands for several; usually none",
+        subject: Subject::CachedTags,
+    },
+    Family {
         name: "podskew_pods_by_template_hash",
         help: "Active pods of a template hash.",
         labels: &["pod_template_hash"],

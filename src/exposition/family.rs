@@ -1,6 +1,7 @@
 //! What a family is, and how one is rendered for one workload.
 
 use super::text::{push_escaped, push_integer};
+use crate::report::evidence::CachedTag;
 use crate::report::{Name, Workload, WorkloadReport};
 use crate::time::UnixTime;
 use std::fmt;
@@ -35,6 +36,8 @@ pub(super) enum Subject {
     Deployment(Generator),
     /// Namespaces with pods that wait for their owner.
     AwaitingOwner,
+    /// Images whose tag stands for several digests on nodes.
+    CachedTags,
 }
 
 /// Writes a family's series for one workload.
@@ -72,6 +75,7 @@ impl Family {
             Subject::Workload(_) => &["namespace", "workload_type", "workload"],
             Subject::Deployment(_) => &["namespace", "deployment"],
             Subject::AwaitingOwner => &["namespace"],
+            Subject::CachedTags => &["image"],
         }
     }
 
@@ -86,7 +90,7 @@ impl Family {
         let (generator, values): (Generator, &[&str]) = match self.subject {
             Subject::Workload(generator) => (generator, &[namespace, workload_type, name]),
             Subject::Deployment(generator) if &**workload_type == "deployment" => (generator, &[namespace, name]),
-            Subject::Deployment(_) | Subject::AwaitingOwner => return,
+            Subject::Deployment(_) | Subject::AwaitingOwner | Subject::CachedTags => return,
         };
         let pod_labels = if self.pod_labels { pod_labels } else { &[] };
         let opening = self.opening(values);
@@ -99,6 +103,16 @@ impl Family {
         for (namespace, pods) in awaiting.iter().filter(|(_, pods)| *pods > 0) {
             let opening = self.opening(&[namespace]);
             Rows { labels: self.labels, pod_labels: &[], opening, lines: &mut lines }.value(&[], *pods);
+        }
+        lines.text
+    }
+
+    /// All lines of the family that speaks of images.
+    pub(super) fn render_cached_tags(&self, tags: &[CachedTag]) -> String {
+        let mut lines = Lines::default();
+        for CachedTag { image, digest, nodes } in tags {
+            let opening = self.opening(&[image]);
+            Rows { labels: self.labels, pod_labels: &[], opening, lines: &mut lines }.value(&[digest], *nodes);
         }
         lines.text
     }

@@ -8,6 +8,7 @@ use super::parts;
 use super::picture::{FamilyPicture, Picture};
 use super::runs::Runs;
 use super::selection::Selection;
+use crate::report::evidence::CachedTag;
 use crate::report::{Name, Workload, WorkloadReport};
 use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -48,6 +49,8 @@ struct Rendered {
     picture: Option<Arc<FamilyPicture>>,
     /// Only of the family that speaks of namespaces.
     awaiting_owner: Vec<(Name, u32)>,
+    /// Only of the family that speaks of images: its text.
+    cached_tags: String,
 }
 
 impl Exposition {
@@ -95,6 +98,18 @@ impl Exposition {
         // The one it replaces is freed after the lock, and by its last answer if one is still on its way.
         let replaced = std::mem::replace(&mut *lock(&self.latest), picture);
         drop(replaced);
+    }
+
+    /// Takes over which tags stand for several digests on nodes, always the whole list. The next publication shows it.
+    pub fn take_cached_tags(&self, tags: &[CachedTag]) {
+        let mut rendering = lock(&self.rendering);
+        let of_images = |rendered: &&mut Rendered| matches!(rendered.family.subject, Subject::CachedTags);
+        if let Some(rendered) = rendering.families.iter_mut().find(of_images) {
+            let text = rendered.family.render_cached_tags(tags);
+            if rendered.cached_tags != text {
+                (rendered.cached_tags, rendered.picture) = (text, None);
+            }
+        }
     }
 
     /// The latest picture; without any workload series until something was published.
@@ -156,6 +171,7 @@ impl Rendered {
             runs: Runs::default(),
             picture: None,
             awaiting_owner: Vec::new(),
+            cached_tags: String::new(),
         }
     }
 
@@ -180,14 +196,19 @@ impl Rendered {
         picture
     }
 
+    /// Of a family that speaks of no workload.
+    fn lone_picture(&self, text: &str, press: &mut Press) -> FamilyPicture {
+        let fragment = (!text.is_empty()).then(|| Fragment::new(text, &mut press.deflater));
+        FamilyPicture::new(&self.header, fragment.into_iter().collect(), Box::default())
+    }
+
     fn picture(&mut self, awaiting_owner: &[(Name, u32)], press: &mut Press) -> FamilyPicture {
         match self.family.subject {
             Subject::AwaitingOwner => {
                 self.awaiting_owner = awaiting_owner.to_vec();
-                let text = self.family.render_awaiting_owner(awaiting_owner);
-                let fragment = (!text.is_empty()).then(|| Fragment::new(&text, &mut press.deflater));
-                FamilyPicture::new(&self.header, fragment.into_iter().collect(), Box::default())
+                self.lone_picture(&self.family.render_awaiting_owner(awaiting_owner), press)
             }
+            Subject::CachedTags => self.lone_picture(&self.cached_tags, press),
             Subject::Workload(_) | Subject::Deployment(_) => {
                 let pieces = self.runs.pieces(self.buckets.fragments());
                 FamilyPicture::new(&self.header, pieces, self.buckets.running().map(Arc::clone).collect())

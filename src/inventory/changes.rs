@@ -33,7 +33,12 @@ impl Inventory {
             self.timers.remove(&(at, workload));
             self.touch(workload);
         }
-        let mut changes = Changes { complete: true, awaiting_owner: self.awaiting_owner(), ..Changes::default() };
+        let mut changes = Changes {
+            complete: true,
+            awaiting_owner: self.awaiting_owner(),
+            cached_tags: self.cached_tags(),
+            ..Changes::default()
+        };
         let mut dirty = std::mem::take(&mut self.dirty);
         if dirty.len() > self.in_order && most_pods < usize::MAX {
             // In the order of their names, last first, so that each part of a long list touches its own buckets only.

@@ -106,6 +106,7 @@ impl Inventory {
                 skews: memory.skews(),
                 aliases: memory.aliases(),
             },
+            evidence: self.evidence.as_deref(),
         }
     }
 

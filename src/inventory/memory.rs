@@ -10,6 +10,7 @@ use super::owners::{Owner, OwnerObject, WorkloadRecord};
 use super::records::{IdentityRecord, PodRecord};
 use super::shapes::ShapeId;
 use crate::objects::{TemplateDigest, Uid};
+use crate::report::evidence::OnNodes;
 use crate::report::facts::{ContainerFacts, Course, SkewMemory};
 use crate::report::{self, Name};
 use crate::time::UnixTime;
@@ -73,6 +74,16 @@ impl Memory {
     /// Digests that were seen to name the same running container.
     pub(super) fn aliases(&self) -> &[(Name, Name)] {
         self.rare.as_ref().map_or(&[], |rare| &rare.aliases)
+    }
+
+    /// Notes that what its containers run may be told otherwise now.
+    pub(super) fn images_changed(&mut self) {
+        self.images_changed = true;
+    }
+
+    /// What its active pods' containers have in common.
+    pub(super) fn shapes(&self) -> impl Iterator<Item = ShapeId> {
+        self.groups.iter().filter_map(|group| group.shape)
     }
 
     /// Notes that two digests name the same bytes.
@@ -375,7 +386,10 @@ impl Inventory {
         for group in containers.chunk_by(|(hash, a), (other, b)| hash == other && a.name == b.name) {
             let [(hash, first), _, ..] = group else { continue };
             let all: Vec<ContainerFacts<'_>> = group.iter().map(|(_, container)| *container).collect();
-            let Some(since) = report::skewed_since(&all, within_image, &rare.aliases, now) else { continue };
+            let (all, nodes) = self.on_their_nodes(record, memory.uid, *hash, all);
+            let nodes = self.evidence.as_deref().map(|evidence| OnNodes { evidence, nodes: &nodes });
+            let since = report::skewed_since(&all, within_image, &rare.aliases, nodes, now);
+            let Some(since) = since else { continue };
             let hash = self.strings.name(*hash);
             let known = rare.skews.iter().find(|known| known.hash == *hash && known.container == *first.name);
             let since = known.map_or(since, |known| known.since.min(since));

@@ -10,6 +10,7 @@ mod history;
 mod intake;
 mod intern;
 mod memory;
+mod nodes;
 mod objects;
 mod owners;
 mod records;
@@ -19,11 +20,14 @@ mod shapes;
 mod slab;
 
 use crate::objects::{Body, Object, Resource, Uid};
+pub use crate::report::evidence::{CachedTag, Evidence};
+pub use crate::report::evidence_builder::{Asked, EvidenceBuilder};
 use crate::report::{Name, Workload, WorkloadReport};
 use crate::time::UnixTime;
 use hashbrown::{HashMap, HashSet};
 pub use intake::template_hash;
 use intern::{Interner, Symbol};
+pub use nodes::take_node;
 use objects::PodEntry;
 pub use owners::workload_type;
 use owners::{Owner, WorkloadRecord};
@@ -33,6 +37,7 @@ use shapes::Shapes;
 use slab::{ByUid, Slab};
 use std::collections::BTreeSet;
 use std::hint::black_box;
+use std::sync::Arc;
 
 /// Which watch an object came from: a resource, in one namespace or in all.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
@@ -80,6 +85,8 @@ pub struct Inventory {
     most_held: usize,
     /// When workloads have to be reported anew although nothing happened.
     timers: BTreeSet<(UnixTime, u32)>,
+    /// What nodes say, where they are asked.
+    evidence: Option<Arc<Evidence>>,
 }
 
 /// How a source stands.
@@ -106,6 +113,8 @@ pub struct Changes {
     pub gone: Vec<Workload>,
     /// Pods held out until their owner is seen, by namespace, sorted; always the whole list.
     pub awaiting_owner: Vec<(Name, u32)>,
+    /// Tags that stand for several images on nodes, sorted; always the whole list.
+    pub cached_tags: Vec<CachedTag>,
     /// Whether there is more to be said: ask again before anything of this is shown.
     pub more: bool,
 }
@@ -136,6 +145,7 @@ impl Inventory {
             in_order: 0,
             most_held: 0,
             timers: BTreeSet::new(),
+            evidence: None,
         }
     }
 

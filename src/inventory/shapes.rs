@@ -19,8 +19,14 @@ pub(super) struct Shape {
 }
 
 /// The number of a combination.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
 pub(super) struct ShapeId(u32);
+
+impl ShapeId {
+    pub(super) fn index(self) -> usize {
+        self.0 as usize
+    }
+}
 
 /// A container as its pod describes it.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]

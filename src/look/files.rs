@@ -4,13 +4,14 @@ use super::reduce::{Reduction, Step, Traits};
 use super::watched::workload_of;
 use super::{Look, Looking, Witness, gaps};
 use crate::dump::{self, Contents, Limits, Piece, Reading};
-use crate::inventory::{Inventory, Source};
+use crate::inventory::{EvidenceBuilder, Inventory, Source, take_node};
 use crate::objects::{Body, Object, Resource};
 use crate::report::Workload;
 use crate::time::{Taken, TakenFrom, UnixTime};
 use anyhow::bail;
 use std::collections::HashSet;
 use std::path::PathBuf;
+use std::sync::Arc;
 
 /// Looks at files, of which only some namespaces may count. What they hold is of a time that was told, or of the newest moment
 /// in them; what came through a pipe is of now.
@@ -28,7 +29,9 @@ pub(super) fn look_at_files(
     });
     let of = names.collect::<Vec<_>>().join(", ");
     let mut seen = Seen::new(looking, namespaces, witness, now);
-    let contents = dump::read(files, Reading { limits: Limits::DEFAULT, now }, &mut |piece| seen.piece(piece))?;
+    let contents = dump::read(files, Reading { limits: Limits::DEFAULT, now, nodes: looking.nodes }, &mut |piece| {
+        seen.piece(piece);
+    })?;
     tell(&contents);
     let summary = seen.reduction.summary();
     let corrections = seen.reduction.finish()?;
@@ -40,7 +43,8 @@ pub(super) fn look_at_files(
     for (named, owner) in corrections.adopt {
         seen.inventory.adopt(named, owner, now);
     }
-    let pods_only = summary.pods > 0 && contents.objects.keys().all(|resource| *resource == Resource::Pods);
+    let mut resources = contents.objects.keys().filter(|resource| **resource != Resource::Nodes);
+    let pods_only = summary.pods > 0 && resources.all(|resource| *resource == Resource::Pods);
     if summary.pods == 0 && summary.wants_pods && looking.needs_pods {
         bail!(
             "{of} holds no pods, and there is nothing to compare without them; add what kubectl get pods -A -o json prints, with \
@@ -67,12 +71,25 @@ pub(super) fn look_at_files(
         gaps: Vec::new(),
         pods_only,
         unwritten_revisions: summary.unwritten,
+        without_nodes: None,
         connected: None,
     };
     if look.inventory.objects(Resource::ReplicaSets) == 0 {
         look.withdraw_owners_of_replica_sets(0);
     }
     look.gaps = gaps::of_dump(&look.inventory);
+    if looking.nodes
+        && let Some(asked) = look.inventory.asked()
+    {
+        let evidence = seen.nodes.finish(Some(asked), None);
+        if evidence.nodes() == 0 {
+            look.without_nodes = Some(format!(
+                "there are no nodes in it; not known: {}; add what kubectl get nodes -o json prints, with another -f",
+                gaps::OF_NODES
+            ));
+        }
+        look.inventory.take_evidence(Arc::new(evidence), taken.at);
+    }
     Ok(look)
 }
 
@@ -120,6 +137,8 @@ struct Seen<'l> {
     reduction: Reduction,
     /// Workloads whose labels the selector chose.
     chosen: HashSet<Workload>,
+    /// What nodes say, all of it: what is asked for is known at the end.
+    nodes: EvidenceBuilder,
     now: UnixTime,
 }
 
@@ -130,12 +149,20 @@ impl<'l> Seen<'l> {
         // is kept beside.
         sources().for_each(|source| inventory.begin_relist(source));
         let (reduction, chosen) = (Reduction::default(), HashSet::new());
-        Self { looking, namespaces, witness, inventory, reduction, chosen, now }
+        Self { looking, namespaces, witness, inventory, reduction, chosen, nodes: EvidenceBuilder::default(), now }
     }
 
     fn piece(&mut self, piece: Piece<'_>) {
         let Piece { mut object, resource, json, change, file } = piece;
         let identity = self.reduction.identify(resource, &mut object, json);
+        if let Body::Node(node) = &object.body {
+            match self.reduction.take(identity, (resource, &object), (change, file), Traits::default()) {
+                Step::Put | Step::Replace => take_node(&mut self.nodes, &object, node),
+                Step::Remove => self.nodes.remove(&object.meta.name),
+                Step::Nothing => {}
+            }
+            return;
+        }
         let counts = self.namespaces.is_empty() || self.namespaces.iter().any(|name| *name == object.meta.namespace);
         let traits = Traits { left_out: !counts, ..traits(&object) };
         let step = self.reduction.take(identity, (resource, &object), (change, file), traits);

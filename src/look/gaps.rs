@@ -73,6 +73,10 @@ pub(super) fn of_dump(inventory: &Inventory) -> Vec<Gap> {
     inventory.missing().into_iter().map(gap).collect()
 }
 
+/// What only nodes tell.
+pub(super) const OF_NODES: &str =
+    "which digests name one image, on which architecture pods run, and which image a node would start";
+
 impl Gap {
     /// What may not be listed, and the rule that would allow it; without what is unknown because of it.
     pub(super) fn refusal(&self) -> String {
@@ -92,9 +96,7 @@ impl Gap {
     pub fn unknown(&self) -> &'static str {
         match self.resource {
             Resource::Pods => "what runs",
-            Resource::Nodes => {
-                "which digests name one image, on which architecture pods run, and which image a node would start"
-            }
+            Resource::Nodes => OF_NODES,
             Resource::ReplicaSets => {
                 "which Deployment or Rollout pods belong to, so they are grouped by ReplicaSet; its rollout and current hash; \
                  whether a container comes from the template or was injected"

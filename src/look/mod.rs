@@ -44,6 +44,8 @@ pub struct Looking {
     pub selector: Option<Selector>,
     /// Whether a file without pods is refused.
     pub needs_pods: bool,
+    /// Whether nodes are asked what they say of images.
+    pub nodes: bool,
 }
 
 /// Where to look.
@@ -106,6 +108,8 @@ pub struct Look {
     pub pods_only: bool,
     /// Whether ControllerRevisions of a file came without managedFields, which tell when a rollback to one of them began.
     pub unwritten_revisions: bool,
+    /// Why nothing is known of nodes, although they are asked.
+    pub without_nodes: Option<String>,
     /// The cluster that was looked at.
     pub connected: Option<Connected>,
 }
@@ -144,6 +148,14 @@ pub async fn look_at_cluster(
         look.withdraw_owners_of_replica_sets(refusal.source.namespace);
     }
     look.gaps = gaps::of_cluster(&refusals, namespaces, &look.inventory);
+    if looking.nodes
+        && let Some(asked) = look.inventory.asked()
+    {
+        match cluster::look_at_nodes(connected, asked, timings).await {
+            Ok(evidence) => look.inventory.take_evidence(Arc::new(evidence), look.taken.at),
+            Err(why) => look.without_nodes = Some(format!("{why}; not known: {}", gaps::OF_NODES)),
+        }
+    }
     // Only kubectl leaves managedFields out. What a cluster's objects lack, nobody can ask for.
     look.unwritten_revisions = false;
     Ok(look)

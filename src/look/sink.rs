@@ -44,6 +44,7 @@ impl Seen {
             gaps: Vec::new(),
             pods_only: false,
             unwritten_revisions: noted.unwritten_revisions,
+            without_nodes: None,
             connected: None,
         }
     }

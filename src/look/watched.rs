@@ -1,13 +1,13 @@
 //! A cluster that is watched for a while, with the labels that a selector asks for.
 
 use super::{PODS_AT_ONCE, Selector, locked};
-use crate::cluster::Sink;
-use crate::inventory::{Changes, Inventory, Settings, Source};
+use crate::cluster::{NodeSink, Sink};
+use crate::inventory::{Asked, Changes, Evidence, Inventory, Settings, Source};
 use crate::objects::{Body, Object};
 use crate::report::{Name, Workload};
 use crate::time::UnixTime;
 use std::collections::HashSet;
-use std::sync::Mutex;
+use std::sync::{Arc, Mutex};
 
 /// Takes what the watches bring, and knows which workloads a selector chooses.
 pub struct Watched {
@@ -59,6 +59,20 @@ pub(super) fn workload_of(object: &Object<'_>) -> Option<Workload> {
         workload_type: Name::from(workload_type),
         name: Name::from(object.meta.name.as_ref()),
     })
+}
+
+impl NodeSink for Watched {
+    fn asked(&self) -> Option<Asked> {
+        NodeSink::asked(&self.inventory)
+    }
+
+    fn evidence(&self) -> Option<Arc<Evidence>> {
+        NodeSink::evidence(&self.inventory)
+    }
+
+    fn take_evidence(&self, evidence: Evidence) {
+        NodeSink::take_evidence(&self.inventory, evidence);
+    }
 }
 
 impl Sink for Watched {

@@ -2,6 +2,7 @@
 
 use super::Name;
 use super::digest::{DigestKind, content};
+use super::evidence::{Candidate as Joinable, OnNodes, joined};
 use super::facts::{ContainerFacts, Identity};
 use crate::time::UnixTime;
 
@@ -17,6 +18,15 @@ pub(super) struct Comparison<'a> {
     pub(super) not_reported: u32,
     /// Containers whose `imageID` cannot be compared with the others'.
     pub(super) image_id_only: u32,
+}
+
+/// What is known to name the same image.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Same<'k> {
+    /// Digests that name the same bytes wherever they are.
+    pub(super) aliases: &'k [(Name, Name)],
+    /// What nodes say.
+    pub(super) nodes: Option<OnNodes<'k>>,
 }
 
 /// Containers that run the same image: equal digits under any two forms of an `imageID` are one image (row 57).
@@ -36,8 +46,8 @@ impl ImageClass<'_> {
 }
 
 impl<'a> Comparison<'a> {
-    /// Compares the containers of a group; `aliases` are digests known to name the same bytes.
-    pub(super) fn of(group: impl Iterator<Item = ContainerFacts<'a>>, aliases: &'a [(Name, Name)]) -> Self {
+    /// Compares the containers of a group by what is known of digests.
+    pub(super) fn of(group: impl Iterator<Item = ContainerFacts<'a>>, same: Same<'_>) -> Self {
         let mut comparison = Self::default();
         let mut classes: Vec<Candidate<'a>> = Vec::new();
         for container in group {
@@ -59,7 +69,8 @@ impl<'a> Comparison<'a> {
                 }
             }
         }
-        merge_aliases(&mut classes, aliases);
+        merge_aliases(&mut classes, same.aliases);
+        join_by_nodes(&mut classes, same.nodes);
         classes.sort_unstable_by(|a, b| (a.kind, a.digest).cmp(&(b.kind, b.digest)));
 
         let chosen = comparable(&classes);
@@ -92,19 +103,20 @@ impl<'a> Comparison<'a> {
 
     /// Whether the difference may be none: Docker does not say of what its ids are, and its nodes may keep their images in
     /// different stores; or it is a mix of architectures.
-    pub(super) fn may_be_one_image(&self) -> bool {
+    pub(super) fn may_be_one_image(&self, nodes: Option<OnNodes<'_>>) -> bool {
         let by_docker = self.images.len() > 1
             && self.images.first().is_some_and(|image| image.kind == DigestKind::ManifestOrConfig);
-        by_docker || self.may_be_architectures()
+        by_docker || self.may_be_architectures(nodes)
     }
 
     /// Whether a mix of architectures may be all there is to it (row 9): CRI-O takes the alphabetically first of index
-    /// and platform manifest, so nodes of different architectures may name one tag by different digests.
-    fn may_be_architectures(&self) -> bool {
+    /// and platform manifest, so nodes of different architectures may name one tag by different digests. Two digests on one
+    /// architecture are no such mix.
+    fn may_be_architectures(&self, nodes: Option<OnNodes<'_>>) -> bool {
         let mut groups: Vec<usize> = (0..self.images.len()).collect();
         for (a, one) in self.images.iter().enumerate() {
             for (b, other) in self.images.iter().enumerate().skip(a + 1) {
-                if looks_like_one_tag(one, other) {
+                if looks_like_one_tag(one, other) && !nodes.is_some_and(|nodes| share_architecture(one, other, nodes)) {
                     let (keep, drop) = (groups[a], groups[b]);
                     groups.iter_mut().filter(|group| **group == drop).for_each(|group| *group = keep);
                 }
@@ -140,6 +152,43 @@ impl Candidate<'_> {
     }
 }
 
+impl<'a> Candidate<'a> {
+    /// Takes in the containers of another class, which run the same image. The form that tells most names it.
+    fn absorb(&mut self, other: Candidate<'a>) {
+        if other.kind < self.kind {
+            (self.kind, self.digest) = (other.kind, other.digest);
+        }
+        self.members.extend(other.members);
+    }
+
+    fn joinable(&self, nodes: OnNodes<'_>) -> Joinable {
+        let mut own: Vec<&Name> = self.members.iter().filter_map(ContainerFacts::digest).collect();
+        own.sort_unstable();
+        own.dedup();
+        let pods = self.members.iter().map(|member| member.pod);
+        Joinable { names: nodes.names_of_all(&own, pods), weight: self.members.len() }
+    }
+}
+
+/// Joins classes that nodes say are one image (rows 4 and 9). The digest that most pods report gives the name.
+fn join_by_nodes(classes: &mut Vec<Candidate<'_>>, nodes: Option<OnNodes<'_>>) {
+    let Some(nodes) = nodes.filter(|_| classes.len() > 1) else { return };
+    classes.sort_by(|a, b| b.members.len().cmp(&a.members.len()).then_with(|| a.digest.cmp(b.digest)));
+    let joinable: Vec<Joinable> = classes.iter().map(|class| class.joinable(nodes)).collect();
+    let own: Vec<Name> = classes.iter().map(|class| class.digest.clone()).collect();
+    let images = joined(&joinable, &|name| own.contains(name));
+    let mut taken: Vec<Option<Candidate<'_>>> = std::mem::take(classes).into_iter().map(Some).collect();
+    for (_, positions) in images {
+        // The classes are sorted: the first is the largest.
+        let mut own = positions.into_iter().filter_map(|at| taken[at].take());
+        if let Some(mut image) = own.next() {
+            own.for_each(|other| image.absorb(other));
+            classes.push(image);
+        }
+    }
+    classes.extend(taken.into_iter().flatten());
+}
+
 /// Joins classes whose digests are linked by aliases, over digests no pod reports any more too. The digest that most
 /// pods report gives the name.
 fn merge_aliases(classes: &mut Vec<Candidate<'_>>, aliases: &[(Name, Name)]) {
@@ -149,7 +198,7 @@ fn merge_aliases(classes: &mut Vec<Candidate<'_>>, aliases: &[(Name, Name)]) {
     classes.sort_by(|a, b| b.members.len().cmp(&a.members.len()).then_with(|| a.digest.cmp(b.digest)));
     let mut at = 0;
     while at < classes.len() {
-        let mut linked = vec![classes[at].digest];
+        let mut linked: Vec<&Name> = vec![classes[at].digest];
         let mut next = 0;
         while next < linked.len() {
             for (a, b) in aliases {
@@ -166,11 +215,7 @@ fn merge_aliases(classes: &mut Vec<Candidate<'_>>, aliases: &[(Name, Name)]) {
         while other < classes.len() {
             if names.iter().any(|name| classes[other].is_of(name)) {
                 let joined = classes.remove(other);
-                let class = &mut classes[at];
-                if joined.kind < class.kind {
-                    (class.kind, class.digest) = (joined.kind, joined.digest);
-                }
-                class.members.extend(joined.members);
+                classes[at].absorb(joined);
             } else {
                 other += 1;
             }
@@ -202,6 +247,12 @@ fn comparable(classes: &[Candidate<'_>]) -> Vec<usize> {
         }
     }
     best.map_or_else(Vec::new, |(positions, _)| positions)
+}
+
+/// Whether some containers of both are known to run on nodes of one architecture.
+fn share_architecture(one: &ImageClass<'_>, other: &ImageClass<'_>, nodes: OnNodes<'_>) -> bool {
+    let mut of_one = one.members.iter().filter_map(|member| nodes.architecture(member.pod));
+    of_one.any(|architecture| other.members.iter().any(|member| nodes.architecture(member.pod) == Some(architecture)))
 }
 
 fn looks_like_one_tag(one: &ImageClass<'_>, other: &ImageClass<'_>) -> bool {

@@ -1,12 +1,16 @@
 //! What is said about a workload's containers: digests by template hash, where they come from, since when they differ.
 
-use super::compare::{Comparison, ImageClass};
+use super::compare::{Comparison, ImageClass, Same};
+use super::evidence::OnNodes;
 use super::facts::{ContainerFacts, WorkloadFacts};
 use super::{ContainerReport, DigestPods, HashDigests, Name, Origin, by_name};
 use crate::time::UnixTime;
 
 /// Reports each container of the workload's active pods.
 pub(super) fn containers(facts: &WorkloadFacts<'_>, now: UnixTime) -> Vec<ContainerReport> {
+    let nodes: Vec<&Name> = facts.evidence.iter().flat_map(|_| facts.pods.iter().map(|pod| pod.node)).collect();
+    let nodes = facts.evidence.map(|evidence| OnNodes { evidence, nodes: &nodes });
+    let same = Same { aliases: facts.memory.aliases, nodes };
     let mut all = facts.containers.clone();
     let hash_of = |container: &ContainerFacts<'_>| facts.pods.get(container.pod as usize).map(|pod| pod.hash);
     all.sort_by(|a, b| {
@@ -22,18 +26,23 @@ pub(super) fn containers(facts: &WorkloadFacts<'_>, now: UnixTime) -> Vec<Contai
         let by_hash: Vec<HashDigests> = group
             .chunk_by(|a, b| hash_of(a) == hash_of(b))
             .filter_map(|pods| Some((hash_of(pods.first()?)?, pods)))
-            .map(|(hash, pods)| hash_digests(facts, hash, pods, now))
+            .map(|(hash, pods)| hash_digests(facts, same, hash, pods, now))
             .collect();
-        reports.push(container(facts, group, by_hash));
+        reports.push(container(facts, same, group, by_hash));
     }
     reports
 }
 
-fn container(facts: &WorkloadFacts<'_>, group: &[ContainerFacts<'_>], by_hash: Vec<HashDigests>) -> ContainerReport {
+fn container(
+    facts: &WorkloadFacts<'_>,
+    same: Same<'_>,
+    group: &[ContainerFacts<'_>],
+    by_hash: Vec<HashDigests>,
+) -> ContainerReport {
     let name = group.first().map_or_else(|| Name::from(""), |first| first.name.clone());
-    let comparisons = comparisons(facts, group);
+    let comparisons = compare(group, facts.within_image, same);
     let origins = || by_hash.iter().map(|digests| origin_in_template(facts, &digests.hash, &name));
-    let origin = if widest(&comparisons).is_some_and(Comparison::may_be_one_image)
+    let origin = if widest(&comparisons).is_some_and(|widest| widest.may_be_one_image(same.nodes))
         || origins().any(|origin| origin == Origin::Unknown)
     {
         Origin::Unknown
@@ -53,9 +62,15 @@ fn container(facts: &WorkloadFacts<'_>, group: &[ContainerFacts<'_>], by_hash: V
     }
 }
 
-fn hash_digests(facts: &WorkloadFacts<'_>, hash: &Name, pods: &[ContainerFacts<'_>], now: UnixTime) -> HashDigests {
+fn hash_digests(
+    facts: &WorkloadFacts<'_>,
+    same: Same<'_>,
+    hash: &Name,
+    pods: &[ContainerFacts<'_>],
+    now: UnixTime,
+) -> HashDigests {
     let container = pods.first().map_or_else(|| Name::from(""), |first| first.name.clone());
-    let comparisons = comparisons(facts, pods);
+    let comparisons = compare(pods, facts.within_image, same);
     let widest = widest(&comparisons);
     let distinct_digests = widest.map_or(0, Comparison::distinct);
 
@@ -67,11 +82,8 @@ fn hash_digests(facts: &WorkloadFacts<'_>, hash: &Name, pods: &[ContainerFacts<'
     let noticed = comparisons.iter().any(|comparison| in_skew(&comparison))
         && comparisons.iter().filter(in_skew).all(Comparison::start_is_unknown)
         && seen.is_none_or(|skew| skew.since >= now);
-    let origin = if widest.is_some_and(Comparison::may_be_one_image) {
-        Origin::Unknown
-    } else {
-        origin_in_template(facts, hash, &container)
-    };
+    let may_be_one_image = widest.is_some_and(|widest| widest.may_be_one_image(same.nodes));
+    let origin = if may_be_one_image { Origin::Unknown } else { origin_in_template(facts, hash, &container) };
     HashDigests {
         hash: hash.clone(),
         origin,
@@ -82,7 +94,7 @@ fn hash_digests(facts: &WorkloadFacts<'_>, hash: &Name, pods: &[ContainerFacts<'
             [comparison] => newest_digest(facts, comparison),
             _ => None,
         },
-        may_be_one_image: widest.is_some_and(Comparison::may_be_one_image),
+        may_be_one_image,
         digests: digests(&comparisons),
     }
 }
@@ -104,20 +116,14 @@ fn newest_digest(facts: &WorkloadFacts<'_>, comparison: &Comparison<'_>) -> Opti
 }
 
 /// One comparison of all, or one for each image string where pods may differ on purpose.
-fn comparisons<'a>(facts: &WorkloadFacts<'a>, group: &[ContainerFacts<'a>]) -> Vec<Comparison<'a>> {
-    compare(group, facts.within_image, facts.memory.aliases)
-}
-
-/// The same where nothing but the containers is at hand.
-fn compare<'a>(group: &[ContainerFacts<'a>], within_image: bool, aliases: &'a [(Name, Name)]) -> Vec<Comparison<'a>> {
+fn compare<'a>(group: &[ContainerFacts<'a>], within_image: bool, same: Same<'_>) -> Vec<Comparison<'a>> {
     if !within_image {
-        return vec![Comparison::of(group.iter().copied(), aliases)];
+        return vec![Comparison::of(group.iter().copied(), same)];
     }
     let mut images: Vec<&Name> = group.iter().map(|container| container.image).collect();
     images.sort_unstable();
     images.dedup();
-    let within =
-        |image| Comparison::of(group.iter().copied().filter(move |container| container.image == image), aliases);
+    let within = |image| Comparison::of(group.iter().copied().filter(move |container| container.image == image), same);
     images.into_iter().map(within).collect()
 }
 
@@ -127,9 +133,13 @@ pub fn skewed_since(
     group: &[ContainerFacts<'_>],
     within_image: bool,
     aliases: &[(Name, Name)],
+    nodes: Option<OnNodes<'_>>,
     now: UnixTime,
 ) -> Option<UnixTime> {
-    compare(group, within_image, aliases).iter().filter_map(|comparison| comparison.side_by_side_since(now)).min()
+    compare(group, within_image, Same { aliases, nodes })
+        .iter()
+        .filter_map(|comparison| comparison.side_by_side_since(now))
+        .min()
 }
 
 fn widest<'c, 'a>(comparisons: &'c [Comparison<'a>]) -> Option<&'c Comparison<'a>> {

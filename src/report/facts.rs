@@ -1,6 +1,7 @@
 //! What the inventory knows about one workload: the input of the report, borrowed for as long as it is written.
 
 use super::digest::DigestKind;
+use super::evidence::Evidence;
 use super::{Name, Workload};
 use crate::time::UnixTime;
 
@@ -23,6 +24,8 @@ pub struct WorkloadFacts<'a> {
     pub stalled_after: u32,
     /// What podskew saw happen and could not see again in a fresh list.
     pub memory: Memory<'a>,
+    /// What nodes say of images, where they are asked.
+    pub evidence: Option<&'a Evidence>,
 }
 
 impl<'a> WorkloadFacts<'a> {

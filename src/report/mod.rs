@@ -6,8 +6,12 @@ mod commands;
 mod compare;
 mod containers;
 pub mod digest;
+pub mod evidence;
+pub mod evidence_builder;
 pub mod facts;
 pub mod history;
+mod node_report;
+pub mod reference;
 pub mod remedy;
 mod rollback;
 mod rollout;
@@ -16,6 +20,7 @@ mod workload;
 
 pub use containers::skewed_since;
 pub use digest::DigestKind;
+pub use node_report::{ByArchitecture, NodeReport};
 pub use rollout::observe;
 pub use workload::report;
 
@@ -70,6 +75,8 @@ pub struct WorkloadReport {
     pub image_references: Vec<ImageReference>,
     /// Every pod the API still has, terminating ones too; sorted by name.
     pub pods: Vec<PodReport>,
+    /// What nodes say about its digest skew; `None` without one, and where nodes are not asked.
+    pub nodes: Option<Box<NodeReport>>,
     /// When this report would change although nothing happens in the cluster (a rollout becomes stalled).
     pub changes_at: Option<UnixTime>,
 }

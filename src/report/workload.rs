@@ -2,6 +2,7 @@
 
 use super::containers::containers;
 use super::facts::{Controller, ControllerKind, Course, ImageFacts, Observed, Replicas, WorkloadFacts};
+use super::node_report::node_report;
 use super::rollback;
 use super::rollout::{Current, mixed_since, progress};
 use super::{Driver, HashReport, ImageReference, Name, PodReport, ReferenceKind, UpdateHold, WorkloadReport, by_name};
@@ -16,6 +17,7 @@ pub fn report(facts: &WorkloadFacts<'_>, course: &Course, now: UnixTime) -> Work
     let (mixed_since, mixed_noticed) = mixed_since(facts, now);
     let distinct = hashes.iter().filter(|hash| hash.pods > 0 && !hash.hash.is_empty()).count();
     WorkloadReport {
+        nodes: node_report(facts, &containers),
         workload: facts.workload.clone(),
         distinct_hashes: u32::try_from(distinct).unwrap_or(u32::MAX),
         mixed_since,

@@ -3,7 +3,7 @@
 use super::live::Live;
 use crate::cluster::{Troubles, Watches};
 use crate::exposition::{Exposition, Part};
-use crate::inventory::{Changes, Inventory, Source};
+use crate::inventory::{CachedTag, Changes, Inventory, Source};
 use crate::objects::Resource;
 use crate::report::Name;
 use crate::telemetry::{FailureReason, Telemetry};
@@ -34,7 +34,8 @@ pub(super) async fn keep_rendering(
 ) -> anyhow::Result<()> {
     let (answered, troubles) = (watches.answered(), Some(watches.troubles()));
     let begun = Instant::now();
-    let mut renderer = Renderer { inventory, exposition, telemetry, live, troubles, begun, published: None };
+    let (published, cached_tags) = (None, Vec::new());
+    let mut renderer = Renderer { inventory, exposition, telemetry, live, troubles, begun, published, cached_tags };
     loop {
         // The first picture of a large cluster takes longer than a thread that serves sockets may stand still.
         let published;
@@ -64,6 +65,8 @@ struct Renderer {
     begun: Instant,
     /// The pods awaiting their owner as last published; `None` before the first picture.
     published: Option<Vec<(Name, u32)>>,
+    /// The tags that stand for several digests on nodes, as last published.
+    cached_tags: Vec<CachedTag>,
 }
 
 impl Renderer {
@@ -89,6 +92,8 @@ impl Renderer {
         if !is_long && !self.is_news(&changes) {
             return false;
         }
+        self.exposition.take_cached_tags(&changes.cached_tags);
+        self.cached_tags = std::mem::take(&mut changes.cached_tags);
         self.exposition.publish(part_of(&mut changes), &changes.awaiting_owner);
         if self.published.replace(changes.awaiting_owner).is_none() {
             self.live.is_ready();
@@ -102,6 +107,8 @@ impl Renderer {
     fn withdraw(&mut self, mut changes: Changes) -> bool {
         let published = self.published.take().is_some();
         if published {
+            self.exposition.take_cached_tags(&[]);
+            self.cached_tags.clear();
             self.exposition.publish(part_of(&mut changes), &[]);
             tracing::error!("not ready any more: the picture of the cluster is not complete");
         } else if !changes.gone.is_empty() {
@@ -131,6 +138,7 @@ impl Renderer {
         !changes.reports.is_empty()
             || !changes.gone.is_empty()
             || self.published.as_ref() != Some(&changes.awaiting_owner)
+            || self.cached_tags != changes.cached_tags
     }
 }
 
@@ -182,6 +190,7 @@ mod tests {
             troubles,
             begun,
             published,
+            cached_tags: Vec::new(),
         };
         let series = |live: &Live| {
             let frames = live.scrape(Format::Text, Encoding::Identity, ConnectionCounts::default()).frames;

@@ -38,6 +38,7 @@ pub fn empty(workload: Workload) -> WorkloadReport {
         available: None,
         image_references: Vec::new(),
         pods: Vec::new(),
+        nodes: None,
         changes_at: None,
     }
 }

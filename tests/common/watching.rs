@@ -37,6 +37,8 @@ pub fn quick() -> Timings {
         outage: milliseconds(10_000),
         probe_shared: milliseconds(1_000),
         log_window: milliseconds(60_000),
+        nodes: Duration::from_millis(200),
+        nodes_pause: Duration::from_millis(50),
         streaming_retry: milliseconds(60_000),
     }
 }

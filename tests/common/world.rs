@@ -2,8 +2,8 @@
 //!
 //! Objects are written as JSON and read back as the exporter reads them, so that a test goes the whole way but the wire.
 
-use podskew::inventory::{Changes, Inventory, Settings, Source};
-use podskew::objects::{Resource, WatchEvent, decode_event};
+use podskew::inventory::{Changes, EvidenceBuilder, Inventory, Settings, Source, take_node};
+use podskew::objects::{Body, Resource, WatchEvent, decode_event, decode_object};
 use podskew::report::{RolloutState, WorkloadReport};
 use podskew::time::UnixTime;
 use serde_json::{Value, json};
@@ -125,6 +125,21 @@ impl World {
 
     pub fn forbid(&mut self, resource: Resource) -> &mut Self {
         self.inventory.forbid(source(resource), self.moment());
+        self
+    }
+
+    /// Asks nodes: these are all there are.
+    pub fn nodes(&mut self, nodes: &[Value]) -> &mut Self {
+        let mut builder = EvidenceBuilder::of(self.inventory.asked().expect("a complete picture"));
+        for node in nodes {
+            let text = node.to_string();
+            let object = decode_object(Resource::Nodes, text.as_bytes()).expect("a node");
+            let Body::Node(read) = &object.body else { panic!("{text}") };
+            take_node(&mut builder, &object, read);
+        }
+        let evidence = builder.finish(None, self.inventory.evidence().map(|before| &**before));
+        let now = self.moment();
+        self.inventory.take_evidence(evidence.into(), now);
         self
     }
 
@@ -345,6 +360,16 @@ impl With for Value {
         push(&mut self["status"]["containerStatuses"], status);
         self
     }
+}
+
+/// A node of an architecture, with the names of each image it holds.
+pub fn node(name: &str, architecture: &str, images: &[&[String]]) -> Value {
+    let images: Vec<Value> = images.iter().map(|names| json!({"names": names, "sizeBytes": 1})).collect();
+    json!({
+        "kind": "Node",
+        "metadata": {"name": name, "uid": format!("node-{name}")},
+        "status": {"nodeInfo": {"architecture": architecture, "operatingSystem": "linux"}, "images": images}
+    })
 }
 
 /// A pod template with one container.

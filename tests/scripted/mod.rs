@@ -179,6 +179,8 @@ pub fn quick() -> Timings {
         outage: milliseconds(10_000),
         probe_shared: milliseconds(1_000),
         log_window: milliseconds(60_000),
+        nodes: milliseconds(50),
+        nodes_pause: milliseconds(10),
         streaming_retry: milliseconds(60_000),
     }
 }

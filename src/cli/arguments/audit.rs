@@ -2,7 +2,7 @@
 #![allow(clippy::doc_markdown, reason = "clap prints these comments as they stand, backticks too")]
 
 use super::shared::WHAT;
-use super::{LogArguments, LookArguments};
+use super::{LogArguments, LookArguments, NodeArguments};
 use crate::audit::Format;
 use crate::cli::{candidates, values};
 use crate::look::Selector;
@@ -52,6 +52,10 @@ pub struct AuditArguments {
     /// Where to look.
     #[command(flatten)]
     pub look: LookArguments,
+
+    /// Whether nodes are asked.
+    #[command(flatten)]
+    pub nodes: NodeArguments,
 
     /// How to log.
     #[command(flatten)]

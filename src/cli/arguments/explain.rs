@@ -1,7 +1,7 @@
 //! The options of the commands that speak of one workload.
 #![allow(clippy::doc_markdown, reason = "clap prints these comments as they stand, backticks too")]
 
-use super::{LogArguments, LookArguments};
+use super::{LogArguments, LookArguments, NodeArguments};
 use crate::cli::{candidates, values};
 use clap::Args;
 use clap_complete::engine::ArgValueCompleter;
@@ -22,6 +22,10 @@ pub struct ExplainArguments {
     /// Where to look.
     #[command(flatten)]
     pub look: LookArguments,
+
+    /// Whether nodes are asked.
+    #[command(flatten)]
+    pub nodes: NodeArguments,
 
     /// How to log.
     #[command(flatten)]

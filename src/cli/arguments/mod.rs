@@ -16,7 +16,7 @@ pub(super) use called::Called;
 pub use explain::{DiffArguments, DiffFormat, ExplainArguments, ExplainFormat};
 pub use look::LookArguments;
 pub use serve::ServeArguments;
-pub use shared::{ConnectionArguments, CountArguments, LogArguments};
+pub use shared::{ConnectionArguments, CountArguments, LogArguments, NodeArguments};
 pub use shell::{CompletionsArguments, ManArguments, Shell};
 pub(super) use typed::{Typed, parse};
 

@@ -2,7 +2,7 @@
 #![allow(clippy::doc_markdown, reason = "clap prints these comments as they stand, backticks too")]
 
 use super::shared::{ACCESS, METRICS, WHAT};
-use super::{ConnectionArguments, CountArguments, LogArguments};
+use super::{ConnectionArguments, CountArguments, LogArguments, NodeArguments};
 use crate::cli::candidates;
 use crate::cli::values::{self, Auth, FamilyPatterns};
 use crate::inventory::PodLabel;
@@ -28,6 +28,10 @@ pub struct ServeArguments {
     /// What counts.
     #[command(flatten)]
     pub counts: CountArguments,
+
+    /// Whether nodes are asked.
+    #[command(flatten)]
+    pub nodes: NodeArguments,
 
     /// Address and port to serve metrics on; IPv4 too, and IPv4 alone where IPv6 is off
     #[arg(

@@ -64,6 +64,14 @@ pub struct CountArguments {
     pub stalled_after: Duration,
 }
 
+/// Whether nodes are asked.
+#[derive(Args, Clone, Copy, Debug)]
+pub struct NodeArguments {
+    /// List nodes too: which digests name one image, on which architecture pods run, which image each node holds
+    #[arg(long, env = "PODSKEW_NODES", help_heading = WHAT, value_parser = values::boolean)]
+    pub nodes: bool,
+}
+
 /// How to log, whatever is done.
 #[derive(Args, Debug)]
 pub struct LogArguments {

@@ -1,0 +1,145 @@
+//! What nodes say of images: which of it is asked for, and what changes with it.
+
+use super::Inventory;
+use super::intern::Symbol;
+use super::memory::Memory;
+use super::owners::{Owner, WorkloadRecord};
+use super::shapes::{Shape, ShapeId};
+use crate::objects::{Node, Object, Uid};
+use crate::report::Name;
+use crate::report::evidence::{CachedTag, Evidence};
+use crate::report::evidence_builder::{Asked, EvidenceBuilder, NodeFacts};
+use crate::report::facts::ContainerFacts;
+use crate::report::reference::TagReference;
+use crate::time::UnixTime;
+use std::collections::{BTreeSet, HashMap};
+use std::sync::Arc;
+
+/// Hands a node to the builder of evidence.
+pub fn take_node(builder: &mut EvidenceBuilder, object: &Object<'_>, node: &Node<'_>) {
+    let facts =
+        NodeFacts { name: &object.meta.name, os: &node.os, architecture: &node.architecture, kernel: &node.kernel };
+    builder.node(facts, node.images.iter().map(|image| image.names.iter().map(|name| &**name)));
+}
+
+impl Inventory {
+    /// What workloads run, as nodes are asked for it; `None` until there is a complete picture.
+    #[must_use]
+    pub fn asked(&self) -> Option<Asked> {
+        let is_complete = self.sources.values().all(|source| source.answered);
+        is_complete.then(|| self.images_in_use())
+    }
+
+    fn images_in_use(&self) -> Asked {
+        let mut asked = Asked::default();
+        let mut references: HashMap<Symbol, Option<TagReference>> = HashMap::new();
+        let mut elsewhere: BTreeSet<Name> = BTreeSet::new();
+        for shape in self.shapes_in_use() {
+            let digest = self.strings.name(shape.digest);
+            if !digest.is_empty() && !asked.digests.contains(digest) {
+                asked.digests.insert(digest.clone());
+            }
+            let image = self.strings.name(shape.image);
+            let tag = references.entry(shape.image).or_insert_with(|| TagReference::parse(image));
+            let Some(tag) = tag.as_ref().filter(|_| !digest.is_empty()) else { continue };
+            if tag.is_of(self.strings.name(shape.repository)) {
+                asked.tags.entry(Name::from(tag.full.as_str())).or_default().insert(image.clone());
+            } else {
+                elsewhere.insert(image.clone());
+            }
+        }
+        // Where some node pulls a short name from another registry, nobody knows where the next one does.
+        for images in asked.tags.values_mut() {
+            images.retain(|image| !elsewhere.contains(image));
+        }
+        asked.tags.retain(|_, images| !images.is_empty());
+        asked
+    }
+
+    /// What containers of pods have in common, each combination once.
+    fn shapes_in_use(&self) -> impl Iterator<Item = &Shape> {
+        let mut seen = Vec::new();
+        let containers = self.pods.iter().flat_map(|(_, entry)| &entry.record.containers);
+        containers.filter_map(move |container| {
+            let at = container.shape.index();
+            if seen.len() <= at {
+                seen.resize(at + 1, false);
+            }
+            let is_new = !std::mem::replace(&mut seen[at], true);
+            self.shapes.get(container.shape).filter(|_| is_new)
+        })
+    }
+
+    /// The latest evidence.
+    #[must_use]
+    pub fn evidence(&self) -> Option<&Arc<Evidence>> {
+        self.evidence.as_ref()
+    }
+
+    /// Takes over what nodes say. Every workload that it may concern counts as changed.
+    pub fn take_evidence(&mut self, evidence: Arc<Evidence>, now: UnixTime) {
+        self.catch_up(now);
+        self.evidence = Some(evidence);
+        let concerned: Vec<u32> =
+            self.workloads.iter().filter(|(_, record)| self.is_divided(&record.memory)).map(|(at, _)| at).collect();
+        for at in concerned {
+            if let Some(record) = self.workloads.get_mut(at) {
+                record.memory.images_changed();
+            }
+            self.stir(at);
+        }
+        self.take_in(now);
+    }
+
+    /// Whether two containers of one name run what has two digests, or nobody looked at them yet.
+    fn is_divided(&self, memory: &Memory) -> bool {
+        let mut known: Vec<(Symbol, Symbol)> = Vec::new();
+        !memory.observed
+            || memory.shapes().filter_map(|shape| self.shapes.get(shape)).any(|shape| {
+                let first = known.iter().find(|(name, _)| *name == shape.name);
+                let divided = first.is_some_and(|(_, digest)| *digest != shape.digest);
+                known.push((shape.name, shape.digest));
+                divided
+            })
+    }
+
+    /// Containers that stand for all of their image under a template hash, once for each node that runs it; and those nodes. As
+    /// they came where nobody asks nodes.
+    pub(super) fn on_their_nodes<'a>(
+        &'a self,
+        record: &WorkloadRecord,
+        uid: Uid,
+        hash: Symbol,
+        containers: Vec<ContainerFacts<'a>>,
+    ) -> (Vec<ContainerFacts<'a>>, Vec<&'a Name>) {
+        if self.evidence.is_none() {
+            return (containers, Vec::new());
+        }
+        let mut placed: BTreeSet<(Symbol, ShapeId)> = BTreeSet::new();
+        for owner in record.groups.iter().filter(|owner| self.top_uid(**owner) == Some(uid)) {
+            let pods = self.owners.get(*owner).map_or(&[][..], Owner::pods);
+            let pods = pods.iter().filter_map(|pod| self.pods.get(*pod)).map(|entry| &entry.record);
+            for pod in pods.filter(|pod| pod.hash == hash && !pod.terminating) {
+                placed.extend(pod.containers.iter().map(|container| (pod.node, container.shape)));
+            }
+        }
+        let (mut on_nodes, mut nodes) = (Vec::new(), Vec::new());
+        for (node, shape) in placed {
+            let Some(shape) = self.shapes.get(shape) else { continue };
+            let described = self.container_facts(0, shape, None);
+            let is_it = |other: &&ContainerFacts<'_>| {
+                other.name == described.name && other.image == described.image && other.identity == described.identity
+            };
+            if let (Some(facts), Ok(pod)) = (containers.iter().find(is_it), u32::try_from(nodes.len())) {
+                on_nodes.push(ContainerFacts { pod, ..*facts });
+                nodes.push(self.strings.name(node));
+            }
+        }
+        (on_nodes, nodes)
+    }
+
+    /// Tags that workloads run and that stand for several images on nodes.
+    pub(super) fn cached_tags(&self) -> Vec<CachedTag> {
+        self.evidence.as_ref().map(|evidence| evidence.divided_tags().to_vec()).unwrap_or_default()
+    }
+}

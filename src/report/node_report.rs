@@ -1,0 +1,71 @@
+//! What nodes say about the digest skew of one workload.
+
+use super::evidence::{CachedImage, Evidence};
+use super::facts::WorkloadFacts;
+use super::{ContainerReport, HashDigests, Name, ReferenceKind};
+
+/// What nodes say about a workload in digest skew.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct NodeReport {
+    /// The architecture of each pod's node, in the order of [`WorkloadReport::pods`](super::WorkloadReport::pods); `None` where
+    /// it is not known.
+    pub architectures: Vec<Option<Name>>,
+    /// Skews that divide along architectures: all pods of one architecture run one digest.
+    pub by_architecture: Vec<ByArchitecture>,
+    /// The images that nodes hold under the tags in skew; sorted by image, the one that most nodes hold first.
+    pub cached: Vec<CachedImage>,
+}
+
+/// A skew that divides along architectures.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct ByArchitecture {
+    /// The template hash.
+    pub hash: Name,
+    /// The container.
+    pub container: Name,
+    /// Each architecture and the digest that its pods run, sorted.
+    pub digests: Vec<(Name, Name)>,
+}
+
+/// What nodes say about a workload; `None` without digest skew, and where nodes are not asked.
+pub(super) fn node_report(facts: &WorkloadFacts<'_>, containers: &[ContainerReport]) -> Option<Box<NodeReport>> {
+    let evidence = facts.evidence?;
+    let skews = || {
+        let by_hash = containers.iter().flat_map(|container| container.by_hash.iter().map(move |it| (container, it)));
+        by_hash.filter(|(_, of_hash)| of_hash.skewed_since.is_some())
+    };
+    skews().next()?;
+    let architectures: Vec<Option<Name>> =
+        facts.pods.iter().map(|pod| evidence.architecture(pod.node).cloned()).collect();
+    let by_architecture = skews().filter_map(|(container, of_hash)| {
+        let digests = by_architecture(of_hash, &architectures)?;
+        Some(ByArchitecture { hash: of_hash.hash.clone(), container: container.container.clone(), digests })
+    });
+    let by_architecture = by_architecture.collect();
+    Some(Box::new(NodeReport { by_architecture, cached: cached(evidence, skews().map(|(_, it)| it)), architectures }))
+}
+
+/// The digest of each architecture; `None` unless every pod's is known, there are several, and each has one digest.
+fn by_architecture(of_hash: &HashDigests, architectures: &[Option<Name>]) -> Option<Vec<(Name, Name)>> {
+    let mut digests: Vec<(Name, Name)> = Vec::new();
+    for pods in &of_hash.digests {
+        for pod in &pods.skewed {
+            digests.push((architectures.get(*pod as usize)?.clone()?, pods.digest.clone()));
+        }
+    }
+    digests.sort_unstable();
+    digests.dedup();
+    let is_divided = digests.len() > 1 && digests.windows(2).all(|pair| pair[0].0 != pair[1].0);
+    is_divided.then_some(digests)
+}
+
+fn cached<'a>(evidence: &Evidence, skews: impl Iterator<Item = &'a HashDigests>) -> Vec<CachedImage> {
+    let mut images: Vec<&Name> = skews
+        .flat_map(|of_hash| &of_hash.digests)
+        .filter(|pods| !pods.skewed.is_empty() && ReferenceKind::of(&pods.image) != ReferenceKind::Digest)
+        .map(|pods| &pods.image)
+        .collect();
+    images.sort_unstable();
+    images.dedup();
+    images.into_iter().flat_map(|image| evidence.cached(image)).collect()
+}
