@@ -190,6 +190,7 @@ fn what_is_held_is_counted_right() {
     let printed = audited_of(&waiting);
     let held = "Held by spec.paused: no pod of the newest template is there yet";
     assert!(printed.contains("deliberate mix") && printed.contains(held), "{printed}");
+}
 
 /// What nodes say counts where they are asked, and nowhere else.
 #[test]

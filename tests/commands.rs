@@ -130,7 +130,7 @@ impl Scene<'_> {
         let connected = connect(&Connection { kubeconfig, context: None }).await.unwrap();
         let place = Place::Cluster { connection: Connection::default(), namespaces: Namespaces::All };
         let settings = Settings { stalled_after: Duration::from_secs(6), ..Settings::default() };
-        let looking = Looking { place, settings, selector: None, needs_pods: true };
+        let looking = Looking { place, settings, selector: None, needs_pods: true, nodes: false };
         let namespaces = [self.namespace.to_owned()];
         let looked = look_at_cluster(&connected, &namespaces, &looking, None, WatchTimings::of_a_look()).await;
         let mut found = None;

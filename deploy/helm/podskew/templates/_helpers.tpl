@@ -70,6 +70,9 @@ app.kubernetes.io/instance: {{ .Release.Name }}
 {{- if .Values.jobs -}}
 {{- $args = append $args "--jobs" -}}
 {{- end -}}
+{{- if .Values.nodes -}}
+{{- $args = append $args "--nodes" -}}
+{{- end -}}
 {{- concat $args .Values.extraArgs | toYaml -}}
 {{- end -}}
 
