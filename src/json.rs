@@ -6,12 +6,13 @@
 
 use crate::report::remedy::{Action, Finding, Remedy, remedy};
 use crate::report::{
-    ContainerReport, DigestPods, HashDigests, HashReport, ImageReference, PodReport, RollbackTarget, RolloutReport,
-    WorkloadReport,
+    ContainerReport, DigestPods, HashDigests, HashReport, ImageReference, NodeReport, PodReport, RollbackTarget,
+    RolloutReport, WorkloadReport,
 };
 use crate::time::UnixTime;
 use crate::words::visible;
 use serde::Serialize;
+use std::collections::BTreeMap;
 
 /// The version of every document that podskew prints: raised when a name goes or changes its meaning, not when one comes.
 pub const VERSION: u32 = 1;
@@ -33,6 +34,9 @@ pub struct Workload<'a> {
     driver: Option<DrivenBy<'a>>,
     image_references: Vec<Image<'a>>,
     pods: Vec<Pod<'a>>,
+    /// What nodes say about its digest skew; only with `--nodes`, and where there is one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    nodes: Option<Nodes<'a>>,
     findings: Vec<Found>,
 }
 
@@ -115,6 +119,31 @@ struct Pod<'a> {
     pod_template_hash: &'a str,
 }
 
+/// What nodes say about a workload in digest skew.
+#[derive(Serialize, Debug)]
+struct Nodes<'a> {
+    /// The architecture of each pod's node, where it is known.
+    architectures: BTreeMap<&'a str, &'a str>,
+    /// Skews in which every architecture runs one digest.
+    by_architecture: Vec<ByArchitecture<'a>>,
+    /// Which nodes hold which image under the tags in skew.
+    cached: Vec<Cached<'a>>,
+}
+
+#[derive(Serialize, Debug)]
+struct ByArchitecture<'a> {
+    pod_template_hash: &'a str,
+    container: &'a str,
+    digests: BTreeMap<&'a str, &'a str>,
+}
+
+#[derive(Serialize, Debug)]
+struct Cached<'a> {
+    image: &'a str,
+    digest: &'a str,
+    nodes: Vec<&'a str>,
+}
+
 #[derive(Serialize, Debug)]
 struct Found {
     finding: &'static str,
@@ -148,10 +177,32 @@ impl<'a> From<&'a WorkloadReport> for Workload<'a> {
             driver: report.driver.as_ref().map(|driver| DrivenBy { kind: &driver.kind, name: &driver.name }),
             image_references: report.image_references.iter().map(Image::from).collect(),
             pods: report.pods.iter().map(Pod::from).collect(),
+            nodes: report.nodes.as_ref().map(|nodes| Nodes::of(report, nodes)),
             findings: Finding::all(report)
                 .into_iter()
                 .map(|finding| Found::of(finding, remedy(report, finding)))
                 .collect(),
+        }
+    }
+}
+
+impl<'a> Nodes<'a> {
+    fn of(report: &'a WorkloadReport, nodes: &'a NodeReport) -> Self {
+        let pods = report.pods.iter().zip(&nodes.architectures);
+        let by_architecture = nodes.by_architecture.iter().map(|by| ByArchitecture {
+            pod_template_hash: &by.hash,
+            container: &by.container,
+            digests: by.digests.iter().map(|(architecture, digest)| (&**architecture, &**digest)).collect(),
+        });
+        let cached = nodes.cached.iter().map(|cached| Cached {
+            image: &cached.image,
+            digest: &cached.digest,
+            nodes: cached.nodes.iter().map(|node| &**node).collect(),
+        });
+        Self {
+            architectures: pods.filter_map(|(pod, known)| Some((&*pod.pod, &**known.as_ref()?))).collect(),
+            by_architecture: by_architecture.collect(),
+            cached: cached.collect(),
         }
     }
 }

@@ -382,3 +382,63 @@ fn a_skew_that_nodes_resolve_leaves_no_age_behind() {
     assert_eq!(since(&mut world), Some(0));
     assert_eq!(world.report("deployment/web").containers[0].origin, Origin::Template);
 }
+
+/// The case of the index beside the manifest, with other nodes.
+fn case_with(nodes: &[Value]) -> Value {
+    let path = format!("{}/tests/data/cases/c133-index-vs-platform-nodes-know.json", env!("CARGO_MANIFEST_DIR"));
+    let mut case: Value = serde_json::from_slice(&std::fs::read(path).unwrap()).unwrap();
+    let items = case["items"].as_array_mut().unwrap();
+    items.retain(|item| item["kind"] != "Node");
+    items.extend(nodes.iter().map(|node| node.clone().with("/apiVersion", "v1")));
+    case
+}
+
+fn printed(case: &Value, arguments: &[&str]) -> String {
+    let file = tempfile::NamedTempFile::new().unwrap();
+    std::fs::write(file.path(), case.to_string()).unwrap();
+    let mut command = std::process::Command::new(env!("CARGO_BIN_EXE_podskew"));
+    let output = command.args(arguments).arg("-f").arg(file.path()).env_clear().output().unwrap();
+    assert!(output.status.code().is_some_and(|code| code < 2), "{}", String::from_utf8_lossy(&output.stderr));
+    String::from_utf8(output.stdout).unwrap()
+}
+
+#[test]
+fn audit_and_explain_name_the_nodes_and_what_the_next_pod_there_runs() {
+    let (one, other) = (
+        "sha256:1bc04b5291c26a46d918139138b992d2de976d6851d0893b0476b85bfbdfc6e6",
+        "sha256:d294fcce0cc88587843099d85dd805aeef1b09a63b0db1dd3e4dc62a343c1db5",
+    );
+    let holds = |name: &str, architecture: &str, digest: &str| {
+        let names = [format!("registry.example/web@{digest}"), "registry.example/web:1".to_owned()];
+        node(name, architecture, &[&names])
+    };
+    let more = (0..6).map(|number| holds(&format!("nc-{number}"), "amd64", other));
+    let nodes: Vec<Value> = [holds("na", "amd64", one), holds("nb", "amd64", other)].into_iter().chain(more).collect();
+    let case = case_with(&nodes);
+    for command in [&["audit", "--nodes"][..], &["explain", "--nodes", "deployment/web"]] {
+        let told = printed(&case, command).split_whitespace().collect::<Vec<_>>().join(" ");
+        for line in [
+            format!("1 node holds {one} as registry.example/web:1 (na): the next pod there runs it"),
+            format!(
+                "7 nodes hold {other} as registry.example/web:1 (nb, nc-0, nc-1, nc-2, nc-3 and 2 more): the next pod there \
+                 runs it"
+            ),
+        ] {
+            assert!(told.contains(&line), "{line}: {told}");
+        }
+        assert!(!told.contains("differs by architecture"), "{told}");
+        // Whoever does not ask hears nothing of it.
+        let without: Vec<&str> = command.iter().copied().filter(|word| *word != "--nodes").collect();
+        assert!(!printed(&case, &without).contains("next pod"), "{command:?}");
+    }
+    let json: Value = serde_json::from_str(&printed(&case, &["audit", "--nodes", "-o", "json"])).unwrap();
+    let nodes = &json["workloads"][0]["nodes"];
+    assert_eq!(nodes["cached"][0]["nodes"].as_array().unwrap().len(), 7, "{nodes}");
+    assert_eq!(nodes["architectures"]["web-58c6b4d9f7-a"], "amd64");
+    // A mix of architectures is told as such, and each pod's is named.
+    let case = case_with(&[holds("na", "amd64", one), holds("nb", "arm64", other)]);
+    let told =
+        printed(&case, &["explain", "--nodes", "deployment/web"]).split_whitespace().collect::<Vec<_>>().join(" ");
+    let line = format!("container web differs by architecture alone: amd64 runs {one}, arm64 runs {other}");
+    assert!(told.contains(&line) && told.contains("web-58c6b4d9f7-b on nb (arm64)"), "{told}");
+}

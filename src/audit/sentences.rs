@@ -222,9 +222,9 @@ fn groups(report: &WorkloadReport, finding: Finding, taken: Taken) -> Vec<Group>
         skewed(report, origin).flat_map(|(container, of_hash)| digest_groups(report, container, of_hash, taken))
     };
     match finding {
-        Finding::DigestSkew => skewed_groups(Origin::Template).collect(),
-        Finding::InjectedSkew => skewed_groups(Origin::Injected).collect(),
-        Finding::UnknownSkew => skewed_groups(Origin::Unknown).collect(),
+        Finding::DigestSkew => skewed_groups(Origin::Template).chain(of_nodes(report, Origin::Template)).collect(),
+        Finding::InjectedSkew => skewed_groups(Origin::Injected).chain(of_nodes(report, Origin::Injected)).collect(),
+        Finding::UnknownSkew => skewed_groups(Origin::Unknown).chain(of_nodes(report, Origin::Unknown)).collect(),
         Finding::Stalled
         | Finding::UnderWay
         | Finding::HashesPersist
@@ -262,6 +262,14 @@ fn digest_groups(report: &WorkloadReport, container: &Name, of_hash: &HashDigest
         }
     };
     of_hash.digests.iter().map(group).collect()
+}
+
+/// What nodes say of the skew, where they are asked.
+fn of_nodes(report: &WorkloadReport, origin: Origin) -> Vec<Group> {
+    let Some(nodes) = &report.nodes else { return Vec::new() };
+    let told = skewed(report, origin).flat_map(|(container, of_hash)| nodes.told(report, container, of_hash));
+    let told: BTreeSet<String> = told.collect();
+    told.into_iter().map(|line| Group { lines: vec![line], pods: Vec::new(), more: 0 }).collect()
 }
 
 fn verb(count: u32) -> &'static str {

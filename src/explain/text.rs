@@ -5,7 +5,9 @@ use super::{Explanation, Template, UnreadyPod, others};
 use crate::page::{BOLD, FAINT, GREEN, Page, RED, Terminal, YELLOW};
 use crate::report::history::{ContainerDetail, PodDetail};
 use crate::report::remedy::{Finding, GITOPS, pin, remedy, roll_back};
-use crate::report::{HashDigests, ImageReference, Origin, PodReport, ReferenceKind, RolloutState, Workload};
+use crate::report::{
+    HashDigests, ImageReference, Origin, PodReport, ReferenceKind, RolloutState, Workload, WorkloadReport,
+};
 use crate::time::{Taken, UnixTime};
 use crate::words::{age_since, old, pods, since};
 
@@ -171,7 +173,7 @@ impl Sheet<'_> {
                 }
                 if others {
                     let of_hash = report.pods.iter().filter(|pod| *pod.hash == *template.hash);
-                    self.page.wrapped("    ", "", &names_and_nodes(of_hash, None), FAINT);
+                    self.page.wrapped("    ", "", &names_and_nodes(report, of_hash, None), FAINT);
                 }
             }
         }
@@ -220,7 +222,12 @@ impl Sheet<'_> {
             self.line(3, &format!("{} ({})", digest.digest, digest.kind.as_str()));
             if !digest.skewed.is_empty() {
                 let skewed = digest.skewed.iter().filter_map(|at| report.pods.get(*at as usize));
-                self.page.wrapped("      ", "", &names_and_nodes(skewed, Some(*taken)), FAINT);
+                self.page.wrapped("      ", "", &names_and_nodes(report, skewed, Some(*taken)), FAINT);
+            }
+        }
+        if let Some(nodes) = report.nodes.as_ref().filter(|_| of_hash.skewed_since.is_some()) {
+            for told in nodes.told(report, name, of_hash) {
+                self.page.wrapped("    ", "", &told, YELLOW);
             }
         }
     }
@@ -324,11 +331,17 @@ fn since_when(moment: Option<UnixTime>, taken: Taken) -> String {
 }
 
 /// `web-1 on node-1, web-2 on node-2 and 3 more`; with their ages, if the time is given.
-fn names_and_nodes<'p>(pods: impl Iterator<Item = &'p PodReport>, taken: Option<Taken>) -> String {
+fn names_and_nodes<'p>(
+    report: &WorkloadReport,
+    pods: impl Iterator<Item = &'p PodReport>,
+    taken: Option<Taken>,
+) -> String {
     let name = |pod: &PodReport| {
         let on = if pod.node.is_empty() { String::new() } else { format!(" on {}", pod.node) };
+        let architecture = report.nodes.as_ref().and_then(|nodes| nodes.architecture(report, &pod.pod));
+        let architecture = architecture.map(|architecture| format!(" ({architecture})")).unwrap_or_default();
         let age = taken.map(|taken| format!(" ({})", old(pod.created, taken))).unwrap_or_default();
-        format!("{}{on}{age}", pod.pod)
+        format!("{}{on}{architecture}{age}", pod.pod)
     };
     let all: Vec<String> = pods.map(name).collect();
     let named = all.iter().take(NAMED).map(String::as_str).collect::<Vec<_>>().join(", ");

@@ -2,7 +2,7 @@
 
 use super::evidence::{CachedImage, Evidence};
 use super::facts::WorkloadFacts;
-use super::{ContainerReport, HashDigests, Name, ReferenceKind};
+use super::{ContainerReport, HashDigests, Name, ReferenceKind, WorkloadReport};
 
 /// What nodes say about a workload in digest skew.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -25,6 +25,53 @@ pub struct ByArchitecture {
     pub container: Name,
     /// Each architecture and the digest that its pods run, sorted.
     pub digests: Vec<(Name, Name)>,
+}
+
+/// Nodes that are named before the rest is counted.
+const NAMED: usize = 5;
+
+impl NodeReport {
+    /// The architecture of a pod's node, where it is known.
+    #[must_use]
+    pub fn architecture(&self, report: &WorkloadReport, pod: &str) -> Option<&Name> {
+        let at = report.pods.iter().position(|known| *known.pod == *pod)?;
+        self.architectures.get(at)?.as_ref()
+    }
+
+    /// What nodes say about the skew of a container under one hash, a sentence each and without its end.
+    #[must_use]
+    pub fn told(&self, report: &WorkloadReport, container: &str, of_hash: &HashDigests) -> Vec<String> {
+        let mut told = Vec::new();
+        let by = self.by_architecture.iter().find(|by| *by.container == *container && by.hash == of_hash.hash);
+        if let Some(by) = by {
+            let digests: Vec<String> =
+                by.digests.iter().map(|(architecture, digest)| format!("{architecture} runs {digest}")).collect();
+            told.push(format!("container {container} differs by architecture alone: {}", digests.join(", ")));
+        }
+        for cached in self.cached.iter().filter(|cached| of_hash.digests.iter().any(|it| it.image == cached.image)) {
+            let CachedImage { image, digest, nodes } = cached;
+            let named = nodes.iter().take(NAMED).map(|node| &**node).collect::<Vec<_>>().join(", ");
+            let more = match nodes.len().saturating_sub(NAMED) {
+                0 => String::new(),
+                more => format!(" and {more} more"),
+            };
+            let (count, verb) =
+                if nodes.len() == 1 { ("1 node", "holds") } else { (&*format!("{} nodes", nodes.len()), "hold") };
+            let next = match policy(report, container) {
+                Some("IfNotPresent") => ": the next pod there runs it",
+                Some("Always") => "; the next pod there asks the registry",
+                _ => "",
+            };
+            told.push(format!("{count} {verb} {digest} as {image} ({named}{more}){next}"));
+        }
+        told
+    }
+}
+
+/// The pull policy of a container in the current template.
+fn policy<'r>(report: &'r WorkloadReport, container: &str) -> Option<&'r str> {
+    let reference = report.image_references.iter().find(|image| *image.container == *container)?;
+    Some(&reference.pull_policy)
 }
 
 /// What nodes say about a workload; `None` without digest skew, and where nodes are not asked.
