@@ -5,9 +5,10 @@ mod common;
 
 use common::watching::quick;
 use common::world::*;
-use podskew::cluster::{self, Connection, connect, keep_listing_nodes};
+use podskew::cluster::{self, Connection, Timings, connect, keep_listing_nodes};
 use podskew::exposition::{Encoding, Exposition, Format, Part, Selection};
 use podskew::inventory::{Inventory, Settings};
+use podskew::look::{Looking, Namespaces, Place, look_at_cluster};
 use podskew::objects::{Body, Pieces, Resource, decode_list};
 use podskew::report::Origin;
 use podskew::telemetry::{FailureReason, Telemetry};
@@ -441,4 +442,34 @@ fn audit_and_explain_name_the_nodes_and_what_the_next_pod_there_runs() {
         printed(&case, &["explain", "--nodes", "deployment/web"]).split_whitespace().collect::<Vec<_>>().join(" ");
     let line = format!("container web differs by architecture alone: amd64 runs {one}, arm64 runs {other}");
     assert!(told.contains(&line) && told.contains("web-58c6b4d9f7-b on nb (arm64)"), "{told}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn one_look_lists_nodes_once_where_they_are_asked_and_says_what_it_lacks() {
+    let simulator = simulator().await;
+    let kubeconfig = tempfile::NamedTempFile::new().unwrap();
+    simulator.write_kubeconfig(kubeconfig.path()).unwrap();
+    let connection = Connection { kubeconfig: Some(kubeconfig.path().to_owned()), context: None };
+    let connected = connect(&connection).await.unwrap();
+    let asked = || simulator.requests().iter().filter(|request| request.path == "/api/v1/nodes").count();
+    let rule =
+        r#"nodes may not be listed; grant a ClusterRole with {apiGroups: [""], resources: ["nodes"], verbs: ["list"]}"#;
+    for (nodes, forbidden, requests, digests) in [(false, false, 0, 2), (true, false, 1, 1), (true, true, 2, 2)] {
+        if forbidden {
+            simulator.inject(Some(simulator::Resource::Nodes), Fault::Status(403));
+        }
+        let place = Place::Cluster { connection: connection.clone(), namespaces: Namespaces::All };
+        let looking = Looking { place, settings: Settings::default(), selector: None, needs_pods: true, nodes };
+        let mut look = look_at_cluster(&connected, &[], &looking, None, Timings::of_a_look()).await.unwrap();
+        let mut found = Vec::new();
+        look.reports(&mut |report| found.push(report.containers[0].distinct_digests));
+        assert_eq!((found, asked()), (vec![digests], requests), "{nodes} {forbidden}");
+        let lacks = look.without_nodes.unwrap_or_default();
+        assert_eq!(
+            lacks.starts_with(rule) && lacks.contains("not known: which digests name one image"),
+            forbidden,
+            "{lacks}"
+        );
+        assert!(look.gaps.is_empty(), "evidence that is missing makes no verdict incomplete");
+    }
 }

@@ -69,6 +69,11 @@ impl Cluster {
         self.do_it("relist")
     }
 
+    /// Puts so many nodes into it.
+    pub(crate) fn put_nodes(&mut self, count: u32) -> Outcome<Done> {
+        self.do_it(&format!("nodes {count}"))
+    }
+
     /// Updates every service so many times, as fast as it is read.
     pub(crate) fn roll(&mut self, times: u32) -> Outcome<Done> {
         self.do_it(&format!("roll {times}"))

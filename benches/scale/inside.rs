@@ -3,7 +3,7 @@
 //! A command is a line, and so is its answer: `done`, and numbers. The process ends when its input does.
 
 use crate::Outcome;
-use simulator::{BulkConfig, Detail, Fault, Fleet, Simulator, SimulatorConfig, Store, bulk};
+use simulator::{BulkConfig, Detail, Fault, Fleet, Simulator, SimulatorConfig, Store, bulk, put_nodes};
 use std::io::BufRead as _;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
@@ -51,6 +51,7 @@ impl Cluster {
             ["json"] => self.simulator.set_protobuf_served(false),
             ["pace", "0"] => self.simulator.set_pace(None),
             ["pace", megabytes] => self.simulator.set_pace(Some(megabytes.parse::<u32>()? * 1_000_000)),
+            ["nodes", count] => put_nodes(self.simulator.store(), count.parse()?),
             ["relist"] => self.runtime.block_on(self.simulator.relist()),
             ["touch"] => {
                 let nanos = SystemTime::now().duration_since(UNIX_EPOCH)?.as_nanos();

@@ -17,6 +17,7 @@ mod figures;
 mod http;
 mod inside;
 mod memory;
+mod nodes;
 mod peer;
 mod podskew;
 mod process;
@@ -41,7 +42,12 @@ struct Arguments {
     #[arg(long, value_delimiter = ',', default_value = "1000,30000,150000")]
     pods: Vec<u32>,
     /// Parts to measure
-    #[arg(long, value_delimiter = ',', value_enum, default_value = "ready,audit,memory,scrapes,tls,events,rolls,peer")]
+    #[arg(
+        long,
+        value_delimiter = ',',
+        value_enum,
+        default_value = "ready,audit,memory,scrapes,tls,events,rolls,nodes,peer"
+    )]
     only: Vec<Part>,
     /// File for the figures
     #[arg(long, default_value = concat!(env!("CARGO_MANIFEST_DIR"), "/target/bench.json"))]
@@ -79,6 +85,8 @@ enum Part {
     Events,
     /// Memory after ten rolling updates of everything
     Rolls,
+    /// What 5 000 nodes take with --nodes
+    Nodes,
     /// The same of kube-state-metrics
     Peer,
 }
@@ -114,6 +122,9 @@ fn measure(pods: u32, arguments: &Arguments, figures: &mut Figures) -> Outcome<(
     }
     if wants(Part::Audit) {
         audit::measure(&cluster, figures)?;
+    }
+    if wants(Part::Nodes) {
+        nodes::measure(&mut cluster, figures)?;
     }
     let podskew = Podskew::start(&cluster, &[])?;
     if wants(Part::Memory) || wants(Part::Rolls) {

@@ -78,6 +78,13 @@ impl Podskew {
         Ok((sum("podskew_watch_events_total{resource=\"pods\""), sum("podskew_watch_events_total")))
     }
 
+    /// Whether it has listed so many nodes.
+    pub(crate) fn knows_nodes(&self, count: u32) -> Outcome<bool> {
+        let health = self.health()?;
+        let known = health.get("podskew_objects{resource=\"nodes\"}");
+        Ok(known.is_some_and(|known| *known >= f64::from(count)))
+    }
+
     fn health(&self) -> Outcome<BTreeMap<String, f64>> {
         let mut connection = self.connect()?;
         Health::default().read(&mut connection)
