@@ -49,7 +49,11 @@ pub async fn watch_and_serve(
 ) -> anyhow::Result<()> {
     let telemetry = Telemetry::new().context("cannot register podskew's own metrics")?;
     let sources = cluster::sources(&config.namespaces);
-    let inventory = Arc::new(Mutex::new(Inventory::new(config.settings.clone(), &sources)));
+    let mut inventory = Inventory::new(config.settings.clone(), &sources);
+    if config.nodes {
+        inventory.await_evidence();
+    }
+    let inventory = Arc::new(Mutex::new(inventory));
     // They begin while the rest is prepared.
     let watches = cluster::run(&client, &config.namespaces, &inventory, &telemetry, Timings::default());
     let mut nodes = JoinSet::new();

@@ -197,6 +197,34 @@ fn row_04_two_digests_in_one_entry_of_a_node_are_one_image_on_its_architecture()
     assert_eq!(world.report("deployment/web").containers[0].distinct_digests, 2);
 }
 
+/// podskew has just started, and nodes have not answered: no alert may fire over what they are about to join.
+#[test]
+fn row_04_until_nodes_answer_two_digests_may_be_one_image() {
+    let mut world = web();
+    world.inventory.await_evidence();
+    world.put(&on("p1", "n1", 'a')).put(&on("p2", "n2", 'b'));
+    assert_eq!(skew(&mut world), Some((990, Origin::Unknown)));
+    assert!(world.inventory.wants_evidence());
+    world.wait(5).nodes(&[node("n1", "amd64", &[]), node("n2", "amd64", &[])]);
+    assert_eq!(skew(&mut world), Some((995, Origin::Template)), "they do not join them");
+    assert!(!world.inventory.wants_evidence(), "they were asked while it stood");
+    // A kubelet reports an image some time after it was pulled.
+    let mut world = web();
+    world.put(&on("p1", "n1", 'a')).nodes(&[]).wait(60);
+    assert!(!world.inventory.wants_evidence(), "there is no skew");
+    world.put(&on("p2", "n2", 'b').created(55).started(60)).wait(10);
+    assert!(world.inventory.wants_evidence(), "a skew began");
+    assert!(world.nodes(&[]).inventory.wants_evidence(), "they may not know of it yet");
+    assert!(!world.wait(200).nodes(&[]).inventory.wants_evidence(), "by now they do");
+    // Where they never answer, it is as without them.
+    let mut world = web();
+    world.inventory.await_evidence();
+    world.put(&on("p1", "n1", 'a')).put(&on("p2", "n2", 'b'));
+    assert_eq!(skew(&mut world), Some((990, Origin::Unknown)));
+    world.inventory.give_up_evidence(world.moment());
+    assert_eq!(skew(&mut world), Some((990, Origin::Template)));
+}
+
 /// Of 32-bit ARM an index has an image for each variant, of Windows for each build.
 #[test]
 fn row_04_an_entry_speaks_of_its_own_platform_only() {

@@ -2,7 +2,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, missing_docs)]
 
 use simulator::Resource;
-use simulator::{BulkConfig, Fault, Simulator, SimulatorConfig, Store, bulk};
+use simulator::{BulkConfig, Fault, Simulator, SimulatorConfig, Store, bulk, put_nodes};
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::TcpStream;
 use std::process::{Child, Command, ExitStatus, Stdio};
@@ -91,6 +91,23 @@ impl Drop for Podskew {
 
 async fn simulator() -> Simulator {
     Simulator::start(SimulatorConfig::default()).await.unwrap()
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn nodes_are_listed_with_the_option_and_never_without() {
+    let store = Store::new(100);
+    bulk(&store, &BulkConfig { pods: 50, ..BulkConfig::default() });
+    put_nodes(&store, 40);
+    let simulator = Simulator::start_with(SimulatorConfig::default(), store).await.unwrap();
+    let asked = || simulator.requests().iter().any(|request| request.path == "/api/v1/nodes");
+    let without = Podskew::start(&simulator, &[]);
+    let metrics = without.shows("/metrics", "podskew_pods_by_digest{");
+    assert!(!metrics.contains("resource=\"nodes\""), "{metrics}");
+    drop(without);
+    assert!(!asked());
+    let with = Podskew::start(&simulator, &["--nodes"]);
+    with.shows("/metrics", "podskew_objects{resource=\"nodes\"} 40");
+    assert!(asked());
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

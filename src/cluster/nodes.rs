@@ -31,6 +31,10 @@ pub trait NodeSink: Send + Sync + 'static {
     fn evidence(&self) -> Option<Arc<Evidence>>;
     /// Takes new evidence.
     fn take_evidence(&self, evidence: Evidence);
+    /// There will be none for a while.
+    fn give_up_evidence(&self);
+    /// Whether a skew began that the latest evidence could not know.
+    fn wants_evidence(&self) -> bool;
 }
 
 impl NodeSink for Mutex<Inventory> {
@@ -46,6 +50,14 @@ impl NodeSink for Mutex<Inventory> {
         let mut inventory = self.lock().unwrap_or_else(PoisonError::into_inner);
         inventory.take_evidence(Arc::new(evidence), UnixTime::now());
     }
+
+    fn give_up_evidence(&self) {
+        self.lock().unwrap_or_else(PoisonError::into_inner).give_up_evidence(UnixTime::now());
+    }
+
+    fn wants_evidence(&self) -> bool {
+        self.lock().unwrap_or_else(PoisonError::into_inner).wants_evidence()
+    }
 }
 
 /// Lists the nodes for ever, and hands `sink` what they say.
@@ -59,12 +71,14 @@ pub async fn keep_listing_nodes<S: NodeSink>(
     let mut backoff = Backoff::new(timings.nodes_pause, timings.nodes);
     let mut told: Option<FailureReason> = None;
     let mut is_known = false;
+    let mut first_asked = None;
     loop {
         let Some(asked) = sink.asked() else {
             sleep(WHILE_INCOMPLETE).await;
             continue;
         };
         let began = Instant::now();
+        let first_asked = *first_asked.get_or_insert(began);
         match lister.list(asked, sink.evidence()).await {
             Ok(evidence) => {
                 backoff.reset();
@@ -76,7 +90,7 @@ pub async fn keep_listing_nodes<S: NodeSink>(
                     tracing::info!(nodes = evidence.nodes(), seconds = began.elapsed().as_secs_f64(), "nodes listed");
                 }
                 sink.take_evidence(evidence);
-                sleep(between(timings.nodes, timings.nodes + timings.nodes / 5)).await;
+                wait_for_next(&*sink, &timings).await;
             }
             Err(failure) => {
                 telemetry.watch_failures.with_label_values(&["nodes", failure.reason.as_str()]).inc();
@@ -84,8 +98,22 @@ pub async fn keep_listing_nodes<S: NodeSink>(
                     let remedy = remedy(failure.reason);
                     tracing::warn!(reason = %failure.reason, error = failure.message, remedy, "nodes not listed, retrying");
                 }
+                if first_asked.elapsed() >= timings.nodes_awaited {
+                    sink.give_up_evidence();
+                }
                 sleep(failure.retry_after.unwrap_or_default() + backoff.pause()).await;
             }
+        }
+    }
+}
+
+/// Until the next list. A skew that begins meanwhile may be none, which only nodes tell: then the list comes earlier.
+async fn wait_for_next<S: NodeSink>(sink: &S, timings: &Timings) {
+    let until = Instant::now() + between(timings.nodes, timings.nodes + timings.nodes / 5);
+    loop {
+        sleep(timings.nodes_again.min(until.saturating_duration_since(Instant::now()))).await;
+        if Instant::now() >= until || sink.wants_evidence() {
+            return;
         }
     }
 }

@@ -47,6 +47,10 @@ pub struct Timings {
     pub streaming_retry: Duration,
     /// From one list of the nodes to the next: at least this, and at most a fifth more.
     pub nodes: Duration,
+    /// The same where a skew began that the last list could not know.
+    pub nodes_again: Duration,
+    /// For how long no skew counts as one of the template where nodes are asked and have not answered yet.
+    pub nodes_awaited: Duration,
     /// The longest first pause after a list of the nodes that failed; doubled with each failure, up to [`Self::nodes`].
     pub nodes_pause: Duration,
 }
@@ -84,6 +88,8 @@ impl Default for Timings {
             streaming_retry: seconds(3600),
             // A node writes its status every five minutes.
             nodes: seconds(600),
+            nodes_again: seconds(60),
+            nodes_awaited: seconds(120),
             nodes_pause: seconds(10),
         }
     }

@@ -107,6 +107,7 @@ impl Inventory {
                 aliases: memory.aliases(),
             },
             evidence: self.evidence.as_deref(),
+            awaits_evidence: self.awaits_evidence,
         }
     }
 

@@ -87,6 +87,10 @@ pub struct Inventory {
     timers: BTreeSet<(UnixTime, u32)>,
     /// What nodes say, where they are asked.
     evidence: Option<Arc<Evidence>>,
+    /// When it came.
+    evidence_at: Option<UnixTime>,
+    /// Whether nodes are asked and have not answered yet.
+    awaits_evidence: bool,
 }
 
 /// How a source stands.
@@ -146,6 +150,8 @@ impl Inventory {
             most_held: 0,
             timers: BTreeSet::new(),
             evidence: None,
+            evidence_at: None,
+            awaits_evidence: false,
         }
     }
 

@@ -15,6 +15,10 @@ use crate::time::UnixTime;
 use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
 
+/// Seconds after which a node has reported an image that it pulled: its kubelet looks every 30 s (`imageGCManager.Start`), and
+/// reports every 10 s what changed.
+const REPORTED_WITHIN: u32 = 120;
+
 /// Hands a node to the builder of evidence.
 pub fn take_node(builder: &mut EvidenceBuilder, object: &Object<'_>, node: &Node<'_>) {
     let facts =
@@ -79,7 +83,34 @@ impl Inventory {
     /// Takes over what nodes say. Every workload that it may concern counts as changed.
     pub fn take_evidence(&mut self, evidence: Arc<Evidence>, now: UnixTime) {
         self.catch_up(now);
-        self.evidence = Some(evidence);
+        (self.evidence, self.evidence_at, self.awaits_evidence) = (Some(evidence), Some(now), false);
+        self.evidence_changed(now);
+    }
+
+    /// From now on nodes are asked. Until they answer, two digests are no skew of a template: they may be names of one image.
+    pub fn await_evidence(&mut self) {
+        self.awaits_evidence = self.evidence.is_none();
+    }
+
+    /// Nodes do not answer: what is said is what is said without them.
+    pub fn give_up_evidence(&mut self, now: UnixTime) {
+        if std::mem::take(&mut self.awaits_evidence) {
+            self.catch_up(now);
+            self.evidence_changed(now);
+        }
+    }
+
+    /// Whether a skew began that the latest evidence could not know.
+    #[must_use]
+    pub fn wants_evidence(&self) -> bool {
+        let Some(at) = self.evidence_at else { return true };
+        self.workloads
+            .iter()
+            .any(|(_, record)| record.memory.skews().iter().any(|skew| skew.since.plus(REPORTED_WITHIN) >= at))
+    }
+
+    /// Every workload that evidence may concern counts as changed.
+    fn evidence_changed(&mut self, now: UnixTime) {
         let concerned: Vec<u32> =
             self.workloads.iter().filter(|(_, record)| self.is_divided(&record.memory)).map(|(at, _)| at).collect();
         for at in concerned {

@@ -73,6 +73,14 @@ impl NodeSink for Watched {
     fn take_evidence(&self, evidence: Evidence) {
         NodeSink::take_evidence(&self.inventory, evidence);
     }
+
+    fn give_up_evidence(&self) {
+        NodeSink::give_up_evidence(&self.inventory);
+    }
+
+    fn wants_evidence(&self) -> bool {
+        NodeSink::wants_evidence(&self.inventory)
+    }
 }
 
 impl Sink for Watched {

@@ -27,6 +27,8 @@ pub(super) struct Same<'k> {
     pub(super) aliases: &'k [(Name, Name)],
     /// What nodes say.
     pub(super) nodes: Option<OnNodes<'k>>,
+    /// Whether they have yet to say it.
+    pub(super) awaits_nodes: bool,
 }
 
 /// Containers that run the same image: equal digits under any two forms of an `imageID` are one image (row 57).
@@ -103,10 +105,10 @@ impl<'a> Comparison<'a> {
 
     /// Whether the difference may be none: Docker does not say of what its ids are, and its nodes may keep their images in
     /// different stores; or it is a mix of architectures.
-    pub(super) fn may_be_one_image(&self, nodes: Option<OnNodes<'_>>) -> bool {
+    pub(super) fn may_be_one_image(&self, same: Same<'_>) -> bool {
         let by_docker = self.images.len() > 1
             && self.images.first().is_some_and(|image| image.kind == DigestKind::ManifestOrConfig);
-        by_docker || self.may_be_architectures(nodes)
+        by_docker || (same.awaits_nodes && self.images.len() > 1) || self.may_be_architectures(same.nodes)
     }
 
     /// Whether a mix of architectures may be all there is to it (row 9): CRI-O takes the alphabetically first of index

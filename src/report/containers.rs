@@ -10,7 +10,7 @@ use crate::time::UnixTime;
 pub(super) fn containers(facts: &WorkloadFacts<'_>, now: UnixTime) -> Vec<ContainerReport> {
     let nodes: Vec<&Name> = facts.evidence.iter().flat_map(|_| facts.pods.iter().map(|pod| pod.node)).collect();
     let nodes = facts.evidence.map(|evidence| OnNodes { evidence, nodes: &nodes });
-    let same = Same { aliases: facts.memory.aliases, nodes };
+    let same = Same { aliases: facts.memory.aliases, nodes, awaits_nodes: facts.awaits_evidence };
     let mut all = facts.containers.clone();
     let hash_of = |container: &ContainerFacts<'_>| facts.pods.get(container.pod as usize).map(|pod| pod.hash);
     all.sort_by(|a, b| {
@@ -42,7 +42,7 @@ fn container(
     let name = group.first().map_or_else(|| Name::from(""), |first| first.name.clone());
     let comparisons = compare(group, facts.within_image, same);
     let origins = || by_hash.iter().map(|digests| origin_in_template(facts, &digests.hash, &name));
-    let origin = if widest(&comparisons).is_some_and(|widest| widest.may_be_one_image(same.nodes))
+    let origin = if widest(&comparisons).is_some_and(|widest| widest.may_be_one_image(same))
         || origins().any(|origin| origin == Origin::Unknown)
     {
         Origin::Unknown
@@ -82,7 +82,7 @@ fn hash_digests(
     let noticed = comparisons.iter().any(|comparison| in_skew(&comparison))
         && comparisons.iter().filter(in_skew).all(Comparison::start_is_unknown)
         && seen.is_none_or(|skew| skew.since >= now);
-    let may_be_one_image = widest.is_some_and(|widest| widest.may_be_one_image(same.nodes));
+    let may_be_one_image = widest.is_some_and(|widest| widest.may_be_one_image(same));
     let origin = if may_be_one_image { Origin::Unknown } else { origin_in_template(facts, hash, &container) };
     HashDigests {
         hash: hash.clone(),
@@ -136,7 +136,7 @@ pub fn skewed_since(
     nodes: Option<OnNodes<'_>>,
     now: UnixTime,
 ) -> Option<UnixTime> {
-    compare(group, within_image, Same { aliases, nodes })
+    compare(group, within_image, Same { aliases, nodes, awaits_nodes: false })
         .iter()
         .filter_map(|comparison| comparison.side_by_side_since(now))
         .min()

@@ -26,6 +26,8 @@ pub struct WorkloadFacts<'a> {
     pub memory: Memory<'a>,
     /// What nodes say of images, where they are asked.
     pub evidence: Option<&'a Evidence>,
+    /// Whether nodes are asked and have not answered yet: any two digests may be names of one image.
+    pub awaits_evidence: bool,
 }
 
 impl<'a> WorkloadFacts<'a> {

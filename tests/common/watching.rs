@@ -38,6 +38,8 @@ pub fn quick() -> Timings {
         probe_shared: milliseconds(1_000),
         log_window: milliseconds(60_000),
         nodes: Duration::from_millis(200),
+        nodes_again: Duration::from_millis(100),
+        nodes_awaited: Duration::from_millis(500),
         nodes_pause: Duration::from_millis(50),
         streaming_retry: milliseconds(60_000),
     }

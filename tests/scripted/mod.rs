@@ -180,6 +180,8 @@ pub fn quick() -> Timings {
         probe_shared: milliseconds(1_000),
         log_window: milliseconds(60_000),
         nodes: milliseconds(50),
+        nodes_again: milliseconds(50),
+        nodes_awaited: milliseconds(100),
         nodes_pause: milliseconds(10),
         streaming_retry: milliseconds(60_000),
     }
