@@ -226,7 +226,6 @@ $(ANALYSIS): $(wildcard tests/programs/analysis/*)
 	  cat "$$argo"/manifests/crds/rollout-crd.yaml >> $(CURDIR)/$(TOOLS)/crds/argo.yaml && \
 	  cat "$$flagger"/artifacts/flagger/crd.yaml > $(CURDIR)/$(TOOLS)/crds/flagger.yaml
 
-# Helm 4 and 3, kustomize, helm-docs, actionlint, and the Pod Security Standards' own code. go.sum pins them.
 # kubectl and Argo Rollouts' plugin, one program under two names, which run what podskew prints. go.sum pins both.
 $(KUBECTL)/done: $(wildcard tests/programs/kubectl/*)
 	@echo "building kubectl once; this takes some minutes"
@@ -236,6 +235,7 @@ $(KUBECTL)/done: $(wildcard tests/programs/kubectl/*)
 	ln -sf kubectl $(KUBECTL)/kubectl-argo-rollouts
 	touch $@
 
+# Helm 4 and 3, kustomize, helm-docs, actionlint, and the Pod Security Standards' own code. go.sum pins them.
 $(INSTALL)/done: $(wildcard tests/programs/install/*)
 	@echo "building what judges the chart once; this takes some minutes"
 	@mkdir -p $(INSTALL)
