@@ -31,29 +31,36 @@ pub(crate) struct Writer<'a> {
 pub(crate) fn object(
     store: &Store,
     resource: Resource,
-    (namespace, name): (&str, &str),
+    key: (&str, &str),
     writer: Writer<'_>,
-    mut change: impl FnMut(&mut Value),
+    change: impl FnMut(&mut Value),
 ) -> Option<Value> {
-    store.update(resource, namespace, name, |object| {
-        let mut wanted = object.clone();
-        change(&mut wanted);
-        settle(resource, object, wanted, Part::Object, writer)
-    })
+    part(store, resource, key, Part::Object, writer, change)
 }
 
 /// Changes the status of an object; see [`Store::update`].
 pub(crate) fn status(
     store: &Store,
     resource: Resource,
+    key: (&str, &str),
+    writer: Writer<'_>,
+    change: impl FnMut(&mut Value),
+) -> Option<Value> {
+    part(store, resource, key, Part::Status, writer, change)
+}
+
+fn part(
+    store: &Store,
+    resource: Resource,
     (namespace, name): (&str, &str),
+    part: Part,
     writer: Writer<'_>,
     mut change: impl FnMut(&mut Value),
 ) -> Option<Value> {
     store.update(resource, namespace, name, |object| {
         let mut wanted = object.clone();
         change(&mut wanted);
-        settle(resource, object, wanted, Part::Status, writer)
+        settle(resource, object, wanted, part, writer)
     })
 }
 
