@@ -165,7 +165,11 @@ impl Scene<'_> {
     /// Waits for this finding, looks at what the remedy says to look at, does what it says to do, and waits until it is
     /// found no more. Does it again as long as the remedy says so, each time for what podskew finds then.
     async fn mends(&self, kind: &str, name: &str, finding: Finding) -> WorkloadReport {
-        let mut report = self.until_found(kind, name, finding).await;
+        // While no new pod is Ready, nothing is to be done but to wait.
+        let can_be_mended = |report: &WorkloadReport| {
+            Finding::all(report).contains(&finding) && !remedy(report, finding).action.commands.is_empty()
+        };
+        let mut report = self.until(kind, name, can_be_mended).await;
         for _ in 0..8 {
             let Remedy { look, action, .. } = remedy(&report, finding);
             self.looks_at(&look).await;

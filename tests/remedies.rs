@@ -29,6 +29,8 @@ struct Case {
     kind: &'static str,
     containers: Vec<Container>,
     state: Option<RolloutState>,
+    /// How many of its seven pods are Ready.
+    ready: u32,
     /// Whether the hash in digest skew is the one the workload asks for; unknown for kinds podskew does not know.
     current: Option<bool>,
     /// Revision, hash, and how many of its pods are ready, for each other hash with pods.
@@ -54,6 +56,7 @@ fn case(kind: &'static str, image: &'static str, policy: &'static str) -> Case {
         kind,
         containers: vec![("app", image, policy, &[("sha256:aa", 5), ("sha256:bb", 2)])],
         state: Some(Complete),
+        ready: 0,
         current: Some(true),
         older: Vec::new(),
         template_known: true,
@@ -78,7 +81,7 @@ impl Case {
             terminating_pods: 0,
             labels: Box::default(),
         };
-        let mut hashes = vec![hash("h", 9, self.current, 7, 0)];
+        let mut hashes = vec![hash("h", 9, self.current, 7, self.ready)];
         let mut pods: Vec<PodReport> = (0..7).map(|at| pod(&format!("w-h-{at}"), "n", "h", &[])).collect();
         for (revision, older, ready) in &self.older {
             let newest = self.older.last().is_some_and(|(_, last, _)| last == older);
@@ -241,7 +244,7 @@ fn tail_of_alert(finding: Finding) -> Option<String> {
         .position(|line| line.contains("Look:") || line.contains("<<look_at") || line.contains("<<remedy_rollout"))
         .unwrap();
     let needed =
-        |line: &&&str| line.starts_with("<<facts>>") || line.starts_with("<<target>>") || line.starts_with("{{- $");
+        |line: &&&str| ["<<facts>>", "<<target>>", "<<word>>", "{{- $"].iter().any(|start| line.starts_with(start));
     let head: Vec<&str> = lines[..look].iter().filter(needed).copied().collect();
     // A part that begins with a newline of its own takes the one before it away.
     let dash = if lines[look].starts_with("<<") { "-" } else { "-\n" };
@@ -331,6 +334,7 @@ fn any_cases(count: usize) -> Vec<Case> {
                 .map(|name| (name, images[below(images.len())], policies[below(4)], digests[below(digests.len())]))
                 .collect(),
             state: states.get(below(states.len() + 1)).copied(),
+            ready: [0, 5, 7][below(3)],
             current: [Some(true), Some(true), Some(false), None][below(4)],
             older: older[below(older.len())].to_vec(),
             template_known: below(4) > 0,
@@ -819,4 +823,25 @@ fn a_hostile_name_never_reaches_a_shell() {
     }
     let left: Vec<_> = std::fs::read_dir(folder.path()).unwrap().map(|entry| entry.unwrap().file_name()).collect();
     assert!(left.len() == 2 && left.iter().all(|name| name == "kubectl" || name == "record"), "{left:?}");
+}
+
+/// Nobody is told to delete a Ready pod, or to let more be replaced, while no pod of the new template is.
+#[test]
+fn what_harms_is_not_advised() {
+    for (kind, state) in [
+        ("deployment", Paused),
+        ("statefulset", Partitioned),
+        ("statefulset", OnDelete),
+        ("daemonset", OnDelete),
+        ("rollout", Canary),
+        ("rollout", BlueGreen),
+    ] {
+        let older = vec![(7, "old", 4)];
+        let held = Case { state: Some(state), older, ..case(kind, "r/w:t", "Always") };
+        let failing = remedy(&held.report(), Finding::Held);
+        assert!(failing.action.commands.is_empty(), "{kind} {state:?}: {failing}");
+        assert_eq!(failing.action.lead, "give the new pods what they lack");
+        let ready = remedy(&Case { ready: 1, ..held }.report(), Finding::Held);
+        assert_eq!(ready.action.commands.len(), 1, "{kind} {state:?}: {ready}");
+    }
 }

@@ -79,6 +79,11 @@ impl<'a> Subject<'a> {
         self.report.hashes.iter().rfind(|hash| hash.current == Some(true))
     }
 
+    /// Whether there are pods of the current template, and none of them is Ready: more of them would only do harm.
+    pub(super) fn new_pods_fail(&self) -> bool {
+        self.current().is_some_and(|current| current.pods > 0 && current.ready_pods == 0)
+    }
+
     /// Whether kubectl knows `rollout restart`, `rollout undo` and `set image` of it, and replaces its pods.
     fn rolls(&self) -> bool {
         matches!(self.kind, "deployment" | "statefulset" | "daemonset")

@@ -86,6 +86,8 @@ const OVERTAKEN_ONLY: &str = "rollouts overtake one another, or one is very slow
 const BLOCKED: &str = "the StatefulSet waits for this pod to be Ready, and does not replace it although its template is no longer asked for.";
 pub(super) const GIVE: &str = "give the new pods what they lack";
 const ASK_FIRST: &str = "this ends the mix with the new template. Somebody held it, so ask first.";
+const NEW_PODS_FAIL: &str =
+    "no pod of the new template is Ready, so to go on would cost pods that are. Go on once they are, or go back.";
 const NEXT_PAUSE: &str =
     "this takes the canary to its next pause, or to its end if there is none. Somebody held it, so ask first.";
 const LEFT_OVER: &str =
@@ -269,6 +271,7 @@ pub fn remedy(report: &WorkloadReport, finding: Finding) -> Remedy {
             let wait = "nothing: Argo Rollouts scales them down by itself".to_owned();
             (of.look_at_history(), Action::words(wait), KEPT)
         }
+        Finding::Held if of.new_pods_fail() => (of.look_at_rollout(), Action::words(GIVE.to_owned()), NEW_PODS_FAIL),
         Finding::Held => {
             let steps = report.rollout.is_some_and(|rollout| rollout.state == RolloutState::Canary);
             (of.look_at_history(), of.go_on(), if steps { NEXT_PAUSE } else { ASK_FIRST })
