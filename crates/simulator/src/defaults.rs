@@ -1,5 +1,6 @@
 //! What the API server adds to an object that leaves it out, and what it refuses.
 
+use crate::controllers::ImageReference;
 use crate::resource::Resource;
 use k8s_openapi::api::apps::v1::{ControllerRevision, DaemonSet, Deployment, ReplicaSet, StatefulSet};
 use k8s_openapi::api::batch::v1::Job;
@@ -73,20 +74,13 @@ fn fill_pod_spec(spec: &mut Value) {
     set(spec, "schedulerName", json!("default-scheduler"));
     for list in ["containers", "initContainers"] {
         for container in spec.get_mut(list).and_then(Value::as_array_mut).into_iter().flatten() {
-            let policy = pull_policy(container["image"].as_str().unwrap_or_default());
+            let policy = ImageReference::parse(container["image"].as_str().unwrap_or_default()).default_pull_policy();
             set(container, "imagePullPolicy", json!(policy));
             set(container, "resources", json!({}));
             set(container, "terminationMessagePath", json!("/dev/termination-log"));
             set(container, "terminationMessagePolicy", json!("File"));
         }
     }
-}
-
-/// The policy of an image that names none: the node's copy counts unless the tag is `latest`, or missing.
-fn pull_policy(image: &str) -> &'static str {
-    let name = image.rsplit('/').next().unwrap_or_default();
-    let is_latest = !image.contains('@') && name.split_once(':').is_none_or(|(_, tag)| tag == "latest");
-    if is_latest { "Always" } else { "IfNotPresent" }
 }
 
 fn set(object: &mut Value, field: &str, value: Value) {
@@ -218,7 +212,7 @@ fn decoded(resource: Resource, object: &Value) -> Result<Option<Value>, Invalid>
 
 #[cfg(test)]
 mod tests {
-    use super::{check, fill, pull_policy, unknown_field};
+    use super::{ImageReference, check, fill, unknown_field};
     use crate::Resource;
     use serde_json::{Value, json};
 
@@ -251,7 +245,7 @@ mod tests {
             ("h:5000/b:1", "IfNotPresent"),
             ("b@sha256:aa", "IfNotPresent"),
         ] {
-            assert_eq!(pull_policy(image), policy, "{image}");
+            assert_eq!(ImageReference::parse(image).default_pull_policy(), policy, "{image}");
         }
     }
 

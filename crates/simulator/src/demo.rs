@@ -1,18 +1,15 @@
 //! The cluster that `podskew demo` shows: healthy services, one workload for each thing there is to see, and one that moves.
 
 use super::checkout::{self, Checkout};
-use super::controllers::{Controllers, ControllersConfig, Registry, Webhook};
+use super::controllers::{Controllers, ControllersConfig, Registry, Webhook, each_tick};
 use super::fleet::{Member, Size};
 use super::parts::Container;
 use super::showcase;
 use super::store::Store;
 use crate::time::Time;
-use std::time::Duration;
 
 /// Bytes of JSON that the store's memory of each resource's changes may hold: a demo may run for days.
 const HISTORY_BYTES: usize = 2 << 20;
-/// How often [`Demo::run`] looks for what is due.
-const TICK: Duration = Duration::from_millis(200);
 
 /// How large the demo is.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -76,12 +73,7 @@ impl Demo {
 
     /// Keeps the cluster moving, until it is dropped.
     pub async fn run(&mut self) {
-        let mut ticks = tokio::time::interval(TICK);
-        ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Skip);
-        loop {
-            ticks.tick().await;
-            self.tick(Time::now());
-        }
+        each_tick(|now| self.tick(now)).await;
     }
 }
 

@@ -3,6 +3,7 @@
 //! The objects are as large as real ones, managed fields and environment included: an exporter that reads them has to
 //! step over all of that.
 
+use super::controllers::ImageReference;
 use super::random::Random;
 use super::recording::rfc3339;
 use crate::time::Time;
@@ -273,21 +274,11 @@ impl Pod {
             "state": {"running": {"startedAt": rfc3339(since)}},
             "ready": true,
             "started": true,
-            "imageID": format!("{}@{digest}", repository(image)),
+            "imageID": format!("{}@{digest}", ImageReference::parse(image).repository),
             "containerID": format!("containerd://{}", random.hex64()),
         });
         extend(&mut status, running);
         status
-    }
-}
-
-/// An image reference without its tag or digest.
-fn repository(image: &str) -> &str {
-    let name = image.split_once('@').map_or(image, |(name, _)| name);
-    match name.rsplit_once(':') {
-        // A colon before a slash belongs to a port.
-        Some((name, tag)) if !tag.contains('/') => name,
-        _ => name,
     }
 }
 

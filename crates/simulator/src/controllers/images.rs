@@ -97,14 +97,14 @@ impl Registry {
 
 /// An image reference in its parts.
 #[derive(Clone, PartialEq, Eq, Debug)]
-pub(super) struct ImageReference {
-    pub(super) repository: String,
+pub(crate) struct ImageReference {
+    pub(crate) repository: String,
     tag: Option<String>,
     pub(super) digest: Option<String>,
 }
 
 impl ImageReference {
-    pub(super) fn parse(reference: &str) -> Self {
+    pub(crate) fn parse(reference: &str) -> Self {
         let (name, digest) = match reference.split_once('@') {
             Some((name, digest)) => (name, Some(digest.to_owned())),
             None => (reference, None),
@@ -130,7 +130,7 @@ impl ImageReference {
     }
 
     /// What the API server sets for `imagePullPolicy` where the template says nothing.
-    pub(super) fn default_pull_policy(&self) -> &'static str {
+    pub(crate) fn default_pull_policy(&self) -> &'static str {
         let latest = self.digest.is_none() && self.tag.as_deref().is_none_or(|tag| tag == "latest");
         if latest { "Always" } else { "IfNotPresent" }
     }

@@ -35,6 +35,7 @@ mod stateful_set;
 mod tests;
 
 pub(crate) use canary::step_hash;
+pub(crate) use images::ImageReference;
 pub use images::{Registry, Trouble};
 
 use crate::resource::Resource;
@@ -49,7 +50,7 @@ use std::time::Duration;
 /// How often one object is reconciled in one tick at most: two controllers that undo each other's work must not hang the
 /// process.
 const MAX_ROUNDS: u32 = 500;
-/// How often [`Controllers::run`] looks for what is due.
+/// How often [`each_tick`] looks for what is due.
 const TICK: Duration = Duration::from_millis(200);
 
 /// What the controllers start with.
@@ -149,12 +150,17 @@ impl Controllers {
 
     /// Keeps the cluster moving, until it is dropped.
     pub async fn run(&mut self) {
-        let mut ticks = tokio::time::interval(TICK);
-        ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Skip);
-        loop {
-            ticks.tick().await;
-            self.tick(Time::now());
-        }
+        each_tick(|now| self.tick(now)).await;
+    }
+}
+
+/// Calls `tick` several times a second, until it is dropped.
+pub(crate) async fn each_tick(mut tick: impl FnMut(Time)) {
+    let mut ticks = tokio::time::interval(TICK);
+    ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Skip);
+    loop {
+        ticks.tick().await;
+        tick(Time::now());
     }
 }
 
