@@ -268,7 +268,7 @@ impl Draft {
                 }
             }
             let back = Self {
-                lines: Lines { text: self.lines.text.split_off(text), running: self.lines.running.split_off(running) },
+                lines: Lines::new(self.lines.text.split_off(text), self.lines.running.split_off(running)),
                 sections: self.sections.split_off(sections),
                 size: self.size - size,
             };

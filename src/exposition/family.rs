@@ -48,6 +48,14 @@ pub(super) type Generator = fn(&WorkloadReport, &mut Rows<'_>);
 pub(super) struct Lines {
     pub text: String,
     pub running: Vec<Running>,
+    /// The buffer of [`Rows::opening`], kept from one workload to the next: most sparse families have no row to open.
+    opening: String,
+}
+
+impl Lines {
+    pub(super) fn new(text: String, running: Vec<Running>) -> Self {
+        Self { text, running, opening: String::new() }
+    }
 }
 
 /// A series whose value is the time since a moment.
@@ -93,16 +101,14 @@ impl Family {
             Subject::Deployment(_) | Subject::AwaitingOwner | Subject::CachedTags => return,
         };
         let pod_labels = if self.pod_labels { pod_labels } else { &[] };
-        let opening = self.opening(values);
-        generator(report, &mut Rows { labels: self.labels, pod_labels, opening, lines });
+        self.write(values, pod_labels, lines, |rows| generator(report, rows));
     }
 
     /// All lines of the family that speaks of namespaces.
     pub(super) fn render_awaiting_owner(&self, awaiting: &[(Name, u32)]) -> String {
         let mut lines = Lines::default();
         for (namespace, pods) in awaiting.iter().filter(|(_, pods)| *pods > 0) {
-            let opening = self.opening(&[namespace]);
-            Rows { labels: self.labels, pod_labels: &[], opening, lines: &mut lines }.value(&[], *pods);
+            self.write(&[namespace], &[], &mut lines, |rows| rows.value(&[], *pods));
         }
         lines.text
     }
@@ -111,20 +117,24 @@ impl Family {
     pub(super) fn render_cached_tags(&self, tags: &[CachedTag]) -> String {
         let mut lines = Lines::default();
         for CachedTag { image, digest, nodes } in tags {
-            let opening = self.opening(&[image]);
-            Rows { labels: self.labels, pod_labels: &[], opening, lines: &mut lines }.value(&[digest], *nodes);
+            self.write(&[image], &[], &mut lines, |rows| rows.value(&[digest], *nodes));
         }
         lines.text
     }
 
-    fn opening(&self, values: &[&str]) -> String {
-        let mut opening = String::with_capacity(160);
+    /// Hands out rows that begin with the family's name and these labels of its subject.
+    fn write(&self, values: &[&str], pod_labels: &[String], lines: &mut Lines, rows: impl FnOnce(&mut Rows<'_>)) {
+        let mut opening = std::mem::take(&mut lines.opening);
+        opening.clear();
         opening.push_str(self.name);
         for (index, (label, value)) in self.subject_labels().iter().zip(values).enumerate() {
             opening.push(if index == 0 { '{' } else { ',' });
             push_label(&mut opening, label, value);
         }
-        opening
+        let mut written = Rows { labels: self.labels, pod_labels, opening, lines };
+        rows(&mut written);
+        let Rows { opening, lines, .. } = written;
+        lines.opening = opening;
     }
 }
 
