@@ -9,7 +9,7 @@ mod common;
 use common::world::*;
 use podskew::inventory::Settings;
 use podskew::objects::Resource;
-use podskew::report::{RolloutState, WorkloadReport};
+use podskew::report::{RollbackTarget, RolloutState, WorkloadReport};
 use proptest::prelude::*;
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
@@ -249,6 +249,13 @@ fn ages_are_at_least(live: &mut WorkloadReport, fresh: &WorkloadReport) {
     assert!(live.mixed_since <= fresh.mixed_since && live.mixed_since.is_some() == fresh.mixed_since.is_some());
     live.mixed_since = fresh.mixed_since;
     live.changes_at = fresh.changes_at;
+    // A template of which no pod is left may have been seen to work. What runs and is Ready now, both know.
+    if live.rollback_target != fresh.rollback_target {
+        let no_pod_of_it = |target: &RollbackTarget| target.ready_pods == 0;
+        assert!(live.rollback_target.as_ref().is_some_and(no_pod_of_it), "{:?}", live.rollback_target);
+        assert!(fresh.rollback_target.as_ref().is_none_or(no_pod_of_it), "{:?}", fresh.rollback_target);
+        live.rollback_target = fresh.rollback_target.clone();
+    }
 }
 
 proptest! {
