@@ -560,6 +560,7 @@ fn row_17_ordinals_may_start_elsewhere() {
 #[test]
 fn row_18_on_delete_counts_by_label() {
     let mut world = database(json!({"type": "OnDelete"}));
+    world.put(&stateful_set(json!({"type": "OnDelete"})).with("/spec/replicas", 2));
     world.put(&db_pod(0, "db-old", &image_id('a'))).put(&db_pod(1, "db-new", &image_id('b')));
     assert_eq!(world.state("statefulset/db").0, RolloutState::OnDelete);
     let report = world.report("statefulset/db");
@@ -1051,6 +1052,7 @@ fn row_41_unready_pods_do_not_reopen_a_rollout() {
     world.put(&deployment("web:1").with("/status/availableReplicas", 1));
     assert_eq!(world.state("deployment/web"), (RolloutState::Complete, 0));
     let mut world = database(json!({}));
+    world.put(&stateful_set(json!({})).with("/spec/replicas", 1));
     world.put(&db_pod(0, "db-new", &image_id('a')).unready());
     assert_eq!(world.state("statefulset/db"), (RolloutState::Complete, 0));
 }
@@ -1541,6 +1543,130 @@ fn row_53_a_first_rollout_that_never_completed_is_stalled() {
     let mut world = web();
     world.put(&reason(deployment("web:1"), "ProgressDeadlineExceeded", -20)).put(&pod("p1").pending());
     assert_eq!(world.state("deployment/web"), (RolloutState::Stalled, 4000));
+}
+
+/// The StatefulSet `db` with three replicas, which was created with the template `db-first`.
+fn first_set() -> Value {
+    stateful_set(json!({"type": "RollingUpdate"}))
+        .with("/metadata/generation", 1)
+        .with("/spec/replicas", 3)
+        .with("/status/observedGeneration", 1)
+        .with("/status/updateRevision", "db-first")
+        .with("/status/currentRevision", "db-first")
+}
+
+fn first_revision(created: i64) -> Value {
+    revision("StatefulSet", "db", "db-first", "db:2", 1, created)
+}
+
+fn first_pod(ordinal: u32, created: i64) -> Value {
+    db_pod(ordinal, "db-first", &image_id('a'))
+        .created(created)
+        .with("/status/conditions/0/lastTransitionTime", at(created))
+}
+
+#[test]
+fn row_53_a_statefulset_whose_first_pods_never_became_ready() {
+    let set = first_set().created(-900);
+    let (first, hangs) = (first_pod(0, -899), first_pod(1, -890).never_ready(-890));
+    let mut world = World::listed(&[&set, &first_revision(-899), &first, &hangs]);
+    assert_eq!(world.state("statefulset/db"), (RolloutState::Stalled, 899), "one of three hangs");
+    let report = world.report("statefulset/db");
+    assert_eq!((report.outdated_pods, report.rollback_target.as_ref()), (Some(0), None));
+    assert_eq!(&*report.pods[report.blocking_pod.unwrap() as usize].pod, "db-1");
+    // It gets what it lacks: in progress until all are there, then complete for good.
+    world.put(&first_pod(1, 0));
+    assert_eq!(world.state("statefulset/db"), (RolloutState::Progressing, 899));
+    world.put(&first_pod(2, 1).never_ready(1));
+    assert_eq!(world.state("statefulset/db"), (RolloutState::Progressing, 899));
+    world.put(&first_pod(2, 1));
+    assert_eq!(world.state("statefulset/db"), (RolloutState::Complete, 0));
+    world.put(&first_pod(2, 2).with("/metadata/uid", "another").never_ready(2));
+    assert_eq!(world.state("statefulset/db"), (RolloutState::Complete, 0), "row 41");
+    world.put(&set.with("/spec/replicas", 5).with("/metadata/generation", 2));
+    assert_eq!(world.state("statefulset/db"), (RolloutState::Complete, 0), "row 28");
+}
+
+#[test]
+fn row_53_a_first_rollout_of_which_no_pod_could_be_made() {
+    let set = first_set().created(-900);
+    let mut world = World::listed(&[&set, &first_revision(-899)]);
+    assert_eq!(world.state("statefulset/db"), (RolloutState::Stalled, 899));
+    // Scaled from zero in the meantime: when it was cannot be told, nor whether it ever had pods.
+    let mut world = World::listed(&[&set.with("/metadata/generation", 2), &first_revision(-899)]);
+    assert_eq!(world.state("statefulset/db"), (RolloutState::Complete, 0));
+}
+
+#[test]
+fn row_53_seen_from_its_beginning() {
+    let new = first_set().created(0).with("/status", json!({}));
+    let mut world = World::listed(&[&new]);
+    assert_eq!(world.state("statefulset/db").0, RolloutState::Progressing);
+    world.put(&first_revision(0)).put(&first_set().created(0));
+    assert_eq!(world.state("statefulset/db").0, RolloutState::Progressing, "no pod yet");
+    world.put(&first_pod(0, 1).never_ready(1)).put(&first_pod(0, 1));
+    assert_eq!(world.state("statefulset/db").0, RolloutState::Progressing, "one of three");
+    world.wait(900);
+    assert_eq!(world.state("statefulset/db"), (RolloutState::Stalled, 900));
+}
+
+#[test]
+fn rows_28_and_41_after_a_restart_of_podskew() {
+    let set = || first_set().created(-9000);
+    let [a, b] = [first_pod(0, -8999), first_pod(1, -8990)];
+    // The third replaces one that was lost, or was asked for later; it never became Ready.
+    let late = first_pod(2, -600).never_ready(-600);
+    let mut world = World::listed(&[&set(), &first_revision(-8999), &a, &b, &late]);
+    assert_eq!(world.state("statefulset/db"), (RolloutState::Complete, 0));
+    // It was Ready once: its condition changed later than its kubelet took it over.
+    let lost = first_pod(2, -8980).never_ready(-8980).with("/status/conditions/0/lastTransitionTime", at(-600));
+    let mut world = World::listed(&[&set(), &first_revision(-8999), &a, &b, &lost]);
+    assert_eq!(world.state("statefulset/db"), (RolloutState::Complete, 0));
+    // It is not there at all.
+    let mut world = World::listed(&[&set(), &first_revision(-8999), &a, &b]);
+    assert_eq!(world.state("statefulset/db"), (RolloutState::Complete, 0));
+}
+
+#[test]
+fn row_53_every_pod_was_replaced_by_a_broken_one() {
+    // A single replica: nothing of the old template is left, and its controller has not promoted the new one.
+    let set = stateful_set(json!({"type": "RollingUpdate"})).with("/spec/replicas", 1);
+    let old = revision("StatefulSet", "db", "db-old", "db:1", 2, -5000);
+    let new = revision("StatefulSet", "db", "db-new", "db:2", 3, -700);
+    let broken = db_pod(0, "db-new", "").never_ready(-650);
+    let mut world = World::listed(&[&set, &old, &new, &broken]);
+    assert_eq!(world.state("statefulset/db"), (RolloutState::Stalled, 700));
+    let report = world.report("statefulset/db");
+    assert_eq!(report.rollback_target.as_ref().map(|target| (&*target.hash, target.revision)), Some(("db-old", 2)));
+    // Promoted: it was complete, and one pod was replaced since.
+    let promoted = set.with("/status/currentRevision", "db-new");
+    let mut world = World::listed(&[&promoted, &old, &new, &broken]);
+    assert_eq!(world.state("statefulset/db"), (RolloutState::Complete, 0));
+
+    // A DaemonSet whose maxUnavailable let it replace all at once.
+    let agent = |revision: u32, created: i64| {
+        self::revision("DaemonSet", "agent", &format!("agent-h{revision}"), "agent:1", revision, created)
+    };
+    let set = json!({
+        "kind": "DaemonSet",
+        "metadata": {"name": "agent", "namespace": "shop", "uid": "DaemonSet-agent", "generation": 2,
+            "creationTimestamp": at(-5000)},
+        "spec": {"template": template("agent:1"), "updateStrategy": {"type": "RollingUpdate"}},
+        "status": {"observedGeneration": 2, "desiredNumberScheduled": 2, "updatedNumberScheduled": 2}
+    });
+    let pod = |name: &str, hash: &str| {
+        pod(name)
+            .with("/metadata/labels", json!({"controller-revision-hash": hash}))
+            .with("/metadata/ownerReferences/0", owner("apps/v1", "DaemonSet", "agent"))
+    };
+    let broken = [pod("agent-a", "h2").never_ready(-690), pod("agent-b", "h2").never_ready(-690)];
+    let mut world = World::listed(&[&set, &agent(1, -5000), &agent(2, -700), &broken[0], &broken[1]]);
+    assert_eq!(world.state("daemonset/agent"), (RolloutState::Stalled, 700));
+    // One of a steady DaemonSet on a node that joined later.
+    let steady = pod("agent-a", "h2").created(-690).with("/status/conditions/0/lastTransitionTime", at(-680));
+    let joined = pod("agent-b", "h2").never_ready(-100);
+    let mut world = World::listed(&[&set, &agent(1, -5000), &agent(2, -700), &steady, &joined]);
+    assert_eq!(world.state("daemonset/agent"), (RolloutState::Complete, 0), "row 41");
 }
 
 #[test]

@@ -138,6 +138,7 @@ impl Case {
                 not_started: 0,
                 not_reported: 0,
                 image_id_only: 0,
+                unresolved: Vec::new(),
             });
             if self.template_known {
                 report.image_references.push(ImageReference {

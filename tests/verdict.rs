@@ -314,7 +314,7 @@ fn who_waits_waits_for_pods_too() {
     let mut world = available();
     world.put(&pod("p2").unready());
     assert!(!done(&mut world), "the status is behind the pods");
-    assert_eq!(findings_while_waiting(world.report("deployment/web")), [Finding::NotAvailable]);
+    assert_eq!(findings_while_waiting(world.report("deployment/web"), Strictness::default()), [Finding::NotAvailable]);
     let mut world = available();
     world.put(&deployment("web:1").with("/status/availableReplicas", 1));
     assert!(!done(&mut world), "the pods are behind the status");

@@ -144,7 +144,7 @@ impl Auditor {
 
     /// Takes a report.
     pub fn take(&mut self, mut report: WorkloadReport) {
-        let findings = if self.waiting { findings_while_waiting(&report) } else { findings(&report) };
+        let findings = if self.waiting { findings_while_waiting(&report, self.strictness) } else { findings(&report) };
         self.totals.workloads += 1;
         self.totals.pods += report.hashes.iter().map(|hash| u64::from(hash.pods)).sum::<u64>();
         if findings.is_empty() {

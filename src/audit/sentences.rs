@@ -45,18 +45,18 @@ pub(super) struct Member {
     pub(super) pod: Name,
     /// Empty while it is not scheduled.
     pub(super) node: Name,
-    /// `3h old`, where ages tell something.
-    pub(super) age: Option<String>,
+    /// `, 3h old, terminating`: the age where ages tell something.
+    pub(super) notes: String,
 }
 
-/// `web-1 on node-1, 3h old`.
+/// `web-1 on node-1, 3h old, terminating`.
 impl fmt::Display for Member {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.pod)?;
         if !self.node.is_empty() {
             write!(f, " on {}", self.node)?;
         }
-        self.age.iter().try_for_each(|age| write!(f, ", {age}"))
+        f.write_str(&self.notes)
     }
 }
 
@@ -113,6 +113,7 @@ pub(super) fn what(report: &WorkloadReport, finding: Finding) -> String {
         Finding::UnknownSkew => {
             skew(report, Origin::Unknown, ", and whether the template has that container cannot be told")
         }
+        Finding::Stalled if report.aborted => format!("the rollout was aborted{}", left(report)),
         Finding::Stalled => format!("the rollout is stalled{}", left(report)),
         Finding::UnderWay => format!("a rollout is in progress{}", left(report)),
         Finding::HashesMixed if state(report) == Some(RolloutState::Complete) => format!(
@@ -127,11 +128,21 @@ pub(super) fn what(report: &WorkloadReport, finding: Finding) -> String {
         Finding::Held if report.distinct_hashes == 1 => {
             format!("{}: no pod of the newest template is there yet", held(report))
         }
+        // A template that was changed during a pause, while two others stand side by side.
+        Finding::Held if report.awaits_template() => format!(
+            "{}, {} template hashes, and the newest template has no pod yet",
+            held(report),
+            report.distinct_hashes
+        ),
         Finding::Held => format!("{}, {} template hashes", held(report), report.distinct_hashes),
         Finding::NotAvailable => {
             let (all, ready) =
                 report.hashes.iter().fold((0, 0), |(all, ready), hash| (all + hash.pods, ready + hash.ready_pods));
-            format!("pods that are asked for are not there or not available: {} there, {ready} ready", pods(all))
+            let held = match state(report) {
+                Some(state) if state.is_deliberate() => format!(", {}", held(report)),
+                _ => String::new(),
+            };
+            format!("pods that are asked for are not there or not available: {} there, {ready} ready{held}", pods(all))
         }
         Finding::NotCompared => not_compared(report),
         Finding::LatestTag => "the template asks for latest, or for no tag".to_owned(),
@@ -304,10 +315,10 @@ fn hash_group(report: &WorkloadReport, hash: &HashReport) -> Group {
 
 /// The first pods, with their ages if the time is given, and how many more there are.
 fn first<'p>(all: impl Iterator<Item = &'p PodReport>, taken: Option<Taken>) -> (Vec<Member>, usize) {
-    let member = |pod: &PodReport| Member {
-        pod: pod.pod.clone(),
-        node: pod.node.clone(),
-        age: taken.map(|taken| old(pod.created, taken)),
+    let member = |pod: &PodReport| {
+        let age = taken.map(|taken| old(pod.created, taken));
+        let notes = age.into_iter().chain(pod.terminating.then(|| "terminating".to_owned()));
+        Member { pod: pod.pod.clone(), node: pod.node.clone(), notes: notes.map(|note| format!(", {note}")).collect() }
     };
     let all: Vec<&PodReport> = all.collect();
     (all.iter().take(NAMED).map(|pod| member(pod)).collect(), all.len().saturating_sub(NAMED))

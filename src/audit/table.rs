@@ -91,10 +91,9 @@ impl Page {
                 self.wrapped(if at == 0 { "  - " } else { "    " }, "", line, "");
             }
             let longest = group.pods.iter().map(|member| member.pod.chars().count()).max().unwrap_or(0);
-            for Member { pod, node, age } in &group.pods {
+            for Member { pod, node, notes } in &group.pods {
                 let node = if node.is_empty() { "no node yet".to_owned() } else { clean(node) };
-                let age = age.as_ref().map(|age| format!(", {age}")).unwrap_or_default();
-                self.wrapped("      ", "", &format!("{}  {node}{age}", padded(&clean(pod), longest)), FAINT);
+                self.wrapped("      ", "", &format!("{}  {node}{notes}", padded(&clean(pod), longest)), FAINT);
             }
             if group.more > 0 {
                 self.wrapped("      ", "", &format!("and {} more; -o json names all", group.more), FAINT);

@@ -102,10 +102,12 @@ pub fn findings(report: &WorkloadReport) -> Vec<Finding> {
 /// The same for who waits for a rollout: pods that are asked for and not there count too, and what cannot be known is not
 /// waited for in vain.
 #[must_use]
-pub fn findings_while_waiting(report: &WorkloadReport) -> Vec<Finding> {
+pub fn findings_while_waiting(report: &WorkloadReport, strictness: Strictness) -> Vec<Finding> {
     let mut findings = findings(report);
     let rolling = findings.iter().any(|finding| matches!(finding, Finding::Stalled | Finding::UnderWay));
     if report.available == Some(false) && !rolling {
+        // A mix that is held is told with the pods that are missing: to go on with it would cost more of them.
+        findings.retain(|finding| *finding != Finding::Held || strictness.no_deliberate);
         findings.push(Finding::NotAvailable);
         findings.sort_unstable();
     }
@@ -124,5 +126,7 @@ pub fn is_done(report: &WorkloadReport, strictness: Strictness) -> bool {
         state,
         Some(RolloutState::Canary | RolloutState::BlueGreen | RolloutState::Progressing | RolloutState::Stalled)
     );
-    !moving && !unknown && !findings_while_waiting(report).into_iter().any(|finding| fails(finding, strictness))
+    !moving
+        && !unknown
+        && !findings_while_waiting(report, strictness).into_iter().any(|finding| fails(finding, strictness))
 }

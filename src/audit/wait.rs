@@ -140,7 +140,7 @@ impl<'w> Standing<'w> {
         }
         if is_done(&report, self.strictness) {
             // What is reported although nobody waits for it is reported with its pods.
-            if findings_while_waiting(&report).is_empty() {
+            if findings_while_waiting(&report, self.strictness).is_empty() {
                 report.pods = Vec::new();
             }
             self.done.insert(report.workload.clone(), report);
@@ -245,7 +245,7 @@ fn describe(report: &WorkloadReport, strictness: Strictness) -> String {
     let state = report.rollout.map_or("state unknown", |rollout| rollout.state.as_str());
     // The state says these two.
     let is_told = |finding: &Finding| matches!(finding, Finding::Stalled | Finding::UnderWay);
-    let reasons = findings_while_waiting(report)
+    let reasons = findings_while_waiting(report, strictness)
         .into_iter()
         .filter(|finding| fails(*finding, strictness) && !is_told(finding))
         .fold(String::new(), |text, finding| text + ", " + &title(finding) + &skewed(report, finding));

@@ -112,6 +112,9 @@ impl Explanation {
         }
         let state = self.report.rollout?.state;
         Some(match state {
+            RolloutState::Paused if self.report.awaits_template() => {
+                "spec.paused, and its newest template has no pod yet".to_owned()
+            }
             RolloutState::Paused => "spec.paused".to_owned(),
             RolloutState::Partitioned => match self.history.partition {
                 Some(partition) => {
@@ -133,7 +136,10 @@ impl Explanation {
             RolloutState::Complete if self.history.paused => "spec.paused, once its template changes".to_owned(),
             RolloutState::Stalled => match &*self.report.workload.workload_type {
                 "deployment" => "no progress within its progressDeadlineSeconds".to_owned(),
-                "rollout" => "Argo Rollouts calls it Degraded, or it was aborted".to_owned(),
+                "rollout" if self.report.aborted => {
+                    "its abort: Argo Rollouts took it back to its stable template".to_owned()
+                }
+                "rollout" => "Argo Rollouts calls it Degraded".to_owned(),
                 _ => "no pod of the current hash was created or became Ready for too long".to_owned(),
             },
             RolloutState::Progressing if !self.report.hashes.iter().any(|hash| hash.current == Some(true)) => {

@@ -327,6 +327,7 @@ mod tests {
             rollback_target: None,
             blocking_pod: None,
             deliberate: false,
+            aborted: false,
             driver: None,
             update_hold: None,
             template_of: None,

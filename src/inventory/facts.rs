@@ -2,7 +2,7 @@
 
 use super::Inventory;
 use super::intern::Symbol;
-use super::memory::Memory;
+use super::memory::{Group, Memory};
 use super::owners::{Owner, OwnerObject, WorkloadRecord};
 use super::records::{
     ContainerRecord, ControllerKindRecord, ControllerRecord, IdentityRecord, ImageRecord, OwnerKind, PodRecord,
@@ -57,7 +57,7 @@ impl Inventory {
     ) -> WorkloadFacts<'a> {
         let groups: Vec<&Owner> = record.groups.iter().filter_map(|at| self.owners.get(*at)).collect();
         let pods = if let Some(hashes) = self.active_hashes(record, memory).filter(|_| !whole) {
-            hashes.map(|hash| self.any_pod(hash)).collect()
+            hashes.map(|group| self.any_pod(group)).collect()
         } else {
             let entries = groups.iter().flat_map(|group| group.pods()).filter_map(|pod| self.pods.get(*pod));
             let foreign = self.foreign(record);
@@ -66,19 +66,21 @@ impl Inventory {
         WorkloadFacts { pods, ..self.owner_facts(record, &groups, memory) }
     }
 
-    /// An active pod of a template hash, of which nothing else is known.
-    fn any_pod(&self, hash: Symbol) -> PodFacts<'_> {
+    /// An active pod that stands for all of its template hash.
+    fn any_pod(&self, group: &Group) -> PodFacts<'_> {
         let unknown = self.strings.name(Symbol::EMPTY);
         PodFacts {
             name: unknown,
             node: unknown,
-            hash: self.strings.name(hash),
+            hash: self.strings.name(group.hash),
             labels: Box::default(),
             created: None,
             ready: false,
             ready_since: None,
             terminating: false,
             own: true,
+            count: group.active,
+            never_ready: group.never_ready,
         }
     }
 
@@ -134,6 +136,8 @@ impl Inventory {
             ready_since: pod.ready_since,
             terminating: pod.terminating,
             own,
+            count: 1,
+            never_ready: u32::from(pod.never_ready),
         }
     }
 
@@ -218,7 +222,7 @@ impl Inventory {
         let OwnerObject::Controller(record) = &owner.object else {
             return None;
         };
-        let ControllerRecord { template, images, observed, replicas, kind, .. } = &**record;
+        let ControllerRecord { template, images, observed, unedited, replicas, kind, .. } = &**record;
         let kind = match kind {
             ControllerKindRecord::Deployment(deployment) => ControllerKind::Deployment(*deployment),
             ControllerKindRecord::StatefulSet {
@@ -262,6 +266,7 @@ impl Inventory {
             created: owner.created(),
             images: self.images(images),
             observed: *observed,
+            unedited: *unedited,
             replicas: *replicas,
             kind,
         })

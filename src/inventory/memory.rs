@@ -47,11 +47,13 @@ struct Rare {
 
 /// Active pods of one template hash; or those of them that have a container of one shape.
 #[derive(Debug)]
-struct Group {
-    hash: Symbol,
+pub(super) struct Group {
+    pub(super) hash: Symbol,
     shape: Option<ShapeId>,
     /// How many there are.
-    active: u32,
+    pub(super) active: u32,
+    /// How many of them were never Ready; counted of template hashes only.
+    pub(super) never_ready: u32,
     /// The earliest start among those that were in it since it was last empty.
     since: UnixTime,
 }
@@ -103,10 +105,10 @@ impl Memory {
 
     /// Takes in that a pod was `before`, and is `after`. Says whether that may concern more than the numbers of pods.
     fn change(&mut self, before: Option<&PodRecord>, after: Option<&PodRecord>, now: UnixTime) -> bool {
-        // Which pods there are tells when a rollback began.
-        let known = |pod: &PodRecord| (pod.hash, pod.created, pod.terminating);
+        // Which pods there are tells when a rollback began, and whether a rollout has all that it waits for.
+        let known = |pod: &PodRecord| (pod.hash, pod.created, pod.terminating, pod.never_ready);
         let mut news = before.map(known) != after.map(known)
-            && matches!(&self.course, Course::InProgress(rollout) if rollout.by_pods);
+            && matches!(&self.course, Course::InProgress(rollout) if rollout.by_pods || rollout.arriving);
         // The new comes first, so that a group which has it before and after has no gap.
         for pod in after.into_iter().filter(|pod| !pod.terminating) {
             news |= enter(&mut self.groups, pod, now, &mut self.images_changed);
@@ -121,13 +123,15 @@ impl Memory {
 
 /// Counts a pod in. Says whether its template hash had no pods before.
 fn enter(groups: &mut Vec<Group>, pod: &PodRecord, now: UnixTime, images_changed: &mut bool) -> bool {
+    let unready = |shape: Option<ShapeId>| u32::from(shape.is_none() && pod.never_ready);
     let mut put = |shape: Option<ShapeId>, since: UnixTime| {
         let known = groups.iter_mut().find(|group| group.hash == pod.hash && group.shape == shape);
         let Some(group) = known else {
-            groups.push(Group { hash: pod.hash, shape, active: 1, since });
+            groups.push(Group { hash: pod.hash, shape, active: 1, never_ready: unready(shape), since });
             return (true, true);
         };
         group.active += 1;
+        group.never_ready += unready(shape);
         let earlier = since < group.since;
         group.since = group.since.min(since);
         (false, earlier)
@@ -146,8 +150,10 @@ fn leave(groups: &mut Vec<Group>, pod: &PodRecord, images_changed: &mut bool) ->
     let mut take = |shape: Option<ShapeId>| {
         let known = groups.iter().position(|group| group.hash == pod.hash && group.shape == shape);
         let Some(at) = known else { return false };
-        groups[at].active = groups[at].active.saturating_sub(1);
-        let is_empty = groups[at].active == 0;
+        let group = &mut groups[at];
+        group.active = group.active.saturating_sub(1);
+        group.never_ready = group.never_ready.saturating_sub(u32::from(shape.is_none() && pod.never_ready));
+        let is_empty = group.active == 0;
         if is_empty {
             groups.swap_remove(at);
         }
@@ -276,7 +282,8 @@ impl Inventory {
         let Some(record) = self.workloads.get(at) else { return };
         self.refresh(record, &mut memory, now);
         let mut course = report::observe(&self.rollout_facts(record, &memory, false), now);
-        if matches!(&course, Course::InProgress(rollout) if rollout.by_pods) {
+        let is_first = memory.course == Course::Unseen;
+        if matches!(&course, Course::InProgress(rollout) if rollout.by_pods || (is_first && rollout.arriving)) {
             course = report::observe(&self.rollout_facts(record, &memory, true), now);
         }
         self.conclude(record, &mut memory, course);
@@ -298,14 +305,14 @@ impl Inventory {
         }
     }
 
-    /// The template hashes of which there are active pods, if those that are remembered are all there are, and there are any.
+    /// The active pods by template hash, if those that are remembered are all there are, and there are any.
     pub(super) fn active_hashes<'m>(
         &self,
         record: &WorkloadRecord,
         memory: &'m Memory,
-    ) -> Option<impl Iterator<Item = Symbol> + use<'m>> {
+    ) -> Option<impl Iterator<Item = &'m Group> + use<'m>> {
         let all = record.groups.iter().all(|owner| self.top_uid(*owner) == Some(memory.uid));
-        let hashes = memory.groups.iter().filter(|group| group.shape.is_none()).map(|group| group.hash);
+        let hashes = memory.groups.iter().filter(|group| group.shape.is_none());
         (all && !memory.groups.is_empty()).then_some(hashes)
     }
 

@@ -19,6 +19,7 @@ pub(super) struct PodRecord {
     pub(super) created: Option<UnixTime>,
     pub(super) ready_since: Option<UnixTime>,
     pub(super) ready: bool,
+    pub(super) never_ready: bool,
     pub(super) terminating: bool,
     /// The configured labels' values, each followed by a newline: pods of one template share them.
     pub(super) labels: Symbol,
@@ -80,6 +81,7 @@ pub(super) struct ControllerRecord {
     pub(super) template: Option<TemplateDigest>,
     pub(super) images: Box<[ImageRecord]>,
     pub(super) observed: Observed,
+    pub(super) unedited: bool,
     pub(super) replicas: Replicas,
     pub(super) kind: ControllerKindRecord,
 }
@@ -145,6 +147,7 @@ impl Recorder<'_> {
             created: meta.created,
             ready: pod.ready.is_some(),
             ready_since: pod.ready.and_then(|ready| ready.since),
+            never_ready: pod.never_ready,
             terminating: meta.terminating,
             containers: containers.into_boxed_slice(),
             labels: self.labels(&meta.labels),
@@ -327,6 +330,7 @@ impl Recorder<'_> {
             template: template.digest,
             images: self.images(&template.containers),
             observed,
+            unedited: meta.generation == Some(1),
             replicas,
             kind,
         })

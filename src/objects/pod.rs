@@ -21,6 +21,9 @@ pub struct Pod<'a> {
     pub finished: bool,
     /// Since when the condition Ready is True, if it is.
     pub ready: Option<Ready>,
+    /// Whether the pod is known to have never been Ready: it waits for a node, or its condition Ready has been False since the
+    /// kubelet took it over. A pod that was Ready once has a later `lastTransitionTime`.
+    pub never_ready: bool,
 }
 
 /// The condition Ready, True.
@@ -64,6 +67,7 @@ struct SpecContainer<'a> {
 #[derive(Default)]
 pub(super) struct Status<'a> {
     phase: Cow<'a, str>,
+    start_time: Option<UnixTime>,
     conditions: Conditions,
     containers: Vec<ContainerStatus<'a>>,
     init_containers: Vec<ContainerStatus<'a>>,
@@ -95,6 +99,7 @@ impl<'a> Pod<'a> {
         let containers = spec.containers.into_iter().map(|container| container.of(false));
         let init_containers = spec.init_containers.into_iter().map(|container| container.of(true));
         let containers = containers.chain(init_containers.filter(TemplateContainer::stays)).collect();
+        let never_ready = status.was_never_ready();
         let mut statuses = status.containers;
         statuses.extend(status.init_containers);
         Self {
@@ -102,10 +107,26 @@ impl<'a> Pod<'a> {
             containers,
             statuses,
             finished: matches!(status.phase.as_ref(), "Succeeded" | "Failed"),
+            never_ready,
             ready: status.conditions.ready,
         }
     }
 }
+
+impl Status<'_> {
+    fn was_never_ready(&self) -> bool {
+        match (self.start_time, self.conditions.unready_since) {
+            (Some(started), Some(since)) => since.since(started) <= SAME_STATUS,
+            // No kubelet has it yet.
+            (None, None) => self.phase == "Pending" && self.conditions.ready.is_none(),
+            _ => false,
+        }
+    }
+}
+
+/// Seconds between `status.startTime` and the first `lastTransitionTime` of Ready: the kubelet writes both in one status, and takes
+/// the time twice (`SetPodStatus` in `pkg/kubelet/status/status_manager.go`).
+const SAME_STATUS: u32 = 1;
 
 fields!('de Spec<'de> {
     "nodeName" = 10 => node,
@@ -121,6 +142,7 @@ fields!('de SpecContainer<'de> {
 fields!('de Status<'de> {
     "phase" = 1 => phase,
     "conditions" = 2 => conditions,
+    "startTime" = 7 => start_time,
     "containerStatuses" = 8 => containers,
     "initContainerStatuses" = 10 => init_containers,
 });
@@ -130,6 +152,8 @@ fields!('de Status<'de> {
 struct Conditions {
     found: bool,
     ready: Option<Ready>,
+    /// Since when Ready is False.
+    unready_since: Option<UnixTime>,
 }
 
 impl Conditions {
@@ -137,7 +161,11 @@ impl Conditions {
     fn take(&mut self, condition: &Condition<'_>) -> bool {
         if condition.kind == "Ready" && !self.found {
             self.found = true;
-            self.ready = (condition.status == "True").then_some(Ready { since: condition.since });
+            match condition.status.as_ref() {
+                "True" => self.ready = Some(Ready { since: condition.since }),
+                "False" => self.unready_since = condition.since,
+                _ => {}
+            }
         }
         self.found
     }

@@ -12,6 +12,8 @@ use std::collections::BTreeMap;
 
 pub(super) const ON_DELETE: &str =
     " (then delete its pods, one after another: OnDelete replaces a pod only when it is deleted)";
+/// So many pods are named in a command.
+const MOST_NAMES: usize = 10;
 const BELOW_PARTITION: &str = " (pods below its partition keep their template)";
 
 /// A workload as commands speak of it.
@@ -101,24 +103,17 @@ impl<'a> Subject<'a> {
 
     /// The pods whose imageIDs tell the difference: by their hash, or by name where no label is known to select them.
     pub(super) fn look_at_digests(&self, origin: Origin) -> String {
-        let mut pods = String::new();
         let hash = skewed(self.report, origin).map(|(_, of_hash)| &of_hash.hash).max();
         let skewed = skewed(self.report, origin);
-        if self.hash_label().is_empty() || hash.is_some_and(|hash| hash.is_empty()) {
-            let mut names: Vec<&Name> = skewed
-                .flat_map(|(_, of_hash)| &of_hash.digests)
-                .flat_map(|digest| &digest.skewed)
-                .filter_map(|at| self.report.pods.get(*at as usize).map(|pod| &pod.pod))
-                .collect();
-            names.sort_unstable();
-            names.dedup();
-            for name in names.into_iter().take(10) {
-                pods.push(' ');
-                pods.push_str(&word(name));
+        let pods = match hash {
+            Some(hash) if !self.hash_label().is_empty() && !hash.is_empty() => {
+                format!(" -l {}={}", self.hash_label(), word(hash))
             }
-        } else if let Some(hash) = hash {
-            pods = format!(" -l {}={}", self.hash_label(), word(hash));
-        }
+            _ => {
+                let digests = skewed.flat_map(|(_, of_hash)| &of_hash.digests);
+                self.names(digests.flat_map(|digest| &digest.skewed))
+            }
+        };
         format!(
             "{} get pods{pods} -o 'custom-columns=POD:.metadata.name,NODE:.spec.nodeName,\
              IMAGE_ID:.status.containerStatuses[*].imageID,SIDECAR:.status.initContainerStatuses[*].imageID'",
@@ -126,12 +121,41 @@ impl<'a> Subject<'a> {
         )
     }
 
+    /// The names of the first pods at these positions, each after a blank.
+    fn names<'p>(&self, pods: impl Iterator<Item = &'p u32>) -> String {
+        let mut names: Vec<&Name> = pods.filter_map(|at| Some(&self.report.pods.get(*at as usize)?.pod)).collect();
+        names.sort_unstable();
+        names.dedup();
+        names.into_iter().take(MOST_NAMES).map(|name| format!(" {}", word(name))).collect()
+    }
+
+    /// The names of the first pods of which no digest is known that could be compared.
+    fn unresolved(&self) -> String {
+        self.names(self.report.containers.iter().flat_map(|container| &container.unresolved))
+    }
+
     pub(super) fn look_at_image_ids(&self) -> String {
         format!(
-            "{} get pods -o 'custom-columns=POD:.metadata.name,NODE:.spec.nodeName,\
+            "{} get pods{} -o 'custom-columns=POD:.metadata.name,NODE:.spec.nodeName,\
              IMAGE_ID:.status.containerStatuses[*].imageID'",
-            self.kubectl
+            self.kubectl,
+            self.unresolved()
         )
+    }
+
+    pub(super) fn describe_unresolved(&self) -> Action {
+        Action::command(format!("{} describe pods{}", self.kubectl, self.unresolved()))
+    }
+
+    /// The pods that are not ready, by a hash that has some; of the current one rather than another.
+    pub(super) fn look_at_unready(&self) -> String {
+        let unready = self.report.hashes.iter().filter(|hash| hash.ready_pods < hash.pods && !hash.hash.is_empty());
+        match unready.max_by_key(|hash| hash.current == Some(true)).filter(|_| !self.hash_label().is_empty()) {
+            Some(hash) if self.kind != "rollout" => {
+                format!("{} describe pods -l {}={}", self.kubectl, self.hash_label(), word(&hash.hash))
+            }
+            _ => self.look_at_rollout(),
+        }
     }
 
     pub(super) fn look_at_rollout(&self) -> String {

@@ -5,6 +5,7 @@ use super::evidence::OnNodes;
 use super::facts::{ContainerFacts, WorkloadFacts};
 use super::{ContainerReport, DigestPods, HashDigests, Name, Origin, by_name};
 use crate::time::UnixTime;
+use std::collections::BTreeSet;
 
 /// Reports each container of the workload's active pods.
 pub(super) fn containers(facts: &WorkloadFacts<'_>, now: UnixTime) -> Vec<ContainerReport> {
@@ -57,9 +58,20 @@ fn container(
         not_started: comparisons.iter().map(|comparison| comparison.not_started).sum(),
         not_reported: comparisons.iter().map(|comparison| comparison.not_reported).sum(),
         image_id_only: comparisons.iter().map(|comparison| comparison.image_id_only).sum(),
+        unresolved: unresolved(group, &comparisons),
         container: name,
         by_hash,
     }
+}
+
+/// The pods of which no digest that could be compared is known.
+fn unresolved(group: &[ContainerFacts<'_>], comparisons: &[Comparison<'_>]) -> Vec<u32> {
+    let known = || comparisons.iter().flat_map(|comparison| &comparison.images).flat_map(|image| &image.members);
+    if known().count() == group.len() {
+        return Vec::new();
+    }
+    let known: BTreeSet<u32> = known().map(|member| member.pod).collect();
+    group.iter().map(|member| member.pod).filter(|pod| !known.contains(pod)).collect()
 }
 
 fn hash_digests(

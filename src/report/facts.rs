@@ -59,6 +59,10 @@ pub struct PodFacts<'a> {
     pub terminating: bool,
     /// Whether it belongs to the workload's object, and not to another that had its name before.
     pub own: bool,
+    /// How many pods of its template hash it stands for: 1, unless [`observe`](super::observe) needs no more than their number.
+    pub count: u32,
+    /// How many of these are known to have never been Ready.
+    pub never_ready: u32,
 }
 
 /// One container of an active pod.
@@ -166,6 +170,8 @@ pub struct Controller<'a> {
     pub images: Vec<ImageFacts<'a>>,
     /// Which `spec` the `status` speaks of.
     pub observed: Observed,
+    /// `metadata.generation` is 1: nobody changed its `spec` since it was created.
+    pub unedited: bool,
     /// How many pods it asks for and says it has.
     pub replicas: Replicas,
     /// What depends on its kind.
@@ -223,6 +229,14 @@ pub enum ControllerKind<'a> {
     },
     /// An Argo Rollout.
     Rollout(RolloutFacts<'a>),
+}
+
+impl ControllerKind<'_> {
+    /// Whether it makes its pods itself, and has no condition that tells of its rollout.
+    #[must_use]
+    pub fn makes_pods(&self) -> bool {
+        matches!(self, Self::StatefulSet { .. } | Self::DaemonSet { .. })
+    }
 }
 
 /// What a Deployment says of itself.
@@ -384,6 +398,8 @@ pub struct RolloutMemory {
     pub derived: bool,
     /// Whether only its pods can tell its start: it was rolled back to.
     pub by_pods: bool,
+    /// Whether no pod of another hash is left, and it waits for its own.
+    pub arriving: bool,
     /// Whether its template waits on account of `spec.paused`, which is no time of a rollout.
     pub hold: Hold,
 }

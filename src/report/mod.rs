@@ -2,6 +2,7 @@
 //!
 //! [`WorkloadReport`] is the hub. Metrics read it, audits and explanations do; none derives a fact of its own.
 
+mod arrival;
 mod commands;
 mod compare;
 mod containers;
@@ -61,6 +62,8 @@ pub struct WorkloadReport {
     pub blocking_pod: Option<u32>,
     /// Whether two template hashes stand side by side because somebody or something wants it so.
     pub deliberate: bool,
+    /// Whether an Argo Rollout was aborted (`status.abort`).
+    pub aborted: bool,
     /// The object that drives the workload's own object, such as the `LeaderWorkerSet` that moves a StatefulSet's partition.
     pub driver: Option<Driver>,
     /// What keeps a change of the template from reaching all pods by itself, be a rollout under way or not.
@@ -97,6 +100,12 @@ impl WorkloadReport {
     #[must_use]
     pub fn mix_began(&self) -> Option<UnixTime> {
         self.mixed_since.filter(|_| !self.mixed_noticed)
+    }
+
+    /// Whether its pods are all of older templates, because the newest has none yet.
+    #[must_use]
+    pub fn awaits_template(&self) -> bool {
+        !self.hashes.is_empty() && self.hashes.iter().all(|hash| hash.current == Some(false))
     }
 }
 
@@ -193,6 +202,8 @@ pub struct ContainerReport {
     pub not_reported: u32,
     /// Active pods whose imageID cannot be compared with the others'.
     pub image_id_only: u32,
+    /// Positions in [`WorkloadReport::pods`] of the pods that the three counts above are of.
+    pub unresolved: Vec<u32>,
 }
 
 /// The digests of one container among the pods of one template hash.
@@ -375,6 +386,8 @@ pub struct PodReport {
     pub node: Name,
     /// When it was created.
     pub created: Option<UnixTime>,
+    /// Whether it has a `deletionTimestamp`.
+    pub terminating: bool,
     /// Label `pod_template_hash`.
     pub hash: Name,
     /// Values of the configured `--pod-label` keys on the pod, in their configured order; `None` where absent.

@@ -105,13 +105,13 @@ const ONE_CANNOT_MOVE: &str = "its pods run more than one digest, so ask the reg
                                digest or by a tag that is never pushed twice.";
 const LOOK_CLOSER: &str = "let podskew see the object that owns the pods";
 const SAY_MORE: &str = "only that object tells whether a rollout is under way, or whether somebody wants the mix.";
-const SEE_WHY: &str = "describe the pods that have no imageID, and give them what they lack";
-const NOT_STARTED: &str = "what a container runs is known once it has started.";
+const NOT_STARTED: &str =
+    "what a container runs is known once it has started. Give these pods what they lack, as their events say.";
 const ASK_THE_NODE: &str = "ask the provider of the node, often a virtual one, which image it runs; or pin the digest";
 const NOT_REPORTED: &str =
     "a node that reports no imageID leaves nothing to compare. A digest in the template needs no comparison.";
 const GIVE_PODS: &str = "give the pods that are missing or not ready what they lack";
-const NOT_READY: &str = "the rollout itself has ended, so no command of a rollout brings them.";
+const NOT_READY: &str = "the rollout has completed, so they lack something that changed since, or are being replaced. Their events say what.";
 const PULL_AGAIN: &str = "pods that pull from a registry again get a digest again. Images that were imported or preloaded do \
                           not: push them to a registry.";
 const MAY_BE_ONE: &str = "CRI-O may name one image by different digests on nodes of different architectures, and Docker does not say of \
@@ -248,7 +248,7 @@ pub fn remedy(report: &WorkloadReport, finding: Finding) -> Remedy {
                 (of.look_at_rollout(), action, why)
             }
         }
-        Finding::NotAvailable => (of.look_at_rollout(), Action::words(GIVE_PODS.to_owned()), NOT_READY),
+        Finding::NotAvailable => (of.look_at_unready(), Action::words(GIVE_PODS.to_owned()), NOT_READY),
         Finding::NotCompared if report.containers.iter().any(|container| container.image_id_only > 0) => {
             let (action, why) = of.change(of.reach_all(of.restart()), PULL_AGAIN);
             (of.look_at_image_ids(), action, why)
@@ -257,7 +257,7 @@ pub fn remedy(report: &WorkloadReport, finding: Finding) -> Remedy {
             (of.look_at_image_ids(), Action::words(ASK_THE_NODE.to_owned()), NOT_REPORTED)
         }
         Finding::NotCompared if report.containers.iter().any(|container| container.not_started > 0) => {
-            (of.look_at_image_ids(), Action::words(SEE_WHY.to_owned()), NOT_STARTED)
+            (of.look_at_image_ids(), of.describe_unresolved(), NOT_STARTED)
         }
         Finding::HashesMixed if report.rollout.is_some() => (of.look_at_history(), of.delete_older(), LEFT_OVER),
         Finding::HashesMixed | Finding::NotCompared => {

@@ -2,7 +2,9 @@
 //!
 //! Nobody is advised to go back to a template that never worked (rows 53 and 54).
 
+use super::arrival::is_first;
 use super::facts::{ControllerKind, DeploymentFacts, TemplateFacts, WorkloadFacts};
+
 use super::rollout::{Current, Progress, ordinal};
 use super::{RollbackTarget, RolloutState};
 
@@ -18,9 +20,7 @@ pub(super) fn has_worked(facts: &WorkloadFacts<'_>, template: &TemplateFacts<'_>
 fn has_completed(facts: &WorkloadFacts<'_>, template: &TemplateFacts<'_>) -> bool {
     // The first template of a workload is named at once, before any pod of it runs: `getStatefulSetRevisions` in
     // `pkg/controller/statefulset/stateful_set_control.go`, `shouldFullPromote` in Argo's `rollout/sync.go`.
-    let is_first = || {
-        !facts.templates.iter().any(|other| other.owned && other.created.is_some() && other.created < template.created)
-    };
+    let is_first = || is_first(facts, template);
     match facts.controller.as_ref().map(|controller| &controller.kind) {
         Some(ControllerKind::StatefulSet { current_revision, .. }) => *current_revision == template.hash && !is_first(),
         Some(ControllerKind::Rollout(rollout)) => {

@@ -3,6 +3,7 @@
 //! A rollout is in progress while active pods of another hash than the current one remain, while no current hash exists,
 //! or while a Deployment's controller says so. Scaling, unready pods and lost nodes never reopen it.
 
+use super::arrival::is_arriving;
 use super::compare::second_smallest;
 use super::facts::{
     Controller, ControllerKind, Course, DeploymentFacts, Observed, PodFacts, ProgressReason, RolloutFacts,
@@ -52,9 +53,12 @@ pub fn observe(facts: &WorkloadFacts<'_>, now: UnixTime) -> Course {
     let current = current(facts);
     let Some(controller) = facts.controller.as_ref() else { return facts.memory.course.clone() };
     let split = Split::of(facts, current);
-    match (in_progress(facts, controller, current, &split), current) {
+    match (in_progress(facts, controller, current, &split, facts.memory.course, now), current) {
         (None, _) => facts.memory.course.clone(),
-        (Some(true), _) => Course::InProgress(Box::new(remember(facts, current, now))),
+        (Some(true), _) => {
+            let arriving = matches!(current, Current::Hash(_)) && split.others == 0;
+            Course::InProgress(Box::new(remember(facts, current, arriving && controller.kind.makes_pods(), now)))
+        }
         (Some(false), Current::Hash(hash)) => Course::Complete(hash.clone()),
         (Some(false), _) => Course::Complete(Name::from("")),
     }
@@ -72,7 +76,7 @@ pub(super) fn progress<'a>(facts: &WorkloadFacts<'a>, course: &Course, now: Unix
         changes_at: None,
     };
     let Some(controller) = facts.controller.as_ref() else { return progress };
-    let Some(in_progress) = in_progress(facts, controller, current, &split) else { return progress };
+    let Some(in_progress) = in_progress(facts, controller, current, &split, course, now) else { return progress };
     let (true, Course::InProgress(rollout)) = (in_progress, course) else {
         progress.rollout = Some(RolloutReport { state: RolloutState::Complete, started: None, noticed: false });
         let kept_until = kept_until(facts, controller, current);
@@ -96,12 +100,12 @@ pub(super) fn progress<'a>(facts: &WorkloadFacts<'a>, course: &Course, now: Unix
         ControllerKind::Deployment(_) => RolloutState::Progressing,
         // What its controller has not seen yet waits for the controller, and not for somebody (row 60).
         ControllerKind::StatefulSet { on_delete: true, .. } | ControllerKind::DaemonSet { on_delete: true, .. }
-            if controller.observed != Observed::Never =>
+            if controller.observed != Observed::Never && (waiting || current == Current::Unknown) =>
         {
             RolloutState::OnDelete
         }
         ControllerKind::StatefulSet { partition, .. }
-            if *partition > 0 && split.outdated == 0 && current != Current::None =>
+            if *partition > 0 && split.others > 0 && split.outdated == 0 && current != Current::None =>
         {
             RolloutState::Partitioned
         }
@@ -238,6 +242,8 @@ fn in_progress(
     controller: &Controller<'_>,
     current: Current<'_>,
     split: &Split,
+    course: &Course,
+    now: UnixTime,
 ) -> Option<bool> {
     if current == Current::Unknown {
         return by_status(facts, controller);
@@ -261,7 +267,7 @@ fn in_progress(
             let promoted = rollout.stable_hash == rollout.current_hash;
             // Once promoted and Healthy it stays complete: a later phase Progressing speaks of scaling, of restarts and of pods
             // that are not available (row 64). Pods of an older hash are told apart from a rollout by that alone.
-            let was_complete = matches!(facts.memory.course, Course::Complete(hash) if hash == rollout.current_hash);
+            let was_complete = matches!(course, Course::Complete(hash) if hash == rollout.current_hash);
             let healthy = rollout.phase == RolloutPhase::Healthy || was_complete;
             // Argo calls the template of a new Rollout stable at once. Versions before 1.2 knew no condition Healthy, so what has
             // a history was Healthy once.
@@ -269,7 +275,9 @@ fn in_progress(
             let new = controller.observed == Observed::Never || (rollout.never_healthy && is_first);
             rollout.has_failed() || !promoted || (!healthy && (split.others > 0 || new))
         }
-        ControllerKind::StatefulSet { .. } | ControllerKind::DaemonSet { .. } => waiting,
+        ControllerKind::StatefulSet { .. } | ControllerKind::DaemonSet { .. } => {
+            waiting || is_arriving(facts, controller, current, course, now)
+        }
     })
 }
 

@@ -7,7 +7,12 @@ use super::rollout::Current;
 use crate::time::UnixTime;
 
 /// The rollout in progress, with the earliest start that was ever derived for its hash and revision.
-pub(super) fn remember(facts: &WorkloadFacts<'_>, current: Current<'_>, now: UnixTime) -> RolloutMemory {
+pub(super) fn remember(
+    facts: &WorkloadFacts<'_>,
+    current: Current<'_>,
+    arriving: bool,
+    now: UnixTime,
+) -> RolloutMemory {
     let hash = match current {
         Current::Hash(hash) => Some(hash),
         Current::None | Current::Unknown => None,
@@ -63,6 +68,7 @@ pub(super) fn remember(facts: &WorkloadFacts<'_>, current: Current<'_>, now: Uni
         witnessed: witnessed || derived.is_some(),
         derived: derived.is_some() || same.is_some_and(|same| same.derived),
         by_pods,
+        arriving,
         hold,
     }
 }
@@ -76,6 +82,14 @@ enum Teller {
     Object(Option<UnixTime>),
     /// Its pods.
     Pods,
+}
+
+/// When the rollout of this template began, if the template's own object tells it.
+pub(super) fn of_object(facts: &WorkloadFacts<'_>, template: &TemplateFacts<'_>) -> Option<UnixTime> {
+    match told_by(facts, template) {
+        Teller::Object(start) => start,
+        Teller::Pods => None,
+    }
 }
 
 /// What tells when the rollout of this template began.

@@ -28,6 +28,7 @@ pub fn report(facts: &WorkloadFacts<'_>, course: &Course, now: UnixTime) -> Work
         rollback_target: rollback::target(facts, &progress),
         blocking_pod: rollback::blocking_pod(facts, &progress),
         deliberate: progress.deliberate && distinct > 1,
+        aborted: is_aborted(facts),
         driver: driver(facts),
         update_hold: update_hold(facts),
         template_of: template_of(facts),
@@ -40,6 +41,7 @@ pub fn report(facts: &WorkloadFacts<'_>, course: &Course, now: UnixTime) -> Work
                 pod: pod.name.clone(),
                 node: pod.node.clone(),
                 created: pod.created,
+                terminating: pod.terminating,
                 hash: pod.hash.clone(),
                 labels: pod.labels.clone(),
             })
@@ -47,6 +49,10 @@ pub fn report(facts: &WorkloadFacts<'_>, course: &Course, now: UnixTime) -> Work
         changes_at: progress.changes_at,
         hashes,
     }
+}
+
+fn is_aborted(facts: &WorkloadFacts<'_>) -> bool {
+    matches!(facts.controller.as_ref().map(|controller| &controller.kind), Some(ControllerKind::Rollout(rollout)) if rollout.aborted)
 }
 
 fn driver(facts: &WorkloadFacts<'_>) -> Option<Driver> {

@@ -32,6 +32,7 @@ pub fn empty(workload: Workload) -> WorkloadReport {
         rollback_target: None,
         blocking_pod: None,
         deliberate: false,
+        aborted: false,
         driver: None,
         update_hold: None,
         template_of: None,
@@ -45,7 +46,14 @@ pub fn empty(workload: Workload) -> WorkloadReport {
 
 /// A pod without labels.
 pub fn pod(name: &str, node: &str, hash: &str, labels: &[Option<&str>]) -> PodReport {
-    PodReport { pod: name.into(), node: node.into(), created: None, hash: hash.into(), labels: names(labels) }
+    PodReport {
+        pod: name.into(),
+        node: node.into(),
+        created: None,
+        terminating: false,
+        hash: hash.into(),
+        labels: names(labels),
+    }
 }
 
 /// A Deployment in the middle of a rollout, one of whose hashes has digest skew since 400.
@@ -89,6 +97,7 @@ pub fn skewed_deployment() -> WorkloadReport {
                 not_started: 3,
                 not_reported: 0,
                 image_id_only: 0,
+                unresolved: Vec::new(),
             },
             ContainerReport {
                 container: "web".into(),
@@ -101,6 +110,7 @@ pub fn skewed_deployment() -> WorkloadReport {
                 not_started: 0,
                 not_reported: 0,
                 image_id_only: 1,
+                unresolved: Vec::new(),
             },
         ],
         outdated_pods: Some(1),
@@ -158,6 +168,7 @@ pub fn plain_workload() -> WorkloadReport {
             not_started: 0,
             not_reported: 0,
             image_id_only: 0,
+            unresolved: Vec::new(),
         }],
         pods: vec![pod("db-1", "node-b", "", &[None])],
         ..empty(workload("data", "cluster.postgresql.cnpg.io", "db"))
@@ -273,6 +284,7 @@ fn any_container() -> impl Strategy<Value = ContainerReport> {
             not_started: count,
             not_reported: count / 3,
             image_id_only: count / 2,
+            unresolved: Vec::new(),
         }
     })
 }

@@ -309,6 +309,8 @@ pub trait With {
     fn pending(self) -> Self;
     fn terminating(self) -> Self;
     fn unready(self) -> Self;
+    /// Created then, taken over by its kubelet a second later, and never Ready since.
+    fn never_ready(self, created: i64) -> Self;
     /// Another container beside the first.
     fn sidecar(self, name: &str, image_id: &str) -> Self;
 }
@@ -350,6 +352,11 @@ impl With for Value {
     }
     fn unready(self) -> Self {
         self.with("/status/conditions/0/status", "False")
+    }
+    fn never_ready(self, created: i64) -> Self {
+        let since = at(created + 1);
+        let condition = json!([{"type": "Ready", "status": "False", "lastTransitionTime": since}]);
+        self.created(created).with("/status/startTime", since).with("/status/conditions", condition)
     }
     fn sidecar(mut self, name: &str, image_id: &str) -> Self {
         let started = self["status"]["containerStatuses"][0]["state"].clone();
