@@ -6,8 +6,8 @@
 
 use crate::report::remedy::{Action, Finding, Remedy, remedy};
 use crate::report::{
-    ContainerReport, DigestPods, HashDigests, HashReport, ImageReference, NodeReport, PodReport, RollbackTarget,
-    RolloutReport, WorkloadReport,
+    BlockedPods, ContainerReport, DigestPods, HashDigests, HashReport, ImageReference, Name, NodeReport, PodReport,
+    RollbackTarget, RolloutReport, WorkloadReport,
 };
 use crate::time::UnixTime;
 use crate::words::visible;
@@ -26,6 +26,7 @@ pub struct Workload<'a> {
     rollout: Option<Rollout>,
     rollback_target: Option<Target<'a>>,
     blocking_pod: Option<&'a str>,
+    blocked: Vec<Blocked<'a>>,
     distinct_template_hashes: u32,
     mixed_since: Option<String>,
     outdated_pods: Option<u32>,
@@ -45,6 +46,17 @@ struct Rollout {
     state: &'static str,
     /// `None` where nothing tells when it began.
     started: Option<String>,
+}
+
+/// Pods that a rollout in progress waits for, for one reason, with the first of them.
+#[derive(Serialize, Debug)]
+struct Blocked<'a> {
+    reason: &'static str,
+    pods: u32,
+    pod: Option<&'a str>,
+    container: Option<&'a str>,
+    image: Option<&'a str>,
+    message: Option<&'a str>,
 }
 
 /// The revision that a rollout in progress or stalled can go back to.
@@ -169,6 +181,7 @@ impl<'a> From<&'a WorkloadReport> for Workload<'a> {
             rollout: report.rollout.map(Rollout::from),
             rollback_target: report.rollback_target.as_ref().map(Target::from),
             blocking_pod: report.blocking_pod.and_then(|at| report.pods.get(at as usize)).map(|pod| &*pod.pod),
+            blocked: report.blocked.iter().map(|blocked| Blocked::of(report, blocked)).collect(),
             distinct_template_hashes: report.distinct_hashes,
             mixed_since: report.mix_began().map(moment),
             outdated_pods: report.outdated_pods,
@@ -182,6 +195,20 @@ impl<'a> From<&'a WorkloadReport> for Workload<'a> {
                 .into_iter()
                 .map(|finding| Found::of(finding, remedy(report, finding)))
                 .collect(),
+        }
+    }
+}
+
+impl<'a> Blocked<'a> {
+    fn of(report: &'a WorkloadReport, blocked: &'a BlockedPods) -> Self {
+        let known = |text: &'a Name| (!text.is_empty()).then_some(&**text);
+        Self {
+            reason: blocked.reason.as_str(),
+            pods: blocked.pods,
+            pod: blocked.pod.and_then(|at| report.pods.get(at as usize)).map(|pod| &*pod.pod),
+            container: known(&blocked.container),
+            image: known(&blocked.image),
+            message: known(&blocked.message),
         }
     }
 }

@@ -44,6 +44,12 @@ pub fn pods(count: u32) -> String {
     if count == 1 { "1 pod".to_owned() } else { format!("{count} pods") }
 }
 
+/// A message of several lines as one.
+#[must_use]
+pub fn one_line(message: &str) -> String {
+    message.split_whitespace().collect::<Vec<_>>().join(" ")
+}
+
 /// What would move the cursor, or turn the direction of reading, is not written: names from a file may be anything.
 #[must_use]
 pub fn visible(character: char) -> char {

@@ -1669,6 +1669,114 @@ fn row_53_every_pod_was_replaced_by_a_broken_one() {
     assert_eq!(world.state("daemonset/agent"), (RolloutState::Complete, 0), "row 41");
 }
 
+/// The Deployment `web` in the middle of a rollout to `h2`, whose ReplicaSet wants three pods.
+fn waiting_rollout() -> World {
+    let mut world = World::new();
+    world
+        .put(&reason(deployment("web:2"), "ReplicaSetUpdated", -90).with("/spec/replicas", 7))
+        .put(&replica_set("h1", "web:1", 1, -5000))
+        .put(&replica_set("h2", "web:2", 2, -100).with("/spec/replicas", 3))
+        .put(&pod("p1"));
+    world
+}
+
+/// What `web` waits for: reason, pods, and the image of the first of them.
+fn blocked(world: &mut World) -> Vec<(&'static str, u32, String)> {
+    let blocked = &world.report("deployment/web").blocked;
+    blocked.iter().map(|it| (it.reason.as_str(), it.pods, it.image.to_string())).collect()
+}
+
+fn waits(name: &str, state: Value) -> Value {
+    let unready = json!([{"type": "Ready", "status": "False", "reason": "ContainersNotReady"}]);
+    pod(name)
+        .hash("h2")
+        .image("web:2")
+        .with("/status/conditions", unready)
+        .with("/status/containerStatuses", json!([{"name": "app", "ready": false, "imageID": "", "state": state}]))
+}
+
+#[test]
+fn a_rollout_says_what_its_pods_wait_for() {
+    for known in podskew::report::BlockReason::ALL.iter().map(|reason| reason.as_str()).chain(["ErrNeverHeardOf"]) {
+        let mut world = waiting_rollout();
+        world.put(&waits("n1", json!({"waiting": {"reason": known, "message": "in words"}})));
+        let expected = if known == "ErrNeverHeardOf" { "other" } else { known };
+        assert_eq!(blocked(&mut world), [(expected, 1, "web:2".to_owned())]);
+    }
+    let mut world = waiting_rollout();
+    world
+        .put(&waits("n1", json!({"waiting": {"reason": "ImagePullBackOff"}})))
+        .put(&waits("n2", json!({"waiting": {"reason": "ImagePullBackOff"}})))
+        .put(&waits("n3", json!({"running": {"startedAt": at(-5)}})));
+    let image = || "web:2".to_owned();
+    assert_eq!(blocked(&mut world), [("ImagePullBackOff", 2, image()), ("not_ready", 1, image())]);
+    let said = world.report("deployment/web").what_waits();
+    assert_eq!(said.as_deref(), Some("3 pods of 7 wait: 2 ImagePullBackOff (web:2), 1 not ready"));
+    // What is Ready, or on its way out, is waited for no more; neither are the pods of the older hash.
+    world.put(&pod("n1").hash("h2")).put(&waits("n2", json!({})).terminating()).put(&pod("p1").unready());
+    assert_eq!(blocked(&mut world), [("not_ready", 1, image())]);
+    assert_eq!(world.report("deployment/web").what_waits().as_deref(), Some("1 pod of 7 waits: not ready"));
+    // Complete: an unready pod is no rollout's (row 41).
+    let mut world = web();
+    world.put(&waits("n1", json!({"waiting": {"reason": "CrashLoopBackOff"}})).hash("h1"));
+    assert_eq!(blocked(&mut world), []);
+}
+
+#[test]
+fn the_most_telling_reason_of_a_pod_counts() {
+    let unscheduled = |reason: &str| {
+        let condition = json!([{"type": "PodScheduled", "status": "False", "reason": reason, "message": "0/3 nodes"}]);
+        waits("n1", json!({})).with("/status", json!({"phase": "Pending", "conditions": condition}))
+    };
+    let with_init = |state: Value| {
+        waits("n1", json!({"waiting": {"reason": "PodInitializing"}}))
+            .with("/status/initContainerStatuses", json!([{"name": "migrate", "ready": false, "state": state}]))
+    };
+    for (pod, expected) in [
+        (unscheduled("Unschedulable"), "Unschedulable"),
+        (unscheduled("SchedulingGated"), "SchedulingGated"),
+        (with_init(json!({"waiting": {"reason": "CrashLoopBackOff"}})), "CrashLoopBackOff"),
+        (with_init(json!({"terminated": {"exitCode": 3, "reason": "Error"}})), "init_container_failed"),
+        (with_init(json!({"terminated": {"exitCode": 0, "reason": "Completed"}})), "PodInitializing"),
+        (with_init(json!({"running": {}})), "not_ready"),
+        (waits("n1", json!({"terminated": {"exitCode": 137, "reason": "OOMKilled"}})), "other"),
+        (waits("n1", json!({})).with("/status", json!({"phase": "Pending"})), "other"),
+        // A readiness gate.
+        (waits("n1", json!({"running": {}})).with("/status/containerStatuses/0/ready", true), "other"),
+    ] {
+        let mut world = waiting_rollout();
+        world.put(&pod);
+        assert_eq!(blocked(&mut world).first().map(|(reason, ..)| *reason), Some(expected), "{pod}");
+    }
+}
+
+#[test]
+fn a_replica_that_could_not_be_created_counts() {
+    let mut world = waiting_rollout();
+    let quota = json!({"type": "ReplicaFailure", "status": "True", "reason": "FailedCreate",
+        "message": "pods \"web-h2-\" is forbidden: exceeded quota: pods, requested: pods=1, used: pods=4, limited: pods=4"});
+    let progressing = json!({"type": "Progressing", "reason": "ReplicaSetUpdated", "lastUpdateTime": at(-90)});
+    let refused = |status: &str| {
+        let quota = quota.clone().with("/status", status);
+        deployment("web:2").with("/spec/replicas", 7).with("/status/conditions", json!([progressing, quota]))
+    };
+    world.put(&refused("True")).put(&pod("n1").hash("h2"));
+    assert_eq!(blocked(&mut world), [("FailedCreate", 2, String::new())], "three are wanted, and one is there");
+    world.put(&refused("False"));
+    assert_eq!(blocked(&mut world), []);
+    // A StatefulSet has no such condition.
+    let mut world = World::listed(&[&first_set().created(-900), &first_revision(-899), &first_pod(0, -899)]);
+    world.put(&first_set().created(-900)).put(&first_pod(1, -890).never_ready(-890));
+    let blocked = &world.report("statefulset/db").blocked;
+    let blocked: Vec<_> = blocked.iter().map(|it| (it.reason.as_str(), it.pods)).collect();
+    assert_eq!(blocked, [], "it was complete when podskew began");
+    let hangs = first_pod(1, -890).never_ready(-890);
+    let mut world = World::listed(&[&first_set().created(-900), &first_revision(-899), &first_pod(0, -899), &hangs]);
+    let blocked = &world.report("statefulset/db").blocked;
+    let blocked: Vec<_> = blocked.iter().map(|it| (it.reason.as_str(), it.pods)).collect();
+    assert_eq!(blocked, [("not_created", 1), ("not_ready", 1)]);
+}
+
 #[test]
 fn row_54_a_pod_that_hangs_on_a_reverted_template_keeps_the_rollout_in_progress() {
     let reverted = stateful_set(json!({"type": "RollingUpdate"})).with("/status/updateRevision", "db-old");

@@ -121,7 +121,11 @@ fn pods_that_are_not_ready_are_named_with_the_reason() {
         serde_json::from_str(&podskew(&["explain", "-o", "json", "-f", &file, "deploy/api"]).stdout).unwrap();
     let not_ready = json["workloads"][0]["not_ready"].as_array().unwrap();
     assert_eq!(not_ready.len(), 2);
-    assert_eq!(not_ready[0]["reasons"], json!([{"container": "app", "reason": "ImagePullBackOff"}]));
+    assert_eq!(
+        not_ready[0]["reasons"],
+        json!([{"container": "app", "reason": "ImagePullBackOff",
+            "message": "Back-off pulling image \"registry.example/stuck/api:broken\""}])
+    );
     // A pod that hangs on an older template is not what the rollout waits for.
     let mut whole: Value = serde_json::from_str(&without("stuck", &[])).unwrap();
     for item in whole["items"].as_array_mut().unwrap() {

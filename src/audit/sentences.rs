@@ -6,7 +6,7 @@ use crate::report::{
     DigestKind, DigestPods, HashDigests, HashReport, Name, Origin, PodReport, RolloutState, WorkloadReport,
 };
 use crate::time::Taken;
-use crate::words::{old, pods, since};
+use crate::words::{old, one_line, pods, since};
 use std::collections::BTreeSet;
 use std::fmt::{self, Write as _};
 
@@ -184,8 +184,12 @@ fn left(report: &WorkloadReport) -> String {
         Some(1) => format!(": 1 of {} still has an older template", pods(all)),
         Some(outdated) => format!(": {outdated} of {} still have an older template", pods(all)),
     };
-    match report.blocking_pod.and_then(|at| report.pods.get(at as usize)) {
+    let left = match report.blocking_pod.and_then(|at| report.pods.get(at as usize)) {
         Some(waits) => format!("{left}, and it waits for {}, which is not ready", waits.pod),
+        None => left,
+    };
+    match report.what_waits() {
+        Some(waits) => format!("{left}; {waits}"),
         None => left,
     }
 }
@@ -236,12 +240,12 @@ fn groups(report: &WorkloadReport, finding: Finding, taken: Taken) -> Vec<Group>
         Finding::DigestSkew => skewed_groups(Origin::Template).chain(of_nodes(report, Origin::Template)).collect(),
         Finding::InjectedSkew => skewed_groups(Origin::Injected).chain(of_nodes(report, Origin::Injected)).collect(),
         Finding::UnknownSkew => skewed_groups(Origin::Unknown).chain(of_nodes(report, Origin::Unknown)).collect(),
-        Finding::Stalled
-        | Finding::UnderWay
-        | Finding::HashesPersist
-        | Finding::HashesMixed
-        | Finding::NotAvailable
-        | Finding::Held => report.hashes.iter().map(|hash| hash_group(report, hash)).collect(),
+        Finding::Stalled | Finding::UnderWay => {
+            messages(report).chain(report.hashes.iter().map(|hash| hash_group(report, hash))).collect()
+        }
+        Finding::HashesPersist | Finding::HashesMixed | Finding::NotAvailable | Finding::Held => {
+            report.hashes.iter().map(|hash| hash_group(report, hash)).collect()
+        }
         Finding::NotCompared | Finding::LatestTag => Vec::new(),
     }
 }
@@ -273,6 +277,16 @@ fn digest_groups(report: &WorkloadReport, container: &Name, of_hash: &HashDigest
         }
     };
     of_hash.digests.iter().map(group).collect()
+}
+
+/// What the API says of the pods that a rollout waits for.
+fn messages(report: &WorkloadReport) -> impl Iterator<Item = Group> {
+    let said = report.blocked.iter().filter(|blocked| !blocked.message.is_empty());
+    said.map(|blocked| Group {
+        lines: vec![format!("{}: {}", blocked.reason.in_words(), one_line(&blocked.message))],
+        pods: Vec::new(),
+        more: 0,
+    })
 }
 
 /// What nodes say of the skew, where they are asked.

@@ -160,6 +160,7 @@ impl AuditOptions {
         let mut looking = Looking::new(arguments.look, arguments.selector)?;
         let names = named(&arguments.workloads, &looking.settings.workload_kinds)?;
         looking.nodes = arguments.nodes.nodes;
+        looking.settings.messages = true;
         // Who names a Job wants it counted.
         looking.settings.jobs |= names.iter().any(|named| named.workload_type == "job");
         Ok(Self {
@@ -219,6 +220,7 @@ impl ExplainOptions {
         let workloads = named(&arguments.workloads, &looking.settings.workload_kinds)?;
         looking.nodes = arguments.nodes.nodes;
         looking.settings.images_of_history = true;
+        looking.settings.messages = true;
         // Who names one wants it counted.
         looking.settings.jobs |= workloads.iter().any(|named| matches!(&*named.workload_type, "job" | "pod"));
         let (format, program) = (arguments.output, Called::now().program());
@@ -277,6 +279,7 @@ fn settings(arguments: CountArguments) -> Settings {
         workload_kinds: distinct_kinds(arguments.workload_kind),
         stalled_after: arguments.stalled_after,
         images_of_history: false,
+        messages: false,
     }
 }
 

@@ -3,8 +3,7 @@
 use super::choose::{Asked, Chooser};
 use super::json::Difference;
 use super::templates::Templates;
-use super::unready::Unready;
-use super::{Explanation, UnreadyPod, json, text};
+use super::{Explanation, json, text};
 use crate::cli::{DiffFormat, DiffOptions, ExplainFormat, ExplainOptions, terminal};
 use crate::diff::{Side, Values, unified};
 use crate::json::printed;
@@ -13,7 +12,7 @@ use crate::objects::Resource;
 use crate::page::Terminal;
 use crate::report::history::Revision;
 use crate::report::remedy::word;
-use crate::report::{Name, Workload, WorkloadReport};
+use crate::report::{Workload, WorkloadReport};
 use anyhow::{Context as _, anyhow, bail};
 use std::process::ExitCode;
 
@@ -22,11 +21,10 @@ const DIFFERENT: u8 = 1;
 
 /// Prints everything that is known of the workloads that are named.
 pub async fn explain(options: ExplainOptions) -> anyhow::Result<ExitCode> {
-    let unready = Unready::default();
-    let mut look = look(&options.looking, Some(unready.witness())).await?;
+    let mut look = look(&options.looking, None).await?;
     let reports = look.find(&options.workloads)?;
     let explanations: Vec<Explanation> =
-        reports.into_iter().filter_map(|report| explanation(&look, &unready, report, &options)).collect();
+        reports.into_iter().filter_map(|report| explanation(&look, report, &options)).collect();
     let text = match options.format {
         ExplainFormat::Json => json::json(&look, &explanations).context("cannot write the JSON")? + "\n",
         ExplainFormat::Text => {
@@ -38,23 +36,12 @@ pub async fn explain(options: ExplainOptions) -> anyhow::Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
-fn explanation(
-    look: &Look,
-    unready: &Unready,
-    report: WorkloadReport,
-    options: &ExplainOptions,
-) -> Option<Explanation> {
+fn explanation(look: &Look, report: WorkloadReport, options: &ExplainOptions) -> Option<Explanation> {
     let history = look.history(&report.workload)?;
     let is_asked =
         |name: &str| options.workloads.iter().any(|named| named.workload_type == "pod" && named.name == name);
     let pod = report.pods.iter().map(|pod| &pod.pod).find(|name| is_asked(name)).cloned();
-    let reasons = |pod: &Name| unready.reasons(&report.workload.namespace, pod);
-    let is_current = |hash: &Name| report.hashes.iter().any(|it| it.hash == *hash && it.current == Some(true));
-    let pods = report.pods.iter().zip(&history.pods);
-    let waiting = pods.filter(|(pod, detail)| !detail.ready && !detail.terminating && is_current(&pod.hash));
     Some(Explanation {
-        unready: waiting.map(|(pod, _)| UnreadyPod { pod: pod.clone(), reasons: reasons(&pod.pod) }).collect(),
-        pod_reasons: pod.as_ref().map(reasons).unwrap_or_default(),
         pod,
         history,
         taken: look.taken,

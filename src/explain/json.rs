@@ -1,8 +1,8 @@
 //! Explanations as JSON: a workload's report as every command prints it, and its history beside it.
 #![allow(clippy::struct_field_names, reason = "the names are those of the labels")]
 
+use super::Explanation;
 use super::unready::Reason;
-use super::{Explanation, UnreadyPod};
 use crate::json::{Done, Image, VERSION, Workload, moment, printed};
 use crate::look::Look;
 use crate::report::history::{ContainerDetail, History, PodDetail, Revision};
@@ -40,7 +40,7 @@ struct NotReady<'a> {
     pod: &'a str,
     node: &'a str,
     pod_template_hash: &'a str,
-    reasons: &'a [Reason],
+    reasons: Vec<Reason<'a>>,
 }
 
 #[derive(Serialize)]
@@ -103,14 +103,15 @@ impl<'a> From<&'a Explanation> for Explained<'a> {
                 .collect(),
             pin: current.and_then(|current| pin(report, &current.hash)).map(Done::from),
             pod: explanation.pod().map(|(pod, detail)| Pod::of(explanation, pod, detail)),
-            not_ready: explanation.unready.iter().map(NotReady::from).collect(),
+            not_ready: explanation.unready().into_iter().map(NotReady::from).collect(),
             not_known: notes,
         }
     }
 }
 
-impl<'a> From<&'a UnreadyPod> for NotReady<'a> {
-    fn from(UnreadyPod { pod, reasons }: &'a UnreadyPod) -> Self {
+impl<'a> From<(&'a PodReport, &'a PodDetail)> for NotReady<'a> {
+    fn from((pod, detail): (&'a PodReport, &'a PodDetail)) -> Self {
+        let reasons = detail.waiting.iter().map(Reason::of).collect();
         Self { pod: &pod.pod, node: &pod.node, pod_template_hash: &pod.hash, reasons }
     }
 }

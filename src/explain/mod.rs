@@ -13,7 +13,6 @@ pub use command::{diff, explain};
 use crate::report::history::{History, PodDetail, Revision};
 use crate::report::{HashDigests, HashReport, ImageReference, Name, PodReport, RolloutState, WorkloadReport};
 use crate::time::{Taken, UnixTime};
-use unready::Reason;
 
 /// Everything that is known of one workload.
 #[derive(Debug)]
@@ -30,17 +29,6 @@ pub struct Explanation {
     pub diff: String,
     /// What could not be seen, and what is unknown because of it.
     pub notes: Vec<String>,
-    /// Pods of the current template that are not ready.
-    unready: Vec<UnreadyPod>,
-    /// Why the pod that was asked for is not ready.
-    pod_reasons: Vec<Reason>,
-}
-
-/// A pod that is not ready.
-#[derive(Debug)]
-struct UnreadyPod {
-    pod: PodReport,
-    reasons: Vec<Reason>,
 }
 
 /// A template with pods or in the history.
@@ -147,6 +135,13 @@ impl Explanation {
             }
             RolloutState::Complete | RolloutState::Progressing => return None,
         })
+    }
+
+    /// The pods of the current template that are not Ready.
+    fn unready(&self) -> Vec<(&PodReport, &PodDetail)> {
+        let is_current = |hash: &Name| self.report.hashes.iter().any(|it| it.hash == *hash && it.current == Some(true));
+        let pods = self.report.pods.iter().zip(&self.history.pods);
+        pods.filter(|(pod, detail)| !detail.ready && !detail.terminating && is_current(&pod.hash)).collect()
     }
 
     /// The pod that was asked for.

@@ -1,7 +1,7 @@
 //! An explanation for people.
 
 use super::unready::in_words;
-use super::{Explanation, Template, UnreadyPod, others};
+use super::{Explanation, Template, others};
 use crate::page::{BOLD, FAINT, GREEN, Page, RED, Terminal, YELLOW};
 use crate::report::history::{ContainerDetail, PodDetail};
 use crate::report::remedy::{Finding, GITOPS, pin, remedy, roll_back};
@@ -9,7 +9,7 @@ use crate::report::{
     HashDigests, ImageReference, Origin, PodReport, ReferenceKind, RolloutState, Workload, WorkloadReport,
 };
 use crate::time::{Taken, UnixTime};
-use crate::words::{age_since, old, pods, since};
+use crate::words::{age_since, old, one_line, pods, since};
 
 /// How many pods are named before the rest is counted.
 const NAMED: usize = 5;
@@ -85,6 +85,13 @@ impl Sheet<'_> {
             }
         }
         self.page.wrapped("  ", "pods     ", &line, "");
+        if let Some(waits) = report.what_waits() {
+            self.page.wrapped("  ", "blocked  ", &waits, YELLOW);
+            // The pods below say theirs themselves.
+            for blocked in report.blocked.iter().filter(|it| it.pod.is_none() && !it.message.is_empty()) {
+                self.page.wrapped("           ", "", &one_line(&blocked.message), FAINT);
+            }
+        }
         if report.mixed_since.is_some() {
             let line = format!("{} template hashes{}", report.distinct_hashes, since_when(report.mix_began(), *taken));
             self.page.wrapped("  ", "mixed    ", &line, "");
@@ -111,7 +118,7 @@ impl Sheet<'_> {
             PodDetail { ready: true, .. } => "ready",
             _ => "not ready",
         };
-        let why = match in_words(&self.explanation.pod_reasons) {
+        let why = match in_words(&detail.waiting) {
             reasons if !reasons.is_empty() && state == "not ready" => format!(" ({reasons})"),
             _ => String::new(),
         };
@@ -193,11 +200,19 @@ impl Sheet<'_> {
 
     /// The pods of the current template that are not ready.
     fn unready(&mut self) {
-        let unready = &self.explanation.unready;
-        for UnreadyPod { pod, reasons } in unready.iter().take(NAMED) {
+        let unready = self.explanation.unready();
+        let mut said: Vec<&str> = Vec::new();
+        for (pod, PodDetail { waiting, .. }) in unready.iter().take(NAMED) {
             let node = if pod.node.is_empty() { String::new() } else { format!(" on {}", pod.node) };
-            let why = if reasons.is_empty() { String::new() } else { format!(": {}", in_words(reasons)) };
+            let why = if waiting.is_empty() { String::new() } else { format!(": {}", in_words(waiting)) };
             self.page.wrapped("    ", "", &format!("{}{node} is not ready{why}", pod.pod), YELLOW);
+            // Pods of one template often say the same.
+            for message in waiting.iter().map(|it| &*it.message).filter(|message| !message.is_empty()) {
+                if !said.contains(&message) {
+                    self.page.wrapped("      ", "", &one_line(message), FAINT);
+                    said.push(message);
+                }
+            }
         }
         match unready.len().saturating_sub(NAMED) {
             0 => {}

@@ -326,6 +326,8 @@ mod tests {
             rollout: None,
             rollback_target: None,
             blocking_pod: None,
+            blocked: Vec::new(),
+            wanted_pods: None,
             deliberate: false,
             aborted: false,
             driver: None,

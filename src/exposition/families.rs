@@ -281,6 +281,21 @@ pub static FAMILIES: &[Family] = &[
         }),
     },
     Family {
+        name: "podskew_rollout_blocked_pods",
+        help: "Pods of the current template hash that a rollout in progress waits for, by reason: the word of the API, or \
+               init_container_failed, not_ready, not_created, other.",
+        labels: &["reason"],
+        pod_labels: false,
+        sparse: true,
+        example: "max by (namespace, workload_type, workload, reason) (podskew_rollout_blocked_pods) > 0",
+        series: "1 per rollout in progress and reason; usually none",
+        subject: Subject::Workload(|report, rows| {
+            for blocked in &report.blocked {
+                rows.value(&[blocked.reason.as_str()], blocked.pods);
+            }
+        }),
+    },
+    Family {
         name: "podskew_update_hold_info",
         help: "What keeps a change of the template from reaching all pods by itself: paused, on_delete or partition; always 1.",
         labels: &["hold"],

@@ -6,14 +6,14 @@ use super::memory::{Group, Memory};
 use super::owners::{Owner, OwnerObject, WorkloadRecord};
 use super::records::{
     ContainerRecord, ControllerKindRecord, ControllerRecord, IdentityRecord, ImageRecord, OwnerKind, PodRecord,
-    TemplateRecord,
+    TemplateRecord, WaitingRecord,
 };
 use super::shapes::Shape;
 use crate::objects::TemplateDigest;
 use crate::report::Name;
 use crate::report::facts::{
     self, ContainerFacts, Controller, ControllerKind, Identity, ImageFacts, PodFacts, RolloutFacts, TemplateFacts,
-    WorkloadFacts,
+    WaitingFacts, WorkloadFacts,
 };
 use crate::time::UnixTime;
 
@@ -80,6 +80,7 @@ impl Inventory {
             terminating: false,
             own: true,
             count: group.active,
+            waiting: Vec::new(),
             never_ready: group.never_ready,
         }
     }
@@ -137,7 +138,17 @@ impl Inventory {
             terminating: pod.terminating,
             own,
             count: 1,
+            waiting: pod.waiting.iter().flat_map(|all| all.iter()).map(|waiting| self.waiting(waiting)).collect(),
             never_ready: u32::from(pod.never_ready),
+        }
+    }
+
+    fn waiting(&self, record: &WaitingRecord) -> WaitingFacts<'_> {
+        WaitingFacts {
+            container: self.strings.name(record.container),
+            reason: self.strings.name(record.reason),
+            exit_code: record.exit_code,
+            message: self.strings.name(record.message),
         }
     }
 
@@ -209,7 +220,7 @@ impl Inventory {
             written: record.written,
             reused: record.reused,
             worked: record.worked,
-            scaled_to_zero: record.scaled_to_zero,
+            replicas: record.replicas.map(|replicas| replicas.get() - 1),
             scale_down_deadline: record.scale_down_deadline,
             owned,
             containers: record.digest.is_some().then(|| &**self.strings.name(record.containers)),
@@ -222,7 +233,7 @@ impl Inventory {
         let OwnerObject::Controller(record) = &owner.object else {
             return None;
         };
-        let ControllerRecord { template, images, observed, unedited, replicas, kind, .. } = &**record;
+        let ControllerRecord { template, images, observed, unedited, replicas, failure, kind, .. } = &**record;
         let kind = match kind {
             ControllerKindRecord::Deployment(deployment) => ControllerKind::Deployment(*deployment),
             ControllerKindRecord::StatefulSet {
@@ -268,6 +279,7 @@ impl Inventory {
             observed: *observed,
             unedited: *unedited,
             replicas: *replicas,
+            failure: failure.map(|(reason, message)| (self.strings.name(reason), self.strings.name(message))),
             kind,
         })
     }

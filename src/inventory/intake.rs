@@ -2,9 +2,11 @@
 
 use super::Inventory;
 use super::objects::Record;
-use super::records::{OwnerKey, OwnerKind, Recorder};
-use crate::objects::{Body, Meta, Object, OwnerReference, Pod};
+use super::recorder::Recorder;
+use super::records::{OwnerKey, OwnerKind};
+use crate::objects::{Body, Meta, Object, OwnerReference, Pod, ReplicaSet};
 use std::borrow::Cow;
+use std::num::NonZeroU32;
 
 const POD_TEMPLATE_HASH: &str = "pod-template-hash";
 const CONTROLLER_REVISION_HASH: &str = "controller-revision-hash";
@@ -29,7 +31,7 @@ impl Inventory {
                 let mut template = self.recorder().template(meta, &set.template, meta.revision, &hash, keep_images);
                 // Of a ReplicaSet it tells when it was scaled last, not when it became current.
                 template.written = None;
-                template.scaled_to_zero = set.replicas == Some(0);
+                template.replicas = replicas_of(set);
                 template.scale_down_deadline = meta.scale_down_deadline;
                 // Its name is not said as long as it has a parent; should it go before its pods, they name it.
                 let name = if parent.is_some() { "" } else { &meta.name };
@@ -53,7 +55,12 @@ impl Inventory {
     }
 
     fn recorder(&mut self) -> Recorder<'_> {
-        Recorder { strings: &mut self.strings, shapes: &mut self.shapes, settings: &self.settings }
+        Recorder {
+            strings: &mut self.strings,
+            shapes: &mut self.shapes,
+            settings: &self.settings,
+            message_bytes_left: &mut self.message_bytes_left,
+        }
     }
 
     fn key_of(&mut self, meta: &Meta<'_>, kind: OwnerKind, workload_type: &str, name: &str) -> OwnerKey {
@@ -130,4 +137,10 @@ pub fn template_hash<'o>(object: &'o Object<'_>) -> Cow<'o, str> {
         Body::ControllerRevision(_) => labels.get(CONTROLLER_REVISION_HASH).unwrap_or_default(),
         _ => Cow::default(),
     }
+}
+
+/// One more than a ReplicaSet is to have pods; `spec.replicas` defaults to 1.
+fn replicas_of(set: &ReplicaSet<'_>) -> Option<NonZeroU32> {
+    let wanted = u32::try_from(set.replicas.unwrap_or(1)).unwrap_or(0);
+    NonZeroU32::new(wanted.saturating_add(1))
 }

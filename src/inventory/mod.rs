@@ -13,6 +13,7 @@ mod memory;
 mod nodes;
 mod objects;
 mod owners;
+mod recorder;
 mod records;
 mod relist;
 mod settings;
@@ -56,6 +57,8 @@ pub struct Inventory {
     /// Whether more may come than is there.
     waits: bool,
     strings: Interner,
+    /// Bytes of messages that may still be kept.
+    message_bytes_left: usize,
     shapes: Shapes,
     pods: ByUid<PodEntry>,
     owners: ByUid<Owner>,
@@ -132,6 +135,7 @@ impl Inventory {
             sources: sources.iter().map(|source| (*source, SourceState::default())).collect(),
             waits: true,
             strings: Interner::default(),
+            message_bytes_left: recorder::MESSAGE_BYTES,
             shapes: Shapes::default(),
             pods: ByUid::default(),
             owners: ByUid::default(),

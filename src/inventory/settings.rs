@@ -19,6 +19,8 @@ pub struct Settings {
     pub stalled_after: Duration,
     /// Whether to keep the images of templates in the history of Deployments, which nothing but that history tells.
     pub images_of_history: bool,
+    /// Whether to keep what pods and workloads say in words about why they wait. Only who looks once prints that.
+    pub messages: bool,
 }
 
 impl Settings {
@@ -38,6 +40,7 @@ impl Default for Settings {
             workload_kinds: Vec::new(),
             stalled_after: Duration::from_secs(600),
             images_of_history: false,
+            messages: false,
         }
     }
 }

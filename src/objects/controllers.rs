@@ -1,7 +1,7 @@
 //! The objects that own pods, and those that keep their templates' history.
 
-use super::lenient::{FromJson, Lenient, fields};
-use super::protobuf::{FromProtobuf, ProtobufError, Value, read};
+use super::conditions::{Conditions, Progressing, ReplicaFailure};
+use super::lenient::{FromJson, fields};
 use super::template::Template;
 use crate::time::UnixTime;
 use serde::de::{MapAccess, SeqAccess};
@@ -35,15 +35,8 @@ pub struct Deployment<'a> {
     pub available_replicas: i64,
     /// The condition Progressing.
     pub progressing: Option<Progressing<'a>>,
-}
-
-/// The condition Progressing of a Deployment.
-#[derive(Clone, PartialEq, Eq, Debug, Default)]
-pub struct Progressing<'a> {
-    /// Its reason: `NewReplicaSetAvailable`, `ProgressDeadlineExceeded`, …
-    pub reason: Cow<'a, str>,
-    /// When it was last written.
-    pub updated: Option<UnixTime>,
+    /// The condition ReplicaFailure, if it is True.
+    pub replica_failure: Option<ReplicaFailure<'a>>,
 }
 
 /// What podskew reads of a StatefulSet.
@@ -131,6 +124,10 @@ pub struct Rollout<'a> {
     pub never_healthy: bool,
     /// Whether one of its conditions is Healthy, be it True or False: its phase was Healthy once.
     pub was_healthy: bool,
+    /// The condition ReplicaFailure, if it is True.
+    pub replica_failure: Option<ReplicaFailure<'a>>,
+    /// `status.message`: why it is Degraded or Paused, in words.
+    pub message: Cow<'a, str>,
     /// `status.phase`.
     pub phase: Cow<'a, str>,
     /// `status.abort`.
@@ -200,6 +197,7 @@ pub(super) struct Status<'a> {
     update_revision: Cow<'a, str>,
     current_revision: Cow<'a, str>,
     phase: Cow<'a, str>,
+    message: Cow<'a, str>,
     abort: bool,
     pause_conditions: Count,
     current_step_index: Option<i64>,
@@ -218,6 +216,7 @@ fields!('de Status<'de> {
     "updateRevision" => update_revision,
     "currentRevision" => current_revision,
     "phase" => phase,
+    "message" => message,
     "abort" => abort,
     "pauseConditions" => pause_conditions,
     "currentStepIndex" => current_step_index,
@@ -305,60 +304,6 @@ impl<'de> FromJson<'de> for Count {
     }
 }
 
-/// The array of conditions, of which only the first Progressing is kept, and of a Rollout's Completed and Healthy a little.
-#[derive(Default)]
-struct Conditions<'a> {
-    progressing: Option<Progressing<'a>>,
-    completed: Option<UnixTime>,
-    has_healthy: bool,
-}
-
-#[derive(Default)]
-struct Condition<'a> {
-    kind: Cow<'a, str>,
-    status: Cow<'a, str>,
-    reason: Cow<'a, str>,
-    updated: Option<UnixTime>,
-    since: Option<UnixTime>,
-}
-// Custom resources come in JSON: what only a Rollout's conditions are asked for has no number.
-fields!('de Condition<'de> {
-    "type" = 1 => kind,
-    "reason" = 4 => reason,
-    "lastUpdateTime" = 6 => updated,
-    "status" => status,
-    "lastTransitionTime" => since,
-});
-
-impl<'a> Conditions<'a> {
-    fn take(&mut self, condition: Condition<'a>) {
-        if condition.kind == "Progressing" && self.progressing.is_none() {
-            self.progressing = Some(Progressing { reason: condition.reason, updated: condition.updated });
-        } else if condition.kind == "Completed" && condition.status == "True" {
-            self.completed = condition.since;
-        } else if condition.kind == "Healthy" {
-            self.has_healthy = true;
-        }
-    }
-}
-
-impl<'de> FromJson<'de> for Conditions<'de> {
-    fn from_seq<A: SeqAccess<'de>>(mut seq: A) -> Result<Option<Self>, A::Error> {
-        let mut conditions = Self::default();
-        while let Some(Lenient(condition)) = seq.next_element()? {
-            conditions.take(condition);
-        }
-        Ok(Some(conditions))
-    }
-}
-
-impl<'a> FromProtobuf<'a> for Conditions<'a> {
-    fn merge(&mut self, value: Value<'a>) -> Result<(), ProtobufError> {
-        self.take(read(value)?);
-        Ok(())
-    }
-}
-
 impl<'a> Deployment<'a> {
     pub(super) fn from_parts(spec: Spec<'a>, status: Status<'a>) -> Self {
         Self {
@@ -371,6 +316,7 @@ impl<'a> Deployment<'a> {
             updated_replicas: status.updated_replicas.unwrap_or(0),
             available_replicas: status.available_replicas.unwrap_or(0),
             progressing: status.conditions.progressing,
+            replica_failure: status.conditions.replica_failure,
         }
     }
 }
@@ -440,6 +386,8 @@ impl<'a> Rollout<'a> {
             step: status.current_step_index,
             current_hash: status.current_pod_hash,
             stable_hash: status.stable_rs,
+            replica_failure: status.conditions.replica_failure,
+            message: status.message,
         }
     }
 }

@@ -4,6 +4,7 @@
 //! name, so none of them can reach a log or a label.
 
 mod answer;
+mod conditions;
 mod controllers;
 mod cut;
 mod json;
@@ -21,12 +22,13 @@ mod quantity;
 mod raw;
 mod scan;
 mod template;
+mod waiting;
 mod wire;
 
 pub use answer::{ListMeta, Status, WatchEvent};
+pub use conditions::{Progressing, ReplicaFailure};
 pub use controllers::{
-    ControllerRevision, DaemonSet, Deployment, Progressing, ReplicaSet, Rollout, RolloutStrategy, StatefulSet,
-    UpdateStrategy,
+    ControllerRevision, DaemonSet, Deployment, ReplicaSet, Rollout, RolloutStrategy, StatefulSet, UpdateStrategy,
 };
 pub use cut::{Cut, CutError, Cutter};
 pub use kind::{Kind, decode_kind};
@@ -38,6 +40,7 @@ pub use node::{Node, NodeImage};
 pub use pieces::{LONGEST_OBJECT, Pieces, make_room};
 pub use pod::{ContainerStatus, Pod, Ready};
 pub use template::{Template, TemplateContainer, TemplateDigest};
+pub use waiting::Waiting;
 pub use wire::{DecodeError, decode_event, decode_list, decode_list_meta, decode_object, decode_status};
 
 use crate::time::UnixTime;

@@ -3,6 +3,7 @@
 use super::lenient::{FromJson, drain_seq, fields};
 use super::protobuf::{FromProtobuf, ProtobufError, Value, is_of_type, read};
 use super::template::TemplateContainer;
+use super::waiting::{Cause, Progress, State, Waiting, reasons};
 use crate::time::UnixTime;
 use serde::de::{MapAccess, SeqAccess};
 use std::borrow::Cow;
@@ -24,6 +25,8 @@ pub struct Pod<'a> {
     /// Whether the pod is known to have never been Ready: it waits for a node, or its condition Ready has been False since the
     /// kubelet took it over. A pod that was Ready once has a later `lastTransitionTime`.
     pub never_ready: bool,
+    /// Why it is not Ready, the most telling reason first; empty while it is Ready, and where nothing says it.
+    pub waiting: Vec<Waiting<'a>>,
 }
 
 /// The condition Ready, True.
@@ -67,10 +70,13 @@ struct SpecContainer<'a> {
 #[derive(Default)]
 pub(super) struct Status<'a> {
     phase: Cow<'a, str>,
+    /// What became of the whole pod, like `Evicted`.
+    reason: Cow<'a, str>,
+    message: Cow<'a, str>,
     start_time: Option<UnixTime>,
-    conditions: Conditions,
-    containers: Vec<ContainerStatus<'a>>,
-    init_containers: Vec<ContainerStatus<'a>>,
+    conditions: Conditions<'a>,
+    containers: Vec<RawStatus<'a>>,
+    init_containers: Vec<RawStatus<'a>>,
 }
 
 impl<'a> SpecContainer<'a> {
@@ -100,15 +106,31 @@ impl<'a> Pod<'a> {
         let init_containers = spec.init_containers.into_iter().map(|container| container.of(true));
         let containers = containers.chain(init_containers.filter(TemplateContainer::stays)).collect();
         let never_ready = status.was_never_ready();
-        let mut statuses = status.containers;
-        statuses.extend(status.init_containers);
+        let Conditions { ready, unready, unscheduled, .. } = status.conditions;
+        let is_ready = ready.is_some();
+        let mut statuses = Vec::with_capacity(status.containers.len() + status.init_containers.len());
+        let mut waiting = Vec::new();
+        let init_containers = status.init_containers.into_iter().map(|raw| (raw, true));
+        // What fails first is told first; the order of `statuses` is of no account, for names are unique over both.
+        for (raw, init) in init_containers.chain(status.containers.into_iter().map(|raw| (raw, false))) {
+            let (status, progress) = raw.split();
+            if !is_ready {
+                waiting.extend(progress.waiting(&status.name, init));
+            }
+            statuses.push(status);
+        }
+        if !is_ready {
+            let whole = Cause { reason: status.reason, message: status.message };
+            waiting = reasons(waiting, if whole.reason.is_empty() { unscheduled } else { whole }, unready);
+        }
         Self {
             node: spec.node,
             containers,
             statuses,
             finished: matches!(status.phase.as_ref(), "Succeeded" | "Failed"),
             never_ready,
-            ready: status.conditions.ready,
+            waiting,
+            ready,
         }
     }
 }
@@ -141,33 +163,46 @@ fields!('de SpecContainer<'de> {
 });
 fields!('de Status<'de> {
     "phase" = 1 => phase,
+    "message" = 3 => message,
+    "reason" = 4 => reason,
     "conditions" = 2 => conditions,
     "startTime" = 7 => start_time,
     "containerStatuses" = 8 => containers,
     "initContainerStatuses" = 10 => init_containers,
 });
 
-/// The array of conditions, of which only the first Ready is kept.
+/// The array of conditions, of which only the first Ready is kept, and why there is no node.
 #[derive(Default)]
-struct Conditions {
+struct Conditions<'a> {
     found: bool,
     ready: Option<Ready>,
     /// Since when Ready is False.
     unready_since: Option<UnixTime>,
+    /// Why Ready is not True.
+    unready: Cause<'a>,
+    /// Why PodScheduled is False.
+    unscheduled: Cause<'a>,
 }
 
-impl Conditions {
-    /// Whether nothing more is to be looked for.
-    fn take(&mut self, condition: &Condition<'_>) -> bool {
-        if condition.kind == "Ready" && !self.found {
+impl<'a> Conditions<'a> {
+    /// Whether nothing more is to be looked for: a pod that is Ready waits for nothing.
+    fn take(&mut self, condition: Condition<'a>) -> bool {
+        let Condition { kind, status, since, reason, message } = condition;
+        let cause = Cause { reason, message };
+        if kind == "Ready" && !self.found {
             self.found = true;
-            match condition.status.as_ref() {
-                "True" => self.ready = Some(Ready { since: condition.since }),
-                "False" => self.unready_since = condition.since,
+            match status.as_ref() {
+                "True" => self.ready = Some(Ready { since }),
+                "False" => self.unready_since = since,
                 _ => {}
             }
+            if self.ready.is_none() {
+                self.unready = cause;
+            }
+        } else if kind == "PodScheduled" && status == "False" {
+            self.unscheduled = cause;
         }
-        self.found
+        self.ready.is_some()
     }
 }
 
@@ -176,14 +211,22 @@ struct Condition<'a> {
     kind: Cow<'a, str>,
     status: Cow<'a, str>,
     since: Option<UnixTime>,
+    reason: Cow<'a, str>,
+    message: Cow<'a, str>,
 }
-fields!('de Condition<'de> { "type" = 1 => kind, "status" = 2 => status, "lastTransitionTime" = 4 => since });
+fields!('de Condition<'de> {
+    "type" = 1 => kind,
+    "status" = 2 => status,
+    "lastTransitionTime" = 4 => since,
+    "reason" = 5 => reason,
+    "message" = 6 => message,
+});
 
-impl<'de> FromJson<'de> for Conditions {
+impl<'de> FromJson<'de> for Conditions<'de> {
     fn from_seq<A: SeqAccess<'de>>(mut seq: A) -> Result<Option<Self>, A::Error> {
         let mut conditions = Self::default();
         while let Some(super::lenient::Lenient(condition)) = seq.next_element()? {
-            if conditions.take(&condition) {
+            if conditions.take(condition) {
                 drain_seq(seq)?;
                 break;
             }
@@ -192,63 +235,55 @@ impl<'de> FromJson<'de> for Conditions {
     }
 }
 
-impl FromProtobuf<'_> for Conditions {
-    fn merge(&mut self, value: Value<'_>) -> Result<(), ProtobufError> {
-        if !self.found && is_of_type(value, "Ready")? {
-            self.take(&read(value)?);
-        }
-        Ok(())
-    }
-}
-
-impl<'de> FromJson<'de> for ContainerStatus<'de> {
-    fn from_map<A: MapAccess<'de>>(map: A) -> Result<Option<Self>, A::Error> {
-        Ok(RawStatus::from_map(map)?.map(Self::from))
-    }
-}
-
-impl<'a> FromProtobuf<'a> for ContainerStatus<'a> {
+impl<'a> FromProtobuf<'a> for Conditions<'a> {
     fn merge(&mut self, value: Value<'a>) -> Result<(), ProtobufError> {
-        *self = read::<RawStatus<'a>>(value)?.into();
+        let is_ready = self.ready.is_some();
+        if !is_ready && ((!self.found && is_of_type(value, "Ready")?) || is_of_type(value, "PodScheduled")?) {
+            self.take(read(value)?);
+        }
         Ok(())
     }
 }
 
-impl<'a> From<RawStatus<'a>> for ContainerStatus<'a> {
-    fn from(raw: RawStatus<'a>) -> Self {
-        Self {
-            name: raw.name,
-            image_id: raw.image_id,
-            container_id: raw.container_id,
-            running: raw.state.running.is_there,
-            started: raw.state.running.started,
-        }
-    }
-}
-
+/// A container's status as it is written.
 #[derive(Default)]
 struct RawStatus<'a> {
     name: Cow<'a, str>,
     image_id: Cow<'a, str>,
     container_id: Cow<'a, str>,
-    state: State,
+    ready: bool,
+    started: bool,
+    state: State<'a>,
 }
-#[derive(Default)]
-struct State {
-    running: Running,
+fields!('de RawStatus<'de> {
+    "name" = 1 => name,
+    "imageID" = 7 => image_id,
+    "containerID" = 8 => container_id,
+    "state" = 2 => state,
+    "ready" = 4 => ready,
+    "started" = 9 => started,
+});
+
+impl<'a> RawStatus<'a> {
+    fn split(self) -> (ContainerStatus<'a>, Progress<'a>) {
+        let Self { name, image_id, container_id, ready, started, state } = self;
+        let running = &state.running;
+        let status =
+            ContainerStatus { name, image_id, container_id, running: running.is_there, started: running.started };
+        (status, Progress { ready, started, state })
+    }
 }
+
 /// Virtual nodes may leave out when a container was started, and then `running` is there all the same.
 #[derive(Default)]
-struct Running {
-    is_there: bool,
+pub(super) struct Running {
+    pub(super) is_there: bool,
     started: Option<UnixTime>,
 }
 #[derive(Default)]
 struct StartedAt {
     started: Option<UnixTime>,
 }
-fields!('de RawStatus<'de> { "name" = 1 => name, "imageID" = 7 => image_id, "containerID" = 8 => container_id, "state" = 2 => state });
-fields!('de State { "running" = 2 => running });
 fields!('de StartedAt { "startedAt" = 1 => started });
 
 impl<'de> FromJson<'de> for Running {

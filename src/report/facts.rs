@@ -63,6 +63,21 @@ pub struct PodFacts<'a> {
     pub count: u32,
     /// How many of these are known to have never been Ready.
     pub never_ready: u32,
+    /// Why it is not Ready, the most telling reason first; empty where it is, and where nothing says why.
+    pub waiting: Vec<WaitingFacts<'a>>,
+}
+
+/// One reason why a pod is not Ready.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct WaitingFacts<'a> {
+    /// The container that waits; empty where the pod itself does.
+    pub container: &'a Name,
+    /// The API's word for it, or one of podskew's own ([`BlockReason`](super::BlockReason)).
+    pub reason: &'a Name,
+    /// The exit code of a container that has ended.
+    pub exit_code: Option<i32>,
+    /// What the API adds in words; empty where it adds nothing, and where messages are not kept.
+    pub message: &'a Name,
 }
 
 /// One container of an active pod.
@@ -126,8 +141,8 @@ pub struct TemplateFacts<'a> {
     pub reused: bool,
     /// Whether podskew saw a Ready pod of it.
     pub worked: bool,
-    /// Whether it is a ReplicaSet that is to have no pods.
-    pub scaled_to_zero: bool,
+    /// How many pods its ReplicaSet is to have; `None` of a ControllerRevision.
+    pub replicas: Option<u32>,
     /// Until when Argo Rollouts keeps its pods although it was replaced.
     pub scale_down_deadline: Option<UnixTime>,
     /// Whether the workload's own object owns it. A predecessor of the same name may have left others behind.
@@ -174,6 +189,8 @@ pub struct Controller<'a> {
     pub unedited: bool,
     /// How many pods it asks for and says it has.
     pub replicas: Replicas,
+    /// Reason and message of the condition ReplicaFailure, if it is True.
+    pub failure: Option<(&'a Name, &'a Name)>,
     /// What depends on its kind.
     pub kind: ControllerKind<'a>,
 }

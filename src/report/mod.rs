@@ -3,6 +3,7 @@
 //! [`WorkloadReport`] is the hub. Metrics read it, audits and explanations do; none derives a fact of its own.
 
 mod arrival;
+mod blocked;
 mod commands;
 mod compare;
 mod containers;
@@ -12,6 +13,7 @@ pub mod evidence_builder;
 pub mod facts;
 pub mod history;
 mod node_report;
+mod pins;
 pub mod reference;
 pub mod remedy;
 mod rollback;
@@ -19,6 +21,7 @@ mod rollout;
 mod start;
 mod workload;
 
+pub use blocked::{BlockReason, BlockedPods};
 pub use containers::skewed_since;
 pub use digest::DigestKind;
 pub use node_report::{ByArchitecture, NodeReport};
@@ -60,6 +63,10 @@ pub struct WorkloadReport {
     pub rollback_target: Option<RollbackTarget>,
     /// The position in [`Self::pods`] of the pod that a StatefulSet's rollout waits for: the first that is not Ready.
     pub blocking_pod: Option<u32>,
+    /// What the rollout in progress waits for, the most pods first; empty where none is, and where nothing waits.
+    pub blocked: Vec<BlockedPods>,
+    /// How many pods the workload's object asks for, where it can be read.
+    pub wanted_pods: Option<u32>,
     /// Whether two template hashes stand side by side because somebody or something wants it so.
     pub deliberate: bool,
     /// Whether an Argo Rollout was aborted (`status.abort`).

@@ -4,8 +4,9 @@
 //! time in `alerts/source.yaml`; `tests/remedies.rs` holds one against the other.
 
 pub use super::commands::word;
-use super::commands::{Choice, ON_DELETE, Pin, Subject};
+use super::commands::{ON_DELETE, Subject};
 use super::history::History;
+use super::pins::{Choice, Pin};
 use super::{HashDigests, Name, Origin, ReferenceKind, RolloutState, WorkloadReport};
 use crate::time::UnixTime;
 use std::fmt;

@@ -323,7 +323,8 @@ const SCALE_DOWN_GRACE: u32 = 60;
 /// Whether an undo with the strategy Recreate waits for the old pods to end. No condition says so (seen on Kubernetes
 /// 1.36): only that the ReplicaSet that is to be has no replicas yet, although the Deployment wants some.
 fn is_recreating(facts: &WorkloadFacts<'_>, controller: &Controller<'_>, template: Option<&TemplateFacts<'_>>) -> bool {
-    let Some(template) = template.filter(|template| template.scaled_to_zero && controller.replicas.wanted > 0) else {
+    let Some(template) = template.filter(|template| template.replicas == Some(0) && controller.replicas.wanted > 0)
+    else {
         return false;
     };
     !facts.pods.is_empty() && facts.pods.iter().all(|pod| pod.terminating && pod.hash != template.hash)

@@ -1,5 +1,6 @@
 //! The report of one workload, put together.
 
+use super::blocked::blocked;
 use super::containers::containers;
 use super::facts::{Controller, ControllerKind, Course, ImageFacts, Observed, Replicas, WorkloadFacts};
 use super::node_report::node_report;
@@ -27,6 +28,8 @@ pub fn report(facts: &WorkloadFacts<'_>, course: &Course, now: UnixTime) -> Work
         rollout: progress.rollout,
         rollback_target: rollback::target(facts, &progress),
         blocking_pod: rollback::blocking_pod(facts, &progress),
+        blocked: blocked(facts, &progress),
+        wanted_pods: facts.controller.as_ref().map(|controller| controller.replicas.wanted),
         deliberate: progress.deliberate && distinct > 1,
         aborted: is_aborted(facts),
         driver: driver(facts),

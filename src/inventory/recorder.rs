@@ -1,0 +1,297 @@
+//! Makes records of objects: knows which containers, labels and messages count.
+
+use super::intern::{Interner, Symbol};
+use super::records::{
+    ContainerRecord, ControllerKindRecord, ControllerRecord, IdentityRecord, ImageRecord, PodRecord, RolloutRecord,
+    TemplateRecord, WaitingRecord,
+};
+use super::settings::Settings;
+use super::shapes::{Described, Shape, Shapes};
+use crate::objects::{Body, Labels, Meta, Object, Pod, Template, TemplateContainer, Waiting};
+use crate::report::Name;
+use crate::report::digest::ImageId;
+use crate::report::facts::{DeploymentFacts, Observed, ProgressReason, Replicas, RolloutPhase};
+use std::num::NonZeroU32;
+
+/// Makes records: knows which containers and labels count.
+pub(super) struct Recorder<'i> {
+    pub(super) strings: &'i mut Interner,
+    pub(super) shapes: &'i mut Shapes,
+    pub(super) settings: &'i Settings,
+    /// How many bytes of messages may still be kept.
+    pub(super) message_bytes_left: &'i mut usize,
+}
+
+/// Bytes of messages that are kept in all.
+pub(super) const MESSAGE_BYTES: usize = 1 << 20;
+
+/// Bytes that are kept of a message.
+const LONGEST_MESSAGE: usize = 256;
+
+/// Bytes that are kept of a reason, which is one word by the API's convention.
+const LONGEST_REASON: usize = 64;
+
+/// The beginning of a text, of at most so many bytes.
+fn shortened(text: &str, most: usize) -> &str {
+    let end = (0..=most.min(text.len())).rev().find(|end| text.is_char_boundary(*end));
+    &text[..end.unwrap_or(0)]
+}
+
+impl Recorder<'_> {
+    pub(super) fn pod(&mut self, meta: &Meta<'_>, pod: &Pod<'_>, hash: &str) -> PodRecord {
+        let mut containers = Vec::with_capacity(pod.containers.len());
+        for (place, container) in pod.containers.iter().enumerate() {
+            if !self.settings.ignores(&container.name) {
+                containers.push(self.container(pod, place, container));
+            }
+        }
+        PodRecord {
+            name: Name::from(meta.name.as_ref()),
+            node: self.strings.intern(&pod.node),
+            hash: self.strings.intern(hash),
+            created: meta.created,
+            ready: pod.ready.is_some(),
+            ready_since: pod.ready.and_then(|ready| ready.since),
+            never_ready: pod.never_ready,
+            terminating: meta.terminating,
+            containers: containers.into_boxed_slice(),
+            labels: self.labels(&meta.labels),
+            waiting: (!pod.waiting.is_empty())
+                .then(|| Box::new(pod.waiting.iter().map(|waiting| self.waiting(waiting)).collect())),
+        }
+    }
+
+    fn waiting(&mut self, waiting: &Waiting<'_>) -> WaitingRecord {
+        WaitingRecord {
+            container: self.strings.intern(&waiting.container),
+            reason: self.strings.intern(shortened(&waiting.reason, LONGEST_REASON)),
+            exit_code: waiting.exit_code.and_then(|code| i32::try_from(code).ok()),
+            message: self.message(&waiting.message),
+        }
+    }
+
+    /// A message as far as it is kept.
+    fn message(&mut self, message: &str) -> Symbol {
+        let message = shortened(message, LONGEST_MESSAGE);
+        if !self.settings.messages || message.len() > *self.message_bytes_left {
+            return Symbol::EMPTY;
+        }
+        *self.message_bytes_left -= message.len();
+        self.strings.intern(message)
+    }
+
+    fn container(&mut self, pod: &Pod<'_>, place: usize, container: &TemplateContainer<'_>) -> ContainerRecord {
+        let status = pod.statuses.iter().find(|status| status.name == container.name);
+        let container_id = status.map_or("", |status| &status.container_id);
+        let described = Described {
+            name: &container.name,
+            image: &container.image,
+            image_id: status.map_or("", |status| &status.image_id),
+            runs_unnamed: status.is_some_and(|status| status.running && status.image_id.is_empty()),
+            cri_o: container_id.starts_with("cri-o://"),
+        };
+        let shape = self.shapes.recent(place, described).unwrap_or_else(|| {
+            let shape = self.shape(described);
+            let shape = self.shapes.intern(shape);
+            self.shapes.remember(place, described, shape);
+            shape
+        });
+        ContainerRecord {
+            shape,
+            container_id: if container_id.is_empty() { 0 } else { self.strings.hash(container_id).max(1) },
+            started: status.and_then(|status| status.started),
+        }
+    }
+
+    fn shape(&mut self, described: Described<'_>) -> Shape {
+        let mut shape = Shape {
+            name: self.strings.intern(described.name),
+            image: self.strings.intern(described.image),
+            digest: Symbol::EMPTY,
+            repository: Symbol::EMPTY,
+            identity: IdentityRecord::NotStarted,
+            cri_o: described.cri_o,
+        };
+        if let Some(image) = ImageId::parse(described.image_id) {
+            shape.identity = IdentityRecord::Known(image.kind);
+            shape.digest = self.strings.intern(image.digest);
+            shape.repository = self.strings.intern(image.repository);
+        } else if !described.image_id.is_empty() {
+            shape.identity = IdentityRecord::Unreadable;
+        } else if described.runs_unnamed {
+            shape.identity = IdentityRecord::NotReported;
+        }
+        shape
+    }
+
+    /// The configured labels' values; empty where absent.
+    fn labels(&mut self, labels: &Labels<'_>) -> Symbol {
+        let mut values = String::new();
+        for wanted in &self.settings.pod_labels {
+            values.push_str(&labels.get(&wanted.key).unwrap_or_default());
+            values.push('\n');
+        }
+        self.strings.intern(&values)
+    }
+
+    fn images(&mut self, containers: &[TemplateContainer<'_>]) -> Box<[ImageRecord]> {
+        let mut images = Vec::with_capacity(containers.len());
+        for container in containers {
+            if !self.settings.ignores(&container.name) {
+                images.push(ImageRecord {
+                    container: self.strings.intern(&container.name),
+                    image: self.strings.intern(&container.image),
+                    pull_policy: self.strings.intern(&container.pull_policy),
+                });
+            }
+        }
+        images.into_boxed_slice()
+    }
+
+    /// `keep_images` only where the images cannot be read from the controller's own, equal template.
+    pub(super) fn template(
+        &mut self,
+        meta: &Meta<'_>,
+        template: &Template<'_>,
+        revision: Option<u64>,
+        hash: &str,
+        keep_images: bool,
+    ) -> TemplateRecord {
+        let mut names = String::new();
+        for container in &template.containers {
+            names.push_str(&container.name);
+            names.push('/');
+        }
+        TemplateRecord {
+            hash: self.strings.intern(hash),
+            digest: template.digest,
+            revision: revision.and_then(|revision| NonZeroU32::new(u32::try_from(revision).ok()?)),
+            created: meta.created,
+            written: meta.written_by_controller_manager,
+            reused: meta.reused,
+            worked: false,
+            replicas: None,
+            scale_down_deadline: None,
+            containers: self.strings.intern(&names),
+            images: keep_images.then(|| self.images(&template.containers)),
+            labels: self.labels(&template.labels),
+        }
+    }
+
+    /// `None` for an object that owns no pods by itself.
+    pub(super) fn controller(&mut self, object: &Object<'_>) -> Option<ControllerRecord> {
+        let meta = &object.meta;
+        let observed = |generation: Option<i64>| match (generation, meta.generation) {
+            (None, Some(_)) => Observed::Never,
+            (Some(observed), Some(generation)) if observed < generation => Observed::Before,
+            _ => Observed::Now,
+        };
+        let count = |number: i64| u32::try_from(number).unwrap_or(0);
+        // Who leaves it out gets one.
+        let replicas = |wanted: Option<i64>, available| Replicas {
+            wanted: count(wanted.unwrap_or(1)),
+            available: count(available),
+        };
+        let (template, replicas, observed, kind) = match &object.body {
+            Body::Deployment(deployment) => {
+                let progressing = deployment.progressing.as_ref();
+                let kind = ControllerKindRecord::Deployment(DeploymentFacts {
+                    paused: deployment.paused,
+                    revision: meta.revision,
+                    updated_replicas: deployment.updated_replicas,
+                    reason: progressing.map(|condition| ProgressReason::parse(&condition.reason)).unwrap_or_default(),
+                    reason_updated: progressing.and_then(|condition| condition.updated),
+                });
+                let replicas = replicas(deployment.replicas, deployment.available_replicas);
+                (&deployment.template, replicas, observed(deployment.observed_generation), kind)
+            }
+            Body::StatefulSet(set) => {
+                let driver = meta.controller.as_ref();
+                let kind = ControllerKindRecord::StatefulSet {
+                    driver: driver.map(|owner| (self.strings.intern(&owner.kind), self.strings.intern(&owner.name))),
+                    update_revision: self.strings.intern(&set.update_revision),
+                    current_revision: self.strings.intern(&set.current_revision),
+                    on_delete: set.strategy.on_delete,
+                    parallel: set.parallel,
+                    partition: set.strategy.partition,
+                    first_ordinal: set.first_ordinal,
+                };
+                let replicas = replicas(set.replicas, set.available_replicas);
+                (&set.template, replicas, observed(set.observed_generation), kind)
+            }
+            Body::DaemonSet(set) => {
+                let kind =
+                    ControllerKindRecord::DaemonSet { on_delete: set.strategy.on_delete, updated: count(set.updated) };
+                let replicas = replicas(Some(set.desired.unwrap_or(0)), set.available);
+                (&set.template, replicas, observed(set.observed_generation), kind)
+            }
+            Body::Rollout(rollout) => {
+                use crate::objects::RolloutStrategy::{BlueGreen, Canary};
+                let deployment = rollout.workload_ref.as_ref().filter(|(kind, _)| kind == "Deployment");
+                let kind = ControllerKindRecord::Rollout(RolloutRecord {
+                    current_hash: self.strings.intern(&rollout.current_hash),
+                    stable_hash: self.strings.intern(&rollout.stable_hash),
+                    phase: RolloutPhase::parse(&rollout.phase),
+                    paused: rollout.paused,
+                    aborted: rollout.aborted,
+                    pausing: rollout.pausing,
+                    between_steps: matches!((rollout.strategy, rollout.step), (Canary { steps }, Some(step))
+                        if usize::try_from(step).is_ok_and(|step| step < steps)),
+                    blue_green: rollout.strategy == BlueGreen,
+                    deployment: deployment.map_or(Symbol::EMPTY, |(_, name)| self.strings.intern(name)),
+                    scale_down_delay: rollout.scale_down_delay.map_or(SCALE_DOWN_DELAY, count),
+                    completed: rollout.completed,
+                    never_healthy: rollout.never_healthy,
+                    was_healthy: rollout.was_healthy,
+                });
+                let replicas = replicas(rollout.replicas, rollout.available_replicas);
+                // Older versions wrote no number: then nobody knows how far it is behind.
+                let observed = rollout.observed_generation.map_or(Observed::Now, |number| observed(Some(number)));
+                (&rollout.template, replicas, observed, kind)
+            }
+            Body::Pod(_) | Body::ReplicaSet(_) | Body::ControllerRevision(_) | Body::Node(_) => return None,
+        };
+        let failure = match &object.body {
+            Body::Deployment(deployment) => deployment.replica_failure.as_ref(),
+            Body::Rollout(rollout) => rollout.replica_failure.as_ref(),
+            _ => None,
+        };
+        let failure = failure.map(|failure| {
+            (self.strings.intern(shortened(&failure.reason, LONGEST_REASON)), self.message(&failure.message))
+        });
+        Some(ControllerRecord {
+            failure,
+            created: meta.created,
+            template: template.digest,
+            images: self.images(&template.containers),
+            observed,
+            unedited: meta.generation == Some(1),
+            replicas,
+            kind,
+        })
+    }
+}
+
+/// Seconds for which Argo Rollouts keeps the pods of a template that was replaced (`DefaultScaleDownDelaySeconds`,
+/// `utils/defaults/defaults.go`).
+const SCALE_DOWN_DELAY: u32 = 30;
+
+#[cfg(test)]
+mod tests {
+    use super::shortened;
+    use crate::objects::Waiting;
+    use crate::report::BlockReason;
+
+    #[test]
+    fn podskews_own_reasons_are_known_to_the_report() {
+        assert_eq!(BlockReason::parse(Waiting::NOT_READY), BlockReason::NotReady);
+        assert_eq!(BlockReason::parse(Waiting::INIT_CONTAINER_FAILED), BlockReason::InitContainerFailed);
+    }
+
+    #[test]
+    fn a_text_is_cut_between_characters() {
+        assert_eq!(shortened("abc", 256), "abc");
+        assert_eq!(shortened("aüb", 2), "a");
+        assert_eq!(shortened("", 0), "");
+    }
+}

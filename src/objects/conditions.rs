@@ -1,0 +1,85 @@
+//! The conditions of the objects that own pods, of which a few tell how a rollout stands.
+
+use super::lenient::{FromJson, Lenient, fields};
+use super::protobuf::{FromProtobuf, ProtobufError, Value, read};
+use crate::time::UnixTime;
+use serde::de::SeqAccess;
+use std::borrow::Cow;
+
+/// The condition Progressing of a Deployment.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub struct Progressing<'a> {
+    /// Its reason: `NewReplicaSetAvailable`, `ProgressDeadlineExceeded`, …
+    pub reason: Cow<'a, str>,
+    /// When it was last written.
+    pub updated: Option<UnixTime>,
+}
+
+/// The condition ReplicaFailure, True: replicas could not be created or deleted. A Deployment takes it over from its ReplicaSets.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub struct ReplicaFailure<'a> {
+    /// `FailedCreate` or `FailedDelete`.
+    pub reason: Cow<'a, str>,
+    /// What the API server answered: which quota, which admission webhook.
+    pub message: Cow<'a, str>,
+}
+
+/// The array of conditions, of which only the first Progressing is kept, and of a Rollout's Completed and Healthy a little.
+#[derive(Default)]
+pub(super) struct Conditions<'a> {
+    pub(super) progressing: Option<Progressing<'a>>,
+    pub(super) completed: Option<UnixTime>,
+    pub(super) has_healthy: bool,
+    pub(super) replica_failure: Option<ReplicaFailure<'a>>,
+}
+
+#[derive(Default)]
+struct Condition<'a> {
+    kind: Cow<'a, str>,
+    status: Cow<'a, str>,
+    reason: Cow<'a, str>,
+    message: Cow<'a, str>,
+    updated: Option<UnixTime>,
+    since: Option<UnixTime>,
+}
+// Custom resources come in JSON: what only a Rollout's conditions are asked for has no number.
+fields!('de Condition<'de> {
+    "type" = 1 => kind,
+    "status" = 2 => status,
+    "reason" = 4 => reason,
+    "message" = 5 => message,
+    "lastUpdateTime" = 6 => updated,
+    "lastTransitionTime" => since,
+});
+
+impl<'a> Conditions<'a> {
+    fn take(&mut self, condition: Condition<'a>) {
+        if condition.kind == "Progressing" && self.progressing.is_none() {
+            self.progressing = Some(Progressing { reason: condition.reason, updated: condition.updated });
+        } else if condition.kind == "Completed" && condition.status == "True" {
+            self.completed = condition.since;
+        } else if condition.kind == "Healthy" {
+            self.has_healthy = true;
+        } else if condition.kind == "ReplicaFailure" && condition.status == "True" {
+            let Condition { reason, message, .. } = condition;
+            self.replica_failure = Some(ReplicaFailure { reason, message });
+        }
+    }
+}
+
+impl<'de> FromJson<'de> for Conditions<'de> {
+    fn from_seq<A: SeqAccess<'de>>(mut seq: A) -> Result<Option<Self>, A::Error> {
+        let mut conditions = Self::default();
+        while let Some(Lenient(condition)) = seq.next_element()? {
+            conditions.take(condition);
+        }
+        Ok(Some(conditions))
+    }
+}
+
+impl<'a> FromProtobuf<'a> for Conditions<'a> {
+    fn merge(&mut self, value: Value<'a>) -> Result<(), ProtobufError> {
+        self.take(read(value)?);
+        Ok(())
+    }
+}

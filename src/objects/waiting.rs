@@ -1,0 +1,142 @@
+//! Why a pod is not Ready: what its containers and its conditions say they wait for.
+
+use super::lenient::{FromJson, fields};
+use super::protobuf::{FromProtobuf, ProtobufError, Value, read};
+use serde::de::MapAccess;
+use std::borrow::Cow;
+
+/// One reason why a pod is not Ready.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub struct Waiting<'a> {
+    /// The container that waits; empty where the pod itself does.
+    pub container: Cow<'a, str>,
+    /// The API's word (`ImagePullBackOff`, `Unschedulable`), or one of the constants of [`Waiting`].
+    pub reason: Cow<'a, str>,
+    /// The exit code of a container that ended with a failure.
+    pub exit_code: Option<i64>,
+    /// What the kubelet or the scheduler adds in words; empty where it adds nothing.
+    pub message: Cow<'a, str>,
+}
+
+impl Waiting<'_> {
+    /// A container that runs and is not Ready.
+    pub const NOT_READY: &'static str = "not_ready";
+    /// An init container that ended with a failure.
+    pub const INIT_CONTAINER_FAILED: &'static str = "init_container_failed";
+
+    /// Whether it says only that others have not let the container begin: the least telling of all reasons.
+    fn has_not_begun(&self) -> bool {
+        matches!(&*self.reason, "PodInitializing" | "ContainerCreating")
+    }
+}
+
+/// What a container's status says beside its image.
+#[derive(Default)]
+pub(super) struct Progress<'a> {
+    pub(super) ready: bool,
+    pub(super) started: bool,
+    pub(super) state: State<'a>,
+}
+
+/// `state` of a container.
+#[derive(Default)]
+pub(super) struct State<'a> {
+    pub(super) running: super::pod::Running,
+    waiting: Option<WaitingState<'a>>,
+    terminated: Option<Terminated<'a>>,
+}
+fields!('de State<'de> { "running" = 2 => running, "waiting" = 1 => waiting, "terminated" = 3 => terminated });
+
+#[derive(Default)]
+struct WaitingState<'a> {
+    reason: Cow<'a, str>,
+    message: Cow<'a, str>,
+}
+fields!('de WaitingState<'de> { "reason" = 1 => reason, "message" = 2 => message });
+
+#[derive(Default)]
+struct Terminated<'a> {
+    exit_code: Option<i64>,
+    reason: Cow<'a, str>,
+    message: Cow<'a, str>,
+}
+fields!('de Terminated<'de> { "exitCode" = 1 => exit_code, "reason" = 3 => reason, "message" = 4 => message });
+
+macro_rules! optional {
+    ($type:ident) => {
+        impl<'de> FromJson<'de> for Option<$type<'de>> {
+            fn from_map<A: MapAccess<'de>>(map: A) -> Result<Option<Self>, A::Error> {
+                $type::from_map(map).map(Some)
+            }
+        }
+        impl<'a> FromProtobuf<'a> for Option<$type<'a>> {
+            fn merge(&mut self, value: Value<'a>) -> Result<(), ProtobufError> {
+                *self = Some(read(value)?);
+                Ok(())
+            }
+        }
+    };
+}
+optional!(WaitingState);
+optional!(Terminated);
+
+impl<'a> Progress<'a> {
+    /// What the container waits for; `None` if it waits for nothing, or does not say. An init container that ended well, and a
+    /// native sidecar that has started, wait for nothing.
+    pub(super) fn waiting(self, container: &Cow<'a, str>, init: bool) -> Option<Waiting<'a>> {
+        let State { running, waiting, terminated } = self.state;
+        if self.ready {
+            return None;
+        }
+        let container = container.clone();
+        if let Some(WaitingState { reason, message }) = waiting {
+            return Some(Waiting { container, reason, exit_code: None, message });
+        }
+        if let Some(Terminated { exit_code, reason, message }) = terminated {
+            // Go writes a zero in protobuf, and may leave it out of JSON.
+            let exit_code = exit_code.filter(|code| *code != 0);
+            let reason = match (init, exit_code) {
+                (true, None) => return None,
+                (true, Some(_)) => Cow::Borrowed(Waiting::INIT_CONTAINER_FAILED),
+                (false, _) => reason,
+            };
+            return Some(Waiting { container, reason, exit_code, message });
+        }
+        let runs_unready = running.is_there && !(init && self.started);
+        runs_unready.then(|| Waiting { container, reason: Waiting::NOT_READY.into(), ..Waiting::default() })
+    }
+}
+
+/// A condition of a pod that says why it waits.
+#[derive(Default)]
+pub(super) struct Cause<'a> {
+    pub(super) reason: Cow<'a, str>,
+    pub(super) message: Cow<'a, str>,
+}
+
+impl<'a> Cause<'a> {
+    fn waiting(self) -> Option<Waiting<'a>> {
+        let Self { reason, message } = self;
+        (!reason.is_empty()).then(|| Waiting { reason, message, ..Waiting::default() })
+    }
+}
+
+/// Puts the reasons of a pod that is not Ready in order, the most telling first: `of_containers`, then why it has no node, or why it
+/// was evicted; or else why Ready is False although all its containers are (a readiness gate).
+pub(super) fn reasons<'a>(
+    of_containers: Vec<Waiting<'a>>,
+    unscheduled: Cause<'a>,
+    unready: Cause<'a>,
+) -> Vec<Waiting<'a>> {
+    let mut reasons = of_containers;
+    if reasons.iter().any(|waiting| !waiting.has_not_begun()) {
+        reasons.retain(|waiting| !waiting.has_not_begun());
+    }
+    // What only runs and is not Ready tells less than what does not run.
+    reasons.sort_by_key(|waiting| waiting.reason == Waiting::NOT_READY);
+    reasons.extend(unscheduled.waiting());
+    if reasons.is_empty() {
+        reasons.extend(unready.waiting());
+    }
+    reasons
+}

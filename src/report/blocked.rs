@@ -1,0 +1,205 @@
+//! Why a rollout waits: the pods of the current hash that are not Ready, and the replicas that were not created, by reason.
+
+use super::facts::{ControllerKind, PodFacts, WorkloadFacts};
+use super::rollout::{Current, Progress};
+use super::{Name, RolloutState, WorkloadReport};
+
+/// Pods that a rollout in progress waits for, for one reason.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct BlockedPods {
+    /// Label `reason`.
+    pub reason: BlockReason,
+    /// How many wait for this reason; a replica that was not created counts as one.
+    pub pods: u32,
+    /// The position in [`WorkloadReport::pods`] of the first of them by name; `None` of replicas that were not created.
+    pub pod: Option<u32>,
+    /// The container of that pod that waits; empty where the pod itself does.
+    pub container: Name,
+    /// The image of that container in the pod's spec; empty where it is not known.
+    pub image: Name,
+    /// What the API says of it in words; empty where it says nothing, and where messages are not kept.
+    pub message: Name,
+}
+
+macro_rules! reasons {
+    ($($(#[$doc:meta])* $name:ident = $label:literal,)+) => {
+        /// Why a pod is not Ready, or not there. The words are the API's own where it has one; the others are in lower case.
+        #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+        pub enum BlockReason {
+            $($(#[$doc])* $name,)+
+        }
+
+        impl BlockReason {
+            /// Every reason.
+            pub const ALL: &'static [Self] = &[$(Self::$name,)+];
+
+            /// Its name in labels and in JSON.
+            #[must_use]
+            pub fn as_str(self) -> &'static str {
+                match self {
+                    $(Self::$name => $label,)+
+                }
+            }
+        }
+    };
+}
+
+reasons! {
+    /// The image could not be pulled.
+    ErrImagePull = "ErrImagePull",
+    /// The same, and the kubelet waits before it tries again.
+    ImagePullBackOff = "ImagePullBackOff",
+    /// The reference is not one.
+    InvalidImageName = "InvalidImageName",
+    /// The pull policy is Never, and the node does not have the image.
+    ErrImageNeverPull = "ErrImageNeverPull",
+    /// The runtime could not read the image.
+    ImageInspectError = "ImageInspectError",
+    /// The registry does not answer.
+    RegistryUnavailable = "RegistryUnavailable",
+    /// The node refuses the image's signature.
+    SignatureValidationFailed = "SignatureValidationFailed",
+    /// A ConfigMap, a Secret or a key of one is missing.
+    CreateContainerConfigError = "CreateContainerConfigError",
+    /// The runtime could not create the container.
+    CreateContainerError = "CreateContainerError",
+    /// The runtime could not start the container.
+    RunContainerError = "RunContainerError",
+    /// The container ends again and again.
+    CrashLoopBackOff = "CrashLoopBackOff",
+    /// The container is being created.
+    ContainerCreating = "ContainerCreating",
+    /// Init containers have not ended.
+    PodInitializing = "PodInitializing",
+    /// An init container ended with a failure.
+    InitContainerFailed = "init_container_failed",
+    /// No node fits.
+    Unschedulable = "Unschedulable",
+    /// A scheduling gate holds the pod.
+    SchedulingGated = "SchedulingGated",
+    /// The API server refused to create the replica: a quota, an admission webhook.
+    FailedCreate = "FailedCreate",
+    /// The replica is not there, and nothing says why.
+    NotCreated = "not_created",
+    /// Its containers run, and it is not Ready.
+    NotReady = "not_ready",
+    /// Anything else.
+    Other = "other",
+}
+
+impl BlockReason {
+    /// From what a pod says; `Other` if the word is none of these.
+    #[must_use]
+    pub fn parse(reason: &str) -> Self {
+        Self::ALL.iter().copied().find(|known| known.as_str() == reason).unwrap_or(Self::Other)
+    }
+
+    /// Whether the image could not be had.
+    #[must_use]
+    pub fn is_about_the_image(self) -> bool {
+        self <= Self::SignatureValidationFailed
+    }
+}
+
+/// What the rollout waits for, the most pods first; empty unless one is in progress, deliberately held or not.
+pub(super) fn blocked(facts: &WorkloadFacts<'_>, progress: &Progress<'_>) -> Vec<BlockedPods> {
+    let state = progress.rollout.map(|rollout| rollout.state);
+    let Current::Hash(current) = progress.current else { return Vec::new() };
+    if matches!(state, None | Some(RolloutState::Complete)) {
+        return Vec::new();
+    }
+    let mut blocked: Vec<BlockedPods> = Vec::new();
+    let mut unready: Vec<(&PodFacts<'_>, u32)> =
+        facts.pods.iter().zip(0..).filter(|(pod, _)| !pod.terminating && !pod.ready && pod.hash == current).collect();
+    unready.sort_by_key(|(pod, _)| pod.name);
+    for (pod, at) in unready {
+        let first = pod.waiting.first();
+        let reason = first.map_or(BlockReason::Other, |waiting| BlockReason::parse(waiting.reason));
+        if let Some(known) = blocked.iter_mut().find(|known| known.reason == reason) {
+            known.pods += 1;
+            continue;
+        }
+        let container = first.map_or_else(|| Name::from(""), |waiting| waiting.container.clone());
+        let of_pod = facts.containers.iter().filter(|it| it.pod == at && !container.is_empty());
+        let image = of_pod.filter(|it| *it.name == container).map(|it| it.image.clone()).next();
+        blocked.push(BlockedPods {
+            reason,
+            pods: 1,
+            pod: Some(at),
+            container,
+            image: image.unwrap_or_else(|| Name::from("")),
+            message: first.map_or_else(|| Name::from(""), |waiting| waiting.message.clone()),
+        });
+    }
+    blocked.extend(not_created(facts, progress));
+    blocked.sort_by_key(|blocked| (std::cmp::Reverse(blocked.pods), blocked.reason));
+    blocked
+}
+
+/// The replicas of the current hash that are not there.
+fn not_created(facts: &WorkloadFacts<'_>, progress: &Progress<'_>) -> Option<BlockedPods> {
+    let controller = facts.controller.as_ref()?;
+    let Current::Hash(current) = progress.current else { return None };
+    let number = |pods: usize| u32::try_from(pods).unwrap_or(u32::MAX);
+    let (missing, reason, message) = match controller.kind {
+        ControllerKind::Deployment(_) | ControllerKind::Rollout(_) => {
+            // A ReplicaSet makes its pods at once, unless it says otherwise.
+            let (_, message) =
+                controller.failure.filter(|(reason, _)| ***reason == *BlockReason::FailedCreate.as_str())?;
+            let there = facts.pods.iter().filter(|pod| !pod.terminating && pod.hash == current).count();
+            let wanted = progress.current.template(facts)?.replicas?;
+            (wanted.saturating_sub(number(there)), BlockReason::FailedCreate, message.clone())
+        }
+        ControllerKind::StatefulSet { .. } | ControllerKind::DaemonSet { .. } => {
+            // A pod that is terminating makes room for the one that replaces it.
+            (
+                controller.replicas.wanted.saturating_sub(number(facts.pods.len())),
+                BlockReason::NotCreated,
+                Name::from(""),
+            )
+        }
+    };
+    let empty = || Name::from("");
+    let blocked = BlockedPods { reason, pods: missing, pod: None, container: empty(), image: empty(), message };
+    (missing > 0).then_some(blocked)
+}
+
+impl WorkloadReport {
+    /// `5 pods of 7 wait: ImagePullBackOff (ledger:4.12.0-rc1)`; `None` where nothing is known to wait.
+    #[must_use]
+    pub fn what_waits(&self) -> Option<String> {
+        let all: u32 = self.blocked.iter().map(|blocked| blocked.pods).sum();
+        let of = self.wanted_pods.filter(|wanted| *wanted > all).map(|wanted| format!(" of {wanted}"));
+        let several = self.blocked.len() > 1;
+        let reason = |blocked: &BlockedPods| {
+            let count = if several { format!("{} ", blocked.pods) } else { String::new() };
+            let image = match &*blocked.image {
+                image if blocked.reason.is_about_the_image() && !image.is_empty() => format!(" ({image})"),
+                _ => String::new(),
+            };
+            format!("{count}{}{image}", blocked.reason.in_words())
+        };
+        let reasons: Vec<String> = self.blocked.iter().map(reason).collect();
+        let (pods, verb) = if all == 1 { ("pod", "waits") } else { ("pods", "wait") };
+        (all > 0).then(|| format!("{all} {pods}{} {verb}: {}", of.unwrap_or_default(), reasons.join(", ")))
+    }
+}
+
+impl BlockReason {
+    /// As people say it: podskew's own words with blanks.
+    #[must_use]
+    pub fn in_words(self) -> String {
+        self.as_str().replace('_', " ")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::BlockReason;
+
+    #[test]
+    fn a_reason_is_known_by_its_word() {
+        assert_eq!(BlockReason::parse("a webhook's own"), BlockReason::Other);
+        assert!(BlockReason::ALL.iter().all(|reason| BlockReason::parse(reason.as_str()) == *reason));
+    }
+}
