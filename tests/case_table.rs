@@ -1669,6 +1669,89 @@ fn row_53_every_pod_was_replaced_by_a_broken_one() {
     assert_eq!(world.state("daemonset/agent"), (RolloutState::Complete, 0), "row 41");
 }
 
+/// Completed, duration and held seconds of the last rollout.
+fn last(world: &mut World, workload: &str) -> Option<(u32, Option<u32>, Option<u32>)> {
+    let now = world.moment();
+    let last = world.report(workload).last_rollout?;
+    Some((now.since(last.completed), last.duration, last.held))
+}
+
+/// Completed, superseded and undone rollouts.
+fn ended(world: &mut World, workload: &str) -> (u32, u32, u32) {
+    let counts = world.report(workload).rollouts.expect("a workload with rollouts");
+    (counts.completed, counts.superseded, counts.undone)
+}
+
+#[test]
+fn a_deployments_objects_keep_how_long_its_last_rollout_took() {
+    let rolled_out = || reason(deployment("web:2"), "NewReplicaSetAvailable", -40);
+    let (old, new) = (replica_set("h1", "web:1", 1, -5000), replica_set("h2", "web:2", 2, -100));
+    let mut world = World::listed(&[&rolled_out(), &old, &new, &pod("p2").hash("h2")]);
+    assert_eq!(last(&mut world, "deployment/web"), Some((40, Some(60), None)), "whoever looks");
+    assert_eq!(ended(&mut world, "deployment/web"), (0, 0, 0), "nothing is counted at the start");
+    // Neither scaling, nor other pods, nor readiness, nor time changes it.
+    world.put(&rolled_out().with("/spec/replicas", 9).with("/metadata/generation", 3));
+    world.put(&pod("p3").hash("h2").created(0)).put(&pod("p2").hash("h2").unready()).wait(500);
+    assert_eq!(last(&mut world, "deployment/web"), Some((540, Some(60), None)));
+    assert_eq!(ended(&mut world, "deployment/web"), (0, 0, 0));
+    // Rolled back to: its ReplicaSet is older than the rollout, so only who saw it begin knows how long it took.
+    let back = replica_set("h1", "web:1", 3, -5000)
+        .with("/metadata/annotations/deployment.kubernetes.io~1revision-history", "1");
+    let done = reason(deployment("web:1"), "NewReplicaSetAvailable", 530);
+    let mut late = World::listed(&[&done, &back, &new, &pod("p1")]);
+    assert_eq!(late.report("deployment/web").last_rollout.map(|last| last.duration), Some(None));
+    world.put(&reason(deployment("web:1"), "ReplicaSetUpdated", 500)).put(&back).put(&pod("p1").created(505));
+    world.wait(30).put(&pod("p2").hash("h2").terminating()).put(&pod("p3").hash("h2").terminating()).put(&done);
+    assert_eq!(last(&mut world, "deployment/web"), Some((0, Some(30), Some(0))));
+    assert_eq!(ended(&mut world, "deployment/web"), (1, 0, 1), "undone, and that completed");
+}
+
+#[test]
+fn how_rollouts_end_is_counted_as_it_happens_and_never_from_a_list() {
+    let mut world = World::listed(&[&deployment("web:1"), &replica_set("h1", "web:1", 1, -4000), &pod("p1")]);
+    assert_eq!(ended(&mut world, "deployment/web"), (0, 0, 0));
+    // To h2, which is overtaken by h3, which completes.
+    world.put(&reason(deployment("web:2"), "ReplicaSetUpdated", 0).with("/metadata/generation", 2));
+    world.put(&replica_set("h2", "web:2", 2, 0)).put(&pod("p2").hash("h2").created(0)).wait(10);
+    world.put(&reason(deployment("web:3"), "ReplicaSetUpdated", 10).with("/metadata/generation", 3));
+    world.put(&replica_set("h3", "web:3", 3, 10)).put(&pod("p3").hash("h3").created(10));
+    assert_eq!(ended(&mut world, "deployment/web"), (0, 1, 0));
+    world.wait(20).delete(&pod("p1")).delete(&pod("p2").hash("h2"));
+    world.put(&reason(deployment("web:3"), "NewReplicaSetAvailable", 30).with("/metadata/generation", 3));
+    assert_eq!(ended(&mut world, "deployment/web"), (1, 1, 0));
+    assert_eq!(last(&mut world, "deployment/web"), Some((0, Some(20), Some(0))));
+    // A list says what there is, and not what happened.
+    let undone = reason(deployment("web:2"), "NewReplicaSetAvailable", 30).with("/metadata/generation", 4);
+    world.list(Resource::Deployments, &[&undone]);
+    assert_eq!(ended(&mut world, "deployment/web"), (1, 1, 0));
+    // Another object of its name has had none.
+    world.delete(&undone);
+    world.put(&reason(deployment("web:2"), "NewReplicaSetAvailable", 30).with("/metadata/uid", "another"));
+    assert_eq!(ended(&mut world, "deployment/web"), (0, 0, 0));
+}
+
+#[test]
+fn time_that_a_rollout_was_held_is_told_apart() {
+    let partition = |partition: u32| json!({"type": "RollingUpdate", "rollingUpdate": {"partition": partition}});
+    let old = revision("StatefulSet", "db", "db-old", "db:1", 1, -5000);
+    let set = |partition_: u32| stateful_set(partition(partition_)).with("/spec/replicas", 2);
+    let before = set(1).with("/status/updateRevision", "db-old").with("/spec/template", template("db:1"));
+    let pod = |ordinal: u32, hash: &str| {
+        db_pod(ordinal, hash, &image_id('a')).with("/metadata/uid", format!("{ordinal}{hash}"))
+    };
+    let mut world = World::listed(&[&before, &old, &pod(0, "db-old"), &pod(1, "db-old")]);
+    assert_eq!(last(&mut world, "statefulset/db"), None, "nothing keeps when it was");
+    world.put(&revision("StatefulSet", "db", "db-new", "db:2", 2, 0)).put(&set(1));
+    world.wait(10).delete(&pod(1, "db-old"));
+    world.put(&pod(1, "db-new").created(10));
+    assert_eq!(world.state("statefulset/db").0, RolloutState::Partitioned);
+    world.wait(100).put(&set(0)).wait(5).delete(&pod(0, "db-old"));
+    world.put(&pod(0, "db-new").created(115));
+    assert_eq!(world.state("statefulset/db").0, RolloutState::Complete);
+    assert_eq!(last(&mut world, "statefulset/db"), Some((0, Some(115), Some(100))));
+    assert_eq!(ended(&mut world, "statefulset/db"), (1, 0, 0));
+}
+
 /// The Deployment `web` in the middle of a rollout to `h2`, whose ReplicaSet wants three pods.
 fn waiting_rollout() -> World {
     let mut world = World::new();

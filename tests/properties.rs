@@ -9,7 +9,7 @@ mod common;
 use common::world::*;
 use podskew::inventory::Settings;
 use podskew::objects::Resource;
-use podskew::report::{RollbackTarget, RolloutState, WorkloadReport};
+use podskew::report::{RollbackTarget, RolloutCounts, RolloutState, WorkloadReport};
 use proptest::prelude::*;
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
@@ -261,6 +261,18 @@ fn ages_are_at_least(live: &mut WorkloadReport, fresh: &WorkloadReport) {
     assert!(live.mixed_since <= fresh.mixed_since && live.mixed_since.is_some() == fresh.mixed_since.is_some());
     live.mixed_since = fresh.mixed_since;
     live.changes_at = fresh.changes_at;
+    // How rollouts ended is counted as it happens. What the last one took is known for good, once it is.
+    assert!(fresh.rollouts.is_none_or(|counts| counts == RolloutCounts::default()));
+    assert_eq!(live.rollouts.is_some(), fresh.rollouts.is_some());
+    live.rollouts = fresh.rollouts;
+    if let Some(known) = fresh.last_rollout {
+        let last = live.last_rollout.expect("known to who has just begun");
+        assert_eq!(
+            (last.completed, known.duration.or(last.duration), known.held),
+            (known.completed, last.duration, None)
+        );
+    }
+    live.last_rollout = fresh.last_rollout;
     // A template of which no pod is left may have been seen to work. What runs and is Ready now, both know.
     if live.rollback_target != fresh.rollback_target {
         let no_pod_of_it = |target: &RollbackTarget| target.ready_pods == 0;

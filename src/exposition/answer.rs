@@ -19,6 +19,7 @@ pub struct Answer {
     /// The length of the text, whatever the encoding.
     pub plain_length: u64,
     picture: Arc<Picture>,
+    format: Format,
     /// The opening of the gzip member; nothing otherwise.
     head: Bytes,
     /// The running ages of each family, encoded.
@@ -32,6 +33,7 @@ pub struct Answer {
 /// What to send next.
 enum Position {
     Head,
+    Header { family: usize },
     Fragment { family: usize, fragment: usize },
     Ages { family: usize },
     Tail,
@@ -65,7 +67,7 @@ impl Picture {
         let mut ages = Vec::with_capacity(self.families.len());
         for family in &self.families {
             let text = family.ages(now);
-            sum = sum.then(family.sum).then(Checksum::of(text.as_bytes()));
+            sum = sum.then(family.headers.of(format).sum).then(family.sum).then(Checksum::of(text.as_bytes()));
             ages.push(encode(text));
         }
         let mut text = String::new();
@@ -81,11 +83,13 @@ impl Picture {
             tail = [&tail[..], &sum.gzip_trailer()].concat().into();
         }
         let fresh = head.len() + tail.len() + ages.iter().map(Bytes::len).sum::<usize>();
-        let at_rest = self.families.iter().map(|family| family.deflated).sum::<u64>();
+        let at_rest = |family: &Arc<FamilyPicture>| family.headers.of(format).deflated.len() as u64 + family.deflated;
+        let at_rest = self.families.iter().map(at_rest).sum::<u64>();
         Answer {
             content_length: (encoding == Encoding::Gzip).then_some(at_rest + fresh as u64),
             plain_length: sum.length,
             picture: Arc::clone(self),
+            format,
             head,
             ages,
             tail,
@@ -114,15 +118,21 @@ impl Answer {
     fn next_frame(&mut self) -> Option<(Bytes, Option<u64>)> {
         match self.next {
             Position::Head => {
-                self.next = Position::Fragment { family: 0, fragment: 0 };
+                self.next = Position::Header { family: 0 };
                 Some((self.head.clone(), None))
             }
-            Position::Fragment { family, fragment } => {
+            Position::Header { family } => {
                 let Some(of_family) = self.picture.families.get(family) else {
                     self.next = Position::Tail;
                     return self.next_frame();
                 };
-                let Some(found) = of_family.fragments.get(fragment) else {
+                let header = of_family.headers.of(self.format);
+                self.next = Position::Fragment { family, fragment: 0 };
+                Some((header.deflated.clone(), Some(header.sum.length)))
+            }
+            Position::Fragment { family, fragment } => {
+                let of_family = self.picture.families.get(family);
+                let Some(found) = of_family.and_then(|of_family| of_family.fragments.get(fragment)) else {
                     self.next = Position::Ages { family };
                     return self.next_frame();
                 };
@@ -130,7 +140,7 @@ impl Answer {
                 Some((found.deflated.clone(), Some(found.sum.length)))
             }
             Position::Ages { family } => {
-                self.next = Position::Fragment { family: family + 1, fragment: 0 };
+                self.next = Position::Header { family: family + 1 };
                 Some((self.ages.get(family).cloned().unwrap_or_default(), None))
             }
             Position::Tail => {

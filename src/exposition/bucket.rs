@@ -326,6 +326,8 @@ mod tests {
             rollout: None,
             rollback_target: None,
             blocking_pod: None,
+            last_rollout: None,
+            rollouts: None,
             blocked: Vec::new(),
             wanted_pods: None,
             deliberate: false,

@@ -210,7 +210,7 @@ const INTRODUCTION: &str = "\
 
 <!-- Generated from src/exposition/families.rs and src/exposition/docs.rs: UPDATE_DOCS=1 cargo test --test metrics_doc -->
 
-What podskew serves at `/metrics`. All workload families are gauges and carry the labels `namespace`, `workload_type`
+What podskew serves at `/metrics`. All workload families but one are gauges, and all carry the labels `namespace`, `workload_type`
 (the kind in lower case: deployment, statefulset, daemonset, rollout, replicaset, …) and `workload`, except where the
 table says otherwise. Zero is served where a series is known to exist; *sparse* families have series only where there is
 something to say. Nothing of a workload is served before the first complete picture of the cluster.
@@ -231,7 +231,7 @@ pub fn metrics_markdown() -> String {
     open_table(&mut page);
     for family in FAMILIES {
         let meaning = format!("{}{}", family.help, if family.sparse { " *Sparse.*" } else { "" });
-        push_row(&mut page, family.name, "gauge", &labels(family), &meaning, family.series);
+        push_row(&mut page, family.name, family.kind(), &labels(family), &meaning, family.series);
     }
     page.push_str("\n## podskew itself\n\n");
     open_table(&mut page);

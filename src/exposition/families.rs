@@ -1,6 +1,7 @@
 //! The workload families, in the order they are served. Each is declared here and nowhere else.
 
 use super::family::{Family, Rows, Subject};
+use super::rollout_families as rollout;
 use crate::report::{ContainerReport, Origin, WorkloadReport};
 
 /// Every workload family.
@@ -223,92 +224,16 @@ pub static FAMILIES: &[Family] = &[
             }
         }),
     },
-    Family {
-        name: "podskew_rollout_age_seconds",
-        help: "Seconds since the rollout in progress began; 0 when none is.",
-        labels: &[],
-        pod_labels: false,
-        sparse: false,
-        example: "max by (namespace, workload_type, workload) (podskew_rollout_age_seconds) > 3600",
-        series: "1 per workload of a type that has rollouts",
-        subject: Subject::Workload(|report, rows| {
-            report.rollout.iter().for_each(|rollout| rows.age(&[], rollout.started));
-        }),
-    },
-    Family {
-        name: "podskew_rollout_state",
-        help: "The state a rollout is in: complete, progressing, stalled, paused, partitioned, on_delete, canary or \
-               blue_green; always 1.",
-        labels: &["state"],
-        pod_labels: false,
-        sparse: false,
-        example: "max by (namespace, workload_type, workload) (podskew_rollout_state{state=\"stalled\"})",
-        series: "1 per workload of a type that has rollouts",
-        subject: Subject::Workload(|report, rows| {
-            report.rollout.iter().for_each(|rollout| rows.value(&[rollout.state.as_str()], 1));
-        }),
-    },
-    Family {
-        name: "podskew_rollback_target_info",
-        help: "The revision that a rollout in progress or stalled can go back to: another one that is known to have worked; \
-               always 1.",
-        labels: &["pod_template_hash", "revision"],
-        pod_labels: false,
-        sparse: true,
-        example: "max by (namespace, workload_type, workload) (podskew_rollout_state{state=\"stalled\"}) \
-                  unless max by (namespace, workload_type, workload) (podskew_rollback_target_info)",
-        series: "1 per rollout in progress that can go back",
-        subject: Subject::Workload(|report, rows| {
-            if let Some(target) = &report.rollback_target {
-                rows.value(&[&target.hash, &target.revision.to_string()], 1);
-            }
-        }),
-    },
-    Family {
-        name: "podskew_blocking_pod_info",
-        help: "The pod that a StatefulSet's rollout waits for: the first that is not Ready, with pod management OrderedReady; \
-               always 1.",
-        labels: &["pod", "pod_template_hash"],
-        pod_labels: false,
-        sparse: true,
-        example: "max by (namespace, workload, pod) (min_over_time(podskew_blocking_pod_info[10m]))",
-        series: "1 per StatefulSet whose rollout waits for a pod; usually none",
-        subject: Subject::Workload(|report, rows| {
-            let pod = report.blocking_pod.and_then(|at| report.pods.get(at as usize));
-            if let Some(pod) = pod {
-                rows.value(&[&pod.pod, &pod.hash], 1);
-            }
-        }),
-    },
-    Family {
-        name: "podskew_rollout_blocked_pods",
-        help: "Pods of the current template hash that a rollout in progress waits for, by reason: the word of the API, or \
-               init_container_failed, not_ready, not_created, other.",
-        labels: &["reason"],
-        pod_labels: false,
-        sparse: true,
-        example: "max by (namespace, workload_type, workload, reason) (podskew_rollout_blocked_pods) > 0",
-        series: "1 per rollout in progress and reason; usually none",
-        subject: Subject::Workload(|report, rows| {
-            for blocked in &report.blocked {
-                rows.value(&[blocked.reason.as_str()], blocked.pods);
-            }
-        }),
-    },
-    Family {
-        name: "podskew_update_hold_info",
-        help: "What keeps a change of the template from reaching all pods by itself: paused, on_delete or partition; always 1.",
-        labels: &["hold"],
-        pod_labels: false,
-        sparse: true,
-        example: "count by (hold) (max by (namespace, workload_type, workload, hold) (podskew_update_hold_info))",
-        series: "1 per workload with such a setting; usually none",
-        subject: Subject::Workload(|report, rows| {
-            if let Some(hold) = report.update_hold {
-                rows.value(&[hold.as_str()], 1);
-            }
-        }),
-    },
+    rollout::AGE,
+    rollout::STATE,
+    rollout::LAST_DURATION,
+    rollout::LAST_HELD,
+    rollout::LAST_COMPLETED,
+    rollout::ENDED,
+    rollout::ROLLBACK_TARGET,
+    rollout::BLOCKING_POD,
+    rollout::BLOCKED_PODS,
+    rollout::UPDATE_HOLD,
     Family {
         name: "podskew_template_owner_info",
         help: "The object that makes a workload's template: the controller of a StatefulSet, or the Deployment that a \

@@ -1,5 +1,6 @@
 //! What a family is, and how one is rendered for one workload.
 
+use super::Format;
 use super::text::{push_escaped, push_integer};
 use crate::report::evidence::CachedTag;
 use crate::report::{Name, Workload, WorkloadReport};
@@ -87,9 +88,25 @@ impl Family {
         }
     }
 
-    /// The lines that open the family's block, in both formats.
-    pub(super) fn header(&self) -> String {
-        format!("# HELP {0} {1}\n# TYPE {0} gauge\n", self.name, self.help)
+    /// Whether it is a counter; all others are gauges. Counters are those that end in `_total`.
+    #[must_use]
+    pub fn is_counter(&self) -> bool {
+        self.name.ends_with("_total")
+    }
+
+    /// Its type, as TYPE has it.
+    #[must_use]
+    pub fn kind(&self) -> &'static str {
+        if self.is_counter() { "counter" } else { "gauge" }
+    }
+
+    /// The lines that open the family's block. In OpenMetrics a counter's family goes without `_total`.
+    pub(super) fn header(&self, format: Format) -> String {
+        let name = match format {
+            Format::OpenMetrics => self.name.strip_suffix("_total").unwrap_or(self.name),
+            Format::Text => self.name,
+        };
+        format!("# HELP {name} {}\n# TYPE {name} {}\n", self.help, self.kind())
     }
 
     /// Adds what the family says of one workload; nothing where it has nothing to say.

@@ -19,6 +19,7 @@ mod negotiate;
 mod parts;
 mod picture;
 mod publish;
+mod rollout_families;
 mod runs;
 mod selection;
 mod text;

@@ -1,7 +1,8 @@
 //! One consistent picture of the cluster, as fragments.
 
-use super::family::Running;
-use super::fragment::{Checksum, Fragment};
+use super::Format;
+use super::family::{Family, Running};
+use super::fragment::{Checksum, Deflater, Fragment};
 use super::selection::Selection;
 use std::sync::Arc;
 
@@ -15,7 +16,9 @@ pub struct Picture {
 
 /// What a picture holds of one family.
 pub(super) struct FamilyPicture {
-    /// HELP and TYPE, then the buckets; of those that lie side by side, one for all.
+    /// HELP and TYPE in each format.
+    pub headers: Headers,
+    /// The buckets; of those that lie side by side, one for all.
     pub fragments: Box<[Fragment]>,
     /// The series whose ages run; rendered for each answer.
     pub running: Box<[Arc<[Running]>]>,
@@ -25,10 +28,32 @@ pub(super) struct FamilyPicture {
     pub deflated: u64,
 }
 
+/// The lines that open a family's block, in Prometheus text and in OpenMetrics.
+#[derive(Clone)]
+pub(super) struct Headers {
+    text: Fragment,
+    open_metrics: Fragment,
+}
+
+impl Headers {
+    pub(super) fn new(family: &Family, deflater: &mut Deflater) -> Self {
+        let mut header = |format| Fragment::new(&family.header(format), deflater);
+        Self { text: header(Format::Text), open_metrics: header(Format::OpenMetrics) }
+    }
+
+    pub(super) fn of(&self, format: Format) -> &Fragment {
+        match format {
+            Format::Text => &self.text,
+            Format::OpenMetrics => &self.open_metrics,
+        }
+    }
+}
+
 impl FamilyPicture {
-    pub(super) fn new(header: &Fragment, pieces: Vec<Fragment>, running: Box<[Arc<[Running]>]>) -> Self {
-        let fragments: Box<[Fragment]> = std::iter::once(header.clone()).chain(pieces).collect();
+    pub(super) fn new(headers: &Headers, pieces: Vec<Fragment>, running: Box<[Arc<[Running]>]>) -> Self {
+        let fragments = pieces.into_boxed_slice();
         Self {
+            headers: headers.clone(),
             sum: fragments.iter().fold(Checksum::default(), |sum, fragment| sum.then(fragment.sum)),
             deflated: fragments.iter().map(|fragment| fragment.deflated.len() as u64).sum(),
             fragments,

@@ -5,7 +5,7 @@ use super::bucket::{Buckets, Change, Press};
 use super::family::{Family, Subject};
 use super::fragment::Fragment;
 use super::parts;
-use super::picture::{FamilyPicture, Picture};
+use super::picture::{FamilyPicture, Headers, Picture};
 use super::runs::Runs;
 use super::selection::Selection;
 use crate::report::evidence::CachedTag;
@@ -42,7 +42,7 @@ pub struct Part {
 /// One family as it was published last.
 struct Rendered {
     family: &'static Family,
-    header: Fragment,
+    headers: Headers,
     buckets: Buckets,
     runs: Runs,
     /// `None` before the first publication, and from a change to the next one.
@@ -166,7 +166,7 @@ impl Rendered {
     fn new(family: &'static Family, press: &mut Press) -> Self {
         Self {
             family,
-            header: Fragment::new(&family.header(), &mut press.deflater),
+            headers: Headers::new(family, &mut press.deflater),
             buckets: Buckets::default(),
             runs: Runs::default(),
             picture: None,
@@ -199,7 +199,7 @@ impl Rendered {
     /// Of a family that speaks of no workload.
     fn lone_picture(&self, text: &str, press: &mut Press) -> FamilyPicture {
         let fragment = (!text.is_empty()).then(|| Fragment::new(text, &mut press.deflater));
-        FamilyPicture::new(&self.header, fragment.into_iter().collect(), Box::default())
+        FamilyPicture::new(&self.headers, fragment.into_iter().collect(), Box::default())
     }
 
     fn picture(&mut self, awaiting_owner: &[(Name, u32)], press: &mut Press) -> FamilyPicture {
@@ -211,7 +211,7 @@ impl Rendered {
             Subject::CachedTags => self.lone_picture(&self.cached_tags, press),
             Subject::Workload(_) | Subject::Deployment(_) => {
                 let pieces = self.runs.pieces(self.buckets.fragments());
-                FamilyPicture::new(&self.header, pieces, self.buckets.running().map(Arc::clone).collect())
+                FamilyPicture::new(&self.headers, pieces, self.buckets.running().map(Arc::clone).collect())
             }
         }
     }

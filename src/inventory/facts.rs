@@ -107,6 +107,8 @@ impl Inventory {
                 same_template: self.same_template(record, memory),
                 hashes: hashes.collect(),
                 skews: memory.skews(),
+                last_rollout: memory.ended.as_ref().and_then(|ended| ended.last),
+                rollout_counts: memory.ended.as_ref().map(|ended| ended.counts).unwrap_or_default(),
                 aliases: memory.aliases(),
             },
             evidence: self.evidence.as_deref(),

@@ -5,6 +5,7 @@
 //! nothing that was remembered of the old one reaches the new one (row 51).
 
 use super::Inventory;
+use super::ended::{self, Ended, Via};
 use super::intern::Symbol;
 use super::owners::{Owner, OwnerObject, WorkloadRecord};
 use super::records::{IdentityRecord, PodRecord};
@@ -37,6 +38,8 @@ pub(super) struct Memory {
     template: Option<TemplateDigest>,
     /// Most workloads have neither skews nor aliases.
     rare: Option<Box<Rare>>,
+    /// How its rollouts ended, once podskew saw one end.
+    pub(super) ended: Option<Box<Ended>>,
 }
 
 #[derive(Clone, Default, Debug)]
@@ -173,7 +176,7 @@ impl Inventory {
         if !self.fresh.is_empty() {
             for at in std::mem::take(&mut self.fresh) {
                 if self.workloads.get(at).is_some_and(|record| !record.memory.observed) {
-                    self.observe(at, complete_since);
+                    self.observe(at, complete_since, Via::List);
                 }
             }
         }
@@ -182,13 +185,13 @@ impl Inventory {
         }
     }
 
-    /// After an event: what it concerned is taken in.
-    pub(super) fn take_in(&mut self, now: UnixTime) {
+    /// After an event or a list: what it concerned is taken in.
+    pub(super) fn take_in(&mut self, now: UnixTime, via: Via) {
         if self.complete_since.is_none() {
             return;
         }
         while let Some(at) = self.stirred.pop().or_else(|| self.fresh.pop()) {
-            self.observe(at, now);
+            self.observe(at, now, via);
         }
     }
 
@@ -200,7 +203,7 @@ impl Inventory {
         }
         let complete = self.sources.values().all(|source| source.answered);
         match (self.complete_since, complete) {
-            (Some(_), true) => self.take_in(now),
+            (Some(_), true) => self.take_in(now, Via::List),
             // The first look takes it in, or the next event.
             (None, true) => self.complete_since = Some(now),
             // Nobody can tell what happens from here on.
@@ -276,15 +279,21 @@ impl Inventory {
     }
 
     /// Brings what is remembered of a workload up to date.
-    fn observe(&mut self, at: u32, now: UnixTime) {
+    fn observe(&mut self, at: u32, now: UnixTime, via: Via) {
         let Some(record) = self.workloads.get_mut(at) else { return };
         let mut memory = std::mem::take(&mut record.memory);
         let Some(record) = self.workloads.get(at) else { return };
         self.refresh(record, &mut memory, now);
-        let mut course = report::observe(&self.rollout_facts(record, &memory, false), now);
+        let facts = self.rollout_facts(record, &memory, false);
+        let mut course = report::observe(&facts, now);
         let is_first = memory.course == Course::Unseen;
         if matches!(&course, Course::InProgress(rollout) if rollout.by_pods || (is_first && rollout.arriving)) {
             course = report::observe(&self.rollout_facts(record, &memory, true), now);
+        }
+        if course != memory.course {
+            let outcome = report::outcome(&facts, &memory.course, &course, now);
+            drop(facts);
+            ended::note(&mut memory.ended, &outcome, via);
         }
         self.conclude(record, &mut memory, course);
         if let Some(record) = self.workloads.get_mut(at) {

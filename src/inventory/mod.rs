@@ -5,6 +5,7 @@
 
 mod adopt;
 mod changes;
+mod ended;
 mod facts;
 mod history;
 mod intake;
@@ -25,6 +26,7 @@ pub use crate::report::evidence::{CachedTag, Evidence};
 pub use crate::report::evidence_builder::{Asked, EvidenceBuilder};
 use crate::report::{Name, Workload, WorkloadReport};
 use crate::time::UnixTime;
+use ended::Via;
 use hashbrown::{HashMap, HashSet};
 pub use intake::template_hash;
 use intern::{Interner, Symbol};
@@ -174,14 +176,14 @@ impl Inventory {
         } else {
             self.remove(source.resource, object.meta.uid, now);
         }
-        self.take_in(now);
+        self.take_in(now, Via::Event);
     }
 
     /// An object is gone.
     pub fn delete(&mut self, source: Source, object: &Object<'_>, now: UnixTime) {
         self.catch_up(now);
         self.remove(source.resource, object.meta.uid, now);
-        self.take_in(now);
+        self.take_in(now, Via::Event);
     }
 
     /// A list of this source begins; the last complete picture of it stays until the list is complete.

@@ -1,6 +1,7 @@
 //! What nodes say of images: which of it is asked for, and what changes with it.
 
 use super::Inventory;
+use super::ended::Via;
 use super::intern::Symbol;
 use super::memory::Memory;
 use super::owners::{Owner, WorkloadRecord};
@@ -119,7 +120,7 @@ impl Inventory {
             }
             self.stir(at);
         }
-        self.take_in(now);
+        self.take_in(now, Via::Event);
     }
 
     /// Whether two containers of one name run what has two digests, or nobody looked at them yet.

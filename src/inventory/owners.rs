@@ -3,6 +3,7 @@
 //! Watches are not ordered against each other, so a node may be named by a pod or a ReplicaSet before its own object
 //! has come. Until then its pods are held out, so that no scrape names a ReplicaSet that has a Deployment.
 
+use super::ended::Via;
 use super::intern::Symbol;
 use super::memory::Memory;
 use super::records::{ControllerRecord, OwnerKey, OwnerKind, TemplateRecord};
@@ -260,7 +261,7 @@ impl Inventory {
         ended.sort_unstable();
         for (due, owner) in ended {
             self.place(owner, due);
-            self.take_in(due);
+            self.take_in(due, Via::Event);
         }
     }
 

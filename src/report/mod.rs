@@ -13,9 +13,11 @@ pub mod evidence_builder;
 pub mod facts;
 pub mod history;
 mod node_report;
+mod outcome;
 mod pins;
 pub mod reference;
 pub mod remedy;
+mod remembered;
 mod rollback;
 mod rollout;
 mod start;
@@ -25,6 +27,7 @@ pub use blocked::{BlockReason, BlockedPods};
 pub use containers::skewed_since;
 pub use digest::DigestKind;
 pub use node_report::{ByArchitecture, NodeReport};
+pub use outcome::{Outcome, outcome};
 pub use rollout::observe;
 pub use workload::report;
 
@@ -63,6 +66,10 @@ pub struct WorkloadReport {
     pub rollback_target: Option<RollbackTarget>,
     /// The position in [`Self::pods`] of the pod that a StatefulSet's rollout waits for: the first that is not Ready.
     pub blocking_pod: Option<u32>,
+    /// The last rollout that completed, where that is known.
+    pub last_rollout: Option<LastRollout>,
+    /// How the rollouts ended that podskew saw end; `None` of a workload without rollouts.
+    pub rollouts: Option<RolloutCounts>,
     /// What the rollout in progress waits for, the most pods first; empty where none is, and where nothing waits.
     pub blocked: Vec<BlockedPods>,
     /// How many pods the workload's object asks for, where it can be read.
@@ -89,6 +96,28 @@ pub struct WorkloadReport {
     pub nodes: Option<Box<NodeReport>>,
     /// When this report would change although nothing happens in the cluster (a rollout becomes stalled).
     pub changes_at: Option<UnixTime>,
+}
+
+/// A rollout that completed.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct LastRollout {
+    /// When it completed.
+    pub completed: UnixTime,
+    /// Seconds from its start to its end; `None` where nothing tells when it began.
+    pub duration: Option<u32>,
+    /// Seconds of these for which it was held on purpose; `None` unless podskew saw it.
+    pub held: Option<u32>,
+}
+
+/// How many rollouts ended how.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub struct RolloutCounts {
+    /// All pods that ought to be are of the template.
+    pub completed: u32,
+    /// The template changed before that.
+    pub superseded: u32,
+    /// The template changed back to an older one.
+    pub undone: u32,
 }
 
 /// The labels every workload family carries.

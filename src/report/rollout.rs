@@ -9,7 +9,7 @@ use super::facts::{
     Controller, ControllerKind, Course, DeploymentFacts, Observed, PodFacts, ProgressReason, RolloutFacts,
     RolloutPhase, TemplateFacts, WorkloadFacts,
 };
-use super::start::remember;
+use super::start::{Stand, remember};
 use super::{Name, RolloutReport, RolloutState};
 use crate::time::UnixTime;
 
@@ -56,8 +56,12 @@ pub fn observe(facts: &WorkloadFacts<'_>, now: UnixTime) -> Course {
     match (in_progress(facts, controller, current, &split, facts.memory.course, now), current) {
         (None, _) => facts.memory.course.clone(),
         (Some(true), _) => {
-            let arriving = matches!(current, Current::Hash(_)) && split.others == 0;
-            Course::InProgress(Box::new(remember(facts, current, arriving && controller.kind.makes_pods(), now)))
+            let stand = Stand {
+                arriving: controller.kind.makes_pods() && matches!(current, Current::Hash(_)) && split.others == 0,
+                held: held(controller, current, &split).is_some(),
+                by_pods: matches!(controller.kind, ControllerKind::StatefulSet { partition, .. } if partition > 0),
+            };
+            Course::InProgress(Box::new(remember(facts, current, stand, now)))
         }
         (Some(false), Current::Hash(hash)) => Course::Complete(hash.clone()),
         (Some(false), _) => Course::Complete(Name::from("")),
@@ -88,39 +92,49 @@ pub(super) fn progress<'a>(facts: &WorkloadFacts<'a>, course: &Course, now: Unix
     let waiting = split.others > 0 || current == Current::None;
     let stalled_at = last_progress(facts, current, started).plus(facts.stalled_after);
     let stalled_or_progressing = if now >= stalled_at { RolloutState::Stalled } else { RolloutState::Progressing };
-    let state = match &controller.kind {
-        ControllerKind::Deployment(deployment) if deployment.paused && waiting => RolloutState::Paused,
-        ControllerKind::Deployment(deployment)
+    let state = match (held(controller, current, &split), &controller.kind) {
+        (Some(held), _) => held,
+        (None, ControllerKind::Deployment(deployment))
             // A reason from before this rollout began speaks of another one: it is stale in the first moments of an undo.
             if deployment.reason == ProgressReason::DeadlineExceeded
                 && (!rollout.witnessed || deployment.reason_updated.is_none_or(|updated| updated >= started)) =>
         {
             RolloutState::Stalled
         }
-        ControllerKind::Deployment(_) => RolloutState::Progressing,
-        // What its controller has not seen yet waits for the controller, and not for somebody (row 60).
-        ControllerKind::StatefulSet { on_delete: true, .. } | ControllerKind::DaemonSet { on_delete: true, .. }
-            if controller.observed != Observed::Never && (waiting || current == Current::Unknown) =>
-        {
-            RolloutState::OnDelete
-        }
-        ControllerKind::StatefulSet { partition, .. }
-            if *partition > 0 && split.others > 0 && split.outdated == 0 && current != Current::None =>
-        {
-            RolloutState::Partitioned
-        }
+        (None, ControllerKind::Deployment(_)) => RolloutState::Progressing,
         // Which of its pods are new cannot be told, so neither can whether they get on.
-        ControllerKind::DaemonSet { .. } if current == Current::Unknown => RolloutState::Progressing,
-        ControllerKind::StatefulSet { .. } | ControllerKind::DaemonSet { .. } => {
+        (None, ControllerKind::DaemonSet { .. }) if current == Current::Unknown => RolloutState::Progressing,
+        (None, ControllerKind::StatefulSet { .. } | ControllerKind::DaemonSet { .. }) => {
             progress.changes_at = (now < stalled_at).then_some(stalled_at);
             stalled_or_progressing
         }
-        ControllerKind::Rollout(rollout) => argo_state(rollout, waiting),
+        (None, ControllerKind::Rollout(rollout)) => argo_state(rollout, waiting),
     };
     let noticed = !rollout.witnessed && !rollout.derived;
     progress.rollout = Some(RolloutReport { state, started: Some(started), noticed });
     progress.deliberate = state.is_deliberate();
     progress
+}
+
+/// The state of a rollout in progress that somebody or something holds on purpose.
+fn held(controller: &Controller<'_>, current: Current<'_>, split: &Split) -> Option<RolloutState> {
+    let waiting = split.others > 0 || current == Current::None;
+    match &controller.kind {
+        ControllerKind::Deployment(deployment) if deployment.paused && waiting => Some(RolloutState::Paused),
+        // What its controller has not seen yet waits for the controller, and not for somebody (row 60).
+        ControllerKind::StatefulSet { on_delete: true, .. } | ControllerKind::DaemonSet { on_delete: true, .. }
+            if controller.observed != Observed::Never && (waiting || current == Current::Unknown) =>
+        {
+            Some(RolloutState::OnDelete)
+        }
+        ControllerKind::StatefulSet { partition, .. }
+            if *partition > 0 && split.others > 0 && split.outdated == 0 && current != Current::None =>
+        {
+            Some(RolloutState::Partitioned)
+        }
+        ControllerKind::Rollout(rollout) => Some(argo_state(rollout, waiting)).filter(|state| state.is_deliberate()),
+        _ => None,
+    }
 }
 
 /// Which hash is current. A template without a hash label cannot be told from others by its pods.

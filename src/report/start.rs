@@ -3,16 +3,23 @@
 use super::facts::{
     ControllerKind, Course, DeploymentFacts, Hold, PodFacts, RolloutMemory, TemplateFacts, WorkloadFacts,
 };
+use super::outcome::replaced_by_what_waits;
 use super::rollout::Current;
 use crate::time::UnixTime;
 
+/// How a rollout in progress stands, beside its hash.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Stand {
+    /// Whether no pod of another hash is left, and it waits for its own.
+    pub(super) arriving: bool,
+    /// Whether somebody or something holds it on purpose.
+    pub(super) held: bool,
+    /// Whether it takes all of its pods to tell that.
+    pub(super) by_pods: bool,
+}
+
 /// The rollout in progress, with the earliest start that was ever derived for its hash and revision.
-pub(super) fn remember(
-    facts: &WorkloadFacts<'_>,
-    current: Current<'_>,
-    arriving: bool,
-    now: UnixTime,
-) -> RolloutMemory {
+pub(super) fn remember(facts: &WorkloadFacts<'_>, current: Current<'_>, stand: Stand, now: UnixTime) -> RolloutMemory {
     let hash = match current {
         Current::Hash(hash) => Some(hash),
         Current::None | Current::Unknown => None,
@@ -67,8 +74,12 @@ pub(super) fn remember(
         noticed: same.map_or(now, |same| same.noticed),
         witnessed: witnessed || derived.is_some(),
         derived: derived.is_some() || same.is_some_and(|same| same.derived),
-        by_pods,
-        arriving,
+        by_pods: by_pods || stand.by_pods,
+        arriving: stand.arriving,
+        replaces: if hash.is_none() { replaced_by_what_waits(facts.memory.course) } else { None },
+        held: same.map_or(0, |same| same.held)
+            + same.and_then(|same| same.held_since).filter(|_| !stand.held).map_or(0, |since| now.since(since)),
+        held_since: stand.held.then(|| same.and_then(|same| same.held_since).unwrap_or(now)),
         hold,
     }
 }

@@ -4,6 +4,7 @@ use super::blocked::blocked;
 use super::containers::containers;
 use super::facts::{Controller, ControllerKind, Course, ImageFacts, Observed, Replicas, WorkloadFacts};
 use super::node_report::node_report;
+use super::outcome::last_rollout;
 use super::rollback;
 use super::rollout::{Current, mixed_since, progress};
 use super::{Driver, HashReport, ImageReference, Name, PodReport, ReferenceKind, UpdateHold, WorkloadReport, by_name};
@@ -28,6 +29,8 @@ pub fn report(facts: &WorkloadFacts<'_>, course: &Course, now: UnixTime) -> Work
         rollout: progress.rollout,
         rollback_target: rollback::target(facts, &progress),
         blocking_pod: rollback::blocking_pod(facts, &progress),
+        last_rollout: last_rollout(facts, &progress),
+        rollouts: facts.controller.as_ref().map(|_| facts.memory.rollout_counts),
         blocked: blocked(facts, &progress),
         wanted_pods: facts.controller.as_ref().map(|controller| controller.replicas.wanted),
         deliberate: progress.deliberate && distinct > 1,

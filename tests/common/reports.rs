@@ -31,6 +31,8 @@ pub fn empty(workload: Workload) -> WorkloadReport {
         rollout: None,
         rollback_target: None,
         blocking_pod: None,
+        last_rollout: None,
+        rollouts: None,
         blocked: Vec::new(),
         wanted_pods: None,
         deliberate: false,

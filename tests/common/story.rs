@@ -227,12 +227,14 @@ pub fn disagreement(known: &Parsed, fresh: &Parsed) -> Option<String> {
     for (series, value) in fresh {
         match known.remove(&series) {
             Some(age) if series.0.ends_with("_age_seconds") && age >= value => {}
+            // Rollouts are counted as they end.
+            Some(count) if series.0 == "podskew_rollouts_total" && count >= value => {}
             Some(same) if same == value => {}
             other => return Some(format!("{series:?} is {other:?}, and {value} for who has just begun")),
         }
     }
-    // What was seen Ready once, and has no pods any more, is known to those who saw it.
-    known.retain(|(name, _), _| name != "podskew_rollback_target_info");
+    // What was seen Ready once, and has no pods any more, is known to those who saw it; so is how a rollout went.
+    known.retain(|(name, _), _| name != "podskew_rollback_target_info" && !name.starts_with("podskew_last_rollout_"));
     known.first_key_value().map(|(series, value)| format!("{series:?} is {value}, and absent for who has just begun"))
 }
 
