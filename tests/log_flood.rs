@@ -2,42 +2,19 @@
 
 #![allow(clippy::unwrap_used, clippy::panic, reason = "these are tests")]
 
+mod common;
 mod scripted;
 
+use common::log::Log;
 use podskew::cluster::Timings;
 use podskew::objects::Resource;
 use scripted::{Reply, Scene, Then, listed_then, quick};
-use std::io::Write;
-use std::sync::{Arc, Mutex};
 use std::time::Duration;
-
-/// Collects what is logged.
-#[derive(Clone, Default)]
-struct Log(Arc<Mutex<Vec<u8>>>);
-
-impl Write for Log {
-    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
-        self.0.lock().unwrap().write(bytes)
-    }
-    fn flush(&mut self) -> std::io::Result<()> {
-        Ok(())
-    }
-}
-
-impl Log {
-    fn lines(&self, what: &str) -> Vec<String> {
-        let log = String::from_utf8(self.0.lock().unwrap().clone()).unwrap();
-        log.lines().filter(|line| line.contains(what)).map(str::to_owned).collect()
-    }
-}
 
 #[tokio::test]
 async fn reasons_that_alternate_do_not_flood_the_log() {
     const FAILURES: usize = 200;
-    let log = Log::default();
-    let writer = log.clone();
-    let subscriber = tracing_subscriber::fmt().with_ansi(false).with_writer(move || writer.clone()).finish();
-    tracing::subscriber::set_global_default(subscriber).unwrap();
+    let log = Log::capture();
     let message = "m".repeat(20_000);
     let mut replies: Vec<Reply> = (0..FAILURES)
         .map(|number| Reply::Whole([500, 401][number % 2], "", format!(r#"{{"kind":"Status","message":"{message}"}}"#)))

@@ -3,43 +3,27 @@
 
 #![allow(clippy::unwrap_used, clippy::panic, reason = "these are tests")]
 
+mod common;
 mod scripted;
 
+use common::log::Log;
 use podskew::cluster::Timings;
 use podskew::objects::Resource;
 use scripted::{Reply, Scene, Then, listed_then, quick};
-use std::io::Write;
-use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 const FORBIDDEN: &str = include_str!("data/recordings/protocol/forbidden.json");
 
-/// Collects what is logged.
-#[derive(Clone, Default)]
-struct Log(Arc<Mutex<Vec<u8>>>);
-
-impl Write for Log {
-    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
-        self.0.lock().unwrap().write(bytes)
-    }
-    fn flush(&mut self) -> std::io::Result<()> {
-        Ok(())
-    }
-}
-
 #[tokio::test]
 async fn the_log_names_the_missing_rule_once() {
-    let log = Log::default();
-    let writer = log.clone();
-    let subscriber = tracing_subscriber::fmt().with_ansi(false).with_writer(move || writer.clone()).finish();
-    tracing::subscriber::set_global_default(subscriber).unwrap();
+    let log = Log::capture();
     let forbidden = Reply::Whole(403, "", FORBIDDEN.to_owned());
     let mut replies = vec![forbidden; 40];
     replies.push(listed_then(&[], Then::Silence));
     let timings = Timings { forbidden_settles: Duration::from_millis(100), ..quick() };
     let scene = Scene::play_in(Resource::Pods, &[], timings, replies).await;
     scene.tells(&["forbid", "begin", "list a", "finish"]).await;
-    let log = String::from_utf8(log.0.lock().unwrap().clone()).unwrap();
+    let log = log.text();
     let rule = r#"{apiGroups: [""], resources: ["pods"], verbs: ["list", "watch"]}"#;
     assert_eq!(log.matches(rule).count(), 1, "{log}");
     assert_eq!(log.matches("an API server that has just started").count(), 1, "{log}");

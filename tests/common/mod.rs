@@ -7,6 +7,7 @@ pub mod command;
 pub mod commands;
 pub mod exposition;
 pub mod forms;
+pub mod log;
 pub mod reports;
 pub mod running;
 pub mod scenarios;
