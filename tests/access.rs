@@ -100,6 +100,65 @@ fn podskew_and_exporter_toolkit_judge_files_alike_or_the_documentation_says_so()
     }
 }
 
+/// Each way to break a certificate or a key, and what podskew says of it: the file, and nothing that stands in it.
+#[test]
+fn a_broken_certificate_or_key_is_named_by_its_file_and_never_quoted() {
+    let kit = Kit::new();
+    let (certificate, key) = (kit.read("server.pem"), kit.read("server.key"));
+    let lines = |text: &str, change: &dyn Fn(&mut Vec<&str>)| {
+        let mut lines: Vec<&str> = text.lines().collect();
+        change(&mut lines);
+        lines.join("\n")
+    };
+    let without_end = |text: &str| lines(text, &|lines| lines.truncate(lines.len() - 1));
+    let cut = |text: &str| text[..text.len() / 2].to_owned();
+    let short_begin = |text: &str| text.replacen("-----\n", "---\n", 1);
+    let no_base64 = |text: &str| lines(text, &|lines| lines[1] = "%%%%sesame%%%%");
+    let other_bytes = |text: &str| lines(text, &|lines| lines[1] = &lines[2][..32]);
+    let encrypted = |text: &str| text.replace("PRIVATE KEY", "ENCRYPTED PRIVATE KEY");
+    let web = kit.write("web.yml", MUTUAL);
+    assert_eq!(refusal(&web), None);
+    let (no_end, no_begin, no_text) = (
+        "is broken: it has no END line, so it may be truncated; write it as openssl does",
+        "is broken: its BEGIN line does not end in five dashes; write it as openssl does",
+        "is broken: the text between BEGIN and END is not base64; write it as openssl does",
+    );
+    for (line, what, file, text, problem) in [
+        (2, "the PEM of the certificate", "server.pem", without_end(&certificate), no_end),
+        (2, "the PEM of the certificate", "server.pem", cut(&certificate), no_end),
+        (2, "the PEM of the certificate", "server.pem", short_begin(&certificate), no_begin),
+        (2, "the PEM of the certificate", "server.pem", no_base64(&certificate), no_text),
+        (2, "the certificate", "server.pem", other_bytes(&certificate), "cannot be used: it is no X.509 certificate"),
+        (2, "there is no PEM certificate", "server.pem", String::new(), "; write one between BEGIN CERTIFICATE"),
+        (3, "the PEM of the private key", "server.key", without_end(&key), no_end),
+        (3, "the PEM of the private key", "server.key", cut(&key), no_end),
+        (3, "the PEM of the private key", "server.key", short_begin(&key), no_begin),
+        (3, "the PEM of the private key", "server.key", no_base64(&key), no_text),
+        (3, "the private key", "server.key", other_bytes(&key), "cannot be used: it is broken, or no RSA"),
+        (3, "the private key", "server.key", encrypted(&key), "is encrypted; decrypt it with `openssl pkey`"),
+        (3, "there is no PEM private key", "server.key", String::new(), "; write one in PKCS#8"),
+        (5, "the PEM of the certificate", "ca.pem", without_end(&certificate), no_end),
+        (5, "a client CA", "ca.pem", other_bytes(&certificate), "cannot be used: "),
+    ] {
+        let whole = kit.read(file);
+        let path = kit.write(file, &text);
+        let refusal = refusal(&web).unwrap_or_else(|| panic!("{file} is taken:\n{text}"));
+        let start = format!("line {line}: {what} in {}", path.display());
+        assert!(refusal.starts_with(&start), "{refusal}\nis not\n{start}");
+        assert!(refusal.contains(problem) && refusal.contains("; "), "{refusal}\nis not\n{problem}");
+        let quotes = text.lines().filter(|line| line.len() > 8).any(|line| refusal.contains(&line[..8]));
+        let numbers = refusal.contains("[4") || refusal.contains("45, 45");
+        assert!(!quotes && !numbers, "{refusal}");
+        kit.write(file, &whole);
+    }
+    assert_eq!(
+        refusal(&kit.path("none.yml")).unwrap(),
+        "the file cannot be read: there is no such file; mend the path"
+    );
+    let of_folder = refusal(kit.directory.path()).unwrap();
+    assert_eq!(of_folder, "the file cannot be read: it is no regular file; name one");
+}
+
 const MUTUAL: &str = "tls_server_config:
   cert_file: server.pem
   key_file: server.key
@@ -423,7 +482,7 @@ async fn a_broken_file_changes_nothing_and_is_logged() {
 
     for (number, (text, message)) in [
         (users("bob").replace("cert_file", "cert_flie"), r#"podskew knows no "cert_flie""#),
-        (users("bob").replace("server.key", "client.key"), "the private key is not that of the certificate"),
+        (users("bob").replace("server.key", "client.key"), "server.pem; name the two that were made together"),
         (
             format!("basic_auth_users:\n  bob: {}\n", hash(b"sesame")),
             "tls_server_config comes or goes only with a restart",
@@ -449,7 +508,12 @@ async fn a_broken_file_changes_nothing_and_is_logged() {
     kit.write("web.yml", &users("bob"));
     podskew.eventually("the old password", || status("bob") == 200);
     std::fs::remove_file(kit.path("server.pem")).unwrap();
-    podskew.until_logged("there is no such file");
+    podskew.until_logged(&format!("line 1: cannot read {}: there is no such file", kit.path("server.pem").display()));
+    assert_eq!((status("bob"), health("bob").as_str()), (200, "0"));
+    // The file that the log names as the web configuration's is gone itself: no line of it is to blame.
+    std::fs::remove_file(kit.path("web.yml")).unwrap();
+    podskew.until_logged("the file cannot be read: there is no such file");
+    assert!(!podskew.log().contains("line 1: the file"), "{}", podskew.log());
     assert_eq!((status("bob"), health("bob").as_str()), (200, "0"));
     assert!(!podskew.log().contains("$2b$"), "{}", podskew.log());
 }

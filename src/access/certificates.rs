@@ -5,7 +5,7 @@
 
 use super::document::{Line, Refusal};
 use super::settings::TlsSettings;
-use super::tls::{Files, certificates};
+use super::tls::{Files, certificates, place};
 use rustls::client::danger::HandshakeSignatureValid;
 use rustls::crypto::{CryptoProvider, verify_tls12_signature, verify_tls13_signature};
 use rustls::pki_types::{CertificateDer, IpAddr, ServerName, UnixTime};
@@ -41,12 +41,16 @@ impl ClientCertificates {
                 let mut roots = RootCertStore::empty();
                 for certificate in certificates(pem, files)? {
                     roots.add(certificate).map_err(|error| {
-                        pem.refuse(format!("a client CA cannot be used: {error}; write CA certificates alone"))
+                        let place = place(pem);
+                        pem.refuse(format!("a client CA{place} cannot be used: {error}; write CA certificates alone"))
                     })?;
                 }
                 let verifier = WebPkiClientVerifier::builder_with_provider(Arc::new(roots), Arc::clone(provider));
                 let verifier = verifier.allow_unauthenticated().build();
-                Some(verifier.map_err(|error| pem.refuse(format!("the client CAs cannot be used: {error}")))?)
+                Some(
+                    verifier
+                        .map_err(|error| pem.refuse(format!("the client CAs{} cannot be used: {error}", place(pem))))?,
+                )
             }
         };
         let allowed_names = settings.allowed_names.as_deref().map(names).transpose()?;

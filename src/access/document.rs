@@ -6,20 +6,35 @@ use serde_saphyr::Spanned;
 use std::fmt;
 
 /// An error in a file: the line, the problem and the remedy.
-#[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
-#[error("line {line}: {message}")]
+#[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Refusal {
-    /// Line number, from 1.
-    pub line: u64,
+    /// Line number, from 1; `None` for a problem of the file as a whole.
+    pub line: Option<u64>,
     /// The problem and the remedy.
     pub message: String,
 }
 
 impl Refusal {
     pub(super) fn new(line: u64, message: impl Into<String>) -> Self {
-        Self { line, message: message.into() }
+        Self { line: Some(line), message: message.into() }
+    }
+
+    /// An error of the file as a whole, such as a missing file.
+    pub(super) fn of_file(message: impl Into<String>) -> Self {
+        Self { line: None, message: message.into() }
     }
 }
+
+impl fmt::Display for Refusal {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if let Some(line) = self.line {
+            write!(f, "line {line}: ")?;
+        }
+        f.write_str(&self.message)
+    }
+}
+
+impl std::error::Error for Refusal {}
 
 /// A value and its line number.
 #[derive(Debug)]

@@ -96,12 +96,13 @@ struct Contents {
 
 impl Contents {
     fn read(path: &Path) -> Self {
-        let text = read(path).and_then(|bytes| String::from_utf8(bytes).map_err(|_| "it is not UTF-8".to_owned()));
+        let text = read(path)
+            .and_then(|bytes| String::from_utf8(bytes).map_err(|_| "it is not UTF-8; save it as UTF-8".to_owned()));
         // Relative paths start at the file's directory, as in the toolkit.
         let directory = path.parent().unwrap_or(Path::new(""));
         let settings = match &text {
             Ok(text) => Settings::read(text, directory),
-            Err(error) => Err(Refusal::new(1, format!("the file cannot be read: {error}"))),
+            Err(error) => Err(Refusal::of_file(format!("the file cannot be read: {error}"))),
         };
         let named = settings.iter().flat_map(Settings::files);
         let files = named.map(|file| (file.to_owned(), read(file))).collect();
@@ -130,11 +131,11 @@ impl Contents {
         if with_token_reviews && !settings.users.is_empty() {
             let message = "basic_auth_users and --auth kubernetes exclude each other, since a request has one \
                            Authorization header; take one of them out";
-            return Err(Refusal::new(1, message));
+            return Err(Refusal::of_file(message));
         }
         let tls = settings.tls.as_ref().map(|settings| tls::acceptor(settings, &self.files)).transpose()?;
         if before.is_some_and(|before| before.tls.is_some() != tls.is_some()) {
-            return Err(Refusal::new(1, "tls_server_config comes or goes only with a restart of podskew"));
+            return Err(Refusal::of_file("tls_server_config comes or goes only with a restart of podskew"));
         }
         let bucket = settings.rate.map(|limit| {
             let same = before.and_then(|before| before.rate.clone()).filter(|bucket| bucket.limit == limit);
@@ -154,10 +155,10 @@ fn read(path: &Path) -> Result<Vec<u8>, String> {
     let metadata = std::fs::metadata(path).map_err(|error| said(&error))?;
     // A pipe can be read once only, and a device without end.
     if !metadata.is_file() {
-        return Err("it is no regular file".to_owned());
+        return Err("it is no regular file; name one".to_owned());
     }
     if metadata.len() > LONGEST {
-        return Err(format!("it is longer than {} MiB", LONGEST >> 20));
+        return Err(format!("it is longer than {} MiB; name the right file", LONGEST >> 20));
     }
     std::fs::read(path).map_err(|error| said(&error))
 }

@@ -4,7 +4,7 @@ use super::certificates::ClientCertificates;
 use super::document::{Line, Refusal};
 use super::settings::{Pem, TlsSettings, Version};
 use rustls::crypto::{CryptoProvider, SupportedKxGroup};
-use rustls::pki_types::pem::PemObject as _;
+use rustls::pki_types::pem::{self, PemObject as _};
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use rustls::server::NoServerSessionStorage;
 use rustls::{ServerConfig, SupportedCipherSuite, SupportedProtocolVersion};
@@ -25,6 +25,12 @@ pub(super) fn acceptor(settings: &TlsSettings, files: &Files) -> Result<TlsAccep
     let provider = Arc::new(provider);
     let versions = versions(settings, &provider)?;
     let own = Own::read(settings, files)?;
+    provider.key_provider.load_private_key(own.key.clone_key()).map_err(|_| {
+        let place = place(&settings.key);
+        settings.key.refuse(format!(
+            "the private key{place} cannot be used: it is broken, or no RSA, ECDSA or Ed25519 key; write one as openssl does"
+        ))
+    })?;
     let clients = ClientCertificates::new(settings, files, &provider)?;
     let builder = ServerConfig::builder_with_provider(provider)
         .with_protocol_versions(&versions)
@@ -34,10 +40,20 @@ pub(super) fn acceptor(settings: &TlsSettings, files: &Files) -> Result<TlsAccep
         None => builder.with_no_client_auth(),
     };
     let mut config = builder.with_single_cert(own.chain, own.key).map_err(|error| match error {
-        rustls::Error::InconsistentKeys(_) => {
-            settings.key.refuse("the private key is not that of the certificate; name the two that were made together")
-        }
-        _ => settings.certificate.refuse(format!("rustls cannot use the certificate and its key: {error}")),
+        rustls::Error::InconsistentKeys(_) => settings.key.refuse(format!(
+            "the private key{} is not that of the certificate{}; name the two that were made together",
+            place(&settings.key),
+            place(&settings.certificate)
+        )),
+        _ => settings.certificate.refuse(format!(
+            "the certificate{} cannot be used: {}; write one as openssl does",
+            place(&settings.certificate),
+            match error {
+                // rustls' words for it are about a peer's certificate.
+                rustls::Error::InvalidCertificate(_) => "it is no X.509 certificate of version 3".to_owned(),
+                error => error.to_string(),
+            }
+        )),
     })?;
     config.ignore_client_order = settings.prefer_server_suites;
     config.alpn_protocols = vec![b"http/1.1".to_vec()];
@@ -58,12 +74,17 @@ impl Own {
     fn read(settings: &TlsSettings, files: &Files) -> Result<Self, Refusal> {
         let chain = certificates(&settings.certificate, files)?;
         let bytes = read(&settings.key, files)?;
-        let key = PrivateKeyDer::from_pem_slice(&bytes).map_err(|_| {
+        let key = PrivateKeyDer::from_pem_slice(&bytes).map_err(|error| {
+            let place = place(&settings.key);
             let is_encrypted = bytes.windows(9).any(|window| window == b"ENCRYPTED");
-            settings.key.refuse(if is_encrypted {
-                "the private key is encrypted; decrypt it with `openssl pkey`"
-            } else {
-                "there is no private key in PEM; write one in PKCS#8, PKCS#1 or SEC 1"
+            settings.key.refuse(match error {
+                _ if is_encrypted => {
+                    format!("the private key{place} is encrypted; decrypt it with `openssl pkey`")
+                }
+                pem::Error::NoItemsFound => {
+                    format!("there is no PEM private key{place}; write one in PKCS#8, PKCS#1 or SEC 1")
+                }
+                error => broken("private key", &place, &error),
             })
         })?;
         Ok(Self { chain, key })
@@ -76,9 +97,31 @@ pub(super) fn certificates(pem: &Line<Pem>, files: &Files) -> Result<Vec<Certifi
     let certificates = CertificateDer::pem_slice_iter(&bytes).collect::<Result<Vec<_>, _>>();
     match certificates {
         Ok(certificates) if !certificates.is_empty() => Ok(certificates),
-        Ok(_) => Err(pem.refuse("there is no certificate in PEM; write one between BEGIN CERTIFICATE and its END")),
-        Err(error) => Err(pem.refuse(format!("the PEM is broken: {error}; write it as openssl does"))),
+        Ok(_) => Err(pem.refuse(format!(
+            "there is no PEM certificate{}; write one between BEGIN CERTIFICATE and its END",
+            place(pem)
+        ))),
+        Err(error) => Err(pem.refuse(broken("certificate", &place(pem), &error))),
     }
+}
+
+/// ` in FILE` for a PEM file, empty for inline PEM.
+pub(super) fn place(pem: &Line<Pem>) -> String {
+    match &pem.value {
+        Pem::File(path) => format!(" in {}", path.display()),
+        Pem::Inline(_) => String::new(),
+    }
+}
+
+/// Message for broken PEM. The parser's own message quotes the text, which may be a key.
+fn broken(what: &str, place: &str, error: &pem::Error) -> String {
+    let problem = match error {
+        pem::Error::MissingSectionEnd { .. } => "it has no END line, so it may be truncated",
+        pem::Error::IllegalSectionStart { .. } => "its BEGIN line does not end in five dashes",
+        pem::Error::Base64Decode(_) => "the text between BEGIN and END is not base64",
+        _ => "it is too long",
+    };
+    format!("the PEM of the {what}{place} is broken: {problem}; write it as openssl does")
 }
 
 fn read<'a>(pem: &'a Line<Pem>, files: &'a Files) -> Result<std::borrow::Cow<'a, [u8]>, Refusal> {
@@ -87,7 +130,7 @@ fn read<'a>(pem: &'a Line<Pem>, files: &'a Files) -> Result<std::borrow::Cow<'a,
         Pem::File(path) => match files.get::<Path>(path) {
             Some(Ok(bytes)) => Ok(bytes.into()),
             Some(Err(error)) => Err(pem.refuse(format!("cannot read {}: {error}", path.display()))),
-            None => Err(pem.refuse(format!("{} was not read", path.display()))),
+            None => Err(pem.refuse(format!("cannot read {}; name it again", path.display()))),
         },
     }
 }
