@@ -8,9 +8,35 @@ use k8s_openapi::api::core::v1::{Event, Node, Pod};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
+use std::fmt::{self, Display};
 
-/// Why an object is invalid, as the API server words it: `spec.replicas: Invalid value: …`.
-pub(crate) type Invalid = String;
+/// What is wrong with one field of an object, as the API server words it: a cause of its `Status`.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub(crate) struct Invalid {
+    pub(crate) field: String,
+    /// `FieldValueRequired` or `FieldValueInvalid`.
+    pub(crate) reason: &'static str,
+    /// Without the field.
+    pub(crate) message: String,
+}
+
+impl Invalid {
+    fn required(field: impl Into<String>) -> Self {
+        Self { field: field.into(), reason: "FieldValueRequired", message: "Required value".to_owned() }
+    }
+
+    /// A value that may not be; `value` is JSON.
+    pub(crate) fn value(field: impl Into<String>, value: impl Display, why: impl Display) -> Self {
+        let message = format!("Invalid value: {value}: {why}");
+        Self { field: field.into(), reason: "FieldValueInvalid", message }
+    }
+}
+
+impl Display for Invalid {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}: {}", self.field, self.message)
+    }
+}
 
 /// Fills in the defaults of the API.
 pub(crate) fn fill(resource: Resource, object: &mut Value) {
@@ -89,68 +115,62 @@ fn set(object: &mut Value, field: &str, value: Value) {
     }
 }
 
-/// Checks that an object is one of its kind, and what the API server checks of workloads.
-pub(crate) fn check(resource: Resource, object: &Value, before: Option<&Value>) -> Result<(), Invalid> {
-    is_one(resource, object)?;
-    name(&object["metadata"]["name"])?;
+/// All validation errors of an object that decodes as its kind.
+pub(crate) fn check(resource: Resource, object: &Value, before: Option<&Value>) -> Vec<Invalid> {
+    let mut invalid: Vec<Invalid> = name(&object["metadata"]["name"]).into_iter().collect();
     let spec = &object["spec"];
     if spec["replicas"].as_i64().is_some_and(|replicas| replicas < 0) {
-        let replicas = &spec["replicas"];
-        return Err(format!("spec.replicas: Invalid value: {replicas}: must be greater than or equal to 0"));
+        invalid.push(Invalid::value("spec.replicas", &spec["replicas"], "must be greater than or equal to 0"));
     }
     let has_template = matches!(
         resource,
         Resource::Deployments | Resource::ReplicaSets | Resource::StatefulSets | Resource::DaemonSets
     );
     if has_template {
-        let selector = spec["selector"]["matchLabels"].as_object();
+        let mut selector = spec["selector"]["matchLabels"].as_object().into_iter().flatten();
         let labels = &spec["template"]["metadata"]["labels"];
-        if let Some((label, _)) = selector.into_iter().flatten().find(|(label, value)| labels.get(label) != Some(value))
-        {
-            return Err(format!(
-                "spec.template.metadata.labels: Invalid value: {labels}: `selector` does not match template `labels` ({label})"
-            ));
+        if selector.any(|(label, value)| labels.get(label) != Some(value)) {
+            let why = "`selector` does not match template `labels`";
+            invalid.push(Invalid::value("spec.template.metadata.labels", labels, why));
         }
         if before.is_some_and(|before| before["spec"]["selector"] != spec["selector"]) {
-            return Err(format!("spec.selector: Invalid value: {}: field is immutable", spec["selector"]));
+            invalid.push(Invalid::value("spec.selector", &spec["selector"], "field is immutable"));
         }
-        containers(&spec["template"]["spec"], "spec.template.spec")?;
+        containers(&spec["template"]["spec"], "spec.template.spec", &mut invalid);
     }
     if resource == Resource::Pods {
-        containers(spec, "spec")?;
+        containers(spec, "spec", &mut invalid);
     }
-    Ok(())
+    invalid
 }
 
-fn containers(spec: &Value, path: &str) -> Result<(), Invalid> {
-    let containers = spec["containers"].as_array().filter(|containers| !containers.is_empty());
-    let containers = containers.ok_or_else(|| format!("{path}.containers: Required value"))?;
+fn containers(spec: &Value, path: &str, invalid: &mut Vec<Invalid>) {
+    let containers = spec["containers"].as_array().map_or(&[][..], Vec::as_slice);
+    if containers.is_empty() {
+        invalid.push(Invalid::required(format!("{path}.containers")));
+    }
     for (at, container) in containers.iter().enumerate() {
         let image = container["image"].as_str().unwrap_or_default();
+        let field = format!("{path}.containers[{at}].image");
         if image.is_empty() {
-            return Err(format!("{path}.containers[{at}].image: Required value"));
-        }
-        if image.trim() != image {
-            return Err(format!(
-                "{path}.containers[{at}].image: Invalid value: {image:?}: must not have leading or trailing whitespace"
-            ));
+            invalid.push(Invalid::required(field));
+        } else if image.trim() != image {
+            invalid.push(Invalid::value(field, json!(image), "must not have leading or trailing whitespace"));
         }
     }
-    Ok(())
 }
 
 /// A DNS subdomain, as the names of all these kinds are.
-fn name(name: &Value) -> Result<(), Invalid> {
+fn name(name: &Value) -> Option<Invalid> {
     let text = name.as_str().unwrap_or_default();
     let ends = |byte: Option<&u8>| byte.is_some_and(u8::is_ascii_alphanumeric);
     let plain = text.bytes().all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit() || b"-.".contains(&byte));
     if plain && text.len() <= 253 && ends(text.as_bytes().first()) && ends(text.as_bytes().last()) {
-        return Ok(());
+        return None;
     }
-    Err(format!(
-        "metadata.name: Invalid value: {text:?}: a lowercase RFC 1123 subdomain must consist of lower case \
-                 alphanumeric characters, '-' or '.', and must start and end with an alphanumeric character"
-    ))
+    let why = "a lowercase RFC 1123 subdomain must consist of lower case alphanumeric characters, '-' or '.', and must start \
+               and end with an alphanumeric character";
+    Some(Invalid::value("metadata.name", json!(text), why))
 }
 
 /// The first field that the kind of an object does not have, as `fieldValidation=Strict` refuses it.
@@ -186,13 +206,14 @@ fn is_empty(value: &Value) -> bool {
     }
 }
 
-fn is_one(resource: Resource, object: &Value) -> Result<(), Invalid> {
+/// Whether an object can be decoded as its kind; if not, why.
+pub(crate) fn is_one(resource: Resource, object: &Value) -> Result<(), String> {
     decoded(resource, object).map(drop)
 }
 
 /// The object as its type writes it; `None` for a custom resource, whose type is not known here.
-fn decoded(resource: Resource, object: &Value) -> Result<Option<Value>, Invalid> {
-    fn decodes<T: DeserializeOwned + Serialize>(object: &Value) -> Result<Option<Value>, Invalid> {
+fn decoded(resource: Resource, object: &Value) -> Result<Option<Value>, String> {
+    fn decodes<T: DeserializeOwned + Serialize>(object: &Value) -> Result<Option<Value>, String> {
         let decoded = T::deserialize(object).map_err(|error| error.to_string())?;
         serde_json::to_value(decoded).map(Some).map_err(|error| error.to_string())
     }
@@ -212,7 +233,7 @@ fn decoded(resource: Resource, object: &Value) -> Result<Option<Value>, Invalid>
 
 #[cfg(test)]
 mod tests {
-    use super::{ImageReference, check, fill, unknown_field};
+    use super::{ImageReference, check, fill, is_one, unknown_field};
     use crate::Resource;
     use serde_json::{Value, json};
 
@@ -260,23 +281,46 @@ mod tests {
     }
 
     #[test]
-    fn what_is_invalid_is_refused_by_its_field() {
+    fn each_invalid_field_is_named_with_its_reason() {
         let before = deployment();
-        check(Resource::Deployments, &before, None).unwrap();
-        for (pointer, value, field) in [
-            ("/spec/replicas", json!(-1), "spec.replicas"),
-            ("/spec/template/metadata/labels/app", json!("api"), "spec.template.metadata.labels"),
-            ("/spec/template/spec/containers/0/image", json!(""), "spec.template.spec.containers[0].image"),
-            ("/spec/template/spec/containers/0/image", json!(" a"), "whitespace"),
-            ("/spec/template/spec/containers", json!([]), "spec.template.spec.containers"),
-            ("/metadata/name", json!("We b"), "metadata.name"),
-            ("/spec/replicas", json!("two"), "invalid type"),
+        assert_eq!(check(Resource::Deployments, &before, None), []);
+        for (pointer, value, field, reason) in [
+            ("/spec/replicas", json!(-1), "spec.replicas", "FieldValueInvalid"),
+            ("/spec/template/metadata/labels/app", json!("api"), "spec.template.metadata.labels", "FieldValueInvalid"),
+            (
+                "/spec/template/spec/containers/0/image",
+                json!(""),
+                "spec.template.spec.containers[0].image",
+                "FieldValueRequired",
+            ),
+            (
+                "/spec/template/spec/containers/0/image",
+                json!(" a"),
+                "spec.template.spec.containers[0].image",
+                "FieldValueInvalid",
+            ),
+            ("/spec/template/spec/containers", json!([]), "spec.template.spec.containers", "FieldValueRequired"),
+            ("/metadata/name", json!("We b"), "metadata.name", "FieldValueInvalid"),
         ] {
             let mut object = deployment();
             object["spec"]["replicas"] = 1.into();
             *object.pointer_mut(pointer).unwrap() = value;
-            let refusal = check(Resource::Deployments, &object, Some(&before)).unwrap_err();
-            assert!(refusal.contains(field), "{refusal}");
+            let invalid = check(Resource::Deployments, &object, Some(&before));
+            assert_eq!(invalid.iter().map(|it| (&*it.field, it.reason)).collect::<Vec<_>>(), [(field, reason)]);
         }
+        let mut object = deployment();
+        object["spec"]["replicas"] = (-1).into();
+        object["spec"]["selector"]["matchLabels"]["app"] = "api".into();
+        let invalid = check(Resource::Deployments, &object, Some(&before));
+        assert_eq!(
+            invalid.iter().map(ToString::to_string).collect::<Vec<_>>(),
+            [
+                "spec.replicas: Invalid value: -1: must be greater than or equal to 0",
+                "spec.template.metadata.labels: Invalid value: {\"app\":\"web\"}: `selector` does not match template `labels`",
+                "spec.selector: Invalid value: {\"matchLabels\":{\"app\":\"api\"}}: field is immutable",
+            ]
+        );
+        object["spec"]["replicas"] = "two".into();
+        assert!(is_one(Resource::Deployments, &object).unwrap_err().contains("invalid type"));
     }
 }

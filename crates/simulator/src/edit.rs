@@ -25,7 +25,7 @@ pub(super) fn answer(
     content_type: &str,
     body: &[u8],
 ) -> Result<Response<Body>, Refusal> {
-    let edit = Edit { cluster, request, options: &request.write, now: Time::now() };
+    let edit = Edit { cluster, request, options: &request.write, body, now: Time::now() };
     match &request.verb {
         Verb::Create | Verb::Replace(_) if content_type != "application/json" => {
             Err(Refusal::unsupported_media_type(content_type, "application/json"))
@@ -51,6 +51,7 @@ struct Edit<'a> {
     cluster: &'a Cluster,
     request: &'a Request,
     options: &'a WriteOptions,
+    body: &'a [u8],
     now: Time,
 }
 
@@ -85,7 +86,7 @@ impl Edit<'_> {
         let uid = Random::of(&format!("{} {}/{name} {version}", resource.kind(), self.namespace())).uid();
         defaults::fill(resource, &mut object);
         self.has_known_fields(&object)?;
-        defaults::check(resource, &object, None).map_err(|why| Refusal::invalid(self.request, &name, &why))?;
+        self.is_valid(&name, &object, None)?;
         new_object(resource, &mut object, &uid, self.writer());
         if self.options.dry_run {
             return Ok(object);
@@ -139,14 +140,14 @@ impl Edit<'_> {
         change: &mut impl FnMut(&mut Value) -> Result<(), Refusal>,
     ) -> Result<Value, Refusal> {
         let (resource, request) = (self.request.resource, self.request);
-        let invalid = |why: &str| Refusal::invalid(request, name, why);
         let mut wanted = object.clone();
         let part = match request.subresource {
             Some(Subresource::Scale) => {
                 let mut scale = scale::of(resource, object);
                 change(&mut scale)?;
                 self.is_current(&scale, object, name)?;
-                scale::apply(&scale, &mut wanted).map_err(|why| invalid(&why))?;
+                let applied = scale::apply(&scale, &mut wanted);
+                applied.map_err(|invalid| Refusal::invalid(request, name, &[invalid]))?;
                 Part::Object
             }
             Some(Subresource::Status) => {
@@ -163,7 +164,7 @@ impl Edit<'_> {
                 Part::Object
             }
         };
-        defaults::check(resource, &wanted, Some(object)).map_err(|why| invalid(&why))?;
+        self.is_valid(name, &wanted, Some(object))?;
         let mut settled = object.clone();
         settle(resource, &mut settled, wanted, part, self.writer());
         Ok(settled)
@@ -181,11 +182,26 @@ impl Edit<'_> {
         Ok(())
     }
 
+    /// Whether an object is one of its kind, and valid; `before` is what it replaces.
+    fn is_valid(&self, name: &str, object: &Value, before: Option<&Value>) -> Result<(), Refusal> {
+        let resource = self.request.resource;
+        defaults::is_one(resource, object).map_err(|why| self.undecodable(&why))?;
+        let invalid = defaults::check(resource, object, before);
+        if invalid.is_empty() { Ok(()) } else { Err(Refusal::invalid(self.request, name, &invalid)) }
+    }
+
     fn has_known_fields(&self, object: &Value) -> Result<(), Refusal> {
         let unknown = self.options.strict.then(|| defaults::unknown_field(self.request.resource, object)).flatten();
-        unknown.map_or(Ok(()), |field| {
-            Err(Refusal::bad_request(&format!("strict decoding error: unknown field {field:?}")))
-        })
+        unknown
+            .map_or(Ok(()), |field| Err(self.undecodable(&format!("strict decoding error: unknown field {field:?}"))))
+    }
+
+    /// The refusal of an object that cannot be decoded: 422 for a patch, 400 for any other write.
+    fn undecodable(&self, why: &str) -> Refusal {
+        match &self.request.verb {
+            Verb::Patch(_) => Refusal::invalid_patch(&String::from_utf8_lossy(self.body), why),
+            _ => Refusal::bad_request(why),
+        }
     }
 
     fn is_of_kind(&self, object: &Value) -> Result<(), Refusal> {

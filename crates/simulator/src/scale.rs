@@ -1,5 +1,6 @@
 //! `/scale`: how many replicas a workload has and wants.
 
+use crate::defaults::Invalid;
 use crate::resource::Resource;
 use serde_json::{Value, json};
 
@@ -30,14 +31,14 @@ pub(crate) fn of(resource: Resource, object: &Value) -> Value {
 }
 
 /// Writes what a Scale asks for into the object.
-pub(crate) fn apply(scale: &Value, object: &mut Value) -> Result<(), String> {
+pub(crate) fn apply(scale: &Value, object: &mut Value) -> Result<(), Invalid> {
     match &scale["spec"]["replicas"] {
         // An absent number is 0, as the API's own type has it.
         Value::Null => object["spec"]["replicas"] = 0.into(),
         Value::Number(number) if number.as_u64().is_some() => {
             object["spec"]["replicas"] = scale["spec"]["replicas"].clone();
         }
-        other => return Err(format!("spec.replicas: Invalid value: {other}: must be greater than or equal to 0")),
+        other => return Err(Invalid::value("spec.replicas", other, "must be greater than or equal to 0")),
     }
     Ok(())
 }

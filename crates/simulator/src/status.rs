@@ -1,13 +1,27 @@
 //! What the API server says when it refuses: `kind: Status`, worded as the recordings have it.
 
+use super::defaults::Invalid;
 use super::encoded::Names;
 use super::negotiate::Form;
 use super::protobuf;
-use super::request::{Request, Verb};
+use super::request::{Request, Subresource, Verb};
 use super::watch::event;
 use serde_json::{Value, json};
 
 const NAMES: Names = Names { kind: "Status", api_version: "v1", list_kind: "" };
+
+/// As Go writes an aggregate of errors.
+fn listed(invalid: &[Invalid]) -> String {
+    match invalid {
+        [one] => one.to_string(),
+        several => format!("[{}]", several.iter().map(Invalid::to_string).collect::<Vec<_>>().join(", ")),
+    }
+}
+
+fn causes(invalid: &[Invalid]) -> Value {
+    let cause = |it: &Invalid| json!({"reason": it.reason, "message": it.message, "field": it.field});
+    invalid.iter().map(cause).collect()
+}
 
 /// A refusal, sent as an HTTP answer or as an ERROR event.
 #[derive(Debug)]
@@ -115,12 +129,22 @@ impl Refusal {
             .with_details(json!({"name": name, "group": request.resource.group(), "kind": request.resource.plural()}))
     }
 
-    /// The object is invalid; `why` names the field.
-    pub(super) fn invalid(request: &Request, name: &str, why: &str) -> Self {
-        let (kind, group) = (request.resource.kind(), request.resource.group());
+    /// The object is invalid, for one cause or for several.
+    pub(super) fn invalid(request: &Request, name: &str, invalid: &[Invalid]) -> Self {
+        let (kind, group) = match request.subresource {
+            Some(Subresource::Scale) => ("Scale", "autoscaling"),
+            _ => (request.resource.kind(), request.resource.group()),
+        };
         let kind_and_group = if group.is_empty() { kind.to_owned() } else { format!("{kind}.{group}") };
-        Self::new(422, "Invalid", &format!("{kind_and_group} \"{name}\" is invalid: {why}"))
-            .with_details(json!({"name": name, "group": group, "kind": kind}))
+        Self::new(422, "Invalid", &format!("{kind_and_group} \"{name}\" is invalid: {}", listed(invalid)))
+            .with_details(json!({"name": name, "group": group, "kind": kind, "causes": causes(invalid)}))
+    }
+
+    /// The patched object cannot be decoded.
+    pub(super) fn invalid_patch(patch: &str, why: &str) -> Self {
+        let invalid = [Invalid::value("patch", json!(patch), why)];
+        Self::new(422, "Invalid", &format!(" \"\" is invalid: {}", listed(&invalid)))
+            .with_details(json!({"causes": causes(&invalid)}))
     }
 
     /// A JSON patch that does not fit the object.
