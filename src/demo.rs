@@ -74,7 +74,8 @@ pub async fn demo(options: DemoOptions) -> anyhow::Result<()> {
     let signals = Signals::listen().context("cannot listen for signals")?;
     let listener = bind(options.listen_address).await?;
     let address = listener.local_addr().context("cannot tell the address podskew listens on")?;
-    let config = SimulatorConfig { rollouts_served: true, ..SimulatorConfig::default() };
+    // The store bounds its memory of changes by bytes.
+    let config = SimulatorConfig { rollouts_served: true, history: usize::MAX, ..SimulatorConfig::default() };
     let simulator = Simulator::start(config).await.context("cannot start the simulated cluster")?;
     let size = DemoConfig { workloads: options.workloads, pods: options.pods };
     let mut cluster = Demo::begin(simulator.store(), &size, Time::now());
@@ -85,10 +86,14 @@ pub async fn demo(options: DemoOptions) -> anyhow::Result<()> {
 
     let kubeconfig = simulator.temporary_kubeconfig().context("cannot write a kubeconfig for the simulated cluster")?;
     terminal::print(&banner(address.port(), &simulator.url(), kubeconfig.path(), size))?;
-    tokio::select! {
+    // A task of its own, so that a busy cluster does not block the server.
+    let mut running = tokio::spawn(async move { cluster.run().await });
+    let outcome = tokio::select! {
         outcome = watch_and_serve(options.into(), client, listener, None, signals) => outcome,
-        () = cluster.run() => Ok(()),
-    }
+        ended = &mut running => ended.context("the simulated cluster broke down"),
+    };
+    running.abort();
+    outcome
 }
 
 /// What the demo prints at its start: where to look, what there is to see, and how to mend the first of it.

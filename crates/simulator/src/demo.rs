@@ -11,6 +11,9 @@ use crate::time::Time;
 /// Bytes of JSON that the store's memory of each resource's changes may hold: a demo may run for days.
 const HISTORY_BYTES: usize = 2 << 20;
 
+/// As many pods as the demo creates: their objects take about 2 GB.
+const MOST_PODS: u32 = 150_000;
+
 /// How large the demo is.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct DemoConfig {
@@ -38,6 +41,8 @@ impl Demo {
     #[must_use]
     pub fn begin(store: &Store, config: &DemoConfig, now: Time) -> Self {
         store.bound_history(HISTORY_BYTES);
+        // A larger demo was asked for, and its rollouts need room.
+        store.bound_pods(MOST_PODS.max(config.pods.saturating_add(config.pods / 4)) as usize);
         let shown = showcase::WORKLOADS + 1;
         let healthy = config.workloads.saturating_sub(shown);
         let pods = config.pods.saturating_sub(showcase::PODS + checkout::REPLICAS);
@@ -65,10 +70,11 @@ impl Demo {
         self.controllers.registry()
     }
 
-    /// Does what is due at this moment.
-    pub fn tick(&mut self, now: Time) {
+    /// Does what is due at this moment. Returns whether something is left for the next tick.
+    #[allow(clippy::must_use_candidate, reason = "what is left stays due")]
+    pub fn tick(&mut self, now: Time) -> bool {
         self.checkout.tick(now);
-        self.controllers.tick(now);
+        self.controllers.tick(now)
     }
 
     /// Keeps the cluster moving, until it is dropped.

@@ -8,6 +8,7 @@ use super::request::{Request, Subresource, Verb, WriteOptions};
 use super::scale;
 use super::server::Cluster;
 use super::status::Refusal;
+use super::store::Uncreated;
 use super::strategic;
 use super::write::{Part, Writer, begin_deletion, new_object, settle};
 use crate::resource::Resource;
@@ -91,8 +92,11 @@ impl Edit<'_> {
         if self.options.dry_run {
             return Ok(object);
         }
-        let exists = || Refusal::already_exists(self.request, &name);
-        let version = self.cluster.store.create(resource, object).ok_or_else(exists)?;
+        let refuse = |why: Uncreated| match why {
+            Uncreated::Exists => Refusal::already_exists(self.request, &name),
+            Uncreated::ExceededQuota { .. } => Refusal::forbidden_object(self.request, &name, &why.to_string()),
+        };
+        let version = self.cluster.store.create(resource, object).map_err(refuse)?;
         let mut object = self.cluster.store.get(resource, self.namespace(), &name).unwrap_or_default();
         object["metadata"]["resourceVersion"] = version.to_string().into();
         Ok(object)

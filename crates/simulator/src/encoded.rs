@@ -95,6 +95,12 @@ impl Encoded {
         self.protobuf.get_or_init(encode).as_ref()
     }
 
+    /// How many bytes it takes in all its forms.
+    pub(super) fn bytes(&self) -> usize {
+        let protobuf = self.protobuf.get().and_then(Option::as_ref);
+        self.key.len() + self.body.len() + protobuf.map_or(0, |object| object.bytes(""))
+    }
+
     /// The encoded text, and where in it the version goes.
     pub(super) fn text(&self) -> (&[u8], Option<usize>) {
         (&self.body, self.version_at)

@@ -27,6 +27,7 @@ mod edit;
 mod encoded;
 mod fault;
 mod fleet;
+mod history;
 mod list;
 mod negotiate;
 mod nodes;

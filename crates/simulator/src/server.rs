@@ -8,7 +8,7 @@ use super::negotiate::Form;
 use super::requests::{RequestKind, Requests, SeenRequest};
 use super::reviews::{Account, Reviews};
 use super::store::Store;
-use super::watchers::{Watcher, Watchers};
+use super::watchers::Watcher;
 use crate::resource::Resource;
 use http::HeaderMap;
 use http::header::AUTHORIZATION;
@@ -102,7 +102,6 @@ pub(super) struct Cluster {
     pub(super) store: Store,
     pub(super) faults: Faults,
     pub(super) requests: Requests,
-    pub(super) watchers: Watchers,
     pub(super) reviews: Reviews,
     pub(super) bookmark_interval: Duration,
     rollouts_served: AtomicBool,
@@ -161,7 +160,6 @@ impl Simulator {
             store,
             faults: Faults::new(),
             requests: Requests::default(),
-            watchers: Watchers::default(),
             reviews: Reviews::default(),
             bookmark_interval: config.bookmark_interval,
             rollouts_served: AtomicBool::new(config.rollouts_served),
@@ -282,19 +280,20 @@ impl Simulator {
     #[must_use]
     pub fn unsent_changes(&self) -> usize {
         let unsent = |watcher: &Arc<Watcher>| self.cluster.store.count_since(watcher.resource, watcher.seen());
-        self.cluster.watchers.all().iter().map(unsent).max().unwrap_or(0)
+        self.cluster.store.watchers().all().iter().map(unsent).max().unwrap_or(0)
     }
 
     /// Expires every open watch, and returns when whoever held them has listed everything anew and watches again.
     pub async fn relist(&self) {
-        let resources: Vec<Resource> = self.cluster.watchers.all().iter().map(|watcher| watcher.resource).collect();
-        let expired: Vec<Weak<Watcher>> = self.cluster.watchers.all().iter().map(Arc::downgrade).collect();
+        let resources: Vec<Resource> =
+            self.cluster.store.watchers().all().iter().map(|watcher| watcher.resource).collect();
+        let expired: Vec<Weak<Watcher>> = self.cluster.store.watchers().all().iter().map(Arc::downgrade).collect();
         for resource in &resources {
             self.inject_times(Some(*resource), Fault::WatchExpires, 1);
         }
         loop {
             tokio::time::sleep(Duration::from_millis(2)).await;
-            let open = self.cluster.watchers.all();
+            let open = self.cluster.store.watchers().all();
             let is_back = |resource: &Resource| {
                 let live = open.iter().filter(|watcher| watcher.resource == *resource && watcher.is_live());
                 live.count() >= resources.iter().filter(|known| *known == resource).count()

@@ -118,6 +118,11 @@ impl Refusal {
         Self::of_object(request, name, (409, "AlreadyExists"), "already exists")
     }
 
+    /// Admission refuses the object, and says why.
+    pub(super) fn forbidden_object(request: &Request, name: &str, why: &str) -> Self {
+        Self::of_object(request, name, (403, "Forbidden"), &format!("is forbidden: {why}"))
+    }
+
     /// Another writer was faster, or the object is another one of this name.
     pub(super) fn conflict(request: &Request, name: &str) -> Self {
         let qualified = Self::qualified(request);

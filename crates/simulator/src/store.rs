@@ -1,10 +1,12 @@
 //! What the cluster holds: objects by resource, one counter of versions, and a bounded memory of changes.
 
 use super::encoded::{Encoded, Selection, Stored, key};
+use super::history::{Change, History, Since};
 use super::negotiate::Form;
+use super::watchers::Watchers;
 use crate::resource::Resource;
 use serde_json::Value;
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, HashSet, VecDeque};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use tokio::sync::watch;
@@ -30,6 +32,20 @@ struct Content {
     beforehand: AtomicBool,
     /// The resources that are served in JSON whatever is asked for.
     json_only: [AtomicBool; Resource::ALL.len()],
+    /// Limit for the number of pods.
+    most_pods: AtomicUsize,
+    watchers: Watchers,
+}
+
+/// Why an object was not created.
+#[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
+pub(super) enum Uncreated {
+    /// There is one of this name.
+    #[error("already exists")]
+    Exists,
+    /// The limit of pods is reached. The message is that of a `ResourceQuota`.
+    #[error("exceeded quota: simulated-cluster, requested: pods=1, used: pods={used}, limited: pods={limited}")]
+    ExceededQuota { used: usize, limited: usize },
 }
 
 #[derive(Debug, Default)]
@@ -41,37 +57,8 @@ struct State {
 #[derive(Debug, Default)]
 struct Table {
     objects: BTreeMap<Arc<str>, Arc<Stored>>,
-    history: VecDeque<Arc<Change>>,
-    history_bytes: usize,
-    /// The newest version whose change is no longer in the history: a watch from before it has missed something.
-    forgotten: u64,
+    history: History,
     open_lists: VecDeque<Arc<Snapshot>>,
-}
-
-/// One change of one object.
-#[derive(Debug)]
-pub(super) struct Change {
-    pub(super) version: u64,
-    deleted: bool,
-    object: Arc<Stored>,
-    previous: Option<Arc<Stored>>,
-}
-
-impl Change {
-    /// The event a watch of this selection sees, if any. An object that leaves the selection is DELETED as it was before,
-    /// one that enters it is ADDED.
-    pub(super) fn as_seen_by(&self, selection: &Selection) -> Option<(&'static str, &Stored)> {
-        let holds = |object: &Arc<Stored>| selection.holds(&object.encoded);
-        let was_in = self.previous.as_ref().is_some_and(holds);
-        let is_in = !self.deleted && holds(&self.object);
-        match (was_in, is_in, &self.previous) {
-            (true, true, _) => Some(("MODIFIED", &self.object)),
-            (false, true, _) => Some(("ADDED", &self.object)),
-            (true, false, _) if self.deleted => Some(("DELETED", &self.object)),
-            (true, false, Some(previous)) => Some(("DELETED", previous)),
-            _ => None,
-        }
-    }
 }
 
 /// All objects of one resource at one version, ordered by key.
@@ -79,14 +66,6 @@ impl Change {
 pub(super) struct Snapshot {
     pub(super) version: u64,
     pub(super) objects: Vec<Arc<Stored>>,
-}
-
-/// What happened to a resource after some version.
-pub(super) enum Since {
-    /// The history does not reach back that far.
-    Expired,
-    /// These changes, oldest first; `version` is what a watch has seen once it has seen them all and none is left over.
-    Changes { changes: Vec<Arc<Change>>, version: u64 },
 }
 
 #[allow(clippy::must_use_candidate, reason = "put and delete are called for what they do")]
@@ -107,11 +86,19 @@ impl Store {
                 history_bytes: AtomicUsize::new(usize::MAX),
                 beforehand: AtomicBool::new(false),
                 json_only: std::array::from_fn(|_| AtomicBool::new(false)),
+                most_pods: AtomicUsize::new(usize::MAX),
+                watchers: Watchers::default(),
             }),
         }
     }
 
+    /// Refuses to create a pod while there are this many, as a `ResourceQuota` does.
+    pub fn bound_pods(&self, most: usize) {
+        self.content.most_pods.store(most, Ordering::Relaxed);
+    }
+
     /// Lets the memory of changes of each resource hold this many bytes of JSON at most, for a cluster that runs for long.
+    /// Changes that an open watch has not been sent stay longer: a burst of changes would expire it otherwise.
     pub fn bound_history(&self, bytes: usize) {
         self.content.history_bytes.store(bytes, Ordering::Relaxed);
     }
@@ -156,9 +143,13 @@ impl Store {
         }
     }
 
-    /// Creates an object, and returns its version; `None` if there is one of this name.
-    pub(super) fn create(&self, resource: Resource, object: Value) -> Option<u64> {
-        self.apply_to(resource, Encoded::new(object), None)
+    /// Creates an object, and returns its version.
+    pub(super) fn create(&self, resource: Resource, object: Value) -> Result<u64, Uncreated> {
+        let (used, limited) = (self.count(resource), self.content.most_pods.load(Ordering::Relaxed));
+        if resource == Resource::Pods && used >= limited {
+            return Err(Uncreated::ExceededQuota { used, limited });
+        }
+        self.apply_to(resource, Encoded::new(object), None).ok_or(Uncreated::Exists)
     }
 
     /// Writes an object if the one that stands has this version: none for an object that is not there yet.
@@ -234,9 +225,7 @@ impl Store {
         state.version += 1;
         let version = state.version;
         let table = &mut state.tables[index(resource)];
-        table.history.clear();
-        table.history_bytes = 0;
-        table.forgotten = version;
+        table.history = History::since_version(version);
         drop(state);
         self.content.changed[index(resource)].send_replace(());
     }
@@ -292,7 +281,7 @@ impl Store {
             table.objects.insert(stored.encoded.key.clone(), stored);
         }
         let version = state.version;
-        state.tables[index(resource)].forgotten = version;
+        state.tables[index(resource)].history.forgotten = version;
     }
 
     /// Puts or deletes; the version is the next one, or a recorded one.
@@ -317,16 +306,35 @@ impl Store {
         let table = &mut state.tables[index(resource)];
         let key = object.encoded.key.clone();
         let previous = if deleted { table.objects.remove(&key) } else { table.objects.insert(key, object.clone()) };
-        table.history_bytes += object.encoded.text().0.len();
-        table.history.push_back(Arc::new(Change { version, deleted, object, previous }));
+        table.history.push(Change { version, deleted, object, previous });
         let bytes = self.content.history_bytes.load(Ordering::Relaxed);
-        while (table.history.len() > self.content.history || table.history_bytes > bytes)
-            && let Some(oldest) = table.history.pop_front()
-        {
-            table.history_bytes -= oldest.object.encoded.text().0.len();
-            table.forgotten = table.forgotten.max(oldest.version);
-        }
+        let slowest = || self.content.watchers.slowest(resource);
+        table.history.trim(self.content.history, bytes, slowest);
         version
+    }
+
+    /// Bytes of all objects that are held: current ones, those of the histories and those of open lists. Keys count, and so
+    /// does protobuf that a client has asked for.
+    #[must_use]
+    pub fn kept_bytes(&self) -> usize {
+        let state = self.state();
+        let mut seen = HashSet::new();
+        let mut bytes = 0;
+        for table in &state.tables {
+            let changed = table.history.objects();
+            let listed = table.open_lists.iter().flat_map(|list| &list.objects);
+            for stored in table.objects.values().chain(changed).chain(listed) {
+                if seen.insert(Arc::as_ptr(stored)) {
+                    bytes += stored.encoded.bytes();
+                }
+            }
+        }
+        bytes
+    }
+
+    /// The watches that are open.
+    pub(super) fn watchers(&self) -> &Watchers {
+        &self.content.watchers
     }
 
     /// Empties the store and sets the counter of versions, for a recording to begin with what it saw. What was recorded was
@@ -338,7 +346,7 @@ impl Store {
         let mut state = self.state();
         *state = State { version, ..State::default() };
         for table in &mut state.tables {
-            table.forgotten = version;
+            table.history.forgotten = version;
         }
     }
 
@@ -349,7 +357,7 @@ impl Store {
         state.version = version;
         for table in &mut state.tables {
             let old = std::mem::take(table);
-            table.forgotten = version;
+            table.history.forgotten = version;
             if objects.is_none() {
                 table.objects = old.objects;
             }
@@ -399,24 +407,13 @@ impl Store {
     /// At most `limit` changes after a version.
     pub(super) fn since(&self, resource: Resource, version: u64, limit: usize) -> Since {
         let state = self.state();
-        let table = &state.tables[index(resource)];
-        if version < table.forgotten {
-            return Since::Expired;
-        }
-        let first = table.history.partition_point(|change| change.version <= version);
-        let changes: Vec<_> = table.history.iter().skip(first).take(limit).cloned().collect();
-        let version = match changes.last() {
-            Some(last) if changes.len() == limit => last.version,
-            _ => state.version,
-        };
-        Since::Changes { changes, version }
+        state.tables[index(resource)].history.since(version, limit, state.version)
     }
 
     /// How many changes there were after a version, as far as the history reaches.
     pub(super) fn count_since(&self, resource: Resource, version: u64) -> usize {
         let state = self.state();
-        let history = &state.tables[index(resource)].history;
-        history.len() - history.partition_point(|change| change.version <= version)
+        state.tables[index(resource)].history.count_since(version)
     }
 
     /// Wakes whoever watches a resource.
@@ -495,17 +492,44 @@ mod tests {
     }
 
     #[test]
+    fn what_an_open_watch_has_not_been_sent_stays_longer() {
+        let store = Store::new(1000);
+        store.bound_history(1000);
+        let start = store.version();
+        let put = |count: u32| {
+            for number in 0..count {
+                store.put(Pods, pod(&number.to_string(), "Running"));
+            }
+        };
+        let watcher = store.watchers().open(Pods, start);
+        let of_others = store.watchers().open(crate::resource::Resource::Deployments, start);
+        put(100);
+        assert_eq!(events(&store, start, &Selection::default()).unwrap().len(), 100);
+        let seen = store.version();
+        watcher.saw(seen);
+        put(1);
+        assert!(events(&store, start, &Selection::default()).is_none(), "it has been sent");
+        put(50);
+        assert_eq!(events(&store, seen, &Selection::default()).unwrap().len(), 51);
+        drop(watcher);
+        put(1);
+        assert!(events(&store, seen, &Selection::default()).is_none(), "nobody waits for it");
+        drop(of_others);
+    }
+
+    #[test]
     fn the_history_is_bounded_in_bytes_too() {
         let store = Store::new(1000);
         let bytes = |store: &Store| {
-            store.state().tables[0].history.iter().map(|change| change.object.encoded.text().0.len()).sum::<usize>()
+            let changes = &store.state().tables[0].history.changes;
+            changes.iter().map(|change| change.object.encoded.text().0.len()).sum::<usize>()
         };
         store.bound_history(1000);
         let start = store.version();
         for number in 0..100 {
             store.put(Pods, pod(&number.to_string(), "Running"));
             assert!(bytes(&store) <= 1000);
-            assert_eq!(bytes(&store), store.state().tables[0].history_bytes);
+            assert_eq!(bytes(&store), store.state().tables[0].history.bytes);
         }
         assert!(bytes(&store) > 800);
         assert!(events(&store, start, &Selection::default()).is_none());

@@ -5,12 +5,13 @@ use super::body::{PIECE_BYTES, Pieces, cut, first_half, streamed};
 use super::encoded::Stored;
 use super::encoded::{Names, Selection, names};
 use super::fault::Fault;
+use super::history::Since;
 use super::negotiate::Form;
 use super::protobuf;
 use super::request::{Request, WatchOptions};
 use super::server::Cluster;
 use super::status::Refusal;
-use super::store::{Since, Snapshot};
+use super::store::Snapshot;
 use super::table::{self, Include};
 use super::watchers::Watcher;
 use crate::resource::Resource;
@@ -117,7 +118,7 @@ impl Watch {
             include: request.table,
             stage,
             seen,
-            watcher: cluster.watchers.open(request.resource, from),
+            watcher: cluster.store.watchers().open(request.resource, from),
             ends_initial_events: options.send_initial_events,
             bookmarks: options.bookmarks,
             next_bookmark: now + cluster.bookmark_interval,

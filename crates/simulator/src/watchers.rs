@@ -35,6 +35,15 @@ impl Watchers {
     }
 }
 
+impl Watchers {
+    /// The version up to which every open watch of a resource has been sent everything; `None` if none is open.
+    pub(super) fn slowest(&self, resource: Resource) -> Option<u64> {
+        let open = self.open.lock().unwrap_or_else(PoisonError::into_inner);
+        let watchers = open.iter().filter_map(Weak::upgrade).filter(|watcher| watcher.resource == resource);
+        watchers.map(|watcher| watcher.seen()).min()
+    }
+}
+
 impl Watcher {
     /// Everything up to a version has been handed to the connection.
     pub(super) fn saw(&self, version: u64) {

@@ -1,12 +1,13 @@
 //! The cluster as the controllers see it: the store's objects, an index that follows them, and what is due when.
 
-use super::images::{ImageCaches, ImageReference, Registry, Trouble};
-use super::index::{Entry, Index, Key, Phase, PodFacts, time};
+use super::images::{ImageCaches, Registry};
+use super::index::{Entry, Index, Key};
 use super::{ControllersConfig, Timings, Webhook};
 use crate::encoded::{Selection, Stored};
+use crate::history::Since;
 use crate::random::Random;
 use crate::resource::Resource;
-use crate::store::{Since, Store};
+use crate::store::{Store, Uncreated};
 use crate::time::Time;
 use crate::write::{self, Writer};
 use serde::de::DeserializeOwned;
@@ -15,6 +16,13 @@ use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet, VecDeque};
 
 /// Changes read at once.
 const BATCH: usize = 1000;
+
+/// Maximum number of pods that an owner creates and deletes per tick, as Kubernetes' `BurstReplicas`. An owner of 100 000 pods
+/// takes minutes, and every other object is reconciled meanwhile.
+const BURST: usize = 100;
+
+/// Maximum number of writes per tick: a tenth of a second of work, so that other tasks of the thread run.
+const MOST_WRITES: usize = 500;
 
 /// What every controller works on.
 #[derive(Debug)]
@@ -35,6 +43,10 @@ pub(super) struct Cluster {
     /// What Rollouts called their steps at the start, by UID, and what they are called here.
     pub(super) step_hashes: HashMap<String, (String, String)>,
     pub(super) random: Random,
+    /// Writes since the tick began.
+    writes: usize,
+    /// Pods that each owner has created and deleted since the tick began.
+    bursts: HashMap<Key, usize>,
     /// By resource: the version up to which its changes are known.
     seen: BTreeMap<Resource, u64>,
     due: VecDeque<Key>,
@@ -56,6 +68,8 @@ impl Cluster {
             broken: HashSet::new(),
             step_hashes: HashMap::new(),
             random: Random::of(&format!("controllers {}", now.seconds())),
+            writes: 0,
+            bursts: HashMap::new(),
             seen: BTreeMap::new(),
             due: VecDeque::new(),
             is_due: HashSet::new(),
@@ -194,8 +208,34 @@ impl Cluster {
         }
     }
 
-    /// The next object to reconcile.
+    /// Begins a tick.
+    pub(super) fn begin_tick(&mut self, now: Time) {
+        self.now = now;
+        self.writes = 0;
+        self.bursts.clear();
+    }
+
+    /// Counts a pod that an owner creates or deletes. Returns false beyond [`BURST`]; the owner is then due in the next tick.
+    pub(super) fn takes_turn(&mut self, owner: &Key) -> bool {
+        let turns = self.bursts.entry(owner.clone()).or_default();
+        *turns += 1;
+        let has_turn = *turns <= BURST;
+        if !has_turn {
+            self.wake(owner, self.now);
+        }
+        has_turn
+    }
+
+    /// Whether work is left for the next tick.
+    pub(super) fn is_behind(&self) -> bool {
+        !self.due.is_empty()
+    }
+
+    /// The next object to reconcile in this tick.
     pub(super) fn next(&mut self) -> Option<Key> {
+        if self.writes >= MOST_WRITES {
+            return None;
+        }
         let key = self.due.pop_front()?;
         self.is_due.remove(&key);
         Some(key)
@@ -213,24 +253,28 @@ impl Cluster {
     /// Changes everything of an object but its status.
     pub(super) fn change(&mut self, key: &Key, manager: &str, change: impl FnMut(&mut Value)) -> Option<Value> {
         let writer = Writer { manager, now: self.now };
+        self.writes += 1;
         write::object(&self.store, key.resource, (&key.namespace, &key.name), writer, change)
     }
 
     /// Changes the status of an object.
     pub(super) fn change_status(&mut self, key: &Key, manager: &str, change: impl FnMut(&mut Value)) -> Option<Value> {
         let writer = Writer { manager, now: self.now };
+        self.writes += 1;
         write::status(&self.store, key.resource, (&key.namespace, &key.name), writer, change)
     }
 
-    /// Creates an object; false if there is one of this name.
-    pub(super) fn create(&mut self, resource: Resource, mut object: Value, manager: &str) -> bool {
+    /// Creates an object.
+    pub(super) fn create(&mut self, resource: Resource, mut object: Value, manager: &str) -> Result<(), Uncreated> {
         let uid = self.random.uid();
+        self.writes += 1;
         write::new_object(resource, &mut object, &uid, Writer { manager, now: self.now });
-        self.store.create(resource, object).is_some()
+        self.store.create(resource, object).map(drop)
     }
 
     /// Deletes an object: a pod gracefully, anything else at once.
     pub(super) fn delete(&mut self, key: &Key) {
+        self.writes += 1;
         if key.resource != Resource::Pods {
             self.store.delete(key.resource, &key.namespace, &key.name);
             return;
@@ -244,6 +288,7 @@ impl Cluster {
 
     /// Writes what only the scheduler may: a pod's node.
     pub(super) fn bind(&mut self, key: &Key, mut change: impl FnMut(&mut Value)) {
+        self.writes += 1;
         self.store.update(key.resource, &key.namespace, &key.name, |pod| {
             change(pod);
             true
@@ -252,126 +297,9 @@ impl Cluster {
 
     /// Lets a pod be gone.
     pub(super) fn remove_pod(&mut self, key: &Key) {
+        self.writes += 1;
         self.store.delete(key.resource, &key.namespace, &key.name);
     }
-
-    /// Learns from the pods that are there at the start what the nodes have pulled, what the registry holds, and which
-    /// images are broken.
-    fn learn(&mut self) {
-        let pods = self.index.all_pods();
-        let mut pods: Vec<(Key, PodFacts)> = pods.map(|(key, pod)| (key.clone(), pod.clone())).collect();
-        // What was pulled last is what a tag stands for.
-        pods.sort_by_key(|(_, facts)| facts.created);
-        let (mut healthy, mut broken) = (HashSet::new(), Vec::new());
-        for (key, facts) in &pods {
-            let Some(pod) = self.get(key) else {
-                continue;
-            };
-            if !facts.node.is_empty() {
-                self.nodes.insert(facts.node.clone());
-            }
-            self.learn_images(facts, &pod);
-            let ready = statuses(&pod).filter(|status| status["ready"] == true);
-            healthy.extend(ready.filter_map(|status| status["image"].as_str()).map(str::to_owned));
-            let waited = self.now.since(time(&pod["status"]["startTime"]).unwrap_or(facts.created));
-            let is_late = waited > self.timings.creating + self.timings.ready + 60;
-            if facts.is_active() && facts.phase == Phase::Running && !facts.is_ready() && is_late {
-                self.broken.insert(self.index.get(key).map(|entry| entry.uid.clone()).unwrap_or_default());
-                broken.push(key);
-            }
-        }
-        for key in broken {
-            let pod = self.get(key).unwrap_or_default();
-            self.learn_troubles(&pod, &healthy);
-        }
-        self.learn_daemon_nodes();
-        self.learn_step_hashes();
-    }
-
-    fn learn_step_hashes(&mut self) {
-        for key in self.index.keys(Resource::Rollouts).cloned().collect::<Vec<_>>() {
-            let rollout = self.get(&key).unwrap_or_default();
-            let steps = rollout.pointer("/spec/strategy/canary/steps").and_then(Value::as_array);
-            let (uid, status) = (rollout["metadata"]["uid"].as_str(), &rollout["status"]);
-            if let Some(uid) = uid.filter(|_| status["currentPodHash"].is_string()) {
-                let theirs = status["currentStepHash"].as_str().unwrap_or_default().to_owned();
-                let ours = super::canary::step_hash(steps.map_or(&[], Vec::as_slice));
-                self.step_hashes.insert(uid.to_owned(), (theirs, ours));
-            }
-        }
-    }
-
-    fn learn_images(&mut self, facts: &PodFacts, pod: &Value) {
-        for status in statuses(pod) {
-            let name = &status["name"];
-            let mut containers =
-                CONTAINERS.into_iter().flat_map(|(field, _)| pod["spec"][field].as_array().into_iter().flatten());
-            let Some(reference) =
-                containers.find(|container| container["name"] == *name).and_then(|c| c["image"].as_str())
-            else {
-                continue;
-            };
-            let digest = status["imageID"].as_str().and_then(|id| Some(id.rsplit_once('@')?.1));
-            match digest {
-                Some(digest) => {
-                    self.caches.add(&facts.node, reference, digest);
-                    if ImageReference::parse(reference).digest.is_none() {
-                        self.registry.push(reference, digest);
-                    }
-                }
-                None if facts.lacks_image && waits_for_image(status) => self.registry.remove(reference),
-                None => {}
-            }
-        }
-    }
-
-    /// New pods of an image none of whose pods is Ready do not fare better.
-    fn learn_troubles(&mut self, pod: &Value, healthy: &HashSet<String>) {
-        for status in statuses(pod).filter(|status| status["ready"] != true) {
-            let Some(image) = status["image"].as_str().filter(|image| !healthy.contains(*image)) else {
-                continue;
-            };
-            let crashes = status.pointer("/state/waiting/reason").is_some_and(|reason| reason == "CrashLoopBackOff");
-            let trouble = if crashes { Trouble::Crashes } else { Trouble::NeverReady };
-            self.registry.set_trouble(image, Some(trouble));
-        }
-    }
-
-    fn learn_daemon_nodes(&mut self) {
-        for key in self.index.keys(Resource::DaemonSets).cloned().collect::<Vec<_>>() {
-            let Some(uid) = self.index.get(&key).map(|entry| entry.uid.clone()) else {
-                continue;
-            };
-            let Some(set) = self.get(&key) else {
-                continue;
-            };
-            let mut nodes: BTreeSet<String> = self.index.pods(&uid).into_iter().map(|(_, pod)| pod.node).collect();
-            nodes.remove("");
-            let wanted = set["status"]["desiredNumberScheduled"].as_u64().unwrap_or(0);
-            for node in &self.nodes {
-                if nodes.len() as u64 >= wanted {
-                    break;
-                }
-                nodes.insert(node.clone());
-            }
-            if wanted > 0 {
-                self.daemon_nodes.insert(uid, nodes);
-            }
-        }
-    }
-}
-
-/// Where a pod has containers, and where the status of each stands.
-pub(super) const CONTAINERS: [(&str, &str); 2] =
-    [("initContainers", "initContainerStatuses"), ("containers", "containerStatuses")];
-
-fn statuses(pod: &Value) -> impl Iterator<Item = &Value> {
-    CONTAINERS.into_iter().flat_map(|(_, field)| pod["status"][field].as_array().into_iter().flatten())
-}
-
-fn waits_for_image(status: &Value) -> bool {
-    let reason = status.pointer("/state/waiting/reason").and_then(Value::as_str).unwrap_or_default();
-    matches!(reason, "ErrImagePull" | "ImagePullBackOff")
 }
 
 /// A JSON value as a type; `None` if it is not valid.

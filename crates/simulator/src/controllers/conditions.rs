@@ -70,6 +70,14 @@ impl Conditions {
         self.list.retain(|condition| condition.type_.as_deref() != Some(kind));
     }
 
+    /// Sets a condition that holds, or removes the one of this type.
+    pub(super) fn set_or_remove(&mut self, kind: &str, condition: Option<DeploymentCondition>) {
+        match condition {
+            Some(condition) => drop(self.set(condition)),
+            None => self.remove(kind),
+        }
+    }
+
     pub(super) fn list(&self) -> &[DeploymentCondition] {
         &self.list
     }

@@ -9,6 +9,7 @@ use super::sets::resolve;
 use k8s_openapi::api::apps::v1::{DaemonSet, DaemonSetStatus};
 use serde_json::{Value, json};
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 const HASH_LABEL: &str = "controller-revision-hash";
 
@@ -20,7 +21,7 @@ struct Roll<'a> {
     update: Revision,
     nodes: BTreeSet<String>,
     /// By node.
-    pods: BTreeMap<String, Vec<(Key, PodFacts)>>,
+    pods: BTreeMap<String, Vec<(Key, Arc<PodFacts>)>>,
 }
 
 pub(super) fn reconcile(cluster: &mut Cluster, key: &Key) {
@@ -43,7 +44,7 @@ pub(super) fn reconcile(cluster: &mut Cluster, key: &Key) {
         return;
     };
     wake_when_available(cluster, key, &own, set.spec.min_ready_seconds.unwrap_or(0));
-    let mut pods: BTreeMap<String, Vec<(Key, PodFacts)>> = BTreeMap::new();
+    let mut pods: BTreeMap<String, Vec<(Key, Arc<PodFacts>)>> = BTreeMap::new();
     for (pod, facts) in own {
         let node = if facts.node.is_empty() { wanted_node(cluster, &pod) } else { facts.node.clone() };
         pods.entry(node).or_default().push((pod, facts));
@@ -94,7 +95,7 @@ impl Roll<'_> {
             .nodes
             .iter()
             .filter_map(|node| self.pods.get(node)?.iter().min_by_key(|(_, pod)| pod.created))
-            .map(|(_, pod)| pod)
+            .map(|(_, pod)| &**pod)
             .collect();
         let count = |what: &dyn Fn(&PodFacts) -> bool| number(oldest.iter().filter(|pod| what(pod)).count());
         let desired = number(self.nodes.len());
@@ -177,11 +178,14 @@ impl Roll<'_> {
     fn create(&self, cluster: &mut Cluster, node: &str) {
         let prefix = format!("{}-", self.key.name);
         let template = &self.object["spec"]["template"];
-        pods::create(cluster, (self.key, &self.object), template, PodName::Generated(&prefix), |pod| {
+        let created = pods::create(cluster, (self.key, &self.object), template, PodName::Generated(&prefix), |pod| {
             pod["metadata"]["labels"][HASH_LABEL] = self.update.hash().into();
             let terms = json!([{"matchFields": [{"key": "metadata.name", "operator": "In", "values": [node]}]}]);
             pod["spec"]["affinity"]["nodeAffinity"]["requiredDuringSchedulingIgnoredDuringExecution"] =
                 json!({"nodeSelectorTerms": terms});
         });
+        if created.is_err() {
+            pods::try_again(cluster, self.key);
+        }
     }
 }

@@ -67,7 +67,7 @@ pub(super) fn reconcile(cluster: &mut Cluster, key: &Key) {
 
 impl Rollout<'_> {
     pub(super) fn replicas(&self) -> i32 {
-        self.spec.replicas.unwrap_or(1)
+        self.spec.replicas.unwrap_or(1).min(sets::MOST_REPLICAS)
     }
 
     pub(super) fn is_recreated(&self) -> bool {

@@ -3,7 +3,7 @@
 use super::cluster::Cluster;
 use super::conditions::{Conditions, condition, progressing};
 use super::deployment::Rollout;
-use super::sets::{DEPLOYMENT, Set, sum};
+use super::sets::{self, DEPLOYMENT, REPLICA_FAILURE, Set, sum};
 use crate::time::Time;
 use k8s_openapi::api::apps::v1::DeploymentStatus;
 use serde_json::Value;
@@ -54,6 +54,9 @@ pub(super) fn write(cluster: &mut Cluster, rollout: &Rollout<'_>, judged: bool) 
         conditions.remove("Progressing");
     } else if judged {
         judge(cluster, rollout, &status, &mut conditions);
+    }
+    if judged {
+        conditions.set_or_remove(REPLICA_FAILURE, sets::failure(&rollout.sets, rollout.current));
     }
     status.conditions = Some(conditions.list().to_vec());
     let mut status = serde_json::to_value(status).unwrap_or_default();

@@ -164,7 +164,8 @@ fn create(cluster: &mut Cluster, key: &Key, object: &Value, template: &Value) {
         },
         "status": {"replicas": 0},
     });
-    cluster.create(Resource::ReplicaSets, set, ARGO.manager);
+    // One of this name is another controller's.
+    let _ = cluster.create(Resource::ReplicaSets, set, ARGO.manager);
 }
 
 /// Phase, `availableAt` and conditions, which follow from the templates.

@@ -4,6 +4,7 @@ use crate::resource::Resource;
 use crate::time::Time;
 use serde_json::Value;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::sync::Arc;
 
 /// Names one object.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
@@ -37,7 +38,7 @@ pub(super) struct Entry {
     pub(super) uid: String,
     owners: Vec<String>,
     pub(super) controller: Option<String>,
-    pod: Option<PodFacts>,
+    pod: Option<Arc<PodFacts>>,
 }
 
 /// What decides over a pod.
@@ -122,6 +123,10 @@ pub(super) struct Index {
     entries: BTreeMap<Key, Entry>,
     by_uid: HashMap<String, Key>,
     owned: HashMap<String, BTreeSet<Key>>,
+    /// Active pods by node.
+    load: HashMap<String, u32>,
+    /// Pods that are not terminating, by the UID of their controller and by node.
+    spread: HashMap<String, HashMap<String, u32>>,
 }
 
 impl Index {
@@ -136,8 +141,9 @@ impl Index {
             uid: text(&metadata["uid"]),
             owners: references().map(|owner| text(&owner["uid"])).collect(),
             controller: references().find(|owner| owner["controller"] == true).map(|owner| text(&owner["uid"])),
-            pod: (key.resource == Resource::Pods).then(|| PodFacts::of(object)),
+            pod: (key.resource == Resource::Pods).then(|| Arc::new(PodFacts::of(object))),
         };
+        self.weigh(&entry, true);
         for owner in &entry.owners {
             self.owned.entry(owner.clone()).or_default().insert(key.clone());
         }
@@ -150,6 +156,7 @@ impl Index {
     /// Forgets an object, and returns what was known of it.
     pub(super) fn remove(&mut self, key: &Key) -> Option<Entry> {
         let entry = self.entries.remove(key)?;
+        self.weigh(&entry, false);
         if self.by_uid.get(&entry.uid) == Some(key) {
             self.by_uid.remove(&entry.uid);
         }
@@ -162,6 +169,39 @@ impl Index {
             }
         }
         Some(entry)
+    }
+
+    /// Adds a pod to its node's load, or takes it off.
+    fn weigh(&mut self, entry: &Entry, added: bool) {
+        let Some(pod) = &entry.pod else {
+            return;
+        };
+        let count = |counts: &mut HashMap<String, u32>| {
+            let count = counts.entry(pod.node.clone()).or_default();
+            *count = if added { *count + 1 } else { count.saturating_sub(1) };
+            if *count == 0 {
+                counts.remove(&pod.node);
+            }
+            counts.is_empty()
+        };
+        if pod.is_active() {
+            count(&mut self.load);
+        }
+        if let Some(controller) = entry.controller.as_ref().filter(|_| !pod.is_terminating)
+            && count(self.spread.entry(controller.clone()).or_default())
+        {
+            self.spread.remove(controller);
+        }
+    }
+
+    /// How many active pods a node has.
+    pub(super) fn load(&self, node: &str) -> u32 {
+        self.load.get(node).copied().unwrap_or(0)
+    }
+
+    /// How many pods of a controller, which are not terminating, a node has.
+    pub(super) fn siblings(&self, controller: &str, node: &str) -> u32 {
+        self.spread.get(controller).and_then(|nodes| nodes.get(node)).copied().unwrap_or(0)
     }
 
     pub(super) fn get(&self, key: &Key) -> Option<&Entry> {
@@ -194,7 +234,7 @@ impl Index {
     }
 
     /// The pods that an object with this UID controls.
-    pub(super) fn pods(&self, uid: &str) -> Vec<(Key, PodFacts)> {
+    pub(super) fn pods(&self, uid: &str) -> Vec<(Key, Arc<PodFacts>)> {
         let controlled = |key: &Key| {
             let entry = self.entries.get(key).filter(|entry| entry.controller.as_deref() == Some(uid))?;
             Some((key.clone(), entry.pod.clone()?))
@@ -203,7 +243,7 @@ impl Index {
     }
 
     /// Every pod.
-    pub(super) fn all_pods(&self) -> impl Iterator<Item = (&Key, &PodFacts)> {
+    pub(super) fn all_pods(&self) -> impl Iterator<Item = (&Key, &Arc<PodFacts>)> {
         self.keys(Resource::Pods).filter_map(|key| Some((key, self.entries.get(key)?.pod.as_ref()?)))
     }
 }

@@ -1,8 +1,9 @@
 //! The kubelets: start the containers of the pods on their nodes, report on them, and end pods that are deleted.
 
-use super::cluster::{CONTAINERS, Cluster};
+use super::cluster::Cluster;
 use super::containers::{self, Container};
 use super::index::{Key, time};
+use super::learn::CONTAINERS;
 use super::scheduler;
 use crate::random::Random;
 use crate::time::Time;

@@ -22,6 +22,7 @@ mod experiment;
 mod images;
 mod index;
 mod kubelet;
+mod learn;
 mod pods;
 mod proportional;
 mod replica_set;
@@ -117,10 +118,12 @@ impl Controllers {
         self.cluster.registry.clone()
     }
 
-    /// Does everything that is due at this time.
-    pub fn tick(&mut self, now: Time) {
+    /// Reconciles what is due. Returns whether work is left for the next tick: a tick is bounded, so that other tasks of its
+    /// thread run.
+    #[allow(clippy::must_use_candidate, reason = "what is left stays due")]
+    pub fn tick(&mut self, now: Time) -> bool {
         let cluster = &mut self.cluster;
-        cluster.now = now;
+        cluster.begin_tick(now);
         let changes = cluster.registry.changes();
         if changes != self.registry_changes {
             self.registry_changes = changes;
@@ -146,6 +149,7 @@ impl Controllers {
             tracing::warn!(?key, "a simulated controller does not come to rest");
             cluster.wake(&key, now.plus(1));
         }
+        cluster.is_behind()
     }
 
     /// Keeps the cluster moving, until it is dropped.
@@ -154,13 +158,15 @@ impl Controllers {
     }
 }
 
-/// Calls `tick` several times a second, until it is dropped.
-pub(crate) async fn each_tick(mut tick: impl FnMut(Time)) {
+/// Calls `tick` several times a second, until it is dropped, and again at once where something was left.
+pub(crate) async fn each_tick(mut tick: impl FnMut(Time) -> bool) {
     let mut ticks = tokio::time::interval(TICK);
     ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Skip);
     loop {
         ticks.tick().await;
-        tick(Time::now());
+        while tick(Time::now()) {
+            tokio::task::yield_now().await;
+        }
     }
 }
 

@@ -3,10 +3,20 @@
 use super::cluster::Cluster;
 use super::index::Key;
 use crate::resource::Resource;
+use crate::store::Uncreated;
 use serde_json::{Value, json};
 
 /// The manager of what the built-in controllers write.
 pub(super) const CONTROLLER_MANAGER: &str = "kube-controller-manager";
+
+/// Seconds between a refused creation and the next attempt.
+const RETRY_SECONDS: u32 = 10;
+
+/// Makes an owner due later whose pod was refused.
+pub(super) fn try_again(cluster: &mut Cluster, key: &Key) {
+    let at = cluster.now.plus(RETRY_SECONDS);
+    cluster.wake(key, at);
+}
 
 /// How a new pod is named.
 #[derive(Clone, Copy, Debug)]
@@ -17,13 +27,17 @@ pub(super) enum PodName<'a> {
 }
 
 /// Creates a pod of a template for the object that controls it. `complete` adds what only this kind of owner does.
+///
+/// # Errors
+///
+/// The API server's words, if it refuses the pod.
 pub(super) fn create(
     cluster: &mut Cluster,
     owner: (&Key, &Value),
     template: &Value,
     name: PodName<'_>,
     complete: impl FnOnce(&mut Value),
-) -> bool {
+) -> Result<(), String> {
     let (key, object) = owner;
     let mut pod = json!({
         "metadata": {"namespace": key.namespace, "ownerReferences": owner_references(key, object)},
@@ -37,19 +51,23 @@ pub(super) fn create(
     }
     complete(&mut pod);
     admit(cluster, &mut pod);
-    match name {
-        PodName::Exactly(name) => {
-            pod["metadata"]["name"] = name.into();
-            cluster.create(Resource::Pods, pod, CONTROLLER_MANAGER)
-        }
-        PodName::Generated(prefix) => {
-            pod["metadata"]["generateName"] = prefix.into();
-            // The API server tries again a few times if a name is taken.
-            (0..8).any(|_| {
-                let suffix = cluster.random.suffix();
-                pod["metadata"]["name"] = format!("{prefix}{suffix}").into();
-                cluster.create(Resource::Pods, pod.clone(), CONTROLLER_MANAGER)
-            })
+    // The API server tries again a few times if a name that it has generated is taken.
+    let mut tries = if matches!(name, PodName::Exactly(_)) { 1 } else { 8 };
+    loop {
+        let name = match name {
+            PodName::Exactly(name) => name.to_owned(),
+            PodName::Generated(prefix) => {
+                pod["metadata"]["generateName"] = prefix.into();
+                format!("{prefix}{}", cluster.random.suffix())
+            }
+        };
+        pod["metadata"]["name"] = name.as_str().into();
+        tries -= 1;
+        match cluster.create(Resource::Pods, pod.clone(), CONTROLLER_MANAGER) {
+            Ok(()) => return Ok(()),
+            Err(Uncreated::Exists) if tries > 0 => {}
+            Err(why @ Uncreated::Exists) => return Err(format!("pods \"{name}\" {why}")),
+            Err(why @ Uncreated::ExceededQuota { .. }) => return Err(format!("pods \"{name}\" is forbidden: {why}")),
         }
     }
 }

@@ -3,12 +3,13 @@
 use super::cluster::Cluster;
 use super::index::{Key, PodFacts};
 use super::pods::{self, CONTROLLER_MANAGER, PodName};
-use super::sets::replica_set_status;
+use super::sets::{REPLICA_FAILURE, meta_time, replica_set_status};
 use crate::time::Time;
-use k8s_openapi::api::apps::v1::ReplicaSet;
+use k8s_openapi::api::apps::v1::{ReplicaSet, ReplicaSetCondition, ReplicaSetStatus};
 use serde_json::Value;
 use std::cmp::Reverse;
 use std::collections::HashMap;
+use std::sync::Arc;
 
 pub(super) fn reconcile(cluster: &mut Cluster, key: &Key) {
     let Some(object) = cluster.get(key) else {
@@ -23,18 +24,19 @@ pub(super) fn reconcile(cluster: &mut Cluster, key: &Key) {
     let pods = cluster.index.pods(uid);
     let min_ready = set.spec.min_ready_seconds.unwrap_or(0);
     wake_when_available(cluster, key, &pods, min_ready);
-    let status = replica_set_status(&set, &pods, cluster.now);
-    let status = serde_json::to_value(status).unwrap_or_default();
+    let mut status = replica_set_status(&set, &pods, cluster.now);
     if set.metadata.deletion_timestamp.is_none() {
-        manage(cluster, (key, &object), &set, pods);
+        let managed = manage(cluster, (key, &object), &set, &pods);
+        note_failure(cluster.now, &mut status, managed);
     }
+    let status = serde_json::to_value(status).unwrap_or_default();
     if object["status"] != status {
         cluster.change_status(key, CONTROLLER_MANAGER, |object| object["status"] = status.clone());
     }
 }
 
 /// Lets an owner look again when its next pod has been Ready for long enough.
-pub(super) fn wake_when_available(cluster: &mut Cluster, key: &Key, pods: &[(Key, PodFacts)], min_ready: i32) {
+pub(super) fn wake_when_available(cluster: &mut Cluster, key: &Key, pods: &[(Key, Arc<PodFacts>)], min_ready: i32) {
     let now = cluster.now;
     let at = pods.iter().filter_map(|(_, pod)| pod.available_at(min_ready)).filter(|at| *at > now).min();
     if let Some(at) = at {
@@ -42,23 +44,56 @@ pub(super) fn wake_when_available(cluster: &mut Cluster, key: &Key, pods: &[(Key
     }
 }
 
-/// Creates what is missing, or deletes what is too much.
-fn manage(cluster: &mut Cluster, owner: (&Key, &Value), set: &ReplicaSet, pods: Vec<(Key, PodFacts)>) {
+/// Sets `ReplicaFailure` if a pod was refused, and removes it if none was. A condition that stands keeps its message.
+fn note_failure(now: Time, status: &mut ReplicaSetStatus, managed: Result<(), String>) {
+    let mut conditions = status.conditions.take().unwrap_or_default();
+    let is_failure = |condition: &ReplicaSetCondition| condition.type_.as_deref() == Some(REPLICA_FAILURE);
+    let is_known = conditions.iter().any(is_failure);
+    match managed {
+        Err(message) if !is_known => conditions.push(ReplicaSetCondition {
+            type_: Some(REPLICA_FAILURE.to_owned()),
+            status: Some("True".to_owned()),
+            reason: Some("FailedCreate".to_owned()),
+            message: Some(message),
+            last_transition_time: Some(meta_time(now)),
+        }),
+        Ok(()) => conditions.retain(|condition| !is_failure(condition)),
+        Err(_) => {}
+    }
+    status.conditions = (!conditions.is_empty()).then_some(conditions);
+}
+
+/// Creates missing pods or deletes surplus ones, as many as an owner may per tick.
+fn manage(
+    cluster: &mut Cluster,
+    owner: (&Key, &Value),
+    set: &ReplicaSet,
+    pods: &[(Key, Arc<PodFacts>)],
+) -> Result<(), String> {
     let (key, object) = owner;
     let wanted = set.spec.replicas.unwrap_or(1);
     let wanted = usize::try_from(wanted).unwrap_or(0);
-    let mut active: Vec<(Key, PodFacts)> = pods.into_iter().filter(|(_, pod)| pod.is_active()).collect();
+    let mut active: Vec<&(Key, Arc<PodFacts>)> = pods.iter().filter(|(_, pod)| pod.is_active()).collect();
     for _ in active.len()..wanted {
+        if !cluster.takes_turn(key) {
+            break;
+        }
         let prefix = format!("{}-", key.name);
-        pods::create(cluster, owner, &object["spec"]["template"], PodName::Generated(&prefix), |_| {});
+        let created = pods::create(cluster, owner, &object["spec"]["template"], PodName::Generated(&prefix), |_| {});
+        created.inspect_err(|_| pods::try_again(cluster, key))?;
     }
-    if active.len() > wanted {
+    // Nothing is sorted without a turn.
+    if active.len() > wanted && cluster.takes_turn(key) {
         let ranks = node_ranks(cluster, set);
-        active.sort_by_key(|(key, pod)| (deletion_rank(pod, &ranks), key.clone()));
-        for (key, _) in &active[..active.len() - wanted] {
-            cluster.delete(key);
+        active.sort_by_cached_key(|(key, pod)| (deletion_rank(pod, &ranks), key.clone()));
+        for (pod, _) in &active[..active.len() - wanted] {
+            cluster.delete(pod);
+            if !cluster.takes_turn(key) {
+                break;
+            }
         }
     }
+    Ok(())
 }
 
 /// How many pods of the same Deployment each node has: of two pods on one node, one goes first.
@@ -71,7 +106,7 @@ fn node_ranks(cluster: &Cluster, set: &ReplicaSet) -> HashMap<String, u32> {
     }
     let mut ranks = HashMap::new();
     for (_, pod) in uids.iter().flat_map(|uid| cluster.index.pods(uid)).filter(|(_, pod)| pod.is_active()) {
-        *ranks.entry(pod.node).or_default() += 1;
+        *ranks.entry(pod.node.clone()).or_default() += 1;
     }
     ranks
 }

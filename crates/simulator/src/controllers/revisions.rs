@@ -104,7 +104,7 @@ fn create(
         if let Some(annotations) = owner["metadata"].get("annotations") {
             object["metadata"]["annotations"] = annotations.clone();
         }
-        let created = cluster.create(Resource::ControllerRevisions, object.clone(), CONTROLLER_MANAGER);
+        let created = cluster.create(Resource::ControllerRevisions, object.clone(), CONTROLLER_MANAGER).is_ok();
         let key = key.sibling(Resource::ControllerRevisions, &name);
         created.then_some(Revision { key, number, object })
     })

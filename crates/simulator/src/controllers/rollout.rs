@@ -7,7 +7,7 @@ use super::cluster::Cluster;
 use super::conditions::{Conditions, condition};
 use super::index::{Key, labels, time};
 use super::rollout_status;
-use super::sets::{self, Books, NewSet, Set, resolve, sum};
+use super::sets::{self, Books, MOST_REPLICAS, NewSet, Set, resolve, sum};
 use crate::resource::Resource;
 use crate::time::Time;
 use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
@@ -147,7 +147,7 @@ impl Roll<'_> {
     }
 
     pub(super) fn replicas(&self) -> i32 {
-        self.spec("replicas").as_i64().and_then(|replicas| i32::try_from(replicas).ok()).unwrap_or(1)
+        self.spec("replicas").as_i64().and_then(|replicas| i32::try_from(replicas).ok()).unwrap_or(1).min(MOST_REPLICAS)
     }
 
     pub(super) fn is_paused_by_hand(&self) -> bool {

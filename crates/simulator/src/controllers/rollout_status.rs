@@ -5,7 +5,7 @@ use super::cluster::Cluster;
 use super::conditions::condition;
 use super::index::time;
 use super::rollout::{ARGO, Roll};
-use super::sets::{Set, sum};
+use super::sets::{self, REPLICA_FAILURE, Set, sum};
 use serde_json::{Map, Value, json};
 
 /// A pause that the controller has begun.
@@ -178,6 +178,7 @@ fn judge(roll: &mut Roll<'_>) {
     } else {
         condition("Available", "False", "AvailableReason", "Rollout does not have minimum availability")
     });
+    roll.conditions.set_or_remove(REPLICA_FAILURE, sets::failure(&roll.sets, roll.new));
     let is_complete = is_complete(&roll.next["stableRS"], &roll.next["currentPodHash"]);
     let status = if is_complete { "True" } else { "False" };
     roll.conditions.set(condition("Completed", status, "RolloutCompleted", "RolloutCompleted"));

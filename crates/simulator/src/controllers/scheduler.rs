@@ -4,7 +4,6 @@ use super::cluster::Cluster;
 use super::index::Key;
 use crate::random::Random;
 use serde_json::{Value, json};
-use std::collections::HashMap;
 
 /// Binds a pod that has no node to one. A DaemonSet's pod names the only node that it fits.
 pub(super) fn schedule(cluster: &mut Cluster, key: &Key, pod: &Value) {
@@ -42,19 +41,11 @@ pub(super) fn demanded_node(pod: &Value) -> Option<String> {
 
 /// The node with the fewest pods of the same owner, then with the fewest pods.
 fn least_loaded(cluster: &Cluster, key: &Key) -> Option<String> {
-    let owner = cluster.index.get(key)?.controller.clone();
-    let mut load: HashMap<&str, u32> = HashMap::new();
-    for (_, pod) in cluster.index.all_pods().filter(|(_, pod)| pod.is_active()) {
-        *load.entry(&pod.node).or_default() += 1;
-    }
-    let mut siblings: HashMap<String, u32> = HashMap::new();
-    for (_, pod) in owner.map(|uid| cluster.index.pods(&uid)).unwrap_or_default() {
-        *siblings.entry(pod.node).or_default() += u32::from(!pod.is_terminating);
-    }
+    let owner = cluster.index.get(key)?.controller.as_deref();
     let rank = |node: &&String| {
-        let among = |count: Option<&u32>| count.copied().unwrap_or(0);
+        let siblings = owner.map_or(0, |uid| cluster.index.siblings(uid, node));
         let tie = Random::of(&format!("{} {node}", key.name)).next();
-        (among(siblings.get(*node)), among(load.get(node.as_str())), tie)
+        (siblings, cluster.index.load(node), tie)
     };
     cluster.nodes.iter().min_by_key(rank).cloned()
 }

@@ -1,17 +1,25 @@
 //! ReplicaSets as a Deployment or a Rollout sees them.
 
 use super::cluster::{Cluster, typed};
+use super::conditions::condition;
 use super::index::{Key, PodFacts};
 use super::pods::{CONTROLLER_MANAGER, owner_references};
 use crate::random::Random;
 use crate::resource::Resource;
 use crate::time::Time;
-use k8s_openapi::api::apps::v1::{ReplicaSet, ReplicaSetStatus};
+use k8s_openapi::api::apps::v1::{DeploymentCondition, ReplicaSet, ReplicaSetStatus};
 use k8s_openapi::api::core::v1::PodTemplateSpec;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1 as meta;
 use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
+use std::sync::Arc;
+
+/// Type of the condition that says that pods cannot be created.
+pub(super) const REPLICA_FAILURE: &str = "ReplicaFailure";
+
+/// Upper limit for `spec.replicas` in calculations: percentages of more would overflow 32 bits.
+pub(super) const MOST_REPLICAS: i32 = 10_000_000;
 
 /// One ReplicaSet.
 #[derive(Clone, Debug)]
@@ -167,7 +175,7 @@ pub(super) fn create(cluster: &mut Cluster, new: &NewSet<'_>) -> Option<String> 
             "spec": spec,
             "status": {"replicas": 0},
         });
-        if cluster.create(Resource::ReplicaSets, object, new.books.manager) {
+        if cluster.create(Resource::ReplicaSets, object, new.books.manager).is_ok() {
             return Some(name);
         }
     }
@@ -227,7 +235,7 @@ pub(super) fn clean_up(cluster: &mut Cluster, old: &[&Set], limit: Option<i32>, 
 }
 
 /// The status that the ReplicaSet controller writes.
-pub(super) fn replica_set_status(set: &ReplicaSet, pods: &[(Key, PodFacts)], now: Time) -> ReplicaSetStatus {
+pub(super) fn replica_set_status(set: &ReplicaSet, pods: &[(Key, Arc<PodFacts>)], now: Time) -> ReplicaSetStatus {
     let min_ready = set.spec.min_ready_seconds.unwrap_or(0);
     let template = set.spec.template.as_ref().and_then(|template| template.metadata.as_ref());
     let labels = template.and_then(|metadata| metadata.labels.as_ref());
@@ -265,6 +273,16 @@ pub(super) fn resolve(value: Option<&IntOrString>, default: &str, total: i32, ro
         Some(IntOrString::String(text)) => percent(text),
         None => percent(default),
     }
+}
+
+/// The condition `ReplicaFailure` of one of these ReplicaSets, the current one first.
+pub(super) fn failure(sets: &[Set], current: Option<usize>) -> Option<DeploymentCondition> {
+    let order = current.and_then(|index| sets.get(index)).into_iter().chain(sets);
+    let mut conditions = order.filter_map(|set| set.object.status.as_ref()?.conditions.as_ref()).flatten();
+    let failure = conditions.find(|condition| condition.type_.as_deref() == Some(REPLICA_FAILURE))?;
+    let text = |field: &Option<String>| field.clone().unwrap_or_default();
+    let (status, reason, message) = (text(&failure.status), text(&failure.reason), text(&failure.message));
+    Some(condition(REPLICA_FAILURE, &status, &reason, &message))
 }
 
 pub(super) fn sum(sets: &[Set], count: impl Fn(&Set) -> i32) -> i32 {

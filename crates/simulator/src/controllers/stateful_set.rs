@@ -5,10 +5,11 @@ use super::index::{Key, Phase, PodFacts};
 use super::pods::{self, CONTROLLER_MANAGER, PodName};
 use super::replica_set::wake_when_available;
 use super::revisions::{self, Revision};
-use super::sets::resolve;
+use super::sets::{MOST_REPLICAS, resolve};
 use k8s_openapi::api::apps::v1::{StatefulSet, StatefulSetSpec, StatefulSetStatus};
 use serde_json::Value;
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 const HASH_LABEL: &str = "controller.kubernetes.io/hash";
 
@@ -22,7 +23,7 @@ struct Roll<'a> {
     /// What the template says.
     update: Revision,
     /// By ordinal.
-    pods: BTreeMap<i32, (Key, PodFacts)>,
+    pods: BTreeMap<i32, (Key, Arc<PodFacts>)>,
 }
 
 pub(super) fn reconcile(cluster: &mut Cluster, key: &Key) {
@@ -63,13 +64,13 @@ pub(super) fn reconcile(cluster: &mut Cluster, key: &Key) {
 
 impl Roll<'_> {
     fn replicas(&self) -> i32 {
-        self.spec.replicas.unwrap_or(1)
+        self.spec.replicas.unwrap_or(1).min(MOST_REPLICAS)
     }
 
     /// The ordinals that are wanted.
     fn ordinals(&self) -> std::ops::Range<i32> {
         let start = self.spec.ordinals.as_ref().and_then(|ordinals| ordinals.start).unwrap_or(0);
-        start..start + self.replicas()
+        start..start.saturating_add(self.replicas())
     }
 
     fn is_on_delete(&self) -> bool {
@@ -136,7 +137,12 @@ impl Roll<'_> {
     fn manage(&self, cluster: &mut Cluster) {
         for ordinal in self.ordinals() {
             let Some((pod, facts)) = self.pods.get(&ordinal) else {
-                self.create(cluster, ordinal);
+                if !cluster.takes_turn(self.key) {
+                    return;
+                }
+                if self.create(cluster, ordinal).is_err() {
+                    return pods::try_again(cluster, self.key);
+                }
                 if self.is_ordered() {
                     return;
                 }
@@ -157,6 +163,9 @@ impl Roll<'_> {
                 continue;
             }
             if !facts.is_terminating {
+                if !cluster.takes_turn(self.key) {
+                    return;
+                }
                 cluster.delete(pod);
             }
             if self.is_ordered() {
@@ -187,7 +196,7 @@ impl Roll<'_> {
         }
     }
 
-    fn create(&self, cluster: &mut Cluster, ordinal: i32) {
+    fn create(&self, cluster: &mut Cluster, ordinal: i32) -> Result<(), String> {
         let revision = if ordinal < self.first_updated() { &self.current } else { &self.update };
         let name = format!("{}-{ordinal}", self.key.name);
         let mut template = revision.template().clone();
@@ -203,6 +212,6 @@ impl Roll<'_> {
             if let Some(service) = &self.spec.service_name {
                 pod["spec"]["subdomain"] = service.as_str().into();
             }
-        });
+        })
     }
 }

@@ -6,6 +6,7 @@ mod exhibits;
 mod images;
 mod recorded;
 mod rollouts;
+mod scale;
 mod stateful_sets;
 
 use super::{Controllers, ControllersConfig};

@@ -117,7 +117,7 @@ fn both(recording: &Recording, missing: &[&str]) -> (Seen, Seen) {
         controllers.tick(now);
         for resource in Resource::ALL {
             let since = store.since(resource, seen, usize::MAX);
-            let crate::store::Since::Changes { changes, .. } = since else {
+            let crate::history::Since::Changes { changes, .. } = since else {
                 panic!("the history holds everything");
             };
             for change in changes {
