@@ -6,9 +6,12 @@ use crate::report::remedy::word;
 use crate::serve::{Signals, watch_and_serve};
 use crate::web::bind;
 use anyhow::Context;
-use simulator::{Demo, DemoConfig, Simulator, SimulatorConfig, Time};
+use simulator::{DEMO_RELEASE, Demo, DemoConfig, Simulator, SimulatorConfig, Time};
 use std::fmt::Write as _;
 use std::path::Path;
+
+/// An image of `shop/web` that the registry does not have.
+const MISSING: &str = "registry.example/shop/web:typo";
 
 /// Something worth a look in the demo.
 struct Highlight {
@@ -117,14 +120,30 @@ fn banner(port: u16, cluster: &str, kubeconfig: &Path, size: DemoConfig) -> Stri
     let podskew = word(&program);
     let steps = [
         (format!("export KUBECONFIG={kubeconfig}"), ""),
-        (format!("{podskew} audit -n shop deployment/web"), "what differs, and what to do"),
+        (
+            format!("{podskew} audit --nodes -n shop deployment/web"),
+            "what differs, which nodes hold what, and what to do",
+        ),
         ("kubectl -n shop set image …".to_owned(), "the command behind \"Do:\""),
         (format!("{podskew} audit -n shop deployment/web --wait 2m"), "ends when all pods run one image"),
-        (format!("curl -s localhost:{port}/metrics | grep digest_skew_age"), "shop/web is gone, and so is its alert"),
+        (
+            format!("curl -s localhost:{port}/metrics | grep 'digest_skew_age.*\"shop\".*\"web\"'"),
+            "0: the skew is over, and so is its alert",
+        ),
     ];
-    text.push_str("\nMend shop/web from a second terminal:\n");
-    for (command, what) in steps {
-        let _ = writeln!(text, "  {command}{}{what}", if what.is_empty() { "" } else { "   # " });
+    let set_image = |image: &str| format!("kubectl -n shop set image deployment/web web={image}");
+    let broken = [
+        (set_image(MISSING), "the registry has no such tag: ImagePullBackOff"),
+        (format!("{podskew} explain -n shop deployment/web"), "why its new pods are not ready"),
+        (set_image(DEMO_RELEASE), "a tag that it has: the rollout completes"),
+    ];
+    for (title, steps) in
+        [("Mend shop/web from a second terminal:", &steps[..]), ("Break it by a deploy, and mend that:", &broken[..])]
+    {
+        let _ = writeln!(text, "\n{title}");
+        for (command, what) in steps {
+            let _ = writeln!(text, "  {command}{}{what}", if what.is_empty() { "" } else { "   # " });
+        }
     }
     text.push_str(
         "\nEvery command that podskew prints works here: kubectl's, and those of Argo Rollouts' plugin.\nStop with Ctrl-C.\n\n",
@@ -134,13 +153,15 @@ fn banner(port: u16, cluster: &str, kubeconfig: &Path, size: DemoConfig) -> Stri
 
 #[cfg(test)]
 mod tests {
-    use super::HIGHLIGHTS;
-    use simulator::{Demo, DemoConfig, Resource, Store, Time};
+    use super::{HIGHLIGHTS, MISSING};
+    use simulator::{DEMO_RELEASE, Demo, DemoConfig, Resource, Store, Time};
 
     #[test]
     fn every_highlight_is_a_workload_of_the_demo() {
         let store = Store::new(1000);
-        let _ = Demo::begin(&store, &DemoConfig { workloads: 0, pods: 0 }, Time::now());
+        let demo = Demo::begin(&store, &DemoConfig { workloads: 0, pods: 0 }, Time::now());
+        assert_eq!(demo.registry().resolve(MISSING), None);
+        assert!(demo.registry().resolve(DEMO_RELEASE).is_some());
         for highlight in HIGHLIGHTS {
             let (namespace, name) = highlight.workload.split_once('/').unwrap();
             let found = Resource::ALL.into_iter().any(|resource| store.get(resource, namespace, name).is_some());

@@ -6,6 +6,7 @@ mod common;
 mod programs;
 
 use common::commands::shape;
+use common::demo::Demo;
 use podskew::cluster::{Connection, Timings as WatchTimings, connect};
 use podskew::inventory::Settings;
 use podskew::look::{Looking, Namespaces, Place, look_at_cluster};
@@ -21,7 +22,7 @@ use std::path::Path;
 use std::process::{Output, Stdio};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
-use tokio::io::{AsyncBufReadExt as _, AsyncWriteExt as _, BufReader};
+use tokio::io::AsyncWriteExt as _;
 use tokio::process::Command;
 
 const NODES: usize = 6;
@@ -54,7 +55,7 @@ impl Cluster {
     async fn start(shapes: &Shapes) -> Self {
         let config = SimulatorConfig { rollouts_served: true, ..SimulatorConfig::default() };
         let simulator = Simulator::start(config).await.unwrap();
-        let registry = Registry::default();
+        let registry = Registry::with_everything();
         let folder = tempfile::tempdir().unwrap();
         simulator.write_kubeconfig(&folder.path().join("kubeconfig")).unwrap();
         let sidecar = json!({"name": "proxy", "image": "r.example/mesh/proxy:1", "imagePullPolicy": "Always"});
@@ -731,19 +732,7 @@ fn every_object_of_the_demo_fits_the_schema_of_its_kind() {
 /// `podskew demo` as a new user runs it: what its audit says to do, done, until nothing is left to say.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn the_demo_can_be_mended_by_what_its_audit_says() {
-    let mut demo = Command::new(env!("CARGO_BIN_EXE_podskew"));
-    demo.args(["demo", "--listen-address", "127.0.0.1:0"])
-        .stdout(Stdio::piped())
-        .stderr(Stdio::null())
-        .kill_on_drop(true);
-    let mut demo = demo.spawn().unwrap();
-    let mut lines = BufReader::new(demo.stdout.take().unwrap()).lines();
-    let mut banner = String::new();
-    while !banner.contains("Stop with Ctrl-C.") {
-        banner += &(lines.next_line().await.unwrap().unwrap() + "\n");
-    }
-    let export = banner.lines().find_map(|line| line.trim().strip_prefix("export KUBECONFIG=")).unwrap().to_owned();
-    let cluster = Demo { kubeconfig: export };
+    let demo = Demo::start(programs::kubectl(), &[]).await;
     let mended = [
         "shop deployment/web",
         "payments deployment/ledger",
@@ -753,65 +742,38 @@ async fn the_demo_can_be_mended_by_what_its_audit_says() {
         "identity deployment/login",
         "growth rollout/landing",
     ];
-    let before = cluster.run("podskew audit -A").await;
+    let before = demo.run("podskew audit -A").await;
     for workload in mended {
         assert!(before.contains(&format!("\n{workload}: ")), "{workload}\n{before}");
     }
-    futures::future::join_all(mended.map(|workload| cluster.mend(workload))).await;
-    let after = cluster.run("podskew audit -A").await;
+    futures::future::join_all(mended.map(|workload| mend(&demo, workload))).await;
+    let after = demo.run("podskew audit -A").await;
     for workload in mended {
         assert!(!after.contains(&format!("\n{workload}: ")), "{workload}\n{after}");
     }
 }
 
-struct Demo {
-    kubeconfig: String,
-}
-
-impl Demo {
-    async fn shell(&self, command: &str) -> Output {
-        let podskew = Path::new(env!("CARGO_BIN_EXE_podskew")).parent().unwrap();
-        let path = std::env::var("PATH").unwrap();
-        let path = format!("{}:{}:{path}", podskew.display(), programs::kubectl().display());
-        let mut shell = Command::new("sh");
-        shell.args(["-c", command]).env("PATH", path).env("KUBECONFIG", &self.kubeconfig).stdin(Stdio::null());
-        tokio::time::timeout(PATIENCE, shell.output()).await.unwrap_or_else(|_| panic!("{command} hangs")).unwrap()
-    }
-
-    /// An audit ends with 1 where it finds something.
-    async fn run(&self, command: &str) -> String {
-        let output = self.shell(command).await;
-        assert!(
-            matches!(output.status.code(), Some(0 | 1)),
-            "{command}\n{}{}",
-            text(&output.stdout),
-            text(&output.stderr)
-        );
-        text(&output.stdout)
-    }
-
-    /// Does what the audit of a workload says, each time it says something else, until it finds nothing.
-    async fn mend(&self, workload: &str) {
-        let (mut done, mut done_at, begun) = (String::new(), Instant::now(), Instant::now());
-        loop {
-            let audit = self.run(&format!("podskew audit -n {workload}")).await;
-            let said = |what: &str| audit.lines().find_map(|line| line.trim().strip_prefix(what));
-            let Some(advice) = said("Do: ") else {
-                assert!(audit.contains("1 uniform") || !audit.contains(workload), "{audit}");
-                return;
-            };
-            // What moves is let be, as its Why says. The commands, without what stands before and behind them.
-            let command = advice.find("kubectl ").map(|at| advice[at..].split(" (").next().unwrap().to_owned());
-            let moves = audit.contains(": rollout in progress\n");
-            // A canary may wait at one step after another.
-            let again = done_at.elapsed() > 2 * SETTLING;
-            if let Some(command) = command.filter(|command| (*command != done || again) && !moves) {
-                let output = self.shell(&format!("{} && {command}", said("Look: ").unwrap())).await;
-                assert!(output.status.success(), "{command}\n{}{}", text(&output.stdout), text(&output.stderr));
-                (done, done_at) = (command, Instant::now());
-            }
-            assert!(begun.elapsed() < PATIENCE, "{workload} is not mended by {done}\n{audit}");
-            tokio::time::sleep(Duration::from_millis(500)).await;
+/// Does what the audit of a workload says, each time it says something else, until it finds nothing.
+async fn mend(demo: &Demo, workload: &str) {
+    let (mut done, mut done_at, begun) = (String::new(), Instant::now(), Instant::now());
+    loop {
+        let audit = demo.run(&format!("podskew audit -n {workload}")).await;
+        let said = |what: &str| audit.lines().find_map(|line| line.trim().strip_prefix(what));
+        let Some(advice) = said("Do: ") else {
+            assert!(audit.contains("1 uniform") || !audit.contains(workload), "{audit}");
+            return;
+        };
+        // What moves is let be, as its Why says. The commands, without what stands before and behind them.
+        let command = advice.find("kubectl ").map(|at| advice[at..].split(" (").next().unwrap().to_owned());
+        let moves = audit.contains(": rollout in progress\n");
+        // A canary may wait at one step after another.
+        let again = done_at.elapsed() > 2 * SETTLING;
+        if let Some(command) = command.filter(|command| (*command != done || again) && !moves) {
+            let output = demo.shell(&format!("{} && {command}", said("Look: ").unwrap())).await;
+            assert!(output.status.success(), "{command}\n{}{}", text(&output.stdout), text(&output.stderr));
+            (done, done_at) = (command, Instant::now());
         }
+        assert!(begun.elapsed() < PATIENCE, "{workload} is not mended by {done}\n{audit}");
+        tokio::time::sleep(Duration::from_millis(500)).await;
     }
 }

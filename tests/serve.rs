@@ -96,7 +96,7 @@ async fn simulator() -> Simulator {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn nodes_are_listed_with_the_option_and_never_without() {
     let store = Store::new(100);
-    bulk(&store, &BulkConfig { pods: 50, ..BulkConfig::default() });
+    bulk(&store, &BulkConfig { pods: 50, nodes: 40, ..BulkConfig::default() });
     put_nodes(&store, 40);
     let simulator = Simulator::start_with(SimulatorConfig::default(), store).await.unwrap();
     let asked = || simulator.requests().iter().any(|request| request.path == "/api/v1/nodes");

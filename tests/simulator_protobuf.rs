@@ -168,9 +168,11 @@ async fn is_encoded_as_by_kubernetes(store: Store) {
         let objects = simulator.store().list(resource);
         let mut paths = vec![path.clone(), format!("{path}?limit=3")];
         if let Some(object) = objects.first() {
-            let text = |field: &str| object["metadata"][field].as_str().unwrap().to_owned();
-            let (namespace, name) = (text("namespace"), text("name"));
-            paths.push(format!("{}/namespaces/{namespace}/{resource}/{name}", resource.api_path()));
+            let name = object["metadata"]["name"].as_str().unwrap();
+            // Nodes have no namespace.
+            let namespace = object["metadata"]["namespace"].as_str();
+            let namespace = namespace.map_or_else(String::new, |namespace| format!("/namespaces/{namespace}"));
+            paths.push(format!("{}{namespace}/{resource}/{name}", resource.api_path()));
         }
         for path in &paths {
             ours.push(body(&simulator, path, PROTOBUF, "application/vnd.kubernetes.protobuf").await);
@@ -252,7 +254,7 @@ async fn nodes_are_encoded_as_by_kubernetes() {
 }
 
 fn small() -> BulkConfig {
-    BulkConfig { pods: 60, pods_per_deployment: 10, history: 2, skewed_every: 2, rolling_every: 2 }
+    BulkConfig { pods: 60, pods_per_deployment: 10, history: 2, skewed_every: 2, rolling_every: 2, nodes: 5000 }
 }
 
 #[tokio::test]

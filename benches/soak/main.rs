@@ -36,7 +36,7 @@ struct Arguments {
 
 /// Two thousand pods stay all the while, and are updated.
 const STAYING: BulkConfig =
-    BulkConfig { pods: 2_000, pods_per_deployment: 10, history: 3, skewed_every: 50, rolling_every: 0 };
+    BulkConfig { pods: 2_000, pods_per_deployment: 10, history: 3, skewed_every: 50, rolling_every: 0, nodes: 5000 };
 
 struct Podskew {
     process: Child,

@@ -320,7 +320,7 @@ impl From<DemoOptions> for Config {
             listen_address: options.listen_address,
             namespaces: Vec::new(),
             settings: Settings::default(),
-            nodes: false,
+            nodes: true,
             selection: Selection::default(),
             access: AccessConfig::default(),
             log: options.log,

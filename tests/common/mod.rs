@@ -5,6 +5,7 @@
 pub mod burst;
 pub mod command;
 pub mod commands;
+pub mod demo;
 pub mod exposition;
 pub mod forms;
 pub mod log;

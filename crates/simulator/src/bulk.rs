@@ -23,11 +23,13 @@ pub struct BulkConfig {
     pub skewed_every: u32,
     /// One of every so many Deployments stands in the middle of a rolling update; 0 for none.
     pub rolling_every: u32,
+    /// How many nodes the pods are on, those that are created later too.
+    pub nodes: u32,
 }
 
 impl Default for BulkConfig {
     fn default() -> Self {
-        Self { pods: 150_000, pods_per_deployment: 25, history: 10, skewed_every: 100, rolling_every: 100 }
+        Self { pods: 150_000, pods_per_deployment: 25, history: 10, skewed_every: 100, rolling_every: 100, nodes: 5000 }
     }
 }
 
@@ -58,6 +60,7 @@ pub fn bulk_at(store: &Store, config: &BulkConfig, now: Time) -> Fleet {
             history: config.history,
             sidecar: true,
             skewed: chosen(number, config.skewed_every, config.skewed_every / 2),
+            nodes: config.nodes,
         };
         let mut member = Member::new(number, size, now);
         member.file(store);
@@ -130,7 +133,8 @@ impl Fleet {
     /// Adds one service of so many pods, which is then the last.
     pub fn add_service(&mut self, replicas: u32) {
         let number = u32::try_from(self.members.len()).unwrap_or(u32::MAX);
-        let size = Size { replicas, history: self.config.history, sidecar: true, skewed: false };
+        let size =
+            Size { replicas, history: self.config.history, sidecar: true, skewed: false, nodes: self.config.nodes };
         let member = Member::new(number, size, Time::now());
         member.put(&self.store);
         self.members.push(member);

@@ -1,5 +1,6 @@
 //! The demo's workload that never rests for long: a pipeline deploys its next version every two minutes.
 
+use super::controllers::Registry;
 use super::fleet::ago;
 use super::parts::{Container, Stage};
 use super::random::Random;
@@ -59,13 +60,16 @@ impl Checkout {
         checkout
     }
 
-    /// Deploys the next version if it is time.
-    pub(super) fn tick(&mut self, now: Time) {
+    /// Builds and deploys the next version if it is time.
+    pub(super) fn tick(&mut self, now: Time, registry: &Registry) {
         if now.since(self.deployed) < DEPLOY_EVERY_SECONDS {
             return;
         }
         self.number += 1;
         self.deployed = now;
+        registry.push_any(&image(self.number));
+        // The registry keeps what a rollback may need.
+        registry.prune(&image(self.number - HISTORY - 2));
         let template = self.revision(self.number, now).template;
         let names = (self.service.namespace.as_str(), self.service.name.as_str());
         let writer = Writer { manager: "argocd-controller", now };
@@ -76,7 +80,7 @@ impl Checkout {
 
     fn revision(&self, number: u32, created: Time) -> Revision {
         let containers = vec![
-            Container::new("checkout", &format!("registry.example/shop/checkout:v2.{number}.0")),
+            Container::new("checkout", &image(number)),
             Container::new("log-shipper", "registry.example/platform/log-shipper:2.4.0"),
         ];
         self.service.revision(number, containers, created)
@@ -86,4 +90,8 @@ impl Checkout {
         let object = self.service.replica_set(revision, counts.active, REPLICAS, counts);
         self.store.put(Resource::ReplicaSets, object);
     }
+}
+
+fn image(number: u32) -> String {
+    format!("registry.example/shop/checkout:v2.{number}.0")
 }

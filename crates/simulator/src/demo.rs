@@ -2,7 +2,7 @@
 
 use super::checkout::{self, Checkout};
 use super::controllers::{Controllers, ControllersConfig, Registry, Webhook, each_tick};
-use super::fleet::{Member, Size};
+use super::fleet::{Member, Size, ago};
 use super::parts::Container;
 use super::showcase;
 use super::store::Store;
@@ -13,6 +13,13 @@ const HISTORY_BYTES: usize = 2 << 20;
 
 /// As many pods as the demo creates: their objects take about 2 GB.
 const MOST_PODS: u32 = 150_000;
+
+/// Minimum number of nodes, and pods per node of a larger demo.
+const LEAST_NODES: u32 = 12;
+const PODS_PER_NODE: u32 = 30;
+
+/// An image of `shop/web` that the registry has and that nothing runs.
+pub const DEMO_RELEASE: &str = "registry.example/shop/web:2026.12.0";
 
 /// How large the demo is.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -53,6 +60,7 @@ impl Demo {
                 history: 1 + number % 10,
                 sidecar: number % 3 == 0,
                 skewed: false,
+                nodes: LEAST_NODES.max(config.pods / PODS_PER_NODE),
             };
             Member::new(number, size, now).file(store);
         }
@@ -61,7 +69,10 @@ impl Demo {
         let proxy = Container::new("istio-proxy", showcase::PROXY);
         let webhook = Webhook { namespace: "search".to_owned(), container: proxy.spec(false) };
         let config = ControllersConfig { webhooks: vec![webhook], ..ControllersConfig::default() };
-        Self { checkout, controllers: Controllers::new(store.clone(), config, now) }
+        let controllers = Controllers::new(store.clone(), config, now);
+        controllers.register_nodes(ago(now, 300 * 86_400));
+        controllers.registry().push_any(DEMO_RELEASE);
+        Self { checkout, controllers }
     }
 
     /// The registry that the demo's images come from.
@@ -73,7 +84,7 @@ impl Demo {
     /// Does what is due at this moment. Returns whether something is left for the next tick.
     #[allow(clippy::must_use_candidate, reason = "what is left stays due")]
     pub fn tick(&mut self, now: Time) -> bool {
-        self.checkout.tick(now);
+        self.checkout.tick(now, &self.controllers.registry());
         self.controllers.tick(now)
     }
 

@@ -76,6 +76,8 @@ pub(super) struct Size {
     pub(super) sidecar: bool,
     /// Whether the last pod runs another image than the others under the same tag.
     pub(super) skewed: bool,
+    /// How many nodes its pods may be on.
+    pub(super) nodes: u32,
 }
 
 /// One service of a fleet. It keeps no pods: they follow from its numbers whenever they are asked for.
@@ -165,7 +167,7 @@ impl Member {
     /// A pod of one of its versions.
     pub(super) fn pod(&self, version: &Version, index: u32, stage: PodStage, in_protobuf: bool) -> Encoded {
         let moved = self.size.skewed && index + 1 == self.size.replicas && version.number == self.size.history + 1;
-        pod(&self.service, version, index, stage, Manner { moved, in_protobuf })
+        pod(&self.service, version, index, stage, Manner { moved, in_protobuf, nodes: self.size.nodes })
     }
 }
 

@@ -60,7 +60,7 @@ mod write;
 
 pub use bulk::{BulkConfig, Fleet, bulk, bulk_at};
 pub use controllers::{Controllers, ControllersConfig, Registry, Timings, Trouble, Webhook};
-pub use demo::{Demo, DemoConfig};
+pub use demo::{DEMO_RELEASE, Demo, DemoConfig};
 pub use fault::Fault;
 pub use nodes::put_nodes;
 pub use recording::{Recording, RecordingError};

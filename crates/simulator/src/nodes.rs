@@ -1,67 +1,124 @@
 //! Nodes with their caches: what the kubelet of each reports of the images it holds.
 
+use super::random::Random;
+use super::recording::rfc3339;
+use super::service::node;
 use super::store::Store;
+use crate::controllers::ImageReference;
 use crate::resource::Resource;
+use crate::time::Time;
 use serde_json::{Value, json};
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::HashMap;
 
 /// As many images as a kubelet reports (`nodeStatusMaxImages`).
-const MOST_IMAGES: usize = 50;
+pub(super) const MOST_IMAGES: usize = 50;
 
-/// An image: the tag that a pod asks for, and the reference with its digest that the runtime reports.
-type Image = (String, String);
+/// An image on a node.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub(super) struct CachedImage {
+    pub(super) repository: String,
+    pub(super) digest: String,
+    /// The references by tag that stand for it.
+    pub(super) tags: Vec<String>,
+}
 
-/// Puts so many nodes into the store: those that pods run on, and further ones. Each holds what its pods run, and images of
-/// other pods, as many as a kubelet reports.
-pub fn put_nodes(store: &Store, count: usize) {
-    let mut held: BTreeMap<String, BTreeSet<Image>> = BTreeMap::new();
-    let mut images: BTreeSet<Image> = BTreeSet::new();
+impl CachedImage {
+    pub(super) fn new(repository: &str, digest: &str) -> Self {
+        Self { repository: repository.to_owned(), digest: digest.to_owned(), tags: Vec::new() }
+    }
+
+    pub(super) fn is(&self, repository: &str, digest: &str) -> bool {
+        self.repository == repository && self.digest == digest
+    }
+
+    /// What the runtime reports of a container that runs it.
+    pub(super) fn id(&self) -> String {
+        format!("{}@{}", self.repository, self.digest)
+    }
+
+    /// Its size, always the same: between 20 MB and 900 MB.
+    fn bytes(&self) -> u32 {
+        20_000_000 + Random::of(&self.digest).below(880_000_000)
+    }
+}
+
+/// `status.images` of a node, the largest first, as many as a kubelet reports.
+pub(super) fn images(cached: &[CachedImage]) -> Value {
+    let mut cached: Vec<&CachedImage> = cached.iter().collect();
+    cached.sort_by_cached_key(|image| (std::cmp::Reverse(image.bytes()), image.id()));
+    let entry = |image: &&CachedImage| {
+        let names: Vec<String> = std::iter::once(image.id()).chain(image.tags.iter().cloned()).collect();
+        json!({"names": names, "sizeBytes": image.bytes()})
+    };
+    cached.iter().take(MOST_IMAGES).map(entry).collect()
+}
+
+/// Puts the first nodes of a fleet into the store. Each holds what its pods run, and images of other pods, as many as a
+/// kubelet reports.
+pub fn put_nodes(store: &Store, count: u32) {
+    let mut held: HashMap<String, Vec<CachedImage>> = HashMap::new();
+    let mut all: Vec<CachedImage> = Vec::new();
     for pod in store.list(Resource::Pods) {
-        let node = pod["spec"]["nodeName"].as_str().unwrap_or_default();
-        let of_node = held.entry(node.to_owned()).or_default();
+        let name = pod["spec"]["nodeName"].as_str().unwrap_or_default();
+        let of_node = held.entry(name.to_owned()).or_default();
         for image in images_of(&pod) {
-            images.insert(image.clone());
-            of_node.insert(image);
+            of_node.push(image.clone());
+            all.push(image);
         }
     }
-    held.remove("");
-    let further = (0..).map(|number| format!("node-x-{number:05}"));
-    let names: Vec<String> = held.keys().cloned().chain(further).take(count).collect();
-    let images: Vec<Image> = images.into_iter().collect();
-    for (at, name) in names.iter().enumerate() {
-        let mut own = held.remove(name).unwrap_or_default();
+    sort(&mut all);
+    for number in 0..count {
+        let name = node(number);
+        let mut own = held.remove(&name).unwrap_or_default();
+        sort(&mut own);
         // Some in a row, each node at another place.
-        let others = images.iter().cycle().skip(at * 7 % images.len().max(1)).take(images.len());
+        let others = all.iter().cycle().skip(number as usize * 7 % all.len().max(1)).take(all.len());
         for image in others {
             if own.len() >= MOST_IMAGES {
                 break;
             }
-            own.insert(image.clone());
+            if !own.contains(image) {
+                own.push(image.clone());
+            }
         }
-        store.put(Resource::Nodes, node(name, own.iter().take(MOST_IMAGES)));
+        store.put(Resource::Nodes, object(&name, Time::now(), &own));
     }
 }
 
-fn images_of(pod: &Value) -> Vec<Image> {
+fn sort(images: &mut Vec<CachedImage>) {
+    images.sort_by_cached_key(CachedImage::id);
+    images.dedup();
+}
+
+fn images_of(pod: &Value) -> Vec<CachedImage> {
     let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
     let statuses = pod["status"]["containerStatuses"].as_array().into_iter().flatten();
     let images = statuses.filter_map(|status| {
         let containers = pod["spec"]["containers"].as_array()?;
         let container = containers.iter().find(|container| container["name"] == status["name"])?;
-        Some((text(&container["image"]), text(&status["imageID"])))
+        let id = text(&status["imageID"]);
+        let (repository, digest) = id.split_once('@')?;
+        let mut image = CachedImage::new(repository, digest);
+        let reference = ImageReference::parse(container["image"].as_str()?);
+        image.tags.extend(reference.digest.is_none().then(|| reference.tagged()));
+        Some(image)
     });
-    images.filter(|(image, id)| !image.is_empty() && id.contains('@')).collect()
+    images.collect()
 }
 
-fn node<'i>(name: &str, images: impl Iterator<Item = &'i Image>) -> Value {
-    let images: Vec<Value> = images
-        .enumerate()
-        .map(|(at, (image, id))| json!({"names": [id, image], "sizeBytes": 900_000_000 - 10_000_000 * at}))
-        .collect();
+/// A node as its kubelet registers it.
+pub(super) fn object(name: &str, created: Time, cached: &[CachedImage]) -> Value {
+    let mut random = Random::of(&format!("node {name}"));
+    let [uid, machine, boot] = std::array::from_fn(|_| random.uid());
     json!({
         "apiVersion": "v1",
         "kind": "Node",
-        "metadata": {"name": name, "labels": {"kubernetes.io/arch": "amd64", "kubernetes.io/os": "linux"}},
+        "metadata": {
+            "name": name, "uid": uid, "creationTimestamp": rfc3339(created),
+            "labels": {
+                "kubernetes.io/arch": "amd64", "kubernetes.io/hostname": name, "kubernetes.io/os": "linux",
+            },
+        },
         "spec": {"podCIDR": "10.0.0.0/24"},
         "status": {
             "capacity": {"cpu": "16", "memory": "64Gi", "pods": "110"},
@@ -69,9 +126,10 @@ fn node<'i>(name: &str, images: impl Iterator<Item = &'i Image>) -> Value {
             "nodeInfo": {
                 "architecture": "amd64", "operatingSystem": "linux", "kernelVersion": "6.12.0",
                 "osImage": "Debian GNU/Linux 13 (trixie)", "containerRuntimeVersion": "containerd://2.1.4",
-                "kubeletVersion": "v1.36.3"
+                "kubeletVersion": "v1.36.3", "kubeProxyVersion": "", "machineID": machine.replace('-', ""),
+                "systemUUID": machine, "bootID": boot,
             },
-            "images": images
+            "images": images(cached)
         }
     })
 }
@@ -84,7 +142,7 @@ mod tests {
     #[test]
     fn nodes_hold_what_their_pods_run_and_no_more_than_a_kubelet_reports() {
         let store = Store::new(10);
-        bulk(&store, &BulkConfig { pods: 300, ..BulkConfig::default() });
+        bulk(&store, &BulkConfig { pods: 300, nodes: 400, ..BulkConfig::default() });
         put_nodes(&store, 400);
         let nodes = store.list(Resource::Nodes);
         assert_eq!(nodes.len(), 400);

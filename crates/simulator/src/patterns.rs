@@ -126,6 +126,8 @@ pub(super) struct Manner {
     pub(super) moved: bool,
     /// In protobuf at once, and not when it is asked for.
     pub(super) in_protobuf: bool,
+    /// How many nodes it may be on.
+    pub(super) nodes: u32,
 }
 
 /// A version's pod of some index, the same whenever it is asked for.
@@ -147,7 +149,7 @@ pub(super) fn pod(service: &Service, version: &Version, index: u32, stage: PodSt
         &version.identity.uid,
         &random.uid(),
         &suffix,
-        &node(random.below(5000)),
+        &node(random.below(manner.nodes)),
         &digest_a,
         &digest(&sidecar_image(sidecar_tag)),
         &format!("10.{}.{}.{}", random.below(256), random.below(256), 1 + random.below(254)),

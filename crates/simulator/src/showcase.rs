@@ -45,10 +45,9 @@ fn digest_skew(store: &Store, now: Time) {
         // Scaled from 5 to 8 23 minutes ago.
         let created = ago(now, if index < 5 { 6 * DAY - index } else { 23 * MINUTE + 6 });
         let mut pod = pod_of(&service, &revision, index, created, Stage::Running(created.plus(6)));
-        if index < 5 {
-            // No node has both.
-            pod.node = node(index);
-        } else {
+        // No node has both.
+        pod.node = node(index);
+        if index >= 5 {
             pod.digests = vec![digest("web, pushed again under the same tag")];
         }
         pod

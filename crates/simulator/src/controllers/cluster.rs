@@ -1,10 +1,11 @@
 //! The cluster as the controllers see it: the store's objects, an index that follows them, and what is due when.
 
 use super::images::{ImageCaches, Registry};
-use super::index::{Entry, Index, Key};
+use super::index::{Entry, Index, Key, Phase};
 use super::{ControllersConfig, Timings, Webhook};
 use crate::encoded::{Selection, Stored};
 use crate::history::Since;
+use crate::nodes;
 use crate::random::Random;
 use crate::resource::Resource;
 use crate::store::{Store, Uncreated};
@@ -299,6 +300,23 @@ impl Cluster {
     pub(super) fn remove_pod(&mut self, key: &Key) {
         self.writes += 1;
         self.store.delete(key.resource, &key.namespace, &key.name);
+    }
+
+    /// Collects the garbage of a node whose images changed, and makes the node due.
+    pub(super) fn note_pull(&mut self, node: &str) {
+        let index = &self.index;
+        self.caches.collect_garbage(node, || {
+            let here = index.all_pods().filter(|(_, pod)| pod.node == node && pod.phase != Phase::Finished);
+            here.flat_map(|(_, pod)| pod.image_ids.iter().cloned()).collect()
+        });
+        self.make_due(Key::new(Resource::Nodes, "", node));
+    }
+
+    /// Puts the nodes that pods are on, with the images that they hold.
+    pub(super) fn register_nodes(&self, created: Time) {
+        for name in &self.nodes {
+            self.store.put(Resource::Nodes, nodes::object(name, created, self.caches.of(name)));
+        }
     }
 }
 

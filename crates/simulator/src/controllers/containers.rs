@@ -32,7 +32,11 @@ impl Container<'_> {
         let default = ImageReference::parse(reference).default_pull_policy();
         let policy = self.spec["imagePullPolicy"].as_str().unwrap_or(default);
         let registry = cluster.registry.clone();
-        cluster.caches.pull(&registry, self.node, reference, policy)
+        let pulled = cluster.caches.pull(&registry, self.node, reference, policy)?;
+        if pulled.is_new {
+            cluster.note_pull(self.node);
+        }
+        Ok(pulled.digest)
     }
 }
 
@@ -104,7 +108,9 @@ fn start(cluster: &mut Cluster, container: &Container<'_>, status: &Value) -> (V
     }
 }
 
+/// containerd's words for an image that the registry does not have.
 fn not_found(image: &str) -> String {
+    let image = ImageReference::parse(image).qualified();
     format!("failed to pull and unpack image \"{image}\": failed to resolve reference \"{image}\": {image}: not found")
 }
 

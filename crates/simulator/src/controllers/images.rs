@@ -1,13 +1,13 @@
 //! Images: a registry of tags, and what each node has pulled from it.
 
+use crate::nodes::{CachedImage, MOST_IMAGES};
 use crate::random::digest;
-use std::collections::{HashMap, HashSet};
+use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 /// A container registry: which digest a reference resolves to. Clones share one content.
 ///
-/// A reference that nobody pushed resolves to a digest derived from its text, so that every image exists unless it was
-/// removed.
+/// The default holds what is pushed to it, and nothing else.
 #[derive(Clone, Debug, Default)]
 pub struct Registry {
     content: Arc<Mutex<Content>>,
@@ -15,10 +15,12 @@ pub struct Registry {
 
 #[derive(Debug, Default)]
 struct Content {
+    /// Whether a reference that nobody pushed can be pulled.
+    has_everything: bool,
     /// By reference with a tag; `None` for one that was removed.
     tags: HashMap<String, Option<String>>,
-    /// References by digest whose content was removed.
-    removed: HashSet<String>,
+    /// By reference with a digest: whether the content is there.
+    contents: HashMap<String, bool>,
     troubles: HashMap<String, Trouble>,
     changes: u64,
 }
@@ -33,13 +35,37 @@ pub enum Trouble {
 }
 
 impl Registry {
-    /// Lets a tag resolve to this digest from now on.
+    /// A registry that has every image until it is removed: a tag that nobody pushed resolves to a digest derived from its
+    /// text. For fleets whose images do not matter.
+    #[must_use]
+    pub fn with_everything() -> Self {
+        let registry = Self::default();
+        registry.content().has_everything = true;
+        registry
+    }
+
+    /// Lets a tag resolve to this digest from now on. Of a reference by digest it takes over the content.
     pub fn push(&self, reference: &str, digest: &str) {
         let reference = ImageReference::parse(reference);
         let mut content = self.content();
-        content.removed.remove(&reference.with_digest(digest));
-        content.tags.insert(reference.tagged(), Some(digest.to_owned()));
+        content.contents.insert(reference.with_digest(digest), true);
+        if reference.digest.is_none() {
+            content.tags.insert(reference.tagged(), Some(digest.to_owned()));
+        }
         content.changes += 1;
+    }
+
+    /// Pushes an image with a digest derived from its reference, unless the reference is known.
+    pub(crate) fn push_any(&self, reference: &str) {
+        let parsed = ImageReference::parse(reference);
+        let tagged = parsed.tagged();
+        let is_known = {
+            let content = self.content();
+            content.has_everything || content.tags.contains_key(&tagged) || content.contents.contains_key(&tagged)
+        };
+        if !is_known {
+            self.push(reference, &parsed.digest.unwrap_or_else(|| digest(&tagged)));
+        }
     }
 
     /// Removes a tag, or the content of a reference by digest: it cannot be pulled any more.
@@ -47,9 +73,19 @@ impl Registry {
         let reference = ImageReference::parse(reference);
         let mut content = self.content();
         if reference.digest.is_some() {
-            content.removed.insert(reference.tagged());
+            content.contents.insert(reference.tagged(), false);
         } else {
             content.tags.insert(reference.tagged(), None);
+        }
+        content.changes += 1;
+    }
+
+    /// Deletes a tag with its content, as a retention policy does.
+    pub(crate) fn prune(&self, reference: &str) {
+        let reference = ImageReference::parse(reference);
+        let mut content = self.content();
+        if let Some(Some(digest)) = content.tags.remove(&reference.tagged()) {
+            content.contents.remove(&reference.with_digest(&digest));
         }
         content.changes += 1;
     }
@@ -74,10 +110,12 @@ impl Registry {
             Some(digest) => digest.clone(),
             None => match content.tags.get(&reference.tagged()) {
                 Some(known) => known.clone()?,
-                None => digest(&reference.tagged()),
+                None if content.has_everything => digest(&reference.tagged()),
+                None => return None,
             },
         };
-        (!content.removed.contains(&reference.with_digest(&found))).then_some(found)
+        let is_there = content.contents.get(&reference.with_digest(&found)).copied();
+        is_there.unwrap_or(content.has_everything).then_some(found)
     }
 
     /// What is wrong with the image of a reference.
@@ -100,7 +138,7 @@ impl Registry {
 pub(crate) struct ImageReference {
     pub(crate) repository: String,
     tag: Option<String>,
-    pub(super) digest: Option<String>,
+    pub(crate) digest: Option<String>,
 }
 
 impl ImageReference {
@@ -118,7 +156,7 @@ impl ImageReference {
     }
 
     /// The reference by digest if it has one, else by tag; the tag defaults to `latest`.
-    fn tagged(&self) -> String {
+    pub(crate) fn tagged(&self) -> String {
         match &self.digest {
             Some(digest) => self.with_digest(digest),
             None => format!("{}:{}", self.repository, self.tag.as_deref().unwrap_or("latest")),
@@ -129,6 +167,20 @@ impl ImageReference {
         format!("{}@{digest}", self.repository)
     }
 
+    /// The reference as containerd writes it: with a registry, a tag, and the digest if it has one.
+    pub(super) fn qualified(&self) -> String {
+        let is_host = |first: &str| first.contains(['.', ':']) || first == "localhost";
+        let library = match self.repository.split_once('/') {
+            Some((first, _)) if is_host(first) => "",
+            Some(_) => "docker.io/",
+            None => "docker.io/library/",
+        };
+        match (&self.tag, &self.digest) {
+            (Some(tag), Some(digest)) => format!("{library}{}:{tag}@{digest}", self.repository),
+            _ => format!("{library}{}", self.tagged()),
+        }
+    }
+
     /// What the API server sets for `imagePullPolicy` where the template says nothing.
     pub(crate) fn default_pull_policy(&self) -> &'static str {
         let latest = self.digest.is_none() && self.tag.as_deref().is_none_or(|tag| tag == "latest");
@@ -136,10 +188,10 @@ impl ImageReference {
     }
 }
 
-/// What the nodes have pulled: by node, which digest a reference stands for.
+/// The images that each node has pulled, least recently used first.
 #[derive(Debug, Default)]
 pub(super) struct ImageCaches {
-    nodes: HashMap<String, HashMap<String, String>>,
+    nodes: HashMap<String, Vec<CachedImage>>,
 }
 
 /// Why a container has no image.
@@ -151,13 +203,56 @@ pub(super) enum PullError {
     NeverPull,
 }
 
+/// The digest that a container runs.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub(super) struct Pulled {
+    pub(super) digest: String,
+    /// Whether the images of the node changed.
+    pub(super) is_new: bool,
+}
+
 impl ImageCaches {
-    /// Notes that a node has an image.
-    pub(super) fn add(&mut self, node: &str, reference: &str, digest: &str) {
+    /// Notes that a node has an image. Returns whether that is new.
+    pub(super) fn add(&mut self, node: &str, reference: &str, digest: &str) -> bool {
         let reference = ImageReference::parse(reference);
-        let cache = self.nodes.entry(node.to_owned()).or_default();
-        cache.insert(reference.with_digest(digest), digest.to_owned());
-        cache.insert(reference.tagged(), digest.to_owned());
+        let images = self.nodes.entry(node.to_owned()).or_default();
+        let known = images.iter().position(|image| image.is(&reference.repository, digest));
+        let mut image = match known {
+            Some(index) => images.remove(index),
+            None => CachedImage::new(&reference.repository, digest),
+        };
+        let mut is_new = known.is_none();
+        if reference.digest.is_none() {
+            let tag = reference.tagged();
+            is_new |= !image.tags.contains(&tag);
+            // A tag stands for one image of a node.
+            for tags in images.iter_mut().map(|image| &mut image.tags).chain([&mut image.tags]) {
+                tags.retain(|known| *known != tag);
+            }
+            image.tags.push(tag);
+        }
+        images.push(image);
+        is_new
+    }
+
+    /// What a node holds.
+    pub(super) fn of(&self, node: &str) -> &[CachedImage] {
+        self.nodes.get(node).map_or(&[], Vec::as_slice)
+    }
+
+    /// Lets a node forget the images that were used longest ago, as a kubelet does whose disk is full; none of those `in_use`,
+    /// which are image IDs.
+    pub(super) fn collect_garbage(&mut self, node: &str, in_use: impl FnOnce() -> Vec<String>) {
+        let Some(images) = self.nodes.get_mut(node).filter(|images| images.len() > MOST_IMAGES) else {
+            return;
+        };
+        let in_use = in_use();
+        let mut excess = images.len() - MOST_IMAGES;
+        images.retain(|image| {
+            let goes = excess > 0 && !in_use.contains(&image.id());
+            excess -= usize::from(goes);
+            !goes
+        });
     }
 
     /// The digest that a container started now on a node runs.
@@ -167,24 +262,25 @@ impl ImageCaches {
         node: &str,
         reference: &str,
         policy: &str,
-    ) -> Result<String, PullError> {
-        let tagged = ImageReference::parse(reference).tagged();
-        let cached = self.nodes.get(node).and_then(|cache| cache.get(&tagged)).cloned();
-        match (policy, cached) {
-            ("IfNotPresent" | "Never", Some(digest)) => Ok(digest),
-            ("Never", None) => Err(PullError::NeverPull),
-            _ => {
-                let digest = registry.resolve(reference).ok_or(PullError::NotFound)?;
-                self.add(node, reference, &digest);
-                Ok(digest)
-            }
-        }
+    ) -> Result<Pulled, PullError> {
+        let parsed = ImageReference::parse(reference);
+        let cached = self.of(node).iter().find(|image| match &parsed.digest {
+            Some(digest) => image.is(&parsed.repository, digest),
+            None => image.tags.contains(&parsed.tagged()),
+        });
+        let digest = match (policy, cached) {
+            ("IfNotPresent" | "Never", Some(image)) => image.digest.clone(),
+            ("Never", None) => return Err(PullError::NeverPull),
+            _ => registry.resolve(reference).ok_or(PullError::NotFound)?,
+        };
+        let is_new = self.add(node, reference, &digest);
+        Ok(Pulled { digest, is_new })
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use super::{ImageCaches, ImageReference, PullError, Registry};
+    use super::{ImageCaches, ImageReference, MOST_IMAGES, PullError, Registry};
 
     const TAG: &str = "registry.example:5000/shop/web:v1";
 
@@ -194,6 +290,11 @@ mod tests {
         assert_eq!(parse(TAG).repository, "registry.example:5000/shop/web");
         assert_eq!(parse("registry.example:5000/shop/web").tagged(), "registry.example:5000/shop/web:latest");
         assert_eq!(parse("web:v1@sha256:00").tagged(), "web@sha256:00");
+        let qualified = ["web:typo", "shop/web", TAG, "localhost/web@sha256:00"].map(|text| parse(text).qualified());
+        assert_eq!(
+            qualified,
+            ["docker.io/library/web:typo", "docker.io/shop/web:latest", TAG, "localhost/web@sha256:00"]
+        );
         let policies = ["web", "web:latest", "web:v1", "web@sha256:00"].map(|text| parse(text).default_pull_policy());
         assert_eq!(policies, ["Always", "Always", "IfNotPresent", "IfNotPresent"]);
     }
@@ -204,29 +305,70 @@ mod tests {
         let mut caches = ImageCaches::default();
         registry.push(TAG, "sha256:01");
         assert_eq!(caches.pull(&registry, "a", TAG, "Never"), Err(PullError::NeverPull));
-        assert_eq!(caches.pull(&registry, "a", TAG, "IfNotPresent").unwrap(), "sha256:01");
+        assert_eq!(caches.pull(&registry, "a", TAG, "IfNotPresent").unwrap().digest, "sha256:01");
         registry.push(TAG, "sha256:02");
         for policy in ["IfNotPresent", "Never"] {
-            assert_eq!(caches.pull(&registry, "a", TAG, policy).unwrap(), "sha256:01");
+            assert_eq!(caches.pull(&registry, "a", TAG, policy).unwrap().digest, "sha256:01");
         }
-        assert_eq!(caches.pull(&registry, "b", TAG, "IfNotPresent").unwrap(), "sha256:02");
-        assert_eq!(caches.pull(&registry, "a", TAG, "Always").unwrap(), "sha256:02");
+        assert_eq!(caches.pull(&registry, "b", TAG, "IfNotPresent").unwrap().digest, "sha256:02");
+        assert_eq!(caches.pull(&registry, "a", TAG, "Always").unwrap().digest, "sha256:02");
         registry.remove(TAG);
         assert_eq!(caches.pull(&registry, "a", TAG, "Always"), Err(PullError::NotFound));
-        assert_eq!(caches.pull(&registry, "a", TAG, "IfNotPresent").unwrap(), "sha256:02");
+        assert_eq!(caches.pull(&registry, "a", TAG, "IfNotPresent").unwrap().digest, "sha256:02");
     }
 
     #[test]
     fn a_digest_gives_exactly_that_content() {
-        let registry = Registry::default();
+        let registry = Registry::with_everything();
         let mut caches = ImageCaches::default();
         registry.push(TAG, "sha256:02");
         let pinned = "registry.example:5000/shop/web@sha256:01";
-        assert_eq!(caches.pull(&registry, "a", pinned, "IfNotPresent").unwrap(), "sha256:01");
+        assert_eq!(caches.pull(&registry, "a", pinned, "IfNotPresent").unwrap().digest, "sha256:01");
         registry.remove(pinned);
-        assert_eq!(caches.pull(&registry, "a", pinned, "IfNotPresent").unwrap(), "sha256:01", "the node has it");
+        assert_eq!(caches.pull(&registry, "a", pinned, "IfNotPresent").unwrap().digest, "sha256:01", "the node has it");
         assert_eq!(caches.pull(&registry, "b", pinned, "IfNotPresent"), Err(PullError::NotFound));
         registry.push(TAG, "sha256:01");
-        assert_eq!(caches.pull(&registry, "b", pinned, "IfNotPresent").unwrap(), "sha256:01");
+        assert_eq!(caches.pull(&registry, "b", pinned, "IfNotPresent").unwrap().digest, "sha256:01");
+    }
+    #[test]
+    fn a_registry_has_what_was_pushed_and_one_of_everything_has_the_rest_too() {
+        let (registry, everything) = (Registry::default(), Registry::with_everything());
+        let pinned = "registry.example:5000/shop/web@sha256:01";
+        assert_eq!((registry.resolve(TAG), registry.resolve(pinned)), (None, None));
+        assert_eq!(everything.resolve(pinned).as_deref(), Some("sha256:01"));
+        let derived = everything.resolve(TAG).unwrap();
+        registry.push_any(TAG);
+        assert_eq!(registry.resolve(TAG), Some(derived));
+        registry.push(TAG, "sha256:01");
+        registry.push_any(TAG);
+        registry.push(TAG, "sha256:02");
+        assert_eq!(registry.resolve(TAG).as_deref(), Some("sha256:02"));
+        assert_eq!(registry.resolve(pinned).as_deref(), Some("sha256:01"), "the tag has moved, the content is there");
+        registry.push_any("registry.example:5000/shop/web@sha256:03");
+        assert_eq!(registry.resolve("registry.example:5000/shop/web:v2@sha256:03").as_deref(), Some("sha256:03"));
+        registry.prune(TAG);
+        assert_eq!((registry.resolve(TAG), registry.resolve(pinned).as_deref()), (None, Some("sha256:01")));
+        everything.remove(TAG);
+        assert_eq!(everything.resolve(TAG), None);
+    }
+
+    #[test]
+    fn a_node_keeps_what_it_runs_and_what_it_used_last() {
+        let mut caches = ImageCaches::default();
+        let tag = |number: usize| format!("registry.example/app:v{number}");
+        for number in 0..MOST_IMAGES {
+            assert!(caches.add("a", &tag(number), &format!("sha256:{number:02}")));
+        }
+        assert!(!caches.add("a", &tag(0), "sha256:00"), "it has it");
+        assert!(caches.add("a", &tag(98), "sha256:98"));
+        assert!(caches.add("a", &tag(99), "sha256:99"));
+        caches.collect_garbage("a", || vec!["registry.example/app@sha256:01".to_owned()]);
+        let left: Vec<&str> = caches.of("a").iter().map(|image| &*image.digest).collect();
+        assert_eq!(left.len(), MOST_IMAGES);
+        assert_eq!(left[..2], ["sha256:01", "sha256:04"], "{left:?}");
+        assert_eq!(left[left.len() - 3..], ["sha256:00", "sha256:98", "sha256:99"]);
+        // A tag that moves leaves the older image without a name.
+        assert!(caches.add("a", &tag(1), "sha256:77"));
+        assert_eq!(caches.of("a")[0].tags, Vec::<String>::new());
     }
 }

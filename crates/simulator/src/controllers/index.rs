@@ -58,6 +58,8 @@ pub(super) struct PodFacts {
     pub(super) labels: BTreeMap<String, String>,
     /// Whether a container waits for its image.
     pub(super) lacks_image: bool,
+    /// The images that its containers run, as the runtime names them.
+    pub(super) image_ids: Vec<String>,
 }
 
 /// How far a pod is, in the order in which pods are deleted.
@@ -98,6 +100,7 @@ impl PodFacts {
             revision: labels.get("controller-revision-hash").cloned().unwrap_or_default(),
             labels,
             lacks_image: statuses().any(waits),
+            image_ids: statuses().filter_map(|status| status["imageID"].as_str()).map(str::to_owned).collect(),
         }
     }
 

@@ -5,6 +5,7 @@ use super::containers::{self, Container};
 use super::index::{Key, time};
 use super::learn::CONTAINERS;
 use super::scheduler;
+use crate::nodes;
 use crate::random::Random;
 use crate::time::Time;
 use serde_json::{Value, json};
@@ -42,6 +43,12 @@ pub(super) fn reconcile(cluster: &mut Cluster, key: &Key) {
     if status != pod["status"] {
         cluster.change_status(key, KUBELET, |pod| pod["status"] = status.clone());
     }
+}
+
+/// Writes the images of a node into its status.
+pub(super) fn report_images(cluster: &mut Cluster, key: &Key) {
+    let images = nodes::images(cluster.caches.of(&key.name));
+    cluster.change_status(key, KUBELET, |node| node["status"]["images"] = images.clone());
 }
 
 /// Lets a deleted pod be gone once its containers have stopped, at the latest after its grace period.

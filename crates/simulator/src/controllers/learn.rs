@@ -1,7 +1,7 @@
 //! Takes over a cluster as it stands: its images, its broken pods, and facts that only its first state shows.
 
 use super::cluster::Cluster;
-use super::images::{ImageReference, Trouble};
+use super::images::Trouble;
 use super::index::{Key, Phase, PodFacts, time};
 use crate::resource::Resource;
 use serde_json::Value;
@@ -13,9 +13,11 @@ pub(super) const CONTAINERS: [(&str, &str); 2] =
     [("initContainers", "initContainerStatuses"), ("containers", "containerStatuses")];
 
 impl Cluster {
-    /// Learns from the pods that are there at the start what the nodes have pulled, what the registry holds, and which
+    /// Learns from the objects that are there at the start what the nodes have pulled, what the registry holds, and which
     /// images are broken.
     pub(super) fn learn(&mut self) {
+        self.learn_nodes();
+        self.learn_templates();
         let pods = self.index.all_pods();
         let mut pods: Vec<(Key, Arc<PodFacts>)> = pods.map(|(key, pod)| (key.clone(), pod.clone())).collect();
         // What was pulled last is what a tag stands for.
@@ -59,6 +61,42 @@ impl Cluster {
         }
     }
 
+    /// Takes over the images in the status of nodes.
+    fn learn_nodes(&mut self) {
+        for key in self.index.keys(Resource::Nodes).cloned().collect::<Vec<_>>() {
+            let node = self.get(&key).unwrap_or_default();
+            for image in node["status"]["images"].as_array().into_iter().flatten() {
+                let names: Vec<&str> =
+                    image["names"].as_array().into_iter().flatten().filter_map(Value::as_str).collect();
+                let Some((repository, digest)) = names.iter().find_map(|name| name.split_once('@')) else {
+                    continue;
+                };
+                let tags = names.iter().filter(|name| !name.contains('@'));
+                for name in std::iter::once(&&*format!("{repository}@{digest}")).chain(tags) {
+                    self.caches.add(&key.name, name, digest);
+                }
+            }
+        }
+    }
+
+    /// Pushes every image that a template, a revision or a webhook names.
+    fn learn_templates(&self) {
+        const TEMPLATES: [&str; 2] = ["/spec/template/spec", "/data/spec/template/spec"];
+        for resource in Resource::ALL.into_iter().filter(|resource| *resource != Resource::Pods) {
+            for key in self.index.keys(resource) {
+                let object = self.get(key).unwrap_or_default();
+                for spec in TEMPLATES.into_iter().filter_map(|pointer| object.pointer(pointer)) {
+                    for container in CONTAINERS.into_iter().filter_map(|(field, _)| spec[field].as_array()).flatten() {
+                        self.registry.push_any(container["image"].as_str().unwrap_or_default());
+                    }
+                }
+            }
+        }
+        for webhook in &self.webhooks {
+            self.registry.push_any(webhook.container["image"].as_str().unwrap_or_default());
+        }
+    }
+
     fn learn_images(&mut self, facts: &PodFacts, pod: &Value) {
         for status in statuses(pod) {
             let name = &status["name"];
@@ -73,9 +111,7 @@ impl Cluster {
             match digest {
                 Some(digest) => {
                     self.caches.add(&facts.node, reference, digest);
-                    if ImageReference::parse(reference).digest.is_none() {
-                        self.registry.push(reference, digest);
-                    }
+                    self.registry.push(reference, digest);
                 }
                 None if facts.lacks_image && waits_for_image(status) => self.registry.remove(reference),
                 None => {}

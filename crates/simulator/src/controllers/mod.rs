@@ -118,6 +118,11 @@ impl Controllers {
         self.cluster.registry.clone()
     }
 
+    /// Puts the nodes that pods are on, with the images that they hold.
+    pub(crate) fn register_nodes(&self, created: Time) {
+        self.cluster.register_nodes(created);
+    }
+
     /// Reconciles what is due. Returns whether work is left for the next tick: a tick is bounded, so that other tasks of its
     /// thread run.
     #[allow(clippy::must_use_candidate, reason = "what is left stays due")]
@@ -173,6 +178,7 @@ pub(crate) async fn each_tick(mut tick: impl FnMut(Time) -> bool) {
 fn reconcile(cluster: &mut Cluster, key: &Key) {
     match key.resource {
         Resource::Pods => kubelet::reconcile(cluster, key),
+        Resource::Nodes => kubelet::report_images(cluster, key),
         Resource::ReplicaSets => replica_set::reconcile(cluster, key),
         Resource::Deployments => deployment::reconcile(cluster, key),
         Resource::StatefulSets => stateful_set::reconcile(cluster, key),

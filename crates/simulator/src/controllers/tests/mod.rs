@@ -9,7 +9,7 @@ mod rollouts;
 mod scale;
 mod stateful_sets;
 
-use super::{Controllers, ControllersConfig};
+use super::{Controllers, ControllersConfig, Registry};
 use crate::resource::Resource;
 use crate::store::Store;
 use crate::time::Time;
@@ -35,6 +35,8 @@ impl Bench {
         for (resource, object) in objects {
             store.put(resource, object);
         }
+        // Images matter to the tests of images alone.
+        config.registry = Registry::with_everything();
         config.nodes.extend(["a", "b", "c"].map(str::to_owned));
         Self { controllers: Controllers::new(store.clone(), config, now), store, now }
     }

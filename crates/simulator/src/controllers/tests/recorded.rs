@@ -1,7 +1,7 @@
 //! The controllers against recordings of the real ones: they get what the users wrote, at the same times, and have to
 //! write what the real ones wrote.
 
-use crate::controllers::{Controllers, ControllersConfig, Timings};
+use crate::controllers::{Controllers, ControllersConfig, Registry, Timings};
 use crate::recording::Recording;
 use crate::resource::Resource::{self, DaemonSets, Deployments, Pods, StatefulSets};
 use crate::store::Store;
@@ -96,7 +96,7 @@ fn both(recording: &Recording, missing: &[&str]) -> (Seen, Seen) {
     }
     let timings = Timings { creating: 2, ready: 0, stop: 3, ..Timings::default() };
     let start = recording.start();
-    let config = ControllersConfig { timings, ..ControllersConfig::default() };
+    let config = ControllersConfig { timings, registry: Registry::with_everything(), ..ControllersConfig::default() };
     let mut controllers = Controllers::new(store.clone(), config, start);
     for image in missing {
         controllers.registry().remove(image);
