@@ -278,7 +278,7 @@ fn ages_are_at_least(live: &mut WorkloadReport, fresh: &WorkloadReport) {
         let no_pod_of_it = |target: &RollbackTarget| target.ready_pods == 0;
         assert!(live.rollback_target.as_ref().is_some_and(no_pod_of_it), "{:?}", live.rollback_target);
         assert!(fresh.rollback_target.as_ref().is_none_or(no_pod_of_it), "{:?}", fresh.rollback_target);
-        live.rollback_target = fresh.rollback_target.clone();
+        live.rollback_target.clone_from(&fresh.rollback_target);
     }
 }
 
