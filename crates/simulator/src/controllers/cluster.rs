@@ -50,6 +50,8 @@ pub(super) struct Cluster {
     bursts: HashMap<Key, usize>,
     /// By resource: the version up to which its changes are known.
     seen: BTreeMap<Resource, u64>,
+    /// Objects whose last owner is gone.
+    garbage: VecDeque<Key>,
     due: VecDeque<Key>,
     is_due: HashSet<Key>,
     timers: BTreeSet<(Time, Key)>,
@@ -72,6 +74,7 @@ impl Cluster {
             writes: 0,
             bursts: HashMap::new(),
             seen: BTreeMap::new(),
+            garbage: VecDeque::new(),
             due: VecDeque::new(),
             is_due: HashSet::new(),
             timers: BTreeSet::new(),
@@ -84,9 +87,25 @@ impl Cluster {
 
     /// Takes over what changed in the store, and makes due whatever that concerns.
     pub(super) fn follow(&mut self) {
-        for resource in Resource::ALL {
-            while self.follow_one(resource) {}
+        loop {
+            for resource in Resource::ALL {
+                while self.follow_one(resource) {}
+            }
+            if !self.collect_garbage() {
+                return;
+            }
         }
+    }
+
+    /// Deletes objects whose last owner is gone, within the limit of the tick. Returns whether it deleted any.
+    fn collect_garbage(&mut self) -> bool {
+        let before = self.writes;
+        while self.writes < MOST_WRITES
+            && let Some(orphan) = self.garbage.pop_front()
+        {
+            self.delete(&orphan);
+        }
+        self.writes > before
     }
 
     /// Returns whether there may be more.
@@ -159,10 +178,8 @@ impl Cluster {
         };
         self.daemon_nodes.remove(&uid);
         self.broken.remove(&uid);
-        // Garbage collection: dependents do not outlive their last owner.
-        for orphan in self.index.orphans(&uid) {
-            self.delete(&orphan);
-        }
+        // Dependents do not outlive their last owner.
+        self.garbage.extend(self.index.orphans(&uid));
         self.make_due(key.clone());
     }
 
@@ -229,7 +246,7 @@ impl Cluster {
 
     /// Whether work is left for the next tick.
     pub(super) fn is_behind(&self) -> bool {
-        !self.due.is_empty()
+        !self.due.is_empty() || !self.garbage.is_empty()
     }
 
     /// The next object to reconcile in this tick.

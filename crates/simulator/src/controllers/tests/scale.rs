@@ -57,6 +57,27 @@ fn an_owner_of_many_pods_makes_them_and_takes_them_back_a_hundred_a_tick() {
 }
 
 #[test]
+fn what_a_large_owner_leaves_behind_is_collected_in_several_ticks() {
+    let owner = json!([{"apiVersion": "apps/v1", "kind": "ReplicaSet", "name": "web", "uid": "uid-of-web", "controller": true}]);
+    let pod = |number: usize| {
+        let metadata = json!({"name": format!("web-{number}"), "namespace": "shop", "ownerReferences": owner});
+        (Pods, json!({"metadata": metadata, "spec": {"containers": []}, "status": {"phase": "Running"}}))
+    };
+    let set = workload("web", "registry.example/web:v1", &json!({"replicas": 1200}));
+    let mut bench = Bench::new((0..1200).map(pod).chain([(ReplicaSets, set)]).collect());
+    bench.run(2);
+    assert_eq!(bench.pods().len(), 1200);
+    bench.store.delete(ReplicaSets, "shop", "web");
+    let mut left = 1200;
+    while left > 0 {
+        bench.run(0);
+        let now = bench.pods().len();
+        assert!(now < left && left - now <= 500, "{left} {now}");
+        left = now;
+    }
+}
+
+#[test]
 fn a_small_workload_moves_while_a_large_one_grows() {
     let mut small = workload("api", "registry.example/api:v1", &json!({"replicas": 4}));
     small["spec"]["strategy"] = json!({"type": "RollingUpdate", "rollingUpdate": {"maxUnavailable": 1, "maxSurge": 1}});
