@@ -96,10 +96,12 @@ impl Demo {
 
 #[cfg(test)]
 mod tests {
-    use super::{Demo, DemoConfig};
+    use super::{Demo, DemoConfig, HISTORY_BYTES};
     use crate::resource::Resource;
     use crate::store::Store;
     use crate::time::Time;
+    use crate::write::{self, Writer};
+    use serde_json::Value;
     use std::collections::BTreeSet;
 
     fn demo(workloads: u32, pods: u32) -> Store {
@@ -123,6 +125,60 @@ mod tests {
             );
         }
         assert_eq!((workloads(&demo(0, 0)), demo(0, 0).count(Resource::Pods)), (9, 53));
+    }
+
+    /// Bytes that are kept at the most, over so many minutes in each of which some workloads are restarted.
+    fn most_kept(store: &Store, demo: &mut Demo, now: &mut Time, minutes: u32) -> usize {
+        // One whose rollout never ends keeps all its ReplicaSets, as on a real cluster.
+        let ends = |object: &Value| object["metadata"]["name"] != "ledger" && object["spec"]["paused"] != true;
+        let deployments: Vec<Value> = store.list(Resource::Deployments).into_iter().filter(ends).collect();
+        let names =
+            |object: &Value| ["namespace", "name"].map(|field| object["metadata"][field].as_str().unwrap().to_owned());
+        let mut most = 0;
+        for minute in 0..minutes {
+            for at in 0..3 {
+                let [namespace, name] = names(&deployments[(minute as usize * 3 + at) % deployments.len()]);
+                let writer = Writer { manager: "kubectl-rollout", now: *now };
+                write::object(store, Resource::Deployments, (&namespace, &name), writer, |object| {
+                    let annotations = &mut object["spec"]["template"]["metadata"]["annotations"];
+                    annotations["kubectl.kubernetes.io/restartedAt"] = now.to_string().into();
+                });
+            }
+            for _ in 0..60 {
+                demo.tick(*now);
+                *now = now.plus(1);
+            }
+            most = most.max(store.kept_bytes());
+        }
+        most
+    }
+
+    /// Counted, for what a process is resident in is the allocator's affair too.
+    #[test]
+    fn what_is_kept_does_not_grow_however_much_happens() {
+        let store = Store::new(usize::MAX);
+        // As it is when somebody watches who asks for protobuf.
+        store.encode_beforehand();
+        let mut now = Time::parse("2026-11-30T12:00:00Z").unwrap();
+        let mut demo = Demo::begin(&store, &DemoConfig { workloads: 0, pods: 0 }, now);
+        // Full in minutes, and not in hours.
+        let history = HISTORY_BYTES / 16;
+        store.bound_history(history);
+        let begun = store.kept_bytes();
+        // Until the histories are full, and every workload has as many revisions as it may have.
+        let first = most_kept(&store, &mut demo, &mut now, 16);
+        let version = store.version();
+        let second = most_kept(&store, &mut demo, &mut now, 16);
+        assert!(store.version() - version > 1_000, "{} changes", store.version() - version);
+        assert!(second < first + first / 50, "{begun} bytes at first, then {first} at the most, then {second}");
+        // Those of four resources change, in JSON and protobuf, and with what each change replaced.
+        assert!(second < 2 * begun + 4 * 2 * 2 * history, "{begun} bytes at first, then {second}");
+        let kept = demo.controllers.kept();
+        assert_eq!(kept.objects, Resource::ALL.into_iter().map(|resource| store.count(resource)).sum::<usize>());
+        assert!(kept.timers < 2_000 && kept.images_of_a_node <= 60, "{kept:?}");
+        let tags = demo.registry().tag_count();
+        most_kept(&store, &mut demo, &mut now, 4);
+        assert_eq!(demo.registry().tag_count(), tags, "the pipeline deletes as many as it pushes");
     }
 
     #[test]

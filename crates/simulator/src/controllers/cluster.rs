@@ -226,6 +226,16 @@ impl Cluster {
         }
     }
 
+    /// How much is remembered.
+    #[cfg(test)]
+    pub(super) fn kept(&self) -> super::Kept {
+        super::Kept {
+            objects: Resource::ALL.into_iter().map(|resource| self.index.keys(resource).count()).sum(),
+            timers: self.timers.len(),
+            images_of_a_node: self.nodes.iter().map(|node| self.caches.of(node).len()).max().unwrap_or(0),
+        }
+    }
+
     /// Begins a tick.
     pub(super) fn begin_tick(&mut self, now: Time) {
         self.now = now;

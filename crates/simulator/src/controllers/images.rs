@@ -118,6 +118,11 @@ impl Registry {
         is_there.unwrap_or(content.has_everything).then_some(found)
     }
 
+    #[cfg(test)]
+    pub(crate) fn tag_count(&self) -> usize {
+        self.content().tags.len()
+    }
+
     /// What is wrong with the image of a reference.
     pub(super) fn trouble(&self, reference: &str) -> Option<Trouble> {
         self.content().troubles.get(&ImageReference::parse(reference).tagged()).copied()

@@ -123,6 +123,11 @@ impl Controllers {
         self.cluster.register_nodes(created);
     }
 
+    #[cfg(test)]
+    pub(crate) fn kept(&self) -> Kept {
+        self.cluster.kept()
+    }
+
     /// Reconciles what is due. Returns whether work is left for the next tick: a tick is bounded, so that other tasks of its
     /// thread run.
     #[allow(clippy::must_use_candidate, reason = "what is left stays due")]
@@ -161,6 +166,16 @@ impl Controllers {
     pub async fn run(&mut self) {
         each_tick(|now| self.tick(now)).await;
     }
+}
+
+/// How much the controllers remember.
+#[cfg(test)]
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Kept {
+    pub(crate) objects: usize,
+    pub(crate) timers: usize,
+    /// On the node that holds most.
+    pub(crate) images_of_a_node: usize,
 }
 
 /// Calls `tick` several times a second, until it is dropped, and again at once where something was left.
