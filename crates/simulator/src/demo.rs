@@ -8,10 +8,11 @@ use super::showcase;
 use super::store::Store;
 use crate::time::Time;
 
-/// Bytes of JSON that the store's memory of each resource's changes may hold: a demo may run for days.
-const HISTORY_BYTES: usize = 2 << 20;
+/// Limit for the history of each resource, in bytes of JSON: a demo may run for days. All of them take about 5 MiB, protobuf and
+/// replaced objects included.
+const HISTORY_BYTES: usize = 512 << 10;
 
-/// As many pods as the demo creates: their objects take about 2 GB.
+/// Limit for the number of pods: 150 000 take about 3 GB.
 const MOST_PODS: u32 = 150_000;
 
 /// Minimum number of nodes, and pods per node of a larger demo.
@@ -162,7 +163,7 @@ mod tests {
         let mut now = Time::parse("2026-11-30T12:00:00Z").unwrap();
         let mut demo = Demo::begin(&store, &DemoConfig { workloads: 0, pods: 0 }, now);
         // Full in minutes, and not in hours.
-        let history = HISTORY_BYTES / 16;
+        let history = HISTORY_BYTES / 4;
         store.bound_history(history);
         let begun = store.kept_bytes();
         // Until the histories are full, and every workload has as many revisions as it may have.

@@ -31,6 +31,7 @@ mod history;
 mod list;
 mod negotiate;
 mod nodes;
+mod open_lists;
 mod owned;
 mod parts;
 mod patterns;

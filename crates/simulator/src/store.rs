@@ -3,16 +3,15 @@
 use super::encoded::{Encoded, Selection, Stored, key};
 use super::history::{Change, History, Since};
 use super::negotiate::Form;
+use super::open_lists::OpenLists;
 use super::watchers::Watchers;
 use crate::resource::Resource;
 use serde_json::Value;
-use std::collections::{BTreeMap, HashSet, VecDeque};
+use std::collections::{BTreeMap, HashSet};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Instant;
 use tokio::sync::watch;
-
-/// How many lists whose pages are still being fetched are remembered for each resource.
-const OPEN_LISTS: usize = 8;
 
 /// The objects of a simulated cluster. Clones share one content.
 #[derive(Clone, Debug)]
@@ -58,7 +57,7 @@ struct State {
 struct Table {
     objects: BTreeMap<Arc<str>, Arc<Stored>>,
     history: History,
-    open_lists: VecDeque<Arc<Snapshot>>,
+    open_lists: OpenLists,
 }
 
 /// All objects of one resource at one version, ordered by key.
@@ -306,6 +305,7 @@ impl Store {
         let table = &mut state.tables[index(resource)];
         let key = object.encoded.key.clone();
         let previous = if deleted { table.objects.remove(&key) } else { table.objects.insert(key, object.clone()) };
+        table.open_lists.expire(Instant::now());
         table.history.push(Change { version, deleted, object, previous });
         let bytes = self.content.history_bytes.load(Ordering::Relaxed);
         let slowest = || self.content.watchers.slowest(resource);
@@ -322,7 +322,7 @@ impl Store {
         let mut bytes = 0;
         for table in &state.tables {
             let changed = table.history.objects();
-            let listed = table.open_lists.iter().flat_map(|list| &list.objects);
+            let listed = table.open_lists.all().flat_map(|list| &list.objects);
             for stored in table.objects.values().chain(changed).chain(listed) {
                 if seen.insert(Arc::as_ptr(stored)) {
                     bytes += stored.encoded.bytes();
@@ -378,30 +378,19 @@ impl Store {
     pub(super) fn snapshot(&self, resource: Resource) -> Arc<Snapshot> {
         let state = self.state();
         let table = &state.tables[index(resource)];
-        let same = |open: &&Arc<Snapshot>| open.version == state.version;
-        table.open_lists.iter().find(same).cloned().unwrap_or_else(|| {
+        table.open_lists.at(state.version).unwrap_or_else(|| {
             Arc::new(Snapshot { version: state.version, objects: table.objects.values().cloned().collect() })
         })
     }
 
     /// Remembers a list whose next page may be asked for.
     pub(super) fn keep_open(&self, resource: Resource, list: &Arc<Snapshot>) {
-        let mut state = self.state();
-        let open = &mut state.tables[index(resource)].open_lists;
-        if open.iter().any(|known| known.version == list.version) {
-            return;
-        }
-        open.push_back(list.clone());
-        if open.len() > OPEN_LISTS {
-            open.pop_front();
-        }
+        self.state().tables[index(resource)].open_lists.keep(list, Instant::now());
     }
 
     /// A list that was begun at some version, unless it has expired.
     pub(super) fn open_list(&self, resource: Resource, version: u64) -> Option<Arc<Snapshot>> {
-        let state = self.state();
-        let open = &state.tables[index(resource)].open_lists;
-        open.iter().find(|list| list.version == version).cloned()
+        self.state().tables[index(resource)].open_lists.at(version)
     }
 
     /// At most `limit` changes after a version.
