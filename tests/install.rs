@@ -462,7 +462,10 @@ fn every_option_has_a_value() {
 }
 
 /// Objects of the values whose keys are not ours: names of labels, or Kubernetes' own.
-const NOT_OURS: [&str; 19] = [
+const NOT_OURS: [&str; 22] = [
+    "global",
+    "updateStrategy",
+    "dnsConfig",
     "tlsConfig",
     "basicAuth",
     "authorization",
@@ -536,6 +539,18 @@ fn what_cannot_be_meant_is_refused() {
         ("auth.kubernetes.readers[0].name=prometheus", "missing property 'namespace'"),
         ("networkPolicy.enabled=true,networkPolicy.people[0].podSelector.a=b", "needs networkPolicy.from"),
         ("podMonitor.bearerTokenFile=/token", "podMonitor.bearerTokenFile does not exist"),
+        ("metricDenylist={podskew_(pod}", "error parsing regexp: missing closing )"),
+        ("metricAllowlist={a,*}", "error parsing regexp: missing argument to repetition operator"),
+        ("clusterLabel=k8s-cluster", "does not match pattern"),
+        ("prometheusRule.texts=long", "must be one of"),
+        ("prometheusRule.pageUrl=https://podskew.example", "set prometheusRule.texts to short"),
+        ("prometheusRule.kubectlContext=admin", "does not match pattern"),
+        ("prometheusRule.groups.info.interval=soon", "does not match pattern"),
+        ("prometheusRule.groups.slow.interval=1m", "'slow' not allowed"),
+        ("service.nodePort=30080", "needs service.type NodePort or LoadBalancer"),
+        ("service.type=ExternalName", "must be one of"),
+        ("dnsPolicy=Nearest", "must be one of"),
+        ("serviceMonitor.sampleLimit=-1", "minimum"),
     ] {
         let said = chart::template_of("helm", &path(CHART), &["--set", values]).unwrap_err();
         assert!(said.contains(why), "{values}: {said}");
@@ -627,14 +642,181 @@ fn alerts_are_changed_as_if_their_source_were() {
             left_out.push(name.as_str());
         }
     }
+    source.alerts.retain(|alert| !left_out.contains(&alert.name.as_str()));
     let mut expected: Value = serde_saphyr::from_str(&source.rules()).unwrap();
-    let rules = expected.pointer_mut("/groups/0/rules").unwrap().as_array_mut().unwrap();
-    rules.retain(|rule| !left_out.contains(&rule["alert"].as_str().unwrap()));
-    for rule in rules {
-        rule["labels"]["team"] = json!("platform");
+    for group in expected["groups"].as_array_mut().unwrap() {
+        for rule in group["rules"].as_array_mut().unwrap() {
+            rule["labels"]["team"] = json!("platform");
+        }
     }
     assert_eq!(left_out.len(), 2);
     assert_eq!(groups(&["--values", mode.to_str().unwrap()]), expected);
+}
+
+/// Settings of the source are values of the chart.
+#[test]
+fn settings_are_changed_as_if_the_sources_were() {
+    let mut source = rules::source();
+    let expected = |source: &rules::Source| -> Value { serde_saphyr::from_str(&source.rules()).unwrap() };
+    source.settings.cluster = "k8s_cluster".into();
+    source.settings.context = "admin@$cluster".into();
+    let set = "clusterLabel=k8s_cluster,prometheusRule.kubectlContext=admin@$cluster";
+    assert_eq!(groups(&["--set", set]), expected(&source));
+    source.settings.texts = rules::Texts::Short;
+    let set = format!("{set},prometheusRule.texts=short");
+    assert_eq!(groups(&["--set", &set]), expected(&source));
+    source.settings.page = "https://podskew.example/$cluster/$namespace/$workload_type/$workload".into();
+    source.runbooks = "https://wiki.example/podskew".into();
+    let set =
+        format!("{set},prometheusRule.pageUrl={},prometheusRule.runbookUrl={}/", source.settings.page, source.runbooks);
+    assert_eq!(groups(&["--set", &set]), expected(&source));
+}
+
+/// What is enabled beside the alerts of a cluster, and what is said of all of them.
+#[test]
+fn rules_are_added_and_kept() {
+    let added = groups(&[
+        "--set",
+        "prometheusRule.alerts.PodskewClustersDiffer.enabled=true,prometheusRule.keepFiringFor=10m",
+        "--set-json",
+        r#"prometheusRule.extraRules=[{"record":"podskew:workloads:count","expr":"count(podskew_rollout_state)"}]"#,
+        "--set",
+        "prometheusRule.groups.info.interval=",
+    ]);
+    let groups = added["groups"].as_array().unwrap();
+    let names: Vec<&str> = groups.iter().map(|group| group["name"].as_str().unwrap()).collect();
+    assert_eq!(names, ["podskew-critical", "podskew-info", "podskew-self", "podskew-clusters", "podskew-extra"]);
+    assert_eq!(groups[1]["interval"], Value::Null);
+    assert_eq!(groups[4]["rules"][0]["record"], "podskew:workloads:count");
+    let kept = groups[..4].iter().flat_map(|group| group["rules"].as_array().unwrap());
+    assert!(kept.clone().count() >= 16 && kept.clone().all(|rule| rule["keep_firing_for"] == "10m"));
+    let clusters: Value = serde_saphyr::from_str(&read("alerts/clusters.rules.yaml")).unwrap();
+    assert_eq!(groups[3]["rules"][0]["expr"], clusters["groups"][0]["rules"][0]["expr"]);
+}
+
+/// The cluster's label is another in every query, legend and column of the dashboards, and the variable keeps its name, which
+/// links use.
+#[test]
+fn the_dashboards_name_clusters_by_another_label() {
+    let set = "dashboards.enabled=true,clusterLabel=k8s_cluster";
+    let renamed = objects(&rendered(&["--set", set]));
+    let bare = Regex::new(r"\bcluster\b").unwrap();
+    let mut found = 0;
+    for map in of_kind(&renamed, "ConfigMap") {
+        let (file, text) = map["data"].as_object().unwrap().iter().next().unwrap();
+        let dashboard: Value = serde_json::from_str(text.as_str().unwrap()).unwrap();
+        let name = file.strip_prefix("podskew-").unwrap();
+        let plain: Value = serde_json::from_str(&read(&format!("dashboards/{name}"))).unwrap();
+        let (mut now, mut before): (Vec<String>, Vec<String>) = (Vec::new(), Vec::new());
+        queries_and_columns(&dashboard, &mut now);
+        queries_and_columns(&plain, &mut before);
+        for now in &now {
+            // `$cluster` is the variable.
+            assert!(!bare.is_match(&now.replace("$cluster", "")), "{name}: {now}");
+            found += usize::from(now.contains("k8s_cluster"));
+        }
+        let mut back: Vec<String> = now.iter().map(|now| now.replace("k8s_cluster", "cluster")).collect();
+        back.sort();
+        before.sort();
+        assert_eq!(back, before, "{name}");
+        assert_eq!(dashboard["templating"]["list"][1]["name"], "cluster", "{name}");
+    }
+    assert!(found > 80, "{found}");
+}
+
+/// Queries, legends, and the names of columns.
+fn queries_and_columns(value: &Value, found: &mut Vec<String>) {
+    match value {
+        Value::Object(object) => {
+            for (key, inner) in object {
+                match (&**key, inner) {
+                    ("expr" | "legendFormat", Value::String(text)) => found.push(text.clone()),
+                    ("query" | "definition", Value::String(text)) if text.contains('(') => found.push(text.clone()),
+                    ("indexByName" | "renameByName" | "excludeByName", Value::Object(columns)) => {
+                        found.extend(columns.keys().cloned());
+                    }
+                    _ => queries_and_columns(inner, found),
+                }
+            }
+        }
+        Value::Array(list) => list.iter().for_each(|inner| queries_and_columns(inner, found)),
+        _ => {}
+    }
+}
+
+#[test]
+fn the_grafana_operator_takes_the_dashboards_from_their_config_maps() {
+    let set = "dashboards.enabled=true,dashboards.grafanaOperator.enabled=true,dashboards.folder=teams";
+    let objects = objects(&rendered(&["--set", set]));
+    let resources = of_kind(&objects, "GrafanaDashboard");
+    assert_eq!(resources.len(), dashboards().len());
+    for resource in resources {
+        let reference = &resource["spec"]["configMapRef"];
+        let map = of_kind(&objects, "ConfigMap").into_iter().find(|map| map["metadata"]["name"] == reference["name"]);
+        assert!(map.unwrap()["data"][reference["key"].as_str().unwrap()].is_string(), "{resource}");
+        assert_eq!(resource["spec"]["instanceSelector"]["matchLabels"], json!({ "dashboards": "grafana" }));
+        assert_eq!(resource["spec"]["folder"], "teams");
+    }
+}
+
+/// Values that stand in one place each.
+#[test]
+fn values_arrive_where_they_belong() {
+    let mode = path(CHART).join("ci/everything-else-values.yaml");
+    let objects = rendered_in(&mode);
+    let deployment = the(&objects, "Deployment");
+    let at = |object: &Value, pointer: &str| object.pointer(pointer).cloned().unwrap_or_default();
+    for (pointer, expected) in [
+        ("/metadata/annotations", json!({ "reloader.example/auto": "true", "team.example/owner": "platform" })),
+        ("/spec/strategy/type", json!("Recreate")),
+        ("/spec/template/metadata/annotations/team.example~1owner", json!("platform")),
+        ("/spec/template/spec/dnsPolicy", json!("Default")),
+        ("/spec/template/spec/dnsConfig/options/0/name", json!("ndots")),
+        ("/spec/template/spec/runtimeClassName", json!("gvisor")),
+        ("/spec/template/spec/terminationGracePeriodSeconds", json!(5)),
+        ("/spec/template/spec/containers/0/image", json!("mirror.example/podskew/podskew:0.1.0")),
+    ] {
+        assert_eq!(at(deployment, pointer), expected, "{pointer}");
+    }
+    let service = the(&objects, "Service");
+    for (pointer, expected) in [
+        ("/spec/type", json!("LoadBalancer")),
+        ("/spec/loadBalancerClass", json!("example/internal")),
+        ("/spec/loadBalancerSourceRanges", json!(["10.0.0.0/8"])),
+        ("/spec/externalTrafficPolicy", json!("Local")),
+        ("/spec/ports/0/nodePort", json!(30080)),
+    ] {
+        assert_eq!(at(service, pointer), expected, "{pointer}");
+    }
+    let monitor = the(&objects, "ServiceMonitor");
+    for (pointer, expected) in [
+        ("/spec/sampleLimit", json!(2_000_000)),
+        ("/spec/targetLabels", json!(["team"])),
+        ("/spec/scrapeClass", json!("tls")),
+    ] {
+        assert_eq!(at(monitor, pointer), expected, "{pointer}");
+    }
+    for object in &objects {
+        assert_eq!(at(object, "/metadata/annotations/team.example~1owner"), "platform", "{object}");
+    }
+    let on_the_node = chart::objects(&rendered(&["--set", "hostNetwork=true"]));
+    let pod = the(&on_the_node, "Deployment").pointer("/spec/template/spec").unwrap();
+    assert_eq!((&pod["hostNetwork"], &pod["dnsPolicy"]), (&json!(true), &json!("ClusterFirstWithHostNet")));
+    let pods = ask(
+        "helm",
+        &["template", "podskew", path(CHART).to_str().unwrap(), "--show-only", "templates/tests/ready.yaml"],
+        b"",
+    );
+    let pods = chart::objects(&pods.unwrap());
+    let test = the(&pods, "Pod");
+    let answer = ask(
+        "podsecurity",
+        &[],
+        format!("{}\n", json!({ "metadata": test["metadata"], "spec": test["spec"] })).as_bytes(),
+    );
+    assert_eq!(answer.unwrap().trim(), "allowed");
+    assert_eq!(at(test, "/metadata/annotations/helm.sh~1hook"), "test");
+    assert_eq!(at(test, "/spec/containers/0/command/5"), "http://podskew:8080/readyz");
 }
 
 #[test]

@@ -27,7 +27,7 @@ pub static HEALTH_FAMILIES: &[HealthFamily] = &[
         kind: "gauge",
         labels: &["revision", "version"],
         meaning: "Which podskew this is, and from which revision of the source; always 1.",
-        example: "count by (version) (podskew_build_info)",
+        example: "count by (cluster, version) (podskew_build_info)",
         series: "1",
     },
     HealthFamily {
@@ -43,7 +43,7 @@ pub static HEALTH_FAMILIES: &[HealthFamily] = &[
         kind: "gauge",
         labels: &["resource"],
         meaning: "Objects held in the inventory; pods that belong to no workload are not.",
-        example: "max by (resource) (podskew_objects)",
+        example: "max by (cluster, resource) (podskew_objects)",
         series: "1 per watched resource",
     },
     HealthFamily {
@@ -51,7 +51,7 @@ pub static HEALTH_FAMILIES: &[HealthFamily] = &[
         kind: "counter",
         labels: &["resource", "type"],
         meaning: "Events received from the API server.",
-        example: "sum by (resource) (rate(podskew_watch_events_total[5m]))",
+        example: "sum by (cluster, resource) (rate(podskew_watch_events_total[5m]))",
         series: "a few per watched resource",
     },
     HealthFamily {
@@ -59,7 +59,7 @@ pub static HEALTH_FAMILIES: &[HealthFamily] = &[
         kind: "counter",
         labels: &["resource", "reason"],
         meaning: "Lists and watches that failed; `timeline_lost`: the API server went back to an older state.",
-        example: "sum by (resource, reason) (increase(podskew_watch_failures_total[15m])) > 0",
+        example: "sum by (cluster, resource, reason) (increase(podskew_watch_failures_total[15m])) > 0",
         series: "1 per watched resource and reason seen",
     },
     HealthFamily {
@@ -67,7 +67,7 @@ pub static HEALTH_FAMILIES: &[HealthFamily] = &[
         kind: "counter",
         labels: &["resource"],
         meaning: "Lists begun again after the first.",
-        example: "sum by (resource) (increase(podskew_watch_restarts_total[1h])) > 5",
+        example: "sum by (cluster, resource) (increase(podskew_watch_restarts_total[1h])) > 5",
         series: "1 per watched resource",
     },
     HealthFamily {
@@ -75,7 +75,7 @@ pub static HEALTH_FAMILIES: &[HealthFamily] = &[
         kind: "gauge",
         labels: &["resource"],
         meaning: "When the API server last sent anything, bookmarks included.",
-        example: "time() - min by (resource) (podskew_last_activity_timestamp_seconds) > 300",
+        example: "time() - min by (cluster, resource) (podskew_last_activity_timestamp_seconds) > 300",
         series: "1 per watched resource",
     },
     HealthFamily {
@@ -83,7 +83,7 @@ pub static HEALTH_FAMILIES: &[HealthFamily] = &[
         kind: "histogram",
         labels: &[],
         meaning: "How long answering a scrape took.",
-        example: "histogram_quantile(0.99, sum by (le) (rate(podskew_scrape_duration_seconds_bucket[15m])))",
+        example: "histogram_quantile(0.99, sum by (cluster, le) (rate(podskew_scrape_duration_seconds_bucket[15m])))",
         series: "about 15",
     },
     HealthFamily {
@@ -91,7 +91,7 @@ pub static HEALTH_FAMILIES: &[HealthFamily] = &[
         kind: "counter",
         labels: &[],
         meaning: "Fields of objects that held a value of a wrong type and were read as unknown.",
-        example: "max(increase(podskew_unreadable_fields_total[1h])) > 0",
+        example: "max by (cluster) (increase(podskew_unreadable_fields_total[1h])) > 0",
         series: "1",
     },
     HealthFamily {
@@ -99,7 +99,7 @@ pub static HEALTH_FAMILIES: &[HealthFamily] = &[
         kind: "counter",
         labels: &[],
         meaning: "Lines of the log that were dropped because nobody read stderr.",
-        example: "max(increase(podskew_log_lines_dropped_total[1h])) > 0",
+        example: "max by (cluster) (increase(podskew_log_lines_dropped_total[1h])) > 0",
         series: "1",
     },
     HealthFamily {
@@ -107,7 +107,7 @@ pub static HEALTH_FAMILIES: &[HealthFamily] = &[
         kind: "gauge",
         labels: &["state"],
         meaning: "Connections of HTTP clients: idle, reading a request, or answering it.",
-        example: "sum(podskew_http_connections) > 200",
+        example: "sum by (cluster) (podskew_http_connections) > 200",
         series: "3",
     },
     HealthFamily {
@@ -115,7 +115,7 @@ pub static HEALTH_FAMILIES: &[HealthFamily] = &[
         kind: "counter",
         labels: &[],
         meaning: "Connections whose request was refused with 503, because every place had an answer on its way.",
-        example: "max(increase(podskew_http_connections_refused_total[15m])) > 0",
+        example: "max by (cluster) (increase(podskew_http_connections_refused_total[15m])) > 0",
         series: "1",
     },
     HealthFamily {
@@ -123,7 +123,7 @@ pub static HEALTH_FAMILIES: &[HealthFamily] = &[
         kind: "gauge",
         labels: &["encoding"],
         meaning: "Length of the last answer in this encoding.",
-        example: "max by (encoding) (podskew_exposition_bytes)",
+        example: "max by (cluster, encoding) (podskew_exposition_bytes)",
         series: "1 per encoding",
     },
     HealthFamily {
@@ -139,7 +139,7 @@ pub static HEALTH_FAMILIES: &[HealthFamily] = &[
         kind: "gauge",
         labels: &[],
         meaning: "Memory in use.",
-        example: "max(process_resident_memory_bytes{job=\"podskew\"})",
+        example: "max by (cluster) (process_resident_memory_bytes{job=\"podskew\"})",
         series: "1",
     },
     HealthFamily {
@@ -147,7 +147,7 @@ pub static HEALTH_FAMILIES: &[HealthFamily] = &[
         kind: "gauge",
         labels: &[],
         meaning: "Address space in use.",
-        example: "max(process_virtual_memory_bytes{job=\"podskew\"})",
+        example: "max by (cluster) (process_virtual_memory_bytes{job=\"podskew\"})",
         series: "1",
     },
     HealthFamily {
@@ -163,7 +163,7 @@ pub static HEALTH_FAMILIES: &[HealthFamily] = &[
         kind: "gauge",
         labels: &[],
         meaning: "The most file descriptors the process may open.",
-        example: "max(process_max_fds{job=\"podskew\"})",
+        example: "max by (cluster) (process_max_fds{job=\"podskew\"})",
         series: "1",
     },
     HealthFamily {
@@ -171,7 +171,7 @@ pub static HEALTH_FAMILIES: &[HealthFamily] = &[
         kind: "gauge",
         labels: &[],
         meaning: "Threads of the process.",
-        example: "max(process_threads{job=\"podskew\"})",
+        example: "max by (cluster) (process_threads{job=\"podskew\"})",
         series: "1",
     },
     HealthFamily {
@@ -179,7 +179,7 @@ pub static HEALTH_FAMILIES: &[HealthFamily] = &[
         kind: "gauge",
         labels: &[],
         meaning: "When the process started.",
-        example: "time() - max(process_start_time_seconds{job=\"podskew\"})",
+        example: "time() - max by (cluster) (process_start_time_seconds{job=\"podskew\"})",
         series: "1",
     },
 ];
@@ -192,7 +192,7 @@ pub static WEB_CONFIG_FAMILIES: &[HealthFamily] = &[
         labels: &[],
         meaning: "1 while the web configuration that is in force is the one in the file; 0 where a change of it, or of a \
                   file that it names, could not be used.",
-        example: "min by (instance) (podskew_web_config_last_reload_successful) == 0",
+        example: "min by (cluster, instance) (podskew_web_config_last_reload_successful) == 0",
         series: "1 with `--web-config-file`, else none",
     },
     HealthFamily {
@@ -200,7 +200,7 @@ pub static WEB_CONFIG_FAMILIES: &[HealthFamily] = &[
         kind: "gauge",
         labels: &[],
         meaning: "When the web configuration that is in force was read.",
-        example: "max by (instance) (podskew_web_config_last_reload_success_timestamp_seconds)",
+        example: "max by (cluster, instance) (podskew_web_config_last_reload_success_timestamp_seconds)",
         series: "1 with `--web-config-file`, else none",
     },
 ];

@@ -2,6 +2,7 @@
 
 use super::family::{Family, Rows, Subject};
 use super::rollout_families as rollout;
+use crate::report::remedy::{Finding, remedy};
 use crate::report::{ContainerReport, Origin, WorkloadReport};
 
 /// Every workload family.
@@ -12,7 +13,7 @@ pub static FAMILIES: &[Family] = &[
         labels: &["container"],
         pod_labels: false,
         sparse: false,
-        example: "max by (namespace, deployment, container) (podskew_distinct_digests_per_deployment) > 1",
+        example: "max by (cluster, namespace, deployment, container) (podskew_distinct_digests_per_deployment) > 1",
         series: "1 per Deployment and container",
         subject: Subject::Deployment(|report, rows| {
             for container in &report.containers {
@@ -26,7 +27,7 @@ pub static FAMILIES: &[Family] = &[
         labels: &["container", "origin"],
         pod_labels: false,
         sparse: false,
-        example: "max by (namespace, workload_type, workload, container) \
+        example: "max by (cluster, namespace, workload_type, workload, container) \
                   (podskew_distinct_digests_per_workload{origin=\"template\"}) > 1",
         series: "1 per workload and container",
         subject: Subject::Workload(|report, rows| {
@@ -42,7 +43,7 @@ pub static FAMILIES: &[Family] = &[
         labels: &["pod_template_hash", "container", "origin"],
         pod_labels: false,
         sparse: false,
-        example: "max by (namespace, workload_type, workload, pod_template_hash, container) \
+        example: "max by (cluster, namespace, workload_type, workload, pod_template_hash, container) \
                   (podskew_distinct_digests_per_template_hash{origin=\"template\"}) > 1",
         series: "1 per template hash with active pods, and container",
         subject: Subject::Workload(|report, rows| {
@@ -59,7 +60,7 @@ pub static FAMILIES: &[Family] = &[
         labels: &["container", "origin"],
         pod_labels: false,
         sparse: false,
-        example: "max by (namespace, workload_type, workload, container) \
+        example: "max by (cluster, namespace, workload_type, workload, container) \
                   (podskew_digest_skew_age_seconds{origin=\"template\"}) > 600",
         series: "1 per workload, container and origin",
         subject: Subject::Workload(|report, rows| report.containers.iter().for_each(|c| skew_ages(c, rows))),
@@ -71,7 +72,7 @@ pub static FAMILIES: &[Family] = &[
         labels: &["pod_template_hash", "container", "image", "digest", "digest_kind"],
         pod_labels: false,
         sparse: false,
-        example: "max by (namespace, workload, container, image, digest) (podskew_pods_by_digest{workload=\"web\"})",
+        example: "max by (cluster, namespace, workload, container, image, digest) (podskew_pods_by_digest{workload=\"web\"})",
         series: "1 per template hash with active pods, container, image and digest",
         subject: Subject::Workload(|report, rows| {
             for (container, of_hash) in by_hash(report) {
@@ -89,7 +90,7 @@ pub static FAMILIES: &[Family] = &[
         labels: &["pod_template_hash", "container", "digest"],
         pod_labels: false,
         sparse: true,
-        example: "max by (namespace, workload, container, digest) (podskew_newest_digest_info)",
+        example: "max by (cluster, namespace, workload, container, digest) (podskew_newest_digest_info)",
         series: "1 per container and template hash in digest skew, where the ages of the pods tell it",
         subject: Subject::Workload(|report, rows| {
             for (container, of_hash) in by_hash(report) {
@@ -105,7 +106,7 @@ pub static FAMILIES: &[Family] = &[
         labels: &[],
         pod_labels: false,
         sparse: true,
-        example: "max by (namespace) (min_over_time(podskew_pods_awaiting_owner[5m])) > 0",
+        example: "max by (cluster, namespace) (min_over_time(podskew_pods_awaiting_owner[5m])) > 0",
         series: "1 per namespace with such pods; usually none",
         subject: Subject::AwaitingOwner,
     },
@@ -116,7 +117,7 @@ pub static FAMILIES: &[Family] = &[
         labels: &["container", "reason"],
         pod_labels: false,
         sparse: true,
-        example: "max by (namespace, workload_type, workload, container) \
+        example: "max by (cluster, namespace, workload_type, workload, container) \
                   (podskew_unresolved_digest_pods{reason=\"image_id_only\"})",
         series: "at most 3 per workload and container; usually none",
         subject: Subject::Workload(|report, rows| {
@@ -134,7 +135,7 @@ pub static FAMILIES: &[Family] = &[
         labels: &["digest"],
         pod_labels: false,
         sparse: true,
-        example: "max by (image, digest) (podskew_tag_cached_nodes)",
+        example: "max by (cluster, image, digest) (podskew_tag_cached_nodes)",
         series: "1 per digest of a tag that stands for several; usually none",
         subject: Subject::CachedTags,
     },
@@ -144,7 +145,7 @@ pub static FAMILIES: &[Family] = &[
         labels: &["pod_template_hash"],
         pod_labels: false,
         sparse: false,
-        example: "max by (namespace, workload_type, workload, pod_template_hash) (podskew_pods_by_template_hash)",
+        example: "max by (cluster, namespace, workload_type, workload, pod_template_hash) (podskew_pods_by_template_hash)",
         series: "1 per template hash with pods, and the current one",
         subject: Subject::Workload(|report, rows| {
             report.hashes.iter().for_each(|hash| rows.value(&[&hash.hash], hash.pods));
@@ -156,7 +157,7 @@ pub static FAMILIES: &[Family] = &[
         labels: &["pod_template_hash"],
         pod_labels: false,
         sparse: false,
-        example: "max by (namespace, workload_type, workload, pod_template_hash) \
+        example: "max by (cluster, namespace, workload_type, workload, pod_template_hash) \
                   (podskew_pods_by_template_hash - podskew_ready_pods_by_template_hash) > 0",
         series: "1 per template hash with pods, and the current one",
         subject: Subject::Workload(|report, rows| {
@@ -169,7 +170,7 @@ pub static FAMILIES: &[Family] = &[
         labels: &["pod_template_hash"],
         pod_labels: false,
         sparse: true,
-        example: "max by (namespace, workload_type, workload) (min_over_time(podskew_terminating_pods[15m])) > 0",
+        example: "max by (cluster, namespace, workload_type, workload) (min_over_time(podskew_terminating_pods[15m])) > 0",
         series: "1 per template hash with such pods; usually none",
         subject: Subject::Workload(|report, rows| {
             report.hashes.iter().for_each(|hash| rows.value_above_zero(&[&hash.hash], hash.terminating_pods));
@@ -181,7 +182,7 @@ pub static FAMILIES: &[Family] = &[
         labels: &[],
         pod_labels: false,
         sparse: false,
-        example: "max by (namespace, workload_type, workload) (podskew_distinct_template_hashes_per_workload) > 2",
+        example: "max by (cluster, namespace, workload_type, workload) (podskew_distinct_template_hashes_per_workload) > 2",
         series: "1 per workload",
         subject: Subject::Workload(|report, rows| rows.value(&[], report.distinct_hashes)),
     },
@@ -191,7 +192,7 @@ pub static FAMILIES: &[Family] = &[
         labels: &[],
         pod_labels: false,
         sparse: false,
-        example: "max by (namespace, workload_type, workload) (podskew_mixed_template_hashes_age_seconds) > 3600",
+        example: "max by (cluster, namespace, workload_type, workload) (podskew_mixed_template_hashes_age_seconds) > 3600",
         series: "1 per workload",
         subject: Subject::Workload(|report, rows| rows.age(&[], report.mixed_since)),
     },
@@ -202,7 +203,7 @@ pub static FAMILIES: &[Family] = &[
         labels: &[],
         pod_labels: false,
         sparse: false,
-        example: "max by (namespace, workload_type, workload) (podskew_outdated_pods) > 0",
+        example: "max by (cluster, namespace, workload_type, workload) (podskew_outdated_pods) > 0",
         series: "1 per workload whose current template hash is known",
         subject: Subject::Workload(|report, rows| {
             report.outdated_pods.iter().for_each(|pods| rows.value(&[], *pods));
@@ -214,7 +215,7 @@ pub static FAMILIES: &[Family] = &[
         labels: &["pod_template_hash", "revision", "current"],
         pod_labels: true,
         sparse: false,
-        example: "max by (namespace, workload, pod_template_hash, revision) (podskew_template_hash_info{current=\"true\"})",
+        example: "max by (cluster, namespace, workload, pod_template_hash, revision) (podskew_template_hash_info{current=\"true\"})",
         series: "1 per template hash with pods, and the current one",
         subject: Subject::Workload(|report, rows| {
             for hash in report.hashes.iter().filter(|hash| !hash.hash.is_empty()) {
@@ -241,7 +242,7 @@ pub static FAMILIES: &[Family] = &[
         labels: &["owner_kind", "owner_name"],
         pod_labels: false,
         sparse: true,
-        example: "count by (owner_kind) (max by (namespace, workload, owner_kind) (podskew_template_owner_info))",
+        example: "count by (owner_kind) (max by (cluster, namespace, workload, owner_kind) (podskew_template_owner_info))",
         series: "1 per such workload; usually none",
         subject: Subject::Workload(|report, rows| {
             let driver = report.driver.iter().map(|driver| (&*driver.kind, &*driver.name));
@@ -250,12 +251,23 @@ pub static FAMILIES: &[Family] = &[
         }),
     },
     Family {
+        name: "podskew_remedy_info",
+        help: "What to do about digest skew, and about a rollout that is stalled or in progress, as the audit says it: a command \
+               that shows it, what mends it, and why; always 1. Alerts show it.",
+        labels: &["finding", "look", "do", "why"],
+        pod_labels: false,
+        sparse: true,
+        example: "max by (cluster, namespace, workload_type, workload, look, do) (podskew_remedy_info{finding=\"digest_skew\"})",
+        series: "1 per workload in digest skew, and 1 per rollout stalled or in progress; usually none",
+        subject: Subject::Workload(remedies),
+    },
+    Family {
         name: "podskew_image_reference_info",
         help: "How the current template refers to the image of a container: by digest, by tag or by latest; always 1.",
         labels: &["container", "image", "reference", "pull_policy"],
         pod_labels: false,
         sparse: false,
-        example: "count(max by (namespace, workload_type, workload, container) \
+        example: "count(max by (cluster, namespace, workload_type, workload, container) \
                   (podskew_image_reference_info{reference=\"latest\"}))",
         series: "1 per workload and container of its template",
         subject: Subject::Workload(|report, rows| {
@@ -272,9 +284,9 @@ pub static FAMILIES: &[Family] = &[
         pod_labels: true,
         sparse: false,
         // Two podskews may see a StatefulSet's pod, made again under its name, under two hashes: topk keeps one.
-        example: "sum by (namespace, workload, pod_template_hash) (rate(http_requests_total[5m]) \
-                  * on (namespace, pod) group_left (workload, pod_template_hash) topk by (namespace, pod) \
-                  (1, max by (namespace, pod, workload, pod_template_hash) (podskew_pod_info)))",
+        example: "sum by (cluster, namespace, workload, pod_template_hash) (rate(http_requests_total[5m]) \
+                  * on (cluster, namespace, pod) group_left (workload, pod_template_hash) topk by (cluster, namespace, pod) \
+                  (1, max by (cluster, namespace, pod, workload, pod_template_hash) (podskew_pod_info)))",
         series: "1 per pod",
         subject: Subject::Workload(|report, rows| {
             report.pods.iter().for_each(|pod| rows.info(&[&pod.pod, &pod.node, &pod.hash], &pod.labels));
@@ -286,7 +298,7 @@ pub static FAMILIES: &[Family] = &[
         labels: &["pod", "node", "pod_template_hash", "container", "origin", "digest"],
         pod_labels: false,
         sparse: true,
-        example: "max by (namespace, workload, container, pod, node, digest) (podskew_skewed_pod_info)",
+        example: "max by (cluster, namespace, workload, container, pod, node, digest) (podskew_skewed_pod_info)",
         series: "1 per pod and container in digest skew; usually none",
         subject: Subject::Workload(skewed_pods),
     },
@@ -328,6 +340,22 @@ fn skewed_pods(report: &WorkloadReport, rows: &mut Rows<'_>) {
                     1,
                 );
             }
+        }
+    }
+}
+
+/// Longest value of a label that every store takes: Mimir refuses a series with one of more than 2 048 bytes.
+const LABEL_VALUE_MAX: usize = 2_000;
+
+fn remedies(report: &WorkloadReport, rows: &mut Rows<'_>) {
+    for finding in Finding::all(report) {
+        if !matches!(finding, Finding::DigestSkew | Finding::Stalled | Finding::UnderWay) {
+            continue;
+        }
+        let remedy = remedy(report, finding);
+        let action = remedy.action.to_string();
+        if remedy.look.len().max(action.len()) <= LABEL_VALUE_MAX {
+            rows.value(&[finding.as_str(), &remedy.look, &action, remedy.why.unwrap_or_default()], 1);
         }
     }
 }

@@ -9,7 +9,7 @@ pub(super) const AGE: Family = Family {
     labels: &[],
     pod_labels: false,
     sparse: false,
-    example: "max by (namespace, workload_type, workload) (podskew_rollout_age_seconds) > 3600",
+    example: "max by (cluster, namespace, workload_type, workload) (podskew_rollout_age_seconds) > 3600",
     series: "1 per workload of a type that has rollouts",
     subject: Subject::Workload(|report, rows| {
         report.rollout.iter().for_each(|rollout| rows.age(&[], rollout.started));
@@ -23,7 +23,7 @@ pub(super) const STATE: Family = Family {
     labels: &["state"],
     pod_labels: false,
     sparse: false,
-    example: "max by (namespace, workload_type, workload) (podskew_rollout_state{state=\"stalled\"})",
+    example: "max by (cluster, namespace, workload_type, workload) (podskew_rollout_state{state=\"stalled\"})",
     series: "1 per workload of a type that has rollouts",
     subject: Subject::Workload(|report, rows| {
         report.rollout.iter().for_each(|rollout| rows.value(&[rollout.state.as_str()], 1));
@@ -37,7 +37,7 @@ pub(super) const BLOCKED_PODS: Family = Family {
     labels: &["reason"],
     pod_labels: false,
     sparse: true,
-    example: "max by (namespace, workload_type, workload, reason) (podskew_rollout_blocked_pods) > 0",
+    example: "max by (cluster, namespace, workload_type, workload, reason) (podskew_rollout_blocked_pods) > 0",
     series: "1 per rollout in progress and reason; usually none",
     subject: Subject::Workload(|report, rows| {
         for blocked in &report.blocked {
@@ -53,7 +53,7 @@ pub(super) const BLOCKING_POD: Family = Family {
     labels: &["pod", "pod_template_hash"],
     pod_labels: false,
     sparse: true,
-    example: "max by (namespace, workload, pod) (min_over_time(podskew_blocking_pod_info[10m]))",
+    example: "max by (cluster, namespace, workload, pod) (min_over_time(podskew_blocking_pod_info[10m]))",
     series: "1 per StatefulSet whose rollout waits for a pod; usually none",
     subject: Subject::Workload(|report, rows| {
         let pod = report.blocking_pod.and_then(|at| report.pods.get(at as usize));
@@ -70,8 +70,8 @@ pub(super) const ROLLBACK_TARGET: Family = Family {
     labels: &["pod_template_hash", "revision"],
     pod_labels: false,
     sparse: true,
-    example: "max by (namespace, workload_type, workload) (podskew_rollout_state{state=\"stalled\"}) \
-              unless max by (namespace, workload_type, workload) (podskew_rollback_target_info)",
+    example: "max by (cluster, namespace, workload_type, workload) (podskew_rollout_state{state=\"stalled\"}) \
+              unless max by (cluster, namespace, workload_type, workload) (podskew_rollback_target_info)",
     series: "1 per rollout in progress that can go back",
     subject: Subject::Workload(|report, rows| {
         if let Some(target) = &report.rollback_target {
@@ -86,7 +86,7 @@ pub(super) const UPDATE_HOLD: Family = Family {
     labels: &["hold"],
     pod_labels: false,
     sparse: true,
-    example: "count by (hold) (max by (namespace, workload_type, workload, hold) (podskew_update_hold_info))",
+    example: "count by (hold) (max by (cluster, namespace, workload_type, workload, hold) (podskew_update_hold_info))",
     series: "1 per workload with such a setting; usually none",
     subject: Subject::Workload(|report, rows| {
         if let Some(hold) = report.update_hold {
@@ -102,7 +102,7 @@ pub(super) const LAST_DURATION: Family = Family {
     labels: &[],
     pod_labels: false,
     sparse: true,
-    example: "max by (namespace, workload_type, workload) (podskew_last_rollout_duration_seconds) > 1800",
+    example: "max by (cluster, namespace, workload_type, workload) (podskew_last_rollout_duration_seconds) > 1800",
     series: "1 per workload whose last rollout is known",
     subject: Subject::Workload(|report, rows| {
         let last = report.last_rollout.and_then(|last| last.duration);
@@ -117,8 +117,8 @@ pub(super) const LAST_HELD: Family = Family {
     labels: &[],
     pod_labels: false,
     sparse: true,
-    example: "max by (namespace, workload) (podskew_last_rollout_duration_seconds) \
-              - max by (namespace, workload) (podskew_last_rollout_held_seconds)",
+    example: "max by (cluster, namespace, workload) (podskew_last_rollout_duration_seconds) \
+              - max by (cluster, namespace, workload) (podskew_last_rollout_held_seconds)",
     series: "1 per workload whose last rollout podskew saw complete",
     subject: Subject::Workload(|report, rows| {
         let held = report.last_rollout.and_then(|last| last.held);
@@ -132,7 +132,7 @@ pub(super) const LAST_COMPLETED: Family = Family {
     labels: &[],
     pod_labels: false,
     sparse: true,
-    example: "time() - max by (namespace, workload_type, workload) (podskew_last_rollout_completed_timestamp_seconds)",
+    example: "time() - max by (cluster, namespace, workload_type, workload) (podskew_last_rollout_completed_timestamp_seconds)",
     series: "1 per workload whose last rollout is known",
     subject: Subject::Workload(|report, rows| {
         report.last_rollout.iter().for_each(|last| rows.value(&[], last.completed.seconds()));
@@ -146,7 +146,7 @@ pub(super) const ENDED: Family = Family {
     labels: &["outcome"],
     pod_labels: false,
     sparse: false,
-    example: "sum by (namespace, workload) (max without (instance, pod) \
+    example: "sum by (cluster, namespace, workload) (max without (instance, pod) \
               (increase(podskew_rollouts_total{outcome=\"completed\"}[7d])))",
     series: "3 per workload of a type that has rollouts",
     subject: Subject::Workload(|report, rows| {

@@ -1,7 +1,6 @@
 //! What to do about a workload that is not as it should be: a line to look at it, and a line to mend it.
 //!
-//! The alerts say the same in the same words. Theirs are Go templates, which Prometheus fills in, so they stand a second
-//! time in `alerts/source.yaml`; `tests/remedies.rs` holds one against the other.
+//! The alerts say the same in the same words: `podskew_remedy_info` hands them on.
 
 pub use super::commands::word;
 use super::commands::{ON_DELETE, Subject};

@@ -34,9 +34,10 @@ pub fn modes() -> Vec<PathBuf> {
     modes
 }
 
-/// What Helm makes of a chart, installed as `podskew` into a namespace of that name, or why it refuses.
+/// What Helm makes of a chart, installed as `podskew` into a namespace of that name, or why it refuses. The pods of `helm test` are
+/// not installed.
 pub fn template_of(helm: &str, chart: &Path, arguments: &[&str]) -> Result<String, String> {
-    let mut all = vec!["template", "podskew", chart.to_str().unwrap(), "--namespace", "podskew"];
+    let mut all = vec!["template", "podskew", chart.to_str().unwrap(), "--namespace", "podskew", "--skip-tests"];
     all.extend(arguments);
     ask(helm, &all, b"")
 }

@@ -218,7 +218,9 @@ impl Told<'_> {
 
 /// What one who has watched for long may not say beside one who has just begun: anything but a greater age.
 pub fn disagreement(known: &Parsed, fresh: &Parsed) -> Option<String> {
-    let families: BTreeSet<&str> = FAMILIES.iter().map(|family| family.name).collect();
+    // A remedy follows from the others, and from what was seen Ready once.
+    let names = FAMILIES.iter().map(|family| family.name).filter(|name| *name != "podskew_remedy_info");
+    let families: BTreeSet<&str> = names.collect();
     let of_workloads = |parsed: &Parsed| {
         let samples = parsed.samples.iter().filter(|((name, _), _)| families.contains(name.as_str()));
         samples.map(|(series, value)| (series.clone(), *value)).collect::<BTreeMap<_, _>>()

@@ -35,9 +35,17 @@ app.kubernetes.io/instance: {{ .Release.Name }}
 {{- merge $own (include "podskew.selectorLabels" $root | fromYaml) (last .) $root.Values.commonLabels | toYaml -}}
 {{- end -}}
 
+{{/* Of the root and the annotations of an object: both, on lines of their own. */}}
+{{- define "podskew.annotations" }}
+{{- with merge (dict) (last .) (first .).Values.commonAnnotations }}
+  annotations:
+    {{- toYaml . | nindent 4 }}
+{{- end }}
+{{- end -}}
+
 {{- define "podskew.image" -}}
 {{- $image := .Values.image -}}
-{{- with $image.registry }}{{ . }}/{{ end }}{{ $image.repository }}
+{{- with .Values.global.imageRegistry | default $image.registry }}{{ . }}/{{ end }}{{ $image.repository }}
 {{- with $image.digest -}}
 {{- with $image.tag }}:{{ . }}{{ end }}@{{ . }}
 {{- else -}}
@@ -207,4 +215,27 @@ metricRelabelings:
   {{- toYaml . | nindent 2 }}
 {{- end }}
 {{- end -}}
+{{- end -}}
+
+{{/* Of a monitor: what stands beside its endpoint. */}}
+{{- define "podskew.monitor" }}
+{{- with .scrapeClass }}
+  scrapeClass: {{ . }}
+{{- end }}
+{{- with .sampleLimit }}
+  sampleLimit: {{ int64 . }}
+{{- end }}
+{{- end -}}
+
+{{/* Of the root and a file: a dashboard, with the label that names a cluster. The variable keeps its name. */}}
+{{- define "podskew.dashboard" -}}
+{{- $label := (first .).Values.clusterLabel -}}
+{{- $text := (first .).Files.Get (last .) -}}
+{{- if ne $label "cluster" -}}
+{{- $text = regexReplaceAll `\bcluster(=~|!=)` $text (printf "%s$1" $label) -}}
+{{- $text = regexReplaceAll `([(,] ?)cluster([,)])` $text (printf "${1}%s$2" $label) -}}
+{{- $text = regexReplaceAll `"cluster": ("Cluster"|[0-9]+|true|false)` $text (printf "\"%s\": $1" $label) -}}
+{{- $text = regexReplaceAll `\{\{cluster\}\}` $text (printf "{{%s}}" $label) -}}
+{{- end -}}
+{{- $text -}}
 {{- end -}}
