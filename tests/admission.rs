@@ -47,12 +47,26 @@ fn check(name: &str, cases: &[(&str, Value, &str)]) {
         let policy = policies.iter().find(|policy| policy["metadata"]["name"] == name);
         let policy = policy.unwrap_or_else(|| panic!("{file} has no policy {name}"));
         let requests: Vec<Value> = cases.iter().map(|(_, request, _)| request.clone()).collect();
-        let answers = ask(policy, &requests);
-        assert_eq!(answers.len(), cases.len());
-        for ((what, _, expected), answer) in cases.iter().zip(answers) {
-            let expected =
-                if expected.is_empty() { "admitted".to_owned() } else { format!("denied: not by digest: {expected}") };
-            assert_eq!(answer, expected, "{file}, {name}: {what}");
+        let mut forms = vec![requests.clone()];
+        if file == KYVERNO {
+            // Of what is created its engine has an empty object, where an API server has none.
+            let with_empty = |mut request: Value| {
+                request.as_object_mut().unwrap().entry("oldObject").or_insert_with(|| json!({}));
+                request
+            };
+            forms.push(requests.into_iter().map(with_empty).collect());
+        }
+        for requests in forms {
+            let answers = ask(policy, &requests);
+            assert_eq!(answers.len(), cases.len());
+            for ((what, _, expected), answer) in cases.iter().zip(answers) {
+                let expected = if expected.is_empty() {
+                    "admitted".to_owned()
+                } else {
+                    format!("denied: not by digest: {expected}")
+                };
+                assert_eq!(answer, expected, "{file}, {name}: {what}");
+            }
         }
     }
 }
@@ -193,9 +207,16 @@ fn nothing_is_denied_unless_somebody_says_so() {
     }
 }
 
+/// But for the empty object that Kyverno has where an API server has none.
 #[test]
 fn kyvernos_form_says_the_same() {
     let (native, kyverno) = (policies(NATIVE), policies(KYVERNO));
+    let as_native = |policy: &Value| -> Value {
+        let text = policy.to_string();
+        assert_eq!(text.matches(" || !has(oldObject.spec)").count(), 1);
+        serde_json::from_str(&text.replace(" || !has(oldObject.spec)", "")).unwrap()
+    };
+    let kyverno: Vec<Value> = kyverno.iter().map(as_native).collect();
     assert_eq!((native.len(), kyverno.len()), (2, 2));
     for (native, kyverno) in native.iter().zip(&kyverno) {
         assert_eq!(native["metadata"], kyverno["metadata"]);
