@@ -15,6 +15,9 @@ INSTALL := $(TOOLS)/install
 PROTOBUF := $(TOOLS)/protobuf
 ACCESS := $(TOOLS)/access
 DENY := $(TOOLS)/deny
+ENGINES := $(TOOLS)/engines
+AMTOOL := $(TOOLS)/amtool
+JSONNET := $(TOOLS)/jsonnet
 
 # Prometheus 3.15.0 as a Go module, and its hash as in the Go checksum database.
 PROMETHEUS3_MODULE := github.com/prometheus/prometheus@v0.315.0
@@ -32,6 +35,19 @@ KUBE_STATE_METRICS := $(TOOLS)/kube-state-metrics
 KUBE_STATE_METRICS_MODULE := k8s.io/kube-state-metrics/v2@v2.18.0
 KUBE_STATE_METRICS_SUM := h1:3T0ydK17wNf+uYyxaTMg0vM0lyqWMAv8xDqZjheMdxk=
 
+# What else evaluates rules, and Kyverno's CLI. Thanos panics at its first call without the tag slicelabels.
+THANOS_MODULE := github.com/thanos-io/thanos@v0.42.4
+THANOS_SUM := h1:Cs7iARVNKcgewjzAfpoFnscgfNi+XN8slcyW5e0ozWs=
+VICTORIA_MODULE := github.com/VictoriaMetrics/VictoriaMetrics@v1.151.0
+VICTORIA_SUM := h1:Svzb/7gPYbzmQnvLjab8h1Jl9olB76mokDE7ykvF/ro=
+KYVERNO_MODULE := github.com/kyverno/kyverno@v1.19.1
+KYVERNO_SUM := h1:/MkgFii3/VlQfKR1JpC9tVwNNVNQTt2S4U6qCsafsTU=
+
+ALERTMANAGER_MODULE := github.com/prometheus/alertmanager@v0.33.1
+ALERTMANAGER_SUM := h1:PJHGvTdb8Q0ZEpJnWff120WxB2kxIScLa707AaIudTo=
+JSONNET_MODULE := github.com/google/go-jsonnet@v0.22.0
+JSONNET_SUM := h1:o0bOAIE+9SIfRZ7FXQPuta0mHLLE0AwbY/L5GTH5CH8=
+
 # The image's binary is static. Where Rust's library for musl is missing, glibc linked statically stands in, for tests only.
 MACHINE := $(shell uname -m)
 MUSL := $(MACHINE)-unknown-linux-musl
@@ -39,7 +55,7 @@ GNU := $(MACHINE)-unknown-linux-gnu
 IMAGE_ARCH := $(patsubst x86_64,amd64,$(patsubst aarch64,arm64,$(MACHINE)))
 CERTIFICATES := /etc/ssl/certs/ca-certificates.crt
 
-.PHONY: help demo test lint bench costs baseline soak check-tools check-static deny docs protobuf-schema image image-root pictures tested-image-root
+.PHONY: help demo test lint bench engines rules-cost costs baseline soak check-tools check-static deny docs protobuf-schema image image-root pictures tested-image-root
 
 help: ## List these targets
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/\1\t\2/p' $(MAKEFILE_LIST) | expand -t 14
@@ -53,7 +69,7 @@ demo: ## Show podskew on a simulated cluster, at LISTEN=127.0.0.1:8080 or anothe
 	@echo "$(if $(LISTEN),$(LISTEN_ADDRESS),http://localhost:8080/) and prints what there is to see. Where that port is taken: make demo LISTEN=127.0.0.1:8081"
 	$(CARGO) run --locked -- demo $(if $(LISTEN),--listen-address $(LISTEN_ADDRESS))
 
-test: check-tools $(VENV)/done $(PROMETHEUS3) $(GRAFANA)/done $(ANALYSIS) $(KUBECTL)/done $(ADMISSION) $(PROTOBUF) $(ACCESS) $(INSTALL)/done $(INSTALL)/cert-manager.yaml tested-image-root lint ## Check everything: format, lints, all tests, with real Prometheus servers
+test: check-tools $(VENV)/done $(PROMETHEUS3) $(AMTOOL) $(JSONNET) $(GRAFANA)/done $(ANALYSIS) $(KUBECTL)/done $(ADMISSION) $(PROTOBUF) $(ACCESS) $(INSTALL)/done $(INSTALL)/cert-manager.yaml tested-image-root lint ## Check everything: format, lints, all tests, with real Prometheus servers
 	$(CARGO) test --locked --no-fail-fast
 
 lint: ## Check the format and the lints
@@ -146,7 +162,7 @@ check-tools:
 	command -v unshare >/dev/null || missing unshare "apt-get install util-linux"; \
 	test -e $(CERTIFICATES) || missing $(CERTIFICATES) "apt-get install ca-certificates"; \
 	command -v npm >/dev/null || test -e $(GRAFANA)/done || missing npm "install Node 20 or newer with npm; Grafana's types come with it"; \
-	command -v go >/dev/null || { test -x $(PROMETHEUS3) && test -x $(ANALYSIS) && test -e $(KUBECTL)/done && test -x $(ADMISSION) && test -x $(PROTOBUF) && test -x $(ACCESS) && test -e $(INSTALL)/done && test -e $(INSTALL)/cert-manager.yaml; } || \
+	command -v go >/dev/null || { test -x $(PROMETHEUS3) && test -x $(AMTOOL) && test -x $(JSONNET) && test -x $(ANALYSIS) && test -e $(KUBECTL)/done && test -x $(ADMISSION) && test -x $(PROTOBUF) && test -x $(ACCESS) && test -e $(INSTALL)/done && test -e $(INSTALL)/cert-manager.yaml; } || \
 	  missing go "install Go 1.26 or newer; it builds Prometheus 3, Helm, kubectl, Kubernetes' encoders, and what judges analysis templates and admission policies"
 
 # Python's part of the tests: readers of what podskew serves and prints (OpenMetrics, JSON and XML by their schemas,
@@ -183,6 +199,41 @@ $(PROMETHEUS3):
 	  GOWORK=off GOFLAGS= CGO_ENABLED=0 go build -buildvcs=false -mod=readonly -tags netgo,remove_all_sd \
 	    -ldflags "-s -w -X github.com/prometheus/common/version.Version=$$(cat VERSION)" \
 	    -o $(CURDIR)/$(PROMETHEUS3) ./cmd/prometheus
+
+# A program of a pinned module: $(1) the module, $(2) its sum, $(3) tags, $(4) the package, $(5) where it goes.
+define go_program
+	@mkdir -p $(dir $(5))
+	go mod download -json $(1) > $(5).json
+	@grep -qF '"Sum": "$(2)"' $(5).json || { \
+	  echo "$(1) is not the module that was pinned here:" >&2; cat $(5).json >&2; exit 1; }
+	cd "$$(sed -n 's/^\t"Dir": "\(.*\)",/\1/p' $(5).json)" && \
+	  GOWORK=off GOFLAGS= CGO_ENABLED=0 go build -buildvcs=false -mod=readonly -trimpath -tags $(3) -ldflags "-s -w" \
+	    -o $(CURDIR)/$(5) $(4)
+endef
+
+$(AMTOOL):
+	$(call go_program,$(ALERTMANAGER_MODULE),$(ALERTMANAGER_SUM),netgo,./cmd/amtool,$@)
+
+$(JSONNET):
+	$(call go_program,$(JSONNET_MODULE),$(JSONNET_SUM),netgo,./cmd/jsonnet,$@)
+
+$(ENGINES)/thanos:
+	$(call go_program,$(THANOS_MODULE),$(THANOS_SUM),netgo$(comma)slicelabels,./cmd/thanos,$@)
+
+$(ENGINES)/victoria-metrics $(ENGINES)/vmalert $(ENGINES)/vmalert-tool:
+	$(call go_program,$(VICTORIA_MODULE),$(VICTORIA_SUM),netgo,./app/$(notdir $@),$@)
+
+$(ENGINES)/kyverno:
+	$(call go_program,$(KYVERNO_MODULE),$(KYVERNO_SUM),netgo,./cmd/cli/kubectl-kyverno,$@)
+
+comma := ,
+
+# Ten minutes of building, once; so it is not part of `make test`.
+engines: $(PROMETHEUS3) $(ENGINES)/thanos $(ENGINES)/victoria-metrics $(ENGINES)/vmalert $(ENGINES)/vmalert-tool $(ENGINES)/kyverno ## Build Thanos, VictoriaMetrics and Kyverno, and hold rules and policies against them
+	$(CARGO) test --locked --test engines
+
+rules-cost: $(PROMETHEUS3) ## Measure what alerts cost a Prometheus: a thousand of each, and all at once
+	$(CARGO) bench --locked --profile dev --bench rules
 
 $(KUBE_STATE_METRICS):
 	@echo "building $(KUBE_STATE_METRICS_MODULE) once; this takes some minutes"

@@ -188,6 +188,7 @@ fn asked(text: &str) -> usize {
 /// Each question is a query at every evaluation, for every pending or firing alert.
 #[test]
 fn no_text_asks_more_than_three_times() {
+    let block = Regex::new(r"\{\{-? *(range|if|with|end)\b([^}]*)").unwrap();
     let source = source();
     for alert in &source.alerts {
         let name = &alert.name;
@@ -202,7 +203,7 @@ fn no_text_asks_more_than_three_times() {
         // A question is not asked in a loop.
         let mut open = Vec::new();
         let text = source.expand(&alert.description);
-        for found in Regex::new(r"\{\{-? *(range|if|with|end)\b([^}]*)").unwrap().captures_iter(&text) {
+        for found in block.captures_iter(&text) {
             assert!(asked(&found[2]) == 0 || !open.contains(&"range"), "{name} asks in a loop: {}", &found[2]);
             match found.get(1).unwrap().as_str() {
                 "end" => drop(open.pop()),

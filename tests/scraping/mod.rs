@@ -43,17 +43,25 @@ impl Running {
 
     /// The status and the body of the answer to a GET; the body is not compressed.
     pub fn get(&self, path: &str, accept: &str) -> std::io::Result<(u16, String)> {
-        let mut stream = TcpStream::connect(&self.address)?;
-        stream.set_read_timeout(Some(Duration::from_secs(10)))?;
-        let host = &self.address;
-        // 1.0: no chunks.
-        write!(stream, "GET {path} HTTP/1.0\r\nHost: {host}\r\nAccept: {accept}\r\nConnection: close\r\n\r\n")?;
-        let mut answer = String::new();
-        stream.read_to_string(&mut answer)?;
-        let (header, body) = answer.split_once("\r\n\r\n").ok_or(std::io::ErrorKind::UnexpectedEof)?;
-        let status = header.split(' ').nth(1).and_then(|status| status.parse().ok());
-        Ok((status.ok_or(std::io::ErrorKind::InvalidData)?, body.to_owned()))
+        get_as(&self.address, path, accept)
     }
+}
+
+/// The same of whoever serves at an address.
+pub fn get(address: &str, path: &str) -> std::io::Result<(u16, String)> {
+    get_as(address, path, "application/json")
+}
+
+fn get_as(address: &str, path: &str, accept: &str) -> std::io::Result<(u16, String)> {
+    let mut stream = TcpStream::connect(address)?;
+    stream.set_read_timeout(Some(Duration::from_secs(10)))?;
+    // 1.0: no chunks.
+    write!(stream, "GET {path} HTTP/1.0\r\nHost: {address}\r\nAccept: {accept}\r\nConnection: close\r\n\r\n")?;
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer)?;
+    let (header, body) = answer.split_once("\r\n\r\n").ok_or(std::io::ErrorKind::UnexpectedEof)?;
+    let status = header.split(' ').nth(1).and_then(|status| status.parse().ok());
+    Ok((status.ok_or(std::io::ErrorKind::InvalidData)?, body.to_owned()))
 }
 
 impl Drop for Running {
