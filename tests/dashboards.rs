@@ -108,10 +108,16 @@ fn grafana_can_take_them_as_they_are() {
         let variables = list(&dashboard, "/templating/list");
         let order: Vec<_> = variables.iter().map(|variable| text(variable, "name")).take(5).collect();
         assert_eq!(order, ["datasource", "cluster", "namespace", "workload_type", "workload"]);
-        // Without any label `cluster` there is nothing to choose from, and `.*` matches what has none.
+        // Without any label `cluster` there is nothing to choose from: `.*`, and no value at all, match what has none. A workload
+        // is that of one cluster: another of its name elsewhere is another.
         let cluster = &variables[1];
-        assert_eq!((&cluster["includeAll"], &cluster["allValue"]), (&json!(true), &json!(".*")));
-        assert_eq!(cluster["current"]["value"], json!(["$__all"]));
+        if name == "fleet" {
+            assert_eq!((&cluster["includeAll"], &cluster["allValue"]), (&json!(true), &json!(".*")));
+            assert_eq!(cluster["current"]["value"], json!(["$__all"]));
+        } else {
+            assert_eq!((&cluster["includeAll"], &cluster["multi"]), (&json!(false), &json!(false)));
+            assert_eq!(cluster.get("allValue"), None);
+        }
         // Each is asked for within those before it.
         for (index, variable) in variables.iter().enumerate().take(5).skip(1) {
             let query = text(&variable["query"], "query");
@@ -170,6 +176,112 @@ fn every_panel_is_whole_and_none_overlaps() {
             );
         }
     }
+}
+
+/// What a name means, and the colour of that, wherever it stands.
+const COLOURS: [(&str, &[&str]); 9] = [
+    ("red", &["digest skew", "1 digest skew", "in digest skew", "Digest skew", "Digest skew for"]),
+    ("light-red", &["5 injected skew", "Injected skew"]),
+    ("orange", &["stalled", "rollout stalled", "2 rollout stalled", "Rollout stalled"]),
+    (
+        "light-orange",
+        &["3 rollout slow", "4 hashes mixed", "mixed over 30 min", "Mixed over 30 min", "Rollout runs for"],
+    ),
+    ("yellow", &["latest", "on latest", "On latest"]),
+    (
+        "purple",
+        &[
+            "paused",
+            "partitioned",
+            "on_delete",
+            "canary",
+            "blue_green",
+            "OnDelete",
+            "blue-green",
+            "mixed on purpose",
+            "6 paused",
+            "6 canary",
+        ],
+    ),
+    ("blue", &["progressing", "outdated", "Outdated pods", "rollout", "false"]),
+    ("dark-yellow", &["not ready", "Not ready"]),
+    ("green", &["complete", "ready", "synced", "true"]),
+];
+
+/// The last colour that a panel's thresholds have: that of what its title names.
+fn worst(panel: &Value) -> Option<&str> {
+    list(panel, "/fieldConfig/defaults/thresholds/steps").last().map(|step| text(step, "color"))
+}
+
+/// The colours of names: of series by overrides, and of values by mappings.
+fn coloured(value: &Value, found: &mut Vec<(String, String)>) {
+    match value {
+        Value::Object(object) => {
+            let name = value.pointer("/matcher/options").and_then(Value::as_str);
+            for property in list(value, "/properties").iter().filter(|property| property["id"] == "color") {
+                found.push((name.unwrap_or("").to_owned(), text(&property["value"], "fixedColor").to_owned()));
+            }
+            if object.get("type") == Some(&json!("value")) {
+                for (key, option) in object["options"].as_object().unwrap() {
+                    let colour = text(option, "color").to_owned();
+                    found.extend([(key.clone(), colour.clone()), (text(option, "text").to_owned(), colour)]);
+                }
+            }
+            object.values().for_each(|inner| coloured(inner, found));
+        }
+        Value::Array(list) => list.iter().for_each(|inner| coloured(inner, found)),
+        _ => {}
+    }
+}
+
+/// One colour for one meaning, in all three.
+#[test]
+fn what_means_the_same_has_the_same_colour() {
+    let mut checked = BTreeSet::new();
+    for dashboard_name in NAMES {
+        let dashboard = dashboard(dashboard_name);
+        let mut found = Vec::new();
+        coloured(&dashboard, &mut found);
+        let stats = panels(&dashboard).filter(|panel| text(panel, "type") == "stat");
+        found.extend(stats.filter_map(|panel| Some((text(panel, "title").to_owned(), worst(panel)?.to_owned()))));
+        for (name, colour) in found {
+            let Some((expected, _)) = COLOURS.iter().find(|(_, names)| names.contains(&name.as_str())) else {
+                continue;
+            };
+            assert_eq!(&colour, expected, "{dashboard_name}: {name}");
+            checked.insert(name);
+        }
+    }
+    assert!(checked.len() >= 25, "{checked:?}");
+}
+
+/// As short as the audit's: a digest is shortened where it is shown, and whole where a query compares it.
+#[test]
+fn digests_are_as_short_as_the_audits() {
+    let digest = format!("sha256:{}", "0123456789abcdef".repeat(4));
+    let short = Regex::new("^(.*:.{12}).*$").unwrap().replace(&digest, "$1").into_owned();
+    assert_eq!(short, "sha256:0123456789ab");
+    let mut shown = 0;
+    for name in NAMES {
+        let dashboard = dashboard(name);
+        for panel in panels(&dashboard) {
+            let title = text(panel, "title");
+            for target in list(panel, "/targets") {
+                if text(target, "legendFormat").contains("{{digest}}") {
+                    let shortens = r#""digest", "$1", "digest", "(.*:.{12}).*""#;
+                    assert!(text(target, "expr").contains(shortens), "{name}: {title}");
+                    shown += 1;
+                }
+            }
+            if panel["transformations"].to_string().contains("\"Digest\"") {
+                let overrides = list(panel, "/fieldConfig/overrides").iter();
+                let of_digest = overrides.filter(|of| of["matcher"]["options"] == "Digest").collect::<Vec<_>>();
+                assert!(json!(of_digest).to_string().contains("(.*:.{12}).*"), "{name}: {title}");
+                shown += 1;
+            }
+        }
+    }
+    assert_eq!(shown, 5);
 }
 
 /// What a link of ours leads to: a dashboard, or a runbook of an alert's name.

@@ -83,10 +83,18 @@ class Stage:
     def __init__(self, podskew, prometheus="prometheus"):
         self.directory = tempfile.TemporaryDirectory()
         self.processes = []
-        demo, podskew = start(
-            [podskew, "demo", "--listen-address", "127.0.0.1:0"], r"serving http://127\.0\.0\.1:(\d+)/metrics"
+        # The demo is the cluster alone. Who is watched is a podskew of its own process, without the simulator's memory.
+        demo = subprocess.Popen(
+            [podskew, "demo", "--listen-address", "127.0.0.1:0"], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True
         )
         self.processes.append(demo)
+        kubeconfig = next(found[1] for line in demo.stdout if (found := re.search(r"export KUBECONFIG=(\S+)", line)))
+        threading.Thread(target=lambda: [None for _ in demo.stdout], daemon=True).start()
+        watching, podskew = start(
+            [podskew, "serve", "--kubeconfig", kubeconfig, "--listen-address", "127.0.0.1:0"],
+            r"serving http://127\.0\.0\.1:(\d+)/metrics",
+        )
+        self.processes.append(watching)
         application = Application(podskew).serve()
         elsewhere = [
             {"source_labels": ["workload"], "regex": EXHIBITS, "action": "drop"},
