@@ -232,8 +232,8 @@ comma := ,
 engines: $(PROMETHEUS3) $(ENGINES)/thanos $(ENGINES)/victoria-metrics $(ENGINES)/vmalert $(ENGINES)/vmalert-tool $(ENGINES)/kyverno ## Build Thanos, VictoriaMetrics and Kyverno, and hold rules and policies against them
 	$(CARGO) test --locked --test engines
 
-rules-cost: $(PROMETHEUS3) ## Measure what alerts cost a Prometheus: a thousand of each, and all at once
-	$(CARGO) bench --locked --profile dev --bench rules
+rules-cost: $(PROMETHEUS3) ## Measure what alerts cost a Prometheus: a thousand of each, and all at once; ALERTS=PodskewDigestSkew measures some
+	$(CARGO) bench --locked --profile dev --bench rules -- $(ALERTS)
 
 $(KUBE_STATE_METRICS):
 	@echo "building $(KUBE_STATE_METRICS_MODULE) once; this takes some minutes"

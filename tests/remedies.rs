@@ -243,16 +243,9 @@ fn said_in_alert(report: &WorkloadReport, finding: Finding) -> String {
     if Finding::all(report).contains(&finding) {
         return format!("-\n{}", remedy(report, finding));
     }
+    // Prometheus has only names that an API server took, so this one place quotes none.
     let workload = &report.workload;
-    let names = [&*workload.namespace, &workload.workload_type, &workload.name];
-    let is_plain = |name: &&str| {
-        name.starts_with(|first: char| first.is_ascii_alphanumeric())
-            && name.chars().all(|c| c.is_ascii_alphanumeric() || "._-".contains(c))
-    };
-    if names.iter().all(is_plain) {
-        return format!("-\nLook: podskew explain -n {} {}/{}", names[0], names[1], names[2]);
-    }
-    "-\nLook: podskew audit -A".to_owned()
+    format!("-\nLook: podskew explain -n {} {}/{}", workload.namespace, workload.workload_type, workload.name)
 }
 
 /// Those that are a workload's alert.

@@ -33,10 +33,12 @@
 
   local replaced(text, replacements) = std.foldl(function(text, pair) std.strReplace(text, pair[0], pair[1]), replacements, text),
 
+  local clusterName = 'or $labels.%s $externalLabels.%s' % [config.clusterLabel, config.clusterLabel],
   local settings =
     [
       ['<<cluster>>', config.clusterLabel],
-      ['<<context>>', if config.kubectlContext == '' then '%.0s' else ' --context ' + std.strReplace(config.kubectlContext, '$cluster', '%s')],
+      ['<<context>>', if config.kubectlContext == '' then '' else '{{ with %s }} --context %s{{ end }}' % [clusterName, std.strReplace(config.kubectlContext, '$cluster', '{{ . }}')]],
+      ['<<with_context>>', if config.kubectlContext == '' then '' else ' | reReplaceAll "kubectl( argo rollouts)? -n " (printf "kubectl$1%%s -n " (or (and (%s) (printf " --context %s" (%s))) ""))' % [clusterName, std.strReplace(config.kubectlContext, '$cluster', '%s'), clusterName]],
     ]
     + [['<<%s.for>>' % name, config.alerts[name]['for']] for name in std.objectFields(config.alerts)]
     + [

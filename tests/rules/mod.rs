@@ -88,7 +88,8 @@ impl Source {
         let text = if settings.page.is_empty() { text.to_owned() } else { linked(text) };
         self.expand_with(&text, &|name| match name {
             "cluster" => Some(settings.cluster.clone()),
-            "context" => Some(context(&settings.context)),
+            "context" => Some(context(&settings.context, &settings.cluster)),
+            "with_context" => Some(with_context(&settings.context, &settings.cluster)),
             "page" => Some(page(&settings.page, &settings.cluster)),
             _ => match name.split_once('.')? {
                 (alert, "threshold") => Some(self.alert(alert).threshold?.to_string()),
@@ -174,7 +175,7 @@ impl Source {
 
     /// The alerts for the chart: whole but for what its values say.
     pub fn chart(&self) -> String {
-        let kept = |name: &str| name.contains('.') || ["cluster", "context", "page"].contains(&name);
+        let kept = |name: &str| name.contains('.') || ["cluster", "context", "with_context", "page"].contains(&name);
         let expand = |text: &str| self.expand_with(text, &|name| kept(name).then(|| format!("<<{name}>>")));
         let mut chart =
             "# Generated from alerts/source.yaml: make docs. Helm puts in what values.yaml says of each alert.\n"
@@ -213,9 +214,25 @@ fn linked(text: &str) -> String {
     if matches!(text, "<<short>>" | "<<short_namespace>>") { "<<short_page>>".to_owned() } else { text.to_owned() }
 }
 
-/// What `printf` makes ` --context …` of a cluster's name, or nothing.
-fn context(setting: &str) -> String {
-    if setting.is_empty() { "%.0s".to_owned() } else { format!(" --context {}", setting.replace("$cluster", "%s")) }
+/// ` --context …` with the cluster's name, or nothing.
+fn context(setting: &str, cluster: &str) -> String {
+    if setting.is_empty() {
+        return String::new();
+    }
+    let named = setting.replace("$cluster", "{{ . }}");
+    format!("{{{{ with or $labels.{cluster} $externalLabels.{cluster} }}}} --context {named}{{{{ end }}}}")
+}
+
+/// The end of a pipeline that puts the same into commands of podskew.
+fn with_context(setting: &str, cluster: &str) -> String {
+    if setting.is_empty() {
+        return String::new();
+    }
+    let named = setting.replace("$cluster", "%s");
+    format!(
+        " | reReplaceAll \"kubectl( argo rollouts)? -n \" (printf \"kubectl$1%s -n \" (or (and (or $labels.{cluster} \
+         $externalLabels.{cluster}) (printf \" --context {named}\" (or $labels.{cluster} $externalLabels.{cluster}))) \"\"))"
+    )
 }
 
 fn page(setting: &str, cluster: &str) -> String {
