@@ -339,6 +339,7 @@ mod tests {
             image_references: Vec::new(),
             pods: Vec::new(),
             nodes: None,
+            registry: None,
             changes_at: None,
         };
         names.map(report).collect()

@@ -113,6 +113,7 @@ impl Inventory {
             },
             evidence: self.evidence.as_deref(),
             awaits_evidence: self.awaits_evidence,
+            registry: self.registry.as_deref(),
         }
     }
 

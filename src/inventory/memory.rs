@@ -404,7 +404,9 @@ impl Inventory {
             let all: Vec<ContainerFacts<'_>> = group.iter().map(|(_, container)| *container).collect();
             let (all, nodes) = self.on_their_nodes(record, memory.uid, *hash, all);
             let nodes = self.evidence.as_deref().map(|evidence| OnNodes { evidence, nodes: &nodes });
-            let since = report::skewed_since(&all, within_image, &rare.aliases, nodes, now);
+            let (aliases, registry) = (&*rare.aliases, self.registry.as_deref());
+            let same = report::Same { aliases, nodes, awaits_nodes: false, registry };
+            let since = report::skewed_since(&all, within_image, same, now);
             let Some(since) = since else { continue };
             let hash = self.strings.name(*hash);
             let known = rare.skews.iter().find(|known| known.hash == *hash && known.container == *first.name);

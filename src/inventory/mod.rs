@@ -16,6 +16,7 @@ mod objects;
 mod owners;
 mod recorder;
 mod records;
+mod registry;
 mod relist;
 mod settings;
 mod shapes;
@@ -24,6 +25,7 @@ mod slab;
 use crate::objects::{Body, Object, Resource, Uid};
 pub use crate::report::evidence::{CachedTag, Evidence};
 pub use crate::report::evidence_builder::{Asked, EvidenceBuilder};
+pub use crate::report::registry::RegistryEvidence;
 use crate::report::{Name, Workload, WorkloadReport};
 use crate::time::UnixTime;
 use ended::Via;
@@ -34,6 +36,7 @@ pub use nodes::take_node;
 use objects::PodEntry;
 pub use owners::workload_type;
 use owners::{Owner, WorkloadRecord};
+pub use registry::{AskedDigest, AskedImage, AskedImages};
 use relist::Relist;
 pub use settings::{PodLabel, Settings, WorkloadKind};
 use shapes::Shapes;
@@ -96,6 +99,8 @@ pub struct Inventory {
     evidence_at: Option<UnixTime>,
     /// Whether nodes are asked and have not answered yet.
     awaits_evidence: bool,
+    /// What registries say, where they are asked.
+    registry: Option<Arc<RegistryEvidence>>,
 }
 
 /// How a source stands.
@@ -158,6 +163,7 @@ impl Inventory {
             evidence: None,
             evidence_at: None,
             awaits_evidence: false,
+            registry: None,
         }
     }
 

@@ -124,7 +124,7 @@ impl Inventory {
     }
 
     /// Whether two containers of one name run what has two digests, or nobody looked at them yet.
-    fn is_divided(&self, memory: &Memory) -> bool {
+    pub(super) fn is_divided(&self, memory: &Memory) -> bool {
         let mut known: Vec<(Symbol, Symbol)> = Vec::new();
         !memory.observed
             || memory.shapes().filter_map(|shape| self.shapes.get(shape)).any(|shape| {

@@ -4,6 +4,7 @@ use super::Name;
 use super::digest::{DigestKind, content};
 use super::evidence::{Candidate as Joinable, OnNodes, joined};
 use super::facts::{ContainerFacts, Identity};
+use super::registry::{RegistryEvidence, join};
 use crate::time::UnixTime;
 
 /// What came of comparing the containers of one name in a group of pods.
@@ -22,13 +23,15 @@ pub(super) struct Comparison<'a> {
 
 /// What is known to name the same image.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Same<'k> {
+pub struct Same<'k> {
     /// Digests that name the same bytes wherever they are.
-    pub(super) aliases: &'k [(Name, Name)],
+    pub aliases: &'k [(Name, Name)],
     /// What nodes say.
-    pub(super) nodes: Option<OnNodes<'k>>,
+    pub nodes: Option<OnNodes<'k>>,
     /// Whether they have yet to say it.
-    pub(super) awaits_nodes: bool,
+    pub awaits_nodes: bool,
+    /// What registries say.
+    pub registry: Option<&'k RegistryEvidence>,
 }
 
 /// Containers that run the same image: equal digits under any two forms of an `imageID` are one image (row 57).
@@ -62,17 +65,18 @@ impl<'a> Comparison<'a> {
                         Some(class) => {
                             // The form that tells most names it.
                             if kind < class.kind {
-                                (class.kind, class.digest) = (kind, digest);
+                                (class.kind, class.digest, class.kinds) = (kind, digest, vec![kind]);
                             }
                             class.members.push(container);
                         }
-                        None => classes.push(Candidate { kind, digest, members: vec![container] }),
+                        None => classes.push(Candidate { kind, kinds: vec![kind], digest, members: vec![container] }),
                     }
                 }
             }
         }
         merge_aliases(&mut classes, same.aliases);
         join_by_nodes(&mut classes, same.nodes);
+        join_by_registry(&mut classes, same.registry);
         classes.sort_unstable_by(|a, b| (a.kind, a.digest).cmp(&(b.kind, b.digest)));
 
         let chosen = comparable(&classes);
@@ -106,8 +110,8 @@ impl<'a> Comparison<'a> {
     /// Whether the difference may be none: Docker does not say of what its ids are, and its nodes may keep their images in
     /// different stores; or it is a mix of architectures.
     pub(super) fn may_be_one_image(&self, same: Same<'_>) -> bool {
-        let by_docker = self.images.len() > 1
-            && self.images.first().is_some_and(|image| image.kind == DigestKind::ManifestOrConfig);
+        let by_docker =
+            self.images.len() > 1 && self.images.iter().any(|image| image.kind == DigestKind::ManifestOrConfig);
         by_docker || (same.awaits_nodes && self.images.len() > 1) || self.may_be_architectures(same.nodes)
     }
 
@@ -144,6 +148,8 @@ pub(super) fn second_smallest(moments: impl Iterator<Item = UnixTime>) -> Option
 #[derive(Debug)]
 struct Candidate<'a> {
     kind: DigestKind,
+    /// The kinds in which it can be compared: its own, and with a registry's evidence those of what it was joined with.
+    kinds: Vec<DigestKind>,
     digest: &'a Name,
     members: Vec<ContainerFacts<'a>>,
 }
@@ -158,7 +164,7 @@ impl<'a> Candidate<'a> {
     /// Takes in the containers of another class, which run the same image. The form that tells most names it.
     fn absorb(&mut self, other: Candidate<'a>) {
         if other.kind < self.kind {
-            (self.kind, self.digest) = (other.kind, other.digest);
+            (self.kind, self.digest, self.kinds) = (other.kind, other.digest, other.kinds);
         }
         self.members.extend(other.members);
     }
@@ -189,6 +195,45 @@ fn join_by_nodes(classes: &mut Vec<Candidate<'_>>, nodes: Option<OnNodes<'_>>) {
         }
     }
     classes.extend(taken.into_iter().flatten());
+}
+
+/// Joins classes that registries say are one image. The digest that most pods report gives the name; what the others report stays
+/// comparable, so that no difference is lost.
+fn join_by_registry(classes: &mut Vec<Candidate<'_>>, registry: Option<&RegistryEvidence>) {
+    let Some(evidence) = registry.filter(|_| classes.len() > 1) else { return };
+    classes.sort_by(|a, b| b.members.len().cmp(&a.members.len()).then_with(|| a.digest.cmp(b.digest)));
+    let known = |member: &ContainerFacts<'_>| match member.identity {
+        Identity::Known(kind, _) => member.digest().map(|digest| (kind, digest.clone())),
+        _ => None,
+    };
+    let names: Vec<Vec<(DigestKind, Name)>> = classes
+        .iter()
+        .map(|class| {
+            let mut names: Vec<_> = class.members.iter().filter_map(known).collect();
+            names.sort_unstable();
+            names.dedup();
+            names
+        })
+        .collect();
+    let borrowed: Vec<Vec<(DigestKind, &Name)>> =
+        names.iter().map(|names| names.iter().map(|(kind, digest)| (*kind, digest)).collect()).collect();
+    let members = classes.iter().flat_map(|class| &class.members);
+    let mut tags: Vec<Name> =
+        members.filter_map(|member| evidence.tags.get(member.image)).map(|tag| tag.digest.clone()).collect();
+    tags.sort_unstable();
+    tags.dedup();
+    let mut taken: Vec<Option<Candidate<'_>>> = std::mem::take(classes).into_iter().map(Some).collect();
+    for group in join(evidence, &borrowed, &tags) {
+        let mut own = group.into_iter().filter_map(|at| taken[at].take());
+        if let Some(mut image) = own.next() {
+            for other in own {
+                let kinds: Vec<DigestKind> = image.kinds.iter().chain(&other.kinds).copied().collect();
+                image.absorb(other);
+                image.kinds = kinds;
+            }
+            classes.push(image);
+        }
+    }
 }
 
 /// Joins classes whose digests are linked by aliases, over digests no pod reports any more too. The digest that most
@@ -229,23 +274,19 @@ fn merge_aliases(classes: &mut Vec<Candidate<'_>>, aliases: &[(Name, Name)]) {
 /// The positions of the classes that can be compared with one another: those of the kind with the most different
 /// digests. Every opaque id is a kind of its own, because another opaque id may be the same image.
 fn comparable(classes: &[Candidate<'_>]) -> Vec<usize> {
-    let mut kinds: Vec<(Vec<usize>, usize)> = Vec::new();
-    for (at, class) in classes.iter().enumerate() {
-        let same_kind = at > 0 && class.kind == classes[at - 1].kind && class.kind != DigestKind::Opaque;
-        match kinds.last_mut() {
-            Some((positions, pods)) if same_kind => {
-                positions.push(at);
-                *pods += class.members.len();
-            }
-            _ => kinds.push((vec![at], class.members.len())),
-        }
-    }
+    let of_kind = |kind: DigestKind| -> Vec<usize> {
+        (0..classes.len()).filter(|at| classes[*at].kinds.contains(&kind)).collect()
+    };
+    let opaque = of_kind(DigestKind::Opaque).into_iter().filter(|at| classes[*at].kind == DigestKind::Opaque);
+    let kinds = [DigestKind::Manifest, DigestKind::Config, DigestKind::ManifestOrConfig].map(of_kind);
+    let kinds = kinds.into_iter().filter(|positions| !positions.is_empty());
+    let pods = |positions: &[usize]| positions.iter().map(|at| classes[*at].members.len()).sum::<usize>();
     // The first of the best: classes are sorted, manifests first.
     let mut best: Option<(Vec<usize>, usize)> = None;
-    for kind in kinds {
-        let better = best.as_ref().is_none_or(|best| (kind.0.len(), kind.1) > (best.0.len(), best.1));
-        if better {
-            best = Some(kind);
+    for positions in kinds.chain(opaque.map(|at| vec![at])) {
+        let pods = pods(&positions);
+        if best.as_ref().is_none_or(|best| (positions.len(), pods) > (best.0.len(), best.1)) {
+            best = Some((positions, pods));
         }
     }
     best.map_or_else(Vec::new, |(positions, _)| positions)

@@ -11,7 +11,8 @@ use std::collections::BTreeSet;
 pub(super) fn containers(facts: &WorkloadFacts<'_>, now: UnixTime) -> Vec<ContainerReport> {
     let nodes: Vec<&Name> = facts.evidence.iter().flat_map(|_| facts.pods.iter().map(|pod| pod.node)).collect();
     let nodes = facts.evidence.map(|evidence| OnNodes { evidence, nodes: &nodes });
-    let same = Same { aliases: facts.memory.aliases, nodes, awaits_nodes: facts.awaits_evidence };
+    let (aliases, registry) = (facts.memory.aliases, facts.registry);
+    let same = Same { aliases, nodes, awaits_nodes: facts.awaits_evidence, registry };
     let mut all = facts.containers.clone();
     let hash_of = |container: &ContainerFacts<'_>| facts.pods.get(container.pod as usize).map(|pod| pod.hash);
     all.sort_by(|a, b| {
@@ -144,14 +145,10 @@ fn compare<'a>(group: &[ContainerFacts<'a>], within_image: bool, same: Same<'_>)
 pub fn skewed_since(
     group: &[ContainerFacts<'_>],
     within_image: bool,
-    aliases: &[(Name, Name)],
-    nodes: Option<OnNodes<'_>>,
+    same: Same<'_>,
     now: UnixTime,
 ) -> Option<UnixTime> {
-    compare(group, within_image, Same { aliases, nodes, awaits_nodes: false })
-        .iter()
-        .filter_map(|comparison| comparison.side_by_side_since(now))
-        .min()
+    compare(group, within_image, same).iter().filter_map(|comparison| comparison.side_by_side_since(now)).min()
 }
 
 fn widest<'c, 'a>(comparisons: &'c [Comparison<'a>]) -> Option<&'c Comparison<'a>> {
@@ -185,7 +182,7 @@ fn digests(comparisons: &[Comparison<'_>]) -> Vec<DigestPods> {
     digests
 }
 
-fn origin_in_template(facts: &WorkloadFacts<'_>, hash: &Name, container: &Name) -> Origin {
+pub(super) fn origin_in_template(facts: &WorkloadFacts<'_>, hash: &Name, container: &Name) -> Origin {
     let template = facts.template(hash);
     match template.and_then(|template| template.has_container(container)) {
         None => Origin::Unknown,

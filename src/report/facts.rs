@@ -2,6 +2,7 @@
 
 use super::digest::DigestKind;
 use super::evidence::Evidence;
+use super::registry::RegistryEvidence;
 use super::{Name, Workload};
 use crate::time::UnixTime;
 
@@ -30,6 +31,8 @@ pub struct WorkloadFacts<'a> {
     pub evidence: Option<&'a Evidence>,
     /// Whether nodes are asked and have not answered yet: any two digests may be names of one image.
     pub awaits_evidence: bool,
+    /// What registries say of images, where they are asked.
+    pub registry: Option<&'a RegistryEvidence>,
 }
 
 impl<'a> WorkloadFacts<'a> {

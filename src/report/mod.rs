@@ -16,6 +16,7 @@ mod node_report;
 mod outcome;
 mod pins;
 pub mod reference;
+pub mod registry;
 pub mod remedy;
 mod remembered;
 mod rollback;
@@ -24,6 +25,7 @@ mod start;
 mod workload;
 
 pub use blocked::{BlockReason, BlockedPods};
+pub use compare::Same;
 pub use containers::skewed_since;
 pub use digest::DigestKind;
 pub use node_report::{ByArchitecture, NodeReport};
@@ -32,6 +34,7 @@ pub use rollout::observe;
 pub use workload::report;
 
 use crate::time::UnixTime;
+use registry::RegistryReport;
 use std::cmp::Ordering;
 use std::sync::Arc;
 
@@ -94,6 +97,8 @@ pub struct WorkloadReport {
     pub pods: Vec<PodReport>,
     /// What nodes say about its digest skew; `None` without one, and where nodes are not asked.
     pub nodes: Option<Box<NodeReport>>,
+    /// What registries say about its images; `None` where none is asked.
+    pub registry: Option<Box<RegistryReport>>,
     /// When this report would change although nothing happens in the cluster (a rollout becomes stalled).
     pub changes_at: Option<UnixTime>,
 }

@@ -5,6 +5,7 @@ use super::containers::containers;
 use super::facts::{Controller, ControllerKind, Course, ImageFacts, Observed, Replicas, WorkloadFacts};
 use super::node_report::node_report;
 use super::outcome::last_rollout;
+use super::registry::registry_report;
 use super::rollback;
 use super::rollout::{Current, mixed_since, progress};
 use super::{Driver, HashReport, ImageReference, Name, PodReport, ReferenceKind, UpdateHold, WorkloadReport, by_name};
@@ -17,9 +18,15 @@ pub fn report(facts: &WorkloadFacts<'_>, course: &Course, now: UnixTime) -> Work
     let progress = progress(facts, course, now);
     let hashes = hashes(facts, progress.current);
     let (mixed_since, mixed_noticed) = mixed_since(facts, now);
+    let image_references = image_references(facts, progress.current);
+    let current = match progress.current {
+        Current::Hash(hash) => Some(hash),
+        Current::None | Current::Unknown => None,
+    };
     let distinct = hashes.iter().filter(|hash| hash.pods > 0 && !hash.hash.is_empty()).count();
     WorkloadReport {
         nodes: node_report(facts, &containers),
+        registry: registry_report(facts, current, &containers, &image_references),
         workload: facts.workload.clone(),
         distinct_hashes: u32::try_from(distinct).unwrap_or(u32::MAX),
         mixed_since,
@@ -39,7 +46,7 @@ pub fn report(facts: &WorkloadFacts<'_>, course: &Course, now: UnixTime) -> Work
         update_hold: update_hold(facts),
         template_of: template_of(facts),
         available: facts.controller.as_ref().map(|controller| is_available(facts, controller)),
-        image_references: image_references(facts, progress.current),
+        image_references,
         pods: facts
             .pods
             .iter()

@@ -44,6 +44,7 @@ pub fn empty(workload: Workload) -> WorkloadReport {
         image_references: Vec::new(),
         pods: Vec::new(),
         nodes: None,
+        registry: None,
         changes_at: None,
     }
 }

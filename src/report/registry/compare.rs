@@ -1,0 +1,237 @@
+//! Whether two digests are one image, by what registries say of both.
+
+use super::{Child, Config, ImageFact, Index, Manifest, RegistryEvidence};
+use crate::report::Name;
+use crate::report::digest::{DigestKind, content};
+
+/// How two digests relate. The order is that of what follows from it: of several platforms the worst answer counts.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+pub enum Sameness {
+    /// They are one image.
+    One,
+    /// Two images with the same layers and the same start command: only labels or dates differ.
+    SameContent,
+    /// What is known does not tell.
+    Unknown,
+    /// Two images with different content.
+    Different,
+}
+
+/// A document that would tell more.
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+pub struct Missing {
+    /// Its digest.
+    pub digest: Name,
+    /// Where a registry has it.
+    pub part: Part,
+}
+
+/// Where a registry has a document.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+pub enum Part {
+    /// Under `/manifests/`.
+    Manifest,
+    /// Under `/blobs/`.
+    Config,
+}
+
+/// Compares digests, and notes which documents would tell more.
+#[derive(Debug)]
+pub struct Comparer<'e> {
+    evidence: &'e RegistryEvidence,
+    missing: Vec<Missing>,
+}
+
+/// What a digest is known to be.
+#[derive(Clone, Copy)]
+enum Known<'e> {
+    Index(&'e Index),
+    Manifest(&'e Name, &'e Manifest),
+    Config,
+    /// A digest of a node's own making.
+    Opaque,
+    /// A manifest or an index of which nothing is known.
+    Nothing,
+}
+
+impl<'e> Comparer<'e> {
+    /// Compares by `evidence`.
+    #[must_use]
+    pub fn new(evidence: &'e RegistryEvidence) -> Self {
+        Self { evidence, missing: Vec::new() }
+    }
+
+    /// The documents that would have told more, each once.
+    #[must_use]
+    pub fn missing(mut self) -> Vec<Missing> {
+        self.missing.sort_unstable();
+        self.missing.dedup();
+        self.missing
+    }
+
+    /// Compares two digests. The rules are tried in order, and the first that holds decides.
+    pub fn compare(&mut self, one: (DigestKind, &Name), other: (DigestKind, &Name)) -> Sameness {
+        if content(one.1) == content(other.1) {
+            return Sameness::One;
+        }
+        if self.contains(one.1, other.1) || self.contains(other.1, one.1) {
+            return Sameness::One;
+        }
+        let (a, b) = (self.known(one), self.known(other));
+        match (a, b) {
+            (Known::Index(a), Known::Index(b)) => self.indexes(a, b),
+            (Known::Index(index), Known::Manifest(digest, manifest))
+            | (Known::Manifest(digest, manifest), Known::Index(index)) => {
+                match self.platform_of(manifest).and_then(|platform| child(index, &platform)) {
+                    Some(child) => self.manifests(&child.digest.clone(), digest),
+                    None => Sameness::Unknown,
+                }
+            }
+            (Known::Manifest(a, _), Known::Manifest(b, _)) => self.manifests(a, b),
+            (Known::Config | Known::Opaque, Known::Config | Known::Opaque) => self.ids((one, a), (other, b)),
+            (Known::Config | Known::Opaque, image) => self.id_and_image((one, a), image),
+            (image, Known::Config | Known::Opaque) => self.id_and_image((other, b), image),
+            (Known::Nothing, _) | (_, Known::Nothing) => Sameness::Unknown,
+        }
+    }
+
+    fn contains(&self, index: &str, digest: &str) -> bool {
+        match self.evidence.fact(index) {
+            Some(ImageFact::Index(index)) => {
+                index.children.iter().any(|child| content(&child.digest) == content(digest))
+            }
+            _ => false,
+        }
+    }
+
+    fn known(&mut self, (kind, digest): (DigestKind, &Name)) -> Known<'e> {
+        match (kind, self.evidence.facts.get_key_value(digest)) {
+            (DigestKind::Opaque, _) => Known::Opaque,
+            (_, Some((digest, fact))) => match &**fact {
+                ImageFact::Index(index) => Known::Index(index),
+                ImageFact::Manifest(manifest) => Known::Manifest(digest, manifest),
+                ImageFact::Config(_) => Known::Config,
+            },
+            (DigestKind::Manifest, None) => {
+                self.note(digest, Part::Manifest);
+                Known::Nothing
+            }
+            (DigestKind::Config | DigestKind::ManifestOrConfig, None) => Known::Config,
+        }
+    }
+
+    fn note(&mut self, digest: &Name, part: Part) {
+        self.missing.push(Missing { digest: digest.clone(), part });
+    }
+
+    fn manifest(&mut self, digest: &Name) -> Option<&'e Manifest> {
+        match self.evidence.fact(digest) {
+            Some(ImageFact::Manifest(manifest)) => Some(manifest),
+            Some(_) => None,
+            None => {
+                self.note(digest, Part::Manifest);
+                None
+            }
+        }
+    }
+
+    fn config(&mut self, digest: &Name) -> Option<&'e Config> {
+        match self.evidence.fact(digest) {
+            Some(ImageFact::Config(config)) => Some(config),
+            Some(_) => None,
+            None => {
+                self.note(digest, Part::Config);
+                None
+            }
+        }
+    }
+
+    /// The platform of a manifest, which its configuration tells.
+    fn platform_of(&mut self, manifest: &Manifest) -> Option<Name> {
+        self.config(&manifest.config).map(|config| config.platform.clone()).filter(|platform| !platform.is_empty())
+    }
+
+    /// Two indexes are one image if they hold the same for every platform that both have.
+    fn indexes(&mut self, a: &Index, b: &Index) -> Sameness {
+        let mut worst = None;
+        for one in &a.children {
+            let (own, others) = (child(a, &one.platform), child(b, &one.platform));
+            let answer = match (own, others) {
+                (Some(own), Some(other)) => self.manifests(&own.digest, &other.digest),
+                // Both have the platform, and one of them more than once.
+                _ if b.children.iter().any(|other| other.platform == one.platform) => Sameness::Unknown,
+                _ => continue,
+            };
+            worst = worst.max(Some(answer));
+        }
+        match worst {
+            Some(Sameness::One | Sameness::SameContent) if !a.complete || !b.complete => Sameness::Unknown,
+            Some(worst) => worst,
+            None => Sameness::Unknown,
+        }
+    }
+
+    fn manifests(&mut self, a: &Name, b: &Name) -> Sameness {
+        if a == b {
+            return Sameness::One;
+        }
+        let (Some(a), Some(b)) = (self.manifest(a), self.manifest(b)) else { return Sameness::Unknown };
+        if a.config == b.config {
+            return Sameness::One;
+        }
+        let (a, b) = (self.config(&a.config), self.config(&b.config));
+        same_content(a, b)
+    }
+
+    /// Two ids of nodes. Ids of configurations can be read where a registry has the configuration.
+    fn ids(&mut self, a: ((DigestKind, &Name), Known<'e>), b: ((DigestKind, &Name), Known<'e>)) -> Sameness {
+        if matches!(a.1, Known::Opaque) || matches!(b.1, Known::Opaque) {
+            return Sameness::Unknown;
+        }
+        let (a, b) = (self.config(a.0.1), self.config(b.0.1));
+        same_content(a, b)
+    }
+
+    /// An id of a node and an image: they are one if the id is that of the image's configuration, on any platform.
+    fn id_and_image(&mut self, (id, known): ((DigestKind, &Name), Known<'e>), image: Known<'e>) -> Sameness {
+        let digests: Vec<(Name, Name)> = match image {
+            Known::Index(index) => index.children.iter().map(|it| (it.digest.clone(), it.platform.clone())).collect(),
+            Known::Manifest(digest, _) => vec![(digest.clone(), Name::from(""))],
+            _ => return Sameness::Unknown,
+        };
+        let manifests: Vec<(&Manifest, Name)> =
+            digests.into_iter().filter_map(|(digest, platform)| Some((self.manifest(&digest)?, platform))).collect();
+        if manifests.iter().any(|(manifest, _)| content(&manifest.config) == content(id.1)) {
+            return Sameness::One;
+        }
+        if matches!(known, Known::Opaque) {
+            return Sameness::Unknown;
+        }
+        let Some(own) = self.config(id.1) else { return Sameness::Unknown };
+        let is_it =
+            |(_, platform): &&(&Manifest, Name)| matches!(image, Known::Manifest(..)) || *platform == own.platform;
+        let mut suiting = manifests.iter().filter(is_it);
+        match (suiting.next(), suiting.next()) {
+            (Some((manifest, _)), None) => {
+                let other = self.config(&manifest.config);
+                same_content(Some(own), other)
+            }
+            _ => Sameness::Unknown,
+        }
+    }
+}
+
+fn same_content(a: Option<&Config>, b: Option<&Config>) -> Sameness {
+    match (a.and_then(|config| config.content), b.and_then(|config| config.content)) {
+        (Some(a), Some(b)) if a == b => Sameness::SameContent,
+        (Some(_), Some(_)) => Sameness::Different,
+        _ => Sameness::Unknown,
+    }
+}
+
+/// The one image that an index has for a platform.
+fn child<'i>(index: &'i Index, platform: &str) -> Option<&'i Child> {
+    let mut suiting = index.children.iter().filter(|child| !platform.is_empty() && *child.platform == *platform);
+    let first = suiting.next()?;
+    suiting.all(|other| other.digest == first.digest).then_some(first)
+}

@@ -1,0 +1,86 @@
+//! Which digests of a group are one image: pairs that are one, unless a third contradicts.
+//!
+//! A chain does not suffice: two indexes may share the image of one platform and differ in that of another, and the manifest they
+//! share makes neither the same as the other. So digests join only where no two of them are known to be anything but one.
+
+use super::compare::{Comparer, Sameness};
+use super::{ImageFact, Index, RegistryEvidence};
+use crate::report::Name;
+use crate::report::digest::{DigestKind, content};
+
+/// What stands for one image so far: its digests.
+pub type Names<'a> = Vec<(DigestKind, &'a Name)>;
+
+/// Groups positions of `classes` that are one image, in their order. `tags` are digests that tags stand for: an index that nobody
+/// runs may tie the manifests of two platforms together.
+#[must_use]
+pub fn join(evidence: &RegistryEvidence, classes: &[Names<'_>], tags: &[Name]) -> Vec<Vec<usize>> {
+    let own = classes.iter().flatten().map(|(_, digest)| &***digest);
+    let hubs = own.chain(tags.iter().map(|tag| &**tag)).filter_map(|digest| match evidence.fact(digest) {
+        Some(ImageFact::Index(index)) => Some(index),
+        _ => None,
+    });
+    let hubs: Vec<&Index> = hubs.collect();
+    let relation = |a: usize, b: usize| relation(evidence, &hubs, &classes[a], &classes[b]);
+    let mut groups: Vec<Vec<usize>> = Vec::new();
+    let mut left: Vec<usize> = (0..classes.len()).collect();
+    while !left.is_empty() {
+        let mut group = vec![left.remove(0)];
+        while let Some(at) = left.iter().position(|other| {
+            let relations = || group.iter().map(|member| relation(*member, *other));
+            relations().any(|it| it == Relation::One) && relations().all(|it| it != Relation::Apart)
+        }) {
+            group.push(left.remove(at));
+        }
+        group.sort_unstable();
+        groups.push(group);
+    }
+    groups
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Relation {
+    One,
+    /// The registry knows both, and not that they are one.
+    Apart,
+    Unknown,
+}
+
+fn relation(evidence: &RegistryEvidence, hubs: &[&Index], a: &Names<'_>, b: &Names<'_>) -> Relation {
+    let mut comparer = Comparer::new(evidence);
+    let mut result = Relation::Unknown;
+    for one in a {
+        for other in b {
+            if comparer.compare(*one, *other) == Sameness::One || are_siblings(evidence, hubs, one.1, other.1) {
+                result = Relation::One;
+            } else if is_known(evidence, hubs, one.1) && is_known(evidence, hubs, other.1) {
+                return Relation::Apart;
+            }
+        }
+    }
+    result
+}
+
+fn is_known(evidence: &RegistryEvidence, hubs: &[&Index], digest: &str) -> bool {
+    evidence.fact(digest).is_some() || hubs.iter().any(|hub| place(evidence, hub, digest).is_some())
+}
+
+/// Whether one index has both, for different platforms.
+fn are_siblings(evidence: &RegistryEvidence, hubs: &[&Index], a: &str, b: &str) -> bool {
+    hubs.iter().any(|hub| {
+        let places = place(evidence, hub, a).zip(place(evidence, hub, b));
+        places.is_some_and(|(a, b)| !a.is_empty() && !b.is_empty() && a != b)
+    })
+}
+
+/// The platform for which an index has a digest, or the image whose configuration it is.
+fn place<'i>(evidence: &RegistryEvidence, index: &'i Index, digest: &str) -> Option<&'i Name> {
+    let is_it = |manifest: &Name| {
+        let config = match evidence.fact(manifest) {
+            Some(ImageFact::Manifest(manifest)) => Some(&manifest.config),
+            _ => None,
+        };
+        content(manifest) == content(digest) || config.is_some_and(|config| content(config) == content(digest))
+    };
+    index.children.iter().find(|child| is_it(&child.digest)).map(|child| &child.platform)
+}

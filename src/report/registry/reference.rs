@@ -1,0 +1,89 @@
+//! Where a registry has an image reference.
+
+use crate::report::digest::ImageId;
+use crate::report::reference::TagReference;
+
+/// An image reference, taken apart.
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+pub struct Reference {
+    /// The registry's host and port; `docker.io` where the reference names none.
+    pub host: String,
+    /// The repository in the registry.
+    pub repository: String,
+    /// What of the repository.
+    pub target: Target,
+}
+
+/// What of a repository a reference names.
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+pub enum Target {
+    /// A tag, which may move.
+    Tag(String),
+    /// A digest, which never does. A tag beside it says nothing.
+    Digest(String),
+}
+
+impl Reference {
+    /// Takes an image reference apart; `None` where it is none.
+    #[must_use]
+    pub fn parse(image: &str) -> Option<Self> {
+        let (name, digest) = match image.split_once('@') {
+            Some((name, _)) => (name, Some(ImageId::parse(image)?.digest.to_owned())),
+            None => (image, None),
+        };
+        let full = TagReference::parse(name)?.full;
+        let (path, tag) = full.rsplit_once(':')?;
+        let (host, repository) = path.split_once('/')?;
+        let is_part = |part: &str| {
+            let of_name = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || b"._-".contains(&byte);
+            !matches!(part, "" | "." | "..") && part.bytes().all(of_name)
+        };
+        let of_tag = |byte: u8| byte.is_ascii_alphanumeric() || b"._-".contains(&byte);
+        let is_valid = repository.split('/').all(is_part) && tag.bytes().all(of_tag) && !matches!(tag, "" | "." | "..");
+        is_valid.then(|| Self {
+            host: host.to_owned(),
+            repository: repository.to_owned(),
+            target: digest.map_or_else(|| Target::Tag(tag.to_owned()), Target::Digest),
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Reference, Target};
+
+    #[test]
+    fn a_reference_is_completed_and_taken_apart() {
+        let digest = format!("sha256:{}", "a".repeat(64));
+        let pinned = |name: &str| format!("{name}@{digest}");
+        for (image, host, repository, target) in [
+            ("nginx", "docker.io", "library/nginx", Target::Tag("latest".to_owned())),
+            ("team/web:1", "docker.io", "team/web", Target::Tag("1".to_owned())),
+            ("localhost:5000/a/b", "localhost:5000", "a/b", Target::Tag("latest".to_owned())),
+            (&pinned("r.example/web:1"), "r.example", "web", Target::Digest(digest.clone())),
+            (&pinned("nginx"), "docker.io", "library/nginx", Target::Digest(digest.clone())),
+        ] {
+            let expected = Reference { host: host.to_owned(), repository: repository.to_owned(), target };
+            assert_eq!(Reference::parse(image), Some(expected), "{image}");
+        }
+    }
+
+    #[test]
+    fn what_could_leave_the_repository_is_no_reference() {
+        for image in [
+            "",
+            "r.example/../x:1",
+            "r.example/a//b",
+            "r.example/a?b:1",
+            "r.example/a:1#x",
+            "r.example/A:1",
+            "r.example/a:..",
+            "r.example/a@sha256:zz",
+            "r.example/a b:1",
+            "r.example/a%2f:1",
+            "r.example/",
+        ] {
+            assert_eq!(Reference::parse(image), None, "{image}");
+        }
+    }
+}

@@ -1,0 +1,270 @@
+//! How the images of a workload stand to what registries hold now.
+
+use super::{Build, Comparer, RegistryEvidence, Sameness, TagFact};
+use crate::report::containers::origin_in_template;
+use crate::report::digest::DigestKind;
+use crate::report::facts::{ContainerFacts, Identity, WorkloadFacts};
+use crate::report::{ContainerReport, HashDigests, ImageReference, Name, Origin, ReferenceKind};
+use crate::time::UnixTime;
+use std::collections::BTreeMap;
+
+/// Seconds after which a container that starts runs what the tag stands for now, if its node asks the registry. A registry serves
+/// a tag that moved from its caches for a while.
+const PULLS_WITHIN: u32 = 600;
+
+/// What registries say about a workload.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub struct RegistryReport {
+    /// The tags of its current containers, as far as they are known; sorted by container and image.
+    pub tags: Vec<TagReport>,
+    /// Tags whose nodes are known to resolve them elsewhere, so that nothing is said of them: containers and images.
+    pub contradicted: Vec<(Name, Name)>,
+    /// Its current images that the registry does not hold any more.
+    pub gone: Vec<GoneImage>,
+    /// How the digests of each digest skew differ.
+    pub skews: Vec<SkewContent>,
+    /// What the digests in skew, and those of moved tags, say of their build; sorted by digest.
+    pub builds: Vec<(Name, Build)>,
+}
+
+/// How a tag stands to what the containers run.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct TagReport {
+    /// Label `container`.
+    pub container: Name,
+    /// Label `image`.
+    pub image: Name,
+    /// Label `origin`.
+    pub origin: Origin,
+    /// Label `change`: what a container would run that asked for the tag now.
+    pub change: Change,
+    /// Since when the tag has stood for something else; `None` while it is current.
+    pub since: Option<UnixTime>,
+    /// What the tag stands for.
+    pub digest: Name,
+    /// The pull policy in the template; empty where it is not known.
+    pub pull_policy: Name,
+    /// What the containers run, and how many do; sorted by digest.
+    pub running: Vec<(Name, u32)>,
+}
+
+/// What a container would run that asked for its tag now.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+pub enum Change {
+    /// What the others run.
+    None,
+    /// The same layers and start command under another digest.
+    Rebuilt,
+    /// Different content.
+    Different,
+}
+
+impl Change {
+    /// The value of the label `change`.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::None => "none",
+            Self::Rebuilt => "rebuilt",
+            Self::Different => "different",
+        }
+    }
+}
+
+/// An image that the registry does not hold any more.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct GoneImage {
+    /// Label `container`.
+    pub container: Name,
+    /// Label `image`.
+    pub image: Name,
+    /// Label `origin`.
+    pub origin: Origin,
+    /// Since when.
+    pub since: UnixTime,
+}
+
+/// How the digests of one digest skew differ.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct SkewContent {
+    /// The template hash.
+    pub hash: Name,
+    /// Label `container`.
+    pub container: Name,
+    /// Label `origin`.
+    pub origin: Origin,
+    /// Label `content`: [`Sameness::One`] never occurs.
+    pub content: Sameness,
+}
+
+impl SkewContent {
+    /// The value of the label `content`.
+    #[must_use]
+    pub fn as_str(&self) -> &'static str {
+        match self.content {
+            Sameness::SameContent => "same_content",
+            Sameness::Different => "different",
+            Sameness::One | Sameness::Unknown => "unknown",
+        }
+    }
+}
+
+impl RegistryReport {
+    /// How the digests under one hash of a container differ.
+    #[must_use]
+    pub fn content(&self, container: &str, hash: &str) -> Option<Sameness> {
+        let skew = self.skews.iter().find(|skew| *skew.container == *container && *skew.hash == *hash)?;
+        Some(skew.content)
+    }
+
+    /// What a digest says of its build.
+    #[must_use]
+    pub fn build(&self, digest: &str) -> Option<&Build> {
+        let at = self.builds.binary_search_by(|(known, _)| (**known).cmp(digest)).ok()?;
+        Some(&self.builds[at].1)
+    }
+}
+
+/// What registries say about a workload; `None` where none is asked.
+pub(in crate::report) fn registry_report(
+    facts: &WorkloadFacts<'_>,
+    current: Option<&Name>,
+    containers: &[ContainerReport],
+    references: &[ImageReference],
+) -> Option<Box<RegistryReport>> {
+    let evidence = facts.registry?;
+    let mut report = RegistryReport::default();
+    for container in containers {
+        for of_hash in container.by_hash.iter().filter(|of_hash| of_hash.skewed_since.is_some()) {
+            report.skews.push(SkewContent {
+                hash: of_hash.hash.clone(),
+                container: container.container.clone(),
+                origin: of_hash.origin,
+                content: content_of_skew(evidence, of_hash, facts.within_image),
+            });
+        }
+    }
+    if let Some(current) = current {
+        stand(facts, evidence, current, references, &mut report);
+    }
+    let in_skew = containers.iter().flat_map(|container| &container.by_hash).filter(|it| it.skewed_since.is_some());
+    let in_skew = in_skew.flat_map(|of_hash| of_hash.digests.iter().map(|pods| &pods.digest));
+    let moved = report.tags.iter().filter(|tag| tag.change != Change::None);
+    let moved = moved.flat_map(|tag| tag.running.iter().map(|(digest, _)| digest).chain([&tag.digest]));
+    let builds: BTreeMap<Name, Build> =
+        in_skew.chain(moved).map(|digest| (digest.clone(), evidence.build(digest))).collect();
+    report.builds = builds.into_iter().filter(|(_, build)| *build != Build::default()).collect();
+    Some(Box::new(report))
+}
+
+/// How the images of one skew differ: by content if any two do, and by less only if that is known of all.
+fn content_of_skew(evidence: &RegistryEvidence, of_hash: &HashDigests, within_image: bool) -> Sameness {
+    let mut comparer = Comparer::new(evidence);
+    let skewed: Vec<_> = of_hash.digests.iter().filter(|pods| !pods.skewed.is_empty()).collect();
+    let mut answers = Vec::new();
+    for (at, one) in skewed.iter().enumerate() {
+        for other in &skewed[at + 1..] {
+            if one.digest != other.digest && (!within_image || one.image == other.image) {
+                answers.push(comparer.compare((one.kind, &one.digest), (other.kind, &other.digest)));
+            }
+        }
+    }
+    answers.into_iter().max().unwrap_or(Sameness::Unknown)
+}
+
+/// How the tags and images of the current template stand.
+fn stand(
+    facts: &WorkloadFacts<'_>,
+    evidence: &RegistryEvidence,
+    current: &Name,
+    references: &[ImageReference],
+    report: &mut RegistryReport,
+) {
+    let is_current =
+        |container: &&ContainerFacts<'_>| facts.pods.get(container.pod as usize).is_some_and(|it| it.hash == current);
+    let mut groups: BTreeMap<(&Name, &Name), Vec<&ContainerFacts<'_>>> = BTreeMap::new();
+    for container in facts.containers.iter().filter(is_current) {
+        if container.identity != Identity::NotStarted {
+            groups.entry((container.name, container.image)).or_default().push(container);
+        }
+    }
+    for ((container, image), members) in groups {
+        let origin = origin_in_template(facts, current, container);
+        if let Some(since) = evidence.gone.get(image) {
+            let (container, image, since) = (container.clone(), image.clone(), *since);
+            report.gone.push(GoneImage { container, image, origin, since });
+            continue;
+        }
+        let policy = references.iter().find(|reference| reference.container == *container);
+        let pull_policy = policy.map_or_else(|| Name::from(""), |reference| reference.pull_policy.clone());
+        // No start of a container asks anybody for its image.
+        if &*pull_policy == "Never" || ReferenceKind::of(image) == ReferenceKind::Digest {
+            continue;
+        }
+        let Some(tag) = evidence.tags.get(image) else { continue };
+        match standing(evidence, tag, &members, &pull_policy) {
+            Standing::Unknown => {}
+            Standing::Contradicted => report.contradicted.push((container.clone(), image.clone())),
+            Standing::Known(change) => report.tags.push(TagReport {
+                container: container.clone(),
+                image: image.clone(),
+                origin,
+                change,
+                since: (change != Change::None).then_some(tag.since),
+                digest: tag.digest.clone(),
+                pull_policy,
+                running: running(&members),
+            }),
+        }
+    }
+}
+
+enum Standing {
+    Known(Change),
+    Unknown,
+    /// Containers that asked for the tag after it moved run what it stood for before.
+    Contradicted,
+}
+
+fn standing(
+    evidence: &RegistryEvidence,
+    tag: &TagFact,
+    members: &[&ContainerFacts<'_>],
+    pull_policy: &str,
+) -> Standing {
+    let mut comparer = Comparer::new(evidence);
+    let (mut is_one, mut is_unknown, mut worst) = (false, false, Change::None);
+    for member in members {
+        let Identity::Known(kind, digest) = member.identity else { continue };
+        let answer = comparer.compare((DigestKind::Manifest, &tag.digest), (kind, digest));
+        match answer {
+            Sameness::One => is_one = true,
+            Sameness::SameContent => worst = worst.max(Change::Rebuilt),
+            Sameness::Different => worst = Change::Different,
+            // An id of the node's own that matches nothing cannot be compared with a tag at all.
+            Sameness::Unknown => is_unknown |= kind == DigestKind::Manifest,
+        }
+        let is_old = matches!(answer, Sameness::SameContent | Sameness::Different);
+        if is_old
+            && pull_policy == "Always"
+            && member.started.is_some_and(|started| started > tag.since.plus(PULLS_WITHIN))
+        {
+            return Standing::Contradicted;
+        }
+    }
+    match worst {
+        Change::Different => Standing::Known(Change::Different),
+        _ if is_unknown => Standing::Unknown,
+        Change::Rebuilt => Standing::Known(Change::Rebuilt),
+        Change::None if is_one => Standing::Known(Change::None),
+        Change::None => Standing::Unknown,
+    }
+}
+
+fn running(members: &[&ContainerFacts<'_>]) -> Vec<(Name, u32)> {
+    let mut running: BTreeMap<Name, u32> = BTreeMap::new();
+    for digest in members.iter().filter_map(|member| member.digest()) {
+        *running.entry(digest.clone()).or_default() += 1;
+    }
+    running.into_iter().collect()
+}
