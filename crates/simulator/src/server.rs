@@ -90,6 +90,13 @@ impl Tls {
     }
 }
 
+impl Tls {
+    /// The certificate, for a server.
+    pub(super) fn config(&self) -> Arc<rustls::ServerConfig> {
+        Arc::clone(&self.config)
+    }
+}
+
 impl std::fmt::Debug for Tls {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Tls").finish_non_exhaustive()
