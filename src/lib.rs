@@ -24,6 +24,7 @@ pub mod json;
 pub mod look;
 pub mod objects;
 pub mod page;
+pub mod registry;
 pub mod report;
 pub mod serve;
 pub mod stderr;

@@ -3,6 +3,8 @@
 //! Every combination of labels that can occur stands at zero from the start: a counter that appears with its first
 //! failure hides that failure from `increase()`.
 
+mod registry;
+
 use crate::objects::{Resource, wrong_types};
 use crate::stderr::dropped_lines;
 use prometheus::{
@@ -14,6 +16,7 @@ use prometheus::{
     core::{Collector, Desc},
     process_collector::ProcessCollector,
 };
+pub use registry::RegistryHealth;
 use std::fmt;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};

@@ -37,7 +37,7 @@ mod list;
 mod liveness;
 mod look;
 mod nodes;
-mod proxy;
+pub(crate) mod proxy;
 mod refusal;
 mod request;
 mod sink;

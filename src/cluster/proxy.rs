@@ -15,7 +15,7 @@ use std::net::IpAddr;
 
 /// How a proxy is spoken to.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(super) enum Protocol {
+pub(crate) enum Protocol {
     /// HTTP CONNECT.
     Http,
     /// The same over TLS.
@@ -26,10 +26,10 @@ pub(super) enum Protocol {
 
 /// A proxy. What it shows of itself holds no credentials.
 #[derive(Clone, PartialEq, Eq)]
-pub(super) struct Proxy {
-    pub(super) protocol: Protocol,
+pub(crate) struct Proxy {
+    pub(crate) protocol: Protocol,
     /// With a port, and without credentials.
-    pub(super) address: Uri,
+    pub(crate) address: Uri,
     credentials: Option<(String, String)>,
 }
 
@@ -40,7 +40,7 @@ impl fmt::Display for Proxy {
 }
 
 /// The variables of the environment that concern proxies.
-pub(super) struct Variables<F>(pub(super) F);
+pub(crate) struct Variables<F>(pub(crate) F);
 
 impl Proxy {
     /// Reads the URL of a proxy that `named_by` holds.
@@ -88,7 +88,7 @@ impl Proxy {
     }
 
     /// The value of `Proxy-Authorization`.
-    pub(super) fn authorization(&self) -> Option<HeaderValue> {
+    pub(crate) fn authorization(&self) -> Option<HeaderValue> {
         let (user, password) = self.credentials.as_ref()?;
         let mut value =
             HeaderValue::try_from(format!("Basic {}", STANDARD.encode(format!("{user}:{password}")))).ok()?;
@@ -97,7 +97,7 @@ impl Proxy {
     }
 
     /// User and password.
-    pub(super) fn credentials(&self) -> Option<(String, String)> {
+    pub(crate) fn credentials(&self) -> Option<(String, String)> {
         self.credentials.clone()
     }
 }
@@ -117,7 +117,7 @@ pub(super) fn port_of(uri: &Uri) -> anyhow::Result<Option<u16>> {
 
 impl<F: Fn(&str) -> Option<String>> Variables<F> {
     /// The proxy for `server`, if there is one.
-    pub(super) fn proxy_for(&self, server: &Uri, proxy_url: Option<&str>) -> anyhow::Result<Option<Proxy>> {
+    pub(crate) fn proxy_for(&self, server: &Uri, proxy_url: Option<&str>) -> anyhow::Result<Option<Proxy>> {
         if let Some(text) = proxy_url.map(str::trim).filter(|text| !text.is_empty()) {
             return Proxy::read(text, "the cluster's proxy-url").map(Some);
         }

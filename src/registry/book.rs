@@ -1,0 +1,445 @@
+//! What is known of references, and when each is asked for again.
+
+use super::credentials::{Credential, Keyring};
+use super::failure::Failure;
+use super::host::Host;
+use super::settings::{RegistryOptions, RegistryTimings};
+use crate::inventory::{AskedDigest, AskedImages};
+use crate::report::Name;
+use crate::report::digest::DigestKind;
+use crate::report::registry::{ImageFact, Reference, RegistryEvidence, TagFact, Target};
+use crate::time::UnixTime;
+use std::collections::{BTreeMap, HashMap, HashSet, VecDeque};
+use std::hash::{BuildHasher, RandomState};
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::time::Instant;
+
+/// Facts that are kept.
+const MOST_FACTS: usize = 20_000;
+
+/// References that a host is asked for before priorities are looked at again.
+const BATCH: usize = 100;
+
+/// Failures in a row after which a host is left alone for a while.
+const MOST_FAILURES: u32 = 3;
+
+/// How a reference stands: the label `state` of `podskew_registry_references`.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
+pub(super) enum State {
+    /// Not asked yet, or not yet confirmed.
+    Pending,
+    /// What it stands for is known.
+    Answered,
+    /// The registry does not hold it any more.
+    Gone,
+    /// 404.
+    NotFound,
+    /// 401 or 403.
+    Unauthorized,
+    /// 429.
+    Throttled,
+    /// The content does not have its digest.
+    Unconfirmed,
+    /// Any other failure.
+    Failed,
+}
+
+impl State {
+    pub(super) const ALL: [Self; 8] = [
+        Self::Pending,
+        Self::Answered,
+        Self::Gone,
+        Self::NotFound,
+        Self::Unauthorized,
+        Self::Throttled,
+        Self::Unconfirmed,
+        Self::Failed,
+    ];
+
+    pub(super) fn as_str(self) -> &'static str {
+        match self {
+            Self::Pending => "pending",
+            Self::Answered => "answered",
+            Self::Gone => "gone",
+            Self::NotFound => "not_found",
+            Self::Unauthorized => "unauthorized",
+            Self::Throttled => "throttled",
+            Self::Unconfirmed => "unconfirmed",
+            Self::Failed => "failed",
+        }
+    }
+}
+
+/// A reference that somebody runs.
+pub(super) struct Entry {
+    pub(super) reference: Reference,
+    pub(super) running: Vec<(DigestKind, Name)>,
+    pub(super) in_skew: bool,
+    always: bool,
+    due: Instant,
+    pub(super) state: State,
+    /// What its tag was last seen to stand for, and since when.
+    pub(super) seen: Option<(Name, UnixTime)>,
+    /// When that was last confirmed.
+    confirmed: Option<Instant>,
+    /// Since when it is not found where it was before.
+    missing: Option<(Instant, UnixTime)>,
+    gone: bool,
+}
+
+#[derive(Default)]
+struct Repository {
+    /// A hash of the credential by which it last answered with 200.
+    opened_by: Option<u64>,
+    waits_until: Option<Instant>,
+}
+
+#[derive(Default)]
+struct HostState {
+    waits_until: Option<Instant>,
+    throttle: Option<Duration>,
+    failures: u32,
+    pulls: VecDeque<Instant>,
+    /// The failure that was logged last.
+    told: Option<String>,
+}
+
+/// Everything that is known.
+pub(super) struct Book {
+    options: RegistryOptions,
+    timings: RegistryTimings,
+    references: BTreeMap<Name, Entry>,
+    pub(super) skews: Vec<Vec<AskedDigest>>,
+    pub(super) evidence: RegistryEvidence,
+    /// Documents that a repository does not have, and until when it is not asked for them.
+    pub(super) absent: HashMap<(String, Name), Instant>,
+    repositories: HashMap<(String, String), Repository>,
+    hosts: HashMap<String, HostState>,
+    hasher: RandomState,
+    /// Documents that were taken in so far.
+    learned: u64,
+    /// What of the last snapshot tells it from the next.
+    published: Option<Published>,
+}
+
+type Published = (usize, u64, HashMap<Name, TagFact>, HashMap<Name, UnixTime>);
+
+/// The references of one repository that are due.
+pub(super) struct Batch {
+    pub(super) repository: String,
+    pub(super) images: Vec<Name>,
+}
+
+impl Book {
+    pub(super) fn new(options: RegistryOptions, timings: RegistryTimings) -> Self {
+        Self {
+            options,
+            timings,
+            references: BTreeMap::new(),
+            skews: Vec::new(),
+            evidence: RegistryEvidence::default(),
+            absent: HashMap::new(),
+            repositories: HashMap::new(),
+            hosts: HashMap::new(),
+            hasher: RandomState::new(),
+            learned: 0,
+            published: None,
+        }
+    }
+
+    /// Takes over what workloads run now.
+    pub(super) fn update(&mut self, asked: AskedImages) {
+        let now = Instant::now();
+        let mut before = std::mem::take(&mut self.references);
+        for image in asked.images {
+            let Some(reference) = Reference::parse(&image.image) else { continue };
+            if !self.options.registries.iter().any(|registry| registry.host == reference.host) {
+                continue;
+            }
+            let mut entry = before.remove(&image.image).unwrap_or_else(|| Entry {
+                reference,
+                running: Vec::new(),
+                in_skew: false,
+                always: false,
+                due: now,
+                state: State::Pending,
+                seen: None,
+                confirmed: None,
+                missing: None,
+                gone: false,
+            });
+            // What begins to run may be new to the registry's answer, or the first to differ from it.
+            if (image.in_skew && !entry.in_skew) || entry.running != image.running {
+                entry.due = now;
+            }
+            (entry.running, entry.in_skew, entry.always) = (image.running, image.in_skew, image.always);
+            self.references.insert(image.image, entry);
+        }
+        self.skews = asked.skews;
+        let used: HashSet<(&String, &String)> =
+            self.references.values().map(|it| (&it.reference.host, &it.reference.repository)).collect();
+        self.repositories.retain(|(host, repository), _| used.contains(&(host, repository)));
+        self.absent.retain(|_, until| *until > now);
+        self.forget_facts();
+    }
+
+    /// Forgets facts that nobody needs, once there are many.
+    fn forget_facts(&mut self) {
+        if self.evidence.facts.len() <= MOST_FACTS {
+            return;
+        }
+        let tags = self.references.values().filter_map(|entry| entry.seen.as_ref()).map(|(digest, _)| digest);
+        let running = self.references.values().flat_map(|entry| entry.running.iter().map(|(_, digest)| digest));
+        let mut needed: HashSet<Name> = HashSet::new();
+        let mut next: Vec<Name> = tags.chain(running).cloned().collect();
+        while let Some(digest) = next.pop().filter(|_| needed.len() < MOST_FACTS) {
+            match self.evidence.fact(&digest) {
+                Some(ImageFact::Index(index)) => next.extend(index.children.iter().map(|child| child.digest.clone())),
+                Some(ImageFact::Manifest(manifest)) => next.push(manifest.config.clone()),
+                Some(ImageFact::Config(_)) => {}
+                None => continue,
+            }
+            needed.insert(digest);
+        }
+        self.evidence.facts.retain(|digest, _| needed.contains(digest));
+    }
+
+    /// The credentials changed: whatever was refused may be granted now, and what was found by others says nothing.
+    pub(super) fn credentials_changed(&mut self) {
+        let now = Instant::now();
+        self.repositories.clear();
+        for entry in self.references.values_mut() {
+            entry.missing = None;
+            if entry.state == State::Unauthorized {
+                entry.due = now;
+            }
+        }
+    }
+
+    /// What of a host is due, by repository, the most urgent first: skews, then what asks the registry at each start.
+    pub(super) fn due(&self, host: &Host) -> Vec<Batch> {
+        let now = Instant::now();
+        let waits = self.hosts.get(&host.name).and_then(|state| state.waits_until);
+        if waits.is_some_and(|until| until > now) {
+            return Vec::new();
+        }
+        let is_open = |entry: &Entry| {
+            let key = (entry.reference.host.clone(), entry.reference.repository.clone());
+            let waits = self.repositories.get(&key).and_then(|repository| repository.waits_until);
+            waits.is_none_or(|until| until <= now)
+        };
+        let due = self.references.iter().filter(|(_, it)| it.reference.host == host.name && it.due <= now);
+        let mut due: Vec<_> = due.filter(|(_, entry)| is_open(entry)).collect();
+        due.sort_by_key(|(_, it)| (!it.in_skew, !it.always, &it.reference.repository));
+        due.truncate(BATCH);
+        let mut batches: Vec<Batch> = Vec::new();
+        for (image, entry) in due {
+            let repository = &entry.reference.repository;
+            match batches.iter_mut().find(|batch| batch.repository == *repository) {
+                Some(batch) => batch.images.push(image.clone()),
+                None => batches.push(Batch { repository: repository.clone(), images: vec![image.clone()] }),
+            }
+        }
+        batches
+    }
+
+    pub(super) fn entry(&self, image: &str) -> Option<&Entry> {
+        self.references.get(image)
+    }
+
+    /// How many references of a host are in each state.
+    pub(super) fn states(&self, host: &str) -> [usize; State::ALL.len()] {
+        let entries = || self.references.values().filter(|entry| entry.reference.host == host);
+        State::ALL.map(|state| entries().filter(|entry| entry.state == state).count())
+    }
+
+    /// Images of which nothing certain is known.
+    pub(super) fn unanswered(&self) -> Vec<(Name, State)> {
+        let entries = self.references.iter().filter(|(_, entry)| entry.state != State::Answered);
+        entries.map(|(image, entry)| (image.clone(), entry.state)).collect()
+    }
+
+    /// Whether a manifest of `digest` has to be fetched before anything is said of it.
+    pub(super) fn needs_manifest(&self, image: &str, digest: &str) -> bool {
+        let runs = self.entry(image).is_some_and(|it| it.running.iter().any(|(_, running)| **running == *digest));
+        !runs && self.evidence.fact(digest).is_none()
+    }
+
+    /// What the registry says an image stands for. A tag whose content is not confirmed is known to nobody.
+    pub(super) fn resolved(&mut self, image: &str, digest: &str, credential: Option<&Credential>, now: UnixTime) {
+        let is_confirmed = !self.needs_manifest(image, digest);
+        let opened_by = credential.map(|credential| self.hasher.hash_one(credential));
+        let Some(entry) = self.references.get_mut(image) else { return };
+        let key = (entry.reference.host.clone(), entry.reference.repository.clone());
+        self.repositories.entry(key).or_default().opened_by = opened_by;
+        (entry.missing, entry.gone) = (None, false);
+        if entry.seen.as_ref().is_none_or(|(seen, _)| **seen != *digest) {
+            entry.seen = Some((Name::from(digest), now));
+            entry.confirmed = None;
+        }
+        entry.state = if is_confirmed { State::Answered } else { State::Pending };
+        if is_confirmed {
+            entry.confirmed = Some(Instant::now());
+        }
+        let host = self.hosts.entry(entry.reference.host.clone()).or_default();
+        (host.failures, host.throttle) = (0, None);
+        self.schedule(image);
+    }
+
+    /// The registry did not answer for an image.
+    pub(super) fn failed(&mut self, image: &str, failure: &Failure, host: &Host, credential: Option<&Credential>) {
+        let now = Instant::now();
+        let by = credential.map(|credential| self.hasher.hash_one(credential));
+        let Some(entry) = self.references.get_mut(image) else { return };
+        let key = (entry.reference.host.clone(), entry.reference.repository.clone());
+        entry.state = match failure {
+            Failure::NotFound => State::NotFound,
+            Failure::Unauthorized | Failure::NoCredentials(_) => State::Unauthorized,
+            Failure::Throttled(_) => State::Throttled,
+            Failure::Unconfirmed => State::Unconfirmed,
+            _ => State::Failed,
+        };
+        let mut again = None;
+        match failure {
+            Failure::NotFound => {
+                // A mirror that does not have it says nothing: nodes go on to the registry itself.
+                let opened_by = self.repositories.get(&key).and_then(|repository| repository.opened_by);
+                let was_there = !host.is_mirrored() && opened_by.is_some() && opened_by == by;
+                if was_there {
+                    let (since, _) = *entry.missing.get_or_insert((now, UnixTime::now()));
+                    entry.gone |= since.elapsed() >= self.timings.gone_again;
+                    if entry.gone {
+                        entry.state = State::Gone;
+                        entry.confirmed = Some(now);
+                    } else {
+                        again = Some(self.timings.gone_again.saturating_sub(since.elapsed()));
+                    }
+                }
+            }
+            Failure::Unauthorized | Failure::NoCredentials(_) => {
+                self.repositories.entry(key).or_default().waits_until = Some(now + self.timings.unauthorized);
+            }
+            Failure::Throttled(asked) => self.throttled(host, *asked),
+            failure if failure.is_of_host() => {
+                let most = self.options.interval(&host.name, &self.timings);
+                let state = self.hosts.entry(host.name.clone()).or_default();
+                state.failures = state.failures.saturating_add(1);
+                if let Some(beyond) = state.failures.checked_sub(MOST_FAILURES) {
+                    let pause = self.timings.throttled.saturating_mul(1 << beyond.min(16)).min(most);
+                    state.waits_until = Some(now + pause);
+                }
+            }
+            _ => {}
+        }
+        self.schedule(image);
+        if let Some((again, entry)) = again.zip(self.references.get_mut(image)) {
+            entry.due = now + again;
+        }
+    }
+
+    /// Sets when an image is asked for again: its interval and up to a fifth more or less.
+    fn schedule(&mut self, image: &str) {
+        let spread = f64::from(u32::try_from(self.hasher.hash_one((image, Instant::now())) >> 32).unwrap_or(0));
+        let Some(entry) = self.references.get_mut(image) else { return };
+        let interval = match entry.reference.target {
+            Target::Tag(_) => self.options.interval(&entry.reference.host, &self.timings),
+            Target::Digest(_) => self.timings.pinned,
+        };
+        entry.due = Instant::now() + interval.mul_f64(0.8 + 0.4 * spread / f64::from(u32::MAX));
+    }
+
+    /// Whether a host is to be left alone for now.
+    pub(super) fn waits(&self, host: &Host) -> bool {
+        let waits = self.hosts.get(&host.name).and_then(|state| state.waits_until);
+        waits.is_some_and(|until| until > Instant::now())
+    }
+
+    /// Whether a host's failure is news for the log, or `None` its success.
+    pub(super) fn is_news(&mut self, host: &Host, failure: Option<&Failure>) -> bool {
+        let state = self.hosts.entry(host.name.clone()).or_default();
+        let text = failure.map(ToString::to_string);
+        std::mem::replace(&mut state.told, text.clone()) != text
+    }
+
+    /// Counts a manifest that is about to be fetched; whether it may be.
+    pub(super) fn may_pull(&mut self, host: &Host) -> bool {
+        if !host.counts_pulls() {
+            return true;
+        }
+        let now = Instant::now();
+        let pulls = &mut self.hosts.entry(host.name.clone()).or_default().pulls;
+        while pulls.front().is_some_and(|at| now.duration_since(*at) > self.timings.pinned) {
+            pulls.pop_front();
+        }
+        let may = pulls.len() < self.timings.hub_pulls;
+        if may {
+            pulls.push_back(now);
+        }
+        may
+    }
+
+    /// Takes in what a document says.
+    pub(super) fn learn(&mut self, digest: &str, fact: ImageFact) {
+        self.evidence.facts.insert(Name::from(digest), Arc::new(fact));
+        self.learned += 1;
+    }
+
+    /// A repository does not have a document, or none that can be read.
+    pub(super) fn lacks(&mut self, repository: &str, digest: &Name) {
+        let until = Instant::now() + self.timings.pinned;
+        self.absent.insert((repository.to_owned(), digest.clone()), until);
+    }
+
+    /// A host failed while a document was fetched.
+    pub(super) fn failed_document(&mut self, failure: &Failure, host: &Host) {
+        if let Failure::Throttled(asked) = failure {
+            self.throttled(host, *asked);
+        }
+    }
+
+    fn throttled(&mut self, host: &Host, asked: Option<Duration>) {
+        let (least, most) = (self.timings.throttled, self.timings.throttled_most);
+        let state = self.hosts.entry(host.name.clone()).or_default();
+        let doubled = state.throttle.map_or(least, |before| before.saturating_mul(2)).min(most);
+        state.throttle = Some(doubled);
+        state.waits_until = Some(Instant::now() + asked.map_or(doubled, |asked| asked.clamp(least, most)));
+    }
+
+    /// The snapshot, if it differs from the one before.
+    pub(super) fn changed_snapshot(&mut self) -> Option<RegistryEvidence> {
+        let snapshot = self.snapshot();
+        let told = (snapshot.facts.len(), self.learned, snapshot.tags.clone(), snapshot.gone.clone());
+        (self.published.as_ref() != Some(&told)).then(|| {
+            self.published = Some(told);
+            snapshot
+        })
+    }
+
+    /// A snapshot of what is known, and not too old to be said.
+    pub(super) fn snapshot(&self) -> RegistryEvidence {
+        let mut evidence = RegistryEvidence { facts: self.evidence.facts.clone(), ..RegistryEvidence::default() };
+        for (image, entry) in &self.references {
+            let interval = match entry.reference.target {
+                Target::Tag(_) => self.options.interval(&entry.reference.host, &self.timings),
+                Target::Digest(_) => self.timings.pinned,
+            };
+            let is_fresh = entry.confirmed.is_some_and(|at| at.elapsed() <= interval * 3);
+            match (&entry.missing, &entry.seen, &entry.reference.target) {
+                (Some((_, since)), _, _) if entry.gone && is_fresh => {
+                    evidence.gone.insert(image.clone(), *since);
+                }
+                (_, Some((digest, since)), Target::Tag(_)) if is_fresh && !entry.gone => {
+                    evidence.tags.insert(image.clone(), TagFact { digest: digest.clone(), since: *since });
+                }
+                _ => {}
+            }
+        }
+        evidence
+    }
+
+    /// The credentials as the file has them now.
+    pub(super) fn keyring(&self) -> Result<Keyring, String> {
+        self.options.keyring()
+    }
+}

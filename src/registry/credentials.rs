@@ -1,0 +1,313 @@
+//! Credentials of registries: a `config.json` as docker, the kubelet and secrets of type `kubernetes.io/dockerconfigjson` have it.
+
+use super::failure::Failure;
+use super::helpers;
+use base64::Engine as _;
+use base64::engine::DecodePaddingMode;
+use base64::engine::GeneralPurpose;
+use base64::engine::general_purpose::{GeneralPurposeConfig, STANDARD};
+use serde::Deserialize;
+use std::collections::{BTreeMap, HashMap};
+use std::fmt;
+use std::path::{Path, PathBuf};
+
+/// A `config.json` has a few entries.
+const LONGEST_FILE: u64 = 1 << 20;
+
+/// What opens a repository. What it shows of itself holds no secret.
+#[derive(Clone, PartialEq, Eq, Hash)]
+pub(super) enum Credential {
+    /// A user and a password.
+    Basic(String, String),
+    /// A refresh token, which the registry's token server takes.
+    Identity(String),
+    /// A bearer token for the registry itself.
+    Bearer(String),
+    /// None.
+    Anonymous,
+}
+
+impl fmt::Debug for Credential {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Basic(..) => "Basic",
+            Self::Identity(_) => "Identity",
+            Self::Bearer(_) => "Bearer",
+            Self::Anonymous => "Anonymous",
+        })
+    }
+}
+
+/// A `config.json`, read.
+#[derive(Clone, PartialEq, Eq, Default, Debug)]
+pub(super) struct Keyring {
+    /// The most specific first.
+    entries: Vec<(Key, Credential)>,
+    helpers: BTreeMap<String, String>,
+    store: Option<String>,
+}
+
+/// For which images a credential is.
+#[derive(Clone, PartialEq, Eq, Debug)]
+struct Key {
+    host: String,
+    path: String,
+}
+
+#[derive(Deserialize, Default)]
+#[serde(rename_all = "camelCase", default)]
+struct Document {
+    auths: BTreeMap<String, Entry>,
+    cred_helpers: BTreeMap<String, String>,
+    creds_store: Option<String>,
+}
+
+#[derive(Deserialize, Default)]
+#[serde(default)]
+struct Entry {
+    auth: Option<String>,
+    username: Option<String>,
+    password: Option<String>,
+    identitytoken: Option<String>,
+    registrytoken: Option<String>,
+}
+
+impl Keyring {
+    /// Reads the file. No error quotes what is in it.
+    pub(super) fn read(path: &Path) -> Result<Self, String> {
+        let fail = |what: &str| format!("the file {} of --registry-auth {what}", path.display());
+        let metadata = std::fs::metadata(path)
+            .map_err(|error| fail(&format!("cannot be read: {error}; mend its path or mode")))?;
+        if !metadata.is_file() {
+            return Err(fail("is no regular file"));
+        }
+        if metadata.len() > LONGEST_FILE {
+            return Err(fail(&format!("is longer than {} KiB", LONGEST_FILE >> 10)));
+        }
+        let text =
+            std::fs::read(path).map_err(|error| fail(&format!("cannot be read: {error}; mend its path or mode")))?;
+        Self::parse(&text).map_err(|what| fail(&what))
+    }
+
+    /// Reads the text of a `config.json`.
+    pub(super) fn parse(text: &[u8]) -> Result<Self, String> {
+        // The parser's message may quote a secret, its place does not.
+        let document: Document = serde_json::from_slice(text).map_err(|error| {
+            format!("is no config.json of docker (line {}); write one with `docker login`", error.line())
+        })?;
+        let mut entries = Vec::new();
+        for (key, entry) in document.auths {
+            if let Some(credential) = entry.credential().map_err(|what| format!("holds for {key} {what}"))? {
+                entries.push((Key::parse(&key), credential));
+            }
+        }
+        // As the kubelet does it: the longest path first. A host's own name counts for more than a pattern.
+        entries.sort_by_key(|(key, _)| {
+            (std::cmp::Reverse(key.path.len()), key.host.contains(['*', '?', '[']), key.host.clone(), key.path.clone())
+        });
+        let store = document.creds_store.filter(|name| !name.is_empty());
+        Ok(Self { entries, helpers: document.cred_helpers, store })
+    }
+
+    /// The credentials of a repository, in the order in which they are tried.
+    fn of(&self, host: &str, repository: &str) -> Vec<Credential> {
+        let found = self.entries.iter().filter(|(key, _)| key.is_of(host, repository));
+        found.map(|(_, credential)| credential.clone()).collect()
+    }
+
+    /// The helper that knows a host, and the name by which it knows it.
+    fn helper(&self, host: &str) -> Option<(&str, String)> {
+        let named = self.helpers.iter().find(|(key, _)| Key::parse(key).is_of(host, ""));
+        if let Some((key, helper)) = named {
+            return Some((helper, key.clone()));
+        }
+        let name = if is_docker_hub(host) { "https://index.docker.io/v1/".to_owned() } else { host.to_owned() };
+        self.store.as_deref().map(|store| (store, name))
+    }
+}
+
+impl Entry {
+    fn credential(self) -> Result<Option<Credential>, &'static str> {
+        let given = |text: Option<String>| text.filter(|text| !text.is_empty());
+        if let Some(token) = given(self.identitytoken) {
+            return Ok(Some(Credential::Identity(token)));
+        }
+        if let Some(token) = given(self.registrytoken) {
+            return Ok(Some(Credential::Bearer(token)));
+        }
+        if let Some(auth) = given(self.auth) {
+            let lenient = GeneralPurposeConfig::new().with_decode_padding_mode(DecodePaddingMode::Indifferent);
+            let engine = GeneralPurpose::new(&base64::alphabet::STANDARD, lenient);
+            let decoded = engine.decode(auth.trim()).map_err(|_| "an auth that is not in base64")?;
+            let text = String::from_utf8(decoded).map_err(|_| "an auth that is not in UTF-8")?;
+            let (user, password) = text.split_once(':').ok_or("an auth without a colon between user and password")?;
+            return Ok(Some(Credential::Basic(user.to_owned(), password.trim_end_matches('\0').to_owned())));
+        }
+        Ok(given(self.username).map(|user| Credential::Basic(user, self.password.unwrap_or_default())))
+    }
+}
+
+impl Key {
+    fn parse(text: &str) -> Self {
+        let text = text.trim();
+        let text = text.strip_prefix("https://").or_else(|| text.strip_prefix("http://")).unwrap_or(text);
+        let (host, path) = text.split_once('/').unwrap_or((text, ""));
+        let path = path.trim_matches('/');
+        // What docker wrote for the two versions of the protocol.
+        let path = if matches!(path, "v1" | "v2") { "" } else { path };
+        Self { host: host.to_ascii_lowercase(), path: path.to_owned() }
+    }
+
+    fn is_of(&self, host: &str, repository: &str) -> bool {
+        let same_host =
+            hosts_match(&self.host, &host.to_ascii_lowercase()) || (is_docker_hub(&self.host) && is_docker_hub(host));
+        same_host && repository.starts_with(&self.path)
+    }
+}
+
+fn is_docker_hub(host: &str) -> bool {
+    matches!(host, "docker.io" | "index.docker.io" | "registry-1.docker.io")
+}
+
+/// Compares hosts label by label, as the kubelet does: `*` and `?` stand for parts of one label, and the port is the same.
+fn hosts_match(pattern: &str, host: &str) -> bool {
+    let (pattern, pattern_port) = port(pattern);
+    let (host, host_port) = port(host);
+    let (pattern, host): (Vec<&str>, Vec<&str>) = (pattern.split('.').collect(), host.split('.').collect());
+    pattern_port == host_port
+        && pattern.len() == host.len()
+        && pattern.iter().zip(&host).all(|(pattern, label)| label_matches(pattern.as_bytes(), label.as_bytes()))
+}
+
+fn port(host: &str) -> (&str, &str) {
+    match host.rsplit_once(':') {
+        Some((name, port)) if !port.contains(']') => (name, port),
+        _ => (host, ""),
+    }
+}
+
+fn label_matches(pattern: &[u8], label: &[u8]) -> bool {
+    match (pattern, label) {
+        ([], []) => true,
+        ([b'*', rest @ ..], _) => (0..=label.len()).any(|at| label_matches(rest, &label[at..])),
+        ([b'?', rest @ ..], [_, label @ ..]) => label_matches(rest, label),
+        ([one, rest @ ..], [other, label @ ..]) => one == other && label_matches(rest, label),
+        _ => false,
+    }
+}
+
+/// The credentials of one pass: the file is read once, and a helper asked once for each host.
+pub(super) struct Credentials {
+    keyring: Keyring,
+    helpers: Option<PathBuf>,
+    asked: tokio::sync::Mutex<HashMap<String, Result<Credential, Failure>>>,
+}
+
+impl Credentials {
+    pub(super) fn new(keyring: Keyring, helpers: Option<PathBuf>) -> Self {
+        Self { keyring, helpers, asked: tokio::sync::Mutex::default() }
+    }
+
+    /// What opens a repository of `host`, in the order in which it is tried; at least [`Credential::Anonymous`].
+    pub(super) async fn of(&self, host: &str, repository: &str) -> Result<Vec<Credential>, Failure> {
+        let mut found = self.keyring.of(host, repository);
+        if let Some((helper, name)) = self.keyring.helper(host) {
+            let mut asked = self.asked.lock().await;
+            let answer = if let Some(answer) = asked.get(&name) {
+                answer.clone()
+            } else {
+                let answer = match &self.helpers {
+                    Some(folder) => helpers::get(folder, helper, &name).await.map_err(Failure::NoCredentials),
+                    None => Err(Failure::NoCredentials(format!(
+                        "the file of --registry-auth names the credential helper {helper}, and --registry-helpers names no \
+                         folder that holds it"
+                    ))),
+                };
+                asked.insert(name, answer.clone());
+                answer
+            };
+            match answer {
+                Ok(Credential::Anonymous) => {}
+                Ok(credential) => found.push(credential),
+                // What the file holds itself is tried all the same.
+                Err(failure) if found.is_empty() => return Err(failure),
+                Err(_) => {}
+            }
+        }
+        if found.is_empty() {
+            found.push(Credential::Anonymous);
+        }
+        Ok(found)
+    }
+
+    /// Whether both read the same file.
+    pub(super) fn is_same_file(&self, keyring: &Keyring) -> bool {
+        self.keyring == *keyring
+    }
+}
+
+/// The value of `Authorization` for a user and a password.
+pub(super) fn basic(user: &str, password: &str) -> String {
+    format!("Basic {}", STANDARD.encode(format!("{user}:{password}")))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Credential, Keyring};
+    use serde_json::json;
+
+    fn users(keyring: &Keyring, host: &str, repository: &str) -> Vec<String> {
+        let user = |credential: Credential| match credential {
+            Credential::Basic(user, password) => format!("{user}:{password}"),
+            other => format!("{other:?}"),
+        };
+        keyring.of(host, repository).into_iter().map(user).collect()
+    }
+
+    #[test]
+    fn the_longest_path_comes_first_and_several_are_tried() {
+        let text = json!({"auths": {
+            "r.example": {"auth": "aG9zdDpw"},
+            "https://r.example/team/": {"username": "team", "password": "p"},
+            "r.example/team/web": {"username": "web", "password": "p"},
+            "*.example": {"username": "glob", "password": "p"},
+            "r.example:5000": {"username": "port", "password": "p"},
+            "https://index.docker.io/v1/": {"identitytoken": "t"},
+        }});
+        let keyring = Keyring::parse(text.to_string().as_bytes()).unwrap();
+        assert_eq!(users(&keyring, "r.example", "team/web"), ["web:p", "team:p", "host:p", "glob:p"]);
+        assert_eq!(users(&keyring, "r.example", "other"), ["host:p", "glob:p"]);
+        assert_eq!(users(&keyring, "r.example:5000", "team/web"), ["port:p"]);
+        assert_eq!(users(&keyring, "a.b.example", "x"), [""; 0], "a star is one label");
+        assert_eq!(users(&keyring, "docker.io", "library/nginx"), ["Identity"]);
+        assert_eq!(users(&keyring, "registry.example.evil", "x"), [""; 0]);
+    }
+
+    #[test]
+    fn a_helper_is_that_of_the_host_before_that_of_all() {
+        let text = json!({"credHelpers": {"1.dkr.ecr.eu.amazonaws.com": "ecr-login"}, "credsStore": "desktop"});
+        let keyring = Keyring::parse(text.to_string().as_bytes()).unwrap();
+        let helper = |host: &str| keyring.helper(host).map(|(helper, name)| (helper.to_owned(), name));
+        let named = |helper: &str, name: &str| Some((helper.to_owned(), name.to_owned()));
+        assert_eq!(helper("1.dkr.ecr.eu.amazonaws.com"), named("ecr-login", "1.dkr.ecr.eu.amazonaws.com"));
+        assert_eq!(helper("r.example"), named("desktop", "r.example"));
+        assert_eq!(helper("docker.io"), named("desktop", "https://index.docker.io/v1/"));
+    }
+
+    #[test]
+    fn what_cannot_be_read_is_told_without_its_secrets() {
+        for text in [
+            "s3cr3t",
+            r#"{"auths":{"r":{"auth":"s3cr3t!"}}}"#,
+            r#"{"auths":{"r":{"auth":"czNjcjN0"}}}"#,
+            r#"{"auths":{"r":{"auth":["s3cr3t"]}}}"#,
+            r#"{"auths":"s3cr3t"}"#,
+        ] {
+            let error = Keyring::parse(text.as_bytes()).expect_err(text);
+            assert!(!error.contains("s3cr3t") && !error.contains("czNjcjN0"), "{error}");
+        }
+        let debug = format!("{:?}", Credential::Basic("user".to_owned(), "s3cr3t".to_owned()));
+        assert!(!debug.contains("s3cr3t"), "{debug}");
+        assert_eq!(Keyring::parse(b"{}").unwrap(), Keyring::default());
+    }
+}

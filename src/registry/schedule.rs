@@ -1,0 +1,159 @@
+//! Asks registries again and again: one task for each host, and one that follows what workloads run.
+
+use super::ask::Shared;
+use super::book::{Book, State};
+use super::credentials::Credentials;
+use super::host::{Host, LANES};
+use super::settings::{RegistryOptions, RegistryTimings, Unusable};
+use crate::inventory::{AskedImages, Inventory, RegistryEvidence};
+use crate::telemetry::RegistryHealth;
+use crate::time::UnixTime;
+use futures::{StreamExt as _, stream};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+use tokio::sync::watch;
+use tokio::task::JoinSet;
+use tokio::time::{Instant, sleep};
+
+/// What somebody runs is known once every watch has listed; until then it is asked for this often.
+const WHILE_INCOMPLETE: Duration = Duration::from_millis(250);
+
+/// Takes what registries say. Every call is short and does no I/O.
+pub trait RegistrySink: Send + Sync + 'static {
+    /// What workloads run; `None` until there is a complete picture.
+    fn asked_images(&self) -> Option<AskedImages>;
+    /// Takes new evidence.
+    fn take_registry_evidence(&self, evidence: Arc<RegistryEvidence>);
+}
+
+impl RegistrySink for Mutex<Inventory> {
+    fn asked_images(&self) -> Option<AskedImages> {
+        self.lock().unwrap_or_else(PoisonError::into_inner).asked_images()
+    }
+
+    fn take_registry_evidence(&self, evidence: Arc<RegistryEvidence>) {
+        let mut inventory = self.lock().unwrap_or_else(PoisonError::into_inner);
+        inventory.take_registry_evidence(&evidence, UnixTime::now());
+    }
+}
+
+/// Asks registries for as long as the tasks run, and hands `sink` what they say. What cannot be used at the start is an error.
+pub fn keep_asking<S: RegistrySink>(
+    options: &RegistryOptions,
+    timings: &RegistryTimings,
+    sink: Arc<S>,
+    health: &RegistryHealth,
+) -> Result<JoinSet<()>, Unusable> {
+    let (client, keyring) = options.open(timings, Some(health.clone()))?;
+    let (publisher, credentials) = watch::channel(Arc::new(Credentials::new(keyring, options.helpers.clone())));
+    let shared = Arc::new(Shared::new(client, Book::new(options.clone(), timings.clone())));
+    let mut tasks = JoinSet::new();
+    for host in options.hosts(timings) {
+        let (shared, timings, health, credentials) =
+            (Arc::clone(&shared), timings.clone(), health.clone(), credentials.clone());
+        let publish = Publish { shared: Arc::clone(&shared), sink: Arc::clone(&sink) };
+        tasks.spawn(async move {
+            let host = &*host;
+            loop {
+                let due = shared.book().due(host);
+                let asked = !due.is_empty();
+                let current = Arc::clone(&credentials.borrow());
+                let (shared, credentials) = (&shared, &current);
+                stream::iter(due)
+                    .for_each_concurrent(LANES, |batch| async move { shared.ask(host, credentials, batch).await })
+                    .await;
+                let states = shared.book().states(&host.name);
+                health.references(&host.name, State::ALL.iter().map(|state| state.as_str()).zip(states));
+                publish.now();
+                if !asked || shared.book().waits(host) {
+                    sleep(timings.tick).await;
+                }
+            }
+        });
+    }
+    let follow = Follow { shared, sink, publisher, timings: timings.clone(), helpers: options.helpers.clone() };
+    tasks.spawn(follow.run());
+    Ok(tasks)
+}
+
+/// Hands over what changed.
+struct Publish<S> {
+    shared: Arc<Shared>,
+    sink: Arc<S>,
+}
+
+impl<S: RegistrySink> Publish<S> {
+    fn now(&self) {
+        let changed = self.shared.book().changed_snapshot();
+        if let Some(evidence) = changed {
+            self.sink.take_registry_evidence(Arc::new(evidence));
+        }
+    }
+}
+
+/// Follows what workloads run, and the credentials.
+struct Follow<S> {
+    shared: Arc<Shared>,
+    sink: Arc<S>,
+    publisher: watch::Sender<Arc<Credentials>>,
+    timings: RegistryTimings,
+    helpers: Option<std::path::PathBuf>,
+}
+
+impl<S: RegistrySink> Follow<S> {
+    async fn run(self) {
+        let mut read = Instant::now();
+        let mut told = None;
+        loop {
+            self.follow_credentials(&mut read, &mut told);
+            match self.sink.asked_images() {
+                Some(asked) => {
+                    self.shared.book().update(asked);
+                    sleep(self.timings.refresh).await;
+                }
+                None => sleep(WHILE_INCOMPLETE.min(self.timings.refresh)).await,
+            }
+        }
+    }
+
+    /// A secret that is mounted changes while podskew runs, and helpers' tokens expire.
+    fn follow_credentials(&self, read: &mut Instant, told: &mut Option<String>) {
+        let keyring = self.shared.book().keyring();
+        match keyring {
+            Ok(keyring) => {
+                let is_same = self.publisher.borrow().is_same_file(&keyring);
+                if !is_same {
+                    self.shared.book().credentials_changed();
+                    tracing::info!("credentials of registries read again");
+                }
+                if !is_same || read.elapsed() >= self.timings.interval {
+                    *read = Instant::now();
+                    self.publisher.send_replace(Arc::new(Credentials::new(keyring, self.helpers.clone())));
+                }
+                *told = None;
+            }
+            Err(error) => {
+                if told.as_ref() != Some(&error) {
+                    tracing::warn!(error, "credentials of registries not read again, the previous ones stay in use");
+                    *told = Some(error);
+                }
+            }
+        }
+    }
+}
+
+/// Hosts, each with what is known of it, for whoever asks once.
+pub(super) async fn ask_all(shared: &Shared, hosts: &[Arc<Host>], credentials: &Credentials) {
+    let hosts = hosts.iter().map(|host| async move {
+        loop {
+            let due = shared.book().due(host);
+            if due.is_empty() {
+                return;
+            }
+            stream::iter(due)
+                .for_each_concurrent(LANES, |batch| async move { shared.ask(host, credentials, batch).await })
+                .await;
+        }
+    });
+    futures::future::join_all(hosts).await;
+}

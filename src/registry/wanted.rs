@@ -1,0 +1,65 @@
+//! Which documents would tell more.
+
+use super::book::Book;
+use crate::inventory::AskedDigest;
+use crate::report::Name;
+use crate::report::digest::DigestKind;
+use crate::report::registry::{Comparer, ImageFact, Missing, Part};
+use std::collections::HashSet;
+
+impl Book {
+    /// The documents of an image's repository that would tell how what runs under it relates: to the tag, and in each skew.
+    pub(super) fn missing(&self, image: &str) -> Vec<Missing> {
+        let Some(entry) = self.entry(image) else { return Vec::new() };
+        let repository = &entry.reference.repository;
+        let mut comparer = Comparer::new(&self.evidence);
+        if let Some((tag, _)) = &entry.seen {
+            for (kind, digest) in &entry.running {
+                comparer.compare((DigestKind::Manifest, tag), (*kind, digest));
+            }
+        }
+        let own = |asked: &&AskedDigest| {
+            let other = self.entry(&asked.image).map(|it| &it.reference);
+            other.is_some_and(|it| it.host == entry.reference.host && it.repository == *repository)
+        };
+        let mut elsewhere: HashSet<&Name> = HashSet::new();
+        for skew in self.skews.iter().filter(|skew| skew.iter().any(|asked| *asked.image == *image)) {
+            elsewhere.extend(skew.iter().filter(|asked| !own(asked)).map(|asked| &asked.digest));
+            for (at, one) in skew.iter().enumerate() {
+                for other in &skew[at + 1..] {
+                    comparer.compare((one.kind, &one.digest), (other.kind, &other.digest));
+                }
+            }
+        }
+        let mut missing = comparer.missing();
+        // Of each digest in skew, what it says of its build.
+        if entry.in_skew {
+            missing.extend(entry.running.iter().filter_map(|(_, digest)| self.lacking_build(digest)));
+        }
+        missing.retain(|it| {
+            let key = (repository.clone(), it.digest.clone());
+            !elsewhere.contains(&it.digest) && !self.absent.contains_key(&key)
+        });
+        missing
+    }
+
+    /// The next document on the way from a digest to the labels of an image.
+    fn lacking_build(&self, digest: &Name) -> Option<Missing> {
+        let of = |digest: &Name, part| Some(Missing { digest: digest.clone(), part });
+        match self.evidence.fact(digest)? {
+            ImageFact::Manifest(manifest) if self.evidence.fact(&manifest.config).is_none() => {
+                of(&manifest.config, Part::Config)
+            }
+            ImageFact::Manifest(_) | ImageFact::Config(_) => None,
+            ImageFact::Index(index) => {
+                let amd64 = index.children.iter().find(|child| &*child.platform == "linux/amd64");
+                let child = amd64.or(index.children.first())?;
+                match self.evidence.fact(&child.digest) {
+                    None => of(&child.digest, Part::Manifest),
+                    Some(ImageFact::Manifest(_)) => self.lacking_build(&child.digest),
+                    Some(_) => None,
+                }
+            }
+        }
+    }
+}
