@@ -13,6 +13,7 @@ use crate::cli::Config;
 use crate::cluster::{self, Timings};
 use crate::exposition::Exposition;
 use crate::inventory::Inventory;
+use crate::registry::{self, RegistryTimings};
 use crate::telemetry::{Telemetry, WebConfigHealth};
 use crate::web::{Limits, Server, bind};
 use anyhow::{Context, bail};
@@ -61,6 +62,13 @@ pub async fn watch_and_serve(
         let (sink, telemetry) = (Arc::clone(&inventory), telemetry.clone());
         nodes.spawn(cluster::keep_listing_nodes(client.clone(), sink, telemetry, Timings::default()));
     }
+    let mut registries = JoinSet::new();
+    if config.registry.is_on() {
+        let hosts: Vec<&str> = config.registry.registries.iter().map(|registry| registry.host.as_str()).collect();
+        let health = telemetry.registries(&hosts).context("cannot register the metrics of registries")?;
+        let sink = Arc::clone(&inventory);
+        registries = registry::keep_asking(&config.registry, &RegistryTimings::default(), sink, &health)?;
+    }
     let pod_labels = config.settings.pod_labels.iter().map(|label| label.metric_label.clone());
     let exposition = Arc::new(Exposition::new(config.selection, pod_labels.collect()));
     let live = Arc::new(Live::new(
@@ -90,6 +98,7 @@ pub async fn watch_and_serve(
     tokio::select! {
         () = &mut server => bail!("the server ended by itself"),
         outcome = rendering => return outcome,
+        Some(_) = registries.join_next() => bail!("the tasks that ask registries ended"),
         () = following => bail!("the web configuration is not followed any more"),
         signal = signals.next() => {
             tracing::info!(signal, "stopping: scrapes in flight finish; a second signal stops at once");

@@ -170,6 +170,7 @@ impl Auditor {
     pub fn finish(self, look: &Look) -> Audit {
         let mut audit = self.finish_with(look.of.clone(), look.taken, &look.gaps, look.unwritten_revisions);
         audit.notes.extend(look.without_nodes.clone());
+        audit.notes.extend(look.without_registry.clone());
         if let count @ 1.. = look.placeholders() {
             let (pods, are) = (pods_counted(count), if count == 1 { "is" } else { "are" });
             audit.notes.push(format!(

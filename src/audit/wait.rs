@@ -5,6 +5,7 @@ use super::sentences::title;
 use super::{Audit, Auditor, Format, Strictness, Verdict, fails, findings_while_waiting, is_done, object};
 use crate::cluster::{self, Timings};
 use crate::look::{Cause, Gap, Looking, Named, Place, Watched, is_named, look_at_cluster};
+use crate::registry::RegistryOptions;
 use crate::report::remedy::Finding;
 use crate::report::{HashReport, Origin, Workload, WorkloadReport};
 use crate::telemetry::Telemetry;
@@ -63,13 +64,18 @@ pub async fn wait(waiting: &Waiting, tell: &mut dyn FnMut(&Progress)) -> anyhow:
     let connected = cluster::connect(connection).await?;
     let namespaces = namespaces.names(&connected);
     // Whatever keeps it from looking at all is told at once, and not when time runs out.
-    let mut look = look_at_cluster(&connected, &namespaces, looking, None, Timings::of_a_look()).await?;
+    // Registries are asked once, at the end.
+    let first = Looking { registry: RegistryOptions::default(), ..looking.clone() };
+    let mut look = look_at_cluster(&connected, &namespaces, &first, None, Timings::of_a_look()).await?;
     let mut standing = Standing::new(names, *strictness);
     look.reports(&mut |report| standing.put(report));
     standing.check_knowable(&look.gaps)?;
     let nothing_to_wait_for = names.is_empty() && standing.is_empty();
     let mut timed_out = false;
-    if !nothing_to_wait_for && !standing.is_done() {
+    if nothing_to_wait_for || standing.is_done() {
+        look.ask_registries(&looking.registry).await?;
+        look.reports(&mut |report| standing.put(report));
+    } else {
         let sources = cluster::sources(&namespaces);
         let telemetry = Telemetry::new().context("cannot register podskew's own metrics")?;
         let watched = Arc::new(Watched::new(looking.settings.clone(), looking.selector.clone(), &sources));
@@ -94,6 +100,10 @@ pub async fn wait(waiting: &Waiting, tell: &mut dyn FnMut(&Progress)) -> anyhow:
             tokio::time::sleep(left.min(PACE)).await;
             standing.follow(&watched);
         }
+        look.without_registry = watched.ask_registries(&looking.registry).await?;
+        standing.follow(&watched);
+        // Digests that registries say are one image need nobody to wait for them.
+        timed_out &= !standing.is_done();
     }
     tell(&standing.progress(began.elapsed()));
     let mut auditor = Auditor::new(*strictness, *format, true);
@@ -104,6 +114,7 @@ pub async fn wait(waiting: &Waiting, tell: &mut dyn FnMut(&Progress)) -> anyhow:
     }
     let mut audit = auditor.finish_with(look.of.clone(), Taken::now(), &look.gaps, look.unwritten_revisions);
     audit.notes.extend(look.without_nodes.clone());
+    audit.notes.extend(look.without_registry.clone());
     if audit.verdict == Verdict::Empty {
         audit.elsewhere = elsewhere(looking, Some(&connected), &|resource| look.objects(resource)).await;
     }

@@ -13,6 +13,7 @@ use crate::cluster::Connection;
 use crate::exposition::Selection;
 use crate::inventory::{PodLabel, Settings, WorkloadKind};
 use crate::look::{Looking, Named, Namespaces, Place, Selector, named};
+use crate::registry::RegistryOptions;
 use crate::web::ListenAddress;
 use std::collections::HashMap;
 use std::time::Duration;
@@ -34,6 +35,8 @@ pub struct Config {
     pub settings: Settings,
     /// Whether to ask nodes what they say of images.
     pub nodes: bool,
+    /// Which registries to ask.
+    pub registry: RegistryOptions,
     /// Which families to serve.
     pub selection: Selection,
     /// Access control.
@@ -92,6 +95,7 @@ impl Config {
             listen_address: arguments.listen_address,
             namespaces,
             nodes: arguments.nodes.nodes,
+            registry: arguments.registry.options(arguments.registry_interval.registry_interval, None)?,
             settings: Settings { pod_labels: distinct_labels(arguments.pod_label)?, ..settings },
             selection: selection(arguments.metric_allowlist, arguments.metric_denylist)?,
             access: AccessConfig {
@@ -133,7 +137,7 @@ impl Looking {
         } else {
             Place::Dump { files, namespaces: names, taken: arguments.taken }
         };
-        Ok(Self { place, settings, selector, needs_pods: true, nodes: false })
+        Ok(Self { place, settings, selector, needs_pods: true, nodes: false, registry: RegistryOptions::default() })
     }
 }
 
@@ -161,6 +165,7 @@ impl AuditOptions {
         let names = named(&arguments.workloads, &looking.settings.workload_kinds)?;
         looking.nodes = arguments.nodes.nodes;
         looking.settings.messages = true;
+        looking.registry = arguments.registry.options(None, arguments.registry_timeout.registry_timeout)?;
         // Who names a Job wants it counted.
         looking.settings.jobs |= names.iter().any(|named| named.workload_type == "job");
         Ok(Self {
@@ -219,6 +224,7 @@ impl ExplainOptions {
         let mut looking = Looking::new(arguments.look, None)?;
         let workloads = named(&arguments.workloads, &looking.settings.workload_kinds)?;
         looking.nodes = arguments.nodes.nodes;
+        looking.registry = arguments.registry.options(None, arguments.registry_timeout.registry_timeout)?;
         looking.settings.images_of_history = true;
         looking.settings.messages = true;
         // Who names one wants it counted.
@@ -321,6 +327,8 @@ impl From<DemoOptions> for Config {
             namespaces: Vec::new(),
             settings: Settings::default(),
             nodes: true,
+            nodes: false,
+            registry: RegistryOptions::default(),
             selection: Selection::default(),
             access: AccessConfig::default(),
             log: options.log,

@@ -28,7 +28,7 @@ pub use config::{AuditOptions, Config, DiffOptions, ExplainOptions, LogConfig, L
 
 #[cfg(feature = "demo")]
 use crate::demo;
-use crate::{access, audit, cluster, explain, serve, stderr};
+use crate::{access, audit, cluster, explain, registry, serve, stderr};
 use anyhow::Context;
 use std::process::ExitCode;
 use std::time::Duration;
@@ -109,7 +109,9 @@ fn in_runtime(log: LogConfig, failed: u8, command: impl Future<Output = anyhow::
 fn ended(outcome: anyhow::Result<ExitCode>, failed: u8) -> ExitCode {
     outcome.unwrap_or_else(|error| {
         terminal::failure(&error);
-        let is_misconfigured = error.is::<cluster::Misconfigured>() || error.is::<access::ConfigError>();
+        let is_misconfigured = error.is::<cluster::Misconfigured>()
+            || error.is::<access::ConfigError>()
+            || error.is::<registry::Unusable>();
         ExitCode::from(if is_misconfigured { MISCONFIGURED } else { failed })
     })
 }

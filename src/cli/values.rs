@@ -7,6 +7,7 @@ use super::config::LogFormat;
 use crate::audit::Format;
 use crate::inventory::{PodLabel, WorkloadKind};
 use crate::look::Selector;
+use crate::registry::RegistryAddress;
 use crate::time::UnixTime;
 use clap::builder::{PossibleValuesParser, TypedValueParser};
 use regex::Regex;
@@ -169,6 +170,11 @@ fn split_outside_brackets(text: &str) -> Vec<&str> {
     }
     parts.push(&text[start..]);
     parts
+}
+
+/// A registry, and where it is asked.
+pub(super) fn registry(text: &str) -> Result<RegistryAddress, String> {
+    RegistryAddress::parse(text)
 }
 
 /// A switch that is set by its environment variable.

@@ -78,6 +78,7 @@ fn notes(look: &Look, report: &WorkloadReport) -> Vec<String> {
     }
     notes.extend(look.gaps.iter().map(ToString::to_string));
     notes.extend(look.without_nodes.clone());
+    notes.extend(look.without_registry.clone());
     let by_revisions = matches!(&*report.workload.workload_type, "statefulset" | "daemonset");
     if by_revisions && look.unwritten_revisions {
         notes.push(

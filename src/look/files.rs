@@ -72,6 +72,7 @@ pub(super) fn look_at_files(
         pods_only,
         unwritten_revisions: summary.unwritten,
         without_nodes: None,
+        without_registry: None,
         connected: None,
     };
     if look.inventory.objects(Resource::ReplicaSets) == 0 {

@@ -6,6 +6,7 @@ mod files;
 mod gaps;
 mod named;
 mod reduce;
+mod registry;
 mod selector;
 mod sink;
 mod watched;
@@ -18,6 +19,7 @@ pub use watched::Watched;
 use crate::cluster::{self, Connected, Connection, Timings};
 use crate::inventory::{Inventory, Settings, Source};
 use crate::objects::Resource;
+use crate::registry::RegistryOptions;
 use crate::report::history::History;
 use crate::report::{Workload, WorkloadReport};
 use crate::time::{Taken, UnixTime};
@@ -46,6 +48,8 @@ pub struct Looking {
     pub needs_pods: bool,
     /// Whether nodes are asked what they say of images.
     pub nodes: bool,
+    /// Which registries are asked.
+    pub registry: RegistryOptions,
 }
 
 /// Where to look.
@@ -110,6 +114,8 @@ pub struct Look {
     pub unwritten_revisions: bool,
     /// Why nothing is known of nodes, although they are asked.
     pub without_nodes: Option<String>,
+    /// What registries were asked and did not say.
+    pub without_registry: Option<String>,
     /// The cluster that was looked at.
     pub connected: Option<Connected>,
 }
@@ -123,7 +129,11 @@ pub async fn look(looking: &Looking, witness: Option<Witness>) -> anyhow::Result
             let look = look_at_cluster(&connected, &namespaces, looking, witness, Timings::of_a_look()).await?;
             Ok(Look { connected: Some(connected), ..look })
         }
-        Place::Dump { files, namespaces, taken } => files::look_at_files(looking, files, namespaces, *taken, witness),
+        Place::Dump { files, namespaces, taken } => {
+            let mut look = files::look_at_files(looking, files, namespaces, *taken, witness)?;
+            look.ask_registries(&looking.registry).await?;
+            Ok(look)
+        }
     }
 }
 
@@ -158,6 +168,7 @@ pub async fn look_at_cluster(
     }
     // Only kubectl leaves managedFields out. What a cluster's objects lack, nobody can ask for.
     look.unwritten_revisions = false;
+    look.ask_registries(&looking.registry).await?;
     Ok(look)
 }
 
@@ -168,6 +179,16 @@ impl Look {
         for resource in [Resource::Deployments, Resource::Rollouts] {
             self.inventory.forbid(Source { resource, namespace }, self.taken.at);
         }
+    }
+
+    /// Asks registries, if any are listed, and takes over what they say.
+    pub async fn ask_registries(&mut self, options: &RegistryOptions) -> anyhow::Result<()> {
+        if let Some(asked) = self.inventory.asked_images().filter(|_| options.is_on()) {
+            let (evidence, note) = registry::ask(options, asked).await?;
+            self.inventory.take_registry_evidence(&evidence, self.taken.at);
+            self.without_registry = note;
+        }
+        Ok(())
     }
 
     /// Hands out the report of each workload that was chosen, once. Only a portion of them is ever in memory.

@@ -45,6 +45,7 @@ impl Seen {
             pods_only: false,
             unwritten_revisions: noted.unwritten_revisions,
             without_nodes: None,
+            without_registry: None,
             connected: None,
         }
     }

@@ -4,6 +4,7 @@ use super::{PODS_AT_ONCE, Selector, locked};
 use crate::cluster::{NodeSink, Sink};
 use crate::inventory::{Asked, Changes, Evidence, Inventory, Settings, Source};
 use crate::objects::{Body, Object};
+use crate::registry::RegistryOptions;
 use crate::report::{Name, Workload};
 use crate::time::UnixTime;
 use std::collections::HashSet;
@@ -26,6 +27,15 @@ impl Watched {
     /// What has to be said anew, a portion at a time.
     pub fn changes(&self, now: UnixTime) -> Changes {
         locked(&self.inventory).take_some_changes(now, PODS_AT_ONCE)
+    }
+
+    /// Asks registries, if any are listed, and takes over what they say; what they did not say.
+    pub async fn ask_registries(&self, options: &RegistryOptions) -> anyhow::Result<Option<String>> {
+        let asked = locked(&self.inventory).asked_images();
+        let Some(asked) = asked.filter(|_| options.is_on()) else { return Ok(None) };
+        let (evidence, note) = super::registry::ask(options, asked).await?;
+        locked(&self.inventory).take_registry_evidence(&evidence, UnixTime::now());
+        Ok(note)
     }
 
     /// Whether the selector chooses a workload, if there is one.

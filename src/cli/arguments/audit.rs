@@ -2,7 +2,7 @@
 #![allow(clippy::doc_markdown, reason = "clap prints these comments as they stand, backticks too")]
 
 use super::shared::WHAT;
-use super::{LogArguments, LookArguments, NodeArguments};
+use super::{LogArguments, LookArguments, NodeArguments, RegistryArguments, RegistryTimeoutArguments};
 use crate::audit::Format;
 use crate::cli::{candidates, values};
 use crate::look::Selector;
@@ -56,6 +56,14 @@ pub struct AuditArguments {
     /// Whether nodes are asked.
     #[command(flatten)]
     pub nodes: NodeArguments,
+
+    /// Which registries are asked.
+    #[command(flatten)]
+    pub registry: RegistryArguments,
+
+    /// How long they are waited for.
+    #[command(flatten)]
+    pub registry_timeout: RegistryTimeoutArguments,
 
     /// How to log.
     #[command(flatten)]

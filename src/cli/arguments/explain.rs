@@ -1,7 +1,7 @@
 //! The options of the commands that speak of one workload.
 #![allow(clippy::doc_markdown, reason = "clap prints these comments as they stand, backticks too")]
 
-use super::{LogArguments, LookArguments, NodeArguments};
+use super::{LogArguments, LookArguments, NodeArguments, RegistryArguments, RegistryTimeoutArguments};
 use crate::cli::{candidates, values};
 use clap::Args;
 use clap_complete::engine::ArgValueCompleter;
@@ -26,6 +26,14 @@ pub struct ExplainArguments {
     /// Whether nodes are asked.
     #[command(flatten)]
     pub nodes: NodeArguments,
+
+    /// Which registries are asked.
+    #[command(flatten)]
+    pub registry: RegistryArguments,
+
+    /// How long they are waited for.
+    #[command(flatten)]
+    pub registry_timeout: RegistryTimeoutArguments,
 
     /// How to log.
     #[command(flatten)]

@@ -2,7 +2,9 @@
 #![allow(clippy::doc_markdown, reason = "clap prints these comments as they stand, backticks too")]
 
 use super::shared::{ACCESS, METRICS, WHAT};
-use super::{ConnectionArguments, CountArguments, LogArguments, NodeArguments};
+use super::{
+    ConnectionArguments, CountArguments, LogArguments, NodeArguments, RegistryArguments, RegistryIntervalArguments,
+};
 use crate::cli::candidates;
 use crate::cli::values::{self, Auth, FamilyPatterns};
 use crate::inventory::PodLabel;
@@ -32,6 +34,14 @@ pub struct ServeArguments {
     /// Whether nodes are asked.
     #[command(flatten)]
     pub nodes: NodeArguments,
+
+    /// Which registries are asked.
+    #[command(flatten)]
+    pub registry: RegistryArguments,
+
+    /// How often.
+    #[command(flatten)]
+    pub registry_interval: RegistryIntervalArguments,
 
     /// Address and port to serve metrics on; IPv4 too, and IPv4 alone where IPv6 is off
     #[arg(

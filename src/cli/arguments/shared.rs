@@ -92,6 +92,7 @@ pub struct LogArguments {
 
 pub(super) const CLUSTER: &str = "The cluster";
 pub(super) const WHAT: &str = "What counts";
+pub(super) const REGISTRIES: &str = "Registries";
 pub(super) const METRICS: &str = "The metrics";
 pub(super) const ACCESS: &str = "Access";
 pub(super) const LOG: &str = "The log";

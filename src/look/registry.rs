@@ -1,0 +1,26 @@
+//! What registries say about what was seen.
+
+use crate::inventory::{AskedImages, RegistryEvidence};
+use crate::registry::{Answers, RegistryOptions, RegistryTimings, ask_once};
+use std::fmt::Write as _;
+use std::sync::Arc;
+
+/// Images that are named before the rest is counted.
+const NAMED: usize = 10;
+
+/// Asks registries once: what they say, and what they did not say.
+pub(super) async fn ask(
+    options: &RegistryOptions,
+    asked: AskedImages,
+) -> anyhow::Result<(Arc<RegistryEvidence>, Option<String>)> {
+    let Answers { evidence, unanswered } = ask_once(options, &RegistryTimings::default(), asked).await?;
+    let mut note = String::new();
+    for (image, why) in unanswered.iter().take(NAMED) {
+        let _ = write!(note, "{}{image} ({why})", if note.is_empty() { "" } else { ", " });
+    }
+    if let more @ 1.. = unanswered.len().saturating_sub(NAMED) {
+        let _ = write!(note, " and {more} more");
+    }
+    let note = (!note.is_empty()).then(|| format!("what these stand for in their registry: {note}"));
+    Ok((Arc::new(evidence), note))
+}
