@@ -3,7 +3,7 @@
 
 use clap::CommandFactory;
 use podskew::cli::Arguments;
-use podskew::exposition::{FAMILIES, docs::HEALTH_FAMILIES, docs::WEB_CONFIG_FAMILIES};
+use podskew::exposition::{FAMILIES, docs::HEALTH_FAMILIES, docs::REGISTRY_FAMILIES, docs::WEB_CONFIG_FAMILIES};
 use regex::Regex;
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
@@ -96,7 +96,7 @@ fn every_metric_that_is_named_exists() {
     let metric = Regex::new(r"podskew_[a-z_]+[a-z]\b").unwrap();
     let known = |name: &str| {
         let name = name.strip_suffix("_bucket").unwrap_or(name);
-        let mut health = HEALTH_FAMILIES.iter().chain(WEB_CONFIG_FAMILIES);
+        let mut health = HEALTH_FAMILIES.iter().chain(WEB_CONFIG_FAMILIES).chain(REGISTRY_FAMILIES);
         FAMILIES.iter().any(|family| family.name == name) || health.any(|family| family.name == name)
     };
     for document in documents() {

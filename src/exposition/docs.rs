@@ -205,6 +205,45 @@ pub static WEB_CONFIG_FAMILIES: &[HealthFamily] = &[
     },
 ];
 
+/// Families that exist only with `--registry`.
+pub static REGISTRY_FAMILIES: &[HealthFamily] = &[
+    HealthFamily {
+        name: "podskew_registry_references",
+        kind: "gauge",
+        labels: &["registry", "state"],
+        meaning: "Image references that started containers run and that the registry is asked for: `pending`, `answered`, `gone`, \
+                  `not_found`, `unauthorized`, `throttled`, `unconfirmed` (the content does not have its digest) or `failed`.",
+        example: "sum by (registry, state) (max by (instance, registry, state) \
+                  (podskew_registry_references{state!=\"answered\"})) > 0",
+        series: "8 per listed registry with `--registry`, else none",
+    },
+    HealthFamily {
+        name: "podskew_registry_requests_total",
+        kind: "counter",
+        labels: &["registry", "code"],
+        meaning: "Requests to the registry, its token server and where it redirects, by HTTP status, or `timeout`, `refused` (an \
+                  address that is not connected to) or `connection`.",
+        example: "sum by (registry, code) (rate(podskew_registry_requests_total[15m]))",
+        series: "1 per listed registry and code seen with `--registry`, else none",
+    },
+    HealthFamily {
+        name: "podskew_registry_last_success_timestamp_seconds",
+        kind: "gauge",
+        labels: &["registry"],
+        meaning: "When the registry last answered with 200; 0 before the first.",
+        example: "time() - max by (registry) (podskew_registry_last_success_timestamp_seconds) > 7200",
+        series: "1 per listed registry with `--registry`, else none",
+    },
+    HealthFamily {
+        name: "podskew_registry_rate_limit_remaining",
+        kind: "gauge",
+        labels: &["registry"],
+        meaning: "Requests that the registry still answers in its window, as its last answer says.",
+        example: "min by (registry) (podskew_registry_rate_limit_remaining) < 20",
+        series: "1 per listed registry that says so with `--registry`, else none",
+    },
+];
+
 const INTRODUCTION: &str = "\
 # Metrics
 
@@ -235,7 +274,7 @@ pub fn metrics_markdown() -> String {
     }
     page.push_str("\n## podskew itself\n\n");
     open_table(&mut page);
-    let health = || HEALTH_FAMILIES.iter().chain(WEB_CONFIG_FAMILIES);
+    let health = || HEALTH_FAMILIES.iter().chain(WEB_CONFIG_FAMILIES).chain(REGISTRY_FAMILIES);
     for family in health() {
         let labels = quoted(family.labels.iter().copied());
         push_row(&mut page, family.name, family.kind, &labels, family.meaning, family.series);

@@ -3,6 +3,7 @@
 use super::family::{Family, Rows, Subject};
 use super::rollout_families as rollout;
 use crate::report::remedy::{Finding, remedy};
+use super::registry_families as registry;
 use crate::report::{ContainerReport, Origin, WorkloadReport};
 
 /// Every workload family.
@@ -139,6 +140,12 @@ pub static FAMILIES: &[Family] = &[
         series: "1 per digest of a tag that stands for several; usually none",
         subject: Subject::CachedTags,
     },
+    registry::TAG_MOVED,
+    registry::IMAGE_GONE,
+    registry::SKEW_CONTENT,
+    registry::TAG_DIGEST,
+    registry::BUILD,
+    registry::CREATED,
     Family {
         name: "podskew_pods_by_template_hash",
         help: "Active pods of a template hash.",

@@ -3,6 +3,7 @@
 use super::Format;
 use super::text::{push_escaped, push_integer};
 use crate::report::evidence::CachedTag;
+use crate::report::registry::RegistryEvidence;
 use crate::report::{Name, Workload, WorkloadReport};
 use crate::time::UnixTime;
 use std::fmt;
@@ -39,10 +40,15 @@ pub(super) enum Subject {
     AwaitingOwner,
     /// Images whose tag stands for several digests on nodes.
     CachedTags,
+    /// Images or digests, as registries know them: the label that names them, and what is said of each.
+    Registry(&'static [&'static str], RegistryGenerator),
 }
 
 /// Writes a family's series for one workload.
 pub(super) type Generator = fn(&WorkloadReport, &mut Rows<'_>);
+
+/// Lists a family's series of what registries say: the value of the first label, those of the others, and the number.
+pub(super) type RegistryGenerator = fn(&RegistryEvidence, &mut dyn FnMut(&str, &[&str], u32));
 
 /// Rendered series: finished lines, and those whose age runs.
 #[derive(Default)]
@@ -85,6 +91,7 @@ impl Family {
             Subject::Deployment(_) => &["namespace", "deployment"],
             Subject::AwaitingOwner => &["namespace"],
             Subject::CachedTags => &["image"],
+            Subject::Registry(labels, _) => labels,
         }
     }
 
@@ -115,7 +122,7 @@ impl Family {
         let (generator, values): (Generator, &[&str]) = match self.subject {
             Subject::Workload(generator) => (generator, &[namespace, workload_type, name]),
             Subject::Deployment(generator) if &**workload_type == "deployment" => (generator, &[namespace, name]),
-            Subject::Deployment(_) | Subject::AwaitingOwner | Subject::CachedTags => return,
+            Subject::Deployment(_) | Subject::AwaitingOwner | Subject::CachedTags | Subject::Registry(..) => return,
         };
         let pod_labels = if self.pod_labels { pod_labels } else { &[] };
         self.write(values, pod_labels, lines, |rows| generator(report, rows));
@@ -135,6 +142,17 @@ impl Family {
         let mut lines = Lines::default();
         for CachedTag { image, digest, nodes } in tags {
             self.write(&[image], &[], &mut lines, |rows| rows.value(&[digest], *nodes));
+        }
+        lines.text
+    }
+
+    /// All lines of a family that speaks of what registries say.
+    pub(super) fn render_registry(&self, evidence: &RegistryEvidence) -> String {
+        let mut lines = Lines::default();
+        if let Subject::Registry(_, generator) = self.subject {
+            generator(evidence, &mut |subject, labels, value| {
+                self.write(&[subject], &[], &mut lines, |rows| rows.value(labels, value));
+            });
         }
         lines.text
     }

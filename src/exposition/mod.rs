@@ -20,6 +20,7 @@ mod parts;
 mod picture;
 mod publish;
 mod rollout_families;
+mod registry_families;
 mod runs;
 mod selection;
 mod text;

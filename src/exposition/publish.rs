@@ -9,6 +9,7 @@ use super::picture::{FamilyPicture, Headers, Picture};
 use super::runs::Runs;
 use super::selection::Selection;
 use crate::report::evidence::CachedTag;
+use crate::report::registry::RegistryEvidence;
 use crate::report::{Name, Workload, WorkloadReport};
 use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -49,8 +50,8 @@ struct Rendered {
     picture: Option<Arc<FamilyPicture>>,
     /// Only of the family that speaks of namespaces.
     awaiting_owner: Vec<(Name, u32)>,
-    /// Only of the family that speaks of images: its text.
-    cached_tags: String,
+    /// Only of families that speak of no workload: their text.
+    lone_text: String,
 }
 
 impl Exposition {
@@ -106,9 +107,16 @@ impl Exposition {
         let of_images = |rendered: &&mut Rendered| matches!(rendered.family.subject, Subject::CachedTags);
         if let Some(rendered) = rendering.families.iter_mut().find(of_images) {
             let text = rendered.family.render_cached_tags(tags);
-            if rendered.cached_tags != text {
-                (rendered.cached_tags, rendered.picture) = (text, None);
-            }
+            rendered.take_lone_text(text);
+        }
+    }
+
+    /// Takes over what registries say. The next publication shows it.
+    pub fn take_registry(&self, evidence: &RegistryEvidence) {
+        let mut rendering = lock(&self.rendering);
+        let of_registries = |rendered: &&mut Rendered| matches!(rendered.family.subject, Subject::Registry(..));
+        for rendered in rendering.families.iter_mut().filter(of_registries) {
+            rendered.take_lone_text(rendered.family.render_registry(evidence));
         }
     }
 
@@ -171,7 +179,13 @@ impl Rendered {
             runs: Runs::default(),
             picture: None,
             awaiting_owner: Vec::new(),
-            cached_tags: String::new(),
+            lone_text: String::new(),
+        }
+    }
+
+    fn take_lone_text(&mut self, text: String) {
+        if self.lone_text != text {
+            (self.lone_text, self.picture) = (text, None);
         }
     }
 
@@ -208,7 +222,7 @@ impl Rendered {
                 self.awaiting_owner = awaiting_owner.to_vec();
                 self.lone_picture(&self.family.render_awaiting_owner(awaiting_owner), press)
             }
-            Subject::CachedTags => self.lone_picture(&self.cached_tags, press),
+            Subject::CachedTags | Subject::Registry(..) => self.lone_picture(&self.lone_text, press),
             Subject::Workload(_) | Subject::Deployment(_) => {
                 let pieces = self.runs.pieces(self.buckets.fragments());
                 FamilyPicture::new(&self.headers, pieces, self.buckets.running().map(Arc::clone).collect())

@@ -37,6 +37,7 @@ impl Inventory {
             complete: true,
             awaiting_owner: self.awaiting_owner(),
             cached_tags: self.cached_tags(),
+            registry: self.registry_evidence().cloned(),
             ..Changes::default()
         };
         let mut dirty = std::mem::take(&mut self.dirty);

@@ -129,6 +129,8 @@ pub struct Changes {
     pub awaiting_owner: Vec<(Name, u32)>,
     /// Tags that stand for several images on nodes, sorted; always the whole list.
     pub cached_tags: Vec<CachedTag>,
+    /// What registries say; always all of it.
+    pub registry: Option<Arc<RegistryEvidence>>,
     /// Whether there is more to be said: ask again before anything of this is shown.
     pub more: bool,
 }

@@ -7,9 +7,9 @@ use super::settings::{RegistryOptions, RegistryTimings};
 use crate::inventory::{AskedDigest, AskedImages};
 use crate::report::Name;
 use crate::report::digest::DigestKind;
-use crate::report::registry::{ImageFact, Reference, RegistryEvidence, TagFact, Target};
+use crate::report::registry::{Build, ImageFact, Reference, RegistryEvidence, TagFact, Target};
 use crate::time::UnixTime;
-use std::collections::{BTreeMap, HashMap, HashSet, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet, VecDeque};
 use std::hash::{BuildHasher, RandomState};
 use std::sync::Arc;
 use std::time::Duration;
@@ -435,6 +435,10 @@ impl Book {
                 _ => {}
             }
         }
+        let running = self.references.values().flat_map(|entry| entry.running.iter().map(|(_, digest)| digest));
+        let digests: BTreeSet<&Name> = running.chain(evidence.tags.values().map(|tag| &tag.digest)).collect();
+        let builds = digests.into_iter().map(|digest| (digest.clone(), self.evidence.build(digest)));
+        evidence.builds = builds.filter(|(_, build)| *build != Build::default()).collect();
         evidence
     }
 

@@ -3,7 +3,7 @@
 use super::live::Live;
 use crate::cluster::{Troubles, Watches};
 use crate::exposition::{Exposition, Part};
-use crate::inventory::{CachedTag, Changes, Inventory, Source};
+use crate::inventory::{CachedTag, Changes, Inventory, RegistryEvidence, Source};
 use crate::objects::Resource;
 use crate::report::Name;
 use crate::telemetry::{FailureReason, Telemetry};
@@ -34,8 +34,9 @@ pub(super) async fn keep_rendering(
 ) -> anyhow::Result<()> {
     let (answered, troubles) = (watches.answered(), Some(watches.troubles()));
     let begun = Instant::now();
-    let (published, cached_tags) = (None, Vec::new());
-    let mut renderer = Renderer { inventory, exposition, telemetry, live, troubles, begun, published, cached_tags };
+    let (published, cached_tags, registry) = (None, Vec::new(), None);
+    let mut renderer =
+        Renderer { inventory, exposition, telemetry, live, troubles, begun, published, cached_tags, registry };
     loop {
         // The first picture of a large cluster takes longer than a thread that serves sockets may stand still.
         let published;
@@ -67,6 +68,8 @@ struct Renderer {
     published: Option<Vec<(Name, u32)>>,
     /// The tags that stand for several digests on nodes, as last published.
     cached_tags: Vec<CachedTag>,
+    /// What registries say, as last published.
+    registry: Option<Arc<RegistryEvidence>>,
 }
 
 impl Renderer {
@@ -94,6 +97,10 @@ impl Renderer {
         }
         self.exposition.take_cached_tags(&changes.cached_tags);
         self.cached_tags = std::mem::take(&mut changes.cached_tags);
+        if let Some(evidence) = changes.registry.take().filter(|evidence| !self.is_published(evidence)) {
+            self.exposition.take_registry(&evidence);
+            self.registry = Some(evidence);
+        }
         self.exposition.publish(part_of(&mut changes), &changes.awaiting_owner);
         if self.published.replace(changes.awaiting_owner).is_none() {
             self.live.is_ready();
@@ -109,6 +116,8 @@ impl Renderer {
         if published {
             self.exposition.take_cached_tags(&[]);
             self.cached_tags.clear();
+            self.exposition.take_registry(&RegistryEvidence::default());
+            self.registry = None;
             self.exposition.publish(part_of(&mut changes), &[]);
             tracing::error!("not ready any more: the picture of the cluster is not complete");
         } else if !changes.gone.is_empty() {
@@ -134,11 +143,16 @@ impl Renderer {
         inventory.take_some_changes(UnixTime::now(), PODS_AT_ONCE)
     }
 
+    fn is_published(&self, evidence: &Arc<RegistryEvidence>) -> bool {
+        self.registry.as_ref().is_some_and(|published| Arc::ptr_eq(published, evidence))
+    }
+
     fn is_news(&self, changes: &Changes) -> bool {
         !changes.reports.is_empty()
             || !changes.gone.is_empty()
             || self.published.as_ref() != Some(&changes.awaiting_owner)
             || self.cached_tags != changes.cached_tags
+            || changes.registry.as_ref().is_some_and(|evidence| !self.is_published(evidence))
     }
 }
 
@@ -191,6 +205,7 @@ mod tests {
             begun,
             published,
             cached_tags: Vec::new(),
+            registry: None,
         };
         let series = |live: &Live| {
             let frames = live.scrape(Format::Text, Encoding::Identity, ConnectionCounts::default()).frames;

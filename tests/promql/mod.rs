@@ -2,7 +2,7 @@
 //! they speak of can be there at that place.
 #![allow(dead_code, clippy::unwrap_used, clippy::panic, missing_docs, reason = "tests; each test binary uses a part")]
 
-use podskew::exposition::{FAMILIES, docs::HEALTH_FAMILIES};
+use podskew::exposition::{FAMILIES, docs::HEALTH_FAMILIES, docs::REGISTRY_FAMILIES};
 use promql_parser::label::Labels;
 use promql_parser::parser::{Expr, LabelModifier, VectorMatchCardinality, VectorSelector, parse};
 use std::collections::BTreeSet;
@@ -32,7 +32,7 @@ fn set<'a>(labels: impl IntoIterator<Item = &'a str>) -> Known {
 fn of_metric(name: &str, foreign: &[Foreign<'_>]) -> Option<Known> {
     let mut known = if let Some(family) = FAMILIES.iter().find(|family| family.name == name) {
         set(family.subject_labels().iter().chain(family.labels).copied())
-    } else if let Some(family) = HEALTH_FAMILIES.iter().find(|family| {
+    } else if let Some(family) = HEALTH_FAMILIES.iter().chain(REGISTRY_FAMILIES).find(|family| {
         let suffix = name.strip_prefix(family.name);
         let parts: &[&str] = if family.kind == "histogram" { &["_bucket", "_sum", "_count"] } else { &[""] };
         suffix.is_some_and(|suffix| parts.contains(&suffix))

@@ -7,12 +7,13 @@ mod compare;
 mod join;
 mod reference;
 mod standing;
+mod words;
 
 pub use compare::{Comparer, Missing, Part, Sameness};
 pub use join::join;
 pub use reference::{Reference, Target};
 pub(super) use standing::registry_report;
-pub use standing::{Change, GoneImage, RegistryReport, SkewContent, TagReport};
+pub use standing::{Change, GoneImage, RegistryReport, Running, SkewContent, TagReport};
 
 use super::Name;
 use crate::time::UnixTime;
@@ -20,7 +21,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 /// What registries say. It never changes.
-#[derive(Default, Debug)]
+#[derive(Clone, Default, Debug)]
 pub struct RegistryEvidence {
     /// Facts by digest. They are immutable, since a digest stands for its content.
     pub facts: HashMap<Name, Arc<ImageFact>>,
@@ -28,6 +29,10 @@ pub struct RegistryEvidence {
     pub tags: HashMap<Name, TagFact>,
     /// Images that the registry does not hold any more, and since when; by the image as pods have it.
     pub gone: HashMap<Name, UnixTime>,
+    /// What images say of their build: those that run and those that tags stand for, as far as it is known; sorted by digest.
+    pub builds: Vec<(Name, Build)>,
+    /// Images of which a registry that was asked once did not say what they stand for, and why.
+    pub unanswered: HashMap<Name, &'static str>,
 }
 
 /// What a tag stands for.

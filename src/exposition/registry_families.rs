@@ -1,0 +1,122 @@
+//! The workload families about registries. They have series only with `--registry`.
+
+use super::family::{Family, Subject};
+use crate::report::registry::{RegistryReport, SkewContent};
+use crate::report::{Name, Origin, WorkloadReport};
+use std::collections::BTreeMap;
+
+pub(super) const TAG_MOVED: Family = Family {
+    name: "podskew_tag_moved_age_seconds",
+    help: "Seconds since podskew first saw the tag of a container stand for another image than its pods run; 0 while it stands for \
+           what they run, absent while that is not known. change says what a container that asks for the tag would run: none \
+           (the same), rebuilt (the same content under another digest) or different. Only with --registry.",
+    labels: &["container", "image", "origin", "change"],
+    pod_labels: false,
+    sparse: false,
+    example: "max by (namespace, workload_type, workload, container, image) \
+              (podskew_tag_moved_age_seconds{origin=\"template\",change=\"different\"}) > 0",
+    series: "1 per container with a tag, as far as registries say what it stands for; none without --registry",
+    subject: Subject::Workload(|report, rows| {
+        for tag in said(report).flat_map(|registry| &registry.tags) {
+            rows.age(&[&tag.container, &tag.image, tag.origin.as_str(), tag.change.as_str()], tag.since);
+        }
+    }),
+};
+
+pub(super) const IMAGE_GONE: Family = Family {
+    name: "podskew_image_gone_age_seconds",
+    help: "Seconds since the registry no longer holds the image of a container: a pod that starts on a node without it cannot pull \
+           it. Only with --registry.",
+    labels: &["container", "image", "origin"],
+    pod_labels: false,
+    sparse: true,
+    example: "max by (namespace, workload_type, workload, container, image) (podskew_image_gone_age_seconds)",
+    series: "1 per container whose image is gone; usually none",
+    subject: Subject::Workload(|report, rows| {
+        for gone in said(report).flat_map(|registry| &registry.gone) {
+            rows.age(&[&gone.container, &gone.image, gone.origin.as_str()], Some(gone.since));
+        }
+    }),
+};
+
+pub(super) const SKEW_CONTENT: Family = Family {
+    name: "podskew_digest_skew_content_info",
+    help: "How the images of a container in digest skew differ: different content, same_content (only labels or dates differ) or \
+           unknown; always 1. Only with --registry.",
+    labels: &["container", "origin", "content"],
+    pod_labels: false,
+    sparse: true,
+    example: "max by (namespace, workload_type, workload, container) \
+              (podskew_digest_skew_content_info{content=\"same_content\"})",
+    series: "1 per container and origin in digest skew; usually none",
+    subject: Subject::Workload(|report, rows| {
+        // Of several template hashes the worst.
+        let mut worst: BTreeMap<(&Name, Origin), &SkewContent> = BTreeMap::new();
+        for skew in said(report).flat_map(|registry| &registry.skews) {
+            let known = worst.entry((&skew.container, skew.origin)).or_insert(skew);
+            if skew.content > known.content {
+                *known = skew;
+            }
+        }
+        for ((container, origin), skew) in worst {
+            rows.value(&[container, origin.as_str(), skew.as_str()], 1);
+        }
+    }),
+};
+
+pub(super) const TAG_DIGEST: Family = Family {
+    name: "podskew_image_tag_digest_info",
+    help: "The digest that the tag of an image stands for in its registry; always 1. Only with --registry.",
+    labels: &["digest"],
+    pod_labels: false,
+    sparse: true,
+    example: "max by (image, digest) (podskew_image_tag_digest_info)",
+    series: "1 per image with a tag that started containers run; none without --registry",
+    subject: Subject::Registry(&["image"], |evidence, row| {
+        let mut tags: Vec<_> = evidence.tags.iter().collect();
+        tags.sort_unstable_by_key(|(image, _)| *image);
+        for (image, tag) in tags {
+            row(image, &[&tag.digest], 1);
+        }
+    }),
+};
+
+pub(super) const BUILD: Family = Family {
+    name: "podskew_image_build_info",
+    help: "What an image in digest skew, or one whose tag moved, says of its build in its labels \
+           org.opencontainers.image.revision, version and source; always 1. Only with --registry.",
+    labels: &["revision", "version", "source"],
+    pod_labels: false,
+    sparse: true,
+    example: "max by (namespace, workload, container, digest, pod) (podskew_skewed_pod_info) * on (digest) \
+              group_left (revision) max by (digest, revision) (podskew_image_build_info)",
+    series: "1 per digest in skew or of a moved tag whose image has such labels; usually none",
+    subject: Subject::Registry(&["digest"], |evidence, row| {
+        for (digest, build) in &evidence.builds {
+            let labels = [&build.revision, &build.version, &build.source];
+            if labels.iter().any(|label| label.is_some()) {
+                row(digest, &labels.map(|label| label.as_deref().unwrap_or_default()), 1);
+            }
+        }
+    }),
+};
+
+pub(super) const CREATED: Family = Family {
+    name: "podskew_image_created_timestamp_seconds",
+    help: "When an image in digest skew, or one whose tag moved, was built, as it says itself; no registry tells when it was \
+           pushed. Only with --registry.",
+    labels: &[],
+    pod_labels: false,
+    sparse: true,
+    example: "max by (digest) (podskew_image_created_timestamp_seconds)",
+    series: "1 per digest in skew or of a moved tag with a believable date; usually none",
+    subject: Subject::Registry(&["digest"], |evidence, row| {
+        for (digest, created) in evidence.builds.iter().filter_map(|(digest, build)| Some((digest, build.created?))) {
+            row(digest, &[], created.seconds());
+        }
+    }),
+};
+
+fn said(report: &WorkloadReport) -> impl Iterator<Item = &RegistryReport> {
+    report.registry.iter().map(|registry| &**registry)
+}
