@@ -51,6 +51,13 @@ impl UnixTime {
         self.seconds().saturating_sub(earlier.seconds())
     }
 
+    /// Its day in UTC: `2 Nov 2026`.
+    #[must_use]
+    pub fn day(self) -> String {
+        let moment = jiff::Timestamp::from_second(i64::from(self.seconds()));
+        moment.map(|moment| moment.strftime("%-d %b %Y").to_string()).unwrap_or_default()
+    }
+
     /// This moment and `seconds` more.
     #[must_use]
     pub fn plus(self, seconds: u32) -> Self {

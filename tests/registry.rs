@@ -70,11 +70,7 @@ fn asked(world: &World) -> AskedImages {
 /// Asks once, and hands the world what was said.
 async fn look(world: &mut World, options: &RegistryOptions) -> Answers {
     let answers = ask_once(options, &quick(), asked(world)).await.unwrap();
-    let evidence = RegistryEvidence {
-        facts: answers.evidence.facts.clone(),
-        tags: answers.evidence.tags.clone(),
-        gone: answers.evidence.gone.clone(),
-    };
+    let evidence = answers.evidence.clone();
     let now = world.moment();
     world.inventory.take_registry_evidence(&Arc::new(evidence), now);
     answers

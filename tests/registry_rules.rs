@@ -6,7 +6,8 @@ mod common;
 
 use common::world::*;
 use podskew::report::registry::{
-    Build, Change, Child, Config, ImageFact, Index, Manifest, RegistryEvidence, RegistryReport, Sameness, TagFact,
+    Build, Change, Child, Config, ImageFact, Index, Manifest, RegistryEvidence, RegistryReport, Running, Sameness,
+    TagFact,
 };
 use podskew::report::{Name, Origin, WorkloadReport};
 use podskew::time::UnixTime;
@@ -135,7 +136,7 @@ fn r02_a_tag_that_stands_for_other_content_has_moved() {
     assert_eq!(tag(report), Some((Change::Different, Some(-60))));
     let moved = &registry(report).tags[0];
     assert_eq!((&*moved.pull_policy, &*moved.digest, moved.origin), ("IfNotPresent", &*digest('b'), Origin::Template));
-    assert_eq!(moved.running, [(digest('a').into(), 2)]);
+    assert_eq!(moved.running, [Running { digest: digest('a').into(), pods: 2, differs: true }]);
     // Some of the pods run it by now.
     world.put(&pod("p9").image_id(&image_id('b')));
     let report = ask(&mut world, &said.tag('b', -60));

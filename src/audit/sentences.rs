@@ -246,6 +246,15 @@ fn groups(report: &WorkloadReport, finding: Finding, taken: Taken) -> Vec<Group>
         Finding::HashesPersist | Finding::HashesMixed | Finding::NotAvailable | Finding::Held => {
             report.hashes.iter().map(|hash| hash_group(report, hash)).collect()
         }
+        Finding::DigestSkew => skewed_groups(Origin::Template).chain(evidence(report, Origin::Template)).collect(),
+        Finding::InjectedSkew => skewed_groups(Origin::Injected).chain(evidence(report, Origin::Injected)).collect(),
+        Finding::UnknownSkew => skewed_groups(Origin::Unknown).chain(evidence(report, Origin::Unknown)).collect(),
+        Finding::Stalled
+        | Finding::UnderWay
+        | Finding::HashesPersist
+        | Finding::HashesMixed
+        | Finding::NotAvailable
+        | Finding::Held => report.hashes.iter().map(|hash| hash_group(report, hash)).collect(),
         Finding::NotCompared | Finding::LatestTag => Vec::new(),
     }
 }
@@ -293,8 +302,16 @@ fn messages(report: &WorkloadReport) -> impl Iterator<Item = Group> {
 fn of_nodes(report: &WorkloadReport, origin: Origin) -> Vec<Group> {
     let Some(nodes) = &report.nodes else { return Vec::new() };
     let told = skewed(report, origin).flat_map(|(container, of_hash)| nodes.told(report, container, of_hash));
+/// What registries and nodes say of the skew, where they are asked.
+fn evidence(report: &WorkloadReport, origin: Origin) -> Vec<Group> {
+    let mut lines: Vec<String> = Vec::new();
+    for (container, of_hash) in skewed(report, origin) {
+        lines.extend(report.registry.iter().flat_map(|registry| registry.told(container, of_hash)));
+    }
+    let nodes = report.nodes.iter();
+    let told = nodes.flat_map(|nodes| skewed(report, origin).flat_map(|(name, of)| nodes.told(report, name, of)));
     let told: BTreeSet<String> = told.collect();
-    told.into_iter().map(|line| Group { lines: vec![line], pods: Vec::new(), more: 0 }).collect()
+    lines.into_iter().chain(told).map(|line| Group { lines: vec![line], pods: Vec::new(), more: 0 }).collect()
 }
 
 fn verb(count: u32) -> &'static str {

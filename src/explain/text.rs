@@ -240,6 +240,11 @@ impl Sheet<'_> {
                 self.page.wrapped("      ", "", &names_and_nodes(report, skewed, Some(*taken)), FAINT);
             }
         }
+        if let Some(registry) = report.registry.as_ref().filter(|_| of_hash.skewed_since.is_some()) {
+            for told in registry.told(name, of_hash) {
+                self.page.wrapped("    ", "", &told, YELLOW);
+            }
+        }
         if let Some(nodes) = report.nodes.as_ref().filter(|_| of_hash.skewed_since.is_some()) {
             for told in nodes.told(report, name, of_hash) {
                 self.page.wrapped("    ", "", &told, YELLOW);
@@ -283,6 +288,23 @@ impl Sheet<'_> {
             };
             let by = image.reference.as_str();
             self.line(1, &format!("container {}: {} (by {by}{policy})", image.container, image.image));
+        }
+        if let Some(registry) = &report.registry {
+            for tag in &registry.tags {
+                if tag.has_moved() {
+                    let told = format!("container {}: {}", tag.container, tag.told(registry));
+                    self.page.wrapped("  ", "", &told, YELLOW);
+                } else {
+                    let told = format!(
+                        "container {}: the registry has {} for it, which its pods run",
+                        tag.container, tag.digest
+                    );
+                    self.line(1, &told);
+                }
+            }
+            for gone in &registry.gone {
+                self.page.wrapped("  ", "", &gone.told(), RED);
+            }
         }
         let current = report.hashes.iter().find(|hash| hash.current == Some(true));
         if let Some(action) = current.and_then(|current| pin(report, &current.hash)) {

@@ -44,8 +44,19 @@ pub struct TagReport {
     pub digest: Name,
     /// The pull policy in the template; empty where it is not known.
     pub pull_policy: Name,
-    /// What the containers run, and how many do; sorted by digest.
-    pub running: Vec<(Name, u32)>,
+    /// What the containers run; sorted by digest.
+    pub running: Vec<Running>,
+}
+
+/// Containers that run one digest.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Running {
+    /// The digest.
+    pub digest: Name,
+    /// How many of them there are.
+    pub pods: u32,
+    /// Whether it is another image than the tag stands for.
+    pub differs: bool,
 }
 
 /// What a container would run that asked for its tag now.
@@ -150,7 +161,7 @@ pub(in crate::report) fn registry_report(
     let in_skew = containers.iter().flat_map(|container| &container.by_hash).filter(|it| it.skewed_since.is_some());
     let in_skew = in_skew.flat_map(|of_hash| of_hash.digests.iter().map(|pods| &pods.digest));
     let moved = report.tags.iter().filter(|tag| tag.change != Change::None);
-    let moved = moved.flat_map(|tag| tag.running.iter().map(|(digest, _)| digest).chain([&tag.digest]));
+    let moved = moved.flat_map(|tag| tag.running.iter().map(|running| &running.digest).chain([&tag.digest]));
     let builds: BTreeMap<Name, Build> =
         in_skew.chain(moved).map(|digest| (digest.clone(), evidence.build(digest))).collect();
     report.builds = builds.into_iter().filter(|(_, build)| *build != Build::default()).collect();
@@ -213,7 +224,7 @@ fn stand(
                 since: (change != Change::None).then_some(tag.since),
                 digest: tag.digest.clone(),
                 pull_policy,
-                running: running(&members),
+                running: running(evidence, tag, &members),
             }),
         }
     }
@@ -261,10 +272,17 @@ fn standing(
     }
 }
 
-fn running(members: &[&ContainerFacts<'_>]) -> Vec<(Name, u32)> {
-    let mut running: BTreeMap<Name, u32> = BTreeMap::new();
-    for digest in members.iter().filter_map(|member| member.digest()) {
-        *running.entry(digest.clone()).or_default() += 1;
+fn running(evidence: &RegistryEvidence, tag: &TagFact, members: &[&ContainerFacts<'_>]) -> Vec<Running> {
+    let mut running: BTreeMap<(&Name, DigestKind), u32> = BTreeMap::new();
+    for member in members {
+        if let Identity::Known(kind, digest) = member.identity {
+            *running.entry((digest, kind)).or_default() += 1;
+        }
     }
-    running.into_iter().collect()
+    let of = |((digest, kind), pods): ((&Name, DigestKind), u32)| {
+        let answer = Comparer::new(evidence).compare((DigestKind::Manifest, &tag.digest), (kind, digest));
+        let differs = matches!(answer, Sameness::SameContent | Sameness::Different);
+        Running { digest: digest.clone(), pods, differs }
+    };
+    running.into_iter().map(of).collect()
 }
