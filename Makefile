@@ -158,6 +158,8 @@ check-tools:
 	command -v man >/dev/null || missing man "apt-get install man-db"; \
 	command -v musl-gcc >/dev/null || missing musl-gcc "apt-get install musl-tools"; \
 	for proxy in tinyproxy microsocks; do command -v $$proxy >/dev/null || missing $$proxy "apt-get install tinyproxy-bin microsocks"; done; \
+	command -v docker-registry >/dev/null || missing docker-registry "apt-get install docker-registry (it may stay stopped)"; \
+	command -v htpasswd >/dev/null || missing htpasswd "apt-get install apache2-utils"; \
 	command -v openssl >/dev/null || missing openssl "apt-get install openssl"; \
 	command -v unshare >/dev/null || missing unshare "apt-get install util-linux"; \
 	test -e $(CERTIFICATES) || missing $(CERTIFICATES) "apt-get install ca-certificates"; \
