@@ -207,6 +207,25 @@ fn nodes_may_be_listed_where_that_is_asked_for_and_nowhere_else() {
     assert_eq!(of_nodes(&["--set", "nodes=true,rbac.create=false"]), (0, true));
 }
 
+/// Without registries nothing of theirs is in the pod, and no way to them is open.
+#[test]
+fn registries_are_reached_where_they_are_asked_and_nowhere_else() {
+    let of = |values: &str| {
+        let objects = objects(&rendered(&["--set", &format!("networkPolicy.enabled=true,{values}")]));
+        let container = container(&objects);
+        let told = texts(&container["args"]).iter().filter(|it| it.starts_with("--registry")).count();
+        let mounted = container["volumeMounts"].as_array().map_or(0, Vec::len);
+        let ways = the(&objects, "NetworkPolicy")["spec"]["egress"].as_array().unwrap().len();
+        (told, mounted, ways)
+    };
+    let files = "registry.auth.secretName=a,registry.ca.configMapName=b,registry.helpers.emptyDir.medium=Memory";
+    assert_eq!(of("jobs=true"), (0, 0, 1));
+    assert_eq!(of(&format!("registry.interval=1h,{files}")), (0, 0, 1));
+    assert_eq!(of("registry.hosts={docker.io}"), (1, 0, 3));
+    // Credentials, authorities, helpers, and their home.
+    assert_eq!(of(&format!("registry.hosts={{docker.io,r.example}},{files}")), (5, 4, 3));
+}
+
 #[test]
 fn the_rules_are_to_list_and_watch_what_podskew_watches_and_nothing_else() {
     let (mut roles, mut readers) = (0, 0);
@@ -296,10 +315,13 @@ fn started(objects: &[Value], kubeconfig: &str, kit: &secured::Kit) -> secured::
     let of_secret =
         |name: &Value| of_kind(objects, "Secret").into_iter().find(|secret| secret["metadata"]["name"] == *name);
     for mount in container["volumeMounts"].as_array().into_iter().flatten() {
-        let folder = mount["mountPath"].as_str().unwrap().trim_start_matches("/etc/podskew/");
+        let Some(folder) = mount["mountPath"].as_str().unwrap().strip_prefix("/etc/podskew/") else { continue };
         std::fs::create_dir_all(kit.path(folder)).unwrap();
         for (from, to) in [("server.pem", "tls.crt"), ("server.key", "tls.key"), ("ca.pem", "ca.crt")] {
             kit.write(&format!("{folder}/{to}"), &kit.read(from));
+        }
+        if folder == "registry-auth" {
+            kit.write("registry-auth/.dockerconfigjson", "{}");
         }
         let is_mounted = |volume: &&Value| volume["name"] == mount["name"];
         let volume = pod["volumes"].as_array().unwrap().iter().find(is_mounted).unwrap();
@@ -466,6 +488,7 @@ const NOT_OURS: [&str; 22] = [
     "global",
     "updateStrategy",
     "dnsConfig",
+const NOT_OURS: [&str; 20] = [
     "tlsConfig",
     "basicAuth",
     "authorization",
@@ -485,6 +508,7 @@ const NOT_OURS: [&str; 22] = [
     "egress",
     "tolerations",
     "topologySpreadConstraints",
+    "helpers",
 ];
 
 fn closed_objects(value: &Value, path: &str, found: &mut Vec<String>) {

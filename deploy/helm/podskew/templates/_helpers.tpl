@@ -59,6 +59,11 @@ app.kubernetes.io/instance: {{ .Release.Name }}
   (list "exclude-namespace" .Values.excludeNamespaces)
   (list "ignore-container" .Values.ignoreContainers)
   (list "workload-kind" .Values.workloadKinds)
+  (list "registry" .Values.registry.hosts)
+  (list "registry-auth" (ternary (list (printf "/etc/podskew/registry-auth/%s" .Values.registry.auth.key)) list (and .Values.registry.hosts .Values.registry.auth.secretName | empty | not)))
+  (list "registry-helpers" (ternary (list "/etc/podskew/registry-helpers") list (and .Values.registry.hosts .Values.registry.helpers | empty | not)))
+  (list "registry-ca" (ternary (list (printf "/etc/podskew/registry-ca/%s" .Values.registry.ca.key)) list (and .Values.registry.hosts .Values.registry.ca.configMapName | empty | not)))
+  (list "registry-interval" (ternary (.Values.registry.interval | list | compact) list (.Values.registry.hosts | empty | not)))
   (list "stalled-after" (.Values.stalledAfter | list | compact))
   (list "pod-label" .Values.metricPodLabels)
   (list "metric-allowlist" .Values.metricAllowlist)
@@ -128,13 +133,35 @@ app.kubernetes.io/instance: {{ .Release.Name }}
   secret:
     secretName: {{ . }}
 {{- end }}
+{{- if .Values.registry.hosts }}
+{{- with .Values.registry.auth.secretName }}
+- name: registry-auth
+  secret:
+    secretName: {{ . }}
+{{- end }}
+{{- with .Values.registry.ca.configMapName }}
+- name: registry-ca
+  configMap:
+    name: {{ . }}
+{{- end }}
+{{- with .Values.registry.helpers }}
+- name: registry-helpers
+  {{- toYaml . | nindent 2 }}
+- name: registry-home
+  emptyDir: {sizeLimit: 16Mi}
+{{- end }}
+{{- end }}
 {{- end -}}
 
 {{- define "podskew.volumeMounts" -}}
 {{- range include "podskew.volumes" . | fromYamlArray }}
 - name: {{ .name }}
+{{- if eq .name "registry-home" }}
+  mountPath: /tmp
+{{- else }}
   mountPath: /etc/podskew/{{ .name }}
   readOnly: true
+{{- end }}
 {{- end }}
 {{- end -}}
 
