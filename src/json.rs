@@ -4,6 +4,8 @@
 
 #![allow(clippy::struct_field_names, reason = "the names are those of the labels")]
 
+mod registry;
+
 use crate::report::remedy::{Action, Finding, Remedy, remedy};
 use crate::report::{
     BlockedPods, ContainerReport, DigestPods, HashDigests, HashReport, ImageReference, Name, NodeReport, PodReport,
@@ -38,6 +40,9 @@ pub struct Workload<'a> {
     /// What nodes say about its digest skew; only with `--nodes`, and where there is one.
     #[serde(skip_serializing_if = "Option::is_none")]
     nodes: Option<Nodes<'a>>,
+    /// What registries say about its images; only with `--registry`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    registry: Option<registry::Said<'a>>,
     findings: Vec<Found>,
 }
 
@@ -191,6 +196,7 @@ impl<'a> From<&'a WorkloadReport> for Workload<'a> {
             image_references: report.image_references.iter().map(Image::from).collect(),
             pods: report.pods.iter().map(Pod::from).collect(),
             nodes: report.nodes.as_ref().map(|nodes| Nodes::of(report, nodes)),
+            registry: report.registry.as_ref().map(|registry| registry::Said::from(&**registry)),
             findings: Finding::all(report)
                 .into_iter()
                 .map(|finding| Found::of(finding, remedy(report, finding)))

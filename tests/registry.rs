@@ -653,3 +653,138 @@ async fn configurations_are_kept_as_facts_and_bodies_are_not() {
     });
     assert_eq!(kinds, [0, 2, 2]);
 }
+
+/// A simulated cluster whose Deployment `web` runs these digests of an image.
+async fn cluster(image: &str, digests: &[&str]) -> simulator::Simulator {
+    use simulator::{Resource as Served, Simulator, SimulatorConfig};
+    let simulator = Simulator::start(SimulatorConfig::default()).await.unwrap();
+    let repository = image.rsplit_once(':').unwrap().0;
+    let full = |object: serde_json::Value, api_version: &str| object.with("/apiVersion", api_version);
+    let store = simulator.store();
+    store.put(Served::Deployments, full(deployment(image), "apps/v1"));
+    store.put(Served::ReplicaSets, full(replica_set("h1", image, 1, -4000), "apps/v1"));
+    for (number, digest) in digests.iter().enumerate() {
+        let pod = pod(&format!("p{number}")).image(image).image_id(&format!("{repository}@{digest}"));
+        store.put(Served::Pods, full(pod, "v1"));
+    }
+    simulator
+}
+
+/// What the real binary prints, and its exit code.
+fn podskew(simulator: &simulator::Simulator, arguments: &[&str]) -> (String, i32) {
+    let kubeconfig = tempfile::NamedTempFile::new().unwrap();
+    simulator.write_kubeconfig(kubeconfig.path()).unwrap();
+    let mut command = std::process::Command::new(env!("CARGO_BIN_EXE_podskew"));
+    command.args(arguments).arg("--kubeconfig").arg(kubeconfig.path()).env("NO_COLOR", "1").env("COLUMNS", "120");
+    let output = command.output().unwrap();
+    let text = [output.stdout, output.stderr].concat();
+    (String::from_utf8(text).unwrap(), output.status.code().unwrap())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn audit_and_explain_say_what_the_registry_says() {
+    let registry = ImageRegistry::start(None).await.unwrap();
+    let source = ("org.opencontainers.image.source".to_owned(), "https://github.com/shop/web".to_owned());
+    let build = |layer: &str, revision: &str, created: &str| {
+        let mut image = Image::of(layer).revision(revision);
+        image.labels.push(source.clone());
+        image.created = created.to_owned();
+        image
+    };
+    let old = registry.push("web", None, &build("one", "9ab04d1", "2026-11-01T10:00:00Z"));
+    let new = registry.push("web", Some("1"), &build("two", "3f2c1a9", "2026-11-02T10:00:00Z"));
+    let image = format!("{}/web:1", registry.host());
+    let simulator = cluster(&image, &[&old, &old, &new]).await;
+    let address = format!("{}={}", registry.host(), registry.url());
+    let with = |arguments: &[&str]| podskew(&simulator, &[arguments, &["--registry", &address]].concat());
+    let flat = |text: &str| text.split_whitespace().collect::<Vec<_>>().join(" ");
+
+    let (printed, code) = with(&["audit", "-n", "shop"]);
+    assert_eq!(code, 1, "{printed}");
+    let said = flat(&printed);
+    for expected in [
+        "FOR TAG",
+        "different image content",
+        "from 9ab04d1 on 1 Nov 2026",
+        "from 3f2c1a9 on 2 Nov 2026",
+        "is the newer build",
+        "https://github.com/shop/web/compare/9ab04d1...3f2c1a9",
+        &format!(
+            "{image} now stands for {}, built from 3f2c1a9 on 2 Nov 2026; 2 of 3 pods run 9ab04d1, built 1 Nov 2026",
+            &new[..19]
+        ),
+    ] {
+        assert!(said.contains(&flat(expected)), "{expected}\n{printed}");
+    }
+    let (json, _) = with(&["audit", "-n", "shop", "-o", "json"]);
+    let json: serde_json::Value = serde_json::from_str(&json).unwrap();
+    let told = &json["workloads"][0]["registry"];
+    assert_eq!(told["tags"][0]["change"], "different");
+    assert_eq!(told["skews"][0]["content"], "different");
+    assert_eq!(told["builds"][&old]["revision"], "9ab04d1");
+    let (explained, code) = with(&["explain", "-n", "shop", "deployment/web"]);
+    assert_eq!(code, 0);
+    assert!(flat(&explained).contains("2 of 3 pods run 9ab04d1"), "{explained}");
+
+    // One digest, and a tag that moved: reported, and a failure where that is asked for.
+    let simulator = cluster(&image, &[&old, &old]).await;
+    let with = |arguments: &[&str]| podskew(&simulator, &[arguments, &["--registry", &address]].concat());
+    assert_eq!(with(&["audit", "-n", "shop"]).1, 0);
+    assert_eq!(with(&["audit", "-n", "shop", "--fail-on", "moved"]).1, 1);
+    assert_eq!(with(&["audit", "-n", "shop", "--fail-on", "gone"]).1, 0);
+    assert_eq!(with(&["audit", "-n", "shop", "--wait", "5s", "--fail-on", "moved"]).1, 4);
+    let (refused, code) = podskew(&simulator, &["audit", "-n", "shop", "--fail-on", "moved"]);
+    assert_eq!(code, 2, "{refused}");
+    // What is not answered is not compared.
+    registry.inject("", Misbehaviour::Status(503, Vec::new()), None);
+    assert_eq!(with(&["audit", "-n", "shop"]).1, 0);
+    let (printed, code) = with(&["audit", "-n", "shop", "--strict"]);
+    assert_eq!(code, 3, "{printed}");
+    assert!(flat(&printed).contains("does not answer"), "{printed}");
+}
+
+/// At any level, whatever goes wrong.
+#[tokio::test(flavor = "multi_thread")]
+async fn no_log_holds_a_password_or_a_token() {
+    let registry = ImageRegistry::start(None).await.unwrap();
+    let old = registry.push("web", None, &Image::of("one"));
+    registry.push("web", Some("1"), &Image::of("two"));
+    let image = format!("{}/web:1", registry.host());
+    let simulator = cluster(&image, &[&old]).await;
+    let address = format!("{}={}", registry.host(), registry.url());
+    let file = auth_file(&registry.host(), "user", "s3cr3t-password");
+    let user = || ("user".to_owned(), "s3cr3t-password".to_owned());
+    let closed = Misbehaviour::Status(302, vec![("Location", "http://user:s3cr3t@169.254.169.254/".to_owned())]);
+    for (authorization, misbehaviour) in [
+        (Authorization::Bearer(Some(user())), None),
+        (Authorization::Basic(user().0, user().1), None),
+        (Authorization::Basic("user".to_owned(), "another".to_owned()), None),
+        (Authorization::Bearer(Some(user())), Some(Misbehaviour::Closes)),
+        (Authorization::Bearer(Some(user())), Some(closed)),
+        (Authorization::Realm("http://user:s3cr3t@127.0.0.2/token".to_owned()), None),
+    ] {
+        registry.set_authorization(authorization.clone());
+        registry.clear_faults();
+        if let Some(misbehaviour) = misbehaviour {
+            registry.inject("/manifests/", misbehaviour, None);
+        }
+        let arguments = [
+            "audit",
+            "-n",
+            "shop",
+            "--registry",
+            &address,
+            "--registry-auth",
+            file.to_str().unwrap(),
+            "--log-level",
+            "trace",
+            "--registry-timeout",
+            "5s",
+        ];
+        let (printed, code) = podskew(&simulator, &arguments);
+        assert_eq!(code, 0, "{printed}");
+        assert!(printed.lines().count() > 3, "{printed}");
+        let encoded = "dXNlcjpzM2NyM3QtcGFzc3dvcmQ=";
+        assert!(!printed.contains("s3cr3t") && !printed.contains(encoded), "{authorization:?}\n{printed}");
+    }
+}

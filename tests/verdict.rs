@@ -6,9 +6,13 @@ mod common;
 use common::world::*;
 use podskew::audit::{Strictness, Verdict, findings, findings_while_waiting, is_done};
 use podskew::objects::Resource;
+use podskew::report::Name;
+use podskew::report::registry::{Build, Config, ImageFact, Manifest, RegistryEvidence, TagFact};
 use podskew::report::remedy::Finding;
+use podskew::time::UnixTime;
 use serde_json::{Value, json};
 use std::collections::BTreeSet;
+use std::sync::Arc;
 
 fn document() -> String {
     std::fs::read_to_string(format!("{}/docs/audit.md", env!("CARGO_MANIFEST_DIR"))).unwrap()
@@ -77,7 +81,7 @@ fn argo_case(name: &str) -> Option<(World, &'static str)> {
 /// What stands in the document's second column, as a cluster.
 fn case(name: &str) -> (World, &'static str) {
     let web = "deployment/web";
-    if let Some(case) = argo_case(name) {
+    if let Some(case) = argo_case(name).or_else(|| Some((registry_case(name)?, web))) {
         return case;
     }
     match name {
@@ -177,6 +181,42 @@ fn case(name: &str) -> (World, &'static str) {
     }
 }
 
+/// The same where a registry was asked; `None` for any other case.
+fn registry_case(name: &str) -> Option<World> {
+    Some(match name {
+        "an image of its template that its registry does not hold any more, with `--registry`" => {
+            asked(|evidence, image, since| evidence.gone = [(image, since)].into())
+        }
+        "a tag of its template that stands for another image by now, with `--registry`" => {
+            let tag = |evidence: &mut RegistryEvidence, image, since| {
+                for (letter, config) in [('a', '1'), ('b', '2')] {
+                    let manifest = Manifest { config: digest(config).into(), build: Build::default() };
+                    evidence.facts.insert(digest(letter).into(), Arc::new(ImageFact::Manifest(manifest)));
+                    let content = Some(u64::from(u32::from(config)));
+                    let config_fact = Config { platform: "linux/amd64".into(), content, build: Build::default() };
+                    evidence.facts.insert(digest(config).into(), Arc::new(ImageFact::Config(config_fact)));
+                }
+                evidence.tags.insert(image, TagFact { digest: digest('b').into(), since });
+            };
+            asked(tag)
+        }
+        "a tag of its template that its registry did not tell, with `--registry`" => {
+            asked(|evidence, image, _| evidence.unanswered = [(image, "no answer in time")].into())
+        }
+        _ => return None,
+    })
+}
+
+/// What a registry says of the one image of a uniform Deployment.
+fn asked(said: impl Fn(&mut RegistryEvidence, Name, UnixTime)) -> World {
+    let mut world = uniform();
+    let mut evidence = RegistryEvidence::default();
+    let now = world.moment();
+    said(&mut evidence, "web:1".into(), now);
+    world.inventory.take_registry_evidence(&Arc::new(evidence), now);
+    world
+}
+
 fn daemon_set() -> World {
     let mut world = World::new();
     let set = json!({
@@ -226,12 +266,29 @@ fn rollout(strategy: Value, phase: &str) -> World {
     world
 }
 
+const BY_ITSELF: Strictness =
+    Strictness { strict: false, no_deliberate: false, injected: false, moved: false, gone: false, allow_empty: false };
+
 const SWITCHES: [Strictness; 4] = [
-    Strictness { strict: false, no_deliberate: false, injected: false, allow_empty: false },
-    Strictness { strict: false, no_deliberate: true, injected: false, allow_empty: false },
-    Strictness { strict: false, no_deliberate: false, injected: true, allow_empty: false },
-    Strictness { strict: true, no_deliberate: false, injected: false, allow_empty: false },
+    BY_ITSELF,
+    Strictness { no_deliberate: true, ..BY_ITSELF },
+    Strictness { injected: true, ..BY_ITSELF },
+    Strictness { strict: true, ..BY_ITSELF },
 ];
+
+#[test]
+fn a_moved_tag_and_an_image_that_is_gone_fail_where_that_is_asked_for() {
+    let both = [Strictness { moved: true, ..BY_ITSELF }, Strictness { gone: true, ..BY_ITSELF }];
+    for (name, codes) in [
+        ("a tag of its template that stands for another image by now, with `--registry`", [1, 0]),
+        ("an image of its template that its registry does not hold any more, with `--registry`", [0, 1]),
+    ] {
+        let (mut world, workload) = case(name);
+        let found = findings(world.report(workload));
+        let exit_codes = both.map(|switch| Verdict::of(1, found.iter().copied(), false, switch).exit_code());
+        assert_eq!(exit_codes, codes, "{name}");
+    }
+}
 
 #[test]
 fn each_row_of_the_document_is_so() {

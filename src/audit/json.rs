@@ -29,6 +29,8 @@ struct Options {
     strict: bool,
     no_deliberate: bool,
     injected: bool,
+    moved: bool,
+    gone: bool,
     allow_empty: bool,
 }
 
@@ -62,7 +64,7 @@ struct Told {
 }
 
 pub(super) fn write(audit: &Audit, out: &mut dyn Write) -> io::Result<()> {
-    let Strictness { strict, no_deliberate, injected, allow_empty } = audit.strictness;
+    let Strictness { strict, no_deliberate, injected, moved, gone, allow_empty } = audit.strictness;
     let document = Document {
         version: VERSION,
         podskew: env!("CARGO_PKG_VERSION"),
@@ -71,7 +73,7 @@ pub(super) fn write(audit: &Audit, out: &mut dyn Write) -> io::Result<()> {
         of: &audit.of,
         verdict: audit.verdict.as_str(),
         exit_code: audit.verdict.exit_code(),
-        options: Options { strict, no_deliberate, injected, allow_empty },
+        options: Options { strict, no_deliberate, injected, moved, gone, allow_empty },
         totals: Totals {
             workloads: audit.totals.workloads,
             pods: audit.totals.pods,

@@ -13,7 +13,7 @@ use std::fmt::Write as _;
 use std::io::{self, Write};
 
 /// Every rule, and where it is documented.
-const RULES: [(Finding, &str); 9] = [
+const RULES: [(Finding, &str); 11] = [
     (Finding::DigestSkew, "Replicas of one pod template run different digests of an image."),
     (Finding::Stalled, "A rollout does not go on by itself."),
     (Finding::UnderWay, "A rollout is in progress."),
@@ -24,6 +24,8 @@ const RULES: [(Finding, &str); 9] = [
         Finding::UnknownSkew,
         "Replicas run different digests, which may be names of one image, or of a container that the template may not have.",
     ),
+    (Finding::ImageGone, "The registry does not hold an image of the template any more."),
+    (Finding::TagMoved, "A tag of the template stands for another image than its pods run."),
     (Finding::Held, "Somebody holds the workload between two templates."),
     (Finding::NotCompared, "What pods run, or how their rollout stands, cannot be told."),
 ];

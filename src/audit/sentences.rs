@@ -1,6 +1,7 @@
 //! What was found, in sentences and lists that every format for people is made of.
 
 use super::{Found, object, state};
+use crate::report::registry::{GoneImage, RegistryReport};
 use crate::report::remedy::{Finding, Remedy, remedy};
 use crate::report::{
     DigestKind, DigestPods, HashDigests, HashReport, Name, Origin, PodReport, RolloutState, WorkloadReport,
@@ -87,7 +88,9 @@ pub(super) fn has_unknown_start(report: &WorkloadReport, finding: Finding) -> bo
             report.mixed_noticed || report.rollout.is_some_and(|rollout| rollout.noticed)
         }
         Finding::DigestSkew | Finding::InjectedSkew | Finding::UnknownSkew => true,
-        Finding::NotAvailable | Finding::NotCompared | Finding::LatestTag => false,
+        Finding::NotAvailable | Finding::NotCompared | Finding::LatestTag | Finding::ImageGone | Finding::TagMoved => {
+            false
+        }
     };
     noticed && finding.since(report).is_none()
 }
@@ -145,6 +148,8 @@ pub(super) fn what(report: &WorkloadReport, finding: Finding) -> String {
             format!("pods that are asked for are not there or not available: {} there, {ready} ready{held}", pods(all))
         }
         Finding::NotCompared => not_compared(report),
+        Finding::ImageGone => "the registry does not hold an image of the template any more".to_owned(),
+        Finding::TagMoved => "a tag of the template stands for another image than its pods run".to_owned(),
         Finding::LatestTag => "the template asks for latest, or for no tag".to_owned(),
     }
 }
@@ -226,6 +231,8 @@ fn not_compared(report: &WorkloadReport) -> String {
             parts.push(format!("container {name} of {} does not run, and has no imageID", pods(container.not_started)));
         }
     }
+    let unanswered = report.registry.iter().flat_map(|registry| &registry.unanswered);
+    parts.extend(unanswered.map(|(image, why)| format!("what {image} stands for in its registry is unknown: {why}")));
     if report.workload.rolls() && report.rollout.is_none() {
         parts.push("the state of its rollout is unknown".to_owned());
     }
@@ -255,6 +262,8 @@ fn groups(report: &WorkloadReport, finding: Finding, taken: Taken) -> Vec<Group>
         | Finding::HashesMixed
         | Finding::NotAvailable
         | Finding::Held => report.hashes.iter().map(|hash| hash_group(report, hash)).collect(),
+        Finding::ImageGone => of_registry(report, |it| it.gone_in_template().map(GoneImage::told).collect()),
+        Finding::TagMoved => of_registry(report, |it| it.moved_in_template().map(|tag| tag.told(it)).collect()),
         Finding::NotCompared | Finding::LatestTag => Vec::new(),
     }
 }
@@ -312,6 +321,12 @@ fn evidence(report: &WorkloadReport, origin: Origin) -> Vec<Group> {
     let told = nodes.flat_map(|nodes| skewed(report, origin).flat_map(|(name, of)| nodes.told(report, name, of)));
     let told: BTreeSet<String> = told.collect();
     lines.into_iter().chain(told).map(|line| Group { lines: vec![line], pods: Vec::new(), more: 0 }).collect()
+}
+
+/// What a registry says, a line each.
+fn of_registry(report: &WorkloadReport, told: impl Fn(&RegistryReport) -> Vec<String>) -> Vec<Group> {
+    let lines = report.registry.iter().flat_map(|registry| told(registry));
+    lines.map(|line| Group { lines: vec![line], pods: Vec::new(), more: 0 }).collect()
 }
 
 fn verb(count: u32) -> &'static str {

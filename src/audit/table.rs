@@ -31,7 +31,8 @@ pub(super) fn text(audit: &Audit, terminal: Terminal) -> String {
 impl Page {
     /// One line a workload.
     fn overview(&mut self, audit: &Audit) {
-        let mut rows = vec![["NAMESPACE", "WORKLOAD", "FOUND", "FOR"].map(str::to_owned)];
+        let with_tags = audit.found.iter().any(|found| found.report.registry.is_some());
+        let mut rows = vec![["NAMESPACE", "WORKLOAD", "FOUND", "FOR", "TAG"].map(str::to_owned)];
         for Found { report, findings } in &audit.found {
             let worst = findings.first().copied();
             let since = worst.and_then(|finding| finding.since(report));
@@ -45,21 +46,27 @@ impl Page {
                     || if unknown { "unknown" } else { "-" }.to_owned(),
                     |since| age_since(since, audit.taken),
                 ),
+                report.registry.as_ref().map_or("-", |registry| registry.tags_in_a_word()).to_owned(),
             ]);
         }
-        let mut widths = [0; 4];
+        let mut widths = [0; 5];
         for row in &rows {
             for (width, cell) in widths.iter_mut().zip(row) {
                 *width = (*width).max(cell.chars().count());
             }
         }
         // What does not fit is cut where it is longest; below it stands in full.
-        while widths.iter().sum::<usize>() + 6 > self.width {
+        if !with_tags {
+            widths[4] = 0;
+        }
+        let between = if with_tags { 8 } else { 6 };
+        while widths.iter().sum::<usize>() + between > self.width {
             let Some(longest) = widths.iter_mut().filter(|width| **width > 8).max() else { break };
             *longest -= 1;
         }
         for (at, row) in rows.iter().enumerate() {
-            let cells: Vec<String> = row.iter().zip(widths).map(|(cell, width)| padded(cell, width)).collect();
+            let cells = row.iter().zip(widths).take(if with_tags { 5 } else { 4 });
+            let cells: Vec<String> = cells.map(|(cell, width)| padded(cell, width)).collect();
             let line = cells.join("  ");
             let style = match at.checked_sub(1).and_then(|at| audit.found.get(at)) {
                 None => BOLD,

@@ -14,6 +14,10 @@ pub struct Strictness {
     pub no_deliberate: bool,
     /// Digest skew of injected containers, or of unknown origin, fails too.
     pub injected: bool,
+    /// A tag that moved fails too.
+    pub moved: bool,
+    /// An image that its registry does not hold any more fails too.
+    pub gone: bool,
     /// A selection that matches nothing is fine.
     pub allow_empty: bool,
 }
@@ -87,6 +91,8 @@ pub fn fails(finding: Finding, strictness: Strictness) -> bool {
         | Finding::NotAvailable => true,
         Finding::Held => strictness.no_deliberate,
         Finding::InjectedSkew | Finding::UnknownSkew => strictness.injected,
+        Finding::TagMoved => strictness.moved,
+        Finding::ImageGone => strictness.gone,
         Finding::NotCompared | Finding::LatestTag => false,
     }
 }

@@ -6,7 +6,7 @@ use super::arguments::{
     AuditArguments, Called, ConnectionArguments, CountArguments, DiffArguments, DiffFormat, ExplainArguments,
     ExplainFormat, LogArguments, LookArguments, ServeArguments,
 };
-use super::values::{Auth, FamilyPatterns};
+use super::values::{Auth, FailOn, FamilyPatterns};
 use crate::access::AccessConfig;
 use crate::audit::{Format, Strictness};
 use crate::cluster::Connection;
@@ -176,6 +176,8 @@ impl AuditOptions {
                 strict: arguments.strict,
                 no_deliberate: arguments.no_deliberate,
                 injected: arguments.injected,
+                moved: arguments.fail_on.contains(&FailOn::Moved),
+                gone: arguments.fail_on.contains(&FailOn::Gone),
                 allow_empty: arguments.allow_empty,
             },
             patience: arguments.wait,

@@ -232,6 +232,19 @@ pub(super) fn auth() -> impl TypedValueParser<Value = Auth> {
     PossibleValuesParser::new(["kubernetes"]).map(|_| Auth::Kubernetes)
 }
 
+/// What an audit can fail on that it only reports by itself.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum FailOn {
+    /// A tag that moved.
+    Moved,
+    /// An image that is gone.
+    Gone,
+}
+
+pub(super) fn fail_on() -> impl TypedValueParser<Value = FailOn> {
+    PossibleValuesParser::new(["moved", "gone"]).map(|what| if what == "gone" { FailOn::Gone } else { FailOn::Moved })
+}
+
 /// The levels, in the words of the log itself.
 pub(super) fn log_level() -> impl TypedValueParser<Value = LevelFilter> {
     PossibleValuesParser::new(["error", "warn", "info", "debug", "trace"]).map(|level| match level.as_str() {

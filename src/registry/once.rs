@@ -44,6 +44,8 @@ pub async fn ask_once(
         State::Unconfirmed => "the registry's content does not have the digest that it names",
         State::Answered | State::Gone | State::Failed => "the registry does not answer",
     };
-    let unanswered = book.unanswered().into_iter().map(|(image, state)| (image, why(state))).collect();
-    Ok(Answers { evidence: book.snapshot(), unanswered })
+    let unanswered: Vec<_> = book.unanswered().into_iter().map(|(image, state)| (image, why(state))).collect();
+    let mut evidence = book.snapshot();
+    evidence.unanswered = unanswered.iter().cloned().collect();
+    Ok(Answers { evidence, unanswered })
 }

@@ -29,6 +29,10 @@ pub enum Finding {
     InjectedSkew,
     /// Different images under one hash, of which podskew cannot tell whether they ought to be one.
     UnknownSkew,
+    /// An image of the template is not in its registry any more.
+    ImageGone,
+    /// A tag of the template stands for another image than its pods run.
+    TagMoved,
     /// Held between two templates by somebody.
     Held,
     /// What pods run, or how their rollout stands, cannot be told.
@@ -116,6 +120,12 @@ const PULL_AGAIN: &str = "pods that pull from a registry again get a digest agai
                           not: push them to a registry.";
 const MAY_BE_ONE: &str = "CRI-O may name one image by different digests on nodes of different architectures, and Docker does not say of \
                           what its ids are.";
+const ASK_THE_REGISTRY: &str = "see why the registry does not answer: its name, the credentials, or its limits";
+const UNANSWERED: &str = "what a tag stands for is known once its registry says it.";
+const PUSH_AGAIN: &str = "push the image again, or roll out one that the registry holds";
+const CANNOT_PULL: &str = "a pod that starts on a node without the image cannot pull it.";
+const ON_PURPOSE_OR_PINNED: &str = "roll the new image out on purpose, or name a digest in the template";
+const WILL_DIFFER: &str = "a pod that starts from now on may run another image than the others do.";
 const MAY_BE_INJECTED: &str =
     "podskew cannot read it. If it has not, a webhook added the container, which may differ on purpose.";
 
@@ -172,6 +182,8 @@ impl Finding {
             Self::Held => "deliberate_mix",
             Self::InjectedSkew => "injected_digest_skew",
             Self::UnknownSkew => "unknown_digest_skew",
+            Self::ImageGone => "image_gone",
+            Self::TagMoved => "tag_moved",
             Self::LatestTag => "latest_tag",
         }
     }
@@ -205,6 +217,10 @@ impl Finding {
         if skewed(Origin::Unknown) {
             findings.push(Self::UnknownSkew);
         }
+        if let Some(registry) = &report.registry {
+            findings.extend(registry.gone_in_template().next().map(|_| Self::ImageGone));
+            findings.extend(registry.moved_in_template().next().map(|_| Self::TagMoved));
+        }
         if is_not_compared(report) {
             findings.push(Self::NotCompared);
         }
@@ -226,6 +242,8 @@ impl Finding {
             Self::Stalled | Self::UnderWay => report.rollout.and_then(|rollout| rollout.began()),
             Self::HashesPersist | Self::HashesMixed => report.mix_began(),
             Self::Held => report.mix_began().or(report.rollout.and_then(|rollout| rollout.began())),
+            Self::ImageGone => report.registry.as_ref()?.gone_in_template().map(|gone| gone.since).min(),
+            Self::TagMoved => report.registry.as_ref()?.moved_in_template().filter_map(|tag| tag.since).min(),
             Self::NotAvailable | Self::NotCompared | Self::LatestTag => None,
         }
     }
@@ -259,6 +277,11 @@ pub fn remedy(report: &WorkloadReport, finding: Finding) -> Remedy {
         Finding::NotCompared if report.containers.iter().any(|container| container.not_started > 0) => {
             (of.look_at_image_ids(), of.describe_unresolved(), NOT_STARTED)
         }
+        Finding::NotCompared if is_unanswered(report) && !is_not_comparable(report) => {
+            (of.look_at_template(), Action::words(ASK_THE_REGISTRY.to_owned()), UNANSWERED)
+        }
+        Finding::ImageGone => (of.look_at_template(), Action::words(PUSH_AGAIN.to_owned()), CANNOT_PULL),
+        Finding::TagMoved => (of.look_at_template(), Action::words(ON_PURPOSE_OR_PINNED.to_owned()), WILL_DIFFER),
         Finding::HashesMixed if report.rollout.is_some() => (of.look_at_history(), of.delete_older(), LEFT_OVER),
         Finding::HashesMixed | Finding::NotCompared => {
             (of.look_at_rollout(), Action::words(LOOK_CLOSER.to_owned()), SAY_MORE)
@@ -354,8 +377,17 @@ pub fn pin(report: &WorkloadReport, hash: &str) -> Option<Action> {
     (!pins.images.is_empty()).then(|| of.change(of.reach_all(of.set_images(&pins)), "").0)
 }
 
-/// Whether something of the workload stays open. Pods of a rollout in progress have yet to start.
+/// Whether a registry that was asked did not say what an image stands for.
+fn is_unanswered(report: &WorkloadReport) -> bool {
+    report.registry.as_ref().is_some_and(|registry| !registry.unanswered.is_empty())
+}
+
 fn is_not_compared(report: &WorkloadReport) -> bool {
+    is_unanswered(report) || is_not_comparable(report)
+}
+
+/// Whether something of the workload stays open. Pods of a rollout in progress have yet to start.
+fn is_not_comparable(report: &WorkloadReport) -> bool {
     let state = report.rollout.map(|rollout| rollout.state);
     let starting = matches!(state, Some(RolloutState::Progressing | RolloutState::Stalled));
     (report.workload.rolls() && state.is_none())

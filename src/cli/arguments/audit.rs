@@ -4,7 +4,8 @@
 use super::shared::WHAT;
 use super::{LogArguments, LookArguments, NodeArguments, RegistryArguments, RegistryTimeoutArguments};
 use crate::audit::Format;
-use crate::cli::{candidates, values};
+use crate::cli::candidates;
+use crate::cli::values::{self, FailOn};
 use crate::look::Selector;
 use clap::Args;
 use clap_complete::engine::ArgValueCompleter;
@@ -40,6 +41,10 @@ pub struct AuditArguments {
     /// Fail on digest skew of injected containers and of unknown origin, too
     #[arg(long, help_heading = VERDICT)]
     pub injected: bool,
+
+    /// Fail if a tag moved or an image is gone from its registry; repeatable
+    #[arg(long, value_name = "WHAT", help_heading = VERDICT, value_parser = values::fail_on(), requires = "registry")]
+    pub fail_on: Vec<FailOn>,
 
     /// Do not fail if nothing is selected
     #[arg(long, help_heading = VERDICT)]

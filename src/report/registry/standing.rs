@@ -23,6 +23,8 @@ pub struct RegistryReport {
     pub gone: Vec<GoneImage>,
     /// How the digests of each digest skew differ.
     pub skews: Vec<SkewContent>,
+    /// Its current images of which a registry that was asked did not say what they stand for, and why.
+    pub unanswered: Vec<(Name, &'static str)>,
     /// What the digests in skew, and those of moved tags, say of their build; sorted by digest.
     pub builds: Vec<(Name, Build)>,
 }
@@ -128,6 +130,16 @@ impl RegistryReport {
         Some(skew.content)
     }
 
+    /// Tags of the template's own containers that stand for other content than the pods run.
+    pub fn moved_in_template(&self) -> impl Iterator<Item = &TagReport> {
+        self.tags.iter().filter(|tag| tag.change == Change::Different && tag.origin == Origin::Template)
+    }
+
+    /// Images of the template's own containers that are gone.
+    pub fn gone_in_template(&self) -> impl Iterator<Item = &GoneImage> {
+        self.gone.iter().filter(|gone| gone.origin == Origin::Template)
+    }
+
     /// What a digest says of its build.
     #[must_use]
     pub fn build(&self, digest: &str) -> Option<&Build> {
@@ -211,6 +223,11 @@ fn stand(
         // No start of a container asks anybody for its image.
         if &*pull_policy == "Never" || ReferenceKind::of(image) == ReferenceKind::Digest {
             continue;
+        }
+        if let Some(why) = evidence.unanswered.get(image)
+            && !report.unanswered.iter().any(|(known, _)| known == image)
+        {
+            report.unanswered.push((image.clone(), why));
         }
         let Some(tag) = evidence.tags.get(image) else { continue };
         match standing(evidence, tag, &members, &pull_policy) {

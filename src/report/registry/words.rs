@@ -62,6 +62,20 @@ impl GoneImage {
 }
 
 impl RegistryReport {
+    /// How the workload's tags stand, worst first, in a word.
+    #[must_use]
+    pub fn tags_in_a_word(&self) -> &'static str {
+        let worst = self.tags.iter().map(|tag| tag.change).max();
+        match worst {
+            _ if !self.gone.is_empty() => "gone",
+            Some(Change::Different) => "moved",
+            _ if !self.unanswered.is_empty() || !self.contradicted.is_empty() => "unknown",
+            Some(Change::Rebuilt) => "rebuilt",
+            Some(Change::None) => "current",
+            None => "-",
+        }
+    }
+
     /// What registries say of the digest skew of a container under one hash, a sentence each and without its end.
     #[must_use]
     pub fn told(&self, container: &str, of_hash: &HashDigests) -> Vec<String> {
