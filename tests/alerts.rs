@@ -4,8 +4,8 @@
 mod programs;
 mod rules;
 
-use podskew::exposition::{FAMILIES, docs::HEALTH_FAMILIES, docs::WEB_CONFIG_FAMILIES};
-use podskew::exposition::{FAMILIES, docs::HEALTH_FAMILIES, docs::REGISTRY_FAMILIES};
+use podskew::exposition::FAMILIES;
+use podskew::exposition::docs::{HEALTH_FAMILIES, REGISTRY_FAMILIES, WEB_CONFIG_FAMILIES};
 use regex::Regex;
 use rules::{Texts, path, source};
 use serde_json::{Value, json};
@@ -364,8 +364,8 @@ fn every_metric_and_label_of_the_rules_exists() {
     for found in selector.captures_iter(&rules) {
         let name = &found[1];
         let family = FAMILIES.iter().find(|family| family.name == name);
-        let health = HEALTH_FAMILIES.iter().chain(WEB_CONFIG_FAMILIES).find(|family| family.name == name);
-        let health = HEALTH_FAMILIES.iter().chain(REGISTRY_FAMILIES).find(|family| family.name == name);
+        let mut health = HEALTH_FAMILIES.iter().chain(WEB_CONFIG_FAMILIES).chain(REGISTRY_FAMILIES);
+        let health = health.find(|family| family.name == name);
         let mut labels: Vec<&str> = FROM_OUTSIDE.to_vec();
         match (family, health) {
             (Some(family), _) => labels.extend(family.subject_labels().iter().chain(family.labels)),

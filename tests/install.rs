@@ -484,11 +484,10 @@ fn every_option_has_a_value() {
 }
 
 /// Objects of the values whose keys are not ours: names of labels, or Kubernetes' own.
-const NOT_OURS: [&str; 22] = [
+const NOT_OURS: [&str; 23] = [
     "global",
     "updateStrategy",
     "dnsConfig",
-const NOT_OURS: [&str; 20] = [
     "tlsConfig",
     "basicAuth",
     "authorization",

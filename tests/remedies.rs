@@ -234,20 +234,6 @@ fn tail_of_alert(finding: Finding) -> Option<String> {
             format!("{{{{- $finding := {:?} -}}}}{since}<<facts_of_rollout>>", finding.as_str())
         }
         _ => return None,
-    let name = match finding {
-        Finding::DigestSkew => "PodskewDigestSkew",
-        Finding::Stalled => "PodskewRolloutStalled",
-        Finding::UnderWay => "PodskewRolloutSlow",
-        Finding::HashesPersist => "PodskewTemplateHashesPersist",
-        Finding::Held => "PodskewMixForgotten",
-        Finding::InjectedSkew => "PodskewInjectedContainerSkew",
-        Finding::LatestTag => "PodskewLatestTag",
-        Finding::HashesMixed
-        | Finding::NotAvailable
-        | Finding::NotCompared
-        | Finding::UnknownSkew
-        | Finding::ImageGone
-        | Finding::TagMoved => return None,
     };
     Some(format!("{facts}\n-<<remedy>>"))
 }

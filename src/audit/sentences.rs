@@ -244,24 +244,15 @@ fn groups(report: &WorkloadReport, finding: Finding, taken: Taken) -> Vec<Group>
         skewed(report, origin).flat_map(|(container, of_hash)| digest_groups(report, container, of_hash, taken))
     };
     match finding {
-        Finding::DigestSkew => skewed_groups(Origin::Template).chain(of_nodes(report, Origin::Template)).collect(),
-        Finding::InjectedSkew => skewed_groups(Origin::Injected).chain(of_nodes(report, Origin::Injected)).collect(),
-        Finding::UnknownSkew => skewed_groups(Origin::Unknown).chain(of_nodes(report, Origin::Unknown)).collect(),
+        Finding::DigestSkew => skewed_groups(Origin::Template).chain(evidence(report, Origin::Template)).collect(),
+        Finding::InjectedSkew => skewed_groups(Origin::Injected).chain(evidence(report, Origin::Injected)).collect(),
+        Finding::UnknownSkew => skewed_groups(Origin::Unknown).chain(evidence(report, Origin::Unknown)).collect(),
         Finding::Stalled | Finding::UnderWay => {
             messages(report).chain(report.hashes.iter().map(|hash| hash_group(report, hash))).collect()
         }
         Finding::HashesPersist | Finding::HashesMixed | Finding::NotAvailable | Finding::Held => {
             report.hashes.iter().map(|hash| hash_group(report, hash)).collect()
         }
-        Finding::DigestSkew => skewed_groups(Origin::Template).chain(evidence(report, Origin::Template)).collect(),
-        Finding::InjectedSkew => skewed_groups(Origin::Injected).chain(evidence(report, Origin::Injected)).collect(),
-        Finding::UnknownSkew => skewed_groups(Origin::Unknown).chain(evidence(report, Origin::Unknown)).collect(),
-        Finding::Stalled
-        | Finding::UnderWay
-        | Finding::HashesPersist
-        | Finding::HashesMixed
-        | Finding::NotAvailable
-        | Finding::Held => report.hashes.iter().map(|hash| hash_group(report, hash)).collect(),
         Finding::ImageGone => of_registry(report, |it| it.gone_in_template().map(GoneImage::told).collect()),
         Finding::TagMoved => of_registry(report, |it| it.moved_in_template().map(|tag| tag.told(it)).collect()),
         Finding::NotCompared | Finding::LatestTag => Vec::new(),
@@ -307,10 +298,6 @@ fn messages(report: &WorkloadReport) -> impl Iterator<Item = Group> {
     })
 }
 
-/// What nodes say of the skew, where they are asked.
-fn of_nodes(report: &WorkloadReport, origin: Origin) -> Vec<Group> {
-    let Some(nodes) = &report.nodes else { return Vec::new() };
-    let told = skewed(report, origin).flat_map(|(container, of_hash)| nodes.told(report, container, of_hash));
 /// What registries and nodes say of the skew, where they are asked.
 fn evidence(report: &WorkloadReport, origin: Origin) -> Vec<Group> {
     let mut lines: Vec<String> = Vec::new();

@@ -329,7 +329,6 @@ impl From<DemoOptions> for Config {
             namespaces: Vec::new(),
             settings: Settings::default(),
             nodes: true,
-            nodes: false,
             registry: RegistryOptions::default(),
             selection: Selection::default(),
             access: AccessConfig::default(),

@@ -1,9 +1,9 @@
 //! The workload families, in the order they are served. Each is declared here and nowhere else.
 
 use super::family::{Family, Rows, Subject};
+use super::registry_families as registry;
 use super::rollout_families as rollout;
 use crate::report::remedy::{Finding, remedy};
-use super::registry_families as registry;
 use crate::report::{ContainerReport, Origin, WorkloadReport};
 
 /// Every workload family.

@@ -1,6 +1,7 @@
 //! What registries say of images: which of it is asked for, and what changes with it.
 
 use super::Inventory;
+use super::ended::Via;
 use super::intern::Symbol;
 use super::owners::{Owner, OwnerObject};
 use super::records::IdentityRecord;
@@ -177,6 +178,6 @@ impl Inventory {
             }
             self.stir(at);
         }
-        self.take_in(now);
+        self.take_in(now, Via::Event);
     }
 }
