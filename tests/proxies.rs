@@ -207,3 +207,41 @@ async fn a_proxy_that_cannot_be_used_ends_it_with_a_message() {
         }
     }
 }
+
+/// Through a proxy the proxy resolves names, and what no proxy covers is asked straight.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn registries_are_asked_through_the_proxy_of_the_environment() {
+    use common::world::{With as _, deployment, pod, replica_set};
+    use simulator::{Image, ImageRegistry, Resource};
+    let registry = ImageRegistry::start(None).await.unwrap();
+    let digest = registry.push("web", Some("1"), &Image::of("one"));
+    let host = format!("{NOT_LOOPBACK}:{}", registry.port());
+    let image = format!("{host}/web:1");
+    let simulator = Simulator::start(SimulatorConfig::default()).await.unwrap();
+    let put = |resource, object: serde_json::Value, version| {
+        simulator.store().put(resource, object.with("/apiVersion", version))
+    };
+    put(Resource::Deployments, deployment(&image), "apps/v1");
+    put(Resource::ReplicaSets, replica_set("h1", &image, 1, -4000), "apps/v1");
+    put(Resource::Pods, pod("p1").image(&image).image_id(&format!("{host}/web@{digest}")), "v1");
+    let kubeconfig = simulator.temporary_kubeconfig().unwrap();
+    let audited = |variables: &[(&str, &str)]| {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_podskew"));
+        command.args(["audit", "-n", "shop", "--strict", "--registry-timeout", "5s", "--registry"]);
+        command.arg(format!("{host}=http://{host}")).arg("--kubeconfig").arg(kubeconfig.path());
+        let output = command.env_clear().envs(variables.iter().copied()).output().unwrap();
+        (output.status.code().unwrap(), String::from_utf8([output.stdout, output.stderr].concat()).unwrap())
+    };
+    let (http, socks) = (Proxy::http(None), Proxy::socks(None));
+    for way in [format!("http://127.0.0.1:{}", http.port), format!("socks5://127.0.0.1:{}", socks.port)] {
+        let (code, said) = audited(&[("HTTP_PROXY", &way)]);
+        assert_eq!(code, 0, "{way}: {said}");
+    }
+    let log = http.log();
+    assert!(log.contains(&format!("CONNECT {host}")), "{log}");
+    let dead = nowhere();
+    let (code, said) = audited(&[("HTTP_PROXY", &dead)]);
+    assert_eq!(code, 3, "{said}");
+    let (code, said) = audited(&[("HTTP_PROXY", &dead), ("NO_PROXY", "0.0.0.0/8")]);
+    assert_eq!(code, 0, "{said}");
+}

@@ -305,6 +305,23 @@ fn r15_a_container_that_asked_after_the_move_and_runs_the_old_image_withdraws_th
 }
 
 #[test]
+fn r15_a_withdrawn_prediction_is_counted() {
+    let always = |object: serde_json::Value| object.with("/spec/template/spec/containers/0/imagePullPolicy", "Always");
+    let image = "r.example/web:1";
+    let mut world = World::new();
+    world.put(&always(deployment(image))).put(&always(replica_set("h1", image, 1, -4000)));
+    world.put(&pod("p0").image(image).started(-900));
+    let now = world.moment();
+    for (since, expected) in [(-1500, false), (-1501, true)] {
+        let mut evidence = Said::new().image('a', '1', 7).image('b', '2', 8).evidence();
+        let since = UnixTime::from_seconds(i64::from(START) + since).unwrap();
+        evidence.tags.insert(image.into(), TagFact { digest: digest('b').into(), since });
+        world.inventory.take_registry_evidence(&Arc::new(evidence), now);
+        assert_eq!(world.inventory.asked_images().unwrap().images[0].contradicted, expected);
+    }
+}
+
+#[test]
 fn r16_a_tag_that_moved_back_is_current() {
     let mut world = running("a");
     let said = Said::new().image('a', '1', 7).image('b', '2', 8);

@@ -212,10 +212,11 @@ pub static REGISTRY_FAMILIES: &[HealthFamily] = &[
         kind: "gauge",
         labels: &["registry", "state"],
         meaning: "Image references that started containers run and that the registry is asked for: `pending`, `answered`, `gone`, \
-                  `not_found`, `unauthorized`, `throttled`, `unconfirmed` (the content does not have its digest) or `failed`.",
+                  `not_found`, `unauthorized`, `throttled`, `unconfirmed` (the content does not have its digest), `failed`, \
+                  or `contradicted` (nodes resolve the tag elsewhere).",
         example: "sum by (registry, state) (max by (instance, registry, state) \
                   (podskew_registry_references{state!=\"answered\"})) > 0",
-        series: "8 per listed registry with `--registry`, else none",
+        series: "9 per listed registry with `--registry`, else none",
     },
     HealthFamily {
         name: "podskew_registry_requests_total",

@@ -9,7 +9,7 @@ use super::shapes::ShapeId;
 use crate::report::Name;
 use crate::report::digest::DigestKind;
 use crate::report::reference::TagReference;
-use crate::report::registry::RegistryEvidence;
+use crate::report::registry::{Comparer, RegistryEvidence, contradicts};
 use crate::time::UnixTime;
 use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::sync::Arc;
@@ -34,6 +34,8 @@ pub struct AskedImage {
     pub in_skew: bool,
     /// Whether a template has it with the pull policy `Always`.
     pub always: bool,
+    /// Whether nodes are known to resolve its tag elsewhere than the registry that was asked.
+    pub contradicted: bool,
 }
 
 /// A digest that runs under an image.
@@ -51,7 +53,8 @@ pub struct AskedDigest {
 #[derive(Default)]
 #[expect(clippy::struct_excessive_bools, reason = "each is a fact of its own")]
 struct Running {
-    digests: BTreeSet<(DigestKind, Name)>,
+    /// What runs under it, and when the last container of each started.
+    digests: BTreeMap<(DigestKind, Name), Option<UnixTime>>,
     in_skew: bool,
     always: bool,
     /// Whether the reference means the repository that it names.
@@ -70,13 +73,15 @@ impl Inventory {
         let mut images: BTreeMap<Symbol, Running> = BTreeMap::new();
         let mut skews = Vec::new();
         for (_, record) in self.workloads.iter() {
-            let mut groups: BTreeMap<(Symbol, Symbol), BTreeSet<ShapeId>> = BTreeMap::new();
+            let mut groups: BTreeMap<(Symbol, Symbol), BTreeMap<ShapeId, Option<UnixTime>>> = BTreeMap::new();
             let owners = record.groups.iter().filter_map(|at| self.owners.get(*at));
             let pods = owners.flat_map(Owner::pods).filter_map(|pod| self.pods.get(*pod)).map(|entry| &entry.record);
             for pod in pods.filter(|pod| !pod.terminating) {
                 for container in &pod.containers {
                     if let Some(shape) = self.shapes.get(container.shape) {
-                        groups.entry((pod.hash, shape.name)).or_default().insert(container.shape);
+                        let shapes = groups.entry((pod.hash, shape.name)).or_default();
+                        let latest = shapes.entry(container.shape).or_default();
+                        *latest = (*latest).max(container.started);
                     }
                 }
             }
@@ -96,7 +101,8 @@ impl Inventory {
         let mut images: Vec<AskedImage> = asked
             .map(|(image, running)| AskedImage {
                 image: self.strings.name(image).clone(),
-                running: running.digests.into_iter().collect(),
+                contradicted: running.always && self.is_contradicted(image, &running.digests),
+                running: running.digests.into_keys().collect(),
                 in_skew: running.in_skew,
                 always: running.always,
             })
@@ -108,13 +114,13 @@ impl Inventory {
     /// Takes in what the containers of one name run under one template hash.
     fn ask_for(
         &self,
-        shapes: &BTreeSet<ShapeId>,
+        shapes: &BTreeMap<ShapeId, Option<UnixTime>>,
         images: &mut BTreeMap<Symbol, Running>,
         skews: &mut Vec<Vec<AskedDigest>>,
     ) {
         let mut digests: BTreeSet<AskedDigest> = BTreeSet::new();
-        let shapes = || shapes.iter().filter_map(|shape| self.shapes.get(*shape));
-        for shape in shapes().filter(|shape| shape.identity != IdentityRecord::NotStarted) {
+        let shapes = || shapes.iter().filter_map(|(shape, latest)| Some((self.shapes.get(*shape)?, *latest)));
+        for (shape, latest) in shapes().filter(|(shape, _)| shape.identity != IdentityRecord::NotStarted) {
             let image = self.strings.name(shape.image);
             let running = images.entry(shape.image).or_default();
             let repository = self.strings.name(shape.repository);
@@ -127,19 +133,31 @@ impl Inventory {
             }
             if let IdentityRecord::Known(kind) = shape.identity {
                 let digest = self.strings.name(shape.digest).clone();
-                running.digests.insert((kind, digest.clone()));
+                let known = running.digests.entry((kind, digest.clone())).or_default();
+                *known = (*known).max(latest);
                 digests.insert(AskedDigest { kind, digest, image: image.clone() });
             }
         }
         let distinct: HashSet<&Name> = digests.iter().map(|asked| &asked.digest).collect();
         if distinct.len() > 1 {
-            for shape in shapes() {
+            for (shape, _) in shapes() {
                 if let Some(running) = images.get_mut(&shape.image) {
                     running.in_skew = true;
                 }
             }
             skews.push(digests.into_iter().collect());
         }
+    }
+
+    /// Whether a container asked for the image's tag after it moved, and runs what it stood for before.
+    fn is_contradicted(&self, image: Symbol, digests: &BTreeMap<(DigestKind, Name), Option<UnixTime>>) -> bool {
+        let Some(evidence) = &self.registry else { return false };
+        let Some(tag) = evidence.tags.get(self.strings.name(image)) else { return false };
+        let mut comparer = Comparer::new(evidence);
+        digests.iter().any(|((kind, digest), latest)| {
+            let answer = comparer.compare((DigestKind::Manifest, &tag.digest), (*kind, digest));
+            contradicts(tag, answer, *latest)
+        })
     }
 
     /// The latest evidence of registries.

@@ -4,6 +4,7 @@ use super::credentials::{Credential, Keyring};
 use super::failure::Failure;
 use super::host::Host;
 use super::settings::{RegistryOptions, RegistryTimings};
+use super::state::State;
 use crate::inventory::{AskedDigest, AskedImages};
 use crate::report::Name;
 use crate::report::digest::DigestKind;
@@ -24,59 +25,14 @@ const BATCH: usize = 100;
 /// Failures in a row after which a host is left alone for a while.
 const MOST_FAILURES: u32 = 3;
 
-/// How a reference stands: the label `state` of `podskew_registry_references`.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
-pub(super) enum State {
-    /// Not asked yet, or not yet confirmed.
-    Pending,
-    /// What it stands for is known.
-    Answered,
-    /// The registry does not hold it any more.
-    Gone,
-    /// 404.
-    NotFound,
-    /// 401 or 403.
-    Unauthorized,
-    /// 429.
-    Throttled,
-    /// The content does not have its digest.
-    Unconfirmed,
-    /// Any other failure.
-    Failed,
-}
-
-impl State {
-    pub(super) const ALL: [Self; 8] = [
-        Self::Pending,
-        Self::Answered,
-        Self::Gone,
-        Self::NotFound,
-        Self::Unauthorized,
-        Self::Throttled,
-        Self::Unconfirmed,
-        Self::Failed,
-    ];
-
-    pub(super) fn as_str(self) -> &'static str {
-        match self {
-            Self::Pending => "pending",
-            Self::Answered => "answered",
-            Self::Gone => "gone",
-            Self::NotFound => "not_found",
-            Self::Unauthorized => "unauthorized",
-            Self::Throttled => "throttled",
-            Self::Unconfirmed => "unconfirmed",
-            Self::Failed => "failed",
-        }
-    }
-}
-
 /// A reference that somebody runs.
+#[expect(clippy::struct_excessive_bools, reason = "each is a fact of its own")]
 pub(super) struct Entry {
     pub(super) reference: Reference,
     pub(super) running: Vec<(DigestKind, Name)>,
     pub(super) in_skew: bool,
     always: bool,
+    contradicted: bool,
     due: Instant,
     pub(super) state: State,
     /// What its tag was last seen to stand for, and since when.
@@ -162,6 +118,7 @@ impl Book {
                 running: Vec::new(),
                 in_skew: false,
                 always: false,
+                contradicted: false,
                 due: now,
                 state: State::Pending,
                 seen: None,
@@ -173,7 +130,8 @@ impl Book {
             if (image.in_skew && !entry.in_skew) || entry.running != image.running {
                 entry.due = now;
             }
-            (entry.running, entry.in_skew, entry.always) = (image.running, image.in_skew, image.always);
+            (entry.running, entry.in_skew) = (image.running, image.in_skew);
+            (entry.always, entry.contradicted) = (image.always, image.contradicted);
             self.references.insert(image.image, entry);
         }
         self.skews = asked.skews;
@@ -251,7 +209,11 @@ impl Book {
     /// How many references of a host are in each state.
     pub(super) fn states(&self, host: &str) -> [usize; State::ALL.len()] {
         let entries = || self.references.values().filter(|entry| entry.reference.host == host);
-        State::ALL.map(|state| entries().filter(|entry| entry.state == state).count())
+        let state_of = |entry: &Entry| match entry.state {
+            State::Answered if entry.contradicted => State::Contradicted,
+            state => state,
+        };
+        State::ALL.map(|state| entries().filter(|entry| state_of(entry) == state).count())
     }
 
     /// Images of which nothing certain is known.
@@ -320,7 +282,7 @@ impl Book {
             Failure::Unauthorized | Failure::NoCredentials(_) => {
                 self.repositories.entry(key).or_default().waits_until = Some(now + self.timings.unauthorized);
             }
-            Failure::Throttled(asked) => self.throttled(host, *asked),
+            Failure::Throttled(asked) => again = Some(self.throttled(host, *asked)),
             failure if failure.is_of_host() => {
                 let most = self.options.interval(&host.name, &self.timings);
                 let state = self.hosts.entry(host.name.clone()).or_default();
@@ -398,27 +360,41 @@ impl Book {
         }
     }
 
-    fn throttled(&mut self, host: &Host, asked: Option<Duration>) {
+    /// Leaves a host alone for as long as it asks for; how long that is.
+    fn throttled(&mut self, host: &Host, asked: Option<Duration>) -> Duration {
         let (least, most) = (self.timings.throttled, self.timings.throttled_most);
         let state = self.hosts.entry(host.name.clone()).or_default();
         let doubled = state.throttle.map_or(least, |before| before.saturating_mul(2)).min(most);
         state.throttle = Some(doubled);
-        state.waits_until = Some(Instant::now() + asked.map_or(doubled, |asked| asked.clamp(least, most)));
+        let wait = asked.map_or(doubled, |asked| asked.clamp(least, most));
+        state.waits_until = Some(Instant::now() + wait);
+        wait
     }
 
     /// The snapshot, if it differs from the one before.
     pub(super) fn changed_snapshot(&mut self) -> Option<RegistryEvidence> {
-        let snapshot = self.snapshot();
-        let told = (snapshot.facts.len(), self.learned, snapshot.tags.clone(), snapshot.gone.clone());
-        (self.published.as_ref() != Some(&told)).then(|| {
-            self.published = Some(told);
-            snapshot
-        })
+        let RegistryEvidence { tags, gone, .. } = self.tags();
+        let told = (self.evidence.facts.len(), self.learned, tags, gone);
+        if self.published.as_ref() == Some(&told) {
+            return None;
+        }
+        self.published = Some(told);
+        Some(self.snapshot())
     }
 
     /// A snapshot of what is known, and not too old to be said.
     pub(super) fn snapshot(&self) -> RegistryEvidence {
-        let mut evidence = RegistryEvidence { facts: self.evidence.facts.clone(), ..RegistryEvidence::default() };
+        let mut evidence = RegistryEvidence { facts: self.evidence.facts.clone(), ..self.tags() };
+        let running = self.references.values().flat_map(|entry| entry.running.iter().map(|(_, digest)| digest));
+        let digests: BTreeSet<&Name> = running.chain(evidence.tags.values().map(|tag| &tag.digest)).collect();
+        let builds = digests.into_iter().map(|digest| (digest.clone(), self.evidence.build(digest)));
+        evidence.builds = builds.filter(|(_, build)| *build != Build::default()).collect();
+        evidence
+    }
+
+    /// Tags and images that are gone, as far as that is not too old to be said.
+    fn tags(&self) -> RegistryEvidence {
+        let mut evidence = RegistryEvidence::default();
         for (image, entry) in &self.references {
             let interval = match entry.reference.target {
                 Target::Tag(_) => self.options.interval(&entry.reference.host, &self.timings),
@@ -435,10 +411,6 @@ impl Book {
                 _ => {}
             }
         }
-        let running = self.references.values().flat_map(|entry| entry.running.iter().map(|(_, digest)| digest));
-        let digests: BTreeSet<&Name> = running.chain(evidence.tags.values().map(|tag| &tag.digest)).collect();
-        let builds = digests.into_iter().map(|digest| (digest.clone(), self.evidence.build(digest)));
-        evidence.builds = builds.filter(|(_, build)| *build != Build::default()).collect();
         evidence
     }
 

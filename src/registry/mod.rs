@@ -29,6 +29,7 @@ mod host;
 mod once;
 mod schedule;
 mod settings;
+mod state;
 mod transport;
 mod wanted;
 

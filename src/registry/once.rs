@@ -1,10 +1,11 @@
 //! Asks registries once, for somebody who waits for it.
 
 use super::ask::Shared;
-use super::book::{Book, State};
+use super::book::Book;
 use super::credentials::Credentials;
 use super::schedule::ask_all;
 use super::settings::{RegistryOptions, RegistryTimings, Unusable};
+use super::state::State;
 use crate::inventory::{AskedImages, RegistryEvidence};
 use crate::report::Name;
 use std::time::Duration;
@@ -42,7 +43,7 @@ pub async fn ask_once(
         State::Unauthorized => "the registry accepts none of the credentials",
         State::Throttled => "the registry asks to come back later",
         State::Unconfirmed => "the registry's content does not have the digest that it names",
-        State::Answered | State::Gone | State::Failed => "the registry does not answer",
+        State::Answered | State::Contradicted | State::Gone | State::Failed => "the registry does not answer",
     };
     let unanswered: Vec<_> = book.unanswered().into_iter().map(|(image, state)| (image, why(state))).collect();
     let mut evidence = book.snapshot();

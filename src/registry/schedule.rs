@@ -1,10 +1,11 @@
 //! Asks registries again and again: one task for each host, and one that follows what workloads run.
 
 use super::ask::Shared;
-use super::book::{Book, State};
+use super::book::Book;
 use super::credentials::Credentials;
 use super::host::{Host, LANES};
 use super::settings::{RegistryOptions, RegistryTimings, Unusable};
+use super::state::State;
 use crate::inventory::{AskedImages, Inventory, RegistryEvidence};
 use crate::telemetry::RegistryHealth;
 use crate::time::UnixTime;

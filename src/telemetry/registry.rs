@@ -20,7 +20,8 @@ impl Telemetry {
                 Opts::new(
                     "podskew_registry_references",
                     "Image references that started containers run and that the registry is asked for, by state: pending, answered, \
-                     gone, not_found, unauthorized, throttled, unconfirmed (the content does not have its digest) or failed.",
+                     gone, not_found, unauthorized, throttled, unconfirmed (the content does not have its digest), failed, or contradicted \
+                     (nodes resolve the tag elsewhere).",
                 ),
                 &["registry", "state"],
             )?,

@@ -13,7 +13,7 @@ pub use compare::{Comparer, Missing, Part, Sameness};
 pub use join::join;
 pub use reference::{Reference, Target};
 pub(super) use standing::registry_report;
-pub use standing::{Change, GoneImage, RegistryReport, Running, SkewContent, TagReport};
+pub use standing::{Change, GoneImage, RegistryReport, Running, SkewContent, TagReport, contradicts};
 
 use super::Name;
 use crate::time::UnixTime;

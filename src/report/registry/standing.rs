@@ -272,11 +272,7 @@ fn standing(
             // An id of the node's own that matches nothing cannot be compared with a tag at all.
             Sameness::Unknown => is_unknown |= kind == DigestKind::Manifest,
         }
-        let is_old = matches!(answer, Sameness::SameContent | Sameness::Different);
-        if is_old
-            && pull_policy == "Always"
-            && member.started.is_some_and(|started| started > tag.since.plus(PULLS_WITHIN))
-        {
+        if pull_policy == "Always" && contradicts(tag, answer, member.started) {
             return Standing::Contradicted;
         }
     }
@@ -287,6 +283,14 @@ fn standing(
         Change::None if is_one => Standing::Known(Change::None),
         Change::None => Standing::Unknown,
     }
+}
+
+/// Whether a container with the pull policy `Always` proves that its node resolves the tag elsewhere: it asked after the tag moved,
+/// and runs what the tag stood for before.
+#[must_use]
+pub fn contradicts(tag: &TagFact, answer: Sameness, started: Option<UnixTime>) -> bool {
+    matches!(answer, Sameness::SameContent | Sameness::Different)
+        && started.is_some_and(|started| started > tag.since.plus(PULLS_WITHIN))
 }
 
 fn running(evidence: &RegistryEvidence, tag: &TagFact, members: &[&ContainerFacts<'_>]) -> Vec<Running> {

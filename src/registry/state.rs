@@ -1,0 +1,52 @@
+//! How references stand.
+
+/// How a reference stands: the label `state` of `podskew_registry_references`.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
+pub(super) enum State {
+    /// Not asked yet, or not yet confirmed.
+    Pending,
+    /// What it stands for is known.
+    Answered,
+    /// The registry does not hold it any more.
+    Gone,
+    /// 404.
+    NotFound,
+    /// 401 or 403.
+    Unauthorized,
+    /// 429.
+    Throttled,
+    /// The content does not have its digest.
+    Unconfirmed,
+    /// Any other failure.
+    Failed,
+    /// It is answered, and nodes are known to resolve the tag elsewhere.
+    Contradicted,
+}
+
+impl State {
+    pub(super) const ALL: [Self; 9] = [
+        Self::Pending,
+        Self::Answered,
+        Self::Gone,
+        Self::NotFound,
+        Self::Unauthorized,
+        Self::Throttled,
+        Self::Unconfirmed,
+        Self::Failed,
+        Self::Contradicted,
+    ];
+
+    pub(super) fn as_str(self) -> &'static str {
+        match self {
+            Self::Pending => "pending",
+            Self::Answered => "answered",
+            Self::Gone => "gone",
+            Self::NotFound => "not_found",
+            Self::Unauthorized => "unauthorized",
+            Self::Throttled => "throttled",
+            Self::Unconfirmed => "unconfirmed",
+            Self::Failed => "failed",
+            Self::Contradicted => "contradicted",
+        }
+    }
+}
