@@ -52,6 +52,14 @@ impl Page {
         self.lines(indent, label, text, BOLD, " \\");
     }
 
+    /// A command, and on a line of its own what is left to do after it, if anything is.
+    pub fn command_then(&mut self, indent: &str, label: &str, command: &str, then: &str) {
+        self.command(indent, label, command);
+        if !then.is_empty() {
+            self.wrapped(indent, "Then: ", then, "");
+        }
+    }
+
     fn lines(&mut self, indent: &str, label: &str, text: &str, style: &str, goes_on: &str) {
         let text = clean(text);
         let hanging = " ".repeat(indent.chars().count() + if label.is_empty() { 2 } else { label.len() });

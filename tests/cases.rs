@@ -114,11 +114,7 @@ fn the_answers_are_what_they_have_to_be() {
             1,
             &["stalled rollout", "Do: kubectl argo rollouts -n aborted undo shop --to-revision=1"],
         ),
-        (
-            "live/experiment.json",
-            0,
-            &["Do: let it end, or end it: kubectl argo rollouts -n exp2 terminate experiment shop-df97bfcd7-2-0"],
-        ),
+        ("live/experiment.json", 0, &["Do: kubectl argo rollouts -n exp2 terminate experiment shop-df97bfcd7-2-0"]),
         ("live/scaledown-delay.json", 0, &["Do: nothing: Argo Rollouts scales them down by itself"]),
     ] {
         let path = PathBuf::from(format!("{}/tests/data/cases/{case}", env!("CARGO_MANIFEST_DIR")));

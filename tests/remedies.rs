@@ -411,13 +411,13 @@ fn each_kind_has_its_own_command() {
         (of("rollout"), "kubectl argo rollouts -n ns set image w app=r/w@sha256:aa", PINNED),
         (
             of("replicaset"),
-            "kubectl -n ns set image replicaset/w app=r/w@sha256:aa (then delete its pods that run another: nothing else replaces them)",
+            "kubectl -n ns set image replicaset/w app=r/w@sha256:aa\nThen: delete its pods that run another image: nothing else replaces them.",
             PINNED,
         ),
         (of("job"), "create it anew with app=r/w@sha256:aa (the template of a Job cannot be changed)", PINNED),
         (
             Case { template_known: false, state: None, current: None, ..of("cloneset.apps.kruise.io") },
-            "kubectl -n ns edit cloneset.apps.kruise.io/w (and ask for app=r/w@sha256:aa)",
+            "kubectl -n ns edit cloneset.apps.kruise.io/w\nThen: ask for app=r/w@sha256:aa there.",
             PINNED,
         ),
     ]);
@@ -440,15 +440,11 @@ fn a_restart_is_the_remedy_only_where_it_pulls_again() {
             PULLED,
         ),
         (case("job", "r/w:t", "Always"), "create it anew (a Job is not restarted)", PULLED),
-        (
-            case("deployment", "r/w:t", "Never"),
-            "load one image onto every node, then kubectl -n ns rollout restart deployment/w",
-            LOADED,
-        ),
+        (case("deployment", "r/w:t", "Never"), "kubectl -n ns rollout restart deployment/w", LOADED),
         // An image id of the node's own: nobody could pull it.
         (
             Case { digest_kind: DigestKind::Config, ..case("deployment", "r/w:t", "IfNotPresent") },
-            "load one image onto every node, then kubectl -n ns rollout restart deployment/w",
+            "kubectl -n ns rollout restart deployment/w",
             LOADED,
         ),
     ]);
@@ -506,12 +502,12 @@ fn a_change_reaches_the_pods_that_a_setting_would_keep_it_from() {
         ),
         (
             held("daemonset", UpdateHold::OnDelete, "IfNotPresent"),
-            "kubectl -n ns set image daemonset/w app=r/w@sha256:aa (then delete its pods, one after another: OnDelete replaces a pod only when it is deleted)",
+            "kubectl -n ns set image daemonset/w app=r/w@sha256:aa\nThen: delete its pods, one after another: OnDelete replaces a pod only when it is deleted.",
             PINNED,
         ),
         (
             held("statefulset", UpdateHold::Partition, "Always"),
-            "kubectl -n ns rollout restart statefulset/w (pods below its partition keep their template)",
+            "kubectl -n ns rollout restart statefulset/w\nThen: pods below its partition keep their template.",
             PULLED,
         ),
     ]);
@@ -581,7 +577,7 @@ fn a_skew_among_outdated_pods_ends_with_their_rollout() {
         ),
         (
             outdated("daemonset", OnDelete),
-            "kubectl -n ns delete pod w-h-6 (then the next: OnDelete replaces a pod only when it is deleted)",
+            "kubectl -n ns delete pod w-h-6\nThen: the next, until all are replaced: OnDelete replaces a pod only when it is deleted.",
             OUTDATED,
         ),
     ]);

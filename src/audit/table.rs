@@ -107,7 +107,7 @@ impl Page {
             }
         }
         self.command("  ", "Look: ", &story.remedy.look);
-        self.command("  ", "Do: ", &story.remedy.action.to_string());
+        self.command_then("  ", "Do: ", &story.remedy.action.line(), &story.remedy.action.then);
         let why = story.remedy.why.map_or_else(|| GITOPS.to_owned(), |why| format!("{} {GITOPS}", capitalised(why)));
         self.wrapped("  ", "Why: ", &why, "");
     }

@@ -308,7 +308,7 @@ impl Sheet<'_> {
         }
         let current = report.hashes.iter().find(|hash| hash.current == Some(true));
         if let Some(action) = current.and_then(|current| pin(report, &current.hash)) {
-            self.page.command("  ", "All to one digest: ", &action.to_string());
+            self.page.command_then("  ", "All to one digest: ", &action.line(), &action.then);
         }
     }
 
@@ -318,7 +318,7 @@ impl Sheet<'_> {
             let remedy = remedy(report, finding);
             self.title(&finding.as_str().replace('_', " "), YELLOW);
             self.page.command("  ", "Look: ", &remedy.look);
-            self.page.command("  ", "Do: ", &remedy.action.to_string());
+            self.page.command_then("  ", "Do: ", &remedy.action.line(), &remedy.action.then);
             let why = remedy.why.map_or_else(|| GITOPS.to_owned(), |why| format!("{why} {GITOPS}"));
             self.page.wrapped("  ", "Why: ", &why, "");
         }
@@ -338,7 +338,8 @@ impl Sheet<'_> {
             let age = revision.created.map(|created| format!(", {} old", age_since(created, *taken)));
             let worked = if revision.worked { "" } else { "; whether it ever worked is unknown" };
             self.line(1, &format!("revision {number}, hash {}{}{worked}", revision.hash, age.unwrap_or_default()));
-            self.page.command("    ", "", &roll_back(report, history, &revision.hash, number).to_string());
+            let back = roll_back(report, history, &revision.hash, number);
+            self.page.command_then("    ", "", &back.line(), &back.then);
         }
         self.page.command("  ", "What that changes: ", &format!("{diff} HASH"));
     }

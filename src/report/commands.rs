@@ -8,10 +8,10 @@ use super::{HashReport, Name, Origin, PodReport, RolloutState, UpdateHold, Workl
 use std::borrow::Cow;
 
 pub(super) const ON_DELETE: &str =
-    " (then delete its pods, one after another: OnDelete replaces a pod only when it is deleted)";
+    "delete its pods, one after another: OnDelete replaces a pod only when it is deleted.";
 /// So many pods are named in a command.
 const MOST_NAMES: usize = 10;
-const BELOW_PARTITION: &str = " (pods below its partition keep their template)";
+const BELOW_PARTITION: &str = "pods below its partition keep their template.";
 
 /// A workload as commands speak of it.
 pub(super) struct Subject<'a> {
@@ -190,14 +190,16 @@ impl<'a> Subject<'a> {
     /// A change of the template, with what brings it to the pods where a setting would keep it from them.
     pub(super) fn reach_all(&self, action: Action) -> Action {
         let paused = self.state() == Some(RolloutState::Paused);
-        let rest = match self.report.update_hold {
+        let then = match self.report.update_hold {
             _ if paused => return action.behind(self.resume_all()),
             Some(UpdateHold::Paused) => return action.behind(self.resume_all()),
             Some(UpdateHold::OnDelete) => ON_DELETE,
             Some(UpdateHold::Partition) => BELOW_PARTITION,
             None => return action,
         };
-        Action { rest: format!("{}{rest}", action.rest), ..action }
+        // What is left of the change itself comes first.
+        let parts = [action.then.as_str(), then].into_iter().filter(|part| !part.is_empty());
+        Action { then: parts.collect::<Vec<_>>().join(" Then "), ..action }
     }
 
     /// What lets a paused workload go on.
@@ -256,13 +258,13 @@ impl<'a> Subject<'a> {
                     return Action::words(delete.to_owned());
                 };
                 return Action {
-                    rest: " (then the next: OnDelete replaces a pod only when it is deleted)".to_owned(),
+                    then: "the next, until all are replaced: OnDelete replaces a pod only when it is deleted."
+                        .to_owned(),
                     ..self.delete_pod(pod)
                 };
             }
             _ if self.kind == "experiment" => {
-                let lead = "let it end, or end it: ".to_owned();
-                return Action { lead, ..Action::command(format!("{argo} terminate experiment {name}")) };
+                format!("{argo} terminate experiment {name}")
             }
             _ if self.kind == "rollout" => format!("{argo} status {name}"),
             _ => format!("{kubectl} rollout status {object}"),
@@ -310,7 +312,7 @@ impl<'a> Subject<'a> {
             };
             (self.reach_all(self.set_images(&pins)), why)
         } else if pins.unpullable {
-            (self.reach_all(self.restart()).after("load one image onto every node, then "), LOADED)
+            (self.reach_all(self.restart()), LOADED)
         } else {
             (self.reach_all(self.restart()), PULLED)
         };

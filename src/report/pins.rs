@@ -109,13 +109,13 @@ impl<'a> Subject<'a> {
                 ..Action::default()
             },
             "replicaset" | "replicationcontroller" => Action {
-                rest: " (then delete its pods that run another: nothing else replaces them)".to_owned(),
+                then: "delete its pods that run another image: nothing else replaces them.".to_owned(),
                 ..Action::command(format!("{kubectl} set image {object} {images}"))
             },
             "job" => Action::words(format!("create it anew with {images} (the template of a Job cannot be changed)")),
             _ if self.rolls() => Action::command(format!("{kubectl} set image {object} {images}")),
             _ => Action {
-                rest: format!(" (and ask for {images})"),
+                then: format!("ask for {images} there."),
                 ..Action::command(format!("{kubectl} edit {object}"))
             },
         }

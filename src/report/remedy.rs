@@ -52,15 +52,15 @@ pub struct Remedy {
     pub why: Option<&'static str>,
 }
 
-/// What to do: commands, and what they do not say.
+/// What to do: commands, or words where no command does it.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
 pub struct Action {
-    /// What comes before the commands, or instead of them.
-    pub lead: String,
+    /// What to do where no command does it.
+    pub words: String,
     /// To be run one after another, as long as they succeed.
     pub commands: Vec<String>,
-    /// What comes after them.
-    pub rest: String,
+    /// What is left to do after them, or what they leave as it is: a sentence.
+    pub then: String,
 }
 
 /// What holds for every change.
@@ -72,8 +72,8 @@ pub(super) const PINNED_MOST: &str = "most of its pods run this digest, and thei
                            another from above. A restart would read each node's cache again.";
 pub(super) const PINNED_ANY: &str = "no digest has most of its pods, and their ages do not tell which one is newer. Ask the registry, and take \
                           another from above if this is not the one. A restart would read each node's cache again.";
-pub(super) const LOADED: &str =
-    "these images are not pulled, so each node runs what was loaded onto it. Better, push them to a registry.";
+pub(super) const LOADED: &str = "these images are not pulled, so each node runs what was loaded onto it: load one image onto every node first. Better, \
+     push it to a registry.";
 pub(super) const PULLED: &str = "new pods ask the registry, whatever their node has, and so get the same image.";
 pub(super) const OUTDATED: &str = "the difference is among pods of an older template, and ends with them. If new pods differ too, podskew says so then.";
 const GO_BACK: &str = "it does not go on by itself. Give the new pods what they lack, or go back.";
@@ -96,7 +96,7 @@ const NEXT_PAUSE: &str =
     "this takes the canary to its next pause, or to its end if there is none. Somebody held it, so ask first.";
 const LEFT_OVER: &str =
     "the deadline until which Argo Rollouts keeps them has passed, so nothing ends this mix by itself.";
-const ON_PURPOSE: &str = "an Experiment compares templates on purpose, and ends by its duration.";
+const ON_PURPOSE: &str = "an Experiment compares templates on purpose, and ends by its duration. This ends it now.";
 const DRIVEN: &str = "that object holds the mix, and undoes what is patched into the StatefulSet.";
 pub(super) const DRIVEN_TEMPLATE: &str =
     "that object makes the template of the StatefulSet, and undoes what is changed there.";
@@ -131,7 +131,8 @@ const MAY_BE_INJECTED: &str =
 
 impl fmt::Display for Action {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}{}{}", self.lead, self.commands.join(" && "), self.rest)
+        f.write_str(&self.line())?;
+        if self.then.is_empty() { Ok(()) } else { write!(f, "\nThen: {}", self.then) }
     }
 }
 
@@ -147,17 +148,18 @@ impl fmt::Display for Remedy {
 }
 
 impl Action {
+    /// The line that a shell can run as it is, or the words where no command does it.
+    #[must_use]
+    pub fn line(&self) -> String {
+        format!("{}{}", self.words, self.commands.join(" && "))
+    }
+
     pub(super) fn command(command: String) -> Self {
         Self { commands: vec![command], ..Self::default() }
     }
 
-    pub(super) fn words(lead: String) -> Self {
-        Self { lead, ..Self::default() }
-    }
-
-    /// With something to be said before it.
-    pub(super) fn after(self, lead: &str) -> Self {
-        Self { lead: format!("{lead}{}", self.lead), ..self }
+    pub(super) fn words(words: String) -> Self {
+        Self { words, ..Self::default() }
     }
 
     /// With other commands to be run before it.
@@ -356,9 +358,9 @@ pub fn roll_back(report: &WorkloadReport, history: &History, hash: &str, revisio
     let of = Subject::of(report);
     let mut action = of.undo(hash, revision);
     if history.on_delete {
-        ON_DELETE.clone_into(&mut action.rest);
+        ON_DELETE.clone_into(&mut action.then);
     } else if let Some(partition) = history.partition {
-        action.rest = format!(" (pods below ordinal {partition}, its partition, keep their template)");
+        action.then = format!("pods below ordinal {partition}, its partition, keep their template.");
     }
     // kubectl refuses: "cannot rollback a paused deployment; resume it first".
     if history.paused {
