@@ -379,3 +379,38 @@ fn every_metric_and_label_of_the_rules_exists() {
     }
     assert!(seen > 50, "{seen}");
 }
+
+/// The overview says how long each alert waits: its threshold, if that is an age, its `for`, and what it holds of the past. A minute
+/// more or less is between two evaluations.
+#[test]
+fn the_runbooks_say_how_long_each_alert_waits() {
+    let source = source();
+    let minutes = |text: &str| -> f64 {
+        let (number, unit) = text.split_at(text.len() - 1);
+        number.parse::<f64>().unwrap()
+            * match unit {
+                "s" => 1.0 / 60.0,
+                "m" => 1.0,
+                "h" => 60.0,
+                _ => 1440.0,
+            }
+    };
+    let overview = std::fs::read_to_string(path("docs/runbooks/README.md")).unwrap();
+    let said = Regex::new(r"(an hour|a day|[0-9]+ minutes)[^|]*\|$").unwrap();
+    for alert in &source.alerts {
+        let is_age = alert.threshold.is_some_and(|threshold| threshold >= 60.0);
+        let age = if is_age { alert.threshold.unwrap() / 60.0 } else { 0.0 };
+        let of_past = alert.expr.contains("absent_over_time") || alert.expr.contains("<<not_synced>>") && !is_age;
+        let held = if of_past && alert.name != "PodskewWatchFailing" { minutes(&source.parts["hold"]) } else { 0.0 };
+        // A mix that is older than a day waits a little more, so that a change of its state is no alert.
+        let waits = if alert.name == "PodskewMixForgotten" { age } else { age + minutes(&alert.r#for) + held };
+        let row = overview.lines().find(|line| line.starts_with(&format!("| [{}]", alert.name))).unwrap();
+        let words = said.captures(row).unwrap_or_else(|| panic!("{row}"))[1].to_owned();
+        let told = match words.as_str() {
+            "an hour" => 60.0,
+            "a day" => 1440.0,
+            number => number.split(' ').next().unwrap().parse().unwrap(),
+        };
+        assert!((told - waits).abs() <= 1.0, "{}: {waits} minutes, and the overview says {words}", alert.name);
+    }
+}
