@@ -189,7 +189,8 @@ impl Book {
         };
         let due = self.references.iter().filter(|(_, it)| it.reference.host == host.name && it.due <= now);
         let mut due: Vec<_> = due.filter(|(_, entry)| is_open(entry)).collect();
-        due.sort_by_key(|(_, it)| (!it.in_skew, !it.always, &it.reference.repository));
+        // By the time they wait, so that a host which is slower than its references are due leaves none out.
+        due.sort_by_key(|(_, it)| (!it.in_skew, !it.always, it.due, &it.reference.repository));
         due.truncate(BATCH);
         let mut batches: Vec<Batch> = Vec::new();
         for (image, entry) in due {
