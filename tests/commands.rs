@@ -679,7 +679,7 @@ async fn replica_sets(cluster: &Cluster) {
         scene.run(command).await;
         scene.did(command);
     }
-    assert!(advice.action.rest.contains("delete its pods"), "{}", advice.action);
+    assert!(advice.action.then.contains("delete its pods"), "{}", advice.action);
     scene.kubectl("delete pods -l app=web").await;
     scene.until("replicaset", "web", |report| is_settled(report) && Finding::all(report).is_empty()).await;
 }

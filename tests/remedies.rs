@@ -365,7 +365,7 @@ const AS_MANY: &str = "Why: no digest has most of its pods, and their ages do no
                        owns the object, make the change there.";
 const PULLED: &str = "Why: new pods ask the registry, whatever their node has, and so get the same image. \
                       Where GitOps owns the object, make the change there.";
-const LOADED: &str = "Why: these images are not pulled, so each node runs what was loaded onto it. Better, push them to a registry. \
+const LOADED: &str = "Why: these images are not pulled, so each node runs what was loaded onto it: load one image onto every node first. Better, push it to a registry. \
                       Where GitOps owns the object, make the change there.";
 const OUTDATED: &str = "Why: the difference is among pods of an older template, and ends with them. If new pods \
                         differ too, podskew says so then. Where GitOps owns the object, make the change there.";
@@ -834,7 +834,7 @@ fn what_harms_is_not_advised() {
         let held = Case { state: Some(state), older, ..case(kind, "r/w:t", "Always") };
         let failing = remedy(&held.report(), Finding::Held);
         assert!(failing.action.commands.is_empty(), "{kind} {state:?}: {failing}");
-        assert_eq!(failing.action.lead, "give the new pods what they lack");
+        assert_eq!(failing.action.words, "give the new pods what they lack");
         let ready = remedy(&Case { ready: 1, ..held }.report(), Finding::Held);
         assert_eq!(ready.action.commands.len(), 1, "{kind} {state:?}: {ready}");
     }
