@@ -146,8 +146,7 @@ pub(super) const ENDED: Family = Family {
     labels: &["outcome"],
     pod_labels: false,
     sparse: false,
-    example: "sum by (cluster, namespace, workload) (max without (instance, pod) \
-              (increase(podskew_rollouts_total{outcome=\"completed\"}[7d])))",
+    example: "max by (cluster, namespace, workload) (increase(podskew_rollouts_total{outcome=\"completed\"}[7d]))",
     series: "3 per workload of a type that has rollouts",
     subject: Subject::Workload(|report, rows| {
         if let Some(RolloutCounts { completed, superseded, undone }) = &report.rollouts {

@@ -3,7 +3,7 @@
 use crate::report::{LastRollout, Outcome, RolloutCounts};
 
 /// How the rollouts of a workload ended.
-#[derive(Clone, Copy, Default, Debug)]
+#[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
 pub(super) struct Ended {
     pub(super) last: Option<LastRollout>,
     pub(super) counts: RolloutCounts,
@@ -18,19 +18,17 @@ pub(super) enum Via {
     List,
 }
 
-/// Takes in what an event, or a list, did to the rollouts of a workload.
-pub(super) fn note(ended: &mut Option<Box<Ended>>, outcome: &Outcome, via: Via) {
-    if *outcome == Outcome::default() {
-        return;
-    }
-    let ended = ended.get_or_insert_default();
-    if via == Via::Event {
-        ended.counts.completed += outcome.counts.completed;
-        ended.counts.superseded += outcome.counts.superseded;
-        ended.counts.undone += outcome.counts.undone;
-    }
-    // When exactly it completed, a list does not tell.
-    if outcome.counts.completed > 0 {
-        ended.last = outcome.last.filter(|_| via == Via::Event);
+impl Ended {
+    /// Takes in what an event, or a list, did to the rollouts of a workload.
+    pub(super) fn note(&mut self, outcome: &Outcome, via: Via) {
+        if via == Via::Event {
+            self.counts.completed += outcome.counts.completed;
+            self.counts.superseded += outcome.counts.superseded;
+            self.counts.undone += outcome.counts.undone;
+        }
+        // When exactly it completed, a list does not tell.
+        if outcome.counts.completed > 0 {
+            self.last = outcome.last.filter(|_| via == Via::Event);
+        }
     }
 }

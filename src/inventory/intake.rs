@@ -6,7 +6,7 @@ use super::recorder::Recorder;
 use super::records::{OwnerKey, OwnerKind};
 use crate::objects::{Body, Meta, Object, OwnerReference, Pod, ReplicaSet};
 use std::borrow::Cow;
-use std::num::NonZeroU32;
+use std::num::NonZeroU16;
 
 const POD_TEMPLATE_HASH: &str = "pod-template-hash";
 const CONTROLLER_REVISION_HASH: &str = "controller-revision-hash";
@@ -140,7 +140,6 @@ pub fn template_hash<'o>(object: &'o Object<'_>) -> Cow<'o, str> {
 }
 
 /// One more than a ReplicaSet is to have pods; `spec.replicas` defaults to 1.
-fn replicas_of(set: &ReplicaSet<'_>) -> Option<NonZeroU32> {
-    let wanted = u32::try_from(set.replicas.unwrap_or(1)).unwrap_or(0);
-    NonZeroU32::new(wanted.saturating_add(1))
+fn replicas_of(set: &ReplicaSet<'_>) -> Option<NonZeroU16> {
+    NonZeroU16::new(u16::try_from(set.replicas.unwrap_or(1).max(0)).ok()?.checked_add(1)?)
 }

@@ -5,7 +5,7 @@
 //! nothing that was remembered of the old one reaches the new one (row 51).
 
 use super::Inventory;
-use super::ended::{self, Ended, Via};
+use super::ended::{Ended, Via};
 use super::intern::Symbol;
 use super::owners::{Owner, OwnerObject, WorkloadRecord};
 use super::records::{IdentityRecord, PodRecord};
@@ -13,7 +13,7 @@ use super::shapes::ShapeId;
 use crate::objects::{TemplateDigest, Uid};
 use crate::report::evidence::OnNodes;
 use crate::report::facts::{ContainerFacts, Course, SkewMemory};
-use crate::report::{self, Name};
+use crate::report::{self, Name, Outcome};
 use crate::time::UnixTime;
 
 /// What is remembered of a workload.
@@ -36,14 +36,13 @@ pub(super) struct Memory {
     pub(super) course: Course,
     /// The template its object asked for when last seen.
     template: Option<TemplateDigest>,
-    /// Most workloads have neither skews nor aliases.
+    /// Most workloads have neither skews nor aliases, and no rollout of theirs has ended yet.
     rare: Option<Box<Rare>>,
-    /// How its rollouts ended, once podskew saw one end.
-    pub(super) ended: Option<Box<Ended>>,
 }
 
 #[derive(Clone, Default, Debug)]
 struct Rare {
+    ended: Ended,
     skews: Vec<SkewMemory>,
     aliases: Vec<(Name, Name)>,
 }
@@ -69,6 +68,17 @@ impl Memory {
     /// What is known before anything was taken in.
     pub(super) fn unobserved(&self) -> Self {
         Self { rare: self.rare.clone(), ..Self::default() }
+    }
+
+    /// How its rollouts ended.
+    pub(super) fn ended(&self) -> Ended {
+        self.rare.as_ref().map(|rare| rare.ended).unwrap_or_default()
+    }
+
+    fn note(&mut self, outcome: &Outcome, via: Via) {
+        if *outcome != Outcome::default() {
+            self.rare.get_or_insert_default().ended.note(outcome, via);
+        }
     }
 
     /// The skews that stand.
@@ -293,7 +303,7 @@ impl Inventory {
         if course != memory.course {
             let outcome = report::outcome(&facts, &memory.course, &course, now);
             drop(facts);
-            ended::note(&mut memory.ended, &outcome, via);
+            memory.note(&outcome, via);
         }
         self.conclude(record, &mut memory, course);
         if let Some(record) = self.workloads.get_mut(at) {
@@ -414,7 +424,7 @@ impl Inventory {
             skews.push(SkewMemory { hash: hash.clone(), container: first.name.clone(), since });
         }
         rare.skews = skews;
-        let empty = rare.skews.is_empty() && rare.aliases.is_empty();
+        let empty = rare.skews.is_empty() && rare.aliases.is_empty() && rare.ended == Ended::default();
         memory.rare = (!empty).then_some(rare);
     }
 }

@@ -7,7 +7,7 @@ use crate::report::Name;
 use crate::report::digest::DigestKind;
 use crate::report::facts::{DeploymentFacts, Observed, Replicas, RolloutPhase};
 use crate::time::UnixTime;
-use std::num::NonZeroU32;
+use std::num::{NonZeroU16, NonZeroU32};
 
 /// A pod.
 #[derive(PartialEq, Debug)]
@@ -71,8 +71,8 @@ pub(super) struct TemplateRecord {
     pub(super) reused: bool,
     /// A pod of it was seen Ready.
     pub(super) worked: bool,
-    /// One more than `spec.replicas` of a ReplicaSet.
-    pub(super) replicas: Option<NonZeroU32>,
+    /// One more than `spec.replicas` of a ReplicaSet; `None` of more than 65 534.
+    pub(super) replicas: Option<NonZeroU16>,
     /// Only of a ReplicaSet.
     pub(super) scale_down_deadline: Option<UnixTime>,
     /// Only where they cannot be read from the controller's own, equal template.

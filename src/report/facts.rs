@@ -146,7 +146,7 @@ pub struct TemplateFacts<'a> {
     pub reused: bool,
     /// Whether podskew saw a Ready pod of it.
     pub worked: bool,
-    /// How many pods its ReplicaSet is to have; `None` of a ControllerRevision.
+    /// How many pods its ReplicaSet is to have; `None` of a ControllerRevision, and of more than 65 534.
     pub replicas: Option<u32>,
     /// Until when Argo Rollouts keeps its pods although it was replaced.
     pub scale_down_deadline: Option<UnixTime>,
