@@ -234,7 +234,7 @@ fn ages_are_at_least(live: &mut WorkloadReport, fresh: &WorkloadReport) {
         live.rollout = fresh.rollout;
         live.blocking_pod = fresh.blocking_pod;
         live.blocked.clone_from(&fresh.blocked);
-        live.rollback_target = fresh.rollback_target.clone();
+        live.rollback_target.clone_from(&fresh.rollback_target);
     }
     if let (Some(live), Some(fresh)) = (&mut live.rollout, &fresh.rollout) {
         assert!(live.started <= fresh.started && live.started.is_some() == fresh.started.is_some());

@@ -350,8 +350,11 @@ fn hash_group(report: &WorkloadReport, hash: &HashReport) -> Group {
 fn first<'p>(all: impl Iterator<Item = &'p PodReport>, taken: Option<Taken>) -> (Vec<Member>, usize) {
     let member = |pod: &PodReport| {
         let age = taken.map(|taken| old(pod.created, taken));
-        let notes = age.into_iter().chain(pod.terminating.then(|| "terminating".to_owned()));
-        Member { pod: pod.pod.clone(), node: pod.node.clone(), notes: notes.map(|note| format!(", {note}")).collect() }
+        let mut notes = age.map(|age| format!(", {age}")).unwrap_or_default();
+        if pod.terminating {
+            notes.push_str(", terminating");
+        }
+        Member { pod: pod.pod.clone(), node: pod.node.clone(), notes }
     };
     let all: Vec<&PodReport> = all.collect();
     (all.iter().take(NAMED).map(|pod| member(pod)).collect(), all.len().saturating_sub(NAMED))

@@ -9,7 +9,8 @@ pub(super) struct Reason<'a> {
     /// The container; none if it is the pod's own.
     container: Option<&'a str>,
     /// The reason in Kubernetes' word, like `ImagePullBackOff`, or podskew's own.
-    reason: String,
+    #[serde(rename = "reason")]
+    word: String,
     /// What the API adds in words.
     message: Option<&'a str>,
 }
@@ -17,7 +18,7 @@ pub(super) struct Reason<'a> {
 impl<'a> Reason<'a> {
     pub(super) fn of(waiting: &'a WaitingDetail) -> Self {
         let known = |text: &'a str| (!text.is_empty()).then_some(text);
-        Self { container: known(&waiting.container), reason: reason(waiting), message: known(&waiting.message) }
+        Self { container: known(&waiting.container), word: reason(waiting), message: known(&waiting.message) }
     }
 }
 

@@ -105,8 +105,9 @@ pub(super) const LAST_DURATION: Family = Family {
     example: "max by (cluster, namespace, workload_type, workload) (podskew_last_rollout_duration_seconds) > 1800",
     series: "1 per workload whose last rollout is known",
     subject: Subject::Workload(|report, rows| {
-        let last = report.last_rollout.and_then(|last| last.duration);
-        last.iter().for_each(|seconds| rows.value(&[], *seconds));
+        if let Some(seconds) = report.last_rollout.and_then(|last| last.duration) {
+            rows.value(&[], seconds);
+        }
     }),
 };
 
@@ -121,8 +122,9 @@ pub(super) const LAST_HELD: Family = Family {
               - max by (cluster, namespace, workload) (podskew_last_rollout_held_seconds)",
     series: "1 per workload whose last rollout podskew saw complete",
     subject: Subject::Workload(|report, rows| {
-        let held = report.last_rollout.and_then(|last| last.held);
-        held.iter().for_each(|seconds| rows.value(&[], *seconds));
+        if let Some(seconds) = report.last_rollout.and_then(|last| last.held) {
+            rows.value(&[], seconds);
+        }
     }),
 };
 

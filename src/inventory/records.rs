@@ -95,7 +95,7 @@ pub(super) struct ControllerRecord {
     pub(super) observed: Observed,
     pub(super) unedited: bool,
     pub(super) replicas: Replicas,
-    /// Reason and message of the condition ReplicaFailure, if it is True.
+    /// Reason and message of the condition `ReplicaFailure`, if it is True.
     pub(super) failure: Option<(Symbol, Symbol)>,
     pub(super) kind: ControllerKindRecord,
 }

@@ -15,7 +15,7 @@ pub struct Progressing<'a> {
     pub updated: Option<UnixTime>,
 }
 
-/// The condition ReplicaFailure, True: replicas could not be created or deleted. A Deployment takes it over from its ReplicaSets.
+/// The condition `ReplicaFailure`, True: replicas could not be created or deleted. A Deployment takes it over from its ReplicaSets.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
 pub struct ReplicaFailure<'a> {
     /// `FailedCreate` or `FailedDelete`.

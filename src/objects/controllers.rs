@@ -35,7 +35,7 @@ pub struct Deployment<'a> {
     pub available_replicas: i64,
     /// The condition Progressing.
     pub progressing: Option<Progressing<'a>>,
-    /// The condition ReplicaFailure, if it is True.
+    /// The condition `ReplicaFailure`, if it is True.
     pub replica_failure: Option<ReplicaFailure<'a>>,
 }
 
@@ -124,7 +124,7 @@ pub struct Rollout<'a> {
     pub never_healthy: bool,
     /// Whether one of its conditions is Healthy, be it True or False: its phase was Healthy once.
     pub was_healthy: bool,
-    /// The condition ReplicaFailure, if it is True.
+    /// The condition `ReplicaFailure`, if it is True.
     pub replica_failure: Option<ReplicaFailure<'a>>,
     /// `status.message`: why it is Degraded or Paused, in words.
     pub message: Cow<'a, str>,

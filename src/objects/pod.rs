@@ -180,7 +180,7 @@ struct Conditions<'a> {
     unready_since: Option<UnixTime>,
     /// Why Ready is not True.
     unready: Cause<'a>,
-    /// Why PodScheduled is False.
+    /// Why `PodScheduled` is False.
     unscheduled: Cause<'a>,
 }
 

@@ -59,7 +59,7 @@ reasons! {
     RegistryUnavailable = "RegistryUnavailable",
     /// The node refuses the image's signature.
     SignatureValidationFailed = "SignatureValidationFailed",
-    /// A ConfigMap, a Secret or a key of one is missing.
+    /// A `ConfigMap`, a Secret or a key of one is missing.
     CreateContainerConfigError = "CreateContainerConfigError",
     /// The runtime could not create the container.
     CreateContainerError = "CreateContainerError",

@@ -91,7 +91,12 @@ impl<'a> Subject<'a> {
         let mut names: Vec<&Name> = pods.filter_map(|at| Some(&self.report.pods.get(*at as usize)?.pod)).collect();
         names.sort_unstable();
         names.dedup();
-        names.into_iter().take(MOST_NAMES).map(|name| format!(" {}", word(name))).collect()
+        let mut words = String::new();
+        for name in names.into_iter().take(MOST_NAMES) {
+            words.push(' ');
+            words.push_str(&word(name));
+        }
+        words
     }
 
     /// The names of the first pods of which no digest is known that could be compared.

@@ -194,7 +194,7 @@ pub struct Controller<'a> {
     pub unedited: bool,
     /// How many pods it asks for and says it has.
     pub replicas: Replicas,
-    /// Reason and message of the condition ReplicaFailure, if it is True.
+    /// Reason and message of the condition `ReplicaFailure`, if it is True.
     pub failure: Option<(&'a Name, &'a Name)>,
     /// What depends on its kind.
     pub kind: ControllerKind<'a>,

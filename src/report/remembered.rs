@@ -39,6 +39,7 @@ pub enum Course {
 
 /// The earliest start derived for the rollout in progress.
 #[derive(Clone, PartialEq, Eq, Debug)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a fact of its own")]
 pub struct RolloutMemory {
     /// The hash it rolls out; `None` while there is no current hash.
     pub hash: Option<Name>,
