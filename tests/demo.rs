@@ -11,10 +11,10 @@ use std::time::{Duration, Instant};
 use tokio::process::Command;
 
 /// How long anything may take that has to happen: many times what it takes.
-const PATIENCE: Duration = Duration::from_secs(120);
+const PATIENCE: Duration = Duration::from_secs(300);
 
 /// How long an answer may take while the cluster is busy: many times what it takes, and far less than a hang.
-const PROMPT: Duration = Duration::from_secs(10);
+const PROMPT: Duration = Duration::from_secs(60);
 
 async fn demo() -> Demo {
     Demo::start(programs::kubectl(), &[]).await
