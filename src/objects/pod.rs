@@ -108,17 +108,18 @@ impl<'a> Pod<'a> {
         let never_ready = status.was_never_ready();
         let Conditions { ready, unready, unscheduled, .. } = status.conditions;
         let is_ready = ready.is_some();
-        let mut statuses = Vec::with_capacity(status.containers.len() + status.init_containers.len());
         let mut waiting = Vec::new();
-        let init_containers = status.init_containers.into_iter().map(|raw| (raw, true));
-        // What fails first is told first; the order of `statuses` is of no account, for names are unique over both.
-        for (raw, init) in init_containers.chain(status.containers.into_iter().map(|raw| (raw, false))) {
+        let mut keep = |raw: RawStatus<'a>, init: bool| {
             let (status, progress) = raw.split();
             if !is_ready {
                 waiting.extend(progress.waiting(&status.name, init));
             }
-            statuses.push(status);
-        }
+            status
+        };
+        // What fails first is told first.
+        let of_init: Vec<_> = status.init_containers.into_iter().map(|raw| keep(raw, true)).collect();
+        let mut statuses: Vec<_> = status.containers.into_iter().map(|raw| keep(raw, false)).collect();
+        statuses.extend(of_init);
         if !is_ready {
             let whole = Cause { reason: status.reason, message: status.message };
             waiting = reasons(waiting, if whole.reason.is_empty() { unscheduled } else { whole }, unready);
