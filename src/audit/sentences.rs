@@ -41,6 +41,13 @@ pub(super) struct Group {
     pub(super) more: usize,
 }
 
+impl Group {
+    /// A line of its own.
+    fn line(line: String) -> Self {
+        Self { lines: vec![line], pods: Vec::new(), more: 0 }
+    }
+}
+
 /// A pod of a group.
 pub(super) struct Member {
     pub(super) pod: Name,
@@ -291,11 +298,7 @@ fn digest_groups(report: &WorkloadReport, container: &Name, of_hash: &HashDigest
 /// What the API says of the pods that a rollout waits for.
 fn messages(report: &WorkloadReport) -> impl Iterator<Item = Group> {
     let said = report.blocked.iter().filter(|blocked| !blocked.message.is_empty());
-    said.map(|blocked| Group {
-        lines: vec![format!("{}: {}", blocked.reason.in_words(), one_line(&blocked.message))],
-        pods: Vec::new(),
-        more: 0,
-    })
+    said.map(|blocked| Group::line(format!("{}: {}", blocked.reason.in_words(), one_line(&blocked.message))))
 }
 
 /// What registries and nodes say of the skew, where they are asked.
@@ -307,13 +310,13 @@ fn evidence(report: &WorkloadReport, origin: Origin) -> Vec<Group> {
     let nodes = report.nodes.iter();
     let told = nodes.flat_map(|nodes| skewed(report, origin).flat_map(|(name, of)| nodes.told(report, name, of)));
     let told: BTreeSet<String> = told.collect();
-    lines.into_iter().chain(told).map(|line| Group { lines: vec![line], pods: Vec::new(), more: 0 }).collect()
+    lines.into_iter().chain(told).map(Group::line).collect()
 }
 
 /// What a registry says, a line each.
 fn of_registry(report: &WorkloadReport, told: impl Fn(&RegistryReport) -> Vec<String>) -> Vec<Group> {
     let lines = report.registry.iter().flat_map(|registry| told(registry));
-    lines.map(|line| Group { lines: vec![line], pods: Vec::new(), more: 0 }).collect()
+    lines.map(Group::line).collect()
 }
 
 fn verb(count: u32) -> &'static str {

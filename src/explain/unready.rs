@@ -1,6 +1,6 @@
 //! Why pods are not Ready, in words and as JSON.
 
-use crate::report::history::WaitingDetail;
+use crate::report::facts::WaitingFacts;
 use serde::Serialize;
 
 /// One reason why a pod is not Ready.
@@ -16,13 +16,13 @@ pub(super) struct Reason<'a> {
 }
 
 impl<'a> Reason<'a> {
-    pub(super) fn of(waiting: &'a WaitingDetail) -> Self {
+    pub(super) fn of(waiting: &'a WaitingFacts) -> Self {
         let known = |text: &'a str| (!text.is_empty()).then_some(text);
         Self { container: known(&waiting.container), word: reason(waiting), message: known(&waiting.message) }
     }
 }
 
-fn reason(waiting: &WaitingDetail) -> String {
+fn reason(waiting: &WaitingFacts) -> String {
     let reason = match &*waiting.reason {
         "not_ready" => "running and not ready",
         "init_container_failed" => "failed",
@@ -42,7 +42,7 @@ fn reason(waiting: &WaitingDetail) -> String {
 }
 
 /// `container web: ImagePullBackOff, container proxy: running and not ready`.
-pub(super) fn in_words(reasons: &[WaitingDetail]) -> String {
+pub(super) fn in_words(reasons: &[WaitingFacts]) -> String {
     let words = reasons.iter().map(|waiting| match &*waiting.container {
         "" => reason(waiting),
         container => format!("container {container}: {}", reason(waiting)),
@@ -53,11 +53,11 @@ pub(super) fn in_words(reasons: &[WaitingDetail]) -> String {
 #[cfg(test)]
 mod tests {
     use super::in_words;
-    use crate::report::history::WaitingDetail;
+    use crate::report::facts::WaitingFacts;
 
     #[test]
     fn reasons_are_said_with_their_containers() {
-        let waiting = |container: &str, reason: &str, exit_code| WaitingDetail {
+        let waiting = |container: &str, reason: &str, exit_code| WaitingFacts {
             container: container.into(),
             reason: reason.into(),
             exit_code,

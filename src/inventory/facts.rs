@@ -6,14 +6,14 @@ use super::memory::{Group, Memory};
 use super::owners::{Owner, OwnerObject, WorkloadRecord};
 use super::records::{
     ContainerRecord, ControllerKindRecord, ControllerRecord, IdentityRecord, ImageRecord, OwnerKind, PodRecord,
-    TemplateRecord, WaitingRecord,
+    TemplateRecord,
 };
 use super::shapes::Shape;
 use crate::objects::TemplateDigest;
 use crate::report::Name;
 use crate::report::facts::{
     self, ContainerFacts, Controller, ControllerKind, Identity, ImageFacts, PodFacts, RolloutFacts, TemplateFacts,
-    WaitingFacts, WorkloadFacts,
+    WorkloadFacts,
 };
 use crate::time::UnixTime;
 
@@ -80,7 +80,7 @@ impl Inventory {
             terminating: false,
             own: true,
             count: group.active,
-            waiting: Vec::new(),
+            waiting: &[],
             never_ready: group.never_ready,
         }
     }
@@ -141,17 +141,8 @@ impl Inventory {
             terminating: pod.terminating,
             own,
             count: 1,
-            waiting: pod.waiting.iter().flat_map(|all| all.iter()).map(|waiting| self.waiting(waiting)).collect(),
+            waiting: pod.waiting.as_deref().map_or(&[], Vec::as_slice),
             never_ready: u32::from(pod.never_ready),
-        }
-    }
-
-    fn waiting(&self, record: &WaitingRecord) -> WaitingFacts<'_> {
-        WaitingFacts {
-            container: self.strings.name(record.container),
-            reason: self.strings.name(record.reason),
-            exit_code: record.exit_code,
-            message: self.strings.name(record.message),
         }
     }
 

@@ -3,14 +3,14 @@
 use super::intern::{Interner, Symbol};
 use super::records::{
     ContainerRecord, ControllerKindRecord, ControllerRecord, IdentityRecord, ImageRecord, PodRecord, RolloutRecord,
-    TemplateRecord, WaitingRecord,
+    TemplateRecord,
 };
 use super::settings::Settings;
 use super::shapes::{Described, Shape, Shapes};
 use crate::objects::{Body, Labels, Meta, Object, Pod, Template, TemplateContainer, Waiting};
 use crate::report::Name;
 use crate::report::digest::ImageId;
-use crate::report::facts::{DeploymentFacts, Observed, ProgressReason, Replicas, RolloutPhase};
+use crate::report::facts::{DeploymentFacts, Observed, ProgressReason, Replicas, RolloutPhase, WaitingFacts};
 use std::num::NonZeroU32;
 
 /// Makes records: knows which containers and labels count.
@@ -61,12 +61,15 @@ impl Recorder<'_> {
         }
     }
 
-    fn waiting(&mut self, waiting: &Waiting<'_>) -> WaitingRecord {
-        WaitingRecord {
-            container: self.strings.intern(&waiting.container),
-            reason: self.strings.intern(shortened(&waiting.reason, LONGEST_REASON)),
+    fn waiting(&mut self, waiting: &Waiting<'_>) -> WaitingFacts {
+        let [container, reason] =
+            [&*waiting.container, shortened(&waiting.reason, LONGEST_REASON)].map(|text| self.strings.intern(text));
+        let message = self.message(&waiting.message);
+        WaitingFacts {
+            container: self.strings.name(container).clone(),
+            reason: self.strings.name(reason).clone(),
             exit_code: waiting.exit_code.and_then(|code| i32::try_from(code).ok()),
-            message: self.message(&waiting.message),
+            message: self.strings.name(message).clone(),
         }
     }
 

@@ -5,7 +5,7 @@ use super::shapes::{Shape, ShapeId, Shapes};
 use crate::objects::{TemplateDigest, Uid};
 use crate::report::Name;
 use crate::report::digest::DigestKind;
-use crate::report::facts::{DeploymentFacts, Observed, Replicas, RolloutPhase};
+use crate::report::facts::{DeploymentFacts, Observed, Replicas, RolloutPhase, WaitingFacts};
 use crate::time::UnixTime;
 use std::num::{NonZeroU16, NonZeroU32};
 
@@ -25,17 +25,7 @@ pub(super) struct PodRecord {
     pub(super) containers: Box<[ContainerRecord]>,
     /// Why it is not Ready; most pods are, and have a null pointer here.
     #[expect(clippy::box_collection, reason = "8 bytes in every pod instead of 16")]
-    pub(super) waiting: Option<Box<Vec<WaitingRecord>>>,
-}
-
-/// One reason why a pod is not Ready.
-#[derive(Clone, Copy, PartialEq, Debug)]
-pub(super) struct WaitingRecord {
-    pub(super) container: Symbol,
-    pub(super) reason: Symbol,
-    pub(super) exit_code: Option<i32>,
-    /// Empty unless messages are kept.
-    pub(super) message: Symbol,
+    pub(super) waiting: Option<Box<Vec<WaitingFacts>>>,
 }
 
 /// A container that runs for the life of its pod.
@@ -164,10 +154,7 @@ impl PodRecord {
     }
 
     pub(super) fn mark(&self, mark: &mut dyn FnMut(Symbol)) {
-        [self.node, self.hash, self.labels].into_iter().for_each(&mut *mark);
-        for waiting in self.waiting.iter().flat_map(|waiting| waiting.iter()) {
-            [waiting.container, waiting.reason, waiting.message].into_iter().for_each(&mut *mark);
-        }
+        [self.node, self.hash, self.labels].into_iter().for_each(mark);
     }
 }
 

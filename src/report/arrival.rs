@@ -88,7 +88,7 @@ fn has_not_ended(
 const PAUSE: u32 = 60;
 
 /// Whether the workload has had no other template, as far as its history tells.
-pub(super) fn is_first_template(facts: &WorkloadFacts<'_>, current: Current<'_>) -> bool {
+fn is_first_template(facts: &WorkloadFacts<'_>, current: Current<'_>) -> bool {
     current.template(facts).is_none_or(|template| is_first(facts, template))
 }
 

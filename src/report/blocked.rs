@@ -114,7 +114,7 @@ pub(super) fn blocked(facts: &WorkloadFacts<'_>, progress: &Progress<'_>) -> Vec
     unready.sort_by_key(|(pod, _)| pod.name);
     for (pod, at) in unready {
         let first = pod.waiting.first();
-        let reason = first.map_or(BlockReason::Other, |waiting| BlockReason::parse(waiting.reason));
+        let reason = first.map_or(BlockReason::Other, |waiting| BlockReason::parse(&waiting.reason));
         if let Some(known) = blocked.iter_mut().find(|known| known.reason == reason) {
             known.pods += 1;
             continue;

@@ -69,20 +69,20 @@ pub struct PodFacts<'a> {
     /// How many of these are known to have never been Ready.
     pub never_ready: u32,
     /// Why it is not Ready, the most telling reason first; empty where it is, and where nothing says why.
-    pub waiting: Vec<WaitingFacts<'a>>,
+    pub waiting: &'a [WaitingFacts],
 }
 
 /// One reason why a pod is not Ready.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub struct WaitingFacts<'a> {
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct WaitingFacts {
     /// The container that waits; empty where the pod itself does.
-    pub container: &'a Name,
+    pub container: Name,
     /// The API's word for it, or one of podskew's own ([`BlockReason`](super::BlockReason)).
-    pub reason: &'a Name,
+    pub reason: Name,
     /// The exit code of a container that has ended.
     pub exit_code: Option<i32>,
     /// What the API adds in words; empty where it adds nothing, and where messages are not kept.
-    pub message: &'a Name,
+    pub message: Name,
 }
 
 /// One container of an active pod.

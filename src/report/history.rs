@@ -53,20 +53,7 @@ pub struct PodDetail {
     /// Its containers, sorted by name.
     pub containers: Vec<ContainerDetail>,
     /// Why it is not Ready, the most telling reason first; empty where it is, and where nothing says why.
-    pub waiting: Vec<WaitingDetail>,
-}
-
-/// One reason why a pod is not Ready.
-#[derive(Clone, PartialEq, Eq, Debug)]
-pub struct WaitingDetail {
-    /// The container that waits; empty where the pod itself does.
-    pub container: Name,
-    /// The API's word for it, or one of podskew's own.
-    pub reason: Name,
-    /// The exit code of a container that has ended.
-    pub exit_code: Option<i32>,
-    /// What the API adds in words; empty where it adds nothing.
-    pub message: Name,
+    pub waiting: Vec<WaitingFacts>,
 }
 
 /// One container of a pod.
@@ -133,22 +120,13 @@ fn images(images: &[ImageFacts<'_>]) -> Vec<ImageReference> {
     references
 }
 
-fn waiting(facts: &WaitingFacts<'_>) -> WaitingDetail {
-    WaitingDetail {
-        container: facts.container.clone(),
-        reason: facts.reason.clone(),
-        exit_code: facts.exit_code,
-        message: facts.message.clone(),
-    }
-}
-
 fn pods(facts: &WorkloadFacts<'_>) -> Vec<PodDetail> {
     let detail = |pod: &PodFacts<'_>| PodDetail {
         created: pod.created,
         ready: pod.ready,
         terminating: pod.terminating,
         containers: Vec::new(),
-        waiting: pod.waiting.iter().map(waiting).collect(),
+        waiting: pod.waiting.to_vec(),
     };
     let mut pods: Vec<PodDetail> = facts.pods.iter().map(detail).collect();
     for container in &facts.containers {
