@@ -5,11 +5,10 @@
 mod common;
 mod programs;
 
+use common::looking::looking;
 use common::tape::path;
 use podskew::audit::{Audit, Auditor, Format, Strictness, Terminal, audit};
-use podskew::inventory::Settings;
-use podskew::look::{Looking, Place, look};
-use podskew::registry::RegistryOptions;
+use podskew::look::{Place, look};
 use podskew::report::remedy::Finding;
 use podskew::time::{Taken, TakenFrom, UnixTime};
 use serde_json::{Value, json};
@@ -34,15 +33,7 @@ async fn audited(dump: &Value, of: &str, strictness: Strictness) -> Audit {
     let file = tempfile::NamedTempFile::new().unwrap();
     std::fs::write(file.path(), dump.to_string()).unwrap();
     let place = Place::Dump { files: vec![file.path().to_owned()], namespaces: Vec::new(), taken: None };
-    let looking = Looking {
-        place,
-        settings: Settings::default(),
-        selector: None,
-        needs_pods: true,
-        nodes: false,
-        registry: RegistryOptions::default(),
-    };
-    let mut look = look(&looking, None).await.unwrap();
+    let mut look = look(&looking(place), None).await.unwrap();
     look.taken = Taken { at: UnixTime::parse("2026-11-21T08:30:00Z").unwrap(), from: TakenFrom::Clock };
     of.clone_into(&mut look.of);
     // Every format has what JSON has.

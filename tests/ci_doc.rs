@@ -4,8 +4,7 @@
 mod common;
 mod programs;
 
-use common::watching::resource_of;
-use common::watching::{objects, simulator};
+use common::watching::shop;
 use regex::Regex;
 use serde_json::Value;
 use simulator::Simulator;
@@ -64,21 +63,6 @@ fn commands(text: &str) -> Vec<String> {
     line.captures_iter(text).map(|found| found[1].to_owned()).collect()
 }
 
-/// The cluster of the document: `deployment/web` in `shop`, its pods on one digest, or on two.
-async fn cluster(skewed: bool) -> Simulator {
-    let simulator = simulator().await;
-    for object in objects("digest-skew") {
-        let mut object: Value =
-            serde_json::from_str(&object.to_string().replace("\"digest-skew\"", "\"shop\"")).unwrap();
-        if !skewed && object["kind"] == "Pod" {
-            let digest = format!("registry.example/skew/web@sha256:{}", "a".repeat(64));
-            object["status"]["containerStatuses"][0]["imageID"] = digest.into();
-        }
-        simulator.store().put(resource_of(&object), object);
-    }
-    simulator
-}
-
 async fn run(simulator: &Simulator, folder: &Path, command: &str) -> Output {
     let binary = PathBuf::from(env!("CARGO_BIN_EXE_podskew"));
     let path = format!("{}:{}", binary.parent().unwrap().display(), std::env::var("PATH").unwrap());
@@ -98,7 +82,7 @@ async fn the_commands_do_what_the_document_says() {
         assert!(keeps.len() >= 2, "{name}");
         for (skewed, code) in [(false, 0), (true, 4)] {
             let folder = tempfile::tempdir().unwrap();
-            let simulator = cluster(skewed).await;
+            let simulator = shop(skewed).await;
             let waited = run(&simulator, folder.path(), &waits[0]).await;
             let log = String::from_utf8_lossy(&waited.stdout).into_owned();
             assert_eq!(waited.status.code(), Some(code), "{name}: {log}{}", String::from_utf8_lossy(&waited.stderr));

@@ -7,10 +7,10 @@ mod programs;
 
 use common::commands::shape;
 use common::demo::Demo;
+use common::looking::looking;
 use podskew::cluster::{Connection, Timings as WatchTimings, connect};
 use podskew::inventory::Settings;
 use podskew::look::{Looking, Namespaces, Place, look_at_cluster};
-use podskew::registry::RegistryOptions;
 use podskew::report::WorkloadReport;
 use podskew::report::remedy::{Finding, Remedy, remedy};
 use serde_json::{Value, json};
@@ -132,14 +132,7 @@ impl Scene<'_> {
         let connected = connect(&Connection { kubeconfig, context: None }).await.unwrap();
         let place = Place::Cluster { connection: Connection::default(), namespaces: Namespaces::All };
         let settings = Settings { stalled_after: Duration::from_secs(6), ..Settings::default() };
-        let looking = Looking {
-            place,
-            settings,
-            selector: None,
-            needs_pods: true,
-            nodes: false,
-            registry: RegistryOptions::default(),
-        };
+        let looking = Looking { settings, ..looking(place) };
         let namespaces = [self.namespace.to_owned()];
         let looked = look_at_cluster(&connected, &namespaces, &looking, None, WatchTimings::of_a_look()).await;
         let mut found = None;

@@ -8,11 +8,10 @@ use common::forms::{
     Form, RECORDINGS, cluster_info, dump_of, events_of, forms, gzip, list, must_gather, support_bundle, tar, utf_16,
     yaml, zip,
 };
+use common::looking::looking;
 use podskew::audit::{Auditor, Format, Strictness, Terminal, audit};
 use podskew::dump::{Limits, Reading, read, read_from};
-use podskew::inventory::Settings;
-use podskew::look::{Looking, Place, look};
-use podskew::registry::RegistryOptions;
+use podskew::look::{Place, look};
 use podskew::time::UnixTime;
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
@@ -26,15 +25,7 @@ const PLAIN: Terminal = Terminal { coloured: false, width: None };
 /// What an audit of these files says for people and for programs; the same name for all of them.
 async fn said(files: &[PathBuf]) -> Result<(String, Value), String> {
     let place = Place::Dump { files: files.to_vec(), namespaces: Vec::new(), taken: None };
-    let looking = Looking {
-        place,
-        settings: Settings::default(),
-        selector: None,
-        needs_pods: true,
-        nodes: false,
-        registry: RegistryOptions::default(),
-    };
-    let mut look = look(&looking, None).await.map_err(|error| format!("{error:#}"))?;
+    let mut look = look(&looking(place), None).await.map_err(|error| format!("{error:#}"))?;
     "FILE".clone_into(&mut look.of);
     let audit = audit(&mut look, &[], Auditor::new(Strictness::default(), Format::Json, false)).unwrap();
     let printed = |format| {
@@ -285,20 +276,7 @@ async fn a_file_is_of_the_time_of_its_contents() {
     let at = async |taken: Option<&str>| {
         let taken = taken.map(|taken| UnixTime::parse(taken).unwrap());
         let place = Place::Dump { files: vec![path.clone()], namespaces: Vec::new(), taken };
-        look(
-            &Looking {
-                place,
-                settings: Settings::default(),
-                selector: None,
-                needs_pods: true,
-                nodes: false,
-                registry: RegistryOptions::default(),
-            },
-            None,
-        )
-        .await
-        .unwrap()
-        .taken
+        look(&looking(place), None).await.unwrap().taken
     };
     let told = at(None).await;
     let newest = newest_of(&dump_of("statefulset-partition"));

@@ -6,10 +6,8 @@ mod common;
 use common::tape::path;
 use common::watching::{fill_from, simulator, watched};
 use podskew::cluster::{Connection, Timings, connect};
-use podskew::inventory::Settings;
 use podskew::look::{Cause, Look, Looking, Namespaces, Place, look, look_at_cluster, named};
 use podskew::objects;
-use podskew::registry::RegistryOptions;
 use podskew::report::{Origin, RolloutState, WorkloadReport};
 use serde_json::Value;
 use simulator::Resource;
@@ -22,14 +20,7 @@ const DUMPS: [&str; 5] = ["daemonset", "digest-skew", "paused", "statefulset-par
 
 fn looking(place: Place, selector: Option<&str>) -> Looking {
     let selector = selector.map(|selector| selector.parse().unwrap());
-    Looking {
-        place,
-        settings: Settings::default(),
-        selector,
-        needs_pods: true,
-        nodes: false,
-        registry: RegistryOptions::default(),
-    }
+    Looking { selector, ..common::looking::looking(place) }
 }
 
 fn reports(look: &mut Look) -> Vec<WorkloadReport> {

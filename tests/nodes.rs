@@ -3,6 +3,7 @@
 
 mod common;
 
+use common::looking::looking;
 use common::watching::quick;
 use common::world::*;
 use podskew::cluster::{self, Connection, Timings, connect, keep_listing_nodes};
@@ -10,7 +11,6 @@ use podskew::exposition::{Encoding, Exposition, Format, Part, Selection};
 use podskew::inventory::{Inventory, Settings};
 use podskew::look::{Looking, Namespaces, Place, look_at_cluster};
 use podskew::objects::{Body, Pieces, Resource, decode_list};
-use podskew::registry::RegistryOptions;
 use podskew::report::Origin;
 use podskew::telemetry::{FailureReason, Telemetry};
 use podskew::time::UnixTime;
@@ -460,14 +460,7 @@ async fn one_look_lists_nodes_once_where_they_are_asked_and_says_what_it_lacks()
             simulator.inject(Some(simulator::Resource::Nodes), Fault::Status(403));
         }
         let place = Place::Cluster { connection: connection.clone(), namespaces: Namespaces::All };
-        let looking = Looking {
-            place,
-            settings: Settings::default(),
-            selector: None,
-            needs_pods: true,
-            nodes,
-            registry: RegistryOptions::default(),
-        };
+        let looking = Looking { nodes, ..looking(place) };
         let mut look = look_at_cluster(&connected, &[], &looking, None, Timings::of_a_look()).await.unwrap();
         let mut found = Vec::new();
         look.reports(&mut |report| found.push(report.containers[0].distinct_digests));

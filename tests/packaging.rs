@@ -9,7 +9,7 @@ mod rules;
 
 use chart::{objects, path, read, the};
 use clap::Parser;
-use common::watching::{objects as recorded, resource_of, simulator};
+use common::watching::shop;
 use podskew::cli::Arguments;
 use regex::Regex;
 use rules::Texts;
@@ -211,21 +211,6 @@ fn fits(schema: &str, text: &str) {
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stdout));
 }
 
-/// `deployment/web` in `shop`, its pods on one digest, or on two.
-async fn cluster(skewed: bool) -> Simulator {
-    let simulator = simulator().await;
-    for object in recorded("digest-skew") {
-        let mut object: Value =
-            serde_json::from_str(&object.to_string().replace("\"digest-skew\"", "\"shop\"")).unwrap();
-        if !skewed && object["kind"] == "Pod" {
-            let digest = format!("registry.example/skew/web@sha256:{}", "a".repeat(64));
-            object["status"]["containerStatuses"][0]["imageID"] = digest.into();
-        }
-        simulator.store().put(resource_of(&object), object);
-    }
-    simulator
-}
-
 /// Runs a script of a pipeline with podskew on the path: its exit code, and what it printed.
 async fn run(simulator: &Simulator, folder: &Path, script: &str, variables: &[(&str, &str)]) -> (i32, String) {
     let binary = Path::new(env!("CARGO_BIN_EXE_podskew"));
@@ -252,7 +237,7 @@ async fn githubs_action_waits_and_fails_where_the_audit_does() {
     assert!(steps.iter().all(|step| !step["run"].as_str().unwrap().contains("${{")), "{text}");
     for (skewed, code) in [(false, 0), (true, 4)] {
         let folder = tempfile::tempdir().unwrap();
-        let simulator = cluster(skewed).await;
+        let simulator = shop(skewed).await;
         let variables = [("NAMESPACE", "shop"), ("WORKLOADS", "deployment/web"), ("WAIT", "1s"), ("CONTEXT", "")];
         let (status, said) = run(&simulator, folder.path(), script, &variables).await;
         assert_eq!(status, code, "{said}");
@@ -264,7 +249,7 @@ async fn githubs_action_waits_and_fails_where_the_audit_does() {
     }
     // An audit of this moment, of the whole namespace.
     let folder = tempfile::tempdir().unwrap();
-    let simulator = cluster(true).await;
+    let simulator = shop(true).await;
     let variables = [("NAMESPACE", "shop"), ("WORKLOADS", ""), ("WAIT", ""), ("CONTEXT", "simulator")];
     let (status, said) = run(&simulator, folder.path(), script, &variables).await;
     assert_eq!(status, 1, "{said}");
@@ -289,7 +274,7 @@ async fn gitlabs_component_waits_and_keeps_a_report() {
     ];
     for (skewed, code) in [(false, 0), (true, 4)] {
         let folder = tempfile::tempdir().unwrap();
-        let simulator = cluster(skewed).await;
+        let simulator = shop(skewed).await;
         let (status, said) = run(&simulator, folder.path(), job["script"][0].as_str().unwrap(), &variables).await;
         assert_eq!(status, code, "{said}");
         run(&simulator, folder.path(), job["after_script"][0].as_str().unwrap(), &variables).await;

@@ -3,11 +3,10 @@
 
 mod common;
 
+use common::asked::Asked;
 use common::world::*;
-use podskew::inventory::{AskedImages, RegistryEvidence};
-use podskew::registry::{
-    Answers, RegistryAddress, RegistryOptions, RegistrySink, RegistryTimings, ask_once, keep_asking,
-};
+use podskew::inventory::AskedImages;
+use podskew::registry::{Answers, RegistryAddress, RegistryOptions, RegistryTimings, ask_once, keep_asking};
 use podskew::report::registry::{Change, ImageFact};
 use podskew::telemetry::Telemetry;
 use serde_json::json;
@@ -435,27 +434,13 @@ struct Following {
     _tasks: tokio::task::JoinSet<()>,
 }
 
-struct Sink(Arc<Mutex<World>>);
-
-impl RegistrySink for Sink {
-    fn asked_images(&self) -> Option<AskedImages> {
-        self.0.lock().unwrap().inventory.asked_images()
-    }
-
-    fn take_registry_evidence(&self, evidence: Arc<RegistryEvidence>) {
-        let mut world = self.0.lock().unwrap();
-        let now = world.moment();
-        world.inventory.take_registry_evidence(&evidence, now);
-    }
-}
-
 impl Following {
     fn start(world: World, options: &RegistryOptions, timings: &RegistryTimings) -> Self {
         let world = Arc::new(Mutex::new(world));
         let telemetry = Telemetry::new().unwrap();
         let hosts: Vec<&str> = options.registries.iter().map(|it| it.host.as_str()).collect();
         let health = telemetry.registries(&hosts).unwrap();
-        let tasks = keep_asking(options, timings, Arc::new(Sink(Arc::clone(&world))), &health).unwrap();
+        let tasks = keep_asking(options, timings, Arc::new(Asked(Arc::clone(&world))), &health).unwrap();
         Self { world, telemetry, _tasks: tasks }
     }
 

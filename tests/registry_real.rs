@@ -6,9 +6,9 @@ mod common;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
+use common::asked::Asked;
 use common::world::*;
-use podskew::inventory::{AskedImages, RegistryEvidence};
-use podskew::registry::{RegistryAddress, RegistryOptions, RegistrySink, RegistryTimings, ask_once, keep_asking};
+use podskew::registry::{RegistryAddress, RegistryOptions, RegistryTimings, ask_once, keep_asking};
 use podskew::report::registry::{Change, Sameness};
 use podskew::telemetry::Telemetry;
 use ring::signature::{ECDSA_P256_SHA256_FIXED_SIGNING, EcdsaKeyPair};
@@ -322,20 +322,6 @@ async fn a_token_server_opens_a_registry() {
     assert_eq!(look(&closed, &wrong, &[&old]).await, (1, None, None));
 }
 
-struct Sink(Arc<Mutex<World>>);
-
-impl RegistrySink for Sink {
-    fn asked_images(&self) -> Option<AskedImages> {
-        self.0.lock().unwrap().inventory.asked_images()
-    }
-
-    fn take_registry_evidence(&self, evidence: Arc<RegistryEvidence>) {
-        let mut world = self.0.lock().unwrap();
-        let now = world.moment();
-        world.inventory.take_registry_evidence(&evidence, now);
-    }
-}
-
 #[tokio::test]
 async fn an_image_that_is_deleted_is_gone() {
     let storage = tempfile::tempdir().unwrap();
@@ -354,7 +340,7 @@ async fn an_image_that_is_deleted_is_gone() {
     let options = registry.options("http");
     let telemetry = Telemetry::new().unwrap();
     let health = telemetry.registries(&[&registry.host()]).unwrap();
-    let _tasks = keep_asking(&options, &timings, Arc::new(Sink(Arc::clone(&world))), &health).unwrap();
+    let _tasks = keep_asking(&options, &timings, Arc::new(Asked(Arc::clone(&world))), &health).unwrap();
     let until = async |what: &str, seen: &dyn Fn(&podskew::report::WorkloadReport) -> bool| {
         let begun = Instant::now();
         while !seen(world.lock().unwrap().report("deployment/web")) {

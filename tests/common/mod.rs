@@ -2,6 +2,7 @@
 #![allow(dead_code, clippy::missing_panics_doc, clippy::float_cmp, clippy::needless_pass_by_value, reason = "tests")]
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "tests")]
 
+pub mod asked;
 pub mod burst;
 pub mod command;
 pub mod commands;
@@ -9,6 +10,7 @@ pub mod demo;
 pub mod exposition;
 pub mod forms;
 pub mod log;
+pub mod looking;
 pub mod reports;
 pub mod running;
 pub mod scenarios;

@@ -231,3 +231,18 @@ impl Watching {
         troubles
     }
 }
+
+/// A cluster with `deployment/web` in `shop`, its pods on one digest, or on two.
+pub async fn shop(skewed: bool) -> Simulator {
+    let simulator = simulator().await;
+    for object in objects("digest-skew") {
+        let mut object: Value =
+            serde_json::from_str(&object.to_string().replace("\"digest-skew\"", "\"shop\"")).unwrap();
+        if !skewed && object["kind"] == "Pod" {
+            let digest = format!("registry.example/skew/web@sha256:{}", "a".repeat(64));
+            object["status"]["containerStatuses"][0]["imageID"] = digest.into();
+        }
+        simulator.store().put(resource_of(&object), object);
+    }
+    simulator
+}

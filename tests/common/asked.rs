@@ -1,0 +1,20 @@
+//! A world that a task asks for images and tells what registries say.
+
+use super::world::World;
+use podskew::inventory::{AskedImages, RegistryEvidence};
+use podskew::registry::RegistrySink;
+use std::sync::{Arc, Mutex};
+
+pub struct Asked(pub Arc<Mutex<World>>);
+
+impl RegistrySink for Asked {
+    fn asked_images(&self) -> Option<AskedImages> {
+        self.0.lock().unwrap().inventory.asked_images()
+    }
+
+    fn take_registry_evidence(&self, evidence: Arc<RegistryEvidence>) {
+        let mut world = self.0.lock().unwrap();
+        let now = world.moment();
+        world.inventory.take_registry_evidence(&evidence, now);
+    }
+}
