@@ -65,11 +65,13 @@ impl<'a> Comparison<'a> {
                         Some(class) => {
                             // The form that tells most names it.
                             if kind < class.kind {
-                                (class.kind, class.digest, class.kinds) = (kind, digest, vec![kind]);
+                                (class.kind, class.digest, class.kinds) = (kind, digest, Kinds::of(kind));
                             }
                             class.members.push(container);
                         }
-                        None => classes.push(Candidate { kind, kinds: vec![kind], digest, members: vec![container] }),
+                        None => {
+                            classes.push(Candidate { kind, kinds: Kinds::of(kind), digest, members: vec![container] });
+                        }
                     }
                 }
             }
@@ -149,9 +151,27 @@ pub(super) fn second_smallest(moments: impl Iterator<Item = UnixTime>) -> Option
 struct Candidate<'a> {
     kind: DigestKind,
     /// The kinds in which it can be compared: its own, and with a registry's evidence those of what it was joined with.
-    kinds: Vec<DigestKind>,
+    kinds: Kinds,
     digest: &'a Name,
     members: Vec<ContainerFacts<'a>>,
+}
+
+/// Some kinds of digests.
+#[derive(Clone, Copy, Debug)]
+struct Kinds(u8);
+
+impl Kinds {
+    fn of(kind: DigestKind) -> Self {
+        Self(1 << kind as u8)
+    }
+
+    fn contains(self, kind: DigestKind) -> bool {
+        self.0 & Self::of(kind).0 != 0
+    }
+
+    fn and(self, others: Self) -> Self {
+        Self(self.0 | others.0)
+    }
 }
 
 impl Candidate<'_> {
@@ -185,12 +205,20 @@ fn join_by_nodes(classes: &mut Vec<Candidate<'_>>, nodes: Option<OnNodes<'_>>) {
     let joinable: Vec<Joinable> = classes.iter().map(|class| class.joinable(nodes)).collect();
     let own: Vec<Name> = classes.iter().map(|class| class.digest.clone()).collect();
     let images = joined(&joinable, &|name| own.contains(name));
-    let mut taken: Vec<Option<Candidate<'_>>> = std::mem::take(classes).into_iter().map(Some).collect();
-    for (_, positions) in images {
-        // The classes are sorted: the first is the largest.
+    regroup(classes, images.into_iter().map(|(_, positions)| positions), Candidate::absorb);
+}
+
+/// Puts together the classes at these positions, each into the first of its group. The classes are sorted: the first is the largest.
+fn regroup<'a>(
+    classes: &mut Vec<Candidate<'a>>,
+    groups: impl IntoIterator<Item = Vec<usize>>,
+    join: impl Fn(&mut Candidate<'a>, Candidate<'a>),
+) {
+    let mut taken: Vec<Option<Candidate<'a>>> = std::mem::take(classes).into_iter().map(Some).collect();
+    for positions in groups {
         let mut own = positions.into_iter().filter_map(|at| taken[at].take());
         if let Some(mut image) = own.next() {
-            own.for_each(|other| image.absorb(other));
+            own.for_each(|other| join(&mut image, other));
             classes.push(image);
         }
     }
@@ -199,41 +227,30 @@ fn join_by_nodes(classes: &mut Vec<Candidate<'_>>, nodes: Option<OnNodes<'_>>) {
 
 /// Joins classes that registries say are one image. The digest that most pods report gives the name; what the others report stays
 /// comparable, so that no difference is lost.
-fn join_by_registry(classes: &mut Vec<Candidate<'_>>, registry: Option<&RegistryEvidence>) {
+fn join_by_registry<'a>(classes: &mut Vec<Candidate<'a>>, registry: Option<&RegistryEvidence>) {
     let Some(evidence) = registry.filter(|_| classes.len() > 1) else { return };
     classes.sort_by(|a, b| b.members.len().cmp(&a.members.len()).then_with(|| a.digest.cmp(b.digest)));
-    let known = |member: &ContainerFacts<'_>| match member.identity {
-        Identity::Known(kind, _) => member.digest().map(|digest| (kind, digest.clone())),
+    let known = |member: &ContainerFacts<'a>| match member.identity {
+        Identity::Known(kind, digest) => Some((kind, digest)),
         _ => None,
     };
-    let names: Vec<Vec<(DigestKind, Name)>> = classes
-        .iter()
-        .map(|class| {
-            let mut names: Vec<_> = class.members.iter().filter_map(known).collect();
-            names.sort_unstable();
-            names.dedup();
-            names
-        })
-        .collect();
-    let borrowed: Vec<Vec<(DigestKind, &Name)>> =
-        names.iter().map(|names| names.iter().map(|(kind, digest)| (*kind, digest)).collect()).collect();
+    let names_of = |class: &Candidate<'a>| {
+        let mut names: Vec<(DigestKind, &'a Name)> = class.members.iter().filter_map(known).collect();
+        names.sort_unstable();
+        names.dedup();
+        names
+    };
+    let names: Vec<_> = classes.iter().map(names_of).collect();
     let members = classes.iter().flat_map(|class| &class.members);
     let mut tags: Vec<Name> =
         members.filter_map(|member| evidence.tags.get(member.image)).map(|tag| tag.digest.clone()).collect();
     tags.sort_unstable();
     tags.dedup();
-    let mut taken: Vec<Option<Candidate<'_>>> = std::mem::take(classes).into_iter().map(Some).collect();
-    for group in join(evidence, &borrowed, &tags) {
-        let mut own = group.into_iter().filter_map(|at| taken[at].take());
-        if let Some(mut image) = own.next() {
-            for other in own {
-                let kinds: Vec<DigestKind> = image.kinds.iter().chain(&other.kinds).copied().collect();
-                image.absorb(other);
-                image.kinds = kinds;
-            }
-            classes.push(image);
-        }
-    }
+    regroup(classes, join(evidence, &names, &tags), |image, other| {
+        let kinds = image.kinds.and(other.kinds);
+        image.absorb(other);
+        image.kinds = kinds;
+    });
 }
 
 /// Joins classes whose digests are linked by aliases, over digests no pod reports any more too. The digest that most
@@ -275,7 +292,7 @@ fn merge_aliases(classes: &mut Vec<Candidate<'_>>, aliases: &[(Name, Name)]) {
 /// digests. Every opaque id is a kind of its own, because another opaque id may be the same image.
 fn comparable(classes: &[Candidate<'_>]) -> Vec<usize> {
     let of_kind = |kind: DigestKind| -> Vec<usize> {
-        (0..classes.len()).filter(|at| classes[*at].kinds.contains(&kind)).collect()
+        (0..classes.len()).filter(|at| classes[*at].kinds.contains(kind)).collect()
     };
     let opaque = of_kind(DigestKind::Opaque).into_iter().filter(|at| classes[*at].kind == DigestKind::Opaque);
     let kinds = [DigestKind::Manifest, DigestKind::Config, DigestKind::ManifestOrConfig].map(of_kind);
