@@ -22,7 +22,7 @@ const NAMESPACES: usize = 20;
 const INTERVAL: u64 = 5;
 const EVALUATIONS: u64 = 4;
 
-/// What is served, and which rules.
+/// The metrics served and the rules evaluated.
 struct Case {
     name: &'static str,
     series: String,
@@ -52,7 +52,7 @@ fn main() {
             cases.push(Case { name, series: series(name), alerts, texts: Texts::Short, target: 0.1 });
         }
     }
-    // Each workload is in at most one of the others: so many thousand workloads.
+    // Each workload is in at most one of the others: a thousand workloads for each.
     let all: String = cases.iter().filter(|case| case.texts == Texts::Full).map(|case| case.series.as_str()).collect();
     cases.push(Case { name: "all at once", series: all, alerts: &[], texts: Texts::Short, target: 1.0 });
     println!("CPU of an evaluation, of {WORKLOADS} workloads in {NAMESPACES} namespaces, in Prometheus 3:\n");

@@ -31,7 +31,7 @@ const LONGEST_MESSAGE: usize = 256;
 /// Bytes that are kept of a reason, which is one word by the API's convention.
 const LONGEST_REASON: usize = 64;
 
-/// The beginning of a text, of at most so many bytes.
+/// The longest prefix of `text` that has at most `most` bytes and ends between characters.
 fn shortened(text: &str, most: usize) -> &str {
     let end = (0..=most.min(text.len())).rev().find(|end| text.is_char_boundary(*end));
     &text[..end.unwrap_or(0)]
@@ -190,7 +190,7 @@ impl Recorder<'_> {
             _ => Observed::Now,
         };
         let count = |number: i64| u32::try_from(number).unwrap_or(0);
-        // Who leaves it out gets one.
+        // `spec.replicas` defaults to 1.
         let replicas = |wanted: Option<i64>, available| Replicas {
             wanted: count(wanted.unwrap_or(1)),
             available: count(available),

@@ -9,7 +9,7 @@ use std::borrow::Cow;
 
 pub(super) const ON_DELETE: &str =
     "delete its pods, one after another: OnDelete replaces a pod only when it is deleted.";
-/// So many pods are named in a command.
+/// Pods that a command names at most.
 const MOST_NAMES: usize = 10;
 const BELOW_PARTITION: &str = "pods below its partition keep their template.";
 

@@ -128,7 +128,7 @@ mod tests {
         assert_eq!((workloads(&demo(0, 0)), demo(0, 0).count(Resource::Pods)), (9, 53));
     }
 
-    /// Bytes that are kept at the most, over so many minutes in each of which some workloads are restarted.
+    /// The most bytes kept during `minutes` minutes with restarts in each of them.
     fn most_kept(store: &Store, demo: &mut Demo, now: &mut Time, minutes: u32) -> usize {
         // One whose rollout never ends keeps all its ReplicaSets, as on a real cluster.
         let ends = |object: &Value| object["metadata"]["name"] != "ledger" && object["spec"]["paused"] != true;
