@@ -579,6 +579,27 @@ async fn looks(cluster: &Cluster) {
     }
 }
 
+/// A complete Deployment of which a pod that was replaced cannot pull its image.
+async fn not_compared(cluster: &Cluster) {
+    let scene = cluster.scene("not-compared");
+    let image = "r.example/away/app:1";
+    scene.create(&workload("Deployment", "web", &template("web", image, "Always"))).await;
+    let report = scene.until("deployment", "web", |report| ready(report) == 3 && Finding::all(report).is_empty()).await;
+    cluster.registry.remove(image);
+    scene.kubectl(&format!("delete pod {}", report.pods[0].pod)).await;
+    let report = scene.until_found("deployment", "web", Finding::NotCompared).await;
+    let Remedy { look, action, .. } = remedy(&report, Finding::NotCompared);
+    scene.looks_at(&look).await;
+    let [describe] = &action.commands[..] else { panic!("{action}") };
+    // It says what that one pod lacks, and speaks of no other.
+    let said = scene.run(describe).await;
+    assert!(said.contains("ImagePullBackOff") || said.contains("ErrImagePull"), "{said}");
+    assert_eq!(said.lines().filter(|line| line.starts_with("Name:")).count(), 1, "{said}");
+    scene.did(describe);
+    cluster.registry.push(image, &digest('a'));
+    scene.until("deployment", "web", |report| ready(report) == 3 && is_settled(report)).await;
+}
+
 /// A mix that a Rollout's controller has left behind: the field case c02.
 async fn leftover(cluster: &Cluster) {
     let scene = cluster.scene("leftover");
@@ -690,6 +711,7 @@ async fn what_podskew_says_is_what_mends_it() {
         skew_while_paused(&cluster),
         skew_of_outdated_pods(&cluster),
         looks(&cluster),
+        not_compared(&cluster),
         leftover(&cluster),
         forced_rollback(&cluster),
         under_way(&cluster),
