@@ -75,8 +75,8 @@ pub(super) struct Status<'a> {
     message: Cow<'a, str>,
     start_time: Option<UnixTime>,
     conditions: Conditions<'a>,
-    containers: Vec<RawStatus<'a>>,
-    init_containers: Vec<RawStatus<'a>>,
+    containers: ContainerStatuses<'a, false>,
+    init_containers: ContainerStatuses<'a, true>,
 }
 
 impl<'a> SpecContainer<'a> {
@@ -108,19 +108,13 @@ impl<'a> Pod<'a> {
         let never_ready = status.was_never_ready();
         let Conditions { ready, unready, unscheduled, .. } = status.conditions;
         let is_ready = ready.is_some();
+        let mut statuses = status.containers.statuses;
+        statuses.extend(status.init_containers.statuses);
         let mut waiting = Vec::new();
-        let mut keep = |raw: RawStatus<'a>, init: bool| {
-            let (status, progress) = raw.split();
-            if !is_ready {
-                waiting.extend(progress.waiting(&status.name, init));
-            }
-            status
-        };
-        // What fails first is told first.
-        let of_init: Vec<_> = status.init_containers.into_iter().map(|raw| keep(raw, true)).collect();
-        let mut statuses: Vec<_> = status.containers.into_iter().map(|raw| keep(raw, false)).collect();
-        statuses.extend(of_init);
         if !is_ready {
+            // What fails first is told first.
+            waiting = status.init_containers.waiting;
+            waiting.extend(status.containers.waiting);
             let whole = Cause { reason: status.reason, message: status.message };
             waiting = reasons(waiting, if whole.reason.is_empty() { unscheduled } else { whole }, unready);
         }
@@ -265,18 +259,42 @@ fields!('de RawStatus<'de> {
     "started" = 9 => started,
 });
 
-impl<'a> RawStatus<'a> {
-    fn split(self) -> (ContainerStatus<'a>, Progress<'a>) {
-        let Self { name, image_id, container_id, ready, started, state } = self;
-        let running = &state.running;
-        let status =
-            ContainerStatus { name, image_id, container_id, running: running.is_there, started: running.started };
-        (status, Progress { ready, started, state })
+/// The array of container statuses, or of `INIT` containers. Why a container waits is kept apart: hardly any does.
+#[derive(Default)]
+struct ContainerStatuses<'a, const INIT: bool> {
+    statuses: Vec<ContainerStatus<'a>>,
+    waiting: Vec<Waiting<'a>>,
+}
+
+impl<'a, const INIT: bool> ContainerStatuses<'a, INIT> {
+    fn push(&mut self, raw: RawStatus<'a>) {
+        let RawStatus { name, image_id, container_id, ready, started, state } = raw;
+        let Running { is_there: running, started: started_at } = state.running;
+        let progress = Progress { ready, started, state };
+        self.waiting.extend(progress.waiting(&name, INIT));
+        self.statuses.push(ContainerStatus { name, image_id, container_id, running, started: started_at });
+    }
+}
+
+impl<'de, const INIT: bool> FromJson<'de> for ContainerStatuses<'de, INIT> {
+    fn from_seq<A: SeqAccess<'de>>(mut seq: A) -> Result<Option<Self>, A::Error> {
+        let mut statuses = Self::default();
+        while let Some(super::lenient::Lenient(raw)) = seq.next_element()? {
+            statuses.push(raw);
+        }
+        Ok(Some(statuses))
+    }
+}
+
+impl<'a, const INIT: bool> FromProtobuf<'a> for ContainerStatuses<'a, INIT> {
+    fn merge(&mut self, value: Value<'a>) -> Result<(), ProtobufError> {
+        self.push(read(value)?);
+        Ok(())
     }
 }
 
 /// Virtual nodes may leave out when a container was started, and then `running` is there all the same.
-#[derive(Default)]
+#[derive(Clone, Copy, Default)]
 pub(super) struct Running {
     pub(super) is_there: bool,
     started: Option<UnixTime>,

@@ -42,9 +42,8 @@ pub(super) struct Progress<'a> {
 #[derive(Default)]
 pub(super) struct State<'a> {
     pub(super) running: super::pod::Running,
-    // Boxed: hardly any container has one of these, and all are read.
-    waiting: Option<Box<WaitingState<'a>>>,
-    terminated: Option<Box<Terminated<'a>>>,
+    waiting: Option<WaitingState<'a>>,
+    terminated: Option<Terminated<'a>>,
 }
 fields!('de State<'de> { "running" = 2 => running, "waiting" = 1 => waiting, "terminated" = 3 => terminated });
 
@@ -65,14 +64,14 @@ fields!('de Terminated<'de> { "exitCode" = 1 => exit_code, "reason" = 3 => reaso
 
 macro_rules! optional {
     ($type:ident) => {
-        impl<'de> FromJson<'de> for Option<Box<$type<'de>>> {
+        impl<'de> FromJson<'de> for Option<$type<'de>> {
             fn from_map<A: MapAccess<'de>>(map: A) -> Result<Option<Self>, A::Error> {
-                Ok(Some($type::from_map(map)?.map(Box::new)))
+                $type::from_map(map).map(Some)
             }
         }
-        impl<'a> FromProtobuf<'a> for Option<Box<$type<'a>>> {
+        impl<'a> FromProtobuf<'a> for Option<$type<'a>> {
             fn merge(&mut self, value: Value<'a>) -> Result<(), ProtobufError> {
-                *self = Some(Box::new(read(value)?));
+                *self = Some(read(value)?);
                 Ok(())
             }
         }
@@ -91,11 +90,11 @@ impl<'a> Progress<'a> {
         }
         let container = container.clone();
         if let Some(waiting) = waiting {
-            let WaitingState { reason, message } = *waiting;
+            let WaitingState { reason, message } = waiting;
             return Some(Waiting { container, reason, exit_code: None, message });
         }
         if let Some(terminated) = terminated {
-            let Terminated { exit_code, reason, message } = *terminated;
+            let Terminated { exit_code, reason, message } = terminated;
             // Go writes a zero in protobuf, and may leave it out of JSON.
             let exit_code = exit_code.filter(|code| *code != 0);
             let reason = match (init, exit_code) {
