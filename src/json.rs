@@ -6,13 +6,13 @@
 
 mod registry;
 
-use crate::report::remedy::{Action, Finding, Remedy, remedy};
+use crate::advice::{Action, Finding, Remedy, remedy};
 use crate::report::{
     BlockedPods, ContainerReport, DigestPods, HashDigests, HashReport, ImageReference, Name, NodeReport, PodReport,
     RollbackTarget, RolloutReport, WorkloadReport,
 };
+use crate::terminal::humanize::visible;
 use crate::time::UnixTime;
-use crate::words::visible;
 use serde::Serialize;
 use std::collections::BTreeMap;
 

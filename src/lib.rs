@@ -3,32 +3,27 @@
 //! The way of the data, one direction and no way back:
 //!
 //! ```text
-//!  API server ──▶ cluster ──slim objects──▶ inventory ──▶ report ──▶ exposition ──▶ web /metrics
+//!  API server ──▶ watch ────slim objects──▶ inventory ──▶ report ──▶ exposition ──▶ web /metrics
 //!                  (I/O)                     (pure)        (pure)
 //! ```
 //!
 //! `ARCHITECTURE.md` says which module may know which.
 
 pub mod access;
-pub mod audit;
+pub mod advice;
 pub mod cli;
-pub mod cluster;
-#[cfg(feature = "demo")]
-pub mod demo;
-pub mod diff;
-pub mod dump;
-pub mod explain;
+pub mod commands;
 pub mod exposition;
 pub mod inventory;
 pub mod json;
-pub mod look;
+pub mod kinds;
 pub mod objects;
-pub mod page;
 pub mod registry;
 pub mod report;
-pub mod serve;
+pub mod snapshot;
 pub mod stderr;
 pub mod telemetry;
+pub mod terminal;
 pub mod time;
+pub mod watch;
 pub mod web;
-pub mod words;

@@ -894,7 +894,7 @@ async fn in_process(audiences: &[&str]) -> (Simulator, AccessControl) {
     let config = AccessConfig { token_reviews: true, audiences, ..AccessConfig::default() };
     let mut access = AccessControl::open(&config).unwrap().unwrap();
     let server = simulator.url().parse().unwrap();
-    access.review_with(&podskew::cluster::client(kube::Config::new(server)).unwrap());
+    access.review_with(&podskew::watch::client(kube::Config::new(server)).unwrap());
     (simulator, access)
 }
 

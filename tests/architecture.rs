@@ -13,10 +13,22 @@ struct Source {
 }
 
 impl Source {
-    /// `report` for `report/digest.rs` and for `report.rs`.
-    fn room(&self) -> &str {
-        self.path.split('/').next().unwrap().trim_end_matches(".rs")
+    /// The path of its module: `report/digest` for `report/digest.rs`, `report` for `report/mod.rs` and for `report.rs`.
+    fn module(&self) -> &str {
+        let path = self.path.trim_end_matches(".rs");
+        path.strip_suffix("/mod").unwrap_or(path)
     }
+
+    /// The module that `super` means in it.
+    fn parent(&self) -> &str {
+        self.module().rsplit_once('/').map_or("", |(parent, _)| parent)
+    }
+}
+
+/// The innermost of `rooms` that a module is in: `commands/audit` for `commands/audit/table`.
+fn room_of<'a>(module: &'a str, rooms: &BTreeMap<String, Room>) -> Option<&'a str> {
+    let ends = module.match_indices('/').map(|(at, _)| at).chain([module.len()]);
+    ends.map(|end| &module[..end]).filter(|room| rooms.contains_key(*room)).last()
 }
 
 fn read(path: &str) -> String {
@@ -113,6 +125,11 @@ fn invariants() -> String {
 }
 
 fn rooms() -> BTreeMap<String, Room> {
+    rows().into_iter().collect()
+}
+
+/// The table's rows, in their order.
+fn rows() -> Vec<(String, Room)> {
     let quoted = Regex::new("`([^`]+)`").unwrap();
     let names = |cell: &str| quoted.captures_iter(cell).map(|name| name[1].to_owned()).collect::<BTreeSet<_>>();
     let section = invariants();
@@ -127,39 +144,48 @@ fn rooms() -> BTreeMap<String, Room> {
 }
 
 /// The rooms that the code of each room names.
-fn known_rooms(sources: &[Source]) -> BTreeMap<String, BTreeSet<String>> {
+fn known_rooms(sources: &[Source], rooms: &BTreeMap<String, Room>) -> BTreeMap<String, BTreeSet<String>> {
     let mut known: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
-    for source in sources.iter().filter(|source| source.path != "lib.rs") {
-        let room = source.room();
+    for source in sources.iter().filter(|source| source.path != "lib.rs" && !is_list_of_rooms(source, rooms)) {
+        let room = room_of(source.module(), rooms);
+        let room = room.unwrap_or_else(|| panic!("src/{} is in no room of ARCHITECTURE.md", source.path));
         let known = known.entry(room.to_owned()).or_default();
         for path in paths(&source.code) {
-            let parts: Vec<&str> = path.split("::").collect();
-            // From a room's own file, `super` is the crate.
-            let is_crate = match parts[0] {
-                "crate" | "podskew" => true,
-                "super" => !source.path.contains('/'),
-                _ => false,
-            };
             assert!(!path.starts_with("super::super::"), "{}: write crate:: instead of {path}", source.path);
-            if is_crate && parts[1] != room {
-                known.insert(parts[1].to_owned());
+            let (first, rest) = path.split_once("::").unwrap_or((&path, ""));
+            let within = |module: &str| format!("{module}/{rest}").trim_start_matches('/').replace("::", "/");
+            let module = match first {
+                "crate" | "podskew" => within(""),
+                "super" => within(source.parent()),
+                child => within(&format!("{}/{child}", source.module())),
+            };
+            if let Some(named) = room_of(&module, rooms).filter(|named| *named != room) {
+                known.insert(named.to_owned());
+            } else if matches!(first, "crate" | "podskew") {
+                let is_outer = rooms.keys().any(|room| room.starts_with(&module));
+                assert!(is_outer || room_of(&module, rooms).is_some(), "src/{} names {path}, of no room", source.path);
             }
         }
     }
     known
 }
 
+/// Whether a file only declares the rooms inside a folder: `terminal/mod.rs`.
+fn is_list_of_rooms(source: &Source, rooms: &BTreeMap<String, Room>) -> bool {
+    room_of(source.module(), rooms).is_none() && rooms.keys().any(|room| room.starts_with(source.module()))
+}
+
 #[test]
 fn rooms_know_the_rooms_they_may_know_and_no_others() {
-    let documented: BTreeMap<_, _> = rooms().into_iter().map(|(name, room)| (name, room.knows)).collect();
-    let actual = known_rooms(&sources());
+    let rooms = rooms();
+    let actual = known_rooms(&sources(), &rooms);
     assert_eq!(
-        documented.keys().collect::<Vec<_>>(),
+        rooms.keys().collect::<Vec<_>>(),
         actual.keys().collect::<Vec<_>>(),
         "the table of ARCHITECTURE.md has other rooms than src/"
     );
     for (room, known) in &actual {
-        let may_know = &documented[room];
+        let may_know = &rooms[room].knows;
         let secret: Vec<_> = known.difference(may_know).collect();
         assert!(secret.is_empty(), "{room} must not know {secret:?}: ARCHITECTURE.md, Architecture Invariants");
         let unused: Vec<_> = may_know.difference(known).collect();
@@ -167,13 +193,25 @@ fn rooms_know_the_rooms_they_may_know_and_no_others() {
     }
 }
 
+/// The table's rows stand in an order in which each room knows only rooms below it: no two know one another, directly or not.
+#[test]
+fn no_room_knows_a_room_above_it() {
+    let order = rows();
+    for (at, (room, Room { knows, .. })) in order.iter().enumerate() {
+        for known in knows {
+            let below = order.iter().position(|(name, _)| name == known);
+            assert!(below.is_some_and(|below| below > at), "{room} knows {known}, which must stand below it");
+        }
+    }
+}
+
 #[test]
 fn rooms_touch_nothing_they_must_not() {
     let rooms = rooms();
     for source in sources().iter().filter(|source| source.path != "lib.rs") {
-        let Some(room) = rooms.get(source.room()) else { continue };
+        let Some(room) = room_of(source.module(), &rooms) else { continue };
         for path in paths(&source.code) {
-            let touched = room.never_touches.iter().find(|forbidden| touches(&path, forbidden));
+            let touched = rooms[room].never_touches.iter().find(|forbidden| touches(&path, forbidden));
             assert_eq!(touched, None, "src/{} names {path}: ARCHITECTURE.md, Architecture Invariants", source.path);
         }
     }
@@ -184,7 +222,11 @@ fn the_demo_alone_knows_the_simulator_which_knows_nothing_of_podskew() {
     let names =
         |source: &Source, word: &str| paths(&source.code).iter().any(|path| path.split("::").next() == Some(word));
     for source in sources() {
-        assert!(!names(&source, "simulator") || source.room() == "demo", "src/{} names the simulator", source.path);
+        assert!(
+            !names(&source, "simulator") || source.path.starts_with("commands/demo/"),
+            "src/{} names the simulator",
+            source.path
+        );
     }
     for source in sources_of("crates/simulator/src") {
         for stranger in ["podskew", "clap", "kube", "prometheus"] {

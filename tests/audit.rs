@@ -7,9 +7,9 @@ mod programs;
 
 use common::looking::looking;
 use common::tape::path;
-use podskew::audit::{Audit, Auditor, Format, Strictness, Terminal, audit};
-use podskew::look::{Place, look};
-use podskew::report::remedy::Finding;
+use podskew::advice::Finding;
+use podskew::commands::audit::{Audit, Auditor, Format, Strictness, Terminal, audit};
+use podskew::snapshot::{Place, look};
 use podskew::time::{Taken, TakenFrom, UnixTime};
 use serde_json::{Value, json};
 use std::path::{Path, PathBuf};

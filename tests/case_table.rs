@@ -6,7 +6,7 @@
 mod common;
 
 use common::world::*;
-use podskew::inventory::{Settings, WorkloadKind};
+use podskew::inventory::{CustomKind, Settings};
 use podskew::objects::Resource;
 use podskew::report::{DigestKind, Origin, RolloutState};
 use serde_json::{Value, json};
@@ -1068,7 +1068,7 @@ fn row_42_pods_that_differ_on_purpose_are_left_out_unless_asked_for() {
     let mut world = World::new();
     world.put(&custom("p1", "Workflow", json!({})));
     assert_eq!(world.workloads(), [""; 0]);
-    let kind = WorkloadKind { kind: "workflow".into(), group: "example.io".into() };
+    let kind = CustomKind { kind: "workflow".into(), group: "example.io".into() };
     let mut world = World::with(Settings { workload_kinds: vec![kind], ..Settings::default() });
     world
         .put(&custom("p1", "Workflow", json!({})))
@@ -1261,7 +1261,7 @@ fn row_47_pods_of_a_placeholder_are_left_out() {
     assert_eq!(world.workloads(), [""; 0]);
     assert_eq!(world.inventory.objects(Resource::Pods), 0);
     // A ReplicationController is of the same group, and runs its pods; whatever was asked for by name counts.
-    let kind = WorkloadKind { kind: "configmap".into(), group: String::new() };
+    let kind = CustomKind { kind: "configmap".into(), group: String::new() };
     let mut world = World::with(Settings { workload_kinds: vec![kind], ..Settings::default() });
     world.put(&of("p1", "ReplicationController", 'a')).put(&of("p2", "Service", 'b')).put(&of("p3", "ConfigMap", 'c'));
     assert_eq!(world.workloads(), ["configmap/tenant", "replicationcontroller/tenant"]);
@@ -2110,4 +2110,38 @@ fn row_64_a_rollout_that_was_never_healthy_is_in_progress() {
     for healthy in ["True", "False"] {
         assert_eq!(new("Progressing", Some(healthy)).state("rollout/web"), (RolloutState::Complete, 0), "{healthy}");
     }
+}
+
+#[test]
+fn docs_cases_has_each_row_that_is_tested_and_no_other() {
+    let root = std::path::Path::new(env!("CARGO_MANIFEST_DIR"));
+    let mut tested = std::collections::BTreeSet::new();
+    let mut names = std::collections::BTreeSet::new();
+    for entry in std::fs::read_dir(root.join("tests")).unwrap() {
+        let path = entry.unwrap().path();
+        if path.extension().is_none_or(|extension| extension != "rs") {
+            continue;
+        }
+        let text = std::fs::read_to_string(&path).unwrap();
+        let binary = path.file_stem().unwrap().to_str().unwrap();
+        let tests = text.split("#[test]").skip(1).chain(text.split("#[tokio::test").skip(1));
+        for test in tests.filter_map(|test| test.split_once("fn ")?.1.split_once('(')) {
+            names.insert(format!("{binary}::{}", test.0));
+            let row = test.0.strip_prefix("row_").and_then(|rest| rest.split('_').next()?.parse::<u32>().ok());
+            tested.extend(row);
+        }
+    }
+    let document = std::fs::read_to_string(root.join("docs/cases.md")).unwrap();
+    let mut rows = Vec::new();
+    for row in document.lines().filter_map(|line| line.strip_prefix("| ")?.split_once(" | ")) {
+        let Ok(number) = row.0.parse::<u32>() else { continue };
+        rows.push(number);
+        let named: Vec<&str> = row.1.split('`').filter(|word| word.contains("::")).collect();
+        let missing: Vec<_> = named.iter().filter(|name| !names.contains(**name)).collect();
+        assert!(missing.is_empty(), "case {number} of docs/cases.md names {missing:?}, and there is no such test");
+        assert!(!named.is_empty() || tested.contains(&number), "no test holds case {number} of docs/cases.md");
+        tested.remove(&number);
+    }
+    assert!(tested.is_empty(), "docs/cases.md lacks the cases {tested:?}");
+    assert_eq!(rows, (1..=u32::try_from(rows.len()).unwrap()).collect::<Vec<_>>());
 }

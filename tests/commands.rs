@@ -8,11 +8,11 @@ mod programs;
 use common::commands::shape;
 use common::demo::Demo;
 use common::looking::looking;
-use podskew::cluster::{Connection, Timings as WatchTimings, connect};
+use podskew::advice::{Finding, Remedy, remedy};
 use podskew::inventory::Settings;
-use podskew::look::{Looking, Namespaces, Place, look_at_cluster};
 use podskew::report::WorkloadReport;
-use podskew::report::remedy::{Finding, Remedy, remedy};
+use podskew::snapshot::{Looking, Namespaces, Place, look_at_cluster};
+use podskew::watch::{Connection, Timings as WatchTimings, connect};
 use serde_json::{Value, json};
 use simulator::{
     Controllers, ControllersConfig, DemoConfig, Registry, Resource, Simulator, SimulatorConfig, Store, Time, Timings,

@@ -1,7 +1,7 @@
 //! What differs between two pod templates, and what nobody gets to see of it.
 #![allow(clippy::unwrap_used, clippy::panic, missing_docs, reason = "tests")]
 
-use podskew::diff::{Side, Values, pod_template, unified};
+use podskew::commands::diff::{Side, Values, pod_template, unified};
 use proptest::prelude::*;
 use serde_json::{Value, json};
 

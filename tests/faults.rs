@@ -4,8 +4,8 @@
 mod common;
 
 use common::watching::{Look, Watching, fill, objects, quick, simulator, watched};
-use podskew::cluster::Timings;
 use podskew::telemetry::FailureReason;
+use podskew::watch::Timings;
 use serde_json::{Value, json};
 use simulator::Resource;
 use simulator::{Fault, RequestKind, Simulator};

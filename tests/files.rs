@@ -9,9 +9,9 @@ use common::forms::{
     yaml, zip,
 };
 use common::looking::looking;
-use podskew::audit::{Auditor, Format, Strictness, Terminal, audit};
-use podskew::dump::{Limits, Reading, read, read_from};
-use podskew::look::{Place, look};
+use podskew::commands::audit::{Auditor, Format, Strictness, Terminal, audit};
+use podskew::snapshot::formats::{Limits, Reading, read, read_from};
+use podskew::snapshot::{Place, look};
 use podskew::time::UnixTime;
 use serde_json::{Value, json};
 use std::collections::BTreeMap;

@@ -7,7 +7,7 @@
 mod common;
 
 use common::forms::{Form, dump_of, forms};
-use podskew::dump::{Limits, Reading, read, read_from};
+use podskew::snapshot::formats::{Limits, Reading, read, read_from};
 use podskew::time::UnixTime;
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::io::Read;

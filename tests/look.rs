@@ -5,10 +5,10 @@ mod common;
 
 use common::tape::path;
 use common::watching::{fill_from, simulator, watched};
-use podskew::cluster::{Connection, Timings, connect};
-use podskew::look::{Cause, Look, Looking, Namespaces, Place, look, look_at_cluster, named};
 use podskew::objects;
 use podskew::report::{Origin, RolloutState, WorkloadReport};
+use podskew::snapshot::{Cause, Look, Looking, Namespaces, Place, look, look_at_cluster, named};
+use podskew::watch::{Connection, Timings, connect};
 use serde_json::Value;
 use simulator::Resource;
 use simulator::{Fault, RequestKind, Simulator};
@@ -132,7 +132,7 @@ async fn what_a_dump_lacks_is_not_made_up() {
     let mut file = tempfile::NamedTempFile::new().unwrap();
     file.write_all(only("stuck", &["ReplicaSet", "Deployment"]).as_bytes()).unwrap();
     let place = Place::Dump { files: vec![file.path().to_owned()], namespaces: Vec::new(), taken: None };
-    let error = podskew::look::look(&looking(place, None), None).await.map(|_| ()).unwrap_err().to_string();
+    let error = podskew::snapshot::look(&looking(place, None), None).await.map(|_| ()).unwrap_err().to_string();
     assert!(error.contains("holds no pods"), "{error}");
 }
 

@@ -5,8 +5,8 @@ mod common;
 
 use common::running::Running;
 use common::watching::{Look, Watching, fill, fill_from, quick, simulator};
-use podskew::cluster::Timings;
 use podskew::telemetry::FailureReason;
+use podskew::watch::Timings;
 use serde_json::json;
 use simulator::Resource;
 use simulator::{Fault, Simulator};

@@ -4,8 +4,8 @@
 
 mod scripted;
 
-use podskew::cluster::Timings;
 use podskew::objects::Resource;
+use podskew::watch::Timings;
 use scripted::{Reply, Scene, Then, event, goes_on_from, listed_then, quick, status, stream};
 use std::time::Duration;
 

@@ -7,11 +7,11 @@ mod programs;
 mod rules;
 
 use common::reports::{at, empty, pod, workload};
+use podskew::advice::{Finding, remedy};
 use podskew::exposition::{Encoding, Exposition, Format, Part, Selection};
 use podskew::report::RolloutState::{
     self, BlueGreen, Canary, Complete, OnDelete, Partitioned, Paused, Progressing, Stalled,
 };
-use podskew::report::remedy::{Finding, remedy};
 use podskew::report::{
     ContainerReport, DigestKind, DigestPods, Driver, HashDigests, HashReport, ImageReference, Name, Origin, PodReport,
     ReferenceKind, RollbackTarget, RolloutReport, UpdateHold, WorkloadReport,

@@ -4,8 +4,8 @@
 mod common;
 
 use common::world::*;
+use podskew::advice::{Finding, remedy};
 use podskew::report::WorkloadReport;
-use podskew::report::remedy::{Finding, remedy};
 use serde_json::{Value, json};
 
 /// The revision to go back to, and how many of its pods are Ready.

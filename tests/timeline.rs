@@ -5,9 +5,9 @@ mod common;
 mod scripted;
 
 use common::watching::{Look, Watching, fill, fill_from, objects, quick, resource_of, watched};
-use podskew::cluster::Timings;
 use podskew::objects;
 use podskew::telemetry::FailureReason;
+use podskew::watch::Timings;
 use scripted::{Reply, Scene, Then, event, goes_on_from, list, listed_then, page, status, stream};
 use serde_json::{Value, json};
 use simulator::Resource;

@@ -4,11 +4,11 @@
 mod common;
 
 use common::world::*;
-use podskew::audit::{Strictness, Verdict, findings, findings_while_waiting, is_done};
+use podskew::advice::Finding;
+use podskew::commands::audit::{Strictness, Verdict, findings, findings_while_waiting, is_done};
 use podskew::objects::Resource;
 use podskew::report::Name;
 use podskew::report::registry::{Build, Config, ImageFact, Manifest, RegistryEvidence, TagFact};
-use podskew::report::remedy::Finding;
 use podskew::time::UnixTime;
 use serde_json::{Value, json};
 use std::collections::BTreeSet;

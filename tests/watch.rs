@@ -4,8 +4,8 @@
 
 mod scripted;
 
-use podskew::cluster::Timings;
 use podskew::objects::Resource;
+use podskew::watch::Timings;
 use scripted::{
     Reply, Scene, Then, bookmark, closing, event, goes_on_from, list, listed_then, page, page_before, quick, status,
     stream,

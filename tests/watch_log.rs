@@ -7,8 +7,8 @@ mod common;
 mod scripted;
 
 use common::log::Log;
-use podskew::cluster::Timings;
 use podskew::objects::Resource;
+use podskew::watch::Timings;
 use scripted::{Reply, Scene, Then, listed_then, quick};
 use std::time::Duration;
 

@@ -1,6 +1,6 @@
 //! The log, on stderr; it never waits for whoever reads that.
 
-use super::config::{LogConfig, LogFormat};
+use crate::commands::options::{LogConfig, LogFormat};
 use crate::stderr::{self, Stderr};
 use anyhow::Context;
 use std::backtrace::{Backtrace, BacktraceStatus};
@@ -66,7 +66,7 @@ mod tests {
     #[test]
     fn no_level_lets_a_body_into_the_log() {
         let everything = filter(LevelFilter::TRACE);
-        assert!(everything.would_enable("podskew::cluster", &Level::TRACE));
+        assert!(everything.would_enable("podskew::watch", &Level::TRACE));
         for target in ["kube", "kube_client", "kube_client::client", "kube_runtime::watcher", "kube_core"] {
             assert!(!everything.would_enable(target, &Level::ERROR), "{target}");
         }

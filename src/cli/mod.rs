@@ -1,37 +1,37 @@
 //! The command line: what was typed becomes what is meant, in one place, before anything runs.
 //!
 //! ```text
-//!  argv, PODSKEW_* ──clap──▶ arguments (as typed) ──▶ config (checked) ──▶ serve, audit, explain, …
+//!  argv, PODSKEW_* ──clap──▶ arguments (as typed) ──▶ options (checked) ──▶ commands: serve, audit, explain, …
 //! ```
 //!
 //! Exit codes: 0 after a graceful shutdown, 1 when something failed while it ran, 2 for a command line, a kubeconfig,
 //! credentials or a web configuration that make no sense. A command that looks once and says what it saw has codes of its own for that, and 2 wherever it could not look.
 
 mod arguments;
-mod candidates;
-mod config;
+mod complete;
+mod examples;
 mod logging;
+mod program_name;
 mod shell;
-pub(crate) mod terminal;
-mod values;
+mod typed;
 
-#[cfg(feature = "demo")]
-pub use arguments::DemoArguments;
-pub use arguments::{
-    Arguments, AuditArguments, Command, CompletionsArguments, ConnectionArguments, CountArguments, DiffArguments,
-    DiffFormat, ExplainArguments, ExplainFormat, LogArguments, LookArguments, ManArguments, ServeArguments, Shell,
-};
-use arguments::{Called, Typed};
-#[cfg(feature = "demo")]
-pub use config::DemoOptions;
-pub use config::{AuditOptions, Config, DiffOptions, ExplainOptions, LogConfig, LogFormat};
+pub use arguments::{Arguments, Command};
+pub use shell::{CompletionsArguments, ManArguments, Shell};
 
+use crate::commands::audit::{self, AuditOptions};
 #[cfg(feature = "demo")]
-use crate::demo;
-use crate::{access, audit, cluster, explain, registry, serve, stderr};
+use crate::commands::demo::{self, DemoOptions};
+use crate::commands::diff::{self, DiffOptions};
+use crate::commands::explain::{self, ExplainOptions};
+use crate::commands::options::LogConfig;
+use crate::commands::serve::{self, Config};
+use crate::terminal::output;
+use crate::{access, registry, stderr, watch};
 use anyhow::Context;
+use program_name::Called;
 use std::process::ExitCode;
 use std::time::Duration;
+use typed::Typed;
 
 /// Runs what the command line of this process asks for.
 #[must_use]
@@ -43,17 +43,17 @@ pub fn run() -> ExitCode {
 }
 
 fn run_command(called: Called) -> ExitCode {
-    if let Some(completed) = shell::complete(called) {
+    if let Some(completed) = complete::complete(called) {
         return ended(completed, COULD_NOT_LOOK);
     }
-    let done = arguments::parse(called)
+    let done = typed::parse(called)
         .and_then(|Typed { command, refusal }| execute(called, command).map_err(|message| refusal.error(&message)));
-    done.unwrap_or_else(|error| ended(terminal::usage(&error), COULD_NOT_LOOK))
+    done.unwrap_or_else(|error| ended(output::usage(&error), COULD_NOT_LOOK))
 }
 
 /// Runs a command to its end; an error says why its arguments make no sense.
 fn execute(called: Called, command: Command) -> Result<ExitCode, String> {
-    let printed = |bytes: &[u8]| ended(terminal::print_bytes(bytes).map(|()| ExitCode::SUCCESS), COULD_NOT_LOOK);
+    let printed = |bytes: &[u8]| ended(output::print_bytes(bytes).map(|()| ExitCode::SUCCESS), COULD_NOT_LOOK);
     Ok(match command {
         Command::Serve(arguments) => {
             let config = Config::new(arguments)?;
@@ -64,15 +64,15 @@ fn execute(called: Called, command: Command) -> Result<ExitCode, String> {
             in_runtime(options.log, COULD_NOT_LOOK, audit::command(options))
         }
         Command::Explain(arguments) => {
-            let options = ExplainOptions::new(arguments)?;
+            let options = ExplainOptions::new(arguments, called.program())?;
             in_runtime(options.log, COULD_NOT_LOOK, explain::explain(options))
         }
         Command::Diff(arguments) => {
-            let options = DiffOptions::new(arguments)?;
-            in_runtime(options.log, COULD_NOT_LOOK, explain::diff(options))
+            let options = DiffOptions::new(arguments, called.program())?;
+            in_runtime(options.log, COULD_NOT_LOOK, diff::diff(options))
         }
-        Command::Completions(arguments) => printed(&shell::completions(called, arguments.shell)),
-        Command::Man(arguments) => printed(&shell::manual(called, arguments.command.as_deref())?),
+        Command::Completions(arguments) => printed(&complete::completions(called, arguments.shell)),
+        Command::Man(arguments) => printed(&complete::manual(called, arguments.command.as_deref())?),
         Command::Version => printed(called.command().render_version().as_bytes()),
         #[cfg(feature = "demo")]
         Command::Demo(arguments) => {
@@ -108,10 +108,9 @@ fn in_runtime(log: LogConfig, failed: u8, command: impl Future<Output = anyhow::
 /// The exit code of a command that has ended: its own, or `failed` after the error was printed.
 fn ended(outcome: anyhow::Result<ExitCode>, failed: u8) -> ExitCode {
     outcome.unwrap_or_else(|error| {
-        terminal::failure(&error);
-        let is_misconfigured = error.is::<cluster::Misconfigured>()
-            || error.is::<access::ConfigError>()
-            || error.is::<registry::Unusable>();
+        output::failure(&error);
+        let is_misconfigured =
+            error.is::<watch::Misconfigured>() || error.is::<access::ConfigError>() || error.is::<registry::Unusable>();
         ExitCode::from(if is_misconfigured { MISCONFIGURED } else { failed })
     })
 }

@@ -1,107 +1,37 @@
-//! What podskew tells shells and manuals about itself.
-//!
-//! The script that a shell loads asks podskew again for every line: `PODSKEW_COMPLETE=bash podskew -- podskew audit -n `.
+//! The options of what podskew prints about itself.
+#![allow(clippy::doc_markdown, reason = "clap prints these comments as they stand, backticks too")]
 
-use super::arguments::{Called, Shell};
-use super::terminal;
-use clap::builder::StyledStr;
-use clap_complete::engine;
-use clap_complete::env::{Bash, EnvCompleter, Fish, Shells, Zsh};
-use std::ffi::OsString;
-use std::fmt::Write as _;
-use std::io;
-use std::process::ExitCode;
+use clap::{Args, CommandFactory as _, ValueEnum};
+use clap_complete::engine::{ArgValueCandidates, CompletionCandidate};
 
-/// The variable by which a script asks what a line may become; its value is the shell.
-const COMPLETE: &str = "PODSKEW_COMPLETE";
-
-const SHELLS: Shells<'static> = Shells(&[&Bash, &Fish, &Zsh]);
-
-/// The script that completes podskew's arguments in a shell.
-pub(super) fn completions(called: Called, shell: Shell) -> Vec<u8> {
-    let name = if called == Called::Plugin { "kubectl-podskew" } else { "podskew" };
-    let shell: &dyn EnvCompleter = match shell {
-        Shell::Bash => &Bash,
-        Shell::Zsh => &Zsh,
-        Shell::Fish => &Fish,
-    };
-    let mut script = Vec::new();
-    // A vector takes everything.
-    let _: io::Result<()> = shell.write_registration(COMPLETE, name, name, &asked_as(name), &mut script);
-    if shell.name() == "zsh" {
-        // A file of fpath is run when something is completed for the first time, and then has to complete it.
-        let function = name.replace('-', "_");
-        let first = format!("[ \"$funcstack[1]\" != _{name} ] || _clap_dynamic_completer_{function} \"$@\"\n");
-        script.extend_from_slice(first.as_bytes());
-    }
-    script
+/// What `completions` was told.
+#[derive(Args, Clone, Copy, Debug)]
+pub struct CompletionsArguments {
+    /// The shell to complete in
+    #[arg(value_name = "SHELL")]
+    pub shell: Shell,
 }
 
-/// What the script calls: podskew by its name, or, if this one was called by a path, by that path.
-fn asked_as(name: &str) -> String {
-    let typed = std::env::args_os().next().map(std::path::PathBuf::from).filter(|typed| typed.components().count() > 1);
-    let absolute = typed.and_then(|typed| std::path::absolute(typed).ok());
-    absolute.map_or_else(|| name.to_owned(), |path| path.to_string_lossy().into_owned())
+/// The shells that podskew's arguments can be completed in.
+#[derive(ValueEnum, Clone, Copy, PartialEq, Eq, Debug)]
+#[allow(missing_docs, reason = "clap shows the comments in its help")]
+pub enum Shell {
+    Bash,
+    Zsh,
+    Fish,
 }
 
-/// Answers a shell, or kubectl, that asks what a line may become; `None` if nobody asks.
-pub(super) fn complete(called: Called) -> Option<anyhow::Result<ExitCode>> {
-    let words = std::env::args_os().skip(1);
-    let answer = if called == Called::Completer {
-        for_kubectl(words.collect()).into_bytes()
-    } else {
-        let shell = std::env::var(COMPLETE).ok().filter(|shell| !shell.is_empty())?;
-        let line: Vec<OsString> = words.skip_while(|word| word != "--").skip(1).collect();
-        let mut answer = Vec::new();
-        if let Some(shell) = SHELLS.completer(&shell).filter(|_| !line.is_empty()) {
-            let folder = std::env::current_dir().ok();
-            // Without candidates the shell offers nothing.
-            let _: io::Result<()> = shell.write_complete(&mut called.command(), line, folder.as_deref(), &mut answer);
-        }
-        answer
-    };
-    Some(terminal::print_bytes(&answer).map(|()| ExitCode::SUCCESS))
+/// What `man` was told.
+#[derive(Args, Clone, Debug)]
+pub struct ManArguments {
+    /// The command whose page to print [default: the page of podskew itself]
+    #[arg(value_name = "COMMAND", add = ArgValueCandidates::new(commands))]
+    pub command: Option<String>,
 }
 
-/// What kubectl asks `kubectl_complete-podskew`: what the last of these words may become. A line for each, and how to go on:
-/// without a space behind it (cobra's directive 2), and not by the names of files (4).
-fn for_kubectl(words: Vec<OsString>) -> String {
-    let mut line = vec![OsString::from("kubectl-podskew")];
-    line.extend(words);
-    if line.len() == 1 {
-        line.push(OsString::new());
-    }
-    let last = line.len() - 1;
-    let folder = std::env::current_dir().ok();
-    let found = engine::complete(&mut Called::Completer.command(), line, last, folder.as_deref()).unwrap_or_default();
-    let mut text = String::new();
-    let mut goes_on = false;
-    for candidate in &found {
-        let value = candidate.get_value().to_string_lossy();
-        goes_on |= value.ends_with(['/', '=']);
-        let about = candidate.get_help().map(StyledStr::to_string).unwrap_or_default();
-        // A string takes everything.
-        let _ = writeln!(text, "{value}\t{}", about.lines().next().unwrap_or_default());
-    }
-    text + if goes_on { ":6\n" } else { ":4\n" }
-}
-
-/// The page of a command for man(1), or podskew's own.
-pub(super) fn manual(called: Called, name: Option<&str>) -> Result<Vec<u8>, String> {
-    let mut whole = called.command().disable_help_flag(true).bin_name("podskew");
-    whole.build();
-    let command = match name {
-        None => whole,
-        Some(name) => {
-            let found = whole.get_subcommands().find(|command| command.get_name() == name).cloned();
-            let names: Vec<_> = whole.get_subcommands().map(clap::Command::get_name).collect();
-            found
-                .ok_or_else(|| format!("there is no command '{name}'; the commands are {}", names.join(", ")))?
-                .display_name(format!("podskew-{name}"))
-        }
-    };
-    let mut page = Vec::new();
-    // A vector takes everything.
-    let _: io::Result<()> = clap_mangen::Man::new(command).render(&mut page);
-    Ok(page)
+fn commands() -> Vec<CompletionCandidate> {
+    super::arguments::Arguments::command()
+        .get_subcommands()
+        .map(|command| CompletionCandidate::new(command.get_name()))
+        .collect()
 }

@@ -3,7 +3,8 @@
 use super::family::{Family, Rows, Subject};
 use super::registry_families as registry;
 use super::rollout_families as rollout;
-use crate::report::remedy::{Finding, remedy};
+use crate::advice::{Finding, remedy};
+use crate::kinds::WorkloadKind;
 use crate::report::{ContainerReport, Origin, WorkloadReport};
 
 /// Every workload family.
@@ -253,7 +254,7 @@ pub static FAMILIES: &[Family] = &[
         series: "1 per such workload; usually none",
         subject: Subject::Workload(|report, rows| {
             let driver = report.driver.iter().map(|driver| (&*driver.kind, &*driver.name));
-            let deployment = report.template_of.iter().map(|name| ("Deployment", &**name));
+            let deployment = report.template_of.iter().map(|name| (WorkloadKind::Deployment.kind(), &**name));
             driver.chain(deployment).for_each(|(kind, name)| rows.value(&[kind, name], 1));
         }),
     },

@@ -2,6 +2,7 @@
 
 use super::Format;
 use super::text::{push_escaped, push_integer};
+use crate::kinds::WorkloadKind;
 use crate::report::evidence::CachedTag;
 use crate::report::registry::RegistryEvidence;
 use crate::report::{Name, Workload, WorkloadReport};
@@ -121,7 +122,9 @@ impl Family {
         let Workload { namespace, workload_type, name } = &report.workload;
         let (generator, values): (Generator, &[&str]) = match self.subject {
             Subject::Workload(generator) => (generator, &[namespace, workload_type, name]),
-            Subject::Deployment(generator) if &**workload_type == "deployment" => (generator, &[namespace, name]),
+            Subject::Deployment(generator) if &**workload_type == WorkloadKind::Deployment.label() => {
+                (generator, &[namespace, name])
+            }
             Subject::Deployment(_) | Subject::AwaitingOwner | Subject::CachedTags | Subject::Registry(..) => return,
         };
         let pod_labels = if self.pod_labels { pod_labels } else { &[] };

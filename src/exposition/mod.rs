@@ -16,14 +16,14 @@ mod family;
 mod fragment;
 mod health;
 mod negotiate;
-mod parts;
 mod picture;
 mod publish;
 mod registry_families;
 mod rollout_families;
-mod runs;
+mod segments;
 mod selection;
 mod text;
+mod work_queue;
 
 pub use answer::Answer;
 pub use families::FAMILIES;

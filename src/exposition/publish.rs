@@ -4,10 +4,10 @@ use super::FAMILIES;
 use super::bucket::{Buckets, Change, Press};
 use super::family::{Family, Subject};
 use super::fragment::Fragment;
-use super::parts;
 use super::picture::{FamilyPicture, Headers, Picture};
-use super::runs::Runs;
+use super::segments::Runs;
 use super::selection::Selection;
+use super::work_queue;
 use crate::report::evidence::CachedTag;
 use crate::report::registry::RegistryEvidence;
 use crate::report::{Name, Workload, WorkloadReport};
@@ -84,7 +84,7 @@ impl Exposition {
         let mut parts = parts.map(|part| part.changes(workloads));
         // The family with a series for every pod is nearly the last one; it is as much work as all others.
         let families = families.iter_mut().rev();
-        parts::take_over(families, &mut parts, [press, &mut second].into_iter(), |family, changes, press| {
+        work_queue::take_over(families, &mut parts, [press, &mut second].into_iter(), |family, changes, press| {
             family.take_over(changes, true, press);
         });
     }

@@ -13,26 +13,16 @@ impl Inventory {
     /// What hangs on an owner that was named and never came belongs to another, which is the same by its name.
     pub fn adopt(&mut self, named: Uid, owner: Uid, now: UnixTime) {
         let (Some(from), Some(to)) = (self.owners.find(named), self.owners.find(owner)) else { return };
-        let Some(kin) = self.owners.get_mut(from).filter(|_| from != to).and_then(|owner| owner.kin.take()) else {
-            return;
-        };
+        let Some(kin) = self.owners.adopt(from, to) else { return };
         if let Some(name) = self.owners.get(from).map(|owner| owner.key.name)
             && let Some(owner) = self.owners.get_mut(to)
             && owner.key.name.is_empty()
         {
             owner.key.name = name;
         }
-        for revision in &kin.revisions {
-            self.revisions.insert(revision.uid, to);
-        }
         for pod in &kin.pods {
             if let Some(entry) = self.pods.get_mut(*pod) {
                 entry.owner = to;
-            }
-        }
-        for child in &kin.children {
-            if let Some(child) = self.owners.get_mut(*child) {
-                child.parent = Some(to);
             }
         }
         let children = kin.children.clone();
@@ -44,7 +34,7 @@ impl Inventory {
         }
         self.note_ready_pods(to);
         self.place(from, now);
-        self.release_owner(from);
+        self.owners.release(from);
         self.place_with_children(to, now);
         for at in children.into_iter().chain([to]) {
             self.touch_owner(at);

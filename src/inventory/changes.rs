@@ -1,11 +1,13 @@
 //! What has to be said anew: the facts of every workload that changed, turned into its report.
 
-use super::intern::Symbol;
+use super::intern::{Interner, Symbol};
 use super::memory::Memory;
-use super::owners::{Owner, OwnerObject, Placed, WorkloadRecord};
-use super::records::{OwnerKey, OwnerKind};
+use super::owners::{Owner, OwnerObject, Placed};
+use super::records::OwnerKey;
 use super::relist::Relist;
+use super::workloads::WorkloadRecord;
 use super::{Changes, Inventory, Source};
+use crate::kinds::WorkloadKind;
 use crate::objects::Resource;
 use crate::report::{self, Name, Workload, WorkloadReport};
 use crate::time::UnixTime;
@@ -25,14 +27,11 @@ impl Inventory {
 
     /// The same, but no more reports once they speak of `most_pods`: a whole cluster's need not be in memory at once.
     pub fn take_some_changes(&mut self, now: UnixTime, most_pods: usize) -> Changes {
-        if self.sources.values().any(|source| !source.answered) {
+        if !self.sources.have_answered() {
             return Changes { gone: self.withhold(), ..Changes::default() };
         }
         self.end_waits(now);
-        while let Some((at, workload)) = self.timers.first().copied().filter(|(at, _)| *at <= now) {
-            self.timers.remove(&(at, workload));
-            self.touch(workload);
-        }
+        self.workloads.touch_due(now);
         let mut changes = Changes {
             complete: true,
             awaiting_owner: self.awaiting_owner(),
@@ -40,11 +39,10 @@ impl Inventory {
             registry: self.registry_evidence().cloned(),
             ..Changes::default()
         };
-        let mut dirty = std::mem::take(&mut self.dirty);
-        if dirty.len() > self.in_order && most_pods < usize::MAX {
-            // In the order of their names, last first, so that each part of a long list touches its own buckets only.
-            dirty.sort_by_cached_key(|at| Reverse(self.workloads.get(*at).map(|record| self.name_of(record))));
-        }
+        // In the order of their names, last first, so that each part of a long list touches its own buckets only.
+        let strings = &self.strings;
+        let by_name = |record: &WorkloadRecord| Reverse(name_of(strings, record));
+        let mut dirty = self.workloads.take_dirty((most_pods < usize::MAX).then_some(by_name));
         let mut pods = 0;
         while pods < most_pods {
             let Some(at) = dirty.pop() else { break };
@@ -53,9 +51,8 @@ impl Inventory {
             pods += changes.reports[reported..].iter().map(|report| report.pods.len()).sum::<usize>();
         }
         changes.more = !dirty.is_empty();
-        // Nothing was touched in the meantime: reporting touches no workload.
-        self.in_order = dirty.len();
-        self.dirty = dirty;
+        // Reporting touches no workload.
+        self.workloads.put_back(dirty);
         if !changes.more && (self.has_shrunk() || self.strings.wants_sweep()) {
             self.sweep();
         }
@@ -63,25 +60,13 @@ impl Inventory {
     }
 
     fn withhold(&mut self) -> Vec<Workload> {
-        let published: Vec<u32> =
-            self.workloads.iter().filter(|(_, workload)| workload.published).map(|(at, _)| at).collect();
-        let mut gone = Vec::with_capacity(published.len());
-        for at in published {
-            self.touch(at);
-            let Some(record) = self.workloads.get_mut(at) else {
-                continue;
-            };
-            record.published = false;
-            if let Some(record) = self.workloads.get(at) {
-                gone.push(self.name_of(record));
-            }
-        }
-        gone
+        let withdrawn = self.workloads.withdraw_reports();
+        withdrawn.into_iter().filter_map(|at| self.workloads.get(at)).map(|record| self.name_of(record)).collect()
     }
 
     fn awaiting_owner(&self) -> Vec<(Name, u32)> {
         let mut by_namespace: BTreeMap<Name, u32> = BTreeMap::new();
-        for owner in self.awaiting.iter().filter_map(|at| self.owners.get(*at)) {
+        for owner in self.owners.awaiting().filter_map(|at| self.owners.get(at)) {
             let pods = u32::try_from(owner.pods().len()).unwrap_or(u32::MAX);
             *by_namespace.entry(self.strings.name(owner.key.namespace).clone()).or_default() += pods;
         }
@@ -90,38 +75,21 @@ impl Inventory {
 
     /// Reports one workload, or takes back what was said about it.
     fn report(&mut self, at: u32, now: UnixTime, changes: &mut Changes) {
-        let Some(record) = self.workloads.get_mut(at) else {
-            return;
-        };
-        record.dirty = false;
-        if let Some(before) = record.changes_at.take() {
-            self.timers.remove(&(before, at));
-        }
-        let published = std::mem::replace(&mut record.published, false);
+        let published = self.workloads.begin_report(at);
         let Some(record) = self.workloads.get(at) else { return };
-        let unused = record.groups.is_empty() && record.controllers.is_empty();
+        let unused = record.is_unused();
         if unused || self.is_hidden(record) {
             if published {
                 changes.gone.push(self.name_of(record));
             }
             if unused {
-                let name = (record.namespace, record.workload_type, record.name);
-                self.workloads_by_name.remove(&name);
                 self.workloads.remove(at);
             }
             return;
         }
         let (report, memory) = self.reported(record, now);
-        let changes_at = report.changes_at;
+        self.workloads.end_report(at, report.changes_at, memory);
         changes.reports.push(report);
-        if let Some(record) = self.workloads.get_mut(at) {
-            record.published = true;
-            record.changes_at = changes_at;
-            record.memory = memory.unwrap_or_else(|| std::mem::take(&mut record.memory));
-        }
-        if let Some(when) = changes_at {
-            self.timers.insert((when, at));
-        }
     }
 
     /// The report of a workload; and what is to be remembered of it, if nothing was taken in of it yet.
@@ -146,9 +114,9 @@ impl Inventory {
             return false;
         }
         record.controllers.iter().filter_map(|at| self.owners.get(*at)).all(|owner| {
-            let by_replica_sets = matches!(owner.key.kind, OwnerKind::Deployment | OwnerKind::Rollout);
+            let by_replica_sets = matches!(owner.key.kind, WorkloadKind::Deployment | WorkloadKind::Rollout);
             let source = Source { resource: Resource::ReplicaSets, namespace: owner.scope };
-            let replica_sets_hidden = !self.sources.get(&source).is_some_and(|source| source.readable);
+            let replica_sets_hidden = !self.sources.is_readable(source);
             (by_replica_sets && replica_sets_hidden) || self.is_awaiting_pods(owner) || self.stands_for_a_rollout(owner)
         })
     }
@@ -163,16 +131,12 @@ impl Inventory {
     fn stands_for_a_rollout(&self, owner: &Owner) -> bool {
         let scaled_to_zero = matches!(&owner.object, OwnerObject::Controller(record) if record.replicas.wanted == 0);
         scaled_to_zero
-            && owner.key.kind == OwnerKind::Deployment
-            && self.referenced.contains_key(&(owner.key.namespace, owner.key.name))
+            && owner.key.kind == WorkloadKind::Deployment
+            && self.owners.is_referenced(owner.key.namespace, owner.key.name)
     }
 
     pub(super) fn name_of(&self, record: &WorkloadRecord) -> Workload {
-        Workload {
-            namespace: self.strings.name(record.namespace).clone(),
-            workload_type: self.strings.name(record.workload_type).clone(),
-            name: self.strings.name(record.name).clone(),
-        }
+        name_of(&self.strings, record)
     }
 
     /// Whether half of what there was is gone since memory was given back the last time.
@@ -188,15 +152,10 @@ impl Inventory {
         self.most_held = self.pods.len() + self.owners.len() + self.workloads.len();
         self.pods.shrink();
         self.owners.shrink();
-        self.revisions.shrink_to(2 * self.revisions.len());
-        self.workloads_by_name.shrink_to(2 * self.workloads_by_name.len());
-        self.referenced.shrink_to(2 * self.referenced.len());
-        self.dirty.shrink_to(2 * self.dirty.len());
-        self.fresh.shrink_to(2 * self.fresh.len());
-        self.stirred.shrink_to(2 * self.stirred.len());
+        self.workloads.shrink();
         let Self { strings, shapes, sources, pods, owners, workloads, .. } = self;
         strings.sweep(|mark| {
-            let listed = sources.values().filter_map(|source| source.relist.as_ref()).flat_map(Relist::pods);
+            let listed = sources.lists().flat_map(Relist::pods);
             let containers = pods.iter().map(|(_, entry)| &entry.record).chain(listed).flat_map(|pod| &pod.containers);
             shapes.sweep(containers.map(|container| container.shape), mark);
             for (_, entry) in pods.iter() {
@@ -205,15 +164,19 @@ impl Inventory {
             for (_, owner) in owners.iter() {
                 owner.mark(mark);
             }
-            for (_, workload) in workloads.iter() {
-                [workload.namespace, workload.workload_type, workload.name].into_iter().for_each(&mut *mark);
-            }
-            for record in
-                sources.values().filter_map(|source| source.relist.as_ref()).flat_map(super::relist::Relist::records)
-            {
+            workloads.mark(mark);
+            for record in sources.lists().flat_map(Relist::records) {
                 record.mark(mark);
             }
         });
+    }
+}
+
+fn name_of(strings: &Interner, record: &WorkloadRecord) -> Workload {
+    Workload {
+        namespace: strings.name(record.namespace).clone(),
+        workload_type: strings.name(record.workload_type).clone(),
+        name: strings.name(record.name).clone(),
     }
 }
 

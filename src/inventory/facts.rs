@@ -1,14 +1,15 @@
 //! Records into the facts that a report is made of.
 
 use super::Inventory;
+use super::container_identity::Shape;
 use super::intern::Symbol;
 use super::memory::{Group, Memory};
-use super::owners::{Owner, OwnerObject, WorkloadRecord};
+use super::owners::{Owner, OwnerObject};
 use super::records::{
-    ContainerRecord, ControllerKindRecord, ControllerRecord, IdentityRecord, ImageRecord, OwnerKind, PodRecord,
-    TemplateRecord,
+    ContainerRecord, ControllerKindRecord, ControllerRecord, IdentityRecord, ImageRecord, PodRecord, TemplateRecord,
 };
-use super::shapes::Shape;
+use super::workloads::WorkloadRecord;
+use crate::kinds::WorkloadKind;
 use crate::objects::TemplateDigest;
 use crate::report::Name;
 use crate::report::facts::{
@@ -111,8 +112,8 @@ impl Inventory {
                 rollout_counts: memory.ended().counts,
                 aliases: memory.aliases(),
             },
-            evidence: self.evidence.as_deref(),
-            awaits_evidence: self.awaits_evidence,
+            evidence: self.nodes.latest(),
+            awaits_evidence: self.nodes.is_awaited(),
             registry: self.registry.as_deref(),
         }
     }
@@ -120,7 +121,7 @@ impl Inventory {
     /// Whether it is a bare ReplicaSet, whose template may have been edited, so that its pods differ on purpose.
     pub(super) fn is_bare(&self, record: &WorkloadRecord) -> bool {
         let mut groups = record.groups.iter().filter_map(|at| self.owners.get(*at));
-        groups.any(|group| group.key.kind == OwnerKind::ReplicaSet && group.parent.is_none())
+        groups.any(|group| group.key.kind == WorkloadKind::ReplicaSet && group.parent.is_none())
     }
 
     /// The owners of pods that belong to another object of the workload's name; hardly ever any.

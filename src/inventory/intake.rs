@@ -3,14 +3,11 @@
 use super::Inventory;
 use super::objects::Record;
 use super::recorder::Recorder;
-use super::records::{OwnerKey, OwnerKind};
+use super::records::OwnerKey;
+use crate::kinds::{CONTROLLER_REVISION_HASH, WorkloadKind};
 use crate::objects::{Body, Meta, Object, OwnerReference, Pod, ReplicaSet};
 use std::borrow::Cow;
 use std::num::NonZeroU16;
-
-const POD_TEMPLATE_HASH: &str = "pod-template-hash";
-const CONTROLLER_REVISION_HASH: &str = "controller-revision-hash";
-const ROLLOUTS_POD_TEMPLATE_HASH: &str = "rollouts-pod-template-hash";
 
 impl Inventory {
     /// What is kept of an object; `None` if it does not count.
@@ -25,8 +22,8 @@ impl Inventory {
             Body::ReplicaSet(set) => {
                 let parent = meta.controller.as_ref().map(|owner| self.owner_key(owner, &meta.namespace));
                 // A Deployment's own template gives the images of its current ReplicaSet.
-                let keep_images =
-                    self.settings.images_of_history || parent.is_none_or(|parent| parent.kind != OwnerKind::Deployment);
+                let keep_images = self.settings.images_of_history
+                    || parent.is_none_or(|parent| parent.kind != WorkloadKind::Deployment);
                 let hash = template_hash(object);
                 let mut template = self.recorder().template(meta, &set.template, meta.revision, &hash, keep_images);
                 // Of a ReplicaSet it tells when it was scaled last, not when it became current.
@@ -35,7 +32,7 @@ impl Inventory {
                 template.scale_down_deadline = meta.scale_down_deadline;
                 // Its name is not said as long as it has a parent; should it go before its pods, they name it.
                 let name = if parent.is_some() { "" } else { &meta.name };
-                let key = self.key_of(meta, OwnerKind::ReplicaSet, "replicaset", name);
+                let key = self.key_of(meta, WorkloadKind::ReplicaSet, name);
                 Some(Record::ReplicaSet { key, parent, template })
             }
             Body::ControllerRevision(revision) => {
@@ -45,10 +42,10 @@ impl Inventory {
                 let template = self.recorder().template(meta, &revision.template, number, &hash, true);
                 Some(Record::Revision { uid: meta.uid, owner, template })
             }
-            Body::Deployment(_) => self.controller_record(object, OwnerKind::Deployment, "deployment"),
-            Body::StatefulSet(_) => self.controller_record(object, OwnerKind::StatefulSet, "statefulset"),
-            Body::DaemonSet(_) => self.controller_record(object, OwnerKind::DaemonSet, "daemonset"),
-            Body::Rollout(_) => self.controller_record(object, OwnerKind::Rollout, "rollout"),
+            Body::Deployment(_) => self.controller_record(object, WorkloadKind::Deployment),
+            Body::StatefulSet(_) => self.controller_record(object, WorkloadKind::StatefulSet),
+            Body::DaemonSet(_) => self.controller_record(object, WorkloadKind::DaemonSet),
+            Body::Rollout(_) => self.controller_record(object, WorkloadKind::Rollout),
             // What nodes say comes as evidence.
             Body::Node(_) => None,
         }
@@ -63,32 +60,28 @@ impl Inventory {
         }
     }
 
-    fn key_of(&mut self, meta: &Meta<'_>, kind: OwnerKind, workload_type: &str, name: &str) -> OwnerKey {
+    fn key_of(&mut self, meta: &Meta<'_>, kind: WorkloadKind, name: &str) -> OwnerKey {
         OwnerKey {
             uid: meta.uid,
             kind,
-            workload_type: self.strings.intern(workload_type),
+            workload_type: self.strings.intern(kind.label()),
             namespace: self.strings.intern(&meta.namespace),
             name: self.strings.intern(name),
         }
     }
 
-    fn controller_record(&mut self, object: &Object<'_>, kind: OwnerKind, workload_type: &str) -> Option<Record> {
+    fn controller_record(&mut self, object: &Object<'_>, kind: WorkloadKind) -> Option<Record> {
         let record = Box::new(self.recorder().controller(object)?);
         let meta = &object.meta;
-        Some(Record::Controller { key: self.key_of(meta, kind, workload_type, &meta.name), record })
+        Some(Record::Controller { key: self.key_of(meta, kind, &meta.name), record })
     }
 
     /// `None` for pods that belong to no workload: finished, bare and static ones, Jobs' unless asked for, and those of
     /// other controllers without a hash label unless their kind is asked for (rows 13, 32, 33, 42).
     fn pod_record(&mut self, meta: &Meta<'_>, pod: &Pod<'_>) -> Option<Record> {
         let owner = meta.controller.as_ref().filter(|_| !pod.finished)?;
-        let keys: &[&str] = match OwnerKind::of(&owner.kind, &owner.group) {
-            OwnerKind::ReplicaSet => &[ROLLOUTS_POD_TEMPLATE_HASH, POD_TEMPLATE_HASH],
-            OwnerKind::StatefulSet | OwnerKind::DaemonSet => &[CONTROLLER_REVISION_HASH],
-            _ => &[POD_TEMPLATE_HASH, CONTROLLER_REVISION_HASH, ROLLOUTS_POD_TEMPLATE_HASH],
-        };
-        let hash = keys.iter().find_map(|key| meta.labels.get(key)).unwrap_or_default();
+        let labels = WorkloadKind::of(&owner.kind, &owner.group).hash_labels_of_pods();
+        let hash = labels.iter().find_map(|label| meta.labels.get(label)).unwrap_or_default();
         if !self.counts(owner, &hash) {
             if is_placeholder(owner) && !self.waits {
                 self.placeholders.insert(meta.uid);
@@ -100,25 +93,29 @@ impl Inventory {
     }
 
     fn counts(&self, owner: &OwnerReference<'_>, hash: &str) -> bool {
-        match (owner.kind.as_ref(), owner.group.as_ref()) {
-            ("Node", "") => false,
-            ("Job", "batch") => self.settings.jobs,
-            ("ReplicationController", "") => true,
-            (kind, group) if OwnerKind::of(kind, group) != OwnerKind::Other => true,
-            (kind, group) => {
-                let named = |wanted: &super::WorkloadKind| {
-                    wanted.kind.eq_ignore_ascii_case(kind) && wanted.group.eq_ignore_ascii_case(group)
+        match WorkloadKind::of(&owner.kind, &owner.group) {
+            WorkloadKind::Job => self.settings.jobs,
+            WorkloadKind::Other | WorkloadKind::Experiment => {
+                let named = |wanted: &super::CustomKind| {
+                    wanted.kind.eq_ignore_ascii_case(&owner.kind) && wanted.group.eq_ignore_ascii_case(&owner.group)
                 };
-                (!hash.is_empty() && !is_placeholder(owner)) || self.settings.workload_kinds.iter().any(named)
+                !is_node(owner)
+                    && ((!hash.is_empty() && !is_placeholder(owner)) || self.settings.workload_kinds.iter().any(named))
             }
+            _ => true,
         }
     }
+}
+
+fn is_node(owner: &OwnerReference<'_>) -> bool {
+    owner.group.is_empty() && owner.kind == "Node"
 }
 
 /// Whether an owner is a core object that runs nothing, such as a Service: a virtual cluster's host has its pods owned by one, and
 /// they keep the hash labels of their own cluster (row 47).
 fn is_placeholder(owner: &OwnerReference<'_>) -> bool {
-    owner.group.is_empty() && !matches!(owner.kind.as_ref(), "Node" | "ReplicationController")
+    let is_controller = WorkloadKind::of(&owner.kind, &owner.group) != WorkloadKind::Other;
+    owner.group.is_empty() && !is_controller && !is_node(owner)
 }
 
 /// The hash that the pods of a ReplicaSet's or a ControllerRevision's template carry; empty if it says none.
@@ -126,12 +123,14 @@ fn is_placeholder(owner: &OwnerReference<'_>) -> bool {
 pub fn template_hash<'o>(object: &'o Object<'_>) -> Cow<'o, str> {
     let Meta { name, labels, controller, .. } = &object.meta;
     match &object.body {
-        Body::ReplicaSet(_) => [POD_TEMPLATE_HASH, ROLLOUTS_POD_TEMPLATE_HASH]
-            .into_iter()
-            .find_map(|key| labels.get(key))
-            .unwrap_or_default(),
+        Body::ReplicaSet(_) => {
+            let labels_of_pods = WorkloadKind::ReplicaSet.hash_labels_of_pods();
+            labels_of_pods.iter().find_map(|label| labels.get(label)).unwrap_or_default()
+        }
         // A StatefulSet's pods carry the revision's whole name, a DaemonSet's only the hash in its label.
-        Body::ControllerRevision(_) if controller.as_ref().is_some_and(|owner| owner.kind == "StatefulSet") => {
+        Body::ControllerRevision(_)
+            if controller.as_ref().is_some_and(|owner| owner.kind == WorkloadKind::StatefulSet.kind()) =>
+        {
             Cow::Borrowed(name)
         }
         Body::ControllerRevision(_) => labels.get(CONTROLLER_REVISION_HASH).unwrap_or_default(),

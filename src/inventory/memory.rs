@@ -5,11 +5,12 @@
 //! nothing that was remembered of the old one reaches the new one (row 51).
 
 use super::Inventory;
+use super::container_identity::ShapeId;
 use super::ended::{Ended, Via};
 use super::intern::Symbol;
-use super::owners::{Owner, OwnerObject, WorkloadRecord};
+use super::owners::{Owner, OwnerObject};
 use super::records::{IdentityRecord, PodRecord};
-use super::shapes::ShapeId;
+use super::workloads::WorkloadRecord;
 use crate::objects::{TemplateDigest, Uid};
 use crate::report::evidence::OnNodes;
 use crate::report::facts::{ContainerFacts, Course, SkewMemory};
@@ -61,6 +62,16 @@ pub(super) struct Group {
 }
 
 impl Memory {
+    /// Says that it has to follow the event that is under way; returns whether that is new.
+    pub(super) fn stir(&mut self) -> bool {
+        self.observed && !std::mem::replace(&mut self.stirred, true)
+    }
+
+    /// Says that its pods have to be counted again.
+    pub(super) fn count_again(&mut self) {
+        self.recount = true;
+    }
+
     fn of(uid: Uid) -> Self {
         Self { uid, observed: true, recount: true, ..Self::default() }
     }
@@ -183,14 +194,12 @@ impl Inventory {
     /// it was then; and who waited long enough for an owner by now is placed as of the moment when that was so.
     pub(super) fn catch_up(&mut self, now: UnixTime) {
         let Some(complete_since) = self.complete_since else { return };
-        if !self.fresh.is_empty() {
-            for at in std::mem::take(&mut self.fresh) {
-                if self.workloads.get(at).is_some_and(|record| !record.memory.observed) {
-                    self.observe(at, complete_since, Via::List);
-                }
+        for at in self.workloads.take_fresh() {
+            if self.workloads.get(at).is_some_and(|record| !record.memory.observed) {
+                self.observe(at, complete_since, Via::List);
             }
         }
-        if !self.awaiting.is_empty() {
+        if self.owners.awaiting().len() > 0 {
             self.end_waits(now);
         }
     }
@@ -200,7 +209,7 @@ impl Inventory {
         if self.complete_since.is_none() {
             return;
         }
-        while let Some(at) = self.stirred.pop().or_else(|| self.fresh.pop()) {
+        while let Some(at) = self.workloads.next_stirred() {
             self.observe(at, now, via);
         }
     }
@@ -211,7 +220,7 @@ impl Inventory {
             // Nothing happens in one look: its objects come one after the other, and are one moment.
             return;
         }
-        let complete = self.sources.values().all(|source| source.answered);
+        let complete = self.sources.have_answered();
         match (self.complete_since, complete) {
             (Some(_), true) => self.take_in(now, Via::List),
             // The first look takes it in, or the next event.
@@ -219,31 +228,10 @@ impl Inventory {
             // Nobody can tell what happens from here on.
             (Some(_), false) => {
                 self.complete_since = None;
-                self.stirred.clear();
-                self.fresh = self.workloads.iter().map(|(at, _)| at).collect();
-                for (_, record) in self.workloads.iter_mut() {
-                    record.memory = Memory::default();
-                }
+                self.workloads.forget_memories();
             }
             (None, false) => {}
         }
-    }
-
-    /// Notes that something about a workload changed that is to be taken in.
-    pub(super) fn stir(&mut self, at: u32) {
-        self.touch(at);
-        let Some(record) = self.workloads.get_mut(at) else { return };
-        if record.memory.observed && !std::mem::replace(&mut record.memory.stirred, true) {
-            self.stirred.push(at);
-        }
-    }
-
-    /// The same where pods may have come or gone in other ways than one by one.
-    pub(super) fn stir_all(&mut self, at: u32) {
-        if let Some(record) = self.workloads.get_mut(at) {
-            record.memory.recount = true;
-        }
-        self.stir(at);
     }
 
     /// Notes that a pod of this workload was `before`, and is `after`.
@@ -264,7 +252,7 @@ impl Inventory {
         }
         // Pods of a predecessor concern the rollout, and nothing that is remembered.
         if uid != Some(memory.uid) || memory.change(before, after, now) {
-            self.stir(at);
+            self.workloads.stir(at);
         } else if memory.images_changed && !memory.stirred {
             self.refresh_images(at, now);
         }
@@ -272,8 +260,7 @@ impl Inventory {
 
     /// The UID of the object that this owner's pods belong to.
     pub(super) fn top_uid(&self, owner: u32) -> Option<Uid> {
-        let owner = self.owners.get(owner)?;
-        Some(owner.parent.and_then(|parent| self.owners.get(parent)).unwrap_or(owner).key.uid)
+        Some(self.owners.top(owner)?.key.uid)
     }
 
     /// The workload's own object: the newest, where one replaces another.
@@ -413,7 +400,7 @@ impl Inventory {
             let [(hash, first), _, ..] = group else { continue };
             let all: Vec<ContainerFacts<'_>> = group.iter().map(|(_, container)| *container).collect();
             let (all, nodes) = self.on_their_nodes(record, memory.uid, *hash, all);
-            let nodes = self.evidence.as_deref().map(|evidence| OnNodes { evidence, nodes: &nodes });
+            let nodes = self.nodes.latest().map(|evidence| OnNodes { evidence, nodes: &nodes });
             let (aliases, registry) = (&*rare.aliases, self.registry.as_deref());
             let same = report::Same { aliases, nodes, awaits_nodes: false, registry };
             let since = report::skewed_since(&all, within_image, same, now);

@@ -5,6 +5,7 @@
 
 mod adopt;
 mod changes;
+mod container_identity;
 mod ended;
 mod facts;
 mod history;
@@ -14,13 +15,15 @@ mod memory;
 mod nodes;
 mod objects;
 mod owners;
+mod ownership;
 mod recorder;
 mod records;
 mod registry;
 mod relist;
 mod settings;
-mod shapes;
 mod slab;
+mod sources;
+mod workloads;
 
 use crate::objects::{Body, Object, Resource, Uid};
 pub use crate::report::evidence::{CachedTag, Evidence};
@@ -28,37 +31,30 @@ pub use crate::report::evidence_builder::{Asked, EvidenceBuilder};
 pub use crate::report::registry::RegistryEvidence;
 use crate::report::{Name, Workload, WorkloadReport};
 use crate::time::UnixTime;
+use container_identity::Shapes;
 use ended::Via;
-use hashbrown::{HashMap, HashSet};
+use hashbrown::HashSet;
 pub use intake::template_hash;
-use intern::{Interner, Symbol};
+use intern::Interner;
+use nodes::NodeEvidence;
 pub use nodes::take_node;
 use objects::PodEntry;
-pub use owners::workload_type;
-use owners::{Owner, WorkloadRecord};
+use ownership::Ownership;
 pub use registry::{AskedDigest, AskedImage, AskedImages};
 use relist::Relist;
-pub use settings::{PodLabel, Settings, WorkloadKind};
-use shapes::Shapes;
-use slab::{ByUid, Slab};
-use std::collections::BTreeSet;
+pub use settings::{CustomKind, PodLabel, Settings};
+use slab::ByUid;
+pub use sources::Source;
+use sources::{Finished, Sources};
 use std::hint::black_box;
 use std::sync::Arc;
-
-/// Which watch an object came from: a resource, in one namespace or in all.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
-pub struct Source {
-    /// What is watched.
-    pub resource: Resource,
-    /// Which of the configured namespaces, by its position; 0 where all namespaces are watched at once.
-    pub namespace: u8,
-}
+use workloads::Workloads;
 
 /// Compact records of everything watched.
 #[derive(Debug)]
 pub struct Inventory {
     settings: Settings,
-    sources: HashMap<Source, SourceState>,
+    sources: Sources,
     /// Whether more may come than is there.
     waits: bool,
     strings: Interner,
@@ -66,54 +62,17 @@ pub struct Inventory {
     message_bytes_left: usize,
     shapes: Shapes,
     pods: ByUid<PodEntry>,
-    owners: ByUid<Owner>,
-    /// The owner of each ControllerRevision.
-    revisions: HashMap<Uid, u32>,
-    workloads: Slab<WorkloadRecord>,
-    workloads_by_name: HashMap<(Symbol, Symbol, Symbol), u32>,
-    /// Deployments that a Rollout's `spec.workloadRef` names, by namespace and name, and by how many.
-    referenced: HashMap<(Symbol, Symbol), u32>,
-    /// Owners whose pods are held out.
-    awaiting: BTreeSet<u32>,
-    /// How many objects of each resource have come.
-    objects: HashMap<Resource, usize>,
+    owners: Ownership,
+    workloads: Workloads,
     /// Since when there has been a complete picture.
     complete_since: Option<UnixTime>,
-    /// Workloads of which nothing was taken in yet.
-    fresh: Vec<u32>,
-    /// Workloads of which the event that is under way may have changed what is remembered.
-    stirred: Vec<u32>,
     /// Pods of placeholders, in an inventory of one look.
     placeholders: HashSet<Uid>,
-    /// Workloads to be reported anew.
-    dirty: Vec<u32>,
-    /// So many of them, the first, are in the order in which they will be reported.
-    in_order: usize,
     /// The most objects there were since unused memory was given back.
     most_held: usize,
-    /// When workloads have to be reported anew although nothing happened.
-    timers: BTreeSet<(UnixTime, u32)>,
-    /// What nodes say, where they are asked.
-    evidence: Option<Arc<Evidence>>,
-    /// When it came.
-    evidence_at: Option<UnixTime>,
-    /// Whether nodes are asked and have not answered yet.
-    awaits_evidence: bool,
+    nodes: NodeEvidence,
     /// What registries say, where they are asked.
     registry: Option<Arc<RegistryEvidence>>,
-}
-
-/// How a source stands.
-#[derive(Default, Debug)]
-struct SourceState {
-    /// Listed, forbidden or not served at least once.
-    answered: bool,
-    /// Listed, and not forbidden or gone since: its objects can be expected.
-    readable: bool,
-    /// Since when its watch has stood; what has not come while it does not may still come.
-    live_since: Option<UnixTime>,
-    /// The list in progress.
-    relist: Option<Relist>,
 }
 
 /// What has to be said anew since the last time somebody asked.
@@ -141,30 +100,18 @@ impl Inventory {
     pub fn new(settings: Settings, sources: &[Source]) -> Self {
         Self {
             settings,
-            sources: sources.iter().map(|source| (*source, SourceState::default())).collect(),
+            sources: Sources::new(sources),
             waits: true,
             strings: Interner::default(),
             message_bytes_left: recorder::MESSAGE_BYTES,
             shapes: Shapes::default(),
             pods: ByUid::default(),
-            owners: ByUid::default(),
-            revisions: HashMap::new(),
-            workloads: Slab::default(),
-            workloads_by_name: HashMap::new(),
-            referenced: HashMap::new(),
-            awaiting: BTreeSet::new(),
-            objects: HashMap::new(),
+            owners: Ownership::default(),
+            workloads: Workloads::default(),
             complete_since: None,
-            fresh: Vec::new(),
-            stirred: Vec::new(),
             placeholders: HashSet::new(),
-            dirty: Vec::new(),
-            in_order: 0,
             most_held: 0,
-            timers: BTreeSet::new(),
-            evidence: None,
-            evidence_at: None,
-            awaits_evidence: false,
+            nodes: NodeEvidence::default(),
             registry: None,
         }
     }
@@ -196,9 +143,7 @@ impl Inventory {
 
     /// A list of this source begins; the last complete picture of it stays until the list is complete.
     pub fn begin_relist(&mut self, source: Source) {
-        let state = self.sources.entry(source).or_default();
-        state.relist = Some(Relist::default());
-        if !state.answered {
+        if self.sources.begin_list(source) {
             // Whatever is here of a list that nobody ended is named again, or it goes.
             self.unseen(source);
         }
@@ -230,17 +175,15 @@ impl Inventory {
     /// The list is complete: what it did not name is gone.
     pub fn finish_relist(&mut self, source: Source, now: UnixTime) {
         self.catch_up(now);
-        let state = self.sources.entry(source).or_default();
-        let Some(relist) = state.relist.take() else { return };
-        let is_first = !std::mem::replace(&mut state.answered, true);
-        state.live_since.get_or_insert(now);
-        let was_readable = std::mem::replace(&mut state.readable, true);
+        let Some(Finished { relist, is_first, became_readable }) = self.sources.finish_list(source, now) else {
+            return;
+        };
         if is_first {
             self.settle(source, now);
         } else {
             self.replace(source, relist, now);
         }
-        if !was_readable {
+        if became_readable {
             self.place_everything(now);
         }
         self.take_in_answer(now);
@@ -248,8 +191,7 @@ impl Inventory {
 
     /// The list broke off: nothing of it counts.
     pub fn abandon_relist(&mut self, source: Source, now: UnixTime) {
-        let state = self.sources.entry(source).or_default();
-        if state.relist.take().is_some() && !state.answered {
+        if self.sources.abandon_list(source) {
             self.replace(source, Relist::default(), now);
         }
     }
@@ -258,8 +200,7 @@ impl Inventory {
     /// may be there all the same.
     pub fn live(&mut self, source: Source, live: bool, now: UnixTime) {
         self.catch_up(now);
-        let state = self.sources.entry(source).or_default();
-        state.live_since = if live { state.live_since.or(Some(now)) } else { None };
+        self.sources.set_live(source, live, now);
     }
 
     /// This source will not be answered: forbidden. It counts as answered for the first complete picture, and what
@@ -275,10 +216,7 @@ impl Inventory {
 
     fn withdraw(&mut self, source: Source, answered: bool, now: UnixTime) {
         self.catch_up(now);
-        let state = self.sources.entry(source).or_default();
-        state.answered = answered;
-        state.relist = None;
-        let was_readable = std::mem::replace(&mut state.readable, false);
+        let was_readable = self.sources.withdraw(source, answered);
         self.replace(source, Relist::default(), now);
         if was_readable {
             self.place_everything(now);
@@ -289,10 +227,7 @@ impl Inventory {
     /// The sources that have not answered yet.
     #[must_use]
     pub fn unanswered(&self) -> Vec<Source> {
-        let mut sources: Vec<Source> =
-            self.sources.iter().filter(|(_, state)| !state.answered).map(|(source, _)| *source).collect();
-        sources.sort_unstable();
-        sources
+        self.sources.unanswered()
     }
 
     /// How many objects of a resource are held. Pods that belong to no workload are not.
@@ -300,8 +235,7 @@ impl Inventory {
     pub fn objects(&self, resource: Resource) -> u64 {
         let count = match resource {
             Resource::Pods => self.pods.len(),
-            Resource::ControllerRevisions => self.revisions.len(),
-            _ => self.objects.get(&resource).copied().unwrap_or(0),
+            _ => self.owners.count(resource),
         };
         u64::try_from(count).unwrap_or(u64::MAX)
     }
@@ -317,15 +251,16 @@ impl Inventory {
     #[doc(hidden)]
     #[must_use]
     pub fn held(&self) -> usize {
-        self.pods.len() + self.owners.len() + self.workloads.len() + self.revisions.len() + self.referenced.len()
+        self.pods.len() + self.owners.held() + self.workloads.len()
     }
 }
 
 #[cfg(all(test, target_pointer_width = "64"))]
 mod tests {
     use super::objects::PodEntry;
-    use super::owners::{Owner, WorkloadRecord};
+    use super::owners::Owner;
     use super::records::{ContainerRecord, TemplateRecord};
+    use super::workloads::WorkloadRecord;
 
     /// docs/performance.md says what a pod takes, record by record.
     #[test]

@@ -1,11 +1,12 @@
 //! What nodes say of images: which of it is asked for, and what changes with it.
 
 use super::Inventory;
+use super::container_identity::{Shape, ShapeId};
 use super::ended::Via;
 use super::intern::Symbol;
 use super::memory::Memory;
-use super::owners::{Owner, WorkloadRecord};
-use super::shapes::{Shape, ShapeId};
+use super::owners::Owner;
+use super::workloads::WorkloadRecord;
 use crate::objects::{Node, Object, Uid};
 use crate::report::Name;
 use crate::report::evidence::{CachedTag, Evidence};
@@ -27,11 +28,31 @@ pub fn take_node(builder: &mut EvidenceBuilder, object: &Object<'_>, node: &Node
     builder.node(facts, node.images.iter().map(|image| image.names.iter().map(|name| &**name)));
 }
 
+/// What nodes say, where they are asked.
+#[derive(Default, Debug)]
+pub(super) struct NodeEvidence {
+    latest: Option<Arc<Evidence>>,
+    /// When it came.
+    at: Option<UnixTime>,
+    /// Whether nodes are asked and have not answered yet.
+    awaited: bool,
+}
+
+impl NodeEvidence {
+    pub(super) fn latest(&self) -> Option<&Evidence> {
+        self.latest.as_deref()
+    }
+
+    pub(super) fn is_awaited(&self) -> bool {
+        self.awaited
+    }
+}
+
 impl Inventory {
     /// What workloads run, as nodes are asked for it; `None` until there is a complete picture.
     #[must_use]
     pub fn asked(&self) -> Option<Asked> {
-        let is_complete = self.sources.values().all(|source| source.answered);
+        let is_complete = self.sources.have_answered();
         is_complete.then(|| self.images_in_use())
     }
 
@@ -78,24 +99,24 @@ impl Inventory {
     /// The latest evidence.
     #[must_use]
     pub fn evidence(&self) -> Option<&Arc<Evidence>> {
-        self.evidence.as_ref()
+        self.nodes.latest.as_ref()
     }
 
     /// Takes over what nodes say. Every workload that it may concern counts as changed.
     pub fn take_evidence(&mut self, evidence: Arc<Evidence>, now: UnixTime) {
         self.catch_up(now);
-        (self.evidence, self.evidence_at, self.awaits_evidence) = (Some(evidence), Some(now), false);
+        self.nodes = NodeEvidence { latest: Some(evidence), at: Some(now), awaited: false };
         self.evidence_changed(now);
     }
 
     /// From now on nodes are asked. Until they answer, two digests are no skew of a template: they may be names of one image.
     pub fn await_evidence(&mut self) {
-        self.awaits_evidence = self.evidence.is_none();
+        self.nodes.awaited = self.nodes.latest.is_none();
     }
 
     /// Nodes do not answer: what is said is what is said without them.
     pub fn give_up_evidence(&mut self, now: UnixTime) {
-        if std::mem::take(&mut self.awaits_evidence) {
+        if std::mem::take(&mut self.nodes.awaited) {
             self.catch_up(now);
             self.evidence_changed(now);
         }
@@ -104,7 +125,7 @@ impl Inventory {
     /// Whether a skew began that the latest evidence could not know.
     #[must_use]
     pub fn wants_evidence(&self) -> bool {
-        let Some(at) = self.evidence_at else { return true };
+        let Some(at) = self.nodes.at else { return true };
         self.workloads
             .iter()
             .any(|(_, record)| record.memory.skews().iter().any(|skew| skew.since.plus(REPORTED_WITHIN) >= at))
@@ -118,7 +139,7 @@ impl Inventory {
             if let Some(record) = self.workloads.get_mut(at) {
                 record.memory.images_changed();
             }
-            self.stir(at);
+            self.workloads.stir(at);
         }
         self.take_in(now, Via::Event);
     }
@@ -144,7 +165,7 @@ impl Inventory {
         hash: Symbol,
         containers: Vec<ContainerFacts<'a>>,
     ) -> (Vec<ContainerFacts<'a>>, Vec<&'a Name>) {
-        if self.evidence.is_none() {
+        if self.nodes.latest.is_none() {
             return (containers, Vec::new());
         }
         let mut placed: BTreeSet<(Symbol, ShapeId)> = BTreeSet::new();
@@ -172,6 +193,6 @@ impl Inventory {
 
     /// Tags that workloads run and that stand for several images on nodes.
     pub(super) fn cached_tags(&self) -> Vec<CachedTag> {
-        self.evidence.as_ref().map(|evidence| evidence.divided_tags().to_vec()).unwrap_or_default()
+        self.nodes.latest().map(|evidence| evidence.divided_tags().to_vec()).unwrap_or_default()
     }
 }

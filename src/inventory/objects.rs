@@ -2,9 +2,10 @@
 
 use super::intern::Symbol;
 use super::owners::{Owner, OwnerObject, Placed, Revision};
-use super::records::{ControllerKindRecord, ControllerRecord, OwnerKey, OwnerKind, PodRecord, TemplateRecord};
+use super::records::{ControllerKindRecord, ControllerRecord, OwnerKey, PodRecord, TemplateRecord};
 use super::slab::Identified;
 use super::{Inventory, Source};
+use crate::kinds::WorkloadKind;
 use crate::objects::{Resource, Uid};
 use crate::time::UnixTime;
 
@@ -36,15 +37,7 @@ pub(super) enum Record {
 
 impl Owner {
     pub(super) fn is_object_of(&self, resource: Resource) -> bool {
-        self.object != OwnerObject::Missing
-            && match resource {
-                Resource::ReplicaSets => self.key.kind == OwnerKind::ReplicaSet,
-                Resource::Deployments => self.key.kind == OwnerKind::Deployment,
-                Resource::StatefulSets => self.key.kind == OwnerKind::StatefulSet,
-                Resource::DaemonSets => self.key.kind == OwnerKind::DaemonSet,
-                Resource::Rollouts => self.key.kind == OwnerKind::Rollout,
-                Resource::Pods | Resource::ControllerRevisions | Resource::Nodes => false,
-            }
+        self.object != OwnerObject::Missing && Resource::of_workload(self.key.kind) == Some(resource)
     }
 }
 
@@ -55,12 +48,12 @@ impl Inventory {
         match record {
             Record::Pod { uid, owner, record } => self.put_pod(uid, owner, record, scope, now),
             Record::ReplicaSet { key, parent, template } => {
-                let at = self.owner(key, scope, now);
-                let parent = parent.map(|parent| self.owner(parent, scope, now));
+                let at = self.owners.find_or_insert(key, scope, now);
+                let parent = parent.map(|parent| self.owners.find_or_insert(parent, scope, now));
                 self.put_object(at, key, scope, OwnerObject::ReplicaSet(template), parent, now);
             }
             Record::Controller { key, record } => {
-                let at = self.owner(key, scope, now);
+                let at = self.owners.find_or_insert(key, scope, now);
                 self.put_object(at, key, scope, OwnerObject::Controller(record), None, now);
             }
             Record::Revision { uid, owner, template } => self.put_revision(uid, owner, template, scope, now),
@@ -68,7 +61,7 @@ impl Inventory {
     }
 
     fn put_pod(&mut self, uid: Uid, owner: OwnerKey, mut record: PodRecord, scope: u8, now: UnixTime) {
-        let owner = self.owner(owner, scope, now);
+        let owner = self.owners.find_or_insert(owner, scope, now);
         if record.ready {
             self.note_ready(owner, record.hash);
         }
@@ -132,9 +125,9 @@ impl Inventory {
         }
         self.place(owner, now);
         if self.owners.get(owner).is_some_and(|owner| owner.object == OwnerObject::Missing && owner.pods().is_empty()) {
-            self.set_parent(owner, None);
+            self.owners.set_parent(owner, None);
         }
-        self.release_owner(owner);
+        self.owners.release(owner);
     }
 
     /// Notes that a pod of a template was seen Ready: the template works, and can be gone back to. It is kept with the
@@ -172,7 +165,7 @@ impl Inventory {
 
     fn learn_aliases(&mut self, owner: u32, aliases: &[(Symbol, Symbol)]) {
         let Some(at) = self.placed(owner).filter(|_| !aliases.is_empty()) else { return };
-        self.stir(at);
+        self.workloads.stir(at);
         let Some(workload) = self.workloads.get_mut(at) else { return };
         for (a, b) in aliases {
             workload.memory.learn((self.strings.name(*a).clone(), self.strings.name(*b).clone()));
@@ -211,9 +204,9 @@ impl Inventory {
             self.refer(key.namespace, before, deployment);
         }
         if came {
-            self.count(key.kind, |count| count + 1);
+            self.owners.count_one(key.kind);
         }
-        let moved = self.set_parent(at, parent);
+        let moved = self.owners.set_parent(at, parent);
         if came || key_before != key {
             self.attach_controller(at, key_before);
         }
@@ -232,18 +225,14 @@ impl Inventory {
         if before == now {
             return;
         }
-        let workload_type = self.strings.intern("deployment");
+        let workload_type = self.strings.intern(WorkloadKind::Deployment.label());
         for (deployment, came) in [(before, false), (now, true)] {
             if deployment.is_empty() {
                 continue;
             }
-            let count = self.referenced.entry((namespace, deployment)).or_default();
-            *count = if came { *count + 1 } else { count.saturating_sub(1) };
-            if *count == 0 {
-                self.referenced.remove(&(namespace, deployment));
-            }
-            if let Some(at) = self.workloads_by_name.get(&(namespace, workload_type, deployment)).copied() {
-                self.touch(at);
+            self.owners.refer(namespace, deployment, came);
+            if let Some(at) = self.workloads.find((namespace, workload_type, deployment)) {
+                self.workloads.touch(at);
             }
         }
     }
@@ -257,25 +246,25 @@ impl Inventory {
             if let Some(record) = self.workloads.get_mut(workload) {
                 record.controllers.push(at);
             }
-            self.stir(workload);
+            self.workloads.stir(workload);
         }
     }
 
     fn detach_controller(&mut self, at: u32, key: OwnerKey) {
-        if let Some(workload) = self.workloads_by_name.get(&key.workload_name()).copied() {
+        if let Some(workload) = self.workloads.find(key.workload_name()) {
             if let Some(record) = self.workloads.get_mut(workload) {
                 record.controllers.retain(|controller| *controller != at);
             }
-            self.stir(workload);
+            self.workloads.stir(workload);
         }
     }
 
     fn put_revision(&mut self, uid: Uid, owner: OwnerKey, mut template: TemplateRecord, scope: u8, now: UnixTime) {
-        let owner = self.owner(owner, scope, now);
-        if self.revisions.get(&uid).is_some_and(|before| *before != owner) {
+        let owner = self.owners.find_or_insert(owner, scope, now);
+        if self.owners.owner_of_revision(uid).is_some_and(|before| before != owner) {
             self.remove_revision(uid);
         }
-        let known = self.revisions.insert(uid, owner).is_some();
+        let known = self.owners.set_owner_of_revision(uid, owner).is_some();
         template.worked = !known && self.has_ready_pod(owner, template.hash);
         let Some(kin) = self.owners.get_mut(owner) else { return };
         let kin = kin.kin.get_or_insert_default();
@@ -311,22 +300,10 @@ impl Inventory {
         }
     }
 
-    fn count(&mut self, kind: OwnerKind, change: impl FnOnce(usize) -> usize) {
-        if let Some(resource) = kind.resource() {
-            let count = self.objects.entry(resource).or_default();
-            *count = change(*count);
-        }
-    }
-
     fn remove_revision(&mut self, uid: Uid) {
-        let Some(owner) = self.revisions.remove(&uid) else {
-            return;
-        };
-        if let Some(owner) = self.owners.get_mut(owner) {
-            owner.without(|kin| kin.revisions.retain(|revision| revision.uid != uid));
-        }
+        let Some(owner) = self.owners.remove_revision(uid) else { return };
         self.stir_owner(owner);
-        self.release_owner(owner);
+        self.owners.release(owner);
     }
 
     fn remove_object(&mut self, at: u32, now: UnixTime) {
@@ -336,23 +313,23 @@ impl Inventory {
         owner.missing_since = None;
         let object = std::mem::replace(&mut owner.object, OwnerObject::Missing);
         if object != OwnerObject::Missing {
-            self.count(key.kind, |count| count.saturating_sub(1));
+            self.owners.discount_one(key.kind);
         }
         let before = workload_reference(&object);
         self.refer(key.namespace, before, Symbol::EMPTY);
         self.detach_controller(at, key);
         // With `revisionHistoryLimit: 0` a ReplicaSet goes before its last pods do. Whose they are is known.
         if self.owners.get(at).is_some_and(|owner| owner.pods().is_empty()) {
-            self.set_parent(at, None);
+            self.owners.set_parent(at, None);
         }
         self.place_with_children(at, now);
-        self.release_owner(at);
+        self.owners.release(at);
     }
 
     /// Places everything anew: what can be expected has changed. Nothing hangs on a ReplicaSet without pods, and most
     /// owners are such history.
     pub(super) fn place_everything(&mut self, now: UnixTime) {
-        let counts = |owner: &Owner| owner.key.kind != OwnerKind::ReplicaSet || !owner.pods().is_empty();
+        let counts = |owner: &Owner| owner.key.kind != WorkloadKind::ReplicaSet || !owner.pods().is_empty();
         let all: Vec<u32> = self.owners.iter().filter(|(_, owner)| counts(owner)).map(|(at, _)| at).collect();
         for at in all {
             self.place(at, now);

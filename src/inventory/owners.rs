@@ -4,11 +4,10 @@
 //! has come. Until then its pods are held out, so that no scrape names a ReplicaSet that has a Deployment.
 
 use super::ended::Via;
-use super::intern::Symbol;
-use super::memory::Memory;
-use super::records::{ControllerRecord, OwnerKey, OwnerKind, TemplateRecord};
+use super::records::{ControllerRecord, OwnerKey, TemplateRecord};
 use super::slab::Identified;
 use super::{Inventory, Source};
+use crate::kinds::{TemplateHistory, WorkloadKind, workload_type};
 use crate::objects::{OwnerReference, Resource, Uid};
 use crate::time::UnixTime;
 use std::collections::BTreeMap;
@@ -73,22 +72,6 @@ pub(super) enum Placed {
     Workload(u32),
 }
 
-/// A workload: what goes by one namespace, type and name.
-#[derive(Debug)]
-pub(super) struct WorkloadRecord {
-    pub(super) namespace: Symbol,
-    pub(super) workload_type: Symbol,
-    pub(super) name: Symbol,
-    /// The owners whose pods count here.
-    pub(super) groups: Vec<u32>,
-    /// The objects of that name; more than one only while one replaces another.
-    pub(super) controllers: Vec<u32>,
-    pub(super) memory: Memory,
-    pub(super) dirty: bool,
-    pub(super) published: bool,
-    pub(super) changes_at: Option<UnixTime>,
-}
-
 impl Identified for Owner {
     fn uid(&self) -> Uid {
         self.key.uid
@@ -111,42 +94,6 @@ impl Owner {
     }
 }
 
-impl OwnerKind {
-    pub(super) fn of(kind: &str, group: &str) -> Self {
-        match (kind, group) {
-            ("ReplicaSet", "apps") => Self::ReplicaSet,
-            ("Deployment", "apps") => Self::Deployment,
-            ("StatefulSet", "apps") => Self::StatefulSet,
-            ("DaemonSet", "apps") => Self::DaemonSet,
-            ("Rollout", "argoproj.io") => Self::Rollout,
-            _ => Self::Other,
-        }
-    }
-
-    pub(super) fn resource(self) -> Option<Resource> {
-        match self {
-            Self::ReplicaSet => Some(Resource::ReplicaSets),
-            Self::Deployment => Some(Resource::Deployments),
-            Self::StatefulSet => Some(Resource::StatefulSets),
-            Self::DaemonSet => Some(Resource::DaemonSets),
-            Self::Rollout => Some(Resource::Rollouts),
-            Self::Other => None,
-        }
-    }
-}
-
-/// The label `workload_type` of a kind: plain for Kubernetes' own and Argo's, with its group for every other, because
-/// `StatefulSet` is a kind of more than one group.
-#[must_use]
-pub fn workload_type(kind: &str, group: &str) -> String {
-    let mut name = kind.to_ascii_lowercase();
-    if !matches!(group, "" | "apps" | "batch" | "argoproj.io") {
-        name.push('.');
-        name.push_str(&group.to_ascii_lowercase());
-    }
-    name
-}
-
 impl Inventory {
     /// Who an owner reference names. Most events name an owner that is known.
     pub(super) fn owner_key(&mut self, reference: &OwnerReference<'_>, namespace: &str) -> OwnerKey {
@@ -156,69 +103,17 @@ impl Inventory {
         }
         OwnerKey {
             uid: reference.uid,
-            kind: OwnerKind::of(&reference.kind, &reference.group),
+            kind: WorkloadKind::of(&reference.kind, &reference.group),
             workload_type: self.strings.intern(&workload_type(&reference.kind, &reference.group)),
             namespace: self.strings.intern(namespace),
             name: self.strings.intern(&reference.name),
         }
     }
 
-    /// The node of this owner, made now if nobody named it before.
-    pub(super) fn owner(&mut self, key: OwnerKey, scope: u8, now: UnixTime) -> u32 {
-        if let Some(at) = self.owners.find(key.uid) {
-            if let Some(owner) = self.owners.get_mut(at).filter(|owner| owner.key.name.is_empty()) {
-                owner.key.name = key.name;
-            }
-            return at;
-        }
-        self.owners.insert(Owner {
-            key,
-            scope,
-            seen: false,
-            object: OwnerObject::Missing,
-            missing_since: Some(now),
-            parent: None,
-            kin: None,
-            placed: Placed::Nowhere,
-        })
-    }
-
-    /// Forgets a node that nothing names any more.
-    pub(super) fn release_owner(&mut self, at: u32) {
-        let Some(owner) = self.owners.get(at) else { return };
-        if owner.object == OwnerObject::Missing && owner.kin.is_none() {
-            self.owners.remove(at);
-            self.awaiting.remove(&at);
-        }
-    }
-
-    /// Ties a ReplicaSet to its Deployment or Rollout, or unties it; says whether that changed anything.
-    pub(super) fn set_parent(&mut self, child: u32, parent: Option<u32>) -> bool {
-        let Some(owner) = self.owners.get_mut(child) else {
-            return false;
-        };
-        let before = std::mem::replace(&mut owner.parent, parent);
-        if before == parent {
-            return false;
-        }
-        if let Some(before) = before {
-            if let Some(owner) = self.owners.get_mut(before) {
-                owner.without(|kin| kin.children.retain(|at| *at != child));
-            }
-            self.release_owner(before);
-        }
-        if let Some(kin) = parent.and_then(|parent| self.owners.get_mut(parent)) {
-            kin.kin.get_or_insert_default().children.push(child);
-        }
-        true
-    }
-
     /// Whether a kind is watched and can be read in this scope, so that an object of it can be expected to come.
-    fn readable(&self, kind: OwnerKind, scope: u8) -> bool {
-        kind.resource().is_some_and(|resource| {
-            let source = self.sources.get(&Source { resource, namespace: scope });
-            source.is_some_and(|source| source.readable)
-        })
+    fn readable(&self, kind: WorkloadKind, scope: u8) -> bool {
+        Resource::of_workload(kind)
+            .is_some_and(|resource| self.sources.is_readable(Source { resource, namespace: scope }))
     }
 
     /// Whether an owner that has not been seen may still come.
@@ -239,13 +134,13 @@ impl Inventory {
         }
         // An owner that was seen and is gone is not waited for either.
         let missing_since = owner.missing_since?;
-        if owner.key.kind != OwnerKind::ReplicaSet {
+        if owner.key.kind != WorkloadKind::ReplicaSet {
             return Some(missing_since.plus(HOLD));
         }
         // Any other owner is the workload, seen or not. A ReplicaSet may have a Deployment, so nothing is named after it
         // as long as podskew could not have seen it.
         let source = Source { resource: Resource::ReplicaSets, namespace: owner.scope };
-        let live_since = self.sources.get(&source).and_then(|source| source.live_since);
+        let live_since = self.sources.live_since(source);
         Some(live_since.map_or(UnixTime::LAST, |since| since.max(missing_since).plus(HOLD)))
     }
 
@@ -257,7 +152,7 @@ impl Inventory {
             self.expected_until(owner).max(parent.and_then(|parent| self.expected_until(parent)))
         };
         let mut ended: Vec<(UnixTime, u32)> =
-            self.awaiting.iter().filter_map(|at| Some((due(*at)?, *at))).filter(|(due, _)| *due <= now).collect();
+            self.owners.awaiting().filter_map(|at| Some((due(at)?, at))).filter(|(due, _)| *due <= now).collect();
         ended.sort_unstable();
         for (due, owner) in ended {
             self.place(owner, due);
@@ -275,8 +170,9 @@ impl Inventory {
             if kin.pods.is_empty() && !kin.children.iter().any(has_pods) {
                 continue;
             }
-            let unseen = if owner.object == OwnerObject::Missing { owner.key.kind.resource() } else { None };
-            let by_revisions = matches!(owner.key.kind, OwnerKind::StatefulSet | OwnerKind::DaemonSet);
+            let unseen =
+                if owner.object == OwnerObject::Missing { Resource::of_workload(owner.key.kind) } else { None };
+            let by_revisions = owner.key.kind.history() == TemplateHistory::ControllerRevisions;
             let unrevised = (by_revisions && kin.revisions.is_empty()).then_some(Resource::ControllerRevisions);
             for resource in unseen.into_iter().chain(unrevised) {
                 *missing.entry(resource).or_default() += 1;
@@ -293,8 +189,8 @@ impl Inventory {
         if owner.pods().is_empty() {
             return Placed::Nowhere;
         }
-        let missing_replica_set = owner.key.kind == OwnerKind::ReplicaSet && owner.object == OwnerObject::Missing;
-        if missing_replica_set && !self.readable(OwnerKind::ReplicaSet, owner.scope) {
+        let missing_replica_set = owner.key.kind == WorkloadKind::ReplicaSet && owner.object == OwnerObject::Missing;
+        if missing_replica_set && !self.readable(WorkloadKind::ReplicaSet, owner.scope) {
             // Whether a Deployment stands behind it cannot be known.
             return Placed::Nowhere;
         }
@@ -317,34 +213,18 @@ impl Inventory {
     /// Counts the pods of this owner where they belong now.
     pub(super) fn place(&mut self, at: u32, now: UnixTime) {
         let place = self.place_for(at, now);
-        let Some(owner) = self.owners.get_mut(at) else { return };
-        let before = std::mem::replace(&mut owner.placed, place);
-        if before == place {
-            return;
+        let Some(before) = self.owners.set_placed(at, place).filter(|before| *before != place) else { return };
+        if let Placed::Workload(workload) = before {
+            if let Some(record) = self.workloads.get_mut(workload) {
+                record.groups.retain(|group| *group != at);
+            }
+            self.workloads.stir_all(workload);
         }
-        match before {
-            Placed::Workload(workload) => {
-                if let Some(record) = self.workloads.get_mut(workload) {
-                    record.groups.retain(|group| *group != at);
-                }
-                self.stir_all(workload);
+        if let Placed::Workload(workload) = place {
+            if let Some(record) = self.workloads.get_mut(workload) {
+                record.groups.push(at);
             }
-            Placed::Awaiting => {
-                self.awaiting.remove(&at);
-            }
-            Placed::Nowhere => {}
-        }
-        match place {
-            Placed::Workload(workload) => {
-                if let Some(record) = self.workloads.get_mut(workload) {
-                    record.groups.push(at);
-                }
-                self.stir_all(workload);
-            }
-            Placed::Awaiting => {
-                self.awaiting.insert(at);
-            }
-            Placed::Nowhere => {}
+            self.workloads.stir_all(workload);
         }
     }
 
@@ -359,67 +239,37 @@ impl Inventory {
 
     /// The workload that goes by an owner's name.
     pub(super) fn workload(&mut self, key: OwnerKey) -> u32 {
-        let name = key.workload_name();
-        if let Some(at) = self.workloads_by_name.get(&name) {
-            return *at;
-        }
-        let at = self.workloads.insert(WorkloadRecord {
-            namespace: key.namespace,
-            workload_type: key.workload_type,
-            name: key.name,
-            groups: Vec::new(),
-            controllers: Vec::new(),
-            memory: Memory::default(),
-            dirty: false,
-            published: false,
-            changes_at: None,
-        });
-        self.workloads_by_name.insert(name, at);
-        if self.waits {
-            self.fresh.push(at);
-        }
-        at
-    }
-
-    /// Notes that something about a workload changed.
-    pub(super) fn touch(&mut self, at: u32) {
-        if let Some(workload) = self.workloads.get_mut(at)
-            && !workload.dirty
-        {
-            workload.dirty = true;
-            self.dirty.push(at);
-        }
+        self.workloads.find_or_insert(key.workload_name(), self.waits)
     }
 
     /// Notes that something about the workload of this owner's pods changed, or about the one that goes by its name.
     pub(super) fn touch_owner(&mut self, at: u32) {
         for workload in self.workloads_of(at).into_iter().flatten() {
-            self.touch(workload);
+            self.workloads.touch(workload);
         }
     }
 
     /// The same where that is to be taken in.
     pub(super) fn stir_owner(&mut self, at: u32) {
         for workload in self.workloads_of(at).into_iter().flatten() {
-            self.stir(workload);
+            self.workloads.stir(workload);
         }
     }
 
     /// The same where pods may have come to belong to another object.
     pub(super) fn stir_all_of_owner(&mut self, at: u32) {
         for workload in self.workloads_of(at).into_iter().flatten() {
-            self.stir_all(workload);
+            self.workloads.stir_all(workload);
         }
     }
 
     /// The workload of this owner's pods, and the one that goes by its name.
     fn workloads_of(&self, at: u32) -> [Option<u32>; 2] {
-        let Some(owner) = self.owners.get(at) else { return [None; 2] };
-        let top = owner.parent.and_then(|parent| self.owners.get(parent)).unwrap_or(owner).key;
+        let Some((owner, top)) = self.owners.get(at).zip(self.owners.top(at)) else { return [None; 2] };
         let placed = match owner.placed {
             Placed::Workload(workload) => Some(workload),
             Placed::Awaiting | Placed::Nowhere => None,
         };
-        [placed, self.workloads_by_name.get(&top.workload_name()).copied()]
+        [placed, self.workloads.find(top.key.workload_name())]
     }
 }

@@ -1,12 +1,13 @@
 //! Makes records of objects: knows which containers, labels and messages count.
 
+use super::container_identity::{Described, Shape, Shapes};
 use super::intern::{Interner, Symbol};
 use super::records::{
     ContainerRecord, ControllerKindRecord, ControllerRecord, IdentityRecord, ImageRecord, PodRecord, RolloutRecord,
     TemplateRecord,
 };
 use super::settings::Settings;
-use super::shapes::{Described, Shape, Shapes};
+use crate::kinds::WorkloadKind;
 use crate::objects::{Body, Labels, Meta, Object, Pod, Template, TemplateContainer, Waiting};
 use crate::report::Name;
 use crate::report::digest::ImageId;
@@ -230,7 +231,8 @@ impl Recorder<'_> {
             }
             Body::Rollout(rollout) => {
                 use crate::objects::RolloutStrategy::{BlueGreen, Canary};
-                let deployment = rollout.workload_ref.as_ref().filter(|(kind, _)| kind == "Deployment");
+                let deployment =
+                    rollout.workload_ref.as_ref().filter(|(kind, _)| kind == WorkloadKind::Deployment.kind());
                 let kind = ControllerKindRecord::Rollout(RolloutRecord {
                     current_hash: self.strings.intern(&rollout.current_hash),
                     stable_hash: self.strings.intern(&rollout.stable_hash),

@@ -1,7 +1,8 @@
 //! What is kept of each object: symbols and moments, tens of bytes a record.
 
+use super::container_identity::{Shape, ShapeId, Shapes};
 use super::intern::Symbol;
-use super::shapes::{Shape, ShapeId, Shapes};
+use crate::kinds::WorkloadKind;
 use crate::objects::{TemplateDigest, Uid};
 use crate::report::Name;
 use crate::report::digest::DigestKind;
@@ -192,7 +193,7 @@ fn mark_images(images: &[ImageRecord], mark: &mut dyn FnMut(Symbol)) {
 #[derive(Clone, Copy, PartialEq, Debug)]
 pub(super) struct OwnerKey {
     pub(super) uid: Uid,
-    pub(super) kind: OwnerKind,
+    pub(super) kind: WorkloadKind,
     pub(super) workload_type: Symbol,
     pub(super) namespace: Symbol,
     pub(super) name: Symbol,
@@ -203,16 +204,4 @@ impl OwnerKey {
     pub(super) fn workload_name(&self) -> (Symbol, Symbol, Symbol) {
         (self.namespace, self.workload_type, self.name)
     }
-}
-
-/// The kinds of owner that are told apart.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(super) enum OwnerKind {
-    ReplicaSet,
-    Deployment,
-    StatefulSet,
-    DaemonSet,
-    Rollout,
-    /// Any other controller; podskew watches none of them.
-    Other,
 }

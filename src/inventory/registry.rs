@@ -1,11 +1,11 @@
 //! What registries say of images: which of it is asked for, and what changes with it.
 
 use super::Inventory;
+use super::container_identity::ShapeId;
 use super::ended::Via;
 use super::intern::Symbol;
 use super::owners::{Owner, OwnerObject};
 use super::records::IdentityRecord;
-use super::shapes::ShapeId;
 use crate::report::Name;
 use crate::report::digest::DigestKind;
 use crate::report::reference::TagReference;
@@ -67,7 +67,7 @@ impl Inventory {
     /// What workloads run, as registries are asked for it; `None` until there is a complete picture.
     #[must_use]
     pub fn asked_images(&self) -> Option<AskedImages> {
-        if self.sources.values().any(|source| !source.answered) {
+        if !self.sources.have_answered() {
             return None;
         }
         let mut images: BTreeMap<Symbol, Running> = BTreeMap::new();
@@ -194,7 +194,7 @@ impl Inventory {
             if is_divided && let Some(record) = self.workloads.get_mut(at) {
                 record.memory.images_changed();
             }
-            self.stir(at);
+            self.workloads.stir(at);
         }
         self.take_in(now, Via::Event);
     }

@@ -51,9 +51,8 @@ impl Relist {
 impl Inventory {
     /// Notes an object of the list in progress.
     pub(super) fn list(&mut self, source: Source, record: Record, now: UnixTime) {
-        let Some(state) = self.sources.get_mut(&source) else { return };
-        let Some(relist) = state.relist.as_mut() else { return };
-        if !state.answered {
+        let Some((relist, is_first)) = self.sources.list_in_progress(source) else { return };
+        if is_first {
             self.put(source, record, now);
             return;
         }

@@ -14,7 +14,7 @@ pub struct Settings {
     /// Whether Jobs are workloads.
     pub jobs: bool,
     /// Kinds that are workloads although their pods carry no hash label.
-    pub workload_kinds: Vec<WorkloadKind>,
+    pub workload_kinds: Vec<CustomKind>,
     /// How long a StatefulSet or DaemonSet may stand still in the middle of a rollout before it is stalled.
     pub stalled_after: Duration,
     /// Whether to keep the images of templates in the history of Deployments, which nothing but that history tells.
@@ -56,7 +56,7 @@ pub struct PodLabel {
 
 /// A kind of owner in the form `KIND.GROUP`.
 #[derive(Clone, PartialEq, Eq, Debug)]
-pub struct WorkloadKind {
+pub struct CustomKind {
     /// The kind, as in `ownerReferences[].kind`; compared without regard to case.
     pub kind: String,
     /// The API group without its version; empty for the core group. Compared without regard to case.

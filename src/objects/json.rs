@@ -5,7 +5,7 @@
 //! what it ignores. What is looked at is read as strictly as anywhere; a text that breaks off is always noticed, because
 //! its brackets do not close. Whatever is read goes through serde's traits, so nothing else knows of this file.
 
-use super::scan;
+use super::skip;
 use serde::de::{DeserializeSeed, Deserializer, Error, MapAccess, SeqAccess, Visitor};
 use serde::forward_to_deserialize_any;
 use std::borrow::Cow;
@@ -85,7 +85,7 @@ impl<'de> Json<'de> {
 
     /// From behind an opening quote: where the string's first quote or backslash is.
     fn quote_or_backslash(&self, from: usize) -> Result<usize, JsonError> {
-        scan::quote_or_backslash(self.bytes(), from).ok_or(JsonError { what: BREAKS_OFF, at: from })
+        skip::quote_or_backslash(self.bytes(), from).ok_or(JsonError { what: BREAKS_OFF, at: from })
     }
 
     /// Reads a string, whose opening quote is next.
@@ -176,7 +176,7 @@ impl<'de> Json<'de> {
             Some(b'{' | b'[') => {}
             Some(_) => return self.scalar().map(|_| ()),
         }
-        let end = scan::behind_closing_bracket(self.bytes(), self.at + 1);
+        let end = skip::behind_closing_bracket(self.bytes(), self.at + 1);
         self.at = end.ok_or(JsonError { what: BREAKS_OFF, at: self.text.len() + 1 })?;
         Ok(())
     }

@@ -1,7 +1,7 @@
 //! What an object says it is.
 
-use super::cut::CutError;
 use super::json::{Json, JsonError};
+use super::json_splitter::CutError;
 use super::lenient::{Key, Lenient};
 use super::wire::text;
 use serde::de::{Deserializer, IgnoredAny, MapAccess, Visitor};

@@ -1,6 +1,6 @@
 //! The members of a JSON object as they stand in the text, for a look at a few of them without decoding the others.
 
-use super::scan;
+use super::skip;
 
 /// Each member of an object: its key, escapes and all, and its value. Broken JSON ends it.
 #[derive(Clone, Debug)]
@@ -23,7 +23,7 @@ impl<'j> Members<'j> {
     /// Where the value begins that was handed out last ends.
     fn behind(&self, at: usize) -> Option<usize> {
         match self.json.get(at)? {
-            b'{' | b'[' => scan::behind_closing_bracket(self.json, at + 1),
+            b'{' | b'[' => skip::behind_closing_bracket(self.json, at + 1),
             b'"' => self.behind_string(at),
             _ => {
                 let is_part = |byte: &u8| !matches!(byte, b',' | b'}' | b']') && !byte.is_ascii_whitespace();
@@ -36,7 +36,7 @@ impl<'j> Members<'j> {
     fn behind_string(&self, at: usize) -> Option<usize> {
         let mut from = at + 1;
         loop {
-            let end = scan::quote_or_backslash(self.json, from)?;
+            let end = skip::quote_or_backslash(self.json, from)?;
             if self.json[end] == b'"' {
                 return Some(end + 1);
             }

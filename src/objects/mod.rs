@@ -6,8 +6,8 @@
 mod answer;
 mod conditions;
 mod controllers;
-mod cut;
 mod json;
+mod json_splitter;
 mod kind;
 mod labels;
 mod lenient;
@@ -20,7 +20,7 @@ mod pod;
 mod protobuf;
 mod quantity;
 mod raw;
-mod scan;
+mod skip;
 mod template;
 mod waiting;
 mod wire;
@@ -30,7 +30,7 @@ pub use conditions::{Progressing, ReplicaFailure};
 pub use controllers::{
     ControllerRevision, DaemonSet, Deployment, ReplicaSet, Rollout, RolloutStrategy, StatefulSet, UpdateStrategy,
 };
-pub use cut::{Cut, CutError, Cutter};
+pub use json_splitter::{Cut, CutError, Cutter};
 pub use kind::{Kind, decode_kind};
 pub use labels::Labels;
 pub use lenient::wrong_types;
@@ -43,6 +43,7 @@ pub use template::{Template, TemplateContainer, TemplateDigest};
 pub use waiting::Waiting;
 pub use wire::{DecodeError, decode_event, decode_list, decode_list_meta, decode_object, decode_status};
 
+use crate::kinds::WorkloadKind;
 use crate::time::UnixTime;
 use std::borrow::Cow;
 use std::fmt;
@@ -101,13 +102,13 @@ impl Resource {
     pub fn kind(self) -> &'static str {
         match self {
             Self::Pods => "Pod",
-            Self::ReplicaSets => "ReplicaSet",
-            Self::Deployments => "Deployment",
-            Self::StatefulSets => "StatefulSet",
-            Self::DaemonSets => "DaemonSet",
             Self::ControllerRevisions => "ControllerRevision",
-            Self::Rollouts => "Rollout",
             Self::Nodes => "Node",
+            Self::ReplicaSets => WorkloadKind::ReplicaSet.kind(),
+            Self::Deployments => WorkloadKind::Deployment.kind(),
+            Self::StatefulSets => WorkloadKind::StatefulSet.kind(),
+            Self::DaemonSets => WorkloadKind::DaemonSet.kind(),
+            Self::Rollouts => WorkloadKind::Rollout.kind(),
         }
     }
 
@@ -122,6 +123,28 @@ impl Resource {
     #[must_use]
     pub fn of_group(group: &str, kind: &str) -> Option<Self> {
         Self::ALL.into_iter().find(|resource| resource.kind() == kind && resource.group() == group)
+    }
+
+    /// The resource of a kind of workload; `None` of those that podskew does not watch.
+    #[must_use]
+    pub fn of_workload(kind: WorkloadKind) -> Option<Self> {
+        match kind {
+            WorkloadKind::ReplicaSet => Some(Self::ReplicaSets),
+            WorkloadKind::Deployment => Some(Self::Deployments),
+            WorkloadKind::StatefulSet => Some(Self::StatefulSets),
+            WorkloadKind::DaemonSet => Some(Self::DaemonSets),
+            WorkloadKind::Rollout => Some(Self::Rollouts),
+            WorkloadKind::Experiment
+            | WorkloadKind::ReplicationController
+            | WorkloadKind::Job
+            | WorkloadKind::Other => None,
+        }
+    }
+
+    /// The kind of workload that its objects are, if they are any.
+    #[must_use]
+    pub fn workload_kind(self) -> Option<WorkloadKind> {
+        WorkloadKind::ALL.into_iter().find(|kind| Self::of_workload(*kind) == Some(self))
     }
 
     /// The API group as RBAC rules name it; the core group is the empty string.

@@ -5,7 +5,7 @@
 //! first and behind the last of them in the real one. An object that is longer than any can be is passed over and counted.
 //! What is no list is left as it is: whoever reads it says what is wrong with it.
 
-use super::scan::behind_closing_bracket;
+use super::skip::behind_closing_bracket;
 use bytes::{Buf as _, BufMut as _, BytesMut};
 
 /// etcd takes objects of 1.5 MiB, which JSON may blow up a few times over. What is longer is no object.

@@ -11,15 +11,13 @@
 use super::labels::Labels;
 use super::lenient::{FromJson, Key, Lenient};
 use super::quantity::billionths;
+use crate::kinds::POD_TEMPLATE_HASH;
 use serde::de::{DeserializeSeed, Deserializer, Error, IgnoredAny, MapAccess, SeqAccess, Visitor};
 use std::borrow::Cow;
 use std::fmt;
 use std::hash::{BuildHasher as _, Hash, Hasher};
 use std::num::NonZeroU64;
 use std::sync::LazyLock;
-
-/// The label by which a Deployment tells its ReplicaSets apart; it is not part of the template that is compared.
-pub(crate) const POD_TEMPLATE_HASH: &str = "pod-template-hash";
 
 /// What is kept of a pod template.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
@@ -253,6 +251,7 @@ impl<'de> Visitor<'de> for Node<'_, 'de> {
             }
             let digest = if self.place == Place::Labels {
                 let Lenient(value) = map.next_value::<Lenient<Cow<'de, str>>>()?;
+                // It tells ReplicaSets apart, and is not part of what is compared.
                 let digest = if key == POD_TEMPLATE_HASH { ABSENT } else { digest_of(&(b's', value.as_ref())) };
                 self.template.labels.push_text(key.clone(), value);
                 digest

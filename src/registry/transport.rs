@@ -2,7 +2,7 @@
 
 use super::address::{CheckedResolver, RefusedAddress, Resolve, Typed};
 use super::failure::Failure;
-use crate::cluster::proxy::{Protocol, Proxy, Variables};
+use crate::watch::proxy::{Protocol, Proxy, Variables};
 use bytes::{Bytes, BytesMut};
 use futures::future::BoxFuture;
 use http::header::{HeaderMap, HeaderValue, USER_AGENT};

@@ -4,7 +4,6 @@
 
 mod arrival;
 mod blocked;
-mod commands;
 mod compare;
 mod containers;
 pub mod digest;
@@ -14,10 +13,8 @@ pub mod facts;
 pub mod history;
 mod node_report;
 mod outcome;
-mod pins;
 pub mod reference;
 pub mod registry;
-pub mod remedy;
 mod remembered;
 mod rollback;
 mod rollout;
@@ -33,6 +30,7 @@ pub use outcome::{Outcome, outcome};
 pub use rollout::observe;
 pub use workload::report;
 
+use crate::kinds::WorkloadKind;
 use crate::time::UnixTime;
 use registry::RegistryReport;
 use std::cmp::Ordering;
@@ -151,16 +149,22 @@ impl WorkloadReport {
 }
 
 impl Workload {
+    /// Its kind.
+    #[must_use]
+    pub fn kind(&self) -> WorkloadKind {
+        WorkloadKind::of_label(&self.workload_type)
+    }
+
     /// Whether it is of a type whose rollouts podskew knows.
     #[must_use]
     pub fn rolls(&self) -> bool {
-        matches!(&*self.workload_type, "deployment" | "statefulset" | "daemonset" | "rollout")
+        self.kind().rolls()
     }
 
     /// Whether it is an Argo Experiment, which runs several templates on purpose.
     #[must_use]
     pub fn is_experiment(&self) -> bool {
-        &*self.workload_type == "experiment"
+        self.kind() == WorkloadKind::Experiment
     }
 }
 

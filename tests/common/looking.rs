@@ -1,8 +1,8 @@
 //! Looks at files and at clusters, with every option at its default.
 
 use podskew::inventory::Settings;
-use podskew::look::{Looking, Place};
 use podskew::registry::RegistryOptions;
+use podskew::snapshot::{Looking, Place};
 
 pub fn looking(place: Place) -> Looking {
     Looking {

@@ -5,12 +5,12 @@ use super::exposition::Parsed;
 use super::running::PATIENCE;
 use super::story::{Told, disagreement};
 use super::tape::path;
-use podskew::cluster::{self, Connection, Timings, Watches, connect};
 use podskew::exposition::{Encoding, Exposition, Format, Part, Selection};
 use podskew::inventory::{Inventory, Settings};
 use podskew::objects;
 use podskew::telemetry::{FailureReason, Telemetry};
 use podskew::time::UnixTime;
+use podskew::watch::{self, Connection, Timings, Watches, connect};
 use serde_json::Value;
 use simulator::{Resource, Simulator, SimulatorConfig, Store};
 use std::sync::{Arc, Mutex};
@@ -137,9 +137,9 @@ impl Watching {
         let client = connect(&connection).await.unwrap().client;
         let namespaces: Vec<String> = namespaces.iter().map(|&namespace| namespace.to_owned()).collect();
         let telemetry = Telemetry::new().unwrap();
-        let sources = cluster::sources(&namespaces);
+        let sources = watch::sources(&namespaces);
         let inventory = Arc::new(Mutex::new(Inventory::new(Settings::default(), &sources)));
-        let watches = cluster::run(&client, &namespaces, &inventory, &telemetry, timings);
+        let watches = watch::run(&client, &namespaces, &inventory, &telemetry, timings);
         let exposition = Exposition::new(Selection::default(), Vec::new());
         Self { telemetry, inventory, exposition, _watches: watches }
     }

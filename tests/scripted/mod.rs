@@ -3,10 +3,10 @@
 #![allow(missing_docs, unreachable_pub, dead_code, reason = "several tests share this, and none uses all of it")]
 #![allow(clippy::unwrap_used, clippy::panic, reason = "these are tests")]
 
-use podskew::cluster::{Sink, Timings, Watches, client, run};
 use podskew::inventory::Source;
 use podskew::objects::{Object, Resource};
 use podskew::telemetry::Telemetry;
+use podskew::watch::{Sink, Timings, Watches, client, run};
 use std::collections::VecDeque;
 use std::io::ErrorKind;
 use std::sync::{Arc, Mutex};

@@ -4,9 +4,10 @@
 //! ways to those are walked.
 
 use super::{FieldSet, Fields, FromProtobuf, Message as _, ProtobufError, Value, entry};
+use crate::kinds::POD_TEMPLATE_HASH;
 use crate::objects::pod;
 use crate::objects::quantity::billionths;
-use crate::objects::template::{HASH, POD_TEMPLATE_HASH, Template, TemplateDigest};
+use crate::objects::template::{HASH, Template, TemplateDigest};
 use std::hash::{BuildHasher as _, Hash, Hasher};
 
 impl<'a> FromProtobuf<'a> for Template<'a> {

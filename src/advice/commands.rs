@@ -1,0 +1,333 @@
+//! The commands of the remedies: what goes into them, and how each kind of workload wants to be spoken to.
+
+use super::pins::{Choice, Pin};
+use super::{Action, DRIVEN_TEMPLATE, GIVE, LOADED, OUTDATED, PINNED_ANY, PINNED_MOST, PINNED_NEWEST, PULLED, skewed};
+use crate::kinds::WorkloadKind;
+use crate::report::{HashReport, Name, Origin, PodReport, RolloutState, UpdateHold, Workload, WorkloadReport};
+use std::borrow::Cow;
+
+pub(super) const ON_DELETE: &str =
+    "delete its pods, one after another: OnDelete replaces a pod only when it is deleted.";
+/// Pods that a command names at most.
+const MOST_NAMES: usize = 10;
+const BELOW_PARTITION: &str = "pods below its partition keep their template.";
+
+/// A workload as commands speak of it.
+pub(super) struct Subject<'a> {
+    pub(super) report: &'a WorkloadReport,
+    pub(super) kind: WorkloadKind,
+    pub(super) name: Cow<'a, str>,
+    /// `deployment/web`.
+    pub(super) object: String,
+    pub(super) kubectl: String,
+    pub(super) argo: String,
+}
+
+impl<'a> Subject<'a> {
+    pub(super) fn of(report: &'a WorkloadReport) -> Self {
+        let Workload { namespace, workload_type, name } = &report.workload;
+        let (namespace, name) = (word(namespace), word(name));
+        Self {
+            report,
+            kind: report.workload.kind(),
+            object: format!("{}/{name}", word(workload_type)),
+            name,
+            kubectl: format!("kubectl -n {namespace}"),
+            argo: format!("kubectl argo rollouts -n {namespace}"),
+        }
+    }
+
+    fn state(&self) -> Option<RolloutState> {
+        self.report.rollout.map(|rollout| rollout.state)
+    }
+
+    fn current(&self) -> Option<&'a HashReport> {
+        self.report.hashes.iter().rfind(|hash| hash.current == Some(true))
+    }
+
+    /// Whether there are pods of the current template, and none of them is Ready: more of them would only do harm.
+    pub(super) fn new_pods_fail(&self) -> bool {
+        self.current().is_some_and(|current| current.pods > 0 && current.ready_pods == 0)
+    }
+
+    /// The pods whose imageIDs tell the difference: by their hash, or by name where no label is known to select them.
+    pub(super) fn look_at_digests(&self, origin: Origin) -> String {
+        let hash = skewed(self.report, origin).map(|(_, of_hash)| &of_hash.hash).max();
+        let skewed = skewed(self.report, origin);
+        let pods = match hash {
+            Some(hash) if !self.kind.hash_label().is_empty() && !hash.is_empty() => {
+                format!(" -l {}={}", self.kind.hash_label(), word(hash))
+            }
+            _ => {
+                let digests = skewed.flat_map(|(_, of_hash)| &of_hash.digests);
+                self.names(digests.flat_map(|digest| &digest.skewed))
+            }
+        };
+        format!(
+            "{} get pods{pods} -o 'custom-columns=POD:.metadata.name,NODE:.spec.nodeName,\
+             IMAGE_ID:.status.containerStatuses[*].imageID,SIDECAR:.status.initContainerStatuses[*].imageID'",
+            self.kubectl
+        )
+    }
+
+    /// The names of the first pods at these positions, each after a blank.
+    fn names<'p>(&self, pods: impl Iterator<Item = &'p u32>) -> String {
+        let mut names: Vec<&Name> = pods.filter_map(|at| Some(&self.report.pods.get(*at as usize)?.pod)).collect();
+        names.sort_unstable();
+        names.dedup();
+        let mut words = String::new();
+        for name in names.into_iter().take(MOST_NAMES) {
+            words.push(' ');
+            words.push_str(&word(name));
+        }
+        words
+    }
+
+    /// The names of the first pods of which no digest is known that could be compared.
+    fn unresolved(&self) -> String {
+        self.names(self.report.containers.iter().flat_map(|container| &container.unresolved))
+    }
+
+    pub(super) fn look_at_image_ids(&self) -> String {
+        format!(
+            "{} get pods{} -o 'custom-columns=POD:.metadata.name,NODE:.spec.nodeName,\
+             IMAGE_ID:.status.containerStatuses[*].imageID'",
+            self.kubectl,
+            self.unresolved()
+        )
+    }
+
+    pub(super) fn describe_unresolved(&self) -> Action {
+        Action::command(format!("{} describe pods{}", self.kubectl, self.unresolved()))
+    }
+
+    /// The pods that are not ready, by a hash that has some; of the current one rather than another.
+    pub(super) fn look_at_unready(&self) -> String {
+        let unready = self.report.hashes.iter().filter(|hash| hash.ready_pods < hash.pods && !hash.hash.is_empty());
+        match unready.max_by_key(|hash| hash.current == Some(true)).filter(|_| !self.kind.hash_label().is_empty()) {
+            Some(hash) if self.kind != WorkloadKind::Rollout => {
+                format!("{} describe pods -l {}={}", self.kubectl, self.kind.hash_label(), word(&hash.hash))
+            }
+            _ => self.look_at_rollout(),
+        }
+    }
+
+    pub(super) fn look_at_rollout(&self) -> String {
+        let selector = |hash: &HashReport| format!("-l {}={}", self.kind.hash_label(), word(&hash.hash));
+        match self.current().filter(|_| !self.kind.hash_label().is_empty()) {
+            _ if self.kind == WorkloadKind::Rollout => format!("{} get rollout {}", self.argo, self.name),
+            Some(current) if current.pods > 0 => format!("{} describe pods {}", self.kubectl, selector(current)),
+            // It has no pods, and says itself why it could make none.
+            Some(current) if self.kind == WorkloadKind::Deployment => {
+                format!("{} describe replicasets {}", self.kubectl, selector(current))
+            }
+            _ => format!("{} describe {}", self.kubectl, self.object),
+        }
+    }
+
+    pub(super) fn look_at_pod(&self, pod: &PodReport) -> String {
+        format!("{} describe pod {}", self.kubectl, word(&pod.pod))
+    }
+
+    /// The images of the template, which a Rollout may take from a Deployment.
+    pub(super) fn look_at_template(&self) -> String {
+        let object = match &self.report.template_of {
+            Some(deployment) => format!("deployment/{}", word(deployment)),
+            None => self.object.clone(),
+        };
+        format!("{} get {object} -o 'jsonpath={{.spec.template.spec.containers[*].image}}'", self.kubectl)
+    }
+
+    pub(super) fn look_at_history(&self) -> String {
+        match self.kind {
+            kind if kind.is_argo() => format!("{} get {} {}", self.argo, kind.label(), self.name),
+            _ => format!("{} rollout history {}", self.kubectl, self.object),
+        }
+    }
+
+    /// The pod that its rollout waits for.
+    fn blocking_pod(&self) -> Option<&'a PodReport> {
+        self.report.pods.get(self.report.blocking_pod? as usize)
+    }
+
+    /// The pod that its rollout waits for, if nobody asks for its template any more.
+    pub(super) fn pod_to_delete(&self) -> Option<&'a PodReport> {
+        let current = self.current().map(|current| &current.hash);
+        self.blocking_pod().filter(|pod| current.is_some_and(|current| pod.hash != *current))
+    }
+
+    /// "Forced rollback", as Kubernetes' documentation of StatefulSets has it.
+    pub(super) fn delete_pod(&self, pod: &PodReport) -> Action {
+        Action::command(format!("{} delete pod {}", self.kubectl, word(&pod.pod)))
+    }
+
+    /// Goes back to a revision, whose pods carry this hash.
+    pub(super) fn undo(&self, hash: &str, revision: u64) -> Action {
+        if self.kind == WorkloadKind::Rollout {
+            // Of a Rollout with `spec.workloadRef` it changes the Deployment (since Argo Rollouts 1.1).
+            return Action::command(format!("{} undo {} --to-revision={revision}", self.argo, self.name));
+        }
+        let mut action =
+            Action::command(format!("{} rollout undo {} --to-revision={revision}", self.kubectl, self.object));
+        if let Some(pod) = self.blocking_pod().filter(|pod| *pod.hash != *hash) {
+            // It would wait for this pod, whose template nobody asks for then.
+            action.commands.extend(self.delete_pod(pod).commands);
+        }
+        action
+    }
+
+    /// A change of the template, with what brings it to the pods where a setting would keep it from them.
+    pub(super) fn reach_all(&self, action: Action) -> Action {
+        let paused = self.state() == Some(RolloutState::Paused);
+        let then = match self.report.update_hold {
+            _ if paused => return action.behind(self.resume_all()),
+            Some(UpdateHold::Paused) => return action.behind(self.resume_all()),
+            Some(UpdateHold::OnDelete) => ON_DELETE,
+            Some(UpdateHold::Partition) => BELOW_PARTITION,
+            None => return action,
+        };
+        // What is left of the change itself comes first.
+        let parts = [action.then.as_str(), then].into_iter().filter(|part| !part.is_empty());
+        Action { then: parts.collect::<Vec<_>>().join(" Then "), ..action }
+    }
+
+    /// What lets a paused workload go on.
+    fn resume_all(&self) -> Vec<String> {
+        vec![match self.kind {
+            WorkloadKind::Rollout => format!("{} promote {}", self.argo, self.name),
+            _ => format!("{} rollout resume {}", self.kubectl, self.object),
+        }]
+    }
+
+    /// `LeaderWorkerSet llm`: what drives the workload.
+    fn driver(&self) -> Option<String> {
+        self.report.driver.as_ref().map(|driver| format!("{} {}", word(&driver.kind), word(&driver.name)))
+    }
+
+    /// A change of the workload's template, and why; or where to change it instead, if something drives the workload: what is
+    /// changed in a StatefulSet that something drives, its driver undoes.
+    pub(super) fn change(&self, action: Action, why: &'static str) -> (Action, &'static str) {
+        match self.driver() {
+            Some(driver) => (Action::words(format!("change it in {driver}")), DRIVEN_TEMPLATE),
+            None => (action, why),
+        }
+    }
+
+    /// What ends a mix that nobody holds: the ReplicaSets of older hashes are scaled down.
+    pub(super) fn delete_older(&self) -> Action {
+        let older = self.report.hashes.iter().filter(|hash| hash.pods > 0 && hash.current == Some(false));
+        let scale = |hash: &HashReport| {
+            format!("{} scale replicaset {}-{} --replicas=0", self.kubectl, self.name, word(&hash.hash))
+        };
+        Action { commands: older.map(scale).collect(), ..Action::default() }
+    }
+
+    /// How a mix that somebody holds, or a rollout, goes on to its end.
+    pub(super) fn go_on(&self) -> Action {
+        use RolloutState::{BlueGreen, Canary, OnDelete, Partitioned, Paused};
+        let Self { kubectl, argo, object, name, .. } = self;
+        Action::command(match self.state() {
+            Some(Paused | Canary | BlueGreen) if self.kind == WorkloadKind::Rollout => format!("{argo} promote {name}"),
+            Some(Paused) => format!("{kubectl} rollout resume {object}"),
+            Some(state @ (Partitioned | OnDelete)) if self.report.driver.is_some() => {
+                let driver = self.driver().unwrap_or_default();
+                let what = if state == Partitioned { "moves the partition" } else { "replaces the pods" };
+                return Action::words(format!("let {driver} go on, or change it: it {what} itself"));
+            }
+            Some(Partitioned) => format!(
+                "{kubectl} patch {object} --type merge \
+                 -p '{{\"spec\":{{\"updateStrategy\":{{\"rollingUpdate\":{{\"partition\":0}}}}}}}}'"
+            ),
+            Some(OnDelete) => {
+                let current = self.current().map(|current| &current.hash);
+                let outdated =
+                    self.report.pods.iter().filter(|pod| current.is_some_and(|current| pod.hash != *current));
+                let Some(pod) = outdated.max_by_key(|pod| &pod.pod) else {
+                    let delete = "delete its pods of the older template, one after another: OnDelete replaces a pod only when it is deleted";
+                    return Action::words(delete.to_owned());
+                };
+                return Action {
+                    then: "the next, until all are replaced: OnDelete replaces a pod only when it is deleted."
+                        .to_owned(),
+                    ..self.delete_pod(pod)
+                };
+            }
+            _ if self.kind == WorkloadKind::Experiment => {
+                format!("{argo} terminate experiment {name}")
+            }
+            _ if self.kind == WorkloadKind::Rollout => format!("{argo} status {name}"),
+            _ => format!("{kubectl} rollout status {object}"),
+        })
+    }
+
+    /// What lets go of a paused rollout.
+    pub(super) fn resume(&self) -> Vec<String> {
+        match self.kind {
+            // Argo takes an undo all the same.
+            WorkloadKind::Rollout => Vec::new(),
+            _ => vec![format!("{} rollout resume {}", self.kubectl, self.object)],
+        }
+    }
+
+    pub(super) fn restart(&self) -> Action {
+        match self.kind {
+            WorkloadKind::Rollout => Action::command(format!("{} restart {}", self.argo, self.name)),
+            WorkloadKind::Job => Action::words("create it anew (a Job is not restarted)".to_owned()),
+            _ if self.kind.kubectl_rolls() => {
+                Action::command(format!("{} rollout restart {}", self.kubectl, self.object))
+            }
+            _ => Action::words(format!(
+                "delete the pods above, one after another, and let {} make new ones",
+                self.object
+            )),
+        }
+    }
+
+    /// What ends a digest skew. What is skewed is asked of the template's own containers, under a hash that is not
+    /// outdated: a skew among outdated pods ends with their rollout.
+    pub(super) fn end_skew(&self) -> (Action, &'static str) {
+        let outdated =
+            |hash: &Name| self.report.hashes.iter().any(|known| known.hash == *hash && known.current == Some(false));
+        let skewed = || skewed(self.report, Origin::Template);
+        let Some(hash) = skewed().map(|(_, of_hash)| &of_hash.hash).filter(|hash| !outdated(hash)).max() else {
+            let stalled = self.state() == Some(RolloutState::Stalled);
+            return (if stalled { Action::words(GIVE.to_owned()) } else { self.go_on() }, OUTDATED);
+        };
+        let containers = skewed().filter(|(_, of_hash)| of_hash.hash == *hash).map(|(container, _)| container);
+        let pins = self.pin(containers, Some(hash), Pin::WhatIsNotPulledAgain);
+        let (action, why) = if !pins.images.is_empty() {
+            let why = match pins.choice {
+                Choice::Newest => PINNED_NEWEST,
+                Choice::Only | Choice::Most => PINNED_MOST,
+                Choice::Any => PINNED_ANY,
+            };
+            (self.reach_all(self.set_images(&pins)), why)
+        } else if pins.unpullable {
+            (self.reach_all(self.restart()), LOADED)
+        } else {
+            (self.reach_all(self.restart()), PULLED)
+        };
+        self.change(action, why)
+    }
+}
+
+/// A name as one word of a shell's command. Names from a cluster are plain; those from a file may be anything, and what no
+/// name can hold is not said.
+#[must_use]
+pub fn word(name: &str) -> Cow<'_, str> {
+    let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"._-:/".contains(&byte);
+    if !name.starts_with('-') && name.bytes().all(plain) {
+        return Cow::Borrowed(name);
+    }
+    let mut quoted = "'".to_owned();
+    for (at, character) in name.chars().enumerate() {
+        match character {
+            '\'' => quoted.push_str("'\\''"),
+            '-' if at == 0 => quoted.push(char::REPLACEMENT_CHARACTER),
+            ' '..='~' => quoted.push(character),
+            _ => quoted.push(char::REPLACEMENT_CHARACTER),
+        }
+    }
+    quoted.push('\'');
+    Cow::Owned(quoted)
+}

@@ -1,0 +1,141 @@
+//! Pins: the digests that a remedy asks for in place of tags, chosen among those that pods run.
+
+use super::Action;
+use super::commands::{Subject, word};
+use crate::kinds::WorkloadKind;
+use crate::report::{DigestKind, ImageReference, Name, ReferenceKind};
+use std::collections::BTreeMap;
+
+/// Whether to pin what a restart would mend too.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Pin {
+    All,
+    WhatIsNotPulledAgain,
+}
+
+/// Why it is this digest that is asked for, of those that pods run; the most certain first.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default)]
+pub(super) enum Choice {
+    /// They run no other.
+    #[default]
+    Only,
+    /// Its pods started last.
+    Newest,
+    /// Most of them run it.
+    Most,
+    /// No digest has most of them.
+    Any,
+}
+
+/// What to ask for instead of a tag.
+#[derive(Default)]
+pub(super) struct Pins {
+    /// `CONTAINER=REPOSITORY@DIGEST`.
+    pub(super) images: Vec<String>,
+    /// How the digests were chosen: the least certain of the choices.
+    pub(super) choice: Choice,
+    /// Whether there are containers whose image nobody could pull.
+    pub(super) unpullable: bool,
+}
+
+impl<'a> Subject<'a> {
+    /// The repository is the spec's: the one in an imageID is any that the node knows for that content. The digest is one that
+    /// pods of `hash` run, or any; one of a config is known to the node alone, and nobody could pull it.
+    pub(super) fn pin<'n>(&self, containers: impl Iterator<Item = &'n Name>, hash: Option<&str>, which: Pin) -> Pins {
+        let mut pins = Pins::default();
+        for container in containers {
+            let reference = self.reference(container);
+            let (found, digest) = self.best_of(container, hash);
+            let image = reference.map(|reference| &reference.image).or(found).map_or("", |image| &**image);
+            let policy = reference.map_or("", |reference| &*reference.pull_policy);
+            let by = reference.map(|reference| reference.reference);
+            let by = by.or_else(|| image.contains('@').then_some(ReferenceKind::Digest));
+            let pulls = by == Some(ReferenceKind::Digest)
+                || policy == "Always"
+                || (policy.is_empty() && by == Some(ReferenceKind::Latest));
+            match digest {
+                Some((digest, choice)) if policy != "Never" && is_reference(image) => {
+                    if which == Pin::All || !pulls {
+                        pins.images.push(format!("{}={}@{}", word(container), repository(image), word(digest)));
+                        pins.choice = pins.choice.max(choice);
+                    }
+                }
+                _ => pins.unpullable = true,
+            }
+        }
+        pins
+    }
+
+    fn reference(&self, container: &str) -> Option<&'a ImageReference> {
+        self.report.image_references.iter().find(|image| *image.container == *container)
+    }
+
+    /// The image that most pods of a container have in their spec; and of the manifests' digests that they run, the one whose
+    /// pods started last, or else the one that most of them run.
+    fn best_of(&self, container: &str, hash: Option<&str>) -> (Option<&'a Name>, Option<(&'a Name, Choice)>) {
+        let mut images: BTreeMap<&Name, u32> = BTreeMap::new();
+        let mut digests: BTreeMap<&Name, u32> = BTreeMap::new();
+        let container = self.report.containers.iter().find(|it| *it.container == *container);
+        let by_hash = container.into_iter().flat_map(|container| &container.by_hash);
+        let by_hash = || by_hash.clone().filter(|it| hash.is_none_or(|hash| *it.hash == *hash));
+        for pods in by_hash().flat_map(|it| &it.digests) {
+            *images.entry(&pods.image).or_default() += pods.pods;
+            if pods.kind == DigestKind::Manifest {
+                *digests.entry(&pods.digest).or_default() += pods.pods;
+            }
+        }
+        // The first of the best.
+        let most =
+            |counts: &BTreeMap<&'a Name, u32>| counts.iter().rev().max_by_key(|(_, pods)| **pods).map(|(it, _)| *it);
+        let newest = by_hash().filter(|_| hash.is_some()).find_map(|it| it.newest_digest.as_ref());
+        let digest = match (newest.filter(|newest| digests.contains_key(newest)), most(&digests)) {
+            (Some(newest), _) => Some((newest, Choice::Newest)),
+            (None, Some(most)) if digests.len() == 1 => Some((most, Choice::Only)),
+            (None, Some(most)) => {
+                let is_majority = 2 * digests[most] > digests.values().sum();
+                Some((most, if is_majority { Choice::Most } else { Choice::Any }))
+            }
+            (None, None) => None,
+        };
+        (most(&images), digest)
+    }
+
+    pub(super) fn set_images(&self, pins: &Pins) -> Action {
+        let Self { kubectl, argo, object, name, .. } = self;
+        let images = pins.images.join(" ");
+        match self.kind {
+            // Argo's command takes one container.
+            WorkloadKind::Rollout => Action {
+                commands: pins.images.iter().map(|image| format!("{argo} set image {name} {image}")).collect(),
+                ..Action::default()
+            },
+            WorkloadKind::ReplicaSet | WorkloadKind::ReplicationController => Action {
+                then: "delete its pods that run another image: nothing else replaces them.".to_owned(),
+                ..Action::command(format!("{kubectl} set image {object} {images}"))
+            },
+            WorkloadKind::Job => {
+                Action::words(format!("create it anew with {images} (the template of a Job cannot be changed)"))
+            }
+            _ if self.kind.kubectl_rolls() => Action::command(format!("{kubectl} set image {object} {images}")),
+            _ => Action {
+                then: format!("ask for {images} there."),
+                ..Action::command(format!("{kubectl} edit {object}"))
+            },
+        }
+    }
+}
+
+/// Whether an image is written with what references are written with. The API server takes any text, and a text may try to
+/// be more than one word of a command.
+fn is_reference(image: &str) -> bool {
+    !image.is_empty() && image.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"._-:/@[]".contains(&byte))
+}
+
+/// An image without its tag and its digest. A colon before the last slash belongs to a registry's port.
+fn repository(image: &str) -> &str {
+    let image = image.split_once('@').map_or(image, |(image, _)| image);
+    match image.rsplit_once(':') {
+        Some((repository, tag)) if !tag.contains('/') => repository,
+        _ => image,
+    }
+}

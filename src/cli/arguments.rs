@@ -1,0 +1,67 @@
+//! The arguments as typed. Each help text is one line for a newcomer; its default and variable stand beside it.
+#![allow(clippy::doc_markdown, reason = "clap prints these comments as they stand, backticks too")]
+
+use super::examples;
+use super::shell::{CompletionsArguments, ManArguments};
+#[cfg(feature = "demo")]
+use crate::commands::demo::DemoArguments;
+use crate::commands::{audit::AuditArguments, diff::DiffArguments, explain::ExplainArguments, serve::ServeArguments};
+use clap::{Parser, Subcommand};
+
+/// Tells Prometheus which Kubernetes workloads run more than one thing under one name.
+#[derive(Parser, Debug)]
+#[command(
+    name = "podskew",
+    version = VERSION,
+    propagate_version = true,
+    args_conflicts_with_subcommands = true,
+    next_line_help = true,
+    max_term_width = 120,
+    override_usage = "podskew [OPTIONS]\n       podskew <COMMAND> [OPTIONS]",
+    after_help = examples::PODSKEW
+)]
+pub struct Arguments {
+    /// What to do; to serve if nothing is said.
+    #[command(subcommand)]
+    pub command: Option<Command>,
+    /// The options of serve, which need no command.
+    #[command(flatten)]
+    pub serve: ServeArguments,
+}
+
+/// What podskew can do.
+#[derive(Subcommand, Debug)]
+#[allow(clippy::large_enum_variant, reason = "there is one in a process")]
+pub enum Command {
+    /// Watch a cluster and serve its metrics (the default)
+    #[command(display_name = "podskew", after_help = examples::SERVE)]
+    Serve(ServeArguments),
+    /// Say which workloads are not uniform: once, or once everything is rolled out
+    #[command(
+        display_name = "podskew", after_help = examples::AUDIT,
+        mut_arg("log_level", |level| level.default_value("warn"))
+    )]
+    Audit(AuditArguments),
+    /// Say everything about one workload: its templates, what its pods run, and the ways back
+    #[command(display_name = "podskew", after_help = examples::EXPLAIN)]
+    Explain(ExplainArguments),
+    /// Show what differs between two pod templates of a workload
+    #[command(display_name = "podskew", after_help = examples::DIFF)]
+    Diff(DiffArguments),
+    #[cfg(feature = "demo")]
+    /// Serve the metrics of a simulated cluster, to see what podskew tells
+    #[command(display_name = "podskew", after_help = examples::DEMO)]
+    Demo(DemoArguments),
+    /// Print the script that completes podskew's arguments in a shell
+    #[command(display_name = "podskew", after_help = examples::COMPLETIONS)]
+    Completions(CompletionsArguments),
+    /// Print the manual page of podskew, or of one of its commands
+    #[command(display_name = "podskew", after_help = examples::MAN)]
+    Man(ManArguments),
+    /// Print the version, and the revision it was built from
+    #[command(display_name = "podskew")]
+    Version,
+}
+
+/// The version, and the revision of the source it was built from.
+pub(super) const VERSION: &str = concat!(env!("CARGO_PKG_VERSION"), " (revision ", env!("PODSKEW_REVISION"), ")");

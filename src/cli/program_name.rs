@@ -1,0 +1,101 @@
+//! By which name podskew was called: its own, or one that kubectl knows.
+
+use super::arguments::{Arguments, Command, VERSION};
+use clap::{CommandFactory, FromArgMatches, Parser};
+use std::ffi::OsStr;
+use std::path::Path;
+
+/// As whom podskew answers.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum Called {
+    /// As itself.
+    Podskew,
+    /// As `kubectl podskew`: kubectl runs `kubectl-podskew` for it.
+    Plugin,
+    /// To complete the command line of the plugin: kubectl runs `kubectl_complete-podskew` for that.
+    Completer,
+}
+
+/// Says which workloads run more than one thing under one name.
+#[derive(Parser, Debug)]
+#[command(
+    name = "podskew",
+    bin_name = "kubectl podskew",
+    version = VERSION,
+    propagate_version = true,
+    next_line_help = true,
+    max_term_width = 120,
+    arg_required_else_help = true
+)]
+pub(super) struct PluginArguments {
+    /// What to do. The exporter does not start by surprise: kubectl podskew serve.
+    #[command(subcommand)]
+    command: Command,
+}
+
+impl Called {
+    /// As the first argument of this process has it.
+    pub(super) fn now() -> Self {
+        std::env::args_os().next().map_or(Self::Podskew, |name| Self::by(&name))
+    }
+
+    fn by(name: &OsStr) -> Self {
+        match Path::new(name).file_stem().and_then(OsStr::to_str) {
+            Some("kubectl-podskew") => Self::Plugin,
+            Some("kubectl_complete-podskew") => Self::Completer,
+            _ => Self::Podskew,
+        }
+    }
+
+    /// What to type to be answered so.
+    pub(super) fn program(self) -> &'static str {
+        match self {
+            Self::Podskew => "podskew",
+            Self::Plugin | Self::Completer => "kubectl podskew",
+        }
+    }
+
+    /// What can be typed.
+    pub(super) fn command(self) -> clap::Command {
+        match self {
+            Self::Podskew => Arguments::command(),
+            Self::Plugin | Self::Completer => PluginArguments::command()
+                .mut_subcommand("serve", |serve| serve.about("Watch a cluster and serve its metrics"))
+                .mut_subcommands(|command| match command.get_after_help().map(ToString::to_string) {
+                    Some(text) => command.after_help(text.replace("\n  podskew ", "\n  kubectl podskew ")),
+                    None => command,
+                }),
+        }
+    }
+
+    /// What was typed.
+    pub(super) fn read(self, matches: &clap::ArgMatches) -> Result<Command, clap::Error> {
+        match self {
+            Self::Podskew => {
+                let arguments = Arguments::from_arg_matches(matches)?;
+                Ok(arguments.command.unwrap_or(Command::Serve(arguments.serve)))
+            }
+            Self::Plugin | Self::Completer => Ok(PluginArguments::from_arg_matches(matches)?.command),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Called;
+    use std::ffi::OsStr;
+
+    #[test]
+    fn the_name_decides_and_not_the_folder() {
+        for (name, called) in [
+            ("podskew", Called::Podskew),
+            ("/usr/local/bin/kubectl-podskew", Called::Plugin),
+            ("kubectl-podskew.exe", Called::Plugin),
+            ("./kubectl_complete-podskew", Called::Completer),
+            ("/opt/kubectl-podskew/podskew", Called::Podskew),
+            ("", Called::Podskew),
+        ] {
+            assert_eq!(Called::by(OsStr::new(name)), called, "{name}");
+        }
+    }
+}

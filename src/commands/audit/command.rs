@@ -1,0 +1,86 @@
+//! `podskew audit`: look or wait, judge, print.
+
+use super::elsewhere::elsewhere;
+use super::{AuditOptions, Auditor, Progress, Terminal, Verdict, Waiting, audit, wait};
+use crate::snapshot::look;
+use crate::terminal::humanize::{age, visible};
+use crate::terminal::output;
+use std::process::ExitCode;
+use std::time::{Duration, Instant};
+
+/// In a log, how far it is is told no more often than this.
+const TOLD_AGAIN: Duration = Duration::from_secs(2);
+
+/// Columns of the bar.
+const BAR: u32 = 20;
+
+/// Prints which workloads are not uniform. The exit code says what that comes to.
+pub async fn command(options: AuditOptions) -> anyhow::Result<ExitCode> {
+    let AuditOptions { looking, names, format, strictness, patience, .. } = options;
+    let audit = if let Some(patience) = patience {
+        let waiting = Waiting { looking, names, strictness, format, patience };
+        let mut teller = Teller::new();
+        let audit = wait(&waiting, &mut |progress| teller.tell(progress)).await;
+        teller.clear();
+        audit?
+    } else {
+        let began = Instant::now();
+        let mut look = look(&looking, None).await?;
+        tracing::debug!(took = ?began.elapsed(), "everything is listed");
+        let mut audit = audit(&mut look, &names, Auditor::new(strictness, format, false))?;
+        if audit.verdict == Verdict::Empty {
+            audit.elsewhere = elsewhere(&looking, look.connected.as_ref(), &|resource| look.objects(resource)).await;
+        }
+        audit
+    };
+    let terminal = Terminal { coloured: output::takes_colours(), width: output::width() };
+    output::page(|out| audit.write(format, terminal, out))?;
+    if audit.verdict == Verdict::Empty {
+        let elsewhere = audit.elsewhere.as_deref().unwrap_or("look elsewhere, or say --allow-empty");
+        output::complain(&format!("nothing was selected in {}; {elsewhere}", audit.of));
+    }
+    tracing::debug!("printed");
+    Ok(ExitCode::from(audit.verdict.exit_code()))
+}
+
+/// Tells on stderr how far it is: in one line of a terminal, again and again, or in lines of a log, when something changed.
+struct Teller {
+    width: Option<usize>,
+    told: String,
+    when: Option<Instant>,
+}
+
+impl Teller {
+    fn new() -> Self {
+        Self { width: output::progress_width(), told: String::new(), when: None }
+    }
+
+    fn tell(&mut self, progress: &Progress) {
+        let Progress { done, workloads, new_pods, pods, next, elapsed } = progress;
+        let clock = age(u32::try_from(elapsed.as_secs()).unwrap_or(u32::MAX));
+        let next: String = next.chars().map(visible).collect();
+        let line = format!("{done} of {workloads} workloads, {new_pods} of {pods} pods  {next}");
+        if let Some(width) = self.width {
+            // It is full once there is nothing to wait for: all pods may be ready and run different digests.
+            let most = if done == workloads { BAR } else { BAR - 1 };
+            let filled = (BAR * new_pods / (*pods).max(1)).min(most);
+            let bar = "#".repeat(filled as usize) + &"-".repeat((BAR - filled) as usize);
+            let line: String = format!("[{bar}] {clock}  {line}").chars().take(width.saturating_sub(1)).collect();
+            output::progress(&format!("\r\u{1b}[2K{line}"));
+            return;
+        }
+        let is_news =
+            self.told != line && self.when.is_none_or(|when| when.elapsed() >= TOLD_AGAIN || done == workloads);
+        if is_news {
+            output::progress(&format!("{clock}: {line}\n"));
+            self.told = line;
+            self.when = Some(Instant::now());
+        }
+    }
+
+    fn clear(&self) {
+        if self.width.is_some() {
+            output::progress("\r\u{1b}[2K");
+        }
+    }
+}

@@ -1,0 +1,48 @@
+//! Where else to look when nothing was selected: an empty namespace of a context is the commonest first audit.
+
+use crate::objects::Resource;
+use crate::snapshot::{Looking, Namespaces, Place};
+use crate::watch::{Connected, ask};
+use std::time::Duration;
+use tokio::time::timeout;
+
+/// Somebody waits for an answer that is there already.
+const PATIENCE: Duration = Duration::from_secs(2);
+
+/// The workloads that are counted.
+const COUNTED: [Resource; 3] = [Resource::Deployments, Resource::StatefulSets, Resource::DaemonSets];
+
+/// Says where to look, and how many workloads the other namespaces have, if the namespace of the context was looked at;
+/// `None` for a file. `seen` tells how many objects were seen there.
+pub(super) async fn elsewhere(
+    looking: &Looking,
+    connected: Option<&Connected>,
+    seen: &dyn Fn(Resource) -> u64,
+) -> Option<String> {
+    let (Place::Cluster { namespaces, .. }, Some(connected)) = (&looking.place, connected) else { return None };
+    let of_context = *namespaces == Namespaces::OfContext;
+    let remedy = match namespaces {
+        Namespaces::All => return None,
+        Namespaces::OfContext => "look in all namespaces with -A, in another with -n NAMESPACE, or say --allow-empty",
+        Namespaces::These(_) => "look in all namespaces with -A, or say --allow-empty",
+    };
+    // With a selector the count would be of others.
+    if !of_context || looking.selector.is_some() {
+        return Some(remedy.to_owned());
+    }
+    let counts = futures::future::join_all(COUNTED.map(|resource| ask::count(connected, resource)));
+    let counts = timeout(PATIENCE, counts).await.ok();
+    let counts: Option<Vec<u64>> = counts.and_then(|counts| counts.into_iter().collect());
+    let Some(counts) = counts else { return Some(remedy.to_owned()) };
+    let others =
+        counts.iter().zip(COUNTED).map(|(count, resource)| (count.saturating_sub(seen(resource)), resource.kind()));
+    let others: Vec<String> = others
+        .filter(|(count, _)| *count > 0)
+        .map(|(count, kind)| format!("{count} {kind}{}", if count == 1 { "" } else { "s" }))
+        .collect();
+    Some(match others.as_slice() {
+        [] => format!("the other namespaces have no workloads either; {remedy}"),
+        [one] => format!("the other namespaces have {one}: {remedy}"),
+        [first @ .., last] => format!("the other namespaces have {} and {last}: {remedy}", first.join(", ")),
+    })
+}

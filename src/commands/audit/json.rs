@@ -1,0 +1,114 @@
+//! An audit for programs. docs/audit.md documents it, and docs/audit.schema.json is its schema.
+
+use super::{Audit, Found, Strictness, fails};
+use crate::advice::Finding;
+use crate::json::{VERSION, Workload, moment, printed};
+use crate::report::WorkloadReport;
+use serde::{Serialize, Serializer};
+use std::collections::BTreeMap;
+use std::io::{self, Write};
+
+#[derive(Serialize)]
+struct Document<'a> {
+    version: u32,
+    podskew: &'static str,
+    taken: String,
+    taken_from: &'static str,
+    of: &'a str,
+    verdict: &'static str,
+    exit_code: u8,
+    options: Options,
+    totals: Totals,
+    notes: &'a [String],
+    workloads: Workloads<'a>,
+}
+
+#[derive(Serialize)]
+#[allow(clippy::struct_excessive_bools, reason = "each is a switch of the command line")]
+struct Options {
+    strict: bool,
+    no_deliberate: bool,
+    injected: bool,
+    moved: bool,
+    gone: bool,
+    allow_empty: bool,
+}
+
+#[derive(Serialize)]
+struct Totals {
+    workloads: u64,
+    pods: u64,
+    uniform: u64,
+    failed: u64,
+    findings: BTreeMap<&'static str, u64>,
+}
+
+/// One after another, so that they are never all there in a second form.
+struct Workloads<'a>(&'a Audit);
+
+#[derive(Serialize)]
+struct Audited<'a> {
+    uniform: bool,
+    failed: bool,
+    found: Vec<Told>,
+    #[serde(flatten)]
+    workload: Workload<'a>,
+}
+
+#[derive(Serialize)]
+struct Told {
+    finding: &'static str,
+    fails: bool,
+    since: Option<String>,
+    what: String,
+}
+
+pub(super) fn write(audit: &Audit, out: &mut dyn Write) -> io::Result<()> {
+    let Strictness { strict, no_deliberate, injected, moved, gone, allow_empty } = audit.strictness;
+    let document = Document {
+        version: VERSION,
+        podskew: env!("CARGO_PKG_VERSION"),
+        taken: moment(audit.taken.at),
+        taken_from: audit.taken.from.as_str(),
+        of: &audit.of,
+        verdict: audit.verdict.as_str(),
+        exit_code: audit.verdict.exit_code(),
+        options: Options { strict, no_deliberate, injected, moved, gone, allow_empty },
+        totals: Totals {
+            workloads: audit.totals.workloads,
+            pods: audit.totals.pods,
+            uniform: audit.totals.uniform,
+            failed: audit.totals.failed,
+            findings: audit.totals.findings.iter().map(|(finding, count)| (finding.as_str(), *count)).collect(),
+        },
+        notes: &audit.notes,
+        workloads: Workloads(audit),
+    };
+    out.write_all(printed(&document)?.as_bytes())?;
+    out.write_all(b"\n")
+}
+
+impl Serialize for Workloads<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let Self(audit) = self;
+        let found = audit.found.iter().map(|Found { report, findings }| audited(report, findings, audit.strictness));
+        let uniform = audit.uniform.iter().map(|report| audited(report, &[], audit.strictness));
+        serializer.collect_seq(found.chain(uniform))
+    }
+}
+
+fn audited<'a>(report: &'a WorkloadReport, findings: &[Finding], strictness: Strictness) -> Audited<'a> {
+    let told = |finding: &Finding| Told {
+        finding: finding.as_str(),
+        fails: fails(*finding, strictness),
+        since: finding.since(report).map(moment),
+        what: super::describe::what(report, *finding),
+    };
+    let found: Vec<Told> = findings.iter().map(told).collect();
+    Audited {
+        uniform: found.is_empty(),
+        failed: found.iter().any(|told| told.fails),
+        found,
+        workload: Workload::from(report),
+    }
+}

@@ -1,0 +1,103 @@
+//! An audit for the test tab of a pipeline: a test for each workload. What is found in it and fails is a failure; what is
+//! reported only stands in the test's output.
+//!
+//! One `testsuite`, because Jenkins', GitLab's and Surefire's readers all take that.
+
+use super::describe::{Story, stories, subject, totals};
+use super::{Audit, Found, fails, object};
+use crate::json::moment;
+use crate::report::WorkloadReport;
+use crate::terminal::humanize::visible;
+use std::fmt::Write as _;
+
+pub(super) fn text(audit: &Audit) -> String {
+    let failed = audit.totals.failed;
+    let tests = audit.found.len() + audit.uniform.len();
+    let mut text = "<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n".to_owned();
+    let _ = writeln!(
+        text,
+        "<testsuite name=\"podskew audit\" tests=\"{tests}\" failures=\"{failed}\" errors=\"0\" skipped=\"0\" time=\"0\" \
+         timestamp=\"{}\">",
+        moment(audit.taken.at).trim_end_matches('Z')
+    );
+    text.push_str("  <properties>\n");
+    for (name, value) in [("of", &*audit.of), ("verdict", audit.verdict.as_str()), ("totals", &*totals(audit))] {
+        let _ = writeln!(text, "    <property name=\"{name}\" value=\"{}\"/>", escaped(value));
+    }
+    for note in &audit.notes {
+        let _ = writeln!(text, "    <property name=\"note\" value=\"{}\"/>", escaped(note));
+    }
+    text.push_str("  </properties>\n");
+    for found in &audit.found {
+        test(&mut text, audit, found);
+    }
+    for report in &audit.uniform {
+        let _ = writeln!(text, "  <testcase {}/>", name(report));
+    }
+    text.push_str("</testsuite>\n");
+    text
+}
+
+fn test(text: &mut String, audit: &Audit, found: &Found) {
+    let _ = writeln!(text, "  <testcase {}>", name(&found.report));
+    let mut reported = String::new();
+    for (finding, story) in found.findings.iter().zip(stories(found, audit.taken)) {
+        if fails(*finding, audit.strictness) {
+            let message = format!("{}: {}", subject(&found.report), story.what);
+            let _ = writeln!(
+                text,
+                "    <failure type=\"{}\" message=\"{}\">{}</failure>",
+                finding.as_str(),
+                escaped(&message),
+                escaped(&lines(&story))
+            );
+        } else {
+            reported.push_str(&lines(&story));
+        }
+    }
+    if !reported.is_empty() {
+        let _ = writeln!(text, "    <system-out>{}</system-out>", escaped(&reported));
+    }
+    text.push_str("  </testcase>\n");
+}
+
+fn name(report: &WorkloadReport) -> String {
+    let (class, name) = (escaped(&report.workload.namespace), escaped(&object(report)));
+    format!("classname=\"{class}\" name=\"{name}\" time=\"0\"")
+}
+
+/// What is told of a finding, line by line.
+pub(super) fn lines(story: &Story) -> String {
+    let mut text = format!("{}: {}\n", story.title, story.what);
+    if let Some(since) = &story.since {
+        let _ = writeln!(text, "Since: {since}");
+    }
+    for group in &story.groups {
+        let _ = writeln!(text, "- {}", group.lines.join("\n  "));
+        for member in &group.pods {
+            let _ = writeln!(text, "    {member}");
+        }
+        if group.more > 0 {
+            let _ = writeln!(text, "    and {} more", group.more);
+        }
+    }
+    let _ = writeln!(text, "{}", story.remedy);
+    text
+}
+
+/// Text of an element or of an attribute. What XML has no way to write at all is replaced.
+fn escaped(text: &str) -> String {
+    let mut escaped = String::with_capacity(text.len());
+    for character in text.chars().map(visible) {
+        match character {
+            '&' => escaped.push_str("&amp;"),
+            '<' => escaped.push_str("&lt;"),
+            '>' => escaped.push_str("&gt;"),
+            '"' => escaped.push_str("&quot;"),
+            '\'' => escaped.push_str("&apos;"),
+            '\u{fffe}' | '\u{ffff}' => escaped.push(char::REPLACEMENT_CHARACTER),
+            plain => escaped.push(plain),
+        }
+    }
+    escaped
+}

@@ -1,0 +1,249 @@
+//! `podskew audit`: which workloads are not uniform, worst first, and what follows from it.
+//!
+//! Everything is read from [`WorkloadReport`]s. `verdict` decides what fails, and each other file writes one format.
+
+mod command;
+mod describe;
+mod elsewhere;
+mod json;
+mod junit;
+mod markdown;
+mod options;
+mod sarif;
+mod table;
+mod verdict;
+mod wait;
+
+pub use crate::terminal::text_layout::Terminal;
+pub use command::command;
+pub use options::{AuditArguments, AuditOptions, FailOn};
+pub use verdict::{Strictness, Verdict, fails, findings, findings_while_waiting, is_done};
+pub use wait::{Progress, Waiting, wait};
+
+use crate::advice::Finding;
+use crate::kinds::TemplateHistory;
+use crate::report::{RolloutState, WorkloadReport};
+use crate::snapshot::{Gap, Look, Named, NotFound};
+use crate::terminal::humanize::pods;
+use crate::time::{Taken, UnixTime};
+use std::collections::BTreeMap;
+use std::io::{self, Write};
+
+/// In which form an audit is printed.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Format {
+    /// For people.
+    Table,
+    /// Everything, for programs.
+    Json,
+    /// For a merge request or a wiki.
+    Markdown,
+    /// For the test tab of a pipeline.
+    Junit,
+    /// For code scanning.
+    Sarif,
+}
+
+impl Format {
+    /// Whether it names the workloads that are uniform too.
+    fn names_uniform(self) -> bool {
+        matches!(self, Self::Json | Self::Junit)
+    }
+}
+
+/// What an audit found.
+#[derive(Debug)]
+pub struct Audit {
+    /// What was looked at: `namespace shop of https://…`.
+    pub of: String,
+    /// When.
+    pub taken: Taken,
+    /// What makes it stricter or more lenient.
+    pub strictness: Strictness,
+    /// What it comes to.
+    pub verdict: Verdict,
+    /// What could not be seen, and what is unknown because of it.
+    pub notes: Vec<String>,
+    /// How many there are of everything.
+    pub totals: Totals,
+    /// Workloads in which something was found; worst first.
+    pub found: Vec<Found>,
+    /// The others, where somebody wants their names, without their pods.
+    pub uniform: Vec<WorkloadReport>,
+    /// Where else to look, in words, if nothing was selected.
+    pub elsewhere: Option<String>,
+}
+
+/// A workload in which something was found.
+#[derive(Debug)]
+pub struct Found {
+    /// What is known of it.
+    pub report: WorkloadReport,
+    /// What was found; worst first.
+    pub findings: Vec<Finding>,
+}
+
+impl Found {
+    fn fails(&self, strictness: Strictness) -> bool {
+        self.findings.iter().any(|finding| fails(*finding, strictness))
+    }
+
+    /// Worst first: by the worst finding, whether it fails or not; then what has lasted longest; then by name.
+    fn rank(&self) -> (Option<Finding>, UnixTime, &crate::report::Workload) {
+        let worst = self.findings.first().copied();
+        let since = worst.and_then(|finding| finding.since(&self.report));
+        (worst, since.unwrap_or(UnixTime::LAST), &self.report.workload)
+    }
+}
+
+/// How many there are of everything.
+#[derive(Clone, PartialEq, Eq, Default, Debug)]
+pub struct Totals {
+    /// Workloads that were selected.
+    pub workloads: u64,
+    /// Their active pods.
+    pub pods: u64,
+    /// Workloads in which nothing was found.
+    pub uniform: u64,
+    /// Workloads with something that fails.
+    pub failed: u64,
+    /// Workloads by what was found in them.
+    pub findings: BTreeMap<Finding, u64>,
+}
+
+impl Totals {
+    fn found_any(&self) -> bool {
+        self.uniform < self.workloads
+    }
+}
+
+/// Takes the reports one by one, and keeps of them what is printed.
+#[derive(Debug)]
+pub struct Auditor {
+    strictness: Strictness,
+    waiting: bool,
+    keep_uniform: bool,
+    totals: Totals,
+    found: Vec<Found>,
+    uniform: Vec<WorkloadReport>,
+    /// Whether an age was found that managedFields would tell better.
+    wants_written: bool,
+}
+
+impl Auditor {
+    /// Nothing was found yet. Who waits for a rollout minds pods that are not there, too.
+    #[must_use]
+    pub fn new(strictness: Strictness, format: Format, waiting: bool) -> Self {
+        Self {
+            strictness,
+            waiting,
+            keep_uniform: format.names_uniform(),
+            totals: Totals::default(),
+            found: Vec::new(),
+            uniform: Vec::new(),
+            wants_written: false,
+        }
+    }
+
+    /// Takes a report.
+    pub fn take(&mut self, mut report: WorkloadReport) {
+        let findings = if self.waiting { findings_while_waiting(&report, self.strictness) } else { findings(&report) };
+        self.totals.workloads += 1;
+        self.totals.pods += report.hashes.iter().map(|hash| u64::from(hash.pods)).sum::<u64>();
+        if findings.is_empty() {
+            self.totals.uniform += 1;
+            if self.keep_uniform {
+                report.pods = Vec::new();
+                self.uniform.push(report);
+            }
+            return;
+        }
+        for finding in &findings {
+            *self.totals.findings.entry(*finding).or_default() += 1;
+        }
+        let by_revisions = report.workload.kind().history() == TemplateHistory::ControllerRevisions;
+        self.wants_written |= by_revisions && report.rollout.is_some_and(|rollout| rollout.started.is_some());
+        let found = Found { report, findings };
+        self.totals.failed += u64::from(found.fails(self.strictness));
+        self.found.push(found);
+    }
+
+    /// What it comes to, once all reports were taken.
+    #[must_use]
+    pub fn finish(self, look: &Look) -> Audit {
+        let mut audit = self.finish_with(look.of.clone(), look.taken, &look.gaps, look.unwritten_revisions);
+        audit.notes.extend(look.without_nodes.clone());
+        audit.notes.extend(look.without_registry.clone());
+        if let count @ 1.. = look.placeholders() {
+            let (pods, are) = (pods_counted(count), if count == 1 { "is" } else { "are" });
+            audit.notes.push(format!(
+                "{pods} {are} left out: the controller is a Service, a ConfigMap or another core object that runs nothing, as on \
+                 the host of a virtual cluster; audit the virtual cluster itself"
+            ));
+        }
+        audit
+    }
+
+    fn finish_with(mut self, of: String, taken: Taken, gaps: &[Gap], unwritten_revisions: bool) -> Audit {
+        let all = self.found.iter().flat_map(|found| found.findings.iter().copied());
+        let verdict = Verdict::of(self.totals.workloads, all, !gaps.is_empty(), self.strictness);
+        self.found.sort_by(|a, b| a.rank().cmp(&b.rank()));
+        self.uniform.sort_by(|a, b| a.workload.cmp(&b.workload));
+        let mut notes: Vec<String> = gaps.iter().map(ToString::to_string).collect();
+        if unwritten_revisions && self.wants_written {
+            notes.push(
+                "without managedFields, the start of a StatefulSet's or DaemonSet's rollout comes from its pods and revisions; \
+                 kubectl get --show-managed-fields prints them"
+                    .to_owned(),
+            );
+        }
+        Audit {
+            of,
+            taken,
+            strictness: self.strictness,
+            verdict,
+            notes,
+            totals: self.totals,
+            found: self.found,
+            uniform: self.uniform,
+            elsewhere: None,
+        }
+    }
+}
+
+fn pods_counted(count: u64) -> String {
+    pods(u32::try_from(count).unwrap_or(u32::MAX))
+}
+
+/// Audits what was seen: the workloads that are named, or all.
+pub fn audit(look: &mut Look, names: &[Named], mut auditor: Auditor) -> Result<Audit, NotFound> {
+    if names.is_empty() {
+        look.reports(&mut |report| auditor.take(report));
+    } else {
+        look.find(names)?.into_iter().for_each(|report| auditor.take(report));
+    }
+    Ok(auditor.finish(look))
+}
+
+impl Audit {
+    /// Prints it.
+    pub fn write(&self, format: Format, terminal: Terminal, out: &mut dyn Write) -> io::Result<()> {
+        match format {
+            Format::Table => out.write_all(table::text(self, terminal).as_bytes()),
+            Format::Json => json::write(self, out),
+            Format::Markdown => out.write_all(markdown::text(self).as_bytes()),
+            Format::Junit => out.write_all(junit::text(self).as_bytes()),
+            Format::Sarif => sarif::write(self, out),
+        }
+    }
+}
+
+/// `deployment/web`.
+fn object(report: &WorkloadReport) -> String {
+    format!("{}/{}", report.workload.workload_type, report.workload.name)
+}
+
+/// What holds a rollout, where something does.
+fn state(report: &WorkloadReport) -> Option<RolloutState> {
+    report.rollout.map(|rollout| rollout.state)
+}

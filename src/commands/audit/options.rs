@@ -1,0 +1,149 @@
+//! The options of `audit`.
+#![allow(clippy::doc_markdown, reason = "clap prints these comments as they stand, backticks too")]
+
+use super::{Format, Strictness};
+use crate::commands::options::{
+    LogArguments, LogConfig, LookArguments, NodeArguments, RegistryArguments, RegistryTimeoutArguments, WHAT,
+    candidates, values,
+};
+use crate::kinds::WorkloadKind;
+use crate::snapshot::{Looking, Named, Selector, named};
+use clap::Args;
+use clap::builder::{PossibleValuesParser, TypedValueParser};
+use clap_complete::engine::ArgValueCompleter;
+use std::time::Duration;
+
+/// What `audit` was told.
+#[derive(Args, Debug)]
+#[allow(clippy::struct_excessive_bools, reason = "each is a switch of the command line")]
+pub struct AuditArguments {
+    /// Audit these workloads only, like deployment/api or sts/db [default: all]
+    #[arg(value_name = "TYPE/NAME", add = ArgValueCompleter::new(candidates::workloads))]
+    pub workloads: Vec<String>,
+
+    /// Form of the report
+    #[arg(
+        short, long, value_name = "FORMAT", help_heading = VERDICT,
+        default_value = "table", value_parser = format()
+    )]
+    pub output: Format,
+
+    /// Wait until everything is rolled out and uniform, but no longer than this, as in 90s or 10m
+    #[arg(long, value_name = "DURATION", help_heading = VERDICT, value_parser = values::duration, conflicts_with = "filename")]
+    pub wait: Option<Duration>,
+
+    /// Fail if something could not be compared
+    #[arg(long, help_heading = VERDICT)]
+    pub strict: bool,
+
+    /// Fail on mixes that somebody wants, too: paused, partitioned, OnDelete, canary, blue-green
+    #[arg(long, help_heading = VERDICT)]
+    pub no_deliberate: bool,
+
+    /// Fail on digest skew of injected containers and of unknown origin, too
+    #[arg(long, help_heading = VERDICT)]
+    pub injected: bool,
+
+    /// Fail if a tag moved or an image is gone from its registry; repeatable
+    #[arg(long, value_name = "WHAT", help_heading = VERDICT, value_parser = fail_on(), requires = "registry")]
+    pub fail_on: Vec<FailOn>,
+
+    /// Do not fail if nothing is selected
+    #[arg(long, help_heading = VERDICT)]
+    pub allow_empty: bool,
+
+    /// Audit workloads with such labels of their own, like app=web,tier!=cache; of a lone list of pods, such pods
+    #[arg(short = 'l', long, value_name = "SELECTOR", help_heading = WHAT, value_parser = values::selector)]
+    pub selector: Option<Selector>,
+
+    /// Where to look.
+    #[command(flatten)]
+    pub look: LookArguments,
+
+    /// Whether nodes are asked.
+    #[command(flatten)]
+    pub nodes: NodeArguments,
+
+    /// Which registries are asked.
+    #[command(flatten)]
+    pub registry: RegistryArguments,
+
+    /// How long they are waited for.
+    #[command(flatten)]
+    pub registry_timeout: RegistryTimeoutArguments,
+
+    /// How to log.
+    #[command(flatten)]
+    pub log: LogArguments,
+}
+
+const VERDICT: &str = "The report";
+
+/// What `podskew audit` is to do.
+#[derive(Clone, Debug)]
+pub struct AuditOptions {
+    /// Where to look, and at what.
+    pub looking: Looking,
+    /// The workloads that are named; all if none is.
+    pub names: Vec<Named>,
+    /// In which form to print it.
+    pub format: Format,
+    /// What makes it stricter or more lenient.
+    pub strictness: Strictness,
+    /// For how long to wait until everything is rolled out and uniform.
+    pub patience: Option<Duration>,
+    /// How to log.
+    pub log: LogConfig,
+}
+
+impl AuditOptions {
+    /// What `arguments` mean, or why they mean nothing.
+    pub fn new(arguments: AuditArguments) -> Result<Self, String> {
+        let mut looking = Looking::new(arguments.look, arguments.selector)?;
+        let names = named(&arguments.workloads, &looking.settings.workload_kinds)?;
+        looking.nodes = arguments.nodes.nodes;
+        looking.settings.messages = true;
+        looking.registry = arguments.registry.options(None, arguments.registry_timeout.registry_timeout)?;
+        // Who names a Job wants it counted.
+        looking.settings.jobs |= names.iter().any(|named| named.kind() == WorkloadKind::Job);
+        Ok(Self {
+            names,
+            looking,
+            format: arguments.output,
+            strictness: Strictness {
+                strict: arguments.strict,
+                no_deliberate: arguments.no_deliberate,
+                injected: arguments.injected,
+                moved: arguments.fail_on.contains(&FailOn::Moved),
+                gone: arguments.fail_on.contains(&FailOn::Gone),
+                allow_empty: arguments.allow_empty,
+            },
+            patience: arguments.wait,
+            log: arguments.log.into(),
+        })
+    }
+}
+
+/// The forms of an audit.
+fn format() -> impl TypedValueParser<Value = Format> {
+    PossibleValuesParser::new(["table", "json", "markdown", "junit", "sarif"]).map(|format| match format.as_str() {
+        "json" => Format::Json,
+        "markdown" => Format::Markdown,
+        "junit" => Format::Junit,
+        "sarif" => Format::Sarif,
+        _ => Format::Table,
+    })
+}
+
+/// What an audit can fail on that it only reports by itself.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum FailOn {
+    /// A tag that moved.
+    Moved,
+    /// An image that is gone.
+    Gone,
+}
+
+fn fail_on() -> impl TypedValueParser<Value = FailOn> {
+    PossibleValuesParser::new(["moved", "gone"]).map(|what| if what == "gone" { FailOn::Gone } else { FailOn::Moved })
+}

@@ -1,0 +1,99 @@
+//! An audit for code scanning: SARIF 2.1.0, a result for each finding.
+//!
+//! A workload is no file, and readers want one: its address stands for it, `shop/deployment/web`.
+
+use super::describe::{stories, subject, title};
+use super::junit::lines;
+use super::{Audit, fails, object};
+use crate::advice::Finding;
+use crate::json::{moment, printed};
+use crate::terminal::humanize::visible;
+use serde_json::{Value, json};
+use std::fmt::Write as _;
+use std::io::{self, Write};
+
+/// Every rule, and where it is documented.
+const RULES: [(Finding, &str); 11] = [
+    (Finding::DigestSkew, "Replicas of one pod template run different digests of an image."),
+    (Finding::Stalled, "A rollout does not go on by itself."),
+    (Finding::UnderWay, "A rollout is in progress."),
+    (Finding::HashesMixed, "Several template hashes stand side by side, and nothing tells why."),
+    (Finding::NotAvailable, "Pods that are asked for are not there or not available."),
+    (Finding::InjectedSkew, "Replicas run different digests of an injected container's image."),
+    (
+        Finding::UnknownSkew,
+        "Replicas run different digests, which may be names of one image, or of a container that the template may not have.",
+    ),
+    (Finding::ImageGone, "The registry does not hold an image of the template any more."),
+    (Finding::TagMoved, "A tag of the template stands for another image than its pods run."),
+    (Finding::Held, "Somebody holds the workload between two templates."),
+    (Finding::NotCompared, "What pods run, or how their rollout stands, cannot be told."),
+];
+
+const DOCUMENTED: &str = "https://github.com/podskew/podskew/blob/main/docs/audit.md";
+
+pub(super) fn write(audit: &Audit, out: &mut dyn Write) -> io::Result<()> {
+    let rules: Vec<Value> = RULES
+        .iter()
+        .map(|(finding, text)| {
+            json!({
+                "id": finding.as_str(), "name": title(*finding), "shortDescription": {"text": text},
+                "helpUri": DOCUMENTED, "defaultConfiguration": {"level": level(fails(*finding, audit.strictness))},
+            })
+        })
+        .collect();
+    let mut results = Vec::new();
+    for found in &audit.found {
+        for (finding, story) in found.findings.iter().zip(stories(found, audit.taken)) {
+            let workload = &found.report.workload;
+            let address = format!("{}/{}", workload.namespace, object(&found.report));
+            let text: String = format!("{}: {}", subject(&found.report), lines(&story)).chars().map(visible).collect();
+            results.push(json!({
+                "ruleId": finding.as_str(),
+                "ruleIndex": RULES.iter().position(|(rule, _)| rule == finding),
+                "level": level(fails(*finding, audit.strictness)),
+                "message": {"text": text.trim_end()},
+                "locations": [{
+                    "physicalLocation": {"artifactLocation": {"uri": uri(&address)}},
+                    "logicalLocations": [{"fullyQualifiedName": address, "name": &*workload.name, "kind": "resource"}],
+                }],
+                "partialFingerprints": {"workloadAndFinding/v1": format!("{address}/{}", finding.as_str())},
+            }));
+        }
+    }
+    let notes: Vec<Value> =
+        audit.notes.iter().map(|note| json!({"level": "note", "message": {"text": note}})).collect();
+    let document = json!({
+        "$schema": "https://docs.oasis-open.org/sarif/sarif/v2.1.0/errata01/os/schemas/sarif-schema-2.1.0.json",
+        "version": "2.1.0",
+        "runs": [{
+            "tool": {"driver": {
+                "name": "podskew", "semanticVersion": env!("CARGO_PKG_VERSION"), "informationUri": DOCUMENTED, "rules": rules,
+            }},
+            "invocations": [{
+                "executionSuccessful": true, "exitCode": audit.verdict.exit_code(), "endTimeUtc": moment(audit.taken.at),
+                "toolExecutionNotifications": notes,
+            }],
+            "results": results,
+        }],
+    });
+    out.write_all(printed(&document)?.as_bytes())?;
+    out.write_all(b"\n")
+}
+
+fn level(fails: bool) -> &'static str {
+    if fails { "error" } else { "note" }
+}
+
+/// A path that any name makes, percent-encoded.
+fn uri(path: &str) -> String {
+    let mut uri = String::with_capacity(path.len());
+    for byte in path.bytes() {
+        if byte.is_ascii_alphanumeric() || b"-._~/".contains(&byte) {
+            uri.push(char::from(byte));
+        } else {
+            let _ = write!(uri, "%{byte:02X}");
+        }
+    }
+    uri
+}

@@ -1,0 +1,275 @@
+//! `--wait`: watches until the workloads that were selected are rolled out and uniform, or until time runs out.
+
+use super::describe::title;
+use super::elsewhere::elsewhere;
+use super::{Audit, Auditor, Format, Strictness, Verdict, fails, findings_while_waiting, is_done, object};
+use crate::advice::Finding;
+use crate::registry::RegistryOptions;
+use crate::report::{HashReport, Origin, Workload, WorkloadReport};
+use crate::snapshot::{Cause, Gap, Looking, Named, Place, Watched, is_named, look_at_cluster};
+use crate::telemetry::Telemetry;
+use crate::time::{Taken, UnixTime};
+use crate::watch::{self, Timings};
+use anyhow::{Context as _, bail};
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+use tokio::task::JoinSet;
+
+/// How often it is looked whether something changed.
+const PACE: Duration = Duration::from_millis(200);
+
+/// How often nodes are listed meanwhile.
+const NODES_AGAIN: Duration = Duration::from_secs(30);
+
+/// What is waited for.
+#[derive(Clone, Debug)]
+pub struct Waiting {
+    /// Where, and what counts.
+    pub looking: Looking,
+    /// The workloads that are named; all if none is.
+    pub names: Vec<Named>,
+    /// What makes it stricter or more lenient.
+    pub strictness: Strictness,
+    /// What the audit will be printed as.
+    pub format: Format,
+    /// For how long.
+    pub patience: Duration,
+}
+
+/// How far it is.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Progress {
+    /// Workloads that are rolled out and uniform.
+    pub done: usize,
+    /// Workloads that are waited for.
+    pub workloads: usize,
+    /// Ready pods of the templates that are asked for.
+    pub new_pods: u32,
+    /// All active pods.
+    pub pods: u32,
+    /// What keeps it: pods by hash of the first workload that is not done, or the name that is not there yet.
+    pub next: String,
+    /// Since it began.
+    pub elapsed: Duration,
+}
+
+/// Waits, tells how far it is whenever it has looked, and gives the audit at the end.
+pub async fn wait(waiting: &Waiting, tell: &mut dyn FnMut(&Progress)) -> anyhow::Result<Audit> {
+    let Waiting { looking, names, strictness, format, patience } = waiting;
+    let began = Instant::now();
+    let Place::Cluster { connection, namespaces } = &looking.place else {
+        bail!("a file does not change: --wait needs a cluster");
+    };
+    let connected = watch::connect(connection).await?;
+    let namespaces = namespaces.names(&connected);
+    // Whatever keeps it from looking at all is told at once, and not when time runs out.
+    // Registries are asked once, at the end.
+    let first = Looking { registry: RegistryOptions::default(), ..looking.clone() };
+    let mut look = look_at_cluster(&connected, &namespaces, &first, None, Timings::of_a_look()).await?;
+    let mut standing = Standing::new(names, *strictness);
+    look.reports(&mut |report| standing.put(report));
+    standing.check_knowable(&look.gaps)?;
+    let nothing_to_wait_for = names.is_empty() && standing.is_empty();
+    let mut timed_out = false;
+    if nothing_to_wait_for || standing.is_done() {
+        look.ask_registries(&looking.registry).await?;
+        look.reports(&mut |report| standing.put(report));
+    } else {
+        let sources = watch::sources(&namespaces);
+        let telemetry = Telemetry::new().context("cannot register podskew's own metrics")?;
+        let watched = Arc::new(Watched::new(looking.settings.clone(), looking.selector.clone(), &sources));
+        let _watches = watch::run(&connected.client, &namespaces, &watched, &telemetry, Timings::default());
+        let mut nodes = JoinSet::new();
+        if looking.nodes {
+            let timings = Timings { nodes: NODES_AGAIN, ..Timings::default() };
+            nodes.spawn(watch::keep_listing_nodes(connected.client.clone(), Arc::clone(&watched), telemetry, timings));
+        }
+        while !standing.is_done() {
+            tell(&standing.progress(began.elapsed()));
+            let left = patience.saturating_sub(began.elapsed());
+            if left.is_zero() {
+                timed_out = true;
+                break;
+            }
+            tokio::time::sleep(left.min(PACE)).await;
+            standing.follow(&watched);
+        }
+        look.without_registry = watched.ask_registries(&looking.registry).await?;
+        standing.follow(&watched);
+        // Digests that registries say are one image need nobody to wait for them.
+        timed_out &= !standing.is_done();
+    }
+    tell(&standing.progress(began.elapsed()));
+    let mut auditor = Auditor::new(*strictness, *format, true);
+    let missing: Vec<String> =
+        standing.unseen().map(|named| format!("there is still no {named} in {}", look.of)).collect();
+    for report in standing.into_reports() {
+        auditor.take(report);
+    }
+    let mut audit = auditor.finish_with(look.of.clone(), Taken::now(), &look.gaps, look.unwritten_revisions);
+    audit.notes.extend(look.without_nodes.clone());
+    audit.notes.extend(look.without_registry.clone());
+    if audit.verdict == Verdict::Empty {
+        audit.elsewhere = elsewhere(looking, Some(&connected), &|resource| look.objects(resource)).await;
+    }
+    if timed_out {
+        audit.verdict = Verdict::TimedOut;
+        audit.notes.extend(missing);
+    }
+    Ok(audit)
+}
+
+/// How the workloads that are waited for stand.
+struct Standing<'w> {
+    names: &'w [Named],
+    strictness: Strictness,
+    /// Those that are not done.
+    open: BTreeMap<Workload, WorkloadReport>,
+    /// Those that are; without their pods where nothing was found.
+    done: BTreeMap<Workload, WorkloadReport>,
+    /// Whether what the watches say is complete and says all that there is to say.
+    settled: bool,
+    /// Whether the watches have told of everything at least once.
+    followed: bool,
+}
+
+impl<'w> Standing<'w> {
+    fn new(names: &'w [Named], strictness: Strictness) -> Self {
+        Self { names, strictness, open: BTreeMap::new(), done: BTreeMap::new(), settled: true, followed: false }
+    }
+
+    fn put(&mut self, mut report: WorkloadReport) {
+        self.forget(&report.workload);
+        if !is_named(self.names, &report) {
+            return;
+        }
+        if is_done(&report, self.strictness) {
+            // What is reported although nobody waits for it is reported with its pods.
+            if findings_while_waiting(&report, self.strictness).is_empty() {
+                report.pods = Vec::new();
+            }
+            self.done.insert(report.workload.clone(), report);
+        } else {
+            self.open.insert(report.workload.clone(), report);
+        }
+    }
+
+    fn forget(&mut self, workload: &Workload) {
+        self.open.remove(workload);
+        self.done.remove(workload);
+    }
+
+    /// Takes what the watches have brought.
+    fn follow(&mut self, watched: &Watched) {
+        loop {
+            let changes = watched.changes(UnixTime::now());
+            if !changes.complete {
+                return;
+            }
+            if !self.followed {
+                // From now on the watches say what there is; what went since the first look is not told as gone.
+                (self.open, self.done, self.followed) = (BTreeMap::new(), BTreeMap::new(), true);
+            }
+            for workload in &changes.gone {
+                self.forget(workload);
+            }
+            for report in changes.reports {
+                if watched.is_chosen(&report.workload) {
+                    self.put(report);
+                } else {
+                    self.forget(&report.workload);
+                }
+            }
+            // A pod whose owner has not come yet may belong to any of them.
+            self.settled = !changes.more && changes.awaiting_owner.is_empty();
+            if !changes.more {
+                return;
+            }
+        }
+    }
+
+    fn is_empty(&self) -> bool {
+        self.open.is_empty() && self.done.is_empty()
+    }
+
+    fn is_done(&self) -> bool {
+        self.settled && self.open.is_empty() && !self.is_empty() && self.unseen().next().is_none()
+    }
+
+    /// The names that nothing goes by yet. A pod's name is gone from a workload that is done.
+    fn unseen(&self) -> impl Iterator<Item = &Named> {
+        let seen = |named: &Named| self.open.values().chain(self.done.values()).any(|report| named.names(report));
+        let by_pod = |named: &Named| named.is_pod() && !self.is_empty();
+        self.names.iter().filter(move |named| !seen(named) && !by_pod(named))
+    }
+
+    /// Nobody waits for what can never be known.
+    fn check_knowable(&self, gaps: &[Gap]) -> anyhow::Result<()> {
+        let unknown = self.open.values().find(|report| report.rollout.is_none());
+        let forbidden = gaps.iter().find(|gap| matches!(gap.cause, Cause::Forbidden { .. }));
+        match (unknown, forbidden) {
+            (Some(report), Some(gap)) => bail!("cannot tell when {} is rolled out: {gap}", object(report)),
+            _ => Ok(()),
+        }
+    }
+
+    fn progress(&self, elapsed: Duration) -> Progress {
+        let all = || self.open.values().chain(self.done.values());
+        let hashes = || all().flat_map(|report| &report.hashes);
+        let next = match (self.unseen().next(), self.open.values().next()) {
+            (Some(named), _) => format!("{named} is not there yet"),
+            (None, Some(report)) => describe(report, self.strictness),
+            (None, None) if self.is_empty() => "no workload is there yet".to_owned(),
+            (None, None) => "rolled out and uniform".to_owned(),
+        };
+        Progress {
+            done: self.done.len(),
+            workloads: self.open.len() + self.done.len() + self.unseen().count(),
+            new_pods: hashes().filter(|hash| hash.current != Some(false)).map(|hash| hash.ready_pods).sum(),
+            pods: hashes().map(|hash| hash.pods).sum(),
+            next,
+            elapsed,
+        }
+    }
+
+    fn into_reports(self) -> impl Iterator<Item = WorkloadReport> {
+        self.open.into_values().chain(self.done.into_values())
+    }
+}
+
+/// `deployment/web complete, digest skew in web (5 and 3 pods): 8j2cvr6q 8 pods, 8 ready (the one asked for)`.
+fn describe(report: &WorkloadReport, strictness: Strictness) -> String {
+    let hash = |hash: &HashReport| {
+        let asked_for = if hash.current == Some(true) { " (the one asked for)" } else { "" };
+        let name = if hash.hash.is_empty() { "no hash" } else { &*hash.hash };
+        format!("{name} {}, {} ready{asked_for}", crate::terminal::humanize::pods(hash.pods), hash.ready_pods)
+    };
+    let mut hashes: Vec<&HashReport> = report.hashes.iter().collect();
+    hashes.sort_by_key(|hash| hash.current != Some(true));
+    let hashes: Vec<String> = hashes.into_iter().map(hash).collect();
+    let state = report.rollout.map_or("state unknown", |rollout| rollout.state.as_str());
+    // The state says these two.
+    let is_told = |finding: &Finding| matches!(finding, Finding::Stalled | Finding::UnderWay);
+    let reasons = findings_while_waiting(report, strictness)
+        .into_iter()
+        .filter(|finding| fails(*finding, strictness) && !is_told(finding))
+        .fold(String::new(), |text, finding| text + ", " + &title(finding) + &skewed(report, finding));
+    let hashes = if hashes.is_empty() { "no pods".to_owned() } else { hashes.join("; ") };
+    format!("{} {state}{reasons}: {hashes}", object(report))
+}
+
+/// ` in web (5 and 3 pods)`, for digest skew.
+fn skewed(report: &WorkloadReport, finding: Finding) -> String {
+    let origin = match finding {
+        Finding::DigestSkew => Origin::Template,
+        Finding::InjectedSkew => Origin::Injected,
+        Finding::UnknownSkew => Origin::Unknown,
+        _ => return String::new(),
+    };
+    let all = super::describe::skewed(report, origin).map(|(container, of_hash)| {
+        let counts: Vec<String> = of_hash.digests.iter().map(|digest| digest.pods.to_string()).collect();
+        format!("{container} ({} pods)", counts.join(" and "))
+    });
+    format!(" in {}", all.collect::<Vec<_>>().join(", "))
+}

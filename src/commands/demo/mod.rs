@@ -1,0 +1,175 @@
+//! `podskew demo`: the exporter on a simulated cluster, in one process.
+
+mod options;
+
+pub use options::{DemoArguments, DemoOptions};
+
+use crate::advice::word;
+use crate::commands::serve::{Signals, watch_and_serve};
+use crate::terminal::output;
+use crate::watch;
+use crate::web::bind;
+use anyhow::Context;
+use simulator::{DEMO_RELEASE, Demo, DemoConfig, Simulator, SimulatorConfig, Time};
+use std::fmt::Write as _;
+use std::path::Path;
+
+/// An image of `shop/web` that the registry does not have.
+const MISSING: &str = "registry.example/shop/web:typo";
+
+/// Something worth a look in the demo.
+struct Highlight {
+    /// The workload, as `namespace/name`.
+    workload: &'static str,
+    /// What is the matter with it.
+    what: &'static str,
+    /// The metric that says so.
+    metric: &'static str,
+}
+
+/// What there is to see in the demo, the most telling first.
+const HIGHLIGHTS: [Highlight; 9] = [
+    Highlight {
+        workload: "shop/web",
+        what: "digest skew: one template hash, two digests under the tag production-latest, for 23 minutes",
+        metric: "podskew_distinct_digests_per_template_hash > 1",
+    },
+    Highlight {
+        workload: "payments/ledger",
+        what: "a stuck rollout: the new image cannot be pulled, for 47 minutes",
+        metric: "podskew_rollout_state{state=\"stalled\"}",
+    },
+    Highlight {
+        workload: "shop/checkout",
+        what: "a rolling update that runs again and again, about every two minutes",
+        metric: "podskew_rollout_age_seconds > 0",
+    },
+    Highlight {
+        workload: "identity/login",
+        what: "a rollout paused halfway, for three hours",
+        metric: "podskew_rollout_state{state=\"paused\"}",
+    },
+    Highlight {
+        workload: "search/query",
+        what: "an injected istio-proxy of two versions under one hash: skew, but not the template's",
+        metric: "podskew_distinct_digests_per_template_hash{origin=\"injected\"} > 1",
+    },
+    Highlight {
+        workload: "internal/wiki",
+        what: "an image without a tag: the next pod may run something else",
+        metric: "podskew_image_reference_info{reference=\"latest\"}",
+    },
+    Highlight {
+        workload: "data/ledger-db",
+        what: "a StatefulSet held back by its partition",
+        metric: "podskew_rollout_state{state=\"partitioned\"}",
+    },
+    Highlight {
+        workload: "kube-system/cni",
+        what: "an OnDelete DaemonSet, half updated",
+        metric: "podskew_rollout_state{state=\"on_delete\"}",
+    },
+    Highlight {
+        workload: "growth/landing",
+        what: "an Argo Rollout waiting at a canary step, if Rollouts are served",
+        metric: "podskew_rollout_state{state=\"canary\"}",
+    },
+];
+
+/// Simulates a cluster and serves its metrics, until a signal says to stop.
+pub async fn demo(options: DemoOptions) -> anyhow::Result<()> {
+    let signals = Signals::listen().context("cannot listen for signals")?;
+    let listener = bind(options.listen_address).await?;
+    let address = listener.local_addr().context("cannot tell the address podskew listens on")?;
+    // The store bounds its memory of changes by bytes.
+    let config = SimulatorConfig { rollouts_served: true, history: usize::MAX, ..SimulatorConfig::default() };
+    let simulator = Simulator::start(config).await.context("cannot start the simulated cluster")?;
+    let size = DemoConfig { workloads: options.workloads, pods: options.pods };
+    let mut cluster = Demo::begin(simulator.store(), &size, Time::now());
+
+    // The same door as for any other cluster: over HTTP.
+    let server = simulator.url().parse().context("the simulated cluster has no address")?;
+    let client = watch::client(kube::Config::new(server))?;
+
+    let kubeconfig = simulator.temporary_kubeconfig().context("cannot write a kubeconfig for the simulated cluster")?;
+    output::print(&banner(address.port(), &simulator.url(), kubeconfig.path(), size))?;
+    // A task of its own, so that a busy cluster does not block the server.
+    let mut running = tokio::spawn(async move { cluster.run().await });
+    let outcome = tokio::select! {
+        outcome = watch_and_serve(options.into(), client, listener, None, signals) => outcome,
+        ended = &mut running => ended.context("the simulated cluster broke down"),
+    };
+    running.abort();
+    outcome
+}
+
+/// What the demo prints at its start: where to look, what there is to see, and how to mend the first of it.
+fn banner(port: u16, cluster: &str, kubeconfig: &Path, size: DemoConfig) -> String {
+    let kubeconfig = word(&kubeconfig.to_string_lossy()).into_owned();
+    let mut text = format!(
+        "podskew watches a simulated cluster ({cluster}): {} workloads, {} pods. No real cluster is touched.\n\n  \
+         metrics   http://localhost:{port}/metrics\n  overview  http://localhost:{port}/\n  \
+         kubectl   export KUBECONFIG={kubeconfig}\n\nWhat there is to see:\n",
+        size.workloads, size.pods
+    );
+    let width = HIGHLIGHTS.iter().map(|highlight| highlight.workload.len()).max().unwrap_or(0);
+    for highlight in HIGHLIGHTS {
+        let _ = writeln!(
+            text,
+            "  {:width$}  {}\n  {:width$}  {}",
+            highlight.workload, highlight.what, "", highlight.metric
+        );
+    }
+    let program = std::env::args().next().unwrap_or_default();
+    let podskew = word(&program);
+    let steps = [
+        (format!("export KUBECONFIG={kubeconfig}"), ""),
+        (
+            format!("{podskew} audit --nodes -n shop deployment/web"),
+            "what differs, which nodes hold what, and what to do",
+        ),
+        ("kubectl -n shop set image …".to_owned(), "the command behind \"Do:\""),
+        (format!("{podskew} audit -n shop deployment/web --wait 2m"), "ends when all pods run one image"),
+        (
+            format!("curl -s localhost:{port}/metrics | grep 'digest_skew_age.*\"shop\".*\"web\"'"),
+            "0: the skew is over, and so is its alert",
+        ),
+    ];
+    let set_image = |image: &str| format!("kubectl -n shop set image deployment/web web={image}");
+    let broken = [
+        (set_image(MISSING), "the registry has no such tag: ImagePullBackOff"),
+        (format!("{podskew} explain -n shop deployment/web"), "why its new pods are not ready"),
+        (set_image(DEMO_RELEASE), "a tag that it has: the rollout completes"),
+    ];
+    for (title, steps) in
+        [("Mend shop/web from a second terminal:", &steps[..]), ("Break it by a deploy, and mend that:", &broken[..])]
+    {
+        let _ = writeln!(text, "\n{title}");
+        for (command, what) in steps {
+            let _ = writeln!(text, "  {command}{}{what}", if what.is_empty() { "" } else { "   # " });
+        }
+    }
+    text.push_str(
+        "\nEvery command that podskew prints works here: kubectl's, and those of Argo Rollouts' plugin.\nStop with Ctrl-C.\n\n",
+    );
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{HIGHLIGHTS, MISSING};
+    use simulator::{DEMO_RELEASE, Demo, DemoConfig, Resource, Store, Time};
+
+    #[test]
+    fn every_highlight_is_a_workload_of_the_demo() {
+        let store = Store::new(1000);
+        let demo = Demo::begin(&store, &DemoConfig { workloads: 0, pods: 0 }, Time::now());
+        assert_eq!(demo.registry().resolve(MISSING), None);
+        assert!(demo.registry().resolve(DEMO_RELEASE).is_some());
+        for highlight in HIGHLIGHTS {
+            let (namespace, name) = highlight.workload.split_once('/').unwrap();
+            let found = Resource::ALL.into_iter().any(|resource| store.get(resource, namespace, name).is_some());
+            assert!(found, "{}", highlight.workload);
+        }
+    }
+}

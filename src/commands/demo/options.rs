@@ -1,0 +1,80 @@
+//! The options of `demo`.
+#![allow(clippy::doc_markdown, reason = "clap prints these comments as they stand, backticks too")]
+
+use crate::access::AccessConfig;
+use crate::commands::options::{LogArguments, LogConfig};
+use crate::commands::serve::Config;
+use crate::exposition::Selection;
+use crate::inventory::Settings;
+use crate::registry::RegistryOptions;
+use crate::watch::Connection;
+use crate::web::ListenAddress;
+use clap::Args;
+
+/// What `demo` was told.
+#[derive(Args, Debug)]
+pub struct DemoArguments {
+    /// How many workloads the simulated cluster runs
+    #[arg(long, value_name = "N", default_value_t = 24, value_parser = clap::value_parser!(u32).range(1..=20_000))]
+    pub workloads: u32,
+
+    /// How many pods it runs, over all workloads
+    #[arg(long, value_name = "N", default_value_t = 160, value_parser = clap::value_parser!(u32).range(1..=500_000))]
+    pub pods: u32,
+
+    /// Address and port to serve metrics on
+    #[arg(long, value_name = "ADDRESS", env = "PODSKEW_LISTEN_ADDRESS", default_value_t)]
+    pub listen_address: ListenAddress,
+
+    /// How to log.
+    #[command(flatten)]
+    pub log: LogArguments,
+}
+
+/// What `podskew demo` is to do.
+#[derive(Clone, Copy, Debug)]
+pub struct DemoOptions {
+    /// How many workloads to simulate.
+    pub workloads: u32,
+    /// How many pods to simulate, over all workloads.
+    pub pods: u32,
+    /// Where to serve.
+    pub listen_address: ListenAddress,
+    /// How to log.
+    pub log: LogConfig,
+}
+
+impl DemoOptions {
+    /// What `arguments` mean, or why they mean nothing.
+    pub fn new(arguments: DemoArguments) -> Result<Self, String> {
+        if arguments.pods < arguments.workloads {
+            return Err(format!(
+                "--pods {} is less than --workloads {}; every workload has at least one pod",
+                arguments.pods, arguments.workloads
+            ));
+        }
+        Ok(Self {
+            workloads: arguments.workloads,
+            pods: arguments.pods,
+            listen_address: arguments.listen_address,
+            log: arguments.log.into(),
+        })
+    }
+}
+
+/// The simulated cluster is served as any other, with nothing left out.
+impl From<DemoOptions> for Config {
+    fn from(options: DemoOptions) -> Self {
+        Self {
+            connection: Connection::default(),
+            listen_address: options.listen_address,
+            namespaces: Vec::new(),
+            settings: Settings::default(),
+            nodes: true,
+            registry: RegistryOptions::default(),
+            selection: Selection::default(),
+            access: AccessConfig::default(),
+            log: options.log,
+        }
+    }
+}

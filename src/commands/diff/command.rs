@@ -1,0 +1,101 @@
+//! `podskew diff`: look, find, choose two templates, print.
+
+use super::choose::{Asked, Chooser};
+use super::json::Difference;
+use super::options::{DiffFormat, DiffOptions};
+use super::templates::Templates;
+use super::{Side, Values, unified};
+use crate::json::printed;
+use crate::kinds::TemplateHistory;
+use crate::objects::Resource;
+use crate::report::history::Revision;
+use crate::snapshot::look;
+use crate::terminal::output;
+use anyhow::{Context as _, anyhow, bail};
+use std::process::ExitCode;
+
+/// The exit code of `diff` where there is something to see, as of diff(1).
+const DIFFERENT: u8 = 1;
+
+/// Prints what differs between two templates of a workload.
+pub async fn diff(options: DiffOptions) -> anyhow::Result<ExitCode> {
+    let named = &options.workload;
+    let templates = Templates::default();
+    let mut look = look(&options.looking, Some(templates.witness(&named.name))).await?;
+    let reports = look.find(std::slice::from_ref(named))?;
+    let report = match reports.as_slice() {
+        [report] => report,
+        several => {
+            let namespaces: Vec<&str> = several.iter().map(|report| &*report.workload.namespace).collect();
+            bail!("there is a {named} in each of {}; name one with --namespace", namespaces.join(", "));
+        }
+    };
+    let workload = &report.workload;
+    let history = look.history(workload).with_context(|| format!("there is no {named} any more"))?;
+    let chooser = Chooser { workload, history: &history, taken: look.taken };
+    let asked = match options.hashes.as_slice() {
+        [] => Asked::Previous,
+        [old] => Asked::With(old),
+        [old, new, ..] => Asked::Both(old, new),
+    };
+    let holders = match workload.kind().history() {
+        TemplateHistory::ControllerRevisions => Resource::ControllerRevisions,
+        TemplateHistory::ReplicaSets | TemplateHistory::None => Resource::ReplicaSets,
+    };
+    let gap = look.gaps.iter().find(|gap| gap.resource == holders).or(look.gaps.first());
+    let (candidates, new) = chooser.choose(asked).map_err(|error| match gap {
+        Some(gap) => anyhow!("in {}, {gap}", look.of).context(error),
+        None => anyhow!(error),
+    })?;
+
+    let template = |revision: &Revision| {
+        let found = templates.find(workload, &revision.hash);
+        found.with_context(|| format!("the template of {} cannot be seen", revision.hash))
+    };
+    let after = template(new)?;
+    let values = if options.show_values { Values::Shown } else { Values::Hidden };
+    let title = |revision: &Revision| {
+        let number = revision.revision.map(|number| format!(" (revision {number})")).unwrap_or_default();
+        format!("{named} {}{number}", revision.hash)
+    };
+    let mut compared = None;
+    for old in candidates.iter().copied() {
+        let before = template(old)?;
+        let (old_title, new_title) = (title(old), title(new));
+        let old_side = Side { title: &old_title, template: &before };
+        let new_side = Side { title: &new_title, template: &after };
+        if let Some(text) = unified(old_side, new_side, values, usize::from(options.context)) {
+            compared = Some((old, text));
+            break;
+        }
+    }
+    let (old, text) = compared.unwrap_or_else(|| (candidates.first().copied().unwrap_or(new), String::new()));
+    let code = if text.is_empty() { ExitCode::SUCCESS } else { ExitCode::from(DIFFERENT) };
+    output::print(&match options.format {
+        DiffFormat::Json => {
+            let difference = Difference::new(&look, workload, (old, new), options.show_values, &text);
+            printed(&difference).context("cannot write the JSON")? + "\n"
+        }
+        DiffFormat::Text if output::takes_colours() => coloured(&text),
+        DiffFormat::Text => text,
+    })?;
+    Ok(code)
+}
+
+/// The lines of a diff in the colours that git gave them.
+fn coloured(diff: &str) -> String {
+    let mut text = String::new();
+    for line in diff.lines() {
+        let code = match line.as_bytes() {
+            [b'-', b'-', b'-', b' ', ..] | [b'+', b'+', b'+', b' ', ..] => "1",
+            [b'@', ..] => "36",
+            [b'-', ..] => "31",
+            [b'+', ..] => "32",
+            _ => "",
+        };
+        let line = if code.is_empty() { line.to_owned() } else { format!("\u{1b}[{code}m{line}\u{1b}[0m") };
+        text.push_str(&line);
+        text.push('\n');
+    }
+    text
+}

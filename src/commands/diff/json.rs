@@ -1,0 +1,73 @@
+//! A difference as JSON.
+
+use crate::json::{VERSION, moment};
+use crate::report::history::Revision;
+use crate::snapshot::Look;
+use serde::Serialize;
+
+/// What differs between two templates, as one document.
+#[derive(Serialize)]
+pub(super) struct Difference<'a> {
+    version: u32,
+    podskew: &'static str,
+    taken: String,
+    taken_from: &'static str,
+    of: &'a str,
+    namespace: &'a str,
+    workload_type: &'a str,
+    workload: &'a str,
+    old: Compared<'a>,
+    new: Compared<'a>,
+    different: bool,
+    /// Whether values that may be secrets are in the diff.
+    values_shown: bool,
+    /// The unified diff; empty if nothing differs.
+    diff: &'a str,
+}
+
+#[derive(Serialize)]
+struct Compared<'a> {
+    pod_template_hash: &'a str,
+    revision: Option<u64>,
+    created: Option<String>,
+    current: Option<bool>,
+}
+
+impl<'a> Difference<'a> {
+    /// Of two templates of a workload.
+    pub(super) fn new(
+        look: &'a Look,
+        workload: &'a crate::report::Workload,
+        (old, new): (&'a Revision, &'a Revision),
+        values_shown: bool,
+        diff: &'a str,
+    ) -> Self {
+        let crate::report::Workload { namespace, workload_type, name } = workload;
+        Self {
+            version: VERSION,
+            podskew: env!("CARGO_PKG_VERSION"),
+            taken: moment(look.taken.at),
+            taken_from: look.taken.from.as_str(),
+            of: &look.of,
+            namespace,
+            workload_type,
+            workload: name,
+            old: old.into(),
+            new: new.into(),
+            different: !diff.is_empty(),
+            values_shown,
+            diff,
+        }
+    }
+}
+
+impl<'a> From<&'a Revision> for Compared<'a> {
+    fn from(revision: &'a Revision) -> Self {
+        Self {
+            pod_template_hash: &revision.hash,
+            revision: revision.revision,
+            created: revision.created.map(moment),
+            current: revision.current,
+        }
+    }
+}

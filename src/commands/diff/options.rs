@@ -1,0 +1,119 @@
+//! The options of `diff`.
+#![allow(clippy::doc_markdown, reason = "clap prints these comments as they stand, backticks too")]
+
+use crate::commands::options::{LogArguments, LogConfig, LookArguments, candidates, values};
+use crate::kinds::{TemplateHistory, WorkloadKind};
+use crate::snapshot::{Looking, Named, named};
+use clap::Args;
+use clap::builder::TypedValueParser;
+use clap_complete::engine::{ArgValueCompleter, CompletionCandidate};
+use std::ffi::OsStr;
+
+/// What `diff` was told.
+#[derive(Args, Debug)]
+pub struct DiffArguments {
+    /// The workload, like deployment/api; a Deployment, StatefulSet, DaemonSet or Rollout
+    #[arg(value_name = "TYPE/NAME", add = ArgValueCompleter::new(templated_workloads))]
+    pub workload: String,
+
+    /// One or two template hashes, or the beginnings of them [default: the previous and the current one]
+    #[arg(value_name = "HASH", num_args = 0..=2)]
+    pub hashes: Vec<String>,
+
+    /// Show values of env variables, arguments, commands and annotations, which may be secrets
+    #[arg(long)]
+    pub show_values: bool,
+
+    /// Form of the answer
+    #[arg(short, long, value_name = "FORMAT", default_value = "text", value_parser = format())]
+    pub output: DiffFormat,
+
+    /// Lines of context around each difference
+    #[arg(short = 'U', long, value_name = "LINES", default_value_t = 3)]
+    pub unified: u16,
+
+    /// Where to look.
+    #[command(flatten)]
+    pub look: LookArguments,
+
+    /// How to log.
+    #[command(flatten)]
+    pub log: LogArguments,
+}
+
+/// The forms of a difference.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum DiffFormat {
+    /// A unified diff.
+    Text,
+    /// One JSON document.
+    Json,
+}
+
+/// What `podskew diff` is to do.
+#[derive(Clone, Debug)]
+pub struct DiffOptions {
+    /// Where to look.
+    pub looking: Looking,
+    /// Whose templates.
+    pub workload: Named,
+    /// Which: none, one or two, as they were typed.
+    pub hashes: Vec<String>,
+    /// Whether to show what may be a secret.
+    pub show_values: bool,
+    /// How many lines around a difference.
+    pub context: u16,
+    /// In which form.
+    pub format: DiffFormat,
+    /// How to log.
+    pub log: LogConfig,
+}
+
+impl DiffOptions {
+    /// What `arguments` mean, or why they mean nothing.
+    pub fn new(arguments: DiffArguments, program: &str) -> Result<Self, String> {
+        // Templates are told by ReplicaSets and ControllerRevisions alone.
+        let looking = Looking { needs_pods: false, ..Looking::new(arguments.look, None)? };
+        let workload = match named(&[arguments.workload], &looking.settings.workload_kinds)?.pop() {
+            Some(named) if keeps_templates(&named.workload_type) => named,
+            Some(named) if named.is_pod() => {
+                return Err(format!(
+                    "{named} has one template and no history; name its workload: {program} explain {named} tells which"
+                ));
+            }
+            other => {
+                let kind = other.map(|named| named.workload_type).unwrap_or_default();
+                let keepers =
+                    WorkloadKind::ALL.map(WorkloadKind::label).into_iter().filter(|label| keeps_templates(label));
+                return Err(format!(
+                    "a {kind} keeps no templates to compare; those that do are {}",
+                    keepers.collect::<Vec<_>>().join(", ")
+                ));
+            }
+        };
+        Ok(Self {
+            looking,
+            workload,
+            hashes: arguments.hashes,
+            show_values: arguments.show_values,
+            context: arguments.unified,
+            format: arguments.output,
+            log: arguments.log.into(),
+        })
+    }
+}
+
+/// Whether a type's objects keep their templates in ReplicaSets or ControllerRevisions.
+fn keeps_templates(workload_type: &str) -> bool {
+    WorkloadKind::of_label(workload_type).history() != TemplateHistory::None
+}
+
+/// Offers the workloads whose templates can be compared.
+fn templated_workloads(typed: &OsStr) -> Vec<CompletionCandidate> {
+    candidates::of_types(typed, keeps_templates)
+}
+
+/// The forms of a difference.
+fn format() -> impl TypedValueParser<Value = DiffFormat> {
+    values::text_or_json(DiffFormat::Text, DiffFormat::Json)
+}

@@ -1,0 +1,80 @@
+//! A pod template out of the object that holds it.
+
+use crate::kinds::HASH_LABELS;
+use serde_json::{Map, Value};
+
+/// A label of DaemonSets' templates that counts them; it always differs, as [`HASH_LABELS`] do.
+const TEMPLATE_GENERATION: &str = "pod-template-generation";
+
+/// The pod template of a ReplicaSet, or the one a ControllerRevision holds, without the labels of its hash and without what
+/// is as good as not there. `None` if the object has none.
+#[must_use]
+pub fn pod_template(mut object: Value) -> Option<Value> {
+    let holder = if object.get("data").is_some() { object.get_mut("data")? } else { &mut object };
+    let Value::Object(mut template) = holder.get_mut("spec")?.get_mut("template")?.take() else {
+        return None;
+    };
+    // A ControllerRevision holds its template as a patch.
+    template.remove("$patch");
+    if let Some(Value::Object(metadata)) = template.get_mut("metadata") {
+        if let Some(Value::Object(labels)) = metadata.get_mut("labels") {
+            labels.retain(|label, _| !HASH_LABELS.contains(&label.as_str()) && label != TEMPLATE_GENERATION);
+            if labels.is_empty() {
+                metadata.remove("labels");
+            }
+        }
+        drop_absent(metadata);
+        if metadata.is_empty() {
+            template.remove("metadata");
+        }
+    }
+    drop_absent(&mut template);
+    Some(Value::Object(template))
+}
+
+/// Null and the empty list say nothing: to a controller that compares templates they equal what is not there.
+fn drop_absent(map: &mut Map<String, Value>) {
+    map.retain(|_, value| !matches!(value, Value::Null) && !value.as_array().is_some_and(Vec::is_empty));
+    map.values_mut().for_each(drop_absent_below);
+}
+
+fn drop_absent_below(value: &mut Value) {
+    match value {
+        Value::Object(map) => drop_absent(map),
+        Value::Array(items) => items.iter_mut().for_each(drop_absent_below),
+        _ => {}
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::pod_template;
+    use serde_json::{Value, json};
+
+    #[test]
+    fn the_hash_and_what_is_not_there_are_left_out() {
+        let template = |labels: Value| {
+            json!({
+                "metadata": {"creationTimestamp": null, "labels": labels},
+                "spec": {"containers": [{"name": "a", "env": [], "volumes": [{"emptyDir": {}}]}]}
+            })
+        };
+        let bare = json!({"spec": {"containers": [{"name": "a", "volumes": [{"emptyDir": {}}]}]}});
+        let replica_set = json!({"spec": {"template": template(json!({"pod-template-hash": "h"}))}});
+        assert_eq!(pod_template(replica_set), Some(bare.clone()));
+        let mut patch = template(json!({"controller-revision-hash": "h", "pod-template-generation": "1"}));
+        patch["$patch"] = "replace".into();
+        assert_eq!(pod_template(json!({"data": {"spec": {"template": patch}}})), Some(bare));
+        let argo = json!({"spec": {"template": template(json!({"rollouts-pod-template-hash": "h", "app": "a"}))}});
+        assert_eq!(pod_template(argo).unwrap()["metadata"], json!({"labels": {"app": "a"}}));
+    }
+
+    #[test]
+    fn what_has_no_template_has_none() {
+        for object in
+            [json!({}), json!({"spec": {}}), json!({"data": {}}), json!({"spec": {"template": null}}), json!(7)]
+        {
+            assert_eq!(pod_template(object), None);
+        }
+    }
+}

@@ -1,0 +1,90 @@
+//! The options of `explain`.
+#![allow(clippy::doc_markdown, reason = "clap prints these comments as they stand, backticks too")]
+
+use crate::commands::options::{
+    LogArguments, LogConfig, LookArguments, NodeArguments, RegistryArguments, RegistryTimeoutArguments, candidates,
+    values,
+};
+use crate::kinds::WorkloadKind;
+use crate::snapshot::{Looking, Named, named};
+use clap::Args;
+use clap::builder::TypedValueParser;
+use clap_complete::engine::ArgValueCompleter;
+
+/// What `explain` was told.
+#[derive(Args, Debug)]
+pub struct ExplainArguments {
+    /// The workload, like deployment/api, or pod/NAME for the workload that a pod belongs to, seen from that pod
+    #[arg(
+        value_name = "TYPE/NAME", required = true, num_args = 1.., add = ArgValueCompleter::new(candidates::workloads)
+    )]
+    pub workloads: Vec<String>,
+
+    /// Form of the answer
+    #[arg(short, long, value_name = "FORMAT", default_value = "text", value_parser = format())]
+    pub output: ExplainFormat,
+
+    /// Where to look.
+    #[command(flatten)]
+    pub look: LookArguments,
+
+    /// Whether nodes are asked.
+    #[command(flatten)]
+    pub nodes: NodeArguments,
+
+    /// Which registries are asked.
+    #[command(flatten)]
+    pub registry: RegistryArguments,
+
+    /// How long they are waited for.
+    #[command(flatten)]
+    pub registry_timeout: RegistryTimeoutArguments,
+
+    /// How to log.
+    #[command(flatten)]
+    pub log: LogArguments,
+}
+
+/// The forms of an explanation.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum ExplainFormat {
+    /// Lines for people.
+    Text,
+    /// One JSON document.
+    Json,
+}
+
+/// What `podskew explain` is to do.
+#[derive(Clone, Debug)]
+pub struct ExplainOptions {
+    /// Where to look.
+    pub looking: Looking,
+    /// What to explain.
+    pub workloads: Vec<Named>,
+    /// In which form.
+    pub format: ExplainFormat,
+    /// What podskew goes by here.
+    pub program: &'static str,
+    /// How to log.
+    pub log: LogConfig,
+}
+
+impl ExplainOptions {
+    /// What `arguments` mean, or why they mean nothing.
+    pub fn new(arguments: ExplainArguments, program: &'static str) -> Result<Self, String> {
+        let mut looking = Looking::new(arguments.look, None)?;
+        let workloads = named(&arguments.workloads, &looking.settings.workload_kinds)?;
+        looking.nodes = arguments.nodes.nodes;
+        looking.registry = arguments.registry.options(None, arguments.registry_timeout.registry_timeout)?;
+        looking.settings.images_of_history = true;
+        looking.settings.messages = true;
+        // Who names one wants it counted.
+        looking.settings.jobs |= workloads.iter().any(|named| named.is_pod() || named.kind() == WorkloadKind::Job);
+        Ok(Self { looking, workloads, format: arguments.output, program, log: arguments.log.into() })
+    }
+}
+
+/// The forms of an explanation.
+fn format() -> impl TypedValueParser<Value = ExplainFormat> {
+    values::text_or_json(ExplainFormat::Text, ExplainFormat::Json)
+}

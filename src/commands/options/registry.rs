@@ -1,0 +1,82 @@
+//! The options about registries.
+#![allow(clippy::doc_markdown, reason = "clap prints these comments as they stand, backticks too")]
+
+use super::{REGISTRIES, values};
+use crate::registry::{RegistryAddress, RegistryOptions};
+use clap::{Args, ValueHint};
+use std::path::PathBuf;
+use std::time::Duration;
+
+/// Which registries are asked, and with which credentials.
+#[derive(Args, Debug)]
+pub struct RegistryArguments {
+    /// Ask this registry which digest a tag stands for, at its own address or at URL, such as a mirror; repeatable
+    #[arg(
+        long, value_name = "HOST[=URL]", env = "PODSKEW_REGISTRY", help_heading = REGISTRIES,
+        value_delimiter = ',', value_parser = values::registry
+    )]
+    pub registry: Vec<RegistryAddress>,
+
+    /// File with credentials of registries, a config.json of docker; read again when it changes
+    #[arg(
+        long, value_name = "FILE", env = "PODSKEW_REGISTRY_AUTH", help_heading = REGISTRIES, requires = "registry",
+        value_hint = ValueHint::FilePath
+    )]
+    pub registry_auth: Option<PathBuf>,
+
+    /// Folder with the programs docker-credential-* that the file of --registry-auth names
+    #[arg(
+        long, value_name = "DIR", env = "PODSKEW_REGISTRY_HELPERS", help_heading = REGISTRIES, requires = "registry_auth",
+        value_hint = ValueHint::DirPath
+    )]
+    pub registry_helpers: Option<PathBuf>,
+
+    /// File with PEM certificates to trust in registries beside those that the system trusts
+    #[arg(
+        long, value_name = "FILE", env = "PODSKEW_REGISTRY_CA", help_heading = REGISTRIES, requires = "registry",
+        value_hint = ValueHint::FilePath
+    )]
+    pub registry_ca: Option<PathBuf>,
+}
+
+/// How often registries are asked.
+#[derive(Args, Debug)]
+pub struct RegistryIntervalArguments {
+    /// Interval between two looks at a tag [default: 15m; docker.io 1h]
+    #[arg(
+        long, value_name = "DURATION", env = "PODSKEW_REGISTRY_INTERVAL", help_heading = REGISTRIES,
+        value_parser = values::duration, requires = "registry"
+    )]
+    pub registry_interval: Option<Duration>,
+}
+
+/// How long registries are waited for.
+#[derive(Args, Debug)]
+pub struct RegistryTimeoutArguments {
+    /// How long to wait for all registries [default: 30s]
+    #[arg(
+        long, value_name = "DURATION", env = "PODSKEW_REGISTRY_TIMEOUT", help_heading = REGISTRIES,
+        value_parser = values::duration, requires = "registry"
+    )]
+    pub registry_timeout: Option<Duration>,
+}
+
+impl RegistryArguments {
+    /// What these mean, or why they mean nothing.
+    pub fn options(self, interval: Option<Duration>, timeout: Option<Duration>) -> Result<RegistryOptions, String> {
+        let mut registries = self.registry;
+        registries.sort();
+        registries.dedup();
+        if let Some(pair) = registries.windows(2).find(|pair| pair[0].host == pair[1].host) {
+            return Err(format!("--registry names {} at two addresses; leave one of them out", pair[0].host));
+        }
+        Ok(RegistryOptions {
+            registries,
+            auth: self.registry_auth,
+            helpers: self.registry_helpers,
+            certificates: self.registry_ca,
+            interval,
+            timeout,
+        })
+    }
+}

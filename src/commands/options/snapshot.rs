@@ -1,0 +1,77 @@
+//! The options of the commands that look once: at a cluster, or at what kubectl printed of one.
+#![allow(clippy::doc_markdown, reason = "clap prints these comments as they stand, backticks too")]
+
+use super::{
+    CLUSTER, ConnectionArguments, CountArguments, MAX_NAMESPACES, WHAT, candidates, check_namespaces, settings, unique,
+    values,
+};
+use crate::registry::RegistryOptions;
+use crate::snapshot::{Looking, Namespaces, Place, Selector};
+use crate::time::UnixTime;
+use clap::{Args, ValueHint};
+use clap_complete::engine::ArgValueCompleter;
+use std::path::PathBuf;
+
+/// Where a command that looks once was told to look.
+#[derive(Args, Debug)]
+pub struct LookArguments {
+    /// Which cluster, and as whom.
+    #[command(flatten)]
+    pub connection: ConnectionArguments,
+
+    /// Read this file, folder or archive instead of a cluster; repeatable; - is standard input
+    #[arg(short = 'f', long, value_name = "FILE", help_heading = CLUSTER, value_hint = ValueHint::AnyPath)]
+    pub filename: Vec<PathBuf>,
+
+    /// When the files were taken, like 2026-11-30T08:00:00Z [default: the newest time in them; a pipe: now]
+    #[arg(long, value_name = "TIME", help_heading = CLUSTER, requires = "filename", value_parser = values::moment)]
+    pub taken: Option<UnixTime>,
+
+    /// Look in this namespace; repeatable, at most 50 [default: the context's, or all that a file holds]
+    #[arg(
+        short = 'n', long, value_name = "NAMESPACE", help_heading = WHAT,
+        value_delimiter = ',', value_parser = values::namespace, add = ArgValueCompleter::new(candidates::namespaces)
+    )]
+    pub namespace: Vec<String>,
+
+    /// Look in all namespaces
+    #[arg(short = 'A', long, help_heading = WHAT, conflicts_with = "namespace")]
+    pub all_namespaces: bool,
+
+    /// What counts.
+    #[command(flatten)]
+    pub counts: CountArguments,
+}
+
+impl Looking {
+    /// What `arguments` mean, or why they mean nothing.
+    pub fn new(arguments: LookArguments, selector: Option<Selector>) -> Result<Self, String> {
+        let names = unique(arguments.namespace);
+        let settings = settings(arguments.counts);
+        if names.len() > MAX_NAMESPACES && arguments.filename.is_empty() {
+            return Err(format!(
+                "--namespace names {} namespaces, and podskew asks for at most {MAX_NAMESPACES} one by one; take \
+                 --all-namespaces, and name those you do not want with --exclude-namespace",
+                names.len()
+            ));
+        }
+        check_namespaces(&names, &settings)?;
+        let files = arguments.filename;
+        if files.iter().filter(|file| file.as_os_str() == "-").count() > 1 {
+            return Err("--filename names standard input twice, and it can be read once; leave one - out".to_owned());
+        }
+        let place = if files.is_empty() {
+            Place::Cluster {
+                connection: arguments.connection.into(),
+                namespaces: match (arguments.all_namespaces, names.is_empty()) {
+                    (true, _) => Namespaces::All,
+                    (false, true) => Namespaces::OfContext,
+                    (false, false) => Namespaces::These(names),
+                },
+            }
+        } else {
+            Place::Dump { files, namespaces: names, taken: arguments.taken }
+        };
+        Ok(Self { place, settings, selector, needs_pods: true, nodes: false, registry: RegistryOptions::default() })
+    }
+}

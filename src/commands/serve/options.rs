@@ -1,0 +1,199 @@
+//! The options of `serve`.
+#![allow(clippy::doc_markdown, reason = "clap prints these comments as they stand, backticks too")]
+
+use crate::access::AccessConfig;
+use crate::commands::options::values::{self, FamilyPatterns};
+use crate::commands::options::{
+    ACCESS, ConnectionArguments, CountArguments, LogArguments, LogConfig, MAX_NAMESPACES, METRICS, NodeArguments,
+    RegistryArguments, RegistryIntervalArguments, WHAT, candidates, check_namespaces, settings, unique,
+};
+use crate::exposition::Selection;
+use crate::inventory::{PodLabel, Settings};
+use crate::registry::RegistryOptions;
+use crate::watch::Connection;
+use crate::web::ListenAddress;
+use clap::builder::{PossibleValuesParser, TypedValueParser};
+use clap::{Args, ValueHint};
+use clap_complete::engine::ArgValueCompleter;
+use std::collections::HashMap;
+use std::path::PathBuf;
+
+/// What `serve` was told.
+#[derive(Args, Debug)]
+pub struct ServeArguments {
+    /// Which cluster, and as whom.
+    #[command(flatten)]
+    pub connection: ConnectionArguments,
+
+    /// Watch only this namespace; repeatable, at most 50 [default: all namespaces]
+    #[arg(
+        short = 'n', long, value_name = "NAMESPACE", env = "PODSKEW_NAMESPACE", help_heading = WHAT,
+        value_delimiter = ',', value_parser = values::namespace, add = ArgValueCompleter::new(candidates::namespaces)
+    )]
+    pub namespace: Vec<String>,
+
+    /// What counts.
+    #[command(flatten)]
+    pub counts: CountArguments,
+
+    /// Whether nodes are asked.
+    #[command(flatten)]
+    pub nodes: NodeArguments,
+
+    /// Which registries are asked.
+    #[command(flatten)]
+    pub registry: RegistryArguments,
+
+    /// How often.
+    #[command(flatten)]
+    pub registry_interval: RegistryIntervalArguments,
+
+    /// Address and port to serve metrics on; IPv4 too, and IPv4 alone where IPv6 is off
+    #[arg(
+        long, value_name = "ADDRESS", env = "PODSKEW_LISTEN_ADDRESS", help_heading = METRICS,
+        default_value_t
+    )]
+    pub listen_address: ListenAddress,
+
+    /// Pod label to show as label_KEY on podskew_pod_info and podskew_template_hash_info; repeatable
+    #[arg(
+        long, value_name = "KEY", env = "PODSKEW_POD_LABEL", help_heading = METRICS,
+        value_delimiter = ',', value_parser = values::pod_label
+    )]
+    pub pod_label: Vec<PodLabel>,
+
+    /// Serve only metrics whose whole name matches this regular expression; repeatable [default: all]
+    #[arg(
+        long, value_name = "REGEX", env = "PODSKEW_METRIC_ALLOWLIST", help_heading = METRICS,
+        value_parser = values::family_patterns
+    )]
+    pub metric_allowlist: Vec<FamilyPatterns>,
+
+    /// Serve no metric whose whole name matches this regular expression; repeatable
+    #[arg(
+        long, value_name = "REGEX", env = "PODSKEW_METRIC_DENYLIST", help_heading = METRICS,
+        value_parser = values::family_patterns
+    )]
+    pub metric_denylist: Vec<FamilyPatterns>,
+
+    /// File with TLS, users and their passwords, headers and a rate limit, in the format of Prometheus' exporter-toolkit
+    #[arg(
+        long, value_name = "FILE", env = "PODSKEW_WEB_CONFIG_FILE", help_heading = ACCESS, value_hint = ValueHint::FilePath
+    )]
+    pub web_config_file: Option<PathBuf>,
+
+    /// Serve only those whose bearer token the API server lets get the path
+    #[arg(
+        long, value_name = "METHOD", env = "PODSKEW_AUTH", help_heading = ACCESS, value_parser = auth()
+    )]
+    pub auth: Option<Auth>,
+
+    /// Audience a token may be for; repeatable [default: those of the API server]
+    #[arg(
+        long, value_name = "AUDIENCE", env = "PODSKEW_AUTH_AUDIENCE", help_heading = ACCESS,
+        value_delimiter = ',', value_parser = values::non_empty, requires = "auth"
+    )]
+    pub auth_audience: Vec<String>,
+
+    /// How to log.
+    #[command(flatten)]
+    pub log: LogArguments,
+}
+
+/// What `podskew serve` is to do.
+#[derive(Clone, Debug)]
+pub struct Config {
+    /// How to reach the cluster.
+    pub connection: Connection,
+    /// Where to serve.
+    pub listen_address: ListenAddress,
+    /// The only namespaces to watch, each once, sorted; empty for all.
+    pub namespaces: Vec<String>,
+    /// What counts.
+    pub settings: Settings,
+    /// Whether to ask nodes what they say of images.
+    pub nodes: bool,
+    /// Which registries to ask.
+    pub registry: RegistryOptions,
+    /// Which families to serve.
+    pub selection: Selection,
+    /// Access control.
+    pub access: AccessConfig,
+    /// How to log.
+    pub log: LogConfig,
+}
+
+impl Config {
+    /// What `arguments` mean, or why they mean nothing.
+    pub fn new(arguments: ServeArguments) -> Result<Self, String> {
+        let namespaces = unique(arguments.namespace);
+        let settings = settings(arguments.counts);
+        if namespaces.len() > MAX_NAMESPACES {
+            return Err(format!(
+                "--namespace names {} namespaces, and podskew watches at most {MAX_NAMESPACES} one by one; leave it out to \
+                 watch all, and name those you do not want with --exclude-namespace",
+                namespaces.len()
+            ));
+        }
+        check_namespaces(&namespaces, &settings)?;
+        Ok(Self {
+            connection: arguments.connection.into(),
+            listen_address: arguments.listen_address,
+            namespaces,
+            nodes: arguments.nodes.nodes,
+            registry: arguments.registry.options(arguments.registry_interval.registry_interval, None)?,
+            settings: Settings { pod_labels: distinct_labels(arguments.pod_label)?, ..settings },
+            selection: selection(arguments.metric_allowlist, arguments.metric_denylist)?,
+            access: AccessConfig {
+                web_config_file: arguments.web_config_file,
+                token_reviews: arguments.auth == Some(Auth::Kubernetes),
+                audiences: arguments.auth_audience,
+            },
+            log: arguments.log.into(),
+        })
+    }
+}
+
+/// A method of authentication.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Auth {
+    /// The API server reviews bearer tokens.
+    Kubernetes,
+}
+
+fn auth() -> impl TypedValueParser<Value = Auth> {
+    PossibleValuesParser::new(["kubernetes"]).map(|_| Auth::Kubernetes)
+}
+
+/// Two keys under one name would make two labels of one series alike, which Prometheus refuses.
+fn distinct_labels(labels: Vec<PodLabel>) -> Result<Vec<PodLabel>, String> {
+    let mut distinct: Vec<PodLabel> = Vec::with_capacity(labels.len());
+    let mut keys: HashMap<String, String> = HashMap::new();
+    for label in labels {
+        match keys.get(&label.metric_label) {
+            None => {
+                keys.insert(label.metric_label.clone(), label.key.clone());
+                distinct.push(label);
+            }
+            // The same key twice says nothing new.
+            Some(key) if *key == label.key => {}
+            Some(key) => {
+                return Err(format!(
+                    "--pod-label '{key}' and --pod-label '{}' would both become {}; leave one of them out",
+                    label.key, label.metric_label
+                ));
+            }
+        }
+    }
+    Ok(distinct)
+}
+
+fn selection(allow: Vec<FamilyPatterns>, deny: Vec<FamilyPatterns>) -> Result<Selection, String> {
+    let flattened = |patterns: Vec<FamilyPatterns>| patterns.into_iter().flat_map(|all| all.0).collect::<Vec<_>>();
+    Selection::new(&flattened(allow), &flattened(deny)).map_err(|error| {
+        format!(
+            "--metric-allowlist or --metric-denylist cannot be held against a whole name: {error}\n\
+             write it without a comment"
+        )
+    })
+}

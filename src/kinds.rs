@@ -1,0 +1,276 @@
+//! The kinds of workloads: one table with everything that differs by kind alone.
+//!
+//! To add a kind, add a variant to [`WorkloadKind`], a row to [`WorkloadKind::facts`], and follow the compiler:
+//! `docs/adding-a-kind.md` names each place.
+
+/// The label of a ReplicaSet's pods that holds the hash of its Deployment's template; a CloneSet's pods carry it too.
+pub const POD_TEMPLATE_HASH: &str = "pod-template-hash";
+/// The label of a StatefulSet's or DaemonSet's pods that names their ControllerRevision.
+pub const CONTROLLER_REVISION_HASH: &str = "controller-revision-hash";
+/// The same as [`POD_TEMPLATE_HASH`] for Argo Rollouts.
+pub const ROLLOUTS_POD_TEMPLATE_HASH: &str = "rollouts-pod-template-hash";
+
+/// The labels that may hold the hash of a pod's template.
+pub const HASH_LABELS: [&str; 3] = [POD_TEMPLATE_HASH, CONTROLLER_REVISION_HASH, ROLLOUTS_POD_TEMPLATE_HASH];
+
+/// The kind of a controller that owns pods, directly or through ReplicaSets.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+pub enum WorkloadKind {
+    /// `apps` Deployment.
+    Deployment,
+    /// `apps` StatefulSet.
+    StatefulSet,
+    /// `apps` DaemonSet.
+    DaemonSet,
+    /// `argoproj.io` Rollout.
+    Rollout,
+    /// `argoproj.io` Experiment; podskew does not watch it.
+    Experiment,
+    /// `apps` ReplicaSet.
+    ReplicaSet,
+    /// `ReplicationController` of the core group; podskew does not watch it.
+    ReplicationController,
+    /// `batch` Job; podskew does not watch it.
+    Job,
+    /// Any other controller; podskew does not watch it.
+    Other,
+}
+
+/// Where the older templates of a workload are kept.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum TemplateHistory {
+    /// In the ReplicaSets that it owns.
+    ReplicaSets,
+    /// In the ControllerRevisions that it owns.
+    ControllerRevisions,
+    /// Nowhere.
+    None,
+}
+
+/// What differs by kind.
+struct Facts {
+    /// As in `kind` of an object, and in owner references.
+    kind: &'static str,
+    /// The API group without its version; the core group is the empty string.
+    group: &'static str,
+    /// The label `workload_type`.
+    label: &'static str,
+    /// Other names that kubectl takes: the plural, and short names.
+    aliases: &'static [&'static str],
+    /// The pod label that selects the pods of a template hash; empty where none is known to.
+    hash_label: &'static str,
+    /// Whether podskew reads its rollouts.
+    rolls: bool,
+    /// Whether `kubectl rollout` and `kubectl set image` know it.
+    kubectl_rolls: bool,
+    history: TemplateHistory,
+}
+
+impl WorkloadKind {
+    /// Every kind that has a name, in the order in which they are listed to people.
+    pub const ALL: [Self; 8] = [
+        Self::Deployment,
+        Self::StatefulSet,
+        Self::DaemonSet,
+        Self::Rollout,
+        Self::Experiment,
+        Self::ReplicaSet,
+        Self::ReplicationController,
+        Self::Job,
+    ];
+
+    const fn facts(self) -> Facts {
+        let none = Facts {
+            kind: "",
+            group: "",
+            label: "",
+            aliases: &[],
+            hash_label: "",
+            rolls: false,
+            kubectl_rolls: false,
+            history: TemplateHistory::None,
+        };
+        match self {
+            Self::Deployment => Facts {
+                kind: "Deployment",
+                group: "apps",
+                label: "deployment",
+                aliases: &["deployments", "deploy"],
+                hash_label: POD_TEMPLATE_HASH,
+                rolls: true,
+                kubectl_rolls: true,
+                history: TemplateHistory::ReplicaSets,
+            },
+            Self::StatefulSet => Facts {
+                kind: "StatefulSet",
+                group: "apps",
+                label: "statefulset",
+                aliases: &["statefulsets", "sts"],
+                hash_label: CONTROLLER_REVISION_HASH,
+                rolls: true,
+                kubectl_rolls: true,
+                history: TemplateHistory::ControllerRevisions,
+            },
+            Self::DaemonSet => Facts {
+                kind: "DaemonSet",
+                group: "apps",
+                label: "daemonset",
+                aliases: &["daemonsets", "ds"],
+                hash_label: CONTROLLER_REVISION_HASH,
+                rolls: true,
+                kubectl_rolls: true,
+                history: TemplateHistory::ControllerRevisions,
+            },
+            Self::Rollout => Facts {
+                kind: "Rollout",
+                group: "argoproj.io",
+                label: "rollout",
+                aliases: &["rollouts", "ro"],
+                hash_label: ROLLOUTS_POD_TEMPLATE_HASH,
+                rolls: true,
+                history: TemplateHistory::ReplicaSets,
+                ..none
+            },
+            Self::Experiment => Facts {
+                kind: "Experiment",
+                group: "argoproj.io",
+                label: "experiment",
+                aliases: &["experiments", "exp"],
+                hash_label: ROLLOUTS_POD_TEMPLATE_HASH,
+                history: TemplateHistory::ReplicaSets,
+                ..none
+            },
+            Self::ReplicaSet => Facts {
+                kind: "ReplicaSet",
+                group: "apps",
+                label: "replicaset",
+                aliases: &["replicasets", "rs"],
+                ..none
+            },
+            Self::ReplicationController => Facts {
+                kind: "ReplicationController",
+                label: "replicationcontroller",
+                aliases: &["replicationcontrollers", "rc"],
+                ..none
+            },
+            Self::Job => Facts { kind: "Job", group: "batch", label: "job", aliases: &["jobs"], ..none },
+            Self::Other => none,
+        }
+    }
+
+    /// The kind that an owner reference or an object names.
+    #[must_use]
+    pub fn of(kind: &str, group: &str) -> Self {
+        Self::find(|facts| facts.kind == kind && facts.group == group)
+    }
+
+    /// The kind of the label `workload_type`.
+    #[must_use]
+    pub fn of_label(label: &str) -> Self {
+        Self::find(|facts| facts.label == label)
+    }
+
+    /// The kind that a person typed in lower case: its label, its plural or a short name.
+    #[must_use]
+    pub fn typed(name: &str) -> Self {
+        Self::find(|facts| facts.label == name || facts.aliases.contains(&name))
+    }
+
+    fn find(is_it: impl Fn(&Facts) -> bool) -> Self {
+        Self::ALL.into_iter().find(|kind| is_it(&kind.facts())).unwrap_or(Self::Other)
+    }
+
+    /// Its kind, as objects have it; empty for [`Self::Other`].
+    #[must_use]
+    pub const fn kind(self) -> &'static str {
+        self.facts().kind
+    }
+
+    /// The value of the label `workload_type`; empty for [`Self::Other`], whose kind and group make it.
+    #[must_use]
+    pub const fn label(self) -> &'static str {
+        self.facts().label
+    }
+
+    /// Other names that kubectl takes: first the plural, then short names.
+    #[must_use]
+    pub const fn aliases(self) -> &'static [&'static str] {
+        self.facts().aliases
+    }
+
+    /// The pod label that selects the pods of a template hash; empty where none is known to.
+    #[must_use]
+    pub const fn hash_label(self) -> &'static str {
+        self.facts().hash_label
+    }
+
+    /// The labels that may hold the template hash of the pods that it owns directly, the first that is there counts.
+    #[must_use]
+    pub const fn hash_labels_of_pods(self) -> &'static [&'static str] {
+        match self {
+            Self::ReplicaSet => &[ROLLOUTS_POD_TEMPLATE_HASH, POD_TEMPLATE_HASH],
+            Self::StatefulSet | Self::DaemonSet => &[CONTROLLER_REVISION_HASH],
+            _ => &HASH_LABELS,
+        }
+    }
+
+    /// Whether podskew reads its rollouts.
+    #[must_use]
+    pub const fn rolls(self) -> bool {
+        self.facts().rolls
+    }
+
+    /// Whether `kubectl rollout` and `kubectl set image` know it.
+    #[must_use]
+    pub const fn kubectl_rolls(self) -> bool {
+        self.facts().kubectl_rolls
+    }
+
+    /// Whether Argo's plugin for kubectl speaks of it.
+    #[must_use]
+    pub const fn is_argo(self) -> bool {
+        matches!(self, Self::Rollout | Self::Experiment)
+    }
+
+    /// Where its older templates are kept.
+    #[must_use]
+    pub const fn history(self) -> TemplateHistory {
+        self.facts().history
+    }
+}
+
+/// The label `workload_type` of a kind: plain for Kubernetes' own and Argo's, with its group for every other, because
+/// `StatefulSet` is a kind of more than one group.
+#[must_use]
+pub fn workload_type(kind: &str, group: &str) -> String {
+    let mut name = kind.to_ascii_lowercase();
+    if !matches!(group, "" | "apps" | "batch" | "argoproj.io") {
+        name.push('.');
+        name.push_str(&group.to_ascii_lowercase());
+    }
+    name
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{WorkloadKind, workload_type};
+    use std::collections::BTreeSet;
+
+    #[test]
+    fn every_kind_is_found_by_each_of_its_names_and_by_no_other() {
+        let mut names = BTreeSet::new();
+        for kind in WorkloadKind::ALL {
+            let facts = kind.facts();
+            assert_eq!(WorkloadKind::of(facts.kind, facts.group), kind);
+            assert_eq!(WorkloadKind::of(facts.kind, "example.org"), WorkloadKind::Other);
+            assert_eq!(WorkloadKind::of_label(facts.label), kind);
+            assert_eq!(facts.label, workload_type(facts.kind, facts.group));
+            for name in facts.aliases.iter().chain([&facts.label]) {
+                assert_eq!(WorkloadKind::typed(name), kind);
+                assert!(names.insert(*name), "{name} names two kinds");
+            }
+            assert!(!kind.kubectl_rolls() || kind.rolls(), "{kind:?}");
+        }
+        assert_eq!(WorkloadKind::of("", ""), WorkloadKind::Other);
+    }
+}

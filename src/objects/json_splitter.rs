@@ -1,0 +1,525 @@
+//! Cuts JSON that comes piece by piece into the objects in it, and holds no more of it than one of them.
+//!
+//! What kubectl and an API server print is one list, with its objects under `items`; several calls, one behind the other,
+//! print several. An object may stand alone, and several may stand in an array.
+
+use super::pieces::LONGEST_OBJECT;
+use super::skip;
+
+/// What is read at once.
+const PIECE: usize = 256 << 10;
+
+/// How deep lists may stand in arrays and other lists.
+const DEEPEST: usize = 8;
+
+/// Takes pieces, gives objects.
+#[derive(Debug, Default)]
+pub struct Cutter {
+    buffer: Vec<u8>,
+    /// Where in the buffer it has come to.
+    at: usize,
+    /// How much of the buffer was read.
+    filled: usize,
+    /// What was let go of before the buffer begins.
+    before: u64,
+    ended: bool,
+    /// Whether there was anything but white space.
+    begun: bool,
+    /// What it stands in, the outermost first; nothing before a document or behind the last.
+    around: Vec<Around>,
+    /// What the list said that was left last.
+    left: ListHead,
+}
+
+/// What a list says of itself, as far as it was read.
+#[derive(Clone, Debug, Default)]
+struct ListHead {
+    api_version: String,
+    kind: String,
+}
+
+/// An array, or a list with its `items`.
+#[derive(Debug)]
+struct Around {
+    /// What the list has said so far; nothing of an array.
+    list: Option<ListHead>,
+    next: Next,
+}
+
+/// What may come in an array or a list.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum Next {
+    /// The first object, or the end of the array.
+    First,
+    /// An object, behind a comma.
+    Object,
+    /// A comma, or the end of the array.
+    Comma,
+    /// The fields of a list behind its `items`.
+    Fields,
+}
+
+/// What comes next.
+#[derive(PartialEq, Eq, Debug)]
+pub enum Cut<'c> {
+    /// An object.
+    Object {
+        /// Its JSON.
+        json: &'c [u8],
+        /// Its first byte, counted from 1.
+        byte: u64,
+        /// `apiVersion` and `kind` of the list it stands in, as far as they stand before it; `None` if in none.
+        list: Option<(&'c str, &'c str)>,
+    },
+    /// A list has ended; `apiVersion` and `kind` of it, wherever they stood.
+    ListEnd(&'c str, &'c str),
+    /// More has to be [`read`](Cutter::room).
+    More,
+    /// Everything was read.
+    End,
+}
+
+/// The text is no sequence of JSON objects. It quotes nothing of it.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, thiserror::Error)]
+#[error("{what} at byte {byte}")]
+pub struct CutError {
+    /// What is wrong with it.
+    pub what: &'static str,
+    /// Where, counted from 1.
+    pub byte: u64,
+}
+
+/// Why there is no value yet.
+enum Stop {
+    More,
+    Broken(&'static str, usize),
+}
+
+type Step<T> = Result<T, Stop>;
+
+/// What was found.
+enum Found {
+    Object(usize, usize),
+    ListEnd,
+    End,
+}
+
+const BROKEN: &str = "broken JSON";
+const BREAKS_OFF: &str = "JSON that breaks off";
+const TOO_LONG: &str = "an object of more than 16 MiB";
+
+impl Cutter {
+    /// Where to read the next piece to; [`filled`](Self::filled) says how much of it that was. Whoever fills it reads an object
+    /// that comes in small pieces in a time that grows with its length, and not with the square of it.
+    pub fn room(&mut self) -> &mut [u8] {
+        self.buffer.copy_within(self.at..self.filled, 0);
+        self.before += self.at as u64;
+        self.filled -= self.at;
+        self.at = 0;
+        // An object that does not fit is looked at again from its beginning, so each time there is twice as much of it.
+        let most = (LONGEST_OBJECT + PIECE).saturating_sub(self.filled).max(PIECE);
+        let wanted = self.filled + self.filled.clamp(PIECE, most);
+        if self.buffer.len() < wanted {
+            self.buffer.resize(wanted, 0);
+        }
+        &mut self.buffer[self.filled..wanted]
+    }
+
+    /// So much was read; nothing means that this was all.
+    pub fn filled(&mut self, bytes: usize) {
+        self.filled += bytes;
+        self.ended |= bytes == 0;
+    }
+
+    /// Whether a document has begun: the rest of what was read is white space and byte order marks.
+    #[must_use]
+    pub fn has_begun(&self) -> bool {
+        self.begun
+    }
+
+    /// Whether it stands before a document or behind the last.
+    #[must_use]
+    pub fn is_outside(&self) -> bool {
+        self.around.is_empty()
+    }
+
+    /// Whether everything was read.
+    #[must_use]
+    pub fn has_ended(&self) -> bool {
+        self.ended
+    }
+
+    /// The beginning of what is not cut yet, as far as it was read.
+    #[must_use]
+    pub fn rest(&self) -> &[u8] {
+        &self.buffer[self.at..self.filled]
+    }
+
+    /// Passes over so much of the rest.
+    pub fn pass(&mut self, bytes: usize) {
+        self.at = self.filled.min(self.at + bytes);
+    }
+
+    /// The next object.
+    pub fn next_cut(&mut self) -> Result<Cut<'_>, CutError> {
+        match self.step() {
+            Ok(Found::End) => Ok(Cut::End),
+            Ok(Found::ListEnd) => Ok(Cut::ListEnd(&self.left.api_version, &self.left.kind)),
+            Ok(Found::Object(start, end)) if end - start > LONGEST_OBJECT => {
+                Err(CutError { what: TOO_LONG, byte: self.before + start as u64 + 1 })
+            }
+            Ok(Found::Object(start, end)) => Ok(Cut::Object {
+                json: &self.buffer[start..end],
+                byte: self.before + start as u64 + 1,
+                list: self
+                    .around
+                    .last()
+                    .and_then(|around| around.list.as_ref())
+                    .map(|list| (&*list.api_version, &*list.kind)),
+            }),
+            Err(Stop::More) if self.ended => {
+                Err(CutError { what: BREAKS_OFF, byte: self.before + self.filled as u64 + 1 })
+            }
+            Err(Stop::More) if self.filled - self.at > LONGEST_OBJECT => {
+                Err(CutError { what: TOO_LONG, byte: self.before + self.at as u64 + 1 })
+            }
+            Err(Stop::More) => Ok(Cut::More),
+            Err(Stop::Broken(what, at)) => Err(CutError { what, byte: self.before + at as u64 + 1 }),
+        }
+    }
+
+    /// Where the next object begins and ends.
+    fn step(&mut self) -> Step<Found> {
+        loop {
+            // White space between objects is let go of as it comes.
+            let found = match self.behind_space(self.at) {
+                Ok((at, found)) => {
+                    self.at = at;
+                    found
+                }
+                Err(stop) => {
+                    self.at = self.filled;
+                    return if self.ended && self.around.is_empty() { Ok(Found::End) } else { Err(stop) };
+                }
+            };
+            let at = self.at;
+            match (self.around.last().map(|around| around.next), found) {
+                // A byte order mark, as some editors and shells write it before a text.
+                (None, 0xEF) => {
+                    let mark = self.buffer.get(at..at + 3).filter(|_| at + 3 <= self.filled).ok_or(Stop::More)?;
+                    if mark != b"\xEF\xBB\xBF" {
+                        return Err(Stop::Broken(BROKEN, at));
+                    }
+                    self.at = at + 3;
+                }
+                (None, b'[') => {
+                    self.begun = true;
+                    self.at = at + 1;
+                    self.enter(None)?;
+                }
+                (None, b'{') => {
+                    self.begun = true;
+                    if let Some(found) = self.document()? {
+                        return Ok(found);
+                    }
+                }
+                (Some(Next::First | Next::Comma), b']') => {
+                    self.at = at + 1;
+                    self.leave_array();
+                }
+                (Some(Next::Comma), b',') => {
+                    self.at = at + 1;
+                    self.expect(Next::Object);
+                }
+                (Some(Next::First | Next::Object), b'{') if self.is_in_list() => {
+                    let end = self.value(at)?;
+                    self.at = end;
+                    self.expect(Next::Comma);
+                    return Ok(Found::Object(at, end));
+                }
+                // What stands in an array may be a list.
+                (Some(Next::First | Next::Object), b'{') => {
+                    if let Some(found) = self.document()? {
+                        self.expect(Next::Comma);
+                        return Ok(found);
+                    }
+                }
+                (Some(Next::First | Next::Object), b'"' | b'[' | b'a'..=b'z' | b'0'..=b'9' | b'-') => {
+                    return Err(Stop::Broken("something that is no object", at));
+                }
+                (Some(Next::Fields), b'}') => {
+                    self.at = at + 1;
+                    self.left = self.around.pop().and_then(|around| around.list).unwrap_or_default();
+                    self.expect(Next::Comma);
+                    return Ok(Found::ListEnd);
+                }
+                (Some(Next::Fields), b',') => {
+                    let mut head = self.around.last_mut().and_then(|around| around.list.take()).unwrap_or_default();
+                    let field = self.field(at + 1, &mut head);
+                    if let Some(around) = self.around.last_mut() {
+                        around.list = Some(head);
+                    }
+                    match field? {
+                        Field::Other(end) => self.at = end,
+                        Field::Items { at, .. } => return Err(Stop::Broken("a second `items` in one list", at)),
+                    }
+                }
+                _ => return Err(Stop::Broken(BROKEN, at)),
+            }
+        }
+    }
+
+    fn is_in_list(&self) -> bool {
+        self.around.last().is_some_and(|around| around.list.is_some())
+    }
+
+    fn expect(&mut self, next: Next) {
+        if let Some(around) = self.around.last_mut() {
+            around.next = next;
+        }
+    }
+
+    fn enter(&mut self, list: Option<ListHead>) -> Step<()> {
+        if self.around.len() >= DEEPEST {
+            return Err(Stop::Broken("lists that are nested too deeply", self.at));
+        }
+        self.around.push(Around { list, next: Next::First });
+        Ok(())
+    }
+
+    fn leave_array(&mut self) {
+        if self.is_in_list() {
+            self.expect(Next::Fields);
+        } else {
+            self.around.pop();
+            self.expect(Next::Comma);
+        }
+    }
+
+    /// Reads a document, whose opening bracket is next: where it ends, or nothing if it turned out to be a list, whose objects
+    /// come next.
+    fn document(&mut self) -> Step<Option<Found>> {
+        let start = self.at;
+        let mut head = ListHead::default();
+        let (mut at, found) = self.behind_space(start + 1)?;
+        if found == b'}' {
+            self.at = at + 1;
+            return Ok(Some(Found::Object(start, at + 1)));
+        }
+        loop {
+            let end = match self.field(at, &mut head)? {
+                Field::Other(end) => end,
+                Field::Items { behind, is_empty, .. } => {
+                    self.at = behind;
+                    self.enter(Some(head))?;
+                    if is_empty {
+                        self.expect(Next::Fields);
+                    }
+                    return Ok(None);
+                }
+            };
+            match self.behind_space(end)? {
+                (at, b'}') => {
+                    self.at = at + 1;
+                    return Ok(Some(Found::Object(start, at + 1)));
+                }
+                (comma, b',') => at = comma + 1,
+                (at, _) => return Err(Stop::Broken(BROKEN, at)),
+            }
+        }
+    }
+
+    /// Reads a field of a document.
+    fn field(&self, from: usize, head: &mut ListHead) -> Step<Field> {
+        let (start, quote) = self.behind_space(from)?;
+        if quote != b'"' {
+            return Err(Stop::Broken(BROKEN, start));
+        }
+        let key_end = self.value(start)?;
+        let (colon, found) = self.behind_space(key_end)?;
+        if found != b':' {
+            return Err(Stop::Broken(BROKEN, colon));
+        }
+        let (at, found) = self.behind_space(colon + 1)?;
+        let key = &self.buffer[start + 1..key_end - 1];
+        if key == b"items" && found == b'[' {
+            return Ok(Field::Items { at: start, behind: at + 1, is_empty: false });
+        }
+        let end = self.value(at)?;
+        // Go writes an empty list as `null`.
+        if key == b"items" && found == b'n' {
+            return Ok(Field::Items { at: start, behind: end, is_empty: true });
+        }
+        let text = || String::from_utf8_lossy(&self.buffer[at + 1..end - 1]).into_owned();
+        match key {
+            b"kind" if found == b'"' => head.kind = text(),
+            b"apiVersion" if found == b'"' => head.api_version = text(),
+            _ => {}
+        }
+        Ok(Field::Other(end))
+    }
+
+    /// The place behind the value that begins at `at`.
+    fn value(&self, at: usize) -> Step<usize> {
+        let text = &self.buffer[..self.filled];
+        match text.get(at) {
+            None => Err(Stop::More),
+            Some(b'{' | b'[') => skip::behind_closing_bracket(text, at + 1).ok_or(Stop::More),
+            Some(b'"') => {
+                let mut from = at + 1;
+                loop {
+                    let end = skip::quote_or_backslash(text, from).ok_or(Stop::More)?;
+                    if text[end] == b'"' {
+                        return Ok(end + 1);
+                    }
+                    from = end + 2;
+                }
+            }
+            Some(b'a'..=b'z' | b'0'..=b'9' | b'-') => {
+                let is_part = |byte: &u8| matches!(byte, b'0'..=b'9' | b'a'..=b'z' | b'E' | b'+' | b'-' | b'.');
+                // One that reaches to the end of what is there may go on.
+                text[at..].iter().position(|byte| !is_part(byte)).map(|length| at + length).ok_or(Stop::More)
+            }
+            Some(_) => Err(Stop::Broken(BROKEN, at)),
+        }
+    }
+
+    /// The next byte that is no white space, and its place.
+    fn behind_space(&self, from: usize) -> Step<(usize, u8)> {
+        let rest = self.buffer[..self.filled].get(from..).unwrap_or_default();
+        let space = rest.iter().position(|byte| !matches!(byte, b' ' | b'\n' | b'\t' | b'\r')).ok_or(Stop::More)?;
+        Ok((from + space, rest[space]))
+    }
+}
+
+/// A field of a document.
+enum Field {
+    /// The `items` of a list: where their name stands, and the place behind their opening bracket or behind `null`.
+    Items { at: usize, behind: usize, is_empty: bool },
+    /// Any other: the place behind its value.
+    Other(usize),
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{BREAKS_OFF, Cut, CutError, Cutter};
+    use proptest::prelude::*;
+
+    /// Everything there is to cut, read so many bytes at a time: each object, with the kind of the list around it.
+    fn cut(text: &[u8], piece: usize) -> Result<Vec<(String, String)>, CutError> {
+        let mut cutter = Cutter::default();
+        let mut found = Vec::new();
+        let mut rest = text;
+        loop {
+            match cutter.next_cut()? {
+                Cut::End => return Ok(found),
+                Cut::ListEnd(api_version, kind) => found.push((String::new(), format!("{api_version} {kind}"))),
+                Cut::Object { json, byte, list } => {
+                    let at = usize::try_from(byte).unwrap() - 1;
+                    assert_eq!(&text[at..at + json.len()], json);
+                    let list = list.unwrap_or_default();
+                    found.push((String::from_utf8(json.to_vec()).unwrap(), format!("{} {}", list.0, list.1)));
+                }
+                Cut::More => {
+                    let room = cutter.room();
+                    let length = piece.min(rest.len()).min(room.len());
+                    room[..length].copy_from_slice(&rest[..length]);
+                    rest = &rest[length..];
+                    cutter.filled(length);
+                }
+            }
+        }
+    }
+
+    fn objects(text: &str) -> Vec<String> {
+        let found = cut(text.as_bytes(), 1 << 16).unwrap().into_iter();
+        found.map(|(object, _)| object).filter(|object| !object.is_empty()).collect()
+    }
+
+    #[test]
+    fn lists_arrays_and_single_objects_one_after_another() {
+        let text = "\u{feff} {\"apiVersion\": \"v1\",\n \"items\": [{\"a\": \"]}\"} , {}], \"kind\": \"List\", \"metadata\": {\"x\":1}}\n\
+                    {\"kind\":\"Pod\",\"a\":[1,-2.5e3,null,true]}[{\"b\":1},{\"c\":{}}]{\"items\":[]}{\"items\":null,\"kind\":\"List\"}[]{}\n";
+        assert_eq!(
+            objects(text),
+            ["{\"a\": \"]}\"}", "{}", "{\"kind\":\"Pod\",\"a\":[1,-2.5e3,null,true]}", "{\"b\":1}", "{\"c\":{}}", "{}"]
+        );
+        assert_eq!(objects(""), Vec::<String>::new());
+    }
+
+    #[test]
+    fn the_kind_of_the_list_is_told_where_it_stands_before() {
+        let text = b"{\"kind\":\"PodList\",\"apiVersion\":\"v1\",\"items\":[{\"a\":1}]}{\"items\":[{\"b\":1}],\"kind\":\"List\"}";
+        let kinds: Vec<String> = cut(text, 7).unwrap().into_iter().map(|(_, list)| list).collect();
+        assert_eq!(kinds, ["v1 PodList", "v1 PodList", " ", " List"]);
+        let lists = b"[{\"kind\":\"A\",\"items\":[{\"a\":1}]},{\"x\":1},{\"items\":null,\"kind\":\"B\"}]";
+        let kinds: Vec<String> = cut(lists, 5).unwrap().into_iter().map(|(_, list)| list).collect();
+        assert_eq!(kinds, [" A", " A", " ", " B"]);
+    }
+
+    #[test]
+    fn what_is_broken_is_refused() {
+        for text in [
+            "x",
+            "{,}",
+            "{\"a\"}",
+            "{\"a\":}",
+            "{\"items\":[1]}",
+            "{\"items\":[{} {}]}",
+            "{\"items\":[{},]}",
+            "{\"items\":[]]",
+            "]",
+            "[[]]",
+            "{\"a\":1 \"b\":2}",
+            "{\"items\":[{}],\"items\":[{}]}",
+            "[{},]",
+            "[1]",
+            "[{\"items\":[{\"a\":1}]",
+            "{\"items\":[{}],}",
+        ] {
+            assert!(cut(text.as_bytes(), 3).is_err(), "{text}");
+        }
+    }
+
+    #[test]
+    fn white_space_between_objects_is_let_go_of() {
+        let space = " ".repeat(1 << 20);
+        let text =
+            format!("{space}[{space}{{}}{space},{space}{{}}{space}]{space}{{\"items\":[{space}]{space}}}{space}");
+        let mut cutter = Cutter::default();
+        let mut rest = text.as_bytes();
+        let mut objects = 0;
+        loop {
+            match cutter.next_cut().unwrap() {
+                Cut::End => break,
+                Cut::Object { .. } => objects += 1,
+                Cut::ListEnd(..) => {}
+                Cut::More => {
+                    let length = cutter.room().len().min(rest.len()).min(4096);
+                    cutter.room()[..length].copy_from_slice(&rest[..length]);
+                    rest = &rest[length..];
+                    cutter.filled(length);
+                    assert!(cutter.buffer.len() <= 2 * super::PIECE, "{}", cutter.buffer.len());
+                }
+            }
+        }
+        assert_eq!(objects, 2);
+    }
+
+    proptest! {
+        #[test]
+        fn any_pieces_give_the_same_objects_and_any_end_within_is_noticed(
+            names in prop::collection::vec("[a-z\"\\\\{}\\[\\]]{0,200}", 0..12),
+            piece in 1_usize..400,
+            end: prop::sample::Index,
+        ) {
+            let items: Vec<String> = names.iter().map(|name| serde_json::json!({"name": name}).to_string()).collect();
+            let text = format!("{{\"items\": [{}], \"kind\": \"List\"}}", items.join(",\n"));
+            let found: Vec<String> = cut(text.as_bytes(), piece).unwrap().into_iter().map(|(object, _)| object).collect();
+            prop_assert_eq!(found.split_last().map(|(end, found)| (end.as_str(), found)), Some(("", &items[..])));
+            let end = 1 + end.index(text.len() - 1);
+            let error = cut(&text.as_bytes()[..end], piece).unwrap_err();
+            prop_assert_eq!(error, CutError { what: BREAKS_OFF, byte: end as u64 + 1 });
+        }
+    }
+}

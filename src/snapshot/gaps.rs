@@ -1,0 +1,142 @@
+//! What could not be seen, and what is unknown because of it.
+
+use crate::inventory::Inventory;
+use crate::objects::Resource;
+use crate::watch::Refusal;
+use std::fmt;
+
+/// Objects of one resource that were not seen.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Gap {
+    /// Which resource.
+    pub resource: Resource,
+    /// Why.
+    pub cause: Cause,
+    /// How many that own pods are missing; 0 where nothing names them.
+    pub missing: u64,
+}
+
+/// Why objects were not seen.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum Cause {
+    /// They may not be listed.
+    Forbidden {
+        /// The rule that would allow it.
+        rule: String,
+        /// Further namespaces that lack the same.
+        also_in: Vec<String>,
+    },
+    /// The API server does not serve them.
+    NotServed,
+    /// The dump holds none of them.
+    NotInDump,
+    /// Others were seen, and these are gone.
+    Gone,
+}
+
+/// What a look at a cluster did not see.
+pub(super) fn of_cluster(refusals: &[Refusal], namespaces: &[String], inventory: &Inventory) -> Vec<Gap> {
+    let missing = inventory.missing();
+    let mut gaps: Vec<Gap> = Vec::new();
+    for refusal in refusals {
+        let resource = refusal.source.resource;
+        let cause = match &refusal.rule {
+            Some(rule) => Cause::Forbidden { rule: rule.clone(), also_in: Vec::new() },
+            // Without Argo Rollouts there are none, and that is all there is to know.
+            None if resource.is_optional() => continue,
+            None => Cause::NotServed,
+        };
+        // One for all namespaces: the rules differ in the namespace only.
+        match gaps.last_mut().filter(|gap| gap.resource == resource).map(|gap| &mut gap.cause) {
+            Some(Cause::Forbidden { also_in, .. }) => {
+                also_in.extend(namespaces.get(usize::from(refusal.source.namespace)).cloned());
+            }
+            Some(_) => {}
+            None => gaps.push(Gap { resource, cause, missing: missing.get(&resource).copied().unwrap_or(0) }),
+        }
+    }
+    for (resource, missing) in missing {
+        if !gaps.iter().any(|gap| gap.resource == resource) {
+            gaps.push(Gap { resource, cause: Cause::Gone, missing });
+        }
+    }
+    gaps
+}
+
+/// What a dump does not hold. That it holds none of a resource may mean that there are none; only where something names one
+/// that is not there is it known to be incomplete.
+pub(super) fn of_dump(inventory: &Inventory) -> Vec<Gap> {
+    let gap = |(resource, missing)| {
+        let cause = if inventory.objects(resource) == 0 { Cause::NotInDump } else { Cause::Gone };
+        Gap { resource, cause, missing }
+    };
+    inventory.missing().into_iter().map(gap).collect()
+}
+
+/// What only nodes tell.
+pub(super) const OF_NODES: &str =
+    "which digests name one image, on which architecture pods run, and which image a node would start";
+
+impl Gap {
+    /// What may not be listed, and the rule that would allow it; without what is unknown because of it.
+    pub(super) fn refusal(&self) -> String {
+        format!("{} may not be listed{}", self.resource, self.grant())
+    }
+
+    fn grant(&self) -> String {
+        match &self.cause {
+            Cause::Forbidden { rule, also_in } if also_in.is_empty() => format!("; grant {rule}"),
+            Cause::Forbidden { rule, also_in } => format!("; grant {rule}, and the same in {}", also_in.join(", ")),
+            _ => String::new(),
+        }
+    }
+
+    /// What is not known because of it.
+    #[must_use]
+    pub fn unknown(&self) -> &'static str {
+        match self.resource {
+            Resource::Pods => "what runs",
+            Resource::Nodes => OF_NODES,
+            Resource::ReplicaSets => {
+                "which Deployment or Rollout pods belong to, so they are grouped by ReplicaSet; its rollout and current hash; \
+                 whether a container comes from the template or was injected"
+            }
+            Resource::Deployments | Resource::Rollouts => "the state of their rollouts, and which hash is current",
+            Resource::StatefulSets | Resource::DaemonSets => {
+                "the state of their rollouts, which hash is current, and whether a mix is held on purpose"
+            }
+            Resource::ControllerRevisions => {
+                "which hash of a DaemonSet is current, and whether a container of StatefulSets and DaemonSets comes from the \
+                 template or was injected"
+            }
+        }
+    }
+}
+
+/// The command that prints what is missing. Of ControllerRevisions it matters who wrote them last.
+fn command(resource: Resource) -> String {
+    match resource {
+        Resource::ControllerRevisions => format!("kubectl get {resource} -A -o json --show-managed-fields"),
+        Resource::Rollouts => format!("kubectl get {resource}.argoproj.io -A -o json"),
+        _ => format!("kubectl get {resource} -A -o json"),
+    }
+}
+
+impl fmt::Display for Gap {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { resource, cause, missing } = self;
+        match cause {
+            Cause::Forbidden { .. } => write!(f, "{resource} may not be listed")?,
+            Cause::NotServed => write!(f, "{resource} are not served")?,
+            Cause::NotInDump => write!(f, "there are no {resource} in it")?,
+            Cause::Gone if *missing == 1 => write!(f, "1 of the {resource} is not there")?,
+            Cause::Gone => write!(f, "{missing} of the {resource} are not there")?,
+        }
+        write!(f, "; not known: {}", self.unknown())?;
+        match cause {
+            Cause::Forbidden { .. } => f.write_str(&self.grant()),
+            Cause::NotInDump => write!(f, "; add what {} prints, with another -f", command(*resource)),
+            Cause::NotServed | Cause::Gone => Ok(()),
+        }
+    }
+}

@@ -1,0 +1,127 @@
+//! Receives the objects of one look at a cluster.
+
+use super::watched::workload_of;
+use super::{Look, Looking, Selector, Witness, locked};
+use crate::inventory::{Inventory, Source};
+use crate::objects::{Body, Cut, Cutter, Object, Resource};
+use crate::report::Workload;
+use crate::time::{Taken, UnixTime};
+use crate::watch::Sink;
+use std::collections::HashSet;
+use std::sync::Mutex;
+
+/// Takes every object once.
+pub(super) struct Seen {
+    inventory: Mutex<Inventory>,
+    selector: Option<Selector>,
+    witness: Option<Witness>,
+    noted: Mutex<Noted>,
+}
+
+/// What a report does not say, and has to be known of a look.
+#[derive(Default)]
+struct Noted {
+    /// Workloads whose labels the selector chose.
+    chosen: HashSet<Workload>,
+    unwritten_revisions: bool,
+}
+
+impl Seen {
+    pub(super) fn new(looking: &Looking, sources: &[Source], witness: Option<Witness>) -> Self {
+        let inventory = Mutex::new(Inventory::of_one_look(looking.settings.clone(), sources));
+        Self { inventory, selector: looking.selector.clone(), witness, noted: Mutex::default() }
+    }
+
+    /// What was seen, once nothing more comes.
+    pub(super) fn finish(&self, of: String, taken: Taken) -> Look {
+        let noted = std::mem::take(&mut *locked(&self.noted));
+        let empty = Inventory::new(crate::inventory::Settings::default(), &[]);
+        Look {
+            inventory: std::mem::replace(&mut *locked(&self.inventory), empty),
+            chosen: self.selector.is_some().then_some(noted.chosen),
+            taken,
+            of,
+            gaps: Vec::new(),
+            pods_only: false,
+            unwritten_revisions: noted.unwritten_revisions,
+            without_nodes: None,
+            without_registry: None,
+            connected: None,
+        }
+    }
+
+    fn note(&self, object: &Object<'_>) {
+        let mut noted = locked(&self.noted);
+        if matches!(&object.body, Body::ControllerRevision(_)) {
+            noted.unwritten_revisions |= object.meta.written_by_controller_manager.is_none();
+        }
+        if self.selector.as_ref().is_some_and(|selector| selector.matches(&object.meta.labels)) {
+            noted.chosen.extend(workload_of(object));
+        }
+    }
+}
+
+impl Sink for Seen {
+    fn begin_relist(&self, source: Source) {
+        locked(&self.inventory).begin_relist(source);
+    }
+
+    fn reads_pages(&self) -> bool {
+        self.witness.is_some()
+    }
+
+    fn page(&self, source: Source, page: &[u8]) {
+        let Some(witness) = &self.witness else { return };
+        let mut cutter = Cutter::default();
+        let mut rest = page;
+        loop {
+            match cutter.next_cut() {
+                Ok(Cut::Object { json, .. }) => witness(source.resource, json),
+                Ok(Cut::More) => {
+                    let room = cutter.room();
+                    let length = rest.len().min(room.len());
+                    room[..length].copy_from_slice(&rest[..length]);
+                    rest = &rest[length..];
+                    cutter.filled(length);
+                }
+                // Whoever decodes the page says what is wrong with it.
+                Ok(Cut::End) | Err(_) => return,
+                Ok(Cut::ListEnd(..)) => {}
+            }
+        }
+    }
+
+    fn relist(&self, source: Source, objects: &[Object<'_>]) {
+        for object in objects {
+            self.note(object);
+        }
+        locked(&self.inventory).relist_all(source, objects, UnixTime::now());
+    }
+
+    fn finish_relist(&self, source: Source, _: &[Object<'_>]) {
+        locked(&self.inventory).finish_relist(source, UnixTime::now());
+    }
+
+    fn abandon_relist(&self, source: Source) {
+        locked(&self.inventory).abandon_relist(source, UnixTime::now());
+    }
+
+    /// Pods whose ReplicaSets may not be listed are grouped by the name that they give it, as those of a lone list of pods.
+    fn forbid(&self, source: Source) {
+        if source.resource == Resource::ReplicaSets {
+            self.begin_relist(source);
+            self.finish_relist(source, &[]);
+        } else {
+            locked(&self.inventory).forbid(source, UnixTime::now());
+        }
+    }
+
+    fn not_served(&self, source: Source) {
+        self.forbid(source);
+    }
+
+    /// Nothing changes while one looks.
+    fn apply(&self, _: Source, _: &Object<'_>) {}
+
+    fn delete(&self, _: Source, _: &Object<'_>) {}
+}

@@ -1,0 +1,138 @@
+//! A cluster that is watched for a while, with the labels that a selector asks for.
+
+use super::{PODS_AT_ONCE, Selector, locked};
+use crate::inventory::{Asked, Changes, Evidence, Inventory, Settings, Source};
+use crate::kinds::WorkloadKind;
+use crate::objects::{Body, Object};
+use crate::registry::RegistryOptions;
+use crate::report::{Name, Workload};
+use crate::time::UnixTime;
+use crate::watch::{NodeSink, Sink};
+use std::collections::HashSet;
+use std::sync::{Arc, Mutex};
+
+/// Takes what the watches bring, and knows which workloads a selector chooses.
+pub struct Watched {
+    inventory: Mutex<Inventory>,
+    selector: Option<Selector>,
+    chosen: Mutex<HashSet<Workload>>,
+}
+
+impl Watched {
+    /// Nothing was seen yet.
+    #[must_use]
+    pub fn new(settings: Settings, selector: Option<Selector>, sources: &[Source]) -> Self {
+        Self { inventory: Mutex::new(Inventory::new(settings, sources)), selector, chosen: Mutex::default() }
+    }
+
+    /// What has to be said anew, a portion at a time.
+    pub fn changes(&self, now: UnixTime) -> Changes {
+        locked(&self.inventory).take_some_changes(now, PODS_AT_ONCE)
+    }
+
+    /// Asks registries, if any are listed, and takes over what they say; what they did not say.
+    pub async fn ask_registries(&self, options: &RegistryOptions) -> anyhow::Result<Option<String>> {
+        let asked = locked(&self.inventory).asked_images();
+        let Some(asked) = asked.filter(|_| options.is_on()) else { return Ok(None) };
+        let (evidence, note) = super::registry::ask(options, asked).await?;
+        locked(&self.inventory).take_registry_evidence(&evidence, UnixTime::now());
+        Ok(note)
+    }
+
+    /// Whether the selector chooses a workload, if there is one.
+    pub fn is_chosen(&self, workload: &Workload) -> bool {
+        self.selector.is_none() || locked(&self.chosen).contains(workload)
+    }
+
+    fn choose(&self, object: &Object<'_>, gone: bool) {
+        let Some((selector, workload)) = self.selector.as_ref().zip(workload_of(object)) else { return };
+        if gone || !selector.matches(&object.meta.labels) {
+            locked(&self.chosen).remove(&workload);
+        } else {
+            locked(&self.chosen).insert(workload);
+        }
+    }
+}
+
+/// The workload that an object is by itself. A ReplicaSet with an owner is none, and pods belong to one.
+pub(super) fn workload_of(object: &Object<'_>) -> Option<Workload> {
+    let kind = match &object.body {
+        Body::Pod(_) | Body::ControllerRevision(_) | Body::Node(_) => return None,
+        Body::ReplicaSet(_) if object.meta.controller.is_some() => return None,
+        Body::ReplicaSet(_) => WorkloadKind::ReplicaSet,
+        Body::Deployment(_) => WorkloadKind::Deployment,
+        Body::StatefulSet(_) => WorkloadKind::StatefulSet,
+        Body::DaemonSet(_) => WorkloadKind::DaemonSet,
+        Body::Rollout(_) => WorkloadKind::Rollout,
+    };
+    Some(Workload {
+        namespace: Name::from(object.meta.namespace.as_ref()),
+        workload_type: Name::from(kind.label()),
+        name: Name::from(object.meta.name.as_ref()),
+    })
+}
+
+impl NodeSink for Watched {
+    fn asked(&self) -> Option<Asked> {
+        NodeSink::asked(&self.inventory)
+    }
+
+    fn evidence(&self) -> Option<Arc<Evidence>> {
+        NodeSink::evidence(&self.inventory)
+    }
+
+    fn take_evidence(&self, evidence: Evidence) {
+        NodeSink::take_evidence(&self.inventory, evidence);
+    }
+
+    fn give_up_evidence(&self) {
+        NodeSink::give_up_evidence(&self.inventory);
+    }
+
+    fn wants_evidence(&self) -> bool {
+        NodeSink::wants_evidence(&self.inventory)
+    }
+}
+
+impl Sink for Watched {
+    fn apply(&self, source: Source, object: &Object<'_>) {
+        self.choose(object, false);
+        self.inventory.apply(source, object);
+    }
+
+    fn delete(&self, source: Source, object: &Object<'_>) {
+        self.choose(object, true);
+        self.inventory.delete(source, object);
+    }
+
+    fn begin_relist(&self, source: Source) {
+        Sink::begin_relist(&self.inventory, source);
+    }
+
+    fn relist(&self, source: Source, objects: &[Object<'_>]) {
+        for object in objects {
+            self.choose(object, false);
+        }
+        Sink::relist(&self.inventory, source, objects);
+    }
+
+    fn finish_relist(&self, source: Source, gone: &[Object<'_>]) {
+        self.inventory.finish_relist(source, gone);
+    }
+
+    fn abandon_relist(&self, source: Source) {
+        Sink::abandon_relist(&self.inventory, source);
+    }
+
+    fn live(&self, source: Source, live: bool) {
+        self.inventory.live(source, live);
+    }
+
+    fn forbid(&self, source: Source) {
+        Sink::forbid(&self.inventory, source);
+    }
+
+    fn not_served(&self, source: Source) {
+        Sink::not_served(&self.inventory, source);
+    }
+}

@@ -1,0 +1,118 @@
+//! What is said to whoever started podskew, beside the log.
+
+use crate::stderr::{self, Stderr};
+use crate::terminal::humanize::visible;
+use anyhow::Context as _;
+use std::io::{self, IsTerminal as _, Write};
+use std::os::fd::AsFd;
+use std::process::ExitCode;
+
+/// Prints help to stdout, or an error of the command line to stderr, and returns the exit code that belongs to it.
+pub(crate) fn usage(error: &clap::Error) -> anyhow::Result<ExitCode> {
+    if error.use_stderr() {
+        // Nothing else could report that stderr fails.
+        let _ = error.print();
+    } else {
+        let text = error.render();
+        print(&if takes_colours() { text.ansi().to_string() } else { text.to_string() })?;
+    }
+    Ok(u8::try_from(error.exit_code()).map_or(ExitCode::FAILURE, ExitCode::from))
+}
+
+/// Prints the output of a command to stdout. A closed pipe is no error: its reader has seen enough.
+pub(crate) fn print(text: &str) -> anyhow::Result<()> {
+    print_bytes(text.as_bytes())
+}
+
+/// Prints bytes that may be no text, as [`print`] does.
+pub(crate) fn print_bytes(bytes: &[u8]) -> anyhow::Result<()> {
+    page(|out| out.write_all(bytes))
+}
+
+/// Prints output that is written piece by piece, as [`print`] does.
+pub(crate) fn page(write: impl FnOnce(&mut dyn Write) -> io::Result<()>) -> anyhow::Result<()> {
+    // Both may be the same terminal.
+    stderr::flush();
+    // `Stdout` keeps the last line in a buffer of its own, and the error of writing it shows only in `flush`.
+    let mut out = io::BufWriter::new(io::stdout().lock());
+    match write(&mut out).and_then(|()| out.flush()) {
+        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
+        written => written.context("cannot write the output; is the disk full?"),
+    }
+}
+
+/// How far something is that takes a while: not what was asked for, so on stderr.
+pub(crate) fn progress(text: &str) {
+    write_to_stderr(text);
+}
+
+/// How many columns stdout has; none where lines may have any length. `COLUMNS` says it of what is no terminal.
+pub(crate) fn width() -> Option<usize> {
+    let said = || std::env::var("COLUMNS").ok()?.parse().ok().filter(|columns| *columns > 0);
+    columns_of(io::stdout()).or_else(said)
+}
+
+/// How many columns stderr has, if it is a terminal on which a line can be written anew.
+pub(crate) fn progress_width() -> Option<usize> {
+    columns_of(io::stderr()).filter(|_| !is_dumb())
+}
+
+fn columns_of(stream: impl AsFd) -> Option<usize> {
+    terminal_size::terminal_size_of(stream).map(|(terminal_size::Width(columns), _)| usize::from(columns))
+}
+
+fn is_dumb() -> bool {
+    std::env::var_os("TERM").is_some_and(|value| value == "dumb")
+}
+
+/// Whether somebody sees colours: on a terminal, unless `NO_COLOR` says otherwise.
+pub(crate) fn takes_colours() -> bool {
+    let refused = std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
+    !refused && !is_dumb() && std::io::stdout().is_terminal()
+}
+
+/// What was asked for is there, and something is wrong with it.
+pub(crate) fn complain(message: &str) {
+    write_to_stderr(&format!("error: {message}\n"));
+}
+
+/// Something failed; every cause on a line of its own, the remedy in the words of whoever knows it.
+pub(crate) fn failure(error: &anyhow::Error) {
+    // Names from a file may be anything.
+    write_to_stderr(&chain(error).chars().map(visible).collect::<String>());
+}
+
+/// In the order of the log's lines, and like them without waiting.
+fn write_to_stderr(text: &str) {
+    // It cannot fail.
+    let _ = Stderr.write_all(text.as_bytes());
+}
+
+fn chain(error: &anyhow::Error) -> String {
+    let mut told = error.to_string();
+    let mut text = format!("error: {told}\n");
+    for cause in error.chain().skip(1).map(ToString::to_string) {
+        // Some crates put the causes of an error into its own message as well.
+        if !told.contains(&cause) {
+            text.push_str("  caused by: ");
+            text.push_str(&cause.replace('\n', "\n  "));
+            text.push('\n');
+            told = cause;
+        }
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    #[test]
+    fn every_cause_has_its_line() {
+        let error = anyhow::anyhow!("connection refused").context("cannot reach the API server; is it up?");
+        assert_eq!(
+            super::chain(&error),
+            "error: cannot reach the API server; is it up?\n  caused by: connection refused\n"
+        );
+        let error = anyhow::anyhow!("no such file").context("cannot load it: no such file").context("cannot start");
+        assert_eq!(super::chain(&error), "error: cannot start\n  caused by: cannot load it: no such file\n");
+    }
+}

@@ -1,0 +1,340 @@
+//! The objects of a list, decoded beside the reading of it.
+//!
+//! A connection is read by one task, so a list that came through it was decoded by one core while the others waited. The
+//! objects that are there when a list begins come in no order that counts: as long as nothing but such objects is read,
+//! they are handed to other tasks, some hundred kilobytes at a time, and go from there into the inventory. Whoever reads
+//! has to [`drain`](Lanes::drain) before anything that is no such object, and before the list ends in any way.
+
+use super::sink::Sink;
+use crate::inventory::Source;
+use crate::objects::{DecodeError, Object, Resource, WatchEvent, decode_event, decode_list};
+use bytes::{Bytes, BytesMut};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use tokio::runtime::Handle;
+use tokio::task::{JoinError, JoinSet};
+
+/// Long enough that a task costs nothing beside it, short enough that a scrape waits for no more than some hundred
+/// microseconds until a core is free.
+const BATCH: usize = 128 << 10;
+
+/// More are of no use: one task reads the connection, and no more than so many keep up with it.
+const MOST_LANES: usize = 4;
+
+/// A long object leaves more memory than the next ones need.
+const MOST_SPARED: usize = 1 << 20;
+
+/// So many objects go into the inventory at once, if nobody else is at it.
+const AT_ONCE: usize = 16;
+
+/// So many wait until nobody is.
+const AT_MOST: usize = 64;
+
+/// What is being decoded of one list.
+pub(super) struct Lanes<S> {
+    source: Source,
+    sink: Arc<S>,
+    /// So many tasks decode at once.
+    cores: usize,
+    /// Events that wait until they are enough.
+    batch: Vec<Bytes>,
+    batch_bytes: usize,
+    /// Pieces of pages that are decoded: the next ones are read into them, because fresh memory costs as much as decoding.
+    spare_pages: Arc<Mutex<Vec<BytesMut>>>,
+    running: JoinSet<Decoded>,
+    decoded: Decoded,
+}
+
+/// What became of some objects.
+#[derive(Default)]
+pub(super) struct Decoded {
+    /// Those that went into the inventory.
+    pub(super) objects: u64,
+    /// Those that could not be read.
+    pub(super) unreadable: u64,
+    /// Why the first of them could not.
+    pub(super) error: Option<DecodeError>,
+}
+
+/// Whether an event of a watch is an object that was added, in the words of every API server there is. A server with other
+/// words is understood as well, only by one task.
+pub(super) fn is_added(event: &[u8]) -> bool {
+    event.starts_with(b"{\"type\":\"ADDED\",") || event.starts_with(b"\x0A\x05ADDED\x12")
+}
+
+impl<S: Sink> Lanes<S> {
+    pub(super) fn new(source: Source, sink: Arc<S>) -> Self {
+        Self {
+            source,
+            sink,
+            // The system was asked how many cores there are when the runtime began; asking takes a dozen system calls.
+            cores: Handle::current().metrics().num_workers().min(MOST_LANES),
+            batch: Vec::new(),
+            batch_bytes: 0,
+            spare_pages: Arc::default(),
+            running: JoinSet::new(),
+            decoded: Decoded::default(),
+        }
+    }
+
+    /// Takes an event that [`is_added`]. Waits while all lanes are taken.
+    pub(super) async fn event(&mut self, event: Bytes) {
+        self.batch_bytes += event.len();
+        self.batch.push(event);
+        if self.batch_bytes >= BATCH {
+            self.flush().await;
+        }
+    }
+
+    /// Nothing more is there for now: what is there goes on.
+    pub(super) async fn flush(&mut self) {
+        if self.batch.is_empty() {
+            return;
+        }
+        self.batch_bytes = 0;
+        let (source, sink, batch) = (self.source, self.sink.clone(), std::mem::take(&mut self.batch));
+        self.start(self.cores, move || events(source, sink.as_ref(), &batch)).await;
+    }
+
+    /// Takes a page, or a piece of one. It is decoded while the next one is read, and no more than two are at once.
+    pub(super) async fn page(&mut self, page: BytesMut) {
+        let (source, sink, spare_pages) = (self.source, self.sink.clone(), self.spare_pages.clone());
+        self.start(self.cores.min(2), move || {
+            let decoded = self::page(source, sink.as_ref(), &page);
+            if page.capacity() <= MOST_SPARED {
+                lock(&spare_pages).push(page);
+            }
+            decoded
+        })
+        .await;
+    }
+
+    /// Where to read the next piece.
+    pub(super) fn spare_page(&self) -> BytesMut {
+        lock(&self.spare_pages).pop().unwrap_or_default()
+    }
+
+    /// What is decoded by now.
+    pub(super) fn decoded(&mut self) -> Decoded {
+        while let Some(decoded) = self.running.try_join_next() {
+            self.decoded.add(joined(self.source.resource, decoded));
+        }
+        std::mem::take(&mut self.decoded)
+    }
+
+    /// Waits until everything is decoded.
+    pub(super) async fn drain(&mut self) -> Decoded {
+        self.flush().await;
+        while let Some(decoded) = self.running.join_next().await {
+            self.decoded.add(joined(self.source.resource, decoded));
+        }
+        std::mem::take(&mut self.decoded)
+    }
+
+    async fn start(&mut self, most: usize, work: impl FnOnce() -> Decoded + Send + 'static) {
+        while self.running.len() >= most
+            && let Some(decoded) = self.running.join_next().await
+        {
+            self.decoded.add(joined(self.source.resource, decoded));
+        }
+        self.running.spawn(async move { work() });
+    }
+}
+
+impl Decoded {
+    fn add(&mut self, other: Self) {
+        self.objects += other.objects;
+        self.unreadable += other.unreadable;
+        self.error = self.error.take().or(other.error);
+    }
+
+    fn unreadable(&mut self, error: DecodeError) {
+        self.unreadable += 1;
+        self.error.get_or_insert(error);
+    }
+}
+
+/// A panic goes on where it would have been without lanes: what it left undone must not pass for a complete list.
+fn joined(resource: Resource, decoded: Result<Decoded, JoinError>) -> Decoded {
+    decoded.unwrap_or_else(|error| {
+        if let Ok(panic) = error.try_into_panic() {
+            std::panic::resume_unwind(panic);
+        }
+        let error = DecodeError { resource, what: "podskew is shutting down", byte: 0 };
+        Decoded { objects: 0, unreadable: 1, error: Some(error) }
+    })
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// Objects on their way into the inventory.
+struct Gathered<'s, 'a, S> {
+    source: Source,
+    sink: &'s S,
+    objects: Vec<Object<'a>>,
+    decoded: Decoded,
+}
+
+impl<'s, 'a, S: Sink> Gathered<'s, 'a, S> {
+    fn new(source: Source, sink: &'s S, most: usize) -> Self {
+        Self { source, sink, objects: Vec::with_capacity(most.min(AT_MOST)), decoded: Decoded::default() }
+    }
+
+    /// Hands on what is there whenever it has become some more and no other lane is at the inventory: who waits for it
+    /// sleeps, and is woken late.
+    fn push(&mut self, object: Object<'a>) {
+        self.decoded.objects += 1;
+        self.objects.push(object);
+        if self.objects.len() >= AT_MOST {
+            self.sink.relist(self.source, &self.objects);
+        } else if !self.objects.len().is_multiple_of(AT_ONCE)
+            || !self.sink.relist_unless_busy(self.source, &self.objects)
+        {
+            return;
+        }
+        self.objects.clear();
+    }
+
+    fn end(self) -> Decoded {
+        if !self.objects.is_empty() {
+            self.sink.relist(self.source, &self.objects);
+        }
+        self.decoded
+    }
+}
+
+fn events<S: Sink>(source: Source, sink: &S, events: &[Bytes]) -> Decoded {
+    let mut gathered = Gathered::new(source, sink, events.len());
+    for event in events {
+        match decode_event(source.resource, event) {
+            Ok(WatchEvent::Applied(object)) => gathered.push(object),
+            Ok(_) => {
+                let error = DecodeError { resource: source.resource, what: "an event of two types", byte: 0 };
+                gathered.decoded.unreadable(error);
+            }
+            Err(error) => gathered.decoded.unreadable(error),
+        }
+    }
+    gathered.end()
+}
+
+fn page<S: Sink>(source: Source, sink: &S, page: &[u8]) -> Decoded {
+    sink.page(source, page);
+    let mut gathered = Gathered::new(source, sink, AT_MOST);
+    let read = decode_list(source.resource, page, &mut |object| gathered.push(object));
+    if let Err(error) = read {
+        gathered.decoded.unreadable(error);
+    }
+    gathered.end()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{BATCH, Lanes, is_added};
+    use crate::inventory::Source;
+    use crate::objects::{Object, Resource};
+    use crate::watch::Sink;
+    use bytes::{Bytes, BytesMut};
+    use std::collections::BTreeMap;
+    use std::sync::atomic::{AtomicUsize, Ordering};
+    use std::sync::{Arc, Mutex};
+
+    const PODS: Source = Source { resource: Resource::Pods, namespace: 0 };
+
+    /// How often each name came. Busy two of three times that it may be.
+    #[derive(Default)]
+    struct Names(Mutex<BTreeMap<String, u32>>, AtomicUsize);
+
+    const PANICS: &str = "a sink that panics";
+
+    impl Sink for Names {
+        fn relist(&self, _: Source, objects: &[Object<'_>]) {
+            for object in objects {
+                assert_ne!(object.meta.name, "pod-13", "{PANICS}");
+                *self.0.lock().unwrap().entry(object.meta.name.to_string()).or_default() += 1;
+            }
+        }
+        fn relist_unless_busy(&self, source: Source, objects: &[Object<'_>]) -> bool {
+            let busy = !self.1.fetch_add(1, Ordering::Relaxed).is_multiple_of(3);
+            if !busy {
+                self.relist(source, objects);
+            }
+            !busy
+        }
+        fn apply(&self, _: Source, _: &Object<'_>) {}
+        fn delete(&self, _: Source, _: &Object<'_>) {}
+        fn begin_relist(&self, _: Source) {}
+        fn finish_relist(&self, _: Source, _: &[Object<'_>]) {}
+        fn abandon_relist(&self, _: Source) {}
+        fn forbid(&self, _: Source) {}
+        fn not_served(&self, _: Source) {}
+    }
+
+    fn object(number: usize) -> String {
+        // So long that a batch takes some dozens.
+        format!("{{\"metadata\":{{\"name\":\"pod-{number}\",\"note\":\"{}\"}}}}", "x".repeat(BATCH / 40))
+    }
+
+    fn line(number: usize) -> Bytes {
+        format!("{{\"type\":\"ADDED\",\"object\":{}}}", object(number)).into()
+    }
+
+    #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+    async fn every_object_comes_once_and_what_cannot_be_read_is_told() {
+        let names = Arc::new(Names::default());
+        let mut lanes = Lanes::new(PODS, names.clone());
+        let mut broken = 0;
+        for number in 100..1_100 {
+            let mut line = line(number);
+            assert!(is_added(&line));
+            if number % 250 == 7 {
+                line.truncate(line.len() - 1);
+                broken += 1;
+            }
+            lanes.event(line).await;
+            if number % 333 == 0 {
+                lanes.flush().await;
+            }
+        }
+        let decoded = lanes.drain().await;
+        assert_eq!((decoded.objects, decoded.unreadable), (1_000 - broken, broken));
+        assert!(decoded.error.is_some());
+        let names = std::mem::take(&mut *names.0.lock().unwrap());
+        assert_eq!(names.len() as u64, 1_000 - broken);
+        assert!(names.values().all(|times| *times == 1));
+        assert_eq!(lanes.drain().await.objects, 0, "it is told once");
+    }
+
+    #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+    async fn pages_are_decoded_beside_each_other() {
+        let names = Arc::new(Names::default());
+        let mut lanes = Lanes::new(PODS, names.clone());
+        for page in 0..20 {
+            let items: Vec<String> = (100 + page * 50..150 + page * 50).map(object).collect();
+            let text = format!("{{\"metadata\":{{\"resourceVersion\":\"7\"}},\"items\":[{}]}}", items.join(","));
+            lanes.page(BytesMut::from(text.as_str())).await;
+        }
+        lanes.page(BytesMut::from("{\"items\":[{}")).await;
+        let decoded = lanes.drain().await;
+        assert_eq!((decoded.objects, decoded.unreadable), (1_001, 1));
+        assert_eq!(names.0.lock().unwrap().len(), 1_001);
+    }
+
+    #[tokio::test]
+    #[should_panic(expected = "a sink that panics")]
+    async fn a_panic_does_not_pass_for_a_complete_list() {
+        let mut lanes = Lanes::new(PODS, Arc::new(Names::default()));
+        lanes.event(line(13)).await;
+        lanes.drain().await;
+    }
+
+    #[test]
+    fn only_what_was_added_goes_its_own_way() {
+        for other in
+            ["", "{\"type\":\"MODIFIED\",\"object\":{}}", "{ \"type\": \"ADDED\", \"object\": {}}", "{\"type\":\"ADDED"]
+        {
+            assert!(!is_added(other.as_bytes()), "{other}");
+        }
+    }
+}

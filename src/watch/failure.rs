@@ -1,0 +1,246 @@
+//! What went wrong, in one word for the counter, in a sentence for the log, and what it means for the next attempt.
+
+use super::connect_error;
+use super::credentials::CredentialError;
+use super::framing::EventTooLong;
+use crate::objects::{DecodeError, Status, decode_status};
+use crate::telemetry::FailureReason;
+use http::header::RETRY_AFTER;
+use http::{HeaderMap, StatusCode};
+use std::error::Error;
+use std::time::Duration;
+
+/// No server gets to silence a watch for longer.
+const LONGEST_RETRY_AFTER: Duration = Duration::from_secs(300);
+
+/// A sentence is shorter. What is longer would fill the log.
+const LONGEST_MESSAGE: usize = 1 << 10;
+
+/// Stands where a message was cut.
+const ELLIPSIS: &str = "…";
+
+/// Why a list or a watch failed.
+#[derive(Clone, Debug)]
+pub(super) struct Failure {
+    /// The word.
+    pub(super) reason: FailureReason,
+    /// The sentence: podskew's own, or the `message` of the API server's Status. Never part of an object.
+    pub(super) message: String,
+    /// When the server asks to come back.
+    pub(super) retry_after: Option<Duration>,
+    /// Whether a watch cannot go on from the version it had.
+    pub(super) relist: bool,
+    /// Whether it will fail again until somebody changes what the message says.
+    pub(super) lasting: bool,
+}
+
+impl Failure {
+    fn new(reason: FailureReason, message: impl Into<String>) -> Self {
+        let mut message = message.into();
+        if message.len() > LONGEST_MESSAGE {
+            let room = LONGEST_MESSAGE - ELLIPSIS.len();
+            message.truncate((0..=room).rev().find(|end| message.is_char_boundary(*end)).unwrap_or(0));
+            message.push_str(ELLIPSIS);
+            message.shrink_to_fit();
+        }
+        Self {
+            reason,
+            message,
+            retry_after: None,
+            // A line that could not be read may have held anything; an expired version stays expired.
+            relist: matches!(reason, FailureReason::Expired | FailureReason::TimelineLost | FailureReason::Decode),
+            lasting: false,
+        }
+    }
+
+    /// The API server refused with this status.
+    pub(super) fn refused(status: StatusCode, headers: &HeaderMap, body: &[u8]) -> Self {
+        if let Some(advice) = connect_error::plain_on_tls(body) {
+            return Self { lasting: true, ..Self::connection(advice) };
+        }
+        let said = decode_status(body).unwrap_or_default();
+        // Kubernetes writes whole seconds; the form with a date, which HTTP allows, is left to the backoff.
+        let header = headers.get(RETRY_AFTER).and_then(|value| value.to_str().ok()?.trim().parse().ok());
+        let seconds = header.or(said.retry_after_seconds.map(u64::from));
+        let message = if said.message.is_empty() { format!("the API server answered {status}") } else { said.message };
+        Self::of_code(status.as_u16(), message, seconds)
+    }
+
+    /// The API server ended a watch with this ERROR event.
+    pub(super) fn event(said: Status) -> Self {
+        let code = match (said.code, said.reason.as_str()) {
+            (_, "Expired" | "Gone") => 410,
+            (0, _) => 500,
+            (code, _) => code,
+        };
+        let message = if said.message.is_empty() { format!("the watch ended with code {code}") } else { said.message };
+        Self::of_code(code, message, said.retry_after_seconds.map(u64::from))
+    }
+
+    fn of_code(code: u16, message: String, retry_after_seconds: Option<u64>) -> Self {
+        let reason = match code {
+            401 => FailureReason::Unauthorized,
+            403 => FailureReason::Forbidden,
+            404 => FailureReason::NotFound,
+            410 => FailureReason::Expired,
+            429 => FailureReason::Throttled,
+            408 | 504 => FailureReason::Timeout,
+            500.. => FailureReason::ServerError,
+            _ => FailureReason::Rejected,
+        };
+        let mut failure = Self::new(reason, message);
+        failure.retry_after = retry_after_seconds.map(|seconds| Duration::from_secs(seconds).min(LONGEST_RETRY_AFTER));
+        // What was rejected once will be again. 504 is also "Too large resource version" (apiserver storage/errors.go,
+        // NewTooLargeResourceVersionError): a replica that lags behind says so, and nothing is lost by it.
+        failure.relist |= reason == FailureReason::Rejected;
+        failure
+    }
+
+    /// Nothing came in time.
+    pub(super) fn timeout(message: impl Into<String>) -> Self {
+        Self::new(FailureReason::Timeout, message)
+    }
+
+    /// The connection broke.
+    pub(super) fn connection(message: impl Into<String>) -> Self {
+        Self::new(FailureReason::Connection, message)
+    }
+
+    /// The API server is in an older state than it was.
+    pub(super) fn timeline_lost(message: impl Into<String>) -> Self {
+        Self::new(FailureReason::TimelineLost, message)
+    }
+
+    /// Whether the API server may be away.
+    pub(super) fn is_silence(&self) -> bool {
+        matches!(self.reason, FailureReason::Timeout | FailureReason::Connection | FailureReason::ServerError)
+    }
+
+    /// The answer makes no sense.
+    pub(super) fn unreadable(message: impl Into<String>) -> Self {
+        Self::new(FailureReason::Decode, message)
+    }
+
+    /// The request did not get through, or the answer broke off.
+    pub(super) fn transport(error: &kube::Error) -> Self {
+        if let Some(advice) = connect_error::tls(error) {
+            return Self { lasting: true, ..Self::connection(advice) };
+        }
+        let mut link: Option<&(dyn Error + 'static)> = Some(error);
+        let mut message = String::new();
+        while let Some(cause) = link {
+            if let Some(error) = cause.downcast_ref::<CredentialError>() {
+                return Self::new(FailureReason::Unauthorized, error.to_string());
+            }
+            // kube's messages repeat those of their sources.
+            // hyper-util's words for what a proxy answered.
+            let text = cause.to_string().replace("tunnel error: ", "no way through the proxy: ");
+            if !message.contains(&text) {
+                if !message.is_empty() {
+                    message.push_str(": ");
+                }
+                message.push_str(&text);
+            }
+            link = cause.source();
+        }
+        Self::connection(message)
+    }
+}
+
+impl From<EventTooLong> for Failure {
+    fn from(error: EventTooLong) -> Self {
+        Self::unreadable(error.to_string())
+    }
+}
+
+impl From<DecodeError> for Failure {
+    fn from(error: DecodeError) -> Self {
+        Self::unreadable(error.to_string())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Failure, LONGEST_RETRY_AFTER};
+    use crate::objects::Status;
+    use crate::telemetry::FailureReason;
+    use http::{HeaderMap, StatusCode};
+    use std::time::Duration;
+
+    fn refused(code: u16, body: &str) -> Failure {
+        Failure::refused(StatusCode::from_u16(code).unwrap(), &HeaderMap::new(), body.as_bytes())
+    }
+
+    #[test]
+    fn every_status_has_a_reason_and_says_whether_the_version_is_lost() {
+        let cases = [
+            (400, FailureReason::Rejected, true),
+            (401, FailureReason::Unauthorized, false),
+            (403, FailureReason::Forbidden, false),
+            (404, FailureReason::NotFound, false),
+            (410, FailureReason::Expired, true),
+            (422, FailureReason::Rejected, true),
+            (429, FailureReason::Throttled, false),
+            (500, FailureReason::ServerError, false),
+            (503, FailureReason::ServerError, false),
+            (504, FailureReason::Timeout, false),
+        ];
+        for (code, reason, relist) in cases {
+            let failure = refused(code, "");
+            assert_eq!((failure.reason, failure.relist), (reason, relist), "{code}");
+        }
+    }
+
+    #[test]
+    fn the_recorded_refusals_speak_for_themselves() {
+        let forbidden = refused(403, include_str!("../../tests/data/recordings/protocol/forbidden.json"));
+        assert!(forbidden.message.contains("cannot list resource"), "{}", forbidden.message);
+        let unauthorized = refused(401, include_str!("../../tests/data/recordings/protocol/unauthorized.json"));
+        assert_eq!(unauthorized.message, "Unauthorized");
+        let missing = refused(404, include_str!("../../tests/data/recordings/protocol/rollouts-missing-crd.txt"));
+        assert_eq!(missing.message, "the API server answered 404 Not Found");
+    }
+
+    #[test]
+    fn a_long_message_is_cut() {
+        let message = |letter: &str| {
+            refused(500, &format!(r#"{{"kind":"Status","message":"{}"}}"#, letter.repeat(5_000))).message
+        };
+        assert_eq!(message("x").len(), 1024);
+        assert!(message("x").ends_with("x…"));
+        let cut = message("ä");
+        assert!(cut.len() <= 1024 && cut.ends_with("ä…"), "{cut}");
+    }
+
+    #[test]
+    fn retry_after_is_honoured_within_reason() {
+        let after = |value: &str| {
+            let headers = HeaderMap::from_iter([(http::header::RETRY_AFTER, value.parse().unwrap())]);
+            Failure::refused(StatusCode::TOO_MANY_REQUESTS, &headers, b"").retry_after
+        };
+        assert_eq!(after("7"), Some(Duration::from_secs(7)));
+        assert_eq!(after("999999999999"), Some(LONGEST_RETRY_AFTER));
+        assert_eq!(after("Fri, 31 Dec 1999 23:59:59 GMT"), None);
+        assert_eq!(refused(429, "").retry_after, None);
+    }
+
+    #[test]
+    fn an_error_event_is_read_by_its_reason_first() {
+        let event =
+            |code, reason: &str| Failure::event(Status { code, reason: reason.to_owned(), ..Status::default() });
+        assert_eq!(event(410, "Expired").reason, FailureReason::Expired);
+        assert_eq!(event(0, "Expired").reason, FailureReason::Expired);
+        assert_eq!(event(0, "").reason, FailureReason::ServerError);
+        assert_eq!(event(500, "InternalError").reason, FailureReason::ServerError);
+    }
+
+    #[test]
+    fn what_is_wrong_with_the_credentials_is_said_alone() {
+        let error = super::CredentialError::new("the token file /t is empty".to_owned());
+        let failure = Failure::transport(&kube::Error::Service(error.into()));
+        assert_eq!(
+            (failure.reason, failure.message.as_str()),
+            (FailureReason::Unauthorized, "the token file /t is empty")
+        );
+    }
+}

@@ -1,0 +1,189 @@
+//! One look: every resource listed once, and nothing watched.
+//!
+//! The pods come first. Who owns them was there before they were, so it is in the lists that follow, or it is gone: nobody
+//! has to be waited for, as while watching.
+
+use super::authorization::Refused;
+use super::backoff::Backoff;
+use super::budget::Budget;
+use super::connect::Connected;
+use super::failure::Failure;
+use super::liveness::{Liveness, Pulse};
+use super::request::Target;
+use super::sink::Sink;
+use super::timings::Timings;
+use super::watcher::Watcher;
+use super::{sources, target};
+use crate::inventory::Source;
+use crate::objects::Resource;
+use crate::telemetry::{FailureReason, Telemetry};
+use anyhow::{Context as _, anyhow};
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::task::JoinSet;
+use tokio::time::{Instant, sleep};
+
+/// Somebody waits: a list that fails is tried again for no longer than this.
+const PATIENCE: Duration = Duration::from_secs(15);
+
+/// And it may fail no more often than this.
+const MOST_FAILURES: u32 = 4;
+
+/// A list that could not be had, although the look went on without it.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Refusal {
+    /// Which.
+    pub source: Source,
+    /// The rule that would allow it; none where the cluster does not serve it.
+    pub rule: Option<String>,
+}
+
+/// Lists everything in `namespaces`, or in all where there are none, and hands it to `sink`. What may not be listed is
+/// given back, except pods: without them there is nothing to see.
+pub async fn look<S: Sink>(
+    connected: &Connected,
+    namespaces: &[String],
+    sink: &Arc<S>,
+    timings: Timings,
+) -> anyhow::Result<Vec<Refusal>> {
+    let telemetry = Telemetry::new().context("cannot register podskew's own metrics")?;
+    let sources = sources(namespaces);
+    let liveness = Liveness::new(telemetry, &sources, &timings);
+    let budget = Budget::new();
+    let (pods, others): (Vec<_>, Vec<_>) = sources.into_iter().partition(|source| source.resource == Resource::Pods);
+    let mut refusals = Vec::new();
+    for sources in [pods, others] {
+        let mut tasks = JoinSet::new();
+        for source in sources {
+            let (client, pulse) = (connected.client.clone(), Pulse::new(source, liveness.clone()));
+            let target = target(source, namespaces);
+            let watcher = Watcher::new(source, target, client, sink.clone(), &timings, budget.clone(), pulse);
+            tasks.spawn(watcher.look());
+        }
+        while let Some(looked) = tasks.join_next().await {
+            let refusal = looked.context("a list was not finished")?;
+            refusals.extend(refusal.map_err(|error| {
+                let Connected { server, origin, .. } = connected;
+                error.context(format!("cannot look at {server} ({origin})"))
+            })?);
+        }
+    }
+    refusals.sort_by_key(|refusal| refusal.source);
+    Ok(refusals)
+}
+
+impl<S: Sink> Watcher<S> {
+    /// Lists once, tries again for a while, and says what became of it. An API server that refuses everything is taken for one that
+    /// has just started, for some seconds from its first refusal.
+    async fn look(mut self) -> anyhow::Result<Option<Refusal>> {
+        let _permit = self.budget.list().await;
+        let began = Instant::now();
+        let mut failing_since = None;
+        let mut is_lacking = false;
+        let mut starting_until = None;
+        let mut backoff = Backoff::new(self.timings.pause_base, self.timings.pause_most);
+        loop {
+            let Err(failure) = self.paged_list(began + self.timings.list_total).await else {
+                self.pulse.allowed(true);
+                if self.listing.is_skipping() {
+                    let objects = self.listing.skipped();
+                    let failure = Failure::unreadable(format!("{objects} of its objects are longer than 16 MiB"));
+                    return Err(self.given_up(&failure));
+                }
+                return Ok(None);
+            };
+            self.abandon();
+            self.count_unreadable(&failure);
+            if let Some(refused) = Refused::from_reason(failure.reason)
+                && self.source.resource != Resource::Pods
+            {
+                return Ok(Some(self.without(refused)));
+            }
+            if failure.reason == FailureReason::Forbidden
+                && !is_lacking
+                && Instant::now() + self.timings.forbidden_again
+                    < *starting_until.get_or_insert_with(|| Instant::now() + self.timings.forbidden_look)
+            {
+                if self.everything_is_forbidden().await {
+                    sleep(self.timings.forbidden_again).await;
+                } else {
+                    // The server may have been ready between two requests: the next refusal is no accident.
+                    is_lacking = true;
+                }
+                continue;
+            }
+            let pause = failure.retry_after.unwrap_or_default() + backoff.pause();
+            let failed_for = failing_since.get_or_insert_with(Instant::now).elapsed();
+            // A list that outlasted its continue token took longer than anybody's patience already.
+            let patient = failed_for + pause <= PATIENCE || failure.reason == FailureReason::Expired;
+            let hopeless = failure.lasting
+                || matches!(
+                    failure.reason,
+                    FailureReason::Forbidden
+                        | FailureReason::NotFound
+                        | FailureReason::Unauthorized
+                        | FailureReason::Rejected
+                );
+            if hopeless || !patient || backoff.failures() >= MOST_FAILURES {
+                return Err(self.given_up(&failure));
+            }
+            sleep(pause).await;
+        }
+    }
+
+    /// Whether the API server refuses every other resource too, as it does from its start until it has read its own roles.
+    async fn everything_is_forbidden(&mut self) -> bool {
+        let Target { resource: own, namespace } = self.target.clone();
+        for resource in Resource::ALL.into_iter().filter(|resource| *resource != own) {
+            if self.pulse.anything_allowed() {
+                return false;
+            }
+            let other = Target { resource, namespace: namespace.clone() };
+            if !matches!(self.open(&other.newest()).await, Err(failure) if failure.reason == FailureReason::Forbidden) {
+                return false;
+            }
+        }
+        true
+    }
+
+    fn without(&self, refused: Refused) -> Refusal {
+        let rule = match refused {
+            Refused::Forbidden => {
+                self.sink.forbid(self.source);
+                Some(self.target.rule(&["list"]))
+            }
+            Refused::NotServed => {
+                self.sink.not_served(self.source);
+                None
+            }
+        };
+        Refusal { source: self.source, rule }
+    }
+
+    /// What failed, and what to do about it.
+    fn given_up(&self, failure: &Failure) -> anyhow::Error {
+        let what = match &self.target.namespace {
+            Some(namespace) => format!("{} in namespace {namespace}", self.source.resource),
+            None => self.source.resource.to_string(),
+        };
+        if failure.lasting {
+            return anyhow!("{}", failure.message).context(format!("cannot list {what}"));
+        }
+        let remedy = match failure.reason {
+            FailureReason::Forbidden => format!("grant {}", self.target.rule(&["list"])),
+            FailureReason::Unauthorized => {
+                "log in anew, or name another user's context with --context; kubectl auth whoami says who you are"
+                    .to_owned()
+            }
+            FailureReason::Connection | FailureReason::Timeout => {
+                "see that the API server runs and can be reached from here: kubectl version asks it too".to_owned()
+            }
+            FailureReason::Throttled | FailureReason::ServerError => "try again when the API server is well".to_owned(),
+            FailureReason::NotFound => "see that the address is that of a Kubernetes API server".to_owned(),
+            FailureReason::Expired | FailureReason::TimelineLost | FailureReason::Rejected | FailureReason::Decode => {
+                "try again".to_owned()
+            }
+        };
+        anyhow!("{}", failure.message).context(format!("cannot list {what}; {remedy}"))
+    }
+}

@@ -1,0 +1,185 @@
+//! Which watches live: what `cluster_synced` and `last_activity` say when a resource has several.
+
+use super::line_limit::LineLimit;
+use super::timeline::Timeline;
+use super::timings::Timings;
+use crate::inventory::Source;
+use crate::telemetry::{EventType, FailureReason, Telemetry};
+use crate::time::UnixTime;
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, PoisonError};
+use tokio::sync::Notify;
+use tokio::time::Instant;
+
+/// What one watch says of itself.
+#[derive(Clone, Copy, Default, Debug)]
+struct Life {
+    synced: bool,
+    last_activity: u32,
+    /// Since when the API server has allowed it without a failure.
+    allowed_since: Option<Instant>,
+    /// How the last attempt failed, until the API server says something again.
+    failure: Option<FailureReason>,
+}
+
+/// The lives of all watches. A resource is as well as the worst of its namespaces.
+pub(super) struct Liveness {
+    telemetry: Telemetry,
+    lives: Mutex<BTreeMap<Source, Life>>,
+    timeline: Arc<Timeline>,
+    line_limit: Arc<LineLimit>,
+    /// Wakes who waits until all have answered.
+    pub(super) answered: Arc<Notify>,
+}
+
+impl Liveness {
+    pub(super) fn new(telemetry: Telemetry, sources: &[Source], timings: &Timings) -> Arc<Self> {
+        let lives = sources.iter().map(|source| (*source, Life::default())).collect();
+        Arc::new(Self {
+            telemetry,
+            lives: Mutex::new(lives),
+            timeline: Arc::new(Timeline::new(timings)),
+            line_limit: LineLimit::new(timings.log_window),
+            answered: Arc::default(),
+        })
+    }
+
+    /// Since when any source that `is_meant` has been allowed.
+    fn allowed_since(&self, is_meant: impl Fn(&Source) -> bool) -> Option<Instant> {
+        let lives = self.lives.lock().unwrap_or_else(PoisonError::into_inner);
+        lives.iter().filter(|(source, _)| is_meant(source)).filter_map(|(_, life)| life.allowed_since).min()
+    }
+
+    /// How the last attempt at a source failed.
+    pub(super) fn failure(&self, source: Source) -> Option<FailureReason> {
+        let lives = self.lives.lock().unwrap_or_else(PoisonError::into_inner);
+        lives.get(&source).and_then(|life| life.failure)
+    }
+
+    /// Changes one life, and tells the worst of its resource. The gauge is set under the lock: two watches that report at
+    /// once leave the later truth.
+    fn update(&self, source: Source, change: impl FnOnce(&mut Life)) {
+        let mut lives = self.lives.lock().unwrap_or_else(PoisonError::into_inner);
+        change(lives.entry(source).or_default());
+        let first = Source { resource: source.resource, namespace: 0 };
+        let last = Source { resource: source.resource, namespace: u8::MAX };
+        let (synced, last_activity) =
+            lives.range(first..=last).fold((true, u32::MAX), |(synced, oldest), (_, life)| {
+                (synced && life.synced, oldest.min(life.last_activity))
+            });
+        let label = [source.resource.plural()];
+        self.telemetry.cluster_synced.with_label_values(&label).set(i64::from(synced));
+        self.telemetry.last_activity.with_label_values(&label).set(f64::from(last_activity));
+    }
+}
+
+/// What one watch tells about itself.
+pub(super) struct Pulse {
+    source: Source,
+    liveness: Arc<Liveness>,
+    last_told: u32,
+    synced: bool,
+}
+
+impl Pulse {
+    pub(super) fn new(source: Source, liveness: Arc<Liveness>) -> Self {
+        Self { source, liveness, last_told: 0, synced: false }
+    }
+
+    /// The API server sent something.
+    pub(super) fn beat(&mut self) {
+        let now = UnixTime::now().seconds();
+        // Frames come by the thousand in a second; the gauge needs to move once.
+        if now != self.last_told {
+            self.last_told = now;
+            self.liveness.update(self.source, |life| (life.last_activity, life.failure) = (now, None));
+        }
+    }
+
+    /// Whether what is known is complete and its watch stands.
+    pub(super) fn synced(&mut self, synced: bool) {
+        if synced != self.synced {
+            self.synced = synced;
+            self.liveness.update(self.source, |life| life.synced = synced);
+        }
+    }
+
+    /// Whether the API server allows the source. A watch that fails for whatever reason says no: a server that comes back
+    /// has to allow it again.
+    pub(super) fn allowed(&self, allowed: bool) {
+        let now = allowed.then(Instant::now);
+        self.liveness.update(self.source, |life| life.allowed_since = now.and(life.allowed_since.or(now)));
+    }
+
+    /// Since when another resource of the same namespace, or of the whole cluster, has been allowed.
+    pub(super) fn other_allowed_since(&self) -> Option<Instant> {
+        let Source { resource, namespace } = self.source;
+        self.liveness.allowed_since(|other| other.namespace == namespace && other.resource != resource)
+    }
+
+    /// Whether anything has been allowed.
+    pub(super) fn anything_allowed(&self) -> bool {
+        self.liveness.allowed_since(|_| true).is_some()
+    }
+
+    /// What all watches know of the timeline of the API server.
+    pub(super) fn timeline(&self) -> Arc<Timeline> {
+        self.liveness.timeline.clone()
+    }
+
+    /// How often all watches log what.
+    pub(super) fn line_limit(&self) -> Arc<LineLimit> {
+        self.liveness.line_limit.clone()
+    }
+
+    /// The source was listed, or will not be.
+    pub(super) fn answered(&self) {
+        self.liveness.answered.notify_one();
+    }
+
+    pub(super) fn event(&self, event: EventType) {
+        let labels = [self.source.resource.plural(), event.as_str()];
+        self.liveness.telemetry.watch_events.with_label_values(&labels).inc();
+    }
+
+    pub(super) fn failure(&self, reason: FailureReason) {
+        let labels = [self.source.resource.plural(), reason.as_str()];
+        self.liveness.telemetry.watch_failures.with_label_values(&labels).inc();
+        self.liveness.update(self.source, |life| life.failure = Some(reason));
+    }
+
+    pub(super) fn restart(&self) {
+        self.liveness.telemetry.watch_restarts.with_label_values(&[self.source.resource.plural()]).inc();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Liveness, Pulse};
+    use crate::inventory::Source;
+    use crate::objects::Resource;
+    use crate::telemetry::Telemetry;
+    use crate::watch::Timings;
+
+    #[test]
+    fn a_resource_is_as_well_as_the_worst_of_its_namespaces() {
+        let telemetry = Telemetry::new().unwrap();
+        let sources = [0, 1].map(|namespace| Source { resource: Resource::Pods, namespace });
+        let liveness = Liveness::new(telemetry.clone(), &sources, &Timings::default());
+        let mut pulses = sources.map(|source| Pulse::new(source, liveness.clone()));
+        let synced = || telemetry.cluster_synced.with_label_values(&["pods"]).get();
+        let last_activity = || telemetry.last_activity.with_label_values(&["pods"]).get();
+
+        pulses[0].synced(true);
+        pulses[0].beat();
+        assert_eq!(synced(), 0, "the other namespace is not listed yet");
+        assert!(last_activity() < 1.0, "the other namespace was never heard of");
+        pulses[1].synced(true);
+        pulses[1].beat();
+        assert_eq!(synced(), 1);
+        assert!(last_activity() > 1.0);
+        pulses[0].synced(false);
+        assert_eq!(synced(), 0);
+        assert_eq!(telemetry.cluster_synced.with_label_values(&["replicasets"]).get(), 0);
+    }
+}

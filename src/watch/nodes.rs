@@ -1,0 +1,206 @@
+//! Lists the nodes now and then, where somebody asks for what they say of images.
+//!
+//! A watch of 5 000 nodes brings 17 updates a second, each with the whole status. A list from the server's cache, every ten
+//! minutes, says as much: node by node as it arrives, and never held. Nothing waits for it, and no failure of it shows anywhere
+//! but in the log and in `podskew_watch_failures_total`: the evidence of before stays.
+
+use super::backoff::{Backoff, between};
+use super::connect::Connected;
+use super::failure::Failure;
+use super::framing::Encoding;
+use super::http_exchange::{Patience, get};
+use super::request::Target;
+use super::timings::Timings;
+use crate::inventory::{Asked, Evidence, EvidenceBuilder, Inventory, take_node};
+use crate::objects::{Body, Object, Pieces, Resource, decode_list};
+use crate::telemetry::{FailureReason, Telemetry};
+use crate::time::UnixTime;
+use bytes::BytesMut;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+use tokio::time::{Instant, sleep};
+
+/// What somebody runs is known once every watch has listed; until then it is asked for this often.
+const WHILE_INCOMPLETE: Duration = Duration::from_millis(250);
+
+/// Takes what nodes say. Every call is short and does no I/O.
+pub trait NodeSink: Send + Sync + 'static {
+    /// What workloads run; `None` until there is a complete picture.
+    fn asked(&self) -> Option<Asked>;
+    /// The evidence that was taken last.
+    fn evidence(&self) -> Option<Arc<Evidence>>;
+    /// Takes new evidence.
+    fn take_evidence(&self, evidence: Evidence);
+    /// There will be none for a while.
+    fn give_up_evidence(&self);
+    /// Whether a skew began that the latest evidence could not know.
+    fn wants_evidence(&self) -> bool;
+}
+
+impl NodeSink for Mutex<Inventory> {
+    fn asked(&self) -> Option<Asked> {
+        self.lock().unwrap_or_else(PoisonError::into_inner).asked()
+    }
+
+    fn evidence(&self) -> Option<Arc<Evidence>> {
+        self.lock().unwrap_or_else(PoisonError::into_inner).evidence().cloned()
+    }
+
+    fn take_evidence(&self, evidence: Evidence) {
+        let mut inventory = self.lock().unwrap_or_else(PoisonError::into_inner);
+        inventory.take_evidence(Arc::new(evidence), UnixTime::now());
+    }
+
+    fn give_up_evidence(&self) {
+        self.lock().unwrap_or_else(PoisonError::into_inner).give_up_evidence(UnixTime::now());
+    }
+
+    fn wants_evidence(&self) -> bool {
+        self.lock().unwrap_or_else(PoisonError::into_inner).wants_evidence()
+    }
+}
+
+/// Lists the nodes for ever, and hands `sink` what they say.
+pub async fn keep_listing_nodes<S: NodeSink>(
+    client: kube::Client,
+    sink: Arc<S>,
+    telemetry: Telemetry,
+    timings: Timings,
+) {
+    let mut lister = Lister::new(client, &timings);
+    let mut backoff = Backoff::new(timings.nodes_pause, timings.nodes);
+    let mut told: Option<FailureReason> = None;
+    let mut is_known = false;
+    let mut first_asked = None;
+    loop {
+        let Some(asked) = sink.asked() else {
+            sleep(WHILE_INCOMPLETE).await;
+            continue;
+        };
+        let began = Instant::now();
+        let first_asked = *first_asked.get_or_insert(began);
+        match lister.list(asked, sink.evidence()).await {
+            Ok(evidence) => {
+                backoff.reset();
+                telemetry
+                    .objects
+                    .with_label_values(&["nodes"])
+                    .set(i64::try_from(evidence.nodes()).unwrap_or(i64::MAX));
+                if !std::mem::replace(&mut is_known, true) || told.take().is_some() {
+                    tracing::info!(nodes = evidence.nodes(), seconds = began.elapsed().as_secs_f64(), "nodes listed");
+                }
+                sink.take_evidence(evidence);
+                wait_for_next(&*sink, &timings).await;
+            }
+            Err(failure) => {
+                telemetry.watch_failures.with_label_values(&["nodes", failure.reason.as_str()]).inc();
+                if told.replace(failure.reason) != Some(failure.reason) {
+                    let remedy = remedy(failure.reason);
+                    tracing::warn!(reason = %failure.reason, error = failure.message, remedy, "nodes not listed, retrying");
+                }
+                if first_asked.elapsed() >= timings.nodes_awaited {
+                    sink.give_up_evidence();
+                }
+                sleep(failure.retry_after.unwrap_or_default() + backoff.pause()).await;
+            }
+        }
+    }
+}
+
+/// Until the next list. A skew that begins meanwhile may be none, which only nodes tell: then the list comes earlier.
+async fn wait_for_next<S: NodeSink>(sink: &S, timings: &Timings) {
+    let until = Instant::now() + between(timings.nodes, timings.nodes + timings.nodes / 5);
+    loop {
+        sleep(timings.nodes_again.min(until.saturating_duration_since(Instant::now()))).await;
+        if Instant::now() >= until || sink.wants_evidence() {
+            return;
+        }
+    }
+}
+
+/// Lists the nodes once, for somebody who waits for it: what they say of what is asked for, or why nobody knows.
+pub async fn look_at_nodes(connected: &Connected, asked: Asked, timings: Timings) -> Result<Evidence, String> {
+    let mut lister = Lister::new(connected.client.clone(), &timings);
+    lister.list(asked, None).await.map_err(|failure| match failure.reason {
+        FailureReason::Forbidden => format!("nodes may not be listed; grant {}", rule()),
+        _ => format!("nodes could not be listed: {}", failure.message),
+    })
+}
+
+fn target() -> Target {
+    Target { resource: Resource::Nodes, namespace: None }
+}
+
+fn rule() -> String {
+    target().rule(&["list"])
+}
+
+fn remedy(reason: FailureReason) -> String {
+    match reason {
+        FailureReason::Forbidden => format!("grant {}, or leave --nodes out", rule()),
+        _ => "none: what is known of nodes stays as it was".to_owned(),
+    }
+}
+
+struct Lister {
+    client: kube::Client,
+    timings: Timings,
+    /// What is asked for: JSON, once something could not be read.
+    encoding: Encoding,
+}
+
+impl Lister {
+    fn new(client: kube::Client, timings: &Timings) -> Self {
+        Self { client, timings: *timings, encoding: Encoding::Protobuf }
+    }
+
+    async fn list(&mut self, asked: Asked, before: Option<Arc<Evidence>>) -> Result<Evidence, Failure> {
+        let read = self.read(asked).await;
+        if matches!(&read, Err(failure) if failure.reason == FailureReason::Decode) {
+            // What stands between podskew and the API server may know only JSON.
+            self.encoding = Encoding::Json;
+        }
+        let builder = read?;
+        // Of a large cluster it takes longer than a thread that serves sockets may stand still.
+        let made = tokio::task::spawn_blocking(move || builder.finish(None, before.as_deref())).await;
+        made.map_err(|error| Failure::unreadable(format!("cannot make evidence of the nodes: {error}")))
+    }
+
+    async fn read(&self, asked: Asked) -> Result<EvidenceBuilder, Failure> {
+        let until = Instant::now() + self.timings.list_total;
+        let patience = Patience::for_list(self.timings.list_idle, until);
+        let mut answer = get(&self.client, &target().cached(), self.encoding, self.timings.answer).await?;
+        let mut pieces = Pieces::default();
+        let mut builder = EvidenceBuilder::of(asked);
+        let mut spare = BytesMut::new();
+        while let Some(frame) = answer.frame(patience).await? {
+            pieces.push(&frame);
+            while let Some(piece) = pieces.take(|| std::mem::take(&mut spare)) {
+                take(&mut builder, &piece)?;
+                spare = piece;
+            }
+            if pieces.is_too_long() {
+                return Err(Failure::unreadable("what stands around the nodes of the list is too long"));
+            }
+        }
+        if pieces.passed_over() > 0 {
+            tracing::warn!(nodes = pieces.passed_over(), "nodes of more than 16 MiB passed over");
+        }
+        take(&mut builder, &pieces.rest())?;
+        Ok(builder)
+    }
+}
+
+fn take(builder: &mut EvidenceBuilder, piece: &[u8]) -> Result<(), Failure> {
+    let mut each = |object: Object<'_>| {
+        if let Body::Node(node) = &object.body {
+            take_node(builder, &object, node);
+        }
+    };
+    let meta = decode_list(Resource::Nodes, piece, &mut each)?;
+    if meta.continue_token.is_empty() {
+        Ok(())
+    } else {
+        Err(Failure::unreadable("the list of the nodes has further pages, which nobody asked for"))
+    }
+}

@@ -1,0 +1,244 @@
+//! Whether the API server still continues the timeline that a known version belongs to.
+//!
+//! An etcd that was restored to an older state counts its versions from there again. The API server before it accepts a
+//! watch from a version that it has not reached yet: status 200, and silence until it passes that version (seen on
+//! Kubernetes 1.37). What lay between is never sent. So a watch that broke off proves its timeline before it goes on: it
+//! asks for the newest version, and lists where that is below its own.
+//!
+//! The proof holds while the server cannot have passed the known version unseen. Where nothing was answered for
+//! [`Timings::outage`](super::Timings), a restored server may have done that, and a list is the only way on.
+
+use super::authorization::Refused;
+use super::failure::Failure;
+use super::framing::Encoding;
+use super::http_exchange::open;
+use super::sink::Sink;
+use super::timings::Timings;
+use super::watcher::{End, Watcher};
+use crate::objects::{Resource, decode_list_meta};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+use tokio::sync::watch;
+use tokio::time::{Instant, timeout};
+
+/// What the log says of a watch that did not find out by itself.
+pub(super) const FOUND_BY_ANOTHER: &str = "another watch found the API server in an older state than before";
+
+/// What of a list is read for its version.
+const LONGEST_HEAD: usize = 64 << 10;
+
+/// What all watches of a cluster know together.
+pub(super) struct Timeline {
+    outage: Duration,
+    probe_shared: Duration,
+    contact: Mutex<Contact>,
+    /// When a timeline was last found lost. Watches that run listen to it.
+    lost: watch::Sender<Option<Instant>>,
+    /// The last probe of each resource. Its lock is held while it runs.
+    probes: [tokio::sync::Mutex<Option<Probe>>; Resource::ALL.len()],
+}
+
+struct Contact {
+    /// When the API server last answered a request, or sent a byte of an answer.
+    reached: Instant,
+    /// Since when it has not, if a request failed.
+    unreached_since: Option<Instant>,
+    /// When the last long silence ended. A watch that was last heard before that has to list.
+    doubtful_before: Option<Instant>,
+}
+
+/// The answer to a request for the newest version.
+struct Probe {
+    ended: Instant,
+    newest: Result<u64, Failure>,
+}
+
+impl Timeline {
+    pub(super) fn new(timings: &Timings) -> Self {
+        let contact = Contact { reached: Instant::now(), unreached_since: None, doubtful_before: None };
+        Self {
+            outage: timings.outage,
+            probe_shared: timings.probe_shared,
+            contact: Mutex::new(contact),
+            lost: watch::Sender::new(None),
+            probes: std::array::from_fn(|_| tokio::sync::Mutex::new(None)),
+        }
+    }
+
+    /// The API server sent something that was asked for.
+    pub(super) fn reached(&self) {
+        self.contact().reached(Instant::now(), self.outage);
+    }
+
+    /// A request was not answered, or an answer broke off, and nothing had come since `since`.
+    pub(super) fn unreached(&self, since: Instant) {
+        self.contact().unreached(since);
+    }
+
+    /// Whether a restored server may have passed unseen what a watch knows that was last heard at `heard`.
+    fn is_doubtful(&self, heard: Instant) -> bool {
+        self.contact().is_doubtful(heard, Instant::now(), self.outage)
+    }
+
+    /// Whether a watch that was last heard at `heard` knows a timeline that was found lost.
+    pub(super) fn is_lost(&self, heard: Instant) -> bool {
+        self.lost.borrow().is_some_and(|lost| heard < lost)
+    }
+
+    /// A watch that was last heard at `heard` found its timeline lost. Versions are those of one etcd, and a watch of a
+    /// quiet resource knows only an older one, which the restored server may have reached: nobody goes on from what was
+    /// known before.
+    pub(super) fn lose(&self, heard: Instant) {
+        self.lost.send_if_modified(|lost| {
+            let news = lost.is_none_or(|lost| lost <= heard);
+            if news {
+                *lost = Some(Instant::now());
+            }
+            news
+        });
+    }
+
+    /// Returns once a timeline is found lost after `listed`.
+    pub(super) async fn lost_since(&self, listed: Instant) {
+        let mut lost = self.lost.subscribe();
+        // The sender lives as long as this borrow: there is no other error.
+        let _ = lost.wait_for(|lost| lost.is_some_and(|lost| lost > listed)).await;
+    }
+
+    fn contact(&self) -> MutexGuard<'_, Contact> {
+        self.contact.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Contact {
+    fn reached(&mut self, now: Instant, outage: Duration) {
+        self.reached = now;
+        if self.unreached_since.take().is_some_and(|since| now - since >= outage) {
+            self.doubtful_before = Some(now);
+        }
+    }
+
+    fn unreached(&mut self, since: Instant) {
+        let since = since.max(self.reached);
+        self.unreached_since.get_or_insert(since);
+    }
+
+    fn is_doubtful(&self, heard: Instant, now: Instant, outage: Duration) -> bool {
+        self.doubtful_before.is_some_and(|before| heard < before)
+            || self.unreached_since.is_some_and(|since| now - since >= outage)
+    }
+}
+
+impl<S: Sink> Watcher<S> {
+    /// Proves that a watch may go on from `version`.
+    pub(super) async fn prove(&mut self, version: String) -> End {
+        let timeline = self.pulse.timeline();
+        if timeline.is_lost(self.heard) {
+            return lost(FOUND_BY_ANOTHER);
+        }
+        let doubtful = timeline.is_doubtful(self.heard);
+        // A version that is no number cannot be compared (KEP-5504: those of built-in and custom resources are numbers).
+        let Some(known) = version.parse::<u64>().ok().filter(|_| !doubtful) else {
+            return End::Unprovable;
+        };
+        match self.newest_version().await {
+            Ok(_) if timeline.is_doubtful(self.heard) => End::Unprovable,
+            Ok(newest) if newest < known => {
+                timeline.lose(self.heard);
+                lost(format!("the API server is at version {newest} and was at {known} before"))
+            }
+            Ok(_) => End::Proven { version },
+            Err(failure) => End::Unproven { version, failure },
+        }
+    }
+
+    /// The newest version of the resource. Watches of several namespaces share one request.
+    async fn newest_version(&mut self) -> Result<u64, Failure> {
+        let timeline = self.pulse.timeline();
+        let asked = Instant::now();
+        let mut probe = timeline.probes[self.target.resource as usize].lock().await;
+        if let Some(Probe { ended, newest }) = &*probe {
+            let shared = match newest {
+                Ok(_) => ended.elapsed() <= timeline.probe_shared,
+                // Another namespace may be forbidden.
+                Err(failure) => *ended >= asked && Refused::from_reason(failure.reason).is_none(),
+            };
+            if shared {
+                return newest.clone();
+            }
+        }
+        let newest = self.probe().await;
+        *probe = Some(Probe { ended: Instant::now(), newest: newest.clone() });
+        newest
+    }
+
+    async fn probe(&mut self) -> Result<u64, Failure> {
+        let uri = self.target.newest();
+        let within = self.timings.answer;
+        let mut answer = open(&self.client, &uri, Encoding::Json, within, &mut self.pulse).await?;
+        // The version stands before the object.
+        let list = timeout(within, answer.beginning(LONGEST_HEAD)).await;
+        let list = list.map_err(|_| Failure::timeout(format!("no version within {within:?}")))??;
+        let version = decode_list_meta(self.target.resource, &list)?.resource_version;
+        version.parse().map_err(|_| Failure::unreadable("the newest version of the resource is no number"))
+    }
+}
+
+fn lost(message: impl Into<String>) -> End {
+    End::Failed { version: None, failure: Failure::timeline_lost(message), lived: Duration::ZERO }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Contact, Timeline, Timings};
+    use std::time::Duration;
+    use tokio::time::{Instant, timeout};
+
+    const OUTAGE: Duration = Duration::from_secs(10);
+
+    /// A contact, and the moment of each second.
+    fn contact() -> (Contact, impl Fn(u64) -> Instant) {
+        let began = Instant::now();
+        let at = move |second| began + Duration::from_secs(second);
+        (Contact { reached: began, unreached_since: None, doubtful_before: None }, at)
+    }
+
+    #[test]
+    fn a_short_silence_leaves_no_doubt_and_a_long_one_does() {
+        let (mut contact, at) = contact();
+        contact.unreached(at(1));
+        assert!(!contact.is_doubtful(at(0), at(10), OUTAGE));
+        contact.reached(at(10), OUTAGE);
+        assert!(!contact.is_doubtful(at(0), at(100), OUTAGE));
+        contact.unreached(at(100));
+        contact.unreached(at(105));
+        assert!(contact.is_doubtful(at(0), at(110), OUTAGE), "while it lasts");
+        contact.reached(at(111), OUTAGE);
+        assert!(contact.is_doubtful(at(0), at(112), OUTAGE), "and after it");
+        assert!(!contact.is_doubtful(at(111), at(112), OUTAGE), "not for what was heard since");
+    }
+
+    #[test]
+    fn a_silence_begins_no_sooner_than_the_last_answer() {
+        let (mut contact, at) = contact();
+        contact.reached(at(120), OUTAGE);
+        // One connection of many was dead all the time.
+        contact.unreached(at(1));
+        assert!(!contact.is_doubtful(at(0), at(129), OUTAGE));
+        assert!(contact.is_doubtful(at(0), at(130), OUTAGE));
+    }
+
+    #[tokio::test]
+    async fn a_lost_timeline_is_announced_once() {
+        let timeline = Timeline::new(&Timings::default());
+        let heard = Instant::now();
+        timeline.lose(heard);
+        let first = *timeline.lost.borrow();
+        assert!(first.is_some() && timeline.is_lost(heard));
+        timeline.lose(heard);
+        assert_eq!(*timeline.lost.borrow(), first, "the second has seen no more than the first");
+        timeline.lost_since(heard).await;
+        let listed = Instant::now();
+        assert!(timeout(Duration::from_millis(20), timeline.lost_since(listed)).await.is_err());
+    }
+}
