@@ -24,6 +24,8 @@ pub enum WorkloadKind {
     DaemonSet,
     /// `argoproj.io` Rollout.
     Rollout,
+    /// `apps.kruise.io` CloneSet, of OpenKruise.
+    CloneSet,
     /// `argoproj.io` Experiment; podskew does not watch it.
     Experiment,
     /// `apps` ReplicaSet.
@@ -68,11 +70,12 @@ struct Facts {
 
 impl WorkloadKind {
     /// Every kind that has a name, in the order in which they are listed to people.
-    pub const ALL: [Self; 8] = [
+    pub const ALL: [Self; 9] = [
         Self::Deployment,
         Self::StatefulSet,
         Self::DaemonSet,
         Self::Rollout,
+        Self::CloneSet,
         Self::Experiment,
         Self::ReplicaSet,
         Self::ReplicationController,
@@ -131,6 +134,16 @@ impl WorkloadKind {
                 history: TemplateHistory::ReplicaSets,
                 ..none
             },
+            Self::CloneSet => Facts {
+                kind: "CloneSet",
+                group: "apps.kruise.io",
+                label: "cloneset.apps.kruise.io",
+                aliases: &["cloneset", "clonesets", "clone"],
+                hash_label: POD_TEMPLATE_HASH,
+                rolls: true,
+                history: TemplateHistory::ControllerRevisions,
+                ..none
+            },
             Self::Experiment => Facts {
                 kind: "Experiment",
                 group: "argoproj.io",
@@ -186,6 +199,12 @@ impl WorkloadKind {
         self.facts().kind
     }
 
+    /// Its API group without the version; empty for the core group, and for [`Self::Other`].
+    #[must_use]
+    pub const fn group(self) -> &'static str {
+        self.facts().group
+    }
+
     /// The value of the label `workload_type`; empty for [`Self::Other`], whose kind and group make it.
     #[must_use]
     pub const fn label(self) -> &'static str {
@@ -210,6 +229,7 @@ impl WorkloadKind {
         match self {
             Self::ReplicaSet => &[ROLLOUTS_POD_TEMPLATE_HASH, POD_TEMPLATE_HASH],
             Self::StatefulSet | Self::DaemonSet => &[CONTROLLER_REVISION_HASH],
+            Self::CloneSet => &[POD_TEMPLATE_HASH],
             _ => &HASH_LABELS,
         }
     }
@@ -230,6 +250,23 @@ impl WorkloadKind {
     #[must_use]
     pub const fn is_argo(self) -> bool {
         matches!(self, Self::Rollout | Self::Experiment)
+    }
+
+    /// Whether it gives living pods a newer template, so that a pod may be older than the hash that it carries.
+    #[must_use]
+    pub const fn updates_in_place(self) -> bool {
+        matches!(self, Self::CloneSet)
+    }
+
+    /// The template hash that pods carry, by the name of their ControllerRevision; `None` where a label of the revision holds it.
+    #[must_use]
+    pub fn hash_of_revision(self, name: &str) -> Option<&str> {
+        match self {
+            Self::StatefulSet => Some(name),
+            // `GetShortHash` in OpenKruise's `pkg/util/revision/revision.go`.
+            Self::CloneSet => Some(name.rsplit('-').next().unwrap_or(name)),
+            _ => None,
+        }
     }
 
     /// Where its older templates are kept.

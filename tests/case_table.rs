@@ -1084,7 +1084,7 @@ fn row_43_other_controllers_with_a_hash_label_are_compared() {
             .image_id(&image_id(letter))
     };
     let mut world = World::new();
-    world.put(&clone_set("p1", 'a')).put(&clone_set("p2", 'b'));
+    world.forbid(Resource::CloneSets).put(&clone_set("p1", 'a')).put(&clone_set("p2", 'b'));
     check(
         &mut world,
         "cloneset.apps.kruise.io/web",
@@ -2110,6 +2110,134 @@ fn row_64_a_rollout_that_was_never_healthy_is_in_progress() {
     for healthy in ["True", "False"] {
         assert_eq!(new("Progressing", Some(healthy)).state("rollout/web"), (RolloutState::Complete, 0), "{healthy}");
     }
+}
+
+/// A CloneSet of four pods whose second template is `web-h2`, 100 seconds old.
+fn clone_set(strategy: Value) -> Value {
+    json!({
+        "kind": "CloneSet", "apiVersion": "apps.kruise.io/v1alpha1",
+        "metadata": {"name": "web", "namespace": "shop", "uid": "CloneSet-web", "generation": 2, "creationTimestamp": at(-5000)},
+        "spec": {"replicas": 4, "template": template("web:2"), "updateStrategy": strategy},
+        "status": {"observedGeneration": 2, "availableReplicas": 4, "updateRevision": "web-h2", "currentRevision": "web-h1"}
+    })
+}
+
+fn clone_pod(name: &str, hash: &str) -> Value {
+    let owner = owner("apps.kruise.io/v1alpha1", "CloneSet", "web");
+    pod(name).hash(hash).created(-3000).with("/metadata/ownerReferences/0", owner)
+}
+
+fn clones(strategy: Value, hashes: [&str; 4]) -> Vec<Value> {
+    let owner = || owner("apps.kruise.io/v1alpha1", "CloneSet", "web");
+    let of_clone_set = |name: &str, image: &str, number: u32, created: i64| {
+        revision("CloneSet", "web", name, image, number, created).with("/metadata/ownerReferences/0", owner())
+    };
+    let mut objects =
+        vec![clone_set(strategy), of_clone_set("web-h1", "web:1", 1, -4000), of_clone_set("web-h2", "web:2", 2, -100)];
+    objects.extend(hashes.iter().zip(0..).map(|(hash, number)| clone_pod(&format!("p{number}"), hash)));
+    objects
+}
+
+const WEB: &str = "cloneset.apps.kruise.io/web";
+
+#[test]
+fn row_66_a_pod_that_is_updated_in_place_is_no_older_in_a_hash_than_its_revision() {
+    let strategy = || json!({"type": "InPlaceIfPossible"});
+    let mut world = World::new();
+    for object in clones(strategy(), ["h1", "h1", "h1", "h1"]) {
+        world.put(&object);
+    }
+    assert_eq!(world.state(WEB), (RolloutState::Progressing, 100));
+    let mix = |world: &mut World| {
+        let now = world.moment();
+        world.report(WEB).mixed_since.map(|since| now.since(since))
+    };
+    // The controller changes labels of living pods, which are 3 000 seconds old.
+    for (number, age) in (0..4_u32).zip([110, 120, 130]) {
+        world.wait(10).put(&clone_pod(&format!("p{number}"), "h2"));
+        assert_eq!(world.state(WEB), (RolloutState::Progressing, age));
+        assert_eq!(mix(&mut world), Some(age));
+    }
+    // Whoever starts in the middle sees the same.
+    let objects = clones(strategy(), ["h2", "h2", "h2", "h1"]);
+    let mut later = World::listed(&objects.iter().collect::<Vec<_>>());
+    assert_eq!((later.state(WEB), mix(&mut later)), ((RolloutState::Progressing, 100), Some(100)));
+    world.wait(10).put(&clone_pod("p3", "h2"));
+    assert_eq!(world.state(WEB), (RolloutState::Complete, 0));
+    let report = world.report(WEB);
+    assert_eq!((report.mixed_since, report.distinct_hashes, report.outdated_pods), (None, 1, Some(0)));
+    // Scaling and unready pods reopen nothing.
+    world.wait(500).put(&clone_set(strategy()).with("/spec/replicas", 9).with("/metadata/generation", 3));
+    assert_eq!(world.state(WEB), (RolloutState::Complete, 0));
+}
+
+#[test]
+fn row_67_a_clone_set_keeps_as_many_pods_back_as_its_partition_says() {
+    for (partition, split, state, outdated) in [
+        (json!(2), ["h1", "h1", "h2", "h2"], RolloutState::Partitioned, 0),
+        (json!("50%"), ["h1", "h2", "h1", "h2"], RolloutState::Partitioned, 0),
+        // A part is rounded up: one of four stays.
+        (json!("10%"), ["h1", "h2", "h2", "h2"], RolloutState::Partitioned, 0),
+        (json!("10%"), ["h1", "h1", "h2", "h2"], RolloutState::Progressing, 1),
+        // Any part below all of several pods lets one go on.
+        (json!("99%"), ["h1", "h1", "h1", "h1"], RolloutState::Progressing, 1),
+        (json!("100%"), ["h1", "h1", "h1", "h1"], RolloutState::Partitioned, 0),
+        (json!(9), ["h1", "h1", "h1", "h2"], RolloutState::Partitioned, 0),
+        (json!(2), ["h1", "h2", "h2", "h2"], RolloutState::Partitioned, 0),
+        (json!("half"), ["h1", "h2", "h2", "h2"], RolloutState::Progressing, 1),
+    ] {
+        let objects = clones(json!({"partition": partition}), split);
+        let mut world = World::listed(&objects.iter().collect::<Vec<_>>());
+        assert_eq!(world.state(WEB), (state, 100), "{partition}");
+        let report = world.report(WEB);
+        assert_eq!(report.outdated_pods, Some(outdated), "{partition}");
+        // With one hash nothing stands side by side.
+        let mixed = report.distinct_hashes > 1;
+        assert_eq!(report.deliberate, mixed && state == RolloutState::Partitioned, "{partition}");
+        // The same as events come, when one pod stands for all of its hash.
+        let mut world = World::new();
+        for object in objects {
+            world.put(&object);
+        }
+        assert_eq!(world.state(WEB).0, state, "{partition}");
+    }
+}
+
+#[test]
+fn row_68_a_paused_clone_set_holds_its_rollout() {
+    let mut world = World::new();
+    for object in clones(json!({"paused": true}), ["h1", "h1", "h2", "h2"]) {
+        world.put(&object);
+    }
+    assert_eq!(world.state(WEB), (RolloutState::Paused, 100));
+    assert!(world.report(WEB).deliberate);
+    world.put(&clone_set(json!({"paused": false})));
+    assert_eq!(world.state(WEB).0, RolloutState::Progressing);
+    world.wait(700);
+    assert_eq!(world.state(WEB).0, RolloutState::Stalled);
+}
+
+#[test]
+fn row_66_a_clone_set_that_its_controller_has_not_seen_has_no_current_hash() {
+    let new = |status: Value| {
+        let set = clone_set(json!({})).with("/metadata/generation", 1).with("/status", status);
+        let mut world = World::new();
+        world.put(&set);
+        world.report(WEB).rollout.map(|rollout| rollout.state)
+    };
+    assert_eq!(new(json!({})), Some(RolloutState::Progressing));
+    // Its status is there and names no revision: nobody knows.
+    assert_eq!(new(json!({"observedGeneration": 1})), None);
+    // A template that its controller has not seen waits; a change of anything else does not.
+    let mut world = World::new();
+    for object in clones(json!({}), ["h2", "h2", "h2", "h2"]) {
+        world.put(&object);
+    }
+    let changed = clone_set(json!({})).with("/metadata/generation", 3);
+    world.put(&changed);
+    assert_eq!(world.state(WEB).0, RolloutState::Complete);
+    world.put(&changed.with("/spec/template", template("web:3")));
+    assert_eq!(world.state(WEB).0, RolloutState::Progressing);
 }
 
 #[test]

@@ -130,7 +130,7 @@ async fn a_server_that_refuses_for_a_while_is_waited_for_and_the_picture_stays()
         // Whoever comes back has to list.
         scene.simulator.store().forget_history(Resource::Pods);
         scene.simulator.cut_connections();
-        for resource in watched().filter(|resource| *resource != Resource::Rollouts) {
+        for resource in watched().filter(|resource| !matches!(resource, Resource::Rollouts | Resource::CloneSets)) {
             scene.until_failed(resource, reason, 1).await;
         }
         scene.something_happens();

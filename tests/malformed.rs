@@ -111,7 +111,7 @@ async fn absurd_objects_are_listed_and_watched_like_any_other() {
             json!({"metadata": {"name": "n", "namespace": "ns", "ownerReferences": [null, 1, {"controller": true}]},
                 "spec": {"containers": [null, 1, {"name": null}]}, "status": {"containerStatuses": [null, {}]}}),
         ];
-        for resource in watched().filter(|resource| *resource != Resource::Rollouts) {
+        for resource in watched().filter(|resource| !matches!(resource, Resource::Rollouts | Resource::CloneSets)) {
             for (number, object) in absurd.iter().enumerate() {
                 simulator.store().put_as(resource, "absurd", &number.to_string(), object.clone());
             }

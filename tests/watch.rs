@@ -301,6 +301,7 @@ async fn protobuf_is_asked_for_where_it_can_be_read() {
         (Resource::DaemonSets, "application/json"),
         (Resource::ControllerRevisions, "application/json"),
         (Resource::Rollouts, "application/json"),
+        (Resource::CloneSets, "application/json"),
     ] {
         // Whoever answers in JSON is understood all the same.
         let scene = Scene::play(resource, vec![listed_then(&[event("ADDED", "b", 11)], Then::Silence)]).await;

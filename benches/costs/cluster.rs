@@ -342,6 +342,7 @@ fn served(resource: Resource) -> simulator::Resource {
         Resource::DaemonSets => simulator::Resource::DaemonSets,
         Resource::ControllerRevisions => simulator::Resource::ControllerRevisions,
         Resource::Rollouts => simulator::Resource::Rollouts,
+        Resource::CloneSets => simulator::Resource::CloneSets,
         Resource::Nodes => simulator::Resource::Nodes,
     }
 }

@@ -96,7 +96,9 @@ fn recorded(meter: &mut Meter) -> Outcome<()> {
     callgrind::watch(true);
     for lines in recordings {
         let mut podskew = Podskew::new(start()?);
-        podskew.inventory.not_served(source(Resource::Rollouts), podskew.now);
+        for optional in [Resource::Rollouts, Resource::CloneSets] {
+            podskew.inventory.not_served(source(optional), podskew.now);
+        }
         let mut listed = Vec::new();
         for (resource, event) in lines {
             match event {

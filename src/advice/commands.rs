@@ -140,6 +140,7 @@ impl<'a> Subject<'a> {
 
     pub(super) fn look_at_history(&self) -> String {
         match self.kind {
+            WorkloadKind::CloneSet => format!("{} describe {}", self.kubectl, self.object),
             kind if kind.is_argo() => format!("{} get {} {}", self.argo, kind.label(), self.name),
             _ => format!("{} rollout history {}", self.kubectl, self.object),
         }
@@ -166,6 +167,14 @@ impl<'a> Subject<'a> {
         if self.kind == WorkloadKind::Rollout {
             // Of a Rollout with `spec.workloadRef` it changes the Deployment (since Argo Rollouts 1.1).
             return Action::command(format!("{} undo {} --to-revision={revision}", self.argo, self.name));
+        }
+        if self.kind == WorkloadKind::CloneSet {
+            // kubectl knows no way back of custom resources; OpenKruise's plugin does.
+            return Action::command(format!(
+                "{} rollout undo cloneset/{} --to-revision={revision}",
+                self.kubectl.replacen("kubectl", "kubectl kruise", 1),
+                self.name
+            ));
         }
         let mut action =
             Action::command(format!("{} rollout undo {} --to-revision={revision}", self.kubectl, self.object));
@@ -195,6 +204,7 @@ impl<'a> Subject<'a> {
     fn resume_all(&self) -> Vec<String> {
         vec![match self.kind {
             WorkloadKind::Rollout => format!("{} promote {}", self.argo, self.name),
+            WorkloadKind::CloneSet => self.patch_update_strategy("\"paused\":false"),
             _ => format!("{} rollout resume {}", self.kubectl, self.object),
         }]
     }
@@ -228,16 +238,15 @@ impl<'a> Subject<'a> {
         let Self { kubectl, argo, object, name, .. } = self;
         Action::command(match self.state() {
             Some(Paused | Canary | BlueGreen) if self.kind == WorkloadKind::Rollout => format!("{argo} promote {name}"),
+            Some(Paused) if self.kind == WorkloadKind::CloneSet => self.patch_update_strategy("\"paused\":false"),
             Some(Paused) => format!("{kubectl} rollout resume {object}"),
             Some(state @ (Partitioned | OnDelete)) if self.report.driver.is_some() => {
                 let driver = self.driver().unwrap_or_default();
                 let what = if state == Partitioned { "moves the partition" } else { "replaces the pods" };
                 return Action::words(format!("let {driver} go on, or change it: it {what} itself"));
             }
-            Some(Partitioned) => format!(
-                "{kubectl} patch {object} --type merge \
-                 -p '{{\"spec\":{{\"updateStrategy\":{{\"rollingUpdate\":{{\"partition\":0}}}}}}}}'"
-            ),
+            Some(Partitioned) if self.kind == WorkloadKind::CloneSet => self.patch_update_strategy("\"partition\":0"),
+            Some(Partitioned) => self.patch_update_strategy("\"rollingUpdate\":{\"partition\":0}"),
             Some(OnDelete) => {
                 let current = self.current().map(|current| &current.hash);
                 let outdated =
@@ -256,8 +265,15 @@ impl<'a> Subject<'a> {
                 format!("{argo} terminate experiment {name}")
             }
             _ if self.kind == WorkloadKind::Rollout => format!("{argo} status {name}"),
-            _ => format!("{kubectl} rollout status {object}"),
+            _ if self.kind.kubectl_rolls() => format!("{kubectl} rollout status {object}"),
+            _ => format!("{kubectl} get {object} --watch"),
         })
+    }
+
+    /// Changes a field of `spec.updateStrategy`.
+    fn patch_update_strategy(&self, field: &str) -> String {
+        let Self { kubectl, object, .. } = self;
+        format!("{kubectl} patch {object} --type merge -p '{{\"spec\":{{\"updateStrategy\":{{{field}}}}}}}'")
     }
 
     /// What lets go of a paused rollout.
@@ -265,6 +281,8 @@ impl<'a> Subject<'a> {
         match self.kind {
             // Argo takes an undo all the same.
             WorkloadKind::Rollout => Vec::new(),
+            // So does OpenKruise's plugin; the template waits for the pause to end.
+            WorkloadKind::CloneSet => vec![self.patch_update_strategy("\"paused\":false")],
             _ => vec![format!("{} rollout resume {}", self.kubectl, self.object)],
         }
     }

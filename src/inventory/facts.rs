@@ -5,16 +5,13 @@ use super::container_identity::Shape;
 use super::intern::Symbol;
 use super::memory::{Group, Memory};
 use super::owners::{Owner, OwnerObject};
-use super::records::{
-    ContainerRecord, ControllerKindRecord, ControllerRecord, IdentityRecord, ImageRecord, PodRecord, TemplateRecord,
-};
+use super::records::{ContainerRecord, ControllerRecord, IdentityRecord, ImageRecord, PodRecord, TemplateRecord};
 use super::workloads::WorkloadRecord;
 use crate::kinds::WorkloadKind;
 use crate::objects::TemplateDigest;
 use crate::report::Name;
 use crate::report::facts::{
-    self, ContainerFacts, Controller, ControllerKind, Identity, ImageFacts, PodFacts, RolloutFacts, TemplateFacts,
-    WorkloadFacts,
+    self, ContainerFacts, Controller, Identity, ImageFacts, PodFacts, TemplateFacts, WorkloadFacts,
 };
 use crate::time::UnixTime;
 
@@ -229,44 +226,6 @@ impl Inventory {
             return None;
         };
         let ControllerRecord { template, images, observed, unedited, replicas, failure, kind, .. } = &**record;
-        let kind = match kind {
-            ControllerKindRecord::Deployment(deployment) => ControllerKind::Deployment(*deployment),
-            ControllerKindRecord::StatefulSet {
-                update_revision,
-                current_revision,
-                on_delete,
-                parallel,
-                partition,
-                first_ordinal,
-                driver,
-            } => ControllerKind::StatefulSet {
-                driver: driver.map(|(kind, name)| (self.strings.name(kind), self.strings.name(name))),
-                update_revision: self.strings.name(*update_revision),
-                current_revision: self.strings.name(*current_revision),
-                on_delete: *on_delete,
-                parallel: *parallel,
-                partition: *partition,
-                first_ordinal: *first_ordinal,
-            },
-            ControllerKindRecord::DaemonSet { on_delete, updated } => {
-                ControllerKind::DaemonSet { on_delete: *on_delete, updated: *updated }
-            }
-            ControllerKindRecord::Rollout(rollout) => ControllerKind::Rollout(RolloutFacts {
-                current_hash: self.strings.name(rollout.current_hash),
-                stable_hash: self.strings.name(rollout.stable_hash),
-                phase: rollout.phase,
-                paused: rollout.paused,
-                aborted: rollout.aborted,
-                pausing: rollout.pausing,
-                between_steps: rollout.between_steps,
-                blue_green: rollout.blue_green,
-                deployment: self.strings.name(rollout.deployment),
-                scale_down_delay: rollout.scale_down_delay,
-                completed: rollout.completed,
-                never_healthy: rollout.never_healthy,
-                was_healthy: rollout.was_healthy,
-            }),
-        };
         Some(Controller {
             has_template: template.is_some(),
             created: owner.created(),
@@ -275,7 +234,7 @@ impl Inventory {
             unedited: *unedited,
             replicas: *replicas,
             failure: failure.map(|(reason, message)| (self.strings.name(reason), self.strings.name(message))),
-            kind,
+            kind: kind.map(|text| self.strings.name(*text)),
         })
     }
 

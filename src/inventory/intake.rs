@@ -42,12 +42,9 @@ impl Inventory {
                 let template = self.recorder().template(meta, &revision.template, number, &hash, true);
                 Some(Record::Revision { uid: meta.uid, owner, template })
             }
-            Body::Deployment(_) => self.controller_record(object, WorkloadKind::Deployment),
-            Body::StatefulSet(_) => self.controller_record(object, WorkloadKind::StatefulSet),
-            Body::DaemonSet(_) => self.controller_record(object, WorkloadKind::DaemonSet),
-            Body::Rollout(_) => self.controller_record(object, WorkloadKind::Rollout),
             // What nodes say comes as evidence.
             Body::Node(_) => None,
+            body => self.controller_record(object, body.workload_kind()?),
         }
     }
 
@@ -128,12 +125,11 @@ pub fn template_hash<'o>(object: &'o Object<'_>) -> Cow<'o, str> {
             labels_of_pods.iter().find_map(|label| labels.get(label)).unwrap_or_default()
         }
         // A StatefulSet's pods carry the revision's whole name, a DaemonSet's only the hash in its label.
-        Body::ControllerRevision(_)
-            if controller.as_ref().is_some_and(|owner| owner.kind == WorkloadKind::StatefulSet.kind()) =>
-        {
-            Cow::Borrowed(name)
+        Body::ControllerRevision(_) => {
+            let owner = controller.as_ref().map(|owner| WorkloadKind::of(&owner.kind, &owner.group));
+            let by_name = owner.unwrap_or(WorkloadKind::Other).hash_of_revision(name).map(Cow::Borrowed);
+            by_name.or_else(|| labels.get(CONTROLLER_REVISION_HASH)).unwrap_or_default()
         }
-        Body::ControllerRevision(_) => labels.get(CONTROLLER_REVISION_HASH).unwrap_or_default(),
         _ => Cow::default(),
     }
 }

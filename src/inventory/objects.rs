@@ -2,11 +2,12 @@
 
 use super::intern::Symbol;
 use super::owners::{Owner, OwnerObject, Placed, Revision};
-use super::records::{ControllerKindRecord, ControllerRecord, OwnerKey, PodRecord, TemplateRecord};
+use super::records::{ControllerRecord, OwnerKey, PodRecord, TemplateRecord};
 use super::slab::Identified;
 use super::{Inventory, Source};
 use crate::kinds::WorkloadKind;
 use crate::objects::{Resource, Uid};
+use crate::report::facts::ControllerKind;
 use crate::time::UnixTime;
 
 /// A pod in its place.
@@ -342,7 +343,7 @@ impl Inventory {
 fn workload_reference(object: &OwnerObject) -> Symbol {
     match object {
         OwnerObject::Controller(record) => match &record.kind {
-            ControllerKindRecord::Rollout(rollout) => rollout.deployment,
+            ControllerKind::Rollout(rollout) => rollout.deployment,
             _ => Symbol::EMPTY,
         },
         OwnerObject::Missing | OwnerObject::ReplicaSet(_) => Symbol::EMPTY,

@@ -2,16 +2,15 @@
 
 use super::container_identity::{Described, Shape, Shapes};
 use super::intern::{Interner, Symbol};
-use super::records::{
-    ContainerRecord, ControllerKindRecord, ControllerRecord, IdentityRecord, ImageRecord, PodRecord, RolloutRecord,
-    TemplateRecord,
-};
+use super::records::{ContainerRecord, ControllerRecord, IdentityRecord, ImageRecord, PodRecord, TemplateRecord};
 use super::settings::Settings;
 use crate::kinds::WorkloadKind;
 use crate::objects::{Body, Labels, Meta, Object, Pod, Template, TemplateContainer, Waiting};
 use crate::report::Name;
 use crate::report::digest::ImageId;
-use crate::report::facts::{DeploymentFacts, Observed, ProgressReason, Replicas, RolloutPhase, WaitingFacts};
+use crate::report::facts::{
+    ControllerKind, DeploymentFacts, Observed, ProgressReason, Replicas, RolloutFacts, RolloutPhase, WaitingFacts,
+};
 use std::num::NonZeroU32;
 
 /// Makes records: knows which containers and labels count.
@@ -199,7 +198,7 @@ impl Recorder<'_> {
         let (template, replicas, observed, kind) = match &object.body {
             Body::Deployment(deployment) => {
                 let progressing = deployment.progressing.as_ref();
-                let kind = ControllerKindRecord::Deployment(DeploymentFacts {
+                let kind = ControllerKind::Deployment(DeploymentFacts {
                     paused: deployment.paused,
                     revision: meta.revision,
                     updated_replicas: deployment.updated_replicas,
@@ -211,7 +210,7 @@ impl Recorder<'_> {
             }
             Body::StatefulSet(set) => {
                 let driver = meta.controller.as_ref();
-                let kind = ControllerKindRecord::StatefulSet {
+                let kind = ControllerKind::StatefulSet {
                     driver: driver.map(|owner| (self.strings.intern(&owner.kind), self.strings.intern(&owner.name))),
                     update_revision: self.strings.intern(&set.update_revision),
                     current_revision: self.strings.intern(&set.current_revision),
@@ -224,8 +223,7 @@ impl Recorder<'_> {
                 (&set.template, replicas, observed(set.observed_generation), kind)
             }
             Body::DaemonSet(set) => {
-                let kind =
-                    ControllerKindRecord::DaemonSet { on_delete: set.strategy.on_delete, updated: count(set.updated) };
+                let kind = ControllerKind::DaemonSet { on_delete: set.strategy.on_delete, updated: count(set.updated) };
                 let replicas = replicas(Some(set.desired.unwrap_or(0)), set.available);
                 (&set.template, replicas, observed(set.observed_generation), kind)
             }
@@ -233,7 +231,7 @@ impl Recorder<'_> {
                 use crate::objects::RolloutStrategy::{BlueGreen, Canary};
                 let deployment =
                     rollout.workload_ref.as_ref().filter(|(kind, _)| kind == WorkloadKind::Deployment.kind());
-                let kind = ControllerKindRecord::Rollout(RolloutRecord {
+                let kind = ControllerKind::Rollout(RolloutFacts {
                     current_hash: self.strings.intern(&rollout.current_hash),
                     stable_hash: self.strings.intern(&rollout.stable_hash),
                     phase: RolloutPhase::parse(&rollout.phase),
@@ -253,6 +251,17 @@ impl Recorder<'_> {
                 // Older versions wrote no number: then nobody knows how far it is behind.
                 let observed = rollout.observed_generation.map_or(Observed::Now, |number| observed(Some(number)));
                 (&rollout.template, replicas, observed, kind)
+            }
+            Body::CloneSet(set) => {
+                let kind = ControllerKind::CloneSet {
+                    current_hash: WorkloadKind::CloneSet
+                        .hash_of_revision(&set.update_revision)
+                        .map_or(Symbol::EMPTY, |hash| self.strings.intern(hash)),
+                    paused: set.paused,
+                    partition: set.partition.pods(set.replicas.unwrap_or(1)),
+                };
+                let replicas = replicas(set.replicas, set.available_replicas);
+                (&set.template, replicas, observed(set.observed_generation), kind)
             }
             Body::Pod(_) | Body::ReplicaSet(_) | Body::ControllerRevision(_) | Body::Node(_) => return None,
         };

@@ -6,7 +6,7 @@ use crate::kinds::WorkloadKind;
 use crate::objects::{TemplateDigest, Uid};
 use crate::report::Name;
 use crate::report::digest::DigestKind;
-use crate::report::facts::{DeploymentFacts, Observed, Replicas, RolloutPhase, WaitingFacts};
+use crate::report::facts::{ControllerKind, Observed, Replicas, WaitingFacts};
 use crate::time::UnixTime;
 use std::num::{NonZeroU16, NonZeroU32};
 
@@ -88,46 +88,7 @@ pub(super) struct ControllerRecord {
     pub(super) replicas: Replicas,
     /// Reason and message of the condition `ReplicaFailure`, if it is True.
     pub(super) failure: Option<(Symbol, Symbol)>,
-    pub(super) kind: ControllerKindRecord,
-}
-
-#[derive(PartialEq, Debug)]
-pub(super) enum ControllerKindRecord {
-    Deployment(DeploymentFacts),
-    StatefulSet {
-        update_revision: Symbol,
-        current_revision: Symbol,
-        on_delete: bool,
-        parallel: bool,
-        partition: i64,
-        first_ordinal: i64,
-        /// Kind and name of what controls it.
-        driver: Option<(Symbol, Symbol)>,
-    },
-    DaemonSet {
-        on_delete: bool,
-        updated: u32,
-    },
-    Rollout(RolloutRecord),
-}
-
-#[derive(PartialEq, Debug)]
-#[expect(clippy::struct_excessive_bools, reason = "each is a field of the Rollout's own")]
-pub(super) struct RolloutRecord {
-    pub(super) current_hash: Symbol,
-    pub(super) stable_hash: Symbol,
-    pub(super) phase: RolloutPhase,
-    pub(super) paused: bool,
-    pub(super) aborted: bool,
-    pub(super) pausing: bool,
-    pub(super) between_steps: bool,
-    pub(super) blue_green: bool,
-    /// `spec.workloadRef` names this Deployment, which then stands at 0 replicas.
-    pub(super) deployment: Symbol,
-    pub(super) scale_down_delay: u32,
-    pub(super) completed: Option<UnixTime>,
-    pub(super) never_healthy: bool,
-    pub(super) was_healthy: bool,
+    pub(super) kind: ControllerKind<Symbol>,
 }
 
 impl PodRecord {
@@ -170,16 +131,7 @@ impl ControllerRecord {
     pub(super) fn mark(&self, mark: &mut dyn FnMut(Symbol)) {
         mark_images(&self.images, mark);
         self.failure.iter().flat_map(|(reason, message)| [*reason, *message]).for_each(&mut *mark);
-        match &self.kind {
-            ControllerKindRecord::StatefulSet { update_revision, current_revision, driver, .. } => {
-                [*update_revision, *current_revision].into_iter().for_each(&mut *mark);
-                driver.iter().flat_map(|(kind, name)| [*kind, *name]).for_each(mark);
-            }
-            ControllerKindRecord::Rollout(rollout) => {
-                [rollout.current_hash, rollout.stable_hash, rollout.deployment].into_iter().for_each(mark);
-            }
-            ControllerKindRecord::Deployment(_) | ControllerKindRecord::DaemonSet { .. } => {}
-        }
+        self.kind.map(|symbol| mark(*symbol));
     }
 }
 

@@ -88,6 +88,65 @@ pub struct UpdateStrategy {
     pub partition: i64,
 }
 
+/// What podskew reads of a CloneSet of OpenKruise.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub struct CloneSet<'a> {
+    /// `spec.template`.
+    pub template: Template<'a>,
+    /// `spec.replicas`.
+    pub replicas: Option<i64>,
+    /// `spec.updateStrategy.paused`.
+    pub paused: bool,
+    /// `spec.updateStrategy.partition`: how many pods keep an older template.
+    pub partition: Partition,
+    /// `status.observedGeneration`.
+    pub observed_generation: Option<i64>,
+    /// `status.availableReplicas`.
+    pub available_replicas: i64,
+    /// `status.updateRevision`: the name of the ControllerRevision that pods ought to be on.
+    pub update_revision: Cow<'a, str>,
+}
+
+/// A number of pods, or a part of all.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Partition {
+    /// So many.
+    Pods(i64),
+    /// So many of a hundred.
+    Percent(i64),
+}
+
+impl Default for Partition {
+    fn default() -> Self {
+        Self::Pods(0)
+    }
+}
+
+impl Partition {
+    /// How many of `replicas` pods that is (`CalculatePartitionReplicas` in OpenKruise's `pkg/util/partition.go`): a part is rounded up,
+    /// so that any above 0 % keeps a pod back, and one below 100 % of several pods lets one go on.
+    #[must_use]
+    pub fn pods(self, replicas: i64) -> i64 {
+        let pods = match self {
+            Self::Pods(pods) => pods,
+            Self::Percent(percent) => {
+                let rounded_up = percent.saturating_mul(replicas).saturating_add(99) / 100;
+                if replicas > 1 && percent != 100 { rounded_up.min(replicas - 1) } else { rounded_up }
+            }
+        };
+        pods.clamp(0, replicas.max(0))
+    }
+}
+
+impl FromJson<'_> for Partition {
+    fn from_integer(number: i64) -> Option<Self> {
+        Some(Self::Pods(number))
+    }
+    fn from_text(text: Cow<'_, str>) -> Option<Self> {
+        Some(Self::Percent(text.strip_suffix('%')?.parse().ok()?))
+    }
+}
+
 /// What podskew reads of a ControllerRevision.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
 pub struct ControllerRevision<'a> {
@@ -235,6 +294,8 @@ fields!('de Data<'de> { "spec" => spec });
 struct RawUpdateStrategy<'a> {
     kind: Cow<'a, str>,
     rolling_update: RollingUpdate,
+    paused: bool,
+    partition: Partition,
 }
 #[derive(Default)]
 struct RollingUpdate {
@@ -244,7 +305,12 @@ struct RollingUpdate {
 struct Ordinals {
     start: Option<i64>,
 }
-fields!('de RawUpdateStrategy<'de> { "type" => kind, "rollingUpdate" => rolling_update });
+fields!('de RawUpdateStrategy<'de> {
+    "type" => kind,
+    "rollingUpdate" => rolling_update,
+    "paused" => paused,
+    "partition" => partition,
+});
 fields!('de RollingUpdate { "partition" => partition });
 fields!('de Ordinals { "start" => start });
 
@@ -353,6 +419,20 @@ impl<'a> DaemonSet<'a> {
             desired: status.desired_number_scheduled,
             updated: status.updated_number_scheduled.unwrap_or(0),
             available: status.number_available.unwrap_or(0),
+        }
+    }
+}
+
+impl<'a> CloneSet<'a> {
+    pub(super) fn from_parts(spec: Spec<'a>, status: Status<'a>) -> Self {
+        Self {
+            template: spec.template,
+            replicas: spec.replicas,
+            paused: spec.update_strategy.paused,
+            partition: spec.update_strategy.partition,
+            observed_generation: status.observed_generation,
+            available_replicas: status.available_replicas.unwrap_or(0),
+            update_revision: status.update_revision,
         }
     }
 }

@@ -28,7 +28,8 @@ mod wire;
 pub use answer::{ListMeta, Status, WatchEvent};
 pub use conditions::{Progressing, ReplicaFailure};
 pub use controllers::{
-    ControllerRevision, DaemonSet, Deployment, ReplicaSet, Rollout, RolloutStrategy, StatefulSet, UpdateStrategy,
+    CloneSet, ControllerRevision, DaemonSet, Deployment, ReplicaSet, Rollout, RolloutStrategy, StatefulSet,
+    UpdateStrategy,
 };
 pub use json_splitter::{Cut, CutError, Cutter};
 pub use kind::{Kind, decode_kind};
@@ -66,13 +67,15 @@ pub enum Resource {
     ControllerRevisions,
     /// `argoproj.io/v1alpha1` rollouts.
     Rollouts,
+    /// `apps.kruise.io/v1alpha1` clonesets, of OpenKruise.
+    CloneSets,
     /// `v1` nodes. Nobody watches them; they are listed now and then, where `--nodes` asks for it.
     Nodes,
 }
 
 impl Resource {
     /// Every watched resource.
-    pub const ALL: [Self; 7] = [
+    pub const ALL: [Self; 8] = [
         Self::Pods,
         Self::ReplicaSets,
         Self::Deployments,
@@ -80,6 +83,7 @@ impl Resource {
         Self::DaemonSets,
         Self::ControllerRevisions,
         Self::Rollouts,
+        Self::CloneSets,
     ];
 
     /// The plural as it stands in URLs, in RBAC rules and in the label `resource`.
@@ -93,6 +97,7 @@ impl Resource {
             Self::DaemonSets => "daemonsets",
             Self::ControllerRevisions => "controllerrevisions",
             Self::Rollouts => "rollouts",
+            Self::CloneSets => "clonesets",
             Self::Nodes => "nodes",
         }
     }
@@ -109,6 +114,7 @@ impl Resource {
             Self::StatefulSets => WorkloadKind::StatefulSet.kind(),
             Self::DaemonSets => WorkloadKind::DaemonSet.kind(),
             Self::Rollouts => WorkloadKind::Rollout.kind(),
+            Self::CloneSets => WorkloadKind::CloneSet.kind(),
         }
     }
 
@@ -134,6 +140,7 @@ impl Resource {
             WorkloadKind::StatefulSet => Some(Self::StatefulSets),
             WorkloadKind::DaemonSet => Some(Self::DaemonSets),
             WorkloadKind::Rollout => Some(Self::Rollouts),
+            WorkloadKind::CloneSet => Some(Self::CloneSets),
             WorkloadKind::Experiment
             | WorkloadKind::ReplicationController
             | WorkloadKind::Job
@@ -152,7 +159,8 @@ impl Resource {
     pub fn group(self) -> &'static str {
         match self {
             Self::Pods | Self::Nodes => "",
-            Self::Rollouts => "argoproj.io",
+            Self::Rollouts => WorkloadKind::Rollout.group(),
+            Self::CloneSets => WorkloadKind::CloneSet.group(),
             _ => "apps",
         }
     }
@@ -163,6 +171,7 @@ impl Resource {
         match self {
             Self::Pods | Self::Nodes => "/api/v1",
             Self::Rollouts => "/apis/argoproj.io/v1alpha1",
+            Self::CloneSets => "/apis/apps.kruise.io/v1alpha1",
             _ => "/apis/apps/v1",
         }
     }
@@ -187,7 +196,7 @@ impl Resource {
     /// Whether a cluster may rightly lack it: a custom resource that is there only where its definition is installed.
     #[must_use]
     pub fn is_optional(self) -> bool {
-        self == Self::Rollouts
+        matches!(self, Self::Rollouts | Self::CloneSets)
     }
 }
 
@@ -223,8 +232,40 @@ pub enum Body<'a> {
     ControllerRevision(ControllerRevision<'a>),
     /// An Argo Rollout.
     Rollout(Rollout<'a>),
+    /// A CloneSet of OpenKruise.
+    CloneSet(CloneSet<'a>),
     /// A node.
     Node(Node<'a>),
+}
+
+impl Body<'_> {
+    /// The kind of workload that the object is; `None` of a pod, a node and a ControllerRevision.
+    #[must_use]
+    pub fn workload_kind(&self) -> Option<WorkloadKind> {
+        match self {
+            Self::ReplicaSet(_) => Some(WorkloadKind::ReplicaSet),
+            Self::Deployment(_) => Some(WorkloadKind::Deployment),
+            Self::StatefulSet(_) => Some(WorkloadKind::StatefulSet),
+            Self::DaemonSet(_) => Some(WorkloadKind::DaemonSet),
+            Self::Rollout(_) => Some(WorkloadKind::Rollout),
+            Self::CloneSet(_) => Some(WorkloadKind::CloneSet),
+            Self::Pod(_) | Self::ControllerRevision(_) | Self::Node(_) => None,
+        }
+    }
+
+    /// How many pods it asks for: `spec.replicas`, a DaemonSet's `status.desiredNumberScheduled`.
+    #[must_use]
+    pub fn wanted_pods(&self) -> Option<i64> {
+        match self {
+            Self::ReplicaSet(set) => set.replicas,
+            Self::Deployment(deployment) => deployment.replicas,
+            Self::StatefulSet(set) => set.replicas,
+            Self::DaemonSet(set) => set.desired,
+            Self::Rollout(rollout) => rollout.replicas,
+            Self::CloneSet(set) => set.replicas,
+            Self::Pod(_) | Self::ControllerRevision(_) | Self::Node(_) => None,
+        }
+    }
 }
 
 /// What podskew reads of an object's `metadata`.

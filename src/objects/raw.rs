@@ -2,7 +2,7 @@
 //! protobuf, and what is made of them.
 
 use super::answer::{ListMeta, Status, WatchEvent};
-use super::controllers::{self, ControllerRevision, DaemonSet, Deployment, Rollout, StatefulSet};
+use super::controllers::{self, CloneSet, ControllerRevision, DaemonSet, Deployment, Rollout, StatefulSet};
 use super::lenient::{Unread, fields};
 use super::metadata::{ManagedFields, RawMeta};
 use super::protobuf::{FromProtobuf, ProtobufError, Value, entry, text};
@@ -74,6 +74,7 @@ impl<'a> RawController<'a> {
             Resource::StatefulSets => Body::StatefulSet(StatefulSet::from_parts(self.spec, self.status)),
             Resource::DaemonSets => Body::DaemonSet(DaemonSet::from_parts(self.spec, self.status)),
             Resource::Rollouts => Body::Rollout(Rollout::from_parts(self.spec, self.status)),
+            Resource::CloneSets => Body::CloneSet(CloneSet::from_parts(self.spec, self.status)),
             _ => Body::Deployment(Deployment::from_parts(self.spec, self.status)),
         };
         self.metadata.object(resource, body)

@@ -1,6 +1,6 @@
 //! Why a rollout waits: the pods of the current hash that are not Ready, and the replicas that were not created, by reason.
 
-use super::facts::{ControllerKind, PodFacts, WorkloadFacts};
+use super::facts::{PodFacts, WorkloadFacts};
 use super::rollout::{Current, Progress};
 use super::{Name, RolloutState, WorkloadReport};
 
@@ -141,23 +141,16 @@ fn not_created(facts: &WorkloadFacts<'_>, progress: &Progress<'_>) -> Option<Blo
     let controller = facts.controller.as_ref()?;
     let Current::Hash(current) = progress.current else { return None };
     let number = |pods: usize| u32::try_from(pods).unwrap_or(u32::MAX);
-    let (missing, reason, message) = match controller.kind {
-        ControllerKind::Deployment(_) | ControllerKind::Rollout(_) => {
-            // A ReplicaSet makes its pods at once, unless it says otherwise.
-            let (_, message) =
-                controller.failure.filter(|(reason, _)| ***reason == *BlockReason::FailedCreate.as_str())?;
-            let there = facts.pods.iter().filter(|pod| !pod.terminating && pod.hash == current).count();
-            let wanted = progress.current.template(facts)?.replicas?;
-            (wanted.saturating_sub(number(there)), BlockReason::FailedCreate, message.clone())
-        }
-        ControllerKind::StatefulSet { .. } | ControllerKind::DaemonSet { .. } => {
-            // A pod that is terminating makes room for the one that replaces it.
-            (
-                controller.replicas.wanted.saturating_sub(number(facts.pods.len())),
-                BlockReason::NotCreated,
-                Name::from(""),
-            )
-        }
+    let (missing, reason, message) = if controller.kind.makes_pods() {
+        // A pod that is terminating makes room for the one that replaces it.
+        let missing = controller.replicas.wanted.saturating_sub(number(facts.pods.len()));
+        (missing, BlockReason::NotCreated, Name::from(""))
+    } else {
+        // A ReplicaSet makes its pods at once, unless it says otherwise.
+        let (_, message) = controller.failure.filter(|(reason, _)| ***reason == *BlockReason::FailedCreate.as_str())?;
+        let there = facts.pods.iter().filter(|pod| !pod.terminating && pod.hash == current).count();
+        let wanted = progress.current.template(facts)?.replicas?;
+        (wanted.saturating_sub(number(there)), BlockReason::FailedCreate, message.clone())
     };
     let empty = || Name::from("");
     let blocked = BlockedPods { reason, pods: missing, pod: None, container: empty(), image: empty(), message };

@@ -2,7 +2,7 @@
 //!
 //! Asked once and by name, so that the report, which every event asks for, stays as small as it is.
 
-use super::facts::{ControllerKind, DeploymentFacts, Identity, ImageFacts, PodFacts, WaitingFacts, WorkloadFacts};
+use super::facts::{ControllerKind, Identity, ImageFacts, PodFacts, WaitingFacts, WorkloadFacts};
 use super::rollback::has_worked;
 use super::rollout::{Current, current};
 use super::workload::image_reference;
@@ -95,21 +95,9 @@ pub fn history(facts: &WorkloadFacts<'_>) -> History {
     let kind = facts.controller.as_ref().map(|controller| &controller.kind);
     History {
         revisions,
-        paused: match kind {
-            Some(ControllerKind::Deployment(DeploymentFacts { paused, .. })) => *paused,
-            Some(ControllerKind::Rollout(rollout)) => rollout.paused,
-            _ => false,
-        },
-        on_delete: matches!(
-            kind,
-            Some(
-                ControllerKind::StatefulSet { on_delete: true, .. } | ControllerKind::DaemonSet { on_delete: true, .. }
-            )
-        ),
-        partition: match kind {
-            Some(ControllerKind::StatefulSet { on_delete: false, partition, .. }) if *partition > 0 => Some(*partition),
-            _ => None,
-        },
+        paused: kind.is_some_and(ControllerKind::is_paused),
+        on_delete: kind.is_some_and(ControllerKind::is_on_delete),
+        partition: kind.filter(|kind| !kind.is_on_delete()).and_then(ControllerKind::partition),
         pods: pods(facts),
     }
 }

@@ -6,6 +6,7 @@ mod arrival;
 mod blocked;
 mod compare;
 mod containers;
+mod controller;
 pub mod digest;
 pub mod evidence;
 pub mod evidence_builder;

@@ -26,7 +26,7 @@ fn has_completed(facts: &WorkloadFacts<'_>, template: &TemplateFacts<'_>) -> boo
         Some(ControllerKind::Rollout(rollout)) => {
             rollout.stable_hash == template.hash && (rollout.was_healthy || !is_first())
         }
-        Some(ControllerKind::Deployment(_) | ControllerKind::DaemonSet { .. }) | None => false,
+        _ => false,
     }
 }
 

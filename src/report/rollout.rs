@@ -104,11 +104,11 @@ pub(super) fn progress<'a>(facts: &WorkloadFacts<'a>, course: &Course, now: Unix
         (None, ControllerKind::Deployment(_)) => RolloutState::Progressing,
         // Which of its pods are new cannot be told, so neither can whether they get on.
         (None, ControllerKind::DaemonSet { .. }) if current == Current::Unknown => RolloutState::Progressing,
-        (None, ControllerKind::StatefulSet { .. } | ControllerKind::DaemonSet { .. }) => {
+        (None, ControllerKind::Rollout(rollout)) => argo_state(rollout, waiting),
+        (None, _) => {
             progress.changes_at = (now < stalled_at).then_some(stalled_at);
             stalled_or_progressing
         }
-        (None, ControllerKind::Rollout(rollout)) => argo_state(rollout, waiting),
     };
     let noticed = !rollout.witnessed && !rollout.derived;
     progress.rollout = Some(RolloutReport { state, started: Some(started), noticed });
@@ -122,12 +122,14 @@ fn held(controller: &Controller<'_>, current: Current<'_>, split: &Split) -> Opt
     match &controller.kind {
         ControllerKind::Deployment(deployment) if deployment.paused && waiting => Some(RolloutState::Paused),
         // What its controller has not seen yet waits for the controller, and not for somebody (row 60).
-        ControllerKind::StatefulSet { on_delete: true, .. } | ControllerKind::DaemonSet { on_delete: true, .. }
-            if controller.observed != Observed::Never && (waiting || current == Current::Unknown) =>
+        kind if kind.is_on_delete()
+            && controller.observed != Observed::Never
+            && (waiting || current == Current::Unknown) =>
         {
             Some(RolloutState::OnDelete)
         }
-        ControllerKind::StatefulSet { partition, .. }
+        ControllerKind::CloneSet { paused: true, .. } if waiting => Some(RolloutState::Paused),
+        ControllerKind::StatefulSet { partition, .. } | ControllerKind::CloneSet { partition, .. }
             if *partition > 0 && split.others > 0 && split.outdated == 0 && current != Current::None =>
         {
             Some(RolloutState::Partitioned)
@@ -188,6 +190,16 @@ fn wanted<'a>(facts: &WorkloadFacts<'a>) -> Current<'a> {
                 Some(newest) => Current::Hash(newest.hash),
             }
         }
+        ControllerKind::CloneSet { current_hash, .. } => {
+            if current_hash.is_empty() {
+                // Just created: there is none yet.
+                if controller.observed == Observed::Never { Current::None } else { Current::Unknown }
+            } else if template_waits(facts, controller, current_hash) {
+                Current::None
+            } else {
+                Current::Hash(current_hash)
+            }
+        }
         ControllerKind::Rollout(rollout) if rollout.current_hash.is_empty() => Current::Unknown,
         ControllerKind::Rollout(rollout) => Current::Hash(rollout.current_hash),
     }
@@ -238,8 +250,14 @@ impl Split {
             _ => false,
         };
         for pod in facts.pods.iter().filter(|pod| !pod.terminating && pod.hash != current) {
-            split.others += 1;
-            split.outdated += u32::from(!kept_back(pod));
+            split.others += pod.count;
+            split.outdated += if kept_back(pod) { 0 } else { pod.count };
+        }
+        if let Some(ControllerKind::CloneSet { partition, .. }) =
+            facts.controller.as_ref().map(|controller| &controller.kind)
+        {
+            // Any of its pods may be those that keep an older template.
+            split.outdated = split.outdated.saturating_sub(u32::try_from(*partition).unwrap_or(u32::MAX));
         }
         split
     }
@@ -289,7 +307,7 @@ fn in_progress(
             let new = controller.observed == Observed::Never || (rollout.never_healthy && is_first);
             rollout.has_failed() || !promoted || (!healthy && (split.others > 0 || new))
         }
-        ControllerKind::StatefulSet { .. } | ControllerKind::DaemonSet { .. } => {
+        ControllerKind::StatefulSet { .. } | ControllerKind::DaemonSet { .. } | ControllerKind::CloneSet { .. } => {
             waiting || is_arriving(facts, controller, current, course, now)
         }
     })
@@ -344,7 +362,7 @@ fn is_recreating(facts: &WorkloadFacts<'_>, controller: &Controller<'_>, templat
     !facts.pods.is_empty() && facts.pods.iter().all(|pod| pod.terminating && pod.hash != template.hash)
 }
 
-fn argo_state(rollout: &RolloutFacts<'_>, waiting: bool) -> RolloutState {
+fn argo_state(rollout: &RolloutFacts<&Name>, waiting: bool) -> RolloutState {
     let deliberate = if rollout.blue_green { RolloutState::BlueGreen } else { RolloutState::Canary };
     if rollout.has_failed() {
         RolloutState::Stalled
@@ -392,6 +410,12 @@ pub(super) fn mixed_since(facts: &WorkloadFacts<'_>, now: UnixTime) -> (Option<U
     for (hash, start) in &mut starts {
         if let Some((_, seen)) = facts.memory.hashes.iter().find(|(seen, _)| seen == hash) {
             *start = (*start).min(*seen);
+        }
+    }
+    if facts.workload.kind().updates_in_place() {
+        // A pod may be older than the hash that it carries.
+        for (hash, start) in &mut starts {
+            *start = (*start).max(facts.template(hash).and_then(|template| template.created).unwrap_or(*start));
         }
     }
     let created = |hash: &Name| facts.pods.iter().any(|pod| pod.hash == hash && pod.created.is_some());

@@ -78,21 +78,13 @@ fn driver(facts: &WorkloadFacts<'_>) -> Option<Driver> {
 }
 
 fn update_hold(facts: &WorkloadFacts<'_>) -> Option<UpdateHold> {
-    match &facts.controller.as_ref()?.kind {
-        ControllerKind::Deployment(deployment) if deployment.paused => Some(UpdateHold::Paused),
-        ControllerKind::Rollout(rollout) if rollout.paused => Some(UpdateHold::Paused),
-        ControllerKind::StatefulSet { on_delete: true, .. } | ControllerKind::DaemonSet { on_delete: true, .. } => {
-            Some(UpdateHold::OnDelete)
-        }
-        ControllerKind::StatefulSet { partition, .. } if *partition > 0 => Some(UpdateHold::Partition),
-        _ => None,
-    }
+    facts.controller.as_ref()?.kind.update_hold()
 }
 
 /// The Deployment whose template an Argo Rollout takes.
 pub(super) fn template_of(facts: &WorkloadFacts<'_>) -> Option<Name> {
     match &facts.controller.as_ref()?.kind {
-        ControllerKind::Rollout(rollout) if !rollout.deployment.is_empty() => Some(rollout.deployment.clone()),
+        ControllerKind::Rollout(rollout) if !rollout.deployment.is_empty() => Some(Name::clone(rollout.deployment)),
         _ => None,
     }
 }
@@ -159,11 +151,7 @@ fn image_references(facts: &WorkloadFacts<'_>, current: Current<'_>) -> Vec<Imag
         // Equal to the current ReplicaSet's by definition, which keeps no copy.
         ControllerKind::Deployment(_) => &controller.images,
         // Only while the revision cannot be read, and only if no newer template waits.
-        ControllerKind::StatefulSet { .. } | ControllerKind::DaemonSet { .. }
-            if kept.is_none() && controller.observed == Observed::Now =>
-        {
-            &controller.images
-        }
+        kind if kind.makes_pods() && kept.is_none() && controller.observed == Observed::Now => &controller.images,
         _ => match kept {
             Some(images) => images,
             None => return Vec::new(),

@@ -198,18 +198,11 @@ impl<'l> Seen<'l> {
 }
 
 fn traits(object: &Object<'_>) -> Traits {
-    let replicas = match &object.body {
-        Body::Pod(_) | Body::Node(_) => return Traits::default(),
-        Body::ControllerRevision(_) => {
-            let unwritten = object.meta.written_by_controller_manager.is_none();
-            return Traits { unwritten, ..Traits::default() };
-        }
-        // It has none where no node suits it.
-        Body::DaemonSet(set) => set.desired,
-        Body::ReplicaSet(set) => set.replicas,
-        Body::Deployment(deployment) => deployment.replicas,
-        Body::StatefulSet(set) => set.replicas,
-        Body::Rollout(rollout) => rollout.replicas,
-    };
-    Traits { wants_pods: replicas != Some(0), ..Traits::default() }
+    if matches!(&object.body, Body::ControllerRevision(_)) {
+        let unwritten = object.meta.written_by_controller_manager.is_none();
+        return Traits { unwritten, ..Traits::default() };
+    }
+    // A DaemonSet has no pods where no node suits it.
+    let wants_pods = object.body.workload_kind().is_some() && object.body.wanted_pods() != Some(0);
+    Traits { wants_pods, ..Traits::default() }
 }

@@ -41,6 +41,8 @@ pub(super) fn of_cluster(refusals: &[Refusal], namespaces: &[String], inventory:
     for refusal in refusals {
         let resource = refusal.source.resource;
         let cause = match &refusal.rule {
+            // Its pods name it themselves, and none does.
+            Some(_) if resource == Resource::CloneSets && !missing.contains_key(&resource) => continue,
             Some(rule) => Cause::Forbidden { rule: rule.clone(), also_in: Vec::new() },
             // Without Argo Rollouts there are none, and that is all there is to know.
             None if resource.is_optional() => continue,
@@ -102,7 +104,7 @@ impl Gap {
                  whether a container comes from the template or was injected"
             }
             Resource::Deployments | Resource::Rollouts => "the state of their rollouts, and which hash is current",
-            Resource::StatefulSets | Resource::DaemonSets => {
+            Resource::StatefulSets | Resource::DaemonSets | Resource::CloneSets => {
                 "the state of their rollouts, which hash is current, and whether a mix is held on purpose"
             }
             Resource::ControllerRevisions => {
@@ -117,7 +119,7 @@ impl Gap {
 fn command(resource: Resource) -> String {
     match resource {
         Resource::ControllerRevisions => format!("kubectl get {resource} -A -o json --show-managed-fields"),
-        Resource::Rollouts => format!("kubectl get {resource}.argoproj.io -A -o json"),
+        _ if resource.is_optional() => format!("kubectl get {resource}.{} -A -o json", resource.group()),
         _ => format!("kubectl get {resource} -A -o json"),
     }
 }

@@ -2,7 +2,7 @@
 
 use super::gaps::{Cause, Gap};
 use crate::inventory::CustomKind;
-use crate::kinds::{WorkloadKind, workload_type};
+use crate::kinds::{TemplateHistory, WorkloadKind, workload_type};
 use crate::objects::Resource;
 use crate::report::{Name, Workload, WorkloadReport};
 use std::collections::BTreeSet;
@@ -124,16 +124,10 @@ impl Named {
     }
 
     /// The resources without which nobody knows whether there is such a workload.
-    fn resources(&self) -> &'static [Resource] {
-        use Resource::{DaemonSets, Deployments, ReplicaSets, Rollouts, StatefulSets};
-        match self.kind() {
-            WorkloadKind::Deployment => &[Deployments, ReplicaSets],
-            WorkloadKind::Rollout => &[Rollouts, ReplicaSets],
-            WorkloadKind::StatefulSet => &[StatefulSets],
-            WorkloadKind::DaemonSet => &[DaemonSets],
-            WorkloadKind::ReplicaSet | WorkloadKind::Experiment => &[ReplicaSets],
-            WorkloadKind::ReplicationController | WorkloadKind::Job | WorkloadKind::Other => &[],
-        }
+    fn resources(&self) -> Vec<Resource> {
+        let own = Resource::of_workload(self.kind());
+        let by_replica_sets = self.kind().history() == TemplateHistory::ReplicaSets;
+        own.into_iter().chain(by_replica_sets.then_some(Resource::ReplicaSets)).collect()
     }
 
     fn is_type(&self, workload_type: &str) -> bool {

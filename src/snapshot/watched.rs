@@ -3,7 +3,7 @@
 use super::{PODS_AT_ONCE, Selector, locked};
 use crate::inventory::{Asked, Changes, Evidence, Inventory, Settings, Source};
 use crate::kinds::WorkloadKind;
-use crate::objects::{Body, Object};
+use crate::objects::Object;
 use crate::registry::RegistryOptions;
 use crate::report::{Name, Workload};
 use crate::time::UnixTime;
@@ -56,15 +56,10 @@ impl Watched {
 
 /// The workload that an object is by itself. A ReplicaSet with an owner is none, and pods belong to one.
 pub(super) fn workload_of(object: &Object<'_>) -> Option<Workload> {
-    let kind = match &object.body {
-        Body::Pod(_) | Body::ControllerRevision(_) | Body::Node(_) => return None,
-        Body::ReplicaSet(_) if object.meta.controller.is_some() => return None,
-        Body::ReplicaSet(_) => WorkloadKind::ReplicaSet,
-        Body::Deployment(_) => WorkloadKind::Deployment,
-        Body::StatefulSet(_) => WorkloadKind::StatefulSet,
-        Body::DaemonSet(_) => WorkloadKind::DaemonSet,
-        Body::Rollout(_) => WorkloadKind::Rollout,
-    };
+    let kind = object.body.workload_kind()?;
+    if kind == WorkloadKind::ReplicaSet && object.meta.controller.is_some() {
+        return None;
+    }
     Some(Workload {
         namespace: Name::from(object.meta.namespace.as_ref()),
         workload_type: Name::from(kind.label()),

@@ -114,7 +114,9 @@ impl Player {
     pub fn new(start: UnixTime) -> Self {
         let sources: Vec<Source> = Resource::ALL.into_iter().map(source).collect();
         let mut inventory = Inventory::new(Settings::default(), &sources);
-        inventory.not_served(source(Resource::Rollouts), start);
+        for optional in Resource::ALL.into_iter().filter(|resource| resource.is_optional()) {
+            inventory.not_served(source(optional), start);
+        }
         let exposition = Exposition::new(Selection::default(), Vec::new());
         Self { start, now: start, inventory, exposition, listed: Vec::new(), begun: Vec::new() }
     }
@@ -144,7 +146,7 @@ impl Player {
 
     /// Lists everything at once, as a fresh exporter does.
     pub fn list(&mut self, objects: &[Value]) {
-        for resource in Resource::ALL.into_iter().filter(|resource| *resource != Resource::Rollouts) {
+        for resource in Resource::ALL.into_iter().filter(|resource| !resource.is_optional()) {
             self.inventory.begin_relist(source(resource));
             for object in objects.iter().filter(|object| object["kind"] == kind(resource)) {
                 let line = serde_json::json!({"type": "ADDED", "object": object}).to_string();
@@ -197,6 +199,7 @@ fn kind(resource: Resource) -> &'static str {
         Resource::DaemonSets => "DaemonSet",
         Resource::ControllerRevisions => "ControllerRevision",
         Resource::Rollouts => "Rollout",
+        Resource::CloneSets => "CloneSet",
         Resource::Nodes => "Node",
     }
 }

@@ -207,6 +207,7 @@ pub fn resource_of(object: &Value) -> Resource {
         "DaemonSet" => Resource::DaemonSets,
         "ControllerRevision" => Resource::ControllerRevisions,
         "Rollout" => Resource::Rollouts,
+        "CloneSet" => Resource::CloneSets,
         kind => panic!("{kind}"),
     }
 }

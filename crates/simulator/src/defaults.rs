@@ -227,7 +227,7 @@ fn decoded(resource: Resource, object: &Value) -> Result<Option<Value>, String> 
         Resource::Jobs => decodes::<Job>(object),
         Resource::Events => decodes::<Event>(object),
         Resource::Nodes => decodes::<Node>(object),
-        Resource::Rollouts | Resource::Experiments | Resource::AnalysisRuns => Ok(None),
+        Resource::Rollouts | Resource::CloneSets | Resource::Experiments | Resource::AnalysisRuns => Ok(None),
     }
 }
 

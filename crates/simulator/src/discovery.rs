@@ -17,7 +17,7 @@ pub(super) fn document(path: &str, serves_rollouts: bool) -> Option<Value> {
         "/apis" => {
             let mut groups = vec![group("apps", "v1"), group("batch", "v1")];
             if serves_rollouts {
-                groups.push(group("argoproj.io", "v1alpha1"));
+                groups.extend([group("argoproj.io", "v1alpha1"), group("apps.kruise.io", "v1alpha1")]);
             }
             Some(json!({"kind": "APIGroupList", "apiVersion": "v1", "groups": groups}))
         }

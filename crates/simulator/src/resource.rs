@@ -17,6 +17,8 @@ pub enum Resource {
     ControllerRevisions,
     /// `argoproj.io/v1alpha1` rollouts.
     Rollouts,
+    /// `apps.kruise.io/v1alpha1` clonesets; no controller of theirs is here.
+    CloneSets,
     /// `argoproj.io/v1alpha1` experiments.
     Experiments,
     /// `argoproj.io/v1alpha1` analysisruns.
@@ -31,7 +33,7 @@ pub enum Resource {
 
 impl Resource {
     /// Every resource.
-    pub const ALL: [Self; 12] = [
+    pub const ALL: [Self; 13] = [
         Self::Pods,
         Self::ReplicaSets,
         Self::Deployments,
@@ -39,6 +41,7 @@ impl Resource {
         Self::DaemonSets,
         Self::ControllerRevisions,
         Self::Rollouts,
+        Self::CloneSets,
         Self::Experiments,
         Self::AnalysisRuns,
         Self::Jobs,
@@ -80,6 +83,7 @@ impl Resource {
             "v1" => "/api/v1",
             "apps/v1" => "/apis/apps/v1",
             "batch/v1" => "/apis/batch/v1",
+            "apps.kruise.io/v1alpha1" => "/apis/apps.kruise.io/v1alpha1",
             _ => "/apis/argoproj.io/v1alpha1",
         }
     }
@@ -113,7 +117,7 @@ impl Resource {
 
     /// Whether the resource is defined by a CustomResourceDefinition.
     pub(crate) fn is_custom(self) -> bool {
-        self.api_version().starts_with("argoproj.io/")
+        self.group().contains('.')
     }
 
     fn row(self) -> Row {
@@ -127,6 +131,7 @@ impl Resource {
                 ("controllerrevisions", "ControllerRevision", "ControllerRevisionList", "apps/v1", None)
             }
             Self::Rollouts => ("rollouts", "Rollout", "RolloutList", "argoproj.io/v1alpha1", Some("ro")),
+            Self::CloneSets => ("clonesets", "CloneSet", "CloneSetList", "apps.kruise.io/v1alpha1", Some("clone")),
             Self::Experiments => ("experiments", "Experiment", "ExperimentList", "argoproj.io/v1alpha1", Some("exp")),
             Self::AnalysisRuns => {
                 ("analysisruns", "AnalysisRun", "AnalysisRunList", "argoproj.io/v1alpha1", Some("ar"))

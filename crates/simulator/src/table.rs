@@ -100,7 +100,7 @@ fn columns(resource: Resource) -> Vec<Column> {
             columns.extend(containers);
             columns.push(selector);
         }
-        Resource::StatefulSets => {
+        Resource::StatefulSets | Resource::CloneSets => {
             columns.extend([column("Ready", "string", ready_of_wanted), age]);
             columns.extend(containers);
         }

@@ -185,6 +185,9 @@ app.kubernetes.io/instance: {{ .Release.Name }}
 - apiGroups: [argoproj.io] # without Argo Rollouts this rule does no harm
   resources: [rollouts]
   verbs: [list, watch]
+- apiGroups: [apps.kruise.io] # nor this one without OpenKruise
+  resources: [clonesets]
+  verbs: [list, watch]
 {{- end -}}
 
 {{/* Of the root and a monitor: the part that an endpoint of a ServiceMonitor and one of a PodMonitor have in common. */}}
