@@ -22,6 +22,7 @@ pub mod registry;
 pub mod report;
 pub mod snapshot;
 pub mod stderr;
+pub mod sync;
 pub mod telemetry;
 pub mod terminal;
 pub mod time;

@@ -3,6 +3,7 @@
 //! A full pipe that nobody reads blocks whoever writes to it. Only that thread writes, so only it waits. The others append
 //! to a bounded queue, and drop the line and count it where the queue is full.
 
+use crate::sync::lock;
 use std::io::{self, ErrorKind, Write};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Condvar, LazyLock, Mutex, MutexGuard, PoisonError};
@@ -132,7 +133,7 @@ impl Writer {
     }
 
     fn lock(&self) -> MutexGuard<'_, Queue> {
-        self.queue.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.queue)
     }
 }
 

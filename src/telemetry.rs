@@ -5,7 +5,7 @@
 
 mod registry;
 
-use crate::objects::{Resource, wrong_types};
+use crate::objects::Resource;
 use crate::stderr::dropped_lines;
 use prometheus::{
     Gauge, GaugeVec, Histogram, HistogramOpts, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Opts, Registry,
@@ -43,9 +43,7 @@ pub struct Telemetry {
     /// `podskew_exposition_bytes{encoding}`.
     pub exposition_bytes: IntGaugeVec,
     /// `podskew_unreadable_fields_total`.
-    unreadable_fields: IntCounter,
-    /// What of it was told already.
-    told_unreadable: Arc<AtomicU64>,
+    pub unreadable_fields: IntCounter,
     /// `podskew_log_lines_dropped_total`.
     log_lines_dropped: IntCounter,
     /// How many of them are counted already.
@@ -223,7 +221,6 @@ impl Telemetry {
                 "podskew_unreadable_fields_total",
                 "Fields of objects that held a value of a wrong type and were read as unknown.",
             )?,
-            told_unreadable: Arc::default(),
             log_lines_dropped: IntCounter::new(
                 "podskew_log_lines_dropped_total",
                 "Lines of the log that were dropped because nobody read stderr, or it was closed.",
@@ -251,8 +248,7 @@ impl Telemetry {
     /// What stands now; `process_*` and `podskew_build_info` included.
     #[must_use]
     pub fn gather(&self) -> Vec<MetricFamily> {
-        // Both are counted for the whole process, where objects are decoded and where lines are written.
-        follow(&self.unreadable_fields, &self.told_unreadable, wrong_types());
+        // Counted for the whole process, where lines are written.
         follow(&self.log_lines_dropped, &self.counted_dropped, dropped_lines());
         self.registry.gather()
     }

@@ -5,12 +5,13 @@
 //! right one.
 
 use super::recent::Recent;
+use crate::sync::lock;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use ring::hmac;
 use ring::rand::SystemRandom;
 use std::collections::BTreeMap;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex};
 use tokio::sync::Semaphore;
 
 /// Highest accepted bcrypt cost: 2^14 rounds take about a second.
@@ -151,8 +152,4 @@ fn decoded(credentials: &str) -> Option<(Vec<u8>, Vec<u8>)> {
     let password = name.split_off(colon + 1);
     name.pop();
     Some((name, password))
-}
-
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

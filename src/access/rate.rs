@@ -1,7 +1,8 @@
 //! `rate_limit`: a token bucket that refills by one request each interval.
 
 use super::settings::RateLimit;
-use std::sync::{Mutex, PoisonError};
+use crate::sync::lock;
+use std::sync::Mutex;
 use std::time::{Duration, Instant};
 
 /// The bucket.
@@ -19,7 +20,7 @@ impl Bucket {
 
     /// Takes one token; the error is the time until the next one.
     pub(super) fn take(&self, now: Instant) -> Result<(), Duration> {
-        let mut full = self.full.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut full = lock(&self.full);
         let interval = self.limit.interval;
         let capacity = interval.checked_mul(self.limit.burst).unwrap_or(Duration::MAX);
         let Some(next) = (*full).max(now).checked_add(interval) else { return Err(interval) };

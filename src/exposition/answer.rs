@@ -16,8 +16,6 @@ const PIECE: usize = 64 * 1024;
 pub struct Answer {
     /// The total length, where it is known beforehand (gzip).
     pub content_length: Option<u64>,
-    /// The length of the text, whatever the encoding.
-    pub plain_length: u64,
     picture: Arc<Picture>,
     format: Format,
     /// The opening of the gzip member; nothing otherwise.
@@ -87,7 +85,6 @@ impl Picture {
         let at_rest = self.families.iter().map(at_rest).sum::<u64>();
         Answer {
             content_length: (encoding == Encoding::Gzip).then_some(at_rest + fresh as u64),
-            plain_length: sum.length,
             picture: Arc::clone(self),
             format,
             head,

@@ -11,8 +11,9 @@ use super::work_queue;
 use crate::report::evidence::CachedTag;
 use crate::report::registry::RegistryEvidence;
 use crate::report::{Name, Workload, WorkloadReport};
+use crate::sync::lock;
 use std::collections::BTreeSet;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex};
 
 /// Renders reports; the latest picture can be taken from it at any time, by any number of scrapes.
 pub struct Exposition {
@@ -229,9 +230,4 @@ impl Rendered {
             }
         }
     }
-}
-
-/// A panic while a lock is held ends the process (see `Cargo.toml`), and in tests the test.
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

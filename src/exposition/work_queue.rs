@@ -4,8 +4,9 @@
 //! The threads are started once, and not for each part. A new thread begins on the core of the one that started it; for the
 //! few milliseconds that a part takes the kernel left it there, and another core stood still for a third of the time.
 
+use crate::sync::lock;
 use std::collections::VecDeque;
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Condvar, Mutex, PoisonError};
 
 /// So many parts are held at once, so that nobody waits for a part while another core has the family that is behind.
 const MOST_PARTS: usize = 4;
@@ -128,10 +129,6 @@ impl<'p, T, P> Work<'p, T, P> {
 }
 
 /// A panic while it is held ends the process (see `Cargo.toml`), and in tests the test.
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
-}
-
 #[cfg(test)]
 mod tests {
     use super::{MOST_PARTS, take_over};

@@ -156,9 +156,17 @@ impl Inventory {
         }
     }
 
-    /// Some objects of it. What each of them will be looked for by is looked up beforehand, one right after the other: a
-    /// look-up waits for memory several times, and so they wait at the same time.
+    /// Some objects of it.
     pub fn relist_all(&mut self, source: Source, objects: &[Object<'_>], now: UnixTime) {
+        self.prefetch(objects);
+        for object in objects {
+            self.relist(source, object, now);
+        }
+    }
+
+    /// Brings into the caches what the objects will be looked up by, one right after the other: a look-up waits for memory several
+    /// times, and so they wait at the same time.
+    fn prefetch(&mut self, objects: &[Object<'_>]) {
         for object in objects {
             if let Body::Pod(pod) = &object.body {
                 self.strings.intern(&pod.node);
@@ -166,9 +174,6 @@ impl Inventory {
             } else {
                 black_box(self.owners.find(object.meta.uid));
             }
-        }
-        for object in objects {
-            self.relist(source, object, now);
         }
     }
 

@@ -3,6 +3,7 @@
 use super::conditions::{Conditions, Progressing, ReplicaFailure};
 use super::lenient::{FromJson, fields};
 use super::template::Template;
+use super::update_strategy::{Partition, RawUpdateStrategy, UpdateStrategy};
 use crate::time::UnixTime;
 use serde::de::{MapAccess, SeqAccess};
 use std::borrow::Cow;
@@ -27,8 +28,6 @@ pub struct Deployment<'a> {
     pub paused: bool,
     /// `status.observedGeneration`.
     pub observed_generation: Option<i64>,
-    /// `status.replicas`.
-    pub status_replicas: i64,
     /// `status.updatedReplicas`.
     pub updated_replicas: i64,
     /// `status.availableReplicas`.
@@ -79,15 +78,6 @@ pub struct DaemonSet<'a> {
     pub available: i64,
 }
 
-/// How a StatefulSet or DaemonSet brings a new template to its pods.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
-pub struct UpdateStrategy {
-    /// `OnDelete`: somebody has to delete the pods.
-    pub on_delete: bool,
-    /// `rollingUpdate.partition`: StatefulSet pods below it stay as they are.
-    pub partition: i64,
-}
-
 /// What podskew reads of a CloneSet of OpenKruise.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
 pub struct CloneSet<'a> {
@@ -105,46 +95,6 @@ pub struct CloneSet<'a> {
     pub available_replicas: i64,
     /// `status.updateRevision`: the name of the ControllerRevision that pods ought to be on.
     pub update_revision: Cow<'a, str>,
-}
-
-/// A number of pods, or a part of all.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum Partition {
-    /// So many.
-    Pods(i64),
-    /// So many of a hundred.
-    Percent(i64),
-}
-
-impl Default for Partition {
-    fn default() -> Self {
-        Self::Pods(0)
-    }
-}
-
-impl Partition {
-    /// How many of `replicas` pods that is (`CalculatePartitionReplicas` in OpenKruise's `pkg/util/partition.go`): a part is rounded up,
-    /// so that any above 0 % keeps a pod back, and one below 100 % of several pods lets one go on.
-    #[must_use]
-    pub fn pods(self, replicas: i64) -> i64 {
-        let pods = match self {
-            Self::Pods(pods) => pods,
-            Self::Percent(percent) => {
-                let rounded_up = percent.saturating_mul(replicas).saturating_add(99) / 100;
-                if replicas > 1 && percent != 100 { rounded_up.min(replicas - 1) } else { rounded_up }
-            }
-        };
-        pods.clamp(0, replicas.max(0))
-    }
-}
-
-impl FromJson<'_> for Partition {
-    fn from_integer(number: i64) -> Option<Self> {
-        Some(Self::Pods(number))
-    }
-    fn from_text(text: Cow<'_, str>) -> Option<Self> {
-        Some(Self::Percent(text.strip_suffix('%')?.parse().ok()?))
-    }
 }
 
 /// What podskew reads of a ControllerRevision.
@@ -246,7 +196,6 @@ fields!('de Spec<'de> {
 #[derive(Default)]
 pub(super) struct Status<'a> {
     observed_generation: Option<i64>,
-    replicas: Option<i64>,
     updated_replicas: Option<i64>,
     available_replicas: Option<i64>,
     desired_number_scheduled: Option<i64>,
@@ -265,7 +214,6 @@ pub(super) struct Status<'a> {
 }
 fields!('de Status<'de> {
     "observedGeneration" = 1 => observed_generation,
-    "replicas" = 2 => replicas,
     "updatedReplicas" = 3 => updated_replicas,
     "availableReplicas" = 4 => available_replicas,
     "desiredNumberScheduled" => desired_number_scheduled,
@@ -291,27 +239,9 @@ pub(super) struct Data<'a> {
 fields!('de Data<'de> { "spec" => spec });
 
 #[derive(Default)]
-struct RawUpdateStrategy<'a> {
-    kind: Cow<'a, str>,
-    rolling_update: RollingUpdate,
-    paused: bool,
-    partition: Partition,
-}
-#[derive(Default)]
-struct RollingUpdate {
-    partition: Option<i64>,
-}
-#[derive(Default)]
 struct Ordinals {
     start: Option<i64>,
 }
-fields!('de RawUpdateStrategy<'de> {
-    "type" => kind,
-    "rollingUpdate" => rolling_update,
-    "paused" => paused,
-    "partition" => partition,
-});
-fields!('de RollingUpdate { "partition" => partition });
 fields!('de Ordinals { "start" => start });
 
 #[derive(Default)]
@@ -378,18 +308,11 @@ impl<'a> Deployment<'a> {
             paused: spec.paused,
             // Go leaves a zero out of JSON, and writes it in protobuf.
             observed_generation: status.observed_generation.filter(|generation| *generation != 0),
-            status_replicas: status.replicas.unwrap_or(0),
             updated_replicas: status.updated_replicas.unwrap_or(0),
             available_replicas: status.available_replicas.unwrap_or(0),
             progressing: status.conditions.progressing,
             replica_failure: status.conditions.replica_failure,
         }
-    }
-}
-
-impl From<RawUpdateStrategy<'_>> for UpdateStrategy {
-    fn from(raw: RawUpdateStrategy<'_>) -> Self {
-        Self { on_delete: raw.kind == "OnDelete", partition: raw.rolling_update.partition.unwrap_or(0) }
     }
 }
 

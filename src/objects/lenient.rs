@@ -6,16 +6,19 @@
 
 use serde::de::{Deserialize, Deserializer, Error, IgnoredAny, MapAccess, SeqAccess, Visitor};
 use std::borrow::Cow;
+use std::cell::Cell;
 use std::fmt;
 use std::marker::PhantomData;
-use std::sync::atomic::{AtomicU64, Ordering};
 
-static WRONG_TYPES: AtomicU64 = AtomicU64::new(0);
+thread_local! {
+    static WRONG_TYPES: Cell<u64> = const { Cell::new(0) };
+}
 
-/// How many fields that podskew reads held a value of a wrong type, since the process started.
+/// How many fields that podskew reads held a value of a wrong type, in what this thread decoded since the last call. Whoever decodes
+/// an object asks right after it: the types that are decoded have no place for such a number.
 #[must_use]
-pub fn wrong_types() -> u64 {
-    WRONG_TYPES.load(Ordering::Relaxed)
+pub fn take_wrong_types() -> u64 {
+    WRONG_TYPES.take()
 }
 
 /// What can be read from a JSON value of the expected type. Every method that is not implemented means "wrong type".
@@ -106,7 +109,7 @@ struct LenientVisitor<T>(PhantomData<T>);
 impl<T: Default> LenientVisitor<T> {
     fn counted(read: Option<T>) -> T {
         read.unwrap_or_else(|| {
-            WRONG_TYPES.fetch_add(1, Ordering::Relaxed);
+            WRONG_TYPES.set(WRONG_TYPES.get() + 1);
             T::default()
         })
     }

@@ -22,6 +22,7 @@ mod quantity;
 mod raw;
 mod skip;
 mod template;
+mod update_strategy;
 mod waiting;
 mod wire;
 
@@ -29,18 +30,18 @@ pub use answer::{ListMeta, Status, WatchEvent};
 pub use conditions::{Progressing, ReplicaFailure};
 pub use controllers::{
     CloneSet, ControllerRevision, DaemonSet, Deployment, ReplicaSet, Rollout, RolloutStrategy, StatefulSet,
-    UpdateStrategy,
 };
 pub use json_splitter::{Cut, CutError, Cutter};
 pub use kind::{Kind, decode_kind};
 pub use labels::Labels;
-pub use lenient::wrong_types;
+pub use lenient::take_wrong_types;
 pub use members::{Members, member, text_member};
 pub use newest::Newest;
 pub use node::{Node, NodeImage};
 pub use pieces::{LONGEST_OBJECT, Pieces, make_room};
 pub use pod::{ContainerStatus, Pod, Ready};
 pub use template::{Template, TemplateContainer, TemplateDigest};
+pub use update_strategy::{Partition, UpdateStrategy};
 pub use waiting::Waiting;
 pub use wire::{DecodeError, decode_event, decode_list, decode_list_meta, decode_object, decode_status};
 

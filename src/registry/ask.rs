@@ -8,8 +8,9 @@ use super::failure::Failure;
 use super::host::Host;
 use crate::report::Name;
 use crate::report::registry::{Part, Target};
+use crate::sync::lock;
 use crate::time::UnixTime;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard};
 use tokio::sync::Semaphore;
 
 /// Requests to all hosts at the same time.
@@ -31,7 +32,7 @@ impl Shared {
     }
 
     pub(super) fn book(&self) -> MutexGuard<'_, Book> {
-        self.book.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.book)
     }
 
     /// Asks for a batch, unless the host fails.

@@ -7,10 +7,11 @@ use super::host::{Host, LANES};
 use super::settings::{RegistryOptions, RegistryTimings, Unusable};
 use super::state::State;
 use crate::inventory::{AskedImages, Inventory, RegistryEvidence};
+use crate::sync::lock;
 use crate::telemetry::RegistryHealth;
 use crate::time::UnixTime;
 use futures::{StreamExt as _, stream};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 use tokio::sync::watch;
 use tokio::task::JoinSet;
@@ -29,11 +30,11 @@ pub trait RegistrySink: Send + Sync + 'static {
 
 impl RegistrySink for Mutex<Inventory> {
     fn asked_images(&self) -> Option<AskedImages> {
-        self.lock().unwrap_or_else(PoisonError::into_inner).asked_images()
+        lock(self).asked_images()
     }
 
     fn take_registry_evidence(&self, evidence: Arc<RegistryEvidence>) {
-        let mut inventory = self.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut inventory = lock(self);
         inventory.take_registry_evidence(&evidence, UnixTime::now());
     }
 }

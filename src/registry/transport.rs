@@ -2,6 +2,7 @@
 
 use super::address::{CheckedResolver, RefusedAddress, Resolve, Typed};
 use super::failure::Failure;
+use crate::sync::lock;
 use crate::watch::proxy::{Protocol, Proxy, Variables};
 use bytes::{Bytes, BytesMut};
 use futures::future::BoxFuture;
@@ -18,7 +19,7 @@ use rustls::pki_types::CertificateDer;
 use rustls::{ClientConfig, RootCertStore};
 use std::collections::HashMap;
 use std::error::Error;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 use tokio::time::{Instant, timeout_at};
 use tokio_rustls::rustls;
@@ -110,7 +111,7 @@ impl Transport {
             *request.uri_mut() =
                 with_port(request.uri(), 80).ok_or(Failure::Unreadable("a URL that cannot be read"))?;
         }
-        let mut proxied = self.proxied.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut proxied = lock(&self.proxied);
         if let Some(known) = proxied.get(&proxy.to_string()) {
             return Ok(Arc::clone(known));
         }

@@ -27,7 +27,7 @@ use crate::watch::{self, Connected, Connection, Timings};
 use sink::Seen;
 use std::collections::HashSet;
 use std::path::PathBuf;
-use std::sync::{Arc, PoisonError};
+use std::sync::Arc;
 
 /// So many pods' reports are in memory at once: about two megabytes.
 const PODS_AT_ONCE: usize = 10_000;
@@ -236,9 +236,4 @@ impl Look {
         });
         missing.or_all_found(&self.of, &self.gaps).map(|()| found)
     }
-}
-
-/// A poisoned lock is taken all the same: the release build aborts on a panic, so only tests ever see one.
-fn locked<T>(lock: &std::sync::Mutex<T>) -> std::sync::MutexGuard<'_, T> {
-    lock.lock().unwrap_or_else(PoisonError::into_inner)
 }

@@ -1,12 +1,13 @@
 //! Receives the objects of one look at a cluster.
 
 use super::watched::workload_of;
-use super::{Look, Looking, Selector, Witness, locked};
+use super::{Look, Looking, Selector, Witness};
 use crate::inventory::{Inventory, Source};
 use crate::objects::{Body, Cut, Cutter, Object, Resource};
 use crate::report::Workload;
+use crate::sync::lock;
 use crate::time::{Taken, UnixTime};
-use crate::watch::Sink;
+use crate::watch::{Change, Sink};
 use std::collections::HashSet;
 use std::sync::Mutex;
 
@@ -34,10 +35,10 @@ impl Seen {
 
     /// What was seen, once nothing more comes.
     pub(super) fn finish(&self, of: String, taken: Taken) -> Look {
-        let noted = std::mem::take(&mut *locked(&self.noted));
+        let noted = std::mem::take(&mut *lock(&self.noted));
         let empty = Inventory::new(crate::inventory::Settings::default(), &[]);
         Look {
-            inventory: std::mem::replace(&mut *locked(&self.inventory), empty),
+            inventory: std::mem::replace(&mut *lock(&self.inventory), empty),
             chosen: self.selector.is_some().then_some(noted.chosen),
             taken,
             of,
@@ -51,7 +52,7 @@ impl Seen {
     }
 
     fn note(&self, object: &Object<'_>) {
-        let mut noted = locked(&self.noted);
+        let mut noted = lock(&self.noted);
         if matches!(&object.body, Body::ControllerRevision(_)) {
             noted.unwritten_revisions |= object.meta.written_by_controller_manager.is_none();
         }
@@ -62,8 +63,26 @@ impl Seen {
 }
 
 impl Sink for Seen {
-    fn begin_relist(&self, source: Source) {
-        locked(&self.inventory).begin_relist(source);
+    fn take(&self, source: Source, change: Change<'_, '_>) {
+        let now = UnixTime::now();
+        if let Change::Listed(objects) = change {
+            objects.iter().for_each(|object| self.note(object));
+        }
+        let mut inventory = lock(&self.inventory);
+        match change {
+            Change::ListBegins => inventory.begin_relist(source),
+            Change::Listed(objects) => inventory.relist_all(source, objects, now),
+            Change::ListEnds { .. } => inventory.finish_relist(source, now),
+            Change::ListBreaksOff => inventory.abandon_relist(source, now),
+            // Pods whose ReplicaSets may not be listed are grouped by the name that they give it, as those of a lone list of pods.
+            Change::Forbidden | Change::NotServed if source.resource == Resource::ReplicaSets => {
+                inventory.begin_relist(source);
+                inventory.finish_relist(source, now);
+            }
+            Change::Forbidden | Change::NotServed => inventory.forbid(source, now),
+            // Nothing is watched.
+            Change::Applied(_) | Change::Deleted(_) | Change::Live(_) => {}
+        }
     }
 
     fn reads_pages(&self) -> bool {
@@ -90,38 +109,4 @@ impl Sink for Seen {
             }
         }
     }
-
-    fn relist(&self, source: Source, objects: &[Object<'_>]) {
-        for object in objects {
-            self.note(object);
-        }
-        locked(&self.inventory).relist_all(source, objects, UnixTime::now());
-    }
-
-    fn finish_relist(&self, source: Source, _: &[Object<'_>]) {
-        locked(&self.inventory).finish_relist(source, UnixTime::now());
-    }
-
-    fn abandon_relist(&self, source: Source) {
-        locked(&self.inventory).abandon_relist(source, UnixTime::now());
-    }
-
-    /// Pods whose ReplicaSets may not be listed are grouped by the name that they give it, as those of a lone list of pods.
-    fn forbid(&self, source: Source) {
-        if source.resource == Resource::ReplicaSets {
-            self.begin_relist(source);
-            self.finish_relist(source, &[]);
-        } else {
-            locked(&self.inventory).forbid(source, UnixTime::now());
-        }
-    }
-
-    fn not_served(&self, source: Source) {
-        self.forbid(source);
-    }
-
-    /// Nothing changes while one looks.
-    fn apply(&self, _: Source, _: &Object<'_>) {}
-
-    fn delete(&self, _: Source, _: &Object<'_>) {}
 }

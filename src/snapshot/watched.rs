@@ -1,13 +1,14 @@
 //! A cluster that is watched for a while, with the labels that a selector asks for.
 
-use super::{PODS_AT_ONCE, Selector, locked};
+use super::{PODS_AT_ONCE, Selector};
 use crate::inventory::{Asked, Changes, Evidence, Inventory, Settings, Source};
 use crate::kinds::WorkloadKind;
 use crate::objects::Object;
 use crate::registry::RegistryOptions;
 use crate::report::{Name, Workload};
+use crate::sync::lock;
 use crate::time::UnixTime;
-use crate::watch::{NodeSink, Sink};
+use crate::watch::{Change, NodeSink, Sink};
 use std::collections::HashSet;
 use std::sync::{Arc, Mutex};
 
@@ -27,29 +28,29 @@ impl Watched {
 
     /// What has to be said anew, a portion at a time.
     pub fn changes(&self, now: UnixTime) -> Changes {
-        locked(&self.inventory).take_some_changes(now, PODS_AT_ONCE)
+        lock(&self.inventory).take_some_changes(now, PODS_AT_ONCE)
     }
 
     /// Asks registries, if any are listed, and takes over what they say; what they did not say.
     pub async fn ask_registries(&self, options: &RegistryOptions) -> anyhow::Result<Option<String>> {
-        let asked = locked(&self.inventory).asked_images();
+        let asked = lock(&self.inventory).asked_images();
         let Some(asked) = asked.filter(|_| options.is_on()) else { return Ok(None) };
         let (evidence, note) = super::registry::ask(options, asked).await?;
-        locked(&self.inventory).take_registry_evidence(&evidence, UnixTime::now());
+        lock(&self.inventory).take_registry_evidence(&evidence, UnixTime::now());
         Ok(note)
     }
 
     /// Whether the selector chooses a workload, if there is one.
     pub fn is_chosen(&self, workload: &Workload) -> bool {
-        self.selector.is_none() || locked(&self.chosen).contains(workload)
+        self.selector.is_none() || lock(&self.chosen).contains(workload)
     }
 
     fn choose(&self, object: &Object<'_>, gone: bool) {
         let Some((selector, workload)) = self.selector.as_ref().zip(workload_of(object)) else { return };
         if gone || !selector.matches(&object.meta.labels) {
-            locked(&self.chosen).remove(&workload);
+            lock(&self.chosen).remove(&workload);
         } else {
-            locked(&self.chosen).insert(workload);
+            lock(&self.chosen).insert(workload);
         }
     }
 }
@@ -90,44 +91,13 @@ impl NodeSink for Watched {
 }
 
 impl Sink for Watched {
-    fn apply(&self, source: Source, object: &Object<'_>) {
-        self.choose(object, false);
-        self.inventory.apply(source, object);
-    }
-
-    fn delete(&self, source: Source, object: &Object<'_>) {
-        self.choose(object, true);
-        self.inventory.delete(source, object);
-    }
-
-    fn begin_relist(&self, source: Source) {
-        Sink::begin_relist(&self.inventory, source);
-    }
-
-    fn relist(&self, source: Source, objects: &[Object<'_>]) {
-        for object in objects {
-            self.choose(object, false);
+    fn take(&self, source: Source, change: Change<'_, '_>) {
+        match change {
+            Change::Applied(object) => self.choose(object, false),
+            Change::Deleted(object) => self.choose(object, true),
+            Change::Listed(objects) => objects.iter().for_each(|object| self.choose(object, false)),
+            _ => {}
         }
-        Sink::relist(&self.inventory, source, objects);
-    }
-
-    fn finish_relist(&self, source: Source, gone: &[Object<'_>]) {
-        self.inventory.finish_relist(source, gone);
-    }
-
-    fn abandon_relist(&self, source: Source) {
-        Sink::abandon_relist(&self.inventory, source);
-    }
-
-    fn live(&self, source: Source, live: bool) {
-        self.inventory.live(source, live);
-    }
-
-    fn forbid(&self, source: Source) {
-        Sink::forbid(&self.inventory, source);
-    }
-
-    fn not_served(&self, source: Source) {
-        Sink::not_served(&self.inventory, source);
+        self.inventory.take(source, change);
     }
 }

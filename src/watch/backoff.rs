@@ -40,8 +40,8 @@ impl Backoff {
 
 /// A random length of time from `least` to `most`.
 ///
-/// The standard library seeds every `RandomState` from the system's randomness: enough to spread clients out, and no
-/// reason for a crate.
+/// `RandomState` takes its keys from the system's randomness once a thread and counts on from there, and SipHash spreads them: enough
+/// to keep clients apart, and no reason for a crate.
 pub(super) fn between(least: Duration, most: Duration) -> Duration {
     let random = RandomState::new().build_hasher().finish();
     // 32 bits are exact in an f64; the quotient lies in [0, 1].

@@ -5,11 +5,12 @@
 //! they are handed to other tasks, some hundred kilobytes at a time, and go from there into the inventory. Whoever reads
 //! has to [`drain`](Lanes::drain) before anything that is no such object, and before the list ends in any way.
 
-use super::sink::Sink;
+use super::sink::{Change, Sink};
 use crate::inventory::Source;
-use crate::objects::{DecodeError, Object, Resource, WatchEvent, decode_event, decode_list};
+use crate::objects::{DecodeError, Object, Resource, WatchEvent, decode_event, decode_list, take_wrong_types};
+use crate::sync::lock;
 use bytes::{Bytes, BytesMut};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex};
 use tokio::runtime::Handle;
 use tokio::task::{JoinError, JoinSet};
 
@@ -51,6 +52,8 @@ pub(super) struct Decoded {
     pub(super) objects: u64,
     /// Those that could not be read.
     pub(super) unreadable: u64,
+    /// Fields that held a value of a wrong type.
+    pub(super) wrong_types: u64,
     /// Why the first of them could not.
     pub(super) error: Option<DecodeError>,
 }
@@ -144,6 +147,7 @@ impl Decoded {
     fn add(&mut self, other: Self) {
         self.objects += other.objects;
         self.unreadable += other.unreadable;
+        self.wrong_types += other.wrong_types;
         self.error = self.error.take().or(other.error);
     }
 
@@ -160,12 +164,8 @@ fn joined(resource: Resource, decoded: Result<Decoded, JoinError>) -> Decoded {
             std::panic::resume_unwind(panic);
         }
         let error = DecodeError { resource, what: "podskew is shutting down", byte: 0 };
-        Decoded { objects: 0, unreadable: 1, error: Some(error) }
+        Decoded { unreadable: 1, error: Some(error), ..Decoded::default() }
     })
-}
-
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// Objects on their way into the inventory.
@@ -187,19 +187,19 @@ impl<'s, 'a, S: Sink> Gathered<'s, 'a, S> {
         self.decoded.objects += 1;
         self.objects.push(object);
         if self.objects.len() >= AT_MOST {
-            self.sink.relist(self.source, &self.objects);
-        } else if !self.objects.len().is_multiple_of(AT_ONCE)
-            || !self.sink.relist_unless_busy(self.source, &self.objects)
+            self.sink.take(self.source, Change::Listed(&self.objects));
+        } else if !self.objects.len().is_multiple_of(AT_ONCE) || !self.sink.list_unless_busy(self.source, &self.objects)
         {
             return;
         }
         self.objects.clear();
     }
 
-    fn end(self) -> Decoded {
+    fn end(mut self) -> Decoded {
         if !self.objects.is_empty() {
-            self.sink.relist(self.source, &self.objects);
+            self.sink.take(self.source, Change::Listed(&self.objects));
         }
+        self.decoded.wrong_types = take_wrong_types();
         self.decoded
     }
 }
@@ -234,7 +234,7 @@ mod tests {
     use super::{BATCH, Lanes, is_added};
     use crate::inventory::Source;
     use crate::objects::{Object, Resource};
-    use crate::watch::Sink;
+    use crate::watch::{Change, Sink};
     use bytes::{Bytes, BytesMut};
     use std::collections::BTreeMap;
     use std::sync::atomic::{AtomicUsize, Ordering};
@@ -249,26 +249,20 @@ mod tests {
     const PANICS: &str = "a sink that panics";
 
     impl Sink for Names {
-        fn relist(&self, _: Source, objects: &[Object<'_>]) {
+        fn take(&self, _: Source, change: Change<'_, '_>) {
+            let Change::Listed(objects) = change else { return };
             for object in objects {
                 assert_ne!(object.meta.name, "pod-13", "{PANICS}");
                 *self.0.lock().unwrap().entry(object.meta.name.to_string()).or_default() += 1;
             }
         }
-        fn relist_unless_busy(&self, source: Source, objects: &[Object<'_>]) -> bool {
+        fn list_unless_busy(&self, source: Source, objects: &[Object<'_>]) -> bool {
             let busy = !self.1.fetch_add(1, Ordering::Relaxed).is_multiple_of(3);
             if !busy {
-                self.relist(source, objects);
+                self.take(source, Change::Listed(objects));
             }
             !busy
         }
-        fn apply(&self, _: Source, _: &Object<'_>) {}
-        fn delete(&self, _: Source, _: &Object<'_>) {}
-        fn begin_relist(&self, _: Source) {}
-        fn finish_relist(&self, _: Source, _: &[Object<'_>]) {}
-        fn abandon_relist(&self, _: Source) {}
-        fn forbid(&self, _: Source) {}
-        fn not_served(&self, _: Source) {}
     }
 
     fn object(number: usize) -> String {

@@ -4,8 +4,9 @@
 //! is limited over all of them.
 
 use crate::objects::Resource;
+use crate::sync::lock;
 use std::collections::HashMap;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 use tokio::time::{Instant, sleep_until};
 
@@ -67,7 +68,7 @@ impl LineLimit {
     }
 
     fn kinds(&self) -> MutexGuard<'_, HashMap<Kind, Lines>> {
-        self.kinds.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.kinds)
     }
 }
 

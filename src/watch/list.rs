@@ -12,9 +12,9 @@ use super::framing::{Encoding, Events};
 use super::http_exchange::{Answer, Patience};
 use super::pagination::Course;
 use super::request::watch_length;
-use super::sink::Sink;
+use super::sink::{Change, Sink};
 use super::watcher::{End, Watcher};
-use crate::objects::{ListMeta, Object, Pieces, WatchEvent, decode_event, decode_list_meta};
+use crate::objects::{ListMeta, Object, Pieces, WatchEvent, decode_event, decode_list_meta, take_wrong_types};
 use crate::telemetry::FailureReason;
 use bytes::Bytes;
 use futures::FutureExt as _;
@@ -213,10 +213,12 @@ impl<S: Sink> Watcher<S> {
         if event.is_empty() {
             return Ok(None);
         }
-        match decode_event(self.target.resource, &event) {
+        let decoded = decode_event(self.target.resource, &event);
+        self.pulse.wrong_types(take_wrong_types());
+        match decoded {
             Ok(WatchEvent::Applied(object)) => {
                 self.listing.objects += 1;
-                self.sink.relist(self.source, &[object]);
+                self.sink.take(self.source, Change::Listed(&[object]));
                 Ok(None)
             }
             // What changed while the server sent its list comes before the closing bookmark. A deletion can only take
@@ -245,7 +247,7 @@ impl<S: Sink> Watcher<S> {
                 })
             }
             Err(error) => {
-                self.take(Decoded { objects: 0, unreadable: 1, error: Some(error) })?;
+                self.take(Decoded { unreadable: 1, error: Some(error), ..Decoded::default() })?;
                 Ok(None)
             }
         }
@@ -254,6 +256,7 @@ impl<S: Sink> Watcher<S> {
     /// Counts what was decoded, and says whether the list may go on.
     fn take(&mut self, decoded: Decoded) -> Result<(), Failure> {
         self.listing.objects += decoded.objects;
+        self.pulse.wrong_types(decoded.wrong_types);
         if let Some(error) = decoded.error {
             if self.listing.unreadable < UNREADABLE_LISTS {
                 return Err(error.into());
@@ -361,6 +364,7 @@ impl<S: Sink> Watcher<S> {
     /// Counts what was decoded of pages. One that cannot be read is never left out: a token may be lost with it.
     fn page_decoded(&mut self, decoded: Decoded) -> Result<(), Failure> {
         self.listing.objects += decoded.objects;
+        self.pulse.wrong_types(decoded.wrong_types);
         decoded.error.map_or(Ok(()), |error| Err(error.into()))
     }
 
@@ -373,7 +377,7 @@ impl<S: Sink> Watcher<S> {
         self.listing.open = true;
         self.listing.objects = 0;
         self.listing.skipped = 0;
-        self.sink.begin_relist(self.source);
+        self.sink.take(self.source, Change::ListBegins);
     }
 
     fn finish(&mut self, gone: &[Bytes]) {
@@ -385,13 +389,13 @@ impl<S: Sink> Watcher<S> {
             })
             .collect();
         self.listing.open = false;
-        self.sink.finish_relist(self.source, &gone);
+        self.sink.take(self.source, Change::ListEnds { gone: &gone });
         self.pulse.answered();
     }
 
     pub(super) fn abandon(&mut self) {
         if std::mem::take(&mut self.listing.open) {
-            self.sink.abandon_relist(self.source);
+            self.sink.take(self.source, Change::ListBreaksOff);
         }
     }
 

@@ -10,7 +10,7 @@ use super::connect::Connected;
 use super::failure::Failure;
 use super::liveness::{Liveness, Pulse};
 use super::request::Target;
-use super::sink::Sink;
+use super::sink::{Change, Sink};
 use super::timings::Timings;
 use super::watcher::Watcher;
 use super::{sources, target};
@@ -149,11 +149,11 @@ impl<S: Sink> Watcher<S> {
     fn without(&self, refused: Refused) -> Refusal {
         let rule = match refused {
             Refused::Forbidden => {
-                self.sink.forbid(self.source);
+                self.sink.take(self.source, Change::Forbidden);
                 Some(self.target.rule(&["list"]))
             }
             Refused::NotServed => {
-                self.sink.not_served(self.source);
+                self.sink.take(self.source, Change::NotServed);
                 None
             }
         };

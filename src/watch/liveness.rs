@@ -4,10 +4,11 @@ use super::line_limit::LineLimit;
 use super::timeline::Timeline;
 use super::timings::Timings;
 use crate::inventory::Source;
+use crate::sync::lock;
 use crate::telemetry::{EventType, FailureReason, Telemetry};
 use crate::time::UnixTime;
 use std::collections::BTreeMap;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex};
 use tokio::sync::Notify;
 use tokio::time::Instant;
 
@@ -46,20 +47,20 @@ impl Liveness {
 
     /// Since when any source that `is_meant` has been allowed.
     fn allowed_since(&self, is_meant: impl Fn(&Source) -> bool) -> Option<Instant> {
-        let lives = self.lives.lock().unwrap_or_else(PoisonError::into_inner);
+        let lives = lock(&self.lives);
         lives.iter().filter(|(source, _)| is_meant(source)).filter_map(|(_, life)| life.allowed_since).min()
     }
 
     /// How the last attempt at a source failed.
     pub(super) fn failure(&self, source: Source) -> Option<FailureReason> {
-        let lives = self.lives.lock().unwrap_or_else(PoisonError::into_inner);
+        let lives = lock(&self.lives);
         lives.get(&source).and_then(|life| life.failure)
     }
 
     /// Changes one life, and tells the worst of its resource. The gauge is set under the lock: two watches that report at
     /// once leave the later truth.
     fn update(&self, source: Source, change: impl FnOnce(&mut Life)) {
-        let mut lives = self.lives.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut lives = lock(&self.lives);
         change(lives.entry(source).or_default());
         let first = Source { resource: source.resource, namespace: 0 };
         let last = Source { resource: source.resource, namespace: u8::MAX };
@@ -93,6 +94,13 @@ impl Pulse {
         if now != self.last_told {
             self.last_told = now;
             self.liveness.update(self.source, |life| (life.last_activity, life.failure) = (now, None));
+        }
+    }
+
+    /// Counts fields that held a value of a wrong type.
+    pub(super) fn wrong_types(&self, fields: u64) {
+        if fields > 0 {
+            self.liveness.telemetry.unreadable_fields.inc_by(fields);
         }
     }
 

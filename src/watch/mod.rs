@@ -1,22 +1,33 @@
-//! The way from the API server into the inventory: one list and watch for each resource and namespace, for ever; or one
-//! list of each, for who only wants to look.
+//! List and watch: brings the objects of the API server into the inventory, for as long as podskew runs; or lists each resource once.
 //!
 //! # Why not kube's `watcher`
 //!
-//! podskew uses kube's `Client` (kubeconfig, TLS, tokens that rotate, credential plugins) and its own list and watch on
-//! top. kube 5.0's `watcher` and the `request_events` beneath it lose what podskew must not lose: a line cut short is
-//! dropped without a word (`is_eof` in `kube-client/src/client/mod.rs`), and so is an event that does not decode, even in
-//! a streaming list that then claims to be complete; an HTTP 410 at the start of a watch is retried with the same version
-//! for ever; streaming lists have no way back to pages; a hung list has no deadline; bookmarks and silent reconnects give
-//! no sign of life. Half a picture looks like skew, so here each of these is a state one can point at, in `watch`.
+//! podskew uses kube's `Client` (TLS, HTTP) and its own list and watch on top. kube 5.0's `watcher` and the `request_events` beneath it
+//! lose what podskew must not lose:
 //!
-//! # Who does what
+//! - A line that is cut short is dropped silently (`is_eof` in `kube-client/src/client/mod.rs`).
+//! - An event that does not decode arrives as an `Err`, and the stream goes on; in a streaming list the `watcher` then takes the list
+//!   for complete.
+//! - An HTTP 410 at the start of a watch is retried with the same version for ever.
+//! - Streaming lists do not fall back to pages.
+//! - A list that hangs has no deadline.
+//! - Bookmarks and silent reconnects give no sign of life.
 //!
-//! `connect` finds the cluster: `kubeconfig` reads what says where, `credentials` and `exec` as whom, `proxy` by which way;
-//! `transport` is the client. `request` says what is asked, `exchange` asks it within its time, `events` cuts the answer,
-//! `crate::objects` reads it, beside a long list in `lanes`, `list` and `watch` decide what happens next, `failure` and `refusal` what a failure means and
-//! `connect_error` what to change, `timeline` whether a watch may go on, `liveness` and `journal` tell it. `look` lists once and watches nothing, `nodes` lists the nodes now and then, `ask` asks
-//! for a number or for names. No object is ever kept here.
+//! Half a picture looks like skew, so each of these is a state of `watcher` here.
+//!
+//! # Modules
+//!
+//! | part | modules |
+//! |---|---|
+//! | which cluster, and as whom | `connect`, `kubeconfig`, `credentials`, `exec`, `proxy`, `transport` |
+//! | one request | `request` (its URL), `http_exchange` (its deadlines), `framing` (its answer, cut into events), `line_limit` |
+//! | one resource | `watcher` (the states), `list`, `pagination`, `timeline` (whether a watch may go on), `backoff`, `timings` |
+//! | decoding | `crate::objects`, in `decode_pool` beside a long list; `budget` bounds what is in memory |
+//! | failures | `failure` (what one means), `authorization` (403 and 404), `connect_error` (what to change) |
+//! | signs of life | `liveness`, `watch_log` |
+//! | without a watch | `list_once`, `nodes`, `ask` |
+//!
+//! It keeps no object: a [`Sink`] takes them.
 
 pub mod ask;
 mod authorization;
@@ -55,7 +66,7 @@ pub use list_once::{Refusal, look};
 use liveness::{Liveness, Pulse};
 pub use nodes::{NodeSink, keep_listing_nodes, look_at_nodes};
 use request::Target;
-pub use sink::Sink;
+pub use sink::{Change, Sink};
 use std::sync::Arc;
 pub use timings::Timings;
 use tokio::sync::Notify;

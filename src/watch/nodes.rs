@@ -13,10 +13,11 @@ use super::request::Target;
 use super::timings::Timings;
 use crate::inventory::{Asked, Evidence, EvidenceBuilder, Inventory, take_node};
 use crate::objects::{Body, Object, Pieces, Resource, decode_list};
+use crate::sync::lock;
 use crate::telemetry::{FailureReason, Telemetry};
 use crate::time::UnixTime;
 use bytes::BytesMut;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 use tokio::time::{Instant, sleep};
 
@@ -39,24 +40,24 @@ pub trait NodeSink: Send + Sync + 'static {
 
 impl NodeSink for Mutex<Inventory> {
     fn asked(&self) -> Option<Asked> {
-        self.lock().unwrap_or_else(PoisonError::into_inner).asked()
+        lock(self).asked()
     }
 
     fn evidence(&self) -> Option<Arc<Evidence>> {
-        self.lock().unwrap_or_else(PoisonError::into_inner).evidence().cloned()
+        lock(self).evidence().cloned()
     }
 
     fn take_evidence(&self, evidence: Evidence) {
-        let mut inventory = self.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut inventory = lock(self);
         inventory.take_evidence(Arc::new(evidence), UnixTime::now());
     }
 
     fn give_up_evidence(&self) {
-        self.lock().unwrap_or_else(PoisonError::into_inner).give_up_evidence(UnixTime::now());
+        lock(self).give_up_evidence(UnixTime::now());
     }
 
     fn wants_evidence(&self) -> bool {
-        self.lock().unwrap_or_else(PoisonError::into_inner).wants_evidence()
+        lock(self).wants_evidence()
     }
 }
 

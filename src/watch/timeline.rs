@@ -16,7 +16,8 @@ use super::sink::Sink;
 use super::timings::Timings;
 use super::watcher::{End, Watcher};
 use crate::objects::{Resource, decode_list_meta};
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use crate::sync::lock;
+use std::sync::{Mutex, MutexGuard};
 use std::time::Duration;
 use tokio::sync::watch;
 use tokio::time::{Instant, timeout};
@@ -106,7 +107,7 @@ impl Timeline {
     }
 
     fn contact(&self) -> MutexGuard<'_, Contact> {
-        self.contact.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.contact)
     }
 }
 

@@ -26,12 +26,12 @@ use super::http_exchange::{Answer, Patience, open};
 use super::list::Listing;
 use super::liveness::Pulse;
 use super::request::{Target, watch_length};
-use super::sink::Sink;
+use super::sink::{Change, Sink};
 use super::timeline::FOUND_BY_ANOTHER;
 use super::timings::Timings;
 use super::watch_log::Journal;
 use crate::inventory::Source;
-use crate::objects::{WatchEvent, decode_event};
+use crate::objects::{WatchEvent, decode_event, take_wrong_types};
 use crate::telemetry::{EventType, FailureReason};
 use std::sync::Arc;
 use std::time::Duration;
@@ -271,16 +271,18 @@ impl<S: Sink> Watcher<S> {
                 continue;
             }
             any = true;
-            match decode_event(self.target.resource, &event) {
+            let decoded = decode_event(self.target.resource, &event);
+            self.pulse.wrong_types(take_wrong_types());
+            match decoded {
                 Ok(WatchEvent::Applied(object)) => {
                     advance(version, &object.meta.resource_version, base)?;
                     self.pulse.event(EventType::Applied);
-                    self.sink.apply(self.source, &object);
+                    self.sink.take(self.source, Change::Applied(&object));
                 }
                 Ok(WatchEvent::Deleted(object)) => {
                     advance(version, &object.meta.resource_version, base)?;
                     self.pulse.event(EventType::Deleted);
-                    self.sink.delete(self.source, &object);
+                    self.sink.take(self.source, Change::Deleted(&object));
                 }
                 Ok(WatchEvent::Bookmark { resource_version, .. }) => {
                     advance(version, &resource_version, base)?;
@@ -344,10 +346,11 @@ impl<S: Sink> Watcher<S> {
         if let Some(refused) = Refused::from_reason(failure.reason) {
             let other_allowed_since = self.pulse.other_allowed_since();
             if self.answered.refused(refused, self.asked, other_allowed_since, &self.timings, Instant::now()) {
-                match refused {
-                    Refused::Forbidden => self.sink.forbid(self.source),
-                    Refused::NotServed => self.sink.not_served(self.source),
-                }
+                let change = match refused {
+                    Refused::Forbidden => Change::Forbidden,
+                    Refused::NotServed => Change::NotServed,
+                };
+                self.sink.take(self.source, change);
                 self.pulse.answered();
                 // The inventory has let go of what it knew: a watch alone would not bring it back.
                 state = State::Unlisted;
@@ -400,7 +403,7 @@ impl<S: Sink> Watcher<S> {
     /// Says so in the metrics, and to the inventory, which expects nothing new from a source that is not followed.
     pub(super) fn synced(&mut self, synced: bool) {
         self.pulse.synced(synced);
-        self.sink.live(self.source, synced);
+        self.sink.take(self.source, Change::Live(synced));
     }
 
     /// Whether what is known is complete, and a watch is expected to keep it so.

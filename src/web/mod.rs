@@ -58,7 +58,8 @@ impl From<Answer> for Scrape {
 /// What podskew watches, and how far it is: the substance of `/readyz` and of the landing page.
 #[derive(Clone, Default, Debug)]
 pub struct Status {
-    /// Whether the first complete picture stands at `/metrics`. Never taken back: later gaps are for alerts, not probes.
+    /// Whether a complete picture stands at `/metrics`. It is taken back where pods may not be listed any more; other gaps are for
+    /// alerts and not for probes.
     pub ready: bool,
     /// What the first complete picture still waits for, one readable line each.
     pub waiting_for: Vec<String>,

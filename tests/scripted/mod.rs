@@ -4,9 +4,9 @@
 #![allow(clippy::unwrap_used, clippy::panic, reason = "these are tests")]
 
 use podskew::inventory::Source;
-use podskew::objects::{Object, Resource};
+use podskew::objects::Resource;
 use podskew::telemetry::Telemetry;
-use podskew::watch::{Sink, Timings, Watches, client, run};
+use podskew::watch::{Change, Sink, Timings, Watches, client, run};
 use std::collections::VecDeque;
 use std::io::ErrorKind;
 use std::sync::{Arc, Mutex};
@@ -116,36 +116,26 @@ impl Told {
 }
 
 impl Sink for Told {
-    fn apply(&self, source: Source, object: &Object<'_>) {
-        self.note(source, format!("apply {}", object.meta.name));
-    }
-    fn delete(&self, source: Source, object: &Object<'_>) {
-        self.note(source, format!("delete {}", object.meta.name));
-    }
-    fn begin_relist(&self, source: Source) {
-        self.note(source, "begin".to_owned());
-    }
-    fn relist(&self, source: Source, objects: &[Object<'_>]) {
-        for object in objects {
-            self.note(source, format!("list {}", object.meta.name));
-        }
-    }
-    fn finish_relist(&self, source: Source, gone: &[Object<'_>]) {
-        let mut what = "finish".to_owned();
-        for object in gone {
-            what += " without ";
-            what += &object.meta.name;
-        }
-        self.note(source, what);
-    }
-    fn abandon_relist(&self, source: Source) {
-        self.note(source, "abandon".to_owned());
-    }
-    fn forbid(&self, source: Source) {
-        self.note(source, "forbid".to_owned());
-    }
-    fn not_served(&self, source: Source) {
-        self.note(source, "not served".to_owned());
+    fn take(&self, source: Source, change: Change<'_, '_>) {
+        let said = match change {
+            Change::Applied(object) => format!("apply {}", object.meta.name),
+            Change::Deleted(object) => format!("delete {}", object.meta.name),
+            Change::ListBegins => "begin".to_owned(),
+            Change::Listed(objects) => {
+                for object in objects {
+                    self.note(source, format!("list {}", object.meta.name));
+                }
+                return;
+            }
+            Change::ListEnds { gone } => {
+                gone.iter().fold("finish".to_owned(), |said, object| said + " without " + &object.meta.name)
+            }
+            Change::ListBreaksOff => "abandon".to_owned(),
+            Change::Live(_) => return,
+            Change::Forbidden => "forbid".to_owned(),
+            Change::NotServed => "not served".to_owned(),
+        };
+        self.note(source, said);
     }
 }
 

@@ -15,7 +15,6 @@
 #![allow(clippy::doc_markdown, reason = "Deployment, ReplicaSet and the like are words of the field, not of this code")]
 
 mod answer;
-mod base64;
 mod body;
 mod bulk;
 mod checkout;

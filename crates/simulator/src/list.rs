@@ -1,7 +1,6 @@
 //! Lists: whole or in pages, written piece by piece from objects that are encoded already.
 
 use super::answer::{Body, response, with_body};
-use super::base64;
 use super::body::{PIECE_BYTES, Pieces, cut, first_half, streamed};
 use super::encoded::{Selection, names};
 use super::fault::Fault;
@@ -13,6 +12,8 @@ use super::status::Refusal;
 use super::store::{Snapshot, Store};
 use super::table;
 use crate::resource::Resource;
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use bytes::Bytes;
 use http::Response;
 use serde_json::{Map, Value, json};
@@ -171,11 +172,11 @@ impl Token {
         let start = self.after.strip_prefix(namespace).unwrap_or(&self.after);
         let version = self.version.map_or(json!(-1), Value::from);
         let token = json!({"v": "meta.k8s.io/v1", "rv": version, "start": format!("{start}\0")});
-        base64::encode_url(token.to_string().as_bytes())
+        URL_SAFE_NO_PAD.encode(token.to_string())
     }
 
     fn decode(text: &str, selection: &Selection) -> Option<Self> {
-        let token: Value = serde_json::from_slice(&base64::decode_url(text)?).ok()?;
+        let token: Value = serde_json::from_slice(&URL_SAFE_NO_PAD.decode(text).ok()?).ok()?;
         let start = token.get("start")?.as_str()?.strip_suffix('\0')?;
         let namespace = selection.namespace.as_deref().unwrap_or_default();
         Some(Self { version: token.get("rv")?.as_u64(), after: format!("{namespace}{start}") })

@@ -121,12 +121,6 @@ impl Recording {
         self.events.last().map_or(0.0, |event| event.at)
     }
 
-    /// How many events follow the initial content.
-    #[must_use]
-    pub fn event_count(&self) -> usize {
-        self.events.len()
-    }
-
     /// The same recording as if it had started at another time: every timestamp in every object is moved by whole seconds.
     #[must_use]
     pub fn moved_to(mut self, start: Time) -> Self {

@@ -1,7 +1,6 @@
 //! The server: a listener, its connections, and the switches a test or the demo turns.
 
 use super::answer::answer;
-use super::base64;
 use super::body::Pace;
 use super::fault::{Fault, Faults};
 use super::negotiate::Form;
@@ -10,6 +9,8 @@ use super::reviews::{Account, Reviews};
 use super::store::Store;
 use super::watchers::Watcher;
 use crate::resource::Resource;
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
 use http::HeaderMap;
 use http::header::AUTHORIZATION;
 use hyper::server::conn::http1;
@@ -200,7 +201,7 @@ impl Simulator {
         let mut text = String::from("apiVersion: v1\nkind: Config\ncurrent-context: simulator\nclusters:\n");
         let _ = writeln!(text, "- name: simulator\n  cluster:\n    server: {}", self.url());
         if let Some(tls) = &self.config.tls {
-            let authority = base64::encode(tls.authority_pem.as_bytes());
+            let authority = STANDARD.encode(&tls.authority_pem);
             let _ = writeln!(text, "    certificate-authority-data: {authority}");
         }
         text.push_str("contexts:\n- name: simulator\n  context:\n    cluster: simulator\n    user: simulator\n");

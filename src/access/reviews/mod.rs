@@ -9,12 +9,13 @@ mod token;
 
 use super::Denial;
 use super::recent::Recent;
+use crate::sync::lock;
 use crate::time::UnixTime;
 use api::{Failure, Reviewer};
 use budget::Budget;
 use http::StatusCode;
 use std::collections::HashMap;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 use token::Token;
 use tokio::sync::watch;
@@ -197,7 +198,7 @@ impl Reviews {
     }
 
     fn lock(&self) -> MutexGuard<'_, Known> {
-        self.known.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.known)
     }
 }
 

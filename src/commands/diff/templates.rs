@@ -5,9 +5,10 @@ use crate::inventory::template_hash;
 use crate::objects::{Resource, decode_object};
 use crate::report::Workload;
 use crate::snapshot::Witness;
+use crate::sync::lock;
 use memchr::memmem;
 use serde_json::Value;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex};
 
 /// An object as it came.
 type Json = (Resource, Vec<u8>);
@@ -27,14 +28,14 @@ impl Templates {
         Arc::new(move |resource, json| {
             let may_be = matches!(resource, Resource::ReplicaSets | Resource::ControllerRevisions);
             if may_be && name.find(json).is_some() {
-                objects.lock().unwrap_or_else(PoisonError::into_inner).push((resource, json.to_owned()));
+                lock(&objects).push((resource, json.to_owned()));
             }
         })
     }
 
     /// The template behind a hash of the workload.
     pub(super) fn find(&self, workload: &Workload, hash: &str) -> Option<Value> {
-        let objects = self.objects.lock().unwrap_or_else(PoisonError::into_inner);
+        let objects = lock(&self.objects);
         let json = objects.iter().rfind(|(resource, json)| {
             let Ok(object) = decode_object(*resource, json) else { return false };
             let is_owner = object.meta.controller.as_ref().is_some_and(|owner| {

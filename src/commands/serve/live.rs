@@ -2,10 +2,11 @@
 
 use crate::exposition::{Encoding, Exposition, Format};
 use crate::objects::Resource;
+use crate::sync::lock;
 use crate::telemetry::Telemetry;
 use crate::time::UnixTime;
 use crate::web::{ConnectionCounts, Scrape, Site, Status};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 
 /// Everything a request can ask for. None of it is behind the inventory's lock, so no request waits for an event.
@@ -49,7 +50,7 @@ impl Live {
     }
 
     fn progress(&self) -> MutexGuard<'_, Progress> {
-        self.progress.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.progress)
     }
 
     fn is_synced(&self, resource: Resource) -> bool {

@@ -5,11 +5,12 @@ use crate::exposition::{Exposition, Part};
 use crate::inventory::{CachedTag, Changes, Inventory, RegistryEvidence, Source};
 use crate::objects::Resource;
 use crate::report::Name;
+use crate::sync::lock;
 use crate::telemetry::{FailureReason, Telemetry};
 use crate::time::UnixTime;
 use crate::watch::{Troubles, Watches};
 use anyhow::Context;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 use tokio::time::{sleep, timeout};
 
@@ -129,7 +130,7 @@ impl Renderer {
 
     /// Holds the inventory's lock for as long as it takes to build the reports, and not while they are rendered.
     fn take_changes(&self) -> Changes {
-        let mut inventory = self.inventory.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut inventory = lock(&self.inventory);
         for resource in Resource::ALL {
             let objects = i64::try_from(inventory.objects(resource)).unwrap_or(i64::MAX);
             self.telemetry.objects.with_label_values(&[resource.plural()]).set(objects);

@@ -9,7 +9,7 @@
 #![allow(clippy::inline_always, reason = "measured")]
 
 /// What is wrong with a message. It quotes nothing of it.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[derive(Clone, Copy, Debug)]
 pub(in crate::objects) struct ProtobufError {
     pub(in crate::objects) what: &'static str,
     /// Where in memory, of which the one who has the whole message makes a position; 0 where it is not known.

@@ -2,8 +2,9 @@
 
 use super::content::digest_of;
 use super::{AskedFor, Authorization, Misbehaviour, State, lock};
-use crate::base64;
 use crate::server::Tls;
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;
 use futures::{StreamExt as _, stream};
 use http::header::{ACCEPT, AUTHORIZATION, CONTENT_LENGTH, CONTENT_TYPE, WWW_AUTHENTICATE};
@@ -182,7 +183,7 @@ fn token(state: &State, query: &str, authorization: Option<&str>, body: &str) ->
 }
 
 fn basic(user: &str, password: &str) -> String {
-    format!("Basic {}", base64::encode(format!("{user}:{password}").as_bytes()))
+    format!("Basic {}", STANDARD.encode(format!("{user}:{password}")))
 }
 
 fn built(response: http::response::Builder, body: Bytes) -> io::Result<Response<Body>> {
