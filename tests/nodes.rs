@@ -166,7 +166,7 @@ struct Watched {
     inventory: Arc<Mutex<Inventory>>,
     telemetry: Telemetry,
     exposition: Exposition,
-    _watches: cluster::Watches,
+    _watches: watch::Watches,
     _nodes: tokio::task::JoinSet<()>,
 }
 

@@ -164,7 +164,7 @@ async fn without_pods_it_is_not_ready_and_says_why() {
     // Everything else has been answered.
     podskew
         .until("all but the pods", |scrape| {
-            scrape.parsed.series("podskew_cluster_synced", &[]).iter().filter(|(_, synced)| *synced == 1.0).count() == 6
+            scrape.parsed.series("podskew_cluster_synced", &[]).iter().filter(|(_, synced)| *synced == 1.0).count() == 7
         })
         .await;
     podskew

@@ -1,10 +1,10 @@
 //! What `podskew audit` takes, of the cluster and of everything in one file.
 
+use crate::cluster::Cluster;
 use crate::figures::{Figures, median};
 use crate::http::{Connection, Wanted};
 use crate::podskew::BINARY;
 use crate::process::Process;
-use crate::watch::Cluster;
 use crate::{Outcome, progress};
 use podskew::objects::Resource;
 use std::ffi::OsStr;

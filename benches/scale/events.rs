@@ -1,9 +1,9 @@
 //! What events cost podskew, and whether a scrape holds them up.
 
+use crate::cluster::Cluster;
 use crate::figures::{Figures, percentile};
 use crate::podskew::{Health, Podskew};
 use crate::scrapes::{CHURN_RATE, InFlight};
-use crate::watch::Cluster;
 use crate::{Outcome, progress};
 use std::time::{Duration, SystemTime};
 

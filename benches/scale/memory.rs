@@ -1,9 +1,9 @@
 //! What podskew holds: at first, at rest, while everything is listed anew, and after everything was updated ten times.
 
+use crate::cluster::Cluster;
 use crate::figures::Figures;
 use crate::podskew::Podskew;
 use crate::scrapes::InFlight;
-use crate::watch::Cluster;
 use crate::{Outcome, progress};
 use std::time::Duration;
 

@@ -1,8 +1,8 @@
 //! What nodes cost: podskew with `--nodes` beside one without, on the same cluster.
 
+use crate::cluster::Cluster;
 use crate::figures::Figures;
 use crate::podskew::Podskew;
-use crate::watch::Cluster;
 use crate::{Outcome, progress};
 use std::time::{Duration, Instant};
 

@@ -2,12 +2,12 @@
 //!
 //! It asks for protobuf, too, and gets it.
 
+use crate::cluster::Cluster;
 use crate::figures::{Figures, percentile};
 use crate::http::{Connection, Wanted};
 use crate::podskew::{free_port, wait_for};
 use crate::process::Process;
 use crate::scrapes::scrape;
-use crate::watch::Cluster;
 use crate::{Outcome, progress};
 use std::path::Path;
 use std::process::{Command, Stdio};

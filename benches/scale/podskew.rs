@@ -1,9 +1,9 @@
 //! The podskew that is measured: the release binary, as it ships.
 
 use crate::Outcome;
+use crate::cluster::Cluster;
 use crate::http::{Connection, Wanted};
 use crate::process::Process;
-use crate::watch::Cluster;
 use flate2::{Decompress, FlushDecompress};
 use std::collections::BTreeMap;
 use std::net::TcpListener;

@@ -1,9 +1,9 @@
 //! How long podskew takes to a complete picture, over the time a client takes that throws the same bytes away.
 
+use crate::cluster::Cluster;
 use crate::figures::{Figures, median};
 use crate::http::{Connection, Wanted};
 use crate::podskew::Podskew;
-use crate::watch::Cluster;
 use crate::{Outcome, progress};
 use http::header::ACCEPT;
 use http_body_util::BodyExt as _;

@@ -1,9 +1,9 @@
 //! How long scrapes take, at rest and while things happen, and what they cost.
 
+use crate::cluster::Cluster;
 use crate::figures::{Figures, percentile};
 use crate::http::Connection;
 use crate::podskew::Podskew;
-use crate::watch::Cluster;
 use crate::{Outcome, progress};
 use std::io::{Read as _, Write as _};
 use std::net::TcpListener;

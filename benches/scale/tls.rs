@@ -1,12 +1,12 @@
 //! What TLS adds to a scrape: the same podskew on the same cluster, with a web configuration file.
 
 use crate::Outcome;
+use crate::cluster::Cluster;
 use crate::figures::{Figures, percentile};
 use crate::http::Connection;
 use crate::podskew::{BINARY, free_port};
 use crate::process::Process;
 use crate::scrapes::{COUNT, put_times, scrape};
-use crate::watch::Cluster;
 use rustls::pki_types::CertificateDer;
 use rustls::{ClientConfig, RootCertStore};
 use std::process::Command;

@@ -7,7 +7,7 @@
 use std::sync::Arc;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
-/// How many lists run at once. Fifty namespaces of seven resources would else ask for 350 at the start.
+/// How many lists run at once. Fifty namespaces of eight resources would otherwise ask for 400 at the start.
 const LISTS_AT_ONCE: usize = 16;
 
 /// What anybody may hold that has not asked for more.
