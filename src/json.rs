@@ -14,6 +14,7 @@ use crate::report::{
 use crate::terminal::humanize::visible;
 use crate::time::UnixTime;
 use serde::Serialize;
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 
 /// The version of every document that podskew prints: raised when a name goes or changes its meaning, not when one comes.
@@ -166,7 +167,7 @@ struct Found {
     finding: &'static str,
     look: String,
     r#do: Done,
-    why: Option<&'static str>,
+    why: Option<Cow<'static, str>>,
 }
 
 /// What to do: all of it as a line for people, and the commands in it.

@@ -54,7 +54,11 @@ fn every_case_has_its_right_answer() {
 fn the_answers_are_what_they_have_to_be() {
     for (case, code, words) in [
         // Row 53: a first rollout has nothing to go back to.
-        ("c03-first-rollout-stalled.json", 1, &["stalled rollout", "Do: give the new pods what they lack"][..]),
+        (
+            "c03-first-rollout-stalled.json",
+            1,
+            &["stalled rollout", "Do: push registry.example/ingest:1, or correct its name"][..],
+        ),
         ("c04-daemonset-only.json", 2, &["holds no pods"]),
         (
             "c05-get-all-daemonset.json",

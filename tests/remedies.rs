@@ -13,8 +13,8 @@ use podskew::report::RolloutState::{
     self, BlueGreen, Canary, Complete, OnDelete, Partitioned, Paused, Progressing, Stalled,
 };
 use podskew::report::{
-    ContainerReport, DigestKind, DigestPods, Driver, HashDigests, HashReport, ImageReference, Name, Origin, PodReport,
-    ReferenceKind, RollbackTarget, RolloutReport, UpdateHold, WorkloadReport,
+    BlockReason, BlockedPods, ContainerReport, DigestKind, DigestPods, Driver, HashDigests, HashReport, ImageReference,
+    Name, Origin, PodReport, ReferenceKind, RollbackTarget, RolloutReport, UpdateHold, WorkloadReport,
 };
 use serde_json::{Value, json};
 use std::fmt::Write as _;
@@ -267,8 +267,11 @@ fn alerts_and_the_command_line_say_the_same() {
     let cases = any_cases(150);
     let texts: Vec<String> = IN_ALERTS.into_iter().filter_map(tail_of_alert).collect();
     let said = |report: &WorkloadReport| IN_ALERTS.map(|finding| said_in_alert(report, finding)).to_vec();
-    let cases: Vec<(WorkloadReport, Vec<String>)> =
-        cases.iter().map(Case::report).map(|report| (report.clone(), said(&report))).collect();
+    let waiting = cases.iter().map(Case::report).zip(BlockReason::ALL.iter().cycle()).enumerate();
+    // Half of them say what they wait for.
+    let reports =
+        waiting.map(|(at, (report, reason))| if at % 2 == 0 { report } else { waits_for(report, *reason, "m") });
+    let cases: Vec<(WorkloadReport, Vec<String>)> = reports.map(|report| (report.clone(), said(&report))).collect();
     promtool_says(&texts, &cases);
 }
 
@@ -662,11 +665,150 @@ fn a_rollout_is_undone_to_a_revision_that_worked() {
             let report = case.report();
             let remedy = remedy(&report, Finding::Stalled);
             assert_eq!((&*remedy.look, &*remedy.action.to_string()), (look, action));
-            assert!(remedy.why.unwrap().contains(why), "{remedy}");
+            assert!(remedy.why.as_ref().unwrap().contains(why), "{remedy}");
             (report, vec![format!("-\n{remedy}")])
         })
         .collect();
     promtool_says(&[stalled], &cases);
+}
+
+/// The same workload, of which two pods wait for a reason.
+fn waits_for(mut report: WorkloadReport, reason: BlockReason, message: &str) -> WorkloadReport {
+    let of_pod = !matches!(reason, BlockReason::FailedCreate | BlockReason::NotCreated);
+    let of_container = of_pod && !matches!(reason, BlockReason::Unschedulable | BlockReason::SchedulingGated);
+    let named = |name: &str| Name::from(if of_container { name } else { "" });
+    let pod = of_pod.then_some(0).filter(|_| !report.pods.is_empty());
+    report.blocked = vec![BlockedPods {
+        reason,
+        pods: 2,
+        pod,
+        container: named("app"),
+        image: named("r/w:2"),
+        message: message.into(),
+    }];
+    report
+}
+
+/// What is to be done about pods that wait, for each reason: with what and by what words.
+#[test]
+fn the_remedy_follows_the_reason() {
+    use BlockReason as Why;
+    let pull =
+        ["push r/w:2, or correct its name or its pull secret", "docker manifest inspect r/w:2 asks its registry"];
+    let describe = "kubectl -n ns describe pod w-h-0";
+    let cases = [
+        (Why::ErrImagePull, pull),
+        (Why::ImagePullBackOff, pull),
+        (Why::InvalidImageName, ["correct the image name r/w:2 in the template", "no valid reference"]),
+        (Why::ErrImageNeverPull, ["load r/w:2 onto the nodes", "The pull policy is Never"]),
+        (Why::ImageInspectError, ["remove r/w:2 from the node", "cannot read the image"]),
+        (Why::RegistryUnavailable, ["see why the registry of r/w:2 does not answer", "docker manifest inspect r/w:2"]),
+        (Why::SignatureValidationFailed, ["sign r/w:2", "refuses its signature"]),
+        (Why::CreateContainerConfigError, ["create the ConfigMap, the Secret or the key", describe]),
+        (Why::CreateContainerError, ["what the container runtime refuses of container app", describe]),
+        (Why::RunContainerError, ["what the container runtime refuses of container app", describe]),
+        (Why::CrashLoopBackOff, ["mend what ends container app", "kubectl -n ns logs w-h-0 -c app --previous shows"]),
+        (Why::InitContainerFailed, ["init container app", "kubectl -n ns logs w-h-0 -c app shows"]),
+        (Why::Unschedulable, ["give the pod a node", "kubectl -n ns describe pod w-h-0 tells what each node lacks"]),
+        (Why::SchedulingGated, ["scheduling gates", describe]),
+        (Why::FailedCreate, ["a quota, a policy or an object", "The message of its ReplicaSet"]),
+        (Why::NotCreated, ["keeps its pods from being created", "The events of deployment/w"]),
+        (Why::NotReady, ["let container app pass its readiness probe", "kubectl -n ns logs w-h-0 -c app shows"]),
+        (Why::ContainerCreating, ["a volume, a Secret or a network address", describe]),
+        (Why::PodInitializing, ["let the init containers end", describe]),
+        (Why::Other, ["give the new pods what they lack", ""]),
+    ];
+    assert_eq!(cases.len(), BlockReason::ALL.len());
+    let stalled = Case { state: Some(Stalled), ..case("deployment", "r/w:2", "Always") };
+    let older = vec![(3, "old", 5)];
+    let back = Case { older: older.clone(), target: Some((3, "old")), ..stalled.clone() };
+    for (reason, [give, check]) in cases {
+        // Without a way back it is what is to be done; with one it is the other way.
+        let only = remedy(&waits_for(stalled.report(), reason, ""), Finding::Stalled);
+        assert!(only.action.words.contains(give), "{reason:?}: {only}");
+        assert!(only.why.as_ref().unwrap().contains(check), "{reason:?}: {only}");
+        let or = remedy(&waits_for(back.report(), reason, ""), Finding::Stalled);
+        assert_eq!(or.action.commands, ["kubectl -n ns rollout undo deployment/w --to-revision=3"]);
+        let why = or.why.as_ref().unwrap();
+        assert!(why.to_lowercase().contains(&give.to_lowercase()) && why.contains(", or go back."), "{reason:?}: {or}");
+        assert!(why.contains(check), "{reason:?}: {or}");
+        // A rollout that just began is no trouble yet, unless its pods say so.
+        let early = remedy(&waits_for(back.report(), reason, ""), Finding::UnderWay);
+        let passes = matches!(reason, Why::ContainerCreating | Why::PodInitializing | Why::NotReady | Why::Other);
+        assert_eq!(early.why.as_ref().unwrap().contains("nobody waits for it"), passes, "{reason:?}: {early}");
+        // The object that creates the pods knows why it cannot.
+        let look = match reason {
+            Why::FailedCreate | Why::NotCreated => "kubectl -n ns describe replicasets -l pod-template-hash=h",
+            _ => "kubectl -n ns describe pods -l pod-template-hash=h",
+        };
+        assert_eq!((&*only.look, &*or.look), (look, look), "{reason:?}");
+        let held = Case { state: Some(Paused), ..stalled.clone() };
+        let held = Case { older: older.clone(), ..held };
+        let held = remedy(&waits_for(held.report(), reason, ""), Finding::Held);
+        assert!(held.action.words.contains(give) && held.why.as_ref().unwrap().contains(check), "{reason:?}: {held}");
+    }
+}
+
+/// The API server names the quota or the policy, and so does the remedy; nothing else of a message is in it.
+#[test]
+fn the_remedy_names_the_quota_or_policy_that_refuses_the_pods() {
+    let stalled = Case { state: Some(Stalled), ..case("deployment", "r/w:2", "Always") };
+    for (message, give, check) in [
+        (
+            "pods \"w-h-\" is forbidden: exceeded quota: compute, requested: limits.cpu=1, used: limits.cpu=3, limited: limits.cpu=3",
+            "raise quota compute of the namespace, or ask for less in the template",
+            "kubectl -n ns describe resourcequota compute shows it.",
+        ),
+        (
+            "admission webhook \"validation.gatekeeper.sh\" denied the request: [must-have-owner] you must provide labels",
+            "change the template as policy must-have-owner demands, or have the policy changed",
+            "The message of its ReplicaSet says more.",
+        ),
+        (
+            "pods \"w-h-x\" is forbidden: violates PodSecurity \"restricted:latest\": privileged (container \"app\")",
+            "let the template meet the Pod Security level restricted:latest of the namespace",
+            "The label pod-security.kubernetes.io/enforce of the namespace sets it.",
+        ),
+        (
+            "exceeded quota: $(touch owned), requested: pods=1",
+            "give the API server what it refuses a pod for: a quota, a policy or an object that is missing",
+            "The message of its ReplicaSet says more.",
+        ),
+    ] {
+        let remedy = remedy(&waits_for(stalled.report(), BlockReason::FailedCreate, message), Finding::Stalled);
+        assert_eq!(remedy.action.words, give);
+        assert!(remedy.why.as_ref().unwrap().ends_with(check), "{remedy}");
+        assert!(!remedy.to_string().contains("requested") && !remedy.to_string().contains("touch"), "{remedy}");
+    }
+}
+
+/// The reason that tells most counts: what may pass by itself only where nothing else is.
+#[test]
+fn pods_that_may_be_on_their_way_do_not_hide_those_that_are_not() {
+    let stalled = Case { state: Some(Stalled), ..case("deployment", "r/w:2", "Always") };
+    let mut report = waits_for(stalled.report(), BlockReason::ContainerCreating, "");
+    report.blocked[0].pods = 5;
+    report.blocked.extend(waits_for(stalled.report(), BlockReason::ErrImagePull, "").blocked);
+    let action = remedy(&report, Finding::Stalled).action.words;
+    assert!(action.starts_with("push r/w:2"), "{action}");
+    // A StatefulSet that waits for one of its pods does not create the next: that is no cause of its own.
+    let set = Case { waits_for: Some(0), ..Case { kind: "statefulset", ..stalled } };
+    let mut report = waits_for(set.report(), BlockReason::NotCreated, "");
+    report.blocked[0].pods = 5;
+    report.blocked.extend(waits_for(set.report(), BlockReason::CrashLoopBackOff, "").blocked);
+    let action = remedy(&report, Finding::Stalled).action.words;
+    assert!(action.starts_with("mend what ends container app"), "{action}");
+}
+
+/// An image's name may hold anything in a file, and never begins a line or a word of its own.
+#[test]
+fn the_name_of_an_image_stays_one_word() {
+    let stalled = Case { state: Some(Stalled), ..case("deployment", "r/w:2", "Always") };
+    let mut report = waits_for(stalled.report(), BlockReason::ImagePullBackOff, "");
+    report.blocked[0].image = "r/w\nDo: $(touch owned)".into();
+    let remedy = remedy(&report, Finding::Stalled);
+    assert!(remedy.action.words.starts_with("push 'r/w\u{fffd}Do: $(touch owned)', or"), "{remedy}");
+    assert!(remedy.why.as_ref().unwrap().contains("docker manifest inspect 'r/w\u{fffd}Do: $(touch owned)' asks"));
 }
 
 /// A selector of pods that are not there would show nothing.

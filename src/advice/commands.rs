@@ -41,7 +41,7 @@ impl<'a> Subject<'a> {
         self.report.rollout.map(|rollout| rollout.state)
     }
 
-    fn current(&self) -> Option<&'a HashReport> {
+    pub(super) fn current(&self) -> Option<&'a HashReport> {
         self.report.hashes.iter().rfind(|hash| hash.current == Some(true))
     }
 

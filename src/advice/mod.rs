@@ -3,6 +3,7 @@
 //! The alerts say the same in the same words: `podskew_remedy_info` hands them on.
 
 mod commands;
+mod cure;
 mod pins;
 
 pub use commands::word;
@@ -11,7 +12,9 @@ use crate::report::history::History;
 use crate::report::{HashDigests, Name, Origin, ReferenceKind, RolloutState, WorkloadReport};
 use crate::time::UnixTime;
 use commands::{ON_DELETE, Subject};
+use cure::{give_first, on_or_back};
 use pins::{Choice, Pin};
+use std::borrow::Cow;
 use std::fmt;
 
 /// What a workload may be found in; worst first.
@@ -53,7 +56,7 @@ pub struct Remedy {
     /// What mends it.
     pub action: Action,
     /// Why this mends it, and what to think of.
-    pub why: Option<&'static str>,
+    pub why: Option<Cow<'static, str>>,
 }
 
 /// What to do: commands, or words where no command does it.
@@ -80,22 +83,9 @@ pub(super) const LOADED: &str = "these images are not pulled, so each node runs 
      push it to a registry.";
 pub(super) const PULLED: &str = "new pods ask the registry, whatever their node has, and so get the same image.";
 pub(super) const OUTDATED: &str = "the difference is among pods of an older template, and ends with them. If new pods differ too, podskew says so then.";
-const GO_BACK: &str = "it does not go on by itself. Give the new pods what they lack, or go back.";
-const GO_BACK_SERVED: &str =
-    "it does not go on by itself, and the old pods still serve. Give the new pods what they lack, or go back.";
-const NO_WAY_BACK: &str = "it does not go on by itself, and no other revision is known to have worked, so there is none to go back to. \
-                           podskew explain shows its history.";
-const LET_IT: &str = "if it moves, let it; if it does not, or nobody waits for it, go back.";
-const LET_IT_END: &str =
-    "no other revision is known to have worked, so there is none to go back to. podskew explain shows its history.";
-const OVERTAKEN: &str = "rollouts overtake one another, or one is very slow. Let it end before the next; or go back.";
-const OVERTAKEN_ONLY: &str = "rollouts overtake one another, or one is very slow. No other revision is known to have worked, so there is \
-                              none to go back to.";
 const BLOCKED: &str = "the StatefulSet waits for this pod to be Ready, and does not replace it although its template is no longer asked for.";
 pub(super) const GIVE: &str = "give the new pods what they lack";
 const ASK_FIRST: &str = "this ends the mix with the new template. Somebody held it, so ask first.";
-const NEW_PODS_FAIL: &str =
-    "no pod of the new template is Ready, so to go on would cost pods that are. Go on once they are, or go back.";
 const NEXT_PAUSE: &str =
     "this takes the canary to its next pause, or to its end if there is none. Somebody held it, so ask first.";
 const LEFT_OVER: &str =
@@ -144,7 +134,7 @@ impl fmt::Display for Action {
 impl fmt::Display for Remedy {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "Look: {}\nDo: {}", self.look, self.action)?;
-        match self.why {
+        match &self.why {
             Some(why) => write!(f, "\nWhy: {why} {GITOPS}"),
             None => write!(f, " {GITOPS}"),
         }
@@ -268,8 +258,7 @@ pub fn remedy(report: &WorkloadReport, finding: Finding) -> Remedy {
             if let Some(pod) = of.pod_to_delete() {
                 (of.look_at_pod(pod), of.delete_pod(pod), BLOCKED)
             } else {
-                let (action, why) = on_or_back(&of, finding);
-                (of.look_at_rollout(), action, why)
+                return on_or_back(&of, finding);
             }
         }
         Finding::NotAvailable => (of.look_at_unready(), Action::words(GIVE_PODS.to_owned()), NOT_READY),
@@ -300,7 +289,7 @@ pub fn remedy(report: &WorkloadReport, finding: Finding) -> Remedy {
             let wait = "nothing: Argo Rollouts scales them down by itself".to_owned();
             (of.look_at_history(), Action::words(wait), KEPT)
         }
-        Finding::Held if of.new_pods_fail() => (of.look_at_rollout(), Action::words(GIVE.to_owned()), NEW_PODS_FAIL),
+        Finding::Held if of.new_pods_fail() => return give_first(&of),
         Finding::Held => {
             let steps = report.rollout.is_some_and(|rollout| rollout.state == RolloutState::Canary);
             (of.look_at_history(), of.go_on(), if steps { NEXT_PAUSE } else { ASK_FIRST })
@@ -334,26 +323,7 @@ pub fn remedy(report: &WorkloadReport, finding: Finding) -> Remedy {
             (look, action, why)
         }
     };
-    Remedy { look, action, why: Some(why) }
-}
-
-/// How a rollout gets on: back to a revision that is known to have worked, or on with what its pods lack.
-fn on_or_back(of: &Subject<'_>, finding: Finding) -> (Action, &'static str) {
-    if let Some(target) = &of.report.rollback_target {
-        let why = match finding {
-            Finding::Stalled if target.ready_pods > 0 => GO_BACK_SERVED,
-            Finding::Stalled => GO_BACK,
-            Finding::UnderWay => LET_IT,
-            _ => OVERTAKEN,
-        };
-        return of.change(of.undo(&target.hash, target.revision), why);
-    }
-    let (what, why) = match finding {
-        Finding::Stalled => (GIVE.to_owned(), NO_WAY_BACK),
-        Finding::UnderWay => (format!("if it moves, let it; if it does not, {GIVE}"), LET_IT_END),
-        _ => ("let it end before the next begins".to_owned(), OVERTAKEN_ONLY),
-    };
-    (Action::words(what), why)
+    Remedy { look, action, why: Some(why.into()) }
 }
 
 /// Rolls a workload back to a revision of its history, whose pods carry this hash.

@@ -362,8 +362,9 @@ fn remedies(report: &WorkloadReport, rows: &mut Rows<'_>) {
         }
         let remedy = remedy(report, finding);
         let action = remedy.action.to_string();
-        if remedy.look.len().max(action.len()) <= LABEL_VALUE_MAX {
-            rows.value(&[finding.as_str(), &remedy.look, &action, remedy.why.unwrap_or_default()], 1);
+        let why = remedy.why.unwrap_or_default();
+        if remedy.look.len().max(action.len()).max(why.len()) <= LABEL_VALUE_MAX {
+            rows.value(&[finding.as_str(), &remedy.look, &action, &why], 1);
         }
     }
 }

@@ -6,11 +6,11 @@ use super::records::{ContainerRecord, ControllerRecord, IdentityRecord, ImageRec
 use super::settings::Settings;
 use crate::kinds::WorkloadKind;
 use crate::objects::{Body, Labels, Meta, Object, Pod, Template, TemplateContainer, Waiting};
-use crate::report::Name;
 use crate::report::digest::ImageId;
 use crate::report::facts::{
     ControllerKind, DeploymentFacts, Observed, ProgressReason, Replicas, RolloutFacts, RolloutPhase, WaitingFacts,
 };
+use crate::report::{Name, named_in};
 use std::num::NonZeroU32;
 
 /// Makes records: knows which containers and labels count.
@@ -271,7 +271,12 @@ impl Recorder<'_> {
             _ => None,
         };
         let failure = failure.map(|failure| {
-            (self.strings.intern(shortened(&failure.reason, LONGEST_REASON)), self.message(&failure.message))
+            let message = if self.settings.messages {
+                self.message(&failure.message)
+            } else {
+                self.strings.intern(&named_in(shortened(&failure.message, LONGEST_MESSAGE)))
+            };
+            (self.strings.intern(shortened(&failure.reason, LONGEST_REASON)), message)
         });
         Some(ControllerRecord {
             failure,

@@ -19,7 +19,8 @@ pub struct Controller<'a> {
     pub unedited: bool,
     /// How many pods it asks for and says it has.
     pub replicas: Replicas,
-    /// Reason and message of the condition `ReplicaFailure`, if it is True.
+    /// Reason and message of the condition `ReplicaFailure`, if it is True; where messages are not kept, the words of it that
+    /// name what refused the pod.
     pub failure: Option<(&'a Name, &'a Name)>,
     /// What depends on its kind.
     pub kind: ControllerKind<&'a Name>,

@@ -108,7 +108,8 @@ impl Page {
         }
         self.command("  ", "Look: ", &story.remedy.look);
         self.command_then("  ", "Do: ", &story.remedy.action.line(), &story.remedy.action.then);
-        let why = story.remedy.why.map_or_else(|| GITOPS.to_owned(), |why| format!("{} {GITOPS}", capitalised(why)));
+        let why = story.remedy.why.as_ref();
+        let why = why.map_or_else(|| GITOPS.to_owned(), |why| format!("{} {GITOPS}", capitalised(why)));
         self.wrapped("  ", "Why: ", &why, "");
     }
 }

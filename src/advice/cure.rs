@@ -1,0 +1,261 @@
+//! What the pods of a rollout lack, by the reason for which they wait, and how to give it to them.
+
+use super::commands::{Subject, word};
+use super::{Action, Finding, GIVE, Remedy};
+use crate::kinds::WorkloadKind;
+use crate::report::denial::Denial;
+use crate::report::{BlockReason, BlockedPods, HashReport, WorkloadReport};
+use std::borrow::Cow;
+
+const STANDS: &str = "it does not go on by itself";
+const NO_WAY_BACK: &str = "it does not go on by itself, and no other revision is known to have worked, so there is none to go back to. \
+                           podskew explain shows its history.";
+const LET_IT_END: &str =
+    "no other revision is known to have worked, so there is none to go back to. podskew explain shows its history.";
+const OVERTAKEN: &str = "rollouts overtake one another, or one is very slow. Let it end before the next; or go back.";
+const OVERTAKEN_ONLY: &str = "rollouts overtake one another, or one is very slow. No other revision is known to have worked, so there is \
+                              none to go back to.";
+const NEW_PODS_FAIL: &str =
+    "no pod of the new template is Ready, so to go on would cost pods that are. Go on once they are, or go back.";
+const MESSAGE: &str = "The message of its ReplicaSet says more.";
+
+/// What the pods that wait lack.
+struct Cure<'a> {
+    /// Why they wait.
+    blocked: &'a BlockedPods,
+    /// What to do, without a capital letter and a full stop: "push the image, …".
+    give: String,
+    /// How to see more of the cause: whole sentences, or nothing.
+    check: String,
+}
+
+/// How a rollout gets on: back to a revision that is known to have worked, or on with what its pods lack.
+pub(super) fn on_or_back(of: &Subject<'_>, finding: Finding) -> Remedy {
+    // Pods that are being created, and those that are not Ready yet, may be on their way.
+    let is_trouble = |cure: &Cure<'_>| finding == Finding::Stalled || !may_pass(cure.blocked.reason);
+    let cure = cure(of).filter(is_trouble);
+    let look = look(of, cure.as_ref());
+    let give = cure.as_ref().map_or(GIVE, |cure| &cure.give);
+    let back = of.report.rollback_target.as_ref();
+    let action = match (finding, back) {
+        (_, Some(target)) => of.undo(&target.hash, target.revision),
+        (Finding::Stalled, None) => Action::words(give.to_owned()),
+        (Finding::UnderWay, None) => Action::words(format!("if it moves, let it; if it does not, {give}")),
+        _ => Action::words("let it end before the next begins".to_owned()),
+    };
+    let (action, driven) = if back.is_some() { of.change(action, "") } else { (action, "") };
+    if !driven.is_empty() {
+        return Remedy { look, action, why: Some(driven.into()) };
+    }
+    let why: Cow<'static, str> = match (finding, back) {
+        (Finding::Stalled, Some(target)) => {
+            let served = if target.ready_pods > 0 { ", and the old pods still serve" } else { "" };
+            format!("{STANDS}{served}. {}, or go back.", sentence(give)).into()
+        }
+        (Finding::Stalled, None) => NO_WAY_BACK.into(),
+        (Finding::UnderWay, Some(_)) => match &cure {
+            Some(_) => format!("if it moves, let it; if it does not, {give}, or go back.").into(),
+            None => "if it moves, let it; if it does not, or nobody waits for it, go back.".into(),
+        },
+        (Finding::UnderWay, None) => LET_IT_END.into(),
+        (_, Some(_)) => OVERTAKEN.into(),
+        (_, None) => OVERTAKEN_ONLY.into(),
+    };
+    Remedy { look, action, why: Some(with_check(why, cure.as_ref())) }
+}
+
+/// Of a mix that somebody holds while no pod of the new template is Ready: what these lack.
+pub(super) fn give_first(of: &Subject<'_>) -> Remedy {
+    let cure = cure(of);
+    let give = cure.as_ref().map_or(GIVE, |cure| &cure.give);
+    let why = with_check(NEW_PODS_FAIL.into(), cure.as_ref());
+    Remedy { look: look(of, cure.as_ref()), action: Action::words(give.to_owned()), why: Some(why) }
+}
+
+fn with_check(why: Cow<'static, str>, cure: Option<&Cure<'_>>) -> Cow<'static, str> {
+    match cure {
+        Some(cure) if !cure.check.is_empty() => format!("{why} {}", cure.check).into(),
+        _ => why,
+    }
+}
+
+/// With a capital letter.
+fn sentence(text: &str) -> String {
+    let mut characters = text.chars();
+    characters.next().map_or_else(String::new, |first| first.to_uppercase().chain(characters).collect())
+}
+
+/// Where the reason shows: at the pods, or at the object that creates them.
+fn look(of: &Subject<'_>, cure: Option<&Cure<'_>>) -> String {
+    let is_about_creation = cure.is_some_and(|cure| cure.blocked.pod.is_none());
+    let selector = |hash: &HashReport| format!("-l {}={}", of.kind.hash_label(), word(&hash.hash));
+    match of.current().filter(|_| is_about_creation && of.kind != "rollout") {
+        Some(current) if of.kind == WorkloadKind::Deployment => {
+            format!("{} describe replicasets {}", of.kubectl, selector(current))
+        }
+        Some(_) => format!("{} describe {}", of.kubectl, of.object),
+        None => of.look_at_rollout(),
+    }
+}
+
+/// What the pods of the current template lack, by the reason that tells most; `None` where none is known.
+fn cure<'a>(of: &Subject<'a>) -> Option<Cure<'a>> {
+    let blocked = main_reason(of.report)?;
+    let (give, check) = match blocked.reason {
+        BlockReason::FailedCreate => denied(of, blocked),
+        BlockReason::NotCreated => not_created(of),
+        BlockReason::Unschedulable | BlockReason::SchedulingGated => unscheduled(of, blocked),
+        reason if reason.is_about_the_image() => image(of, blocked),
+        _ => container(of, blocked)?,
+    };
+    Some(Cure { blocked, give, check })
+}
+
+/// Of the reasons that keep pods waiting the one that most pods have; one that may pass by itself only where there is no other.
+fn main_reason(report: &WorkloadReport) -> Option<&BlockedPods> {
+    // A StatefulSet that waits for one of its pods creates no other.
+    let follows = |blocked: &&BlockedPods| blocked.reason == BlockReason::NotCreated && report.blocking_pod.is_some();
+    let all = || report.blocked.iter().filter(|blocked| !follows(blocked));
+    all().find(|blocked| !may_pass(blocked.reason)).or_else(|| all().next())
+}
+
+fn may_pass(reason: BlockReason) -> bool {
+    use BlockReason::{ContainerCreating, NotReady, Other, PodInitializing};
+    matches!(reason, ContainerCreating | PodInitializing | NotReady | Other)
+}
+
+fn image(of: &Subject<'_>, blocked: &BlockedPods) -> (String, String) {
+    let image = match &*blocked.image {
+        "" => Cow::Owned(format!("the image of container {}", word(&blocked.container))),
+        image => word(image),
+    };
+    // The name of an image is all that a registry needs to be asked.
+    let ask = match &*blocked.image {
+        "" => of.describe_pod(blocked).map(|describe| format!("{describe} names it.")),
+        _ => Some(format!(
+            "docker manifest inspect {image} asks its registry, with your credentials and not with those of the pod."
+        )),
+    };
+    let ask = ask.unwrap_or_default();
+    match blocked.reason {
+        BlockReason::InvalidImageName => (
+            format!("correct the image name {image} in the template"),
+            "It is no valid reference: often a variable that nobody filled in, or a capital letter.".to_owned(),
+        ),
+        BlockReason::ErrImageNeverPull => (
+            format!("load {image} onto the nodes, or let the pull policy be IfNotPresent"),
+            "The pull policy is Never, so a node runs only an image that it holds.".to_owned(),
+        ),
+        BlockReason::ImageInspectError => (
+            format!("remove {image} from the node of the pod, so that it is pulled again"),
+            "The container runtime of that node cannot read the image that it holds.".to_owned(),
+        ),
+        BlockReason::RegistryUnavailable => (format!("see why the registry of {image} does not answer the nodes"), ask),
+        BlockReason::SignatureValidationFailed => (
+            format!("sign {image}, or correct the signature policy of the nodes"),
+            "The container runtime refuses its signature.".to_owned(),
+        ),
+        _ => (format!("push {image}, or correct its name or its pull secret in the template"), ask),
+    }
+}
+
+fn container(of: &Subject<'_>, blocked: &BlockedPods) -> Option<(String, String)> {
+    let name = word(&blocked.container);
+    let logs =
+        |option: &str| of.logs(blocked, option).map(|logs| format!("{logs} shows what it says.")).unwrap_or_default();
+    let events =
+        || of.describe_pod(blocked).map(|describe| format!("{describe} shows its events.")).unwrap_or_default();
+    Some(match blocked.reason {
+        BlockReason::CreateContainerConfigError => (
+            "create the ConfigMap, the Secret or the key that the pod's message names, or correct the template"
+                .to_owned(),
+            events(),
+        ),
+        BlockReason::CreateContainerError | BlockReason::RunContainerError => (
+            format!(
+                "correct in the template what the container runtime refuses of container {name}: its command, a mount or a setting"
+            ),
+            events(),
+        ),
+        BlockReason::CrashLoopBackOff => {
+            (format!("mend what ends container {name} again and again"), logs(" --previous"))
+        }
+        BlockReason::InitContainerFailed => (format!("mend what makes init container {name} fail"), logs("")),
+        BlockReason::PodInitializing => ("let the init containers end".to_owned(), events()),
+        BlockReason::ContainerCreating => {
+            ("give the pod what its node waits for: a volume, a Secret or a network address".to_owned(), events())
+        }
+        BlockReason::NotReady if !blocked.container.is_empty() => {
+            (format!("let container {name} pass its readiness probe"), logs(""))
+        }
+        _ => return None,
+    })
+}
+
+fn unscheduled(of: &Subject<'_>, blocked: &BlockedPods) -> (String, String) {
+    let describe = of.describe_pod(blocked).unwrap_or_default();
+    if blocked.reason == BlockReason::SchedulingGated {
+        let give = "let whoever set the scheduling gates of the pod remove them";
+        return (give.to_owned(), format!("{describe} names them."));
+    }
+    let give = "give the pod a node: room, or what its selectors, tolerations and volumes ask for";
+    (give.to_owned(), format!("{describe} tells what each node lacks."))
+}
+
+fn not_created(of: &Subject<'_>) -> (String, String) {
+    let give = "mend what keeps its pods from being created, or from having a node";
+    (give.to_owned(), format!("The events of {} tell what that is.", of.object))
+}
+
+/// What the API server refuses, by what its message names.
+fn denied(of: &Subject<'_>, blocked: &BlockedPods) -> (String, String) {
+    let see = |what: &str| format!("{} describe {what} shows it.", of.kubectl);
+    match Denial::parse(&blocked.message) {
+        Denial::Quota(name) => (
+            format!("raise quota {name} of the namespace, or ask for less in the template"),
+            see(&format!("resourcequota {name}")),
+        ),
+        Denial::QuotaDemands(name) => (
+            format!("set the requests and limits in the template that quota {name} of the namespace demands"),
+            see(&format!("resourcequota {name}")),
+        ),
+        Denial::LimitRange => {
+            ("ask in the template for what the LimitRange of the namespace allows".to_owned(), see("limitranges"))
+        }
+        Denial::PodSecurity(level) => (
+            format!("let the template meet the Pod Security level {level} of the namespace"),
+            "The label pod-security.kubernetes.io/enforce of the namespace sets it.".to_owned(),
+        ),
+        Denial::Policy(name) => {
+            (format!("change the template as policy {name} demands, or have the policy changed"), MESSAGE.to_owned())
+        }
+        Denial::Webhook(name) => {
+            (format!("change the template as the admission webhook {name} demands"), MESSAGE.to_owned())
+        }
+        Denial::WebhookFails(name) => (
+            format!("let the admission webhook {name} answer again"),
+            "The API server asks it before it creates a pod, and gets no answer.".to_owned(),
+        ),
+        Denial::Missing(kind, name) => {
+            (format!("create the {kind} {name}, or name another in the template"), MESSAGE.to_owned())
+        }
+        Denial::Other => (
+            "give the API server what it refuses a pod for: a quota, a policy or an object that is missing".to_owned(),
+            MESSAGE.to_owned(),
+        ),
+    }
+}
+
+impl Subject<'_> {
+    /// `kubectl -n shop describe pod web-1`: the first of the pods that wait.
+    fn describe_pod(&self, blocked: &BlockedPods) -> Option<String> {
+        let pod = self.report.pods.get(blocked.pod? as usize)?;
+        Some(self.look_at_pod(pod))
+    }
+
+    /// `kubectl -n shop logs web-1 -c app --previous`.
+    fn logs(&self, blocked: &BlockedPods, option: &str) -> Option<String> {
+        let pod = self.report.pods.get(blocked.pod? as usize)?;
+        Some(format!("{} logs {} -c {}{option}", self.kubectl, word(&pod.pod), word(&blocked.container)))
+    }
+}
