@@ -1707,6 +1707,40 @@ fn a_deployments_objects_keep_how_long_its_last_rollout_took() {
 }
 
 #[test]
+fn the_end_of_a_pause_is_not_the_end_of_a_rollout() {
+    let (old, new) = (replica_set("h1", "web:1", 1, -9000), replica_set("h2", "web:2", 2, -5000));
+    let with = |reason_: &str, when: i64, turned: i64| {
+        let turned = json!(at(turned));
+        reason(deployment("web:2"), reason_, when).with("/status/conditions/0/lastTransitionTime", turned)
+    };
+    let done = with("NewReplicaSetAvailable", -4940, -9000);
+    let mut world = World::listed(&[&done, &old, &new, &pod("p2").hash("h2")]);
+    assert_eq!(last(&mut world, "deployment/web"), Some((4940, Some(60), None)));
+    // As the controller writes a pause and its end, with the same pods all the while.
+    world.put(&with("DeploymentPaused", 0, 0).with("/spec/paused", true)).wait(100);
+    world.put(&with("DeploymentResumed", 100, 0)).put(&with("NewReplicaSetAvailable", 100, 100));
+    assert_eq!(last(&mut world, "deployment/web"), None, "nothing took more than an hour");
+    assert_eq!(ended(&mut world, "deployment/web"), (0, 0, 0));
+}
+
+#[test]
+fn a_recreated_deployment_took_longer_than_its_new_pods() {
+    let recreate = |object: Value| object.with("/spec/strategy", json!({"type": "Recreate"}));
+    let (old, new) = (replica_set("h1", "web:1", 1, -5000), replica_set("h2", "web:2", 2, 40));
+    let before = recreate(reason(deployment("web:1"), "NewReplicaSetAvailable", -4900));
+    let mut world = World::listed(&[&before, &old, &pod("p1")]);
+    assert_eq!(last(&mut world, "deployment/web").map(|(ago, ..)| ago), Some(4900));
+    world.put(&recreate(reason(deployment("web:2"), "NewReplicaSetAvailable", -4900)).with("/metadata/generation", 2));
+    world.wait(40).delete(&pod("p1")).put(&new).put(&pod("p2").hash("h2").created(40)).wait(20);
+    let done = recreate(reason(deployment("web:2"), "NewReplicaSetAvailable", 60)).with("/metadata/generation", 2);
+    world.put(&done);
+    assert_eq!(last(&mut world, "deployment/web"), Some((0, Some(60), Some(0))), "from the change on");
+    // Whoever comes later knows when it ended, and not when it began.
+    let mut late = World::listed(&[&done, &old, &new, &pod("p2").hash("h2")]);
+    assert_eq!(late.report("deployment/web").last_rollout.map(|last| last.duration), Some(None));
+}
+
+#[test]
 fn how_rollouts_end_is_counted_as_it_happens_and_never_from_a_list() {
     let mut world = World::listed(&[&deployment("web:1"), &replica_set("h1", "web:1", 1, -4000), &pod("p1")]);
     assert_eq!(ended(&mut world, "deployment/web"), (0, 0, 0));

@@ -9,7 +9,7 @@ mod common;
 use common::world::*;
 use podskew::inventory::Settings;
 use podskew::objects::Resource;
-use podskew::report::{RollbackTarget, RolloutCounts, RolloutState, WorkloadReport};
+use podskew::report::{LastRollout, RollbackTarget, RolloutCounts, RolloutState, WorkloadReport};
 use proptest::prelude::*;
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
@@ -409,4 +409,67 @@ proptest! {
         prop_assert_eq!(world.everything(), fresh.everything());
         prop_assert_eq!(world.wait(31).everything(), fresh.wait(31).everything());
     }
+
+    /// Neither scaling, nor readiness, nor pods that others of their template replace change what is said of the last rollout; no
+    /// duration is negative, and none is held for longer than it took.
+    #[test]
+    fn what_a_rollout_took_is_said_once_and_for_good(
+        ops in ops(false),
+        noise in prop::collection::vec((0..4_u32, any::<prop::sample::Index>(), 0..9_u32), 1..12),
+    ) {
+        let (mut world, mut cluster) = live(&ops);
+        world.look();
+        world.wait(31).look();
+        let expected = complete(&mut world);
+        for (kind, index, number) in noise {
+            let resource = if kind == 0 { Resource::Deployments } else { Resource::Pods };
+            let objects: Vec<Value> = of(&cluster, resource).into_iter().cloned().collect();
+            if objects.is_empty() {
+                continue;
+            }
+            let object = index.get(&objects).clone();
+            world.wait(number);
+            let now = at(i64::from(world.now - START));
+            let changed = match kind {
+                0 => object
+                    .with("/spec/replicas", number)
+                    .with("/metadata/generation", 7 + number)
+                    .with("/status/observedGeneration", 7 + number),
+                1 => object.unready(),
+                _ => {
+                    world.delete(&object);
+                    cluster.remove(&identity(&object));
+                    let other = format!("{}-{number}", object["metadata"]["uid"].as_str().expect("a uid"));
+                    // A pod of a StatefulSet comes back under its name.
+                    let is_set = object["metadata"]["ownerReferences"][0]["kind"] == "StatefulSet";
+                    let name = if is_set { object["metadata"]["name"].clone() } else { json!(other) };
+                    object.with("/metadata/name", name).with("/metadata/uid", other).with("/metadata/creationTimestamp", now)
+                }
+            };
+            world.put(&changed);
+            cluster.insert(identity(&changed), changed);
+            let said = complete(&mut world);
+            // Where the newest template cannot be read, it may not be known any more whether it is complete.
+            for (workload, last) in said {
+                prop_assert!(expected.get(&workload).is_none_or(|known| *known == last), "{workload} after {kind}: {last:?}");
+            }
+        }
+    }
+}
+
+/// What is said of the last rollout of every workload whose rollout is complete.
+fn complete(world: &mut World) -> BTreeMap<String, Option<LastRollout>> {
+    let now = world.moment();
+    let mut complete = BTreeMap::new();
+    for workload in world.workloads() {
+        let report = world.report(&workload);
+        if let Some(LastRollout { completed, duration: Some(duration), held }) = report.last_rollout {
+            assert!(completed <= now && duration < 1_000_000, "{workload}: {:?}", report.last_rollout);
+            assert!(held.is_none_or(|held| held <= duration), "{workload}: {:?}", report.last_rollout);
+        }
+        if report.rollout.is_some_and(|rollout| rollout.state == RolloutState::Complete) {
+            complete.insert(workload, report.last_rollout);
+        }
+    }
+    complete
 }

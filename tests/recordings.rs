@@ -159,3 +159,130 @@ fn what_kubectl_prints_says_the_same_as_the_watches() {
         assert_eq!(printed(&told.story()), printed(scenario.ending), "{}", scenario.name);
     }
 }
+
+/// A rollout takes from the moment that its template changes to the moment that it is complete, as the recording has both.
+#[test]
+fn a_rollout_took_as_long_as_its_recording_says() {
+    const CLOSE: f64 = 2.0;
+    let mut checked = 0;
+    for scenario in ALL {
+        // For each workload: when it left `complete`, and how its rollouts ended so far.
+        let mut begun: Vec<Option<f64>> = scenario.courses.iter().map(|_| None).collect();
+        let mut seen: Vec<Option<String>> = scenario.courses.iter().map(|_| None).collect();
+        let mut last: Vec<Option<f64>> = scenario.courses.iter().map(|_| None).collect();
+        Tape::load(scenario.name).play(|at, told| {
+            for (number, Course { workload_type, workload, .. }) in scenario.courses.iter().enumerate() {
+                let labels = [("workload_type", *workload_type), ("workload", *workload)];
+                let value = |family: &str| {
+                    let series = told.parsed.series(&format!("podskew_last_rollout_{family}"), &labels);
+                    series.first().map(|(_, value)| *value)
+                };
+                let Some((state, _)) = told.phase(workload_type, workload) else { continue };
+                let (is, was) = (state.starts_with("complete"), seen[number].replace(state.clone()));
+                let was_complete = was.is_some_and(|was| was.starts_with("complete"));
+                if !is {
+                    // A Deployment that was made again under its name begins then.
+                    let again = state.starts_with("no rollout");
+                    begun[number] = Some(begun[number].filter(|_| !again).unwrap_or(at));
+                    continue;
+                }
+                if was_complete {
+                    // Whatever else happens to a complete rollout, nothing of the last one changes. A pause takes the record of it
+                    // out of the Deployment.
+                    let still = value("duration_seconds");
+                    assert!(
+                        still.is_none() || still == last[number],
+                        "{}: {workload} at {at}: {still:?}",
+                        scenario.name
+                    );
+                    continue;
+                }
+                last[number] = value("duration_seconds");
+                let Some(began) = begun[number].take() else { continue };
+                let took =
+                    last[number].unwrap_or_else(|| panic!("{}: {workload} has no duration at {at}", scenario.name));
+                assert!(
+                    (took - (at - began)).abs() <= CLOSE,
+                    "{}: {workload} took {took} s, from {began} to {at}",
+                    scenario.name
+                );
+                let completed = value("completed_timestamp_seconds").unwrap() - f64::from(told.start.seconds());
+                assert!(
+                    (completed - at).abs() <= CLOSE,
+                    "{}: {workload} completed at {completed}, not {at}",
+                    scenario.name
+                );
+                checked += 1;
+            }
+        });
+    }
+    assert_eq!(checked, 6, "rollouts that complete in the recordings");
+}
+
+/// Why a pod that waits does so, as the recording has it: every reason that it may be.
+fn reasons_in(pod: &Value) -> Vec<String> {
+    let list = |pointer: &str| pod.pointer(pointer).and_then(Value::as_array).cloned().unwrap_or_default();
+    let mut reasons = Vec::new();
+    for status in [list("/status/initContainerStatuses"), list("/status/containerStatuses")].concat() {
+        match status["state"].as_object().and_then(|state| state.iter().next()) {
+            Some((kind, of)) if kind == "waiting" => reasons.push(of["reason"].as_str().unwrap_or("other").to_owned()),
+            Some((kind, _)) if kind == "running" && status["ready"] != true => reasons.push("not_ready".to_owned()),
+            Some(_) => {}
+            None => reasons.push("other".to_owned()),
+        }
+    }
+    if list("/status/containerStatuses").is_empty() {
+        reasons.push("other".to_owned());
+    }
+    let conditions = list("/status/conditions");
+    let unscheduled = conditions.iter().filter(|it| it["type"] == "PodScheduled" && it["status"] == "False");
+    reasons.extend(unscheduled.filter_map(|it| it["reason"].as_str()).map(str::to_owned));
+    // A readiness gate, or a kubelet that has not written the condition yet.
+    reasons.push("other".to_owned());
+    reasons
+}
+
+/// Nothing waits for a reason that the recording does not have, and at the end only what is broken waits.
+#[test]
+fn no_rollout_waits_for_a_reason_that_its_recording_does_not_have() {
+    let mut ends = Vec::new();
+    for scenario in ALL {
+        let tape = Tape::load(scenario.name);
+        let mut cluster = Cluster::default();
+        let mut lines = tape.lines.iter();
+        let mut end = Vec::new();
+        tape.play(|at, told| {
+            cluster.take(lines.next().unwrap());
+            let blocked = told.parsed.series("podskew_rollout_blocked_pods", &[]);
+            let objects = cluster.objects();
+            for (labels, pods) in &blocked {
+                let (reason, workload) = (&labels["reason"], &labels["workload"]);
+                let case = || format!("{} at {at}: {workload} waits for {pods} {reason}", scenario.name);
+                if reason == "not_created" {
+                    assert!(matches!(labels["workload_type"].as_str(), "statefulset" | "daemonset"), "{}", case());
+                    continue;
+                }
+                let is_its = |pod: &&Value| {
+                    let name = pod["metadata"]["name"].as_str().unwrap();
+                    pod["kind"] == "Pod" && name.starts_with(&format!("{workload}-"))
+                };
+                let waits =
+                    |pod: &&Value| reasons_in(pod).contains(reason) && pod["metadata"]["deletionTimestamp"].is_null();
+                let have = objects.iter().filter(is_its).filter(waits).count();
+                assert!(*pods > 0.0 && have as f64 >= *pods, "{}, and {have} pods have it", case());
+            }
+            end =
+                blocked.iter().map(|(labels, pods)| format!("{} {pods} {}", scenario.name, labels["reason"])).collect();
+        });
+        ends.append(&mut end);
+    }
+    let expected = [
+        "stuck 2 ImagePullBackOff",
+        // A pod of which the kubelet has written nothing yet.
+        "daemonset 1 other",
+        "same-name-stuck 3 ImagePullBackOff",
+        "same-name-paused 3 not_ready",
+        "resumed-late 1 not_ready",
+    ];
+    assert_eq!(ends, expected);
+}

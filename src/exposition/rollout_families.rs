@@ -98,7 +98,7 @@ pub(super) const UPDATE_HOLD: Family = Family {
 pub(super) const LAST_DURATION: Family = Family {
     name: "podskew_last_rollout_duration_seconds",
     help: "Seconds that the last completed rollout took. A Deployment's objects keep it, unless it went back to an older \
-           template; of all others it is known where podskew saw it complete.",
+           template or its strategy is Recreate; of all others it is known where podskew saw it complete.",
     labels: &[],
     pod_labels: false,
     sparse: true,

@@ -200,10 +200,12 @@ impl Recorder<'_> {
                 let progressing = deployment.progressing.as_ref();
                 let kind = ControllerKind::Deployment(DeploymentFacts {
                     paused: deployment.paused,
+                    recreate: deployment.recreate,
                     revision: meta.revision,
                     updated_replicas: deployment.updated_replicas,
                     reason: progressing.map(|condition| ProgressReason::parse(&condition.reason)).unwrap_or_default(),
                     reason_updated: progressing.and_then(|condition| condition.updated),
+                    reason_turned: progressing.is_some_and(|condition| condition.turned),
                 });
                 let replicas = replicas(deployment.replicas, deployment.available_replicas);
                 (&deployment.template, replicas, observed(deployment.observed_generation), kind)

@@ -13,6 +13,8 @@ pub struct Progressing<'a> {
     pub reason: Cow<'a, str>,
     /// When it was last written.
     pub updated: Option<UnixTime>,
+    /// Whether its status changed then, which `lastTransitionTime` keeps.
+    pub turned: bool,
 }
 
 /// The condition `ReplicaFailure`, True: replicas could not be created or deleted. A Deployment takes it over from its ReplicaSets.
@@ -42,20 +44,20 @@ struct Condition<'a> {
     updated: Option<UnixTime>,
     since: Option<UnixTime>,
 }
-// Custom resources come in JSON: what only a Rollout's conditions are asked for has no number.
 fields!('de Condition<'de> {
     "type" = 1 => kind,
     "status" = 2 => status,
     "reason" = 4 => reason,
     "message" = 5 => message,
     "lastUpdateTime" = 6 => updated,
-    "lastTransitionTime" => since,
+    "lastTransitionTime" = 7 => since,
 });
 
 impl<'a> Conditions<'a> {
     fn take(&mut self, condition: Condition<'a>) {
         if condition.kind == "Progressing" && self.progressing.is_none() {
-            self.progressing = Some(Progressing { reason: condition.reason, updated: condition.updated });
+            let Condition { reason, updated, since, .. } = condition;
+            self.progressing = Some(Progressing { reason, updated, turned: since.is_some() && since == updated });
         } else if condition.kind == "Completed" && condition.status == "True" {
             self.completed = condition.since;
         } else if condition.kind == "Healthy" {

@@ -26,6 +26,8 @@ pub struct Deployment<'a> {
     pub replicas: Option<i64>,
     /// `spec.paused`.
     pub paused: bool,
+    /// `spec.strategy.type` is Recreate.
+    pub recreate: bool,
     /// `status.observedGeneration`.
     pub observed_generation: Option<i64>,
     /// `status.updatedReplicas`.
@@ -178,7 +180,7 @@ pub(super) struct Spec<'a> {
     update_strategy: RawUpdateStrategy<'a>,
     ordinals: Ordinals,
     pod_management_policy: Cow<'a, str>,
-    strategy: RawRolloutStrategy,
+    strategy: RawStrategy<'a>,
     workload_ref: Option<(Cow<'a, str>, Cow<'a, str>)>,
 }
 fields!('de Spec<'de> {
@@ -188,7 +190,7 @@ fields!('de Spec<'de> {
     "updateStrategy" => update_strategy,
     "ordinals" => ordinals,
     "podManagementPolicy" => pod_management_policy,
-    "strategy" => strategy,
+    "strategy" = 4 => strategy,
     "workloadRef" => workload_ref,
 });
 
@@ -245,7 +247,8 @@ struct Ordinals {
 fields!('de Ordinals { "start" => start });
 
 #[derive(Default)]
-struct RawRolloutStrategy {
+struct RawStrategy<'a> {
+    kind: Cow<'a, str>,
     canary: Option<Canary>,
     blue_green: Option<BlueGreen>,
 }
@@ -258,7 +261,7 @@ struct Canary {
 struct BlueGreen {
     scale_down_delay: Option<i64>,
 }
-fields!('de RawRolloutStrategy { "canary" => canary, "blueGreen" => blue_green });
+fields!('de RawStrategy<'de> { "type" = 1 => kind, "canary" => canary, "blueGreen" => blue_green });
 fields!('de Canary { "steps" => steps, "scaleDownDelaySeconds" => scale_down_delay });
 fields!('de BlueGreen { "scaleDownDelaySeconds" => scale_down_delay });
 
@@ -306,6 +309,7 @@ impl<'a> Deployment<'a> {
             template: spec.template,
             replicas: spec.replicas,
             paused: spec.paused,
+            recreate: spec.strategy.kind == "Recreate",
             // Go leaves a zero out of JSON, and writes it in protobuf.
             observed_generation: status.observed_generation.filter(|generation| *generation != 0),
             updated_replicas: status.updated_replicas.unwrap_or(0),
@@ -363,10 +367,10 @@ impl<'a> CloneSet<'a> {
 impl<'a> Rollout<'a> {
     pub(super) fn from_parts(spec: Spec<'a>, status: Status<'a>) -> Self {
         let (strategy, scale_down_delay) = match spec.strategy {
-            RawRolloutStrategy { canary: Some(Canary { steps: Count(steps), scale_down_delay }), .. } => {
+            RawStrategy { canary: Some(Canary { steps: Count(steps), scale_down_delay }), .. } => {
                 (RolloutStrategy::Canary { steps }, scale_down_delay)
             }
-            RawRolloutStrategy { blue_green: Some(BlueGreen { scale_down_delay }), .. } => {
+            RawStrategy { blue_green: Some(BlueGreen { scale_down_delay }), .. } => {
                 (RolloutStrategy::BlueGreen, scale_down_delay)
             }
             _ => (RolloutStrategy::Unknown, None),

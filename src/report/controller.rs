@@ -194,6 +194,8 @@ impl<T> ControllerKind<T> {
 pub struct DeploymentFacts {
     /// `spec.paused`.
     pub paused: bool,
+    /// `spec.strategy.type` is Recreate: a rollout begins with the end of the old pods, long before its ReplicaSet.
+    pub recreate: bool,
     /// Annotation `deployment.kubernetes.io/revision`.
     pub revision: Option<u64>,
     /// `status.updatedReplicas`.
@@ -202,6 +204,9 @@ pub struct DeploymentFacts {
     pub reason: ProgressReason,
     /// When that condition was last written.
     pub reason_updated: Option<UnixTime>,
+    /// Whether its status changed then. A Deployment that is resumed writes `NewReplicaSetAvailable` again although nothing was rolled
+    /// out (`syncRolloutStatus`, `pkg/controller/deployment/progress.go`), and that turns the status from Unknown to True.
+    pub reason_turned: bool,
 }
 
 /// What an Argo Rollout says of itself.

@@ -91,17 +91,19 @@ pub(super) fn last_rollout(facts: &WorkloadFacts<'_>, progress: &Progress<'_>) -
     let seen = facts.memory.last_rollout;
     let kept = || {
         let controller = facts.controller.as_ref()?;
-        let ControllerKind::Deployment(DeploymentFacts { reason: ProgressReason::Completed, reason_updated, .. }) =
+        let ControllerKind::Deployment(deployment @ DeploymentFacts { reason: ProgressReason::Completed, .. }) =
             controller.kind
         else {
             return None;
         };
         let Current::Hash(hash) = progress.current else { return None };
         let template = facts.template(hash)?;
-        let completed = reason_updated?;
-        // Of one that went back to an older template, only who saw it knows when it began.
+        // The end of a pause is written down as the end of a rollout is, and so is that of a rollout that had stalled.
+        let completed = deployment.reason_updated.filter(|_| !deployment.reason_turned)?;
+        // Of one that went back to an older template, and of one that waited for the end of the old pods, only who saw it knows
+        // when it began.
         let seen = seen.filter(|seen| completed.since(seen.completed).max(seen.completed.since(completed)) <= LAG);
-        let started = of_object(facts, template).filter(|started| *started <= completed);
+        let started = of_object(facts, template).filter(|started| *started <= completed && !deployment.recreate);
         let duration = started.map(|started| completed.since(started));
         Some(LastRollout {
             completed,
