@@ -8,8 +8,8 @@ mod registry;
 
 use crate::advice::{Action, Finding, Remedy, remedy};
 use crate::report::{
-    BlockedPods, ContainerReport, DigestPods, HashDigests, HashReport, ImageReference, Name, NodeReport, PodReport,
-    RollbackTarget, RolloutReport, WorkloadReport,
+    BlockedPods, ContainerReport, DigestPods, HashDigests, HashReport, ImageReference, LastRollout, Name, NodeReport,
+    PodReport, RollbackTarget, RolloutReport, WorkloadReport,
 };
 use crate::terminal::humanize::visible;
 use crate::time::UnixTime;
@@ -27,6 +27,8 @@ pub struct Workload<'a> {
     workload_type: &'a str,
     workload: &'a str,
     rollout: Option<Rollout>,
+    /// The last rollout that completed, where that is known.
+    last_rollout: Option<LastRolloutDone>,
     rollback_target: Option<Target<'a>>,
     blocking_pod: Option<&'a str>,
     blocked: Vec<Blocked<'a>>,
@@ -52,6 +54,15 @@ struct Rollout {
     state: &'static str,
     /// `None` where nothing tells when it began.
     started: Option<String>,
+}
+
+#[derive(Serialize, Debug)]
+struct LastRolloutDone {
+    completed: String,
+    /// `None` where nothing tells when it began.
+    duration_seconds: Option<u32>,
+    /// For how many of these it was held on purpose; `None` unless podskew saw it.
+    held_seconds: Option<u32>,
 }
 
 /// Pods that a rollout in progress waits for, for one reason, with the first of them.
@@ -185,6 +196,7 @@ impl<'a> From<&'a WorkloadReport> for Workload<'a> {
             workload_type,
             workload: name,
             rollout: report.rollout.map(Rollout::from),
+            last_rollout: report.last_rollout.map(LastRolloutDone::from),
             rollback_target: report.rollback_target.as_ref().map(Target::from),
             blocking_pod: report.blocking_pod.and_then(|at| report.pods.get(at as usize)).map(|pod| &*pod.pod),
             blocked: report.blocked.iter().map(|blocked| Blocked::of(report, blocked)).collect(),
@@ -244,6 +256,12 @@ impl<'a> Nodes<'a> {
 impl From<RolloutReport> for Rollout {
     fn from(rollout: RolloutReport) -> Self {
         Self { state: rollout.state.as_str(), started: rollout.began().map(moment) }
+    }
+}
+
+impl From<LastRollout> for LastRolloutDone {
+    fn from(last: LastRollout) -> Self {
+        Self { completed: moment(last.completed), duration_seconds: last.duration, held_seconds: last.held }
     }
 }
 

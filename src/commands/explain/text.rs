@@ -7,7 +7,7 @@ use crate::report::history::{ContainerDetail, PodDetail};
 use crate::report::{
     HashDigests, ImageReference, Origin, PodReport, ReferenceKind, RolloutState, Workload, WorkloadReport,
 };
-use crate::terminal::humanize::{age_since, old, one_line, pods, since};
+use crate::terminal::humanize::{age, age_since, old, one_line, pods, since};
 use crate::terminal::text_layout::{BOLD, FAINT, GREEN, Page, RED, Terminal, YELLOW};
 use crate::time::{Taken, UnixTime};
 
@@ -95,6 +95,13 @@ impl Sheet<'_> {
         if report.mixed_since.is_some() {
             let line = format!("{} template hashes{}", report.distinct_hashes, since_when(report.mix_began(), *taken));
             self.page.wrapped("  ", "mixed    ", &line, "");
+        }
+        if let Some(last) = report.last_rollout {
+            let took = last.duration.map(|seconds| format!(", took {}", age(seconds))).unwrap_or_default();
+            let held = last.held.filter(|held| *held > 0);
+            let held = held.map(|seconds| format!(", held for {} of that", age(seconds))).unwrap_or_default();
+            let line = format!("completed {}{took}{held}", since(last.completed, *taken));
+            self.page.wrapped("  ", "last     ", &line, "");
         }
     }
 
