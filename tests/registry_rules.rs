@@ -6,10 +6,10 @@ mod common;
 
 use common::world::*;
 use podskew::report::registry::{
-    Build, Change, Child, Config, ImageFact, Index, Manifest, RegistryEvidence, RegistryReport, Running, Sameness,
-    TagFact,
+    Build, Change, Child, Comparer, Config, ImageFact, Index, Manifest, RegistryEvidence, RegistryReport, Running,
+    Sameness, TagFact,
 };
-use podskew::report::{Name, Origin, WorkloadReport};
+use podskew::report::{DigestKind, Name, Origin, WorkloadReport};
 use podskew::time::UnixTime;
 use proptest::prelude::*;
 use std::sync::Arc;
@@ -513,4 +513,52 @@ proptest! {
             prop_assert!(tag.since.is_some() == (tag.change != Change::None));
         }
     }
+
+    /// What would tell more is found by a look at each digest: no less than a look at each pair finds.
+    #[test]
+    fn what_would_tell_more_is_found_digest_by_digest(
+        asked in prop::collection::vec((prop::sample::select(vec!['a', 'b', 'c', 'd', 'e', '1', '2']), 0..4_u32), 0..7),
+        facts in any_facts(),
+    ) {
+        let mut said = Said::new();
+        said.facts = facts;
+        let evidence = said.evidence();
+        let asked: Vec<(DigestKind, Name)> = asked
+            .into_iter()
+            .map(|(letter, kind)| match kind {
+                0 => (DigestKind::Config, digest(letter).into()),
+                1 => (DigestKind::Opaque, letter.to_string().repeat(64).into()),
+                _ => (DigestKind::Manifest, digest(letter).into()),
+            })
+            .collect();
+        let mut pairs = Comparer::new(&evidence);
+        for (at, (kind, one)) in asked.iter().enumerate() {
+            for (other_kind, other) in &asked[at + 1..] {
+                pairs.compare((*kind, one), (*other_kind, other));
+            }
+        }
+        let mut all = Comparer::new(&evidence);
+        all.note_for_all(asked.iter().map(|(kind, digest)| (*kind, digest)));
+        let (pairs, all) = (pairs.missing(), all.missing());
+        for missing in &pairs {
+            prop_assert!(all.contains(missing), "{missing:?} is not among {all:?} of {asked:?} by {:?}", evidence.facts);
+        }
+    }
+}
+
+/// Ten thousand digests under one hash, each an image of its own: a hundred million pairs.
+#[test]
+fn thousands_of_digests_are_looked_at_once() {
+    let digest = |number: u32| Name::from(format!("sha256:{number:064x}"));
+    let mut evidence = RegistryEvidence::default();
+    for number in 0..10_000 {
+        let manifest = Manifest { config: digest(100_000 + number), build: Build::default() };
+        evidence.facts.insert(digest(number), Arc::new(ImageFact::Manifest(manifest)));
+    }
+    let asked: Vec<Name> = (0..10_000).map(digest).collect();
+    let begun = std::time::Instant::now();
+    let mut comparer = Comparer::new(&evidence);
+    comparer.note_for_all(asked.iter().map(|digest| (DigestKind::Manifest, digest)));
+    assert_eq!(comparer.missing().len(), 10_000, "their configurations");
+    assert!(begun.elapsed().as_secs() < 10, "{:?}", begun.elapsed());
 }

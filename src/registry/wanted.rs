@@ -25,11 +25,7 @@ impl Book {
         let mut elsewhere: HashSet<&Name> = HashSet::new();
         for skew in self.skews.iter().filter(|skew| skew.iter().any(|asked| *asked.image == *image)) {
             elsewhere.extend(skew.iter().filter(|asked| !own(asked)).map(|asked| &asked.digest));
-            for (at, one) in skew.iter().enumerate() {
-                for other in &skew[at + 1..] {
-                    comparer.compare((one.kind, &one.digest), (other.kind, &other.digest));
-                }
-            }
+            comparer.note_for_all(skew.iter().map(|asked| (asked.kind, &asked.digest)));
         }
         let mut missing = comparer.missing();
         // Of each digest in skew, what it says of its build.

@@ -3,6 +3,7 @@
 use super::{Child, Config, ImageFact, Index, Manifest, RegistryEvidence};
 use crate::report::Name;
 use crate::report::digest::{DigestKind, content};
+use std::collections::{BTreeMap, BTreeSet};
 
 /// How two digests relate. The order is that of what follows from it: of several platforms the worst answer counts.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
@@ -67,6 +68,99 @@ impl<'e> Comparer<'e> {
         self.missing.sort_unstable();
         self.missing.dedup();
         self.missing
+    }
+
+    /// Notes the documents that would tell more of how any two of `digests` relate. It looks at each of them once, and not at each
+    /// pair: a workload may run thousands.
+    pub fn note_for_all<'d>(&mut self, digests: impl IntoIterator<Item = (DigestKind, &'d Name)>) {
+        let mut distinct: BTreeMap<(&str, DigestKind), (DigestKind, &Name)> = BTreeMap::new();
+        for (kind, digest) in digests {
+            distinct.entry((content(digest), kind)).or_insert((kind, digest));
+        }
+        let contents = |key: Option<(&(&'d str, DigestKind), _)>| key.map(|((content, _), _)| *content);
+        if contents(distinct.first_key_value()) == contents(distinct.last_key_value()) {
+            return;
+        }
+        let (mut indexes, mut manifests, mut ids) = (Vec::new(), Vec::new(), Vec::new());
+        for asked in distinct.into_values() {
+            match self.known(asked) {
+                Known::Index(index) => indexes.push(index),
+                Known::Manifest(digest, manifest) => manifests.push((digest, manifest)),
+                Known::Config => ids.push((asked.1, true)),
+                Known::Opaque => ids.push((asked.1, false)),
+                Known::Nothing => {}
+            }
+        }
+        // What is compared with one another: the images of one platform, and manifests whatever theirs.
+        let mut groups: BTreeMap<Name, BTreeSet<&Name>> = BTreeMap::new();
+        for child in indexes.iter().flat_map(|index| &index.children).filter(|child| !child.platform.is_empty()) {
+            groups.entry(child.platform.clone()).or_default().insert(&child.digest);
+        }
+        let all: BTreeSet<&Name> = manifests.iter().map(|(digest, _)| *digest).collect();
+        // An index that contains a manifest is one with it, whatever its platform.
+        let mut containing: BTreeMap<&str, usize> = BTreeMap::new();
+        for index in &indexes {
+            let children: BTreeSet<&str> = index.children.iter().map(|child| content(&child.digest)).collect();
+            children.into_iter().for_each(|child| *containing.entry(child).or_default() += 1);
+        }
+        for (digest, manifest) in &manifests {
+            let is_in_all = containing.get(content(digest)).copied().unwrap_or(0) == indexes.len();
+            if !is_in_all && let Some(platform) = self.platform_of(manifest) {
+                groups.entry(platform).or_default().insert(digest);
+            }
+        }
+        for group in groups.into_values().chain([all]).filter(|group| group.len() > 1) {
+            let known: Vec<&Manifest> = group.into_iter().filter_map(|digest| self.manifest(digest)).collect();
+            self.note_configs(known.into_iter().map(|manifest| &manifest.config).collect());
+        }
+        self.note_for_ids(&ids, &indexes, &manifests);
+    }
+
+    /// Notes configurations that differ.
+    fn note_configs(&mut self, configs: BTreeSet<&Name>) {
+        if configs.len() > 1 {
+            configs.into_iter().for_each(|config| _ = self.config(config));
+        }
+    }
+
+    /// Notes what would tell of which image the ids of nodes are: `ids` with whether they can be those of configurations.
+    fn note_for_ids(&mut self, ids: &[(&Name, bool)], indexes: &[&Index], manifests: &[(&Name, &Manifest)]) {
+        if ids.is_empty() {
+            return;
+        }
+        // In how many of the images each configuration is.
+        let mut held: BTreeMap<&str, usize> = BTreeMap::new();
+        let mut of_platform: BTreeMap<&Name, BTreeSet<&Name>> = BTreeMap::new();
+        for index in indexes {
+            let mut own: BTreeSet<&str> = BTreeSet::new();
+            for child in &index.children {
+                if let Some(manifest) = self.manifest(&child.digest) {
+                    own.insert(content(&manifest.config));
+                    of_platform.entry(&child.platform).or_default().insert(&manifest.config);
+                }
+            }
+            own.into_iter().for_each(|config| *held.entry(config).or_default() += 1);
+        }
+        manifests.iter().for_each(|(_, it)| *held.entry(content(&it.config)).or_default() += 1);
+        let images = indexes.len() + manifests.len();
+        let of_manifests: BTreeSet<&Name> = manifests.iter().map(|(_, manifest)| &manifest.config).collect();
+        let several = ids.iter().filter(|(_, is_config)| *is_config).count() > 1;
+        let mut platforms: BTreeSet<Name> = BTreeSet::new();
+        for (id, _) in ids.iter().filter(|(_, is_config)| *is_config) {
+            let is_in_all = held.get(content(id)).copied().unwrap_or(0) == images;
+            if (several || !is_in_all)
+                && let Some(own) = self.config(id)
+                && !is_in_all
+            {
+                platforms.insert(own.platform.clone());
+            }
+        }
+        if !platforms.is_empty() {
+            of_manifests.into_iter().for_each(|config| _ = self.config(config));
+        }
+        for platform in &platforms {
+            of_platform.get(platform).into_iter().flatten().for_each(|config| _ = self.config(config));
+        }
     }
 
     /// Compares two digests. The rules are tried in order, and the first that holds decides.

@@ -7,6 +7,7 @@ use super::compare::{Comparer, Sameness};
 use super::{ImageFact, Index, RegistryEvidence};
 use crate::report::Name;
 use crate::report::digest::{DigestKind, content};
+use std::collections::HashSet;
 
 /// What stands for one image so far: its digests.
 pub type Names<'a> = Vec<(DigestKind, &'a Name)>;
@@ -22,8 +23,20 @@ pub fn join(evidence: &RegistryEvidence, classes: &[Names<'_>], tags: &[Name]) -
     });
     let hubs: Vec<&Index> = hubs.collect();
     let relation = |a: usize, b: usize| relation(evidence, &hubs, &classes[a], &classes[b]);
-    let mut groups: Vec<Vec<usize>> = Vec::new();
-    let mut left: Vec<usize> = (0..classes.len()).collect();
+    // What no registry says anything of stands for itself, and need not be held against each of the others.
+    let configs: HashSet<&str> = classes
+        .iter()
+        .flatten()
+        .filter_map(|(_, digest)| match evidence.fact(digest) {
+            Some(ImageFact::Manifest(manifest)) => Some(content(&manifest.config)),
+            _ => None,
+        })
+        .collect();
+    let is_said = |names: &Names<'_>| {
+        names.iter().any(|(_, digest)| configs.contains(content(digest)) || is_known(evidence, &hubs, digest))
+    };
+    let (mut left, alone): (Vec<usize>, Vec<usize>) = (0..classes.len()).partition(|at| is_said(&classes[*at]));
+    let mut groups: Vec<Vec<usize>> = alone.into_iter().map(|at| vec![at]).collect();
     while !left.is_empty() {
         let mut group = vec![left.remove(0)];
         while let Some(at) = left.iter().position(|other| {
@@ -35,6 +48,7 @@ pub fn join(evidence: &RegistryEvidence, classes: &[Names<'_>], tags: &[Name]) -
         group.sort_unstable();
         groups.push(group);
     }
+    groups.sort_unstable();
     groups
 }
 

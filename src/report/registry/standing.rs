@@ -4,7 +4,7 @@ use super::{Build, Comparer, RegistryEvidence, Sameness, TagFact};
 use crate::report::containers::origin_in_template;
 use crate::report::digest::DigestKind;
 use crate::report::facts::{ContainerFacts, Identity, WorkloadFacts};
-use crate::report::{ContainerReport, HashDigests, ImageReference, Name, Origin, ReferenceKind};
+use crate::report::{ContainerReport, DigestPods, HashDigests, ImageReference, Name, Origin, ReferenceKind};
 use crate::time::UnixTime;
 use std::collections::BTreeMap;
 
@@ -182,17 +182,24 @@ pub(in crate::report) fn registry_report(
 
 /// How the images of one skew differ: by content if any two do, and by less only if that is known of all.
 fn content_of_skew(evidence: &RegistryEvidence, of_hash: &HashDigests, within_image: bool) -> Sameness {
+    let skewed = || of_hash.digests.iter().filter(|pods| !pods.skewed.is_empty());
+    // A manifest of which nothing is known is not known to differ: it need not be held against each of the others.
+    let is_known = |pods: &&DigestPods| pods.kind != DigestKind::Manifest || evidence.fact(&pods.digest).is_some();
+    let known: Vec<&DigestPods> = skewed().filter(is_known).collect();
+    let mut worst = (known.len() < skewed().count()).then_some(Sameness::Unknown);
     let mut comparer = Comparer::new(evidence);
-    let skewed: Vec<_> = of_hash.digests.iter().filter(|pods| !pods.skewed.is_empty()).collect();
-    let mut answers = Vec::new();
-    for (at, one) in skewed.iter().enumerate() {
-        for other in &skewed[at + 1..] {
+    for (at, one) in known.iter().enumerate() {
+        for other in &known[at + 1..] {
             if one.digest != other.digest && (!within_image || one.image == other.image) {
-                answers.push(comparer.compare((one.kind, &one.digest), (other.kind, &other.digest)));
+                let answer = comparer.compare((one.kind, &one.digest), (other.kind, &other.digest));
+                if answer == Sameness::Different {
+                    return answer;
+                }
+                worst = worst.max(Some(answer));
             }
         }
     }
-    answers.into_iter().max().unwrap_or(Sameness::Unknown)
+    worst.unwrap_or(Sameness::Unknown)
 }
 
 /// How the tags and images of the current template stand.
