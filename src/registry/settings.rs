@@ -79,6 +79,16 @@ impl Default for RegistryTimings {
     }
 }
 
+impl RegistryTimings {
+    /// Those for `options`: who asks often for tags looks as often at what workloads run.
+    #[must_use]
+    pub fn of(options: &RegistryOptions) -> Self {
+        let timings = Self::default();
+        let Some(interval) = options.interval else { return timings };
+        Self { refresh: timings.refresh.min(interval / 4), tick: timings.tick.min(interval / 20), ..timings }
+    }
+}
+
 impl std::fmt::Debug for RegistryTimings {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("RegistryTimings").field("interval", &self.interval).finish_non_exhaustive()

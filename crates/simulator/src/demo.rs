@@ -2,7 +2,9 @@
 
 use super::checkout::{self, Checkout};
 use super::controllers::{Controllers, ControllersConfig, Registry, Webhook, each_tick};
+use super::demo_images;
 use super::fleet::{Member, Size, ago};
+use super::image_registry::ImageRegistry;
 use super::parts::Container;
 use super::showcase;
 use super::store::Store;
@@ -48,6 +50,16 @@ impl Demo {
     /// Puts all workloads, with times that look back from `now`.
     #[must_use]
     pub fn begin(store: &Store, config: &DemoConfig, now: Time) -> Self {
+        Self::begin_maybe_with(store, config, now, None)
+    }
+
+    /// The same with a registry that holds what the pods run.
+    #[must_use]
+    pub fn begin_with(store: &Store, config: &DemoConfig, now: Time, images: &ImageRegistry) -> Self {
+        Self::begin_maybe_with(store, config, now, Some(images))
+    }
+
+    fn begin_maybe_with(store: &Store, config: &DemoConfig, now: Time, images: Option<&ImageRegistry>) -> Self {
         store.bound_history(HISTORY_BYTES);
         // A larger demo was asked for, and its rollouts need room.
         store.bound_pods(MOST_PODS.max(config.pods.saturating_add(config.pods / 4)) as usize);
@@ -66,6 +78,9 @@ impl Demo {
             Member::new(number, size, now).file(store);
         }
         showcase::put(store, now);
+        if let Some(images) = images {
+            demo_images::push(images, store);
+        }
         let checkout = Checkout::begin(store, now);
         let proxy = Container::new("istio-proxy", showcase::PROXY);
         let webhook = Webhook { namespace: "search".to_owned(), container: proxy.spec(false) };
@@ -73,6 +88,9 @@ impl Demo {
         let controllers = Controllers::new(store.clone(), config, now);
         controllers.register_nodes(ago(now, 300 * 86_400));
         controllers.registry().push_any(DEMO_RELEASE);
+        if let Some(images) = images {
+            demo_images::follow(images, controllers.registry());
+        }
         Self { checkout, controllers }
     }
 

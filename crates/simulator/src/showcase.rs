@@ -2,6 +2,7 @@
 //! does something about it.
 
 use super::controllers::step_hash;
+use super::demo_images::PUSHED_AGAIN;
 use super::encoded::Encoded;
 use super::fleet::ago;
 use super::owned::Owned;
@@ -48,7 +49,7 @@ fn digest_skew(store: &Store, now: Time) {
         // No node has both.
         pod.node = node(index);
         if index >= 5 {
-            pod.digests = vec![digest("web, pushed again under the same tag")];
+            pod.digests = vec![digest(PUSHED_AGAIN)];
         }
         pod
     });

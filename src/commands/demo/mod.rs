@@ -5,17 +5,22 @@ mod options;
 pub use options::{DemoArguments, DemoOptions};
 
 use crate::advice::word;
-use crate::commands::serve::{Signals, watch_and_serve};
+use crate::commands::serve::{Config, Signals, watch_and_serve};
+use crate::registry::RegistryAddress;
 use crate::terminal::output;
 use crate::watch;
 use crate::web::bind;
 use anyhow::Context;
-use simulator::{DEMO_RELEASE, Demo, DemoConfig, Simulator, SimulatorConfig, Time};
+use simulator::{DEMO_REGISTRY, DEMO_RELEASE, Demo, DemoConfig, ImageRegistry, Simulator, SimulatorConfig, Time};
 use std::fmt::Write as _;
 use std::path::Path;
+use std::time::Duration;
 
 /// An image of `shop/web` that the registry does not have.
 const MISSING: &str = "registry.example/shop/web:typo";
+
+/// From one look at a tag to the next.
+const REGISTRY_INTERVAL: Duration = Duration::from_secs(20);
 
 /// Something worth a look in the demo.
 struct Highlight {
@@ -28,11 +33,16 @@ struct Highlight {
 }
 
 /// What there is to see in the demo, the most telling first.
-const HIGHLIGHTS: [Highlight; 9] = [
+const HIGHLIGHTS: [Highlight; 11] = [
     Highlight {
         workload: "shop/web",
         what: "digest skew: one template hash, two digests under the tag production-latest, for 23 minutes",
         metric: "podskew_distinct_digests_per_template_hash > 1",
+    },
+    Highlight {
+        workload: "shop/web",
+        what: "a moved tag: the registry has another commit under production-latest than five of its pods run",
+        metric: "podskew_tag_moved_age_seconds{change=\"different\"} > 0",
     },
     Highlight {
         workload: "payments/ledger",
@@ -60,6 +70,11 @@ const HIGHLIGHTS: [Highlight; 9] = [
         metric: "podskew_image_reference_info{reference=\"latest\"}",
     },
     Highlight {
+        workload: "internal/wiki",
+        what: "two builds that differ in their provenance only: the registry says that they are one image",
+        metric: "podskew_distinct_digests_per_workload{workload=\"wiki\"}",
+    },
+    Highlight {
         workload: "data/ledger-db",
         what: "a StatefulSet held back by its partition",
         metric: "podskew_rollout_state{state=\"partitioned\"}",
@@ -84,19 +99,24 @@ pub async fn demo(options: DemoOptions) -> anyhow::Result<()> {
     // The store bounds its memory of changes by bytes.
     let config = SimulatorConfig { rollouts_served: true, history: usize::MAX, ..SimulatorConfig::default() };
     let simulator = Simulator::start(config).await.context("cannot start the simulated cluster")?;
+    let images = ImageRegistry::start(None).await.context("cannot start the simulated registry")?;
     let size = DemoConfig { workloads: options.workloads, pods: options.pods };
-    let mut cluster = Demo::begin(simulator.store(), &size, Time::now());
+    let mut cluster = Demo::begin_with(simulator.store(), &size, Time::now(), &images);
 
     // The same door as for any other cluster: over HTTP.
     let server = simulator.url().parse().context("the simulated cluster has no address")?;
     let client = watch::client(kube::Config::new(server))?;
 
     let kubeconfig = simulator.temporary_kubeconfig().context("cannot write a kubeconfig for the simulated cluster")?;
-    output::print(&banner(address.port(), &simulator.url(), kubeconfig.path(), size))?;
+    let registry = format!("{DEMO_REGISTRY}={}", images.url());
+    output::print(&banner(address.port(), &simulator.url(), kubeconfig.path(), &registry, size))?;
+    let mut config: Config = options.into();
+    config.registry.registries = vec![RegistryAddress::parse(&registry).map_err(anyhow::Error::msg)?];
+    config.registry.interval = Some(REGISTRY_INTERVAL);
     // A task of its own, so that a busy cluster does not block the server.
     let mut running = tokio::spawn(async move { cluster.run().await });
     let outcome = tokio::select! {
-        outcome = watch_and_serve(options.into(), client, listener, None, signals) => outcome,
+        outcome = watch_and_serve(config, client, listener, None, signals) => outcome,
         ended = &mut running => ended.context("the simulated cluster broke down"),
     };
     running.abort();
@@ -104,12 +124,12 @@ pub async fn demo(options: DemoOptions) -> anyhow::Result<()> {
 }
 
 /// What the demo prints at its start: where to look, what there is to see, and how to mend the first of it.
-fn banner(port: u16, cluster: &str, kubeconfig: &Path, size: DemoConfig) -> String {
+fn banner(port: u16, cluster: &str, kubeconfig: &Path, registry: &str, size: DemoConfig) -> String {
     let kubeconfig = word(&kubeconfig.to_string_lossy()).into_owned();
     let mut text = format!(
         "podskew watches a simulated cluster ({cluster}): {} workloads, {} pods. No real cluster is touched.\n\n  \
          metrics   http://localhost:{port}/metrics\n  overview  http://localhost:{port}/\n  \
-         kubectl   export KUBECONFIG={kubeconfig}\n\nWhat there is to see:\n",
+         kubectl   export KUBECONFIG={kubeconfig}\n  registry  {registry}\n\nWhat there is to see:\n",
         size.workloads, size.pods
     );
     let width = HIGHLIGHTS.iter().map(|highlight| highlight.workload.len()).max().unwrap_or(0);
@@ -125,8 +145,8 @@ fn banner(port: u16, cluster: &str, kubeconfig: &Path, size: DemoConfig) -> Stri
     let steps = [
         (format!("export KUBECONFIG={kubeconfig}"), ""),
         (
-            format!("{podskew} audit --nodes -n shop deployment/web"),
-            "what differs, which nodes hold what, and what to do",
+            format!("{podskew} audit --nodes --registry {registry} -n shop deployment/web"),
+            "what differs, which commits, which nodes hold what, and what to do",
         ),
         ("kubectl -n shop set image …".to_owned(), "the command behind \"Do:\""),
         (format!("{podskew} audit -n shop deployment/web --wait 2m"), "ends when all pods run one image"),

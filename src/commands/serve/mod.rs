@@ -68,7 +68,7 @@ pub async fn watch_and_serve(
         let hosts: Vec<&str> = config.registry.registries.iter().map(|registry| registry.host.as_str()).collect();
         let health = telemetry.registries(&hosts).context("cannot register the metrics of registries")?;
         let sink = Arc::clone(&inventory);
-        registries = registry::keep_asking(&config.registry, &RegistryTimings::default(), sink, &health)?;
+        registries = registry::keep_asking(&config.registry, &RegistryTimings::of(&config.registry), sink, &health)?;
     }
     let pod_labels = config.settings.pod_labels.iter().map(|label| label.metric_label.clone());
     let exposition = Arc::new(Exposition::new(config.selection, pod_labels.collect()));

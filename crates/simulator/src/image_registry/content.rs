@@ -62,7 +62,7 @@ impl Image {
 }
 
 const INDEX: &str = "application/vnd.oci.image.index.v1+json";
-const MANIFEST: &str = "application/vnd.oci.image.manifest.v1+json";
+pub(super) const MANIFEST: &str = "application/vnd.oci.image.manifest.v1+json";
 
 /// What a registry holds.
 #[derive(Default, Debug)]

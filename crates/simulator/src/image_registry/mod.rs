@@ -91,6 +91,17 @@ struct State {
     /// Tokens that were handed out and are still good.
     tokens: Mutex<Vec<String>>,
     base: Mutex<String>,
+    followed: Mutex<Followed>,
+}
+
+/// Says which digest a repository's tag stands for, of what was not pushed.
+#[derive(Default)]
+struct Followed(Option<Box<dyn Fn(&str, &str) -> Option<String> + Send + Sync>>);
+
+impl std::fmt::Debug for Followed {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(if self.0.is_some() { "Followed" } else { "Nobody" })
+    }
 }
 
 /// A fault for the requests whose method and path contain this.
@@ -174,6 +185,11 @@ impl ImageRegistry {
     /// Lets a tag stand for a digest that was pushed.
     pub fn tag(&self, repository: &str, tag: &str, digest: &str) {
         lock(&self.state.content).tag(repository, tag, digest);
+    }
+
+    /// Lets tags that were not pushed stand for the digests that `resolve` says, by repository and tag. Nobody can have their content.
+    pub fn follow(&self, resolve: impl Fn(&str, &str) -> Option<String> + Send + Sync + 'static) {
+        lock(&self.state.followed).0 = Some(Box::new(resolve));
     }
 
     /// Deletes a tag or a digest.

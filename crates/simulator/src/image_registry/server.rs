@@ -1,6 +1,6 @@
 //! Answers the requests of those who pull.
 
-use super::content::digest_of;
+use super::content::{MANIFEST, digest_of};
 use super::{AskedFor, Authorization, Misbehaviour, State, lock};
 use crate::server::Tls;
 use base64::Engine as _;
@@ -95,6 +95,7 @@ async fn answer(state: Arc<State>, request: Request<Incoming>) -> io::Result<Res
         return refusal;
     }
     let found = find(&state, head.uri.path());
+    let found = found.or_else(|| if head.method == Method::HEAD { followed(&state, head.uri.path()) } else { None });
     let Some((digest, media_type, body)) = found else {
         let error = json!({"errors": [{"code": "MANIFEST_UNKNOWN"}]}).to_string();
         return built(Response::builder().status(StatusCode::NOT_FOUND), Bytes::from(error));
@@ -140,6 +141,13 @@ fn find(state: &State, path: &str) -> Option<(String, String, Vec<u8>)> {
     let (repository, digest) = rest.rsplit_once("/blobs/")?;
     let body = content.blob(repository, digest)?;
     Some((digest_of(&body), "application/octet-stream".to_owned(), body))
+}
+
+/// The digest that a tag stands for that was not pushed here.
+fn followed(state: &State, path: &str) -> Option<(String, String, Vec<u8>)> {
+    let (repository, tag) = path.strip_prefix("/v2/")?.rsplit_once("/manifests/")?;
+    let digest = lock(&state.followed).0.as_ref()?(repository, tag)?;
+    Some((digest, MANIFEST.to_owned(), Vec::new()))
 }
 
 /// The answer to somebody whose credentials do not open anything.
