@@ -121,6 +121,18 @@ impl Exposition {
         }
     }
 
+    /// Every workload that was reported, sorted by name.
+    #[must_use]
+    pub fn workloads(&self) -> Vec<Arc<Workload>> {
+        lock(&self.rendering).workloads.iter().cloned().collect()
+    }
+
+    /// How many workloads were reported.
+    #[must_use]
+    pub fn workload_count(&self) -> usize {
+        lock(&self.rendering).workloads.len()
+    }
+
     /// The latest picture; without any workload series until something was published.
     #[must_use]
     pub fn picture(&self) -> Arc<Picture> {

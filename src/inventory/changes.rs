@@ -93,7 +93,7 @@ impl Inventory {
     }
 
     /// The report of a workload; and what is to be remembered of it, if nothing was taken in of it yet.
-    fn reported(&self, record: &WorkloadRecord, now: UnixTime) -> (WorkloadReport, Option<Memory>) {
+    pub(super) fn reported(&self, record: &WorkloadRecord, now: UnixTime) -> (WorkloadReport, Option<Memory>) {
         if record.memory.observed {
             let facts = self.facts(record, &record.memory);
             return (report::report(&facts, &record.memory.course, now), None);

@@ -1,10 +1,45 @@
 //! One workload more closely, for somebody who asks for it by name.
 
 use super::Inventory;
-use crate::report::Workload;
+use super::owners::WorkloadRecord;
 use crate::report::history::{History, history};
+use crate::report::{self, Workload, WorkloadReport};
+use crate::time::UnixTime;
 
 impl Inventory {
+    /// The report of a workload as it was published, as of now, and its history; `None` if nothing is published of that name.
+    #[must_use]
+    pub fn explained(&self, workload: &Workload, now: UnixTime) -> Option<(WorkloadReport, History)> {
+        let record = self.published(workload)?;
+        if record.memory.observed {
+            let facts = self.facts(record, &record.memory);
+            return Some((report::report(&facts, &record.memory.course, now), history(&facts)));
+        }
+        let (report, memory) = self.reported(record, now);
+        let memory = memory.as_ref().unwrap_or(&record.memory);
+        Some((report, history(&self.facts(record, memory))))
+    }
+
+    /// The published workloads whose active pods run a container by this image reference, by name.
+    #[must_use]
+    pub fn running(&self, image: &str) -> Vec<Workload> {
+        let Some(image) = self.strings.find(image) else { return Vec::new() };
+        let runs = |record: &&WorkloadRecord| {
+            record.memory.shapes().any(|shape| self.shapes.get(shape).is_some_and(|shape| shape.image == image))
+        };
+        let published = self.workloads.iter().map(|(_, record)| record).filter(|record| record.published);
+        let mut workloads: Vec<Workload> = published.filter(runs).map(|record| self.name_of(record)).collect();
+        workloads.sort_unstable();
+        workloads
+    }
+
+    fn published(&self, workload: &Workload) -> Option<&WorkloadRecord> {
+        let [namespace, workload_type, name] =
+            [&workload.namespace, &workload.workload_type, &workload.name].map(|text| self.strings.find(text));
+        let at = self.workloads_by_name.get(&(namespace?, workload_type?, name?))?;
+        self.workloads.get(*at).filter(|record| record.published)
+    }
+
     /// The history of a workload; `None` if there is none of that name.
     #[must_use]
     pub fn history(&self, workload: &Workload) -> Option<History> {

@@ -100,6 +100,15 @@ impl Interner {
         Symbol(at)
     }
 
+    /// The symbol of a text that is held; `None` of one that is not.
+    pub(super) fn find(&self, text: &str) -> Option<Symbol> {
+        if text.is_empty() {
+            return Some(Symbol::EMPTY);
+        }
+        let is_it = |at: &u32| self.strings.get(*at).is_some_and(|held| **held == *text);
+        self.by_text.find(self.hasher.hash_one(text), is_it).copied().map(Symbol)
+    }
+
     /// A hash of a text that is not worth keeping.
     #[expect(clippy::cast_possible_truncation, reason = "half of a hash is a hash")]
     pub(super) fn hash(&self, text: &str) -> u32 {
