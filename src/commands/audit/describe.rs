@@ -88,7 +88,8 @@ fn since_when(report: &WorkloadReport, finding: Finding, taken: Taken) -> Option
 }
 
 /// Whether it began at some time, and nothing tells when.
-pub(super) fn has_unknown_start(report: &WorkloadReport, finding: Finding) -> bool {
+#[must_use]
+pub fn has_unknown_start(report: &WorkloadReport, finding: Finding) -> bool {
     let noticed = match finding {
         Finding::Stalled | Finding::UnderWay => report.rollout.is_some_and(|rollout| rollout.noticed),
         Finding::HashesPersist | Finding::HashesMixed | Finding::Held => {
@@ -103,7 +104,8 @@ pub(super) fn has_unknown_start(report: &WorkloadReport, finding: Finding) -> bo
 }
 
 /// `digest skew`.
-pub(super) fn title(finding: Finding) -> String {
+#[must_use]
+pub fn title(finding: Finding) -> String {
     finding.as_str().replace('_', " ")
 }
 
@@ -113,7 +115,8 @@ pub(super) fn subject(report: &WorkloadReport) -> String {
 }
 
 /// What is so, in a sentence without its end.
-pub(super) fn what(report: &WorkloadReport, finding: Finding) -> String {
+#[must_use]
+pub fn what(report: &WorkloadReport, finding: Finding) -> String {
     match finding {
         Finding::DigestSkew => skew(report, Origin::Template, " under one template hash"),
         Finding::InjectedSkew => skew(report, Origin::Injected, " of a container that was injected"),

@@ -46,8 +46,9 @@ struct Totals {
 /// One after another, so that they are never all there in a second form.
 struct Workloads<'a>(&'a Audit);
 
+/// A workload and what was found in it.
 #[derive(Serialize)]
-struct Audited<'a> {
+pub struct Audited<'a> {
     uniform: bool,
     failed: bool,
     found: Vec<Told>,
@@ -97,7 +98,9 @@ impl Serialize for Workloads<'_> {
     }
 }
 
-fn audited<'a>(report: &'a WorkloadReport, findings: &[Finding], strictness: Strictness) -> Audited<'a> {
+/// A workload as an audit prints it.
+#[must_use]
+pub fn audited<'a>(report: &'a WorkloadReport, findings: &[Finding], strictness: Strictness) -> Audited<'a> {
     let told = |finding: &Finding| Told {
         finding: finding.as_str(),
         fails: fails(*finding, strictness),

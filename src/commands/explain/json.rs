@@ -20,8 +20,9 @@ struct Document<'a> {
     workloads: Vec<Explained<'a>>,
 }
 
+/// A workload, and its history beside it.
 #[derive(Serialize)]
-struct Explained<'a> {
+pub struct Explained<'a> {
     #[serde(flatten)]
     workload: Workload<'a>,
     held_by: Option<String>,

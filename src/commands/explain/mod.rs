@@ -8,11 +8,14 @@ mod unready;
 
 pub use command::explain;
 pub use options::{ExplainArguments, ExplainFormat, ExplainOptions};
+pub use json::Explained;
+pub use unready::in_words;
 
 use crate::kinds::WorkloadKind;
 use crate::report::history::{History, PodDetail, Revision};
-use crate::report::{HashDigests, HashReport, ImageReference, Name, PodReport, RolloutState, WorkloadReport};
-use crate::time::{Taken, UnixTime};
+use crate::advice::word;
+use crate::report::{HashDigests, HashReport, ImageReference, Name, PodReport, RolloutState, Workload, WorkloadReport};
+use crate::time::{Taken, TakenFrom, UnixTime};
 
 /// Everything that is known of one workload.
 #[derive(Debug)]
@@ -32,18 +35,34 @@ pub struct Explanation {
 }
 
 /// A template with pods or in the history.
-struct Template<'a> {
-    hash: &'a str,
-    revision: Option<u64>,
-    created: Option<UnixTime>,
-    current: Option<bool>,
-    pods: Option<&'a HashReport>,
-    images: &'a [ImageReference],
+#[derive(Debug)]
+pub struct Template<'a> {
+    /// The hash its pods carry.
+    pub hash: &'a str,
+    /// Its revision.
+    pub revision: Option<u64>,
+    /// When its `ReplicaSet` or `ControllerRevision` was created.
+    pub created: Option<UnixTime>,
+    /// Whether the workload asks for it now; unknown where that cannot be told.
+    pub current: Option<bool>,
+    /// Its pods; `None` without any.
+    pub pods: Option<&'a HashReport>,
+    /// What it asks for.
+    pub images: &'a [ImageReference],
 }
 
 impl Explanation {
+    /// What a podskew that serves knows of a workload now. `notes` say what it cannot see.
+    #[must_use]
+    pub fn of_now(report: WorkloadReport, history: History, now: UnixTime, notes: Vec<String>) -> Self {
+        let Workload { namespace, workload_type, name } = &report.workload;
+        let diff = format!("podskew diff -n {} {}/{}", word(namespace), word(workload_type), word(name));
+        Self { pod: None, history, taken: Taken { at: now, from: TakenFrom::Clock }, diff, notes, report }
+    }
+
     /// The current template, and then the others, newest first.
-    fn templates(&self) -> Vec<Template<'_>> {
+    #[must_use]
+    pub fn templates(&self) -> Vec<Template<'_>> {
         let of_history = |hash: &str| self.history.revisions.iter().find(|revision| *revision.hash == *hash);
         let with_pods = self.report.hashes.iter().map(|hash| {
             let revision = of_history(&hash.hash);
@@ -79,7 +98,8 @@ impl Explanation {
     }
 
     /// The revisions that can be rolled back to, with their numbers: all but the current one and those whose pods never worked.
-    fn ways_back(&self) -> Vec<(&Revision, u64)> {
+    #[must_use]
+    pub fn ways_back(&self) -> Vec<(&Revision, u64)> {
         let rolls = self.report.workload.rolls();
         let way = |revision: &'_ Revision| {
             // Where it is not known which one is current, it is not known what is back.
@@ -94,7 +114,8 @@ impl Explanation {
     }
 
     /// What keeps the rollout where it is.
-    fn hold(&self) -> Option<String> {
+    #[must_use]
+    pub fn hold(&self) -> Option<String> {
         if self.report.workload.is_experiment() {
             return Some("an Experiment, which runs several templates on purpose".to_owned());
         }
@@ -138,7 +159,8 @@ impl Explanation {
     }
 
     /// The pods of the current template that are not Ready.
-    fn unready(&self) -> Vec<(&PodReport, &PodDetail)> {
+    #[must_use]
+    pub fn unready(&self) -> Vec<(&PodReport, &PodDetail)> {
         let is_current = |hash: &Name| self.report.hashes.iter().any(|it| it.hash == *hash && it.current == Some(true));
         let pods = self.report.pods.iter().zip(&self.history.pods);
         pods.filter(|(pod, detail)| !detail.ready && !detail.terminating && is_current(&pod.hash)).collect()

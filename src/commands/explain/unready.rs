@@ -42,7 +42,8 @@ fn reason(waiting: &WaitingFacts) -> String {
 }
 
 /// `container web: ImagePullBackOff, container proxy: running and not ready`.
-pub(super) fn in_words(reasons: &[WaitingFacts]) -> String {
+#[must_use]
+pub fn in_words(reasons: &[WaitingFacts]) -> String {
     let words = reasons.iter().map(|waiting| match &*waiting.container {
         "" => reason(waiting),
         container => format!("container {container}: {}", reason(waiting)),
