@@ -118,6 +118,12 @@ impl AccessControl {
         self.file.as_ref()?.state().tls.clone()
     }
 
+    /// Whether only those get an answer who prove who they are: by a token, a password, or a client certificate that is verified.
+    #[must_use]
+    pub fn authenticates(&self) -> bool {
+        self.audiences.is_some() || self.file.as_ref().is_some_and(|file| file.state().authenticates)
+    }
+
     /// Adds the configured headers to a response.
     pub fn add_headers(&self, headers: &mut HeaderMap) {
         let Some(file) = &self.file else { return };

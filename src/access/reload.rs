@@ -23,6 +23,8 @@ const LONGEST: u64 = 4 << 20;
 pub(super) struct State {
     pub(super) tls: Option<TlsAcceptor>,
     pub(super) needs_certificate: bool,
+    /// Whether clients prove who they are.
+    pub(super) authenticates: bool,
     pub(super) headers: Vec<Header>,
     pub(super) users: Users,
     pub(super) rate: Option<Arc<Bucket>>,
@@ -144,6 +146,8 @@ impl Contents {
         Ok(State {
             tls,
             needs_certificate: settings.tls.as_ref().is_some_and(|tls| tls.clients.required),
+            authenticates: !settings.users.is_empty()
+                || settings.tls.as_ref().is_some_and(|tls| tls.clients.required && tls.clients.verified),
             headers: settings.headers.clone(),
             users: settings.users.clone(),
             rate: bucket,
