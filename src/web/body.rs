@@ -3,13 +3,14 @@
 use super::Scrape;
 use super::deadline::Clock;
 use bytes::{Buf, Bytes};
+use futures::stream::BoxStream;
 use http_body::{Frame, SizeHint};
 use std::collections::VecDeque;
 use std::convert::Infallible;
 use std::io::IoSlice;
 use std::pin::Pin;
 use std::sync::Arc;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
 
 /// Told the number of bytes when the last of them is handed over; never told of an answer that was cut short.
 type Completed = Box<dyn FnOnce(u64) + Send>;
@@ -31,6 +32,8 @@ pub(super) struct Piece {
 /// A body. Nothing is rendered ahead of the reader, so a slow one costs a piece of memory and no more.
 pub(super) struct Body {
     frames: Box<dyn Iterator<Item = Bytes> + Send>,
+    /// A stream of events, in place of frames.
+    stream: Option<BoxStream<'static, Bytes>>,
     content_length: Option<u64>,
     sent: u64,
     completed: Option<Completed>,
@@ -41,12 +44,20 @@ impl Body {
     pub(super) fn text(text: impl Into<Bytes>) -> Self {
         let text = text.into();
         let content_length = Some(text.len() as u64);
-        Self { frames: Box::new(std::iter::once(text)), content_length, sent: 0, completed: None, clock: None }
+        Self {
+            frames: Box::new(std::iter::once(text)),
+            stream: None,
+            content_length,
+            sent: 0,
+            completed: None,
+            clock: None,
+        }
     }
 
     pub(super) fn scrape(scrape: Scrape, completed: Completed) -> Self {
         Self {
             frames: scrape.frames,
+            stream: None,
             content_length: scrape.content_length,
             sent: 0,
             completed: Some(completed),
@@ -54,8 +65,23 @@ impl Body {
         }
     }
 
+    /// Frames that come when they come, each of which is sent at once.
+    pub(super) fn stream(stream: BoxStream<'static, Bytes>) -> Self {
+        Self {
+            frames: Box::new(std::iter::empty()),
+            stream: Some(stream),
+            content_length: None,
+            sent: 0,
+            completed: None,
+            clock: None,
+        }
+    }
+
     /// Tells `clock` when hyper is done with this body, read to its end or not.
     pub(super) fn timed(mut self, clock: Arc<Clock>) -> Self {
+        if self.stream.is_some() {
+            clock.streaming();
+        }
         self.clock = Some(clock);
         self
     }
@@ -107,9 +133,17 @@ impl http_body::Body for Body {
     type Data = Piece;
     type Error = Infallible;
 
-    fn poll_frame(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<Option<Result<Frame<Piece>, Infallible>>> {
+    fn poll_frame(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Piece>, Infallible>>> {
         let body = self.get_mut();
         let mut piece = Piece::default();
+        if let Some(stream) = &mut body.stream {
+            let Some(frame) = ready!(stream.as_mut().poll_next(cx)) else { return Poll::Ready(None) };
+            if let Some(clock) = &body.clock {
+                clock.streaming();
+            }
+            piece.push(frame);
+            return Poll::Ready(Some(Ok(Frame::data(piece))));
+        }
         let most = if body.content_length.is_some() { PIECE_AT_REST } else { PIECE };
         while piece.remaining < most
             && let Some(frame) = body.frames.next()

@@ -18,6 +18,9 @@ use tokio::net::TcpStream;
 use tokio::sync::Notify;
 use tokio::time::{Instant, Sleep, sleep_until};
 
+/// How long a stream may rest; signs of life come far sooner.
+const BETWEEN_FRAMES: Duration = Duration::from_secs(3600);
+
 /// What a connection is doing.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 enum Phase {
@@ -27,6 +30,8 @@ enum Phase {
     Header,
     /// The request is being answered.
     Answering,
+    /// A stream of events is open. Only what is on its way has a deadline.
+    Streaming,
     /// The answer is complete, and parts of it still wait for the socket.
     Flushing,
     /// The connection is to be closed: another needs its place.
@@ -78,7 +83,20 @@ impl Clock {
 
     /// The last frame of the answer was handed over, or nobody wants the rest.
     pub(super) fn answered(&self) {
-        self.lock().phase = Phase::Flushing;
+        let mut now = self.lock();
+        if now.phase == Phase::Streaming {
+            *now = Now::begin(Phase::Flushing, self.limits.frame);
+        }
+        now.phase = Phase::Flushing;
+    }
+
+    /// The answer is a stream, or another frame of it was handed over.
+    pub(super) fn streaming(&self) {
+        *self.lock() = Now::begin(Phase::Streaming, self.limits.frame);
+    }
+
+    fn is_streaming(&self) -> bool {
+        self.lock().phase == Phase::Streaming
     }
 
     pub(super) fn activity(&self) -> Activity {
@@ -87,7 +105,7 @@ impl Clock {
             Phase::Idle => Activity::Idle(now.since),
             Phase::Header => Activity::Reading(now.since),
             // What is about to go is closed once.
-            Phase::Answering | Phase::Flushing | Phase::Evicted => Activity::Answering,
+            Phase::Answering | Phase::Streaming | Phase::Flushing | Phase::Evicted => Activity::Answering,
         }
     }
 
@@ -117,13 +135,16 @@ impl Clock {
         match now.phase {
             Phase::Idle => *now = Now::begin(Phase::Header, self.limits.header),
             Phase::Header => now.since = Instant::now(),
-            Phase::Answering | Phase::Flushing | Phase::Evicted => {}
+            Phase::Answering | Phase::Streaming | Phase::Flushing | Phase::Evicted => {}
         }
     }
 
     /// Everything is with the system. `true` if that was the end of an answer.
     fn flushed(&self) -> bool {
         let mut now = self.lock();
+        if now.phase == Phase::Streaming {
+            *now = Now::begin(Phase::Streaming, BETWEEN_FRAMES);
+        }
         let is_answered = now.phase == Phase::Flushing;
         if is_answered {
             *now = Now::begin(Phase::Idle, self.limits.idle);
@@ -139,7 +160,7 @@ impl Clock {
         let message = match self.lock().phase {
             Phase::Idle => "no further request came",
             Phase::Header => "the request's header did not arrive in time",
-            Phase::Answering | Phase::Flushing => "the client did not read the answer in time",
+            Phase::Answering | Phase::Streaming | Phase::Flushing => "the client did not read the answer in time",
             Phase::Evicted => "another connection needs the place",
         };
         io::Error::new(ErrorKind::TimedOut, message)
@@ -183,6 +204,17 @@ impl Timed {
     fn arm_for_answer(&mut self) -> io::Result<()> {
         let is_answering = self.clock.activity() == Activity::Answering;
         if is_answering { self.arm(true) } else { Ok(()) }
+    }
+
+    /// Fails if the client of a stream has closed the connection, or sends something: it does not read the stream any more.
+    /// hyper would learn of it only from a failed write, and that is a sign of life or two later.
+    fn check_reader(&self, cx: &mut Context<'_>) -> io::Result<()> {
+        let mut byte = [0; 1];
+        match self.socket.poll_peek(cx, &mut ReadBuf::new(&mut byte)) {
+            Poll::Pending => Ok(()),
+            Poll::Ready(Ok(_)) => Err(io::Error::new(ErrorKind::ConnectionReset, "the client left the stream")),
+            Poll::Ready(Err(error)) => Err(error),
+        }
     }
 
     /// Says what the system does with the connection when it is closed, however that happens: reset it, or end it.
@@ -233,6 +265,9 @@ impl AsyncWrite for Timed {
         ready!(Pin::new(&mut self.socket).poll_flush(cx))?;
         if self.clock.flushed() {
             self.arm(false)?;
+        }
+        if self.clock.is_streaming() {
+            self.check_reader(cx)?;
         }
         Poll::Ready(self.check(cx))
     }

@@ -19,6 +19,12 @@ pub struct Limits {
     /// `/readyz` answer there, so that a podskew that is only busy is not restarted; everything else is refused with 503.
     /// Beyond these, new ones wait.
     pub probes: usize,
+    /// How many streams of events there are at once, beside the connections.
+    pub streams: usize,
+    /// How many of them one address may have.
+    pub streams_of_an_address: usize,
+    /// How long a client may take to read a frame of a stream.
+    pub frame: Duration,
     /// How long answers in flight may take once the server is told to stop.
     pub grace: Duration,
 }
@@ -31,6 +37,9 @@ impl Default for Limits {
             idle: Duration::from_secs(180),
             connections: 256,
             probes: 16,
+            streams: 64,
+            streams_of_an_address: 8,
+            frame: Duration::from_secs(10),
             // The whole shutdown has 5 s.
             grace: Duration::from_millis(4_500),
         }
@@ -57,7 +66,9 @@ impl Limits {
     fn within(self, descriptors: usize) -> Self {
         let free = descriptors.saturating_sub(OTHER_DESCRIPTORS);
         let probes = self.probes.min((free / 3).max(2));
-        Self { connections: self.connections.min(free.saturating_sub(probes).max(2)), probes, ..self }
+        let connections = self.connections.min(free.saturating_sub(probes).max(2));
+        let streams = self.streams.min(free.saturating_sub(probes + connections));
+        Self { connections, probes, streams, ..self }
     }
 
     /// Probes ask at once, and shall make room soon.
@@ -81,11 +92,11 @@ mod tests {
     fn connections_fit_into_the_file_descriptors() {
         let within = |descriptors| {
             let limits = Limits::default().within(descriptors);
-            (limits.connections, limits.probes)
+            (limits.connections, limits.probes, limits.streams)
         };
-        assert_eq!(within(usize::MAX), (256, 16));
-        assert_eq!(within(1024), (256, 16));
-        assert_eq!(within(64), (19, 9));
-        assert_eq!(within(0), (2, 2), "too few for anything; the system refuses what is too much");
+        assert_eq!(within(usize::MAX), (256, 16, 64));
+        assert_eq!(within(1024), (256, 16, 64));
+        assert_eq!(within(64), (19, 9, 0), "clients ask every few seconds then");
+        assert_eq!(within(0), (2, 2, 0), "too few for anything; the system refuses what is too much");
     }
 }

@@ -13,17 +13,21 @@ mod deadline;
 mod landing;
 mod limits;
 mod listener;
+mod pages;
 mod places;
 mod routes;
 mod server;
 mod stream;
+mod streams;
 
 use crate::exposition::{Answer, Encoding, Format};
 use bytes::Bytes;
 pub use limits::Limits;
 pub use listener::{BindError, ListenAddress, bind};
+pub use pages::{PageAddress, PageRequest, PageResponse, Pages};
 pub use places::ConnectionCounts;
 pub use server::Server;
+use std::sync::Arc;
 use std::time::Duration;
 
 /// What the server shows.
@@ -39,6 +43,16 @@ pub trait Site: Send + Sync + 'static {
 
     /// What podskew watches, and how far it is.
     fn status(&self) -> Status;
+
+    /// Answers the page and the API; `None` where they are not served, and the landing page stands at `/`.
+    fn pages(&self) -> Option<&Arc<dyn Pages>> {
+        None
+    }
+
+    /// Whether `/metrics` is served here.
+    fn has_metrics(&self) -> bool {
+        true
+    }
 }
 
 /// The answer to a scrape.

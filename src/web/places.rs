@@ -3,7 +3,9 @@
 use super::Limits;
 use super::deadline::{Activity, Clock};
 use crate::sync::lock;
+use super::streams::Streams;
 use std::collections::HashMap;
+use std::net::IpAddr;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
@@ -39,6 +41,7 @@ pub(super) struct Places {
     served: Arc<Semaphore>,
     probes: Arc<Semaphore>,
     open: Mutex<Open>,
+    pub(super) streams: Arc<Streams>,
     refused: AtomicU64,
 }
 
@@ -58,7 +61,9 @@ pub(super) struct Place {
     number: u64,
     pub(super) admission: Admission,
     pub(super) clock: Arc<Clock>,
-    _permit: Option<OwnedSemaphorePermit>,
+    /// The client's address.
+    pub(super) peer: Option<IpAddr>,
+    permit: Mutex<Option<OwnedSemaphorePermit>>,
 }
 
 /// How long a closed connection may take to go; its task has nothing else to do.
@@ -74,6 +79,7 @@ impl Places {
             served: Arc::new(Semaphore::new(limits.connections)),
             probes: Arc::new(Semaphore::new(limits.probes)),
             open: Mutex::default(),
+            streams: Arc::new(Streams::new(limits.streams, limits.streams_of_an_address)),
             refused: AtomicU64::new(0),
         }
     }
@@ -165,7 +171,7 @@ impl Places {
         let number = open.next;
         open.next += 1;
         open.connections.insert(number, (admission, Arc::clone(&clock)));
-        Place { places: Arc::clone(self), number, admission, clock, _permit: Some(permit) }
+        Place { places: Arc::clone(self), number, admission, clock, peer: None, permit: Mutex::new(Some(permit)) }
     }
 
     fn log(&self, open: &mut Open) {
@@ -190,6 +196,12 @@ impl Places {
 impl Place {
     pub(super) fn places(&self) -> &Arc<Places> {
         &self.places
+    }
+
+    /// Gives the place back: streams have places of their own.
+    pub(super) fn give_back(&self) {
+        self.places.lock().connections.remove(&self.number);
+        self.permit.lock().unwrap_or_else(PoisonError::into_inner).take();
     }
 }
 

@@ -1,13 +1,16 @@
 //! What each path answers.
 
 use super::body::Body;
+use super::landing::page as landing_page;
+use super::pages::{self, EVENTS, PageRequest, PageResponse, Pages};
 use super::places::{Admission, Place};
-use super::{ConnectionCounts, Site, landing};
+use super::{ConnectionCounts, Site};
 use crate::access::{AccessControl, Asked, Denial};
 use crate::exposition::{Encoding, negotiate};
+use futures::future::{BoxFuture, Either, Ready, ready};
 use http::header::{
     ACCEPT, ACCEPT_ENCODING, ALLOW, CACHE_CONTROL, CONNECTION, CONTENT_ENCODING, CONTENT_SECURITY_POLICY, CONTENT_TYPE,
-    HOST, RETRY_AFTER, VARY, WWW_AUTHENTICATE, X_CONTENT_TYPE_OPTIONS,
+    HOST, IF_NONE_MATCH, REFERRER_POLICY, RETRY_AFTER, VARY, WWW_AUTHENTICATE, X_CONTENT_TYPE_OPTIONS,
 };
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Response, StatusCode, Version};
 use std::fmt::Write as _;
@@ -15,8 +18,15 @@ use std::sync::Arc;
 use std::time::Instant;
 
 /// The answer to one request. HEAD gets the answer to GET; hyper sends its header and drops its body.
-pub(super) fn answer<B>(site: &Arc<dyn Site>, request: &Request<B>, place: &Place) -> Response<Body> {
-    public(site, request, place).unwrap_or_else(|| content(site, request, place))
+pub(super) fn answer<B>(
+    site: &Arc<dyn Site>,
+    request: &Request<B>,
+    place: &Place,
+) -> impl Future<Output = Response<Body>> + Send + use<B> {
+    match public(site, request, place) {
+        Some(response) => Either::Left(ready(response)),
+        None => content(site, request, place),
+    }
 }
 
 /// The answer under access control. `has_certificate` tells whether the connection has a verified client certificate.
@@ -30,10 +40,11 @@ pub(super) async fn controlled_answer<B>(
     let mut response = if let Some(response) = public(site, request, place) {
         response
     } else {
-        let route = if request.uri().path() == METRICS { METRICS } else { "/" };
+        let path = request.uri().path();
+        let route = if path == METRICS { METRICS } else { pages::pattern(path).unwrap_or("/") };
         let asked = Asked { headers: request.headers(), route, has_certificate };
         match access.check(&asked).await {
-            Ok(()) => content(site, request, place),
+            Ok(()) => content(site, request, place).await,
             Err(denial) => denied(denial),
         }
     };
@@ -51,8 +62,21 @@ fn public<B>(site: &Arc<dyn Site>, request: &Request<B>, place: &Place) -> Optio
         return Some(text(StatusCode::BAD_REQUEST, "a request has one Host header\n"));
     }
     let path = request.uri().path();
-    if !matches!(path, "/" | "/metrics" | "/livez" | "/healthz" | "/readyz") {
+    let pages = site.pages().filter(|_| pages::pattern(path).is_some());
+    let is_known = match path {
+        METRICS => site.has_metrics(),
+        "/livez" | "/healthz" | "/readyz" => true,
+        "/" => pages.is_some() || site.has_metrics(),
+        _ => pages.is_some(),
+    };
+    if !is_known {
         return Some(text(StatusCode::NOT_FOUND, "not found; / lists what there is\n"));
+    }
+    if let Some(pages) = pages
+        && !pages.serves_host(request.headers().get(HOST).and_then(|host| host.to_str().ok()))
+    {
+        let message = "podskew serves its page under no such name; --page-host names those it serves it under\n";
+        return Some(text(StatusCode::MISDIRECTED_REQUEST, message));
     }
     if !matches!(*request.method(), Method::GET | Method::HEAD) {
         let refusal = text(StatusCode::METHOD_NOT_ALLOWED, "only GET and HEAD\n");
@@ -71,11 +95,71 @@ fn public<B>(site: &Arc<dyn Site>, request: &Request<B>, place: &Place) -> Optio
     None
 }
 
-fn content<B>(site: &Arc<dyn Site>, request: &Request<B>, place: &Place) -> Response<Body> {
-    match request.uri().path() {
-        METRICS => metrics(site, request.headers(), place.places().counts()),
-        _ => page(site.as_ref()),
+/// The content behind a path that is known.
+fn content<B>(
+    site: &Arc<dyn Site>,
+    request: &Request<B>,
+    place: &Place,
+) -> Either<Ready<Response<Body>>, BoxFuture<'static, Response<Body>>> {
+    let path = request.uri().path();
+    if path == METRICS {
+        return Either::Left(ready(metrics(site, request.headers(), place.places().counts())));
     }
+    let Some(pages) = site.pages() else { return Either::Left(ready(landing(site.as_ref()))) };
+    if path == EVENTS {
+        return Either::Left(ready(events(pages, place, request.method())));
+    }
+    let headers = request.headers();
+    let (_, encoding) = negotiate(None, joined(headers, &ACCEPT_ENCODING).as_deref());
+    let asked = PageRequest {
+        path: path.to_owned(),
+        query: request.uri().query().unwrap_or_default().to_owned(),
+        if_none_match: joined(headers, &IF_NONE_MATCH),
+        gzip: encoding == Encoding::Gzip,
+    };
+    let answer = Arc::clone(pages).answer(asked);
+    Either::Right(Box::pin(async move { page(answer.await) }))
+}
+
+/// A stream of events; 204 where every place is taken, which tells a client to ask now and then instead.
+fn events(pages: &Arc<dyn Pages>, place: &Place, method: &Method) -> Response<Body> {
+    let taken = place.peer.and_then(|peer| place.places().streams.take(peer));
+    let Some(taken) = taken else {
+        let mut response = Response::new(Body::text(""));
+        *response.status_mut() = StatusCode::NO_CONTENT;
+        return with(response, CACHE_CONTROL, "no-store");
+    };
+    let body = if method == Method::HEAD {
+        Body::text("")
+    } else {
+        place.give_back();
+        Body::stream(taken.frames(pages.events()))
+    };
+    let mut response = with(Response::new(body), CONTENT_TYPE, "text/event-stream");
+    // Its place is gone, so the connection is good for nothing else.
+    response = with(with(response, CACHE_CONTROL, "no-store"), CONNECTION, "close");
+    // nginx would keep what it gets until there is much of it.
+    response = with(response, HeaderName::from_static("x-accel-buffering"), "no");
+    with(response, X_CONTENT_TYPE_OPTIONS, "nosniff")
+}
+
+/// A page or a document of the API. Every one of them has these headers.
+fn page(answer: PageResponse) -> Response<Body> {
+    let mut response = Response::new(Body::text(answer.body));
+    *response.status_mut() = answer.status;
+    // Only what podskew itself serves. Forms are the search, which leads to the page again.
+    response = with(
+        response,
+        CONTENT_SECURITY_POLICY,
+        "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self'; form-action 'self'; \
+         base-uri 'none'; frame-ancestors 'none'",
+    );
+    response = with(response, X_CONTENT_TYPE_OPTIONS, "nosniff");
+    response = with(response, REFERRER_POLICY, "no-referrer");
+    for (name, value) in answer.headers {
+        response.headers_mut().insert(name, value);
+    }
+    response
 }
 
 fn metrics(site: &Arc<dyn Site>, headers: &HeaderMap, connections: ConnectionCounts) -> Response<Body> {
@@ -119,8 +203,8 @@ fn readiness(site: &dyn Site) -> Response<Body> {
     text(StatusCode::SERVICE_UNAVAILABLE, lines)
 }
 
-fn page(site: &dyn Site) -> Response<Body> {
-    let mut response = Response::new(Body::text(landing::page(&site.status())));
+fn landing(site: &dyn Site) -> Response<Body> {
+    let mut response = Response::new(Body::text(landing_page(&site.status())));
     response = with(response, CONTENT_TYPE, "text/html; charset=utf-8");
     response = with(response, CACHE_CONTROL, "no-store");
     // The page holds no script and loads nothing; what it shows was named by people with access to the cluster.

@@ -70,11 +70,12 @@ impl Server {
                 Some(_) = connections.join_next() => continue,
                 stream = self.accept(&mut pause) => stream,
             };
-            let place = tokio::select! {
+            let mut place = tokio::select! {
                 biased;
                 () = &mut stop => break,
                 place = self.places.take() => place,
             };
+            place.peer = stream.peer_addr().ok().map(|address| address.ip().to_canonical());
             let site = Arc::clone(&self.site);
             let closing = closing.subscribe();
             let access = self.access.clone();
@@ -86,6 +87,7 @@ impl Server {
         }
         drop(self.listener);
         closing.send_replace(true);
+        self.places.streams.close();
         let drained =
             tokio::time::timeout(self.limits.grace, async { while connections.join_next().await.is_some() {} });
         if drained.await.is_err() {
@@ -172,7 +174,7 @@ async fn serve_connection(
     let service = service_fn(move |request: Request<Incoming>| {
         clock.answering();
         let answer = match access {
-            None => Either::Left(std::future::ready(routes::answer(site, &request, place))),
+            None => Either::Left(routes::answer(site, &request, place)),
             Some(access) => Either::Right(Box::pin(async move {
                 routes::controlled_answer(access, site, &request, place, has_certificate).await
             })),

@@ -1,0 +1,128 @@
+//! The page for people and the JSON API, as the server sees them: a request goes in, and bytes come out.
+
+use super::ListenAddress;
+use bytes::Bytes;
+use futures::future::BoxFuture;
+use futures::stream::BoxStream;
+use http::{HeaderName, HeaderValue, StatusCode};
+use std::fmt;
+use std::str::FromStr;
+use std::sync::Arc;
+
+/// Where the page is served.
+#[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
+pub enum PageAddress {
+    /// Beside the metrics.
+    #[default]
+    Main,
+    /// Nowhere.
+    Off,
+    /// At an address of its own.
+    Own(ListenAddress),
+}
+
+impl fmt::Display for PageAddress {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Main => f.write_str("on"),
+            Self::Off => f.write_str("off"),
+            Self::Own(address) => address.fmt(f),
+        }
+    }
+}
+
+impl FromStr for PageAddress {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        match text.to_ascii_lowercase().as_str() {
+            "on" | "true" => Ok(Self::Main),
+            "off" | "false" => Ok(Self::Off),
+            _ => text
+                .parse()
+                .map(Self::Own)
+                .map_err(|error| format!("it is neither on nor off, and no address: {error}")),
+        }
+    }
+}
+
+/// Answers requests for the page and the API.
+pub trait Pages: Send + Sync + 'static {
+    /// Whether a request may name this host; `None` stands for a request without one.
+    fn serves_host(&self, host: Option<&str>) -> bool;
+
+    /// The answer to one request. It may wait for a thread.
+    fn answer(self: Arc<Self>, request: PageRequest) -> BoxFuture<'static, PageResponse>;
+
+    /// The frames of a stream of events from now on (`text/event-stream`).
+    fn events(&self) -> BoxStream<'static, Bytes>;
+}
+
+/// A request that access control let through.
+#[derive(Clone, Debug)]
+pub struct PageRequest {
+    /// Its path as it was sent, percent-encoded.
+    pub path: String,
+    /// Its query as it was sent; empty without one.
+    pub query: String,
+    /// `If-None-Match`, all lines of it.
+    pub if_none_match: Option<String>,
+    /// Whether the client takes gzip.
+    pub gzip: bool,
+}
+
+/// The answer to it.
+#[derive(Clone, Debug)]
+pub struct PageResponse {
+    /// Status code.
+    pub status: StatusCode,
+    /// Header fields beside those that every page has.
+    pub headers: Vec<(HeaderName, HeaderValue)>,
+    /// Body.
+    pub body: Bytes,
+}
+
+/// The path of the stream of events.
+pub(super) const EVENTS: &str = "/events";
+
+/// The route pattern of a path that [`Pages`] answers, which is what `--auth kubernetes` asks about; `None` for any other path.
+pub(super) fn pattern(path: &str) -> Option<&'static str> {
+    let (first, rest) = path.strip_prefix('/')?.split_once('/').unwrap_or((path.strip_prefix('/')?, ""));
+    match first {
+        "" if rest.is_empty() => Some("/"),
+        "image" | "events" if rest.is_empty() => Some("/"),
+        "workload" | "node" | "static" if !rest.is_empty() => Some("/"),
+        "api" if rest == "v1" || rest.starts_with("v1/") => Some("/api/v1"),
+        _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{EVENTS, pattern};
+
+    #[test]
+    fn every_path_has_the_pattern_of_its_route() {
+        for (path, expected) in [
+            ("/", Some("/")),
+            ("/workload/shop/deployment/web", Some("/")),
+            ("/node/a", Some("/")),
+            ("/image", Some("/")),
+            (EVENTS, Some("/")),
+            ("/static/page.css", Some("/")),
+            ("/api/v1/summary", Some("/api/v1")),
+            ("/api/v1", Some("/api/v1")),
+            ("/api/v10", None),
+            ("/api", None),
+            ("//", None),
+            ("/workload", None),
+            ("/workload/", None),
+            ("/image/x", None),
+            ("/metrics", None),
+            ("", None),
+            ("*", None),
+        ] {
+            assert_eq!(pattern(path), expected, "{path}");
+        }
+    }
+}
