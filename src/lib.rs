@@ -26,5 +26,6 @@ pub mod sync;
 pub mod telemetry;
 pub mod terminal;
 pub mod time;
+pub mod ui;
 pub mod watch;
 pub mod web;

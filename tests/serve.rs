@@ -124,7 +124,7 @@ async fn it_is_ready_once_everything_was_answered_and_says_what_is_missing_until
     simulator.clear_faults();
     let ready = podskew.shows("/readyz", "\r\n\r\nready\n");
     assert!(ready.starts_with("HTTP/1.1 200 "), "{ready}");
-    podskew.shows("/", "<td>deployments</td><td>synced</td>");
+    podskew.shows("/", ">deployments</th><td>synced</td>");
     let metrics = podskew.shows("/metrics", "podskew_scrape_duration_seconds_count 1");
     // That Rollouts are not served was said with a text that begins with a number.
     assert!(metrics.contains("\npodskew_unreadable_fields_total 0\n"), "{metrics}");

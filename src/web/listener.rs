@@ -15,6 +15,17 @@ pub enum ListenAddress {
     One(SocketAddr),
 }
 
+impl ListenAddress {
+    /// Its port; 0 stands for any that is free.
+    #[must_use]
+    pub fn port(self) -> u16 {
+        match self {
+            Self::Any(port) => port,
+            Self::One(address) => address.port(),
+        }
+    }
+}
+
 impl Default for ListenAddress {
     fn default() -> Self {
         Self::Any(8080)

@@ -2,8 +2,8 @@
 
 use super::Limits;
 use super::deadline::{Activity, Clock};
-use crate::sync::lock;
 use super::streams::Streams;
+use crate::sync::lock;
 use std::collections::HashMap;
 use std::net::IpAddr;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -201,7 +201,7 @@ impl Place {
     /// Gives the place back: streams have places of their own.
     pub(super) fn give_back(&self) {
         self.places.lock().connections.remove(&self.number);
-        self.permit.lock().unwrap_or_else(PoisonError::into_inner).take();
+        lock(&self.permit).take();
     }
 }
 

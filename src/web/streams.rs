@@ -1,10 +1,11 @@
 //! Streams of events: who gets one, and the body that goes on until somebody ends it.
 
+use crate::sync::lock;
 use bytes::Bytes;
 use futures::stream::{BoxStream, StreamExt as _, unfold};
 use std::collections::HashMap;
 use std::net::IpAddr;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 use tokio::sync::watch;
 use tokio::time::sleep;
@@ -54,7 +55,7 @@ impl Streams {
     }
 
     fn lock(&self) -> MutexGuard<'_, HashMap<IpAddr, usize>> {
-        self.open.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.open)
     }
 }
 

@@ -71,6 +71,19 @@ impl Running {
         Self { process, address, log, _kubeconfig: directory }
     }
 
+    /// Tells it to stop, as Kubernetes does; whether it ends by itself.
+    pub fn ends_after_sigterm(&mut self) -> bool {
+        let told = Command::new("kill").args(["-TERM", &self.process.id().to_string()]).status().unwrap();
+        let begun = Instant::now();
+        while begun.elapsed() < PATIENCE {
+            if let Some(status) = self.process.try_wait().unwrap() {
+                return told.success() && status.success();
+            }
+            std::thread::sleep(GLANCE);
+        }
+        false
+    }
+
     /// Where it serves, as `127.0.0.1:PORT`.
     pub fn address(&self) -> &str {
         &self.address

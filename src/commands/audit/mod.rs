@@ -16,9 +16,9 @@ mod wait;
 
 pub use crate::terminal::text_layout::Terminal;
 pub use command::command;
-pub use options::{AuditArguments, AuditOptions, FailOn};
-pub use json::{Audited, audited};
 pub use describe::{has_unknown_start, title, what};
+pub use json::{Audited, audited};
+pub use options::{AuditArguments, AuditOptions, FailOn};
 pub use verdict::{Strictness, Verdict, fails, findings, findings_while_waiting, is_done};
 pub use wait::{Progress, Waiting, wait};
 

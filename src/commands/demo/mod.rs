@@ -5,7 +5,7 @@ mod options;
 pub use options::{DemoArguments, DemoOptions};
 
 use crate::advice::word;
-use crate::commands::serve::{Config, Signals, watch_and_serve};
+use crate::commands::serve::{Config, Listeners, Signals, watch_and_serve};
 use crate::registry::RegistryAddress;
 use crate::terminal::output;
 use crate::watch;
@@ -113,10 +113,11 @@ pub async fn demo(options: DemoOptions) -> anyhow::Result<()> {
     let mut config: Config = options.into();
     config.registry.registries = vec![RegistryAddress::parse(&registry).map_err(anyhow::Error::msg)?];
     config.registry.interval = Some(REGISTRY_INTERVAL);
+    let listeners = Listeners { main: listener, page: None };
     // A task of its own, so that a busy cluster does not block the server.
     let mut running = tokio::spawn(async move { cluster.run().await });
     let outcome = tokio::select! {
-        outcome = watch_and_serve(config, client, listener, None, signals) => outcome,
+        outcome = watch_and_serve(config, client, listeners, None, signals) => outcome,
         ended = &mut running => ended.context("the simulated cluster broke down"),
     };
     running.abort();
@@ -128,7 +129,7 @@ fn banner(port: u16, cluster: &str, kubeconfig: &Path, registry: &str, size: Dem
     let kubeconfig = word(&kubeconfig.to_string_lossy()).into_owned();
     let mut text = format!(
         "podskew watches a simulated cluster ({cluster}): {} workloads, {} pods. No real cluster is touched.\n\n  \
-         metrics   http://localhost:{port}/metrics\n  overview  http://localhost:{port}/\n  \
+         page      http://localhost:{port}/\n  metrics   http://localhost:{port}/metrics\n  \
          kubectl   export KUBECONFIG={kubeconfig}\n  registry  {registry}\n\nWhat there is to see:\n",
         size.workloads, size.pods
     );

@@ -3,7 +3,7 @@
 
 use crate::access::AccessConfig;
 use crate::commands::options::{LogArguments, LogConfig};
-use crate::commands::serve::Config;
+use crate::commands::serve::{Config, PageConfig};
 use crate::exposition::Selection;
 use crate::inventory::Settings;
 use crate::registry::RegistryOptions;
@@ -73,6 +73,8 @@ impl From<DemoOptions> for Config {
             nodes: true,
             registry: RegistryOptions::default(),
             selection: Selection::default(),
+            // Nobody else's messages: the cluster is simulated.
+            page: PageConfig { messages: true, ..PageConfig::default() },
             access: AccessConfig::default(),
             log: options.log,
         }

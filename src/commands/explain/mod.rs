@@ -7,13 +7,13 @@ mod text;
 mod unready;
 
 pub use command::explain;
-pub use options::{ExplainArguments, ExplainFormat, ExplainOptions};
 pub use json::Explained;
+pub use options::{ExplainArguments, ExplainFormat, ExplainOptions};
 pub use unready::in_words;
 
+use crate::advice::word;
 use crate::kinds::WorkloadKind;
 use crate::report::history::{History, PodDetail, Revision};
-use crate::advice::word;
 use crate::report::{HashDigests, HashReport, ImageReference, Name, PodReport, RolloutState, Workload, WorkloadReport};
 use crate::time::{Taken, TakenFrom, UnixTime};
 

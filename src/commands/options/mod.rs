@@ -100,6 +100,7 @@ pub(super) const CLUSTER: &str = "The cluster";
 pub(super) const WHAT: &str = "What counts";
 pub(super) const REGISTRIES: &str = "Registries";
 pub(super) const METRICS: &str = "The metrics";
+pub(super) const PAGE: &str = "The page";
 pub(super) const ACCESS: &str = "Access";
 pub(super) const LOG: &str = "The log";
 

@@ -5,8 +5,8 @@ use crate::objects::Resource;
 use crate::sync::lock;
 use crate::telemetry::Telemetry;
 use crate::time::UnixTime;
-use crate::web::{ConnectionCounts, Scrape, Site, Status};
-use std::sync::{Arc, Mutex, MutexGuard};
+use crate::web::{ConnectionCounts, Pages, Scrape, Site, Status};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock};
 use std::time::Duration;
 
 /// Everything a request can ask for. None of it is behind the inventory's lock, so no request waits for an event.
@@ -16,6 +16,8 @@ pub(super) struct Live {
     namespaces: Vec<String>,
     excluded_namespaces: Vec<String>,
     progress: Mutex<Progress>,
+    /// The page, where it is served here.
+    pages: OnceLock<Arc<dyn Pages>>,
 }
 
 #[derive(Default)]
@@ -31,7 +33,20 @@ impl Live {
         namespaces: Vec<String>,
         excluded_namespaces: Vec<String>,
     ) -> Self {
-        Self { exposition, telemetry, namespaces, excluded_namespaces, progress: Mutex::default() }
+        Self {
+            exposition,
+            telemetry,
+            namespaces,
+            excluded_namespaces,
+            progress: Mutex::default(),
+            pages: OnceLock::new(),
+        }
+    }
+
+    /// Serves the page beside everything else.
+    pub(super) fn serve_pages(&self, pages: Arc<dyn Pages>) {
+        // Whoever set it before set the same.
+        let _ = self.pages.set(pages);
     }
 
     /// A complete picture still waits for these.
@@ -53,7 +68,29 @@ impl Live {
         lock(&self.progress)
     }
 
-    fn is_synced(&self, resource: Resource) -> bool {
+    pub(super) fn excluded_namespaces(&self) -> &[String] {
+        &self.excluded_namespaces
+    }
+
+    /// What a complete picture still waits for.
+    pub(super) fn waiting_for(&self) -> Vec<String> {
+        self.progress().waiting_for.clone()
+    }
+
+    /// When the API server last sent something about a resource.
+    pub(super) fn last_activity(&self, resource: Resource) -> Option<UnixTime> {
+        let gauge = self.telemetry.last_activity.get_metric_with_label_values(&[resource.plural()]).ok()?;
+        #[expect(clippy::cast_possible_truncation, reason = "seconds since 1970")]
+        UnixTime::from_seconds(gauge.get() as i64)
+    }
+
+    /// How many objects of a resource are held.
+    pub(super) fn objects(&self, resource: Resource) -> u64 {
+        let gauge = self.telemetry.objects.get_metric_with_label_values(&[resource.plural()]);
+        gauge.map_or(0, |gauge| u64::try_from(gauge.get()).unwrap_or_default())
+    }
+
+    pub(super) fn is_synced(&self, resource: Resource) -> bool {
         let gauge = self.telemetry.cluster_synced.get_metric_with_label_values(&[resource.plural()]);
         gauge.is_ok_and(|gauge| gauge.get() == 1)
     }
@@ -85,5 +122,43 @@ impl Site for Live {
             excluded_namespaces: self.excluded_namespaces.clone(),
             resources: Resource::ALL.map(|resource| (resource.plural(), self.is_synced(resource))).to_vec(),
         }
+    }
+
+    fn pages(&self) -> Option<&Arc<dyn Pages>> {
+        self.pages.get()
+    }
+}
+
+/// The page at an address of its own.
+pub(super) struct PageSite {
+    live: Arc<Live>,
+    pages: Arc<dyn Pages>,
+}
+
+impl PageSite {
+    pub(super) fn new(live: Arc<Live>, pages: Arc<dyn Pages>) -> Self {
+        Self { live, pages }
+    }
+}
+
+impl Site for PageSite {
+    fn scrape(&self, format: Format, encoding: Encoding, connections: ConnectionCounts) -> Scrape {
+        self.live.scrape(format, encoding, connections)
+    }
+
+    fn scraped(&self, encoding: Encoding, bytes: u64, duration: Duration) {
+        self.live.scraped(encoding, bytes, duration);
+    }
+
+    fn status(&self) -> Status {
+        self.live.status()
+    }
+
+    fn pages(&self) -> Option<&Arc<dyn Pages>> {
+        Some(&self.pages)
+    }
+
+    fn has_metrics(&self) -> bool {
+        false
     }
 }

@@ -4,26 +4,34 @@
 //!  watch::run ──▶ Mutex<Inventory> ──take_changes──▶ render ──publish──▶ Exposition ──picture──▶ web::Server
 //! ```
 
+mod events;
 mod live;
 mod options;
+mod page_options;
+mod pages;
 mod render;
 mod signals;
 
 use crate::access::AccessControl;
 use crate::exposition::Exposition;
-use crate::inventory::Inventory;
+use crate::inventory::{Inventory, Settings};
 use crate::registry::{self, RegistryTimings};
 use crate::telemetry::{Telemetry, WebConfigHealth};
+use crate::ui::{Board, Exposure, Ui};
 use crate::watch::{self, Timings};
-use crate::web::{Limits, Server, bind};
+use crate::web::{Limits, PageAddress, Pages, Server, bind};
 use anyhow::{Context, bail};
-use live::Live;
+use events::Events;
+use live::{Live, PageSite};
 pub use options::{Auth, Config, ServeArguments};
+pub use page_options::{PageArguments, PageConfig};
+use pages::{LiveCluster, LivePages};
+use render::Shown;
 pub use signals::Signals;
 use std::pin::pin;
 use std::sync::{Arc, Mutex};
 use tokio::net::TcpListener;
-use tokio::sync::oneshot;
+use tokio::sync::watch;
 use tokio::task::JoinSet;
 
 /// Watches the cluster that `config` names and serves its metrics, until a signal says to stop.
@@ -33,25 +41,40 @@ pub async fn serve(config: Config) -> anyhow::Result<()> {
     // Errors in the web configuration or the address show at once, whether or not the cluster can be reached.
     let access = AccessControl::open(&config.access)?;
     let listener = bind(config.listen_address).await?;
+    let page_listener = match config.page.address {
+        PageAddress::Own(address) => Some(bind(address).await.context("--page names an address that cannot be had")?),
+        PageAddress::Main | PageAddress::Off => None,
+    };
     let connected = tokio::select! {
         connected = watch::connect(&config.connection) => connected?,
         _ = signals.next() => return Ok(()),
     };
     tracing::info!(server = connected.server, origin = connected.origin, proxy = connected.proxy, "watching");
-    watch_and_serve(config, connected.client, listener, access, signals).await
+    let listeners = Listeners { main: listener, page: page_listener };
+    watch_and_serve(config, connected.client, listeners, access, signals).await
 }
 
-/// The same with a connection to the cluster, and a listener, that are there already.
+/// Where to serve.
+pub struct Listeners {
+    /// Everything; the page too, unless it has an address of its own.
+    pub main: TcpListener,
+    /// The page alone.
+    pub page: Option<TcpListener>,
+}
+
+/// The same with a connection to the cluster, and listeners, that are there already.
 pub async fn watch_and_serve(
     config: Config,
     client: kube::Client,
-    listener: TcpListener,
+    listeners: Listeners,
     access: Option<AccessControl>,
     mut signals: Signals,
 ) -> anyhow::Result<()> {
     let telemetry = Telemetry::new().context("cannot register podskew's own metrics")?;
     let sources = watch::sources(&config.namespaces);
-    let mut inventory = Inventory::new(config.settings.clone(), &sources);
+    let exposure = exposure(&config, access.as_ref());
+    let settings = Settings { messages: exposure.is_some_and(|it| it.messages), ..config.settings.clone() };
+    let mut inventory = Inventory::new(settings, &sources);
     if config.nodes {
         inventory.await_evidence();
     }
@@ -86,15 +109,49 @@ pub async fn watch_and_serve(
     let health = config.access.web_config_file.is_some().then(|| telemetry.web_config()).transpose();
     let health = health.context("cannot register the metrics of the web configuration")?;
     let following = follow_changes(access.clone().zip(health));
-    let server = Server::new(listener, live.clone(), Limits::of_this_process()).with_access(access.clone());
+    let board = exposure.map(|exposure| Arc::new(Board::new(exposure)));
+    let events = Arc::new(Events::new());
+    let pages = board.as_ref().map(|board| -> Arc<dyn Pages> {
+        let cluster = LiveCluster {
+            inventory: Arc::clone(&inventory),
+            exposition: Arc::clone(&exposition),
+            board: Arc::clone(board),
+            live: Arc::clone(&live),
+            asks_registries: config.registry.is_on(),
+        };
+        let ui = Ui::new(board.exposure(), config.page.links.clone());
+        Arc::new(LivePages::new(ui, config.page.hosts.clone(), cluster, Arc::clone(&events), access.clone()))
+    });
+    let limits = Limits::of_this_process();
+    let page_server = match (listeners.page, pages) {
+        (Some(listener), Some(pages)) => {
+            let site = Arc::new(PageSite::new(Arc::clone(&live), pages));
+            Some(Server::new(listener, site, limits).with_access(access.clone()))
+        }
+        (_, pages) => {
+            pages.into_iter().for_each(|pages| live.serve_pages(pages));
+            None
+        }
+    };
+    let server = Server::new(listeners.main, live.clone(), limits).with_access(access.clone());
     let address = server.local_addr().context("cannot tell the address podskew listens on")?;
     let scheme = if access.is_some_and(|access| access.tls().is_some()) { "https" } else { "http" };
     tracing::info!(version = env!("CARGO_PKG_VERSION"), "serving {scheme}://{address}/metrics");
-    let (stop, stopped) = oneshot::channel::<()>();
-    let mut server = pin!(server.run(async {
-        let _ = stopped.await;
-    }));
-    let rendering = render::keep_rendering(inventory, exposition, telemetry, live, &watches);
+    if let Some(page_server) = &page_server {
+        let address = page_server.local_addr().context("cannot tell the address of the page")?;
+        tracing::info!("serving the page at {scheme}://{address}/");
+    }
+    let (stop, stopped) = watch::channel(false);
+    let mut server = pin!(async {
+        let page = async {
+            if let Some(page_server) = page_server {
+                page_server.run(told_to_stop(stopped.clone())).await;
+            }
+        };
+        futures::join!(server.run(told_to_stop(stopped.clone())), page);
+    });
+    let shown = board.map(|board| Shown { board, events });
+    let rendering = render::keep_rendering(inventory, exposition, telemetry, live, shown, &watches);
 
     tokio::select! {
         () = &mut server => bail!("the server ended by itself"),
@@ -106,7 +163,7 @@ pub async fn watch_and_serve(
         }
     }
     // Nobody is there to receive it only if the server has ended.
-    let _ = stop.send(());
+    let _ = stop.send(true);
     tokio::select! {
         () = server => {
             tracing::info!("stopped");
@@ -114,6 +171,21 @@ pub async fn watch_and_serve(
         }
         signal = signals.next() => bail!("stopped at once by a second {signal}; answers in flight were cut"),
     }
+}
+
+/// What the page may show; `None` where it is not served.
+fn exposure(config: &Config, access: Option<&AccessControl>) -> Option<Exposure> {
+    let authenticates = access.is_some_and(AccessControl::authenticates);
+    (config.page.address != PageAddress::Off).then(|| Exposure {
+        pods: authenticates || config.selection.contains("podskew_pod_info"),
+        messages: authenticates || config.page.messages,
+    })
+}
+
+/// Waits until everything is told to stop.
+async fn told_to_stop(mut stopped: watch::Receiver<bool>) {
+    // An error means that whoever would tell it is gone, which is the same.
+    let _ = stopped.wait_for(|stopped| *stopped).await;
 }
 
 /// Follows the changes of the web configuration file, if there is one.

@@ -1,6 +1,7 @@
 //! The options of `serve`.
 #![allow(clippy::doc_markdown, reason = "clap prints these comments as they stand, backticks too")]
 
+use super::page_options::{PageArguments, PageConfig};
 use crate::access::AccessConfig;
 use crate::commands::options::values::{self, FamilyPatterns};
 use crate::commands::options::{
@@ -76,6 +77,10 @@ pub struct ServeArguments {
     )]
     pub metric_denylist: Vec<FamilyPatterns>,
 
+    /// Where the page is served.
+    #[command(flatten)]
+    pub page: PageArguments,
+
     /// File with TLS, users and their passwords, headers and a rate limit, in the format of Prometheus' exporter-toolkit
     #[arg(
         long, value_name = "FILE", env = "PODSKEW_WEB_CONFIG_FILE", help_heading = ACCESS, value_hint = ValueHint::FilePath
@@ -117,6 +122,8 @@ pub struct Config {
     pub registry: RegistryOptions,
     /// Which families to serve.
     pub selection: Selection,
+    /// The page for people, and the JSON API.
+    pub page: PageConfig,
     /// Access control.
     pub access: AccessConfig,
     /// How to log.
@@ -144,6 +151,7 @@ impl Config {
             registry: arguments.registry.options(arguments.registry_interval.registry_interval, None)?,
             settings: Settings { pod_labels: distinct_labels(arguments.pod_label)?, ..settings },
             selection: selection(arguments.metric_allowlist, arguments.metric_denylist)?,
+            page: PageConfig::new(arguments.page, arguments.listen_address)?,
             access: AccessConfig {
                 web_config_file: arguments.web_config_file,
                 token_reviews: arguments.auth == Some(Auth::Kubernetes),

@@ -1,5 +1,6 @@
 //! Takes what changed out of the inventory and has it rendered, at most about once a second.
 
+use super::events::Events;
 use super::live::Live;
 use crate::exposition::{Exposition, Part};
 use crate::inventory::{CachedTag, Changes, Inventory, RegistryEvidence, Source};
@@ -8,6 +9,7 @@ use crate::report::Name;
 use crate::sync::lock;
 use crate::telemetry::{FailureReason, Telemetry};
 use crate::time::UnixTime;
+use crate::ui::Board;
 use crate::watch::{Troubles, Watches};
 use anyhow::Context;
 use std::sync::{Arc, Mutex};
@@ -31,18 +33,20 @@ pub(super) async fn keep_rendering(
     exposition: Arc<Exposition>,
     telemetry: Telemetry,
     live: Arc<Live>,
+    shown: Option<Shown>,
     watches: &Watches,
 ) -> anyhow::Result<()> {
     let (answered, troubles) = (watches.answered(), Some(watches.troubles()));
     let begun = Instant::now();
     let (published, cached_tags, registry) = (None, Vec::new(), None);
     let mut renderer =
-        Renderer { inventory, exposition, telemetry, live, troubles, begun, published, cached_tags, registry };
+        Renderer { inventory, exposition, telemetry, live, shown, troubles, begun, published, cached_tags, registry };
     loop {
         // The first picture of a large cluster takes longer than a thread that serves sockets may stand still.
         let published;
         (renderer, published) = tokio::task::spawn_blocking(move || {
             let published = renderer.publish();
+            renderer.send_events();
             (renderer, published)
         })
         .await
@@ -57,11 +61,19 @@ pub(super) async fn keep_rendering(
     }
 }
 
+/// What the page shows.
+pub(super) struct Shown {
+    pub(super) board: Arc<Board>,
+    pub(super) events: Arc<Events>,
+}
+
 struct Renderer {
     inventory: Arc<Mutex<Inventory>>,
     exposition: Arc<Exposition>,
     telemetry: Telemetry,
     live: Arc<Live>,
+    /// What the page shows, where it is served.
+    shown: Option<Shown>,
     /// Why sources are not answered, where that can be told.
     troubles: Option<Troubles>,
     begun: Instant,
@@ -80,12 +92,12 @@ impl Renderer {
         let is_long = changes.more || (changes.complete && self.published.is_none());
         if is_long {
             // Each part is rendered while others are taken.
-            let mut next = Some(part_of(&mut changes));
+            let mut next = Some(self.part_of(&mut changes));
             self.exposition.prepare(&mut std::iter::from_fn(|| {
                 let part = next.take()?;
                 if changes.more {
                     changes = self.take_changes();
-                    next = changes.complete.then(|| part_of(&mut changes));
+                    next = changes.complete.then(|| self.part_of(&mut changes));
                 }
                 Some(part)
             }));
@@ -102,13 +114,25 @@ impl Renderer {
             self.exposition.take_registry(&evidence);
             self.registry = Some(evidence);
         }
-        self.exposition.publish(part_of(&mut changes), &changes.awaiting_owner);
+        let part = self.part_of(&mut changes);
+        self.exposition.publish(part, &changes.awaiting_owner);
+        if let Some(shown) = &self.shown {
+            shown.board.publish(UnixTime::now());
+        }
         if self.published.replace(changes.awaiting_owner).is_none() {
             self.live.is_ready();
             let seconds = self.begun.elapsed().as_secs_f64();
             tracing::info!(seconds, "ready: the first complete picture of the cluster is there");
         }
         true
+    }
+
+    /// Tells those who watch the page what changed.
+    fn send_events(&self) {
+        if let Some(Shown { board, events }) = &self.shown {
+            let own_state = || Resource::ALL.map(|resource| self.live.is_synced(resource)).to_vec();
+            events.send(board.published().0, own_state);
+        }
     }
 
     /// Takes the picture back that is not complete any more: pods are forbidden since.
@@ -120,6 +144,9 @@ impl Renderer {
             self.exposition.take_registry(&RegistryEvidence::default());
             self.registry = None;
             self.exposition.publish(part_of(&mut changes), &[]);
+            if let Some(shown) = &self.shown {
+                shown.board.withdraw();
+            }
             tracing::error!("not ready any more: the picture of the cluster is not complete");
         } else if !changes.gone.is_empty() {
             // What was prepared for a first picture that does not come must not turn up in a later one.
@@ -142,6 +169,16 @@ impl Renderer {
             self.live.waits_for(unanswered.iter().map(named).collect());
         }
         inventory.take_some_changes(UnixTime::now(), PODS_AT_ONCE)
+    }
+
+    /// What changed; the list of what is not uniform has taken it over.
+    fn part_of(&self, changes: &mut Changes) -> Part {
+        let part = part_of(changes);
+        if let Some(shown) = &self.shown {
+            shown.board.take(&part.reports, &part.gone);
+            shown.events.note(&part);
+        }
+        part
     }
 
     fn is_published(&self, evidence: &Arc<RegistryEvidence>) -> bool {
@@ -202,6 +239,7 @@ mod tests {
             exposition,
             telemetry,
             live: live.clone(),
+            shown: None,
             troubles,
             begun,
             published,

@@ -1,0 +1,155 @@
+//! What changed, for those who watch the page: rendered once for all of them, and for nobody where nobody watches.
+
+use crate::exposition::Part;
+use crate::report::Workload;
+use crate::sync::lock;
+use crate::ui::{event, event_key, hello};
+use bytes::Bytes;
+use futures::stream::{BoxStream, StreamExt as _, once, unfold};
+use std::collections::BTreeSet;
+use std::sync::{Mutex, MutexGuard};
+use std::time::{Duration, Instant};
+use tokio::sync::broadcast;
+
+/// Between two events.
+const BETWEEN: Duration = Duration::from_secs(1);
+
+/// Workloads that an event names; of more it says only that there are.
+const MOST_NAMES: usize = 100;
+
+/// Events that a stream may be behind before it is closed.
+const BEHIND: usize = 4;
+
+/// The events of a podskew that runs.
+pub(super) struct Events {
+    sender: broadcast::Sender<Bytes>,
+    pending: Mutex<Pending>,
+}
+
+#[derive(Default)]
+struct Pending {
+    changed: BTreeSet<String>,
+    /// More than can be named, or something that concerns every page.
+    everything: bool,
+    generation: u64,
+    /// How podskew itself stands.
+    own_state: Vec<bool>,
+    sent: Option<Instant>,
+}
+
+impl Events {
+    pub(super) fn new() -> Self {
+        Self { sender: broadcast::channel(BEHIND).0, pending: Mutex::default() }
+    }
+
+    /// Notes what changed. It costs nothing while nobody watches.
+    pub(super) fn note(&self, part: &Part) {
+        if self.sender.receiver_count() == 0 {
+            return;
+        }
+        let mut pending = self.lock();
+        let workloads = part.reports.iter().map(|report| &report.workload).chain(&part.gone);
+        for workload in workloads {
+            if pending.everything {
+                return;
+            }
+            pending.add(workload);
+        }
+    }
+
+    /// Sends what was noted, at most once a second. `own_state` says how podskew itself stands: its change concerns every page.
+    pub(super) fn send(&self, generation: u64, own_state: impl FnOnce() -> Vec<bool>) {
+        let mut pending = self.lock();
+        if self.sender.receiver_count() == 0 {
+            *pending = Pending { generation, ..Pending::default() };
+            return;
+        }
+        if pending.sent.is_some_and(|sent| sent.elapsed() < BETWEEN) {
+            return;
+        }
+        let own_state = own_state();
+        pending.everything |= !pending.own_state.is_empty() && pending.own_state != own_state;
+        pending.own_state = own_state;
+        let changed = std::mem::take(&mut pending.changed);
+        let everything = std::mem::take(&mut pending.everything);
+        let is_news = everything || pending.generation != generation;
+        pending.generation = generation;
+        if is_news {
+            pending.sent = Some(Instant::now());
+            let event = event(generation, (!everything).then_some(&changed));
+            // Nobody is there to receive it only if the last of them has just gone.
+            let _ = self.sender.send(event.into());
+        }
+    }
+
+    /// The events from now on, after one that says which picture is the latest. It ends where the client is too far behind.
+    pub(super) fn subscribe(&self) -> BoxStream<'static, Bytes> {
+        let receiver = self.sender.subscribe();
+        let generation = self.lock().generation;
+        let hello = Bytes::from(hello(generation));
+        let events = unfold(receiver, |mut receiver| async { Some((receiver.recv().await.ok()?, receiver)) });
+        once(std::future::ready(hello)).chain(events).boxed()
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Pending> {
+        lock(&self.pending)
+    }
+}
+
+impl Pending {
+    fn add(&mut self, workload: &Workload) {
+        self.changed.insert(event_key(workload));
+        if self.changed.len() > MOST_NAMES {
+            self.changed.clear();
+            self.everything = true;
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Events, MOST_NAMES};
+    use crate::exposition::Part;
+    use crate::report::Workload;
+    use futures::stream::StreamExt as _;
+
+    fn gone(names: impl Iterator<Item = String>) -> Part {
+        let workload = |name: String| Workload { namespace: "a".into(), workload_type: "b".into(), name: name.into() };
+        Part { reports: Vec::new(), gone: names.map(workload).collect() }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_changed_is_named_once_and_to_everybody() {
+        let events = Events::new();
+        events.note(&gone(std::iter::once("unseen".to_owned())));
+        events.send(6, Vec::new);
+        let (mut one, mut other) = (events.subscribe(), events.subscribe());
+        let next = async |stream: &mut futures::stream::BoxStream<'static, bytes::Bytes>| {
+            String::from_utf8(stream.next().await.unwrap().to_vec()).unwrap()
+        };
+        assert_eq!(next(&mut one).await, "event: hello\ndata: {\"generation\":6,\"changed\":[]}\n\n");
+        next(&mut other).await;
+        events.note(&gone(["x\n\ndata: y".to_owned(), "w".to_owned()].into_iter()));
+        events.send(7, Vec::new);
+        let told = "data: {\"generation\":7,\"changed\":[\"a/b/w\",\"a/b/x\\n\\ndata: y\"]}\n\n";
+        assert_eq!((next(&mut one).await.as_str(), next(&mut other).await.as_str()), (told, told));
+        // Within a second nothing more is sent, and nothing is lost.
+        events.note(&gone((0..=MOST_NAMES).map(|number| number.to_string())));
+        events.send(8, Vec::new);
+        std::thread::sleep(super::BETWEEN);
+        events.send(8, Vec::new);
+        assert_eq!(next(&mut one).await, "data: {\"generation\":8,\"changed\":null}\n\n");
+    }
+
+    #[tokio::test]
+    async fn a_stream_that_is_too_far_behind_ends() {
+        let events = Events::new();
+        let mut slow = events.subscribe();
+        for generation in 1..=10 {
+            events.lock().sent = None;
+            events.send(generation, Vec::new);
+        }
+        assert!(slow.next().await.is_some(), "the greeting");
+        assert!(slow.next().await.is_none());
+    }
+}

@@ -1,0 +1,91 @@
+//! The options of the page for people.
+#![allow(clippy::doc_markdown, reason = "clap prints these comments as they stand, backticks too")]
+
+use crate::commands::options::values;
+use crate::commands::options::{PAGE, unique};
+use crate::ui::{self, Link};
+use crate::web::{ListenAddress, PageAddress};
+use clap::Args;
+
+/// Where the page is served, and what it shows.
+#[derive(Args, Debug)]
+pub struct PageArguments {
+    /// Serve the page and the JSON API beside the metrics (on), not at all (off), or at an address of their own
+    #[arg(long, value_name = "on|off|ADDRESS", env = "PODSKEW_PAGE", help_heading = PAGE, default_value_t)]
+    pub page: PageAddress,
+
+    /// Host name that the page is reached by; any other gets 421, but localhost and IP addresses; repeatable [default: all]
+    #[arg(
+        long, value_name = "NAME", env = "PODSKEW_PAGE_HOST", help_heading = PAGE,
+        value_delimiter = ',', value_parser = page_host
+    )]
+    pub page_host: Vec<String>,
+
+    /// Show messages of containers and conditions on the page, which may hold anything; with authentication they always are
+    #[arg(long, env = "PODSKEW_PAGE_MESSAGES", help_heading = PAGE, value_parser = values::boolean)]
+    pub page_messages: bool,
+
+    /// URL under which people reach the page, for links to it in alerts
+    #[arg(long, value_name = "URL", env = "PODSKEW_PAGE_URL", help_heading = PAGE, value_parser = page_url)]
+    pub page_url: Option<String>,
+
+    /// Link on a workload's page, where {namespace}, {workload_type} and {workload} stand for its own; repeatable
+    #[arg(
+        long, value_name = "NAME=URL", env = "PODSKEW_LINK", help_heading = PAGE,
+        value_delimiter = '\n', value_parser = link
+    )]
+    pub link: Vec<Link>,
+}
+
+/// The page for people, and the JSON API.
+#[derive(Clone, Default, Debug)]
+pub struct PageConfig {
+    /// Where they are served.
+    pub address: PageAddress,
+    /// The only host names they are reached by; any if the list is empty.
+    pub hosts: Vec<String>,
+    /// Whether messages of containers and conditions are shown without authentication.
+    pub messages: bool,
+    /// Where people reach the page.
+    pub url: Option<String>,
+    /// Links on a workload's page.
+    pub links: Vec<Link>,
+}
+
+impl PageConfig {
+    /// What `arguments` mean, or why they mean nothing.
+    pub(super) fn new(arguments: PageArguments, listen_address: ListenAddress) -> Result<Self, String> {
+        let PageArguments { page, page_host, page_messages, page_url, link } = arguments;
+        if page == PageAddress::Off {
+            let told = [
+                ("--page-host", !page_host.is_empty()),
+                ("--page-messages", page_messages),
+                ("--page-url", page_url.is_some()),
+                ("--link", !link.is_empty()),
+            ];
+            if let Some((option, _)) = told.iter().find(|(_, is_told)| *is_told) {
+                return Err(format!("{option} is about the page, and --page is off; leave one of them out"));
+            }
+        }
+        // Port 0 is another one each time.
+        if page == PageAddress::Own(listen_address) && listen_address.port() != 0 {
+            return Err(format!("--page {page} is the address of --listen-address; write on to serve both there"));
+        }
+        Ok(Self { address: page, hosts: unique(page_host), messages: page_messages, url: page_url, links: link })
+    }
+}
+
+/// A host name under which the page is served.
+fn page_host(text: &str) -> Result<String, String> {
+    ui::host(text)
+}
+
+/// Where people reach the page.
+fn page_url(text: &str) -> Result<String, String> {
+    ui::page_url(text)
+}
+
+/// A link on a workload's page.
+fn link(text: &str) -> Result<Link, String> {
+    Link::parse(text)
+}

@@ -1,0 +1,254 @@
+//! From a request to the bytes of its answer.
+
+use super::api;
+use super::assets::{Asset, gzip};
+use super::exposure::Exposure;
+use super::links::Link;
+use super::markup::{Depth, Frame, Text};
+use super::overview::{Overview, warnings};
+use super::places::{image_page, node_page};
+use super::query::Query;
+use super::view::{Cluster, OwnState, select};
+use super::workload::WorkloadPage;
+use crate::report::Workload;
+use crate::time::UnixTime;
+use flate2::Compression;
+use maud::{Markup, html};
+use percent_encoding::percent_decode_str;
+use std::hash::{BuildHasher, Hash, Hasher, RandomState};
+
+/// A request, as the server took it apart.
+#[derive(Clone, Copy, Debug)]
+pub struct Request<'a> {
+    /// Its path, percent-encoded.
+    pub path: &'a str,
+    /// Its query; empty without one.
+    pub query: &'a str,
+    /// `If-None-Match`.
+    pub if_none_match: Option<&'a str>,
+    /// Whether the client takes gzip.
+    pub gzip: bool,
+}
+
+/// The answer to it.
+#[derive(Debug)]
+pub struct Answer {
+    /// Status code.
+    pub status: u16,
+    /// Header fields: names in lower case, and values.
+    pub headers: Vec<(&'static str, String)>,
+    /// Body.
+    pub body: Vec<u8>,
+}
+
+/// What the pages are made with.
+pub struct Ui {
+    exposure: Exposure,
+    links: Vec<Link>,
+    /// Makes the validators of this process its own.
+    hasher: RandomState,
+}
+
+const HTML: &str = "text/html; charset=utf-8";
+const JSON: &str = "application/json";
+
+/// A document before it is encoded.
+pub(super) enum Document {
+    Page(u16, Markup),
+    /// A body of the API, and what beside the picture it depends on.
+    Json(String, u64),
+    Refused(u16, String),
+}
+
+impl Ui {
+    /// Pages that show what `exposure` lets them.
+    #[must_use]
+    pub fn new(exposure: Exposure, links: Vec<Link>) -> Self {
+        Self { exposure, links, hasher: RandomState::new() }
+    }
+
+    /// A file that pages load; it needs nothing of the cluster.
+    #[must_use]
+    pub fn asset(request: Request<'_>) -> Option<Answer> {
+        let asset = Asset::find(request.path)?;
+        let mut headers = vec![
+            ("content-type", asset.content_type.to_owned()),
+            ("cache-control", "public, max-age=31536000, immutable".to_owned()),
+            ("vary", "Accept-Encoding".to_owned()),
+        ];
+        let body = if request.gzip {
+            headers.push(("content-encoding", "gzip".to_owned()));
+            asset.gzip().to_vec()
+        } else {
+            asset.text.as_bytes().to_vec()
+        };
+        Some(Answer { status: 200, headers, body })
+    }
+
+    /// The answer to any other request.
+    #[must_use]
+    pub fn answer(&self, request: Request<'_>, cluster: &dyn Cluster, now: UnixTime) -> Answer {
+        let is_api = request.path.starts_with("/api/");
+        let (generation, published) = cluster.published();
+        let view = View { ui: self, cluster, generation, published, now };
+        let document = match Query::parse(request.query) {
+            Err(message) if is_api => Document::Refused(400, message),
+            Err(message) => view.problem(400, Depth::TOP, "That cannot be asked", &message),
+            Ok(query) => view.document(request.path, &query),
+        };
+        match document {
+            Document::Page(status, markup) => {
+                encoded(status, HTML, "no-store", markup.into_string().into_bytes(), request.gzip)
+            }
+            Document::Refused(status, message) => {
+                encoded(status, JSON, "no-store", api::error(&message).into_bytes(), request.gzip)
+            }
+            Document::Json(body, more) => self.with_validator(request, generation, more, body),
+        }
+    }
+
+    /// The document, or 304 where the client has it already.
+    fn with_validator(&self, request: Request<'_>, generation: u64, more: u64, body: String) -> Answer {
+        let mut hasher = self.hasher.build_hasher();
+        let query = Query::parse(request.query).map(|query| query.normalised()).unwrap_or_default();
+        (generation, more, request.path, query, request.gzip).hash(&mut hasher);
+        let tag = format!("\"{:016x}\"", hasher.finish());
+        let is_known = request.if_none_match.is_some_and(|known| {
+            known.split(',').map(str::trim).any(|it| it == "*" || it.strip_prefix("W/").unwrap_or(it) == tag)
+        });
+        let mut answer = if is_known {
+            Answer { status: 304, headers: vec![("cache-control", "no-cache".to_owned())], body: Vec::new() }
+        } else {
+            encoded(200, JSON, "no-cache", body.into_bytes(), request.gzip)
+        };
+        if is_known {
+            answer.headers.push(("vary", "Accept-Encoding".to_owned()));
+        }
+        answer.headers.push(("etag", tag));
+        answer
+    }
+}
+
+fn encoded(status: u16, content_type: &str, cache: &str, body: Vec<u8>, compress: bool) -> Answer {
+    let mut headers = vec![
+        ("content-type", content_type.to_owned()),
+        ("cache-control", cache.to_owned()),
+        ("vary", "Accept-Encoding".to_owned()),
+    ];
+    if !compress {
+        return Answer { status, headers, body };
+    }
+    headers.push(("content-encoding", "gzip".to_owned()));
+    Answer { status, headers, body: gzip(&body, Compression::fast()) }
+}
+
+/// One request's view of everything.
+pub(super) struct View<'a> {
+    pub ui: &'a Ui,
+    pub cluster: &'a dyn Cluster,
+    pub generation: u64,
+    pub published: Option<UnixTime>,
+    pub now: UnixTime,
+}
+
+impl View<'_> {
+    pub(super) fn exposure(&self) -> Exposure {
+        self.ui.exposure
+    }
+
+    pub(super) fn links(&self) -> &[Link] {
+        &self.ui.links
+    }
+
+    /// What cannot be seen of the cluster at the moment.
+    pub(super) fn notes(&self) -> Vec<String> {
+        let own = self.cluster.own_state();
+        let unseen = own.resources.iter().filter(|watched| !watched.synced);
+        unseen.map(|watched| format!("what happened to {} since their watch failed", watched.resource)).collect()
+    }
+
+    fn document(&self, path: &str, query: &Query) -> Document {
+        let segments: Vec<&str> = path.trim_start_matches('/').split('/').collect();
+        match segments.as_slice() {
+            [""] => self.overview(query),
+            ["workload", namespace, workload_type, name] => match named(namespace, workload_type, name) {
+                Some(workload) => self.workload(&workload),
+                None => self.no_page(Depth::WORKLOAD),
+            },
+            ["node", node] => match decoded(node) {
+                Some(node) => node_page(self, &node),
+                None => self.no_page(Depth::NODE),
+            },
+            ["image"] => image_page(self, &query.reference),
+            ["api", "v1", rest @ ..] => api::document(self, rest, query),
+            // How deep it stands decides where the way back begins.
+            ["workload" | "static", _] => self.no_page(Depth::NODE),
+            ["workload", ..] => self.no_page(Depth::WORKLOAD),
+            _ => self.no_page(Depth::TOP),
+        }
+    }
+
+    fn overview(&self, query: &Query) -> Document {
+        let (listed, own) = (self.cluster.listed(), self.cluster.own_state());
+        let rows = match self.published {
+            Some(_) => select(query, &listed, self.cluster, self.exposure(), self.now),
+            None => super::view::Rows::default(),
+        };
+        let overview = Overview {
+            query,
+            listed: &listed,
+            rows: &rows,
+            own: &own,
+            workloads: self.cluster.workload_count(),
+            generation: self.generation,
+            published: self.published,
+            now: self.now,
+        };
+        Document::Page(200, overview.render())
+    }
+
+    fn workload(&self, workload: &Workload) -> Document {
+        let own = self.cluster.own_state();
+        match super::view::explained(self.cluster, workload, self.exposure()) {
+            Some((report, history)) => Document::Page(200, WorkloadPage::new(self, own, report, history).render()),
+            None => {
+                let what = format!("{} {}/{}", workload.workload_type, workload.namespace, workload.name);
+                let message = format!("There is no {what}, or none of its pods counts.");
+                self.problem(404, Depth::WORKLOAD, "No such workload", &message)
+            }
+        }
+    }
+
+    fn no_page(&self, depth: Depth) -> Document {
+        self.problem(404, depth, "No such page", "The overview leads to every page there is.")
+    }
+
+    /// A page that says why there is no other.
+    pub(super) fn problem(&self, status: u16, depth: Depth, title: &str, message: &str) -> Document {
+        let own: OwnState = self.cluster.own_state();
+        let main = html! {
+            h1 { (title) }
+            p.lead { (Text(message)) }
+            (warnings(&own, self.published, self.now))
+            p { a href=(depth.0) { "Overview" } }
+        };
+        Document::Page(
+            status,
+            Frame { title, depth, search: "", generation: self.generation, now: self.now, workload: None, main }
+                .render(),
+        )
+    }
+}
+
+pub(super) fn named(namespace: &str, workload_type: &str, name: &str) -> Option<Workload> {
+    Some(Workload {
+        namespace: decoded(namespace)?.into(),
+        workload_type: decoded(workload_type)?.into(),
+        name: decoded(name)?.into(),
+    })
+}
+
+fn decoded(segment: &str) -> Option<String> {
+    let text = percent_decode_str(segment).decode_utf8().ok()?;
+    (!text.is_empty()).then(|| text.into_owned())
+}

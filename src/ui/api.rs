@@ -1,0 +1,182 @@
+//! `/api/v1`: the shapes of `audit -o json` and `explain -o json`, without what depends on the clock. docs/api.md documents it.
+
+use super::answer::{Document, View, named};
+use super::board::Entry;
+use super::query::Query;
+use super::view::{OwnState, Rows, explained, select};
+use crate::advice::Finding;
+use crate::commands::audit::{Audited, Strictness, Verdict, audited, findings};
+use crate::commands::explain::{Explained, Explanation};
+use crate::json::{VERSION, printed};
+use crate::report::{Workload, WorkloadReport};
+use serde::{Serialize, Serializer};
+use std::collections::BTreeMap;
+use std::hash::{BuildHasher, BuildHasherDefault, DefaultHasher, Hash};
+
+#[derive(Serialize)]
+struct Summary<'a> {
+    version: u32,
+    podskew: &'static str,
+    ready: bool,
+    waiting_for: &'a [String],
+    verdict: Option<&'static str>,
+    totals: Option<Totals>,
+    resources: Vec<Resource>,
+}
+
+#[derive(Serialize)]
+struct Totals {
+    workloads: u64,
+    pods: u64,
+    uniform: u64,
+    failed: u64,
+    findings: BTreeMap<&'static str, u64>,
+}
+
+#[derive(Serialize, Hash)]
+struct Resource {
+    resource: &'static str,
+    synced: bool,
+}
+
+#[derive(Serialize)]
+struct Listing {
+    version: u32,
+    podskew: &'static str,
+    /// How many workloads the query selects in all.
+    selected: u64,
+    workloads: Reports,
+    r#continue: Option<String>,
+}
+
+/// One after another, so that they are never all there in a second form.
+struct Reports(Vec<WorkloadReport>);
+
+#[derive(Serialize)]
+struct Single<'a> {
+    version: u32,
+    podskew: &'static str,
+    workloads: [Explained<'a>; 1],
+}
+
+#[derive(Serialize)]
+struct Failure<'a> {
+    error: &'a str,
+}
+
+impl Serialize for Reports {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let one = |report| -> Audited<'_> { audited(report, &findings(report), Strictness::default()) };
+        serializer.collect_seq(self.0.iter().map(one))
+    }
+}
+
+/// The body that says what is wrong.
+pub(super) fn error(message: &str) -> String {
+    text(&Failure { error: message })
+}
+
+/// The document behind a path below `/api/v1/`.
+pub(super) fn document(view: &View<'_>, path: &[&str], query: &Query) -> Document {
+    match path {
+        ["summary"] => summary(view),
+        ["workloads", ..] if view.published.is_none() => Document::Refused(
+            503,
+            "the first complete picture is not there yet; /api/v1/summary says what it waits for".to_owned(),
+        ),
+        ["workloads"] => workloads(view, query),
+        ["workloads", namespace, workload_type, name] => match named(namespace, workload_type, name) {
+            Some(workload) => single(view, &workload),
+            None => Document::Refused(404, "a name is empty, or not percent-encoded UTF-8".to_owned()),
+        },
+        _ => Document::Refused(
+            404,
+            "there is /api/v1/summary, /api/v1/workloads and /api/v1/workloads/{namespace}/{type}/{name}".to_owned(),
+        ),
+    }
+}
+
+fn summary(view: &View<'_>) -> Document {
+    let own = view.cluster.own_state();
+    let listed = view.cluster.listed();
+    let resources = resources(&own);
+    let count = |count: usize| u64::try_from(count).unwrap_or(u64::MAX);
+    let totals = view.published.map(|_| {
+        let mut by_finding: BTreeMap<&'static str, u64> = BTreeMap::new();
+        let all = listed.found.iter().flat_map(|entry| entry.findings.iter().copied());
+        // What an audit looks for: a tag that may move is no difference.
+        for finding in all.filter(|finding| *finding != Finding::LatestTag) {
+            *by_finding.entry(finding.as_str()).or_default() += 1;
+        }
+        let workloads = view.cluster.workload_count();
+        Totals {
+            workloads: count(workloads),
+            pods: own.pods,
+            uniform: count(workloads.saturating_sub(listed.found.len())),
+            failed: count(listed.found.iter().filter(|entry| entry.fails()).count()),
+            findings: by_finding,
+        }
+    });
+    let found = |entry: &std::sync::Arc<Entry>| entry.findings.to_vec();
+    let verdict = totals.as_ref().map(|totals| {
+        let all = listed.found.iter().flat_map(found).filter(|finding| *finding != Finding::LatestTag);
+        Verdict::of(totals.workloads, all, false, Strictness::default()).as_str()
+    });
+    // The pods held change without a picture: most of their changes say nothing about what runs.
+    let depends_on = hash(&(&own.waiting_for, &resources, own.pods));
+    let summary = Summary {
+        version: VERSION,
+        podskew: env!("CARGO_PKG_VERSION"),
+        ready: view.published.is_some(),
+        waiting_for: if view.published.is_some() { &[] } else { &own.waiting_for },
+        verdict,
+        totals,
+        resources,
+    };
+    Document::Json(text(&summary), depends_on)
+}
+
+fn resources(own: &OwnState) -> Vec<Resource> {
+    own.resources.iter().map(|it| Resource { resource: it.resource, synced: it.synced }).collect()
+}
+
+fn workloads(view: &View<'_>, query: &Query) -> Document {
+    let listed = view.cluster.listed();
+    let Rows { rows, all, next } = select(query, &listed, view.cluster, view.exposure(), view.now);
+    let report = |entry: &std::sync::Arc<Entry>| Some(explained(view.cluster, &entry.workload, view.exposure())?.0);
+    let reports: Vec<WorkloadReport> = rows.iter().filter_map(report).collect();
+    // Which are slow depends on the clock, and no field of the body does.
+    let names: Vec<&Workload> = reports.iter().map(|report| &report.workload).collect();
+    let depends_on = hash(&(&names, all));
+    let listing = Listing {
+        version: VERSION,
+        podskew: env!("CARGO_PKG_VERSION"),
+        selected: u64::try_from(all).unwrap_or(u64::MAX),
+        workloads: Reports(reports),
+        r#continue: next.map(|next| next.token()),
+    };
+    Document::Json(text(&listing), depends_on)
+}
+
+fn single(view: &View<'_>, workload: &Workload) -> Document {
+    let Some((report, history)) = explained(view.cluster, workload, view.exposure()) else {
+        let Workload { namespace, workload_type, name } = workload;
+        return Document::Refused(
+            404,
+            format!("there is no {workload_type} {namespace}/{name}, or none of its pods counts"),
+        );
+    };
+    let explanation = Explanation::of_now(report, history, view.now, view.notes());
+    let document =
+        Single { version: VERSION, podskew: env!("CARGO_PKG_VERSION"), workloads: [Explained::from(&explanation)] };
+    Document::Json(text(&document), hash(&explanation.notes))
+}
+
+fn text(document: &impl Serialize) -> String {
+    // Infallible: every field serializes, and writing to a `String` cannot fail.
+    printed(document).map(|text| text + "\n").unwrap_or_default()
+}
+
+fn hash(value: &impl Hash) -> u64 {
+    BuildHasherDefault::<DefaultHasher>::default().hash_one(value)
+}

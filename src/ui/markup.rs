@@ -1,0 +1,282 @@
+//! The pieces that every page is made of.
+
+use super::assets;
+use super::board::Group;
+use super::event::event_key;
+use super::links::push_encoded;
+use crate::advice::Finding;
+use crate::report::Workload;
+use crate::terminal::humanize::{age, visible};
+use crate::time::{Taken, UnixTime};
+use maud::{DOCTYPE, Markup, Render, html};
+
+/// Characters that are shown of a text: names of Kubernetes are shorter, and what images say of themselves may not be.
+const SHOWN: usize = 600;
+
+/// A text that podskew did not write: escaped, cut, and without what would turn the direction of reading.
+pub(super) struct Text<'a>(pub &'a str);
+
+impl Render for Text<'_> {
+    fn render_to(&self, buffer: &mut String) {
+        let mut characters = self.0.chars();
+        for character in characters.by_ref().take(SHOWN) {
+            match visible(character) {
+                '&' => buffer.push_str("&amp;"),
+                '<' => buffer.push_str("&lt;"),
+                '>' => buffer.push_str("&gt;"),
+                '"' => buffer.push_str("&quot;"),
+                '\'' => buffer.push_str("&#39;"),
+                plain => buffer.push(plain),
+            }
+        }
+        if characters.next().is_some() {
+            buffer.push('…');
+        }
+    }
+}
+
+/// Where a page stands: what leads from it back to the overview.
+#[derive(Clone, Copy)]
+pub(super) struct Depth(pub &'static str);
+
+impl Depth {
+    /// Of `/` and of `/image`.
+    pub(super) const TOP: Self = Self("./");
+    /// Of `/node/NAME`.
+    pub(super) const NODE: Self = Self("../");
+    /// Of `/workload/NAMESPACE/TYPE/NAME`.
+    pub(super) const WORKLOAD: Self = Self("../../../");
+
+    /// The address of something below the overview.
+    pub(super) fn to(self, path: &str) -> String {
+        format!("{}{path}", self.0)
+    }
+
+    pub(super) fn to_node(self, node: &str) -> String {
+        let mut path = self.to("node/");
+        push_encoded(&mut path, node);
+        path
+    }
+
+    pub(super) fn to_image(self, reference: &str) -> String {
+        let mut path = self.to("image?ref=");
+        push_encoded(&mut path, reference);
+        path
+    }
+}
+
+/// A page.
+pub(super) struct Frame<'a> {
+    pub title: &'a str,
+    pub depth: Depth,
+    /// What stands in the search field.
+    pub search: &'a str,
+    /// Number of the picture it was made of.
+    pub generation: u64,
+    pub now: UnixTime,
+    /// The workload it is about, as events name it; none if it is about several.
+    pub workload: Option<&'a Workload>,
+    pub main: Markup,
+}
+
+impl Frame<'_> {
+    pub(super) fn render(self) -> Markup {
+        let Self { title, depth, search, generation, now, workload, main } = self;
+        let key = workload.map(event_key);
+        html! {
+            (DOCTYPE)
+            html lang="en" {
+                head {
+                    meta charset="utf-8";
+                    meta name="viewport" content="width=device-width, initial-scale=1";
+                    meta name="color-scheme" content="light dark";
+                    title { (Text(title)) " · podskew" }
+                    link rel="icon" type="image/svg+xml" href=(depth.to(&assets::ICON.path()));
+                    link rel="stylesheet" href=(depth.to(&assets::STYLE.path()));
+                    script src=(depth.to(&assets::SCRIPT.path())) defer {}
+                }
+                body data-root=(depth.0) data-generation=(generation) data-now=(now.seconds()) data-workload=[key.as_deref().map(Text)] {
+                    a.skip href="#main" { "Skip to the content" }
+                    header.top {
+                        a.brand href=(depth.0) aria-label="podskew, overview" { (logo()) span { "podskew" } }
+                        form.search method="get" action=(depth.0) role="search" {
+                            label for="q" { "Search workloads" }
+                            input #q type="search" name="q" maxlength="200" autocomplete="off" spellcheck="false"
+                                placeholder="Search workloads" value=(Text(search));
+                            button type="submit" { "Search" }
+                        }
+                        span #live.live role="status" {}
+                    }
+                    main #main tabindex="-1" { (main) }
+                    footer {
+                        p {
+                            "podskew " (env!("CARGO_PKG_VERSION")) " · "
+                            a href=(depth.to("api/v1/summary")) { "JSON" } " · "
+                            a href=(depth.to("metrics")) { "metrics" } " · "
+                            a href="https://github.com/podskew/podskew/tree/main/docs" rel="noreferrer" { "documentation" }
+                        }
+                    }
+                }
+            }
+        }
+    }
+}
+
+fn logo() -> Markup {
+    html! {
+        svg viewBox="0 0 24 24" width="24" height="24" aria-hidden="true" focusable="false" {
+            rect.logo-a x="2" y="2" width="9" height="9" rx="2" {}
+            rect.logo-a x="13" y="2" width="9" height="9" rx="2" {}
+            rect.logo-a x="2" y="13" width="9" height="9" rx="2" {}
+            rect.logo-b x="13" y="13" width="9" height="9" rx="2" transform="rotate(14 17.5 17.5)" {}
+        }
+    }
+}
+
+/// How bad a finding is: the class of its badge, and a sign, since a colour alone tells nobody anything.
+fn severity(finding: Finding) -> (&'static str, &'static str) {
+    match finding {
+        Finding::DigestSkew | Finding::Stalled | Finding::ImageGone => ("bad", "✖"),
+        Finding::UnderWay => ("moving", "➜"),
+        Finding::HashesPersist | Finding::HashesMixed | Finding::NotAvailable => ("warn", "▲"),
+        Finding::InjectedSkew | Finding::UnknownSkew | Finding::TagMoved => ("warn", "◆"),
+        Finding::Held => ("held", "❚❚"),
+        Finding::NotCompared => ("open", "?"),
+        Finding::LatestTag => ("open", "●"),
+    }
+}
+
+pub(super) fn badge(finding: Finding, title: &str) -> Markup {
+    let (class, sign) = severity(finding);
+    html! { span class={ "badge " (class) } { span aria-hidden="true" { (sign) } " " (title) } }
+}
+
+pub(super) fn uniform_badge() -> Markup {
+    html! { span.badge.good { span aria-hidden="true" { "✔" } " uniform" } }
+}
+
+/// Pods by hash or digest: a bar, and its numbers beside it.
+pub(super) fn bar(groups: &[Group]) -> Markup {
+    let all: u32 = groups.iter().map(|group| group.pods).sum();
+    let mut at = 0_u32;
+    let share = |pods: u32| f64::from(pods) * 100.0 / f64::from(all.max(1));
+    html! {
+        @if all == 0 {
+            span.none { "no pods" }
+        } @else {
+            svg.bar width="100%" height="10" aria-hidden="true" focusable="false" {
+                @for (number, group) in groups.iter().enumerate() {
+                    rect class={ "seg seg-" (segment(number, group)) } x={ (format!("{:.2}", share(at))) "%" } y="0"
+                        width={ (format!("{:.2}", share(group.pods))) "%" } height="10" {}
+                    @let _ = at += group.pods;
+                }
+            }
+            ul.legend {
+                @for (number, group) in groups.iter().take(4).enumerate() {
+                    li {
+                        span class={ "dot seg-" (segment(number, group)) } aria-hidden="true" {}
+                        b { (group.pods) } " "
+                        code title=(Text(&group.name)) { (Text(&short(&group.name))) }
+                        @if group.current == Some(true) { span.faint { " newest" } }
+                    }
+                }
+                @if groups.len() > 4 { li { "and " (groups.len() - 4) " more" } }
+            }
+        }
+    }
+}
+
+fn segment(number: usize, group: &Group) -> usize {
+    if group.current == Some(true) { 0 } else { 1 + number % 4 }
+}
+
+/// As much of a digest or hash as people tell apart.
+pub(super) fn short(text: &str) -> String {
+    match text.split_once(':') {
+        Some((_, digits)) => digits.chars().take(12).collect(),
+        None if text.is_empty() => "no hash".to_owned(),
+        None => text.chars().take(20).collect(),
+    }
+}
+
+/// `2026-11-30 19:32 UTC (23m)`; the script keeps the age right.
+pub(super) fn since(moment: UnixTime, taken: Taken) -> Markup {
+    let stamp = jiff::Timestamp::from_second(i64::from(moment.seconds())).unwrap_or_default();
+    html! {
+        time datetime=(stamp.to_string()) data-since=(moment.seconds()) { (age(taken.at.since(moment))) }
+        " " span.faint.stamp { (stamp.strftime("%Y-%m-%d %H:%M UTC").to_string()) }
+    }
+}
+
+/// `23m ago 2026-11-30 19:32 UTC`.
+pub(super) fn ago(moment: UnixTime, taken: Taken) -> Markup {
+    let stamp = jiff::Timestamp::from_second(i64::from(moment.seconds())).unwrap_or_default();
+    html! {
+        time datetime=(stamp.to_string()) data-since=(moment.seconds()) { (age(taken.at.since(moment))) }
+        " ago " span.faint.stamp { (stamp.strftime("%Y-%m-%d %H:%M UTC").to_string()) }
+    }
+}
+
+/// A sentence with a capital letter and an end.
+pub(super) fn sentence(text: &str) -> Markup {
+    let mut characters = text.chars();
+    let capital: String = characters.next().into_iter().flat_map(char::to_uppercase).collect();
+    let end = if text.ends_with('.') { "" } else { "." };
+    html! { @if !text.is_empty() { (Text(&format!("{capital}{}{end}", characters.as_str()))) } }
+}
+
+/// A command, which the script adds a button to that copies it.
+pub(super) fn command(text: &str) -> Markup {
+    html! { pre.command tabindex="0" { code { (Whole(text)) } } }
+}
+
+/// A command in full: half of one is none.
+struct Whole<'a>(&'a str);
+
+impl Render for Whole<'_> {
+    fn render_to(&self, buffer: &mut String) {
+        let characters: Vec<char> = self.0.chars().collect();
+        for part in characters.chunks(SHOWN) {
+            Text(&part.iter().collect::<String>()).render_to(buffer);
+        }
+    }
+}
+
+/// A count with thin spaces: `6 000`.
+pub(super) fn number(count: usize) -> String {
+    let digits = count.to_string();
+    let mut text = String::with_capacity(digits.len() + digits.len());
+    for (at, digit) in digits.chars().enumerate() {
+        if at > 0 && (digits.len() - at) % 3 == 0 {
+            text.push('\u{202f}');
+        }
+        text.push(digit);
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Text, Whole, number, short};
+    use maud::Render;
+
+    #[test]
+    fn texts_are_escaped_and_cut_and_commands_only_escaped() {
+        assert_eq!(
+            Text("<a href=\"x\" b='y'>&\u{202e}").render().into_string(),
+            "&lt;a href=&quot;x&quot; b=&#39;y&#39;&gt;&amp;\u{fffd}"
+        );
+        assert_eq!(Text(&"x".repeat(700)).render().into_string().chars().count(), 601);
+        assert_eq!(Whole(&"x".repeat(1300)).render().into_string().len(), 1300);
+    }
+
+    #[test]
+    fn counts_and_digests_are_short() {
+        assert_eq!(
+            [number(0), number(999), number(6000), number(1_234_567)],
+            ["0", "999", "6\u{202f}000", "1\u{202f}234\u{202f}567"]
+        );
+        assert_eq!(short("sha256:5de7201f0068aaaa"), "5de7201f0068");
+        assert_eq!(short(""), "no hash");
+    }
+}

@@ -1,0 +1,34 @@
+//! The page for people and the JSON API: what is not uniform, now.
+//!
+//! Both show what every [`WorkloadReport`](crate::report::WorkloadReport) says. It does no I/O and has no clock: a request and a
+//! [`Cluster`] go in, and bytes come out. Begin with `answer.rs`.
+//!
+//! ```text
+//!  reports ──take──▶ board (what is not uniform) ──┐
+//!  request ──▶ query ──▶ view (rows, one report) ──┴──▶ overview, workload, places ──▶ HTML
+//!                                                  └──▶ api ──▶ JSON
+//! ```
+
+mod answer;
+mod api;
+mod assets;
+mod board;
+mod event;
+mod exposure;
+mod hosts;
+mod links;
+mod markup;
+mod matrix;
+mod overview;
+mod places;
+mod query;
+mod view;
+mod workload;
+
+pub use answer::{Answer, Request, Ui};
+pub use board::{Board, Entry, Group, Listed};
+pub use event::{event, event_key, hello};
+pub use exposure::Exposure;
+pub use hosts::{host, is_served};
+pub use links::{Link, page_url, workload_path};
+pub use view::{Cluster, OwnState, Watched};

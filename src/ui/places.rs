@@ -1,0 +1,154 @@
+//! The page of a node: the skewed pods on it. The page of an image reference: who runs it, by which digests.
+
+use super::answer::{Document, View};
+use super::links::workload_path;
+use super::markup::{Depth, Frame, Text, number, short};
+use super::overview::warnings;
+use super::view::explained;
+use crate::advice::Finding;
+use crate::report::{DigestPods, WorkloadReport};
+use maud::{Markup, html};
+
+/// Workloads that are looked at for one page.
+const MOST_WORKLOADS: usize = 200;
+
+/// The skewed pods on a node.
+pub(super) fn node_page(view: &View<'_>, node: &str) -> Document {
+    if !view.exposure().pods {
+        let message =
+            "podskew_pod_info is not served here, and so pods and nodes are not named; with access control they are.";
+        return view.problem(404, Depth::NODE, "Nodes are not shown", message);
+    }
+    let listed = view.cluster.listed();
+    let is_skewed =
+        |finding: &Finding| matches!(finding, Finding::DigestSkew | Finding::InjectedSkew | Finding::UnknownSkew);
+    let skewed: Vec<_> = listed.found.iter().filter(|entry| entry.findings.iter().any(is_skewed)).collect();
+    let looked_at = skewed.iter().take(MOST_WORKLOADS);
+    let reports = looked_at.filter_map(|entry| Some(explained(view.cluster, &entry.workload, view.exposure())?.0));
+    let rows: Vec<Markup> = reports.flat_map(|report| pods_on(&report, node)).collect();
+    let main = html! {
+        (warnings(&view.cluster.own_state(), view.published, view.now))
+        p.crumbs { a href=(Depth::NODE.0) { "Overview" } " / node" }
+        h1 { (Text(node)) }
+        @if rows.is_empty() {
+            p.lead { "No pod in digest skew sits on this node." }
+        } @else {
+            div.scroll tabindex="0" role="region" aria-label="Pods" {
+                table.workloads {
+                    caption { (number(rows.len())) (if rows.len() == 1 { " pod" } else { " pods" }) " in digest skew" }
+                    thead {
+                        tr {
+                            @for heading in ["Pod", "Workload", "Container", "Digest", "Image"] { th scope="col" { (heading) } }
+                        }
+                    }
+                    tbody { @for row in &rows { (row) } }
+                }
+            }
+        }
+        @if skewed.len() > MOST_WORKLOADS { p.faint { "The first " (MOST_WORKLOADS) " workloads in digest skew were looked at." } }
+    };
+    let frame = Frame {
+        title: node,
+        depth: Depth::NODE,
+        search: "",
+        generation: view.generation,
+        now: view.now,
+        workload: None,
+        main,
+    };
+    Document::Page(200, frame.render())
+}
+
+/// A row for each container of a pod on the node that is in skew.
+fn pods_on(report: &WorkloadReport, node: &str) -> Vec<Markup> {
+    let mut rows = Vec::new();
+    for container in &report.containers {
+        for digest in container.by_hash.iter().flat_map(|of_hash| &of_hash.digests) {
+            let pods = digest.skewed.iter().filter_map(|at| report.pods.get(*at as usize));
+            for pod in pods.filter(|pod| *pod.node == *node) {
+                rows.push(html! {
+                    tr {
+                        th scope="row" data-label="Pod" { code { (Text(&pod.pod)) } }
+                        td data-label="Workload" { (workload_link(report, Depth::NODE)) }
+                        td data-label="Container" { (Text(&container.container)) }
+                        td data-label="Digest" { code title=(Text(&digest.digest)) { (Text(&short(&digest.digest))) } }
+                        td data-label="Image" { a.image href=(Depth::NODE.to_image(&digest.image)) { (Text(&digest.image)) } }
+                    }
+                });
+            }
+        }
+    }
+    rows
+}
+
+fn workload_link(report: &WorkloadReport, depth: Depth) -> Markup {
+    let workload = &report.workload;
+    html! {
+        a href=(depth.to(&workload_path(workload))) {
+            (Text(&workload.workload_type)) " " (Text(&workload.namespace)) "/" (Text(&workload.name))
+        }
+    }
+}
+
+/// Who runs an image reference.
+pub(super) fn image_page(view: &View<'_>, reference: &str) -> Document {
+    if reference.is_empty() {
+        let message = "Name a reference, as in image?ref=registry.example/shop/web:1.2.";
+        return view.problem(400, Depth::TOP, "Which image?", message);
+    }
+    let workloads = view.cluster.running(reference);
+    let looked_at = workloads.iter().take(MOST_WORKLOADS);
+    let reports = looked_at.filter_map(|workload| Some(explained(view.cluster, workload, view.exposure())?.0));
+    let rows: Vec<Markup> = reports.flat_map(|report| digests_of(&report, reference)).collect();
+    let main = html! {
+        (warnings(&view.cluster.own_state(), view.published, view.now))
+        p.crumbs { a href=(Depth::TOP.0) { "Overview" } " / image" }
+        h1.reference { (Text(reference)) }
+        @if rows.is_empty() {
+            p.lead { "No pod runs a container by this reference." }
+        } @else {
+            div.scroll tabindex="0" role="region" aria-label="Digests" {
+                table.workloads {
+                    caption { (number(workloads.len())) (if workloads.len() == 1 { " workload runs it" } else { " workloads run it" }) ", by these digests" }
+                    thead {
+                        tr {
+                            @for heading in ["Digest", "Workload", "Container", "Template hash", "Pods"] { th scope="col" { (heading) } }
+                        }
+                    }
+                    tbody { @for row in &rows { (row) } }
+                }
+            }
+        }
+        @if workloads.len() > MOST_WORKLOADS { p.faint { "The first " (MOST_WORKLOADS) " workloads were looked at." } }
+    };
+    let frame = Frame {
+        title: reference,
+        depth: Depth::TOP,
+        search: "",
+        generation: view.generation,
+        now: view.now,
+        workload: None,
+        main,
+    };
+    Document::Page(200, frame.render())
+}
+
+fn digests_of(report: &WorkloadReport, reference: &str) -> Vec<Markup> {
+    let mut rows = Vec::new();
+    for container in &report.containers {
+        for of_hash in &container.by_hash {
+            for DigestPods { digest, pods, .. } in of_hash.digests.iter().filter(|it| *it.image == *reference) {
+                rows.push(html! {
+                    tr {
+                        th scope="row" data-label="Digest" { code title=(Text(digest)) { (Text(&short(digest))) } }
+                        td data-label="Workload" { (workload_link(report, Depth::TOP)) }
+                        td data-label="Container" { (Text(&container.container)) }
+                        td data-label="Template hash" { code { (Text(&of_hash.hash)) } }
+                        td.number data-label="Pods" { (pods) }
+                    }
+                });
+            }
+        }
+    }
+    rows
+}

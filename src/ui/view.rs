@@ -1,0 +1,161 @@
+//! What the pages read, and the rows that a query selects of it.
+
+use super::board::{Entry, Listed};
+use super::exposure::Exposure;
+use super::query::{Key, Query, State};
+use crate::advice::Finding;
+use crate::report::history::History;
+use crate::report::{Workload, WorkloadReport};
+use crate::time::UnixTime;
+use std::collections::HashSet;
+use std::sync::Arc;
+
+/// What is known of the cluster, and of podskew itself.
+pub trait Cluster {
+    /// What is not uniform.
+    fn listed(&self) -> Listed;
+
+    /// The number of the published picture, and when it was published; `None` while there is none.
+    fn published(&self) -> (u64, Option<UnixTime>);
+
+    /// How many workloads there are.
+    fn workload_count(&self) -> usize;
+
+    /// Every workload, sorted by name.
+    fn workloads(&self) -> Vec<Arc<Workload>>;
+
+    /// A workload's report and history as of now; `None` if there is none of that name.
+    fn explained(&self, workload: &Workload) -> Option<(WorkloadReport, History)>;
+
+    /// The workloads whose active pods run a container by an image reference, by name.
+    fn running(&self, image: &str) -> Vec<Workload>;
+
+    /// How podskew itself stands.
+    fn own_state(&self) -> OwnState;
+}
+
+/// How podskew itself stands.
+#[derive(Clone, Default, Debug)]
+pub struct OwnState {
+    /// What the first complete picture waits for, one readable line each.
+    pub waiting_for: Vec<String>,
+    /// The only namespaces watched; empty if all are.
+    pub namespaces: Vec<String>,
+    /// The namespaces left out.
+    pub excluded_namespaces: Vec<String>,
+    /// Each watched resource.
+    pub resources: Vec<Watched>,
+    /// Pods held.
+    pub pods: u64,
+    /// Whether registries are asked.
+    pub asks_registries: bool,
+}
+
+/// A watched resource.
+#[derive(Clone, Copy, Debug)]
+pub struct Watched {
+    /// Its name in the API, in the plural.
+    pub resource: &'static str,
+    /// Whether what is known of it is complete and its watch alive.
+    pub synced: bool,
+    /// When the API server last sent something.
+    pub last_activity: Option<UnixTime>,
+}
+
+/// Seconds without a byte after which a watch counts as stale: the threshold of the alert `PodskewStale`.
+const STALE: u32 = 600;
+
+impl Watched {
+    /// Whether what is known of it may be old.
+    #[must_use]
+    pub fn is_stale(&self, now: UnixTime) -> bool {
+        !self.synced || self.last_activity.is_some_and(|last| now.since(last) > STALE)
+    }
+}
+
+/// The rows that a query selects.
+#[derive(Default)]
+pub(super) struct Rows {
+    pub rows: Vec<Arc<Entry>>,
+    /// How many there are on all pages.
+    pub all: usize,
+    /// Where to go on.
+    pub next: Option<Key>,
+}
+
+/// What may be shown of a workload, as of now.
+pub(super) fn explained(
+    cluster: &dyn Cluster,
+    workload: &Workload,
+    exposure: Exposure,
+) -> Option<(WorkloadReport, History)> {
+    let (mut report, mut history) = cluster.explained(workload)?;
+    exposure.withhold(&mut report);
+    exposure.withhold_of_history(&mut history);
+    Some((report, history))
+}
+
+/// Selects the rows of a page.
+pub(super) fn select(query: &Query, listed: &Listed, cluster: &dyn Cluster, exposure: Exposure, now: UnixTime) -> Rows {
+    let is_asked = |entry: &&Arc<Entry>| query.names(&entry.workload) && query.state.holds(entry, now);
+    let mut entries: Vec<Arc<Entry>> = listed.found.iter().filter(is_asked).cloned().collect();
+    entries.extend(without_difference(query, listed, cluster));
+    let all = entries.len();
+    entries.retain(|entry| query.is_after(entry));
+    entries.sort_by(|a, b| query.compare(a, b));
+    let skipped = if query.after.is_none() { (query.page - 1).saturating_mul(query.limit) } else { 0 };
+    let mut rest = entries.into_iter().skip(skipped);
+    let rows: Vec<Arc<Entry>> = rest.by_ref().take(query.limit).collect();
+    let next = rest.next().and_then(|_| rows.last().map(|last| Key::of(last, query.sort)));
+    Rows { rows: rows.into_iter().map(|row| filled(row, cluster, exposure)).collect(), all, next }
+}
+
+/// Entries of uniform workloads, without their pods: those are looked up for the rows of one page.
+fn without_difference(query: &Query, listed: &Listed, cluster: &dyn Cluster) -> Vec<Arc<Entry>> {
+    let entry = |workload: &Workload, findings: &[Finding]| {
+        Arc::new(Entry {
+            workload: workload.clone(),
+            findings: findings.into(),
+            what: Box::default(),
+            next: Box::default(),
+            since: None,
+            unknown_start: false,
+            groups: Box::default(),
+        })
+    };
+    let on_latest = listed.on_latest.iter().filter(|workload| query.names(workload));
+    if query.state == State::Latest {
+        return on_latest.map(|workload| entry(workload, &[Finding::LatestTag])).collect();
+    }
+    if !query.state.lists_uniform() {
+        return Vec::new();
+    }
+    let found: HashSet<&Workload> = listed.found.iter().map(|entry| &entry.workload).collect();
+    let on_latest: HashSet<&Workload> = on_latest.collect();
+    let workloads = cluster.workloads();
+    let uniform = workloads.iter().filter(|workload| query.names(workload) && !found.contains(&***workload));
+    let findings = |workload: &Workload| if on_latest.contains(workload) { &[Finding::LatestTag][..] } else { &[] };
+    uniform.map(|workload| entry(workload, findings(workload))).collect()
+}
+
+/// The row with its pods.
+fn filled(row: Arc<Entry>, cluster: &dyn Cluster, exposure: Exposure) -> Arc<Entry> {
+    if row.worst().is_some() {
+        return row;
+    }
+    match explained(cluster, &row.workload, exposure) {
+        Some((report, _)) => Arc::new(Entry::of(&report)),
+        None => row,
+    }
+}
+
+/// How many workloads are of a state.
+pub(super) fn count(state: State, listed: &Listed, workloads: usize, now: UnixTime) -> usize {
+    let found = listed.found.iter().filter(|entry| state.holds(entry, now)).count();
+    match state {
+        State::Latest => found + listed.on_latest.len(),
+        State::Uniform => workloads.saturating_sub(listed.found.len()),
+        State::All => workloads,
+        _ => found,
+    }
+}
