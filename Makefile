@@ -16,6 +16,7 @@ PROTOBUF := $(TOOLS)/protobuf
 ACCESS := $(TOOLS)/access
 DENY := $(TOOLS)/deny
 ENGINES := $(TOOLS)/engines
+BROWSER := $(TOOLS)/browser
 AMTOOL := $(TOOLS)/amtool
 JSONNET := $(TOOLS)/jsonnet
 
@@ -230,8 +231,16 @@ $(ENGINES)/kyverno:
 
 comma := ,
 
+# What drives Chromium, and what judges accessibility; no script of a package is run.
+$(BROWSER)/done: tests/programs/browser/package-lock.json
+	mkdir -p $(BROWSER)
+	cp tests/programs/browser/package.json tests/programs/browser/package-lock.json $(BROWSER)
+	cd $(BROWSER) && npm ci --ignore-scripts --no-audit --no-fund --silent
+	touch $@
+
 # Ten minutes of building, once; so it is not part of `make test`.
-engines: $(PROMETHEUS3) $(ENGINES)/thanos $(ENGINES)/victoria-metrics $(ENGINES)/vmalert $(ENGINES)/vmalert-tool $(ENGINES)/kyverno ## Build Thanos, VictoriaMetrics and Kyverno, and hold rules and policies against them
+engines: $(BROWSER)/done $(PROMETHEUS3) $(ENGINES)/thanos $(ENGINES)/victoria-metrics $(ENGINES)/vmalert $(ENGINES)/vmalert-tool $(ENGINES)/kyverno ## Build Thanos, VictoriaMetrics and Kyverno, and hold rules, policies and the page against them and Chromium
+	@command -v chromium >/dev/null || test -n "$(CHROMIUM)" || { echo "chromium is missing: apt-get install chromium, or name one in CHROMIUM" >&2; exit 1; }
 	$(CARGO) test --locked --test engines
 
 rules-cost: $(PROMETHEUS3) ## Measure what alerts cost a Prometheus: a thousand of each, and all at once; ALERTS=PodskewDigestSkew measures some

@@ -1,7 +1,8 @@
-//! The rules on other engines: two clusters into Thanos and into VictoriaMetrics. `make engines` builds both, and runs this; nothing
-//! else does.
+//! The rules on other engines, two clusters into Thanos and into VictoriaMetrics, and the page in Chromium. `make engines` builds
+//! or fetches what that needs, and runs this; nothing else does.
 #![allow(clippy::unwrap_used, clippy::panic, missing_docs, reason = "tests")]
 
+mod browser;
 mod programs;
 mod rules;
 mod scraping;

@@ -177,7 +177,7 @@ pub(super) fn bar(groups: &[Group]) -> Markup {
                         span class={ "dot seg-" (segment(number, group)) } aria-hidden="true" {}
                         b { (group.pods) } " "
                         code title=(Text(&group.name)) { (Text(&short(&group.name))) }
-                        @if group.current == Some(true) { span.faint { " newest" } }
+                        @if group.current == Some(true) { span.faint { (if group.name.contains(':') { " newest" } else { " current" }) } }
                     }
                 }
                 @if groups.len() > 4 { li { "and " (groups.len() - 4) " more" } }

@@ -161,7 +161,7 @@
     },
   };
   addEventListener("keydown", (event) => {
-    const typed = event.target.closest?.("input, textarea, select, [contenteditable], dialog");
+    const typed = event.target.closest?.("input, textarea, select, [contenteditable], dialog[open]");
     if (event.ctrlKey || event.metaKey || event.altKey || typed || !Object.hasOwn(keys, event.key)) return;
     event.preventDefault();
     keys[event.key]();
