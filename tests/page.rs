@@ -416,3 +416,31 @@ async fn before_the_first_picture_it_is_said_what_is_missing() {
     assert_eq!(get(&podskew, "/api/v1/workloads").status, 503);
     assert_eq!(get(&podskew, "/workload/shop/deployment/web").status, 404);
 }
+
+/// 6 000 workloads are what 150 000 pods are of. Times are for a release build; what is counted here holds in any.
+#[test]
+fn a_large_cluster_has_a_small_overview() {
+    let report = |number: u32| {
+        let mut report = common::reports::skewed_deployment();
+        report.workload.namespace = format!("team-{}", number % 40).as_str().into();
+        report.workload.name = format!("service-{number:05}").as_str().into();
+        let image: podskew::report::Name = format!("registry.example/team/service-{number:05}:1.4").as_str().into();
+        report.image_references[0].image = image.clone();
+        for digest in report.containers.iter_mut().flat_map(|it| &mut it.by_hash).flat_map(|it| &mut it.digests) {
+            digest.digest =
+                format!("sha256:{}", digest.digest.trim_start_matches("sha256:").repeat(32)).as_str().into();
+            digest.image = image.clone();
+        }
+        report
+    };
+    let cluster = ui::fixed::Fixed::new((0..6_000).map(report).collect(), podskew::ui::Exposure::ALL);
+    let page = podskew::ui::Ui::new(podskew::ui::Exposure::ALL, Vec::new());
+    let begun = Instant::now();
+    let (status, body) = cluster.ask(&page, "/", "");
+    let took = begun.elapsed();
+    println!("{} bytes in {took:?}", body.len());
+    assert_eq!((status, body.matches("<tr>").count()), (200, 1 + 100 + 1 + 1), "a hundred rows a page");
+    assert!(body.len() < 100_000, "{} bytes", body.len());
+    let (_, last) = cluster.ask(&page, "/", "page=60");
+    assert!(last.contains("5\u{202f}901 to 6\u{202f}000") && !last.contains("rel=\"next\""), "{last}");
+}

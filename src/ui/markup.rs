@@ -49,7 +49,9 @@ impl Depth {
 
     /// The address of something below the overview.
     pub(super) fn to(self, path: &str) -> String {
-        format!("{}{path}", self.0)
+        // A page names a hundred workloads, and each would begin with it.
+        let back = if self.0 == Self::TOP.0 { "" } else { self.0 };
+        format!("{back}{path}")
     }
 
     pub(super) fn to_node(self, node: &str) -> String {
@@ -133,61 +135,61 @@ fn logo() -> Markup {
     }
 }
 
-/// How bad a finding is: the class of its badge, and a sign, since a colour alone tells nobody anything.
-fn severity(finding: Finding) -> (&'static str, &'static str) {
+/// How bad a finding is: the class of its badge. The style puts a sign before it, since a colour alone tells nobody anything.
+fn severity(finding: Finding) -> &'static str {
     match finding {
-        Finding::DigestSkew | Finding::Stalled | Finding::ImageGone => ("bad", "✖"),
-        Finding::UnderWay => ("moving", "➜"),
-        Finding::HashesPersist | Finding::HashesMixed | Finding::NotAvailable => ("warn", "▲"),
-        Finding::InjectedSkew | Finding::UnknownSkew | Finding::TagMoved => ("warn", "◆"),
-        Finding::Held => ("held", "❚❚"),
-        Finding::NotCompared => ("open", "?"),
-        Finding::LatestTag => ("open", "●"),
+        Finding::DigestSkew | Finding::Stalled | Finding::ImageGone => "bad",
+        Finding::UnderWay => "moving",
+        Finding::HashesPersist | Finding::HashesMixed | Finding::NotAvailable => "mixed",
+        Finding::InjectedSkew | Finding::UnknownSkew | Finding::TagMoved => "warn",
+        Finding::Held => "held",
+        Finding::NotCompared => "open",
+        Finding::LatestTag => "latest",
     }
 }
 
 pub(super) fn badge(finding: Finding, title: &str) -> Markup {
-    let (class, sign) = severity(finding);
-    html! { span class={ "badge " (class) } { span aria-hidden="true" { (sign) } " " (title) } }
+    html! { b class=(severity(finding)) { (title) } }
 }
 
 pub(super) fn uniform_badge() -> Markup {
-    html! { span.badge.good { span aria-hidden="true" { "✔" } " uniform" } }
+    html! { b.good { "uniform" } }
 }
 
-/// Pods by hash or digest: a bar, and its numbers beside it.
+/// Groups that a legend names.
+const NAMED: usize = 4;
+
+/// Pods by hash or digest: a bar, and its numbers below it.
 pub(super) fn bar(groups: &[Group]) -> Markup {
     let all: u32 = groups.iter().map(|group| group.pods).sum();
     let mut at = 0_u32;
-    let share = |pods: u32| f64::from(pods) * 100.0 / f64::from(all.max(1));
+    let share = |pods: u32| format!("{:.1}%", f64::from(pods) * 100.0 / f64::from(all.max(1)));
     html! {
         @if all == 0 {
             span.none { "no pods" }
         } @else {
-            svg.bar width="100%" height="10" aria-hidden="true" focusable="false" {
+            svg.bar aria-hidden="true" {
                 @for (number, group) in groups.iter().enumerate() {
-                    rect class={ "seg seg-" (segment(number, group)) } x={ (format!("{:.2}", share(at))) "%" } y="0"
-                        width={ (format!("{:.2}", share(group.pods))) "%" } height="10" {}
+                    rect class=(segment(number, group)) x=(share(at)) width=(share(group.pods)) {}
                     @let _ = at += group.pods;
                 }
             }
             ul.legend {
-                @for (number, group) in groups.iter().take(4).enumerate() {
-                    li {
-                        span class={ "dot seg-" (segment(number, group)) } aria-hidden="true" {}
-                        b { (group.pods) } " "
-                        code title=(Text(&group.name)) { (Text(&short(&group.name))) }
-                        @if group.current == Some(true) { span.faint { (if group.name.contains(':') { " newest" } else { " current" }) } }
+                @for (number, group) in groups.iter().take(NAMED).enumerate() {
+                    li class=(segment(number, group)) {
+                        b { (group.pods) } " " code { (Text(&short(&group.name))) }
+                        @if group.current == Some(true) { (if group.name.contains(':') { " newest" } else { " current" }) }
                     }
                 }
-                @if groups.len() > 4 { li { "and " (groups.len() - 4) " more" } }
+                @if groups.len() > NAMED { li { "and " (groups.len() - NAMED) " more" } }
             }
         }
     }
 }
 
-fn segment(number: usize, group: &Group) -> usize {
-    if group.current == Some(true) { 0 } else { 1 + number % 4 }
+/// The colour of a group: the first is for the newest.
+fn segment(number: usize, group: &Group) -> &'static str {
+    if group.current == Some(true) { "s0" } else { ["s1", "s2", "s3", "s4"][number % 4] }
 }
 
 /// As much of a digest or hash as people tell apart.
@@ -199,21 +201,21 @@ pub(super) fn short(text: &str) -> String {
     }
 }
 
-/// `2026-11-30 19:32 UTC (23m)`; the script keeps the age right.
+/// `23m 2026-11-30 19:32 UTC`; the script keeps the age right.
 pub(super) fn since(moment: UnixTime, taken: Taken) -> Markup {
-    let stamp = jiff::Timestamp::from_second(i64::from(moment.seconds())).unwrap_or_default();
-    html! {
-        time datetime=(stamp.to_string()) data-since=(moment.seconds()) { (age(taken.at.since(moment))) }
-        " " span.faint.stamp { (stamp.strftime("%Y-%m-%d %H:%M UTC").to_string()) }
-    }
+    age_and_stamp(moment, taken, " ")
 }
 
 /// `23m ago 2026-11-30 19:32 UTC`.
 pub(super) fn ago(moment: UnixTime, taken: Taken) -> Markup {
+    age_and_stamp(moment, taken, " ago ")
+}
+
+fn age_and_stamp(moment: UnixTime, taken: Taken, between: &str) -> Markup {
     let stamp = jiff::Timestamp::from_second(i64::from(moment.seconds())).unwrap_or_default();
     html! {
-        time datetime=(stamp.to_string()) data-since=(moment.seconds()) { (age(taken.at.since(moment))) }
-        " ago " span.faint.stamp { (stamp.strftime("%Y-%m-%d %H:%M UTC").to_string()) }
+        time datetime=(stamp.to_string()) { (age(taken.at.since(moment))) } (between)
+        small { (stamp.strftime("%Y-%m-%d %H:%M UTC").to_string()) }
     }
 }
 
@@ -227,7 +229,7 @@ pub(super) fn sentence(text: &str) -> Markup {
 
 /// A command, which the script adds a button to that copies it.
 pub(super) fn command(text: &str) -> Markup {
-    html! { pre.command tabindex="0" { code { (Whole(text)) } } }
+    html! { pre { code { (Whole(text)) } } }
 }
 
 /// A command in full: half of one is none.

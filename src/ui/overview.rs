@@ -129,7 +129,7 @@ impl Overview<'_> {
         let mut query = Query { page: 1, ..self.query.clone() };
         change(&mut query);
         let text = query.normalised();
-        if text.is_empty() { Depth::TOP.0.to_owned() } else { Depth::TOP.to(&text) }
+        if text.is_empty() { Depth::TOP.0.to_owned() } else { text }
     }
 
     fn table(&self) -> Markup {
@@ -149,7 +149,7 @@ impl Overview<'_> {
         let first = (self.query.page - 1) * self.query.limit + 1;
         html! {
             div.scroll tabindex="0" role="region" aria-label="Workloads" {
-                table.workloads {
+                table.workloads.overview {
                     caption {
                         (number(*all)) (if *all == 1 { " workload" } else { " workloads" }) ": " (self.query.state.title())
                         @if *all > rows.len() { ", " (number(first)) " to " (number(first + rows.len() - 1)) }
@@ -190,29 +190,29 @@ impl Overview<'_> {
         let differences = || entry.findings.iter().filter(|finding| **finding != Finding::LatestTag);
         html! {
             tr {
-                td.found data-label="Found" {
-                    @for finding in differences() { (badge(*finding, &title(*finding))) " " }
-                    @if differences().next().is_none() { (uniform_badge()) " " }
-                    @if entry.findings.contains(&Finding::LatestTag) { (badge(Finding::LatestTag, "on latest")) }
+                td {
+                    @for (at, finding) in differences().enumerate() { @if at > 0 { " " } (badge(*finding, &title(*finding))) }
+                    @if differences().next().is_none() { (uniform_badge()) }
+                    @if entry.findings.contains(&Finding::LatestTag) { " " (badge(Finding::LatestTag, "on latest")) }
                 }
-                th.workload scope="row" data-label="Workload" {
-                    a.name href=(Depth::TOP.to(&workload_path(workload))) { (Text(&workload.name)) }
-                    span.where {
+                th scope="row" {
+                    a href=(Depth::TOP.to(&workload_path(workload))) { (Text(&workload.name)) }
+                    span {
                         a href=(self.link(|query| workload.namespace.as_ref().clone_into(&mut query.namespace))) { (Text(&workload.namespace)) }
                         " / "
                         a href=(self.link(|query| workload.workload_type.as_ref().clone_into(&mut query.workload_type))) { (Text(&workload.workload_type)) }
                     }
                 }
-                td.what data-label="What differs" { (sentence(&entry.what)) }
-                td.since data-label="For" {
+                td { (sentence(&entry.what)) }
+                td {
                     @match entry.since {
                         Some(moment) => (since(moment, taken)),
                         None if entry.unknown_start => span.faint { "unknown" },
                         None => span.faint { "–" },
                     }
                 }
-                td.pods data-label="Pods" { (bar(&entry.groups)) }
-                td.next data-label="What next" { @if entry.next.is_empty() { span.faint { "–" } } @else { (command(&entry.next)) } }
+                td { (bar(&entry.groups)) }
+                td { @if entry.next.is_empty() { span.faint { "–" } } @else { (command(&entry.next)) } }
             }
         }
     }

@@ -23,8 +23,8 @@
   };
   const tick = () => {
     const now = Date.now() / 1000 - ahead;
-    for (const time of all("time[data-since]", main)) {
-      const text = age(Math.max(0, Math.floor(now - time.dataset.since)));
+    for (const time of all("time", main)) {
+      const text = age(Math.max(0, Math.floor(now - Date.parse(time.dateTime) / 1000)));
       if (time.textContent !== text) time.textContent = text;
     }
   };
@@ -42,7 +42,7 @@
     setTimeout(() => { button.textContent = "Copy"; }, 1500);
   };
   const equip = () => {
-    for (const command of all("pre.command", main)) {
+    for (const command of all("pre", main)) {
       const text = command.textContent;
       const button = document.createElement("button");
       button.type = "button";

@@ -84,7 +84,7 @@ async function withoutScript(browser, base) {
   assert.match(html, /of 24 workloads (is|are) not uniform/);
   assert.ok((await page.$$('table.workloads tbody tr')).length >= 7);
   // Links lead on, Back leads back, and the search is a form.
-  await Promise.all([page.waitForNavigation(), page.click('a[href="./workload/shop/deployment/web"]')]);
+  await Promise.all([page.waitForNavigation(), page.click('a[href="workload/shop/deployment/web"]')]);
   assert.equal(new URL(page.url()).pathname, '/workload/shop/deployment/web');
   await page.goBack();
   assert.equal(new URL(page.url()).pathname, '/');
@@ -131,7 +131,7 @@ async function keysAndButtons(browser, base) {
   await page.waitForFunction(() => document.querySelector('tbody button.copy').textContent === 'Copied');
   const copied = await page.evaluate(() => navigator.clipboard.readText());
   assert.match(copied, /^kubectl /);
-  assert.equal(copied, await page.$eval('tbody pre.command code', (code) => code.textContent));
+  assert.equal(copied, await page.$eval('tbody pre code', (code) => code.textContent));
   assert.deepEqual(page.complaints, []);
   await page.close();
 }
@@ -141,7 +141,7 @@ async function live(browser, base) {
   const page = await open(browser);
   await go(page, `${base}workload/shop/deployment/web`);
   await until('the stream', async () => /live/.test(await text(page, '#live')));
-  const command = await page.$eval('section.finding pre.command:nth-of-type(2) code', (code) => code.textContent);
+  const command = await page.$eval('section.finding pre:nth-of-type(2) code', (code) => code.textContent);
   const image = /web=(\S+)$/.exec(command)[1];
   assert.match(image, /@sha256:/);
   await page.evaluate(() => { window.here = 'the same document'; });
@@ -167,7 +167,7 @@ async function hostileNames(browser) {
   const page = await open(browser);
   const base = `http://${hostile}/`;
   await go(page, `${base}?state=all`);
-  const links = await page.$$eval('th.workload a.name', (links) => links.map((link) => link.href));
+  const links = await page.$$eval('table.overview tbody th > a', (links) => links.map((link) => link.href));
   assert.ok(links.length > 0);
   await judge(page, 'hostile names');
   for (const link of links) {
