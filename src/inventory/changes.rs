@@ -31,6 +31,7 @@ impl Inventory {
             return Changes { gone: self.withhold(), ..Changes::default() };
         }
         self.end_waits(now);
+        self.make_room_for_messages(now);
         self.workloads.touch_due(now);
         let mut changes = Changes {
             complete: true,

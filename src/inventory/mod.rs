@@ -12,6 +12,7 @@ mod history;
 mod intake;
 mod intern;
 mod memory;
+mod messages;
 mod nodes;
 mod objects;
 mod owners;
@@ -60,6 +61,8 @@ pub struct Inventory {
     strings: Interner,
     /// Bytes of messages that may still be kept.
     message_bytes_left: usize,
+    /// When it was last counted how many are.
+    messages_counted: Option<UnixTime>,
     shapes: Shapes,
     pods: ByUid<PodEntry>,
     owners: Ownership,
@@ -104,6 +107,7 @@ impl Inventory {
             waits: true,
             strings: Interner::default(),
             message_bytes_left: recorder::MESSAGE_BYTES,
+            messages_counted: None,
             shapes: Shapes::default(),
             pods: ByUid::default(),
             owners: Ownership::default(),

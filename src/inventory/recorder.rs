@@ -76,10 +76,20 @@ impl Recorder<'_> {
     /// A message as far as it is kept.
     fn message(&mut self, message: &str) -> Symbol {
         let message = shortened(message, LONGEST_MESSAGE);
-        if !self.settings.messages || message.len() > *self.message_bytes_left {
+        if !self.settings.messages {
             return Symbol::EMPTY;
         }
-        *self.message_bytes_left -= message.len();
+        // What another pod says already takes no more.
+        if let Some(known) = self.strings.find(message) {
+            return known;
+        }
+        match self.message_bytes_left.checked_sub(message.len()) {
+            Some(left) => *self.message_bytes_left = left,
+            None => {
+                *self.message_bytes_left = 0;
+                return Symbol::EMPTY;
+            }
+        }
         self.strings.intern(message)
     }
 

@@ -19,7 +19,8 @@ pub struct Settings {
     pub stalled_after: Duration,
     /// Whether to keep the images of templates in the history of Deployments, which nothing but that history tells.
     pub images_of_history: bool,
-    /// Whether to keep what pods and workloads say in words about why they wait. Only who looks once prints that.
+    /// Whether to keep what pods and workloads say in words about why they wait. Commands print it, and the page shows it where it
+    /// may.
     pub messages: bool,
 }
 

@@ -1,0 +1,99 @@
+//! Messages of pods and workloads: at most a megabyte of them is kept, and what goes makes room for others.
+
+use super::Inventory;
+use super::owners::OwnerObject;
+use super::recorder::MESSAGE_BYTES;
+use crate::report::Name;
+use crate::time::UnixTime;
+use std::collections::HashMap;
+use std::sync::Arc;
+
+/// Seconds between two counts of what is held. A count looks at every pod.
+const BETWEEN: u32 = 60;
+
+impl Inventory {
+    /// Finds out how many bytes of messages are held, where no more may be. What is held by several counts once.
+    pub(super) fn make_room_for_messages(&mut self, now: UnixTime) {
+        let is_due = self.messages_counted.is_none_or(|counted| now.since(counted) >= BETWEEN);
+        if self.message_bytes_left > 0 || !self.settings.messages || !self.waits || !is_due {
+            return;
+        }
+        self.messages_counted = Some(now);
+        self.message_bytes_left = MESSAGE_BYTES.saturating_sub(self.message_bytes_held());
+    }
+
+    fn message_bytes_held(&self) -> usize {
+        let mut held: HashMap<*const u8, usize> = HashMap::new();
+        let mut hold = |message: &Name| {
+            held.insert(Arc::as_ptr(message).cast(), message.len());
+        };
+        for (_, entry) in self.pods.iter() {
+            entry.record.waiting.iter().flat_map(|waiting| waiting.iter()).for_each(|waiting| hold(&waiting.message));
+        }
+        for (_, owner) in self.owners.iter() {
+            if let OwnerObject::Controller(controller) = &owner.object
+                && let Some((_, message)) = controller.failure
+            {
+                hold(self.strings.name(message));
+            }
+        }
+        held.values().sum()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{BETWEEN, Inventory, MESSAGE_BYTES};
+    use crate::inventory::{Settings, Source};
+    use crate::objects::{Resource, WatchEvent, decode_event};
+    use crate::time::UnixTime;
+
+    const SOURCE: Source = Source { resource: Resource::Pods, namespace: 0 };
+
+    fn at(seconds: i64) -> UnixTime {
+        UnixTime::from_seconds(1_000 + seconds).unwrap()
+    }
+
+    /// Each pod says 256 bytes of its own.
+    fn event(inventory: &mut Inventory, kind: &str, number: usize, message: &str) {
+        let text = format!(
+            r#"{{"type":"{kind}","object":{{"metadata":{{"name":"db-{number}","namespace":"shop","uid":"{number:032x}",
+                "labels":{{"controller-revision-hash":"db-1"}},"ownerReferences":[{{"apiVersion":"apps/v1",
+                "kind":"StatefulSet","name":"db","uid":"b","controller":true}}]}},
+                "spec":{{"containers":[{{"name":"db","image":"db:1"}}]}},
+                "status":{{"containerStatuses":[{{"name":"db","state":{{"waiting":{{"reason":"X","message":"{message}"}}}}}}]}}}}}}"#
+        );
+        match decode_event(Resource::Pods, text.as_bytes()) {
+            Ok(WatchEvent::Applied(pod)) => inventory.apply(SOURCE, &pod, at(0)),
+            Ok(WatchEvent::Deleted(pod)) => inventory.delete(SOURCE, &pod, at(0)),
+            other => panic!("{other:?}"),
+        }
+    }
+
+    #[test]
+    fn a_megabyte_of_messages_is_kept_and_what_goes_makes_room() {
+        let mut inventory = Inventory::new(Settings { messages: true, ..Settings::default() }, &[SOURCE]);
+        inventory.begin_relist(SOURCE);
+        inventory.finish_relist(SOURCE, at(0));
+        let said = |number: usize| format!("{number:0256}");
+        let room = MESSAGE_BYTES / 256;
+        for number in 0..room + 10 {
+            event(&mut inventory, "ADDED", number, &said(number));
+        }
+        assert_eq!((inventory.message_bytes_left, inventory.message_bytes_held()), (0, MESSAGE_BYTES));
+        // What is said already takes no more.
+        event(&mut inventory, "ADDED", room + 100, &said(0));
+        assert_eq!(inventory.message_bytes_held(), MESSAGE_BYTES);
+        inventory.take_changes(at(1));
+        assert_eq!(inventory.message_bytes_left, 0);
+        for number in 1..=100 {
+            event(&mut inventory, "DELETED", number, &said(number));
+        }
+        inventory.take_changes(at(2));
+        assert_eq!(inventory.message_bytes_left, 0, "a count looks at every pod, so it is not made at once");
+        inventory.take_changes(at(1 + i64::from(BETWEEN)));
+        assert_eq!(inventory.message_bytes_left, 100 * 256);
+        event(&mut inventory, "ADDED", room, &said(room + 1));
+        assert_eq!(inventory.message_bytes_held(), MESSAGE_BYTES - 99 * 256);
+    }
+}
