@@ -405,6 +405,20 @@ async fn a_rollout_is_told_to_those_who_watch() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn alerts_get_a_link_to_the_page_where_its_url_is_known() {
+    let simulator = shop(true).await;
+    let why = |podskew: &Running| {
+        let scrape = podskew.scrape();
+        let remedies = scrape.parsed.series("podskew_remedy_info", &[("finding", "digest_skew")]);
+        remedies[0].0.iter().find(|(label, _)| *label == "why").unwrap().1.to_owned()
+    };
+    let plain = why(&ready(&simulator, &[]).await);
+    let linked = ready(&simulator, &["--page-url", "https://tools.example/podskew/"]).await;
+    let link = " Seen at https://tools.example/podskew/workload/shop/deployment/web (podskew's page).";
+    assert_eq!(why(&linked), format!("{plain}{link}"));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn before_the_first_picture_it_is_said_what_is_missing() {
     let simulator = cluster().await;
     simulator.inject(Some(Resource::Pods), Fault::Status(403));

@@ -11,7 +11,7 @@
 //! A first picture comes in parts, in the order of the workloads. The bucket at the end of one part stays open for the next:
 //! written and read again with each part, it was a third of all that was deflated.
 
-use super::family::{Family, Lines, Running};
+use super::family::{Additions, Family, Lines, Running};
 use super::fragment::{Deflater, Fragment, Inflater};
 use crate::report::{Workload, WorkloadReport};
 use hashbrown::DefaultHashBuilder;
@@ -39,7 +39,7 @@ pub(super) struct Change {
 
 /// What writing fragments takes, for all families.
 pub(super) struct Press {
-    pub pod_labels: Vec<String>,
+    pub additions: Additions,
     pub deflater: Deflater,
     pub inflater: Inflater,
     hasher: DefaultHashBuilder,
@@ -74,14 +74,14 @@ struct Draft {
 }
 
 impl Press {
-    pub(super) fn new(pod_labels: Vec<String>) -> Self {
-        Self { pod_labels, deflater: Deflater::new(), inflater: Inflater::new(), hasher: DefaultHashBuilder::default() }
+    pub(super) fn new(additions: Additions) -> Self {
+        Self { additions, deflater: Deflater::new(), inflater: Inflater::new(), hasher: DefaultHashBuilder::default() }
     }
 
     /// One that gives the same, to be used at the same time.
     pub(super) fn another(&self) -> Self {
         Self {
-            pod_labels: self.pod_labels.clone(),
+            additions: self.additions.clone(),
             deflater: Deflater::new(),
             inflater: Inflater::new(),
             hasher: self.hasher.clone(),
@@ -165,7 +165,7 @@ impl Bucket {
             lines.text.clear();
             lines.running.clear();
             if let Some(report) = &change.report {
-                family.render(report, &press.pod_labels, &mut lines);
+                family.render(report, &press.additions, &mut lines);
             }
             let known = self.sections.binary_search_by(|section| section.workload.cmp(&change.workload));
             let known = known.ok().and_then(|index| self.sections.get(index));
@@ -238,7 +238,7 @@ impl Draft {
     fn say(&mut self, change: &Change, family: &Family, press: &Press) {
         let Some(report) = &change.report else { return };
         let (text, running) = (self.lines.text.len(), self.lines.running.len());
-        family.render(report, &press.pod_labels, &mut self.lines);
+        family.render(report, &press.additions, &mut self.lines);
         let (text, running) = (&self.lines.text[text..], &self.lines.running[running..]);
         if text.is_empty() && running.is_empty() {
             return;
@@ -303,7 +303,7 @@ fn out_of_reach_of_u32(length: usize) -> u32 {
 
 #[cfg(test)]
 mod tests {
-    use super::{Buckets, Change, Fragment, LARGE, Press, SMALL};
+    use super::{Additions, Buckets, Change, Fragment, LARGE, Press, SMALL};
     use crate::exposition::FAMILIES;
     use crate::report::{Workload, WorkloadReport};
     use crate::time::UnixTime;
@@ -368,7 +368,7 @@ mod tests {
 
     #[test]
     fn buckets_keep_their_size_while_workloads_come_and_go() {
-        let (mut buckets, mut press) = (Buckets::default(), Press::new(Vec::new()));
+        let (mut buckets, mut press) = (Buckets::default(), Press::new(Additions::default()));
         assert!(update(&mut buckets, &reports(0..4000, 100), true, &mut press));
         assert!(sizes(&buckets).iter().all(|size| (LARGE / 3..=LARGE).contains(size)), "{:?}", sizes(&buckets));
         for start in (4000..8000).step_by(10) {
@@ -389,7 +389,8 @@ mod tests {
 
     #[test]
     fn parts_in_order_are_written_once_and_as_if_they_were_one() {
-        let (mut at_once, mut in_parts, mut press) = (Buckets::default(), Buckets::default(), Press::new(Vec::new()));
+        let (mut at_once, mut in_parts, mut press) =
+            (Buckets::default(), Buckets::default(), Press::new(Additions::default()));
         update(&mut at_once, &reports(0..4000, 100), true, &mut press);
         let mut written = Vec::new();
         for start in (0..4000).step_by(50) {
@@ -413,14 +414,14 @@ mod tests {
 
     #[test]
     fn a_workload_larger_than_a_bucket_has_one_of_its_own() {
-        let (mut buckets, mut press) = (Buckets::default(), Press::new(Vec::new()));
+        let (mut buckets, mut press) = (Buckets::default(), Press::new(Additions::default()));
         update(&mut buckets, &reports(0..5, LARGE + 1), true, &mut press);
         assert_eq!(sizes(&buckets).len(), 5);
     }
 
     #[test]
     fn what_reads_the_same_is_not_written_again() {
-        let (mut buckets, mut press) = (Buckets::default(), Press::new(Vec::new()));
+        let (mut buckets, mut press) = (Buckets::default(), Press::new(Additions::default()));
         update(&mut buckets, &reports(0..1000, 100), true, &mut press);
         let before: Vec<_> = buckets.fragments().cloned().collect();
         assert!(!update(&mut buckets, &reports(0..1000, 100), true, &mut press));

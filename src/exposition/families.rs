@@ -5,7 +5,8 @@ use super::registry_families as registry;
 use super::rollout_families as rollout;
 use crate::advice::{Finding, remedy};
 use crate::kinds::WorkloadKind;
-use crate::report::{ContainerReport, Origin, WorkloadReport};
+use crate::report::{ContainerReport, Origin, Workload, WorkloadReport};
+use crate::terminal::humanize::encoded;
 
 /// Every workload family.
 pub static FAMILIES: &[Family] = &[
@@ -355,6 +356,13 @@ fn skewed_pods(report: &WorkloadReport, rows: &mut Rows<'_>) {
 /// Longest value of a label that every store takes: Mimir refuses a series with one of more than 2 048 bytes.
 const LABEL_VALUE_MAX: usize = 2_000;
 
+/// With a link to the workload's page.
+fn linked(why: &str, page_url: &str, workload: &Workload) -> String {
+    let Workload { namespace, workload_type, name } = workload;
+    let [namespace, workload_type, name] = [namespace, workload_type, name].map(|segment| encoded(segment));
+    format!("{why} Seen at {page_url}/workload/{namespace}/{workload_type}/{name} (podskew's page).")
+}
+
 fn remedies(report: &WorkloadReport, rows: &mut Rows<'_>) {
     for finding in Finding::all(report) {
         if !matches!(finding, Finding::DigestSkew | Finding::Stalled | Finding::UnderWay) {
@@ -364,7 +372,8 @@ fn remedies(report: &WorkloadReport, rows: &mut Rows<'_>) {
         let action = remedy.action.to_string();
         let why = remedy.why.unwrap_or_default();
         if remedy.look.len().max(action.len()).max(why.len()) <= LABEL_VALUE_MAX {
-            rows.value(&[finding.as_str(), &remedy.look, &action, &why], 1);
+            let linked = rows.page_url().map(|url| linked(&why, url, &report.workload));
+            rows.value(&[finding.as_str(), &remedy.look, &action, linked.as_deref().unwrap_or(&why)], 1);
         }
     }
 }

@@ -74,10 +74,20 @@ pub(super) struct Running {
     pub since: UnixTime,
 }
 
+/// What options add to series.
+#[derive(Clone, Default, Debug)]
+pub(super) struct Additions {
+    /// The metric labels of the configured `--pod-label` keys, in their order.
+    pub pod_labels: Vec<String>,
+    /// Where people reach the page.
+    pub page_url: Option<String>,
+}
+
 /// Where a generator writes the series of one family and one workload.
 pub(super) struct Rows<'a> {
     labels: &'static [&'static str],
     pod_labels: &'a [String],
+    page_url: Option<&'a str>,
     /// Name and labels of the subject, the same for each series.
     opening: String,
     lines: &'a mut Lines,
@@ -118,7 +128,7 @@ impl Family {
     }
 
     /// Adds what the family says of one workload; nothing where it has nothing to say.
-    pub(super) fn render(&self, report: &WorkloadReport, pod_labels: &[String], lines: &mut Lines) {
+    pub(super) fn render(&self, report: &WorkloadReport, additions: &Additions, lines: &mut Lines) {
         let Workload { namespace, workload_type, name } = &report.workload;
         let (generator, values): (Generator, &[&str]) = match self.subject {
             Subject::Workload(generator) => (generator, &[namespace, workload_type, name]),
@@ -127,15 +137,14 @@ impl Family {
             }
             Subject::Deployment(_) | Subject::AwaitingOwner | Subject::CachedTags | Subject::Registry(..) => return,
         };
-        let pod_labels = if self.pod_labels { pod_labels } else { &[] };
-        self.write(values, pod_labels, lines, |rows| generator(report, rows));
+        self.write(values, additions, lines, |rows| generator(report, rows));
     }
 
     /// All lines of the family that speaks of namespaces.
     pub(super) fn render_awaiting_owner(&self, awaiting: &[(Name, u32)]) -> String {
         let mut lines = Lines::default();
         for (namespace, pods) in awaiting.iter().filter(|(_, pods)| *pods > 0) {
-            self.write(&[namespace], &[], &mut lines, |rows| rows.value(&[], *pods));
+            self.write(&[namespace], &Additions::default(), &mut lines, |rows| rows.value(&[], *pods));
         }
         lines.text
     }
@@ -144,7 +153,7 @@ impl Family {
     pub(super) fn render_cached_tags(&self, tags: &[CachedTag]) -> String {
         let mut lines = Lines::default();
         for CachedTag { image, digest, nodes } in tags {
-            self.write(&[image], &[], &mut lines, |rows| rows.value(&[digest], *nodes));
+            self.write(&[image], &Additions::default(), &mut lines, |rows| rows.value(&[digest], *nodes));
         }
         lines.text
     }
@@ -154,14 +163,16 @@ impl Family {
         let mut lines = Lines::default();
         if let Subject::Registry(_, generator) = self.subject {
             generator(evidence, &mut |subject, labels, value| {
-                self.write(&[subject], &[], &mut lines, |rows| rows.value(labels, value));
+                self.write(&[subject], &Additions::default(), &mut lines, |rows| rows.value(labels, value));
             });
         }
         lines.text
     }
 
     /// Hands out rows that begin with the family's name and these labels of its subject.
-    fn write(&self, values: &[&str], pod_labels: &[String], lines: &mut Lines, rows: impl FnOnce(&mut Rows<'_>)) {
+    fn write(&self, values: &[&str], additions: &Additions, lines: &mut Lines, rows: impl FnOnce(&mut Rows<'_>)) {
+        let pod_labels = if self.pod_labels { &additions.pod_labels[..] } else { &[] };
+        let page_url = additions.page_url.as_deref();
         let mut opening = std::mem::take(&mut lines.opening);
         opening.clear();
         opening.push_str(self.name);
@@ -169,7 +180,7 @@ impl Family {
             opening.push(if index == 0 { '{' } else { ',' });
             push_label(&mut opening, label, value);
         }
-        let mut written = Rows { labels: self.labels, pod_labels, opening, lines };
+        let mut written = Rows { labels: self.labels, pod_labels, page_url, opening, lines };
         rows(&mut written);
         let Rows { opening, lines, .. } = written;
         lines.opening = opening;
@@ -183,6 +194,11 @@ impl fmt::Debug for Family {
 }
 
 impl Rows<'_> {
+    /// Where people reach the page, if that is configured.
+    pub(super) fn page_url(&self) -> Option<&str> {
+        self.page_url
+    }
+
     /// A series with a value.
     pub(super) fn value(&mut self, labels: &[&str], value: u32) {
         self.labelled_value(labels, &[], value);

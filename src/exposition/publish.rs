@@ -2,7 +2,7 @@
 
 use super::FAMILIES;
 use super::bucket::{Buckets, Change, Press};
-use super::family::{Family, Subject};
+use super::family::{Additions, Family, Subject};
 use super::fragment::Fragment;
 use super::picture::{FamilyPicture, Headers, Picture};
 use super::segments::Runs;
@@ -60,8 +60,18 @@ impl Exposition {
     /// values the reports bring, in their order.
     #[must_use]
     pub fn new(selection: Selection, pod_label_names: Vec<String>) -> Self {
+        Self::with_additions(selection, Additions { pod_labels: pod_label_names, page_url: None })
+    }
+
+    /// The same, with links to the page in what alerts show. People reach the page at `page_url`.
+    #[must_use]
+    pub fn with_links(selection: Selection, pod_label_names: Vec<String>, page_url: Option<String>) -> Self {
+        Self::with_additions(selection, Additions { pod_labels: pod_label_names, page_url })
+    }
+
+    fn with_additions(selection: Selection, additions: Additions) -> Self {
         let selection = Arc::new(selection);
-        let mut press = Press::new(pod_label_names);
+        let mut press = Press::new(additions);
         let families = FAMILIES
             .iter()
             .filter(|family| selection.contains(family.name))

@@ -1,6 +1,7 @@
 //! Ages, counts and names as people read them.
 
 use crate::time::{Taken, UnixTime};
+use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, PercentEncode, utf8_percent_encode};
 
 /// How long: `45s`, `23m`, `5h12m`, `3d4h`, `41d`.
 #[must_use]
@@ -48,6 +49,15 @@ pub fn pods(count: u32) -> String {
 #[must_use]
 pub fn one_line(message: &str) -> String {
     message.split_whitespace().collect::<Vec<_>>().join(" ")
+}
+
+/// Everything but what RFC 3986 (2.3) calls unreserved.
+const ENCODED: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
+
+/// A text as one segment of a URL's path, or one value of its query.
+#[must_use]
+pub fn encoded(text: &str) -> PercentEncode<'_> {
+    utf8_percent_encode(text, ENCODED)
 }
 
 /// What would move the cursor, or turn the direction of reading, is not written: names from a file may be anything.

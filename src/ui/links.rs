@@ -1,7 +1,7 @@
 //! Links onto a workload's page, to other sites that know it too (`--link`), and deep links back to it (`--page-url`).
 
 use crate::report::Workload;
-use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
+use crate::terminal::humanize::encoded;
 use std::fmt::Write as _;
 
 /// A link as configured: `Grafana=https://grafana.example/d/x?var-namespace={namespace}`.
@@ -19,9 +19,6 @@ enum Part {
     WorkloadType,
     Workload,
 }
-
-/// Everything but what RFC 3986 (2.3) calls unreserved: a value stays one segment of a path, or one value of a query.
-const ENCODED: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
 
 const FORM: &str = "write NAME=URL, as in Grafana=https://grafana.example/d/x?var-namespace={namespace}";
 
@@ -104,7 +101,7 @@ fn check_url(url: &str) -> Result<(), &'static str> {
 
 pub(super) fn push_encoded(url: &mut String, text: &str) {
     // Infallible: writing to a `String` cannot fail.
-    let _ = write!(url, "{}", utf8_percent_encode(text, ENCODED));
+    let _ = write!(url, "{}", encoded(text));
 }
 
 /// The path of a workload's page, below that of the overview.

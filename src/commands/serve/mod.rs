@@ -94,7 +94,7 @@ pub async fn watch_and_serve(
         registries = registry::keep_asking(&config.registry, &RegistryTimings::of(&config.registry), sink, &health)?;
     }
     let pod_labels = config.settings.pod_labels.iter().map(|label| label.metric_label.clone());
-    let exposition = Arc::new(Exposition::new(config.selection, pod_labels.collect()));
+    let exposition = Arc::new(Exposition::with_links(config.selection, pod_labels.collect(), config.page.url));
     let live = Arc::new(Live::new(
         Arc::clone(&exposition),
         telemetry.clone(),
