@@ -2,8 +2,12 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, missing_docs)]
 
 use bytes::Bytes;
+use futures::future::BoxFuture;
+use futures::stream::{BoxStream, StreamExt as _, repeat};
 use podskew::exposition::{Encoding, Format};
-use podskew::web::{ConnectionCounts, Limits, ListenAddress, Scrape, Server, Site, Status, bind};
+use podskew::web::{
+    ConnectionCounts, Limits, ListenAddress, PageRequest, PageResponse, Pages, Scrape, Server, Site, Status, bind,
+};
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
@@ -17,6 +21,7 @@ struct Stub {
     frame: Bytes,
     frames: usize,
     status: Mutex<Status>,
+    pages: Option<Arc<dyn Pages>>,
     scraped: Mutex<Vec<(Encoding, u64)>>,
 }
 
@@ -35,6 +40,35 @@ impl Site for Stub {
     fn status(&self) -> Status {
         self.status.lock().unwrap().clone()
     }
+
+    fn pages(&self) -> Option<&Arc<dyn Pages>> {
+        self.pages.as_ref()
+    }
+}
+
+/// Events without an end, as fast as somebody reads them; or one, and then silence.
+struct Flood {
+    endless: bool,
+}
+
+impl Pages for Flood {
+    fn serves_host(&self, _: Option<&str>) -> bool {
+        true
+    }
+
+    fn answer(self: Arc<Self>, request: PageRequest) -> BoxFuture<'static, PageResponse> {
+        let body = Bytes::from(request.path);
+        Box::pin(async move { PageResponse { status: http::StatusCode::OK, headers: Vec::new(), body } })
+    }
+
+    fn events(&self) -> BoxStream<'static, Bytes> {
+        let frame = Bytes::from_static(&[b'x'; 1 << 16]);
+        if self.endless {
+            repeat(frame).boxed()
+        } else {
+            repeat(frame).take(1).chain(futures::stream::pending()).boxed()
+        }
+    }
 }
 
 /// A running server.
@@ -51,7 +85,11 @@ impl Running {
     }
 
     async fn with_picture(limits: Limits, frame: Bytes, frames: usize) -> Self {
-        let site = Arc::new(Stub { frame, frames, status: Mutex::default(), scraped: Mutex::default() });
+        let site = Arc::new(Stub { frame, frames, status: Mutex::default(), pages: None, scraped: Mutex::default() });
+        Self::of(limits, site).await
+    }
+
+    async fn of(limits: Limits, site: Arc<Stub>) -> Self {
         let address = ListenAddress::One("127.0.0.1:0".parse().unwrap());
         let server = Server::new(bind(address).await.unwrap(), site.clone(), limits);
         let address = server.local_addr().unwrap();
@@ -527,4 +565,55 @@ async fn the_default_address_takes_ipv4_connections() {
     let listener = bind(ListenAddress::Any(0)).await.unwrap();
     let port = listener.local_addr().unwrap().port();
     TcpStream::connect(("127.0.0.1", port)).await.unwrap();
+}
+
+async fn flooded(limits: Limits, endless: bool) -> Running {
+    let pages: Arc<dyn Pages> = Arc::new(Flood { endless });
+    let (frame, frames) = (Bytes::from_static(b"up 1\n"), 3);
+    let site = Stub { frame, frames, status: Mutex::default(), pages: Some(pages), scraped: Mutex::default() };
+    Running::of(limits, Arc::new(site)).await
+}
+
+#[tokio::test]
+async fn a_stream_that_nobody_reads_is_cut_and_one_that_rests_is_not() {
+    let limits =
+        Limits { frame: Duration::from_millis(300), response: Duration::from_millis(300), ..Limits::default() };
+    let server = flooded(limits, true).await;
+    let mut slow = server.send("GET /events HTTP/1.1").await;
+    tokio::time::sleep(Duration::from_millis(1500)).await;
+    let begun = Instant::now();
+    let held = drain(&mut slow).await;
+    assert!(begun.elapsed() < Duration::from_secs(2), "it has ended");
+    assert!(held < 16 << 20, "no more was kept for it than sockets hold: {held}");
+
+    // No deadline is that of the whole stream.
+    let server = flooded(limits, false).await;
+    let mut resting = server.send("GET /events HTTP/1.1").await;
+    let mut buffer = vec![0; 1 << 17];
+    let mut read = 0;
+    while read < 1 << 16 {
+        read += resting.read(&mut buffer).await.unwrap();
+    }
+    let silence = tokio::time::timeout(Duration::from_secs(1), resting.read(&mut buffer)).await;
+    assert!(silence.is_err(), "{silence:?}");
+}
+
+#[tokio::test]
+async fn streams_take_no_place_of_a_connection() {
+    let limits = Limits { connections: 2, probes: 1, streams_of_an_address: 6, ..Limits::default() };
+    let server = flooded(limits, false).await;
+    let mut streams = Vec::new();
+    for _ in 0..6 {
+        let mut stream = server.send("GET /events HTTP/1.1").await;
+        let mut start = [0; 15];
+        stream.read_exact(&mut start).await.unwrap();
+        assert_eq!(&start, b"HTTP/1.1 200 OK");
+        streams.push(stream);
+    }
+    let seventh = server.ask("GET /events HTTP/1.1").await;
+    assert_eq!((seventh.status, seventh.body.as_str()), (204, ""));
+    for _ in 0..5 {
+        assert_eq!(server.ask("GET /metrics HTTP/1.1").await.status, 200);
+        assert_eq!(server.ask("GET /workload/x HTTP/1.1").await.body, "/workload/x");
+    }
 }

@@ -1,10 +1,10 @@
-//! The HTTP server: `/metrics` for Prometheus, probes for the kubelet, a landing page for people.
+//! The HTTP server: `/metrics` for Prometheus, probes for the kubelet, a page for people and an API for programs.
 //!
 //! It moves bytes and holds limits. What stands in an answer comes from a [`Site`]; the server itself knows neither
 //! the inventory nor the API server, so no request can reach through it to either.
 //!
 //! ```text
-//!  listener ──TcpStream──▶ server ──▶ places ──▶ deadline (one clock a connection) ──▶ hyper ──▶ routes ──▶ body, landing
+//!  listener ──TcpStream──▶ server ──▶ places ──▶ deadline (one clock a connection) ──▶ hyper ──▶ routes ──▶ body, landing, pages
 //!                                                         └──TLS──▶ stream ──────────────┘         └▶ access
 //! ```
 
