@@ -46,7 +46,7 @@ fn refused_with(arguments: &[&str], variables: &[(&str, &str)], words: &[&str]) 
     assert_eq!(stdout(&output), "");
 }
 
-const SERVE: [(&str, &str); 16] = [
+const SERVE: [(&str, &str); 21] = [
     ("--kubeconfig <FILE>", "PODSKEW_KUBECONFIG"),
     ("--context <NAME>", "PODSKEW_CONTEXT"),
     ("--namespace <NAMESPACE>", "PODSKEW_NAMESPACE"),
@@ -60,6 +60,11 @@ const SERVE: [(&str, &str); 16] = [
     ("--pod-label <KEY>", "PODSKEW_POD_LABEL"),
     ("--metric-allowlist <REGEX>", "PODSKEW_METRIC_ALLOWLIST"),
     ("--metric-denylist <REGEX>", "PODSKEW_METRIC_DENYLIST"),
+    ("--page <on|off|ADDRESS>", "PODSKEW_PAGE"),
+    ("--page-host <NAME>", "PODSKEW_PAGE_HOST"),
+    ("--page-messages", "PODSKEW_PAGE_MESSAGES"),
+    ("--page-url <URL>", "PODSKEW_PAGE_URL"),
+    ("--link <NAME=URL>", "PODSKEW_LINK"),
     ("--log-format <FORMAT>", "PODSKEW_LOG_FORMAT"),
     ("--log-level <LEVEL>", "PODSKEW_LOG_LEVEL"),
     ("--version", ""),
