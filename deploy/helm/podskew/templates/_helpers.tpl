@@ -68,6 +68,10 @@ app.kubernetes.io/instance: {{ .Release.Name }}
   (list "pod-label" .Values.metricPodLabels)
   (list "metric-allowlist" .Values.metricAllowlist)
   (list "metric-denylist" .Values.metricDenylist)
+  (list "page" (include "podskew.page" . | list | compact))
+  (list "page-host" .Values.pageHosts)
+  (list "page-url" (.Values.pageUrl | list | compact))
+  (list "link" .Values.links)
   (list "web-config-file" (ternary (list "/etc/podskew/web/web.yaml") list (eq (include "podskew.hasWebConfig" .) "true")))
   (list "auth" (ternary (list "kubernetes") list .Values.auth.kubernetes.enabled))
   (list "auth-audience" (ternary .Values.auth.kubernetes.audiences list .Values.auth.kubernetes.enabled))
@@ -86,7 +90,21 @@ app.kubernetes.io/instance: {{ .Release.Name }}
 {{- if .Values.nodes -}}
 {{- $args = append $args "--nodes" -}}
 {{- end -}}
+{{- if .Values.pageMessages -}}
+{{- $args = append $args "--page-messages" -}}
+{{- end -}}
 {{- concat $args .Values.extraArgs | toYaml -}}
+{{- end -}}
+
+{{/* Where the page is served; empty for podskew's own default. YAML reads on and off as true and false. */}}
+{{- define "podskew.page" -}}
+{{- $page := toString .Values.page -}}
+{{- get (dict "true" "on" "false" "off") $page | default $page -}}
+{{- end -}}
+
+{{/* The port of the page, if it has an address of its own. */}}
+{{- define "podskew.pagePort" -}}
+{{- regexFind ":[0-9]+$" (toString .Values.page) | trimPrefix ":" -}}
 {{- end -}}
 
 {{/* The Secret with the server's certificate; empty without one. */}}
