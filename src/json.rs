@@ -31,6 +31,8 @@ pub struct Workload<'a> {
     last_rollout: Option<LastRolloutDone>,
     rollback_target: Option<Target<'a>>,
     blocking_pod: Option<&'a str>,
+    /// Why that pod is not Ready, if it is of another template hash than the current one.
+    blocking: Option<Blocked<'a>>,
     blocked: Vec<Blocked<'a>>,
     distinct_template_hashes: u32,
     mixed_since: Option<String>,
@@ -199,6 +201,7 @@ impl<'a> From<&'a WorkloadReport> for Workload<'a> {
             last_rollout: report.last_rollout.map(LastRolloutDone::from),
             rollback_target: report.rollback_target.as_ref().map(Target::from),
             blocking_pod: report.blocking_pod.and_then(|at| report.pods.get(at as usize)).map(|pod| &*pod.pod),
+            blocking: report.blocking.as_ref().map(|blocking| Blocked::of(report, blocking)),
             blocked: report.blocked.iter().map(|blocked| Blocked::of(report, blocked)).collect(),
             distinct_template_hashes: report.distinct_hashes,
             mixed_since: report.mix_began().map(moment),

@@ -84,7 +84,11 @@ fn the_answers_are_what_they_have_to_be() {
         (
             "c13-sts-forced-rollback.json",
             1,
-            &["it waits for db-2", "Look: kubectl -n data describe pod db-2", "Do: kubectl -n data delete pod db-2"],
+            &[
+                "it waits for db-2, which is not ready: ImagePullBackOff (registry.example/db:typo)",
+                "Look: kubectl -n data describe pod db-2",
+                "Do: kubectl -n data delete pod db-2",
+            ],
         ),
         (
             "c133-index-vs-platform-nodes-know.json",
@@ -107,7 +111,9 @@ fn the_answers_are_what_they_have_to_be() {
             "c75-quota.json",
             1,
             &[
+                "1 pod of 3 waits: FailedCreate",
                 "Look: kubectl -n q describe replicasets -l pod-template-hash=7d9c8b6f4",
+                "raise quota q of the namespace, or ask for less in the template",
                 "Do: kubectl -n q rollout undo deployment/web --to-revision=1",
             ],
         ),

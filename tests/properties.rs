@@ -233,6 +233,7 @@ fn ages_are_at_least(live: &mut WorkloadReport, fresh: &WorkloadReport) {
         assert_eq!((live.outdated_pods, live.distinct_hashes.min(1)), (Some(0), fresh.distinct_hashes));
         live.rollout = fresh.rollout;
         live.blocking_pod = fresh.blocking_pod;
+        live.blocking.clone_from(&fresh.blocking);
         live.blocked.clone_from(&fresh.blocked);
         live.rollback_target.clone_from(&fresh.rollback_target);
     }

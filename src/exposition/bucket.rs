@@ -326,6 +326,7 @@ mod tests {
             rollout: None,
             rollback_target: None,
             blocking_pod: None,
+            blocking: None,
             last_rollout: None,
             rollouts: None,
             blocked: Vec::new(),

@@ -113,27 +113,47 @@ pub(super) fn blocked(facts: &WorkloadFacts<'_>, progress: &Progress<'_>) -> Vec
         facts.pods.iter().zip(0..).filter(|(pod, _)| !pod.terminating && !pod.ready && pod.hash == current).collect();
     unready.sort_by_key(|(pod, _)| pod.name);
     for (pod, at) in unready {
-        let first = pod.waiting.first();
-        let reason = first.map_or(BlockReason::Other, |waiting| BlockReason::parse(&waiting.reason));
-        if let Some(known) = blocked.iter_mut().find(|known| known.reason == reason) {
-            known.pods += 1;
-            continue;
+        let reason = reason_of(pod);
+        match blocked.iter_mut().find(|known| known.reason == reason) {
+            Some(known) => known.pods += 1,
+            None => blocked.push(one_pod(facts, pod, at)),
         }
-        let container = first.map_or_else(|| Name::from(""), |waiting| waiting.container.clone());
-        let of_pod = facts.containers.iter().filter(|it| it.pod == at && !container.is_empty());
-        let image = of_pod.filter(|it| *it.name == container).map(|it| it.image.clone()).next();
-        blocked.push(BlockedPods {
-            reason,
-            pods: 1,
-            pod: Some(at),
-            container,
-            image: image.unwrap_or_else(|| Name::from("")),
-            message: first.map_or_else(|| Name::from(""), |waiting| waiting.message.clone()),
-        });
     }
     blocked.extend(not_created(facts, progress));
     blocked.sort_by_key(|blocked| (std::cmp::Reverse(blocked.pods), blocked.reason));
     blocked
+}
+
+/// Why the pod that a StatefulSet's rollout waits for is not Ready, if it is of another hash: those of the current one are in
+/// [`blocked`].
+pub(super) fn blocking(
+    facts: &WorkloadFacts<'_>,
+    progress: &Progress<'_>,
+    at: Option<u32>,
+) -> Option<Box<BlockedPods>> {
+    let (at, Current::Hash(current)) = (at?, progress.current) else { return None };
+    let pod = facts.pods.get(at as usize).filter(|pod| pod.hash != current)?;
+    Some(Box::new(one_pod(facts, pod, at)))
+}
+
+fn reason_of(pod: &PodFacts<'_>) -> BlockReason {
+    pod.waiting.first().map_or(BlockReason::Other, |waiting| BlockReason::parse(&waiting.reason))
+}
+
+/// Why one pod is not Ready.
+fn one_pod(facts: &WorkloadFacts<'_>, pod: &PodFacts<'_>, at: u32) -> BlockedPods {
+    let first = pod.waiting.first();
+    let container = first.map_or_else(|| Name::from(""), |waiting| waiting.container.clone());
+    let of_pod = facts.containers.iter().filter(|it| it.pod == at && !container.is_empty());
+    let image = of_pod.filter(|it| *it.name == container).map(|it| it.image.clone()).next();
+    BlockedPods {
+        reason: reason_of(pod),
+        pods: 1,
+        pod: Some(at),
+        container,
+        image: image.unwrap_or_else(|| Name::from("")),
+        message: first.map_or_else(|| Name::from(""), |waiting| waiting.message.clone()),
+    }
 }
 
 /// The replicas of the current hash that are not there.
@@ -157,7 +177,28 @@ fn not_created(facts: &WorkloadFacts<'_>, progress: &Progress<'_>) -> Option<Blo
     (missing > 0).then_some(blocked)
 }
 
+impl BlockedPods {
+    /// `ImagePullBackOff (ledger:4.12.0-rc1)`.
+    fn why(&self) -> String {
+        match &*self.image {
+            image if self.reason.is_about_the_image() && !image.is_empty() => {
+                format!("{} ({image})", self.reason.in_words())
+            }
+            _ => self.reason.in_words(),
+        }
+    }
+}
+
 impl WorkloadReport {
+    /// `it waits for db-2, which is not ready: ImagePullBackOff (db:typo)`; `None` unless a StatefulSet's rollout waits for one of
+    /// its pods. Why a pod of the current hash is not Ready says [`Self::what_waits`].
+    #[must_use]
+    pub fn what_blocks(&self) -> Option<String> {
+        let pod = self.pods.get(self.blocking_pod? as usize)?;
+        let why = self.blocking.as_ref().map(|blocking| format!(": {}", blocking.why()));
+        Some(format!("it waits for {}, which is not ready{}", pod.pod, why.unwrap_or_default()))
+    }
+
     /// `5 pods of 7 wait: ImagePullBackOff (ledger:4.12.0-rc1)`; `None` where nothing is known to wait.
     #[must_use]
     pub fn what_waits(&self) -> Option<String> {
@@ -166,11 +207,7 @@ impl WorkloadReport {
         let several = self.blocked.len() > 1;
         let reason = |blocked: &BlockedPods| {
             let count = if several { format!("{} ", blocked.pods) } else { String::new() };
-            let image = match &*blocked.image {
-                image if blocked.reason.is_about_the_image() && !image.is_empty() => format!(" ({image})"),
-                _ => String::new(),
-            };
-            format!("{count}{}{image}", blocked.reason.in_words())
+            format!("{count}{}", blocked.why())
         };
         let reasons: Vec<String> = self.blocked.iter().map(reason).collect();
         let (pods, verb) = if all == 1 { ("pod", "waits") } else { ("pods", "wait") };

@@ -70,6 +70,8 @@ pub struct WorkloadReport {
     pub rollback_target: Option<RollbackTarget>,
     /// The position in [`Self::pods`] of the pod that a StatefulSet's rollout waits for: the first that is not Ready.
     pub blocking_pod: Option<u32>,
+    /// Why that pod is not Ready, if it is of another hash than the current one.
+    pub blocking: Option<Box<BlockedPods>>,
     /// The last rollout that completed, where that is known.
     pub last_rollout: Option<LastRollout>,
     /// How the rollouts ended that podskew saw end; `None` of a workload without rollouts.

@@ -1,6 +1,6 @@
 //! The report of one workload, put together.
 
-use super::blocked::blocked;
+use super::blocked::{blocked, blocking};
 use super::containers::containers;
 use super::facts::{Controller, ControllerKind, Course, ImageFacts, Observed, Replicas, WorkloadFacts};
 use super::node_report::node_report;
@@ -17,6 +17,7 @@ pub fn report(facts: &WorkloadFacts<'_>, course: &Course, now: UnixTime) -> Work
     let containers = containers(facts, now);
     let progress = progress(facts, course, now);
     let hashes = hashes(facts, progress.current);
+    let blocking_pod = rollback::blocking_pod(facts, &progress);
     let (mixed_since, mixed_noticed) = mixed_since(facts, now);
     let image_references = image_references(facts, progress.current);
     let current = match progress.current {
@@ -35,7 +36,8 @@ pub fn report(facts: &WorkloadFacts<'_>, course: &Course, now: UnixTime) -> Work
         outdated_pods: progress.outdated_pods,
         rollout: progress.rollout,
         rollback_target: rollback::target(facts, &progress),
-        blocking_pod: rollback::blocking_pod(facts, &progress),
+        blocking_pod,
+        blocking: blocking(facts, &progress, blocking_pod),
         last_rollout: last_rollout(facts, &progress),
         rollouts: facts.controller.as_ref().map(|_| facts.memory.rollout_counts),
         blocked: blocked(facts, &progress),

@@ -31,6 +31,7 @@ pub fn empty(workload: Workload) -> WorkloadReport {
         rollout: None,
         rollback_target: None,
         blocking_pod: None,
+        blocking: None,
         last_rollout: None,
         rollouts: None,
         blocked: Vec::new(),

@@ -199,8 +199,8 @@ fn left(report: &WorkloadReport) -> String {
         Some(1) => format!(": 1 of {} still has an older template", pods(all)),
         Some(outdated) => format!(": {outdated} of {} still have an older template", pods(all)),
     };
-    let left = match report.blocking_pod.and_then(|at| report.pods.get(at as usize)) {
-        Some(waits) => format!("{left}, and it waits for {}, which is not ready", waits.pod),
+    let left = match report.what_blocks() {
+        Some(blocks) => format!("{left}, and {blocks}"),
         None => left,
     };
     match report.what_waits() {
@@ -300,7 +300,8 @@ fn digest_groups(report: &WorkloadReport, container: &Name, of_hash: &HashDigest
 
 /// What the API says of the pods that a rollout waits for.
 fn messages(report: &WorkloadReport) -> impl Iterator<Item = Group> {
-    let said = report.blocked.iter().filter(|blocked| !blocked.message.is_empty());
+    let all = report.blocked.iter().chain(report.blocking.as_deref());
+    let said = all.filter(|blocked| !blocked.message.is_empty());
     said.map(|blocked| Group::line(format!("{}: {}", blocked.reason.in_words(), one_line(&blocked.message))))
 }
 

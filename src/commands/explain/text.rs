@@ -85,6 +85,12 @@ impl Sheet<'_> {
             }
         }
         self.page.wrapped("  ", "pods     ", &line, "");
+        if let Some(blocks) = report.what_blocks() {
+            self.page.wrapped("  ", "blocked  ", &blocks, YELLOW);
+            if let Some(blocking) = report.blocking.as_ref().filter(|it| !it.message.is_empty()) {
+                self.page.wrapped("           ", "", &one_line(&blocking.message), FAINT);
+            }
+        }
         if let Some(waits) = report.what_waits() {
             self.page.wrapped("  ", "blocked  ", &waits, YELLOW);
             // The pods below say theirs themselves.
