@@ -50,16 +50,16 @@ impl Demo {
     /// Puts all workloads, with times that look back from `now`.
     #[must_use]
     pub fn begin(store: &Store, config: &DemoConfig, now: Time) -> Self {
-        Self::begin_maybe_with(store, config, now, None)
+        Self::begin_maybe_with(store, *config, now, None)
     }
 
     /// The same with a registry that holds what the pods run.
     #[must_use]
     pub fn begin_with(store: &Store, config: &DemoConfig, now: Time, images: &ImageRegistry) -> Self {
-        Self::begin_maybe_with(store, config, now, Some(images))
+        Self::begin_maybe_with(store, *config, now, Some(images))
     }
 
-    fn begin_maybe_with(store: &Store, config: &DemoConfig, now: Time, images: Option<&ImageRegistry>) -> Self {
+    fn begin_maybe_with(store: &Store, config: DemoConfig, now: Time, images: Option<&ImageRegistry>) -> Self {
         store.bound_history(HISTORY_BYTES);
         // A larger demo was asked for, and its rollouts need room.
         store.bound_pods(MOST_PODS.max(config.pods.saturating_add(config.pods / 4)) as usize);

@@ -96,7 +96,9 @@ struct State {
 
 /// Says which digest a repository's tag stands for, of what was not pushed.
 #[derive(Default)]
-struct Followed(Option<Box<dyn Fn(&str, &str) -> Option<String> + Send + Sync>>);
+struct Followed(Option<Box<Resolve>>);
+
+type Resolve = dyn Fn(&str, &str) -> Option<String> + Send + Sync;
 
 impl std::fmt::Debug for Followed {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
