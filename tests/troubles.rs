@@ -4,10 +4,10 @@
 mod common;
 
 use common::looking::looking;
-use podskew::cluster::{Connection, Timings as WatchTimings, connect};
-use podskew::look::{Namespaces, Place, look_at_cluster};
+use podskew::advice::{Finding, remedy};
 use podskew::report::WorkloadReport;
-use podskew::report::remedy::{Finding, remedy};
+use podskew::snapshot::{Namespaces, Place, look_at_cluster};
+use podskew::watch::{Connection, Timings as WatchTimings, connect};
 use serde_json::{Value, json};
 use simulator::{
     Controllers, ControllersConfig, Registry, Resource, Simulator, SimulatorConfig, Time, Timings, Trouble,

@@ -89,7 +89,7 @@ fn sentence(text: &str) -> String {
 fn look(of: &Subject<'_>, cure: Option<&Cure<'_>>) -> String {
     let is_about_creation = cure.is_some_and(|cure| cure.blocked.pod.is_none());
     let selector = |hash: &HashReport| format!("-l {}={}", of.kind.hash_label(), word(&hash.hash));
-    match of.current().filter(|_| is_about_creation && of.kind != "rollout") {
+    match of.current().filter(|_| is_about_creation && of.kind != WorkloadKind::Rollout) {
         Some(current) if of.kind == WorkloadKind::Deployment => {
             format!("{} describe replicasets {}", of.kubectl, selector(current))
         }

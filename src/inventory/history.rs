@@ -1,7 +1,7 @@
 //! One workload more closely, for somebody who asks for it by name.
 
 use super::Inventory;
-use super::owners::WorkloadRecord;
+use super::workloads::WorkloadRecord;
 use crate::report::history::{History, history};
 use crate::report::{self, Workload, WorkloadReport};
 use crate::time::UnixTime;
@@ -27,7 +27,7 @@ impl Inventory {
         let runs = |record: &&WorkloadRecord| {
             record.memory.shapes().any(|shape| self.shapes.get(shape).is_some_and(|shape| shape.image == image))
         };
-        let published = self.workloads.iter().map(|(_, record)| record).filter(|record| record.published);
+        let published = self.workloads.iter().map(|(_, record)| record).filter(|record| record.is_published());
         let mut workloads: Vec<Workload> = published.filter(runs).map(|record| self.name_of(record)).collect();
         workloads.sort_unstable();
         workloads
@@ -36,8 +36,8 @@ impl Inventory {
     fn published(&self, workload: &Workload) -> Option<&WorkloadRecord> {
         let [namespace, workload_type, name] =
             [&workload.namespace, &workload.workload_type, &workload.name].map(|text| self.strings.find(text));
-        let at = self.workloads_by_name.get(&(namespace?, workload_type?, name?))?;
-        self.workloads.get(*at).filter(|record| record.published)
+        let at = self.workloads.find((namespace?, workload_type?, name?))?;
+        self.workloads.get(at).filter(|record| record.is_published())
     }
 
     /// The history of a workload; `None` if there is none of that name.

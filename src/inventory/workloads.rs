@@ -27,6 +27,11 @@ pub(super) struct WorkloadRecord {
 }
 
 impl WorkloadRecord {
+    /// Whether a report of it stands.
+    pub(super) fn is_published(&self) -> bool {
+        self.published
+    }
+
     /// Whether no object and no pod belongs to it.
     pub(super) fn is_unused(&self) -> bool {
         self.groups.is_empty() && self.controllers.is_empty()

@@ -155,7 +155,7 @@ impl<'a> WorkloadPage<'a> {
                     h3 { "Do" }
                     (action(&remedy.action))
                     p.why {
-                        @if let Some(why) = remedy.why { (sentence(why)) " " }
+                        @if let Some(why) = &remedy.why { (sentence(why)) " " }
                         (GITOPS) " "
                         @if let Some(runbook) = runbook(finding) {
                             a href={ (RUNBOOKS) (runbook) ".md" } rel="noreferrer" { "Runbook " (runbook) }

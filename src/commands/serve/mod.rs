@@ -31,7 +31,7 @@ pub use signals::Signals;
 use std::pin::pin;
 use std::sync::{Arc, Mutex};
 use tokio::net::TcpListener;
-use tokio::sync::watch;
+use tokio::sync::watch as signal;
 use tokio::task::JoinSet;
 
 /// Watches the cluster that `config` names and serves its metrics, until a signal says to stop.
@@ -141,7 +141,7 @@ pub async fn watch_and_serve(
         let address = page_server.local_addr().context("cannot tell the address of the page")?;
         tracing::info!("serving the page at {scheme}://{address}/");
     }
-    let (stop, stopped) = watch::channel(false);
+    let (stop, stopped) = signal::channel(false);
     let mut server = pin!(async {
         let page = async {
             if let Some(page_server) = page_server {
@@ -183,7 +183,7 @@ fn exposure(config: &Config, access: Option<&AccessControl>) -> Option<Exposure>
 }
 
 /// Waits until everything is told to stop.
-async fn told_to_stop(mut stopped: watch::Receiver<bool>) {
+async fn told_to_stop(mut stopped: signal::Receiver<bool>) {
     // An error means that whoever would tell it is gone, which is the same.
     let _ = stopped.wait_for(|stopped| *stopped).await;
 }
