@@ -107,10 +107,10 @@ fn case(name: &str) -> (World, &'static str) {
         "two hashes, and an owner of a kind whose rollouts podskew does not know" => {
             let mut world = World::new();
             let of = |pod: Value| {
-                pod.with("/metadata/ownerReferences/0", owner("apps.kruise.io/v1alpha1", "CloneSet", "web"))
+                pod.with("/metadata/ownerReferences/0", owner("apps.kruise.io/v1beta1", "StatefulSet", "web"))
             };
             world.put(&of(pod("p1"))).put(&of(pod("p2").hash("h2")));
-            (world, "cloneset.apps.kruise.io/web")
+            (world, "statefulset.apps.kruise.io/web")
         }
         "two hashes, and a StatefulSet that cannot be read" => {
             let mut world = World::new();
