@@ -146,6 +146,12 @@ impl Content {
         digest
     }
 
+    pub(super) fn put_blob(&mut self, name: &str, body: &[u8]) -> String {
+        let digest = digest_of(body);
+        self.repository(name).blobs.insert(digest.clone(), body.to_owned());
+        digest
+    }
+
     pub(super) fn tag(&mut self, name: &str, tag: &str, digest: &str) {
         self.repository(name).tags.insert(tag.to_owned(), digest.to_owned());
     }

@@ -184,6 +184,11 @@ impl ImageRegistry {
         lock(&self.state.content).put_manifest(repository, tag, media_type, body)
     }
 
+    /// Puts a blob; its digest.
+    pub fn put_blob(&self, repository: &str, body: &[u8]) -> String {
+        lock(&self.state.content).put_blob(repository, body)
+    }
+
     /// Lets a tag stand for a digest that was pushed.
     pub fn tag(&self, repository: &str, tag: &str, digest: &str) {
         lock(&self.state.content).tag(repository, tag, digest);
