@@ -101,7 +101,9 @@ impl<'e> Comparer<'e> {
         let mut containing: BTreeMap<&str, usize> = BTreeMap::new();
         for index in &indexes {
             let children: BTreeSet<&str> = index.children.iter().map(|child| content(&child.digest)).collect();
-            children.into_iter().for_each(|child| *containing.entry(child).or_default() += 1);
+            for child in children {
+                *containing.entry(child).or_default() += 1;
+            }
         }
         for (digest, manifest) in &manifests {
             let is_in_all = containing.get(content(digest)).copied().unwrap_or(0) == indexes.len();
@@ -119,7 +121,9 @@ impl<'e> Comparer<'e> {
     /// Notes configurations that differ.
     fn note_configs(&mut self, configs: BTreeSet<&Name>) {
         if configs.len() > 1 {
-            configs.into_iter().for_each(|config| _ = self.config(config));
+            for config in configs {
+                self.config(config);
+            }
         }
     }
 
@@ -139,9 +143,13 @@ impl<'e> Comparer<'e> {
                     of_platform.entry(&child.platform).or_default().insert(&manifest.config);
                 }
             }
-            own.into_iter().for_each(|config| *held.entry(config).or_default() += 1);
+            for config in own {
+                *held.entry(config).or_default() += 1;
+            }
         }
-        manifests.iter().for_each(|(_, it)| *held.entry(content(&it.config)).or_default() += 1);
+        for (_, manifest) in manifests {
+            *held.entry(content(&manifest.config)).or_default() += 1;
+        }
         let images = indexes.len() + manifests.len();
         let of_manifests: BTreeSet<&Name> = manifests.iter().map(|(_, manifest)| &manifest.config).collect();
         let several = ids.iter().filter(|(_, is_config)| *is_config).count() > 1;
@@ -156,10 +164,14 @@ impl<'e> Comparer<'e> {
             }
         }
         if !platforms.is_empty() {
-            of_manifests.into_iter().for_each(|config| _ = self.config(config));
+            for config in of_manifests {
+                self.config(config);
+            }
         }
         for platform in &platforms {
-            of_platform.get(platform).into_iter().flatten().for_each(|config| _ = self.config(config));
+            for config in of_platform.get(platform).into_iter().flatten() {
+                self.config(config);
+            }
         }
     }
 
