@@ -1879,6 +1879,11 @@ fn a_replica_that_could_not_be_created_counts() {
     };
     world.put(&refused("True")).put(&pod("n1").hash("h2"));
     assert_eq!(blocked(&mut world), [("FailedCreate", 2, String::new())], "three are wanted, and one is there");
+    // While serving, no message is kept: what it names is.
+    assert_eq!(&*world.report("deployment/web").blocked[0].message, "exceeded quota: pods,");
+    let told =
+        podskew::report::remedy::remedy(world.report("deployment/web"), podskew::report::remedy::Finding::UnderWay);
+    assert!(told.why.unwrap().contains("raise quota pods of the namespace"));
     world.put(&refused("False"));
     assert_eq!(blocked(&mut world), []);
     // A StatefulSet has no such condition.
