@@ -62,7 +62,7 @@ impl Pages for Flood {
     }
 
     fn events(&self) -> BoxStream<'static, Bytes> {
-        let frame = Bytes::from_static(&[b'x'; 1 << 16]);
+        let frame = Bytes::from(vec![b'x'; 1 << 16]);
         if self.endless {
             repeat(frame).boxed()
         } else {

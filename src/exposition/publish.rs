@@ -13,6 +13,7 @@ use crate::report::registry::RegistryEvidence;
 use crate::report::{Name, Workload, WorkloadReport};
 use crate::sync::lock;
 use std::collections::BTreeSet;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 
 /// Renders reports; the latest picture can be taken from it at any time, by any number of scrapes.
@@ -20,6 +21,8 @@ pub struct Exposition {
     selection: Arc<Selection>,
     /// Locked for as long as a publication takes.
     rendering: Mutex<Rendering>,
+    /// How many workloads were reported; beside the rendering, so that nobody who asks waits for a publication.
+    workload_count: AtomicUsize,
     /// Locked for as long as it takes to clone or replace an `Arc`: a scrape never waits for a publication.
     latest: Mutex<Arc<Picture>>,
 }
@@ -80,6 +83,7 @@ impl Exposition {
         let nothing = Picture { families: Vec::new(), selection: Arc::clone(&selection) };
         Self {
             selection,
+            workload_count: AtomicUsize::new(0),
             rendering: Mutex::new(Rendering { families, workloads: BTreeSet::new(), press }),
             latest: Mutex::new(Arc::new(nothing)),
         }
@@ -98,6 +102,7 @@ impl Exposition {
         work_queue::take_over(families, &mut parts, [press, &mut second].into_iter(), |family, changes, press| {
             family.take_over(changes, true, press);
         });
+        self.workload_count.store(rendering.workloads.len(), Ordering::Relaxed);
     }
 
     /// Takes over what changed, renders what it touches and publishes the new picture. `awaiting_owner` is always the
@@ -105,6 +110,7 @@ impl Exposition {
     pub fn publish(&self, part: Part, awaiting_owner: &[(Name, u32)]) {
         let mut rendering = lock(&self.rendering);
         rendering.take_over(part);
+        self.workload_count.store(rendering.workloads.len(), Ordering::Relaxed);
         let families = rendering.pictures(awaiting_owner);
         let picture = Arc::new(Picture { families, selection: Arc::clone(&self.selection) });
         // The one it replaces is freed after the lock, and by its last answer if one is still on its way.
@@ -131,7 +137,7 @@ impl Exposition {
         }
     }
 
-    /// Every workload that was reported, sorted by name.
+    /// Every workload that was reported, sorted by name. It waits for a publication that is under way.
     #[must_use]
     pub fn workloads(&self) -> Vec<Arc<Workload>> {
         lock(&self.rendering).workloads.iter().cloned().collect()
@@ -140,7 +146,7 @@ impl Exposition {
     /// How many workloads were reported.
     #[must_use]
     pub fn workload_count(&self) -> usize {
-        lock(&self.rendering).workloads.len()
+        self.workload_count.load(Ordering::Relaxed)
     }
 
     /// The latest picture; without any workload series until something was published.

@@ -24,17 +24,17 @@ impl Inventory {
 
     fn message_bytes_held(&self) -> usize {
         let mut held: HashMap<*const u8, usize> = HashMap::new();
-        let mut hold = |message: &Name| {
+        let mut count = |message: &Name| {
             held.insert(Arc::as_ptr(message).cast(), message.len());
         };
         for (_, entry) in self.pods.iter() {
-            entry.record.waiting.iter().flat_map(|waiting| waiting.iter()).for_each(|waiting| hold(&waiting.message));
+            entry.record.waiting.iter().flat_map(|waiting| waiting.iter()).for_each(|waiting| count(&waiting.message));
         }
         for (_, owner) in self.owners.iter() {
             if let OwnerObject::Controller(controller) = &owner.object
                 && let Some((_, message)) = controller.failure
             {
-                hold(self.strings.name(message));
+                count(self.strings.name(message));
             }
         }
         held.values().sum()

@@ -83,13 +83,11 @@ impl Recorder<'_> {
         if let Some(known) = self.strings.find(message) {
             return known;
         }
-        match self.message_bytes_left.checked_sub(message.len()) {
-            Some(left) => *self.message_bytes_left = left,
-            None => {
-                *self.message_bytes_left = 0;
-                return Symbol::EMPTY;
-            }
-        }
+        let Some(left) = self.message_bytes_left.checked_sub(message.len()) else {
+            *self.message_bytes_left = 0;
+            return Symbol::EMPTY;
+        };
+        *self.message_bytes_left = left;
         self.strings.intern(message)
     }
 

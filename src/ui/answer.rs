@@ -15,7 +15,7 @@ use crate::time::UnixTime;
 use flate2::Compression;
 use maud::{Markup, html};
 use percent_encoding::percent_decode_str;
-use std::hash::{BuildHasher, Hash, Hasher, RandomState};
+use std::hash::{BuildHasher, RandomState};
 
 /// A request, as the server took it apart.
 #[derive(Clone, Copy, Debug)]
@@ -109,10 +109,9 @@ impl Ui {
 
     /// The document, or 304 where the client has it already.
     fn with_validator(&self, request: Request<'_>, generation: u64, more: u64, body: String) -> Answer {
-        let mut hasher = self.hasher.build_hasher();
         let query = Query::parse(request.query).map(|query| query.normalised()).unwrap_or_default();
-        (generation, more, request.path, query, request.gzip).hash(&mut hasher);
-        let tag = format!("\"{:016x}\"", hasher.finish());
+        let hash = self.hasher.hash_one((generation, more, request.path, query, request.gzip));
+        let tag = format!("\"{hash:016x}\"");
         let is_known = request.if_none_match.is_some_and(|known| {
             known.split(',').map(str::trim).any(|it| it == "*" || it.strip_prefix("W/").unwrap_or(it) == tag)
         });
@@ -209,14 +208,12 @@ impl View<'_> {
 
     fn workload(&self, workload: &Workload) -> Document {
         let own = self.cluster.own_state();
-        match super::view::explained(self.cluster, workload, self.exposure()) {
-            Some((report, history)) => Document::Page(200, WorkloadPage::new(self, own, report, history).render()),
-            None => {
-                let what = format!("{} {}/{}", workload.workload_type, workload.namespace, workload.name);
-                let message = format!("There is no {what}, or none of its pods counts.");
-                self.problem(404, Depth::WORKLOAD, "No such workload", &message)
-            }
+        if let Some((report, history)) = super::view::explained(self.cluster, workload, self.exposure()) {
+            return Document::Page(200, WorkloadPage::new(self, own, report, history).render());
         }
+        let what = format!("{} {}/{}", workload.workload_type, workload.namespace, workload.name);
+        let message = format!("There is no {what}, or none of its pods counts.");
+        self.problem(404, Depth::WORKLOAD, "No such workload", &message)
     }
 
     fn no_page(&self, depth: Depth) -> Document {

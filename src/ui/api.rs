@@ -142,7 +142,7 @@ fn resources(own: &OwnState) -> Vec<Resource> {
 
 fn workloads(view: &View<'_>, query: &Query) -> Document {
     let listed = view.cluster.listed();
-    let Rows { rows, all, next } = select(query, &listed, view.cluster, view.exposure(), view.now);
+    let Rows { shown: rows, all, next } = select(query, &listed, view.cluster, view.exposure(), view.now);
     let report = |entry: &std::sync::Arc<Entry>| Some(explained(view.cluster, &entry.workload, view.exposure())?.0);
     let reports: Vec<WorkloadReport> = rows.iter().filter_map(report).collect();
     // Which are slow depends on the clock, and no field of the body does.

@@ -171,7 +171,7 @@ pub(super) fn bar(groups: &[Group]) -> Markup {
             svg.bar aria-hidden="true" {
                 @for (number, group) in groups.iter().enumerate() {
                     rect class=(segment(number, group)) x=(share(at)) width=(share(group.pods)) {}
-                    @let _ = at += group.pods;
+                    @let () = at += group.pods;
                 }
             }
             ul.legend {
@@ -249,7 +249,7 @@ pub(super) fn number(count: usize) -> String {
     let digits = count.to_string();
     let mut text = String::with_capacity(digits.len() + digits.len());
     for (at, digit) in digits.chars().enumerate() {
-        if at > 0 && (digits.len() - at) % 3 == 0 {
+        if at > 0 && (digits.len() - at).is_multiple_of(3) {
             text.push('\u{202f}');
         }
         text.push(digit);

@@ -133,7 +133,7 @@ impl Overview<'_> {
     }
 
     fn table(&self) -> Markup {
-        let Rows { rows, all, .. } = self.rows;
+        let Rows { shown: rows, all, .. } = self.rows;
         if rows.is_empty() {
             let nothing = self.query.normalised().is_empty();
             return html! {

@@ -76,7 +76,7 @@ impl Watched {
 /// The rows that a query selects.
 #[derive(Default)]
 pub(super) struct Rows {
-    pub rows: Vec<Arc<Entry>>,
+    pub shown: Vec<Arc<Entry>>,
     /// How many there are on all pages.
     pub all: usize,
     /// Where to go on.
@@ -107,7 +107,7 @@ pub(super) fn select(query: &Query, listed: &Listed, cluster: &dyn Cluster, expo
     let mut rest = entries.into_iter().skip(skipped);
     let rows: Vec<Arc<Entry>> = rest.by_ref().take(query.limit).collect();
     let next = rest.next().and_then(|_| rows.last().map(|last| Key::of(last, query.sort)));
-    Rows { rows: rows.into_iter().map(|row| filled(row, cluster, exposure)).collect(), all, next }
+    Rows { shown: rows.into_iter().map(|row| filled(row, cluster, exposure)).collect(), all, next }
 }
 
 /// Entries of uniform workloads, without their pods: those are looked up for the rows of one page.

@@ -232,7 +232,7 @@ impl<'a> WorkloadPage<'a> {
                 ul.containers {
                     @for (container, of_hash) in containers() { li { (self.container(container, of_hash)) } }
                     @for image in template.images.iter().filter(|image| !containers().any(|(name, _)| *name == image.container)) {
-                        li { b { (Text(&image.container)) } " asks for " (self.image(&image.image)) }
+                        li { b { (Text(&image.container)) } " asks for " (image_link(&image.image)) }
                     }
                 }
             }
@@ -258,17 +258,13 @@ impl<'a> WorkloadPage<'a> {
             ul.digests {
                 @for digest in &of_hash.digests {
                     li {
-                        (pods(digest.pods)) ": " (self.image(&digest.image)) " is "
+                        (pods(digest.pods)) ": " (image_link(&digest.image)) " is "
                         code title=(Text(&digest.digest)) { (Text(&short(&digest.digest))) } " (" (digest.kind.as_str().replace('_', " ")) ")"
                         @if of_hash.newest_digest.as_ref() == Some(&digest.digest) { ", which started last" }
                     }
                 }
             }
         }
-    }
-
-    fn image(&self, reference: &str) -> Markup {
-        html! { a.image href=(Depth::WORKLOAD.to_image(reference)) { (Text(reference)) } }
     }
 
     fn unready(&self) -> Markup {
@@ -285,7 +281,7 @@ impl<'a> WorkloadPage<'a> {
                             @if !waiting.is_empty() { ": " (Text(&in_words(waiting))) }
                             @for message in waiting.iter().map(|it| &*it.message).filter(|message| !message.is_empty()) {
                                 @if !said.contains(&message) {
-                                    @let _ = said.push(message);
+                                    @let () = said.push(message);
                                     p.message { (Text(&one_line(message))) }
                                 }
                             }
@@ -308,7 +304,7 @@ impl<'a> WorkloadPage<'a> {
                     ul {
                         @for image in moving() {
                             li {
-                                b { (Text(&image.container)) } ": " (self.image(&image.image)) " (by " (image.reference.as_str())
+                                b { (Text(&image.container)) } ": " (image_link(&image.image)) " (by " (image.reference.as_str())
                                 @if !image.pull_policy.is_empty() { ", pull policy " (Text(&image.pull_policy)) }
                                 ")"
                             }
@@ -359,6 +355,10 @@ impl<'a> WorkloadPage<'a> {
             }
         }
     }
+}
+
+fn image_link(reference: &str) -> Markup {
+    html! { a.image href=(Depth::WORKLOAD.to_image(reference)) { (Text(reference)) } }
 }
 
 fn action(action: &Action) -> Markup {

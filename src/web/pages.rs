@@ -89,8 +89,7 @@ pub(super) const EVENTS: &str = "/events";
 pub(super) fn pattern(path: &str) -> Option<&'static str> {
     let (first, rest) = path.strip_prefix('/')?.split_once('/').unwrap_or((path.strip_prefix('/')?, ""));
     match first {
-        "" if rest.is_empty() => Some("/"),
-        "image" | "events" if rest.is_empty() => Some("/"),
+        "" | "image" | "events" if rest.is_empty() => Some("/"),
         "workload" | "node" | "static" if !rest.is_empty() => Some("/"),
         "api" if rest == "v1" || rest.starts_with("v1/") => Some("/api/v1"),
         _ => None,

@@ -34,8 +34,8 @@ pub fn asked(address: &str, method: &str, path: &str, headers: &[(&str, &str)]) 
     let mut socket = TcpStream::connect(address).unwrap();
     let has_host = headers.iter().any(|(name, _)| *name == "Host");
     let host = if has_host { String::new() } else { format!("Host: {address}\r\n") };
-    let headers: String = headers.iter().map(|(name, value)| format!("{name}: {value}\r\n")).collect();
-    write!(socket, "{method} {path} HTTP/1.1\r\n{host}{headers}Connection: close\r\n\r\n").unwrap();
+    let headers: Vec<String> = headers.iter().map(|(name, value)| format!("{name}: {value}\r\n")).collect();
+    write!(socket, "{method} {path} HTTP/1.1\r\n{host}{}Connection: close\r\n\r\n", headers.concat()).unwrap();
     let mut bytes = Vec::new();
     socket.read_to_end(&mut bytes).unwrap();
     let end = bytes.windows(4).position(|window| window == b"\r\n\r\n").unwrap();

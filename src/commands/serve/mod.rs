@@ -123,16 +123,7 @@ pub async fn watch_and_serve(
         Arc::new(LivePages::new(ui, config.page.hosts.clone(), cluster, Arc::clone(&events), access.clone()))
     });
     let limits = Limits::of_this_process();
-    let page_server = match (listeners.page, pages) {
-        (Some(listener), Some(pages)) => {
-            let site = Arc::new(PageSite::new(Arc::clone(&live), pages));
-            Some(Server::new(listener, site, limits).with_access(access.clone()))
-        }
-        (_, pages) => {
-            pages.into_iter().for_each(|pages| live.serve_pages(pages));
-            None
-        }
-    };
+    let page_server = page_server(listeners.page, pages, &live, limits, access.as_ref());
     let server = Server::new(listeners.main, live.clone(), limits).with_access(access.clone());
     let address = server.local_addr().context("cannot tell the address podskew listens on")?;
     let scheme = if access.is_some_and(|access| access.tls().is_some()) { "https" } else { "http" };
@@ -171,6 +162,23 @@ pub async fn watch_and_serve(
         }
         signal = signals.next() => bail!("stopped at once by a second {signal}; answers in flight were cut"),
     }
+}
+
+/// Serves the page beside the metrics, or makes a server for its own listener.
+fn page_server(
+    listener: Option<TcpListener>,
+    pages: Option<Arc<dyn Pages>>,
+    live: &Arc<Live>,
+    limits: Limits,
+    access: Option<&Arc<AccessControl>>,
+) -> Option<Server> {
+    let pages = pages?;
+    let Some(listener) = listener else {
+        live.serve_pages(pages);
+        return None;
+    };
+    let site = Arc::new(PageSite::new(Arc::clone(live), pages));
+    Some(Server::new(listener, site, limits).with_access(access.cloned()))
 }
 
 /// What the page may show; `None` where it is not served.

@@ -4,6 +4,7 @@
 // the folder for pictures, or empty.
 
 const fs = require('node:fs');
+const http = require('node:http');
 const path = require('node:path');
 const assert = require('node:assert/strict');
 const [modules, address, cluster, hostile, pictures] = process.argv.slice(2);
@@ -15,7 +16,7 @@ const PAGES = ['', '?state=all', '?q=web', '?state=nonsense', 'workload/shop/dep
 const WIDTHS = [360, 1440, 2000];
 
 // A page of the browser that fails the run where something of another site is asked for, or where the console complains.
-async function open(browser, { script = true, scheme = 'light', width = 1440, height = 1000 } = {}) {
+async function open(browser, { script = true, scheme = 'light', width = 1440, height = 1000, hosts = [] } = {}) {
   const page = await browser.newPage();
   await page.setJavaScriptEnabled(script);
   await page.setViewport({ width, height });
@@ -30,7 +31,7 @@ async function open(browser, { script = true, scheme = 'light', width = 1440, he
   page.on('dialog', (dialog) => { page.complaints.push(`a dialog: ${dialog.message()}`); dialog.dismiss(); });
   page.on('request', (request) => {
     const { host, protocol } = new URL(request.url());
-    if (protocol !== 'data:' && ![address, hostile].includes(host)) page.complaints.push(`asks for ${request.url()}`);
+    if (protocol !== 'data:' && ![address, hostile, ...hosts].includes(host)) page.complaints.push(`asks for ${request.url()}`);
   });
   return page;
 }
@@ -163,6 +164,37 @@ async function live(browser, base) {
   await page.close();
 }
 
+// An ingress that serves the page below a path, and strips it.
+async function belowAPath(browser, base) {
+  const prefix = '/tools/podskew';
+  const proxy = http.createServer((request, response) => {
+    if (!request.url.startsWith(`${prefix}/`)) { response.writeHead(404).end(); return; }
+    const { pathname, search } = new URL(request.url.slice(prefix.length), base);
+    const upstream = http.get(base + pathname.slice(1) + search, { headers: { ...request.headers, host: address } }, (answer) => {
+      response.writeHead(answer.statusCode, answer.headers);
+      answer.pipe(response);
+    });
+    upstream.on('error', () => response.destroy());
+    response.on('close', () => upstream.destroy());
+  });
+  await new Promise((done) => { proxy.listen(0, '127.0.0.1', done); });
+  const host = `127.0.0.1:${proxy.address().port}`;
+  const page = await open(browser, { hosts: [host] });
+  await go(page, `http://${host}${prefix}/?state=all`);
+  await until('the stream', async () => /live/.test(await text(page, '#live')));
+  for (const [selector, place] of [['a[href="workload/shop/deployment/web"]', 'workload/shop/deployment/web'], ['a.image', 'image?ref=registry.example%2Fshop%2Fweb%3Aproduction-latest'], ['td a', 'workload/shop/deployment/web'], ['.matrix thead a', 'node/node-a-0000'], ['.brand', '']]) {
+    await Promise.all([page.waitForNavigation(), page.click(selector)]);
+    assert.equal(page.url(), `http://${host}${prefix}/${place}`);
+    await page.waitForSelector('#main > *');
+    // Style and script come from below the path too.
+    assert.equal(await page.evaluate(() => getComputedStyle(document.querySelector('.top')).display), 'flex');
+  }
+  assert.deepEqual(page.complaints, []);
+  await page.close();
+  proxy.closeAllConnections();
+  proxy.close();
+}
+
 async function hostileNames(browser) {
   const page = await open(browser);
   const base = `http://${hostile}/`;
@@ -202,7 +234,7 @@ async function draw(browser, base) {
   const browser = await puppeteer.launch({ executablePath, headless: true, args: arguments_ });
   const base = `http://${address}/`;
   try {
-    for (const [what, run] of Object.entries({ accessibility, withoutScript, keysAndButtons, hostileNames, draw, live })) {
+    for (const [what, run] of Object.entries({ accessibility, withoutScript, keysAndButtons, belowAPath, hostileNames, draw, live })) {
       if (run === draw && !pictures) continue;
       await run(browser, base);
       console.log(`${what}: as it should be`);
