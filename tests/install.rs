@@ -843,6 +843,34 @@ fn values_arrive_where_they_belong() {
 }
 
 #[test]
+fn the_page_gets_a_port_where_it_has_an_address() {
+    let own = rendered_in(&path(CHART).join("ci/options-values.yaml"));
+    let ports = &container(&own)["ports"];
+    assert_eq!(ports[1], json!({ "name": "page", "containerPort": 18081, "protocol": "TCP" }));
+    let service = the(&own, "Service").pointer("/spec/ports/1").unwrap();
+    assert_eq!(service, &json!({ "name": "page", "port": 18081, "targetPort": "page", "protocol": "TCP" }));
+    let beside = chart::objects(&rendered(&["--set", "networkPolicy.enabled=true"]));
+    assert_eq!(container(&beside)["ports"].as_array().unwrap().len(), 1);
+    // YAML reads off as false.
+    for (value, argument) in [("page=false", "--page=off"), ("page=true", "--page=on"), ("page=off", "--page=off")] {
+        let objects = chart::objects(&rendered(&["--set", value]));
+        assert_eq!(texts(&container(&objects)["args"]), [argument], "{value}");
+    }
+    // People reach the page, and Prometheus the metrics.
+    let people =
+        "networkPolicy.enabled=true,networkPolicy.from[0].podSelector.a=b,networkPolicy.people[0].podSelector.c=d";
+    for (page, port) in [("page=on", "http"), ("page=:9000", "page")] {
+        let objects = chart::objects(&rendered(&["--set", people, "--set-string", page]));
+        let ingress = the(&objects, "NetworkPolicy").pointer("/spec/ingress").unwrap();
+        assert_eq!((&ingress[0]["ports"][0]["port"], &ingress[1]["ports"][0]["port"]), (&json!("http"), &json!(port)));
+    }
+    let short = "prometheusRule.texts=short,pageUrl=https://podskew.example/";
+    let groups = groups(&["--set", short]).to_string();
+    let link = "https://podskew.example/workload/{{ $labels.namespace | urlquery }}/{{ $labels.workload_type | urlquery }}/{{ $labels.workload | urlquery }}";
+    assert!(groups.contains(link), "{groups}");
+}
+
+#[test]
 fn promtool_accepts_the_rules_of_every_mode() {
     let directory = tempfile::tempdir().unwrap();
     let mut checked = 0;
