@@ -87,12 +87,12 @@ pub(super) const EVENTS: &str = "/events";
 
 /// The route pattern of a path that [`Pages`] answers, which is what `--auth kubernetes` asks about; `None` for any other path.
 pub(super) fn pattern(path: &str) -> Option<&'static str> {
-    let (first, rest) = path.strip_prefix('/')?.split_once('/').unwrap_or((path.strip_prefix('/')?, ""));
-    match first {
-        "" | "image" | "events" if rest.is_empty() => Some("/"),
-        "workload" | "node" | "static" if !rest.is_empty() => Some("/"),
-        "api" if rest == "v1" || rest.starts_with("v1/") => Some("/api/v1"),
-        _ => None,
+    let path = path.strip_prefix('/')?;
+    match path.split_once('/') {
+        None => matches!(path, "" | "image" | "events").then_some("/"),
+        Some(("workload" | "node" | "static", rest)) => (!rest.is_empty()).then_some("/"),
+        Some(("api", rest)) => (rest == "v1" || rest.starts_with("v1/")).then_some("/api/v1"),
+        Some(_) => None,
     }
 }
 
