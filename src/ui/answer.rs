@@ -55,8 +55,8 @@ const JSON: &str = "application/json";
 /// A document before it is encoded.
 pub(super) enum Document {
     Page(u16, Markup),
-    /// A body of the API, and what beside the picture it depends on.
-    Json(String, u64),
+    /// A body of the API.
+    Json(String),
     Refused(u16, String),
 }
 
@@ -103,14 +103,15 @@ impl Ui {
             Document::Refused(status, message) => {
                 encoded(status, JSON, "no-store", api::error(&message).into_bytes(), request.gzip)
             }
-            Document::Json(body, more) => self.with_validator(request, generation, more, body),
+            Document::Json(body) => self.with_validator(request, generation, body),
         }
     }
 
-    /// The document, or 304 where the client has it already.
-    fn with_validator(&self, request: Request<'_>, generation: u64, more: u64, body: String) -> Answer {
+    /// The document, or 304 where the client has it already. A report on demand may be a second ahead of the picture, and podskew's
+    /// own state changes without one, so the body is part of its validator.
+    fn with_validator(&self, request: Request<'_>, generation: u64, body: String) -> Answer {
         let query = Query::parse(request.query).map(|query| query.normalised()).unwrap_or_default();
-        let hash = self.hasher.hash_one((generation, more, request.path, query, request.gzip));
+        let hash = self.hasher.hash_one((generation, &body, request.path, query, request.gzip));
         let tag = format!("\"{hash:016x}\"");
         let is_known = request.if_none_match.is_some_and(|known| {
             known.split(',').map(str::trim).any(|it| it == "*" || it.strip_prefix("W/").unwrap_or(it) == tag)

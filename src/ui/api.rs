@@ -11,7 +11,6 @@ use crate::json::{VERSION, printed};
 use crate::report::{Workload, WorkloadReport};
 use serde::{Serialize, Serializer};
 use std::collections::BTreeMap;
-use std::hash::{BuildHasher, BuildHasherDefault, DefaultHasher, Hash};
 
 #[derive(Serialize)]
 struct Summary<'a> {
@@ -33,7 +32,7 @@ struct Totals {
     findings: BTreeMap<&'static str, u64>,
 }
 
-#[derive(Serialize, Hash)]
+#[derive(Serialize)]
 struct Resource {
     resource: &'static str,
     synced: bool,
@@ -122,8 +121,6 @@ fn summary(view: &View<'_>) -> Document {
         let all = listed.found.iter().flat_map(found).filter(|finding| *finding != Finding::LatestTag);
         Verdict::of(totals.workloads, all, false, Strictness::default()).as_str()
     });
-    // The pods held change without a picture: most of their changes say nothing about what runs.
-    let depends_on = hash(&(&own.waiting_for, &resources, own.pods));
     let summary = Summary {
         version: VERSION,
         podskew: env!("CARGO_PKG_VERSION"),
@@ -133,7 +130,7 @@ fn summary(view: &View<'_>) -> Document {
         totals,
         resources,
     };
-    Document::Json(text(&summary), depends_on)
+    Document::Json(text(&summary))
 }
 
 fn resources(own: &OwnState) -> Vec<Resource> {
@@ -145,9 +142,6 @@ fn workloads(view: &View<'_>, query: &Query) -> Document {
     let Rows { shown: rows, all, next } = select(query, &listed, view.cluster, view.exposure(), view.now);
     let report = |entry: &std::sync::Arc<Entry>| Some(explained(view.cluster, &entry.workload, view.exposure())?.0);
     let reports: Vec<WorkloadReport> = rows.iter().filter_map(report).collect();
-    // Which are slow depends on the clock, and no field of the body does.
-    let names: Vec<&Workload> = reports.iter().map(|report| &report.workload).collect();
-    let depends_on = hash(&(&names, all));
     let listing = Listing {
         version: VERSION,
         podskew: env!("CARGO_PKG_VERSION"),
@@ -155,7 +149,7 @@ fn workloads(view: &View<'_>, query: &Query) -> Document {
         workloads: Reports(reports),
         r#continue: next.map(|next| next.token()),
     };
-    Document::Json(text(&listing), depends_on)
+    Document::Json(text(&listing))
 }
 
 fn single(view: &View<'_>, workload: &Workload) -> Document {
@@ -169,14 +163,10 @@ fn single(view: &View<'_>, workload: &Workload) -> Document {
     let explanation = Explanation::of_now(report, history, view.now, view.notes());
     let document =
         Single { version: VERSION, podskew: env!("CARGO_PKG_VERSION"), workloads: [Explained::from(&explanation)] };
-    Document::Json(text(&document), hash(&explanation.notes))
+    Document::Json(text(&document))
 }
 
 fn text(document: &impl Serialize) -> String {
     // Infallible: every field serializes, and writing to a `String` cannot fail.
     printed(document).map(|text| text + "\n").unwrap_or_default()
-}
-
-fn hash(value: &impl Hash) -> u64 {
-    BuildHasherDefault::<DefaultHasher>::default().hash_one(value)
 }
