@@ -1881,8 +1881,7 @@ fn a_replica_that_could_not_be_created_counts() {
     assert_eq!(blocked(&mut world), [("FailedCreate", 2, String::new())], "three are wanted, and one is there");
     // While serving, no message is kept: what it names is.
     assert_eq!(&*world.report("deployment/web").blocked[0].message, "exceeded quota: pods,");
-    let told =
-        podskew::report::remedy::remedy(world.report("deployment/web"), podskew::report::remedy::Finding::UnderWay);
+    let told = podskew::advice::remedy(world.report("deployment/web"), podskew::advice::Finding::UnderWay);
     assert!(told.why.unwrap().contains("raise quota pods of the namespace"));
     world.put(&refused("False"));
     assert_eq!(blocked(&mut world), []);
