@@ -1,4 +1,4 @@
-//! What the pods of a rollout lack, by the reason for which they wait, and how to give it to them.
+//! The remedy for a rollout in progress: it follows the reason why the rollout's pods wait.
 
 use super::commands::{Subject, word};
 use super::{Action, Finding, GIVE, Remedy};
@@ -19,17 +19,17 @@ const NEW_PODS_FAIL: &str =
     "no pod of the new template is Ready, so to go on would cost pods that are. Go on once they are, or go back.";
 const MESSAGE: &str = "The message of its ReplicaSet says more.";
 
-/// What the pods that wait lack.
+/// The remedy for pods that wait for one reason.
 struct Cure<'a> {
-    /// Why they wait.
+    /// The pods and their reason.
     blocked: &'a BlockedPods,
-    /// What to do, without a capital letter and a full stop: "push the image, …".
+    /// The action, as the end of a sentence: "push the image, …".
     give: String,
-    /// How to see more of the cause: whole sentences, or nothing.
+    /// Sentences that say how to inspect the cause; may be empty.
     check: String,
 }
 
-/// How a rollout gets on: back to a revision that is known to have worked, or on with what its pods lack.
+/// Returns the remedy for a rollout in progress: a rollback to a revision that is known to have worked, or the fix that its pods need.
 pub(super) fn on_or_back(of: &Subject<'_>, finding: Finding) -> Remedy {
     // Pods that are being created, and those that are not Ready yet, may be on their way.
     let is_trouble = |cure: &Cure<'_>| finding == Finding::Stalled || !may_pass(cure.blocked.reason);
@@ -64,7 +64,7 @@ pub(super) fn on_or_back(of: &Subject<'_>, finding: Finding) -> Remedy {
     Remedy { look, action, why: Some(with_check(why, cure.as_ref())) }
 }
 
-/// Of a mix that somebody holds while no pod of the new template is Ready: what these lack.
+/// Returns the remedy for a held rollout none of whose new pods is Ready: fix these pods first.
 pub(super) fn give_first(of: &Subject<'_>) -> Remedy {
     let cure = cure(of);
     let give = cure.as_ref().map_or(GIVE, |cure| &cure.give);
@@ -79,13 +79,13 @@ fn with_check(why: Cow<'static, str>, cure: Option<&Cure<'_>>) -> Cow<'static, s
     }
 }
 
-/// With a capital letter.
+/// Returns `text` with its first letter in upper case.
 fn sentence(text: &str) -> String {
     let mut characters = text.chars();
     characters.next().map_or_else(String::new, |first| first.to_uppercase().chain(characters).collect())
 }
 
-/// Where the reason shows: at the pods, or at the object that creates them.
+/// Returns the command that shows the reason: it describes the pods, or the object that creates them.
 fn look(of: &Subject<'_>, cure: Option<&Cure<'_>>) -> String {
     let is_about_creation = cure.is_some_and(|cure| cure.blocked.pod.is_none());
     let selector = |hash: &HashReport| format!("-l {}={}", of.kind.hash_label(), word(&hash.hash));
@@ -98,7 +98,7 @@ fn look(of: &Subject<'_>, cure: Option<&Cure<'_>>) -> String {
     }
 }
 
-/// What the pods of the current template lack, by the reason that tells most; `None` where none is known.
+/// Returns the remedy for the main reason why pods of the current template wait; `None` if no reason is known.
 fn cure<'a>(of: &Subject<'a>) -> Option<Cure<'a>> {
     let blocked = main_reason(of.report)?;
     let (give, check) = match blocked.reason {
@@ -111,7 +111,7 @@ fn cure<'a>(of: &Subject<'a>) -> Option<Cure<'a>> {
     Some(Cure { blocked, give, check })
 }
 
-/// Of the reasons that keep pods waiting the one that most pods have; one that may pass by itself only where there is no other.
+/// Returns the reason that most pods have. A reason that may pass by itself counts only if there is no other.
 fn main_reason(report: &WorkloadReport) -> Option<&BlockedPods> {
     // A StatefulSet that waits for one of its pods creates no other.
     let follows = |blocked: &&BlockedPods| blocked.reason == BlockReason::NotCreated && report.blocking_pod.is_some();
@@ -207,7 +207,7 @@ fn not_created(of: &Subject<'_>) -> (String, String) {
     (give.to_owned(), format!("The events of {} tell what that is.", of.object))
 }
 
-/// What the API server refuses, by what its message names.
+/// Returns action and check for replicas that the API server refuses to create.
 fn denied(of: &Subject<'_>, blocked: &BlockedPods) -> (String, String) {
     let see = |what: &str| format!("{} describe {what} shows it.", of.kubectl);
     match Denial::parse(&blocked.message) {
@@ -247,13 +247,13 @@ fn denied(of: &Subject<'_>, blocked: &BlockedPods) -> (String, String) {
 }
 
 impl Subject<'_> {
-    /// `kubectl -n shop describe pod web-1`: the first of the pods that wait.
+    /// Returns `kubectl -n shop describe pod web-1` for the first pod that waits.
     fn describe_pod(&self, blocked: &BlockedPods) -> Option<String> {
         let pod = self.report.pods.get(blocked.pod? as usize)?;
         Some(self.look_at_pod(pod))
     }
 
-    /// `kubectl -n shop logs web-1 -c app --previous`.
+    /// Returns `kubectl -n shop logs web-1 -c app --previous` for the first pod that waits.
     fn logs(&self, blocked: &BlockedPods, option: &str) -> Option<String> {
         let pod = self.report.pods.get(blocked.pod? as usize)?;
         Some(format!("{} logs {} -c {}{option}", self.kubectl, word(&pod.pod), word(&blocked.container)))

@@ -287,7 +287,7 @@ mod tests {
         assert!(missing.is_empty(), "{missing:?}");
     }
 
-    /// Why pods wait is told of those that do: all others have a null pointer.
+    /// Pods that wait for nothing have a null pointer.
     #[test]
     fn a_pod_that_waits_for_nothing_takes_eight_bytes_for_it() {
         assert_eq!(size_of::<Option<Box<Vec<crate::report::facts::WaitingFacts>>>>(), 8);

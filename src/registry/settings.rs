@@ -80,7 +80,7 @@ impl Default for RegistryTimings {
 }
 
 impl RegistryTimings {
-    /// Those for `options`: who asks often for tags looks as often at what workloads run.
+    /// Returns the timings for `options`. A short `--registry-interval` shortens the search for new images too.
     #[must_use]
     pub fn of(options: &RegistryOptions) -> Self {
         let timings = Self::default();

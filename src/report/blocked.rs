@@ -124,8 +124,8 @@ pub(super) fn blocked(facts: &WorkloadFacts<'_>, progress: &Progress<'_>) -> Vec
     blocked
 }
 
-/// Why the pod that a StatefulSet's rollout waits for is not Ready, if it is of another hash: those of the current one are in
-/// [`blocked`].
+/// Returns why the pod that a StatefulSet's rollout waits for is not Ready, if it has another hash than the current one. Pods of the
+/// current hash are in [`blocked`].
 pub(super) fn blocking(
     facts: &WorkloadFacts<'_>,
     progress: &Progress<'_>,
@@ -140,7 +140,7 @@ fn reason_of(pod: &PodFacts<'_>) -> BlockReason {
     pod.waiting.first().map_or(BlockReason::Other, |waiting| BlockReason::parse(&waiting.reason))
 }
 
-/// Why one pod is not Ready.
+/// Returns why one pod is not Ready.
 fn one_pod(facts: &WorkloadFacts<'_>, pod: &PodFacts<'_>, at: u32) -> BlockedPods {
     let first = pod.waiting.first();
     let container = first.map_or_else(|| Name::from(""), |waiting| waiting.container.clone());
@@ -191,7 +191,7 @@ impl BlockedPods {
 
 impl WorkloadReport {
     /// `it waits for db-2, which is not ready: ImagePullBackOff (db:typo)`; `None` unless a StatefulSet's rollout waits for one of
-    /// its pods. Why a pod of the current hash is not Ready says [`Self::what_waits`].
+    /// its pods. [`Self::what_waits`] has the reason of a pod of the current hash.
     #[must_use]
     pub fn what_blocks(&self) -> Option<String> {
         let pod = self.pods.get(self.blocking_pod? as usize)?;

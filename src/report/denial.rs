@@ -1,7 +1,7 @@
-//! What the API server names when it refuses to create a pod: a quota, a policy, a missing object.
+//! Parser for the messages with which the API server refuses to create a pod: it finds the quota, policy or object that they name.
 //!
-//! The words are those of Kubernetes 1.25 to 1.37 (`plugin/pkg/admission`, `staging/src/k8s.io/apiserver/pkg/admission/plugin`) and
-//! of the webhooks of Kyverno and Gatekeeper. Only names leave this file: a message may hold anything, and goes into no metric.
+//! The messages are those of Kubernetes 1.25 to 1.37 (`plugin/pkg/admission`, `staging/src/k8s.io/apiserver/pkg/admission/plugin`) and
+//! of the webhooks of Kyverno and Gatekeeper. Only names leave this file: a message may hold anything, and must not reach a metric.
 
 /// Why the API server refused a pod.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -66,7 +66,8 @@ impl<'m> Denial<'m> {
     }
 }
 
-/// The words of a message that name what refused the pod, as far as they can be read; [`Denial::parse`] reads the same from them.
+/// Returns the part of a message that names the quota, policy or object; empty if none is found. [`Denial::parse`] returns the same for
+/// both texts.
 #[must_use]
 pub fn named_in(message: &str) -> String {
     match Denial::parse(message) {
@@ -84,14 +85,14 @@ pub fn named_in(message: &str) -> String {
     }
 }
 
-/// What a `LimitRange` says (`plugin/pkg/admission/limitranger/admission.go`).
+/// Phrases of a `LimitRange`'s messages (`plugin/pkg/admission/limitranger/admission.go`).
 const LIMITS: [&str; 3] = [" usage per Container is ", " usage per Pod is ", " max limit to request ratio per "];
 
-/// What stands before the name of an object that does not exist, what ends the name, and the object's kind.
+/// Messages about missing objects: the words before the name, the character after it, and the object's kind.
 const MISSING: [(&str, char, &str); 2] =
     [("serviceaccount \"", '"', "ServiceAccount"), ("RuntimeClass \"", '"', "RuntimeClass")];
 
-/// The policy that a webhook names: Gatekeeper's constraint, or the first of Kyverno's policies.
+/// Returns the policy that a webhook's message names: Gatekeeper's constraint, or the first of Kyverno's policies.
 fn policy(message: &str) -> Option<&str> {
     if let Some(constraint) = after(message, "denied the request: [") {
         return named(constraint, ']');
@@ -104,8 +105,8 @@ fn after<'m>(message: &'m str, words: &str) -> Option<&'m str> {
     message.split_once(words).map(|(_, rest)| rest)
 }
 
-/// The name that `text` begins with, up to `end`. A message is cut somewhere, and names that the API server would not take are not
-/// names.
+/// Returns the name at the start of `text`, up to `end`. Messages are truncated, so a name without `end` is ignored, and so is one
+/// that the API server would reject.
 fn named(text: &str, end: char) -> Option<&str> {
     let (name, _) = text.split_once(end)?;
     let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"._-:/".contains(&byte);
@@ -185,7 +186,7 @@ mod tests {
         }
     }
 
-    /// What is cut in the middle of a name, and what no API server has as a name, is none.
+    /// Truncated names, and names that the API server would reject, are ignored.
     #[test]
     fn only_whole_and_plain_names_are_read() {
         for message in [

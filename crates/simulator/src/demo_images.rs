@@ -1,5 +1,5 @@
-//! What the demo's registry holds of two exhibits: the two images that `shop/web` runs, whose tag was pushed again, and two builds of
-//! `internal/wiki` that differ in their provenance only. What else the demo's pods run it has by name and digest.
+//! Images in the demo's registry: two images of `shop/web`, whose tag was pushed again, and two builds of `internal/wiki` that differ
+//! only in their provenance. Of all other images the registry has the tag and the digest.
 
 use super::controllers::Registry;
 use super::image_registry::{Image, ImageRegistry, Platform};
@@ -11,13 +11,13 @@ use serde_json::Value;
 /// The registry that the demo's images name.
 pub const DEMO_REGISTRY: &str = "registry.example";
 
-/// What the pods of `shop/web` run that were created after its tag was pushed again.
+/// Seed of the digest that newer pods of `shop/web` run.
 pub(super) const PUSHED_AGAIN: &str = "web, pushed again under the same tag";
 
 const WEB: &str = "shop/web";
 const WIKI: &str = "internal/wiki";
 
-/// Pushes the images, and lets the pods run them.
+/// Pushes the images, and sets their digests in the pods' status.
 pub(super) fn push(images: &ImageRegistry, store: &Store) {
     let web = |layer: &str, revision: &str, created: &str, tag: Option<&str>| {
         let label = |name: &str, value: &str| (format!("org.opencontainers.image.{name}"), value.to_owned());
@@ -43,12 +43,12 @@ pub(super) fn push(images: &ImageRegistry, store: &Store) {
     run(store, WIKI, |number, _| if number == 0 { first.clone() } else { second.clone() });
 }
 
-/// Answers for every other image as the nodes' own registry does.
+/// Lets the registry resolve every other tag as the simulated nodes do.
 pub(super) fn follow(images: &ImageRegistry, registry: Registry) {
     images.follow(move |repository, tag| registry.resolve(&format!("{DEMO_REGISTRY}/{repository}:{tag}")));
 }
 
-/// Lets the pods of a workload run other digests: each by its number and the digest that it ran.
+/// Replaces the digests in the status of a repository's pods. `digest` gets the pod's number and its previous digest.
 fn run(store: &Store, repository: &str, digest: impl Fn(usize, &str) -> String) {
     let of_repository = format!("{DEMO_REGISTRY}/{repository}@");
     let mut number = 0;

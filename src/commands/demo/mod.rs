@@ -19,7 +19,7 @@ use std::time::Duration;
 /// An image of `shop/web` that the registry does not have.
 const MISSING: &str = "registry.example/shop/web:typo";
 
-/// From one look at a tag to the next.
+/// Interval between two requests for a tag.
 const REGISTRY_INTERVAL: Duration = Duration::from_secs(20);
 
 /// Something worth a look in the demo.

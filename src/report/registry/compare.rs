@@ -118,7 +118,7 @@ impl<'e> Comparer<'e> {
         self.note_for_ids(&ids, &indexes, &manifests);
     }
 
-    /// Notes configurations that differ.
+    /// Notes the configurations, if there is more than one.
     fn note_configs(&mut self, configs: BTreeSet<&Name>) {
         if configs.len() > 1 {
             for config in configs {
@@ -127,7 +127,8 @@ impl<'e> Comparer<'e> {
         }
     }
 
-    /// Notes what would tell of which image the ids of nodes are: `ids` with whether they can be those of configurations.
+    /// Notes the documents that would tell which image a node's id belongs to. The flag of an id says whether it can be the id of a
+    /// configuration.
     fn note_for_ids(&mut self, ids: &[(&Name, bool)], indexes: &[&Index], manifests: &[(&Name, &Manifest)]) {
         if ids.is_empty() {
             return;

@@ -94,7 +94,7 @@ struct State {
     followed: Mutex<Followed>,
 }
 
-/// Says which digest a repository's tag stands for, of what was not pushed.
+/// Resolver for tags that were not pushed.
 #[derive(Default)]
 struct Followed(Option<Box<Resolve>>);
 
@@ -184,7 +184,7 @@ impl ImageRegistry {
         lock(&self.state.content).put_manifest(repository, tag, media_type, body)
     }
 
-    /// Puts a blob; its digest.
+    /// Stores a blob and returns its digest.
     pub fn put_blob(&self, repository: &str, body: &[u8]) -> String {
         lock(&self.state.content).put_blob(repository, body)
     }
@@ -194,7 +194,7 @@ impl ImageRegistry {
         lock(&self.state.content).tag(repository, tag, digest);
     }
 
-    /// Lets tags that were not pushed stand for the digests that `resolve` says, by repository and tag. Nobody can have their content.
+    /// Sets a resolver for tags that were not pushed. It gets repository and tag; the registry serves no content for these digests.
     pub fn follow(&self, resolve: impl Fn(&str, &str) -> Option<String> + Send + Sync + 'static) {
         lock(&self.state.followed).0 = Some(Box::new(resolve));
     }

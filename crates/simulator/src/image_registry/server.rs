@@ -143,7 +143,7 @@ fn find(state: &State, path: &str) -> Option<(String, String, Vec<u8>)> {
     Some((digest_of(&body), "application/octet-stream".to_owned(), body))
 }
 
-/// The digest that a tag stands for that was not pushed here.
+/// Resolves a tag that was not pushed.
 fn followed(state: &State, path: &str) -> Option<(String, String, Vec<u8>)> {
     let (repository, tag) = path.strip_prefix("/v2/")?.rsplit_once("/manifests/")?;
     let digest = lock(&state.followed).0.as_ref()?(repository, tag)?;
