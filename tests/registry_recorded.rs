@@ -63,19 +63,9 @@ impl Recorded {
         format!("{}/{REPOSITORY}@{}", self.registry.host(), self.digest(tag))
     }
 
-    /// `web`, whose pods have these imageIDs.
-    fn web(&self, image: &str, image_ids: &[String]) -> World {
-        let mut world = World::new();
-        world.put(&deployment(image)).put(&replica_set("h1", image, 1, -4000));
-        for (number, id) in image_ids.iter().enumerate() {
-            world.put(&pod(&format!("p{number}")).image(image).image_id(id));
-        }
-        world
-    }
-
     /// Pods with these imageIDs, and what the registry says of them.
     async fn said(&self, image_ids: &[String]) -> (WorkloadReport, Answers) {
-        let mut world = self.web(&self.image(), image_ids);
+        let mut world = web(&self.image(), image_ids);
         self.ask(&mut world).await
     }
 
@@ -88,6 +78,16 @@ impl Recorded {
         world.inventory.take_registry_evidence(&Arc::new(answers.evidence.clone()), now);
         (world.report("deployment/web").clone(), answers)
     }
+}
+
+/// `web`, whose pods have these imageIDs.
+fn web(image: &str, image_ids: &[String]) -> World {
+    let mut world = World::new();
+    world.put(&deployment(image)).put(&replica_set("h1", image, 1, -4000));
+    for (number, id) in image_ids.iter().enumerate() {
+        world.put(&pod(&format!("p{number}")).image(image).image_id(id));
+    }
+    world
 }
 
 fn change(report: &WorkloadReport) -> Option<Change> {
@@ -167,7 +167,7 @@ async fn r08_r09_an_id_that_no_image_has_stays_unresolved() {
 async fn r10_a_digest_in_the_template_never_moves() {
     let recorded = Recorded::start("index-new").await;
     let pinned = format!("{}@{}", recorded.image(), recorded.digest("index"));
-    let mut world = recorded.web(&pinned, &[recorded.ran("index")]);
+    let mut world = web(&pinned, &[recorded.ran("index")]);
     let (report, answers) = recorded.ask(&mut world).await;
     assert_eq!((change(&report), answers.unanswered), (None, vec![]));
 }
@@ -200,7 +200,7 @@ async fn r14_a_body_that_does_not_have_its_digest_counts_for_nothing() {
 #[tokio::test]
 async fn r16_a_tag_that_moved_back_is_current() {
     let recorded = Recorded::start("index-new").await;
-    let mut world = recorded.web(&recorded.image(), &[recorded.ran("index")]);
+    let mut world = web(&recorded.image(), &[recorded.ran("index")]);
     assert_eq!(change(&recorded.ask(&mut world).await.0), Some(Change::Different));
     recorded.live("index");
     assert_eq!(change(&recorded.ask(&mut world).await.0), Some(Change::None));
@@ -216,7 +216,7 @@ async fn r18_indexes_that_differ_in_one_platform_are_two() {
 #[tokio::test]
 async fn r19_nobody_is_asked_for_what_has_not_started() {
     let recorded = Recorded::start("index-new").await;
-    let mut world = recorded.web(&recorded.image(), &[]);
+    let mut world = web(&recorded.image(), &[]);
     world.put(&pod("p0").image(&recorded.image()).image_id("").pending());
     let (report, _) = recorded.ask(&mut world).await;
     assert_eq!((change(&report), recorded.registry.asked().len()), (None, 0));
