@@ -847,6 +847,23 @@ fn kinds(simulator: &Simulator) -> Vec<&'static str> {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn the_page_and_the_api_have_rights_of_their_own() {
+    let simulator = Simulator::start(SimulatorConfig::default()).await.unwrap();
+    simulator.set_account(&token("person"), Some(account("person", &["/"])));
+    simulator.set_account(&token("program"), Some(account("program", &["/api/v1"])));
+    let podskew = Served::podskew(&simulator.kubeconfig(), &["--auth", "kubernetes"]);
+    podskew.until_ready(None);
+    let status = |path: &str, who: &str| podskew.status(None, path, &[("Authorization", &bearer(who))]);
+    for path in ["/", "/workload/a/b/c", "/image", "/static/x"] {
+        assert_eq!(status(path, "program"), 403, "{path}");
+        assert_ne!(status(path, "person"), 403, "{path}");
+    }
+    assert_eq!((status("/events", "program"), status("/api/v1/summary", "person")), (403, 403));
+    assert_eq!((status("/api/v1/summary", "program"), status("/api/v1/workloads/a/b/c", "program")), (200, 404));
+    assert_eq!(podskew.status(None, "/api/v1/summary", &[]), 401);
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn the_api_server_says_whose_token_may_get_which_path() {
     let simulator = Simulator::start(SimulatorConfig::default()).await.unwrap();
     simulator.set_account(&token("prometheus"), Some(account("prometheus", &["/metrics"])));
@@ -868,7 +885,7 @@ async fn the_api_server_says_whose_token_may_get_which_path() {
     for path in ["/livez", "/healthz", "/readyz"] {
         assert_eq!(podskew.status(None, path, &[]), 200, "{path}");
     }
-    assert_eq!(podskew.status(None, "/api/v1/secret", &[]), 404);
+    assert_eq!(podskew.status(None, "/api/v2/secret", &[]), 404);
     assert_eq!(kinds(&simulator), [""; 0]);
 
     assert_eq!(status("/metrics?x=1", &bearer("prometheus")), 200);

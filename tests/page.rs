@@ -261,6 +261,35 @@ async fn names_and_messages_stand_where_they_may() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn those_who_prove_who_they_are_see_everything_and_nobody_else_does() {
+    let simulator = cluster().await;
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("web.yaml");
+    let made = run(Path::new("htpasswd"), &["-nbBC", "4", "anna", "secret"], b"", "apt-get install apache2-utils");
+    let (_, hash) = std::str::from_utf8(&made.stdout).unwrap().trim().split_once(':').unwrap();
+    std::fs::write(&file, format!("basic_auth_users: {{anna: \"{hash}\"}}\n")).unwrap();
+    let arguments = ["--web-config-file", file.to_str().unwrap(), "--metric-denylist", "podskew_pod_info"];
+    let podskew = ready(&simulator, &arguments).await;
+    for path in ["/", "/api/v1/summary", "/events", "/workload/a/b/c", "/node/a", "/static/x"] {
+        assert_eq!(get(&podskew, path).status, 401, "{path}");
+    }
+    let ask_as_anna = |path: &str| ask(podskew.address(), path, &[("Authorization", "Basic YW5uYTpzZWNyZXQ=")]);
+    let stuck = ask_as_anna("/api/v1/workloads/stuck/deployment/api");
+    let pod =
+        simulator.store().list(Resource::Pods).into_iter().find(|pod| pod["metadata"]["namespace"] == "stuck").unwrap();
+    assert_eq!(stuck.status, 200, "{}", stuck.body);
+    assert!(
+        stuck.body.contains(pod["metadata"]["name"].as_str().unwrap()) && stuck.body.contains("Back-off pulling image")
+    );
+    // It was made for those who had a password, so nobody reads it without.
+    std::fs::write(&file, "rate_limit: {interval: 1ms, burst: 1000}\n").unwrap();
+    podskew
+        .until_answered("/", |status, body| status == 503 && body.contains("asks for no credentials any more"))
+        .await;
+    assert_eq!((get(&podskew, "/events").status, get(&podskew, "/metrics").status), (503, 200));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn the_page_has_an_address_of_its_own_a_name_or_none() {
     let simulator = shop(true).await;
     let off = ready(&simulator, &["--page", "off"]).await;

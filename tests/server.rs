@@ -61,13 +61,13 @@ impl Pages for Flood {
         Box::pin(async move { PageResponse { status: http::StatusCode::OK, headers: Vec::new(), body } })
     }
 
-    fn events(&self) -> BoxStream<'static, Bytes> {
+    fn events(&self) -> Option<BoxStream<'static, Bytes>> {
         let frame = Bytes::from(vec![b'x'; 1 << 16]);
-        if self.endless {
+        Some(if self.endless {
             repeat(frame).boxed()
         } else {
             repeat(frame).take(1).chain(futures::stream::pending()).boxed()
-        }
+        })
     }
 }
 

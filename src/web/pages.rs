@@ -54,8 +54,8 @@ pub trait Pages: Send + Sync + 'static {
     /// The answer to one request. It may wait for a thread.
     fn answer(self: Arc<Self>, request: PageRequest) -> BoxFuture<'static, PageResponse>;
 
-    /// The frames of a stream of events from now on (`text/event-stream`).
-    fn events(&self) -> BoxStream<'static, Bytes>;
+    /// The frames of a stream of events from now on (`text/event-stream`); `None` where there is none at the moment.
+    fn events(&self) -> Option<BoxStream<'static, Bytes>>;
 }
 
 /// A request that access control let through.

@@ -129,11 +129,14 @@ fn events(pages: &Arc<dyn Pages>, place: &Place, method: &Method) -> Response<Bo
         *response.status_mut() = StatusCode::NO_CONTENT;
         return with(response, CACHE_CONTROL, "no-store");
     };
+    let Some(events) = pages.events() else {
+        return text(StatusCode::SERVICE_UNAVAILABLE, "there are no events at the moment\n");
+    };
     let body = if method == Method::HEAD {
         Body::text("")
     } else {
         place.give_back();
-        Body::stream(taken.frames(pages.events()))
+        Body::stream(taken.frames(events))
     };
     let mut response = with(Response::new(body), CONTENT_TYPE, "text/event-stream");
     // Its place is gone, so the connection is good for nothing else.

@@ -61,6 +61,13 @@ impl LivePages {
     }
 }
 
+impl LivePages {
+    /// Whether it shows what those may see who prove who they are, and nobody has to any more.
+    fn is_unguarded(&self) -> bool {
+        self.access.as_ref().is_some_and(|access| !access.authenticates())
+    }
+}
+
 impl Pages for LivePages {
     fn serves_host(&self, host: Option<&str>) -> bool {
         is_served(&self.hosts, host)
@@ -71,7 +78,7 @@ impl Pages for LivePages {
             if let Some(asset) = Ui::asset(as_asked(&request)) {
                 return response(asset);
             }
-            if self.access.as_ref().is_some_and(|access| !access.authenticates()) {
+            if self.is_unguarded() {
                 return unavailable(UNGUARDED);
             }
             let Ok(Ok(turn)) = timeout(TURN, Arc::clone(&self.turns).acquire_owned()).await else {
@@ -87,8 +94,8 @@ impl Pages for LivePages {
         })
     }
 
-    fn events(&self) -> BoxStream<'static, Bytes> {
-        self.events.subscribe()
+    fn events(&self) -> Option<BoxStream<'static, Bytes>> {
+        (!self.is_unguarded()).then(|| self.events.subscribe())
     }
 }
 
