@@ -128,7 +128,6 @@ impl<'p, T, P> Work<'p, T, P> {
     }
 }
 
-/// A panic while it is held ends the process (see `Cargo.toml`), and in tests the test.
 #[cfg(test)]
 mod tests {
     use super::{MOST_PARTS, take_over};

@@ -1,7 +1,6 @@
 //! A page of text for people: paragraphs as wide as the terminal, commands that can still be pasted, and colours.
 
 use crate::terminal::humanize::visible;
-use std::fmt::Write as _;
 
 /// Who reads it.
 #[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
@@ -25,6 +24,18 @@ pub const YELLOW: &str = "1;33";
 pub const GREEN: &str = "1;32";
 /// For what stands beside it.
 pub const FAINT: &str = "2";
+/// For a line of a diff that is gone, as git shows it.
+pub const REMOVED: &str = "31";
+/// For a line of a diff that is new.
+pub const ADDED: &str = "32";
+/// For where in the file a part of a diff is.
+pub const HUNK: &str = "36";
+
+/// A text in this style (`SGR` of ECMA-48); as it is if the style is empty.
+#[must_use]
+pub fn styled(text: &str, style: &str) -> String {
+    if style.is_empty() { text.to_owned() } else { format!("\u{1b}[{style}m{text}\u{1b}[0m") }
+}
 
 /// What is written so far.
 #[derive(Debug)]
@@ -97,11 +108,7 @@ impl Page {
 
     /// A text as it is, in this style.
     pub fn styled(&mut self, text: &str, style: &str) {
-        if self.coloured && !style.is_empty() {
-            let _ = write!(self.text, "\u{1b}[{style}m{text}\u{1b}[0m");
-        } else {
-            self.text.push_str(text);
-        }
+        self.text.push_str(&styled(text, if self.coloured { style } else { "" }));
     }
 }
 

@@ -4,6 +4,7 @@ use super::line_limit::LineLimit;
 use super::timeline::Timeline;
 use super::timings::Timings;
 use crate::inventory::Source;
+use crate::objects::Resource;
 use crate::sync::lock;
 use crate::telemetry::{EventType, FailureReason, Telemetry};
 use crate::time::UnixTime;
@@ -57,21 +58,29 @@ impl Liveness {
         lives.get(&source).and_then(|life| life.failure)
     }
 
+    /// Whether all watches of a resource stand, and the oldest of their last activities.
+    pub(super) fn worst(&self, resource: Resource) -> (bool, u32) {
+        worst(&lock(&self.lives), resource)
+    }
+
     /// Changes one life, and tells the worst of its resource. The gauge is set under the lock: two watches that report at
     /// once leave the later truth.
     fn update(&self, source: Source, change: impl FnOnce(&mut Life)) {
         let mut lives = lock(&self.lives);
         change(lives.entry(source).or_default());
-        let first = Source { resource: source.resource, namespace: 0 };
-        let last = Source { resource: source.resource, namespace: u8::MAX };
-        let (synced, last_activity) =
-            lives.range(first..=last).fold((true, u32::MAX), |(synced, oldest), (_, life)| {
-                (synced && life.synced, oldest.min(life.last_activity))
-            });
+        let (synced, last_activity) = worst(&lives, source.resource);
         let label = [source.resource.plural()];
         self.telemetry.cluster_synced.with_label_values(&label).set(i64::from(synced));
         self.telemetry.last_activity.with_label_values(&label).set(f64::from(last_activity));
     }
+}
+
+/// Whether all watches of a resource stand, and the oldest of their last activities.
+fn worst(lives: &BTreeMap<Source, Life>, resource: Resource) -> (bool, u32) {
+    let (first, last) = (Source { resource, namespace: 0 }, Source { resource, namespace: u8::MAX });
+    lives
+        .range(first..=last)
+        .fold((true, u32::MAX), |(synced, oldest), (_, life)| (synced && life.synced, oldest.min(life.last_activity)))
 }
 
 /// What one watch tells about itself.

@@ -60,6 +60,7 @@ mod watcher;
 use crate::inventory::Source;
 use crate::objects::Resource;
 use crate::telemetry::{FailureReason, Telemetry};
+use crate::time::UnixTime;
 use budget::Budget;
 pub use connect::{Connected, Connection, Misconfigured, client, connect, contexts};
 pub use list_once::{Refusal, look};
@@ -97,22 +98,34 @@ impl Watches {
         Arc::clone(&self.liveness.answered)
     }
 
-    /// Tells why a source is not answered: how its last attempt failed, unless the API server has said something since.
+    /// How the watches are.
     #[must_use]
-    pub fn troubles(&self) -> Troubles {
-        Troubles(Arc::clone(&self.liveness))
+    pub fn health(&self) -> Health {
+        Health(Arc::clone(&self.liveness))
     }
 }
 
-/// Why sources are not answered.
+/// How the watches are.
 #[derive(Clone)]
-pub struct Troubles(Arc<Liveness>);
+pub struct Health(Arc<Liveness>);
 
-impl Troubles {
-    /// How the last attempt at a source failed.
+impl Health {
+    /// How the last attempt at a source failed, unless the API server has said something since.
     #[must_use]
-    pub fn of(&self, source: Source) -> Option<FailureReason> {
+    pub fn failure(&self, source: Source) -> Option<FailureReason> {
         self.0.failure(source)
+    }
+
+    /// Whether everything that is known of a resource is complete and its watches stand.
+    #[must_use]
+    pub fn is_synced(&self, resource: Resource) -> bool {
+        self.0.worst(resource).0
+    }
+
+    /// When the API server last sent something about a resource; of several namespaces, the one where that is longest ago.
+    #[must_use]
+    pub fn last_activity(&self, resource: Resource) -> Option<UnixTime> {
+        UnixTime::from_seconds(i64::from(self.0.worst(resource).1))
     }
 }
 

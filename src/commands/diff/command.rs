@@ -11,6 +11,7 @@ use crate::objects::Resource;
 use crate::report::history::Revision;
 use crate::snapshot::look;
 use crate::terminal::output;
+use crate::terminal::text_layout::{ADDED, BOLD, HUNK, REMOVED, styled};
 use anyhow::{Context as _, anyhow, bail};
 use std::process::ExitCode;
 
@@ -82,19 +83,18 @@ pub async fn diff(options: DiffOptions) -> anyhow::Result<ExitCode> {
     Ok(code)
 }
 
-/// The lines of a diff in the colours that git gave them.
+/// The lines of a diff in the colours that git gives them.
 fn coloured(diff: &str) -> String {
     let mut text = String::new();
     for line in diff.lines() {
-        let code = match line.as_bytes() {
-            [b'-', b'-', b'-', b' ', ..] | [b'+', b'+', b'+', b' ', ..] => "1",
-            [b'@', ..] => "36",
-            [b'-', ..] => "31",
-            [b'+', ..] => "32",
+        let style = match line.as_bytes() {
+            [b'-', b'-', b'-', b' ', ..] | [b'+', b'+', b'+', b' ', ..] => BOLD,
+            [b'@', ..] => HUNK,
+            [b'-', ..] => REMOVED,
+            [b'+', ..] => ADDED,
             _ => "",
         };
-        let line = if code.is_empty() { line.to_owned() } else { format!("\u{1b}[{code}m{line}\u{1b}[0m") };
-        text.push_str(&line);
+        text.push_str(&styled(line, style));
         text.push('\n');
     }
     text

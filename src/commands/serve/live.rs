@@ -5,7 +5,9 @@ use crate::objects::Resource;
 use crate::sync::lock;
 use crate::telemetry::Telemetry;
 use crate::time::UnixTime;
+use crate::watch::Health;
 use crate::web::{ConnectionCounts, Pages, Scrape, Site, Status};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock};
 use std::time::Duration;
 
@@ -16,6 +18,10 @@ pub(super) struct Live {
     namespaces: Vec<String>,
     excluded_namespaces: Vec<String>,
     progress: Mutex<Progress>,
+    /// How the watches are, where there are any.
+    health: Option<Health>,
+    /// Pods that are held.
+    pods: AtomicU64,
     /// The page, where it is served here.
     pages: OnceLock<Arc<dyn Pages>>,
 }
@@ -32,6 +38,7 @@ impl Live {
         telemetry: Telemetry,
         namespaces: Vec<String>,
         excluded_namespaces: Vec<String>,
+        health: Option<Health>,
     ) -> Self {
         Self {
             exposition,
@@ -39,6 +46,8 @@ impl Live {
             namespaces,
             excluded_namespaces,
             progress: Mutex::default(),
+            health,
+            pods: AtomicU64::new(0),
             pages: OnceLock::new(),
         }
     }
@@ -79,20 +88,21 @@ impl Live {
 
     /// When the API server last sent something about a resource.
     pub(super) fn last_activity(&self, resource: Resource) -> Option<UnixTime> {
-        let gauge = self.telemetry.last_activity.get_metric_with_label_values(&[resource.plural()]).ok()?;
-        #[expect(clippy::cast_possible_truncation, reason = "seconds since 1970")]
-        UnixTime::from_seconds(gauge.get() as i64)
+        self.health.as_ref()?.last_activity(resource)
     }
 
-    /// How many objects of a resource are held.
-    pub(super) fn objects(&self, resource: Resource) -> u64 {
-        let gauge = self.telemetry.objects.get_metric_with_label_values(&[resource.plural()]);
-        gauge.map_or(0, |gauge| u64::try_from(gauge.get()).unwrap_or_default())
+    /// How many pods are held.
+    pub(super) fn pods(&self) -> u64 {
+        self.pods.load(Ordering::Relaxed)
+    }
+
+    /// Says how many pods are held.
+    pub(super) fn holds_pods(&self, pods: u64) {
+        self.pods.store(pods, Ordering::Relaxed);
     }
 
     pub(super) fn is_synced(&self, resource: Resource) -> bool {
-        let gauge = self.telemetry.cluster_synced.get_metric_with_label_values(&[resource.plural()]);
-        gauge.is_ok_and(|gauge| gauge.get() == 1)
+        self.health.as_ref().is_some_and(|health| health.is_synced(resource))
     }
 }
 

@@ -100,6 +100,7 @@ pub async fn watch_and_serve(
         telemetry.clone(),
         config.namespaces.clone(),
         config.settings.exclude_namespaces,
+        Some(watches.health()),
     ));
 
     let access = access.map(|mut access| {

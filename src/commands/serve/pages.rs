@@ -171,7 +171,7 @@ impl Cluster for LiveCluster {
             namespaces: self.live.namespaces().to_vec(),
             excluded_namespaces: self.live.excluded_namespaces().to_vec(),
             resources: Resource::ALL.map(watched).to_vec(),
-            pods: self.live.objects(Resource::Pods),
+            pods: self.live.pods(),
             asks_registries: self.asks_registries,
         }
     }

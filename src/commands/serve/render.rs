@@ -10,7 +10,7 @@ use crate::sync::lock;
 use crate::telemetry::{FailureReason, Telemetry};
 use crate::time::UnixTime;
 use crate::ui::Board;
-use crate::watch::{Troubles, Watches};
+use crate::watch::{Health, Watches};
 use anyhow::Context;
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
@@ -36,11 +36,11 @@ pub(super) async fn keep_rendering(
     shown: Option<Shown>,
     watches: &Watches,
 ) -> anyhow::Result<()> {
-    let (answered, troubles) = (watches.answered(), Some(watches.troubles()));
+    let (answered, health) = (watches.answered(), Some(watches.health()));
     let begun = Instant::now();
     let (published, cached_tags, registry) = (None, Vec::new(), None);
     let mut renderer =
-        Renderer { inventory, exposition, telemetry, live, shown, troubles, begun, published, cached_tags, registry };
+        Renderer { inventory, exposition, telemetry, live, shown, health, begun, published, cached_tags, registry };
     loop {
         // The first picture of a large cluster takes longer than a thread that serves sockets may stand still.
         let published;
@@ -75,7 +75,7 @@ struct Renderer {
     /// What the page shows, where it is served.
     shown: Option<Shown>,
     /// Why sources are not answered, where that can be told.
-    troubles: Option<Troubles>,
+    health: Option<Health>,
     begun: Instant,
     /// The pods awaiting their owner as last published; `None` before the first picture.
     published: Option<Vec<(Name, u32)>>,
@@ -162,9 +162,10 @@ impl Renderer {
             let objects = i64::try_from(inventory.objects(resource)).unwrap_or(i64::MAX);
             self.telemetry.objects.with_label_values(&[resource.plural()]).set(objects);
         }
+        self.live.holds_pods(inventory.objects(Resource::Pods));
         if self.published.is_none() {
             let unanswered = inventory.unanswered();
-            let trouble = |source| self.troubles.as_ref().and_then(|troubles| troubles.of(source));
+            let trouble = |source| self.health.as_ref().and_then(|health| health.failure(source));
             let named = |source: &Source| described(*source, self.live.namespaces(), trouble(*source));
             self.live.waits_for(unanswered.iter().map(named).collect());
         }
@@ -232,15 +233,15 @@ mod tests {
         let inventory = Arc::new(Mutex::new(Inventory::new(Settings::default(), &sources)));
         let exposition = Arc::new(Exposition::new(Selection::default(), Vec::new()));
         let telemetry = Telemetry::new().unwrap();
-        let live = Arc::new(Live::new(Arc::clone(&exposition), telemetry.clone(), Vec::new(), Vec::new()));
-        let (begun, published, troubles) = (Instant::now(), None, None);
+        let live = Arc::new(Live::new(Arc::clone(&exposition), telemetry.clone(), Vec::new(), Vec::new(), None));
+        let (begun, published, health) = (Instant::now(), None, None);
         let mut renderer = Renderer {
             inventory: inventory.clone(),
             exposition,
             telemetry,
             live: live.clone(),
             shown: None,
-            troubles,
+            health,
             begun,
             published,
             cached_tags: Vec::new(),
