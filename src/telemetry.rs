@@ -26,11 +26,11 @@ use std::time::SystemTime;
 #[derive(Clone)]
 pub struct Telemetry {
     registry: Registry,
-    /// `podskew_cluster_synced{resource}`: 1 while the resource's watch is complete and alive.
-    pub cluster_synced: IntGaugeVec,
+    /// `podskew_watch_synced{resource}`: 1 while the resource's watch is complete and alive.
+    pub watch_synced: IntGaugeVec,
     /// `podskew_objects{resource}`: objects held.
     pub objects: IntGaugeVec,
-    /// `podskew_watch_events_total{resource,type}`.
+    /// `podskew_watch_events_total{resource,event}`.
     pub watch_events: IntCounterVec,
     /// `podskew_watch_failures_total{resource,reason}`.
     pub watch_failures: IntCounterVec,
@@ -124,7 +124,7 @@ impl fmt::Display for FailureReason {
     }
 }
 
-/// What a watch brought: the label `type` of `podskew_watch_events_total`.
+/// What a watch brought: the label `event` of `podskew_watch_events_total`.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
 pub enum EventType {
     /// An object was added or changed.
@@ -167,9 +167,9 @@ impl Telemetry {
     pub fn new() -> Result<Self, prometheus::Error> {
         let telemetry = Self {
             registry: Registry::new(),
-            cluster_synced: IntGaugeVec::new(
+            watch_synced: IntGaugeVec::new(
                 Opts::new(
-                    "podskew_cluster_synced",
+                    "podskew_watch_synced",
                     "Whether what podskew knows of the resource is complete and its watch alive: 1 from the end of a list, \
                      0 from a failure until the watch stands again, 0 while forbidden, 1 where an optional resource is not \
                      served. With several namespaces, the worst of them.",
@@ -185,7 +185,7 @@ impl Telemetry {
                     "podskew_watch_events_total",
                     "Events the watches of the resource brought; the initial objects of a list do not count.",
                 ),
-                &["resource", "type"],
+                &["resource", "event"],
             )?,
             watch_failures: IntCounterVec::new(
                 Opts::new(
@@ -271,7 +271,7 @@ impl Telemetry {
         )?;
         build.with_label_values(&[env!("PODSKEW_REVISION"), env!("CARGO_PKG_VERSION")]).set(1);
         self.registry.register(Box::new(build))?;
-        self.registry.register(Box::new(self.cluster_synced.clone()))?;
+        self.registry.register(Box::new(self.watch_synced.clone()))?;
         self.registry.register(Box::new(self.objects.clone()))?;
         self.registry.register(Box::new(self.watch_events.clone()))?;
         self.registry.register(Box::new(self.watch_failures.clone()))?;
@@ -292,7 +292,7 @@ impl Telemetry {
     fn start_at_zero(&self) {
         for resource in Resource::ALL {
             let resource = resource.plural();
-            self.cluster_synced.with_label_values(&[resource]).set(0);
+            self.watch_synced.with_label_values(&[resource]).set(0);
             self.objects.with_label_values(&[resource]).set(0);
             self.last_activity.with_label_values(&[resource]).set(0.0);
             self.watch_restarts.with_label_values(&[resource]).reset();
@@ -394,7 +394,7 @@ mod tests {
         };
         let resources = Resource::ALL.len();
         assert_eq!(series("podskew_build_info"), Some(1));
-        assert_eq!(series("podskew_cluster_synced"), Some(resources));
+        assert_eq!(series("podskew_watch_synced"), Some(resources));
         assert_eq!(series("podskew_objects"), Some(resources));
         assert_eq!(series("podskew_watch_events_total"), Some(resources * EventType::ALL.len()));
         assert_eq!(series("podskew_watch_failures_total"), Some(resources * FailureReason::ALL.len()));

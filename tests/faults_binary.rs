@@ -27,7 +27,7 @@ async fn agrees(podskew: &Running, simulator: &Simulator) -> Scrape {
     loop {
         let fresh = fresh.look();
         let scrape = podskew.scrape();
-        let synced = scrape.parsed.series("podskew_cluster_synced", &[]).iter().all(|(_, synced)| *synced == 1.0);
+        let synced = scrape.parsed.series("podskew_watch_synced", &[]).iter().all(|(_, synced)| *synced == 1.0);
         let difference = disagreement(&scrape.parsed, &fresh.parsed);
         Told { parsed: &scrape.parsed, at: scrape.at, start: scrape.at }.holds_together();
         if synced && difference.is_none() {
@@ -56,7 +56,7 @@ async fn half_a_picture_is_never_served() {
     simulator.inject(Some(Resource::DaemonSets), Fault::Status(503));
     let podskew = Running::start(&simulator, &[]);
     let has_pods = |scrape: &Scrape| {
-        scrape.of_resource("podskew_cluster_synced", "pods") == 1.0
+        scrape.of_resource("podskew_watch_synced", "pods") == 1.0
             && scrape.of_resource("podskew_objects", "pods") > 0.0
     };
     let half = podskew.until("the pods", has_pods).await;
@@ -81,7 +81,7 @@ async fn while_a_list_fails_the_last_complete_picture_stays() {
     simulator.cut_connections();
     let failing = podskew.until("failures", |scrape| scrape.failures("pods", "server_error") >= 2.0).await;
     something_happens(&simulator, "stuck");
-    assert_eq!(failing.of_resource("podskew_cluster_synced", "pods"), 0.0);
+    assert_eq!(failing.of_resource("podskew_watch_synced", "pods"), 0.0);
     assert_eq!(pods(&failing), pods(&before));
     assert!(podskew.is_ready(), "what it says is old, and complete");
     simulator.clear_faults();
@@ -115,7 +115,7 @@ async fn is_restored(podskew: &Running, restored: Instant, phantoms: usize, list
     let mut wrong_since = None;
     podskew
         .until("the restored state", |scrape| {
-            let synced = scrape.of_resource("podskew_cluster_synced", "pods") == 1.0;
+            let synced = scrape.of_resource("podskew_watch_synced", "pods") == 1.0;
             if synced && pods(scrape) == phantoms {
                 // The broken connection has to be noticed, or the next picture rendered.
                 let since: Instant = *wrong_since.get_or_insert_with(Instant::now);
@@ -167,7 +167,7 @@ async fn a_server_that_forbids_everything_in_its_first_seconds_is_waited_for() {
     simulator.clear_faults();
     podskew.until_ready().await;
     let scrape = podskew.scrape();
-    let synced = scrape.parsed.series("podskew_cluster_synced", &[]);
+    let synced = scrape.parsed.series("podskew_watch_synced", &[]);
     assert!(synced.iter().all(|(_, synced)| *synced == 1.0), "half a picture is ready: {synced:?}");
     assert!(!podskew.log().contains("grant it"), "{}", podskew.log());
 }

@@ -190,9 +190,9 @@ async fn nothing_of_an_environment_a_command_or_an_annotation_is_ever_told() {
         }
         podskew.until(reason, |scrape| scrape.failures("pods", reason) > failures).await;
     }
-    let watched = |scrape: &Scrape| scrape.of_resource("podskew_cluster_synced", "pods") == 1.0;
+    let watched = |scrape: &Scrape| scrape.of_resource("podskew_watch_synced", "pods") == 1.0;
     let applied = |scrape: &Scrape| {
-        let labels = [("resource", "pods"), ("type", "applied")];
+        let labels = [("resource", "pods"), ("event", "applied")];
         scrape.parsed.value("podskew_watch_events_total", &labels).unwrap()
     };
     let before = applied(&podskew.until("the pods", watched).await);

@@ -143,7 +143,7 @@ async fn an_object_that_is_too_long_is_passed_over_and_counted() {
         assert_eq!(listed.count(), Resource::ALL.len(), "{kind:?}: {log}");
         let scrape = podskew.scrape();
         for resource in Resource::ALL.map(Resource::plural) {
-            assert_eq!(scrape.of_resource("podskew_cluster_synced", resource), 0.0, "{kind:?}: {resource}");
+            assert_eq!(scrape.of_resource("podskew_watch_synced", resource), 0.0, "{kind:?}: {resource}");
             assert_eq!(scrape.failures(resource, "decode"), 1.0, "{kind:?}: {resource}");
         }
         podskew.until_logged("objects that cannot be read were left out").await;
@@ -158,7 +158,7 @@ async fn a_page_of_many_objects_is_read_whatever_its_length() {
     podskew.until_ready().await;
     let scrape = podskew.scrape();
     for resource in Resource::ALL.map(Resource::plural) {
-        assert_eq!(scrape.of_resource("podskew_cluster_synced", resource), 1.0, "{resource}");
+        assert_eq!(scrape.of_resource("podskew_watch_synced", resource), 1.0, "{resource}");
         assert_eq!(scrape.failures(resource, "decode"), 0.0, "{resource}");
     }
     assert!(podskew.peak() < MOST_RESIDENT, "{} MiB", podskew.peak() >> 20);

@@ -291,7 +291,7 @@ async fn nothing_waits_for_nodes_and_no_failure_takes_anything_back() {
     }
     // None of it is a matter of podskew's own health.
     let families = watched.telemetry.gather();
-    let synced = families.iter().find(|family| family.name() == "podskew_cluster_synced").unwrap();
+    let synced = families.iter().find(|family| family.name() == "podskew_watch_synced").unwrap();
     assert_eq!(synced.get_metric().len(), Resource::ALL.len());
 }
 

@@ -146,8 +146,8 @@ async fn the_log_names_every_missing_rule_and_the_rest_is_served() {
         assert_eq!(podskew.log().matches(&rule).count(), 1, "{}", podskew.log());
     }
     let scrape = podskew.scrape();
-    assert_eq!(scrape.parsed.value("podskew_cluster_synced", &[("resource", "deployments")]), Some(0.0));
-    assert_eq!(scrape.parsed.value("podskew_cluster_synced", &[("resource", "pods")]), Some(1.0));
+    assert_eq!(scrape.parsed.value("podskew_watch_synced", &[("resource", "deployments")]), Some(0.0));
+    assert_eq!(scrape.parsed.value("podskew_watch_synced", &[("resource", "pods")]), Some(1.0));
     let forbidden = [("resource", "deployments"), ("reason", "forbidden")];
     assert!(scrape.parsed.value("podskew_watch_failures_total", &forbidden).unwrap() >= 1.0);
     assert_eq!(scrape.parsed.series("podskew_distinct_digests_per_deployment", &[]).len(), 3);
@@ -164,7 +164,7 @@ async fn without_pods_it_is_not_ready_and_says_why() {
     // Everything else has been answered.
     podskew
         .until("all but the pods", |scrape| {
-            scrape.parsed.series("podskew_cluster_synced", &[]).iter().filter(|(_, synced)| *synced == 1.0).count() == 7
+            scrape.parsed.series("podskew_watch_synced", &[]).iter().filter(|(_, synced)| *synced == 1.0).count() == 7
         })
         .await;
     podskew
@@ -197,7 +197,7 @@ async fn only_the_namespaces_asked_for_are_watched_and_by_their_own_paths() {
             ["stuck", "statefulset-partition"].iter().any(|name| seen.path.contains(&format!("/namespaces/{name}/")));
         assert!(own, "{seen:?}");
     }
-    assert_eq!(scrape.parsed.value("podskew_cluster_synced", &[("resource", "pods")]), Some(1.0));
+    assert_eq!(scrape.parsed.value("podskew_watch_synced", &[("resource", "pods")]), Some(1.0));
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -346,15 +346,15 @@ async fn with_few_file_descriptors_probes_and_scrapes_are_answered() {
         }
         crowd.push(stream);
         if number % 50 == 49 {
-            for (path, text) in [("/livez", "ok"), ("/readyz", "ready\n"), ("/metrics", "podskew_cluster_synced")] {
+            for (path, text) in [("/livez", "ok"), ("/readyz", "ready\n"), ("/metrics", "podskew_watch_synced")] {
                 assert!(podskew.get(path).unwrap_or_default().contains(text), "{path} behind {number} others");
             }
         }
     }
     // The watches find a file descriptor too.
     simulator.cut_connections();
-    podskew.shows("/metrics", "podskew_cluster_synced{resource=\"pods\"} 0");
-    podskew.shows("/metrics", "podskew_cluster_synced{resource=\"pods\"} 1");
+    podskew.shows("/metrics", "podskew_watch_synced{resource=\"pods\"} 0");
+    podskew.shows("/metrics", "podskew_watch_synced{resource=\"pods\"} 1");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

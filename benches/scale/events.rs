@@ -80,7 +80,7 @@ pub(crate) fn restart(cluster: &mut Cluster, podskew: &Podskew, workloads: u32) 
 fn delays(cluster: &mut Cluster, podskew: &Podskew) -> Outcome<Vec<f64>> {
     let mut connection = podskew.connect()?;
     let mut health = Health::default();
-    let series = "podskew_watch_events_total{resource=\"pods\",type=\"applied\"}";
+    let series = "podskew_watch_events_total{event=\"applied\",resource=\"pods\"}";
     let mut count =
         || -> Outcome<f64> { Ok(*health.read(&mut connection)?.get(series).ok_or("no count of pod events")?) };
     let mut delays = Vec::with_capacity(TOUCHES);

@@ -70,12 +70,13 @@ impl Podskew {
     /// How many events it has had of pods, and of all resources.
     pub(crate) fn events(&self) -> Outcome<(f64, f64)> {
         let health = self.health()?;
-        let sum = |prefix: &str| -> f64 {
-            let counted = health.iter().filter(|(series, _)| series.starts_with(prefix));
+        let sum = |label: &str| -> f64 {
+            let counted = health.iter().filter(|(series, _)| series.starts_with("podskew_watch_events_total"));
+            let counted = counted.filter(|(series, _)| series.contains(label));
             let changes = counted.filter(|(series, _)| series.contains("applied") || series.contains("deleted"));
             changes.map(|(_, value)| value).sum()
         };
-        Ok((sum("podskew_watch_events_total{resource=\"pods\""), sum("podskew_watch_events_total")))
+        Ok((sum("resource=\"pods\""), sum("")))
     }
 
     /// Whether it has listed so many nodes.

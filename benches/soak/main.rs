@@ -180,7 +180,7 @@ fn settles(podskew: &Podskew, simulator: &Simulator) {
     podskew.until("its watches stand", || {
         ["pods", "replicasets", "deployments"]
             .iter()
-            .all(|resource| podskew.value(&format!("podskew_cluster_synced{{resource=\"{resource}\"}}")) > 0.5)
+            .all(|resource| podskew.value(&format!("podskew_watch_synced{{resource=\"{resource}\"}}")) > 0.5)
     });
 }
 

@@ -31,11 +31,11 @@ pub static HEALTH_FAMILIES: &[HealthFamily] = &[
         series: "1",
     },
     HealthFamily {
-        name: "podskew_cluster_synced",
+        name: "podskew_watch_synced",
         kind: "gauge",
         labels: &["resource"],
         meaning: "1 while the watch of the resource is complete and alive.",
-        example: "min by (instance) (podskew_cluster_synced) == 0",
+        example: "min by (instance) (podskew_watch_synced) == 0",
         series: "1 per watched resource",
     },
     HealthFamily {
@@ -49,7 +49,7 @@ pub static HEALTH_FAMILIES: &[HealthFamily] = &[
     HealthFamily {
         name: "podskew_watch_events_total",
         kind: "counter",
-        labels: &["resource", "type"],
+        labels: &["resource", "event"],
         meaning: "Events received from the API server.",
         example: "sum by (cluster, resource) (rate(podskew_watch_events_total[5m]))",
         series: "a few per watched resource",

@@ -1,4 +1,4 @@
-//! Which watches live: what `cluster_synced` and `last_activity` say when a resource has several.
+//! Which watches live: what `watch_synced` and `last_activity` say when a resource has several.
 
 use super::line_limit::LineLimit;
 use super::timeline::Timeline;
@@ -70,7 +70,7 @@ impl Liveness {
         change(lives.entry(source).or_default());
         let (synced, last_activity) = worst(&lives, source.resource);
         let label = [source.resource.plural()];
-        self.telemetry.cluster_synced.with_label_values(&label).set(i64::from(synced));
+        self.telemetry.watch_synced.with_label_values(&label).set(i64::from(synced));
         self.telemetry.last_activity.with_label_values(&label).set(f64::from(last_activity));
     }
 }
@@ -184,7 +184,7 @@ mod tests {
         let sources = [0, 1].map(|namespace| Source { resource: Resource::Pods, namespace });
         let liveness = Liveness::new(telemetry.clone(), &sources, &Timings::default());
         let mut pulses = sources.map(|source| Pulse::new(source, liveness.clone()));
-        let synced = || telemetry.cluster_synced.with_label_values(&["pods"]).get();
+        let synced = || telemetry.watch_synced.with_label_values(&["pods"]).get();
         let last_activity = || telemetry.last_activity.with_label_values(&["pods"]).get();
 
         pulses[0].synced(true);
@@ -197,6 +197,6 @@ mod tests {
         assert!(last_activity() > 1.0);
         pulses[0].synced(false);
         assert_eq!(synced(), 0);
-        assert_eq!(telemetry.cluster_synced.with_label_values(&["replicasets"]).get(), 0);
+        assert_eq!(telemetry.watch_synced.with_label_values(&["replicasets"]).get(), 0);
     }
 }

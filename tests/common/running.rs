@@ -37,7 +37,7 @@ impl Scrape {
     /// Whether there is own health and nothing else.
     pub fn says_nothing_of_workloads(&self) -> bool {
         FAMILIES.iter().all(|family| self.parsed.series(family.name, &[]).is_empty())
-            && self.parsed.value("podskew_cluster_synced", &[("resource", "pods")]).is_some()
+            && self.parsed.value("podskew_watch_synced", &[("resource", "pods")]).is_some()
     }
 
     /// One of podskew's own values about a resource.

@@ -206,7 +206,7 @@ impl Watching {
     }
 
     pub fn synced(&self, resource: impl Plural) -> bool {
-        self.telemetry.cluster_synced.with_label_values(&[resource.plural()]).get() == 1
+        self.telemetry.watch_synced.with_label_values(&[resource.plural()]).get() == 1
     }
 
     pub fn failures(&self, resource: impl Plural, reason: FailureReason) -> u64 {

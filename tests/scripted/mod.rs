@@ -255,7 +255,7 @@ impl Scene {
     }
 
     pub fn is_synced(&self) -> bool {
-        self.telemetry.cluster_synced.with_label_values(&[self.resource.plural()]).get() == 1
+        self.telemetry.watch_synced.with_label_values(&[self.resource.plural()]).get() == 1
     }
 
     pub async fn until(&self, what: &str, condition: impl Fn() -> bool) {
