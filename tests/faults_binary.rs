@@ -56,8 +56,7 @@ async fn half_a_picture_is_never_served() {
     simulator.inject(Some(Resource::DaemonSets), Fault::Status(503));
     let podskew = Running::start(&simulator, &[]);
     let has_pods = |scrape: &Scrape| {
-        scrape.of_resource("podskew_watch_synced", "pods") == 1.0
-            && scrape.of_resource("podskew_objects", "pods") > 0.0
+        scrape.of_resource("podskew_watch_synced", "pods") == 1.0 && scrape.of_resource("podskew_objects", "pods") > 0.0
     };
     let half = podskew.until("the pods", has_pods).await;
     assert!(half.says_nothing_of_workloads(), "{}", half.text);

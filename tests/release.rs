@@ -11,7 +11,12 @@ use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::path::Path;
 
-const WORKFLOWS: [&str; 2] = [".github/workflows/ci.yml", ".github/workflows/release.yml"];
+const WORKFLOWS: [&str; 4] = [
+    ".github/workflows/advisories.yml",
+    ".github/workflows/ci.yml",
+    ".github/workflows/engines.yml",
+    ".github/workflows/release.yml",
+];
 
 #[test]
 fn actionlint_finds_no_fault() {
