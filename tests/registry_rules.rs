@@ -395,6 +395,27 @@ fn r22_what_is_not_known_any_more_leaves_skew_as_it_was() {
     assert_eq!((skew(report), tag(report)), ((1, None), None), "the tag is unknown, the alias stays");
 }
 
+/// A podskew that has just begun does not know yet that two builds are one image, and raises no alarm until it does.
+#[test]
+fn before_registries_have_answered_no_skew_is_the_templates() {
+    let origin = |world: &mut World| world.report("deployment/web").containers[0].by_hash[0].origin;
+    let mut world = running("ab");
+    world.inventory.await_registry();
+    assert_eq!(origin(&mut world), Origin::Unknown);
+    ask(&mut world, &Said::new());
+    assert_eq!(origin(&mut world), Origin::Template, "an answer without any fact");
+    let mut world = running("ab");
+    world.inventory.await_registry();
+    assert_eq!(origin(&mut world), Origin::Unknown);
+    let now = world.moment();
+    world.inventory.give_up_registry(now);
+    assert_eq!(origin(&mut world), Origin::Template, "no answer at all");
+    // Once they have answered, nothing waits again.
+    ask(&mut world, &Said::new());
+    world.inventory.await_registry();
+    assert_eq!(origin(&mut world), Origin::Template);
+}
+
 #[test]
 fn a_policy_that_pulls_nothing_is_not_told_of_tags() {
     let never = |object: serde_json::Value| object.with("/spec/template/spec/containers/0/imagePullPolicy", "Never");

@@ -110,7 +110,7 @@ impl Inventory {
                 aliases: memory.aliases(),
             },
             evidence: self.nodes.latest(),
-            awaits_evidence: self.nodes.is_awaited(),
+            awaits_evidence: self.nodes.is_awaited() || self.awaits_registry,
             registry: self.registry.as_deref(),
         }
     }

@@ -76,6 +76,8 @@ pub struct Inventory {
     nodes: NodeEvidence,
     /// What registries say, where they are asked.
     registry: Option<Arc<RegistryEvidence>>,
+    /// Whether registries are asked and have not answered yet.
+    awaits_registry: bool,
 }
 
 /// What has to be said anew since the last time somebody asked.
@@ -116,6 +118,7 @@ impl Inventory {
             placeholders: HashSet::new(),
             most_held: 0,
             nodes: NodeEvidence::default(),
+            awaits_registry: false,
             registry: None,
         }
     }

@@ -132,7 +132,7 @@ impl Inventory {
     }
 
     /// Every workload that evidence may concern counts as changed.
-    fn evidence_changed(&mut self, now: UnixTime) {
+    pub(super) fn evidence_changed(&mut self, now: UnixTime) {
         let concerned: Vec<u32> =
             self.workloads.iter().filter(|(_, record)| self.is_divided(&record.memory)).map(|(at, _)| at).collect();
         for at in concerned {

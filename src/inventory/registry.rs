@@ -160,6 +160,20 @@ impl Inventory {
         })
     }
 
+    /// Marks registries as asked. Until they answer, two digests are no skew of a template: they may be two builds of one image, and
+    /// an alert would fire at each start of podskew.
+    pub fn await_registry(&mut self) {
+        self.awaits_registry = self.registry.is_none();
+    }
+
+    /// Ends the wait for registries that do not answer: reports are as without them.
+    pub fn give_up_registry(&mut self, now: UnixTime) {
+        if std::mem::take(&mut self.awaits_registry) {
+            self.catch_up(now);
+            self.evidence_changed(now);
+        }
+    }
+
     /// The latest evidence of registries.
     #[must_use]
     pub fn registry_evidence(&self) -> Option<&Arc<RegistryEvidence>> {
@@ -170,6 +184,9 @@ impl Inventory {
     pub fn take_registry_evidence(&mut self, evidence: &Arc<RegistryEvidence>, now: UnixTime) {
         self.catch_up(now);
         let before = self.registry.replace(Arc::clone(evidence)).unwrap_or_default();
+        if std::mem::take(&mut self.awaits_registry) {
+            self.evidence_changed(now);
+        }
         let facts_changed = before.facts.len() != evidence.facts.len()
             || evidence.facts.keys().any(|digest| !before.facts.contains_key(digest));
         let changed = |image: &Name| {

@@ -77,6 +77,8 @@ pub(super) struct Book {
     learned: u64,
     /// What of the last snapshot tells it from the next.
     published: Option<Published>,
+    /// Whether it is known what workloads run.
+    updated: bool,
 }
 
 type Published = (usize, u64, HashMap<Name, TagFact>, HashMap<Name, UnixTime>);
@@ -101,12 +103,14 @@ impl Book {
             hasher: RandomState::new(),
             learned: 0,
             published: None,
+            updated: false,
         }
     }
 
     /// Takes over what workloads run now.
     pub(super) fn update(&mut self, asked: AskedImages) {
         let now = Instant::now();
+        self.updated = true;
         let mut before = std::mem::take(&mut self.references);
         for image in asked.images {
             let Some(reference) = Reference::parse(&image.image) else { continue };
@@ -372,8 +376,12 @@ impl Book {
         wait
     }
 
-    /// The snapshot, if it differs from the one before.
+    /// The snapshot, if it differs from the one before. The first one waits for an answer, or a failure, of each image in digest skew.
     pub(super) fn changed_snapshot(&mut self) -> Option<RegistryEvidence> {
+        let is_open = |entry: &Entry| entry.in_skew && entry.state == State::Pending;
+        if self.published.is_none() && (!self.updated || self.references.values().any(is_open)) {
+            return None;
+        }
         let RegistryEvidence { tags, gone, .. } = self.tags();
         let told = (self.evidence.facts.len(), self.learned, tags, gone);
         if self.published.as_ref() == Some(&told) {

@@ -32,7 +32,7 @@ pub struct WorkloadFacts<'a> {
     pub memory: Memory<'a>,
     /// What nodes say of images, where they are asked.
     pub evidence: Option<&'a Evidence>,
-    /// Whether nodes are asked and have not answered yet: any two digests may be names of one image.
+    /// Whether nodes or registries are asked and have not answered yet: any two digests may be names of one image.
     pub awaits_evidence: bool,
     /// What registries say of images, where they are asked.
     pub registry: Option<&'a RegistryEvidence>,

@@ -16,7 +16,9 @@ use crate::access::AccessControl;
 use crate::exposition::Exposition;
 use crate::inventory::{Inventory, Settings};
 use crate::registry::{self, RegistryTimings};
+use crate::sync::lock;
 use crate::telemetry::{Telemetry, WebConfigHealth};
+use crate::time::UnixTime;
 use crate::ui::{Board, Exposure, Ui};
 use crate::watch::{self, Timings};
 use crate::web::{Limits, PageAddress, Pages, Server, bind};
@@ -30,9 +32,13 @@ use render::Shown;
 pub use signals::Signals;
 use std::pin::pin;
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 use tokio::net::TcpListener;
 use tokio::sync::watch as signal;
 use tokio::task::JoinSet;
+
+/// Longest wait for the first answers of registries before digest skew is reported without them.
+const WAIT_FOR_REGISTRIES: Duration = Duration::from_secs(60);
 
 /// Watches the cluster that `config` names and serves its metrics, until a signal says to stop.
 pub async fn serve(config: Config) -> anyhow::Result<()> {
@@ -91,6 +97,12 @@ pub async fn watch_and_serve(
         let hosts: Vec<&str> = config.registry.registries.iter().map(|registry| registry.host.as_str()).collect();
         let health = telemetry.registries(&hosts).context("cannot register the metrics of registries")?;
         let sink = Arc::clone(&inventory);
+        lock(&inventory).await_registry();
+        let waiting = Arc::clone(&inventory);
+        nodes.spawn(async move {
+            tokio::time::sleep(WAIT_FOR_REGISTRIES).await;
+            lock(&waiting).give_up_registry(UnixTime::now());
+        });
         registries = registry::keep_asking(&config.registry, &RegistryTimings::of(&config.registry), sink, &health)?;
     }
     let pod_labels = config.settings.pod_labels.iter().map(|label| label.metric_label.clone());
