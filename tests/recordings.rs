@@ -167,7 +167,7 @@ fn a_rollout_took_as_long_as_its_recording_says() {
     let mut checked = 0;
     for scenario in ALL {
         // For each workload: when it left `complete`, and how its rollouts ended so far.
-        let mut begun: Vec<Option<f64>> = scenario.courses.iter().map(|_| None).collect();
+        let mut left_at: Vec<Option<f64>> = scenario.courses.iter().map(|_| None).collect();
         let mut seen: Vec<Option<String>> = scenario.courses.iter().map(|_| None).collect();
         let mut last: Vec<Option<f64>> = scenario.courses.iter().map(|_| None).collect();
         Tape::load(scenario.name).play(|at, told| {
@@ -183,7 +183,7 @@ fn a_rollout_took_as_long_as_its_recording_says() {
                 if !is {
                     // A Deployment that was made again under its name begins then.
                     let again = state.starts_with("no rollout");
-                    begun[number] = Some(begun[number].filter(|_| !again).unwrap_or(at));
+                    left_at[number] = Some(left_at[number].filter(|_| !again).unwrap_or(at));
                     continue;
                 }
                 if was_complete {
@@ -198,7 +198,7 @@ fn a_rollout_took_as_long_as_its_recording_says() {
                     continue;
                 }
                 last[number] = value("duration_seconds");
-                let Some(began) = begun[number].take() else { continue };
+                let Some(began) = left_at[number].take() else { continue };
                 let took =
                     last[number].unwrap_or_else(|| panic!("{}: {workload} has no duration at {at}", scenario.name));
                 assert!(
