@@ -27,8 +27,8 @@ impl Source {
 
 /// The innermost of `rooms` that a module is in: `commands/audit` for `commands/audit/table`.
 fn room_of<'a>(module: &'a str, rooms: &BTreeMap<String, Room>) -> Option<&'a str> {
-    let ends = module.match_indices('/').map(|(at, _)| at).chain([module.len()]);
-    ends.map(|end| &module[..end]).filter(|room| rooms.contains_key(*room)).last()
+    let mut ends = module.match_indices('/').map(|(at, _)| at).chain([module.len()]);
+    ends.rfind(|end| rooms.contains_key(&module[..*end])).map(|end| &module[..end])
 }
 
 fn read(path: &str) -> String {

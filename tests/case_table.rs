@@ -2302,10 +2302,10 @@ fn docs_cases_has_each_row_that_is_tested_and_no_other() {
     for row in document.lines().filter_map(|line| line.strip_prefix("| ")?.split_once(" | ")) {
         let Ok(number) = row.0.parse::<u32>() else { continue };
         rows.push(number);
-        let named: Vec<&str> = row.1.split('`').filter(|word| word.contains("::")).collect();
-        let missing: Vec<_> = named.iter().filter(|name| !names.contains(**name)).collect();
+        let told: Vec<&str> = row.1.split('`').filter(|word| word.contains("::")).collect();
+        let missing: Vec<_> = told.iter().filter(|name| !names.contains(**name)).collect();
         assert!(missing.is_empty(), "case {number} of docs/cases.md names {missing:?}, and there is no such test");
-        assert!(!named.is_empty() || tested.contains(&number), "no test holds case {number} of docs/cases.md");
+        assert!(!told.is_empty() || tested.contains(&number), "no test holds case {number} of docs/cases.md");
         tested.remove(&number);
     }
     assert!(tested.is_empty(), "docs/cases.md lacks the cases {tested:?}");

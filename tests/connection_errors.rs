@@ -198,7 +198,7 @@ async fn the_log_and_the_probe_say_it_too() {
     let podskew = Running::start_with(&simulator.kubeconfig().replace("http://", "https://"), &[]);
     podskew.until_logged("the server does not speak HTTPS").await;
     podskew.until_answered("/readyz", |status, body| status == 503 && body.contains("pods: unreachable: ")).await;
-    podskew.until_answered("/", |_, body| body.contains("<li>waiting for pods: unreachable: ")).await;
+    podskew.until_answered("/", |_, body| body.contains("<li>pods: unreachable: ")).await;
     for (code, word) in [(401, "pods: unauthorized: "), (403, "pods: forbidden: ")] {
         simulator.clear_faults();
         simulator.inject(None, Fault::Status(code));

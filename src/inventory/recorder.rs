@@ -5,7 +5,7 @@ use super::intern::{Interner, Symbol};
 use super::records::{ContainerRecord, ControllerRecord, IdentityRecord, ImageRecord, PodRecord, TemplateRecord};
 use super::settings::Settings;
 use crate::kinds::WorkloadKind;
-use crate::objects::{Body, Labels, Meta, Object, Pod, Template, TemplateContainer, Waiting};
+use crate::objects::{Body, Labels, Meta, Object, Pod, Rollout, Template, TemplateContainer, Waiting};
 use crate::report::digest::ImageId;
 use crate::report::facts::{
     ControllerKind, DeploymentFacts, Observed, ProgressReason, Replicas, RolloutFacts, RolloutPhase, WaitingFacts,
@@ -189,6 +189,27 @@ impl Recorder<'_> {
         }
     }
 
+    fn rollout(&mut self, rollout: &Rollout<'_>) -> RolloutFacts<Symbol> {
+        use crate::objects::RolloutStrategy::{BlueGreen, Canary};
+        let deployment = rollout.workload_ref.as_ref().filter(|(kind, _)| kind == WorkloadKind::Deployment.kind());
+        RolloutFacts {
+            current_hash: self.strings.intern(&rollout.current_hash),
+            stable_hash: self.strings.intern(&rollout.stable_hash),
+            phase: RolloutPhase::parse(&rollout.phase),
+            paused: rollout.paused,
+            aborted: rollout.aborted,
+            pausing: rollout.pausing,
+            between_steps: matches!((rollout.strategy, rollout.step), (Canary { steps }, Some(step))
+                if usize::try_from(step).is_ok_and(|step| step < steps)),
+            blue_green: rollout.strategy == BlueGreen,
+            deployment: deployment.map_or(Symbol::EMPTY, |(_, name)| self.strings.intern(name)),
+            scale_down_delay: rollout.scale_down_delay.map_or(SCALE_DOWN_DELAY, count),
+            completed: rollout.completed,
+            never_healthy: rollout.never_healthy,
+            was_healthy: rollout.was_healthy,
+        }
+    }
+
     /// `None` for an object that owns no pods by itself.
     pub(super) fn controller(&mut self, object: &Object<'_>) -> Option<ControllerRecord> {
         let meta = &object.meta;
@@ -197,7 +218,6 @@ impl Recorder<'_> {
             (Some(observed), Some(generation)) if observed < generation => Observed::Before,
             _ => Observed::Now,
         };
-        let count = |number: i64| u32::try_from(number).unwrap_or(0);
         // `spec.replicas` defaults to 1.
         let replicas = |wanted: Option<i64>, available| Replicas {
             wanted: count(wanted.unwrap_or(1)),
@@ -238,25 +258,7 @@ impl Recorder<'_> {
                 (&set.template, replicas, observed(set.observed_generation), kind)
             }
             Body::Rollout(rollout) => {
-                use crate::objects::RolloutStrategy::{BlueGreen, Canary};
-                let deployment =
-                    rollout.workload_ref.as_ref().filter(|(kind, _)| kind == WorkloadKind::Deployment.kind());
-                let kind = ControllerKind::Rollout(RolloutFacts {
-                    current_hash: self.strings.intern(&rollout.current_hash),
-                    stable_hash: self.strings.intern(&rollout.stable_hash),
-                    phase: RolloutPhase::parse(&rollout.phase),
-                    paused: rollout.paused,
-                    aborted: rollout.aborted,
-                    pausing: rollout.pausing,
-                    between_steps: matches!((rollout.strategy, rollout.step), (Canary { steps }, Some(step))
-                        if usize::try_from(step).is_ok_and(|step| step < steps)),
-                    blue_green: rollout.strategy == BlueGreen,
-                    deployment: deployment.map_or(Symbol::EMPTY, |(_, name)| self.strings.intern(name)),
-                    scale_down_delay: rollout.scale_down_delay.map_or(SCALE_DOWN_DELAY, count),
-                    completed: rollout.completed,
-                    never_healthy: rollout.never_healthy,
-                    was_healthy: rollout.was_healthy,
-                });
+                let kind = ControllerKind::Rollout(self.rollout(rollout));
                 let replicas = replicas(rollout.replicas, rollout.available_replicas);
                 // Older versions wrote no number: then nobody knows how far it is behind.
                 let observed = rollout.observed_generation.map_or(Observed::Now, |number| observed(Some(number)));
@@ -299,6 +301,10 @@ impl Recorder<'_> {
             kind,
         })
     }
+}
+
+fn count(number: i64) -> u32 {
+    u32::try_from(number).unwrap_or(0)
 }
 
 /// Seconds for which Argo Rollouts keeps the pods of a template that was replaced (`DefaultScaleDownDelaySeconds`,

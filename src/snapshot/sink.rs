@@ -66,7 +66,9 @@ impl Sink for Seen {
     fn take(&self, source: Source, change: Change<'_, '_>) {
         let now = UnixTime::now();
         if let Change::Listed(objects) = change {
-            objects.iter().for_each(|object| self.note(object));
+            for object in objects {
+                self.note(object);
+            }
         }
         let mut inventory = lock(&self.inventory);
         match change {

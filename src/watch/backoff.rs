@@ -40,7 +40,7 @@ impl Backoff {
 
 /// A random length of time from `least` to `most`.
 ///
-/// `RandomState` takes its keys from the system's randomness once a thread and counts on from there, and SipHash spreads them: enough
+/// `RandomState` takes its keys from the system's randomness once a thread and counts on from there, and its hash spreads them: enough
 /// to keep clients apart, and no reason for a crate.
 pub(super) fn between(least: Duration, most: Duration) -> Duration {
     let random = RandomState::new().build_hasher().finish();
