@@ -128,8 +128,8 @@ async fn seven_watches_broken_at_once_ask_once_each() {
     let count = || requests(&simulator, RequestKind::Watch);
     watching.until("every watch", |_| count().iter().all(|watches| *watches >= 1)).await;
     watching.until_synced().await;
-    assert_eq!(requests(&simulator, RequestKind::List), [1; 7]);
-    assert_eq!(requests(&simulator, RequestKind::StreamingList), [0; 7]);
+    assert_eq!(requests(&simulator, RequestKind::List), [1; objects::Resource::ALL.len()]);
+    assert_eq!(requests(&simulator, RequestKind::StreamingList), [0; objects::Resource::ALL.len()]);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -144,8 +144,8 @@ async fn the_watches_of_fifty_namespaces_share_one_request_for_each_resource() {
     let count = || requests(&simulator, RequestKind::Watch);
     watching.until("every watch", |_| count().iter().all(|watches| *watches >= 50)).await;
     watching.until_synced().await;
-    assert_eq!(requests(&simulator, RequestKind::List), [1; 7]);
-    assert_eq!(requests(&simulator, RequestKind::StreamingList), [0; 7]);
+    assert_eq!(requests(&simulator, RequestKind::List), [1; objects::Resource::ALL.len()]);
+    assert_eq!(requests(&simulator, RequestKind::StreamingList), [0; objects::Resource::ALL.len()]);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -157,7 +157,7 @@ async fn a_watch_whose_time_is_up_goes_on_without_asking() {
     let watching = watching(&simulator, &[], &timings).await;
     let count = || requests(&simulator, RequestKind::Watch);
     watching.until("three watches each", |_| count().iter().all(|watches| *watches >= 3)).await;
-    assert_eq!(requests(&simulator, RequestKind::List), [0; 7]);
+    assert_eq!(requests(&simulator, RequestKind::List), [0; objects::Resource::ALL.len()]);
     assert_eq!(watching.troubles(), Vec::<String>::new());
 }
 

@@ -8,11 +8,11 @@ use super::backoff::Backoff;
 use super::budget::Budget;
 use super::connect::Connected;
 use super::failure::Failure;
+use super::lister::Lister;
 use super::liveness::{Liveness, Pulse};
 use super::request::Target;
 use super::sink::{Change, Sink};
 use super::timings::Timings;
-use super::watcher::Watcher;
 use super::{sources, target};
 use crate::inventory::Source;
 use crate::objects::Resource;
@@ -57,8 +57,8 @@ pub async fn look<S: Sink>(
         for source in sources {
             let (client, pulse) = (connected.client.clone(), Pulse::new(source, liveness.clone()));
             let target = target(source, namespaces);
-            let watcher = Watcher::new(source, target, client, sink.clone(), &timings, budget.clone(), pulse);
-            tasks.spawn(watcher.look());
+            let lister = Lister::new(source, target, client, sink.clone(), &timings, budget.clone(), pulse);
+            tasks.spawn(lister.look());
         }
         while let Some(looked) = tasks.join_next().await {
             let refusal = looked.context("a list was not finished")?;
@@ -72,7 +72,7 @@ pub async fn look<S: Sink>(
     Ok(refusals)
 }
 
-impl<S: Sink> Watcher<S> {
+impl<S: Sink> Lister<S> {
     /// Lists once, tries again for a while, and says what became of it. An API server that refuses everything is taken for one that
     /// has just started, for some seconds from its first refusal.
     async fn look(mut self) -> anyhow::Result<Option<Refusal>> {
@@ -85,8 +85,8 @@ impl<S: Sink> Watcher<S> {
         loop {
             let Err(failure) = self.paged_list(began + self.timings.list_total).await else {
                 self.pulse.allowed(true);
-                if self.listing.is_skipping() {
-                    let objects = self.listing.skipped();
+                if self.is_skipping() {
+                    let objects = self.skipped();
                     let failure = Failure::unreadable(format!("{objects} of its objects are longer than 16 MiB"));
                     return Err(self.given_up(&failure));
                 }

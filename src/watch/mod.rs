@@ -13,7 +13,7 @@
 //! - A list that hangs has no deadline.
 //! - Bookmarks and silent reconnects give no sign of life.
 //!
-//! Half a picture looks like skew, so each of these is a state of `watcher` here.
+//! Half a picture looks like skew, so each of these is a state of `follower` here.
 //!
 //! # Modules
 //!
@@ -21,7 +21,7 @@
 //! |---|---|
 //! | which cluster, and as whom | `connect`, `kubeconfig`, `credentials`, `exec`, `proxy`, `transport` |
 //! | one request | `request` (its URL), `http_exchange` (its deadlines), `framing` (its answer, cut into events), `line_limit` |
-//! | one resource | `watcher` (the states), `list`, `pagination`, `timeline` (whether a watch may go on), `backoff`, `timings` |
+//! | one resource | `follower` (the states), `lister`, `pagination`, `timeline` (whether a watch may go on), `backoff`, `timings` |
 //! | decoding | `crate::objects`, in `decode_pool` beside a long list; `budget` bounds what is in memory |
 //! | failures | `failure` (what one means), `authorization` (403 and 404), `connect_error` (what to change) |
 //! | signs of life | `liveness`, `watch_log` |
@@ -39,12 +39,13 @@ mod credentials;
 mod decode_pool;
 mod exec;
 mod failure;
+mod follower;
 mod framing;
 mod http_exchange;
 mod kubeconfig;
 mod line_limit;
-mod list;
 mod list_once;
+mod lister;
 mod liveness;
 mod nodes;
 mod pagination;
@@ -55,7 +56,6 @@ mod timeline;
 mod timings;
 mod transport;
 mod watch_log;
-mod watcher;
 
 use crate::inventory::Source;
 use crate::objects::Resource;
@@ -63,7 +63,9 @@ use crate::telemetry::{FailureReason, Telemetry};
 use crate::time::UnixTime;
 use budget::Budget;
 pub use connect::{Connected, Connection, Misconfigured, client, connect, contexts};
+use follower::Follower;
 pub use list_once::{Refusal, look};
+use lister::Lister;
 use liveness::{Liveness, Pulse};
 pub use nodes::{NodeSink, keep_listing_nodes, look_at_nodes};
 use request::Target;
@@ -72,7 +74,6 @@ use std::sync::Arc;
 pub use timings::Timings;
 use tokio::sync::Notify;
 use tokio::task::JoinSet;
-use watcher::Watcher;
 
 /// Every source that [`run`] watches: each resource in each of `namespaces`, or at once in all where there are none.
 #[must_use]
@@ -146,8 +147,8 @@ pub fn run<S: Sink>(
     for source in sources {
         let target = target(source, namespaces);
         let pulse = Pulse::new(source, liveness.clone());
-        let watcher = Watcher::new(source, target, client.clone(), sink.clone(), &timings, budget.clone(), pulse);
-        tasks.spawn(watcher.run());
+        let lister = Lister::new(source, target, client.clone(), sink.clone(), &timings, budget.clone(), pulse);
+        tasks.spawn(Follower::new(lister).run());
     }
     Watches { _tasks: tasks, liveness }
 }

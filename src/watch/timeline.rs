@@ -10,11 +10,11 @@
 
 use super::authorization::Refused;
 use super::failure::Failure;
+use super::follower::{End, Follower};
 use super::framing::Encoding;
 use super::http_exchange::open;
 use super::sink::Sink;
 use super::timings::Timings;
-use super::watcher::{End, Watcher};
 use crate::objects::{Resource, decode_list_meta};
 use crate::sync::lock;
 use std::sync::{Mutex, MutexGuard};
@@ -130,10 +130,10 @@ impl Contact {
     }
 }
 
-impl<S: Sink> Watcher<S> {
+impl<S: Sink> Follower<S> {
     /// Proves that a watch may go on from `version`.
     pub(super) async fn prove(&mut self, version: String) -> End {
-        let timeline = self.pulse.timeline();
+        let timeline = self.lister.pulse.timeline();
         if timeline.is_lost(self.heard) {
             return lost(FOUND_BY_ANOTHER);
         }
@@ -155,9 +155,9 @@ impl<S: Sink> Watcher<S> {
 
     /// The newest version of the resource. Watches of several namespaces share one request.
     async fn newest_version(&mut self) -> Result<u64, Failure> {
-        let timeline = self.pulse.timeline();
+        let timeline = self.lister.pulse.timeline();
         let asked = Instant::now();
-        let mut probe = timeline.probes[self.target.resource as usize].lock().await;
+        let mut probe = timeline.probes[self.lister.target.resource as usize].lock().await;
         if let Some(Probe { ended, newest }) = &*probe {
             let shared = match newest {
                 Ok(_) => ended.elapsed() <= timeline.probe_shared,
@@ -174,13 +174,13 @@ impl<S: Sink> Watcher<S> {
     }
 
     async fn probe(&mut self) -> Result<u64, Failure> {
-        let uri = self.target.newest();
-        let within = self.timings.answer;
-        let mut answer = open(&self.client, &uri, Encoding::Json, within, &mut self.pulse).await?;
+        let uri = self.lister.target.newest();
+        let within = self.lister.timings.answer;
+        let mut answer = open(&self.lister.client, &uri, Encoding::Json, within, &mut self.lister.pulse).await?;
         // The version stands before the object.
         let list = timeout(within, answer.beginning(LONGEST_HEAD)).await;
         let list = list.map_err(|_| Failure::timeout(format!("no version within {within:?}")))??;
-        let version = decode_list_meta(self.target.resource, &list)?.resource_version;
+        let version = decode_list_meta(self.lister.target.resource, &list)?.resource_version;
         version.parse().map_err(|_| Failure::unreadable("the newest version of the resource is no number"))
     }
 }

@@ -21,19 +21,14 @@ use super::authorization::{Answered, Refused};
 use super::backoff::{Backoff, between};
 use super::budget::Budget;
 use super::failure::Failure;
-use super::framing::{Encoding, Events};
-use super::http_exchange::{Answer, Patience, open};
-use super::list::Listing;
-use super::liveness::Pulse;
-use super::request::{Target, watch_length};
+use super::framing::Events;
+use super::http_exchange::{Answer, Patience};
+use super::lister::{Listed, Lister, Stream};
+use super::request::watch_length;
 use super::sink::{Change, Sink};
 use super::timeline::FOUND_BY_ANOTHER;
-use super::timings::Timings;
-use super::watch_log::Journal;
-use crate::inventory::Source;
 use crate::objects::{WatchEvent, decode_event, take_wrong_types};
 use crate::telemetry::{EventType, FailureReason};
-use std::sync::Arc;
 use std::time::Duration;
 use tokio::time::{Instant, sleep, sleep_until};
 
@@ -47,26 +42,14 @@ const BARREN_WATCHES: u32 = 3;
 /// What the log says of them.
 const BARREN: &str = "several watches in a row ended at once and brought nothing";
 
-/// Watches one source.
-pub(super) struct Watcher<S> {
-    pub(super) source: Source,
-    pub(super) target: Target,
-    pub(super) client: kube::Client,
-    pub(super) sink: Arc<S>,
-    pub(super) timings: Timings,
-    pub(super) budget: Arc<Budget>,
-    pub(super) pulse: Pulse,
-    pub(super) journal: Journal,
-    pub(super) listing: Listing,
-    pub(super) answered: Answered,
-    pub(super) asks_for: Encoding,
-    pub(super) answered_in: Encoding,
-    /// When the last request was sent.
-    pub(super) asked: Instant,
-    /// When the last complete list was begun.
-    pub(super) list_began: Instant,
+/// Follows one source: lists it, watches it, and lists it again.
+pub(super) struct Follower<S> {
+    pub(super) lister: Lister<S>,
     /// When the last list was complete, or its watch last brought something.
     pub(super) heard: Instant,
+    /// When the last complete list was begun.
+    list_began: Instant,
+    answered: Answered,
     backoff: Backoff,
     /// Watches in a row that the server ended with an error.
     fruitless: u32,
@@ -105,39 +88,18 @@ pub(super) enum End {
     Failed { version: Option<String>, failure: Failure, lived: Duration },
 }
 
-impl<S: Sink> Watcher<S> {
-    pub(super) fn new(
-        source: Source,
-        target: Target,
-        client: kube::Client,
-        sink: Arc<S>,
-        timings: &Timings,
-        budget: Arc<Budget>,
-        pulse: Pulse,
-    ) -> Self {
-        let asks_for =
-            if target.resource.in_protobuf() && !sink.reads_pages() { Encoding::Protobuf } else { Encoding::Json };
+impl<S: Sink> Follower<S> {
+    pub(super) fn new(lister: Lister<S>) -> Self {
         Self {
-            source,
-            asks_for,
-            answered_in: Encoding::Json,
-            asked: Instant::now(),
-            list_began: Instant::now(),
             heard: Instant::now(),
-            journal: Journal::new(target.clone(), pulse.line_limit()),
-            target,
-            client,
-            sink,
-            timings: *timings,
-            budget,
-            pulse,
-            listing: Listing::new(),
+            list_began: Instant::now(),
             answered: Answered::new(),
-            backoff: Backoff::new(timings.pause_base, timings.pause_most),
+            backoff: Backoff::new(lister.timings.pause_base, lister.timings.pause_most),
             fruitless: 0,
             barren: 0,
             known: None,
             expired: false,
+            lister,
         }
     }
 
@@ -158,29 +120,51 @@ impl<S: Sink> Watcher<S> {
 
     /// A list is complete. One of an older version than was known tells of a restored etcd: a watch that was away for long lists in
     /// any case, and finds out only now.
-    pub(super) fn compare_versions(&mut self, listed: &str) {
+    fn compare_versions(&mut self, listed: &str) {
         if let (Some(known), Ok(listed)) = (self.known.take(), listed.parse::<u64>())
             && listed < known
         {
-            self.pulse.timeline().lose(self.heard);
-            self.pulse.failure(FailureReason::TimelineLost);
-            self.journal.went_back(known, listed);
+            self.lister.pulse.timeline().lose(self.heard);
+            self.lister.pulse.failure(FailureReason::TimelineLost);
+            self.lister.journal.went_back(known, listed);
         }
     }
 
-    /// Sends a GET.
-    pub(super) async fn open(&mut self, uri: &str) -> Result<Answer, Failure> {
-        self.asked = Instant::now();
-        let answer = open(&self.client, uri, self.asks_for, self.timings.answer, &mut self.pulse).await?;
-        self.answered_in = answer.encoding();
-        Ok(answer)
+    /// Lists everything, and follows the stream if the list came as one.
+    async fn list(&mut self) -> End {
+        let Listed { began, version, stream } = match self.lister.list().await {
+            Ok(listed) => listed,
+            Err(failure) => return End::Failed { version: None, failure, lived: Duration::ZERO },
+        };
+        self.listed(began, &version);
+        match stream {
+            Some(Stream { answer, events, length }) => self.follow(answer, events, version, length).await,
+            None => End::Listed { version },
+        }
+    }
+
+    /// A list is complete, but for what had to be left out.
+    fn listed(&mut self, began: Instant, version: &str) {
+        self.answered.listed();
+        self.compare_versions(version);
+        // Whatever was lost until now, this list has not lost.
+        let began = if self.lister.pulse.timeline().is_lost(self.heard) { Instant::now() } else { began };
+        self.lister.pulse.allowed(true);
+        (self.list_began, self.heard) = (began, Instant::now());
+        self.lister.journal.listed(self.lister.objects(), began.elapsed());
+        if self.lister.is_skipping() {
+            self.lister.journal.skipping(self.lister.skipped());
+        } else {
+            self.lister.was_readable();
+            self.synced(self.is_complete());
+        }
     }
 
     /// Watches what comes after `version`.
     async fn watch(&mut self, version: String) -> End {
-        let length = watch_length(&self.timings);
-        let uri = self.target.watch(&version, length);
-        match self.open(&uri).await {
+        let length = watch_length(&self.lister.timings);
+        let uri = self.lister.target.watch(&version, length);
+        match self.lister.open(&uri).await {
             Ok(answer) => {
                 let events = Events::new(answer.encoding());
                 self.follow(answer, events, version, length).await
@@ -192,24 +176,18 @@ impl<S: Sink> Watcher<S> {
     }
 
     /// Reads a watch to its end, whichever that is.
-    pub(super) async fn follow(
-        &mut self,
-        mut answer: Answer,
-        mut events: Events,
-        mut version: String,
-        length: Duration,
-    ) -> End {
+    async fn follow(&mut self, mut answer: Answer, mut events: Events, mut version: String, length: Duration) -> End {
         let began = Instant::now();
         // Two clocks may differ a little.
-        let time_is_up = self.asked + length.mul_f64(0.99);
-        let timeline = self.pulse.timeline();
+        let time_is_up = self.lister.asked + length.mul_f64(0.99);
+        let timeline = self.lister.pulse.timeline();
         let base = version.parse().ok();
-        let idle = self.timings.watch_idle;
+        let idle = self.lister.timings.watch_idle;
         let mut last_event = None;
         let mut permit = None;
         self.synced(self.is_complete());
-        self.pulse.allowed(true);
-        self.journal.watching();
+        self.lister.pulse.allowed(true);
+        self.lister.journal.watching();
         let failure = loop {
             match self.take_events(&mut events, base, &mut version) {
                 Ok(true) => {
@@ -222,14 +200,14 @@ impl<S: Sink> Watcher<S> {
             if Budget::is_spare(events.held(), permit.as_ref()) {
                 permit = None;
             }
-            self.budget.hold(events.held(), &mut permit).await;
+            self.lister.budget.hold(events.held(), &mut permit).await;
             // Bytes of an event that never ends are no sign of life.
             let until = last_event.unwrap_or(began) + idle;
             let patience = Patience { idle, until, late: "no whole event came in time" };
             let read = tokio::select! {
-                read = answer.events(&mut events, patience, &mut self.pulse) => read,
+                read = answer.events(&mut events, patience, &mut self.lister.pulse) => read,
                 () = timeline.lost_since(self.list_began) => Err(Failure::timeline_lost(FOUND_BY_ANOTHER)),
-                () = sleep_until(began + self.timings.healthy), if self.barren > 0 => {
+                () = sleep_until(began + self.lister.timings.healthy), if self.barren > 0 => {
                     self.fruitful();
                     continue;
                 }
@@ -259,8 +237,8 @@ impl<S: Sink> Watcher<S> {
                 Ok(None) => return Ok(any),
                 Err(error) if error.is_passed_over => {
                     // A list would pass it over as well. The next one may not.
-                    self.pass_over(1);
-                    self.journal.skipping(1);
+                    self.lister.pass_over(1);
+                    self.lister.journal.skipping(1);
                     self.synced(false);
                     any = true;
                     continue;
@@ -271,29 +249,29 @@ impl<S: Sink> Watcher<S> {
                 continue;
             }
             any = true;
-            let decoded = decode_event(self.target.resource, &event);
-            self.pulse.wrong_types(take_wrong_types());
+            let decoded = decode_event(self.lister.target.resource, &event);
+            self.lister.pulse.wrong_types(take_wrong_types());
             match decoded {
                 Ok(WatchEvent::Applied(object)) => {
                     advance(version, &object.meta.resource_version, base)?;
-                    self.pulse.event(EventType::Applied);
-                    self.sink.take(self.source, Change::Applied(&object));
+                    self.lister.pulse.event(EventType::Applied);
+                    self.lister.sink.take(self.lister.source, Change::Applied(&object));
                 }
                 Ok(WatchEvent::Deleted(object)) => {
                     advance(version, &object.meta.resource_version, base)?;
-                    self.pulse.event(EventType::Deleted);
-                    self.sink.take(self.source, Change::Deleted(&object));
+                    self.lister.pulse.event(EventType::Deleted);
+                    self.lister.sink.take(self.lister.source, Change::Deleted(&object));
                 }
                 Ok(WatchEvent::Bookmark { resource_version, .. }) => {
                     advance(version, &resource_version, base)?;
-                    self.pulse.event(EventType::Bookmark);
+                    self.lister.pulse.event(EventType::Bookmark);
                 }
                 Ok(WatchEvent::Error(status)) => {
-                    self.pulse.event(EventType::Error);
+                    self.lister.pulse.event(EventType::Error);
                     return Err(Failure::event(status));
                 }
                 // Listing again would not make it readable: it was left out of the list as well.
-                Err(_) if self.listing.is_skipping() => self.pulse.failure(FailureReason::Decode),
+                Err(_) if self.lister.is_skipping() => self.lister.pulse.failure(FailureReason::Decode),
                 Err(error) => return Err(error.into()),
             }
         }
@@ -305,13 +283,13 @@ impl<S: Sink> Watcher<S> {
             End::Listed { version } | End::Proven { version } => (State::Listed { version }, Duration::ZERO),
             End::Unproven { version, failure } => self.after_failure(Some(version), &failure, Duration::ZERO),
             End::Unprovable => {
-                self.journal.unprovable();
+                self.lister.journal.unprovable();
                 (State::Unlisted, Duration::ZERO)
             }
             End::Closed { version, lived, in_time, is_barren } => {
                 self.answered.not_refused();
                 self.fruitless = 0;
-                if is_barren && lived < self.timings.healthy {
+                if is_barren && lived < self.lister.timings.healthy {
                     self.barren += 1;
                     if self.barren.is_multiple_of(BARREN_WATCHES) {
                         return self.after_failure(None, &Failure::connection(BARREN), lived);
@@ -320,7 +298,7 @@ impl<S: Sink> Watcher<S> {
                 // A server, or something before it, that ends every watch at once is not asked in a tight loop.
                 let pause = if self.was_healthy(lived) { Duration::ZERO } else { self.backoff.pause() };
                 // What was left out may be readable by now.
-                let state = match (self.listing.is_skipping(), in_time) {
+                let state = match (self.lister.is_skipping(), in_time) {
                     (true, _) => State::Unlisted,
                     (false, true) => State::Listed { version },
                     (false, false) => {
@@ -331,7 +309,7 @@ impl<S: Sink> Watcher<S> {
                 (state, pause)
             }
             End::Failed { version, failure, lived } => {
-                let in_error = failure.reason == FailureReason::ServerError && lived < self.timings.healthy;
+                let in_error = failure.reason == FailureReason::ServerError && lived < self.lister.timings.healthy;
                 self.fruitless = if in_error { self.fruitless + 1 } else { 0 };
                 let version = version.filter(|_| self.fruitless < FRUITLESS_WATCHES);
                 self.after_failure(version, &failure, lived)
@@ -341,17 +319,23 @@ impl<S: Sink> Watcher<S> {
 
     fn after_failure(&mut self, version: Option<String>, failure: &Failure, lived: Duration) -> (State, Duration) {
         self.was_healthy(lived);
-        self.pulse.allowed(false);
+        self.lister.pulse.allowed(false);
         let mut state = version.map_or(State::Unlisted, |version| State::Unproven { version });
         if let Some(refused) = Refused::from_reason(failure.reason) {
-            let other_allowed_since = self.pulse.other_allowed_since();
-            if self.answered.refused(refused, self.asked, other_allowed_since, &self.timings, Instant::now()) {
+            let other_allowed_since = self.lister.pulse.other_allowed_since();
+            if self.answered.refused(
+                refused,
+                self.lister.asked,
+                other_allowed_since,
+                &self.lister.timings,
+                Instant::now(),
+            ) {
                 let change = match refused {
                     Refused::Forbidden => Change::Forbidden,
                     Refused::NotServed => Change::NotServed,
                 };
-                self.sink.take(self.source, change);
-                self.pulse.answered();
+                self.lister.sink.take(self.lister.source, change);
+                self.lister.pulse.answered();
                 // The inventory has let go of what it knew: a watch alone would not bring it back.
                 state = State::Unlisted;
             }
@@ -359,56 +343,57 @@ impl<S: Sink> Watcher<S> {
         }
         self.answered.not_refused();
         self.synced(false);
-        self.pulse.failure(failure.reason);
+        self.lister.pulse.failure(failure.reason);
         if failure.reason == FailureReason::TimelineLost {
             self.known = None;
         }
         // What a version expired for is over: the server is back, and the pauses of its absence are no measure for it.
         let expired = matches!(failure.reason, FailureReason::Expired | FailureReason::TimelineLost);
         let pause = if expired && !std::mem::replace(&mut self.expired, expired) {
-            between(Duration::ZERO, self.timings.pause_base)
+            between(Duration::ZERO, self.lister.timings.pause_base)
         } else {
             self.expired = expired;
             failure.retry_after.unwrap_or_default() + self.backoff.pause()
         };
-        self.journal.failed(failure, self.backoff.failures(), pause);
+        self.lister.journal.failed(failure, self.backoff.failures(), pause);
         (state, pause)
     }
 
     fn after_refusal(&mut self, refused: Refused, failure: &Failure) -> Duration {
-        if refused == Refused::NotServed && self.target.resource.is_optional() {
+        if refused == Refused::NotServed && self.lister.target.resource.is_optional() {
             // There are none, and that is all there is to know.
             let known = self.answered.is_not_served();
             self.synced(known);
-            self.journal.not_served();
-            return self.timings.not_served;
+            self.lister.journal.not_served();
+            return self.lister.timings.not_served;
         }
         self.synced(false);
-        self.pulse.failure(failure.reason);
+        self.lister.pulse.failure(failure.reason);
         // A server that has just started refuses everybody until it has read its own roles.
-        let again = self.timings.forbidden_again;
-        if self.answered.is_unsettled() || self.answered.may_be_starting(self.timings.forbidden, Instant::now()) {
+        let again = self.lister.timings.forbidden_again;
+        if self.answered.is_unsettled() || self.answered.may_be_starting(self.lister.timings.forbidden, Instant::now())
+        {
             let pause = between(again * 3 / 4, again * 5 / 4);
-            self.journal.may_be_starting(failure, pause);
+            self.lister.journal.may_be_starting(failure, pause);
             return pause;
         }
         let pause = match refused {
-            Refused::Forbidden => between(self.timings.forbidden, self.timings.forbidden * 2),
-            Refused::NotServed => self.timings.not_served,
+            Refused::Forbidden => between(self.lister.timings.forbidden, self.lister.timings.forbidden * 2),
+            Refused::NotServed => self.lister.timings.not_served,
         };
-        self.journal.failed(failure, 1, pause);
+        self.lister.journal.failed(failure, 1, pause);
         pause
     }
 
     /// Says so in the metrics, and to the inventory, which expects nothing new from a source that is not followed.
-    pub(super) fn synced(&mut self, synced: bool) {
-        self.pulse.synced(synced);
-        self.sink.take(self.source, Change::Live(synced));
+    fn synced(&mut self, synced: bool) {
+        self.lister.pulse.synced(synced);
+        self.lister.sink.take(self.lister.source, Change::Live(synced));
     }
 
     /// Whether what is known is complete, and a watch is expected to keep it so.
-    pub(super) fn is_complete(&self) -> bool {
-        !self.listing.is_skipping() && self.barren < BARREN_WATCHES
+    fn is_complete(&self) -> bool {
+        !self.lister.is_skipping() && self.barren < BARREN_WATCHES
     }
 
     /// A watch brought something, or has lived long enough to bring something later.
@@ -419,7 +404,7 @@ impl<S: Sink> Watcher<S> {
     }
 
     fn was_healthy(&mut self, lived: Duration) -> bool {
-        let healthy = lived >= self.timings.healthy;
+        let healthy = lived >= self.lister.timings.healthy;
         if healthy {
             self.backoff.reset();
         }

@@ -1,0 +1,262 @@
+//! A whole list: as a stream where the server can, in pages where it cannot.
+
+mod pages;
+mod streaming;
+
+use super::budget::Budget;
+use super::failure::Failure;
+use super::framing::{Encoding, Events};
+use super::http_exchange::{Answer, open};
+use super::liveness::Pulse;
+use super::request::{Target, watch_length};
+use super::sink::{Change, Sink};
+use super::timings::Timings;
+use super::watch_log::Journal;
+use crate::inventory::Source;
+use crate::objects::{Object, WatchEvent, decode_event};
+use crate::telemetry::FailureReason;
+use bytes::Bytes;
+use std::sync::Arc;
+use std::time::Duration;
+use streaming::NoStream;
+use tokio::time::Instant;
+
+/// As many as kubectl and client-go ask for.
+const FIRST_LIMIT: u32 = 500;
+
+/// The most a page is let grow to when continue tokens expire before the list ends.
+const LAST_LIMIT: u32 = 8_000;
+
+/// Lists in a row that may fail over something unreadable before that is left out. A broken transfer mends itself in the
+/// next list; what is broken three times would keep the whole resource from ever being known. What came in protobuf is asked
+/// for in JSON before anything is left out.
+const UNREADABLE_LISTS: u32 = 3;
+
+/// Lists one source, and knows how to ask for it.
+pub(super) struct Lister<S> {
+    pub(super) source: Source,
+    pub(super) target: Target,
+    pub(super) client: kube::Client,
+    pub(super) sink: Arc<S>,
+    pub(super) timings: Timings,
+    pub(super) budget: Arc<Budget>,
+    pub(super) pulse: Pulse,
+    pub(super) journal: Journal,
+    /// When the last request was sent.
+    pub(super) asked: Instant,
+    asks_for: Encoding,
+    answered_in: Encoding,
+    listing: Listing,
+}
+
+/// A complete list.
+pub(super) struct Listed {
+    /// When it was begun.
+    pub(super) began: Instant,
+    /// The version of everything in it.
+    pub(super) version: String,
+    /// The stream that it came as, and what has come of it behind the list; `None` if it came in pages.
+    pub(super) stream: Option<Stream>,
+}
+
+/// A watch that began with a list.
+pub(super) struct Stream {
+    pub(super) answer: Answer,
+    pub(super) events: Events,
+    /// How long the server was asked to keep it.
+    pub(super) length: Duration,
+}
+
+/// What is known of the lists so far.
+#[derive(Debug)]
+struct Listing {
+    /// Pages until then; streams after it.
+    pages_until: Option<Instant>,
+    limit: u32,
+    /// Lists in a row that failed over something unreadable.
+    unreadable: u32,
+    /// What the list that runs, or the last one, left out.
+    skipped: u64,
+    /// The objects of the list that runs, or of the last one.
+    objects: u64,
+    /// Whether a list was ever begun.
+    begun: bool,
+    /// Whether the list that is about to begin is a further one, and not yet counted as such.
+    again: bool,
+    /// Whether a list is begun and neither finished nor abandoned.
+    open: bool,
+}
+
+impl Listing {
+    fn new() -> Self {
+        Self {
+            pages_until: None,
+            limit: FIRST_LIMIT,
+            unreadable: 0,
+            skipped: 0,
+            objects: 0,
+            begun: false,
+            again: false,
+            open: false,
+        }
+    }
+
+    fn may_stream(&self) -> bool {
+        self.pages_until.is_none_or(|until| until <= Instant::now())
+    }
+}
+
+impl<S: Sink> Lister<S> {
+    pub(super) fn new(
+        source: Source,
+        target: Target,
+        client: kube::Client,
+        sink: Arc<S>,
+        timings: &Timings,
+        budget: Arc<Budget>,
+        pulse: Pulse,
+    ) -> Self {
+        let asks_for =
+            if target.resource.in_protobuf() && !sink.reads_pages() { Encoding::Protobuf } else { Encoding::Json };
+        Self {
+            source,
+            asks_for,
+            answered_in: Encoding::Json,
+            asked: Instant::now(),
+            journal: Journal::new(target.clone(), pulse.line_limit()),
+            target,
+            client,
+            sink,
+            timings: *timings,
+            budget,
+            pulse,
+            listing: Listing::new(),
+        }
+    }
+
+    /// How many objects the last list had.
+    pub(super) fn objects(&self) -> u64 {
+        self.listing.objects
+    }
+
+    /// How many objects were left out of the last list, because they cannot be read.
+    pub(super) fn skipped(&self) -> u64 {
+        self.listing.skipped
+    }
+
+    /// Whether there are any.
+    pub(super) fn is_skipping(&self) -> bool {
+        self.listing.skipped > 0
+    }
+
+    /// The last list could be read as a whole.
+    pub(super) fn was_readable(&mut self) {
+        self.listing.unreadable = 0;
+    }
+
+    /// Sends a GET.
+    pub(super) async fn open(&mut self, uri: &str) -> Result<Answer, Failure> {
+        self.asked = Instant::now();
+        let answer = open(&self.client, uri, self.asks_for, self.timings.answer, &mut self.pulse).await?;
+        self.answered_in = answer.encoding();
+        Ok(answer)
+    }
+
+    /// Lists everything: as a stream where the server can, or else in pages.
+    pub(super) async fn list(&mut self) -> Result<Listed, Failure> {
+        let listed = self.list_either_way().await;
+        if let Err(failure) = &listed {
+            self.abandon();
+            self.count_unreadable(failure);
+        }
+        listed
+    }
+
+    async fn list_either_way(&mut self) -> Result<Listed, Failure> {
+        let _permit = self.budget.list().await;
+        let began = Instant::now();
+        let until = began + self.timings.list_total;
+        let length = watch_length(&self.timings) + self.timings.list_total;
+        // Pages after a stream that could not be had are the same list.
+        self.listing.again = self.listing.begun;
+        if self.listing.may_stream() {
+            match self.streaming_list(until, length).await {
+                Ok((answer, events, version)) => {
+                    return Ok(Listed { began, version, stream: Some(Stream { answer, events, length }) });
+                }
+                Err(NoStream::Failed(failure)) => return Err(failure),
+                Err(NoStream::Unsupported(failure)) => {
+                    self.abandon();
+                    self.journal.pages_instead(&failure);
+                    self.use_pages();
+                }
+            }
+        }
+        let version = self.paged_list(until).await?;
+        Ok(Listed { began, version, stream: None })
+    }
+
+    /// Objects are too long to be read.
+    pub(super) fn pass_over(&mut self, objects: u64) {
+        self.listing.skipped += objects;
+        for _ in 0..objects {
+            self.pulse.failure(FailureReason::Decode);
+        }
+    }
+
+    /// The server has begun to answer a list.
+    fn begin(&mut self) {
+        if std::mem::take(&mut self.listing.again) {
+            self.pulse.restart();
+        }
+        self.listing.begun = true;
+        self.listing.open = true;
+        self.listing.objects = 0;
+        self.listing.skipped = 0;
+        self.sink.take(self.source, Change::ListBegins);
+    }
+
+    fn finish(&mut self, gone: &[Bytes]) {
+        let gone: Vec<Object<'_>> = gone
+            .iter()
+            .filter_map(|event| match decode_event(self.target.resource, event) {
+                Ok(WatchEvent::Deleted(object)) => Some(object),
+                _ => None,
+            })
+            .collect();
+        self.listing.open = false;
+        self.sink.take(self.source, Change::ListEnds { gone: &gone });
+        self.pulse.answered();
+    }
+
+    pub(super) fn abandon(&mut self) {
+        if std::mem::take(&mut self.listing.open) {
+            self.sink.take(self.source, Change::ListBreaksOff);
+        }
+    }
+
+    fn use_pages(&mut self) {
+        self.listing.pages_until = Some(Instant::now() + self.timings.streaming_retry);
+    }
+
+    /// A list has failed. If that was because something in it cannot be read, for the third time in a row, the next one is
+    /// another.
+    pub(super) fn count_unreadable(&mut self, failure: &Failure) {
+        if failure.reason != FailureReason::Decode {
+            return;
+        }
+        self.listing.unreadable = self.listing.unreadable.saturating_add(1);
+        if self.listing.unreadable < UNREADABLE_LISTS {
+            return;
+        }
+        if self.answered_in == Encoding::Protobuf {
+            // What stands between podskew and the API server may know only JSON.
+            self.asks_for = Encoding::Json;
+            self.listing.unreadable = 0;
+            self.journal.json_instead(failure);
+        } else {
+            // An event of a stream can be left out; a page with a fault is lost as a whole, its token with it.
+            self.listing.pages_until = None;
+        }
+    }
+}

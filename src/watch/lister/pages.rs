@@ -1,0 +1,106 @@
+//! A list in pages.
+
+use super::{LAST_LIMIT, Lister};
+use crate::objects::{ListMeta, Pieces, decode_list_meta};
+use crate::telemetry::FailureReason;
+use crate::watch::budget::Budget;
+use crate::watch::decode_pool::{Decoded, Lanes};
+use crate::watch::failure::Failure;
+use crate::watch::http_exchange::{Answer, Patience};
+use crate::watch::pagination::Course;
+use crate::watch::sink::Sink;
+use tokio::time::{Instant, sleep};
+
+impl<S: Sink> Lister<S> {
+    /// Lists everything in pages, and gives the version of the list.
+    pub(in crate::watch) async fn paged_list(&mut self, until: Instant) -> Result<String, Failure> {
+        let mut decoding = Lanes::new(self.source, self.sink.clone());
+        let read = self.pages(until, &mut decoding).await;
+        // Nothing of this list may reach the inventory once it has ended.
+        let rest = decoding.drain().await;
+        let version = read?;
+        self.page_decoded(rest)?;
+        self.finish(&[]);
+        Ok(version)
+    }
+
+    /// Reads all pages, and gives their version.
+    async fn pages(&mut self, until: Instant, decoding: &mut Lanes<S>) -> Result<String, Failure> {
+        let patience = Patience::for_list(self.timings.list_idle, until);
+        let mut token = String::new();
+        let mut course = Course::new(&self.timings);
+        loop {
+            let uri = self.target.page(self.listing.limit, &token);
+            let answer = match self.open(&uri).await {
+                Ok(answer) => answer,
+                Err(failure) => {
+                    if failure.reason == FailureReason::Expired && !token.is_empty() {
+                        // The list took longer than etcd keeps a version: fewer, larger pages have a better chance. The
+                        // token that comes with the 410 would give an inconsistent list, which podskew would take for skew.
+                        self.listing.limit = (self.listing.limit * 4).min(LAST_LIMIT);
+                    }
+                    return Err(failure);
+                }
+            };
+            if token.is_empty() {
+                self.begin();
+            }
+            let (meta, page_bytes) = self.page(answer, patience, decoding).await?;
+            if meta.resource_version.is_empty() {
+                return Err(Failure::unreadable("the list has no version"));
+            }
+            if meta.continue_token.is_empty() {
+                return Ok(meta.resource_version);
+            }
+            let pause = course.goes_on(&meta.continue_token, self.listing.objects, page_bytes)?;
+            sleep(pause).await;
+            token = meta.continue_token;
+        }
+    }
+
+    /// Reads a page, and hands it on piece by piece. Gives its metadata and its length.
+    async fn page(
+        &mut self,
+        mut answer: Answer,
+        patience: Patience,
+        decoding: &mut Lanes<S>,
+    ) -> Result<(ListMeta, usize), Failure> {
+        let resource = self.target.resource;
+        let mut pieces = Pieces::default();
+        let (mut meta, mut bytes, mut permit) = (ListMeta::default(), 0, None);
+        while let Some(frame) = answer.chunk(patience, &mut self.pulse).await? {
+            bytes += frame.len();
+            pieces.push(&frame);
+            while let Some(piece) = pieces.take(|| decoding.spare_page()) {
+                if meta.resource_version.is_empty() {
+                    meta = decode_list_meta(resource, &piece)?;
+                }
+                decoding.page(piece).await;
+                self.page_decoded(decoding.decoded())?;
+            }
+            if pieces.is_too_long() {
+                return Err(Failure::unreadable("what stands around the objects of a list is too long"));
+            }
+            if Budget::is_spare(pieces.held(), permit.as_ref()) {
+                self.page_decoded(decoding.drain().await)?;
+                permit = None;
+            }
+            self.budget.hold(pieces.held(), &mut permit).await;
+        }
+        self.pass_over(pieces.passed_over());
+        let rest = pieces.rest();
+        if meta.resource_version.is_empty() {
+            meta = decode_list_meta(resource, &rest)?;
+        }
+        self.page_decoded(decoding.decoded())?;
+        decoding.page(rest).await;
+        Ok((meta, bytes))
+    }
+
+    /// Counts what was decoded of pages. One that cannot be read is never left out: a token may be lost with it.
+    fn page_decoded(&mut self, decoded: Decoded) -> Result<(), Failure> {
+        self.listing.objects += decoded.objects;
+        self.pulse.wrong_types(decoded.wrong_types);
+        decoded.error.map_or(Ok(()), |error| Err(error.into()))
+    }
+}

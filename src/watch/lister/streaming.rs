@@ -1,0 +1,181 @@
+//! A list as a stream.
+//!
+//! Streaming is on by default from Kubernetes 1.34. A server says in four ways that it cannot: 400 or 422 (the gate is
+//! off, up to 1.33), an ERROR event with 500 before any object (its etcd is too old: recorded in `protocol/`), an ordinary
+//! bookmark before the closing one, or silence after the objects (before 1.27 the parameter is unknown and ignored). Each
+//! leads to pages, at once or with the next attempt, and streaming is tried again after an hour.
+
+use super::{Lister, UNREADABLE_LISTS};
+use crate::objects::{WatchEvent, decode_event, take_wrong_types};
+use crate::telemetry::FailureReason;
+use crate::watch::budget::Budget;
+use crate::watch::decode_pool::{Decoded, Lanes, is_added};
+use crate::watch::failure::Failure;
+use crate::watch::framing::Events;
+use crate::watch::http_exchange::{Answer, Patience};
+use crate::watch::sink::{Change, Sink};
+use bytes::Bytes;
+use futures::FutureExt as _;
+use std::time::Duration;
+use tokio::time::Instant;
+
+/// Why there is no streaming list.
+pub(super) enum NoStream {
+    /// The server cannot: pages, at once.
+    Unsupported(Failure),
+    /// It failed like anything fails.
+    Failed(Failure),
+}
+
+impl From<Failure> for NoStream {
+    fn from(failure: Failure) -> Self {
+        Self::Failed(failure)
+    }
+}
+
+impl<S: Sink> Lister<S> {
+    pub(super) async fn streaming_list(
+        &mut self,
+        until: Instant,
+        length: Duration,
+    ) -> Result<(Answer, Events, String), NoStream> {
+        let uri = self.target.streaming_list(length);
+        let mut answer = match self.open(&uri).await {
+            Ok(answer) => answer,
+            Err(failure) if failure.reason == FailureReason::Rejected => return Err(NoStream::Unsupported(failure)),
+            Err(failure) => return Err(NoStream::Failed(failure)),
+        };
+        self.begin();
+        let mut decoding = Lanes::new(self.source, self.sink.clone());
+        let mut gone = Vec::new();
+        let read = self.initial_events(&mut answer, until, &mut decoding, &mut gone).await;
+        // Nothing of this list may reach the inventory once it has ended.
+        let rest = self.take(decoding.drain().await);
+        let (events, version) = read?;
+        rest?;
+        self.finish(&gone);
+        Ok((answer, events, version))
+    }
+
+    /// Reads a streaming list to its closing bookmark, and gives its version, and the events that have come behind it.
+    async fn initial_events(
+        &mut self,
+        answer: &mut Answer,
+        until: Instant,
+        decoding: &mut Lanes<S>,
+        gone: &mut Vec<Bytes>,
+    ) -> Result<(Events, String), NoStream> {
+        let patience = Patience::for_list(self.timings.list_idle, until);
+        let mut events = Events::new(answer.encoding());
+        let mut permit = None;
+        loop {
+            loop {
+                let event = match events.next() {
+                    Ok(Some(event)) => event,
+                    Ok(None) => break,
+                    Err(error) if error.is_passed_over => {
+                        self.pass_over(1);
+                        continue;
+                    }
+                    Err(error) => return Err(Failure::from(error).into()),
+                };
+                if is_added(&event) {
+                    decoding.event(event).await;
+                    continue;
+                }
+                // It may be about an object that is on its way.
+                self.take(decoding.drain().await)?;
+                if let Some(version) = self.initial_event(event, gone)? {
+                    return Ok((events, version));
+                }
+            }
+            self.take(decoding.decoded())?;
+            if Budget::is_spare(events.held(), permit.as_ref()) {
+                self.take(decoding.drain().await)?;
+                permit = None;
+            }
+            self.budget.hold(events.held(), &mut permit).await;
+            let read = if let Some(read) = answer.events(&mut events, patience, &mut self.pulse).now_or_never() {
+                read
+            } else {
+                decoding.flush().await;
+                answer.events(&mut events, patience, &mut self.pulse).await
+            };
+            match read {
+                Ok(true) => {}
+                Ok(false) => {
+                    let message = "the streaming list ended before its closing bookmark";
+                    return Err(NoStream::Failed(Failure::connection(message)));
+                }
+                Err(failure) => {
+                    if failure.reason == FailureReason::Timeout {
+                        // It may be a server that knows no streaming lists and waits for changes.
+                        self.use_pages();
+                    }
+                    return Err(NoStream::Failed(failure));
+                }
+            }
+        }
+    }
+
+    /// Takes an initial event. Gives the version if it is the bookmark that closes them.
+    fn initial_event(&mut self, event: Bytes, gone: &mut Vec<Bytes>) -> Result<Option<String>, NoStream> {
+        if event.is_empty() {
+            return Ok(None);
+        }
+        let decoded = decode_event(self.target.resource, &event);
+        self.pulse.wrong_types(take_wrong_types());
+        match decoded {
+            Ok(WatchEvent::Applied(object)) => {
+                self.listing.objects += 1;
+                self.sink.take(self.source, Change::Listed(&[object]));
+                Ok(None)
+            }
+            // What changed while the server sent its list comes before the closing bookmark. A deletion can only take
+            // effect once the list stands, so it is kept until then.
+            Ok(WatchEvent::Deleted(_)) => {
+                gone.push(event);
+                Ok(None)
+            }
+            Ok(WatchEvent::Bookmark { resource_version, initial_events_end: true }) => {
+                if resource_version.is_empty() {
+                    return Err(NoStream::Failed(Failure::unreadable("the closing bookmark has no version")));
+                }
+                Ok(Some(resource_version))
+            }
+            Ok(WatchEvent::Bookmark { .. }) => {
+                let message = "an ordinary bookmark came before the closing one";
+                Err(NoStream::Unsupported(Failure::unreadable(message)))
+            }
+            Ok(WatchEvent::Error(status)) => {
+                let failure = Failure::event(status);
+                let cannot = matches!(failure.reason, FailureReason::ServerError | FailureReason::Rejected);
+                Err(if cannot && self.listing.objects == 0 {
+                    NoStream::Unsupported(failure)
+                } else {
+                    NoStream::Failed(failure)
+                })
+            }
+            Err(error) => {
+                self.take(Decoded { unreadable: 1, error: Some(error), ..Decoded::default() })?;
+                Ok(None)
+            }
+        }
+    }
+
+    /// Counts what was decoded, and says whether the list may go on.
+    fn take(&mut self, decoded: Decoded) -> Result<(), Failure> {
+        self.listing.objects += decoded.objects;
+        self.pulse.wrong_types(decoded.wrong_types);
+        if let Some(error) = decoded.error {
+            if self.listing.unreadable < UNREADABLE_LISTS {
+                return Err(error.into());
+            }
+            self.listing.skipped += decoded.unreadable;
+            for _ in 0..decoded.unreadable {
+                self.pulse.failure(FailureReason::Decode);
+            }
+        }
+        Ok(())
+    }
+}
