@@ -8,7 +8,7 @@ use common::watching::resource_of;
 use common::watching::{fill, fill_from, objects, simulator};
 use regex::Regex;
 use serde_json::{Value, json};
-use simulator::{Demo, DemoConfig, Fault, Simulator};
+use simulator::{Demo, DemoConfig, Fault, ImageRegistry, Simulator};
 use simulator::{Resource, Time};
 use std::io::{BufRead as _, BufReader, Write as _};
 use std::net::{TcpListener, TcpStream};
@@ -610,7 +610,9 @@ async fn the_readme_shows_an_audit_of_the_demo() {
     let (_, rest) = readme.split_once("```console\n$ podskew audit -A\n").unwrap();
     let (shown, _) = rest.split_once("```").unwrap();
     let cluster = Cluster::empty().await;
-    let _demo = Demo::begin(cluster.simulator.store(), &DemoConfig::default(), Time::now());
+    // As `podskew demo` has it: its images are those of a registry.
+    let images = ImageRegistry::start(None).await.unwrap();
+    let _demo = Demo::begin_with(cluster.simulator.store(), &DemoConfig::default(), Time::now(), &images);
     let printed = ends(&cluster.run(&["-A"]).await, 1);
     // Columns are as wide as what stands in them.
     let times = Regex::new(r"\d{4}-\d\d-\d\d \d\d:\d\d|(\d+[smhd])+").unwrap();
