@@ -15,9 +15,9 @@ pub struct UpdateStrategy {
 /// A number of pods, or a part of all.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Partition {
-    /// So many.
+    /// A number of pods.
     Pods(i64),
-    /// So many of a hundred.
+    /// A part of all pods, in percent.
     Percent(i64),
 }
 

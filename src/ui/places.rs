@@ -33,30 +33,12 @@ pub(super) fn node_page(view: &View<'_>, node: &str) -> Document {
         @if rows.is_empty() {
             p.lead { "No pod in digest skew sits on this node." }
         } @else {
-            div.scroll tabindex="0" role="region" aria-label="Pods" {
-                table.workloads {
-                    caption { (number(rows.len())) (if rows.len() == 1 { " pod" } else { " pods" }) " in digest skew" }
-                    thead {
-                        tr {
-                            @for heading in ["Pod", "Workload", "Container", "Digest", "Image"] { th scope="col" { (heading) } }
-                        }
-                    }
-                    tbody { @for row in &rows { (row) } }
-                }
-            }
+            @let caption = html! { (number(rows.len())) (if rows.len() == 1 { " pod" } else { " pods" }) " in digest skew" };
+            (table("Pods", &caption, ["Pod", "Workload", "Container", "Digest", "Image"], &rows))
         }
         @if skewed.len() > MOST_WORKLOADS { p.faint { "The first " (MOST_WORKLOADS) " workloads in digest skew were looked at." } }
     };
-    let frame = Frame {
-        title: node,
-        depth: Depth::NODE,
-        search: "",
-        generation: view.generation,
-        now: view.now,
-        workload: None,
-        main,
-    };
-    Document::Page(200, frame.render())
+    page(view, node, Depth::NODE, main)
 }
 
 /// A row for each container of a pod on the node that is in skew.
@@ -79,6 +61,24 @@ fn pods_on(report: &WorkloadReport, node: &str) -> Vec<Markup> {
         }
     }
     rows
+}
+
+/// A table that scrolls by itself where the screen is narrow.
+fn table(label: &str, caption: &Markup, headings: [&str; 5], rows: &[Markup]) -> Markup {
+    html! {
+        div.scroll tabindex="0" role="region" aria-label=(label) {
+            table.workloads {
+                caption { (caption) }
+                thead { tr { @for heading in headings { th scope="col" { (heading) } } } }
+                tbody { @for row in rows { (row) } }
+            }
+        }
+    }
+}
+
+fn page(view: &View<'_>, title: &str, depth: Depth, main: Markup) -> Document {
+    let frame = Frame { title, depth, search: "", generation: view.generation, now: view.now, workload: None, main };
+    Document::Page(200, frame.render())
 }
 
 fn workload_link(report: &WorkloadReport, depth: Depth) -> Markup {
@@ -107,30 +107,13 @@ pub(super) fn image_page(view: &View<'_>, reference: &str) -> Document {
         @if rows.is_empty() {
             p.lead { "No pod runs a container by this reference." }
         } @else {
-            div.scroll tabindex="0" role="region" aria-label="Digests" {
-                table.workloads {
-                    caption { (number(workloads.len())) (if workloads.len() == 1 { " workload runs it" } else { " workloads run it" }) ", by these digests" }
-                    thead {
-                        tr {
-                            @for heading in ["Digest", "Workload", "Container", "Template hash", "Pods"] { th scope="col" { (heading) } }
-                        }
-                    }
-                    tbody { @for row in &rows { (row) } }
-                }
-            }
+            @let run = if workloads.len() == 1 { " workload runs it" } else { " workloads run it" };
+            @let caption = html! { (number(workloads.len())) (run) ", by these digests" };
+            (table("Digests", &caption, ["Digest", "Workload", "Container", "Template hash", "Pods"], &rows))
         }
         @if workloads.len() > MOST_WORKLOADS { p.faint { "The first " (MOST_WORKLOADS) " workloads were looked at." } }
     };
-    let frame = Frame {
-        title: reference,
-        depth: Depth::TOP,
-        search: "",
-        generation: view.generation,
-        now: view.now,
-        workload: None,
-        main,
-    };
-    Document::Page(200, frame.render())
+    page(view, reference, Depth::TOP, main)
 }
 
 fn digests_of(report: &WorkloadReport, reference: &str) -> Vec<Markup> {

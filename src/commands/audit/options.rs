@@ -2,10 +2,7 @@
 #![allow(clippy::doc_markdown, reason = "clap prints these comments as they stand, backticks too")]
 
 use super::{Format, Strictness};
-use crate::commands::options::{
-    LogArguments, LogConfig, LookArguments, NodeArguments, RegistryArguments, RegistryTimeoutArguments, WHAT,
-    candidates, values,
-};
+use crate::commands::options::{EvidenceArguments, LogArguments, LogConfig, LookArguments, WHAT, candidates, values};
 use crate::kinds::WorkloadKind;
 use crate::snapshot::{Looking, Named, Selector, named};
 use clap::Args;
@@ -60,17 +57,9 @@ pub struct AuditArguments {
     #[command(flatten)]
     pub look: LookArguments,
 
-    /// Whether nodes are asked.
+    /// Whom to ask beside the API server.
     #[command(flatten)]
-    pub nodes: NodeArguments,
-
-    /// Which registries are asked.
-    #[command(flatten)]
-    pub registry: RegistryArguments,
-
-    /// How long they are waited for.
-    #[command(flatten)]
-    pub registry_timeout: RegistryTimeoutArguments,
+    pub evidence: EvidenceArguments,
 
     /// How to log.
     #[command(flatten)]
@@ -101,10 +90,9 @@ impl AuditOptions {
     pub fn new(arguments: AuditArguments) -> Result<Self, String> {
         let mut looking = Looking::new(arguments.look, arguments.selector)?;
         let names = named(&arguments.workloads, &looking.settings.workload_kinds)?;
-        looking.nodes = arguments.nodes.nodes;
+        arguments.evidence.apply(&mut looking)?;
         looking.settings.messages = true;
-        looking.registry = arguments.registry.options(None, arguments.registry_timeout.registry_timeout)?;
-        // Who names a Job wants it counted.
+        // A Job that is named counts.
         looking.settings.jobs |= names.iter().any(|named| named.kind() == WorkloadKind::Job);
         Ok(Self {
             names,

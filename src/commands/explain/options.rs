@@ -1,10 +1,7 @@
 //! The options of `explain`.
 #![allow(clippy::doc_markdown, reason = "clap prints these comments as they stand, backticks too")]
 
-use crate::commands::options::{
-    LogArguments, LogConfig, LookArguments, NodeArguments, RegistryArguments, RegistryTimeoutArguments, candidates,
-    values,
-};
+use crate::commands::options::{EvidenceArguments, LogArguments, LogConfig, LookArguments, candidates, values};
 use crate::kinds::WorkloadKind;
 use crate::snapshot::{Looking, Named, named};
 use clap::Args;
@@ -28,17 +25,9 @@ pub struct ExplainArguments {
     #[command(flatten)]
     pub look: LookArguments,
 
-    /// Whether nodes are asked.
+    /// Whom to ask beside the API server.
     #[command(flatten)]
-    pub nodes: NodeArguments,
-
-    /// Which registries are asked.
-    #[command(flatten)]
-    pub registry: RegistryArguments,
-
-    /// How long they are waited for.
-    #[command(flatten)]
-    pub registry_timeout: RegistryTimeoutArguments,
+    pub evidence: EvidenceArguments,
 
     /// How to log.
     #[command(flatten)]
@@ -74,11 +63,10 @@ impl ExplainOptions {
     pub fn new(arguments: ExplainArguments, program: &'static str) -> Result<Self, String> {
         let mut looking = Looking::new(arguments.look, None)?;
         let workloads = named(&arguments.workloads, &looking.settings.workload_kinds)?;
-        looking.nodes = arguments.nodes.nodes;
-        looking.registry = arguments.registry.options(None, arguments.registry_timeout.registry_timeout)?;
+        arguments.evidence.apply(&mut looking)?;
         looking.settings.images_of_history = true;
         looking.settings.messages = true;
-        // Who names one wants it counted.
+        // A Job that is named counts, and so does the Job of a pod.
         looking.settings.jobs |= workloads.iter().any(|named| named.is_pod() || named.kind() == WorkloadKind::Job);
         Ok(Self { looking, workloads, format: arguments.output, program, log: arguments.log.into() })
     }

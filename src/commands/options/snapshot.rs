@@ -2,8 +2,8 @@
 #![allow(clippy::doc_markdown, reason = "clap prints these comments as they stand, backticks too")]
 
 use super::{
-    CLUSTER, ConnectionArguments, CountArguments, MAX_NAMESPACES, WHAT, candidates, check_namespaces, settings, unique,
-    values,
+    CLUSTER, ConnectionArguments, CountArguments, MAX_NAMESPACES, NodeArguments, RegistryArguments,
+    RegistryTimeoutArguments, WHAT, candidates, check_namespaces, settings, unique, values,
 };
 use crate::registry::RegistryOptions;
 use crate::snapshot::{Looking, Namespaces, Place, Selector};
@@ -41,6 +41,31 @@ pub struct LookArguments {
     /// What counts.
     #[command(flatten)]
     pub counts: CountArguments,
+}
+
+/// Whom a command that looks once asks beside the API server.
+#[derive(Args, Debug)]
+pub struct EvidenceArguments {
+    /// Whether nodes are asked.
+    #[command(flatten)]
+    pub nodes: NodeArguments,
+
+    /// Which registries are asked.
+    #[command(flatten)]
+    pub registry: RegistryArguments,
+
+    /// How long they are waited for.
+    #[command(flatten)]
+    pub registry_timeout: RegistryTimeoutArguments,
+}
+
+impl EvidenceArguments {
+    /// Has `looking` ask them, or says why these arguments mean nothing.
+    pub(in crate::commands) fn apply(self, looking: &mut Looking) -> Result<(), String> {
+        looking.nodes = self.nodes.nodes;
+        looking.registry = self.registry.options(None, self.registry_timeout.registry_timeout)?;
+        Ok(())
+    }
 }
 
 impl Looking {
