@@ -80,6 +80,35 @@ fn a_small_cluster_in_openmetrics() {
 }
 
 #[test]
+fn openmetrics_adds_units_and_nothing_else_to_the_headers() {
+    let plain = Parsed::read(&text(&small(), &own_health(), Format::Text));
+    assert!(plain.units.is_empty(), "Prometheus text has no units: {:?}", plain.units);
+    let open_metrics = Parsed::read(&text(&small(), &own_health(), Format::OpenMetrics));
+    let expected = open_metrics.families.iter().filter_map(|(name, _)| {
+        let unit = name.rsplit('_').next().filter(|unit| ["seconds", "bytes"].contains(unit))?;
+        Some((name.clone(), unit.to_owned()))
+    });
+    assert_eq!(open_metrics.units, expected.collect());
+    assert_eq!(open_metrics.units.get("podskew_rollout_age_seconds").map(String::as_str), Some("seconds"));
+    assert_eq!(open_metrics.units.get("podskew_scrape_duration_seconds").map(String::as_str), Some("seconds"));
+}
+
+#[test]
+fn the_unit_of_a_counter_stands_before_total() {
+    let registry = Registry::new();
+    let cpu = prometheus::Counter::new("process_cpu_seconds_total", "CPU time.").unwrap();
+    registry.register(Box::new(cpu)).unwrap();
+    let memory = Gauge::new("process_resident_memory_bytes", "Memory.").unwrap();
+    registry.register(Box::new(memory)).unwrap();
+    let text = text(&exposition(), &registry.gather(), Format::OpenMetrics);
+    let expected = "# HELP process_cpu_seconds CPU time.\n# TYPE process_cpu_seconds counter\n\
+                    # UNIT process_cpu_seconds seconds\nprocess_cpu_seconds_total 0\n\
+                    # HELP process_resident_memory_bytes Memory.\n# TYPE process_resident_memory_bytes gauge\n\
+                    # UNIT process_resident_memory_bytes bytes\nprocess_resident_memory_bytes 0\n# EOF\n";
+    assert_eq!(text, expected);
+}
+
+#[test]
 fn before_the_first_picture_there_is_own_health_only() {
     let parsed = Parsed::read(&text(&exposition(), &own_health(), Format::Text));
     assert_eq!(parsed.families.len(), 3);

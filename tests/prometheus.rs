@@ -69,6 +69,8 @@ fn scrapes_everything(program: &Path, version: &str) {
         let name = family.name.strip_suffix("_total").unwrap_or(family.name);
         let metadata = prometheus.ask(&format!("/api/v1/metadata?metric={name}")).unwrap();
         assert_eq!(metadata[name][0]["type"], family.kind(), "{name}: {metadata}");
+        let unit = if name.ends_with("_seconds") { "seconds" } else { "" };
+        assert_eq!(metadata[name][0]["unit"], unit, "{name}: {metadata}");
     }
 
     // The README's questions are answered, and by the workload that the README says.

@@ -1,7 +1,7 @@
 //! What a family is, and how one is rendered for one workload.
 
 use super::Format;
-use super::text::{push_escaped, push_integer};
+use super::text::{push_escaped, push_header, push_integer};
 use crate::kinds::WorkloadKind;
 use crate::report::evidence::CachedTag;
 use crate::report::registry::RegistryEvidence;
@@ -124,7 +124,9 @@ impl Family {
             Format::OpenMetrics => self.name.strip_suffix("_total").unwrap_or(self.name),
             Format::Text => self.name,
         };
-        format!("# HELP {name} {}\n# TYPE {name} {}\n", self.help, self.kind())
+        let mut header = String::new();
+        push_header(&mut header, name, self.help, self.kind(), format);
+        header
     }
 
     /// Adds what the family says of one workload; nothing where it has nothing to say.

@@ -3,7 +3,7 @@
 //! The crate's own encoder writes Prometheus text only. In OpenMetrics a counter's family goes without `_total`, and
 //! the bounds of a histogram are floats.
 
-use super::text::push_escaped;
+use super::text::{push_escaped, push_header};
 use super::{Format, Selection};
 use prometheus::proto::{Histogram, LabelPair, MetricFamily, MetricType};
 use std::fmt::{self, Display, Write};
@@ -50,8 +50,7 @@ impl Samples<'_> {
         if self.format == Format::OpenMetrics {
             help = help.replace('"', "\\\"");
         }
-        let name = self.name;
-        let _ = writeln!(self.text, "# HELP {name} {help}\n# TYPE {name} {kind}");
+        push_header(self.text, self.name, &help, kind, self.format);
     }
 
     fn sample(&mut self, suffix: &str, labels: &[LabelPair], bound: Option<&str>, value: impl Display) {

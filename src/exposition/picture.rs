@@ -16,7 +16,7 @@ pub struct Picture {
 
 /// What a picture holds of one family.
 pub(super) struct FamilyPicture {
-    /// HELP and TYPE in each format.
+    /// HELP, TYPE and, in OpenMetrics, UNIT.
     pub headers: Headers,
     /// The buckets; of those that lie side by side, one for all.
     pub fragments: Box<[Fragment]>,

@@ -1,4 +1,24 @@
-//! Label values and numbers as both text formats write them.
+//! Headers, label values and numbers as both text formats write them.
+
+use super::Format;
+use std::fmt::Write;
+
+/// Writes HELP and TYPE of a family and, in OpenMetrics, its UNIT. `name` is the family's name in that format.
+///
+/// OpenMetrics demands that the name of a family with a unit ends in it; Prometheus text has no such line.
+pub(super) fn push_header(text: &mut String, name: &str, help: &str, kind: &str, format: Format) {
+    // Infallible: writing to a `String` cannot fail.
+    let _ = writeln!(text, "# HELP {name} {help}\n# TYPE {name} {kind}");
+    if format == Format::OpenMetrics
+        && let Some(unit) = ["seconds", "bytes"].into_iter().find(|unit| has_unit(name, unit))
+    {
+        let _ = writeln!(text, "# UNIT {name} {unit}");
+    }
+}
+
+fn has_unit(name: &str, unit: &str) -> bool {
+    name.strip_suffix(unit).is_some_and(|rest| rest.ends_with('_'))
+}
 
 /// Writes a label value: a backslash, a double quote and a line feed are escaped, everything else stands as it is.
 pub(super) fn push_escaped(text: &mut String, value: &str) {

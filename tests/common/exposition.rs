@@ -11,13 +11,15 @@ pub type Labels = BTreeMap<String, String>;
 pub struct Parsed {
     /// Families in their order: name, type.
     pub families: Vec<(String, String)>,
+    /// The unit of each family that has one.
+    pub units: BTreeMap<String, String>,
     /// Each sample by name and labels.
     pub samples: BTreeMap<(String, Labels), f64>,
 }
 
 impl Parsed {
     /// Reads an exposition. Panics at two series with one label set, at a family whose lines are not together, at a
-    /// sample without its family, and at what is not the format.
+    /// sample without its family, at a unit that its family's name does not end in, and at what is not the format.
     #[track_caller]
     pub fn read(text: &str) -> Self {
         let mut parsed = Self::default();
@@ -35,6 +37,12 @@ impl Parsed {
                 let (name, kind) = kind.split_once(' ').unwrap();
                 assert!(seen.contains(name), "{name} has no HELP");
                 parsed.families.push((name.to_owned(), kind.to_owned()));
+            } else if let Some(unit) = line.strip_prefix("# UNIT ") {
+                let (name, unit) = unit.split_once(' ').unwrap();
+                let (family, _) = parsed.families.last().unwrap();
+                assert_eq!(name, family, "{line:?} stands among {family}");
+                assert!(name.ends_with(&format!("_{unit}")), "{name} does not end in its unit {unit}");
+                assert!(parsed.units.insert(name.to_owned(), unit.to_owned()).is_none(), "{name} has two units");
             } else {
                 let (name, labels, value) = sample(line);
                 let (family, _) = parsed.families.last().unwrap();
