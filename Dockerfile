@@ -10,7 +10,7 @@ COPY ${TARGETARCH}/ /
 USER 65532:65532
 EXPOSE 8080
 LABEL org.opencontainers.image.title="podskew" \
-      org.opencontainers.image.description="Tells Prometheus which Kubernetes workloads run more than one thing under one name" \
+      org.opencontainers.image.description="Prometheus exporter that tells whether all replicas of a Kubernetes workload run the same thing" \
       org.opencontainers.image.source="https://github.com/podskew/podskew" \
       org.opencontainers.image.licenses="Apache-2.0"
 ENTRYPOINT ["/podskew"]

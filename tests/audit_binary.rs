@@ -680,7 +680,7 @@ fn help_says_what_the_codes_mean() {
         "-l, --selector <SELECTOR>",
         "-o, --output <FORMAT>",
         "table, json, markdown, junit, sarif",
-        "4 if time ran out",
+        "4 if --wait ran out of time",
         "--allow-empty",
         "-A, --all-namespaces",
         "-f, --filename <FILE>",

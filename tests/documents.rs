@@ -76,7 +76,7 @@ fn holds_options(document: &str, table: &str) -> String {
 fn the_audits_document_names_every_option() {
     let command = Arguments::command();
     let table = options_table(command.find_subcommand("audit").unwrap(), false);
-    assert!(table.contains("| `-n`, `--namespace NAMESPACE` | | Look in this namespace"), "{table}");
+    assert!(table.contains("| `-n`, `--namespace NAMESPACE` | | Namespace to read;"), "{table}");
     holds_options("docs/audit.md", &table);
 }
 

@@ -8,7 +8,7 @@ use crate::commands::demo::DemoArguments;
 use crate::commands::{audit::AuditArguments, diff::DiffArguments, explain::ExplainArguments, serve::ServeArguments};
 use clap::{Parser, Subcommand};
 
-/// Tells Prometheus which Kubernetes workloads run more than one thing under one name.
+/// Prometheus exporter that tells whether all replicas of a Kubernetes workload run the same thing.
 #[derive(Parser, Debug)]
 #[command(
     name = "podskew",
@@ -36,29 +36,29 @@ pub enum Command {
     /// Watch a cluster and serve its metrics (the default)
     #[command(display_name = "podskew", after_help = examples::SERVE)]
     Serve(ServeArguments),
-    /// Say which workloads are not uniform: once, or once everything is rolled out
+    /// Report workloads that are not uniform, at once or after waiting for rollouts
     #[command(
         display_name = "podskew", after_help = examples::AUDIT,
         mut_arg("log_level", |level| level.default_value("warn"))
     )]
     Audit(AuditArguments),
-    /// Say everything about one workload: its templates, what its pods run, and the ways back
+    /// Show everything about one workload: templates, pods, rollout, and how to roll back
     #[command(display_name = "podskew", after_help = examples::EXPLAIN)]
     Explain(ExplainArguments),
-    /// Show what differs between two pod templates of a workload
+    /// Show the differences between two pod templates of a workload
     #[command(display_name = "podskew", after_help = examples::DIFF)]
     Diff(DiffArguments),
     #[cfg(feature = "demo")]
-    /// Serve the metrics of a simulated cluster, to see what podskew tells
+    /// Simulate a cluster and serve its metrics, to try podskew
     #[command(display_name = "podskew", after_help = examples::DEMO)]
     Demo(DemoArguments),
-    /// Print the script that completes podskew's arguments in a shell
+    /// Print a completion script for a shell
     #[command(display_name = "podskew", after_help = examples::COMPLETIONS)]
     Completions(CompletionsArguments),
-    /// Print the manual page of podskew, or of one of its commands
+    /// Print the manual page of podskew or of one of its commands
     #[command(display_name = "podskew", after_help = examples::MAN)]
     Man(ManArguments),
-    /// Print the version, and the revision it was built from
+    /// Print the version and the revision it was built from
     #[command(display_name = "podskew")]
     Version,
 }

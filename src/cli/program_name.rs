@@ -16,7 +16,7 @@ pub(super) enum Called {
     Completer,
 }
 
-/// Says which workloads run more than one thing under one name.
+/// Tells whether all replicas of a Kubernetes workload run the same thing.
 #[derive(Parser, Debug)]
 #[command(
     name = "podskew",

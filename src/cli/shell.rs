@@ -7,7 +7,7 @@ use clap_complete::engine::{ArgValueCandidates, CompletionCandidate};
 /// What `completions` was told.
 #[derive(Args, Clone, Copy, Debug)]
 pub struct CompletionsArguments {
-    /// The shell to complete in
+    /// Shell to print the script for
     #[arg(value_name = "SHELL")]
     pub shell: Shell,
 }
@@ -24,7 +24,7 @@ pub enum Shell {
 /// What `man` was told.
 #[derive(Args, Clone, Debug)]
 pub struct ManArguments {
-    /// The command whose page to print [default: the page of podskew itself]
+    /// Command whose page to print [default: podskew itself]
     #[arg(value_name = "COMMAND", add = ArgValueCandidates::new(commands))]
     pub command: Option<String>,
 }

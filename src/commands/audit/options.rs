@@ -14,26 +14,26 @@ use std::time::Duration;
 #[derive(Args, Debug)]
 #[allow(clippy::struct_excessive_bools, reason = "each is a switch of the command line")]
 pub struct AuditArguments {
-    /// Audit these workloads only, like deployment/api or sts/db [default: all]
+    /// Workloads to audit, like deployment/api or sts/db [default: all]
     #[arg(value_name = "TYPE/NAME", add = ArgValueCompleter::new(candidates::workloads))]
     pub workloads: Vec<String>,
 
-    /// Form of the report
+    /// Output format
     #[arg(
         short, long, value_name = "FORMAT", help_heading = VERDICT,
         default_value = "table", value_parser = format()
     )]
     pub output: Format,
 
-    /// Wait until everything is rolled out and uniform, but no longer than this, as in 90s or 10m
+    /// Maximum time to wait until everything is rolled out and uniform, like 90s or 10m
     #[arg(long, value_name = "DURATION", help_heading = VERDICT, value_parser = values::duration, conflicts_with = "filename")]
     pub wait: Option<Duration>,
 
-    /// Fail if something could not be compared
+    /// Fail on what could not be compared, too
     #[arg(long, help_heading = VERDICT)]
     pub strict: bool,
 
-    /// Fail on mixes that somebody wants, too: paused, partitioned, OnDelete, canary, blue-green
+    /// Fail on deliberate mixes, too: paused, partitioned, OnDelete, canary, blue-green
     #[arg(long, help_heading = VERDICT)]
     pub no_deliberate: bool,
 
@@ -41,15 +41,15 @@ pub struct AuditArguments {
     #[arg(long, help_heading = VERDICT)]
     pub injected: bool,
 
-    /// Fail if a tag moved or an image is gone from its registry; repeatable
+    /// Fail on tags that moved or images that are gone from their registry, too; repeatable
     #[arg(long, value_name = "WHAT", help_heading = VERDICT, value_parser = fail_on(), requires = "registry")]
     pub fail_on: Vec<FailOn>,
 
-    /// Do not fail if nothing is selected
+    /// Succeed if nothing is selected
     #[arg(long, help_heading = VERDICT)]
     pub allow_empty: bool,
 
-    /// Audit workloads with such labels of their own, like app=web,tier!=cache; of a lone list of pods, such pods
+    /// Label selector for workloads, like app=web,tier!=cache; for pods, if the input is a list of pods alone
     #[arg(short = 'l', long, value_name = "SELECTOR", help_heading = WHAT, value_parser = values::selector)]
     pub selector: Option<Selector>,
 
@@ -66,7 +66,7 @@ pub struct AuditArguments {
     pub log: LogArguments,
 }
 
-const VERDICT: &str = "The report";
+const VERDICT: &str = "Report";
 
 /// What `podskew audit` is to do.
 #[derive(Clone, Debug)]

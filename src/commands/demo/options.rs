@@ -14,15 +14,15 @@ use clap::Args;
 /// What `demo` was told.
 #[derive(Args, Debug)]
 pub struct DemoArguments {
-    /// How many workloads the simulated cluster runs
+    /// Number of workloads in the simulated cluster
     #[arg(long, value_name = "N", default_value_t = 24, value_parser = clap::value_parser!(u32).range(1..=20_000))]
     pub workloads: u32,
 
-    /// How many pods it runs, over all workloads
+    /// Number of pods, over all workloads
     #[arg(long, value_name = "N", default_value_t = 160, value_parser = clap::value_parser!(u32).range(1..=500_000))]
     pub pods: u32,
 
-    /// Address and port to serve metrics on
+    /// Address and port to listen on
     #[arg(long, value_name = "ADDRESS", env = "PODSKEW_LISTEN_ADDRESS", default_value_t)]
     pub listen_address: ListenAddress,
 

@@ -12,19 +12,19 @@ use std::ffi::OsStr;
 /// What `diff` was told.
 #[derive(Args, Debug)]
 pub struct DiffArguments {
-    /// The workload, like deployment/api; a Deployment, StatefulSet, DaemonSet or Rollout
+    /// Workload, like deployment/api: a Deployment, StatefulSet, DaemonSet or Rollout
     #[arg(value_name = "TYPE/NAME", add = ArgValueCompleter::new(templated_workloads))]
     pub workload: String,
 
-    /// One or two template hashes, or the beginnings of them [default: the previous and the current one]
+    /// One or two template hashes, or their first characters [default: the previous and the current one]
     #[arg(value_name = "HASH", num_args = 0..=2)]
     pub hashes: Vec<String>,
 
-    /// Show values of env variables, arguments, commands and annotations, which may be secrets
+    /// Show values of environment variables, arguments, commands and annotations, which may be secrets
     #[arg(long)]
     pub show_values: bool,
 
-    /// Form of the answer
+    /// Output format
     #[arg(short, long, value_name = "FORMAT", default_value = "text", value_parser = format())]
     pub output: DiffFormat,
 

@@ -11,13 +11,13 @@ use clap_complete::engine::ArgValueCompleter;
 /// What `explain` was told.
 #[derive(Args, Debug)]
 pub struct ExplainArguments {
-    /// The workload, like deployment/api, or pod/NAME for the workload that a pod belongs to, seen from that pod
+    /// Workload, like deployment/api, or pod/NAME for the workload of a pod and what is known of that pod
     #[arg(
         value_name = "TYPE/NAME", required = true, num_args = 1.., add = ArgValueCompleter::new(candidates::workloads)
     )]
     pub workloads: Vec<String>,
 
-    /// Form of the answer
+    /// Output format
     #[arg(short, long, value_name = "FORMAT", default_value = "text", value_parser = format())]
     pub output: ExplainFormat,
 

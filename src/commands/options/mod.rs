@@ -20,13 +20,13 @@ use tracing::level_filters::LevelFilter;
 /// Which cluster, and as whom.
 #[derive(Args, Debug)]
 pub struct ConnectionArguments {
-    /// Kubeconfig file that says how to reach the cluster [default: $KUBECONFIG, ~/.kube/config, or in-cluster]
+    /// Kubeconfig file [default: $KUBECONFIG, ~/.kube/config, or in-cluster]
     #[arg(
         long, value_name = "FILE", env = "PODSKEW_KUBECONFIG", help_heading = CLUSTER, value_hint = ValueHint::FilePath
     )]
     pub kubeconfig: Option<PathBuf>,
 
-    /// Context of the kubeconfig to use [default: its current context]
+    /// Kubeconfig context to use [default: the current context]
     #[arg(
         long, value_name = "NAME", env = "PODSKEW_CONTEXT", value_parser = values::non_empty, help_heading = CLUSTER,
         add = ArgValueCompleter::new(candidates::contexts)
@@ -37,32 +37,32 @@ pub struct ConnectionArguments {
 /// What counts.
 #[derive(Args, Debug)]
 pub struct CountArguments {
-    /// Leave this namespace out; repeatable
+    /// Namespace to exclude; repeatable
     #[arg(
         long, value_name = "NAMESPACE", env = "PODSKEW_EXCLUDE_NAMESPACE", help_heading = WHAT,
         value_delimiter = ',', value_parser = values::namespace, add = ArgValueCompleter::new(candidates::namespaces)
     )]
     pub exclude_namespace: Vec<String>,
 
-    /// Leave containers of this name out, such as a sidecar that may differ; repeatable
+    /// Container name to ignore, for example of a sidecar that may differ; repeatable
     #[arg(
         long, value_name = "CONTAINER", env = "PODSKEW_IGNORE_CONTAINER", help_heading = WHAT,
         value_delimiter = ',', value_parser = values::container
     )]
     pub ignore_container: Vec<String>,
 
-    /// Count Jobs as workloads; their pods often differ on purpose
+    /// Include Jobs; their pods often differ on purpose
     #[arg(long, env = "PODSKEW_JOBS", help_heading = WHAT, value_parser = values::boolean)]
     pub jobs: bool,
 
-    /// Count pods of this kind of owner although they carry no template hash, as in Workflow.argoproj.io; repeatable
+    /// Kind of owner whose pods to include although they have no template hash, like Workflow.argoproj.io; repeatable
     #[arg(
         long, value_name = "KIND.GROUP", env = "PODSKEW_WORKLOAD_KIND", help_heading = WHAT,
         value_delimiter = ',', value_parser = values::workload_kind
     )]
     pub workload_kind: Vec<CustomKind>,
 
-    /// How long a StatefulSet's or DaemonSet's rollout may stand still before it counts as stalled, as in 90s or 1h30m
+    /// Time without progress after which the rollout of a StatefulSet or DaemonSet is stalled, like 90s or 1h30m
     #[arg(
         long, value_name = "DURATION", env = "PODSKEW_STALLED_AFTER", help_heading = WHAT,
         default_value = "10m", value_parser = values::duration
@@ -73,7 +73,7 @@ pub struct CountArguments {
 /// Whether nodes are asked.
 #[derive(Args, Clone, Copy, Debug)]
 pub struct NodeArguments {
-    /// List nodes too: which digests name one image, on which architecture pods run, which image each node holds
+    /// Read nodes too: their architecture, the images they hold, and which digests belong to one image
     #[arg(long, env = "PODSKEW_NODES", help_heading = WHAT, value_parser = values::boolean)]
     pub nodes: bool,
 }
@@ -81,14 +81,14 @@ pub struct NodeArguments {
 /// How to log, whatever is done.
 #[derive(Args, Debug)]
 pub struct LogArguments {
-    /// Form of the log on stderr
+    /// Log format
     #[arg(
         long, value_name = "FORMAT", env = "PODSKEW_LOG_FORMAT", help_heading = LOG,
         default_value = "text", value_parser = values::log_format()
     )]
     pub log_format: LogFormat,
 
-    /// Least severity to log
+    /// Minimum log level
     #[arg(
         long, value_name = "LEVEL", env = "PODSKEW_LOG_LEVEL", help_heading = LOG,
         default_value = "info", value_parser = values::log_level()
@@ -96,13 +96,13 @@ pub struct LogArguments {
     pub log_level: LevelFilter,
 }
 
-pub(super) const CLUSTER: &str = "The cluster";
-pub(super) const WHAT: &str = "What counts";
+pub(super) const CLUSTER: &str = "Cluster";
+pub(super) const WHAT: &str = "Selection";
 pub(super) const REGISTRIES: &str = "Registries";
-pub(super) const METRICS: &str = "The metrics";
-pub(super) const PAGE: &str = "The page";
+pub(super) const METRICS: &str = "Metrics";
+pub(super) const PAGE: &str = "Page";
 pub(super) const ACCESS: &str = "Access";
-pub(super) const LOG: &str = "The log";
+pub(super) const LOG: &str = "Log";
 
 /// Each namespace costs a connection for every watched resource.
 pub(in crate::commands) const MAX_NAMESPACES: usize = 50;

@@ -10,28 +10,28 @@ use std::time::Duration;
 /// Which registries are asked, and with which credentials.
 #[derive(Args, Debug)]
 pub struct RegistryArguments {
-    /// Ask this registry which digest a tag stands for, at its own address or at URL, such as a mirror; repeatable
+    /// Registry to ask which digest a tag points to, at its own address or at URL, for example a mirror; repeatable
     #[arg(
         long, value_name = "HOST[=URL]", env = "PODSKEW_REGISTRY", help_heading = REGISTRIES,
         value_delimiter = ',', value_parser = values::registry
     )]
     pub registry: Vec<RegistryAddress>,
 
-    /// File with credentials of registries, a config.json of docker; read again when it changes
+    /// File with credentials for registries, in the format of Docker's config.json; reloaded when it changes
     #[arg(
         long, value_name = "FILE", env = "PODSKEW_REGISTRY_AUTH", help_heading = REGISTRIES, requires = "registry",
         value_hint = ValueHint::FilePath
     )]
     pub registry_auth: Option<PathBuf>,
 
-    /// Folder with the programs docker-credential-* that the file of --registry-auth names
+    /// Directory with the docker-credential-* programs that the file of --registry-auth names
     #[arg(
         long, value_name = "DIR", env = "PODSKEW_REGISTRY_HELPERS", help_heading = REGISTRIES, requires = "registry_auth",
         value_hint = ValueHint::DirPath
     )]
     pub registry_helpers: Option<PathBuf>,
 
-    /// File with PEM certificates to trust in registries beside those that the system trusts
+    /// File with PEM certificates to trust for registries, in addition to the system's
     #[arg(
         long, value_name = "FILE", env = "PODSKEW_REGISTRY_CA", help_heading = REGISTRIES, requires = "registry",
         value_hint = ValueHint::FilePath
@@ -42,7 +42,7 @@ pub struct RegistryArguments {
 /// How often registries are asked.
 #[derive(Args, Debug)]
 pub struct RegistryIntervalArguments {
-    /// Interval between two looks at a tag [default: 15m; docker.io 1h]
+    /// Interval between two checks of a tag [default: 15m; docker.io 1h]
     #[arg(
         long, value_name = "DURATION", env = "PODSKEW_REGISTRY_INTERVAL", help_heading = REGISTRIES,
         value_parser = values::duration, requires = "registry"
@@ -53,7 +53,7 @@ pub struct RegistryIntervalArguments {
 /// How long registries are waited for.
 #[derive(Args, Debug)]
 pub struct RegistryTimeoutArguments {
-    /// How long to wait for all registries [default: 30s]
+    /// Maximum time to wait for all registries [default: 30s]
     #[arg(
         long, value_name = "DURATION", env = "PODSKEW_REGISTRY_TIMEOUT", help_heading = REGISTRIES,
         value_parser = values::duration, requires = "registry"

@@ -19,22 +19,22 @@ pub struct LookArguments {
     #[command(flatten)]
     pub connection: ConnectionArguments,
 
-    /// Read this file, folder or archive instead of a cluster; repeatable; - is standard input
+    /// File, directory or archive to read instead of a cluster; - is standard input; repeatable
     #[arg(short = 'f', long, value_name = "FILE", help_heading = CLUSTER, value_hint = ValueHint::AnyPath)]
     pub filename: Vec<PathBuf>,
 
-    /// When the files were taken, like 2026-11-30T08:00:00Z [default: the newest time in them; a pipe: now]
+    /// Time at which the files were written, like 2026-11-30T08:00:00Z [default: the newest time in them; a pipe: now]
     #[arg(long, value_name = "TIME", help_heading = CLUSTER, requires = "filename", value_parser = values::moment)]
     pub taken: Option<UnixTime>,
 
-    /// Look in this namespace; repeatable, at most 50 [default: the context's, or all that a file holds]
+    /// Namespace to read; repeatable, at most 50 [default: that of the context; of files, all]
     #[arg(
         short = 'n', long, value_name = "NAMESPACE", help_heading = WHAT,
         value_delimiter = ',', value_parser = values::namespace, add = ArgValueCompleter::new(candidates::namespaces)
     )]
     pub namespace: Vec<String>,
 
-    /// Look in all namespaces
+    /// Read all namespaces
     #[arg(short = 'A', long, help_heading = WHAT, conflicts_with = "namespace")]
     pub all_namespaces: bool,
 

@@ -26,7 +26,7 @@ pub struct ServeArguments {
     #[command(flatten)]
     pub connection: ConnectionArguments,
 
-    /// Watch only this namespace; repeatable, at most 50 [default: all namespaces]
+    /// Namespace to watch; repeatable, at most 50 [default: all namespaces]
     #[arg(
         short = 'n', long, value_name = "NAMESPACE", env = "PODSKEW_NAMESPACE", help_heading = WHAT,
         value_delimiter = ',', value_parser = values::namespace, add = ArgValueCompleter::new(candidates::namespaces)
@@ -49,28 +49,28 @@ pub struct ServeArguments {
     #[command(flatten)]
     pub registry_interval: RegistryIntervalArguments,
 
-    /// Address and port to serve metrics on; IPv4 too, and IPv4 alone where IPv6 is off
+    /// Address and port to listen on; [::] includes IPv4, and is IPv4 alone where IPv6 is disabled
     #[arg(
         long, value_name = "ADDRESS", env = "PODSKEW_LISTEN_ADDRESS", help_heading = METRICS,
         default_value_t
     )]
     pub listen_address: ListenAddress,
 
-    /// Pod label to show as label_KEY on podskew_pod_info and podskew_template_hash_info; repeatable
+    /// Pod label to add as label_KEY to podskew_pod_info and podskew_template_hash_info; repeatable
     #[arg(
         long, value_name = "KEY", env = "PODSKEW_POD_LABEL", help_heading = METRICS,
         value_delimiter = ',', value_parser = values::pod_label
     )]
     pub pod_label: Vec<PodLabel>,
 
-    /// Serve only metrics whose whole name matches this regular expression; repeatable [default: all]
+    /// Regular expression that matches whole names of metrics to serve; repeatable [default: all]
     #[arg(
         long, value_name = "REGEX", env = "PODSKEW_METRIC_ALLOWLIST", help_heading = METRICS,
         value_parser = values::family_patterns
     )]
     pub metric_allowlist: Vec<FamilyPatterns>,
 
-    /// Serve no metric whose whole name matches this regular expression; repeatable
+    /// Regular expression that matches whole names of metrics to leave out; repeatable
     #[arg(
         long, value_name = "REGEX", env = "PODSKEW_METRIC_DENYLIST", help_heading = METRICS,
         value_parser = values::family_patterns
@@ -81,19 +81,19 @@ pub struct ServeArguments {
     #[command(flatten)]
     pub page: PageArguments,
 
-    /// File with TLS, users and their passwords, headers and a rate limit, in the format of Prometheus' exporter-toolkit
+    /// File with TLS settings, users, headers and a rate limit, in the format of Prometheus' exporter-toolkit
     #[arg(
         long, value_name = "FILE", env = "PODSKEW_WEB_CONFIG_FILE", help_heading = ACCESS, value_hint = ValueHint::FilePath
     )]
     pub web_config_file: Option<PathBuf>,
 
-    /// Serve only those whose bearer token the API server lets get the path
+    /// Require a bearer token that the API server authorizes to get the path
     #[arg(
         long, value_name = "METHOD", env = "PODSKEW_AUTH", help_heading = ACCESS, value_parser = auth()
     )]
     pub auth: Option<Auth>,
 
-    /// Audience a token may be for; repeatable [default: those of the API server]
+    /// Token audience to accept; repeatable [default: those of the API server]
     #[arg(
         long, value_name = "AUDIENCE", env = "PODSKEW_AUTH_AUDIENCE", help_heading = ACCESS,
         value_delimiter = ',', value_parser = values::non_empty, requires = "auth"

@@ -10,26 +10,26 @@ use clap::Args;
 /// Where the page is served, and what it shows.
 #[derive(Args, Debug)]
 pub struct PageArguments {
-    /// Serve the page and the JSON API beside the metrics (on), not at all (off), or at an address of their own
+    /// Where to serve the page and the JSON API: beside the metrics (on), nowhere (off), or at another address
     #[arg(long, value_name = "on|off|ADDRESS", env = "PODSKEW_PAGE", help_heading = PAGE, default_value_t)]
     pub page: PageAddress,
 
-    /// Host name that the page is reached by; any other gets 421, but localhost and IP addresses; repeatable [default: all]
+    /// Host name to serve the page under, beside localhost and IP addresses; others get 421; repeatable [default: all]
     #[arg(
         long, value_name = "NAME", env = "PODSKEW_PAGE_HOST", help_heading = PAGE,
         value_delimiter = ',', value_parser = page_host
     )]
     pub page_host: Vec<String>,
 
-    /// Show messages of containers and conditions on the page, which may hold anything; with authentication they always are
+    /// Show messages of containers and conditions on the page without authentication too; they may hold anything
     #[arg(long, env = "PODSKEW_PAGE_MESSAGES", help_heading = PAGE, value_parser = values::boolean)]
     pub page_messages: bool,
 
-    /// URL under which people reach the page, for links to it in alerts
+    /// URL of the page as users reach it, for links in alerts
     #[arg(long, value_name = "URL", env = "PODSKEW_PAGE_URL", help_heading = PAGE, value_parser = page_url)]
     pub page_url: Option<String>,
 
-    /// Link on a workload's page, where {namespace}, {workload_type} and {workload} stand for its own; repeatable
+    /// Link to show on a workload's page; {namespace}, {workload_type} and {workload} are replaced; repeatable
     #[arg(
         long, value_name = "NAME=URL", env = "PODSKEW_LINK", help_heading = PAGE,
         value_delimiter = '\n', value_parser = link
