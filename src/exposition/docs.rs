@@ -1,5 +1,7 @@
 //! `docs/metrics.md`, from the declarations of the families.
 
+mod naming;
+
 use super::families::FAMILIES;
 use super::family::Family;
 use std::fmt::Write;
@@ -285,6 +287,7 @@ pub fn metrics_markdown() -> String {
     for (name, example) in workloads.chain(health().map(|family| (family.name, family.example))) {
         let _ = write!(page, "\n`{name}`\n\n```promql\n{example}\n```\n");
     }
+    page.push_str(naming::NAMING);
     page
 }
 

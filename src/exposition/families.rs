@@ -12,7 +12,7 @@ use crate::terminal::humanize::encoded;
 pub static FAMILIES: &[Family] = &[
     Family {
         name: "podskew_distinct_digests_per_deployment",
-        help: "Distinct image digests among the active pods of a Deployment, for each container.",
+        help: "Number of distinct image digests among the active pods of a Deployment, by container.",
         labels: &["container"],
         pod_labels: false,
         sparse: false,
@@ -26,7 +26,7 @@ pub static FAMILIES: &[Family] = &[
     },
     Family {
         name: "podskew_distinct_digests_per_workload",
-        help: "Distinct image digests among the active pods of a workload, for each container.",
+        help: "Number of distinct image digests among the active pods of a workload, by container.",
         labels: &["container", "origin"],
         pod_labels: false,
         sparse: false,
@@ -41,8 +41,8 @@ pub static FAMILIES: &[Family] = &[
     },
     Family {
         name: "podskew_distinct_digests_per_template_hash",
-        help: "Distinct image digests among the active pods of one template hash, for each container; \
-               above 1 is digest skew.",
+        help: "Number of distinct image digests among the active pods of one template hash, by container; above 1 is \
+               digest skew.",
         labels: &["pod_template_hash", "container", "origin"],
         pod_labels: false,
         sparse: false,
@@ -58,8 +58,8 @@ pub static FAMILIES: &[Family] = &[
     },
     Family {
         name: "podskew_digest_skew_age_seconds",
-        help: "Seconds for which two image digests of a container have stood side by side under one template hash; \
-               0 without digest skew.",
+        help: "Seconds for which active pods of one template hash have run different image digests in a container; 0 \
+               without digest skew.",
         labels: &["container", "origin"],
         pod_labels: false,
         sparse: false,
@@ -70,8 +70,8 @@ pub static FAMILIES: &[Family] = &[
     },
     Family {
         name: "podskew_pods_by_digest",
-        help: "Active pods that run an image digest, by the image their spec names and the digest it stands for: \
-               of a manifest, as registries have it, or of a config, which only the node knows.",
+        help: "Number of active pods by image digest and by the image in their spec. digest_kind says what the \
+               digest identifies: registries know manifest digests, only nodes know config digests.",
         labels: &["pod_template_hash", "container", "image", "digest", "digest_kind"],
         pod_labels: false,
         sparse: false,
@@ -88,13 +88,14 @@ pub static FAMILIES: &[Family] = &[
     },
     Family {
         name: "podskew_newest_digest_info",
-        help: "Of the digests in skew under one template hash the one whose pods were all created after the containers of \
-               every other had started; always 1.",
+        help: "The newest of the digests in skew under one template hash: its pods were all created after the \
+               containers of all others had started; always 1.",
         labels: &["pod_template_hash", "container", "digest"],
         pod_labels: false,
         sparse: true,
         example: "max by (cluster, namespace, workload, container, digest) (podskew_newest_digest_info)",
-        series: "1 per container and template hash in digest skew, where the ages of the pods tell it",
+        series: "1 per container and template hash in digest skew, if the ages of the pods show which digest is \
+                 newest",
         subject: Subject::Workload(|report, rows| {
             for (container, of_hash) in by_hash(report) {
                 if let Some(digest) = &of_hash.newest_digest {
@@ -105,7 +106,7 @@ pub static FAMILIES: &[Family] = &[
     },
     Family {
         name: "podskew_pods_awaiting_owner",
-        help: "Pods held out of every other family until their owner is seen.",
+        help: "Number of pods that all other metrics leave out until podskew sees their owner.",
         labels: &[],
         pod_labels: false,
         sparse: true,
@@ -115,8 +116,9 @@ pub static FAMILIES: &[Family] = &[
     },
     Family {
         name: "podskew_unresolved_digest_pods",
-        help: "Active pods whose image digest cannot be compared: not_started has none yet, not_reported runs and its node \
-               names none, image_id_only has another kind of identifier than the others.",
+        help: "Number of active pods whose image digest cannot be compared, by reason: not_started (no digest yet), \
+               not_reported (the container runs, but its node reports no digest) or image_id_only (another kind of \
+               identifier than that of the other pods).",
         labels: &["container", "reason"],
         pod_labels: false,
         sparse: true,
@@ -133,13 +135,14 @@ pub static FAMILIES: &[Family] = &[
     },
     Family {
         name: "podskew_tag_cached_nodes",
-        help: "Nodes that hold an image digest under a tag that workloads run, where the tag stands for other digests on other \
-               nodes: with pull policy IfNotPresent a pod that starts there runs what its node holds. Only with --nodes.",
+        help: "Number of nodes that hold an image digest under a tag that workloads use, if the tag has other \
+               digests on other nodes. With pull policy IfNotPresent, a pod that starts on such a node runs the \
+               digest that the node holds. Only with --nodes.",
         labels: &["digest"],
         pod_labels: false,
         sparse: true,
         example: "max by (cluster, image, digest) (podskew_tag_cached_nodes)",
-        series: "1 per digest of a tag that stands for several; usually none",
+        series: "1 per digest of a tag that has several; usually none",
         subject: Subject::CachedTags,
     },
     registry::TAG_MOVED,
@@ -150,7 +153,7 @@ pub static FAMILIES: &[Family] = &[
     registry::CREATED,
     Family {
         name: "podskew_pods_by_template_hash",
-        help: "Active pods of a template hash.",
+        help: "Number of active pods of a template hash.",
         labels: &["pod_template_hash"],
         pod_labels: false,
         sparse: false,
@@ -162,7 +165,7 @@ pub static FAMILIES: &[Family] = &[
     },
     Family {
         name: "podskew_ready_pods_by_template_hash",
-        help: "Active pods of a template hash that are Ready.",
+        help: "Number of active pods of a template hash that are Ready.",
         labels: &["pod_template_hash"],
         pod_labels: false,
         sparse: false,
@@ -175,7 +178,7 @@ pub static FAMILIES: &[Family] = &[
     },
     Family {
         name: "podskew_terminating_pods",
-        help: "Pods of a template hash that are being deleted; they are not active.",
+        help: "Number of pods of a template hash that are being deleted; they do not count as active.",
         labels: &["pod_template_hash"],
         pod_labels: false,
         sparse: true,
@@ -187,7 +190,7 @@ pub static FAMILIES: &[Family] = &[
     },
     Family {
         name: "podskew_distinct_template_hashes_per_workload",
-        help: "Distinct template hashes among the active pods of a workload.",
+        help: "Number of distinct template hashes among the active pods of a workload.",
         labels: &[],
         pod_labels: false,
         sparse: false,
@@ -197,7 +200,8 @@ pub static FAMILIES: &[Family] = &[
     },
     Family {
         name: "podskew_mixed_template_hashes_age_seconds",
-        help: "Seconds for which two template hashes of a workload have stood side by side; 0 with one.",
+        help: "Seconds for which active pods of a workload have had different template hashes; 0 if all have the \
+               same.",
         labels: &[],
         pod_labels: false,
         sparse: false,
@@ -207,8 +211,8 @@ pub static FAMILIES: &[Family] = &[
     },
     Family {
         name: "podskew_outdated_pods",
-        help: "Active pods that ought to carry the current template hash and do not; \
-               pods below the partition of a StatefulSet are not outdated.",
+        help: "Number of active pods that should have the current template hash and do not; pods below the partition \
+               of a StatefulSet are not outdated.",
         labels: &[],
         pod_labels: false,
         sparse: false,
@@ -220,7 +224,7 @@ pub static FAMILIES: &[Family] = &[
     },
     Family {
         name: "podskew_template_hash_info",
-        help: "Which revision a template hash is, and whether the workload asks for it now; always 1.",
+        help: "Revision of a template hash, and whether it is the hash of the workload's current template; always 1.",
         labels: &["pod_template_hash", "revision", "current"],
         pod_labels: true,
         sparse: false,
@@ -246,7 +250,7 @@ pub static FAMILIES: &[Family] = &[
     rollout::UPDATE_HOLD,
     Family {
         name: "podskew_template_owner_info",
-        help: "The object that makes a workload's template: the controller of a StatefulSet, or the Deployment that a \
+        help: "The object that sets a workload's template: the controller of a StatefulSet, or the Deployment that a \
                Rollout's workloadRef names; always 1.",
         labels: &["owner_kind", "owner_name"],
         pod_labels: false,
@@ -261,8 +265,9 @@ pub static FAMILIES: &[Family] = &[
     },
     Family {
         name: "podskew_remedy_info",
-        help: "What to do about digest skew, and about a rollout that is stalled or in progress, as the audit says it: a command \
-               that shows it, what mends it, and why; always 1. Alerts show it.",
+        help: "What to do about digest skew, or about a rollout that is stalled or in progress, as podskew audit \
+               prints it: a command that shows the problem (look), the fix (do) and the reason (why); always 1. \
+               Alerts show it.",
         labels: &["finding", "look", "do", "why"],
         pod_labels: false,
         sparse: true,
@@ -287,8 +292,8 @@ pub static FAMILIES: &[Family] = &[
     },
     Family {
         name: "podskew_pod_info",
-        help: "Every pod of a workload, with its node and template hash; always 1. \
-               Joined on namespace and pod it splits any metric of an application by template hash.",
+        help: "A pod of a workload, with its node and template hash; always 1. Joined on namespace and pod, it \
+               splits any metric of an application by template hash.",
         labels: &["pod", "node", "pod_template_hash"],
         pod_labels: true,
         sparse: false,
@@ -303,7 +308,7 @@ pub static FAMILIES: &[Family] = &[
     },
     Family {
         name: "podskew_skewed_pod_info",
-        help: "The pods in digest skew, and the image digest each of them runs; always 1.",
+        help: "A pod in digest skew, with the image digest that it runs; always 1.",
         labels: &["pod", "node", "pod_template_hash", "container", "origin", "digest"],
         pod_labels: false,
         sparse: true,

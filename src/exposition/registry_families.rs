@@ -7,15 +7,16 @@ use std::collections::BTreeMap;
 
 pub(super) const TAG_MOVED: Family = Family {
     name: "podskew_tag_moved_age_seconds",
-    help: "Seconds since podskew first saw the tag of a container stand for another image than its pods run; 0 while it stands for \
-           what they run, absent while that is not known. change says what a container that asks for the tag would run: none \
-           (the same), rebuilt (the same content under another digest) or different. Only with --registry.",
+    help: "Seconds since podskew first saw the tag of a container point to another image than its pods run; 0 while \
+           it points to what they run, absent while that is unknown. change says what a container that pulls the tag \
+           would run: none (the same), rebuilt (the same content under another digest) or different. Only with \
+           --registry.",
     labels: &["container", "image", "origin", "change"],
     pod_labels: false,
     sparse: false,
     example: "max by (namespace, workload_type, workload, container, image) \
               (podskew_tag_moved_age_seconds{origin=\"template\",change=\"different\"}) > 0",
-    series: "1 per container with a tag, as far as registries say what it stands for; none without --registry",
+    series: "1 per container whose tag a registry has resolved; none without --registry",
     subject: Subject::Workload(|report, rows| {
         for tag in said(report).flat_map(|registry| &registry.tags) {
             rows.age(&[&tag.container, &tag.image, tag.origin.as_str(), tag.change.as_str()], tag.since);
@@ -25,8 +26,8 @@ pub(super) const TAG_MOVED: Family = Family {
 
 pub(super) const IMAGE_GONE: Family = Family {
     name: "podskew_image_gone_age_seconds",
-    help: "Seconds since the registry no longer holds the image of a container: a pod that starts on a node without it cannot pull \
-           it. Only with --registry.",
+    help: "Seconds since the registry no longer has the image of a container; a pod that starts on a node without \
+           the image cannot pull it. Only with --registry.",
     labels: &["container", "image", "origin"],
     pod_labels: false,
     sparse: true,
@@ -41,8 +42,8 @@ pub(super) const IMAGE_GONE: Family = Family {
 
 pub(super) const SKEW_CONTENT: Family = Family {
     name: "podskew_digest_skew_content_info",
-    help: "How the images of a container in digest skew differ: different content, same_content (only labels or dates differ) or \
-           unknown; always 1. Only with --registry.",
+    help: "How the images of a container in digest skew differ: different (in content), same_content (only labels or \
+           dates differ) or unknown; always 1. Only with --registry.",
     labels: &["container", "origin", "content"],
     pod_labels: false,
     sparse: true,
@@ -66,7 +67,7 @@ pub(super) const SKEW_CONTENT: Family = Family {
 
 pub(super) const TAG_DIGEST: Family = Family {
     name: "podskew_image_tag_digest_info",
-    help: "The digest that the tag of an image stands for in its registry; always 1. Only with --registry.",
+    help: "The digest that the tag of an image points to in its registry; always 1. Only with --registry.",
     labels: &["digest"],
     pod_labels: false,
     sparse: true,
@@ -83,7 +84,7 @@ pub(super) const TAG_DIGEST: Family = Family {
 
 pub(super) const BUILD: Family = Family {
     name: "podskew_image_build_info",
-    help: "What an image in digest skew, or one whose tag moved, says of its build in its labels \
+    help: "Revision, version and source of an image in digest skew or with a moved tag, from the image's labels \
            org.opencontainers.image.revision, version and source; always 1. Only with --registry.",
     labels: &["revision", "version", "source"],
     pod_labels: false,
@@ -103,8 +104,8 @@ pub(super) const BUILD: Family = Family {
 
 pub(super) const CREATED: Family = Family {
     name: "podskew_image_created_timestamp_seconds",
-    help: "When an image in digest skew, or one whose tag moved, was built, as it says itself; no registry tells when it was \
-           pushed. Only with --registry.",
+    help: "Build time of an image in digest skew or with a moved tag, as the image states it; no registry tells when \
+           an image was pushed. Only with --registry.",
     labels: &[],
     pod_labels: false,
     sparse: true,

@@ -5,7 +5,7 @@ use crate::report::RolloutCounts;
 
 pub(super) const AGE: Family = Family {
     name: "podskew_rollout_age_seconds",
-    help: "Seconds since the rollout in progress began; 0 when none is.",
+    help: "Seconds since the rollout in progress began; 0 without one.",
     labels: &[],
     pod_labels: false,
     sparse: false,
@@ -18,7 +18,7 @@ pub(super) const AGE: Family = Family {
 
 pub(super) const STATE: Family = Family {
     name: "podskew_rollout_state",
-    help: "The state a rollout is in: complete, progressing, stalled, paused, partitioned, on_delete, canary or \
+    help: "State of a workload's rollout: complete, progressing, stalled, paused, partitioned, on_delete, canary or \
            blue_green; always 1.",
     labels: &["state"],
     pod_labels: false,
@@ -32,8 +32,8 @@ pub(super) const STATE: Family = Family {
 
 pub(super) const BLOCKED_PODS: Family = Family {
     name: "podskew_rollout_blocked_pods",
-    help: "Pods of the current template hash that a rollout in progress waits for, by reason: the word of the API, or \
-           init_container_failed, not_ready, not_created, other.",
+    help: "Number of pods of the current template hash that a rollout in progress waits for, by reason: a reason \
+           that the API server reports, or init_container_failed, not_ready, not_created or other.",
     labels: &["reason"],
     pod_labels: false,
     sparse: true,
@@ -48,8 +48,8 @@ pub(super) const BLOCKED_PODS: Family = Family {
 
 pub(super) const BLOCKING_POD: Family = Family {
     name: "podskew_blocking_pod_info",
-    help: "The pod that a StatefulSet's rollout waits for: the first that is not Ready, with pod management OrderedReady; \
-           always 1.",
+    help: "The pod that a StatefulSet's rollout waits for: with pod management OrderedReady, the first one that is \
+           not Ready; always 1.",
     labels: &["pod", "pod_template_hash"],
     pod_labels: false,
     sparse: true,
@@ -65,8 +65,8 @@ pub(super) const BLOCKING_POD: Family = Family {
 
 pub(super) const ROLLBACK_TARGET: Family = Family {
     name: "podskew_rollback_target_info",
-    help: "The revision that a rollout in progress or stalled can go back to: another one that is known to have worked; \
-           always 1.",
+    help: "The revision to which a rollout in progress or stalled can go back: another revision that is known to \
+           have worked; always 1.",
     labels: &["pod_template_hash", "revision"],
     pod_labels: false,
     sparse: true,
@@ -82,7 +82,8 @@ pub(super) const ROLLBACK_TARGET: Family = Family {
 
 pub(super) const UPDATE_HOLD: Family = Family {
     name: "podskew_update_hold_info",
-    help: "What keeps a change of the template from reaching all pods by itself: paused, on_delete or partition; always 1.",
+    help: "The setting that keeps a change of the template from reaching all pods by itself: paused, on_delete or \
+           partition; always 1.",
     labels: &["hold"],
     pod_labels: false,
     sparse: true,
@@ -97,8 +98,9 @@ pub(super) const UPDATE_HOLD: Family = Family {
 
 pub(super) const LAST_DURATION: Family = Family {
     name: "podskew_last_rollout_duration_seconds",
-    help: "Seconds that the last completed rollout took. A Deployment's objects keep it, unless it went back to an older \
-           template or its strategy is Recreate; of all others it is known where podskew saw it complete.",
+    help: "Duration of the last completed rollout. A Deployment's objects record it, except after a change back to \
+           an older template or with strategy Recreate. For other workloads, podskew knows it only if it saw the \
+           rollout complete.",
     labels: &[],
     pod_labels: false,
     sparse: true,
@@ -113,8 +115,8 @@ pub(super) const LAST_DURATION: Family = Family {
 
 pub(super) const LAST_HELD: Family = Family {
     name: "podskew_last_rollout_held_seconds",
-    help: "Seconds of the last completed rollout for which it was held on purpose: paused, partitioned, on_delete, canary \
-           or blue_green. Only where podskew saw it.",
+    help: "Seconds for which the last completed rollout was held on purpose: paused, partitioned, on_delete, canary \
+           or blue_green. Only if podskew saw it.",
     labels: &[],
     pod_labels: false,
     sparse: true,
@@ -130,7 +132,7 @@ pub(super) const LAST_HELD: Family = Family {
 
 pub(super) const LAST_COMPLETED: Family = Family {
     name: "podskew_last_rollout_completed_timestamp_seconds",
-    help: "When the last rollout completed, in seconds since 1970.",
+    help: "Time at which the last rollout completed, in seconds since 1970.",
     labels: &[],
     pod_labels: false,
     sparse: true,
@@ -143,8 +145,8 @@ pub(super) const LAST_COMPLETED: Family = Family {
 
 pub(super) const ENDED: Family = Family {
     name: "podskew_rollouts_total",
-    help: "Rollouts that ended while podskew watched: completed; superseded by another template before that; undone, which \
-           is a change back to an older template.",
+    help: "Rollouts that ended while podskew watched, by outcome: completed, superseded (another template came \
+           before the rollout completed) or undone (changed back to an older template).",
     labels: &["outcome"],
     pod_labels: false,
     sparse: false,
