@@ -283,9 +283,7 @@ async fn those_who_prove_who_they_are_see_everything_and_nobody_else_does() {
     );
     // It was made for those who had a password, so nobody reads it without.
     std::fs::write(&file, "rate_limit: {interval: 1ms, burst: 1000}\n").unwrap();
-    podskew
-        .until_answered("/", |status, body| status == 503 && body.contains("asks for no credentials any more"))
-        .await;
+    podskew.until_answered("/", |status, body| status == 503 && body.contains("no longer requires credentials")).await;
     assert_eq!((get(&podskew, "/events").status, get(&podskew, "/metrics").status), (503, 200));
 }
 
@@ -293,7 +291,7 @@ async fn those_who_prove_who_they_are_see_everything_and_nobody_else_does() {
 async fn the_page_has_an_address_of_its_own_a_name_or_none() {
     let simulator = shop(true).await;
     let off = ready(&simulator, &["--page", "off"]).await;
-    assert!(get(&off, "/").body.contains("what Prometheus scrapes"), "the landing page");
+    assert!(get(&off, "/").body.contains(": for Prometheus<"), "the landing page");
     for path in ["/api/v1/summary", "/workload/shop/deployment/web", "/events", "/static/x"] {
         assert_eq!(get(&off, path).status, 404, "{path}");
     }
@@ -301,7 +299,7 @@ async fn the_page_has_an_address_of_its_own_a_name_or_none() {
     own.until_logged("serving the page at http://").await;
     let log = own.log();
     let address = log.split_once("serving the page at http://").unwrap().1.split_once('/').unwrap().0;
-    assert!(get(&own, "/").body.contains("what Prometheus scrapes"));
+    assert!(get(&own, "/").body.contains(": for Prometheus<"));
     assert_eq!(get(&own, "/api/v1/summary").status, 404);
     for (path, status) in [("/", 200), ("/api/v1/summary", 200), ("/metrics", 404), ("/readyz", 200), ("/livez", 200)] {
         assert_eq!(ask(address, path, &[]).status, status, "{path}");

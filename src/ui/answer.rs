@@ -93,7 +93,7 @@ impl Ui {
         let view = View { ui: self, cluster, generation, published, now };
         let document = match Query::parse(request.query) {
             Err(message) if is_api => Document::Refused(400, message),
-            Err(message) => view.problem(400, Depth::TOP, "That cannot be asked", &message),
+            Err(message) => view.problem(400, Depth::TOP, "Invalid query", &message),
             Ok(query) => view.document(request.path, &query),
         };
         match document {
@@ -213,12 +213,12 @@ impl View<'_> {
             return Document::Page(200, WorkloadPage::new(self, own, report, history).render());
         }
         let what = format!("{} {}/{}", workload.workload_type, workload.namespace, workload.name);
-        let message = format!("There is no {what}, or none of its pods counts.");
+        let message = format!("There is no {what}, or podskew counts none of its pods.");
         self.problem(404, Depth::WORKLOAD, "No such workload", &message)
     }
 
     fn no_page(&self, depth: Depth) -> Document {
-        self.problem(404, depth, "No such page", "The overview leads to every page there is.")
+        self.problem(404, depth, "No such page", "The overview links to every page.")
     }
 
     /// A page that says why there is no other.

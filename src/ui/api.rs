@@ -81,7 +81,7 @@ pub(super) fn document(view: &View<'_>, path: &[&str], query: &Query) -> Documen
         ["summary"] => summary(view),
         ["workloads", ..] if view.published.is_none() => Document::Refused(
             503,
-            "the first complete picture is not there yet; /api/v1/summary says what it waits for".to_owned(),
+            "the initial sync is not complete yet; /api/v1/summary lists what is missing".to_owned(),
         ),
         ["workloads"] => workloads(view, query),
         ["workloads", namespace, workload_type, name] => match named(namespace, workload_type, name) {
@@ -157,7 +157,7 @@ fn single(view: &View<'_>, workload: &Workload) -> Document {
         let Workload { namespace, workload_type, name } = workload;
         return Document::Refused(
             404,
-            format!("there is no {workload_type} {namespace}/{name}, or none of its pods counts"),
+            format!("there is no {workload_type} {namespace}/{name}, or podskew counts none of its pods"),
         );
     };
     let explanation = Explanation::of_now(report, history, view.now, view.notes());

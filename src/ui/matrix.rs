@@ -120,7 +120,7 @@ fn names(pods: &[&PodReport], with_nodes: bool) -> Markup {
                     @if with_nodes && !pod.node.is_empty() { " on " a href=(Depth::WORKLOAD.to_node(&pod.node)) { (Text(&pod.node)) } }
                 }
             }
-            @if pods.len() > NAMED { li { "and " (pods.len() - NAMED) " more; the JSON names all" } }
+            @if pods.len() > NAMED { li { "and " (pods.len() - NAMED) " more; the JSON has all" } }
         }
     }
 }

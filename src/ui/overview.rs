@@ -61,7 +61,7 @@ impl Overview<'_> {
     fn sentence(&self) -> String {
         let (failed, all) = (self.failed(), number(self.workloads));
         match (self.workloads, failed) {
-            (0, _) => "No workloads are watched yet".to_owned(),
+            (0, _) => "No workloads yet".to_owned(),
             (_, 0) => format!("All {all} workloads are uniform"),
             (_, 1) => format!("1 of {all} workloads is not uniform"),
             _ => format!("{} of {all} workloads are not uniform", number(failed)),
@@ -70,7 +70,7 @@ impl Overview<'_> {
 
     fn headline(&self) -> Markup {
         if self.published.is_none() {
-            return html! { h1 { "The first complete picture is not there yet" } };
+            return html! { h1 { "The initial sync is not complete yet" } };
         }
         let failed = self.failed();
         let others = self.listed.found.len() - failed;
@@ -79,7 +79,7 @@ impl Overview<'_> {
             @if others > 0 {
                 p.lead {
                     (number(others)) (if others == 1 { " more differs" } else { " more differ" })
-                    " on purpose, in a container that was injected, or in what cannot be compared."
+                    " on purpose, in an injected container, or in something that cannot be compared."
                 }
             }
         }
@@ -139,9 +139,9 @@ impl Overview<'_> {
             return html! {
                 p.empty {
                     (match (self.workloads, nothing) {
-                        (0, _) => "There are no pods of any workload yet.",
-                        (_, true) => "Every workload runs one thing. Search to see one of them.",
-                        _ => "No workload is like that.",
+                        (0, _) => "No workload has pods yet.",
+                        (_, true) => "Every workload is uniform. Use the search to find one.",
+                        _ => "No workload matches.",
                     })
                 }
             };
@@ -161,7 +161,7 @@ impl Overview<'_> {
                             th scope="col" { "What differs" }
                             (self.heading("For", Sort::Since))
                             (self.heading("Pods", Sort::Pods))
-                            th scope="col" { "What next" }
+                            th scope="col" { "Next step" }
                         }
                     }
                     tbody { @for entry in rows { (self.row(entry)) } }
@@ -244,10 +244,10 @@ impl Overview<'_> {
                         dd { @match oldest { Some(moment) => { (age(self.now.since(moment))) " ago" }, None => "none yet" } }
                     }
                     div {
-                        dt { "picture" }
+                        dt { "last change" }
                         dd {
                             @match self.published {
-                                Some(moment) => { "number " (self.generation) ", changed " (age(self.now.since(moment))) " ago" },
+                                Some(moment) => { (age(self.now.since(moment))) " ago, number " (self.generation) },
                                 None => "none yet",
                             }
                         }
@@ -257,14 +257,14 @@ impl Overview<'_> {
                         dt { "namespaces" }
                         dd {
                             @if self.own.namespaces.is_empty() { "all" } @else { (names(&self.own.namespaces)) }
-                            @if !self.own.excluded_namespaces.is_empty() { ", without " (names(&self.own.excluded_namespaces)) }
+                            @if !self.own.excluded_namespaces.is_empty() { ", except " (names(&self.own.excluded_namespaces)) }
                         }
                     }
                 }
                 details {
                     summary { "Watches" }
                     table.watches {
-                        caption { "What is watched" }
+                        caption { "Watched resources" }
                         thead { tr { th scope="col" { "Resource" } th scope="col" { "State" } th scope="col" { "Last activity" } } }
                         tbody {
                             @for watched in &self.own.resources {
@@ -291,10 +291,10 @@ pub(super) fn warnings(own: &OwnState, published: Option<UnixTime>, now: UnixTim
     if published.is_none() {
         return html! {
             section.banner role="status" {
-                p { "podskew waits for:" }
+                p { "Waiting for:" }
                 ul { @for missing in &own.waiting_for { li { (Text(missing)) } } }
-                @if own.waiting_for.is_empty() { p { "the first answers of the API server." } }
-                p.faint { "This page shows the picture as soon as it is there." }
+                @if own.waiting_for.is_empty() { p { "the first responses of the API server." } }
+                p.faint { "This page updates itself when the initial sync is complete." }
             }
         };
     }
@@ -303,8 +303,8 @@ pub(super) fn warnings(own: &OwnState, published: Option<UnixTime>, now: UnixTim
         @if !stale.is_empty() {
             section.banner role="status" {
                 p {
-                    strong { "What is shown may be old. " }
-                    "The API server has not answered for " (stale.join(", ")) ": the last complete picture stands until it does."
+                    strong { "This page may be out of date. " }
+                    "The API server does not respond for " (stale.join(", ")) ". Until it does, this is the last known state."
                 }
             }
         }

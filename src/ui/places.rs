@@ -16,7 +16,7 @@ const MOST_WORKLOADS: usize = 200;
 pub(super) fn node_page(view: &View<'_>, node: &str) -> Document {
     if !view.exposure().pods {
         let message =
-            "podskew_pod_info is not served here, and so pods and nodes are not named; with access control they are.";
+            "podskew_pod_info is not served here, so pods and nodes are not named. With authentication they are.";
         return view.problem(404, Depth::NODE, "Nodes are not shown", message);
     }
     let listed = view.cluster.listed();
@@ -31,12 +31,12 @@ pub(super) fn node_page(view: &View<'_>, node: &str) -> Document {
         p.crumbs { a href=(Depth::NODE.0) { "Overview" } " / node" }
         h1 { (Text(node)) }
         @if rows.is_empty() {
-            p.lead { "No pod in digest skew sits on this node." }
+            p.lead { "No pod on this node is in digest skew." }
         } @else {
             @let caption = html! { (number(rows.len())) (if rows.len() == 1 { " pod" } else { " pods" }) " in digest skew" };
             (table("Pods", &caption, ["Pod", "Workload", "Container", "Digest", "Image"], &rows))
         }
-        @if skewed.len() > MOST_WORKLOADS { p.faint { "The first " (MOST_WORKLOADS) " workloads in digest skew were looked at." } }
+        @if skewed.len() > MOST_WORKLOADS { p.faint { "Only the first " (MOST_WORKLOADS) " workloads in digest skew are included." } }
     };
     page(view, node, Depth::NODE, main)
 }
@@ -93,7 +93,7 @@ fn workload_link(report: &WorkloadReport, depth: Depth) -> Markup {
 /// Who runs an image reference.
 pub(super) fn image_page(view: &View<'_>, reference: &str) -> Document {
     if reference.is_empty() {
-        let message = "Name a reference, as in image?ref=registry.example/shop/web:1.2.";
+        let message = "Give a reference, as in image?ref=registry.example/shop/web:1.2.";
         return view.problem(400, Depth::TOP, "Which image?", message);
     }
     let workloads = view.cluster.running(reference);
@@ -105,13 +105,13 @@ pub(super) fn image_page(view: &View<'_>, reference: &str) -> Document {
         p.crumbs { a href=(Depth::TOP.0) { "Overview" } " / image" }
         h1.reference { (Text(reference)) }
         @if rows.is_empty() {
-            p.lead { "No pod runs a container by this reference." }
+            p.lead { "No container uses this image reference." }
         } @else {
             @let run = if workloads.len() == 1 { " workload runs it" } else { " workloads run it" };
-            @let caption = html! { (number(workloads.len())) (run) ", by these digests" };
+            @let caption = html! { (number(workloads.len())) (run) ", with these digests" };
             (table("Digests", &caption, ["Digest", "Workload", "Container", "Template hash", "Pods"], &rows))
         }
-        @if workloads.len() > MOST_WORKLOADS { p.faint { "The first " (MOST_WORKLOADS) " workloads were looked at." } }
+        @if workloads.len() > MOST_WORKLOADS { p.faint { "Only the first " (MOST_WORKLOADS) " workloads are included." } }
     };
     page(view, reference, Depth::TOP, main)
 }

@@ -66,7 +66,7 @@ impl<'a> WorkloadPage<'a> {
             (self.ways_back())
             (self.notes())
             p.links {
-                a href=(Depth::WORKLOAD.to(&format!("api/v1/{}", workload_path(workload).replacen("workload", "workloads", 1)))) { "The same as JSON" }
+                a href=(Depth::WORKLOAD.to(&format!("api/v1/{}", workload_path(workload).replacen("workload", "workloads", 1)))) { "As JSON" }
                 @for link in self.links { " · " a href=(link.url(workload)) rel="noreferrer" { (Text(&link.name)) } }
             }
         };
@@ -187,7 +187,7 @@ impl<'a> WorkloadPage<'a> {
         html! {
             @if !told.is_empty() {
                 section aria-labelledby="evidence" {
-                    h2 #evidence { "What registries and nodes say" }
+                    h2 #evidence { "Evidence from registries and nodes" }
                     ul.told { @for line in &told { li { (sentence(line)) } } }
                 }
             }
@@ -232,7 +232,7 @@ impl<'a> WorkloadPage<'a> {
                 ul.containers {
                     @for (container, of_hash) in containers() { li { (self.container(container, of_hash)) } }
                     @for image in template.images.iter().filter(|image| !containers().any(|(name, _)| *name == image.container)) {
-                        li { b { (Text(&image.container)) } " asks for " (image_link(&image.image)) }
+                        li { b { (Text(&image.container)) } " uses " (image_link(&image.image)) }
                     }
                 }
             }
@@ -311,7 +311,7 @@ impl<'a> WorkloadPage<'a> {
                         }
                     }
                     @if let Some(pinned) = current.and_then(|current| pin(report, &current.hash)) {
-                        h3 { "All to one digest" }
+                        h3 { "Pin all pods to one digest" }
                         (action(&pinned))
                     }
                 }
@@ -325,9 +325,9 @@ impl<'a> WorkloadPage<'a> {
         html! {
             @if !ways.is_empty() {
                 section aria-labelledby="back" {
-                    h2 #back { "Ways back" }
+                    h2 #back { "Rollback" }
                     @if let Some(deployment) = &report.template_of {
-                        p { "Its template is that of deployment/" (Text(deployment)) ", which the command changes." }
+                        p { "Its template belongs to deployment/" (Text(deployment)) "; the command changes that." }
                     }
                     @for (revision, number) in ways {
                         h3 { "Revision " (number) ", " code { (Text(&revision.hash)) } }
@@ -337,7 +337,7 @@ impl<'a> WorkloadPage<'a> {
                         }
                         (action(&roll_back(report, history, &revision.hash, number)))
                     }
-                    h3 { "What that changes" }
+                    h3 { "Show what would change" }
                     (command(&format!("{} HASH", self.explanation.diff)))
                     p.why { (GITOPS) }
                 }
@@ -349,7 +349,7 @@ impl<'a> WorkloadPage<'a> {
         html! {
             @if !self.explanation.notes.is_empty() {
                 section aria-labelledby="unknown" {
-                    h2 #unknown { "What is not known" }
+                    h2 #unknown { "Unknown" }
                     ul { @for note in &self.explanation.notes { li { (Text(note)) } } }
                 }
             }

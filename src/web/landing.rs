@@ -17,10 +17,10 @@ fn write_page(page: &mut String, status: &Status) -> fmt::Result {
         "<!DOCTYPE html>\n<html lang=\"en\">\n<head>\n<meta charset=\"utf-8\">\n\
          <meta name=\"viewport\" content=\"width=device-width\">\n<title>podskew</title>\n<style>{STYLE}</style>\n\
          </head>\n<body>\n<h1>podskew <small>{version}</small></h1>\n\
-         <p>Tells Prometheus which workloads of this cluster run more than one thing under one name.</p>\n<ul>\n\
-         <li><a href=\"metrics\">metrics</a>: what Prometheus scrapes</li>\n\
-         <li><a href=\"readyz\">readyz</a>: whether the first complete picture is there</li>\n\
-         <li><a href=\"livez\">livez</a>: whether the process runs</li>\n</ul>\n<h2>What is watched</h2>\n",
+         <p>Tells whether all replicas of each workload in this cluster run the same thing.</p>\n<ul>\n\
+         <li><a href=\"metrics\">metrics</a>: for Prometheus</li>\n\
+         <li><a href=\"readyz\">readyz</a>: whether the initial sync is complete</li>\n\
+         <li><a href=\"livez\">livez</a>: whether the process runs</li>\n</ul>\n<h2>Watched resources</h2>\n",
         version = env!("CARGO_PKG_VERSION"),
     )?;
     if status.namespaces.is_empty() {

@@ -199,7 +199,7 @@ fn readiness(site: &dyn Site) -> Response<Body> {
     if status.ready {
         return text(StatusCode::OK, "ready\n");
     }
-    let mut lines = "not ready: the first complete picture of the cluster is not there yet\n".to_owned();
+    let mut lines = "not ready: the initial sync is not complete\n".to_owned();
     for missing in &status.waiting_for {
         let _ = writeln!(lines, "waiting for {missing}");
     }
@@ -220,7 +220,7 @@ fn landing(site: &dyn Site) -> Response<Body> {
 }
 
 fn refused() -> Response<Body> {
-    let full = text(StatusCode::SERVICE_UNAVAILABLE, "podskew answers as many requests as it may; try again soon\n");
+    let full = text(StatusCode::SERVICE_UNAVAILABLE, "too many requests at the same time; try again soon\n");
     with(with(full, RETRY_AFTER, "5"), CONNECTION, "close")
 }
 

@@ -119,10 +119,10 @@ fn response(answer: Answer) -> PageResponse {
     }
 }
 
-const BUSY: &str = "podskew makes as many pages as it may; try again soon\n";
+const BUSY: &str = "too many requests for pages at the same time; try again soon\n";
 
-const UNGUARDED: &str = "the web configuration file asks for no credentials any more, and the page shows what it showed to those who \
-                         had some; restart podskew, or put the users back\n";
+const UNGUARDED: &str = "the web configuration file no longer requires credentials, but this podskew started with a page for \
+                         authenticated users; restart podskew, or restore the users in the file\n";
 
 fn unavailable(message: &'static str) -> PageResponse {
     let headers = [("content-type", "text/plain; charset=utf-8"), ("retry-after", "1"), ("cache-control", "no-store")];
