@@ -258,7 +258,7 @@ fn clusters_are_told_apart_by_whatever_label() {
             Some(context(cluster)).filter(|c| !c.is_empty()).map_or_else(String::new, |c| format!(" --context {c}"))
         };
         let description = format!(
-            "What runs under the one hash:\nSince: 1970-01-01 00:05 UTC (15m 0s)\nLook in cluster north: kubectl{0} -n n get pods\n\
+            "Running under this template hash:\nSince: 1970-01-01 00:05 UTC (15m 0s)\nLook in cluster north: kubectl{0} -n n get pods\n\
              Do in cluster north: kubectl argo rollouts{0} -n n restart w\nWhy: so. Where GitOps owns the object, make the change there.",
             option("north"),
         );
