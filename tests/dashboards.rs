@@ -185,7 +185,7 @@ const COLOURS: [(&str, &[&str]); 9] = [
     ("orange", &["stalled", "rollout stalled", "2 rollout stalled", "Rollout stalled"]),
     (
         "light-orange",
-        &["3 rollout slow", "4 hashes mixed", "mixed over 30 min", "Mixed over 30 min", "Rollout runs for"],
+        &["3 rollout slow", "4 hashes mixed", "mixed over 30 min", "Mixed over 30 min", "Rollout in progress for"],
     ),
     ("yellow", &["latest", "on latest", "On latest"]),
     (
