@@ -602,27 +602,27 @@ fn another_chart_may_depend_on_it() {
 #[test]
 fn notes_say_what_is_left_to_do() {
     for (values, said, unsaid) in [
-        ("replicas=1", "Nothing scrapes it yet", "rbac.create is false"),
+        ("replicas=1", "Prometheus does not scrape podskew yet", "rbac.create is false"),
         (
             "serviceMonitor.enabled=true",
             "kube-prometheus-stack selects by the name of its own release",
-            "Nothing scrapes",
+            "does not scrape podskew",
         ),
         ("serviceMonitor.enabled=true,serviceMonitor.additionalLabels.release=x", r#"labels {"release":"x"}"#, "NAME"),
         ("podMonitor.enabled=true", "--set podMonitor.additionalLabels.release=NAME", "serviceMonitorSelector"),
-        ("rbac.create=false", "the service account podskew needs to list and watch", "honorLabels"),
-        ("serviceMonitor.enabled=true,serviceMonitor.honorLabels=false", "honorLabels is false", "Nothing scrapes"),
+        ("rbac.create=false", "the service account podskew needs the right to list", "honorLabels"),
+        (
+            "serviceMonitor.enabled=true,serviceMonitor.honorLabels=false",
+            "honorLabels is false",
+            "does not scrape podskew",
+        ),
         ("namespaces={shop,payments}", "watches shop, payments.", "the whole cluster"),
         ("web.tls.secretName=tls", "https://localhost:8080/", "bearer token"),
-        (
-            "auth.kubernetes.enabled=true",
-            "Name Prometheus' service account in auth.kubernetes.readers",
-            "https://local",
-        ),
+        ("auth.kubernetes.enabled=true", "Add Prometheus' service account to auth.kubernetes.readers", "https://local"),
         (
             "auth.kubernetes.enabled=true,auth.kubernetes.readers[0].name=p,auth.kubernetes.readers[0].namespace=m",
-            "These may: m/p.",
-            "Name Prometheus'",
+            "The chart grants that to m/p.",
+            "Add Prometheus'",
         ),
     ] {
         let chart = path(CHART);
