@@ -93,8 +93,8 @@ fn case(name: &str) -> (World, &'static str) {
             (world, web)
         }
         "a rollout that has exceeded its deadline" => (rolling("ProgressDeadlineExceeded"), web),
-        "pods of the old hash and of the new one, and a rollout under way" => (rolling("ReplicaSetUpdated"), web),
-        "a rollout under way with one hash" => {
+        "pods of the old hash and of the new one, and a rollout in progress" => (rolling("ReplicaSetUpdated"), web),
+        "a rollout in progress with one hash" => {
             let mut world = uniform();
             world.put(&reason(deployment("web:1"), "ReplicaSetUpdated", -50));
             (world, web)
@@ -156,7 +156,7 @@ fn case(name: &str) -> (World, &'static str) {
             world.put(&pod("p3").image_id(&digest('b')));
             (world, web)
         }
-        "a pod without an imageID, and no rollout under way" => {
+        "a pod without an imageID, and no rollout in progress" => {
             let mut world = uniform();
             world.put(&pod("p3").image_id("").pending());
             (world, web)
