@@ -133,10 +133,13 @@ soak: ## Have workloads come and go, watches break and clients crowd for ten min
 	$(CARGO) bench --locked --bench soak -- $(SOAK)
 
 docs: $(INSTALL)/done ## Write the generated documentation anew
-	UPDATE_DOCS=1 $(CARGO) test --locked --test metrics_doc --test documents --test alerts
-	UPDATE_DOCS=1 $(CARGO) test --locked --test audit snapshots
-	UPDATE_DOCS=1 $(CARGO) test --locked --test explain examples
-	UPDATE_DOCS=1 $(CARGO) test --locked --test install -- --test-threads=1 the_chart_brings the_charts_readme the_manifests
+	UPDATE_DOCS=1 $(CARGO) test --locked --test documents
+	UPDATE_DOCS=1 $(CARGO) test --locked --test external alerts::the_
+	UPDATE_DOCS=1 $(CARGO) test --locked --test model audit::snapshots
+	UPDATE_DOCS=1 $(CARGO) test --locked --test binary explain::examples
+	UPDATE_DOCS=1 $(CARGO) test --locked --test external install::the_chart_brings
+	UPDATE_DOCS=1 $(CARGO) test --locked --test external install::the_charts_readme
+	UPDATE_DOCS=1 $(CARGO) test --locked --test external install::the_manifests
 
 protobuf-schema: $(PROTOBUF) ## Write anew what the simulated API server knows of Kubernetes' protobuf
 	$(PROTOBUF) schema > crates/simulator/src/protobuf/schema.txt
@@ -241,7 +244,7 @@ $(BROWSER)/done: tests/programs/browser/package-lock.json
 # Ten minutes of building, once; so it is not part of `make test`.
 engines: $(BROWSER)/done $(PROMETHEUS3) $(ENGINES)/thanos $(ENGINES)/victoria-metrics $(ENGINES)/vmalert $(ENGINES)/vmalert-tool $(ENGINES)/kyverno ## Build Thanos, VictoriaMetrics and Kyverno, and hold rules, policies and the page against them and Chromium
 	@command -v chromium >/dev/null || test -n "$(CHROMIUM)" || { echo "chromium is missing: apt-get install chromium, or name one in CHROMIUM" >&2; exit 1; }
-	$(CARGO) test --locked --test engines
+	EXTERNAL_TESTS=engines $(CARGO) test --locked --test external
 
 rules-cost: $(PROMETHEUS3) ## Measure what alerts cost a Prometheus: a thousand of each, and all at once; ALERTS=PodskewDigestSkew measures some
 	$(CARGO) bench --locked --profile dev --bench rules -- $(ALERTS)

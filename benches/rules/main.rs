@@ -5,9 +5,11 @@
 //! fail the command.
 #![allow(clippy::unwrap_used, clippy::panic, clippy::print_stdout, missing_docs, reason = "a program")]
 
-#[path = "../../tests/rules/mod.rs"]
+#[path = "../../tests/external/rules.rs"]
+#[allow(dead_code, reason = "it is the tests', and a part of it is used")]
 mod rules;
-#[path = "../../tests/scraping/mod.rs"]
+#[path = "../../tests/external/scraping.rs"]
+#[allow(dead_code, reason = "it is the tests', and a part of it is used")]
 mod scraping;
 
 use regex::Regex;

@@ -250,7 +250,7 @@ pub static REGISTRY_FAMILIES: &[HealthFamily] = &[
 const INTRODUCTION: &str = "\
 # Metrics
 
-<!-- Generated from src/exposition/families.rs and src/exposition/docs.rs: UPDATE_DOCS=1 cargo test --test metrics_doc -->
+<!-- Generated from src/exposition/families.rs and src/exposition/docs.rs: UPDATE_DOCS=1 cargo test --test documents metrics_doc -->
 
 What podskew serves at `/metrics`. All workload families but one are gauges, and all carry the labels `namespace`, `workload_type`
 (the kind in lower case: deployment, statefulset, daemonset, rollout, replicaset, …) and `workload`, except where the

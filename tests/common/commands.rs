@@ -72,7 +72,7 @@ fn words(command: &str) -> Vec<String> {
     words
 }
 
-/// Every shape there is: `tests/commands.rs` runs each of them.
+/// Every shape there is: `tests/external/commands.rs` runs each of them.
 pub fn known() -> BTreeSet<String> {
     let text = std::fs::read_to_string(path()).unwrap_or_default();
     text.lines().map(str::to_owned).collect()
@@ -88,5 +88,5 @@ pub fn are_known<'a>(commands: impl IntoIterator<Item = &'a String>) {
     let known = known();
     let unknown: BTreeSet<String> =
         commands.into_iter().map(|command| shape(command)).filter(|shape| !known.contains(shape)).collect();
-    assert!(unknown.is_empty(), "nothing in tests/commands.rs runs commands like these: {unknown:#?}");
+    assert!(unknown.is_empty(), "nothing in tests/external/commands.rs runs commands like these: {unknown:#?}");
 }

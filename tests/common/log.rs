@@ -1,4 +1,4 @@
-//! What this process logs. Its subscriber is the process's own: a test binary that captures it has one test alone.
+//! What this process logs. Its subscriber is the process's own: a test that captures it runs alone in one (`alone`).
 
 use std::io::Write;
 use std::sync::{Arc, Mutex};

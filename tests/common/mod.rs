@@ -2,15 +2,21 @@
 #![allow(dead_code, clippy::missing_panics_doc, clippy::float_cmp, clippy::needless_pass_by_value, reason = "tests")]
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "tests")]
 
+pub mod alone;
 pub mod asked;
+pub mod audited;
 pub mod burst;
 pub mod command;
 pub mod commands;
 pub mod demo;
+pub mod encodings;
 pub mod exposition;
 pub mod forms;
+pub mod http;
 pub mod log;
 pub mod looking;
+pub mod named;
+pub mod pages;
 pub mod reports;
 pub mod running;
 pub mod scenarios;

@@ -9,8 +9,8 @@
 //!                                      Faults ─────misbehave────┘
 //! ```
 //!
-//! What it answers is held against `tests/data/recordings/protocol` by `tests/simulator_protocol.rs`, and its protobuf
-//! against Kubernetes' own encoders by `tests/simulator_protobuf.rs`.
+//! What it answers is held against `tests/data/recordings/protocol` by `tests/protocol/simulator_protocol.rs`, and its protobuf
+//! against Kubernetes' own encoders by `tests/external/simulator_protobuf.rs`.
 
 #![allow(clippy::doc_markdown, reason = "Deployment, ReplicaSet and the like are words of the field, not of this code")]
 

@@ -1,0 +1,19 @@
+//! The real binary on files and on simulated API servers.
+
+#[path = "../common/mod.rs"]
+mod common;
+
+mod audit_binary;
+mod cases;
+mod cli;
+mod connection_errors;
+mod explain;
+mod faults_binary;
+mod memory;
+mod names;
+mod page;
+mod permissions;
+mod recordings_http;
+mod serve;
+mod ui;
+mod under_fire;

@@ -1,0 +1,206 @@
+//! What tests need beside Rust, and what comes of a test whose needs are not there.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::sync::Mutex;
+
+/// A program, or a file that a program made.
+pub struct Need {
+    name: &'static str,
+    place: Place,
+    /// How to get it.
+    remedy: &'static str,
+    /// Takes so long to build that only `make engines` does.
+    is_engine: bool,
+}
+
+enum Place {
+    /// A program on the `PATH`.
+    Program(&'static str),
+    /// A file below the package.
+    File(&'static str),
+    /// A program on the `PATH`, or the one that a variable names.
+    Named(&'static str, &'static str),
+    /// A file below the package, or the one that a variable names.
+    FileOrNamed(&'static str, &'static str),
+}
+
+impl Need {
+    const fn program(name: &'static str, remedy: &'static str) -> Self {
+        Self { name, place: Place::Program(name), remedy, is_engine: false }
+    }
+
+    const fn tool(name: &'static str, file: &'static str, remedy: &'static str) -> Self {
+        Self { name, place: Place::File(file), remedy, is_engine: false }
+    }
+
+    const fn engine(name: &'static str, file: &'static str) -> Self {
+        Self { name, place: Place::File(file), remedy: "make engines", is_engine: true }
+    }
+
+    fn is_there(&self) -> bool {
+        let on_path = |program: &str| {
+            let path = std::env::var_os("PATH").unwrap_or_default();
+            std::env::split_paths(&path).any(|folder| folder.join(program).is_file())
+        };
+        let below = |file: &str| Path::new(env!("CARGO_MANIFEST_DIR")).join(file).exists();
+        let is_named = |variable: &str| std::env::var_os(variable).is_some_and(|value| !value.is_empty());
+        match self.place {
+            Place::Program(program) => on_path(program),
+            Place::File(file) => below(file),
+            Place::Named(program, variable) => is_named(variable) || on_path(program),
+            Place::FileOrNamed(file, variable) => is_named(variable) || below(file),
+        }
+    }
+}
+
+macro_rules! needs {
+    ($($constant:ident = $need:expr;)*) => {
+        $(pub const $constant: Need = $need;)*
+    };
+}
+
+needs! {
+    ACTIONLINT = Need::tool("actionlint", "target/tools/install/actionlint", "make target/tools/install/done");
+    ADMISSION = Need::tool("Kubernetes' admission code", "target/tools/admission", "make target/tools/admission");
+    AMTOOL = Need::tool("amtool", "target/tools/amtool", "make target/tools/amtool");
+    ANALYSIS = Need::tool("Argo Rollouts' and Flagger's code", "target/tools/analysis", "make target/tools/analysis");
+    BASH = Need::program("bash", "apt-get install bash");
+    CERT_MANAGER = Need::tool("cert-manager's definitions", "target/tools/install/cert-manager.yaml", "make target/tools/install/cert-manager.yaml");
+    CRDS = Need::tool("Argo Rollouts' and Flagger's definitions", "target/tools/crds/argo.yaml", "make target/tools/analysis");
+    DOCKER_REGISTRY = Need::program("docker-registry", "apt-get install docker-registry (it may stay stopped)");
+    FISH = Need::program("fish", "apt-get install fish");
+    GIT = Need::program("git", "apt-get install git");
+    GRAFANA = Need::tool("Grafana's types", "target/tools/grafana/done", "make target/tools/grafana/done");
+    HELM = Need::tool("Helm", "target/tools/install/done", "make target/tools/install/done");
+    HELM_DOCS = Need::tool("helm-docs", "target/tools/install/helm-docs", "make target/tools/install/done");
+    HTPASSWD = Need::program("htpasswd", "apt-get install apache2-utils");
+    IMAGE = Need::tool("the image's folder", "target/tools/image", "make tested-image-root");
+    JSONNET = Need::tool("jsonnet", "target/tools/jsonnet", "make target/tools/jsonnet");
+    KUBECTL = Need::tool("kubectl", "target/tools/kubectl/done", "make target/tools/kubectl/done");
+    KUBERNETES_PROTOBUF = Need::tool("Kubernetes' encoders", "target/tools/protobuf", "make target/tools/protobuf");
+    KUSTOMIZE = Need::tool("kustomize", "target/tools/install/kustomize", "make target/tools/install/done");
+    MAN = Need::program("man", "apt-get install man-db");
+    MICROSOCKS = Need::program("microsocks", "apt-get install microsocks");
+    NODE = Need::program("node", "install Node 20 or newer");
+    OPENSSL = Need::program("openssl", "apt-get install openssl");
+    OPERATOR_CRDS = Need::tool("the Prometheus Operator's definitions", "target/tools/install/crds.yaml", "make target/tools/install/done");
+    PODSECURITY = Need::tool("the Pod Security Standards' code", "target/tools/install/podsecurity", "make target/tools/install/done");
+    PROMETHEUS = Need::program("prometheus", "apt-get install prometheus (it may stay stopped)");
+    PROMETHEUS3 = Need {
+        name: "Prometheus 3",
+        place: Place::FileOrNamed("target/tools/prometheus", "PROMETHEUS3"),
+        remedy: "make target/tools/prometheus, or name another in PROMETHEUS3",
+        is_engine: false,
+    };
+    PROMTOOL = Need::program("promtool", "apt-get install prometheus (it may stay stopped)");
+    PYTHON = Need::tool("Python's packages", "target/openmetrics-venv/done", "make target/openmetrics-venv/done");
+    PYTHON3 = Need::program("python3", "apt-get install python3");
+    SCRIPT = Need::program("script", "apt-get install bsdutils");
+    TINYPROXY = Need::program("tinyproxy", "apt-get install tinyproxy-bin");
+    TOOLKIT = Need::tool("Prometheus' exporter-toolkit", "target/tools/access", "make target/tools/access");
+    UNSHARE = Need::program("unshare", "apt-get install util-linux");
+    ZSH = Need::program("zsh", "apt-get install zsh");
+
+    BROWSER = Need::engine("what drives Chromium", "target/tools/browser/done");
+    CHROMIUM = Need {
+        name: "chromium",
+        place: Place::Named("chromium", "CHROMIUM"),
+        remedy: "apt-get install chromium, or name one in CHROMIUM",
+        is_engine: true,
+    };
+    KYVERNO = Need::engine("Kyverno's CLI", "target/tools/engines/kyverno");
+    THANOS = Need::engine("Thanos", "target/tools/engines/thanos");
+    VICTORIA_METRICS = Need::engine("VictoriaMetrics", "target/tools/engines/victoria-metrics");
+    VMALERT = Need::engine("vmalert", "target/tools/engines/vmalert");
+    VMALERT_TOOL = Need::engine("vmalert-tool", "target/tools/engines/vmalert-tool");
+}
+
+/// A test, and what it needs.
+pub struct Test {
+    pub module: &'static str,
+    pub function: &'static str,
+    pub needs: &'static [&'static Need],
+    pub run: fn(),
+}
+
+/// `tests![function: [NEED, …], …]`: a module's tests. A function that is forgotten here is dead code, which the lints find.
+macro_rules! tests {
+    ($($function:ident: [$($need:ident),*],)*) => {
+        vec![$($crate::needs::Test {
+            module: module_path!(),
+            function: stringify!($function),
+            needs: &[$(&$crate::needs::$need),*],
+            run: $function,
+        }),*]
+    };
+}
+pub(crate) use tests;
+
+impl Test {
+    pub fn name(&self) -> String {
+        let module = self.module.split_once("::").map_or(self.module, |(_, module)| module);
+        format!("{module}::{}", self.function)
+    }
+
+    pub fn needs_an_engine(&self) -> bool {
+        self.needs.iter().any(|need| need.is_engine)
+    }
+}
+
+/// Which tests run, and what a missing program means.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub enum Mode {
+    WhatIsThere,
+    Hermetic,
+    Required,
+    Engines,
+}
+
+impl Mode {
+    /// The mode that `EXTERNAL_TESTS` names.
+    pub fn from_environment() -> Result<Self, String> {
+        match std::env::var("EXTERNAL_TESTS").unwrap_or_default().as_str() {
+            "" => Ok(Self::WhatIsThere),
+            "hermetic" => Ok(Self::Hermetic),
+            "required" => Ok(Self::Required),
+            "engines" => Ok(Self::Engines),
+            other => Err(format!("EXTERNAL_TESTS={other}: it is hermetic, required, engines or not set")),
+        }
+    }
+}
+
+/// What was left out because something is missing: by what is missing, the names of the tests.
+#[derive(Default)]
+pub struct LeftOut(Mutex<BTreeMap<String, Vec<String>>>);
+
+impl LeftOut {
+    /// Why a test does not run, or nothing if it runs.
+    pub fn reason(&self, test: &Test, mode: Mode) -> Option<String> {
+        if mode == Mode::Hermetic {
+            return test.needs.first().map(|need| format!("needs {}: make test runs it", need.name));
+        }
+        if mode != Mode::Engines && test.needs_an_engine() {
+            return Some("make engines runs it".to_owned());
+        }
+        let missing = test.needs.iter().find(|need| !need.is_there())?;
+        let reason = format!("{} is missing: {}", missing.name, missing.remedy);
+        self.0.lock().unwrap().entry(reason.clone()).or_default().push(test.name());
+        Some(reason)
+    }
+
+    /// Prints what is missing, and for how many tests. False if that is a failure.
+    pub fn report(&self, mode: Mode) -> bool {
+        let left_out = self.0.lock().unwrap();
+        if left_out.is_empty() {
+            return true;
+        }
+        let count: usize = left_out.values().map(Vec::len).sum();
+        println!("left out, since a program is missing: {count} tests (make test gets what is missing)");
+        for (reason, tests) in &*left_out {
+            println!("  {reason} ({} tests)", tests.len());
+        }
+        println!();
+        matches!(mode, Mode::WhatIsThere | Mode::Hermetic)
+    }
+}

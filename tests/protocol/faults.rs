@@ -1,0 +1,268 @@
+//! What podskew lives through: each way an API server, or the network before it, goes wrong, and what is said after it.
+#![allow(clippy::unwrap_used, clippy::panic, reason = "tests")]
+
+use crate::common;
+use crate::common::watching::{Look, Watching, fill, objects, quick, simulator, watched};
+use podskew::telemetry::FailureReason;
+use podskew::watch::Timings;
+use serde_json::{Value, json};
+use simulator::Resource;
+use simulator::{Fault, RequestKind, Simulator};
+use std::time::Duration;
+
+/// A cluster, and a podskew that knows all of it.
+struct Scene {
+    simulator: Simulator,
+    watching: Watching,
+    /// How often something has happened.
+    happened: u32,
+}
+
+impl Scene {
+    async fn set() -> Self {
+        Self::set_with(&quick()).await
+    }
+
+    async fn set_with(timings: &Timings) -> Self {
+        let simulator = simulator().await;
+        fill(simulator.store());
+        let watching = Watching::start_with(&simulator, &[], *timings).await;
+        watching.until_synced().await;
+        assert!(watching.troubles().is_empty(), "{:?}", watching.troubles());
+        Self { simulator, watching, happened: 0 }
+    }
+
+    /// Pods come, change and go, one a call of each; a Deployment and a StatefulSet change their minds.
+    fn something_happens(&mut self) {
+        let store = self.simulator.store();
+        let pods = store.list(Resource::Pods);
+        let of = |namespace: &'static str| pods.iter().filter(move |pod| pod["metadata"]["namespace"] == namespace);
+        let mut new = of("digest-skew").next().unwrap().clone();
+        new["metadata"]["name"] = json!(format!("web-new-{}", self.happened));
+        new["metadata"]["uid"] = json!(format!("web-new-{}", self.happened));
+        store.put(Resource::Pods, new);
+        let old = of("stuck").next().unwrap()["metadata"]["name"].as_str().unwrap().to_owned();
+        assert!(store.delete(Resource::Pods, "stuck", &old));
+        let mut changed = of("statefulset-partition").nth(self.happened as usize % 4).unwrap().clone();
+        changed["status"]["conditions"] = json!([]);
+        changed["spec"]["nodeName"] = json!(format!("node-{}", self.happened));
+        store.put(Resource::Pods, changed);
+        let mut deployment = store.get(Resource::Deployments, "paused", "api").unwrap();
+        deployment["spec"]["paused"] = (self.happened % 2 == 1).into();
+        store.put(Resource::Deployments, deployment);
+        self.happened += 1;
+    }
+
+    async fn until_failed(&self, resource: Resource, reason: FailureReason, times: u64) {
+        let what = format!("{times} × {resource} {reason}");
+        self.watching.until(&what, |_| self.watching.failures(resource, reason) >= times).await;
+    }
+
+    /// All is well again by itself, and what is said is what one says who begins now.
+    async fn ends_well(&self) -> Look {
+        self.watching.until_it_agrees_with_who_has_just_begun(&self.simulator).await
+    }
+}
+
+/// Without own health.
+fn workload_series(look: &Look) -> Vec<String> {
+    let samples = look.parsed.samples.iter().filter(|((_, labels), _)| labels.contains_key("namespace"));
+    // Ages go on.
+    samples.filter(|((name, _), _)| !name.ends_with("_age_seconds")).map(|sample| format!("{sample:?}")).collect()
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_fault_in_a_running_watch_is_lived_through() {
+    use FailureReason::{Connection, Decode, Expired, Timeout};
+    let cases = [
+        (Fault::WatchExpires, Expired, true),
+        (Fault::WatchCut, Connection, false),
+        (Fault::WatchGarbage, Decode, true),
+        (Fault::WatchTruncatedLine, Decode, true),
+        (Fault::WatchSilent, Timeout, false),
+    ];
+    for (fault, reason, lists_again) in cases {
+        let mut scene = Scene::set().await;
+        // A watch that never said a word is not gone on with.
+        let bookmarks = scene.watching.telemetry.watch_events.with_label_values(&["pods", "bookmark"]);
+        scene.watching.until("a bookmark", |_| bookmarks.get() > 0).await;
+        scene.simulator.inject_times(Some(Resource::Pods), fault, 1);
+        scene.something_happens();
+        scene.until_failed(Resource::Pods, reason, 1).await;
+        scene.something_happens();
+        scene.ends_well().await;
+        assert_eq!(scene.watching.restarts(Resource::Pods) > 0, lists_again, "{fault:?}");
+        let others = scene.watching.troubles().into_iter().find(|trouble| !trouble.starts_with("pods "));
+        assert_eq!(others, None, "{fault:?}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_version_that_expired_while_the_connection_was_cut_is_listed_anew() {
+    let mut scene = Scene::set().await;
+    scene.simulator.inject_times(None, Fault::WatchGone, 6);
+    scene.simulator.cut_connections();
+    scene.something_happens();
+    for resource in [Resource::Pods, Resource::Deployments, Resource::ControllerRevisions] {
+        scene.until_failed(resource, FailureReason::Expired, 1).await;
+    }
+    scene.ends_well().await;
+    assert!(scene.watching.restarts(Resource::Pods) >= 1);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_server_that_refuses_for_a_while_is_waited_for_and_the_picture_stays() {
+    use FailureReason::{Forbidden, ServerError, Throttled, Unauthorized};
+    let cases = [
+        (Fault::Status(401), Unauthorized),
+        (Fault::Status(403), Forbidden),
+        (Fault::Status(429), Throttled),
+        (Fault::TooManyRequests { retry_after_seconds: 0 }, Throttled),
+        (Fault::Status(500), ServerError),
+        (Fault::Status(503), ServerError),
+        (Fault::NeverAnswers, FailureReason::Timeout),
+    ];
+    for (fault, reason) in cases {
+        let mut scene = Scene::set().await;
+        let before = workload_series(&scene.watching.look());
+        scene.simulator.inject(None, fault);
+        // Whoever comes back has to list.
+        scene.simulator.store().forget_history(Resource::Pods);
+        scene.simulator.cut_connections();
+        for resource in watched().filter(|resource| !matches!(resource, Resource::Rollouts | Resource::CloneSets)) {
+            scene.until_failed(resource, reason, 1).await;
+        }
+        scene.something_happens();
+        scene.until_failed(Resource::Pods, reason, 2).await;
+        let during = scene.watching.look();
+        assert!(during.complete, "{fault:?}");
+        assert!(workload_series(&during) == before, "{fault:?}: {}", during.told().story());
+        assert!(!scene.watching.synced(Resource::Pods), "{fault:?}");
+        scene.simulator.clear_faults();
+        // A request that waits for an answer that never comes has to be given up first.
+        scene.something_happens();
+        let after = scene.ends_well().await;
+        assert_ne!(workload_series(&after), before, "{fault:?}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_list_that_breaks_off_leaves_the_last_complete_picture() {
+    for (fault, reason) in [(Fault::ListStalls, FailureReason::Timeout), (Fault::ListCut, FailureReason::Connection)] {
+        for pages in [false, true] {
+            let mut scene = Scene::set().await;
+            scene.something_happens();
+            let before = workload_series(&scene.ends_well().await);
+            if pages {
+                scene.simulator.inject(None, Fault::StreamingListInvalid);
+            }
+            scene.simulator.inject_times(Some(Resource::Pods), fault, 2);
+            scene.simulator.store().forget_history(Resource::Pods);
+            scene.simulator.cut_connections();
+            scene.until_failed(Resource::Pods, reason, 1).await;
+            assert_eq!(workload_series(&scene.watching.look()), before, "{fault:?}, pages: {pages}");
+            scene.something_happens();
+            scene.until_failed(Resource::Pods, reason, 2).await;
+            scene.simulator.clear_faults();
+            scene.ends_well().await;
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_server_without_streaming_lists_is_asked_for_pages_and_nothing_failed() {
+    for fault in [Fault::StreamingListUnsupported, Fault::StreamingListInvalid] {
+        let simulator = simulator().await;
+        fill(simulator.store());
+        simulator.inject(None, fault);
+        let watching = Watching::start(&simulator).await;
+        watching.until_synced().await;
+        assert!(watching.troubles().is_empty(), "{fault:?}: {:?}", watching.troubles());
+        let count = |kind| simulator.request_count(Resource::Pods, kind);
+        assert_eq!((count(RequestKind::StreamingList), count(RequestKind::List)), (1, 1), "{fault:?}");
+        simulator.clear_faults();
+        watching.until_it_agrees_with_who_has_just_begun(&simulator).await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_continue_token_that_expires_begins_the_list_again() {
+    let simulator = simulator().await;
+    let pod = objects("digest-skew").into_iter().find(|object| object["kind"] == "Pod").unwrap();
+    fill(simulator.store());
+    for number in 0..1200 {
+        let mut pod = pod.clone();
+        pod["metadata"]["name"] = json!(format!("web-{number}"));
+        pod["metadata"]["uid"] = json!(format!("web-{number}"));
+        simulator.store().put(Resource::Pods, pod);
+    }
+    simulator.inject(None, Fault::StreamingListInvalid);
+    simulator.inject_times(Some(Resource::Pods), Fault::ContinueExpired, 1);
+    let watching = Watching::start(&simulator).await;
+    watching.until_synced().await;
+    let count = |kind| simulator.request_count(Resource::Pods, kind);
+    assert_eq!((count(RequestKind::List), count(RequestKind::NextPage)), (2, 1), "the second list takes larger pages");
+    assert_eq!(watching.failures(Resource::Pods, FailureReason::Expired), 1);
+    assert_eq!(watching.restarts(Resource::Pods), 1);
+    simulator.clear_faults();
+    let look = watching.until_it_agrees_with_who_has_just_begun(&simulator).await;
+    assert_eq!(look.parsed.series("podskew_pod_info", &[("workload", "web")]).len(), 1208);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_server_restored_from_a_backup_is_listed_anew() {
+    let mut scene = Scene::set().await;
+    for _ in 0..4 {
+        scene.something_happens();
+    }
+    scene.ends_well().await;
+    // As it was before anything happened, and with one workload less.
+    let mut backup: Vec<(Resource, Value)> = Vec::new();
+    for scenario in ["digest-skew", "stuck", "paused", "daemonset"] {
+        backup.extend(objects(scenario).into_iter().map(|object| (common::watching::resource_of(&object), object)));
+    }
+    scene.simulator.restart_with_older_versions(Some(backup));
+    let look = scene.ends_well().await;
+    assert!(
+        look.told().workloads().iter().all(|named| named.workload_type != "statefulset"),
+        "{}",
+        look.told().story()
+    );
+    // The same objects at versions that were seen before.
+    scene.simulator.restart_with_older_versions(None);
+    fill(scene.simulator.store());
+    scene.something_happens();
+    scene.ends_well().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn one_trouble_after_the_other_leaves_nothing_behind() {
+    let mut scene = Scene::set().await;
+    let faults = [
+        Fault::WatchCut,
+        Fault::WatchGarbage,
+        Fault::WatchExpires,
+        Fault::ListCut,
+        Fault::WatchGone,
+        Fault::Status(500),
+        Fault::WatchTruncatedLine,
+        Fault::StreamingListUnsupported,
+        Fault::Status(401),
+        Fault::ContinueExpired,
+    ];
+    for (number, fault) in faults.into_iter().cycle().take(20).enumerate() {
+        scene.simulator.inject_times(None, fault, 5);
+        if number % 3 == 0 {
+            scene.simulator.cut_connections();
+        }
+        scene.something_happens();
+        tokio::time::sleep(Duration::from_millis(60)).await;
+        // Whatever it is, what is said holds together.
+        scene.watching.look();
+        if number % 4 == 0 {
+            fill(scene.simulator.store());
+        }
+    }
+    scene.simulator.clear_faults();
+    scene.ends_well().await;
+}

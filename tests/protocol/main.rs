@@ -1,0 +1,20 @@
+//! The library against servers that speak HTTP: the simulated API server, scripted ones, simulated registries; and podskew's own server.
+
+#[path = "../common/mod.rs"]
+mod common;
+
+mod faults;
+mod log_flood;
+mod look;
+mod malformed;
+mod nodes;
+mod refusals;
+mod registry;
+mod registry_recorded;
+mod scripted;
+mod server;
+mod simulator_protocol;
+mod timeline;
+mod troubles;
+mod watch;
+mod watch_log;

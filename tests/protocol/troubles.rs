@@ -1,0 +1,125 @@
+//! The simulator's own troubles, as its controllers and kubelets make them: what a rollout waits for, and what is to be done.
+#![allow(clippy::unwrap_used, clippy::panic, missing_docs, reason = "tests")]
+
+use crate::common::looking::looking;
+use podskew::advice::{Finding, remedy};
+use podskew::report::WorkloadReport;
+use podskew::snapshot::{Namespaces, Place, look_at_cluster};
+use podskew::watch::{Connection, Timings as WatchTimings, connect};
+use serde_json::{Value, json};
+use simulator::{
+    Controllers, ControllersConfig, Registry, Resource, Simulator, SimulatorConfig, Time, Timings, Trouble,
+};
+use std::time::{Duration, Instant};
+
+/// How long a trouble may take to come: many times what it takes.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+struct Cluster {
+    simulator: Simulator,
+    registry: Registry,
+    folder: tempfile::TempDir,
+}
+
+impl Cluster {
+    async fn start(nodes: usize) -> Self {
+        let simulator = Simulator::start(SimulatorConfig::default()).await.unwrap();
+        let registry = Registry::with_everything();
+        let folder = tempfile::tempdir().unwrap();
+        simulator.write_kubeconfig(&folder.path().join("kubeconfig")).unwrap();
+        let config = ControllersConfig {
+            nodes: (0..nodes).map(|number| format!("node-{number}")).collect(),
+            timings: Timings { creating: 0, ready: 0, back_off: 1, crash: 0, stop: 1 },
+            registry: registry.clone(),
+            webhooks: Vec::new(),
+        };
+        let mut controllers = Controllers::new(simulator.store().clone(), config, Time::now());
+        tokio::spawn(async move { controllers.run().await });
+        Self { simulator, registry, folder }
+    }
+
+    fn deploy(&self, name: &str, image: &str, replicas: u32) {
+        let labels = json!({"app": name});
+        let deployment = json!({
+            "apiVersion": "apps/v1", "kind": "Deployment",
+            "metadata": {"namespace": "shop", "name": name, "uid": name, "generation": 1,
+                "creationTimestamp": Time::now().to_string()},
+            "spec": {
+                "replicas": replicas, "selector": {"matchLabels": labels}, "revisionHistoryLimit": 10,
+                "progressDeadlineSeconds": 600,
+                "strategy": {"type": "RollingUpdate", "rollingUpdate": {"maxSurge": 1, "maxUnavailable": 0}},
+                "template": {"metadata": {"labels": labels}, "spec": {"containers": [
+                    {"name": "app", "image": image, "imagePullPolicy": "IfNotPresent"},
+                ]}},
+            },
+        });
+        self.simulator.store().put(Resource::Deployments, deployment);
+    }
+
+    async fn report(&self, name: &str) -> Option<WorkloadReport> {
+        let kubeconfig = Some(self.folder.path().join("kubeconfig"));
+        let connected = connect(&Connection { kubeconfig, context: None }).await.unwrap();
+        let place = Place::Cluster { connection: Connection::default(), namespaces: Namespaces::All };
+        let mut looking = looking(place);
+        looking.settings.messages = true;
+        let looked = look_at_cluster(&connected, &["shop".to_owned()], &looking, None, WatchTimings::of_a_look()).await;
+        let mut found = None;
+        looked.unwrap().reports(&mut |report| {
+            if *report.workload.name == *name {
+                found = Some(report);
+            }
+        });
+        found
+    }
+
+    /// Waits until the rollout waits for this alone, and returns what is to be done about it.
+    async fn waits_for(&self, name: &str, waits: &str) -> String {
+        let begun = Instant::now();
+        loop {
+            let report = self.report(name).await;
+            let said = report.as_ref().and_then(WorkloadReport::what_waits);
+            if said.as_deref() == Some(waits) {
+                return remedy(&report.unwrap(), Finding::Stalled).to_string();
+            }
+            let pods = || Value::from(self.simulator.store().list(Resource::Pods)).to_string();
+            assert!(begun.elapsed() < PATIENCE, "{name} waits for {said:?} and not for {waits:?}: {}", pods());
+            tokio::time::sleep(Duration::from_millis(100)).await;
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_the_kubelets_say_is_what_a_rollout_waits_for() {
+    let cluster = Cluster::start(2).await;
+    cluster.registry.remove("r.example/shop/missing:1");
+    cluster.registry.set_trouble("r.example/shop/crashes:1", Some(Trouble::Crashes));
+    cluster.registry.set_trouble("r.example/shop/unready:1", Some(Trouble::NeverReady));
+    for name in ["missing", "crashes", "unready"] {
+        cluster.deploy(name, &format!("r.example/shop/{name}:1"), 2);
+    }
+    let missing = cluster.waits_for("missing", "2 pods wait: ImagePullBackOff (r.example/shop/missing:1)").await;
+    assert!(missing.contains("\nDo: push r.example/shop/missing:1, or correct its name"), "{missing}");
+    let crashes = cluster.waits_for("crashes", "2 pods wait: CrashLoopBackOff").await;
+    assert!(crashes.contains("\nDo: mend what ends container app again and again\n"), "{crashes}");
+    assert!(crashes.contains(" -c app --previous shows what it says."), "{crashes}");
+    let unready = cluster.waits_for("unready", "2 pods wait: not ready").await;
+    assert!(unready.contains("\nDo: let container app pass its readiness probe\n"), "{unready}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_the_api_server_refuses_is_named_with_its_quota() {
+    let cluster = Cluster::start(2).await;
+    cluster.simulator.store().bound_pods(3);
+    cluster.deploy("web", "r.example/shop/web:1", 5);
+    let refused = cluster.waits_for("web", "2 pods of 5 wait: FailedCreate").await;
+    assert!(refused.contains("\nDo: raise quota simulated-cluster of the namespace"), "{refused}");
+    assert!(refused.starts_with("Look: kubectl -n shop describe replicasets -l pod-template-hash="), "{refused}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_pod_without_a_node_is_unschedulable() {
+    let cluster = Cluster::start(0).await;
+    cluster.deploy("web", "r.example/shop/web:1", 1);
+    let lost = cluster.waits_for("web", "1 pod waits: Unschedulable").await;
+    assert!(lost.contains("tells what each node lacks."), "{lost}");
+}
