@@ -3,19 +3,18 @@
 //! Every combination of labels that can occur stands at zero from the start: a counter that appears with its first
 //! failure hides that failure from `increase()`.
 
+pub mod families;
 mod registry;
 
 use crate::objects::Resource;
 use crate::stderr::dropped_lines;
+use families::HealthFamily;
 use prometheus::{
     Gauge, GaugeVec, Histogram, HistogramOpts, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Opts, Registry,
-    proto::MetricFamily,
+    core::Collector, proto::MetricFamily,
 };
 #[cfg(target_os = "linux")]
-use prometheus::{
-    core::{Collector, Desc},
-    process_collector::ProcessCollector,
-};
+use prometheus::{core::Desc, process_collector::ProcessCollector};
 pub use registry::RegistryHealth;
 use std::fmt;
 use std::sync::Arc;
@@ -26,37 +25,34 @@ use std::time::SystemTime;
 #[derive(Clone)]
 pub struct Telemetry {
     registry: Registry,
-    /// `podskew_watch_synced{resource}`: 1 while the resource's watch is complete and alive.
+    /// 1 while the resource's watch is complete and alive.
     pub watch_synced: IntGaugeVec,
-    /// `podskew_objects{resource}`: objects held.
+    /// Objects held, by resource.
     pub objects: IntGaugeVec,
-    /// `podskew_watch_events_total{resource,event}`.
+    /// By resource and [`EventType`].
     pub watch_events: IntCounterVec,
-    /// `podskew_watch_failures_total{resource,reason}`.
+    /// By resource and [`FailureReason`].
     pub watch_failures: IntCounterVec,
-    /// `podskew_watch_restarts_total{resource}`: lists begun again after the first.
+    /// Relists after the initial list, by resource.
     pub watch_restarts: IntCounterVec,
-    /// `podskew_last_activity_timestamp_seconds{resource}`: the last byte the API server sent; bookmarks count.
+    /// When the API server sent the last byte, by resource; bookmarks count.
     pub last_activity: GaugeVec,
-    /// `podskew_scrape_duration_seconds`.
+    /// How long answers to scrapes took.
     pub scrape_duration: Histogram,
-    /// `podskew_exposition_bytes{encoding}`.
+    /// Size of the last exposition, by encoding.
     pub exposition_bytes: IntGaugeVec,
-    /// `podskew_unreadable_fields_total`.
+    /// Fields of a wrong type.
     pub unreadable_fields: IntCounter,
-    /// `podskew_log_lines_dropped_total`.
     log_lines_dropped: IntCounter,
     /// How many of them are counted already.
     counted_dropped: Arc<AtomicU64>,
-    /// `podskew_http_connections{state}`.
     http_connections: IntGaugeVec,
-    /// `podskew_http_connections_refused_total`.
     http_refused: IntCounter,
     /// How many of them are counted already.
     counted_refused: Arc<AtomicU64>,
 }
 
-/// Why a list or a watch failed: the label `reason` of `podskew_watch_failures_total`.
+/// Why a list or a watch failed: the label `reason`.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
 pub enum FailureReason {
     /// 401: the credentials are not accepted, or could not be obtained.
@@ -124,7 +120,7 @@ impl fmt::Display for FailureReason {
     }
 }
 
-/// What a watch brought: the label `event` of `podskew_watch_events_total`.
+/// What a watch brought: the label `event`.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
 pub enum EventType {
     /// An object was added or changed.
@@ -159,88 +155,37 @@ const SCRAPE_BUCKETS: [f64; 11] = [0.000_5, 0.001, 0.002_5, 0.005, 0.01, 0.025, 
 /// The encodings an exposition leaves in.
 const ENCODINGS: [&str; 2] = ["gzip", "identity"];
 
-/// What a client's connection does: the label `state` of `podskew_http_connections`.
+/// What a client's connection does: the label `state`.
 const CONNECTION_STATES: [&str; 3] = ["idle", "reading", "answering"];
 
 impl Telemetry {
     /// All families at zero.
     pub fn new() -> Result<Self, prometheus::Error> {
+        let registry = Registry::new();
+        // Read from /proc, which only Linux has.
+        #[cfg(target_os = "linux")]
+        registry.register(Box::new(Process(ProcessCollector::for_self())))?;
+        let build = labelled(&registry, &families::BUILD_INFO, IntGaugeVec::new)?;
+        build.with_label_values(&[env!("PODSKEW_REVISION"), env!("CARGO_PKG_VERSION")]).set(1);
         let telemetry = Self {
-            registry: Registry::new(),
-            watch_synced: IntGaugeVec::new(
-                Opts::new(
-                    "podskew_watch_synced",
-                    "Whether what podskew knows of the resource is complete and its watch alive: 1 from the end of a list, \
-                     0 from a failure until the watch stands again, 0 while forbidden, 1 where an optional resource is not \
-                     served. With several namespaces, the worst of them.",
-                ),
-                &["resource"],
-            )?,
-            objects: IntGaugeVec::new(
-                Opts::new("podskew_objects", "Objects of the resource that podskew holds."),
-                &["resource"],
-            )?,
-            watch_events: IntCounterVec::new(
-                Opts::new(
-                    "podskew_watch_events_total",
-                    "Events the watches of the resource brought; the initial objects of a list do not count.",
-                ),
-                &["resource", "event"],
-            )?,
-            watch_failures: IntCounterVec::new(
-                Opts::new(
-                    "podskew_watch_failures_total",
-                    "Lists and watches of the resource that failed, and objects that could not be read, by reason.",
-                ),
-                &["resource", "reason"],
-            )?,
-            watch_restarts: IntCounterVec::new(
-                Opts::new("podskew_watch_restarts_total", "Lists of the resource begun again after the first."),
-                &["resource"],
-            )?,
-            last_activity: GaugeVec::new(
-                Opts::new(
-                    "podskew_last_activity_timestamp_seconds",
-                    "When the API server last sent a byte about the resource, bookmarks and refusals included; 0 before \
-                     the first. With several namespaces, the oldest.",
-                ),
-                &["resource"],
-            )?,
-            scrape_duration: Histogram::with_opts(
-                HistogramOpts::new(
-                    "podskew_scrape_duration_seconds",
-                    "How long it took to put together the answer to a scrape.",
-                )
-                .buckets(SCRAPE_BUCKETS.to_vec()),
-            )?,
-            exposition_bytes: IntGaugeVec::new(
-                Opts::new("podskew_exposition_bytes", "Size of the last exposition served in the encoding."),
-                &["encoding"],
-            )?,
-            unreadable_fields: IntCounter::new(
-                "podskew_unreadable_fields_total",
-                "Fields of objects that held a value of a wrong type and were read as unknown.",
-            )?,
-            log_lines_dropped: IntCounter::new(
-                "podskew_log_lines_dropped_total",
-                "Lines of the log that were dropped because nobody read stderr, or it was closed.",
-            )?,
+            watch_synced: labelled(&registry, &families::WATCH_SYNCED, IntGaugeVec::new)?,
+            objects: labelled(&registry, &families::OBJECTS, IntGaugeVec::new)?,
+            watch_events: labelled(&registry, &families::WATCH_EVENTS, IntCounterVec::new)?,
+            watch_failures: labelled(&registry, &families::WATCH_FAILURES, IntCounterVec::new)?,
+            watch_restarts: labelled(&registry, &families::WATCH_RESTARTS, IntCounterVec::new)?,
+            last_activity: labelled(&registry, &families::LAST_ACTIVITY, GaugeVec::new)?,
+            scrape_duration: single(&registry, &families::SCRAPE_DURATION, |opts| {
+                Histogram::with_opts(HistogramOpts::from(opts).buckets(SCRAPE_BUCKETS.to_vec()))
+            })?,
+            exposition_bytes: labelled(&registry, &families::EXPOSITION_BYTES, IntGaugeVec::new)?,
+            unreadable_fields: single(&registry, &families::UNREADABLE_FIELDS, IntCounter::with_opts)?,
+            log_lines_dropped: single(&registry, &families::LOG_LINES_DROPPED, IntCounter::with_opts)?,
             counted_dropped: Arc::default(),
-            http_connections: IntGaugeVec::new(
-                Opts::new(
-                    "podskew_http_connections",
-                    "Connections of HTTP clients by what they do: idle between two requests, sending a request \
-                     (reading), or being sent an answer (answering).",
-                ),
-                &["state"],
-            )?,
-            http_refused: IntCounter::new(
-                "podskew_http_connections_refused_total",
-                "Connections whose request was refused with 503, because an answer was on its way on every other.",
-            )?,
+            http_connections: labelled(&registry, &families::HTTP_CONNECTIONS, IntGaugeVec::new)?,
+            http_refused: single(&registry, &families::HTTP_CONNECTIONS_REFUSED, IntCounter::with_opts)?,
             counted_refused: Arc::default(),
+            registry,
         };
-        telemetry.register()?;
         telemetry.start_at_zero();
         Ok(telemetry)
     }
@@ -259,34 +204,6 @@ impl Telemetry {
             self.http_connections.with_label_values(&[state]).set(i64::try_from(count).unwrap_or(i64::MAX));
         }
         follow(&self.http_refused, &self.counted_refused, refused);
-    }
-
-    fn register(&self) -> Result<(), prometheus::Error> {
-        let build = IntGaugeVec::new(
-            Opts::new(
-                "podskew_build_info",
-                "1, labelled with the version of podskew that runs and the revision it was built from.",
-            ),
-            &["revision", "version"],
-        )?;
-        build.with_label_values(&[env!("PODSKEW_REVISION"), env!("CARGO_PKG_VERSION")]).set(1);
-        self.registry.register(Box::new(build))?;
-        self.registry.register(Box::new(self.watch_synced.clone()))?;
-        self.registry.register(Box::new(self.objects.clone()))?;
-        self.registry.register(Box::new(self.watch_events.clone()))?;
-        self.registry.register(Box::new(self.watch_failures.clone()))?;
-        self.registry.register(Box::new(self.watch_restarts.clone()))?;
-        self.registry.register(Box::new(self.last_activity.clone()))?;
-        self.registry.register(Box::new(self.scrape_duration.clone()))?;
-        self.registry.register(Box::new(self.exposition_bytes.clone()))?;
-        self.registry.register(Box::new(self.unreadable_fields.clone()))?;
-        self.registry.register(Box::new(self.log_lines_dropped.clone()))?;
-        self.registry.register(Box::new(self.http_connections.clone()))?;
-        self.registry.register(Box::new(self.http_refused.clone()))?;
-        // Read from /proc, which only Linux has.
-        #[cfg(target_os = "linux")]
-        self.registry.register(Box::new(Process(ProcessCollector::for_self())))?;
-        Ok(())
     }
 
     fn start_at_zero(&self) {
@@ -331,20 +248,32 @@ impl Telemetry {
     /// Registers the metrics of a web configuration file that has just been loaded.
     pub fn web_config(&self) -> Result<WebConfigHealth, prometheus::Error> {
         let health = WebConfigHealth {
-            successful: IntGauge::new(
-                "podskew_web_config_last_reload_successful",
-                "Whether the web configuration file, and the files that it names, could be used when they changed last.",
-            )?,
-            timestamp: Gauge::new(
-                "podskew_web_config_last_reload_success_timestamp_seconds",
-                "When the web configuration that is in force was read.",
-            )?,
+            successful: single(&self.registry, &families::WEB_CONFIG_SUCCESSFUL, IntGauge::with_opts)?,
+            timestamp: single(&self.registry, &families::WEB_CONFIG_SUCCESS_TIMESTAMP, Gauge::with_opts)?,
         };
-        self.registry.register(Box::new(health.successful.clone()))?;
-        self.registry.register(Box::new(health.timestamp.clone()))?;
         health.reloaded(true);
         Ok(health)
     }
+}
+
+/// Registers a family that has labels.
+fn labelled<V: Collector + Clone + 'static>(
+    registry: &Registry,
+    family: &HealthFamily,
+    new: fn(Opts, &[&str]) -> Result<V, prometheus::Error>,
+) -> Result<V, prometheus::Error> {
+    single(registry, family, |opts| new(opts, family.labels))
+}
+
+/// Registers a family of one series.
+fn single<M: Collector + Clone + 'static>(
+    registry: &Registry,
+    family: &HealthFamily,
+    new: impl FnOnce(Opts) -> Result<M, prometheus::Error>,
+) -> Result<M, prometheus::Error> {
+    let metric = new(Opts::new(family.name, family.help))?;
+    registry.register(Box::new(metric.clone()))?;
+    Ok(metric)
 }
 
 fn seconds_since_1970() -> f64 {
@@ -382,8 +311,10 @@ impl Collector for Process {
 
 #[cfg(test)]
 mod tests {
+    use super::families::{HEALTH_FAMILIES, REGISTRY_FAMILIES, WEB_CONFIG_FAMILIES};
     use super::{EventType, FailureReason, Telemetry};
     use crate::objects::Resource;
+    use std::collections::BTreeSet;
 
     #[test]
     fn every_known_combination_stands_at_zero_from_the_start() {
@@ -426,11 +357,32 @@ mod tests {
     }
 
     #[test]
+    fn what_is_served_is_what_is_declared() {
+        let telemetry = Telemetry::new().unwrap();
+        let _web_config = telemetry.web_config().unwrap();
+        let registries = telemetry.registries(&["registry.example"]).unwrap();
+        registries.asked("registry.example", "200", true, Some(7));
+        registries.references("registry.example", [("answered", 1)].into_iter());
+        let served = telemetry.gather().into_iter().map(|family| {
+            let kind = format!("{:?}", family.get_field_type()).to_lowercase();
+            let labels = family.get_metric()[0].get_label().iter().map(|label| label.name().to_owned()).collect();
+            (family.name().to_owned(), kind, family.help().to_owned(), labels)
+        });
+        let all = HEALTH_FAMILIES.iter().chain(WEB_CONFIG_FAMILIES).chain(REGISTRY_FAMILIES);
+        // Only Linux has what the process collector reads.
+        let declared = all.filter(|family| cfg!(target_os = "linux") || !family.name.starts_with("process_"));
+        let declared = declared.map(|family| {
+            let labels = family.labels.iter().map(|label| (*label).to_owned()).collect();
+            (family.name.to_owned(), family.kind.to_owned(), family.help.to_owned(), labels)
+        });
+        assert_eq!(served.collect::<BTreeSet<_>>(), declared.collect::<BTreeSet<(_, _, _, BTreeSet<String>)>>());
+    }
+
+    #[test]
     fn help_serves_both_formats_as_it_is() {
-        for family in Telemetry::new().unwrap().gather() {
-            let help = family.help();
-            assert!(!help.is_empty(), "{} lacks help", family.name());
-            assert!(!help.contains(['"', '\\', '\n']), "{}: {help}", family.name());
+        for family in HEALTH_FAMILIES.iter().chain(WEB_CONFIG_FAMILIES).chain(REGISTRY_FAMILIES) {
+            assert!(!family.help.is_empty(), "{} lacks help", family.name);
+            assert!(!family.help.contains(['"', '\\', '\n']), "{}: {}", family.name, family.help);
         }
     }
 }

@@ -1,7 +1,7 @@
 //! Metrics about registries. They exist only with `--registry`.
 
-use super::{Telemetry, seconds_since_1970};
-use prometheus::{GaugeVec, IntCounterVec, IntGaugeVec, Opts};
+use super::{Telemetry, families, labelled, seconds_since_1970};
+use prometheus::{GaugeVec, IntCounterVec, IntGaugeVec};
 
 /// Metrics about registries. They exist only with `--registry`.
 #[derive(Clone)]
@@ -16,42 +16,11 @@ impl Telemetry {
     /// Registers the metrics about registries, with those that are listed at zero.
     pub fn registries(&self, hosts: &[&str]) -> Result<RegistryHealth, prometheus::Error> {
         let health = RegistryHealth {
-            references: IntGaugeVec::new(
-                Opts::new(
-                    "podskew_registry_references",
-                    "Image references that started containers run and that the registry is asked for, by state: pending, answered, \
-                     gone, not_found, unauthorized, throttled, unconfirmed (the content does not have its digest), failed, or contradicted \
-                     (nodes resolve the tag elsewhere).",
-                ),
-                &["registry", "state"],
-            )?,
-            requests: IntCounterVec::new(
-                Opts::new(
-                    "podskew_registry_requests_total",
-                    "Requests to the registry, its token server and where it redirects, by HTTP status, or timeout, refused \
-                     (an address that is not connected to) or connection.",
-                ),
-                &["registry", "code"],
-            )?,
-            last_success: GaugeVec::new(
-                Opts::new(
-                    "podskew_registry_last_success_timestamp_seconds",
-                    "When the registry last answered with 200; 0 before the first.",
-                ),
-                &["registry"],
-            )?,
-            remaining: IntGaugeVec::new(
-                Opts::new(
-                    "podskew_registry_rate_limit_remaining",
-                    "Requests that the registry still answers in its window, as its last answer says; absent where it does not.",
-                ),
-                &["registry"],
-            )?,
+            references: labelled(&self.registry, &families::REGISTRY_REFERENCES, IntGaugeVec::new)?,
+            requests: labelled(&self.registry, &families::REGISTRY_REQUESTS, IntCounterVec::new)?,
+            last_success: labelled(&self.registry, &families::REGISTRY_LAST_SUCCESS, GaugeVec::new)?,
+            remaining: labelled(&self.registry, &families::REGISTRY_RATE_LIMIT_REMAINING, IntGaugeVec::new)?,
         };
-        self.registry.register(Box::new(health.references.clone()))?;
-        self.registry.register(Box::new(health.requests.clone()))?;
-        self.registry.register(Box::new(health.last_success.clone()))?;
-        self.registry.register(Box::new(health.remaining.clone()))?;
         for host in hosts {
             health.last_success.with_label_values(&[host]).set(0.0);
         }

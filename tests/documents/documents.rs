@@ -3,7 +3,8 @@
 
 use clap::CommandFactory;
 use podskew::cli::Arguments;
-use podskew::exposition::{FAMILIES, docs::HEALTH_FAMILIES, docs::REGISTRY_FAMILIES, docs::WEB_CONFIG_FAMILIES};
+use podskew::exposition::FAMILIES;
+use podskew::telemetry::families::{HEALTH_FAMILIES, REGISTRY_FAMILIES, WEB_CONFIG_FAMILIES};
 use regex::Regex;
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};

@@ -6,7 +6,7 @@ use crate::programs;
 use crate::rules;
 use crate::rules::{Texts, path, source};
 use podskew::exposition::FAMILIES;
-use podskew::exposition::docs::{HEALTH_FAMILIES, REGISTRY_FAMILIES, WEB_CONFIG_FAMILIES};
+use podskew::telemetry::families::{HEALTH_FAMILIES, REGISTRY_FAMILIES, WEB_CONFIG_FAMILIES};
 use regex::Regex;
 use serde_json::{Value, json};
 use std::collections::BTreeSet;

@@ -4,7 +4,8 @@
 use crate::needs::{Test, tests};
 use crate::programs;
 use crate::scraping::{Prometheus, Running, demo, eventually};
-use podskew::exposition::{FAMILIES, docs::HEALTH_FAMILIES, docs::REGISTRY_FAMILIES};
+use podskew::exposition::FAMILIES;
+use podskew::telemetry::families::{HEALTH_FAMILIES, REGISTRY_FAMILIES};
 use regex::Regex;
 use std::path::Path;
 

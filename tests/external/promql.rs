@@ -2,7 +2,8 @@
 //! they speak of can be there at that place.
 #![allow(clippy::unwrap_used, clippy::panic, missing_docs, reason = "tests")]
 
-use podskew::exposition::{FAMILIES, docs::HEALTH_FAMILIES, docs::REGISTRY_FAMILIES};
+use podskew::exposition::FAMILIES;
+use podskew::telemetry::families::{HEALTH_FAMILIES, REGISTRY_FAMILIES};
 use promql_parser::label::Labels;
 use promql_parser::parser::{Expr, LabelModifier, VectorMatchCardinality, VectorSelector, parse};
 use std::collections::BTreeSet;

@@ -5,7 +5,8 @@ use crate::common::reports::{at, skewed_deployment, workload};
 use crate::needs::{Test, tests};
 use crate::programs;
 use crate::programs::{promtool, run};
-use podskew::exposition::{Encoding, Exposition, FAMILIES, Format, Part, Selection, docs::HEALTH_FAMILIES};
+use podskew::exposition::{Encoding, Exposition, FAMILIES, Format, Part, Selection};
+use podskew::telemetry::families::HEALTH_FAMILIES;
 use std::path::Path;
 
 fn golden(file: &str) -> Vec<u8> {

@@ -1,0 +1,260 @@
+//! The families of podskew's own health. Each is declared here and nowhere else.
+
+/// One family, declared once: its registration, HELP, `docs/metrics.md` and the lints of alerts and dashboards all read this.
+pub struct HealthFamily {
+    /// The full name.
+    pub name: &'static str,
+    /// `gauge`, `counter` or `histogram`.
+    pub kind: &'static str,
+    /// The HELP text; without quotes and backslashes, so that it reads the same in both formats.
+    pub help: &'static str,
+    /// All its labels.
+    pub labels: &'static [&'static str],
+    /// A query that answers a question somebody has.
+    pub example: &'static str,
+    /// How many series to expect.
+    pub series: &'static str,
+}
+
+/// Declares families, each as a constant, and the list of them.
+macro_rules! families {
+    ($(#[$documented:meta])* $list:ident: $($constant:ident { $($field:ident: $value:expr),+ $(,)? })+) => {
+        $(pub(super) const $constant: HealthFamily = HealthFamily { $($field: $value),+ };)+
+
+        $(#[$documented])*
+        pub static $list: &[HealthFamily] = &[$($constant),+];
+    };
+}
+
+families! {
+    /// Families that always exist.
+    HEALTH_FAMILIES:
+    BUILD_INFO {
+        name: "podskew_build_info",
+        kind: "gauge",
+        help: "1, labelled with the version of podskew that runs and the revision it was built from.",
+        labels: &["revision", "version"],
+        example: "count by (cluster, version) (podskew_build_info)",
+        series: "1",
+    }
+    WATCH_SYNCED {
+        name: "podskew_watch_synced",
+        kind: "gauge",
+        help: "Whether what podskew knows of the resource is complete and its watch alive: 1 from the end of a list, 0 from a \
+               failure until the watch stands again, 0 while forbidden, 1 where an optional resource is not served. With \
+               several namespaces, the worst of them.",
+        labels: &["resource"],
+        example: "min by (instance) (podskew_watch_synced) == 0",
+        series: "1 per watched resource",
+    }
+    OBJECTS {
+        name: "podskew_objects",
+        kind: "gauge",
+        help: "Objects of the resource that podskew holds; pods that belong to no workload are not held.",
+        labels: &["resource"],
+        example: "max by (cluster, resource) (podskew_objects)",
+        series: "1 per watched resource",
+    }
+    WATCH_EVENTS {
+        name: "podskew_watch_events_total",
+        kind: "counter",
+        help: "Events the watches of the resource brought; the initial objects of a list do not count.",
+        labels: &["resource", "event"],
+        example: "sum by (cluster, resource) (rate(podskew_watch_events_total[5m]))",
+        series: "4 per watched resource",
+    }
+    WATCH_FAILURES {
+        name: "podskew_watch_failures_total",
+        kind: "counter",
+        help: "Lists and watches of the resource that failed, and objects that could not be read, by reason; timeline_lost: \
+               the API server went back to an older state.",
+        labels: &["resource", "reason"],
+        example: "sum by (cluster, resource, reason) (increase(podskew_watch_failures_total[15m])) > 0",
+        series: "11 per watched resource",
+    }
+    WATCH_RESTARTS {
+        name: "podskew_watch_restarts_total",
+        kind: "counter",
+        help: "Relists of the resource after the initial list.",
+        labels: &["resource"],
+        example: "sum by (cluster, resource) (increase(podskew_watch_restarts_total[1h])) > 5",
+        series: "1 per watched resource",
+    }
+    LAST_ACTIVITY {
+        name: "podskew_last_activity_timestamp_seconds",
+        kind: "gauge",
+        help: "When the API server last sent a byte about the resource, bookmarks and refusals included; 0 before the first. \
+               With several namespaces, the oldest.",
+        labels: &["resource"],
+        example: "time() - min by (cluster, resource) (podskew_last_activity_timestamp_seconds) > 300",
+        series: "1 per watched resource",
+    }
+    SCRAPE_DURATION {
+        name: "podskew_scrape_duration_seconds",
+        kind: "histogram",
+        help: "How long it took to put together the answer to a scrape.",
+        labels: &[],
+        example: "histogram_quantile(0.99, sum by (cluster, le) (rate(podskew_scrape_duration_seconds_bucket[15m])))",
+        series: "14",
+    }
+    UNREADABLE_FIELDS {
+        name: "podskew_unreadable_fields_total",
+        kind: "counter",
+        help: "Fields of objects that held a value of a wrong type and were read as unknown.",
+        labels: &[],
+        example: "max by (cluster) (increase(podskew_unreadable_fields_total[1h])) > 0",
+        series: "1",
+    }
+    LOG_LINES_DROPPED {
+        name: "podskew_log_lines_dropped_total",
+        kind: "counter",
+        help: "Lines of the log that were dropped because nobody read stderr, or it was closed.",
+        labels: &[],
+        example: "max by (cluster) (increase(podskew_log_lines_dropped_total[1h])) > 0",
+        series: "1",
+    }
+    HTTP_CONNECTIONS {
+        name: "podskew_http_connections",
+        kind: "gauge",
+        help: "Connections of HTTP clients by what they do: idle between two requests, sending a request (reading), or being \
+               sent an answer (answering).",
+        labels: &["state"],
+        example: "sum by (cluster) (podskew_http_connections) > 200",
+        series: "3",
+    }
+    HTTP_CONNECTIONS_REFUSED {
+        name: "podskew_http_connections_refused_total",
+        kind: "counter",
+        help: "Connections whose request was refused with 503, because an answer was on its way on every other.",
+        labels: &[],
+        example: "max by (cluster) (increase(podskew_http_connections_refused_total[15m])) > 0",
+        series: "1",
+    }
+    EXPOSITION_BYTES {
+        name: "podskew_exposition_bytes",
+        kind: "gauge",
+        help: "Size of the last exposition served in the encoding.",
+        labels: &["encoding"],
+        example: "max by (cluster, encoding) (podskew_exposition_bytes)",
+        series: "1 per encoding",
+    }
+    PROCESS_CPU {
+        name: "process_cpu_seconds_total",
+        kind: "counter",
+        help: "Total user and system CPU time spent in seconds.",
+        labels: &[],
+        example: "rate(process_cpu_seconds_total{job=\"podskew\"}[5m])",
+        series: "1",
+    }
+    PROCESS_RESIDENT_MEMORY {
+        name: "process_resident_memory_bytes",
+        kind: "gauge",
+        help: "Resident memory size in bytes.",
+        labels: &[],
+        example: "max by (cluster) (process_resident_memory_bytes{job=\"podskew\"})",
+        series: "1",
+    }
+    PROCESS_VIRTUAL_MEMORY {
+        name: "process_virtual_memory_bytes",
+        kind: "gauge",
+        help: "Virtual memory size in bytes.",
+        labels: &[],
+        example: "max by (cluster) (process_virtual_memory_bytes{job=\"podskew\"})",
+        series: "1",
+    }
+    PROCESS_OPEN_FDS {
+        name: "process_open_fds",
+        kind: "gauge",
+        help: "Number of open file descriptors.",
+        labels: &[],
+        example: "process_open_fds{job=\"podskew\"} / process_max_fds{job=\"podskew\"} > 0.8",
+        series: "1",
+    }
+    PROCESS_MAX_FDS {
+        name: "process_max_fds",
+        kind: "gauge",
+        help: "Maximum number of open file descriptors.",
+        labels: &[],
+        example: "max by (cluster) (process_max_fds{job=\"podskew\"})",
+        series: "1",
+    }
+    PROCESS_THREADS {
+        name: "process_threads",
+        kind: "gauge",
+        help: "Number of OS threads in the process.",
+        labels: &[],
+        example: "max by (cluster) (process_threads{job=\"podskew\"})",
+        series: "1",
+    }
+    PROCESS_START_TIME {
+        name: "process_start_time_seconds",
+        kind: "gauge",
+        help: "Start time of the process since unix epoch in seconds.",
+        labels: &[],
+        example: "time() - max by (cluster) (process_start_time_seconds{job=\"podskew\"})",
+        series: "1",
+    }
+}
+
+families! {
+    /// Families that exist only with `--web-config-file`.
+    WEB_CONFIG_FAMILIES:
+    WEB_CONFIG_SUCCESSFUL {
+        name: "podskew_web_config_last_reload_successful",
+        kind: "gauge",
+        help: "1 while the web configuration that is in force is the one in the file; 0 where a change of it, or of a file that \
+               it names, could not be used.",
+        labels: &[],
+        example: "min by (cluster, instance) (podskew_web_config_last_reload_successful) == 0",
+        series: "1 with `--web-config-file`, else none",
+    }
+    WEB_CONFIG_SUCCESS_TIMESTAMP {
+        name: "podskew_web_config_last_reload_success_timestamp_seconds",
+        kind: "gauge",
+        help: "When the web configuration that is in force was read.",
+        labels: &[],
+        example: "max by (cluster, instance) (podskew_web_config_last_reload_success_timestamp_seconds)",
+        series: "1 with `--web-config-file`, else none",
+    }
+}
+
+families! {
+    /// Families that exist only with `--registry`.
+    REGISTRY_FAMILIES:
+    REGISTRY_REFERENCES {
+        name: "podskew_registry_references",
+        kind: "gauge",
+        help: "Image references that started containers run and that the registry is asked for, by state: pending, answered, \
+               gone, not_found, unauthorized, throttled, unconfirmed (the content does not have its digest), failed, or \
+               contradicted (nodes resolve the tag elsewhere).",
+        labels: &["registry", "state"],
+        example: "sum by (registry, state) (max by (instance, registry, state) \
+                  (podskew_registry_references{state!=\"answered\"})) > 0",
+        series: "9 per listed registry with `--registry`, else none",
+    }
+    REGISTRY_REQUESTS {
+        name: "podskew_registry_requests_total",
+        kind: "counter",
+        help: "Requests to the registry, its token server and where it redirects, by HTTP status, or timeout, refused (an \
+               address that is not connected to) or connection.",
+        labels: &["registry", "code"],
+        example: "sum by (registry, code) (rate(podskew_registry_requests_total[15m]))",
+        series: "1 per listed registry and code seen with `--registry`, else none",
+    }
+    REGISTRY_LAST_SUCCESS {
+        name: "podskew_registry_last_success_timestamp_seconds",
+        kind: "gauge",
+        help: "When the registry last answered with 200; 0 before the first.",
+        labels: &["registry"],
+        example: "time() - max by (registry) (podskew_registry_last_success_timestamp_seconds) > 7200",
+        series: "1 per listed registry with `--registry`, else none",
+    }
+    REGISTRY_RATE_LIMIT_REMAINING {
+        name: "podskew_registry_rate_limit_remaining",
+        kind: "gauge",
+        help: "Requests that the registry still answers in its window, as its last answer says; absent where it does not.",
+        labels: &["registry"],
+        example: "min by (registry) (podskew_registry_rate_limit_remaining) < 20",
+        series: "1 per listed registry that says so with `--registry`, else none",
+    }
+}
