@@ -1,6 +1,7 @@
 //! A page of text for people: paragraphs as wide as the terminal, commands that can still be pasted, and colours.
 
 use crate::terminal::humanize::visible;
+use unicode_width::UnicodeWidthStr as _;
 
 /// Who reads it.
 #[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
@@ -73,18 +74,18 @@ impl Page {
 
     fn lines(&mut self, indent: &str, label: &str, text: &str, style: &str, goes_on: &str) {
         let text = clean(text);
-        let hanging = " ".repeat(indent.chars().count() + if label.is_empty() { 2 } else { label.len() });
+        let hanging = " ".repeat(columns(indent) + if label.is_empty() { 2 } else { columns(label) });
         let mut line = format!("{indent}{label}");
-        let mut begun = line.chars().count();
-        let mut used = begun;
+        let mut begun = line.len();
+        let mut used = columns(&line);
         let mut first = true;
         for word in words(&text, !goes_on.is_empty()) {
-            let length = word.chars().count();
+            let length = columns(word);
             if !first && used + 1 + length + goes_on.len() > self.width {
                 self.finish_line(&line, begun, style, goes_on);
                 line.clone_from(&hanging);
-                begun = line.chars().count();
-                used = begun;
+                begun = line.len();
+                used = columns(&line);
                 first = true;
             }
             if !first {
@@ -99,7 +100,7 @@ impl Page {
     }
 
     fn finish_line(&mut self, line: &str, begun: usize, style: &str, goes_on: &str) {
-        let (before, rest) = line.split_at(line.char_indices().nth(begun).map_or(line.len(), |(at, _)| at));
+        let (before, rest) = line.split_at(begun);
         self.text.push_str(before);
         self.styled(rest, style);
         self.text.push_str(goes_on);
@@ -136,14 +137,70 @@ pub fn clean(text: &str) -> String {
     text.chars().map(|character| if matches!(character, '\n' | '\t') { ' ' } else { visible(character) }).collect()
 }
 
+/// How many columns of a terminal a text takes: one character may take two (`漢`), and one that combines takes none.
+#[must_use]
+pub fn columns(text: &str) -> usize {
+    text.width()
+}
+
+/// As much of the beginning of a text as fits into `width` columns.
+#[must_use]
+pub fn cut(text: &str, width: usize) -> &str {
+    if columns(text) <= width {
+        return text;
+    }
+    let ends = text.char_indices().map(|(at, character)| at + character.len_utf8());
+    let end = ends.take_while(|end| columns(&text[..*end]) <= width).last();
+    &text[..end.unwrap_or(0)]
+}
+
 /// A cell of a table: filled up, or cut.
 #[must_use]
 pub fn padded(cell: &str, width: usize) -> String {
-    let length = cell.chars().count();
-    if length > width {
-        let mut cut: String = cell.chars().take(width.saturating_sub(1)).collect();
-        cut.push('…');
-        return cut;
+    let fits = columns(cell) <= width;
+    let mut padded = if fits { cell.to_owned() } else { format!("{}…", cut(cell, width.saturating_sub(1))) };
+    // Half of a wide character is not shown, so what is cut may need to be filled up too.
+    padded.push_str(&" ".repeat(width.saturating_sub(columns(&padded))));
+    padded
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Page, Terminal, columns, cut, padded};
+
+    #[test]
+    fn a_cell_is_as_wide_as_a_terminal_shows_it() {
+        for (cell, width, expected) in [
+            ("web", 5, "web  "),
+            ("web-server", 5, "web-…"),
+            // Wide characters take two columns each.
+            ("漢字", 5, "漢字 "),
+            ("漢字漢字", 5, "漢字…"),
+            ("漢字漢字", 6, "漢字… "),
+            // An accent of its own takes none, and stays with its letter.
+            ("cafe\u{301}", 5, "cafe\u{301} "),
+            ("cafe\u{301}s", 5, "cafe\u{301}s"),
+            ("cafe\u{301}-bar", 5, "cafe\u{301}…"),
+            ("web", 0, "…"),
+        ] {
+            assert_eq!(padded(cell, width), expected, "{cell} in {width} columns");
+        }
+        assert_eq!((columns("漢字"), columns("e\u{301}"), columns("…")), (4, 1, 1));
+        assert_eq!((cut("漢字", 3), cut("漢字", 1), cut("e\u{301}a", 1)), ("漢", "", "e\u{301}"));
     }
-    format!("{cell}{}", " ".repeat(width - length))
+
+    #[test]
+    fn lines_break_by_columns_and_not_by_characters() {
+        let text = |words: &str| {
+            let mut page = Page::new(Terminal { coloured: false, width: Some(40) });
+            page.wrapped("  ", "Why: ", words, "");
+            page.text
+        };
+        // 7 columns before, and 15 characters a word: twice 15 fit, twice 30 do not.
+        assert_eq!(text(&["x".repeat(15), "y".repeat(15)].join(" ")).lines().count(), 1);
+        let wide = text(&["漢".repeat(15), "字".repeat(15)].join(" "));
+        assert_eq!(wide, format!("  Why: {}\n       {}\n", "漢".repeat(15), "字".repeat(15)));
+        // 15 letters with an accent each are 30 characters, and take 15 columns.
+        assert_eq!(text(&["e\u{301}".repeat(15), "a\u{301}".repeat(15)].join(" ")).lines().count(), 1);
+    }
 }

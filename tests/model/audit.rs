@@ -5,6 +5,7 @@ use crate::common::audited::{FORMATS, PLAIN, audited, clusters, dump, printed, r
 use podskew::advice::Finding;
 use podskew::commands::audit::{Format, Strictness, Terminal};
 use std::path::PathBuf;
+use unicode_width::UnicodeWidthStr as _;
 
 fn snapshot(scenario: &str, extension: &str) -> PathBuf {
     root().join(format!("tests/data/audit/{scenario}.{extension}"))
@@ -50,7 +51,7 @@ async fn a_table_keeps_to_its_width_and_nothing_in_it_moves_a_cursor() {
         let audit = audited(&dump, &format!("{scenario}.json"), Strictness::default()).await;
         for width in [40, 60, 80, 100, 140] {
             let text = printed(&audit, Format::Table, Terminal { coloured: false, width: Some(width) });
-            for line in text.lines().filter(|line| line.chars().count() > width) {
+            for line in text.lines().filter(|line| line.width() > width) {
                 // One word that is longer by itself stays whole, so that it can be copied.
                 let words = line.trim_start().trim_end_matches(" \\").split(' ').count();
                 let quoted = line.matches('\'').count() >= 2;
@@ -62,6 +63,33 @@ async fn a_table_keeps_to_its_width_and_nothing_in_it_moves_a_cursor() {
         let coloured = printed(&audit, Format::Table, Terminal { coloured: true, width: None });
         let plain = colour.replace_all(&coloured, "").into_owned();
         assert_eq!(plain, printed(&audit, Format::Table, PLAIN), "colours change no letter");
+    }
+}
+
+/// Names in a file may be anything; a terminal shows some characters on two columns, and some on none.
+#[tokio::test]
+async fn columns_stand_below_one_another_whatever_characters_are_before_them() {
+    let mut dump = dump("digest-skew");
+    for (at, item) in dump["items"].as_array_mut().unwrap().iter_mut().enumerate() {
+        item["metadata"]["namespace"] = "漢字漢字漢字".into();
+        if item["kind"] == "Pod" && at % 2 == 0 {
+            item["metadata"]["name"] = format!("漢字-cafe\u{301}-{at}").into();
+        }
+    }
+    let audit = audited(&dump, "dump", Strictness::default()).await;
+    let text = printed(&audit, Format::Table, PLAIN);
+    let before = |line: &str, word: &str| line.split_once(word).unwrap().0.width();
+    let row = |word: &str| text.lines().find(|line| line.contains(word)).unwrap();
+    assert_eq!(before(row("NAMESPACE"), "WORKLOAD"), before(row("漢字"), "deployment/"), "{text}");
+    let groups: Vec<&str> = text.split("  - ").skip(1).collect();
+    assert!(groups.len() == 2 && groups[0].contains("cafe\u{301}"), "{text}");
+    for group in groups {
+        let pods: Vec<usize> =
+            group.lines().filter(|line| line.contains("  node-")).map(|line| before(line, "  node-")).collect();
+        let widest =
+            group.lines().filter(|line| line.contains("  node-")).map(|line| line.trim_start().split(' ').next());
+        let widest = widest.map(|pod| pod.unwrap().width()).max().unwrap();
+        assert!(pods.len() > 1 && pods.iter().all(|column| *column == 6 + widest), "{pods:?}\n{text}");
     }
 }
 

@@ -5,6 +5,7 @@ use super::{AuditOptions, Auditor, Progress, Terminal, Verdict, Waiting, audit, 
 use crate::snapshot::look;
 use crate::terminal::humanize::{age, visible};
 use crate::terminal::output;
+use crate::terminal::text_layout::cut;
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
@@ -65,7 +66,8 @@ impl Teller {
             let most = if done == workloads { BAR } else { BAR - 1 };
             let filled = (BAR * new_pods / (*pods).max(1)).min(most);
             let bar = "#".repeat(filled as usize) + &"-".repeat((BAR - filled) as usize);
-            let line: String = format!("[{bar}] {clock}  {line}").chars().take(width.saturating_sub(1)).collect();
+            let line = format!("[{bar}] {clock}  {line}");
+            let line = cut(&line, width.saturating_sub(1));
             output::progress(&format!("\r\u{1b}[2K{line}"));
             return;
         }

@@ -4,7 +4,7 @@ use super::describe::{Member, Story, has_unknown_start, stories, subject, title,
 use super::{Audit, Found, object};
 use crate::advice::GITOPS;
 use crate::terminal::humanize::age_since;
-use crate::terminal::text_layout::{BOLD, FAINT, GREEN, Page, RED, Terminal, YELLOW, clean, padded};
+use crate::terminal::text_layout::{BOLD, FAINT, GREEN, Page, RED, Terminal, YELLOW, clean, columns, padded};
 
 pub(super) fn text(audit: &Audit, terminal: Terminal) -> String {
     let mut page = Page::new(terminal);
@@ -52,7 +52,7 @@ impl Page {
         let mut widths = [0; 5];
         for row in &rows {
             for (width, cell) in widths.iter_mut().zip(row) {
-                *width = (*width).max(cell.chars().count());
+                *width = (*width).max(columns(cell));
             }
         }
         // What does not fit is cut where it is longest; below it stands in full.
@@ -97,7 +97,7 @@ impl Page {
             for (at, line) in group.lines.iter().enumerate() {
                 self.wrapped(if at == 0 { "  - " } else { "    " }, "", line, "");
             }
-            let longest = group.pods.iter().map(|member| member.pod.chars().count()).max().unwrap_or(0);
+            let longest = group.pods.iter().map(|member| columns(&clean(&member.pod))).max().unwrap_or(0);
             for Member { pod, node, notes } in &group.pods {
                 let node = if node.is_empty() { "no node yet".to_owned() } else { clean(node) };
                 self.wrapped("      ", "", &format!("{}  {node}{notes}", padded(&clean(pod), longest)), FAINT);
