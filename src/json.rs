@@ -12,13 +12,37 @@ use crate::report::{
     PodReport, RollbackTarget, RolloutReport, WorkloadReport,
 };
 use crate::terminal::humanize::visible;
-use crate::time::UnixTime;
+use crate::time::{Taken, UnixTime};
 use serde::Serialize;
 use std::borrow::Cow;
 use std::collections::BTreeMap;
 
 /// The version of every document that podskew prints: raised when a name goes or changes its meaning, not when one comes.
 pub const VERSION: u32 = 1;
+
+/// What a document of a command says first.
+#[derive(Serialize, Debug)]
+pub struct Head<'a> {
+    version: u32,
+    podskew: &'static str,
+    taken: String,
+    taken_from: &'static str,
+    of: &'a str,
+}
+
+impl<'a> Head<'a> {
+    /// Of a picture of `of`, a cluster or files, that was taken then.
+    #[must_use]
+    pub fn new(taken: Taken, of: &'a str) -> Self {
+        Self {
+            version: VERSION,
+            podskew: env!("CARGO_PKG_VERSION"),
+            taken: moment(taken.at),
+            taken_from: taken.from.as_str(),
+            of,
+        }
+    }
+}
 
 /// A workload.
 #[derive(Serialize, Debug)]

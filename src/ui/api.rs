@@ -5,7 +5,7 @@ use super::board::Entry;
 use super::query::Query;
 use super::view::{OwnState, Rows, explained, select};
 use crate::advice::Finding;
-use crate::commands::audit::{Audited, Strictness, Verdict, audited, findings};
+use crate::commands::audit::{Audited, Strictness, Totals, Verdict, audited, findings};
 use crate::commands::explain::{Explained, Explanation};
 use crate::json::{VERSION, printed};
 use crate::report::{Workload, WorkloadReport};
@@ -21,15 +21,6 @@ struct Summary<'a> {
     verdict: Option<&'static str>,
     totals: Option<Totals>,
     resources: Vec<Resource>,
-}
-
-#[derive(Serialize)]
-struct Totals {
-    workloads: u64,
-    pods: u64,
-    uniform: u64,
-    failed: u64,
-    findings: BTreeMap<&'static str, u64>,
 }
 
 #[derive(Serialize)]
@@ -101,11 +92,11 @@ fn summary(view: &View<'_>) -> Document {
     let resources = resources(&own);
     let count = |count: usize| u64::try_from(count).unwrap_or(u64::MAX);
     let totals = view.published.map(|_| {
-        let mut by_finding: BTreeMap<&'static str, u64> = BTreeMap::new();
+        let mut by_finding = BTreeMap::new();
         let all = listed.found.iter().flat_map(|entry| entry.findings.iter().copied());
         // What an audit looks for: a tag that may move is no difference.
         for finding in all.filter(|finding| *finding != Finding::LatestTag) {
-            *by_finding.entry(finding.as_str()).or_default() += 1;
+            *by_finding.entry(finding).or_default() += 1;
         }
         let workloads = view.cluster.workload_count();
         Totals {

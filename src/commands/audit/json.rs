@@ -1,8 +1,8 @@
 //! An audit for programs. docs/audit.md documents it, and docs/audit.schema.json is its schema.
 
-use super::{Audit, Found, Strictness, fails};
+use super::{Audit, Found, Strictness, Totals, fails};
 use crate::advice::Finding;
-use crate::json::{VERSION, Workload, moment, printed};
+use crate::json::{Head, Workload, moment, printed};
 use crate::report::WorkloadReport;
 use serde::{Serialize, Serializer};
 use std::collections::BTreeMap;
@@ -10,15 +10,12 @@ use std::io::{self, Write};
 
 #[derive(Serialize)]
 struct Document<'a> {
-    version: u32,
-    podskew: &'static str,
-    taken: String,
-    taken_from: &'static str,
-    of: &'a str,
+    #[serde(flatten)]
+    head: Head<'a>,
     verdict: &'static str,
     exit_code: u8,
     options: Options,
-    totals: Totals,
+    totals: &'a Totals,
     notes: &'a [String],
     workloads: Workloads<'a>,
 }
@@ -32,15 +29,6 @@ struct Options {
     moved: bool,
     gone: bool,
     allow_empty: bool,
-}
-
-#[derive(Serialize)]
-struct Totals {
-    workloads: u64,
-    pods: u64,
-    uniform: u64,
-    failed: u64,
-    findings: BTreeMap<&'static str, u64>,
 }
 
 /// One after another, so that they are never all there in a second form.
@@ -67,21 +55,11 @@ struct Told {
 pub(super) fn write(audit: &Audit, out: &mut dyn Write) -> io::Result<()> {
     let Strictness { strict, no_deliberate, injected, moved, gone, allow_empty } = audit.strictness;
     let document = Document {
-        version: VERSION,
-        podskew: env!("CARGO_PKG_VERSION"),
-        taken: moment(audit.taken.at),
-        taken_from: audit.taken.from.as_str(),
-        of: &audit.of,
+        head: Head::new(audit.taken, &audit.of),
         verdict: audit.verdict.as_str(),
         exit_code: audit.verdict.exit_code(),
         options: Options { strict, no_deliberate, injected, moved, gone, allow_empty },
-        totals: Totals {
-            workloads: audit.totals.workloads,
-            pods: audit.totals.pods,
-            uniform: audit.totals.uniform,
-            failed: audit.totals.failed,
-            findings: audit.totals.findings.iter().map(|(finding, count)| (finding.as_str(), *count)).collect(),
-        },
+        totals: &audit.totals,
         notes: &audit.notes,
         workloads: Workloads(audit),
     };
@@ -96,6 +74,12 @@ impl Serialize for Workloads<'_> {
         let uniform = audit.uniform.iter().map(|report| audited(report, &[], audit.strictness));
         serializer.collect_seq(found.chain(uniform))
     }
+}
+
+/// Findings by their names, in the order of the names.
+pub(super) fn by_name<S: Serializer>(findings: &BTreeMap<Finding, u64>, serializer: S) -> Result<S::Ok, S::Error> {
+    let named: BTreeMap<&str, u64> = findings.iter().map(|(finding, count)| (finding.as_str(), *count)).collect();
+    named.serialize(serializer)
 }
 
 /// A workload as an audit prints it.

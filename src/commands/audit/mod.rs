@@ -28,6 +28,7 @@ use crate::report::{RolloutState, WorkloadReport};
 use crate::snapshot::{Gap, Look, Named, NotFound};
 use crate::terminal::humanize::pods;
 use crate::time::{Taken, UnixTime};
+use serde::Serialize;
 use std::collections::BTreeMap;
 use std::io::{self, Write};
 
@@ -98,8 +99,8 @@ impl Found {
     }
 }
 
-/// How many there are of everything.
-#[derive(Clone, PartialEq, Eq, Default, Debug)]
+/// How many there are of everything; in JSON as `totals`.
+#[derive(Clone, PartialEq, Eq, Default, Debug, Serialize)]
 pub struct Totals {
     /// Workloads that were selected.
     pub workloads: u64,
@@ -110,6 +111,7 @@ pub struct Totals {
     /// Workloads with something that fails.
     pub failed: u64,
     /// Workloads by what was found in them.
+    #[serde(serialize_with = "json::by_name")]
     pub findings: BTreeMap<Finding, u64>,
 }
 

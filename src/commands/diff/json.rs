@@ -1,6 +1,6 @@
 //! A difference as JSON.
 
-use crate::json::{VERSION, moment};
+use crate::json::{Head, moment};
 use crate::report::history::Revision;
 use crate::snapshot::Look;
 use serde::Serialize;
@@ -8,11 +8,8 @@ use serde::Serialize;
 /// What differs between two templates, as one document.
 #[derive(Serialize)]
 pub(super) struct Difference<'a> {
-    version: u32,
-    podskew: &'static str,
-    taken: String,
-    taken_from: &'static str,
-    of: &'a str,
+    #[serde(flatten)]
+    head: Head<'a>,
     namespace: &'a str,
     workload_type: &'a str,
     workload: &'a str,
@@ -44,11 +41,7 @@ impl<'a> Difference<'a> {
     ) -> Self {
         let crate::report::Workload { namespace, workload_type, name } = workload;
         Self {
-            version: VERSION,
-            podskew: env!("CARGO_PKG_VERSION"),
-            taken: moment(look.taken.at),
-            taken_from: look.taken.from.as_str(),
-            of: &look.of,
+            head: Head::new(look.taken, &look.of),
             namespace,
             workload_type,
             workload: name,

@@ -4,7 +4,7 @@
 use super::Explanation;
 use super::unready::Reason;
 use crate::advice::{pin, roll_back};
-use crate::json::{Done, Image, VERSION, Workload, moment, printed};
+use crate::json::{Done, Head, Image, Workload, moment, printed};
 use crate::report::history::{ContainerDetail, History, PodDetail, Revision};
 use crate::report::{PodReport, WorkloadReport};
 use crate::snapshot::Look;
@@ -12,11 +12,8 @@ use serde::Serialize;
 
 #[derive(Serialize)]
 struct Document<'a> {
-    version: u32,
-    podskew: &'static str,
-    taken: String,
-    taken_from: &'static str,
-    of: &'a str,
+    #[serde(flatten)]
+    head: Head<'a>,
     workloads: Vec<Explained<'a>>,
 }
 
@@ -80,11 +77,7 @@ struct Container<'a> {
 /// All of them, as one document.
 pub(super) fn json(look: &Look, explanations: &[Explanation]) -> serde_json::Result<String> {
     printed(&Document {
-        version: VERSION,
-        podskew: env!("CARGO_PKG_VERSION"),
-        taken: moment(look.taken.at),
-        taken_from: look.taken.from.as_str(),
-        of: &look.of,
+        head: Head::new(look.taken, &look.of),
         workloads: explanations.iter().map(Explained::from).collect(),
     })
 }
