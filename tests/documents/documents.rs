@@ -6,6 +6,7 @@ use podskew::cli::Arguments;
 use podskew::exposition::FAMILIES;
 use podskew::telemetry::families::{HEALTH_FAMILIES, REGISTRY_FAMILIES, WEB_CONFIG_FAMILIES};
 use regex::Regex;
+use std::collections::BTreeSet;
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 
@@ -107,19 +108,103 @@ fn every_metric_that_is_named_exists() {
     }
 }
 
-#[test]
-fn every_link_leads_somewhere() {
-    let link = Regex::new(r"\]\(([^)#\s]*)(#[^)\s]*)?\)").unwrap();
-    for document in documents() {
-        let folder = document.parent().unwrap();
-        for found in link.captures_iter(&read(&document)) {
-            let target = &found[1];
-            if !target.contains("://") && !target.is_empty() {
-                let path = root().join(folder).join(target);
-                assert!(path.exists(), "{} links to {target}, which is not there", document.display());
+/// Every Markdown file of the checkout.
+fn all_markdown() -> Vec<PathBuf> {
+    let (mut found, mut folders) = (Vec::new(), vec![PathBuf::new()]);
+    while let Some(folder) = folders.pop() {
+        for entry in std::fs::read_dir(root().join(&folder)).unwrap() {
+            let entry = entry.unwrap();
+            let path = folder.join(entry.file_name());
+            // What was built, and data of the tests as somebody else wrote it.
+            let is_foreign = ["target", ".git", "tests/data"].iter().any(|foreign| path == Path::new(foreign));
+            if entry.file_type().unwrap().is_dir() && !is_foreign {
+                folders.push(path);
+            } else if path.extension().is_some_and(|extension| extension == "md") {
+                found.push(path);
             }
         }
     }
+    assert!(found.len() > 40, "{found:?}");
+    found
+}
+
+/// A document's lines outside of blocks of code.
+fn prose(text: &str) -> impl Iterator<Item = &str> {
+    let mut is_code = false;
+    text.lines().filter(move |line| {
+        let is_fence = line.trim_start().starts_with("```");
+        is_code ^= is_fence;
+        !is_code && !is_fence
+    })
+}
+
+/// The anchors of a document, as GitHub makes them: headings in lower case, spaces as hyphens, without punctuation and markup. One
+/// that was there before ends with a number.
+fn anchors(text: &str) -> BTreeSet<String> {
+    let link = Regex::new(r"!?\[([^\]]*)\]\([^)]*\)").unwrap();
+    let emphasis = Regex::new(r"(^|\s)_([^_]+)_(\s|$)").unwrap();
+    let id = Regex::new(r#"<[^>]+ (?:id|name)="([^"]+)""#).unwrap();
+    let mut anchors = BTreeSet::new();
+    for line in prose(text) {
+        anchors.extend(id.captures_iter(line).map(|found| found[1].to_owned()));
+        let title = line.trim_start_matches('#');
+        let level = line.len() - title.len();
+        if !(1..=6).contains(&level) || !title.starts_with(' ') {
+            continue;
+        }
+        let title = link.replace_all(title.trim().trim_end_matches('#').trim_end(), "$1");
+        let title = emphasis.replace_all(&title, "$1$2$3").to_lowercase();
+        let kept = title.chars().filter(|c| c.is_alphanumeric() || matches!(c, ' ' | '-' | '_'));
+        let slug: String = kept.map(|c| if c == ' ' { '-' } else { c }).collect();
+        let numbered = (1..).map(|number| format!("{slug}-{number}"));
+        let mut names = std::iter::once(slug.clone()).chain(numbered);
+        anchors.insert(names.find(|name| !anchors.contains(name)).unwrap());
+    }
+    anchors
+}
+
+#[test]
+fn anchors_are_githubs() {
+    let text = "# What `a_b` does, *here*\n## Same\n```\n# no heading\n```\n## Same\n## Same-1\n### See [x & y](z.md) – é\n\
+        <a id=\"by-hand\"></a>\n#no heading\n";
+    let expected = ["by-hand", "same", "same-1", "same-1-1", "see-x--y--é", "what-a_b-does-here"];
+    assert_eq!(anchors(text).iter().map(String::as_str).collect::<Vec<_>>(), expected);
+}
+
+#[test]
+fn every_link_leads_somewhere() {
+    let link = Regex::new(r"\]\(<?([^)#\s>]*)(?:#([^)\s>]*))?>?\)|^\[[^\]]+\]: ([^#\s]*)(?:#(\S*))?").unwrap();
+    let quoted = Regex::new("`[^`]*`").unwrap();
+    let mut dead = Vec::new();
+    let mut with_anchor = 0;
+    for document in all_markdown() {
+        let text = read(&document);
+        // The title of a link may be code; what looks like a link within code is none.
+        for line in prose(&text).map(|line| quoted.replace_all(line, "``")) {
+            for found in link.captures_iter(&line) {
+                let part =
+                    |inline, reference| found.get(inline).or(found.get(reference)).map_or("", |part| part.as_str());
+                let (target, anchor) = (part(1, 3), part(2, 4));
+                if target.contains("://") || target.starts_with("mailto:") {
+                    continue;
+                }
+                let path = match target {
+                    "" => root().join(&document),
+                    _ => root().join(document.parent().unwrap()).join(target),
+                };
+                if !path.exists() {
+                    dead.push(format!("{} links to {target}, which is not there", document.display()));
+                } else if !anchor.is_empty() && path.extension().is_some_and(|extension| extension == "md") {
+                    with_anchor += 1;
+                    if !anchors(&read(&path)).contains(anchor) {
+                        dead.push(format!("{} links to {target}#{anchor}: no heading", document.display()));
+                    }
+                }
+            }
+        }
+    }
+    assert!(dead.is_empty(), "{dead:#?}");
+    assert!(with_anchor > 20, "{with_anchor}");
 }
 
 #[test]
