@@ -43,6 +43,48 @@ fn every_action_is_pinned_by_its_commit() {
     assert!(commits.len() >= 10, "{commits:?}");
 }
 
+/// A job of the release may write one thing, after somebody agreed, and runs nothing of the checkout where it signs or publishes.
+fn no_job_may_write_before_somebody_agrees_nor_more_than_it_has_to() {
+    let release: Value = serde_saphyr::from_str(&read(".github/workflows/release.yml")).unwrap();
+    assert_eq!(release["permissions"], serde_json::json!({ "contents": "read" }));
+    let jobs = release["jobs"].as_object().unwrap();
+    assert_eq!(jobs["approve"]["environment"], "release");
+    let needs = |job: &Value| match &job["needs"] {
+        Value::String(one) => vec![one.clone()],
+        Value::Array(all) => all.iter().map(|one| one.as_str().unwrap().to_owned()).collect(),
+        _ => Vec::new(),
+    };
+    let mut expected = BTreeMap::from([
+        ("image", vec!["packages"]),
+        ("chart", vec!["packages"]),
+        ("sign", vec!["id-token", "packages"]),
+        ("sign-files", vec!["id-token"]),
+        ("provenance-of-image", vec!["attestations", "id-token", "packages"]),
+        ("provenance-of-files", vec!["attestations", "id-token"]),
+        ("publish", vec!["contents"]),
+    ]);
+    for (name, job) in jobs {
+        let rights = job["permissions"].as_object().into_iter().flatten();
+        let mut writes: Vec<&str> =
+            rights.filter(|(_, right)| *right == "write").map(|(scope, _)| scope.as_str()).collect();
+        writes.sort_unstable();
+        assert_eq!(writes, expected.remove(name.as_str()).unwrap_or_default(), "{name}");
+        if writes.is_empty() {
+            continue;
+        }
+        let mut before: Vec<String> = needs(job);
+        let mut at = 0;
+        while at < before.len() {
+            before.extend(needs(&jobs[&before[at]]));
+            at += 1;
+        }
+        assert!(before.iter().any(|job| job == "approve"), "{name} does not wait for approve");
+        let checks_out = job["steps"].to_string().contains("actions/checkout@");
+        assert!(!checks_out || writes == ["packages"], "{name} has the checkout");
+    }
+    assert!(expected.is_empty(), "{expected:?}");
+}
+
 /// What is built, what is checked, what kubectl's plugin manager is told: the same archives.
 fn krew_finds_the_archives_that_are_released() {
     let platforms = ["linux_amd64", "linux_arm64", "darwin_amd64", "darwin_arm64"];
@@ -87,6 +129,7 @@ pub fn tests() -> Vec<Test> {
     tests![
         actionlint_finds_no_fault: [ACTIONLINT],
         every_action_is_pinned_by_its_commit: [],
+        no_job_may_write_before_somebody_agrees_nor_more_than_it_has_to: [],
         krew_finds_the_archives_that_are_released: [],
     ]
 }
