@@ -1,4 +1,13 @@
 //! The real binary on files and on simulated API servers.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::print_stdout,
+    clippy::print_stderr,
+    missing_docs,
+    reason = "tests"
+)]
 
 #[path = "../common/mod.rs"]
 mod common;

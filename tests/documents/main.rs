@@ -1,4 +1,13 @@
 //! The documents and the code say the same.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::print_stdout,
+    clippy::print_stderr,
+    missing_docs,
+    reason = "tests"
+)]
 
 #[path = "../common/mod.rs"]
 mod common;

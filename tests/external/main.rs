@@ -9,6 +9,18 @@
 //! | `hermetic` | what needs no program (`make check`) | does not matter |
 //! | `required` | everything but the engines (`make test`) | is a failure |
 //! | `engines` | the engines (`make engines`) | is a failure |
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::print_stdout,
+    clippy::print_stderr,
+    clippy::assigning_clones,
+    clippy::doc_markdown,
+    clippy::wildcard_imports,
+    missing_docs,
+    reason = "tests"
+)]
 
 #[path = "../common/mod.rs"]
 mod common;

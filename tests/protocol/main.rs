@@ -1,4 +1,13 @@
 //! The library against servers that speak HTTP: the simulated API server, scripted ones, simulated registries; and podskew's own server.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::print_stdout,
+    clippy::print_stderr,
+    missing_docs,
+    reason = "tests"
+)]
 
 #[path = "../common/mod.rs"]
 mod common;
