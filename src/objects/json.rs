@@ -1,8 +1,8 @@
 //! JSON, read for the sake of a few fields.
 //!
 //! Nine tenths of what an API server sends is never looked at (managedFields, env, volumes), so what counts is how fast a
-//! value is passed over: here by its quotes and brackets alone, at three times the pace of `serde_json`, which validates
-//! what it ignores. What is looked at is read as strictly as anywhere; a text that breaks off is always noticed, because
+//! value is passed over: here by its quotes and brackets alone. A pod takes 42 % of the instructions of `serde_json`, which
+//! validates what it ignores (docs/performance.md). What is looked at is read as strictly as anywhere; a text that breaks off is always noticed, because
 //! its brackets do not close. Whatever is read goes through serde's traits, so nothing else knows of this file.
 
 use super::skip;
