@@ -4,8 +4,8 @@
 //! certificate ends the handshake.
 
 use super::document::{Line, Refusal};
+use super::pem::{Files, certificates, place};
 use super::settings::TlsSettings;
-use super::tls::{Files, certificates, place};
 use rustls::client::danger::HandshakeSignatureValid;
 use rustls::crypto::{CryptoProvider, verify_tls12_signature, verify_tls13_signature};
 use rustls::pki_types::{CertificateDer, IpAddr, ServerName, UnixTime};

@@ -13,6 +13,7 @@ mod certificates;
 mod document;
 mod duration;
 mod passwords;
+mod pem;
 mod rate;
 mod recent;
 mod reload;

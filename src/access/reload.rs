@@ -2,9 +2,10 @@
 
 use super::document::Refusal;
 use super::passwords::Users;
+use super::pem::Files;
 use super::rate::Bucket;
 use super::settings::Settings;
-use super::tls::{self, Files};
+use super::tls;
 use super::{AccessControl, Header};
 use crate::telemetry::WebConfigHealth;
 use std::path::{Path, PathBuf};

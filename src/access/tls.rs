@@ -2,20 +2,16 @@
 
 use super::certificates::ClientCertificates;
 use super::document::{Line, Refusal};
-use super::settings::{Pem, TlsSettings, Version};
+use super::pem::{Files, broken, certificates, place, read};
+use super::settings::{TlsSettings, Version};
 use rustls::crypto::{CryptoProvider, SupportedKxGroup};
 use rustls::pki_types::pem::{self, PemObject as _};
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use rustls::server::NoServerSessionStorage;
 use rustls::{ServerConfig, SupportedCipherSuite, SupportedProtocolVersion};
-use std::collections::BTreeMap;
-use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use tokio_rustls::TlsAcceptor;
 use tokio_rustls::rustls;
-
-/// Contents of the files that a configuration names, or the reading error.
-pub(super) type Files = BTreeMap<PathBuf, Result<Vec<u8>, String>>;
 
 /// Builds the TLS acceptor.
 pub(super) fn acceptor(settings: &TlsSettings, files: &Files) -> Result<TlsAcceptor, Refusal> {
@@ -88,50 +84,6 @@ impl Own {
             })
         })?;
         Ok(Self { chain, key })
-    }
-}
-
-/// All certificates of a PEM text; at least one.
-pub(super) fn certificates(pem: &Line<Pem>, files: &Files) -> Result<Vec<CertificateDer<'static>>, Refusal> {
-    let bytes = read(pem, files)?;
-    let certificates = CertificateDer::pem_slice_iter(&bytes).collect::<Result<Vec<_>, _>>();
-    match certificates {
-        Ok(certificates) if !certificates.is_empty() => Ok(certificates),
-        Ok(_) => Err(pem.refuse(format!(
-            "there is no PEM certificate{}; write one between BEGIN CERTIFICATE and its END",
-            place(pem)
-        ))),
-        Err(error) => Err(pem.refuse(broken("certificate", &place(pem), &error))),
-    }
-}
-
-/// ` in FILE` for a PEM file, empty for inline PEM.
-pub(super) fn place(pem: &Line<Pem>) -> String {
-    match &pem.value {
-        Pem::File(path) => format!(" in {}", path.display()),
-        Pem::Inline(_) => String::new(),
-    }
-}
-
-/// Message for broken PEM. The parser's own message quotes the text, which may be a key.
-fn broken(what: &str, place: &str, error: &pem::Error) -> String {
-    let problem = match error {
-        pem::Error::MissingSectionEnd { .. } => "it has no END line, so it may be truncated",
-        pem::Error::IllegalSectionStart { .. } => "its BEGIN line does not end in five dashes",
-        pem::Error::Base64Decode(_) => "the text between BEGIN and END is not base64",
-        _ => "it is too long",
-    };
-    format!("the PEM of the {what}{place} is broken: {problem}; write it as openssl does")
-}
-
-fn read<'a>(pem: &'a Line<Pem>, files: &'a Files) -> Result<std::borrow::Cow<'a, [u8]>, Refusal> {
-    match &pem.value {
-        Pem::Inline(text) => Ok(text.as_bytes().into()),
-        Pem::File(path) => match files.get::<Path>(path) {
-            Some(Ok(bytes)) => Ok(bytes.into()),
-            Some(Err(error)) => Err(pem.refuse(format!("cannot read {}: {error}", path.display()))),
-            None => Err(pem.refuse(format!("cannot read {}; name it again", path.display()))),
-        },
     }
 }
 

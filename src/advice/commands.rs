@@ -1,10 +1,10 @@
 //! The commands of the remedies: what goes into them, and how each kind of workload wants to be spoken to.
 
 use super::pins::{Choice, Pin};
+use super::subject::{Subject, word};
 use super::{Action, DRIVEN_TEMPLATE, GIVE, LOADED, OUTDATED, PINNED_ANY, PINNED_MOST, PINNED_NEWEST, PULLED, skewed};
 use crate::kinds::WorkloadKind;
-use crate::report::{HashReport, Name, Origin, PodReport, RolloutState, UpdateHold, Workload, WorkloadReport};
-use std::borrow::Cow;
+use crate::report::{HashReport, Name, Origin, PodReport, RolloutState, UpdateHold};
 
 pub(super) const ON_DELETE: &str =
     "delete its pods, one after another: OnDelete replaces a pod only when it is deleted.";
@@ -12,39 +12,7 @@ pub(super) const ON_DELETE: &str =
 const MOST_NAMES: usize = 10;
 const BELOW_PARTITION: &str = "pods below its partition keep their template.";
 
-/// A workload as commands speak of it.
-pub(super) struct Subject<'a> {
-    pub(super) report: &'a WorkloadReport,
-    pub(super) kind: WorkloadKind,
-    pub(super) name: Cow<'a, str>,
-    /// `deployment/web`.
-    pub(super) object: String,
-    pub(super) kubectl: String,
-    pub(super) argo: String,
-}
-
 impl<'a> Subject<'a> {
-    pub(super) fn of(report: &'a WorkloadReport) -> Self {
-        let Workload { namespace, workload_type, name } = &report.workload;
-        let (namespace, name) = (word(namespace), word(name));
-        Self {
-            report,
-            kind: report.workload.kind(),
-            object: format!("{}/{name}", word(workload_type)),
-            name,
-            kubectl: format!("kubectl -n {namespace}"),
-            argo: format!("kubectl argo rollouts -n {namespace}"),
-        }
-    }
-
-    fn state(&self) -> Option<RolloutState> {
-        self.report.rollout.map(|rollout| rollout.state)
-    }
-
-    pub(super) fn current(&self) -> Option<&'a HashReport> {
-        self.report.hashes.iter().rfind(|hash| hash.current == Some(true))
-    }
-
     /// Whether there are pods of the current template, and none of them is Ready: more of them would only do harm.
     pub(super) fn new_pods_fail(&self) -> bool {
         self.current().is_some_and(|current| current.pods > 0 && current.ready_pods == 0)
@@ -327,25 +295,4 @@ impl<'a> Subject<'a> {
         };
         self.change(action, why)
     }
-}
-
-/// A name as one word of a shell's command. Names from a cluster are plain; those from a file may be anything, and what no
-/// name can hold is not said.
-#[must_use]
-pub fn word(name: &str) -> Cow<'_, str> {
-    let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"._-:/".contains(&byte);
-    if !name.starts_with('-') && name.bytes().all(plain) {
-        return Cow::Borrowed(name);
-    }
-    let mut quoted = "'".to_owned();
-    for (at, character) in name.chars().enumerate() {
-        match character {
-            '\'' => quoted.push_str("'\\''"),
-            '-' if at == 0 => quoted.push(char::REPLACEMENT_CHARACTER),
-            ' '..='~' => quoted.push(character),
-            _ => quoted.push(char::REPLACEMENT_CHARACTER),
-        }
-    }
-    quoted.push('\'');
-    Cow::Owned(quoted)
 }

@@ -1,6 +1,6 @@
 //! The remedy for a rollout in progress: it follows the reason why the rollout's pods wait.
 
-use super::commands::{Subject, word};
+use super::subject::{Subject, word};
 use super::{Action, Finding, GIVE, Remedy};
 use crate::kinds::WorkloadKind;
 use crate::report::denial::Denial;

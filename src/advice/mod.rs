@@ -5,17 +5,19 @@
 mod commands;
 mod cure;
 mod pins;
+mod subject;
 
-pub use commands::word;
+pub use subject::word;
 
 use crate::report::history::History;
 use crate::report::{HashDigests, Name, Origin, ReferenceKind, RolloutState, WorkloadReport};
 use crate::time::UnixTime;
-use commands::{ON_DELETE, Subject};
+use commands::ON_DELETE;
 use cure::{give_first, on_or_back};
 use pins::{Choice, Pin};
 use std::borrow::Cow;
 use std::fmt;
+use subject::Subject;
 
 /// What a workload may be found in; worst first.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]

@@ -1,7 +1,7 @@
 //! Pins: the digests that a remedy asks for in place of tags, chosen among those that pods run.
 
 use super::Action;
-use super::commands::{Subject, word};
+use super::subject::{Subject, word};
 use crate::kinds::WorkloadKind;
 use crate::report::{DigestKind, ImageReference, Name, ReferenceKind};
 use std::collections::BTreeMap;

@@ -2,11 +2,12 @@
 #![allow(clippy::doc_markdown, reason = "clap prints these comments as they stand, backticks too")]
 
 use super::examples;
-use super::shell::{CompletionsArguments, ManArguments};
+use super::shell::CompletionsArguments;
 #[cfg(feature = "demo")]
 use crate::commands::demo::DemoArguments;
 use crate::commands::{audit::AuditArguments, diff::DiffArguments, explain::ExplainArguments, serve::ServeArguments};
-use clap::{Parser, Subcommand};
+use clap::{Args, CommandFactory as _, Parser, Subcommand};
+use clap_complete::engine::{ArgValueCandidates, CompletionCandidate};
 
 /// Prometheus exporter that tells whether all replicas of a Kubernetes workload run the same thing.
 #[derive(Parser, Debug)]
@@ -61,6 +62,18 @@ pub enum Command {
     /// Print the version and the revision it was built from
     #[command(display_name = "podskew")]
     Version,
+}
+
+/// What `man` was told.
+#[derive(Args, Clone, Debug)]
+pub struct ManArguments {
+    /// Command whose page to print [default: podskew itself]
+    #[arg(value_name = "COMMAND", add = ArgValueCandidates::new(commands))]
+    pub command: Option<String>,
+}
+
+fn commands() -> Vec<CompletionCandidate> {
+    Arguments::command().get_subcommands().map(|command| CompletionCandidate::new(command.get_name())).collect()
 }
 
 /// The version, and the revision of the source it was built from.

@@ -15,8 +15,8 @@ mod program_name;
 mod shell;
 mod typed;
 
-pub use arguments::{Arguments, Command};
-pub use shell::{CompletionsArguments, ManArguments, Shell};
+pub use arguments::{Arguments, Command, ManArguments};
+pub use shell::{CompletionsArguments, Shell};
 
 use crate::commands::audit::{self, AuditOptions};
 #[cfg(feature = "demo")]

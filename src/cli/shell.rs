@@ -1,8 +1,7 @@
 //! The options of what podskew prints about itself.
 #![allow(clippy::doc_markdown, reason = "clap prints these comments as they stand, backticks too")]
 
-use clap::{Args, CommandFactory as _, ValueEnum};
-use clap_complete::engine::{ArgValueCandidates, CompletionCandidate};
+use clap::{Args, ValueEnum};
 
 /// What `completions` was told.
 #[derive(Args, Clone, Copy, Debug)]
@@ -19,19 +18,4 @@ pub enum Shell {
     Bash,
     Zsh,
     Fish,
-}
-
-/// What `man` was told.
-#[derive(Args, Clone, Debug)]
-pub struct ManArguments {
-    /// Command whose page to print [default: podskew itself]
-    #[arg(value_name = "COMMAND", add = ArgValueCandidates::new(commands))]
-    pub command: Option<String>,
-}
-
-fn commands() -> Vec<CompletionCandidate> {
-    super::arguments::Arguments::command()
-        .get_subcommands()
-        .map(|command| CompletionCandidate::new(command.get_name()))
-        .collect()
 }

@@ -2,8 +2,8 @@
 //! each combination is held once and a container's record is twelve bytes.
 
 use super::intern::Symbol;
-use super::records::IdentityRecord;
 use super::slab::Slab;
+use crate::report::digest::DigestKind;
 use hashbrown::HashTable;
 use std::hash::BuildHasher;
 
@@ -16,6 +16,15 @@ pub(super) struct Shape {
     pub(super) repository: Symbol,
     pub(super) identity: IdentityRecord,
     pub(super) cri_o: bool,
+}
+
+/// What `imageID` says of a container; the digest itself stands beside it.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+pub(super) enum IdentityRecord {
+    NotStarted,
+    NotReported,
+    Unreadable,
+    Known(DigestKind),
 }
 
 /// The number of a combination.

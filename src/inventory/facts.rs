@@ -1,11 +1,11 @@
 //! Records into the facts that a report is made of.
 
 use super::Inventory;
-use super::container_identity::Shape;
+use super::container_identity::{IdentityRecord, Shape};
 use super::intern::Symbol;
 use super::memory::{Group, Memory};
 use super::owners::{Owner, OwnerObject};
-use super::records::{ContainerRecord, ControllerRecord, IdentityRecord, ImageRecord, PodRecord, TemplateRecord};
+use super::records::{ContainerRecord, ControllerRecord, ImageRecord, PodRecord, TemplateRecord};
 use super::workloads::WorkloadRecord;
 use crate::kinds::WorkloadKind;
 use crate::objects::TemplateDigest;

@@ -5,11 +5,11 @@
 //! nothing that was remembered of the old one reaches the new one (row 51).
 
 use super::Inventory;
-use super::container_identity::ShapeId;
+use super::container_identity::{IdentityRecord, ShapeId};
 use super::ended::{Ended, Via};
 use super::intern::Symbol;
 use super::owners::{Owner, OwnerObject};
-use super::records::{IdentityRecord, PodRecord};
+use super::records::PodRecord;
 use super::workloads::WorkloadRecord;
 use crate::objects::{TemplateDigest, Uid};
 use crate::report::evidence::OnNodes;

@@ -23,6 +23,7 @@ mod registry;
 mod relist;
 mod settings;
 mod slab;
+mod source;
 mod sources;
 mod workloads;
 
@@ -45,7 +46,7 @@ pub use registry::{AskedDigest, AskedImage, AskedImages};
 use relist::Relist;
 pub use settings::{CustomKind, PodLabel, Settings};
 use slab::ByUid;
-pub use sources::Source;
+pub use source::Source;
 use sources::{Finished, Sources};
 use std::hint::black_box;
 use std::sync::Arc;

@@ -1,8 +1,8 @@
 //! Makes records of objects: knows which containers, labels and messages count.
 
-use super::container_identity::{Described, Shape, Shapes};
+use super::container_identity::{Described, IdentityRecord, Shape, Shapes};
 use super::intern::{Interner, Symbol};
-use super::records::{ContainerRecord, ControllerRecord, IdentityRecord, ImageRecord, PodRecord, TemplateRecord};
+use super::records::{ContainerRecord, ControllerRecord, ImageRecord, PodRecord, TemplateRecord};
 use super::settings::Settings;
 use crate::kinds::WorkloadKind;
 use crate::objects::{Body, Labels, Meta, Object, Pod, Rollout, Template, TemplateContainer, Waiting};

@@ -1,11 +1,10 @@
 //! What is kept of each object: symbols and moments, tens of bytes a record.
 
-use super::container_identity::{Shape, ShapeId, Shapes};
+use super::container_identity::{IdentityRecord, Shape, ShapeId, Shapes};
 use super::intern::Symbol;
 use crate::kinds::WorkloadKind;
 use crate::objects::{TemplateDigest, Uid};
 use crate::report::Name;
-use crate::report::digest::DigestKind;
 use crate::report::facts::{ControllerKind, Observed, Replicas, WaitingFacts};
 use crate::time::UnixTime;
 use std::num::{NonZeroU16, NonZeroU32};
@@ -36,15 +35,6 @@ pub(super) struct ContainerRecord {
     /// A hash of `containerID`; 0 if there is none. It is compared only with its predecessor's.
     pub(super) container_id: u32,
     pub(super) started: Option<UnixTime>,
-}
-
-/// What `imageID` says of a container; the digest itself stands beside it.
-#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
-pub(super) enum IdentityRecord {
-    NotStarted,
-    NotReported,
-    Unreadable,
-    Known(DigestKind),
 }
 
 /// A template in a workload's history: a ReplicaSet's or a ControllerRevision's.

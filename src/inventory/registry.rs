@@ -1,11 +1,10 @@
 //! What registries say of images: which of it is asked for, and what changes with it.
 
 use super::Inventory;
-use super::container_identity::ShapeId;
+use super::container_identity::{IdentityRecord, ShapeId};
 use super::ended::Via;
 use super::intern::Symbol;
 use super::owners::{Owner, OwnerObject};
-use super::records::IdentityRecord;
 use crate::report::Name;
 use crate::report::digest::DigestKind;
 use crate::report::reference::TagReference;

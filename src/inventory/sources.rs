@@ -1,18 +1,9 @@
 //! What is watched, and how far each watch is: answered, readable, live, or in the middle of a list.
 
 use super::relist::Relist;
-use crate::objects::Resource;
+use super::source::Source;
 use crate::time::UnixTime;
 use hashbrown::HashMap;
-
-/// Which watch an object came from: a resource, in one namespace or in all.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
-pub struct Source {
-    /// What is watched.
-    pub resource: Resource,
-    /// Which of the configured namespaces, by its position; 0 where all namespaces are watched at once.
-    pub namespace: u8,
-}
 
 /// How a source stands.
 #[derive(Default, Debug)]

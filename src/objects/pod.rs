@@ -3,9 +3,9 @@
 use super::lenient::{FromJson, drain_seq, fields};
 use super::protobuf::{FromProtobuf, ProtobufError, Value, is_of_type, read};
 use super::template::TemplateContainer;
-use super::waiting::{Cause, Progress, State, Waiting, reasons};
+use super::waiting::{Cause, Progress, Running, State, Waiting, reasons};
 use crate::time::UnixTime;
-use serde::de::{MapAccess, SeqAccess};
+use serde::de::SeqAccess;
 use std::borrow::Cow;
 
 /// What podskew reads of a pod's `spec` and `status`.
@@ -289,32 +289,6 @@ impl<'de, const INIT: bool> FromJson<'de> for ContainerStatuses<'de, INIT> {
 impl<'a, const INIT: bool> FromProtobuf<'a> for ContainerStatuses<'a, INIT> {
     fn merge(&mut self, value: Value<'a>) -> Result<(), ProtobufError> {
         self.push(read(value)?);
-        Ok(())
-    }
-}
-
-/// Virtual nodes may leave out when a container was started, and then `running` is there all the same.
-#[derive(Clone, Copy, Default)]
-pub(super) struct Running {
-    pub(super) is_there: bool,
-    started: Option<UnixTime>,
-}
-#[derive(Default)]
-struct StartedAt {
-    started: Option<UnixTime>,
-}
-fields!('de StartedAt { "startedAt" = 1 => started });
-
-impl<'de> FromJson<'de> for Running {
-    fn from_map<A: MapAccess<'de>>(map: A) -> Result<Option<Self>, A::Error> {
-        Ok(StartedAt::from_map(map)?.map(|StartedAt { started }| Self { is_there: true, started }))
-    }
-}
-
-impl FromProtobuf<'_> for Running {
-    fn merge(&mut self, value: Value<'_>) -> Result<(), ProtobufError> {
-        let StartedAt { started } = read(value)?;
-        *self = Self { is_there: true, started };
         Ok(())
     }
 }

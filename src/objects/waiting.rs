@@ -2,6 +2,7 @@
 
 use super::lenient::{FromJson, fields};
 use super::protobuf::{FromProtobuf, ProtobufError, Value, read};
+use crate::time::UnixTime;
 use serde::de::MapAccess;
 use std::borrow::Cow;
 
@@ -41,11 +42,38 @@ pub(super) struct Progress<'a> {
 /// `state` of a container.
 #[derive(Default)]
 pub(super) struct State<'a> {
-    pub(super) running: super::pod::Running,
+    pub(super) running: Running,
     waiting: Option<WaitingState<'a>>,
     terminated: Option<Terminated<'a>>,
 }
 fields!('de State<'de> { "running" = 2 => running, "waiting" = 1 => waiting, "terminated" = 3 => terminated });
+
+/// Virtual nodes may leave out when a container was started, and then `running` is there all the same.
+#[derive(Clone, Copy, Default)]
+pub(super) struct Running {
+    pub(super) is_there: bool,
+    pub(super) started: Option<UnixTime>,
+}
+
+#[derive(Default)]
+struct StartedAt {
+    started: Option<UnixTime>,
+}
+fields!('de StartedAt { "startedAt" = 1 => started });
+
+impl<'de> FromJson<'de> for Running {
+    fn from_map<A: MapAccess<'de>>(map: A) -> Result<Option<Self>, A::Error> {
+        Ok(StartedAt::from_map(map)?.map(|StartedAt { started }| Self { is_there: true, started }))
+    }
+}
+
+impl FromProtobuf<'_> for Running {
+    fn merge(&mut self, value: Value<'_>) -> Result<(), ProtobufError> {
+        let StartedAt { started } = read(value)?;
+        *self = Self { is_there: true, started };
+        Ok(())
+    }
+}
 
 #[derive(Default)]
 struct WaitingState<'a> {

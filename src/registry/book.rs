@@ -1,6 +1,7 @@
 //! What is known of references, and when each is asked for again.
 
-use super::credentials::{Credential, Keyring};
+use super::credential::Credential;
+use super::credentials::Keyring;
 use super::failure::Failure;
 use super::host::Host;
 use super::settings::{RegistryOptions, RegistryTimings};

@@ -1,7 +1,8 @@
 //! Asks a registry for manifests and configurations: authorization, redirects, and what of an answer counts.
 
 use super::challenge::{Challenge, challenge};
-use super::credentials::{Credential, Credentials, basic};
+use super::credential::Credential;
+use super::credentials::{Credentials, basic};
 use super::document::{ACCEPTED, has_digest, sha256};
 use super::failure::Failure;
 use super::host::Host;

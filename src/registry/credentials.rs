@@ -1,5 +1,6 @@
 //! Credentials of registries: a `config.json` as docker, the kubelet and secrets of type `kubernetes.io/dockerconfigjson` have it.
 
+use super::credential::Credential;
 use super::failure::Failure;
 use super::helpers;
 use base64::Engine as _;
@@ -8,35 +9,10 @@ use base64::engine::GeneralPurpose;
 use base64::engine::general_purpose::{GeneralPurposeConfig, STANDARD};
 use serde::Deserialize;
 use std::collections::{BTreeMap, HashMap};
-use std::fmt;
 use std::path::{Path, PathBuf};
 
 /// A `config.json` has a few entries.
 const LONGEST_FILE: u64 = 1 << 20;
-
-/// What opens a repository. What it shows of itself holds no secret.
-#[derive(Clone, PartialEq, Eq, Hash)]
-pub(super) enum Credential {
-    /// A user and a password.
-    Basic(String, String),
-    /// A refresh token, which the registry's token server takes.
-    Identity(String),
-    /// A bearer token for the registry itself.
-    Bearer(String),
-    /// None.
-    Anonymous,
-}
-
-impl fmt::Debug for Credential {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::Basic(..) => "Basic",
-            Self::Identity(_) => "Identity",
-            Self::Bearer(_) => "Bearer",
-            Self::Anonymous => "Anonymous",
-        })
-    }
-}
 
 /// A `config.json`, read.
 #[derive(Clone, PartialEq, Eq, Default, Debug)]

@@ -2,7 +2,7 @@
 //!
 //! They are run in an environment of their own, for ten seconds at most, and nothing that they print is logged.
 
-use super::credentials::Credential;
+use super::credential::Credential;
 use rustix::process::{Pid, Signal, WaitId, WaitIdOptions, WaitOptions, kill_process_group, waitid, waitpgid};
 use serde::Deserialize;
 use std::path::Path;

@@ -21,6 +21,7 @@ mod ask;
 mod book;
 mod challenge;
 mod client;
+mod credential;
 mod credentials;
 mod document;
 mod failure;

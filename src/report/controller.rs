@@ -1,6 +1,5 @@
 //! What the object that owns a workload's pods says of itself.
 
-use super::facts::ImageFacts;
 use super::{Name, UpdateHold};
 use crate::time::UnixTime;
 
@@ -24,6 +23,17 @@ pub struct Controller<'a> {
     pub failure: Option<(&'a Name, &'a Name)>,
     /// What depends on its kind.
     pub kind: ControllerKind<&'a Name>,
+}
+
+/// What a template asks for, for one container.
+#[derive(Clone, Copy, Debug)]
+pub struct ImageFacts<'a> {
+    /// The container's name.
+    pub container: &'a Name,
+    /// The image.
+    pub image: &'a Name,
+    /// The pull policy.
+    pub pull_policy: &'a Name,
 }
 
 /// How many pods an owner asks for and says it has.

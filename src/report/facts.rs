@@ -7,7 +7,8 @@ use super::{Name, Workload};
 use crate::time::UnixTime;
 
 pub use super::controller::{
-    Controller, ControllerKind, DeploymentFacts, Observed, ProgressReason, Replicas, RolloutFacts, RolloutPhase,
+    Controller, ControllerKind, DeploymentFacts, ImageFacts, Observed, ProgressReason, Replicas, RolloutFacts,
+    RolloutPhase,
 };
 pub use super::remembered::{Course, Hold, Memory, RolloutMemory, SkewMemory};
 
@@ -169,15 +170,4 @@ impl TemplateFacts<'_> {
     pub fn has_container(&self, name: &str) -> Option<bool> {
         Some(self.containers?.split_terminator('/').any(|container| container == name))
     }
-}
-
-/// What a template asks for, for one container.
-#[derive(Clone, Copy, Debug)]
-pub struct ImageFacts<'a> {
-    /// The container's name.
-    pub container: &'a Name,
-    /// The image.
-    pub image: &'a Name,
-    /// The pull policy.
-    pub pull_policy: &'a Name,
 }

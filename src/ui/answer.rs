@@ -8,13 +8,13 @@ use super::markup::{Depth, Frame, Text};
 use super::overview::{Overview, warnings};
 use super::places::{image_page, node_page};
 use super::query::Query;
+use super::request_view::{Document, View, decoded, named};
 use super::view::{Cluster, OwnState, select};
 use super::workload::WorkloadPage;
 use crate::report::Workload;
 use crate::time::UnixTime;
 use flate2::Compression;
-use maud::{Markup, html};
-use percent_encoding::percent_decode_str;
+use maud::html;
 use std::hash::{BuildHasher, RandomState};
 
 /// A request, as the server took it apart.
@@ -52,14 +52,6 @@ pub struct Ui {
 const HTML: &str = "text/html; charset=utf-8";
 const JSON: &str = "application/json";
 
-/// A document before it is encoded.
-pub(super) enum Document {
-    Page(u16, Markup),
-    /// A body of the API.
-    Json(String),
-    Refused(u16, String),
-}
-
 impl Ui {
     /// Pages that show what `exposure` lets them.
     #[must_use]
@@ -90,7 +82,7 @@ impl Ui {
     pub fn answer(&self, request: Request<'_>, cluster: &dyn Cluster, now: UnixTime) -> Answer {
         let is_api = request.path.starts_with("/api/");
         let (generation, published) = cluster.published();
-        let view = View { ui: self, cluster, generation, published, now };
+        let view = View { exposure: self.exposure, links: &self.links, cluster, generation, published, now };
         let document = match Query::parse(request.query) {
             Err(message) if is_api => Document::Refused(400, message),
             Err(message) => view.problem(400, Depth::TOP, "Invalid query", &message),
@@ -142,31 +134,7 @@ fn encoded(status: u16, content_type: &str, cache: &str, body: Vec<u8>, compress
     Answer { status, headers, body: gzip(&body, Compression::fast()) }
 }
 
-/// One request's view of everything.
-pub(super) struct View<'a> {
-    pub ui: &'a Ui,
-    pub cluster: &'a dyn Cluster,
-    pub generation: u64,
-    pub published: Option<UnixTime>,
-    pub now: UnixTime,
-}
-
 impl View<'_> {
-    pub(super) fn exposure(&self) -> Exposure {
-        self.ui.exposure
-    }
-
-    pub(super) fn links(&self) -> &[Link] {
-        &self.ui.links
-    }
-
-    /// What cannot be seen of the cluster at the moment.
-    pub(super) fn notes(&self) -> Vec<String> {
-        let own = self.cluster.own_state();
-        let unseen = own.resources.iter().filter(|watched| !watched.synced);
-        unseen.map(|watched| format!("what happened to {} since their watch failed", watched.resource)).collect()
-    }
-
     fn document(&self, path: &str, query: &Query) -> Document {
         let segments: Vec<&str> = path.trim_start_matches('/').split('/').collect();
         match segments.as_slice() {
@@ -191,7 +159,7 @@ impl View<'_> {
     fn overview(&self, query: &Query) -> Document {
         let (listed, own) = (self.cluster.listed(), self.cluster.own_state());
         let rows = match self.published {
-            Some(_) => select(query, &listed, self.cluster, self.exposure(), self.now),
+            Some(_) => select(query, &listed, self.cluster, self.exposure, self.now),
             None => super::view::Rows::default(),
         };
         let overview = Overview {
@@ -209,7 +177,7 @@ impl View<'_> {
 
     fn workload(&self, workload: &Workload) -> Document {
         let own = self.cluster.own_state();
-        if let Some((report, history)) = super::view::explained(self.cluster, workload, self.exposure()) {
+        if let Some((report, history)) = super::view::explained(self.cluster, workload, self.exposure) {
             return Document::Page(200, WorkloadPage::new(self, own, report, history).render());
         }
         let what = format!("{} {}/{}", workload.workload_type, workload.namespace, workload.name);
@@ -236,17 +204,4 @@ impl View<'_> {
                 .render(),
         )
     }
-}
-
-pub(super) fn named(namespace: &str, workload_type: &str, name: &str) -> Option<Workload> {
-    Some(Workload {
-        namespace: decoded(namespace)?.into(),
-        workload_type: decoded(workload_type)?.into(),
-        name: decoded(name)?.into(),
-    })
-}
-
-fn decoded(segment: &str) -> Option<String> {
-    let text = percent_decode_str(segment).decode_utf8().ok()?;
-    (!text.is_empty()).then(|| text.into_owned())
 }

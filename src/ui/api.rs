@@ -1,8 +1,8 @@
 //! `/api/v1`: the shapes of `audit -o json` and `explain -o json`, without what depends on the clock. docs/api.md documents it.
 
-use super::answer::{Document, View, named};
 use super::board::Entry;
 use super::query::Query;
+use super::request_view::{Document, View, named};
 use super::view::{OwnState, Rows, explained, select};
 use crate::advice::Finding;
 use crate::commands::audit::{Audited, Strictness, Totals, Verdict, audited, findings};
@@ -130,8 +130,8 @@ fn resources(own: &OwnState) -> Vec<Resource> {
 
 fn workloads(view: &View<'_>, query: &Query) -> Document {
     let listed = view.cluster.listed();
-    let Rows { shown: rows, all, next } = select(query, &listed, view.cluster, view.exposure(), view.now);
-    let report = |entry: &std::sync::Arc<Entry>| Some(explained(view.cluster, &entry.workload, view.exposure())?.0);
+    let Rows { shown: rows, all, next } = select(query, &listed, view.cluster, view.exposure, view.now);
+    let report = |entry: &std::sync::Arc<Entry>| Some(explained(view.cluster, &entry.workload, view.exposure)?.0);
     let reports: Vec<WorkloadReport> = rows.iter().filter_map(report).collect();
     let listing = Listing {
         version: VERSION,
@@ -144,7 +144,7 @@ fn workloads(view: &View<'_>, query: &Query) -> Document {
 }
 
 fn single(view: &View<'_>, workload: &Workload) -> Document {
-    let Some((report, history)) = explained(view.cluster, workload, view.exposure()) else {
+    let Some((report, history)) = explained(view.cluster, workload, view.exposure) else {
         let Workload { namespace, workload_type, name } = workload;
         return Document::Refused(
             404,

@@ -22,6 +22,7 @@ mod matrix;
 mod overview;
 mod places;
 mod query;
+mod request_view;
 mod view;
 mod workload;
 

@@ -1,9 +1,9 @@
 //! The page of a node: the skewed pods on it. The page of an image reference: who runs it, by which digests.
 
-use super::answer::{Document, View};
 use super::links::workload_path;
 use super::markup::{Depth, Frame, Text, number, short};
 use super::overview::warnings;
+use super::request_view::{Document, View};
 use super::view::explained;
 use crate::advice::Finding;
 use crate::report::{DigestPods, WorkloadReport};
@@ -14,7 +14,7 @@ const MOST_WORKLOADS: usize = 200;
 
 /// The skewed pods on a node.
 pub(super) fn node_page(view: &View<'_>, node: &str) -> Document {
-    if !view.exposure().pods {
+    if !view.exposure.pods {
         let message =
             "podskew_pod_info is not served here, so pods and nodes are not named. With authentication they are.";
         return view.problem(404, Depth::NODE, "Nodes are not shown", message);
@@ -24,7 +24,7 @@ pub(super) fn node_page(view: &View<'_>, node: &str) -> Document {
         |finding: &Finding| matches!(finding, Finding::DigestSkew | Finding::InjectedSkew | Finding::UnknownSkew);
     let skewed: Vec<_> = listed.found.iter().filter(|entry| entry.findings.iter().any(is_skewed)).collect();
     let looked_at = skewed.iter().take(MOST_WORKLOADS);
-    let reports = looked_at.filter_map(|entry| Some(explained(view.cluster, &entry.workload, view.exposure())?.0));
+    let reports = looked_at.filter_map(|entry| Some(explained(view.cluster, &entry.workload, view.exposure)?.0));
     let rows: Vec<Markup> = reports.flat_map(|report| pods_on(&report, node)).collect();
     let main = html! {
         (warnings(&view.cluster.own_state(), view.published, view.now))
@@ -98,7 +98,7 @@ pub(super) fn image_page(view: &View<'_>, reference: &str) -> Document {
     }
     let workloads = view.cluster.running(reference);
     let looked_at = workloads.iter().take(MOST_WORKLOADS);
-    let reports = looked_at.filter_map(|workload| Some(explained(view.cluster, workload, view.exposure())?.0));
+    let reports = looked_at.filter_map(|workload| Some(explained(view.cluster, workload, view.exposure)?.0));
     let rows: Vec<Markup> = reports.flat_map(|report| digests_of(&report, reference)).collect();
     let main = html! {
         (warnings(&view.cluster.own_state(), view.published, view.now))

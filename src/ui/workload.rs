@@ -1,11 +1,11 @@
 //! A workload's page: everything that `explain` says.
 
-use super::answer::View;
 use super::board::Group;
 use super::links::{Link, workload_path};
 use super::markup::{Depth, Frame, Text, ago, badge, bar, command, sentence, short, since, uniform_badge};
 use super::matrix::matrix;
 use super::overview::warnings;
+use super::request_view::View;
 use super::view::OwnState;
 use crate::advice::{Action, Finding, GITOPS, pin, remedy, roll_back};
 use crate::commands::audit::{title, what};
@@ -37,11 +37,11 @@ impl<'a> WorkloadPage<'a> {
         Self {
             explanation: Explanation::of_now(report, history, view.now, view.notes()),
             own,
-            links: view.links(),
+            links: view.links,
             generation: view.generation,
             published: view.published,
             taken: Taken { at: view.now, from: TakenFrom::Clock },
-            names_pods: view.exposure().pods,
+            names_pods: view.exposure.pods,
         }
     }
 

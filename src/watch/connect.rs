@@ -1,21 +1,11 @@
 //! Which cluster, and as whom.
 
 use super::credentials::Credentials;
-use super::kubeconfig::{Found, Place, Surroundings, from_files, locate, merged};
+use super::kubeconfig::{Connection, Found, Place, Surroundings, from_files, locate, merged};
 use super::proxy::{Proxy, Variables};
 use super::transport;
 use anyhow::Context as _;
 use kube::Config;
-use std::path::PathBuf;
-
-/// How the user says which cluster is meant.
-#[derive(Clone, PartialEq, Eq, Default, Debug)]
-pub struct Connection {
-    /// A kubeconfig file; without it `KUBECONFIG`, `~/.kube/config`, or the pod's own service account.
-    pub kubeconfig: Option<PathBuf>,
-    /// A context of the kubeconfig; without it the current one.
-    pub context: Option<String>,
-}
 
 /// A client, and what it talks to.
 #[derive(Clone)]

@@ -3,8 +3,9 @@
 //! kube's own layer panics where a token is no header value, as one with a line break in it, and reads a token's file
 //! without a bound. So the token never reaches it.
 
+use super::bounded_file::read_file;
+use super::credential_error::CredentialError;
 use super::exec;
-use super::kubeconfig::read_file;
 use anyhow::{Context as _, bail};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
@@ -34,17 +35,6 @@ const EXPIRY_MARGIN: SignedDuration = SignedDuration::from_secs(60);
 
 /// How many headers may say whom to impersonate; a map of headers holds 32 768 at most, and panics beyond.
 const MOST_IMPERSONATION_HEADERS: usize = 1000;
-
-/// Why there is no credential. It quotes none.
-#[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
-#[error("{0}")]
-pub(super) struct CredentialError(String);
-
-impl CredentialError {
-    pub(super) fn new(message: String) -> Self {
-        Self(message)
-    }
-}
 
 /// Where the header comes from.
 #[derive(Clone)]

@@ -1,6 +1,6 @@
 //! Credential plugins: programs that a kubeconfig names, which print a token or a certificate.
 
-use super::credentials::CredentialError;
+use super::credential_error::CredentialError;
 use jiff::Timestamp;
 use kube::config::{ExecConfig, ExecInteractiveMode};
 use serde::Deserialize;

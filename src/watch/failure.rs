@@ -1,7 +1,7 @@
 //! What went wrong, in one word for the counter, in a sentence for the log, and what it means for the next attempt.
 
 use super::connect_error;
-use super::credentials::CredentialError;
+use super::credential_error::CredentialError;
 use super::framing::EventTooLong;
 use crate::objects::{DecodeError, Status, decode_status};
 use crate::telemetry::FailureReason;

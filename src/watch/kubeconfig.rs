@@ -3,6 +3,7 @@
 //! Every file is read here, each within a bound, and what they name is resolved: what goes on to the connection needs no
 //! file but a token's.
 
+use super::bounded_file::read_file;
 use super::connect_error;
 use super::credentials::Credentials;
 use super::proxy::port_of;
@@ -14,11 +15,18 @@ use http::Uri;
 use kube::Config;
 use kube::config::{AuthInfo, Cluster, Context as KubeContext, ExecAuthCluster, Kubeconfig};
 use std::ffi::OsString;
-use std::io::{self, ErrorKind};
 use std::path::{Path, PathBuf};
-use tokio::io::AsyncReadExt as _;
 use tokio_rustls::rustls::pki_types::CertificateDer;
 use tokio_rustls::rustls::pki_types::pem::PemObject as _;
+
+/// How the user says which cluster is meant.
+#[derive(Clone, PartialEq, Eq, Default, Debug)]
+pub struct Connection {
+    /// A kubeconfig file; without it `KUBECONFIG`, `~/.kube/config`, or the pod's own service account.
+    pub kubeconfig: Option<PathBuf>,
+    /// A context of the kubeconfig; without it the current one.
+    pub context: Option<String>,
+}
 
 /// A kubeconfig of a thousand clusters takes a few MiB; so do all the authorities that a system trusts.
 const LONGEST_FILE: u64 = 16 << 20;
@@ -53,7 +61,7 @@ pub(super) enum Place {
     InCluster,
 }
 
-pub(super) fn locate(connection: &super::Connection, around: &Surroundings) -> anyhow::Result<Place> {
+pub(super) fn locate(connection: &Connection, around: &Surroundings) -> anyhow::Result<Place> {
     if let Some(file) = &connection.kubeconfig {
         return Ok(Place::Files(vec![file.clone()]));
     }
@@ -150,17 +158,6 @@ async fn read(file: &Path) -> anyhow::Result<Kubeconfig> {
         Kubeconfig::from_yaml(&text).map_err(|error| connect_error::no_kubeconfig(file, Some(&error)))?;
     resolve_paths(&mut kubeconfig, file.parent().unwrap_or(Path::new("")));
     Ok(kubeconfig)
-}
-
-/// Reads a file, unless it is longer than `most` bytes.
-pub(super) async fn read_file(file: &Path, most: u64) -> io::Result<Vec<u8>> {
-    let mut bytes = Vec::new();
-    tokio::fs::File::open(file).await?.take(most + 1).read_to_end(&mut bytes).await?;
-    if bytes.len() as u64 > most {
-        let problem = format!("it has more than {} MiB", most >> 20);
-        return Err(io::Error::new(ErrorKind::FileTooLarge, problem));
-    }
-    Ok(bytes)
 }
 
 /// UTF-8, or UTF-16 with a mark of its order, as PowerShell writes files.
@@ -328,7 +325,6 @@ fn list<T: std::fmt::Display>(items: impl Iterator<Item = T>) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::watch::Connection;
 
     fn around(kubeconfig: Option<&str>, home: Option<&Path>, in_cluster: bool) -> Surroundings {
         Surroundings { kubeconfig: kubeconfig.map(Into::into), home: home.map(Into::into), in_cluster }

@@ -19,7 +19,7 @@
 //!
 //! | part | modules |
 //! |---|---|
-//! | which cluster, and as whom | `connect`, `kubeconfig`, `credentials`, `exec`, `proxy`, `transport` |
+//! | which cluster, and as whom | `connect`, `kubeconfig`, `credentials`, `credential_error`, `exec`, `bounded_file`, `proxy`, `transport` |
 //! | one request | `request` (its URL), `http_exchange` (its deadlines), `framing` (its answer, cut into events), `line_limit` |
 //! | one resource | `follower` (the states), `lister`, `pagination`, `timeline` (whether a watch may go on), `backoff`, `timings` |
 //! | decoding | `crate::objects`, in `decode_pool` beside a long list; `budget` bounds what is in memory |
@@ -32,9 +32,11 @@
 pub mod ask;
 mod authorization;
 mod backoff;
+mod bounded_file;
 mod budget;
 mod connect;
 mod connect_error;
+mod credential_error;
 mod credentials;
 mod decode_pool;
 mod exec;
@@ -62,8 +64,9 @@ use crate::objects::Resource;
 use crate::telemetry::{FailureReason, Telemetry};
 use crate::time::UnixTime;
 use budget::Budget;
-pub use connect::{Connected, Connection, Misconfigured, client, connect, contexts};
+pub use connect::{Connected, Misconfigured, client, connect, contexts};
 use follower::Follower;
+pub use kubeconfig::Connection;
 pub use list_once::{Refusal, look};
 use lister::Lister;
 use liveness::{Liveness, Pulse};

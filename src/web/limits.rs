@@ -1,6 +1,5 @@
 //! How long and how many.
 
-use super::places::Admission;
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use std::time::Duration;
 
@@ -44,6 +43,16 @@ impl Default for Limits {
             grace: Duration::from_millis(4_500),
         }
     }
+}
+
+/// Whether a connection found a place.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum Admission {
+    /// It has one of the places for everything.
+    Served,
+    /// Those are all taken, with an answer on its way on each. It is answered once, and only `/livez` and `/readyz` are
+    /// answered well.
+    Probe,
 }
 
 /// File descriptors for everything but HTTP clients: the API server's connections, the listener, the runtime, files.

@@ -2,6 +2,7 @@
 
 use super::Limits;
 use super::deadline::{Activity, Clock};
+use super::limits::Admission;
 use super::streams::Streams;
 use crate::sync::lock;
 use std::collections::HashMap;
@@ -11,16 +12,6 @@ use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::{Instant, timeout};
-
-/// Whether a connection found a place.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(super) enum Admission {
-    /// It has one of the places for everything.
-    Served,
-    /// Those are all taken, with an answer on its way on each. It is answered once, and only `/livez` and `/readyz` are
-    /// answered well.
-    Probe,
-}
 
 /// How many connections there are, by what they do, and how many were refused.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]

@@ -2,8 +2,9 @@
 
 use super::body::Body;
 use super::landing::page as landing_page;
+use super::limits::Admission;
 use super::pages::{self, EVENTS, PageRequest, PageResponse, Pages};
-use super::places::{Admission, Place};
+use super::places::Place;
 use super::{ConnectionCounts, Site};
 use crate::access::{AccessControl, Asked, Denial};
 use crate::exposition::{Encoding, negotiate};

@@ -1,7 +1,8 @@
 //! Accepts connections, up to a limit, and lets those in flight finish when it is told to stop.
 
 use super::deadline::Timed;
-use super::places::{Admission, Place, Places};
+use super::limits::Admission;
+use super::places::{Place, Places};
 use super::stream::Stream;
 use super::{Limits, Site, routes};
 use crate::access::AccessControl;

@@ -4,6 +4,7 @@
 use regex::Regex;
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
+use std::sync::LazyLock;
 
 /// A file of `src/`: its path below it, and its code without comments, texts and tests.
 struct Source {
@@ -65,21 +66,29 @@ fn sources_of(folder: &str) -> Vec<Source> {
 
 fn without_comments_and_texts(text: &str) -> String {
     // In this order: what looks like a comment in a text is none, and a quote in a comment begins no text.
-    let either =
-        Regex::new(r##"(?s)b?r#".*?"#|b?"(?:[^"\\]|\\.)*"|'(?:[^'\\]|\\.[^']*)'|//[^\n]*|/\*.*?\*/"##).unwrap();
-    either.replace_all(text, " ").into_owned()
+    static EITHER: LazyLock<Regex> = LazyLock::new(|| {
+        Regex::new(r##"(?s)b?r#".*?"#|b?"(?:[^"\\]|\\.)*"|'(?:[^'\\]|\\.[^']*)'|//[^\n]*|/\*.*?\*/"##).unwrap()
+    });
+    EITHER.replace_all(text, " ").into_owned()
 }
 
 /// Every path that the code names: its imports, taken apart, and what it spells out in full.
 fn paths(code: &str) -> BTreeSet<String> {
+    static IMPORT: LazyLock<Regex> = LazyLock::new(|| Regex::new(r"(?s)\buse\s+([^;]+);").unwrap());
+    static SPELLED: LazyLock<Regex> =
+        LazyLock::new(|| Regex::new(r"\b[A-Za-z_][A-Za-z0-9_]*(?:::[A-Za-z_][A-Za-z0-9_]*)+").unwrap());
+    let mut found = imported(code, &IMPORT);
+    found.extend(SPELLED.find_iter(code).map(|path| path.as_str().to_owned()));
+    found
+}
+
+/// The paths that a regular expression's first group finds in imports.
+fn imported(code: &str, import: &Regex) -> BTreeSet<String> {
     let mut found = BTreeSet::new();
-    let import = Regex::new(r"(?s)\buse\s+([^;]+);").unwrap();
     for import in import.captures_iter(code) {
         let tree: String = import[1].chars().filter(|character| !character.is_whitespace()).collect();
         expand("", &tree, &mut found);
     }
-    let spelled = Regex::new(r"\b[A-Za-z_][A-Za-z0-9_]*(?:::[A-Za-z_][A-Za-z0-9_]*)+").unwrap();
-    found.extend(spelled.find_iter(code).map(|path| path.as_str().to_owned()));
     found
 }
 
@@ -235,6 +244,69 @@ fn the_demo_alone_knows_the_simulator_which_knows_nothing_of_podskew() {
     }
 }
 
+/// The module's place and name that a path means, by way of what other modules re-export.
+fn meant(path: &str, from: &Source, modules: &BTreeMap<&str, &Source>) -> Option<String> {
+    static EXPORT: LazyLock<Regex> = LazyLock::new(|| Regex::new(r"(?s)\bpub(?:\([^)]*\))?\s+use\s+([^;]+);").unwrap());
+    let (first, rest) = path.split_once("::").unwrap_or((path, ""));
+    let place = match first {
+        "crate" | "podskew" => rest.to_owned(),
+        "super" => format!("{}::{rest}", from.parent()),
+        child => format!("{}::{child}::{rest}", from.module()),
+    };
+    let place = place.replace("::", "/");
+    let place = place.trim_matches('/');
+    let mut ends = place.match_indices('/').map(|(at, _)| at).chain([place.len()]);
+    let end = ends.rfind(|end| modules.contains_key(&place[..*end]))?;
+    let (module, source) = modules.get_key_value(&place[..end])?;
+    let name = place[end..].trim_start_matches('/').split('/').next().unwrap();
+    let exported = imported(&source.code, &EXPORT).into_iter().find(|path| path.rsplit("::").next() == Some(name));
+    // A macro is exported by its name alone.
+    exported.filter(|path| path.contains("::")).map_or(Some((*module).to_owned()), |path| meant(&path, source, modules))
+}
+
+/// What the code of each file of a folder names. The first file of a folder is left out: it declares the others and what they share.
+fn known_files(sources: &[Source]) -> BTreeMap<String, BTreeSet<String>> {
+    let modules: BTreeMap<&str, &Source> = sources.iter().map(|source| (source.module(), source)).collect();
+    let is_first = |module: &str| modules.keys().any(|other| other.starts_with(&format!("{module}/")));
+    let files = modules.values().filter(|source| !is_first(source.module()));
+    files
+        .map(|source| {
+            let known = paths(&source.code).iter().filter_map(|path| meant(path, source, &modules)).collect();
+            (source.module().to_owned(), known)
+        })
+        .collect()
+}
+
+#[test]
+fn files_know_each_other_in_a_circle_only_where_it_is_said() {
+    fn reach(from: &str, known: &BTreeMap<String, BTreeSet<String>>, reached: &mut BTreeSet<String>) {
+        for file in known.get(from).into_iter().flatten().filter(|file| *file != from && known.contains_key(*file)) {
+            if reached.insert(file.clone()) {
+                reach(file, known, reached);
+            }
+        }
+    }
+    let known = known_files(&sources());
+    let reached: BTreeMap<&String, BTreeSet<String>> = known
+        .keys()
+        .map(|file| {
+            let mut reached = BTreeSet::new();
+            reach(file, &known, &mut reached);
+            (file, reached)
+        })
+        .collect();
+    let circle = |file: &String| -> BTreeSet<String> {
+        reached[file].iter().filter(|other| reached[other].contains(file)).cloned().collect()
+    };
+    let actual: BTreeSet<BTreeSet<String>> = known.keys().map(circle).filter(|circle| circle.len() > 1).collect();
+    let quoted = Regex::new("`([^`]+)`").unwrap();
+    let said = others()["Circles."]
+        .split(';')
+        .map(|circle| quoted.captures_iter(circle).map(|file| file[1].to_owned()).collect())
+        .collect();
+    assert_eq!(actual, said, "ARCHITECTURE.md, Circles");
+}
+
 /// Each of the document's other invariants, by the words in bold, with what it says.
 fn others() -> BTreeMap<String, String> {
     let item = Regex::new(r"(?m)^- \*\*([^*]+)\*\*((?:.|\n  )*)").unwrap();
@@ -245,7 +317,11 @@ fn others() -> BTreeMap<String, String> {
 fn the_other_invariants_hold() {
     let others = others();
     let names: Vec<&str> = others.keys().map(String::as_str).collect();
-    assert_eq!(names, ["Length.", "Printing.", "Unsafe."], "an invariant that nothing checks, or that nobody can read");
+    assert_eq!(
+        names,
+        ["Circles.", "Length.", "Printing.", "Unsafe."],
+        "an invariant that nothing checks, or that nobody can read"
+    );
 
     let first_in_quotes = |name: &str| others[name].split('`').nth(1).unwrap().to_owned();
     let longest: usize = Regex::new(r"\d+").unwrap().find(&others["Length."]).unwrap().as_str().parse().unwrap();
