@@ -11,10 +11,10 @@ use std::time::Duration;
 
 #[tokio::test]
 async fn reasons_that_alternate_do_not_flood_the_log() {
+    const FAILURES: usize = 200;
     if !is_alone(module_path!(), "reasons_that_alternate_do_not_flood_the_log") {
         return;
     }
-    const FAILURES: usize = 200;
     let log = Log::capture();
     let message = "m".repeat(20_000);
     let mut replies: Vec<Reply> = (0..FAILURES)
