@@ -12,7 +12,7 @@ use crate::report::{
     PodReport, RollbackTarget, RolloutReport, WorkloadReport,
 };
 use crate::terminal::humanize::visible;
-use crate::time::{Taken, UnixTime};
+use crate::time::{ObservationTime, UnixTime};
 use serde::Serialize;
 use std::borrow::Cow;
 use std::collections::BTreeMap;
@@ -33,7 +33,7 @@ pub struct Head<'a> {
 impl<'a> Head<'a> {
     /// Of a picture of `of`, a cluster or files, that was taken then.
     #[must_use]
-    pub fn new(taken: Taken, of: &'a str) -> Self {
+    pub fn new(taken: ObservationTime, of: &'a str) -> Self {
         Self {
             version: VERSION,
             podskew: env!("CARGO_PKG_VERSION"),

@@ -67,16 +67,16 @@ impl UnixTime {
 
 /// When something was looked at, and what tells it.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub struct Taken {
+pub struct ObservationTime {
     /// The moment.
     pub at: UnixTime,
     /// What tells it.
-    pub from: TakenFrom,
+    pub from: TimeSource,
 }
 
 /// What tells when something was looked at.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum TakenFrom {
+pub enum TimeSource {
     /// The clock of this machine: it was looked at now.
     Clock,
     /// An option.
@@ -85,21 +85,21 @@ pub enum TakenFrom {
     Contents,
 }
 
-impl Taken {
+impl ObservationTime {
     /// Looked at now, by this machine's clock.
     #[must_use]
     pub fn now() -> Self {
-        Self { at: UnixTime::now(), from: TakenFrom::Clock }
+        Self { at: UnixTime::now(), from: TimeSource::Clock }
     }
 
     /// Whether an age may be more than it says.
     #[must_use]
-    pub fn at_least(self) -> bool {
-        self.from == TakenFrom::Contents
+    pub fn is_lower_bound(self) -> bool {
+        self.from == TimeSource::Contents
     }
 }
 
-impl TakenFrom {
+impl TimeSource {
     /// The name it goes by in what machines read.
     #[must_use]
     pub fn as_str(self) -> &'static str {

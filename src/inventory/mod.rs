@@ -127,7 +127,7 @@ impl Inventory {
     /// An inventory of one look: everything in it is one moment, in whichever order it comes, so no owner is waited for and nothing
     /// is remembered.
     #[must_use]
-    pub fn of_one_look(settings: Settings, sources: &[Source]) -> Self {
+    pub fn for_snapshot(settings: Settings, sources: &[Source]) -> Self {
         Self { waits: false, ..Self::new(settings, sources) }
     }
 

@@ -1,13 +1,13 @@
 //! A look at files: every object that counts into an inventory once.
 
-use super::reduce::{Reduction, Step, Traits};
+use super::reduce::{MergeStep, Reduction, Traits};
 use super::watched::workload_of;
-use super::{Look, Looking, Witness, gaps};
+use super::{RawObserver, Snapshot, SnapshotOptions, gaps};
 use crate::inventory::{EvidenceBuilder, Inventory, Source, take_node};
 use crate::objects::{Body, Object, Resource};
 use crate::report::Workload;
-use crate::snapshot::formats::{self, Contents, Limits, Piece, Reading};
-use crate::time::{Taken, TakenFrom, UnixTime};
+use crate::snapshot::formats::{self, InputSummary, ReadLimits, ReadObject, ReadOptions};
+use crate::time::{ObservationTime, TimeSource, UnixTime};
 use anyhow::bail;
 use std::collections::HashSet;
 use std::path::PathBuf;
@@ -15,22 +15,22 @@ use std::sync::Arc;
 
 /// Looks at files, of which only some namespaces may count. What they hold is of a time that was told, or of the newest moment
 /// in them; what came through a pipe is of now.
-pub(super) fn look_at_files(
-    looking: &Looking,
+pub(super) fn read_files(
+    options: &SnapshotOptions,
     files: &[PathBuf],
     namespaces: &[String],
     taken: Option<UnixTime>,
-    witness: Option<Witness>,
-) -> anyhow::Result<Look> {
+    observer: Option<RawObserver>,
+) -> anyhow::Result<Snapshot> {
     let now = UnixTime::now();
     let names = files.iter().map(|file| match file.as_os_str() {
         name if name == "-" => "standard input".to_owned(),
         _ => file.display().to_string(),
     });
     let of = names.collect::<Vec<_>>().join(", ");
-    let mut seen = Seen::new(looking, namespaces, witness, now);
+    let mut seen = FileSnapshot::new(options, namespaces, observer, now);
     let contents =
-        formats::read(files, Reading { limits: Limits::DEFAULT, now, nodes: looking.nodes }, &mut |piece| {
+        formats::read(files, ReadOptions { limits: ReadLimits::DEFAULT, now, nodes: options.nodes }, &mut |piece| {
             seen.piece(piece);
         })?;
     tell(&contents);
@@ -46,16 +46,16 @@ pub(super) fn look_at_files(
     }
     let mut resources = contents.objects.keys().filter(|resource| **resource != Resource::Nodes);
     let pods_only = summary.pods > 0 && resources.all(|resource| *resource == Resource::Pods);
-    if summary.pods == 0 && summary.wants_pods && looking.needs_pods {
+    if summary.pods == 0 && summary.wants_pods && options.needs_pods {
         bail!(
             "{of} holds no pods, and there is nothing to compare without them; add what kubectl get pods -A -o json prints, with \
              another -f"
         );
     }
     let taken = match (taken, contents.newest) {
-        (Some(at), _) => Taken { at, from: TakenFrom::Option },
-        (None, Some(at)) if !contents.piped => Taken { at, from: TakenFrom::Contents },
-        (None, _) => Taken { at: now, from: TakenFrom::Clock },
+        (Some(at), _) => ObservationTime { at, from: TimeSource::Option },
+        (None, Some(at)) if !contents.piped => ObservationTime { at, from: TimeSource::Contents },
+        (None, _) => ObservationTime { at: now, from: TimeSource::Clock },
     };
     if pods_only {
         // The selector chooses pods: begun once more, a list names none of those that came before.
@@ -64,9 +64,9 @@ pub(super) fn look_at_files(
     for source in sources() {
         seen.inventory.finish_relist(source, taken.at);
     }
-    let mut look = Look {
+    let mut snapshot = Snapshot {
         inventory: seen.inventory,
-        chosen: looking.selector.is_some().then_some(seen.chosen).filter(|_| !pods_only),
+        chosen: options.selector.is_some().then_some(seen.chosen).filter(|_| !pods_only),
         taken,
         of,
         gaps: Vec::new(),
@@ -76,27 +76,27 @@ pub(super) fn look_at_files(
         without_registry: None,
         connected: None,
     };
-    if look.inventory.objects(Resource::ReplicaSets) == 0 {
-        look.withdraw_owners_of_replica_sets(0);
+    if snapshot.inventory.objects(Resource::ReplicaSets) == 0 {
+        snapshot.withdraw_owners_of_replica_sets(0);
     }
-    look.gaps = gaps::of_dump(&look.inventory);
-    if looking.nodes
-        && let Some(asked) = look.inventory.asked()
+    snapshot.gaps = gaps::of_dump(&snapshot.inventory);
+    if options.nodes
+        && let Some(asked) = snapshot.inventory.asked()
     {
         let evidence = seen.nodes.finish(Some(asked), None);
         if evidence.nodes() == 0 {
-            look.without_nodes = Some(format!(
+            snapshot.without_nodes = Some(format!(
                 "there are no nodes in it; not known: {}; add what kubectl get nodes -o json prints, with another -f",
                 gaps::OF_NODES
             ));
         }
-        look.inventory.take_evidence(Arc::new(evidence), taken.at);
+        snapshot.inventory.take_evidence(Arc::new(evidence), taken.at);
     }
-    Ok(look)
+    Ok(snapshot)
 }
 
 /// Logs what was passed over.
-fn tell(contents: &Contents) {
+fn tell(contents: &InputSummary) {
     let count = |(kind, count): (&String, &u64)| format!("{kind}={count}");
     if !contents.others.is_empty() || contents.unknown > 0 {
         let kinds = contents.others.iter().map(count).collect::<Vec<_>>().join(" ");
@@ -104,7 +104,7 @@ fn tell(contents: &Contents) {
         tracing::info!(objects, no_objects = contents.unknown, kinds, "objects of other kinds passed over");
     }
     if contents.passed_files > 0 || contents.links > 0 {
-        let Contents { files, passed_files, links, .. } = contents;
+        let InputSummary { files, passed_files, links, .. } = contents;
         tracing::info!(
             read = files,
             files = passed_files,
@@ -131,10 +131,10 @@ fn sources() -> impl Iterator<Item = Source> {
 }
 
 /// What was seen so far.
-struct Seen<'l> {
-    looking: &'l Looking,
+struct FileSnapshot<'l> {
+    options: &'l SnapshotOptions,
     namespaces: &'l [String],
-    witness: Option<Witness>,
+    observer: Option<RawObserver>,
     inventory: Inventory,
     reduction: Reduction,
     /// Workloads whose labels the selector chose.
@@ -144,55 +144,60 @@ struct Seen<'l> {
     now: UnixTime,
 }
 
-impl<'l> Seen<'l> {
-    fn new(looking: &'l Looking, namespaces: &'l [String], witness: Option<Witness>, now: UnixTime) -> Self {
-        let mut inventory = Inventory::of_one_look(looking.settings.clone(), &sources().collect::<Vec<_>>());
+impl<'l> FileSnapshot<'l> {
+    fn new(
+        options: &'l SnapshotOptions,
+        namespaces: &'l [String],
+        observer: Option<RawObserver>,
+        now: UnixTime,
+    ) -> Self {
+        let mut inventory = Inventory::for_snapshot(options.settings.clone(), &sources().collect::<Vec<_>>());
         // Nobody sees anything of a first list before it has ended, so each object takes its place at once, and no list of them
         // is kept beside.
         sources().for_each(|source| inventory.begin_relist(source));
         let (reduction, chosen) = (Reduction::default(), HashSet::new());
-        Self { looking, namespaces, witness, inventory, reduction, chosen, nodes: EvidenceBuilder::default(), now }
+        Self { options, namespaces, observer, inventory, reduction, chosen, nodes: EvidenceBuilder::default(), now }
     }
 
-    fn piece(&mut self, piece: Piece<'_>) {
-        let Piece { mut object, resource, json, change, file } = piece;
+    fn piece(&mut self, piece: ReadObject<'_>) {
+        let ReadObject { mut object, resource, json, change, file } = piece;
         let identity = self.reduction.identify(resource, &mut object, json);
         if let Body::Node(node) = &object.body {
             match self.reduction.take(identity, (resource, &object), (change, file), Traits::default()) {
-                Step::Put | Step::Replace => take_node(&mut self.nodes, &object, node),
-                Step::Remove => self.nodes.remove(&object.meta.name),
-                Step::Nothing => {}
+                MergeStep::Put | MergeStep::Replace => take_node(&mut self.nodes, &object, node),
+                MergeStep::Remove => self.nodes.remove(&object.meta.name),
+                MergeStep::Nothing => {}
             }
             return;
         }
         let counts = self.namespaces.is_empty() || self.namespaces.iter().any(|name| *name == object.meta.namespace);
         let traits = Traits { left_out: !counts, ..traits(&object) };
         let step = self.reduction.take(identity, (resource, &object), (change, file), traits);
-        if step == Step::Nothing || !counts {
+        if step == MergeStep::Nothing || !counts {
             return;
         }
-        let selected = self.looking.selector.as_ref().is_none_or(|selector| selector.matches(&object.meta.labels));
+        let selected = self.options.selector.as_ref().is_none_or(|selector| selector.matches(&object.meta.labels));
         let apart = resource == Resource::Pods && !selected;
         let source = Source { resource, namespace: u8::from(apart) };
-        if step != Step::Put {
+        if step != MergeStep::Put {
             // Of an object that is there once, nothing is remembered of an older copy.
             self.inventory.delete(source, &object, self.now);
         }
-        if self.looking.selector.is_some()
+        if self.options.selector.is_some()
             && let Some(workload) = workload_of(&object)
         {
-            if selected && step != Step::Remove {
+            if selected && step != MergeStep::Remove {
                 self.chosen.insert(workload);
             } else {
                 self.chosen.remove(&workload);
             }
         }
-        if step == Step::Remove {
+        if step == MergeStep::Remove {
             return;
         }
         self.inventory.relist(source, &object, self.now);
-        if let Some(witness) = &self.witness {
-            witness(resource, json);
+        if let Some(observer) = &self.observer {
+            observer(resource, json);
         }
     }
 }

@@ -13,18 +13,18 @@ mod sink;
 mod watched;
 
 pub use gaps::{Cause, Gap};
-pub use named::{Named, NotFound, is_named, named, offered, type_named};
+pub use named::{NotFound, WorkloadRef, is_any_of, named, offered, type_named};
 pub use selector::Selector;
-pub use watched::Watched;
+pub use watched::WatchedSnapshot;
 
 use crate::inventory::{Inventory, Settings, Source};
 use crate::objects::Resource;
 use crate::registry::RegistryOptions;
 use crate::report::history::History;
 use crate::report::{Workload, WorkloadReport};
-use crate::time::{Taken, UnixTime};
+use crate::time::{ObservationTime, UnixTime};
 use crate::watch::{self, Connected, Connection, Timings};
-use sink::Seen;
+use sink::SnapshotSink;
 use std::collections::HashSet;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -34,13 +34,13 @@ const PODS_AT_ONCE: usize = 10_000;
 
 /// Sees every object as it came, before it is cut down to what podskew keeps. Whoever shows more of an object than a report
 /// has keeps what it needs of it, and nothing else.
-pub type Witness = Arc<dyn Fn(Resource, &[u8]) + Send + Sync>;
+pub type RawObserver = Arc<dyn Fn(Resource, &[u8]) + Send + Sync>;
 
 /// Where to look, and at what.
 #[derive(Clone, Debug)]
-pub struct Looking {
+pub struct SnapshotOptions {
     /// Where.
-    pub place: Place,
+    pub place: SnapshotSource,
     /// What counts.
     pub settings: Settings,
     /// Only workloads with such labels.
@@ -55,7 +55,7 @@ pub struct Looking {
 
 /// Where to look.
 #[derive(Clone, PartialEq, Eq, Debug)]
-pub enum Place {
+pub enum SnapshotSource {
     /// At a cluster.
     Cluster {
         /// How to reach it.
@@ -99,12 +99,12 @@ impl Namespaces {
 
 /// What was seen.
 #[derive(Debug)]
-pub struct Look {
+pub struct Snapshot {
     inventory: Inventory,
     /// The workloads that the selector chose; without one, all.
     chosen: Option<HashSet<Workload>>,
     /// When.
-    pub taken: Taken,
+    pub taken: ObservationTime,
     /// What was looked at, for people: `namespace shop of https://…`, `dump.json`.
     pub of: String,
     /// What could not be seen, and what is unknown because of it.
@@ -122,58 +122,58 @@ pub struct Look {
 }
 
 /// Looks.
-pub async fn look(looking: &Looking, witness: Option<Witness>) -> anyhow::Result<Look> {
-    match &looking.place {
-        Place::Cluster { connection, namespaces } => {
+pub async fn take_snapshot(options: &SnapshotOptions, observer: Option<RawObserver>) -> anyhow::Result<Snapshot> {
+    match &options.place {
+        SnapshotSource::Cluster { connection, namespaces } => {
             let connected = watch::connect(connection).await?;
             let namespaces = namespaces.names(&connected);
-            let look = look_at_cluster(&connected, &namespaces, looking, witness, Timings::of_a_look()).await?;
-            Ok(Look { connected: Some(connected), ..look })
+            let snapshot = list_cluster(&connected, &namespaces, options, observer, Timings::for_snapshot()).await?;
+            Ok(Snapshot { connected: Some(connected), ..snapshot })
         }
-        Place::Dump { files, namespaces, taken } => {
-            let mut look = files::look_at_files(looking, files, namespaces, *taken, witness)?;
-            look.ask_registries(&looking.registry).await?;
-            Ok(look)
+        SnapshotSource::Dump { files, namespaces, taken } => {
+            let mut snapshot = files::read_files(options, files, namespaces, *taken, observer)?;
+            snapshot.ask_registries(&options.registry).await?;
+            Ok(snapshot)
         }
     }
 }
 
 /// Looks at a cluster that is connected to.
-pub async fn look_at_cluster(
+pub async fn list_cluster(
     connected: &Connected,
     namespaces: &[String],
-    looking: &Looking,
-    witness: Option<Witness>,
+    options: &SnapshotOptions,
+    observer: Option<RawObserver>,
     timings: Timings,
-) -> anyhow::Result<Look> {
-    let seen = Arc::new(Seen::new(looking, &watch::sources(namespaces), witness));
-    let refusals = watch::look(connected, namespaces, &seen, timings).await?;
+) -> anyhow::Result<Snapshot> {
+    let seen = Arc::new(SnapshotSink::new(options, &watch::sources(namespaces), observer));
+    let refusals = watch::list_once(connected, namespaces, &seen, timings).await?;
     let of = match namespaces {
         [] => format!("all namespaces of {}", connected.server),
         [namespace] => format!("namespace {namespace} of {}", connected.server),
         namespaces => format!("namespaces {} of {}", namespaces.join(", "), connected.server),
     };
-    let mut look = seen.finish(of, Taken::now());
+    let mut snapshot = seen.finish(of, ObservationTime::now());
     let unseen = refusals.iter().filter(|refusal| refusal.source.resource == Resource::ReplicaSets);
     for refusal in unseen {
-        look.withdraw_owners_of_replica_sets(refusal.source.namespace);
+        snapshot.withdraw_owners_of_replica_sets(refusal.source.namespace);
     }
-    look.gaps = gaps::of_cluster(&refusals, namespaces, &look.inventory);
-    if looking.nodes
-        && let Some(asked) = look.inventory.asked()
+    snapshot.gaps = gaps::of_cluster(&refusals, namespaces, &snapshot.inventory);
+    if options.nodes
+        && let Some(asked) = snapshot.inventory.asked()
     {
-        match watch::look_at_nodes(connected, asked, timings).await {
-            Ok(evidence) => look.inventory.take_evidence(Arc::new(evidence), look.taken.at),
-            Err(why) => look.without_nodes = Some(format!("{why}; not known: {}", gaps::OF_NODES)),
+        match watch::list_nodes(connected, asked, timings).await {
+            Ok(evidence) => snapshot.inventory.take_evidence(Arc::new(evidence), snapshot.taken.at),
+            Err(why) => snapshot.without_nodes = Some(format!("{why}; not known: {}", gaps::OF_NODES)),
         }
     }
     // Only kubectl leaves managedFields out. What a cluster's objects lack, nobody can ask for.
-    look.unwritten_revisions = false;
-    look.ask_registries(&looking.registry).await?;
-    Ok(look)
+    snapshot.unwritten_revisions = false;
+    snapshot.ask_registries(&options.registry).await?;
+    Ok(snapshot)
 }
 
-impl Look {
+impl Snapshot {
     /// Without ReplicaSets nothing ties Deployments and Rollouts to their pods: what could be said of them would be wrong.
     /// Their pods are grouped by the ReplicaSet that they name.
     fn withdraw_owners_of_replica_sets(&mut self, namespace: u8) {
@@ -226,7 +226,7 @@ impl Look {
     }
 
     /// The reports of the workloads that are named. One that is not there is an error that says what is.
-    pub fn find(&mut self, names: &[Named]) -> Result<Vec<WorkloadReport>, NotFound> {
+    pub fn find(&mut self, names: &[WorkloadRef]) -> Result<Vec<WorkloadReport>, NotFound> {
         let mut found = Vec::new();
         let mut missing = NotFound::new(names);
         self.reports(&mut |report| {

@@ -35,7 +35,7 @@ pub fn type_named(typed: &str) -> Option<String> {
 
 /// A workload, or the one that a pod belongs to.
 #[derive(Clone, PartialEq, Eq, Debug)]
-pub struct Named {
+pub struct WorkloadRef {
     /// The label `workload_type`; `pod` for the workload of a pod.
     pub workload_type: String,
     /// Its name.
@@ -44,7 +44,7 @@ pub struct Named {
 
 /// Reads what was typed: `TYPE/NAME` again and again, or `TYPE NAME NAME`, as kubectl takes it. `kinds` are those that count beside
 /// the ones podskew knows.
-pub fn named(words: &[String], kinds: &[CustomKind]) -> Result<Vec<Named>, String> {
+pub fn named(words: &[String], kinds: &[CustomKind]) -> Result<Vec<WorkloadRef>, String> {
     let one = |kind: &str, name: &str| one(kind, name, kinds);
     if words.iter().any(|word| word.contains('/')) {
         return words
@@ -65,13 +65,13 @@ pub fn named(words: &[String], kinds: &[CustomKind]) -> Result<Vec<Named>, Strin
     }
 }
 
-fn one(kind: &str, name: &str, kinds: &[CustomKind]) -> Result<Named, String> {
+fn one(kind: &str, name: &str, kinds: &[CustomKind]) -> Result<WorkloadRef, String> {
     let workload_type = read_type(kind, kinds)?;
     let is_name = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || matches!(byte, b'-' | b'.');
     if name.is_empty() || !name.bytes().all(is_name) {
         return Err(format!("'{name}' is no name of a {kind}; a name has lower-case letters, digits, '-' and '.'"));
     }
-    Ok(Named { workload_type, name: name.to_owned() })
+    Ok(WorkloadRef { workload_type, name: name.to_owned() })
 }
 
 /// The label `workload_type` of a type as it was typed; kubectl does not mind capital letters either.
@@ -103,7 +103,7 @@ fn read_type(typed: &str, kinds: &[CustomKind]) -> Result<String, String> {
     Err(format!("'{typed}' is no type of workload; the types are {}, and KIND.GROUP for others", known.join(", ")))
 }
 
-impl Named {
+impl WorkloadRef {
     /// The kind of the workload; `Other` for that of a pod, too.
     #[must_use]
     pub fn kind(&self) -> WorkloadKind {
@@ -142,7 +142,7 @@ impl Named {
     }
 }
 
-impl fmt::Display for Named {
+impl fmt::Display for WorkloadRef {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}/{}", self.workload_type, self.name)
     }
@@ -150,14 +150,14 @@ impl fmt::Display for Named {
 
 /// Whether a report is of one of the workloads that are named, or no name was given.
 #[must_use]
-pub fn is_named(names: &[Named], report: &WorkloadReport) -> bool {
+pub fn is_any_of(names: &[WorkloadRef], report: &WorkloadReport) -> bool {
     names.is_empty() || names.iter().any(|named| named.names(report))
 }
 
 /// Names that nothing goes by, and what there is instead.
 #[derive(Debug)]
 pub struct NotFound {
-    names: Box<[Named]>,
+    names: Box<[WorkloadRef]>,
     found: Vec<bool>,
     others: BTreeSet<Workload>,
     /// Pods whose names are near to those that are named.
@@ -170,7 +170,7 @@ pub struct NotFound {
 impl NotFound {
     /// Nothing of `names` is found yet.
     #[must_use]
-    pub fn new(names: &[Named]) -> Self {
+    pub fn new(names: &[WorkloadRef]) -> Self {
         Self {
             names: names.into(),
             found: vec![false; names.len()],

@@ -8,7 +8,7 @@
 //! Kept are a few words of each object, never the object: it is in the inventory already.
 
 use crate::objects::{Body, Object, Resource, Uid, text_member};
-use crate::snapshot::formats::Change;
+use crate::snapshot::formats::ObjectOrigin;
 use anyhow::bail;
 use hashbrown::hash_map::Entry;
 use hashbrown::{HashMap, HashSet};
@@ -18,11 +18,11 @@ use std::borrow::Cow;
 #[derive(Default)]
 pub(super) struct Reduction {
     /// By name: what was said of it, by its first uid.
-    first: HashMap<Uid, Known>,
+    first: HashMap<Uid, LatestObject>,
     /// By name: the same for every further uid.
-    further: HashMap<Uid, Vec<Known>>,
+    further: HashMap<Uid, Vec<LatestObject>>,
     /// What others name as their owner, by name and uid together.
-    owners: HashMap<Uid, Named>,
+    owners: HashMap<Uid, OwnerName>,
     /// The uids that are no UUIDs, as they were written.
     texts: HashMap<Uid, Box<str>>,
     /// What goes by several uids, as it is written: `pod shop/web-0`.
@@ -33,7 +33,7 @@ pub(super) struct Reduction {
 
 /// The last word on an object.
 #[derive(Clone, Copy, Debug)]
-struct Known {
+struct LatestObject {
     uid: Uid,
     /// 0 where it is not known.
     version: u64,
@@ -42,13 +42,13 @@ struct Known {
     /// In which file.
     file: u32,
     resource: Resource,
-    state: State,
+    state: ObjectState,
     is_event: bool,
     traits: Traits,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-enum State {
+enum ObjectState {
     /// It is there.
     Live,
     /// It is there, and on its way out or done.
@@ -70,14 +70,14 @@ pub(super) struct Traits {
 
 /// An owner as others name it.
 #[derive(Clone, Copy, Debug)]
-struct Named {
+struct OwnerName {
     name: Uid,
     uid: Uid,
 }
 
 /// What is to be done with a piece.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(super) enum Step {
+pub(super) enum MergeStep {
     /// It is the first word on its object.
     Put,
     /// It is the last word on an object that is there.
@@ -108,7 +108,7 @@ pub(super) struct Summary {
 /// What stands for a uid that is not there.
 const MISSING: Uid = Uid::NONE;
 
-impl Known {
+impl LatestObject {
     /// Whether it is the later word on its object. Within the events of one file their order tells.
     fn follows(&self, other: &Self) -> bool {
         let in_order = self.is_event && other.is_event && self.file == other.file;
@@ -143,7 +143,7 @@ impl Reduction {
             }
             let uid = if owner.uid == Uid::parse("") { MISSING } else { owner.uid };
             owner.uid = owner_name.with(uid);
-            self.owners.entry(owner.uid).or_insert(Named { name: owner_name, uid });
+            self.owners.entry(owner.uid).or_insert(OwnerName { name: owner_name, uid });
         }
         (name, uid)
     }
@@ -153,26 +153,28 @@ impl Reduction {
         &mut self,
         (name, uid): (Uid, Uid),
         (resource, object): (Resource, &Object<'_>),
-        (change, file): (Change, u32),
+        (change, file): (ObjectOrigin, u32),
         traits: Traits,
-    ) -> Step {
+    ) -> MergeStep {
         self.pieces += 1;
         let is_done = matches!(&object.body, Body::Pod(pod) if pod.finished);
-        let new = Known {
+        let new = LatestObject {
             uid,
             version: object.meta.resource_version.parse().unwrap_or(0),
             piece: self.pieces,
             file,
             resource,
             state: match change {
-                Change::Deleted => State::Gone,
-                Change::Listed | Change::Applied if object.meta.terminating || is_done => State::Ending,
-                Change::Listed | Change::Applied => State::Live,
+                ObjectOrigin::Deleted => ObjectState::Gone,
+                ObjectOrigin::Listed | ObjectOrigin::Applied if object.meta.terminating || is_done => {
+                    ObjectState::Ending
+                }
+                ObjectOrigin::Listed | ObjectOrigin::Applied => ObjectState::Live,
             },
-            is_event: change != Change::Listed,
+            is_event: change != ObjectOrigin::Listed,
             traits,
         };
-        let first_word = if new.state == State::Gone { Step::Nothing } else { Step::Put };
+        let first_word = if new.state == ObjectState::Gone { MergeStep::Nothing } else { MergeStep::Put };
         let known = match self.first.entry(name) {
             Entry::Vacant(vacant) => {
                 vacant.insert(new);
@@ -191,13 +193,13 @@ impl Reduction {
             }
         };
         if !new.follows(known) {
-            return Step::Nothing;
+            return MergeStep::Nothing;
         }
         match (std::mem::replace(known, new).state, new.state) {
-            (State::Gone, State::Gone) => Step::Nothing,
-            (_, State::Gone) => Step::Remove,
-            (State::Gone, _) => Step::Put,
-            _ => Step::Replace,
+            (ObjectState::Gone, ObjectState::Gone) => MergeStep::Nothing,
+            (_, ObjectState::Gone) => MergeStep::Remove,
+            (ObjectState::Gone, _) => MergeStep::Put,
+            _ => MergeStep::Replace,
         }
     }
 
@@ -205,7 +207,7 @@ impl Reduction {
     pub(super) fn summary(&self) -> Summary {
         let mut summary = Summary::default();
         let all = self.first.values().chain(self.further.values().flatten());
-        for known in all.filter(|known| known.state != State::Gone && !known.traits.left_out) {
+        for known in all.filter(|known| known.state != ObjectState::Gone && !known.traits.left_out) {
             summary.pods += u64::from(known.resource == Resource::Pods);
             summary.wants_pods |= known.traits.wants_pods;
             summary.unwritten |= known.traits.unwritten;
@@ -216,21 +218,22 @@ impl Reduction {
     /// What has to be put right, or why it is not one cluster at one moment.
     pub(super) fn finish(&self) -> anyhow::Result<Corrections> {
         let mut corrections = Corrections::default();
-        let mut unresolved: Vec<(&Uid, &Named)> =
+        let mut unresolved: Vec<(&Uid, &OwnerName)> =
             self.owners.iter().filter(|(_, owner)| self.is_unresolved(owner)).collect();
         if self.further.is_empty() && unresolved.is_empty() {
             return Ok(corrections);
         }
         // The same files say the same, whatever the order of the tables.
         unresolved.sort_unstable_by_key(|(id, _)| **id);
-        let mut several: Vec<(&Uid, &Vec<Known>)> = self.further.iter().collect();
+        let mut several: Vec<(&Uid, &Vec<LatestObject>)> = self.further.iter().collect();
         several.sort_unstable_by_key(|(_, further)| further.first().map(|known| known.piece));
         let redacted = self.redacted();
         let mut last_words = HashMap::new();
         for (name, further) in several {
-            let mut all: Vec<&Known> = self.first.get(name).into_iter().chain(further).collect();
+            let mut all: Vec<&LatestObject> = self.first.get(name).into_iter().chain(further).collect();
             all.sort_unstable_by_key(|known| known.piece);
-            let mut live = all.iter().filter(|known| known.state == State::Live && !redacted.contains(&known.uid));
+            let mut live =
+                all.iter().filter(|known| known.state == ObjectState::Live && !redacted.contains(&known.uid));
             if let (Some(one), Some(other)) = (live.next(), live.next()) {
                 bail!(
                     "{} is in it with uid {} and with uid {}: that is two clusters, or one at two moments, and no verdict on both \
@@ -249,7 +252,7 @@ impl Reduction {
                 continue;
             };
             last_words.insert(*name, last.uid);
-            let others = all.iter().filter(|known| known.uid != last.uid && known.state != State::Gone);
+            let others = all.iter().filter(|known| known.uid != last.uid && known.state != ObjectState::Gone);
             corrections.remove.extend(others.map(|known| (known.resource, name.with(known.uid))));
         }
         for (id, owner) in unresolved {
@@ -265,7 +268,7 @@ impl Reduction {
     }
 
     /// Whether something of an owner's name is there, and it is not known to be the owner.
-    fn is_unresolved(&self, owner: &Named) -> bool {
+    fn is_unresolved(&self, owner: &OwnerName) -> bool {
         let first = self.first.get(&owner.name);
         first.is_some_and(|first| first.uid != owner.uid || self.further.contains_key(&owner.name))
     }

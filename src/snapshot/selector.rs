@@ -50,7 +50,7 @@ impl FromStr for Selector {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, String> {
-        let mut reader = Reader { tokens: tokens(text), at: 0 };
+        let mut reader = SelectorParser { tokens: tokens(text), at: 0 };
         let mut requirements = Vec::new();
         if reader.peek().is_none() {
             return Ok(Self(requirements));
@@ -93,12 +93,12 @@ fn is_word(token: &str) -> bool {
     !token.starts_with(SYMBOLS)
 }
 
-struct Reader<'t> {
+struct SelectorParser<'t> {
     tokens: Vec<&'t str>,
     at: usize,
 }
 
-impl<'t> Reader<'t> {
+impl<'t> SelectorParser<'t> {
     fn peek(&self) -> Option<&'t str> {
         self.tokens.get(self.at).copied()
     }

@@ -1,43 +1,43 @@
 //! Receives the objects of one look at a cluster.
 
 use super::watched::workload_of;
-use super::{Look, Looking, Selector, Witness};
+use super::{RawObserver, Selector, Snapshot, SnapshotOptions};
 use crate::inventory::{Inventory, Source};
 use crate::objects::{Body, Cut, Cutter, Object, Resource};
 use crate::report::Workload;
 use crate::sync::lock;
-use crate::time::{Taken, UnixTime};
+use crate::time::{ObservationTime, UnixTime};
 use crate::watch::{Change, Sink};
 use std::collections::HashSet;
 use std::sync::Mutex;
 
 /// Takes every object once.
-pub(super) struct Seen {
+pub(super) struct SnapshotSink {
     inventory: Mutex<Inventory>,
     selector: Option<Selector>,
-    witness: Option<Witness>,
-    noted: Mutex<Noted>,
+    observer: Option<RawObserver>,
+    noted: Mutex<SnapshotNotes>,
 }
 
 /// What a report does not say, and has to be known of a look.
 #[derive(Default)]
-struct Noted {
+struct SnapshotNotes {
     /// Workloads whose labels the selector chose.
     chosen: HashSet<Workload>,
     unwritten_revisions: bool,
 }
 
-impl Seen {
-    pub(super) fn new(looking: &Looking, sources: &[Source], witness: Option<Witness>) -> Self {
-        let inventory = Mutex::new(Inventory::of_one_look(looking.settings.clone(), sources));
-        Self { inventory, selector: looking.selector.clone(), witness, noted: Mutex::default() }
+impl SnapshotSink {
+    pub(super) fn new(options: &SnapshotOptions, sources: &[Source], observer: Option<RawObserver>) -> Self {
+        let inventory = Mutex::new(Inventory::for_snapshot(options.settings.clone(), sources));
+        Self { inventory, selector: options.selector.clone(), observer, noted: Mutex::default() }
     }
 
     /// What was seen, once nothing more comes.
-    pub(super) fn finish(&self, of: String, taken: Taken) -> Look {
+    pub(super) fn finish(&self, of: String, taken: ObservationTime) -> Snapshot {
         let noted = std::mem::take(&mut *lock(&self.noted));
         let empty = Inventory::new(crate::inventory::Settings::default(), &[]);
-        Look {
+        Snapshot {
             inventory: std::mem::replace(&mut *lock(&self.inventory), empty),
             chosen: self.selector.is_some().then_some(noted.chosen),
             taken,
@@ -62,7 +62,7 @@ impl Seen {
     }
 }
 
-impl Sink for Seen {
+impl Sink for SnapshotSink {
     fn take(&self, source: Source, change: Change<'_, '_>) {
         let now = UnixTime::now();
         if let Change::Listed(objects) = change {
@@ -88,16 +88,16 @@ impl Sink for Seen {
     }
 
     fn reads_pages(&self) -> bool {
-        self.witness.is_some()
+        self.observer.is_some()
     }
 
     fn page(&self, source: Source, page: &[u8]) {
-        let Some(witness) = &self.witness else { return };
+        let Some(observer) = &self.observer else { return };
         let mut cutter = Cutter::default();
         let mut rest = page;
         loop {
             match cutter.next_cut() {
-                Ok(Cut::Object { json, .. }) => witness(source.resource, json),
+                Ok(Cut::Object { json, .. }) => observer(source.resource, json),
                 Ok(Cut::More) => {
                     let room = cutter.room();
                     let length = rest.len().min(room.len());

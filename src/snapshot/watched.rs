@@ -13,13 +13,13 @@ use std::collections::HashSet;
 use std::sync::{Arc, Mutex};
 
 /// Takes what the watches bring, and knows which workloads a selector chooses.
-pub struct Watched {
+pub struct WatchedSnapshot {
     inventory: Mutex<Inventory>,
     selector: Option<Selector>,
     chosen: Mutex<HashSet<Workload>>,
 }
 
-impl Watched {
+impl WatchedSnapshot {
     /// Nothing was seen yet.
     #[must_use]
     pub fn new(settings: Settings, selector: Option<Selector>, sources: &[Source]) -> Self {
@@ -68,7 +68,7 @@ pub(super) fn workload_of(object: &Object<'_>) -> Option<Workload> {
     })
 }
 
-impl NodeSink for Watched {
+impl NodeSink for WatchedSnapshot {
     fn asked(&self) -> Option<Asked> {
         NodeSink::asked(&self.inventory)
     }
@@ -90,7 +90,7 @@ impl NodeSink for Watched {
     }
 }
 
-impl Sink for Watched {
+impl Sink for WatchedSnapshot {
     fn take(&self, source: Source, change: Change<'_, '_>) {
         match change {
             Change::Applied(object) => self.choose(object, false),

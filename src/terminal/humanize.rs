@@ -1,6 +1,6 @@
 //! Ages, counts and names as people read them.
 
-use crate::time::{Taken, UnixTime};
+use crate::time::{ObservationTime, UnixTime};
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, PercentEncode, utf8_percent_encode};
 
 /// How long: `45s`, `23m`, `5h12m`, `3d4h`, `41d`.
@@ -20,13 +20,13 @@ pub fn age(seconds: u32) -> String {
 
 /// How long it has been so when it was looked at: `23m`, or `at least 23m` where that time is a lower bound.
 #[must_use]
-pub fn age_since(moment: UnixTime, taken: Taken) -> String {
-    format!("{}{}", if taken.at_least() { "at least " } else { "" }, age(taken.at.since(moment)))
+pub fn age_since(moment: UnixTime, taken: ObservationTime) -> String {
+    format!("{}{}", if taken.is_lower_bound() { "at least " } else { "" }, age(taken.at.since(moment)))
 }
 
 /// `2026-11-21 12:00 UTC (23m)`, as the alerts write it.
 #[must_use]
-pub fn since(moment: UnixTime, taken: Taken) -> String {
+pub fn since(moment: UnixTime, taken: ObservationTime) -> String {
     let written = jiff::Timestamp::from_second(i64::from(moment.seconds()))
         .map(|moment| moment.strftime("%Y-%m-%d %H:%M UTC").to_string())
         .unwrap_or_default();
@@ -35,7 +35,7 @@ pub fn since(moment: UnixTime, taken: Taken) -> String {
 
 /// `23m old`.
 #[must_use]
-pub fn old(created: Option<UnixTime>, taken: Taken) -> String {
+pub fn old(created: Option<UnixTime>, taken: ObservationTime) -> String {
     created.map_or_else(|| "of unknown age".to_owned(), |created| format!("{} old", age_since(created, taken)))
 }
 
@@ -74,7 +74,7 @@ pub fn visible(character: char) -> char {
 #[cfg(test)]
 mod tests {
     use super::{age, since};
-    use crate::time::{Taken, TakenFrom, UnixTime};
+    use crate::time::{ObservationTime, TimeSource, UnixTime};
 
     #[test]
     fn ages_have_the_two_units_that_matter() {
@@ -96,9 +96,9 @@ mod tests {
             assert_eq!(age(seconds), expected);
         }
         let at = |text| UnixTime::parse(text).unwrap();
-        let said = |from| since(at("2026-11-21T12:00:59Z"), Taken { at: at("2026-11-21T12:24:00Z"), from });
-        assert_eq!(said(TakenFrom::Clock), "2026-11-21 12:00 UTC (23m)");
-        assert_eq!(said(TakenFrom::Option), "2026-11-21 12:00 UTC (23m)");
-        assert_eq!(said(TakenFrom::Contents), "2026-11-21 12:00 UTC (at least 23m)");
+        let said = |from| since(at("2026-11-21T12:00:59Z"), ObservationTime { at: at("2026-11-21T12:24:00Z"), from });
+        assert_eq!(said(TimeSource::Clock), "2026-11-21 12:00 UTC (23m)");
+        assert_eq!(said(TimeSource::Option), "2026-11-21 12:00 UTC (23m)");
+        assert_eq!(said(TimeSource::Contents), "2026-11-21 12:00 UTC (at least 23m)");
     }
 }

@@ -7,7 +7,7 @@ use super::links::push_encoded;
 use crate::advice::Finding;
 use crate::report::Workload;
 use crate::terminal::humanize::{age, visible};
-use crate::time::{Taken, UnixTime};
+use crate::time::{ObservationTime, UnixTime};
 use maud::{DOCTYPE, Markup, Render, html};
 
 /// Characters that are shown of a text: names of Kubernetes are shorter, and what images say of themselves may not be.
@@ -202,16 +202,16 @@ pub(super) fn short(text: &str) -> String {
 }
 
 /// `23m 2026-11-30 19:32 UTC`; the script keeps the age right.
-pub(super) fn since(moment: UnixTime, taken: Taken) -> Markup {
+pub(super) fn since(moment: UnixTime, taken: ObservationTime) -> Markup {
     age_and_stamp(moment, taken, " ")
 }
 
 /// `23m ago 2026-11-30 19:32 UTC`.
-pub(super) fn ago(moment: UnixTime, taken: Taken) -> Markup {
+pub(super) fn ago(moment: UnixTime, taken: ObservationTime) -> Markup {
     age_and_stamp(moment, taken, " ago ")
 }
 
-fn age_and_stamp(moment: UnixTime, taken: Taken, between: &str) -> Markup {
+fn age_and_stamp(moment: UnixTime, taken: ObservationTime, between: &str) -> Markup {
     let stamp = jiff::Timestamp::from_second(i64::from(moment.seconds())).unwrap_or_default();
     html! {
         time datetime=(stamp.to_string()) { (age(taken.at.since(moment))) } (between)

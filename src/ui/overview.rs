@@ -8,7 +8,7 @@ use super::view::{OwnState, Rows, count};
 use crate::advice::Finding;
 use crate::commands::audit::title;
 use crate::terminal::humanize::age;
-use crate::time::{Taken, TakenFrom, UnixTime};
+use crate::time::{ObservationTime, TimeSource, UnixTime};
 use maud::{Markup, html};
 use std::sync::Arc;
 
@@ -186,7 +186,7 @@ impl Overview<'_> {
 
     fn row(&self, entry: &Arc<Entry>) -> Markup {
         let workload = &entry.workload;
-        let taken = Taken { at: self.now, from: TakenFrom::Clock };
+        let taken = ObservationTime { at: self.now, from: TimeSource::Clock };
         let differences = || entry.findings.iter().filter(|finding| **finding != Finding::LatestTag);
         html! {
             tr {

@@ -13,7 +13,7 @@ use crate::commands::explain::{Explanation, Template, in_words};
 use crate::report::history::{History, PodDetail};
 use crate::report::{HashDigests, Origin, ReferenceKind, WorkloadReport};
 use crate::terminal::humanize::{one_line, pods};
-use crate::time::{Taken, TakenFrom, UnixTime};
+use crate::time::{ObservationTime, TimeSource, UnixTime};
 use maud::{Markup, html};
 
 /// Pods that are named before the rest is counted.
@@ -28,7 +28,7 @@ pub(super) struct WorkloadPage<'a> {
     links: &'a [Link],
     generation: u64,
     published: Option<UnixTime>,
-    taken: Taken,
+    taken: ObservationTime,
     names_pods: bool,
 }
 
@@ -40,7 +40,7 @@ impl<'a> WorkloadPage<'a> {
             links: view.links,
             generation: view.generation,
             published: view.published,
-            taken: Taken { at: view.now, from: TakenFrom::Clock },
+            taken: ObservationTime { at: view.now, from: TimeSource::Clock },
             names_pods: view.exposure.pods,
         }
     }
@@ -376,7 +376,7 @@ fn origin(origin: Origin) -> &'static str {
     }
 }
 
-fn since_when(moment: Option<UnixTime>, taken: Taken) -> Markup {
+fn since_when(moment: Option<UnixTime>, taken: ObservationTime) -> Markup {
     html! { @match moment { Some(moment) => { ", for " (since(moment, taken)) }, None => ", since when is unknown" } }
 }
 

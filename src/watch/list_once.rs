@@ -40,7 +40,7 @@ pub struct Refusal {
 
 /// Lists everything in `namespaces`, or in all where there are none, and hands it to `sink`. What may not be listed is
 /// given back, except pods: without them there is nothing to see.
-pub async fn look<S: Sink>(
+pub async fn list_once<S: Sink>(
     connected: &Connected,
     namespaces: &[String],
     sink: &Arc<S>,
@@ -58,7 +58,7 @@ pub async fn look<S: Sink>(
             let (client, pulse) = (connected.client.clone(), Pulse::new(source, liveness.clone()));
             let target = target(source, namespaces);
             let lister = Lister::new(source, target, client, sink.clone(), &timings, budget.clone(), pulse);
-            tasks.spawn(lister.look());
+            tasks.spawn(lister.list_to_end());
         }
         while let Some(looked) = tasks.join_next().await {
             let refusal = looked.context("a list was not finished")?;
@@ -75,7 +75,7 @@ pub async fn look<S: Sink>(
 impl<S: Sink> Lister<S> {
     /// Lists once, tries again for a while, and says what became of it. An API server that refuses everything is taken for one that
     /// has just started, for some seconds from its first refusal.
-    async fn look(mut self) -> anyhow::Result<Option<Refusal>> {
+    async fn list_to_end(mut self) -> anyhow::Result<Option<Refusal>> {
         let _permit = self.budget.list().await;
         let began = Instant::now();
         let mut failing_since = None;

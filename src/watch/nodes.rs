@@ -120,7 +120,7 @@ async fn wait_for_next<S: NodeSink>(sink: &S, timings: &Timings) {
 }
 
 /// Lists the nodes once, for somebody who waits for it: what they say of what is asked for, or why nobody knows.
-pub async fn look_at_nodes(connected: &Connected, asked: Asked, timings: Timings) -> Result<Evidence, String> {
+pub async fn list_nodes(connected: &Connected, asked: Asked, timings: Timings) -> Result<Evidence, String> {
     let mut lister = Lister::new(connected.client.clone(), &timings);
     lister.list(asked, None).await.map_err(|failure| match failure.reason {
         FailureReason::Forbidden => format!("nodes may not be listed; grant {}", rule()),

@@ -58,7 +58,7 @@ pub struct Timings {
 impl Timings {
     /// For one look, which somebody waits for.
     #[must_use]
-    pub fn of_a_look() -> Self {
+    pub fn for_snapshot() -> Self {
         Self { answer: Duration::from_secs(15), list_idle: Duration::from_secs(15), ..Self::default() }
     }
 }

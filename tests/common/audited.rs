@@ -3,8 +3,8 @@
 use super::looking::looking;
 use super::tape::path;
 use podskew::commands::audit::{Audit, Auditor, Format, Strictness, Terminal, audit};
-use podskew::snapshot::{Place, look};
-use podskew::time::{Taken, TakenFrom, UnixTime};
+use podskew::snapshot::{SnapshotSource, take_snapshot};
+use podskew::time::{ObservationTime, TimeSource, UnixTime};
 use serde_json::{Value, json};
 use std::path::Path;
 
@@ -26,9 +26,9 @@ pub fn root() -> &'static Path {
 pub async fn audited(dump: &Value, of: &str, strictness: Strictness) -> Audit {
     let file = tempfile::NamedTempFile::new().unwrap();
     std::fs::write(file.path(), dump.to_string()).unwrap();
-    let place = Place::Dump { files: vec![file.path().to_owned()], namespaces: Vec::new(), taken: None };
-    let mut look = look(&looking(place), None).await.unwrap();
-    look.taken = Taken { at: UnixTime::parse("2026-11-21T08:30:00Z").unwrap(), from: TakenFrom::Clock };
+    let place = SnapshotSource::Dump { files: vec![file.path().to_owned()], namespaces: Vec::new(), taken: None };
+    let mut look = take_snapshot(&looking(place), None).await.unwrap();
+    look.taken = ObservationTime { at: UnixTime::parse("2026-11-21T08:30:00Z").unwrap(), from: TimeSource::Clock };
     of.clone_into(&mut look.of);
     // Every format has what JSON has.
     audit(&mut look, &[], Auditor::new(strictness, Format::Json, false)).unwrap()

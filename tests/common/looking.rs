@@ -2,10 +2,10 @@
 
 use podskew::inventory::Settings;
 use podskew::registry::RegistryOptions;
-use podskew::snapshot::{Looking, Place};
+use podskew::snapshot::{SnapshotOptions, SnapshotSource};
 
-pub fn looking(place: Place) -> Looking {
-    Looking {
+pub fn looking(place: SnapshotSource) -> SnapshotOptions {
+    SnapshotOptions {
         place,
         settings: Settings::default(),
         selector: None,

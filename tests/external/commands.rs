@@ -11,7 +11,7 @@ use crate::programs;
 use podskew::advice::{Finding, Remedy, remedy};
 use podskew::inventory::Settings;
 use podskew::report::WorkloadReport;
-use podskew::snapshot::{Looking, Namespaces, Place, look_at_cluster};
+use podskew::snapshot::{Namespaces, SnapshotOptions, SnapshotSource, list_cluster};
 use podskew::watch::{Connection, Timings as WatchTimings, connect};
 use serde_json::{Value, json};
 use simulator::{
@@ -130,11 +130,11 @@ impl Scene<'_> {
     async fn report(&self, kind: &str, name: &str) -> Option<WorkloadReport> {
         let kubeconfig = Some(self.cluster.folder.path().join("kubeconfig"));
         let connected = connect(&Connection { kubeconfig, context: None }).await.unwrap();
-        let place = Place::Cluster { connection: Connection::default(), namespaces: Namespaces::All };
+        let place = SnapshotSource::Cluster { connection: Connection::default(), namespaces: Namespaces::All };
         let settings = Settings { stalled_after: Duration::from_secs(6), ..Settings::default() };
-        let looking = Looking { settings, ..looking(place) };
+        let looking = SnapshotOptions { settings, ..looking(place) };
         let namespaces = [self.namespace.to_owned()];
-        let looked = look_at_cluster(&connected, &namespaces, &looking, None, WatchTimings::of_a_look()).await;
+        let looked = list_cluster(&connected, &namespaces, &looking, None, WatchTimings::for_snapshot()).await;
         let mut found = None;
         looked.unwrap().reports(&mut |report| {
             if *report.workload.workload_type == *kind && *report.workload.name == *name {

@@ -8,8 +8,8 @@ use crate::common::forms::{
 };
 use crate::common::looking::looking;
 use podskew::commands::audit::{Auditor, Format, Strictness, Terminal, audit};
-use podskew::snapshot::formats::{Limits, Reading, read, read_from};
-use podskew::snapshot::{Place, look};
+use podskew::snapshot::formats::{ReadLimits, ReadOptions, read, read_from};
+use podskew::snapshot::{SnapshotSource, take_snapshot};
 use podskew::time::UnixTime;
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
@@ -22,8 +22,8 @@ const PLAIN: Terminal = Terminal { coloured: false, width: None };
 
 /// What an audit of these files says for people and for programs; the same name for all of them.
 async fn said(files: &[PathBuf]) -> Result<(String, Value), String> {
-    let place = Place::Dump { files: files.to_vec(), namespaces: Vec::new(), taken: None };
-    let mut look = look(&looking(place), None).await.map_err(|error| format!("{error:#}"))?;
+    let place = SnapshotSource::Dump { files: files.to_vec(), namespaces: Vec::new(), taken: None };
+    let mut look = take_snapshot(&looking(place), None).await.map_err(|error| format!("{error:#}"))?;
     "FILE".clone_into(&mut look.of);
     let audit = audit(&mut look, &[], Auditor::new(Strictness::default(), Format::Json, false)).unwrap();
     let printed = |format| {
@@ -273,8 +273,8 @@ async fn a_file_is_of_the_time_of_its_contents() {
     fs::write(&path, list(&dump_of("statefulset-partition")).to_string()).unwrap();
     let at = async |taken: Option<&str>| {
         let taken = taken.map(|taken| UnixTime::parse(taken).unwrap());
-        let place = Place::Dump { files: vec![path.clone()], namespaces: Vec::new(), taken };
-        look(&looking(place), None).await.unwrap().taken
+        let place = SnapshotSource::Dump { files: vec![path.clone()], namespaces: Vec::new(), taken };
+        take_snapshot(&looking(place), None).await.unwrap().taken
     };
     let told = at(None).await;
     let newest = newest_of(&dump_of("statefulset-partition"));
@@ -316,21 +316,21 @@ fn newest_of(items: &[Value]) -> UnixTime {
     found.into_iter().max().unwrap()
 }
 
-const READING: Reading = Reading { limits: Limits::DEFAULT, now: UnixTime::LAST, nodes: false };
+const READING: ReadOptions = ReadOptions { limits: ReadLimits::DEFAULT, now: UnixTime::LAST, nodes: false };
 
-fn pieces(name: &str, bytes: &[u8], limits: Limits) -> Result<Vec<String>, String> {
+fn pieces(name: &str, bytes: &[u8], limits: ReadLimits) -> Result<Vec<String>, String> {
     let mut names = Vec::new();
-    let read = read_from(bytes, name, Reading { limits, ..READING }, &mut |piece| {
+    let read = read_from(bytes, name, ReadOptions { limits, ..READING }, &mut |piece| {
         names.push(format!("{}/{} {:?}", piece.resource, piece.object.meta.name, piece.change));
     });
     read.map(|_| names).map_err(|error| format!("{error:#}"))
 }
 
-fn files(folder: &Path, name: &str, bytes: &[u8], limits: Limits) -> Result<u64, String> {
+fn files(folder: &Path, name: &str, bytes: &[u8], limits: ReadLimits) -> Result<u64, String> {
     let path = folder.join(name);
     fs::write(&path, bytes).unwrap();
     let mut count = 0;
-    let read = read(&[path], Reading { limits, ..READING }, &mut |_| count += 1);
+    let read = read(&[path], ReadOptions { limits, ..READING }, &mut |_| count += 1);
     read.map(|_| count).map_err(|error| format!("{error:#}"))
 }
 
@@ -339,7 +339,7 @@ fn bounds_are_kept_and_named() {
     let folder = tempfile::tempdir().unwrap();
     let folder = folder.path();
     let pod = json!({"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "a"}});
-    let small = Limits { bytes: 1 << 20, files: 5, yaml_document: 4096, inner_zip: 4096, held_items: 4096 };
+    let small = ReadLimits { bytes: 1 << 20, files: 5, yaml_document: 4096, inner_zip: 4096, held_items: 4096 };
     let space = |mib: usize| " ".repeat(mib << 20);
     let refused = |result: Result<u64, String>, part: &str| {
         let error = result.expect_err(part);
@@ -348,7 +348,7 @@ fn bounds_are_kept_and_named() {
     let bomb = gzip(format!("{pod}{}", space(2)).as_bytes());
     assert!(bomb.len() < 40_000, "{}", bomb.len());
     refused(files(folder, "bomb.json.gz", &bomb, small), "more than 0 GiB, decompressed");
-    assert_eq!(files(folder, "bomb.json.gz", &bomb, Limits::DEFAULT), Ok(1));
+    assert_eq!(files(folder, "bomb.json.gz", &bomb, ReadLimits::DEFAULT), Ok(1));
     let entry = |number: usize| (format!("pods/{number}.json"), format!("{pod}{}", " ".repeat(300_000)).into_bytes());
     refused(files(folder, "bomb.zip", &zip(&(0..5).map(entry).collect::<Vec<_>>()), small), "decompressed");
     refused(files(folder, "bomb.tar", &tar(&(0..5).map(entry).collect::<Vec<_>>()), small), "decompressed");
@@ -362,27 +362,30 @@ fn bounds_are_kept_and_named() {
     assert_eq!(files(folder, "documents.yaml", format!("---\n{}", yaml(&pod)).repeat(200).as_bytes(), small), Ok(200));
     // One object has a bound of its own, in JSON and in YAML.
     let long = |mib: usize| json!({"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "a", "annotations": {"a": "x".repeat(mib << 20)}}});
-    refused(files(folder, "long.json", list(&[long(17)]).to_string().as_bytes(), Limits::DEFAULT), "more than 16 MiB");
-    assert_eq!(files(folder, "long.json", list(&[long(15)]).to_string().as_bytes(), Limits::DEFAULT), Ok(1));
     refused(
-        files(folder, "long.yaml", yaml(&list(&[long(17)])).as_bytes(), Limits::DEFAULT),
+        files(folder, "long.json", list(&[long(17)]).to_string().as_bytes(), ReadLimits::DEFAULT),
+        "more than 16 MiB",
+    );
+    assert_eq!(files(folder, "long.json", list(&[long(15)]).to_string().as_bytes(), ReadLimits::DEFAULT), Ok(1));
+    refused(
+        files(folder, "long.yaml", yaml(&list(&[long(17)])).as_bytes(), ReadLimits::DEFAULT),
         "more than an object may have",
     );
     // An archive in an archive is read, and no deeper.
     let json = vec![("a/pod.json".to_owned(), pod.to_string().into_bytes())];
     let nest = |bytes: Vec<u8>, name: &str| vec![(format!("a/{name}"), bytes)];
     let twice = tar(&nest(gzip(&tar(&json)), "b.tar.gz"));
-    assert_eq!(files(folder, "twice.tar", &twice, Limits::DEFAULT), Ok(1));
+    assert_eq!(files(folder, "twice.tar", &twice, ReadLimits::DEFAULT), Ok(1));
     refused(
-        files(folder, "thrice.tar", &tar(&nest(twice, "b.tar")), Limits::DEFAULT),
+        files(folder, "thrice.tar", &tar(&nest(twice, "b.tar")), ReadLimits::DEFAULT),
         "an archive in an archive in an archive",
     );
     refused(
-        files(folder, "thrice.zip", &zip(&nest(zip(&nest(zip(&json), "b.zip")), "c.zip")), Limits::DEFAULT),
+        files(folder, "thrice.zip", &zip(&nest(zip(&nest(zip(&json), "b.zip")), "c.zip")), ReadLimits::DEFAULT),
         "in an archive",
     );
     let gz = gzip(&gzip(&gzip(pod.to_string().as_bytes())));
-    refused(files(folder, "thrice.json.gz.gz.gz", &gz, Limits::DEFAULT), "again and again");
+    refused(files(folder, "thrice.json.gz.gz.gz", &gz, ReadLimits::DEFAULT), "again and again");
     let noise = (0..20_000_u32).map(|n| n.wrapping_mul(2_654_435_761).to_string()).collect::<String>();
     let inner =
         zip(&[("pod.json".to_owned(), pod.to_string().into_bytes()), ("noise.txt".to_owned(), noise.into_bytes())]);
@@ -433,11 +436,11 @@ fn aliases_of_yaml_are_bounded() {
         writeln!(laughs, "l{level}: &a{level} [{each}]").unwrap();
     }
     let began = Instant::now();
-    let error = files(folder.path(), "laughs.yaml", laughs.as_bytes(), Limits::DEFAULT).unwrap_err();
+    let error = files(folder.path(), "laughs.yaml", laughs.as_bytes(), ReadLimits::DEFAULT).unwrap_err();
     assert!(error.contains("more than an object may have"), "{error}");
     assert!(began.elapsed() < Duration::from_secs(30));
     let shared = "apiVersion: v1\nkind: Pod\nmetadata:\n  name: a\n  labels: &l {a: b}\nspec:\n  other: *l\n";
-    assert_eq!(files(folder.path(), "shared.yaml", shared.as_bytes(), Limits::DEFAULT), Ok(1));
+    assert_eq!(files(folder.path(), "shared.yaml", shared.as_bytes(), ReadLimits::DEFAULT), Ok(1));
 }
 
 #[test]
@@ -446,7 +449,7 @@ fn what_is_cut_short_or_broken_tells_nothing() {
     let folder = folder.path();
     let items = dump_of("digest-skew");
     let plain = list(&items).to_string();
-    let whole = |name: &str, bytes: &[u8]| files(folder, name, bytes, Limits::DEFAULT);
+    let whole = |name: &str, bytes: &[u8]| files(folder, name, bytes, ReadLimits::DEFAULT);
     let support = support_bundle(&items);
     let cut: [(&str, Vec<u8>); 9] = [
         ("cut.json", plain.clone().into_bytes()),
@@ -532,21 +535,21 @@ fn what_is_refused_says_what_it_is() {
         ("f.json", b"==== START logs for container a of pod b/c ====\n", &["neither JSON nor YAML"]),
         ("g.txt", b"{\"kind\":\"PodList\",\"apiVersion\":\"v1\",\"items\":[]}\nhello", &["broken JSON"]),
     ] {
-        let error = files(folder, name, bytes, Limits::DEFAULT).unwrap_err();
+        let error = files(folder, name, bytes, ReadLimits::DEFAULT).unwrap_err();
         for part in expected {
             assert!(error.contains(part), "{name}: {part}: {error}");
         }
         assert!(error.contains(name), "{name}: {error}");
     }
     let zipped = zip(&[("a.json".to_owned(), b"{}".to_vec())]);
-    let error = pieces("-", &zipped, Limits::DEFAULT).unwrap_err();
+    let error = pieces("-", &zipped, ReadLimits::DEFAULT).unwrap_err();
     assert!(error.contains("cannot be read from a pipe") && error.contains("write it into a file"), "{error}");
     // The flag of an encrypted file, in its own header and in the directory.
     let mut encrypted = zipped;
     encrypted[6] |= 1;
     let at = encrypted.windows(4).position(|bytes| bytes == b"PK\x01\x02").unwrap();
     encrypted[at + 8] |= 1;
-    let error = files(folder, "encrypted.zip", &encrypted, Limits::DEFAULT).unwrap_err();
+    let error = files(folder, "encrypted.zip", &encrypted, ReadLimits::DEFAULT).unwrap_err();
     assert!(error.contains("encrypted") && error.contains("decrypt it"), "{error}");
 }
 
@@ -584,7 +587,7 @@ fn links_and_devices_are_passed_over_and_nothing_is_written() {
     assert_eq!((contents.links, contents.objects.values().sum::<u64>()), (4, 1));
     let after: Vec<_> = fs::read_dir(folder.path()).unwrap().map(|entry| entry.unwrap().file_name()).collect();
     assert_eq!(before, after);
-    assert_eq!(files(folder.path(), "outside.zip", &outside, Limits::DEFAULT), Ok(1));
+    assert_eq!(files(folder.path(), "outside.zip", &outside, ReadLimits::DEFAULT), Ok(1));
     assert!(!Path::new("/tmp/podskew-escape.json").exists());
 }
 
@@ -593,13 +596,13 @@ fn objects_without_a_kind_go_by_their_fields_or_the_name_of_their_file() {
     let folder = tempfile::tempdir().unwrap();
     let folder = folder.path();
     let vague = br#"{"metadata":{"name":"a","namespace":"b"},"spec":{"containers":[]}}"#;
-    assert!(files(folder, "vague.json", vague, Limits::DEFAULT).unwrap_err().contains("says no kind"));
-    assert_eq!(files(folder, "pods.json", vague, Limits::DEFAULT), Ok(1));
-    assert_eq!(pieces("cluster/pods/b.json", vague, Limits::DEFAULT).unwrap(), ["pods/a Listed"]);
+    assert!(files(folder, "vague.json", vague, ReadLimits::DEFAULT).unwrap_err().contains("says no kind"));
+    assert_eq!(files(folder, "pods.json", vague, ReadLimits::DEFAULT), Ok(1));
+    assert_eq!(pieces("cluster/pods/b.json", vague, ReadLimits::DEFAULT).unwrap(), ["pods/a Listed"]);
     let only_kind = br#"{"kind":"Pod","metadata":{"name":"a"}}"#;
-    assert_eq!(files(folder, "kind.json", only_kind, Limits::DEFAULT), Ok(1));
+    assert_eq!(files(folder, "kind.json", only_kind, ReadLimits::DEFAULT), Ok(1));
     let foreign = br#"{"kind":"StatefulSet","apiVersion":"apps.kruise.io/v1","metadata":{"name":"a"}}"#;
-    assert_eq!(files(folder, "foreign.json", foreign, Limits::DEFAULT), Ok(0));
+    assert_eq!(files(folder, "foreign.json", foreign, ReadLimits::DEFAULT), Ok(0));
 }
 
 #[test]

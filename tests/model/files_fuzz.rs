@@ -6,7 +6,7 @@
 
 use crate::common::alone::is_alone;
 use crate::common::forms::{Form, dump_of, forms};
-use podskew::snapshot::formats::{Limits, Reading, read, read_from};
+use podskew::snapshot::formats::{ReadLimits, ReadOptions, read, read_from};
 use podskew::time::UnixTime;
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::io::Read;
@@ -14,8 +14,8 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 /// Small enough that a bound is met now and then.
-const READING: Reading = Reading {
-    limits: Limits { bytes: 64 << 20, files: 100, yaml_document: 1 << 20, inner_zip: 1 << 20, held_items: 1 << 20 },
+const READING: ReadOptions = ReadOptions {
+    limits: ReadLimits { bytes: 64 << 20, files: 100, yaml_document: 1 << 20, inner_zip: 1 << 20, held_items: 1 << 20 },
     now: UnixTime::LAST,
     nodes: false,
 };

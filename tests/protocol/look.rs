@@ -6,7 +6,9 @@ use crate::common::tape::path;
 use crate::common::watching::{fill_from, simulator, watched};
 use podskew::objects;
 use podskew::report::{Origin, RolloutState, WorkloadReport};
-use podskew::snapshot::{Cause, Look, Looking, Namespaces, Place, look, look_at_cluster, named};
+use podskew::snapshot::{
+    Cause, Namespaces, Snapshot, SnapshotOptions, SnapshotSource, list_cluster, named, take_snapshot,
+};
 use podskew::watch::{Connection, Timings, connect};
 use serde_json::Value;
 use simulator::Resource;
@@ -17,30 +19,33 @@ use std::time::{Duration, Instant};
 
 const DUMPS: [&str; 5] = ["daemonset", "digest-skew", "paused", "statefulset-partition", "stuck"];
 
-fn looking(place: Place, selector: Option<&str>) -> Looking {
+fn looking(place: SnapshotSource, selector: Option<&str>) -> SnapshotOptions {
     let selector = selector.map(|selector| selector.parse().unwrap());
-    Looking { selector, ..common::looking::looking(place) }
+    SnapshotOptions { selector, ..common::looking::looking(place) }
 }
 
-fn reports(look: &mut Look) -> Vec<WorkloadReport> {
+fn reports(look: &mut Snapshot) -> Vec<WorkloadReport> {
     let mut reports = Vec::new();
     look.reports(&mut |report| reports.push(report));
     reports.sort_by(|a, b| a.workload.cmp(&b.workload));
     reports
 }
 
-fn names(look: &mut Look) -> Vec<String> {
+fn names(look: &mut Snapshot) -> Vec<String> {
     let name = |report: &WorkloadReport| format!("{}/{}", report.workload.workload_type, report.workload.name);
     reports(look).iter().map(name).collect()
 }
 
-async fn at_file(file: &str, selector: Option<&str>) -> Look {
-    look(&looking(Place::Dump { files: vec![file.into()], namespaces: Vec::new(), taken: None }, selector), None)
-        .await
-        .unwrap()
+async fn at_file(file: &str, selector: Option<&str>) -> Snapshot {
+    take_snapshot(
+        &looking(SnapshotSource::Dump { files: vec![file.into()], namespaces: Vec::new(), taken: None }, selector),
+        None,
+    )
+    .await
+    .unwrap()
 }
 
-async fn at_text(text: &str, selector: Option<&str>) -> Look {
+async fn at_text(text: &str, selector: Option<&str>) -> Snapshot {
     let mut file = tempfile::NamedTempFile::new().unwrap();
     file.write_all(text.as_bytes()).unwrap();
     at_file(file.path().to_str().unwrap(), selector).await
@@ -54,19 +59,19 @@ fn only(scenario: &str, kinds: &[&str]) -> String {
     dump.to_string()
 }
 
-async fn at_simulator(simulator: &Simulator, namespaces: &[&str]) -> Result<Look, String> {
-    let timings = Timings { pause_base: Duration::from_millis(10), ..Timings::of_a_look() };
+async fn at_simulator(simulator: &Simulator, namespaces: &[&str]) -> Result<Snapshot, String> {
+    let timings = Timings { pause_base: Duration::from_millis(10), ..Timings::for_snapshot() };
     at_simulator_in(simulator, namespaces, &timings).await
 }
 
-async fn at_simulator_in(simulator: &Simulator, namespaces: &[&str], timings: &Timings) -> Result<Look, String> {
+async fn at_simulator_in(simulator: &Simulator, namespaces: &[&str], timings: &Timings) -> Result<Snapshot, String> {
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("kubeconfig");
     simulator.write_kubeconfig(&file).unwrap();
     let connected = connect(&Connection { kubeconfig: Some(file), context: None }).await.unwrap();
     let namespaces: Vec<String> = namespaces.iter().map(|name| (*name).to_owned()).collect();
-    let place = Place::Cluster { connection: Connection::default(), namespaces: Namespaces::All };
-    let looked = look_at_cluster(&connected, &namespaces, &looking(place, None), None, *timings).await;
+    let place = SnapshotSource::Cluster { connection: Connection::default(), namespaces: Namespaces::All };
+    let looked = list_cluster(&connected, &namespaces, &looking(place, None), None, *timings).await;
     looked.map_err(|error| format!("{error:#}"))
 }
 
@@ -130,8 +135,9 @@ async fn what_a_dump_lacks_is_not_made_up() {
     assert_eq!(reports(&mut look)[0].rollout.map(|rollout| rollout.state), Some(RolloutState::Partitioned));
     let mut file = tempfile::NamedTempFile::new().unwrap();
     file.write_all(only("stuck", &["ReplicaSet", "Deployment"]).as_bytes()).unwrap();
-    let place = Place::Dump { files: vec![file.path().to_owned()], namespaces: Vec::new(), taken: None };
-    let error = podskew::snapshot::look(&looking(place, None), None).await.map(|_| ()).unwrap_err().to_string();
+    let place = SnapshotSource::Dump { files: vec![file.path().to_owned()], namespaces: Vec::new(), taken: None };
+    let error =
+        podskew::snapshot::take_snapshot(&looking(place, None), None).await.map(|_| ()).unwrap_err().to_string();
     assert!(error.contains("holds no pods"), "{error}");
 }
 
@@ -194,9 +200,9 @@ async fn what_may_not_be_listed_is_said_and_pods_are_needed() {
 }
 
 /// Looks with the timings of the commands that answer once.
-async fn at_starting(simulator: &Simulator) -> (Result<Look, String>, Duration) {
+async fn at_starting(simulator: &Simulator) -> (Result<Snapshot, String>, Duration) {
     let began = Instant::now();
-    let looked = at_simulator_in(simulator, &[], &Timings::of_a_look()).await;
+    let looked = at_simulator_in(simulator, &[], &Timings::for_snapshot()).await;
     (looked, began.elapsed())
 }
 
@@ -284,8 +290,9 @@ async fn a_witness_sees_every_object_whole() {
     let kubeconfig = folder.path().join("kubeconfig");
     simulator.write_kubeconfig(&kubeconfig).unwrap();
     let connection = Connection { kubeconfig: Some(kubeconfig), context: None };
-    let dump = Place::Dump { files: vec![path("stuck.dump.json").into()], namespaces: Vec::new(), taken: None };
-    for place in [Place::Cluster { connection, namespaces: Namespaces::All }, dump] {
+    let dump =
+        SnapshotSource::Dump { files: vec![path("stuck.dump.json").into()], namespaces: Vec::new(), taken: None };
+    for place in [SnapshotSource::Cluster { connection, namespaces: Namespaces::All }, dump] {
         let sets = Arc::new(Mutex::new(Vec::new()));
         let kept = sets.clone();
         let witness = move |resource, json: &[u8]| {
@@ -295,7 +302,7 @@ async fn a_witness_sees_every_object_whole() {
                 kept.lock().unwrap().push(set["metadata"]["name"].clone());
             }
         };
-        look(&looking(place, None), Some(Arc::new(witness))).await.unwrap();
+        take_snapshot(&looking(place, None), Some(Arc::new(witness))).await.unwrap();
         assert_eq!(sets.lock().unwrap().len(), 2);
     }
 }

@@ -8,7 +8,7 @@ use podskew::exposition::{Encoding, Exposition, Format, Part, Selection};
 use podskew::inventory::{Inventory, Settings};
 use podskew::objects::{Body, Pieces, Resource, decode_list};
 use podskew::report::Origin;
-use podskew::snapshot::{Looking, Namespaces, Place, look_at_cluster};
+use podskew::snapshot::{Namespaces, SnapshotOptions, SnapshotSource, list_cluster};
 use podskew::telemetry::{FailureReason, Telemetry};
 use podskew::time::UnixTime;
 use podskew::watch::{self, Connection, Timings, connect, keep_listing_nodes};
@@ -457,9 +457,9 @@ async fn one_look_lists_nodes_once_where_they_are_asked_and_says_what_it_lacks()
         if forbidden {
             simulator.inject(Some(simulator::Resource::Nodes), Fault::Status(403));
         }
-        let place = Place::Cluster { connection: connection.clone(), namespaces: Namespaces::All };
-        let looking = Looking { nodes, ..looking(place) };
-        let mut look = look_at_cluster(&connected, &[], &looking, None, Timings::of_a_look()).await.unwrap();
+        let place = SnapshotSource::Cluster { connection: connection.clone(), namespaces: Namespaces::All };
+        let looking = SnapshotOptions { nodes, ..looking(place) };
+        let mut look = list_cluster(&connected, &[], &looking, None, Timings::for_snapshot()).await.unwrap();
         let mut found = Vec::new();
         look.reports(&mut |report| found.push(report.containers[0].distinct_digests));
         assert_eq!((found, asked()), (vec![digests], requests), "{nodes} {forbidden}");

@@ -4,7 +4,7 @@
 use crate::common::looking::looking;
 use podskew::advice::{Finding, remedy};
 use podskew::report::WorkloadReport;
-use podskew::snapshot::{Namespaces, Place, look_at_cluster};
+use podskew::snapshot::{Namespaces, SnapshotSource, list_cluster};
 use podskew::watch::{Connection, Timings as WatchTimings, connect};
 use serde_json::{Value, json};
 use simulator::{
@@ -59,10 +59,10 @@ impl Cluster {
     async fn report(&self, name: &str) -> Option<WorkloadReport> {
         let kubeconfig = Some(self.folder.path().join("kubeconfig"));
         let connected = connect(&Connection { kubeconfig, context: None }).await.unwrap();
-        let place = Place::Cluster { connection: Connection::default(), namespaces: Namespaces::All };
+        let place = SnapshotSource::Cluster { connection: Connection::default(), namespaces: Namespaces::All };
         let mut looking = looking(place);
         looking.settings.messages = true;
-        let looked = look_at_cluster(&connected, &["shop".to_owned()], &looking, None, WatchTimings::of_a_look()).await;
+        let looked = list_cluster(&connected, &["shop".to_owned()], &looking, None, WatchTimings::for_snapshot()).await;
         let mut found = None;
         looked.unwrap().reports(&mut |report| {
             if *report.workload.name == *name {

@@ -2,7 +2,7 @@
 
 use super::elsewhere::elsewhere;
 use super::{AuditOptions, Auditor, Progress, Terminal, Verdict, Waiting, audit, wait};
-use crate::snapshot::look;
+use crate::snapshot::take_snapshot;
 use crate::terminal::humanize::{age, visible};
 use crate::terminal::output;
 use crate::terminal::text_layout::cut;
@@ -17,20 +17,21 @@ const BAR: u32 = 20;
 
 /// Prints which workloads are not uniform. The exit code says what that comes to.
 pub async fn command(options: AuditOptions) -> anyhow::Result<ExitCode> {
-    let AuditOptions { looking, names, format, strictness, patience, .. } = options;
+    let AuditOptions { snapshot_options, names, format, strictness, patience, .. } = options;
     let audit = if let Some(patience) = patience {
-        let waiting = Waiting { looking, names, strictness, format, patience };
+        let waiting = Waiting { snapshot_options, names, strictness, format, patience };
         let mut teller = Teller::new();
         let audit = wait(&waiting, &mut |progress| teller.tell(progress)).await;
         teller.clear();
         audit?
     } else {
         let began = Instant::now();
-        let mut look = look(&looking, None).await?;
+        let mut snapshot = take_snapshot(&snapshot_options, None).await?;
         tracing::debug!(took = ?began.elapsed(), "everything is listed");
-        let mut audit = audit(&mut look, &names, Auditor::new(strictness, format, false))?;
+        let mut audit = audit(&mut snapshot, &names, Auditor::new(strictness, format, false))?;
         if audit.verdict == Verdict::Empty {
-            audit.elsewhere = elsewhere(&looking, look.connected.as_ref(), &|resource| look.objects(resource)).await;
+            audit.elsewhere =
+                elsewhere(&snapshot_options, snapshot.connected.as_ref(), &|resource| snapshot.objects(resource)).await;
         }
         audit
     };

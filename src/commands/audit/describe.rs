@@ -7,7 +7,7 @@ use crate::report::{
     DigestKind, DigestPods, HashDigests, HashReport, Name, Origin, PodReport, RolloutState, WorkloadReport,
 };
 use crate::terminal::humanize::{old, one_line, pods, since};
-use crate::time::Taken;
+use crate::time::ObservationTime;
 use std::collections::BTreeSet;
 use std::fmt::{self, Write as _};
 
@@ -69,7 +69,7 @@ impl fmt::Display for Member {
 }
 
 /// Everything that was found in a workload.
-pub(super) fn stories(found: &Found, taken: Taken) -> Vec<Story> {
+pub(super) fn stories(found: &Found, taken: ObservationTime) -> Vec<Story> {
     let story = |finding: &Finding| Story {
         title: title(*finding),
         what: what(&found.report, *finding),
@@ -80,7 +80,7 @@ pub(super) fn stories(found: &Found, taken: Taken) -> Vec<Story> {
     found.findings.iter().map(story).collect()
 }
 
-fn since_when(report: &WorkloadReport, finding: Finding, taken: Taken) -> Option<String> {
+fn since_when(report: &WorkloadReport, finding: Finding, taken: ObservationTime) -> Option<String> {
     match finding.since(report) {
         Some(moment) => Some(since(moment, taken)),
         None => has_unknown_start(report, finding).then(|| "unknown".to_owned()),
@@ -249,7 +249,7 @@ fn not_compared(report: &WorkloadReport) -> String {
     parts.join("; ")
 }
 
-fn groups(report: &WorkloadReport, finding: Finding, taken: Taken) -> Vec<Group> {
+fn groups(report: &WorkloadReport, finding: Finding, taken: ObservationTime) -> Vec<Group> {
     let skewed_groups = |origin| {
         skewed(report, origin).flat_map(|(container, of_hash)| digest_groups(report, container, of_hash, taken))
     };
@@ -275,7 +275,12 @@ pub(super) fn skewed(report: &WorkloadReport, origin: Origin) -> impl Iterator<I
 }
 
 /// The pods under one hash, by what a container of theirs runs.
-fn digest_groups(report: &WorkloadReport, container: &Name, of_hash: &HashDigests, taken: Taken) -> Vec<Group> {
+fn digest_groups(
+    report: &WorkloadReport,
+    container: &Name,
+    of_hash: &HashDigests,
+    taken: ObservationTime,
+) -> Vec<Group> {
     let group = |of_digest: &DigestPods| {
         let skewed = of_digest.skewed.iter().filter_map(|at| report.pods.get(*at as usize));
         let (named, more) = first(skewed, Some(taken));
@@ -354,7 +359,7 @@ fn hash_group(report: &WorkloadReport, hash: &HashReport) -> Group {
 }
 
 /// The first pods, with their ages if the time is given, and how many more there are.
-fn first<'p>(all: impl Iterator<Item = &'p PodReport>, taken: Option<Taken>) -> (Vec<Member>, usize) {
+fn first<'p>(all: impl Iterator<Item = &'p PodReport>, taken: Option<ObservationTime>) -> (Vec<Member>, usize) {
     let member = |pod: &PodReport| {
         let age = taken.map(|taken| old(pod.created, taken));
         let mut notes = age.map(|age| format!(", {age}")).unwrap_or_default();

@@ -1,7 +1,7 @@
 //! Where else to look when nothing was selected: an empty namespace of a context is the commonest first audit.
 
 use crate::objects::Resource;
-use crate::snapshot::{Looking, Namespaces, Place};
+use crate::snapshot::{Namespaces, SnapshotOptions, SnapshotSource};
 use crate::watch::{Connected, ask};
 use std::time::Duration;
 use tokio::time::timeout;
@@ -15,11 +15,13 @@ const COUNTED: [Resource; 3] = [Resource::Deployments, Resource::StatefulSets, R
 /// Says where to look, and how many workloads the other namespaces have, if the namespace of the context was looked at;
 /// `None` for a file. `seen` tells how many objects were seen there.
 pub(super) async fn elsewhere(
-    looking: &Looking,
+    snapshot_options: &SnapshotOptions,
     connected: Option<&Connected>,
     seen: &dyn Fn(Resource) -> u64,
 ) -> Option<String> {
-    let (Place::Cluster { namespaces, .. }, Some(connected)) = (&looking.place, connected) else { return None };
+    let (SnapshotSource::Cluster { namespaces, .. }, Some(connected)) = (&snapshot_options.place, connected) else {
+        return None;
+    };
     let of_context = *namespaces == Namespaces::OfContext;
     let remedy = match namespaces {
         Namespaces::All => return None,
@@ -27,7 +29,7 @@ pub(super) async fn elsewhere(
         Namespaces::These(_) => "look in all namespaces with -A, or say --allow-empty",
     };
     // With a selector the count would be of others.
-    if !of_context || looking.selector.is_some() {
+    if !of_context || snapshot_options.selector.is_some() {
         return Some(remedy.to_owned());
     }
     let counts = futures::future::join_all(COUNTED.map(|resource| ask::count(connected, resource)));

@@ -25,9 +25,9 @@ pub use wait::{Progress, Waiting, wait};
 use crate::advice::Finding;
 use crate::kinds::TemplateHistory;
 use crate::report::{RolloutState, WorkloadReport};
-use crate::snapshot::{Gap, Look, Named, NotFound};
+use crate::snapshot::{Gap, NotFound, Snapshot, WorkloadRef};
 use crate::terminal::humanize::pods;
-use crate::time::{Taken, UnixTime};
+use crate::time::{ObservationTime, UnixTime};
 use serde::Serialize;
 use std::collections::BTreeMap;
 use std::io::{self, Write};
@@ -60,7 +60,7 @@ pub struct Audit {
     /// What was looked at: `namespace shop of https://…`.
     pub of: String,
     /// When.
-    pub taken: Taken,
+    pub taken: ObservationTime,
     /// What makes it stricter or more lenient.
     pub strictness: Strictness,
     /// What it comes to.
@@ -174,11 +174,12 @@ impl Auditor {
 
     /// What it comes to, once all reports were taken.
     #[must_use]
-    pub fn finish(self, look: &Look) -> Audit {
-        let mut audit = self.finish_with(look.of.clone(), look.taken, &look.gaps, look.unwritten_revisions);
-        audit.notes.extend(look.without_nodes.clone());
-        audit.notes.extend(look.without_registry.clone());
-        if let count @ 1.. = look.placeholders() {
+    pub fn finish(self, snapshot: &Snapshot) -> Audit {
+        let mut audit =
+            self.finish_with(snapshot.of.clone(), snapshot.taken, &snapshot.gaps, snapshot.unwritten_revisions);
+        audit.notes.extend(snapshot.without_nodes.clone());
+        audit.notes.extend(snapshot.without_registry.clone());
+        if let count @ 1.. = snapshot.placeholders() {
             let (pods, are) = (pods_counted(count), if count == 1 { "is" } else { "are" });
             audit.notes.push(format!(
                 "{pods} {are} left out: the controller is a Service, a ConfigMap or another core object that runs nothing, as on \
@@ -188,7 +189,7 @@ impl Auditor {
         audit
     }
 
-    fn finish_with(mut self, of: String, taken: Taken, gaps: &[Gap], unwritten_revisions: bool) -> Audit {
+    fn finish_with(mut self, of: String, taken: ObservationTime, gaps: &[Gap], unwritten_revisions: bool) -> Audit {
         let all = self.found.iter().flat_map(|found| found.findings.iter().copied());
         let verdict = Verdict::of(self.totals.workloads, all, !gaps.is_empty(), self.strictness);
         self.found.sort_by(|a, b| a.rank().cmp(&b.rank()));
@@ -220,13 +221,13 @@ fn pods_counted(count: u64) -> String {
 }
 
 /// Audits what was seen: the workloads that are named, or all.
-pub fn audit(look: &mut Look, names: &[Named], mut auditor: Auditor) -> Result<Audit, NotFound> {
+pub fn audit(snapshot: &mut Snapshot, names: &[WorkloadRef], mut auditor: Auditor) -> Result<Audit, NotFound> {
     if names.is_empty() {
-        look.reports(&mut |report| auditor.take(report));
+        snapshot.reports(&mut |report| auditor.take(report));
     } else {
-        look.find(names)?.into_iter().for_each(|report| auditor.take(report));
+        snapshot.find(names)?.into_iter().for_each(|report| auditor.take(report));
     }
-    Ok(auditor.finish(look))
+    Ok(auditor.finish(snapshot))
 }
 
 impl Audit {

@@ -2,9 +2,11 @@
 #![allow(clippy::doc_markdown, reason = "clap prints these comments as they stand, backticks too")]
 
 use super::{Format, Strictness};
-use crate::commands::options::{EvidenceArguments, LogArguments, LogConfig, LookArguments, WHAT, candidates, values};
+use crate::commands::options::{
+    EvidenceArguments, LogArguments, LogConfig, SnapshotArguments, WHAT, candidates, values,
+};
 use crate::kinds::WorkloadKind;
-use crate::snapshot::{Looking, Named, Selector, named};
+use crate::snapshot::{Selector, SnapshotOptions, WorkloadRef, named};
 use clap::Args;
 use clap::builder::{PossibleValuesParser, TypedValueParser};
 use clap_complete::engine::ArgValueCompleter;
@@ -55,7 +57,7 @@ pub struct AuditArguments {
 
     /// Where to look.
     #[command(flatten)]
-    pub look: LookArguments,
+    pub snapshot: SnapshotArguments,
 
     /// Whom to ask beside the API server.
     #[command(flatten)]
@@ -72,9 +74,9 @@ const VERDICT: &str = "Report";
 #[derive(Clone, Debug)]
 pub struct AuditOptions {
     /// Where to look, and at what.
-    pub looking: Looking,
+    pub snapshot_options: SnapshotOptions,
     /// The workloads that are named; all if none is.
-    pub names: Vec<Named>,
+    pub names: Vec<WorkloadRef>,
     /// In which form to print it.
     pub format: Format,
     /// What makes it stricter or more lenient.
@@ -88,15 +90,15 @@ pub struct AuditOptions {
 impl AuditOptions {
     /// What `arguments` mean, or why they mean nothing.
     pub fn new(arguments: AuditArguments) -> Result<Self, String> {
-        let mut looking = Looking::new(arguments.look, arguments.selector)?;
-        let names = named(&arguments.workloads, &looking.settings.workload_kinds)?;
-        arguments.evidence.apply(&mut looking)?;
-        looking.settings.messages = true;
+        let mut snapshot_options = SnapshotOptions::new(arguments.snapshot, arguments.selector)?;
+        let names = named(&arguments.workloads, &snapshot_options.settings.workload_kinds)?;
+        arguments.evidence.apply(&mut snapshot_options)?;
+        snapshot_options.settings.messages = true;
         // A Job that is named counts.
-        looking.settings.jobs |= names.iter().any(|named| named.kind() == WorkloadKind::Job);
+        snapshot_options.settings.jobs |= names.iter().any(|named| named.kind() == WorkloadKind::Job);
         Ok(Self {
             names,
-            looking,
+            snapshot_options,
             format: arguments.output,
             strictness: Strictness {
                 strict: arguments.strict,

@@ -6,9 +6,11 @@ use super::{Audit, Auditor, Format, Strictness, Verdict, fails, findings_while_w
 use crate::advice::Finding;
 use crate::registry::RegistryOptions;
 use crate::report::{HashReport, Origin, Workload, WorkloadReport};
-use crate::snapshot::{Cause, Gap, Looking, Named, Place, Watched, is_named, look_at_cluster};
+use crate::snapshot::{
+    Cause, Gap, SnapshotOptions, SnapshotSource, WatchedSnapshot, WorkloadRef, is_any_of, list_cluster,
+};
 use crate::telemetry::Telemetry;
-use crate::time::{Taken, UnixTime};
+use crate::time::{ObservationTime, UnixTime};
 use crate::watch::{self, Timings};
 use anyhow::{Context as _, bail};
 use std::collections::BTreeMap;
@@ -26,9 +28,9 @@ const NODES_AGAIN: Duration = Duration::from_secs(30);
 #[derive(Clone, Debug)]
 pub struct Waiting {
     /// Where, and what counts.
-    pub looking: Looking,
+    pub snapshot_options: SnapshotOptions,
     /// The workloads that are named; all if none is.
-    pub names: Vec<Named>,
+    pub names: Vec<WorkloadRef>,
     /// What makes it stricter or more lenient.
     pub strictness: Strictness,
     /// What the audit will be printed as.
@@ -56,32 +58,36 @@ pub struct Progress {
 
 /// Waits, tells how far it is whenever it has looked, and gives the audit at the end.
 pub async fn wait(waiting: &Waiting, tell: &mut dyn FnMut(&Progress)) -> anyhow::Result<Audit> {
-    let Waiting { looking, names, strictness, format, patience } = waiting;
+    let Waiting { snapshot_options, names, strictness, format, patience } = waiting;
     let began = Instant::now();
-    let Place::Cluster { connection, namespaces } = &looking.place else {
+    let SnapshotSource::Cluster { connection, namespaces } = &snapshot_options.place else {
         bail!("a file does not change: --wait needs a cluster");
     };
     let connected = watch::connect(connection).await?;
     let namespaces = namespaces.names(&connected);
     // Whatever keeps it from looking at all is told at once, and not when time runs out.
     // Registries are asked once, at the end.
-    let first = Looking { registry: RegistryOptions::default(), ..looking.clone() };
-    let mut look = look_at_cluster(&connected, &namespaces, &first, None, Timings::of_a_look()).await?;
+    let first = SnapshotOptions { registry: RegistryOptions::default(), ..snapshot_options.clone() };
+    let mut snapshot = list_cluster(&connected, &namespaces, &first, None, Timings::for_snapshot()).await?;
     let mut standing = Standing::new(names, *strictness);
-    look.reports(&mut |report| standing.put(report));
-    standing.check_knowable(&look.gaps)?;
+    snapshot.reports(&mut |report| standing.put(report));
+    standing.check_knowable(&snapshot.gaps)?;
     let nothing_to_wait_for = names.is_empty() && standing.is_empty();
     let mut timed_out = false;
     if nothing_to_wait_for || standing.is_done() {
-        look.ask_registries(&looking.registry).await?;
-        look.reports(&mut |report| standing.put(report));
+        snapshot.ask_registries(&snapshot_options.registry).await?;
+        snapshot.reports(&mut |report| standing.put(report));
     } else {
         let sources = watch::sources(&namespaces);
         let telemetry = Telemetry::new().context("cannot register podskew's own metrics")?;
-        let watched = Arc::new(Watched::new(looking.settings.clone(), looking.selector.clone(), &sources));
+        let watched = Arc::new(WatchedSnapshot::new(
+            snapshot_options.settings.clone(),
+            snapshot_options.selector.clone(),
+            &sources,
+        ));
         let _watches = watch::run(&connected.client, &namespaces, &watched, &telemetry, Timings::default());
         let mut nodes = JoinSet::new();
-        if looking.nodes {
+        if snapshot_options.nodes {
             let timings = Timings { nodes: NODES_AGAIN, ..Timings::default() };
             nodes.spawn(watch::keep_listing_nodes(connected.client.clone(), Arc::clone(&watched), telemetry, timings));
         }
@@ -95,7 +101,7 @@ pub async fn wait(waiting: &Waiting, tell: &mut dyn FnMut(&Progress)) -> anyhow:
             tokio::time::sleep(left.min(PACE)).await;
             standing.follow(&watched);
         }
-        look.without_registry = watched.ask_registries(&looking.registry).await?;
+        snapshot.without_registry = watched.ask_registries(&snapshot_options.registry).await?;
         standing.follow(&watched);
         // Digests that registries say are one image need nobody to wait for them.
         timed_out &= !standing.is_done();
@@ -103,15 +109,16 @@ pub async fn wait(waiting: &Waiting, tell: &mut dyn FnMut(&Progress)) -> anyhow:
     tell(&standing.progress(began.elapsed()));
     let mut auditor = Auditor::new(*strictness, *format, true);
     let missing: Vec<String> =
-        standing.unseen().map(|named| format!("there is still no {named} in {}", look.of)).collect();
+        standing.unseen().map(|named| format!("there is still no {named} in {}", snapshot.of)).collect();
     for report in standing.into_reports() {
         auditor.take(report);
     }
-    let mut audit = auditor.finish_with(look.of.clone(), Taken::now(), &look.gaps, look.unwritten_revisions);
-    audit.notes.extend(look.without_nodes.clone());
-    audit.notes.extend(look.without_registry.clone());
+    let mut audit =
+        auditor.finish_with(snapshot.of.clone(), ObservationTime::now(), &snapshot.gaps, snapshot.unwritten_revisions);
+    audit.notes.extend(snapshot.without_nodes.clone());
+    audit.notes.extend(snapshot.without_registry.clone());
     if audit.verdict == Verdict::Empty {
-        audit.elsewhere = elsewhere(looking, Some(&connected), &|resource| look.objects(resource)).await;
+        audit.elsewhere = elsewhere(snapshot_options, Some(&connected), &|resource| snapshot.objects(resource)).await;
     }
     if timed_out {
         audit.verdict = Verdict::TimedOut;
@@ -122,7 +129,7 @@ pub async fn wait(waiting: &Waiting, tell: &mut dyn FnMut(&Progress)) -> anyhow:
 
 /// How the workloads that are waited for stand.
 struct Standing<'w> {
-    names: &'w [Named],
+    names: &'w [WorkloadRef],
     strictness: Strictness,
     /// Those that are not done.
     open: BTreeMap<Workload, WorkloadReport>,
@@ -135,13 +142,13 @@ struct Standing<'w> {
 }
 
 impl<'w> Standing<'w> {
-    fn new(names: &'w [Named], strictness: Strictness) -> Self {
+    fn new(names: &'w [WorkloadRef], strictness: Strictness) -> Self {
         Self { names, strictness, open: BTreeMap::new(), done: BTreeMap::new(), settled: true, followed: false }
     }
 
     fn put(&mut self, mut report: WorkloadReport) {
         self.forget(&report.workload);
-        if !is_named(self.names, &report) {
+        if !is_any_of(self.names, &report) {
             return;
         }
         if is_done(&report, self.strictness) {
@@ -161,7 +168,7 @@ impl<'w> Standing<'w> {
     }
 
     /// Takes what the watches have brought.
-    fn follow(&mut self, watched: &Watched) {
+    fn follow(&mut self, watched: &WatchedSnapshot) {
         loop {
             let changes = watched.changes(UnixTime::now());
             if !changes.complete {
@@ -198,9 +205,9 @@ impl<'w> Standing<'w> {
     }
 
     /// The names that nothing goes by yet. A pod's name is gone from a workload that is done.
-    fn unseen(&self) -> impl Iterator<Item = &Named> {
-        let seen = |named: &Named| self.open.values().chain(self.done.values()).any(|report| named.names(report));
-        let by_pod = |named: &Named| named.is_pod() && !self.is_empty();
+    fn unseen(&self) -> impl Iterator<Item = &WorkloadRef> {
+        let seen = |named: &WorkloadRef| self.open.values().chain(self.done.values()).any(|report| named.names(report));
+        let by_pod = |named: &WorkloadRef| named.is_pod() && !self.is_empty();
         self.names.iter().filter(move |named| !seen(named) && !by_pod(named))
     }
 

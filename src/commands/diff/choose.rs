@@ -3,7 +3,7 @@
 use crate::report::Workload;
 use crate::report::history::{History, Revision};
 use crate::terminal::humanize::age_since;
-use crate::time::Taken;
+use crate::time::ObservationTime;
 use std::fmt::Write as _;
 
 /// What was asked for.
@@ -22,7 +22,7 @@ pub(super) enum Asked<'a> {
 pub(super) struct Chooser<'a> {
     pub(super) workload: &'a Workload,
     pub(super) history: &'a History,
-    pub(super) taken: Taken,
+    pub(super) taken: ObservationTime,
 }
 
 impl<'a> Chooser<'a> {

@@ -9,7 +9,7 @@ use crate::json::printed;
 use crate::kinds::TemplateHistory;
 use crate::objects::Resource;
 use crate::report::history::Revision;
-use crate::snapshot::look;
+use crate::snapshot::take_snapshot;
 use crate::terminal::output;
 use crate::terminal::text_layout::{ADDED, BOLD, HUNK, REMOVED, styled};
 use anyhow::{Context as _, anyhow, bail};
@@ -22,8 +22,8 @@ const DIFFERENT: u8 = 1;
 pub async fn diff(options: DiffOptions) -> anyhow::Result<ExitCode> {
     let named = &options.workload;
     let templates = Templates::default();
-    let mut look = look(&options.looking, Some(templates.witness(&named.name))).await?;
-    let reports = look.find(std::slice::from_ref(named))?;
+    let mut snapshot = take_snapshot(&options.snapshot_options, Some(templates.observer(&named.name))).await?;
+    let reports = snapshot.find(std::slice::from_ref(named))?;
     let report = match reports.as_slice() {
         [report] => report,
         several => {
@@ -32,8 +32,8 @@ pub async fn diff(options: DiffOptions) -> anyhow::Result<ExitCode> {
         }
     };
     let workload = &report.workload;
-    let history = look.history(workload).with_context(|| format!("there is no {named} any more"))?;
-    let chooser = Chooser { workload, history: &history, taken: look.taken };
+    let history = snapshot.history(workload).with_context(|| format!("there is no {named} any more"))?;
+    let chooser = Chooser { workload, history: &history, taken: snapshot.taken };
     let asked = match options.hashes.as_slice() {
         [] => Asked::Previous,
         [old] => Asked::With(old),
@@ -43,9 +43,9 @@ pub async fn diff(options: DiffOptions) -> anyhow::Result<ExitCode> {
         TemplateHistory::ControllerRevisions => Resource::ControllerRevisions,
         TemplateHistory::ReplicaSets | TemplateHistory::None => Resource::ReplicaSets,
     };
-    let gap = look.gaps.iter().find(|gap| gap.resource == holders).or(look.gaps.first());
+    let gap = snapshot.gaps.iter().find(|gap| gap.resource == holders).or(snapshot.gaps.first());
     let (candidates, new) = chooser.choose(asked).map_err(|error| match gap {
-        Some(gap) => anyhow!("in {}, {gap}", look.of).context(error),
+        Some(gap) => anyhow!("in {}, {gap}", snapshot.of).context(error),
         None => anyhow!(error),
     })?;
 
@@ -74,7 +74,7 @@ pub async fn diff(options: DiffOptions) -> anyhow::Result<ExitCode> {
     let code = if text.is_empty() { ExitCode::SUCCESS } else { ExitCode::from(DIFFERENT) };
     output::print(&match options.format {
         DiffFormat::Json => {
-            let difference = Difference::new(&look, workload, (old, new), options.show_values, &text);
+            let difference = Difference::new(&snapshot, workload, (old, new), options.show_values, &text);
             printed(&difference).context("cannot write the JSON")? + "\n"
         }
         DiffFormat::Text if output::takes_colours() => coloured(&text),

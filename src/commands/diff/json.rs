@@ -2,7 +2,7 @@
 
 use crate::json::{Head, moment};
 use crate::report::history::Revision;
-use crate::snapshot::Look;
+use crate::snapshot::Snapshot;
 use serde::Serialize;
 
 /// What differs between two templates, as one document.
@@ -33,7 +33,7 @@ struct Compared<'a> {
 impl<'a> Difference<'a> {
     /// Of two templates of a workload.
     pub(super) fn new(
-        look: &'a Look,
+        snapshot: &'a Snapshot,
         workload: &'a crate::report::Workload,
         (old, new): (&'a Revision, &'a Revision),
         values_shown: bool,
@@ -41,7 +41,7 @@ impl<'a> Difference<'a> {
     ) -> Self {
         let crate::report::Workload { namespace, workload_type, name } = workload;
         Self {
-            head: Head::new(look.taken, &look.of),
+            head: Head::new(snapshot.taken, &snapshot.of),
             namespace,
             workload_type,
             workload: name,

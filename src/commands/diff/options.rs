@@ -1,9 +1,9 @@
 //! The options of `diff`.
 #![allow(clippy::doc_markdown, reason = "clap prints these comments as they stand, backticks too")]
 
-use crate::commands::options::{LogArguments, LogConfig, LookArguments, candidates, values};
+use crate::commands::options::{LogArguments, LogConfig, SnapshotArguments, candidates, values};
 use crate::kinds::{TemplateHistory, WorkloadKind};
-use crate::snapshot::{Looking, Named, named};
+use crate::snapshot::{SnapshotOptions, WorkloadRef, named};
 use clap::Args;
 use clap::builder::TypedValueParser;
 use clap_complete::engine::{ArgValueCompleter, CompletionCandidate};
@@ -34,7 +34,7 @@ pub struct DiffArguments {
 
     /// Where to look.
     #[command(flatten)]
-    pub look: LookArguments,
+    pub snapshot: SnapshotArguments,
 
     /// How to log.
     #[command(flatten)]
@@ -54,9 +54,9 @@ pub enum DiffFormat {
 #[derive(Clone, Debug)]
 pub struct DiffOptions {
     /// Where to look.
-    pub looking: Looking,
+    pub snapshot_options: SnapshotOptions,
     /// Whose templates.
-    pub workload: Named,
+    pub workload: WorkloadRef,
     /// Which: none, one or two, as they were typed.
     pub hashes: Vec<String>,
     /// Whether to show what may be a secret.
@@ -73,8 +73,8 @@ impl DiffOptions {
     /// What `arguments` mean, or why they mean nothing.
     pub fn new(arguments: DiffArguments, program: &str) -> Result<Self, String> {
         // Templates are told by ReplicaSets and ControllerRevisions alone.
-        let looking = Looking { needs_pods: false, ..Looking::new(arguments.look, None)? };
-        let workload = match named(&[arguments.workload], &looking.settings.workload_kinds)?.pop() {
+        let snapshot_options = SnapshotOptions { needs_pods: false, ..SnapshotOptions::new(arguments.snapshot, None)? };
+        let workload = match named(&[arguments.workload], &snapshot_options.settings.workload_kinds)?.pop() {
             Some(named) if keeps_templates(&named.workload_type) => named,
             Some(named) if named.is_pod() => {
                 return Err(format!(
@@ -92,7 +92,7 @@ impl DiffOptions {
             }
         };
         Ok(Self {
-            looking,
+            snapshot_options,
             workload,
             hashes: arguments.hashes,
             show_values: arguments.show_values,

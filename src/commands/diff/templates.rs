@@ -4,7 +4,7 @@ use super::pod_template;
 use crate::inventory::template_hash;
 use crate::objects::{Resource, decode_object};
 use crate::report::Workload;
-use crate::snapshot::Witness;
+use crate::snapshot::RawObserver;
 use crate::sync::lock;
 use memchr::memmem;
 use serde_json::Value;
@@ -21,7 +21,7 @@ pub(super) struct Templates {
 
 impl Templates {
     /// Keeps what may be of a workload of this name, and nothing else of all that is seen.
-    pub(super) fn witness(&self, name: &str) -> Witness {
+    pub(super) fn observer(&self, name: &str) -> RawObserver {
         let objects = Arc::clone(&self.objects);
         // As an owner reference has it; indented or not, the name stands in quotes.
         let name = memmem::Finder::new(&format!("\"{name}\"")).into_owned();

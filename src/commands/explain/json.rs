@@ -7,7 +7,7 @@ use crate::advice::{pin, roll_back};
 use crate::json::{Done, Head, Image, Workload, moment, printed};
 use crate::report::history::{ContainerDetail, History, PodDetail, Revision};
 use crate::report::{PodReport, WorkloadReport};
-use crate::snapshot::Look;
+use crate::snapshot::Snapshot;
 use serde::Serialize;
 
 #[derive(Serialize)]
@@ -75,9 +75,9 @@ struct Container<'a> {
 }
 
 /// All of them, as one document.
-pub(super) fn json(look: &Look, explanations: &[Explanation]) -> serde_json::Result<String> {
+pub(super) fn json(snapshot: &Snapshot, explanations: &[Explanation]) -> serde_json::Result<String> {
     printed(&Document {
-        head: Head::new(look.taken, &look.of),
+        head: Head::new(snapshot.taken, &snapshot.of),
         workloads: explanations.iter().map(Explained::from).collect(),
     })
 }

@@ -15,7 +15,7 @@ use crate::advice::word;
 use crate::kinds::WorkloadKind;
 use crate::report::history::{History, PodDetail, Revision};
 use crate::report::{HashDigests, HashReport, ImageReference, Name, PodReport, RolloutState, Workload, WorkloadReport};
-use crate::time::{Taken, TakenFrom, UnixTime};
+use crate::time::{ObservationTime, TimeSource, UnixTime};
 
 /// Everything that is known of one workload.
 #[derive(Debug)]
@@ -27,7 +27,7 @@ pub struct Explanation {
     /// The pod that was asked for.
     pub pod: Option<Name>,
     /// When it was looked at.
-    pub taken: Taken,
+    pub taken: ObservationTime,
     /// The command that shows what differs between two of its templates, up to their hashes.
     pub diff: String,
     /// What could not be seen, and what is unknown because of it.
@@ -57,7 +57,7 @@ impl Explanation {
     pub fn of_now(report: WorkloadReport, history: History, now: UnixTime, notes: Vec<String>) -> Self {
         let Workload { namespace, workload_type, name } = &report.workload;
         let diff = format!("podskew diff -n {} {}/{}", word(namespace), word(workload_type), word(name));
-        Self { pod: None, history, taken: Taken { at: now, from: TakenFrom::Clock }, diff, notes, report }
+        Self { pod: None, history, taken: ObservationTime { at: now, from: TimeSource::Clock }, diff, notes, report }
     }
 
     /// The current template, and then the others, newest first.

@@ -1,9 +1,9 @@
 //! The options of `explain`.
 #![allow(clippy::doc_markdown, reason = "clap prints these comments as they stand, backticks too")]
 
-use crate::commands::options::{EvidenceArguments, LogArguments, LogConfig, LookArguments, candidates, values};
+use crate::commands::options::{EvidenceArguments, LogArguments, LogConfig, SnapshotArguments, candidates, values};
 use crate::kinds::WorkloadKind;
-use crate::snapshot::{Looking, Named, named};
+use crate::snapshot::{SnapshotOptions, WorkloadRef, named};
 use clap::Args;
 use clap::builder::TypedValueParser;
 use clap_complete::engine::ArgValueCompleter;
@@ -23,7 +23,7 @@ pub struct ExplainArguments {
 
     /// Where to look.
     #[command(flatten)]
-    pub look: LookArguments,
+    pub snapshot: SnapshotArguments,
 
     /// Whom to ask beside the API server.
     #[command(flatten)]
@@ -47,9 +47,9 @@ pub enum ExplainFormat {
 #[derive(Clone, Debug)]
 pub struct ExplainOptions {
     /// Where to look.
-    pub looking: Looking,
+    pub snapshot_options: SnapshotOptions,
     /// What to explain.
-    pub workloads: Vec<Named>,
+    pub workloads: Vec<WorkloadRef>,
     /// In which form.
     pub format: ExplainFormat,
     /// What podskew goes by here.
@@ -61,14 +61,15 @@ pub struct ExplainOptions {
 impl ExplainOptions {
     /// What `arguments` mean, or why they mean nothing.
     pub fn new(arguments: ExplainArguments, program: &'static str) -> Result<Self, String> {
-        let mut looking = Looking::new(arguments.look, None)?;
-        let workloads = named(&arguments.workloads, &looking.settings.workload_kinds)?;
-        arguments.evidence.apply(&mut looking)?;
-        looking.settings.images_of_history = true;
-        looking.settings.messages = true;
+        let mut snapshot_options = SnapshotOptions::new(arguments.snapshot, None)?;
+        let workloads = named(&arguments.workloads, &snapshot_options.settings.workload_kinds)?;
+        arguments.evidence.apply(&mut snapshot_options)?;
+        snapshot_options.settings.images_of_history = true;
+        snapshot_options.settings.messages = true;
         // A Job that is named counts, and so does the Job of a pod.
-        looking.settings.jobs |= workloads.iter().any(|named| named.is_pod() || named.kind() == WorkloadKind::Job);
-        Ok(Self { looking, workloads, format: arguments.output, program, log: arguments.log.into() })
+        snapshot_options.settings.jobs |=
+            workloads.iter().any(|named| named.is_pod() || named.kind() == WorkloadKind::Job);
+        Ok(Self { snapshot_options, workloads, format: arguments.output, program, log: arguments.log.into() })
     }
 }
 

@@ -9,7 +9,7 @@ use crate::report::{
 };
 use crate::terminal::humanize::{age, age_since, old, one_line, pods, since};
 use crate::terminal::text_layout::{BOLD, FAINT, GREEN, Page, RED, Terminal, YELLOW};
-use crate::time::{Taken, UnixTime};
+use crate::time::{ObservationTime, UnixTime};
 
 /// How many pods are named before the rest is counted.
 const NAMED: usize = 5;
@@ -377,7 +377,7 @@ fn origin_in_words(origin: Origin) -> &'static str {
 }
 
 /// ` since 2026-11-21 12:00 UTC (23m)`.
-fn since_when(moment: Option<UnixTime>, taken: Taken) -> String {
+fn since_when(moment: Option<UnixTime>, taken: ObservationTime) -> String {
     moment.map_or_else(|| ", since when is unknown".to_owned(), |moment| format!(" since {}", since(moment, taken)))
 }
 
@@ -385,7 +385,7 @@ fn since_when(moment: Option<UnixTime>, taken: Taken) -> String {
 fn names_and_nodes<'p>(
     report: &WorkloadReport,
     pods: impl Iterator<Item = &'p PodReport>,
-    taken: Option<Taken>,
+    taken: Option<ObservationTime>,
 ) -> String {
     let name = |pod: &PodReport| {
         let on = if pod.node.is_empty() { String::new() } else { format!(" on {}", pod.node) };

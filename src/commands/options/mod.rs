@@ -7,7 +7,7 @@ mod snapshot;
 pub(super) mod values;
 
 pub use registry::{RegistryArguments, RegistryIntervalArguments, RegistryTimeoutArguments};
-pub use snapshot::{EvidenceArguments, LookArguments};
+pub use snapshot::{EvidenceArguments, SnapshotArguments};
 
 use crate::inventory::{CustomKind, Settings};
 use crate::watch::Connection;

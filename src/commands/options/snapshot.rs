@@ -6,7 +6,7 @@ use super::{
     RegistryTimeoutArguments, WHAT, candidates, check_namespaces, settings, unique, values,
 };
 use crate::registry::RegistryOptions;
-use crate::snapshot::{Looking, Namespaces, Place, Selector};
+use crate::snapshot::{Namespaces, Selector, SnapshotOptions, SnapshotSource};
 use crate::time::UnixTime;
 use clap::{Args, ValueHint};
 use clap_complete::engine::ArgValueCompleter;
@@ -14,7 +14,7 @@ use std::path::PathBuf;
 
 /// Where a command that looks once was told to look.
 #[derive(Args, Debug)]
-pub struct LookArguments {
+pub struct SnapshotArguments {
     /// Which cluster, and as whom.
     #[command(flatten)]
     pub connection: ConnectionArguments,
@@ -60,17 +60,17 @@ pub struct EvidenceArguments {
 }
 
 impl EvidenceArguments {
-    /// Has `looking` ask them, or says why these arguments mean nothing.
-    pub(in crate::commands) fn apply(self, looking: &mut Looking) -> Result<(), String> {
-        looking.nodes = self.nodes.nodes;
-        looking.registry = self.registry.options(None, self.registry_timeout.registry_timeout)?;
+    /// Has `snapshot_options` ask them, or says why these arguments mean nothing.
+    pub(in crate::commands) fn apply(self, snapshot_options: &mut SnapshotOptions) -> Result<(), String> {
+        snapshot_options.nodes = self.nodes.nodes;
+        snapshot_options.registry = self.registry.options(None, self.registry_timeout.registry_timeout)?;
         Ok(())
     }
 }
 
-impl Looking {
+impl SnapshotOptions {
     /// What `arguments` mean, or why they mean nothing.
-    pub fn new(arguments: LookArguments, selector: Option<Selector>) -> Result<Self, String> {
+    pub fn new(arguments: SnapshotArguments, selector: Option<Selector>) -> Result<Self, String> {
         let names = unique(arguments.namespace);
         let settings = settings(arguments.counts);
         if names.len() > MAX_NAMESPACES && arguments.filename.is_empty() {
@@ -86,7 +86,7 @@ impl Looking {
             return Err("--filename names standard input twice, and it can be read once; leave one - out".to_owned());
         }
         let place = if files.is_empty() {
-            Place::Cluster {
+            SnapshotSource::Cluster {
                 connection: arguments.connection.into(),
                 namespaces: match (arguments.all_namespaces, names.is_empty()) {
                     (true, _) => Namespaces::All,
@@ -95,7 +95,7 @@ impl Looking {
                 },
             }
         } else {
-            Place::Dump { files, namespaces: names, taken: arguments.taken }
+            SnapshotSource::Dump { files, namespaces: names, taken: arguments.taken }
         };
         Ok(Self { place, settings, selector, needs_pods: true, nodes: false, registry: RegistryOptions::default() })
     }

@@ -1,7 +1,7 @@
 //! Files that are compressed, and archives of them. They are read from where they are: nothing is ever unpacked into a folder.
 
 use super::meter::Metered;
-use super::{ARCHIVES, Broken, Entry, LAYERS, Reader, within};
+use super::{ARCHIVES, InputFile, LAYERS, ReadError, Reader, within};
 use anyhow::anyhow;
 use flate2::read::MultiGzDecoder;
 use std::io::{self, Cursor, Read, Seek};
@@ -46,10 +46,10 @@ pub(super) fn is_structured(name: &str) -> bool {
 
 impl Reader<'_, '_> {
     /// Reads to the end, where the checksum stands.
-    pub(super) fn gzip(&mut self, input: &mut dyn Read, entry: &mut Entry) -> Result<(), Broken> {
+    pub(super) fn gzip(&mut self, input: &mut dyn Read, entry: &mut InputFile) -> Result<(), ReadError> {
         entry.layers += 1;
         if entry.layers > LAYERS {
-            return Err(Broken::Input(anyhow!("it is compressed again and again; decompress it with gunzip")));
+            return Err(ReadError::Input(anyhow!("it is compressed again and again; decompress it with gunzip")));
         }
         let mut decoded = Metered::new(MultiGzDecoder::new(input), &Rc::clone(&self.meter));
         self.file(&mut decoded, entry).map_err(of_gzip)?;
@@ -57,7 +57,7 @@ impl Reader<'_, '_> {
         Ok(())
     }
 
-    pub(super) fn tar(&mut self, input: &mut dyn Read, at: &Entry) -> Result<(), Broken> {
+    pub(super) fn tar(&mut self, input: &mut dyn Read, at: &InputFile) -> Result<(), ReadError> {
         let archives = nested(at)?;
         let mut end = EndMark { input, zeros: 0 };
         {
@@ -79,17 +79,17 @@ impl Reader<'_, '_> {
                     continue;
                 }
                 let mut inner = self.entry(name, true, archives);
-                let mut checked = Whole { left: file.size(), input: &mut file };
+                let mut checked = CompleteFile { left: file.size(), input: &mut file };
                 self.found(&mut checked, &mut inner)?;
             }
         }
         if end.zeros < TAR_BLOCK {
-            return Err(Broken::Input(anyhow!("it is a tar archive that was cut short: its end is missing")));
+            return Err(ReadError::Input(anyhow!("it is a tar archive that was cut short: its end is missing")));
         }
         Ok(())
     }
 
-    pub(super) fn zip(&mut self, input: impl Read + Seek, at: &Entry) -> Result<(), Broken> {
+    pub(super) fn zip(&mut self, input: impl Read + Seek, at: &InputFile) -> Result<(), ReadError> {
         let archives = nested(at)?;
         let mut archive = ZipArchive::new(input).map_err(of_zip)?;
         for number in 0..archive.len() {
@@ -97,7 +97,9 @@ impl Reader<'_, '_> {
             let file = archive.by_index_raw(number).map_err(of_zip)?;
             let name = String::from_utf8_lossy(file.name_raw()).into_owned();
             if file.encrypted() {
-                return Err(Broken::Input(anyhow!("it is an encrypted zip archive; decrypt it, and name the folder")));
+                return Err(ReadError::Input(anyhow!(
+                    "it is an encrypted zip archive; decrypt it, and name the folder"
+                )));
             }
             if file.is_dir() {
                 continue;
@@ -114,7 +116,7 @@ impl Reader<'_, '_> {
                 continue;
             }
             if !is_read {
-                return Err(within(&name, Broken::Input(anyhow!("{PACKED_OTHERWISE}"))));
+                return Err(within(&name, ReadError::Input(anyhow!("{PACKED_OTHERWISE}"))));
             }
             let file = archive.by_index(number).map_err(|error| within(&name, of_zip(error)))?;
             let mut inner = self.entry(name, true, archives);
@@ -128,9 +130,9 @@ impl Reader<'_, '_> {
     }
 
     /// Reads a zip that stands in another archive, or comes through a pipe. What it holds is told at its end.
-    pub(super) fn zip_in_memory(&mut self, input: &mut dyn Read, entry: &mut Entry) -> Result<(), Broken> {
+    pub(super) fn zip_in_memory(&mut self, input: &mut dyn Read, entry: &mut InputFile) -> Result<(), ReadError> {
         if entry.archives == 0 && entry.layers == 0 {
-            return Err(Broken::Input(anyhow!(
+            return Err(ReadError::Input(anyhow!(
                 "it is a zip archive, which cannot be read from a pipe; write it into a file, and name that"
             )));
         }
@@ -138,7 +140,7 @@ impl Reader<'_, '_> {
         let mut archive = Vec::new();
         input.take(most as u64 + 1).read_to_end(&mut archive)?;
         if archive.len() > most {
-            return Err(Broken::Input(anyhow!(
+            return Err(ReadError::Input(anyhow!(
                 "it is a zip archive of more than {} MiB within another; unpack the outer one, and name the folder",
                 most >> 20
             )));
@@ -153,39 +155,41 @@ impl Reader<'_, '_> {
 }
 
 /// How many archives are around what stands in this one.
-fn nested(at: &Entry) -> Result<u8, Broken> {
+fn nested(at: &InputFile) -> Result<u8, ReadError> {
     if at.archives >= ARCHIVES {
-        return Err(Broken::Input(anyhow!(
+        return Err(ReadError::Input(anyhow!(
             "it is an archive in an archive in an archive; unpack the outer one, and name the folder"
         )));
     }
     Ok(at.archives + 1)
 }
 
-fn of_gzip(broken: Broken) -> Broken {
-    let Broken::Input(error) = broken else { return broken };
+fn of_gzip(broken: ReadError) -> ReadError {
+    let ReadError::Input(error) = broken else { return broken };
     let kind = error.downcast_ref::<io::Error>().map(io::Error::kind);
     match kind {
-        Some(io::ErrorKind::UnexpectedEof) => Broken::Input(anyhow!("it is compressed with gzip, and was cut short")),
-        Some(io::ErrorKind::InvalidInput | io::ErrorKind::InvalidData) => {
-            Broken::Input(anyhow!("it is compressed with gzip, and broken: {error}"))
+        Some(io::ErrorKind::UnexpectedEof) => {
+            ReadError::Input(anyhow!("it is compressed with gzip, and was cut short"))
         }
-        _ => Broken::Input(error),
+        Some(io::ErrorKind::InvalidInput | io::ErrorKind::InvalidData) => {
+            ReadError::Input(anyhow!("it is compressed with gzip, and broken: {error}"))
+        }
+        _ => ReadError::Input(error),
     }
 }
 
-fn of_tar(error: io::Error) -> Broken {
+fn of_tar(error: io::Error) -> ReadError {
     match error.kind() {
         io::ErrorKind::UnexpectedEof | io::ErrorKind::InvalidInput | io::ErrorKind::InvalidData => error.into(),
         _ if error.get_ref().is_some() => {
-            Broken::Input(anyhow!("it is a tar archive that is broken or was cut short: {error}"))
+            ReadError::Input(anyhow!("it is a tar archive that is broken or was cut short: {error}"))
         }
         _ => error.into(),
     }
 }
 
-fn of_zip(error: ZipError) -> Broken {
-    Broken::Input(match error {
+fn of_zip(error: ZipError) -> ReadError {
+    ReadError::Input(match error {
         ZipError::Io(error) => anyhow!(error),
         ZipError::UnsupportedArchive(ZipError::PASSWORD_REQUIRED) | ZipError::InvalidPassword => {
             anyhow!("it is an encrypted zip archive; decrypt it, and name the folder")
@@ -196,13 +200,13 @@ fn of_zip(error: ZipError) -> Broken {
 }
 
 /// Of a file whose bytes are not what the archive says of them.
-fn of_zip_data(broken: Broken) -> Broken {
-    let Broken::Input(error) = broken else { return broken };
+fn of_zip_data(broken: ReadError) -> ReadError {
+    let ReadError::Input(error) = broken else { return broken };
     match error.downcast_ref::<io::Error>().map(io::Error::kind) {
         Some(io::ErrorKind::InvalidData | io::ErrorKind::InvalidInput | io::ErrorKind::UnexpectedEof) => {
-            Broken::Input(error.context("it is a zip archive that is broken or was cut short"))
+            ReadError::Input(error.context("it is a zip archive that is broken or was cut short"))
         }
-        _ => Broken::Input(error),
+        _ => ReadError::Input(error),
     }
 }
 
@@ -212,12 +216,12 @@ const PACKED_OTHERWISE: &str =
 const TAR_BLOCK: usize = 512;
 
 /// A file of an archive, which has to be there up to its last byte.
-struct Whole<R> {
+struct CompleteFile<R> {
     input: R,
     left: u64,
 }
 
-impl<R: Read> Read for Whole<R> {
+impl<R: Read> Read for CompleteFile<R> {
     fn read(&mut self, out: &mut [u8]) -> io::Result<usize> {
         let read = self.input.read(out)?;
         self.left = self.left.saturating_sub(read as u64);

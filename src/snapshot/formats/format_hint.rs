@@ -6,7 +6,7 @@ pub(super) const REMEDY: &str =
 
 /// What a text looks like.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(super) enum Form {
+pub(super) enum FormatHint {
     Json,
     Yaml,
     /// Neither; what it is instead, in words.
@@ -14,15 +14,15 @@ pub(super) enum Form {
 }
 
 /// Names the form of a text by its beginning.
-pub(super) fn form(beginning: &[u8]) -> Form {
+pub(super) fn form(beginning: &[u8]) -> FormatHint {
     let text = beginning.trim_ascii_start();
     let text = text.strip_prefix(b"\xEF\xBB\xBF").unwrap_or(text).trim_ascii_start();
     let line = text.split(|byte| *byte == b'\n').next().unwrap_or_default().trim_ascii_end();
     let begins = |words: &[&str]| words.iter().any(|word| text.starts_with(word.as_bytes()));
     // White space alone may go on, and be followed by JSON.
-    let Some(first) = text.first() else { return Form::Json };
-    Form::Other(match first {
-        b'{' | b'[' => return Form::Json,
+    let Some(first) = text.first() else { return FormatHint::Json };
+    FormatHint::Other(match first {
+        b'{' | b'[' => return FormatHint::Json,
         _ if begins(&["k8s\0"]) => "it is Kubernetes' protobuf, as etcd keeps it, and no JSON",
         0xFF | 0xFE => "it is UTF-32 or no text at all",
         _ if beginning.contains(&0) => "it is binary and no JSON",
@@ -36,7 +36,7 @@ pub(super) fn form(beginning: &[u8]) -> Form {
         _ if begins(&["NAME ", "NAMESPACE ", "NAME\t"]) => "it is kubectl's table and no JSON",
         _ if is_description(line) => "it is what kubectl describe prints, for people, and no JSON",
         _ if begins(&["<!", "<html", "<?xml"]) => "it is a web page and no JSON",
-        _ if begins(&["---", "- ", "%YAML", "#"]) || is_yaml_field(line) => return Form::Yaml,
+        _ if begins(&["---", "- ", "%YAML", "#"]) || is_yaml_field(line) => return FormatHint::Yaml,
         _ if is_name(line) => "it is what kubectl get -o name prints, and no JSON",
         _ => "it is neither JSON nor YAML",
     })

@@ -1,7 +1,7 @@
 //! JSON: lists, arrays, single objects, events of watches, and what `kubectl cluster-info dump` prints between them.
 
 use super::format_hint::REMEDY;
-use super::{Broken, Change, Entry, Piece, Reader, meter, shape};
+use super::{InputFile, ObjectOrigin, ReadError, ReadObject, Reader, meter, shape};
 use crate::objects::{Cut, CutError, Cutter, Resource, decode_kind, decode_object, member};
 use std::io::Read;
 
@@ -20,7 +20,7 @@ const LONGEST_LINE: usize = 1024;
 
 /// Items that came before the list had said of what kind it is.
 #[derive(Default)]
-struct Held {
+struct HeldItems {
     json: Vec<u8>,
     /// Where each ends, and its first byte in the text.
     items: Vec<(usize, u64)>,
@@ -29,9 +29,9 @@ struct Held {
 }
 
 impl Reader<'_, '_> {
-    pub(super) fn json(&mut self, input: &mut dyn Read, entry: &mut Entry, depth: u8) -> Result<(), Broken> {
+    pub(super) fn json(&mut self, input: &mut dyn Read, entry: &mut InputFile, depth: u8) -> Result<(), ReadError> {
         let mut cutter = Cutter::default();
-        let mut held = Held::default();
+        let mut held = HeldItems::default();
         loop {
             match cutter.next_cut() {
                 Ok(Cut::Object { json, byte, list }) => self.object(json, byte, list, entry, depth, &mut held)?,
@@ -54,7 +54,7 @@ impl Reader<'_, '_> {
     }
 
     /// Passes over what stands between lists, if it is something that ought to.
-    fn between(&mut self, cutter: &mut Cutter, input: &mut dyn Read) -> Result<bool, Broken> {
+    fn between(&mut self, cutter: &mut Cutter, input: &mut dyn Read) -> Result<bool, ReadError> {
         while !cutter.rest().contains(&b'\n') && cutter.rest().len() < LONGEST_LINE && !cutter.has_ended() {
             more(cutter, input)?;
         }
@@ -79,7 +79,7 @@ impl Reader<'_, '_> {
                 return Ok(true);
             }
             if cutter.has_ended() {
-                return Err(Broken::Form(format!("the logs for container {whose} break off: it was cut short")));
+                return Err(ReadError::Form(format!("the logs for container {whose} break off: it was cut short")));
             }
             cutter.pass(cutter.rest().len().saturating_sub(end.len()));
             more(cutter, input)?;
@@ -87,13 +87,19 @@ impl Reader<'_, '_> {
     }
 
     /// The list has ended and said of what kind it is, if it ever does.
-    fn release(&mut self, held: Held, api_version: &str, kind: &str, entry: &mut Entry) -> Result<(), Broken> {
+    fn release(
+        &mut self,
+        held: HeldItems,
+        api_version: &str,
+        kind: &str,
+        entry: &mut InputFile,
+    ) -> Result<(), ReadError> {
         let kind = item_kind(kind);
         if let Some(guessed) = held.guessed
             && !kind.is_empty()
             && Resource::of_kind(api_version, kind) != Some(guessed)
         {
-            return Err(Broken::Form(format!(
+            return Err(ReadError::Form(format!(
                 "a list says behind its items that they are of kind {kind}, and they look like {guessed}; {REMEDY}"
             )));
         }
@@ -106,20 +112,20 @@ impl Reader<'_, '_> {
     }
 
     /// Everything that was held is taken for what it looks like, all of it the same.
-    fn guess(&mut self, held: &mut Held, entry: &mut Entry) -> Result<(), Broken> {
+    fn guess(&mut self, held: &mut HeldItems, entry: &mut InputFile) -> Result<(), ReadError> {
         let mut start = 0;
         for (end, byte) in std::mem::take(&mut held.items) {
             let json = &held.json[start..end];
             let resource = shape::by_fields(json);
             if resource.is_none() || held.guessed.is_some_and(|guessed| resource != Some(guessed)) {
-                return Err(Broken::Form(format!(
+                return Err(ReadError::Form(format!(
                     "a list says only behind more than {} MiB of items of what kind they are; {REMEDY}",
                     self.meter.limits.held_items >> 20
                 )));
             }
             held.guessed = resource;
             if let Some(resource) = resource {
-                self.known(resource, json, byte, Change::Listed, entry)?;
+                self.known(resource, json, byte, ObjectOrigin::Listed, entry)?;
             }
             start = end;
         }
@@ -132,10 +138,10 @@ impl Reader<'_, '_> {
         json: &[u8],
         byte: u64,
         list: Option<(&str, &str)>,
-        entry: &mut Entry,
+        entry: &mut InputFile,
         depth: u8,
-        held: &mut Held,
-    ) -> Result<(), Broken> {
+        held: &mut HeldItems,
+    ) -> Result<(), ReadError> {
         let said = decode_kind(json).map_err(|error| unreadable(json, &error, byte))?;
         match (&*said.kind, list) {
             ("", Some((api_version, kind))) if !item_kind(kind).is_empty() => {
@@ -154,28 +160,28 @@ impl Reader<'_, '_> {
             (kind, Some(_)) if kind.ends_with("List") && depth < DEEPEST => self.json(&mut &*json, entry, depth + 1),
             (kind, _) => {
                 let kind = (&*said.api_version, kind);
-                self.kind(json, byte, kind, Change::Listed, entry)
+                self.kind(json, byte, kind, ObjectOrigin::Listed, entry)
             }
         }
     }
 
     /// An item of a list that says what its items are.
-    fn item(&mut self, json: &[u8], byte: u64, kind: (&str, &str), entry: &mut Entry) -> Result<(), Broken> {
-        self.kind(json, byte, kind, Change::Listed, entry)
+    fn item(&mut self, json: &[u8], byte: u64, kind: (&str, &str), entry: &mut InputFile) -> Result<(), ReadError> {
+        self.kind(json, byte, kind, ObjectOrigin::Listed, entry)
     }
 
     /// What a watch said: `{"type": "ADDED", "object": {…}}`.
-    fn event(&mut self, event: &str, json: &[u8], byte: u64, entry: &mut Entry) -> Result<(), Broken> {
+    fn event(&mut self, event: &str, json: &[u8], byte: u64, entry: &mut InputFile) -> Result<(), ReadError> {
         let change = match event {
-            "ADDED" | "MODIFIED" => Change::Applied,
-            "DELETED" => Change::Deleted,
+            "ADDED" | "MODIFIED" => ObjectOrigin::Applied,
+            "DELETED" => ObjectOrigin::Deleted,
             "BOOKMARK" | "ERROR" => {
                 entry.found += 1;
                 self.contents.begun = true;
                 self.contents.watch_errors += u64::from(event == "ERROR");
                 return Ok(());
             }
-            _ => return self.kind(json, byte, ("", ""), Change::Listed, entry),
+            _ => return self.kind(json, byte, ("", ""), ObjectOrigin::Listed, entry),
         };
         let object = member(json, &["object"]).unwrap_or_default();
         let said = decode_kind(object).map_err(|error| at(error.what, error.byte, byte))?;
@@ -188,16 +194,16 @@ impl Reader<'_, '_> {
         json: &[u8],
         byte: u64,
         (api_version, kind): (&str, &str),
-        change: Change,
-        entry: &mut Entry,
-    ) -> Result<(), Broken> {
+        change: ObjectOrigin,
+        entry: &mut InputFile,
+    ) -> Result<(), ReadError> {
         if kind == "Status" && !entry.bundled {
-            return Err(Broken::Form(format!(
+            return Err(ReadError::Form(format!(
                 "at byte {byte} is the API server's answer that something failed, and no object; {REMEDY}"
             )));
         }
         if kind == "Table" && !entry.bundled {
-            return Err(Broken::Form(format!(
+            return Err(ReadError::Form(format!(
                 "at byte {byte} is a table of the API server's, for people, and no object; {REMEDY}"
             )));
         }
@@ -233,12 +239,12 @@ impl Reader<'_, '_> {
     }
 
     /// The resource of an object that does not say its kind; `None` if it need not be an object at all.
-    fn unsaid(&mut self, json: &[u8], byte: u64, entry: &Entry) -> Result<Option<Resource>, Broken> {
+    fn unsaid(&mut self, json: &[u8], byte: u64, entry: &InputFile) -> Result<Option<Resource>, ReadError> {
         let is_named = || member(json, &["metadata", "name"]).is_some();
         let node = || (self.nodes && shape::is_node(json)).then_some(Resource::Nodes);
         let resource = shape::by_fields(json).or_else(node).or(entry.hint.filter(|_| is_named()));
         if resource.is_none() && !entry.bundled {
-            return Err(Broken::Form(format!(
+            return Err(ReadError::Form(format!(
                 "the object at byte {byte} says no kind, and its fields do not tell it: the client that wrote it stripped kind and apiVersion; \
                  {REMEDY}"
             )));
@@ -252,15 +258,15 @@ impl Reader<'_, '_> {
         resource: Resource,
         json: &[u8],
         byte: u64,
-        change: Change,
-        entry: &mut Entry,
-    ) -> Result<(), Broken> {
+        change: ObjectOrigin,
+        entry: &mut InputFile,
+    ) -> Result<(), ReadError> {
         entry.found += 1;
         self.contents.begun = true;
         let object = decode_object(resource, json).map_err(|error| at(error.what, error.byte as u64, byte))?;
         self.newest.take(json);
         *self.contents.objects.entry(resource).or_default() += 1;
-        (self.each)(Piece { object, resource, json, change, file: entry.number });
+        (self.each)(ReadObject { object, resource, json, change, file: entry.number });
         Ok(())
     }
 }
@@ -270,31 +276,34 @@ fn item_kind(list: &str) -> &str {
     list.strip_suffix("List").unwrap_or_default()
 }
 
-fn more(cutter: &mut Cutter, input: &mut dyn Read) -> Result<(), Broken> {
+fn more(cutter: &mut Cutter, input: &mut dyn Read) -> Result<(), ReadError> {
     let read = meter::fill(input, cutter.room())?;
     cutter.filled(read);
     Ok(())
 }
 
 /// Why it cannot be told what an object is.
-fn unreadable(json: &[u8], error: &CutError, byte: u64) -> Broken {
+fn unreadable(json: &[u8], error: &CutError, byte: u64) -> ReadError {
     match std::str::from_utf8(json) {
         Ok(_) => at(error.what, error.byte, byte),
         Err(error) => at("text that is neither UTF-8 nor UTF-16", error.valid_up_to() as u64 + 1, byte),
     }
 }
 
-fn at(what: &str, at: u64, byte: u64) -> Broken {
-    Broken::Form(format!("{what} at byte {}, in the object that begins at byte {byte}; {REMEDY}", byte + at.max(1) - 1))
+fn at(what: &str, at: u64, byte: u64) -> ReadError {
+    ReadError::Form(format!(
+        "{what} at byte {}, in the object that begins at byte {byte}; {REMEDY}",
+        byte + at.max(1) - 1
+    ))
 }
 
 /// Why it cannot be read on: JSON that breaks off or is broken.
-fn broken(error: CutError, cutter: &Cutter, entry: &Entry) -> Broken {
+fn broken(error: CutError, cutter: &Cutter, entry: &InputFile) -> ReadError {
     if !cutter.has_begun()
-        && let super::Form::Other(what) = super::format_hint::form(cutter.rest())
+        && let super::FormatHint::Other(what) = super::format_hint::form(cutter.rest())
     {
-        return Broken::Form(format!("{what}; {REMEDY}"));
+        return ReadError::Form(format!("{what}; {REMEDY}"));
     }
     let after = if entry.found == 1 { "1 object".to_owned() } else { format!("{} objects", entry.found) };
-    Broken::Form(format!("{error}, after {after}: it was cut short, or is no JSON; {REMEDY}"))
+    ReadError::Form(format!("{error}, after {after}: it was cut short, or is no JSON; {REMEDY}"))
 }

@@ -6,7 +6,7 @@ use std::rc::Rc;
 
 /// What reading may cost at most.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub struct Limits {
+pub struct ReadLimits {
     /// Bytes of all files together, decompressed.
     pub bytes: u64,
     /// Files in folders and archives.
@@ -21,7 +21,7 @@ pub struct Limits {
 
 const MIB: usize = 1 << 20;
 
-impl Limits {
+impl ReadLimits {
     /// More than any bundle of a cluster comes near.
     pub const DEFAULT: Self =
         Self { bytes: 16 << 30, files: 100_000, yaml_document: 64 * MIB, inner_zip: 64 * MIB, held_items: 64 * MIB };
@@ -30,13 +30,13 @@ impl Limits {
 /// Counts what is read.
 #[derive(Debug)]
 pub(super) struct Meter {
-    pub(super) limits: Limits,
+    pub(super) limits: ReadLimits,
     bytes: Cell<u64>,
     files: Cell<u64>,
 }
 
 impl Meter {
-    pub(super) fn new(limits: Limits) -> Rc<Self> {
+    pub(super) fn new(limits: ReadLimits) -> Rc<Self> {
         Rc::new(Self { limits, bytes: Cell::new(0), files: Cell::new(0) })
     }
 

@@ -16,12 +16,12 @@ mod meter;
 mod shape;
 mod yaml;
 
-pub use meter::Limits;
+pub use meter::ReadLimits;
 
 use crate::objects::{Newest, Object, Resource};
 use crate::time::UnixTime;
 use anyhow::{Context as _, anyhow};
-use format_hint::{Form, REMEDY};
+use format_hint::{FormatHint, REMEDY};
 use meter::{Meter, Metered, beginning};
 use std::collections::BTreeMap;
 use std::fs::{self, File};
@@ -32,7 +32,7 @@ use std::rc::Rc;
 
 /// What a dump held.
 #[derive(Clone, PartialEq, Eq, Default, Debug)]
-pub struct Contents {
+pub struct InputSummary {
     /// How many objects of each resource, every copy and every event counted.
     pub objects: BTreeMap<Resource, u64>,
     /// How many objects of each kind that was passed over.
@@ -59,7 +59,7 @@ pub struct Contents {
 
 /// What a dump says of one object.
 #[derive(Clone, Debug)]
-pub struct Piece<'p> {
+pub struct ReadObject<'p> {
     /// The object.
     pub object: Object<'p>,
     /// Of which resource.
@@ -67,14 +67,14 @@ pub struct Piece<'p> {
     /// Its JSON, for whoever shows more of it than podskew keeps.
     pub json: &'p [u8],
     /// Whether it is there, or a watch said so, or that it is gone.
-    pub change: Change,
+    pub change: ObjectOrigin,
     /// Which file it stands in, by number.
     pub file: u32,
 }
 
 /// Where an object comes from.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum Change {
+pub enum ObjectOrigin {
     /// A list, or alone.
     Listed,
     /// A watch, which added or modified it.
@@ -84,13 +84,13 @@ pub enum Change {
 }
 
 /// Takes what is read.
-pub type Each<'e> = dyn FnMut(Piece<'_>) + 'e;
+pub type Each<'e> = dyn FnMut(ReadObject<'_>) + 'e;
 
 /// How to read.
 #[derive(Clone, Copy, Debug)]
-pub struct Reading {
+pub struct ReadOptions {
     /// What it may cost at most.
-    pub limits: Limits,
+    pub limits: ReadLimits,
     /// The reader's own clock, which nothing in it is newer than.
     pub now: UnixTime,
     /// Whether nodes count. Without it they are of a kind that podskew has no use for.
@@ -98,13 +98,13 @@ pub struct Reading {
 }
 
 /// Reads files, folders and archives, and standard input where one goes by `-`.
-pub fn read(files: &[PathBuf], reading: Reading, each: &mut Each<'_>) -> anyhow::Result<Contents> {
+pub fn read(files: &[PathBuf], reading: ReadOptions, each: &mut Each<'_>) -> anyhow::Result<InputSummary> {
     let mut reader = Reader::new(reading, each);
     reader.contents.piped = true;
     for file in files {
         let is_stdin = file == Path::new("-");
         let read = if is_stdin { reader.standard_input() } else { reader.path(file) };
-        let read = read.map_err(Broken::into_error);
+        let read = read.map_err(ReadError::into_error);
         if is_stdin {
             read.context("cannot read the objects from standard input")?;
         } else {
@@ -115,21 +115,26 @@ pub fn read(files: &[PathBuf], reading: Reading, each: &mut Each<'_>) -> anyhow:
 }
 
 /// Reads what is in memory already, as if it were a file of this name.
-pub fn read_from(mut input: impl Read, name: &str, reading: Reading, each: &mut Each<'_>) -> anyhow::Result<Contents> {
+pub fn read_from(
+    mut input: impl Read,
+    name: &str,
+    reading: ReadOptions,
+    each: &mut Each<'_>,
+) -> anyhow::Result<InputSummary> {
     let mut reader = Reader::new(reading, each);
-    reader.whole(&mut input, name).map_err(Broken::into_error)?;
+    reader.whole(&mut input, name).map_err(ReadError::into_error)?;
     Ok(reader.finish())
 }
 
 /// Why something cannot be read.
-enum Broken {
+enum ReadError {
     /// The text holds no objects, or breaks off, or is broken. In a bundle much is.
     Form(String),
     /// The input fails, is packed wrongly, or goes beyond a bound.
     Input(anyhow::Error),
 }
 
-impl Broken {
+impl ReadError {
     fn into_error(self) -> anyhow::Error {
         match self {
             Self::Form(text) => anyhow!(text),
@@ -138,7 +143,7 @@ impl Broken {
     }
 }
 
-impl From<io::Error> for Broken {
+impl From<io::Error> for ReadError {
     fn from(error: io::Error) -> Self {
         match error.get_ref().and_then(|error| error.downcast_ref::<encoding::Malformed>()) {
             Some(malformed) => Self::Form(format!("it is {malformed}")),
@@ -149,7 +154,7 @@ impl From<io::Error> for Broken {
 
 /// A file as it is read: named by somebody, or found in a folder or an archive.
 #[derive(Clone, Debug)]
-struct Entry {
+struct InputFile {
     /// Where it stands, with the archives around it.
     name: String,
     /// The resource that its name speaks of.
@@ -179,7 +184,7 @@ const BEGINNING: usize = 1024;
 const TEXT_BEGINNING: usize = 4096;
 
 struct Reader<'r, 'e> {
-    contents: Contents,
+    contents: InputSummary,
     each: &'r mut Each<'e>,
     meter: Rc<Meter>,
     newest: Newest,
@@ -188,10 +193,10 @@ struct Reader<'r, 'e> {
 }
 
 impl<'r, 'e> Reader<'r, 'e> {
-    fn new(reading: Reading, each: &'r mut Each<'e>) -> Self {
-        let Reading { limits, now, nodes } = reading;
+    fn new(reading: ReadOptions, each: &'r mut Each<'e>) -> Self {
+        let ReadOptions { limits, now, nodes } = reading;
         Self {
-            contents: Contents::default(),
+            contents: InputSummary::default(),
             each,
             meter: Meter::new(limits),
             newest: Newest::not_after(now),
@@ -200,17 +205,17 @@ impl<'r, 'e> Reader<'r, 'e> {
         }
     }
 
-    fn finish(self) -> Contents {
-        Contents { newest: self.newest.found(), ..self.contents }
+    fn finish(self) -> InputSummary {
+        InputSummary { newest: self.newest.found(), ..self.contents }
     }
 
-    fn entry(&mut self, name: String, bundled: bool, archives: u8) -> Entry {
+    fn entry(&mut self, name: String, bundled: bool, archives: u8) -> InputFile {
         self.entries += 1;
         let hint = shape::by_name(&name);
-        Entry { name, hint, bundled, archives, layers: 0, number: self.entries, found: 0 }
+        InputFile { name, hint, bundled, archives, layers: 0, number: self.entries, found: 0 }
     }
 
-    fn standard_input(&mut self) -> Result<(), Broken> {
+    fn standard_input(&mut self) -> Result<(), ReadError> {
         let input = io::stdin().lock();
         let file = File::from(input.as_fd().try_clone_to_owned()?);
         self.contents.piped &= !file.metadata()?.is_file();
@@ -218,7 +223,7 @@ impl<'r, 'e> Reader<'r, 'e> {
         self.whole(&mut { input }, "-")
     }
 
-    fn path(&mut self, path: &Path) -> Result<(), Broken> {
+    fn path(&mut self, path: &Path) -> Result<(), ReadError> {
         let mut file = File::open(path)?;
         let metadata = file.metadata()?;
         if metadata.is_dir() {
@@ -240,38 +245,38 @@ impl<'r, 'e> Reader<'r, 'e> {
     }
 
     /// Reads something that was named, from its beginning to its end.
-    fn whole(&mut self, input: &mut dyn Read, name: &str) -> Result<(), Broken> {
+    fn whole(&mut self, input: &mut dyn Read, name: &str) -> Result<(), ReadError> {
         let mut entry = self.entry(name.to_owned(), false, 0);
         let began = std::mem::take(&mut self.contents.begun);
         self.file(&mut Metered::new(input, &Rc::clone(&self.meter)), &mut entry)?;
         if !self.contents.begun {
-            return Err(Broken::Form(format!("it is empty; {REMEDY}")));
+            return Err(ReadError::Form(format!("it is empty; {REMEDY}")));
         }
         self.contents.begun |= began;
         Ok(())
     }
 
     /// Reads a folder or an archive, which has to hold something.
-    fn bundle(&mut self, read: impl FnOnce(&mut Self) -> Result<(), Broken>) -> Result<(), Broken> {
+    fn bundle(&mut self, read: impl FnOnce(&mut Self) -> Result<(), ReadError>) -> Result<(), ReadError> {
         let began = std::mem::take(&mut self.contents.begun);
         let before = self.contents.files + self.contents.passed_files;
         read(self)?;
         if !self.contents.begun {
             let files = self.contents.files + self.contents.passed_files - before;
-            return Err(Broken::Form(format!("none of its {files} files holds objects of Kubernetes; {REMEDY}")));
+            return Err(ReadError::Form(format!("none of its {files} files holds objects of Kubernetes; {REMEDY}")));
         }
         self.contents.begun |= began;
         Ok(())
     }
 
     /// Reads what stands in a folder, in the order of its names.
-    fn folder(&mut self, top: &Path, folder: &Path, depth: usize) -> Result<(), Broken> {
+    fn folder(&mut self, top: &Path, folder: &Path, depth: usize) -> Result<(), ReadError> {
         let at = |path: &Path, error: io::Error| {
             let path = path.strip_prefix(top).unwrap_or(path).display().to_string();
-            Broken::Input(anyhow!(error).context(path))
+            ReadError::Input(anyhow!(error).context(path))
         };
         if depth > DEEPEST_FOLDER {
-            return Err(Broken::Input(anyhow!("its folders are nested too deeply")));
+            return Err(ReadError::Input(anyhow!("its folders are nested too deeply")));
         }
         let mut paths = Vec::new();
         for found in fs::read_dir(folder).map_err(|error| at(folder, error))? {
@@ -306,13 +311,13 @@ impl<'r, 'e> Reader<'r, 'e> {
 
     /// Reads a file that was found in a folder or an archive. Not all that ends in `.json` holds objects, but what begins like
     /// them has to be whole.
-    fn found(&mut self, input: &mut dyn Read, entry: &mut Entry) -> Result<(), Broken> {
+    fn found(&mut self, input: &mut dyn Read, entry: &mut InputFile) -> Result<(), ReadError> {
         match self.file(input, entry) {
             Ok(()) => {
                 self.contents.files += 1;
                 Ok(())
             }
-            Err(Broken::Form(_)) if entry.found == 0 => {
+            Err(ReadError::Form(_)) if entry.found == 0 => {
                 tracing::debug!(file = entry.name, "file holds no objects");
                 self.contents.passed_files += 1;
                 Ok(())
@@ -322,7 +327,7 @@ impl<'r, 'e> Reader<'r, 'e> {
     }
 
     /// Reads a file, packed or not.
-    fn file(&mut self, input: &mut dyn Read, entry: &mut Entry) -> Result<(), Broken> {
+    fn file(&mut self, input: &mut dyn Read, entry: &mut InputFile) -> Result<(), ReadError> {
         let head = beginning(input, BEGINNING)?;
         let mut whole = head.as_slice().chain(input);
         if archive::is_gzip(&head) {
@@ -340,7 +345,7 @@ impl<'r, 'e> Reader<'r, 'e> {
             return self.zip_in_memory(&mut whole, entry);
         }
         if let Some((what, command)) = format_hint::packed(&head) {
-            return Err(Broken::Form(format!("{what}, which podskew does not read: {command} | podskew … -f -")));
+            return Err(ReadError::Form(format!("{what}, which podskew does not read: {command} | podskew … -f -")));
         }
         match encoding::utf_16(&head) {
             Some(encoding) => self.text(&mut encoding::Utf8::new(whole, encoding), entry),
@@ -349,18 +354,18 @@ impl<'r, 'e> Reader<'r, 'e> {
     }
 
     /// Reads text in UTF-8.
-    fn text(&mut self, input: &mut dyn Read, entry: &mut Entry) -> Result<(), Broken> {
+    fn text(&mut self, input: &mut dyn Read, entry: &mut InputFile) -> Result<(), ReadError> {
         let head = beginning(input, TEXT_BEGINNING)?;
         let likely = format_hint::looks_like_kubernetes(&head);
         if entry.bundled && !likely && !archive::is_structured(&entry.name) {
-            return Err(Broken::Form("it does not look like objects".to_owned()));
+            return Err(ReadError::Form("it does not look like objects".to_owned()));
         }
         let form = format_hint::form(&head);
         let mut whole = head.as_slice().chain(input);
         let read = match form {
-            Form::Json => self.json(&mut whole, entry, 0),
-            Form::Yaml => self.yaml(&mut whole, entry),
-            Form::Other(what) => return Err(Broken::Form(format!("{what}; {REMEDY}"))),
+            FormatHint::Json => self.json(&mut whole, entry, 0),
+            FormatHint::Yaml => self.yaml(&mut whole, entry),
+            FormatHint::Other(what) => return Err(ReadError::Form(format!("{what}; {REMEDY}"))),
         };
         if read.is_err() && (likely || entry.hint.is_some()) {
             // Whatever it has not told yet, it speaks of objects.
@@ -374,15 +379,15 @@ impl<'r, 'e> Reader<'r, 'e> {
 const DEEPEST_FOLDER: usize = 64;
 
 /// Says in which file of a bundle it is.
-fn within(name: &str, broken: Broken) -> Broken {
-    Broken::Input(broken.into_error().context(name.to_owned()))
+fn within(name: &str, broken: ReadError) -> ReadError {
+    ReadError::Input(broken.into_error().context(name.to_owned()))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    const READING: Reading = Reading { limits: Limits::DEFAULT, now: UnixTime::LAST, nodes: false };
+    const READING: ReadOptions = ReadOptions { limits: ReadLimits::DEFAULT, now: UnixTime::LAST, nodes: false };
 
     fn names(text: &str) -> Result<Vec<String>, String> {
         let mut names = Vec::new();

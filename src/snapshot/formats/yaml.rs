@@ -1,7 +1,7 @@
 //! YAML: each document becomes the JSON of its objects, one at a time, and is read as that.
 
 use super::format_hint::REMEDY;
-use super::{Broken, Entry, Reader};
+use super::{InputFile, ReadError, Reader};
 use crate::objects::{LONGEST_OBJECT, text_member};
 use anyhow::anyhow;
 use serde::de::{DeserializeSeed, Deserializer, Error, MapAccess, SeqAccess, Visitor};
@@ -18,7 +18,7 @@ const LOGS: &[u8] = b"==== START logs for container ";
 
 impl Reader<'_, '_> {
     /// Reads documents, which lines of dashes part.
-    pub(super) fn yaml(&mut self, input: &mut dyn Read, entry: &mut Entry) -> Result<(), Broken> {
+    pub(super) fn yaml(&mut self, input: &mut dyn Read, entry: &mut InputFile) -> Result<(), ReadError> {
         let mut input = BufReader::with_capacity(PIECE, input);
         let most = self.meter.limits.yaml_document;
         let mut document = Vec::new();
@@ -43,7 +43,7 @@ impl Reader<'_, '_> {
                 continue;
             }
             if document.len() > most {
-                return Err(Broken::Input(anyhow!(
+                return Err(ReadError::Input(anyhow!(
                     "its YAML document from line {first_line} on has more than {} MiB, and all of one has to be in memory; use -o json: \
                      {REMEDY}",
                     most >> 20
@@ -63,7 +63,7 @@ impl Reader<'_, '_> {
         }
     }
 
-    fn document(&mut self, document: &[u8], first_line: u64, entry: &mut Entry) -> Result<(), Broken> {
+    fn document(&mut self, document: &[u8], first_line: u64, entry: &mut InputFile) -> Result<(), ReadError> {
         let text = document.strip_prefix(b"\xEF\xBB\xBF").unwrap_or(document);
         let says_something =
             |line: &[u8]| !line.trim_ascii().is_empty() && !line.starts_with(b"#") && !line.starts_with(b"%");
@@ -86,7 +86,7 @@ impl Reader<'_, '_> {
         };
         let mut failed = None;
         let read = serde_saphyr::with_deserializer_from_slice_with_options(text, options, |yaml| {
-            yaml.deserialize_any(Document { reader: self, entry, failed: &mut failed })
+            yaml.deserialize_any(DocumentVisitor { reader: self, entry, failed: &mut failed })
         });
         match (failed, read) {
             (Some(broken), _) => Err(broken),
@@ -94,7 +94,7 @@ impl Reader<'_, '_> {
             // What it says itself may quote a value.
             (None, Err(error)) => {
                 let line = error.location().map_or(0, |location| location.line()) + first_line;
-                Err(Broken::Form(format!(
+                Err(ReadError::Form(format!(
                     "broken YAML, or more than an object may have, at line {}; {REMEDY}",
                     line.saturating_sub(1).max(1)
                 )))
@@ -103,7 +103,7 @@ impl Reader<'_, '_> {
     }
 
     /// What is JSON now.
-    fn converted(&mut self, json: &[u8], entry: &mut Entry) -> Result<(), Broken> {
+    fn converted(&mut self, json: &[u8], entry: &mut InputFile) -> Result<(), ReadError> {
         self.json(&mut &*json, entry, 0)
     }
 }
@@ -118,7 +118,7 @@ fn is_end(line: &[u8]) -> bool {
 }
 
 /// Passes over a container's logs, up to the line that ends them; how many lines that took.
-fn pass_logs(input: &mut impl BufRead, marker: &[u8]) -> Result<u64, Broken> {
+fn pass_logs(input: &mut impl BufRead, marker: &[u8]) -> Result<u64, ReadError> {
     let mut lines = 0;
     let mut line = Vec::new();
     loop {
@@ -128,7 +128,7 @@ fn pass_logs(input: &mut impl BufRead, marker: &[u8]) -> Result<u64, Broken> {
             return Ok(lines + 2);
         }
         if read == 0 {
-            return Err(Broken::Form("the logs of a container break off: it was cut short".to_owned()));
+            return Err(ReadError::Form("the logs of a container break off: it was cut short".to_owned()));
         }
         if line.ends_with(b"\n") {
             lines += 1;
@@ -140,14 +140,14 @@ fn pass_logs(input: &mut impl BufRead, marker: &[u8]) -> Result<u64, Broken> {
 }
 
 /// Takes a document: a list, whose items are handed on one by one, or anything else.
-struct Document<'d, 'r, 'e> {
+struct DocumentVisitor<'d, 'r, 'e> {
     reader: &'d mut Reader<'r, 'e>,
-    entry: &'d mut Entry,
+    entry: &'d mut InputFile,
     /// Why it was not read to its end, if that is not the YAML.
-    failed: &'d mut Option<Broken>,
+    failed: &'d mut Option<ReadError>,
 }
 
-impl Document<'_, '_, '_> {
+impl DocumentVisitor<'_, '_, '_> {
     fn object<E: Error>(&mut self, json: &[u8]) -> Result<(), E> {
         self.reader.converted(json, self.entry).map_err(|broken| {
             *self.failed = Some(broken);
@@ -156,7 +156,7 @@ impl Document<'_, '_, '_> {
     }
 }
 
-impl<'de> Visitor<'de> for Document<'_, '_, '_> {
+impl<'de> Visitor<'de> for DocumentVisitor<'_, '_, '_> {
     type Value = ();
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -198,7 +198,7 @@ impl<'de> Visitor<'de> for Document<'_, '_, '_> {
         };
         // Cut off behind any line but the last it would look whole.
         if text_member(&closed(&head), &["kind"]).is_none() {
-            *self.failed = Some(Broken::Form(format!(
+            *self.failed = Some(ReadError::Form(format!(
                 "its YAML list does not say kind: List, which stands at its end: it was cut short, or what wrote it left that out; \
                  {REMEDY}"
             )));
@@ -215,7 +215,7 @@ impl<'de> Visitor<'de> for Document<'_, '_, '_> {
 /// The items of a list. Those that say what they are are handed on at once; the others are kept until the list has ended.
 struct Items<'i, 'd, 'r, 'e> {
     head: &'i [u8],
-    document: &'i mut Document<'d, 'r, 'e>,
+    document: &'i mut DocumentVisitor<'d, 'r, 'e>,
 }
 
 impl<'de> DeserializeSeed<'de> for Items<'_, '_, '_, '_> {
