@@ -2,7 +2,7 @@
 
 use crate::inventory::Inventory;
 use crate::objects::Resource;
-use crate::watch::Refusal;
+use crate::watch::MissingList;
 use std::fmt;
 
 /// Objects of one resource that were not seen.
@@ -35,7 +35,7 @@ pub enum Cause {
 }
 
 /// What a look at a cluster did not see.
-pub(super) fn of_cluster(refusals: &[Refusal], namespaces: &[String], inventory: &Inventory) -> Vec<Gap> {
+pub(super) fn of_cluster(refusals: &[MissingList], namespaces: &[String], inventory: &Inventory) -> Vec<Gap> {
     let missing = inventory.missing();
     let mut gaps: Vec<Gap> = Vec::new();
     for refusal in refusals {

@@ -7,7 +7,7 @@ use crate::objects::{Body, Cut, Cutter, Object, Resource};
 use crate::report::Workload;
 use crate::sync::lock;
 use crate::time::{ObservationTime, UnixTime};
-use crate::watch::{Change, Sink};
+use crate::watch::{Sink, SourceChange};
 use std::collections::HashSet;
 use std::sync::Mutex;
 
@@ -63,27 +63,27 @@ impl SnapshotSink {
 }
 
 impl Sink for SnapshotSink {
-    fn take(&self, source: Source, change: Change<'_, '_>) {
+    fn take(&self, source: Source, change: SourceChange<'_, '_>) {
         let now = UnixTime::now();
-        if let Change::Listed(objects) = change {
+        if let SourceChange::Listed(objects) = change {
             for object in objects {
                 self.note(object);
             }
         }
         let mut inventory = lock(&self.inventory);
         match change {
-            Change::ListBegins => inventory.begin_relist(source),
-            Change::Listed(objects) => inventory.relist_all(source, objects, now),
-            Change::ListEnds { .. } => inventory.finish_relist(source, now),
-            Change::ListBreaksOff => inventory.abandon_relist(source, now),
+            SourceChange::ListBegins => inventory.begin_relist(source),
+            SourceChange::Listed(objects) => inventory.relist_all(source, objects, now),
+            SourceChange::ListEnds { .. } => inventory.finish_relist(source, now),
+            SourceChange::ListBreaksOff => inventory.abandon_relist(source, now),
             // Pods whose ReplicaSets may not be listed are grouped by the name that they give it, as those of a lone list of pods.
-            Change::Forbidden | Change::NotServed if source.resource == Resource::ReplicaSets => {
+            SourceChange::Forbidden | SourceChange::NotServed if source.resource == Resource::ReplicaSets => {
                 inventory.begin_relist(source);
                 inventory.finish_relist(source, now);
             }
-            Change::Forbidden | Change::NotServed => inventory.forbid(source, now),
+            SourceChange::Forbidden | SourceChange::NotServed => inventory.forbid(source, now),
             // Nothing is watched.
-            Change::Applied(_) | Change::Deleted(_) | Change::Live(_) => {}
+            SourceChange::Applied(_) | SourceChange::Deleted(_) | SourceChange::Live(_) => {}
         }
     }
 

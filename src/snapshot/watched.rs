@@ -8,7 +8,7 @@ use crate::registry::RegistryOptions;
 use crate::report::{Name, Workload};
 use crate::sync::lock;
 use crate::time::UnixTime;
-use crate::watch::{Change, NodeSink, Sink};
+use crate::watch::{NodeSink, Sink, SourceChange};
 use std::collections::HashSet;
 use std::sync::{Arc, Mutex};
 
@@ -91,11 +91,11 @@ impl NodeSink for WatchedSnapshot {
 }
 
 impl Sink for WatchedSnapshot {
-    fn take(&self, source: Source, change: Change<'_, '_>) {
+    fn take(&self, source: Source, change: SourceChange<'_, '_>) {
         match change {
-            Change::Applied(object) => self.choose(object, false),
-            Change::Deleted(object) => self.choose(object, true),
-            Change::Listed(objects) => objects.iter().for_each(|object| self.choose(object, false)),
+            SourceChange::Applied(object) => self.choose(object, false),
+            SourceChange::Deleted(object) => self.choose(object, true),
+            SourceChange::Listed(objects) => objects.iter().for_each(|object| self.choose(object, false)),
             _ => {}
         }
         self.inventory.take(source, change);

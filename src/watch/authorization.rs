@@ -24,7 +24,7 @@ impl Refused {
 
 /// What the inventory was told last.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-enum Told {
+enum LastOutcome {
     Nothing,
     Listed,
     Refused(Refused),
@@ -38,19 +38,19 @@ enum Told {
 /// the first complete picture must not wait for what will not come. After a list, either is believed only when it has
 /// lasted without a break.
 #[derive(Debug)]
-pub(super) struct Answered {
-    told: Told,
+pub(super) struct AuthorizationTracker {
+    told: LastOutcome,
     refused_since: Option<(Refused, Instant)>,
 }
 
-impl Answered {
+impl AuthorizationTracker {
     pub(super) fn new() -> Self {
-        Self { told: Told::Nothing, refused_since: None }
+        Self { told: LastOutcome::Nothing, refused_since: None }
     }
 
     /// A list is complete.
     pub(super) fn listed(&mut self) {
-        self.told = Told::Listed;
+        self.told = LastOutcome::Listed;
         self.refused_since = None;
     }
 
@@ -72,59 +72,59 @@ impl Answered {
         let before = self.refused_since.filter(|(before, _)| *before == refused);
         let (_, since) = *self.refused_since.insert(before.unwrap_or((refused, now)));
         let believed = match (self.told, refused) {
-            (Told::Nothing, Refused::Forbidden) => {
+            (LastOutcome::Nothing, Refused::Forbidden) => {
                 let is_settled = before.is_some() && other_allowed_since.is_some_and(|allowed| allowed < asked);
                 is_settled || now - since >= timings.forbidden_settles
             }
-            (Told::Nothing, Refused::NotServed) => true,
-            (Told::Listed, _) | (Told::Refused(Refused::NotServed), Refused::Forbidden) => {
+            (LastOutcome::Nothing, Refused::NotServed) => true,
+            (LastOutcome::Listed, _) | (LastOutcome::Refused(Refused::NotServed), Refused::Forbidden) => {
                 now - since >= timings.refusal_grace
             }
-            (Told::Refused(told), _) => told != refused,
+            (LastOutcome::Refused(told), _) => told != refused,
         };
         if believed {
-            self.told = Told::Refused(refused);
+            self.told = LastOutcome::Refused(refused);
         }
         believed
     }
 
     /// Whether a first 403 has not settled yet.
     pub(super) fn is_unsettled(&self) -> bool {
-        self.told == Told::Nothing
+        self.told == LastOutcome::Nothing
     }
 
     /// Whether the server knew the resource before, and has refused it for less than `young`.
     pub(super) fn may_be_starting(&self, young: Duration, now: Instant) -> bool {
         let answers = match self.told {
-            Told::Nothing => false,
-            Told::Listed => true,
-            Told::Refused(told) => self.refused_since.is_some_and(|(refused, _)| refused != told),
+            LastOutcome::Nothing => false,
+            LastOutcome::Listed => true,
+            LastOutcome::Refused(told) => self.refused_since.is_some_and(|(refused, _)| refused != told),
         };
         answers && self.refused_since.is_some_and(|(_, since)| now - since < young)
     }
 
     /// Whether the inventory knows that the source is not served.
     pub(super) fn is_not_served(&self) -> bool {
-        self.told == Told::Refused(Refused::NotServed)
+        self.told == LastOutcome::Refused(Refused::NotServed)
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::Refused::{Forbidden, NotServed};
-    use super::{Answered, Refused, Timings};
+    use super::{AuthorizationTracker, Refused, Timings};
     use std::time::Duration;
     use tokio::time::Instant;
 
     /// A source that is refused, second by second.
     struct Scene {
-        answered: Answered,
+        answered: AuthorizationTracker,
         began: Instant,
     }
 
     impl Scene {
         fn new() -> Self {
-            Self { answered: Answered::new(), began: Instant::now() }
+            Self { answered: AuthorizationTracker::new(), began: Instant::now() }
         }
 
         fn at(&self, second: u64) -> Instant {

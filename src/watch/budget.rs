@@ -14,7 +14,7 @@ const LISTS_AT_ONCE: usize = 16;
 const SHORT: usize = 512 << 10;
 
 /// The limits on undecoded answers that all lists share.
-pub(super) struct Budget {
+pub(super) struct DecodeBudget {
     lists: Arc<Semaphore>,
     long: Arc<Semaphore>,
 }
@@ -22,7 +22,7 @@ pub(super) struct Budget {
 /// The right to list, or to hold an object that is long. It ends when this is dropped.
 pub(super) type Permit = OwnedSemaphorePermit;
 
-impl Budget {
+impl DecodeBudget {
     pub(super) fn new() -> Arc<Self> {
         Arc::new(Self { lists: Arc::new(Semaphore::new(LISTS_AT_ONCE)), long: Arc::new(Semaphore::new(1)) })
     }
@@ -48,21 +48,21 @@ impl Budget {
 
 #[cfg(test)]
 mod tests {
-    use super::{Budget, SHORT};
+    use super::{DecodeBudget, SHORT};
     use std::time::Duration;
     use tokio::time::timeout;
 
     #[tokio::test]
     async fn one_long_object_is_read_at_a_time_and_short_ones_wait_for_nobody() {
-        let budget = Budget::new();
+        let budget = DecodeBudget::new();
         let (mut first, mut second, mut third) = (None, None, None);
         budget.hold(SHORT + 1, &mut first).await;
         budget.hold(16 << 20, &mut first).await;
-        assert!(first.is_some() && !Budget::is_spare(16 << 20, first.as_ref()));
+        assert!(first.is_some() && !DecodeBudget::is_spare(16 << 20, first.as_ref()));
         budget.hold(SHORT, &mut second).await;
-        assert!(second.is_none() && !Budget::is_spare(0, second.as_ref()));
+        assert!(second.is_none() && !DecodeBudget::is_spare(0, second.as_ref()));
         assert!(timeout(Duration::from_millis(20), budget.hold(SHORT + 1, &mut third)).await.is_err());
-        assert!(Budget::is_spare(0, first.as_ref()));
+        assert!(DecodeBudget::is_spare(0, first.as_ref()));
         drop(first);
         budget.hold(SHORT + 1, &mut third).await;
         assert!(third.is_some());

@@ -1,7 +1,7 @@
 //! Which cluster, and as whom.
 
 use super::credentials::Credentials;
-use super::kubeconfig::{Connection, Found, Place, Surroundings, from_files, locate, merged};
+use super::kubeconfig::{ConfigSource, Connection, ContextConfig, Environment, from_files, locate, merged};
 use super::proxy::{Proxy, Variables};
 use super::transport;
 use anyhow::Context as _;
@@ -46,10 +46,10 @@ pub async fn connect(connection: &Connection) -> Result<Connected, Misconfigured
 }
 
 async fn prepare(connection: &Connection) -> anyhow::Result<Connected> {
-    let Found { mut config, credentials, proxy_url, origin } =
-        match locate(connection, &Surroundings::of_this_process())? {
-            Place::Files(files) => from_files(&files, connection.context.as_deref()).await?,
-            Place::InCluster => in_cluster().await?,
+    let ContextConfig { mut config, credentials, proxy_url, origin } =
+        match locate(connection, &Environment::of_this_process())? {
+            ConfigSource::Files(files) => from_files(&files, connection.context.as_deref()).await?,
+            ConfigSource::InCluster => in_cluster().await?,
         };
     let variables = Variables(|name: &str| std::env::var(name).ok());
     let proxy = variables.proxy_for(&config.cluster_url, proxy_url.as_deref())?;
@@ -64,18 +64,20 @@ async fn prepare(connection: &Connection) -> anyhow::Result<Connected> {
 /// The names of the contexts that a connection may choose from.
 pub async fn contexts(connection: &Connection) -> anyhow::Result<Vec<String>> {
     let connection = Connection { context: None, ..connection.clone() };
-    match locate(&connection, &Surroundings::of_this_process())? {
-        Place::Files(files) => Ok(merged(&files).await?.contexts.into_iter().map(|context| context.name).collect()),
-        Place::InCluster => Ok(Vec::new()),
+    match locate(&connection, &Environment::of_this_process())? {
+        ConfigSource::Files(files) => {
+            Ok(merged(&files).await?.contexts.into_iter().map(|context| context.name).collect())
+        }
+        ConfigSource::InCluster => Ok(Vec::new()),
     }
 }
 
-async fn in_cluster() -> anyhow::Result<Found> {
+async fn in_cluster() -> anyhow::Result<ContextConfig> {
     let problem =
         "this looks like a pod, but its service account cannot be used; is automountServiceAccountToken false?";
     let mut config = Config::incluster().context(problem)?;
     let credentials = Credentials::take(&mut config.auth_info).await.context(problem)?;
-    Ok(Found { config, credentials, proxy_url: None, origin: "the pod's service account".to_owned() })
+    Ok(ContextConfig { config, credentials, proxy_url: None, origin: "the pod's service account".to_owned() })
 }
 
 /// A client without credentials and proxy, with the timeouts and the name that podskew's watches need.

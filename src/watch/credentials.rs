@@ -42,17 +42,17 @@ pub(super) enum Credentials {
     /// No header: a client certificate, or nobody.
     None,
     Fixed(HeaderValue),
-    Renewed(Arc<Mutex<Renewed>>),
+    Renewed(Arc<Mutex<RenewedHeader>>),
 }
 
 /// A header that does not hold for ever.
-pub(super) struct Renewed {
-    source: Source,
+pub(super) struct RenewedHeader {
+    source: TokenSource,
     header: HeaderValue,
     renewal: Renewal,
 }
 
-enum Source {
+enum TokenSource {
     File(PathBuf),
     Plugin(Box<ExecConfig>),
 }
@@ -92,7 +92,7 @@ impl Credentials {
     async fn of_file(file: PathBuf) -> anyhow::Result<Self> {
         let header = read_token(&file).await?;
         let renewal = Renewal::At(Instant::now() + FILE_AGE);
-        Ok(Self::Renewed(Arc::new(Mutex::new(Renewed { source: Source::File(file), header, renewal }))))
+        Ok(Self::Renewed(Arc::new(Mutex::new(RenewedHeader { source: TokenSource::File(file), header, renewal }))))
     }
 
     async fn of_plugin(plugin: ExecConfig, user: &mut AuthInfo) -> anyhow::Result<Self> {
@@ -106,8 +106,8 @@ impl Credentials {
         Ok(match printed.expires {
             None => Self::Fixed(header),
             Some(expires) => {
-                let (source, renewal) = (Source::Plugin(Box::new(plugin)), Renewal::Expiry(expires));
-                Self::Renewed(Arc::new(Mutex::new(Renewed { source, header, renewal })))
+                let (source, renewal) = (TokenSource::Plugin(Box::new(plugin)), Renewal::Expiry(expires));
+                Self::Renewed(Arc::new(Mutex::new(RenewedHeader { source, header, renewal })))
             }
         })
     }
@@ -137,7 +137,7 @@ impl AsyncPredicate<Request<Body>> for Credentials {
     }
 }
 
-impl Renewed {
+impl RenewedHeader {
     async fn header(&mut self) -> Result<HeaderValue, CredentialError> {
         let is_due = match self.renewal {
             Renewal::At(at) => Instant::now() >= at,
@@ -151,14 +151,14 @@ impl Renewed {
 
     async fn renew(&mut self) -> Result<(), CredentialError> {
         match &self.source {
-            Source::File(file) => {
+            TokenSource::File(file) => {
                 // As client-go: some write a token once and take it away.
                 if let Ok(header) = read_token(file).await {
                     self.header = header;
                 }
                 self.renewal = Renewal::At(Instant::now() + FILE_AGE);
             }
-            Source::Plugin(plugin) => {
+            TokenSource::Plugin(plugin) => {
                 let printed = exec::run(plugin).await?;
                 let (Some(token), Some(expires)) = (printed.token, printed.expires) else {
                     return Err(CredentialError::new(

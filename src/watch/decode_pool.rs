@@ -5,7 +5,7 @@
 //! they are handed to other tasks, some hundred kilobytes at a time, and go from there into the inventory. Whoever reads
 //! has to [`drain`](Lanes::drain) before anything that is no such object, and before the list ends in any way.
 
-use super::sink::{Change, Sink};
+use super::sink::{Sink, SourceChange};
 use crate::inventory::Source;
 use crate::objects::{DecodeError, Object, Resource, WatchEvent, decode_event, decode_list, take_wrong_types};
 use crate::sync::lock;
@@ -31,7 +31,7 @@ const AT_ONCE: usize = 16;
 const AT_MOST: usize = 64;
 
 /// What is being decoded of one list.
-pub(super) struct Lanes<S> {
+pub(super) struct DecodePool<S> {
     source: Source,
     sink: Arc<S>,
     /// So many tasks decode at once.
@@ -41,13 +41,13 @@ pub(super) struct Lanes<S> {
     batch_bytes: usize,
     /// Pieces of pages that are decoded: the next ones are read into them, because fresh memory costs as much as decoding.
     spare_pages: Arc<Mutex<Vec<BytesMut>>>,
-    running: JoinSet<Decoded>,
-    decoded: Decoded,
+    running: JoinSet<DecodeCounts>,
+    decoded: DecodeCounts,
 }
 
 /// What became of some objects.
 #[derive(Default)]
-pub(super) struct Decoded {
+pub(super) struct DecodeCounts {
     /// Those that went into the inventory.
     pub(super) objects: u64,
     /// Those that could not be read.
@@ -64,7 +64,7 @@ pub(super) fn is_added(event: &[u8]) -> bool {
     event.starts_with(b"{\"type\":\"ADDED\",") || event.starts_with(b"\x0A\x05ADDED\x12")
 }
 
-impl<S: Sink> Lanes<S> {
+impl<S: Sink> DecodePool<S> {
     pub(super) fn new(source: Source, sink: Arc<S>) -> Self {
         Self {
             source,
@@ -75,7 +75,7 @@ impl<S: Sink> Lanes<S> {
             batch_bytes: 0,
             spare_pages: Arc::default(),
             running: JoinSet::new(),
-            decoded: Decoded::default(),
+            decoded: DecodeCounts::default(),
         }
     }
 
@@ -117,7 +117,7 @@ impl<S: Sink> Lanes<S> {
     }
 
     /// What is decoded by now.
-    pub(super) fn decoded(&mut self) -> Decoded {
+    pub(super) fn decoded(&mut self) -> DecodeCounts {
         while let Some(decoded) = self.running.try_join_next() {
             self.decoded.add(joined(self.source.resource, decoded));
         }
@@ -125,7 +125,7 @@ impl<S: Sink> Lanes<S> {
     }
 
     /// Waits until everything is decoded.
-    pub(super) async fn drain(&mut self) -> Decoded {
+    pub(super) async fn drain(&mut self) -> DecodeCounts {
         self.flush().await;
         while let Some(decoded) = self.running.join_next().await {
             self.decoded.add(joined(self.source.resource, decoded));
@@ -133,7 +133,7 @@ impl<S: Sink> Lanes<S> {
         std::mem::take(&mut self.decoded)
     }
 
-    async fn start(&mut self, most: usize, work: impl FnOnce() -> Decoded + Send + 'static) {
+    async fn start(&mut self, most: usize, work: impl FnOnce() -> DecodeCounts + Send + 'static) {
         while self.running.len() >= most
             && let Some(decoded) = self.running.join_next().await
         {
@@ -143,7 +143,7 @@ impl<S: Sink> Lanes<S> {
     }
 }
 
-impl Decoded {
+impl DecodeCounts {
     fn add(&mut self, other: Self) {
         self.objects += other.objects;
         self.unreadable += other.unreadable;
@@ -158,27 +158,27 @@ impl Decoded {
 }
 
 /// A panic goes on where it would have been without lanes: what it left undone must not pass for a complete list.
-fn joined(resource: Resource, decoded: Result<Decoded, JoinError>) -> Decoded {
+fn joined(resource: Resource, decoded: Result<DecodeCounts, JoinError>) -> DecodeCounts {
     decoded.unwrap_or_else(|error| {
         if let Ok(panic) = error.try_into_panic() {
             std::panic::resume_unwind(panic);
         }
         let error = DecodeError { resource, what: "podskew is shutting down", byte: 0 };
-        Decoded { unreadable: 1, error: Some(error), ..Decoded::default() }
+        DecodeCounts { unreadable: 1, error: Some(error), ..DecodeCounts::default() }
     })
 }
 
 /// Objects on their way into the inventory.
-struct Gathered<'s, 'a, S> {
+struct DecodedBatch<'s, 'a, S> {
     source: Source,
     sink: &'s S,
     objects: Vec<Object<'a>>,
-    decoded: Decoded,
+    decoded: DecodeCounts,
 }
 
-impl<'s, 'a, S: Sink> Gathered<'s, 'a, S> {
+impl<'s, 'a, S: Sink> DecodedBatch<'s, 'a, S> {
     fn new(source: Source, sink: &'s S, most: usize) -> Self {
-        Self { source, sink, objects: Vec::with_capacity(most.min(AT_MOST)), decoded: Decoded::default() }
+        Self { source, sink, objects: Vec::with_capacity(most.min(AT_MOST)), decoded: DecodeCounts::default() }
     }
 
     /// Hands on what is there whenever it has become some more and no other lane is at the inventory: who waits for it
@@ -187,7 +187,7 @@ impl<'s, 'a, S: Sink> Gathered<'s, 'a, S> {
         self.decoded.objects += 1;
         self.objects.push(object);
         if self.objects.len() >= AT_MOST {
-            self.sink.take(self.source, Change::Listed(&self.objects));
+            self.sink.take(self.source, SourceChange::Listed(&self.objects));
         } else if !self.objects.len().is_multiple_of(AT_ONCE) || !self.sink.list_unless_busy(self.source, &self.objects)
         {
             return;
@@ -195,17 +195,17 @@ impl<'s, 'a, S: Sink> Gathered<'s, 'a, S> {
         self.objects.clear();
     }
 
-    fn end(mut self) -> Decoded {
+    fn end(mut self) -> DecodeCounts {
         if !self.objects.is_empty() {
-            self.sink.take(self.source, Change::Listed(&self.objects));
+            self.sink.take(self.source, SourceChange::Listed(&self.objects));
         }
         self.decoded.wrong_types = take_wrong_types();
         self.decoded
     }
 }
 
-fn events<S: Sink>(source: Source, sink: &S, events: &[Bytes]) -> Decoded {
-    let mut gathered = Gathered::new(source, sink, events.len());
+fn events<S: Sink>(source: Source, sink: &S, events: &[Bytes]) -> DecodeCounts {
+    let mut gathered = DecodedBatch::new(source, sink, events.len());
     for event in events {
         match decode_event(source.resource, event) {
             Ok(WatchEvent::Applied(object)) => gathered.push(object),
@@ -219,9 +219,9 @@ fn events<S: Sink>(source: Source, sink: &S, events: &[Bytes]) -> Decoded {
     gathered.end()
 }
 
-fn page<S: Sink>(source: Source, sink: &S, page: &[u8]) -> Decoded {
+fn page<S: Sink>(source: Source, sink: &S, page: &[u8]) -> DecodeCounts {
     sink.page(source, page);
-    let mut gathered = Gathered::new(source, sink, AT_MOST);
+    let mut gathered = DecodedBatch::new(source, sink, AT_MOST);
     let read = decode_list(source.resource, page, &mut |object| gathered.push(object));
     if let Err(error) = read {
         gathered.decoded.unreadable(error);
@@ -231,10 +231,10 @@ fn page<S: Sink>(source: Source, sink: &S, page: &[u8]) -> Decoded {
 
 #[cfg(test)]
 mod tests {
-    use super::{BATCH, Lanes, is_added};
+    use super::{BATCH, DecodePool, is_added};
     use crate::inventory::Source;
     use crate::objects::{Object, Resource};
-    use crate::watch::{Change, Sink};
+    use crate::watch::{Sink, SourceChange};
     use bytes::{Bytes, BytesMut};
     use std::collections::BTreeMap;
     use std::sync::atomic::{AtomicUsize, Ordering};
@@ -249,8 +249,8 @@ mod tests {
     const PANICS: &str = "a sink that panics";
 
     impl Sink for Names {
-        fn take(&self, _: Source, change: Change<'_, '_>) {
-            let Change::Listed(objects) = change else { return };
+        fn take(&self, _: Source, change: SourceChange<'_, '_>) {
+            let SourceChange::Listed(objects) = change else { return };
             for object in objects {
                 assert_ne!(object.meta.name, "pod-13", "{PANICS}");
                 *self.0.lock().unwrap().entry(object.meta.name.to_string()).or_default() += 1;
@@ -259,7 +259,7 @@ mod tests {
         fn list_unless_busy(&self, source: Source, objects: &[Object<'_>]) -> bool {
             let busy = !self.1.fetch_add(1, Ordering::Relaxed).is_multiple_of(3);
             if !busy {
-                self.take(source, Change::Listed(objects));
+                self.take(source, SourceChange::Listed(objects));
             }
             !busy
         }
@@ -277,7 +277,7 @@ mod tests {
     #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
     async fn every_object_comes_once_and_what_cannot_be_read_is_told() {
         let names = Arc::new(Names::default());
-        let mut lanes = Lanes::new(PODS, names.clone());
+        let mut pool = DecodePool::new(PODS, names.clone());
         let mut broken = 0;
         for number in 100..1_100 {
             let mut line = line(number);
@@ -286,31 +286,31 @@ mod tests {
                 line.truncate(line.len() - 1);
                 broken += 1;
             }
-            lanes.event(line).await;
+            pool.event(line).await;
             if number % 333 == 0 {
-                lanes.flush().await;
+                pool.flush().await;
             }
         }
-        let decoded = lanes.drain().await;
+        let decoded = pool.drain().await;
         assert_eq!((decoded.objects, decoded.unreadable), (1_000 - broken, broken));
         assert!(decoded.error.is_some());
         let names = std::mem::take(&mut *names.0.lock().unwrap());
         assert_eq!(names.len() as u64, 1_000 - broken);
         assert!(names.values().all(|times| *times == 1));
-        assert_eq!(lanes.drain().await.objects, 0, "it is told once");
+        assert_eq!(pool.drain().await.objects, 0, "it is told once");
     }
 
     #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
     async fn pages_are_decoded_beside_each_other() {
         let names = Arc::new(Names::default());
-        let mut lanes = Lanes::new(PODS, names.clone());
+        let mut pool = DecodePool::new(PODS, names.clone());
         for page in 0..20 {
             let items: Vec<String> = (100 + page * 50..150 + page * 50).map(object).collect();
             let text = format!("{{\"metadata\":{{\"resourceVersion\":\"7\"}},\"items\":[{}]}}", items.join(","));
-            lanes.page(BytesMut::from(text.as_str())).await;
+            pool.page(BytesMut::from(text.as_str())).await;
         }
-        lanes.page(BytesMut::from("{\"items\":[{}")).await;
-        let decoded = lanes.drain().await;
+        pool.page(BytesMut::from("{\"items\":[{}")).await;
+        let decoded = pool.drain().await;
         assert_eq!((decoded.objects, decoded.unreadable), (1_001, 1));
         assert_eq!(names.0.lock().unwrap().len(), 1_001);
     }
@@ -318,9 +318,9 @@ mod tests {
     #[tokio::test]
     #[should_panic(expected = "a sink that panics")]
     async fn a_panic_does_not_pass_for_a_complete_list() {
-        let mut lanes = Lanes::new(PODS, Arc::new(Names::default()));
-        lanes.event(line(13)).await;
-        lanes.drain().await;
+        let mut pool = DecodePool::new(PODS, Arc::new(Names::default()));
+        pool.event(line(13)).await;
+        pool.drain().await;
     }
 
     #[test]

@@ -12,7 +12,7 @@ use tokio::process::Command;
 const LONGEST_OUTPUT: u64 = 1 << 20;
 
 /// What a plugin printed. None of it may be shown.
-pub(super) struct Printed {
+pub(super) struct PluginOutput {
     pub(super) token: Option<String>,
     /// PEM.
     pub(super) certificate: Option<String>,
@@ -23,12 +23,12 @@ pub(super) struct Printed {
 
 #[derive(Deserialize)]
 struct ExecCredential {
-    status: Option<Status>,
+    status: Option<ExecCredentialStatus>,
 }
 
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
-struct Status {
+struct ExecCredentialStatus {
     token: Option<String>,
     client_certificate_data: Option<String>,
     client_key_data: Option<String>,
@@ -38,7 +38,7 @@ struct Status {
 /// Runs the plugin as the protocol of `client.authentication.k8s.io` has it. It ends if this future is dropped.
 ///
 /// kube's own way of running one keeps whatever is printed, and panics where that is no header.
-pub(super) async fn run(plugin: &ExecConfig) -> Result<Printed, CredentialError> {
+pub(super) async fn run(plugin: &ExecConfig) -> Result<PluginOutput, CredentialError> {
     let name = plugin.command.as_deref().unwrap_or_default();
     let fail = |what: String| CredentialError::new(format!("the credential plugin {name} of the kubeconfig {what}"));
     if name.is_empty() {
@@ -79,13 +79,13 @@ pub(super) async fn run(plugin: &ExecConfig) -> Result<Printed, CredentialError>
 }
 
 /// JSON, or YAML as client-go takes it too. The parser's message would quote what was printed.
-fn read(output: &[u8]) -> Result<Printed, &'static str> {
+fn read(output: &[u8]) -> Result<PluginOutput, &'static str> {
     let credential: ExecCredential =
         serde_saphyr::from_slice(output).map_err(|_| "printed something that is no ExecCredential")?;
     let status = credential.status.ok_or("printed an ExecCredential without a status")?;
     let given = |text: Option<String>| text.filter(|text| !text.trim().is_empty());
     let expires = given(status.expiration_timestamp).map(|text| text.trim().parse()).transpose();
-    let printed = Printed {
+    let printed = PluginOutput {
         token: given(status.token),
         certificate: given(status.client_certificate_data),
         key: given(status.client_key_data),

@@ -21,7 +21,7 @@ const ELLIPSIS: &str = "…";
 
 /// Why a list or a watch failed.
 #[derive(Clone, Debug)]
-pub(super) struct Failure {
+pub(super) struct WatchFailure {
     /// The word.
     pub(super) reason: FailureReason,
     /// The sentence: podskew's own, or the `message` of the API server's Status. Never part of an object.
@@ -34,7 +34,7 @@ pub(super) struct Failure {
     pub(super) lasting: bool,
 }
 
-impl Failure {
+impl WatchFailure {
     fn new(reason: FailureReason, message: impl Into<String>) -> Self {
         let mut message = message.into();
         if message.len() > LONGEST_MESSAGE {
@@ -147,13 +147,13 @@ impl Failure {
     }
 }
 
-impl From<EventTooLong> for Failure {
+impl From<EventTooLong> for WatchFailure {
     fn from(error: EventTooLong) -> Self {
         Self::unreadable(error.to_string())
     }
 }
 
-impl From<DecodeError> for Failure {
+impl From<DecodeError> for WatchFailure {
     fn from(error: DecodeError) -> Self {
         Self::unreadable(error.to_string())
     }
@@ -161,14 +161,14 @@ impl From<DecodeError> for Failure {
 
 #[cfg(test)]
 mod tests {
-    use super::{Failure, LONGEST_RETRY_AFTER};
+    use super::{LONGEST_RETRY_AFTER, WatchFailure};
     use crate::objects::Status;
     use crate::telemetry::FailureReason;
     use http::{HeaderMap, StatusCode};
     use std::time::Duration;
 
-    fn refused(code: u16, body: &str) -> Failure {
-        Failure::refused(StatusCode::from_u16(code).unwrap(), &HeaderMap::new(), body.as_bytes())
+    fn refused(code: u16, body: &str) -> WatchFailure {
+        WatchFailure::refused(StatusCode::from_u16(code).unwrap(), &HeaderMap::new(), body.as_bytes())
     }
 
     #[test]
@@ -216,7 +216,7 @@ mod tests {
     fn retry_after_is_honoured_within_reason() {
         let after = |value: &str| {
             let headers = HeaderMap::from_iter([(http::header::RETRY_AFTER, value.parse().unwrap())]);
-            Failure::refused(StatusCode::TOO_MANY_REQUESTS, &headers, b"").retry_after
+            WatchFailure::refused(StatusCode::TOO_MANY_REQUESTS, &headers, b"").retry_after
         };
         assert_eq!(after("7"), Some(Duration::from_secs(7)));
         assert_eq!(after("999999999999"), Some(LONGEST_RETRY_AFTER));
@@ -227,7 +227,7 @@ mod tests {
     #[test]
     fn an_error_event_is_read_by_its_reason_first() {
         let event =
-            |code, reason: &str| Failure::event(Status { code, reason: reason.to_owned(), ..Status::default() });
+            |code, reason: &str| WatchFailure::event(Status { code, reason: reason.to_owned(), ..Status::default() });
         assert_eq!(event(410, "Expired").reason, FailureReason::Expired);
         assert_eq!(event(0, "Expired").reason, FailureReason::Expired);
         assert_eq!(event(0, "").reason, FailureReason::ServerError);
@@ -237,7 +237,7 @@ mod tests {
     #[test]
     fn what_is_wrong_with_the_credentials_is_said_alone() {
         let error = super::CredentialError::new("the token file /t is empty".to_owned());
-        let failure = Failure::transport(&kube::Error::Service(error.into()));
+        let failure = WatchFailure::transport(&kube::Error::Service(error.into()));
         assert_eq!(
             (failure.reason, failure.message.as_str()),
             (FailureReason::Unauthorized, "the token file /t is empty")

@@ -17,15 +17,15 @@
 //! not be read, the server went back to an older state, nothing was answered for so long that it may have done so unseen,
 //! a watch was silent from its beginning to the idle timeout, or several ended at once without an event or a bookmark.
 
-use super::authorization::{Answered, Refused};
+use super::authorization::{AuthorizationTracker, Refused};
 use super::backoff::{Backoff, between};
-use super::budget::Budget;
-use super::failure::Failure;
-use super::framing::Events;
-use super::http_exchange::{Answer, Patience};
-use super::lister::{Listed, Lister, Stream};
+use super::budget::DecodeBudget;
+use super::failure::WatchFailure;
+use super::framing::EventReader;
+use super::http_exchange::{ReadTimeouts, ResponseBody};
+use super::lister::{Listed, Lister, OpenWatch};
 use super::request::watch_length;
-use super::sink::{Change, Sink};
+use super::sink::{Sink, SourceChange};
 use super::timeline::FOUND_BY_ANOTHER;
 use crate::objects::{WatchEvent, decode_event, take_wrong_types};
 use crate::telemetry::{EventType, FailureReason};
@@ -49,7 +49,7 @@ pub(super) struct Follower<S> {
     pub(super) heard: Instant,
     /// When the last complete list was begun.
     list_began: Instant,
-    answered: Answered,
+    answered: AuthorizationTracker,
     backoff: Backoff,
     /// Watches in a row that the server ended with an error.
     fruitless: u32,
@@ -62,7 +62,7 @@ pub(super) struct Follower<S> {
 }
 
 /// What is known when an attempt begins.
-enum State {
+enum FollowerState {
     /// Nothing, or nothing to go on from.
     Unlisted,
     /// Everything up to a version, which the API server may have lost since.
@@ -81,11 +81,11 @@ pub(super) enum End {
     /// A watch may go on.
     Proven { version: String },
     /// Whether it may could not be found out.
-    Unproven { version: String, failure: Failure },
+    Unproven { version: String, failure: WatchFailure },
     /// There is no way to find out.
     Unprovable,
     /// It failed. Without a version there is nothing to go on from.
-    Failed { version: Option<String>, failure: Failure, lived: Duration },
+    Failed { version: Option<String>, failure: WatchFailure, lived: Duration },
 }
 
 impl<S: Sink> Follower<S> {
@@ -93,7 +93,7 @@ impl<S: Sink> Follower<S> {
         Self {
             heard: Instant::now(),
             list_began: Instant::now(),
-            answered: Answered::new(),
+            answered: AuthorizationTracker::new(),
             backoff: Backoff::new(lister.timings.pause_base, lister.timings.pause_most),
             fruitless: 0,
             barren: 0,
@@ -105,12 +105,12 @@ impl<S: Sink> Follower<S> {
 
     /// Never ends.
     pub(super) async fn run(mut self) {
-        let mut state = State::Unlisted;
+        let mut state = FollowerState::Unlisted;
         loop {
             let end = match state {
-                State::Unlisted => self.list().await,
-                State::Unproven { version } => self.prove(version).await,
-                State::Listed { version } => self.watch(version).await,
+                FollowerState::Unlisted => self.list().await,
+                FollowerState::Unproven { version } => self.prove(version).await,
+                FollowerState::Listed { version } => self.watch(version).await,
             };
             let pause;
             (state, pause) = self.after(end);
@@ -124,9 +124,9 @@ impl<S: Sink> Follower<S> {
         if let (Some(known), Ok(listed)) = (self.known.take(), listed.parse::<u64>())
             && listed < known
         {
-            self.lister.pulse.timeline().lose(self.heard);
-            self.lister.pulse.failure(FailureReason::TimelineLost);
-            self.lister.journal.went_back(known, listed);
+            self.lister.heartbeat.timeline().lose(self.heard);
+            self.lister.heartbeat.failure(FailureReason::TimelineLost);
+            self.lister.log.went_back(known, listed);
         }
     }
 
@@ -138,7 +138,7 @@ impl<S: Sink> Follower<S> {
         };
         self.listed(began, &version);
         match stream {
-            Some(Stream { answer, events, length }) => self.follow(answer, events, version, length).await,
+            Some(OpenWatch { answer, events, length }) => self.follow(answer, events, version, length).await,
             None => End::Listed { version },
         }
     }
@@ -148,12 +148,12 @@ impl<S: Sink> Follower<S> {
         self.answered.listed();
         self.compare_versions(version);
         // Whatever was lost until now, this list has not lost.
-        let began = if self.lister.pulse.timeline().is_lost(self.heard) { Instant::now() } else { began };
-        self.lister.pulse.allowed(true);
+        let began = if self.lister.heartbeat.timeline().is_lost(self.heard) { Instant::now() } else { began };
+        self.lister.heartbeat.allowed(true);
         (self.list_began, self.heard) = (began, Instant::now());
-        self.lister.journal.listed(self.lister.objects(), began.elapsed());
+        self.lister.log.listed(self.lister.objects(), began.elapsed());
         if self.lister.is_skipping() {
-            self.lister.journal.skipping(self.lister.skipped());
+            self.lister.log.skipping(self.lister.skipped());
         } else {
             self.lister.was_readable();
             self.synced(self.is_complete());
@@ -166,7 +166,7 @@ impl<S: Sink> Follower<S> {
         let uri = self.lister.target.watch(&version, length);
         match self.lister.open(&uri).await {
             Ok(answer) => {
-                let events = Events::new(answer.encoding());
+                let events = EventReader::new(answer.encoding());
                 self.follow(answer, events, version, length).await
             }
             Err(failure) => {
@@ -176,18 +176,24 @@ impl<S: Sink> Follower<S> {
     }
 
     /// Reads a watch to its end, whichever that is.
-    async fn follow(&mut self, mut answer: Answer, mut events: Events, mut version: String, length: Duration) -> End {
+    async fn follow(
+        &mut self,
+        mut answer: ResponseBody,
+        mut events: EventReader,
+        mut version: String,
+        length: Duration,
+    ) -> End {
         let began = Instant::now();
         // Two clocks may differ a little.
         let time_is_up = self.lister.asked + length.mul_f64(0.99);
-        let timeline = self.lister.pulse.timeline();
+        let timeline = self.lister.heartbeat.timeline();
         let base = version.parse().ok();
         let idle = self.lister.timings.watch_idle;
         let mut last_event = None;
         let mut permit = None;
         self.synced(self.is_complete());
-        self.lister.pulse.allowed(true);
-        self.lister.journal.watching();
+        self.lister.heartbeat.allowed(true);
+        self.lister.log.watching();
         let failure = loop {
             match self.take_events(&mut events, base, &mut version) {
                 Ok(true) => {
@@ -197,16 +203,16 @@ impl<S: Sink> Follower<S> {
                 Ok(false) => {}
                 Err(failure) => break failure,
             }
-            if Budget::is_spare(events.held(), permit.as_ref()) {
+            if DecodeBudget::is_spare(events.held(), permit.as_ref()) {
                 permit = None;
             }
             self.lister.budget.hold(events.held(), &mut permit).await;
             // Bytes of an event that never ends are no sign of life.
             let until = last_event.unwrap_or(began) + idle;
-            let patience = Patience { idle, until, late: "no whole event came in time" };
+            let patience = ReadTimeouts { idle, until, late: "no whole event came in time" };
             let read = tokio::select! {
-                read = answer.events(&mut events, patience, &mut self.lister.pulse) => read,
-                () = timeline.lost_since(self.list_began) => Err(Failure::timeline_lost(FOUND_BY_ANOTHER)),
+                read = answer.events(&mut events, patience, &mut self.lister.heartbeat) => read,
+                () = timeline.lost_since(self.list_began) => Err(WatchFailure::timeline_lost(FOUND_BY_ANOTHER)),
                 () = sleep_until(began + self.lister.timings.healthy), if self.barren > 0 => {
                     self.fruitful();
                     continue;
@@ -229,7 +235,12 @@ impl<S: Sink> Follower<S> {
     }
 
     /// Takes the events that are there. Says whether there were any.
-    fn take_events(&mut self, events: &mut Events, base: Option<u64>, version: &mut String) -> Result<bool, Failure> {
+    fn take_events(
+        &mut self,
+        events: &mut EventReader,
+        base: Option<u64>,
+        version: &mut String,
+    ) -> Result<bool, WatchFailure> {
         let mut any = false;
         loop {
             let event = match events.next() {
@@ -238,7 +249,7 @@ impl<S: Sink> Follower<S> {
                 Err(error) if error.is_passed_over => {
                     // A list would pass it over as well. The next one may not.
                     self.lister.pass_over(1);
-                    self.lister.journal.skipping(1);
+                    self.lister.log.skipping(1);
                     self.synced(false);
                     any = true;
                     continue;
@@ -250,41 +261,41 @@ impl<S: Sink> Follower<S> {
             }
             any = true;
             let decoded = decode_event(self.lister.target.resource, &event);
-            self.lister.pulse.wrong_types(take_wrong_types());
+            self.lister.heartbeat.wrong_types(take_wrong_types());
             match decoded {
                 Ok(WatchEvent::Applied(object)) => {
                     advance(version, &object.meta.resource_version, base)?;
-                    self.lister.pulse.event(EventType::Applied);
-                    self.lister.sink.take(self.lister.source, Change::Applied(&object));
+                    self.lister.heartbeat.event(EventType::Applied);
+                    self.lister.sink.take(self.lister.source, SourceChange::Applied(&object));
                 }
                 Ok(WatchEvent::Deleted(object)) => {
                     advance(version, &object.meta.resource_version, base)?;
-                    self.lister.pulse.event(EventType::Deleted);
-                    self.lister.sink.take(self.lister.source, Change::Deleted(&object));
+                    self.lister.heartbeat.event(EventType::Deleted);
+                    self.lister.sink.take(self.lister.source, SourceChange::Deleted(&object));
                 }
                 Ok(WatchEvent::Bookmark { resource_version, .. }) => {
                     advance(version, &resource_version, base)?;
-                    self.lister.pulse.event(EventType::Bookmark);
+                    self.lister.heartbeat.event(EventType::Bookmark);
                 }
                 Ok(WatchEvent::Error(status)) => {
-                    self.lister.pulse.event(EventType::Error);
-                    return Err(Failure::event(status));
+                    self.lister.heartbeat.event(EventType::Error);
+                    return Err(WatchFailure::event(status));
                 }
                 // Listing again would not make it readable: it was left out of the list as well.
-                Err(_) if self.lister.is_skipping() => self.lister.pulse.failure(FailureReason::Decode),
+                Err(_) if self.lister.is_skipping() => self.lister.heartbeat.failure(FailureReason::Decode),
                 Err(error) => return Err(error.into()),
             }
         }
     }
 
     /// What follows from how an attempt ended, and after which pause.
-    fn after(&mut self, end: End) -> (State, Duration) {
+    fn after(&mut self, end: End) -> (FollowerState, Duration) {
         match end {
-            End::Listed { version } | End::Proven { version } => (State::Listed { version }, Duration::ZERO),
+            End::Listed { version } | End::Proven { version } => (FollowerState::Listed { version }, Duration::ZERO),
             End::Unproven { version, failure } => self.after_failure(Some(version), &failure, Duration::ZERO),
             End::Unprovable => {
-                self.lister.journal.unprovable();
-                (State::Unlisted, Duration::ZERO)
+                self.lister.log.unprovable();
+                (FollowerState::Unlisted, Duration::ZERO)
             }
             End::Closed { version, lived, in_time, is_barren } => {
                 self.answered.not_refused();
@@ -292,18 +303,18 @@ impl<S: Sink> Follower<S> {
                 if is_barren && lived < self.lister.timings.healthy {
                     self.barren += 1;
                     if self.barren.is_multiple_of(BARREN_WATCHES) {
-                        return self.after_failure(None, &Failure::connection(BARREN), lived);
+                        return self.after_failure(None, &WatchFailure::connection(BARREN), lived);
                     }
                 }
                 // A server, or something before it, that ends every watch at once is not asked in a tight loop.
                 let pause = if self.was_healthy(lived) { Duration::ZERO } else { self.backoff.pause() };
                 // What was left out may be readable by now.
                 let state = match (self.lister.is_skipping(), in_time) {
-                    (true, _) => State::Unlisted,
-                    (false, true) => State::Listed { version },
+                    (true, _) => FollowerState::Unlisted,
+                    (false, true) => FollowerState::Listed { version },
                     (false, false) => {
                         self.synced(false);
-                        State::Unproven { version }
+                        FollowerState::Unproven { version }
                     }
                 };
                 (state, pause)
@@ -317,12 +328,17 @@ impl<S: Sink> Follower<S> {
         }
     }
 
-    fn after_failure(&mut self, version: Option<String>, failure: &Failure, lived: Duration) -> (State, Duration) {
+    fn after_failure(
+        &mut self,
+        version: Option<String>,
+        failure: &WatchFailure,
+        lived: Duration,
+    ) -> (FollowerState, Duration) {
         self.was_healthy(lived);
-        self.lister.pulse.allowed(false);
-        let mut state = version.map_or(State::Unlisted, |version| State::Unproven { version });
+        self.lister.heartbeat.allowed(false);
+        let mut state = version.map_or(FollowerState::Unlisted, |version| FollowerState::Unproven { version });
         if let Some(refused) = Refused::from_reason(failure.reason) {
-            let other_allowed_since = self.lister.pulse.other_allowed_since();
+            let other_allowed_since = self.lister.heartbeat.other_allowed_since();
             if self.answered.refused(
                 refused,
                 self.lister.asked,
@@ -331,19 +347,19 @@ impl<S: Sink> Follower<S> {
                 Instant::now(),
             ) {
                 let change = match refused {
-                    Refused::Forbidden => Change::Forbidden,
-                    Refused::NotServed => Change::NotServed,
+                    Refused::Forbidden => SourceChange::Forbidden,
+                    Refused::NotServed => SourceChange::NotServed,
                 };
                 self.lister.sink.take(self.lister.source, change);
-                self.lister.pulse.answered();
+                self.lister.heartbeat.answered();
                 // The inventory has let go of what it knew: a watch alone would not bring it back.
-                state = State::Unlisted;
+                state = FollowerState::Unlisted;
             }
             return (state, self.after_refusal(refused, failure));
         }
         self.answered.not_refused();
         self.synced(false);
-        self.lister.pulse.failure(failure.reason);
+        self.lister.heartbeat.failure(failure.reason);
         if failure.reason == FailureReason::TimelineLost {
             self.known = None;
         }
@@ -355,40 +371,40 @@ impl<S: Sink> Follower<S> {
             self.expired = expired;
             failure.retry_after.unwrap_or_default() + self.backoff.pause()
         };
-        self.lister.journal.failed(failure, self.backoff.failures(), pause);
+        self.lister.log.failed(failure, self.backoff.failures(), pause);
         (state, pause)
     }
 
-    fn after_refusal(&mut self, refused: Refused, failure: &Failure) -> Duration {
+    fn after_refusal(&mut self, refused: Refused, failure: &WatchFailure) -> Duration {
         if refused == Refused::NotServed && self.lister.target.resource.is_optional() {
             // There are none, and that is all there is to know.
             let known = self.answered.is_not_served();
             self.synced(known);
-            self.lister.journal.not_served();
+            self.lister.log.not_served();
             return self.lister.timings.not_served;
         }
         self.synced(false);
-        self.lister.pulse.failure(failure.reason);
+        self.lister.heartbeat.failure(failure.reason);
         // A server that has just started refuses everybody until it has read its own roles.
         let again = self.lister.timings.forbidden_again;
         if self.answered.is_unsettled() || self.answered.may_be_starting(self.lister.timings.forbidden, Instant::now())
         {
             let pause = between(again * 3 / 4, again * 5 / 4);
-            self.lister.journal.may_be_starting(failure, pause);
+            self.lister.log.may_be_starting(failure, pause);
             return pause;
         }
         let pause = match refused {
             Refused::Forbidden => between(self.lister.timings.forbidden, self.lister.timings.forbidden * 2),
             Refused::NotServed => self.lister.timings.not_served,
         };
-        self.lister.journal.failed(failure, 1, pause);
+        self.lister.log.failed(failure, 1, pause);
         pause
     }
 
     /// Says so in the metrics, and to the inventory, which expects nothing new from a source that is not followed.
     fn synced(&mut self, synced: bool) {
-        self.lister.pulse.synced(synced);
-        self.lister.sink.take(self.lister.source, Change::Live(synced));
+        self.lister.heartbeat.synced(synced);
+        self.lister.sink.take(self.lister.source, SourceChange::Live(synced));
     }
 
     /// Whether what is known is complete, and a watch is expected to keep it so.
@@ -415,11 +431,11 @@ impl<S: Sink> Follower<S> {
 /// Remembers the version of an event. One below that the watch began with means that the server was set back to an older
 /// state: what it knew since then never happened. (Versions of built-in and custom resources are numbers that can be
 /// compared, KEP-5504; where they are none, nothing is concluded.)
-fn advance(version: &mut String, to: &str, base: Option<u64>) -> Result<(), Failure> {
+fn advance(version: &mut String, to: &str, base: Option<u64>) -> Result<(), WatchFailure> {
     if let (Some(base), Ok(to)) = (base, to.parse::<u64>())
         && to < base
     {
-        return Err(Failure::timeline_lost(format!("the API server went back from version {base} to {to}")));
+        return Err(WatchFailure::timeline_lost(format!("the API server went back from version {base} to {to}")));
     }
     if !to.is_empty() {
         version.clear();

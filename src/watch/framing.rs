@@ -25,7 +25,7 @@ const NONSENSE: EventTooLong = EventTooLong { is_passed_over: false };
 
 /// How an answer is written.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
-pub(super) enum Encoding {
+pub(super) enum WireFormat {
     #[default]
     Json,
     Protobuf,
@@ -33,8 +33,8 @@ pub(super) enum Encoding {
 
 /// The events of one answer.
 #[derive(Default, Debug)]
-pub(super) struct Events {
-    encoding: Encoding,
+pub(super) struct EventReader {
+    encoding: WireFormat,
     /// What is left of the last frame.
     frame: Bytes,
     /// The beginning of an event that ends in a frame to come.
@@ -43,8 +43,8 @@ pub(super) struct Events {
     passing: usize,
 }
 
-impl Events {
-    pub(super) fn new(encoding: Encoding) -> Self {
+impl EventReader {
+    pub(super) fn new(encoding: WireFormat) -> Self {
         Self { encoding, ..Self::default() }
     }
 
@@ -57,8 +57,8 @@ impl Events {
     /// The next whole event, or nothing until another frame is there.
     pub(super) fn next(&mut self) -> Result<Option<Bytes>, EventTooLong> {
         match self.encoding {
-            Encoding::Json => self.line(),
-            Encoding::Protobuf => self.message(),
+            WireFormat::Json => self.line(),
+            WireFormat::Protobuf => self.message(),
         }
     }
 
@@ -160,12 +160,12 @@ fn message_length(bytes: &[u8]) -> Result<Option<usize>, EventTooLong> {
 
 #[cfg(test)]
 mod tests {
-    use super::{Encoding, EventTooLong, Events, LONGEST_EVENT, NONSENSE, PASSED_OVER};
+    use super::{EventReader, EventTooLong, LONGEST_EVENT, NONSENSE, PASSED_OVER, WireFormat};
     use bytes::Bytes;
     use proptest::prelude::*;
 
-    fn read(encoding: Encoding, frames: &[&[u8]]) -> Result<(Vec<Vec<u8>>, bool), EventTooLong> {
-        let mut events = Events::new(encoding);
+    fn read(encoding: WireFormat, frames: &[&[u8]]) -> Result<(Vec<Vec<u8>>, bool), EventTooLong> {
+        let mut events = EventReader::new(encoding);
         let mut read = Vec::new();
         for frame in frames {
             events.push(Bytes::copy_from_slice(frame));
@@ -178,7 +178,7 @@ mod tests {
 
     #[test]
     fn an_end_within_a_line_is_seen() {
-        let read = |frames: &[&[u8]]| read(Encoding::Json, frames).unwrap();
+        let read = |frames: &[&[u8]]| read(WireFormat::Json, frames).unwrap();
         assert_eq!(read(&[b"one\ntwo\n"]), (vec![b"one".to_vec(), b"two".to_vec()], false));
         assert_eq!(read(&[b"one\ntw"]), (vec![b"one".to_vec()], true));
         assert_eq!(read(&[b"on", b"e\n"]), (vec![b"one".to_vec()], false));
@@ -187,7 +187,7 @@ mod tests {
 
     #[test]
     fn an_end_within_a_message_is_seen() {
-        let read = |frames: &[&[u8]]| read(Encoding::Protobuf, frames).unwrap();
+        let read = |frames: &[&[u8]]| read(WireFormat::Protobuf, frames).unwrap();
         assert_eq!(read(&[b"\0\0\0\x03one\0\0\0\x03two"]), (vec![b"one".to_vec(), b"two".to_vec()], false));
         assert_eq!(read(&[b"\0\0\0\x03one\0"]), (vec![b"one".to_vec()], true));
         assert_eq!(read(&[b"\0\0\0\x03one\0\0\0\x03tw"]), (vec![b"one".to_vec()], true));
@@ -197,16 +197,16 @@ mod tests {
 
     #[test]
     fn an_endless_event_is_refused() {
-        let mut events = Events::new(Encoding::Json);
+        let mut events = EventReader::new(WireFormat::Json);
         let frame = Bytes::from(vec![b'x'; LONGEST_EVENT / 4 + 1]);
         let taken = (0..4).all(|_| {
             events.push(frame.clone());
             events.next().is_ok_and(|event| event.is_none())
         });
         assert!(!taken);
-        assert_eq!(read(Encoding::Protobuf, &[b"\x02\0\0\0x"]), Err(PASSED_OVER), "as soon as its length is known");
-        assert_eq!(read(Encoding::Protobuf, &[b"\x02\0", b"\0\0x"]), Err(PASSED_OVER));
-        assert_eq!(read(Encoding::Protobuf, &[b"<html>"]), Err(NONSENSE));
+        assert_eq!(read(WireFormat::Protobuf, &[b"\x02\0\0\0x"]), Err(PASSED_OVER), "as soon as its length is known");
+        assert_eq!(read(WireFormat::Protobuf, &[b"\x02\0", b"\0\0x"]), Err(PASSED_OVER));
+        assert_eq!(read(WireFormat::Protobuf, &[b"<html>"]), Err(NONSENSE));
     }
 
     #[test]
@@ -215,9 +215,9 @@ mod tests {
         let json = [b"one\n", &long[..], b"\ntwo\n"].concat();
         let length = |bytes: &[u8]| u32::try_from(bytes.len()).unwrap().to_be_bytes();
         let protobuf = [b"\0\0\0\x03one", &length(&long)[..], &long, b"\0\0\0\x03two"].concat();
-        for (encoding, text) in [(Encoding::Json, json), (Encoding::Protobuf, protobuf)] {
+        for (encoding, text) in [(WireFormat::Json, json), (WireFormat::Protobuf, protobuf)] {
             for frame in [1_000_003, LONGEST_EVENT * 2] {
-                let mut events = Events::new(encoding);
+                let mut events = EventReader::new(encoding);
                 let (mut read, mut passed_over) = (Vec::new(), 0);
                 for frame in text.chunks(frame) {
                     events.push(Bytes::copy_from_slice(frame));
@@ -243,7 +243,7 @@ mod tests {
         ) {
             let mut expected: Vec<Vec<u8>> = text.split(|byte| *byte == b'\n').map(<[u8]>::to_vec).collect();
             let rest = expected.pop().unwrap_or_default();
-            prop_assert_eq!(read(Encoding::Json, &frames(&text, cuts)), Ok((expected, !rest.is_empty())));
+            prop_assert_eq!(read(WireFormat::Json, &frames(&text, cuts)), Ok((expected, !rest.is_empty())));
         }
 
         #[test]
@@ -265,7 +265,7 @@ mod tests {
                 }
             }
             text.truncate(all.saturating_sub(lost));
-            prop_assert_eq!(read(Encoding::Protobuf, &frames(&text, cuts)), Ok((expected, text.len() > whole)));
+            prop_assert_eq!(read(WireFormat::Protobuf, &frames(&text, cuts)), Ok((expected, text.len() > whole)));
         }
     }
 

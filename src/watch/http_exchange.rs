@@ -2,9 +2,9 @@
 //!
 //! kube's client has no read timeout, rightly: it would end quiet watches. So every wait here has a deadline of its own.
 
-use super::failure::Failure;
-use super::framing::{Encoding, Events};
-use super::liveness::Pulse;
+use super::failure::WatchFailure;
+use super::framing::{EventReader, WireFormat};
+use super::liveness::Heartbeat;
 use crate::telemetry::FailureReason;
 use bytes::Bytes;
 use http::header::{ACCEPT, ACCEPT_ENCODING, CONTENT_TYPE};
@@ -25,15 +25,15 @@ const LONGEST_REFUSAL: usize = 64 << 10;
 const LONGEST_URI: usize = 32 << 10;
 
 /// The body of an answer that began well.
-pub(super) struct Answer {
+pub(super) struct ResponseBody {
     body: Body,
     /// How it is written.
-    encoding: Encoding,
+    encoding: WireFormat,
 }
 
 /// How long the rest of an answer may take.
 #[derive(Clone, Copy)]
-pub(super) struct Patience {
+pub(super) struct ReadTimeouts {
     /// From one byte to the next.
     pub(super) idle: Duration,
     /// The end of it all.
@@ -42,7 +42,7 @@ pub(super) struct Patience {
     pub(super) late: &'static str,
 }
 
-impl Patience {
+impl ReadTimeouts {
     /// For a list that has to be complete at `until`.
     pub(super) fn for_list(idle: Duration, until: Instant) -> Self {
         Self { idle, until, late: "the list took too long" }
@@ -58,16 +58,16 @@ impl Patience {
 pub(super) async fn open(
     client: &kube::Client,
     uri: &str,
-    encoding: Encoding,
+    encoding: WireFormat,
     patience: Duration,
-    pulse: &mut Pulse,
-) -> Result<Answer, Failure> {
+    heartbeat: &mut Heartbeat,
+) -> Result<ResponseBody, WatchFailure> {
     let asked = Instant::now();
-    let answer = ask(client, uri, encoding, patience, pulse).await;
+    let answer = ask(client, uri, encoding, patience, heartbeat).await;
     match &answer {
-        Ok(_) => pulse.timeline().reached(),
+        Ok(_) => heartbeat.timeline().reached(),
         // A proxy says 503 in the name of an API server that is away.
-        Err(failure) if failure.is_silence() => pulse.timeline().unreached(asked),
+        Err(failure) if failure.is_silence() => heartbeat.timeline().unreached(asked),
         Err(_) => {}
     }
     answer
@@ -76,12 +76,12 @@ pub(super) async fn open(
 async fn ask(
     client: &kube::Client,
     uri: &str,
-    encoding: Encoding,
+    encoding: WireFormat,
     patience: Duration,
-    pulse: &mut Pulse,
-) -> Result<Answer, Failure> {
+    heartbeat: &mut Heartbeat,
+) -> Result<ResponseBody, WatchFailure> {
     let answer = send(client, uri, encoding, patience).await?;
-    pulse.beat();
+    heartbeat.beat();
     answer.or_refused(patience).await
 }
 
@@ -89,77 +89,86 @@ async fn ask(
 pub(super) async fn get(
     client: &kube::Client,
     uri: &str,
-    encoding: Encoding,
+    encoding: WireFormat,
     patience: Duration,
-) -> Result<Answer, Failure> {
+) -> Result<ResponseBody, WatchFailure> {
     send(client, uri, encoding, patience).await?.or_refused(patience).await
 }
 
 /// The head of an answer, and what follows it.
-struct Reply {
+struct Response {
     head: http::response::Parts,
     body: Body,
 }
 
-impl Reply {
+impl Response {
     /// The answer, if it is a good one.
-    async fn or_refused(self, patience: Duration) -> Result<Answer, Failure> {
+    async fn or_refused(self, patience: Duration) -> Result<ResponseBody, WatchFailure> {
         let Self { head, body } = self;
-        let mut answer = Answer { body, encoding: encoding_of(&head.headers) };
+        let mut answer = ResponseBody { body, encoding: encoding_of(&head.headers) };
         if head.status.is_success() {
             return Ok(answer);
         }
         // The status alone says what is wrong; the body only says it better.
         let text = timeout(patience, answer.beginning(LONGEST_REFUSAL)).await;
-        Err(Failure::refused(head.status, &head.headers, &text.unwrap_or(Ok(Vec::new())).unwrap_or_default()))
+        Err(WatchFailure::refused(head.status, &head.headers, &text.unwrap_or(Ok(Vec::new())).unwrap_or_default()))
     }
 }
 
-async fn send(client: &kube::Client, uri: &str, encoding: Encoding, patience: Duration) -> Result<Reply, Failure> {
+async fn send(
+    client: &kube::Client,
+    uri: &str,
+    encoding: WireFormat,
+    patience: Duration,
+) -> Result<Response, WatchFailure> {
     if uri.len() > LONGEST_URI {
-        return Err(Failure::unreadable(format!("a continue token of more than {} KiB", LONGEST_URI >> 10)));
+        return Err(WatchFailure::unreadable(format!("a continue token of more than {} KiB", LONGEST_URI >> 10)));
     }
     let accept = match encoding {
-        Encoding::Json => JSON.to_owned(),
-        Encoding::Protobuf => format!("{PROTOBUF}, {JSON}"),
+        WireFormat::Json => JSON.to_owned(),
+        WireFormat::Protobuf => format!("{PROTOBUF}, {JSON}"),
     };
     let request = Request::get(uri)
         .header(ACCEPT, accept)
         .header(ACCEPT_ENCODING, "identity")
         .body(Body::empty())
-        .map_err(|error| Failure::connection(format!("cannot ask for {uri}: {error}")))?;
+        .map_err(|error| WatchFailure::connection(format!("cannot ask for {uri}: {error}")))?;
     let response = timeout(patience, client.send(request))
         .await
-        .map_err(|_| Failure::timeout(format!("no answer within {patience:?}")))?
-        .map_err(|error| Failure::transport(&error))?;
+        .map_err(|_| WatchFailure::timeout(format!("no answer within {patience:?}")))?
+        .map_err(|error| WatchFailure::transport(&error))?;
     let (head, body) = response.into_parts();
-    Ok(Reply { head, body })
+    Ok(Response { head, body })
 }
 
-impl Answer {
+impl ResponseBody {
     /// The next bytes, or nothing at a clean end.
-    pub(super) async fn chunk(&mut self, patience: Patience, pulse: &mut Pulse) -> Result<Option<Bytes>, Failure> {
+    pub(super) async fn chunk(
+        &mut self,
+        patience: ReadTimeouts,
+        heartbeat: &mut Heartbeat,
+    ) -> Result<Option<Bytes>, WatchFailure> {
         let began = Instant::now();
         let read = self.frame(patience).await;
         match &read {
             Ok(Some(_)) => {
-                pulse.beat();
-                pulse.timeline().reached();
+                heartbeat.beat();
+                heartbeat.timeline().reached();
             }
             Ok(None) => {}
-            Err(failure) if failure.reason == FailureReason::Timeout => pulse.timeline().unreached(began),
-            Err(_) => pulse.timeline().unreached(Instant::now()),
+            Err(failure) if failure.reason == FailureReason::Timeout => heartbeat.timeline().unreached(began),
+            Err(_) => heartbeat.timeline().unreached(Instant::now()),
         }
         read
     }
 
     /// The same of an answer that belongs to no watch.
-    pub(super) async fn frame(&mut self, patience: Patience) -> Result<Option<Bytes>, Failure> {
+    pub(super) async fn frame(&mut self, patience: ReadTimeouts) -> Result<Option<Bytes>, WatchFailure> {
         let idle_until = Instant::now() + patience.idle;
         let until = patience.until.min(idle_until);
         loop {
             let frame = timeout_at(until, self.body.frame()).await.map_err(|_| {
-                Failure::timeout(if until == idle_until {
+                WatchFailure::timeout(if until == idle_until {
                     format!("nothing came for {:?}", patience.idle)
                 } else {
                     patience.late.to_owned()
@@ -167,7 +176,7 @@ impl Answer {
             })?;
             match frame {
                 None => return Ok(None),
-                Some(Err(error)) => return Err(Failure::transport(&error)),
+                Some(Err(error)) => return Err(WatchFailure::transport(&error)),
                 Some(Ok(frame)) => {
                     // Trailers and empty frames are no end.
                     if let Ok(bytes) = frame.into_data()
@@ -181,32 +190,32 @@ impl Answer {
     }
 
     /// How it is written.
-    pub(super) fn encoding(&self) -> Encoding {
+    pub(super) fn encoding(&self) -> WireFormat {
         self.encoding
     }
 
     /// The next frame's events. `false` at a clean end; an end within an event is a broken connection.
     pub(super) async fn events(
         &mut self,
-        events: &mut Events,
-        patience: Patience,
-        pulse: &mut Pulse,
-    ) -> Result<bool, Failure> {
-        match self.chunk(patience, pulse).await? {
+        events: &mut EventReader,
+        patience: ReadTimeouts,
+        heartbeat: &mut Heartbeat,
+    ) -> Result<bool, WatchFailure> {
+        match self.chunk(patience, heartbeat).await? {
             Some(frame) => {
                 events.push(frame);
                 Ok(true)
             }
-            None if events.is_cut() => Err(Failure::connection("the answer ended in the middle of an event")),
+            None if events.is_cut() => Err(WatchFailure::connection("the answer ended in the middle of an event")),
             None => Ok(false),
         }
     }
 
     /// All of it, or the first `most` bytes.
-    pub(super) async fn beginning(&mut self, most: usize) -> Result<Vec<u8>, Failure> {
+    pub(super) async fn beginning(&mut self, most: usize) -> Result<Vec<u8>, WatchFailure> {
         let mut beginning = Vec::new();
         while let Some(frame) = self.body.frame().await {
-            if let Ok(bytes) = frame.map_err(|error| Failure::transport(&error))?.into_data() {
+            if let Ok(bytes) = frame.map_err(|error| WatchFailure::transport(&error))?.into_data() {
                 beginning.extend_from_slice(&bytes[..bytes.len().min(most - beginning.len())]);
             }
             if beginning.len() == most {
@@ -218,10 +227,10 @@ impl Answer {
 }
 
 /// In protobuf only if it says so; a watch says `;stream=watch` behind it.
-fn encoding_of(headers: &HeaderMap) -> Encoding {
+fn encoding_of(headers: &HeaderMap) -> WireFormat {
     let media_type = headers.get(CONTENT_TYPE).and_then(|value| value.to_str().ok()?.split(';').next());
     match media_type {
-        Some(media_type) if media_type.trim().eq_ignore_ascii_case(PROTOBUF) => Encoding::Protobuf,
-        _ => Encoding::Json,
+        Some(media_type) if media_type.trim().eq_ignore_ascii_case(PROTOBUF) => WireFormat::Protobuf,
+        _ => WireFormat::Json,
     }
 }

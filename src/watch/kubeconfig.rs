@@ -35,7 +35,7 @@ const LONGEST_FILE: u64 = 16 << 20;
 const LONGEST_SERVER: usize = 4096;
 
 /// What the process finds around itself.
-pub(super) struct Surroundings {
+pub(super) struct Environment {
     /// `KUBECONFIG`.
     kubeconfig: Option<OsString>,
     home: Option<PathBuf>,
@@ -43,7 +43,7 @@ pub(super) struct Surroundings {
     in_cluster: bool,
 }
 
-impl Surroundings {
+impl Environment {
     pub(super) fn of_this_process() -> Self {
         Self {
             kubeconfig: std::env::var_os("KUBECONFIG"),
@@ -55,15 +55,15 @@ impl Surroundings {
 
 /// Where to read which cluster is meant.
 #[derive(PartialEq, Eq, Debug)]
-pub(super) enum Place {
+pub(super) enum ConfigSource {
     /// Kubeconfig files; the first that says something wins.
     Files(Vec<PathBuf>),
     InCluster,
 }
 
-pub(super) fn locate(connection: &Connection, around: &Surroundings) -> anyhow::Result<Place> {
+pub(super) fn locate(connection: &Connection, around: &Environment) -> anyhow::Result<ConfigSource> {
     if let Some(file) = &connection.kubeconfig {
-        return Ok(Place::Files(vec![file.clone()]));
+        return Ok(ConfigSource::Files(vec![file.clone()]));
     }
     let mut tried = Vec::new();
     // As kubectl does, files of KUBECONFIG that do not exist are passed over.
@@ -71,7 +71,7 @@ pub(super) fn locate(connection: &Connection, around: &Surroundings) -> anyhow::
         around.kubeconfig.iter().flat_map(std::env::split_paths).filter(|path| !path.as_os_str().is_empty()).collect();
     let (found, missing): (Vec<PathBuf>, Vec<PathBuf>) = named.into_iter().partition(|path| path.exists());
     if !found.is_empty() {
-        return Ok(Place::Files(found));
+        return Ok(ConfigSource::Files(found));
     }
     tried.push(if missing.is_empty() {
         "KUBECONFIG is not set".to_owned()
@@ -80,13 +80,13 @@ pub(super) fn locate(connection: &Connection, around: &Surroundings) -> anyhow::
     });
     match around.home.as_ref().map(|home| home.join(".kube").join("config")) {
         // With KUBECONFIG set, kubectl does not look here.
-        Some(file) if missing.is_empty() && file.exists() => return Ok(Place::Files(vec![file])),
+        Some(file) if missing.is_empty() && file.exists() => return Ok(ConfigSource::Files(vec![file])),
         Some(file) if missing.is_empty() => tried.push(format!("{} does not exist", file.display())),
         Some(_) => {}
         None => tried.push("there is no home directory".to_owned()),
     }
     match (around.in_cluster, &connection.context) {
-        (true, None) => Ok(Place::InCluster),
+        (true, None) => Ok(ConfigSource::InCluster),
         (_, Some(context)) => {
             bail!("found no kubeconfig for context \"{context}\" ({}); name one with --kubeconfig", tried.join("; "))
         }
@@ -99,7 +99,7 @@ pub(super) fn locate(connection: &Connection, around: &Surroundings) -> anyhow::
 }
 
 /// What a kubeconfig says of one context.
-pub(super) struct Found {
+pub(super) struct ContextConfig {
     pub(super) config: Config,
     pub(super) credentials: Credentials,
     pub(super) proxy_url: Option<String>,
@@ -107,7 +107,7 @@ pub(super) struct Found {
     pub(super) origin: String,
 }
 
-pub(super) async fn from_files(files: &[PathBuf], context: Option<&str>) -> anyhow::Result<Found> {
+pub(super) async fn from_files(files: &[PathBuf], context: Option<&str>) -> anyhow::Result<ContextConfig> {
     let names = list(files.iter().map(|file| file.display()));
     let kubeconfig = merged(files).await?;
     let context =
@@ -127,7 +127,7 @@ pub(super) async fn from_files(files: &[PathBuf], context: Option<&str>) -> anyh
     let (config, credentials, proxy_url) = configure(context, cluster, user).await.with_context(cannot)?;
     let expired = connect_error::expired(&config.auth_info, UnixTime::now());
     let origin = expired.map_or(origin.clone(), |expired| format!("{origin}, {expired}"));
-    Ok(Found { config, credentials, proxy_url, origin })
+    Ok(ContextConfig { config, credentials, proxy_url, origin })
 }
 
 /// Files that `KUBECONFIG` names and that do not exist: kubectl passes over them as well.
@@ -326,11 +326,11 @@ fn list<T: std::fmt::Display>(items: impl Iterator<Item = T>) -> String {
 mod tests {
     use super::*;
 
-    fn around(kubeconfig: Option<&str>, home: Option<&Path>, in_cluster: bool) -> Surroundings {
-        Surroundings { kubeconfig: kubeconfig.map(Into::into), home: home.map(Into::into), in_cluster }
+    fn around(kubeconfig: Option<&str>, home: Option<&Path>, in_cluster: bool) -> Environment {
+        Environment { kubeconfig: kubeconfig.map(Into::into), home: home.map(Into::into), in_cluster }
     }
 
-    fn located(connection: &Connection, around: &Surroundings) -> Result<Place, String> {
+    fn located(connection: &Connection, around: &Environment) -> Result<ConfigSource, String> {
         locate(connection, around).map_err(|error| format!("{error:#}"))
     }
 
@@ -345,13 +345,13 @@ mod tests {
         let none = Connection::default();
         let two = format!("/nowhere:{}", other.display());
 
-        assert_eq!(located(&none, &around(None, Some(home.path()), true)), Ok(Place::Files(vec![file.clone()])));
-        assert_eq!(located(&none, &around(Some(&two), Some(home.path()), true)), Ok(Place::Files(vec![other])));
-        assert_eq!(located(&none, &around(Some("/nowhere"), Some(home.path()), true)), Ok(Place::InCluster));
-        assert_eq!(located(&none, &around(None, None, true)), Ok(Place::InCluster));
+        assert_eq!(located(&none, &around(None, Some(home.path()), true)), Ok(ConfigSource::Files(vec![file.clone()])));
+        assert_eq!(located(&none, &around(Some(&two), Some(home.path()), true)), Ok(ConfigSource::Files(vec![other])));
+        assert_eq!(located(&none, &around(Some("/nowhere"), Some(home.path()), true)), Ok(ConfigSource::InCluster));
+        assert_eq!(located(&none, &around(None, None, true)), Ok(ConfigSource::InCluster));
         let named = Connection { kubeconfig: Some("/named".into()), context: None };
         let place = located(&named, &around(Some(&two), Some(home.path()), true));
-        assert_eq!(place, Ok(Place::Files(vec!["/named".into()])));
+        assert_eq!(place, Ok(ConfigSource::Files(vec!["/named".into()])));
     }
 
     #[test]

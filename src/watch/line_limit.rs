@@ -16,13 +16,13 @@ const MOST_LINES: u32 = 10;
 /// The lines of all watches.
 pub(super) struct LineLimit {
     window: Duration,
-    kinds: Mutex<HashMap<Kind, Lines>>,
+    kinds: Mutex<HashMap<Kind, LineCount>>,
 }
 
 /// What a line is about: a resource, and the reason of a failure or another word.
 type Kind = (Resource, &'static str);
 
-struct Lines {
+struct LineCount {
     window_ends: Instant,
     logged: u32,
     /// Those that were not, and of which nothing was said yet.
@@ -39,7 +39,7 @@ impl LineLimit {
         let now = Instant::now();
         let window_ends = {
             let mut kinds = self.kinds();
-            let new = || Lines { window_ends: now + self.window, logged: 0, left_out: 0 };
+            let new = || LineCount { window_ends: now + self.window, logged: 0, left_out: 0 };
             let lines = kinds.entry((resource, reason)).or_insert_with(new);
             if now >= lines.window_ends {
                 (lines.window_ends, lines.logged) = (now + self.window, 0);
@@ -67,7 +67,7 @@ impl LineLimit {
         self.kinds().get_mut(&kind).map_or(0, |lines| std::mem::take(&mut lines.left_out))
     }
 
-    fn kinds(&self) -> MutexGuard<'_, HashMap<Kind, Lines>> {
+    fn kinds(&self) -> MutexGuard<'_, HashMap<Kind, LineCount>> {
         lock(&self.kinds)
     }
 }

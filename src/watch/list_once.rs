@@ -5,13 +5,13 @@
 
 use super::authorization::Refused;
 use super::backoff::Backoff;
-use super::budget::Budget;
+use super::budget::DecodeBudget;
 use super::connect::Connected;
-use super::failure::Failure;
+use super::failure::WatchFailure;
 use super::lister::Lister;
-use super::liveness::{Liveness, Pulse};
+use super::liveness::{Heartbeat, Liveness};
 use super::request::Target;
-use super::sink::{Change, Sink};
+use super::sink::{Sink, SourceChange};
 use super::timings::Timings;
 use super::{sources, target};
 use crate::inventory::Source;
@@ -31,7 +31,7 @@ const MOST_FAILURES: u32 = 4;
 
 /// A list that could not be had, although the look went on without it.
 #[derive(Clone, PartialEq, Eq, Debug)]
-pub struct Refusal {
+pub struct MissingList {
     /// Which.
     pub source: Source,
     /// The rule that would allow it; none where the cluster does not serve it.
@@ -45,19 +45,19 @@ pub async fn list_once<S: Sink>(
     namespaces: &[String],
     sink: &Arc<S>,
     timings: Timings,
-) -> anyhow::Result<Vec<Refusal>> {
+) -> anyhow::Result<Vec<MissingList>> {
     let telemetry = Telemetry::new().context("cannot register podskew's own metrics")?;
     let sources = sources(namespaces);
     let liveness = Liveness::new(telemetry, &sources, &timings);
-    let budget = Budget::new();
+    let budget = DecodeBudget::new();
     let (pods, others): (Vec<_>, Vec<_>) = sources.into_iter().partition(|source| source.resource == Resource::Pods);
     let mut refusals = Vec::new();
     for sources in [pods, others] {
         let mut tasks = JoinSet::new();
         for source in sources {
-            let (client, pulse) = (connected.client.clone(), Pulse::new(source, liveness.clone()));
+            let (client, heartbeat) = (connected.client.clone(), Heartbeat::new(source, liveness.clone()));
             let target = target(source, namespaces);
-            let lister = Lister::new(source, target, client, sink.clone(), &timings, budget.clone(), pulse);
+            let lister = Lister::new(source, target, client, sink.clone(), &timings, budget.clone(), heartbeat);
             tasks.spawn(lister.list_to_end());
         }
         while let Some(looked) = tasks.join_next().await {
@@ -75,7 +75,7 @@ pub async fn list_once<S: Sink>(
 impl<S: Sink> Lister<S> {
     /// Lists once, tries again for a while, and says what became of it. An API server that refuses everything is taken for one that
     /// has just started, for some seconds from its first refusal.
-    async fn list_to_end(mut self) -> anyhow::Result<Option<Refusal>> {
+    async fn list_to_end(mut self) -> anyhow::Result<Option<MissingList>> {
         let _permit = self.budget.list().await;
         let began = Instant::now();
         let mut failing_since = None;
@@ -84,10 +84,10 @@ impl<S: Sink> Lister<S> {
         let mut backoff = Backoff::new(self.timings.pause_base, self.timings.pause_most);
         loop {
             let Err(failure) = self.paged_list(began + self.timings.list_total).await else {
-                self.pulse.allowed(true);
+                self.heartbeat.allowed(true);
                 if self.is_skipping() {
                     let objects = self.skipped();
-                    let failure = Failure::unreadable(format!("{objects} of its objects are longer than 16 MiB"));
+                    let failure = WatchFailure::unreadable(format!("{objects} of its objects are longer than 16 MiB"));
                     return Err(self.given_up(&failure));
                 }
                 return Ok(None);
@@ -135,7 +135,7 @@ impl<S: Sink> Lister<S> {
     async fn everything_is_forbidden(&mut self) -> bool {
         let Target { resource: own, namespace } = self.target.clone();
         for resource in Resource::ALL.into_iter().filter(|resource| *resource != own) {
-            if self.pulse.anything_allowed() {
+            if self.heartbeat.anything_allowed() {
                 return false;
             }
             let other = Target { resource, namespace: namespace.clone() };
@@ -146,22 +146,22 @@ impl<S: Sink> Lister<S> {
         true
     }
 
-    fn without(&self, refused: Refused) -> Refusal {
+    fn without(&self, refused: Refused) -> MissingList {
         let rule = match refused {
             Refused::Forbidden => {
-                self.sink.take(self.source, Change::Forbidden);
+                self.sink.take(self.source, SourceChange::Forbidden);
                 Some(self.target.rule(&["list"]))
             }
             Refused::NotServed => {
-                self.sink.take(self.source, Change::NotServed);
+                self.sink.take(self.source, SourceChange::NotServed);
                 None
             }
         };
-        Refusal { source: self.source, rule }
+        MissingList { source: self.source, rule }
     }
 
     /// What failed, and what to do about it.
-    fn given_up(&self, failure: &Failure) -> anyhow::Error {
+    fn given_up(&self, failure: &WatchFailure) -> anyhow::Error {
         let what = match &self.target.namespace {
             Some(namespace) => format!("{} in namespace {namespace}", self.source.resource),
             None => self.source.resource.to_string(),

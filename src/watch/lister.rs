@@ -3,22 +3,22 @@
 mod pages;
 mod streaming;
 
-use super::budget::Budget;
-use super::failure::Failure;
-use super::framing::{Encoding, Events};
-use super::http_exchange::{Answer, open};
-use super::liveness::Pulse;
+use super::budget::DecodeBudget;
+use super::failure::WatchFailure;
+use super::framing::{EventReader, WireFormat};
+use super::http_exchange::{ResponseBody, open};
+use super::liveness::Heartbeat;
 use super::request::{Target, watch_length};
-use super::sink::{Change, Sink};
+use super::sink::{Sink, SourceChange};
 use super::timings::Timings;
-use super::watch_log::Journal;
+use super::watch_log::WatchLog;
 use crate::inventory::Source;
 use crate::objects::{Object, WatchEvent, decode_event};
 use crate::telemetry::FailureReason;
 use bytes::Bytes;
 use std::sync::Arc;
 use std::time::Duration;
-use streaming::NoStream;
+use streaming::StreamingListError;
 use tokio::time::Instant;
 
 /// As many as kubectl and client-go ask for.
@@ -39,14 +39,14 @@ pub(super) struct Lister<S> {
     pub(super) client: kube::Client,
     pub(super) sink: Arc<S>,
     pub(super) timings: Timings,
-    pub(super) budget: Arc<Budget>,
-    pub(super) pulse: Pulse,
-    pub(super) journal: Journal,
+    pub(super) budget: Arc<DecodeBudget>,
+    pub(super) heartbeat: Heartbeat,
+    pub(super) log: WatchLog,
     /// When the last request was sent.
     pub(super) asked: Instant,
-    asks_for: Encoding,
-    answered_in: Encoding,
-    listing: Listing,
+    asks_for: WireFormat,
+    answered_in: WireFormat,
+    listing: ListState,
 }
 
 /// A complete list.
@@ -56,20 +56,20 @@ pub(super) struct Listed {
     /// The version of everything in it.
     pub(super) version: String,
     /// The stream that it came as, and what has come of it behind the list; `None` if it came in pages.
-    pub(super) stream: Option<Stream>,
+    pub(super) stream: Option<OpenWatch>,
 }
 
 /// A watch that began with a list.
-pub(super) struct Stream {
-    pub(super) answer: Answer,
-    pub(super) events: Events,
+pub(super) struct OpenWatch {
+    pub(super) answer: ResponseBody,
+    pub(super) events: EventReader,
     /// How long the server was asked to keep it.
     pub(super) length: Duration,
 }
 
 /// What is known of the lists so far.
 #[derive(Debug)]
-struct Listing {
+struct ListState {
     /// Pages until then; streams after it.
     pages_until: Option<Instant>,
     limit: u32,
@@ -87,7 +87,7 @@ struct Listing {
     open: bool,
 }
 
-impl Listing {
+impl ListState {
     fn new() -> Self {
         Self {
             pages_until: None,
@@ -113,24 +113,24 @@ impl<S: Sink> Lister<S> {
         client: kube::Client,
         sink: Arc<S>,
         timings: &Timings,
-        budget: Arc<Budget>,
-        pulse: Pulse,
+        budget: Arc<DecodeBudget>,
+        heartbeat: Heartbeat,
     ) -> Self {
         let asks_for =
-            if target.resource.in_protobuf() && !sink.reads_pages() { Encoding::Protobuf } else { Encoding::Json };
+            if target.resource.in_protobuf() && !sink.reads_pages() { WireFormat::Protobuf } else { WireFormat::Json };
         Self {
             source,
             asks_for,
-            answered_in: Encoding::Json,
+            answered_in: WireFormat::Json,
             asked: Instant::now(),
-            journal: Journal::new(target.clone(), pulse.line_limit()),
+            log: WatchLog::new(target.clone(), heartbeat.line_limit()),
             target,
             client,
             sink,
             timings: *timings,
             budget,
-            pulse,
-            listing: Listing::new(),
+            heartbeat,
+            listing: ListState::new(),
         }
     }
 
@@ -155,15 +155,15 @@ impl<S: Sink> Lister<S> {
     }
 
     /// Sends a GET.
-    pub(super) async fn open(&mut self, uri: &str) -> Result<Answer, Failure> {
+    pub(super) async fn open(&mut self, uri: &str) -> Result<ResponseBody, WatchFailure> {
         self.asked = Instant::now();
-        let answer = open(&self.client, uri, self.asks_for, self.timings.answer, &mut self.pulse).await?;
+        let answer = open(&self.client, uri, self.asks_for, self.timings.answer, &mut self.heartbeat).await?;
         self.answered_in = answer.encoding();
         Ok(answer)
     }
 
     /// Lists everything: as a stream where the server can, or else in pages.
-    pub(super) async fn list(&mut self) -> Result<Listed, Failure> {
+    pub(super) async fn list(&mut self) -> Result<Listed, WatchFailure> {
         let listed = self.list_either_way().await;
         if let Err(failure) = &listed {
             self.abandon();
@@ -172,7 +172,7 @@ impl<S: Sink> Lister<S> {
         listed
     }
 
-    async fn list_either_way(&mut self) -> Result<Listed, Failure> {
+    async fn list_either_way(&mut self) -> Result<Listed, WatchFailure> {
         let _permit = self.budget.list().await;
         let began = Instant::now();
         let until = began + self.timings.list_total;
@@ -182,12 +182,12 @@ impl<S: Sink> Lister<S> {
         if self.listing.may_stream() {
             match self.streaming_list(until, length).await {
                 Ok((answer, events, version)) => {
-                    return Ok(Listed { began, version, stream: Some(Stream { answer, events, length }) });
+                    return Ok(Listed { began, version, stream: Some(OpenWatch { answer, events, length }) });
                 }
-                Err(NoStream::Failed(failure)) => return Err(failure),
-                Err(NoStream::Unsupported(failure)) => {
+                Err(StreamingListError::Failed(failure)) => return Err(failure),
+                Err(StreamingListError::Unsupported(failure)) => {
                     self.abandon();
-                    self.journal.pages_instead(&failure);
+                    self.log.pages_instead(&failure);
                     self.use_pages();
                 }
             }
@@ -200,20 +200,20 @@ impl<S: Sink> Lister<S> {
     pub(super) fn pass_over(&mut self, objects: u64) {
         self.listing.skipped += objects;
         for _ in 0..objects {
-            self.pulse.failure(FailureReason::Decode);
+            self.heartbeat.failure(FailureReason::Decode);
         }
     }
 
     /// The server has begun to answer a list.
     fn begin(&mut self) {
         if std::mem::take(&mut self.listing.again) {
-            self.pulse.restart();
+            self.heartbeat.restart();
         }
         self.listing.begun = true;
         self.listing.open = true;
         self.listing.objects = 0;
         self.listing.skipped = 0;
-        self.sink.take(self.source, Change::ListBegins);
+        self.sink.take(self.source, SourceChange::ListBegins);
     }
 
     fn finish(&mut self, gone: &[Bytes]) {
@@ -225,13 +225,13 @@ impl<S: Sink> Lister<S> {
             })
             .collect();
         self.listing.open = false;
-        self.sink.take(self.source, Change::ListEnds { gone: &gone });
-        self.pulse.answered();
+        self.sink.take(self.source, SourceChange::ListEnds { gone: &gone });
+        self.heartbeat.answered();
     }
 
     pub(super) fn abandon(&mut self) {
         if std::mem::take(&mut self.listing.open) {
-            self.sink.take(self.source, Change::ListBreaksOff);
+            self.sink.take(self.source, SourceChange::ListBreaksOff);
         }
     }
 
@@ -241,7 +241,7 @@ impl<S: Sink> Lister<S> {
 
     /// A list has failed. If that was because something in it cannot be read, for the third time in a row, the next one is
     /// another.
-    pub(super) fn count_unreadable(&mut self, failure: &Failure) {
+    pub(super) fn count_unreadable(&mut self, failure: &WatchFailure) {
         if failure.reason != FailureReason::Decode {
             return;
         }
@@ -249,11 +249,11 @@ impl<S: Sink> Lister<S> {
         if self.listing.unreadable < UNREADABLE_LISTS {
             return;
         }
-        if self.answered_in == Encoding::Protobuf {
+        if self.answered_in == WireFormat::Protobuf {
             // What stands between podskew and the API server may know only JSON.
-            self.asks_for = Encoding::Json;
+            self.asks_for = WireFormat::Json;
             self.listing.unreadable = 0;
-            self.journal.json_instead(failure);
+            self.log.json_instead(failure);
         } else {
             // An event of a stream can be left out; a page with a fault is lost as a whole, its token with it.
             self.listing.pages_until = None;

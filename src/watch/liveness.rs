@@ -15,7 +15,7 @@ use tokio::time::Instant;
 
 /// What one watch says of itself.
 #[derive(Clone, Copy, Default, Debug)]
-struct Life {
+struct WatchState {
     synced: bool,
     last_activity: u32,
     /// Since when the API server has allowed it without a failure.
@@ -27,7 +27,7 @@ struct Life {
 /// The lives of all watches. A resource is as well as the worst of its namespaces.
 pub(super) struct Liveness {
     telemetry: Telemetry,
-    lives: Mutex<BTreeMap<Source, Life>>,
+    lives: Mutex<BTreeMap<Source, WatchState>>,
     timeline: Arc<Timeline>,
     line_limit: Arc<LineLimit>,
     /// Wakes who waits until all have answered.
@@ -36,7 +36,7 @@ pub(super) struct Liveness {
 
 impl Liveness {
     pub(super) fn new(telemetry: Telemetry, sources: &[Source], timings: &Timings) -> Arc<Self> {
-        let lives = sources.iter().map(|source| (*source, Life::default())).collect();
+        let lives = sources.iter().map(|source| (*source, WatchState::default())).collect();
         Arc::new(Self {
             telemetry,
             lives: Mutex::new(lives),
@@ -65,7 +65,7 @@ impl Liveness {
 
     /// Changes one life, and tells the worst of its resource. The gauge is set under the lock: two watches that report at
     /// once leave the later truth.
-    fn update(&self, source: Source, change: impl FnOnce(&mut Life)) {
+    fn update(&self, source: Source, change: impl FnOnce(&mut WatchState)) {
         let mut lives = lock(&self.lives);
         change(lives.entry(source).or_default());
         let (synced, last_activity) = worst(&lives, source.resource);
@@ -76,7 +76,7 @@ impl Liveness {
 }
 
 /// Whether all watches of a resource stand, and the oldest of their last activities.
-fn worst(lives: &BTreeMap<Source, Life>, resource: Resource) -> (bool, u32) {
+fn worst(lives: &BTreeMap<Source, WatchState>, resource: Resource) -> (bool, u32) {
     let (first, last) = (Source { resource, namespace: 0 }, Source { resource, namespace: u8::MAX });
     lives
         .range(first..=last)
@@ -84,14 +84,14 @@ fn worst(lives: &BTreeMap<Source, Life>, resource: Resource) -> (bool, u32) {
 }
 
 /// What one watch tells about itself.
-pub(super) struct Pulse {
+pub(super) struct Heartbeat {
     source: Source,
     liveness: Arc<Liveness>,
     last_told: u32,
     synced: bool,
 }
 
-impl Pulse {
+impl Heartbeat {
     pub(super) fn new(source: Source, liveness: Arc<Liveness>) -> Self {
         Self { source, liveness, last_told: 0, synced: false }
     }
@@ -172,7 +172,7 @@ impl Pulse {
 
 #[cfg(test)]
 mod tests {
-    use super::{Liveness, Pulse};
+    use super::{Heartbeat, Liveness};
     use crate::inventory::Source;
     use crate::objects::Resource;
     use crate::telemetry::Telemetry;
@@ -183,7 +183,7 @@ mod tests {
         let telemetry = Telemetry::new().unwrap();
         let sources = [0, 1].map(|namespace| Source { resource: Resource::Pods, namespace });
         let liveness = Liveness::new(telemetry.clone(), &sources, &Timings::default());
-        let mut pulses = sources.map(|source| Pulse::new(source, liveness.clone()));
+        let mut pulses = sources.map(|source| Heartbeat::new(source, liveness.clone()));
         let synced = || telemetry.watch_synced.with_label_values(&["pods"]).get();
         let last_activity = || telemetry.last_activity.with_label_values(&["pods"]).get();
 

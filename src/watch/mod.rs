@@ -63,16 +63,16 @@ use crate::inventory::Source;
 use crate::objects::Resource;
 use crate::telemetry::{FailureReason, Telemetry};
 use crate::time::UnixTime;
-use budget::Budget;
+use budget::DecodeBudget;
 pub use connect::{Connected, Misconfigured, client, connect, contexts};
 use follower::Follower;
 pub use kubeconfig::Connection;
-pub use list_once::{Refusal, list_once};
+pub use list_once::{MissingList, list_once};
 use lister::Lister;
-use liveness::{Liveness, Pulse};
+use liveness::{Heartbeat, Liveness};
 pub use nodes::{NodeSink, keep_listing_nodes, list_nodes};
 use request::Target;
-pub use sink::{Change, Sink};
+pub use sink::{Sink, SourceChange};
 use std::sync::Arc;
 pub use timings::Timings;
 use tokio::sync::Notify;
@@ -104,16 +104,16 @@ impl Watches {
 
     /// How the watches are.
     #[must_use]
-    pub fn health(&self) -> Health {
-        Health(Arc::clone(&self.liveness))
+    pub fn health(&self) -> WatchHealth {
+        WatchHealth(Arc::clone(&self.liveness))
     }
 }
 
 /// How the watches are.
 #[derive(Clone)]
-pub struct Health(Arc<Liveness>);
+pub struct WatchHealth(Arc<Liveness>);
 
-impl Health {
+impl WatchHealth {
     /// How the last attempt at a source failed, unless the API server has said something since.
     #[must_use]
     pub fn failure(&self, source: Source) -> Option<FailureReason> {
@@ -145,12 +145,12 @@ pub fn run<S: Sink>(
 ) -> Watches {
     let sources = sources(namespaces);
     let liveness = Liveness::new(telemetry.clone(), &sources, &timings);
-    let budget = Budget::new();
+    let budget = DecodeBudget::new();
     let mut tasks = JoinSet::new();
     for source in sources {
         let target = target(source, namespaces);
-        let pulse = Pulse::new(source, liveness.clone());
-        let lister = Lister::new(source, target, client.clone(), sink.clone(), &timings, budget.clone(), pulse);
+        let heartbeat = Heartbeat::new(source, liveness.clone());
+        let lister = Lister::new(source, target, client.clone(), sink.clone(), &timings, budget.clone(), heartbeat);
         tasks.spawn(Follower::new(lister).run());
     }
     Watches { _tasks: tasks, liveness }

@@ -6,9 +6,9 @@
 
 use super::backoff::{Backoff, between};
 use super::connect::Connected;
-use super::failure::Failure;
-use super::framing::Encoding;
-use super::http_exchange::{Patience, get};
+use super::failure::WatchFailure;
+use super::framing::WireFormat;
+use super::http_exchange::{ReadTimeouts, get};
 use super::request::Target;
 use super::timings::Timings;
 use crate::inventory::{Asked, Evidence, EvidenceBuilder, Inventory, take_node};
@@ -68,7 +68,7 @@ pub async fn keep_listing_nodes<S: NodeSink>(
     telemetry: Telemetry,
     timings: Timings,
 ) {
-    let mut lister = Lister::new(client, &timings);
+    let mut lister = NodeLister::new(client, &timings);
     let mut backoff = Backoff::new(timings.nodes_pause, timings.nodes);
     let mut told: Option<FailureReason> = None;
     let mut is_known = false;
@@ -121,7 +121,7 @@ async fn wait_for_next<S: NodeSink>(sink: &S, timings: &Timings) {
 
 /// Lists the nodes once, for somebody who waits for it: what they say of what is asked for, or why nobody knows.
 pub async fn list_nodes(connected: &Connected, asked: Asked, timings: Timings) -> Result<Evidence, String> {
-    let mut lister = Lister::new(connected.client.clone(), &timings);
+    let mut lister = NodeLister::new(connected.client.clone(), &timings);
     lister.list(asked, None).await.map_err(|failure| match failure.reason {
         FailureReason::Forbidden => format!("nodes may not be listed; grant {}", rule()),
         _ => format!("nodes could not be listed: {}", failure.message),
@@ -143,33 +143,33 @@ fn remedy(reason: FailureReason) -> String {
     }
 }
 
-struct Lister {
+struct NodeLister {
     client: kube::Client,
     timings: Timings,
     /// What is asked for: JSON, once something could not be read.
-    encoding: Encoding,
+    encoding: WireFormat,
 }
 
-impl Lister {
+impl NodeLister {
     fn new(client: kube::Client, timings: &Timings) -> Self {
-        Self { client, timings: *timings, encoding: Encoding::Protobuf }
+        Self { client, timings: *timings, encoding: WireFormat::Protobuf }
     }
 
-    async fn list(&mut self, asked: Asked, before: Option<Arc<Evidence>>) -> Result<Evidence, Failure> {
+    async fn list(&mut self, asked: Asked, before: Option<Arc<Evidence>>) -> Result<Evidence, WatchFailure> {
         let read = self.read(asked).await;
         if matches!(&read, Err(failure) if failure.reason == FailureReason::Decode) {
             // What stands between podskew and the API server may know only JSON.
-            self.encoding = Encoding::Json;
+            self.encoding = WireFormat::Json;
         }
         let builder = read?;
         // Of a large cluster it takes longer than a thread that serves sockets may stand still.
         let made = tokio::task::spawn_blocking(move || builder.finish(None, before.as_deref())).await;
-        made.map_err(|error| Failure::unreadable(format!("cannot make evidence of the nodes: {error}")))
+        made.map_err(|error| WatchFailure::unreadable(format!("cannot make evidence of the nodes: {error}")))
     }
 
-    async fn read(&self, asked: Asked) -> Result<EvidenceBuilder, Failure> {
+    async fn read(&self, asked: Asked) -> Result<EvidenceBuilder, WatchFailure> {
         let until = Instant::now() + self.timings.list_total;
-        let patience = Patience::for_list(self.timings.list_idle, until);
+        let patience = ReadTimeouts::for_list(self.timings.list_idle, until);
         let mut answer = get(&self.client, &target().cached(), self.encoding, self.timings.answer).await?;
         let mut pieces = Pieces::default();
         let mut builder = EvidenceBuilder::of(asked);
@@ -181,7 +181,7 @@ impl Lister {
                 spare = piece;
             }
             if pieces.is_too_long() {
-                return Err(Failure::unreadable("what stands around the nodes of the list is too long"));
+                return Err(WatchFailure::unreadable("what stands around the nodes of the list is too long"));
             }
         }
         if pieces.passed_over() > 0 {
@@ -192,7 +192,7 @@ impl Lister {
     }
 }
 
-fn take(builder: &mut EvidenceBuilder, piece: &[u8]) -> Result<(), Failure> {
+fn take(builder: &mut EvidenceBuilder, piece: &[u8]) -> Result<(), WatchFailure> {
     let mut each = |object: Object<'_>| {
         if let Body::Node(node) = &object.body {
             take_node(builder, &object, node);
@@ -202,6 +202,6 @@ fn take(builder: &mut EvidenceBuilder, piece: &[u8]) -> Result<(), Failure> {
     if meta.continue_token.is_empty() {
         Ok(())
     } else {
-        Err(Failure::unreadable("the list of the nodes has further pages, which nobody asked for"))
+        Err(WatchFailure::unreadable("the list of the nodes has further pages, which nobody asked for"))
     }
 }

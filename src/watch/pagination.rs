@@ -4,7 +4,7 @@
 //! for. A server that goes round in a circle, or sends page after page with nothing in it, would be asked for ever.
 
 use super::backoff::Backoff;
-use super::failure::Failure;
+use super::failure::WatchFailure;
 use super::timings::Timings;
 use std::collections::HashSet;
 use std::hash::{BuildHasher as _, RandomState};
@@ -17,7 +17,7 @@ const MOST_EMPTY: u32 = 8;
 const SHORT: usize = 16 << 10;
 
 /// The way through one list.
-pub(super) struct Course {
+pub(super) struct Pagination {
     /// The hashes of the tokens that were followed.
     tokens: HashSet<u64>,
     hasher: RandomState,
@@ -26,7 +26,7 @@ pub(super) struct Course {
     backoff: Backoff,
 }
 
-impl Course {
+impl Pagination {
     pub(super) fn new(timings: &Timings) -> Self {
         Self {
             tokens: HashSet::new(),
@@ -39,14 +39,16 @@ impl Course {
 
     /// Goes on behind a page of `bytes` bytes with a token; `objects` were decoded by now. Returns how long to wait before
     /// the next page.
-    pub(super) fn goes_on(&mut self, token: &str, objects: u64, bytes: usize) -> Result<Duration, Failure> {
+    pub(super) fn goes_on(&mut self, token: &str, objects: u64, bytes: usize) -> Result<Duration, WatchFailure> {
         if !self.tokens.insert(self.hasher.hash_one(token)) {
-            return Err(Failure::unreadable("the list goes round in a circle: a page continues at an earlier one"));
+            return Err(WatchFailure::unreadable(
+                "the list goes round in a circle: a page continues at an earlier one",
+            ));
         }
         self.empty = if objects == self.objects { self.empty + 1 } else { 0 };
         self.objects = objects;
         if self.empty >= MOST_EMPTY {
-            return Err(Failure::unreadable("the list does not end: page after page is empty"));
+            return Err(WatchFailure::unreadable("the list does not end: page after page is empty"));
         }
         if bytes >= SHORT {
             self.backoff.reset();
@@ -58,11 +60,11 @@ impl Course {
 
 #[cfg(test)]
 mod tests {
-    use super::{Course, MOST_EMPTY, SHORT, Timings};
+    use super::{MOST_EMPTY, Pagination, SHORT, Timings};
     use std::time::Duration;
 
-    fn course() -> Course {
-        Course::new(&Timings::default())
+    fn course() -> Pagination {
+        Pagination::new(&Timings::default())
     }
 
     #[test]

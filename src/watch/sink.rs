@@ -8,7 +8,7 @@ use std::sync::{Mutex, MutexGuard, TryLockError};
 
 /// What a watch says of its source.
 #[derive(Clone, Copy, Debug)]
-pub enum Change<'c, 'o> {
+pub enum SourceChange<'c, 'o> {
     /// An object was added or changed.
     Applied(&'c Object<'o>),
     /// An object is gone.
@@ -36,11 +36,11 @@ pub enum Change<'c, 'o> {
 /// Takes what the watches bring. Every call is short and does no I/O; a watch waits for it.
 pub trait Sink: Send + Sync + 'static {
     /// Takes what a watch says of its source.
-    fn take(&self, source: Source, change: Change<'_, '_>);
+    fn take(&self, source: Source, change: SourceChange<'_, '_>);
 
     /// Takes objects of a list, unless another thread holds the sink; returns whether it took them.
     fn list_unless_busy(&self, source: Source, objects: &[Object<'_>]) -> bool {
-        self.take(source, Change::Listed(objects));
+        self.take(source, SourceChange::Listed(objects));
         true
     }
 
@@ -57,24 +57,24 @@ pub trait Sink: Send + Sync + 'static {
 
 /// The lock is taken for some dozens of objects at most, and never while the network is waited for or anything is decoded.
 impl Sink for Mutex<Inventory> {
-    fn take(&self, source: Source, change: Change<'_, '_>) {
+    fn take(&self, source: Source, change: SourceChange<'_, '_>) {
         let now = UnixTime::now();
         let mut inventory: MutexGuard<'_, Inventory> = lock(self);
         match change {
-            Change::Applied(object) => inventory.apply(source, object, now),
-            Change::Deleted(object) => inventory.delete(source, object, now),
-            Change::ListBegins => inventory.begin_relist(source),
-            Change::Listed(objects) => inventory.relist_all(source, objects, now),
-            Change::ListEnds { gone } => {
+            SourceChange::Applied(object) => inventory.apply(source, object, now),
+            SourceChange::Deleted(object) => inventory.delete(source, object, now),
+            SourceChange::ListBegins => inventory.begin_relist(source),
+            SourceChange::Listed(objects) => inventory.relist_all(source, objects, now),
+            SourceChange::ListEnds { gone } => {
                 inventory.finish_relist(source, now);
                 for object in gone {
                     inventory.delete(source, object, now);
                 }
             }
-            Change::ListBreaksOff => inventory.abandon_relist(source, now),
-            Change::Live(live) => inventory.live(source, live, now),
-            Change::Forbidden => inventory.forbid(source, now),
-            Change::NotServed => inventory.not_served(source, now),
+            SourceChange::ListBreaksOff => inventory.abandon_relist(source, now),
+            SourceChange::Live(live) => inventory.live(source, live, now),
+            SourceChange::Forbidden => inventory.forbid(source, now),
+            SourceChange::NotServed => inventory.not_served(source, now),
         }
     }
 

@@ -9,9 +9,9 @@
 //! [`Timings::outage`](super::Timings), a restored server may have done that, and a list is the only way on.
 
 use super::authorization::Refused;
-use super::failure::Failure;
+use super::failure::WatchFailure;
 use super::follower::{End, Follower};
-use super::framing::Encoding;
+use super::framing::WireFormat;
 use super::http_exchange::open;
 use super::sink::Sink;
 use super::timings::Timings;
@@ -51,7 +51,7 @@ struct Contact {
 /// The answer to a request for the newest version.
 struct Probe {
     ended: Instant,
-    newest: Result<u64, Failure>,
+    newest: Result<u64, WatchFailure>,
 }
 
 impl Timeline {
@@ -133,7 +133,7 @@ impl Contact {
 impl<S: Sink> Follower<S> {
     /// Proves that a watch may go on from `version`.
     pub(super) async fn prove(&mut self, version: String) -> End {
-        let timeline = self.lister.pulse.timeline();
+        let timeline = self.lister.heartbeat.timeline();
         if timeline.is_lost(self.heard) {
             return lost(FOUND_BY_ANOTHER);
         }
@@ -154,8 +154,8 @@ impl<S: Sink> Follower<S> {
     }
 
     /// The newest version of the resource. Watches of several namespaces share one request.
-    async fn newest_version(&mut self) -> Result<u64, Failure> {
-        let timeline = self.lister.pulse.timeline();
+    async fn newest_version(&mut self) -> Result<u64, WatchFailure> {
+        let timeline = self.lister.heartbeat.timeline();
         let asked = Instant::now();
         let mut probe = timeline.probes[self.lister.target.resource as usize].lock().await;
         if let Some(Probe { ended, newest }) = &*probe {
@@ -173,20 +173,20 @@ impl<S: Sink> Follower<S> {
         newest
     }
 
-    async fn probe(&mut self) -> Result<u64, Failure> {
+    async fn probe(&mut self) -> Result<u64, WatchFailure> {
         let uri = self.lister.target.newest();
         let within = self.lister.timings.answer;
-        let mut answer = open(&self.lister.client, &uri, Encoding::Json, within, &mut self.lister.pulse).await?;
+        let mut answer = open(&self.lister.client, &uri, WireFormat::Json, within, &mut self.lister.heartbeat).await?;
         // The version stands before the object.
         let list = timeout(within, answer.beginning(LONGEST_HEAD)).await;
-        let list = list.map_err(|_| Failure::timeout(format!("no version within {within:?}")))??;
+        let list = list.map_err(|_| WatchFailure::timeout(format!("no version within {within:?}")))??;
         let version = decode_list_meta(self.lister.target.resource, &list)?.resource_version;
-        version.parse().map_err(|_| Failure::unreadable("the newest version of the resource is no number"))
+        version.parse().map_err(|_| WatchFailure::unreadable("the newest version of the resource is no number"))
     }
 }
 
 fn lost(message: impl Into<String>) -> End {
-    End::Failed { version: None, failure: Failure::timeline_lost(message), lived: Duration::ZERO }
+    End::Failed { version: None, failure: WatchFailure::timeline_lost(message), lived: Duration::ZERO }
 }
 
 #[cfg(test)]

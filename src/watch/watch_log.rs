@@ -3,7 +3,7 @@
 //!
 //! Nothing of an object is ever written; a message is podskew's own or the API server's Status.
 
-use super::failure::Failure;
+use super::failure::WatchFailure;
 use super::line_limit::LineLimit;
 use super::request::Target;
 use crate::telemetry::FailureReason;
@@ -18,7 +18,7 @@ const TOLD_AGAIN: Duration = Duration::from_secs(60);
 const RULE_TOLD_AGAIN: Duration = Duration::from_secs(600);
 
 /// The log of one watch.
-pub(super) struct Journal {
+pub(super) struct WatchLog {
     target: Target,
     /// The trouble that was told last, and when.
     told: Option<(FailureReason, Instant)>,
@@ -29,7 +29,7 @@ pub(super) struct Journal {
     limit: Arc<LineLimit>,
 }
 
-impl Journal {
+impl WatchLog {
     pub(super) fn new(target: Target, limit: Arc<LineLimit>) -> Self {
         Self { target, told: None, troubled: false, starting: false, limit }
     }
@@ -55,7 +55,7 @@ impl Journal {
     }
 
     /// The server cannot stream lists.
-    pub(super) fn pages_instead(&self, failure: &Failure) {
+    pub(super) fn pages_instead(&self, failure: &WatchFailure) {
         let (resource, namespace) = self.names();
         let (reason, detail) = (failure.reason.as_str(), failure.message.as_str());
         if self.admits("pages") {
@@ -64,7 +64,7 @@ impl Journal {
     }
 
     /// Protobuf could not be read.
-    pub(super) fn json_instead(&self, failure: &Failure) {
+    pub(super) fn json_instead(&self, failure: &WatchFailure) {
         let (resource, namespace) = self.names();
         let detail = failure.message.as_str();
         if self.admits("json") {
@@ -82,7 +82,7 @@ impl Journal {
     }
 
     /// The API server refuses what it may allow soon: no rule is missing yet.
-    pub(super) fn may_be_starting(&mut self, failure: &Failure, pause: Duration) {
+    pub(super) fn may_be_starting(&mut self, failure: &WatchFailure, pause: Duration) {
         let told = std::mem::replace(&mut self.starting, true);
         self.troubled = true;
         let (resource, namespace) = self.names();
@@ -130,7 +130,7 @@ impl Journal {
     }
 
     /// A list or a watch failed.
-    pub(super) fn failed(&mut self, failure: &Failure, attempt: u32, pause: Duration) {
+    pub(super) fn failed(&mut self, failure: &WatchFailure, attempt: u32, pause: Duration) {
         let forbidden = failure.reason == FailureReason::Forbidden;
         let news = self.is_news(failure.reason, if forbidden { RULE_TOLD_AGAIN } else { TOLD_AGAIN });
         let (resource, namespace) = self.names();

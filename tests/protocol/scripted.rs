@@ -6,7 +6,7 @@
 use podskew::inventory::Source;
 use podskew::objects::Resource;
 use podskew::telemetry::Telemetry;
-use podskew::watch::{Change, Sink, Timings, Watches, client, run};
+use podskew::watch::{Sink, SourceChange, Timings, Watches, client, run};
 use std::collections::VecDeque;
 use std::io::ErrorKind;
 use std::sync::{Arc, Mutex};
@@ -116,24 +116,24 @@ impl Told {
 }
 
 impl Sink for Told {
-    fn take(&self, source: Source, change: Change<'_, '_>) {
+    fn take(&self, source: Source, change: SourceChange<'_, '_>) {
         let said = match change {
-            Change::Applied(object) => format!("apply {}", object.meta.name),
-            Change::Deleted(object) => format!("delete {}", object.meta.name),
-            Change::ListBegins => "begin".to_owned(),
-            Change::Listed(objects) => {
+            SourceChange::Applied(object) => format!("apply {}", object.meta.name),
+            SourceChange::Deleted(object) => format!("delete {}", object.meta.name),
+            SourceChange::ListBegins => "begin".to_owned(),
+            SourceChange::Listed(objects) => {
                 for object in objects {
                     self.note(source, format!("list {}", object.meta.name));
                 }
                 return;
             }
-            Change::ListEnds { gone } => {
+            SourceChange::ListEnds { gone } => {
                 gone.iter().fold("finish".to_owned(), |said, object| said + " without " + &object.meta.name)
             }
-            Change::ListBreaksOff => "abandon".to_owned(),
-            Change::Live(_) => return,
-            Change::Forbidden => "forbid".to_owned(),
-            Change::NotServed => "not served".to_owned(),
+            SourceChange::ListBreaksOff => "abandon".to_owned(),
+            SourceChange::Live(_) => return,
+            SourceChange::Forbidden => "forbid".to_owned(),
+            SourceChange::NotServed => "not served".to_owned(),
         };
         self.note(source, said);
     }

@@ -5,7 +5,7 @@ use crate::objects::Resource;
 use crate::sync::lock;
 use crate::telemetry::Telemetry;
 use crate::time::UnixTime;
-use crate::watch::Health;
+use crate::watch::WatchHealth;
 use crate::web::{ConnectionCounts, Pages, Scrape, Site, Status};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock};
@@ -19,7 +19,7 @@ pub(super) struct Live {
     excluded_namespaces: Vec<String>,
     progress: Mutex<Progress>,
     /// How the watches are, where there are any.
-    health: Option<Health>,
+    health: Option<WatchHealth>,
     /// Pods that are held.
     pods: AtomicU64,
     /// The page, where it is served here.
@@ -38,7 +38,7 @@ impl Live {
         telemetry: Telemetry,
         namespaces: Vec<String>,
         excluded_namespaces: Vec<String>,
-        health: Option<Health>,
+        health: Option<WatchHealth>,
     ) -> Self {
         Self {
             exposition,

@@ -10,7 +10,7 @@ use crate::sync::lock;
 use crate::telemetry::{FailureReason, Telemetry};
 use crate::time::UnixTime;
 use crate::ui::Board;
-use crate::watch::{Health, Watches};
+use crate::watch::{WatchHealth, Watches};
 use anyhow::Context;
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
@@ -75,7 +75,7 @@ struct Renderer {
     /// What the page shows, where it is served.
     shown: Option<Shown>,
     /// Why sources are not answered, where that can be told.
-    health: Option<Health>,
+    health: Option<WatchHealth>,
     begun: Instant,
     /// The pods awaiting their owner as last published; `None` before the first picture.
     published: Option<Vec<(Name, u32)>>,

@@ -3,18 +3,18 @@
 use super::{LAST_LIMIT, Lister};
 use crate::objects::{ListMeta, Pieces, decode_list_meta};
 use crate::telemetry::FailureReason;
-use crate::watch::budget::Budget;
-use crate::watch::decode_pool::{Decoded, Lanes};
-use crate::watch::failure::Failure;
-use crate::watch::http_exchange::{Answer, Patience};
-use crate::watch::pagination::Course;
+use crate::watch::budget::DecodeBudget;
+use crate::watch::decode_pool::{DecodeCounts, DecodePool};
+use crate::watch::failure::WatchFailure;
+use crate::watch::http_exchange::{ReadTimeouts, ResponseBody};
+use crate::watch::pagination::Pagination;
 use crate::watch::sink::Sink;
 use tokio::time::{Instant, sleep};
 
 impl<S: Sink> Lister<S> {
     /// Lists everything in pages, and gives the version of the list.
-    pub(in crate::watch) async fn paged_list(&mut self, until: Instant) -> Result<String, Failure> {
-        let mut decoding = Lanes::new(self.source, self.sink.clone());
+    pub(in crate::watch) async fn paged_list(&mut self, until: Instant) -> Result<String, WatchFailure> {
+        let mut decoding = DecodePool::new(self.source, self.sink.clone());
         let read = self.pages(until, &mut decoding).await;
         // Nothing of this list may reach the inventory once it has ended.
         let rest = decoding.drain().await;
@@ -25,10 +25,10 @@ impl<S: Sink> Lister<S> {
     }
 
     /// Reads all pages, and gives their version.
-    async fn pages(&mut self, until: Instant, decoding: &mut Lanes<S>) -> Result<String, Failure> {
-        let patience = Patience::for_list(self.timings.list_idle, until);
+    async fn pages(&mut self, until: Instant, decoding: &mut DecodePool<S>) -> Result<String, WatchFailure> {
+        let patience = ReadTimeouts::for_list(self.timings.list_idle, until);
         let mut token = String::new();
-        let mut course = Course::new(&self.timings);
+        let mut course = Pagination::new(&self.timings);
         loop {
             let uri = self.target.page(self.listing.limit, &token);
             let answer = match self.open(&uri).await {
@@ -47,7 +47,7 @@ impl<S: Sink> Lister<S> {
             }
             let (meta, page_bytes) = self.page(answer, patience, decoding).await?;
             if meta.resource_version.is_empty() {
-                return Err(Failure::unreadable("the list has no version"));
+                return Err(WatchFailure::unreadable("the list has no version"));
             }
             if meta.continue_token.is_empty() {
                 return Ok(meta.resource_version);
@@ -61,14 +61,14 @@ impl<S: Sink> Lister<S> {
     /// Reads a page, and hands it on piece by piece. Gives its metadata and its length.
     async fn page(
         &mut self,
-        mut answer: Answer,
-        patience: Patience,
-        decoding: &mut Lanes<S>,
-    ) -> Result<(ListMeta, usize), Failure> {
+        mut answer: ResponseBody,
+        patience: ReadTimeouts,
+        decoding: &mut DecodePool<S>,
+    ) -> Result<(ListMeta, usize), WatchFailure> {
         let resource = self.target.resource;
         let mut pieces = Pieces::default();
         let (mut meta, mut bytes, mut permit) = (ListMeta::default(), 0, None);
-        while let Some(frame) = answer.chunk(patience, &mut self.pulse).await? {
+        while let Some(frame) = answer.chunk(patience, &mut self.heartbeat).await? {
             bytes += frame.len();
             pieces.push(&frame);
             while let Some(piece) = pieces.take(|| decoding.spare_page()) {
@@ -79,9 +79,9 @@ impl<S: Sink> Lister<S> {
                 self.page_decoded(decoding.decoded())?;
             }
             if pieces.is_too_long() {
-                return Err(Failure::unreadable("what stands around the objects of a list is too long"));
+                return Err(WatchFailure::unreadable("what stands around the objects of a list is too long"));
             }
-            if Budget::is_spare(pieces.held(), permit.as_ref()) {
+            if DecodeBudget::is_spare(pieces.held(), permit.as_ref()) {
                 self.page_decoded(decoding.drain().await)?;
                 permit = None;
             }
@@ -98,9 +98,9 @@ impl<S: Sink> Lister<S> {
     }
 
     /// Counts what was decoded of pages. One that cannot be read is never left out: a token may be lost with it.
-    fn page_decoded(&mut self, decoded: Decoded) -> Result<(), Failure> {
+    fn page_decoded(&mut self, decoded: DecodeCounts) -> Result<(), WatchFailure> {
         self.listing.objects += decoded.objects;
-        self.pulse.wrong_types(decoded.wrong_types);
+        self.heartbeat.wrong_types(decoded.wrong_types);
         decoded.error.map_or(Ok(()), |error| Err(error.into()))
     }
 }

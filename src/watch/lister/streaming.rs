@@ -8,27 +8,27 @@
 use super::{Lister, UNREADABLE_LISTS};
 use crate::objects::{WatchEvent, decode_event, take_wrong_types};
 use crate::telemetry::FailureReason;
-use crate::watch::budget::Budget;
-use crate::watch::decode_pool::{Decoded, Lanes, is_added};
-use crate::watch::failure::Failure;
-use crate::watch::framing::Events;
-use crate::watch::http_exchange::{Answer, Patience};
-use crate::watch::sink::{Change, Sink};
+use crate::watch::budget::DecodeBudget;
+use crate::watch::decode_pool::{DecodeCounts, DecodePool, is_added};
+use crate::watch::failure::WatchFailure;
+use crate::watch::framing::EventReader;
+use crate::watch::http_exchange::{ReadTimeouts, ResponseBody};
+use crate::watch::sink::{Sink, SourceChange};
 use bytes::Bytes;
 use futures::FutureExt as _;
 use std::time::Duration;
 use tokio::time::Instant;
 
 /// Why there is no streaming list.
-pub(super) enum NoStream {
+pub(super) enum StreamingListError {
     /// The server cannot: pages, at once.
-    Unsupported(Failure),
+    Unsupported(WatchFailure),
     /// It failed like anything fails.
-    Failed(Failure),
+    Failed(WatchFailure),
 }
 
-impl From<Failure> for NoStream {
-    fn from(failure: Failure) -> Self {
+impl From<WatchFailure> for StreamingListError {
+    fn from(failure: WatchFailure) -> Self {
         Self::Failed(failure)
     }
 }
@@ -38,15 +38,17 @@ impl<S: Sink> Lister<S> {
         &mut self,
         until: Instant,
         length: Duration,
-    ) -> Result<(Answer, Events, String), NoStream> {
+    ) -> Result<(ResponseBody, EventReader, String), StreamingListError> {
         let uri = self.target.streaming_list(length);
         let mut answer = match self.open(&uri).await {
             Ok(answer) => answer,
-            Err(failure) if failure.reason == FailureReason::Rejected => return Err(NoStream::Unsupported(failure)),
-            Err(failure) => return Err(NoStream::Failed(failure)),
+            Err(failure) if failure.reason == FailureReason::Rejected => {
+                return Err(StreamingListError::Unsupported(failure));
+            }
+            Err(failure) => return Err(StreamingListError::Failed(failure)),
         };
         self.begin();
-        let mut decoding = Lanes::new(self.source, self.sink.clone());
+        let mut decoding = DecodePool::new(self.source, self.sink.clone());
         let mut gone = Vec::new();
         let read = self.initial_events(&mut answer, until, &mut decoding, &mut gone).await;
         // Nothing of this list may reach the inventory once it has ended.
@@ -60,13 +62,13 @@ impl<S: Sink> Lister<S> {
     /// Reads a streaming list to its closing bookmark, and gives its version, and the events that have come behind it.
     async fn initial_events(
         &mut self,
-        answer: &mut Answer,
+        answer: &mut ResponseBody,
         until: Instant,
-        decoding: &mut Lanes<S>,
+        decoding: &mut DecodePool<S>,
         gone: &mut Vec<Bytes>,
-    ) -> Result<(Events, String), NoStream> {
-        let patience = Patience::for_list(self.timings.list_idle, until);
-        let mut events = Events::new(answer.encoding());
+    ) -> Result<(EventReader, String), StreamingListError> {
+        let patience = ReadTimeouts::for_list(self.timings.list_idle, until);
+        let mut events = EventReader::new(answer.encoding());
         let mut permit = None;
         loop {
             loop {
@@ -77,7 +79,7 @@ impl<S: Sink> Lister<S> {
                         self.pass_over(1);
                         continue;
                     }
-                    Err(error) => return Err(Failure::from(error).into()),
+                    Err(error) => return Err(WatchFailure::from(error).into()),
                 };
                 if is_added(&event) {
                     decoding.event(event).await;
@@ -90,45 +92,45 @@ impl<S: Sink> Lister<S> {
                 }
             }
             self.take(decoding.decoded())?;
-            if Budget::is_spare(events.held(), permit.as_ref()) {
+            if DecodeBudget::is_spare(events.held(), permit.as_ref()) {
                 self.take(decoding.drain().await)?;
                 permit = None;
             }
             self.budget.hold(events.held(), &mut permit).await;
-            let read = if let Some(read) = answer.events(&mut events, patience, &mut self.pulse).now_or_never() {
+            let read = if let Some(read) = answer.events(&mut events, patience, &mut self.heartbeat).now_or_never() {
                 read
             } else {
                 decoding.flush().await;
-                answer.events(&mut events, patience, &mut self.pulse).await
+                answer.events(&mut events, patience, &mut self.heartbeat).await
             };
             match read {
                 Ok(true) => {}
                 Ok(false) => {
                     let message = "the streaming list ended before its closing bookmark";
-                    return Err(NoStream::Failed(Failure::connection(message)));
+                    return Err(StreamingListError::Failed(WatchFailure::connection(message)));
                 }
                 Err(failure) => {
                     if failure.reason == FailureReason::Timeout {
                         // It may be a server that knows no streaming lists and waits for changes.
                         self.use_pages();
                     }
-                    return Err(NoStream::Failed(failure));
+                    return Err(StreamingListError::Failed(failure));
                 }
             }
         }
     }
 
     /// Takes an initial event. Gives the version if it is the bookmark that closes them.
-    fn initial_event(&mut self, event: Bytes, gone: &mut Vec<Bytes>) -> Result<Option<String>, NoStream> {
+    fn initial_event(&mut self, event: Bytes, gone: &mut Vec<Bytes>) -> Result<Option<String>, StreamingListError> {
         if event.is_empty() {
             return Ok(None);
         }
         let decoded = decode_event(self.target.resource, &event);
-        self.pulse.wrong_types(take_wrong_types());
+        self.heartbeat.wrong_types(take_wrong_types());
         match decoded {
             Ok(WatchEvent::Applied(object)) => {
                 self.listing.objects += 1;
-                self.sink.take(self.source, Change::Listed(&[object]));
+                self.sink.take(self.source, SourceChange::Listed(&[object]));
                 Ok(None)
             }
             // What changed while the server sent its list comes before the closing bookmark. A deletion can only take
@@ -139,41 +141,43 @@ impl<S: Sink> Lister<S> {
             }
             Ok(WatchEvent::Bookmark { resource_version, initial_events_end: true }) => {
                 if resource_version.is_empty() {
-                    return Err(NoStream::Failed(Failure::unreadable("the closing bookmark has no version")));
+                    return Err(StreamingListError::Failed(WatchFailure::unreadable(
+                        "the closing bookmark has no version",
+                    )));
                 }
                 Ok(Some(resource_version))
             }
             Ok(WatchEvent::Bookmark { .. }) => {
                 let message = "an ordinary bookmark came before the closing one";
-                Err(NoStream::Unsupported(Failure::unreadable(message)))
+                Err(StreamingListError::Unsupported(WatchFailure::unreadable(message)))
             }
             Ok(WatchEvent::Error(status)) => {
-                let failure = Failure::event(status);
+                let failure = WatchFailure::event(status);
                 let cannot = matches!(failure.reason, FailureReason::ServerError | FailureReason::Rejected);
                 Err(if cannot && self.listing.objects == 0 {
-                    NoStream::Unsupported(failure)
+                    StreamingListError::Unsupported(failure)
                 } else {
-                    NoStream::Failed(failure)
+                    StreamingListError::Failed(failure)
                 })
             }
             Err(error) => {
-                self.take(Decoded { unreadable: 1, error: Some(error), ..Decoded::default() })?;
+                self.take(DecodeCounts { unreadable: 1, error: Some(error), ..DecodeCounts::default() })?;
                 Ok(None)
             }
         }
     }
 
     /// Counts what was decoded, and says whether the list may go on.
-    fn take(&mut self, decoded: Decoded) -> Result<(), Failure> {
+    fn take(&mut self, decoded: DecodeCounts) -> Result<(), WatchFailure> {
         self.listing.objects += decoded.objects;
-        self.pulse.wrong_types(decoded.wrong_types);
+        self.heartbeat.wrong_types(decoded.wrong_types);
         if let Some(error) = decoded.error {
             if self.listing.unreadable < UNREADABLE_LISTS {
                 return Err(error.into());
             }
             self.listing.skipped += decoded.unreadable;
             for _ in 0..decoded.unreadable {
-                self.pulse.failure(FailureReason::Decode);
+                self.heartbeat.failure(FailureReason::Decode);
             }
         }
         Ok(())
