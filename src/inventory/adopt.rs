@@ -13,24 +13,24 @@ impl Inventory {
     /// What hangs on an owner that was named and never came belongs to another, which is the same by its name.
     pub fn adopt(&mut self, named: Uid, owner: Uid, now: UnixTime) {
         let (Some(from), Some(to)) = (self.owners.find(named), self.owners.find(owner)) else { return };
-        let Some(kin) = self.owners.adopt(from, to) else { return };
+        let Some(dependents) = self.owners.adopt(from, to) else { return };
         if let Some(name) = self.owners.get(from).map(|owner| owner.key.name)
             && let Some(owner) = self.owners.get_mut(to)
             && owner.key.name.is_empty()
         {
             owner.key.name = name;
         }
-        for pod in &kin.pods {
+        for pod in &dependents.pods {
             if let Some(entry) = self.pods.get_mut(*pod) {
                 entry.owner = to;
             }
         }
-        let children = kin.children.clone();
+        let children = dependents.children.clone();
         if let Some(owner) = self.owners.get_mut(to) {
-            let own = owner.kin.get_or_insert_default();
-            own.pods.extend(kin.pods);
-            own.children.extend(kin.children);
-            own.revisions.extend(kin.revisions);
+            let own = owner.dependents.get_or_insert_default();
+            own.pods.extend(dependents.pods);
+            own.children.extend(dependents.children);
+            own.revisions.extend(dependents.revisions);
         }
         self.note_ready_pods(to);
         self.place(from, now);

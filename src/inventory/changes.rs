@@ -1,8 +1,8 @@
 //! What has to be said anew: the facts of every workload that changed, turned into its report.
 
 use super::intern::{Interner, Symbol};
-use super::memory::Memory;
-use super::owners::{Owner, OwnerObject, Placed};
+use super::memory::WorkloadMemory;
+use super::owners::{Owner, OwnerObject, Placement};
 use super::records::OwnerKey;
 use super::relist::Relist;
 use super::workloads::WorkloadRecord;
@@ -94,7 +94,7 @@ impl Inventory {
     }
 
     /// The report of a workload; and what is to be remembered of it, if nothing was taken in of it yet.
-    pub(super) fn reported(&self, record: &WorkloadRecord, now: UnixTime) -> (WorkloadReport, Option<Memory>) {
+    pub(super) fn reported(&self, record: &WorkloadRecord, now: UnixTime) -> (WorkloadReport, Option<WorkloadMemory>) {
         if record.memory.observed {
             let facts = self.facts(record, &record.memory);
             return (report::report(&facts, &record.memory.course, now), None);
@@ -124,8 +124,8 @@ impl Inventory {
 
     /// Whether some of its ReplicaSets' pods are still held out: then it is not yet known how many it has.
     fn is_awaiting_pods(&self, owner: &Owner) -> bool {
-        let children = owner.kin.iter().flat_map(|kin| &kin.children);
-        children.filter_map(|child| self.owners.get(*child)).any(|child| child.placed == Placed::Awaiting)
+        let children = owner.dependents.iter().flat_map(|dependents| &dependents.children);
+        children.filter_map(|child| self.owners.get(*child)).any(|child| child.placed == Placement::Awaiting)
     }
 
     /// Whether it is a Deployment at 0 replicas that a Rollout's `spec.workloadRef` names: no second workload.
@@ -154,11 +154,11 @@ impl Inventory {
         self.pods.shrink();
         self.owners.shrink();
         self.workloads.shrink();
-        let Self { strings, shapes, sources, pods, owners, workloads, .. } = self;
+        let Self { strings, identities, sources, pods, owners, workloads, .. } = self;
         strings.sweep(|mark| {
             let listed = sources.lists().flat_map(Relist::pods);
             let containers = pods.iter().map(|(_, entry)| &entry.record).chain(listed).flat_map(|pod| &pod.containers);
-            shapes.sweep(containers.map(|container| container.shape), mark);
+            identities.sweep(containers.map(|container| container.identity), mark);
             for (_, entry) in pods.iter() {
                 entry.record.mark(mark);
             }
@@ -197,7 +197,7 @@ impl Owner {
             OwnerObject::ReplicaSet(template) => template.mark(mark),
             OwnerObject::Missing => {}
         }
-        for revision in self.kin.iter().flat_map(|kin| &kin.revisions) {
+        for revision in self.dependents.iter().flat_map(|dependents| &dependents.revisions) {
             revision.template.mark(mark);
         }
     }

@@ -9,18 +9,18 @@ use std::hash::BuildHasher;
 
 /// A combination.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
-pub(super) struct Shape {
+pub(super) struct ContainerIdentity {
     pub(super) name: Symbol,
     pub(super) image: Symbol,
     pub(super) digest: Symbol,
     pub(super) repository: Symbol,
-    pub(super) identity: IdentityRecord,
+    pub(super) image_id: ImageIdRecord,
     pub(super) cri_o: bool,
 }
 
 /// What `imageID` says of a container; the digest itself stands beside it.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
-pub(super) enum IdentityRecord {
+pub(super) enum ImageIdRecord {
     NotStarted,
     NotReported,
     Unreadable,
@@ -29,9 +29,9 @@ pub(super) enum IdentityRecord {
 
 /// The number of a combination.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
-pub(super) struct ShapeId(u32);
+pub(super) struct IdentityId(u32);
 
-impl ShapeId {
+impl IdentityId {
     pub(super) fn index(self) -> usize {
         self.0 as usize
     }
@@ -39,7 +39,7 @@ impl ShapeId {
 
 /// A container as its pod describes it.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(super) struct Described<'a> {
+pub(super) struct DescribedContainer<'a> {
     pub(super) name: &'a str,
     pub(super) image: &'a str,
     pub(super) image_id: &'a str,
@@ -50,13 +50,13 @@ pub(super) struct Described<'a> {
 
 /// What a container was, and its combination.
 #[derive(Default, Debug)]
-struct Recent {
+struct RecentContainer {
     name: String,
     image: String,
     image_id: String,
     runs_unnamed: bool,
     cri_o: bool,
-    shape: Option<ShapeId>,
+    identity: Option<IdentityId>,
 }
 
 /// So many containers of a pod are remembered; few pods have more.
@@ -64,18 +64,18 @@ const MOST_RECENT: usize = 8;
 
 /// All combinations in use.
 #[derive(Default, Debug)]
-pub(super) struct Shapes {
+pub(super) struct IdentityTable {
     /// The containers of the pod before, in their order. Replicas come one after the other, mostly, and one look saves
     /// reading an image's id and looking up four strings.
-    recent: Vec<Recent>,
-    slots: Slab<Shape>,
-    by_shape: HashTable<u32>,
+    recent: Vec<RecentContainer>,
+    slots: Slab<ContainerIdentity>,
+    by_identity: HashTable<u32>,
     hasher: hashbrown::DefaultHashBuilder,
 }
 
-impl Recent {
-    fn described(&self) -> Described<'_> {
-        Described {
+impl RecentContainer {
+    fn described(&self) -> DescribedContainer<'_> {
+        DescribedContainer {
             name: &self.name,
             image: &self.image,
             image_id: &self.image_id,
@@ -85,29 +85,29 @@ impl Recent {
     }
 }
 
-impl Shapes {
-    pub(super) fn intern(&mut self, shape: Shape) -> ShapeId {
-        let Self { slots, by_shape, hasher, .. } = self;
-        let hash = hasher.hash_one(shape);
-        if let Some(at) = by_shape.find(hash, |at| slots.get(*at) == Some(&shape)) {
-            return ShapeId(*at);
+impl IdentityTable {
+    pub(super) fn intern(&mut self, identity: ContainerIdentity) -> IdentityId {
+        let Self { slots, by_identity, hasher, .. } = self;
+        let hash = hasher.hash_one(identity);
+        if let Some(at) = by_identity.find(hash, |at| slots.get(*at) == Some(&identity)) {
+            return IdentityId(*at);
         }
-        let at = slots.insert(shape);
-        by_shape.insert_unique(hash, at, |at| slots.get(*at).map_or(0, |shape| hasher.hash_one(shape)));
-        ShapeId(at)
+        let at = slots.insert(identity);
+        by_identity.insert_unique(hash, at, |at| slots.get(*at).map_or(0, |identity| hasher.hash_one(identity)));
+        IdentityId(at)
     }
 
     /// The combination of a pod's container of this place, if the pod before had the same there.
-    pub(super) fn recent(&self, place: usize, described: Described<'_>) -> Option<ShapeId> {
-        self.recent.get(place).filter(|recent| recent.described() == described).and_then(|recent| recent.shape)
+    pub(super) fn recent(&self, place: usize, described: DescribedContainer<'_>) -> Option<IdentityId> {
+        self.recent.get(place).filter(|recent| recent.described() == described).and_then(|recent| recent.identity)
     }
 
-    pub(super) fn remember(&mut self, place: usize, described: Described<'_>, shape: ShapeId) {
+    pub(super) fn remember(&mut self, place: usize, described: DescribedContainer<'_>, identity: IdentityId) {
         if place >= MOST_RECENT {
             return;
         }
         if self.recent.len() <= place {
-            self.recent.resize_with(place + 1, Recent::default);
+            self.recent.resize_with(place + 1, RecentContainer::default);
         }
         let recent = &mut self.recent[place];
         described.name.clone_into(&mut recent.name);
@@ -115,15 +115,15 @@ impl Shapes {
         described.image_id.clone_into(&mut recent.image_id);
         recent.runs_unnamed = described.runs_unnamed;
         recent.cri_o = described.cri_o;
-        recent.shape = Some(shape);
+        recent.identity = Some(identity);
     }
 
-    pub(super) fn get(&self, id: ShapeId) -> Option<&Shape> {
+    pub(super) fn get(&self, id: IdentityId) -> Option<&ContainerIdentity> {
         self.slots.get(id.0)
     }
 
     /// Frees every combination that `used` does not name, and names the symbols of those that stay.
-    pub(super) fn sweep(&mut self, used: impl Iterator<Item = ShapeId>, mark: &mut dyn FnMut(Symbol)) {
+    pub(super) fn sweep(&mut self, used: impl Iterator<Item = IdentityId>, mark: &mut dyn FnMut(Symbol)) {
         self.recent.clear();
         let mut keep = vec![false; self.slots.end()];
         for id in used {
@@ -131,63 +131,64 @@ impl Shapes {
                 *keep = true;
             }
         }
-        let Self { slots, by_shape, hasher, .. } = self;
-        by_shape.retain(|at| {
+        let Self { slots, by_identity, hasher, .. } = self;
+        by_identity.retain(|at| {
             let kept = keep.get(*at as usize).copied().unwrap_or(false);
             if !kept {
                 slots.remove(*at);
             }
             kept
         });
-        by_shape.shrink_to(2 * by_shape.len(), |at| slots.get(*at).map_or(0, |shape| hasher.hash_one(shape)));
-        for (_, shape) in slots.iter() {
-            [shape.name, shape.image, shape.digest, shape.repository].into_iter().for_each(&mut *mark);
+        by_identity
+            .shrink_to(2 * by_identity.len(), |at| slots.get(*at).map_or(0, |identity| hasher.hash_one(identity)));
+        for (_, identity) in slots.iter() {
+            [identity.name, identity.image, identity.digest, identity.repository].into_iter().for_each(&mut *mark);
         }
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use super::{Described, IdentityRecord, MOST_RECENT, Shape, Shapes, Symbol};
+    use super::{ContainerIdentity, DescribedContainer, IdentityTable, ImageIdRecord, MOST_RECENT, Symbol};
 
-    const SHAPE: Shape = Shape {
+    const IDENTITY: ContainerIdentity = ContainerIdentity {
         name: Symbol::EMPTY,
         image: Symbol::EMPTY,
         digest: Symbol::EMPTY,
         repository: Symbol::EMPTY,
-        identity: IdentityRecord::Unreadable,
+        image_id: ImageIdRecord::Unreadable,
         cri_o: false,
     };
-    const DESCRIBED: Described<'_> =
-        Described { name: "app", image: "a:1", image_id: "x", runs_unnamed: false, cri_o: false };
+    const DESCRIBED: DescribedContainer<'_> =
+        DescribedContainer { name: "app", image: "a:1", image_id: "x", runs_unnamed: false, cri_o: false };
 
     #[test]
     fn a_container_is_recognised_by_all_that_is_said_of_it() {
-        let mut shapes = Shapes::default();
-        let shape = shapes.intern(SHAPE);
-        assert_eq!(shapes.recent(1, DESCRIBED), None);
-        shapes.remember(1, DESCRIBED, shape);
-        assert_eq!(shapes.recent(1, DESCRIBED), Some(shape));
-        assert_eq!(shapes.recent(0, DESCRIBED), None, "another place");
+        let mut identities = IdentityTable::default();
+        let identity = identities.intern(IDENTITY);
+        assert_eq!(identities.recent(1, DESCRIBED), None);
+        identities.remember(1, DESCRIBED, identity);
+        assert_eq!(identities.recent(1, DESCRIBED), Some(identity));
+        assert_eq!(identities.recent(0, DESCRIBED), None, "another place");
         for other in [
-            Described { name: "apq", ..DESCRIBED },
-            Described { image: "a:2", ..DESCRIBED },
-            Described { image_id: "y", ..DESCRIBED },
-            Described { runs_unnamed: true, ..DESCRIBED },
-            Described { cri_o: true, ..DESCRIBED },
+            DescribedContainer { name: "apq", ..DESCRIBED },
+            DescribedContainer { image: "a:2", ..DESCRIBED },
+            DescribedContainer { image_id: "y", ..DESCRIBED },
+            DescribedContainer { runs_unnamed: true, ..DESCRIBED },
+            DescribedContainer { cri_o: true, ..DESCRIBED },
         ] {
-            assert_eq!(shapes.recent(1, other), None, "{other:?}");
+            assert_eq!(identities.recent(1, other), None, "{other:?}");
         }
-        shapes.remember(MOST_RECENT, DESCRIBED, shape);
-        assert_eq!(shapes.recent(MOST_RECENT, DESCRIBED), None);
+        identities.remember(MOST_RECENT, DESCRIBED, identity);
+        assert_eq!(identities.recent(MOST_RECENT, DESCRIBED), None);
     }
 
     #[test]
     fn what_is_freed_is_not_recognised() {
-        let mut shapes = Shapes::default();
-        let shape = shapes.intern(SHAPE);
-        shapes.remember(0, DESCRIBED, shape);
-        shapes.sweep(std::iter::empty(), &mut |_| {});
-        assert_eq!(shapes.recent(0, DESCRIBED), None);
+        let mut identities = IdentityTable::default();
+        let identity = identities.intern(IDENTITY);
+        identities.remember(0, DESCRIBED, identity);
+        identities.sweep(std::iter::empty(), &mut |_| {});
+        assert_eq!(identities.recent(0, DESCRIBED), None);
     }
 }

@@ -1,9 +1,9 @@
 //! Records into the facts that a report is made of.
 
 use super::Inventory;
-use super::container_identity::{IdentityRecord, Shape};
+use super::container_identity::{ContainerIdentity, ImageIdRecord};
 use super::intern::Symbol;
-use super::memory::{Group, Memory};
+use super::memory::{PodGroup, WorkloadMemory};
 use super::owners::{Owner, OwnerObject};
 use super::records::{ContainerRecord, ControllerRecord, ImageRecord, PodRecord, TemplateRecord};
 use super::workloads::WorkloadRecord;
@@ -17,7 +17,7 @@ use crate::time::UnixTime;
 
 impl Inventory {
     /// Everything known about a workload, as its report wants it.
-    pub(super) fn facts<'a>(&'a self, record: &WorkloadRecord, memory: &'a Memory) -> WorkloadFacts<'a> {
+    pub(super) fn facts<'a>(&'a self, record: &WorkloadRecord, memory: &'a WorkloadMemory) -> WorkloadFacts<'a> {
         let groups: Vec<&Owner> = record.groups.iter().filter_map(|at| self.owners.get(*at)).collect();
         let mut entries: Vec<_> =
             groups.iter().flat_map(|group| group.pods()).filter_map(|pod| self.pods.get(*pod)).collect();
@@ -50,7 +50,7 @@ impl Inventory {
     pub(super) fn rollout_facts<'a>(
         &'a self,
         record: &WorkloadRecord,
-        memory: &'a Memory,
+        memory: &'a WorkloadMemory,
         whole: bool,
     ) -> WorkloadFacts<'a> {
         let groups: Vec<&Owner> = record.groups.iter().filter_map(|at| self.owners.get(*at)).collect();
@@ -65,7 +65,7 @@ impl Inventory {
     }
 
     /// An active pod that stands for all of its template hash.
-    fn any_pod(&self, group: &Group) -> PodFacts<'_> {
+    fn any_pod(&self, group: &PodGroup) -> PodFacts<'_> {
         let unknown = self.strings.name(Symbol::EMPTY);
         PodFacts {
             name: unknown,
@@ -88,7 +88,7 @@ impl Inventory {
         &'a self,
         record: &WorkloadRecord,
         groups: &[&'a Owner],
-        memory: &'a Memory,
+        memory: &'a WorkloadMemory,
     ) -> WorkloadFacts<'a> {
         let controller = self.object_of(record);
         let hashes = memory.hashes().into_iter().map(|(hash, since)| (self.strings.name(hash), since));
@@ -123,7 +123,7 @@ impl Inventory {
 
     /// The owners of pods that belong to another object of the workload's name; hardly ever any.
     fn foreign(&self, record: &WorkloadRecord) -> Vec<u32> {
-        let uid = self.identity(record);
+        let uid = self.object_uid(record);
         record.groups.iter().copied().filter(|owner| self.top_uid(*owner) != Some(uid)).collect()
     }
 
@@ -145,27 +145,27 @@ impl Inventory {
     }
 
     fn container(&self, pod: u32, record: &ContainerRecord) -> Option<ContainerFacts<'_>> {
-        Some(self.container_facts(pod, self.shapes.get(record.shape)?, record.started))
+        Some(self.container_facts(pod, self.identities.get(record.identity)?, record.started))
     }
 
     pub(super) fn container_facts<'a>(
         &'a self,
         pod: u32,
-        shape: &Shape,
+        identity: &ContainerIdentity,
         started: Option<UnixTime>,
     ) -> ContainerFacts<'a> {
         ContainerFacts {
             pod,
-            name: self.strings.name(shape.name),
-            image: self.strings.name(shape.image),
-            identity: match shape.identity {
-                IdentityRecord::NotStarted => Identity::NotStarted,
-                IdentityRecord::NotReported => Identity::NotReported,
-                IdentityRecord::Unreadable => Identity::Unreadable,
-                IdentityRecord::Known(kind) => Identity::Known(kind, self.strings.name(shape.digest)),
+            name: self.strings.name(identity.name),
+            image: self.strings.name(identity.image),
+            identity: match identity.image_id {
+                ImageIdRecord::NotStarted => Identity::NotStarted,
+                ImageIdRecord::NotReported => Identity::NotReported,
+                ImageIdRecord::Unreadable => Identity::Unreadable,
+                ImageIdRecord::Known(kind) => Identity::Known(kind, self.strings.name(identity.digest)),
             },
-            repository: self.strings.name(shape.repository),
-            cri_o: shape.cri_o,
+            repository: self.strings.name(identity.repository),
+            cri_o: identity.cri_o,
             started,
         }
     }
@@ -185,15 +185,15 @@ impl Inventory {
         let mut templates = Vec::new();
         for top in tops {
             let owned = controller.is_some_and(|(at, _)| at == top);
-            let Some(kin) = self.owners.get(top).and_then(|owner| owner.kin.as_ref()) else {
+            let Some(dependents) = self.owners.get(top).and_then(|owner| owner.dependents.as_ref()) else {
                 continue;
             };
-            for child in kin.children.iter().filter_map(|at| self.owners.get(*at)) {
+            for child in dependents.children.iter().filter_map(|at| self.owners.get(*at)) {
                 if let OwnerObject::ReplicaSet(template) = &child.object {
                     templates.push(self.template(template, own, owned));
                 }
             }
-            templates.extend(kin.revisions.iter().map(|revision| self.template(&revision.template, own, owned)));
+            templates.extend(dependents.revisions.iter().map(|revision| self.template(&revision.template, own, owned)));
         }
         for group in groups.iter().filter(|group| group.parent.is_none()) {
             if let OwnerObject::ReplicaSet(template) = &group.object {

@@ -25,7 +25,10 @@ impl Inventory {
     pub fn running(&self, image: &str) -> Vec<Workload> {
         let Some(image) = self.strings.find(image) else { return Vec::new() };
         let runs = |record: &&WorkloadRecord| {
-            record.memory.shapes().any(|shape| self.shapes.get(shape).is_some_and(|shape| shape.image == image))
+            record
+                .memory
+                .identities()
+                .any(|identity| self.identities.get(identity).is_some_and(|identity| identity.image == image))
         };
         let published = self.workloads.iter().map(|(_, record)| record).filter(|record| record.is_published());
         let mut workloads: Vec<Workload> = published.filter(runs).map(|record| self.name_of(record)).collect();

@@ -51,7 +51,7 @@ impl Inventory {
     fn recorder(&mut self) -> Recorder<'_> {
         Recorder {
             strings: &mut self.strings,
-            shapes: &mut self.shapes,
+            identities: &mut self.identities,
             settings: &self.settings,
             message_bytes_left: &mut self.message_bytes_left,
         }

@@ -5,8 +5,8 @@
 //! nothing that was remembered of the old one reaches the new one (row 51).
 
 use super::Inventory;
-use super::container_identity::{IdentityRecord, ShapeId};
-use super::ended::{Ended, Via};
+use super::container_identity::{IdentityId, ImageIdRecord};
+use super::ended::{EndedRollouts, ObservedBy};
 use super::intern::Symbol;
 use super::owners::{Owner, OwnerObject};
 use super::records::PodRecord;
@@ -20,39 +20,39 @@ use crate::time::UnixTime;
 /// What is remembered of a workload.
 #[derive(Default, Debug)]
 #[expect(clippy::struct_excessive_bools, reason = "each is a piece of work for the end of the event")]
-pub(super) struct Memory {
+pub(super) struct WorkloadMemory {
     /// Whose it is: the UID of the workload's own object, or of the owner that gives it its name.
     uid: Uid,
     /// Whether anything was taken in yet.
     pub(super) observed: bool,
     /// Whether it waits for the end of the event to be brought up to date.
-    stirred: bool,
+    update_queued: bool,
     /// Whether pods came or went in other ways than one by one.
     recount: bool,
     /// Whether what its containers run may have changed.
     images_changed: bool,
     /// Its active pods by what they have in common.
-    groups: Vec<Group>,
+    groups: Vec<PodGroup>,
     /// How its rollout stands.
     pub(super) course: Course,
     /// The template its object asked for when last seen.
     template: Option<TemplateDigest>,
     /// Most workloads have neither skews nor aliases, and no rollout of theirs has ended yet.
-    rare: Option<Box<Rare>>,
+    rare: Option<Box<RareState>>,
 }
 
 #[derive(Clone, Default, Debug)]
-struct Rare {
-    ended: Ended,
+struct RareState {
+    ended: EndedRollouts,
     skews: Vec<SkewMemory>,
     aliases: Vec<(Name, Name)>,
 }
 
-/// Active pods of one template hash; or those of them that have a container of one shape.
+/// Active pods of one template hash; or those of them that have a container of one identity.
 #[derive(Debug)]
-pub(super) struct Group {
+pub(super) struct PodGroup {
     pub(super) hash: Symbol,
-    shape: Option<ShapeId>,
+    identity: Option<IdentityId>,
     /// How many there are.
     pub(super) active: u32,
     /// How many of them were never Ready; counted of template hashes only.
@@ -61,10 +61,10 @@ pub(super) struct Group {
     since: UnixTime,
 }
 
-impl Memory {
+impl WorkloadMemory {
     /// Says that it has to follow the event that is under way; returns whether that is new.
-    pub(super) fn stir(&mut self) -> bool {
-        self.observed && !std::mem::replace(&mut self.stirred, true)
+    pub(super) fn queue_update(&mut self) -> bool {
+        self.observed && !std::mem::replace(&mut self.update_queued, true)
     }
 
     /// Says that its pods have to be counted again.
@@ -82,11 +82,11 @@ impl Memory {
     }
 
     /// How its rollouts ended.
-    pub(super) fn ended(&self) -> Ended {
+    pub(super) fn ended(&self) -> EndedRollouts {
         self.rare.as_ref().map(|rare| rare.ended).unwrap_or_default()
     }
 
-    fn note(&mut self, outcome: &Outcome, via: Via) {
+    fn note(&mut self, outcome: &Outcome, via: ObservedBy) {
         if *outcome != Outcome::default() {
             self.rare.get_or_insert_default().ended.note(outcome, via);
         }
@@ -108,8 +108,8 @@ impl Memory {
     }
 
     /// What its active pods' containers have in common.
-    pub(super) fn shapes(&self) -> impl Iterator<Item = ShapeId> {
-        self.groups.iter().filter_map(|group| group.shape)
+    pub(super) fn identities(&self) -> impl Iterator<Item = IdentityId> {
+        self.groups.iter().filter_map(|group| group.identity)
     }
 
     /// Notes that two digests name the same bytes.
@@ -123,7 +123,7 @@ impl Memory {
 
     /// Since when each template hash has had active pods, if there are several.
     pub(super) fn hashes(&self) -> Vec<(Symbol, UnixTime)> {
-        let hashes = || self.groups.iter().filter(|group| group.shape.is_none());
+        let hashes = || self.groups.iter().filter(|group| group.identity.is_none());
         if hashes().nth(1).is_none() { Vec::new() } else { hashes().map(|group| (group.hash, group.since)).collect() }
     }
 
@@ -146,16 +146,16 @@ impl Memory {
 }
 
 /// Counts a pod in. Says whether its template hash had no pods before.
-fn enter(groups: &mut Vec<Group>, pod: &PodRecord, now: UnixTime, images_changed: &mut bool) -> bool {
-    let unready = |shape: Option<ShapeId>| u32::from(shape.is_none() && pod.never_ready);
-    let mut put = |shape: Option<ShapeId>, since: UnixTime| {
-        let known = groups.iter_mut().find(|group| group.hash == pod.hash && group.shape == shape);
+fn enter(groups: &mut Vec<PodGroup>, pod: &PodRecord, now: UnixTime, images_changed: &mut bool) -> bool {
+    let unready = |identity: Option<IdentityId>| u32::from(identity.is_none() && pod.never_ready);
+    let mut put = |identity: Option<IdentityId>, since: UnixTime| {
+        let known = groups.iter_mut().find(|group| group.hash == pod.hash && group.identity == identity);
         let Some(group) = known else {
-            groups.push(Group { hash: pod.hash, shape, active: 1, never_ready: unready(shape), since });
+            groups.push(PodGroup { hash: pod.hash, identity, active: 1, never_ready: unready(identity), since });
             return (true, true);
         };
         group.active += 1;
-        group.never_ready += unready(shape);
+        group.never_ready += unready(identity);
         let earlier = since < group.since;
         group.since = group.since.min(since);
         (false, earlier)
@@ -163,20 +163,20 @@ fn enter(groups: &mut Vec<Group>, pod: &PodRecord, now: UnixTime, images_changed
     let (is_first, _) = put(None, pod.created.unwrap_or(now));
     for container in &pod.containers {
         // A container without a start is as young as can be.
-        let (_, changed) = put(Some(container.shape), container.started.unwrap_or(now));
+        let (_, changed) = put(Some(container.identity), container.started.unwrap_or(now));
         *images_changed |= changed;
     }
     is_first
 }
 
 /// Counts a pod out. Says whether it was the last of its template hash.
-fn leave(groups: &mut Vec<Group>, pod: &PodRecord, images_changed: &mut bool) -> bool {
-    let mut take = |shape: Option<ShapeId>| {
-        let known = groups.iter().position(|group| group.hash == pod.hash && group.shape == shape);
+fn leave(groups: &mut Vec<PodGroup>, pod: &PodRecord, images_changed: &mut bool) -> bool {
+    let mut take = |identity: Option<IdentityId>| {
+        let known = groups.iter().position(|group| group.hash == pod.hash && group.identity == identity);
         let Some(at) = known else { return false };
         let group = &mut groups[at];
         group.active = group.active.saturating_sub(1);
-        group.never_ready = group.never_ready.saturating_sub(u32::from(shape.is_none() && pod.never_ready));
+        group.never_ready = group.never_ready.saturating_sub(u32::from(identity.is_none() && pod.never_ready));
         let is_empty = group.active == 0;
         if is_empty {
             groups.swap_remove(at);
@@ -184,7 +184,7 @@ fn leave(groups: &mut Vec<Group>, pod: &PodRecord, images_changed: &mut bool) ->
         is_empty
     };
     for container in &pod.containers {
-        *images_changed |= take(Some(container.shape));
+        *images_changed |= take(Some(container.identity));
     }
     take(None)
 }
@@ -196,7 +196,7 @@ impl Inventory {
         let Some(complete_since) = self.complete_since else { return };
         for at in self.workloads.take_fresh() {
             if self.workloads.get(at).is_some_and(|record| !record.memory.observed) {
-                self.observe(at, complete_since, Via::List);
+                self.observe(at, complete_since, ObservedBy::List);
             }
         }
         if self.owners.awaiting().len() > 0 {
@@ -205,7 +205,7 @@ impl Inventory {
     }
 
     /// After an event or a list: what it concerned is taken in.
-    pub(super) fn take_in(&mut self, now: UnixTime, via: Via) {
+    pub(super) fn take_in(&mut self, now: UnixTime, via: ObservedBy) {
         if self.complete_since.is_none() {
             return;
         }
@@ -222,7 +222,7 @@ impl Inventory {
         }
         let complete = self.sources.have_answered();
         match (self.complete_since, complete) {
-            (Some(_), true) => self.take_in(now, Via::List),
+            (Some(_), true) => self.take_in(now, ObservedBy::List),
             // The first look takes it in, or the next event.
             (None, true) => self.complete_since = Some(now),
             // Nobody can tell what happens from here on.
@@ -235,7 +235,7 @@ impl Inventory {
     }
 
     /// Notes that a pod of this workload was `before`, and is `after`.
-    pub(super) fn stir_pod(
+    pub(super) fn queue_pod_update(
         &mut self,
         at: u32,
         owner: u32,
@@ -252,8 +252,8 @@ impl Inventory {
         }
         // Pods of a predecessor concern the rollout, and nothing that is remembered.
         if uid != Some(memory.uid) || memory.change(before, after, now) {
-            self.workloads.stir(at);
-        } else if memory.images_changed && !memory.stirred {
+            self.workloads.queue_update(at);
+        } else if memory.images_changed && !memory.update_queued {
             self.refresh_images(at, now);
         }
     }
@@ -270,13 +270,13 @@ impl Inventory {
     }
 
     /// Whose the workload is.
-    pub(super) fn identity(&self, record: &WorkloadRecord) -> Uid {
+    pub(super) fn object_uid(&self, record: &WorkloadRecord) -> Uid {
         let object = self.object_of(record).map(|(_, owner)| owner.key.uid);
         object.or_else(|| self.top_uid(*record.groups.last()?)).unwrap_or_default()
     }
 
     /// Brings what is remembered of a workload up to date.
-    fn observe(&mut self, at: u32, now: UnixTime, via: Via) {
+    fn observe(&mut self, at: u32, now: UnixTime, via: ObservedBy) {
         let Some(record) = self.workloads.get_mut(at) else { return };
         let mut memory = std::mem::take(&mut record.memory);
         let Some(record) = self.workloads.get(at) else { return };
@@ -315,23 +315,23 @@ impl Inventory {
     pub(super) fn active_hashes<'m>(
         &self,
         record: &WorkloadRecord,
-        memory: &'m Memory,
-    ) -> Option<impl Iterator<Item = &'m Group> + use<'m>> {
+        memory: &'m WorkloadMemory,
+    ) -> Option<impl Iterator<Item = &'m PodGroup> + use<'m>> {
         let all = record.groups.iter().all(|owner| self.top_uid(*owner) == Some(memory.uid));
-        let hashes = memory.groups.iter().filter(|group| group.shape.is_none());
+        let hashes = memory.groups.iter().filter(|group| group.identity.is_none());
         (all && !memory.groups.is_empty()).then_some(hashes)
     }
 
     /// Brings up to date what is remembered of a workload's pods.
-    pub(super) fn refresh(&self, record: &WorkloadRecord, memory: &mut Memory, now: UnixTime) {
-        let uid = self.identity(record);
+    pub(super) fn refresh(&self, record: &WorkloadRecord, memory: &mut WorkloadMemory, now: UnixTime) {
+        let uid = self.object_uid(record);
         if !memory.observed {
             // Two names of a running container are learned before the first picture is complete, too.
-            *memory = Memory { rare: memory.rare.take(), ..Memory::of(uid) };
+            *memory = WorkloadMemory { rare: memory.rare.take(), ..WorkloadMemory::of(uid) };
         } else if memory.uid != uid {
-            *memory = Memory::of(uid);
+            *memory = WorkloadMemory::of(uid);
         }
-        memory.stirred = false;
+        memory.update_queued = false;
         if std::mem::take(&mut memory.recount) {
             self.recount(record, memory, now);
         }
@@ -341,7 +341,7 @@ impl Inventory {
     }
 
     /// Takes over how the rollout stands now.
-    pub(super) fn conclude(&self, record: &WorkloadRecord, memory: &mut Memory, course: Course) {
+    pub(super) fn conclude(&self, record: &WorkloadRecord, memory: &mut WorkloadMemory, course: Course) {
         memory.course = course;
         memory.template = self.template_of(record).or(memory.template);
     }
@@ -354,11 +354,11 @@ impl Inventory {
     }
 
     /// Whether the workload's object asks for the template that it asked for when last seen.
-    pub(super) fn same_template(&self, record: &WorkloadRecord, memory: &Memory) -> Option<bool> {
+    pub(super) fn same_template(&self, record: &WorkloadRecord, memory: &WorkloadMemory) -> Option<bool> {
         memory.template?.equals(self.template_of(record)?)
     }
 
-    fn recount(&self, record: &WorkloadRecord, memory: &mut Memory, now: UnixTime) {
+    fn recount(&self, record: &WorkloadRecord, memory: &mut WorkloadMemory, now: UnixTime) {
         let before = std::mem::take(&mut memory.groups);
         for owner in record.groups.iter().filter(|owner| self.top_uid(**owner) == Some(memory.uid)) {
             let pods = self.owners.get(*owner).map_or(&[][..], Owner::pods);
@@ -367,7 +367,7 @@ impl Inventory {
             }
         }
         for group in &mut memory.groups {
-            let known = before.iter().find(|known| known.hash == group.hash && known.shape == group.shape);
+            let known = before.iter().find(|known| known.hash == group.hash && known.identity == group.identity);
             group.since = known.map_or(group.since, |known| known.since.min(group.since));
         }
         memory.groups.shrink_to_fit();
@@ -375,18 +375,18 @@ impl Inventory {
     }
 
     /// Remembers since when two digests have stood side by side, and forgets aliases of which no pod reports either name.
-    fn remember_skews(&self, record: &WorkloadRecord, memory: &mut Memory, now: UnixTime) {
-        let images = || memory.groups.iter().filter(|group| group.shape.is_some());
-        let several = |group: &Group| images().filter(|other| other.hash == group.hash).nth(1).is_some();
+    fn remember_skews(&self, record: &WorkloadRecord, memory: &mut WorkloadMemory, now: UnixTime) {
+        let images = || memory.groups.iter().filter(|group| group.identity.is_some());
+        let several = |group: &PodGroup| images().filter(|other| other.hash == group.hash).nth(1).is_some();
         if memory.rare.is_none() && !images().any(several) {
             return;
         }
         let within_image = self.is_bare(record) || memory.groups.iter().any(|group| group.hash.is_empty());
         let mut containers: Vec<(Symbol, ContainerFacts<'_>)> = images()
             .filter_map(|group| {
-                let shape = self.shapes.get(group.shape?)?;
-                let known = matches!(shape.identity, IdentityRecord::Known(_));
-                let facts = ContainerFacts { started: Some(group.since), ..self.container_facts(0, shape, None) };
+                let identity = self.identities.get(group.identity?)?;
+                let known = matches!(identity.image_id, ImageIdRecord::Known(_));
+                let facts = ContainerFacts { started: Some(group.since), ..self.container_facts(0, identity, None) };
                 known.then_some((group.hash, facts))
             })
             .collect();
@@ -411,7 +411,7 @@ impl Inventory {
             skews.push(SkewMemory { hash: hash.clone(), container: first.name.clone(), since });
         }
         rare.skews = skews;
-        let empty = rare.skews.is_empty() && rare.aliases.is_empty() && rare.ended == Ended::default();
+        let empty = rare.skews.is_empty() && rare.aliases.is_empty() && rare.ended == EndedRollouts::default();
         memory.rare = (!empty).then_some(rare);
     }
 }

@@ -33,8 +33,8 @@ pub use crate::report::evidence_builder::{Asked, EvidenceBuilder};
 pub use crate::report::registry::RegistryEvidence;
 use crate::report::{Name, Workload, WorkloadReport};
 use crate::time::UnixTime;
-use container_identity::Shapes;
-use ended::Via;
+use container_identity::IdentityTable;
+use ended::ObservedBy;
 use hashbrown::HashSet;
 pub use intake::template_hash;
 use intern::Interner;
@@ -64,7 +64,7 @@ pub struct Inventory {
     message_bytes_left: usize,
     /// When it was last counted how many are.
     messages_counted: Option<UnixTime>,
-    shapes: Shapes,
+    identities: IdentityTable,
     pods: ByUid<PodEntry>,
     owners: Ownership,
     workloads: Workloads,
@@ -111,7 +111,7 @@ impl Inventory {
             strings: Interner::default(),
             message_bytes_left: recorder::MESSAGE_BYTES,
             messages_counted: None,
-            shapes: Shapes::default(),
+            identities: IdentityTable::default(),
             pods: ByUid::default(),
             owners: Ownership::default(),
             workloads: Workloads::default(),
@@ -139,14 +139,14 @@ impl Inventory {
         } else {
             self.remove(source.resource, object.meta.uid, now);
         }
-        self.take_in(now, Via::Event);
+        self.take_in(now, ObservedBy::Event);
     }
 
     /// An object is gone.
     pub fn delete(&mut self, source: Source, object: &Object<'_>, now: UnixTime) {
         self.catch_up(now);
         self.remove(source.resource, object.meta.uid, now);
-        self.take_in(now, Via::Event);
+        self.take_in(now, ObservedBy::Event);
     }
 
     /// A list of this source begins; the last complete picture of it stays until the list is complete.

@@ -1,10 +1,10 @@
 //! What nodes say of images: which of it is asked for, and what changes with it.
 
 use super::Inventory;
-use super::container_identity::{Shape, ShapeId};
-use super::ended::Via;
+use super::container_identity::{ContainerIdentity, IdentityId};
+use super::ended::ObservedBy;
 use super::intern::Symbol;
-use super::memory::Memory;
+use super::memory::WorkloadMemory;
 use super::owners::Owner;
 use super::workloads::WorkloadRecord;
 use crate::objects::{Node, Object, Uid};
@@ -60,15 +60,15 @@ impl Inventory {
         let mut asked = Asked::default();
         let mut references: HashMap<Symbol, Option<TagReference>> = HashMap::new();
         let mut elsewhere: BTreeSet<Name> = BTreeSet::new();
-        for shape in self.shapes_in_use() {
-            let digest = self.strings.name(shape.digest);
+        for identity in self.identities_in_use() {
+            let digest = self.strings.name(identity.digest);
             if !digest.is_empty() && !asked.digests.contains(digest) {
                 asked.digests.insert(digest.clone());
             }
-            let image = self.strings.name(shape.image);
-            let tag = references.entry(shape.image).or_insert_with(|| TagReference::parse(image));
+            let image = self.strings.name(identity.image);
+            let tag = references.entry(identity.image).or_insert_with(|| TagReference::parse(image));
             let Some(tag) = tag.as_ref().filter(|_| !digest.is_empty()) else { continue };
-            if tag.is_of(self.strings.name(shape.repository)) {
+            if tag.is_of(self.strings.name(identity.repository)) {
                 asked.tags.entry(Name::from(tag.full.as_str())).or_default().insert(image.clone());
             } else {
                 elsewhere.insert(image.clone());
@@ -83,16 +83,16 @@ impl Inventory {
     }
 
     /// What containers of pods have in common, each combination once.
-    fn shapes_in_use(&self) -> impl Iterator<Item = &Shape> {
+    fn identities_in_use(&self) -> impl Iterator<Item = &ContainerIdentity> {
         let mut seen = Vec::new();
         let containers = self.pods.iter().flat_map(|(_, entry)| &entry.record.containers);
         containers.filter_map(move |container| {
-            let at = container.shape.index();
+            let at = container.identity.index();
             if seen.len() <= at {
                 seen.resize(at + 1, false);
             }
             let is_new = !std::mem::replace(&mut seen[at], true);
-            self.shapes.get(container.shape).filter(|_| is_new)
+            self.identities.get(container.identity).filter(|_| is_new)
         })
     }
 
@@ -139,19 +139,19 @@ impl Inventory {
             if let Some(record) = self.workloads.get_mut(at) {
                 record.memory.images_changed();
             }
-            self.workloads.stir(at);
+            self.workloads.queue_update(at);
         }
-        self.take_in(now, Via::Event);
+        self.take_in(now, ObservedBy::Event);
     }
 
     /// Whether two containers of one name run what has two digests, or nobody looked at them yet.
-    pub(super) fn is_divided(&self, memory: &Memory) -> bool {
+    pub(super) fn is_divided(&self, memory: &WorkloadMemory) -> bool {
         let mut known: Vec<(Symbol, Symbol)> = Vec::new();
         !memory.observed
-            || memory.shapes().filter_map(|shape| self.shapes.get(shape)).any(|shape| {
-                let first = known.iter().find(|(name, _)| *name == shape.name);
-                let divided = first.is_some_and(|(_, digest)| *digest != shape.digest);
-                known.push((shape.name, shape.digest));
+            || memory.identities().filter_map(|identity| self.identities.get(identity)).any(|identity| {
+                let first = known.iter().find(|(name, _)| *name == identity.name);
+                let divided = first.is_some_and(|(_, digest)| *digest != identity.digest);
+                known.push((identity.name, identity.digest));
                 divided
             })
     }
@@ -168,18 +168,18 @@ impl Inventory {
         if self.nodes.latest.is_none() {
             return (containers, Vec::new());
         }
-        let mut placed: BTreeSet<(Symbol, ShapeId)> = BTreeSet::new();
+        let mut placed: BTreeSet<(Symbol, IdentityId)> = BTreeSet::new();
         for owner in record.groups.iter().filter(|owner| self.top_uid(**owner) == Some(uid)) {
             let pods = self.owners.get(*owner).map_or(&[][..], Owner::pods);
             let pods = pods.iter().filter_map(|pod| self.pods.get(*pod)).map(|entry| &entry.record);
             for pod in pods.filter(|pod| pod.hash == hash && !pod.terminating) {
-                placed.extend(pod.containers.iter().map(|container| (pod.node, container.shape)));
+                placed.extend(pod.containers.iter().map(|container| (pod.node, container.identity)));
             }
         }
         let (mut on_nodes, mut nodes) = (Vec::new(), Vec::new());
-        for (node, shape) in placed {
-            let Some(shape) = self.shapes.get(shape) else { continue };
-            let described = self.container_facts(0, shape, None);
+        for (node, identity) in placed {
+            let Some(identity) = self.identities.get(identity) else { continue };
+            let described = self.container_facts(0, identity, None);
             let is_it = |other: &&ContainerFacts<'_>| {
                 other.name == described.name && other.image == described.image && other.identity == described.identity
             };

@@ -1,7 +1,7 @@
 //! Records into their places, and out of them.
 
 use super::intern::Symbol;
-use super::owners::{Owner, OwnerObject, Placed, Revision};
+use super::owners::{Owner, OwnerObject, Placement, RevisionEntry};
 use super::records::{ControllerRecord, OwnerKey, PodRecord, TemplateRecord};
 use super::slab::Identified;
 use super::{Inventory, Source};
@@ -70,15 +70,15 @@ impl Inventory {
             let Some(entry) = self.pods.get_mut(at) else { return };
             entry.seen = true;
             let mut aliases = Vec::new();
-            record.remember(&entry.record, &mut self.shapes, |a, b| aliases.push((a, b)));
+            record.remember(&entry.record, &mut self.identities, |a, b| aliases.push((a, b)));
             let before = (entry.record != record).then(|| std::mem::replace(&mut entry.record, record));
             let owner_before = std::mem::replace(&mut entry.owner, owner);
             if owner_before != owner {
-                self.stir_all_of_owner(owner_before);
+                self.queue_full_owner_update(owner_before);
                 self.take_pod_from(owner_before, at, None, now);
                 self.give_pod_to(owner, at, now);
             } else if let (Some(before), Some(workload)) = (&before, self.placed(owner)) {
-                self.stir_pod(workload, owner, Some(before), Some(at), now);
+                self.queue_pod_update(workload, owner, Some(before), Some(at), now);
             }
             self.learn_aliases(owner, &aliases);
             if before.is_some() {
@@ -94,12 +94,12 @@ impl Inventory {
 
     fn give_pod_to(&mut self, owner: u32, pod: u32, now: UnixTime) {
         if let Some(owner) = self.owners.get_mut(owner) {
-            owner.kin.get_or_insert_default().pods.push(pod);
+            owner.dependents.get_or_insert_default().pods.push(pod);
         }
         let before = self.placed(owner);
         self.place(owner, now);
         if let Some(workload) = before.filter(|before| self.placed(owner) == Some(*before)) {
-            self.stir_pod(workload, owner, None, Some(pod), now);
+            self.queue_pod_update(workload, owner, None, Some(pod), now);
         }
         self.touch_owner(owner);
     }
@@ -107,19 +107,19 @@ impl Inventory {
     /// The workload that the pods of an owner count in.
     fn placed(&self, owner: u32) -> Option<u32> {
         match self.owners.get(owner)?.placed {
-            Placed::Workload(workload) => Some(workload),
-            Placed::Awaiting | Placed::Nowhere => None,
+            Placement::Workload(workload) => Some(workload),
+            Placement::Awaiting | Placement::Nowhere => None,
         }
     }
 
     /// `record` is what is known of a pod that is gone.
     fn take_pod_from(&mut self, owner: u32, pod: u32, record: Option<&PodRecord>, now: UnixTime) {
         if let (Some(record), Some(workload)) = (record, self.placed(owner)) {
-            self.stir_pod(workload, owner, Some(record), None, now);
+            self.queue_pod_update(workload, owner, Some(record), None, now);
         }
         self.touch_owner(owner);
         if let Some(owner) = self.owners.get_mut(owner) {
-            owner.without(|kin| kin.pods.retain(|at| *at != pod));
+            owner.without(|dependents| dependents.pods.retain(|at| *at != pod));
             if owner.pods().is_empty() && owner.parent.is_some() {
                 owner.key.name = Symbol::EMPTY;
             }
@@ -139,7 +139,11 @@ impl Inventory {
             OwnerObject::ReplicaSet(template) => Some(template),
             _ => None,
         };
-        let revisions = owner.kin.iter_mut().flat_map(|kin| &mut kin.revisions).map(|revision| &mut revision.template);
+        let revisions = owner
+            .dependents
+            .iter_mut()
+            .flat_map(|dependents| &mut dependents.revisions)
+            .map(|revision| &mut revision.template);
         for template in template.into_iter().chain(revisions).filter(|template| template.hash == hash) {
             template.worked = true;
         }
@@ -166,7 +170,7 @@ impl Inventory {
 
     fn learn_aliases(&mut self, owner: u32, aliases: &[(Symbol, Symbol)]) {
         let Some(at) = self.placed(owner).filter(|_| !aliases.is_empty()) else { return };
-        self.workloads.stir(at);
+        self.workloads.queue_update(at);
         let Some(workload) = self.workloads.get_mut(at) else { return };
         for (a, b) in aliases {
             workload.memory.learn((self.strings.name(*a).clone(), self.strings.name(*b).clone()));
@@ -215,9 +219,9 @@ impl Inventory {
             self.place_with_children(at, now);
         }
         if moved {
-            self.stir_all_of_owner(at);
+            self.queue_full_owner_update(at);
         } else if changed {
-            self.stir_owner(at);
+            self.queue_owner_update(at);
         }
     }
 
@@ -247,7 +251,7 @@ impl Inventory {
             if let Some(record) = self.workloads.get_mut(workload) {
                 record.controllers.push(at);
             }
-            self.workloads.stir(workload);
+            self.workloads.queue_update(workload);
         }
     }
 
@@ -256,7 +260,7 @@ impl Inventory {
             if let Some(record) = self.workloads.get_mut(workload) {
                 record.controllers.retain(|controller| *controller != at);
             }
-            self.workloads.stir(workload);
+            self.workloads.queue_update(workload);
         }
     }
 
@@ -267,9 +271,9 @@ impl Inventory {
         }
         let known = self.owners.set_owner_of_revision(uid, owner).is_some();
         template.worked = !known && self.has_ready_pod(owner, template.hash);
-        let Some(kin) = self.owners.get_mut(owner) else { return };
-        let kin = kin.kin.get_or_insert_default();
-        match kin.revisions.iter_mut().find(|revision| revision.uid == uid) {
+        let Some(dependents) = self.owners.get_mut(owner) else { return };
+        let dependents = dependents.dependents.get_or_insert_default();
+        match dependents.revisions.iter_mut().find(|revision| revision.uid == uid) {
             Some(revision) => {
                 revision.seen = true;
                 template.worked |= revision.template.worked && revision.template.hash == template.hash;
@@ -278,9 +282,9 @@ impl Inventory {
                 }
                 revision.template = template;
             }
-            None => kin.revisions.push(Revision { uid, scope, seen: true, template }),
+            None => dependents.revisions.push(RevisionEntry { uid, scope, seen: true, template }),
         }
-        self.stir_owner(owner);
+        self.queue_owner_update(owner);
     }
 
     /// Takes an object out.
@@ -303,12 +307,12 @@ impl Inventory {
 
     fn remove_revision(&mut self, uid: Uid) {
         let Some(owner) = self.owners.remove_revision(uid) else { return };
-        self.stir_owner(owner);
+        self.queue_owner_update(owner);
         self.owners.release(owner);
     }
 
     fn remove_object(&mut self, at: u32, now: UnixTime) {
-        self.stir_all_of_owner(at);
+        self.queue_full_owner_update(at);
         let Some(owner) = self.owners.get_mut(at) else { return };
         let key = owner.key;
         owner.missing_since = None;
@@ -334,7 +338,7 @@ impl Inventory {
         let all: Vec<u32> = self.owners.iter().filter(|(_, owner)| counts(owner)).map(|(at, _)| at).collect();
         for at in all {
             self.place(at, now);
-            self.stir_owner(at);
+            self.queue_owner_update(at);
         }
     }
 }

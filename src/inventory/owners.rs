@@ -3,7 +3,7 @@
 //! Watches are not ordered against each other, so a node may be named by a pod or a ReplicaSet before its own object
 //! has come. Until then its pods are held out, so that no scrape names a ReplicaSet that has a Deployment.
 
-use super::ended::Via;
+use super::ended::ObservedBy;
 use super::records::{ControllerRecord, OwnerKey, TemplateRecord};
 use super::slab::Identified;
 use super::{Inventory, Source};
@@ -29,8 +29,8 @@ pub(super) struct Owner {
     /// A ReplicaSet's Deployment or Rollout.
     pub(super) parent: Option<u32>,
     /// Most ReplicaSets are history and have neither pods nor kin.
-    pub(super) kin: Option<Box<Kin>>,
-    pub(super) placed: Placed,
+    pub(super) dependents: Option<Box<Dependents>>,
+    pub(super) placed: Placement,
 }
 
 /// What the object says, once it has come.
@@ -43,18 +43,18 @@ pub(super) enum OwnerObject {
 
 /// What hangs on an owner.
 #[derive(Default, Debug)]
-pub(super) struct Kin {
+pub(super) struct Dependents {
     /// Its own pods.
     pub(super) pods: Vec<u32>,
     /// Its ReplicaSets.
     pub(super) children: Vec<u32>,
     /// Its ControllerRevisions.
-    pub(super) revisions: Vec<Revision>,
+    pub(super) revisions: Vec<RevisionEntry>,
 }
 
 /// A ControllerRevision.
 #[derive(Debug)]
-pub(super) struct Revision {
+pub(super) struct RevisionEntry {
     pub(super) uid: Uid,
     pub(super) scope: u8,
     pub(super) seen: bool,
@@ -63,7 +63,7 @@ pub(super) struct Revision {
 
 /// Where the pods of an owner are counted.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(super) enum Placed {
+pub(super) enum Placement {
     /// Nowhere: it owns none, or what would tell cannot be read.
     Nowhere,
     /// Nowhere yet: an owner is expected.
@@ -80,15 +80,15 @@ impl Identified for Owner {
 
 impl Owner {
     pub(super) fn pods(&self) -> &[u32] {
-        self.kin.as_ref().map_or(&[], |kin| &kin.pods)
+        self.dependents.as_ref().map_or(&[], |dependents| &dependents.pods)
     }
 
     /// Takes something from its kin, and lets go of what is left if that is nothing.
-    pub(super) fn without(&mut self, take: impl FnOnce(&mut Kin)) {
-        if let Some(kin) = self.kin.as_mut() {
-            take(kin);
-            if kin.pods.is_empty() && kin.children.is_empty() && kin.revisions.is_empty() {
-                self.kin = None;
+    pub(super) fn without(&mut self, take: impl FnOnce(&mut Dependents)) {
+        if let Some(dependents) = self.dependents.as_mut() {
+            take(dependents);
+            if dependents.pods.is_empty() && dependents.children.is_empty() && dependents.revisions.is_empty() {
+                self.dependents = None;
             }
         }
     }
@@ -156,7 +156,7 @@ impl Inventory {
         ended.sort_unstable();
         for (due, owner) in ended {
             self.place(owner, due);
-            self.take_in(due, Via::Event);
+            self.take_in(due, ObservedBy::Event);
         }
     }
 
@@ -165,15 +165,15 @@ impl Inventory {
     pub fn missing(&self) -> BTreeMap<Resource, u64> {
         let mut missing = BTreeMap::new();
         for (_, owner) in self.owners.iter() {
-            let Some(kin) = &owner.kin else { continue };
+            let Some(dependents) = &owner.dependents else { continue };
             let has_pods = |at: &u32| self.owners.get(*at).is_some_and(|child| !child.pods().is_empty());
-            if kin.pods.is_empty() && !kin.children.iter().any(has_pods) {
+            if dependents.pods.is_empty() && !dependents.children.iter().any(has_pods) {
                 continue;
             }
             let unseen =
                 if owner.object == OwnerObject::Missing { Resource::of_workload(owner.key.kind) } else { None };
             let by_revisions = owner.key.kind.history() == TemplateHistory::ControllerRevisions;
-            let unrevised = (by_revisions && kin.revisions.is_empty()).then_some(Resource::ControllerRevisions);
+            let unrevised = (by_revisions && dependents.revisions.is_empty()).then_some(Resource::ControllerRevisions);
             for resource in unseen.into_iter().chain(unrevised) {
                 *missing.entry(resource).or_default() += 1;
             }
@@ -182,56 +182,60 @@ impl Inventory {
     }
 
     /// Where the pods of this owner ought to be counted now.
-    fn place_for(&mut self, at: u32, now: UnixTime) -> Placed {
+    fn place_for(&mut self, at: u32, now: UnixTime) -> Placement {
         let Some(owner) = self.owners.get(at) else {
-            return Placed::Nowhere;
+            return Placement::Nowhere;
         };
         if owner.pods().is_empty() {
-            return Placed::Nowhere;
+            return Placement::Nowhere;
         }
         let missing_replica_set = owner.key.kind == WorkloadKind::ReplicaSet && owner.object == OwnerObject::Missing;
         if missing_replica_set && !self.readable(WorkloadKind::ReplicaSet, owner.scope) {
             // Whether a Deployment stands behind it cannot be known.
-            return Placed::Nowhere;
+            return Placement::Nowhere;
         }
         if self.is_expected(owner, now) {
-            return Placed::Awaiting;
+            return Placement::Awaiting;
         }
         let is_going = |at: &u32| self.pods.get(*at).is_some_and(|pod| pod.record.terminating);
         if missing_replica_set && owner.parent.is_none() && owner.pods().iter().all(is_going) {
             // The last of what was deleted: no workload of its own.
-            return Placed::Nowhere;
+            return Placement::Nowhere;
         }
         let top = match owner.parent.and_then(|parent| self.owners.get(parent)) {
-            Some(parent) if self.is_expected(parent, now) => return Placed::Awaiting,
+            Some(parent) if self.is_expected(parent, now) => return Placement::Awaiting,
             Some(parent) => parent.key,
             None => owner.key,
         };
-        Placed::Workload(self.workload(top))
+        Placement::Workload(self.workload(top))
     }
 
     /// Counts the pods of this owner where they belong now.
     pub(super) fn place(&mut self, at: u32, now: UnixTime) {
         let place = self.place_for(at, now);
         let Some(before) = self.owners.set_placed(at, place).filter(|before| *before != place) else { return };
-        if let Placed::Workload(workload) = before {
+        if let Placement::Workload(workload) = before {
             if let Some(record) = self.workloads.get_mut(workload) {
                 record.groups.retain(|group| *group != at);
             }
-            self.workloads.stir_all(workload);
+            self.workloads.queue_full_update(workload);
         }
-        if let Placed::Workload(workload) = place {
+        if let Placement::Workload(workload) = place {
             if let Some(record) = self.workloads.get_mut(workload) {
                 record.groups.push(at);
             }
-            self.workloads.stir_all(workload);
+            self.workloads.queue_full_update(workload);
         }
     }
 
     /// Places the pods of this owner and of its ReplicaSets anew.
     pub(super) fn place_with_children(&mut self, at: u32, now: UnixTime) {
         self.place(at, now);
-        let children = self.owners.get(at).and_then(|owner| owner.kin.as_ref()).map(|kin| kin.children.clone());
+        let children = self
+            .owners
+            .get(at)
+            .and_then(|owner| owner.dependents.as_ref())
+            .map(|dependents| dependents.children.clone());
         for child in children.unwrap_or_default() {
             self.place(child, now);
         }
@@ -250,16 +254,16 @@ impl Inventory {
     }
 
     /// The same where that is to be taken in.
-    pub(super) fn stir_owner(&mut self, at: u32) {
+    pub(super) fn queue_owner_update(&mut self, at: u32) {
         for workload in self.workloads_of(at).into_iter().flatten() {
-            self.workloads.stir(workload);
+            self.workloads.queue_update(workload);
         }
     }
 
     /// The same where pods may have come to belong to another object.
-    pub(super) fn stir_all_of_owner(&mut self, at: u32) {
+    pub(super) fn queue_full_owner_update(&mut self, at: u32) {
         for workload in self.workloads_of(at).into_iter().flatten() {
-            self.workloads.stir_all(workload);
+            self.workloads.queue_full_update(workload);
         }
     }
 
@@ -267,8 +271,8 @@ impl Inventory {
     fn workloads_of(&self, at: u32) -> [Option<u32>; 2] {
         let Some((owner, top)) = self.owners.get(at).zip(self.owners.top(at)) else { return [None; 2] };
         let placed = match owner.placed {
-            Placed::Workload(workload) => Some(workload),
-            Placed::Awaiting | Placed::Nowhere => None,
+            Placement::Workload(workload) => Some(workload),
+            Placement::Awaiting | Placement::Nowhere => None,
         };
         [placed, self.workloads.find(top.key.workload_name())]
     }

@@ -1,7 +1,7 @@
 //! Who owns what: the owners, which of them hang on which, and what is waited for.
 
 use super::intern::Symbol;
-use super::owners::{Kin, Owner, OwnerObject, Placed};
+use super::owners::{Dependents, Owner, OwnerObject, Placement};
 use super::records::OwnerKey;
 use super::slab::ByUid;
 use crate::kinds::WorkloadKind;
@@ -69,15 +69,15 @@ impl Ownership {
             object: OwnerObject::Missing,
             missing_since: Some(now),
             parent: None,
-            kin: None,
-            placed: Placed::Nowhere,
+            dependents: None,
+            placed: Placement::Nowhere,
         })
     }
 
     /// Forgets an owner that nothing names any more.
     pub(super) fn release(&mut self, at: u32) {
         let Some(owner) = self.owners.get(at) else { return };
-        if owner.object == OwnerObject::Missing && owner.kin.is_none() {
+        if owner.object == OwnerObject::Missing && owner.dependents.is_none() {
             self.owners.remove(at);
             self.awaiting.remove(&at);
         }
@@ -94,12 +94,12 @@ impl Ownership {
         }
         if let Some(before) = before {
             if let Some(owner) = self.owners.get_mut(before) {
-                owner.without(|kin| kin.children.retain(|at| *at != child));
+                owner.without(|dependents| dependents.children.retain(|at| *at != child));
             }
             self.release(before);
         }
         if let Some(owner) = parent.and_then(|parent| self.owners.get_mut(parent)) {
-            owner.kin.get_or_insert_default().children.push(child);
+            owner.dependents.get_or_insert_default().children.push(child);
         }
         true
     }
@@ -111,11 +111,11 @@ impl Ownership {
     }
 
     /// Says where the pods of an owner are counted from now on; returns where they were.
-    pub(super) fn set_placed(&mut self, at: u32, placed: Placed) -> Option<Placed> {
+    pub(super) fn set_placed(&mut self, at: u32, placed: Placement) -> Option<Placement> {
         let before = std::mem::replace(&mut self.owners.get_mut(at)?.placed, placed);
-        if placed == Placed::Awaiting {
+        if placed == Placement::Awaiting {
             self.awaiting.insert(at);
-        } else if before == Placed::Awaiting {
+        } else if before == Placement::Awaiting {
             self.awaiting.remove(&at);
         }
         Some(before)
@@ -174,23 +174,23 @@ impl Ownership {
     pub(super) fn remove_revision(&mut self, uid: Uid) -> Option<u32> {
         let at = self.revisions.remove(&uid)?;
         if let Some(owner) = self.owners.get_mut(at) {
-            owner.without(|kin| kin.revisions.retain(|revision| revision.uid != uid));
+            owner.without(|dependents| dependents.revisions.retain(|revision| revision.uid != uid));
         }
         Some(at)
     }
 
     /// Moves everything that hangs on an owner to another; returns the pods and the ReplicaSets among it.
-    pub(super) fn adopt(&mut self, from: u32, to: u32) -> Option<Kin> {
-        let kin = self.owners.get_mut(from).filter(|_| from != to)?.kin.take()?;
-        for revision in &kin.revisions {
+    pub(super) fn adopt(&mut self, from: u32, to: u32) -> Option<Dependents> {
+        let dependents = self.owners.get_mut(from).filter(|_| from != to)?.dependents.take()?;
+        for revision in &dependents.revisions {
             self.revisions.insert(revision.uid, to);
         }
-        for child in &kin.children {
+        for child in &dependents.children {
             if let Some(child) = self.owners.get_mut(*child) {
                 child.parent = Some(to);
             }
         }
-        Some(*kin)
+        Some(*dependents)
     }
 
     /// Gives back memory; a table keeps room for as much again.

@@ -1,6 +1,6 @@
 //! Makes records of objects: knows which containers, labels and messages count.
 
-use super::container_identity::{Described, IdentityRecord, Shape, Shapes};
+use super::container_identity::{ContainerIdentity, DescribedContainer, IdentityTable, ImageIdRecord};
 use super::intern::{Interner, Symbol};
 use super::records::{ContainerRecord, ControllerRecord, ImageRecord, PodRecord, TemplateRecord};
 use super::settings::Settings;
@@ -16,7 +16,7 @@ use std::num::NonZeroU32;
 /// Makes records: knows which containers and labels count.
 pub(super) struct Recorder<'i> {
     pub(super) strings: &'i mut Interner,
-    pub(super) shapes: &'i mut Shapes,
+    pub(super) identities: &'i mut IdentityTable,
     pub(super) settings: &'i Settings,
     /// How many bytes of messages may still be kept.
     pub(super) message_bytes_left: &'i mut usize,
@@ -94,45 +94,45 @@ impl Recorder<'_> {
     fn container(&mut self, pod: &Pod<'_>, place: usize, container: &TemplateContainer<'_>) -> ContainerRecord {
         let status = pod.statuses.iter().find(|status| status.name == container.name);
         let container_id = status.map_or("", |status| &status.container_id);
-        let described = Described {
+        let described = DescribedContainer {
             name: &container.name,
             image: &container.image,
             image_id: status.map_or("", |status| &status.image_id),
             runs_unnamed: status.is_some_and(|status| status.running && status.image_id.is_empty()),
             cri_o: container_id.starts_with("cri-o://"),
         };
-        let shape = self.shapes.recent(place, described).unwrap_or_else(|| {
-            let shape = self.shape(described);
-            let shape = self.shapes.intern(shape);
-            self.shapes.remember(place, described, shape);
-            shape
+        let identity = self.identities.recent(place, described).unwrap_or_else(|| {
+            let identity = self.identity(described);
+            let identity = self.identities.intern(identity);
+            self.identities.remember(place, described, identity);
+            identity
         });
         ContainerRecord {
-            shape,
+            identity,
             container_id: if container_id.is_empty() { 0 } else { self.strings.hash(container_id).max(1) },
             started: status.and_then(|status| status.started),
         }
     }
 
-    fn shape(&mut self, described: Described<'_>) -> Shape {
-        let mut shape = Shape {
+    fn identity(&mut self, described: DescribedContainer<'_>) -> ContainerIdentity {
+        let mut identity = ContainerIdentity {
             name: self.strings.intern(described.name),
             image: self.strings.intern(described.image),
             digest: Symbol::EMPTY,
             repository: Symbol::EMPTY,
-            identity: IdentityRecord::NotStarted,
+            image_id: ImageIdRecord::NotStarted,
             cri_o: described.cri_o,
         };
         if let Some(image) = ImageId::parse(described.image_id) {
-            shape.identity = IdentityRecord::Known(image.kind);
-            shape.digest = self.strings.intern(image.digest);
-            shape.repository = self.strings.intern(image.repository);
+            identity.image_id = ImageIdRecord::Known(image.kind);
+            identity.digest = self.strings.intern(image.digest);
+            identity.repository = self.strings.intern(image.repository);
         } else if !described.image_id.is_empty() {
-            shape.identity = IdentityRecord::Unreadable;
+            identity.image_id = ImageIdRecord::Unreadable;
         } else if described.runs_unnamed {
-            shape.identity = IdentityRecord::NotReported;
+            identity.image_id = ImageIdRecord::NotReported;
         }
-        shape
+        identity
     }
 
     /// The configured labels' values; empty where absent.

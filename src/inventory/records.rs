@@ -1,6 +1,6 @@
 //! What is kept of each object: symbols and moments, tens of bytes a record.
 
-use super::container_identity::{IdentityRecord, Shape, ShapeId, Shapes};
+use super::container_identity::{ContainerIdentity, IdentityId, IdentityTable, ImageIdRecord};
 use super::intern::Symbol;
 use crate::kinds::WorkloadKind;
 use crate::objects::{TemplateDigest, Uid};
@@ -31,7 +31,7 @@ pub(super) struct PodRecord {
 /// A container that runs for the life of its pod.
 #[derive(Clone, Copy, PartialEq, Debug)]
 pub(super) struct ContainerRecord {
-    pub(super) shape: ShapeId,
+    pub(super) identity: IdentityId,
     /// A hash of `containerID`; 0 if there is none. It is compared only with its predecessor's.
     pub(super) container_id: u32,
     pub(super) started: Option<UnixTime>,
@@ -84,21 +84,28 @@ pub(super) struct ControllerRecord {
 impl PodRecord {
     /// Keeps what is known of containers that still run although their `imageID` changed: a changed `imageID` is another
     /// name for the same bytes, not a deploy (rows 6 and 7). Hands out the pairs of names.
-    pub(super) fn remember(&mut self, before: &PodRecord, shapes: &mut Shapes, mut alias: impl FnMut(Symbol, Symbol)) {
+    pub(super) fn remember(
+        &mut self,
+        before: &PodRecord,
+        identities: &mut IdentityTable,
+        mut alias: impl FnMut(Symbol, Symbol),
+    ) {
         for container in &mut self.containers {
-            let Some(new) = shapes.get(container.shape).copied() else { continue };
+            let Some(new) = identities.get(container.identity).copied() else { continue };
             let old = before.containers.iter().filter(|old| {
-                old.container_id == container.container_id && old.container_id != 0 && old.shape != container.shape
+                old.container_id == container.container_id
+                    && old.container_id != 0
+                    && old.identity != container.identity
             });
-            let mut old = old.filter_map(|old| shapes.get(old.shape)).copied();
-            let differs = |old: &Shape| (old.digest, old.identity) != (new.digest, new.identity);
+            let mut old = old.filter_map(|old| identities.get(old.identity)).copied();
+            let differs = |old: &ContainerIdentity| (old.digest, old.image_id) != (new.digest, new.image_id);
             let Some(old) = old.find(|old| old.name == new.name && differs(old)) else { continue };
-            let (IdentityRecord::Known(was), IdentityRecord::Known(is)) = (old.identity, new.identity) else {
+            let (ImageIdRecord::Known(was), ImageIdRecord::Known(is)) = (old.image_id, new.image_id) else {
                 continue;
             };
             if was < is {
-                let Shape { identity, digest, repository, .. } = old;
-                container.shape = shapes.intern(Shape { digest, repository, identity, ..new });
+                let ContainerIdentity { image_id, digest, repository, .. } = old;
+                container.identity = identities.intern(ContainerIdentity { digest, repository, image_id, ..new });
             } else if was == is {
                 alias(old.digest, new.digest);
             }

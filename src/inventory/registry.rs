@@ -1,8 +1,8 @@
 //! What registries say of images: which of it is asked for, and what changes with it.
 
 use super::Inventory;
-use super::container_identity::{IdentityRecord, ShapeId};
-use super::ended::Via;
+use super::container_identity::{IdentityId, ImageIdRecord};
+use super::ended::ObservedBy;
 use super::intern::Symbol;
 use super::owners::{Owner, OwnerObject};
 use crate::report::Name;
@@ -51,7 +51,7 @@ pub struct AskedDigest {
 /// What is known of an image while the pods are gone through.
 #[derive(Default)]
 #[expect(clippy::struct_excessive_bools, reason = "each is a fact of its own")]
-struct Running {
+struct ImageUsage {
     /// What runs under it, and when the last container of each started.
     digests: BTreeMap<(DigestKind, Name), Option<UnixTime>>,
     in_skew: bool,
@@ -69,23 +69,23 @@ impl Inventory {
         if !self.sources.have_answered() {
             return None;
         }
-        let mut images: BTreeMap<Symbol, Running> = BTreeMap::new();
+        let mut images: BTreeMap<Symbol, ImageUsage> = BTreeMap::new();
         let mut skews = Vec::new();
         for (_, record) in self.workloads.iter() {
-            let mut groups: BTreeMap<(Symbol, Symbol), BTreeMap<ShapeId, Option<UnixTime>>> = BTreeMap::new();
+            let mut groups: BTreeMap<(Symbol, Symbol), BTreeMap<IdentityId, Option<UnixTime>>> = BTreeMap::new();
             let owners = record.groups.iter().filter_map(|at| self.owners.get(*at));
             let pods = owners.flat_map(Owner::pods).filter_map(|pod| self.pods.get(*pod)).map(|entry| &entry.record);
             for pod in pods.filter(|pod| !pod.terminating) {
                 for container in &pod.containers {
-                    if let Some(shape) = self.shapes.get(container.shape) {
-                        let shapes = groups.entry((pod.hash, shape.name)).or_default();
-                        let latest = shapes.entry(container.shape).or_default();
+                    if let Some(identity) = self.identities.get(container.identity) {
+                        let identities = groups.entry((pod.hash, identity.name)).or_default();
+                        let latest = identities.entry(container.identity).or_default();
                         *latest = (*latest).max(container.started);
                     }
                 }
             }
-            for shapes in groups.into_values() {
-                self.ask_for(&shapes, &mut images, &mut skews);
+            for identities in groups.into_values() {
+                self.ask_for(&identities, &mut images, &mut skews);
             }
             for owner in record.controllers.iter().filter_map(|at| self.owners.get(*at)) {
                 let OwnerObject::Controller(controller) = &owner.object else { continue };
@@ -113,16 +113,17 @@ impl Inventory {
     /// Takes in what the containers of one name run under one template hash.
     fn ask_for(
         &self,
-        shapes: &BTreeMap<ShapeId, Option<UnixTime>>,
-        images: &mut BTreeMap<Symbol, Running>,
+        identities: &BTreeMap<IdentityId, Option<UnixTime>>,
+        images: &mut BTreeMap<Symbol, ImageUsage>,
         skews: &mut Vec<Vec<AskedDigest>>,
     ) {
         let mut digests: BTreeSet<AskedDigest> = BTreeSet::new();
-        let shapes = || shapes.iter().filter_map(|(shape, latest)| Some((self.shapes.get(*shape)?, *latest)));
-        for (shape, latest) in shapes().filter(|(shape, _)| shape.identity != IdentityRecord::NotStarted) {
-            let image = self.strings.name(shape.image);
-            let running = images.entry(shape.image).or_default();
-            let repository = self.strings.name(shape.repository);
+        let identities =
+            || identities.iter().filter_map(|(identity, latest)| Some((self.identities.get(*identity)?, *latest)));
+        for (identity, latest) in identities().filter(|(identity, _)| identity.image_id != ImageIdRecord::NotStarted) {
+            let image = self.strings.name(identity.image);
+            let running = images.entry(identity.image).or_default();
+            let repository = self.strings.name(identity.repository);
             // A digest beside the tag does not make the name less short.
             let name = image.split_once('@').map_or(&**image, |(name, _)| name);
             if let Some(reference) = TagReference::parse(name) {
@@ -130,8 +131,8 @@ impl Inventory {
                 running.confirmed |= is_of;
                 running.elsewhere |= !is_of && !repository.is_empty();
             }
-            if let IdentityRecord::Known(kind) = shape.identity {
-                let digest = self.strings.name(shape.digest).clone();
+            if let ImageIdRecord::Known(kind) = identity.image_id {
+                let digest = self.strings.name(identity.digest).clone();
                 let known = running.digests.entry((kind, digest.clone())).or_default();
                 *known = (*known).max(latest);
                 digests.insert(AskedDigest { kind, digest, image: image.clone() });
@@ -139,8 +140,8 @@ impl Inventory {
         }
         let distinct: HashSet<&Name> = digests.iter().map(|asked| &asked.digest).collect();
         if distinct.len() > 1 {
-            for (shape, _) in shapes() {
-                if let Some(running) = images.get_mut(&shape.image) {
+            for (identity, _) in identities() {
+                if let Some(running) = images.get_mut(&identity.image) {
                     running.in_skew = true;
                 }
             }
@@ -194,13 +195,13 @@ impl Inventory {
         let mut concerned = Vec::new();
         for (at, record) in self.workloads.iter() {
             let is_divided = self.is_divided(&record.memory);
-            let mut shapes = record.memory.shapes().filter_map(|shape| self.shapes.get(shape));
+            let mut identities = record.memory.identities().filter_map(|identity| self.identities.get(identity));
             let is_concerned = (is_divided && (facts_changed || !record.memory.observed))
-                || shapes.any(|shape| {
-                    let image = self.strings.name(shape.image);
+                || identities.any(|identity| {
+                    let image = self.strings.name(identity.image);
                     let tag = evidence.tags.get(image);
                     changed(image)
-                        || (facts_changed && tag.is_some_and(|tag| tag.digest != *self.strings.name(shape.digest)))
+                        || (facts_changed && tag.is_some_and(|tag| tag.digest != *self.strings.name(identity.digest)))
                 });
             if is_concerned {
                 concerned.push((at, is_divided));
@@ -210,8 +211,8 @@ impl Inventory {
             if is_divided && let Some(record) = self.workloads.get_mut(at) {
                 record.memory.images_changed();
             }
-            self.workloads.stir(at);
+            self.workloads.queue_update(at);
         }
-        self.take_in(now, Via::Event);
+        self.take_in(now, ObservedBy::Event);
     }
 }

@@ -108,7 +108,7 @@ impl Inventory {
             }
             Resource::ControllerRevisions => {
                 for (_, owner) in self.owners.iter_mut() {
-                    for revision in owner.kin.iter_mut().flat_map(|kin| &mut kin.revisions) {
+                    for revision in owner.dependents.iter_mut().flat_map(|dependents| &mut dependents.revisions) {
                         if revision.scope == source.namespace {
                             note(&mut revision.seen, revision.uid);
                         }

@@ -8,7 +8,7 @@ use std::collections::BTreeSet;
 /// that what comes and goes leaves no memory behind.
 #[derive(Debug)]
 pub(super) struct Slab<T> {
-    pieces: Vec<Piece<T>>,
+    pieces: Vec<Chunk<T>>,
     /// The pieces in which there is a place.
     roomy: BTreeSet<u32>,
     /// A piece in which nothing is left, kept for what comes next.
@@ -18,7 +18,7 @@ pub(super) struct Slab<T> {
 
 /// Some places, one after the other; of a piece that was given back, none.
 #[derive(Debug)]
-struct Piece<T> {
+struct Chunk<T> {
     places: Vec<Option<T>>,
     free: Vec<u16>,
 }
@@ -37,7 +37,7 @@ impl<T> Default for Slab<T> {
     }
 }
 
-impl<T> Piece<T> {
+impl<T> Chunk<T> {
     fn is_full(&self) -> bool {
         self.free.is_empty() && self.places.len() == PIECE
     }
@@ -131,13 +131,13 @@ impl<T> Slab<T> {
 
     fn add_piece(&mut self) -> u32 {
         let at = number(self.pieces.len());
-        self.pieces.push(Piece { places: Vec::new(), free: Vec::new() });
+        self.pieces.push(Chunk { places: Vec::new(), free: Vec::new() });
         self.roomy.insert(at);
         at
     }
 
     fn give_back(&mut self, at: u32) {
-        self.pieces[at as usize] = Piece { places: Vec::new(), free: Vec::new() };
+        self.pieces[at as usize] = Chunk { places: Vec::new(), free: Vec::new() };
         while self.pieces.last().is_some_and(|last| last.places.capacity() == 0) {
             self.pieces.pop();
             self.roomy.remove(&number(self.pieces.len()));

@@ -1,7 +1,7 @@
 //! The workloads: which there are, which have to be reported again, and which change by the passing of time alone.
 
 use super::intern::Symbol;
-use super::memory::Memory;
+use super::memory::WorkloadMemory;
 use super::slab::Slab;
 use crate::time::UnixTime;
 use hashbrown::HashMap;
@@ -20,7 +20,7 @@ pub(super) struct WorkloadRecord {
     pub(super) groups: Vec<u32>,
     /// The objects of that name; more than one only while one replaces another.
     pub(super) controllers: Vec<u32>,
-    pub(super) memory: Memory,
+    pub(super) memory: WorkloadMemory,
     dirty: bool,
     published: bool,
     changes_at: Option<UnixTime>,
@@ -46,7 +46,7 @@ pub(super) struct Workloads {
     /// Workloads that were not observed yet.
     fresh: Vec<u32>,
     /// Workloads whose memory has to follow the event that is under way.
-    stirred: Vec<u32>,
+    update_queued: Vec<u32>,
     /// Workloads whose report may differ from the last one.
     dirty: Vec<u32>,
     /// Length of the sorted prefix of `dirty`.
@@ -89,7 +89,7 @@ impl Workloads {
             name: own_name,
             groups: Vec::new(),
             controllers: Vec::new(),
-            memory: Memory::default(),
+            memory: WorkloadMemory::default(),
             dirty: false,
             published: false,
             changes_at: None,
@@ -112,24 +112,24 @@ impl Workloads {
     }
 
     /// Marks a workload whose memory has to follow the event that is under way.
-    pub(super) fn stir(&mut self, at: u32) {
+    pub(super) fn queue_update(&mut self, at: u32) {
         self.touch(at);
-        if self.records.get_mut(at).is_some_and(|record| record.memory.stir()) {
-            self.stirred.push(at);
+        if self.records.get_mut(at).is_some_and(|record| record.memory.queue_update()) {
+            self.update_queued.push(at);
         }
     }
 
     /// The same where pods may have come or gone in other ways than one by one.
-    pub(super) fn stir_all(&mut self, at: u32) {
+    pub(super) fn queue_full_update(&mut self, at: u32) {
         if let Some(record) = self.records.get_mut(at) {
             record.memory.count_again();
         }
-        self.stir(at);
+        self.queue_update(at);
     }
 
     /// The next workload whose memory has to follow.
     pub(super) fn next_stirred(&mut self) -> Option<u32> {
-        self.stirred.pop().or_else(|| self.fresh.pop())
+        self.update_queued.pop().or_else(|| self.fresh.pop())
     }
 
     /// The workloads that were not observed yet; they count as observed from here on.
@@ -139,10 +139,10 @@ impl Workloads {
 
     /// Forgets everything that was observed.
     pub(super) fn forget_memories(&mut self) {
-        self.stirred.clear();
+        self.update_queued.clear();
         self.fresh = self.records.iter().map(|(at, _)| at).collect();
         for (_, record) in self.records.iter_mut() {
-            record.memory = Memory::default();
+            record.memory = WorkloadMemory::default();
         }
     }
 
@@ -181,7 +181,7 @@ impl Workloads {
     }
 
     /// Keeps that a workload was reported, and when that report differs although nothing happens.
-    pub(super) fn end_report(&mut self, at: u32, changes_at: Option<UnixTime>, memory: Option<Memory>) {
+    pub(super) fn end_report(&mut self, at: u32, changes_at: Option<UnixTime>, memory: Option<WorkloadMemory>) {
         if let Some(record) = self.records.get_mut(at) {
             record.published = true;
             record.changes_at = changes_at;
@@ -217,7 +217,7 @@ impl Workloads {
     /// Gives back memory; a table keeps room for as much again.
     pub(super) fn shrink(&mut self) {
         self.by_name.shrink_to(2 * self.by_name.len());
-        for list in [&mut self.dirty, &mut self.fresh, &mut self.stirred] {
+        for list in [&mut self.dirty, &mut self.fresh, &mut self.update_queued] {
             list.shrink_to(2 * list.len());
         }
     }
