@@ -11,7 +11,7 @@ use crate::kinds::WorkloadKind;
 use crate::objects::TemplateDigest;
 use crate::report::Name;
 use crate::report::facts::{
-    self, ContainerFacts, Controller, Identity, ImageFacts, PodFacts, TemplateFacts, WorkloadFacts,
+    self, ContainerFacts, Controller, ImageFacts, ImageIdentity, PodFacts, TemplateFacts, WorkloadFacts,
 };
 use crate::time::UnixTime;
 
@@ -100,7 +100,7 @@ impl Inventory {
             stalled_after: u32::try_from(self.settings.stalled_after.as_secs()).unwrap_or(u32::MAX),
             pods: Vec::new(),
             containers: Vec::new(),
-            memory: facts::Memory {
+            memory: facts::ObservedHistory {
                 course: &memory.course,
                 same_template: self.same_template(record, memory),
                 hashes: hashes.collect(),
@@ -159,10 +159,10 @@ impl Inventory {
             name: self.strings.name(identity.name),
             image: self.strings.name(identity.image),
             identity: match identity.image_id {
-                ImageIdRecord::NotStarted => Identity::NotStarted,
-                ImageIdRecord::NotReported => Identity::NotReported,
-                ImageIdRecord::Unreadable => Identity::Unreadable,
-                ImageIdRecord::Known(kind) => Identity::Known(kind, self.strings.name(identity.digest)),
+                ImageIdRecord::NotStarted => ImageIdentity::NotStarted,
+                ImageIdRecord::NotReported => ImageIdentity::NotReported,
+                ImageIdRecord::Unreadable => ImageIdentity::Unreadable,
+                ImageIdRecord::Known(kind) => ImageIdentity::Known(kind, self.strings.name(identity.digest)),
             },
             repository: self.strings.name(identity.repository),
             cri_o: identity.cri_o,

@@ -13,7 +13,7 @@ use super::records::PodRecord;
 use super::workloads::WorkloadRecord;
 use crate::objects::{TemplateDigest, Uid};
 use crate::report::evidence::OnNodes;
-use crate::report::facts::{ContainerFacts, Course, SkewMemory};
+use crate::report::facts::{ContainerFacts, ObservedRollout, SkewMemory};
 use crate::report::{self, Name, Outcome};
 use crate::time::UnixTime;
 
@@ -34,7 +34,7 @@ pub(super) struct WorkloadMemory {
     /// Its active pods by what they have in common.
     groups: Vec<PodGroup>,
     /// How its rollout stands.
-    pub(super) course: Course,
+    pub(super) course: ObservedRollout,
     /// The template its object asked for when last seen.
     template: Option<TemplateDigest>,
     /// Most workloads have neither skews nor aliases, and no rollout of theirs has ended yet.
@@ -132,7 +132,7 @@ impl WorkloadMemory {
         // Which pods there are tells when a rollback began, and whether a rollout has all that it waits for.
         let known = |pod: &PodRecord| (pod.hash, pod.created, pod.terminating, pod.never_ready);
         let mut news = before.map(known) != after.map(known)
-            && matches!(&self.course, Course::InProgress(rollout) if rollout.by_pods || rollout.arriving);
+            && matches!(&self.course, ObservedRollout::InProgress(rollout) if rollout.by_pods || rollout.arriving);
         // The new comes first, so that a group which has it before and after has no gap.
         for pod in after.into_iter().filter(|pod| !pod.terminating) {
             news |= enter(&mut self.groups, pod, now, &mut self.images_changed);
@@ -283,8 +283,9 @@ impl Inventory {
         self.refresh(record, &mut memory, now);
         let facts = self.rollout_facts(record, &memory, false);
         let mut course = report::observe(&facts, now);
-        let is_first = memory.course == Course::Unseen;
-        if matches!(&course, Course::InProgress(rollout) if rollout.by_pods || (is_first && rollout.arriving)) {
+        let is_first = memory.course == ObservedRollout::Unseen;
+        if matches!(&course, ObservedRollout::InProgress(rollout) if rollout.by_pods || (is_first && rollout.arriving))
+        {
             course = report::observe(&self.rollout_facts(record, &memory, true), now);
         }
         if course != memory.course {
@@ -341,7 +342,7 @@ impl Inventory {
     }
 
     /// Takes over how the rollout stands now.
-    pub(super) fn conclude(&self, record: &WorkloadRecord, memory: &mut WorkloadMemory, course: Course) {
+    pub(super) fn conclude(&self, record: &WorkloadRecord, memory: &mut WorkloadMemory, course: ObservedRollout) {
         memory.course = course;
         memory.template = self.template_of(record).or(memory.template);
     }
@@ -402,7 +403,7 @@ impl Inventory {
             let (all, nodes) = self.on_their_nodes(record, memory.uid, *hash, all);
             let nodes = self.nodes.latest().map(|evidence| OnNodes { evidence, nodes: &nodes });
             let (aliases, registry) = (&*rare.aliases, self.registry.as_deref());
-            let same = report::Same { aliases, nodes, awaits_nodes: false, registry };
+            let same = report::Equivalences { aliases, nodes, awaits_nodes: false, registry };
             let since = report::skewed_since(&all, within_image, same, now);
             let Some(since) = since else { continue };
             let hash = self.strings.name(*hash);

@@ -29,7 +29,7 @@ mod workloads;
 
 use crate::objects::{Body, Object, Resource, Uid};
 pub use crate::report::evidence::{CachedTag, Evidence};
-pub use crate::report::evidence_builder::{Asked, EvidenceBuilder};
+pub use crate::report::evidence_builder::{EvidenceBuilder, WantedImages};
 pub use crate::report::registry::RegistryEvidence;
 use crate::report::{Name, Workload, WorkloadReport};
 use crate::time::UnixTime;

@@ -10,7 +10,7 @@ use super::workloads::WorkloadRecord;
 use crate::objects::{Node, Object, Uid};
 use crate::report::Name;
 use crate::report::evidence::{CachedTag, Evidence};
-use crate::report::evidence_builder::{Asked, EvidenceBuilder, NodeFacts};
+use crate::report::evidence_builder::{EvidenceBuilder, NodeFacts, WantedImages};
 use crate::report::facts::ContainerFacts;
 use crate::report::reference::TagReference;
 use crate::time::UnixTime;
@@ -51,13 +51,13 @@ impl NodeEvidence {
 impl Inventory {
     /// What workloads run, as nodes are asked for it; `None` until there is a complete picture.
     #[must_use]
-    pub fn asked(&self) -> Option<Asked> {
+    pub fn asked(&self) -> Option<WantedImages> {
         let is_complete = self.sources.have_answered();
         is_complete.then(|| self.images_in_use())
     }
 
-    fn images_in_use(&self) -> Asked {
-        let mut asked = Asked::default();
+    fn images_in_use(&self) -> WantedImages {
+        let mut asked = WantedImages::default();
         let mut references: HashMap<Symbol, Option<TagReference>> = HashMap::new();
         let mut elsewhere: BTreeSet<Name> = BTreeSet::new();
         for identity in self.identities_in_use() {

@@ -7,7 +7,7 @@ use super::document;
 use super::failure::Failure;
 use super::host::Host;
 use crate::report::Name;
-use crate::report::registry::{Part, Target};
+use crate::report::registry::{DocumentKind, ReferenceTarget};
 use crate::sync::lock;
 use crate::time::UnixTime;
 use std::sync::{Arc, Mutex, MutexGuard};
@@ -68,13 +68,13 @@ impl Shared {
     async fn ask_image(&self, host: &Host, session: &mut Session<'_>, image: &Name) -> Result<(), Failure> {
         let Some(target) = self.book().entry(image).map(|entry| entry.reference.target.clone()) else { return Ok(()) };
         let Resolved { digest, body } = match &target {
-            Target::Tag(tag) => session.head(tag).await?,
-            Target::Digest(digest) => session.head(digest).await?,
+            ReferenceTarget::Tag(tag) => session.head(tag).await?,
+            ReferenceTarget::Digest(digest) => session.head(digest).await?,
         };
         if let Some((body, content_type)) = body {
             let fact = document::manifest(&body, &content_type)?;
             self.book().learn(&digest, fact);
-        } else if matches!(target, Target::Tag(_)) && self.needs_manifest(host, image, &digest) {
+        } else if matches!(target, ReferenceTarget::Tag(_)) && self.needs_manifest(host, image, &digest) {
             let (body, content_type) = session.manifest(&digest).await?;
             let fact = document::manifest(&body, &content_type)?;
             self.book().learn(&digest, fact);
@@ -95,9 +95,11 @@ impl Shared {
             let Some(missing) = self.book().missing(image).into_iter().next() else { return };
             let digest = &missing.digest;
             let fact = match missing.part {
-                Part::Manifest if !self.book().may_pull(host) => return,
-                Part::Manifest => session.manifest(digest).await.and_then(|(body, it)| document::manifest(&body, &it)),
-                Part::Config => session.config(digest).await.and_then(|body| document::config(&body)),
+                DocumentKind::Manifest if !self.book().may_pull(host) => return,
+                DocumentKind::Manifest => {
+                    session.manifest(digest).await.and_then(|(body, it)| document::manifest(&body, &it))
+                }
+                DocumentKind::Config => session.config(digest).await.and_then(|body| document::config(&body)),
             };
             match fact {
                 Ok(fact) => self.book().learn(digest, fact),

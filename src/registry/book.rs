@@ -9,7 +9,7 @@ use super::state::State;
 use crate::inventory::{AskedDigest, AskedImages};
 use crate::report::Name;
 use crate::report::digest::DigestKind;
-use crate::report::registry::{Build, ImageFact, Reference, RegistryEvidence, TagFact, Target};
+use crate::report::registry::{Build, ImageFact, Reference, ReferenceTarget, RegistryEvidence, TagFact};
 use crate::time::UnixTime;
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet, VecDeque};
 use std::hash::{BuildHasher, RandomState};
@@ -311,8 +311,8 @@ impl Book {
         let spread = f64::from(u32::try_from(self.hasher.hash_one((image, Instant::now())) >> 32).unwrap_or(0));
         let Some(entry) = self.references.get_mut(image) else { return };
         let interval = match entry.reference.target {
-            Target::Tag(_) => self.options.interval(&entry.reference.host, &self.timings),
-            Target::Digest(_) => self.timings.pinned,
+            ReferenceTarget::Tag(_) => self.options.interval(&entry.reference.host, &self.timings),
+            ReferenceTarget::Digest(_) => self.timings.pinned,
         };
         entry.due = Instant::now() + interval.mul_f64(0.8 + 0.4 * spread / f64::from(u32::MAX));
     }
@@ -407,15 +407,15 @@ impl Book {
         let mut evidence = RegistryEvidence::default();
         for (image, entry) in &self.references {
             let interval = match entry.reference.target {
-                Target::Tag(_) => self.options.interval(&entry.reference.host, &self.timings),
-                Target::Digest(_) => self.timings.pinned,
+                ReferenceTarget::Tag(_) => self.options.interval(&entry.reference.host, &self.timings),
+                ReferenceTarget::Digest(_) => self.timings.pinned,
             };
             let is_fresh = entry.confirmed.is_some_and(|at| at.elapsed() <= interval * 3);
             match (&entry.missing, &entry.seen, &entry.reference.target) {
                 (Some((_, since)), _, _) if entry.gone && is_fresh => {
                     evidence.gone.insert(image.clone(), *since);
                 }
-                (_, Some((digest, since)), Target::Tag(_)) if is_fresh && !entry.gone => {
+                (_, Some((digest, since)), ReferenceTarget::Tag(_)) if is_fresh && !entry.gone => {
                     evidence.tags.insert(image.clone(), TagFact { digest: digest.clone(), since: *since });
                 }
                 _ => {}

@@ -4,12 +4,12 @@ use super::book::Book;
 use crate::inventory::AskedDigest;
 use crate::report::Name;
 use crate::report::digest::DigestKind;
-use crate::report::registry::{Comparer, ImageFact, Missing, Part};
+use crate::report::registry::{Comparer, DocumentKind, ImageFact, MissingDocument};
 use std::collections::HashSet;
 
 impl Book {
     /// The documents of an image's repository that would tell how what runs under it relates: to the tag, and in each skew.
-    pub(super) fn missing(&self, image: &str) -> Vec<Missing> {
+    pub(super) fn missing(&self, image: &str) -> Vec<MissingDocument> {
         let Some(entry) = self.entry(image) else { return Vec::new() };
         let repository = &entry.reference.repository;
         let mut comparer = Comparer::new(&self.evidence);
@@ -40,18 +40,18 @@ impl Book {
     }
 
     /// The next document on the way from a digest to the labels of an image.
-    fn lacking_build(&self, digest: &Name) -> Option<Missing> {
-        let of = |digest: &Name, part| Some(Missing { digest: digest.clone(), part });
+    fn lacking_build(&self, digest: &Name) -> Option<MissingDocument> {
+        let of = |digest: &Name, part| Some(MissingDocument { digest: digest.clone(), part });
         match self.evidence.fact(digest)? {
             ImageFact::Manifest(manifest) if self.evidence.fact(&manifest.config).is_none() => {
-                of(&manifest.config, Part::Config)
+                of(&manifest.config, DocumentKind::Config)
             }
             ImageFact::Manifest(_) | ImageFact::Config(_) => None,
             ImageFact::Index(index) => {
                 let amd64 = index.children.iter().find(|child| &*child.platform == "linux/amd64");
                 let child = amd64.or(index.children.first())?;
                 match self.evidence.fact(&child.digest) {
-                    None => of(&child.digest, Part::Manifest),
+                    None => of(&child.digest, DocumentKind::Manifest),
                     Some(ImageFact::Manifest(_)) => self.lacking_build(&child.digest),
                     Some(_) => None,
                 }

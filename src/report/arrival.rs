@@ -2,8 +2,8 @@
 //!
 //! Both kinds have no condition that says so, and a rollout of which every pod hangs is not complete (row 53).
 
-use super::facts::{Controller, ControllerKind, Course, PodFacts, TemplateFacts, WorkloadFacts};
-use super::rollout::Current;
+use super::facts::{Controller, ControllerKind, ObservedRollout, PodFacts, TemplateFacts, WorkloadFacts};
+use super::rollout::CurrentHash;
 use super::start::of_object;
 use crate::time::UnixTime;
 
@@ -13,12 +13,12 @@ use crate::time::UnixTime;
 pub(super) fn is_arriving(
     facts: &WorkloadFacts<'_>,
     controller: &Controller<'_>,
-    current: Current<'_>,
-    course: &Course,
+    current: CurrentHash<'_>,
+    course: &ObservedRollout,
     now: UnixTime,
 ) -> bool {
-    let Current::Hash(hash) = current else { return false };
-    if matches!(course, Course::Complete(complete) if complete == hash) {
+    let CurrentHash::Hash(hash) = current else { return false };
+    if matches!(course, ObservedRollout::Complete(complete) if complete == hash) {
         return false;
     }
     let own = || facts.pods.iter().filter(|pod| !pod.terminating && pod.hash == hash);
@@ -46,8 +46,8 @@ pub(super) fn is_arriving(
     }
     match course {
         // What podskew saw begin, it will see complete.
-        Course::InProgress(_) | Course::Complete(_) => true,
-        Course::Unseen => has_not_ended(facts, controller, current, there < wanted, now),
+        ObservedRollout::InProgress(_) | ObservedRollout::Complete(_) => true,
+        ObservedRollout::Unseen => has_not_ended(facts, controller, current, there < wanted, now),
     }
 }
 
@@ -58,7 +58,7 @@ pub(super) fn is_arriving(
 fn has_not_ended(
     facts: &WorkloadFacts<'_>,
     controller: &Controller<'_>,
-    current: Current<'_>,
+    current: CurrentHash<'_>,
     missing: bool,
     now: UnixTime,
 ) -> bool {
@@ -88,7 +88,7 @@ fn has_not_ended(
 const PAUSE: u32 = 60;
 
 /// Whether the workload has had no other template, as far as its history tells.
-fn is_first_template(facts: &WorkloadFacts<'_>, current: Current<'_>) -> bool {
+fn is_first_template(facts: &WorkloadFacts<'_>, current: CurrentHash<'_>) -> bool {
     current.template(facts).is_none_or(|template| is_first(facts, template))
 }
 

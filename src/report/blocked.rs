@@ -1,7 +1,7 @@
 //! Why a rollout waits: the pods of the current hash that are not Ready, and the replicas that were not created, by reason.
 
 use super::facts::{PodFacts, WorkloadFacts};
-use super::rollout::{Current, Progress};
+use super::rollout::{CurrentHash, RolloutProgress};
 use super::{Name, RolloutState, WorkloadReport};
 
 /// Pods that a rollout in progress waits for, for one reason.
@@ -102,9 +102,9 @@ impl BlockReason {
 }
 
 /// What the rollout waits for, the most pods first; empty unless one is in progress, deliberately held or not.
-pub(super) fn blocked(facts: &WorkloadFacts<'_>, progress: &Progress<'_>) -> Vec<BlockedPods> {
+pub(super) fn blocked(facts: &WorkloadFacts<'_>, progress: &RolloutProgress<'_>) -> Vec<BlockedPods> {
     let state = progress.rollout.map(|rollout| rollout.state);
-    let Current::Hash(current) = progress.current else { return Vec::new() };
+    let CurrentHash::Hash(current) = progress.current else { return Vec::new() };
     if matches!(state, None | Some(RolloutState::Complete)) {
         return Vec::new();
     }
@@ -128,10 +128,10 @@ pub(super) fn blocked(facts: &WorkloadFacts<'_>, progress: &Progress<'_>) -> Vec
 /// current hash are in [`blocked`].
 pub(super) fn blocking(
     facts: &WorkloadFacts<'_>,
-    progress: &Progress<'_>,
+    progress: &RolloutProgress<'_>,
     at: Option<u32>,
 ) -> Option<Box<BlockedPods>> {
-    let (at, Current::Hash(current)) = (at?, progress.current) else { return None };
+    let (at, CurrentHash::Hash(current)) = (at?, progress.current) else { return None };
     let pod = facts.pods.get(at as usize).filter(|pod| pod.hash != current)?;
     Some(Box::new(one_pod(facts, pod, at)))
 }
@@ -157,9 +157,9 @@ fn one_pod(facts: &WorkloadFacts<'_>, pod: &PodFacts<'_>, at: u32) -> BlockedPod
 }
 
 /// The replicas of the current hash that are not there.
-fn not_created(facts: &WorkloadFacts<'_>, progress: &Progress<'_>) -> Option<BlockedPods> {
+fn not_created(facts: &WorkloadFacts<'_>, progress: &RolloutProgress<'_>) -> Option<BlockedPods> {
     let controller = facts.controller.as_ref()?;
-    let Current::Hash(current) = progress.current else { return None };
+    let CurrentHash::Hash(current) = progress.current else { return None };
     let number = |pods: usize| u32::try_from(pods).unwrap_or(u32::MAX);
     let (missing, reason, message) = if controller.kind.makes_pods() {
         // A pod that is terminating makes room for the one that replaces it.

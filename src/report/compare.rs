@@ -2,8 +2,8 @@
 
 use super::Name;
 use super::digest::{DigestKind, content};
-use super::evidence::{Candidate as Joinable, OnNodes, joined};
-use super::facts::{ContainerFacts, Identity};
+use super::evidence::{ImageCandidate as Joinable, OnNodes, joined};
+use super::facts::{ContainerFacts, ImageIdentity};
 use super::registry::{RegistryEvidence, join};
 use crate::time::UnixTime;
 
@@ -23,7 +23,7 @@ pub(super) struct Comparison<'a> {
 
 /// What is known to name the same image.
 #[derive(Clone, Copy, Debug)]
-pub struct Same<'k> {
+pub struct Equivalences<'k> {
     /// Digests that name the same bytes wherever they are.
     pub aliases: &'k [(Name, Name)],
     /// What nodes say.
@@ -52,25 +52,30 @@ impl ImageClass<'_> {
 
 impl<'a> Comparison<'a> {
     /// Compares the containers of a group by what is known of digests.
-    pub(super) fn of(group: impl Iterator<Item = ContainerFacts<'a>>, same: Same<'_>) -> Self {
+    pub(super) fn of(group: impl Iterator<Item = ContainerFacts<'a>>, same: Equivalences<'_>) -> Self {
         let mut comparison = Self::default();
-        let mut classes: Vec<Candidate<'a>> = Vec::new();
+        let mut classes: Vec<DigestGroup<'a>> = Vec::new();
         for container in group {
             match container.identity {
-                Identity::NotStarted => comparison.not_started += 1,
-                Identity::NotReported => comparison.not_reported += 1,
-                Identity::Unreadable => comparison.image_id_only += 1,
-                Identity::Known(kind, digest) => {
+                ImageIdentity::NotStarted => comparison.not_started += 1,
+                ImageIdentity::NotReported => comparison.not_reported += 1,
+                ImageIdentity::Unreadable => comparison.image_id_only += 1,
+                ImageIdentity::Known(kind, digest) => {
                     match classes.iter_mut().find(|class| class.is_of(digest)) {
                         Some(class) => {
                             // The form that tells most names it.
                             if kind < class.kind {
-                                (class.kind, class.digest, class.kinds) = (kind, digest, Kinds::of(kind));
+                                (class.kind, class.digest, class.kinds) = (kind, digest, DigestKinds::of(kind));
                             }
                             class.members.push(container);
                         }
                         None => {
-                            classes.push(Candidate { kind, kinds: Kinds::of(kind), digest, members: vec![container] });
+                            classes.push(DigestGroup {
+                                kind,
+                                kinds: DigestKinds::of(kind),
+                                digest,
+                                members: vec![container],
+                            });
                         }
                     }
                 }
@@ -111,7 +116,7 @@ impl<'a> Comparison<'a> {
 
     /// Whether the difference may be none: Docker does not say of what its ids are, and its nodes may keep their images in
     /// different stores; or it is a mix of architectures.
-    pub(super) fn may_be_one_image(&self, same: Same<'_>) -> bool {
+    pub(super) fn may_be_one_image(&self, same: Equivalences<'_>) -> bool {
         let by_docker =
             self.images.len() > 1 && self.images.iter().any(|image| image.kind == DigestKind::ManifestOrConfig);
         by_docker || (same.awaits_nodes && self.images.len() > 1) || self.may_be_architectures(same.nodes)
@@ -148,19 +153,19 @@ pub(super) fn second_smallest(moments: impl Iterator<Item = UnixTime>) -> Option
 }
 
 #[derive(Debug)]
-struct Candidate<'a> {
+struct DigestGroup<'a> {
     kind: DigestKind,
     /// The kinds in which it can be compared: its own, and with a registry's evidence those of what it was joined with.
-    kinds: Kinds,
+    kinds: DigestKinds,
     digest: &'a Name,
     members: Vec<ContainerFacts<'a>>,
 }
 
 /// Some kinds of digests.
 #[derive(Clone, Copy, Debug)]
-struct Kinds(u8);
+struct DigestKinds(u8);
 
-impl Kinds {
+impl DigestKinds {
     fn of(kind: DigestKind) -> Self {
         Self(1 << kind as u8)
     }
@@ -174,15 +179,15 @@ impl Kinds {
     }
 }
 
-impl Candidate<'_> {
+impl DigestGroup<'_> {
     fn is_of(&self, digest: &Name) -> bool {
         self.digest == digest || content(self.digest) == content(digest)
     }
 }
 
-impl<'a> Candidate<'a> {
+impl<'a> DigestGroup<'a> {
     /// Takes in the containers of another class, which run the same image. The form that tells most names it.
-    fn absorb(&mut self, other: Candidate<'a>) {
+    fn absorb(&mut self, other: DigestGroup<'a>) {
         if other.kind < self.kind {
             (self.kind, self.digest, self.kinds) = (other.kind, other.digest, other.kinds);
         }
@@ -199,22 +204,22 @@ impl<'a> Candidate<'a> {
 }
 
 /// Joins classes that nodes say are one image (rows 4 and 9). The digest that most pods report gives the name.
-fn join_by_nodes(classes: &mut Vec<Candidate<'_>>, nodes: Option<OnNodes<'_>>) {
+fn join_by_nodes(classes: &mut Vec<DigestGroup<'_>>, nodes: Option<OnNodes<'_>>) {
     let Some(nodes) = nodes.filter(|_| classes.len() > 1) else { return };
     classes.sort_by(|a, b| b.members.len().cmp(&a.members.len()).then_with(|| a.digest.cmp(b.digest)));
     let joinable: Vec<Joinable> = classes.iter().map(|class| class.joinable(nodes)).collect();
     let own: Vec<Name> = classes.iter().map(|class| class.digest.clone()).collect();
     let images = joined(&joinable, &|name| own.contains(name));
-    regroup(classes, images.into_iter().map(|(_, positions)| positions), Candidate::absorb);
+    regroup(classes, images.into_iter().map(|(_, positions)| positions), DigestGroup::absorb);
 }
 
 /// Puts together the classes at these positions, each into the first of its group. The classes are sorted: the first is the largest.
 fn regroup<'a>(
-    classes: &mut Vec<Candidate<'a>>,
+    classes: &mut Vec<DigestGroup<'a>>,
     groups: impl IntoIterator<Item = Vec<usize>>,
-    join: impl Fn(&mut Candidate<'a>, Candidate<'a>),
+    join: impl Fn(&mut DigestGroup<'a>, DigestGroup<'a>),
 ) {
-    let mut taken: Vec<Option<Candidate<'a>>> = std::mem::take(classes).into_iter().map(Some).collect();
+    let mut taken: Vec<Option<DigestGroup<'a>>> = std::mem::take(classes).into_iter().map(Some).collect();
     for positions in groups {
         let mut own = positions.into_iter().filter_map(|at| taken[at].take());
         if let Some(mut image) = own.next() {
@@ -227,14 +232,14 @@ fn regroup<'a>(
 
 /// Joins classes that registries say are one image. The digest that most pods report gives the name; what the others report stays
 /// comparable, so that no difference is lost.
-fn join_by_registry<'a>(classes: &mut Vec<Candidate<'a>>, registry: Option<&RegistryEvidence>) {
+fn join_by_registry<'a>(classes: &mut Vec<DigestGroup<'a>>, registry: Option<&RegistryEvidence>) {
     let Some(evidence) = registry.filter(|_| classes.len() > 1) else { return };
     classes.sort_by(|a, b| b.members.len().cmp(&a.members.len()).then_with(|| a.digest.cmp(b.digest)));
     let known = |member: &ContainerFacts<'a>| match member.identity {
-        Identity::Known(kind, digest) => Some((kind, digest)),
+        ImageIdentity::Known(kind, digest) => Some((kind, digest)),
         _ => None,
     };
-    let names_of = |class: &Candidate<'a>| {
+    let names_of = |class: &DigestGroup<'a>| {
         let mut names: Vec<(DigestKind, &'a Name)> = class.members.iter().filter_map(known).collect();
         names.sort_unstable();
         names.dedup();
@@ -255,7 +260,7 @@ fn join_by_registry<'a>(classes: &mut Vec<Candidate<'a>>, registry: Option<&Regi
 
 /// Joins classes whose digests are linked by aliases, over digests no pod reports any more too. The digest that most
 /// pods report gives the name.
-fn merge_aliases(classes: &mut Vec<Candidate<'_>>, aliases: &[(Name, Name)]) {
+fn merge_aliases(classes: &mut Vec<DigestGroup<'_>>, aliases: &[(Name, Name)]) {
     if aliases.is_empty() || classes.len() < 2 {
         return;
     }
@@ -290,7 +295,7 @@ fn merge_aliases(classes: &mut Vec<Candidate<'_>>, aliases: &[(Name, Name)]) {
 
 /// The positions of the classes that can be compared with one another: those of the kind with the most different
 /// digests. Every opaque id is a kind of its own, because another opaque id may be the same image.
-fn comparable(classes: &[Candidate<'_>]) -> Vec<usize> {
+fn comparable(classes: &[DigestGroup<'_>]) -> Vec<usize> {
     let of_kind = |kind: DigestKind| -> Vec<usize> {
         (0..classes.len()).filter(|at| classes[*at].kinds.contains(kind)).collect()
     };

@@ -1,6 +1,6 @@
 //! What is said about a workload's containers: digests by template hash, where they come from, since when they differ.
 
-use super::compare::{Comparison, ImageClass, Same};
+use super::compare::{Comparison, Equivalences, ImageClass};
 use super::evidence::OnNodes;
 use super::facts::{ContainerFacts, WorkloadFacts};
 use super::{ContainerReport, DigestPods, HashDigests, Name, Origin, by_name};
@@ -12,7 +12,7 @@ pub(super) fn containers(facts: &WorkloadFacts<'_>, now: UnixTime) -> Vec<Contai
     let nodes: Vec<&Name> = facts.evidence.iter().flat_map(|_| facts.pods.iter().map(|pod| pod.node)).collect();
     let nodes = facts.evidence.map(|evidence| OnNodes { evidence, nodes: &nodes });
     let (aliases, registry) = (facts.memory.aliases, facts.registry);
-    let same = Same { aliases, nodes, awaits_nodes: facts.awaits_evidence, registry };
+    let same = Equivalences { aliases, nodes, awaits_nodes: facts.awaits_evidence, registry };
     let mut all = facts.containers.clone();
     let hash_of = |container: &ContainerFacts<'_>| facts.pods.get(container.pod as usize).map(|pod| pod.hash);
     all.sort_by(|a, b| {
@@ -37,7 +37,7 @@ pub(super) fn containers(facts: &WorkloadFacts<'_>, now: UnixTime) -> Vec<Contai
 
 fn container(
     facts: &WorkloadFacts<'_>,
-    same: Same<'_>,
+    same: Equivalences<'_>,
     group: &[ContainerFacts<'_>],
     by_hash: Vec<HashDigests>,
 ) -> ContainerReport {
@@ -77,7 +77,7 @@ fn unresolved(group: &[ContainerFacts<'_>], comparisons: &[Comparison<'_>]) -> V
 
 fn hash_digests(
     facts: &WorkloadFacts<'_>,
-    same: Same<'_>,
+    same: Equivalences<'_>,
     hash: &Name,
     pods: &[ContainerFacts<'_>],
     now: UnixTime,
@@ -129,7 +129,7 @@ fn newest_digest(facts: &WorkloadFacts<'_>, comparison: &Comparison<'_>) -> Opti
 }
 
 /// One comparison of all, or one for each image string where pods may differ on purpose.
-fn compare<'a>(group: &[ContainerFacts<'a>], within_image: bool, same: Same<'_>) -> Vec<Comparison<'a>> {
+fn compare<'a>(group: &[ContainerFacts<'a>], within_image: bool, same: Equivalences<'_>) -> Vec<Comparison<'a>> {
     if !within_image {
         return vec![Comparison::of(group.iter().copied(), same)];
     }
@@ -145,7 +145,7 @@ fn compare<'a>(group: &[ContainerFacts<'a>], within_image: bool, same: Same<'_>)
 pub fn skewed_since(
     group: &[ContainerFacts<'_>],
     within_image: bool,
-    same: Same<'_>,
+    same: Equivalences<'_>,
     now: UnixTime,
 ) -> Option<UnixTime> {
     compare(group, within_image, same).iter().filter_map(|comparison| comparison.side_by_side_since(now)).min()

@@ -21,7 +21,7 @@ pub struct Evidence {
     pub(super) nodes: Box<[KnownNode]>,
     pub(super) platforms: Vec<Platform>,
     /// What nodes hold under each tag; one entry for each image.
-    pub(super) held: Vec<Box<[Held]>>,
+    pub(super) held: Vec<Box<[TaggedImage]>>,
     /// Positions in `held`, by the name that templates have for the tag.
     pub(super) tags: HashMap<Name, u32>,
     /// Tags that stand for several images.
@@ -51,7 +51,7 @@ pub(super) struct Platform {
 
 /// An image that nodes hold under a tag.
 #[derive(Debug)]
-pub(super) struct Held {
+pub(super) struct TaggedImage {
     pub(super) digest: Name,
     pub(super) nodes: Box<[u32]>,
 }
@@ -111,7 +111,7 @@ impl Evidence {
     #[must_use]
     pub fn cached(&self, image: &Name) -> Vec<CachedImage> {
         let held = self.tags.get(image).and_then(|at| self.held.get(*at as usize));
-        let cached = |held: &Held| CachedImage {
+        let cached = |held: &TaggedImage| CachedImage {
             image: image.clone(),
             digest: held.digest.clone(),
             nodes: held.nodes.iter().filter_map(|at| Some(self.nodes.get(*at as usize)?.name.clone())).collect(),
@@ -128,7 +128,7 @@ impl Evidence {
 
 /// Something that stands for one image: every digest that it is known to be the same as.
 #[derive(Clone, PartialEq, Eq, Debug)]
-pub(super) struct Candidate {
+pub(super) struct ImageCandidate {
     pub(super) names: Vec<Name>,
     /// How much it counts for.
     pub(super) weight: usize,
@@ -139,7 +139,7 @@ pub(super) struct Candidate {
 ///
 /// There may be several ways to join them: candidates go to the digest that stands for most of what is left. Whether one image
 /// is all there is does not depend on that.
-pub(super) fn joined(candidates: &[Candidate], preferred: &dyn Fn(&Name) -> bool) -> Vec<(Name, Vec<usize>)> {
+pub(super) fn joined(candidates: &[ImageCandidate], preferred: &dyn Fn(&Name) -> bool) -> Vec<(Name, Vec<usize>)> {
     let mut images = Vec::new();
     let mut left: Vec<usize> = (0..candidates.len()).filter(|at| !candidates[*at].names.is_empty()).collect();
     while !left.is_empty() {

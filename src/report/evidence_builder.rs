@@ -2,13 +2,13 @@
 
 use super::Name;
 use super::digest::ImageId;
-use super::evidence::{CachedTag, Candidate, Evidence, Held, KnownNode, Platform, joined};
+use super::evidence::{CachedTag, Evidence, ImageCandidate, KnownNode, Platform, TaggedImage, joined};
 use super::reference::TagReference;
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 
 /// What workloads run: of everything else nothing is kept.
 #[derive(Clone, Default, Debug)]
-pub struct Asked {
+pub struct WantedImages {
     /// The digests that `imageID`s name.
     pub digests: HashSet<Name>,
     /// Tags by their full names, and how templates write each of them.
@@ -32,16 +32,16 @@ pub struct NodeFacts<'a> {
 #[derive(Default, Debug)]
 pub struct EvidenceBuilder {
     /// Without it everything is kept until the end.
-    asked: Option<Asked>,
+    asked: Option<WantedImages>,
     names: HashSet<Name>,
-    entries: Vec<Entry>,
-    entry_of: HashMap<Entry, u32>,
+    entries: Vec<ImageEntry>,
+    entry_of: HashMap<ImageEntry, u32>,
     nodes: BTreeMap<Name, Node>,
 }
 
 /// What one entry of `status.images` names.
 #[derive(Clone, PartialEq, Eq, Hash, Debug)]
-struct Entry {
+struct ImageEntry {
     digests: Box<[Name]>,
     tags: Box<[Name]>,
 }
@@ -57,7 +57,7 @@ struct Node {
 impl EvidenceBuilder {
     /// Keeps only what is `asked` for.
     #[must_use]
-    pub fn of(asked: Asked) -> Self {
+    pub fn of(asked: WantedImages) -> Self {
         Self { asked: Some(asked), ..Self::default() }
     }
 
@@ -103,7 +103,7 @@ impl EvidenceBuilder {
         digests.dedup();
         tags.sort_unstable();
         tags.dedup();
-        let entry = Entry {
+        let entry = ImageEntry {
             digests: digests.into_iter().map(|digest| self.kept(digest)).collect(),
             tags: tags.iter().map(|tag| self.kept(tag)).collect(),
         };
@@ -129,7 +129,7 @@ impl EvidenceBuilder {
 
     /// Makes the evidence. Of `before` it keeps which digests are one image: what was seen once of content stays true.
     #[must_use]
-    pub fn finish(mut self, asked: Option<Asked>, before: Option<&Evidence>) -> Evidence {
+    pub fn finish(mut self, asked: Option<WantedImages>, before: Option<&Evidence>) -> Evidence {
         let asked = asked.or(self.asked.take()).unwrap_or_default();
         // Of a tag it counts which images are one, though nobody runs them yet.
         let of_tags = self.entries.iter().filter(|entry| entry.tags.iter().any(|tag| asked.tags.contains_key(tag)));
@@ -174,7 +174,7 @@ impl EvidenceBuilder {
     }
 
     /// Which image each node holds under each tag that is asked for.
-    fn tags(&self, asked: &Asked, evidence: &mut Evidence) {
+    fn tags(&self, asked: &WantedImages, evidence: &mut Evidence) {
         // By tag and entry: on which platforms and nodes.
         let mut held: BTreeMap<&Name, BTreeMap<(u32, u32), Vec<u32>>> = BTreeMap::new();
         for ((at, node), known) in (0..).zip(self.nodes.values()).zip(&*evidence.nodes) {
@@ -206,7 +206,12 @@ impl EvidenceBuilder {
         evidence.divided.sort_unstable();
     }
 
-    fn images(&self, asked: &Asked, evidence: &Evidence, entries: BTreeMap<(u32, u32), Vec<u32>>) -> Box<[Held]> {
+    fn images(
+        &self,
+        asked: &WantedImages,
+        evidence: &Evidence,
+        entries: BTreeMap<(u32, u32), Vec<u32>>,
+    ) -> Box<[TaggedImage]> {
         let mut nodes_of: BTreeMap<Vec<Name>, Vec<u32>> = BTreeMap::new();
         for ((platform, entry), nodes) in entries {
             let digests = &self.entries[entry as usize].digests;
@@ -214,13 +219,13 @@ impl EvidenceBuilder {
             let names = if same.is_empty() { digests.to_vec() } else { same.to_vec() };
             nodes_of.entry(names).or_default().extend(nodes);
         }
-        let (candidates, mut nodes): (Vec<Candidate>, Vec<Vec<u32>>) =
-            nodes_of.into_iter().map(|(names, nodes)| (Candidate { names, weight: nodes.len() }, nodes)).unzip();
+        let (candidates, mut nodes): (Vec<ImageCandidate>, Vec<Vec<u32>>) =
+            nodes_of.into_iter().map(|(names, nodes)| (ImageCandidate { names, weight: nodes.len() }, nodes)).unzip();
         let images = joined(&candidates, &|name| asked.digests.contains(name));
         let held = |(digest, candidates): (Name, Vec<usize>)| {
             let mut all: Vec<u32> = candidates.iter().flat_map(|at| std::mem::take(&mut nodes[*at])).collect();
             all.sort_unstable();
-            Held { digest, nodes: all.into_boxed_slice() }
+            TaggedImage { digest, nodes: all.into_boxed_slice() }
         };
         images.into_iter().map(held).collect()
     }

@@ -10,7 +10,7 @@ pub use super::controller::{
     Controller, ControllerKind, DeploymentFacts, ImageFacts, Observed, ProgressReason, Replicas, RolloutFacts,
     RolloutPhase,
 };
-pub use super::remembered::{Course, Hold, Memory, RolloutMemory, SkewMemory};
+pub use super::remembered::{ObservedHistory, ObservedRollout, PauseState, RolloutMemory, SkewMemory};
 
 /// Everything known about one workload.
 #[derive(Debug)]
@@ -30,7 +30,7 @@ pub struct WorkloadFacts<'a> {
     /// How long a StatefulSet or DaemonSet may stand still before its rollout is stalled, in seconds.
     pub stalled_after: u32,
     /// What podskew saw happen and could not see again in a fresh list.
-    pub memory: Memory<'a>,
+    pub memory: ObservedHistory<'a>,
     /// What nodes say of images, where they are asked.
     pub evidence: Option<&'a Evidence>,
     /// Whether nodes or registries are asked and have not answered yet: any two digests may be names of one image.
@@ -99,7 +99,7 @@ pub struct ContainerFacts<'a> {
     /// The image its spec asks for.
     pub image: &'a Name,
     /// What it runs.
-    pub identity: Identity<'a>,
+    pub identity: ImageIdentity<'a>,
     /// The repository of its `imageID`.
     pub repository: &'a Name,
     /// Whether CRI-O runs it.
@@ -113,15 +113,15 @@ impl<'a> ContainerFacts<'a> {
     #[must_use]
     pub fn digest(&self) -> Option<&'a Name> {
         match self.identity {
-            Identity::Known(_, digest) => Some(digest),
-            Identity::NotStarted | Identity::NotReported | Identity::Unreadable => None,
+            ImageIdentity::Known(_, digest) => Some(digest),
+            ImageIdentity::NotStarted | ImageIdentity::NotReported | ImageIdentity::Unreadable => None,
         }
     }
 }
 
 /// What a container runs.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum Identity<'a> {
+pub enum ImageIdentity<'a> {
     /// Its `imageID` is empty, and it does not run.
     NotStarted,
     /// Its `imageID` is empty although it runs: some virtual nodes report none (row 56).

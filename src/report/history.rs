@@ -2,9 +2,9 @@
 //!
 //! Asked once and by name, so that the report, which every event asks for, stays as small as it is.
 
-use super::facts::{ControllerKind, Identity, ImageFacts, PodFacts, WaitingFacts, WorkloadFacts};
+use super::facts::{ControllerKind, ImageFacts, ImageIdentity, PodFacts, WaitingFacts, WorkloadFacts};
 use super::rollback::has_worked;
-use super::rollout::{Current, current};
+use super::rollout::{CurrentHash, current};
 use super::workload::image_reference;
 use super::{DigestKind, ImageReference, Name};
 use crate::time::UnixTime;
@@ -83,9 +83,9 @@ pub fn history(facts: &WorkloadFacts<'_>) -> History {
             revision: template.revision,
             created: template.created,
             current: match current {
-                Current::Hash(hash) => Some(hash == template.hash),
-                Current::None => Some(false),
-                Current::Unknown => None,
+                CurrentHash::Hash(hash) => Some(hash == template.hash),
+                CurrentHash::None => Some(false),
+                CurrentHash::Unknown => None,
             },
             worked: has_worked(facts, template),
             images: images(&template.images),
@@ -123,8 +123,8 @@ fn pods(facts: &WorkloadFacts<'_>) -> Vec<PodDetail> {
             container: container.name.clone(),
             image: container.image.clone(),
             digest: match container.identity {
-                Identity::Known(kind, digest) => Some((kind, digest.clone())),
-                Identity::NotStarted | Identity::NotReported | Identity::Unreadable => None,
+                ImageIdentity::Known(kind, digest) => Some((kind, digest.clone())),
+                ImageIdentity::NotStarted | ImageIdentity::NotReported | ImageIdentity::Unreadable => None,
             },
             started: container.started,
         });

@@ -24,7 +24,7 @@ mod start;
 mod workload;
 
 pub use blocked::{BlockReason, BlockedPods};
-pub use compare::Same;
+pub use compare::Equivalences;
 pub use containers::skewed_since;
 pub use denial::named_in;
 pub use digest::DigestKind;

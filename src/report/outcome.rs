@@ -1,7 +1,7 @@
 //! How rollouts ended: completed, superseded or undone, how long the last one took, and how long of that it was held.
 
-use super::facts::{ControllerKind, Course, DeploymentFacts, ProgressReason, RolloutMemory, WorkloadFacts};
-use super::rollout::{Current, Progress};
+use super::facts::{ControllerKind, DeploymentFacts, ObservedRollout, ProgressReason, RolloutMemory, WorkloadFacts};
+use super::rollout::{CurrentHash, RolloutProgress};
 use super::start::of_object;
 use super::{LastRollout, Name, RolloutCounts, RolloutState};
 use crate::time::UnixTime;
@@ -18,7 +18,7 @@ pub struct Outcome {
 /// What became of a rollout when the way it stands changed from `past` to `course`. Nothing is known to end where nobody looked
 /// before.
 #[must_use]
-pub fn outcome(facts: &WorkloadFacts<'_>, past: &Course, course: &Course, now: UnixTime) -> Outcome {
+pub fn outcome(facts: &WorkloadFacts<'_>, past: &ObservedRollout, course: &ObservedRollout, now: UnixTime) -> Outcome {
     let mut outcome = Outcome::default();
     if let Some((before, incomplete)) = hash_before(past)
         && let Some(after) = hash_of(course)
@@ -31,13 +31,13 @@ pub fn outcome(facts: &WorkloadFacts<'_>, past: &Course, course: &Course, now: U
             outcome.counts.superseded = 1;
         }
     }
-    let Course::Complete(hash) = course else { return outcome };
+    let ObservedRollout::Complete(hash) = course else { return outcome };
     let ended = match past {
         // What was complete with this hash goes on to be.
-        Course::Unseen => None,
-        Course::Complete(before) if before == hash || before.is_empty() => None,
-        Course::Complete(_) => Some(None),
-        Course::InProgress(rollout) => Some(Some(&**rollout)),
+        ObservedRollout::Unseen => None,
+        ObservedRollout::Complete(before) if before == hash || before.is_empty() => None,
+        ObservedRollout::Complete(_) => Some(None),
+        ObservedRollout::InProgress(rollout) => Some(Some(&**rollout)),
     };
     if let Some(rollout) = ended.filter(|_| !hash.is_empty()) {
         outcome.counts.completed = 1;
@@ -54,27 +54,27 @@ pub fn outcome(facts: &WorkloadFacts<'_>, past: &Course, course: &Course, now: U
 }
 
 /// The hash that was current, and whether its rollout was in progress.
-fn hash_before(past: &Course) -> Option<(&Name, bool)> {
+fn hash_before(past: &ObservedRollout) -> Option<(&Name, bool)> {
     match past {
-        Course::Unseen => None,
-        Course::Complete(hash) => (!hash.is_empty()).then_some((hash, false)),
-        Course::InProgress(rollout) => match &rollout.hash {
+        ObservedRollout::Unseen => None,
+        ObservedRollout::Complete(hash) => (!hash.is_empty()).then_some((hash, false)),
+        ObservedRollout::InProgress(rollout) => match &rollout.hash {
             Some(hash) => Some((hash, true)),
             None => rollout.replaces.as_ref().map(|(hash, incomplete)| (hash, *incomplete)),
         },
     }
 }
 
-fn hash_of(course: &Course) -> Option<&Name> {
+fn hash_of(course: &ObservedRollout) -> Option<&Name> {
     match course {
-        Course::Unseen => None,
-        Course::Complete(hash) => Some(hash).filter(|hash| !hash.is_empty()),
-        Course::InProgress(rollout) => rollout.hash.as_ref(),
+        ObservedRollout::Unseen => None,
+        ObservedRollout::Complete(hash) => Some(hash).filter(|hash| !hash.is_empty()),
+        ObservedRollout::InProgress(rollout) => rollout.hash.as_ref(),
     }
 }
 
 /// What a template that waits will replace: the hash that was current before it, and whether its rollout was in progress.
-pub(super) fn replaced_by_what_waits(past: &Course) -> Option<(Name, bool)> {
+pub(super) fn replaced_by_what_waits(past: &ObservedRollout) -> Option<(Name, bool)> {
     hash_before(past).map(|(hash, incomplete)| (hash.clone(), incomplete))
 }
 
@@ -87,7 +87,7 @@ impl RolloutMemory {
 
 /// The last rollout that completed. A Deployment's own objects keep it, unless it went back to an older template; of all others only
 /// who saw it complete knows.
-pub(super) fn last_rollout(facts: &WorkloadFacts<'_>, progress: &Progress<'_>) -> Option<LastRollout> {
+pub(super) fn last_rollout(facts: &WorkloadFacts<'_>, progress: &RolloutProgress<'_>) -> Option<LastRollout> {
     let seen = facts.memory.last_rollout;
     let kept = || {
         let controller = facts.controller.as_ref()?;
@@ -96,7 +96,7 @@ pub(super) fn last_rollout(facts: &WorkloadFacts<'_>, progress: &Progress<'_>) -
         else {
             return None;
         };
-        let Current::Hash(hash) = progress.current else { return None };
+        let CurrentHash::Hash(hash) = progress.current else { return None };
         let template = facts.template(hash)?;
         // The end of a pause is written down as the end of a rollout is, and so is that of a rollout that had stalled.
         let completed = deployment.reason_updated.filter(|_| !deployment.reason_turned)?;

@@ -6,9 +6,9 @@ use crate::time::UnixTime;
 /// What podskew saw happen to a workload while it ran, and could not see again in a fresh list. It is kept event by event, so
 /// it does not depend on when anybody asks.
 #[derive(Debug)]
-pub struct Memory<'a> {
+pub struct ObservedHistory<'a> {
     /// The rollout as it stood after the last event.
-    pub course: &'a Course,
+    pub course: &'a ObservedRollout,
     /// Whether the template of the workload's object is the one that the rollout in [`Self::course`] began with; `None` where
     /// that cannot be told.
     pub same_template: Option<bool>,
@@ -27,7 +27,7 @@ pub struct Memory<'a> {
 
 /// How the rollout of a workload stands.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
-pub enum Course {
+pub enum ObservedRollout {
     /// Nobody looked yet, or nothing could be told.
     #[default]
     Unseen,
@@ -65,12 +65,12 @@ pub struct RolloutMemory {
     /// Since when it is held on purpose, if it is.
     pub held_since: Option<UnixTime>,
     /// Whether its template waits on account of `spec.paused`, which is no time of a rollout.
-    pub hold: Hold,
+    pub hold: PauseState,
 }
 
 /// What `spec.paused` has to do with a template that waits.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum Hold {
+pub enum PauseState {
     /// Nothing.
     None,
     /// It waits for the end of the pause.

@@ -5,7 +5,7 @@
 use super::arrival::is_first;
 use super::facts::{ControllerKind, DeploymentFacts, TemplateFacts, WorkloadFacts};
 
-use super::rollout::{Current, Progress, ordinal};
+use super::rollout::{CurrentHash, RolloutProgress, ordinal};
 use super::{RollbackTarget, RolloutState};
 
 /// Whether a template is known to have worked: a pod of it was seen Ready, or its rollout completed.
@@ -31,8 +31,8 @@ fn has_completed(facts: &WorkloadFacts<'_>, template: &TemplateFacts<'_>) -> boo
 }
 
 /// The revision that a rollout in progress can go back to; `None` if no other is known to have worked.
-pub(super) fn target(facts: &WorkloadFacts<'_>, progress: &Progress<'_>) -> Option<RollbackTarget> {
-    if !is_under_way(progress) || progress.current == Current::Unknown {
+pub(super) fn target(facts: &WorkloadFacts<'_>, progress: &RolloutProgress<'_>) -> Option<RollbackTarget> {
+    if !is_under_way(progress) || progress.current == CurrentHash::Unknown {
         return None;
     }
     if let Some(ControllerKind::Deployment(DeploymentFacts { paused: true, .. })) =
@@ -42,7 +42,7 @@ pub(super) fn target(facts: &WorkloadFacts<'_>, progress: &Progress<'_>) -> Opti
         return None;
     }
     let is_other = |template: &&TemplateFacts<'_>| {
-        template.owned && !template.hash.is_empty() && progress.current != Current::Hash(template.hash)
+        template.owned && !template.hash.is_empty() && progress.current != CurrentHash::Hash(template.hash)
     };
     let others = facts.templates.iter().filter(is_other).filter(|template| has_worked(facts, template));
     let targets = others.filter_map(|template| {
@@ -56,13 +56,13 @@ pub(super) fn target(facts: &WorkloadFacts<'_>, progress: &Progress<'_>) -> Opti
 
 /// The pod that a StatefulSet waits for before it replaces or makes any other: with pod management `OrderedReady`, the first by
 /// ordinal that is not Ready. Its position in [`WorkloadFacts::pods`].
-pub(super) fn blocking_pod(facts: &WorkloadFacts<'_>, progress: &Progress<'_>) -> Option<u32> {
+pub(super) fn blocking_pod(facts: &WorkloadFacts<'_>, progress: &RolloutProgress<'_>) -> Option<u32> {
     let Some(ControllerKind::StatefulSet { on_delete: false, parallel: false, partition, first_ordinal, .. }) =
         facts.controller.as_ref().map(|controller| &controller.kind)
     else {
         return None;
     };
-    let Current::Hash(current) = progress.current else { return None };
+    let CurrentHash::Hash(current) = progress.current else { return None };
     if !is_under_way(progress) {
         return None;
     }
@@ -84,7 +84,7 @@ pub(super) fn blocking_pod(facts: &WorkloadFacts<'_>, progress: &Progress<'_>) -
     None
 }
 
-fn is_under_way(progress: &Progress<'_>) -> bool {
+fn is_under_way(progress: &RolloutProgress<'_>) -> bool {
     let state = progress.rollout.map(|rollout| rollout.state);
     matches!(state, Some(RolloutState::Progressing | RolloutState::Stalled))
 }

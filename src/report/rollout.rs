@@ -6,16 +6,16 @@
 use super::arrival::is_arriving;
 use super::compare::second_smallest;
 use super::facts::{
-    Controller, ControllerKind, Course, DeploymentFacts, Observed, PodFacts, ProgressReason, RolloutFacts,
+    Controller, ControllerKind, DeploymentFacts, Observed, ObservedRollout, PodFacts, ProgressReason, RolloutFacts,
     RolloutPhase, TemplateFacts, WorkloadFacts,
 };
-use super::start::{Stand, remember};
+use super::start::{StartContext, remember};
 use super::{Name, RolloutReport, RolloutState};
 use crate::time::UnixTime;
 
 /// Which hash the workload's template asks for.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(super) enum Current<'a> {
+pub(super) enum CurrentHash<'a> {
     /// This one.
     Hash(&'a Name),
     /// There is none yet: paused with a changed template, or Recreate waiting for old pods.
@@ -24,7 +24,7 @@ pub(super) enum Current<'a> {
     Unknown,
 }
 
-impl Current<'_> {
+impl CurrentHash<'_> {
     /// The template of the current hash, if there is one and it can be read.
     pub(super) fn template<'f, 'a>(self, facts: &'f WorkloadFacts<'a>) -> Option<&'f TemplateFacts<'a>> {
         match self {
@@ -36,8 +36,8 @@ impl Current<'_> {
 
 /// What is said about the rollout, and what it was made of.
 #[derive(Debug)]
-pub(super) struct Progress<'a> {
-    pub(super) current: Current<'a>,
+pub(super) struct RolloutProgress<'a> {
+    pub(super) current: CurrentHash<'a>,
     pub(super) outdated_pods: Option<u32>,
     pub(super) rollout: Option<RolloutReport>,
     /// Whether two hashes stand side by side because somebody or something wants it so.
@@ -49,39 +49,39 @@ pub(super) struct Progress<'a> {
 /// How the rollout stands after an event. To be asked after each, so that what is remembered does not depend on when anybody
 /// looks. `facts` need no containers.
 #[must_use]
-pub fn observe(facts: &WorkloadFacts<'_>, now: UnixTime) -> Course {
+pub fn observe(facts: &WorkloadFacts<'_>, now: UnixTime) -> ObservedRollout {
     let current = current(facts);
     let Some(controller) = facts.controller.as_ref() else { return facts.memory.course.clone() };
-    let split = Split::of(facts, current);
+    let split = OutdatedCounts::of(facts, current);
     match (in_progress(facts, controller, current, &split, facts.memory.course, now), current) {
         (None, _) => facts.memory.course.clone(),
         (Some(true), _) => {
-            let stand = Stand {
-                arriving: controller.kind.makes_pods() && matches!(current, Current::Hash(_)) && split.others == 0,
+            let stand = StartContext {
+                arriving: controller.kind.makes_pods() && matches!(current, CurrentHash::Hash(_)) && split.others == 0,
                 held: held(controller, current, &split).is_some(),
                 by_pods: matches!(controller.kind, ControllerKind::StatefulSet { partition, .. } if partition > 0),
             };
-            Course::InProgress(Box::new(remember(facts, current, stand, now)))
+            ObservedRollout::InProgress(Box::new(remember(facts, current, stand, now)))
         }
-        (Some(false), Current::Hash(hash)) => Course::Complete(hash.clone()),
-        (Some(false), _) => Course::Complete(Name::from("")),
+        (Some(false), CurrentHash::Hash(hash)) => ObservedRollout::Complete(hash.clone()),
+        (Some(false), _) => ObservedRollout::Complete(Name::from("")),
     }
 }
 
 /// Tells the state and the start of a rollout of which `course` is what [`observe`] made of the same facts.
-pub(super) fn progress<'a>(facts: &WorkloadFacts<'a>, course: &Course, now: UnixTime) -> Progress<'a> {
+pub(super) fn progress<'a>(facts: &WorkloadFacts<'a>, course: &ObservedRollout, now: UnixTime) -> RolloutProgress<'a> {
     let current = current(facts);
-    let split = Split::of(facts, current);
-    let mut progress = Progress {
+    let split = OutdatedCounts::of(facts, current);
+    let mut progress = RolloutProgress {
         current,
-        outdated_pods: matches!(current, Current::Hash(_)).then_some(split.outdated),
+        outdated_pods: matches!(current, CurrentHash::Hash(_)).then_some(split.outdated),
         rollout: None,
         deliberate: facts.workload.is_experiment(),
         changes_at: None,
     };
     let Some(controller) = facts.controller.as_ref() else { return progress };
     let Some(in_progress) = in_progress(facts, controller, current, &split, course, now) else { return progress };
-    let (true, Course::InProgress(rollout)) = (in_progress, course) else {
+    let (true, ObservedRollout::InProgress(rollout)) = (in_progress, course) else {
         progress.rollout = Some(RolloutReport { state: RolloutState::Complete, started: None, noticed: false });
         let kept_until = kept_until(facts, controller, current);
         progress.deliberate = kept_until.is_some_and(|until| now < until);
@@ -89,7 +89,7 @@ pub(super) fn progress<'a>(facts: &WorkloadFacts<'a>, course: &Course, now: Unix
         return progress;
     };
     let started = rollout.started;
-    let waiting = split.others > 0 || current == Current::None;
+    let waiting = split.others > 0 || current == CurrentHash::None;
     let stalled_at = last_progress(facts, current, started).plus(facts.stalled_after);
     let stalled_or_progressing = if now >= stalled_at { RolloutState::Stalled } else { RolloutState::Progressing };
     let state = match (held(controller, current, &split), &controller.kind) {
@@ -103,7 +103,7 @@ pub(super) fn progress<'a>(facts: &WorkloadFacts<'a>, course: &Course, now: Unix
         }
         (None, ControllerKind::Deployment(_)) => RolloutState::Progressing,
         // Which of its pods are new cannot be told, so neither can whether they get on.
-        (None, ControllerKind::DaemonSet { .. }) if current == Current::Unknown => RolloutState::Progressing,
+        (None, ControllerKind::DaemonSet { .. }) if current == CurrentHash::Unknown => RolloutState::Progressing,
         (None, ControllerKind::Rollout(rollout)) => argo_state(rollout, waiting),
         (None, _) => {
             progress.changes_at = (now < stalled_at).then_some(stalled_at);
@@ -117,20 +117,20 @@ pub(super) fn progress<'a>(facts: &WorkloadFacts<'a>, course: &Course, now: Unix
 }
 
 /// The state of a rollout in progress that somebody or something holds on purpose.
-fn held(controller: &Controller<'_>, current: Current<'_>, split: &Split) -> Option<RolloutState> {
-    let waiting = split.others > 0 || current == Current::None;
+fn held(controller: &Controller<'_>, current: CurrentHash<'_>, split: &OutdatedCounts) -> Option<RolloutState> {
+    let waiting = split.others > 0 || current == CurrentHash::None;
     match &controller.kind {
         ControllerKind::Deployment(deployment) if deployment.paused && waiting => Some(RolloutState::Paused),
         // What its controller has not seen yet waits for the controller, and not for somebody (row 60).
         kind if kind.is_on_delete()
             && controller.observed != Observed::Never
-            && (waiting || current == Current::Unknown) =>
+            && (waiting || current == CurrentHash::Unknown) =>
         {
             Some(RolloutState::OnDelete)
         }
         ControllerKind::CloneSet { paused: true, .. } if waiting => Some(RolloutState::Paused),
         ControllerKind::StatefulSet { partition, .. } | ControllerKind::CloneSet { partition, .. }
-            if *partition > 0 && split.others > 0 && split.outdated == 0 && current != Current::None =>
+            if *partition > 0 && split.others > 0 && split.outdated == 0 && current != CurrentHash::None =>
         {
             Some(RolloutState::Partitioned)
         }
@@ -140,17 +140,17 @@ fn held(controller: &Controller<'_>, current: Current<'_>, split: &Split) -> Opt
 }
 
 /// Which hash is current. A template without a hash label cannot be told from others by its pods.
-pub(super) fn current<'a>(facts: &WorkloadFacts<'a>) -> Current<'a> {
+pub(super) fn current<'a>(facts: &WorkloadFacts<'a>) -> CurrentHash<'a> {
     match wanted(facts) {
-        Current::Hash(hash) if hash.is_empty() => Current::Unknown,
+        CurrentHash::Hash(hash) if hash.is_empty() => CurrentHash::Unknown,
         current => current,
     }
 }
 
 /// What the workload's object and its templates say.
-fn wanted<'a>(facts: &WorkloadFacts<'a>) -> Current<'a> {
+fn wanted<'a>(facts: &WorkloadFacts<'a>) -> CurrentHash<'a> {
     let Some(controller) = facts.controller.as_ref() else {
-        return Current::Unknown;
+        return CurrentHash::Unknown;
     };
     match &controller.kind {
         ControllerKind::Deployment(deployment) => {
@@ -158,13 +158,13 @@ fn wanted<'a>(facts: &WorkloadFacts<'a>) -> Current<'a> {
             let owned = || facts.templates.iter().filter(|candidate| candidate.owned);
             let equal = owned().filter(|candidate| candidate.equal == Some(true));
             match equal.min_by_key(|candidate| (candidate.created, candidate.hash)) {
-                Some(found) => Current::Hash(found.hash),
+                Some(found) => CurrentHash::Hash(found.hash),
                 None if controller.has_template && owned().all(|candidate| candidate.equal == Some(false)) => {
                     // Two templates that were read before and after an upgrade of the API server may differ in a default that
                     // only the newer one knows. If the controller counts replicas of the newest template, it knows which it is.
                     match by_revision(facts, controller, deployment) {
-                        found @ Current::Hash(_) if deployment.updated_replicas > 0 && !deployment.paused => found,
-                        _ => Current::None,
+                        found @ CurrentHash::Hash(_) if deployment.updated_replicas > 0 && !deployment.paused => found,
+                        _ => CurrentHash::None,
                     }
                 }
                 None => by_revision(facts, controller, deployment),
@@ -173,35 +173,35 @@ fn wanted<'a>(facts: &WorkloadFacts<'a>) -> Current<'a> {
         ControllerKind::StatefulSet { update_revision, .. } => {
             if update_revision.is_empty() {
                 // Just created: there is none yet.
-                if controller.observed == Observed::Never { Current::None } else { Current::Unknown }
+                if controller.observed == Observed::Never { CurrentHash::None } else { CurrentHash::Unknown }
             } else if template_waits(facts, controller, update_revision) {
-                Current::None
+                CurrentHash::None
             } else {
-                Current::Hash(update_revision)
+                CurrentHash::Hash(update_revision)
             }
         }
         ControllerKind::DaemonSet { .. } => {
             let owned = facts.templates.iter().filter(|template| template.owned);
             match owned.max_by_key(|template| (template.revision, template.created)) {
                 // Just created: there is none yet. Later: they cannot be read.
-                None if controller.observed == Observed::Never => Current::None,
-                None => Current::Unknown,
-                Some(newest) if template_waits(facts, controller, newest.hash) => Current::None,
-                Some(newest) => Current::Hash(newest.hash),
+                None if controller.observed == Observed::Never => CurrentHash::None,
+                None => CurrentHash::Unknown,
+                Some(newest) if template_waits(facts, controller, newest.hash) => CurrentHash::None,
+                Some(newest) => CurrentHash::Hash(newest.hash),
             }
         }
         ControllerKind::CloneSet { current_hash, .. } => {
             if current_hash.is_empty() {
                 // Just created: there is none yet.
-                if controller.observed == Observed::Never { Current::None } else { Current::Unknown }
+                if controller.observed == Observed::Never { CurrentHash::None } else { CurrentHash::Unknown }
             } else if template_waits(facts, controller, current_hash) {
-                Current::None
+                CurrentHash::None
             } else {
-                Current::Hash(current_hash)
+                CurrentHash::Hash(current_hash)
             }
         }
-        ControllerKind::Rollout(rollout) if rollout.current_hash.is_empty() => Current::Unknown,
-        ControllerKind::Rollout(rollout) => Current::Hash(rollout.current_hash),
+        ControllerKind::Rollout(rollout) if rollout.current_hash.is_empty() => CurrentHash::Unknown,
+        ControllerKind::Rollout(rollout) => CurrentHash::Hash(rollout.current_hash),
     }
 }
 
@@ -217,7 +217,7 @@ fn by_revision<'a>(
     facts: &WorkloadFacts<'a>,
     controller: &Controller<'a>,
     deployment: &DeploymentFacts,
-) -> Current<'a> {
+) -> CurrentHash<'a> {
     let is_it = |template: &&TemplateFacts<'_>| {
         template.owned && deployment.revision.is_some() && template.revision == deployment.revision
     };
@@ -225,24 +225,28 @@ fn by_revision<'a>(
     match found {
         Some(found) if controller.observed == Observed::Now => {
             let has_pods = facts.pods.iter().any(|pod| !pod.terminating && pod.hash == found.hash);
-            if has_pods == (deployment.updated_replicas > 0) { Current::Hash(found.hash) } else { Current::Unknown }
+            if has_pods == (deployment.updated_replicas > 0) {
+                CurrentHash::Hash(found.hash)
+            } else {
+                CurrentHash::Unknown
+            }
         }
-        _ => Current::Unknown,
+        _ => CurrentHash::Unknown,
     }
 }
 
 /// How the active pods stand to the current hash.
-struct Split {
+struct OutdatedCounts {
     /// Active pods of another hash.
     others: u32,
     /// Those of them that ought to carry the current one.
     outdated: u32,
 }
 
-impl Split {
-    fn of(facts: &WorkloadFacts<'_>, current: Current<'_>) -> Self {
+impl OutdatedCounts {
+    fn of(facts: &WorkloadFacts<'_>, current: CurrentHash<'_>) -> Self {
         let mut split = Self { others: 0, outdated: 0 };
-        let Current::Hash(current) = current else { return split };
+        let CurrentHash::Hash(current) = current else { return split };
         let kept_back = |pod: &PodFacts<'_>| match facts.controller.as_ref().map(|controller| &controller.kind) {
             Some(ControllerKind::StatefulSet { on_delete: false, partition, first_ordinal, .. }) => {
                 ordinal(pod.name).is_some_and(|ordinal| ordinal - first_ordinal < *partition)
@@ -272,15 +276,15 @@ pub(super) fn ordinal(pod: &str) -> Option<i64> {
 fn in_progress(
     facts: &WorkloadFacts<'_>,
     controller: &Controller<'_>,
-    current: Current<'_>,
-    split: &Split,
-    course: &Course,
+    current: CurrentHash<'_>,
+    split: &OutdatedCounts,
+    course: &ObservedRollout,
     now: UnixTime,
 ) -> Option<bool> {
-    if current == Current::Unknown {
+    if current == CurrentHash::Unknown {
         return by_status(facts, controller);
     }
-    let waiting = split.others > 0 || current == Current::None;
+    let waiting = split.others > 0 || current == CurrentHash::None;
     Some(match &controller.kind {
         ControllerKind::Deployment(DeploymentFacts { reason, reason_updated, .. }) => {
             let template = current.template(facts);
@@ -299,7 +303,7 @@ fn in_progress(
             let promoted = rollout.stable_hash == rollout.current_hash;
             // Once promoted and Healthy it stays complete: a later phase Progressing speaks of scaling, of restarts and of pods
             // that are not available (row 64). Pods of an older hash are told apart from a rollout by that alone.
-            let was_complete = matches!(course, Course::Complete(hash) if hash == rollout.current_hash);
+            let was_complete = matches!(course, ObservedRollout::Complete(hash) if hash == rollout.current_hash);
             let healthy = rollout.phase == RolloutPhase::Healthy || was_complete;
             // Argo calls the template of a new Rollout stable at once. Versions before 1.2 knew no condition Healthy, so what has
             // a history was Healthy once.
@@ -333,8 +337,8 @@ fn by_status(facts: &WorkloadFacts<'_>, controller: &Controller<'_>) -> Option<b
 
 /// Until when Argo Rollouts keeps pods of older hashes under a rollout that is complete: the latest deadline of their ReplicaSets.
 /// `None` without such pods.
-fn kept_until(facts: &WorkloadFacts<'_>, controller: &Controller<'_>, current: Current<'_>) -> Option<UnixTime> {
-    let (ControllerKind::Rollout(rollout), Current::Hash(current_hash)) = (&controller.kind, current) else {
+fn kept_until(facts: &WorkloadFacts<'_>, controller: &Controller<'_>, current: CurrentHash<'_>) -> Option<UnixTime> {
+    let (ControllerKind::Rollout(rollout), CurrentHash::Hash(current_hash)) = (&controller.kind, current) else {
         return None;
     };
     let others = facts.pods.iter().filter(|pod| !pod.terminating && pod.hash != current_hash);
@@ -380,10 +384,10 @@ fn argo_state(rollout: &RolloutFacts<&Name>, waiting: bool) -> RolloutState {
 
 /// When a pod of the current hash was last created or became Ready. An object that was made again over the pods of a predecessor
 /// cannot have stood still before it was there.
-fn last_progress(facts: &WorkloadFacts<'_>, current: Current<'_>, started: UnixTime) -> UnixTime {
+fn last_progress(facts: &WorkloadFacts<'_>, current: CurrentHash<'_>, started: UnixTime) -> UnixTime {
     let created = facts.controller.as_ref().and_then(|controller| controller.created);
     let started = created.map_or(started, |created| started.max(created));
-    let Current::Hash(current) = current else {
+    let CurrentHash::Hash(current) = current else {
         return started;
     };
     let pods = facts.pods.iter().filter(|pod| !pod.terminating && pod.hash == current);

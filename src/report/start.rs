@@ -1,15 +1,15 @@
 //! When a rollout began, as far as its objects tell, and what has to be remembered of it.
 
 use super::facts::{
-    ControllerKind, Course, DeploymentFacts, Hold, PodFacts, RolloutMemory, TemplateFacts, WorkloadFacts,
+    ControllerKind, DeploymentFacts, ObservedRollout, PauseState, PodFacts, RolloutMemory, TemplateFacts, WorkloadFacts,
 };
 use super::outcome::replaced_by_what_waits;
-use super::rollout::Current;
+use super::rollout::CurrentHash;
 use crate::time::UnixTime;
 
 /// How a rollout in progress stands, beside its hash.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Stand {
+pub(super) struct StartContext {
     /// Whether no pod of another hash is left, and it waits for its own.
     pub(super) arriving: bool,
     /// Whether somebody or something holds it on purpose.
@@ -19,16 +19,21 @@ pub(super) struct Stand {
 }
 
 /// The rollout in progress, with the earliest start that was ever derived for its hash and revision.
-pub(super) fn remember(facts: &WorkloadFacts<'_>, current: Current<'_>, stand: Stand, now: UnixTime) -> RolloutMemory {
+pub(super) fn remember(
+    facts: &WorkloadFacts<'_>,
+    current: CurrentHash<'_>,
+    stand: StartContext,
+    now: UnixTime,
+) -> RolloutMemory {
     let hash = match current {
-        Current::Hash(hash) => Some(hash),
-        Current::None | Current::Unknown => None,
+        CurrentHash::Hash(hash) => Some(hash),
+        CurrentHash::None | CurrentHash::Unknown => None,
     };
     let template = current.template(facts);
     let revision = template.and_then(|template| template.revision);
     let (derived, by_pods) = match template.map(|template| (template, told_by(facts, template))) {
-        Some((_, Teller::Object(start))) => (start, false),
-        Some((template, Teller::Pods)) => (of_pods(facts, template), true),
+        Some((_, StartSource::Object(start))) => (start, false),
+        Some((template, StartSource::Pods)) => (of_pods(facts, template), true),
         None => (None, false),
     };
     let derived = derived.map(|start| start.min(now));
@@ -37,16 +42,16 @@ pub(super) fn remember(facts: &WorkloadFacts<'_>, current: Current<'_>, stand: S
         Some(ControllerKind::Deployment(DeploymentFacts { paused: true, .. }))
     );
     let past = match facts.memory.course {
-        Course::InProgress(past) => Some(past),
-        Course::Unseen | Course::Complete(_) => None,
+        ObservedRollout::InProgress(past) => Some(past),
+        ObservedRollout::Unseen | ObservedRollout::Complete(_) => None,
     };
     let goes_on = |past: &&RolloutMemory| match (&past.hash, hash) {
         // A pause is no rollout: what follows it begins on its own.
-        _ if past.hold == Hold::Paused && !paused || past.hold == Hold::Resumed && paused => false,
+        _ if past.hold == PauseState::Paused && !paused || past.hold == PauseState::Resumed && paused => false,
         // A template that waits and changes again begins again (row 52).
         (None, None) => facts.memory.same_template != Some(false),
         // Nothing was current, now this is: what was waited for has come.
-        (None, Some(_)) => past.hold == Hold::None,
+        (None, Some(_)) => past.hold == PauseState::None,
         (Some(_), None) => false,
         // A rollback makes its ReplicaSet current first and gives it its new revision a moment later.
         (Some(before), Some(hash)) => {
@@ -55,17 +60,19 @@ pub(super) fn remember(facts: &WorkloadFacts<'_>, current: Current<'_>, stand: S
     };
     let same = past.filter(|past| goes_on(&&***past));
     let hold = match hash {
-        None if paused => Hold::Paused,
-        None if past.is_some_and(|past| past.hold != Hold::None) => Hold::Resumed,
+        None if paused => PauseState::Paused,
+        None if past.is_some_and(|past| past.hold != PauseState::None) => PauseState::Resumed,
         // Rolled back to during a pause: it has a ReplicaSet, and nothing of it has begun.
-        Some(_) if paused && derived.is_none() && same.is_none_or(|same| same.hold != Hold::None) => Hold::Paused,
-        _ => Hold::None,
+        Some(_) if paused && derived.is_none() && same.is_none_or(|same| same.hold != PauseState::None) => {
+            PauseState::Paused
+        }
+        _ => PauseState::None,
     };
     let witnessed = match (same, past) {
         (Some(same), _) => same.witnessed,
         // A ReplicaSet that comes during a pause was not made then: its watch is behind the Deployment's.
         (None, Some(past)) if past.hash.is_none() && hash.is_some() && paused => past.witnessed,
-        (None, _) => *facts.memory.course != Course::Unseen,
+        (None, _) => *facts.memory.course != ObservedRollout::Unseen,
     };
     RolloutMemory {
         hash: hash.cloned(),
@@ -88,7 +95,7 @@ pub(super) fn remember(facts: &WorkloadFacts<'_>, current: Current<'_>, stand: S
 const REVISION_FOLLOWS: u32 = 300;
 
 /// What tells when a rollout began.
-enum Teller {
+enum StartSource {
     /// The object of its template, or nothing.
     Object(Option<UnixTime>),
     /// Its pods.
@@ -98,29 +105,29 @@ enum Teller {
 /// When the rollout of this template began, if the template's own object tells it.
 pub(super) fn of_object(facts: &WorkloadFacts<'_>, template: &TemplateFacts<'_>) -> Option<UnixTime> {
     match told_by(facts, template) {
-        Teller::Object(start) => start,
-        Teller::Pods => None,
+        StartSource::Object(start) => start,
+        StartSource::Pods => None,
     }
 }
 
 /// What tells when the rollout of this template began.
-fn told_by(facts: &WorkloadFacts<'_>, template: &TemplateFacts<'_>) -> Teller {
+fn told_by(facts: &WorkloadFacts<'_>, template: &TemplateFacts<'_>) -> StartSource {
     if let Some(ControllerKind::Rollout(rollout)) = facts.controller.as_ref().map(|controller| &controller.kind)
         && rollout.has_failed()
         && rollout.stable_hash == rollout.current_hash
         && !rollout.never_healthy
     {
         // It was complete once, and failed later: its template says nothing about when.
-        return Teller::Object(None);
+        return StartSource::Object(None);
     }
     // A rollback bumps a ControllerRevision's `.revision`, and managedFields keep when.
     if template.written.is_some() {
-        return Teller::Object(template.written);
+        return StartSource::Object(template.written);
     }
     // Its revision is raised, and `reused` is set, only a moment after it is current again.
     let superseded = facts.templates.iter().any(|other| other.owned && other.revision > template.revision);
     let is_new = is_newest(template, newest_other(facts, template)) && !superseded && !template.reused;
-    if is_new && template.created.is_some() { Teller::Object(template.created) } else { Teller::Pods }
+    if is_new && template.created.is_some() { StartSource::Object(template.created) } else { StartSource::Pods }
 }
 
 fn newest_other(facts: &WorkloadFacts<'_>, template: &TemplateFacts<'_>) -> Option<UnixTime> {

@@ -2,18 +2,18 @@
 
 use super::blocked::{blocked, blocking};
 use super::containers::containers;
-use super::facts::{Controller, ControllerKind, Course, ImageFacts, Observed, Replicas, WorkloadFacts};
+use super::facts::{Controller, ControllerKind, ImageFacts, Observed, ObservedRollout, Replicas, WorkloadFacts};
 use super::node_report::node_report;
 use super::outcome::last_rollout;
 use super::registry::registry_report;
 use super::rollback;
-use super::rollout::{Current, mixed_since, progress};
+use super::rollout::{CurrentHash, mixed_since, progress};
 use super::{Driver, HashReport, ImageReference, Name, PodReport, ReferenceKind, UpdateHold, WorkloadReport, by_name};
 use crate::time::UnixTime;
 
 /// Says everything that is known about one workload now. `course` is what [`observe`](super::observe) makes of the same facts.
 #[must_use]
-pub fn report(facts: &WorkloadFacts<'_>, course: &Course, now: UnixTime) -> WorkloadReport {
+pub fn report(facts: &WorkloadFacts<'_>, course: &ObservedRollout, now: UnixTime) -> WorkloadReport {
     let containers = containers(facts, now);
     let progress = progress(facts, course, now);
     let hashes = hashes(facts, progress.current);
@@ -21,8 +21,8 @@ pub fn report(facts: &WorkloadFacts<'_>, course: &Course, now: UnixTime) -> Work
     let (mixed_since, mixed_noticed) = mixed_since(facts, now);
     let image_references = image_references(facts, progress.current);
     let current = match progress.current {
-        Current::Hash(hash) => Some(hash),
-        Current::None | Current::Unknown => None,
+        CurrentHash::Hash(hash) => Some(hash),
+        CurrentHash::None | CurrentHash::Unknown => None,
     };
     let distinct = hashes.iter().filter(|hash| hash.pods > 0 && !hash.hash.is_empty()).count();
     WorkloadReport {
@@ -102,9 +102,9 @@ fn is_available(facts: &WorkloadFacts<'_>, controller: &Controller<'_>) -> bool 
 }
 
 /// Each hash that has pods, and the current one.
-fn hashes(facts: &WorkloadFacts<'_>, current: Current<'_>) -> Vec<HashReport> {
+fn hashes(facts: &WorkloadFacts<'_>, current: CurrentHash<'_>) -> Vec<HashReport> {
     let mut names: Vec<&Name> = facts.pods.iter().map(|pod| pod.hash).collect();
-    if let Current::Hash(hash) = current {
+    if let CurrentHash::Hash(hash) = current {
         names.push(hash);
     }
     names.sort_unstable_by(|a, b| by_name(a, b));
@@ -117,9 +117,9 @@ fn hashes(facts: &WorkloadFacts<'_>, current: Current<'_>) -> Vec<HashReport> {
                 hash: hash.clone(),
                 revision: template.and_then(|template| template.revision),
                 current: match current {
-                    Current::Hash(current) => Some(current == hash),
-                    Current::None => Some(false),
-                    Current::Unknown => None,
+                    CurrentHash::Hash(current) => Some(current == hash),
+                    CurrentHash::None => Some(false),
+                    CurrentHash::Unknown => None,
                 },
                 pods: 0,
                 ready_pods: 0,
@@ -144,8 +144,8 @@ fn hashes(facts: &WorkloadFacts<'_>, current: Current<'_>) -> Vec<HashReport> {
 }
 
 /// What the current template asks for.
-fn image_references(facts: &WorkloadFacts<'_>, current: Current<'_>) -> Vec<ImageReference> {
-    let (Some(controller), Current::Hash(hash)) = (facts.controller.as_ref(), current) else {
+fn image_references(facts: &WorkloadFacts<'_>, current: CurrentHash<'_>) -> Vec<ImageReference> {
+    let (Some(controller), CurrentHash::Hash(hash)) = (facts.controller.as_ref(), current) else {
         return Vec::new();
     };
     let kept = facts.template(hash).map(|template| &template.images);

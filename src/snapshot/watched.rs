@@ -1,7 +1,7 @@
 //! A cluster that is watched for a while, with the labels that a selector asks for.
 
 use super::{PODS_AT_ONCE, Selector};
-use crate::inventory::{Asked, Changes, Evidence, Inventory, Settings, Source};
+use crate::inventory::{Changes, Evidence, Inventory, Settings, Source, WantedImages};
 use crate::kinds::WorkloadKind;
 use crate::objects::Object;
 use crate::registry::RegistryOptions;
@@ -69,7 +69,7 @@ pub(super) fn workload_of(object: &Object<'_>) -> Option<Workload> {
 }
 
 impl NodeSink for WatchedSnapshot {
-    fn asked(&self) -> Option<Asked> {
+    fn asked(&self) -> Option<WantedImages> {
         NodeSink::asked(&self.inventory)
     }
 

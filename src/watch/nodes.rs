@@ -11,7 +11,7 @@ use super::framing::WireFormat;
 use super::http_exchange::{ReadTimeouts, get};
 use super::request::Target;
 use super::timings::Timings;
-use crate::inventory::{Asked, Evidence, EvidenceBuilder, Inventory, take_node};
+use crate::inventory::{Evidence, EvidenceBuilder, Inventory, WantedImages, take_node};
 use crate::objects::{Body, Object, Pieces, Resource, decode_list};
 use crate::sync::lock;
 use crate::telemetry::{FailureReason, Telemetry};
@@ -27,7 +27,7 @@ const WHILE_INCOMPLETE: Duration = Duration::from_millis(250);
 /// Takes what nodes say. Every call is short and does no I/O.
 pub trait NodeSink: Send + Sync + 'static {
     /// What workloads run; `None` until there is a complete picture.
-    fn asked(&self) -> Option<Asked>;
+    fn asked(&self) -> Option<WantedImages>;
     /// The evidence that was taken last.
     fn evidence(&self) -> Option<Arc<Evidence>>;
     /// Takes new evidence.
@@ -39,7 +39,7 @@ pub trait NodeSink: Send + Sync + 'static {
 }
 
 impl NodeSink for Mutex<Inventory> {
-    fn asked(&self) -> Option<Asked> {
+    fn asked(&self) -> Option<WantedImages> {
         lock(self).asked()
     }
 
@@ -120,7 +120,7 @@ async fn wait_for_next<S: NodeSink>(sink: &S, timings: &Timings) {
 }
 
 /// Lists the nodes once, for somebody who waits for it: what they say of what is asked for, or why nobody knows.
-pub async fn list_nodes(connected: &Connected, asked: Asked, timings: Timings) -> Result<Evidence, String> {
+pub async fn list_nodes(connected: &Connected, asked: WantedImages, timings: Timings) -> Result<Evidence, String> {
     let mut lister = NodeLister::new(connected.client.clone(), &timings);
     lister.list(asked, None).await.map_err(|failure| match failure.reason {
         FailureReason::Forbidden => format!("nodes may not be listed; grant {}", rule()),
@@ -155,7 +155,7 @@ impl NodeLister {
         Self { client, timings: *timings, encoding: WireFormat::Protobuf }
     }
 
-    async fn list(&mut self, asked: Asked, before: Option<Arc<Evidence>>) -> Result<Evidence, WatchFailure> {
+    async fn list(&mut self, asked: WantedImages, before: Option<Arc<Evidence>>) -> Result<Evidence, WatchFailure> {
         let read = self.read(asked).await;
         if matches!(&read, Err(failure) if failure.reason == FailureReason::Decode) {
             // What stands between podskew and the API server may know only JSON.
@@ -167,7 +167,7 @@ impl NodeLister {
         made.map_err(|error| WatchFailure::unreadable(format!("cannot make evidence of the nodes: {error}")))
     }
 
-    async fn read(&self, asked: Asked) -> Result<EvidenceBuilder, WatchFailure> {
+    async fn read(&self, asked: WantedImages) -> Result<EvidenceBuilder, WatchFailure> {
         let until = Instant::now() + self.timings.list_total;
         let patience = ReadTimeouts::for_list(self.timings.list_idle, until);
         let mut answer = get(&self.client, &target().cached(), self.encoding, self.timings.answer).await?;

@@ -8,7 +8,7 @@ use crate::needs::{Test, tests};
 use base64::Engine as _;
 use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
 use podskew::registry::{RegistryAddress, RegistryOptions, RegistryTimings, ask_once, keep_asking};
-use podskew::report::registry::{Change, Sameness};
+use podskew::report::registry::{ContentChange, Sameness};
 use podskew::telemetry::Telemetry;
 use ring::signature::{ECDSA_P256_SHA256_FIXED_SIGNING, EcdsaKeyPair};
 use serde_json::{Value, json};
@@ -164,7 +164,7 @@ async fn look(
     registry: &Registry,
     options: &RegistryOptions,
     digests: &[&str],
-) -> (u32, Option<Sameness>, Option<Change>) {
+) -> (u32, Option<Sameness>, Option<ContentChange>) {
     let mut world = web(registry, digests);
     let asked = world.inventory.asked_images().unwrap();
     let answers = ask_once(options, &RegistryTimings::default(), asked).await.unwrap();
@@ -182,23 +182,26 @@ async fn images_are_compared_as_docker_registry_holds_them() {
     let registry = Registry::start(storage.path(), "");
     let (pusher, options) = (Pusher::to(&registry), registry.options("http"));
     let old = pusher.image(Some("1"), "one", "gzip", "9ab04d1").await;
-    assert_eq!(look(&registry, &options, &[&old]).await, (1, None, Some(Change::None)));
+    assert_eq!(look(&registry, &options, &[&old]).await, (1, None, Some(ContentChange::None)));
     // Moved.
     let new = pusher.image(Some("1"), "two", "gzip", "3f2c1a9").await;
-    assert_eq!(look(&registry, &options, &[&old]).await, (1, None, Some(Change::Different)));
-    assert_eq!(look(&registry, &options, &[&old, &new]).await, (2, Some(Sameness::Different), Some(Change::Different)));
+    assert_eq!(look(&registry, &options, &[&old]).await, (1, None, Some(ContentChange::Different)));
+    assert_eq!(
+        look(&registry, &options, &[&old, &new]).await,
+        (2, Some(Sameness::Different), Some(ContentChange::Different))
+    );
     // Built again: other labels, other compression, other provenance.
     let relabelled = pusher.image(Some("1"), "one", "gzip", "77c8e21").await;
     assert_eq!(
         look(&registry, &options, &[&old, &relabelled]).await,
-        (2, Some(Sameness::SameContent), Some(Change::Rebuilt))
+        (2, Some(Sameness::SameContent), Some(ContentChange::Rebuilt))
     );
     let recompressed = pusher.image(Some("1"), "one", "zstd", "9ab04d1").await;
-    assert_eq!(look(&registry, &options, &[&old, &recompressed]).await, (1, None, Some(Change::None)));
+    assert_eq!(look(&registry, &options, &[&old, &recompressed]).await, (1, None, Some(ContentChange::None)));
     let first = pusher.index(None, &old, "built at 10:00").await;
     let second = pusher.index(Some("1"), &old, "built at 11:00").await;
     assert_ne!(first, second);
-    assert_eq!(look(&registry, &options, &[&first, &second, &old]).await, (1, None, Some(Change::None)));
+    assert_eq!(look(&registry, &options, &[&first, &second, &old]).await, (1, None, Some(ContentChange::None)));
 }
 
 /// A certificate for 127.0.0.1 by an authority of its own: the authority's file, and the registry's configuration.
@@ -240,7 +243,7 @@ async fn a_password_and_a_private_authority_open_a_registry() {
         certificates: Some(authority.clone()),
         ..closed.options("https")
     };
-    assert_eq!(look(&closed, &good, &[&digest]).await, (1, None, Some(Change::None)));
+    assert_eq!(look(&closed, &good, &[&digest]).await, (1, None, Some(ContentChange::None)));
     let wrong = RegistryOptions { auth: Some(auth_file(storage.path(), &closed.host(), "wrong")), ..good.clone() };
     assert_eq!(look(&closed, &wrong, &[&digest]).await, (1, None, None));
     let nobody = RegistryOptions { auth: None, ..good.clone() };
@@ -316,7 +319,7 @@ async fn a_token_server_opens_a_registry() {
     let closed = Registry::start(storage.path(), &auth);
     let good =
         RegistryOptions { auth: Some(auth_file(storage.path(), &closed.host(), "s3cr3t")), ..closed.options("http") };
-    assert_eq!(look(&closed, &good, &[&old]).await, (1, None, Some(Change::Different)));
+    assert_eq!(look(&closed, &good, &[&old]).await, (1, None, Some(ContentChange::Different)));
     let wrong = RegistryOptions { auth: Some(auth_file(storage.path(), &closed.host(), "wrong")), ..good };
     assert_eq!(look(&closed, &wrong, &[&old]).await, (1, None, None));
 }

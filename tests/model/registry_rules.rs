@@ -4,8 +4,8 @@
 
 use crate::common::world::*;
 use podskew::report::registry::{
-    Build, Change, Child, Comparer, Config, ImageFact, Index, Manifest, RegistryEvidence, RegistryReport, Running,
-    Sameness, TagFact,
+    Build, Child, Comparer, Config, ContentChange, ImageFact, Index, Manifest, RegistryEvidence, RegistryReport,
+    RunningDigest, Sameness, TagFact,
 };
 use podskew::report::{DigestKind, Name, Origin, WorkloadReport};
 use podskew::time::UnixTime;
@@ -112,7 +112,7 @@ fn skew(report: &WorkloadReport) -> (u32, Option<Sameness>) {
 }
 
 /// How the tag stands, and since when in seconds from the start.
-fn tag(report: &WorkloadReport) -> Option<(Change, Option<i64>)> {
+fn tag(report: &WorkloadReport) -> Option<(ContentChange, Option<i64>)> {
     let tags = &registry(report).tags;
     assert!(tags.len() <= 1, "{tags:?}");
     let since = |it: UnixTime| i64::from(it.seconds()) - i64::from(START);
@@ -123,7 +123,7 @@ fn tag(report: &WorkloadReport) -> Option<(Change, Option<i64>)> {
 fn r01_a_tag_that_stands_for_what_all_pods_run_is_current() {
     let mut world = running("aa");
     assert!(world.report("deployment/web").registry.is_none(), "nothing is said where no registry is asked");
-    assert_eq!(tag(ask(&mut world, &Said::new().tag('a', -10))), Some((Change::None, None)));
+    assert_eq!(tag(ask(&mut world, &Said::new().tag('a', -10))), Some((ContentChange::None, None)));
 }
 
 #[test]
@@ -131,14 +131,14 @@ fn r02_a_tag_that_stands_for_other_content_has_moved() {
     let mut world = running("aa");
     let said = Said::new().image('a', '1', 7).image('b', '2', 8);
     let report = ask(&mut world, &said.clone().tag('b', -60));
-    assert_eq!(tag(report), Some((Change::Different, Some(-60))));
+    assert_eq!(tag(report), Some((ContentChange::Different, Some(-60))));
     let moved = &registry(report).tags[0];
     assert_eq!((&*moved.pull_policy, &*moved.digest, moved.origin), ("IfNotPresent", &*digest('b'), Origin::Template));
-    assert_eq!(moved.running, [Running { digest: digest('a').into(), pods: 2, differs: true }]);
+    assert_eq!(moved.running, [RunningDigest { digest: digest('a').into(), pods: 2, differs: true }]);
     // Some of the pods run it by now.
     world.put(&pod("p9").image_id(&image_id('b')));
     let report = ask(&mut world, &said.tag('b', -60));
-    assert_eq!(tag(report), Some((Change::Different, Some(-60))));
+    assert_eq!(tag(report), Some((ContentChange::Different, Some(-60))));
     assert_eq!(skew(report), (2, Some(Sameness::Different)));
 }
 
@@ -158,7 +158,7 @@ fn r03_indexes_of_the_same_images_are_one_digest() {
     let report = ask(&mut world, &said);
     assert_eq!(skew(report), (1, None));
     assert_eq!(report.containers[0].by_hash[0].skewed_since, None);
-    assert_eq!(tag(report), Some((Change::None, None)));
+    assert_eq!(tag(report), Some((ContentChange::None, None)));
     // One of them was built for one platform more.
     let mut world = running("ab");
     let said = Said::new().index('a', &both).index('b', &both[..1]);
@@ -198,7 +198,7 @@ fn r05_equal_layers_and_start_command_are_two_digests_of_the_same_content() {
     let said = Said::new().image('a', '1', 7).image('b', '2', 7).tag('b', -60);
     let report = ask(&mut world, &said);
     assert_eq!(skew(report), (2, Some(Sameness::SameContent)));
-    assert_eq!(tag(report), Some((Change::Rebuilt, Some(-60))));
+    assert_eq!(tag(report), Some((ContentChange::Rebuilt, Some(-60))));
     // A third that differs.
     world.put(&pod("p2").image_id(&image_id('c')));
     let report = ask(&mut world, &said.image('c', '3', 9));
@@ -222,7 +222,7 @@ fn r06_an_index_and_its_manifests_are_one_digest() {
     world.delete(&cri_o("p0", 'a'));
     assert_eq!(skew(ask(&mut world, &index.clone())).0, 2, "nothing ties the two together");
     let report = ask(&mut world, &index.tag('a', -60));
-    assert_eq!((skew(report), tag(report)), ((1, None), Some((Change::None, None))));
+    assert_eq!((skew(report), tag(report)), ((1, None), Some((ContentChange::None, None))));
 }
 
 #[test]
@@ -234,7 +234,7 @@ fn r07_an_id_of_the_nodes_is_one_with_the_image_that_has_the_configuration() {
         assert_eq!(world.report("deployment/web").containers[0].image_id_only, 1, "{id}");
         let report = ask(&mut world, &said.clone().tag('a', -60));
         assert_eq!((skew(report), report.containers[0].image_id_only), ((1, None), 0), "{id}");
-        assert_eq!(tag(report), Some((Change::None, None)), "{id}");
+        assert_eq!(tag(report), Some((ContentChange::None, None)), "{id}");
     }
 }
 
@@ -245,11 +245,11 @@ fn r08_an_id_that_no_registry_has_stays_unresolved() {
         let mut world = web(&[image_id('a'), id.clone()]);
         let report = ask(&mut world, &said);
         assert_eq!((skew(report), report.containers[0].image_id_only), ((1, None), 1), "{id}");
-        assert_eq!(tag(report), Some((Change::None, None)), "what can be compared is one: {id}");
+        assert_eq!(tag(report), Some((ContentChange::None, None)), "what can be compared is one: {id}");
         // The registry has the configuration: still no difference that can be counted.
         let report = ask(&mut world, &said.clone().config('9', "linux/amd64", 8));
         assert_eq!((skew(report), report.containers[0].image_id_only), ((1, None), 1), "{id}");
-        assert_eq!(tag(report), Some((Change::Different, Some(-60))), "{id}");
+        assert_eq!(tag(report), Some((ContentChange::Different, Some(-60))), "{id}");
     }
 }
 
@@ -267,7 +267,7 @@ fn r09_an_opaque_id_that_differs_is_unknown_for_ever() {
     let said = Said::new().image('a', '1', 7).config('9', "linux/amd64", 8).tag('a', -60);
     let report = ask(&mut world, &said);
     assert_eq!((skew(report), report.containers[0].image_id_only), ((1, None), 1));
-    assert_eq!(tag(report), Some((Change::None, None)));
+    assert_eq!(tag(report), Some((ContentChange::None, None)));
 }
 
 #[test]
@@ -291,7 +291,7 @@ fn r15_a_container_that_asked_after_the_move_and_runs_the_old_image_withdraws_th
     world.put(&pod("p0").started(-900));
     assert_eq!(
         tag(ask(&mut world, &said.clone().tag('b', -1500))),
-        Some((Change::Different, Some(-1500))),
+        Some((ContentChange::Different, Some(-1500))),
         "600 s after"
     );
     let report = ask(&mut world, &said.clone().tag('b', -1501));
@@ -299,7 +299,7 @@ fn r15_a_container_that_asked_after_the_move_and_runs_the_old_image_withdraws_th
     assert_eq!(registry(report).contradicted, [("app".into(), IMAGE.into())]);
     // IfNotPresent asks nobody.
     let mut world = running("a");
-    assert_eq!(tag(ask(&mut world, &said.tag('b', -1990))), Some((Change::Different, Some(-1990))));
+    assert_eq!(tag(ask(&mut world, &said.tag('b', -1990))), Some((ContentChange::Different, Some(-1990))));
 }
 
 #[test]
@@ -323,9 +323,13 @@ fn r15_a_withdrawn_prediction_is_counted() {
 fn r16_a_tag_that_moved_back_is_current() {
     let mut world = running("a");
     let said = Said::new().image('a', '1', 7).image('b', '2', 8);
-    assert_eq!(tag(ask(&mut world, &said.clone().tag('b', -60))), Some((Change::Different, Some(-60))));
-    assert_eq!(tag(ask(&mut world, &said.clone().tag('a', 0))), Some((Change::None, None)));
-    assert_eq!(tag(ask(&mut world, &said.tag('b', 30))), Some((Change::Different, Some(30))), "the age is not resumed");
+    assert_eq!(tag(ask(&mut world, &said.clone().tag('b', -60))), Some((ContentChange::Different, Some(-60))));
+    assert_eq!(tag(ask(&mut world, &said.clone().tag('a', 0))), Some((ContentChange::None, None)));
+    assert_eq!(
+        tag(ask(&mut world, &said.tag('b', 30))),
+        Some((ContentChange::Different, Some(30))),
+        "the age is not resumed"
+    );
 }
 
 #[test]
@@ -380,7 +384,7 @@ fn r20_the_tag_of_an_injected_container_is_of_injected_origin() {
     world.inventory.take_registry_evidence(&Arc::new(evidence), now);
     let report = world.report("deployment/web");
     let tags: Vec<_> = registry(report).tags.iter().map(|tag| (&*tag.container, tag.origin, tag.change)).collect();
-    assert_eq!(tags, [("istio-proxy", Origin::Injected, Change::Different)]);
+    assert_eq!(tags, [("istio-proxy", Origin::Injected, ContentChange::Different)]);
 }
 
 #[test]
@@ -388,7 +392,7 @@ fn r22_what_is_not_known_any_more_leaves_skew_as_it_was() {
     let mut world = running("ab");
     let said = Said::new().manifest('a', '1').manifest('b', '1');
     let report = ask(&mut world, &said.clone().tag('a', -60));
-    assert_eq!((skew(report), tag(report)), ((1, None), Some((Change::None, None))));
+    assert_eq!((skew(report), tag(report)), ((1, None), Some((ContentChange::None, None))));
     let report = ask(&mut world, &said);
     assert_eq!((skew(report), tag(report)), ((1, None), None), "the tag is unknown, the alias stays");
 }
@@ -528,8 +532,8 @@ proptest! {
         let report = ask(&mut world, &said);
         for tag in &registry(report).tags {
             let known = evidence.facts.contains_key(&*digest(letter));
-            prop_assert!(known || tag.change == Change::None);
-            prop_assert!(tag.since.is_some() == (tag.change != Change::None));
+            prop_assert!(known || tag.change == ContentChange::None);
+            prop_assert!(tag.since.is_some() == (tag.change != ContentChange::None));
         }
     }
 

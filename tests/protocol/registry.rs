@@ -5,7 +5,7 @@ use crate::common::asked::Asked;
 use crate::common::world::*;
 use podskew::inventory::AskedImages;
 use podskew::registry::{Answers, RegistryAddress, RegistryOptions, RegistryTimings, ask_once, keep_asking};
-use podskew::report::registry::{Change, ImageFact};
+use podskew::report::registry::{ContentChange, ImageFact};
 use podskew::telemetry::Telemetry;
 use serde_json::json;
 use simulator::{Authorization, Image, ImageRegistry, Misbehaviour, Platform};
@@ -73,7 +73,7 @@ async fn look(world: &mut World, options: &RegistryOptions) -> Answers {
     answers
 }
 
-fn change(world: &mut World) -> Option<Change> {
+fn change(world: &mut World) -> Option<ContentChange> {
     let report = world.report("deployment/web");
     report.registry.as_ref()?.tags.first().map(|tag| tag.change)
 }
@@ -89,7 +89,7 @@ async fn a_tag_is_asked_for_without_its_content_where_pods_run_it() {
     let mut world = web(&format!("{}/team/web:1", registry.host()), &[&digest]);
     let answers = look(&mut world, &options(&registry)).await;
     assert_eq!(answers.unanswered, []);
-    assert_eq!(change(&mut world), Some(Change::None));
+    assert_eq!(change(&mut world), Some(ContentChange::None));
     let asked = registry.asked();
     let lines: Vec<String> = asked.iter().map(|it| format!("{} {}", it.method, it.path)).collect();
     assert_eq!(lines, ["HEAD /v2/team/web/manifests/1"]);
@@ -111,7 +111,7 @@ async fn a_tag_that_moved_is_told_with_the_commits() {
     let new = registry.push("web", Some("1"), &Image::of("two").revision("3f2c1a9"));
     let mut world = web(&format!("{}/web:1", registry.host()), &[&old, &old]);
     look(&mut world, &options(&registry)).await;
-    assert_eq!(change(&mut world), Some(Change::Different));
+    assert_eq!(change(&mut world), Some(ContentChange::Different));
     let report = world.report("deployment/web").registry.clone().unwrap();
     let revision = |digest: &str| report.build(digest).unwrap().revision.clone().unwrap();
     assert_eq!((&*revision(&old), &*revision(&new)), ("9ab04d1", "3f2c1a9"));
@@ -131,14 +131,14 @@ async fn builds_that_differ_in_provenance_or_compression_are_one() {
     let mut world = web(&image, &[&first, &second]);
     assert_eq!(digests(&mut world), 2);
     look(&mut world, &options(&registry)).await;
-    assert_eq!((digests(&mut world), change(&mut world)), (1, Some(Change::None)));
+    assert_eq!((digests(&mut world), change(&mut world)), (1, Some(ContentChange::None)));
 
     let zstd = registry.push("web", None, &Image { compression: "zstd".to_owned(), ..Image::of("one") });
     assert_ne!(amd64, zstd);
     let recompressed = registry.push_index("web", None, &[(Platform::AMD64, zstd)], None);
     let mut world = web(&image, &[&first, &recompressed]);
     look(&mut world, &options(&registry)).await;
-    assert_eq!((digests(&mut world), change(&mut world)), (1, Some(Change::None)));
+    assert_eq!((digests(&mut world), change(&mut world)), (1, Some(ContentChange::None)));
 }
 
 #[tokio::test]
@@ -274,7 +274,7 @@ async fn no_credentials_reach_another_host() {
     registry.inject("/manifests/1", Misbehaviour::Status(401, vec![("WWW-Authenticate", "Basic".to_owned())]), Some(1));
     registry.inject("/manifests/1", Misbehaviour::Status(307, vec![("Location", location)]), Some(1));
     look(&mut world, &RegistryOptions { auth, ..options(&registry) }).await;
-    assert_eq!(change(&mut world), Some(Change::None));
+    assert_eq!(change(&mut world), Some(ContentChange::None));
     assert!(registry.asked()[1].authorization.is_some());
     assert_eq!(other.asked().iter().map(|it| it.authorization.clone()).collect::<Vec<_>>(), [None]);
 }
@@ -376,7 +376,7 @@ async fn what_a_registry_does_wrong_makes_nothing_known() {
     registry.clear_faults();
     let mut world = web(&image, &[&old]);
     look(&mut world, &options(&registry)).await;
-    assert_eq!(change(&mut world), Some(Change::Different), "{new}");
+    assert_eq!(change(&mut world), Some(ContentChange::Different), "{new}");
 }
 
 /// R14.
@@ -405,7 +405,7 @@ async fn a_registry_without_digests_in_head_is_asked_for_the_content() {
         world
             .put(&pod("other").hash("h2").image(&format!("{}/web:2", registry.host())).image_id(&format!("x/y@{two}")));
         let answers = look(&mut world, &options(&registry)).await;
-        assert_eq!((change(&mut world), answers.unanswered), (Some(Change::None), vec![]));
+        assert_eq!((change(&mut world), answers.unanswered), (Some(ContentChange::None), vec![]));
         let heads = registry.asked().iter().filter(|it| it.method == "HEAD").count();
         assert_eq!(heads, 1, "it is remembered");
     }
@@ -488,14 +488,14 @@ async fn tags_are_followed_as_they_move_and_disappear() {
     let old = registry.push("web", Some("1"), &Image::of("one"));
     let image = format!("{}/web:1", registry.host());
     let following = Following::start(web(&image, &[&old]), &options(&registry), &quick());
-    following.until("the tag", |world| change(world) == Some(Change::None)).await;
+    following.until("the tag", |world| change(world) == Some(ContentChange::None)).await;
     registry.push("web", Some("1"), &Image::of("two"));
-    following.until("the move", |world| change(world) == Some(Change::Different)).await;
+    following.until("the move", |world| change(world) == Some(ContentChange::Different)).await;
     registry.tag("web", "1", &old);
-    following.until("the way back", |world| change(world) == Some(Change::None)).await;
+    following.until("the way back", |world| change(world) == Some(ContentChange::None)).await;
     let relabelled = Image { created: "2026-11-05T10:00:00Z".to_owned(), ..Image::of("one") };
     registry.push("web", Some("1"), &relabelled);
-    following.until("the rebuild", |world| change(world) == Some(Change::Rebuilt)).await;
+    following.until("the rebuild", |world| change(world) == Some(ContentChange::Rebuilt)).await;
     // R13.
     let begun = Instant::now();
     registry.delete("web", "1");
@@ -503,7 +503,7 @@ async fn tags_are_followed_as_they_move_and_disappear() {
     assert!(begun.elapsed() >= quick().gone_again, "once is not enough");
     assert!(following.state("gone"), "{}", following.health());
     registry.tag("web", "1", &old);
-    following.until("its return", |world| !gone(world) && change(world) == Some(Change::None)).await;
+    following.until("its return", |world| !gone(world) && change(world) == Some(ContentChange::None)).await;
 }
 
 /// R12, and the mirror's part of rule 18.
@@ -518,7 +518,7 @@ async fn what_was_never_there_is_not_gone_and_neither_is_what_a_mirror_lacks() {
     };
     let old = registry.push("mirrored", Some("1"), &Image::of("one"));
     let by_mirror = Following::start(web("r.example/mirrored:1", &[&old]), &mirrored, &quick());
-    by_mirror.until("the tag", |world| change(world) == Some(Change::None)).await;
+    by_mirror.until("the tag", |world| change(world) == Some(ContentChange::None)).await;
     registry.delete("mirrored", "1");
     tokio::time::sleep(quick().gone_again * 4).await;
     for following in [&following, &by_mirror] {
@@ -536,7 +536,7 @@ async fn the_last_answer_stands_for_three_intervals_and_aliases_for_good() {
     let second = registry.push_index("web", Some("1"), &children, Some("2"));
     let world = web(&format!("{}/web:1", registry.host()), &[&first, &second]);
     let following = Following::start(world, &options(&registry), &quick());
-    following.until("the tag", |world| change(world) == Some(Change::None)).await;
+    following.until("the tag", |world| change(world) == Some(ContentChange::None)).await;
     following.until("the alias", |world| digests(world) == 1).await;
     registry.inject("", Misbehaviour::Status(503, Vec::new()), None);
     let begun = Instant::now();
@@ -545,7 +545,7 @@ async fn the_last_answer_stands_for_three_intervals_and_aliases_for_good() {
     assert_eq!(digests(&mut following.world.lock().unwrap()), 1);
     assert!(following.state("failed"), "{}", following.health());
     registry.clear_faults();
-    following.until("the tag", |world| change(world) == Some(Change::None)).await;
+    following.until("the tag", |world| change(world) == Some(ContentChange::None)).await;
 }
 
 #[tokio::test]
@@ -562,7 +562,7 @@ async fn a_registry_that_is_asked_too_often_is_left_alone() {
         registry.inject("", Misbehaviour::Status(429, vec![("Retry-After", retry_after.to_owned())]), Some(1));
         let begun = Instant::now();
         let following = Following::start(web(&image, &[&digest]), &options(&registry), &timings);
-        following.until("the tag", |world| change(world) == Some(Change::None)).await;
+        following.until("the tag", |world| change(world) == Some(ContentChange::None)).await;
         let waited = begun.elapsed().as_millis();
         assert!(waited >= expected, "{retry_after}: {waited} ms");
         assert_eq!(registry.asked()[..2].iter().filter(|it| it.method == "HEAD").count(), 2, "one request for one 429");
@@ -594,11 +594,11 @@ async fn credentials_are_read_again_when_their_file_is_swapped() {
     tokio::time::sleep(quick().interval * 3).await;
     assert_eq!(registry.asked().len(), refused, "a registry that refuses is left alone");
     link("new");
-    following.until("the tag", |world| change(world) == Some(Change::None)).await;
+    following.until("the tag", |world| change(world) == Some(ContentChange::None)).await;
     // A token that expires is renewed.
     registry.expire_tokens();
     registry.push("web", Some("1"), &Image::of("two"));
-    following.until("the move", |world| change(world) == Some(Change::Different)).await;
+    following.until("the move", |world| change(world) == Some(ContentChange::Different)).await;
 }
 
 #[tokio::test]

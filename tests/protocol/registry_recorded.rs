@@ -6,7 +6,7 @@
 use crate::common::world::*;
 use podskew::registry::{Answers, RegistryAddress, RegistryOptions, RegistryTimings, ask_once};
 use podskew::report::WorkloadReport;
-use podskew::report::registry::{Change, Sameness};
+use podskew::report::registry::{ContentChange, Sameness};
 use serde_json::Value;
 use simulator::{ImageRegistry, Misbehaviour};
 use std::sync::Arc;
@@ -88,7 +88,7 @@ fn web(image: &str, image_ids: &[String]) -> World {
     world
 }
 
-fn change(report: &WorkloadReport) -> Option<Change> {
+fn change(report: &WorkloadReport) -> Option<ContentChange> {
     report.registry.as_ref()?.tags.first().map(|tag| tag.change)
 }
 
@@ -102,21 +102,21 @@ fn skew(report: &WorkloadReport) -> (u32, Option<Sameness>) {
 async fn r01_a_tag_that_stands_for_what_runs_is_current() {
     let recorded = Recorded::start("index").await;
     let (report, _) = recorded.said(&[recorded.ran("index")]).await;
-    assert_eq!((change(&report), skew(&report)), (Some(Change::None), (1, None)));
+    assert_eq!((change(&report), skew(&report)), (Some(ContentChange::None), (1, None)));
 }
 
 #[tokio::test]
 async fn r02_a_tag_that_stands_for_another_build_has_moved() {
     let recorded = Recorded::start("index-new").await;
     let (report, _) = recorded.said(&[recorded.ran("index"), recorded.ran("index")]).await;
-    assert_eq!(change(&report), Some(Change::Different));
+    assert_eq!(change(&report), Some(ContentChange::Different));
 }
 
 #[tokio::test]
 async fn r03_two_builds_that_differ_in_their_provenance_are_one() {
     let recorded = Recorded::start("index-again").await;
     let (report, _) = recorded.said(&[recorded.ran("index"), recorded.ran("index-again")]).await;
-    assert_eq!((change(&report), skew(&report)), (Some(Change::None), (1, None)));
+    assert_eq!((change(&report), skew(&report)), (Some(ContentChange::None), (1, None)));
 }
 
 #[tokio::test]
@@ -124,21 +124,21 @@ async fn r04_layers_without_compression_and_dockers_form_are_one_image() {
     let recorded = Recorded::start("old").await;
     let ids = ["old", "plain", "docker"].map(|tag| recorded.ran(tag));
     let (report, _) = recorded.said(&ids).await;
-    assert_eq!((change(&report), skew(&report)), (Some(Change::None), (1, None)));
+    assert_eq!((change(&report), skew(&report)), (Some(ContentChange::None), (1, None)));
 }
 
 #[tokio::test]
 async fn r05_another_commit_of_the_same_content_is_told_apart_and_is_no_change_of_content() {
     let recorded = Recorded::start("again").await;
     let (report, _) = recorded.said(&[recorded.ran("old"), recorded.ran("again")]).await;
-    assert_eq!((change(&report), skew(&report)), (Some(Change::Rebuilt), (2, Some(Sameness::SameContent))));
+    assert_eq!((change(&report), skew(&report)), (Some(ContentChange::Rebuilt), (2, Some(Sameness::SameContent))));
 }
 
 #[tokio::test]
 async fn r06_an_index_and_its_manifest_are_one() {
     let recorded = Recorded::start("index").await;
     let (report, _) = recorded.said(&[recorded.ran("index"), recorded.ran("old")]).await;
-    assert_eq!((change(&report), skew(&report)), (Some(Change::None), (1, None)));
+    assert_eq!((change(&report), skew(&report)), (Some(ContentChange::None), (1, None)));
 }
 
 #[tokio::test]
@@ -199,9 +199,9 @@ async fn r14_a_body_that_does_not_have_its_digest_counts_for_nothing() {
 async fn r16_a_tag_that_moved_back_is_current() {
     let recorded = Recorded::start("index-new").await;
     let mut world = web(&recorded.image(), &[recorded.ran("index")]);
-    assert_eq!(change(&recorded.ask(&mut world).await.0), Some(Change::Different));
+    assert_eq!(change(&recorded.ask(&mut world).await.0), Some(ContentChange::Different));
     recorded.live("index");
-    assert_eq!(change(&recorded.ask(&mut world).await.0), Some(Change::None));
+    assert_eq!(change(&recorded.ask(&mut world).await.0), Some(ContentChange::None));
 }
 
 #[tokio::test]

@@ -20,16 +20,16 @@ pub enum Sameness {
 
 /// A document that would tell more.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
-pub struct Missing {
+pub struct MissingDocument {
     /// Its digest.
     pub digest: Name,
     /// Where a registry has it.
-    pub part: Part,
+    pub part: DocumentKind,
 }
 
 /// Where a registry has a document.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
-pub enum Part {
+pub enum DocumentKind {
     /// Under `/manifests/`.
     Manifest,
     /// Under `/blobs/`.
@@ -40,12 +40,12 @@ pub enum Part {
 #[derive(Debug)]
 pub struct Comparer<'e> {
     evidence: &'e RegistryEvidence,
-    missing: Vec<Missing>,
+    missing: Vec<MissingDocument>,
 }
 
 /// What a digest is known to be.
 #[derive(Clone, Copy)]
-enum Known<'e> {
+enum DigestContent<'e> {
     Index(&'e Index),
     Manifest(&'e Name, &'e Manifest),
     Config,
@@ -64,7 +64,7 @@ impl<'e> Comparer<'e> {
 
     /// The documents that would have told more, each once.
     #[must_use]
-    pub fn missing(mut self) -> Vec<Missing> {
+    pub fn missing(mut self) -> Vec<MissingDocument> {
         self.missing.sort_unstable();
         self.missing.dedup();
         self.missing
@@ -84,11 +84,11 @@ impl<'e> Comparer<'e> {
         let (mut indexes, mut manifests, mut ids) = (Vec::new(), Vec::new(), Vec::new());
         for asked in distinct.into_values() {
             match self.known(asked) {
-                Known::Index(index) => indexes.push(index),
-                Known::Manifest(digest, manifest) => manifests.push((digest, manifest)),
-                Known::Config => ids.push((asked.1, true)),
-                Known::Opaque => ids.push((asked.1, false)),
-                Known::Nothing => {}
+                DigestContent::Index(index) => indexes.push(index),
+                DigestContent::Manifest(digest, manifest) => manifests.push((digest, manifest)),
+                DigestContent::Config => ids.push((asked.1, true)),
+                DigestContent::Opaque => ids.push((asked.1, false)),
+                DigestContent::Nothing => {}
             }
         }
         // What is compared with one another: the images of one platform, and manifests whatever theirs.
@@ -186,19 +186,21 @@ impl<'e> Comparer<'e> {
         }
         let (a, b) = (self.known(one), self.known(other));
         match (a, b) {
-            (Known::Index(a), Known::Index(b)) => self.indexes(a, b),
-            (Known::Index(index), Known::Manifest(digest, manifest))
-            | (Known::Manifest(digest, manifest), Known::Index(index)) => {
+            (DigestContent::Index(a), DigestContent::Index(b)) => self.indexes(a, b),
+            (DigestContent::Index(index), DigestContent::Manifest(digest, manifest))
+            | (DigestContent::Manifest(digest, manifest), DigestContent::Index(index)) => {
                 match self.platform_of(manifest).and_then(|platform| child(index, &platform)) {
                     Some(child) => self.manifests(&child.digest.clone(), digest),
                     None => Sameness::Unknown,
                 }
             }
-            (Known::Manifest(a, _), Known::Manifest(b, _)) => self.manifests(a, b),
-            (Known::Config | Known::Opaque, Known::Config | Known::Opaque) => self.ids((one, a), (other, b)),
-            (Known::Config | Known::Opaque, image) => self.id_and_image((one, a), image),
-            (image, Known::Config | Known::Opaque) => self.id_and_image((other, b), image),
-            (Known::Nothing, _) | (_, Known::Nothing) => Sameness::Unknown,
+            (DigestContent::Manifest(a, _), DigestContent::Manifest(b, _)) => self.manifests(a, b),
+            (DigestContent::Config | DigestContent::Opaque, DigestContent::Config | DigestContent::Opaque) => {
+                self.ids((one, a), (other, b))
+            }
+            (DigestContent::Config | DigestContent::Opaque, image) => self.id_and_image((one, a), image),
+            (image, DigestContent::Config | DigestContent::Opaque) => self.id_and_image((other, b), image),
+            (DigestContent::Nothing, _) | (_, DigestContent::Nothing) => Sameness::Unknown,
         }
     }
 
@@ -211,24 +213,24 @@ impl<'e> Comparer<'e> {
         }
     }
 
-    fn known(&mut self, (kind, digest): (DigestKind, &Name)) -> Known<'e> {
+    fn known(&mut self, (kind, digest): (DigestKind, &Name)) -> DigestContent<'e> {
         match (kind, self.evidence.facts.get_key_value(digest)) {
-            (DigestKind::Opaque, _) => Known::Opaque,
+            (DigestKind::Opaque, _) => DigestContent::Opaque,
             (_, Some((digest, fact))) => match &**fact {
-                ImageFact::Index(index) => Known::Index(index),
-                ImageFact::Manifest(manifest) => Known::Manifest(digest, manifest),
-                ImageFact::Config(_) => Known::Config,
+                ImageFact::Index(index) => DigestContent::Index(index),
+                ImageFact::Manifest(manifest) => DigestContent::Manifest(digest, manifest),
+                ImageFact::Config(_) => DigestContent::Config,
             },
             (DigestKind::Manifest, None) => {
-                self.note(digest, Part::Manifest);
-                Known::Nothing
+                self.note(digest, DocumentKind::Manifest);
+                DigestContent::Nothing
             }
-            (DigestKind::Config | DigestKind::ManifestOrConfig, None) => Known::Config,
+            (DigestKind::Config | DigestKind::ManifestOrConfig, None) => DigestContent::Config,
         }
     }
 
-    fn note(&mut self, digest: &Name, part: Part) {
-        self.missing.push(Missing { digest: digest.clone(), part });
+    fn note(&mut self, digest: &Name, part: DocumentKind) {
+        self.missing.push(MissingDocument { digest: digest.clone(), part });
     }
 
     fn manifest(&mut self, digest: &Name) -> Option<&'e Manifest> {
@@ -236,7 +238,7 @@ impl<'e> Comparer<'e> {
             Some(ImageFact::Manifest(manifest)) => Some(manifest),
             Some(_) => None,
             None => {
-                self.note(digest, Part::Manifest);
+                self.note(digest, DocumentKind::Manifest);
                 None
             }
         }
@@ -247,7 +249,7 @@ impl<'e> Comparer<'e> {
             Some(ImageFact::Config(config)) => Some(config),
             Some(_) => None,
             None => {
-                self.note(digest, Part::Config);
+                self.note(digest, DocumentKind::Config);
                 None
             }
         }
@@ -291,8 +293,12 @@ impl<'e> Comparer<'e> {
     }
 
     /// Two ids of nodes. Ids of configurations can be read where a registry has the configuration.
-    fn ids(&mut self, a: ((DigestKind, &Name), Known<'e>), b: ((DigestKind, &Name), Known<'e>)) -> Sameness {
-        if matches!(a.1, Known::Opaque) || matches!(b.1, Known::Opaque) {
+    fn ids(
+        &mut self,
+        a: ((DigestKind, &Name), DigestContent<'e>),
+        b: ((DigestKind, &Name), DigestContent<'e>),
+    ) -> Sameness {
+        if matches!(a.1, DigestContent::Opaque) || matches!(b.1, DigestContent::Opaque) {
             return Sameness::Unknown;
         }
         let (a, b) = (self.config(a.0.1), self.config(b.0.1));
@@ -300,10 +306,16 @@ impl<'e> Comparer<'e> {
     }
 
     /// An id of a node and an image: they are one if the id is that of the image's configuration, on any platform.
-    fn id_and_image(&mut self, (id, known): ((DigestKind, &Name), Known<'e>), image: Known<'e>) -> Sameness {
+    fn id_and_image(
+        &mut self,
+        (id, known): ((DigestKind, &Name), DigestContent<'e>),
+        image: DigestContent<'e>,
+    ) -> Sameness {
         let digests: Vec<(Name, Name)> = match image {
-            Known::Index(index) => index.children.iter().map(|it| (it.digest.clone(), it.platform.clone())).collect(),
-            Known::Manifest(digest, _) => vec![(digest.clone(), Name::from(""))],
+            DigestContent::Index(index) => {
+                index.children.iter().map(|it| (it.digest.clone(), it.platform.clone())).collect()
+            }
+            DigestContent::Manifest(digest, _) => vec![(digest.clone(), Name::from(""))],
             _ => return Sameness::Unknown,
         };
         let manifests: Vec<(&Manifest, Name)> =
@@ -311,12 +323,13 @@ impl<'e> Comparer<'e> {
         if manifests.iter().any(|(manifest, _)| content(&manifest.config) == content(id.1)) {
             return Sameness::One;
         }
-        if matches!(known, Known::Opaque) {
+        if matches!(known, DigestContent::Opaque) {
             return Sameness::Unknown;
         }
         let Some(own) = self.config(id.1) else { return Sameness::Unknown };
-        let is_it =
-            |(_, platform): &&(&Manifest, Name)| matches!(image, Known::Manifest(..)) || *platform == own.platform;
+        let is_it = |(_, platform): &&(&Manifest, Name)| {
+            matches!(image, DigestContent::Manifest(..)) || *platform == own.platform
+        };
         let mut suiting = manifests.iter().filter(is_it);
         match (suiting.next(), suiting.next()) {
             (Some((manifest, _)), None) => {

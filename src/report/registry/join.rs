@@ -10,12 +10,12 @@ use crate::report::digest::{DigestKind, content};
 use std::collections::HashSet;
 
 /// What stands for one image so far: its digests.
-pub type Names<'a> = Vec<(DigestKind, &'a Name)>;
+pub type ImageDigests<'a> = Vec<(DigestKind, &'a Name)>;
 
 /// Groups positions of `classes` that are one image, in their order. `tags` are digests that tags stand for: an index that nobody
 /// runs may tie the manifests of two platforms together.
 #[must_use]
-pub fn join(evidence: &RegistryEvidence, classes: &[Names<'_>], tags: &[Name]) -> Vec<Vec<usize>> {
+pub fn join(evidence: &RegistryEvidence, classes: &[ImageDigests<'_>], tags: &[Name]) -> Vec<Vec<usize>> {
     let own = classes.iter().flatten().map(|(_, digest)| &***digest);
     let hubs = own.chain(tags.iter().map(|tag| &**tag)).filter_map(|digest| match evidence.fact(digest) {
         Some(ImageFact::Index(index)) => Some(index),
@@ -32,7 +32,7 @@ pub fn join(evidence: &RegistryEvidence, classes: &[Names<'_>], tags: &[Name]) -
             _ => None,
         })
         .collect();
-    let is_said = |names: &Names<'_>| {
+    let is_said = |names: &ImageDigests<'_>| {
         names.iter().any(|(_, digest)| configs.contains(content(digest)) || is_known(evidence, &hubs, digest))
     };
     let (mut left, alone): (Vec<usize>, Vec<usize>) = (0..classes.len()).partition(|at| is_said(&classes[*at]));
@@ -60,7 +60,7 @@ enum Relation {
     Unknown,
 }
 
-fn relation(evidence: &RegistryEvidence, hubs: &[&Index], a: &Names<'_>, b: &Names<'_>) -> Relation {
+fn relation(evidence: &RegistryEvidence, hubs: &[&Index], a: &ImageDigests<'_>, b: &ImageDigests<'_>) -> Relation {
     let mut comparer = Comparer::new(evidence);
     let mut result = Relation::Unknown;
     for one in a {

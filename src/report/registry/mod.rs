@@ -9,11 +9,11 @@ mod reference;
 mod standing;
 mod words;
 
-pub use compare::{Comparer, Missing, Part, Sameness};
+pub use compare::{Comparer, DocumentKind, MissingDocument, Sameness};
 pub use join::join;
-pub use reference::{Reference, Target};
+pub use reference::{Reference, ReferenceTarget};
 pub(super) use standing::registry_report;
-pub use standing::{Change, GoneImage, RegistryReport, Running, SkewContent, TagReport, contradicts};
+pub use standing::{ContentChange, GoneImage, RegistryReport, RunningDigest, SkewContent, TagReport, contradicts};
 
 use super::Name;
 use crate::time::UnixTime;

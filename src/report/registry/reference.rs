@@ -11,12 +11,12 @@ pub struct Reference {
     /// The repository in the registry.
     pub repository: String,
     /// What of the repository.
-    pub target: Target,
+    pub target: ReferenceTarget,
 }
 
 /// What of a repository a reference names.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
-pub enum Target {
+pub enum ReferenceTarget {
     /// A tag, which may move.
     Tag(String),
     /// A digest, which never does. A tag beside it says nothing.
@@ -43,25 +43,25 @@ impl Reference {
         is_valid.then(|| Self {
             host: host.to_owned(),
             repository: repository.to_owned(),
-            target: digest.map_or_else(|| Target::Tag(tag.to_owned()), Target::Digest),
+            target: digest.map_or_else(|| ReferenceTarget::Tag(tag.to_owned()), ReferenceTarget::Digest),
         })
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use super::{Reference, Target};
+    use super::{Reference, ReferenceTarget};
 
     #[test]
     fn a_reference_is_completed_and_taken_apart() {
         let digest = format!("sha256:{}", "a".repeat(64));
         let pinned = |name: &str| format!("{name}@{digest}");
         for (image, host, repository, target) in [
-            ("nginx", "docker.io", "library/nginx", Target::Tag("latest".to_owned())),
-            ("team/web:1", "docker.io", "team/web", Target::Tag("1".to_owned())),
-            ("localhost:5000/a/b", "localhost:5000", "a/b", Target::Tag("latest".to_owned())),
-            (&pinned("r.example/web:1"), "r.example", "web", Target::Digest(digest.clone())),
-            (&pinned("nginx"), "docker.io", "library/nginx", Target::Digest(digest.clone())),
+            ("nginx", "docker.io", "library/nginx", ReferenceTarget::Tag("latest".to_owned())),
+            ("team/web:1", "docker.io", "team/web", ReferenceTarget::Tag("1".to_owned())),
+            ("localhost:5000/a/b", "localhost:5000", "a/b", ReferenceTarget::Tag("latest".to_owned())),
+            (&pinned("r.example/web:1"), "r.example", "web", ReferenceTarget::Digest(digest.clone())),
+            (&pinned("nginx"), "docker.io", "library/nginx", ReferenceTarget::Digest(digest.clone())),
         ] {
             let expected = Reference { host: host.to_owned(), repository: repository.to_owned(), target };
             assert_eq!(Reference::parse(image), Some(expected), "{image}");

@@ -3,7 +3,7 @@
 use super::{Build, Comparer, RegistryEvidence, Sameness, TagFact};
 use crate::report::containers::origin_in_template;
 use crate::report::digest::DigestKind;
-use crate::report::facts::{ContainerFacts, Identity, WorkloadFacts};
+use crate::report::facts::{ContainerFacts, ImageIdentity, WorkloadFacts};
 use crate::report::{ContainerReport, DigestPods, HashDigests, ImageReference, Name, Origin, ReferenceKind};
 use crate::time::UnixTime;
 use std::collections::BTreeMap;
@@ -39,7 +39,7 @@ pub struct TagReport {
     /// Label `origin`.
     pub origin: Origin,
     /// Label `change`: what a container would run that asked for the tag now.
-    pub change: Change,
+    pub change: ContentChange,
     /// Since when the tag has stood for something else; `None` while it is current.
     pub since: Option<UnixTime>,
     /// What the tag stands for.
@@ -47,12 +47,12 @@ pub struct TagReport {
     /// The pull policy in the template; empty where it is not known.
     pub pull_policy: Name,
     /// What the containers run; sorted by digest.
-    pub running: Vec<Running>,
+    pub running: Vec<RunningDigest>,
 }
 
 /// Containers that run one digest.
 #[derive(Clone, PartialEq, Eq, Debug)]
-pub struct Running {
+pub struct RunningDigest {
     /// The digest.
     pub digest: Name,
     /// How many of them there are.
@@ -63,7 +63,7 @@ pub struct Running {
 
 /// What a container would run that asked for its tag now.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
-pub enum Change {
+pub enum ContentChange {
     /// What the others run.
     None,
     /// The same layers and start command under another digest.
@@ -72,7 +72,7 @@ pub enum Change {
     Different,
 }
 
-impl Change {
+impl ContentChange {
     /// The value of the label `change`.
     #[must_use]
     pub fn as_str(self) -> &'static str {
@@ -132,7 +132,7 @@ impl RegistryReport {
 
     /// Tags of the template's own containers that stand for other content than the pods run.
     pub fn moved_in_template(&self) -> impl Iterator<Item = &TagReport> {
-        self.tags.iter().filter(|tag| tag.change == Change::Different && tag.origin == Origin::Template)
+        self.tags.iter().filter(|tag| tag.change == ContentChange::Different && tag.origin == Origin::Template)
     }
 
     /// Images of the template's own containers that are gone.
@@ -172,7 +172,7 @@ pub(in crate::report) fn registry_report(
     }
     let in_skew = containers.iter().flat_map(|container| &container.by_hash).filter(|it| it.skewed_since.is_some());
     let in_skew = in_skew.flat_map(|of_hash| of_hash.digests.iter().map(|pods| &pods.digest));
-    let moved = report.tags.iter().filter(|tag| tag.change != Change::None);
+    let moved = report.tags.iter().filter(|tag| tag.change != ContentChange::None);
     let moved = moved.flat_map(|tag| tag.running.iter().map(|running| &running.digest).chain([&tag.digest]));
     let builds: BTreeMap<Name, Build> =
         in_skew.chain(moved).map(|digest| (digest.clone(), evidence.build(digest))).collect();
@@ -214,7 +214,7 @@ fn stand(
         |container: &&ContainerFacts<'_>| facts.pods.get(container.pod as usize).is_some_and(|it| it.hash == current);
     let mut groups: BTreeMap<(&Name, &Name), Vec<&ContainerFacts<'_>>> = BTreeMap::new();
     for container in facts.containers.iter().filter(is_current) {
-        if container.identity != Identity::NotStarted {
+        if container.identity != ImageIdentity::NotStarted {
             groups.entry((container.name, container.image)).or_default().push(container);
         }
     }
@@ -238,14 +238,14 @@ fn stand(
         }
         let Some(tag) = evidence.tags.get(image) else { continue };
         match standing(evidence, tag, &members, &pull_policy) {
-            Standing::Unknown => {}
-            Standing::Contradicted => report.contradicted.push((container.clone(), image.clone())),
-            Standing::Known(change) => report.tags.push(TagReport {
+            TagStanding::Unknown => {}
+            TagStanding::Contradicted => report.contradicted.push((container.clone(), image.clone())),
+            TagStanding::Known(change) => report.tags.push(TagReport {
                 container: container.clone(),
                 image: image.clone(),
                 origin,
                 change,
-                since: (change != Change::None).then_some(tag.since),
+                since: (change != ContentChange::None).then_some(tag.since),
                 digest: tag.digest.clone(),
                 pull_policy,
                 running: running(evidence, tag, &members),
@@ -254,8 +254,8 @@ fn stand(
     }
 }
 
-enum Standing {
-    Known(Change),
+enum TagStanding {
+    Known(ContentChange),
     Unknown,
     /// Containers that asked for the tag after it moved run what it stood for before.
     Contradicted,
@@ -266,29 +266,29 @@ fn standing(
     tag: &TagFact,
     members: &[&ContainerFacts<'_>],
     pull_policy: &str,
-) -> Standing {
+) -> TagStanding {
     let mut comparer = Comparer::new(evidence);
-    let (mut is_one, mut is_unknown, mut worst) = (false, false, Change::None);
+    let (mut is_one, mut is_unknown, mut worst) = (false, false, ContentChange::None);
     for member in members {
-        let Identity::Known(kind, digest) = member.identity else { continue };
+        let ImageIdentity::Known(kind, digest) = member.identity else { continue };
         let answer = comparer.compare((DigestKind::Manifest, &tag.digest), (kind, digest));
         match answer {
             Sameness::One => is_one = true,
-            Sameness::SameContent => worst = worst.max(Change::Rebuilt),
-            Sameness::Different => worst = Change::Different,
+            Sameness::SameContent => worst = worst.max(ContentChange::Rebuilt),
+            Sameness::Different => worst = ContentChange::Different,
             // An id of the node's own that matches nothing cannot be compared with a tag at all.
             Sameness::Unknown => is_unknown |= kind == DigestKind::Manifest,
         }
         if pull_policy == "Always" && contradicts(tag, answer, member.started) {
-            return Standing::Contradicted;
+            return TagStanding::Contradicted;
         }
     }
     match worst {
-        Change::Different => Standing::Known(Change::Different),
-        _ if is_unknown => Standing::Unknown,
-        Change::Rebuilt => Standing::Known(Change::Rebuilt),
-        Change::None if is_one => Standing::Known(Change::None),
-        Change::None => Standing::Unknown,
+        ContentChange::Different => TagStanding::Known(ContentChange::Different),
+        _ if is_unknown => TagStanding::Unknown,
+        ContentChange::Rebuilt => TagStanding::Known(ContentChange::Rebuilt),
+        ContentChange::None if is_one => TagStanding::Known(ContentChange::None),
+        ContentChange::None => TagStanding::Unknown,
     }
 }
 
@@ -300,17 +300,17 @@ pub fn contradicts(tag: &TagFact, answer: Sameness, started: Option<UnixTime>) -
         && started.is_some_and(|started| started > tag.since.plus(PULLS_WITHIN))
 }
 
-fn running(evidence: &RegistryEvidence, tag: &TagFact, members: &[&ContainerFacts<'_>]) -> Vec<Running> {
+fn running(evidence: &RegistryEvidence, tag: &TagFact, members: &[&ContainerFacts<'_>]) -> Vec<RunningDigest> {
     let mut running: BTreeMap<(&Name, DigestKind), u32> = BTreeMap::new();
     for member in members {
-        if let Identity::Known(kind, digest) = member.identity {
+        if let ImageIdentity::Known(kind, digest) = member.identity {
             *running.entry((digest, kind)).or_default() += 1;
         }
     }
     let of = |((digest, kind), pods): ((&Name, DigestKind), u32)| {
         let answer = Comparer::new(evidence).compare((DigestKind::Manifest, &tag.digest), (kind, digest));
         let differs = matches!(answer, Sameness::SameContent | Sameness::Different);
-        Running { digest: digest.clone(), pods, differs }
+        RunningDigest { digest: digest.clone(), pods, differs }
     };
     running.into_iter().map(of).collect()
 }

@@ -1,6 +1,6 @@
 //! What registries say of a workload, in sentences.
 
-use super::{Build, Change, GoneImage, RegistryReport, Sameness, TagReport, is_newer};
+use super::{Build, ContentChange, GoneImage, RegistryReport, Sameness, TagReport, is_newer};
 use crate::report::{HashDigests, Name};
 use std::fmt::Write as _;
 
@@ -22,7 +22,7 @@ impl TagReport {
     /// Whether a container that asks for the tag would run something else than the others do.
     #[must_use]
     pub fn has_moved(&self) -> bool {
-        self.change != Change::None
+        self.change != ContentChange::None
     }
 
     /// What the tag stands for now, and who would run it; a sentence without its end.
@@ -41,7 +41,7 @@ impl TagReport {
             let _ = write!(text, "; {} of {all} {of} {runs} {name}{}", running.pods, day.unwrap_or_default());
         }
         let next = match (&*self.pull_policy, self.change) {
-            (_, Change::Rebuilt) => "Its content is the same: only labels or dates differ",
+            (_, ContentChange::Rebuilt) => "Its content is the same: only labels or dates differ",
             ("Always", _) => "The next container that starts will differ",
             ("IfNotPresent", _) => "The next container that starts on a node without it will differ",
             _ => "The next container that asks the registry for it will differ",
@@ -68,10 +68,10 @@ impl RegistryReport {
         let worst = self.tags.iter().map(|tag| tag.change).max();
         match worst {
             _ if !self.gone.is_empty() => "gone",
-            Some(Change::Different) => "moved",
+            Some(ContentChange::Different) => "moved",
             _ if !self.unanswered.is_empty() || !self.contradicted.is_empty() => "unknown",
-            Some(Change::Rebuilt) => "rebuilt",
-            Some(Change::None) => "current",
+            Some(ContentChange::Rebuilt) => "rebuilt",
+            Some(ContentChange::None) => "current",
             None => "-",
         }
     }

@@ -3,7 +3,7 @@
 use super::fixed::Fixed;
 use crate::common::reports::{any_report, skewed_deployment};
 use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
-use podskew::report::registry::{Build, Change, GoneImage, RegistryReport, Running, TagReport};
+use podskew::report::registry::{Build, ContentChange, GoneImage, RegistryReport, RunningDigest, TagReport};
 use podskew::report::{BlockReason, BlockedPods, Driver, ImageReference, Name, Origin, ReferenceKind, WorkloadReport};
 use podskew::ui::{Exposure, Link, Ui, workload_path};
 use proptest::prelude::*;
@@ -79,10 +79,10 @@ fn registry(text: &Name) -> RegistryReport {
             image: text.clone(),
             origin: Origin::Template,
             pull_policy: text.clone(),
-            change: Change::Different,
+            change: ContentChange::Different,
             since: None,
             digest: text.clone(),
-            running: vec![Running { digest: text.clone(), pods: 1, differs: true }],
+            running: vec![RunningDigest { digest: text.clone(), pods: 1, differs: true }],
         }],
         gone: vec![GoneImage {
             container: text.clone(),
