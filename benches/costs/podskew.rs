@@ -3,7 +3,7 @@
 use super::Outcome;
 use super::cluster::{Cluster, Event};
 use super::meter::Meter;
-use podskew::exposition::{Encoding, Exposition, Format, Part, Selection};
+use podskew::exposition::{Encoding, Exposition, Format, PublishBatch, Selection};
 use podskew::inventory::{Changes, Inventory, Settings, Source};
 use podskew::objects::{Resource, WatchEvent, decode_event};
 use podskew::time::UnixTime;
@@ -76,7 +76,7 @@ impl Podskew {
             workloads += reports.len() as u64;
             pods += reports.iter().map(|report| report.pods.len() as u64).sum::<u64>();
             // What is handed over is freed where it is counted, too.
-            let (exposition, part) = (&self.exposition, Part { reports, gone });
+            let (exposition, part) = (&self.exposition, PublishBatch { reports, gone });
             if more {
                 meter.run(rendering, 0, move || exposition.prepare(&mut std::iter::once(part)));
             } else {

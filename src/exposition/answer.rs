@@ -13,7 +13,7 @@ use std::sync::Arc;
 const PIECE: usize = 64 * 1024;
 
 /// An answer: what to send, frame by frame, without a copy of the picture. It holds its picture to the end.
-pub struct Answer {
+pub struct ResponseBody {
     /// The total length, where it is known beforehand (gzip).
     pub content_length: Option<u64>,
     picture: Arc<Picture>,
@@ -55,7 +55,7 @@ impl Picture {
         format: Format,
         encoding: Encoding,
         now: UnixTime,
-    ) -> Answer {
+    ) -> ResponseBody {
         let mut deflater = (encoding == Encoding::Gzip).then(Deflater::new);
         let mut encode = |text: String| match &mut deflater {
             Some(deflater) if !text.is_empty() => deflater.deflate(text.as_bytes()),
@@ -83,7 +83,7 @@ impl Picture {
         let fresh = head.len() + tail.len() + ages.iter().map(Bytes::len).sum::<usize>();
         let at_rest = |family: &Arc<FamilyPicture>| family.headers.of(format).deflated.len() as u64 + family.deflated;
         let at_rest = self.families.iter().map(at_rest).sum::<u64>();
-        Answer {
+        ResponseBody {
             content_length: (encoding == Encoding::Gzip).then_some(at_rest + fresh as u64),
             picture: Arc::clone(self),
             format,
@@ -103,14 +103,14 @@ impl Picture {
 impl FamilyPicture {
     fn ages(&self, now: UnixTime) -> String {
         let mut text = String::new();
-        for running in &self.running {
-            push_running(&mut text, running, now);
+        for ages in &self.ages {
+            push_running(&mut text, ages, now);
         }
         text
     }
 }
 
-impl Answer {
+impl ResponseBody {
     /// The next frame, and of a fragment how long its text is: those lie there deflated, all else is encoded already.
     fn next_frame(&mut self) -> Option<(Bytes, Option<u64>)> {
         match self.next {
@@ -162,7 +162,7 @@ impl Inflating {
     }
 }
 
-impl Iterator for Answer {
+impl Iterator for ResponseBody {
     type Item = Bytes;
 
     fn next(&mut self) -> Option<Bytes> {

@@ -11,7 +11,7 @@
 //! A first picture comes in parts, in the order of the workloads. The bucket at the end of one part stays open for the next:
 //! written and read again with each part, it was a third of all that was deflated.
 
-use super::family::{Additions, Family, Lines, Running};
+use super::family::{Additions, AgeSeries, Family, SeriesLines};
 use super::fragment::{Deflater, Fragment, Inflater};
 use crate::report::{Workload, WorkloadReport};
 use hashbrown::DefaultHashBuilder;
@@ -28,17 +28,17 @@ const SMALL: usize = LARGE / 5;
 pub(super) struct Buckets {
     buckets: Vec<Bucket>,
     /// The last one, as long as more is to come; nothing of it is served yet.
-    open: Draft,
+    open: BucketBuilder,
 }
 
 /// A workload that is new, different, or gone (without a report).
-pub(super) struct Change {
+pub(super) struct WorkloadChange {
     pub workload: Arc<Workload>,
     pub report: Option<WorkloadReport>,
 }
 
 /// What writing fragments takes, for all families.
-pub(super) struct Press {
+pub(super) struct Compressor {
     pub additions: Additions,
     pub deflater: Deflater,
     pub inflater: Inflater,
@@ -50,7 +50,7 @@ struct Bucket {
     first: Arc<Workload>,
     sections: Box<[Section]>,
     fragment: Fragment,
-    running: Arc<[Running]>,
+    ages: Arc<[AgeSeries]>,
 }
 
 /// What the family says of one workload, as a part of its bucket.
@@ -61,19 +61,19 @@ struct Section {
     /// Its length in the bucket's text.
     length: u32,
     /// Its share of the bucket's running ages.
-    running: u32,
+    ages: u32,
 }
 
 /// A bucket that is being written.
 #[derive(Default)]
-struct Draft {
-    lines: Lines,
+struct BucketBuilder {
+    lines: SeriesLines,
     sections: Vec<Section>,
     /// Bytes of all lines, without the values of running ages.
     size: usize,
 }
 
-impl Press {
+impl Compressor {
     pub(super) fn new(additions: Additions) -> Self {
         Self { additions, deflater: Deflater::new(), inflater: Inflater::new(), hasher: DefaultHashBuilder::default() }
     }
@@ -88,8 +88,8 @@ impl Press {
         }
     }
 
-    fn hash(&self, text: &str, running: &[Running]) -> u64 {
-        self.hasher.hash_one((text, running))
+    fn hash(&self, text: &str, ages: &[AgeSeries]) -> u64 {
+        self.hasher.hash_one((text, ages))
     }
 }
 
@@ -105,48 +105,60 @@ impl Buckets {
     }
 
     /// The series whose ages run, in order.
-    pub(super) fn running(&self) -> impl Iterator<Item = &Arc<[Running]>> {
-        self.buckets.iter().map(|bucket| &bucket.running).filter(|running| !running.is_empty())
+    pub(super) fn ages(&self) -> impl Iterator<Item = &Arc<[AgeSeries]>> {
+        self.buckets.iter().map(|bucket| &bucket.ages).filter(|ages| !ages.is_empty())
     }
 
     /// Takes over changes, sorted by workload and each workload once; says whether anything reads differently now. What is
     /// said last may stay open if `more` is to come, until an update after which no more is.
-    pub(super) fn update(&mut self, family: &Family, changes: &[Change], more: bool, press: &mut Press) -> bool {
+    pub(super) fn update(
+        &mut self,
+        family: &Family,
+        changes: &[WorkloadChange],
+        more: bool,
+        compressor: &mut Compressor,
+    ) -> bool {
         let mut open = std::mem::take(&mut self.open);
         let mut differs = !open.sections.is_empty();
         if open.ends_before(changes) {
-            open.merge(None, changes, family, press, &mut self.buckets);
+            open.merge(None, changes, family, compressor, &mut self.buckets);
         } else {
-            open.finish(press, &mut self.buckets);
-            differs |= self.rewrite(family, changes, press, &mut open);
+            open.finish(compressor, &mut self.buckets);
+            differs |= self.rewrite(family, changes, compressor, &mut open);
         }
         if more {
             self.open = open;
         } else {
-            open.finish(press, &mut self.buckets);
+            open.finish(compressor, &mut self.buckets);
         }
         differs
     }
 
-    /// Writes anew the buckets that changes touch; what comes behind all of them is left in `draft`.
-    fn rewrite(&mut self, family: &Family, mut changes: &[Change], press: &mut Press, draft: &mut Draft) -> bool {
+    /// Writes anew the buckets that changes touch; what comes behind all of them is left in `builder`.
+    fn rewrite(
+        &mut self,
+        family: &Family,
+        mut changes: &[WorkloadChange],
+        compressor: &mut Compressor,
+        builder: &mut BucketBuilder,
+    ) -> bool {
         let mut written = Vec::with_capacity(self.buckets.len() + 1);
         let mut differs = false;
         let mut old = std::mem::take(&mut self.buckets).into_iter().peekable();
         if old.peek().is_none() {
-            draft.merge(None, changes, family, press, &mut written);
-            differs = !draft.sections.is_empty();
+            builder.merge(None, changes, family, compressor, &mut written);
+            differs = !builder.sections.is_empty();
         }
         while let Some(bucket) = old.next() {
             let end = old.peek().map_or(changes.len(), |next| changes.partition_point(|c| c.workload < next.first));
             let (own, others) = changes.split_at(end);
             changes = others;
-            let touched = bucket.differs(own, family, press);
+            let touched = bucket.differs(own, family, compressor);
             differs |= touched;
-            if touched || !draft.sections.is_empty() {
-                draft.merge(Some(bucket), own, family, press, &mut written);
-                if draft.size >= SMALL {
-                    draft.finish(press, &mut written);
+            if touched || !builder.sections.is_empty() {
+                builder.merge(Some(bucket), own, family, compressor, &mut written);
+                if builder.size >= SMALL {
+                    builder.finish(compressor, &mut written);
                 }
             } else {
                 written.push(bucket);
@@ -159,19 +171,19 @@ impl Buckets {
 
 impl Bucket {
     /// Whether any of these changes changes a word here.
-    fn differs(&self, changes: &[Change], family: &Family, press: &Press) -> bool {
-        let mut lines = Lines::default();
+    fn differs(&self, changes: &[WorkloadChange], family: &Family, compressor: &Compressor) -> bool {
+        let mut lines = SeriesLines::default();
         changes.iter().any(|change| {
             lines.text.clear();
-            lines.running.clear();
+            lines.ages.clear();
             if let Some(report) = &change.report {
-                family.render(report, &press.additions, &mut lines);
+                family.render(report, &compressor.additions, &mut lines);
             }
             let known = self.sections.binary_search_by(|section| section.workload.cmp(&change.workload));
             let known = known.ok().and_then(|index| self.sections.get(index));
             match known {
-                Some(section) => change.report.is_none() || section.said != press.hash(&lines.text, &lines.running),
-                None => !lines.text.is_empty() || !lines.running.is_empty(),
+                Some(section) => change.report.is_none() || section.said != compressor.hash(&lines.text, &lines.ages),
+                None => !lines.text.is_empty() || !lines.ages.is_empty(),
             }
         })
     }
@@ -179,14 +191,14 @@ impl Bucket {
 
 impl Section {
     /// Bytes of the text, and of the lines whose ages run.
-    fn size(&self, running: &[Running]) -> usize {
-        self.length as usize + running.iter().map(|row| row.series.len()).sum::<usize>()
+    fn size(&self, ages: &[AgeSeries]) -> usize {
+        self.length as usize + ages.iter().map(|row| row.series.len()).sum::<usize>()
     }
 }
 
-impl Draft {
+impl BucketBuilder {
     /// Whether it holds something, and all of it stands before these changes.
-    fn ends_before(&self, changes: &[Change]) -> bool {
+    fn ends_before(&self, changes: &[WorkloadChange]) -> bool {
         let (last, first) = (self.sections.last(), changes.first());
         last.zip(first).is_some_and(|(last, first)| last.workload < first.workload)
     }
@@ -196,89 +208,89 @@ impl Draft {
     fn merge(
         &mut self,
         bucket: Option<Bucket>,
-        changes: &[Change],
+        changes: &[WorkloadChange],
         family: &Family,
-        press: &mut Press,
+        compressor: &mut Compressor,
         written: &mut Vec<Bucket>,
     ) {
-        let (sections, text, running) = match bucket {
-            Some(bucket) => (bucket.sections, press.inflater.inflate(&bucket.fragment), bucket.running),
+        let (sections, text, ages) = match bucket {
+            Some(bucket) => (bucket.sections, compressor.inflater.inflate(&bucket.fragment), bucket.ages),
             None => (Box::default(), String::new(), Arc::default()),
         };
-        let (mut text, mut running) = (text.as_str(), &*running);
+        let (mut text, mut ages) = (text.as_str(), &*ages);
         let mut changes = changes.iter().peekable();
         for section in sections {
             let (old_text, old_running);
             (old_text, text) = text.split_at_checked(section.length as usize).unwrap_or((text, ""));
-            (old_running, running) = running.split_at_checked(section.running as usize).unwrap_or((running, &[]));
+            (old_running, ages) = ages.split_at_checked(section.ages as usize).unwrap_or((ages, &[]));
             let mut replaced = false;
             while let Some(change) = changes.next_if(|change| change.workload <= section.workload) {
                 replaced |= change.workload == section.workload;
-                self.say(change, family, press);
-                self.split(press, written);
+                self.say(change, family, compressor);
+                self.split(compressor, written);
             }
             if !replaced {
                 self.keep(section, old_text, old_running);
-                self.split(press, written);
+                self.split(compressor, written);
             }
         }
         for change in changes {
-            self.say(change, family, press);
-            self.split(press, written);
+            self.say(change, family, compressor);
+            self.split(compressor, written);
         }
     }
 
-    fn keep(&mut self, section: Section, text: &str, running: &[Running]) {
-        self.size += section.size(running);
+    fn keep(&mut self, section: Section, text: &str, ages: &[AgeSeries]) {
+        self.size += section.size(ages);
         self.lines.text.push_str(text);
-        self.lines.running.extend_from_slice(running);
+        self.lines.ages.extend_from_slice(ages);
         self.sections.push(section);
     }
 
-    fn say(&mut self, change: &Change, family: &Family, press: &Press) {
+    fn say(&mut self, change: &WorkloadChange, family: &Family, compressor: &Compressor) {
         let Some(report) = &change.report else { return };
-        let (text, running) = (self.lines.text.len(), self.lines.running.len());
-        family.render(report, &press.additions, &mut self.lines);
-        let (text, running) = (&self.lines.text[text..], &self.lines.running[running..]);
-        if text.is_empty() && running.is_empty() {
+        let (text, ages) = (self.lines.text.len(), self.lines.ages.len());
+        family.render(report, &compressor.additions, &mut self.lines);
+        let (text, ages) = (&self.lines.text[text..], &self.lines.ages[ages..]);
+        if text.is_empty() && ages.is_empty() {
             return;
         }
         let section = Section {
             workload: Arc::clone(&change.workload),
-            said: press.hash(text, running),
+            said: compressor.hash(text, ages),
             length: out_of_reach_of_u32(text.len()),
-            running: out_of_reach_of_u32(running.len()),
+            ages: out_of_reach_of_u32(ages.len()),
         };
-        self.size += section.size(running);
+        self.size += section.size(ages);
         self.sections.push(section);
     }
 
     /// Finishes the front half as a bucket while the draft is too large.
-    fn split(&mut self, press: &mut Press, written: &mut Vec<Bucket>) {
+    fn split(&mut self, compressor: &mut Compressor, written: &mut Vec<Bucket>) {
         while self.size > LARGE && self.sections.len() > 1 {
-            let (mut sections, mut text, mut running, mut size) = (0, 0, 0, 0);
+            let (mut sections, mut text, mut ages, mut size) = (0, 0, 0, 0);
             for section in &self.sections[..self.sections.len() - 1] {
-                let next = running + section.running as usize;
-                size += section.size(&self.lines.running[running..next]);
+                let next = ages + section.ages as usize;
+                size += section.size(&self.lines.ages[ages..next]);
                 text += section.length as usize;
-                running = next;
+                ages = next;
                 sections += 1;
                 if size >= self.size / 2 {
                     break;
                 }
             }
             let back = Self {
-                lines: Lines::new(self.lines.text.split_off(text), self.lines.running.split_off(running)),
+                lines: SeriesLines::new(self.lines.text.split_off(text), self.lines.ages.split_off(ages)),
                 sections: self.sections.split_off(sections),
                 size: self.size - size,
             };
-            self.finish(press, written);
+            self.finish(compressor, written);
             *self = back;
         }
     }
 
     /// Writes the bucket; the draft is empty then.
-    fn finish(&mut self, press: &mut Press, written: &mut Vec<Bucket>) {
+    fn finish(&mut self, compressor: &mut Compressor, written: &mut Vec<Bucket>) {
         let Self { lines, sections, .. } = std::mem::take(self);
         let Some(first) = sections.first().map(|section| Arc::clone(&section.workload)) else {
             return;
@@ -286,8 +298,8 @@ impl Draft {
         written.push(Bucket {
             first,
             sections: sections.into(),
-            fragment: Fragment::new(&lines.text, &mut press.deflater),
-            running: lines.running.into(),
+            fragment: Fragment::new(&lines.text, &mut compressor.deflater),
+            ages: lines.ages.into(),
         });
         // A scrape that waits for this core does not wait for all the others too.
         std::thread::yield_now();
@@ -303,7 +315,7 @@ fn out_of_reach_of_u32(length: usize) -> u32 {
 
 #[cfg(test)]
 mod tests {
-    use super::{Additions, Buckets, Change, Fragment, LARGE, Press, SMALL};
+    use super::{Additions, Buckets, Compressor, Fragment, LARGE, SMALL, WorkloadChange};
     use crate::exposition::FAMILIES;
     use crate::report::{Workload, WorkloadReport};
     use crate::time::UnixTime;
@@ -347,67 +359,73 @@ mod tests {
     }
 
     /// Takes the reports over, or their workloads away.
-    fn update(buckets: &mut Buckets, reports: &[WorkloadReport], here: bool, press: &mut Press) -> bool {
-        update_of(buckets, reports, here, false, press)
+    fn update(buckets: &mut Buckets, reports: &[WorkloadReport], here: bool, compressor: &mut Compressor) -> bool {
+        update_of(buckets, reports, here, false, compressor)
     }
 
-    fn update_of(buckets: &mut Buckets, reports: &[WorkloadReport], here: bool, more: bool, press: &mut Press) -> bool {
+    fn update_of(
+        buckets: &mut Buckets,
+        reports: &[WorkloadReport],
+        here: bool,
+        more: bool,
+        compressor: &mut Compressor,
+    ) -> bool {
         let family = FAMILIES.iter().find(|family| family.name.ends_with("mixed_template_hashes_age_seconds"));
-        let change = |report| Change {
+        let change = |report| WorkloadChange {
             workload: Arc::new(WorkloadReport::clone(report).workload),
             report: here.then(|| report.clone()),
         };
         let changes: Vec<_> = reports.iter().map(change).collect();
-        family.is_some_and(|family| buckets.update(family, &changes, more, press))
+        family.is_some_and(|family| buckets.update(family, &changes, more, compressor))
     }
 
     fn sizes(buckets: &Buckets) -> Vec<usize> {
-        let of_running = |bucket: &super::Bucket| bucket.running.iter().map(|row| row.series.len()).sum::<usize>();
+        let of_running = |bucket: &super::Bucket| bucket.ages.iter().map(|row| row.series.len()).sum::<usize>();
         let of_text = |bucket: &super::Bucket| usize::try_from(bucket.fragment.sum.length).unwrap_or(usize::MAX);
         buckets.buckets.iter().map(|bucket| of_text(bucket) + of_running(bucket)).collect()
     }
 
     #[test]
     fn buckets_keep_their_size_while_workloads_come_and_go() {
-        let (mut buckets, mut press) = (Buckets::default(), Press::new(Additions::default()));
-        assert!(update(&mut buckets, &reports(0..4000, 100), true, &mut press));
+        let (mut buckets, mut compressor) = (Buckets::default(), Compressor::new(Additions::default()));
+        assert!(update(&mut buckets, &reports(0..4000, 100), true, &mut compressor));
         assert!(sizes(&buckets).iter().all(|size| (LARGE / 3..=LARGE).contains(size)), "{:?}", sizes(&buckets));
         for start in (4000..8000).step_by(10) {
-            update(&mut buckets, &reports(start..start + 10, 100), true, &mut press);
+            update(&mut buckets, &reports(start..start + 10, 100), true, &mut compressor);
         }
         let lines = buckets.buckets.iter().map(|bucket| bucket.sections.len()).sum::<usize>();
         assert_eq!(lines, 8000);
         assert!(sizes(&buckets).iter().all(|size| (LARGE / 3..=LARGE).contains(size)), "{:?}", sizes(&buckets));
         for start in (0..7900).step_by(10) {
-            update(&mut buckets, &reports(start..start + 10, 100), false, &mut press);
+            update(&mut buckets, &reports(start..start + 10, 100), false, &mut compressor);
             let small = sizes(&buckets).iter().filter(|size| **size < SMALL).count();
             assert!(small <= 1, "{:?}", sizes(&buckets));
         }
         assert_eq!(sizes(&buckets).len(), 1);
-        update(&mut buckets, &reports(7900..8000, 100), false, &mut press);
+        update(&mut buckets, &reports(7900..8000, 100), false, &mut compressor);
         assert_eq!(sizes(&buckets), [0; 0]);
     }
 
     #[test]
     fn parts_in_order_are_written_once_and_as_if_they_were_one() {
-        let (mut at_once, mut in_parts, mut press) =
-            (Buckets::default(), Buckets::default(), Press::new(Additions::default()));
-        update(&mut at_once, &reports(0..4000, 100), true, &mut press);
+        let (mut at_once, mut in_parts, mut compressor) =
+            (Buckets::default(), Buckets::default(), Compressor::new(Additions::default()));
+        update(&mut at_once, &reports(0..4000, 100), true, &mut compressor);
         let mut written = Vec::new();
         for start in (0..4000).step_by(50) {
-            assert!(update_of(&mut in_parts, &reports(start..start + 50, 100), true, true, &mut press));
+            assert!(update_of(&mut in_parts, &reports(start..start + 50, 100), true, true, &mut compressor));
             let now: Vec<_> = in_parts.fragments().map(|fragment| fragment.deflated.as_ptr()).collect();
             assert!(now.starts_with(&written), "what was written is written again");
             written = now;
         }
-        assert!(update(&mut in_parts, &[], true, &mut press), "the last bucket was still open");
+        assert!(update(&mut in_parts, &[], true, &mut compressor), "the last bucket was still open");
         let said = |buckets: &Buckets| buckets.fragments().map(|part| part.deflated.clone()).collect::<Vec<_>>();
         assert!(said(&in_parts) == said(&at_once));
-        assert!(!update(&mut in_parts, &[], true, &mut press));
+        assert!(!update(&mut in_parts, &[], true, &mut compressor));
         // A part that does not go on where the one before ended.
-        update_of(&mut in_parts, &reports(5000..5010, 100), true, true, &mut press);
-        update_of(&mut in_parts, &reports(4000..5000, 100), true, true, &mut press);
-        update(&mut in_parts, &reports(5005..5006, 100), false, &mut press);
+        update_of(&mut in_parts, &reports(5000..5010, 100), true, true, &mut compressor);
+        update_of(&mut in_parts, &reports(4000..5000, 100), true, true, &mut compressor);
+        update(&mut in_parts, &reports(5005..5006, 100), false, &mut compressor);
         let sections = in_parts.buckets.iter().flat_map(|bucket| &bucket.sections);
         let names: Vec<_> = sections.map(|section| section.workload.name.to_string()).collect();
         assert!(names.is_sorted() && names.len() == 5009, "{}", names.len());
@@ -415,21 +433,21 @@ mod tests {
 
     #[test]
     fn a_workload_larger_than_a_bucket_has_one_of_its_own() {
-        let (mut buckets, mut press) = (Buckets::default(), Press::new(Additions::default()));
-        update(&mut buckets, &reports(0..5, LARGE + 1), true, &mut press);
+        let (mut buckets, mut compressor) = (Buckets::default(), Compressor::new(Additions::default()));
+        update(&mut buckets, &reports(0..5, LARGE + 1), true, &mut compressor);
         assert_eq!(sizes(&buckets).len(), 5);
     }
 
     #[test]
     fn what_reads_the_same_is_not_written_again() {
-        let (mut buckets, mut press) = (Buckets::default(), Press::new(Additions::default()));
-        update(&mut buckets, &reports(0..1000, 100), true, &mut press);
+        let (mut buckets, mut compressor) = (Buckets::default(), Compressor::new(Additions::default()));
+        update(&mut buckets, &reports(0..1000, 100), true, &mut compressor);
         let before: Vec<_> = buckets.fragments().cloned().collect();
-        assert!(!update(&mut buckets, &reports(0..1000, 100), true, &mut press));
-        assert!(!update(&mut buckets, &reports(2000..2001, 100), false, &mut press), "it was never here");
+        assert!(!update(&mut buckets, &reports(0..1000, 100), true, &mut compressor));
+        assert!(!update(&mut buckets, &reports(2000..2001, 100), false, &mut compressor), "it was never here");
         let mut other = reports(500..501, 100);
         other[0].mixed_since = UnixTime::from_seconds(9);
-        assert!(update(&mut buckets, &other, true, &mut press));
+        assert!(update(&mut buckets, &other, true, &mut compressor));
         let written = |(old, new): &(&Fragment, &Fragment)| old.deflated.as_ptr() != new.deflated.as_ptr();
         assert_eq!(before.iter().zip(buckets.fragments()).filter(written).count(), 1);
     }

@@ -1,6 +1,6 @@
 //! The workload families, in the order they are served. Each is declared here and nowhere else.
 
-use super::family::{Family, Rows, Subject};
+use super::family::{Family, FamilyScope, Rows};
 use super::registry_families as registry;
 use super::rollout_families as rollout;
 use crate::advice::{Finding, remedy};
@@ -18,7 +18,7 @@ pub static FAMILIES: &[Family] = &[
         sparse: false,
         example: "max by (cluster, namespace, deployment, container) (podskew_distinct_digests_per_deployment) > 1",
         series: "1 per Deployment and container",
-        subject: Subject::Deployment(|report, rows| {
+        subject: FamilyScope::Deployment(|report, rows| {
             for container in &report.containers {
                 rows.value(&[&container.container], container.distinct_digests);
             }
@@ -33,7 +33,7 @@ pub static FAMILIES: &[Family] = &[
         example: "max by (cluster, namespace, workload_type, workload, container) \
                   (podskew_distinct_digests_per_workload{origin=\"template\"}) > 1",
         series: "1 per workload and container",
-        subject: Subject::Workload(|report, rows| {
+        subject: FamilyScope::Workload(|report, rows| {
             for container in &report.containers {
                 rows.value(&[&container.container, container.origin.as_str()], container.distinct_digests);
             }
@@ -49,7 +49,7 @@ pub static FAMILIES: &[Family] = &[
         example: "max by (cluster, namespace, workload_type, workload, pod_template_hash, container) \
                   (podskew_distinct_digests_per_template_hash{origin=\"template\"}) > 1",
         series: "1 per template hash with active pods, and container",
-        subject: Subject::Workload(|report, rows| {
+        subject: FamilyScope::Workload(|report, rows| {
             for (container, of_hash) in by_hash(report) {
                 let labels = [&*of_hash.hash, &container.container, of_hash.origin.as_str()];
                 rows.value(&labels, of_hash.distinct_digests);
@@ -66,7 +66,7 @@ pub static FAMILIES: &[Family] = &[
         example: "max by (cluster, namespace, workload_type, workload, container) \
                   (podskew_digest_skew_age_seconds{origin=\"template\"}) > 600",
         series: "1 per workload, container and origin",
-        subject: Subject::Workload(|report, rows| report.containers.iter().for_each(|c| skew_ages(c, rows))),
+        subject: FamilyScope::Workload(|report, rows| report.containers.iter().for_each(|c| skew_ages(c, rows))),
     },
     Family {
         name: "podskew_pods_by_digest",
@@ -77,7 +77,7 @@ pub static FAMILIES: &[Family] = &[
         sparse: false,
         example: "max by (cluster, namespace, workload, container, image, digest) (podskew_pods_by_digest{workload=\"web\"})",
         series: "1 per template hash with active pods, container, image and digest",
-        subject: Subject::Workload(|report, rows| {
+        subject: FamilyScope::Workload(|report, rows| {
             for (container, of_hash) in by_hash(report) {
                 for pods in &of_hash.digests {
                     let kind = pods.kind.as_str();
@@ -96,7 +96,7 @@ pub static FAMILIES: &[Family] = &[
         example: "max by (cluster, namespace, workload, container, digest) (podskew_newest_digest_info)",
         series: "1 per container and template hash in digest skew, if the ages of the pods show which digest is \
                  newest",
-        subject: Subject::Workload(|report, rows| {
+        subject: FamilyScope::Workload(|report, rows| {
             for (container, of_hash) in by_hash(report) {
                 if let Some(digest) = &of_hash.newest_digest {
                     rows.value(&[&of_hash.hash, &container.container, digest], 1);
@@ -112,7 +112,7 @@ pub static FAMILIES: &[Family] = &[
         sparse: true,
         example: "max by (cluster, namespace) (min_over_time(podskew_pods_awaiting_owner[5m])) > 0",
         series: "1 per namespace with such pods; usually none",
-        subject: Subject::AwaitingOwner,
+        subject: FamilyScope::AwaitingOwner,
     },
     Family {
         name: "podskew_unresolved_digest_pods",
@@ -125,7 +125,7 @@ pub static FAMILIES: &[Family] = &[
         example: "max by (cluster, namespace, workload_type, workload, container) \
                   (podskew_unresolved_digest_pods{reason=\"image_id_only\"})",
         series: "at most 3 per workload and container; usually none",
-        subject: Subject::Workload(|report, rows| {
+        subject: FamilyScope::Workload(|report, rows| {
             for container in &report.containers {
                 rows.value_above_zero(&[&container.container, "not_started"], container.not_started);
                 rows.value_above_zero(&[&container.container, "not_reported"], container.not_reported);
@@ -143,7 +143,7 @@ pub static FAMILIES: &[Family] = &[
         sparse: true,
         example: "max by (cluster, image, digest) (podskew_tag_cached_nodes)",
         series: "1 per digest of a tag that has several; usually none",
-        subject: Subject::CachedTags,
+        subject: FamilyScope::CachedTags,
     },
     registry::TAG_MOVED,
     registry::IMAGE_GONE,
@@ -159,7 +159,7 @@ pub static FAMILIES: &[Family] = &[
         sparse: false,
         example: "max by (cluster, namespace, workload_type, workload, pod_template_hash) (podskew_pods_by_template_hash)",
         series: "1 per template hash with pods, and the current one",
-        subject: Subject::Workload(|report, rows| {
+        subject: FamilyScope::Workload(|report, rows| {
             report.hashes.iter().for_each(|hash| rows.value(&[&hash.hash], hash.pods));
         }),
     },
@@ -172,7 +172,7 @@ pub static FAMILIES: &[Family] = &[
         example: "max by (cluster, namespace, workload_type, workload, pod_template_hash) \
                   (podskew_pods_by_template_hash - podskew_ready_pods_by_template_hash) > 0",
         series: "1 per template hash with pods, and the current one",
-        subject: Subject::Workload(|report, rows| {
+        subject: FamilyScope::Workload(|report, rows| {
             report.hashes.iter().for_each(|hash| rows.value(&[&hash.hash], hash.ready_pods));
         }),
     },
@@ -184,7 +184,7 @@ pub static FAMILIES: &[Family] = &[
         sparse: true,
         example: "max by (cluster, namespace, workload_type, workload) (min_over_time(podskew_terminating_pods[15m])) > 0",
         series: "1 per template hash with such pods; usually none",
-        subject: Subject::Workload(|report, rows| {
+        subject: FamilyScope::Workload(|report, rows| {
             report.hashes.iter().for_each(|hash| rows.value_above_zero(&[&hash.hash], hash.terminating_pods));
         }),
     },
@@ -196,7 +196,7 @@ pub static FAMILIES: &[Family] = &[
         sparse: false,
         example: "max by (cluster, namespace, workload_type, workload) (podskew_distinct_template_hashes_per_workload) > 2",
         series: "1 per workload",
-        subject: Subject::Workload(|report, rows| rows.value(&[], report.distinct_hashes)),
+        subject: FamilyScope::Workload(|report, rows| rows.value(&[], report.distinct_hashes)),
     },
     Family {
         name: "podskew_mixed_template_hashes_age_seconds",
@@ -207,7 +207,7 @@ pub static FAMILIES: &[Family] = &[
         sparse: false,
         example: "max by (cluster, namespace, workload_type, workload) (podskew_mixed_template_hashes_age_seconds) > 3600",
         series: "1 per workload",
-        subject: Subject::Workload(|report, rows| rows.age(&[], report.mixed_since)),
+        subject: FamilyScope::Workload(|report, rows| rows.age(&[], report.mixed_since)),
     },
     Family {
         name: "podskew_outdated_pods",
@@ -218,7 +218,7 @@ pub static FAMILIES: &[Family] = &[
         sparse: false,
         example: "max by (cluster, namespace, workload_type, workload) (podskew_outdated_pods) > 0",
         series: "1 per workload whose current template hash is known",
-        subject: Subject::Workload(|report, rows| {
+        subject: FamilyScope::Workload(|report, rows| {
             report.outdated_pods.iter().for_each(|pods| rows.value(&[], *pods));
         }),
     },
@@ -230,7 +230,7 @@ pub static FAMILIES: &[Family] = &[
         sparse: false,
         example: "max by (cluster, namespace, workload, pod_template_hash, revision) (podskew_template_hash_info{current=\"true\"})",
         series: "1 per template hash with pods, and the current one",
-        subject: Subject::Workload(|report, rows| {
+        subject: FamilyScope::Workload(|report, rows| {
             for hash in report.hashes.iter().filter(|hash| !hash.hash.is_empty()) {
                 let revision = hash.revision.map(|revision| revision.to_string()).unwrap_or_default();
                 let current = hash.current.map_or("", |current| if current { "true" } else { "false" });
@@ -257,7 +257,7 @@ pub static FAMILIES: &[Family] = &[
         sparse: true,
         example: "count by (owner_kind) (max by (cluster, namespace, workload, owner_kind) (podskew_template_owner_info))",
         series: "1 per such workload; usually none",
-        subject: Subject::Workload(|report, rows| {
+        subject: FamilyScope::Workload(|report, rows| {
             let driver = report.driver.iter().map(|driver| (&*driver.kind, &*driver.name));
             let deployment = report.template_of.iter().map(|name| (WorkloadKind::Deployment.kind(), &**name));
             driver.chain(deployment).for_each(|(kind, name)| rows.value(&[kind, name], 1));
@@ -273,7 +273,7 @@ pub static FAMILIES: &[Family] = &[
         sparse: true,
         example: "max by (cluster, namespace, workload_type, workload, look, do) (podskew_remedy_info{finding=\"digest_skew\"})",
         series: "1 per workload in digest skew, and 1 per rollout stalled or in progress; usually none",
-        subject: Subject::Workload(remedies),
+        subject: FamilyScope::Workload(remedies),
     },
     Family {
         name: "podskew_image_reference_info",
@@ -284,7 +284,7 @@ pub static FAMILIES: &[Family] = &[
         example: "count(max by (cluster, namespace, workload_type, workload, container) \
                   (podskew_image_reference_info{reference=\"latest\"}))",
         series: "1 per workload and container of its template",
-        subject: Subject::Workload(|report, rows| {
+        subject: FamilyScope::Workload(|report, rows| {
             for image in &report.image_references {
                 rows.value(&[&image.container, &image.image, image.reference.as_str(), &image.pull_policy], 1);
             }
@@ -302,7 +302,7 @@ pub static FAMILIES: &[Family] = &[
                   * on (cluster, namespace, pod) group_left (workload, pod_template_hash) topk by (cluster, namespace, pod) \
                   (1, max by (cluster, namespace, pod, workload, pod_template_hash) (podskew_pod_info)))",
         series: "1 per pod",
-        subject: Subject::Workload(|report, rows| {
+        subject: FamilyScope::Workload(|report, rows| {
             report.pods.iter().for_each(|pod| rows.info(&[&pod.pod, &pod.node, &pod.hash], &pod.labels));
         }),
     },
@@ -314,7 +314,7 @@ pub static FAMILIES: &[Family] = &[
         sparse: true,
         example: "max by (cluster, namespace, workload, container, pod, node, digest) (podskew_skewed_pod_info)",
         series: "1 per pod and container in digest skew; usually none",
-        subject: Subject::Workload(skewed_pods),
+        subject: FamilyScope::Workload(skewed_pods),
     },
 ];
 

@@ -28,11 +28,11 @@ pub struct Family {
     /// How many series to expect.
     pub series: &'static str,
     /// What it speaks of, and with which words.
-    pub(super) subject: Subject,
+    pub(super) subject: FamilyScope,
 }
 
 /// Whom a family speaks of. It decides the labels every series begins with.
-pub(super) enum Subject {
+pub(super) enum FamilyScope {
     /// Each workload.
     Workload(Generator),
     /// Workloads of the type `deployment` only.
@@ -53,22 +53,22 @@ pub(super) type RegistryGenerator = fn(&RegistryEvidence, &mut dyn FnMut(&str, &
 
 /// Rendered series: finished lines, and those whose age runs.
 #[derive(Default)]
-pub(super) struct Lines {
+pub(super) struct SeriesLines {
     pub text: String,
-    pub running: Vec<Running>,
+    pub ages: Vec<AgeSeries>,
     /// The buffer of [`Rows::opening`], kept from one workload to the next: most sparse families have no row to open.
     opening: String,
 }
 
-impl Lines {
-    pub(super) fn new(text: String, running: Vec<Running>) -> Self {
-        Self { text, running, opening: String::new() }
+impl SeriesLines {
+    pub(super) fn new(text: String, ages: Vec<AgeSeries>) -> Self {
+        Self { text, ages, opening: String::new() }
     }
 }
 
 /// A series whose value is the time since a moment.
 #[derive(Clone, PartialEq, Eq, Hash, Debug)]
-pub(super) struct Running {
+pub(super) struct AgeSeries {
     /// The line up to its value.
     pub series: Arc<str>,
     pub since: UnixTime,
@@ -90,7 +90,7 @@ pub(super) struct Rows<'a> {
     page_url: Option<&'a str>,
     /// Name and labels of the subject, the same for each series.
     opening: String,
-    lines: &'a mut Lines,
+    lines: &'a mut SeriesLines,
 }
 
 impl Family {
@@ -98,11 +98,11 @@ impl Family {
     #[must_use]
     pub fn subject_labels(&self) -> &'static [&'static str] {
         match self.subject {
-            Subject::Workload(_) => &["namespace", "workload_type", "workload"],
-            Subject::Deployment(_) => &["namespace", "deployment"],
-            Subject::AwaitingOwner => &["namespace"],
-            Subject::CachedTags => &["image"],
-            Subject::Registry(labels, _) => labels,
+            FamilyScope::Workload(_) => &["namespace", "workload_type", "workload"],
+            FamilyScope::Deployment(_) => &["namespace", "deployment"],
+            FamilyScope::AwaitingOwner => &["namespace"],
+            FamilyScope::CachedTags => &["image"],
+            FamilyScope::Registry(labels, _) => labels,
         }
     }
 
@@ -130,21 +130,24 @@ impl Family {
     }
 
     /// Adds what the family says of one workload; nothing where it has nothing to say.
-    pub(super) fn render(&self, report: &WorkloadReport, additions: &Additions, lines: &mut Lines) {
+    pub(super) fn render(&self, report: &WorkloadReport, additions: &Additions, lines: &mut SeriesLines) {
         let Workload { namespace, workload_type, name } = &report.workload;
         let (generator, values): (Generator, &[&str]) = match self.subject {
-            Subject::Workload(generator) => (generator, &[namespace, workload_type, name]),
-            Subject::Deployment(generator) if &**workload_type == WorkloadKind::Deployment.label() => {
+            FamilyScope::Workload(generator) => (generator, &[namespace, workload_type, name]),
+            FamilyScope::Deployment(generator) if &**workload_type == WorkloadKind::Deployment.label() => {
                 (generator, &[namespace, name])
             }
-            Subject::Deployment(_) | Subject::AwaitingOwner | Subject::CachedTags | Subject::Registry(..) => return,
+            FamilyScope::Deployment(_)
+            | FamilyScope::AwaitingOwner
+            | FamilyScope::CachedTags
+            | FamilyScope::Registry(..) => return,
         };
         self.write(values, additions, lines, |rows| generator(report, rows));
     }
 
     /// All lines of the family that speaks of namespaces.
     pub(super) fn render_awaiting_owner(&self, awaiting: &[(Name, u32)]) -> String {
-        let mut lines = Lines::default();
+        let mut lines = SeriesLines::default();
         for (namespace, pods) in awaiting.iter().filter(|(_, pods)| *pods > 0) {
             self.write(&[namespace], &Additions::default(), &mut lines, |rows| rows.value(&[], *pods));
         }
@@ -153,7 +156,7 @@ impl Family {
 
     /// All lines of the family that speaks of images.
     pub(super) fn render_cached_tags(&self, tags: &[CachedTag]) -> String {
-        let mut lines = Lines::default();
+        let mut lines = SeriesLines::default();
         for CachedTag { image, digest, nodes } in tags {
             self.write(&[image], &Additions::default(), &mut lines, |rows| rows.value(&[digest], *nodes));
         }
@@ -162,8 +165,8 @@ impl Family {
 
     /// All lines of a family that speaks of what registries say.
     pub(super) fn render_registry(&self, evidence: &RegistryEvidence) -> String {
-        let mut lines = Lines::default();
-        if let Subject::Registry(_, generator) = self.subject {
+        let mut lines = SeriesLines::default();
+        if let FamilyScope::Registry(_, generator) = self.subject {
             generator(evidence, &mut |subject, labels, value| {
                 self.write(&[subject], &Additions::default(), &mut lines, |rows| rows.value(labels, value));
             });
@@ -172,7 +175,7 @@ impl Family {
     }
 
     /// Hands out rows that begin with the family's name and these labels of its subject.
-    fn write(&self, values: &[&str], additions: &Additions, lines: &mut Lines, rows: impl FnOnce(&mut Rows<'_>)) {
+    fn write(&self, values: &[&str], additions: &Additions, lines: &mut SeriesLines, rows: impl FnOnce(&mut Rows<'_>)) {
         let pod_labels = if self.pod_labels { &additions.pod_labels[..] } else { &[] };
         let page_url = additions.page_url.as_deref();
         let mut opening = std::mem::take(&mut lines.opening);
@@ -225,7 +228,7 @@ impl Rows<'_> {
         };
         let mut series = String::with_capacity(self.opening.len() + 64);
         self.push_series(&mut series, labels, &[]);
-        self.lines.running.push(Running { series: series.into(), since });
+        self.lines.ages.push(AgeSeries { series: series.into(), since });
     }
 
     fn labelled_value(&mut self, labels: &[&str], pod_labels: &[Option<Name>], value: u32) {
@@ -254,8 +257,8 @@ impl Rows<'_> {
 }
 
 /// Writes the running ages as they stand `now`.
-pub(super) fn push_running(text: &mut String, running: &[Running], now: UnixTime) {
-    for row in running {
+pub(super) fn push_running(text: &mut String, ages: &[AgeSeries], now: UnixTime) {
+    for row in ages {
         text.push_str(&row.series);
         push_integer(text, now.since(row.since));
         text.push('\n');

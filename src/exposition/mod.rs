@@ -25,12 +25,12 @@ mod selection;
 mod text;
 mod work_queue;
 
-pub use answer::Answer;
+pub use answer::ResponseBody;
 pub use families::FAMILIES;
 pub use family::Family;
 pub use negotiate::negotiate;
 pub use picture::Picture;
-pub use publish::{Exposition, Part};
+pub use publish::{Exposition, PublishBatch};
 pub use selection::Selection;
 
 /// The text formats a scraper can ask for.

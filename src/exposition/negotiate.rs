@@ -6,7 +6,7 @@ use super::{Encoding, Format};
 type Quality = u16;
 
 /// One entry of a header: what it names, its parameters, how much it is wanted.
-struct Wanted<'a> {
+struct AcceptEntry<'a> {
     name: &'a str,
     parameters: &'a str,
     quality: Quality,
@@ -64,10 +64,10 @@ fn encoding(accept_encoding: &str) -> Encoding {
     if gzip > 0 && gzip >= identity { Encoding::Gzip } else { Encoding::Identity }
 }
 
-fn entries(header: &str) -> impl Iterator<Item = Wanted<'_>> {
+fn entries(header: &str) -> impl Iterator<Item = AcceptEntry<'_>> {
     header.split(',').filter_map(|entry| {
         let (name, parameters) = entry.split_once(';').unwrap_or((entry, ""));
-        let mut wanted = Wanted { name: name.trim(), parameters, quality: 1000 };
+        let mut wanted = AcceptEntry { name: name.trim(), parameters, quality: 1000 };
         if let Some(quality) = wanted.parameter("q") {
             wanted.quality = thousandths(quality)?;
         }
@@ -82,7 +82,7 @@ fn thousandths(quality: &str) -> Option<Quality> {
     (0.0..=1.0).contains(&quality).then_some((quality * 1000.0).round() as Quality)
 }
 
-impl<'a> Wanted<'a> {
+impl<'a> AcceptEntry<'a> {
     fn parameter(&self, name: &str) -> Option<&'a str> {
         self.parameters.split(';').find_map(|parameter| {
             let (key, value) = parameter.split_once('=')?;

@@ -1,7 +1,7 @@
 //! One consistent picture of the cluster, as fragments.
 
 use super::Format;
-use super::family::{Family, Running};
+use super::family::{AgeSeries, Family};
 use super::fragment::{Checksum, Deflater, Fragment};
 use super::selection::Selection;
 use std::sync::Arc;
@@ -21,7 +21,7 @@ pub(super) struct FamilyPicture {
     /// The buckets; of those that lie side by side, one for all.
     pub fragments: Box<[Fragment]>,
     /// The series whose ages run; rendered for each answer.
-    pub running: Box<[Arc<[Running]>]>,
+    pub ages: Box<[Arc<[AgeSeries]>]>,
     /// Of all fragments. Combined here, once: at each answer, thousands of combinations would cost milliseconds.
     pub sum: Checksum,
     /// Length of all fragments.
@@ -50,14 +50,14 @@ impl Headers {
 }
 
 impl FamilyPicture {
-    pub(super) fn new(headers: &Headers, pieces: Vec<Fragment>, running: Box<[Arc<[Running]>]>) -> Self {
+    pub(super) fn new(headers: &Headers, pieces: Vec<Fragment>, ages: Box<[Arc<[AgeSeries]>]>) -> Self {
         let fragments = pieces.into_boxed_slice();
         Self {
             headers: headers.clone(),
             sum: fragments.iter().fold(Checksum::default(), |sum, fragment| sum.then(fragment.sum)),
             deflated: fragments.iter().map(|fragment| fragment.deflated.len() as u64).sum(),
             fragments,
-            running,
+            ages,
         }
     }
 }

@@ -1,11 +1,11 @@
 //! From reports to pictures.
 
 use super::FAMILIES;
-use super::bucket::{Buckets, Change, Press};
-use super::family::{Additions, Family, Subject};
+use super::bucket::{Buckets, Compressor, WorkloadChange};
+use super::family::{Additions, Family, FamilyScope};
 use super::fragment::Fragment;
 use super::picture::{FamilyPicture, Headers, Picture};
-use super::segments::Runs;
+use super::segments::Segments;
 use super::selection::Selection;
 use super::work_queue;
 use crate::report::evidence::CachedTag;
@@ -32,12 +32,12 @@ struct Rendering {
     families: Vec<Rendered>,
     /// Shared by the sections of all families.
     workloads: BTreeSet<Arc<Workload>>,
-    press: Press,
+    compressor: Compressor,
 }
 
 /// Some of what changed. Of a whole cluster's there are many, which need not be in memory all at once.
 #[derive(Default)]
-pub struct Part {
+pub struct PublishBatch {
     /// What is new or may differ.
     pub reports: Vec<WorkloadReport>,
     /// The workloads that are gone. One that is both gone and reported was made again: the report counts.
@@ -49,7 +49,7 @@ struct Rendered {
     family: &'static Family,
     headers: Headers,
     buckets: Buckets,
-    runs: Runs,
+    runs: Segments,
     /// `None` before the first publication, and from a change to the next one.
     picture: Option<Arc<FamilyPicture>>,
     /// Only of the family that speaks of namespaces.
@@ -74,17 +74,17 @@ impl Exposition {
 
     fn with_additions(selection: Selection, additions: Additions) -> Self {
         let selection = Arc::new(selection);
-        let mut press = Press::new(additions);
+        let mut compressor = Compressor::new(additions);
         let families = FAMILIES
             .iter()
             .filter(|family| selection.contains(family.name))
-            .map(|family| Rendered::new(family, &mut press))
+            .map(|family| Rendered::new(family, &mut compressor))
             .collect();
         let nothing = Picture { families: Vec::new(), selection: Arc::clone(&selection) };
         Self {
             selection,
             workload_count: AtomicUsize::new(0),
-            rendering: Mutex::new(Rendering { families, workloads: BTreeSet::new(), press }),
+            rendering: Mutex::new(Rendering { families, workloads: BTreeSet::new(), compressor }),
             latest: Mutex::new(Arc::new(nothing)),
         }
     }
@@ -92,22 +92,27 @@ impl Exposition {
     /// Takes over what changed, part by part, and renders what it touches; no scrape sees it before the next publication.
     /// There is much to do and somebody waits for the end of it, so two cores do it, and fetch the parts. They come in the
     /// order of their workloads, or it takes longer.
-    pub fn prepare(&self, parts: &mut (dyn Iterator<Item = Part> + Send)) {
+    pub fn prepare(&self, parts: &mut (dyn Iterator<Item = PublishBatch> + Send)) {
         let mut rendering = lock(&self.rendering);
-        let Rendering { families, workloads, press } = &mut *rendering;
-        let mut second = press.another();
+        let Rendering { families, workloads, compressor } = &mut *rendering;
+        let mut second = compressor.another();
         let mut parts = parts.map(|part| part.changes(workloads));
         // The family with a series for every pod is nearly the last one; it is as much work as all others.
         let families = families.iter_mut().rev();
-        work_queue::take_over(families, &mut parts, [press, &mut second].into_iter(), |family, changes, press| {
-            family.take_over(changes, true, press);
-        });
+        work_queue::take_over(
+            families,
+            &mut parts,
+            [compressor, &mut second].into_iter(),
+            |family, changes, compressor| {
+                family.take_over(changes, true, compressor);
+            },
+        );
         self.workload_count.store(rendering.workloads.len(), Ordering::Relaxed);
     }
 
     /// Takes over what changed, renders what it touches and publishes the new picture. `awaiting_owner` is always the
     /// whole list.
-    pub fn publish(&self, part: Part, awaiting_owner: &[(Name, u32)]) {
+    pub fn publish(&self, part: PublishBatch, awaiting_owner: &[(Name, u32)]) {
         let mut rendering = lock(&self.rendering);
         rendering.take_over(part);
         self.workload_count.store(rendering.workloads.len(), Ordering::Relaxed);
@@ -121,7 +126,7 @@ impl Exposition {
     /// Takes over which tags stand for several digests on nodes, always the whole list. The next publication shows it.
     pub fn take_cached_tags(&self, tags: &[CachedTag]) {
         let mut rendering = lock(&self.rendering);
-        let of_images = |rendered: &&mut Rendered| matches!(rendered.family.subject, Subject::CachedTags);
+        let of_images = |rendered: &&mut Rendered| matches!(rendered.family.subject, FamilyScope::CachedTags);
         if let Some(rendered) = rendering.families.iter_mut().find(of_images) {
             let text = rendered.family.render_cached_tags(tags);
             rendered.take_lone_text(text);
@@ -131,7 +136,7 @@ impl Exposition {
     /// Takes over what registries say. The next publication shows it.
     pub fn take_registry(&self, evidence: &RegistryEvidence) {
         let mut rendering = lock(&self.rendering);
-        let of_registries = |rendered: &&mut Rendered| matches!(rendered.family.subject, Subject::Registry(..));
+        let of_registries = |rendered: &&mut Rendered| matches!(rendered.family.subject, FamilyScope::Registry(..));
         for rendered in rendering.families.iter_mut().filter(of_registries) {
             rendered.take_lone_text(rendered.family.render_registry(evidence));
         }
@@ -157,28 +162,28 @@ impl Exposition {
 }
 
 impl Rendering {
-    fn take_over(&mut self, part: Part) {
+    fn take_over(&mut self, part: PublishBatch) {
         let changes = part.changes(&mut self.workloads);
         for family in &mut self.families {
-            family.take_over(&changes, false, &mut self.press);
+            family.take_over(&changes, false, &mut self.compressor);
         }
     }
 
     fn pictures(&mut self, awaiting_owner: &[(Name, u32)]) -> Vec<Arc<FamilyPicture>> {
-        let press = &mut self.press;
-        self.families.iter_mut().map(|rendered| rendered.latest(awaiting_owner, press)).collect()
+        let compressor = &mut self.compressor;
+        self.families.iter_mut().map(|rendered| rendered.latest(awaiting_owner, compressor)).collect()
     }
 }
 
-impl Part {
+impl PublishBatch {
     /// Sorted by workload, and each of them once. `workloads` are those that families share.
-    fn changes(self, workloads: &mut BTreeSet<Arc<Workload>>) -> Vec<Change> {
+    fn changes(self, workloads: &mut BTreeSet<Arc<Workload>>) -> Vec<WorkloadChange> {
         let mut changes = Vec::with_capacity(self.reports.len() + self.gone.len());
         for report in self.reports.into_iter().rev() {
-            changes.push(Change { workload: shared(workloads, &report.workload), report: Some(report) });
+            changes.push(WorkloadChange { workload: shared(workloads, &report.workload), report: Some(report) });
         }
         for workload in &self.gone {
-            changes.push(Change { workload: shared(workloads, workload), report: None });
+            changes.push(WorkloadChange { workload: shared(workloads, workload), report: None });
         }
         // The sort is stable: of several changes of one workload the last report comes first, and stays.
         changes.sort_by(|a, b| a.workload.cmp(&b.workload));
@@ -200,12 +205,12 @@ fn shared(workloads: &mut BTreeSet<Arc<Workload>>, workload: &Workload) -> Arc<W
 }
 
 impl Rendered {
-    fn new(family: &'static Family, press: &mut Press) -> Self {
+    fn new(family: &'static Family, compressor: &mut Compressor) -> Self {
         Self {
             family,
-            headers: Headers::new(family, &mut press.deflater),
+            headers: Headers::new(family, &mut compressor.deflater),
             buckets: Buckets::default(),
-            runs: Runs::default(),
+            runs: Segments::default(),
             picture: None,
             awaiting_owner: Vec::new(),
             lone_text: String::new(),
@@ -218,43 +223,43 @@ impl Rendered {
         }
     }
 
-    fn take_over(&mut self, changes: &[Change], more: bool, press: &mut Press) {
-        let by_workload = matches!(self.family.subject, Subject::Workload(_) | Subject::Deployment(_));
-        if by_workload && self.buckets.update(self.family, changes, more, press) {
+    fn take_over(&mut self, changes: &[WorkloadChange], more: bool, compressor: &mut Compressor) {
+        let by_workload = matches!(self.family.subject, FamilyScope::Workload(_) | FamilyScope::Deployment(_));
+        if by_workload && self.buckets.update(self.family, changes, more, compressor) {
             // Not only at the end of a first list: by then small pieces would lie all over the memory.
             self.runs.tidy(&mut self.buckets.fragments_mut().collect::<Vec<_>>());
             self.picture = None;
         }
     }
 
-    fn latest(&mut self, awaiting_owner: &[(Name, u32)], press: &mut Press) -> Arc<FamilyPicture> {
-        if matches!(self.family.subject, Subject::AwaitingOwner) && self.awaiting_owner != awaiting_owner {
+    fn latest(&mut self, awaiting_owner: &[(Name, u32)], compressor: &mut Compressor) -> Arc<FamilyPicture> {
+        if matches!(self.family.subject, FamilyScope::AwaitingOwner) && self.awaiting_owner != awaiting_owner {
             self.picture = None;
         }
         if let Some(picture) = &self.picture {
             return Arc::clone(picture);
         }
-        let picture = Arc::new(self.picture(awaiting_owner, press));
+        let picture = Arc::new(self.picture(awaiting_owner, compressor));
         self.picture = Some(Arc::clone(&picture));
         picture
     }
 
     /// Of a family that speaks of no workload.
-    fn lone_picture(&self, text: &str, press: &mut Press) -> FamilyPicture {
-        let fragment = (!text.is_empty()).then(|| Fragment::new(text, &mut press.deflater));
+    fn lone_picture(&self, text: &str, compressor: &mut Compressor) -> FamilyPicture {
+        let fragment = (!text.is_empty()).then(|| Fragment::new(text, &mut compressor.deflater));
         FamilyPicture::new(&self.headers, fragment.into_iter().collect(), Box::default())
     }
 
-    fn picture(&mut self, awaiting_owner: &[(Name, u32)], press: &mut Press) -> FamilyPicture {
+    fn picture(&mut self, awaiting_owner: &[(Name, u32)], compressor: &mut Compressor) -> FamilyPicture {
         match self.family.subject {
-            Subject::AwaitingOwner => {
+            FamilyScope::AwaitingOwner => {
                 self.awaiting_owner = awaiting_owner.to_vec();
-                self.lone_picture(&self.family.render_awaiting_owner(awaiting_owner), press)
+                self.lone_picture(&self.family.render_awaiting_owner(awaiting_owner), compressor)
             }
-            Subject::CachedTags | Subject::Registry(..) => self.lone_picture(&self.lone_text, press),
-            Subject::Workload(_) | Subject::Deployment(_) => {
+            FamilyScope::CachedTags | FamilyScope::Registry(..) => self.lone_picture(&self.lone_text, compressor),
+            FamilyScope::Workload(_) | FamilyScope::Deployment(_) => {
                 let pieces = self.runs.pieces(self.buckets.fragments());
-                FamilyPicture::new(&self.headers, pieces, self.buckets.running().map(Arc::clone).collect())
+                FamilyPicture::new(&self.headers, pieces, self.buckets.ages().map(Arc::clone).collect())
             }
         }
     }

@@ -1,6 +1,6 @@
 //! The workload families about registries. They have series only with `--registry`.
 
-use super::family::{Family, Subject};
+use super::family::{Family, FamilyScope};
 use crate::report::registry::{RegistryReport, SkewContent};
 use crate::report::{Name, Origin, WorkloadReport};
 use std::collections::BTreeMap;
@@ -17,7 +17,7 @@ pub(super) const TAG_MOVED: Family = Family {
     example: "max by (namespace, workload_type, workload, container, image) \
               (podskew_tag_moved_age_seconds{origin=\"template\",change=\"different\"}) > 0",
     series: "1 per container whose tag a registry has resolved; none without --registry",
-    subject: Subject::Workload(|report, rows| {
+    subject: FamilyScope::Workload(|report, rows| {
         for tag in said(report).flat_map(|registry| &registry.tags) {
             rows.age(&[&tag.container, &tag.image, tag.origin.as_str(), tag.change.as_str()], tag.since);
         }
@@ -33,7 +33,7 @@ pub(super) const IMAGE_GONE: Family = Family {
     sparse: true,
     example: "max by (namespace, workload_type, workload, container, image) (podskew_image_gone_age_seconds)",
     series: "1 per container whose image is gone; usually none",
-    subject: Subject::Workload(|report, rows| {
+    subject: FamilyScope::Workload(|report, rows| {
         for gone in said(report).flat_map(|registry| &registry.gone) {
             rows.age(&[&gone.container, &gone.image, gone.origin.as_str()], Some(gone.since));
         }
@@ -50,7 +50,7 @@ pub(super) const SKEW_CONTENT: Family = Family {
     example: "max by (namespace, workload_type, workload, container) \
               (podskew_digest_skew_content_info{content=\"same_content\"})",
     series: "1 per container and origin in digest skew; usually none",
-    subject: Subject::Workload(|report, rows| {
+    subject: FamilyScope::Workload(|report, rows| {
         // Of several template hashes the worst.
         let mut worst: BTreeMap<(&Name, Origin), &SkewContent> = BTreeMap::new();
         for skew in said(report).flat_map(|registry| &registry.skews) {
@@ -73,7 +73,7 @@ pub(super) const TAG_DIGEST: Family = Family {
     sparse: true,
     example: "max by (image, digest) (podskew_image_tag_digest_info)",
     series: "1 per image with a tag that started containers run; none without --registry",
-    subject: Subject::Registry(&["image"], |evidence, row| {
+    subject: FamilyScope::Registry(&["image"], |evidence, row| {
         let mut tags: Vec<_> = evidence.tags.iter().collect();
         tags.sort_unstable_by_key(|(image, _)| *image);
         for (image, tag) in tags {
@@ -92,7 +92,7 @@ pub(super) const BUILD: Family = Family {
     example: "max by (namespace, workload, container, digest, pod) (podskew_skewed_pod_info) * on (digest) \
               group_left (revision) max by (digest, revision) (podskew_image_build_info)",
     series: "1 per digest in skew or of a moved tag whose image has such labels; usually none",
-    subject: Subject::Registry(&["digest"], |evidence, row| {
+    subject: FamilyScope::Registry(&["digest"], |evidence, row| {
         for (digest, build) in &evidence.builds {
             let labels = [&build.revision, &build.version, &build.source];
             if labels.iter().any(|label| label.is_some()) {
@@ -111,7 +111,7 @@ pub(super) const CREATED: Family = Family {
     sparse: true,
     example: "max by (digest) (podskew_image_created_timestamp_seconds)",
     series: "1 per digest in skew or of a moved tag with a believable date; usually none",
-    subject: Subject::Registry(&["digest"], |evidence, row| {
+    subject: FamilyScope::Registry(&["digest"], |evidence, row| {
         for (digest, created) in evidence.builds.iter().filter_map(|(digest, build)| Some((digest, build.created?))) {
             row(digest, &[], created.seconds());
         }

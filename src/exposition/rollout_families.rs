@@ -1,6 +1,6 @@
 //! The workload families about rollouts: how one stands, what it waits for, and how the last ones ended.
 
-use super::family::{Family, Subject};
+use super::family::{Family, FamilyScope};
 use crate::report::RolloutCounts;
 
 pub(super) const AGE: Family = Family {
@@ -11,7 +11,7 @@ pub(super) const AGE: Family = Family {
     sparse: false,
     example: "max by (cluster, namespace, workload_type, workload) (podskew_rollout_age_seconds) > 3600",
     series: "1 per workload of a type that has rollouts",
-    subject: Subject::Workload(|report, rows| {
+    subject: FamilyScope::Workload(|report, rows| {
         report.rollout.iter().for_each(|rollout| rows.age(&[], rollout.started));
     }),
 };
@@ -25,7 +25,7 @@ pub(super) const STATE: Family = Family {
     sparse: false,
     example: "max by (cluster, namespace, workload_type, workload) (podskew_rollout_state{state=\"stalled\"})",
     series: "1 per workload of a type that has rollouts",
-    subject: Subject::Workload(|report, rows| {
+    subject: FamilyScope::Workload(|report, rows| {
         report.rollout.iter().for_each(|rollout| rows.value(&[rollout.state.as_str()], 1));
     }),
 };
@@ -39,7 +39,7 @@ pub(super) const BLOCKED_PODS: Family = Family {
     sparse: true,
     example: "max by (cluster, namespace, workload_type, workload, reason) (podskew_rollout_blocked_pods) > 0",
     series: "1 per rollout in progress and reason; usually none",
-    subject: Subject::Workload(|report, rows| {
+    subject: FamilyScope::Workload(|report, rows| {
         for blocked in &report.blocked {
             rows.value(&[blocked.reason.as_str()], blocked.pods);
         }
@@ -55,7 +55,7 @@ pub(super) const BLOCKING_POD: Family = Family {
     sparse: true,
     example: "max by (cluster, namespace, workload, pod) (min_over_time(podskew_blocking_pod_info[10m]))",
     series: "1 per StatefulSet whose rollout waits for a pod; usually none",
-    subject: Subject::Workload(|report, rows| {
+    subject: FamilyScope::Workload(|report, rows| {
         let pod = report.blocking_pod.and_then(|at| report.pods.get(at as usize));
         if let Some(pod) = pod {
             rows.value(&[&pod.pod, &pod.hash], 1);
@@ -73,7 +73,7 @@ pub(super) const ROLLBACK_TARGET: Family = Family {
     example: "max by (cluster, namespace, workload_type, workload) (podskew_rollout_state{state=\"stalled\"}) \
               unless max by (cluster, namespace, workload_type, workload) (podskew_rollback_target_info)",
     series: "1 per rollout in progress that can go back",
-    subject: Subject::Workload(|report, rows| {
+    subject: FamilyScope::Workload(|report, rows| {
         if let Some(target) = &report.rollback_target {
             rows.value(&[&target.hash, &target.revision.to_string()], 1);
         }
@@ -89,7 +89,7 @@ pub(super) const UPDATE_HOLD: Family = Family {
     sparse: true,
     example: "count by (hold) (max by (cluster, namespace, workload_type, workload, hold) (podskew_update_hold_info))",
     series: "1 per workload with such a setting; usually none",
-    subject: Subject::Workload(|report, rows| {
+    subject: FamilyScope::Workload(|report, rows| {
         if let Some(hold) = report.update_hold {
             rows.value(&[hold.as_str()], 1);
         }
@@ -106,7 +106,7 @@ pub(super) const LAST_DURATION: Family = Family {
     sparse: true,
     example: "max by (cluster, namespace, workload_type, workload) (podskew_last_rollout_duration_seconds) > 1800",
     series: "1 per workload whose last rollout is known",
-    subject: Subject::Workload(|report, rows| {
+    subject: FamilyScope::Workload(|report, rows| {
         if let Some(seconds) = report.last_rollout.and_then(|last| last.duration) {
             rows.value(&[], seconds);
         }
@@ -123,7 +123,7 @@ pub(super) const LAST_HELD: Family = Family {
     example: "max by (cluster, namespace, workload) (podskew_last_rollout_duration_seconds) \
               - max by (cluster, namespace, workload) (podskew_last_rollout_held_seconds)",
     series: "1 per workload whose last rollout podskew saw complete",
-    subject: Subject::Workload(|report, rows| {
+    subject: FamilyScope::Workload(|report, rows| {
         if let Some(seconds) = report.last_rollout.and_then(|last| last.held) {
             rows.value(&[], seconds);
         }
@@ -138,7 +138,7 @@ pub(super) const LAST_COMPLETED: Family = Family {
     sparse: true,
     example: "time() - max by (cluster, namespace, workload_type, workload) (podskew_last_rollout_completed_timestamp_seconds)",
     series: "1 per workload whose last rollout is known",
-    subject: Subject::Workload(|report, rows| {
+    subject: FamilyScope::Workload(|report, rows| {
         report.last_rollout.iter().for_each(|last| rows.value(&[], last.completed.seconds()));
     }),
 };
@@ -152,7 +152,7 @@ pub(super) const ENDED: Family = Family {
     sparse: false,
     example: "max by (cluster, namespace, workload) (increase(podskew_rollouts_total{outcome=\"completed\"}[7d]))",
     series: "3 per workload of a type that has rollouts",
-    subject: Subject::Workload(|report, rows| {
+    subject: FamilyScope::Workload(|report, rows| {
         if let Some(RolloutCounts { completed, superseded, undone }) = &report.rollouts {
             rows.value(&["completed"], *completed);
             rows.value(&["superseded"], *superseded);

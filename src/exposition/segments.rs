@@ -17,9 +17,9 @@ const FRAGMENTS_A_PIECE: usize = 16;
 
 /// The runs of one family.
 #[derive(Default)]
-pub(super) struct Runs(Vec<Bytes>);
+pub(super) struct Segments(Vec<Bytes>);
 
-impl Runs {
+impl Segments {
     /// Lays the fragments out, if they have become too many pieces, or too much lies here that is no longer served.
     pub(super) fn tidy(&mut self, fragments: &mut [&mut Fragment]) {
         let alone = fragments.windows(2).filter(|pair| self.run_of(&pair[0].deflated, &pair[1].deflated).is_none());
@@ -89,7 +89,7 @@ impl Runs {
 
 #[cfg(test)]
 mod tests {
-    use super::{Bytes, FEW, FRAGMENTS_A_PIECE, Fragment, RUN, Runs};
+    use super::{Bytes, FEW, FRAGMENTS_A_PIECE, Fragment, RUN, Segments};
     use crate::exposition::fragment::{Checksum, Deflater, Inflater};
 
     fn text(number: usize) -> String {
@@ -102,7 +102,7 @@ mod tests {
         (0..count).map(|number| Fragment::new(&text(number), &mut deflater)).collect()
     }
 
-    fn pieces(runs: &mut Runs, fragments: &mut [Fragment]) -> Vec<Fragment> {
+    fn pieces(runs: &mut Segments, fragments: &mut [Fragment]) -> Vec<Fragment> {
         runs.tidy(&mut fragments.iter_mut().collect::<Vec<_>>());
         let pieces = runs.pieces(fragments.iter());
         let expected = fragments.iter().fold(Checksum::default(), |sum, fragment| sum.then(fragment.sum));
@@ -116,7 +116,7 @@ mod tests {
         pieces
     }
 
-    fn held(runs: &Runs) -> usize {
+    fn held(runs: &Segments) -> usize {
         runs.0.iter().map(Bytes::len).sum()
     }
 
@@ -126,7 +126,7 @@ mod tests {
 
     #[test]
     fn few_fragments_stay_where_they_are() {
-        let (mut runs, mut fragments) = (Runs::default(), fragments(FEW));
+        let (mut runs, mut fragments) = (Segments::default(), fragments(FEW));
         let before: Vec<_> = fragments.iter().map(|fragment| fragment.deflated.as_ptr()).collect();
         assert_eq!(pieces(&mut runs, &mut fragments).len(), FEW);
         assert!(fragments.iter().map(|fragment| fragment.deflated.as_ptr()).eq(before));
@@ -134,7 +134,7 @@ mod tests {
 
     #[test]
     fn many_fragments_are_few_pieces_and_lie_there_once() {
-        let (mut runs, mut fragments) = (Runs::default(), fragments(1000));
+        let (mut runs, mut fragments) = (Segments::default(), fragments(1000));
         let few = pieces(&mut runs, &mut fragments);
         let length = length(&fragments);
         assert!(length > 3 * RUN && few.len() <= length / RUN + 2, "{length} bytes in {}", few.len());
@@ -148,7 +148,7 @@ mod tests {
 
     #[test]
     fn what_is_written_anew_is_a_piece_until_there_are_many() {
-        let (mut runs, mut fragments) = (Runs::default(), fragments(1000));
+        let (mut runs, mut fragments) = (Segments::default(), fragments(1000));
         let mut deflater = Deflater::new();
         let mut last = pieces(&mut runs, &mut fragments).len();
         let first = last;
@@ -169,7 +169,7 @@ mod tests {
 
     #[test]
     fn what_is_no_longer_served_is_let_go() {
-        let (mut runs, mut fragments) = (Runs::default(), fragments(1000));
+        let (mut runs, mut fragments) = (Segments::default(), fragments(1000));
         pieces(&mut runs, &mut fragments);
         while fragments.len() > 1 {
             fragments.truncate(fragments.len() - fragments.len().div_ceil(10));
@@ -183,7 +183,7 @@ mod tests {
 
     #[test]
     fn fragments_that_only_happen_to_follow_are_not_joined() {
-        let (mut runs, mut fragments) = (Runs::default(), fragments(100));
+        let (mut runs, mut fragments) = (Segments::default(), fragments(100));
         pieces(&mut runs, &mut fragments);
         fragments.reverse();
         assert!(pieces(&mut runs, &mut fragments).len() <= 2, "laid out anew");

@@ -12,24 +12,24 @@ use std::sync::{Arc, Condvar, Mutex, PoisonError};
 const MOST_PARTS: usize = 4;
 
 /// What is to be done.
-struct Work<'p, T, P> {
-    source: Source<'p, P>,
+struct WorkQueue<'p, T, P> {
+    source: PartSource<'p, P>,
     /// Those that somebody has still to take over.
     parts: VecDeque<Arc<P>>,
     /// So many came before them.
     passed: usize,
-    takers: Vec<Taker<T>>,
+    takers: Vec<Worker<T>>,
 }
 
 /// Where parts come from.
-enum Source<'p, P> {
+enum PartSource<'p, P> {
     Here(&'p mut (dyn Iterator<Item = P> + Send)),
     /// Somebody fetches the next one.
     Asked,
     Ended,
 }
 
-struct Taker<T> {
+struct Worker<T> {
     /// Not here while it takes over a part.
     taker: Option<T>,
     /// So many parts it has taken over.
@@ -48,8 +48,8 @@ pub(super) fn take_over<'t, T: Send, P: Send + Sync, S: Send + 't>(
     tools: impl Iterator<Item = &'t mut S>,
     take_over: impl Fn(&mut T, &P, &mut S) + Sync,
 ) {
-    let takers = takers.map(|taker| Taker { taker: Some(taker), taken: 0 }).collect();
-    let work = Mutex::new(Work { source: Source::Here(parts), parts: VecDeque::new(), passed: 0, takers });
+    let takers = takers.map(|taker| Worker { taker: Some(taker), taken: 0 }).collect();
+    let work = Mutex::new(WorkQueue { source: PartSource::Here(parts), parts: VecDeque::new(), passed: 0, takers });
     let changed = Condvar::new();
     let run = |tool: &mut S| {
         while let Some(task) = next_task(&work, &changed) {
@@ -57,7 +57,7 @@ pub(super) fn take_over<'t, T: Send, P: Send + Sync, S: Send + 't>(
                 Task::Fetch(source) => {
                     let part = source.next();
                     let mut work = lock(&work);
-                    work.source = if part.is_some() { Source::Here(source) } else { Source::Ended };
+                    work.source = if part.is_some() { PartSource::Here(source) } else { PartSource::Ended };
                     work.parts.extend(part.map(Arc::new));
                     work.forget_taken();
                 }
@@ -83,24 +83,24 @@ pub(super) fn take_over<'t, T: Send, P: Send + Sync, S: Send + 't>(
 }
 
 /// Waits until there is something to do; nothing once all is done, or being done.
-fn next_task<'p, T, P>(work: &Mutex<Work<'p, T, P>>, changed: &Condvar) -> Option<Task<'p, T, P>> {
+fn next_task<'p, T, P>(work: &Mutex<WorkQueue<'p, T, P>>, changed: &Condvar) -> Option<Task<'p, T, P>> {
     let mut work = lock(work);
     loop {
         if let Some(task) = work.next_task() {
             return Some(task);
         }
-        if matches!(work.source, Source::Ended) && work.parts.is_empty() {
+        if matches!(work.source, PartSource::Ended) && work.parts.is_empty() {
             return None;
         }
         work = changed.wait(work).unwrap_or_else(PoisonError::into_inner);
     }
 }
 
-impl<'p, T, P> Work<'p, T, P> {
+impl<'p, T, P> WorkQueue<'p, T, P> {
     fn next_task(&mut self) -> Option<Task<'p, T, P>> {
         if self.parts.len() < MOST_PARTS {
-            match std::mem::replace(&mut self.source, Source::Asked) {
-                Source::Here(source) => return Some(Task::Fetch(source)),
+            match std::mem::replace(&mut self.source, PartSource::Asked) {
+                PartSource::Here(source) => return Some(Task::Fetch(source)),
                 other => self.source = other,
             }
         }
@@ -135,9 +135,9 @@ mod tests {
     use std::time::Duration;
 
     /// A part, counted while it is there.
-    struct Part<'c>(usize, &'c AtomicUsize);
+    struct PublishBatch<'c>(usize, &'c AtomicUsize);
 
-    impl Drop for Part<'_> {
+    impl Drop for PublishBatch<'_> {
         fn drop(&mut self) {
             self.1.fetch_sub(1, Ordering::SeqCst);
         }
@@ -147,7 +147,7 @@ mod tests {
         let held = AtomicUsize::new(0);
         let mut all = (0..parts).map(|number| {
             assert!(held.fetch_add(1, Ordering::SeqCst) < MOST_PARTS);
-            Part(number, &held)
+            PublishBatch(number, &held)
         });
         let (mut taken, mut tools) = (vec![Vec::new(); takers], vec![0; cores]);
         take_over(taken.iter_mut(), &mut all, tools.iter_mut(), |taken, part, tool| {

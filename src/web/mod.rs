@@ -20,7 +20,7 @@ mod server;
 mod stream;
 mod streams;
 
-use crate::exposition::{Answer, Encoding, Format};
+use crate::exposition::{Encoding, Format, ResponseBody};
 use bytes::Bytes;
 pub use limits::Limits;
 pub use listener::{BindError, ListenAddress, bind};
@@ -63,8 +63,8 @@ pub struct Scrape {
     pub frames: Box<dyn Iterator<Item = Bytes> + Send>,
 }
 
-impl From<Answer> for Scrape {
-    fn from(answer: Answer) -> Self {
+impl From<ResponseBody> for Scrape {
+    fn from(answer: ResponseBody) -> Self {
         Self { content_length: answer.content_length, frames: Box::new(answer) }
     }
 }

@@ -3,7 +3,7 @@
 use super::exposition::Parsed;
 use super::story::Told;
 use super::world::source;
-use podskew::exposition::{Encoding, Exposition, Format, Part, Selection};
+use podskew::exposition::{Encoding, Exposition, Format, PublishBatch, Selection};
 use podskew::inventory::{Inventory, Settings, Source};
 use podskew::objects::{Object, Resource, WatchEvent, decode_event};
 use podskew::time::UnixTime;
@@ -183,7 +183,8 @@ impl Player {
     pub fn look(&mut self) -> Parsed {
         let changes = self.inventory.take_changes(self.now);
         if changes.complete {
-            self.exposition.publish(Part { reports: changes.reports, gone: changes.gone }, &changes.awaiting_owner);
+            self.exposition
+                .publish(PublishBatch { reports: changes.reports, gone: changes.gone }, &changes.awaiting_owner);
         }
         let answer = self.exposition.picture().answer(&[], Format::Text, Encoding::Identity, self.now);
         Parsed::read(&String::from_utf8(answer.flatten().collect()).unwrap())

@@ -5,7 +5,7 @@ use super::exposition::Parsed;
 use super::running::PATIENCE;
 use super::story::{Told, disagreement};
 use super::tape::path;
-use podskew::exposition::{Encoding, Exposition, Format, Part, Selection};
+use podskew::exposition::{Encoding, Exposition, Format, PublishBatch, Selection};
 use podskew::inventory::{Inventory, Settings};
 use podskew::objects;
 use podskew::telemetry::{FailureReason, Telemetry};
@@ -150,7 +150,8 @@ impl Watching {
         let changes = self.inventory.lock().unwrap().take_changes(at);
         let complete = changes.complete;
         if complete || !changes.gone.is_empty() {
-            self.exposition.publish(Part { reports: changes.reports, gone: changes.gone }, &changes.awaiting_owner);
+            self.exposition
+                .publish(PublishBatch { reports: changes.reports, gone: changes.gone }, &changes.awaiting_owner);
         }
         let own_health = self.telemetry.gather();
         let answer = self.exposition.picture().answer(&own_health, Format::Text, Encoding::Identity, at);

@@ -5,7 +5,7 @@ use crate::common::reports::{at, skewed_deployment, workload};
 use crate::needs::{Test, tests};
 use crate::programs;
 use crate::programs::{promtool, run};
-use podskew::exposition::{Encoding, Exposition, FAMILIES, Format, Part, Selection};
+use podskew::exposition::{Encoding, Exposition, FAMILIES, Format, PublishBatch, Selection};
 use podskew::telemetry::families::HEALTH_FAMILIES;
 use std::path::Path;
 
@@ -21,7 +21,7 @@ fn many_workloads() -> Exposition {
         report.workload = workload(&format!("team-{}", index % 40), "deployment", &format!("service-{index}"));
         report
     });
-    exposition.publish(Part { reports: reports.collect(), gone: Vec::new() }, &[]);
+    exposition.publish(PublishBatch { reports: reports.collect(), gone: Vec::new() }, &[]);
     exposition
 }
 

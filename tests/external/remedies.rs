@@ -8,7 +8,7 @@ use crate::needs::{Test, tests};
 use crate::programs;
 use crate::rules;
 use podskew::advice::{Finding, remedy};
-use podskew::exposition::{Encoding, Exposition, Format, Part, Selection};
+use podskew::exposition::{Encoding, Exposition, Format, PublishBatch, Selection};
 use podskew::report::RolloutState::{
     self, BlueGreen, Canary, Complete, OnDelete, Partitioned, Paused, Progressing, Stalled,
 };
@@ -158,7 +158,7 @@ impl Case {
 /// What podskew serves of a workload, as promtool reads it.
 fn series(report: &WorkloadReport) -> Vec<Value> {
     let exposition = Exposition::new(Selection::default(), Vec::new());
-    exposition.publish(Part { reports: vec![report.clone()], gone: Vec::new() }, &[]);
+    exposition.publish(PublishBatch { reports: vec![report.clone()], gone: Vec::new() }, &[]);
     let answer = exposition.picture().answer(&[], Format::Text, Encoding::Identity, at(2));
     let text = String::from_utf8(answer.flatten().collect()).unwrap();
     let lines = text.lines().filter(|line| !line.starts_with('#'));

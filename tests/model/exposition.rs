@@ -3,7 +3,7 @@
 
 use crate::common::exposition::{Parsed, gunzip};
 use crate::common::reports::{any_report, any_workload, at, empty, plain_workload, skewed_deployment, workload};
-use podskew::exposition::{Answer, Encoding, Exposition, FAMILIES, Format, Part, Selection};
+use podskew::exposition::{Encoding, Exposition, FAMILIES, Format, PublishBatch, ResponseBody, Selection};
 use podskew::report::{Name, WorkloadReport};
 use prometheus::proto::MetricFamily;
 use prometheus::{Gauge, Histogram, HistogramOpts, IntCounterVec, Opts, Registry};
@@ -19,13 +19,13 @@ fn exposition() -> Exposition {
 fn small() -> Exposition {
     let exposition = exposition();
     exposition.publish(
-        Part { reports: vec![skewed_deployment(), plain_workload()], gone: Vec::new() },
+        PublishBatch { reports: vec![skewed_deployment(), plain_workload()], gone: Vec::new() },
         &[("jobs".into(), 2)],
     );
     exposition
 }
 
-fn bytes(answer: Answer) -> Vec<u8> {
+fn bytes(answer: ResponseBody) -> Vec<u8> {
     let expected = answer.content_length;
     let bytes: Vec<u8> = answer.flatten().collect();
     assert!(expected.is_none_or(|length| length == bytes.len() as u64), "Content-Length lies");
@@ -173,7 +173,7 @@ fn each_origin_has_a_skew_age_of_its_own() {
     injected.skewed_since = Some(at(100));
     report.containers[1].by_hash.push(injected);
     let exposition = exposition();
-    exposition.publish(Part { reports: vec![report], gone: Vec::new() }, &[]);
+    exposition.publish(PublishBatch { reports: vec![report], gone: Vec::new() }, &[]);
     let parsed = Parsed::read(&text(&exposition, &[], Format::Text));
     let ages: Vec<(&str, f64)> = parsed
         .series("podskew_digest_skew_age_seconds", &[("container", "web")])
@@ -186,7 +186,7 @@ fn each_origin_has_a_skew_age_of_its_own() {
 #[test]
 fn a_workload_that_is_gone_leaves_nothing() {
     let exposition = small();
-    exposition.publish(Part { reports: Vec::new(), gone: vec![skewed_deployment().workload] }, &[]);
+    exposition.publish(PublishBatch { reports: Vec::new(), gone: vec![skewed_deployment().workload] }, &[]);
     let text = text(&exposition, &[], Format::Text);
     assert!(!text.contains("\"shop\"") && !text.contains("\"jobs\"") && text.contains("\"data\""));
 }
@@ -195,7 +195,7 @@ fn a_workload_that_is_gone_leaves_nothing() {
 fn a_workload_both_gone_and_reported_was_made_again() {
     let exposition = small();
     exposition.publish(
-        Part { reports: vec![skewed_deployment()], gone: vec![skewed_deployment().workload] },
+        PublishBatch { reports: vec![skewed_deployment()], gone: vec![skewed_deployment().workload] },
         &[("jobs".into(), 2)],
     );
     assert_eq!(text(&exposition, &[], Format::Text), text(&small(), &[], Format::Text));
@@ -208,7 +208,10 @@ fn an_answer_keeps_its_picture() {
     let mut answer = exposition.picture().answer(&[], Format::Text, Encoding::Identity, at(1000));
     let mut received = answer.next().unwrap().to_vec();
     exposition.publish(
-        Part { reports: vec![empty(workload("x", "deployment", "y"))], gone: vec![skewed_deployment().workload] },
+        PublishBatch {
+            reports: vec![empty(workload("x", "deployment", "y"))],
+            gone: vec![skewed_deployment().workload],
+        },
         &[],
     );
     received.extend(answer.flatten());
@@ -220,7 +223,7 @@ fn families_are_served_as_selected() {
     let one = |pattern: &str| [Regex::new(pattern).unwrap()];
     let selection = Selection::new(&one("podskew_.*"), &one(".*_info|podskew_watch_.*")).unwrap();
     let exposition = Exposition::new(selection, Vec::new());
-    exposition.publish(Part { reports: vec![skewed_deployment()], gone: Vec::new() }, &[]);
+    exposition.publish(PublishBatch { reports: vec![skewed_deployment()], gone: Vec::new() }, &[]);
     let parsed = Parsed::read(&text(&exposition, &own_health(), Format::Text));
     let names: BTreeSet<&str> = parsed.families.iter().map(|(name, _)| name.as_str()).collect();
     assert!(names.contains("podskew_outdated_pods") && names.contains("podskew_scrape_duration_seconds"));
@@ -231,7 +234,7 @@ fn families_are_served_as_selected() {
 fn answers_can_be_sent_from_any_thread() {
     fn check<T: Send + 'static>() {}
     fn check_shared<T: Send + Sync>() {}
-    check::<Answer>();
+    check::<ResponseBody>();
     check_shared::<Exposition>();
 }
 
@@ -267,13 +270,14 @@ impl Publication {
         let mut prepared = Vec::new();
         for _ in 0..parts {
             let rest = reports.split_off(size.min(reports.len()));
-            prepared.push(Part { reports: std::mem::replace(&mut reports, rest), gone: std::mem::take(&mut gone) });
+            prepared
+                .push(PublishBatch { reports: std::mem::replace(&mut reports, rest), gone: std::mem::take(&mut gone) });
         }
         let mut prepared = prepared.into_iter();
         exposition.prepare(&mut prepared.by_ref().take(2));
         exposition.prepare(&mut prepared);
         assert!(text(exposition, &[], Format::Text) == before, "it is seen before it is published");
-        exposition.publish(Part { reports, gone }, &[("n".into(), awaiting)]);
+        exposition.publish(PublishBatch { reports, gone }, &[("n".into(), awaiting)]);
     }
 }
 
@@ -288,7 +292,7 @@ proptest! {
     #[test]
     fn stitched_gzip_inflates_to_the_text(reports in vec(any_report(), 0..80), open_metrics in any::<bool>()) {
         let exposition = exposition();
-        exposition.publish(Part { reports: one_each(reports), gone: Vec::new() }, &[("n".into(), 1)]);
+        exposition.publish(PublishBatch { reports: one_each(reports), gone: Vec::new() }, &[("n".into(), 1)]);
         let format = if open_metrics { Format::OpenMetrics } else { Format::Text };
         let answer = exposition.picture().answer(&own_health(), format, Encoding::Gzip, at(1000));
         let plain = text(&exposition, &own_health(), format);
@@ -306,7 +310,7 @@ proptest! {
             let awaiting: [(Name, u32); 1] = [("n".into(), publication.awaiting)];
             publication.publish(&incremental);
             let scratch = exposition();
-            scratch.publish(Part { reports: outcome.values().cloned().collect(), gone: Vec::new() }, &awaiting);
+            scratch.publish(PublishBatch { reports: outcome.values().cloned().collect(), gone: Vec::new() }, &awaiting);
             let (incremental, scratch) = (text(&incremental, &[], Format::Text), text(&scratch, &[], Format::Text));
             prop_assert!(incremental == scratch, "{}", first_difference(&incremental, &scratch));
         }
@@ -315,7 +319,7 @@ proptest! {
     #[test]
     fn label_values_survive(value in "(?s).*") {
         let exposition = exposition();
-        exposition.publish(Part { reports: vec![empty(workload(&value, "deployment", "w"))], gone: Vec::new() }, &[]);
+        exposition.publish(PublishBatch { reports: vec![empty(workload(&value, "deployment", "w"))], gone: Vec::new() }, &[]);
         let parsed = Parsed::read(&text(&exposition, &[], Format::Text));
         let labels = [("namespace", value.as_str()), ("workload_type", "deployment"), ("workload", "w")];
         prop_assert_eq!(parsed.value("podskew_distinct_template_hashes_per_workload", &labels), Some(0.0));

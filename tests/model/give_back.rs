@@ -8,7 +8,7 @@ mod allocator;
 
 use crate::common::alone::is_alone;
 use crate::common::burst::objects;
-use podskew::exposition::{Exposition, Part, Selection};
+use podskew::exposition::{Exposition, PublishBatch, Selection};
 use podskew::inventory::{Inventory, Settings, Source};
 use podskew::objects::{Resource, WatchEvent, decode_event};
 use podskew::time::UnixTime;
@@ -55,7 +55,7 @@ impl Told {
 
     fn publish(&mut self) {
         let changes = self.inventory.take_changes(self.now);
-        let part = Part { reports: changes.reports, gone: changes.gone };
+        let part = PublishBatch { reports: changes.reports, gone: changes.gone };
         self.exposition.publish(part, &changes.awaiting_owner);
     }
 }

@@ -4,7 +4,7 @@
 use crate::common::looking::looking;
 use crate::common::watching::quick;
 use crate::common::world::*;
-use podskew::exposition::{Encoding, Exposition, Format, Part, Selection};
+use podskew::exposition::{Encoding, Exposition, Format, PublishBatch, Selection};
 use podskew::inventory::{Inventory, Settings};
 use podskew::objects::{Body, Pieces, Resource, decode_list};
 use podskew::report::Origin;
@@ -190,7 +190,7 @@ impl Watched {
         let changes = self.inventory.lock().unwrap().take_changes(now);
         if changes.complete {
             self.exposition.take_cached_tags(&changes.cached_tags);
-            let part = Part { reports: changes.reports, gone: changes.gone };
+            let part = PublishBatch { reports: changes.reports, gone: changes.gone };
             self.exposition.publish(part, &changes.awaiting_owner);
         }
         let answer = self.exposition.picture().answer(&[], Format::Text, Encoding::Identity, now);

@@ -1,6 +1,6 @@
 //! What changed, for those who watch the page: rendered once for all of them, and for nobody where nobody watches.
 
-use crate::exposition::Part;
+use crate::exposition::PublishBatch;
 use crate::report::Workload;
 use crate::sync::lock;
 use crate::ui::{event, event_key, hello};
@@ -43,7 +43,7 @@ impl Events {
     }
 
     /// Notes what changed. It costs nothing while nobody watches.
-    pub(super) fn note(&self, part: &Part) {
+    pub(super) fn note(&self, part: &PublishBatch) {
         if self.sender.receiver_count() == 0 {
             return;
         }
@@ -109,13 +109,13 @@ impl Pending {
 #[cfg(test)]
 mod tests {
     use super::{Events, MOST_NAMES};
-    use crate::exposition::Part;
+    use crate::exposition::PublishBatch;
     use crate::report::Workload;
     use futures::stream::StreamExt as _;
 
-    fn gone(names: impl Iterator<Item = String>) -> Part {
+    fn gone(names: impl Iterator<Item = String>) -> PublishBatch {
         let workload = |name: String| Workload { namespace: "a".into(), workload_type: "b".into(), name: name.into() };
-        Part { reports: Vec::new(), gone: names.map(workload).collect() }
+        PublishBatch { reports: Vec::new(), gone: names.map(workload).collect() }
     }
 
     #[tokio::test(start_paused = true)]

@@ -2,7 +2,7 @@
 
 use super::events::Events;
 use super::live::Live;
-use crate::exposition::{Exposition, Part};
+use crate::exposition::{Exposition, PublishBatch};
 use crate::inventory::{CachedTag, Changes, Inventory, RegistryEvidence, Source};
 use crate::objects::Resource;
 use crate::report::Name;
@@ -173,7 +173,7 @@ impl Renderer {
     }
 
     /// What changed; the list of what is not uniform has taken it over.
-    fn part_of(&self, changes: &mut Changes) -> Part {
+    fn part_of(&self, changes: &mut Changes) -> PublishBatch {
         let part = part_of(changes);
         if let Some(shown) = &self.shown {
             shown.board.take(&part.reports, &part.gone);
@@ -195,8 +195,8 @@ impl Renderer {
     }
 }
 
-fn part_of(changes: &mut Changes) -> Part {
-    Part { reports: std::mem::take(&mut changes.reports), gone: std::mem::take(&mut changes.gone) }
+fn part_of(changes: &mut Changes) -> PublishBatch {
+    PublishBatch { reports: std::mem::take(&mut changes.reports), gone: std::mem::take(&mut changes.gone) }
 }
 
 fn described(source: Source, namespaces: &[String], trouble: Option<FailureReason>) -> String {
