@@ -17,12 +17,12 @@ pub enum WatchEvent<'a> {
         initial_events_end: bool,
     },
     /// ERROR.
-    Error(Status),
+    Error(ApiStatus),
 }
 
 /// What the API server says went wrong (`kind: Status`).
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
-pub struct Status {
+pub struct ApiStatus {
     /// The HTTP status.
     pub code: u16,
     /// A reason in one word: `Expired`, `Forbidden`, …

@@ -3,7 +3,7 @@
 //! What kubectl and an API server print is one list, with its objects under `items`; several calls, one behind the other,
 //! print several. An object may stand alone, and several may stand in an array.
 
-use super::pieces::LONGEST_OBJECT;
+use super::page_splitter::LONGEST_OBJECT;
 use super::skip;
 
 /// What is read at once.

@@ -15,7 +15,7 @@ mod members;
 mod metadata;
 mod newest;
 mod node;
-mod pieces;
+mod page_splitter;
 mod pod;
 mod protobuf;
 mod quantity;
@@ -26,7 +26,7 @@ mod update_strategy;
 mod waiting;
 mod wire;
 
-pub use answer::{ListMeta, Status, WatchEvent};
+pub use answer::{ApiStatus, ListMeta, WatchEvent};
 pub use conditions::{Progressing, ReplicaFailure};
 pub use controllers::{
     CloneSet, ControllerRevision, DaemonSet, Deployment, ReplicaSet, Rollout, RolloutStrategy, StatefulSet,
@@ -38,7 +38,7 @@ pub use lenient::take_wrong_types;
 pub use members::{Members, member, text_member};
 pub use newest::Newest;
 pub use node::{Node, NodeImage};
-pub use pieces::{LONGEST_OBJECT, Pieces, make_room};
+pub use page_splitter::{LONGEST_OBJECT, PageSplitter, make_room};
 pub use pod::{ContainerStatus, Pod, Ready};
 pub use template::{Template, TemplateContainer, TemplateDigest};
 pub use update_strategy::{Partition, UpdateStrategy};

@@ -3,7 +3,7 @@
 use super::lenient::{FromJson, drain_seq, fields};
 use super::protobuf::{FromProtobuf, ProtobufError, Value, is_of_type, read};
 use super::template::TemplateContainer;
-use super::waiting::{Cause, Progress, Running, State, Waiting, reasons};
+use super::waiting::{ContainerProgress, ContainerState, Running, WaitCondition, Waiting, reasons};
 use crate::time::UnixTime;
 use serde::de::SeqAccess;
 use std::borrow::Cow;
@@ -115,7 +115,7 @@ impl<'a> Pod<'a> {
             // What fails first is told first.
             waiting = status.init_containers.waiting;
             waiting.extend(status.containers.waiting);
-            let whole = Cause { reason: status.reason, message: status.message };
+            let whole = WaitCondition { reason: status.reason, message: status.message };
             waiting = reasons(waiting, if whole.reason.is_empty() { unscheduled } else { whole }, unready);
         }
         Self {
@@ -174,16 +174,16 @@ struct Conditions<'a> {
     /// Since when Ready is False.
     unready_since: Option<UnixTime>,
     /// Why Ready is not True.
-    unready: Cause<'a>,
+    unready: WaitCondition<'a>,
     /// Why `PodScheduled` is False.
-    unscheduled: Cause<'a>,
+    unscheduled: WaitCondition<'a>,
 }
 
 impl<'a> Conditions<'a> {
     /// Whether nothing more is to be looked for: a pod that is Ready waits for nothing.
     fn take(&mut self, condition: Condition<'a>) -> bool {
         let Condition { kind, status, since, reason, message } = condition;
-        let cause = Cause { reason, message };
+        let cause = WaitCondition { reason, message };
         if kind == "Ready" && !self.found {
             self.found = true;
             match status.as_ref() {
@@ -242,15 +242,15 @@ impl<'a> FromProtobuf<'a> for Conditions<'a> {
 
 /// A container's status as it is written.
 #[derive(Default)]
-struct RawStatus<'a> {
+struct RawContainerStatus<'a> {
     name: Cow<'a, str>,
     image_id: Cow<'a, str>,
     container_id: Cow<'a, str>,
     ready: bool,
     started: bool,
-    state: State<'a>,
+    state: ContainerState<'a>,
 }
-fields!('de RawStatus<'de> {
+fields!('de RawContainerStatus<'de> {
     "name" = 1 => name,
     "imageID" = 7 => image_id,
     "containerID" = 8 => container_id,
@@ -267,10 +267,10 @@ struct ContainerStatuses<'a, const INIT: bool> {
 }
 
 impl<'a, const INIT: bool> ContainerStatuses<'a, INIT> {
-    fn push(&mut self, raw: RawStatus<'a>) {
-        let RawStatus { name, image_id, container_id, ready, started, state } = raw;
+    fn push(&mut self, raw: RawContainerStatus<'a>) {
+        let RawContainerStatus { name, image_id, container_id, ready, started, state } = raw;
         let Running { is_there: running, started: started_at } = state.running;
-        let progress = Progress { ready, started, state };
+        let progress = ContainerProgress { ready, started, state };
         self.waiting.extend(progress.waiting(&name, INIT));
         self.statuses.push(ContainerStatus { name, image_id, container_id, running, started: started_at });
     }

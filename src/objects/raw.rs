@@ -1,7 +1,7 @@
 //! Objects and answers as they stand on the wire: which fields are read, by their names in JSON and their numbers in
 //! protobuf, and what is made of them.
 
-use super::answer::{ListMeta, Status, WatchEvent};
+use super::answer::{ApiStatus, ListMeta, WatchEvent};
 use super::controllers::{self, CloneSet, ControllerRevision, DaemonSet, Deployment, Rollout, StatefulSet};
 use super::lenient::{Unread, fields};
 use super::metadata::{ManagedFields, RawMeta};
@@ -131,7 +131,7 @@ impl From<RawListMeta<'_>> for ListMeta {
 }
 
 #[derive(Default)]
-pub(super) struct RawStatus<'a> {
+pub(super) struct RawApiStatus<'a> {
     /// Of JSON; in protobuf the envelope says it.
     pub(super) kind: Cow<'a, str>,
     code: Option<i64>,
@@ -143,7 +143,7 @@ pub(super) struct RawStatus<'a> {
 struct Details {
     retry_after_seconds: Option<i64>,
 }
-fields!('de RawStatus<'de> {
+fields!('de RawApiStatus<'de> {
     "kind" => kind,
     "code" = 6 => code,
     "reason" = 4 => reason,
@@ -152,8 +152,8 @@ fields!('de RawStatus<'de> {
 });
 fields!('de Details { "retryAfterSeconds" = 5 => retry_after_seconds });
 
-impl From<RawStatus<'_>> for Status {
-    fn from(raw: RawStatus<'_>) -> Self {
+impl From<RawApiStatus<'_>> for ApiStatus {
+    fn from(raw: RawApiStatus<'_>) -> Self {
         // Go leaves a zero out of JSON, and writes it in protobuf.
         let seconds = raw.details.retry_after_seconds.filter(|seconds| *seconds != 0);
         Self {

@@ -83,7 +83,7 @@ impl TemplateContainer<'_> {
 impl<'de> FromJson<'de> for Template<'de> {
     fn from_map<A: MapAccess<'de>>(map: A) -> Result<Option<Self>, A::Error> {
         let mut template = Template::default();
-        let digest = Node { place: Place::Template, template: &mut template }.visit_map(map)?;
+        let digest = ValueReader { place: ValuePath::Template, template: &mut template }.visit_map(map)?;
         template.digest = TemplateDigest::of_json(digest);
         template.containers.retain(TemplateContainer::stays);
         Ok(Some(template))
@@ -96,7 +96,7 @@ const ABSENT: u64 = 0;
 
 /// Where in the template a value stands.
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum Place {
+enum ValuePath {
     Template,
     Metadata,
     Labels,
@@ -122,7 +122,7 @@ enum Place {
     Elsewhere,
 }
 
-impl Place {
+impl ValuePath {
     fn below(self, key: &str) -> Self {
         match (self, key) {
             (Self::Template, "metadata") => Self::Metadata,
@@ -150,24 +150,24 @@ impl Place {
 }
 
 /// Reads one value: returns its digest, and notes on the way what is kept.
-struct Node<'t, 'de> {
-    place: Place,
+struct ValueReader<'t, 'de> {
+    place: ValuePath,
     template: &'t mut Template<'de>,
 }
 
-impl<'de> Node<'_, 'de> {
+impl<'de> ValueReader<'_, 'de> {
     fn text(self, text: Cow<'de, str>) -> u64 {
-        let quantity = if self.place == Place::Quantity { billionths(&text) } else { None };
+        let quantity = if self.place == ValuePath::Quantity { billionths(&text) } else { None };
         let digest = match quantity {
             Some(quantity) => digest_of(&(b'q', quantity)),
             None => digest_of(&(b's', text.as_ref())),
         };
         if let Some(container) = self.template.containers.last_mut() {
             match self.place {
-                Place::Name => container.name = text,
-                Place::Image => container.image = text,
-                Place::PullPolicy => container.pull_policy = text,
-                Place::RestartPolicy => container.restarts = text == "Always",
+                ValuePath::Name => container.name = text,
+                ValuePath::Image => container.image = text,
+                ValuePath::PullPolicy => container.pull_policy = text,
+                ValuePath::RestartPolicy => container.restarts = text == "Always",
                 _ => {}
             }
         }
@@ -183,14 +183,14 @@ fn digest_of(value: &impl Hash) -> u64 {
     HASH.hash_one(value).max(1)
 }
 
-impl<'de> DeserializeSeed<'de> for Node<'_, 'de> {
+impl<'de> DeserializeSeed<'de> for ValueReader<'_, 'de> {
     type Value = u64;
     fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<u64, D::Error> {
         deserializer.deserialize_any(self)
     }
 }
 
-impl<'de> Visitor<'de> for Node<'_, 'de> {
+impl<'de> Visitor<'de> for ValueReader<'_, 'de> {
     type Value = u64;
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -224,10 +224,10 @@ impl<'de> Visitor<'de> for Node<'_, 'de> {
         let mut items = 0_usize;
         loop {
             let place = match self.place {
-                Place::Containers { init } => Place::Container { init },
-                _ => Place::Elsewhere,
+                ValuePath::Containers { init } => ValuePath::Container { init },
+                _ => ValuePath::Elsewhere,
             };
-            let Some(digest) = seq.next_element_seed(Node { place, template: self.template })? else {
+            let Some(digest) = seq.next_element_seed(ValueReader { place, template: self.template })? else {
                 break;
             };
             digest.hash(&mut hasher);
@@ -237,7 +237,7 @@ impl<'de> Visitor<'de> for Node<'_, 'de> {
     }
 
     fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<u64, A::Error> {
-        if let Place::Container { init } = self.place {
+        if let ValuePath::Container { init } = self.place {
             self.template.containers.push(TemplateContainer { init, ..TemplateContainer::default() });
         }
         // A sum, because the order of keys says nothing.
@@ -245,11 +245,11 @@ impl<'de> Visitor<'de> for Node<'_, 'de> {
         let mut entries = 0_usize;
         while let Some(Key(key)) = map.next_key()? {
             // A ControllerRevision holds its template as a patch.
-            if self.place == Place::Template && key == "$patch" {
+            if self.place == ValuePath::Template && key == "$patch" {
                 map.next_value::<IgnoredAny>()?;
                 continue;
             }
-            let digest = if self.place == Place::Labels {
+            let digest = if self.place == ValuePath::Labels {
                 let Lenient(value) = map.next_value::<Lenient<Cow<'de, str>>>()?;
                 // It tells ReplicaSets apart, and is not part of what is compared.
                 let digest = if key == POD_TEMPLATE_HASH { ABSENT } else { digest_of(&(b's', value.as_ref())) };
@@ -257,7 +257,7 @@ impl<'de> Visitor<'de> for Node<'_, 'de> {
                 digest
             } else {
                 let place = self.place.below(&key);
-                map.next_value_seed(Node { place, template: self.template })?
+                map.next_value_seed(ValueReader { place, template: self.template })?
             };
             if digest != ABSENT {
                 sum = sum.wrapping_add(digest_of(&(key.as_ref(), digest)));
@@ -266,7 +266,7 @@ impl<'de> Visitor<'de> for Node<'_, 'de> {
         }
         // Labels and annotations are Go maps, where empty equals nil; elsewhere `{}` is a pointer to an empty struct
         // (`emptyDir: {}`), which is not nil.
-        let may_be_absent = matches!(self.place, Place::Labels | Place::Annotations);
+        let may_be_absent = matches!(self.place, ValuePath::Labels | ValuePath::Annotations);
         Ok(if entries == 0 && may_be_absent { ABSENT } else { digest_of(&(b'm', sum)) })
     }
 }

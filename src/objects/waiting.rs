@@ -33,20 +33,20 @@ impl Waiting<'_> {
 
 /// What a container's status says beside its image.
 #[derive(Default)]
-pub(super) struct Progress<'a> {
+pub(super) struct ContainerProgress<'a> {
     pub(super) ready: bool,
     pub(super) started: bool,
-    pub(super) state: State<'a>,
+    pub(super) state: ContainerState<'a>,
 }
 
 /// `state` of a container.
 #[derive(Default)]
-pub(super) struct State<'a> {
+pub(super) struct ContainerState<'a> {
     pub(super) running: Running,
     waiting: Option<WaitingState<'a>>,
     terminated: Option<Terminated<'a>>,
 }
-fields!('de State<'de> { "running" = 2 => running, "waiting" = 1 => waiting, "terminated" = 3 => terminated });
+fields!('de ContainerState<'de> { "running" = 2 => running, "waiting" = 1 => waiting, "terminated" = 3 => terminated });
 
 /// Virtual nodes may leave out when a container was started, and then `running` is there all the same.
 #[derive(Clone, Copy, Default)]
@@ -108,11 +108,11 @@ macro_rules! optional {
 optional!(WaitingState);
 optional!(Terminated);
 
-impl<'a> Progress<'a> {
+impl<'a> ContainerProgress<'a> {
     /// What the container waits for; `None` if it waits for nothing, or does not say. An init container that ended well, and a
     /// native sidecar that has started, wait for nothing.
     pub(super) fn waiting(self, container: &Cow<'a, str>, init: bool) -> Option<Waiting<'a>> {
-        let State { running, waiting, terminated } = self.state;
+        let ContainerState { running, waiting, terminated } = self.state;
         if self.ready {
             return None;
         }
@@ -139,12 +139,12 @@ impl<'a> Progress<'a> {
 
 /// A condition of a pod that says why it waits.
 #[derive(Default)]
-pub(super) struct Cause<'a> {
+pub(super) struct WaitCondition<'a> {
     pub(super) reason: Cow<'a, str>,
     pub(super) message: Cow<'a, str>,
 }
 
-impl<'a> Cause<'a> {
+impl<'a> WaitCondition<'a> {
     fn waiting(self) -> Option<Waiting<'a>> {
         let Self { reason, message } = self;
         (!reason.is_empty()).then(|| Waiting { reason, message, ..Waiting::default() })
@@ -155,8 +155,8 @@ impl<'a> Cause<'a> {
 /// was evicted; or else why Ready is False although all its containers are (a readiness gate).
 pub(super) fn reasons<'a>(
     of_containers: Vec<Waiting<'a>>,
-    unscheduled: Cause<'a>,
-    unready: Cause<'a>,
+    unscheduled: WaitCondition<'a>,
+    unready: WaitCondition<'a>,
 ) -> Vec<Waiting<'a>> {
     let mut reasons = of_containers;
     if reasons.iter().any(|waiting| !waiting.has_not_begun()) {

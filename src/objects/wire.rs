@@ -2,11 +2,13 @@
 //!
 //! Which of the two it is shows in the first bytes. What is read of an object stands in `raw.rs`, for both.
 
-use super::answer::{ListMeta, Status, WatchEvent};
+use super::answer::{ApiStatus, ListMeta, WatchEvent};
 use super::json::{Json, JsonError};
 use super::lenient::{Key, Lenient};
 use super::protobuf::{self, ProtobufError};
-use super::raw::{BookmarkObject, RawController, RawListMeta, RawNode, RawPod, RawReplicaSet, RawRevision, RawStatus};
+use super::raw::{
+    BookmarkObject, RawApiStatus, RawController, RawListMeta, RawNode, RawPod, RawReplicaSet, RawRevision,
+};
 use super::{Object, Resource};
 use serde::de::{DeserializeSeed, Deserializer, Error, IgnoredAny, MapAccess, SeqAccess, Visitor};
 use std::borrow::Cow;
@@ -87,7 +89,7 @@ pub fn decode_object(resource: Resource, object: &[u8]) -> Result<Object<'_>, De
 
 /// Reads a `Status`, or says that it is none.
 #[must_use]
-pub fn decode_status(body: &[u8]) -> Option<Status> {
+pub fn decode_status(body: &[u8]) -> Option<ApiStatus> {
     if protobuf::is_object(body) {
         return protobuf::status(body).ok();
     }
@@ -96,7 +98,7 @@ pub fn decode_status(body: &[u8]) -> Option<Status> {
         return None;
     }
     let mut json = Json::new(text(body).ok()?);
-    let Lenient(raw): Lenient<RawStatus<'_>> = serde::Deserialize::deserialize(&mut json).ok()?;
+    let Lenient(raw): Lenient<RawApiStatus<'_>> = serde::Deserialize::deserialize(&mut json).ok()?;
     json.end().ok()?;
     (raw.kind == "Status").then(|| raw.into())
 }
@@ -193,7 +195,7 @@ impl EventVisitor {
                 object.into()
             }
             EventType::Error => {
-                let Lenient(status) = map.next_value::<Lenient<RawStatus<'de>>>()?;
+                let Lenient(status) = map.next_value::<Lenient<RawApiStatus<'de>>>()?;
                 WatchEvent::Error(status.into())
             }
         })

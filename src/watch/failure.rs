@@ -3,7 +3,7 @@
 use super::connect_error;
 use super::credential_error::CredentialError;
 use super::framing::EventTooLong;
-use crate::objects::{DecodeError, Status, decode_status};
+use crate::objects::{ApiStatus, DecodeError, decode_status};
 use crate::telemetry::FailureReason;
 use http::header::RETRY_AFTER;
 use http::{HeaderMap, StatusCode};
@@ -67,7 +67,7 @@ impl WatchFailure {
     }
 
     /// The API server ended a watch with this ERROR event.
-    pub(super) fn event(said: Status) -> Self {
+    pub(super) fn event(said: ApiStatus) -> Self {
         let code = match (said.code, said.reason.as_str()) {
             (_, "Expired" | "Gone") => 410,
             (0, _) => 500,
@@ -162,7 +162,7 @@ impl From<DecodeError> for WatchFailure {
 #[cfg(test)]
 mod tests {
     use super::{LONGEST_RETRY_AFTER, WatchFailure};
-    use crate::objects::Status;
+    use crate::objects::ApiStatus;
     use crate::telemetry::FailureReason;
     use http::{HeaderMap, StatusCode};
     use std::time::Duration;
@@ -226,8 +226,9 @@ mod tests {
 
     #[test]
     fn an_error_event_is_read_by_its_reason_first() {
-        let event =
-            |code, reason: &str| WatchFailure::event(Status { code, reason: reason.to_owned(), ..Status::default() });
+        let event = |code, reason: &str| {
+            WatchFailure::event(ApiStatus { code, reason: reason.to_owned(), ..ApiStatus::default() })
+        };
         assert_eq!(event(410, "Expired").reason, FailureReason::Expired);
         assert_eq!(event(0, "Expired").reason, FailureReason::Expired);
         assert_eq!(event(0, "").reason, FailureReason::ServerError);

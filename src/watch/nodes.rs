@@ -12,7 +12,7 @@ use super::http_exchange::{ReadTimeouts, get};
 use super::request::Target;
 use super::timings::Timings;
 use crate::inventory::{Evidence, EvidenceBuilder, Inventory, WantedImages, take_node};
-use crate::objects::{Body, Object, Pieces, Resource, decode_list};
+use crate::objects::{Body, Object, PageSplitter, Resource, decode_list};
 use crate::sync::lock;
 use crate::telemetry::{FailureReason, Telemetry};
 use crate::time::UnixTime;
@@ -171,7 +171,7 @@ impl NodeLister {
         let until = Instant::now() + self.timings.list_total;
         let patience = ReadTimeouts::for_list(self.timings.list_idle, until);
         let mut answer = get(&self.client, &target().cached(), self.encoding, self.timings.answer).await?;
-        let mut pieces = Pieces::default();
+        let mut pieces = PageSplitter::default();
         let mut builder = EvidenceBuilder::of(asked);
         let mut spare = BytesMut::new();
         while let Some(frame) = answer.frame(patience).await? {

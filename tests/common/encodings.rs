@@ -1,7 +1,7 @@
 //! The same answer in two encodings.
 
 use podskew::objects::{
-    Body, DecodeError, ListMeta, Object, Resource, Status, TemplateDigest, WatchEvent, decode_event, decode_list,
+    ApiStatus, Body, DecodeError, ListMeta, Object, Resource, TemplateDigest, WatchEvent, decode_event, decode_list,
     decode_list_meta, decode_object,
 };
 use serde_json::Value;
@@ -59,7 +59,7 @@ pub enum Event<'a> {
     Applied(Object<'a>),
     Deleted(Object<'a>),
     Bookmark { resource_version: String, initial_events_end: bool },
-    Error(Status),
+    Error(ApiStatus),
 }
 
 /// Takes the digest of its template out of an object.

@@ -6,7 +6,7 @@ use crate::common::watching::quick;
 use crate::common::world::*;
 use podskew::exposition::{Encoding, Exposition, Format, PublishBatch, Selection};
 use podskew::inventory::{Inventory, Settings};
-use podskew::objects::{Body, Pieces, Resource, decode_list};
+use podskew::objects::{Body, PageSplitter, Resource, decode_list};
 use podskew::report::Origin;
 use podskew::snapshot::{Namespaces, SnapshotOptions, SnapshotSource, list_cluster};
 use podskew::telemetry::{FailureReason, Telemetry};
@@ -110,7 +110,7 @@ fn a_list_is_read_in_pieces_and_gives_the_same_in_any() {
     let list = json!({"kind": "NodeList", "apiVersion": "v1", "metadata": {"resourceVersion": "7"}, "items": nodes});
     let text = list.to_string();
     let read = |frame: usize| {
-        let mut pieces = Pieces::default();
+        let mut pieces = PageSplitter::default();
         let (mut found, mut cut) = (Vec::new(), Vec::new());
         for frame in text.as_bytes().chunks(frame) {
             pieces.push(frame);

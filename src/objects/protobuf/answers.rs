@@ -6,8 +6,8 @@
 //! was asked for is refused.
 
 use super::{BREAKS_OFF, BROKEN, Fields, FromProtobuf as _, ProtobufError, Value, read};
-use crate::objects::raw::{BookmarkObject, RawController, RawListMeta, RawNode, RawPod, RawReplicaSet, RawStatus};
-use crate::objects::{ListMeta, Object, Resource, Status, WatchEvent};
+use crate::objects::raw::{BookmarkObject, RawApiStatus, RawController, RawListMeta, RawNode, RawPod, RawReplicaSet};
+use crate::objects::{ApiStatus, ListMeta, Object, Resource, WatchEvent};
 
 /// What every object begins with.
 const ENVELOPE: &[u8] = b"k8s\0";
@@ -97,7 +97,7 @@ pub(in crate::objects) fn event(resource: Resource, message: &[u8]) -> Result<Wa
         b"ADDED" | b"MODIFIED" => WatchEvent::Applied(raw_object(resource, unknown.of_kind(resource.kind())?)?),
         b"DELETED" => WatchEvent::Deleted(raw_object(resource, unknown.of_kind(resource.kind())?)?),
         b"BOOKMARK" => read::<BookmarkObject<'_>>(unknown.of_kind(resource.kind())?)?.into(),
-        b"ERROR" => WatchEvent::Error(read::<RawStatus<'_>>(unknown.of_kind("Status")?)?.into()),
+        b"ERROR" => WatchEvent::Error(read::<RawApiStatus<'_>>(unknown.of_kind("Status")?)?.into()),
         _ => return Err(ProtobufError::new("the event is of no known type")),
     })
 }
@@ -137,8 +137,8 @@ pub(in crate::objects) fn object(resource: Resource, message: &[u8]) -> Result<O
 }
 
 /// Reads a `Status`.
-pub(in crate::objects) fn status(message: &[u8]) -> Result<Status, ProtobufError> {
-    read::<RawStatus<'_>>(Unknown::read(message)?.of_kind("Status")?).map(Status::from)
+pub(in crate::objects) fn status(message: &[u8]) -> Result<ApiStatus, ProtobufError> {
+    read::<RawApiStatus<'_>>(Unknown::read(message)?.of_kind("Status")?).map(ApiStatus::from)
 }
 
 fn raw_object(resource: Resource, value: Value<'_>) -> Result<Object<'_>, ProtobufError> {

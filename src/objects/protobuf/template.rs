@@ -13,7 +13,7 @@ use std::hash::{BuildHasher as _, Hash, Hasher};
 impl<'a> FromProtobuf<'a> for Template<'a> {
     fn merge(&mut self, value: Value<'a>) -> Result<(), ProtobufError> {
         let mut walk = Walk { hasher: HASH.build_hasher(), template: self, spec: pod::Spec::default() };
-        walk.message(Place::Template, value.fields()?)?;
+        walk.message(MessageKind::Template, value.fields()?)?;
         let (digest, spec) = (walk.hasher.finish(), walk.spec);
         self.digest = TemplateDigest::of_protobuf(digest);
         self.containers = spec.template_containers();
@@ -23,7 +23,7 @@ impl<'a> FromProtobuf<'a> for Template<'a> {
 
 /// A message on the way to the label or to a quantity.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-enum Place {
+enum MessageKind {
     Template,
     Metadata,
     Label,
@@ -51,16 +51,16 @@ enum Place {
 }
 
 /// The fields of a message that lead on, and where.
-struct Ways {
-    places: &'static [(u32, Place)],
+struct Descent {
+    places: &'static [(u32, MessageKind)],
     /// Their numbers.
     fields: FieldSet,
     /// Whether each field is taken by itself, and not all at once that lie between two ways.
     each: bool,
 }
 
-impl Ways {
-    const fn new(places: &'static [(u32, Place)]) -> Self {
+impl Descent {
+    const fn new(places: &'static [(u32, MessageKind)]) -> Self {
         let (mut fields, mut at) = (FieldSet::NONE, 0);
         while at < places.len() {
             fields = fields.with(places[at].0);
@@ -69,20 +69,20 @@ impl Ways {
         Self { places, fields, each: false }
     }
 
-    const fn of_each(places: &'static [(u32, Place)]) -> Self {
+    const fn of_each(places: &'static [(u32, MessageKind)]) -> Self {
         Self { places, fields: FieldSet::ALL, each: true }
     }
 }
 
-impl Place {
+impl MessageKind {
     /// The numbers are those in `generated.proto` of `k8s.io/api/core/v1`.
-    fn ways(self) -> &'static Ways {
+    fn ways(self) -> &'static Descent {
         match self {
-            Self::Template => const { &Ways::of_each(&[(1, Self::Metadata), (2, Self::Spec)]) },
-            Self::Metadata => const { &Ways::of_each(&[(11, Self::Label)]) },
+            Self::Template => const { &Descent::of_each(&[(1, Self::Metadata), (2, Self::Spec)]) },
+            Self::Metadata => const { &Descent::of_each(&[(11, Self::Label)]) },
             Self::Spec => {
                 const {
-                    &Ways::new(&[
+                    &Descent::new(&[
                         (1, Self::Volume),
                         (2, Self::Container),
                         (20, Self::Container),
@@ -91,15 +91,17 @@ impl Place {
                     ])
                 }
             }
-            Self::Container => const { &Ways::new(&[(7, Self::EnvVar), (8, Self::ResourceRequirements)]) },
-            Self::EnvVar => const { &Ways::new(&[(3, Self::EnvVarSource)]) },
-            Self::EnvVarSource => const { &Ways::new(&[(2, Self::ResourceFieldSelector)]) },
-            Self::ResourceFieldSelector => const { &Ways::new(&[(3, Self::Quantity)]) },
-            Self::ResourceRequirements => const { &Ways::new(&[(1, Self::QuantityEntry), (2, Self::QuantityEntry)]) },
-            Self::Volume => const { &Ways::new(&[(2, Self::VolumeSource)]) },
+            Self::Container => const { &Descent::new(&[(7, Self::EnvVar), (8, Self::ResourceRequirements)]) },
+            Self::EnvVar => const { &Descent::new(&[(3, Self::EnvVarSource)]) },
+            Self::EnvVarSource => const { &Descent::new(&[(2, Self::ResourceFieldSelector)]) },
+            Self::ResourceFieldSelector => const { &Descent::new(&[(3, Self::Quantity)]) },
+            Self::ResourceRequirements => {
+                const { &Descent::new(&[(1, Self::QuantityEntry), (2, Self::QuantityEntry)]) }
+            }
+            Self::Volume => const { &Descent::new(&[(2, Self::VolumeSource)]) },
             Self::VolumeSource => {
                 const {
-                    &Ways::new(&[
+                    &Descent::new(&[
                         (2, Self::EmptyDir),
                         (16, Self::DownwardApi),
                         (26, Self::ProjectedVolume),
@@ -107,15 +109,15 @@ impl Place {
                     ])
                 }
             }
-            Self::EmptyDir | Self::QuantityEntry => const { &Ways::new(&[(2, Self::Quantity)]) },
-            Self::Ephemeral => const { &Ways::new(&[(1, Self::ClaimTemplate)]) },
-            Self::ClaimTemplate => const { &Ways::new(&[(2, Self::ClaimSpec)]) },
-            Self::ClaimSpec => const { &Ways::new(&[(2, Self::ResourceRequirements)]) },
-            Self::ProjectedVolume => const { &Ways::new(&[(1, Self::ProjectedSource)]) },
-            Self::ProjectedSource => const { &Ways::new(&[(2, Self::DownwardApi)]) },
-            Self::DownwardApi => const { &Ways::new(&[(1, Self::DownwardApiFile)]) },
-            Self::DownwardApiFile => const { &Ways::new(&[(3, Self::ResourceFieldSelector)]) },
-            Self::Label | Self::Quantity | Self::Elsewhere => const { &Ways::new(&[]) },
+            Self::EmptyDir | Self::QuantityEntry => const { &Descent::new(&[(2, Self::Quantity)]) },
+            Self::Ephemeral => const { &Descent::new(&[(1, Self::ClaimTemplate)]) },
+            Self::ClaimTemplate => const { &Descent::new(&[(2, Self::ClaimSpec)]) },
+            Self::ClaimSpec => const { &Descent::new(&[(2, Self::ResourceRequirements)]) },
+            Self::ProjectedVolume => const { &Descent::new(&[(1, Self::ProjectedSource)]) },
+            Self::ProjectedSource => const { &Descent::new(&[(2, Self::DownwardApi)]) },
+            Self::DownwardApi => const { &Descent::new(&[(1, Self::DownwardApiFile)]) },
+            Self::DownwardApiFile => const { &Descent::new(&[(3, Self::ResourceFieldSelector)]) },
+            Self::Label | Self::Quantity | Self::Elsewhere => const { &Descent::new(&[]) },
         }
     }
 }
@@ -128,7 +130,7 @@ struct Walk<'a, 't, H> {
 }
 
 impl<'a, H: Hasher> Walk<'a, '_, H> {
-    fn message(&mut self, place: Place, mut fields: Fields<'a>) -> Result<(), ProtobufError> {
+    fn message(&mut self, place: MessageKind, mut fields: Fields<'a>) -> Result<(), ProtobufError> {
         let ways = place.ways();
         loop {
             let (passed, found) = fields.pass_to(ways.fields)?;
@@ -142,24 +144,24 @@ impl<'a, H: Hasher> Walk<'a, '_, H> {
                 continue;
             }
             let below = ways.places.iter().find(|(number, _)| *number == field);
-            self.field(below.map_or(Place::Elsewhere, |(_, place)| *place), field, value)?;
+            self.field(below.map_or(MessageKind::Elsewhere, |(_, place)| *place), field, value)?;
         }
         // No field has this number: a message ends here.
         0_u32.hash(&mut self.hasher);
         Ok(())
     }
 
-    fn field(&mut self, place: Place, field: u32, value: Value<'a>) -> Result<(), ProtobufError> {
+    fn field(&mut self, place: MessageKind, field: u32, value: Value<'a>) -> Result<(), ProtobufError> {
         match place {
-            Place::Elsewhere => (field, value).hash(&mut self.hasher),
-            Place::Label => {
+            MessageKind::Elsewhere => (field, value).hash(&mut self.hasher),
+            MessageKind::Label => {
                 let (key, label) = entry(value)?;
                 self.template.labels.push(key, label);
                 if key != POD_TEMPLATE_HASH.as_bytes() {
                     (field, value).hash(&mut self.hasher);
                 }
             }
-            Place::Quantity => {
+            MessageKind::Quantity => {
                 let written = quantity(value)?;
                 match std::str::from_utf8(written).ok().and_then(billionths) {
                     Some(quantity) => (field, quantity).hash(&mut self.hasher),
@@ -167,7 +169,7 @@ impl<'a, H: Hasher> Walk<'a, '_, H> {
                 }
             }
             _ => {
-                if place == Place::Container {
+                if place == MessageKind::Container {
                     self.spec.field(field, value)?;
                 }
                 field.hash(&mut self.hasher);

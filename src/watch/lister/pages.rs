@@ -1,7 +1,7 @@
 //! A list in pages.
 
 use super::{LAST_LIMIT, Lister};
-use crate::objects::{ListMeta, Pieces, decode_list_meta};
+use crate::objects::{ListMeta, PageSplitter, decode_list_meta};
 use crate::telemetry::FailureReason;
 use crate::watch::budget::DecodeBudget;
 use crate::watch::decode_pool::{DecodeCounts, DecodePool};
@@ -66,7 +66,7 @@ impl<S: Sink> Lister<S> {
         decoding: &mut DecodePool<S>,
     ) -> Result<(ListMeta, usize), WatchFailure> {
         let resource = self.target.resource;
-        let mut pieces = Pieces::default();
+        let mut pieces = PageSplitter::default();
         let (mut meta, mut bytes, mut permit) = (ListMeta::default(), 0, None);
         while let Some(frame) = answer.chunk(patience, &mut self.heartbeat).await? {
             bytes += frame.len();

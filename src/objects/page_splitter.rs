@@ -31,7 +31,7 @@ const LENGTH: usize = 5;
 
 /// The pieces of one page.
 #[derive(Debug)]
-pub struct Pieces {
+pub struct PageSplitter {
     /// What is not taken yet. It begins with the opening of a page.
     buffer: BytesMut,
     /// Where the opening ends.
@@ -40,7 +40,7 @@ pub struct Pieces {
     whole: usize,
     /// An object that is cut is not looked at again before there are so many bytes.
     look_again: usize,
-    place: Place,
+    place: Expected,
     passed_over: u64,
     /// The opening of a protobuf piece, without its length.
     envelope: Vec<u8>,
@@ -48,7 +48,7 @@ pub struct Pieces {
 
 /// What is expected behind the last whole object.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-enum Place {
+enum Expected {
     /// The beginning of the page.
     Beginning,
     /// An object, or the end of the array. `first` if there was none before.
@@ -63,25 +63,25 @@ enum Place {
     End,
 }
 
-impl Default for Pieces {
+impl Default for PageSplitter {
     fn default() -> Self {
         Self {
             buffer: BytesMut::new(),
             opening: 0,
             whole: 0,
             look_again: 0,
-            place: Place::Beginning,
+            place: Expected::Beginning,
             passed_over: 0,
             envelope: Vec::new(),
         }
     }
 }
 
-impl Pieces {
+impl PageSplitter {
     /// Adds bytes of the page.
     pub fn push(&mut self, mut bytes: &[u8]) {
         match &mut self.place {
-            Place::PassingJson { open, in_string, escaped } => {
+            Expected::PassingJson { open, in_string, escaped } => {
                 loop {
                     if *in_string && !*escaped {
                         // Whoever sends so much of it sends a long string.
@@ -101,16 +101,16 @@ impl Pieces {
                         break;
                     }
                 }
-                self.place = Place::Json { first: false };
+                self.place = Expected::Json { first: false };
             }
-            Place::PassingProtobuf { pass, left } => {
+            Expected::PassingProtobuf { pass, left } => {
                 let passed = (*pass).min(bytes.len());
                 bytes = &bytes[passed..];
                 *pass -= passed;
                 if *pass > 0 {
                     return;
                 }
-                self.place = Place::Protobuf { left: *left };
+                self.place = Expected::Protobuf { left: *left };
             }
             _ => {}
         }
@@ -123,7 +123,7 @@ impl Pieces {
 
     /// The objects that are whole by now, if they are enough for a piece. `spare` is memory for what comes after them.
     pub fn take(&mut self, spare: impl FnOnce() -> BytesMut) -> Option<BytesMut> {
-        if self.whole - self.opening < PIECE || self.place == Place::End {
+        if self.whole - self.opening < PIECE || self.place == Expected::End {
             return None;
         }
         let mut next = spare();
@@ -153,7 +153,7 @@ impl Pieces {
         self.look();
         if !self.envelope.is_empty() {
             let in_list = match self.place {
-                Place::Protobuf { left: 0 } => self.whole - self.opening,
+                Expected::Protobuf { left: 0 } => self.whole - self.opening,
                 // It breaks off, and whoever reads it shall see that.
                 _ => self.buffer.len() - self.opening + 1,
             };
@@ -184,12 +184,12 @@ impl Pieces {
     fn look(&mut self) {
         loop {
             let goes_on = match self.place {
-                Place::Beginning if self.buffer.len() < ENVELOPE.len() => None,
-                Place::Beginning if self.buffer.starts_with(ENVELOPE) => self.open_protobuf(),
-                Place::Beginning => self.open_json(),
-                Place::Json { first } => self.json_object(first),
-                Place::Protobuf { left: 0 } => None,
-                Place::Protobuf { left } => self.protobuf_field(left),
+                Expected::Beginning if self.buffer.len() < ENVELOPE.len() => None,
+                Expected::Beginning if self.buffer.starts_with(ENVELOPE) => self.open_protobuf(),
+                Expected::Beginning => self.open_json(),
+                Expected::Json { first } => self.json_object(first),
+                Expected::Protobuf { left: 0 } => None,
+                Expected::Protobuf { left } => self.protobuf_field(left),
                 _ => None,
             };
             if goes_on.is_none() {
@@ -218,7 +218,7 @@ impl Pieces {
                     return self.end();
                 }
                 (self.opening, self.whole) = (value + 1, value + 1);
-                self.place = Place::Json { first: true };
+                self.place = Expected::Json { first: true };
                 return Some(());
             }
             at = behind_space(text, behind_value(text, value)?)?;
@@ -245,7 +245,7 @@ impl Pieces {
         }
         let Some(start) = behind_space(&self.buffer, at) else {
             // The comma is gone: what comes next begins an array.
-            self.place = Place::Json { first: first || self.whole == self.opening };
+            self.place = Expected::Json { first: first || self.whole == self.opening };
             return None;
         };
         if self.buffer[start] != b'{' {
@@ -255,16 +255,16 @@ impl Pieces {
         let end = behind_closing_bracket(&self.buffer, start + 1);
         let length = end.unwrap_or(self.buffer.len()) - start;
         if length > LONGEST_OBJECT {
-            self.pass_over(start, Place::PassingJson { open: 0, in_string: false, escaped: false });
+            self.pass_over(start, Expected::PassingJson { open: 0, in_string: false, escaped: false });
             return None;
         }
         if let Some(end) = end {
             self.whole = end;
-            self.place = Place::Json { first: false };
+            self.place = Expected::Json { first: false };
             return Some(());
         }
         if at == self.whole {
-            self.place = Place::Json { first: true };
+            self.place = Expected::Json { first: true };
         }
         self.look_again = self.buffer.len() + length.min(LONGEST_OBJECT - length + 1);
         None
@@ -290,7 +290,7 @@ impl Pieces {
                 self.buffer.put_bytes(0, LENGTH);
                 (self.opening, self.whole) = (self.buffer.len(), self.buffer.len());
                 self.buffer.extend_from_slice(&list);
-                self.place = Place::Protobuf { left: length };
+                self.place = Expected::Protobuf { left: length };
                 return Some(());
             }
             rest = rest.get(length..)?;
@@ -310,7 +310,7 @@ impl Pieces {
         let Some(behind) = left.checked_sub(field) else { return self.end() };
         self.look_again = 0;
         if length > LONGEST_OBJECT {
-            self.pass_over(self.whole, Place::PassingProtobuf { pass: field, left: behind });
+            self.pass_over(self.whole, Expected::PassingProtobuf { pass: field, left: behind });
             return None;
         }
         if field > there {
@@ -318,12 +318,12 @@ impl Pieces {
             return None;
         }
         self.whole += field;
-        self.place = Place::Protobuf { left: behind };
+        self.place = Expected::Protobuf { left: behind };
         Some(())
     }
 
     /// Passes over the object that begins at `start`.
-    fn pass_over(&mut self, start: usize, passing: Place) {
+    fn pass_over(&mut self, start: usize, passing: Expected) {
         // What is kept is short, and its memory is long.
         let kept = BytesMut::from(&self.buffer[..self.whole]);
         let object = std::mem::replace(&mut self.buffer, kept);
@@ -334,7 +334,7 @@ impl Pieces {
 
     /// There is nothing more to cut.
     fn end(&mut self) -> Option<()> {
-        self.place = Place::End;
+        self.place = Expected::End;
         self.look_again = usize::MAX;
         None
     }
@@ -401,7 +401,7 @@ fn write_length(out: &mut [u8], mut length: usize) {
 
 #[cfg(test)]
 mod tests {
-    use super::{LONGEST_OBJECT, Pieces};
+    use super::{LONGEST_OBJECT, PageSplitter};
     use crate::objects::{Resource, decode_list, decode_list_meta};
     use bytes::BytesMut;
     use proptest::prelude::*;
@@ -409,7 +409,7 @@ mod tests {
     /// What is read of a page that comes in frames: the names, the version, how many were passed over, and how many pieces
     /// there were.
     fn read(page: &[u8], frame: usize) -> Result<(Vec<String>, String, u64, usize), String> {
-        let mut pieces = Pieces::default();
+        let mut pieces = PageSplitter::default();
         let mut cut = Vec::new();
         let mut most = 0;
         for frame in page.chunks(frame) {
@@ -519,7 +519,7 @@ mod tests {
             "k8s",
         ] {
             for frame in [1, 100] {
-                let mut pieces = Pieces::default();
+                let mut pieces = PageSplitter::default();
                 text.as_bytes().chunks(frame).for_each(|frame| pieces.push(frame));
                 assert!(pieces.take(BytesMut::new).is_none());
                 assert_eq!(&pieces.rest()[..], text.as_bytes(), "{text}");
