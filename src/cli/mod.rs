@@ -109,8 +109,9 @@ fn in_runtime(log: LogConfig, failed: u8, command: impl Future<Output = anyhow::
 fn ended(outcome: anyhow::Result<ExitCode>, failed: u8) -> ExitCode {
     outcome.unwrap_or_else(|error| {
         output::failure(&error);
-        let is_misconfigured =
-            error.is::<watch::Misconfigured>() || error.is::<access::ConfigError>() || error.is::<registry::Unusable>();
+        let is_misconfigured = error.is::<watch::Misconfigured>()
+            || error.is::<access::ConfigError>()
+            || error.is::<registry::UnusableFile>();
         ExitCode::from(if is_misconfigured { MISCONFIGURED } else { failed })
     })
 }

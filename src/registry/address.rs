@@ -17,9 +17,9 @@ pub type Resolve = Arc<dyn Fn(String) -> BoxFuture<'static, io::Result<Vec<Socke
 
 /// The hosts that somebody typed as an address, or as `localhost`: these are connected to whatever they are.
 #[derive(Clone, Default, Debug)]
-pub(super) struct Typed(Arc<BTreeSet<String>>);
+pub(super) struct LiteralHosts(Arc<BTreeSet<String>>);
 
-impl Typed {
+impl LiteralHosts {
     /// Of all hosts those that are literal.
     pub(super) fn of<'a>(hosts: impl Iterator<Item = &'a str>) -> Self {
         let literal = hosts.map(bare).filter(|host| host == "localhost" || host.parse::<IpAddr>().is_ok());
@@ -77,7 +77,7 @@ fn forbidden(address: IpAddr) -> Option<&'static str> {
 #[derive(Clone)]
 pub(super) struct CheckedResolver {
     pub(super) resolve: Resolve,
-    pub(super) typed: Typed,
+    pub(super) literal_hosts: LiteralHosts,
 }
 
 impl Service<Name> for CheckedResolver {
@@ -90,11 +90,11 @@ impl Service<Name> for CheckedResolver {
     }
 
     fn call(&mut self, name: Name) -> Self::Future {
-        let Self { resolve, typed } = self.clone();
+        let Self { resolve, literal_hosts } = self.clone();
         Box::pin(async move {
             let name = name.as_str().to_owned();
             let all = resolve(name.clone()).await?;
-            if typed.contains(&name) {
+            if literal_hosts.contains(&name) {
                 return Ok(all.into_iter());
             }
             let refused = all.iter().find_map(|address| Some((address.ip(), forbidden(address.ip())?)));
@@ -130,7 +130,7 @@ pub(super) fn system() -> Resolve {
 
 #[cfg(test)]
 mod tests {
-    use super::{Typed, forbidden};
+    use super::{LiteralHosts, forbidden};
 
     #[test]
     fn no_address_leads_to_the_node_or_its_metadata() {
@@ -163,10 +163,14 @@ mod tests {
 
     #[test]
     fn an_address_is_connected_to_where_it_was_typed() {
-        let typed = Typed::of(["localhost", "127.0.0.1", "r.example", "[::1]"].into_iter());
-        assert!(typed.check("127.0.0.1").is_ok() && typed.check("[::1]").is_ok() && typed.contains("LOCALHOST"));
-        assert!(typed.check("127.0.0.2").is_err() && typed.check("169.254.169.254").is_err());
-        assert!(typed.check("r.example").is_ok(), "a name is checked once it is resolved");
-        assert!(!typed.contains("r.example"));
+        let literal_hosts = LiteralHosts::of(["localhost", "127.0.0.1", "r.example", "[::1]"].into_iter());
+        assert!(
+            literal_hosts.check("127.0.0.1").is_ok()
+                && literal_hosts.check("[::1]").is_ok()
+                && literal_hosts.contains("LOCALHOST")
+        );
+        assert!(literal_hosts.check("127.0.0.2").is_err() && literal_hosts.check("169.254.169.254").is_err());
+        assert!(literal_hosts.check("r.example").is_ok(), "a name is checked once it is resolved");
+        assert!(!literal_hosts.contains("r.example"));
     }
 }

@@ -1,10 +1,10 @@
 //! Asks for the references of one repository, and for the documents that tell how what runs relates to them.
 
-use super::book::{Batch, Book};
+use super::cache::{Batch, RegistryCache};
 use super::client::{Client, Resolved, Session};
-use super::credentials::Credentials;
+use super::credentials::RegistryCredentials;
 use super::document;
-use super::failure::Failure;
+use super::failure::RegistryFailure;
 use super::host::Host;
 use crate::report::Name;
 use crate::report::registry::{DocumentKind, ReferenceTarget};
@@ -14,7 +14,7 @@ use std::sync::{Arc, Mutex, MutexGuard};
 use tokio::sync::Semaphore;
 
 /// Requests to all hosts at the same time.
-const ALL_LANES: usize = 8;
+const MAX_REQUESTS: usize = 8;
 
 /// Documents that are fetched for one image at a time: of an index with many platforms there are dozens.
 const MOST_DOCUMENTS: usize = 100;
@@ -22,41 +22,41 @@ const MOST_DOCUMENTS: usize = 100;
 /// What all tasks share.
 pub(super) struct Shared {
     client: Arc<Client>,
-    book: Mutex<Book>,
-    lanes: Semaphore,
+    cache: Mutex<RegistryCache>,
+    slots: Semaphore,
 }
 
 impl Shared {
-    pub(super) fn new(client: Arc<Client>, book: Book) -> Self {
-        Self { client, book: Mutex::new(book), lanes: Semaphore::new(ALL_LANES) }
+    pub(super) fn new(client: Arc<Client>, cache: RegistryCache) -> Self {
+        Self { client, cache: Mutex::new(cache), slots: Semaphore::new(MAX_REQUESTS) }
     }
 
-    pub(super) fn book(&self) -> MutexGuard<'_, Book> {
-        lock(&self.book)
+    pub(super) fn cache(&self) -> MutexGuard<'_, RegistryCache> {
+        lock(&self.cache)
     }
 
     /// Asks for a batch, unless the host fails.
-    pub(super) async fn ask(&self, host: &Host, credentials: &Credentials, batch: Batch) {
-        let (Ok(_own), Ok(_all)) = (host.lanes.acquire().await, self.lanes.acquire().await) else { return };
+    pub(super) async fn ask(&self, host: &Host, credentials: &RegistryCredentials, batch: Batch) {
+        let (Ok(_own), Ok(_all)) = (host.slots.acquire().await, self.slots.acquire().await) else { return };
         let mut session = match Session::open(&self.client, credentials, host, &batch.repository).await {
             Ok(session) => session,
             Err(failure) => {
                 self.tell(host, &batch.repository, Some(&failure));
                 for image in &batch.images {
-                    self.book().failed(image, &failure, host, None);
+                    self.cache().failed(image, &failure, host, None);
                 }
                 return;
             }
         };
         for image in &batch.images {
-            if self.book().waits(host) {
+            if self.cache().waits(host) {
                 return;
             }
             if let Err(failure) = self.ask_image(host, &mut session, image).await {
                 self.tell(host, &batch.repository, Some(&failure));
-                self.book().failed(image, &failure, host, session.credential());
+                self.cache().failed(image, &failure, host, session.credential());
                 // The rest of the repository is refused for the same reason.
-                if matches!(failure, Failure::Unauthorized) {
+                if matches!(failure, RegistryFailure::Unauthorized) {
                     return;
                 }
             } else {
@@ -65,60 +65,60 @@ impl Shared {
         }
     }
 
-    async fn ask_image(&self, host: &Host, session: &mut Session<'_>, image: &Name) -> Result<(), Failure> {
-        let Some(target) = self.book().entry(image).map(|entry| entry.reference.target.clone()) else { return Ok(()) };
+    async fn ask_image(&self, host: &Host, session: &mut Session<'_>, image: &Name) -> Result<(), RegistryFailure> {
+        let Some(target) = self.cache().entry(image).map(|entry| entry.reference.target.clone()) else { return Ok(()) };
         let Resolved { digest, body } = match &target {
             ReferenceTarget::Tag(tag) => session.head(tag).await?,
             ReferenceTarget::Digest(digest) => session.head(digest).await?,
         };
         if let Some((body, content_type)) = body {
             let fact = document::manifest(&body, &content_type)?;
-            self.book().learn(&digest, fact);
+            self.cache().learn(&digest, fact);
         } else if matches!(target, ReferenceTarget::Tag(_)) && self.needs_manifest(host, image, &digest) {
             let (body, content_type) = session.manifest(&digest).await?;
             let fact = document::manifest(&body, &content_type)?;
-            self.book().learn(&digest, fact);
+            self.cache().learn(&digest, fact);
         }
-        self.book().resolved(image, &digest, session.credential(), UnixTime::now());
+        self.cache().resolved(image, &digest, session.credential(), UnixTime::now());
         self.complete(host, session, image).await;
         Ok(())
     }
 
     fn needs_manifest(&self, host: &Host, image: &Name, digest: &str) -> bool {
-        let mut book = self.book();
-        book.needs_manifest(image, digest) && book.may_pull(host)
+        let mut cache = self.cache();
+        cache.needs_manifest(image, digest) && cache.may_pull(host)
     }
 
     /// Fetches what is missing for a comparison, until it is complete or the registry has no more of it.
     async fn complete(&self, host: &Host, session: &mut Session<'_>, image: &Name) {
         for _ in 0..MOST_DOCUMENTS {
-            let Some(missing) = self.book().missing(image).into_iter().next() else { return };
+            let Some(missing) = self.cache().missing(image).into_iter().next() else { return };
             let digest = &missing.digest;
             let fact = match missing.part {
-                DocumentKind::Manifest if !self.book().may_pull(host) => return,
+                DocumentKind::Manifest if !self.cache().may_pull(host) => return,
                 DocumentKind::Manifest => {
                     session.manifest(digest).await.and_then(|(body, it)| document::manifest(&body, &it))
                 }
                 DocumentKind::Config => session.config(digest).await.and_then(|body| document::config(&body)),
             };
             match fact {
-                Ok(fact) => self.book().learn(digest, fact),
+                Ok(fact) => self.cache().learn(digest, fact),
                 Err(failure) if failure.is_of_host() => {
-                    self.book().failed_document(&failure, host);
+                    self.cache().failed_document(&failure, host);
                     return;
                 }
                 Err(_) => {
                     let repository = session.repository().to_owned();
-                    self.book().lacks(&repository, digest);
+                    self.cache().lacks(&repository, digest);
                 }
             }
         }
     }
 
     /// Logs a failure, and its end, once.
-    fn tell(&self, host: &Host, repository: &str, failure: Option<&Failure>) {
-        let counts = failure.is_none_or(|failure| !matches!(failure, Failure::NotFound));
-        if !counts || !self.book().is_news(host, failure) {
+    fn tell(&self, host: &Host, repository: &str, failure: Option<&RegistryFailure>) {
+        let counts = failure.is_none_or(|failure| !matches!(failure, RegistryFailure::NotFound));
+        if !counts || !self.cache().is_news(host, failure) {
             return;
         }
         match failure {

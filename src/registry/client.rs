@@ -2,11 +2,11 @@
 
 use super::challenge::{Challenge, challenge};
 use super::credential::Credential;
-use super::credentials::{Credentials, basic};
+use super::credentials::{RegistryCredentials, basic};
 use super::document::{ACCEPTED, has_digest, sha256};
-use super::failure::Failure;
+use super::failure::RegistryFailure;
 use super::host::Host;
-use super::transport::{Answer, Transport};
+use super::transport::{Response, Transport};
 use crate::telemetry::RegistryHealth;
 use crate::time::UnixTime;
 use bytes::Bytes;
@@ -59,10 +59,10 @@ pub(super) struct Resolved {
 impl<'c> Session<'c> {
     pub(super) async fn open(
         client: &'c Client,
-        credentials: &Credentials,
+        credentials: &RegistryCredentials,
         host: &'c Host,
         repository: &str,
-    ) -> Result<Self, Failure> {
+    ) -> Result<Self, RegistryFailure> {
         let credentials = credentials.of(host.credentials_of(), repository).await?;
         let repository = repository.to_owned();
         Ok(Self { client, host, repository, credentials, at: 0, authorization: None, worked: false, challenge: None })
@@ -78,7 +78,7 @@ impl<'c> Session<'c> {
     }
 
     /// Asks which digest a tag or digest has, without the content.
-    pub(super) async fn head(&mut self, reference: &str) -> Result<Resolved, Failure> {
+    pub(super) async fn head(&mut self, reference: &str) -> Result<Resolved, RegistryFailure> {
         let path = format!("manifests/{reference}");
         if !self.host.needs_get.load(Ordering::Relaxed) {
             let answer = self.ask(&Method::HEAD, &path).await;
@@ -89,11 +89,11 @@ impl<'c> Session<'c> {
                         return Ok(Resolved { digest, body: None });
                     }
                     None if self.host.counts_pulls() => {
-                        return Err(Failure::Unreadable("no digest of a manifest"));
+                        return Err(RegistryFailure::Unreadable("no digest of a manifest"));
                     }
                     None => {}
                 },
-                Err(Failure::Status(405 | 501)) if !self.host.counts_pulls() => {}
+                Err(RegistryFailure::Status(405 | 501)) if !self.host.counts_pulls() => {}
                 Err(failure) => return Err(failure),
             }
             self.host.needs_get.store(true, Ordering::Relaxed);
@@ -102,29 +102,29 @@ impl<'c> Session<'c> {
         check_kind(&answer.headers)?;
         let digest = digest_header(&answer.headers).unwrap_or_else(|| sha256(&answer.body));
         if !has_digest(&answer.body, &digest) {
-            return Err(Failure::Unconfirmed);
+            return Err(RegistryFailure::Unconfirmed);
         }
         Ok(Resolved { digest, body: Some((answer.body, content_type(&answer.headers))) })
     }
 
     /// The manifest or index of a digest, and its media type.
-    pub(super) async fn manifest(&mut self, digest: &str) -> Result<(Bytes, String), Failure> {
+    pub(super) async fn manifest(&mut self, digest: &str) -> Result<(Bytes, String), RegistryFailure> {
         let answer = self.ask(&Method::GET, &format!("manifests/{digest}")).await?;
         if !has_digest(&answer.body, digest) {
-            return Err(Failure::Unconfirmed);
+            return Err(RegistryFailure::Unconfirmed);
         }
         let content_type = content_type(&answer.headers);
         Ok((answer.body, content_type))
     }
 
     /// A configuration.
-    pub(super) async fn config(&mut self, digest: &str) -> Result<Bytes, Failure> {
+    pub(super) async fn config(&mut self, digest: &str) -> Result<Bytes, RegistryFailure> {
         let answer = self.ask(&Method::GET, &format!("blobs/{digest}")).await?;
-        if has_digest(&answer.body, digest) { Ok(answer.body) } else { Err(Failure::Unconfirmed) }
+        if has_digest(&answer.body, digest) { Ok(answer.body) } else { Err(RegistryFailure::Unconfirmed) }
     }
 
     /// Asks until the registry accepts a credential.
-    async fn ask(&mut self, method: &Method, path: &str) -> Result<Answer, Failure> {
+    async fn ask(&mut self, method: &Method, path: &str) -> Result<Response, RegistryFailure> {
         loop {
             let answer = self.follow(method, path).await?;
             match answer.status {
@@ -133,15 +133,15 @@ impl<'c> Session<'c> {
                     return Ok(answer);
                 }
                 StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN => self.authorize(&answer).await?,
-                StatusCode::NOT_FOUND => return Err(Failure::NotFound),
-                StatusCode::TOO_MANY_REQUESTS => return Err(Failure::Throttled(retry_after(&answer.headers))),
-                status => return Err(Failure::Status(status.as_u16())),
+                StatusCode::NOT_FOUND => return Err(RegistryFailure::NotFound),
+                StatusCode::TOO_MANY_REQUESTS => return Err(RegistryFailure::Throttled(retry_after(&answer.headers))),
+                status => return Err(RegistryFailure::Status(status.as_u16())),
             }
         }
     }
 
     /// Takes the next authorization after a refusal.
-    async fn authorize(&mut self, refusal: &Answer) -> Result<(), Failure> {
+    async fn authorize(&mut self, refusal: &Response) -> Result<(), RegistryFailure> {
         let is_expired = self.worked && refusal.status == StatusCode::UNAUTHORIZED;
         self.worked = false;
         if self.authorization.take().is_some() && !is_expired {
@@ -149,27 +149,27 @@ impl<'c> Session<'c> {
         }
         // A refusal with 403 asks for nothing: another credential may suit all the same.
         self.challenge = challenge(&refusal.headers).or(self.challenge.take());
-        let Some(challenge) = self.challenge.clone() else { return Err(Failure::Unauthorized) };
+        let Some(challenge) = self.challenge.clone() else { return Err(RegistryFailure::Unauthorized) };
         while let Some(credential) = self.credentials.get(self.at).cloned() {
             match self.authorization(&challenge, &credential).await {
                 Ok(value) => {
-                    let mut value = HeaderValue::try_from(value).map_err(|_| Failure::Unauthorized)?;
+                    let mut value = HeaderValue::try_from(value).map_err(|_| RegistryFailure::Unauthorized)?;
                     value.set_sensitive(true);
                     self.authorization = Some(value);
                     return Ok(());
                 }
-                Err(Failure::Unauthorized) => self.at += 1,
+                Err(RegistryFailure::Unauthorized) => self.at += 1,
                 Err(failure) => return Err(failure),
             }
         }
-        Err(Failure::Unauthorized)
+        Err(RegistryFailure::Unauthorized)
     }
 
-    async fn authorization(&self, challenge: &Challenge, credential: &Credential) -> Result<String, Failure> {
+    async fn authorization(&self, challenge: &Challenge, credential: &Credential) -> Result<String, RegistryFailure> {
         match (challenge, credential) {
             (_, Credential::Bearer(token)) => Ok(format!("Bearer {token}")),
             (Challenge::Basic, Credential::Basic(user, password)) => Ok(basic(user, password)),
-            (Challenge::Basic, _) => Err(Failure::Unauthorized),
+            (Challenge::Basic, _) => Err(RegistryFailure::Unauthorized),
             (Challenge::Bearer { realm, service }, credential) => {
                 Ok(format!("Bearer {}", self.token(realm, service.as_deref(), credential).await?))
             }
@@ -177,8 +177,13 @@ impl<'c> Session<'c> {
     }
 
     /// A token for this repository, of the token server that the registry names.
-    async fn token(&self, realm: &str, service: Option<&str>, credential: &Credential) -> Result<String, Failure> {
-        let realm: Uri = realm.parse().map_err(|_| Failure::Unreadable("a realm that is no URL"))?;
+    async fn token(
+        &self,
+        realm: &str,
+        service: Option<&str>,
+        credential: &Credential,
+    ) -> Result<String, RegistryFailure> {
+        let realm: Uri = realm.parse().map_err(|_| RegistryFailure::Unreadable("a realm that is no URL"))?;
         self.check(&realm)?;
         let encode = |text: &str| utf8_percent_encode(text, NON_ALPHANUMERIC).to_string();
         let mut query = format!("scope={}", encode(&format!("repository:{}:pull", self.repository)));
@@ -199,7 +204,8 @@ impl<'c> Session<'c> {
             let request = Request::get(format!("{scheme}://{authority}{}?{own}{query}", realm.path()));
             let request = match credential {
                 Credential::Basic(user, password) => {
-                    let mut value = HeaderValue::try_from(basic(user, password)).map_err(|_| Failure::Unauthorized)?;
+                    let mut value =
+                        HeaderValue::try_from(basic(user, password)).map_err(|_| RegistryFailure::Unauthorized)?;
                     value.set_sensitive(true);
                     request.header(AUTHORIZATION, value)
                 }
@@ -207,24 +213,24 @@ impl<'c> Session<'c> {
             };
             request.body(Full::default())
         };
-        let request = request.map_err(|_| Failure::Unreadable("a realm that is no URL"))?;
+        let request = request.map_err(|_| RegistryFailure::Unreadable("a realm that is no URL"))?;
         let answer = self.send(request, LONGEST_TOKEN).await?;
         match answer.status {
             StatusCode::OK => {}
-            StatusCode::TOO_MANY_REQUESTS => return Err(Failure::Throttled(retry_after(&answer.headers))),
-            status if status.is_client_error() => return Err(Failure::Unauthorized),
-            status => return Err(Failure::Status(status.as_u16())),
+            StatusCode::TOO_MANY_REQUESTS => return Err(RegistryFailure::Throttled(retry_after(&answer.headers))),
+            status if status.is_client_error() => return Err(RegistryFailure::Unauthorized),
+            status => return Err(RegistryFailure::Status(status.as_u16())),
         }
-        let token: Token =
-            serde_json::from_slice(&answer.body).map_err(|_| Failure::Unreadable("something that is no token"))?;
+        let token: TokenResponse = serde_json::from_slice(&answer.body)
+            .map_err(|_| RegistryFailure::Unreadable("something that is no token"))?;
         let given = |text: Option<String>| text.filter(|text| !text.is_empty());
-        given(token.token).or(given(token.access_token)).ok_or(Failure::Unreadable("no token"))
+        given(token.token).or(given(token.access_token)).ok_or(RegistryFailure::Unreadable("no token"))
     }
 
     /// Sends a request, and follows redirects. No credentials reach another host.
-    async fn follow(&self, method: &Method, path: &str) -> Result<Answer, Failure> {
+    async fn follow(&self, method: &Method, path: &str) -> Result<Response, RegistryFailure> {
         let base = self.host.base();
-        let unreadable = Failure::Unreadable("a URL that cannot be read");
+        let unreadable = RegistryFailure::Unreadable("a URL that cannot be read");
         let mut uri: Uri = format!("{base}/v2/{}/{path}", self.repository).parse().map_err(|_| unreadable.clone())?;
         let own = uri.authority().cloned();
         for _ in 0..=REDIRECTS {
@@ -244,15 +250,15 @@ impl<'c> Session<'c> {
             let location = answer.headers.get(LOCATION).and_then(|value| value.to_str().ok());
             uri = location.and_then(|location| resolved(&uri, location)).ok_or(unreadable.clone())?;
         }
-        Err(Failure::Unreadable("more than three redirects"))
+        Err(RegistryFailure::Unreadable("more than three redirects"))
     }
 
     /// Plain HTTP leads only where the registry was typed with it.
-    fn check(&self, uri: &Uri) -> Result<(), Failure> {
+    fn check(&self, uri: &Uri) -> Result<(), RegistryFailure> {
         match uri.scheme_str() {
             Some("https") => Ok(()),
             Some("http") if self.host.is_plain() => Ok(()),
-            _ => Err(Failure::Refused(format!(
+            _ => Err(RegistryFailure::Refused(format!(
                 "{} of the registry {} is not reached by https",
                 uri.host().unwrap_or("a URL"),
                 self.host.name
@@ -260,7 +266,7 @@ impl<'c> Session<'c> {
         }
     }
 
-    async fn send(&self, request: Request<Full<Bytes>>, longest: usize) -> Result<Answer, Failure> {
+    async fn send(&self, request: Request<Full<Bytes>>, longest: usize) -> Result<Response, RegistryFailure> {
         self.host.pace().await;
         let answer = self.client.transport.send(request, longest).await;
         if let Some(health) = &self.client.health {
@@ -277,7 +283,7 @@ impl<'c> Session<'c> {
 
 /// What a token server answers.
 #[derive(Deserialize)]
-struct Token {
+struct TokenResponse {
     token: Option<String>,
     access_token: Option<String>,
 }
@@ -312,9 +318,9 @@ fn content_type(headers: &HeaderMap) -> String {
 }
 
 /// A registry that converts on the fly answers with schema 1, whose digest no node has.
-fn check_kind(headers: &HeaderMap) -> Result<(), Failure> {
+fn check_kind(headers: &HeaderMap) -> Result<(), RegistryFailure> {
     if content_type(headers).starts_with("application/vnd.docker.distribution.manifest.v1") {
-        return Err(Failure::Unreadable("a manifest of schema 1"));
+        return Err(RegistryFailure::Unreadable("a manifest of schema 1"));
     }
     Ok(())
 }

@@ -1,7 +1,7 @@
 //! Credentials of registries: a `config.json` as docker, the kubelet and secrets of type `kubernetes.io/dockerconfigjson` have it.
 
 use super::credential::Credential;
-use super::failure::Failure;
+use super::failure::RegistryFailure;
 use super::helpers;
 use base64::Engine as _;
 use base64::engine::DecodePaddingMode;
@@ -18,29 +18,29 @@ const LONGEST_FILE: u64 = 1 << 20;
 #[derive(Clone, PartialEq, Eq, Default, Debug)]
 pub(super) struct Keyring {
     /// The most specific first.
-    entries: Vec<(Key, Credential)>,
+    entries: Vec<(ImageScope, Credential)>,
     helpers: BTreeMap<String, String>,
     store: Option<String>,
 }
 
 /// For which images a credential is.
 #[derive(Clone, PartialEq, Eq, Debug)]
-struct Key {
+struct ImageScope {
     host: String,
     path: String,
 }
 
 #[derive(Deserialize, Default)]
 #[serde(rename_all = "camelCase", default)]
-struct Document {
-    auths: BTreeMap<String, Entry>,
+struct AuthDocument {
+    auths: BTreeMap<String, AuthEntry>,
     cred_helpers: BTreeMap<String, String>,
     creds_store: Option<String>,
 }
 
 #[derive(Deserialize, Default)]
 #[serde(default)]
-struct Entry {
+struct AuthEntry {
     auth: Option<String>,
     username: Option<String>,
     password: Option<String>,
@@ -68,13 +68,13 @@ impl Keyring {
     /// Reads the text of a `config.json`.
     pub(super) fn parse(text: &[u8]) -> Result<Self, String> {
         // The parser's message may quote a secret, its place does not.
-        let document: Document = serde_json::from_slice(text).map_err(|error| {
+        let document: AuthDocument = serde_json::from_slice(text).map_err(|error| {
             format!("is no config.json of docker (line {}); write one with `docker login`", error.line())
         })?;
         let mut entries = Vec::new();
         for (key, entry) in document.auths {
             if let Some(credential) = entry.credential().map_err(|what| format!("holds for {key} {what}"))? {
-                entries.push((Key::parse(&key), credential));
+                entries.push((ImageScope::parse(&key), credential));
             }
         }
         // As the kubelet does it: the longest path first. A host's own name counts for more than a pattern.
@@ -93,7 +93,7 @@ impl Keyring {
 
     /// The helper that knows a host, and the name by which it knows it.
     fn helper(&self, host: &str) -> Option<(&str, String)> {
-        let named = self.helpers.iter().find(|(key, _)| Key::parse(key).is_of(host, ""));
+        let named = self.helpers.iter().find(|(key, _)| ImageScope::parse(key).is_of(host, ""));
         if let Some((key, helper)) = named {
             return Some((helper, key.clone()));
         }
@@ -102,7 +102,7 @@ impl Keyring {
     }
 }
 
-impl Entry {
+impl AuthEntry {
     fn credential(self) -> Result<Option<Credential>, &'static str> {
         let given = |text: Option<String>| text.filter(|text| !text.is_empty());
         if let Some(token) = given(self.identitytoken) {
@@ -123,7 +123,7 @@ impl Entry {
     }
 }
 
-impl Key {
+impl ImageScope {
     fn parse(text: &str) -> Self {
         let text = text.trim();
         let text = text.strip_prefix("https://").or_else(|| text.strip_prefix("http://")).unwrap_or(text);
@@ -173,19 +173,19 @@ fn label_matches(pattern: &[u8], label: &[u8]) -> bool {
 }
 
 /// The credentials of one pass: the file is read once, and a helper asked once for each host.
-pub(super) struct Credentials {
+pub(super) struct RegistryCredentials {
     keyring: Keyring,
     helpers: Option<PathBuf>,
-    asked: tokio::sync::Mutex<HashMap<String, Result<Credential, Failure>>>,
+    asked: tokio::sync::Mutex<HashMap<String, Result<Credential, RegistryFailure>>>,
 }
 
-impl Credentials {
+impl RegistryCredentials {
     pub(super) fn new(keyring: Keyring, helpers: Option<PathBuf>) -> Self {
         Self { keyring, helpers, asked: tokio::sync::Mutex::default() }
     }
 
     /// What opens a repository of `host`, in the order in which it is tried; at least [`Credential::Anonymous`].
-    pub(super) async fn of(&self, host: &str, repository: &str) -> Result<Vec<Credential>, Failure> {
+    pub(super) async fn of(&self, host: &str, repository: &str) -> Result<Vec<Credential>, RegistryFailure> {
         let mut found = self.keyring.of(host, repository);
         if let Some((helper, name)) = self.keyring.helper(host) {
             let mut asked = self.asked.lock().await;
@@ -193,8 +193,8 @@ impl Credentials {
                 answer.clone()
             } else {
                 let answer = match &self.helpers {
-                    Some(folder) => helpers::get(folder, helper, &name).await.map_err(Failure::NoCredentials),
-                    None => Err(Failure::NoCredentials(format!(
+                    Some(folder) => helpers::get(folder, helper, &name).await.map_err(RegistryFailure::NoCredentials),
+                    None => Err(RegistryFailure::NoCredentials(format!(
                         "the file of --registry-auth names the credential helper {helper}, and --registry-helpers names no \
                          folder that holds it"
                     ))),

@@ -1,6 +1,6 @@
 //! Manifests, indexes and configurations, as far as podskew needs them.
 
-use super::failure::Failure;
+use super::failure::RegistryFailure;
 use crate::report::Name;
 use crate::report::registry::{Build, Child, Config, ImageFact, Index, Manifest, believable, platform};
 use crate::time::UnixTime;
@@ -46,7 +46,7 @@ fn to_hex(bytes: &[u8]) -> String {
 
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
-struct Document {
+struct ManifestDocument {
     media_type: Option<String>,
     manifests: Option<Vec<Descriptor>>,
     config: Option<Descriptor>,
@@ -100,14 +100,14 @@ struct RootFs {
 }
 
 /// Reads what `/manifests/` answered.
-pub(super) fn manifest(body: &[u8], content_type: &str) -> Result<ImageFact, Failure> {
+pub(super) fn manifest(body: &[u8], content_type: &str) -> Result<ImageFact, RegistryFailure> {
     let text = String::from_utf8_lossy(body);
-    let document: Document =
-        serde_json::from_str(&text).map_err(|_| Failure::Unreadable("something that is no manifest"))?;
+    let document: ManifestDocument =
+        serde_json::from_str(&text).map_err(|_| RegistryFailure::Unreadable("something that is no manifest"))?;
     let content_type = content_type.split(';').next().unwrap_or_default().trim();
     let media_type = document.media_type.as_deref().unwrap_or(content_type);
     if !ACCEPTED.contains(&media_type) {
-        return Err(Failure::Unreadable("a manifest of another kind than OCI or Docker v2"));
+        return Err(RegistryFailure::Unreadable("a manifest of another kind than OCI or Docker v2"));
     }
     let build = build(document.annotations.as_ref(), None);
     match (document.manifests, document.config) {
@@ -115,19 +115,21 @@ pub(super) fn manifest(body: &[u8], content_type: &str) -> Result<ImageFact, Fai
             Ok(ImageFact::Index(index(manifests, build)?))
         }
         (None, Some(config)) if media_type == ACCEPTED[2] || media_type == ACCEPTED[3] => {
-            let config =
-                config.digest.ok_or(Failure::Unreadable("a manifest without the digest of its configuration"))?;
+            let config = config
+                .digest
+                .ok_or(RegistryFailure::Unreadable("a manifest without the digest of its configuration"))?;
             Ok(ImageFact::Manifest(Manifest { config: Name::from(config), build }))
         }
-        _ => Err(Failure::Unreadable("a manifest that is neither an index nor an image")),
+        _ => Err(RegistryFailure::Unreadable("a manifest that is neither an index nor an image")),
     }
 }
 
-fn index(manifests: Vec<Descriptor>, build: Build) -> Result<Index, Failure> {
+fn index(manifests: Vec<Descriptor>, build: Build) -> Result<Index, RegistryFailure> {
     let mut complete = true;
     let mut children = Vec::new();
     for descriptor in manifests {
-        let digest = descriptor.digest.ok_or(Failure::Unreadable("an index with a child that has no digest"))?;
+        let digest =
+            descriptor.digest.ok_or(RegistryFailure::Unreadable("an index with a child that has no digest"))?;
         let found = descriptor.platform.unwrap_or_default();
         let annotation = |key: &str| descriptor.annotations.as_ref().and_then(|it| it.get(key)).is_some();
         // Attestations of BuildKit: they are no image.
@@ -147,10 +149,10 @@ fn index(manifests: Vec<Descriptor>, build: Build) -> Result<Index, Failure> {
 }
 
 /// Reads an image configuration.
-pub(super) fn config(body: &[u8]) -> Result<ImageFact, Failure> {
+pub(super) fn config(body: &[u8]) -> Result<ImageFact, RegistryFailure> {
     let text = String::from_utf8_lossy(body);
-    let document: ConfigDocument =
-        serde_json::from_str(&text).map_err(|_| Failure::Unreadable("something that is no image configuration"))?;
+    let document: ConfigDocument = serde_json::from_str(&text)
+        .map_err(|_| RegistryFailure::Unreadable("something that is no image configuration"))?;
     let start = document.config.unwrap_or_default();
     let layers = document.rootfs.and_then(|rootfs| rootfs.diff_ids).unwrap_or_default();
     let PlatformDocument { os, architecture, variant, os_version } = &document.platform;

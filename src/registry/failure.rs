@@ -5,7 +5,7 @@ use std::time::Duration;
 
 /// Why a registry gave no answer that counts. Nothing of it holds credentials, tokens or URLs with either.
 #[derive(Clone, PartialEq, Eq, Debug)]
-pub enum Failure {
+pub enum RegistryFailure {
     /// 401 or 403 to every credential there is.
     Unauthorized,
     /// 404.
@@ -30,7 +30,7 @@ pub enum Failure {
     NoCredentials(String),
 }
 
-impl Failure {
+impl RegistryFailure {
     /// The value of the label `code` where no status tells it.
     pub(super) fn code(&self) -> &'static str {
         match self {
@@ -47,7 +47,7 @@ impl Failure {
     }
 }
 
-impl fmt::Display for Failure {
+impl fmt::Display for RegistryFailure {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Unauthorized => f.write_str("the registry accepts none of the credentials"),

@@ -27,7 +27,7 @@ const PROXY: [&str; 6] = ["HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY", "http_proxy",
 
 #[derive(Deserialize)]
 #[serde(rename_all = "PascalCase")]
-struct Printed {
+struct HelperOutput {
     username: String,
     secret: String,
 }
@@ -47,7 +47,7 @@ pub(super) async fn get(folder: &Path, name: &str, host: &str) -> Result<Credent
         Ok(_) => return Err(fail(format!("is no regular file at {}", path.display()))),
         Err(error) => return Err(fail(format!("is not at {}: {error}; put it there", path.display()))),
     }
-    let home = Home::new().map_err(|error| {
+    let home = TemporaryFolder::new().map_err(|error| {
         fail(format!("needs a writable folder, and none can be made in {}: {error}", std::env::temp_dir().display()))
     })?;
     let mut command = Command::new(&path);
@@ -58,13 +58,13 @@ pub(super) async fn get(folder: &Path, name: &str, host: &str) -> Result<Credent
     }));
     command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::null()).kill_on_drop(true);
     let mut process = command.spawn().map_err(|error| fail(format!("cannot be run: {error}")))?;
-    let mut group = process.id().and_then(|id| Pid::from_raw(i32::try_from(id).ok()?)).map(Group);
+    let mut group = process.id().and_then(|id| Pid::from_raw(i32::try_from(id).ok()?)).map(ProcessGroup);
     let output = match timeout(PATIENCE, output(&mut process, host, group.as_ref())).await {
         Ok(output) => output,
         Err(_) => Err(format!("did not end within {} s", PATIENCE.as_secs())),
     };
     // Before its leader is reaped: until then no other process has its number.
-    let left = group.take().map(Group::kill);
+    let left = group.take().map(ProcessGroup::kill);
     let status = process.wait().await.map_err(|error| fail(format!("cannot be waited for: {error}")))?;
     if let Some(left) = left {
         left.reap().await;
@@ -76,7 +76,7 @@ pub(super) async fn get(folder: &Path, name: &str, host: &str) -> Result<Credent
         return if has_none { Ok(Credential::Anonymous) } else { Err(fail(format!("failed with {status}"))) };
     }
     // The parser's message would quote what was printed.
-    let printed: Printed = serde_json::from_slice(&output)
+    let printed: HelperOutput = serde_json::from_slice(&output)
         .map_err(|_| fail("printed something else than Username and Secret in JSON".to_owned()))?;
     Ok(match (printed.username.as_str(), printed.secret) {
         ("", secret) if secret.is_empty() => Credential::Anonymous,
@@ -86,7 +86,7 @@ pub(super) async fn get(folder: &Path, name: &str, host: &str) -> Result<Credent
 }
 
 /// Hands the helper the host, and takes what it prints until it has ended. It is not reaped yet.
-async fn output(process: &mut Child, host: &str, group: Option<&Group>) -> Result<Vec<u8>, String> {
+async fn output(process: &mut Child, host: &str, group: Option<&ProcessGroup>) -> Result<Vec<u8>, String> {
     let mut output = Vec::new();
     if let Some(mut stdin) = process.stdin.take() {
         // A helper that does not read its input says so by its output.
@@ -99,36 +99,36 @@ async fn output(process: &mut Child, host: &str, group: Option<&Group>) -> Resul
     if output.len() as u64 > LONGEST_OUTPUT {
         return Err(format!("prints more than {} KiB", LONGEST_OUTPUT >> 10));
     }
-    while group.is_some_and(Group::leader_runs) {
+    while group.is_some_and(ProcessGroup::leader_runs) {
         sleep(POLL).await;
     }
     Ok(output)
 }
 
 /// The processes of a helper, the first of which is not reaped yet. They end when this is dropped.
-struct Group(Pid);
+struct ProcessGroup(Pid);
 
-impl Group {
+impl ProcessGroup {
     fn leader_runs(&self) -> bool {
         let options = WaitIdOptions::EXITED | WaitIdOptions::NOWAIT | WaitIdOptions::NOHANG;
         matches!(waitid(WaitId::Pid(self.0), options), Ok(None))
     }
 
-    fn kill(self) -> Left {
-        Left(self.0)
+    fn kill(self) -> LeftoverProcesses {
+        LeftoverProcesses(self.0)
     }
 }
 
-impl Drop for Group {
+impl Drop for ProcessGroup {
     fn drop(&mut self) {
         let _ = kill_process_group(self.0, Signal::KILL);
     }
 }
 
 /// What a helper left behind, killed.
-struct Left(Pid);
+struct LeftoverProcesses(Pid);
 
-impl Left {
+impl LeftoverProcesses {
     /// Where podskew is process 1, these have become its children.
     async fn reap(self) {
         for _ in 0..20 {
@@ -142,9 +142,9 @@ impl Left {
 }
 
 /// An empty folder that exists for as long as this does.
-struct Home(std::path::PathBuf);
+struct TemporaryFolder(std::path::PathBuf);
 
-impl Home {
+impl TemporaryFolder {
     fn new() -> std::io::Result<Self> {
         use std::os::unix::fs::DirBuilderExt as _;
         use std::sync::atomic::{AtomicU64, Ordering};
@@ -156,7 +156,7 @@ impl Home {
     }
 }
 
-impl Drop for Home {
+impl Drop for TemporaryFolder {
     fn drop(&mut self) {
         let _ = std::fs::remove_dir_all(&self.0);
     }

@@ -81,13 +81,13 @@ pub(super) struct Host {
     /// Whether it names no digests in answers to HEAD.
     pub(super) needs_get: AtomicBool,
     /// Requests under way.
-    pub(super) lanes: Semaphore,
+    pub(super) slots: Semaphore,
     pause: Duration,
     next: Mutex<Instant>,
 }
 
 /// Requests to one host at the same time.
-pub(super) const LANES: usize = 2;
+pub(super) const MAX_HOST_REQUESTS: usize = 2;
 
 impl Host {
     /// `pause` lies between two requests.
@@ -96,7 +96,7 @@ impl Host {
             name: address.host.clone(),
             address,
             needs_get: AtomicBool::new(false),
-            lanes: Semaphore::new(LANES),
+            slots: Semaphore::new(MAX_HOST_REQUESTS),
             pause,
             next: Mutex::new(Instant::now()),
         }

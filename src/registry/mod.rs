@@ -7,7 +7,7 @@
 //!
 //! `host` is a registry that was listed, `address` decides which addresses are connected to, `transport` sends a request, `client`
 //! obtains authorization and follows redirects, `challenge` reads what a registry asks for, `credentials` and `helpers` have the
-//! answer, `document` reads manifests and configurations. `book` keeps what is known and when to ask again, `wanted` says which
+//! answer, `document` reads manifests and configurations. `cache` keeps what is known and when to ask again, `wanted` says which
 //! documents would tell more, `ask` asks for one
 //! repository, `schedule` for all of them again and again, `once` for one look.
 //!
@@ -18,7 +18,7 @@
 
 mod address;
 mod ask;
-mod book;
+mod cache;
 mod challenge;
 mod client;
 mod credential;
@@ -36,6 +36,6 @@ mod wanted;
 
 pub use address::Resolve;
 pub use host::RegistryAddress;
-pub use once::{Answers, ask_once};
+pub use once::{RegistryAnswers, ask_once};
 pub use schedule::{RegistrySink, keep_asking};
-pub use settings::{RegistryOptions, RegistryTimings, Unusable};
+pub use settings::{RegistryOptions, RegistryTimings, UnusableFile};

@@ -1,11 +1,11 @@
 //! Asks registries once, for somebody who waits for it.
 
 use super::ask::Shared;
-use super::book::Book;
-use super::credentials::Credentials;
+use super::cache::RegistryCache;
+use super::credentials::RegistryCredentials;
 use super::schedule::ask_all;
-use super::settings::{RegistryOptions, RegistryTimings, Unusable};
-use super::state::State;
+use super::settings::{RegistryOptions, RegistryTimings, UnusableFile};
+use super::state::ReferenceState;
 use crate::inventory::{AskedImages, RegistryEvidence};
 use crate::report::Name;
 use std::time::Duration;
@@ -16,7 +16,7 @@ const PATIENCE: Duration = Duration::from_secs(30);
 
 /// What registries said in one pass.
 #[derive(Debug, Default)]
-pub struct Answers {
+pub struct RegistryAnswers {
     /// What they said.
     pub evidence: RegistryEvidence,
     /// The images of which they did not say what they stand for, and why, sorted.
@@ -28,25 +28,27 @@ pub async fn ask_once(
     options: &RegistryOptions,
     timings: &RegistryTimings,
     asked: AskedImages,
-) -> Result<Answers, Unusable> {
+) -> Result<RegistryAnswers, UnusableFile> {
     let (client, keyring) = options.open(timings, None)?;
-    let credentials = Credentials::new(keyring, options.helpers.clone());
+    let credentials = RegistryCredentials::new(keyring, options.helpers.clone());
     let hosts = options.hosts(timings);
-    let shared = Shared::new(client, Book::new(options.clone(), timings.clone()));
-    shared.book().update(asked);
+    let shared = Shared::new(client, RegistryCache::new(options.clone(), timings.clone()));
+    shared.cache().update(asked);
     // What is unanswered by then is named.
     let _ = timeout(options.timeout.unwrap_or(PATIENCE), ask_all(&shared, &hosts, &credentials)).await;
-    let book = shared.book();
-    let why = |state: State| match state {
-        State::Pending => "no answer in time",
-        State::NotFound => "not found in the registry",
-        State::Unauthorized => "the registry accepts none of the credentials",
-        State::Throttled => "the registry asks to come back later",
-        State::Unconfirmed => "the registry's content does not have the digest that it names",
-        State::Answered | State::Contradicted | State::Gone | State::Failed => "the registry does not answer",
+    let cache = shared.cache();
+    let why = |state: ReferenceState| match state {
+        ReferenceState::Pending => "no answer in time",
+        ReferenceState::NotFound => "not found in the registry",
+        ReferenceState::Unauthorized => "the registry accepts none of the credentials",
+        ReferenceState::Throttled => "the registry asks to come back later",
+        ReferenceState::Unconfirmed => "the registry's content does not have the digest that it names",
+        ReferenceState::Answered | ReferenceState::Contradicted | ReferenceState::Gone | ReferenceState::Failed => {
+            "the registry does not answer"
+        }
     };
-    let unanswered: Vec<_> = book.unanswered().into_iter().map(|(image, state)| (image, why(state))).collect();
-    let mut evidence = book.snapshot();
+    let unanswered: Vec<_> = cache.unanswered().into_iter().map(|(image, state)| (image, why(state))).collect();
+    let mut evidence = cache.snapshot();
     evidence.unanswered = unanswered.iter().cloned().collect();
-    Ok(Answers { evidence, unanswered })
+    Ok(RegistryAnswers { evidence, unanswered })
 }

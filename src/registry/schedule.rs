@@ -1,11 +1,11 @@
 //! Asks registries again and again: one task for each host, and one that follows what workloads run.
 
 use super::ask::Shared;
-use super::book::Book;
-use super::credentials::Credentials;
-use super::host::{Host, LANES};
-use super::settings::{RegistryOptions, RegistryTimings, Unusable};
-use super::state::State;
+use super::cache::RegistryCache;
+use super::credentials::RegistryCredentials;
+use super::host::{Host, MAX_HOST_REQUESTS};
+use super::settings::{RegistryOptions, RegistryTimings, UnusableFile};
+use super::state::ReferenceState;
 use crate::inventory::{AskedImages, Inventory, RegistryEvidence};
 use crate::sync::lock;
 use crate::telemetry::RegistryHealth;
@@ -45,48 +45,51 @@ pub fn keep_asking<S: RegistrySink>(
     timings: &RegistryTimings,
     sink: Arc<S>,
     health: &RegistryHealth,
-) -> Result<JoinSet<()>, Unusable> {
+) -> Result<JoinSet<()>, UnusableFile> {
     let (client, keyring) = options.open(timings, Some(health.clone()))?;
-    let (publisher, credentials) = watch::channel(Arc::new(Credentials::new(keyring, options.helpers.clone())));
-    let shared = Arc::new(Shared::new(client, Book::new(options.clone(), timings.clone())));
+    let (publisher, credentials) = watch::channel(Arc::new(RegistryCredentials::new(keyring, options.helpers.clone())));
+    let shared = Arc::new(Shared::new(client, RegistryCache::new(options.clone(), timings.clone())));
     let mut tasks = JoinSet::new();
     for host in options.hosts(timings) {
         let (shared, timings, health, credentials) =
             (Arc::clone(&shared), timings.clone(), health.clone(), credentials.clone());
-        let publish = Publish { shared: Arc::clone(&shared), sink: Arc::clone(&sink) };
+        let publish = Publisher { shared: Arc::clone(&shared), sink: Arc::clone(&sink) };
         tasks.spawn(async move {
             let host = &*host;
             loop {
-                let due = shared.book().due(host);
+                let due = shared.cache().due(host);
                 let asked = !due.is_empty();
                 let current = Arc::clone(&credentials.borrow());
                 let (shared, credentials) = (&shared, &current);
                 stream::iter(due)
-                    .for_each_concurrent(LANES, |batch| async move { shared.ask(host, credentials, batch).await })
+                    .for_each_concurrent(MAX_HOST_REQUESTS, |batch| async move {
+                        shared.ask(host, credentials, batch).await
+                    })
                     .await;
-                let states = shared.book().states(&host.name);
-                health.references(&host.name, State::ALL.iter().map(|state| state.as_str()).zip(states));
+                let states = shared.cache().states(&host.name);
+                health.references(&host.name, ReferenceState::ALL.iter().map(|state| state.as_str()).zip(states));
                 publish.now();
-                if !asked || shared.book().waits(host) {
+                if !asked || shared.cache().waits(host) {
                     sleep(timings.tick).await;
                 }
             }
         });
     }
-    let follow = Follow { shared, sink, publisher, timings: timings.clone(), helpers: options.helpers.clone() };
+    let follow =
+        WorkloadFollower { shared, sink, publisher, timings: timings.clone(), helpers: options.helpers.clone() };
     tasks.spawn(follow.run());
     Ok(tasks)
 }
 
 /// Hands over what changed.
-struct Publish<S> {
+struct Publisher<S> {
     shared: Arc<Shared>,
     sink: Arc<S>,
 }
 
-impl<S: RegistrySink> Publish<S> {
+impl<S: RegistrySink> Publisher<S> {
     fn now(&self) {
-        let changed = self.shared.book().changed_snapshot();
+        let changed = self.shared.cache().changed_snapshot();
         if let Some(evidence) = changed {
             self.sink.take_registry_evidence(Arc::new(evidence));
         }
@@ -94,15 +97,15 @@ impl<S: RegistrySink> Publish<S> {
 }
 
 /// Follows what workloads run, and the credentials.
-struct Follow<S> {
+struct WorkloadFollower<S> {
     shared: Arc<Shared>,
     sink: Arc<S>,
-    publisher: watch::Sender<Arc<Credentials>>,
+    publisher: watch::Sender<Arc<RegistryCredentials>>,
     timings: RegistryTimings,
     helpers: Option<std::path::PathBuf>,
 }
 
-impl<S: RegistrySink> Follow<S> {
+impl<S: RegistrySink> WorkloadFollower<S> {
     async fn run(self) {
         let mut read = Instant::now();
         let mut told = None;
@@ -110,7 +113,7 @@ impl<S: RegistrySink> Follow<S> {
             self.follow_credentials(&mut read, &mut told);
             match self.sink.asked_images() {
                 Some(asked) => {
-                    self.shared.book().update(asked);
+                    self.shared.cache().update(asked);
                     sleep(self.timings.refresh).await;
                 }
                 None => sleep(WHILE_INCOMPLETE.min(self.timings.refresh)).await,
@@ -120,17 +123,17 @@ impl<S: RegistrySink> Follow<S> {
 
     /// A secret that is mounted changes while podskew runs, and helpers' tokens expire.
     fn follow_credentials(&self, read: &mut Instant, told: &mut Option<String>) {
-        let keyring = self.shared.book().keyring();
+        let keyring = self.shared.cache().keyring();
         match keyring {
             Ok(keyring) => {
                 let is_same = self.publisher.borrow().is_same_file(&keyring);
                 if !is_same {
-                    self.shared.book().credentials_changed();
+                    self.shared.cache().credentials_changed();
                     tracing::info!("credentials of registries read again");
                 }
                 if !is_same || read.elapsed() >= self.timings.interval {
                     *read = Instant::now();
-                    self.publisher.send_replace(Arc::new(Credentials::new(keyring, self.helpers.clone())));
+                    self.publisher.send_replace(Arc::new(RegistryCredentials::new(keyring, self.helpers.clone())));
                 }
                 *told = None;
             }
@@ -145,15 +148,18 @@ impl<S: RegistrySink> Follow<S> {
 }
 
 /// Hosts, each with what is known of it, for whoever asks once.
-pub(super) async fn ask_all(shared: &Shared, hosts: &[Arc<Host>], credentials: &Credentials) {
+pub(super) async fn ask_all(shared: &Shared, hosts: &[Arc<Host>], credentials: &RegistryCredentials) {
     let hosts = hosts.iter().map(|host| async move {
         loop {
-            let due = shared.book().due(host);
+            let due = shared.cache().due(host);
             if due.is_empty() {
                 return;
             }
             stream::iter(due)
-                .for_each_concurrent(LANES, |batch| async move { shared.ask(host, credentials, batch).await })
+                .for_each_concurrent(
+                    MAX_HOST_REQUESTS,
+                    |batch| async move { shared.ask(host, credentials, batch).await },
+                )
                 .await;
         }
     });

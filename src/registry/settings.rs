@@ -1,6 +1,6 @@
 //! Which registries are asked, and how often.
 
-use super::address::{Resolve, Typed, system};
+use super::address::{LiteralHosts, Resolve, system};
 use super::client::Client;
 use super::credentials::Keyring;
 use super::host::{Host, RegistryAddress};
@@ -98,7 +98,7 @@ impl std::fmt::Debug for RegistryTimings {
 /// A file or folder cannot be used as it is: waiting does not help.
 #[derive(Debug, thiserror::Error)]
 #[error("{0}")]
-pub struct Unusable(String);
+pub struct UnusableFile(String);
 
 impl RegistryOptions {
     /// Whether any registry is asked.
@@ -112,19 +112,22 @@ impl RegistryOptions {
         &self,
         timings: &RegistryTimings,
         health: Option<RegistryHealth>,
-    ) -> Result<(Arc<Client>, Keyring), Unusable> {
+    ) -> Result<(Arc<Client>, Keyring), UnusableFile> {
         let certificates = match &self.certificates {
-            Some(path) => certificates(path).map_err(Unusable)?,
+            Some(path) => certificates(path).map_err(UnusableFile)?,
             None => Vec::new(),
         };
         if let Some(folder) = self.helpers.as_ref().filter(|folder| !folder.is_dir()) {
-            return Err(Unusable(format!("{} of --registry-helpers is no folder; mend its path", folder.display())));
+            return Err(UnusableFile(format!(
+                "{} of --registry-helpers is no folder; mend its path",
+                folder.display()
+            )));
         }
-        let keyring = self.keyring().map_err(Unusable)?;
+        let keyring = self.keyring().map_err(UnusableFile)?;
         let hosts = self.registries.iter().flat_map(|registry| [registry.host.as_str(), registry.authority()]);
-        let typed = Typed::of(hosts.map(without_port));
-        let transport = Transport::new(&certificates, typed, Arc::clone(&timings.resolve), timings.answer);
-        let transport = transport.map_err(|error| Unusable(format!("--registry-ca cannot be used: {error}")))?;
+        let literal_hosts = LiteralHosts::of(hosts.map(without_port));
+        let transport = Transport::new(&certificates, literal_hosts, Arc::clone(&timings.resolve), timings.answer);
+        let transport = transport.map_err(|error| UnusableFile(format!("--registry-ca cannot be used: {error}")))?;
         Ok((Arc::new(Client { transport, health }), keyring))
     }
 

@@ -2,7 +2,7 @@
 
 /// How a reference stands: the label `state` of `podskew_registry_references`.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
-pub(super) enum State {
+pub(super) enum ReferenceState {
     /// Not asked yet, or not yet confirmed.
     Pending,
     /// What it stands for is known.
@@ -23,7 +23,7 @@ pub(super) enum State {
     Contradicted,
 }
 
-impl State {
+impl ReferenceState {
     pub(super) const ALL: [Self; 9] = [
         Self::Pending,
         Self::Answered,

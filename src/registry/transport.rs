@@ -1,7 +1,7 @@
 //! Sends a request and reads its answer: over TLS or not, straight or through a proxy, within its time and size.
 
-use super::address::{CheckedResolver, RefusedAddress, Resolve, Typed};
-use super::failure::Failure;
+use super::address::{CheckedResolver, LiteralHosts, RefusedAddress, Resolve};
+use super::failure::RegistryFailure;
 use crate::sync::lock;
 use crate::watch::proxy::{Protocol, Proxy, Variables};
 use bytes::{Bytes, BytesMut};
@@ -40,7 +40,7 @@ type Sent = Result<http::Response<Incoming>, hyper_util::client::legacy::Error>;
 
 /// An answer that was read.
 #[derive(Debug)]
-pub(super) struct Answer {
+pub(super) struct Response {
     pub(super) status: StatusCode,
     pub(super) headers: HeaderMap,
     pub(super) body: Bytes,
@@ -49,7 +49,7 @@ pub(super) struct Answer {
 /// The way to registries.
 pub(super) struct Transport {
     tls: Arc<ClientConfig>,
-    typed: Typed,
+    literal_hosts: LiteralHosts,
     direct: Send,
     proxied: Mutex<HashMap<String, Send>>,
     environment: fn(&str) -> Option<String>,
@@ -60,7 +60,7 @@ impl Transport {
     /// Trusts what the system trusts, and `certificates`.
     pub(super) fn new(
         certificates: &[CertificateDer<'static>],
-        typed: Typed,
+        literal_hosts: LiteralHosts,
         resolve: Resolve,
         deadline: Duration,
     ) -> anyhow::Result<Self> {
@@ -72,44 +72,51 @@ impl Transport {
         let provider = Arc::new(rustls::crypto::ring::default_provider());
         let builder = ClientConfig::builder_with_provider(provider).with_safe_default_protocol_versions()?;
         let tls = Arc::new(builder.with_root_certificates(roots).with_no_client_auth());
-        let mut tcp = HttpConnector::new_with_resolver(CheckedResolver { resolve, typed: typed.clone() });
+        let mut tcp =
+            HttpConnector::new_with_resolver(CheckedResolver { resolve, literal_hosts: literal_hosts.clone() });
         tcp.enforce_http(false);
         let direct = over(&tls, tcp);
         let environment = |name: &str| std::env::var(name).ok();
-        Ok(Self { tls, typed, direct, proxied: Mutex::default(), environment, deadline })
+        Ok(Self { tls, literal_hosts, direct, proxied: Mutex::default(), environment, deadline })
     }
 
     /// Sends `request` and reads up to `longest` bytes of the answer's body.
-    pub(super) async fn send(&self, mut request: Request<Full<Bytes>>, longest: usize) -> Result<Answer, Failure> {
+    pub(super) async fn send(
+        &self,
+        mut request: Request<Full<Bytes>>,
+        longest: usize,
+    ) -> Result<Response, RegistryFailure> {
         let until = Instant::now() + self.deadline;
         let host = request.uri().host().unwrap_or_default().to_owned();
-        self.typed.check(&host).map_err(Failure::Refused)?;
+        self.literal_hosts.check(&host).map_err(RegistryFailure::Refused)?;
         request
             .headers_mut()
             .insert(USER_AGENT, HeaderValue::from_static(concat!("podskew/", env!("CARGO_PKG_VERSION"))));
         let send = self.way_to(&mut request)?;
-        let response = timeout_at(until, send(request)).await.map_err(|_| Failure::Timeout)?;
+        let response = timeout_at(until, send(request)).await.map_err(|_| RegistryFailure::Timeout)?;
         let (head, mut body) = response.map_err(|error| failure(&error))?.into_parts();
         let mut read = BytesMut::new();
-        while let Some(frame) = timeout_at(until, body.frame()).await.map_err(|_| Failure::Timeout)? {
-            let Ok(frame) = frame.map_err(|error| Failure::Connection(text(&error)))?.into_data() else { continue };
+        while let Some(frame) = timeout_at(until, body.frame()).await.map_err(|_| RegistryFailure::Timeout)? {
+            let Ok(frame) = frame.map_err(|error| RegistryFailure::Connection(text(&error)))?.into_data() else {
+                continue;
+            };
             if read.len() + frame.len() > longest {
-                return Err(Failure::TooLong);
+                return Err(RegistryFailure::TooLong);
             }
             read.extend_from_slice(&frame);
         }
-        Ok(Answer { status: head.status, headers: head.headers, body: read.freeze() })
+        Ok(Response { status: head.status, headers: head.headers, body: read.freeze() })
     }
 
-    fn way_to(&self, request: &mut Request<Full<Bytes>>) -> Result<Send, Failure> {
+    fn way_to(&self, request: &mut Request<Full<Bytes>>) -> Result<Send, RegistryFailure> {
         let proxy = Variables(self.environment).proxy_for(request.uri(), None);
-        let Some(proxy) = proxy.map_err(|error| Failure::Connection(format!("{error:#}")))? else {
+        let Some(proxy) = proxy.map_err(|error| RegistryFailure::Connection(format!("{error:#}")))? else {
             return Ok(Arc::clone(&self.direct));
         };
         if request.uri().scheme_str() == Some("http") && request.uri().port().is_none() {
             // A tunnel goes to port 443 where none is named.
             *request.uri_mut() =
-                with_port(request.uri(), 80).ok_or(Failure::Unreadable("a URL that cannot be read"))?;
+                with_port(request.uri(), 80).ok_or(RegistryFailure::Unreadable("a URL that cannot be read"))?;
         }
         let mut proxied = lock(&self.proxied);
         if let Some(known) = proxied.get(&proxy.to_string()) {
@@ -175,17 +182,17 @@ fn with_port(uri: &Uri, port: u16) -> Option<Uri> {
     Uri::from_parts(parts).ok()
 }
 
-fn failure(error: &(dyn Error + 'static)) -> Failure {
+fn failure(error: &(dyn Error + 'static)) -> RegistryFailure {
     let mut cause = Some(error);
     while let Some(error) = cause {
         let io = error.downcast_ref::<std::io::Error>();
         let inner = io.and_then(std::io::Error::get_ref);
         if let Some(refused) = inner.and_then(|inner| inner.downcast_ref::<RefusedAddress>()) {
-            return Failure::Refused(refused.to_string());
+            return RegistryFailure::Refused(refused.to_string());
         }
         cause = error.source();
     }
-    Failure::Connection(text(error))
+    RegistryFailure::Connection(text(error))
 }
 
 /// An error with its causes. hyper's name neither headers nor URLs.

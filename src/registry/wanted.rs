@@ -1,13 +1,13 @@
 //! Which documents would tell more.
 
-use super::book::Book;
+use super::cache::RegistryCache;
 use crate::inventory::AskedDigest;
 use crate::report::Name;
 use crate::report::digest::DigestKind;
 use crate::report::registry::{Comparer, DocumentKind, ImageFact, MissingDocument};
 use std::collections::HashSet;
 
-impl Book {
+impl RegistryCache {
     /// The documents of an image's repository that would tell how what runs under it relates: to the tag, and in each skew.
     pub(super) fn missing(&self, image: &str) -> Vec<MissingDocument> {
         let Some(entry) = self.entry(image) else { return Vec::new() };

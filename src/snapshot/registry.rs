@@ -1,7 +1,7 @@
 //! What registries say about what was seen.
 
 use crate::inventory::{AskedImages, RegistryEvidence};
-use crate::registry::{Answers, RegistryOptions, RegistryTimings, ask_once};
+use crate::registry::{RegistryAnswers, RegistryOptions, RegistryTimings, ask_once};
 use std::fmt::Write as _;
 use std::sync::Arc;
 
@@ -13,7 +13,7 @@ pub(super) async fn ask(
     options: &RegistryOptions,
     asked: AskedImages,
 ) -> anyhow::Result<(Arc<RegistryEvidence>, Option<String>)> {
-    let Answers { evidence, unanswered } = ask_once(options, &RegistryTimings::default(), asked).await?;
+    let RegistryAnswers { evidence, unanswered } = ask_once(options, &RegistryTimings::default(), asked).await?;
     let mut note = String::new();
     for (image, why) in unanswered.iter().take(NAMED) {
         let _ = write!(note, "{}{image} ({why})", if note.is_empty() { "" } else { ", " });

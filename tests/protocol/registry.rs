@@ -4,7 +4,7 @@
 use crate::common::asked::Asked;
 use crate::common::world::*;
 use podskew::inventory::AskedImages;
-use podskew::registry::{Answers, RegistryAddress, RegistryOptions, RegistryTimings, ask_once, keep_asking};
+use podskew::registry::{RegistryAddress, RegistryAnswers, RegistryOptions, RegistryTimings, ask_once, keep_asking};
 use podskew::report::registry::{ContentChange, ImageFact};
 use podskew::telemetry::Telemetry;
 use serde_json::json;
@@ -65,7 +65,7 @@ fn asked(world: &World) -> AskedImages {
 }
 
 /// Asks once, and hands the world what was said.
-async fn look(world: &mut World, options: &RegistryOptions) -> Answers {
+async fn look(world: &mut World, options: &RegistryOptions) -> RegistryAnswers {
     let answers = ask_once(options, &quick(), asked(world)).await.unwrap();
     let evidence = answers.evidence.clone();
     let now = world.moment();

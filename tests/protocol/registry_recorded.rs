@@ -4,7 +4,7 @@
 #![allow(clippy::unwrap_used, clippy::panic, missing_docs, reason = "tests")]
 
 use crate::common::world::*;
-use podskew::registry::{Answers, RegistryAddress, RegistryOptions, RegistryTimings, ask_once};
+use podskew::registry::{RegistryAddress, RegistryAnswers, RegistryOptions, RegistryTimings, ask_once};
 use podskew::report::WorkloadReport;
 use podskew::report::registry::{ContentChange, Sameness};
 use serde_json::Value;
@@ -62,12 +62,12 @@ impl Recorded {
     }
 
     /// Pods with these imageIDs, and what the registry says of them.
-    async fn said(&self, image_ids: &[String]) -> (WorkloadReport, Answers) {
+    async fn said(&self, image_ids: &[String]) -> (WorkloadReport, RegistryAnswers) {
         let mut world = web(&self.image(), image_ids);
         self.ask(&mut world).await
     }
 
-    async fn ask(&self, world: &mut World) -> (WorkloadReport, Answers) {
+    async fn ask(&self, world: &mut World) -> (WorkloadReport, RegistryAnswers) {
         let address = RegistryAddress::parse(&format!("{}={}", self.registry.host(), self.registry.url())).unwrap();
         let options = RegistryOptions { registries: vec![address], ..RegistryOptions::default() };
         let timings = RegistryTimings { pause: Duration::ZERO, ..RegistryTimings::default() };

@@ -2,10 +2,10 @@
 
 use super::credential::Credential;
 use super::credentials::Keyring;
-use super::failure::Failure;
+use super::failure::RegistryFailure;
 use super::host::Host;
 use super::settings::{RegistryOptions, RegistryTimings};
-use super::state::State;
+use super::state::ReferenceState;
 use crate::inventory::{AskedDigest, AskedImages};
 use crate::report::Name;
 use crate::report::digest::DigestKind;
@@ -28,14 +28,14 @@ const MOST_FAILURES: u32 = 3;
 
 /// A reference that somebody runs.
 #[expect(clippy::struct_excessive_bools, reason = "each is a fact of its own")]
-pub(super) struct Entry {
+pub(super) struct CacheEntry {
     pub(super) reference: Reference,
     pub(super) running: Vec<(DigestKind, Name)>,
     pub(super) in_skew: bool,
     always: bool,
     contradicted: bool,
     due: Instant,
-    pub(super) state: State,
+    pub(super) state: ReferenceState,
     /// What its tag was last seen to stand for, and since when.
     pub(super) seen: Option<(Name, UnixTime)>,
     /// When that was last confirmed.
@@ -63,10 +63,10 @@ struct HostState {
 }
 
 /// Everything that is known.
-pub(super) struct Book {
+pub(super) struct RegistryCache {
     options: RegistryOptions,
     timings: RegistryTimings,
-    references: BTreeMap<Name, Entry>,
+    references: BTreeMap<Name, CacheEntry>,
     pub(super) skews: Vec<Vec<AskedDigest>>,
     pub(super) evidence: RegistryEvidence,
     /// Documents that a repository does not have, and until when it is not asked for them.
@@ -90,7 +90,7 @@ pub(super) struct Batch {
     pub(super) images: Vec<Name>,
 }
 
-impl Book {
+impl RegistryCache {
     pub(super) fn new(options: RegistryOptions, timings: RegistryTimings) -> Self {
         Self {
             options,
@@ -118,14 +118,14 @@ impl Book {
             if !self.options.registries.iter().any(|registry| registry.host == reference.host) {
                 continue;
             }
-            let mut entry = before.remove(&image.image).unwrap_or_else(|| Entry {
+            let mut entry = before.remove(&image.image).unwrap_or_else(|| CacheEntry {
                 reference,
                 running: Vec::new(),
                 in_skew: false,
                 always: false,
                 contradicted: false,
                 due: now,
-                state: State::Pending,
+                state: ReferenceState::Pending,
                 seen: None,
                 confirmed: None,
                 missing: None,
@@ -174,7 +174,7 @@ impl Book {
         self.repositories.clear();
         for entry in self.references.values_mut() {
             entry.missing = None;
-            if entry.state == State::Unauthorized {
+            if entry.state == ReferenceState::Unauthorized {
                 entry.due = now;
             }
         }
@@ -187,7 +187,7 @@ impl Book {
         if waits.is_some_and(|until| until > now) {
             return Vec::new();
         }
-        let is_open = |entry: &Entry| {
+        let is_open = |entry: &CacheEntry| {
             let key = (entry.reference.host.clone(), entry.reference.repository.clone());
             let waits = self.repositories.get(&key).and_then(|repository| repository.waits_until);
             waits.is_none_or(|until| until <= now)
@@ -208,23 +208,23 @@ impl Book {
         batches
     }
 
-    pub(super) fn entry(&self, image: &str) -> Option<&Entry> {
+    pub(super) fn entry(&self, image: &str) -> Option<&CacheEntry> {
         self.references.get(image)
     }
 
     /// How many references of a host are in each state.
-    pub(super) fn states(&self, host: &str) -> [usize; State::ALL.len()] {
+    pub(super) fn states(&self, host: &str) -> [usize; ReferenceState::ALL.len()] {
         let entries = || self.references.values().filter(|entry| entry.reference.host == host);
-        let state_of = |entry: &Entry| match entry.state {
-            State::Answered if entry.contradicted => State::Contradicted,
+        let state_of = |entry: &CacheEntry| match entry.state {
+            ReferenceState::Answered if entry.contradicted => ReferenceState::Contradicted,
             state => state,
         };
-        State::ALL.map(|state| entries().filter(|entry| state_of(entry) == state).count())
+        ReferenceState::ALL.map(|state| entries().filter(|entry| state_of(entry) == state).count())
     }
 
     /// Images of which nothing certain is known.
-    pub(super) fn unanswered(&self) -> Vec<(Name, State)> {
-        let entries = self.references.iter().filter(|(_, entry)| entry.state != State::Answered);
+    pub(super) fn unanswered(&self) -> Vec<(Name, ReferenceState)> {
+        let entries = self.references.iter().filter(|(_, entry)| entry.state != ReferenceState::Answered);
         entries.map(|(image, entry)| (image.clone(), entry.state)).collect()
     }
 
@@ -246,7 +246,7 @@ impl Book {
             entry.seen = Some((Name::from(digest), now));
             entry.confirmed = None;
         }
-        entry.state = if is_confirmed { State::Answered } else { State::Pending };
+        entry.state = if is_confirmed { ReferenceState::Answered } else { ReferenceState::Pending };
         if is_confirmed {
             entry.confirmed = Some(Instant::now());
         }
@@ -256,21 +256,27 @@ impl Book {
     }
 
     /// The registry did not answer for an image.
-    pub(super) fn failed(&mut self, image: &str, failure: &Failure, host: &Host, credential: Option<&Credential>) {
+    pub(super) fn failed(
+        &mut self,
+        image: &str,
+        failure: &RegistryFailure,
+        host: &Host,
+        credential: Option<&Credential>,
+    ) {
         let now = Instant::now();
         let by = credential.map(|credential| self.hasher.hash_one(credential));
         let Some(entry) = self.references.get_mut(image) else { return };
         let key = (entry.reference.host.clone(), entry.reference.repository.clone());
         entry.state = match failure {
-            Failure::NotFound => State::NotFound,
-            Failure::Unauthorized | Failure::NoCredentials(_) => State::Unauthorized,
-            Failure::Throttled(_) => State::Throttled,
-            Failure::Unconfirmed => State::Unconfirmed,
-            _ => State::Failed,
+            RegistryFailure::NotFound => ReferenceState::NotFound,
+            RegistryFailure::Unauthorized | RegistryFailure::NoCredentials(_) => ReferenceState::Unauthorized,
+            RegistryFailure::Throttled(_) => ReferenceState::Throttled,
+            RegistryFailure::Unconfirmed => ReferenceState::Unconfirmed,
+            _ => ReferenceState::Failed,
         };
         let mut again = None;
         match failure {
-            Failure::NotFound => {
+            RegistryFailure::NotFound => {
                 // A mirror that does not have it says nothing: nodes go on to the registry itself.
                 let opened_by = self.repositories.get(&key).and_then(|repository| repository.opened_by);
                 let was_there = !host.is_mirrored() && opened_by.is_some() && opened_by == by;
@@ -278,17 +284,17 @@ impl Book {
                     let (since, _) = *entry.missing.get_or_insert((now, UnixTime::now()));
                     entry.gone |= since.elapsed() >= self.timings.gone_again;
                     if entry.gone {
-                        entry.state = State::Gone;
+                        entry.state = ReferenceState::Gone;
                         entry.confirmed = Some(now);
                     } else {
                         again = Some(self.timings.gone_again.saturating_sub(since.elapsed()));
                     }
                 }
             }
-            Failure::Unauthorized | Failure::NoCredentials(_) => {
+            RegistryFailure::Unauthorized | RegistryFailure::NoCredentials(_) => {
                 self.repositories.entry(key).or_default().waits_until = Some(now + self.timings.unauthorized);
             }
-            Failure::Throttled(asked) => again = Some(self.throttled(host, *asked)),
+            RegistryFailure::Throttled(asked) => again = Some(self.throttled(host, *asked)),
             failure if failure.is_of_host() => {
                 let most = self.options.interval(&host.name, &self.timings);
                 let state = self.hosts.entry(host.name.clone()).or_default();
@@ -324,7 +330,7 @@ impl Book {
     }
 
     /// Whether a host's failure is news for the log, or `None` its success.
-    pub(super) fn is_news(&mut self, host: &Host, failure: Option<&Failure>) -> bool {
+    pub(super) fn is_news(&mut self, host: &Host, failure: Option<&RegistryFailure>) -> bool {
         let state = self.hosts.entry(host.name.clone()).or_default();
         let text = failure.map(ToString::to_string);
         std::mem::replace(&mut state.told, text.clone()) != text
@@ -360,8 +366,8 @@ impl Book {
     }
 
     /// A host failed while a document was fetched.
-    pub(super) fn failed_document(&mut self, failure: &Failure, host: &Host) {
-        if let Failure::Throttled(asked) = failure {
+    pub(super) fn failed_document(&mut self, failure: &RegistryFailure, host: &Host) {
+        if let RegistryFailure::Throttled(asked) = failure {
             self.throttled(host, *asked);
         }
     }
@@ -379,7 +385,7 @@ impl Book {
 
     /// The snapshot, if it differs from the one before. The first one waits for an answer, or a failure, of each image in digest skew.
     pub(super) fn changed_snapshot(&mut self) -> Option<RegistryEvidence> {
-        let is_open = |entry: &Entry| entry.in_skew && entry.state == State::Pending;
+        let is_open = |entry: &CacheEntry| entry.in_skew && entry.state == ReferenceState::Pending;
         if self.published.is_none() && (!self.updated || self.references.values().any(is_open)) {
             return None;
         }
