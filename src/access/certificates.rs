@@ -3,7 +3,7 @@
 //! The kubelet has no certificate, so a handshake without one succeeds, and access is decided for each request. An invalid
 //! certificate ends the handshake.
 
-use super::document::{Line, Refusal};
+use super::document::{FileError, WithLine};
 use super::pem::{Files, certificates, place};
 use super::settings::TlsSettings;
 use rustls::client::danger::HandshakeSignatureValid;
@@ -31,7 +31,7 @@ impl ClientCertificates {
         settings: &TlsSettings,
         files: &Files,
         provider: &Arc<CryptoProvider>,
-    ) -> Result<Option<Self>, Refusal> {
+    ) -> Result<Option<Self>, FileError> {
         if !settings.clients.requested {
             return Ok(None);
         }
@@ -76,7 +76,7 @@ impl ClientCertificates {
 }
 
 /// `client_allowed_sans`.
-fn names(names: &[Line<String>]) -> Result<Vec<String>, Refusal> {
+fn names(names: &[WithLine<String>]) -> Result<Vec<String>, FileError> {
     let is_email = |name: &str| name.contains('@') && !name.contains("://");
     if let Some(email) = names.iter().find(|name| is_email(&name.value)) {
         return Err(email.refuse(

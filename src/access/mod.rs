@@ -21,11 +21,11 @@ mod reviews;
 mod settings;
 mod tls;
 
-pub use document::Refusal;
+pub use document::FileError;
 use http::header::AUTHORIZATION;
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
-use passwords::{Passwords, Verdict};
-use reload::{File, State};
+use passwords::{PasswordCheck, Passwords};
+use reload::{ActiveConfig, ConfigFile};
 use reviews::Reviews;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -48,19 +48,19 @@ pub struct AccessConfig {
 #[error("cannot use the web configuration file {}: {refusal}", file.display())]
 pub struct ConfigError {
     file: PathBuf,
-    refusal: Refusal,
+    refusal: FileError,
 }
 
 /// Decides which requests are answered.
 pub struct AccessControl {
-    file: Option<File>,
+    file: Option<ConfigFile>,
     passwords: Passwords,
     audiences: Option<Vec<String>>,
     reviews: Option<Arc<Reviews>>,
 }
 
 /// The facts about a request that decide on access.
-pub struct Asked<'a> {
+pub struct AccessRequest<'a> {
     /// Header fields of the request.
     pub headers: &'a HeaderMap,
     /// Route pattern that the path matches.
@@ -71,7 +71,7 @@ pub struct Asked<'a> {
 
 /// The answer to a request that is denied.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub struct Denial {
+pub struct Rejection {
     /// HTTP status code.
     pub status: StatusCode,
     /// One sentence for the body.
@@ -94,7 +94,7 @@ impl AccessControl {
         }
         let open = |path: &Path| {
             let file = PathBuf::from(path);
-            File::open(path, config.token_reviews).map_err(|refusal| ConfigError { file, refusal })
+            ConfigFile::open(path, config.token_reviews).map_err(|refusal| ConfigError { file, refusal })
         };
         let file = config.web_config_file.as_deref().map(open).transpose()?;
         let passwords = Passwords::new().map_err(|_| anyhow::anyhow!("the system has no random numbers"))?;
@@ -138,7 +138,7 @@ impl AccessControl {
     /// # Errors
     ///
     /// The request is denied.
-    pub async fn check(&self, asked: &Asked<'_>) -> Result<(), Denial> {
+    pub async fn check(&self, asked: &AccessRequest<'_>) -> Result<(), Rejection> {
         if let Some(file) = &self.file {
             self.check_file(&file.state(), asked).await?;
         }
@@ -150,27 +150,27 @@ impl AccessControl {
         reviews.check(credentials(asked.headers, "Bearer"), asked.route).await
     }
 
-    async fn check_file(&self, state: &State, asked: &Asked<'_>) -> Result<(), Denial> {
+    async fn check_file(&self, state: &ActiveConfig, asked: &AccessRequest<'_>) -> Result<(), Rejection> {
         if let Some(Err(wait)) = state.rate.as_ref().map(|bucket| bucket.take(Instant::now())) {
             return Err(busy("too many requests", wait));
         }
         if state.needs_certificate && !asked.has_certificate {
-            return Err(Denial::new(StatusCode::FORBIDDEN, "a client certificate is needed"));
+            return Err(Rejection::new(StatusCode::FORBIDDEN, "a client certificate is needed"));
         }
         if state.users.is_empty() {
             return Ok(());
         }
         let verdict = match credentials(asked.headers, "Basic") {
             Some(credentials) => self.passwords.judge(&state.users, credentials).await,
-            None => Verdict::Wrong,
+            None => PasswordCheck::Wrong,
         };
         match verdict {
-            Verdict::Right => Ok(()),
-            Verdict::Wrong => Err(Denial {
+            PasswordCheck::Right => Ok(()),
+            PasswordCheck::Wrong => Err(Rejection {
                 challenge: Some("Basic realm=\"podskew\", charset=\"UTF-8\""),
-                ..Denial::new(StatusCode::UNAUTHORIZED, "a user and the right password are needed")
+                ..Rejection::new(StatusCode::UNAUTHORIZED, "a user and the right password are needed")
             }),
-            Verdict::Busy => Err(busy("too many passwords wait to be verified", Duration::from_secs(1))),
+            PasswordCheck::Busy => Err(busy("too many passwords wait to be verified", Duration::from_secs(1))),
         }
     }
 
@@ -182,19 +182,19 @@ impl AccessControl {
     }
 
     /// The web configuration file, if one is configured.
-    fn file(&self) -> Option<&File> {
+    fn file(&self) -> Option<&ConfigFile> {
         self.file.as_ref()
     }
 }
 
-impl Denial {
+impl Rejection {
     fn new(status: StatusCode, message: &'static str) -> Self {
         Self { status, message, challenge: None, retry_after: None }
     }
 }
 
-fn busy(message: &'static str, wait: Duration) -> Denial {
-    Denial { retry_after: Some(wait), ..Denial::new(StatusCode::TOO_MANY_REQUESTS, message) }
+fn busy(message: &'static str, wait: Duration) -> Rejection {
+    Rejection { retry_after: Some(wait), ..Rejection::new(StatusCode::TOO_MANY_REQUESTS, message) }
 }
 
 /// The credentials of the one `Authorization` header if it has this scheme. Two such headers are ambiguous and count as none.

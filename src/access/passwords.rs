@@ -4,7 +4,7 @@
 //! time, on a blocking thread, and limits the queue. It caches results, right and wrong apart: wrong passwords never evict a
 //! right one.
 
-use super::recent::Recent;
+use super::recent::LruMap;
 use crate::sync::lock;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
@@ -59,7 +59,7 @@ pub(super) fn check(hash: &str) -> Result<(), String> {
 
 /// The result of a check.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(super) enum Verdict {
+pub(super) enum PasswordCheck {
     Right,
     Wrong,
     /// The queue is full.
@@ -72,8 +72,8 @@ type Digest = [u8; 32];
 pub(super) struct Passwords {
     /// Random for each process, so nobody can prepare colliding passwords.
     key: hmac::Key,
-    right: Mutex<Recent<Digest, ()>>,
-    wrong: Mutex<Recent<Digest, ()>>,
+    right: Mutex<LruMap<Digest, ()>>,
+    wrong: Mutex<LruMap<Digest, ()>>,
     /// Permits for the running verification and the queue.
     queue: Arc<Semaphore>,
     turn: Arc<Semaphore>,
@@ -84,28 +84,28 @@ impl Passwords {
     pub(super) fn new() -> Result<Self, ring::error::Unspecified> {
         Ok(Self {
             key: hmac::Key::generate(hmac::HMAC_SHA256, &SystemRandom::new())?,
-            right: Mutex::new(Recent::new(REMEMBERED)),
-            wrong: Mutex::new(Recent::new(REMEMBERED)),
+            right: Mutex::new(LruMap::new(REMEMBERED)),
+            wrong: Mutex::new(LruMap::new(REMEMBERED)),
             queue: Arc::new(Semaphore::new(1 + QUEUE)),
             turn: Arc::new(Semaphore::new(1)),
         })
     }
 
     /// Checks the credentials of an `Authorization: Basic` header.
-    pub(super) async fn judge(&self, users: &Users, credentials: &str) -> Verdict {
-        let Some((name, password)) = decoded(credentials) else { return Verdict::Wrong };
-        let Some((is_user, hash)) = self.hash_for(users, &name) else { return Verdict::Wrong };
+    pub(super) async fn judge(&self, users: &Users, credentials: &str) -> PasswordCheck {
+        let Some((name, password)) = decoded(credentials) else { return PasswordCheck::Wrong };
+        let Some((is_user, hash)) = self.hash_for(users, &name) else { return PasswordCheck::Wrong };
         // A name that becomes a user later must not hit the cache of its time as an unknown name.
         let digest = self.digest(&[&[u8::from(is_user)], &name, hash.as_bytes(), &password]);
         if lock(&self.right).get(&digest).is_some() {
-            return Verdict::Right;
+            return PasswordCheck::Right;
         }
         if lock(&self.wrong).get(&digest).is_some() {
-            return Verdict::Wrong;
+            return PasswordCheck::Wrong;
         }
-        let Ok(place) = Arc::clone(&self.queue).try_acquire_owned() else { return Verdict::Busy };
+        let Ok(place) = Arc::clone(&self.queue).try_acquire_owned() else { return PasswordCheck::Busy };
         // The semaphore is never closed.
-        let Ok(turn) = Arc::clone(&self.turn).acquire_owned().await else { return Verdict::Busy };
+        let Ok(turn) = Arc::clone(&self.turn).acquire_owned().await else { return PasswordCheck::Busy };
         let hash = hash.to_owned();
         let verified = tokio::task::spawn_blocking(move || {
             // Held to the end, even if the client has gone.
@@ -115,7 +115,7 @@ impl Passwords {
         let is_right = verified.await.unwrap_or(false) && is_user;
         let remembered = if is_right { &self.right } else { &self.wrong };
         lock(remembered).insert(digest, ());
-        if is_right { Verdict::Right } else { Verdict::Wrong }
+        if is_right { PasswordCheck::Right } else { PasswordCheck::Wrong }
     }
 
     /// The hash to verify a password against, and whether the name is a user's. An unknown name always gets the hash of the same

@@ -1,6 +1,6 @@
 //! PEM, as a configuration names or holds it.
 
-use super::document::{Line, Refusal};
+use super::document::{FileError, WithLine};
 use super::settings::Pem;
 use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::{self, PemObject as _};
@@ -13,7 +13,7 @@ use tokio_rustls::rustls;
 pub(super) type Files = BTreeMap<PathBuf, Result<Vec<u8>, String>>;
 
 /// All certificates of a PEM text; at least one.
-pub(super) fn certificates(pem: &Line<Pem>, files: &Files) -> Result<Vec<CertificateDer<'static>>, Refusal> {
+pub(super) fn certificates(pem: &WithLine<Pem>, files: &Files) -> Result<Vec<CertificateDer<'static>>, FileError> {
     let bytes = read(pem, files)?;
     let certificates = CertificateDer::pem_slice_iter(&bytes).collect::<Result<Vec<_>, _>>();
     match certificates {
@@ -27,7 +27,7 @@ pub(super) fn certificates(pem: &Line<Pem>, files: &Files) -> Result<Vec<Certifi
 }
 
 /// ` in FILE` for a PEM file, empty for inline PEM.
-pub(super) fn place(pem: &Line<Pem>) -> String {
+pub(super) fn place(pem: &WithLine<Pem>) -> String {
     match &pem.value {
         Pem::File(path) => format!(" in {}", path.display()),
         Pem::Inline(_) => String::new(),
@@ -46,7 +46,7 @@ pub(super) fn broken(what: &str, place: &str, error: &pem::Error) -> String {
 }
 
 /// The text of a PEM, from its file or as it stands in the configuration.
-pub(super) fn read<'a>(pem: &'a Line<Pem>, files: &'a Files) -> Result<Cow<'a, [u8]>, Refusal> {
+pub(super) fn read<'a>(pem: &'a WithLine<Pem>, files: &'a Files) -> Result<Cow<'a, [u8]>, FileError> {
     match &pem.value {
         Pem::Inline(text) => Ok(text.as_bytes().into()),
         Pem::File(path) => match files.get::<Path>(path) {

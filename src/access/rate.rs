@@ -7,13 +7,13 @@ use std::time::{Duration, Instant};
 
 /// The bucket.
 #[derive(Debug)]
-pub(super) struct Bucket {
+pub(super) struct TokenBucket {
     pub(super) limit: RateLimit,
     /// When the bucket is full again. Each request moves this by one interval.
     full: Mutex<Instant>,
 }
 
-impl Bucket {
+impl TokenBucket {
     pub(super) fn new(limit: RateLimit, now: Instant) -> Self {
         Self { limit, full: Mutex::new(now) }
     }
@@ -36,14 +36,14 @@ impl Bucket {
 
 #[cfg(test)]
 mod tests {
-    use super::{Bucket, RateLimit};
+    use super::{RateLimit, TokenBucket};
     use std::time::{Duration, Instant};
 
     #[test]
     fn a_burst_and_then_one_each_interval() {
         let begun = Instant::now();
         let at = |milliseconds| begun + Duration::from_millis(milliseconds);
-        let bucket = Bucket::new(RateLimit { interval: Duration::from_secs(1), burst: 2 }, begun);
+        let bucket = TokenBucket::new(RateLimit { interval: Duration::from_secs(1), burst: 2 }, begun);
         assert!(bucket.take(at(0)).is_ok() && bucket.take(at(0)).is_ok());
         assert_eq!(bucket.take(at(0)), Err(Duration::from_secs(1)));
         assert_eq!(bucket.take(at(400)), Err(Duration::from_millis(600)));

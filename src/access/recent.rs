@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::hash::Hash;
 
 /// A map with at most `capacity` entries.
-pub(super) struct Recent<K, V> {
+pub(super) struct LruMap<K, V> {
     capacity: usize,
     entries: HashMap<K, Entry<V>>,
     uses: u64,
@@ -15,7 +15,7 @@ struct Entry<V> {
     value: V,
 }
 
-impl<K: Eq + Hash + Copy, V> Recent<K, V> {
+impl<K: Eq + Hash + Copy, V> LruMap<K, V> {
     pub(super) fn new(capacity: usize) -> Self {
         Self { capacity, entries: HashMap::new(), uses: 0 }
     }
@@ -45,11 +45,11 @@ impl<K: Eq + Hash + Copy, V> Recent<K, V> {
 
 #[cfg(test)]
 mod tests {
-    use super::Recent;
+    use super::LruMap;
 
     #[test]
     fn the_entry_that_was_not_asked_for_longest_goes() {
-        let mut recent = Recent::new(2);
+        let mut recent = LruMap::new(2);
         recent.insert(1, 'a');
         recent.insert(2, 'b');
         assert_eq!(recent.get(&1), Some(&mut 'a'));

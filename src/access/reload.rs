@@ -1,10 +1,10 @@
 //! The web configuration in force, and its reload.
 
-use super::document::Refusal;
+use super::document::FileError;
 use super::passwords::Users;
 use super::pem::Files;
-use super::rate::Bucket;
-use super::settings::Settings;
+use super::rate::TokenBucket;
+use super::settings::WebConfig;
 use super::tls;
 use super::{AccessControl, Header};
 use crate::telemetry::WebConfigHealth;
@@ -21,38 +21,38 @@ const INTERVAL: Duration = Duration::from_secs(1);
 const LONGEST: u64 = 4 << 20;
 
 /// The configuration in force.
-pub(super) struct State {
+pub(super) struct ActiveConfig {
     pub(super) tls: Option<TlsAcceptor>,
     pub(super) needs_certificate: bool,
     /// Whether clients prove who they are.
     pub(super) authenticates: bool,
     pub(super) headers: Vec<Header>,
     pub(super) users: Users,
-    pub(super) rate: Option<Arc<Bucket>>,
+    pub(super) rate: Option<Arc<TokenBucket>>,
 }
 
 /// The file and the configuration in force.
-pub(super) struct File {
+pub(super) struct ConfigFile {
     path: PathBuf,
     with_token_reviews: bool,
-    state: RwLock<Arc<State>>,
+    state: RwLock<Arc<ActiveConfig>>,
     /// Digest of the files at the start.
     seen: ring::digest::Digest,
 }
 
-impl File {
-    pub(super) fn open(path: &Path, with_token_reviews: bool) -> Result<Self, Refusal> {
-        let contents = Contents::read(path);
+impl ConfigFile {
+    pub(super) fn open(path: &Path, with_token_reviews: bool) -> Result<Self, FileError> {
+        let contents = FileContents::read(path);
         let state = contents.state(with_token_reviews, None)?;
         let seen = contents.digest();
         Ok(Self { path: path.to_owned(), with_token_reviews, state: RwLock::new(Arc::new(state)), seen })
     }
 
-    pub(super) fn state(&self) -> Arc<State> {
+    pub(super) fn state(&self) -> Arc<ActiveConfig> {
         Arc::clone(&self.state.read().unwrap_or_else(PoisonError::into_inner))
     }
 
-    fn load(&self, contents: &Contents) -> Result<(), Refusal> {
+    fn load(&self, contents: &FileContents) -> Result<(), FileError> {
         let state = contents.state(self.with_token_reviews, Some(&self.state()))?;
         *self.state.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(state);
         Ok(())
@@ -68,7 +68,7 @@ impl AccessControl {
         loop {
             tokio::time::sleep(INTERVAL).await;
             let path = file.path.clone();
-            let Ok(contents) = tokio::task::spawn_blocking(move || Contents::read(&path)).await else { continue };
+            let Ok(contents) = tokio::task::spawn_blocking(move || FileContents::read(&path)).await else { continue };
             let now = contents.digest();
             let is_settled = now.as_ref() == before.as_ref();
             before = now;
@@ -91,23 +91,23 @@ impl AccessControl {
 }
 
 /// One reading of all files.
-struct Contents {
+struct FileContents {
     text: Result<String, String>,
-    settings: Result<Settings, Refusal>,
+    settings: Result<WebConfig, FileError>,
     files: Files,
 }
 
-impl Contents {
+impl FileContents {
     fn read(path: &Path) -> Self {
         let text = read(path)
             .and_then(|bytes| String::from_utf8(bytes).map_err(|_| "it is not UTF-8; save it as UTF-8".to_owned()));
         // Relative paths start at the file's directory, as in the toolkit.
         let directory = path.parent().unwrap_or(Path::new(""));
         let settings = match &text {
-            Ok(text) => Settings::read(text, directory),
-            Err(error) => Err(Refusal::of_file(format!("the file cannot be read: {error}"))),
+            Ok(text) => WebConfig::read(text, directory),
+            Err(error) => Err(FileError::of_file(format!("the file cannot be read: {error}"))),
         };
-        let named = settings.iter().flat_map(Settings::files);
+        let named = settings.iter().flat_map(WebConfig::files);
         let files = named.map(|file| (file.to_owned(), read(file))).collect();
         Self { text, settings, files }
     }
@@ -129,22 +129,22 @@ impl Contents {
     }
 
     /// The configuration that these files hold, as successor of `before`.
-    fn state(&self, with_token_reviews: bool, before: Option<&State>) -> Result<State, Refusal> {
+    fn state(&self, with_token_reviews: bool, before: Option<&ActiveConfig>) -> Result<ActiveConfig, FileError> {
         let settings = self.settings.as_ref().map_err(Clone::clone)?;
         if with_token_reviews && !settings.users.is_empty() {
             let message = "basic_auth_users and --auth kubernetes exclude each other, since a request has one \
                            Authorization header; take one of them out";
-            return Err(Refusal::of_file(message));
+            return Err(FileError::of_file(message));
         }
         let tls = settings.tls.as_ref().map(|settings| tls::acceptor(settings, &self.files)).transpose()?;
         if before.is_some_and(|before| before.tls.is_some() != tls.is_some()) {
-            return Err(Refusal::of_file("tls_server_config comes or goes only with a restart of podskew"));
+            return Err(FileError::of_file("tls_server_config comes or goes only with a restart of podskew"));
         }
         let bucket = settings.rate.map(|limit| {
             let same = before.and_then(|before| before.rate.clone()).filter(|bucket| bucket.limit == limit);
-            same.unwrap_or_else(|| Arc::new(Bucket::new(limit, Instant::now())))
+            same.unwrap_or_else(|| Arc::new(TokenBucket::new(limit, Instant::now())))
         });
-        Ok(State {
+        Ok(ActiveConfig {
             tls,
             needs_certificate: settings.tls.as_ref().is_some_and(|tls| tls.clients.required),
             authenticates: !settings.users.is_empty()

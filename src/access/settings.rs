@@ -3,7 +3,7 @@
 //! The toolkit ignores some settings that have no effect. This parser refuses them: such a file looks safer than it is.
 //! docs/security.md lists every difference.
 
-use super::document::{Key, Line, Node, Refusal};
+use super::document::{FileError, WithLine, YamlKey, YamlNode};
 use super::duration;
 use super::passwords::{self, Users};
 use http::{HeaderName, HeaderValue};
@@ -12,7 +12,7 @@ use std::time::Duration;
 
 /// The content of a file.
 #[derive(Debug, Default)]
-pub(super) struct Settings {
+pub(super) struct WebConfig {
     pub(super) tls: Option<TlsSettings>,
     pub(super) headers: Vec<(HeaderName, HeaderValue)>,
     pub(super) users: Users,
@@ -22,15 +22,15 @@ pub(super) struct Settings {
 /// `tls_server_config`.
 #[derive(Debug)]
 pub(super) struct TlsSettings {
-    pub(super) certificate: Line<Pem>,
-    pub(super) key: Line<Pem>,
-    pub(super) clients: Clients,
-    pub(super) client_ca: Option<Line<Pem>>,
-    pub(super) allowed_names: Option<Vec<Line<String>>>,
-    pub(super) min_version: Version,
-    pub(super) max_version: Version,
-    pub(super) cipher_suites: Vec<Line<String>>,
-    pub(super) curves: Vec<Line<String>>,
+    pub(super) certificate: WithLine<Pem>,
+    pub(super) key: WithLine<Pem>,
+    pub(super) clients: ClientAuthType,
+    pub(super) client_ca: Option<WithLine<Pem>>,
+    pub(super) allowed_names: Option<Vec<WithLine<String>>>,
+    pub(super) min_version: TlsVersion,
+    pub(super) max_version: TlsVersion,
+    pub(super) cipher_suites: Vec<WithLine<String>>,
+    pub(super) curves: Vec<WithLine<String>>,
     pub(super) prefer_server_suites: bool,
     /// Where `tls_server_config` begins.
     pub(super) line: u64,
@@ -45,14 +45,14 @@ pub(super) enum Pem {
 
 /// Go's `ClientAuthType`.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(super) struct Clients {
+pub(super) struct ClientAuthType {
     pub(super) requested: bool,
     pub(super) required: bool,
     pub(super) verified: bool,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
-pub(super) enum Version {
+pub(super) enum TlsVersion {
     Tls12,
     Tls13,
 }
@@ -73,11 +73,11 @@ impl std::fmt::Debug for Pem {
     }
 }
 
-impl Settings {
+impl WebConfig {
     /// Parses `text`; relative paths in it start at `directory`, as in the toolkit.
-    pub(super) fn read(text: &str, directory: &Path) -> Result<Self, Refusal> {
+    pub(super) fn read(text: &str, directory: &Path) -> Result<Self, FileError> {
         let mut settings = Self::default();
-        for (key, node) in Node::read(text)?.map("the file")? {
+        for (key, node) in YamlNode::read(text)?.map("the file")? {
             match key.name.as_str() {
                 "tls_server_config" => settings.tls = tls(&key, node, directory)?,
                 "http_server_config" => settings.headers = http(node)?,
@@ -103,23 +103,23 @@ impl Settings {
 
 const TOP: [&str; 4] = ["tls_server_config", "http_server_config", "basic_auth_users", "rate_limit"];
 
-fn unknown(key: &Key, of: &str, known: &[&str]) -> Refusal {
+fn unknown(key: &YamlKey, of: &str, known: &[&str]) -> FileError {
     let message = format!("podskew knows no {:?}{of}; what it knows is {}", key.name, known.join(", "));
-    Refusal::new(key.line, message)
+    FileError::new(key.line, message)
 }
 
 /// The fields of `tls_server_config` before validation.
 #[derive(Default)]
 struct Fields {
-    certificate: Option<Line<Pem>>,
-    key: Option<Line<Pem>>,
-    client_ca: Option<Line<Pem>>,
-    client_auth: Option<Line<String>>,
-    allowed_names: Option<Line<Vec<Line<String>>>>,
-    min_version: Option<Line<Version>>,
-    max_version: Option<Line<Version>>,
-    cipher_suites: Vec<Line<String>>,
-    curves: Vec<Line<String>>,
+    certificate: Option<WithLine<Pem>>,
+    key: Option<WithLine<Pem>>,
+    client_ca: Option<WithLine<Pem>>,
+    client_auth: Option<WithLine<String>>,
+    allowed_names: Option<WithLine<Vec<WithLine<String>>>>,
+    min_version: Option<WithLine<TlsVersion>>,
+    max_version: Option<WithLine<TlsVersion>>,
+    cipher_suites: Vec<WithLine<String>>,
+    curves: Vec<WithLine<String>>,
     prefer_server_suites: Option<bool>,
 }
 
@@ -139,7 +139,7 @@ const TLS: [&str; 13] = [
     "prefer_server_cipher_suites",
 ];
 
-fn tls(section: &Key, node: Node, directory: &Path) -> Result<Option<TlsSettings>, Refusal> {
+fn tls(section: &YamlKey, node: YamlNode, directory: &Path) -> Result<Option<TlsSettings>, FileError> {
     let mut fields = Fields::default();
     let entries = node.map("tls_server_config")?;
     let mut says_something = false;
@@ -155,7 +155,9 @@ fn tls(section: &Key, node: Node, directory: &Path) -> Result<Option<TlsSettings
             "client_ca" => once(&mut fields.client_ca, inline(node, name)?, name, "client_ca_file")?,
             "client_auth_type" => fields.client_auth = node.text(name)?,
             "client_allowed_sans" if node.is_null() => {}
-            "client_allowed_sans" => fields.allowed_names = Some(Line { line: key.line, value: texts(node, name)? }),
+            "client_allowed_sans" => {
+                fields.allowed_names = Some(WithLine { line: key.line, value: texts(node, name)? })
+            }
             "min_version" => fields.min_version = version(node, name)?,
             "max_version" => fields.max_version = version(node, name)?,
             "cipher_suites" => fields.cipher_suites = texts(node, name)?,
@@ -170,8 +172,8 @@ fn tls(section: &Key, node: Node, directory: &Path) -> Result<Option<TlsSettings
     if says_something { complete(fields, section.line).map(Some) } else { Ok(None) }
 }
 
-fn complete(fields: Fields, line: u64) -> Result<TlsSettings, Refusal> {
-    let missing = |message: &str| Refusal::new(line, message);
+fn complete(fields: Fields, line: u64) -> Result<TlsSettings, FileError> {
+    let missing = |message: &str| FileError::new(line, message);
     let Some(certificate) = fields.certificate else {
         return Err(missing("tls_server_config has no certificate; name one with cert_file, or write it below cert"));
     };
@@ -188,7 +190,7 @@ fn complete(fields: Fields, line: u64) -> Result<TlsSettings, Refusal> {
     }
     if clients.verified && fields.client_ca.is_none() {
         let line = fields.client_auth.as_ref().map_or(line, |auth| auth.line);
-        return Err(Refusal::new(
+        return Err(FileError::new(
             line,
             "no client CA says which client certificates to trust, and every public one is too many; add client_ca_file",
         ));
@@ -204,8 +206,8 @@ fn complete(fields: Fields, line: u64) -> Result<TlsSettings, Refusal> {
         }
         names => names.map(|names| names.value),
     };
-    let min_version = fields.min_version.as_ref().map_or(Version::Tls12, |version| version.value);
-    let max_version = fields.max_version.as_ref().map_or(Version::Tls13, |version| version.value);
+    let min_version = fields.min_version.as_ref().map_or(TlsVersion::Tls12, |version| version.value);
+    let max_version = fields.max_version.as_ref().map_or(TlsVersion::Tls13, |version| version.value);
     if let Some(min) = &fields.min_version
         && min.value > max_version
     {
@@ -227,7 +229,12 @@ fn complete(fields: Fields, line: u64) -> Result<TlsSettings, Refusal> {
 }
 
 /// Sets a field, and refuses a second value under the field's other name.
-fn once<T>(slot: &mut Option<Line<T>>, found: Option<Line<T>>, name: &str, other: &str) -> Result<(), Refusal> {
+fn once<T>(
+    slot: &mut Option<WithLine<T>>,
+    found: Option<WithLine<T>>,
+    name: &str,
+    other: &str,
+) -> Result<(), FileError> {
     let Some(found) = found else { return Ok(()) };
     if slot.is_some() {
         return Err(found.refuse(format!("both {other} and {name} are given; keep one of them")));
@@ -236,39 +243,39 @@ fn once<T>(slot: &mut Option<Line<T>>, found: Option<Line<T>>, name: &str, other
     Ok(())
 }
 
-fn file(node: Node, name: &str, directory: &Path) -> Result<Option<Line<Pem>>, Refusal> {
+fn file(node: YamlNode, name: &str, directory: &Path) -> Result<Option<WithLine<Pem>>, FileError> {
     let text = node.text(name)?;
-    Ok(text.map(|Line { line, value }| Line { line, value: Pem::File(directory.join(value)) }))
+    Ok(text.map(|WithLine { line, value }| WithLine { line, value: Pem::File(directory.join(value)) }))
 }
 
-fn inline(node: Node, name: &str) -> Result<Option<Line<Pem>>, Refusal> {
-    Ok(node.text(name)?.map(|Line { line, value }| Line { line, value: Pem::Inline(value) }))
+fn inline(node: YamlNode, name: &str) -> Result<Option<WithLine<Pem>>, FileError> {
+    Ok(node.text(name)?.map(|WithLine { line, value }| WithLine { line, value: Pem::Inline(value) }))
 }
 
-fn texts(node: Node, name: &str) -> Result<Vec<Line<String>>, Refusal> {
+fn texts(node: YamlNode, name: &str) -> Result<Vec<WithLine<String>>, FileError> {
     let nodes = node.list(name)?.into_iter();
     nodes
         .map(|node| {
             let line = node.line;
-            node.text(name)?.ok_or_else(|| Refusal::new(line, format!("a value of {name} is empty; take it out")))
+            node.text(name)?.ok_or_else(|| FileError::new(line, format!("a value of {name} is empty; take it out")))
         })
         .collect()
 }
 
-fn version(node: Node, name: &str) -> Result<Option<Line<Version>>, Refusal> {
+fn version(node: YamlNode, name: &str) -> Result<Option<WithLine<TlsVersion>>, FileError> {
     let Some(text) = node.text(name)? else { return Ok(None) };
     let value = match text.value.as_str() {
-        "TLS12" => Version::Tls12,
-        "TLS13" => Version::Tls13,
+        "TLS12" => TlsVersion::Tls12,
+        "TLS13" => TlsVersion::Tls13,
         old @ ("TLS10" | "TLS11") => {
             return Err(text.refuse(format!("podskew does not speak {old}, which is broken; write TLS12 or TLS13")));
         }
         _ => return Err(text.refuse(format!("{name} is no TLS version; write TLS12 or TLS13"))),
     };
-    Ok(Some(Line { line: text.line, value }))
+    Ok(Some(WithLine { line: text.line, value }))
 }
 
-fn clients(text: Option<&Line<String>>) -> Result<Clients, Refusal> {
+fn clients(text: Option<&WithLine<String>>) -> Result<ClientAuthType, FileError> {
     let (requested, required, verified) = match text.map_or("", |text| text.value.as_str()) {
         "" | "NoClientCert" => (false, false, false),
         "RequestClientCert" => (true, false, false),
@@ -278,17 +285,17 @@ fn clients(text: Option<&Line<String>>) -> Result<Clients, Refusal> {
         "RequireAndVerifyClientCert" => (true, true, true),
         _ => {
             let line = text.map_or(1, |text| text.line);
-            return Err(Refusal::new(
+            return Err(FileError::new(
                 line,
                 "this is no client_auth_type; write RequireAndVerifyClientCert, VerifyClientCertIfGiven, \
                  RequireAnyClientCert, RequestClientCert or NoClientCert",
             ));
         }
     };
-    Ok(Clients { requested, required, verified })
+    Ok(ClientAuthType { requested, required, verified })
 }
 
-fn http(node: Node) -> Result<Vec<(HeaderName, HeaderValue)>, Refusal> {
+fn http(node: YamlNode) -> Result<Vec<(HeaderName, HeaderValue)>, FileError> {
     let mut headers = Vec::new();
     for (key, node) in node.map("http_server_config")? {
         match key.name.as_str() {
@@ -318,7 +325,7 @@ const HEADERS: [(&str, &[&str]); 5] = [
 ];
 
 /// `None` for a blank header.
-fn header(key: &Key, node: Node) -> Result<Option<(HeaderName, HeaderValue)>, Refusal> {
+fn header(key: &YamlKey, node: YamlNode) -> Result<Option<(HeaderName, HeaderValue)>, FileError> {
     let Some((name, values)) = HEADERS.iter().find(|(name, _)| *name == key.name) else {
         return Err(unknown(key, " among the headers that can be set", &HEADERS.map(|(name, _)| name)));
     };
@@ -327,7 +334,7 @@ fn header(key: &Key, node: Node) -> Result<Option<(HeaderName, HeaderValue)>, Re
         return if values.is_empty() {
             Ok(None)
         } else {
-            Err(Refusal::new(line, format!("{name} is blank; write {}, or take it out", values.join(" or "))))
+            Err(FileError::new(line, format!("{name} is blank; write {}, or take it out", values.join(" or "))))
         };
     };
     if !values.is_empty() && !values.contains(&text.value.as_str()) {
@@ -341,21 +348,24 @@ fn header(key: &Key, node: Node) -> Result<Option<(HeaderName, HeaderValue)>, Re
     })
 }
 
-fn users(node: Node) -> Result<Users, Refusal> {
+fn users(node: YamlNode) -> Result<Users, FileError> {
     let mut users = Users::default();
     for (key, node) in node.map("basic_auth_users")? {
         if key.name.contains(':') {
-            return Err(Refusal::new(key.line, "a user's name holds a colon, which ends it in a request; take it out"));
+            return Err(FileError::new(
+                key.line,
+                "a user's name holds a colon, which ends it in a request; take it out",
+            ));
         }
         let line = node.line;
         let hash = node.text("a password's hash")?.map(|text| text.value).unwrap_or_default();
-        passwords::check(&hash).map_err(|message| Refusal::new(line, message))?;
+        passwords::check(&hash).map_err(|message| FileError::new(line, message))?;
         users.insert(key.name, hash);
     }
     Ok(users)
 }
 
-fn rate(section: &Key, node: Node) -> Result<Option<RateLimit>, Refusal> {
+fn rate(section: &YamlKey, node: YamlNode) -> Result<Option<RateLimit>, FileError> {
     let (mut interval, mut burst) = (None, None);
     for (key, node) in node.map("rate_limit")? {
         match key.name.as_str() {
@@ -366,7 +376,7 @@ fn rate(section: &Key, node: Node) -> Result<Option<RateLimit>, Refusal> {
     }
     let burst = match burst {
         None => None,
-        Some(text) => Some(Line {
+        Some(text) => Some(WithLine {
             line: text.line,
             value: text
                 .value
@@ -384,6 +394,8 @@ fn rate(section: &Key, node: Node) -> Result<Option<RateLimit>, Refusal> {
     match burst {
         Some(burst) if burst.value > 0 => Ok(Some(RateLimit { interval: duration, burst: burst.value })),
         Some(burst) => Err(burst.refuse("a burst of 0 lets no request in; write 1 or more")),
-        None => Err(Refusal::new(section.line, "rate_limit has no burst, so no request gets in; add one of 1 or more")),
+        None => {
+            Err(FileError::new(section.line, "rate_limit has no burst, so no request gets in; add one of 1 or more"))
+        }
     }
 }

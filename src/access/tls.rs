@@ -1,9 +1,9 @@
 //! From `tls_server_config` to a rustls configuration.
 
 use super::certificates::ClientCertificates;
-use super::document::{Line, Refusal};
+use super::document::{FileError, WithLine};
 use super::pem::{Files, broken, certificates, place, read};
-use super::settings::{TlsSettings, Version};
+use super::settings::{TlsSettings, TlsVersion};
 use rustls::crypto::{CryptoProvider, SupportedKxGroup};
 use rustls::pki_types::pem::{self, PemObject as _};
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
@@ -14,13 +14,13 @@ use tokio_rustls::TlsAcceptor;
 use tokio_rustls::rustls;
 
 /// Builds the TLS acceptor.
-pub(super) fn acceptor(settings: &TlsSettings, files: &Files) -> Result<TlsAcceptor, Refusal> {
+pub(super) fn acceptor(settings: &TlsSettings, files: &Files) -> Result<TlsAcceptor, FileError> {
     let mut provider = rustls::crypto::ring::default_provider();
     provider.cipher_suites = suites(&settings.cipher_suites, &provider)?;
     provider.kx_groups = groups(&settings.curves, &provider)?;
     let provider = Arc::new(provider);
     let versions = versions(settings, &provider)?;
-    let own = Own::read(settings, files)?;
+    let own = ServerCertificate::read(settings, files)?;
     provider.key_provider.load_private_key(own.key.clone_key()).map_err(|_| {
         let place = place(&settings.key);
         settings.key.refuse(format!(
@@ -30,7 +30,7 @@ pub(super) fn acceptor(settings: &TlsSettings, files: &Files) -> Result<TlsAccep
     let clients = ClientCertificates::new(settings, files, &provider)?;
     let builder = ServerConfig::builder_with_provider(provider)
         .with_protocol_versions(&versions)
-        .map_err(|error| Refusal::new(settings.line, format!("rustls cannot serve this: {error}")))?;
+        .map_err(|error| FileError::new(settings.line, format!("rustls cannot serve this: {error}")))?;
     let builder = match clients {
         Some(clients) => builder.with_client_cert_verifier(Arc::new(clients)),
         None => builder.with_no_client_auth(),
@@ -61,13 +61,13 @@ pub(super) fn acceptor(settings: &TlsSettings, files: &Files) -> Result<TlsAccep
 }
 
 /// The server's certificate and key.
-struct Own {
+struct ServerCertificate {
     chain: Vec<CertificateDer<'static>>,
     key: PrivateKeyDer<'static>,
 }
 
-impl Own {
-    fn read(settings: &TlsSettings, files: &Files) -> Result<Self, Refusal> {
+impl ServerCertificate {
+    fn read(settings: &TlsSettings, files: &Files) -> Result<Self, FileError> {
         let chain = certificates(&settings.certificate, files)?;
         let bytes = read(&settings.key, files)?;
         let key = PrivateKeyDer::from_pem_slice(&bytes).map_err(|error| {
@@ -94,7 +94,7 @@ fn name_of(suite: SupportedCipherSuite) -> String {
 }
 
 /// The named cipher suites in order. A list without suites of TLS 1.3 does not restrict that version, as in Go.
-fn suites(names: &[Line<String>], provider: &CryptoProvider) -> Result<Vec<SupportedCipherSuite>, Refusal> {
+fn suites(names: &[WithLine<String>], provider: &CryptoProvider) -> Result<Vec<SupportedCipherSuite>, FileError> {
     let all = &provider.cipher_suites;
     let found = names.iter().map(|name| {
         all.iter().find(|suite| name_of(**suite) == name.value).copied().ok_or_else(|| {
@@ -116,7 +116,10 @@ fn is_tls13(suite: SupportedCipherSuite) -> bool {
     suite.tls13().is_some()
 }
 
-fn groups(names: &[Line<String>], provider: &CryptoProvider) -> Result<Vec<&'static dyn SupportedKxGroup>, Refusal> {
+fn groups(
+    names: &[WithLine<String>],
+    provider: &CryptoProvider,
+) -> Result<Vec<&'static dyn SupportedKxGroup>, FileError> {
     let all = &provider.kx_groups;
     if names.is_empty() {
         return Ok(all.clone());
@@ -138,18 +141,18 @@ fn groups(names: &[Line<String>], provider: &CryptoProvider) -> Result<Vec<&'sta
 fn versions(
     settings: &TlsSettings,
     provider: &CryptoProvider,
-) -> Result<Vec<&'static SupportedProtocolVersion>, Refusal> {
+) -> Result<Vec<&'static SupportedProtocolVersion>, FileError> {
     let mut versions = Vec::new();
-    if settings.max_version >= Version::Tls13 {
+    if settings.max_version >= TlsVersion::Tls13 {
         versions.push(&rustls::version::TLS13);
     }
     let has_suites = provider.cipher_suites.iter().any(|suite| !is_tls13(*suite));
-    if settings.min_version == Version::Tls12 && has_suites {
+    if settings.min_version == TlsVersion::Tls12 && has_suites {
         versions.push(&rustls::version::TLS12);
     }
     if versions.is_empty() {
         let line = settings.cipher_suites.first().map_or(settings.line, |suite| suite.line);
-        return Err(Refusal::new(line, "cipher_suites names none of TLS 1.2, and max_version is TLS12; name one"));
+        return Err(FileError::new(line, "cipher_suites names none of TLS 1.2, and max_version is TLS12; name one"));
     }
     Ok(versions)
 }

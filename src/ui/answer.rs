@@ -4,11 +4,11 @@ use super::api;
 use super::assets::{Asset, gzip};
 use super::exposure::Exposure;
 use super::links::Link;
-use super::markup::{Depth, Frame, Text};
+use super::markup::{Depth, PageFrame, Text};
 use super::overview::{Overview, warnings};
 use super::places::{image_page, node_page};
 use super::query::Query;
-use super::request_view::{Document, View, decoded, named};
+use super::request_view::{UnencodedPage, View, decoded, named};
 use super::view::{Cluster, OwnState, select};
 use super::workload::WorkloadPage;
 use crate::report::Workload;
@@ -32,7 +32,7 @@ pub struct Request<'a> {
 
 /// The answer to it.
 #[derive(Debug)]
-pub struct Answer {
+pub struct Response {
     /// Status code.
     pub status: u16,
     /// Header fields: names in lower case, and values.
@@ -61,7 +61,7 @@ impl Ui {
 
     /// A file that pages load; it needs nothing of the cluster.
     #[must_use]
-    pub fn asset(request: Request<'_>) -> Option<Answer> {
+    pub fn asset(request: Request<'_>) -> Option<Response> {
         let asset = Asset::find(request.path)?;
         let mut headers = vec![
             ("content-type", asset.content_type.to_owned()),
@@ -74,34 +74,34 @@ impl Ui {
         } else {
             asset.text.as_bytes().to_vec()
         };
-        Some(Answer { status: 200, headers, body })
+        Some(Response { status: 200, headers, body })
     }
 
     /// The answer to any other request.
     #[must_use]
-    pub fn answer(&self, request: Request<'_>, cluster: &dyn Cluster, now: UnixTime) -> Answer {
+    pub fn answer(&self, request: Request<'_>, cluster: &dyn Cluster, now: UnixTime) -> Response {
         let is_api = request.path.starts_with("/api/");
         let (generation, published) = cluster.published();
         let view = View { exposure: self.exposure, links: &self.links, cluster, generation, published, now };
         let document = match Query::parse(request.query) {
-            Err(message) if is_api => Document::Refused(400, message),
+            Err(message) if is_api => UnencodedPage::Refused(400, message),
             Err(message) => view.problem(400, Depth::TOP, "Invalid query", &message),
             Ok(query) => view.document(request.path, &query),
         };
         match document {
-            Document::Page(status, markup) => {
+            UnencodedPage::Page(status, markup) => {
                 encoded(status, HTML, "no-store", markup.into_string().into_bytes(), request.gzip)
             }
-            Document::Refused(status, message) => {
+            UnencodedPage::Refused(status, message) => {
                 encoded(status, JSON, "no-store", api::error(&message).into_bytes(), request.gzip)
             }
-            Document::Json(body) => self.with_validator(request, generation, body),
+            UnencodedPage::Json(body) => self.with_validator(request, generation, body),
         }
     }
 
     /// The document, or 304 where the client has it already. A report on demand may be a second ahead of the picture, and podskew's
     /// own state changes without one, so the body is part of its validator.
-    fn with_validator(&self, request: Request<'_>, generation: u64, body: String) -> Answer {
+    fn with_validator(&self, request: Request<'_>, generation: u64, body: String) -> Response {
         let query = Query::parse(request.query).map(|query| query.normalised()).unwrap_or_default();
         let hash = self.hasher.hash_one((generation, &body, request.path, query, request.gzip));
         let tag = format!("\"{hash:016x}\"");
@@ -109,7 +109,7 @@ impl Ui {
             known.split(',').map(str::trim).any(|it| it == "*" || it.strip_prefix("W/").unwrap_or(it) == tag)
         });
         let mut answer = if is_known {
-            Answer { status: 304, headers: vec![("cache-control", "no-cache".to_owned())], body: Vec::new() }
+            Response { status: 304, headers: vec![("cache-control", "no-cache".to_owned())], body: Vec::new() }
         } else {
             encoded(200, JSON, "no-cache", body.into_bytes(), request.gzip)
         };
@@ -121,21 +121,21 @@ impl Ui {
     }
 }
 
-fn encoded(status: u16, content_type: &str, cache: &str, body: Vec<u8>, compress: bool) -> Answer {
+fn encoded(status: u16, content_type: &str, cache: &str, body: Vec<u8>, compress: bool) -> Response {
     let mut headers = vec![
         ("content-type", content_type.to_owned()),
         ("cache-control", cache.to_owned()),
         ("vary", "Accept-Encoding".to_owned()),
     ];
     if !compress {
-        return Answer { status, headers, body };
+        return Response { status, headers, body };
     }
     headers.push(("content-encoding", "gzip".to_owned()));
-    Answer { status, headers, body: gzip(&body, Compression::fast()) }
+    Response { status, headers, body: gzip(&body, Compression::fast()) }
 }
 
 impl View<'_> {
-    fn document(&self, path: &str, query: &Query) -> Document {
+    fn document(&self, path: &str, query: &Query) -> UnencodedPage {
         let segments: Vec<&str> = path.trim_start_matches('/').split('/').collect();
         match segments.as_slice() {
             [""] => self.overview(query),
@@ -156,7 +156,7 @@ impl View<'_> {
         }
     }
 
-    fn overview(&self, query: &Query) -> Document {
+    fn overview(&self, query: &Query) -> UnencodedPage {
         let (listed, own) = (self.cluster.listed(), self.cluster.own_state());
         let rows = match self.published {
             Some(_) => select(query, &listed, self.cluster, self.exposure, self.now),
@@ -172,25 +172,25 @@ impl View<'_> {
             published: self.published,
             now: self.now,
         };
-        Document::Page(200, overview.render())
+        UnencodedPage::Page(200, overview.render())
     }
 
-    fn workload(&self, workload: &Workload) -> Document {
+    fn workload(&self, workload: &Workload) -> UnencodedPage {
         let own = self.cluster.own_state();
         if let Some((report, history)) = super::view::explained(self.cluster, workload, self.exposure) {
-            return Document::Page(200, WorkloadPage::new(self, own, report, history).render());
+            return UnencodedPage::Page(200, WorkloadPage::new(self, own, report, history).render());
         }
         let what = format!("{} {}/{}", workload.workload_type, workload.namespace, workload.name);
         let message = format!("There is no {what}, or podskew counts none of its pods.");
         self.problem(404, Depth::WORKLOAD, "No such workload", &message)
     }
 
-    fn no_page(&self, depth: Depth) -> Document {
+    fn no_page(&self, depth: Depth) -> UnencodedPage {
         self.problem(404, depth, "No such page", "The overview links to every page.")
     }
 
     /// A page that says why there is no other.
-    pub(super) fn problem(&self, status: u16, depth: Depth, title: &str, message: &str) -> Document {
+    pub(super) fn problem(&self, status: u16, depth: Depth, title: &str, message: &str) -> UnencodedPage {
         let own: OwnState = self.cluster.own_state();
         let main = html! {
             h1 { (title) }
@@ -198,9 +198,9 @@ impl View<'_> {
             (warnings(&own, self.published, self.now))
             p { a href=(depth.0) { "Overview" } }
         };
-        Document::Page(
+        UnencodedPage::Page(
             status,
-            Frame { title, depth, search: "", generation: self.generation, now: self.now, workload: None, main }
+            PageFrame { title, depth, search: "", generation: self.generation, now: self.now, workload: None, main }
                 .render(),
         )
     }

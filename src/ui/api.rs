@@ -1,8 +1,8 @@
 //! `/api/v1`: the shapes of `audit -o json` and `explain -o json`, without what depends on the clock. docs/api.md documents it.
 
-use super::board::Entry;
+use super::board::BoardEntry;
 use super::query::Query;
-use super::request_view::{Document, View, named};
+use super::request_view::{UnencodedPage, View, named};
 use super::view::{OwnState, Rows, explained, select};
 use crate::advice::Finding;
 use crate::commands::audit::{Audited, Strictness, Totals, Verdict, audited, findings};
@@ -67,26 +67,26 @@ pub(super) fn error(message: &str) -> String {
 }
 
 /// The document behind a path below `/api/v1/`.
-pub(super) fn document(view: &View<'_>, path: &[&str], query: &Query) -> Document {
+pub(super) fn document(view: &View<'_>, path: &[&str], query: &Query) -> UnencodedPage {
     match path {
         ["summary"] => summary(view),
-        ["workloads", ..] if view.published.is_none() => Document::Refused(
+        ["workloads", ..] if view.published.is_none() => UnencodedPage::Refused(
             503,
             "the initial sync is not complete yet; /api/v1/summary lists what is missing".to_owned(),
         ),
         ["workloads"] => workloads(view, query),
         ["workloads", namespace, workload_type, name] => match named(namespace, workload_type, name) {
             Some(workload) => single(view, &workload),
-            None => Document::Refused(404, "a name is empty, or not percent-encoded UTF-8".to_owned()),
+            None => UnencodedPage::Refused(404, "a name is empty, or not percent-encoded UTF-8".to_owned()),
         },
-        _ => Document::Refused(
+        _ => UnencodedPage::Refused(
             404,
             "there is /api/v1/summary, /api/v1/workloads and /api/v1/workloads/{namespace}/{type}/{name}".to_owned(),
         ),
     }
 }
 
-fn summary(view: &View<'_>) -> Document {
+fn summary(view: &View<'_>) -> UnencodedPage {
     let own = view.cluster.own_state();
     let listed = view.cluster.listed();
     let resources = resources(&own);
@@ -107,7 +107,7 @@ fn summary(view: &View<'_>) -> Document {
             findings: by_finding,
         }
     });
-    let found = |entry: &std::sync::Arc<Entry>| entry.findings.to_vec();
+    let found = |entry: &std::sync::Arc<BoardEntry>| entry.findings.to_vec();
     let verdict = totals.as_ref().map(|totals| {
         let all = listed.found.iter().flat_map(found).filter(|finding| *finding != Finding::LatestTag);
         Verdict::of(totals.workloads, all, false, Strictness::default()).as_str()
@@ -121,17 +121,17 @@ fn summary(view: &View<'_>) -> Document {
         totals,
         resources,
     };
-    Document::Json(text(&summary))
+    UnencodedPage::Json(text(&summary))
 }
 
 fn resources(own: &OwnState) -> Vec<Resource> {
     own.resources.iter().map(|it| Resource { resource: it.resource, synced: it.synced }).collect()
 }
 
-fn workloads(view: &View<'_>, query: &Query) -> Document {
+fn workloads(view: &View<'_>, query: &Query) -> UnencodedPage {
     let listed = view.cluster.listed();
     let Rows { shown: rows, all, next } = select(query, &listed, view.cluster, view.exposure, view.now);
-    let report = |entry: &std::sync::Arc<Entry>| Some(explained(view.cluster, &entry.workload, view.exposure)?.0);
+    let report = |entry: &std::sync::Arc<BoardEntry>| Some(explained(view.cluster, &entry.workload, view.exposure)?.0);
     let reports: Vec<WorkloadReport> = rows.iter().filter_map(report).collect();
     let listing = Listing {
         version: VERSION,
@@ -140,13 +140,13 @@ fn workloads(view: &View<'_>, query: &Query) -> Document {
         workloads: Reports(reports),
         r#continue: next.map(|next| next.token()),
     };
-    Document::Json(text(&listing))
+    UnencodedPage::Json(text(&listing))
 }
 
-fn single(view: &View<'_>, workload: &Workload) -> Document {
+fn single(view: &View<'_>, workload: &Workload) -> UnencodedPage {
     let Some((report, history)) = explained(view.cluster, workload, view.exposure) else {
         let Workload { namespace, workload_type, name } = workload;
-        return Document::Refused(
+        return UnencodedPage::Refused(
             404,
             format!("there is no {workload_type} {namespace}/{name}, or podskew counts none of its pods"),
         );
@@ -154,7 +154,7 @@ fn single(view: &View<'_>, workload: &Workload) -> Document {
     let explanation = Explanation::of_now(report, history, view.now, view.notes());
     let document =
         Single { version: VERSION, podskew: env!("CARGO_PKG_VERSION"), workloads: [Explained::from(&explanation)] };
-    Document::Json(text(&document))
+    UnencodedPage::Json(text(&document))
 }
 
 fn text(document: &impl Serialize) -> String {

@@ -11,7 +11,7 @@ use std::sync::{Arc, Mutex, MutexGuard};
 
 /// A workload in which something was found, as a list shows it.
 #[derive(Clone, PartialEq, Eq, Debug)]
-pub struct Entry {
+pub struct BoardEntry {
     /// Whose it is.
     pub workload: Workload,
     /// What was found, worst first. A tag that may move is the last of it, and alone it is no difference.
@@ -25,12 +25,12 @@ pub struct Entry {
     /// Whether it began at some time, and nothing tells when.
     pub unknown_start: bool,
     /// Its pods by what tells them apart.
-    pub groups: Box<[Group]>,
+    pub groups: Box<[BoardGroup]>,
 }
 
 /// Pods that have one thing in common.
 #[derive(Clone, PartialEq, Eq, Debug)]
-pub struct Group {
+pub struct BoardGroup {
     /// What: a template hash, or a digest where pods of one hash run several.
     pub name: Name,
     /// Whether it is the current one; unknown where that cannot be told.
@@ -39,7 +39,7 @@ pub struct Group {
     pub pods: u32,
 }
 
-impl Entry {
+impl BoardEntry {
     /// The entry of a report.
     #[must_use]
     pub fn of(report: &WorkloadReport) -> Self {
@@ -84,18 +84,18 @@ impl Entry {
 }
 
 /// Pods by template hash; by digest, where it is digests that differ.
-fn groups(report: &WorkloadReport, worst: Option<Finding>) -> Box<[Group]> {
+fn groups(report: &WorkloadReport, worst: Option<Finding>) -> Box<[BoardGroup]> {
     let differs = matches!(worst, Some(Finding::DigestSkew | Finding::InjectedSkew | Finding::UnknownSkew));
     if differs && report.distinct_hashes <= 1 {
         let skewed = report.containers.iter().flat_map(|container| &container.by_hash);
         if let Some(of_hash) =
             skewed.filter(|of_hash| of_hash.distinct_digests > 1).min_by_key(|of_hash| of_hash.origin)
         {
-            let mut groups: Vec<Group> = Vec::new();
+            let mut groups: Vec<BoardGroup> = Vec::new();
             for digest in &of_hash.digests {
                 match groups.iter_mut().find(|group| group.name == digest.digest) {
                     Some(group) => group.pods += digest.pods,
-                    None => groups.push(Group {
+                    None => groups.push(BoardGroup {
                         name: digest.digest.clone(),
                         current: of_hash.newest_digest.as_ref().map(|newest| *newest == digest.digest),
                         pods: digest.pods,
@@ -105,19 +105,19 @@ fn groups(report: &WorkloadReport, worst: Option<Finding>) -> Box<[Group]> {
             return groups.into();
         }
     }
-    let of_hash = |hash: &HashReport| Group { name: hash.hash.clone(), current: hash.current, pods: hash.pods };
+    let of_hash = |hash: &HashReport| BoardGroup { name: hash.hash.clone(), current: hash.current, pods: hash.pods };
     report.hashes.iter().filter(|hash| hash.pods > 0).map(of_hash).collect()
 }
 
 /// The list, and what of it changed last.
 pub struct Board {
     exposure: Exposure,
-    state: Mutex<State>,
+    state: Mutex<BoardState>,
 }
 
 #[derive(Default)]
-struct State {
-    found: BTreeMap<Workload, Arc<Entry>>,
+struct BoardState {
+    found: BTreeMap<Workload, Arc<BoardEntry>>,
     /// Workloads that are uniform and ask for an image by `latest`.
     on_latest: BTreeSet<Workload>,
     generation: u64,
@@ -126,9 +126,9 @@ struct State {
 
 /// The list at one moment.
 #[derive(Clone, Debug, Default)]
-pub struct Listed {
+pub struct BoardList {
     /// Everything that was found, by name.
-    pub found: Vec<Arc<Entry>>,
+    pub found: Vec<Arc<BoardEntry>>,
     /// Workloads that are uniform and ask for an image by `latest`; by name.
     pub on_latest: Vec<Workload>,
 }
@@ -151,7 +151,7 @@ impl Board {
         if reports.is_empty() && gone.is_empty() {
             return;
         }
-        let news: Vec<(&WorkloadReport, Option<Entry>)> =
+        let news: Vec<(&WorkloadReport, Option<BoardEntry>)> =
             reports.iter().map(|report| (report, self.entry(report))).collect();
         let mut state = self.lock();
         for workload in gone {
@@ -179,13 +179,13 @@ impl Board {
     }
 
     /// `None` of a workload in which nothing was found.
-    fn entry(&self, report: &WorkloadReport) -> Option<Entry> {
+    fn entry(&self, report: &WorkloadReport) -> Option<BoardEntry> {
         if Finding::all(report).is_empty() {
             return None;
         }
         Some(match self.exposure.withheld(report) {
-            Some(report) => Entry::of(&report),
-            None => Entry::of(report),
+            Some(report) => BoardEntry::of(&report),
+            None => BoardEntry::of(report),
         })
     }
 
@@ -201,7 +201,7 @@ impl Board {
     pub fn withdraw(&self) {
         let mut state = self.lock();
         let generation = state.generation + 1;
-        *state = State { generation, ..State::default() };
+        *state = BoardState { generation, ..BoardState::default() };
     }
 
     /// How often something was published, and when last; `None` while there is no complete picture.
@@ -213,12 +213,15 @@ impl Board {
 
     /// The list as it is now.
     #[must_use]
-    pub fn listed(&self) -> Listed {
+    pub fn listed(&self) -> BoardList {
         let state = self.lock();
-        Listed { found: state.found.values().cloned().collect(), on_latest: state.on_latest.iter().cloned().collect() }
+        BoardList {
+            found: state.found.values().cloned().collect(),
+            on_latest: state.on_latest.iter().cloned().collect(),
+        }
     }
 
-    fn lock(&self) -> MutexGuard<'_, State> {
+    fn lock(&self) -> MutexGuard<'_, BoardState> {
         lock(&self.state)
     }
 }

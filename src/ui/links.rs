@@ -9,11 +9,11 @@ use std::fmt::Write as _;
 pub struct Link {
     /// Text of the link.
     pub name: String,
-    parts: Vec<Part>,
+    parts: Vec<LinkPart>,
 }
 
 #[derive(Clone, PartialEq, Eq, Debug)]
-enum Part {
+enum LinkPart {
     Text(String),
     Namespace,
     WorkloadType,
@@ -44,16 +44,16 @@ impl Link {
                 .strip_prefix('{')
                 .and_then(|behind| behind.split_once('}'))
                 .ok_or_else(|| format!("a brace has no partner; placeholders are {PLACEHOLDERS}"))?;
-            parts.push(Part::Text(text.to_owned()));
+            parts.push(LinkPart::Text(text.to_owned()));
             parts.push(match name {
-                "namespace" => Part::Namespace,
-                "workload_type" => Part::WorkloadType,
-                "workload" => Part::Workload,
+                "namespace" => LinkPart::Namespace,
+                "workload_type" => LinkPart::WorkloadType,
+                "workload" => LinkPart::Workload,
                 _ => return Err(format!("{{{name}}} is no placeholder; those there are {PLACEHOLDERS}")),
             });
             rest = next;
         }
-        parts.push(Part::Text(rest.to_owned()));
+        parts.push(LinkPart::Text(rest.to_owned()));
         Ok(Self { name: name.trim().to_owned(), parts })
     }
 
@@ -63,10 +63,10 @@ impl Link {
         let mut url = String::new();
         for part in &self.parts {
             match part {
-                Part::Text(text) => url.push_str(text),
-                Part::Namespace => push_encoded(&mut url, &workload.namespace),
-                Part::WorkloadType => push_encoded(&mut url, &workload.workload_type),
-                Part::Workload => push_encoded(&mut url, &workload.name),
+                LinkPart::Text(text) => url.push_str(text),
+                LinkPart::Namespace => push_encoded(&mut url, &workload.namespace),
+                LinkPart::WorkloadType => push_encoded(&mut url, &workload.workload_type),
+                LinkPart::Workload => push_encoded(&mut url, &workload.name),
             }
         }
         url

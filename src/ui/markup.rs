@@ -1,7 +1,7 @@
 //! The pieces that every page is made of.
 
 use super::assets;
-use super::board::Group;
+use super::board::BoardGroup;
 use super::event::event_key;
 use super::links::push_encoded;
 use crate::advice::Finding;
@@ -68,7 +68,7 @@ impl Depth {
 }
 
 /// A page.
-pub(super) struct Frame<'a> {
+pub(super) struct PageFrame<'a> {
     pub title: &'a str,
     pub depth: Depth,
     /// What stands in the search field.
@@ -81,7 +81,7 @@ pub(super) struct Frame<'a> {
     pub main: Markup,
 }
 
-impl Frame<'_> {
+impl PageFrame<'_> {
     pub(super) fn render(self) -> Markup {
         let Self { title, depth, search, generation, now, workload, main } = self;
         let key = workload.map(event_key);
@@ -160,7 +160,7 @@ pub(super) fn uniform_badge() -> Markup {
 const NAMED: usize = 4;
 
 /// Pods by hash or digest: a bar, and its numbers below it.
-pub(super) fn bar(groups: &[Group]) -> Markup {
+pub(super) fn bar(groups: &[BoardGroup]) -> Markup {
     let all: u32 = groups.iter().map(|group| group.pods).sum();
     let mut at = 0_u32;
     let share = |pods: u32| format!("{:.1}%", f64::from(pods) * 100.0 / f64::from(all.max(1)));
@@ -188,7 +188,7 @@ pub(super) fn bar(groups: &[Group]) -> Markup {
 }
 
 /// The colour of a group: the first is for the newest.
-fn segment(number: usize, group: &Group) -> &'static str {
+fn segment(number: usize, group: &BoardGroup) -> &'static str {
     if group.current == Some(true) { "s0" } else { ["s1", "s2", "s3", "s4"][number % 4] }
 }
 
@@ -229,13 +229,13 @@ pub(super) fn sentence(text: &str) -> Markup {
 
 /// A command, which the script adds a button to that copies it.
 pub(super) fn command(text: &str) -> Markup {
-    html! { pre { code { (Whole(text)) } } }
+    html! { pre { code { (FullCommand(text)) } } }
 }
 
 /// A command in full: half of one is none.
-struct Whole<'a>(&'a str);
+struct FullCommand<'a>(&'a str);
 
-impl Render for Whole<'_> {
+impl Render for FullCommand<'_> {
     fn render_to(&self, buffer: &mut String) {
         let characters: Vec<char> = self.0.chars().collect();
         for part in characters.chunks(SHOWN) {
@@ -259,7 +259,7 @@ pub(super) fn number(count: usize) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::{Text, Whole, number, short};
+    use super::{FullCommand, Text, number, short};
     use maud::Render;
 
     #[test]
@@ -269,7 +269,7 @@ mod tests {
             "&lt;a href=&quot;x&quot; b=&#39;y&#39;&gt;&amp;\u{fffd}"
         );
         assert_eq!(Text(&"x".repeat(700)).render().into_string().chars().count(), 601);
-        assert_eq!(Whole(&"x".repeat(1300)).render().into_string().len(), 1300);
+        assert_eq!(FullCommand(&"x".repeat(1300)).render().into_string().len(), 1300);
     }
 
     #[test]

@@ -26,10 +26,10 @@ mod request_view;
 mod view;
 mod workload;
 
-pub use answer::{Answer, Request, Ui};
-pub use board::{Board, Entry, Group, Listed};
+pub use answer::{Request, Response, Ui};
+pub use board::{Board, BoardEntry, BoardGroup, BoardList};
 pub use event::{event, event_key, hello};
 pub use exposure::Exposure;
 pub use hosts::{host, is_served};
 pub use links::{Link, page_url, workload_path};
-pub use view::{Cluster, OwnState, Watched};
+pub use view::{Cluster, OwnState, WatchedResource};

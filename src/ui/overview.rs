@@ -1,9 +1,9 @@
 //! The overview: what is not uniform now, in the order of an audit.
 
-use super::board::{Entry, Listed};
+use super::board::{BoardEntry, BoardList};
 use super::links::workload_path;
-use super::markup::{Depth, Frame, Text, badge, bar, command, number, sentence, since, uniform_badge};
-use super::query::{Query, Sort, State};
+use super::markup::{Depth, PageFrame, Text, badge, bar, command, number, sentence, since, uniform_badge};
+use super::query::{Query, Sort, StateFilter};
 use super::view::{OwnState, Rows, count};
 use crate::advice::Finding;
 use crate::commands::audit::title;
@@ -15,7 +15,7 @@ use std::sync::Arc;
 /// Everything that the overview shows.
 pub(super) struct Overview<'a> {
     pub query: &'a Query,
-    pub listed: &'a Listed,
+    pub listed: &'a BoardList,
     pub rows: &'a Rows,
     pub own: &'a OwnState,
     pub workloads: usize,
@@ -26,8 +26,15 @@ pub(super) struct Overview<'a> {
 }
 
 /// States that always stand among the filters; the others do where there is something of them.
-const ALWAYS: [State; 7] =
-    [State::DigestSkew, State::Stalled, State::Slow, State::Mixed, State::Held, State::NotCompared, State::Latest];
+const ALWAYS: [StateFilter; 7] = [
+    StateFilter::DigestSkew,
+    StateFilter::Stalled,
+    StateFilter::Slow,
+    StateFilter::Mixed,
+    StateFilter::Held,
+    StateFilter::NotCompared,
+    StateFilter::Latest,
+];
 
 impl Overview<'_> {
     pub(super) fn render(&self) -> Markup {
@@ -41,7 +48,7 @@ impl Overview<'_> {
             (self.own_state())
         };
         let title = if self.published.is_some() { self.sentence() } else { "Not ready yet".to_owned() };
-        Frame {
+        PageFrame {
             title: &title,
             depth: Depth::TOP,
             search: &self.query.text,
@@ -87,20 +94,20 @@ impl Overview<'_> {
 
     fn filters(&self) -> Markup {
         let count = |state| count(state, self.listed, self.workloads, self.now);
-        let shown = |state: &&State| match state {
-            State::Moved => self.own.asks_registries,
-            State::All => false,
+        let shown = |state: &&StateFilter| match state {
+            StateFilter::Moved => self.own.asks_registries,
+            StateFilter::All => false,
             state => {
                 **state == self.query.state
                     || ALWAYS.contains(state)
-                    || **state == State::NotUniform
+                    || **state == StateFilter::NotUniform
                     || count(**state) > 0
             }
         };
         html! {
             nav.filters aria-label="Filter by what was found" {
                 ul {
-                    @for state in State::ALL.iter().filter(shown) {
+                    @for state in StateFilter::ALL.iter().filter(shown) {
                         li {
                             a href=(self.link(|query| query.state = *state)) aria-current=[(*state == self.query.state).then_some("true")] {
                                 (state.title()) " " b { (number(count(*state))) }
@@ -184,7 +191,7 @@ impl Overview<'_> {
         }
     }
 
-    fn row(&self, entry: &Arc<Entry>) -> Markup {
+    fn row(&self, entry: &Arc<BoardEntry>) -> Markup {
         let workload = &entry.workload;
         let taken = ObservationTime { at: self.now, from: TimeSource::Clock };
         let differences = || entry.findings.iter().filter(|finding| **finding != Finding::LatestTag);

@@ -1,9 +1,9 @@
 //! The page of a node: the skewed pods on it. The page of an image reference: who runs it, by which digests.
 
 use super::links::workload_path;
-use super::markup::{Depth, Frame, Text, number, short};
+use super::markup::{Depth, PageFrame, Text, number, short};
 use super::overview::warnings;
-use super::request_view::{Document, View};
+use super::request_view::{UnencodedPage, View};
 use super::view::explained;
 use crate::advice::Finding;
 use crate::report::{DigestPods, WorkloadReport};
@@ -13,7 +13,7 @@ use maud::{Markup, html};
 const MOST_WORKLOADS: usize = 200;
 
 /// The skewed pods on a node.
-pub(super) fn node_page(view: &View<'_>, node: &str) -> Document {
+pub(super) fn node_page(view: &View<'_>, node: &str) -> UnencodedPage {
     if !view.exposure.pods {
         let message =
             "podskew_pod_info is not served here, so pods and nodes are not named. With authentication they are.";
@@ -76,9 +76,10 @@ fn table(label: &str, caption: &Markup, headings: [&str; 5], rows: &[Markup]) ->
     }
 }
 
-fn page(view: &View<'_>, title: &str, depth: Depth, main: Markup) -> Document {
-    let frame = Frame { title, depth, search: "", generation: view.generation, now: view.now, workload: None, main };
-    Document::Page(200, frame.render())
+fn page(view: &View<'_>, title: &str, depth: Depth, main: Markup) -> UnencodedPage {
+    let frame =
+        PageFrame { title, depth, search: "", generation: view.generation, now: view.now, workload: None, main };
+    UnencodedPage::Page(200, frame.render())
 }
 
 fn workload_link(report: &WorkloadReport, depth: Depth) -> Markup {
@@ -91,7 +92,7 @@ fn workload_link(report: &WorkloadReport, depth: Depth) -> Markup {
 }
 
 /// Who runs an image reference.
-pub(super) fn image_page(view: &View<'_>, reference: &str) -> Document {
+pub(super) fn image_page(view: &View<'_>, reference: &str) -> UnencodedPage {
     if reference.is_empty() {
         let message = "Give a reference, as in image?ref=registry.example/shop/web:1.2.";
         return view.problem(400, Depth::TOP, "Which image?", message);

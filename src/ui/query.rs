@@ -1,6 +1,6 @@
 //! What a list is asked for: `?q=&namespace=&type=&state=&sort=&page=`, and `limit` and `continue` in the API.
 
-use super::board::Entry;
+use super::board::BoardEntry;
 use super::links::push_encoded;
 use crate::advice::Finding;
 use crate::report::Workload;
@@ -28,14 +28,14 @@ pub(super) struct Query {
     pub text: String,
     pub namespace: String,
     pub workload_type: String,
-    pub state: State,
+    pub state: StateFilter,
     pub sort: Sort,
     pub backwards: bool,
     /// From 1 on.
     pub page: usize,
     pub limit: usize,
     /// Where the API goes on.
-    pub after: Option<Key>,
+    pub after: Option<SortKey>,
     /// The image reference of `/image`.
     pub reference: String,
 }
@@ -44,11 +44,11 @@ macro_rules! states {
     ($($(#[$doc:meta])* $name:ident = $value:literal, $title:literal;)+) => {
         /// Which workloads are listed.
         #[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
-        pub(super) enum State {
+        pub(super) enum StateFilter {
             $($(#[$doc])* $name,)+
         }
 
-        impl State {
+        impl StateFilter {
             pub(super) const ALL: &'static [Self] = &[$(Self::$name,)+];
 
             /// The value of `state`.
@@ -84,14 +84,14 @@ states! {
     All = "all", "all workloads";
 }
 
-impl State {
+impl StateFilter {
     /// Whether workloads that are uniform are listed too.
     pub(super) fn lists_uniform(self) -> bool {
         matches!(self, Self::Uniform | Self::All)
     }
 
     /// Whether what was found in a workload is of this state.
-    pub(super) fn holds(self, entry: &Entry, now: UnixTime) -> bool {
+    pub(super) fn holds(self, entry: &BoardEntry, now: UnixTime) -> bool {
         let has = |finding| entry.findings.contains(&finding);
         match self {
             Self::NotUniform => entry.worst().is_some(),
@@ -140,15 +140,15 @@ impl Sort {
 
 /// Where an entry stands in a list; ties are broken by name.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Debug)]
-pub(super) struct Key {
+pub(super) struct SortKey {
     rank: (u32, u32),
     namespace: String,
     workload_type: String,
     name: String,
 }
 
-impl Key {
-    pub(super) fn of(entry: &Entry, sort: Sort) -> Self {
+impl SortKey {
+    pub(super) fn of(entry: &BoardEntry, sort: Sort) -> Self {
         let since = entry.since.unwrap_or(UnixTime::LAST).seconds();
         let rank = match sort {
             Sort::Worst => (u32::from(entry.rank().0), since),
@@ -209,9 +209,9 @@ impl Query {
                 "ref" => query.reference = value,
                 "state" => {
                     has_state = true;
-                    let known = State::ALL.iter().find(|state| state.as_str() == value);
+                    let known = StateFilter::ALL.iter().find(|state| state.as_str() == value);
                     query.state = *known.ok_or_else(|| {
-                        let all: Vec<_> = State::ALL.iter().map(|state| state.as_str()).collect();
+                        let all: Vec<_> = StateFilter::ALL.iter().map(|state| state.as_str()).collect();
                         format!("state takes {}, and not {}", all.join(", "), shown(&value))
                     })?;
                 }
@@ -231,7 +231,7 @@ impl Query {
                 "page" => query.page = number("page", &value, usize::MAX / MOST_ROWS)?,
                 "limit" => query.limit = number("limit", &value, MOST_ROWS)?,
                 "continue" => {
-                    let key = Key::parse(&value);
+                    let key = SortKey::parse(&value);
                     query.after =
                         Some(key.ok_or("continue takes what the answer before it had as continue, unchanged")?);
                 }
@@ -241,7 +241,7 @@ impl Query {
         }
         // A search is about all workloads, whatever was found in them.
         if !query.text.is_empty() && !has_state {
-            query.state = State::All;
+            query.state = StateFilter::All;
         }
         Ok(query)
     }
@@ -258,17 +258,17 @@ impl Query {
                 || is_in(&format!("{}/{}", workload.workload_type, workload.name)))
     }
 
-    pub(super) fn compare(&self, a: &Entry, b: &Entry) -> Ordering {
-        self.in_order(&Key::of(a, self.sort), &Key::of(b, self.sort))
+    pub(super) fn compare(&self, a: &BoardEntry, b: &BoardEntry) -> Ordering {
+        self.in_order(&SortKey::of(a, self.sort), &SortKey::of(b, self.sort))
     }
 
     /// Whether an entry stands behind where the last answer ended.
-    pub(super) fn is_after(&self, entry: &Entry) -> bool {
-        let is_behind = |after| self.in_order(&Key::of(entry, self.sort), after) == Ordering::Greater;
+    pub(super) fn is_after(&self, entry: &BoardEntry) -> bool {
+        let is_behind = |after| self.in_order(&SortKey::of(entry, self.sort), after) == Ordering::Greater;
         self.after.as_ref().is_none_or(is_behind)
     }
 
-    fn in_order(&self, a: &Key, b: &Key) -> Ordering {
+    fn in_order(&self, a: &SortKey, b: &SortKey) -> Ordering {
         if self.backwards { b.cmp(a) } else { a.cmp(b) }
     }
 
@@ -287,7 +287,7 @@ impl Query {
         push("q", &self.text);
         push("namespace", &self.namespace);
         push("type", &self.workload_type);
-        let by_default = if self.text.is_empty() { State::NotUniform } else { State::All };
+        let by_default = if self.text.is_empty() { StateFilter::NotUniform } else { StateFilter::All };
         push("state", if self.state == by_default { "" } else { self.state.as_str() });
         let mut sort = String::new();
         if self.sort != Sort::Worst || self.backwards {
@@ -296,7 +296,7 @@ impl Query {
         push("sort", &sort);
         push("page", &if self.page == 1 { String::new() } else { self.page.to_string() });
         push("limit", &if self.limit == ROWS { String::new() } else { self.limit.to_string() });
-        push("continue", &self.after.as_ref().map(Key::token).unwrap_or_default());
+        push("continue", &self.after.as_ref().map(SortKey::token).unwrap_or_default());
         text
     }
 }
@@ -319,7 +319,7 @@ fn shown(text: &str) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::{Key, Query, State};
+    use super::{Query, SortKey, StateFilter};
     use proptest::prelude::*;
 
     #[test]
@@ -329,7 +329,7 @@ mod tests {
         assert_eq!(form("page=1&state=not_uniform&sort=worst&q=&utm_source=x"), "");
         assert_eq!(form("state=latest_tag&namespace=shop"), form("namespace=shop&state=latest_tag&page=1"));
         assert_eq!(form("q=Web+Shop"), "?q=web%20shop");
-        assert_eq!(Query::parse("q=web").unwrap().state, State::All, "a search finds uniform workloads too");
+        assert_eq!(Query::parse("q=web").unwrap().state, StateFilter::All, "a search finds uniform workloads too");
     }
 
     #[test]
@@ -365,8 +365,8 @@ mod tests {
         #[test]
         fn a_token_is_read_as_it_was_written(a in any::<u32>(), b in any::<u32>(), names in proptest::array::uniform3(".{0,20}")) {
             let [namespace, workload_type, name] = names;
-            let key = Key { rank: (a, b), namespace, workload_type, name };
-            prop_assert_eq!(Key::parse(&key.token()), Some(key));
+            let key = SortKey { rank: (a, b), namespace, workload_type, name };
+            prop_assert_eq!(SortKey::parse(&key.token()), Some(key));
         }
     }
 }

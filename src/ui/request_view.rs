@@ -9,7 +9,7 @@ use maud::Markup;
 use percent_encoding::percent_decode_str;
 
 /// A document before it is encoded.
-pub(super) enum Document {
+pub(super) enum UnencodedPage {
     Page(u16, Markup),
     /// A body of the API.
     Json(String),

@@ -1,8 +1,8 @@
 //! What the pages read, and the rows that a query selects of it.
 
-use super::board::{Entry, Listed};
+use super::board::{BoardEntry, BoardList};
 use super::exposure::Exposure;
-use super::query::{Key, Query, State};
+use super::query::{Query, SortKey, StateFilter};
 use crate::advice::Finding;
 use crate::report::history::History;
 use crate::report::{Workload, WorkloadReport};
@@ -13,7 +13,7 @@ use std::sync::Arc;
 /// What is known of the cluster, and of podskew itself.
 pub trait Cluster {
     /// What is not uniform.
-    fn listed(&self) -> Listed;
+    fn listed(&self) -> BoardList;
 
     /// The number of the published picture, and when it was published; `None` while there is none.
     fn published(&self) -> (u64, Option<UnixTime>);
@@ -44,7 +44,7 @@ pub struct OwnState {
     /// The namespaces left out.
     pub excluded_namespaces: Vec<String>,
     /// Each watched resource.
-    pub resources: Vec<Watched>,
+    pub resources: Vec<WatchedResource>,
     /// Pods held.
     pub pods: u64,
     /// Whether registries are asked.
@@ -53,7 +53,7 @@ pub struct OwnState {
 
 /// A watched resource.
 #[derive(Clone, Copy, Debug)]
-pub struct Watched {
+pub struct WatchedResource {
     /// Its name in the API, in the plural.
     pub resource: &'static str,
     /// Whether what is known of it is complete and its watch alive.
@@ -65,7 +65,7 @@ pub struct Watched {
 /// Seconds without a byte after which a watch counts as stale: the threshold of the alert `PodskewStale`.
 const STALE: u32 = 600;
 
-impl Watched {
+impl WatchedResource {
     /// Whether what is known of it may be old.
     #[must_use]
     pub fn is_stale(&self, now: UnixTime) -> bool {
@@ -76,11 +76,11 @@ impl Watched {
 /// The rows that a query selects.
 #[derive(Default)]
 pub(super) struct Rows {
-    pub shown: Vec<Arc<Entry>>,
+    pub shown: Vec<Arc<BoardEntry>>,
     /// How many there are on all pages.
     pub all: usize,
     /// Where to go on.
-    pub next: Option<Key>,
+    pub next: Option<SortKey>,
 }
 
 /// What may be shown of a workload, as of now.
@@ -96,24 +96,30 @@ pub(super) fn explained(
 }
 
 /// Selects the rows of a page.
-pub(super) fn select(query: &Query, listed: &Listed, cluster: &dyn Cluster, exposure: Exposure, now: UnixTime) -> Rows {
-    let is_asked = |entry: &&Arc<Entry>| query.names(&entry.workload) && query.state.holds(entry, now);
-    let mut entries: Vec<Arc<Entry>> = listed.found.iter().filter(is_asked).cloned().collect();
+pub(super) fn select(
+    query: &Query,
+    listed: &BoardList,
+    cluster: &dyn Cluster,
+    exposure: Exposure,
+    now: UnixTime,
+) -> Rows {
+    let is_asked = |entry: &&Arc<BoardEntry>| query.names(&entry.workload) && query.state.holds(entry, now);
+    let mut entries: Vec<Arc<BoardEntry>> = listed.found.iter().filter(is_asked).cloned().collect();
     entries.extend(without_difference(query, listed, cluster));
     let all = entries.len();
     entries.retain(|entry| query.is_after(entry));
     entries.sort_by(|a, b| query.compare(a, b));
     let skipped = if query.after.is_none() { (query.page - 1).saturating_mul(query.limit) } else { 0 };
     let mut rest = entries.into_iter().skip(skipped);
-    let rows: Vec<Arc<Entry>> = rest.by_ref().take(query.limit).collect();
-    let next = rest.next().and_then(|_| rows.last().map(|last| Key::of(last, query.sort)));
+    let rows: Vec<Arc<BoardEntry>> = rest.by_ref().take(query.limit).collect();
+    let next = rest.next().and_then(|_| rows.last().map(|last| SortKey::of(last, query.sort)));
     Rows { shown: rows.into_iter().map(|row| filled(row, cluster, exposure)).collect(), all, next }
 }
 
 /// Entries of uniform workloads, without their pods: those are looked up for the rows of one page.
-fn without_difference(query: &Query, listed: &Listed, cluster: &dyn Cluster) -> Vec<Arc<Entry>> {
+fn without_difference(query: &Query, listed: &BoardList, cluster: &dyn Cluster) -> Vec<Arc<BoardEntry>> {
     let entry = |workload: &Workload, findings: &[Finding]| {
-        Arc::new(Entry {
+        Arc::new(BoardEntry {
             workload: workload.clone(),
             findings: findings.into(),
             what: Box::default(),
@@ -124,7 +130,7 @@ fn without_difference(query: &Query, listed: &Listed, cluster: &dyn Cluster) -> 
         })
     };
     let on_latest = listed.on_latest.iter().filter(|workload| query.names(workload));
-    if query.state == State::Latest {
+    if query.state == StateFilter::Latest {
         return on_latest.map(|workload| entry(workload, &[Finding::LatestTag])).collect();
     }
     if !query.state.lists_uniform() {
@@ -139,23 +145,23 @@ fn without_difference(query: &Query, listed: &Listed, cluster: &dyn Cluster) -> 
 }
 
 /// The row with its pods.
-fn filled(row: Arc<Entry>, cluster: &dyn Cluster, exposure: Exposure) -> Arc<Entry> {
+fn filled(row: Arc<BoardEntry>, cluster: &dyn Cluster, exposure: Exposure) -> Arc<BoardEntry> {
     if row.worst().is_some() {
         return row;
     }
     match explained(cluster, &row.workload, exposure) {
-        Some((report, _)) => Arc::new(Entry::of(&report)),
+        Some((report, _)) => Arc::new(BoardEntry::of(&report)),
         None => row,
     }
 }
 
 /// How many workloads are of a state.
-pub(super) fn count(state: State, listed: &Listed, workloads: usize, now: UnixTime) -> usize {
+pub(super) fn count(state: StateFilter, listed: &BoardList, workloads: usize, now: UnixTime) -> usize {
     let found = listed.found.iter().filter(|entry| state.holds(entry, now)).count();
     match state {
-        State::Latest => found + listed.on_latest.len(),
-        State::Uniform => workloads.saturating_sub(listed.found.len()),
-        State::All => workloads,
+        StateFilter::Latest => found + listed.on_latest.len(),
+        StateFilter::Uniform => workloads.saturating_sub(listed.found.len()),
+        StateFilter::All => workloads,
         _ => found,
     }
 }

@@ -1,8 +1,8 @@
 //! A workload's page: everything that `explain` says.
 
-use super::board::Group;
+use super::board::BoardGroup;
 use super::links::{Link, workload_path};
-use super::markup::{Depth, Frame, Text, ago, badge, bar, command, sentence, short, since, uniform_badge};
+use super::markup::{Depth, PageFrame, Text, ago, badge, bar, command, sentence, short, since, uniform_badge};
 use super::matrix::matrix;
 use super::overview::warnings;
 use super::request_view::View;
@@ -71,8 +71,16 @@ impl<'a> WorkloadPage<'a> {
             }
         };
         let (now, workload) = (self.taken.at, Some(workload));
-        Frame { title: &title, depth: Depth::WORKLOAD, search: "", generation: self.generation, now, workload, main }
-            .render()
+        PageFrame {
+            title: &title,
+            depth: Depth::WORKLOAD,
+            search: "",
+            generation: self.generation,
+            now,
+            workload,
+            main,
+        }
+        .render()
     }
 
     fn badges(&self) -> Markup {
@@ -240,10 +248,10 @@ impl<'a> WorkloadPage<'a> {
     }
 
     fn container(&self, name: &str, of_hash: &HashDigests) -> Markup {
-        let groups: Vec<Group> = of_hash
+        let groups: Vec<BoardGroup> = of_hash
             .digests
             .iter()
-            .map(|digest| Group {
+            .map(|digest| BoardGroup {
                 name: digest.digest.clone(),
                 current: of_hash.newest_digest.as_ref().map(|newest| *newest == digest.digest),
                 pods: digest.pods,

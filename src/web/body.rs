@@ -24,7 +24,7 @@ const PIECE_AT_REST: usize = 512 * 1024;
 
 /// Some frames that are sent as one, where they lie.
 #[derive(Default)]
-pub(super) struct Piece {
+pub(super) struct FrameRun {
     frames: VecDeque<Bytes>,
     remaining: usize,
 }
@@ -93,7 +93,7 @@ impl Body {
     }
 }
 
-impl Piece {
+impl FrameRun {
     fn push(&mut self, frame: Bytes) {
         if !frame.is_empty() {
             self.remaining += frame.len();
@@ -102,7 +102,7 @@ impl Piece {
     }
 }
 
-impl Buf for Piece {
+impl Buf for FrameRun {
     fn remaining(&self) -> usize {
         self.remaining
     }
@@ -130,12 +130,12 @@ impl Buf for Piece {
 }
 
 impl http_body::Body for Body {
-    type Data = Piece;
+    type Data = FrameRun;
     type Error = Infallible;
 
-    fn poll_frame(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Piece>, Infallible>>> {
+    fn poll_frame(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<FrameRun>, Infallible>>> {
         let body = self.get_mut();
-        let mut piece = Piece::default();
+        let mut piece = FrameRun::default();
         if let Some(stream) = &mut body.stream {
             let Some(frame) = ready!(stream.as_mut().poll_next(cx)) else { return Poll::Ready(None) };
             if let Some(clock) = &body.clock {
@@ -182,7 +182,7 @@ impl Drop for Body {
 
 #[cfg(test)]
 mod tests {
-    use super::{Buf, Bytes, IoSlice, Piece};
+    use super::{Buf, Bytes, FrameRun, IoSlice};
     use proptest::prelude::*;
 
     proptest! {
@@ -193,7 +193,7 @@ mod tests {
             steps in proptest::collection::vec((1_usize..20, 1_usize..5), 1..80),
         ) {
             let expected = frames.concat();
-            let mut piece = Piece::default();
+            let mut piece = FrameRun::default();
             frames.into_iter().map(Bytes::from).for_each(|frame| piece.push(frame));
             let mut read = Vec::new();
             for (most, vectors) in steps {

@@ -50,14 +50,14 @@ pub(super) enum Activity {
 }
 
 #[derive(Clone, Copy)]
-struct Now {
+struct PhaseState {
     phase: Phase,
     deadline: Instant,
     /// When the client was last heard, or was answered.
     since: Instant,
 }
 
-impl Now {
+impl PhaseState {
     fn begin(phase: Phase, length: Duration) -> Self {
         let since = Instant::now();
         Self { phase, deadline: since + length, since }
@@ -67,32 +67,32 @@ impl Now {
 /// The phase of one connection and when it must end. Hardly anybody but the connection's own task touches it.
 pub(super) struct Clock {
     limits: Limits,
-    now: Mutex<Now>,
+    now: Mutex<PhaseState>,
     evicted: Notify,
 }
 
 impl Clock {
     pub(super) fn new(limits: Limits) -> Self {
-        Self { limits, now: Mutex::new(Now::begin(Phase::Header, limits.header)), evicted: Notify::new() }
+        Self { limits, now: Mutex::new(PhaseState::begin(Phase::Header, limits.header)), evicted: Notify::new() }
     }
 
     /// A request was read completely. If the connection was to be closed, it stays: nothing that is asked is lost.
     pub(super) fn answering(&self) {
-        *self.lock() = Now::begin(Phase::Answering, self.limits.response);
+        *self.lock() = PhaseState::begin(Phase::Answering, self.limits.response);
     }
 
     /// The last frame of the answer was handed over, or nobody wants the rest.
     pub(super) fn answered(&self) {
         let mut now = self.lock();
         if now.phase == Phase::Streaming {
-            *now = Now::begin(Phase::Flushing, self.limits.frame);
+            *now = PhaseState::begin(Phase::Flushing, self.limits.frame);
         }
         now.phase = Phase::Flushing;
     }
 
     /// The answer is a stream, or another frame of it was handed over.
     pub(super) fn streaming(&self) {
-        *self.lock() = Now::begin(Phase::Streaming, self.limits.frame);
+        *self.lock() = PhaseState::begin(Phase::Streaming, self.limits.frame);
     }
 
     fn is_streaming(&self) -> bool {
@@ -133,7 +133,7 @@ impl Clock {
     fn received(&self) {
         let mut now = self.lock();
         match now.phase {
-            Phase::Idle => *now = Now::begin(Phase::Header, self.limits.header),
+            Phase::Idle => *now = PhaseState::begin(Phase::Header, self.limits.header),
             Phase::Header => now.since = Instant::now(),
             Phase::Answering | Phase::Streaming | Phase::Flushing | Phase::Evicted => {}
         }
@@ -143,11 +143,11 @@ impl Clock {
     fn flushed(&self) -> bool {
         let mut now = self.lock();
         if now.phase == Phase::Streaming {
-            *now = Now::begin(Phase::Streaming, BETWEEN_FRAMES);
+            *now = PhaseState::begin(Phase::Streaming, BETWEEN_FRAMES);
         }
         let is_answered = now.phase == Phase::Flushing;
         if is_answered {
-            *now = Now::begin(Phase::Idle, self.limits.idle);
+            *now = PhaseState::begin(Phase::Idle, self.limits.idle);
         }
         is_answered
     }
@@ -166,7 +166,7 @@ impl Clock {
         io::Error::new(ErrorKind::TimedOut, message)
     }
 
-    fn lock(&self) -> MutexGuard<'_, Now> {
+    fn lock(&self) -> MutexGuard<'_, PhaseState> {
         lock(&self.now)
     }
 }

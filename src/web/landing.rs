@@ -1,17 +1,17 @@
 //! The page a person sees who opens podskew's address.
 
-use super::Status;
+use super::WatchStatus;
 use std::fmt::{self, Write as _};
 
 /// The whole page: no script, and nothing that would have to be loaded from somewhere.
-pub(super) fn page(status: &Status) -> String {
+pub(super) fn page(status: &WatchStatus) -> String {
     let mut page = String::with_capacity(2048);
     // Writing to a String cannot fail.
     let _ = write_page(&mut page, status);
     page
 }
 
-fn write_page(page: &mut String, status: &Status) -> fmt::Result {
+fn write_page(page: &mut String, status: &WatchStatus) -> fmt::Result {
     write!(
         page,
         "<!DOCTYPE html>\n<html lang=\"en\">\n<head>\n<meta charset=\"utf-8\">\n\
@@ -83,11 +83,11 @@ impl fmt::Display for Escaped<'_> {
 
 #[cfg(test)]
 mod tests {
-    use super::{Status, page};
+    use super::{WatchStatus, page};
 
     #[test]
     fn names_what_is_watched_and_what_is_missing() {
-        let page = page(&Status {
+        let page = page(&WatchStatus {
             ready: false,
             waiting_for: vec!["pods".to_owned()],
             namespaces: vec!["shop".to_owned(), "blog".to_owned()],
@@ -109,11 +109,11 @@ mod tests {
     #[test]
     fn every_text_is_escaped() {
         let evil = "<script>alert('\"&')</script>".to_owned();
-        let page = page(&Status {
+        let page = page(&WatchStatus {
             waiting_for: vec![evil.clone()],
             namespaces: vec![evil.clone()],
             excluded_namespaces: vec![evil],
-            ..Status::default()
+            ..WatchStatus::default()
         });
         assert!(!page.contains("<script>"), "{page}");
         assert_eq!(page.matches("&lt;script&gt;alert(&#39;&quot;&amp;&#39;)&lt;/script&gt;").count(), 3);

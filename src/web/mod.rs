@@ -14,9 +14,9 @@ mod landing;
 mod limits;
 mod listener;
 mod pages;
-mod places;
 mod routes;
 mod server;
+mod slots;
 mod stream;
 mod streams;
 
@@ -25,8 +25,8 @@ use bytes::Bytes;
 pub use limits::Limits;
 pub use listener::{BindError, ListenAddress, bind};
 pub use pages::{PageAddress, PageRequest, PageResponse, Pages};
-pub use places::ConnectionCounts;
 pub use server::Server;
+pub use slots::ConnectionCounts;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -42,7 +42,7 @@ pub trait Site: Send + Sync + 'static {
     fn scraped(&self, encoding: Encoding, bytes: u64, duration: Duration);
 
     /// What podskew watches, and how far it is.
-    fn status(&self) -> Status;
+    fn status(&self) -> WatchStatus;
 
     /// Answers the page and the API; `None` where they are not served, and the landing page stands at `/`.
     fn pages(&self) -> Option<&Arc<dyn Pages>> {
@@ -71,7 +71,7 @@ impl From<ResponseBody> for Scrape {
 
 /// What podskew watches, and how far it is: the substance of `/readyz` and of the landing page.
 #[derive(Clone, Default, Debug)]
-pub struct Status {
+pub struct WatchStatus {
     /// Whether a complete picture stands at `/metrics`. It is taken back where pods may not be listed any more; other gaps are for
     /// alerts and not for probes.
     pub ready: bool,

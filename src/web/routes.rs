@@ -4,9 +4,9 @@ use super::body::Body;
 use super::landing::page as landing_page;
 use super::limits::Admission;
 use super::pages::{self, EVENTS, PageRequest, PageResponse, Pages};
-use super::places::Place;
+use super::slots::ConnectionSlot;
 use super::{ConnectionCounts, Site};
-use crate::access::{AccessControl, Asked, Denial};
+use crate::access::{AccessControl, AccessRequest, Rejection};
 use crate::exposition::{Encoding, negotiate};
 use futures::future::{BoxFuture, Either, Ready, ready};
 use http::header::{
@@ -22,11 +22,11 @@ use std::time::Instant;
 pub(super) fn answer<B>(
     site: &Arc<dyn Site>,
     request: &Request<B>,
-    place: &Place,
+    slot: &ConnectionSlot,
 ) -> impl Future<Output = Response<Body>> + Send + use<B> {
-    match public(site, request, place) {
+    match public(site, request, slot) {
         Some(response) => Either::Left(ready(response)),
-        None => content(site, request, place),
+        None => content(site, request, slot),
     }
 }
 
@@ -35,17 +35,17 @@ pub(super) async fn controlled_answer<B>(
     access: &AccessControl,
     site: &Arc<dyn Site>,
     request: &Request<B>,
-    place: &Place,
+    slot: &ConnectionSlot,
     has_certificate: bool,
 ) -> Response<Body> {
-    let mut response = if let Some(response) = public(site, request, place) {
+    let mut response = if let Some(response) = public(site, request, slot) {
         response
     } else {
         let path = request.uri().path();
         let route = if path == METRICS { METRICS } else { pages::pattern(path).unwrap_or("/") };
-        let asked = Asked { headers: request.headers(), route, has_certificate };
+        let asked = AccessRequest { headers: request.headers(), route, has_certificate };
         match access.check(&asked).await {
-            Ok(()) => content(site, request, place).await,
+            Ok(()) => content(site, request, slot).await,
             Err(denial) => denied(denial),
         }
     };
@@ -56,7 +56,7 @@ pub(super) async fn controlled_answer<B>(
 const METRICS: &str = "/metrics";
 
 /// The answer to a request that needs no credentials: probes, since the kubelet has none, and errors. `None` for content.
-fn public<B>(site: &Arc<dyn Site>, request: &Request<B>, place: &Place) -> Option<Response<Body>> {
+fn public<B>(site: &Arc<dyn Site>, request: &Request<B>, slot: &ConnectionSlot) -> Option<Response<Body>> {
     // RFC 9112 (3.2): exactly one from HTTP/1.1 on, and never two: what stands between might go by the other one.
     let hosts = request.headers().get_all(HOST).iter().count();
     if hosts > 1 || (hosts == 0 && request.version() > Version::HTTP_10) {
@@ -89,8 +89,8 @@ fn public<B>(site: &Arc<dyn Site>, request: &Request<B>, place: &Place) -> Optio
     if path == "/readyz" {
         return Some(readiness(site.as_ref()));
     }
-    if place.admission == Admission::Probe {
-        place.places().refuse();
+    if slot.admission == Admission::Probe {
+        slot.slots().refuse();
         return Some(refused());
     }
     None
@@ -100,15 +100,15 @@ fn public<B>(site: &Arc<dyn Site>, request: &Request<B>, place: &Place) -> Optio
 fn content<B>(
     site: &Arc<dyn Site>,
     request: &Request<B>,
-    place: &Place,
+    slot: &ConnectionSlot,
 ) -> Either<Ready<Response<Body>>, BoxFuture<'static, Response<Body>>> {
     let path = request.uri().path();
     if path == METRICS {
-        return Either::Left(ready(metrics(site, request.headers(), place.places().counts())));
+        return Either::Left(ready(metrics(site, request.headers(), slot.slots().counts())));
     }
     let Some(pages) = site.pages() else { return Either::Left(ready(landing(site.as_ref()))) };
     if path == EVENTS {
-        return Either::Left(ready(events(pages, place, request.method())));
+        return Either::Left(ready(events(pages, slot, request.method())));
     }
     let headers = request.headers();
     let (_, encoding) = negotiate(None, joined(headers, &ACCEPT_ENCODING).as_deref());
@@ -123,8 +123,8 @@ fn content<B>(
 }
 
 /// A stream of events; 204 where every place is taken, which tells a client to ask now and then instead.
-fn events(pages: &Arc<dyn Pages>, place: &Place, method: &Method) -> Response<Body> {
-    let taken = place.peer.and_then(|peer| place.places().streams.take(peer));
+fn events(pages: &Arc<dyn Pages>, slot: &ConnectionSlot, method: &Method) -> Response<Body> {
+    let taken = slot.peer.and_then(|peer| slot.slots().streams.take(peer));
     let Some(taken) = taken else {
         let mut response = Response::new(Body::text(""));
         *response.status_mut() = StatusCode::NO_CONTENT;
@@ -136,7 +136,7 @@ fn events(pages: &Arc<dyn Pages>, place: &Place, method: &Method) -> Response<Bo
     let body = if method == Method::HEAD {
         Body::text("")
     } else {
-        place.give_back();
+        slot.give_back();
         Body::stream(taken.frames(events))
     };
     let mut response = with(Response::new(body), CONTENT_TYPE, "text/event-stream");
@@ -225,7 +225,7 @@ fn refused() -> Response<Body> {
     with(with(full, RETRY_AFTER, "5"), CONNECTION, "close")
 }
 
-fn denied(denial: Denial) -> Response<Body> {
+fn denied(denial: Rejection) -> Response<Body> {
     let mut response = text(denial.status, format!("{}\n", denial.message));
     if let Some(challenge) = denial.challenge {
         response = with(response, WWW_AUTHENTICATE, challenge);

@@ -2,7 +2,7 @@
 
 use super::deadline::Timed;
 use super::limits::Admission;
-use super::places::{Place, Places};
+use super::slots::{ConnectionSlot, ConnectionSlots};
 use super::stream::Stream;
 use super::{Limits, Site, routes};
 use crate::access::AccessControl;
@@ -33,7 +33,7 @@ pub struct Server {
     listener: TcpListener,
     site: Arc<dyn Site>,
     limits: Limits,
-    places: Arc<Places>,
+    slots: Arc<ConnectionSlots>,
     access: Option<Arc<AccessControl>>,
 }
 
@@ -41,7 +41,7 @@ impl Server {
     /// A server of `site` on a listener that [`bind`](super::bind) made.
     #[must_use]
     pub fn new(listener: TcpListener, site: Arc<dyn Site>, limits: Limits) -> Self {
-        Self { listener, site, limits, places: Arc::new(Places::new(limits)), access: None }
+        Self { listener, site, limits, slots: Arc::new(ConnectionSlots::new(limits)), access: None }
     }
 
     /// Restricts access; `None` serves everybody.
@@ -71,24 +71,24 @@ impl Server {
                 Some(_) = connections.join_next() => continue,
                 stream = self.accept(&mut pause) => stream,
             };
-            let mut place = tokio::select! {
+            let mut slot = tokio::select! {
                 biased;
                 () = &mut stop => break,
-                place = self.places.take() => place,
+                slot = self.slots.take() => slot,
             };
-            place.peer = stream.peer_addr().ok().map(|address| address.ip().to_canonical());
+            slot.peer = stream.peer_addr().ok().map(|address| address.ip().to_canonical());
             let site = Arc::clone(&self.site);
             let closing = closing.subscribe();
             let access = self.access.clone();
             connections.spawn(async move {
-                if let Err(error) = serve_connection(stream, site, place, access, closing).await {
+                if let Err(error) = serve_connection(stream, site, slot, access, closing).await {
                     tracing::debug!(error = &*error as &dyn std::error::Error, "a connection ended early");
                 }
             });
         }
         drop(self.listener);
         closing.send_replace(true);
-        self.places.streams.close();
+        self.slots.streams.close();
         let drained =
             tokio::time::timeout(self.limits.grace, async { while connections.join_next().await.is_some() {} });
         if drained.await.is_err() {
@@ -107,7 +107,7 @@ impl Server {
                 }
                 Err(error) if concerns_one_connection(&error) => {}
                 Err(error) => {
-                    let closed = self.places.close_idlest();
+                    let closed = self.slots.close_idlest();
                     tracing::debug!(
                         error = &error as &dyn std::error::Error,
                         closed,
@@ -152,13 +152,13 @@ impl Pause {
 async fn serve_connection(
     stream: TcpStream,
     site: Arc<dyn Site>,
-    place: Place,
+    slot: ConnectionSlot,
     access: Option<Arc<AccessControl>>,
     mut closing: watch::Receiver<bool>,
 ) -> Result<(), Box<dyn Error + Send + Sync>> {
     // Without it the last, small segment of an answer would wait for an acknowledgement. If it fails, it waits.
     let _ = stream.set_nodelay(true);
-    let clock = &place.clock;
+    let clock = &slot.clock;
     let stream = Timed::new(stream, Arc::clone(clock));
     let stream = match access.as_ref().and_then(|access| access.tls()) {
         None => Stream::Plain(stream),
@@ -171,13 +171,13 @@ async fn serve_connection(
         },
     };
     let has_certificate = stream.has_certificate();
-    let (site, place, access) = (&site, &place, access.as_deref());
+    let (site, slot, access) = (&site, &slot, access.as_deref());
     let service = service_fn(move |request: Request<Incoming>| {
         clock.answering();
         let answer = match access {
-            None => Either::Left(routes::answer(site, &request, place)),
+            None => Either::Left(routes::answer(site, &request, slot)),
             Some(access) => Either::Right(Box::pin(async move {
-                routes::controlled_answer(access, site, &request, place, has_certificate).await
+                routes::controlled_answer(access, site, &request, slot, has_certificate).await
             })),
         };
         answer.map(|answer| Ok::<_, Infallible>(answer.map(|body| body.timed(Arc::clone(clock)))))
@@ -186,7 +186,7 @@ async fn serve_connection(
         http1::Builder::new()
             // `Clock` keeps this time and the others.
             .header_read_timeout(None)
-            .keep_alive(place.admission == Admission::Served)
+            .keep_alive(slot.admission == Admission::Served)
             // A client may say that it has nothing more to ask before it reads the answer.
             .half_close(true)
             .max_buf_size(BUFFER_BYTES)

@@ -25,7 +25,7 @@ pub(super) struct Streams {
 }
 
 /// The place of one stream. It is free again once this is dropped.
-pub(super) struct StreamPlace {
+pub(super) struct StreamSlot {
     streams: Arc<Streams>,
     address: IpAddr,
 }
@@ -36,7 +36,7 @@ impl Streams {
     }
 
     /// A place for a stream to this address; `None` where all are taken.
-    pub(super) fn take(self: &Arc<Self>, address: IpAddr) -> Option<StreamPlace> {
+    pub(super) fn take(self: &Arc<Self>, address: IpAddr) -> Option<StreamSlot> {
         let mut open = self.lock();
         if open.values().sum::<usize>() >= self.most {
             return None;
@@ -46,7 +46,7 @@ impl Streams {
             return None;
         }
         *of_address += 1;
-        Some(StreamPlace { streams: Arc::clone(self), address })
+        Some(StreamSlot { streams: Arc::clone(self), address })
     }
 
     /// Ends all of them.
@@ -59,11 +59,11 @@ impl Streams {
     }
 }
 
-impl StreamPlace {
+impl StreamSlot {
     /// The events, with signs of life between them, until they or the server end.
     pub(super) fn frames(self, events: BoxStream<'static, Bytes>) -> BoxStream<'static, Bytes> {
         let closing = self.streams.closing.subscribe();
-        let next = |(mut events, mut closing, place): (BoxStream<'static, Bytes>, watch::Receiver<bool>, Self)| async move {
+        let next = |(mut events, mut closing, slot): (BoxStream<'static, Bytes>, watch::Receiver<bool>, Self)| async move {
             let frame = tokio::select! {
                 biased;
                 // An error means that the server is gone, which is the same.
@@ -71,13 +71,13 @@ impl StreamPlace {
                 event = events.next() => event,
                 () = sleep(HEARTBEAT) => Some(SIGN_OF_LIFE),
             };
-            frame.map(|frame| (frame, (events, closing, place)))
+            frame.map(|frame| (frame, (events, closing, slot)))
         };
         unfold((events, closing, self), next).boxed()
     }
 }
 
-impl Drop for StreamPlace {
+impl Drop for StreamSlot {
     fn drop(&mut self) {
         let mut open = self.streams.lock();
         if let Some(of_address) = open.get_mut(&self.address) {

@@ -7,9 +7,9 @@ use crate::scraping::{Prometheus, eventually};
 use crate::secured;
 use crate::secured::{Connection, Kit, Served, Tls, basic, hash, hash_of_cost, jwt};
 use http::{HeaderMap, HeaderValue};
-use podskew::access::{AccessConfig, AccessControl, Asked};
+use podskew::access::{AccessConfig, AccessControl, AccessRequest};
 use podskew::exposition::{Encoding, Format};
-use podskew::web::{ConnectionCounts, Limits, ListenAddress, Scrape, Server, Site, Status, bind};
+use podskew::web::{ConnectionCounts, Limits, ListenAddress, Scrape, Server, Site, WatchStatus, bind};
 use serde::Deserialize;
 use serde_json::{Value, json};
 use simulator::{Account, BulkConfig, Fault, Simulator, SimulatorConfig, bulk};
@@ -371,7 +371,7 @@ async fn wrong_passwords_hold_no_scrape_up() {
 async fn status_of(access: &AccessControl, user: &str, password: &str) -> u16 {
     let mut headers = HeaderMap::new();
     headers.insert(http::header::AUTHORIZATION, basic(user, password.as_bytes()).parse().unwrap());
-    let checked = access.check(&Asked { headers: &headers, route: "/metrics", has_certificate: false }).await;
+    let checked = access.check(&AccessRequest { headers: &headers, route: "/metrics", has_certificate: false }).await;
     checked.err().map_or(200, |denial| denial.status.as_u16())
 }
 
@@ -639,8 +639,8 @@ impl Site for Stub {
 
     fn scraped(&self, _: Encoding, _: u64, _: Duration) {}
 
-    fn status(&self) -> Status {
-        Status::default()
+    fn status(&self) -> WatchStatus {
+        WatchStatus::default()
     }
 }
 
@@ -916,7 +916,7 @@ async fn in_process(audiences: &[&str]) -> (Simulator, AccessControl) {
 async fn status(access: &AccessControl, token: &str) -> u16 {
     let mut headers = HeaderMap::new();
     headers.insert(http::header::AUTHORIZATION, HeaderValue::try_from(format!("Bearer {token}")).unwrap());
-    match access.check(&Asked { headers: &headers, route: "/metrics", has_certificate: false }).await {
+    match access.check(&AccessRequest { headers: &headers, route: "/metrics", has_certificate: false }).await {
         Ok(()) => 200,
         Err(denial) => {
             assert_eq!(denial.retry_after.is_some(), denial.status == 503, "{denial:?}");

@@ -6,7 +6,7 @@ use futures::future::BoxFuture;
 use futures::stream::{BoxStream, StreamExt as _, repeat};
 use podskew::exposition::{Encoding, Format};
 use podskew::web::{
-    ConnectionCounts, Limits, ListenAddress, PageRequest, PageResponse, Pages, Scrape, Server, Site, Status, bind,
+    ConnectionCounts, Limits, ListenAddress, PageRequest, PageResponse, Pages, Scrape, Server, Site, WatchStatus, bind,
 };
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex};
@@ -20,7 +20,7 @@ use tokio::task::JoinHandle;
 struct Stub {
     frame: Bytes,
     frames: usize,
-    status: Mutex<Status>,
+    status: Mutex<WatchStatus>,
     pages: Option<Arc<dyn Pages>>,
     scraped: Mutex<Vec<(Encoding, u64)>>,
 }
@@ -37,7 +37,7 @@ impl Site for Stub {
         self.scraped.lock().unwrap().push((encoding, bytes));
     }
 
-    fn status(&self) -> Status {
+    fn status(&self) -> WatchStatus {
         self.status.lock().unwrap().clone()
     }
 

@@ -15,7 +15,7 @@ pub(super) struct Reviewer {
 
 /// Why a review has no verdict.
 #[derive(Debug)]
-pub(super) enum Failure {
+pub(super) enum ReviewFailure {
     /// No answer, or a temporary error: 5xx or 429.
     Silence(String),
     /// Any other error, such as a missing right of podskew's account.
@@ -28,7 +28,7 @@ impl Reviewer {
     }
 
     /// The owner of a token; `None` if the API server does not accept the token.
-    pub(super) async fn user(&self, token: String) -> Result<Option<UserInfo>, Failure> {
+    pub(super) async fn user(&self, token: String) -> Result<Option<UserInfo>, ReviewFailure> {
         let audiences = (!self.audiences.is_empty()).then(|| self.audiences.clone());
         let spec = TokenReviewSpec { token, audiences };
         let review = TokenReview { spec, ..TokenReview::default() };
@@ -43,7 +43,7 @@ impl Reviewer {
     }
 
     /// Whether a user may `get` a non-resource path.
-    pub(super) async fn may_get(&self, user: UserInfo, path: &str) -> Result<bool, Failure> {
+    pub(super) async fn may_get(&self, user: UserInfo, path: &str) -> Result<bool, ReviewFailure> {
         let attributes = NonResourceAttributes { path: Some(path.to_owned()), verb: Some("get".to_owned()) };
         let spec = SubjectAccessReviewSpec {
             extra: user.extra,
@@ -60,17 +60,17 @@ impl Reviewer {
 }
 
 /// Maps an error to its code and reason. Nothing else is kept: the request holds a token.
-fn failure(error: &kube::Error) -> Failure {
+fn failure(error: &kube::Error) -> ReviewFailure {
     match error {
         kube::Error::Api(status) => {
             let code = StatusCode::from_u16(status.code).ok();
             let is_temporary = code.is_some_and(|code| code.is_server_error() || code == StatusCode::TOO_MANY_REQUESTS);
             let text = format!("{} {}", status.code, status.reason);
-            if is_temporary { Failure::Silence(text) } else { Failure::Refusal(text) }
+            if is_temporary { ReviewFailure::Silence(text) } else { ReviewFailure::Refusal(text) }
         }
-        kube::Error::SerdeError(_) => Failure::Refusal("the answer cannot be read".to_owned()),
-        kube::Error::Service(error) => Failure::Silence(error.to_string()),
-        kube::Error::HyperError(error) => Failure::Silence(error.to_string()),
-        _ => Failure::Silence("the request failed".to_owned()),
+        kube::Error::SerdeError(_) => ReviewFailure::Refusal("the answer cannot be read".to_owned()),
+        kube::Error::Service(error) => ReviewFailure::Silence(error.to_string()),
+        kube::Error::HyperError(error) => ReviewFailure::Silence(error.to_string()),
+        _ => ReviewFailure::Silence("the request failed".to_owned()),
     }
 }

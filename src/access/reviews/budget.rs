@@ -18,13 +18,13 @@ const REQUESTS: usize = 2;
 
 /// The budget. Reserved requests count until they are sent or given back.
 #[derive(Default)]
-pub(super) struct Budget {
+pub(super) struct ReviewBudget {
     sent: VecDeque<Instant>,
     reserved: usize,
     open: usize,
 }
 
-impl Budget {
+impl ReviewBudget {
     /// Reserves the requests of a review; `false` if the limit is reached.
     pub(super) fn begin(&mut self, is_known: bool, now: Instant) -> bool {
         while self.sent.front().is_some_and(|sent| now.duration_since(*sent) >= Duration::from_secs(1)) {
@@ -54,14 +54,14 @@ impl Budget {
 
 #[cfg(test)]
 mod tests {
-    use super::Budget;
+    use super::ReviewBudget;
     use std::time::Duration;
     use tokio::time::Instant;
 
     #[test]
     fn no_second_has_more_than_ten_requests() {
         let begun = Instant::now();
-        let mut budget = Budget::default();
+        let mut budget = ReviewBudget::default();
         let mut sent = Vec::new();
         // Every token is wrong: one request each, as fast as can be, for five seconds.
         for millisecond in 0..5_000 {
@@ -81,8 +81,8 @@ mod tests {
     #[test]
     fn something_is_kept_for_tokens_that_are_known() {
         let now = Instant::now();
-        let mut budget = Budget::default();
-        let begun = |budget: &mut Budget, known| (0..9).filter(|_| budget.begin(known, now)).count();
+        let mut budget = ReviewBudget::default();
+        let begun = |budget: &mut ReviewBudget, known| (0..9).filter(|_| budget.begin(known, now)).count();
         assert_eq!((begun(&mut budget, false), begun(&mut budget, true), begun(&mut budget, true)), (3, 1, 0));
         for _ in 0..4 {
             budget.end(0);

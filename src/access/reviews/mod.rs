@@ -7,17 +7,17 @@ mod api;
 mod budget;
 mod token;
 
-use super::Denial;
-use super::recent::Recent;
+use super::Rejection;
+use super::recent::LruMap;
 use crate::sync::lock;
 use crate::time::UnixTime;
-use api::{Failure, Reviewer};
-use budget::Budget;
+use api::{ReviewFailure, Reviewer};
+use budget::ReviewBudget;
 use http::StatusCode;
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
-use token::Token;
+use token::Jwt;
 use tokio::sync::watch;
 use tokio::time::{Instant, timeout};
 
@@ -41,7 +41,7 @@ const LOG_INTERVAL: Duration = Duration::from_secs(60);
 
 /// The result of the reviews of a token.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-enum Verdict {
+enum ReviewVerdict {
     Allowed,
     /// The API server does not accept the token.
     Unauthenticated,
@@ -52,7 +52,7 @@ enum Verdict {
 }
 
 /// A token's SHA-256, and the path.
-type Key = ([u8; 32], &'static str);
+type CacheKey = ([u8; 32], &'static str);
 
 #[derive(Clone, Copy)]
 struct Allow {
@@ -68,11 +68,11 @@ impl Allow {
     }
 }
 
-struct Known {
-    allowed: Recent<Key, Allow>,
-    denied: Recent<Key, (Instant, Verdict)>,
-    pending: HashMap<Key, watch::Receiver<Option<Verdict>>>,
-    budget: Budget,
+struct VerdictCache {
+    allowed: LruMap<CacheKey, Allow>,
+    denied: LruMap<CacheKey, (Instant, ReviewVerdict)>,
+    pending: HashMap<CacheKey, watch::Receiver<Option<ReviewVerdict>>>,
+    budget: ReviewBudget,
     /// Whether the last review got no answer.
     is_silent: bool,
     logged: Option<Instant>,
@@ -81,16 +81,16 @@ struct Known {
 /// Reviews tokens, within a budget, and caches verdicts.
 pub(super) struct Reviews {
     reviewer: Reviewer,
-    known: Mutex<Known>,
+    known: Mutex<VerdictCache>,
 }
 
 impl Reviews {
     pub(super) fn new(client: kube::Client, audiences: Vec<String>) -> Self {
-        let known = Known {
-            allowed: Recent::new(REMEMBERED),
-            denied: Recent::new(REMEMBERED),
+        let known = VerdictCache {
+            allowed: LruMap::new(REMEMBERED),
+            denied: LruMap::new(REMEMBERED),
             pending: HashMap::new(),
-            budget: Budget::default(),
+            budget: ReviewBudget::default(),
             is_silent: false,
             logged: None,
         };
@@ -98,32 +98,32 @@ impl Reviews {
     }
 
     /// Checks whether the owner of a token may get `path`.
-    pub(super) async fn check(self: &Arc<Self>, token: Option<&str>, path: &'static str) -> Result<(), Denial> {
-        let verdict = match token.and_then(Token::read) {
+    pub(super) async fn check(self: &Arc<Self>, token: Option<&str>, path: &'static str) -> Result<(), Rejection> {
+        let verdict = match token.and_then(Jwt::read) {
             Some(token) => self.judge(&token, path).await,
-            None => Verdict::Unauthenticated,
+            None => ReviewVerdict::Unauthenticated,
         };
         match verdict {
-            Verdict::Allowed => Ok(()),
-            Verdict::Unauthenticated => Err(Denial {
+            ReviewVerdict::Allowed => Ok(()),
+            ReviewVerdict::Unauthenticated => Err(Rejection {
                 challenge: Some("Bearer realm=\"podskew\""),
-                ..Denial::new(StatusCode::UNAUTHORIZED, "a bearer token that the API server accepts is needed")
+                ..Rejection::new(StatusCode::UNAUTHORIZED, "a bearer token that the API server accepts is needed")
             }),
-            Verdict::Forbidden => {
-                Err(Denial::new(StatusCode::FORBIDDEN, "the token's owner lacks the right to get this path"))
+            ReviewVerdict::Forbidden => {
+                Err(Rejection::new(StatusCode::FORBIDDEN, "the token's owner lacks the right to get this path"))
             }
-            Verdict::Undecided => Err(undecided()),
+            ReviewVerdict::Undecided => Err(undecided()),
         }
     }
 
-    async fn judge(self: &Arc<Self>, token: &Token<'_>, path: &'static str) -> Verdict {
+    async fn judge(self: &Arc<Self>, token: &Jwt<'_>, path: &'static str) -> ReviewVerdict {
         let key = (token.digest, path);
         let mut pending = {
             let mut known = self.lock();
             let now = Instant::now();
             let allow = known.allowed.get(&key).copied();
             if allow.is_some_and(|allow| allow.holds(now, ALLOWED)) {
-                return Verdict::Allowed;
+                return ReviewVerdict::Allowed;
             }
             if let Some((_, verdict)) = known.denied.get(&key).copied().filter(|(until, _)| now < *until) {
                 return verdict;
@@ -135,35 +135,41 @@ impl Reviews {
             }
             match pending {
                 // The review runs in the background: no request waits for an API server that was silent a moment ago.
-                Some(_) if was_good && known.is_silent => return Verdict::Allowed,
+                Some(_) if was_good && known.is_silent => return ReviewVerdict::Allowed,
                 Some(pending) => pending,
-                None => return if was_good { Verdict::Allowed } else { Verdict::Undecided },
+                None => return if was_good { ReviewVerdict::Allowed } else { ReviewVerdict::Undecided },
             }
         };
         let verdict = pending.wait_for(Option::is_some).await;
-        verdict.ok().and_then(|verdict| *verdict).unwrap_or(Verdict::Undecided)
+        verdict.ok().and_then(|verdict| *verdict).unwrap_or(ReviewVerdict::Undecided)
     }
 
     /// Starts a review in a task of its own: other requests may wait for it after the first client has gone.
-    fn begin(self: &Arc<Self>, known: &mut Known, token: &Token<'_>, key: Key) -> watch::Receiver<Option<Verdict>> {
+    fn begin(
+        self: &Arc<Self>,
+        known: &mut VerdictCache,
+        token: &Jwt<'_>,
+        key: CacheKey,
+    ) -> watch::Receiver<Option<ReviewVerdict>> {
         let (sender, receiver) = watch::channel(None);
         known.pending.insert(key, receiver.clone());
         let (reviews, text, expiry) = (Arc::clone(self), token.text.to_owned(), token.expiry);
         tokio::spawn(async move {
             let mut sent = 0;
             let answer = timeout(PATIENCE, reviews.ask(text, key.1, &mut sent)).await;
-            let answer = answer.unwrap_or_else(|_| Err(Failure::Silence(format!("no answer within {PATIENCE:?}"))));
+            let answer =
+                answer.unwrap_or_else(|_| Err(ReviewFailure::Silence(format!("no answer within {PATIENCE:?}"))));
             sender.send_replace(Some(reviews.end(key, expiry, answer, sent)));
         });
         receiver
     }
 
-    async fn ask(&self, token: String, path: &str, sent: &mut usize) -> Result<Verdict, Failure> {
+    async fn ask(&self, token: String, path: &str, sent: &mut usize) -> Result<ReviewVerdict, ReviewFailure> {
         self.send(sent);
-        let Some(user) = self.reviewer.user(token).await? else { return Ok(Verdict::Unauthenticated) };
+        let Some(user) = self.reviewer.user(token).await? else { return Ok(ReviewVerdict::Unauthenticated) };
         self.send(sent);
         let is_allowed = self.reviewer.may_get(user, path).await?;
-        Ok(if is_allowed { Verdict::Allowed } else { Verdict::Forbidden })
+        Ok(if is_allowed { ReviewVerdict::Allowed } else { ReviewVerdict::Forbidden })
     }
 
     fn send(&self, sent: &mut usize) {
@@ -171,17 +177,23 @@ impl Reviews {
         self.lock().budget.send(Instant::now());
     }
 
-    fn end(&self, key: Key, expiry: Option<i64>, answer: Result<Verdict, Failure>, sent: usize) -> Verdict {
+    fn end(
+        &self,
+        key: CacheKey,
+        expiry: Option<i64>,
+        answer: Result<ReviewVerdict, ReviewFailure>,
+        sent: usize,
+    ) -> ReviewVerdict {
         let mut known = self.lock();
         let now = Instant::now();
         known.pending.remove(&key);
         known.budget.end(sent);
-        known.is_silent = matches!(answer, Err(Failure::Silence(_)));
+        known.is_silent = matches!(answer, Err(ReviewFailure::Silence(_)));
         match answer {
-            Ok(Verdict::Allowed) => {
+            Ok(ReviewVerdict::Allowed) => {
                 known.denied.remove(&key);
                 known.allowed.insert(key, Allow { confirmed: now, expiry });
-                Verdict::Allowed
+                ReviewVerdict::Allowed
             }
             Ok(verdict) => {
                 known.allowed.remove(&key);
@@ -191,37 +203,37 @@ impl Reviews {
             Err(failure) => {
                 log(&mut known, now, &failure);
                 let was_good = known.allowed.get(&key).is_some_and(|allow| allow.holds(now, ALLOWED_IN_SILENCE));
-                let stays = was_good && matches!(failure, Failure::Silence(_));
-                if stays { Verdict::Allowed } else { Verdict::Undecided }
+                let stays = was_good && matches!(failure, ReviewFailure::Silence(_));
+                if stays { ReviewVerdict::Allowed } else { ReviewVerdict::Undecided }
             }
         }
     }
 
-    fn lock(&self) -> MutexGuard<'_, Known> {
+    fn lock(&self) -> MutexGuard<'_, VerdictCache> {
         lock(&self.known)
     }
 }
 
 /// The denial while there is no verdict.
-pub(super) fn undecided() -> Denial {
-    Denial {
+pub(super) fn undecided() -> Rejection {
+    Rejection {
         retry_after: Some(Duration::from_secs(5)),
-        ..Denial::new(StatusCode::SERVICE_UNAVAILABLE, "the token cannot be reviewed at the moment; try again soon")
+        ..Rejection::new(StatusCode::SERVICE_UNAVAILABLE, "the token cannot be reviewed at the moment; try again soon")
     }
 }
 
-fn log(known: &mut Known, now: Instant, failure: &Failure) {
+fn log(known: &mut VerdictCache, now: Instant, failure: &ReviewFailure) {
     if known.logged.is_some_and(|logged| now.duration_since(logged) < LOG_INTERVAL) {
         return;
     }
     known.logged = Some(now);
     match failure {
-        Failure::Silence(error) => tracing::warn!(
+        ReviewFailure::Silence(error) => tracing::warn!(
             error,
             "token review failed, tokens that were good within {} minutes stay so",
             ALLOWED_IN_SILENCE.as_secs() / 60
         ),
-        Failure::Refusal(error) => tracing::error!(
+        ReviewFailure::Refusal(error) => tracing::error!(
             error,
             "token review refused: give podskew's account `create` on `tokenreviews` in authentication.k8s.io and on \
              `subjectaccessreviews` in authorization.k8s.io"

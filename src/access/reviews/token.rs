@@ -8,7 +8,7 @@ use serde::Deserialize;
 const LONGEST: usize = 16 << 10;
 
 /// A token in the form of a JSON Web Token. Its content is not verified here.
-pub(super) struct Token<'a> {
+pub(super) struct Jwt<'a> {
     pub(super) text: &'a str,
     /// SHA-256 of the token, the key of the caches.
     pub(super) digest: [u8; 32],
@@ -21,7 +21,7 @@ struct Claims {
     exp: Option<f64>,
 }
 
-impl<'a> Token<'a> {
+impl<'a> Jwt<'a> {
     /// `None` for a text that is no token or is too long. It needs no review.
     pub(super) fn read(text: &'a str) -> Option<Self> {
         if text.len() > LONGEST {
@@ -55,7 +55,7 @@ fn whole_seconds(seconds: f64) -> i64 {
 
 #[cfg(test)]
 mod tests {
-    use super::{LONGEST, Token};
+    use super::{Jwt, LONGEST};
     use base64::Engine as _;
     use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 
@@ -66,7 +66,7 @@ mod tests {
 
     #[test]
     fn a_token_tells_when_it_ends() {
-        let expiry = |claims: &str| Token::read(&token(claims)).map(|token| token.expiry);
+        let expiry = |claims: &str| Jwt::read(&token(claims)).map(|token| token.expiry);
         let at = |seconds: i64| Some(Some(seconds));
         assert_eq!(expiry(r#"{"exp":1800000000,"sub":"system:serviceaccount:a:b"}"#), at(1_800_000_000));
         assert_eq!(expiry(r#"{"exp":1800000000.9}"#), at(1_800_000_000));
@@ -79,7 +79,7 @@ mod tests {
     fn what_is_no_token_is_known_at_once() {
         let long = token(&format!("{{\"pad\":\"{}\"}}", "x".repeat(LONGEST)));
         for text in ["", "abc", "a.b", "a.b.c.d", "..", "a b.c.d", "ä.b.c", &long] {
-            assert!(Token::read(text).is_none(), "{text:.20}");
+            assert!(Jwt::read(text).is_none(), "{text:.20}");
         }
     }
 }

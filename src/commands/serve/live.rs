@@ -6,7 +6,7 @@ use crate::sync::lock;
 use crate::telemetry::Telemetry;
 use crate::time::UnixTime;
 use crate::watch::WatchHealth;
-use crate::web::{ConnectionCounts, Pages, Scrape, Site, Status};
+use crate::web::{ConnectionCounts, Pages, Scrape, Site, WatchStatus};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock};
 use std::time::Duration;
@@ -123,9 +123,9 @@ impl Site for Live {
         self.telemetry.exposition_bytes.with_label_values(&[encoding]).set(i64::try_from(bytes).unwrap_or(i64::MAX));
     }
 
-    fn status(&self) -> Status {
+    fn status(&self) -> WatchStatus {
         let progress = self.progress();
-        Status {
+        WatchStatus {
             ready: progress.ready,
             waiting_for: progress.waiting_for.clone(),
             namespaces: self.namespaces.clone(),
@@ -160,7 +160,7 @@ impl Site for PageSite {
         self.live.scraped(encoding, bytes, duration);
     }
 
-    fn status(&self) -> Status {
+    fn status(&self) -> WatchStatus {
         self.live.status()
     }
 

@@ -10,7 +10,7 @@ use crate::report::history::History;
 use crate::report::{Workload, WorkloadReport};
 use crate::sync::lock;
 use crate::time::UnixTime;
-use crate::ui::{Answer, Board, Cluster, Listed, OwnState, Request, Ui, Watched, is_served};
+use crate::ui::{Board, BoardList, Cluster, OwnState, Request, Response, Ui, WatchedResource, is_served};
 use crate::web::{PageRequest, PageResponse, Pages};
 use bytes::Bytes;
 use futures::future::BoxFuture;
@@ -108,7 +108,7 @@ fn as_asked(request: &PageRequest) -> Request<'_> {
     }
 }
 
-fn response(answer: Answer) -> PageResponse {
+fn response(answer: Response) -> PageResponse {
     let header = |(name, value): (&'static str, String)| {
         Some((HeaderName::from_static(name), HeaderValue::try_from(value).ok()?))
     };
@@ -135,7 +135,7 @@ fn unavailable(message: &'static str) -> PageResponse {
 }
 
 impl Cluster for LiveCluster {
-    fn listed(&self) -> Listed {
+    fn listed(&self) -> BoardList {
         self.board.listed()
     }
 
@@ -161,7 +161,7 @@ impl Cluster for LiveCluster {
     }
 
     fn own_state(&self) -> OwnState {
-        let watched = |resource: Resource| Watched {
+        let watched = |resource: Resource| WatchedResource {
             resource: resource.plural(),
             synced: self.live.is_synced(resource),
             last_activity: self.live.last_activity(resource),

@@ -4,7 +4,7 @@ use podskew::report::facts::WaitingFacts;
 use podskew::report::history::{ContainerDetail, History, PodDetail, Revision};
 use podskew::report::{DigestKind, Name, Workload, WorkloadReport};
 use podskew::time::UnixTime;
-use podskew::ui::{Answer, Board, Cluster, Exposure, Listed, OwnState, Request, Ui, Watched};
+use podskew::ui::{Board, BoardList, Cluster, Exposure, OwnState, Request, Response, Ui, WatchedResource};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
@@ -26,7 +26,7 @@ impl Fixed {
         let board = Board::new(exposure);
         board.take(&reports, &[]);
         board.publish(at(NOW - 60));
-        let watched = Watched { resource: "pods", synced: true, last_activity: Some(at(NOW - 5)) };
+        let watched = WatchedResource { resource: "pods", synced: true, last_activity: Some(at(NOW - 5)) };
         Self {
             board,
             reports: reports.into_iter().map(|report| (report.workload.clone(), report)).collect(),
@@ -37,7 +37,7 @@ impl Fixed {
     /// The answer to a GET by a client that takes no gzip.
     pub fn ask(&self, ui: &Ui, path: &str, query: &str) -> (u16, String) {
         let request = Request { path, query, if_none_match: None, gzip: false };
-        let Answer { status, body, .. } = ui.answer(request, self, at(NOW));
+        let Response { status, body, .. } = ui.answer(request, self, at(NOW));
         (status, String::from_utf8(body).unwrap())
     }
 
@@ -84,7 +84,7 @@ impl Fixed {
 }
 
 impl Cluster for Fixed {
-    fn listed(&self) -> Listed {
+    fn listed(&self) -> BoardList {
         self.board.listed()
     }
 

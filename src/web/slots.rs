@@ -27,17 +27,17 @@ pub struct ConnectionCounts {
 }
 
 /// The places, and the connections that have them.
-pub(super) struct Places {
+pub(super) struct ConnectionSlots {
     limits: Limits,
     served: Arc<Semaphore>,
     probes: Arc<Semaphore>,
-    open: Mutex<Open>,
+    open: Mutex<OpenConnections>,
     pub(super) streams: Arc<Streams>,
     refused: AtomicU64,
 }
 
 #[derive(Default)]
-struct Open {
+struct OpenConnections {
     connections: HashMap<u64, (Admission, Arc<Clock>)>,
     next: u64,
     /// Since the last line in the log.
@@ -47,8 +47,8 @@ struct Open {
 }
 
 /// One place. It is free again once this is dropped.
-pub(super) struct Place {
-    places: Arc<Places>,
+pub(super) struct ConnectionSlot {
+    slots: Arc<ConnectionSlots>,
     number: u64,
     pub(super) admission: Admission,
     pub(super) clock: Arc<Clock>,
@@ -63,7 +63,7 @@ const EVICTION: Duration = Duration::from_millis(100);
 /// Between two lines of the log.
 const LOG_INTERVAL: Duration = Duration::from_secs(60);
 
-impl Places {
+impl ConnectionSlots {
     pub(super) fn new(limits: Limits) -> Self {
         Self {
             limits,
@@ -77,20 +77,20 @@ impl Places {
 
     /// A place for a new connection. Where all are taken, the connection that has been idle longest is closed; where all
     /// have an answer on its way, the places for probes are next, and behind them this waits.
-    pub(super) async fn take(self: &Arc<Self>) -> Place {
+    pub(super) async fn take(self: &Arc<Self>) -> ConnectionSlot {
         loop {
             for (semaphore, admission) in [(&self.served, Admission::Served), (&self.probes, Admission::Probe)] {
                 if let Some(permit) = self.permit(semaphore, admission).await {
-                    return self.place(permit, admission);
+                    return self.slot(permit, admission);
                 }
             }
             // Somebody's answer ends, or somebody becomes idle.
             tokio::select! {
                 permit = Arc::clone(&self.served).acquire_owned() => if let Ok(permit) = permit {
-                    return self.place(permit, Admission::Served);
+                    return self.slot(permit, Admission::Served);
                 },
                 permit = Arc::clone(&self.probes).acquire_owned() => if let Ok(permit) = permit {
-                    return self.place(permit, Admission::Probe);
+                    return self.slot(permit, Admission::Probe);
                 },
                 () = tokio::time::sleep(EVICTION) => {}
             }
@@ -156,16 +156,23 @@ impl Places {
         true
     }
 
-    fn place(self: &Arc<Self>, permit: OwnedSemaphorePermit, admission: Admission) -> Place {
+    fn slot(self: &Arc<Self>, permit: OwnedSemaphorePermit, admission: Admission) -> ConnectionSlot {
         let clock = Arc::new(Clock::new(self.limits.for_admission(admission)));
         let mut open = self.lock();
         let number = open.next;
         open.next += 1;
         open.connections.insert(number, (admission, Arc::clone(&clock)));
-        Place { places: Arc::clone(self), number, admission, clock, peer: None, permit: Mutex::new(Some(permit)) }
+        ConnectionSlot {
+            slots: Arc::clone(self),
+            number,
+            admission,
+            clock,
+            peer: None,
+            permit: Mutex::new(Some(permit)),
+        }
     }
 
-    fn log(&self, open: &mut Open) {
+    fn log(&self, open: &mut OpenConnections) {
         if open.logged.is_some_and(|logged| logged.elapsed() < LOG_INTERVAL) {
             return;
         }
@@ -179,25 +186,25 @@ impl Places {
         );
     }
 
-    fn lock(&self) -> MutexGuard<'_, Open> {
+    fn lock(&self) -> MutexGuard<'_, OpenConnections> {
         lock(&self.open)
     }
 }
 
-impl Place {
-    pub(super) fn places(&self) -> &Arc<Places> {
-        &self.places
+impl ConnectionSlot {
+    pub(super) fn slots(&self) -> &Arc<ConnectionSlots> {
+        &self.slots
     }
 
     /// Gives the place back: streams have places of their own.
     pub(super) fn give_back(&self) {
-        self.places.lock().connections.remove(&self.number);
+        self.slots.lock().connections.remove(&self.number);
         lock(&self.permit).take();
     }
 }
 
-impl Drop for Place {
+impl Drop for ConnectionSlot {
     fn drop(&mut self) {
-        self.places.lock().connections.remove(&self.number);
+        self.slots.lock().connections.remove(&self.number);
     }
 }
