@@ -1,7 +1,7 @@
 //! The commands of the remedies: what goes into them, and how each kind of workload wants to be spoken to.
 
-use super::pins::{Choice, Pin};
-use super::subject::{Subject, word};
+use super::pins::{PinReason, PinScope};
+use super::subject::{CommandTarget, shell_quote};
 use super::{Action, DRIVEN_TEMPLATE, GIVE, LOADED, OUTDATED, PINNED_ANY, PINNED_MOST, PINNED_NEWEST, PULLED, skewed};
 use crate::kinds::WorkloadKind;
 use crate::report::{HashReport, Name, Origin, PodReport, RolloutState, UpdateHold};
@@ -12,7 +12,7 @@ pub(super) const ON_DELETE: &str =
 const MOST_NAMES: usize = 10;
 const BELOW_PARTITION: &str = "pods below its partition keep their template.";
 
-impl<'a> Subject<'a> {
+impl<'a> CommandTarget<'a> {
     /// Whether there are pods of the current template, and none of them is Ready: more of them would only do harm.
     pub(super) fn new_pods_fail(&self) -> bool {
         self.current().is_some_and(|current| current.pods > 0 && current.ready_pods == 0)
@@ -24,7 +24,7 @@ impl<'a> Subject<'a> {
         let skewed = skewed(self.report, origin);
         let pods = match hash {
             Some(hash) if !self.kind.hash_label().is_empty() && !hash.is_empty() => {
-                format!(" -l {}={}", self.kind.hash_label(), word(hash))
+                format!(" -l {}={}", self.kind.hash_label(), shell_quote(hash))
             }
             _ => {
                 let digests = skewed.flat_map(|(_, of_hash)| &of_hash.digests);
@@ -46,7 +46,7 @@ impl<'a> Subject<'a> {
         let mut words = String::new();
         for name in names.into_iter().take(MOST_NAMES) {
             words.push(' ');
-            words.push_str(&word(name));
+            words.push_str(&shell_quote(name));
         }
         words
     }
@@ -74,14 +74,14 @@ impl<'a> Subject<'a> {
         let unready = self.report.hashes.iter().filter(|hash| hash.ready_pods < hash.pods && !hash.hash.is_empty());
         match unready.max_by_key(|hash| hash.current == Some(true)).filter(|_| !self.kind.hash_label().is_empty()) {
             Some(hash) if self.kind != WorkloadKind::Rollout => {
-                format!("{} describe pods -l {}={}", self.kubectl, self.kind.hash_label(), word(&hash.hash))
+                format!("{} describe pods -l {}={}", self.kubectl, self.kind.hash_label(), shell_quote(&hash.hash))
             }
             _ => self.look_at_rollout(),
         }
     }
 
     pub(super) fn look_at_rollout(&self) -> String {
-        let selector = |hash: &HashReport| format!("-l {}={}", self.kind.hash_label(), word(&hash.hash));
+        let selector = |hash: &HashReport| format!("-l {}={}", self.kind.hash_label(), shell_quote(&hash.hash));
         match self.current().filter(|_| !self.kind.hash_label().is_empty()) {
             _ if self.kind == WorkloadKind::Rollout => format!("{} get rollout {}", self.argo, self.name),
             Some(current) if current.pods > 0 => format!("{} describe pods {}", self.kubectl, selector(current)),
@@ -94,13 +94,13 @@ impl<'a> Subject<'a> {
     }
 
     pub(super) fn look_at_pod(&self, pod: &PodReport) -> String {
-        format!("{} describe pod {}", self.kubectl, word(&pod.pod))
+        format!("{} describe pod {}", self.kubectl, shell_quote(&pod.pod))
     }
 
     /// The images of the template, which a Rollout may take from a Deployment.
     pub(super) fn look_at_template(&self) -> String {
         let object = match &self.report.template_of {
-            Some(deployment) => format!("deployment/{}", word(deployment)),
+            Some(deployment) => format!("deployment/{}", shell_quote(deployment)),
             None => self.object.clone(),
         };
         format!("{} get {object} -o 'jsonpath={{.spec.template.spec.containers[*].image}}'", self.kubectl)
@@ -127,7 +127,7 @@ impl<'a> Subject<'a> {
 
     /// "Forced rollback", as Kubernetes' documentation of StatefulSets has it.
     pub(super) fn delete_pod(&self, pod: &PodReport) -> Action {
-        Action::command(format!("{} delete pod {}", self.kubectl, word(&pod.pod)))
+        Action::command(format!("{} delete pod {}", self.kubectl, shell_quote(&pod.pod)))
     }
 
     /// Goes back to a revision, whose pods carry this hash.
@@ -179,7 +179,7 @@ impl<'a> Subject<'a> {
 
     /// `LeaderWorkerSet llm`: what drives the workload.
     fn driver(&self) -> Option<String> {
-        self.report.driver.as_ref().map(|driver| format!("{} {}", word(&driver.kind), word(&driver.name)))
+        self.report.driver.as_ref().map(|driver| format!("{} {}", shell_quote(&driver.kind), shell_quote(&driver.name)))
     }
 
     /// A change of the workload's template, and why; or where to change it instead, if something drives the workload: what is
@@ -195,7 +195,7 @@ impl<'a> Subject<'a> {
     pub(super) fn delete_older(&self) -> Action {
         let older = self.report.hashes.iter().filter(|hash| hash.pods > 0 && hash.current == Some(false));
         let scale = |hash: &HashReport| {
-            format!("{} scale replicaset {}-{} --replicas=0", self.kubectl, self.name, word(&hash.hash))
+            format!("{} scale replicaset {}-{} --replicas=0", self.kubectl, self.name, shell_quote(&hash.hash))
         };
         Action { commands: older.map(scale).collect(), ..Action::default() }
     }
@@ -280,12 +280,12 @@ impl<'a> Subject<'a> {
             return (if stalled { Action::words(GIVE.to_owned()) } else { self.go_on() }, OUTDATED);
         };
         let containers = skewed().filter(|(_, of_hash)| of_hash.hash == *hash).map(|(container, _)| container);
-        let pins = self.pin(containers, Some(hash), Pin::WhatIsNotPulledAgain);
+        let pins = self.pin(containers, Some(hash), PinScope::WhatIsNotPulledAgain);
         let (action, why) = if !pins.images.is_empty() {
             let why = match pins.choice {
-                Choice::Newest => PINNED_NEWEST,
-                Choice::Only | Choice::Most => PINNED_MOST,
-                Choice::Any => PINNED_ANY,
+                PinReason::Newest => PINNED_NEWEST,
+                PinReason::Only | PinReason::Most => PINNED_MOST,
+                PinReason::Any => PINNED_ANY,
             };
             (self.reach_all(self.set_images(&pins)), why)
         } else if pins.unpullable {

@@ -3,21 +3,21 @@
 //! The alerts say the same in the same words: `podskew_remedy_info` hands them on.
 
 mod commands;
-mod cure;
 mod pins;
 mod subject;
+mod unready;
 
-pub use subject::word;
+pub use subject::shell_quote;
 
 use crate::report::history::History;
 use crate::report::{HashDigests, Name, Origin, ReferenceKind, RolloutState, WorkloadReport};
 use crate::time::UnixTime;
 use commands::ON_DELETE;
-use cure::{give_first, on_or_back};
-use pins::{Choice, Pin};
+use pins::{PinReason, PinScope};
 use std::borrow::Cow;
 use std::fmt;
-use subject::Subject;
+use subject::CommandTarget;
+use unready::{give_first, on_or_back};
 
 /// What a workload may be found in; worst first.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
@@ -250,7 +250,7 @@ impl Finding {
 /// What to do about a workload that is found in this.
 #[must_use]
 pub fn remedy(report: &WorkloadReport, finding: Finding) -> Remedy {
-    let of = Subject::of(report);
+    let of = CommandTarget::of(report);
     let (look, action, why) = match finding {
         Finding::DigestSkew => {
             let (action, why) = of.end_skew();
@@ -314,13 +314,13 @@ pub fn remedy(report: &WorkloadReport, finding: Finding) -> Remedy {
         Finding::LatestTag => {
             let latest = report.image_references.iter().filter(|image| image.reference == ReferenceKind::Latest);
             let current = report.hashes.iter().rfind(|hash| hash.current == Some(true)).map(|hash| &*hash.hash);
-            let pins = of.pin(latest.map(|image| &image.container), current, Pin::All);
+            let pins = of.pin(latest.map(|image| &image.container), current, PinScope::All);
             let look = of.look_at_template();
             if pins.images.is_empty() {
                 let name = "name a tag that is never pushed twice, or a digest, in its template.";
                 return Remedy { look, action: Action::words(name.to_owned()), why: None };
             }
-            let why = if pins.choice == Choice::Only { CANNOT_MOVE } else { ONE_CANNOT_MOVE };
+            let why = if pins.choice == PinReason::Only { CANNOT_MOVE } else { ONE_CANNOT_MOVE };
             let (action, why) = of.change(of.set_images(&pins), why);
             (look, action, why)
         }
@@ -331,7 +331,7 @@ pub fn remedy(report: &WorkloadReport, finding: Finding) -> Remedy {
 /// Rolls a workload back to a revision of its history, whose pods carry this hash.
 #[must_use]
 pub fn roll_back(report: &WorkloadReport, history: &History, hash: &str, revision: u64) -> Action {
-    let of = Subject::of(report);
+    let of = CommandTarget::of(report);
     let mut action = of.undo(hash, revision);
     if history.on_delete {
         ON_DELETE.clone_into(&mut action.then);
@@ -349,9 +349,9 @@ pub fn roll_back(report: &WorkloadReport, history: &History, hash: &str, revisio
 /// it could be pulled.
 #[must_use]
 pub fn pin(report: &WorkloadReport, hash: &str) -> Option<Action> {
-    let of = Subject::of(report);
+    let of = CommandTarget::of(report);
     let moving = report.image_references.iter().filter(|image| image.reference != ReferenceKind::Digest);
-    let pins = of.pin(moving.map(|image| &image.container), Some(hash), Pin::All);
+    let pins = of.pin(moving.map(|image| &image.container), Some(hash), PinScope::All);
     (!pins.images.is_empty()).then(|| of.change(of.reach_all(of.set_images(&pins)), "").0)
 }
 

@@ -1,21 +1,21 @@
 //! Pins: the digests that a remedy asks for in place of tags, chosen among those that pods run.
 
 use super::Action;
-use super::subject::{Subject, word};
+use super::subject::{CommandTarget, shell_quote};
 use crate::kinds::WorkloadKind;
 use crate::report::{DigestKind, ImageReference, Name, ReferenceKind};
 use std::collections::BTreeMap;
 
 /// Whether to pin what a restart would mend too.
 #[derive(Clone, Copy, PartialEq, Eq)]
-pub(super) enum Pin {
+pub(super) enum PinScope {
     All,
     WhatIsNotPulledAgain,
 }
 
 /// Why it is this digest that is asked for, of those that pods run; the most certain first.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default)]
-pub(super) enum Choice {
+pub(super) enum PinReason {
     /// They run no other.
     #[default]
     Only,
@@ -29,20 +29,25 @@ pub(super) enum Choice {
 
 /// What to ask for instead of a tag.
 #[derive(Default)]
-pub(super) struct Pins {
+pub(super) struct PinnedImages {
     /// `CONTAINER=REPOSITORY@DIGEST`.
     pub(super) images: Vec<String>,
     /// How the digests were chosen: the least certain of the choices.
-    pub(super) choice: Choice,
+    pub(super) choice: PinReason,
     /// Whether there are containers whose image nobody could pull.
     pub(super) unpullable: bool,
 }
 
-impl<'a> Subject<'a> {
+impl<'a> CommandTarget<'a> {
     /// The repository is the spec's: the one in an imageID is any that the node knows for that content. The digest is one that
     /// pods of `hash` run, or any; one of a config is known to the node alone, and nobody could pull it.
-    pub(super) fn pin<'n>(&self, containers: impl Iterator<Item = &'n Name>, hash: Option<&str>, which: Pin) -> Pins {
-        let mut pins = Pins::default();
+    pub(super) fn pin<'n>(
+        &self,
+        containers: impl Iterator<Item = &'n Name>,
+        hash: Option<&str>,
+        which: PinScope,
+    ) -> PinnedImages {
+        let mut pins = PinnedImages::default();
         for container in containers {
             let reference = self.reference(container);
             let (found, digest) = self.best_of(container, hash);
@@ -55,8 +60,13 @@ impl<'a> Subject<'a> {
                 || (policy.is_empty() && by == Some(ReferenceKind::Latest));
             match digest {
                 Some((digest, choice)) if policy != "Never" && is_reference(image) => {
-                    if which == Pin::All || !pulls {
-                        pins.images.push(format!("{}={}@{}", word(container), repository(image), word(digest)));
+                    if which == PinScope::All || !pulls {
+                        pins.images.push(format!(
+                            "{}={}@{}",
+                            shell_quote(container),
+                            repository(image),
+                            shell_quote(digest)
+                        ));
                         pins.choice = pins.choice.max(choice);
                     }
                 }
@@ -72,7 +82,7 @@ impl<'a> Subject<'a> {
 
     /// The image that most pods of a container have in their spec; and of the manifests' digests that they run, the one whose
     /// pods started last, or else the one that most of them run.
-    fn best_of(&self, container: &str, hash: Option<&str>) -> (Option<&'a Name>, Option<(&'a Name, Choice)>) {
+    fn best_of(&self, container: &str, hash: Option<&str>) -> (Option<&'a Name>, Option<(&'a Name, PinReason)>) {
         let mut images: BTreeMap<&Name, u32> = BTreeMap::new();
         let mut digests: BTreeMap<&Name, u32> = BTreeMap::new();
         let container = self.report.containers.iter().find(|it| *it.container == *container);
@@ -89,18 +99,18 @@ impl<'a> Subject<'a> {
             |counts: &BTreeMap<&'a Name, u32>| counts.iter().rev().max_by_key(|(_, pods)| **pods).map(|(it, _)| *it);
         let newest = by_hash().filter(|_| hash.is_some()).find_map(|it| it.newest_digest.as_ref());
         let digest = match (newest.filter(|newest| digests.contains_key(newest)), most(&digests)) {
-            (Some(newest), _) => Some((newest, Choice::Newest)),
-            (None, Some(most)) if digests.len() == 1 => Some((most, Choice::Only)),
+            (Some(newest), _) => Some((newest, PinReason::Newest)),
+            (None, Some(most)) if digests.len() == 1 => Some((most, PinReason::Only)),
             (None, Some(most)) => {
                 let is_majority = 2 * digests[most] > digests.values().sum();
-                Some((most, if is_majority { Choice::Most } else { Choice::Any }))
+                Some((most, if is_majority { PinReason::Most } else { PinReason::Any }))
             }
             (None, None) => None,
         };
         (most(&images), digest)
     }
 
-    pub(super) fn set_images(&self, pins: &Pins) -> Action {
+    pub(super) fn set_images(&self, pins: &PinnedImages) -> Action {
         let Self { kubectl, argo, object, name, .. } = self;
         let images = pins.images.join(" ");
         match self.kind {

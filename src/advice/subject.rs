@@ -5,7 +5,7 @@ use crate::report::{HashReport, RolloutState, Workload, WorkloadReport};
 use std::borrow::Cow;
 
 /// A workload as commands speak of it.
-pub(super) struct Subject<'a> {
+pub(super) struct CommandTarget<'a> {
     pub(super) report: &'a WorkloadReport,
     pub(super) kind: WorkloadKind,
     pub(super) name: Cow<'a, str>,
@@ -15,14 +15,14 @@ pub(super) struct Subject<'a> {
     pub(super) argo: String,
 }
 
-impl<'a> Subject<'a> {
+impl<'a> CommandTarget<'a> {
     pub(super) fn of(report: &'a WorkloadReport) -> Self {
         let Workload { namespace, workload_type, name } = &report.workload;
-        let (namespace, name) = (word(namespace), word(name));
+        let (namespace, name) = (shell_quote(namespace), shell_quote(name));
         Self {
             report,
             kind: report.workload.kind(),
-            object: format!("{}/{name}", word(workload_type)),
+            object: format!("{}/{name}", shell_quote(workload_type)),
             name,
             kubectl: format!("kubectl -n {namespace}"),
             argo: format!("kubectl argo rollouts -n {namespace}"),
@@ -41,7 +41,7 @@ impl<'a> Subject<'a> {
 /// A name as one word of a shell's command. Names from a cluster are plain; those from a file may be anything, and what no
 /// name can hold is not said.
 #[must_use]
-pub fn word(name: &str) -> Cow<'_, str> {
+pub fn shell_quote(name: &str) -> Cow<'_, str> {
     let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"._-:/".contains(&byte);
     if !name.starts_with('-') && name.bytes().all(plain) {
         return Cow::Borrowed(name);

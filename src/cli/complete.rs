@@ -2,7 +2,7 @@
 //!
 //! The script that a shell loads asks podskew again for every line: `PODSKEW_COMPLETE=bash podskew -- podskew audit -n `.
 
-use super::program_name::Called;
+use super::program_name::Invocation;
 use super::shell::Shell;
 use crate::terminal::output;
 use clap::builder::StyledStr;
@@ -19,8 +19,8 @@ const COMPLETE: &str = "PODSKEW_COMPLETE";
 const SHELLS: Shells<'static> = Shells(&[&Bash, &Fish, &Zsh]);
 
 /// The script that completes podskew's arguments in a shell.
-pub(super) fn completions(called: Called, shell: Shell) -> Vec<u8> {
-    let name = if called == Called::Plugin { "kubectl-podskew" } else { "podskew" };
+pub(super) fn completions(invocation: Invocation, shell: Shell) -> Vec<u8> {
+    let name = if invocation == Invocation::Plugin { "kubectl-podskew" } else { "podskew" };
     let shell: &dyn EnvCompleter = match shell {
         Shell::Bash => &Bash,
         Shell::Zsh => &Zsh,
@@ -46,9 +46,9 @@ fn asked_as(name: &str) -> String {
 }
 
 /// Answers a shell, or kubectl, that asks what a line may become; `None` if nobody asks.
-pub(super) fn complete(called: Called) -> Option<anyhow::Result<ExitCode>> {
+pub(super) fn complete(invocation: Invocation) -> Option<anyhow::Result<ExitCode>> {
     let words = std::env::args_os().skip(1);
-    let answer = if called == Called::Completer {
+    let answer = if invocation == Invocation::Completer {
         for_kubectl(words.collect()).into_bytes()
     } else {
         let shell = std::env::var(COMPLETE).ok().filter(|shell| !shell.is_empty())?;
@@ -57,7 +57,8 @@ pub(super) fn complete(called: Called) -> Option<anyhow::Result<ExitCode>> {
         if let Some(shell) = SHELLS.completer(&shell).filter(|_| !line.is_empty()) {
             let folder = std::env::current_dir().ok();
             // Without candidates the shell offers nothing.
-            let _: io::Result<()> = shell.write_complete(&mut called.command(), line, folder.as_deref(), &mut answer);
+            let _: io::Result<()> =
+                shell.write_complete(&mut invocation.command(), line, folder.as_deref(), &mut answer);
         }
         answer
     };
@@ -74,7 +75,8 @@ fn for_kubectl(words: Vec<OsString>) -> String {
     }
     let last = line.len() - 1;
     let folder = std::env::current_dir().ok();
-    let found = engine::complete(&mut Called::Completer.command(), line, last, folder.as_deref()).unwrap_or_default();
+    let found =
+        engine::complete(&mut Invocation::Completer.command(), line, last, folder.as_deref()).unwrap_or_default();
     let mut text = String::new();
     let mut goes_on = false;
     for candidate in &found {
@@ -88,8 +90,8 @@ fn for_kubectl(words: Vec<OsString>) -> String {
 }
 
 /// The page of a command for man(1), or podskew's own.
-pub(super) fn manual(called: Called, name: Option<&str>) -> Result<Vec<u8>, String> {
-    let mut whole = called.command().disable_help_flag(true).bin_name("podskew");
+pub(super) fn manual(invocation: Invocation, name: Option<&str>) -> Result<Vec<u8>, String> {
+    let mut whole = invocation.command().disable_help_flag(true).bin_name("podskew");
     whole.build();
     let command = match name {
         None => whole,

@@ -11,9 +11,9 @@ mod arguments;
 mod complete;
 mod examples;
 mod logging;
+mod parsed;
 mod program_name;
 mod shell;
-mod typed;
 
 pub use arguments::{Arguments, Command, ManArguments};
 pub use shell::{CompletionsArguments, Shell};
@@ -28,31 +28,32 @@ use crate::commands::serve::{self, Config};
 use crate::terminal::output;
 use crate::{access, registry, stderr, watch};
 use anyhow::Context;
-use program_name::Called;
+use parsed::ParsedCommand;
+use program_name::Invocation;
 use std::process::ExitCode;
 use std::time::Duration;
-use typed::Typed;
 
 /// Runs what the command line of this process asks for.
 #[must_use]
 pub fn run() -> ExitCode {
     logging::report_panics();
-    let code = run_command(Called::now());
+    let code = run_command(Invocation::now());
     stderr::flush();
     code
 }
 
-fn run_command(called: Called) -> ExitCode {
-    if let Some(completed) = complete::complete(called) {
+fn run_command(invocation: Invocation) -> ExitCode {
+    if let Some(completed) = complete::complete(invocation) {
         return ended(completed, COULD_NOT_LOOK);
     }
-    let done = typed::parse(called)
-        .and_then(|Typed { command, refusal }| execute(called, command).map_err(|message| refusal.error(&message)));
+    let done = parsed::parse(invocation).and_then(|ParsedCommand { command, usage_error }| {
+        execute(invocation, command).map_err(|message| usage_error.error(&message))
+    });
     done.unwrap_or_else(|error| ended(output::usage(&error), COULD_NOT_LOOK))
 }
 
 /// Runs a command to its end; an error says why its arguments make no sense.
-fn execute(called: Called, command: Command) -> Result<ExitCode, String> {
+fn execute(invocation: Invocation, command: Command) -> Result<ExitCode, String> {
     let printed = |bytes: &[u8]| ended(output::print_bytes(bytes).map(|()| ExitCode::SUCCESS), COULD_NOT_LOOK);
     Ok(match command {
         Command::Serve(arguments) => {
@@ -64,16 +65,16 @@ fn execute(called: Called, command: Command) -> Result<ExitCode, String> {
             in_runtime(options.log, COULD_NOT_LOOK, audit::command(options))
         }
         Command::Explain(arguments) => {
-            let options = ExplainOptions::new(arguments, called.program())?;
+            let options = ExplainOptions::new(arguments, invocation.program())?;
             in_runtime(options.log, COULD_NOT_LOOK, explain::explain(options))
         }
         Command::Diff(arguments) => {
-            let options = DiffOptions::new(arguments, called.program())?;
+            let options = DiffOptions::new(arguments, invocation.program())?;
             in_runtime(options.log, COULD_NOT_LOOK, diff::diff(options))
         }
-        Command::Completions(arguments) => printed(&complete::completions(called, arguments.shell)),
-        Command::Man(arguments) => printed(&complete::manual(called, arguments.command.as_deref())?),
-        Command::Version => printed(called.command().render_version().as_bytes()),
+        Command::Completions(arguments) => printed(&complete::completions(invocation, arguments.shell)),
+        Command::Man(arguments) => printed(&complete::manual(invocation, arguments.command.as_deref())?),
+        Command::Version => printed(invocation.command().render_version().as_bytes()),
         #[cfg(feature = "demo")]
         Command::Demo(arguments) => {
             let options = DemoOptions::new(arguments)?;

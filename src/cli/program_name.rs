@@ -7,7 +7,7 @@ use std::path::Path;
 
 /// As whom podskew answers.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(super) enum Called {
+pub(super) enum Invocation {
     /// As itself.
     Podskew,
     /// As `kubectl podskew`: kubectl runs `kubectl-podskew` for it.
@@ -33,7 +33,7 @@ pub(super) struct PluginArguments {
     command: Command,
 }
 
-impl Called {
+impl Invocation {
     /// As the first argument of this process has it.
     pub(super) fn now() -> Self {
         std::env::args_os().next().map_or(Self::Podskew, |name| Self::by(&name))
@@ -82,20 +82,20 @@ impl Called {
 
 #[cfg(test)]
 mod tests {
-    use super::Called;
+    use super::Invocation;
     use std::ffi::OsStr;
 
     #[test]
     fn the_name_decides_and_not_the_folder() {
-        for (name, called) in [
-            ("podskew", Called::Podskew),
-            ("/usr/local/bin/kubectl-podskew", Called::Plugin),
-            ("kubectl-podskew.exe", Called::Plugin),
-            ("./kubectl_complete-podskew", Called::Completer),
-            ("/opt/kubectl-podskew/podskew", Called::Podskew),
-            ("", Called::Podskew),
+        for (name, invocation) in [
+            ("podskew", Invocation::Podskew),
+            ("/usr/local/bin/kubectl-podskew", Invocation::Plugin),
+            ("kubectl-podskew.exe", Invocation::Plugin),
+            ("./kubectl_complete-podskew", Invocation::Completer),
+            ("/opt/kubectl-podskew/podskew", Invocation::Podskew),
+            ("", Invocation::Podskew),
         ] {
-            assert_eq!(Called::by(OsStr::new(name)), called, "{name}");
+            assert_eq!(Invocation::by(OsStr::new(name)), invocation, "{name}");
         }
     }
 }

@@ -5,17 +5,17 @@
 mod files;
 pub mod formats;
 mod gaps;
-mod named;
 mod reduce;
 mod registry;
 mod selector;
 mod sink;
 mod watched;
+mod workload_ref;
 
 pub use gaps::{Cause, Gap};
-pub use named::{NotFound, WorkloadRef, is_any_of, named, offered, type_named};
 pub use selector::Selector;
 pub use watched::WatchedSnapshot;
+pub use workload_ref::{NotFound, WorkloadRef, is_any_of, named, offered, type_named};
 
 use crate::inventory::{Inventory, Settings, Source};
 use crate::objects::Resource;

@@ -72,7 +72,7 @@ pub(crate) fn takes_colours() -> bool {
 }
 
 /// What was asked for is there, and something is wrong with it.
-pub(crate) fn complain(message: &str) {
+pub(crate) fn print_error(message: &str) {
     write_to_stderr(&format!("error: {message}\n"));
 }
 

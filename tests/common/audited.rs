@@ -2,18 +2,18 @@
 
 use super::looking::looking;
 use super::tape::path;
-use podskew::commands::audit::{Audit, Auditor, Format, Strictness, Terminal, audit};
+use podskew::commands::audit::{Audit, AuditFormat, Auditor, Strictness, Terminal, audit};
 use podskew::snapshot::{SnapshotSource, take_snapshot};
 use podskew::time::{ObservationTime, TimeSource, UnixTime};
 use serde_json::{Value, json};
 use std::path::Path;
 
-pub const FORMATS: [(Format, &str, &str); 5] = [
-    (Format::Table, "table", "txt"),
-    (Format::Json, "json", "json"),
-    (Format::Markdown, "markdown", "md"),
-    (Format::Junit, "junit", "xml"),
-    (Format::Sarif, "sarif", "sarif"),
+pub const FORMATS: [(AuditFormat, &str, &str); 5] = [
+    (AuditFormat::Table, "table", "txt"),
+    (AuditFormat::Json, "json", "json"),
+    (AuditFormat::Markdown, "markdown", "md"),
+    (AuditFormat::Junit, "junit", "xml"),
+    (AuditFormat::Sarif, "sarif", "sarif"),
 ];
 
 pub const PLAIN: Terminal = Terminal { coloured: false, width: None };
@@ -31,10 +31,10 @@ pub async fn audited(dump: &Value, of: &str, strictness: Strictness) -> Audit {
     look.taken = ObservationTime { at: UnixTime::parse("2026-11-21T08:30:00Z").unwrap(), from: TimeSource::Clock };
     of.clone_into(&mut look.of);
     // Every format has what JSON has.
-    audit(&mut look, &[], Auditor::new(strictness, Format::Json, false)).unwrap()
+    audit(&mut look, &[], Auditor::new(strictness, AuditFormat::Json, false)).unwrap()
 }
 
-pub fn printed(audit: &Audit, format: Format, terminal: Terminal) -> String {
+pub fn printed(audit: &Audit, format: AuditFormat, terminal: Terminal) -> String {
     let mut out = Vec::new();
     audit.write(format, terminal, &mut out).unwrap();
     String::from_utf8(out).unwrap()

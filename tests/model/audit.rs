@@ -3,7 +3,7 @@
 
 use crate::common::audited::{FORMATS, PLAIN, audited, clusters, dump, printed, root};
 use podskew::advice::Finding;
-use podskew::commands::audit::{Format, Strictness, Terminal};
+use podskew::commands::audit::{AuditFormat, Strictness, Terminal};
 use std::path::PathBuf;
 use unicode_width::UnicodeWidthStr as _;
 
@@ -37,7 +37,7 @@ async fn worst_comes_first_and_the_totals_add_up() {
     let totals = &audit.totals;
     assert_eq!((totals.workloads, totals.pods, totals.uniform, totals.failed), (6, 33, 1, 2));
     assert_eq!(totals.findings[&Finding::Held], 3);
-    let last = printed(&audit, Format::Table, PLAIN).lines().last().unwrap().to_owned();
+    let last = printed(&audit, AuditFormat::Table, PLAIN).lines().last().unwrap().to_owned();
     assert!(
         last.starts_with("6 workloads with 33 pods in all.json: 1 uniform, 1 digest skew, 1 stalled rollout"),
         "{last}"
@@ -50,7 +50,7 @@ async fn a_table_keeps_to_its_width_and_nothing_in_it_moves_a_cursor() {
     for (scenario, dump) in clusters() {
         let audit = audited(&dump, &format!("{scenario}.json"), Strictness::default()).await;
         for width in [40, 60, 80, 100, 140] {
-            let text = printed(&audit, Format::Table, Terminal { coloured: false, width: Some(width) });
+            let text = printed(&audit, AuditFormat::Table, Terminal { coloured: false, width: Some(width) });
             for line in text.lines().filter(|line| line.width() > width) {
                 // One word that is longer by itself stays whole, so that it can be copied.
                 let words = line.trim_start().trim_end_matches(" \\").split(' ').count();
@@ -60,9 +60,9 @@ async fn a_table_keeps_to_its_width_and_nothing_in_it_moves_a_cursor() {
             assert!(!text.chars().any(|c| c.is_control() && c != '\n'), "{scenario}");
             assert!(!text.contains('\u{202e}'), "{scenario}");
         }
-        let coloured = printed(&audit, Format::Table, Terminal { coloured: true, width: None });
+        let coloured = printed(&audit, AuditFormat::Table, Terminal { coloured: true, width: None });
         let plain = colour.replace_all(&coloured, "").into_owned();
-        assert_eq!(plain, printed(&audit, Format::Table, PLAIN), "colours change no letter");
+        assert_eq!(plain, printed(&audit, AuditFormat::Table, PLAIN), "colours change no letter");
     }
 }
 
@@ -77,7 +77,7 @@ async fn columns_stand_below_one_another_whatever_characters_are_before_them() {
         }
     }
     let audit = audited(&dump, "dump", Strictness::default()).await;
-    let text = printed(&audit, Format::Table, PLAIN);
+    let text = printed(&audit, AuditFormat::Table, PLAIN);
     let before = |line: &str, word: &str| line.split_once(word).unwrap().0.width();
     let row = |word: &str| text.lines().find(|line| line.contains(word)).unwrap();
     assert_eq!(before(row("NAMESPACE"), "WORKLOAD"), before(row("漢字"), "deployment/"), "{text}");
@@ -96,12 +96,12 @@ async fn columns_stand_below_one_another_whatever_characters_are_before_them() {
 #[tokio::test]
 async fn a_command_that_goes_on_in_the_next_line_is_still_one_command() {
     let audit = audited(&dump("digest-skew"), "dump", Strictness::default()).await;
-    let text = printed(&audit, Format::Table, Terminal { coloured: false, width: Some(60) });
+    let text = printed(&audit, AuditFormat::Table, Terminal { coloured: false, width: Some(60) });
     let (_, command) = text.split_once("  Do: ").unwrap();
     let (command, _) = command.split_once("\n  Why").unwrap();
     assert!(command.contains(" \\\n"), "{command}");
     let one_line = command.replace(" \\\n", " ").split_whitespace().collect::<Vec<_>>().join(" ");
-    let whole = printed(&audit, Format::Table, PLAIN);
+    let whole = printed(&audit, AuditFormat::Table, PLAIN);
     assert!(whole.contains(&format!("  Do: {one_line}\n")), "{one_line}\n{whole}");
 }
 
@@ -116,7 +116,7 @@ async fn digests_are_cut_to_what_tells_them_apart() {
         }
     }
     let audit = audited(&dump, "dump", Strictness::default()).await;
-    let text = printed(&audit, Format::Table, PLAIN);
+    let text = printed(&audit, AuditFormat::Table, PLAIN);
     assert!(text.contains(&digest('b')) && text.contains(&digest('c')), "{text}");
 }
 

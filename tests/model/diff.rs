@@ -1,7 +1,7 @@
 //! What differs between two pod templates, and what nobody gets to see of it.
 #![allow(clippy::unwrap_used, clippy::panic, missing_docs, reason = "tests")]
 
-use podskew::commands::diff::{Side, Values, pod_template, unified};
+use podskew::commands::diff::{DiffSide, ValueDisplay, pod_template, unified};
 use proptest::prelude::*;
 use serde_json::{Value, json};
 
@@ -9,9 +9,9 @@ fn template(spec: &Value) -> Value {
     pod_template(json!({"spec": {"template": spec}})).unwrap()
 }
 
-fn diff(old: &Value, new: &Value, values: Values) -> Option<String> {
+fn diff(old: &Value, new: &Value, values: ValueDisplay) -> Option<String> {
     let (old, new) = (template(old), template(new));
-    let (old, new) = (Side { title: "old", template: &old }, Side { title: "new", template: &new });
+    let (old, new) = (DiffSide { title: "old", template: &old }, DiffSide { title: "new", template: &new });
     unified(old, new, values, 3)
 }
 
@@ -73,21 +73,21 @@ fn two_templates_as_a_diff() {
      - containerPort: 8080
    terminationGracePeriodSeconds: 30
 ";
-    assert_eq!(diff(&old, &new, Values::Hidden).unwrap(), expected);
-    let shown = diff(&old, &new, Values::Shown).unwrap();
+    assert_eq!(diff(&old, &new, ValueDisplay::Hidden).unwrap(), expected);
+    let shown = diff(&old, &new, ValueDisplay::Shown).unwrap();
     for line in ["-    commit: aaa", "+    commit: bbb", "-    - --token=t1", "+      value: p2"] {
         assert!(shown.lines().any(|shown| shown == line), "{line}: {shown}");
     }
     let mut only_the_hash = old.clone();
     only_the_hash["metadata"]["labels"]["pod-template-hash"] = "7c9b".into();
-    assert_eq!(diff(&old, &only_the_hash, Values::Hidden), None);
+    assert_eq!(diff(&old, &only_the_hash, ValueDisplay::Hidden), None);
 }
 
 /// Nothing of a template moves the cursor or hides a line, whatever a file claims to be one.
 #[test]
 fn a_template_cannot_play_tricks_on_a_terminal() {
     let of = |image: &str| json!({"spec": {"containers": [{"image": image}]}});
-    let text = diff(&of("a"), &of("\u{1b}[2Jb\r\u{202e}c\u{9b}d\ne"), Values::Shown).unwrap();
+    let text = diff(&of("a"), &of("\u{1b}[2Jb\r\u{202e}c\u{9b}d\ne"), ValueDisplay::Shown).unwrap();
     assert!(text.ends_with("+  - image: \"\\e[2Jb\\r\u{fffd}c\\x9Bd\\ne\"\n"), "{text:?}");
 }
 
@@ -137,12 +137,12 @@ proptest! {
         let (old, new) = (marked(&chosen, ""), marked(&chosen, &salt));
         let empty = json!({"spec": {}});
         for (old, new) in [(&old, &new), (&old, &empty), (&empty, &new)] {
-            let hidden = diff(old, new, Values::Hidden);
+            let hidden = diff(old, new, ValueDisplay::Hidden);
             prop_assert_eq!(hidden.is_none(), old == new);
             prop_assert!(!hidden.unwrap_or_default().contains("SECRET"));
         }
         // Whole templates: all that is no secret is there, and with leave the secrets are too.
-        let (hidden, shown) = (diff(&empty, &new, Values::Hidden).unwrap(), diff(&empty, &new, Values::Shown).unwrap());
+        let (hidden, shown) = (diff(&empty, &new, ValueDisplay::Hidden).unwrap(), diff(&empty, &new, ValueDisplay::Shown).unwrap());
         let words = |text: &str, of: &str| text.matches(of).count();
         prop_assert_eq!(words(&hidden, "plain"), words(&shown, "plain"));
         prop_assert!(words(&shown, "SECRET") >= 4);

@@ -7,7 +7,7 @@ use crate::common::forms::{
     yaml, zip,
 };
 use crate::common::looking::looking;
-use podskew::commands::audit::{Auditor, Format, Strictness, Terminal, audit};
+use podskew::commands::audit::{AuditFormat, Auditor, Strictness, Terminal, audit};
 use podskew::snapshot::formats::{ReadLimits, ReadOptions, read, read_from};
 use podskew::snapshot::{SnapshotSource, take_snapshot};
 use podskew::time::UnixTime;
@@ -25,13 +25,13 @@ async fn said(files: &[PathBuf]) -> Result<(String, Value), String> {
     let place = SnapshotSource::Dump { files: files.to_vec(), namespaces: Vec::new(), taken: None };
     let mut look = take_snapshot(&looking(place), None).await.map_err(|error| format!("{error:#}"))?;
     "FILE".clone_into(&mut look.of);
-    let audit = audit(&mut look, &[], Auditor::new(Strictness::default(), Format::Json, false)).unwrap();
+    let audit = audit(&mut look, &[], Auditor::new(Strictness::default(), AuditFormat::Json, false)).unwrap();
     let printed = |format| {
         let mut out = Vec::new();
         audit.write(format, PLAIN, &mut out).unwrap();
         String::from_utf8(out).unwrap()
     };
-    Ok((printed(Format::Table), serde_json::from_str(&printed(Format::Json)).unwrap()))
+    Ok((printed(AuditFormat::Table), serde_json::from_str(&printed(AuditFormat::Json)).unwrap()))
 }
 
 async fn said_of(folder: &Path, name: &str, bytes: impl AsRef<[u8]>) -> Result<(String, Value), String> {

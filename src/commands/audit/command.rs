@@ -1,7 +1,7 @@
 //! `podskew audit`: look or wait, judge, print.
 
 use super::elsewhere::elsewhere;
-use super::{AuditOptions, Auditor, Progress, Terminal, Verdict, Waiting, audit, wait};
+use super::{AuditOptions, Auditor, Terminal, Verdict, WaitOptions, WaitProgress, audit, wait};
 use crate::snapshot::take_snapshot;
 use crate::terminal::humanize::{age, visible};
 use crate::terminal::output;
@@ -19,8 +19,8 @@ const BAR: u32 = 20;
 pub async fn command(options: AuditOptions) -> anyhow::Result<ExitCode> {
     let AuditOptions { snapshot_options, names, format, strictness, patience, .. } = options;
     let audit = if let Some(patience) = patience {
-        let waiting = Waiting { snapshot_options, names, strictness, format, patience };
-        let mut teller = Teller::new();
+        let waiting = WaitOptions { snapshot_options, names, strictness, format, patience };
+        let mut teller = ProgressLine::new();
         let audit = wait(&waiting, &mut |progress| teller.tell(progress)).await;
         teller.clear();
         audit?
@@ -39,26 +39,26 @@ pub async fn command(options: AuditOptions) -> anyhow::Result<ExitCode> {
     output::page(|out| audit.write(format, terminal, out))?;
     if audit.verdict == Verdict::Empty {
         let elsewhere = audit.elsewhere.as_deref().unwrap_or("look elsewhere, or say --allow-empty");
-        output::complain(&format!("nothing was selected in {}; {elsewhere}", audit.of));
+        output::print_error(&format!("nothing was selected in {}; {elsewhere}", audit.of));
     }
     tracing::debug!("printed");
     Ok(ExitCode::from(audit.verdict.exit_code()))
 }
 
 /// Tells on stderr how far it is: in one line of a terminal, again and again, or in lines of a log, when something changed.
-struct Teller {
+struct ProgressLine {
     width: Option<usize>,
     told: String,
     when: Option<Instant>,
 }
 
-impl Teller {
+impl ProgressLine {
     fn new() -> Self {
         Self { width: output::progress_width(), told: String::new(), when: None }
     }
 
-    fn tell(&mut self, progress: &Progress) {
-        let Progress { done, workloads, new_pods, pods, next, elapsed } = progress;
+    fn tell(&mut self, progress: &WaitProgress) {
+        let WaitProgress { done, workloads, new_pods, pods, next, elapsed } = progress;
         let clock = age(u32::try_from(elapsed.as_secs()).unwrap_or(u32::MAX));
         let next: String = next.chars().map(visible).collect();
         let line = format!("{done} of {workloads} workloads, {new_pods} of {pods} pods  {next}");

@@ -1,6 +1,6 @@
 //! What was found, in sentences and lists that every format for people is made of.
 
-use super::{Found, object, state};
+use super::{AuditedWorkload, object, state};
 use crate::advice::{Finding, Remedy, remedy};
 use crate::report::registry::{GoneImage, RegistryReport};
 use crate::report::{
@@ -18,7 +18,7 @@ const NAMED: usize = 20;
 const DIGITS: usize = 12;
 
 /// One finding, for people.
-pub(super) struct Story {
+pub(super) struct FindingText {
     /// `digest skew`.
     pub(super) title: String,
     /// What is so, in a sentence.
@@ -26,22 +26,22 @@ pub(super) struct Story {
     /// Since when, where that is known.
     pub(super) since: Option<String>,
     /// Which pods, on which nodes, run what.
-    pub(super) groups: Vec<Group>,
+    pub(super) groups: Vec<PodGroup>,
     /// What to do.
     pub(super) remedy: Remedy,
 }
 
 /// Pods that run one thing.
-pub(super) struct Group {
+pub(super) struct PodGroup {
     /// What they run: one line each.
     pub(super) lines: Vec<String>,
     /// The first of them by name.
-    pub(super) pods: Vec<Member>,
+    pub(super) pods: Vec<GroupPod>,
     /// How many are not named.
     pub(super) more: usize,
 }
 
-impl Group {
+impl PodGroup {
     /// A line of its own.
     fn line(line: String) -> Self {
         Self { lines: vec![line], pods: Vec::new(), more: 0 }
@@ -49,7 +49,7 @@ impl Group {
 }
 
 /// A pod of a group.
-pub(super) struct Member {
+pub(super) struct GroupPod {
     pub(super) pod: Name,
     /// Empty while it is not scheduled.
     pub(super) node: Name,
@@ -58,7 +58,7 @@ pub(super) struct Member {
 }
 
 /// `web-1 on node-1, 3h old, terminating`.
-impl fmt::Display for Member {
+impl fmt::Display for GroupPod {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.pod)?;
         if !self.node.is_empty() {
@@ -69,8 +69,8 @@ impl fmt::Display for Member {
 }
 
 /// Everything that was found in a workload.
-pub(super) fn stories(found: &Found, taken: ObservationTime) -> Vec<Story> {
-    let story = |finding: &Finding| Story {
+pub(super) fn stories(found: &AuditedWorkload, taken: ObservationTime) -> Vec<FindingText> {
+    let story = |finding: &Finding| FindingText {
         title: title(*finding),
         what: what(&found.report, *finding),
         since: since_when(&found.report, *finding, taken),
@@ -249,7 +249,7 @@ fn not_compared(report: &WorkloadReport) -> String {
     parts.join("; ")
 }
 
-fn groups(report: &WorkloadReport, finding: Finding, taken: ObservationTime) -> Vec<Group> {
+fn groups(report: &WorkloadReport, finding: Finding, taken: ObservationTime) -> Vec<PodGroup> {
     let skewed_groups = |origin| {
         skewed(report, origin).flat_map(|(container, of_hash)| digest_groups(report, container, of_hash, taken))
     };
@@ -280,13 +280,13 @@ fn digest_groups(
     container: &Name,
     of_hash: &HashDigests,
     taken: ObservationTime,
-) -> Vec<Group> {
+) -> Vec<PodGroup> {
     let group = |of_digest: &DigestPods| {
         let skewed = of_digest.skewed.iter().filter_map(|at| report.pods.get(*at as usize));
         let (named, more) = first(skewed, Some(taken));
         let newest = if of_hash.newest_digest.as_ref() == Some(&of_digest.digest) { ", and started last" } else { "" };
         let under = if of_hash.hash.is_empty() { String::new() } else { format!(" under hash {}", of_hash.hash) };
-        Group {
+        PodGroup {
             lines: vec![
                 format!(
                     "{} {} {}{newest}",
@@ -304,14 +304,14 @@ fn digest_groups(
 }
 
 /// What the API says of the pods that a rollout waits for.
-fn messages(report: &WorkloadReport) -> impl Iterator<Item = Group> {
+fn messages(report: &WorkloadReport) -> impl Iterator<Item = PodGroup> {
     let all = report.blocked.iter().chain(report.blocking.as_deref());
     let said = all.filter(|blocked| !blocked.message.is_empty());
-    said.map(|blocked| Group::line(format!("{}: {}", blocked.reason.in_words(), one_line(&blocked.message))))
+    said.map(|blocked| PodGroup::line(format!("{}: {}", blocked.reason.in_words(), one_line(&blocked.message))))
 }
 
 /// What registries and nodes say of the skew, where they are asked.
-fn evidence(report: &WorkloadReport, origin: Origin) -> Vec<Group> {
+fn evidence(report: &WorkloadReport, origin: Origin) -> Vec<PodGroup> {
     let mut lines: Vec<String> = Vec::new();
     for (container, of_hash) in skewed(report, origin) {
         lines.extend(report.registry.iter().flat_map(|registry| registry.told(container, of_hash)));
@@ -319,13 +319,13 @@ fn evidence(report: &WorkloadReport, origin: Origin) -> Vec<Group> {
     let nodes = report.nodes.iter();
     let told = nodes.flat_map(|nodes| skewed(report, origin).flat_map(|(name, of)| nodes.told(report, name, of)));
     let told: BTreeSet<String> = told.collect();
-    lines.into_iter().chain(told).map(Group::line).collect()
+    lines.into_iter().chain(told).map(PodGroup::line).collect()
 }
 
 /// What a registry says, a line each.
-fn of_registry(report: &WorkloadReport, told: impl Fn(&RegistryReport) -> Vec<String>) -> Vec<Group> {
+fn of_registry(report: &WorkloadReport, told: impl Fn(&RegistryReport) -> Vec<String>) -> Vec<PodGroup> {
     let lines = report.registry.iter().flat_map(|registry| told(registry));
-    lines.map(Group::line).collect()
+    lines.map(PodGroup::line).collect()
 }
 
 fn verb(count: u32) -> &'static str {
@@ -333,7 +333,7 @@ fn verb(count: u32) -> &'static str {
 }
 
 /// The pods of one hash, and what they run.
-fn hash_group(report: &WorkloadReport, hash: &HashReport) -> Group {
+fn hash_group(report: &WorkloadReport, hash: &HashReport) -> PodGroup {
     let mut line = if hash.hash.is_empty() { "no hash".to_owned() } else { format!("hash {}", hash.hash) };
     if let Some(revision) = hash.revision {
         let _ = write!(line, ", revision {revision}");
@@ -355,18 +355,18 @@ fn hash_group(report: &WorkloadReport, hash: &HashReport) -> Group {
         }
     }
     let (named, more) = first(report.pods.iter().filter(|pod| pod.hash == hash.hash), None);
-    Group { lines, pods: named, more }
+    PodGroup { lines, pods: named, more }
 }
 
 /// The first pods, with their ages if the time is given, and how many more there are.
-fn first<'p>(all: impl Iterator<Item = &'p PodReport>, taken: Option<ObservationTime>) -> (Vec<Member>, usize) {
+fn first<'p>(all: impl Iterator<Item = &'p PodReport>, taken: Option<ObservationTime>) -> (Vec<GroupPod>, usize) {
     let member = |pod: &PodReport| {
         let age = taken.map(|taken| old(pod.created, taken));
         let mut notes = age.map(|age| format!(", {age}")).unwrap_or_default();
         if pod.terminating {
             notes.push_str(", terminating");
         }
-        Member { pod: pod.pod.clone(), node: pod.node.clone(), notes }
+        GroupPod { pod: pod.pod.clone(), node: pod.node.clone(), notes }
     };
     let all: Vec<&PodReport> = all.collect();
     (all.iter().take(NAMED).map(|pod| member(pod)).collect(), all.len().saturating_sub(NAMED))

@@ -1,6 +1,6 @@
 //! An audit for programs. docs/audit.md documents it, and docs/audit.schema.json is its schema.
 
-use super::{Audit, Found, Strictness, Totals, fails};
+use super::{Audit, AuditedWorkload, Strictness, Totals, fails};
 use crate::advice::Finding;
 use crate::json::{Head, Workload, moment, printed};
 use crate::report::WorkloadReport;
@@ -70,7 +70,8 @@ pub(super) fn write(audit: &Audit, out: &mut dyn Write) -> io::Result<()> {
 impl Serialize for Workloads<'_> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         let Self(audit) = self;
-        let found = audit.found.iter().map(|Found { report, findings }| audited(report, findings, audit.strictness));
+        let found =
+            audit.found.iter().map(|AuditedWorkload { report, findings }| audited(report, findings, audit.strictness));
         let uniform = audit.uniform.iter().map(|report| audited(report, &[], audit.strictness));
         serializer.collect_seq(found.chain(uniform))
     }

@@ -3,8 +3,8 @@
 //!
 //! One `testsuite`, because Jenkins', GitLab's and Surefire's readers all take that.
 
-use super::describe::{Story, stories, subject, totals};
-use super::{Audit, Found, fails, object};
+use super::describe::{FindingText, stories, subject, totals};
+use super::{Audit, AuditedWorkload, fails, object};
 use crate::json::moment;
 use crate::report::WorkloadReport;
 use crate::terminal::humanize::visible;
@@ -38,7 +38,7 @@ pub(super) fn text(audit: &Audit) -> String {
     text
 }
 
-fn test(text: &mut String, audit: &Audit, found: &Found) {
+fn test(text: &mut String, audit: &Audit, found: &AuditedWorkload) {
     let _ = writeln!(text, "  <testcase {}>", name(&found.report));
     let mut reported = String::new();
     for (finding, story) in found.findings.iter().zip(stories(found, audit.taken)) {
@@ -67,7 +67,7 @@ fn name(report: &WorkloadReport) -> String {
 }
 
 /// What is told of a finding, line by line.
-pub(super) fn lines(story: &Story) -> String {
+pub(super) fn lines(story: &FindingText) -> String {
     let mut text = format!("{}: {}\n", story.title, story.what);
     if let Some(since) = &story.since {
         let _ = writeln!(text, "Since: {since}");

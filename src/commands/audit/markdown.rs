@@ -1,7 +1,7 @@
 //! An audit for a merge request or a wiki.
 
 use super::describe::{stories, subject, title, totals};
-use super::{Audit, Found, fails, object};
+use super::{Audit, AuditedWorkload, fails, object};
 use crate::terminal::humanize::{age_since, visible};
 use std::fmt::Write as _;
 
@@ -18,7 +18,7 @@ pub(super) fn text(audit: &Audit) -> String {
         return text;
     }
     text.push_str("\n| namespace | workload | found | fails | for |\n|---|---|---|---|---|\n");
-    for Found { report, findings } in &audit.found {
+    for AuditedWorkload { report, findings } in &audit.found {
         for finding in findings {
             let lasts = finding.since(report).map(|since| age_since(since, audit.taken)).unwrap_or_default();
             let _ = writeln!(

@@ -20,7 +20,7 @@ pub use describe::{has_unknown_start, title, what};
 pub use json::{Audited, audited};
 pub use options::{AuditArguments, AuditOptions, FailOn};
 pub use verdict::{Strictness, Verdict, fails, findings, findings_while_waiting, is_done};
-pub use wait::{Progress, Waiting, wait};
+pub use wait::{WaitOptions, WaitProgress, wait};
 
 use crate::advice::Finding;
 use crate::kinds::TemplateHistory;
@@ -34,7 +34,7 @@ use std::io::{self, Write};
 
 /// In which form an audit is printed.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum Format {
+pub enum AuditFormat {
     /// For people.
     Table,
     /// Everything, for programs.
@@ -47,7 +47,7 @@ pub enum Format {
     Sarif,
 }
 
-impl Format {
+impl AuditFormat {
     /// Whether it names the workloads that are uniform too.
     fn names_uniform(self) -> bool {
         matches!(self, Self::Json | Self::Junit)
@@ -70,7 +70,7 @@ pub struct Audit {
     /// How many there are of everything.
     pub totals: Totals,
     /// Workloads in which something was found; worst first.
-    pub found: Vec<Found>,
+    pub found: Vec<AuditedWorkload>,
     /// The others, where somebody wants their names, without their pods.
     pub uniform: Vec<WorkloadReport>,
     /// Where else to look, in words, if nothing was selected.
@@ -79,14 +79,14 @@ pub struct Audit {
 
 /// A workload in which something was found.
 #[derive(Debug)]
-pub struct Found {
+pub struct AuditedWorkload {
     /// What is known of it.
     pub report: WorkloadReport,
     /// What was found; worst first.
     pub findings: Vec<Finding>,
 }
 
-impl Found {
+impl AuditedWorkload {
     fn fails(&self, strictness: Strictness) -> bool {
         self.findings.iter().any(|finding| fails(*finding, strictness))
     }
@@ -128,7 +128,7 @@ pub struct Auditor {
     waiting: bool,
     keep_uniform: bool,
     totals: Totals,
-    found: Vec<Found>,
+    found: Vec<AuditedWorkload>,
     uniform: Vec<WorkloadReport>,
     /// Whether an age was found that managedFields would tell better.
     wants_written: bool,
@@ -137,7 +137,7 @@ pub struct Auditor {
 impl Auditor {
     /// Nothing was found yet. Who waits for a rollout minds pods that are not there, too.
     #[must_use]
-    pub fn new(strictness: Strictness, format: Format, waiting: bool) -> Self {
+    pub fn new(strictness: Strictness, format: AuditFormat, waiting: bool) -> Self {
         Self {
             strictness,
             waiting,
@@ -167,7 +167,7 @@ impl Auditor {
         }
         let by_revisions = report.workload.kind().history() == TemplateHistory::ControllerRevisions;
         self.wants_written |= by_revisions && report.rollout.is_some_and(|rollout| rollout.started.is_some());
-        let found = Found { report, findings };
+        let found = AuditedWorkload { report, findings };
         self.totals.failed += u64::from(found.fails(self.strictness));
         self.found.push(found);
     }
@@ -232,13 +232,13 @@ pub fn audit(snapshot: &mut Snapshot, names: &[WorkloadRef], mut auditor: Audito
 
 impl Audit {
     /// Prints it.
-    pub fn write(&self, format: Format, terminal: Terminal, out: &mut dyn Write) -> io::Result<()> {
+    pub fn write(&self, format: AuditFormat, terminal: Terminal, out: &mut dyn Write) -> io::Result<()> {
         match format {
-            Format::Table => out.write_all(table::text(self, terminal).as_bytes()),
-            Format::Json => json::write(self, out),
-            Format::Markdown => out.write_all(markdown::text(self).as_bytes()),
-            Format::Junit => out.write_all(junit::text(self).as_bytes()),
-            Format::Sarif => sarif::write(self, out),
+            AuditFormat::Table => out.write_all(table::text(self, terminal).as_bytes()),
+            AuditFormat::Json => json::write(self, out),
+            AuditFormat::Markdown => out.write_all(markdown::text(self).as_bytes()),
+            AuditFormat::Junit => out.write_all(junit::text(self).as_bytes()),
+            AuditFormat::Sarif => sarif::write(self, out),
         }
     }
 }

@@ -1,7 +1,7 @@
 //! The options of `audit`.
 #![allow(clippy::doc_markdown, reason = "clap prints these comments as they stand, backticks too")]
 
-use super::{Format, Strictness};
+use super::{AuditFormat, Strictness};
 use crate::commands::options::{
     EvidenceArguments, LogArguments, LogConfig, SnapshotArguments, WHAT, candidates, values,
 };
@@ -25,7 +25,7 @@ pub struct AuditArguments {
         short, long, value_name = "FORMAT", help_heading = VERDICT,
         default_value = "table", value_parser = format()
     )]
-    pub output: Format,
+    pub output: AuditFormat,
 
     /// Maximum time to wait until everything is rolled out and uniform, like 90s or 10m
     #[arg(long, value_name = "DURATION", help_heading = VERDICT, value_parser = values::duration, conflicts_with = "filename")]
@@ -78,7 +78,7 @@ pub struct AuditOptions {
     /// The workloads that are named; all if none is.
     pub names: Vec<WorkloadRef>,
     /// In which form to print it.
-    pub format: Format,
+    pub format: AuditFormat,
     /// What makes it stricter or more lenient.
     pub strictness: Strictness,
     /// For how long to wait until everything is rolled out and uniform.
@@ -115,13 +115,13 @@ impl AuditOptions {
 }
 
 /// The forms of an audit.
-fn format() -> impl TypedValueParser<Value = Format> {
+fn format() -> impl TypedValueParser<Value = AuditFormat> {
     PossibleValuesParser::new(["table", "json", "markdown", "junit", "sarif"]).map(|format| match format.as_str() {
-        "json" => Format::Json,
-        "markdown" => Format::Markdown,
-        "junit" => Format::Junit,
-        "sarif" => Format::Sarif,
-        _ => Format::Table,
+        "json" => AuditFormat::Json,
+        "markdown" => AuditFormat::Markdown,
+        "junit" => AuditFormat::Junit,
+        "sarif" => AuditFormat::Sarif,
+        _ => AuditFormat::Table,
     })
 }
 

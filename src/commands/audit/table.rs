@@ -1,7 +1,7 @@
 //! An audit for people: an overview, what each workload is found in and what to do, and a line of totals.
 
-use super::describe::{Member, Story, has_unknown_start, stories, subject, title, totals};
-use super::{Audit, Found, object};
+use super::describe::{FindingText, GroupPod, has_unknown_start, stories, subject, title, totals};
+use super::{Audit, AuditedWorkload, object};
 use crate::advice::GITOPS;
 use crate::terminal::humanize::age_since;
 use crate::terminal::text_layout::{BOLD, FAINT, GREEN, Page, RED, Terminal, YELLOW, clean, columns, padded};
@@ -33,7 +33,7 @@ impl Page {
     fn overview(&mut self, audit: &Audit) {
         let with_tags = audit.found.iter().any(|found| found.report.registry.is_some());
         let mut rows = vec![["NAMESPACE", "WORKLOAD", "FOUND", "FOR", "TAG"].map(str::to_owned)];
-        for Found { report, findings } in &audit.found {
+        for AuditedWorkload { report, findings } in &audit.found {
             let worst = findings.first().copied();
             let since = worst.and_then(|finding| finding.since(report));
             let unknown = worst.is_some_and(|finding| has_unknown_start(report, finding));
@@ -78,7 +78,7 @@ impl Page {
         }
     }
 
-    fn found(&mut self, audit: &Audit, found: &Found) {
+    fn found(&mut self, audit: &Audit, found: &AuditedWorkload) {
         for (at, story) in stories(found, audit.taken).iter().enumerate() {
             let fails = super::fails(found.findings[at], audit.strictness);
             let heading = format!("{}: {}", subject(&found.report), story.title);
@@ -87,7 +87,7 @@ impl Page {
         }
     }
 
-    fn story(&mut self, story: &Story, fails: bool) {
+    fn story(&mut self, story: &FindingText, fails: bool) {
         let remark = if fails { "" } else { " (reported, and no failure)" };
         self.wrapped("  ", "", &format!("{}{remark}.", capitalised(&story.what)), "");
         if let Some(since) = &story.since {
@@ -98,7 +98,7 @@ impl Page {
                 self.wrapped(if at == 0 { "  - " } else { "    " }, "", line, "");
             }
             let longest = group.pods.iter().map(|member| columns(&clean(&member.pod))).max().unwrap_or(0);
-            for Member { pod, node, notes } in &group.pods {
+            for GroupPod { pod, node, notes } in &group.pods {
                 let node = if node.is_empty() { "no node yet".to_owned() } else { clean(node) };
                 self.wrapped("      ", "", &format!("{}  {node}{notes}", padded(&clean(pod), longest)), FAINT);
             }

@@ -2,7 +2,7 @@
 
 use super::describe::title;
 use super::elsewhere::elsewhere;
-use super::{Audit, Auditor, Format, Strictness, Verdict, fails, findings_while_waiting, is_done, object};
+use super::{Audit, AuditFormat, Auditor, Strictness, Verdict, fails, findings_while_waiting, is_done, object};
 use crate::advice::Finding;
 use crate::registry::RegistryOptions;
 use crate::report::{HashReport, Origin, Workload, WorkloadReport};
@@ -26,7 +26,7 @@ const NODES_AGAIN: Duration = Duration::from_secs(30);
 
 /// What is waited for.
 #[derive(Clone, Debug)]
-pub struct Waiting {
+pub struct WaitOptions {
     /// Where, and what counts.
     pub snapshot_options: SnapshotOptions,
     /// The workloads that are named; all if none is.
@@ -34,14 +34,14 @@ pub struct Waiting {
     /// What makes it stricter or more lenient.
     pub strictness: Strictness,
     /// What the audit will be printed as.
-    pub format: Format,
+    pub format: AuditFormat,
     /// For how long.
     pub patience: Duration,
 }
 
 /// How far it is.
 #[derive(Clone, PartialEq, Eq, Debug)]
-pub struct Progress {
+pub struct WaitProgress {
     /// Workloads that are rolled out and uniform.
     pub done: usize,
     /// Workloads that are waited for.
@@ -57,8 +57,8 @@ pub struct Progress {
 }
 
 /// Waits, tells how far it is whenever it has looked, and gives the audit at the end.
-pub async fn wait(waiting: &Waiting, tell: &mut dyn FnMut(&Progress)) -> anyhow::Result<Audit> {
-    let Waiting { snapshot_options, names, strictness, format, patience } = waiting;
+pub async fn wait(waiting: &WaitOptions, tell: &mut dyn FnMut(&WaitProgress)) -> anyhow::Result<Audit> {
+    let WaitOptions { snapshot_options, names, strictness, format, patience } = waiting;
     let began = Instant::now();
     let SnapshotSource::Cluster { connection, namespaces } = &snapshot_options.place else {
         bail!("a file does not change: --wait needs a cluster");
@@ -69,7 +69,7 @@ pub async fn wait(waiting: &Waiting, tell: &mut dyn FnMut(&Progress)) -> anyhow:
     // Registries are asked once, at the end.
     let first = SnapshotOptions { registry: RegistryOptions::default(), ..snapshot_options.clone() };
     let mut snapshot = list_cluster(&connected, &namespaces, &first, None, Timings::for_snapshot()).await?;
-    let mut standing = Standing::new(names, *strictness);
+    let mut standing = WaitState::new(names, *strictness);
     snapshot.reports(&mut |report| standing.put(report));
     standing.check_knowable(&snapshot.gaps)?;
     let nothing_to_wait_for = names.is_empty() && standing.is_empty();
@@ -128,7 +128,7 @@ pub async fn wait(waiting: &Waiting, tell: &mut dyn FnMut(&Progress)) -> anyhow:
 }
 
 /// How the workloads that are waited for stand.
-struct Standing<'w> {
+struct WaitState<'w> {
     names: &'w [WorkloadRef],
     strictness: Strictness,
     /// Those that are not done.
@@ -141,7 +141,7 @@ struct Standing<'w> {
     followed: bool,
 }
 
-impl<'w> Standing<'w> {
+impl<'w> WaitState<'w> {
     fn new(names: &'w [WorkloadRef], strictness: Strictness) -> Self {
         Self { names, strictness, open: BTreeMap::new(), done: BTreeMap::new(), settled: true, followed: false }
     }
@@ -221,7 +221,7 @@ impl<'w> Standing<'w> {
         }
     }
 
-    fn progress(&self, elapsed: Duration) -> Progress {
+    fn progress(&self, elapsed: Duration) -> WaitProgress {
         let all = || self.open.values().chain(self.done.values());
         let hashes = || all().flat_map(|report| &report.hashes);
         let next = match (self.unseen().next(), self.open.values().next()) {
@@ -230,7 +230,7 @@ impl<'w> Standing<'w> {
             (None, None) if self.is_empty() => "no workload is there yet".to_owned(),
             (None, None) => "rolled out and uniform".to_owned(),
         };
-        Progress {
+        WaitProgress {
             done: self.done.len(),
             workloads: self.open.len() + self.done.len() + self.unseen().count(),
             new_pods: hashes().filter(|hash| hash.current != Some(false)).map(|hash| hash.ready_pods).sum(),

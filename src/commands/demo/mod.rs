@@ -4,7 +4,7 @@ mod options;
 
 pub use options::{DemoArguments, DemoOptions};
 
-use crate::advice::word;
+use crate::advice::shell_quote;
 use crate::commands::serve::{Config, Listeners, Signals, watch_and_serve};
 use crate::registry::RegistryAddress;
 use crate::terminal::output;
@@ -126,7 +126,7 @@ pub async fn demo(options: DemoOptions) -> anyhow::Result<()> {
 
 /// What the demo prints at its start: where to look, what there is to see, and how to mend the first of it.
 fn banner(port: u16, cluster: &str, kubeconfig: &Path, registry: &str, size: DemoConfig) -> String {
-    let kubeconfig = word(&kubeconfig.to_string_lossy()).into_owned();
+    let kubeconfig = shell_quote(&kubeconfig.to_string_lossy()).into_owned();
     let mut text = format!(
         "podskew watches a simulated cluster ({cluster}): {} workloads, {} pods. No real cluster is touched.\n\n  \
          page      http://localhost:{port}/\n  metrics   http://localhost:{port}/metrics\n  \
@@ -142,7 +142,7 @@ fn banner(port: u16, cluster: &str, kubeconfig: &Path, registry: &str, size: Dem
         );
     }
     let program = std::env::args().next().unwrap_or_default();
-    let podskew = word(&program);
+    let podskew = shell_quote(&program);
     let steps = [
         (format!("export KUBECONFIG={kubeconfig}"), ""),
         (

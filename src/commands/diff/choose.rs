@@ -8,7 +8,7 @@ use std::fmt::Write as _;
 
 /// What was asked for.
 #[derive(Clone, Copy, Debug)]
-pub(super) enum Asked<'a> {
+pub(super) enum TemplateChoice<'a> {
     /// The previous template and the current one.
     Previous,
     /// This one and the current one.
@@ -19,19 +19,19 @@ pub(super) enum Asked<'a> {
 
 /// The templates of a workload, by hash.
 #[derive(Clone, Copy)]
-pub(super) struct Chooser<'a> {
+pub(super) struct TemplateChooser<'a> {
     pub(super) workload: &'a Workload,
     pub(super) history: &'a History,
     pub(super) taken: ObservationTime,
 }
 
-impl<'a> Chooser<'a> {
+impl<'a> TemplateChooser<'a> {
     /// The older candidates, best first, and the newer template.
-    pub(super) fn choose(self, asked: Asked<'_>) -> Result<(Vec<&'a Revision>, &'a Revision), String> {
+    pub(super) fn choose(self, asked: TemplateChoice<'_>) -> Result<(Vec<&'a Revision>, &'a Revision), String> {
         match asked {
-            Asked::Both(old, new) => Ok((vec![self.named(old)?], self.named(new)?)),
-            Asked::With(old) => Ok((vec![self.named(old)?], self.current()?)),
-            Asked::Previous => {
+            TemplateChoice::Both(old, new) => Ok((vec![self.named(old)?], self.named(new)?)),
+            TemplateChoice::With(old) => Ok((vec![self.named(old)?], self.current()?)),
+            TemplateChoice::Previous => {
                 let current = self.current()?;
                 let older = self.history.revisions.iter().filter(|older| older.revision < current.revision);
                 let older: Vec<&Revision> = older.collect();

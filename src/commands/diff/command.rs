@@ -1,10 +1,10 @@
 //! `podskew diff`: look, find, choose two templates, print.
 
-use super::choose::{Asked, Chooser};
+use super::choose::{TemplateChoice, TemplateChooser};
 use super::json::Difference;
 use super::options::{DiffFormat, DiffOptions};
 use super::templates::Templates;
-use super::{Side, Values, unified};
+use super::{DiffSide, ValueDisplay, unified};
 use crate::json::printed;
 use crate::kinds::TemplateHistory;
 use crate::objects::Resource;
@@ -33,11 +33,11 @@ pub async fn diff(options: DiffOptions) -> anyhow::Result<ExitCode> {
     };
     let workload = &report.workload;
     let history = snapshot.history(workload).with_context(|| format!("there is no {named} any more"))?;
-    let chooser = Chooser { workload, history: &history, taken: snapshot.taken };
+    let chooser = TemplateChooser { workload, history: &history, taken: snapshot.taken };
     let asked = match options.hashes.as_slice() {
-        [] => Asked::Previous,
-        [old] => Asked::With(old),
-        [old, new, ..] => Asked::Both(old, new),
+        [] => TemplateChoice::Previous,
+        [old] => TemplateChoice::With(old),
+        [old, new, ..] => TemplateChoice::Both(old, new),
     };
     let holders = match workload.kind().history() {
         TemplateHistory::ControllerRevisions => Resource::ControllerRevisions,
@@ -54,7 +54,7 @@ pub async fn diff(options: DiffOptions) -> anyhow::Result<ExitCode> {
         found.with_context(|| format!("the template of {} cannot be seen", revision.hash))
     };
     let after = template(new)?;
-    let values = if options.show_values { Values::Shown } else { Values::Hidden };
+    let values = if options.show_values { ValueDisplay::Shown } else { ValueDisplay::Hidden };
     let title = |revision: &Revision| {
         let number = revision.revision.map(|number| format!(" (revision {number})")).unwrap_or_default();
         format!("{named} {}{number}", revision.hash)
@@ -63,8 +63,8 @@ pub async fn diff(options: DiffOptions) -> anyhow::Result<ExitCode> {
     for old in candidates.iter().copied() {
         let before = template(old)?;
         let (old_title, new_title) = (title(old), title(new));
-        let old_side = Side { title: &old_title, template: &before };
-        let new_side = Side { title: &new_title, template: &after };
+        let old_side = DiffSide { title: &old_title, template: &before };
+        let new_side = DiffSide { title: &new_title, template: &after };
         if let Some(text) = unified(old_side, new_side, values, usize::from(options.context)) {
             compared = Some((old, text));
             break;

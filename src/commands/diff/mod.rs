@@ -14,17 +14,17 @@ mod yaml;
 
 pub use command::diff;
 pub use options::{DiffArguments, DiffFormat, DiffOptions};
-pub use redact::Values;
+pub use redact::ValueDisplay;
 pub use template::pod_template;
 
 use crate::terminal::humanize::visible;
-use redact::Hidden;
+use redact::RedactedValues;
 use serde_json::Value;
 use similar::TextDiff;
 
 /// One of the two templates, and what it goes by.
 #[derive(Clone, Copy, Debug)]
-pub struct Side<'a> {
+pub struct DiffSide<'a> {
     /// The line above it.
     pub title: &'a str,
     /// The template, as [`pod_template`] gives it.
@@ -33,9 +33,9 @@ pub struct Side<'a> {
 
 /// What differs, with so many lines of context around it; `None` if nothing does.
 #[must_use]
-pub fn unified(old: Side<'_>, new: Side<'_>, values: Values, context: usize) -> Option<String> {
-    let mut hidden = Hidden::new(values);
-    let text = |hidden: &mut Hidden, side: Side<'_>| yaml::write(&hidden.template(side.template));
+pub fn unified(old: DiffSide<'_>, new: DiffSide<'_>, values: ValueDisplay, context: usize) -> Option<String> {
+    let mut hidden = RedactedValues::new(values);
+    let text = |hidden: &mut RedactedValues, side: DiffSide<'_>| yaml::write(&hidden.template(side.template));
     let (before, after) = (text(&mut hidden, old), text(&mut hidden, new));
     if before == after {
         return None;

@@ -8,7 +8,7 @@ use std::collections::HashMap;
 
 /// Whether values that may be somebody's secret are shown.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum Values {
+pub enum ValueDisplay {
     /// They are.
     Shown,
     /// Only that they are there, and which are alike.
@@ -16,21 +16,21 @@ pub enum Values {
 }
 
 /// The hidden values of one diff, by their number.
-pub(super) struct Hidden {
-    values: Values,
+pub(super) struct RedactedValues {
+    values: ValueDisplay,
     numbers: HashMap<String, usize>,
 }
 
-impl Hidden {
-    pub(super) fn new(values: Values) -> Self {
+impl RedactedValues {
+    pub(super) fn new(values: ValueDisplay) -> Self {
         Self { values, numbers: HashMap::new() }
     }
 
     /// The template with what is not to be seen replaced.
     pub(super) fn template(&mut self, template: &Value) -> Value {
         match self.values {
-            Values::Shown => template.clone(),
-            Values::Hidden => self.below("", template),
+            ValueDisplay::Shown => template.clone(),
+            ValueDisplay::Hidden => self.below("", template),
         }
     }
 

@@ -2,7 +2,7 @@
 
 use super::options::{ExplainFormat, ExplainOptions};
 use super::{Explanation, json, text};
-use crate::advice::word;
+use crate::advice::shell_quote;
 use crate::kinds::TemplateHistory;
 use crate::report::{Workload, WorkloadReport};
 use crate::snapshot::{Snapshot, SnapshotSource, take_snapshot};
@@ -49,13 +49,19 @@ fn diff_command(options: &ExplainOptions, workload: &Workload) -> String {
         SnapshotSource::Dump { files, .. } => {
             let words = files.iter().map(|file| match file.as_os_str() {
                 name if name == "-" => "-f - ".to_owned(),
-                name => format!("-f {} ", word(&name.to_string_lossy())),
+                name => format!("-f {} ", shell_quote(&name.to_string_lossy())),
             });
             words.collect()
         }
     };
     let Workload { namespace, workload_type, name } = workload;
-    format!("{} diff {file}-n {} {}/{}", options.program, word(namespace), word(workload_type), word(name))
+    format!(
+        "{} diff {file}-n {} {}/{}",
+        options.program,
+        shell_quote(namespace),
+        shell_quote(workload_type),
+        shell_quote(name)
+    )
 }
 
 /// What could not be seen.

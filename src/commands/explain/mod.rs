@@ -11,7 +11,7 @@ pub use json::Explained;
 pub use options::{ExplainArguments, ExplainFormat, ExplainOptions};
 pub use unready::in_words;
 
-use crate::advice::word;
+use crate::advice::shell_quote;
 use crate::kinds::WorkloadKind;
 use crate::report::history::{History, PodDetail, Revision};
 use crate::report::{HashDigests, HashReport, ImageReference, Name, PodReport, RolloutState, Workload, WorkloadReport};
@@ -56,7 +56,8 @@ impl Explanation {
     #[must_use]
     pub fn of_now(report: WorkloadReport, history: History, now: UnixTime, notes: Vec<String>) -> Self {
         let Workload { namespace, workload_type, name } = &report.workload;
-        let diff = format!("podskew diff -n {} {}/{}", word(namespace), word(workload_type), word(name));
+        let diff =
+            format!("podskew diff -n {} {}/{}", shell_quote(namespace), shell_quote(workload_type), shell_quote(name));
         Self { pod: None, history, taken: ObservationTime { at: now, from: TimeSource::Clock }, diff, notes, report }
     }
 

@@ -16,14 +16,14 @@ const PATIENCE: Duration = Duration::from_secs(2);
 
 /// Offers the contexts of the kubeconfig.
 pub(in crate::commands) fn contexts(typed: &OsStr) -> Vec<CompletionCandidate> {
-    let line = Line::of_this_process();
+    let line = PartialCommandLine::of_this_process();
     let names = waited_for(async { watch::contexts(&line.connection).await.ok() });
     starting_with(typed, names.unwrap_or_default())
 }
 
 /// Offers the namespaces of the cluster.
 pub(in crate::commands) fn namespaces(typed: &OsStr) -> Vec<CompletionCandidate> {
-    let line = Line::of_this_process();
+    let line = PartialCommandLine::of_this_process();
     let names = asked(&line.connection, async |connected| ask::namespaces(&connected).await);
     starting_with(typed, names.unwrap_or_default())
 }
@@ -41,7 +41,7 @@ pub(in crate::commands) fn of_types(typed: &OsStr, is_offered: impl Fn(&str) -> 
     };
     let name = type_named(kind).unwrap_or_default();
     let Some((_, resource)) = choice().find(|(offered, _)| **offered == *name) else { return Vec::new() };
-    let line = Line::of_this_process();
+    let line = PartialCommandLine::of_this_process();
     if line.has_file {
         return Vec::new();
     }
@@ -75,14 +75,14 @@ fn starting_with(typed: &OsStr, names: impl IntoIterator<Item = String>) -> Vec<
 
 /// What a line that is not finished yet says of where to look. It cannot be parsed: what is typed last is half a word.
 #[derive(Default, PartialEq, Eq, Debug)]
-struct Line {
+struct PartialCommandLine {
     connection: Connection,
     namespace: Option<String>,
     everywhere: bool,
     has_file: bool,
 }
 
-impl Line {
+impl PartialCommandLine {
     /// The line is among the arguments of this process, whoever asks.
     fn of_this_process() -> Self {
         let words: Vec<String> = std::env::args_os().map(|word| word.to_string_lossy().into_owned()).collect();
@@ -128,10 +128,10 @@ fn shell_home(path: &str) -> PathBuf {
 
 #[cfg(test)]
 mod tests {
-    use super::Line;
+    use super::PartialCommandLine;
 
-    fn line(text: &str) -> Line {
-        Line::of(&text.split(' ').map(str::to_owned).collect::<Vec<_>>())
+    fn line(text: &str) -> PartialCommandLine {
+        PartialCommandLine::of(&text.split(' ').map(str::to_owned).collect::<Vec<_>>())
     }
 
     #[test]
@@ -145,6 +145,6 @@ mod tests {
         assert_eq!(whole.connection.context.as_deref(), Some("prod"));
         assert_eq!(whole.connection.kubeconfig, Some("/k".into()));
         assert!(whole.everywhere && whole.has_file);
-        assert_eq!(line("podskew audit --context"), Line::default());
+        assert_eq!(line("podskew audit --context"), PartialCommandLine::default());
     }
 }

@@ -21,7 +21,7 @@ const MOST_NAMES: usize = 100;
 const BEHIND: usize = 4;
 
 /// The events of a podskew that runs.
-pub(super) struct Events {
+pub(super) struct EventHub {
     sender: broadcast::Sender<Bytes>,
     pending: Mutex<Pending>,
 }
@@ -37,7 +37,7 @@ struct Pending {
     sent: Option<Instant>,
 }
 
-impl Events {
+impl EventHub {
     pub(super) fn new() -> Self {
         Self { sender: broadcast::channel(BEHIND).0, pending: Mutex::default() }
     }
@@ -108,7 +108,7 @@ impl Pending {
 
 #[cfg(test)]
 mod tests {
-    use super::{Events, MOST_NAMES};
+    use super::{EventHub, MOST_NAMES};
     use crate::exposition::PublishBatch;
     use crate::report::Workload;
     use futures::stream::StreamExt as _;
@@ -120,7 +120,7 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn what_changed_is_named_once_and_to_everybody() {
-        let events = Events::new();
+        let events = EventHub::new();
         events.note(&gone(std::iter::once("unseen".to_owned())));
         events.send(6, Vec::new);
         let (mut one, mut other) = (events.subscribe(), events.subscribe());
@@ -143,7 +143,7 @@ mod tests {
 
     #[tokio::test]
     async fn a_stream_that_is_too_far_behind_ends() {
-        let events = Events::new();
+        let events = EventHub::new();
         let mut slow = events.subscribe();
         for generation in 1..=10 {
             events.lock().sent = None;

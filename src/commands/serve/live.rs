@@ -17,7 +17,7 @@ pub(super) struct Live {
     telemetry: Telemetry,
     namespaces: Vec<String>,
     excluded_namespaces: Vec<String>,
-    progress: Mutex<Progress>,
+    progress: Mutex<SyncProgress>,
     /// How the watches are, where there are any.
     health: Option<WatchHealth>,
     /// Pods that are held.
@@ -27,7 +27,7 @@ pub(super) struct Live {
 }
 
 #[derive(Default)]
-struct Progress {
+struct SyncProgress {
     ready: bool,
     waiting_for: Vec<String>,
 }
@@ -60,12 +60,12 @@ impl Live {
 
     /// A complete picture still waits for these.
     pub(super) fn waits_for(&self, waiting_for: Vec<String>) {
-        *self.progress() = Progress { ready: false, waiting_for };
+        *self.progress() = SyncProgress { ready: false, waiting_for };
     }
 
     /// A complete picture is published.
     pub(super) fn is_ready(&self) {
-        *self.progress() = Progress { ready: true, waiting_for: Vec::new() };
+        *self.progress() = SyncProgress { ready: true, waiting_for: Vec::new() };
     }
 
     /// The namespaces watched, in the order of [`Source::namespace`](crate::inventory::Source).
@@ -73,7 +73,7 @@ impl Live {
         &self.namespaces
     }
 
-    fn progress(&self) -> MutexGuard<'_, Progress> {
+    fn progress(&self) -> MutexGuard<'_, SyncProgress> {
         lock(&self.progress)
     }
 

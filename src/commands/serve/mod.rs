@@ -23,12 +23,12 @@ use crate::ui::{Board, Exposure, Ui};
 use crate::watch::{self, Timings};
 use crate::web::{Limits, PageAddress, Pages, Server, bind};
 use anyhow::{Context, bail};
-use events::Events;
+use events::EventHub;
 use live::{Live, PageSite};
 pub use options::{Auth, Config, ServeArguments};
 pub use page_options::{PageArguments, PageConfig};
 use pages::{LiveCluster, LivePages};
-use render::Shown;
+use render::PageState;
 pub use signals::Signals;
 use std::pin::pin;
 use std::sync::{Arc, Mutex};
@@ -123,7 +123,7 @@ pub async fn watch_and_serve(
     let health = health.context("cannot register the metrics of the web configuration")?;
     let following = follow_changes(access.clone().zip(health));
     let board = exposure.map(|exposure| Arc::new(Board::new(exposure)));
-    let events = Arc::new(Events::new());
+    let events = Arc::new(EventHub::new());
     let pages = board.as_ref().map(|board| -> Arc<dyn Pages> {
         let cluster = LiveCluster {
             inventory: Arc::clone(&inventory),
@@ -154,7 +154,7 @@ pub async fn watch_and_serve(
         };
         futures::join!(server.run(told_to_stop(stopped.clone())), page);
     });
-    let shown = board.map(|board| Shown { board, events });
+    let shown = board.map(|board| PageState { board, events });
     let rendering = render::keep_rendering(inventory, exposition, telemetry, live, shown, &watches);
 
     tokio::select! {

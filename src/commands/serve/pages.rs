@@ -1,6 +1,6 @@
 //! The page and the API of a running podskew.
 
-use super::events::Events;
+use super::events::EventHub;
 use super::live::Live;
 use crate::access::AccessControl;
 use crate::exposition::Exposition;
@@ -33,7 +33,7 @@ pub(super) struct LivePages {
     hosts: Vec<String>,
     cluster: Arc<LiveCluster>,
     turns: Arc<Semaphore>,
-    events: Arc<Events>,
+    events: Arc<EventHub>,
     /// Shows more to those who prove who they are, so it must go on to ask for that.
     access: Option<Arc<AccessControl>>,
 }
@@ -53,7 +53,7 @@ impl LivePages {
         ui: Ui,
         hosts: Vec<String>,
         cluster: LiveCluster,
-        events: Arc<Events>,
+        events: Arc<EventHub>,
         access: Option<Arc<AccessControl>>,
     ) -> Self {
         let access = access.filter(|access| access.authenticates());

@@ -1,6 +1,6 @@
 //! Takes what changed out of the inventory and has it rendered, at most about once a second.
 
-use super::events::Events;
+use super::events::EventHub;
 use super::live::Live;
 use crate::exposition::{Exposition, PublishBatch};
 use crate::inventory::{CachedTag, Changes, Inventory, RegistryEvidence, Source};
@@ -33,7 +33,7 @@ pub(super) async fn keep_rendering(
     exposition: Arc<Exposition>,
     telemetry: Telemetry,
     live: Arc<Live>,
-    shown: Option<Shown>,
+    shown: Option<PageState>,
     watches: &Watches,
 ) -> anyhow::Result<()> {
     let (answered, health) = (watches.answered(), Some(watches.health()));
@@ -62,9 +62,9 @@ pub(super) async fn keep_rendering(
 }
 
 /// What the page shows.
-pub(super) struct Shown {
+pub(super) struct PageState {
     pub(super) board: Arc<Board>,
-    pub(super) events: Arc<Events>,
+    pub(super) events: Arc<EventHub>,
 }
 
 struct Renderer {
@@ -73,7 +73,7 @@ struct Renderer {
     telemetry: Telemetry,
     live: Arc<Live>,
     /// What the page shows, where it is served.
-    shown: Option<Shown>,
+    shown: Option<PageState>,
     /// Why sources are not answered, where that can be told.
     health: Option<WatchHealth>,
     begun: Instant,
@@ -129,7 +129,7 @@ impl Renderer {
 
     /// Tells those who watch the page what changed.
     fn send_events(&self) {
-        if let Some(Shown { board, events }) = &self.shown {
+        if let Some(PageState { board, events }) = &self.shown {
             let own_state = || Resource::ALL.map(|resource| self.live.is_synced(resource)).to_vec();
             events.send(board.published().0, own_state);
         }

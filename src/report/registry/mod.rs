@@ -4,10 +4,10 @@
 //! are known.
 
 mod compare;
+mod describe;
 mod join;
 mod reference;
 mod standing;
-mod words;
 
 pub use compare::{Comparer, DocumentKind, MissingDocument, Sameness};
 pub use join::join;

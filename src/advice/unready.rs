@@ -1,6 +1,6 @@
 //! The remedy for a rollout in progress: it follows the reason why the rollout's pods wait.
 
-use super::subject::{Subject, word};
+use super::subject::{CommandTarget, shell_quote};
 use super::{Action, Finding, GIVE, Remedy};
 use crate::kinds::WorkloadKind;
 use crate::report::denial::Denial;
@@ -20,7 +20,7 @@ const NEW_PODS_FAIL: &str =
 const MESSAGE: &str = "The message of its ReplicaSet says more.";
 
 /// The remedy for pods that wait for one reason.
-struct Cure<'a> {
+struct UnreadyFix<'a> {
     /// The pods and their reason.
     blocked: &'a BlockedPods,
     /// The action, as the end of a sentence: "push the image, …".
@@ -30,12 +30,12 @@ struct Cure<'a> {
 }
 
 /// Returns the remedy for a rollout in progress: a rollback to a revision that is known to have worked, or the fix that its pods need.
-pub(super) fn on_or_back(of: &Subject<'_>, finding: Finding) -> Remedy {
+pub(super) fn on_or_back(of: &CommandTarget<'_>, finding: Finding) -> Remedy {
     // Pods that are being created, and those that are not Ready yet, may be on their way.
-    let is_trouble = |cure: &Cure<'_>| finding == Finding::Stalled || !may_pass(cure.blocked.reason);
-    let cure = cure(of).filter(is_trouble);
-    let look = look(of, cure.as_ref());
-    let give = cure.as_ref().map_or(GIVE, |cure| &cure.give);
+    let is_trouble = |fix: &UnreadyFix<'_>| finding == Finding::Stalled || !may_pass(fix.blocked.reason);
+    let fix = fix(of).filter(is_trouble);
+    let look = look(of, fix.as_ref());
+    let give = fix.as_ref().map_or(GIVE, |fix| &fix.give);
     let back = of.report.rollback_target.as_ref();
     let action = match (finding, back) {
         (_, Some(target)) => of.undo(&target.hash, target.revision),
@@ -53,7 +53,7 @@ pub(super) fn on_or_back(of: &Subject<'_>, finding: Finding) -> Remedy {
             format!("{STANDS}{served}. {}, or go back.", sentence(give)).into()
         }
         (Finding::Stalled, None) => NO_WAY_BACK.into(),
-        (Finding::UnderWay, Some(_)) => match &cure {
+        (Finding::UnderWay, Some(_)) => match &fix {
             Some(_) => format!("if it moves, let it; if it does not, {give}, or go back.").into(),
             None => "if it moves, let it; if it does not, or nobody waits for it, go back.".into(),
         },
@@ -61,20 +61,20 @@ pub(super) fn on_or_back(of: &Subject<'_>, finding: Finding) -> Remedy {
         (_, Some(_)) => OVERTAKEN.into(),
         (_, None) => OVERTAKEN_ONLY.into(),
     };
-    Remedy { look, action, why: Some(with_check(why, cure.as_ref())) }
+    Remedy { look, action, why: Some(with_check(why, fix.as_ref())) }
 }
 
 /// Returns the remedy for a held rollout none of whose new pods is Ready: fix these pods first.
-pub(super) fn give_first(of: &Subject<'_>) -> Remedy {
-    let cure = cure(of);
-    let give = cure.as_ref().map_or(GIVE, |cure| &cure.give);
-    let why = with_check(NEW_PODS_FAIL.into(), cure.as_ref());
-    Remedy { look: look(of, cure.as_ref()), action: Action::words(give.to_owned()), why: Some(why) }
+pub(super) fn give_first(of: &CommandTarget<'_>) -> Remedy {
+    let fix = fix(of);
+    let give = fix.as_ref().map_or(GIVE, |fix| &fix.give);
+    let why = with_check(NEW_PODS_FAIL.into(), fix.as_ref());
+    Remedy { look: look(of, fix.as_ref()), action: Action::words(give.to_owned()), why: Some(why) }
 }
 
-fn with_check(why: Cow<'static, str>, cure: Option<&Cure<'_>>) -> Cow<'static, str> {
-    match cure {
-        Some(cure) if !cure.check.is_empty() => format!("{why} {}", cure.check).into(),
+fn with_check(why: Cow<'static, str>, fix: Option<&UnreadyFix<'_>>) -> Cow<'static, str> {
+    match fix {
+        Some(fix) if !fix.check.is_empty() => format!("{why} {}", fix.check).into(),
         _ => why,
     }
 }
@@ -86,9 +86,9 @@ fn sentence(text: &str) -> String {
 }
 
 /// Returns the command that shows the reason: it describes the pods, or the object that creates them.
-fn look(of: &Subject<'_>, cure: Option<&Cure<'_>>) -> String {
-    let is_about_creation = cure.is_some_and(|cure| cure.blocked.pod.is_none());
-    let selector = |hash: &HashReport| format!("-l {}={}", of.kind.hash_label(), word(&hash.hash));
+fn look(of: &CommandTarget<'_>, fix: Option<&UnreadyFix<'_>>) -> String {
+    let is_about_creation = fix.is_some_and(|fix| fix.blocked.pod.is_none());
+    let selector = |hash: &HashReport| format!("-l {}={}", of.kind.hash_label(), shell_quote(&hash.hash));
     match of.current().filter(|_| is_about_creation && of.kind != WorkloadKind::Rollout) {
         Some(current) if of.kind == WorkloadKind::Deployment => {
             format!("{} describe replicasets {}", of.kubectl, selector(current))
@@ -99,7 +99,7 @@ fn look(of: &Subject<'_>, cure: Option<&Cure<'_>>) -> String {
 }
 
 /// Returns the remedy for the main reason why pods of the current template wait; `None` if no reason is known.
-fn cure<'a>(of: &Subject<'a>) -> Option<Cure<'a>> {
+fn fix<'a>(of: &CommandTarget<'a>) -> Option<UnreadyFix<'a>> {
     let blocked = main_reason(of.report)?;
     let (give, check) = match blocked.reason {
         BlockReason::FailedCreate => denied(of, blocked),
@@ -108,7 +108,7 @@ fn cure<'a>(of: &Subject<'a>) -> Option<Cure<'a>> {
         reason if reason.is_about_the_image() => image(of, blocked),
         _ => container(of, blocked)?,
     };
-    Some(Cure { blocked, give, check })
+    Some(UnreadyFix { blocked, give, check })
 }
 
 /// Returns the reason that most pods have. A reason that may pass by itself counts only if there is no other.
@@ -124,10 +124,10 @@ fn may_pass(reason: BlockReason) -> bool {
     matches!(reason, ContainerCreating | PodInitializing | NotReady | Other)
 }
 
-fn image(of: &Subject<'_>, blocked: &BlockedPods) -> (String, String) {
+fn image(of: &CommandTarget<'_>, blocked: &BlockedPods) -> (String, String) {
     let image = match &*blocked.image {
-        "" => Cow::Owned(format!("the image of container {}", word(&blocked.container))),
-        image => word(image),
+        "" => Cow::Owned(format!("the image of container {}", shell_quote(&blocked.container))),
+        image => shell_quote(image),
     };
     // The name of an image is all that a registry needs to be asked.
     let ask = match &*blocked.image {
@@ -159,8 +159,8 @@ fn image(of: &Subject<'_>, blocked: &BlockedPods) -> (String, String) {
     }
 }
 
-fn container(of: &Subject<'_>, blocked: &BlockedPods) -> Option<(String, String)> {
-    let name = word(&blocked.container);
+fn container(of: &CommandTarget<'_>, blocked: &BlockedPods) -> Option<(String, String)> {
+    let name = shell_quote(&blocked.container);
     let logs =
         |option: &str| of.logs(blocked, option).map(|logs| format!("{logs} shows what it says.")).unwrap_or_default();
     let events =
@@ -192,7 +192,7 @@ fn container(of: &Subject<'_>, blocked: &BlockedPods) -> Option<(String, String)
     })
 }
 
-fn unscheduled(of: &Subject<'_>, blocked: &BlockedPods) -> (String, String) {
+fn unscheduled(of: &CommandTarget<'_>, blocked: &BlockedPods) -> (String, String) {
     let describe = of.describe_pod(blocked).unwrap_or_default();
     if blocked.reason == BlockReason::SchedulingGated {
         let give = "let whoever set the scheduling gates of the pod remove them";
@@ -202,13 +202,13 @@ fn unscheduled(of: &Subject<'_>, blocked: &BlockedPods) -> (String, String) {
     (give.to_owned(), format!("{describe} tells what each node lacks."))
 }
 
-fn not_created(of: &Subject<'_>) -> (String, String) {
+fn not_created(of: &CommandTarget<'_>) -> (String, String) {
     let give = "mend what keeps its pods from being created, or from having a node";
     (give.to_owned(), format!("The events of {} tell what that is.", of.object))
 }
 
 /// Returns action and check for replicas that the API server refuses to create.
-fn denied(of: &Subject<'_>, blocked: &BlockedPods) -> (String, String) {
+fn denied(of: &CommandTarget<'_>, blocked: &BlockedPods) -> (String, String) {
     let see = |what: &str| format!("{} describe {what} shows it.", of.kubectl);
     match Denial::parse(&blocked.message) {
         Denial::Quota(name) => (
@@ -246,7 +246,7 @@ fn denied(of: &Subject<'_>, blocked: &BlockedPods) -> (String, String) {
     }
 }
 
-impl Subject<'_> {
+impl CommandTarget<'_> {
     /// Returns `kubectl -n shop describe pod web-1` for the first pod that waits.
     fn describe_pod(&self, blocked: &BlockedPods) -> Option<String> {
         let pod = self.report.pods.get(blocked.pod? as usize)?;
@@ -256,6 +256,6 @@ impl Subject<'_> {
     /// Returns `kubectl -n shop logs web-1 -c app --previous` for the first pod that waits.
     fn logs(&self, blocked: &BlockedPods, option: &str) -> Option<String> {
         let pod = self.report.pods.get(blocked.pod? as usize)?;
-        Some(format!("{} logs {} -c {}{option}", self.kubectl, word(&pod.pod), word(&blocked.container)))
+        Some(format!("{} logs {} -c {}{option}", self.kubectl, shell_quote(&pod.pod), shell_quote(&blocked.container)))
     }
 }

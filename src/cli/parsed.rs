@@ -1,22 +1,22 @@
 //! What this process was told, by its arguments and its environment, and how it is refused.
 
 use super::arguments::Command;
-use super::program_name::Called;
+use super::program_name::Invocation;
 use clap::error::{ContextKind, ContextValue, ErrorKind};
 use clap::parser::ValueSource;
 use clap::{Arg, ArgMatches};
 
 /// A command line that clap accepted.
-pub(super) struct Typed {
+pub(super) struct ParsedCommand {
     /// What to do.
     pub(super) command: Command,
     /// How to refuse it all the same.
-    pub(super) refusal: Refusal,
+    pub(super) usage_error: UsageError,
 }
 
 /// Makes errors about a command line: with the usage of the command that was typed.
-pub(super) struct Refusal {
-    called: Called,
+pub(super) struct UsageError {
+    invocation: Invocation,
     /// The name of the command, where one was typed.
     name: Option<String>,
     /// The options that environment variables set: `--namespace`, `PODSKEW_NAMESPACE`.
@@ -24,11 +24,11 @@ pub(super) struct Refusal {
 }
 
 /// Reads the arguments and the environment of this process.
-pub(super) fn parse(called: Called) -> Result<Typed, clap::Error> {
-    let command = with_environment(called.command());
-    let matches = command.clone().try_get_matches().map_err(|error| named_by_variable(called, &command, error))?;
-    let refusal = Refusal::new(called, &command, &matches);
-    Ok(Typed { command: called.read(&matches)?, refusal })
+pub(super) fn parse(invocation: Invocation) -> Result<ParsedCommand, clap::Error> {
+    let command = with_environment(invocation.command());
+    let matches = command.clone().try_get_matches().map_err(|error| named_by_variable(invocation, &command, error))?;
+    let usage_error = UsageError::new(invocation, &command, &matches);
+    Ok(ParsedCommand { command: invocation.read(&matches)?, usage_error })
 }
 
 /// Deployment tools set variables that have no value to the empty string; that says nothing, as does not setting it.
@@ -45,7 +45,7 @@ fn mut_every_argument(command: clap::Command, change: &impl Fn(Arg) -> Arg) -> c
 }
 
 /// Names the environment variable in an error about a value that nobody typed. clap names the option in both cases.
-fn named_by_variable(called: Called, command: &clap::Command, mut error: clap::Error) -> clap::Error {
+fn named_by_variable(invocation: Invocation, command: &clap::Command, mut error: clap::Error) -> clap::Error {
     let about = |error: &clap::Error| {
         let text = |kind| match error.get(kind) {
             Some(ContextValue::String(text)) => Some(text.clone()),
@@ -56,7 +56,7 @@ fn named_by_variable(called: Called, command: &clap::Command, mut error: clap::E
     if !matches!(error.kind(), ErrorKind::InvalidValue | ErrorKind::ValueValidation) {
         return error;
     }
-    let without_variables = mut_every_argument(called.command(), &|argument| argument.env(None::<&str>));
+    let without_variables = mut_every_argument(invocation.command(), &|argument| argument.env(None::<&str>));
     let typed = without_variables.try_get_matches().err();
     if typed.is_some_and(|typed| about(&typed) == about(&error)) {
         return error;
@@ -82,8 +82,8 @@ fn is_long(argument: &Arg, long: &str) -> bool {
     argument.get_long() == long.strip_prefix("--")
 }
 
-impl Refusal {
-    fn new(called: Called, command: &clap::Command, matches: &ArgMatches) -> Self {
+impl UsageError {
+    fn new(invocation: Invocation, command: &clap::Command, matches: &ArgMatches) -> Self {
         let (mut command, mut matches, mut name) = (command, matches, None);
         while let Some((typed, below)) = matches.subcommand()
             && let Some(found) = command.find_subcommand(typed)
@@ -99,7 +99,7 @@ impl Refusal {
             Some((format!("--{long}"), variable.to_string_lossy().into_owned()))
         };
         let variables = command.get_arguments().filter(is_set).filter_map(names).collect();
-        Self { called, name, variables }
+        Self { invocation, name, variables }
     }
 
     /// The error that says so.
@@ -110,7 +110,7 @@ impl Refusal {
             variable.map_or_else(|| word.to_owned(), |(_, variable)| word.replace(bare, variable))
         });
         let message: String = words.collect();
-        let mut command = self.called.command();
+        let mut command = self.invocation.command();
         command.build();
         match &self.name {
             Some(name) => match command.find_subcommand_mut(name) {
