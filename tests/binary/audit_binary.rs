@@ -425,7 +425,7 @@ async fn what_may_not_be_listed_is_named_with_its_rule() {
     );
     cluster.simulator.clear_faults();
     cluster.simulator.inject(None, Fault::Status(401));
-    refused(&cluster.run(&["-n", "paused"]).await, &["cannot list pods", "log in anew"]);
+    refused(&cluster.run(&["-n", "paused"]).await, &["cannot list pods", "log in again"]);
     cluster.simulator.clear_faults();
     cluster.simulator.inject(Some(Resource::Deployments), Fault::Status(403));
     let out = ends(&cluster.run(&["-n", "paused"]).await, 1);

@@ -185,7 +185,7 @@ async fn a_clients_certificate_that_is_not_accepted_says_why_and_what_to_change(
     simulator.inject(None, Fault::Status(401));
     audit_fails(
         with_client(&simulator.url(), &ours, Some(&old)),
-        &["whose client certificate expired on 2020-01-01 00:00 UTC; renew it", "log in anew"],
+        &["whose client certificate expired on 2020-01-01 00:00 UTC; renew it", "log in again"],
     )
     .await;
 }
