@@ -1,6 +1,6 @@
-//! A workload's report as JSON: the one shape in which podskew prints it, whatever the command.
+//! A workload's report as JSON. Every command prints this one shape.
 //!
-//! Names are those of the metrics' labels and families. They stay; new ones may come.
+//! Field names are those of the metrics' labels and families. A name stays once it is released; new ones may be added.
 
 #![allow(clippy::struct_field_names, reason = "the names are those of the labels")]
 
@@ -17,7 +17,8 @@ use serde::Serialize;
 use std::borrow::Cow;
 use std::collections::BTreeMap;
 
-/// The version of every document that podskew prints: raised when a name goes or changes its meaning, not when one comes.
+/// Version of every document that podskew prints. It rises when a name goes or changes its meaning, not when one is
+/// added.
 pub const VERSION: u32 = 1;
 
 /// What a document of a command says first.
@@ -55,7 +56,7 @@ pub struct Workload<'a> {
     last_rollout: Option<LastRolloutDone>,
     rollback_target: Option<Target<'a>>,
     blocking_pod: Option<&'a str>,
-    /// Why that pod is not Ready, if it is of another template hash than the current one.
+    /// Why the blocking pod is not Ready, if its template hash is not the current one.
     blocking: Option<Blocked<'a>>,
     blocked: Vec<Blocked<'a>>,
     distinct_template_hashes: u32,
@@ -66,10 +67,10 @@ pub struct Workload<'a> {
     driver: Option<DrivenBy<'a>>,
     image_references: Vec<Image<'a>>,
     pods: Vec<Pod<'a>>,
-    /// What nodes say about its digest skew; only with `--nodes`, and where there is one.
+    /// Evidence of nodes about the digest skew; only with `--nodes` and digest skew.
     #[serde(skip_serializing_if = "Option::is_none")]
     nodes: Option<Nodes<'a>>,
-    /// What registries say about its images; only with `--registry`.
+    /// Evidence of registries about the images; only with `--registry`.
     #[serde(skip_serializing_if = "Option::is_none")]
     registry: Option<registry::Said<'a>>,
     findings: Vec<Found>,
@@ -78,20 +79,20 @@ pub struct Workload<'a> {
 #[derive(Serialize, Debug)]
 struct Rollout {
     state: &'static str,
-    /// `None` where nothing tells when it began.
+    /// `None` if the start is unknown.
     started: Option<String>,
 }
 
 #[derive(Serialize, Debug)]
 struct LastRolloutDone {
     completed: String,
-    /// `None` where nothing tells when it began.
+    /// `None` if the start is unknown.
     duration_seconds: Option<u32>,
-    /// For how many of these it was held on purpose; `None` unless podskew saw it.
+    /// Seconds of the duration in which the rollout was held on purpose; `None` unless podskew saw it.
     held_seconds: Option<u32>,
 }
 
-/// Pods that a rollout in progress waits for, for one reason, with the first of them.
+/// Pods that a rollout in progress waits for, grouped by reason.
 #[derive(Serialize, Debug)]
 struct Blocked<'a> {
     reason: &'static str,
@@ -102,7 +103,7 @@ struct Blocked<'a> {
     message: Option<&'a str>,
 }
 
-/// The revision that a rollout in progress or stalled can go back to.
+/// The revision that an unfinished or stalled rollout can go back to.
 #[derive(Serialize, Debug)]
 struct Target<'a> {
     pod_template_hash: &'a str,
@@ -153,11 +154,11 @@ struct Digest<'a> {
     digest: &'a str,
     digest_kind: &'static str,
     pods: u32,
-    /// The pods by name, where there is digest skew.
+    /// Names of the pods; only with digest skew.
     skewed_pods: Vec<&'a str>,
 }
 
-/// What a template asks for, for one container.
+/// Image reference and pull policy of one container in a template.
 #[derive(Serialize, Debug)]
 pub struct Image<'a> {
     container: &'a str,
@@ -174,14 +175,14 @@ struct Pod<'a> {
     pod_template_hash: &'a str,
 }
 
-/// What nodes say about a workload in digest skew.
+/// Evidence of nodes about a workload in digest skew.
 #[derive(Serialize, Debug)]
 struct Nodes<'a> {
-    /// The architecture of each pod's node, where it is known.
+    /// Architecture of each pod's node; pods on nodes of unknown architecture are left out.
     architectures: BTreeMap<&'a str, &'a str>,
-    /// Skews in which every architecture runs one digest.
+    /// Skews in which each architecture runs one digest.
     by_architecture: Vec<ByArchitecture<'a>>,
-    /// Which nodes hold which image under the tags in skew.
+    /// The images that nodes hold under the tags in skew.
     cached: Vec<Cached<'a>>,
 }
 
@@ -207,7 +208,7 @@ struct Found {
     why: Option<Cow<'static, str>>,
 }
 
-/// What to do: all of it as a line for people, and the commands in it.
+/// A remedy: one line for people, and the commands in it.
 #[derive(Serialize, Debug)]
 pub struct Done {
     text: String,
@@ -380,13 +381,13 @@ impl From<Action> for Done {
     }
 }
 
-/// A document as it is printed. `serde_json` escapes most control characters; those above ASCII, which move a terminal's cursor
-/// too, are replaced as in tables.
+/// Serializes a document. `serde_json` escapes most control characters. Those above ASCII also move a terminal's
+/// cursor, so they are replaced as in tables.
 pub fn printed(document: &impl Serialize) -> serde_json::Result<String> {
     Ok(serde_json::to_string_pretty(document)?.chars().map(visible).collect())
 }
 
-/// A moment as Kubernetes writes it.
+/// Formats a time as Kubernetes does.
 #[must_use]
 pub fn moment(moment: UnixTime) -> String {
     jiff::Timestamp::from_second(i64::from(moment.seconds())).map(|moment| moment.to_string()).unwrap_or_default()

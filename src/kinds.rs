@@ -1,16 +1,16 @@
-//! The kinds of workloads: one table with everything that differs by kind alone.
+//! The kinds of workloads: one table of everything that depends on the kind alone.
 //!
 //! To add a kind, add a variant to [`WorkloadKind`], a row to [`WorkloadKind::facts`], and follow the compiler:
 //! `docs/adding-a-kind.md` names each place.
 
-/// The label of a ReplicaSet's pods that holds the hash of its Deployment's template; a CloneSet's pods carry it too.
+/// Label of a ReplicaSet's pods that holds the hash of its Deployment's template; a CloneSet's pods carry it too.
 pub const POD_TEMPLATE_HASH: &str = "pod-template-hash";
-/// The label of a StatefulSet's or DaemonSet's pods that names their ControllerRevision.
+/// Label of a StatefulSet's or DaemonSet's pods that names their ControllerRevision.
 pub const CONTROLLER_REVISION_HASH: &str = "controller-revision-hash";
 /// The same as [`POD_TEMPLATE_HASH`] for Argo Rollouts.
 pub const ROLLOUTS_POD_TEMPLATE_HASH: &str = "rollouts-pod-template-hash";
 
-/// The labels that may hold the hash of a pod's template.
+/// All labels that may hold a pod's template hash.
 pub const HASH_LABELS: [&str; 3] = [POD_TEMPLATE_HASH, CONTROLLER_REVISION_HASH, ROLLOUTS_POD_TEMPLATE_HASH];
 
 /// The kind of a controller that owns pods, directly or through ReplicaSets.
@@ -38,38 +38,38 @@ pub enum WorkloadKind {
     Other,
 }
 
-/// Where the older templates of a workload are kept.
+/// Where a workload's older templates are kept.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum TemplateHistory {
     /// In the ReplicaSets that it owns.
     ReplicaSets,
     /// In the ControllerRevisions that it owns.
     ControllerRevisions,
-    /// Nowhere.
+    /// Not kept.
     None,
 }
 
-/// What differs by kind.
+/// The row of a kind.
 struct Facts {
-    /// As in `kind` of an object, and in owner references.
+    /// `kind` in an object and in owner references.
     kind: &'static str,
     /// The API group without its version; the core group is the empty string.
     group: &'static str,
     /// The label `workload_type`.
     label: &'static str,
-    /// Other names that kubectl takes: the plural, and short names.
+    /// Other names that kubectl accepts: the plural, and short names.
     aliases: &'static [&'static str],
-    /// The pod label that selects the pods of a template hash; empty where none is known to.
+    /// The pod label to select pods of a template hash by; empty if the kind has none.
     hash_label: &'static str,
-    /// Whether podskew reads its rollouts.
+    /// Whether podskew reports its rollouts.
     rolls: bool,
-    /// Whether `kubectl rollout` and `kubectl set image` know it.
+    /// Whether `kubectl rollout` and `kubectl set image` support it.
     kubectl_rolls: bool,
     history: TemplateHistory,
 }
 
 impl WorkloadKind {
-    /// Every kind that has a name, in the order in which they are listed to people.
+    /// Every named kind, in the order of lists for people.
     pub const ALL: [Self; 9] = [
         Self::Deployment,
         Self::StatefulSet,
@@ -171,13 +171,13 @@ impl WorkloadKind {
         }
     }
 
-    /// The kind that an owner reference or an object names.
+    /// The kind of an object or an owner reference.
     #[must_use]
     pub fn of(kind: &str, group: &str) -> Self {
         Self::find(|facts| facts.kind == kind && facts.group == group)
     }
 
-    /// The kind of the label `workload_type`.
+    /// The kind with this value of the label `workload_type`.
     #[must_use]
     pub fn of_label(label: &str) -> Self {
         Self::find(|facts| facts.label == label)
@@ -193,37 +193,37 @@ impl WorkloadKind {
         Self::ALL.into_iter().find(|kind| is_it(&kind.facts())).unwrap_or(Self::Other)
     }
 
-    /// Its kind, as objects have it; empty for [`Self::Other`].
+    /// `kind` of its objects; empty for [`Self::Other`].
     #[must_use]
     pub const fn kind(self) -> &'static str {
         self.facts().kind
     }
 
-    /// Its API group without the version; empty for the core group, and for [`Self::Other`].
+    /// API group without the version; empty for the core group and for [`Self::Other`].
     #[must_use]
     pub const fn group(self) -> &'static str {
         self.facts().group
     }
 
-    /// The value of the label `workload_type`; empty for [`Self::Other`], whose kind and group make it.
+    /// Value of the label `workload_type`; empty for [`Self::Other`], whose value is made of kind and group.
     #[must_use]
     pub const fn label(self) -> &'static str {
         self.facts().label
     }
 
-    /// Other names that kubectl takes: first the plural, then short names.
+    /// Other names that kubectl accepts: first the plural, then short names.
     #[must_use]
     pub const fn aliases(self) -> &'static [&'static str] {
         self.facts().aliases
     }
 
-    /// The pod label that selects the pods of a template hash; empty where none is known to.
+    /// The pod label to select pods of a template hash by; empty if the kind has none.
     #[must_use]
     pub const fn hash_label(self) -> &'static str {
         self.facts().hash_label
     }
 
-    /// The labels that may hold the template hash of the pods that it owns directly, the first that is there counts.
+    /// The labels that may hold the template hash of pods that it owns directly. The first that is present counts.
     #[must_use]
     pub const fn hash_labels_of_pods(self) -> &'static [&'static str] {
         match self {
@@ -234,31 +234,31 @@ impl WorkloadKind {
         }
     }
 
-    /// Whether podskew reads its rollouts.
+    /// Whether podskew reports its rollouts.
     #[must_use]
     pub const fn rolls(self) -> bool {
         self.facts().rolls
     }
 
-    /// Whether `kubectl rollout` and `kubectl set image` know it.
+    /// Whether `kubectl rollout` and `kubectl set image` support it.
     #[must_use]
     pub const fn kubectl_rolls(self) -> bool {
         self.facts().kubectl_rolls
     }
 
-    /// Whether Argo's plugin for kubectl speaks of it.
+    /// Whether Argo's kubectl plugin handles it.
     #[must_use]
     pub const fn is_argo(self) -> bool {
         matches!(self, Self::Rollout | Self::Experiment)
     }
 
-    /// Whether it gives living pods a newer template, so that a pod may be older than the hash that it carries.
+    /// Whether it gives running pods a newer template, so that a pod may be older than its hash.
     #[must_use]
     pub const fn updates_in_place(self) -> bool {
         matches!(self, Self::CloneSet)
     }
 
-    /// The template hash that pods carry, by the name of their ControllerRevision; `None` where a label of the revision holds it.
+    /// The template hash in the name of a ControllerRevision; `None` where a label of the revision holds it.
     #[must_use]
     pub fn hash_of_revision(self, name: &str) -> Option<&str> {
         match self {
@@ -276,8 +276,8 @@ impl WorkloadKind {
     }
 }
 
-/// The label `workload_type` of a kind: plain for Kubernetes' own and Argo's, with its group for every other, because
-/// `StatefulSet` is a kind of more than one group.
+/// The label `workload_type` of a kind: plain for Kubernetes and Argo, with the API group for all others, because
+/// several groups have a kind `StatefulSet`.
 #[must_use]
 pub fn workload_type(kind: &str, group: &str) -> String {
     let mut name = kind.to_ascii_lowercase();

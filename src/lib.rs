@@ -1,13 +1,14 @@
-//! podskew watches a Kubernetes cluster and tells Prometheus which workloads run more than one thing under one name.
+//! podskew watches a Kubernetes cluster and exports which workloads run more than one template or image digest under
+//! one name.
 //!
-//! The way of the data, one direction and no way back:
+//! Data flows in one direction:
 //!
 //! ```text
 //!  API server ──▶ watch ────slim objects──▶ inventory ──▶ report ──▶ exposition ──▶ web /metrics
 //!                  (I/O)                     (pure)        (pure)
 //! ```
 //!
-//! `ARCHITECTURE.md` says which module may know which.
+//! `ARCHITECTURE.md` lists which module may use which.
 
 pub mod access;
 pub mod advice;

@@ -1,7 +1,7 @@
-//! What podskew writes to stderr: the log, progress and errors, all through one thread.
+//! The only writer to stderr: log, progress and errors go through one thread.
 //!
-//! A full pipe that nobody reads blocks whoever writes to it. Only that thread writes, so only it waits. The others append
-//! to a bounded queue, and drop the line and count it where the queue is full.
+//! A full pipe blocks its writer. Only this thread writes, so only it waits. Everybody else appends to a bounded queue;
+//! a line that does not fit is dropped and counted.
 
 use crate::sync::lock;
 use std::io::{self, ErrorKind, Write};
@@ -10,24 +10,25 @@ use std::sync::{Condvar, LazyLock, Mutex, MutexGuard, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
 
-/// How many bytes may wait: thousands of lines, and sixteen times what a pipe holds.
+/// Capacity of the queue in bytes: thousands of lines, 16 times the capacity of a pipe.
 const QUEUE_BYTES: usize = 1 << 20;
 
-/// How long the end of the process waits for the queue. All of a shutdown has 5 s, and 4.5 s of them are for answers.
+/// How long the end of the process waits for the queue. A shutdown takes at most 5 s, of which responses may take 4.5
+/// s.
 const FLUSH_DEADLINE: Duration = Duration::from_millis(400);
 
-/// Between two attempts where stderr does not block and is full.
+/// Pause before another attempt where stderr is non-blocking and full.
 const RETRY: Duration = Duration::from_millis(10);
 
 static WRITER: LazyLock<Writer> = LazyLock::new(Writer::default);
 
-/// Whether the thread runs. Without one, lines are written where they occur.
+/// Whether the thread runs. Without it, callers write their lines themselves.
 static HAS_THREAD: LazyLock<bool> = LazyLock::new(|| {
     let write = || WRITER.write_for_ever(&mut io::stderr());
     thread::Builder::new().name("stderr".to_owned()).spawn(write).is_ok()
 });
 
-/// Writes to stderr without ever waiting for its reader.
+/// A writer to stderr that never waits for the reader.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Stderr;
 
@@ -41,20 +42,20 @@ impl Write for Stderr {
         }
     }
 
-    /// Does not wait either; [`flush`] does.
+    /// Does not wait either; the function [`flush`] does.
     fn flush(&mut self) -> io::Result<()> {
         Ok(())
     }
 }
 
-/// Waits until everything is written, but not long.
+/// Waits until the queue is empty, for 0.4 s at most.
 pub fn flush() {
     if *HAS_THREAD {
         WRITER.flush(FLUSH_DEADLINE);
     }
 }
 
-/// How many lines were dropped since the process began.
+/// Number of lines dropped since the process began.
 #[must_use]
 pub fn dropped_lines() -> u64 {
     WRITER.dropped.load(Ordering::Relaxed)
@@ -63,7 +64,7 @@ pub fn dropped_lines() -> u64 {
 #[derive(Default)]
 struct Writer {
     queue: Mutex<Queue>,
-    /// Something was appended, or written.
+    /// Signals that a line was appended or written.
     changed: Condvar,
     dropped: AtomicU64,
 }
@@ -75,7 +76,7 @@ struct Queue {
 }
 
 impl Writer {
-    /// Takes whole lines, so that none is cut.
+    /// Appends whole lines, so that none is cut.
     fn append(&self, lines: &[u8]) {
         let mut queue = self.lock();
         if queue.waiting.len() + lines.len() > QUEUE_BYTES {
@@ -109,7 +110,7 @@ impl Writer {
                 Ok(written) if written > 0 => lines = &lines[written..],
                 Err(error) if error.kind() == ErrorKind::Interrupted => {}
                 Err(error) if error.kind() == ErrorKind::WouldBlock => thread::sleep(RETRY),
-                // Nobody reads it any more, or the disk is full.
+                // The reader is gone, or the disk is full.
                 Ok(_) | Err(_) => return self.count_dropped(lines),
             }
         }
@@ -145,7 +146,7 @@ mod tests {
     use std::sync::{Arc, Condvar, Mutex};
     use std::time::{Duration, Instant};
 
-    /// A pipe that takes what fits, and blocks until somebody reads.
+    /// A pipe that takes what fits, and then blocks until it is read.
     #[derive(Clone, Default)]
     struct Pipe(Arc<(Mutex<State>, Condvar)>);
 

@@ -1,7 +1,7 @@
 //! podskew's own health, kept with the `prometheus` crate.
 //!
-//! Every combination of labels that can occur stands at zero from the start: a counter that appears with its first
-//! failure hides that failure from `increase()`.
+//! Every combination of labels exists at zero from the start. A counter that appears with its first failure hides that
+//! failure from `increase()`.
 
 pub mod families;
 mod registry;
@@ -21,7 +21,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::SystemTime;
 
-/// The families that say how podskew itself is.
+/// The families about podskew itself.
 #[derive(Clone)]
 pub struct Telemetry {
     registry: Registry,
@@ -44,38 +44,38 @@ pub struct Telemetry {
     /// Fields of a wrong type.
     pub unreadable_fields: IntCounter,
     log_lines_dropped: IntCounter,
-    /// How many of them are counted already.
+    /// How many dropped lines the counter holds so far.
     counted_dropped: Arc<AtomicU64>,
     http_connections: IntGaugeVec,
     http_refused: IntCounter,
-    /// How many of them are counted already.
+    /// How many rejected connections the counter holds so far.
     counted_refused: Arc<AtomicU64>,
 }
 
 /// Why a list or a watch failed: the label `reason`.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
 pub enum FailureReason {
-    /// 401: the credentials are not accepted, or could not be obtained.
+    /// 401: the API server rejects the credentials, or there are none.
     Unauthorized,
-    /// 403: a rule is missing.
+    /// 403: an RBAC rule is missing.
     Forbidden,
-    /// 404 for a resource every cluster has.
+    /// 404 for a resource that every cluster has.
     NotFound,
-    /// 410: the version to go on from, or the continue token, is too old.
+    /// 410: the resource version or the continue token is too old.
     Expired,
-    /// The API server is in an older state than it was: its etcd was restored.
+    /// The API server went back to an older state: its etcd was restored.
     TimelineLost,
-    /// 429: asked to come back later.
+    /// 429: the server asks for a later retry.
     Throttled,
-    /// Any other refusal of the request.
+    /// Any other error status below 500.
     Rejected,
     /// 5xx.
     ServerError,
-    /// No answer, or no byte, for too long.
+    /// No response, or no byte, for too long.
     Timeout,
-    /// The connection could not be made, or broke.
+    /// The connection failed or broke.
     Connection,
-    /// The answer could not be read.
+    /// The response could not be decoded.
     Decode,
 }
 
@@ -127,9 +127,9 @@ pub enum EventType {
     Applied,
     /// An object is gone.
     Deleted,
-    /// A sign of life with a version.
+    /// A bookmark: a resource version without an object.
     Bookmark,
-    /// The API server gave up the watch.
+    /// The API server ended the watch with an error.
     Error,
 }
 
@@ -149,20 +149,25 @@ impl EventType {
     }
 }
 
-/// A scrape is served from memory: the fine steps are where it is expected, the coarse ones where something is wrong.
+/// Buckets in seconds. A scrape is served from memory: fine steps where it is expected, coarse ones where something is
+/// wrong.
 const SCRAPE_BUCKETS: [f64; 11] = [0.000_5, 0.001, 0.002_5, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0];
 
-/// The encodings an exposition leaves in.
+/// Values of the label `encoding`.
 const ENCODINGS: [&str; 2] = ["gzip", "identity"];
 
 /// What a client's connection does: the label `state`.
 const CONNECTION_STATES: [&str; 3] = ["idle", "reading", "answering"];
 
 impl Telemetry {
-    /// All families at zero.
+    /// Registers all families, at zero.
+    ///
+    /// # Errors
+    ///
+    /// Fails if two families have one name.
     pub fn new() -> Result<Self, prometheus::Error> {
         let registry = Registry::new();
-        // Read from /proc, which only Linux has.
+        // Reads /proc, which only Linux has.
         #[cfg(target_os = "linux")]
         registry.register(Box::new(Process(ProcessCollector::for_self())))?;
         let build = labelled(&registry, &families::BUILD_INFO, IntGaugeVec::new)?;
@@ -190,15 +195,15 @@ impl Telemetry {
         Ok(telemetry)
     }
 
-    /// What stands now; `process_*` and `podskew_build_info` included.
+    /// Returns all current samples, `process_*` and `podskew_build_info` included.
     #[must_use]
     pub fn gather(&self) -> Vec<MetricFamily> {
-        // Counted for the whole process, where lines are written.
+        // The process counts these where lines are written.
         follow(&self.log_lines_dropped, &self.counted_dropped, dropped_lines());
         self.registry.gather()
     }
 
-    /// Brings what is known of HTTP clients up to date: idle, reading and answering, and how many were refused so far.
+    /// Updates the metrics about HTTP clients: idle, reading and answering connections, and the number rejected so far.
     pub fn follow_connections(&self, states: [usize; 3], refused: u64) {
         for (state, count) in CONNECTION_STATES.into_iter().zip(states) {
             self.http_connections.with_label_values(&[state]).set(i64::try_from(count).unwrap_or(i64::MAX));
@@ -280,13 +285,13 @@ fn seconds_since_1970() -> f64 {
     SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).map_or(0.0, |since| since.as_secs_f64())
 }
 
-/// Brings a counter to `total`; several scrapes may do so at once.
+/// Raises a counter to `total`. Several scrapes may do so at once.
 fn follow(counter: &IntCounter, seen: &AtomicU64, total: u64) {
     let before = seen.fetch_max(total, Ordering::Relaxed);
     counter.inc_by(total.saturating_sub(before));
 }
 
-/// The metrics of the process, with the CPU time to the nanosecond: in whole seconds its rate is a saw.
+/// The `process_*` metrics, with CPU time to the nanosecond. In whole seconds its rate would jump between 0 and 1/60.
 #[cfg(target_os = "linux")]
 struct Process(ProcessCollector);
 
@@ -337,7 +342,7 @@ mod tests {
         assert_eq!(series("process_resident_memory_bytes"), Some(1));
     }
 
-    /// With whole seconds, `rate()` over a minute is 0 most of the time and 1/60 now and then.
+    /// In whole seconds, `rate()` over a minute is mostly 0 and sometimes 1/60.
     #[cfg(target_os = "linux")]
     #[test]
     fn cpu_time_has_fractions_of_a_second() {

@@ -1,29 +1,29 @@
-//! Moments as the API server writes them: whole seconds since the Unix epoch.
+//! Times as the API server writes them: whole seconds since the Unix epoch.
 
 use std::num::NonZeroU32;
 use std::time::{SystemTime, UNIX_EPOCH};
 
-/// A moment in whole seconds since 1970, from 1970-01-01T00:00:01Z to 2106. Four bytes, also as an `Option`.
+/// Whole seconds since 1970, from 1970-01-01T00:00:01Z to 2106. Four bytes, also as an `Option`.
 ///
-/// Kubernetes writes its timestamps in whole seconds. A moment outside that range is absurd in a cluster and reads as
-/// *unknown* (`None` where it is parsed), never as a guess.
+/// Kubernetes writes timestamps in whole seconds. A time outside that range cannot occur in a cluster, so it parses as
+/// `None`, which means unknown.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
 pub struct UnixTime(NonZeroU32);
 
 impl UnixTime {
-    /// Earlier than anything a cluster can have seen.
+    /// Earlier than every time in a cluster.
     pub const FIRST: Self = Self(NonZeroU32::MIN);
 
-    /// Later than anything a cluster can have seen.
+    /// Later than every time in a cluster.
     pub const LAST: Self = Self(NonZeroU32::MAX);
 
-    /// The moment `seconds` after the epoch, if a cluster can have seen it.
+    /// The time `seconds` after the epoch; `None` outside the range.
     #[must_use]
     pub fn from_seconds(seconds: i64) -> Option<Self> {
         u32::try_from(seconds).ok().and_then(NonZeroU32::new).map(Self)
     }
 
-    /// The moment an RFC 3339 text names, as in `metadata.creationTimestamp`; fractions of a second are cut off.
+    /// Parses an RFC 3339 time, as in `metadata.creationTimestamp`; fractions of a second are cut off.
     #[must_use]
     pub fn parse(text: &str) -> Option<Self> {
         parse_as_written(text).or_else(|| {
@@ -32,7 +32,7 @@ impl UnixTime {
         })
     }
 
-    /// Now, by this machine's clock.
+    /// The current time by this machine's clock.
     #[must_use]
     pub fn now() -> Self {
         let seconds = SystemTime::now().duration_since(UNIX_EPOCH).map_or(1, |since| since.as_secs());
@@ -45,27 +45,27 @@ impl UnixTime {
         self.0.get()
     }
 
-    /// Seconds from `earlier` to this moment; 0 if `earlier` lies ahead, as it may when two clocks disagree.
+    /// Seconds from `earlier` to this time; 0 if `earlier` is later, as it may be when two clocks disagree.
     #[must_use]
     pub fn since(self, earlier: Self) -> u32 {
         self.seconds().saturating_sub(earlier.seconds())
     }
 
-    /// Its day in UTC: `2 Nov 2026`.
+    /// The day in UTC: `2 Nov 2026`.
     #[must_use]
     pub fn day(self) -> String {
         let moment = jiff::Timestamp::from_second(i64::from(self.seconds()));
         moment.map(|moment| moment.strftime("%-d %b %Y").to_string()).unwrap_or_default()
     }
 
-    /// This moment and `seconds` more.
+    /// This time plus `seconds`.
     #[must_use]
     pub fn plus(self, seconds: u32) -> Self {
         Self(self.0.saturating_add(seconds))
     }
 }
 
-/// When something was looked at, and what tells it.
+/// When a snapshot was taken, and where that time comes from.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct ObservationTime {
     /// The moment.
@@ -74,25 +74,25 @@ pub struct ObservationTime {
     pub from: TimeSource,
 }
 
-/// What tells when something was looked at.
+/// Where an observation time comes from.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum TimeSource {
-    /// The clock of this machine: it was looked at now.
+    /// This machine's clock: the snapshot is of now.
     Clock,
-    /// An option.
+    /// The option `--taken`.
     Option,
-    /// The newest moment in what was looked at. It is that old or older, so every age is what it was at least.
+    /// The newest timestamp in the input. The input is that old or older, so every age is a lower bound.
     Contents,
 }
 
 impl ObservationTime {
-    /// Looked at now, by this machine's clock.
+    /// Now, by this machine's clock.
     #[must_use]
     pub fn now() -> Self {
         Self { at: UnixTime::now(), from: TimeSource::Clock }
     }
 
-    /// Whether an age may be more than it says.
+    /// Whether ages at this time are lower bounds.
     #[must_use]
     pub fn is_lower_bound(self) -> bool {
         self.from == TimeSource::Contents
@@ -100,7 +100,7 @@ impl ObservationTime {
 }
 
 impl TimeSource {
-    /// The name it goes by in what machines read.
+    /// The name in JSON documents.
     #[must_use]
     pub fn as_str(self) -> &'static str {
         match self {
@@ -111,8 +111,8 @@ impl TimeSource {
     }
 }
 
-/// Reads `2006-01-02T15:04:05Z`, as API servers write it, in a tenth of the time that any other form takes: of every pod
-/// half a dozen are read.
+/// Parses `2006-01-02T15:04:05Z`, the form that API servers write, in a tenth of the time of the general parser: each
+/// pod has half a dozen timestamps.
 fn parse_as_written(text: &str) -> Option<UnixTime> {
     let text: &[u8; 20] = text.as_bytes().try_into().ok()?;
     let two = |at: usize| match (text[at].wrapping_sub(b'0'), text[at + 1].wrapping_sub(b'0')) {
@@ -125,7 +125,7 @@ fn parse_as_written(text: &str) -> Option<UnixTime> {
     let year = i16::from(two(0)?) * 100 + i16::from(two(2)?);
     let date = jiff::civil::Date::new(year, two(5)?, two(8)?).ok()?;
     let (hour, minute, second) = (two(11)?, two(14)?, two(17)?);
-    // A leap second is left to jiff.
+    // jiff parses a leap second.
     if hour > 23 || minute > 59 || second > 59 {
         return None;
     }

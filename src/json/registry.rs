@@ -1,19 +1,18 @@
-//! What registries say about a workload, as JSON.
+//! Evidence of registries about a workload, as JSON.
 
 use super::moment;
 use crate::report::registry::{Build, RegistryReport, TagReport};
 use serde::Serialize;
 use std::collections::BTreeMap;
 
-/// What registries say about a workload.
 #[derive(Serialize, Debug)]
 pub(super) struct Said<'a> {
     tags: Vec<Tag<'a>>,
     gone: Vec<Gone<'a>>,
     skews: Vec<Skew<'a>>,
-    /// By digest.
+    /// Build details by digest.
     builds: BTreeMap<&'a str, Built<'a>>,
-    /// Why it is not known what an image stands for, by image.
+    /// Images whose digest is unknown, with the reason.
     unanswered: BTreeMap<&'a str, &'a str>,
 }
 

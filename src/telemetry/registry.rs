@@ -13,7 +13,7 @@ pub struct RegistryHealth {
 }
 
 impl Telemetry {
-    /// Registers the metrics about registries, with those that are listed at zero.
+    /// Registers the metrics about registries, with the configured hosts at zero.
     pub fn registries(&self, hosts: &[&str]) -> Result<RegistryHealth, prometheus::Error> {
         let health = RegistryHealth {
             references: labelled(&self.registry, &families::REGISTRY_REFERENCES, IntGaugeVec::new)?,
@@ -29,7 +29,7 @@ impl Telemetry {
 }
 
 impl RegistryHealth {
-    /// Counts a request and what came of it.
+    /// Counts a request and its result.
     pub fn asked(&self, host: &str, code: &str, succeeded: bool, remaining: Option<u32>) {
         self.requests.with_label_values(&[host, code]).inc();
         if succeeded {

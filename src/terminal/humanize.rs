@@ -1,9 +1,9 @@
-//! Ages, counts and names as people read them.
+//! Formats ages, counts and names for people.
 
 use crate::time::{ObservationTime, UnixTime};
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, PercentEncode, utf8_percent_encode};
 
-/// How long: `45s`, `23m`, `5h12m`, `3d4h`, `41d`.
+/// Formats a duration: `45s`, `23m`, `5h12m`, `3d4h`, `41d`.
 #[must_use]
 pub fn age(seconds: u32) -> String {
     let (minutes, hours, days) = (seconds / 60, seconds / 3600, seconds / 86_400);
@@ -18,13 +18,13 @@ pub fn age(seconds: u32) -> String {
     }
 }
 
-/// How long it has been so when it was looked at: `23m`, or `at least 23m` where that time is a lower bound.
+/// Formats the age of `moment`: `23m`, or `at least 23m` where the observation time is a lower bound.
 #[must_use]
 pub fn age_since(moment: UnixTime, taken: ObservationTime) -> String {
     format!("{}{}", if taken.is_lower_bound() { "at least " } else { "" }, age(taken.at.since(moment)))
 }
 
-/// `2026-11-21 12:00 UTC (23m)`, as the alerts write it.
+/// `2026-11-21 12:00 UTC (23m)`, in the form that the alerts use.
 #[must_use]
 pub fn since(moment: UnixTime, taken: ObservationTime) -> String {
     let written = jiff::Timestamp::from_second(i64::from(moment.seconds()))
@@ -45,22 +45,22 @@ pub fn pods(count: u32) -> String {
     if count == 1 { "1 pod".to_owned() } else { format!("{count} pods") }
 }
 
-/// A message of several lines as one.
+/// Joins the lines of a message.
 #[must_use]
 pub fn one_line(message: &str) -> String {
     message.split_whitespace().collect::<Vec<_>>().join(" ")
 }
 
-/// Everything but what RFC 3986 (2.3) calls unreserved.
+/// Everything that RFC 3986 (2.3) does not call unreserved.
 const ENCODED: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
 
-/// A text as one segment of a URL's path, or one value of its query.
+/// Percent-encodes a text for one segment of a URL's path, or one value of its query.
 #[must_use]
 pub fn encoded(text: &str) -> PercentEncode<'_> {
     utf8_percent_encode(text, ENCODED)
 }
 
-/// What would move the cursor, or turn the direction of reading, is not written: names from a file may be anything.
+/// Replaces characters that would move the cursor or change the direction of text: names in a file may hold anything.
 #[must_use]
 pub fn visible(character: char) -> char {
     match character {

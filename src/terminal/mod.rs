@@ -1,4 +1,4 @@
-//! What a person reads in a terminal: text as wide as the terminal, ages and counts in words, and the only functions that print.
+//! Terminal output: text of the terminal's width, ages and counts in words, and the only functions that print.
 
 pub mod humanize;
 pub mod output;

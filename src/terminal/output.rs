@@ -1,4 +1,4 @@
-//! What is said to whoever started podskew, beside the log.
+//! Prints to stdout and stderr, for everything that is not the log.
 
 use crate::stderr::{self, Stderr};
 use crate::terminal::humanize::visible;
@@ -7,10 +7,10 @@ use std::io::{self, IsTerminal as _, Write};
 use std::os::fd::AsFd;
 use std::process::ExitCode;
 
-/// Prints help to stdout, or an error of the command line to stderr, and returns the exit code that belongs to it.
+/// Prints help to stdout, or a usage error to stderr, and returns the exit code for it.
 pub(crate) fn usage(error: &clap::Error) -> anyhow::Result<ExitCode> {
     if error.use_stderr() {
-        // Nothing else could report that stderr fails.
+        // There is no other place to report that stderr fails.
         let _ = error.print();
     } else {
         let text = error.render();
@@ -19,21 +19,21 @@ pub(crate) fn usage(error: &clap::Error) -> anyhow::Result<ExitCode> {
     Ok(u8::try_from(error.exit_code()).map_or(ExitCode::FAILURE, ExitCode::from))
 }
 
-/// Prints the output of a command to stdout. A closed pipe is no error: its reader has seen enough.
+/// Prints a command's output to stdout. A closed pipe is no error: its reader has seen enough.
 pub(crate) fn print(text: &str) -> anyhow::Result<()> {
     print_bytes(text.as_bytes())
 }
 
-/// Prints bytes that may be no text, as [`print`] does.
+/// Prints bytes, which may be no text, as [`print`] does.
 pub(crate) fn print_bytes(bytes: &[u8]) -> anyhow::Result<()> {
     page(|out| out.write_all(bytes))
 }
 
-/// Prints output that is written piece by piece, as [`print`] does.
+/// Prints output that is written in pieces, as [`print`] does.
 pub(crate) fn page(write: impl FnOnce(&mut dyn Write) -> io::Result<()>) -> anyhow::Result<()> {
-    // Both may be the same terminal.
+    // stdout and stderr may be the same terminal.
     stderr::flush();
-    // `Stdout` keeps the last line in a buffer of its own, and the error of writing it shows only in `flush`.
+    // `Stdout` buffers the last line itself and reports its write error only in `flush`.
     let mut out = io::BufWriter::new(io::stdout().lock());
     match write(&mut out).and_then(|()| out.flush()) {
         Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
@@ -41,18 +41,18 @@ pub(crate) fn page(write: impl FnOnce(&mut dyn Write) -> io::Result<()>) -> anyh
     }
 }
 
-/// How far something is that takes a while: not what was asked for, so on stderr.
+/// Prints the progress of a command to stderr, because it is not the command's output.
 pub(crate) fn progress(text: &str) {
     write_to_stderr(text);
 }
 
-/// How many columns stdout has; none where lines may have any length. `COLUMNS` says it of what is no terminal.
+/// Number of columns of stdout; `None` where lines may have any length. `COLUMNS` sets it for what is no terminal.
 pub(crate) fn width() -> Option<usize> {
     let said = || std::env::var("COLUMNS").ok()?.parse().ok().filter(|columns| *columns > 0);
     columns_of(io::stdout()).or_else(said)
 }
 
-/// How many columns stderr has, if it is a terminal on which a line can be written anew.
+/// Number of columns of stderr; `None` unless it is a terminal on which a line can be overwritten.
 pub(crate) fn progress_width() -> Option<usize> {
     columns_of(io::stderr()).filter(|_| !is_dumb())
 }
@@ -65,26 +65,26 @@ fn is_dumb() -> bool {
     std::env::var_os("TERM").is_some_and(|value| value == "dumb")
 }
 
-/// Whether somebody sees colours: on a terminal, unless `NO_COLOR` says otherwise.
+/// Whether to print colours: on a terminal, unless `NO_COLOR` is set.
 pub(crate) fn takes_colours() -> bool {
     let refused = std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
     !refused && !is_dumb() && std::io::stdout().is_terminal()
 }
 
-/// What was asked for is there, and something is wrong with it.
+/// Prints a problem of the output that was asked for.
 pub(crate) fn print_error(message: &str) {
     write_to_stderr(&format!("error: {message}\n"));
 }
 
-/// Something failed; every cause on a line of its own, the remedy in the words of whoever knows it.
+/// Prints an error: each cause on a line of its own, with the remedy that the error brings.
 pub(crate) fn failure(error: &anyhow::Error) {
-    // Names from a file may be anything.
+    // Names from a file may hold anything.
     write_to_stderr(&chain(error).chars().map(visible).collect::<String>());
 }
 
-/// In the order of the log's lines, and like them without waiting.
+/// Writes in the order of the log's lines, and like them without waiting.
 fn write_to_stderr(text: &str) {
-    // It cannot fail.
+    // Infallible: [`Stderr`] only appends to a queue.
     let _ = Stderr.write_all(text.as_bytes());
 }
 
@@ -92,7 +92,7 @@ fn chain(error: &anyhow::Error) -> String {
     let mut told = error.to_string();
     let mut text = format!("error: {told}\n");
     for cause in error.chain().skip(1).map(ToString::to_string) {
-        // Some crates put the causes of an error into its own message as well.
+        // Some crates repeat the causes of an error in its own message.
         if !told.contains(&cause) {
             text.push_str("  caused by: ");
             text.push_str(&cause.replace('\n', "\n  "));

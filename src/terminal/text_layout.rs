@@ -1,44 +1,44 @@
-//! A page of text for people: paragraphs as wide as the terminal, commands that can still be pasted, and colours.
+//! Layout of text for people: paragraphs as wide as the terminal, commands that can be pasted, and colours.
 
 use crate::terminal::humanize::visible;
 use unicode_width::UnicodeWidthStr as _;
 
-/// Who reads it.
+/// The terminal that the text is for.
 #[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
 pub struct Terminal {
-    /// Whether it shows colours.
+    /// Whether to use colours.
     pub coloured: bool,
-    /// How many columns it has; none where lines may have any length.
+    /// Number of columns; `None` where lines may have any length.
     pub width: Option<usize>,
 }
 
-/// No terminal is so narrow that nothing can be read on it.
+/// Minimum width to wrap at.
 const NARROWEST: usize = 40;
 
 /// For titles and commands.
 pub const BOLD: &str = "1";
-/// For what is wrong.
+/// For problems.
 pub const RED: &str = "1;31";
-/// For what may be meant so.
+/// For differences that may be intended.
 pub const YELLOW: &str = "1;33";
-/// For what is well.
+/// For what is in order.
 pub const GREEN: &str = "1;32";
-/// For what stands beside it.
+/// For secondary text.
 pub const FAINT: &str = "2";
-/// For a line of a diff that is gone, as git shows it.
+/// For a removed line of a diff, as git shows it.
 pub const REMOVED: &str = "31";
-/// For a line of a diff that is new.
+/// For an added line of a diff.
 pub const ADDED: &str = "32";
-/// For where in the file a part of a diff is.
+/// For the position of a hunk of a diff.
 pub const HUNK: &str = "36";
 
-/// A text in this style (`SGR` of ECMA-48); as it is if the style is empty.
+/// Returns a text in this style (`SGR` of ECMA-48), or unchanged if the style is empty.
 #[must_use]
 pub fn styled(text: &str, style: &str) -> String {
     if style.is_empty() { text.to_owned() } else { format!("\u{1b}[{style}m{text}\u{1b}[0m") }
 }
 
-/// What is written so far.
+/// The text written so far.
 #[derive(Debug)]
 pub struct Page {
     pub(crate) text: String,
@@ -54,17 +54,17 @@ impl Page {
         Self { text: String::new(), coloured: terminal.coloured, width }
     }
 
-    /// A text of several words, on as many lines as it takes.
+    /// Writes a text, wrapped at the terminal's width.
     pub fn wrapped(&mut self, indent: &str, label: &str, text: &str, style: &str) {
         self.lines(indent, label, text, style, "");
     }
 
-    /// A command goes on in the next line where a shell would go on too.
+    /// Writes a command, broken only where a shell allows it.
     pub fn command(&mut self, indent: &str, label: &str, text: &str) {
         self.lines(indent, label, text, BOLD, " \\");
     }
 
-    /// A command, and on a line of its own what is left to do after it, if anything is.
+    /// Writes a command, and on its own line the rest that is not a command, if any.
     pub fn command_then(&mut self, indent: &str, label: &str, command: &str, then: &str) {
         self.command(indent, label, command);
         if !then.is_empty() {
@@ -107,13 +107,13 @@ impl Page {
         self.text.push('\n');
     }
 
-    /// A text as it is, in this style.
+    /// Writes a text in this style, without wrapping.
     pub fn styled(&mut self, text: &str, style: &str) {
         self.text.push_str(&styled(text, if self.coloured { style } else { "" }));
     }
 }
 
-/// Words; in a command, what stands in quotes is one.
+/// Splits a text into words; in a command, a quoted part is one word.
 fn words(text: &str, quoted: bool) -> impl Iterator<Item = &str> {
     let mut rest = text;
     std::iter::from_fn(move || {
@@ -131,7 +131,7 @@ fn words(text: &str, quoted: bool) -> impl Iterator<Item = &str> {
     })
 }
 
-/// On one line, and nothing in it that moves a cursor.
+/// Joins lines and removes everything that moves a cursor.
 #[must_use]
 pub fn clean(text: &str) -> String {
     text.chars().map(|character| if matches!(character, '\n' | '\t') { ' ' } else { visible(character) }).collect()
@@ -154,7 +154,7 @@ pub fn cut(text: &str, width: usize) -> &str {
     &text[..end.unwrap_or(0)]
 }
 
-/// A cell of a table: filled up, or cut.
+/// A cell of a table: padded or truncated to `width`.
 #[must_use]
 pub fn padded(cell: &str, width: usize) -> String {
     let fits = columns(cell) <= width;
