@@ -1,15 +1,15 @@
-//! Whether the pods of a StatefulSet's or DaemonSet's rollout have all arrived: they are there, and each was Ready once.
+//! Whether all pods of a StatefulSet's or DaemonSet's rollout have arrived: each exists and was Ready once.
 //!
-//! Both kinds have no condition that says so, and a rollout of which every pod hangs is not complete (row 53).
+//! Neither kind has a condition for that, and a rollout whose pods all hang is not complete (row 53).
 
 use super::facts::{Controller, ControllerKind, ObservedRollout, PodFacts, TemplateFacts, WorkloadFacts};
 use super::rollout::CurrentHash;
 use super::start::of_object;
 use crate::time::UnixTime;
 
-/// Whether a StatefulSet or DaemonSet of which all pods are of the current hash still waits for them: some are not there, or were
-/// never Ready, and its rollout has not completed since the template became current (row 53). No condition of theirs says so. What
-/// was complete once stays complete, whatever becomes of its pods.
+/// Whether a StatefulSet or DaemonSet whose pods all have the current hash still waits for them. It does if pods are
+/// missing or were never Ready, and its rollout has not completed since the template became current (row 53). No
+/// condition tells. A rollout that completed once stays complete, whatever happens to its pods.
 pub(super) fn is_arriving(
     facts: &WorkloadFacts<'_>,
     controller: &Controller<'_>,
@@ -26,8 +26,8 @@ pub(super) fn is_arriving(
         own().fold((0, 0), |(there, never), pod| (there + pod.count, never + pod.never_ready));
     let wanted = controller.replicas.wanted;
     let first = is_first_template(facts, current);
-    // A first rollout waits for each of its pods. Of a later one, old pods were replaced one after another, or what is there now is
-    // all new, and none of it ever worked.
+    // A first rollout waits for each of its pods. In a later one either old pods were replaced one by one, or all pods
+    // are new and none of them ever worked.
     let waits = if first { never_ready > 0 || there < wanted } else { never_ready == there && wanted > 0 };
     if !waits {
         return false;
@@ -35,8 +35,8 @@ pub(super) fn is_arriving(
     if let ControllerKind::StatefulSet { update_revision, current_revision, on_delete, partition, .. } =
         &controller.kind
     {
-        // Its controller promotes a revision once all pods are of it and Ready at the same time (`completeRollingUpdate` in
-        // `pkg/controller/statefulset/stateful_set_utils.go`).
+        // The StatefulSet controller promotes a revision once all pods have it and are Ready at the same time
+        // (`completeRollingUpdate` in `pkg/controller/statefulset/stateful_set_utils.go`).
         if current_revision == update_revision && !first {
             return false;
         }
@@ -45,16 +45,17 @@ pub(super) fn is_arriving(
         }
     }
     match course {
-        // What podskew saw begin, it will see complete.
+        // podskew saw this rollout begin, so it will see its end.
         ObservedRollout::InProgress(_) | ObservedRollout::Complete(_) => true,
         ObservedRollout::Unseen => has_not_ended(facts, controller, current, there < wanted, now),
     }
 }
 
-/// Whether the rollout of the current template seems to have gone on without a pause until now, as far as its pods tell: each was
-/// created soon after the one before it was created or became Ready, and one of them was never Ready, or is missing.
+/// Whether the current template's rollout seems to have run without a pause until now, judging by its pods. Each was
+/// created soon after the previous one was created or became Ready, and one is missing or was never Ready.
 ///
-/// A pod that was created later belongs to a scaling, or replaces another, and says nothing about the rollout (rows 28 and 41).
+/// A pod that was created later belongs to a scaling or replaces another pod. It says nothing about the rollout (rows
+/// 28 and 41).
 fn has_not_ended(
     facts: &WorkloadFacts<'_>,
     controller: &Controller<'_>,
@@ -84,15 +85,15 @@ fn has_not_ended(
     missing && now <= last.plus(PAUSE)
 }
 
-/// Seconds in which a controller that waits for nothing makes the next pod, be the API server ever so slow.
+/// Seconds in which an unblocked controller creates the next pod, even with a slow API server.
 const PAUSE: u32 = 60;
 
-/// Whether the workload has had no other template, as far as its history tells.
+/// Whether the workload never had another template, according to its history.
 fn is_first_template(facts: &WorkloadFacts<'_>, current: CurrentHash<'_>) -> bool {
     current.template(facts).is_none_or(|template| is_first(facts, template))
 }
 
-/// The same of any of its templates. A history may be cut short; its numbers begin at 1.
+/// Whether `template` was the workload's first. A history may be truncated; revision numbers begin at 1.
 pub(super) fn is_first(facts: &WorkloadFacts<'_>, template: &TemplateFacts<'_>) -> bool {
     let is_older =
         |other: &TemplateFacts<'_>| other.owned && other.created.is_some() && other.created < template.created;

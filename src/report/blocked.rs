@@ -1,4 +1,5 @@
-//! Why a rollout waits: the pods of the current hash that are not Ready, and the replicas that were not created, by reason.
+//! Why a rollout waits: pods of the current hash that are not Ready, and replicas that were not created, grouped by
+//! reason.
 
 use super::facts::{PodFacts, WorkloadFacts};
 use super::rollout::{CurrentHash, RolloutProgress};
@@ -9,21 +10,21 @@ use super::{Name, RolloutState, WorkloadReport};
 pub struct BlockedPods {
     /// Label `reason`.
     pub reason: BlockReason,
-    /// How many wait for this reason; a replica that was not created counts as one.
+    /// Number of pods; a replica that was not created counts as one.
     pub pods: u32,
-    /// The position in [`WorkloadReport::pods`] of the first of them by name; `None` of replicas that were not created.
+    /// Position in [`WorkloadReport::pods`] of the first such pod by name; `None` for replicas that were not created.
     pub pod: Option<u32>,
-    /// The container of that pod that waits; empty where the pod itself does.
+    /// The waiting container of that pod; empty if the pod itself waits.
     pub container: Name,
-    /// The image of that container in the pod's spec; empty where it is not known.
+    /// That container's image in the pod's spec; empty if unknown.
     pub image: Name,
-    /// What the API says of it in words; empty where it says nothing, and where messages are not kept.
+    /// Message of the API; empty if there is none, and where messages are not kept.
     pub message: Name,
 }
 
 macro_rules! reasons {
     ($($(#[$doc:meta])* $name:ident = $label:literal,)+) => {
-        /// Why a pod is not Ready, or not there. The words are the API's own where it has one; the others are in lower case.
+        /// Why a pod is not Ready or missing. API reasons keep the API's spelling; podskew's own are in lower case.
         #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
         pub enum BlockReason {
             $($(#[$doc])* $name,)+
@@ -33,7 +34,7 @@ macro_rules! reasons {
             /// Every reason.
             pub const ALL: &'static [Self] = &[$(Self::$name,)+];
 
-            /// Its name in labels and in JSON.
+            /// The name in labels and JSON.
             #[must_use]
             pub fn as_str(self) -> &'static str {
                 match self {
@@ -47,17 +48,17 @@ macro_rules! reasons {
 reasons! {
     /// The image could not be pulled.
     ErrImagePull = "ErrImagePull",
-    /// The same, and the kubelet waits before it tries again.
+    /// The same; the kubelet waits before it retries.
     ImagePullBackOff = "ImagePullBackOff",
-    /// The reference is not one.
+    /// The image reference is invalid.
     InvalidImageName = "InvalidImageName",
-    /// The pull policy is Never, and the node does not have the image.
+    /// The pull policy is Never, and the node lacks the image.
     ErrImageNeverPull = "ErrImageNeverPull",
     /// The runtime could not read the image.
     ImageInspectError = "ImageInspectError",
-    /// The registry does not answer.
+    /// The registry does not respond.
     RegistryUnavailable = "RegistryUnavailable",
-    /// The node refuses the image's signature.
+    /// The node rejects the image's signature.
     SignatureValidationFailed = "SignatureValidationFailed",
     /// A `ConfigMap`, a Secret or a key of one is missing.
     CreateContainerConfigError = "CreateContainerConfigError",
@@ -65,13 +66,13 @@ reasons! {
     CreateContainerError = "CreateContainerError",
     /// The runtime could not start the container.
     RunContainerError = "RunContainerError",
-    /// The container ends again and again.
+    /// The container keeps crashing.
     CrashLoopBackOff = "CrashLoopBackOff",
     /// The container is being created.
     ContainerCreating = "ContainerCreating",
-    /// Init containers have not ended.
+    /// Init containers still run.
     PodInitializing = "PodInitializing",
-    /// An init container ended with a failure.
+    /// An init container failed.
     InitContainerFailed = "init_container_failed",
     /// No node fits.
     Unschedulable = "Unschedulable",
@@ -79,29 +80,29 @@ reasons! {
     SchedulingGated = "SchedulingGated",
     /// The API server refused to create the replica: a quota, an admission webhook.
     FailedCreate = "FailedCreate",
-    /// The replica is not there, and nothing says why.
+    /// The replica is missing, for an unknown reason.
     NotCreated = "not_created",
-    /// Its containers run, and it is not Ready.
+    /// All containers run, but the pod is not Ready.
     NotReady = "not_ready",
     /// Anything else.
     Other = "other",
 }
 
 impl BlockReason {
-    /// From what a pod says; `Other` if the word is none of these.
+    /// Parses a reason of a pod; unknown ones are `Other`.
     #[must_use]
     pub fn parse(reason: &str) -> Self {
         Self::ALL.iter().copied().find(|known| known.as_str() == reason).unwrap_or(Self::Other)
     }
 
-    /// Whether the image could not be had.
+    /// Whether the image could not be pulled.
     #[must_use]
     pub fn is_about_the_image(self) -> bool {
         self <= Self::SignatureValidationFailed
     }
 }
 
-/// What the rollout waits for, the most pods first; empty unless one is in progress, deliberately held or not.
+/// Returns what the rollout waits for, largest group first; empty unless a rollout is in progress, held or not.
 pub(super) fn blocked(facts: &WorkloadFacts<'_>, progress: &RolloutProgress<'_>) -> Vec<BlockedPods> {
     let state = progress.rollout.map(|rollout| rollout.state);
     let CurrentHash::Hash(current) = progress.current else { return Vec::new() };
@@ -140,7 +141,6 @@ fn reason_of(pod: &PodFacts<'_>) -> BlockReason {
     pod.waiting.first().map_or(BlockReason::Other, |waiting| BlockReason::parse(&waiting.reason))
 }
 
-/// Returns why one pod is not Ready.
 fn one_pod(facts: &WorkloadFacts<'_>, pod: &PodFacts<'_>, at: u32) -> BlockedPods {
     let first = pod.waiting.first();
     let container = first.map_or_else(|| Name::from(""), |waiting| waiting.container.clone());
@@ -156,17 +156,17 @@ fn one_pod(facts: &WorkloadFacts<'_>, pod: &PodFacts<'_>, at: u32) -> BlockedPod
     }
 }
 
-/// The replicas of the current hash that are not there.
+/// Returns the replicas of the current hash that do not exist.
 fn not_created(facts: &WorkloadFacts<'_>, progress: &RolloutProgress<'_>) -> Option<BlockedPods> {
     let controller = facts.controller.as_ref()?;
     let CurrentHash::Hash(current) = progress.current else { return None };
     let number = |pods: usize| u32::try_from(pods).unwrap_or(u32::MAX);
     let (missing, reason, message) = if controller.kind.makes_pods() {
-        // A pod that is terminating makes room for the one that replaces it.
+        // A terminating pod counts: it makes room for its replacement.
         let missing = controller.replicas.wanted.saturating_sub(number(facts.pods.len()));
         (missing, BlockReason::NotCreated, Name::from(""))
     } else {
-        // A ReplicaSet makes its pods at once, unless it says otherwise.
+        // A ReplicaSet creates its pods at once, unless its condition says otherwise.
         let (_, message) = controller.failure.filter(|(reason, _)| ***reason == *BlockReason::FailedCreate.as_str())?;
         let there = facts.pods.iter().filter(|pod| !pod.terminating && pod.hash == current).count();
         let wanted = progress.current.template(facts)?.replicas?;
@@ -190,8 +190,8 @@ impl BlockedPods {
 }
 
 impl WorkloadReport {
-    /// `it waits for db-2, which is not ready: ImagePullBackOff (db:typo)`; `None` unless a StatefulSet's rollout waits for one of
-    /// its pods. [`Self::what_waits`] has the reason of a pod of the current hash.
+    /// `it waits for db-2, which is not ready: ImagePullBackOff (db:typo)`; `None` unless a StatefulSet's rollout waits
+    /// for one of its pods of an older hash. For pods of the current hash see [`Self::what_waits`].
     #[must_use]
     pub fn what_blocks(&self) -> Option<String> {
         let pod = self.pods.get(self.blocking_pod? as usize)?;
@@ -199,7 +199,7 @@ impl WorkloadReport {
         Some(format!("it waits for {}, which is not ready{}", pod.pod, why.unwrap_or_default()))
     }
 
-    /// `5 pods of 7 wait: ImagePullBackOff (ledger:4.12.0-rc1)`; `None` where nothing is known to wait.
+    /// `5 pods of 7 wait: ImagePullBackOff (ledger:4.12.0-rc1)`; `None` if no pod is known to wait.
     #[must_use]
     pub fn what_waits(&self) -> Option<String> {
         let all: u32 = self.blocked.iter().map(|blocked| blocked.pods).sum();
@@ -216,7 +216,7 @@ impl WorkloadReport {
 }
 
 impl BlockReason {
-    /// As people say it: podskew's own words with blanks.
+    /// The reason as prose: podskew's own words with spaces.
     #[must_use]
     pub fn in_words(self) -> String {
         self.as_str().replace('_', " ")

@@ -1,4 +1,4 @@
-//! Whether the containers of a group run the same image: the comparison behind every count of digests.
+//! Decides whether containers of a group run the same image: the comparison behind every digest count.
 
 use super::Name;
 use super::digest::{DigestKind, content};
@@ -7,34 +7,34 @@ use super::facts::{ContainerFacts, ImageIdentity};
 use super::registry::{RegistryEvidence, join};
 use crate::time::UnixTime;
 
-/// What came of comparing the containers of one name in a group of pods.
+/// Result of comparing the containers of one name in a group of pods.
 #[derive(Debug, Default)]
 pub(super) struct Comparison<'a> {
-    /// The images that can be told apart, each under the digest that most of its pods report; sorted by digest. More
-    /// than one is a difference.
+    /// The distinguishable images, each under the digest that most of its pods report; sorted by digest. More than one
+    /// is a difference.
     pub(super) images: Vec<ImageClass<'a>>,
     /// Containers without an `imageID` that do not run.
     pub(super) not_started: u32,
     /// Containers without an `imageID` that run.
     pub(super) not_reported: u32,
-    /// Containers whose `imageID` cannot be compared with the others'.
+    /// Containers whose `imageID` is not comparable with the others'.
     pub(super) image_id_only: u32,
 }
 
-/// What is known to name the same image.
+/// Known equivalences of digests.
 #[derive(Clone, Copy, Debug)]
 pub struct Equivalences<'k> {
-    /// Digests that name the same bytes wherever they are.
+    /// Pairs of digests that name the same bytes everywhere.
     pub aliases: &'k [(Name, Name)],
-    /// What nodes say.
+    /// Evidence of nodes.
     pub nodes: Option<OnNodes<'k>>,
-    /// Whether they have yet to say it.
+    /// Whether evidence of nodes is still awaited.
     pub awaits_nodes: bool,
-    /// What registries say.
+    /// Evidence of registries.
     pub registry: Option<&'k RegistryEvidence>,
 }
 
-/// Containers that run the same image: equal digits under any two forms of an `imageID` are one image (row 57).
+/// Containers that run the same image. Equal digits in any two forms of an `imageID` are one image (row 57).
 #[derive(Debug)]
 pub(super) struct ImageClass<'a> {
     pub(super) kind: DigestKind,
@@ -43,15 +43,15 @@ pub(super) struct ImageClass<'a> {
 }
 
 impl ImageClass<'_> {
-    /// The earliest start among its members. A member without a start says nothing; if none has one, the class is as
-    /// young as can be.
+    /// The earliest start among the members. Members without a start are ignored; if none has one, the class counts as
+    /// started now.
     fn start(&self, now: UnixTime) -> UnixTime {
         self.members.iter().filter_map(|member| member.started).min().unwrap_or(now)
     }
 }
 
 impl<'a> Comparison<'a> {
-    /// Compares the containers of a group by what is known of digests.
+    /// Compares the containers of a group, with the known equivalences of digests.
     pub(super) fn of(group: impl Iterator<Item = ContainerFacts<'a>>, same: Equivalences<'_>) -> Self {
         let mut comparison = Self::default();
         let mut classes: Vec<DigestGroup<'a>> = Vec::new();
@@ -63,7 +63,7 @@ impl<'a> Comparison<'a> {
                 ImageIdentity::Known(kind, digest) => {
                     match classes.iter_mut().find(|class| class.is_of(digest)) {
                         Some(class) => {
-                            // The form that tells most names it.
+                            // The most specific form names the class.
                             if kind < class.kind {
                                 (class.kind, class.digest, class.kinds) = (kind, digest, DigestKinds::of(kind));
                             }
@@ -97,34 +97,34 @@ impl<'a> Comparison<'a> {
         comparison
     }
 
-    /// How many images can be told apart.
+    /// Number of distinguishable images.
     pub(super) fn distinct(&self) -> u32 {
         u32::try_from(self.images.len()).unwrap_or(u32::MAX)
     }
 
-    /// Since when two images have stood side by side: the second smallest of the groups' starts. It survives a restart of
-    /// podskew and only ever errs short.
+    /// Since when two images have run side by side: the second smallest start of the classes. It survives a restart of
+    /// podskew, and errs only towards a shorter time.
     pub(super) fn side_by_side_since(&self, now: UnixTime) -> Option<UnixTime> {
         second_smallest(self.images.iter().map(|image| image.start(now)))
     }
 
-    /// Whether nothing tells since when two images have stood side by side.
+    /// Whether the time since when two images run side by side is unknown.
     pub(super) fn start_is_unknown(&self) -> bool {
         let has_start = |image: &&ImageClass<'_>| image.members.iter().any(|member| member.started.is_some());
         self.images.iter().filter(has_start).count() < 2
     }
 
-    /// Whether the difference may be none: Docker does not say of what its ids are, and its nodes may keep their images in
-    /// different stores; or it is a mix of architectures.
+    /// Whether the difference may be none: Docker ids do not tell what they identify and depend on the node's image
+    /// store, or the group mixes architectures.
     pub(super) fn may_be_one_image(&self, same: Equivalences<'_>) -> bool {
         let by_docker =
             self.images.len() > 1 && self.images.iter().any(|image| image.kind == DigestKind::ManifestOrConfig);
         by_docker || (same.awaits_nodes && self.images.len() > 1) || self.may_be_architectures(same.nodes)
     }
 
-    /// Whether a mix of architectures may be all there is to it (row 9): CRI-O takes the alphabetically first of index
-    /// and platform manifest, so nodes of different architectures may name one tag by different digests. Two digests on one
-    /// architecture are no such mix.
+    /// Whether the difference may be a mix of architectures (row 9). CRI-O reports the alphabetically first of index
+    /// and platform manifest, so nodes of different architectures may name one tag by different digests. Two digests on
+    /// one architecture exclude that.
     fn may_be_architectures(&self, nodes: Option<OnNodes<'_>>) -> bool {
         let mut groups: Vec<usize> = (0..self.images.len()).collect();
         for (a, one) in self.images.iter().enumerate() {
@@ -139,7 +139,7 @@ impl<'a> Comparison<'a> {
     }
 }
 
-/// The second smallest of some moments: when the second of several groups came to stand beside the first.
+/// The second smallest time: when the second group joined the first.
 pub(super) fn second_smallest(moments: impl Iterator<Item = UnixTime>) -> Option<UnixTime> {
     let (mut first, mut second) = (None, None);
     for moment in moments {
@@ -155,13 +155,14 @@ pub(super) fn second_smallest(moments: impl Iterator<Item = UnixTime>) -> Option
 #[derive(Debug)]
 struct DigestGroup<'a> {
     kind: DigestKind,
-    /// The kinds in which it can be compared: its own, and with a registry's evidence those of what it was joined with.
+    /// The kinds in which it is comparable: its own, and with evidence of registries those of the digests it was joined
+    /// with.
     kinds: DigestKinds,
     digest: &'a Name,
     members: Vec<ContainerFacts<'a>>,
 }
 
-/// Some kinds of digests.
+/// A set of [`DigestKind`]s.
 #[derive(Clone, Copy, Debug)]
 struct DigestKinds(u8);
 
@@ -186,7 +187,7 @@ impl DigestGroup<'_> {
 }
 
 impl<'a> DigestGroup<'a> {
-    /// Takes in the containers of another class, which run the same image. The form that tells most names it.
+    /// Adds the containers of another class of the same image. The most specific form names the result.
     fn absorb(&mut self, other: DigestGroup<'a>) {
         if other.kind < self.kind {
             (self.kind, self.digest, self.kinds) = (other.kind, other.digest, other.kinds);
@@ -203,7 +204,7 @@ impl<'a> DigestGroup<'a> {
     }
 }
 
-/// Joins classes that nodes say are one image (rows 4 and 9). The digest that most pods report gives the name.
+/// Joins classes that are one image according to nodes (rows 4 and 9), under the digest that most pods report.
 fn join_by_nodes(classes: &mut Vec<DigestGroup<'_>>, nodes: Option<OnNodes<'_>>) {
     let Some(nodes) = nodes.filter(|_| classes.len() > 1) else { return };
     classes.sort_by(|a, b| b.members.len().cmp(&a.members.len()).then_with(|| a.digest.cmp(b.digest)));
@@ -213,7 +214,7 @@ fn join_by_nodes(classes: &mut Vec<DigestGroup<'_>>, nodes: Option<OnNodes<'_>>)
     regroup(classes, images.into_iter().map(|(_, positions)| positions), DigestGroup::absorb);
 }
 
-/// Puts together the classes at these positions, each into the first of its group. The classes are sorted: the first is the largest.
+/// Merges the classes at these positions, each group into its first class. Classes are sorted, largest first.
 fn regroup<'a>(
     classes: &mut Vec<DigestGroup<'a>>,
     groups: impl IntoIterator<Item = Vec<usize>>,
@@ -230,8 +231,8 @@ fn regroup<'a>(
     classes.extend(taken.into_iter().flatten());
 }
 
-/// Joins classes that registries say are one image. The digest that most pods report gives the name; what the others report stays
-/// comparable, so that no difference is lost.
+/// Joins classes that are one image according to registries, under the digest that most pods report. The other digests
+/// stay comparable, so no difference is lost.
 fn join_by_registry<'a>(classes: &mut Vec<DigestGroup<'a>>, registry: Option<&RegistryEvidence>) {
     let Some(evidence) = registry.filter(|_| classes.len() > 1) else { return };
     classes.sort_by(|a, b| b.members.len().cmp(&a.members.len()).then_with(|| a.digest.cmp(b.digest)));
@@ -258,8 +259,8 @@ fn join_by_registry<'a>(classes: &mut Vec<DigestGroup<'a>>, registry: Option<&Re
     });
 }
 
-/// Joins classes whose digests are linked by aliases, over digests no pod reports any more too. The digest that most
-/// pods report gives the name.
+/// Joins classes whose digests are linked by aliases, also through digests that no pod reports any more. The result is
+/// named by the digest that most pods report.
 fn merge_aliases(classes: &mut Vec<DigestGroup<'_>>, aliases: &[(Name, Name)]) {
     if aliases.is_empty() || classes.len() < 2 {
         return;
@@ -293,8 +294,8 @@ fn merge_aliases(classes: &mut Vec<DigestGroup<'_>>, aliases: &[(Name, Name)]) {
     }
 }
 
-/// The positions of the classes that can be compared with one another: those of the kind with the most different
-/// digests. Every opaque id is a kind of its own, because another opaque id may be the same image.
+/// Positions of the classes that are comparable with each other: those of the kind with the most different digests.
+/// Each opaque id is a kind of its own, because another opaque id may be the same image.
 fn comparable(classes: &[DigestGroup<'_>]) -> Vec<usize> {
     let of_kind = |kind: DigestKind| -> Vec<usize> {
         (0..classes.len()).filter(|at| classes[*at].kinds.contains(kind)).collect()
@@ -303,7 +304,7 @@ fn comparable(classes: &[DigestGroup<'_>]) -> Vec<usize> {
     let kinds = [DigestKind::Manifest, DigestKind::Config, DigestKind::ManifestOrConfig].map(of_kind);
     let kinds = kinds.into_iter().filter(|positions| !positions.is_empty());
     let pods = |positions: &[usize]| positions.iter().map(|at| classes[*at].members.len()).sum::<usize>();
-    // The first of the best: classes are sorted, manifests first.
+    // Classes are sorted, manifests first, so the first maximum wins.
     let mut best: Option<(Vec<usize>, usize)> = None;
     for positions in kinds.chain(opaque.map(|at| vec![at])) {
         let pods = pods(&positions);
@@ -314,7 +315,7 @@ fn comparable(classes: &[DigestGroup<'_>]) -> Vec<usize> {
     best.map_or_else(Vec::new, |(positions, _)| positions)
 }
 
-/// Whether some containers of both are known to run on nodes of one architecture.
+/// Whether both have containers on nodes known to be of one architecture.
 fn share_architecture(one: &ImageClass<'_>, other: &ImageClass<'_>, nodes: OnNodes<'_>) -> bool {
     let mut of_one = one.members.iter().filter_map(|member| nodes.architecture(member.pod));
     of_one.any(|architecture| other.members.iter().any(|member| nodes.architecture(member.pod) == Some(architecture)))

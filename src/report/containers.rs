@@ -1,4 +1,4 @@
-//! What is said about a workload's containers: digests by template hash, where they come from, since when they differ.
+//! Reports on a workload's containers: digests by template hash, origin, and since when digests differ.
 
 use super::compare::{Comparison, Equivalences, ImageClass};
 use super::evidence::OnNodes;
@@ -65,7 +65,7 @@ fn container(
     }
 }
 
-/// The pods of which no digest that could be compared is known.
+/// Returns the pods without a comparable digest.
 fn unresolved(group: &[ContainerFacts<'_>], comparisons: &[Comparison<'_>]) -> Vec<u32> {
     let known = || comparisons.iter().flat_map(|comparison| &comparison.images).flat_map(|image| &image.members);
     if known().count() == group.len() {
@@ -88,7 +88,7 @@ fn hash_digests(
     let distinct_digests = widest.map_or(0, Comparison::distinct);
 
     let derived = comparisons.iter().filter_map(|comparison| comparison.side_by_side_since(now)).min();
-    // A crash loop moves `startedAt`; what was seen without a gap stands.
+    // A crash loop moves `startedAt`. A skew that podskew saw without a gap keeps its start.
     let seen = facts.memory.skews.iter().find(|skew| skew.hash == *hash && skew.container == container);
     let skewed_since = derived.map(|derived| seen.map_or(derived, |skew| skew.since.min(derived)));
     let in_skew = |comparison: &&Comparison<'_>| comparison.distinct() > 1;
@@ -112,8 +112,8 @@ fn hash_digests(
     }
 }
 
-/// Of several digests the one whose pods were all created after the containers of every other had started. A container asks its
-/// node or the registry for its image when it starts.
+/// Returns the digest whose pods were all created after the containers of every other digest had started. A container
+/// asks its node or the registry for its image when it starts.
 fn newest_digest(facts: &WorkloadFacts<'_>, comparison: &Comparison<'_>) -> Option<Name> {
     let of_pod = |member: &ContainerFacts<'_>| facts.pods.get(member.pod as usize)?.created;
     let is_newest = |candidate: &&ImageClass<'_>| {
@@ -128,7 +128,7 @@ fn newest_digest(facts: &WorkloadFacts<'_>, comparison: &Comparison<'_>) -> Opti
     comparison.images.iter().filter(|_| several).find(is_newest).map(|newest| newest.digest.clone())
 }
 
-/// One comparison of all, or one for each image string where pods may differ on purpose.
+/// Compares all containers at once, or per image string where pods may differ on purpose.
 fn compare<'a>(group: &[ContainerFacts<'a>], within_image: bool, same: Equivalences<'_>) -> Vec<Comparison<'a>> {
     if !within_image {
         return vec![Comparison::of(group.iter().copied(), same)];
@@ -140,7 +140,7 @@ fn compare<'a>(group: &[ContainerFacts<'a>], within_image: bool, same: Equivalen
     images.into_iter().map(within).collect()
 }
 
-/// Since when two images have stood side by side in a group of containers of one name and one template hash; `None` if none do.
+/// Since when two images have run side by side among containers of one name and template hash; `None` without skew.
 #[must_use]
 pub fn skewed_since(
     group: &[ContainerFacts<'_>],

@@ -1,31 +1,31 @@
-//! What the object that owns a workload's pods says of itself.
+//! Facts from the object that owns a workload's pods.
 
 use super::{Name, UpdateHold};
 use crate::time::UnixTime;
 
-/// The object that owns the pods.
+/// The object that owns a workload's pods.
 #[derive(Debug)]
 pub struct Controller<'a> {
-    /// Whether it has a template of its own that can be read.
+    /// Whether it has its own readable template.
     pub has_template: bool,
     /// When it was created.
     pub created: Option<UnixTime>,
-    /// What its own template asks for.
+    /// Images of its own template.
     pub images: Vec<ImageFacts<'a>>,
-    /// Which `spec` the `status` speaks of.
+    /// Which version of `spec` the `status` describes.
     pub observed: Observed,
-    /// `metadata.generation` is 1: nobody changed its `spec` since it was created.
+    /// `metadata.generation` is 1: its `spec` never changed since its creation.
     pub unedited: bool,
-    /// How many pods it asks for and says it has.
+    /// Wanted and available pods.
     pub replicas: Replicas,
-    /// Reason and message of the condition `ReplicaFailure`, if it is True; where messages are not kept, the words of it that
-    /// name what refused the pod.
+    /// Reason and message of the condition `ReplicaFailure`, if it is True. Where messages are not kept, only the part
+    /// of the message that names the cause of the refusal.
     pub failure: Option<(&'a Name, &'a Name)>,
-    /// What depends on its kind.
+    /// Facts that depend on the kind.
     pub kind: ControllerKind<&'a Name>,
 }
 
-/// What a template asks for, for one container.
+/// Image and pull policy of one container in a template.
 #[derive(Clone, Copy, Debug)]
 pub struct ImageFacts<'a> {
     /// The container's name.
@@ -36,7 +36,7 @@ pub struct ImageFacts<'a> {
     pub pull_policy: &'a Name,
 }
 
-/// How many pods an owner asks for and says it has.
+/// Wanted and available pods of an owner.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Replicas {
     /// `spec.replicas`; a DaemonSet's `status.desiredNumberScheduled`.
@@ -45,19 +45,19 @@ pub struct Replicas {
     pub available: u32,
 }
 
-/// What `observedGeneration` says beside `generation`.
+/// `observedGeneration` compared with `generation`.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Observed {
-    /// The controller has not seen the object yet: it was just created.
+    /// The controller has not seen the object yet.
     Never,
-    /// It has seen an earlier `spec`.
+    /// The controller has seen an older `spec`.
     Before,
-    /// It has seen this one.
+    /// The controller has seen this `spec`.
     Now,
 }
 
-/// What is particular to each kind of owner that has rollouts. Texts are of the type `T`, so that the inventory keeps the same facts
-/// with interned ones.
+/// Facts of each kind of owner that has rollouts. The inventory keeps them with interned strings, the report borrows
+/// them; `T` is the type of strings.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub enum ControllerKind<T> {
     /// A Deployment.
@@ -70,13 +70,13 @@ pub enum ControllerKind<T> {
         current_revision: T,
         /// `updateStrategy.type` is OnDelete.
         on_delete: bool,
-        /// `podManagementPolicy` is Parallel: the controller waits for no pod.
+        /// `podManagementPolicy` is Parallel: the controller does not wait for pods.
         parallel: bool,
         /// `rollingUpdate.partition`.
         partition: i64,
         /// `spec.ordinals.start`.
         first_ordinal: i64,
-        /// The object that controls the StatefulSet itself: its kind and its name.
+        /// Kind and name of the object that controls the StatefulSet itself.
         driver: Option<(T, T)>,
     },
     /// A DaemonSet.
@@ -100,7 +100,7 @@ pub enum ControllerKind<T> {
 }
 
 impl<T> ControllerKind<T> {
-    /// The same with each text as `change` makes it.
+    /// Converts every string with `change`.
     pub fn map<U>(&self, mut change: impl FnMut(&T) -> U) -> ControllerKind<U> {
         match self {
             Self::Deployment(deployment) => ControllerKind::Deployment(*deployment),
@@ -145,7 +145,7 @@ impl<T> ControllerKind<T> {
         }
     }
 
-    /// Whether it makes its pods itself, and has no condition that tells of its rollout.
+    /// Whether it creates its pods itself and has no condition about its rollout.
     #[must_use]
     pub fn makes_pods(&self) -> bool {
         match self {
@@ -154,7 +154,7 @@ impl<T> ControllerKind<T> {
         }
     }
 
-    /// Whether somebody paused it.
+    /// Whether it is paused.
     #[must_use]
     pub fn is_paused(&self) -> bool {
         match self {
@@ -165,7 +165,7 @@ impl<T> ControllerKind<T> {
         }
     }
 
-    /// Whether a pod is replaced only when somebody deletes it.
+    /// Whether a pod is replaced only after somebody deletes it.
     #[must_use]
     pub fn is_on_delete(&self) -> bool {
         match self {
@@ -174,8 +174,8 @@ impl<T> ControllerKind<T> {
         }
     }
 
-    /// How many pods keep an older template on purpose; of a StatefulSet, the ordinal below which they do. `None` where all are to be
-    /// replaced.
+    /// Number of pods that keep an older template on purpose; of a StatefulSet, the ordinal below which they do. `None`
+    /// if all are replaced.
     #[must_use]
     pub fn partition(&self) -> Option<i64> {
         match self {
@@ -186,7 +186,7 @@ impl<T> ControllerKind<T> {
         }
     }
 
-    /// What keeps a change of its template from some or all of its pods.
+    /// The setting that keeps a change of its template from some or all of its pods.
     #[must_use]
     pub fn update_hold(&self) -> Option<UpdateHold> {
         if self.is_paused() {
@@ -199,12 +199,13 @@ impl<T> ControllerKind<T> {
     }
 }
 
-/// What a Deployment says of itself.
+/// Facts of a Deployment.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct DeploymentFacts {
     /// `spec.paused`.
     pub paused: bool,
-    /// `spec.strategy.type` is Recreate: a rollout begins with the end of the old pods, long before its ReplicaSet.
+    /// `spec.strategy.type` is Recreate: a rollout begins with the deletion of the old pods, long before its ReplicaSet
+    /// exists.
     pub recreate: bool,
     /// Annotation `deployment.kubernetes.io/revision`.
     pub revision: Option<u64>,
@@ -212,14 +213,15 @@ pub struct DeploymentFacts {
     pub updated_replicas: i64,
     /// The reason of the condition Progressing.
     pub reason: ProgressReason,
-    /// When that condition was last written.
+    /// `lastUpdateTime` of that condition.
     pub reason_updated: Option<UnixTime>,
-    /// Whether its status changed then. A Deployment that is resumed writes `NewReplicaSetAvailable` again although nothing was rolled
-    /// out (`syncRolloutStatus`, `pkg/controller/deployment/progress.go`), and that turns the status from Unknown to True.
+    /// Whether the condition's status changed at that time. A resumed Deployment writes `NewReplicaSetAvailable` again
+    /// without a rollout (`syncRolloutStatus`, `pkg/controller/deployment/progress.go`), and that turns the status from
+    /// Unknown to True.
     pub reason_turned: bool,
 }
 
-/// What an Argo Rollout says of itself.
+/// Facts of an Argo Rollout.
 #[derive(Clone, PartialEq, Eq, Debug)]
 #[allow(clippy::struct_excessive_bools, reason = "Argo's own fields, each of which can be true without the others")]
 pub struct RolloutFacts<T> {
@@ -233,40 +235,40 @@ pub struct RolloutFacts<T> {
     pub paused: bool,
     /// `status.abort`.
     pub aborted: bool,
-    /// `status.pauseConditions` names any.
+    /// `status.pauseConditions` is not empty.
     pub pausing: bool,
-    /// The canary stands before its last step.
+    /// The canary has not reached its last step.
     pub between_steps: bool,
     /// `spec.strategy.blueGreen`.
     pub blue_green: bool,
-    /// The Deployment whose template it takes (`spec.workloadRef`); empty if it has its own.
+    /// The Deployment whose template it uses (`spec.workloadRef`); empty if it has its own.
     pub deployment: T,
     /// `scaleDownDelaySeconds`, or Argo's default.
     pub scale_down_delay: u32,
-    /// When the condition Completed became True.
+    /// `lastTransitionTime` of the condition Completed, if it is True.
     pub completed: Option<UnixTime>,
-    /// Its conditions tell that its phase was never Healthy.
+    /// According to its conditions its phase was never Healthy.
     pub never_healthy: bool,
-    /// Its conditions tell that its phase was Healthy once.
+    /// According to its conditions its phase was Healthy once.
     pub was_healthy: bool,
 }
 
 impl<T> RolloutFacts<T> {
-    /// Whether it does not go on by itself any more.
+    /// Whether it failed and does not continue by itself.
     #[must_use]
     pub fn has_failed(&self) -> bool {
         self.phase == RolloutPhase::Degraded || self.aborted
     }
 }
 
-/// The reasons of a Deployment's condition Progressing that say something about its rollout
+/// Reasons of a Deployment's condition Progressing that concern its rollout
 /// (`pkg/controller/deployment/util/deployment_util.go`).
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 pub enum ProgressReason {
-    /// None of the below; also `DeploymentPaused`, `DeploymentResumed` and no condition at all.
+    /// Any other reason, such as `DeploymentPaused` or `DeploymentResumed`, or no condition.
     #[default]
     Other,
-    /// `NewReplicaSetCreated`, `FoundNewReplicaSet`, `ReplicaSetUpdated`, `ReplicaSetCreateError`: on its way.
+    /// `NewReplicaSetCreated`, `FoundNewReplicaSet`, `ReplicaSetUpdated`, `ReplicaSetCreateError`: in progress.
     UnderWay,
     /// `NewReplicaSetAvailable`: the last rollout completed.
     Completed,
@@ -275,7 +277,7 @@ pub enum ProgressReason {
 }
 
 impl ProgressReason {
-    /// From the condition's `reason`.
+    /// Parses the condition's `reason`.
     #[must_use]
     pub fn parse(reason: &str) -> Self {
         match reason {
@@ -292,7 +294,7 @@ impl ProgressReason {
 /// `status.phase` of an Argo Rollout.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 pub enum RolloutPhase {
-    /// Progressing, and whatever else.
+    /// Progressing, or any other phase.
     #[default]
     Other,
     /// Healthy.
@@ -304,7 +306,7 @@ pub enum RolloutPhase {
 }
 
 impl RolloutPhase {
-    /// From `status.phase`.
+    /// Parses `status.phase`.
     #[must_use]
     pub fn parse(phase: &str) -> Self {
         match phase {

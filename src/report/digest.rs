@@ -1,4 +1,4 @@
-//! `imageID` → what it identifies.
+//! Parses a container status' `imageID` and tells what it identifies.
 //!
 //! The kubelet copies the runtime's image reference into `imageID`, so its form depends on the runtime, and what it
 //! identifies depends on the form:
@@ -13,17 +13,17 @@
 //! | F6 | `docker.io/library/import-2026-09-11@sha256:M` | manifest of an imported archive | kind, `ctr import` |
 //! | F7 | empty | nothing known | not started yet, or the container is gone |
 
-/// What kind of thing an `imageID` names. Ids of different kinds cannot be compared. The order is that of what they tell:
-/// most first.
+/// What an `imageID` identifies. Ids of different kinds are not comparable. Ordered from the most to the least
+/// specific.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
 pub enum DigestKind {
-    /// A manifest or an index in a registry.
+    /// A manifest or index in a registry.
     Manifest,
-    /// An image's configuration: the id of the image on a node.
+    /// An image configuration: the image's id on a node.
     Config,
-    /// One of the two: Docker writes both in the same form, depending on its image store.
+    /// Either of the two: Docker writes both in the same form, depending on its image store.
     ManifestOrConfig,
-    /// Something of the node's own: equal is equal, different is unknown.
+    /// An id that is local to the node: equal ids are one image, different ids tell nothing.
     Opaque,
 }
 
@@ -40,20 +40,20 @@ impl DigestKind {
     }
 }
 
-/// What an `imageID` says.
+/// A parsed `imageID`.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct ImageId<'a> {
-    /// What kind of id it is.
+    /// What it identifies.
     pub kind: DigestKind,
-    /// `algorithm:hex`, or the bare hex of an opaque id; a part of the text that was parsed.
+    /// `algorithm:hex`, or the bare hex digits of an opaque id; a slice of the parsed text.
     pub digest: &'a str,
-    /// The repository before the `@`, or empty. It identifies nothing: containerd reports the alphabetically first
-    /// `repo@digest` the node knows for that content.
+    /// The repository before the `@`, or empty. It does not identify the image: containerd reports the alphabetically
+    /// first `repo@digest` that the node knows for the content.
     pub repository: &'a str,
 }
 
 impl<'a> ImageId<'a> {
-    /// Reads an `imageID`; `None` for an empty one and for any form not in the table above.
+    /// Parses an `imageID`; `None` if it is empty or in no form of the table above.
     #[must_use]
     pub fn parse(text: &'a str) -> Option<Self> {
         let by_docker = text.strip_prefix("docker-pullable://").or_else(|| text.strip_prefix("docker://"));
@@ -76,7 +76,7 @@ impl<'a> ImageId<'a> {
     }
 }
 
-/// What a digest is of, the same for every spelling: CRI-O leaves the algorithm out of its image ids.
+/// The hex digits of a digest, which are the same in every form: CRI-O omits the algorithm in its image ids.
 #[must_use]
 pub fn content(digest: &str) -> &str {
     digest.strip_prefix("sha256:").unwrap_or(digest)
@@ -86,7 +86,7 @@ fn is_hex(text: &str) -> bool {
     text.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'))
 }
 
-/// `algorithm:hex` as the OCI image specification has it. sha256 is not the only legal algorithm.
+/// Whether `text` is `algorithm:hex` as in the OCI image specification, which allows other algorithms than sha256.
 fn is_digest(text: &str) -> bool {
     let Some((algorithm, hex)) = text.split_once(':') else {
         return false;

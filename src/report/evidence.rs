@@ -1,28 +1,28 @@
-//! What nodes say of images: which digests name one image, on which architecture a node runs, and which image it would start.
+//! Evidence of nodes: which digests name one image, the architecture of each node, and the images it holds.
 //!
-//! Evidence is one immutable snapshot. It joins digests and never splits them: two digests that one entry of a node's
-//! `status.images` names together are one image on that node's platform. What no entry says is unknown, because the kubelet
-//! reports the 50 largest images with five names each, and no others.
+//! Evidence is one immutable snapshot. It joins digests and never splits them: two digests in one entry of a node's
+//! `status.images` are one image on that node's platform. A missing entry means unknown, because the kubelet reports
+//! only the 50 largest images with five names each.
 //!
 //! # Platforms
 //!
-//! An index stands for another image on every platform, so an entry speaks of the platform of its node alone. Digests of pods
-//! on several platforms are one image where there is one digest that each of the pods' digests is known to be the same as, each
-//! on its own platform: that digest is then what all of them run. A chain over several digests does not suffice across
-//! platforms, since two indexes may share the image of one platform and differ in that of another.
+//! An index stands for another image on every platform, so an entry applies only to its node's platform. Digests of
+//! pods on several platforms are one image if one digest equals each of them on that pod's platform. That digest is
+//! then the one that all of them run. A chain over several digests does not suffice across platforms: two indexes may
+//! share the image of one platform and differ on another.
 
 use super::Name;
 use std::collections::{BTreeMap, HashMap, HashSet};
 
-/// What the nodes of a cluster say. It never changes.
+/// Evidence of a cluster's nodes. It is immutable.
 #[derive(Default, Debug)]
 pub struct Evidence {
     /// Sorted by name.
     pub(super) nodes: Box<[KnownNode]>,
     pub(super) platforms: Vec<Platform>,
-    /// What nodes hold under each tag; one entry for each image.
+    /// Images that nodes hold under each tag; one entry per image.
     pub(super) held: Vec<Box<[TaggedImage]>>,
-    /// Positions in `held`, by the name that templates have for the tag.
+    /// Positions in `held`, by the tag as templates write it.
     pub(super) tags: HashMap<Name, u32>,
     /// Tags that stand for several images.
     pub(super) divided: Vec<CachedTag>,
@@ -34,18 +34,18 @@ pub(super) struct KnownNode {
     pub(super) platform: u32,
 }
 
-/// Nodes on which an index stands for the same image.
+/// A group of nodes on which an index stands for the same image.
 #[derive(Debug)]
 pub(super) struct Platform {
-    /// Operating system and architecture; of a lone node, its name.
+    /// Operating system and architecture; for a lone node, its name.
     pub(super) key: Name,
     /// Empty where the node does not report it.
     pub(super) architecture: Name,
-    /// The one node that this is about; `None` for all of an operating system and architecture.
+    /// The only node of this platform; `None` if all nodes of the operating system and architecture share it.
     pub(super) lone_node: Option<Name>,
     /// Positions in `images`, by digest.
     pub(super) image_of: HashMap<Name, u32>,
-    /// Digests that are one image.
+    /// Sets of digests that are one image.
     pub(super) images: Vec<Box<[Name]>>,
 }
 
@@ -56,44 +56,45 @@ pub(super) struct TaggedImage {
     pub(super) nodes: Box<[u32]>,
 }
 
-/// How many nodes hold an image under a tag that stands for another image on other nodes.
+/// Number of nodes that hold an image under a tag with which other nodes hold another image.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Debug)]
 pub struct CachedTag {
-    /// Label `image`, as templates have it.
+    /// Label `image`, as templates write it.
     pub image: Name,
     /// Label `digest`.
     pub digest: Name,
-    /// How many nodes.
+    /// Number of nodes.
     pub nodes: u32,
 }
 
 /// The nodes that hold one image under a tag.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct CachedImage {
-    /// The image as templates have it.
+    /// The image as templates write it.
     pub image: Name,
-    /// What it stands for on these nodes.
+    /// The digest under that tag on these nodes.
     pub digest: Name,
     /// Their names, sorted.
     pub nodes: Vec<Name>,
 }
 
 impl Evidence {
-    /// The platform of a node; `None` if nothing was heard of the node.
+    /// The platform of a node; `None` if the node is unknown.
     #[must_use]
     pub fn platform(&self, node: &str) -> Option<u32> {
         let at = self.nodes.binary_search_by(|known| (*known.name).cmp(node)).ok()?;
         Some(self.nodes[at].platform)
     }
 
-    /// The architecture of a node, where the node reports it.
+    /// The architecture of a node, if known.
     #[must_use]
     pub fn architecture(&self, node: &str) -> Option<&Name> {
         let platform = self.platforms.get(self.platform(node)? as usize)?;
         (!platform.architecture.is_empty()).then_some(&platform.architecture)
     }
 
-    /// The digests that name the same image as `digest` on a platform, itself included; empty where no node says anything.
+    /// The digests that name the same image as `digest` on a platform, itself included; empty if no node of the
+    /// platform has it.
     #[must_use]
     pub fn names_of(&self, platform: u32, digest: &str) -> &[Name] {
         let Some(platform) = self.platforms.get(platform as usize) else { return &[] };
@@ -101,13 +102,13 @@ impl Evidence {
         image.map_or(&[], |names| names)
     }
 
-    /// The tags that workloads run and that stand for several images, with the number of nodes that hold each.
+    /// Tags in use that stand for several images, with the number of nodes that hold each.
     #[must_use]
     pub fn divided_tags(&self) -> &[CachedTag] {
         &self.divided
     }
 
-    /// The images that nodes hold under a tag; none for a reference by digest, and where no node says anything.
+    /// The images that nodes hold under a tag; empty for a reference by digest, and where no node has it.
     #[must_use]
     pub fn cached(&self, image: &Name) -> Vec<CachedImage> {
         let held = self.tags.get(image).and_then(|at| self.held.get(*at as usize));
@@ -119,26 +120,26 @@ impl Evidence {
         held.into_iter().flatten().map(cached).collect()
     }
 
-    /// How many nodes were heard of.
+    /// Number of known nodes.
     #[must_use]
     pub fn nodes(&self) -> usize {
         self.nodes.len()
     }
 }
 
-/// Something that stands for one image: every digest that it is known to be the same as.
+/// A candidate for one image: all digests that are known to be equal to it.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub(super) struct ImageCandidate {
     pub(super) names: Vec<Name>,
-    /// How much it counts for.
+    /// Its weight, such as its number of pods.
     pub(super) weight: usize,
 }
 
-/// Joins candidates that are the same as one digest. Each joint image is given as that digest and the positions of its
-/// candidates, the image that counts for most first. A candidate without names stays out.
+/// Joins candidates that equal one digest. Returns that digest and the positions of its candidates, the heaviest image
+/// first. Candidates without names are left out.
 ///
-/// There may be several ways to join them: candidates go to the digest that stands for most of what is left. Whether one image
-/// is all there is does not depend on that.
+/// There may be several solutions: candidates go to the digest with the most remaining weight. Whether everything is
+/// one image does not depend on that choice.
 pub(super) fn joined(candidates: &[ImageCandidate], preferred: &dyn Fn(&Name) -> bool) -> Vec<(Name, Vec<usize>)> {
     let mut images = Vec::new();
     let mut left: Vec<usize> = (0..candidates.len()).filter(|at| !candidates[*at].names.is_empty()).collect();
@@ -151,7 +152,7 @@ pub(super) fn joined(candidates: &[ImageCandidate], preferred: &dyn Fn(&Name) ->
             }
         }
         let rank = |(name, weight): &(&Name, usize)| (*weight, preferred(name));
-        // The first of the best, in the order of the digests.
+        // Ties go to the first in the order of the digests.
         let best = weights.into_iter().rev().max_by_key(rank);
         let Some((name, _)) = best else { break };
         let (own, others): (Vec<usize>, Vec<usize>) =
@@ -162,12 +163,12 @@ pub(super) fn joined(candidates: &[ImageCandidate], preferred: &dyn Fn(&Name) ->
     images
 }
 
-/// Where the containers of a workload run, as nodes report it.
+/// The nodes of a workload's containers, with the evidence about them.
 #[derive(Clone, Copy, Debug)]
 pub struct OnNodes<'a> {
     /// What is known of nodes.
     pub evidence: &'a Evidence,
-    /// The node of each pod, by the position that containers have for it.
+    /// The node of each pod, by the position that containers give for it.
     pub nodes: &'a [&'a Name],
 }
 
@@ -180,8 +181,8 @@ impl<'a> OnNodes<'a> {
         self.evidence.architecture(self.nodes.get(pod as usize)?)
     }
 
-    /// Every digest that stands for what all of these run: each gives the pod and the digest that its `imageID` names. `own`
-    /// are digests that are known to name the same bytes on every platform.
+    /// Returns every digest that equals what all of these pods run. Each pod is given with the digest of its `imageID`.
+    /// `own` are digests that name the same bytes on every platform.
     pub(super) fn names_of_all(&self, own: &[&Name], pods: impl Iterator<Item = u32>) -> Vec<Name> {
         let platforms: HashSet<Option<u32>> = pods.map(|pod| self.platform(pod)).collect();
         let mut names: Option<Vec<Name>> = None;

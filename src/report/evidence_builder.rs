@@ -1,4 +1,4 @@
-//! Makes evidence of what nodes report, one node after another, and keeps of it only what workloads run.
+//! Builds evidence from nodes, one after another. It keeps only what concerns images in use.
 
 use super::Name;
 use super::digest::ImageId;
@@ -6,16 +6,16 @@ use super::evidence::{CachedTag, Evidence, ImageCandidate, KnownNode, Platform, 
 use super::reference::TagReference;
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 
-/// What workloads run: of everything else nothing is kept.
+/// The images in use; everything else is dropped.
 #[derive(Clone, Default, Debug)]
 pub struct WantedImages {
-    /// The digests that `imageID`s name.
+    /// Digests in `imageID`s.
     pub digests: HashSet<Name>,
-    /// Tags by their full names, and how templates write each of them.
+    /// Tags by their full names, with the spellings in templates.
     pub tags: BTreeMap<Name, BTreeSet<Name>>,
 }
 
-/// A node as it reports itself.
+/// Facts of a node.
 #[derive(Clone, Copy, Default, Debug)]
 pub struct NodeFacts<'a> {
     /// Its name.
@@ -28,10 +28,10 @@ pub struct NodeFacts<'a> {
     pub kernel: &'a str,
 }
 
-/// Takes nodes one by one.
+/// Collects nodes one by one.
 #[derive(Default, Debug)]
 pub struct EvidenceBuilder {
-    /// Without it everything is kept until the end.
+    /// `None` keeps everything until the end.
     asked: Option<WantedImages>,
     names: HashSet<Name>,
     entries: Vec<ImageEntry>,
@@ -39,7 +39,7 @@ pub struct EvidenceBuilder {
     nodes: BTreeMap<Name, Node>,
 }
 
-/// What one entry of `status.images` names.
+/// The names of one entry of `status.images`.
 #[derive(Clone, PartialEq, Eq, Hash, Debug)]
 struct ImageEntry {
     digests: Box<[Name]>,
@@ -55,13 +55,13 @@ struct Node {
 }
 
 impl EvidenceBuilder {
-    /// Keeps only what is `asked` for.
+    /// A builder that keeps only images in `asked`.
     #[must_use]
     pub fn of(asked: WantedImages) -> Self {
         Self { asked: Some(asked), ..Self::default() }
     }
 
-    /// Takes a node and the names of each image that it holds; what was known of a node of that name is replaced.
+    /// Adds a node with the names of each image that it holds. It replaces an earlier node of that name.
     pub fn node<'a, N: Iterator<Item = &'a str>>(&mut self, node: NodeFacts<'_>, images: impl Iterator<Item = N>) {
         let mut entries: Vec<u32> = images.filter_map(|names| self.entry(names)).collect();
         entries.sort_unstable();
@@ -74,7 +74,7 @@ impl EvidenceBuilder {
         self.nodes.insert(Name::from(node.name), Node { platform, architecture, is_lone, entries });
     }
 
-    /// Forgets a node.
+    /// Removes a node.
     pub fn remove(&mut self, name: &str) {
         self.nodes.remove(name);
     }
@@ -95,7 +95,7 @@ impl EvidenceBuilder {
                 return None;
             }
         }
-        // Without a digest it says nothing of what the tag stands for.
+        // Without a digest the entry tells nothing about the tag.
         if digests.is_empty() {
             return None;
         }
@@ -116,7 +116,7 @@ impl EvidenceBuilder {
         Some(at)
     }
 
-    /// One copy of each text; a digest that a workload runs is shared with the workload.
+    /// Interns a text; digests in use share the workloads' copies.
     fn kept(&mut self, text: &str) -> Name {
         if let Some(known) = self.names.get(text) {
             return Name::clone(known);
@@ -127,11 +127,11 @@ impl EvidenceBuilder {
         name
     }
 
-    /// Makes the evidence. Of `before` it keeps which digests are one image: what was seen once of content stays true.
+    /// Returns the evidence. It keeps from `before` which digests are one image: that stays true of content.
     #[must_use]
     pub fn finish(mut self, asked: Option<WantedImages>, before: Option<&Evidence>) -> Evidence {
         let asked = asked.or(self.asked.take()).unwrap_or_default();
-        // Of a tag it counts which images are one, though nobody runs them yet.
+        // Whether a tag's entries are one image matters even for digests that no pod runs.
         let of_tags = self.entries.iter().filter(|entry| entry.tags.iter().any(|tag| asked.tags.contains_key(tag)));
         let of_tags: HashSet<Name> = of_tags.flat_map(|entry| entry.digests.iter().cloned()).collect();
         let counts =
@@ -173,15 +173,15 @@ impl EvidenceBuilder {
         evidence
     }
 
-    /// Which image each node holds under each tag that is asked for.
+    /// Collects which image each node holds under each wanted tag.
     fn tags(&self, asked: &WantedImages, evidence: &mut Evidence) {
-        // By tag and entry: on which platforms and nodes.
+        // Platforms and nodes, by tag and entry.
         let mut held: BTreeMap<&Name, BTreeMap<(u32, u32), Vec<u32>>> = BTreeMap::new();
         for ((at, node), known) in (0..).zip(self.nodes.values()).zip(&*evidence.nodes) {
             let mut once: BTreeMap<&Name, Option<u32>> = BTreeMap::new();
             for entry in &node.entries {
                 for tag in self.entries[*entry as usize].tags.iter().filter(|tag| asked.tags.contains_key(*tag)) {
-                    // A tag in two entries of one node says nothing.
+                    // A tag in two entries of one node tells nothing.
                     once.entry(tag).and_modify(|known| *known = None).or_insert(Some(*entry));
                 }
             }
@@ -231,8 +231,8 @@ impl EvidenceBuilder {
     }
 }
 
-/// The platform that a node shares with others; `None` where nothing tells it. An index may hold an image for each variant of
-/// 32-bit ARM, and no node reports its variant. Of Windows the build decides, which is the kernel's version.
+/// The platform that a node shares with others; `None` if unknown. An index may hold an image for each variant of
+/// 32-bit ARM, and nodes do not report their variant. For Windows the build matters, which is the kernel's version.
 fn shared_platform(node: NodeFacts<'_>) -> Option<String> {
     let NodeFacts { os, architecture, kernel, .. } = node;
     match (os, architecture) {
@@ -245,7 +245,7 @@ fn shared_platform(node: NodeFacts<'_>) -> Option<String> {
     }
 }
 
-/// Digests of one platform, as far as they are joined.
+/// Digests of one platform, joined so far.
 #[derive(Default)]
 struct Joins {
     image_of: HashMap<Name, usize>,
@@ -253,7 +253,7 @@ struct Joins {
 }
 
 impl Joins {
-    /// These are one image.
+    /// Joins digests that are one image.
     fn join(&mut self, digests: &[Name]) {
         let mut known: Vec<usize> = digests.iter().filter_map(|digest| self.image_of.get(digest).copied()).collect();
         known.sort_unstable();
@@ -272,7 +272,7 @@ impl Joins {
         self.images[at] = image;
     }
 
-    /// With only those images of which somebody runs a digest.
+    /// Keeps only images with a digest in use.
     fn platform(
         self,
         key: Name,

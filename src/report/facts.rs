@@ -1,4 +1,4 @@
-//! What the inventory knows about one workload: the input of the report, borrowed for as long as it is written.
+//! Facts about one workload: the input of a report, borrowed from the inventory.
 
 use super::digest::DigestKind;
 use super::evidence::Evidence;
@@ -12,35 +12,35 @@ pub use super::controller::{
 };
 pub use super::remembered::{ObservedHistory, ObservedRollout, PauseState, RolloutMemory, SkewMemory};
 
-/// Everything known about one workload.
+/// All facts about one workload.
 #[derive(Debug)]
 pub struct WorkloadFacts<'a> {
     /// Whose facts these are.
     pub workload: Workload,
-    /// Every pod the API still has.
+    /// Every pod that the API server lists.
     pub pods: Vec<PodFacts<'a>>,
-    /// The containers of the active ones that run for the life of the pod.
+    /// Containers of active pods that run for the pod's whole life.
     pub containers: Vec<ContainerFacts<'a>>,
-    /// The templates in the workload's history that can be read: one for each ReplicaSet or ControllerRevision.
+    /// Readable templates in the workload's history: one per ReplicaSet or ControllerRevision.
     pub templates: Vec<TemplateFacts<'a>>,
-    /// The object that owns the pods, where podskew knows its kind and can read it.
+    /// The object that owns the pods, if podskew knows its kind and can read it.
     pub controller: Option<Controller<'a>>,
-    /// Whether two pods of this workload may differ on purpose, so that only pods with one image string are compared.
+    /// Whether two pods may differ on purpose, so that only pods with one image string are compared.
     pub within_image: bool,
-    /// How long a StatefulSet or DaemonSet may stand still before its rollout is stalled, in seconds.
+    /// Seconds without progress after which a StatefulSet's or DaemonSet's rollout is stalled.
     pub stalled_after: u32,
-    /// What podskew saw happen and could not see again in a fresh list.
+    /// What podskew observed and a relist would not show.
     pub memory: ObservedHistory<'a>,
-    /// What nodes say of images, where they are asked.
+    /// Evidence of nodes, with `--nodes`.
     pub evidence: Option<&'a Evidence>,
-    /// Whether nodes or registries are asked and have not answered yet: any two digests may be names of one image.
+    /// Whether evidence of nodes or registries is still awaited: until then any two digests may be one image.
     pub awaits_evidence: bool,
-    /// What registries say of images, where they are asked.
+    /// Evidence of registries, with `--registry`.
     pub registry: Option<&'a RegistryEvidence>,
 }
 
 impl<'a> WorkloadFacts<'a> {
-    /// The template whose pods carry this hash, if it can be read; the workload's own before a predecessor's.
+    /// The readable template with this hash; the workload's own before a predecessor's.
     #[must_use]
     pub fn template(&self, hash: &str) -> Option<&TemplateFacts<'a>> {
         self.templates.iter().find(|template| **template.hash == *hash)
@@ -52,9 +52,9 @@ impl<'a> WorkloadFacts<'a> {
 pub struct PodFacts<'a> {
     /// Its name.
     pub name: &'a Name,
-    /// The node it runs on; empty while it is not scheduled.
+    /// Its node; empty while it is not scheduled.
     pub node: &'a Name,
-    /// Its template hash; empty where it carries none.
+    /// Its template hash; empty if it has none.
     pub hash: &'a Name,
     /// Values of the configured label keys.
     pub labels: Box<[Option<Name>]>,
@@ -64,52 +64,53 @@ pub struct PodFacts<'a> {
     pub ready: bool,
     /// Since when it is Ready.
     pub ready_since: Option<UnixTime>,
-    /// Whether it is on its way out.
+    /// Whether it is terminating.
     pub terminating: bool,
-    /// Whether it belongs to the workload's object, and not to another that had its name before.
+    /// Whether it belongs to the workload's object, and not to an earlier object of the same name.
     pub own: bool,
-    /// How many pods of its template hash it stands for: 1, unless [`observe`](super::observe) needs no more than their number.
+    /// How many pods of its template hash it represents: 1, except for [`observe`](super::observe), which needs only
+    /// their number.
     pub count: u32,
-    /// How many of these are known to have never been Ready.
+    /// How many of these were never Ready.
     pub never_ready: u32,
-    /// Why it is not Ready, the most telling reason first; empty where it is, and where nothing says why.
+    /// Why it is not Ready, the most informative reason first; empty if it is Ready or the reason is unknown.
     pub waiting: &'a [WaitingFacts],
 }
 
 /// One reason why a pod is not Ready.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct WaitingFacts {
-    /// The container that waits; empty where the pod itself does.
+    /// The waiting container; empty if the pod itself waits.
     pub container: Name,
-    /// The API's word for it, or one of podskew's own ([`BlockReason`](super::BlockReason)).
+    /// The API's reason, or one of podskew's own ([`BlockReason`](super::BlockReason)).
     pub reason: Name,
-    /// The exit code of a container that has ended.
+    /// The exit code of a terminated container.
     pub exit_code: Option<i32>,
-    /// What the API adds in words; empty where it adds nothing, and where messages are not kept.
+    /// The API's message; empty if there is none, and where messages are not kept.
     pub message: Name,
 }
 
 /// One container of an active pod.
 #[derive(Clone, Copy, Debug)]
 pub struct ContainerFacts<'a> {
-    /// The position of its pod in [`WorkloadFacts::pods`].
+    /// Position of its pod in [`WorkloadFacts::pods`].
     pub pod: u32,
     /// Its name.
     pub name: &'a Name,
-    /// The image its spec asks for.
+    /// The image in its spec.
     pub image: &'a Name,
-    /// What it runs.
+    /// The image it runs.
     pub identity: ImageIdentity<'a>,
-    /// The repository of its `imageID`.
+    /// The repository in its `imageID`.
     pub repository: &'a Name,
-    /// Whether CRI-O runs it.
+    /// Whether its runtime is CRI-O.
     pub cri_o: bool,
     /// When it was started.
     pub started: Option<UnixTime>,
 }
 
 impl<'a> ContainerFacts<'a> {
-    /// The digest its `imageID` names, if any.
+    /// The digest in its `imageID`, if any.
     #[must_use]
     pub fn digest(&self) -> Option<&'a Name> {
         match self.identity {
@@ -119,26 +120,26 @@ impl<'a> ContainerFacts<'a> {
     }
 }
 
-/// What a container runs.
+/// The image that a container runs, according to its `imageID`.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum ImageIdentity<'a> {
-    /// Its `imageID` is empty, and it does not run.
+    /// `imageID` is empty, and the container does not run.
     NotStarted,
-    /// Its `imageID` is empty although it runs: some virtual nodes report none (row 56).
+    /// `imageID` is empty although the container runs: some virtual nodes report none (row 56).
     NotReported,
-    /// Its `imageID` is of no known form.
+    /// `imageID` has no known form.
     Unreadable,
-    /// Its `imageID` says this.
+    /// `imageID` names this digest.
     Known(DigestKind, &'a Name),
 }
 
-/// One template in a workload's history.
+/// A template in a workload's history.
 #[derive(Debug)]
 #[allow(clippy::struct_excessive_bools, reason = "each is a fact of its own")]
 pub struct TemplateFacts<'a> {
-    /// The hash its pods carry.
+    /// The hash of its pods.
     pub hash: &'a Name,
-    /// Whether it equals the controller's own template; `None` where that cannot be told.
+    /// Whether it equals the controller's own template; `None` if unknown.
     pub equal: Option<bool>,
     /// Its revision number.
     pub revision: Option<u64>,
@@ -146,26 +147,26 @@ pub struct TemplateFacts<'a> {
     pub created: Option<UnixTime>,
     /// When kube-controller-manager last wrote its ControllerRevision; a rollback bumps `.revision` and this.
     pub written: Option<UnixTime>,
-    /// Whether its ReplicaSet had been current before it became current the last time.
+    /// Whether its ReplicaSet was current before and became current again.
     pub reused: bool,
     /// Whether podskew saw a Ready pod of it.
     pub worked: bool,
-    /// How many pods its ReplicaSet is to have; `None` of a ControllerRevision, and of more than 65 534.
+    /// `spec.replicas` of its ReplicaSet; `None` for a ControllerRevision, and above 65 534.
     pub replicas: Option<u32>,
-    /// Until when Argo Rollouts keeps its pods although it was replaced.
+    /// Until when Argo Rollouts keeps its pods after it was replaced.
     pub scale_down_deadline: Option<UnixTime>,
-    /// Whether the workload's own object owns it. A predecessor of the same name may have left others behind.
+    /// Whether the workload's own object owns it. An earlier object of the same name may have left others behind.
     pub owned: bool,
-    /// The names of its containers, each followed by a slash; `None` if its template cannot be read.
+    /// The names of its containers, each followed by a slash; `None` if the template cannot be read.
     pub containers: Option<&'a str>,
-    /// What it asks for, where that is kept.
+    /// Its images, where they are kept.
     pub images: Vec<ImageFacts<'a>>,
     /// Values of the configured label keys.
     pub labels: Box<[Option<Name>]>,
 }
 
 impl TemplateFacts<'_> {
-    /// Whether the template has a container of this name; `None` if it cannot be read.
+    /// Whether the template has a container of this name; `None` if the template cannot be read.
     #[must_use]
     pub fn has_container(&self, name: &str) -> Option<bool> {
         Some(self.containers?.split_terminator('/').any(|container| container == name))

@@ -1,6 +1,6 @@
-//! What a workload's history and its single pods say, beyond what is served of it: for somebody who looks at one workload.
+//! A workload's history and the details of its pods, for a single workload.
 //!
-//! Asked once and by name, so that the report, which every event asks for, stays as small as it is.
+//! It is read on demand by name, so that the report, which every event updates, stays small.
 
 use super::facts::{ControllerKind, ImageFacts, ImageIdentity, PodFacts, WaitingFacts, WorkloadFacts};
 use super::rollback::has_worked;
@@ -12,71 +12,71 @@ use crate::time::UnixTime;
 /// A workload's history.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct History {
-    /// The revisions its own object keeps, with pods or without; newest first.
+    /// Revisions that the workload's own object keeps, with or without pods; newest first.
     pub revisions: Vec<Revision>,
-    /// Whether `spec.paused` holds it, be there something to hold or not.
+    /// Whether `spec.paused` is set, even if nothing waits.
     pub paused: bool,
     /// Whether its update strategy is OnDelete.
     pub on_delete: bool,
-    /// The partition of a StatefulSet's update strategy: pods with a lower ordinal keep their template. `None` without one.
+    /// Partition of a StatefulSet's update strategy: pods with a lower ordinal keep their template.
     pub partition: Option<i64>,
     /// Every pod, in the order of [`WorkloadReport::pods`](super::WorkloadReport::pods).
     pub pods: Vec<PodDetail>,
 }
 
-/// A template that a workload has had, in a ReplicaSet or a ControllerRevision.
+/// A template in a workload's history: a ReplicaSet or ControllerRevision.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Revision {
-    /// The hash its pods carry.
+    /// The hash of its pods.
     pub hash: Name,
-    /// Its number, which grows when it is rolled back to.
+    /// Its revision number, which a rollback raises.
     pub revision: Option<u64>,
     /// When its ReplicaSet or ControllerRevision was created.
     pub created: Option<UnixTime>,
-    /// Whether the workload asks for it now; unknown where that cannot be told.
+    /// Whether it is the workload's current template; `None` if unknown.
     pub current: Option<bool>,
-    /// Whether it is known to have worked: a pod of it was seen Ready, or its rollout completed.
+    /// Whether it is known to have worked: one of its pods was Ready, or its rollout completed.
     pub worked: bool,
-    /// What it asks for; empty where that cannot be read.
+    /// Its images; empty if the template cannot be read.
     pub images: Vec<ImageReference>,
 }
 
-/// One pod, more closely.
+/// Details of a pod.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct PodDetail {
     /// When it was created.
     pub created: Option<UnixTime>,
     /// Whether it is Ready.
     pub ready: bool,
-    /// Whether it is on its way out; then nothing is known of its containers.
+    /// Whether it is terminating; its containers are then unknown.
     pub terminating: bool,
     /// Its containers, sorted by name.
     pub containers: Vec<ContainerDetail>,
-    /// Why it is not Ready, the most telling reason first; empty where it is, and where nothing says why.
+    /// Why it is not Ready, the most informative reason first; empty if it is Ready or the reason is unknown.
     pub waiting: Vec<WaitingFacts>,
 }
 
-/// One container of a pod.
+/// Details of a container.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct ContainerDetail {
     /// Its name.
     pub container: Name,
-    /// The image as the pod's spec has it.
+    /// The image in the pod's spec.
     pub image: Name,
-    /// What it runs; `None` if its imageID does not tell.
+    /// The digest that it runs; `None` if its `imageID` does not tell.
     pub digest: Option<(DigestKind, Name)>,
     /// When it was started.
     pub started: Option<UnixTime>,
 }
 
-/// Tells a workload's history.
+/// Returns a workload's history.
 #[must_use]
 pub fn history(facts: &WorkloadFacts<'_>) -> History {
     let current = current(facts);
     let mut revisions: Vec<Revision> = facts
         .templates
         .iter()
-        // Where the object cannot be seen, nothing tells its own from a predecessor's.
+        // Without the object, its own templates cannot be told from a predecessor's.
         .filter(|template| (template.owned || facts.controller.is_none()) && !template.hash.is_empty())
         .map(|template| Revision {
             hash: template.hash.clone(),

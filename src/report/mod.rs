@@ -1,6 +1,6 @@
-//! What is said about one workload: a pure function of what the inventory knows about it, and the time.
+//! The report on one workload: a pure function of the inventory's facts and the time.
 //!
-//! [`WorkloadReport`] is the hub. Metrics read it, audits and explanations do; none derives a fact of its own.
+//! [`WorkloadReport`] is the hub: metrics, audits and explanations read it, and derive no facts of their own.
 
 mod arrival;
 mod blocked;
@@ -39,114 +39,116 @@ use registry::RegistryReport;
 use std::cmp::Ordering;
 use std::sync::Arc;
 
-/// A string shared with the inventory's interner: cloning one costs no allocation.
+/// A string shared with the inventory's interner; cloning it does not allocate.
 pub type Name = Arc<str>;
 
-/// Sorts names. Nearly all that meet within a workload are one and the same, and then their bytes need no look.
+/// Compares names. Nearly all names within a workload are the same `Arc`, so the pointers are compared before the
+/// bytes.
 fn by_name(a: &Name, b: &Name) -> Ordering {
     if Arc::ptr_eq(a, b) { Ordering::Equal } else { a.cmp(b) }
 }
 
-/// Everything podskew says about one workload.
+/// Everything podskew reports about one workload.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct WorkloadReport {
-    /// Whose report this is. No two reports of one picture have the same.
+    /// The workload. It is unique among the reports of one moment.
     pub workload: Workload,
-    /// Each template hash that has pods, and the current one; sorted by hash.
+    /// Each template hash that has pods, and the current hash; sorted by hash.
     pub hashes: Vec<HashReport>,
     /// Distinct template hashes among active pods.
     pub distinct_hashes: u32,
-    /// Since when two template hashes have stood side by side.
+    /// Since when two template hashes have pods side by side.
     pub mixed_since: Option<UnixTime>,
-    /// Whether [`Self::mixed_since`] is when podskew noticed it, because nothing tells since when.
+    /// Whether [`Self::mixed_since`] is only when podskew noticed it, because the start is unknown.
     pub mixed_noticed: bool,
-    /// Each container that runs for the life of a pod (native sidecars too), over all hashes; sorted by name.
+    /// Each container that runs for the pod's whole life (native sidecars included), over all hashes; sorted by name.
     pub containers: Vec<ContainerReport>,
-    /// Active pods that ought to carry the current hash and do not; unknown while no current hash is known.
+    /// Active pods that should have the current hash and have another; `None` without a current hash.
     pub outdated_pods: Option<u32>,
-    /// State and start of the rollout, for workload types that have one and where it can be known.
+    /// State and start of the rollout; `None` for workload types without rollouts, and if unknown.
     pub rollout: Option<RolloutReport>,
-    /// The revision that a rollout in progress or stalled can go back to; `None` if no other is known to have worked.
+    /// The revision that an unfinished or stalled rollout can go back to; `None` if no other is known to have worked.
     pub rollback_target: Option<RollbackTarget>,
-    /// The position in [`Self::pods`] of the pod that a StatefulSet's rollout waits for: the first that is not Ready.
+    /// Position in [`Self::pods`] of the pod that a StatefulSet's rollout waits for: the first that is not Ready.
     pub blocking_pod: Option<u32>,
-    /// Why that pod is not Ready, if it is of another hash than the current one.
+    /// Why that pod is not Ready, if its hash is not the current one.
     pub blocking: Option<Box<BlockedPods>>,
-    /// The last rollout that completed, where that is known.
+    /// The last completed rollout, if known.
     pub last_rollout: Option<LastRollout>,
-    /// How the rollouts ended that podskew saw end; `None` of a workload without rollouts.
+    /// Counts of the rollouts that podskew saw end; `None` for a workload without rollouts.
     pub rollouts: Option<RolloutCounts>,
-    /// What the rollout in progress waits for, the most pods first; empty where none is, and where nothing waits.
+    /// What the rollout in progress waits for, largest group first; empty if there is none or nothing waits.
     pub blocked: Vec<BlockedPods>,
-    /// How many pods the workload's object asks for, where it can be read.
+    /// Number of pods that the workload's object asks for, if it can be read.
     pub wanted_pods: Option<u32>,
-    /// Whether two template hashes stand side by side because somebody or something wants it so.
+    /// Whether two template hashes run side by side on purpose.
     pub deliberate: bool,
     /// Whether an Argo Rollout was aborted (`status.abort`).
     pub aborted: bool,
-    /// The object that drives the workload's own object, such as the `LeaderWorkerSet` that moves a StatefulSet's partition.
+    /// The object that controls the workload's own object, such as the `LeaderWorkerSet` that moves a StatefulSet's
+    /// partition.
     pub driver: Option<Driver>,
-    /// What keeps a change of the template from reaching all pods by itself, be a rollout under way or not.
+    /// The setting that keeps template changes from some or all pods, whether or not a rollout is in progress.
     pub update_hold: Option<UpdateHold>,
-    /// The Deployment whose template an Argo Rollout takes (`spec.workloadRef`).
+    /// The Deployment whose template an Argo Rollout uses (`spec.workloadRef`).
     pub template_of: Option<Name>,
-    /// Whether the workload's object asks for no pod that is not there, available and of the newest `spec`; unknown where it
-    /// cannot be read. It is the part of kubectl's `rollout status` that [`Self::rollout`] leaves out: scaling and unready
-    /// pods are no rollout, but who waits for one to end waits for them too.
+    /// Whether all wanted pods exist, are available and have the newest `spec`; `None` if the object cannot be read.
+    /// kubectl's `rollout status` waits for this too. [`Self::rollout`] leaves it out, because scaling and unready pods
+    /// are no rollout.
     pub available: Option<bool>,
-    /// The images the current template asks for; empty while it cannot be read. Sorted by container.
+    /// Images of the current template, sorted by container; empty while the template cannot be read.
     pub image_references: Vec<ImageReference>,
-    /// Every pod the API still has, terminating ones too; sorted by name.
+    /// Every pod that the API server lists, terminating ones included; sorted by name.
     pub pods: Vec<PodReport>,
-    /// What nodes say about its digest skew; `None` without one, and where nodes are not asked.
+    /// Evidence of nodes about digest skew; `None` without skew or without `--nodes`.
     pub nodes: Option<Box<NodeReport>>,
-    /// What registries say about its images; `None` where none is asked.
+    /// Evidence of registries about the images; `None` without `--registry`.
     pub registry: Option<Box<RegistryReport>>,
-    /// When this report would change although nothing happens in the cluster (a rollout becomes stalled).
+    /// When this report changes although nothing happens in the cluster (a rollout becomes stalled).
     pub changes_at: Option<UnixTime>,
 }
 
-/// A rollout that completed.
+/// A completed rollout.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct LastRollout {
     /// When it completed.
     pub completed: UnixTime,
-    /// Seconds from its start to its end; `None` where nothing tells when it began.
+    /// Seconds from its start to its end; `None` if the start is unknown.
     pub duration: Option<u32>,
-    /// Seconds of these for which it was held on purpose; `None` unless podskew saw it.
+    /// Seconds of these in which it was held on purpose; `None` unless podskew saw it.
     pub held: Option<u32>,
 }
 
-/// How many rollouts ended how.
+/// Number of rollouts by how they ended.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 pub struct RolloutCounts {
-    /// All pods that ought to be are of the template.
+    /// All pods have the new template.
     pub completed: u32,
-    /// The template changed before that.
+    /// The template changed before the rollout completed.
     pub superseded: u32,
     /// The template changed back to an older one.
     pub undone: u32,
 }
 
-/// The labels every workload family carries.
+/// The labels of every workload family.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
 pub struct Workload {
     /// Label `namespace`.
     pub namespace: Name,
-    /// Label `workload_type`: the lower-cased kind, with its group where it is not one of Kubernetes' or Argo's own.
+    /// Label `workload_type`: the lower-cased kind, with the API group unless it is Kubernetes' or Argo's own.
     pub workload_type: Name,
     /// Label `workload`: its name.
     pub name: Name,
 }
 
 impl WorkloadReport {
-    /// Since when two template hashes have stood side by side, where that is known.
+    /// Since when two template hashes have pods side by side, if known.
     #[must_use]
     pub fn mix_began(&self) -> Option<UnixTime> {
         self.mixed_since.filter(|_| !self.mixed_noticed)
     }
 
-    /// Whether its pods are all of older templates, because the newest has none yet.
+    /// Whether all its pods have older templates, because the newest has none yet.
     #[must_use]
     pub fn awaits_template(&self) -> bool {
         !self.hashes.is_empty() && self.hashes.iter().all(|hash| hash.current == Some(false))
@@ -160,7 +162,7 @@ impl Workload {
         WorkloadKind::of_label(&self.workload_type)
     }
 
-    /// Whether it is of a type whose rollouts podskew knows.
+    /// Whether podskew reports rollouts of its type.
     #[must_use]
     pub fn rolls(&self) -> bool {
         self.kind().rolls()
@@ -173,12 +175,12 @@ impl Workload {
     }
 }
 
-/// A setting of a workload's own object that keeps a change of its template from some or all of its pods.
+/// A setting of a workload's own object that keeps template changes from some or all of its pods.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum UpdateHold {
     /// `spec.paused`.
     Paused,
-    /// The update strategy `OnDelete`: a pod is replaced only when it is deleted.
+    /// Update strategy `OnDelete`: a pod is replaced only after it is deleted.
     OnDelete,
     /// `rollingUpdate.partition`: pods below it keep their template.
     Partition,
@@ -199,18 +201,18 @@ impl UpdateHold {
 /// A revision that is known to have worked.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct RollbackTarget {
-    /// The template hash its pods carry.
+    /// The template hash of its pods.
     pub hash: Name,
     /// Its revision number.
     pub revision: u64,
-    /// Active pods of it that are Ready now.
+    /// Its active pods that are Ready now.
     pub ready_pods: u32,
 }
 
-/// The controller of a workload's own object, as its owner reference names it.
+/// The controller of a workload's own object, according to its owner reference.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Driver {
-    /// Its kind, as in `LeaderWorkerSet`.
+    /// Such as `LeaderWorkerSet`.
     pub kind: Name,
     /// Its name.
     pub name: Name,
@@ -219,40 +221,40 @@ pub struct Driver {
 /// The pods of one template hash.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct HashReport {
-    /// Label `pod_template_hash`; empty for workloads whose pods carry none.
+    /// Label `pod_template_hash`; empty if the pods carry none.
     pub hash: Name,
-    /// The revision number as the controller writes it, where the ReplicaSet or ControllerRevision can be read.
+    /// The controller's revision number, if the ReplicaSet or ControllerRevision can be read.
     pub revision: Option<u64>,
-    /// Whether this is the hash the workload's template asks for; unknown where that cannot be told.
+    /// Whether this is the hash of the workload's template; `None` if unknown.
     pub current: Option<bool>,
     /// Active pods.
     pub pods: u32,
-    /// Of those, Ready.
+    /// Active pods that are Ready.
     pub ready_pods: u32,
-    /// Pods with a deletionTimestamp.
+    /// Pods with a `deletionTimestamp`.
     pub terminating_pods: u32,
-    /// Values of the configured `--pod-label` keys on the template, in their configured order; `None` where absent.
+    /// Values of the `--pod-label` keys on the template, in their order; `None` where absent.
     pub labels: Box<[Option<Name>]>,
 }
 
-/// One container name of a workload, over all its pods.
+/// One container of a workload, over all its pods.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct ContainerReport {
     /// Label `container`.
     pub container: Name,
-    /// Where the container comes from, taken over all hashes: one unknown makes it unknown.
+    /// Where the container comes from, over all hashes; unknown if it is unknown for one.
     pub origin: Origin,
     /// Distinct digests among the workload's active pods.
     pub distinct_digests: u32,
-    /// The same for each template hash; sorted by hash.
+    /// The same per template hash; sorted by hash.
     pub by_hash: Vec<HashDigests>,
-    /// Active pods in which this container has not started, so that it has no digest yet.
+    /// Active pods in which this container has not started and so has no digest.
     pub not_started: u32,
-    /// Active pods in which this container runs and its node reports no imageID for it.
+    /// Active pods in which this container runs and its node reports no `imageID`.
     pub not_reported: u32,
-    /// Active pods whose imageID cannot be compared with the others'.
+    /// Active pods whose `imageID` is not comparable with the others'.
     pub image_id_only: u32,
-    /// Positions in [`WorkloadReport::pods`] of the pods that the three counts above are of.
+    /// Positions in [`WorkloadReport::pods`] of the pods in the three counts above.
     pub unresolved: Vec<u32>,
 }
 
@@ -261,44 +263,43 @@ pub struct ContainerReport {
 pub struct HashDigests {
     /// Label `pod_template_hash`.
     pub hash: Name,
-    /// Where the container of these pods comes from.
+    /// Where the container in these pods comes from.
     pub origin: Origin,
-    /// Distinct digests; above 1 is digest skew.
+    /// Distinct digests; more than 1 is digest skew.
     pub distinct_digests: u32,
-    /// Since when two digests have stood side by side under this hash; `Some` exactly if there is skew.
+    /// Since when two digests run side by side under this hash; `Some` exactly with skew.
     pub skewed_since: Option<UnixTime>,
-    /// Whether [`Self::skewed_since`] is when podskew noticed it, because nothing tells since when.
+    /// Whether [`Self::skewed_since`] is only when podskew noticed it, because the start is unknown.
     pub noticed: bool,
-    /// Of several digests the one whose pods were all created after the containers of every other digest had started; `None`
-    /// where the ages of the pods do not tell.
+    /// The digest whose pods were all created after the containers of every other digest had started; `None` if the
+    /// pods' ages do not tell.
     pub newest_digest: Option<Name>,
-    /// Whether several digests may be names of one image: Docker's ids, and those that CRI-O gives to nodes of different
-    /// architectures.
+    /// Whether several digests may name one image: Docker ids, and CRI-O's digests on nodes of different architectures.
     pub may_be_one_image: bool,
-    /// Active pods by image and digest; sorted by both.
+    /// Active pods by image and digest, sorted by both.
     pub digests: Vec<DigestPods>,
 }
 
 impl HashDigests {
-    /// Since when two digests have stood side by side, where that is known.
+    /// Since when two digests run side by side, if known.
     #[must_use]
     pub fn began(&self) -> Option<UnixTime> {
         self.skewed_since.filter(|_| !self.noticed)
     }
 }
 
-/// Active pods that run one digest under one image string.
+/// Active pods with one digest under one image string.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct DigestPods {
-    /// The image as the pod's spec has it.
+    /// The image in the pod's spec.
     pub image: Name,
-    /// The digest with its algorithm, `sha256:…`; the bare digits of an opaque one.
+    /// The digest with its algorithm, `sha256:…`; the bare digits of an opaque id.
     pub digest: Name,
-    /// What it is a digest of.
+    /// What the digest identifies.
     pub kind: DigestKind,
     /// How many.
     pub pods: u32,
-    /// Their indexes in [`WorkloadReport::pods`], listed only if there is digest skew under this hash.
+    /// Positions in [`WorkloadReport::pods`]; filled only with digest skew under this hash.
     pub skewed: Vec<u32>,
 }
 
@@ -307,9 +308,9 @@ pub struct DigestPods {
 pub enum Origin {
     /// The pod template has it.
     Template,
-    /// The pod template does not have it: an admission webhook added it.
+    /// An admission webhook added it: the template does not have it.
     Injected,
-    /// The template cannot be read, or the difference has an innocent explanation that cannot be excluded.
+    /// Unknown: the template cannot be read, or the difference may have another explanation.
     Unknown,
 }
 
@@ -330,34 +331,34 @@ impl Origin {
 pub struct RolloutReport {
     /// The state it is in.
     pub state: RolloutState,
-    /// When the rollout in progress began, or when podskew noticed it; `None` when none is.
+    /// When the rollout in progress began, or when podskew noticed it; `None` without one.
     pub started: Option<UnixTime>,
-    /// Whether [`Self::started`] is when podskew noticed the rollout, because nothing tells when it began.
+    /// Whether [`Self::started`] is only when podskew noticed the rollout, because the start is unknown.
     pub noticed: bool,
 }
 
 impl RolloutReport {
-    /// When the rollout in progress began, where that is known.
+    /// When the rollout in progress began, if known.
     #[must_use]
     pub fn began(&self) -> Option<UnixTime> {
         self.started.filter(|_| !self.noticed)
     }
 }
 
-/// The states of a rollout; a workload is in exactly one.
+/// State of a rollout. A workload is in exactly one.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
 pub enum RolloutState {
-    /// Every pod that ought to run the current template does.
+    /// All pods that should have the current template have it.
     Complete,
-    /// On its way.
+    /// In progress.
     Progressing,
-    /// Not on its way any more.
+    /// Without progress for too long.
     Stalled,
     /// Held by `spec.paused`.
     Paused,
     /// Held by a StatefulSet's partition, and split exactly at it.
     Partitioned,
-    /// Waits for somebody to delete pods.
+    /// Waits until somebody deletes pods.
     OnDelete,
     /// Held by the steps of an Argo canary.
     Canary,
@@ -366,7 +367,7 @@ pub enum RolloutState {
 }
 
 impl RolloutState {
-    /// Whether somebody or something wants two template hashes side by side.
+    /// Whether two template hashes run side by side on purpose in this state.
     #[must_use]
     pub fn is_deliberate(self) -> bool {
         match self {
@@ -391,7 +392,7 @@ impl RolloutState {
     }
 }
 
-/// What the current template asks for, for one container.
+/// The image reference of one container in the current template.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct ImageReference {
     /// Label `container`.
@@ -400,18 +401,18 @@ pub struct ImageReference {
     pub image: Name,
     /// Label `reference`.
     pub reference: ReferenceKind,
-    /// Label `pull_policy`: `Always`, `IfNotPresent` or `Never`; empty where the template says none.
+    /// Label `pull_policy`: `Always`, `IfNotPresent` or `Never`; empty if the template has none.
     pub pull_policy: Name,
 }
 
-/// How an image is referred to.
+/// How a reference names its image.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
 pub enum ReferenceKind {
-    /// By digest: it cannot move.
+    /// By digest, which cannot move.
     Digest,
     /// By a tag other than `latest`.
     Tag,
-    /// By `latest`, or by no tag, which means `latest`.
+    /// By `latest`, or without a tag, which means `latest`.
     Latest,
 }
 
@@ -440,6 +441,6 @@ pub struct PodReport {
     pub terminating: bool,
     /// Label `pod_template_hash`.
     pub hash: Name,
-    /// Values of the configured `--pod-label` keys on the pod, in their configured order; `None` where absent.
+    /// Values of the `--pod-label` keys on the pod, in their order; `None` where absent.
     pub labels: Box<[Option<Name>]>,
 }

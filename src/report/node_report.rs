@@ -1,44 +1,44 @@
-//! What nodes say about the digest skew of one workload.
+//! Evidence of nodes about the digest skew of one workload.
 
 use super::evidence::{CachedImage, Evidence};
 use super::facts::WorkloadFacts;
 use super::{ContainerReport, HashDigests, Name, ReferenceKind, WorkloadReport};
 
-/// What nodes say about a workload in digest skew.
+/// Evidence of nodes about a workload in digest skew.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct NodeReport {
-    /// The architecture of each pod's node, in the order of [`WorkloadReport::pods`](super::WorkloadReport::pods); `None` where
-    /// it is not known.
+    /// Architecture of each pod's node, in the order of [`WorkloadReport::pods`](super::WorkloadReport::pods); `None`
+    /// if unknown.
     pub architectures: Vec<Option<Name>>,
-    /// Skews that divide along architectures: all pods of one architecture run one digest.
+    /// Skews by architecture: all pods of one architecture run one digest.
     pub by_architecture: Vec<ByArchitecture>,
-    /// The images that nodes hold under the tags in skew; sorted by image, the one that most nodes hold first.
+    /// Images that nodes hold under the tags in skew, sorted by image; the one on most nodes first.
     pub cached: Vec<CachedImage>,
 }
 
-/// A skew that divides along architectures.
+/// A digest skew between architectures.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct ByArchitecture {
     /// The template hash.
     pub hash: Name,
     /// The container.
     pub container: Name,
-    /// Each architecture and the digest that its pods run, sorted.
+    /// Each architecture with the digest of its pods, sorted.
     pub digests: Vec<(Name, Name)>,
 }
 
-/// Nodes that are named before the rest is counted.
+/// Number of nodes to name before the rest is only counted.
 const NAMED: usize = 5;
 
 impl NodeReport {
-    /// The architecture of a pod's node, where it is known.
+    /// The architecture of a pod's node, if known.
     #[must_use]
     pub fn architecture(&self, report: &WorkloadReport, pod: &str) -> Option<&Name> {
         let at = report.pods.iter().position(|known| *known.pod == *pod)?;
         self.architectures.get(at)?.as_ref()
     }
 
-    /// What nodes say about the skew of a container under one hash, a sentence each and without its end.
+    /// Describes the skew of a container under one hash, one sentence per item, without the full stop.
     #[must_use]
     pub fn told(&self, report: &WorkloadReport, container: &str, of_hash: &HashDigests) -> Vec<String> {
         let mut told = Vec::new();
@@ -74,7 +74,7 @@ fn policy<'r>(report: &'r WorkloadReport, container: &str) -> Option<&'r str> {
     Some(&reference.pull_policy)
 }
 
-/// What nodes say about a workload; `None` without digest skew, and where nodes are not asked.
+/// Returns the evidence of nodes about a workload; `None` without digest skew or without `--nodes`.
 pub(super) fn node_report(facts: &WorkloadFacts<'_>, containers: &[ContainerReport]) -> Option<Box<NodeReport>> {
     let evidence = facts.evidence?;
     let skews = || {
@@ -92,7 +92,8 @@ pub(super) fn node_report(facts: &WorkloadFacts<'_>, containers: &[ContainerRepo
     Some(Box::new(NodeReport { by_architecture, cached: cached(evidence, skews().map(|(_, it)| it)), architectures }))
 }
 
-/// The digest of each architecture; `None` unless every pod's is known, there are several, and each has one digest.
+/// The digest of each architecture; `None` unless each pod's architecture is known, there are several, and each has one
+/// digest.
 fn by_architecture(of_hash: &HashDigests, architectures: &[Option<Name>]) -> Option<Vec<(Name, Name)>> {
     let mut digests: Vec<(Name, Name)> = Vec::new();
     for pods in &of_hash.digests {

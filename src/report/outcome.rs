@@ -1,4 +1,4 @@
-//! How rollouts ended: completed, superseded or undone, how long the last one took, and how long of that it was held.
+//! How rollouts ended: completed, superseded or undone, the duration of the last one, and how long it was held.
 
 use super::facts::{ControllerKind, DeploymentFacts, ObservedRollout, ProgressReason, RolloutMemory, WorkloadFacts};
 use super::rollout::{CurrentHash, RolloutProgress};
@@ -6,17 +6,17 @@ use super::start::of_object;
 use super::{LastRollout, Name, RolloutCounts, RolloutState};
 use crate::time::UnixTime;
 
-/// What an event did to the rollouts of a workload.
+/// Effect of an event on a workload's rollouts.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 pub struct Outcome {
-    /// The rollouts that ended with it.
+    /// Rollouts that ended with this event.
     pub counts: RolloutCounts,
-    /// The rollout that completed, if podskew saw it begin or its objects tell when it did.
+    /// The completed rollout, if podskew saw its start or its objects tell it.
     pub last: Option<LastRollout>,
 }
 
-/// What became of a rollout when the way it stands changed from `past` to `course`. Nothing is known to end where nobody looked
-/// before.
+/// Returns what ended when the rollout changed from `past` to `course`. Nothing is known to end before the first
+/// observation.
 #[must_use]
 pub fn outcome(facts: &WorkloadFacts<'_>, past: &ObservedRollout, course: &ObservedRollout, now: UnixTime) -> Outcome {
     let mut outcome = Outcome::default();
@@ -33,7 +33,7 @@ pub fn outcome(facts: &WorkloadFacts<'_>, past: &ObservedRollout, course: &Obser
     }
     let ObservedRollout::Complete(hash) = course else { return outcome };
     let ended = match past {
-        // What was complete with this hash goes on to be.
+        // It completed with this hash before, and still is.
         ObservedRollout::Unseen => None,
         ObservedRollout::Complete(before) if before == hash || before.is_empty() => None,
         ObservedRollout::Complete(_) => Some(None),
@@ -41,7 +41,7 @@ pub fn outcome(facts: &WorkloadFacts<'_>, past: &ObservedRollout, course: &Obser
     };
     if let Some(rollout) = ended.filter(|_| !hash.is_empty()) {
         outcome.counts.completed = 1;
-        // A rollout that podskew found under way began at some other time, unless its objects tell when.
+        // podskew does not know the start of a rollout it found in progress, unless its objects tell.
         let known = |rollout: &&RolloutMemory| rollout.witnessed || rollout.derived;
         let of_this = rollout.filter(known).filter(|rollout| rollout.hash.as_ref().is_none_or(|own| own == hash));
         outcome.last = of_this.map(|rollout| LastRollout {
@@ -73,20 +73,20 @@ fn hash_of(course: &ObservedRollout) -> Option<&Name> {
     }
 }
 
-/// What a template that waits will replace: the hash that was current before it, and whether its rollout was in progress.
+/// What a waiting template will replace: the hash that was current before, and whether its rollout was in progress.
 pub(super) fn replaced_by_what_waits(past: &ObservedRollout) -> Option<(Name, bool)> {
     hash_before(past).map(|(hash, incomplete)| (hash.clone(), incomplete))
 }
 
 impl RolloutMemory {
-    /// Seconds for which it was held on purpose until now.
+    /// Seconds in which it was held on purpose until now.
     fn held_until(&self, now: UnixTime) -> u32 {
         self.held.saturating_add(self.held_since.map_or(0, |since| now.since(since)))
     }
 }
 
-/// The last rollout that completed. A Deployment's own objects keep it, unless it went back to an older template; of all others only
-/// who saw it complete knows.
+/// The last completed rollout. A Deployment's objects record it, unless it went back to an older template. For all
+/// other kinds only an observation tells.
 pub(super) fn last_rollout(facts: &WorkloadFacts<'_>, progress: &RolloutProgress<'_>) -> Option<LastRollout> {
     let seen = facts.memory.last_rollout;
     let kept = || {
@@ -98,10 +98,10 @@ pub(super) fn last_rollout(facts: &WorkloadFacts<'_>, progress: &RolloutProgress
         };
         let CurrentHash::Hash(hash) = progress.current else { return None };
         let template = facts.template(hash)?;
-        // The end of a pause is written down as the end of a rollout is, and so is that of a rollout that had stalled.
+        // The controller records the end of a pause, and of a stalled rollout, in the same way as the end of a rollout.
         let completed = deployment.reason_updated.filter(|_| !deployment.reason_turned)?;
-        // Of one that went back to an older template, and of one that waited for the end of the old pods, only who saw it knows
-        // when it began.
+        // The objects do not tell when a rollback, or a rollout that waited for old pods to end, began. Only an
+        // observation does.
         let seen = seen.filter(|seen| completed.since(seen.completed).max(seen.completed.since(completed)) <= LAG);
         let started = of_object(facts, template).filter(|started| *started <= completed && !deployment.recreate);
         let duration = started.map(|started| completed.since(started));
@@ -117,5 +117,5 @@ pub(super) fn last_rollout(facts: &WorkloadFacts<'_>, progress: &RolloutProgress
     }
 }
 
-/// Seconds between the completion that a controller writes down and the event that tells of it, at most.
+/// Maximum seconds between the recorded completion and the event about it.
 const LAG: u32 = 60;

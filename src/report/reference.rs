@@ -1,31 +1,31 @@
-//! An image reference as a template has it, and the full name that runtimes give it.
+//! An image reference in a template, and the full name that runtimes give it.
 
-/// An image reference that names a tag, with what it leaves out filled in.
+/// An image reference by tag, with defaults filled in.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct TagReference {
     /// `registry/repository:tag`.
     pub full: String,
-    /// Whether the reference itself names the registry. Where it does not, a runtime may be configured to search another one
-    /// than docker.io.
+    /// Whether the reference names its registry. Otherwise a runtime may be configured to search another one than
+    /// docker.io.
     pub qualified: bool,
 }
 
 impl TagReference {
-    /// Reads `image`; `None` where it names a digest, which stands for one image for good, or no image at all.
+    /// Parses `image`; `None` if it names a digest, which never moves, or is no image reference.
     #[must_use]
     pub fn parse(image: &str) -> Option<Self> {
         if image.is_empty() || image.contains(['@', '<']) {
             return None;
         }
         let (name, qualified) = full_repository(image);
-        // A colon before the last slash belongs to a registry's port.
+        // A colon before the last slash belongs to the registry's port.
         let last = name.rsplit_once('/').map_or(name.as_str(), |(_, last)| last);
         let full = if last.contains(':') { name } else { format!("{name}:latest") };
         Some(Self { full, qualified })
     }
 
-    /// Whether a reference without a registry means docker.io, as far as the repository of an `imageID` tells. A runtime with
-    /// other registries to search (CRI-O's short names) pulls from one of those.
+    /// Whether a reference without a registry means docker.io, judging by the repository of an `imageID`. A runtime
+    /// with other search registries (CRI-O's short names) pulls from one of those.
     #[must_use]
     pub fn is_of(&self, repository: &str) -> bool {
         self.qualified
@@ -36,7 +36,7 @@ impl TagReference {
     }
 }
 
-/// The name with its registry, and whether it named one itself.
+/// The name with its registry, and whether the reference named one.
 fn full_repository(name: &str) -> (String, bool) {
     match name.split_once('/') {
         Some((host, rest)) if host.contains(['.', ':']) || host == "localhost" => match host {

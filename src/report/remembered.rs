@@ -1,85 +1,84 @@
-//! What podskew saw happen to a workload, and could not see again in a fresh list.
+//! What podskew observed about a workload and a relist would not show.
 
 use super::{LastRollout, Name, RolloutCounts};
 use crate::time::UnixTime;
 
-/// What podskew saw happen to a workload while it ran, and could not see again in a fresh list. It is kept event by event, so
-/// it does not depend on when anybody asks.
+/// What podskew observed while it ran and a relist would not show. It is updated with every event, so it does not
+/// depend on when reports are read.
 #[derive(Debug)]
 pub struct ObservedHistory<'a> {
-    /// The rollout as it stood after the last event.
+    /// The rollout after the last event.
     pub course: &'a ObservedRollout,
-    /// Whether the template of the workload's object is the one that the rollout in [`Self::course`] began with; `None` where
-    /// that cannot be told.
+    /// Whether the workload's template is still the one with which the rollout in [`Self::course`] began; `None` if
+    /// unknown.
     pub same_template: Option<bool>,
-    /// The template hashes that have active pods, and since when each of them has had some without a gap; empty if there is but
-    /// one.
+    /// Template hashes with active pods, and since when each has had some without a gap; empty if there is only one.
     pub hashes: Vec<(&'a Name, UnixTime)>,
     /// The last rollout that podskew saw complete.
     pub last_rollout: Option<LastRollout>,
-    /// How the rollouts ended that podskew saw end.
+    /// Counts of the rollouts that podskew saw end.
     pub rollout_counts: RolloutCounts,
-    /// The digest skews that stand.
+    /// The current digest skews.
     pub skews: &'a [SkewMemory],
-    /// Digests that were seen to name the same running container: two names of the same bytes.
+    /// Pairs of digests that the same running container had: two names of the same bytes.
     pub aliases: &'a [(Name, Name)],
 }
 
-/// How the rollout of a workload stands.
+/// The last observed state of a workload's rollout.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
 pub enum ObservedRollout {
-    /// Nobody looked yet, or nothing could be told.
+    /// Not observed yet, or unknown.
     #[default]
     Unseen,
-    /// It is complete, with this hash.
+    /// Complete, with this hash.
     Complete(Name),
     /// It is in progress.
     InProgress(Box<RolloutMemory>),
 }
 
-/// The earliest start derived for the rollout in progress.
+/// A rollout in progress, with the earliest start derived so far.
 #[derive(Clone, PartialEq, Eq, Debug)]
 #[expect(clippy::struct_excessive_bools, reason = "each is a fact of its own")]
 pub struct RolloutMemory {
-    /// The hash it rolls out; `None` while there is no current hash.
+    /// The hash of the new template; `None` while there is no current hash.
     pub hash: Option<Name>,
-    /// The revision it rolls out.
+    /// The revision of the new template.
     pub revision: Option<u64>,
-    /// The earliest start derived, or when it was noticed.
+    /// The earliest derived start, or when podskew noticed the rollout.
     pub started: UnixTime,
-    /// When this memory was made.
+    /// When this record was created.
     pub noticed: UnixTime,
-    /// Whether its beginning was seen, and not only that it was under way.
+    /// Whether podskew saw it begin.
     pub witnessed: bool,
-    /// Whether its start follows from an object.
+    /// Whether an object tells its start.
     pub derived: bool,
-    /// Whether it takes all of its pods to tell how it stands: when one began that was rolled back to, and which side of a
-    /// partition they are on.
+    /// Whether its state depends on all of its pods: to find when a rollback began, and which side of a partition pods
+    /// are on.
     pub by_pods: bool,
-    /// Whether no pod of another hash is left, and it waits for its own.
+    /// Whether all pods have the new hash, and some have not arrived.
     pub arriving: bool,
-    /// While no hash is current: the one that was, and whether its rollout was in progress.
+    /// Without a current hash: the previous one, and whether its rollout was in progress.
     pub replaces: Option<(Name, bool)>,
-    /// Seconds for which it was held on purpose, until [`Self::held_since`].
+    /// Seconds in which it was held on purpose, up to [`Self::held_since`].
     pub held: u32,
-    /// Since when it is held on purpose, if it is.
+    /// Since when it has been held on purpose, if it is.
     pub held_since: Option<UnixTime>,
-    /// Whether its template waits on account of `spec.paused`, which is no time of a rollout.
+    /// Whether its template waits because of `spec.paused`. That wait does not count as rollout time.
     pub hold: PauseState,
 }
 
-/// What `spec.paused` has to do with a template that waits.
+/// Effect of `spec.paused` on a waiting template.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum PauseState {
-    /// Nothing.
+    /// It does not wait for a pause.
     None,
     /// It waits for the end of the pause.
     Paused,
-    /// The pause has ended, and it waits for its ReplicaSet.
+    /// The pause ended; it waits for its ReplicaSet.
     Resumed,
 }
 
-/// Since when two digests have stood side by side without a gap.
+/// A digest skew without a gap.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct SkewMemory {
     /// The template hash.

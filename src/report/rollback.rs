@@ -1,6 +1,6 @@
-//! What a rollout that does not get on can go back to, and the pod that a StatefulSet waits for.
+//! The revision that an unfinished rollout can go back to, and the pod that a StatefulSet waits for.
 //!
-//! Nobody is advised to go back to a template that never worked (rows 53 and 54).
+//! podskew never recommends a template that never worked (rows 53 and 54).
 
 use super::arrival::is_first;
 use super::facts::{ControllerKind, DeploymentFacts, TemplateFacts, WorkloadFacts};
@@ -8,17 +8,17 @@ use super::facts::{ControllerKind, DeploymentFacts, TemplateFacts, WorkloadFacts
 use super::rollout::{CurrentHash, RolloutProgress, ordinal};
 use super::{RollbackTarget, RolloutState};
 
-/// Whether a template is known to have worked: a pod of it was seen Ready, or its rollout completed.
+/// Whether a template is known to have worked: one of its pods was Ready, or its rollout completed.
 ///
-/// Nothing else tells. A Deployment keeps no record of the rollouts before the last one, and an older ReplicaSet without pods may
-/// have been scaled down because none of them ever became Ready.
+/// There is no other evidence. A Deployment records only its last rollout, and an older ReplicaSet without pods may
+/// have been scaled down because its pods never became Ready.
 pub(super) fn has_worked(facts: &WorkloadFacts<'_>, template: &TemplateFacts<'_>) -> bool {
     template.worked || has_completed(facts, template)
 }
 
-/// Whether the workload's object names this template as one whose rollout completed.
+/// Whether the workload's object names this template as completed.
 fn has_completed(facts: &WorkloadFacts<'_>, template: &TemplateFacts<'_>) -> bool {
-    // The first template of a workload is named at once, before any pod of it runs: `getStatefulSetRevisions` in
+    // A workload's first template is named at once, before any of its pods runs: `getStatefulSetRevisions` in
     // `pkg/controller/statefulset/stateful_set_control.go`, `shouldFullPromote` in Argo's `rollout/sync.go`.
     let is_first = || is_first(facts, template);
     match facts.controller.as_ref().map(|controller| &controller.kind) {
@@ -54,8 +54,8 @@ pub(super) fn target(facts: &WorkloadFacts<'_>, progress: &RolloutProgress<'_>) 
     targets.max_by_key(|(completed, target)| (target.ready_pods, *completed, target.revision)).map(|(_, target)| target)
 }
 
-/// The pod that a StatefulSet waits for before it replaces or makes any other: with pod management `OrderedReady`, the first by
-/// ordinal that is not Ready. Its position in [`WorkloadFacts::pods`].
+/// The position in [`WorkloadFacts::pods`] of the pod that a StatefulSet waits for before it replaces or creates
+/// another: with pod management `OrderedReady`, the first by ordinal that is not Ready.
 pub(super) fn blocking_pod(facts: &WorkloadFacts<'_>, progress: &RolloutProgress<'_>) -> Option<u32> {
     let Some(ControllerKind::StatefulSet { on_delete: false, parallel: false, partition, first_ordinal, .. }) =
         facts.controller.as_ref().map(|controller| &controller.kind)
@@ -72,11 +72,11 @@ pub(super) fn blocking_pod(facts: &WorkloadFacts<'_>, progress: &RolloutProgress
     for ((ordinal, at), expected) in pods.into_iter().zip(*first_ordinal..) {
         let pod = facts.pods.get(at as usize)?;
         if ordinal != expected || pod.terminating {
-            // It waits for that pod to come, or to go.
+            // It waits for that pod to be created or deleted.
             return None;
         }
         if !pod.ready {
-            // Below the partition, its template is the one that is asked for.
+            // Below the partition its older template is the wanted one.
             let kept_back = pod.hash != current && ordinal - first_ordinal < *partition;
             return (!kept_back).then_some(at);
         }

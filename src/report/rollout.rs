@@ -13,19 +13,19 @@ use super::start::{StartContext, remember};
 use super::{Name, RolloutReport, RolloutState};
 use crate::time::UnixTime;
 
-/// Which hash the workload's template asks for.
+/// The hash of the workload's template.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(super) enum CurrentHash<'a> {
     /// This one.
     Hash(&'a Name),
-    /// There is none yet: paused with a changed template, or Recreate waiting for old pods.
+    /// None yet: paused with a changed template, or Recreate waiting for old pods.
     None,
-    /// What would tell cannot be read.
+    /// It cannot be read.
     Unknown,
 }
 
 impl CurrentHash<'_> {
-    /// The template of the current hash, if there is one and it can be read.
+    /// The template of the current hash, if it exists and can be read.
     pub(super) fn template<'f, 'a>(self, facts: &'f WorkloadFacts<'a>) -> Option<&'f TemplateFacts<'a>> {
         match self {
             Self::Hash(hash) => facts.template(hash),
@@ -34,20 +34,20 @@ impl CurrentHash<'_> {
     }
 }
 
-/// What is said about the rollout, and what it was made of.
+/// The state of the rollout, and what it was derived from.
 #[derive(Debug)]
 pub(super) struct RolloutProgress<'a> {
     pub(super) current: CurrentHash<'a>,
     pub(super) outdated_pods: Option<u32>,
     pub(super) rollout: Option<RolloutReport>,
-    /// Whether two hashes stand side by side because somebody or something wants it so.
+    /// Whether two hashes run side by side on purpose.
     pub(super) deliberate: bool,
-    /// When any of this would change although nothing happens.
+    /// When any of this changes without an event.
     pub(super) changes_at: Option<UnixTime>,
 }
 
-/// How the rollout stands after an event. To be asked after each, so that what is remembered does not depend on when anybody
-/// looks. `facts` need no containers.
+/// Returns the state of the rollout after an event. Call it after each event, so that the result does not depend on
+/// when reports are read. `facts` need no containers.
 #[must_use]
 pub fn observe(facts: &WorkloadFacts<'_>, now: UnixTime) -> ObservedRollout {
     let current = current(facts);
@@ -68,7 +68,7 @@ pub fn observe(facts: &WorkloadFacts<'_>, now: UnixTime) -> ObservedRollout {
     }
 }
 
-/// Tells the state and the start of a rollout of which `course` is what [`observe`] made of the same facts.
+/// Returns state and start of a rollout. `course` is the result of [`observe`] for the same facts.
 pub(super) fn progress<'a>(facts: &WorkloadFacts<'a>, course: &ObservedRollout, now: UnixTime) -> RolloutProgress<'a> {
     let current = current(facts);
     let split = OutdatedCounts::of(facts, current);
@@ -95,14 +95,14 @@ pub(super) fn progress<'a>(facts: &WorkloadFacts<'a>, course: &ObservedRollout, 
     let state = match (held(controller, current, &split), &controller.kind) {
         (Some(held), _) => held,
         (None, ControllerKind::Deployment(deployment))
-            // A reason from before this rollout began speaks of another one: it is stale in the first moments of an undo.
+            // A reason from before this rollout concerns the previous one: it is stale in the first moments of an undo.
             if deployment.reason == ProgressReason::DeadlineExceeded
                 && (!rollout.witnessed || deployment.reason_updated.is_none_or(|updated| updated >= started)) =>
         {
             RolloutState::Stalled
         }
         (None, ControllerKind::Deployment(_)) => RolloutState::Progressing,
-        // Which of its pods are new cannot be told, so neither can whether they get on.
+        // Nothing tells which pods are new, so their progress is unknown.
         (None, ControllerKind::DaemonSet { .. }) if current == CurrentHash::Unknown => RolloutState::Progressing,
         (None, ControllerKind::Rollout(rollout)) => argo_state(rollout, waiting),
         (None, _) => {
@@ -116,12 +116,12 @@ pub(super) fn progress<'a>(facts: &WorkloadFacts<'a>, course: &ObservedRollout, 
     progress
 }
 
-/// The state of a rollout in progress that somebody or something holds on purpose.
+/// The state of a rollout in progress that is held on purpose.
 fn held(controller: &Controller<'_>, current: CurrentHash<'_>, split: &OutdatedCounts) -> Option<RolloutState> {
     let waiting = split.others > 0 || current == CurrentHash::None;
     match &controller.kind {
         ControllerKind::Deployment(deployment) if deployment.paused && waiting => Some(RolloutState::Paused),
-        // What its controller has not seen yet waits for the controller, and not for somebody (row 60).
+        // A `spec` that the controller has not seen waits for the controller, and not for a person (row 60).
         kind if kind.is_on_delete()
             && controller.observed != Observed::Never
             && (waiting || current == CurrentHash::Unknown) =>
@@ -139,7 +139,7 @@ fn held(controller: &Controller<'_>, current: CurrentHash<'_>, split: &OutdatedC
     }
 }
 
-/// Which hash is current. A template without a hash label cannot be told from others by its pods.
+/// Returns the current hash. Without a hash label, pods do not tell which template they have.
 pub(super) fn current<'a>(facts: &WorkloadFacts<'a>) -> CurrentHash<'a> {
     match wanted(facts) {
         CurrentHash::Hash(hash) if hash.is_empty() => CurrentHash::Unknown,
@@ -147,21 +147,22 @@ pub(super) fn current<'a>(facts: &WorkloadFacts<'a>) -> CurrentHash<'a> {
     }
 }
 
-/// What the workload's object and its templates say.
+/// Derives the current hash from the workload's object and its templates.
 fn wanted<'a>(facts: &WorkloadFacts<'a>) -> CurrentHash<'a> {
     let Some(controller) = facts.controller.as_ref() else {
         return CurrentHash::Unknown;
     };
     match &controller.kind {
         ControllerKind::Deployment(deployment) => {
-            // As the controller's FindNewReplicaSet decides: the oldest with an equal template.
+            // Like the controller's `FindNewReplicaSet`: the oldest with an equal template.
             let owned = || facts.templates.iter().filter(|candidate| candidate.owned);
             let equal = owned().filter(|candidate| candidate.equal == Some(true));
             match equal.min_by_key(|candidate| (candidate.created, candidate.hash)) {
                 Some(found) => CurrentHash::Hash(found.hash),
                 None if controller.has_template && owned().all(|candidate| candidate.equal == Some(false)) => {
-                    // Two templates that were read before and after an upgrade of the API server may differ in a default that
-                    // only the newer one knows. If the controller counts replicas of the newest template, it knows which it is.
+                    // Two templates that were read before and after an upgrade of the API server may differ in a
+                    // default that only the newer server adds. If the controller counts replicas of the newest
+                    // template, it knows which is current.
                     match by_revision(facts, controller, deployment) {
                         found @ CurrentHash::Hash(_) if deployment.updated_replicas > 0 && !deployment.paused => found,
                         _ => CurrentHash::None,
@@ -172,7 +173,7 @@ fn wanted<'a>(facts: &WorkloadFacts<'a>) -> CurrentHash<'a> {
         }
         ControllerKind::StatefulSet { update_revision, .. } => {
             if update_revision.is_empty() {
-                // Just created: there is none yet.
+                // No revision yet: the object was just created.
                 if controller.observed == Observed::Never { CurrentHash::None } else { CurrentHash::Unknown }
             } else if template_waits(facts, controller, update_revision) {
                 CurrentHash::None
@@ -183,7 +184,7 @@ fn wanted<'a>(facts: &WorkloadFacts<'a>) -> CurrentHash<'a> {
         ControllerKind::DaemonSet { .. } => {
             let owned = facts.templates.iter().filter(|template| template.owned);
             match owned.max_by_key(|template| (template.revision, template.created)) {
-                // Just created: there is none yet. Later: they cannot be read.
+                // No revision: the object was just created, or its revisions cannot be read.
                 None if controller.observed == Observed::Never => CurrentHash::None,
                 None => CurrentHash::Unknown,
                 Some(newest) if template_waits(facts, controller, newest.hash) => CurrentHash::None,
@@ -192,7 +193,7 @@ fn wanted<'a>(facts: &WorkloadFacts<'a>) -> CurrentHash<'a> {
         }
         ControllerKind::CloneSet { current_hash, .. } => {
             if current_hash.is_empty() {
-                // Just created: there is none yet.
+                // No revision yet: the object was just created.
                 if controller.observed == Observed::Never { CurrentHash::None } else { CurrentHash::Unknown }
             } else if template_waits(facts, controller, current_hash) {
                 CurrentHash::None
@@ -205,14 +206,14 @@ fn wanted<'a>(facts: &WorkloadFacts<'a>) -> CurrentHash<'a> {
     }
 }
 
-/// Whether the template was changed and the controller has not made a revision of it yet. Only while the status is
-/// behind can that be: a template may differ from its revision for ever, once a newer API server adds a default.
+/// Whether the template changed and the controller has not created its revision yet. That is possible only while the
+/// status is behind: a newer API server may add a default, and then a template differs from its revision for good.
 fn template_waits(facts: &WorkloadFacts<'_>, controller: &Controller<'_>, hash: &Name) -> bool {
     let equal = facts.template(hash).and_then(|template| template.equal);
     controller.observed != Observed::Now && equal == Some(false)
 }
 
-/// Where templates cannot be had, the revision annotation decides; but it lies while the controller is behind.
+/// Without readable templates the revision annotation decides; it is wrong while the controller is behind.
 fn by_revision<'a>(
     facts: &WorkloadFacts<'a>,
     controller: &Controller<'a>,
@@ -235,11 +236,11 @@ fn by_revision<'a>(
     }
 }
 
-/// How the active pods stand to the current hash.
+/// Active pods whose hash is not the current one.
 struct OutdatedCounts {
     /// Active pods of another hash.
     others: u32,
-    /// Those of them that ought to carry the current one.
+    /// Those of them that should have the current hash.
     outdated: u32,
 }
 
@@ -260,19 +261,19 @@ impl OutdatedCounts {
         if let Some(ControllerKind::CloneSet { partition, .. }) =
             facts.controller.as_ref().map(|controller| &controller.kind)
         {
-            // Any of its pods may be those that keep an older template.
+            // Any of its pods may be among those that keep an older template.
             split.outdated = split.outdated.saturating_sub(u32::try_from(*partition).unwrap_or(u32::MAX));
         }
         split
     }
 }
 
-/// The number at the end of a StatefulSet's pod's name.
+/// The ordinal of a StatefulSet's pod: the number at the end of its name.
 pub(super) fn ordinal(pod: &str) -> Option<i64> {
     pod.rsplit_once('-')?.1.parse().ok()
 }
 
-/// Whether a rollout is in progress; `None` where that cannot be told.
+/// Whether a rollout is in progress; `None` if unknown.
 fn in_progress(
     facts: &WorkloadFacts<'_>,
     controller: &Controller<'_>,
@@ -291,7 +292,7 @@ fn in_progress(
             waiting
                 || match reason {
                     ProgressReason::UnderWay | ProgressReason::DeadlineExceeded => true,
-                    // The reason is stale as long as it is older than the ReplicaSet it would speak of.
+                    // The reason is stale while it is older than the ReplicaSet it should be about.
                     ProgressReason::Completed => {
                         template.is_some_and(|template| reason_updated.is_some() && template.created > *reason_updated)
                             || is_recreating(facts, controller, template)
@@ -301,12 +302,12 @@ fn in_progress(
         }
         ControllerKind::Rollout(rollout) => {
             let promoted = rollout.stable_hash == rollout.current_hash;
-            // Once promoted and Healthy it stays complete: a later phase Progressing speaks of scaling, of restarts and of pods
-            // that are not available (row 64). Pods of an older hash are told apart from a rollout by that alone.
+            // Once promoted and Healthy it stays complete. A later phase Progressing is about scaling, restarts and
+            // unavailable pods (row 64); only pods of an older hash make it a rollout again.
             let was_complete = matches!(course, ObservedRollout::Complete(hash) if hash == rollout.current_hash);
             let healthy = rollout.phase == RolloutPhase::Healthy || was_complete;
-            // Argo calls the template of a new Rollout stable at once. Versions before 1.2 knew no condition Healthy, so what has
-            // a history was Healthy once.
+            // Argo marks the template of a new Rollout as stable at once. Versions before 1.2 had no condition Healthy,
+            // so a Rollout with a history was Healthy once.
             let is_first = facts.templates.iter().filter(|template| template.owned).count() <= 1;
             let new = controller.observed == Observed::Never || (rollout.never_healthy && is_first);
             rollout.has_failed() || !promoted || (!healthy && (split.others > 0 || new))
@@ -317,8 +318,8 @@ fn in_progress(
     })
 }
 
-/// What a DaemonSet's status says where its ControllerRevisions, which tell its current hash, cannot be had: `kubectl get all`
-/// prints none.
+/// Derives the state from a DaemonSet's status where its ControllerRevisions, which name its current hash, are missing:
+/// `kubectl get all` does not print them.
 fn by_status(facts: &WorkloadFacts<'_>, controller: &Controller<'_>) -> Option<bool> {
     let ControllerKind::DaemonSet { updated, .. } = &controller.kind else { return None };
     if controller.observed != Observed::Now {
@@ -330,13 +331,13 @@ fn by_status(facts: &WorkloadFacts<'_>, controller: &Controller<'_>) -> Option<b
     match (*updated < controller.replicas.wanted, hashes.len()) {
         (true, _) => Some(true),
         (false, 0 | 1) => Some(false),
-        // The status counts what ought to be there. A pod elsewhere may be of any template.
+        // The status counts only pods on wanted nodes. A pod elsewhere may have any template.
         (false, _) => None,
     }
 }
 
-/// Until when Argo Rollouts keeps pods of older hashes under a rollout that is complete: the latest deadline of their ReplicaSets.
-/// `None` without such pods.
+/// Until when Argo Rollouts keeps pods of older hashes after a completed rollout: the latest deadline of their
+/// ReplicaSets. `None` without such pods.
 fn kept_until(facts: &WorkloadFacts<'_>, controller: &Controller<'_>, current: CurrentHash<'_>) -> Option<UnixTime> {
     let (ControllerKind::Rollout(rollout), CurrentHash::Hash(current_hash)) = (&controller.kind, current) else {
         return None;
@@ -353,11 +354,11 @@ fn kept_until(facts: &WorkloadFacts<'_>, controller: &Controller<'_>, current: C
     others.filter_map(deadline).max()
 }
 
-/// Seconds that Argo's controller may take after `scaleDownDelaySeconds` where no annotation says when they end.
+/// Seconds that Argo's controller may take after `scaleDownDelaySeconds`, where no annotation names the deadline.
 const SCALE_DOWN_GRACE: u32 = 60;
 
-/// Whether an undo with the strategy Recreate waits for the old pods to end. No condition says so (seen on Kubernetes
-/// 1.36): only that the ReplicaSet that is to be has no replicas yet, although the Deployment wants some.
+/// Whether an undo with the strategy Recreate waits for the old pods to end. No condition tells (observed on Kubernetes
+/// 1.36): the target ReplicaSet has no replicas yet, although the Deployment wants some.
 fn is_recreating(facts: &WorkloadFacts<'_>, controller: &Controller<'_>, template: Option<&TemplateFacts<'_>>) -> bool {
     let Some(template) = template.filter(|template| template.replicas == Some(0) && controller.replicas.wanted > 0)
     else {
@@ -371,7 +372,7 @@ fn argo_state(rollout: &RolloutFacts<&Name>, waiting: bool) -> RolloutState {
     if rollout.has_failed() {
         RolloutState::Stalled
     } else if !waiting {
-        // One hash only: nothing stands side by side, deliberately or not.
+        // With one hash nothing runs side by side.
         RolloutState::Progressing
     } else if rollout.paused {
         RolloutState::Paused
@@ -382,8 +383,8 @@ fn argo_state(rollout: &RolloutFacts<&Name>, waiting: bool) -> RolloutState {
     }
 }
 
-/// When a pod of the current hash was last created or became Ready. An object that was made again over the pods of a predecessor
-/// cannot have stood still before it was there.
+/// When a pod of the current hash was last created or became Ready. A recreated object that adopts pods of a
+/// predecessor cannot have stalled before its creation.
 fn last_progress(facts: &WorkloadFacts<'_>, current: CurrentHash<'_>, started: UnixTime) -> UnixTime {
     let created = facts.controller.as_ref().and_then(|controller| controller.created);
     let started = created.map_or(started, |created| started.max(created));
@@ -394,11 +395,11 @@ fn last_progress(facts: &WorkloadFacts<'_>, current: CurrentHash<'_>, started: U
     pods.flat_map(|pod| [pod.created, pod.ready_since]).flatten().fold(started, UnixTime::max)
 }
 
-/// Since when two template hashes have stood side by side among the active pods: the second smallest of the moments since which
-/// each of them has had pods. Where podskew saw it, that is without a gap, whichever pods were replaced; elsewhere it follows from
-/// the pods there are, survives a restart of podskew and only ever errs short.
+/// Since when two template hashes have active pods side by side: the second smallest of the times since which each hash
+/// has had pods. If podskew observed it, that is without a gap, whichever pods were replaced. Otherwise it follows from
+/// the existing pods, survives a restart of podskew, and errs only towards a shorter time.
 ///
-/// Says too whether that is only when podskew looked, because nothing tells since when.
+/// Also returns whether that is only when podskew noticed it, because the start is unknown.
 pub(super) fn mixed_since(facts: &WorkloadFacts<'_>, now: UnixTime) -> (Option<UnixTime>, bool) {
     let mut starts: Vec<(&Name, UnixTime)> = Vec::new();
     for pod in facts.pods.iter().filter(|pod| !pod.terminating && !pod.hash.is_empty()) {
@@ -417,7 +418,7 @@ pub(super) fn mixed_since(facts: &WorkloadFacts<'_>, now: UnixTime) -> (Option<U
         }
     }
     if facts.workload.kind().updates_in_place() {
-        // A pod may be older than the hash that it carries.
+        // A pod may be older than its hash.
         for (hash, start) in &mut starts {
             *start = (*start).max(facts.template(hash).and_then(|template| template.created).unwrap_or(*start));
         }

@@ -1,4 +1,4 @@
-//! When a rollout began, as far as its objects tell, and what has to be remembered of it.
+//! Start of a rollout, as far as its objects tell, and the record that podskew keeps of it.
 
 use super::facts::{
     ControllerKind, DeploymentFacts, ObservedRollout, PauseState, PodFacts, RolloutMemory, TemplateFacts, WorkloadFacts,
@@ -7,18 +7,18 @@ use super::outcome::replaced_by_what_waits;
 use super::rollout::CurrentHash;
 use crate::time::UnixTime;
 
-/// How a rollout in progress stands, beside its hash.
+/// Details of a rollout in progress.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct StartContext {
-    /// Whether no pod of another hash is left, and it waits for its own.
+    /// Whether all pods have the new hash, and some have not arrived.
     pub(super) arriving: bool,
-    /// Whether somebody or something holds it on purpose.
+    /// Whether it is held on purpose.
     pub(super) held: bool,
-    /// Whether it takes all of its pods to tell that.
+    /// Whether this depends on all of its pods.
     pub(super) by_pods: bool,
 }
 
-/// The rollout in progress, with the earliest start that was ever derived for its hash and revision.
+/// Returns the record of the rollout in progress, with the earliest start ever derived for its hash and revision.
 pub(super) fn remember(
     facts: &WorkloadFacts<'_>,
     current: CurrentHash<'_>,
@@ -46,14 +46,14 @@ pub(super) fn remember(
         ObservedRollout::Unseen | ObservedRollout::Complete(_) => None,
     };
     let goes_on = |past: &&RolloutMemory| match (&past.hash, hash) {
-        // A pause is no rollout: what follows it begins on its own.
+        // A pause is no rollout: a rollout after it begins by itself.
         _ if past.hold == PauseState::Paused && !paused || past.hold == PauseState::Resumed && paused => false,
-        // A template that waits and changes again begins again (row 52).
+        // A waiting template that changes begins again (row 52).
         (None, None) => facts.memory.same_template != Some(false),
-        // Nothing was current, now this is: what was waited for has come.
+        // There was no current hash, and now there is: the waiting template has its ReplicaSet.
         (None, Some(_)) => past.hold == PauseState::None,
         (Some(_), None) => false,
-        // A rollback makes its ReplicaSet current first and gives it its new revision a moment later.
+        // A rollback makes its ReplicaSet current first and raises its revision a moment later.
         (Some(before), Some(hash)) => {
             before == hash && (past.revision == revision || now.since(past.noticed) < REVISION_FOLLOWS)
         }
@@ -62,7 +62,7 @@ pub(super) fn remember(
     let hold = match hash {
         None if paused => PauseState::Paused,
         None if past.is_some_and(|past| past.hold != PauseState::None) => PauseState::Resumed,
-        // Rolled back to during a pause: it has a ReplicaSet, and nothing of it has begun.
+        // A rollback during a pause: its ReplicaSet exists, but the rollout has not begun.
         Some(_) if paused && derived.is_none() && same.is_none_or(|same| same.hold != PauseState::None) => {
             PauseState::Paused
         }
@@ -70,7 +70,7 @@ pub(super) fn remember(
     };
     let witnessed = match (same, past) {
         (Some(same), _) => same.witnessed,
-        // A ReplicaSet that comes during a pause was not made then: its watch is behind the Deployment's.
+        // A ReplicaSet that appears during a pause was created before it: its watch is behind the Deployment's.
         (None, Some(past)) if past.hash.is_none() && hash.is_some() && paused => past.witnessed,
         (None, _) => *facts.memory.course != ObservedRollout::Unseen,
     };
@@ -91,18 +91,18 @@ pub(super) fn remember(
     }
 }
 
-/// Seconds within which a rollback's new revision follows its template, be the controller manager ever so slow.
+/// Maximum seconds by which a rollback's new revision follows its template, even with a slow controller manager.
 const REVISION_FOLLOWS: u32 = 300;
 
-/// What tells when a rollout began.
+/// Which objects tell when a rollout began.
 enum StartSource {
-    /// The object of its template, or nothing.
+    /// The object of its template, or none.
     Object(Option<UnixTime>),
     /// Its pods.
     Pods,
 }
 
-/// When the rollout of this template began, if the template's own object tells it.
+/// When the rollout of this template began, if the template's own object tells.
 pub(super) fn of_object(facts: &WorkloadFacts<'_>, template: &TemplateFacts<'_>) -> Option<UnixTime> {
     match told_by(facts, template) {
         StartSource::Object(start) => start,
@@ -110,21 +110,21 @@ pub(super) fn of_object(facts: &WorkloadFacts<'_>, template: &TemplateFacts<'_>)
     }
 }
 
-/// What tells when the rollout of this template began.
+/// Returns which objects tell when the rollout of this template began.
 fn told_by(facts: &WorkloadFacts<'_>, template: &TemplateFacts<'_>) -> StartSource {
     if let Some(ControllerKind::Rollout(rollout)) = facts.controller.as_ref().map(|controller| &controller.kind)
         && rollout.has_failed()
         && rollout.stable_hash == rollout.current_hash
         && !rollout.never_healthy
     {
-        // It was complete once, and failed later: its template says nothing about when.
+        // It completed once and failed later: its template does not tell when.
         return StartSource::Object(None);
     }
-    // A rollback bumps a ControllerRevision's `.revision`, and managedFields keep when.
+    // A rollback raises a ControllerRevision's `.revision`, and `managedFields` records when.
     if template.written.is_some() {
         return StartSource::Object(template.written);
     }
-    // Its revision is raised, and `reused` is set, only a moment after it is current again.
+    // Its revision rises, and `reused` is set, only a moment after it becomes current again.
     let superseded = facts.templates.iter().any(|other| other.owned && other.revision > template.revision);
     let is_new = is_newest(template, newest_other(facts, template)) && !superseded && !template.reused;
     if is_new && template.created.is_some() { StartSource::Object(template.created) } else { StartSource::Pods }
