@@ -1,16 +1,16 @@
-//! Corrections to what was read of files, once all of it is known: which objects are one, although their uids do not say so.
+//! Corrections after files were read: objects that are one although their uids differ.
 
 use super::Inventory;
 use crate::objects::{Resource, Uid};
 use crate::time::UnixTime;
 
 impl Inventory {
-    /// Forgets an object that turned out to be another copy of one that is there.
+    /// Removes an object that is another copy of a known one.
     pub fn forget(&mut self, resource: Resource, uid: Uid, now: UnixTime) {
         self.remove(resource, uid, now);
     }
 
-    /// What hangs on an owner that was named and never came belongs to another, which is the same by its name.
+    /// Moves the dependents of an owner that was named but never listed to the object of the same name.
     pub fn adopt(&mut self, named: Uid, owner: Uid, now: UnixTime) {
         let (Some(from), Some(to)) = (self.owners.find(named), self.owners.find(owner)) else { return };
         let Some(dependents) = self.owners.adopt(from, to) else { return };

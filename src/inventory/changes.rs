@@ -1,4 +1,4 @@
-//! What has to be said anew: the facts of every workload that changed, turned into its report.
+//! Turns every workload that changed into its new report.
 
 use super::intern::{Interner, Symbol};
 use super::memory::WorkloadMemory;
@@ -14,18 +14,19 @@ use crate::time::UnixTime;
 use std::cmp::Reverse;
 use std::collections::BTreeMap;
 
-/// Of so few objects there is nothing to give back.
+/// Number of objects below which there is no memory worth returning.
 const MANY: usize = 4096;
 
 impl Inventory {
-    /// What changed since the last call, by events or by the passing of time.
+    /// Returns what changed since the last call, by events or with time.
     ///
-    /// A picture that is not complete any more (pods forbidden) takes everything back that was said.
+    /// If the state becomes incomplete (pods forbidden), all reports are withdrawn.
     pub fn take_changes(&mut self, now: UnixTime) -> Changes {
         self.take_some_changes(now, usize::MAX)
     }
 
-    /// The same, but no more reports once they speak of `most_pods`: a whole cluster's need not be in memory at once.
+    /// The same, but stops once the reports cover `most_pods`, so that the reports of a whole cluster need not be in
+    /// memory at once.
     pub fn take_some_changes(&mut self, now: UnixTime, most_pods: usize) -> Changes {
         if !self.sources.have_answered() {
             return Changes { gone: self.withhold(), ..Changes::default() };
@@ -40,7 +41,7 @@ impl Inventory {
             registry: self.registry_evidence().cloned(),
             ..Changes::default()
         };
-        // In the order of their names, last first, so that each part of a long list touches its own buckets only.
+        // Sorted by name, last first, so that each part of a long list touches only its own buckets.
         let strings = &self.strings;
         let by_name = |record: &WorkloadRecord| Reverse(name_of(strings, record));
         let mut dirty = self.workloads.take_dirty((most_pods < usize::MAX).then_some(by_name));
@@ -74,7 +75,7 @@ impl Inventory {
         by_namespace.into_iter().collect()
     }
 
-    /// Reports one workload, or takes back what was said about it.
+    /// Reports one workload, or withdraws its report.
     fn report(&mut self, at: u32, now: UnixTime, changes: &mut Changes) {
         let published = self.workloads.begin_report(at);
         let Some(record) = self.workloads.get(at) else { return };
@@ -93,7 +94,7 @@ impl Inventory {
         changes.reports.push(report);
     }
 
-    /// The report of a workload; and what is to be remembered of it, if nothing was taken in of it yet.
+    /// Returns the report of a workload, and its memory if it was not observed before.
     pub(super) fn reported(&self, record: &WorkloadRecord, now: UnixTime) -> (WorkloadReport, Option<WorkloadMemory>) {
         if record.memory.observed {
             let facts = self.facts(record, &record.memory);
@@ -109,7 +110,7 @@ impl Inventory {
         (report, Some(memory))
     }
 
-    /// Whether nothing can or ought to be said about a workload that exists.
+    /// Whether a workload that exists must not be reported.
     fn is_hidden(&self, record: &WorkloadRecord) -> bool {
         if !record.groups.is_empty() {
             return false;
@@ -122,13 +123,14 @@ impl Inventory {
         })
     }
 
-    /// Whether some of its ReplicaSets' pods are still held out: then it is not yet known how many it has.
+    /// Whether pods of some of its ReplicaSets are still held back, so that its number of pods is unknown.
     fn is_awaiting_pods(&self, owner: &Owner) -> bool {
         let children = owner.dependents.iter().flat_map(|dependents| &dependents.children);
         children.filter_map(|child| self.owners.get(*child)).any(|child| child.placed == Placement::Awaiting)
     }
 
-    /// Whether it is a Deployment at 0 replicas that a Rollout's `spec.workloadRef` names: no second workload.
+    /// Whether it is a Deployment with 0 replicas to which a Rollout's `spec.workloadRef` refers, and so no workload of
+    /// its own.
     fn stands_for_a_rollout(&self, owner: &Owner) -> bool {
         let scaled_to_zero = matches!(&owner.object, OwnerObject::Controller(record) if record.replicas.wanted == 0);
         scaled_to_zero
@@ -140,15 +142,15 @@ impl Inventory {
         name_of(&self.strings, record)
     }
 
-    /// Whether half of what there was is gone since memory was given back the last time.
+    /// Whether half of all objects went since memory was last returned.
     fn has_shrunk(&mut self) -> bool {
         let held = self.pods.len() + self.owners.len() + self.workloads.len();
         self.most_held = self.most_held.max(held);
         self.most_held > MANY && held <= self.most_held / 2
     }
 
-    /// Frees the strings that no record holds any more, and gives back the memory of what is gone. A table keeps room for as
-    /// much again, so it is never made smaller only to grow at once.
+    /// Frees strings that no record uses, and returns unused memory. A table keeps room to double, so it does not
+    /// shrink only to grow again.
     fn sweep(&mut self) {
         self.most_held = self.pods.len() + self.owners.len() + self.workloads.len();
         self.pods.shrink();

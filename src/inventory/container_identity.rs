@@ -1,5 +1,5 @@
-//! What containers of many pods have in common: name, image and digest. Replicas differ in their ids and starts only, so
-//! each combination is held once and a container's record is twelve bytes.
+//! Name, image and digest that containers of many pods share. Replicas differ only in their ids and starts, so each
+//! identity is stored once and a container's record has twelve bytes.
 
 use super::intern::Symbol;
 use super::slab::Slab;
@@ -7,7 +7,7 @@ use crate::report::digest::DigestKind;
 use hashbrown::HashTable;
 use std::hash::BuildHasher;
 
-/// A combination.
+/// The part of a container's record that replicas share.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 pub(super) struct ContainerIdentity {
     pub(super) name: Symbol,
@@ -18,7 +18,7 @@ pub(super) struct ContainerIdentity {
     pub(super) cri_o: bool,
 }
 
-/// What `imageID` says of a container; the digest itself stands beside it.
+/// The kind of a container's `imageID`; the digest is stored beside it.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 pub(super) enum ImageIdRecord {
     NotStarted,
@@ -27,7 +27,7 @@ pub(super) enum ImageIdRecord {
     Known(DigestKind),
 }
 
-/// The number of a combination.
+/// Position of an identity in [`IdentityTable`].
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
 pub(super) struct IdentityId(u32);
 
@@ -43,12 +43,12 @@ pub(super) struct DescribedContainer<'a> {
     pub(super) name: &'a str,
     pub(super) image: &'a str,
     pub(super) image_id: &'a str,
-    /// It runs, and its node names no image.
+    /// It runs, but its node names no image.
     pub(super) runs_unnamed: bool,
     pub(super) cri_o: bool,
 }
 
-/// What a container was, and its combination.
+/// A container and its identity.
 #[derive(Default, Debug)]
 struct RecentContainer {
     name: String,
@@ -59,14 +59,14 @@ struct RecentContainer {
     identity: Option<IdentityId>,
 }
 
-/// So many containers of a pod are remembered; few pods have more.
+/// Number of containers of a pod to remember; few pods have more.
 const MOST_RECENT: usize = 8;
 
-/// All combinations in use.
+/// All identities in use.
 #[derive(Default, Debug)]
 pub(super) struct IdentityTable {
-    /// The containers of the pod before, in their order. Replicas come one after the other, mostly, and one look saves
-    /// reading an image's id and looking up four strings.
+    /// The containers of the previous pod, in order. Replicas mostly follow each other, and a match saves parsing an
+    /// image id and four string lookups.
     recent: Vec<RecentContainer>,
     slots: Slab<ContainerIdentity>,
     by_identity: HashTable<u32>,
@@ -97,7 +97,7 @@ impl IdentityTable {
         IdentityId(at)
     }
 
-    /// The combination of a pod's container of this place, if the pod before had the same there.
+    /// Returns the identity of the container at this position, if the previous pod had the same there.
     pub(super) fn recent(&self, place: usize, described: DescribedContainer<'_>) -> Option<IdentityId> {
         self.recent.get(place).filter(|recent| recent.described() == described).and_then(|recent| recent.identity)
     }
@@ -122,7 +122,7 @@ impl IdentityTable {
         self.slots.get(id.0)
     }
 
-    /// Frees every combination that `used` does not name, and names the symbols of those that stay.
+    /// Frees every identity that is not in `used`, and marks the symbols of the others.
     pub(super) fn sweep(&mut self, used: impl Iterator<Item = IdentityId>, mark: &mut dyn FnMut(Symbol)) {
         self.recent.clear();
         let mut keep = vec![false; self.slots.end()];

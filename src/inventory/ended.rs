@@ -1,32 +1,32 @@
-//! How the rollouts of a workload ended, as podskew saw it: event by event, and never from a list.
+//! How a workload's rollouts ended. podskew records that from events, never from a list.
 
 use crate::report::{LastRollout, Outcome, RolloutCounts};
 
-/// How the rollouts of a workload ended.
+/// The ended rollouts of a workload.
 #[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
 pub(super) struct EndedRollouts {
     pub(super) last: Option<LastRollout>,
     pub(super) counts: RolloutCounts,
 }
 
-/// How a change came to be known.
+/// How podskew learned of a change.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(super) enum ObservedBy {
-    /// By an event: it happened now.
+    /// From an event: it happened now.
     Event,
-    /// By a list: it happened at some time, perhaps several times, while nobody watched. Nothing is counted from that.
+    /// From a list: it happened at an unknown time, perhaps several times. Nothing is counted.
     List,
 }
 
 impl EndedRollouts {
-    /// Takes in what an event, or a list, did to the rollouts of a workload.
+    /// Records the effect of an event or a list on the workload's rollouts.
     pub(super) fn note(&mut self, outcome: &Outcome, via: ObservedBy) {
         if via == ObservedBy::Event {
             self.counts.completed += outcome.counts.completed;
             self.counts.superseded += outcome.counts.superseded;
             self.counts.undone += outcome.counts.undone;
         }
-        // When exactly it completed, a list does not tell.
+        // A list does not tell when exactly it completed.
         if outcome.counts.completed > 0 {
             self.last = outcome.last.filter(|_| via == ObservedBy::Event);
         }

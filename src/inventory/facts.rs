@@ -1,4 +1,4 @@
-//! Records into the facts that a report is made of.
+//! Turns records into the facts of a report.
 
 use super::Inventory;
 use super::container_identity::{ContainerIdentity, ImageIdRecord};
@@ -16,7 +16,7 @@ use crate::report::facts::{
 use crate::time::UnixTime;
 
 impl Inventory {
-    /// Everything known about a workload, as its report wants it.
+    /// Returns all facts about a workload.
     pub(super) fn facts<'a>(&'a self, record: &WorkloadRecord, memory: &'a WorkloadMemory) -> WorkloadFacts<'a> {
         let groups: Vec<&Owner> = record.groups.iter().filter_map(|at| self.owners.get(*at)).collect();
         let mut entries: Vec<_> =
@@ -24,7 +24,7 @@ impl Inventory {
         entries.sort_unstable_by(|a, b| {
             (&a.record.name, b.record.created, a.uid).cmp(&(&b.record.name, a.record.created, b.uid))
         });
-        // No cluster has two pods of one name: the older one is gone, though nobody said so.
+        // No cluster has two pods of one name: the older one is gone, although its deletion was not seen.
         entries.dedup_by(|older, newer| older.record.name == newer.record.name);
 
         let foreign = self.foreign(record);
@@ -45,8 +45,8 @@ impl Inventory {
         }
     }
 
-    /// The same without what only containers tell: all that a rollout needs. Unless the `whole` is asked for, one pod stands for
-    /// all of its template hash, so that no event costs as much as a large workload.
+    /// The same without facts about containers: all that a rollout needs. Unless `whole` is set, one pod represents all
+    /// pods of its template hash, so that an event costs no more in a large workload.
     pub(super) fn rollout_facts<'a>(
         &'a self,
         record: &WorkloadRecord,
@@ -64,7 +64,7 @@ impl Inventory {
         WorkloadFacts { pods, ..self.owner_facts(record, &groups, memory) }
     }
 
-    /// An active pod that stands for all of its template hash.
+    /// An active pod that represents all pods of its template hash.
     fn any_pod(&self, group: &PodGroup) -> PodFacts<'_> {
         let unknown = self.strings.name(Symbol::EMPTY);
         PodFacts {
@@ -83,7 +83,7 @@ impl Inventory {
         }
     }
 
-    /// What is known of a workload but its pods.
+    /// Facts about a workload without its pods.
     fn owner_facts<'a>(
         &'a self,
         record: &WorkloadRecord,
@@ -115,13 +115,13 @@ impl Inventory {
         }
     }
 
-    /// Whether it is a bare ReplicaSet, whose template may have been edited, so that its pods differ on purpose.
+    /// Whether it is a bare ReplicaSet. Its template may have been edited, so its pods may differ on purpose.
     pub(super) fn is_bare(&self, record: &WorkloadRecord) -> bool {
         let mut groups = record.groups.iter().filter_map(|at| self.owners.get(*at));
         groups.any(|group| group.key.kind == WorkloadKind::ReplicaSet && group.parent.is_none())
     }
 
-    /// The owners of pods that belong to another object of the workload's name; hardly ever any.
+    /// The owners of pods that belong to an earlier object of the same name; almost always none.
     fn foreign(&self, record: &WorkloadRecord) -> Vec<u32> {
         let uid = self.object_uid(record);
         record.groups.iter().copied().filter(|owner| self.top_uid(*owner) != Some(uid)).collect()
@@ -170,7 +170,7 @@ impl Inventory {
         }
     }
 
-    /// Every template that pods of this workload may be made of, the ones its own object owns first.
+    /// Every template that this workload's pods may have, its own object's first.
     fn templates(&self, groups: &[&Owner], controller: Option<(u32, &Owner)>) -> Vec<TemplateFacts<'_>> {
         let mut tops: Vec<u32> = controller.map(|(at, _)| at).into_iter().collect();
         for parent in groups.iter().filter_map(|group| group.parent) {

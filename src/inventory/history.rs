@@ -1,4 +1,4 @@
-//! One workload more closely, for somebody who asks for it by name.
+//! Details of one workload, on demand.
 
 use super::Inventory;
 use super::workloads::WorkloadRecord;
@@ -7,7 +7,7 @@ use crate::report::{self, Workload, WorkloadReport};
 use crate::time::UnixTime;
 
 impl Inventory {
-    /// The report of a workload as it was published, as of now, and its history; `None` if nothing is published of that name.
+    /// Returns a workload's report as of now and its history; `None` if no workload of that name is published.
     #[must_use]
     pub fn explained(&self, workload: &Workload, now: UnixTime) -> Option<(WorkloadReport, History)> {
         let record = self.published(workload)?;
@@ -20,7 +20,7 @@ impl Inventory {
         Some((report, history(&self.facts(record, memory))))
     }
 
-    /// The published workloads whose active pods run a container by this image reference, by name.
+    /// Returns the published workloads with active pods of this image reference, sorted.
     #[must_use]
     pub fn running(&self, image: &str) -> Vec<Workload> {
         let Some(image) = self.strings.find(image) else { return Vec::new() };
@@ -43,7 +43,7 @@ impl Inventory {
         self.workloads.get(at).filter(|record| record.is_published())
     }
 
-    /// The history of a workload; `None` if there is none of that name.
+    /// Returns the history of a workload; `None` if there is none of that name.
     #[must_use]
     pub fn history(&self, workload: &Workload) -> Option<History> {
         let (_, record) = self.workloads.iter().find(|(_, record)| self.name_of(record) == *workload)?;

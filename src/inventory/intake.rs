@@ -1,4 +1,4 @@
-//! Which objects count, and what is kept of them.
+//! Decides which objects count, and creates their records.
 
 use super::Inventory;
 use super::objects::Record;
@@ -10,10 +10,10 @@ use std::borrow::Cow;
 use std::num::NonZeroU16;
 
 impl Inventory {
-    /// What is kept of an object; `None` if it does not count.
+    /// Returns the record of an object; `None` if it does not count.
     pub(super) fn record(&mut self, object: &Object<'_>) -> Option<Record> {
         let meta = &object.meta;
-        // Without a name there is nothing to say about it.
+        // An object without a name cannot be reported.
         if meta.name.is_empty() || self.settings.exclude_namespaces.iter().any(|excluded| *excluded == meta.namespace) {
             return None;
         }
@@ -21,16 +21,16 @@ impl Inventory {
             Body::Pod(pod) => self.pod_record(meta, pod),
             Body::ReplicaSet(set) => {
                 let parent = meta.controller.as_ref().map(|owner| self.owner_key(owner, &meta.namespace));
-                // A Deployment's own template gives the images of its current ReplicaSet.
+                // The images of a Deployment's current ReplicaSet are in the Deployment's own template.
                 let keep_images = self.settings.images_of_history
                     || parent.is_none_or(|parent| parent.kind != WorkloadKind::Deployment);
                 let hash = template_hash(object);
                 let mut template = self.recorder().template(meta, &set.template, meta.revision, &hash, keep_images);
-                // Of a ReplicaSet it tells when it was scaled last, not when it became current.
+                // For a ReplicaSet this is the last scaling, not the time it became current.
                 template.written = None;
                 template.replicas = replicas_of(set);
                 template.scale_down_deadline = meta.scale_down_deadline;
-                // Its name is not said as long as it has a parent; should it go before its pods, they name it.
+                // The name is not needed while it has a parent. If it goes before its pods, they name it.
                 let name = if parent.is_some() { "" } else { &meta.name };
                 let key = self.key_of(meta, WorkloadKind::ReplicaSet, name);
                 Some(Record::ReplicaSet { key, parent, template })
@@ -42,7 +42,7 @@ impl Inventory {
                 let template = self.recorder().template(meta, &revision.template, number, &hash, true);
                 Some(Record::Revision { uid: meta.uid, owner, template })
             }
-            // What nodes say comes as evidence.
+            // Nodes are read as evidence.
             Body::Node(_) => None,
             body => self.controller_record(object, body.workload_kind()?),
         }
@@ -73,8 +73,8 @@ impl Inventory {
         Some(Record::Controller { key: self.key_of(meta, kind, &meta.name), record })
     }
 
-    /// `None` for pods that belong to no workload: finished, bare and static ones, Jobs' unless asked for, and those of
-    /// other controllers without a hash label unless their kind is asked for (rows 13, 32, 33, 42).
+    /// `None` for pods that belong to no workload: finished, bare and static pods; pods of Jobs without `--jobs`; and
+    /// pods of other controllers without a hash label, unless their kind is configured (rows 13, 32, 33, 42).
     fn pod_record(&mut self, meta: &Meta<'_>, pod: &Pod<'_>) -> Option<Record> {
         let owner = meta.controller.as_ref().filter(|_| !pod.finished)?;
         let labels = WorkloadKind::of(&owner.kind, &owner.group).hash_labels_of_pods();
@@ -108,14 +108,14 @@ fn is_node(owner: &OwnerReference<'_>) -> bool {
     owner.group.is_empty() && owner.kind == "Node"
 }
 
-/// Whether an owner is a core object that runs nothing, such as a Service: a virtual cluster's host has its pods owned by one, and
-/// they keep the hash labels of their own cluster (row 47).
+/// Whether an owner is a core object that runs nothing, such as a Service. In the host cluster of a virtual cluster
+/// such an object owns the pods, and they keep the hash labels of the virtual cluster (row 47).
 fn is_placeholder(owner: &OwnerReference<'_>) -> bool {
     let is_controller = WorkloadKind::of(&owner.kind, &owner.group) != WorkloadKind::Other;
     owner.group.is_empty() && !is_controller && !is_node(owner)
 }
 
-/// The hash that the pods of a ReplicaSet's or a ControllerRevision's template carry; empty if it says none.
+/// The template hash on the pods of a ReplicaSet or ControllerRevision; empty if it has none.
 #[must_use]
 pub fn template_hash<'o>(object: &'o Object<'_>) -> Cow<'o, str> {
     let Meta { name, labels, controller, .. } = &object.meta;
@@ -124,7 +124,7 @@ pub fn template_hash<'o>(object: &'o Object<'_>) -> Cow<'o, str> {
             let labels_of_pods = WorkloadKind::ReplicaSet.hash_labels_of_pods();
             labels_of_pods.iter().find_map(|label| labels.get(label)).unwrap_or_default()
         }
-        // A StatefulSet's pods carry the revision's whole name, a DaemonSet's only the hash in its label.
+        // A StatefulSet's pods carry the revision's full name, a DaemonSet's only the hash in its label.
         Body::ControllerRevision(_) => {
             let owner = controller.as_ref().map(|owner| WorkloadKind::of(&owner.kind, &owner.group));
             let by_name = owner.unwrap_or(WorkloadKind::Other).hash_of_revision(name).map(Cow::Borrowed);
@@ -134,7 +134,7 @@ pub fn template_hash<'o>(object: &'o Object<'_>) -> Cow<'o, str> {
     }
 }
 
-/// One more than a ReplicaSet is to have pods; `spec.replicas` defaults to 1.
+/// `spec.replicas` plus 1; the field defaults to 1.
 fn replicas_of(set: &ReplicaSet<'_>) -> Option<NonZeroU16> {
     NonZeroU16::new(u16::try_from(set.replicas.unwrap_or(1).max(0)).ok()?.checked_add(1)?)
 }

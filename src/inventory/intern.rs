@@ -1,7 +1,7 @@
-//! Strings that many records share, each held once.
+//! An interner: strings that many records share, each stored once.
 //!
-//! Records hold four-byte symbols and need no discipline when they go: once enough new strings have come, the inventory
-//! marks what its records still use and the rest is freed. What is freed late is bounded by what is alive.
+//! Records hold four-byte symbols and need no bookkeeping when they go. After enough new strings the inventory marks
+//! those in use, and the rest is freed. Unused strings are bounded by those in use.
 
 use super::slab::Slab;
 use crate::report::Name;
@@ -9,7 +9,7 @@ use hashbrown::HashTable;
 use std::hash::BuildHasher;
 use std::sync::Arc;
 
-/// A string of the interner.
+/// Position of a string in the interner.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Default)]
 pub(super) struct Symbol(u32);
 
@@ -22,15 +22,15 @@ impl Symbol {
     }
 }
 
-/// Strings by symbol, and symbols by string.
+/// Maps symbols to strings, and strings to symbols.
 #[derive(Debug)]
 pub(super) struct Interner {
     strings: Slab<Name>,
     by_text: HashTable<u32>,
     hasher: hashbrown::DefaultHashBuilder,
-    /// What was found last at each place: replicas come one after the other, and share a namespace and a hash.
+    /// The string found last in each cache slot: replicas follow each other and share namespace and hash.
     recent: [(u64, Symbol); RECENT],
-    /// How many strings there may be before it is worth looking for unused ones.
+    /// Number of strings at which the next sweep is due.
     sweep_at: usize,
     empty: Name,
 }
@@ -51,13 +51,13 @@ impl Default for Interner {
     }
 }
 
-/// Below so many strings a sweep frees too little to matter.
+/// Below this number of strings a sweep frees too little to matter.
 const MIN_SWEEP: usize = 4096;
 
-/// How many strings are found without being hashed.
+/// Number of cache slots for strings that are found without hashing.
 const RECENT: usize = 256;
 
-/// The last eight bytes of a string, or all.
+/// The last eight bytes of a string, or all of a shorter one.
 fn end_of(text: &str) -> u64 {
     match text.as_bytes().last_chunk() {
         Some(end) => u64::from_le_bytes(*end),
@@ -65,7 +65,7 @@ fn end_of(text: &str) -> u64 {
     }
 }
 
-/// Where a string with this end stands among the recent ones.
+/// The cache slot for strings with this end.
 fn recent_place(end: u64) -> usize {
     const MIX: u64 = 0x9E37_79B9_7F4A_7C15;
     usize::try_from(end.wrapping_mul(MIX) >> (u64::BITS - RECENT.ilog2())).unwrap_or_default()
@@ -79,7 +79,7 @@ impl Interner {
         let end = end_of(text);
         let place = recent_place(end);
         let (recent_end, recent) = self.recent[place];
-        // It may have been freed since, and its number be another string's: the text decides.
+        // The string may have been freed and its number reused: comparing the text decides.
         if recent_end == end && **self.name(recent) == *text {
             return recent;
         }
@@ -100,7 +100,7 @@ impl Interner {
         Symbol(at)
     }
 
-    /// The symbol of a text that is held; `None` of one that is not.
+    /// The symbol of a known string.
     pub(super) fn find(&self, text: &str) -> Option<Symbol> {
         if text.is_empty() {
             return Some(Symbol::EMPTY);
@@ -109,7 +109,7 @@ impl Interner {
         self.by_text.find(self.hasher.hash_one(text), is_it).copied().map(Symbol)
     }
 
-    /// A hash of a text that is not worth keeping.
+    /// A hash of a string that is not kept.
     #[expect(clippy::cast_possible_truncation, reason = "half of a hash is a hash")]
     pub(super) fn hash(&self, text: &str) -> u32 {
         self.hasher.hash_one(text) as u32
@@ -119,12 +119,12 @@ impl Interner {
         self.strings.get(symbol.0).unwrap_or(&self.empty)
     }
 
-    /// Whether enough strings have come since the last sweep.
+    /// Whether enough strings came since the last sweep.
     pub(super) fn wants_sweep(&self) -> bool {
         self.by_text.len() >= self.sweep_at
     }
 
-    /// Frees every string that `mark` does not name.
+    /// Frees every string that `mark` does not mark.
     pub(super) fn sweep(&mut self, mark: impl FnOnce(&mut dyn FnMut(Symbol))) {
         let mut used = vec![false; self.strings.end()];
         mark(&mut |symbol| {

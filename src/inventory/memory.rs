@@ -1,8 +1,8 @@
-//! What is remembered of a workload: what podskew saw happen, and could not see again in a fresh list.
+//! What podskew observed about a workload and a relist would not show.
 //!
-//! It is brought up to date at the end of every event, with the time of the event. So it depends on what happened, and never on
-//! when, how often or whether anybody looks. It belongs to one UID: an object made again under its name is another object, and
-//! nothing that was remembered of the old one reaches the new one (row 51).
+//! It is updated at the end of every event, with the event's time. So it depends only on events, and never on when or
+//! how often reports are read. It belongs to one UID. A new object of the same name is another object, and inherits
+//! nothing from the old one (row 51).
 
 use super::Inventory;
 use super::container_identity::{IdentityId, ImageIdRecord};
@@ -17,27 +17,27 @@ use crate::report::facts::{ContainerFacts, ObservedRollout, SkewMemory};
 use crate::report::{self, Name, Outcome};
 use crate::time::UnixTime;
 
-/// What is remembered of a workload.
+/// Observations about a workload.
 #[derive(Default, Debug)]
 #[expect(clippy::struct_excessive_bools, reason = "each is a piece of work for the end of the event")]
 pub(super) struct WorkloadMemory {
-    /// Whose it is: the UID of the workload's own object, or of the owner that gives it its name.
+    /// UID of the workload's own object, or of the owner that gives the workload its name.
     uid: Uid,
-    /// Whether anything was taken in yet.
+    /// Whether it was observed yet.
     pub(super) observed: bool,
-    /// Whether it waits for the end of the event to be brought up to date.
+    /// Whether it is queued for an update at the end of the event.
     update_queued: bool,
-    /// Whether pods came or went in other ways than one by one.
+    /// Whether pods changed in other ways than one by one, so that they must be counted again.
     recount: bool,
-    /// Whether what its containers run may have changed.
+    /// Whether the images of its containers may have changed.
     images_changed: bool,
-    /// Its active pods by what they have in common.
+    /// Its active pods, grouped.
     groups: Vec<PodGroup>,
-    /// How its rollout stands.
+    /// The state of its rollout.
     pub(super) course: ObservedRollout,
-    /// The template its object asked for when last seen.
+    /// Its template when last observed.
     template: Option<TemplateDigest>,
-    /// Most workloads have neither skews nor aliases, and no rollout of theirs has ended yet.
+    /// Observations that most workloads do not have.
     rare: Option<Box<RareState>>,
 }
 
@@ -48,26 +48,26 @@ struct RareState {
     aliases: Vec<(Name, Name)>,
 }
 
-/// Active pods of one template hash; or those of them that have a container of one identity.
+/// Active pods of one template hash; or those of them with a container of one identity.
 #[derive(Debug)]
 pub(super) struct PodGroup {
     pub(super) hash: Symbol,
     identity: Option<IdentityId>,
-    /// How many there are.
+    /// Number of pods.
     pub(super) active: u32,
-    /// How many of them were never Ready; counted of template hashes only.
+    /// Number of them that were never Ready; kept only for template hashes.
     pub(super) never_ready: u32,
-    /// The earliest start among those that were in it since it was last empty.
+    /// The earliest start since the group was last empty.
     since: UnixTime,
 }
 
 impl WorkloadMemory {
-    /// Says that it has to follow the event that is under way; returns whether that is new.
+    /// Queues an update at the end of the event; returns whether it is new in the queue.
     pub(super) fn queue_update(&mut self) -> bool {
         self.observed && !std::mem::replace(&mut self.update_queued, true)
     }
 
-    /// Says that its pods have to be counted again.
+    /// Requests a new count of its pods.
     pub(super) fn count_again(&mut self) {
         self.recount = true;
     }
@@ -76,12 +76,12 @@ impl WorkloadMemory {
         Self { uid, observed: true, recount: true, ..Self::default() }
     }
 
-    /// What is known before anything was taken in.
+    /// The state before the first observation.
     pub(super) fn unobserved(&self) -> Self {
         Self { rare: self.rare.clone(), ..Self::default() }
     }
 
-    /// How its rollouts ended.
+    /// Its ended rollouts.
     pub(super) fn ended(&self) -> EndedRollouts {
         self.rare.as_ref().map(|rare| rare.ended).unwrap_or_default()
     }
@@ -92,27 +92,27 @@ impl WorkloadMemory {
         }
     }
 
-    /// The skews that stand.
+    /// Its current skews.
     pub(super) fn skews(&self) -> &[SkewMemory] {
         self.rare.as_ref().map_or(&[], |rare| &rare.skews)
     }
 
-    /// Digests that were seen to name the same running container.
+    /// Pairs of digests that one running container had.
     pub(super) fn aliases(&self) -> &[(Name, Name)] {
         self.rare.as_ref().map_or(&[], |rare| &rare.aliases)
     }
 
-    /// Notes that what its containers run may be told otherwise now.
+    /// Records that its containers' images may compare differently now.
     pub(super) fn images_changed(&mut self) {
         self.images_changed = true;
     }
 
-    /// What its active pods' containers have in common.
+    /// The identities of its active pods' containers.
     pub(super) fn identities(&self) -> impl Iterator<Item = IdentityId> {
         self.groups.iter().filter_map(|group| group.identity)
     }
 
-    /// Notes that two digests name the same bytes.
+    /// Records that two digests name the same bytes.
     pub(super) fn learn(&mut self, pair: (Name, Name)) {
         let rare = self.rare.get_or_insert_default();
         if !rare.aliases.contains(&pair) {
@@ -127,25 +127,26 @@ impl WorkloadMemory {
         if hashes().nth(1).is_none() { Vec::new() } else { hashes().map(|group| (group.hash, group.since)).collect() }
     }
 
-    /// Takes in that a pod was `before`, and is `after`. Says whether that may concern more than the numbers of pods.
+    /// Records that a pod changed from `before` to `after`. Returns whether that may affect more than the number of
+    /// pods.
     fn change(&mut self, before: Option<&PodRecord>, after: Option<&PodRecord>, now: UnixTime) -> bool {
-        // Which pods there are tells when a rollback began, and whether a rollout has all that it waits for.
+        // The set of pods tells when a rollback began, and whether a rollout has all pods that it waits for.
         let known = |pod: &PodRecord| (pod.hash, pod.created, pod.terminating, pod.never_ready);
         let mut news = before.map(known) != after.map(known)
             && matches!(&self.course, ObservedRollout::InProgress(rollout) if rollout.by_pods || rollout.arriving);
-        // The new comes first, so that a group which has it before and after has no gap.
+        // The new state first: a group that has the pod before and after has no gap.
         for pod in after.into_iter().filter(|pod| !pod.terminating) {
             news |= enter(&mut self.groups, pod, now, &mut self.images_changed);
         }
         for pod in before.into_iter().filter(|pod| !pod.terminating) {
             news |= leave(&mut self.groups, pod, &mut self.images_changed);
         }
-        // While no pod is active, those that are on their way out tell whether Recreate waits for them.
+        // Without active pods, terminating ones tell whether Recreate waits for them.
         news | self.groups.is_empty()
     }
 }
 
-/// Counts a pod in. Says whether its template hash had no pods before.
+/// Adds a pod to its groups. Returns whether its template hash had no pods before.
 fn enter(groups: &mut Vec<PodGroup>, pod: &PodRecord, now: UnixTime, images_changed: &mut bool) -> bool {
     let unready = |identity: Option<IdentityId>| u32::from(identity.is_none() && pod.never_ready);
     let mut put = |identity: Option<IdentityId>, since: UnixTime| {
@@ -162,14 +163,14 @@ fn enter(groups: &mut Vec<PodGroup>, pod: &PodRecord, now: UnixTime, images_chan
     };
     let (is_first, _) = put(None, pod.created.unwrap_or(now));
     for container in &pod.containers {
-        // A container without a start is as young as can be.
+        // A container without a start counts as started now.
         let (_, changed) = put(Some(container.identity), container.started.unwrap_or(now));
         *images_changed |= changed;
     }
     is_first
 }
 
-/// Counts a pod out. Says whether it was the last of its template hash.
+/// Removes a pod from its groups. Returns whether it was the last of its template hash.
 fn leave(groups: &mut Vec<PodGroup>, pod: &PodRecord, images_changed: &mut bool) -> bool {
     let mut take = |identity: Option<IdentityId>| {
         let known = groups.iter().position(|group| group.hash == pod.hash && group.identity == identity);
@@ -190,8 +191,8 @@ fn leave(groups: &mut Vec<PodGroup>, pod: &PodRecord, images_changed: &mut bool)
 }
 
 impl Inventory {
-    /// Before an event: whatever was there when the first picture was complete, and that nobody looked at since, is taken in as
-    /// it was then; and who waited long enough for an owner by now is placed as of the moment when that was so.
+    /// Runs before an event. It observes, as of the time the initial sync completed, whatever was not observed since.
+    /// Pods that have waited long enough for an owner are placed, as of the end of their wait.
     pub(super) fn catch_up(&mut self, now: UnixTime) {
         let Some(complete_since) = self.complete_since else { return };
         for at in self.workloads.take_fresh() {
@@ -204,7 +205,7 @@ impl Inventory {
         }
     }
 
-    /// After an event or a list: what it concerned is taken in.
+    /// Runs after an event or a list: observes what it changed.
     pub(super) fn take_in(&mut self, now: UnixTime, via: ObservedBy) {
         if self.complete_since.is_none() {
             return;
@@ -214,18 +215,18 @@ impl Inventory {
         }
     }
 
-    /// After an answer to a list: there may be a complete picture now, or none any more.
+    /// Runs after a list ended or failed: the initial sync may be complete now, or the state incomplete again.
     pub(super) fn take_in_answer(&mut self, now: UnixTime) {
         if !self.waits {
-            // Nothing happens in one look: its objects come one after the other, and are one moment.
+            // A snapshot is one moment, although its objects arrive one after another.
             return;
         }
         let complete = self.sources.have_answered();
         match (self.complete_since, complete) {
             (Some(_), true) => self.take_in(now, ObservedBy::List),
-            // The first look takes it in, or the next event.
+            // The next event or read observes it.
             (None, true) => self.complete_since = Some(now),
-            // Nobody can tell what happens from here on.
+            // From now on changes go unseen.
             (Some(_), false) => {
                 self.complete_since = None;
                 self.workloads.forget_memories();
@@ -234,7 +235,7 @@ impl Inventory {
         }
     }
 
-    /// Notes that a pod of this workload was `before`, and is `after`.
+    /// Records that a pod of this workload changed from `before` to `after`.
     pub(super) fn queue_pod_update(
         &mut self,
         at: u32,
@@ -250,7 +251,7 @@ impl Inventory {
         if !memory.observed {
             return;
         }
-        // Pods of a predecessor concern the rollout, and nothing that is remembered.
+        // Pods of a predecessor affect the rollout, but not these observations.
         if uid != Some(memory.uid) || memory.change(before, after, now) {
             self.workloads.queue_update(at);
         } else if memory.images_changed && !memory.update_queued {
@@ -258,24 +259,24 @@ impl Inventory {
         }
     }
 
-    /// The UID of the object that this owner's pods belong to.
+    /// UID of the object that this owner's pods belong to.
     pub(super) fn top_uid(&self, owner: u32) -> Option<Uid> {
         Some(self.owners.top(owner)?.key.uid)
     }
 
-    /// The workload's own object: the newest, where one replaces another.
+    /// The workload's own object; the newest if one replaces another.
     pub(super) fn object_of(&self, record: &WorkloadRecord) -> Option<(u32, &Owner)> {
         let controllers = record.controllers.iter().filter_map(|at| Some((*at, self.owners.get(*at)?)));
         controllers.max_by_key(|(_, owner)| owner.created())
     }
 
-    /// Whose the workload is.
+    /// UID of the workload's own object, or of the owner that names the workload.
     pub(super) fn object_uid(&self, record: &WorkloadRecord) -> Uid {
         let object = self.object_of(record).map(|(_, owner)| owner.key.uid);
         object.or_else(|| self.top_uid(*record.groups.last()?)).unwrap_or_default()
     }
 
-    /// Brings what is remembered of a workload up to date.
+    /// Updates the observations of a workload.
     fn observe(&mut self, at: u32, now: UnixTime, via: ObservedBy) {
         let Some(record) = self.workloads.get_mut(at) else { return };
         let mut memory = std::mem::take(&mut record.memory);
@@ -299,7 +300,7 @@ impl Inventory {
         }
     }
 
-    /// Brings up to date what is remembered of the images that a workload's pods run.
+    /// Updates the observations about the images of a workload's pods.
     fn refresh_images(&mut self, at: u32, now: UnixTime) {
         let Some(record) = self.workloads.get_mut(at) else { return };
         let mut memory = std::mem::take(&mut record.memory);
@@ -312,7 +313,7 @@ impl Inventory {
         }
     }
 
-    /// The active pods by template hash, if those that are remembered are all there are, and there are any.
+    /// The active pods by template hash, if the recorded groups are complete and not empty.
     pub(super) fn active_hashes<'m>(
         &self,
         record: &WorkloadRecord,
@@ -323,11 +324,11 @@ impl Inventory {
         (all && !memory.groups.is_empty()).then_some(hashes)
     }
 
-    /// Brings up to date what is remembered of a workload's pods.
+    /// Updates the observations about a workload's pods.
     pub(super) fn refresh(&self, record: &WorkloadRecord, memory: &mut WorkloadMemory, now: UnixTime) {
         let uid = self.object_uid(record);
         if !memory.observed {
-            // Two names of a running container are learned before the first picture is complete, too.
+            // Aliases are recorded before the initial sync completes, too.
             *memory = WorkloadMemory { rare: memory.rare.take(), ..WorkloadMemory::of(uid) };
         } else if memory.uid != uid {
             *memory = WorkloadMemory::of(uid);
@@ -341,7 +342,7 @@ impl Inventory {
         }
     }
 
-    /// Takes over how the rollout stands now.
+    /// Records the state of the rollout.
     pub(super) fn conclude(&self, record: &WorkloadRecord, memory: &mut WorkloadMemory, course: ObservedRollout) {
         memory.course = course;
         memory.template = self.template_of(record).or(memory.template);
@@ -354,7 +355,7 @@ impl Inventory {
         }
     }
 
-    /// Whether the workload's object asks for the template that it asked for when last seen.
+    /// Whether the template is the one last observed.
     pub(super) fn same_template(&self, record: &WorkloadRecord, memory: &WorkloadMemory) -> Option<bool> {
         memory.template?.equals(self.template_of(record)?)
     }
@@ -375,7 +376,7 @@ impl Inventory {
         memory.images_changed = true;
     }
 
-    /// Remembers since when two digests have stood side by side, and forgets aliases of which no pod reports either name.
+    /// Records since when digest skews exist, and drops aliases of which no pod reports either name.
     fn remember_skews(&self, record: &WorkloadRecord, memory: &mut WorkloadMemory, now: UnixTime) {
         let images = || memory.groups.iter().filter(|group| group.identity.is_some());
         let several = |group: &PodGroup| images().filter(|other| other.hash == group.hash).nth(1).is_some();

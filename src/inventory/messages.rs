@@ -1,4 +1,4 @@
-//! Messages of pods and workloads: at most a megabyte of them is kept, and what goes makes room for others.
+//! Messages of pods and workloads: at most 1 MiB in all. Freed ones make room for others.
 
 use super::Inventory;
 use super::owners::OwnerObject;
@@ -8,11 +8,11 @@ use crate::time::UnixTime;
 use std::collections::HashMap;
 use std::sync::Arc;
 
-/// Seconds between two counts of what is held. A count looks at every pod.
+/// Seconds between two counts of the bytes held. A count reads every pod.
 const BETWEEN: u32 = 60;
 
 impl Inventory {
-    /// Finds out how many bytes of messages are held, where no more may be. What is held by several counts once.
+    /// Counts the bytes of messages held, if no more fit. A shared message counts once.
     pub(super) fn make_room_for_messages(&mut self, now: UnixTime) {
         let is_due = self.messages_counted.is_none_or(|counted| now.since(counted) >= BETWEEN);
         if self.message_bytes_left > 0 || !self.settings.messages || !self.waits || !is_due {
@@ -54,7 +54,7 @@ mod tests {
         UnixTime::from_seconds(1_000 + seconds).unwrap()
     }
 
-    /// Each pod says 256 bytes of its own.
+    /// Each pod has 256 bytes of message of its own.
     fn event(inventory: &mut Inventory, kind: &str, number: usize, message: &str) {
         let text = format!(
             r#"{{"type":"{kind}","object":{{"metadata":{{"name":"db-{number}","namespace":"shop","uid":"{number:032x}",
@@ -81,7 +81,7 @@ mod tests {
             event(&mut inventory, "ADDED", number, &said(number));
         }
         assert_eq!((inventory.message_bytes_left, inventory.message_bytes_held()), (0, MESSAGE_BYTES));
-        // What is said already takes no more.
+        // A message that is already held takes no room.
         event(&mut inventory, "ADDED", room + 100, &said(0));
         assert_eq!(inventory.message_bytes_held(), MESSAGE_BYTES);
         inventory.take_changes(at(1));

@@ -1,7 +1,7 @@
 //! The inventory: compact records of everything watched, who owns what, and which workloads changed.
 //!
-//! Plain, synchronous and infallible: `apply`, `delete`, `begin_relist`, `finish_relist`. It knows no tokio, no hyper
-//! and no client, and does no I/O. What it is told is true; what it was not told is unknown.
+//! It is synchronous and infallible, and does no I/O: `apply`, `delete`, `begin_relist`, `finish_relist`. What it was
+//! given is true; everything else is unknown.
 
 mod adopt;
 mod changes;
@@ -57,51 +57,51 @@ use workloads::Workloads;
 pub struct Inventory {
     settings: Settings,
     sources: Sources,
-    /// Whether more may come than is there.
+    /// Whether more objects may come.
     waits: bool,
     strings: Interner,
     /// Bytes of messages that may still be kept.
     message_bytes_left: usize,
-    /// When it was last counted how many are.
+    /// When the bytes held were last counted.
     messages_counted: Option<UnixTime>,
     identities: IdentityTable,
     pods: ByUid<PodEntry>,
     owners: Ownership,
     workloads: Workloads,
-    /// Since when there has been a complete picture.
+    /// Since when the initial sync is complete.
     complete_since: Option<UnixTime>,
-    /// Pods of placeholders, in an inventory of one look.
+    /// Pods of placeholders, in a snapshot.
     placeholders: HashSet<Uid>,
-    /// The most objects there were since unused memory was given back.
+    /// The most objects held since memory was last returned.
     most_held: usize,
     nodes: NodeEvidence,
-    /// What registries say, where they are asked.
+    /// The latest evidence of registries.
     registry: Option<Arc<RegistryEvidence>>,
-    /// Whether registries are asked and have not answered yet.
+    /// Whether evidence of registries is still awaited.
     awaits_registry: bool,
 }
 
-/// What has to be said anew since the last time somebody asked.
+/// Reports for workloads that changed since the last call.
 #[derive(Default, Debug)]
 pub struct Changes {
     /// Whether every source has answered. Until then there are no reports.
     pub complete: bool,
-    /// The reports that are new or may differ.
+    /// Reports that are new or may differ.
     pub reports: Vec<WorkloadReport>,
-    /// The workloads that are gone.
+    /// Workloads that are gone.
     pub gone: Vec<Workload>,
-    /// Pods held out until their owner is seen, by namespace, sorted; always the whole list.
+    /// Number of pods held back until their owner is seen, by namespace, sorted; always the whole list.
     pub awaiting_owner: Vec<(Name, u32)>,
     /// Tags that stand for several images on nodes, sorted; always the whole list.
     pub cached_tags: Vec<CachedTag>,
-    /// What registries say; always all of it.
+    /// The whole evidence of registries.
     pub registry: Option<Arc<RegistryEvidence>>,
-    /// Whether there is more to be said: ask again before anything of this is shown.
+    /// Whether there are further changes. Call again before publishing these.
     pub more: bool,
 }
 
 impl Inventory {
-    /// An inventory that expects a first answer from each of `sources`.
+    /// An inventory that awaits a first list of each of `sources`.
     #[must_use]
     pub fn new(settings: Settings, sources: &[Source]) -> Self {
         Self {
@@ -124,14 +124,14 @@ impl Inventory {
         }
     }
 
-    /// An inventory of one look: everything in it is one moment, in whichever order it comes, so no owner is waited for and nothing
-    /// is remembered.
+    /// An inventory for a snapshot: all objects are of one moment, in any order, so it waits for no owner and records
+    /// no observations.
     #[must_use]
     pub fn for_snapshot(settings: Settings, sources: &[Source]) -> Self {
         Self { waits: false, ..Self::new(settings, sources) }
     }
 
-    /// An object was added or changed.
+    /// Adds or updates an object.
     pub fn apply(&mut self, source: Source, object: &Object<'_>, now: UnixTime) {
         self.catch_up(now);
         if let Some(record) = self.record(object) {
@@ -142,29 +142,29 @@ impl Inventory {
         self.take_in(now, ObservedBy::Event);
     }
 
-    /// An object is gone.
+    /// Removes an object.
     pub fn delete(&mut self, source: Source, object: &Object<'_>, now: UnixTime) {
         self.catch_up(now);
         self.remove(source.resource, object.meta.uid, now);
         self.take_in(now, ObservedBy::Event);
     }
 
-    /// A list of this source begins; the last complete picture of it stays until the list is complete.
+    /// Begins a list of this source. The previous objects stay until it is complete.
     pub fn begin_relist(&mut self, source: Source) {
         if self.sources.begin_list(source) {
-            // Whatever is here of a list that nobody ended is named again, or it goes.
+            // Objects of an unfinished list are named again, or they go.
             self.unseen(source);
         }
     }
 
-    /// An object of the list that was begun.
+    /// Adds an object of the list in progress.
     pub fn relist(&mut self, source: Source, object: &Object<'_>, now: UnixTime) {
         if let Some(record) = self.record(object) {
             self.list(source, record, now);
         }
     }
 
-    /// Some objects of it.
+    /// Adds several objects of it.
     pub fn relist_all(&mut self, source: Source, objects: &[Object<'_>], now: UnixTime) {
         self.prefetch(objects);
         for object in objects {
@@ -172,8 +172,8 @@ impl Inventory {
         }
     }
 
-    /// Brings into the caches what the objects will be looked up by, one right after the other: a look-up waits for memory several
-    /// times, and so they wait at the same time.
+    /// Loads into the CPU's caches what lookups of these objects will read. Each lookup waits for memory several times,
+    /// and this way the waits overlap.
     fn prefetch(&mut self, objects: &[Object<'_>]) {
         for object in objects {
             if let Body::Pod(pod) = &object.body {
@@ -185,7 +185,7 @@ impl Inventory {
         }
     }
 
-    /// The list is complete: what it did not name is gone.
+    /// Ends the list: objects that it did not name are removed.
     pub fn finish_relist(&mut self, source: Source, now: UnixTime) {
         self.catch_up(now);
         let Some(Finished { relist, is_first, became_readable }) = self.sources.finish_list(source, now) else {
@@ -202,27 +202,26 @@ impl Inventory {
         self.take_in_answer(now);
     }
 
-    /// The list broke off: nothing of it counts.
+    /// Discards the list.
     pub fn abandon_relist(&mut self, source: Source, now: UnixTime) {
         if self.sources.abandon_list(source) {
             self.replace(source, Relist::default(), now);
         }
     }
 
-    /// Whether what is known of this source is complete and its watch stands. While it does not, what has not been seen
-    /// may be there all the same.
+    /// Sets whether this source is complete and its watch established. While it is not, an unseen object may exist.
     pub fn live(&mut self, source: Source, live: bool, now: UnixTime) {
         self.catch_up(now);
         self.sources.set_live(source, live, now);
     }
 
-    /// This source will not be answered: forbidden. It counts as answered for the first complete picture, and what
-    /// would need it is unknown. Without pods there is nothing to say at all.
+    /// Records that this source is forbidden. It counts as answered for the initial sync, and everything that depends
+    /// on it is unknown. Without pods there are no reports at all.
     pub fn forbid(&mut self, source: Source, now: UnixTime) {
         self.withdraw(source, source.resource != Resource::Pods, now);
     }
 
-    /// The cluster does not serve this resource: there are none.
+    /// Records that the cluster does not serve this resource, so it has no objects.
     pub fn not_served(&mut self, source: Source, now: UnixTime) {
         self.withdraw(source, source.resource != Resource::Pods, now);
     }
@@ -243,7 +242,7 @@ impl Inventory {
         self.sources.unanswered()
     }
 
-    /// How many objects of a resource are held. Pods that belong to no workload are not.
+    /// Number of objects of a resource. Pods that belong to no workload do not count.
     #[must_use]
     pub fn objects(&self, resource: Resource) -> u64 {
         let count = match resource {
@@ -253,14 +252,14 @@ impl Inventory {
         u64::try_from(count).unwrap_or(u64::MAX)
     }
 
-    /// How many pods were left out because their controller is a core object that runs nothing (row 47). Counted in an inventory
-    /// of one look only.
+    /// Number of pods left out because their controller is a core object that runs nothing (row 47). Counted only in a
+    /// snapshot.
     #[must_use]
     pub fn placeholders(&self) -> u64 {
         u64::try_from(self.placeholders.len()).unwrap_or(u64::MAX)
     }
 
-    /// How many records of whatever kind are held; 0 if nothing is watched that counts. For tests: nothing may creep.
+    /// Number of records of all types; 0 if nothing counts. For tests that look for leaks.
     #[doc(hidden)]
     #[must_use]
     pub fn held(&self) -> usize {
@@ -275,7 +274,7 @@ mod tests {
     use super::records::{ContainerRecord, TemplateRecord};
     use super::workloads::WorkloadRecord;
 
-    /// docs/performance.md says what a pod takes, record by record.
+    /// docs/performance.md gives the size of each record of a pod.
     #[test]
     fn records_are_as_small_as_the_documentation_says() {
         let documented = include_str!("../../docs/performance.md");
@@ -291,7 +290,7 @@ mod tests {
         assert!(missing.is_empty(), "{missing:?}");
     }
 
-    /// Pods that wait for nothing have a null pointer.
+    /// Ready pods have a null pointer here.
     #[test]
     fn a_pod_that_waits_for_nothing_takes_eight_bytes_for_it() {
         assert_eq!(size_of::<Option<Box<Vec<crate::report::facts::WaitingFacts>>>>(), 8);

@@ -1,4 +1,4 @@
-//! What nodes say of images: which of it is asked for, and what changes with it.
+//! Evidence of nodes: which images to ask for, and which workloads it changes.
 
 use super::Inventory;
 use super::container_identity::{ContainerIdentity, IdentityId};
@@ -17,24 +17,24 @@ use crate::time::UnixTime;
 use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
 
-/// Seconds after which a node has reported an image that it pulled: its kubelet looks every 30 s (`imageGCManager.Start`), and
-/// reports every 10 s what changed.
+/// Seconds after which a node has reported a pulled image: its kubelet lists images every 30 s (`imageGCManager.Start`)
+/// and reports changes every 10 s.
 const REPORTED_WITHIN: u32 = 120;
 
-/// Hands a node to the builder of evidence.
+/// Gives a node to the evidence builder.
 pub fn take_node(builder: &mut EvidenceBuilder, object: &Object<'_>, node: &Node<'_>) {
     let facts =
         NodeFacts { name: &object.meta.name, os: &node.os, architecture: &node.architecture, kernel: &node.kernel };
     builder.node(facts, node.images.iter().map(|image| image.names.iter().map(|name| &**name)));
 }
 
-/// What nodes say, where they are asked.
+/// The evidence of nodes, with `--nodes`.
 #[derive(Default, Debug)]
 pub(super) struct NodeEvidence {
     latest: Option<Arc<Evidence>>,
-    /// When it came.
+    /// When it was taken.
     at: Option<UnixTime>,
-    /// Whether nodes are asked and have not answered yet.
+    /// Whether evidence of nodes is still awaited.
     awaited: bool,
 }
 
@@ -49,7 +49,7 @@ impl NodeEvidence {
 }
 
 impl Inventory {
-    /// What workloads run, as nodes are asked for it; `None` until there is a complete picture.
+    /// The images in use, to select evidence of nodes by; `None` before the initial sync.
     #[must_use]
     pub fn asked(&self) -> Option<WantedImages> {
         let is_complete = self.sources.have_answered();
@@ -74,7 +74,7 @@ impl Inventory {
                 elsewhere.insert(image.clone());
             }
         }
-        // Where some node pulls a short name from another registry, nobody knows where the next one does.
+        // If some node pulls a short name from another registry, other nodes may do so too.
         for images in asked.tags.values_mut() {
             images.retain(|image| !elsewhere.contains(image));
         }
@@ -82,7 +82,7 @@ impl Inventory {
         asked
     }
 
-    /// What containers of pods have in common, each combination once.
+    /// The identities of all containers, each once.
     fn identities_in_use(&self) -> impl Iterator<Item = &ContainerIdentity> {
         let mut seen = Vec::new();
         let containers = self.pods.iter().flat_map(|(_, entry)| &entry.record.containers);
@@ -102,19 +102,20 @@ impl Inventory {
         self.nodes.latest.as_ref()
     }
 
-    /// Takes over what nodes say. Every workload that it may concern counts as changed.
+    /// Sets the evidence of nodes. Every workload that it may concern counts as changed.
     pub fn take_evidence(&mut self, evidence: Arc<Evidence>, now: UnixTime) {
         self.catch_up(now);
         self.nodes = NodeEvidence { latest: Some(evidence), at: Some(now), awaited: false };
         self.evidence_changed(now);
     }
 
-    /// From now on nodes are asked. Until they answer, two digests are no skew of a template: they may be names of one image.
+    /// Marks evidence of nodes as awaited. Until it comes, two digests are no skew of a template: they may name one
+    /// image.
     pub fn await_evidence(&mut self) {
         self.nodes.awaited = self.nodes.latest.is_none();
     }
 
-    /// Nodes do not answer: what is said is what is said without them.
+    /// Ends the wait for nodes that do not respond: reports are as without `--nodes`.
     pub fn give_up_evidence(&mut self, now: UnixTime) {
         if std::mem::take(&mut self.nodes.awaited) {
             self.catch_up(now);
@@ -122,7 +123,7 @@ impl Inventory {
         }
     }
 
-    /// Whether a skew began that the latest evidence could not know.
+    /// Whether a skew began after the latest evidence.
     #[must_use]
     pub fn wants_evidence(&self) -> bool {
         let Some(at) = self.nodes.at else { return true };
@@ -131,7 +132,7 @@ impl Inventory {
             .any(|(_, record)| record.memory.skews().iter().any(|skew| skew.since.plus(REPORTED_WITHIN) >= at))
     }
 
-    /// Every workload that evidence may concern counts as changed.
+    /// Marks every workload that evidence may concern as changed.
     pub(super) fn evidence_changed(&mut self, now: UnixTime) {
         let concerned: Vec<u32> =
             self.workloads.iter().filter(|(_, record)| self.is_divided(&record.memory)).map(|(at, _)| at).collect();
@@ -144,7 +145,7 @@ impl Inventory {
         self.take_in(now, ObservedBy::Event);
     }
 
-    /// Whether two containers of one name run what has two digests, or nobody looked at them yet.
+    /// Whether two containers of one name run an image with two digests, or have not been compared yet.
     pub(super) fn is_divided(&self, memory: &WorkloadMemory) -> bool {
         let mut known: Vec<(Symbol, Symbol)> = Vec::new();
         !memory.observed
@@ -156,8 +157,8 @@ impl Inventory {
             })
     }
 
-    /// Containers that stand for all of their image under a template hash, once for each node that runs it; and those nodes. As
-    /// they came where nobody asks nodes.
+    /// Containers that represent all of their image under a template hash, once per node; and those nodes. Without
+    /// `--nodes`, the containers unchanged.
     pub(super) fn on_their_nodes<'a>(
         &'a self,
         record: &WorkloadRecord,
@@ -191,7 +192,7 @@ impl Inventory {
         (on_nodes, nodes)
     }
 
-    /// Tags that workloads run and that stand for several images on nodes.
+    /// Tags in use that stand for several images on nodes.
     pub(super) fn cached_tags(&self) -> Vec<CachedTag> {
         self.nodes.latest().map(|evidence| evidence.divided_tags().to_vec()).unwrap_or_default()
     }

@@ -1,4 +1,4 @@
-//! Records into their places, and out of them.
+//! Adds and removes records.
 
 use super::intern::Symbol;
 use super::owners::{Owner, OwnerObject, Placement, RevisionEntry};
@@ -10,13 +10,13 @@ use crate::objects::{Resource, Uid};
 use crate::report::facts::ControllerKind;
 use crate::time::UnixTime;
 
-/// A pod in its place.
+/// The record of a pod and its position in the inventory.
 #[derive(Debug)]
 pub(super) struct PodEntry {
     pub(super) uid: Uid,
     pub(super) owner: u32,
     pub(super) scope: u8,
-    /// Named by the list in progress.
+    /// Whether the list in progress named it.
     pub(super) seen: bool,
     pub(super) record: PodRecord,
 }
@@ -27,7 +27,7 @@ impl Identified for PodEntry {
     }
 }
 
-/// What is kept of an object, and whom it belongs to.
+/// The record of an object, with its owner.
 #[derive(Debug)]
 pub(super) enum Record {
     Pod { uid: Uid, owner: OwnerKey, record: PodRecord },
@@ -43,7 +43,7 @@ impl Owner {
 }
 
 impl Inventory {
-    /// Puts a record into its place; one that says nothing new stops here.
+    /// Adds or updates a record; one without changes has no effect.
     pub(super) fn put(&mut self, source: Source, record: Record, now: UnixTime) {
         let scope = source.namespace;
         match record {
@@ -82,7 +82,7 @@ impl Inventory {
             }
             self.learn_aliases(owner, &aliases);
             if before.is_some() {
-                // Whether pods of an unknown owner are on their way out decides where they are counted.
+                // Whether an unknown owner's pods are terminating decides where they count.
                 self.place(owner, now);
                 self.touch_owner(owner);
             }
@@ -104,7 +104,7 @@ impl Inventory {
         self.touch_owner(owner);
     }
 
-    /// The workload that the pods of an owner count in.
+    /// The workload in which an owner's pods count.
     fn placed(&self, owner: u32) -> Option<u32> {
         match self.owners.get(owner)?.placed {
             Placement::Workload(workload) => Some(workload),
@@ -112,7 +112,7 @@ impl Inventory {
         }
     }
 
-    /// `record` is what is known of a pod that is gone.
+    /// `record` is the last state of a deleted pod.
     fn take_pod_from(&mut self, owner: u32, pod: u32, record: Option<&PodRecord>, now: UnixTime) {
         if let (Some(record), Some(workload)) = (record, self.placed(owner)) {
             self.queue_pod_update(workload, owner, Some(record), None, now);
@@ -131,8 +131,8 @@ impl Inventory {
         self.owners.release(owner);
     }
 
-    /// Notes that a pod of a template was seen Ready: the template works, and can be gone back to. It is kept with the
-    /// template's own object, so that it lasts as long as that can be gone back to, and no longer.
+    /// Records that a template has a Ready pod: it works, and can be rolled back to. The record is part of the
+    /// template's own object, so it lasts as long as that object.
     fn note_ready(&mut self, owner: u32, hash: Symbol) {
         let Some(owner) = self.owners.get_mut(owner) else { return };
         let template = match &mut owner.object {
@@ -149,7 +149,7 @@ impl Inventory {
         }
     }
 
-    /// The same for all pods that an owner has.
+    /// The same for all pods of an owner.
     pub(super) fn note_ready_pods(&mut self, owner: u32) {
         let pods = self.owners.get(owner).map_or(&[][..], Owner::pods);
         let ready = pods.iter().filter_map(|pod| self.pods.get(*pod)).filter(|pod| pod.record.ready);
@@ -161,8 +161,8 @@ impl Inventory {
         }
     }
 
-    /// Whether a pod that an owner has is Ready, and of this template: watches are not ordered against each other, so pods may
-    /// come before their template.
+    /// Whether an owner has a Ready pod of this template. Watches are not ordered among each other, so pods may come
+    /// before their template.
     fn has_ready_pod(&self, owner: u32, hash: Symbol) -> bool {
         let pods = self.owners.get(owner).map_or(&[][..], Owner::pods);
         pods.iter().filter_map(|pod| self.pods.get(*pod)).any(|pod| pod.record.ready && pod.record.hash == hash)
@@ -225,7 +225,7 @@ impl Inventory {
         }
     }
 
-    /// A Rollout refers to another Deployment than before. Whether that Deployment is a workload depends on it.
+    /// A Rollout's reference to a Deployment changed. It decides whether that Deployment is a workload.
     fn refer(&mut self, namespace: Symbol, before: Symbol, now: Symbol) {
         if before == now {
             return;
@@ -242,7 +242,7 @@ impl Inventory {
         }
     }
 
-    /// Lists a controller's object under the workload of its name.
+    /// Adds a controller's object to the workload of its name.
     fn attach_controller(&mut self, at: u32, key_before: OwnerKey) {
         self.detach_controller(at, key_before);
         let Some(owner) = self.owners.get(at) else { return };
@@ -287,7 +287,7 @@ impl Inventory {
         self.queue_owner_update(owner);
     }
 
-    /// Takes an object out.
+    /// Removes an object.
     pub(super) fn remove(&mut self, resource: Resource, uid: Uid, now: UnixTime) {
         match resource {
             Resource::Pods => {
@@ -323,7 +323,7 @@ impl Inventory {
         let before = workload_reference(&object);
         self.refer(key.namespace, before, Symbol::EMPTY);
         self.detach_controller(at, key);
-        // With `revisionHistoryLimit: 0` a ReplicaSet goes before its last pods do. Whose they are is known.
+        // With `revisionHistoryLimit: 0` a ReplicaSet goes before its last pods. Their owner is known.
         if self.owners.get(at).is_some_and(|owner| owner.pods().is_empty()) {
             self.owners.set_parent(at, None);
         }
@@ -331,8 +331,8 @@ impl Inventory {
         self.owners.release(at);
     }
 
-    /// Places everything anew: what can be expected has changed. Nothing hangs on a ReplicaSet without pods, and most
-    /// owners are such history.
+    /// Recomputes all placements, because the expected objects changed. A ReplicaSet without pods has no dependents,
+    /// and most owners are such history.
     pub(super) fn place_everything(&mut self, now: UnixTime) {
         let counts = |owner: &Owner| owner.key.kind != WorkloadKind::ReplicaSet || !owner.pods().is_empty();
         let all: Vec<u32> = self.owners.iter().filter(|(_, owner)| counts(owner)).map(|(at, _)| at).collect();
@@ -343,7 +343,7 @@ impl Inventory {
     }
 }
 
-/// The Deployment a Rollout's `spec.workloadRef` names.
+/// The Deployment in a Rollout's `spec.workloadRef`.
 fn workload_reference(object: &OwnerObject) -> Symbol {
     match object {
         OwnerObject::Controller(record) => match &record.kind {

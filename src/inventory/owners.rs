@@ -1,7 +1,7 @@
-//! Who owns what: nodes for every object that owns pods, and the workload each node's pods belong to.
+//! Owners of pods, and the workload of each owner's pods.
 //!
-//! Watches are not ordered against each other, so a node may be named by a pod or a ReplicaSet before its own object
-//! has come. Until then its pods are held out, so that no scrape names a ReplicaSet that has a Deployment.
+//! Watches are not ordered among each other, so a pod or ReplicaSet may name an owner before the owner's object comes.
+//! Until then the pods are held back, so that no scrape names a ReplicaSet that has a Deployment.
 
 use super::ended::ObservedBy;
 use super::records::{ControllerRecord, OwnerKey, TemplateRecord};
@@ -12,28 +12,28 @@ use crate::objects::{OwnerReference, Resource, Uid};
 use crate::time::UnixTime;
 use std::collections::BTreeMap;
 
-/// How long pods wait for an owner that has not come, in seconds.
+/// How long pods wait for a missing owner, in seconds.
 pub(super) const HOLD: u32 = 30;
 
-/// An object that owns pods, or is named as an owner.
+/// An object that owns pods, or that an owner reference names.
 #[derive(Debug)]
 pub(super) struct Owner {
     pub(super) key: OwnerKey,
-    /// The position of its namespace among the configured ones.
+    /// Position of its namespace among the configured ones.
     pub(super) scope: u8,
-    /// Named by the list in progress.
+    /// Whether the list in progress named it.
     pub(super) seen: bool,
     pub(super) object: OwnerObject,
-    /// Since when it is named but has not come; `None` once it was seen.
+    /// Since when it is named but missing; `None` once it was seen.
     pub(super) missing_since: Option<UnixTime>,
-    /// A ReplicaSet's Deployment or Rollout.
+    /// The Deployment or Rollout of a ReplicaSet.
     pub(super) parent: Option<u32>,
-    /// Most ReplicaSets are history and have neither pods nor kin.
+    /// Most ReplicaSets are history and have none.
     pub(super) dependents: Option<Box<Dependents>>,
     pub(super) placed: Placement,
 }
 
-/// What the object says, once it has come.
+/// The object itself, once it was seen.
 #[derive(PartialEq, Debug)]
 pub(super) enum OwnerObject {
     Missing,
@@ -41,7 +41,7 @@ pub(super) enum OwnerObject {
     Controller(Box<ControllerRecord>),
 }
 
-/// What hangs on an owner.
+/// The objects that belong to an owner.
 #[derive(Default, Debug)]
 pub(super) struct Dependents {
     /// Its own pods.
@@ -61,12 +61,12 @@ pub(super) struct RevisionEntry {
     pub(super) template: TemplateRecord,
 }
 
-/// Where the pods of an owner are counted.
+/// Where an owner's pods are counted.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(super) enum Placement {
-    /// Nowhere: it owns none, or what would tell cannot be read.
+    /// Nowhere: it has none, or its owner cannot be read.
     Nowhere,
-    /// Nowhere yet: an owner is expected.
+    /// Nowhere yet: their owner is awaited.
     Awaiting,
     /// In this workload.
     Workload(u32),
@@ -83,7 +83,7 @@ impl Owner {
         self.dependents.as_ref().map_or(&[], |dependents| &dependents.pods)
     }
 
-    /// Takes something from its kin, and lets go of what is left if that is nothing.
+    /// Removes something from its dependents, and frees them if none is left.
     pub(super) fn without(&mut self, take: impl FnOnce(&mut Dependents)) {
         if let Some(dependents) = self.dependents.as_mut() {
             take(dependents);
@@ -95,7 +95,7 @@ impl Owner {
 }
 
 impl Inventory {
-    /// Who an owner reference names. Most events name an owner that is known.
+    /// The key of an owner reference. Most events name a known owner.
     pub(super) fn owner_key(&mut self, reference: &OwnerReference<'_>, namespace: &str) -> OwnerKey {
         let known = self.owners.find(reference.uid).and_then(|at| self.owners.get(at));
         if let Some(known) = known.filter(|known| !known.key.name.is_empty()) {
@@ -110,21 +110,21 @@ impl Inventory {
         }
     }
 
-    /// Whether a kind is watched and can be read in this scope, so that an object of it can be expected to come.
+    /// Whether a kind is watched and readable in this scope, so that its objects can be awaited.
     fn readable(&self, kind: WorkloadKind, scope: u8) -> bool {
         Resource::of_workload(kind)
             .is_some_and(|resource| self.sources.is_readable(Source { resource, namespace: scope }))
     }
 
-    /// Whether an owner that has not been seen may still come.
+    /// Whether an unseen owner may still come.
     fn is_expected(&self, owner: &Owner, now: UnixTime) -> bool {
         self.expected_until(owner).is_some_and(|until| now < until)
     }
 
-    /// Until when an owner that has not been seen may still come: until its watch has stood for a while without it, and for ever as
-    /// long as its watch does not stand. `None` if it is not waited for.
+    /// Until when an unseen owner may still come: some time after its watch is established, and without limit while it
+    /// is not. `None` if it is not awaited.
     fn expected_until(&self, owner: &Owner) -> Option<UnixTime> {
-        // A ReplicaSet that is known to have had a Deployment is not waited for.
+        // A ReplicaSet that is known to have had a Deployment is not awaited.
         if !self.waits
             || owner.object != OwnerObject::Missing
             || owner.parent.is_some()
@@ -132,19 +132,19 @@ impl Inventory {
         {
             return None;
         }
-        // An owner that was seen and is gone is not waited for either.
+        // An owner that was seen and deleted is not awaited either.
         let missing_since = owner.missing_since?;
         if owner.key.kind != WorkloadKind::ReplicaSet {
             return Some(missing_since.plus(HOLD));
         }
-        // Any other owner is the workload, seen or not. A ReplicaSet may have a Deployment, so nothing is named after it
-        // as long as podskew could not have seen it.
+        // Any other owner is the workload itself, seen or not. A ReplicaSet may have a Deployment, so no workload is
+        // named after an unseen one while podskew could not have seen it.
         let source = Source { resource: Resource::ReplicaSets, namespace: owner.scope };
         let live_since = self.sources.live_since(source);
         Some(live_since.map_or(UnixTime::LAST, |since| since.max(missing_since).plus(HOLD)))
     }
 
-    /// Places the pods of owners that are not waited for any longer, as of the moment when that came to be so.
+    /// Places the pods of owners whose wait is over, as of the end of the wait.
     pub(super) fn end_waits(&mut self, now: UnixTime) {
         let due = |at: u32| {
             let owner = self.owners.get(at)?;
@@ -160,7 +160,7 @@ impl Inventory {
         }
     }
 
-    /// How many objects of each resource own pods and were not seen; of ControllerRevisions, how many owners have none.
+    /// Number of unseen objects that own pods, by resource; for ControllerRevisions, the number of owners without any.
     #[must_use]
     pub fn missing(&self) -> BTreeMap<Resource, u64> {
         let mut missing = BTreeMap::new();
@@ -181,7 +181,7 @@ impl Inventory {
         missing
     }
 
-    /// Where the pods of this owner ought to be counted now.
+    /// Where this owner's pods should be counted now.
     fn place_for(&mut self, at: u32, now: UnixTime) -> Placement {
         let Some(owner) = self.owners.get(at) else {
             return Placement::Nowhere;
@@ -191,7 +191,7 @@ impl Inventory {
         }
         let missing_replica_set = owner.key.kind == WorkloadKind::ReplicaSet && owner.object == OwnerObject::Missing;
         if missing_replica_set && !self.readable(WorkloadKind::ReplicaSet, owner.scope) {
-            // Whether a Deployment stands behind it cannot be known.
+            // Whether it has a Deployment is unknown.
             return Placement::Nowhere;
         }
         if self.is_expected(owner, now) {
@@ -199,7 +199,7 @@ impl Inventory {
         }
         let is_going = |at: &u32| self.pods.get(*at).is_some_and(|pod| pod.record.terminating);
         if missing_replica_set && owner.parent.is_none() && owner.pods().iter().all(is_going) {
-            // The last of what was deleted: no workload of its own.
+            // The last pods of a deleted object are no workload.
             return Placement::Nowhere;
         }
         let top = match owner.parent.and_then(|parent| self.owners.get(parent)) {
@@ -210,7 +210,7 @@ impl Inventory {
         Placement::Workload(self.workload(top))
     }
 
-    /// Counts the pods of this owner where they belong now.
+    /// Counts this owner's pods where they belong now.
     pub(super) fn place(&mut self, at: u32, now: UnixTime) {
         let place = self.place_for(at, now);
         let Some(before) = self.owners.set_placed(at, place).filter(|before| *before != place) else { return };
@@ -228,7 +228,7 @@ impl Inventory {
         }
     }
 
-    /// Places the pods of this owner and of its ReplicaSets anew.
+    /// The same for the pods of its ReplicaSets, too.
     pub(super) fn place_with_children(&mut self, at: u32, now: UnixTime) {
         self.place(at, now);
         let children = self
@@ -241,33 +241,33 @@ impl Inventory {
         }
     }
 
-    /// The workload that goes by an owner's name.
+    /// The workload with an owner's name.
     pub(super) fn workload(&mut self, key: OwnerKey) -> u32 {
         self.workloads.find_or_insert(key.workload_name(), self.waits)
     }
 
-    /// Notes that something about the workload of this owner's pods changed, or about the one that goes by its name.
+    /// Marks the workload of this owner's pods, and the workload of its name, as changed.
     pub(super) fn touch_owner(&mut self, at: u32) {
         for workload in self.workloads_of(at).into_iter().flatten() {
             self.workloads.touch(workload);
         }
     }
 
-    /// The same where that is to be taken in.
+    /// The same, and queues an update of their observations.
     pub(super) fn queue_owner_update(&mut self, at: u32) {
         for workload in self.workloads_of(at).into_iter().flatten() {
             self.workloads.queue_update(workload);
         }
     }
 
-    /// The same where pods may have come to belong to another object.
+    /// The same, where pods may have changed their owner.
     pub(super) fn queue_full_owner_update(&mut self, at: u32) {
         for workload in self.workloads_of(at).into_iter().flatten() {
             self.workloads.queue_full_update(workload);
         }
     }
 
-    /// The workload of this owner's pods, and the one that goes by its name.
+    /// The workload of this owner's pods, and the workload of its name.
     fn workloads_of(&self, at: u32) -> [Option<u32>; 2] {
         let Some((owner, top)) = self.owners.get(at).zip(self.owners.top(at)) else { return [None; 2] };
         let placed = match owner.placed {

@@ -1,4 +1,4 @@
-//! Who owns what: the owners, which of them hang on which, and what is waited for.
+//! Owners, the relations between them, and those that are awaited.
 
 use super::intern::Symbol;
 use super::owners::{Dependents, Owner, OwnerObject, Placement};
@@ -10,17 +10,17 @@ use crate::time::UnixTime;
 use hashbrown::HashMap;
 use std::collections::BTreeSet;
 
-/// Every object that owns pods or ReplicaSets, or is named as an owner.
+/// Every object that owns pods or ReplicaSets, or that an owner reference names.
 #[derive(Default, Debug)]
 pub(super) struct Ownership {
     owners: ByUid<Owner>,
     /// The owner of each ControllerRevision.
     revisions: HashMap<Uid, u32>,
-    /// Owners whose pods are held out.
+    /// Owners whose pods are held back.
     awaiting: BTreeSet<u32>,
-    /// Deployments that a Rollout's `spec.workloadRef` names, by namespace and name, and by how many.
+    /// Deployments that Rollouts refer to by `spec.workloadRef`: namespace, name and number of Rollouts.
     referenced: HashMap<(Symbol, Symbol), u32>,
-    /// How many objects of each kind have come.
+    /// Number of seen objects by kind.
     objects: HashMap<WorkloadKind, usize>,
 }
 
@@ -29,7 +29,7 @@ impl Ownership {
         self.owners.len()
     }
 
-    /// How many records of whatever kind it holds.
+    /// Number of records of all types.
     pub(super) fn held(&self) -> usize {
         self.owners.len() + self.revisions.len() + self.referenced.len()
     }
@@ -54,7 +54,7 @@ impl Ownership {
         self.owners.iter_mut()
     }
 
-    /// The position of this owner, which is made now if nothing named it before.
+    /// Returns the position of this owner, and adds it if it is new.
     pub(super) fn find_or_insert(&mut self, key: OwnerKey, scope: u8, now: UnixTime) -> u32 {
         if let Some(at) = self.owners.find(key.uid) {
             if let Some(owner) = self.owners.get_mut(at).filter(|owner| owner.key.name.is_empty()) {
@@ -74,7 +74,7 @@ impl Ownership {
         })
     }
 
-    /// Forgets an owner that nothing names any more.
+    /// Removes an owner that nothing names any more.
     pub(super) fn release(&mut self, at: u32) {
         let Some(owner) = self.owners.get(at) else { return };
         if owner.object == OwnerObject::Missing && owner.dependents.is_none() {
@@ -83,7 +83,7 @@ impl Ownership {
         }
     }
 
-    /// Ties a ReplicaSet to its Deployment or Rollout, or unties it; returns whether that changed anything.
+    /// Sets or clears the Deployment or Rollout of a ReplicaSet; returns whether that changed.
     pub(super) fn set_parent(&mut self, child: u32, parent: Option<u32>) -> bool {
         let Some(owner) = self.owners.get_mut(child) else {
             return false;
@@ -104,13 +104,13 @@ impl Ownership {
         true
     }
 
-    /// The workload's own object of an owner's pods: its parent, or the owner itself.
+    /// The workload's own object: the owner's parent, or the owner itself.
     pub(super) fn top(&self, at: u32) -> Option<&Owner> {
         let owner = self.owners.get(at)?;
         Some(owner.parent.and_then(|parent| self.owners.get(parent)).unwrap_or(owner))
     }
 
-    /// Says where the pods of an owner are counted from now on; returns where they were.
+    /// Sets where an owner's pods are counted; returns the previous placement.
     pub(super) fn set_placed(&mut self, at: u32, placed: Placement) -> Option<Placement> {
         let before = std::mem::replace(&mut self.owners.get_mut(at)?.placed, placed);
         if placed == Placement::Awaiting {
@@ -121,12 +121,12 @@ impl Ownership {
         Some(before)
     }
 
-    /// The owners whose pods are held out.
+    /// Owners whose pods are held back.
     pub(super) fn awaiting(&self) -> impl ExactSizeIterator<Item = u32> {
         self.awaiting.iter().copied()
     }
 
-    /// A Rollout refers to a Deployment, or no more.
+    /// Adds or removes a Rollout's reference to a Deployment.
     pub(super) fn refer(&mut self, namespace: Symbol, deployment: Symbol, refers: bool) {
         let count = self.referenced.entry((namespace, deployment)).or_default();
         *count = if refers { *count + 1 } else { count.saturating_sub(1) };
@@ -140,18 +140,18 @@ impl Ownership {
         self.referenced.contains_key(&(namespace, deployment))
     }
 
-    /// An object came.
+    /// Counts a new object.
     pub(super) fn count_one(&mut self, kind: WorkloadKind) {
         *self.objects.entry(kind).or_default() += 1;
     }
 
-    /// An object went.
+    /// Counts a deleted object.
     pub(super) fn discount_one(&mut self, kind: WorkloadKind) {
         let count = self.objects.entry(kind).or_default();
         *count = count.saturating_sub(1);
     }
 
-    /// How many objects of a resource other than pods have come.
+    /// Number of seen objects of a resource other than pods.
     pub(super) fn count(&self, resource: Resource) -> usize {
         match resource.workload_kind() {
             Some(kind) => self.objects.get(&kind).copied().unwrap_or(0),
@@ -160,17 +160,17 @@ impl Ownership {
         }
     }
 
-    /// Says whose a ControllerRevision is; returns whose it was.
+    /// Sets the owner of a ControllerRevision; returns the previous one.
     pub(super) fn set_owner_of_revision(&mut self, uid: Uid, owner: u32) -> Option<u32> {
         self.revisions.insert(uid, owner)
     }
 
-    /// Whose a ControllerRevision is.
+    /// The owner of a ControllerRevision.
     pub(super) fn owner_of_revision(&self, uid: Uid) -> Option<u32> {
         self.revisions.get(&uid).copied()
     }
 
-    /// Takes a ControllerRevision out; returns whose it was.
+    /// Removes a ControllerRevision; returns its owner.
     pub(super) fn remove_revision(&mut self, uid: Uid) -> Option<u32> {
         let at = self.revisions.remove(&uid)?;
         if let Some(owner) = self.owners.get_mut(at) {
@@ -179,7 +179,7 @@ impl Ownership {
         Some(at)
     }
 
-    /// Moves everything that hangs on an owner to another; returns the pods and the ReplicaSets among it.
+    /// Moves all dependents of an owner to another; returns the moved pods and ReplicaSets.
     pub(super) fn adopt(&mut self, from: u32, to: u32) -> Option<Dependents> {
         let dependents = self.owners.get_mut(from).filter(|_| from != to)?.dependents.take()?;
         for revision in &dependents.revisions {
@@ -193,7 +193,7 @@ impl Ownership {
         Some(*dependents)
     }
 
-    /// Gives back memory; a table keeps room for as much again.
+    /// Returns unused memory; a table keeps room to double.
     pub(super) fn shrink(&mut self) {
         self.owners.shrink();
         self.revisions.shrink_to(2 * self.revisions.len());

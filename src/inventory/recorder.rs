@@ -1,4 +1,4 @@
-//! Makes records of objects: knows which containers, labels and messages count.
+//! Creates records of objects, with the containers, labels and messages that count.
 
 use super::container_identity::{ContainerIdentity, DescribedContainer, IdentityTable, ImageIdRecord};
 use super::intern::{Interner, Symbol};
@@ -13,25 +13,25 @@ use crate::report::facts::{
 use crate::report::{Name, named_in};
 use std::num::NonZeroU32;
 
-/// Makes records: knows which containers and labels count.
+/// Creates records.
 pub(super) struct Recorder<'i> {
     pub(super) strings: &'i mut Interner,
     pub(super) identities: &'i mut IdentityTable,
     pub(super) settings: &'i Settings,
-    /// How many bytes of messages may still be kept.
+    /// Bytes of messages that may still be kept.
     pub(super) message_bytes_left: &'i mut usize,
 }
 
-/// Bytes of messages that are kept in all.
+/// Maximum bytes of messages in all.
 pub(super) const MESSAGE_BYTES: usize = 1 << 20;
 
-/// Bytes that are kept of a message.
+/// Maximum bytes of a message; the rest is cut off.
 const LONGEST_MESSAGE: usize = 256;
 
-/// Bytes that are kept of a reason, which is one word by the API's convention.
+/// Maximum bytes of a reason, which is one word by the API's convention.
 const LONGEST_REASON: usize = 64;
 
-/// The longest prefix of `text` that has at most `most` bytes and ends between characters.
+/// The longest prefix of `text` with at most `most` bytes that ends between characters.
 fn shortened(text: &str, most: usize) -> &str {
     let end = (0..=most.min(text.len())).rev().find(|end| text.is_char_boundary(*end));
     &text[..end.unwrap_or(0)]
@@ -73,13 +73,13 @@ impl Recorder<'_> {
         }
     }
 
-    /// A message as far as it is kept.
+    /// Returns the kept part of a message.
     fn message(&mut self, message: &str) -> Symbol {
         let message = shortened(message, LONGEST_MESSAGE);
         if !self.settings.messages {
             return Symbol::EMPTY;
         }
-        // What another pod says already takes no more.
+        // A message that another pod already has takes no more room.
         if let Some(known) = self.strings.find(message) {
             return known;
         }
@@ -135,7 +135,7 @@ impl Recorder<'_> {
         identity
     }
 
-    /// The configured labels' values; empty where absent.
+    /// Values of the configured labels; empty where absent.
     fn labels(&mut self, labels: &Labels<'_>) -> Symbol {
         let mut values = String::new();
         for wanted in &self.settings.pod_labels {
@@ -159,7 +159,7 @@ impl Recorder<'_> {
         images.into_boxed_slice()
     }
 
-    /// `keep_images` only where the images cannot be read from the controller's own, equal template.
+    /// Creates the record of a template. `keep_images` only if the controller's own, equal template does not have them.
     pub(super) fn template(
         &mut self,
         meta: &Meta<'_>,
@@ -210,7 +210,7 @@ impl Recorder<'_> {
         }
     }
 
-    /// `None` for an object that owns no pods by itself.
+    /// Creates the record of a controller; `None` for an object that owns no pods.
     pub(super) fn controller(&mut self, object: &Object<'_>) -> Option<ControllerRecord> {
         let meta = &object.meta;
         let observed = |generation: Option<i64>| match (generation, meta.generation) {
@@ -260,7 +260,7 @@ impl Recorder<'_> {
             Body::Rollout(rollout) => {
                 let kind = ControllerKind::Rollout(self.rollout(rollout));
                 let replicas = replicas(rollout.replicas, rollout.available_replicas);
-                // Older versions wrote no number: then nobody knows how far it is behind.
+                // Older versions wrote no number, so their lag is unknown.
                 let observed = rollout.observed_generation.map_or(Observed::Now, |number| observed(Some(number)));
                 (&rollout.template, replicas, observed, kind)
             }
@@ -307,7 +307,7 @@ fn count(number: i64) -> u32 {
     u32::try_from(number).unwrap_or(0)
 }
 
-/// Seconds for which Argo Rollouts keeps the pods of a template that was replaced (`DefaultScaleDownDelaySeconds`,
+/// Default seconds for which Argo Rollouts keeps the pods of a replaced template (`DefaultScaleDownDelaySeconds`,
 /// `utils/defaults/defaults.go`).
 const SCALE_DOWN_DELAY: u32 = 30;
 

@@ -1,4 +1,4 @@
-//! What is kept of each object: symbols and moments, tens of bytes a record.
+//! Records of objects: symbols and times, tens of bytes each.
 
 use super::container_identity::{ContainerIdentity, IdentityId, IdentityTable, ImageIdRecord};
 use super::intern::Symbol;
@@ -20,28 +20,28 @@ pub(super) struct PodRecord {
     pub(super) ready: bool,
     pub(super) never_ready: bool,
     pub(super) terminating: bool,
-    /// The configured labels' values, each followed by a newline: pods of one template share them.
+    /// Values of the configured labels, each followed by a newline. Pods of one template share the symbol.
     pub(super) labels: Symbol,
     pub(super) containers: Box<[ContainerRecord]>,
-    /// Why it is not Ready; most pods are, and have a null pointer here.
+    /// Why it is not Ready. Most pods are Ready and have a null pointer here.
     #[expect(clippy::box_collection, reason = "8 bytes in every pod instead of 16")]
     pub(super) waiting: Option<Box<Vec<WaitingFacts>>>,
 }
 
-/// A container that runs for the life of its pod.
+/// A container that runs for its pod's whole life.
 #[derive(Clone, Copy, PartialEq, Debug)]
 pub(super) struct ContainerRecord {
     pub(super) identity: IdentityId,
-    /// A hash of `containerID`; 0 if there is none. It is compared only with its predecessor's.
+    /// Hash of `containerID`; 0 without one. It is compared only with the previous one.
     pub(super) container_id: u32,
     pub(super) started: Option<UnixTime>,
 }
 
-/// A template in a workload's history: a ReplicaSet's or a ControllerRevision's.
+/// A template in a workload's history: a ReplicaSet or ControllerRevision.
 #[derive(PartialEq, Debug)]
 pub(super) struct TemplateRecord {
     pub(super) hash: Symbol,
-    /// Container names, each followed by a slash: the same few sets come again and again.
+    /// Container names, each followed by a slash; few distinct sets occur.
     pub(super) containers: Symbol,
     /// As in [`PodRecord::labels`].
     pub(super) labels: Symbol,
@@ -50,13 +50,13 @@ pub(super) struct TemplateRecord {
     pub(super) created: Option<UnixTime>,
     pub(super) written: Option<UnixTime>,
     pub(super) reused: bool,
-    /// A pod of it was seen Ready.
+    /// Whether a pod of it was Ready.
     pub(super) worked: bool,
-    /// One more than `spec.replicas` of a ReplicaSet; `None` of more than 65 534.
+    /// `spec.replicas` of a ReplicaSet plus 1; `None` above 65 534.
     pub(super) replicas: Option<NonZeroU16>,
-    /// Only of a ReplicaSet.
+    /// Only for ReplicaSets.
     pub(super) scale_down_deadline: Option<UnixTime>,
-    /// Only where they cannot be read from the controller's own, equal template.
+    /// Only if the controller's own, equal template does not have them.
     pub(super) images: Option<Box<[ImageRecord]>>,
 }
 
@@ -82,8 +82,8 @@ pub(super) struct ControllerRecord {
 }
 
 impl PodRecord {
-    /// Keeps what is known of containers that still run although their `imageID` changed: a changed `imageID` is another
-    /// name for the same bytes, not a deploy (rows 6 and 7). Hands out the pairs of names.
+    /// Keeps the identity of containers that still run although their `imageID` changed: that is another name for the
+    /// same bytes, not a deploy (rows 6 and 7). Passes the pairs of digests to `alias`.
     pub(super) fn remember(
         &mut self,
         before: &PodRecord,
@@ -138,7 +138,7 @@ fn mark_images(images: &[ImageRecord], mark: &mut dyn FnMut(Symbol)) {
     }
 }
 
-/// Who owns a pod or a ReplicaSet, as its owner reference says.
+/// The owner of a pod or ReplicaSet, according to its owner reference.
 #[derive(Clone, Copy, PartialEq, Debug)]
 pub(super) struct OwnerKey {
     pub(super) uid: Uid,
@@ -149,7 +149,7 @@ pub(super) struct OwnerKey {
 }
 
 impl OwnerKey {
-    /// What its workload goes by: namespace, type and name.
+    /// Namespace, type and name of its workload.
     pub(super) fn workload_name(&self) -> (Symbol, Symbol, Symbol) {
         (self.namespace, self.workload_type, self.name)
     }

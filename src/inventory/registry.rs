@@ -1,4 +1,4 @@
-//! What registries say of images: which of it is asked for, and what changes with it.
+//! Evidence of registries: which images to ask for, and which workloads it changes.
 
 use super::Inventory;
 use super::container_identity::{IdentityId, ImageIdRecord};
@@ -13,46 +13,46 @@ use crate::time::UnixTime;
 use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::sync::Arc;
 
-/// What registries are asked for.
+/// The images to ask registries about.
 #[derive(Clone, Default, Debug)]
 pub struct AskedImages {
-    /// Each image that a started container runs, as pods have it; sorted by image.
+    /// Each image of a started container, as pods write it; sorted.
     pub images: Vec<AskedImage>,
-    /// What the containers of one name and template hash run, where that is more than one digest.
+    /// The digests of containers of one name and template hash, where there are several.
     pub skews: Vec<Vec<AskedDigest>>,
 }
 
-/// An image that started containers run.
+/// An image of started containers.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct AskedImage {
-    /// The image as pods have it.
+    /// The image as pods write it.
     pub image: Name,
-    /// What runs under it.
+    /// The digests that run under it.
     pub running: Vec<(DigestKind, Name)>,
-    /// Whether some of its containers are in digest skew.
+    /// Whether containers of it are in digest skew.
     pub in_skew: bool,
-    /// Whether a template has it with the pull policy `Always`.
+    /// Whether a template pulls it with the policy `Always`.
     pub always: bool,
-    /// Whether nodes are known to resolve its tag elsewhere than the registry that was asked.
+    /// Whether nodes resolve its tag elsewhere than the registry that was asked.
     pub contradicted: bool,
 }
 
-/// A digest that runs under an image.
+/// A digest under an image.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Debug)]
 pub struct AskedDigest {
     /// What kind of digest it is.
     pub kind: DigestKind,
     /// The digest.
     pub digest: Name,
-    /// The image, whose repository has it.
+    /// The image, which gives the repository.
     pub image: Name,
 }
 
-/// What is known of an image while the pods are gone through.
+/// Facts about an image, collected over all pods.
 #[derive(Default)]
 #[expect(clippy::struct_excessive_bools, reason = "each is a fact of its own")]
 struct ImageUsage {
-    /// What runs under it, and when the last container of each started.
+    /// The digests under it, and the last container start of each.
     digests: BTreeMap<(DigestKind, Name), Option<UnixTime>>,
     in_skew: bool,
     always: bool,
@@ -63,7 +63,7 @@ struct ImageUsage {
 }
 
 impl Inventory {
-    /// What workloads run, as registries are asked for it; `None` until there is a complete picture.
+    /// The images to ask registries about; `None` before the initial sync.
     #[must_use]
     pub fn asked_images(&self) -> Option<AskedImages> {
         if !self.sources.have_answered() {
@@ -110,7 +110,7 @@ impl Inventory {
         Some(AskedImages { images, skews })
     }
 
-    /// Takes in what the containers of one name run under one template hash.
+    /// Adds the images of the containers of one name and template hash.
     fn ask_for(
         &self,
         identities: &BTreeMap<IdentityId, Option<UnixTime>>,
@@ -124,7 +124,7 @@ impl Inventory {
             let image = self.strings.name(identity.image);
             let running = images.entry(identity.image).or_default();
             let repository = self.strings.name(identity.repository);
-            // A digest beside the tag does not make the name less short.
+            // A digest after the tag leaves the name short.
             let name = image.split_once('@').map_or(&**image, |(name, _)| name);
             if let Some(reference) = TagReference::parse(name) {
                 let is_of = reference.is_of(repository);
@@ -149,7 +149,7 @@ impl Inventory {
         }
     }
 
-    /// Whether a container asked for the image's tag after it moved, and runs what it stood for before.
+    /// Whether a container pulled the image's tag after it moved, and runs its old content.
     fn is_contradicted(&self, image: Symbol, digests: &BTreeMap<(DigestKind, Name), Option<UnixTime>>) -> bool {
         let Some(evidence) = &self.registry else { return false };
         let Some(tag) = evidence.tags.get(self.strings.name(image)) else { return false };
@@ -160,13 +160,13 @@ impl Inventory {
         })
     }
 
-    /// Marks registries as asked. Until they answer, two digests are no skew of a template: they may be two builds of one image, and
-    /// an alert would fire at each start of podskew.
+    /// Marks evidence of registries as awaited. Until it comes, two digests are no skew of a template: they may be two
+    /// builds of one image, and an alert would fire at each start of podskew.
     pub fn await_registry(&mut self) {
         self.awaits_registry = self.registry.is_none();
     }
 
-    /// Ends the wait for registries that do not answer: reports are as without them.
+    /// Ends the wait for registries that do not respond: reports are as without `--registry`.
     pub fn give_up_registry(&mut self, now: UnixTime) {
         if std::mem::take(&mut self.awaits_registry) {
             self.catch_up(now);
@@ -180,7 +180,7 @@ impl Inventory {
         self.registry.as_ref()
     }
 
-    /// Takes over what registries say. Every workload that it may concern counts as changed.
+    /// Sets the evidence of registries. Every workload that it may concern counts as changed.
     pub fn take_registry_evidence(&mut self, evidence: &Arc<RegistryEvidence>, now: UnixTime) {
         self.catch_up(now);
         let before = self.registry.replace(Arc::clone(evidence)).unwrap_or_default();

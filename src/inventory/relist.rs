@@ -1,7 +1,7 @@
-//! A list in progress: collected aside, so that the last complete picture stays until the new one is complete.
+//! A list in progress, collected aside: the previous objects stay until it is complete.
 //!
-//! A first list has no picture before it, and nobody sees anything of the cluster until it has ended: its objects take their
-//! places at once, where each finds those that came before, and not all of them at its end while everybody waits.
+//! The initial list has no previous objects, and nothing is published before it ends. So its objects are added at once,
+//! each as it comes, and not all at the end while everything waits.
 
 use super::objects::Record;
 use super::owners::OwnerObject;
@@ -12,13 +12,13 @@ use crate::time::UnixTime;
 use hashbrown::HashSet;
 use std::collections::VecDeque;
 
-/// The objects of a list so far. A list of everything is never held twice: a pod that is as it was is named only, and
-/// the others stand in pieces that are freed one by one as they are taken over.
+/// The objects of a list so far. The inventory never holds a full list twice: unchanged pods are only named, and the
+/// others are stored in chunks that are freed one by one when they are added.
 #[derive(Default, Debug)]
 pub(super) struct Relist {
     same: Vec<Uid>,
     pieces: VecDeque<Vec<Record>>,
-    /// Pods that were known and came different: should they come once more, the last word counts.
+    /// Known pods that came changed. If such a pod comes again, the last state counts.
     changed: HashSet<Uid>,
 }
 
@@ -49,7 +49,7 @@ impl Relist {
 }
 
 impl Inventory {
-    /// Notes an object of the list in progress.
+    /// Adds an object of the list in progress.
     pub(super) fn list(&mut self, source: Source, record: Record, now: UnixTime) {
         let Some((relist, is_first)) = self.sources.list_in_progress(source) else { return };
         if is_first {
@@ -70,9 +70,9 @@ impl Inventory {
         relist.push(record);
     }
 
-    /// Takes over a complete list: what it names is put, what it does not name is gone.
+    /// Applies a complete list: adds what it names and removes what it does not.
     pub(super) fn replace(&mut self, source: Source, relist: Relist, now: UnixTime) {
-        // Events since the last list have marked what they touched.
+        // Events since the last list have marked the objects that they touched.
         self.unseen(source);
         for uid in relist.same {
             if let Some(entry) = self.pods.find(uid).and_then(|at| self.pods.get_mut(at)) {
@@ -85,14 +85,14 @@ impl Inventory {
         self.settle(source, now);
     }
 
-    /// What a complete list did not name is gone.
+    /// Removes the objects that a complete list did not name.
     pub(super) fn settle(&mut self, source: Source, now: UnixTime) {
         for uid in self.unseen(source) {
             self.remove(source.resource, uid, now);
         }
     }
 
-    /// The objects of this source that the list did not name; forgets which ones it named.
+    /// Returns the objects of this source that the list did not name, and resets the marks.
     pub(super) fn unseen(&mut self, source: Source) -> Vec<Uid> {
         let mut gone = Vec::new();
         let mut note = |seen: &mut bool, uid: Uid| {

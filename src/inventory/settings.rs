@@ -1,31 +1,31 @@
-//! What the inventory leaves out and what it looks at more closely, as configured.
+//! Options of the inventory.
 
 use std::time::Duration;
 
 /// The options that decide which objects count.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Settings {
-    /// Namespaces whose objects are left out.
+    /// Namespaces to exclude.
     pub exclude_namespaces: Vec<String>,
-    /// Names of containers that are left out of every comparison.
+    /// Names of containers to exclude from every comparison.
     pub ignore_containers: Vec<String>,
     /// Label keys of pods and templates whose values become `label_*`.
     pub pod_labels: Vec<PodLabel>,
     /// Whether Jobs are workloads.
     pub jobs: bool,
-    /// Kinds that are workloads although their pods carry no hash label.
+    /// Kinds that are workloads although their pods have no hash label.
     pub workload_kinds: Vec<CustomKind>,
-    /// How long a StatefulSet or DaemonSet may stand still in the middle of a rollout before it is stalled.
+    /// Time without progress after which a StatefulSet's or DaemonSet's rollout is stalled.
     pub stalled_after: Duration,
-    /// Whether to keep the images of templates in the history of Deployments, which nothing but that history tells.
+    /// Whether to keep the images of templates in the history of Deployments.
     pub images_of_history: bool,
-    /// Whether to keep what pods and workloads say in words about why they wait. Commands print it, and the page shows it where it
-    /// may.
+    /// Whether to keep the messages of pods and workloads about why they wait. Commands print them, and the page shows
+    /// them to those who may see them.
     pub messages: bool,
 }
 
 impl Settings {
-    /// Whether a container is left out of every comparison.
+    /// Whether a container is excluded from every comparison.
     pub(super) fn ignores(&self, container: &str) -> bool {
         self.ignore_containers.iter().any(|ignored| ignored == container)
     }
@@ -49,17 +49,17 @@ impl Default for Settings {
 /// A Kubernetes label key and the metric label it becomes.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct PodLabel {
-    /// The key as it stands on pods: `app.kubernetes.io/version`.
+    /// The key on pods: `app.kubernetes.io/version`.
     pub key: String,
-    /// The label's name on the metric: `label_app_kubernetes_io_version`.
+    /// The metric label: `label_app_kubernetes_io_version`.
     pub metric_label: String,
 }
 
 /// A kind of owner in the form `KIND.GROUP`.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct CustomKind {
-    /// The kind, as in `ownerReferences[].kind`; compared without regard to case.
+    /// `kind` in `ownerReferences`; compared case-insensitively.
     pub kind: String,
-    /// The API group without its version; empty for the core group. Compared without regard to case.
+    /// API group without its version; empty for the core group. Compared case-insensitively.
     pub group: String,
 }

@@ -1,32 +1,32 @@
-//! Records at stable positions, and where to find them by uid.
+//! Records at stable positions, with an index by uid.
 
 use crate::objects::Uid;
 use hashbrown::HashTable;
 use std::collections::BTreeSet;
 
-/// Values by number, in pieces. The lowest free place is taken first, and a piece in which nothing is left is given back, so
-/// that what comes and goes leaves no memory behind.
+/// Values by position, in chunks. An insert takes the lowest free position, and an empty chunk is freed, so that churn
+/// does not leave memory behind.
 #[derive(Debug)]
 pub(super) struct Slab<T> {
     pieces: Vec<Chunk<T>>,
-    /// The pieces in which there is a place.
+    /// Chunks with a free position.
     roomy: BTreeSet<u32>,
-    /// A piece in which nothing is left, kept for what comes next.
+    /// An empty chunk, kept for the next insert.
     spare: Option<u32>,
     len: usize,
 }
 
-/// Some places, one after the other; of a piece that was given back, none.
+/// A number of consecutive positions; none in a freed chunk.
 #[derive(Debug)]
 struct Chunk<T> {
     places: Vec<Option<T>>,
     free: Vec<u16>,
 }
 
-/// How many places a piece has: few enough that a vector which grows is never copied whole.
+/// Positions per chunk: few enough that growing a vector never copies everything.
 const PIECE: usize = 1024;
 
-/// There are far less than four thousand million values.
+/// There are far fewer than 2^32 values.
 fn number(at: usize) -> u32 {
     u32::try_from(at).unwrap_or(u32::MAX)
 }
@@ -46,7 +46,7 @@ impl<T> Chunk<T> {
         self.free.len() == self.places.len()
     }
 
-    /// The place within the piece.
+    /// The position within the chunk.
     fn insert(&mut self, value: T) -> usize {
         if let Some(at) = self.free.pop() {
             self.places[usize::from(at)] = Some(value);
@@ -124,7 +124,7 @@ impl<T> Slab<T> {
         self.len
     }
 
-    /// All numbers are below this.
+    /// All positions are below this.
     pub(super) fn end(&self) -> usize {
         self.pieces.len() * PIECE
     }
@@ -146,12 +146,12 @@ impl<T> Slab<T> {
     }
 }
 
-/// Something that goes by a uid.
+/// A record with a uid.
 pub(super) trait Identified {
     fn uid(&self) -> Uid;
 }
 
-/// A slab whose records can be found by uid. The index holds positions only: the uids stand in the records.
+/// A slab with an index by uid. The index holds positions only: the uids are in the records.
 #[derive(Debug)]
 pub(super) struct ByUid<T> {
     records: Slab<T>,
@@ -170,7 +170,7 @@ impl<T: Identified> ByUid<T> {
         self.index.find(uid.bits(), is_it).copied()
     }
 
-    /// The uid must not be there yet.
+    /// Adds a record with a new uid.
     pub(super) fn insert(&mut self, record: T) -> u32 {
         let bits = record.uid().bits();
         let at = self.records.insert(record);
@@ -207,7 +207,7 @@ impl<T: Identified> ByUid<T> {
         self.records.len()
     }
 
-    /// Gives back what the index does not need. Half of what stays is room to grow.
+    /// Returns memory that the index does not need; it keeps room to double.
     pub(super) fn shrink(&mut self) {
         let records = &self.records;
         self.index.shrink_to(2 * self.index.len(), |at| records.get(*at).map_or(0, |record| record.uid().bits()));

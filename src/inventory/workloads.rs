@@ -1,4 +1,4 @@
-//! The workloads: which there are, which have to be reported again, and which change by the passing of time alone.
+//! The workloads, those to report again, and those whose reports change with time.
 
 use super::intern::Symbol;
 use super::memory::WorkloadMemory;
@@ -7,10 +7,10 @@ use crate::time::UnixTime;
 use hashbrown::HashMap;
 use std::collections::BTreeSet;
 
-/// Namespace, type and name: no two workloads have the same.
+/// Namespace, type and name, which identify a workload.
 pub(super) type WorkloadName = (Symbol, Symbol, Symbol);
 
-/// A workload: what goes by one namespace, type and name.
+/// A workload: everything under one namespace, type and name.
 #[derive(Debug)]
 pub(super) struct WorkloadRecord {
     pub(super) namespace: Symbol,
@@ -18,7 +18,7 @@ pub(super) struct WorkloadRecord {
     pub(super) name: Symbol,
     /// The owners whose pods count here.
     pub(super) groups: Vec<u32>,
-    /// The objects of that name; more than one only while one replaces another.
+    /// The objects of that name; several only while one replaces another.
     pub(super) controllers: Vec<u32>,
     pub(super) memory: WorkloadMemory,
     dirty: bool,
@@ -27,31 +27,31 @@ pub(super) struct WorkloadRecord {
 }
 
 impl WorkloadRecord {
-    /// Whether a report of it stands.
+    /// Whether its report is published.
     pub(super) fn is_published(&self) -> bool {
         self.published
     }
 
-    /// Whether no object and no pod belongs to it.
+    /// Whether it has neither objects nor pods.
     pub(super) fn is_unused(&self) -> bool {
         self.groups.is_empty() && self.controllers.is_empty()
     }
 }
 
-/// All workloads, each at a position that stays while it is there.
+/// All workloads, at stable positions.
 #[derive(Default, Debug)]
 pub(super) struct Workloads {
     records: Slab<WorkloadRecord>,
     by_name: HashMap<WorkloadName, u32>,
     /// Workloads that were not observed yet.
     fresh: Vec<u32>,
-    /// Workloads whose memory has to follow the event that is under way.
+    /// Workloads whose observations are updated at the end of the event.
     update_queued: Vec<u32>,
-    /// Workloads whose report may differ from the last one.
+    /// Workloads whose report may have changed.
     dirty: Vec<u32>,
     /// Length of the sorted prefix of `dirty`.
     sorted: usize,
-    /// When reports differ although nothing happens.
+    /// When reports change without an event.
     timers: BTreeSet<(UnixTime, u32)>,
 }
 
@@ -72,12 +72,12 @@ impl Workloads {
         self.records.iter()
     }
 
-    /// The position of the workload of this name.
+    /// The position of the workload with this name.
     pub(super) fn find(&self, name: WorkloadName) -> Option<u32> {
         self.by_name.get(&name).copied()
     }
 
-    /// The same; it is made where there is none. One that is made is `fresh` where its memory has to follow events.
+    /// The same, and adds the workload if it is new. With `is_followed` a new workload awaits its first observation.
     pub(super) fn find_or_insert(&mut self, name: WorkloadName, is_followed: bool) -> u32 {
         if let Some(at) = self.find(name) {
             return at;
@@ -111,7 +111,7 @@ impl Workloads {
         }
     }
 
-    /// Marks a workload whose memory has to follow the event that is under way.
+    /// Queues an update of a workload's observations at the end of the event.
     pub(super) fn queue_update(&mut self, at: u32) {
         self.touch(at);
         if self.records.get_mut(at).is_some_and(|record| record.memory.queue_update()) {
@@ -119,7 +119,7 @@ impl Workloads {
         }
     }
 
-    /// The same where pods may have come or gone in other ways than one by one.
+    /// The same, where pods changed in other ways than one by one.
     pub(super) fn queue_full_update(&mut self, at: u32) {
         if let Some(record) = self.records.get_mut(at) {
             record.memory.count_again();
@@ -127,17 +127,17 @@ impl Workloads {
         self.queue_update(at);
     }
 
-    /// The next workload whose memory has to follow.
+    /// The next workload in that queue.
     pub(super) fn next_stirred(&mut self) -> Option<u32> {
         self.update_queued.pop().or_else(|| self.fresh.pop())
     }
 
-    /// The workloads that were not observed yet; they count as observed from here on.
+    /// Returns the workloads that were not observed yet. They count as observed from now on.
     pub(super) fn take_fresh(&mut self) -> Vec<u32> {
         std::mem::take(&mut self.fresh)
     }
 
-    /// Forgets everything that was observed.
+    /// Drops all observations.
     pub(super) fn forget_memories(&mut self) {
         self.update_queued.clear();
         self.fresh = self.records.iter().map(|(at, _)| at).collect();
@@ -146,7 +146,7 @@ impl Workloads {
         }
     }
 
-    /// Marks the workloads whose reports differ by `now` although nothing happened.
+    /// Marks the workloads whose reports change by `now` without an event.
     pub(super) fn touch_due(&mut self, now: UnixTime) {
         while let Some((at, workload)) = self.timers.first().copied().filter(|(at, _)| *at <= now) {
             self.timers.remove(&(at, workload));
@@ -154,8 +154,8 @@ impl Workloads {
         }
     }
 
-    /// Takes the workloads that have to be reported again, to be popped from its end. With `key`, those that came since are sorted in
-    /// among the others.
+    /// Takes the workloads to report again, to be popped from the end. With `key`, new ones are sorted in among the
+    /// others.
     pub(super) fn take_dirty<K: Ord>(&mut self, key: Option<impl Fn(&WorkloadRecord) -> K>) -> Vec<u32> {
         let mut dirty = std::mem::take(&mut self.dirty);
         if let Some(key) = key.filter(|_| dirty.len() > self.sorted) {
@@ -164,13 +164,13 @@ impl Workloads {
         dirty
     }
 
-    /// Gives back what is left of them; nothing was touched in the meantime.
+    /// Returns the remaining ones; nothing was marked in the meantime.
     pub(super) fn put_back(&mut self, dirty: Vec<u32>) {
         self.sorted = dirty.len();
         self.dirty = dirty;
     }
 
-    /// Says that a workload is reported now, or taken back; returns whether the last report of it still stands.
+    /// Marks a workload as reported or withdrawn; returns whether its last report is still published.
     pub(super) fn begin_report(&mut self, at: u32) -> bool {
         let Some(record) = self.records.get_mut(at) else { return false };
         record.dirty = false;
@@ -180,7 +180,7 @@ impl Workloads {
         std::mem::replace(&mut record.published, false)
     }
 
-    /// Keeps that a workload was reported, and when that report differs although nothing happens.
+    /// Records that a workload was reported, and when that report changes without an event.
     pub(super) fn end_report(&mut self, at: u32, changes_at: Option<UnixTime>, memory: Option<WorkloadMemory>) {
         if let Some(record) = self.records.get_mut(at) {
             record.published = true;
@@ -194,7 +194,7 @@ impl Workloads {
         }
     }
 
-    /// Takes back every report; returns whose they were.
+    /// Withdraws every report; returns their workloads.
     pub(super) fn withdraw_reports(&mut self) -> Vec<u32> {
         let published: Vec<u32> =
             self.records.iter().filter(|(_, record)| record.published).map(|(at, _)| at).collect();
@@ -214,7 +214,7 @@ impl Workloads {
         }
     }
 
-    /// Gives back memory; a table keeps room for as much again.
+    /// Returns unused memory; a table keeps room to double.
     pub(super) fn shrink(&mut self) {
         self.by_name.shrink_to(2 * self.by_name.len());
         for list in [&mut self.dirty, &mut self.fresh, &mut self.update_queued] {

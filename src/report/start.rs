@@ -138,13 +138,13 @@ fn is_newest(template: &TemplateFacts<'_>, newest_other: Option<UnixTime>) -> bo
     newest_other.is_none_or(|other| template.created.is_some_and(|created| created >= other))
 }
 
-/// The same of a template that was rolled back to: its creation says nothing, and some of its pods may have survived a stuck
-/// rollout. What was created after the newest other template came was created by this rollout.
+/// The start of a rollout back to an older template. The template's creation does not tell, and some of its pods may
+/// have survived a stuck rollout. Pods created after the newest other template belong to this rollout.
 fn of_pods(facts: &WorkloadFacts<'_>, template: &TemplateFacts<'_>) -> Option<UnixTime> {
     let mut after = newest_other(facts, template);
     if is_newest(template, after) {
-        // Rolled back to, but newest all the same: it was undone and is tried again. Only pods younger than all of the
-        // others' pods are surely of the second try.
+        // An undone rollout that is tried again: its template is still the newest. Only pods younger than all other
+        // pods surely belong to the second try.
         after =
             after.max(facts.pods.iter().filter(|pod| pod.hash != template.hash).filter_map(|pod| pod.created).max());
     }

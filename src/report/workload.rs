@@ -1,4 +1,4 @@
-//! The report of one workload, put together.
+//! Builds the report of one workload.
 
 use super::blocked::{blocked, blocking};
 use super::containers::containers;
@@ -11,7 +11,7 @@ use super::rollout::{CurrentHash, mixed_since, progress};
 use super::{Driver, HashReport, ImageReference, Name, PodReport, ReferenceKind, UpdateHold, WorkloadReport, by_name};
 use crate::time::UnixTime;
 
-/// Says everything that is known about one workload now. `course` is what [`observe`](super::observe) makes of the same facts.
+/// Returns the report of a workload. `course` is the result of [`observe`](super::observe) for the same facts.
 #[must_use]
 pub fn report(facts: &WorkloadFacts<'_>, course: &ObservedRollout, now: UnixTime) -> WorkloadReport {
     let containers = containers(facts, now);
@@ -83,7 +83,7 @@ fn update_hold(facts: &WorkloadFacts<'_>) -> Option<UpdateHold> {
     facts.controller.as_ref()?.kind.update_hold()
 }
 
-/// The Deployment whose template an Argo Rollout takes.
+/// The Deployment whose template an Argo Rollout uses.
 pub(super) fn template_of(facts: &WorkloadFacts<'_>) -> Option<Name> {
     match &facts.controller.as_ref()?.kind {
         ControllerKind::Rollout(rollout) if !rollout.deployment.is_empty() => Some(Name::clone(rollout.deployment)),
@@ -91,8 +91,7 @@ pub(super) fn template_of(facts: &WorkloadFacts<'_>) -> Option<Name> {
     }
 }
 
-/// Whether everything that is asked for is there. The status may be behind the pods, and the pods behind the status: both
-/// have to say so.
+/// Whether all wanted pods are available. Status and pods may each be behind the other, so both have to agree.
 fn is_available(facts: &WorkloadFacts<'_>, controller: &Controller<'_>) -> bool {
     let ready = facts.pods.iter().filter(|pod| !pod.terminating && pod.ready).count();
     let Replicas { wanted, available } = controller.replicas;
@@ -101,7 +100,7 @@ fn is_available(facts: &WorkloadFacts<'_>, controller: &Controller<'_>) -> bool 
         && u32::try_from(ready).is_ok_and(|ready| ready >= wanted)
 }
 
-/// Each hash that has pods, and the current one.
+/// Returns each hash that has pods, and the current hash.
 fn hashes(facts: &WorkloadFacts<'_>, current: CurrentHash<'_>) -> Vec<HashReport> {
     let mut names: Vec<&Name> = facts.pods.iter().map(|pod| pod.hash).collect();
     if let CurrentHash::Hash(hash) = current {
@@ -143,16 +142,16 @@ fn hashes(facts: &WorkloadFacts<'_>, current: CurrentHash<'_>) -> Vec<HashReport
     hashes
 }
 
-/// What the current template asks for.
+/// Returns the images of the current template.
 fn image_references(facts: &WorkloadFacts<'_>, current: CurrentHash<'_>) -> Vec<ImageReference> {
     let (Some(controller), CurrentHash::Hash(hash)) = (facts.controller.as_ref(), current) else {
         return Vec::new();
     };
     let kept = facts.template(hash).map(|template| &template.images);
     let images = match &controller.kind {
-        // Equal to the current ReplicaSet's by definition, which keeps no copy.
+        // The current ReplicaSet keeps no copy: it equals the Deployment's template by definition.
         ControllerKind::Deployment(_) => &controller.images,
-        // Only while the revision cannot be read, and only if no newer template waits.
+        // Only if the revision cannot be read, and no newer template waits.
         kind if kind.makes_pods() && kept.is_none() && controller.observed == Observed::Now => &controller.images,
         _ => match kept {
             Some(images) => images,
@@ -175,13 +174,13 @@ pub(super) fn image_reference(image: &ImageFacts<'_>) -> ImageReference {
 }
 
 impl ReferenceKind {
-    /// How an image string refers to its image.
+    /// How an image string names its image.
     #[must_use]
     pub fn of(image: &str) -> Self {
         if image.contains('@') {
             return Self::Digest;
         }
-        // A colon before the last slash belongs to a registry's port.
+        // A colon before the last slash belongs to the registry's port.
         let name = image.rsplit_once('/').map_or(image, |(_, name)| name);
         match name.rsplit_once(':') {
             Some((_, tag)) if tag != "latest" => Self::Tag,

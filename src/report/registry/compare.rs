@@ -1,33 +1,33 @@
-//! Whether two digests are one image, by what registries say of both.
+//! Decides from evidence of registries whether two digests are one image.
 
 use super::{Child, Config, ImageFact, Index, Manifest, RegistryEvidence};
 use crate::report::Name;
 use crate::report::digest::{DigestKind, content};
 use std::collections::{BTreeMap, BTreeSet};
 
-/// How two digests relate. The order is that of what follows from it: of several platforms the worst answer counts.
+/// Relation of two digests. Ordered by severity: over several platforms the worst counts.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
 pub enum Sameness {
-    /// They are one image.
+    /// One image.
     One,
-    /// Two images with the same layers and the same start command: only labels or dates differ.
+    /// Two images with the same layers and start command: only labels or dates differ.
     SameContent,
-    /// What is known does not tell.
+    /// Unknown.
     Unknown,
     /// Two images with different content.
     Different,
 }
 
-/// A document that would tell more.
+/// A document that would decide a comparison.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
 pub struct MissingDocument {
     /// Its digest.
     pub digest: Name,
-    /// Where a registry has it.
+    /// The kind of document, and so its path in the registry.
     pub part: DocumentKind,
 }
 
-/// Where a registry has a document.
+/// The kind of a registry's document.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
 pub enum DocumentKind {
     /// Under `/manifests/`.
@@ -36,33 +36,33 @@ pub enum DocumentKind {
     Config,
 }
 
-/// Compares digests, and notes which documents would tell more.
+/// Compares digests, and collects the documents that would decide open comparisons.
 #[derive(Debug)]
 pub struct Comparer<'e> {
     evidence: &'e RegistryEvidence,
     missing: Vec<MissingDocument>,
 }
 
-/// What a digest is known to be.
+/// The known content of a digest.
 #[derive(Clone, Copy)]
 enum DigestContent<'e> {
     Index(&'e Index),
     Manifest(&'e Name, &'e Manifest),
     Config,
-    /// A digest of a node's own making.
+    /// An id that is local to a node.
     Opaque,
-    /// A manifest or an index of which nothing is known.
+    /// A manifest or index of unknown content.
     Nothing,
 }
 
 impl<'e> Comparer<'e> {
-    /// Compares by `evidence`.
+    /// A comparer with this evidence.
     #[must_use]
     pub fn new(evidence: &'e RegistryEvidence) -> Self {
         Self { evidence, missing: Vec::new() }
     }
 
-    /// The documents that would have told more, each once.
+    /// Returns the missing documents, without duplicates.
     #[must_use]
     pub fn missing(mut self) -> Vec<MissingDocument> {
         self.missing.sort_unstable();
@@ -70,8 +70,8 @@ impl<'e> Comparer<'e> {
         self.missing
     }
 
-    /// Notes the documents that would tell more of how any two of `digests` relate. It looks at each of them once, and not at each
-    /// pair: a workload may run thousands.
+    /// Collects the documents that would decide how any two of `digests` relate. It reads each digest once and not each
+    /// pair, because a workload may run thousands.
     pub fn note_for_all<'d>(&mut self, digests: impl IntoIterator<Item = (DigestKind, &'d Name)>) {
         let mut distinct: BTreeMap<(&str, DigestKind), (DigestKind, &Name)> = BTreeMap::new();
         for (kind, digest) in digests {
@@ -91,13 +91,13 @@ impl<'e> Comparer<'e> {
                 DigestContent::Nothing => {}
             }
         }
-        // What is compared with one another: the images of one platform, and manifests whatever theirs.
+        // Groups of digests to compare: the images of one platform, and manifests of any platform.
         let mut groups: BTreeMap<Name, BTreeSet<&Name>> = BTreeMap::new();
         for child in indexes.iter().flat_map(|index| &index.children).filter(|child| !child.platform.is_empty()) {
             groups.entry(child.platform.clone()).or_default().insert(&child.digest);
         }
         let all: BTreeSet<&Name> = manifests.iter().map(|(digest, _)| *digest).collect();
-        // An index that contains a manifest is one with it, whatever its platform.
+        // An index and a manifest in it are one image, whatever the platform.
         let mut containing: BTreeMap<&str, usize> = BTreeMap::new();
         for index in &indexes {
             let children: BTreeSet<&str> = index.children.iter().map(|child| content(&child.digest)).collect();
@@ -118,7 +118,7 @@ impl<'e> Comparer<'e> {
         self.note_for_ids(&ids, &indexes, &manifests);
     }
 
-    /// Notes the configurations, if there is more than one.
+    /// Adds the configurations, if there is more than one.
     fn note_configs(&mut self, configs: BTreeSet<&Name>) {
         if configs.len() > 1 {
             for config in configs {
@@ -127,13 +127,13 @@ impl<'e> Comparer<'e> {
         }
     }
 
-    /// Notes the documents that would tell which image a node's id belongs to. The flag of an id says whether it can be the id of a
-    /// configuration.
+    /// Adds the documents that would tell which image a node's id belongs to. An id's flag says whether it can be the
+    /// id of a configuration.
     fn note_for_ids(&mut self, ids: &[(&Name, bool)], indexes: &[&Index], manifests: &[(&Name, &Manifest)]) {
         if ids.is_empty() {
             return;
         }
-        // In how many of the images each configuration is.
+        // Number of images that have each configuration.
         let mut held: BTreeMap<&str, usize> = BTreeMap::new();
         let mut of_platform: BTreeMap<&Name, BTreeSet<&Name>> = BTreeMap::new();
         for index in indexes {
@@ -176,7 +176,7 @@ impl<'e> Comparer<'e> {
         }
     }
 
-    /// Compares two digests. The rules are tried in order, and the first that holds decides.
+    /// Compares two digests. The first rule that applies decides.
     pub fn compare(&mut self, one: (DigestKind, &Name), other: (DigestKind, &Name)) -> Sameness {
         if content(one.1) == content(other.1) {
             return Sameness::One;
@@ -255,19 +255,19 @@ impl<'e> Comparer<'e> {
         }
     }
 
-    /// The platform of a manifest, which its configuration tells.
+    /// The platform of a manifest, according to its configuration.
     fn platform_of(&mut self, manifest: &Manifest) -> Option<Name> {
         self.config(&manifest.config).map(|config| config.platform.clone()).filter(|platform| !platform.is_empty())
     }
 
-    /// Two indexes are one image if they hold the same for every platform that both have.
+    /// Compares two indexes. They are one image if they have the same image for each platform that both have.
     fn indexes(&mut self, a: &Index, b: &Index) -> Sameness {
         let mut worst = None;
         for one in &a.children {
             let (own, others) = (child(a, &one.platform), child(b, &one.platform));
             let answer = match (own, others) {
                 (Some(own), Some(other)) => self.manifests(&own.digest, &other.digest),
-                // Both have the platform, and one of them more than once.
+                // Both have the platform, and one of them several times.
                 _ if b.children.iter().any(|other| other.platform == one.platform) => Sameness::Unknown,
                 _ => continue,
             };
@@ -292,7 +292,7 @@ impl<'e> Comparer<'e> {
         same_content(a, b)
     }
 
-    /// Two ids of nodes. Ids of configurations can be read where a registry has the configuration.
+    /// Compares two local ids. An id of a configuration can be read if a registry has the configuration.
     fn ids(
         &mut self,
         a: ((DigestKind, &Name), DigestContent<'e>),
@@ -305,7 +305,7 @@ impl<'e> Comparer<'e> {
         same_content(a, b)
     }
 
-    /// An id of a node and an image: they are one if the id is that of the image's configuration, on any platform.
+    /// Compares a local id with an image. They are one if the id is that of the image's configuration, on any platform.
     fn id_and_image(
         &mut self,
         (id, known): ((DigestKind, &Name), DigestContent<'e>),
@@ -349,7 +349,7 @@ fn same_content(a: Option<&Config>, b: Option<&Config>) -> Sameness {
     }
 }
 
-/// The one image that an index has for a platform.
+/// The only image of an index for a platform.
 fn child<'i>(index: &'i Index, platform: &str) -> Option<&'i Child> {
     let mut suiting = index.children.iter().filter(|child| !platform.is_empty() && *child.platform == *platform);
     let first = suiting.next()?;

@@ -1,16 +1,16 @@
-//! What registries say of a workload, in sentences.
+//! Describes evidence of registries about a workload, in sentences.
 
 use super::{Build, ContentChange, GoneImage, RegistryReport, Sameness, TagReport, is_newer};
 use crate::report::{HashDigests, Name};
 use std::fmt::Write as _;
 
-/// Hexadecimal digits of a digest that people tell apart.
+/// Number of hex digits of a digest to show.
 const DIGITS: usize = 12;
 
-/// Hexadecimal digits of a commit that people tell apart.
+/// Number of hex digits of a commit to show.
 const COMMIT: usize = 7;
 
-/// Hosts of source repositories that show the difference between two commits, and the path to it.
+/// Hosts of source repositories that show the difference between two commits, with the path to it.
 const FORGES: [(&str, &str); 4] = [
     ("github.com", "/compare/"),
     ("gitlab.com", "/-/compare/"),
@@ -19,13 +19,13 @@ const FORGES: [(&str, &str); 4] = [
 ];
 
 impl TagReport {
-    /// Whether a container that asks for the tag would run something else than the others do.
+    /// Whether a container that pulls the tag now would run another image than the others.
     #[must_use]
     pub fn has_moved(&self) -> bool {
         self.change != ContentChange::None
     }
 
-    /// What the tag stands for now, and who would run it; a sentence without its end.
+    /// Describes the tag's current content and which containers would run it; without the full stop.
     #[must_use]
     pub fn told(&self, registry: &RegistryReport) -> String {
         let Self { image, digest, running, .. } = self;
@@ -51,7 +51,7 @@ impl TagReport {
 }
 
 impl GoneImage {
-    /// What follows from it; a sentence without its end.
+    /// Describes the consequence; without the full stop.
     #[must_use]
     pub fn told(&self) -> String {
         format!(
@@ -62,7 +62,7 @@ impl GoneImage {
 }
 
 impl RegistryReport {
-    /// How the workload's tags stand, worst first, in a word.
+    /// The worst state of the workload's tags, as one word.
     #[must_use]
     pub fn tags_in_a_word(&self) -> &'static str {
         let worst = self.tags.iter().map(|tag| tag.change).max();
@@ -76,7 +76,7 @@ impl RegistryReport {
         }
     }
 
-    /// What registries say of the digest skew of a container under one hash, a sentence each and without its end.
+    /// Describes the digest skew of a container under one hash, one sentence per item, without the full stop.
     #[must_use]
     pub fn told(&self, container: &str, of_hash: &HashDigests) -> Vec<String> {
         let mut told = Vec::new();
@@ -115,7 +115,7 @@ impl RegistryReport {
     }
 }
 
-/// ` from 3f2c1a9 on 2 Nov 2026`, with a comma and a verb before it where there is one.
+/// ` from 3f2c1a9 on 2 Nov 2026`, preceded by a comma and `verb` if there is one.
 fn built(build: &Build, verb: &str) -> String {
     let from = build.revision.as_deref().map(|revision| format!(" from {}", commit(revision)));
     let on = build.created.map(|created| format!(" on {}", created.day()));
@@ -133,13 +133,13 @@ fn short(digest: &str) -> &str {
     digest.get(..end).unwrap_or(digest)
 }
 
-/// A commit as people write it; anything else as it stands.
+/// A commit in its short form; anything else unchanged.
 fn commit(revision: &str) -> &str {
     let is_hash = revision.len() >= 40 && revision.bytes().all(|byte| byte.is_ascii_hexdigit());
     if is_hash { &revision[..COMMIT] } else { revision }
 }
 
-/// Where to see what changed between two builds, if both are of one repository at a forge that is known to show it.
+/// The URL that shows the changes between two builds, if both are of one repository at a supported forge.
 fn comparison(old: &Build, new: &Build) -> Option<String> {
     let source = old.source.as_ref().filter(|source| new.source.as_ref() == Some(source))?;
     let (old, new) = (old.revision.as_deref()?, new.revision.as_deref()?);

@@ -1,7 +1,7 @@
-//! Which digests of a group are one image: pairs that are one, unless a third contradicts.
+//! Finds the digests of a group that are one image: pairs that are one, unless a third digest contradicts.
 //!
-//! A chain does not suffice: two indexes may share the image of one platform and differ in that of another, and the manifest they
-//! share makes neither the same as the other. So digests join only where no two of them are known to be anything but one.
+//! A chain does not suffice. Two indexes may share the image of one platform and differ on another, and then the shared
+//! manifest does not make them equal. So digests join only if every pair of them is known to be one image.
 
 use super::compare::{Comparer, Sameness};
 use super::{ImageFact, Index, RegistryEvidence};
@@ -9,11 +9,11 @@ use crate::report::Name;
 use crate::report::digest::{DigestKind, content};
 use std::collections::HashSet;
 
-/// What stands for one image so far: its digests.
+/// Digests that are one image so far.
 pub type ImageDigests<'a> = Vec<(DigestKind, &'a Name)>;
 
-/// Groups positions of `classes` that are one image, in their order. `tags` are digests that tags stand for: an index that nobody
-/// runs may tie the manifests of two platforms together.
+/// Groups the positions of `classes` that are one image, in their order. `tags` are digests of tags: an index that no
+/// pod runs may connect the manifests of two platforms.
 #[must_use]
 pub fn join(evidence: &RegistryEvidence, classes: &[ImageDigests<'_>], tags: &[Name]) -> Vec<Vec<usize>> {
     let own = classes.iter().flatten().map(|(_, digest)| &***digest);
@@ -23,7 +23,7 @@ pub fn join(evidence: &RegistryEvidence, classes: &[ImageDigests<'_>], tags: &[N
     });
     let hubs: Vec<&Index> = hubs.collect();
     let relation = |a: usize, b: usize| relation(evidence, &hubs, &classes[a], &classes[b]);
-    // What no registry says anything of stands for itself, and need not be held against each of the others.
+    // Digests unknown to every registry stay alone, and need no comparison with all others.
     let configs: HashSet<&str> = classes
         .iter()
         .flatten()
@@ -55,7 +55,7 @@ pub fn join(evidence: &RegistryEvidence, classes: &[ImageDigests<'_>], tags: &[N
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Relation {
     One,
-    /// The registry knows both, and not that they are one.
+    /// The registry knows both, but not that they are one.
     Apart,
     Unknown,
 }
@@ -87,7 +87,7 @@ fn are_siblings(evidence: &RegistryEvidence, hubs: &[&Index], a: &str, b: &str) 
     })
 }
 
-/// The platform for which an index has a digest, or the image whose configuration it is.
+/// The platform for which an index has a digest, or the image with this configuration.
 fn place<'i>(evidence: &RegistryEvidence, index: &'i Index, digest: &str) -> Option<&'i Name> {
     let is_it = |manifest: &Name| {
         let config = match evidence.fact(manifest) {

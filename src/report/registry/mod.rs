@@ -1,7 +1,7 @@
-//! What registries say of images: which digest a tag stands for, and what a digest is.
+//! Evidence of registries: the digest of a tag, and the content of a digest.
 //!
-//! Evidence is one immutable snapshot. It joins digests and never splits them, and it tells of a difference only where both sides
-//! are known.
+//! Evidence is one immutable snapshot. It joins digests and never splits them. It reports a difference only if both
+//! sides are known.
 
 mod compare;
 mod describe;
@@ -20,27 +20,27 @@ use crate::time::UnixTime;
 use std::collections::HashMap;
 use std::sync::Arc;
 
-/// What registries say. It never changes.
+/// Evidence of registries. It is immutable.
 #[derive(Clone, Default, Debug)]
 pub struct RegistryEvidence {
-    /// Facts by digest. They are immutable, since a digest stands for its content.
+    /// Facts by digest. They never change, because a digest names its content.
     pub facts: HashMap<Name, Arc<ImageFact>>,
-    /// Tag references by the image as pods have it.
+    /// Tags, by the image as pods write it.
     pub tags: HashMap<Name, TagFact>,
-    /// Images that the registry does not hold any more, and since when; by the image as pods have it.
+    /// Images that the registry no longer has, and since when; by the image as pods write it.
     pub gone: HashMap<Name, UnixTime>,
-    /// What images say of their build: those that run and those that tags stand for, as far as it is known; sorted by digest.
+    /// Build details of running images and of images that tags stand for, where known; sorted by digest.
     pub builds: Vec<(Name, Build)>,
-    /// Images of which a registry that was asked once did not say what they stand for, and why.
+    /// Images without an answer of their registry, with the reason.
     pub unanswered: HashMap<Name, &'static str>,
 }
 
-/// What a tag stands for.
+/// The digest of a tag.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct TagFact {
     /// The digest: confirmed by its content, or one that a pod runs.
     pub digest: Name,
-    /// The first look that saw the tag stand for it.
+    /// The first request that returned this digest.
     pub since: UnixTime,
 }
 
@@ -58,18 +58,18 @@ pub enum ImageFact {
 /// An OCI index or Docker manifest list.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
 pub struct Index {
-    /// Its images; attestations are left out.
+    /// Its images, without attestations.
     pub children: Box<[Child]>,
     /// Whether every child is an image of a known platform.
     pub complete: bool,
-    /// What its annotations say of its build.
+    /// Build details in its annotations.
     pub build: Build,
 }
 
 /// An image in an index.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Debug)]
 pub struct Child {
-    /// Its platform, as [`platform`] writes it; empty where it is not known.
+    /// Its platform, in the form of [`platform`]; empty if unknown.
     pub platform: Name,
     /// The digest of its manifest.
     pub digest: Name,
@@ -80,23 +80,23 @@ pub struct Child {
 pub struct Manifest {
     /// The digest of its configuration.
     pub config: Name,
-    /// What its annotations say of its build.
+    /// Build details in its annotations.
     pub build: Build,
 }
 
 /// An image configuration.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
 pub struct Config {
-    /// Its platform, as [`platform`] writes it; empty where it is not known.
+    /// Its platform, in the form of [`platform`]; empty if unknown.
     pub platform: Name,
-    /// A hash of what a container sees of it: layers, architecture, entrypoint, command, environment, user and directory. `None`
-    /// where it names no layers.
+    /// Hash of everything that matters to a container: layers, architecture, entrypoint, command, environment, user and
+    /// directory. `None` if it names no layers.
     pub content: Option<u64>,
-    /// What its labels say of its build.
+    /// Build details in its labels.
     pub build: Build,
 }
 
-/// What an image says of its build.
+/// An image's build details, as the image declares them.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
 pub struct Build {
     /// `org.opencontainers.image.revision`.
@@ -105,12 +105,12 @@ pub struct Build {
     pub version: Option<Name>,
     /// `org.opencontainers.image.source`.
     pub source: Option<Name>,
-    /// When it was built, as it says itself; `None` for a date that build tools write to be reproducible.
+    /// Time of the build; `None` for the fixed dates of reproducible builds.
     pub created: Option<UnixTime>,
 }
 
 impl Build {
-    /// This, with what it leaves out taken from `other`.
+    /// Fills missing details from `other`.
     fn or(mut self, other: &Self) -> Self {
         self.revision = self.revision.or_else(|| other.revision.clone());
         self.version = self.version.or_else(|| other.version.clone());
@@ -120,13 +120,13 @@ impl Build {
     }
 }
 
-/// The platform of an image, written the same way for every spelling that means the same.
+/// The platform of an image in one canonical spelling.
 #[must_use]
 pub fn platform(os: &str, architecture: &str, variant: &str, os_version: &str) -> String {
     if os.is_empty() || architecture.is_empty() || os == "unknown" || architecture == "unknown" {
         return String::new();
     }
-    // As containerd normalises them: these variants are what an architecture means without one.
+    // As containerd normalises them: these variants are an architecture's default.
     let variant = match (architecture, variant) {
         ("arm64", "8" | "v8") | ("amd64", "v1") => "",
         ("arm", "") => "v7",
@@ -144,13 +144,13 @@ pub fn platform(os: &str, architecture: &str, variant: &str, os_version: &str) -
 }
 
 impl RegistryEvidence {
-    /// What is known of a digest.
+    /// The known content of a digest.
     #[must_use]
     pub fn fact(&self, digest: &str) -> Option<&ImageFact> {
         self.facts.get(digest).map(|fact| &**fact)
     }
 
-    /// What an image says of its build. Of an index that is what all of its images say, as far as they are known.
+    /// Build details of an image. For an index, the details that all of its known images share.
     #[must_use]
     pub fn build(&self, digest: &str) -> Build {
         match self.fact(digest) {
@@ -169,7 +169,7 @@ impl RegistryEvidence {
                     revision: all.revision.filter(|it| other.revision.as_ref() == Some(it)),
                     version: all.version.filter(|it| other.version.as_ref() == Some(it)),
                     source: all.source.filter(|it| other.source.as_ref() == Some(it)),
-                    // Platforms are built one after the other: the index is as old as the last of them.
+                    // Platforms are built one after another: the index is as old as the last one.
                     created: all.created.max(other.created),
                 });
                 common.or(&index.build)
@@ -178,14 +178,14 @@ impl RegistryEvidence {
     }
 }
 
-/// Which of two images was built later: `None` where their dates do not tell.
+/// Whether `one` was built later than `other`; `None` if their dates do not tell.
 #[must_use]
 pub fn is_newer(one: &Build, other: &Build) -> Option<bool> {
     let (one, other) = (one.created?, other.created?);
     (one != other).then_some(one > other)
 }
 
-/// A date of build, unless it is one that build tools write so that builds are reproducible.
+/// Returns a build date, unless it is a fixed date of reproducible builds.
 #[must_use]
 pub fn believable(created: UnixTime) -> Option<UnixTime> {
     /// 2000-01-01T00:00:00Z.

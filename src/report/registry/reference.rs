@@ -1,30 +1,30 @@
-//! Where a registry has an image reference.
+//! Image references, split into registry, repository and target.
 
 use crate::report::digest::ImageId;
 use crate::report::reference::TagReference;
 
-/// An image reference, taken apart.
+/// A parsed image reference.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
 pub struct Reference {
-    /// The registry's host and port; `docker.io` where the reference names none.
+    /// The registry's host and port; `docker.io` by default.
     pub host: String,
     /// The repository in the registry.
     pub repository: String,
-    /// What of the repository.
+    /// Tag or digest.
     pub target: ReferenceTarget,
 }
 
-/// What of a repository a reference names.
+/// The part of a reference after the repository.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
 pub enum ReferenceTarget {
     /// A tag, which may move.
     Tag(String),
-    /// A digest, which never does. A tag beside it says nothing.
+    /// A digest, which never moves. A tag beside it is ignored.
     Digest(String),
 }
 
 impl Reference {
-    /// Takes an image reference apart; `None` where it is none.
+    /// Parses an image reference; `None` if it is none.
     #[must_use]
     pub fn parse(image: &str) -> Option<Self> {
         let (name, digest) = match image.split_once('@') {

@@ -1,4 +1,4 @@
-//! How the images of a workload stand to what registries hold now.
+//! Compares a workload's images with what registries hold now.
 
 use super::{Build, Comparer, RegistryEvidence, Sameness, TagFact};
 use crate::report::containers::origin_in_template;
@@ -8,28 +8,28 @@ use crate::report::{ContainerReport, DigestPods, HashDigests, ImageReference, Na
 use crate::time::UnixTime;
 use std::collections::BTreeMap;
 
-/// Seconds after which a container that starts runs what the tag stands for now, if its node asks the registry. A registry serves
-/// a tag that moved from its caches for a while.
+/// Seconds after a tag moved until every starting container gets the new image, if its node asks the registry.
+/// Registries serve a moved tag from caches for a while.
 const PULLS_WITHIN: u32 = 600;
 
-/// What registries say about a workload.
+/// Evidence of registries about a workload.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
 pub struct RegistryReport {
-    /// The tags of its current containers, as far as they are known; sorted by container and image.
+    /// Known tags of its current containers; sorted by container and image.
     pub tags: Vec<TagReport>,
-    /// Tags whose nodes are known to resolve them elsewhere, so that nothing is said of them: containers and images.
+    /// Containers and images whose nodes resolve the tag elsewhere, so that podskew reports nothing about them.
     pub contradicted: Vec<(Name, Name)>,
-    /// Its current images that the registry does not hold any more.
+    /// Its current images that the registry no longer has.
     pub gone: Vec<GoneImage>,
     /// How the digests of each digest skew differ.
     pub skews: Vec<SkewContent>,
-    /// Its current images of which a registry that was asked did not say what they stand for, and why.
+    /// Its current images without an answer of their registry, with the reason.
     pub unanswered: Vec<(Name, &'static str)>,
-    /// What the digests in skew, and those of moved tags, say of their build; sorted by digest.
+    /// Build details of digests in skew and of moved tags; sorted by digest.
     pub builds: Vec<(Name, Build)>,
 }
 
-/// How a tag stands to what the containers run.
+/// A tag, compared with what the containers run.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct TagReport {
     /// Label `container`.
@@ -38,35 +38,35 @@ pub struct TagReport {
     pub image: Name,
     /// Label `origin`.
     pub origin: Origin,
-    /// Label `change`: what a container would run that asked for the tag now.
+    /// Label `change`: what a container would run that pulls the tag now.
     pub change: ContentChange,
-    /// Since when the tag has stood for something else; `None` while it is current.
+    /// Since when the tag has moved; `None` while it is current.
     pub since: Option<UnixTime>,
-    /// What the tag stands for.
+    /// The digest of the tag.
     pub digest: Name,
-    /// The pull policy in the template; empty where it is not known.
+    /// The pull policy in the template; empty if unknown.
     pub pull_policy: Name,
-    /// What the containers run; sorted by digest.
+    /// The digests of the containers, sorted.
     pub running: Vec<RunningDigest>,
 }
 
-/// Containers that run one digest.
+/// Containers with one digest.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct RunningDigest {
     /// The digest.
     pub digest: Name,
-    /// How many of them there are.
+    /// Number of containers.
     pub pods: u32,
-    /// Whether it is another image than the tag stands for.
+    /// Whether it is another image than the tag's.
     pub differs: bool,
 }
 
-/// What a container would run that asked for its tag now.
+/// How the tag's current image differs from the running ones.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
 pub enum ContentChange {
-    /// What the others run.
+    /// It does not differ.
     None,
-    /// The same layers and start command under another digest.
+    /// Same layers and start command under another digest.
     Rebuilt,
     /// Different content.
     Different,
@@ -84,7 +84,7 @@ impl ContentChange {
     }
 }
 
-/// An image that the registry does not hold any more.
+/// An image that the registry no longer has.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct GoneImage {
     /// Label `container`.
@@ -123,14 +123,14 @@ impl SkewContent {
 }
 
 impl RegistryReport {
-    /// How the digests under one hash of a container differ.
+    /// How the digests of a container under one hash differ.
     #[must_use]
     pub fn content(&self, container: &str, hash: &str) -> Option<Sameness> {
         let skew = self.skews.iter().find(|skew| *skew.container == *container && *skew.hash == *hash)?;
         Some(skew.content)
     }
 
-    /// Tags of the template's own containers that stand for other content than the pods run.
+    /// Tags of the template's own containers with other content than the pods run.
     pub fn moved_in_template(&self) -> impl Iterator<Item = &TagReport> {
         self.tags.iter().filter(|tag| tag.change == ContentChange::Different && tag.origin == Origin::Template)
     }
@@ -140,7 +140,7 @@ impl RegistryReport {
         self.gone.iter().filter(|gone| gone.origin == Origin::Template)
     }
 
-    /// What a digest says of its build.
+    /// Build details of a digest.
     #[must_use]
     pub fn build(&self, digest: &str) -> Option<&Build> {
         let at = self.builds.binary_search_by(|(known, _)| (**known).cmp(digest)).ok()?;
@@ -148,7 +148,7 @@ impl RegistryReport {
     }
 }
 
-/// What registries say about a workload; `None` where none is asked.
+/// Returns the evidence of registries about a workload; `None` without `--registry`.
 pub(in crate::report) fn registry_report(
     facts: &WorkloadFacts<'_>,
     current: Option<&Name>,
@@ -180,10 +180,10 @@ pub(in crate::report) fn registry_report(
     Some(Box::new(report))
 }
 
-/// How the images of one skew differ: by content if any two do, and by less only if that is known of all.
+/// How the images of one skew differ: by content if any two do; as rebuilt only if that is known of all.
 fn content_of_skew(evidence: &RegistryEvidence, of_hash: &HashDigests, within_image: bool) -> Sameness {
     let skewed = || of_hash.digests.iter().filter(|pods| !pods.skewed.is_empty());
-    // A manifest of which nothing is known is not known to differ: it need not be held against each of the others.
+    // A manifest of unknown content is not known to differ, so it needs no comparison with the others.
     let is_known = |pods: &&DigestPods| pods.kind != DigestKind::Manifest || evidence.fact(&pods.digest).is_some();
     let known: Vec<&DigestPods> = skewed().filter(is_known).collect();
     let mut worst = (known.len() < skewed().count()).then_some(Sameness::Unknown);
@@ -202,7 +202,7 @@ fn content_of_skew(evidence: &RegistryEvidence, of_hash: &HashDigests, within_im
     worst.unwrap_or(Sameness::Unknown)
 }
 
-/// How the tags and images of the current template stand.
+/// Fills in the tags and images of the current template.
 fn stand(
     facts: &WorkloadFacts<'_>,
     evidence: &RegistryEvidence,
@@ -227,7 +227,7 @@ fn stand(
         }
         let policy = references.iter().find(|reference| reference.container == *container);
         let pull_policy = policy.map_or_else(|| Name::from(""), |reference| reference.pull_policy.clone());
-        // No start of a container asks anybody for its image.
+        // With this pull policy or reference, starting containers do not ask for the image.
         if &*pull_policy == "Never" || ReferenceKind::of(image) == ReferenceKind::Digest {
             continue;
         }
@@ -257,7 +257,7 @@ fn stand(
 enum TagStanding {
     Known(ContentChange),
     Unknown,
-    /// Containers that asked for the tag after it moved run what it stood for before.
+    /// Containers that pulled the tag after it moved run its old content.
     Contradicted,
 }
 
@@ -276,7 +276,7 @@ fn standing(
             Sameness::One => is_one = true,
             Sameness::SameContent => worst = worst.max(ContentChange::Rebuilt),
             Sameness::Different => worst = ContentChange::Different,
-            // An id of the node's own that matches nothing cannot be compared with a tag at all.
+            // An unmatched local id cannot be compared with a tag at all.
             Sameness::Unknown => is_unknown |= kind == DigestKind::Manifest,
         }
         if pull_policy == "Always" && contradicts(tag, answer, member.started) {
@@ -292,8 +292,8 @@ fn standing(
     }
 }
 
-/// Whether a container with the pull policy `Always` proves that its node resolves the tag elsewhere: it asked after the tag moved,
-/// and runs what the tag stood for before.
+/// Whether a container with the pull policy `Always` proves that its node resolves the tag elsewhere: it started after
+/// the tag moved and runs the tag's old content.
 #[must_use]
 pub fn contradicts(tag: &TagFact, answer: Sameness, started: Option<UnixTime>) -> bool {
     matches!(answer, Sameness::SameContent | Sameness::Different)
