@@ -1,4 +1,4 @@
-//! The arguments as typed. Each help text is one line for a newcomer; its default and variable stand beside it.
+//! Command-line arguments as typed. Each help text is one line; clap adds the default and the environment variable.
 #![allow(clippy::doc_markdown, reason = "clap prints these comments as they stand, backticks too")]
 
 use super::examples;
@@ -22,15 +22,15 @@ use clap_complete::engine::{ArgValueCandidates, CompletionCandidate};
     after_help = examples::PODSKEW
 )]
 pub struct Arguments {
-    /// What to do; to serve if nothing is said.
+    /// The command; `serve` by default.
     #[command(subcommand)]
     pub command: Option<Command>,
-    /// The options of serve, which need no command.
+    /// Options of `serve`, which may be given without a command.
     #[command(flatten)]
     pub serve: ServeArguments,
 }
 
-/// What podskew can do.
+/// The commands.
 #[derive(Subcommand, Debug)]
 #[allow(clippy::large_enum_variant, reason = "there is one in a process")]
 pub enum Command {
@@ -76,5 +76,5 @@ fn commands() -> Vec<CompletionCandidate> {
     Arguments::command().get_subcommands().map(|command| CompletionCandidate::new(command.get_name())).collect()
 }
 
-/// The version, and the revision of the source it was built from.
+/// Version and source revision.
 pub(super) const VERSION: &str = concat!(env!("CARGO_PKG_VERSION"), " (revision ", env!("PODSKEW_REVISION"), ")");

@@ -1,6 +1,6 @@
-//! What podskew tells shells and manuals about itself.
+//! Shell completion and manual pages.
 //!
-//! The script that a shell loads asks podskew again for every line: `PODSKEW_COMPLETE=bash podskew -- podskew audit -n `.
+//! The script that a shell loads calls podskew for every line: `PODSKEW_COMPLETE=bash podskew -- podskew audit -n `.
 
 use super::program_name::Invocation;
 use super::shell::Shell;
@@ -13,12 +13,12 @@ use std::fmt::Write as _;
 use std::io;
 use std::process::ExitCode;
 
-/// The variable by which a script asks what a line may become; its value is the shell.
+/// Environment variable with which a script asks for completions; its value is the shell.
 const COMPLETE: &str = "PODSKEW_COMPLETE";
 
 const SHELLS: Shells<'static> = Shells(&[&Bash, &Fish, &Zsh]);
 
-/// The script that completes podskew's arguments in a shell.
+/// Returns the completion script for a shell.
 pub(super) fn completions(invocation: Invocation, shell: Shell) -> Vec<u8> {
     let name = if invocation == Invocation::Plugin { "kubectl-podskew" } else { "podskew" };
     let shell: &dyn EnvCompleter = match shell {
@@ -27,10 +27,10 @@ pub(super) fn completions(invocation: Invocation, shell: Shell) -> Vec<u8> {
         Shell::Fish => &Fish,
     };
     let mut script = Vec::new();
-    // A vector takes everything.
+    // Infallible: writing to a vector.
     let _: io::Result<()> = shell.write_registration(COMPLETE, name, name, &asked_as(name), &mut script);
     if shell.name() == "zsh" {
-        // A file of fpath is run when something is completed for the first time, and then has to complete it.
+        // zsh runs a file of fpath at the first completion, which it then has to answer.
         let function = name.replace('-', "_");
         let first = format!("[ \"$funcstack[1]\" != _{name} ] || _clap_dynamic_completer_{function} \"$@\"\n");
         script.extend_from_slice(first.as_bytes());
@@ -38,14 +38,14 @@ pub(super) fn completions(invocation: Invocation, shell: Shell) -> Vec<u8> {
     script
 }
 
-/// What the script calls: podskew by its name, or, if this one was called by a path, by that path.
+/// The program that the script calls: `name`, or the path of this process if it was called by path.
 fn asked_as(name: &str) -> String {
     let typed = std::env::args_os().next().map(std::path::PathBuf::from).filter(|typed| typed.components().count() > 1);
     let absolute = typed.and_then(|typed| std::path::absolute(typed).ok());
     absolute.map_or_else(|| name.to_owned(), |path| path.to_string_lossy().into_owned())
 }
 
-/// Answers a shell, or kubectl, that asks what a line may become; `None` if nobody asks.
+/// Answers a shell or kubectl that asks for completions; `None` if none does.
 pub(super) fn complete(invocation: Invocation) -> Option<anyhow::Result<ExitCode>> {
     let words = std::env::args_os().skip(1);
     let answer = if invocation == Invocation::Completer {
@@ -65,8 +65,8 @@ pub(super) fn complete(invocation: Invocation) -> Option<anyhow::Result<ExitCode
     Some(output::print_bytes(&answer).map(|()| ExitCode::SUCCESS))
 }
 
-/// What kubectl asks `kubectl_complete-podskew`: what the last of these words may become. A line for each, and how to go on:
-/// without a space behind it (cobra's directive 2), and not by the names of files (4).
+/// Answers kubectl's `kubectl_complete-podskew`: one candidate for the last word per line, and cobra's directive: no
+/// space after it (2) and no file names (4).
 fn for_kubectl(words: Vec<OsString>) -> String {
     let mut line = vec![OsString::from("kubectl-podskew")];
     line.extend(words);
@@ -83,13 +83,13 @@ fn for_kubectl(words: Vec<OsString>) -> String {
         let value = candidate.get_value().to_string_lossy();
         goes_on |= value.ends_with(['/', '=']);
         let about = candidate.get_help().map(StyledStr::to_string).unwrap_or_default();
-        // A string takes everything.
+        // Infallible: writing to a string.
         let _ = writeln!(text, "{value}\t{}", about.lines().next().unwrap_or_default());
     }
     text + if goes_on { ":6\n" } else { ":4\n" }
 }
 
-/// The page of a command for man(1), or podskew's own.
+/// Returns the man(1) page of a command, or of podskew.
 pub(super) fn manual(invocation: Invocation, name: Option<&str>) -> Result<Vec<u8>, String> {
     let mut whole = invocation.command().disable_help_flag(true).bin_name("podskew");
     whole.build();
@@ -104,7 +104,7 @@ pub(super) fn manual(invocation: Invocation, name: Option<&str>) -> Result<Vec<u
         }
     };
     let mut page = Vec::new();
-    // A vector takes everything.
+    // Infallible: writing to a vector.
     let _: io::Result<()> = clap_mangen::Man::new(command).render(&mut page);
     Ok(page)
 }

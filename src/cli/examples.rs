@@ -1,4 +1,4 @@
-//! What each command's help says behind its options: examples that can be typed as they stand, and what the exit code means.
+//! Text after the options in each command's help: examples, and the exit codes.
 
 pub(super) const PODSKEW: &str = "\
 Without a command, podskew runs serve. Each option of serve has an environment variable; separate several values in it by \

@@ -1,4 +1,4 @@
-//! The log, on stderr; it never waits for whoever reads that.
+//! The log, on stderr. Logging never waits for its reader.
 
 use crate::commands::options::{LogConfig, LogFormat};
 use crate::stderr::{self, Stderr};
@@ -12,7 +12,7 @@ use tracing_subscriber::filter::Targets;
 use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::util::SubscriberInitExt;
 
-/// From now on, what podskew says goes to stderr.
+/// Sends all log output to stderr from now on.
 pub(super) fn start(config: LogConfig) -> anyhow::Result<()> {
     let lines = tracing_subscriber::fmt::layer().with_writer(|| Stderr).with_ansi(is_coloured());
     let layer = match config.format {
@@ -25,8 +25,8 @@ pub(super) fn start(config: LogConfig) -> anyhow::Result<()> {
         .context("cannot start the log")
 }
 
-/// A panic says where, and ends the process although nobody may read it: the hook of the standard library waits for a full
-/// pipe.
+/// Installs a panic hook that logs the place and lets the process end even if nobody reads stderr. The standard
+/// library's hook would wait for a full pipe.
 pub(super) fn report_panics() {
     std::panic::set_hook(Box::new(|panic| {
         let thread = std::thread::current();
@@ -35,21 +35,20 @@ pub(super) fn report_panics() {
         if backtrace.status() == BacktraceStatus::Captured {
             let _ = writeln!(text, "{backtrace}");
         }
-        // Neither can fail.
+        // Infallible: [`Stderr`] only appends to a queue.
         let _ = Stderr.write_all(text.as_bytes());
         stderr::flush();
     }));
 }
 
-/// <https://no-color.org>: set, and not empty, whatever it says.
+/// <https://no-color.org>: set to any non-empty value.
 fn is_coloured() -> bool {
     io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty())
 }
 
-/// kube's crates stay silent whatever is asked for: `kube_client` logs the whole body of a list it cannot decode, at
-/// WARN, and such a body holds the environment of every pod; and at ERROR, that each attempt failed, but not why. What
-/// they would say, podskew says itself, without bodies, and once.
-/// The crates below them tell little of podskew at any level.
+/// Silences kube's crates at every level. `kube_client` logs the whole body of a list that it cannot decode, at WARN,
+/// and such a body holds the environment of every pod. At ERROR it logs each failed attempt without the cause. podskew
+/// logs these events itself, once and without bodies. The crates below them log little about podskew.
 fn filter(level: LevelFilter) -> Targets {
     Targets::new()
         .with_default(level.min(LevelFilter::WARN))

@@ -1,11 +1,12 @@
-//! The command line: what was typed becomes what is meant, in one place, before anything runs.
+//! The command line: parses and checks all arguments in one place, before anything runs.
 //!
 //! ```text
 //!  argv, PODSKEW_* ──clap──▶ arguments (as typed) ──▶ options (checked) ──▶ commands: serve, audit, explain, …
 //! ```
 //!
-//! Exit codes: 0 after a graceful shutdown, 1 when something failed while it ran, 2 for a command line, a kubeconfig,
-//! credentials or a web configuration that make no sense. A command that looks once and says what it saw has codes of its own for that, and 2 wherever it could not look.
+//! Exit codes: 0 after a graceful shutdown, 1 for a failure at run time, 2 for an unusable command line, kubeconfig,
+//! web configuration or credentials. Commands that take a snapshot have exit codes of their own for their results, and
+//! 2 if they could not take it.
 
 mod arguments;
 mod complete;
@@ -33,7 +34,7 @@ use program_name::Invocation;
 use std::process::ExitCode;
 use std::time::Duration;
 
-/// Runs what the command line of this process asks for.
+/// Runs the command of this process' command line.
 #[must_use]
 pub fn run() -> ExitCode {
     logging::report_panics();
@@ -52,7 +53,11 @@ fn run_command(invocation: Invocation) -> ExitCode {
     done.unwrap_or_else(|error| ended(output::usage(&error), COULD_NOT_LOOK))
 }
 
-/// Runs a command to its end; an error says why its arguments make no sense.
+/// Runs a command to its end.
+///
+/// # Errors
+///
+/// The arguments contradict each other.
 fn execute(invocation: Invocation, command: Command) -> Result<ExitCode, String> {
     let printed = |bytes: &[u8]| ended(output::print_bytes(bytes).map(|()| ExitCode::SUCCESS), COULD_NOT_LOOK);
     Ok(match command {
@@ -83,30 +88,30 @@ fn execute(invocation: Invocation, command: Command) -> Result<ExitCode, String>
     })
 }
 
-/// The exit code of what failed while it ran.
+/// Exit code of a failure at run time.
 const FAILED: u8 = 1;
 
-/// The exit code of everything that nothing but another configuration mends.
+/// Exit code of an unusable configuration.
 const MISCONFIGURED: u8 = 2;
 
-/// The exit code of a command that looks, where it could not.
+/// Exit code of a command that could not take its snapshot.
 const COULD_NOT_LOOK: u8 = 2;
 
-/// Runs a command, and says which exit code follows from its end: the command's own, or `failed`.
+/// Runs a command and returns its exit code, or `failed` after an error.
 fn in_runtime(log: LogConfig, failed: u8, command: impl Future<Output = anyhow::Result<ExitCode>>) -> ExitCode {
     let run = || {
         logging::start(log)?;
         let runtime =
             tokio::runtime::Builder::new_multi_thread().enable_all().build().context("cannot start threads")?;
         let outcome = runtime.block_on(command);
-        // A rendering that is still under way serves nobody any more.
+        // Drops a rendering that still runs: nobody will read it.
         runtime.shutdown_timeout(Duration::ZERO);
         outcome
     };
     ended(run(), failed)
 }
 
-/// The exit code of a command that has ended: its own, or `failed` after the error was printed.
+/// The exit code of a command that ended: its own, or `failed` after printing the error.
 fn ended(outcome: anyhow::Result<ExitCode>, failed: u8) -> ExitCode {
     outcome.unwrap_or_else(|error| {
         output::failure(&error);

@@ -1,4 +1,4 @@
-//! What this process was told, by its arguments and its environment, and how it is refused.
+//! Parses this process' arguments and environment, and reports usage errors.
 
 use super::arguments::Command;
 use super::program_name::Invocation;
@@ -8,22 +8,25 @@ use clap::{Arg, ArgMatches};
 
 /// A command line that clap accepted.
 pub(super) struct ParsedCommand {
-    /// What to do.
     pub(super) command: Command,
-    /// How to refuse it all the same.
+    /// Creates usage errors for it.
     pub(super) usage_error: UsageError,
 }
 
-/// Makes errors about a command line: with the usage of the command that was typed.
+/// Creates errors with the usage of the command that was typed.
 pub(super) struct UsageError {
     invocation: Invocation,
-    /// The name of the command, where one was typed.
+    /// The name of the command, if one was typed.
     name: Option<String>,
-    /// The options that environment variables set: `--namespace`, `PODSKEW_NAMESPACE`.
+    /// Options set by environment variables: `--namespace`, `PODSKEW_NAMESPACE`.
     variables: Vec<(String, String)>,
 }
 
-/// Reads the arguments and the environment of this process.
+/// Parses the arguments and the environment of this process.
+///
+/// # Errors
+///
+/// clap rejects them.
 pub(super) fn parse(invocation: Invocation) -> Result<ParsedCommand, clap::Error> {
     let command = with_environment(invocation.command());
     let matches = command.clone().try_get_matches().map_err(|error| named_by_variable(invocation, &command, error))?;
@@ -31,7 +34,7 @@ pub(super) fn parse(invocation: Invocation) -> Result<ParsedCommand, clap::Error
     Ok(ParsedCommand { command: invocation.read(&matches)?, usage_error })
 }
 
-/// Deployment tools set variables that have no value to the empty string; that says nothing, as does not setting it.
+/// Treats empty environment variables as unset: deployment tools set variables without a value to the empty string.
 fn with_environment(command: clap::Command) -> clap::Command {
     mut_every_argument(command, &|argument| {
         let is_empty = argument.get_env().and_then(std::env::var_os).is_some_and(|value| value.is_empty());
@@ -44,7 +47,7 @@ fn mut_every_argument(command: clap::Command, change: &impl Fn(Arg) -> Arg) -> c
     command.mut_args(change).mut_subcommands(|subcommand| mut_every_argument(subcommand, change))
 }
 
-/// Names the environment variable in an error about a value that nobody typed. clap names the option in both cases.
+/// Names the environment variable in an error about its value. clap would name the option.
 fn named_by_variable(invocation: Invocation, command: &clap::Command, mut error: clap::Error) -> clap::Error {
     let about = |error: &clap::Error| {
         let text = |kind| match error.get(kind) {
@@ -70,7 +73,7 @@ fn named_by_variable(invocation: Invocation, command: &clap::Command, mut error:
     error
 }
 
-/// The environment variable of an option, of whichever command.
+/// The environment variable of an option of any command.
 fn variable_of(command: &clap::Command, long: &str) -> Option<String> {
     let of_this = command.get_arguments().find(|argument| is_long(argument, long)).and_then(Arg::get_env);
     of_this
@@ -102,7 +105,7 @@ impl UsageError {
         Self { invocation, name, variables }
     }
 
-    /// The error that says so.
+    /// Returns a usage error with this message.
     pub(super) fn error(&self, message: &str) -> clap::Error {
         let words = message.split_inclusive([' ', '\n', ';', ',']).map(|word| {
             let bare = word.trim_end_matches([' ', '\n', ';', ',']);

@@ -1,18 +1,18 @@
-//! By which name podskew was called: its own, or one that kubectl knows.
+//! The name under which podskew was called: its own, or one for kubectl.
 
 use super::arguments::{Arguments, Command, VERSION};
 use clap::{CommandFactory, FromArgMatches, Parser};
 use std::ffi::OsStr;
 use std::path::Path;
 
-/// As whom podskew answers.
+/// The name under which this process was called.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(super) enum Invocation {
-    /// As itself.
+    /// `podskew`.
     Podskew,
-    /// As `kubectl podskew`: kubectl runs `kubectl-podskew` for it.
+    /// `kubectl-podskew`, which kubectl runs for `kubectl podskew`.
     Plugin,
-    /// To complete the command line of the plugin: kubectl runs `kubectl_complete-podskew` for that.
+    /// `kubectl_complete-podskew`, which kubectl runs to complete the plugin's command line.
     Completer,
 }
 
@@ -28,13 +28,13 @@ pub(super) enum Invocation {
     arg_required_else_help = true
 )]
 pub(super) struct PluginArguments {
-    /// What to do. The exporter does not start by surprise: kubectl podskew serve.
+    /// The command. A plugin does not start an exporter by default; `kubectl podskew serve` does.
     #[command(subcommand)]
     command: Command,
 }
 
 impl Invocation {
-    /// As the first argument of this process has it.
+    /// From the first argument of this process.
     pub(super) fn now() -> Self {
         std::env::args_os().next().map_or(Self::Podskew, |name| Self::by(&name))
     }
@@ -47,7 +47,7 @@ impl Invocation {
         }
     }
 
-    /// What to type to be answered so.
+    /// The command to type for this name.
     pub(super) fn program(self) -> &'static str {
         match self {
             Self::Podskew => "podskew",
@@ -55,7 +55,7 @@ impl Invocation {
         }
     }
 
-    /// What can be typed.
+    /// The clap command for this name.
     pub(super) fn command(self) -> clap::Command {
         match self {
             Self::Podskew => Arguments::command(),
@@ -68,7 +68,7 @@ impl Invocation {
         }
     }
 
-    /// What was typed.
+    /// The command that was typed.
     pub(super) fn read(self, matches: &clap::ArgMatches) -> Result<Command, clap::Error> {
         match self {
             Self::Podskew => {

@@ -1,9 +1,9 @@
-//! The options of what podskew prints about itself.
+//! Options of `completions` and `man`.
 #![allow(clippy::doc_markdown, reason = "clap prints these comments as they stand, backticks too")]
 
 use clap::{Args, ValueEnum};
 
-/// What `completions` was told.
+/// Arguments of `completions`.
 #[derive(Args, Clone, Copy, Debug)]
 pub struct CompletionsArguments {
     /// Shell to print the script for
@@ -11,7 +11,7 @@ pub struct CompletionsArguments {
     pub shell: Shell,
 }
 
-/// The shells that podskew's arguments can be completed in.
+/// Supported shells.
 #[derive(ValueEnum, Clone, Copy, PartialEq, Eq, Debug)]
 #[allow(missing_docs, reason = "clap shows the comments in its help")]
 pub enum Shell {

@@ -1,4 +1,4 @@
-//! What podskew can do. Each command has its own options, its own output formats, and one function that runs it.
+//! The commands. Each has its options, its output formats, and one function that runs it.
 
 pub mod audit;
 #[cfg(feature = "demo")]

@@ -1,4 +1,4 @@
-//! `podskew audit`: look or wait, judge, print.
+//! Runs `podskew audit`: takes a snapshot or waits, then prints the audit.
 
 use super::elsewhere::elsewhere;
 use super::{AuditOptions, Auditor, Terminal, Verdict, WaitOptions, WaitProgress, audit, wait};
@@ -9,13 +9,13 @@ use crate::terminal::text_layout::cut;
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
-/// In a log, how far it is is told no more often than this.
+/// Minimum interval between two progress lines in a log.
 const TOLD_AGAIN: Duration = Duration::from_secs(2);
 
-/// Columns of the bar.
+/// Width of the progress bar in columns.
 const BAR: u32 = 20;
 
-/// Prints which workloads are not uniform. The exit code says what that comes to.
+/// Prints which workloads are not uniform. The exit code is the verdict's.
 pub async fn command(options: AuditOptions) -> anyhow::Result<ExitCode> {
     let AuditOptions { snapshot_options, names, format, strictness, patience, .. } = options;
     let audit = if let Some(patience) = patience {
@@ -45,7 +45,7 @@ pub async fn command(options: AuditOptions) -> anyhow::Result<ExitCode> {
     Ok(ExitCode::from(audit.verdict.exit_code()))
 }
 
-/// Tells on stderr how far it is: in one line of a terminal, again and again, or in lines of a log, when something changed.
+/// Shows progress on stderr: one line that a terminal overwrites, or a new line in a log for each change.
 struct ProgressLine {
     width: Option<usize>,
     told: String,
@@ -63,7 +63,7 @@ impl ProgressLine {
         let next: String = next.chars().map(visible).collect();
         let line = format!("{done} of {workloads} workloads, {new_pods} of {pods} pods  {next}");
         if let Some(width) = self.width {
-            // It is full once there is nothing to wait for: all pods may be ready and run different digests.
+            // The bar is full only when nothing is left: all pods may be Ready and still run different digests.
             let most = if done == workloads { BAR } else { BAR - 1 };
             let filled = (BAR * new_pods / (*pods).max(1)).min(most);
             let bar = "#".repeat(filled as usize) + &"-".repeat((BAR - filled) as usize);

@@ -1,4 +1,4 @@
-//! What was found, in sentences and lists that every format for people is made of.
+//! Describes findings in sentences and lists, for every format that people read.
 
 use super::{AuditedWorkload, object, state};
 use crate::advice::{Finding, Remedy, remedy};
@@ -11,49 +11,47 @@ use crate::time::ObservationTime;
 use std::collections::BTreeSet;
 use std::fmt::{self, Write as _};
 
-/// So many pods of a group are named; the others are counted.
+/// Number of pods of a group to name; the others are counted.
 const NAMED: usize = 20;
 
-/// Hexadecimal digits of a digest that people tell apart.
+/// Number of hex digits of a digest to show.
 const DIGITS: usize = 12;
 
-/// One finding, for people.
+/// A finding in words.
 pub(super) struct FindingText {
     /// `digest skew`.
     pub(super) title: String,
-    /// What is so, in a sentence.
+    /// A sentence that describes it.
     pub(super) what: String,
-    /// Since when, where that is known.
+    /// Start, if known.
     pub(super) since: Option<String>,
-    /// Which pods, on which nodes, run what.
+    /// Pods and nodes, grouped by what they run.
     pub(super) groups: Vec<PodGroup>,
-    /// What to do.
     pub(super) remedy: Remedy,
 }
 
-/// Pods that run one thing.
+/// Pods that run one image or template.
 pub(super) struct PodGroup {
-    /// What they run: one line each.
+    /// Lines that describe what they run.
     pub(super) lines: Vec<String>,
-    /// The first of them by name.
+    /// The first pods by name.
     pub(super) pods: Vec<GroupPod>,
-    /// How many are not named.
+    /// Number of pods that are not named.
     pub(super) more: usize,
 }
 
 impl PodGroup {
-    /// A line of its own.
+    /// A group that is only a line.
     fn line(line: String) -> Self {
         Self { lines: vec![line], pods: Vec::new(), more: 0 }
     }
 }
 
-/// A pod of a group.
 pub(super) struct GroupPod {
     pub(super) pod: Name,
-    /// Empty while it is not scheduled.
+    /// Its node; empty while it is not scheduled.
     pub(super) node: Name,
-    /// `, 3h old, terminating`: the age where ages tell something.
+    /// `, 3h old, terminating`: the age where it is informative.
     pub(super) notes: String,
 }
 
@@ -68,7 +66,7 @@ impl fmt::Display for GroupPod {
     }
 }
 
-/// Everything that was found in a workload.
+/// Describes all findings of a workload.
 pub(super) fn stories(found: &AuditedWorkload, taken: ObservationTime) -> Vec<FindingText> {
     let story = |finding: &Finding| FindingText {
         title: title(*finding),
@@ -87,7 +85,7 @@ fn since_when(report: &WorkloadReport, finding: Finding, taken: ObservationTime)
     }
 }
 
-/// Whether it began at some time, and nothing tells when.
+/// Whether its start is unknown.
 #[must_use]
 pub fn has_unknown_start(report: &WorkloadReport, finding: Finding) -> bool {
     let noticed = match finding {
@@ -114,7 +112,7 @@ pub(super) fn subject(report: &WorkloadReport) -> String {
     format!("{} {}", report.workload.namespace, object(report))
 }
 
-/// What is so, in a sentence without its end.
+/// Describes a finding in a sentence, without the full stop.
 #[must_use]
 pub fn what(report: &WorkloadReport, finding: Finding) -> String {
     match finding {
@@ -141,7 +139,7 @@ pub fn what(report: &WorkloadReport, finding: Finding) -> String {
         Finding::Held if report.distinct_hashes == 1 => {
             format!("{}: no pod of the newest template is there yet", held(report))
         }
-        // A template that was changed during a pause, while two others stand side by side.
+        // The template changed during a pause, while two other templates have pods.
         Finding::Held if report.awaits_template() => format!(
             "{}, {} template hashes, and the newest template has no pod yet",
             held(report),
@@ -164,7 +162,7 @@ pub fn what(report: &WorkloadReport, finding: Finding) -> String {
     }
 }
 
-/// Different digests, not different images: one build may have several digests.
+/// Digests differ, which need not mean different images: one build may have several digests.
 fn skew(report: &WorkloadReport, origin: Origin, which: &str) -> String {
     let kinds: BTreeSet<DigestKind> = skewed(report, origin)
         .flat_map(|(_, of_hash)| &of_hash.digests)
@@ -274,7 +272,7 @@ pub(super) fn skewed(report: &WorkloadReport, origin: Origin) -> impl Iterator<I
     all.filter(move |(_, by_hash)| by_hash.origin == origin && by_hash.distinct_digests > 1)
 }
 
-/// The pods under one hash, by what a container of theirs runs.
+/// The pods of one hash, grouped by what one of their containers runs.
 fn digest_groups(
     report: &WorkloadReport,
     container: &Name,
@@ -303,14 +301,14 @@ fn digest_groups(
     of_hash.digests.iter().map(group).collect()
 }
 
-/// What the API says of the pods that a rollout waits for.
+/// The API's messages about the pods that a rollout waits for.
 fn messages(report: &WorkloadReport) -> impl Iterator<Item = PodGroup> {
     let all = report.blocked.iter().chain(report.blocking.as_deref());
     let said = all.filter(|blocked| !blocked.message.is_empty());
     said.map(|blocked| PodGroup::line(format!("{}: {}", blocked.reason.in_words(), one_line(&blocked.message))))
 }
 
-/// What registries and nodes say of the skew, where they are asked.
+/// Evidence of registries and nodes about the skew.
 fn evidence(report: &WorkloadReport, origin: Origin) -> Vec<PodGroup> {
     let mut lines: Vec<String> = Vec::new();
     for (container, of_hash) in skewed(report, origin) {
@@ -322,7 +320,7 @@ fn evidence(report: &WorkloadReport, origin: Origin) -> Vec<PodGroup> {
     lines.into_iter().chain(told).map(PodGroup::line).collect()
 }
 
-/// What a registry says, a line each.
+/// Lines about evidence of registries.
 fn of_registry(report: &WorkloadReport, told: impl Fn(&RegistryReport) -> Vec<String>) -> Vec<PodGroup> {
     let lines = report.registry.iter().flat_map(|registry| told(registry));
     lines.map(PodGroup::line).collect()
@@ -332,7 +330,7 @@ fn verb(count: u32) -> &'static str {
     if count == 1 { "runs" } else { "run" }
 }
 
-/// The pods of one hash, and what they run.
+/// The pods of one hash, with what they run.
 fn hash_group(report: &WorkloadReport, hash: &HashReport) -> PodGroup {
     let mut line = if hash.hash.is_empty() { "no hash".to_owned() } else { format!("hash {}", hash.hash) };
     if let Some(revision) = hash.revision {
@@ -358,7 +356,7 @@ fn hash_group(report: &WorkloadReport, hash: &HashReport) -> PodGroup {
     PodGroup { lines, pods: named, more }
 }
 
-/// The first pods, with their ages if the time is given, and how many more there are.
+/// The first pods, with their ages if `taken` is given, and the number of the others.
 fn first<'p>(all: impl Iterator<Item = &'p PodReport>, taken: Option<ObservationTime>) -> (Vec<GroupPod>, usize) {
     let member = |pod: &PodReport| {
         let age = taken.map(|taken| old(pod.created, taken));
@@ -372,7 +370,7 @@ fn first<'p>(all: impl Iterator<Item = &'p PodReport>, taken: Option<Observation
     (all.iter().take(NAMED).map(|pod| member(pod)).collect(), all.len().saturating_sub(NAMED))
 }
 
-/// As much of a digest as tells it from all others of its workload.
+/// The shortest prefix of a digest that is unique in its workload.
 fn short(report: &WorkloadReport, digest: &str) -> String {
     let digits = |digest: &str| digest.find(':').map_or(0, |colon| colon + 1) + DIGITS;
     let mut length = digits(digest);
@@ -386,7 +384,7 @@ fn short(report: &WorkloadReport, digest: &str) -> String {
     digest.chars().take(length).collect()
 }
 
-/// One line of totals.
+/// The line of totals.
 pub(super) fn totals(audit: &super::Audit) -> String {
     let totals = &audit.totals;
     let plural = |count: u64, what: &str| format!("{count} {what}{}", if count == 1 { "" } else { "s" });

@@ -1,4 +1,4 @@
-//! Where else to look when nothing was selected: an empty namespace of a context is the commonest first audit.
+//! A hint for an audit that selected nothing: the context's namespace is often empty at a first audit.
 
 use crate::objects::Resource;
 use crate::snapshot::{Namespaces, SnapshotOptions, SnapshotSource};
@@ -6,14 +6,14 @@ use crate::watch::{Connected, ask};
 use std::time::Duration;
 use tokio::time::timeout;
 
-/// Somebody waits for an answer that is there already.
+/// Timeout: the result of the audit is already known.
 const PATIENCE: Duration = Duration::from_secs(2);
 
-/// The workloads that are counted.
+/// The resources to count.
 const COUNTED: [Resource; 3] = [Resource::Deployments, Resource::StatefulSets, Resource::DaemonSets];
 
-/// Says where to look, and how many workloads the other namespaces have, if the namespace of the context was looked at;
-/// `None` for a file. `seen` tells how many objects were seen there.
+/// Returns where to look instead, and the number of workloads in other namespaces if the context's namespace was
+/// audited; `None` for files. `seen` returns the number of objects in the snapshot.
 pub(super) async fn elsewhere(
     snapshot_options: &SnapshotOptions,
     connected: Option<&Connected>,
@@ -28,7 +28,7 @@ pub(super) async fn elsewhere(
         Namespaces::OfContext => "look in all namespaces with -A, in another with -n NAMESPACE, or say --allow-empty",
         Namespaces::These(_) => "look in all namespaces with -A, or say --allow-empty",
     };
-    // With a selector the count would be of others.
+    // A selector would count other workloads.
     if !of_context || snapshot_options.selector.is_some() {
         return Some(remedy.to_owned());
     }

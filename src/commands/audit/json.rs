@@ -1,4 +1,4 @@
-//! An audit for programs. docs/audit.md documents it, and docs/audit.schema.json is its schema.
+//! An audit as JSON, documented in docs/audit.md with the schema docs/audit.schema.json.
 
 use super::{Audit, AuditedWorkload, Strictness, Totals, fails};
 use crate::advice::Finding;
@@ -31,10 +31,10 @@ struct Options {
     allow_empty: bool,
 }
 
-/// One after another, so that they are never all there in a second form.
+/// Serialized one by one, so that they are never all in memory twice.
 struct Workloads<'a>(&'a Audit);
 
-/// A workload and what was found in it.
+/// A workload with its findings.
 #[derive(Serialize)]
 pub struct Audited<'a> {
     uniform: bool,
@@ -83,7 +83,7 @@ pub(super) fn by_name<S: Serializer>(findings: &BTreeMap<Finding, u64>, serializ
     named.serialize(serializer)
 }
 
-/// A workload as an audit prints it.
+/// A workload in an audit's JSON.
 #[must_use]
 pub fn audited<'a>(report: &'a WorkloadReport, findings: &[Finding], strictness: Strictness) -> Audited<'a> {
     let told = |finding: &Finding| Told {

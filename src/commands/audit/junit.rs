@@ -1,7 +1,7 @@
-//! An audit for the test tab of a pipeline: a test for each workload. What is found in it and fails is a failure; what is
-//! reported only stands in the test's output.
+//! An audit as JUnit XML for the test view of a pipeline: one test per workload. A finding that fails the audit is a
+//! failure, and any other is part of the test's output.
 //!
-//! One `testsuite`, because Jenkins', GitLab's and Surefire's readers all take that.
+//! There is a single `testsuite`, which Jenkins, GitLab and Surefire all read.
 
 use super::describe::{FindingText, stories, subject, totals};
 use super::{Audit, AuditedWorkload, fails, object};
@@ -66,7 +66,7 @@ fn name(report: &WorkloadReport) -> String {
     format!("classname=\"{class}\" name=\"{name}\" time=\"0\"")
 }
 
-/// What is told of a finding, line by line.
+/// The lines about a finding.
 pub(super) fn lines(story: &FindingText) -> String {
     let mut text = format!("{}: {}\n", story.title, story.what);
     if let Some(since) = &story.since {
@@ -85,7 +85,7 @@ pub(super) fn lines(story: &FindingText) -> String {
     text
 }
 
-/// Text of an element or of an attribute. What XML has no way to write at all is replaced.
+/// Escapes text for an element or an attribute. Characters that XML cannot represent are replaced.
 fn escaped(text: &str) -> String {
     let mut escaped = String::with_capacity(text.len());
     for character in text.chars().map(visible) {

@@ -1,4 +1,4 @@
-//! An audit for a merge request or a wiki.
+//! An audit as Markdown for a merge request or a wiki.
 
 use super::describe::{stories, subject, title, totals};
 use super::{Audit, AuditedWorkload, fails, object};
@@ -60,8 +60,7 @@ pub(super) fn text(audit: &Audit) -> String {
     text
 }
 
-/// Text that is nothing but text: every character that could mean something is escaped, which Markdown allows for all ASCII
-/// punctuation. A line is never broken.
+/// Escapes all ASCII punctuation, which Markdown allows everywhere, and joins lines.
 fn plain(text: &str) -> String {
     let mut plain = String::with_capacity(text.len());
     for character in text.chars() {

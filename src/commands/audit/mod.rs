@@ -1,6 +1,7 @@
-//! `podskew audit`: which workloads are not uniform, worst first, and what follows from it.
+//! `podskew audit`: finds workloads that are not uniform, worst first, and what to do about them.
 //!
-//! Everything is read from [`WorkloadReport`]s. `verdict` decides what fails, and each other file writes one format.
+//! Everything is read from [`WorkloadReport`]s. `verdict` decides what fails, and each of the other files writes one
+//! format.
 
 mod command;
 mod describe;
@@ -32,7 +33,7 @@ use serde::Serialize;
 use std::collections::BTreeMap;
 use std::io::{self, Write};
 
-/// In which form an audit is printed.
+/// Output format of an audit.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum AuditFormat {
     /// For people.
@@ -41,48 +42,48 @@ pub enum AuditFormat {
     Json,
     /// For a merge request or a wiki.
     Markdown,
-    /// For the test tab of a pipeline.
+    /// For the test view of a pipeline.
     Junit,
     /// For code scanning.
     Sarif,
 }
 
 impl AuditFormat {
-    /// Whether it names the workloads that are uniform too.
+    /// Whether it lists uniform workloads, too.
     fn names_uniform(self) -> bool {
         matches!(self, Self::Json | Self::Junit)
     }
 }
 
-/// What an audit found.
+/// The result of an audit.
 #[derive(Debug)]
 pub struct Audit {
-    /// What was looked at: `namespace shop of https://…`.
+    /// What was audited: `namespace shop of https://…`.
     pub of: String,
-    /// When.
+    /// When the snapshot was taken.
     pub taken: ObservationTime,
-    /// What makes it stricter or more lenient.
+    /// Options that change the verdict.
     pub strictness: Strictness,
     /// What it comes to.
     pub verdict: Verdict,
-    /// What could not be seen, and what is unknown because of it.
+    /// What could not be read, and what is unknown because of it.
     pub notes: Vec<String>,
-    /// How many there are of everything.
+    /// Counts over all audited workloads.
     pub totals: Totals,
-    /// Workloads in which something was found; worst first.
+    /// Workloads with findings; worst first.
     pub found: Vec<AuditedWorkload>,
-    /// The others, where somebody wants their names, without their pods.
+    /// Uniform workloads without their pods, if the format lists them.
     pub uniform: Vec<WorkloadReport>,
-    /// Where else to look, in words, if nothing was selected.
+    /// A hint where to look instead, if nothing was selected.
     pub elsewhere: Option<String>,
 }
 
-/// A workload in which something was found.
+/// A workload with findings.
 #[derive(Debug)]
 pub struct AuditedWorkload {
     /// What is known of it.
     pub report: WorkloadReport,
-    /// What was found; worst first.
+    /// Its findings; worst first.
     pub findings: Vec<Finding>,
 }
 
@@ -91,7 +92,7 @@ impl AuditedWorkload {
         self.findings.iter().any(|finding| fails(*finding, strictness))
     }
 
-    /// Worst first: by the worst finding, whether it fails or not; then what has lasted longest; then by name.
+    /// Sort key, worst first: the worst finding, whether it fails or not; then the oldest; then by name.
     fn rank(&self) -> (Option<Finding>, UnixTime, &crate::report::Workload) {
         let worst = self.findings.first().copied();
         let since = worst.and_then(|finding| finding.since(&self.report));
@@ -102,15 +103,15 @@ impl AuditedWorkload {
 /// How many there are of everything; in JSON as `totals`.
 #[derive(Clone, PartialEq, Eq, Default, Debug, Serialize)]
 pub struct Totals {
-    /// Workloads that were selected.
+    /// Selected workloads.
     pub workloads: u64,
     /// Their active pods.
     pub pods: u64,
-    /// Workloads in which nothing was found.
+    /// Workloads without findings.
     pub uniform: u64,
-    /// Workloads with something that fails.
+    /// Workloads with a finding that fails.
     pub failed: u64,
-    /// Workloads by what was found in them.
+    /// Workloads by finding.
     #[serde(serialize_with = "json::by_name")]
     pub findings: BTreeMap<Finding, u64>,
 }
@@ -121,7 +122,7 @@ impl Totals {
     }
 }
 
-/// Takes the reports one by one, and keeps of them what is printed.
+/// Collects reports one by one, and keeps only what is printed.
 #[derive(Debug)]
 pub struct Auditor {
     strictness: Strictness,
@@ -130,12 +131,12 @@ pub struct Auditor {
     totals: Totals,
     found: Vec<AuditedWorkload>,
     uniform: Vec<WorkloadReport>,
-    /// Whether an age was found that managedFields would tell better.
+    /// Whether a start is unknown that `managedFields` would tell.
     wants_written: bool,
 }
 
 impl Auditor {
-    /// Nothing was found yet. Who waits for a rollout minds pods that are not there, too.
+    /// An auditor without reports. With `waiting`, missing pods are findings, too.
     #[must_use]
     pub fn new(strictness: Strictness, format: AuditFormat, waiting: bool) -> Self {
         Self {
@@ -149,7 +150,7 @@ impl Auditor {
         }
     }
 
-    /// Takes a report.
+    /// Adds a report.
     pub fn take(&mut self, mut report: WorkloadReport) {
         let findings = if self.waiting { findings_while_waiting(&report, self.strictness) } else { findings(&report) };
         self.totals.workloads += 1;
@@ -172,7 +173,7 @@ impl Auditor {
         self.found.push(found);
     }
 
-    /// What it comes to, once all reports were taken.
+    /// Returns the audit after the last report.
     #[must_use]
     pub fn finish(self, snapshot: &Snapshot) -> Audit {
         let mut audit =
@@ -220,7 +221,11 @@ fn pods_counted(count: u64) -> String {
     pods(u32::try_from(count).unwrap_or(u32::MAX))
 }
 
-/// Audits what was seen: the workloads that are named, or all.
+/// Audits the named workloads of a snapshot, or all.
+///
+/// # Errors
+///
+/// No workload has one of the names.
 pub fn audit(snapshot: &mut Snapshot, names: &[WorkloadRef], mut auditor: Auditor) -> Result<Audit, NotFound> {
     if names.is_empty() {
         snapshot.reports(&mut |report| auditor.take(report));
@@ -231,7 +236,7 @@ pub fn audit(snapshot: &mut Snapshot, names: &[WorkloadRef], mut auditor: Audito
 }
 
 impl Audit {
-    /// Prints it.
+    /// Writes the audit.
     pub fn write(&self, format: AuditFormat, terminal: Terminal, out: &mut dyn Write) -> io::Result<()> {
         match format {
             AuditFormat::Table => out.write_all(table::text(self, terminal).as_bytes()),
@@ -248,7 +253,7 @@ fn object(report: &WorkloadReport) -> String {
     format!("{}/{}", report.workload.workload_type, report.workload.name)
 }
 
-/// What holds a rollout, where something does.
+/// The state in which a rollout is held, if it is.
 fn state(report: &WorkloadReport) -> Option<RolloutState> {
     report.rollout.map(|rollout| rollout.state)
 }

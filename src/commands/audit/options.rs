@@ -1,4 +1,4 @@
-//! The options of `audit`.
+//! Options of `audit`.
 #![allow(clippy::doc_markdown, reason = "clap prints these comments as they stand, backticks too")]
 
 use super::{AuditFormat, Strictness};
@@ -12,7 +12,7 @@ use clap::builder::{PossibleValuesParser, TypedValueParser};
 use clap_complete::engine::ArgValueCompleter;
 use std::time::Duration;
 
-/// What `audit` was told.
+/// Arguments of `audit`.
 #[derive(Args, Debug)]
 #[allow(clippy::struct_excessive_bools, reason = "each is a switch of the command line")]
 pub struct AuditArguments {
@@ -70,25 +70,29 @@ pub struct AuditArguments {
 
 const VERDICT: &str = "Report";
 
-/// What `podskew audit` is to do.
+/// Checked options of `podskew audit`.
 #[derive(Clone, Debug)]
 pub struct AuditOptions {
-    /// Where to look, and at what.
+    /// What to audit.
     pub snapshot_options: SnapshotOptions,
-    /// The workloads that are named; all if none is.
+    /// The named workloads; empty for all.
     pub names: Vec<WorkloadRef>,
-    /// In which form to print it.
+    /// Output format.
     pub format: AuditFormat,
-    /// What makes it stricter or more lenient.
+    /// Options that change the verdict.
     pub strictness: Strictness,
-    /// For how long to wait until everything is rolled out and uniform.
+    /// Maximum time to wait until everything is rolled out and uniform.
     pub patience: Option<Duration>,
     /// How to log.
     pub log: LogConfig,
 }
 
 impl AuditOptions {
-    /// What `arguments` mean, or why they mean nothing.
+    /// Checks `arguments`.
+    ///
+    /// # Errors
+    ///
+    /// They contradict each other.
     pub fn new(arguments: AuditArguments) -> Result<Self, String> {
         let mut snapshot_options = SnapshotOptions::new(arguments.snapshot, arguments.selector)?;
         let names = named(&arguments.workloads, &snapshot_options.settings.workload_kinds)?;
@@ -114,7 +118,7 @@ impl AuditOptions {
     }
 }
 
-/// The forms of an audit.
+/// Output formats.
 fn format() -> impl TypedValueParser<Value = AuditFormat> {
     PossibleValuesParser::new(["table", "json", "markdown", "junit", "sarif"]).map(|format| match format.as_str() {
         "json" => AuditFormat::Json,
@@ -125,12 +129,12 @@ fn format() -> impl TypedValueParser<Value = AuditFormat> {
     })
 }
 
-/// What an audit can fail on that it only reports by itself.
+/// Findings that fail an audit only on request.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum FailOn {
-    /// A tag that moved.
+    /// A moved tag.
     Moved,
-    /// An image that is gone.
+    /// A gone image.
     Gone,
 }
 

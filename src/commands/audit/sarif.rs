@@ -1,6 +1,6 @@
-//! An audit for code scanning: SARIF 2.1.0, a result for each finding.
+//! An audit for code scanning: SARIF 2.1.0, one result per finding.
 //!
-//! A workload is no file, and readers want one: its address stands for it, `shop/deployment/web`.
+//! Readers require a file for each result. A workload has none, so `shop/deployment/web` stands for it.
 
 use super::describe::{stories, subject, title};
 use super::junit::lines;
@@ -12,7 +12,7 @@ use serde_json::{Value, json};
 use std::fmt::Write as _;
 use std::io::{self, Write};
 
-/// Every rule, and where it is documented.
+/// Every rule, with a link to its documentation.
 const RULES: [(Finding, &str); 11] = [
     (Finding::DigestSkew, "Replicas of one pod template run different digests of an image."),
     (Finding::Stalled, "A rollout does not go on by itself."),
@@ -85,7 +85,7 @@ fn level(fails: bool) -> &'static str {
     if fails { "error" } else { "note" }
 }
 
-/// A path that any name makes, percent-encoded.
+/// Percent-encodes a name for a path.
 fn uri(path: &str) -> String {
     let mut uri = String::with_capacity(path.len());
     for byte in path.bytes() {

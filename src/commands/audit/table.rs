@@ -1,4 +1,4 @@
-//! An audit for people: an overview, what each workload is found in and what to do, and a line of totals.
+//! An audit as text for people: an overview, the findings and remedies of each workload, and totals.
 
 use super::describe::{FindingText, GroupPod, has_unknown_start, stories, subject, title, totals};
 use super::{Audit, AuditedWorkload, object};
@@ -29,7 +29,7 @@ pub(super) fn text(audit: &Audit, terminal: Terminal) -> String {
 }
 
 impl Page {
-    /// One line a workload.
+    /// One line per workload.
     fn overview(&mut self, audit: &Audit) {
         let with_tags = audit.found.iter().any(|found| found.report.registry.is_some());
         let mut rows = vec![["NAMESPACE", "WORKLOAD", "FOUND", "FOR", "TAG"].map(str::to_owned)];
@@ -55,7 +55,7 @@ impl Page {
                 *width = (*width).max(columns(cell));
             }
         }
-        // What does not fit is cut where it is longest; below it stands in full.
+        // The longest cells are truncated to fit; the full text is below.
         if !with_tags {
             widths[4] = 0;
         }

@@ -1,44 +1,44 @@
-//! The verdict: which findings fail an audit, and the exit code that follows. docs/audit.md has it as tables, and each of
-//! their rows is a test.
+//! Decides which findings fail an audit, and its exit code. docs/audit.md has the tables, and each of their rows is a
+//! test.
 
 use crate::advice::Finding;
 use crate::report::{RolloutState, WorkloadReport};
 
-/// What makes an audit stricter or more lenient than it is by itself.
+/// Options that change the verdict.
 #[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
 #[allow(clippy::struct_excessive_bools, reason = "each is a switch of the command line")]
 pub struct Strictness {
-    /// What could not be compared fails too.
+    /// Fail if something could not be compared.
     pub strict: bool,
-    /// Mixes that are meant to be fail too.
+    /// Fail on deliberate mixes.
     pub no_deliberate: bool,
-    /// Digest skew of injected containers, or of unknown origin, fails too.
+    /// Fail on digest skew of injected containers and of unknown origin.
     pub injected: bool,
-    /// A tag that moved fails too.
+    /// Fail on a moved tag.
     pub moved: bool,
-    /// An image that its registry does not hold any more fails too.
+    /// Fail on an image that is gone from its registry.
     pub gone: bool,
-    /// A selection that matches nothing is fine.
+    /// Accept an empty selection.
     pub allow_empty: bool,
 }
 
-/// What an audit comes to.
+/// The verdict of an audit.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Verdict {
-    /// Everything runs one thing, as far as it fails an audit.
+    /// No finding fails.
     Uniform,
-    /// Something does not.
+    /// A finding fails.
     NotUniform,
     /// Nothing was selected.
     Empty,
-    /// What was compared is uniform, and something could not be compared.
+    /// Everything comparable is uniform, but something could not be compared.
     NotCompared,
-    /// Time ran out while a rollout was waited for.
+    /// The timeout of `--wait` expired.
     TimedOut,
 }
 
 impl Verdict {
-    /// Of what was found in all workloads that were selected.
+    /// The verdict for the findings of all selected workloads.
     #[must_use]
     pub fn of(selected: u64, findings: impl IntoIterator<Item = Finding>, gaps: bool, strictness: Strictness) -> Self {
         let (mut failed, mut open) = (false, gaps);
@@ -66,7 +66,7 @@ impl Verdict {
         }
     }
 
-    /// The name it goes by in what machines read.
+    /// The name in JSON documents.
     #[must_use]
     pub fn as_str(self) -> &'static str {
         match self {
@@ -79,7 +79,7 @@ impl Verdict {
     }
 }
 
-/// Whether a finding fails an audit by itself.
+/// Whether a finding fails an audit.
 #[must_use]
 pub fn fails(finding: Finding, strictness: Strictness) -> bool {
     match finding {
@@ -97,7 +97,7 @@ pub fn fails(finding: Finding, strictness: Strictness) -> bool {
     }
 }
 
-/// What an audit looks for in a workload; worst first. A tag that may move is no difference.
+/// Returns the findings of a workload, worst first. A tag that may move is no difference.
 #[must_use]
 pub fn findings(report: &WorkloadReport) -> Vec<Finding> {
     let mut findings = Finding::all(report);
@@ -105,14 +105,14 @@ pub fn findings(report: &WorkloadReport) -> Vec<Finding> {
     findings
 }
 
-/// The same for who waits for a rollout: pods that are asked for and not there count too, and what cannot be known is not
-/// waited for in vain.
+/// The same for an audit that waits: missing pods are findings, too, and it does not wait for anything that cannot be
+/// known.
 #[must_use]
 pub fn findings_while_waiting(report: &WorkloadReport, strictness: Strictness) -> Vec<Finding> {
     let mut findings = findings(report);
     let rolling = findings.iter().any(|finding| matches!(finding, Finding::Stalled | Finding::UnderWay));
     if report.available == Some(false) && !rolling {
-        // A mix that is held is told with the pods that are missing: to go on with it would cost more of them.
+        // A held mix is reported with its missing pods: to resume it would cost more of them.
         findings.retain(|finding| *finding != Finding::Held || strictness.no_deliberate);
         findings.push(Finding::NotAvailable);
         findings.sort_unstable();
@@ -120,10 +120,10 @@ pub fn findings_while_waiting(report: &WorkloadReport, strictness: Strictness) -
     findings
 }
 
-/// Whether a workload is rolled out and uniform, so that nobody has to wait for it any more.
+/// Whether a workload is rolled out and uniform, so that the wait for it ends.
 ///
-/// A canary and a blue-green preview go on by themselves, or by somebody who watches them, so they are waited for. What a
-/// setting holds (paused, a partition, OnDelete) is as far as it goes, and fails only where it fails an audit.
+/// A canary or blue-green preview is waited for: it continues by itself or by its operator. A rollout held by a setting
+/// (paused, a partition, OnDelete) goes no further, and fails only if it fails an audit.
 #[must_use]
 pub fn is_done(report: &WorkloadReport, strictness: Strictness) -> bool {
     let state = report.rollout.map(|rollout| rollout.state);

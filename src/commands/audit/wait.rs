@@ -1,4 +1,4 @@
-//! `--wait`: watches until the workloads that were selected are rolled out and uniform, or until time runs out.
+//! `--wait`: watches until the selected workloads are rolled out and uniform, or until the timeout.
 
 use super::describe::title;
 use super::elsewhere::elsewhere;
@@ -18,45 +18,49 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 use tokio::task::JoinSet;
 
-/// How often it is looked whether something changed.
+/// Interval between two checks for changes.
 const PACE: Duration = Duration::from_millis(200);
 
-/// How often nodes are listed meanwhile.
+/// Interval between two lists of nodes.
 const NODES_AGAIN: Duration = Duration::from_secs(30);
 
-/// What is waited for.
+/// Options of a wait.
 #[derive(Clone, Debug)]
 pub struct WaitOptions {
-    /// Where, and what counts.
+    /// What to audit.
     pub snapshot_options: SnapshotOptions,
-    /// The workloads that are named; all if none is.
+    /// The named workloads; empty for all.
     pub names: Vec<WorkloadRef>,
-    /// What makes it stricter or more lenient.
+    /// Options that change the verdict.
     pub strictness: Strictness,
-    /// What the audit will be printed as.
+    /// Output format of the audit.
     pub format: AuditFormat,
-    /// For how long.
+    /// Timeout.
     pub patience: Duration,
 }
 
-/// How far it is.
+/// Progress of a wait.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct WaitProgress {
-    /// Workloads that are rolled out and uniform.
+    /// Number of workloads that are rolled out and uniform.
     pub done: usize,
-    /// Workloads that are waited for.
+    /// Number of selected workloads.
     pub workloads: usize,
-    /// Ready pods of the templates that are asked for.
+    /// Ready pods of the wanted templates.
     pub new_pods: u32,
     /// All active pods.
     pub pods: u32,
-    /// What keeps it: pods by hash of the first workload that is not done, or the name that is not there yet.
+    /// What is missing: pods by hash of the first workload that is not done, or a name that does not exist yet.
     pub next: String,
-    /// Since it began.
+    /// Time since the start.
     pub elapsed: Duration,
 }
 
-/// Waits, tells how far it is whenever it has looked, and gives the audit at the end.
+/// Waits, reports its progress after each check, and returns the audit.
+///
+/// # Errors
+///
+/// The cluster cannot be read.
 pub async fn wait(waiting: &WaitOptions, tell: &mut dyn FnMut(&WaitProgress)) -> anyhow::Result<Audit> {
     let WaitOptions { snapshot_options, names, strictness, format, patience } = waiting;
     let began = Instant::now();
@@ -65,8 +69,7 @@ pub async fn wait(waiting: &WaitOptions, tell: &mut dyn FnMut(&WaitProgress)) ->
     };
     let connected = watch::connect(connection).await?;
     let namespaces = namespaces.names(&connected);
-    // Whatever keeps it from looking at all is told at once, and not when time runs out.
-    // Registries are asked once, at the end.
+    // A cluster that cannot be read fails at once and not at the timeout. Registries are asked once, at the end.
     let first = SnapshotOptions { registry: RegistryOptions::default(), ..snapshot_options.clone() };
     let mut snapshot = list_cluster(&connected, &namespaces, &first, None, Timings::for_snapshot()).await?;
     let mut standing = WaitState::new(names, *strictness);
@@ -103,7 +106,7 @@ pub async fn wait(waiting: &WaitOptions, tell: &mut dyn FnMut(&WaitProgress)) ->
         }
         snapshot.without_registry = watched.ask_registries(&snapshot_options.registry).await?;
         standing.follow(&watched);
-        // Digests that registries say are one image need nobody to wait for them.
+        // Registries may know digests as one image; then there is nothing left to wait for.
         timed_out &= !standing.is_done();
     }
     tell(&standing.progress(began.elapsed()));
@@ -127,17 +130,17 @@ pub async fn wait(waiting: &WaitOptions, tell: &mut dyn FnMut(&WaitProgress)) ->
     Ok(audit)
 }
 
-/// How the workloads that are waited for stand.
+/// State of the selected workloads.
 struct WaitState<'w> {
     names: &'w [WorkloadRef],
     strictness: Strictness,
-    /// Those that are not done.
+    /// Workloads that are not done.
     open: BTreeMap<Workload, WorkloadReport>,
-    /// Those that are; without their pods where nothing was found.
+    /// Workloads that are done; without their pods if they have no findings.
     done: BTreeMap<Workload, WorkloadReport>,
-    /// Whether what the watches say is complete and says all that there is to say.
+    /// Whether the watches are complete and everything they delivered was applied.
     settled: bool,
-    /// Whether the watches have told of everything at least once.
+    /// Whether the watches have delivered everything at least once.
     followed: bool,
 }
 
@@ -152,7 +155,7 @@ impl<'w> WaitState<'w> {
             return;
         }
         if is_done(&report, self.strictness) {
-            // What is reported although nobody waits for it is reported with its pods.
+            // A workload with findings keeps its pods for the audit, even if the wait does not depend on them.
             if findings_while_waiting(&report, self.strictness).is_empty() {
                 report.pods = Vec::new();
             }
@@ -167,7 +170,7 @@ impl<'w> WaitState<'w> {
         self.done.remove(workload);
     }
 
-    /// Takes what the watches have brought.
+    /// Applies what the watches delivered.
     fn follow(&mut self, watched: &WatchedSnapshot) {
         loop {
             let changes = watched.changes(UnixTime::now());
@@ -175,7 +178,8 @@ impl<'w> WaitState<'w> {
                 return;
             }
             if !self.followed {
-                // From now on the watches say what there is; what went since the first look is not told as gone.
+                // From now on the watches tell which workloads exist; those deleted since the first snapshot are
+                // dropped.
                 (self.open, self.done, self.followed) = (BTreeMap::new(), BTreeMap::new(), true);
             }
             for workload in &changes.gone {
@@ -188,7 +192,7 @@ impl<'w> WaitState<'w> {
                     self.forget(&report.workload);
                 }
             }
-            // A pod whose owner has not come yet may belong to any of them.
+            // A pod whose owner is missing may belong to any of them.
             self.settled = !changes.more && changes.awaiting_owner.is_empty();
             if !changes.more {
                 return;
@@ -204,14 +208,14 @@ impl<'w> WaitState<'w> {
         self.settled && self.open.is_empty() && !self.is_empty() && self.unseen().next().is_none()
     }
 
-    /// The names that nothing goes by yet. A pod's name is gone from a workload that is done.
+    /// Names that match nothing yet. A named pod may be gone from a workload that is done.
     fn unseen(&self) -> impl Iterator<Item = &WorkloadRef> {
         let seen = |named: &WorkloadRef| self.open.values().chain(self.done.values()).any(|report| named.names(report));
         let by_pod = |named: &WorkloadRef| named.is_pod() && !self.is_empty();
         self.names.iter().filter(move |named| !seen(named) && !by_pod(named))
     }
 
-    /// Nobody waits for what can never be known.
+    /// Fails if a condition can never be known.
     fn check_knowable(&self, gaps: &[Gap]) -> anyhow::Result<()> {
         let unknown = self.open.values().find(|report| report.rollout.is_none());
         let forbidden = gaps.iter().find(|gap| matches!(gap.cause, Cause::Forbidden { .. }));
@@ -256,7 +260,7 @@ fn describe(report: &WorkloadReport, strictness: Strictness) -> String {
     hashes.sort_by_key(|hash| hash.current != Some(true));
     let hashes: Vec<String> = hashes.into_iter().map(hash).collect();
     let state = report.rollout.map_or("state unknown", |rollout| rollout.state.as_str());
-    // The state says these two.
+    // The state already says these two.
     let is_told = |finding: &Finding| matches!(finding, Finding::Stalled | Finding::UnderWay);
     let reasons = findings_while_waiting(report, strictness)
         .into_iter()

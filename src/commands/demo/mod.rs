@@ -16,23 +16,23 @@ use std::fmt::Write as _;
 use std::path::Path;
 use std::time::Duration;
 
-/// An image of `shop/web` that the registry does not have.
+/// An image of `shop/web` that the registry lacks.
 const MISSING: &str = "registry.example/shop/web:typo";
 
 /// Interval between two requests for a tag.
 const REGISTRY_INTERVAL: Duration = Duration::from_secs(20);
 
-/// Something worth a look in the demo.
+/// Something to see in the demo.
 struct Highlight {
     /// The workload, as `namespace/name`.
     workload: &'static str,
-    /// What is the matter with it.
+    /// The problem.
     what: &'static str,
-    /// The metric that says so.
+    /// The metric that shows it.
     metric: &'static str,
 }
 
-/// What there is to see in the demo, the most telling first.
+/// Everything to see in the demo, the most instructive first.
 const HIGHLIGHTS: [Highlight; 11] = [
     Highlight {
         workload: "shop/web",
@@ -91,19 +91,23 @@ const HIGHLIGHTS: [Highlight; 11] = [
     },
 ];
 
-/// Simulates a cluster and serves its metrics, until a signal says to stop.
+/// Simulates a cluster and serves its metrics until a signal ends it.
+///
+/// # Errors
+///
+/// A port is taken, or the simulated cluster fails.
 pub async fn demo(options: DemoOptions) -> anyhow::Result<()> {
     let signals = Signals::listen().context("cannot listen for signals")?;
     let listener = bind(options.listen_address).await?;
     let address = listener.local_addr().context("cannot tell the address podskew listens on")?;
-    // The store bounds its memory of changes by bytes.
+    // The store bounds its history of changes by bytes.
     let config = SimulatorConfig { rollouts_served: true, history: usize::MAX, ..SimulatorConfig::default() };
     let simulator = Simulator::start(config).await.context("cannot start the simulated cluster")?;
     let images = ImageRegistry::start(None).await.context("cannot start the simulated registry")?;
     let size = DemoConfig { workloads: options.workloads, pods: options.pods };
     let mut cluster = Demo::begin_with(simulator.store(), &size, Time::now(), &images);
 
-    // The same door as for any other cluster: over HTTP.
+    // podskew connects over HTTP, as to any other cluster.
     let server = simulator.url().parse().context("the simulated cluster has no address")?;
     let client = watch::client(kube::Config::new(server))?;
 
@@ -124,7 +128,7 @@ pub async fn demo(options: DemoOptions) -> anyhow::Result<()> {
     outcome
 }
 
-/// What the demo prints at its start: where to look, what there is to see, and how to mend the first of it.
+/// The text that the demo prints at its start: addresses, what there is to see, and how to fix the first problem.
 fn banner(port: u16, cluster: &str, kubeconfig: &Path, registry: &str, size: DemoConfig) -> String {
     let kubeconfig = shell_quote(&kubeconfig.to_string_lossy()).into_owned();
     let mut text = format!(

@@ -1,4 +1,4 @@
-//! The options of `demo`.
+//! Options of `demo`.
 #![allow(clippy::doc_markdown, reason = "clap prints these comments as they stand, backticks too")]
 
 use crate::access::AccessConfig;
@@ -11,7 +11,7 @@ use crate::watch::Connection;
 use crate::web::ListenAddress;
 use clap::Args;
 
-/// What `demo` was told.
+/// Arguments of `demo`.
 #[derive(Args, Debug)]
 pub struct DemoArguments {
     /// Number of workloads in the simulated cluster
@@ -31,21 +31,25 @@ pub struct DemoArguments {
     pub log: LogArguments,
 }
 
-/// What `podskew demo` is to do.
+/// Checked options of `podskew demo`.
 #[derive(Clone, Copy, Debug)]
 pub struct DemoOptions {
-    /// How many workloads to simulate.
+    /// Number of workloads.
     pub workloads: u32,
-    /// How many pods to simulate, over all workloads.
+    /// Number of pods over all workloads.
     pub pods: u32,
-    /// Where to serve.
+    /// Address and port of the metrics.
     pub listen_address: ListenAddress,
     /// How to log.
     pub log: LogConfig,
 }
 
 impl DemoOptions {
-    /// What `arguments` mean, or why they mean nothing.
+    /// Checks `arguments`.
+    ///
+    /// # Errors
+    ///
+    /// They contradict each other.
     pub fn new(arguments: DemoArguments) -> Result<Self, String> {
         if arguments.pods < arguments.workloads {
             return Err(format!(
@@ -62,7 +66,7 @@ impl DemoOptions {
     }
 }
 
-/// The simulated cluster is served as any other, with nothing left out.
+/// Serves the simulated cluster like any other, with every feature.
 impl From<DemoOptions> for Config {
     fn from(options: DemoOptions) -> Self {
         Self {
@@ -73,7 +77,7 @@ impl From<DemoOptions> for Config {
             nodes: true,
             registry: RegistryOptions::default(),
             selection: Selection::default(),
-            // Nobody else's messages: the cluster is simulated.
+            // The simulated cluster has no confidential messages.
             page: PageConfig { messages: true, ..PageConfig::default() },
             access: AccessConfig::default(),
             log: options.log,

@@ -1,4 +1,4 @@
-//! Which two templates are meant.
+//! Chooses the two templates to compare.
 
 use crate::report::Workload;
 use crate::report::history::{History, Revision};
@@ -6,18 +6,18 @@ use crate::terminal::humanize::age_since;
 use crate::time::ObservationTime;
 use std::fmt::Write as _;
 
-/// What was asked for.
+/// The templates that the user named.
 #[derive(Clone, Copy, Debug)]
 pub(super) enum TemplateChoice<'a> {
     /// The previous template and the current one.
     Previous,
-    /// This one and the current one.
+    /// This template and the current one.
     With(&'a str),
-    /// These.
+    /// These two templates.
     Both(&'a str, &'a str),
 }
 
-/// The templates of a workload, by hash.
+/// A workload's templates by hash.
 #[derive(Clone, Copy)]
 pub(super) struct TemplateChooser<'a> {
     pub(super) workload: &'a Workload,
@@ -26,7 +26,7 @@ pub(super) struct TemplateChooser<'a> {
 }
 
 impl<'a> TemplateChooser<'a> {
-    /// The older candidates, best first, and the newer template.
+    /// Returns the candidates for the older template, best first, and the newer template.
     pub(super) fn choose(self, asked: TemplateChoice<'_>) -> Result<(Vec<&'a Revision>, &'a Revision), String> {
         match asked {
             TemplateChoice::Both(old, new) => Ok((vec![self.named(old)?], self.named(new)?)),
@@ -58,8 +58,8 @@ impl<'a> TemplateChooser<'a> {
         })
     }
 
-    /// The template whose hash begins so. A StatefulSet's hash is a ControllerRevision's whole name, and any may be
-    /// written with the workload's name before it.
+    /// Returns the template whose hash begins with `typed`. A StatefulSet's hash is a ControllerRevision's full name,
+    /// and any hash may be typed with the workload's name before it.
     fn named(self, typed: &str) -> Result<&'a Revision, String> {
         let prefix = format!("{}-", self.workload.name);
         let bare = |hash: &'a str| hash.strip_prefix(&prefix).unwrap_or(hash);
@@ -88,7 +88,7 @@ impl<'a> TemplateChooser<'a> {
         }
         let mut text = "there are:".to_owned();
         for Revision { hash, revision, created, current, .. } in &self.history.revisions {
-            // A string takes everything.
+            // Infallible: writing to a string.
             let _ = write!(text, "\n  {hash}");
             if let Some(revision) = revision {
                 let _ = write!(text, ", revision {revision}");

@@ -1,4 +1,4 @@
-//! `podskew diff`: look, find, choose two templates, print.
+//! Runs `podskew diff`: takes a snapshot, chooses two templates, prints their diff.
 
 use super::choose::{TemplateChoice, TemplateChooser};
 use super::json::Difference;
@@ -15,10 +15,10 @@ use crate::terminal::text_layout::{ADDED, BOLD, HUNK, REMOVED, styled};
 use anyhow::{Context as _, anyhow, bail};
 use std::process::ExitCode;
 
-/// The exit code of `diff` where there is something to see, as of diff(1).
+/// Exit code of `diff` if the templates differ, as in diff(1).
 const DIFFERENT: u8 = 1;
 
-/// Prints what differs between two templates of a workload.
+/// Prints the diff of two templates of a workload.
 pub async fn diff(options: DiffOptions) -> anyhow::Result<ExitCode> {
     let named = &options.workload;
     let templates = Templates::default();
@@ -83,7 +83,7 @@ pub async fn diff(options: DiffOptions) -> anyhow::Result<ExitCode> {
     Ok(code)
 }
 
-/// The lines of a diff in the colours that git gives them.
+/// Colours the lines of a diff as git does.
 fn coloured(diff: &str) -> String {
     let mut text = String::new();
     for line in diff.lines() {

@@ -1,11 +1,11 @@
-//! A difference as JSON.
+//! A diff as JSON.
 
 use crate::json::{Head, moment};
 use crate::report::history::Revision;
 use crate::snapshot::Snapshot;
 use serde::Serialize;
 
-/// What differs between two templates, as one document.
+/// The diff of two templates, as one document.
 #[derive(Serialize)]
 pub(super) struct Difference<'a> {
     #[serde(flatten)]
@@ -16,9 +16,9 @@ pub(super) struct Difference<'a> {
     old: Compared<'a>,
     new: Compared<'a>,
     different: bool,
-    /// Whether values that may be secrets are in the diff.
+    /// Whether the diff shows values that may be secrets.
     values_shown: bool,
-    /// The unified diff; empty if nothing differs.
+    /// The unified diff; empty if the templates are equal.
     diff: &'a str,
 }
 
@@ -31,7 +31,6 @@ struct Compared<'a> {
 }
 
 impl<'a> Difference<'a> {
-    /// Of two templates of a workload.
     pub(super) fn new(
         snapshot: &'a Snapshot,
         workload: &'a crate::report::Workload,

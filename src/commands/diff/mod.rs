@@ -1,7 +1,7 @@
-//! `podskew diff`: what differs between two pod templates of a workload, as a unified diff of YAML.
+//! `podskew diff`: compares two pod templates of a workload, as a unified diff of YAML.
 //!
-//! [`unified`] is pure: it takes two templates as JSON and returns text. Unless asked to, it shows no value that may be a secret,
-//! only that the value is there and which values are equal.
+//! [`unified`] is pure: it takes two templates as JSON and returns text. By default it hides every value that may be a
+//! secret, and shows only that it exists and which values are equal.
 
 mod choose;
 mod command;
@@ -22,16 +22,16 @@ use redact::RedactedValues;
 use serde_json::Value;
 use similar::TextDiff;
 
-/// One of the two templates, and what it goes by.
+/// One of the two templates, with its title.
 #[derive(Clone, Copy, Debug)]
 pub struct DiffSide<'a> {
-    /// The line above it.
+    /// The header line of the diff.
     pub title: &'a str,
-    /// The template, as [`pod_template`] gives it.
+    /// The template, as returned by [`pod_template`].
     pub template: &'a Value,
 }
 
-/// What differs, with so many lines of context around it; `None` if nothing does.
+/// Returns the unified diff with `context` lines around each difference; `None` if the templates are equal.
 #[must_use]
 pub fn unified(old: DiffSide<'_>, new: DiffSide<'_>, values: ValueDisplay, context: usize) -> Option<String> {
     let mut hidden = RedactedValues::new(values);

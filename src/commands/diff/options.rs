@@ -1,4 +1,4 @@
-//! The options of `diff`.
+//! Options of `diff`.
 #![allow(clippy::doc_markdown, reason = "clap prints these comments as they stand, backticks too")]
 
 use crate::commands::options::{LogArguments, LogConfig, SnapshotArguments, candidates, values};
@@ -9,7 +9,7 @@ use clap::builder::TypedValueParser;
 use clap_complete::engine::{ArgValueCompleter, CompletionCandidate};
 use std::ffi::OsStr;
 
-/// What `diff` was told.
+/// Arguments of `diff`.
 #[derive(Args, Debug)]
 pub struct DiffArguments {
     /// Workload, like deployment/api: a Deployment, StatefulSet, DaemonSet or Rollout
@@ -41,38 +41,42 @@ pub struct DiffArguments {
     pub log: LogArguments,
 }
 
-/// The forms of a difference.
+/// Output format of a diff.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum DiffFormat {
     /// A unified diff.
     Text,
-    /// One JSON document.
+    /// JSON.
     Json,
 }
 
-/// What `podskew diff` is to do.
+/// Checked options of `podskew diff`.
 #[derive(Clone, Debug)]
 pub struct DiffOptions {
-    /// Where to look.
+    /// What to read.
     pub snapshot_options: SnapshotOptions,
-    /// Whose templates.
+    /// The workload.
     pub workload: WorkloadRef,
-    /// Which: none, one or two, as they were typed.
+    /// No, one or two hashes, as typed.
     pub hashes: Vec<String>,
-    /// Whether to show what may be a secret.
+    /// Whether to show values that may be secrets.
     pub show_values: bool,
-    /// How many lines around a difference.
+    /// Lines of context around each difference.
     pub context: u16,
-    /// In which form.
+    /// Output format.
     pub format: DiffFormat,
     /// How to log.
     pub log: LogConfig,
 }
 
 impl DiffOptions {
-    /// What `arguments` mean, or why they mean nothing.
+    /// Checks `arguments`.
+    ///
+    /// # Errors
+    ///
+    /// They contradict each other, or the kind keeps no templates.
     pub fn new(arguments: DiffArguments, program: &str) -> Result<Self, String> {
-        // Templates are told by ReplicaSets and ControllerRevisions alone.
+        // ReplicaSets and ControllerRevisions suffice: pods are not needed.
         let snapshot_options = SnapshotOptions { needs_pods: false, ..SnapshotOptions::new(arguments.snapshot, None)? };
         let workload = match named(&[arguments.workload], &snapshot_options.settings.workload_kinds)?.pop() {
             Some(named) if keeps_templates(&named.workload_type) => named,
@@ -103,17 +107,17 @@ impl DiffOptions {
     }
 }
 
-/// Whether a type's objects keep their templates in ReplicaSets or ControllerRevisions.
+/// Whether a workload type keeps its templates in ReplicaSets or ControllerRevisions.
 fn keeps_templates(workload_type: &str) -> bool {
     WorkloadKind::of_label(workload_type).history() != TemplateHistory::None
 }
 
-/// Offers the workloads whose templates can be compared.
+/// Completes workloads whose templates can be compared.
 fn templated_workloads(typed: &OsStr) -> Vec<CompletionCandidate> {
     candidates::of_types(typed, keeps_templates)
 }
 
-/// The forms of a difference.
+/// Output formats.
 fn format() -> impl TypedValueParser<Value = DiffFormat> {
     values::text_or_json(DiffFormat::Text, DiffFormat::Json)
 }

@@ -1,21 +1,21 @@
-//! Which values of a template are not shown.
+//! Hides values of a template.
 //!
-//! A hidden value is replaced by a number, the same for equal values of one diff and for nothing else: neither a hash of
-//! it nor its length, from which it could be guessed.
+//! A hidden value is replaced by a number, which only equal values of the same diff share. A hash or the length of the
+//! value could help to guess it.
 
 use serde_json::{Map, Value};
 use std::collections::HashMap;
 
-/// Whether values that may be somebody's secret are shown.
+/// Whether to show values that may be secrets.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum ValueDisplay {
-    /// They are.
+    /// Show them.
     Shown,
-    /// Only that they are there, and which are alike.
+    /// Show only that they exist and which are equal.
     Hidden,
 }
 
-/// The hidden values of one diff, by their number.
+/// The hidden values of one diff, by number.
 pub(super) struct RedactedValues {
     values: ValueDisplay,
     numbers: HashMap<String, usize>,
@@ -26,7 +26,7 @@ impl RedactedValues {
         Self { values, numbers: HashMap::new() }
     }
 
-    /// The template with what is not to be seen replaced.
+    /// Returns the template with its hidden values replaced.
     pub(super) fn template(&mut self, template: &Value) -> Value {
         match self.values {
             ValueDisplay::Shown => template.clone(),
@@ -34,13 +34,13 @@ impl RedactedValues {
         }
     }
 
-    /// What stands under `key`.
+    /// Redacts the value under `key`.
     fn below(&mut self, key: &str, value: &Value) -> Value {
         match (key, value) {
             ("annotations" | "command" | "args" | "volumeAttributes" | "gmsaCredentialSpec", value) => {
                 self.leaves(value)
             }
-            // References are names. Everything else of a variable may be its value.
+            // References are names. Any other field of a variable may be its value.
             ("env", value) => self.entries(value, &["name", "valueFrom"]),
             ("httpHeaders", value) => self.entries(value, &["name"]),
             ("flexVolume", Value::Object(volume)) => self.each(volume, |hidden, key, value| match key {
@@ -48,7 +48,7 @@ impl RedactedValues {
                 _ => hidden.below(key, value),
             }),
             ("httpGet", Value::Object(action)) => self.each(action, |hidden, key, value| match (key, value) {
-                // What comes after a question mark may be a token.
+                // The part after a question mark may hold a token.
                 ("path", Value::String(path)) if !path.contains('?') => value.clone(),
                 ("path", value) => hidden.leaves(value),
                 _ => hidden.below(key, value),
@@ -59,7 +59,7 @@ impl RedactedValues {
         }
     }
 
-    /// A list of entries, of which only these keys are shown.
+    /// Redacts a list of entries, showing only these keys.
     fn entries(&mut self, entries: &Value, shown: &[&str]) -> Value {
         let Value::Array(entries) = entries else {
             return self.leaves(entries);
@@ -82,7 +82,7 @@ impl RedactedValues {
         map.iter().map(|(key, value)| (key.clone(), change(self, key, value))).collect()
     }
 
-    /// Hides everything but the keys.
+    /// Redacts everything except the keys.
     fn leaves(&mut self, value: &Value) -> Value {
         match value {
             Value::Object(map) => self.each(map, |hidden, _, value| hidden.leaves(value)),

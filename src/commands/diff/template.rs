@@ -1,20 +1,20 @@
-//! A pod template out of the object that holds it.
+//! Extracts the pod template from an object.
 
 use crate::kinds::HASH_LABELS;
 use serde_json::{Map, Value};
 
-/// A label of DaemonSets' templates that counts them; it always differs, as [`HASH_LABELS`] do.
+/// A label of DaemonSets' templates that counts generations; like [`HASH_LABELS`], it always differs.
 const TEMPLATE_GENERATION: &str = "pod-template-generation";
 
-/// The pod template of a ReplicaSet, or the one a ControllerRevision holds, without the labels of its hash and without what
-/// is as good as not there. `None` if the object has none.
+/// Returns the pod template of a ReplicaSet, or the one in a ControllerRevision, without hash labels and empty values.
+/// `None` if the object has none.
 #[must_use]
 pub fn pod_template(mut object: Value) -> Option<Value> {
     let holder = if object.get("data").is_some() { object.get_mut("data")? } else { &mut object };
     let Value::Object(mut template) = holder.get_mut("spec")?.get_mut("template")?.take() else {
         return None;
     };
-    // A ControllerRevision holds its template as a patch.
+    // A ControllerRevision stores its template as a patch.
     template.remove("$patch");
     if let Some(Value::Object(metadata)) = template.get_mut("metadata") {
         if let Some(Value::Object(labels)) = metadata.get_mut("labels") {
@@ -32,7 +32,7 @@ pub fn pod_template(mut object: Value) -> Option<Value> {
     Some(Value::Object(template))
 }
 
-/// Null and the empty list say nothing: to a controller that compares templates they equal what is not there.
+/// Removes null and empty lists: a controller that compares templates treats them as absent.
 fn drop_absent(map: &mut Map<String, Value>) {
     map.retain(|_, value| !matches!(value, Value::Null) && !value.as_array().is_some_and(Vec::is_empty));
     map.values_mut().for_each(drop_absent_below);

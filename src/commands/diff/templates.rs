@@ -1,4 +1,4 @@
-//! The pod templates of one workload, as they came: a report keeps nothing of them that could be compared.
+//! The raw pod templates of one workload; a report keeps only their digests.
 
 use super::pod_template;
 use crate::inventory::template_hash;
@@ -10,20 +10,20 @@ use memchr::memmem;
 use serde_json::Value;
 use std::sync::{Arc, Mutex};
 
-/// An object as it came.
+/// An object as received.
 type Json = (Resource, Vec<u8>);
 
-/// ReplicaSets and ControllerRevisions that may be the workload's.
+/// ReplicaSets and ControllerRevisions that may belong to the workload.
 #[derive(Default)]
 pub(super) struct Templates {
     objects: Arc<Mutex<Vec<Json>>>,
 }
 
 impl Templates {
-    /// Keeps what may be of a workload of this name, and nothing else of all that is seen.
+    /// Returns an observer that keeps the objects which may belong to a workload of this name.
     pub(super) fn observer(&self, name: &str) -> RawObserver {
         let objects = Arc::clone(&self.objects);
-        // As an owner reference has it; indented or not, the name stands in quotes.
+        // The name in quotes, as in an owner reference, whatever the indentation.
         let name = memmem::Finder::new(&format!("\"{name}\"")).into_owned();
         Arc::new(move |resource, json| {
             let may_be = matches!(resource, Resource::ReplicaSets | Resource::ControllerRevisions);
@@ -33,7 +33,7 @@ impl Templates {
         })
     }
 
-    /// The template behind a hash of the workload.
+    /// The template with this hash.
     pub(super) fn find(&self, workload: &Workload, hash: &str) -> Option<Value> {
         let objects = lock(&self.objects);
         let json = objects.iter().rfind(|(resource, json)| {
@@ -43,7 +43,7 @@ impl Templates {
             });
             is_owner && *object.meta.namespace == *workload.namespace && template_hash(&object) == hash
         });
-        // What was read once reads again.
+        // This parses: the object was parsed before.
         json.and_then(|(_, json)| serde_json::from_slice(json).ok()).and_then(pod_template)
     }
 }

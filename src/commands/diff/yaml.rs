@@ -1,14 +1,14 @@
-//! A template as YAML in a stable order: keys sorted, `name` before them all, lists as they are.
+//! Writes a template as YAML in a stable order: sorted keys with `name` first, and lists unchanged.
 
 use serde::ser::{Serialize, SerializeMap, SerializeSeq, Serializer};
 use serde_json::Value;
 
-/// The value as a block of YAML that reads back as the same value.
+/// Returns a YAML block that parses to the same value.
 pub(super) fn write(value: &Value) -> String {
-    // A long line stays one line: a diff tells lines apart, and a fold would move with each word.
+    // Long lines stay unfolded: a diff compares lines, and folds would move with each word.
     let options = serde_saphyr::ser_options! { folded_wrap_chars: usize::MAX };
     let mut text = String::new();
-    // Nothing of a JSON value cannot be written, and neither can a string refuse.
+    // Infallible: every JSON value serializes, and writing to a `String` cannot fail.
     let _ = serde_saphyr::to_fmt_writer_with_options(&mut text, &Ordered(value), options);
     text
 }

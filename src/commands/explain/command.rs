@@ -1,4 +1,4 @@
-//! `podskew explain`: look, find, print.
+//! Runs `podskew explain`: takes a snapshot, finds the workloads, prints them.
 
 use super::options::{ExplainFormat, ExplainOptions};
 use super::{Explanation, json, text};
@@ -11,7 +11,7 @@ use crate::terminal::text_layout::Terminal;
 use anyhow::Context as _;
 use std::process::ExitCode;
 
-/// Prints everything that is known of the workloads that are named.
+/// Prints everything known about the named workloads.
 pub async fn explain(options: ExplainOptions) -> anyhow::Result<ExitCode> {
     let mut snapshot = take_snapshot(&options.snapshot_options, None).await?;
     let reports = snapshot.find(&options.workloads)?;
@@ -42,7 +42,7 @@ fn explanation(snapshot: &Snapshot, report: WorkloadReport, options: &ExplainOpt
     })
 }
 
-/// The command that compares templates of the workload, in the same place.
+/// The command that compares templates of the workload from the same source.
 fn diff_command(options: &ExplainOptions, workload: &Workload) -> String {
     let file = match &options.snapshot_options.place {
         SnapshotSource::Cluster { .. } => String::new(),
@@ -64,7 +64,7 @@ fn diff_command(options: &ExplainOptions, workload: &Workload) -> String {
     )
 }
 
-/// What could not be seen.
+/// What could not be read.
 fn notes(snapshot: &Snapshot, report: &WorkloadReport) -> Vec<String> {
     let mut notes: Vec<String> = Vec::new();
     if snapshot.pods_only {

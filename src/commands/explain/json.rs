@@ -1,4 +1,4 @@
-//! Explanations as JSON: a workload's report as every command prints it, and its history beside it.
+//! Explanations as JSON: a workload's report as in every command, with its history.
 #![allow(clippy::struct_field_names, reason = "the names are those of the labels")]
 
 use super::Explanation;
@@ -17,18 +17,18 @@ struct Document<'a> {
     workloads: Vec<Explained<'a>>,
 }
 
-/// A workload, and its history beside it.
+/// A workload with its history.
 #[derive(Serialize)]
 pub struct Explained<'a> {
     #[serde(flatten)]
     workload: Workload<'a>,
     held_by: Option<String>,
     history: Vec<PastTemplate<'a>>,
-    /// What brings all replicas to one digest, where something may move.
+    /// The commands that pin all replicas to one digest, if something may move.
     pin: Option<Done>,
-    /// The pod that was asked for.
+    /// The named pod.
     pod: Option<Pod<'a>>,
-    /// Pods of the current hash that are not ready.
+    /// Pods of the current hash that are not Ready.
     not_ready: Vec<NotReady<'a>>,
     not_known: &'a [String],
 }
@@ -74,7 +74,7 @@ struct Container<'a> {
     started: Option<String>,
 }
 
-/// All of them, as one document.
+/// Returns all explanations as one document.
 pub(super) fn json(snapshot: &Snapshot, explanations: &[Explanation]) -> serde_json::Result<String> {
     printed(&Document {
         head: Head::new(snapshot.taken, &snapshot.of),

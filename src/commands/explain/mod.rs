@@ -1,4 +1,4 @@
-//! `podskew explain`: everything that is known of one workload, for a person who asks for it by name.
+//! `podskew explain`: everything known about one workload.
 
 mod command;
 mod json;
@@ -17,42 +17,42 @@ use crate::report::history::{History, PodDetail, Revision};
 use crate::report::{HashDigests, HashReport, ImageReference, Name, PodReport, RolloutState, Workload, WorkloadReport};
 use crate::time::{ObservationTime, TimeSource, UnixTime};
 
-/// Everything that is known of one workload.
+/// Everything known about one workload.
 #[derive(Debug)]
 pub struct Explanation {
-    /// What podskew says of it everywhere.
+    /// Its report.
     pub report: WorkloadReport,
-    /// What else somebody wants to know who looks at it alone.
+    /// Its history, and details of its pods.
     pub history: History,
-    /// The pod that was asked for.
+    /// The named pod.
     pub pod: Option<Name>,
-    /// When it was looked at.
+    /// When the snapshot was taken.
     pub taken: ObservationTime,
-    /// The command that shows what differs between two of its templates, up to their hashes.
+    /// The command that compares two of its templates, up to their hashes.
     pub diff: String,
-    /// What could not be seen, and what is unknown because of it.
+    /// What could not be read, and what is unknown because of it.
     pub notes: Vec<String>,
 }
 
 /// A template with pods or in the history.
 #[derive(Debug)]
 pub struct Template<'a> {
-    /// The hash its pods carry.
+    /// The hash of its pods.
     pub hash: &'a str,
-    /// Its revision.
+    /// Its revision number.
     pub revision: Option<u64>,
     /// When its `ReplicaSet` or `ControllerRevision` was created.
     pub created: Option<UnixTime>,
-    /// Whether the workload asks for it now; unknown where that cannot be told.
+    /// Whether it is the workload's current template; `None` if unknown.
     pub current: Option<bool>,
     /// Its pods; `None` without any.
     pub pods: Option<&'a HashReport>,
-    /// What it asks for.
+    /// Its images.
     pub images: &'a [ImageReference],
 }
 
 impl Explanation {
-    /// What a podskew that serves knows of a workload now. `notes` say what it cannot see.
+    /// The explanation of a workload in a running podskew. `notes` name what it cannot read.
     #[must_use]
     pub fn of_now(report: WorkloadReport, history: History, now: UnixTime, notes: Vec<String>) -> Self {
         let Workload { namespace, workload_type, name } = &report.workload;
@@ -61,7 +61,7 @@ impl Explanation {
         Self { pod: None, history, taken: ObservationTime { at: now, from: TimeSource::Clock }, diff, notes, report }
     }
 
-    /// The current template, and then the others, newest first.
+    /// The current template, then the others, newest first.
     #[must_use]
     pub fn templates(&self) -> Vec<Template<'_>> {
         let of_history = |hash: &str| self.history.revisions.iter().find(|revision| *revision.hash == *hash);
@@ -74,7 +74,7 @@ impl Explanation {
                 current: hash.current,
                 pods: (hash.pods + hash.terminating_pods > 0).then_some(hash),
                 images: match revision {
-                    // A Deployment's own template stands for its current ReplicaSet's.
+                    // A Deployment's own template replaces that of its current ReplicaSet.
                     _ if hash.current == Some(true) => &self.report.image_references,
                     Some(revision) => &revision.images,
                     None => &[],
@@ -98,23 +98,24 @@ impl Explanation {
         templates
     }
 
-    /// The revisions that can be rolled back to, with their numbers: all but the current one and those whose pods never worked.
+    /// The revisions that can be rolled back to, with their numbers: all but the current one and those whose pods never
+    /// worked.
     #[must_use]
     pub fn ways_back(&self) -> Vec<(&Revision, u64)> {
         let rolls = self.report.workload.rolls();
         let way = |revision: &'_ Revision| {
-            // Where it is not known which one is current, it is not known what is back.
+            // Without a known current revision, none is known to be older.
             (revision.current == Some(false) && !self.has_failed(revision)).then_some(revision.revision).flatten()
         };
         self.history.revisions.iter().filter(|_| rolls).filter_map(|it| Some((it, way(it)?))).collect()
     }
 
-    /// Whether a revision has pods, and none of them is or was seen Ready.
+    /// Whether a revision has pods, and none of them was ever Ready.
     fn has_failed(&self, revision: &Revision) -> bool {
         !revision.worked && self.report.hashes.iter().any(|hash| hash.hash == revision.hash && hash.pods > 0)
     }
 
-    /// What keeps the rollout where it is.
+    /// What holds the rollout.
     #[must_use]
     pub fn hold(&self) -> Option<String> {
         if self.report.workload.is_experiment() {
@@ -167,7 +168,7 @@ impl Explanation {
         pods.filter(|(pod, detail)| !detail.ready && !detail.terminating && is_current(&pod.hash)).collect()
     }
 
-    /// The pod that was asked for.
+    /// The named pod.
     fn pod(&self) -> Option<(&PodReport, &PodDetail)> {
         let name = self.pod.as_ref()?;
         self.report.pods.iter().zip(&self.history.pods).find(|(pod, _)| pod.pod == *name)
@@ -179,7 +180,7 @@ impl Explanation {
     }
 }
 
-/// The digests that the other pods of this hash run, and how many run each.
+/// The digests of the other pods of this hash, with the number of pods.
 fn others<'d>(of_hash: &'d HashDigests, own: &Name) -> Vec<(u32, &'d Name)> {
     let mut others: Vec<(u32, &Name)> = Vec::new();
     for pods in &of_hash.digests {

@@ -1,4 +1,4 @@
-//! The options of `explain`.
+//! Options of `explain`.
 #![allow(clippy::doc_markdown, reason = "clap prints these comments as they stand, backticks too")]
 
 use crate::commands::options::{EvidenceArguments, LogArguments, LogConfig, SnapshotArguments, candidates, values};
@@ -8,7 +8,7 @@ use clap::Args;
 use clap::builder::TypedValueParser;
 use clap_complete::engine::ArgValueCompleter;
 
-/// What `explain` was told.
+/// Arguments of `explain`.
 #[derive(Args, Debug)]
 pub struct ExplainArguments {
     /// Workload, like deployment/api, or pod/NAME for the workload of a pod and what is known of that pod
@@ -34,46 +34,50 @@ pub struct ExplainArguments {
     pub log: LogArguments,
 }
 
-/// The forms of an explanation.
+/// Output format of an explanation.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum ExplainFormat {
     /// Lines for people.
     Text,
-    /// One JSON document.
+    /// JSON.
     Json,
 }
 
-/// What `podskew explain` is to do.
+/// Checked options of `podskew explain`.
 #[derive(Clone, Debug)]
 pub struct ExplainOptions {
-    /// Where to look.
+    /// What to read.
     pub snapshot_options: SnapshotOptions,
-    /// What to explain.
+    /// The workloads to explain.
     pub workloads: Vec<WorkloadRef>,
-    /// In which form.
+    /// Output format.
     pub format: ExplainFormat,
-    /// What podskew goes by here.
+    /// The command by which podskew was called.
     pub program: &'static str,
     /// How to log.
     pub log: LogConfig,
 }
 
 impl ExplainOptions {
-    /// What `arguments` mean, or why they mean nothing.
+    /// Checks `arguments`.
+    ///
+    /// # Errors
+    ///
+    /// They contradict each other.
     pub fn new(arguments: ExplainArguments, program: &'static str) -> Result<Self, String> {
         let mut snapshot_options = SnapshotOptions::new(arguments.snapshot, None)?;
         let workloads = named(&arguments.workloads, &snapshot_options.settings.workload_kinds)?;
         arguments.evidence.apply(&mut snapshot_options)?;
         snapshot_options.settings.images_of_history = true;
         snapshot_options.settings.messages = true;
-        // A Job that is named counts, and so does the Job of a pod.
+        // A Job that is named counts, and so does the Job of a named pod.
         snapshot_options.settings.jobs |=
             workloads.iter().any(|named| named.is_pod() || named.kind() == WorkloadKind::Job);
         Ok(Self { snapshot_options, workloads, format: arguments.output, program, log: arguments.log.into() })
     }
 }
 
-/// The forms of an explanation.
+/// Output formats.
 fn format() -> impl TypedValueParser<Value = ExplainFormat> {
     values::text_or_json(ExplainFormat::Text, ExplainFormat::Json)
 }

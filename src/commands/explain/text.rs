@@ -1,4 +1,4 @@
-//! An explanation for people.
+//! An explanation as text for people.
 
 use super::unready::in_words;
 use super::{Explanation, Template, others};
@@ -11,10 +11,10 @@ use crate::terminal::humanize::{age, age_since, old, one_line, pods, since};
 use crate::terminal::text_layout::{BOLD, FAINT, GREEN, Page, RED, Terminal, YELLOW};
 use crate::time::{ObservationTime, UnixTime};
 
-/// How many pods are named before the rest is counted.
+/// Number of pods to name before the rest is only counted.
 const NAMED: usize = 5;
 
-/// Everything about one workload, as lines of text.
+/// Returns the explanation of one workload as text.
 pub(super) fn text(explanation: &Explanation, terminal: Terminal) -> String {
     let mut sheet = Sheet { explanation, page: Page::new(terminal) };
     sheet.write();
@@ -42,13 +42,13 @@ impl Sheet<'_> {
         self.notes();
     }
 
-    /// After an empty line.
+    /// Writes a title, after an empty line.
     fn title(&mut self, title: &str, style: &str) {
         self.page.text.push('\n');
         self.page.wrapped("", "", title, style);
     }
 
-    /// A line `levels` deep.
+    /// Writes a line, indented by `levels`.
     fn line(&mut self, levels: usize, text: &str) {
         self.page.wrapped(&"  ".repeat(levels), "", text, "");
     }
@@ -93,7 +93,7 @@ impl Sheet<'_> {
         }
         if let Some(waits) = report.what_waits() {
             self.page.wrapped("  ", "blocked  ", &waits, YELLOW);
-            // The pods below say theirs themselves.
+            // The pods below state their reasons themselves.
             for blocked in report.blocked.iter().filter(|it| it.pod.is_none() && !it.message.is_empty()) {
                 self.page.wrapped("           ", "", &one_line(&blocked.message), FAINT);
             }
@@ -111,7 +111,7 @@ impl Sheet<'_> {
         }
     }
 
-    /// The pod that was asked for.
+    /// Writes the named pod.
     fn pod(&mut self) {
         let Some((pod, detail)) = self.explanation.pod() else { return };
         let (report, taken) = (&self.explanation.report, self.explanation.taken);
@@ -180,7 +180,7 @@ impl Sheet<'_> {
             Some(hash) => {
                 let mut line = format!("{}, {} ready", pods(hash.pods), hash.ready_pods);
                 let others = template.current == Some(false) && hash.pods > 0;
-                // Those below a partition are not: how many of these, the report does not tell.
+                // Pods below a partition are not outdated, and the report does not count them.
                 if others && history.partition.is_none() {
                     line.push_str(", outdated");
                 }
@@ -211,7 +211,7 @@ impl Sheet<'_> {
         }
     }
 
-    /// The pods of the current template that are not ready.
+    /// Writes the pods of the current template that are not Ready.
     fn unready(&mut self) {
         let unready = self.explanation.unready();
         let mut said: Vec<&str> = Vec::new();
@@ -219,7 +219,7 @@ impl Sheet<'_> {
             let node = if pod.node.is_empty() { String::new() } else { format!(" on {}", pod.node) };
             let why = if waiting.is_empty() { String::new() } else { format!(": {}", in_words(waiting)) };
             self.page.wrapped("    ", "", &format!("{}{node} is not ready{why}", pod.pod), YELLOW);
-            // Pods of one template often say the same.
+            // Pods of one template often have the same message.
             for message in waiting.iter().map(|it| &*it.message).filter(|message| !message.is_empty()) {
                 if !said.contains(&message) {
                     self.page.wrapped("      ", "", &one_line(message), FAINT);
@@ -265,7 +265,7 @@ impl Sheet<'_> {
         }
     }
 
-    /// Containers whose pods tell no digest that could be compared.
+    /// Writes containers whose pods have no comparable digest.
     fn unresolved(&mut self) {
         let containers = &self.explanation.report.containers;
         let unresolved = || containers.iter().filter(|c| c.not_started + c.not_reported + c.image_id_only > 0);
@@ -286,7 +286,7 @@ impl Sheet<'_> {
         }
     }
 
-    /// What the current template asks for by a name that may stand for another image tomorrow.
+    /// Writes images of the current template that are named by a movable tag.
     fn movable(&mut self) {
         let report = &self.explanation.report;
         let moving = |image: &&ImageReference| image.reference != ReferenceKind::Digest;
@@ -381,7 +381,7 @@ fn since_when(moment: Option<UnixTime>, taken: ObservationTime) -> String {
     moment.map_or_else(|| ", since when is unknown".to_owned(), |moment| format!(" since {}", since(moment, taken)))
 }
 
-/// `web-1 on node-1, web-2 on node-2 and 3 more`; with their ages, if the time is given.
+/// `web-1 on node-1, web-2 on node-2 and 3 more`; with ages if `taken` is given.
 fn names_and_nodes<'p>(
     report: &WorkloadReport,
     pods: impl Iterator<Item = &'p PodReport>,

@@ -1,4 +1,4 @@
-//! Why pods are not Ready, in words and as JSON.
+//! Why pods are not Ready, as text and JSON.
 
 use crate::report::facts::WaitingFacts;
 use serde::Serialize;
@@ -6,12 +6,12 @@ use serde::Serialize;
 /// One reason why a pod is not Ready.
 #[derive(PartialEq, Eq, Serialize, Debug)]
 pub(super) struct Reason<'a> {
-    /// The container; none if it is the pod's own.
+    /// The container; `None` if the pod itself waits.
     container: Option<&'a str>,
-    /// The reason in Kubernetes' word, like `ImagePullBackOff`, or podskew's own.
+    /// Kubernetes' reason, like `ImagePullBackOff`, or podskew's own.
     #[serde(rename = "reason")]
     word: String,
-    /// What the API adds in words.
+    /// The API's message.
     message: Option<&'a str>,
 }
 

@@ -1,7 +1,7 @@
-//! What a shell offers while a line is typed: contexts of the kubeconfig, and namespaces and workloads of the cluster.
+//! Completion candidates: contexts of the kubeconfig, and namespaces and workloads of the cluster.
 //!
-//! The cluster is the one that the line names, with the line's own options. Whatever fails offers nothing: a message would
-//! land in the middle of the line.
+//! The cluster is the one that the command line names. A failure yields no candidates, because a message would appear
+//! in the middle of the line.
 
 use crate::snapshot::{offered, type_named};
 use crate::watch::{self, Connected, Connection, ask};
@@ -11,29 +11,29 @@ use std::ffi::OsStr;
 use std::path::PathBuf;
 use std::time::Duration;
 
-/// Nobody waits longer at a prompt.
+/// Timeout: someone waits at a prompt.
 const PATIENCE: Duration = Duration::from_secs(2);
 
-/// Offers the contexts of the kubeconfig.
+/// Completes contexts of the kubeconfig.
 pub(in crate::commands) fn contexts(typed: &OsStr) -> Vec<CompletionCandidate> {
     let line = PartialCommandLine::of_this_process();
     let names = waited_for(async { watch::contexts(&line.connection).await.ok() });
     starting_with(typed, names.unwrap_or_default())
 }
 
-/// Offers the namespaces of the cluster.
+/// Completes namespaces of the cluster.
 pub(in crate::commands) fn namespaces(typed: &OsStr) -> Vec<CompletionCandidate> {
     let line = PartialCommandLine::of_this_process();
     let names = asked(&line.connection, async |connected| ask::namespaces(&connected).await);
     starting_with(typed, names.unwrap_or_default())
 }
 
-/// Offers types of workloads, and after a type and a slash the names there are.
+/// Completes workload types, and after a type and a slash the names of workloads.
 pub(in crate::commands) fn workloads(typed: &OsStr) -> Vec<CompletionCandidate> {
     of_types(typed, |_| true)
 }
 
-/// The same for some of the types.
+/// The same for the types that pass a filter.
 pub(in crate::commands) fn of_types(typed: &OsStr, is_offered: impl Fn(&str) -> bool) -> Vec<CompletionCandidate> {
     let choice = || offered().filter(|(name, _)| is_offered(name));
     let Some((kind, _)) = typed.to_str().and_then(|typed| typed.split_once('/')) else {
@@ -52,7 +52,7 @@ pub(in crate::commands) fn of_types(typed: &OsStr, is_offered: impl Fn(&str) -> 
     starting_with(typed, names.unwrap_or_default().into_iter().map(|name| format!("{kind}/{name}")))
 }
 
-/// Asks the cluster something, for a while.
+/// Asks the cluster a question, with a timeout.
 fn asked<T>(connection: &Connection, question: impl AsyncFnOnce(Connected) -> T) -> Option<T> {
     waited_for(async { Some(question(watch::connect(connection).await.ok()?).await) })
 }
@@ -60,7 +60,7 @@ fn asked<T>(connection: &Connection, question: impl AsyncFnOnce(Connected) -> T)
 fn waited_for<T>(answer: impl Future<Output = Option<T>>) -> Option<T> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().ok()?;
     let answer = runtime.block_on(async { tokio::time::timeout(PATIENCE, answer).await.ok().flatten() });
-    // Nobody waits for a file that never ends.
+    // Does not wait for reading a file that never ends.
     runtime.shutdown_timeout(Duration::ZERO);
     answer
 }
@@ -68,12 +68,13 @@ fn waited_for<T>(answer: impl Future<Output = Option<T>>) -> Option<T> {
 fn starting_with(typed: &OsStr, names: impl IntoIterator<Item = String>) -> Vec<CompletionCandidate> {
     let typed = typed.to_string_lossy();
     let names: BTreeSet<String> = names.into_iter().filter(|name| name.starts_with(&*typed)).collect();
-    // No Kubernetes name holds such characters, and a terminal is to be written to.
+    // No Kubernetes name has control characters, and a terminal prints these candidates.
     let harmless = |name: &String| !name.chars().any(char::is_control);
     names.into_iter().filter(harmless).map(CompletionCandidate::new).collect()
 }
 
-/// What a line that is not finished yet says of where to look. It cannot be parsed: what is typed last is half a word.
+/// The options of an unfinished command line that say which cluster to ask. clap cannot parse it: its last word may be
+/// incomplete.
 #[derive(Default, PartialEq, Eq, Debug)]
 struct PartialCommandLine {
     connection: Connection,
@@ -83,7 +84,7 @@ struct PartialCommandLine {
 }
 
 impl PartialCommandLine {
-    /// The line is among the arguments of this process, whoever asks.
+    /// The command line among the arguments of this process.
     fn of_this_process() -> Self {
         let words: Vec<String> = std::env::args_os().map(|word| word.to_string_lossy().into_owned()).collect();
         let variable = |name: &str| std::env::var(name).ok().filter(|value| !value.is_empty());
@@ -104,7 +105,7 @@ impl PartialCommandLine {
                 let next = || words.get(at + 1).map(String::as_str).filter(|_| word == long || word == short);
                 attached.or_else(next).filter(|value| !value.is_empty()).map(str::to_owned)
             };
-            // The last of several counts.
+            // The last of repeated options counts.
             let keep = |found: Option<String>, known: &mut Option<String>| *known = found.or(known.take());
             keep(value("--namespace", "-n"), &mut line.namespace);
             keep(value("--context", ""), &mut line.connection.context);
@@ -118,7 +119,7 @@ impl PartialCommandLine {
     }
 }
 
-/// A shell hands over what was typed, `~/` as well.
+/// Expands `~/`: a shell passes the word as typed.
 fn shell_home(path: &str) -> PathBuf {
     match path.strip_prefix("~/").zip(std::env::home_dir()) {
         Some((rest, home)) => home.join(rest),

@@ -1,4 +1,4 @@
-//! Options that more than one command has: as they are typed, and what they mean once they are checked. Each is defined once.
+//! Options that several commands share, as typed and as checked. Each is defined once.
 #![allow(clippy::doc_markdown, reason = "clap prints these comments as they stand, backticks too")]
 
 pub(super) mod candidates;
@@ -17,7 +17,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 use tracing::level_filters::LevelFilter;
 
-/// Which cluster, and as whom.
+/// The cluster and the user.
 #[derive(Args, Debug)]
 pub struct ConnectionArguments {
     /// Kubeconfig file [default: $KUBECONFIG, ~/.kube/config, or in-cluster]
@@ -34,7 +34,7 @@ pub struct ConnectionArguments {
     pub context: Option<String>,
 }
 
-/// What counts.
+/// Which objects count.
 #[derive(Args, Debug)]
 pub struct CountArguments {
     /// Namespace to exclude; repeatable
@@ -70,7 +70,7 @@ pub struct CountArguments {
     pub stalled_after: Duration,
 }
 
-/// Whether nodes are asked.
+/// Whether to list nodes.
 #[derive(Args, Clone, Copy, Debug)]
 pub struct NodeArguments {
     /// Read nodes too: their architecture, the images they hold, and which digests belong to one image
@@ -78,7 +78,7 @@ pub struct NodeArguments {
     pub nodes: bool,
 }
 
-/// How to log, whatever is done.
+/// Log options of every command.
 #[derive(Args, Debug)]
 pub struct LogArguments {
     /// Log format
@@ -104,24 +104,24 @@ pub(super) const PAGE: &str = "Page";
 pub(super) const ACCESS: &str = "Access";
 pub(super) const LOG: &str = "Log";
 
-/// Each namespace costs a connection for every watched resource.
+/// Each namespace costs a connection per watched resource.
 pub(in crate::commands) const MAX_NAMESPACES: usize = 50;
 
-/// How to log.
+/// Log options.
 #[derive(Clone, Copy, Debug)]
 pub struct LogConfig {
     /// In which form.
     pub format: LogFormat,
-    /// From which severity on.
+    /// Minimum level.
     pub level: LevelFilter,
 }
 
-/// The form of the log.
+/// Log format.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum LogFormat {
     /// Lines for people.
     Text,
-    /// One JSON object a line.
+    /// One JSON object per line.
     Json,
 }
 

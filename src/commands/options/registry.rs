@@ -1,4 +1,4 @@
-//! The options about registries.
+//! Options for registries.
 #![allow(clippy::doc_markdown, reason = "clap prints these comments as they stand, backticks too")]
 
 use super::{REGISTRIES, values};
@@ -7,7 +7,7 @@ use clap::{Args, ValueHint};
 use std::path::PathBuf;
 use std::time::Duration;
 
-/// Which registries are asked, and with which credentials.
+/// Which registries to ask, with which credentials.
 #[derive(Args, Debug)]
 pub struct RegistryArguments {
     /// Registry to ask which digest a tag points to, at its own address or at URL, for example a mirror; repeatable
@@ -39,7 +39,7 @@ pub struct RegistryArguments {
     pub registry_ca: Option<PathBuf>,
 }
 
-/// How often registries are asked.
+/// How often to ask registries.
 #[derive(Args, Debug)]
 pub struct RegistryIntervalArguments {
     /// Interval between two checks of a tag [default: 15m; docker.io 1h]
@@ -50,7 +50,7 @@ pub struct RegistryIntervalArguments {
     pub registry_interval: Option<Duration>,
 }
 
-/// How long registries are waited for.
+/// How long to wait for registries.
 #[derive(Args, Debug)]
 pub struct RegistryTimeoutArguments {
     /// Maximum time to wait for all registries [default: 30s]
@@ -62,7 +62,11 @@ pub struct RegistryTimeoutArguments {
 }
 
 impl RegistryArguments {
-    /// What these mean, or why they mean nothing.
+    /// Checks these arguments.
+    ///
+    /// # Errors
+    ///
+    /// They contradict each other.
     pub fn options(self, interval: Option<Duration>, timeout: Option<Duration>) -> Result<RegistryOptions, String> {
         let mut registries = self.registry;
         registries.sort();

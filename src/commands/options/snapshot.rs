@@ -1,4 +1,4 @@
-//! The options of the commands that look once: at a cluster, or at what kubectl printed of one.
+//! Options of commands that take a snapshot: of a cluster, or of files that kubectl printed.
 #![allow(clippy::doc_markdown, reason = "clap prints these comments as they stand, backticks too")]
 
 use super::{
@@ -12,10 +12,10 @@ use clap::{Args, ValueHint};
 use clap_complete::engine::ArgValueCompleter;
 use std::path::PathBuf;
 
-/// Where a command that looks once was told to look.
+/// Source of the snapshot.
 #[derive(Args, Debug)]
 pub struct SnapshotArguments {
-    /// Which cluster, and as whom.
+    /// The cluster and the user.
     #[command(flatten)]
     pub connection: ConnectionArguments,
 
@@ -38,29 +38,33 @@ pub struct SnapshotArguments {
     #[arg(short = 'A', long, help_heading = WHAT, conflicts_with = "namespace")]
     pub all_namespaces: bool,
 
-    /// What counts.
+    /// Which objects count.
     #[command(flatten)]
     pub counts: CountArguments,
 }
 
-/// Whom a command that looks once asks beside the API server.
+/// Other sources of evidence than the API server.
 #[derive(Args, Debug)]
 pub struct EvidenceArguments {
-    /// Whether nodes are asked.
+    /// Whether to list nodes.
     #[command(flatten)]
     pub nodes: NodeArguments,
 
-    /// Which registries are asked.
+    /// Which registries to ask.
     #[command(flatten)]
     pub registry: RegistryArguments,
 
-    /// How long they are waited for.
+    /// How long to wait for them.
     #[command(flatten)]
     pub registry_timeout: RegistryTimeoutArguments,
 }
 
 impl EvidenceArguments {
-    /// Has `snapshot_options` ask them, or says why these arguments mean nothing.
+    /// Adds these to `snapshot_options`.
+    ///
+    /// # Errors
+    ///
+    /// They contradict each other.
     pub(in crate::commands) fn apply(self, snapshot_options: &mut SnapshotOptions) -> Result<(), String> {
         snapshot_options.nodes = self.nodes.nodes;
         snapshot_options.registry = self.registry.options(None, self.registry_timeout.registry_timeout)?;
@@ -69,7 +73,11 @@ impl EvidenceArguments {
 }
 
 impl SnapshotOptions {
-    /// What `arguments` mean, or why they mean nothing.
+    /// Checks `arguments`.
+    ///
+    /// # Errors
+    ///
+    /// They contradict each other.
     pub fn new(arguments: SnapshotArguments, selector: Option<Selector>) -> Result<Self, String> {
         let names = unique(arguments.namespace);
         let settings = settings(arguments.counts);

@@ -1,6 +1,6 @@
-//! Single values: what is accepted, and what to write instead of what is not.
+//! Parsers of single values, with errors that say what to write instead.
 //!
-//! clap puts the option and the value before each of these messages.
+//! clap puts the option and the value before each message.
 
 use super::LogFormat;
 use crate::inventory::{CustomKind, PodLabel};
@@ -12,7 +12,7 @@ use regex::Regex;
 use std::time::Duration;
 use tracing::level_filters::LevelFilter;
 
-/// Any text but none.
+/// Parses a non-empty text.
 pub(in crate::commands) fn non_empty(text: &str) -> Result<String, String> {
     if text.is_empty() {
         return Err("it is empty; leave the option out instead".to_owned());
@@ -20,17 +20,17 @@ pub(in crate::commands) fn non_empty(text: &str) -> Result<String, String> {
     Ok(text.to_owned())
 }
 
-/// The name of a namespace.
+/// Parses the name of a namespace.
 pub(in crate::commands) fn namespace(text: &str) -> Result<String, String> {
     dns_label(text, "a namespace's name")
 }
 
-/// The name of a container.
+/// Parses the name of a container.
 pub(in crate::commands) fn container(text: &str) -> Result<String, String> {
     dns_label(text, "a container's name")
 }
 
-/// RFC 1123, as Kubernetes checks it.
+/// Validates a label of RFC 1123 as Kubernetes does.
 fn dns_label(text: &str, what: &str) -> Result<String, String> {
     if is_dns_label(text) {
         return Ok(text.to_owned());
@@ -55,7 +55,7 @@ fn is_name(text: &str, longest: usize, edge: impl Fn(u8) -> bool, inner: impl Fn
     bytes.len() <= longest && edge(first) && edge(last) && bytes.iter().all(|&byte| inner(byte))
 }
 
-/// A label's key, and the metric label it becomes.
+/// Parses a label key and derives its metric label.
 pub(in crate::commands) fn pod_label(key: &str) -> Result<PodLabel, String> {
     let (prefix, name) = match key.split_once('/') {
         Some((prefix, name)) => (Some(prefix), name),
@@ -70,8 +70,8 @@ pub(in crate::commands) fn pod_label(key: &str) -> Result<PodLabel, String> {
     Ok(PodLabel { key: key.to_owned(), metric_label: metric_label(key) })
 }
 
-/// The name kube-state-metrics gives the same label (`labelName` in its `internal/store/utils.go`), so that the two join:
-/// what a metric label cannot hold becomes `_`, and camelCase becomes `snake_case`.
+/// The metric label that kube-state-metrics derives from a label key (`labelName` in its `internal/store/utils.go`), so
+/// that the two join. Characters that a metric label cannot hold become `_`, and camelCase becomes `snake_case`.
 fn metric_label(key: &str) -> String {
     let mut label = "label_".to_owned();
     let mut before = '_';
@@ -85,7 +85,7 @@ fn metric_label(key: &str) -> String {
     label
 }
 
-/// A kind of owner: `Workflow.argoproj.io`, or a kind of the core group alone.
+/// Parses a kind of owner: `Workflow.argoproj.io`, or a kind of the core group alone.
 pub(in crate::commands) fn workload_kind(text: &str) -> Result<CustomKind, String> {
     const FORM: &str = "write KIND.GROUP, like Workflow.argoproj.io; a kind of the core group stands alone";
     let (kind, group) = text.split_once('.').unwrap_or((text, ""));
@@ -96,21 +96,21 @@ pub(in crate::commands) fn workload_kind(text: &str) -> Result<CustomKind, Strin
     if text.contains('.') && !is_dns_subdomain(&group.to_ascii_lowercase()) {
         return Err(format!("'{group}' is not an API group; {FORM}"));
     }
-    // kubectl takes KIND.VERSION.GROUP too. Pods name their owner's version as well; podskew counts them whatever it is.
+    // kubectl accepts KIND.VERSION.GROUP, too. Pods also name their owner's version; podskew ignores it.
     if group.split('.').next().is_some_and(is_version) {
         return Err(format!("it names a version; {FORM}"));
     }
     Ok(CustomKind { kind: kind.to_owned(), group: group.to_owned() })
 }
 
-/// `v1`, `v1alpha1`, `v2beta3`: never the first part of a group's name.
+/// `v1`, `v1alpha1`, `v2beta3`: never the first part of an API group.
 fn is_version(text: &str) -> bool {
     text.strip_prefix('v').is_some_and(|rest| {
         rest.starts_with(|first: char| first.is_ascii_digit()) && rest.bytes().all(|byte| byte.is_ascii_alphanumeric())
     })
 }
 
-/// A duration as people write it: `90s`, `10m`, `1h30m`.
+/// Parses a duration: `90s`, `10m`, `1h30m`.
 pub(in crate::commands) fn duration(text: &str) -> Result<Duration, String> {
     const FORM: &str = "write a number with a unit, like 90s, 10m or 1h30m";
     let parsed: jiff::SignedDuration = text.parse().map_err(|_| format!("it is not a duration; {FORM}"))?;
@@ -124,7 +124,7 @@ pub(in crate::commands) fn duration(text: &str) -> Result<Duration, String> {
     Ok(duration)
 }
 
-/// A moment as Kubernetes writes it.
+/// Parses a time in Kubernetes' format.
 pub(in crate::commands) fn moment(text: &str) -> Result<UnixTime, String> {
     UnixTime::parse(text.trim()).ok_or_else(|| {
         "it is not a time with a date and a zone; write one like 2026-11-30T08:00:00Z or 2026-11-30T09:00:00+01:00"
@@ -132,12 +132,12 @@ pub(in crate::commands) fn moment(text: &str) -> Result<UnixTime, String> {
     })
 }
 
-/// The regular expressions of one value, which a comma separates.
+/// The comma-separated regular expressions of one value.
 #[derive(Clone, Debug)]
 pub struct FamilyPatterns(pub Vec<Regex>);
 
-/// Regular expressions on names of metrics. No such name has a comma in it, so a comma separates two expressions unless
-/// it stands in a bracket, as in `.{1,3}`.
+/// Parses regular expressions for metric names. Metric names have no comma, so a comma separates expressions unless it
+/// is in brackets, as in `.{1,3}`.
 pub(in crate::commands) fn family_patterns(text: &str) -> Result<FamilyPatterns, String> {
     const REMEDY: &str = "write one like podskew_pods_.*; it must match a metric's whole name";
     let mut patterns = Vec::new();
@@ -170,12 +170,12 @@ fn split_outside_brackets(text: &str) -> Vec<&str> {
     parts
 }
 
-/// A registry, and where it is asked.
+/// Parses a registry and its URL.
 pub(in crate::commands) fn registry(text: &str) -> Result<RegistryAddress, String> {
     RegistryAddress::parse(text)
 }
 
-/// A switch that is set by its environment variable.
+/// Parses the environment variable of a flag.
 pub(in crate::commands) fn boolean(text: &str) -> Result<bool, String> {
     match text.to_ascii_lowercase().as_str() {
         "true" | "yes" | "on" | "1" => Ok(true),
@@ -184,12 +184,12 @@ pub(in crate::commands) fn boolean(text: &str) -> Result<bool, String> {
     }
 }
 
-/// A label selector.
+/// Parses a label selector.
 pub(in crate::commands) fn selector(text: &str) -> Result<Selector, String> {
     text.parse()
 }
 
-/// The forms of the log.
+/// Log formats.
 pub(in crate::commands) fn log_format() -> impl TypedValueParser<Value = LogFormat> {
     text_or_json(LogFormat::Text, LogFormat::Json)
 }
@@ -201,7 +201,7 @@ pub(in crate::commands) fn text_or_json<T: Copy + Send + Sync + 'static>(
     PossibleValuesParser::new(["text", "json"]).map(move |format| if format == "json" { json } else { text })
 }
 
-/// The levels, in the words of the log itself.
+/// Log levels, in the log's own words.
 pub(in crate::commands) fn log_level() -> impl TypedValueParser<Value = LevelFilter> {
     PossibleValuesParser::new(["error", "warn", "info", "debug", "trace"]).map(|level| match level.as_str() {
         "error" => LevelFilter::ERROR,

@@ -1,4 +1,4 @@
-//! What changed, for those who watch the page: rendered once for all of them, and for nobody where nobody watches.
+//! Events about changes for open pages, rendered once for all of them, and only while a page is open.
 
 use crate::exposition::PublishBatch;
 use crate::report::Workload;
@@ -11,16 +11,16 @@ use std::sync::{Mutex, MutexGuard};
 use std::time::{Duration, Instant};
 use tokio::sync::broadcast;
 
-/// Between two events.
+/// Minimum interval between two events.
 const BETWEEN: Duration = Duration::from_secs(1);
 
-/// Workloads that an event names; of more it says only that there are.
+/// Maximum number of workloads in an event; with more, it only says that there are.
 const MOST_NAMES: usize = 100;
 
-/// Events that a stream may be behind before it is closed.
+/// Number of events by which a stream may lag before it is closed.
 const BEHIND: usize = 4;
 
-/// The events of a podskew that runs.
+/// Broadcasts events to open pages.
 pub(super) struct EventHub {
     sender: broadcast::Sender<Bytes>,
     pending: Mutex<Pending>,
@@ -29,10 +29,10 @@ pub(super) struct EventHub {
 #[derive(Default)]
 struct Pending {
     changed: BTreeSet<String>,
-    /// More than can be named, or something that concerns every page.
+    /// Whether more workloads changed than can be named, or something that concerns every page.
     everything: bool,
     generation: u64,
-    /// How podskew itself stands.
+    /// podskew's own state.
     own_state: Vec<bool>,
     sent: Option<Instant>,
 }
@@ -42,7 +42,7 @@ impl EventHub {
         Self { sender: broadcast::channel(BEHIND).0, pending: Mutex::default() }
     }
 
-    /// Notes what changed. It costs nothing while nobody watches.
+    /// Records changes. It costs nothing while no page is open.
     pub(super) fn note(&self, part: &PublishBatch) {
         if self.sender.receiver_count() == 0 {
             return;
@@ -57,7 +57,7 @@ impl EventHub {
         }
     }
 
-    /// Sends what was noted, at most once a second. `own_state` says how podskew itself stands: its change concerns every page.
+    /// Sends the recorded changes, at most once a second. A change of `own_state` concerns every page.
     pub(super) fn send(&self, generation: u64, own_state: impl FnOnce() -> Vec<bool>) {
         let mut pending = self.lock();
         if self.sender.receiver_count() == 0 {
@@ -77,12 +77,13 @@ impl EventHub {
         if is_news {
             pending.sent = Some(Instant::now());
             let event = event(generation, (!everything).then_some(&changed));
-            // Nobody is there to receive it only if the last of them has just gone.
+            // It fails only if the last receiver has just gone.
             let _ = self.sender.send(event.into());
         }
     }
 
-    /// The events from now on, after one that says which picture is the latest. It ends where the client is too far behind.
+    /// Returns the events from now on, after one with the current generation. The stream ends if the client lags too
+    /// far behind.
     pub(super) fn subscribe(&self) -> BoxStream<'static, Bytes> {
         let receiver = self.sender.subscribe();
         let generation = self.lock().generation;
@@ -133,7 +134,7 @@ mod tests {
         events.send(7, Vec::new);
         let told = "data: {\"generation\":7,\"changed\":[\"a/b/w\",\"a/b/x\\n\\ndata: y\"]}\n\n";
         assert_eq!((next(&mut one).await.as_str(), next(&mut other).await.as_str()), (told, told));
-        // Within a second nothing more is sent, and nothing is lost.
+        // No further event within a second, and nothing is lost.
         events.note(&gone((0..=MOST_NAMES).map(|number| number.to_string())));
         events.send(8, Vec::new);
         std::thread::sleep(super::BETWEEN);

@@ -1,4 +1,4 @@
-//! What the server shows of a running podskew.
+//! State of a running podskew that the server shows.
 
 use crate::exposition::{Encoding, Exposition, Format};
 use crate::objects::Resource;
@@ -11,18 +11,18 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock};
 use std::time::Duration;
 
-/// Everything a request can ask for. None of it is behind the inventory's lock, so no request waits for an event.
+/// Everything that requests read. None of it is behind the inventory's lock, so no request waits for an event.
 pub(super) struct Live {
     exposition: Arc<Exposition>,
     telemetry: Telemetry,
     namespaces: Vec<String>,
     excluded_namespaces: Vec<String>,
     progress: Mutex<SyncProgress>,
-    /// How the watches are, where there are any.
+    /// Health of the watches, if there are any.
     health: Option<WatchHealth>,
-    /// Pods that are held.
+    /// Number of pods held.
     pods: AtomicU64,
-    /// The page, where it is served here.
+    /// The page, if it is served beside the metrics.
     pages: OnceLock<Arc<dyn Pages>>,
 }
 
@@ -52,18 +52,18 @@ impl Live {
         }
     }
 
-    /// Serves the page beside everything else.
+    /// Serves the page beside the metrics.
     pub(super) fn serve_pages(&self, pages: Arc<dyn Pages>) {
-        // Whoever set it before set the same.
+        // An earlier value would be the same.
         let _ = self.pages.set(pages);
     }
 
-    /// A complete picture still waits for these.
+    /// Records that the initial sync still waits for these.
     pub(super) fn waits_for(&self, waiting_for: Vec<String>) {
         *self.progress() = SyncProgress { ready: false, waiting_for };
     }
 
-    /// A complete picture is published.
+    /// Records that the initial sync is complete and published.
     pub(super) fn is_ready(&self) {
         *self.progress() = SyncProgress { ready: true, waiting_for: Vec::new() };
     }
@@ -81,7 +81,7 @@ impl Live {
         &self.excluded_namespaces
     }
 
-    /// What a complete picture still waits for.
+    /// What the initial sync still waits for.
     pub(super) fn waiting_for(&self) -> Vec<String> {
         self.progress().waiting_for.clone()
     }
@@ -91,12 +91,12 @@ impl Live {
         self.health.as_ref()?.last_activity(resource)
     }
 
-    /// How many pods are held.
+    /// Number of pods held.
     pub(super) fn pods(&self) -> u64 {
         self.pods.load(Ordering::Relaxed)
     }
 
-    /// Says how many pods are held.
+    /// Sets the number of pods held.
     pub(super) fn holds_pods(&self, pods: u64) {
         self.pods.store(pods, Ordering::Relaxed);
     }
@@ -139,7 +139,7 @@ impl Site for Live {
     }
 }
 
-/// The page at an address of its own.
+/// The page on its own listener.
 pub(super) struct PageSite {
     live: Arc<Live>,
     pages: Arc<dyn Pages>,

@@ -1,4 +1,4 @@
-//! `podskew serve`: joins the rooms together. It decides nothing about pods; it starts, and it stops.
+//! `podskew serve`: connects the rooms, starts and stops them. It decides nothing about pods.
 //!
 //! ```text
 //!  watch::run ──▶ Mutex<Inventory> ──take_changes──▶ render ──publish──▶ Exposition ──picture──▶ web::Server
@@ -37,14 +37,18 @@ use tokio::net::TcpListener;
 use tokio::sync::watch as signal;
 use tokio::task::JoinSet;
 
-/// Longest wait for the first answers of registries before digest skew is reported without them.
+/// Maximum wait for first answers of registries before digest skew is reported without them.
 const WAIT_FOR_REGISTRIES: Duration = Duration::from_secs(60);
 
-/// Watches the cluster that `config` names and serves its metrics, until a signal says to stop.
+/// Watches the cluster in `config` and serves its metrics until a signal ends it.
+///
+/// # Errors
+///
+/// The web configuration, the address or the credentials are unusable, or rendering fails.
 pub async fn serve(config: Config) -> anyhow::Result<()> {
-    // Before all else: as process 1 of a container, podskew gets only the signals it asks for.
+    // First of all: as process 1 of a container, podskew receives only signals for which it has a handler.
     let mut signals = Signals::listen().context("cannot listen for signals")?;
-    // Errors in the web configuration or the address show at once, whether or not the cluster can be reached.
+    // An error in the web configuration or the address is reported at once, even if the cluster is unreachable.
     let access = AccessControl::open(&config.access)?;
     let listener = bind(config.listen_address).await?;
     let page_listener = match config.page.address {
@@ -60,15 +64,15 @@ pub async fn serve(config: Config) -> anyhow::Result<()> {
     watch_and_serve(config, connected.client, listeners, access, signals).await
 }
 
-/// Where to serve.
+/// Listening sockets.
 pub struct Listeners {
-    /// Everything; the page too, unless it has an address of its own.
+    /// Metrics, and the page unless it has its own address.
     pub main: TcpListener,
-    /// The page alone.
+    /// Only the page.
     pub page: Option<TcpListener>,
 }
 
-/// The same with a connection to the cluster, and listeners, that are there already.
+/// The same with an existing connection to the cluster and existing listeners.
 pub async fn watch_and_serve(
     config: Config,
     client: kube::Client,
@@ -85,7 +89,7 @@ pub async fn watch_and_serve(
         inventory.await_evidence();
     }
     let inventory = Arc::new(Mutex::new(inventory));
-    // They begin while the rest is prepared.
+    // The watches begin while the rest is prepared.
     let watches = watch::run(&client, &config.namespaces, &inventory, &telemetry, Timings::default());
     let mut nodes = JoinSet::new();
     if config.nodes {
@@ -166,7 +170,7 @@ pub async fn watch_and_serve(
             tracing::info!(signal, "stopping: scrapes in flight finish; a second signal stops at once");
         }
     }
-    // Nobody is there to receive it only if the server has ended.
+    // It fails only if the server has ended.
     let _ = stop.send(true);
     tokio::select! {
         () = server => {
@@ -177,7 +181,7 @@ pub async fn watch_and_serve(
     }
 }
 
-/// Serves the page beside the metrics, or makes a server for its own listener.
+/// Serves the page beside the metrics, or returns a server for its own listener.
 fn page_server(
     listener: Option<TcpListener>,
     pages: Option<Arc<dyn Pages>>,
@@ -194,7 +198,7 @@ fn page_server(
     Some(Server::new(listener, site, limits).with_access(access.cloned()))
 }
 
-/// What the page may show; `None` where it is not served.
+/// What the page may show; `None` if it is not served.
 fn exposure(config: &Config, access: Option<&AccessControl>) -> Option<Exposure> {
     let authenticates = access.is_some_and(AccessControl::authenticates);
     (config.page.address != PageAddress::Off).then(|| Exposure {
@@ -203,13 +207,13 @@ fn exposure(config: &Config, access: Option<&AccessControl>) -> Option<Exposure>
     })
 }
 
-/// Waits until everything is told to stop.
+/// Waits for the shutdown signal.
 async fn told_to_stop(mut stopped: signal::Receiver<bool>) {
-    // An error means that whoever would tell it is gone, which is the same.
+    // An error means that the sender is gone, which is a shutdown, too.
     let _ = stopped.wait_for(|stopped| *stopped).await;
 }
 
-/// Follows the changes of the web configuration file, if there is one.
+/// Reloads the web configuration file when it changes, if there is one.
 async fn follow_changes(followed: Option<(Arc<AccessControl>, WebConfigHealth)>) {
     match followed {
         Some((access, health)) => access.follow_changes(health).await,

@@ -1,4 +1,4 @@
-//! The options of `serve`.
+//! Options of `serve`.
 #![allow(clippy::doc_markdown, reason = "clap prints these comments as they stand, backticks too")]
 
 use super::page_options::{PageArguments, PageConfig};
@@ -19,10 +19,10 @@ use clap_complete::engine::ArgValueCompleter;
 use std::collections::HashMap;
 use std::path::PathBuf;
 
-/// What `serve` was told.
+/// Arguments of `serve`.
 #[derive(Args, Debug)]
 pub struct ServeArguments {
-    /// Which cluster, and as whom.
+    /// The cluster and the user.
     #[command(flatten)]
     pub connection: ConnectionArguments,
 
@@ -33,19 +33,19 @@ pub struct ServeArguments {
     )]
     pub namespace: Vec<String>,
 
-    /// What counts.
+    /// Which objects count.
     #[command(flatten)]
     pub counts: CountArguments,
 
-    /// Whether nodes are asked.
+    /// Whether to list nodes.
     #[command(flatten)]
     pub nodes: NodeArguments,
 
-    /// Which registries are asked.
+    /// Which registries to ask.
     #[command(flatten)]
     pub registry: RegistryArguments,
 
-    /// How often.
+    /// How often to ask registries.
     #[command(flatten)]
     pub registry_interval: RegistryIntervalArguments,
 
@@ -77,7 +77,7 @@ pub struct ServeArguments {
     )]
     pub metric_denylist: Vec<FamilyPatterns>,
 
-    /// Where the page is served.
+    /// Where to serve the page.
     #[command(flatten)]
     pub page: PageArguments,
 
@@ -105,18 +105,18 @@ pub struct ServeArguments {
     pub log: LogArguments,
 }
 
-/// What `podskew serve` is to do.
+/// Checked options of `podskew serve`.
 #[derive(Clone, Debug)]
 pub struct Config {
-    /// How to reach the cluster.
+    /// How to connect to the cluster.
     pub connection: Connection,
-    /// Where to serve.
+    /// Address and port of the metrics.
     pub listen_address: ListenAddress,
-    /// The only namespaces to watch, each once, sorted; empty for all.
+    /// The namespaces to watch, sorted and distinct; empty for all.
     pub namespaces: Vec<String>,
-    /// What counts.
+    /// Which objects count.
     pub settings: Settings,
-    /// Whether to ask nodes what they say of images.
+    /// Whether to list nodes as evidence.
     pub nodes: bool,
     /// Which registries to ask.
     pub registry: RegistryOptions,
@@ -131,7 +131,11 @@ pub struct Config {
 }
 
 impl Config {
-    /// What `arguments` mean, or why they mean nothing.
+    /// Checks `arguments`.
+    ///
+    /// # Errors
+    ///
+    /// They contradict each other.
     pub fn new(arguments: ServeArguments) -> Result<Self, String> {
         let namespaces = unique(arguments.namespace);
         let settings = settings(arguments.counts);
@@ -173,7 +177,7 @@ fn auth() -> impl TypedValueParser<Value = Auth> {
     PossibleValuesParser::new(["kubernetes"]).map(|_| Auth::Kubernetes)
 }
 
-/// Two keys under one name would make two labels of one series alike, which Prometheus refuses.
+/// Rejects two keys with one metric label: Prometheus rejects a series with a duplicate label.
 fn distinct_labels(labels: Vec<PodLabel>) -> Result<Vec<PodLabel>, String> {
     let mut distinct: Vec<PodLabel> = Vec::with_capacity(labels.len());
     let mut keys: HashMap<String, String> = HashMap::new();
@@ -183,7 +187,7 @@ fn distinct_labels(labels: Vec<PodLabel>) -> Result<Vec<PodLabel>, String> {
                 keys.insert(label.metric_label.clone(), label.key.clone());
                 distinct.push(label);
             }
-            // The same key twice says nothing new.
+            // A repeated key is ignored.
             Some(key) if *key == label.key => {}
             Some(key) => {
                 return Err(format!(

@@ -1,4 +1,4 @@
-//! The options of the page for people.
+//! Options of the page.
 #![allow(clippy::doc_markdown, reason = "clap prints these comments as they stand, backticks too")]
 
 use crate::commands::options::values;
@@ -7,7 +7,7 @@ use crate::ui::{self, Link};
 use crate::web::{ListenAddress, PageAddress};
 use clap::Args;
 
-/// Where the page is served, and what it shows.
+/// Where to serve the page, and what it shows.
 #[derive(Args, Debug)]
 pub struct PageArguments {
     /// Where to serve the page and the JSON API: beside the metrics (on), nowhere (off), or at another address
@@ -37,23 +37,27 @@ pub struct PageArguments {
     pub link: Vec<Link>,
 }
 
-/// The page for people, and the JSON API.
+/// Options of the page and the JSON API.
 #[derive(Clone, Default, Debug)]
 pub struct PageConfig {
     /// Where they are served.
     pub address: PageAddress,
-    /// The only host names they are reached by; any if the list is empty.
+    /// Accepted host names; empty for any.
     pub hosts: Vec<String>,
-    /// Whether messages of containers and conditions are shown without authentication.
+    /// Whether to show messages of containers and conditions without authentication.
     pub messages: bool,
-    /// Where people reach the page.
+    /// URL under which people reach the page.
     pub url: Option<String>,
     /// Links on a workload's page.
     pub links: Vec<Link>,
 }
 
 impl PageConfig {
-    /// What `arguments` mean, or why they mean nothing.
+    /// Checks `arguments`.
+    ///
+    /// # Errors
+    ///
+    /// The page's address is the one of the metrics.
     pub(super) fn new(arguments: PageArguments, listen_address: ListenAddress) -> Result<Self, String> {
         let PageArguments { page, page_host, page_messages, page_url, link } = arguments;
         if page == PageAddress::Off {
@@ -67,7 +71,7 @@ impl PageConfig {
                 return Err(format!("{option} is about the page, and --page is off; leave one of them out"));
             }
         }
-        // Port 0 is another one each time.
+        // Port 0 is a different port each time.
         if page == PageAddress::Own(listen_address) && listen_address.port() != 0 {
             return Err(format!("--page {page} is the address of --listen-address; write on to serve both there"));
         }
@@ -75,17 +79,17 @@ impl PageConfig {
     }
 }
 
-/// A host name under which the page is served.
+/// Parses a host name of the page.
 fn page_host(text: &str) -> Result<String, String> {
     ui::host(text)
 }
 
-/// Where people reach the page.
+/// Parses the URL of the page.
 fn page_url(text: &str) -> Result<String, String> {
     ui::page_url(text)
 }
 
-/// A link on a workload's page.
+/// Parses a link for a workload's page.
 fn link(text: &str) -> Result<Link, String> {
     Link::parse(text)
 }

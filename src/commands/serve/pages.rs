@@ -1,4 +1,4 @@
-//! The page and the API of a running podskew.
+//! The page and the JSON API of a running podskew.
 
 use super::events::EventHub;
 use super::live::Live;
@@ -21,24 +21,24 @@ use std::time::Duration;
 use tokio::sync::Semaphore;
 use tokio::time::timeout;
 
-/// Pages that are made at the same time.
+/// Number of pages that are rendered at the same time.
 const AT_ONCE: usize = 2;
 
-/// How long a request may wait for its turn before it gets 503. A page takes milliseconds.
+/// Maximum wait of a request for its turn before it gets 503. A page takes milliseconds.
 const TURN: Duration = Duration::from_secs(1);
 
-/// What answers requests for the page.
+/// Answers requests for the page.
 pub(super) struct LivePages {
     ui: Ui,
     hosts: Vec<String>,
     cluster: Arc<LiveCluster>,
     turns: Arc<Semaphore>,
     events: Arc<EventHub>,
-    /// Shows more to those who prove who they are, so it must go on to ask for that.
+    /// Set if authenticated clients see more, so that authentication must stay in force.
     access: Option<Arc<AccessControl>>,
 }
 
-/// What pages are made of.
+/// Data of the pages.
 pub(super) struct LiveCluster {
     pub(super) inventory: Arc<Mutex<Inventory>>,
     pub(super) exposition: Arc<Exposition>,
@@ -48,7 +48,7 @@ pub(super) struct LiveCluster {
 }
 
 impl LivePages {
-    /// Pages for those whom `access` lets through.
+    /// Pages for clients that `access` admits.
     pub(super) fn new(
         ui: Ui,
         hosts: Vec<String>,
@@ -62,7 +62,7 @@ impl LivePages {
 }
 
 impl LivePages {
-    /// Whether it shows what those may see who prove who they are, and nobody has to any more.
+    /// Whether it shows data for authenticated clients although authentication is no longer required.
     fn is_unguarded(&self) -> bool {
         self.access.as_ref().is_some_and(|access| !access.authenticates())
     }
@@ -84,7 +84,7 @@ impl Pages for LivePages {
             let Ok(Ok(turn)) = timeout(TURN, Arc::clone(&self.turns).acquire_owned()).await else {
                 return unavailable(BUSY);
             };
-            // A report of a large workload takes longer than a thread that serves sockets may stand still.
+            // The report of a large workload would block a thread that serves sockets for too long.
             let made = tokio::task::spawn_blocking(move || {
                 let answer = self.ui.answer(as_asked(&request), &*self.cluster, UnixTime::now());
                 drop(turn);
@@ -151,7 +151,7 @@ impl Cluster for LiveCluster {
         self.exposition.workloads()
     }
 
-    /// Holds the inventory's lock for this one report.
+    /// Holds the inventory's lock for one report.
     fn explained(&self, workload: &Workload) -> Option<(WorkloadReport, History)> {
         lock(&self.inventory).explained(workload, UnixTime::now())
     }

@@ -1,4 +1,4 @@
-//! Takes what changed out of the inventory and has it rendered, at most about once a second.
+//! Takes changes out of the inventory and renders them, about once a second.
 
 use super::events::EventHub;
 use super::live::Live;
@@ -16,18 +16,18 @@ use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 use tokio::time::{sleep, timeout};
 
-/// After a rendering. With the time a rendering takes, a scrape is at most a second behind.
+/// Pause after a rendering. With the time of the rendering, a scrape lags at most one second.
 const AFTER_CHANGES: Duration = Duration::from_millis(800);
 
-/// While nothing changes, so that the first change after a quiet time shows at once.
+/// Pause while nothing changes, so that the first change after a quiet time shows at once.
 const WHILE_QUIET: Duration = Duration::from_millis(100);
 
-/// So many pods' reports are taken at once, about a megabyte; while a first picture is rendered, a few times as many are in
-/// memory.
+/// Number of pods whose reports are taken at once, about 1 MB. While the initial state is rendered, a few such batches
+/// are in memory.
 const PODS_AT_ONCE: usize = 2_500;
 
-/// Renders for as long as it is polled; ends only if rendering fails, which it must not. The first picture, which somebody
-/// waits for, is rendered as soon as the last source has `answered`.
+/// Renders as long as it is polled; it ends only if rendering fails, which is a bug. The initial state is rendered as
+/// soon as the last source has `answered`, because clients wait for it.
 pub(super) async fn keep_rendering(
     inventory: Arc<Mutex<Inventory>>,
     exposition: Arc<Exposition>,
@@ -42,7 +42,7 @@ pub(super) async fn keep_rendering(
     let mut renderer =
         Renderer { inventory, exposition, telemetry, live, shown, health, begun, published, cached_tags, registry };
     loop {
-        // The first picture of a large cluster takes longer than a thread that serves sockets may stand still.
+        // Rendering the initial state of a large cluster would block a thread that serves sockets for too long.
         let published;
         (renderer, published) = tokio::task::spawn_blocking(move || {
             let published = renderer.publish();
@@ -61,7 +61,7 @@ pub(super) async fn keep_rendering(
     }
 }
 
-/// What the page shows.
+/// Data of the page.
 pub(super) struct PageState {
     pub(super) board: Arc<Board>,
     pub(super) events: Arc<EventHub>,
@@ -72,26 +72,26 @@ struct Renderer {
     exposition: Arc<Exposition>,
     telemetry: Telemetry,
     live: Arc<Live>,
-    /// What the page shows, where it is served.
+    /// Data of the page, if it is served.
     shown: Option<PageState>,
-    /// Why sources are not answered, where that can be told.
+    /// Health of the watches, to explain missing answers.
     health: Option<WatchHealth>,
     begun: Instant,
-    /// The pods awaiting their owner as last published; `None` before the first picture.
+    /// The pods awaiting their owner as last published; `None` before the first publication.
     published: Option<Vec<(Name, u32)>>,
     /// The tags that stand for several digests on nodes, as last published.
     cached_tags: Vec<CachedTag>,
-    /// What registries say, as last published.
+    /// The evidence of registries, as last published.
     registry: Option<Arc<RegistryEvidence>>,
 }
 
 impl Renderer {
-    /// Publishes what changed; tells whether anything did.
+    /// Publishes changes; returns whether there were any.
     fn publish(&mut self) -> bool {
         let mut changes = self.take_changes();
         let is_long = changes.more || (changes.complete && self.published.is_none());
         if is_long {
-            // Each part is rendered while others are taken.
+            // Each batch is rendered while the next ones are taken.
             let mut next = Some(self.part_of(&mut changes));
             self.exposition.prepare(&mut std::iter::from_fn(|| {
                 let part = next.take()?;
@@ -127,7 +127,7 @@ impl Renderer {
         true
     }
 
-    /// Tells those who watch the page what changed.
+    /// Sends events about the changes to open pages.
     fn send_events(&self) {
         if let Some(PageState { board, events }) = &self.shown {
             let own_state = || Resource::ALL.map(|resource| self.live.is_synced(resource)).to_vec();
@@ -135,7 +135,7 @@ impl Renderer {
         }
     }
 
-    /// Takes the picture back that is not complete any more: pods are forbidden since.
+    /// Withdraws everything published: the state is incomplete since pods are forbidden.
     fn withdraw(&mut self, mut changes: Changes) -> bool {
         let published = self.published.take().is_some();
         if published {
@@ -149,13 +149,13 @@ impl Renderer {
             }
             tracing::error!("not ready any more: the picture of the cluster is not complete");
         } else if !changes.gone.is_empty() {
-            // What was prepared for a first picture that does not come must not turn up in a later one.
+            // Drops what was prepared for an initial state that will not be published.
             self.exposition.prepare(&mut std::iter::once(part_of(&mut changes)));
         }
         published
     }
 
-    /// Holds the inventory's lock for as long as it takes to build the reports, and not while they are rendered.
+    /// Holds the inventory's lock while reports are built, and not while they are rendered.
     fn take_changes(&self) -> Changes {
         let mut inventory = lock(&self.inventory);
         for resource in Resource::ALL {
@@ -172,7 +172,7 @@ impl Renderer {
         inventory.take_some_changes(UnixTime::now(), PODS_AT_ONCE)
     }
 
-    /// What changed; the list of what is not uniform has taken it over.
+    /// Moves the changes into a batch; the page's board has seen them.
     fn part_of(&self, changes: &mut Changes) -> PublishBatch {
         let part = part_of(changes);
         if let Some(shown) = &self.shown {

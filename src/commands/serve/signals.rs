@@ -10,7 +10,7 @@ pub struct Signals {
 }
 
 impl Signals {
-    /// From now on neither signal ends the process by itself.
+    /// Installs handlers; from now on neither signal ends the process by itself.
     pub fn listen() -> io::Result<Self> {
         Ok(Self { terminate: signal(SignalKind::terminate())?, interrupt: signal(SignalKind::interrupt())? })
     }
