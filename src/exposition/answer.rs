@@ -1,4 +1,4 @@
-//! Answers: a picture's fragments, what is new at this moment, and what makes one gzip member of them.
+//! Response bodies: the fragments of a picture, current ages, and the framing of one gzip member.
 
 use super::family::push_running;
 use super::fragment::{Checksum, Deflater, GZIP_HEADER, Inflater};
@@ -9,26 +9,26 @@ use bytes::Bytes;
 use prometheus::proto::MetricFamily;
 use std::sync::Arc;
 
-/// The most that is inflated at a time for a client that takes no gzip.
+/// Maximum bytes to inflate at a time for a client without gzip.
 const PIECE: usize = 64 * 1024;
 
-/// An answer: what to send, frame by frame, without a copy of the picture. It holds its picture to the end.
+/// A scrape's response body, frame by frame, without copying the picture. It keeps its picture alive.
 pub struct ResponseBody {
-    /// The total length, where it is known beforehand (gzip).
+    /// The total length, if known in advance (gzip).
     pub content_length: Option<u64>,
     picture: Arc<Picture>,
     format: Format,
-    /// The opening of the gzip member; nothing otherwise.
+    /// The header of the gzip member; empty without gzip.
     head: Bytes,
-    /// The running ages of each family, encoded.
+    /// The age series of each family, encoded.
     ages: Vec<Bytes>,
-    /// Own health and what ends the answer, encoded.
+    /// Own health and the end of the body, encoded.
     tail: Bytes,
     next: Position,
     inflate: Option<Inflating>,
 }
 
-/// What to send next.
+/// The next part to send.
 enum Position {
     Head,
     Header { family: usize },
@@ -38,16 +38,16 @@ enum Position {
     Nothing,
 }
 
-/// A fragment on its way to a client that takes no gzip.
+/// A fragment that is being inflated for a client without gzip.
 struct Inflating {
     inflater: Inflater,
     rest: Bytes,
-    /// Bytes of its text that are still to come.
+    /// Bytes of its text not yet sent.
     left: usize,
 }
 
 impl Picture {
-    /// The answer to one scrape. `own_health` is what the `prometheus` crate gathered.
+    /// Returns the body of one scrape. `own_health` comes from the `prometheus` crate.
     #[must_use]
     pub fn answer(
         self: &Arc<Self>,
@@ -111,7 +111,7 @@ impl FamilyPicture {
 }
 
 impl ResponseBody {
-    /// The next frame, and of a fragment how long its text is: those lie there deflated, all else is encoded already.
+    /// Returns the next frame, with the text's length if it is a deflated fragment. Everything else is encoded already.
     fn next_frame(&mut self) -> Option<(Bytes, Option<u64>)> {
         match self.next {
             Position::Head => {
@@ -150,12 +150,12 @@ impl ResponseBody {
 }
 
 impl Inflating {
-    /// The next piece of the fragment, in no more memory than it needs; nothing when it is through.
+    /// Returns the next piece of the fragment's text, in memory of just that size; `None` at its end.
     fn next_piece(&mut self) -> Option<Vec<u8>> {
         if self.rest.is_empty() && self.left == 0 {
             return None;
         }
-        // One byte more: the sync flush has to be read too.
+        // One byte more, to read the sync flush, too.
         let piece = self.inflater.inflate_piece(&mut self.rest, PIECE.min(self.left.saturating_add(1)));
         self.left = self.left.saturating_sub(piece.len());
         (!piece.is_empty()).then_some(piece)

@@ -1,15 +1,14 @@
-//! The buckets of one family: its text in pieces of tens of KiB, each deflated on its own.
+//! Buckets of one family: its text in parts of tens of KiB, each deflated on its own.
 //!
-//! Buckets follow the order of the workloads, as the leaves of a B-tree would: one that grows too large is split, one
-//! that has become too small takes in the next. A change touches the fragment it lies in and no other, however many
-//! workloads there are and however unequal they are.
+//! Buckets are ordered by workload, like the leaves of a B-tree: a large one is split, and a small one takes in the
+//! next. A change rewrites only its own bucket, however many workloads there are and however unequal they are.
 //!
-//! No report is kept. What is needed to write a bucket anew is in its own fragment: the text of its other workloads,
-//! whose lengths are known. Inflating it costs a quarter of deflating the new one, and 53 MB of text lie there in
-//! 3.5 MB, where the reports they were rendered from take 19 MB (6 000 workloads, 150 000 pods).
+//! Reports are not kept. To rewrite a bucket, the text of its other workloads is read from its own fragment, where
+//! their lengths are known. Inflating it costs a quarter of deflating the new one. 53 MB of text take 3.5 MB this way,
+//! where their reports would take 19 MB (6 000 workloads, 150 000 pods).
 //!
-//! A first picture comes in parts, in the order of the workloads. The bucket at the end of one part stays open for the next:
-//! written and read again with each part, it was a third of all that was deflated.
+//! The initial state comes in parts, ordered by workload. The last bucket of a part stays open for the next one:
+//! rewriting it with each part was a third of all deflating.
 
 use super::family::{Additions, AgeSeries, Family, SeriesLines};
 use super::fragment::{Deflater, Fragment, Inflater};
@@ -18,26 +17,26 @@ use hashbrown::DefaultHashBuilder;
 use std::hash::BuildHasher;
 use std::sync::Arc;
 
-/// A bucket with more text than this is split in two.
+/// Maximum text of a bucket; a larger one is split in two.
 const LARGE: usize = 64 * 1024;
-/// A bucket that was written anew and has less takes in the next.
+/// Minimum text of a rewritten bucket; a smaller one takes in the next.
 const SMALL: usize = LARGE / 5;
 
-/// All buckets of one family, in the order of their workloads.
+/// All buckets of one family, ordered by workload.
 #[derive(Default)]
 pub(super) struct Buckets {
     buckets: Vec<Bucket>,
-    /// The last one, as long as more is to come; nothing of it is served yet.
+    /// The last bucket, while more parts follow; it is not served yet.
     open: BucketBuilder,
 }
 
-/// A workload that is new, different, or gone (without a report).
+/// A workload that is new, changed, or gone (without a report).
 pub(super) struct WorkloadChange {
     pub workload: Arc<Workload>,
     pub report: Option<WorkloadReport>,
 }
 
-/// What writing fragments takes, for all families.
+/// State for writing fragments, shared by all families.
 pub(super) struct Compressor {
     pub additions: Additions,
     pub deflater: Deflater,
@@ -45,7 +44,7 @@ pub(super) struct Compressor {
     hasher: DefaultHashBuilder,
 }
 
-/// Some consecutive workloads; at least one.
+/// Consecutive workloads; at least one.
 struct Bucket {
     first: Arc<Workload>,
     sections: Box<[Section]>,
@@ -53,23 +52,23 @@ struct Bucket {
     ages: Arc<[AgeSeries]>,
 }
 
-/// What the family says of one workload, as a part of its bucket.
+/// The part of a bucket about one workload.
 struct Section {
     workload: Arc<Workload>,
-    /// A hash of it, to see whether a new report changes anything here.
+    /// Hash of its text, to detect whether a new report changes it.
     said: u64,
     /// Its length in the bucket's text.
     length: u32,
-    /// Its share of the bucket's running ages.
+    /// Number of its age series.
     ages: u32,
 }
 
-/// A bucket that is being written.
+/// A bucket under construction.
 #[derive(Default)]
 struct BucketBuilder {
     lines: SeriesLines,
     sections: Vec<Section>,
-    /// Bytes of all lines, without the values of running ages.
+    /// Bytes of all lines, without the values of ages.
     size: usize,
 }
 
@@ -78,7 +77,7 @@ impl Compressor {
         Self { additions, deflater: Deflater::new(), inflater: Inflater::new(), hasher: DefaultHashBuilder::default() }
     }
 
-    /// One that gives the same, to be used at the same time.
+    /// A compressor with the same settings, for another thread.
     pub(super) fn another(&self) -> Self {
         Self {
             additions: self.additions.clone(),
@@ -99,18 +98,18 @@ impl Buckets {
         self.buckets.iter().map(|bucket| &bucket.fragment).filter(|fragment| fragment.sum.length > 0)
     }
 
-    /// The same, to be laid elsewhere.
+    /// The same, mutable.
     pub(super) fn fragments_mut(&mut self) -> impl Iterator<Item = &mut Fragment> {
         self.buckets.iter_mut().map(|bucket| &mut bucket.fragment).filter(|fragment| fragment.sum.length > 0)
     }
 
-    /// The series whose ages run, in order.
+    /// The age series, in order.
     pub(super) fn ages(&self) -> impl Iterator<Item = &Arc<[AgeSeries]>> {
         self.buckets.iter().map(|bucket| &bucket.ages).filter(|ages| !ages.is_empty())
     }
 
-    /// Takes over changes, sorted by workload and each workload once; says whether anything reads differently now. What is
-    /// said last may stay open if `more` is to come, until an update after which no more is.
+    /// Applies changes, sorted by workload and one per workload; returns whether the text changed. With `more`, the
+    /// last bucket may stay open until an update without `more`.
     pub(super) fn update(
         &mut self,
         family: &Family,
@@ -134,7 +133,7 @@ impl Buckets {
         differs
     }
 
-    /// Writes anew the buckets that changes touch; what comes behind all of them is left in `builder`.
+    /// Rewrites the buckets that changes touch; changes after all buckets stay in `builder`.
     fn rewrite(
         &mut self,
         family: &Family,
@@ -170,7 +169,7 @@ impl Buckets {
 }
 
 impl Bucket {
-    /// Whether any of these changes changes a word here.
+    /// Whether these changes alter the bucket's text.
     fn differs(&self, changes: &[WorkloadChange], family: &Family, compressor: &Compressor) -> bool {
         let mut lines = SeriesLines::default();
         changes.iter().any(|change| {
@@ -190,21 +189,20 @@ impl Bucket {
 }
 
 impl Section {
-    /// Bytes of the text, and of the lines whose ages run.
+    /// Bytes of the text, and of the lines with ages.
     fn size(&self, ages: &[AgeSeries]) -> usize {
         self.length as usize + ages.iter().map(|row| row.series.len()).sum::<usize>()
     }
 }
 
 impl BucketBuilder {
-    /// Whether it holds something, and all of it stands before these changes.
+    /// Whether it is not empty and ends before these changes.
     fn ends_before(&self, changes: &[WorkloadChange]) -> bool {
         let (last, first) = (self.sections.last(), changes.first());
         last.zip(first).is_some_and(|(last, first)| last.workload < first.workload)
     }
 
-    /// Adds what a bucket says of its workloads, and what changes, in the order of the workloads. Buckets are finished
-    /// whenever the draft has grown too large.
+    /// Merges a bucket's workloads with changes, in order. It finishes buckets whenever the builder grows too large.
     fn merge(
         &mut self,
         bucket: Option<Bucket>,
@@ -265,7 +263,7 @@ impl BucketBuilder {
         self.sections.push(section);
     }
 
-    /// Finishes the front half as a bucket while the draft is too large.
+    /// Finishes the front half as a bucket, while the builder is too large.
     fn split(&mut self, compressor: &mut Compressor, written: &mut Vec<Bucket>) {
         while self.size > LARGE && self.sections.len() > 1 {
             let (mut sections, mut text, mut ages, mut size) = (0, 0, 0, 0);
@@ -289,7 +287,7 @@ impl BucketBuilder {
         }
     }
 
-    /// Writes the bucket; the draft is empty then.
+    /// Writes the bucket and empties the builder.
     fn finish(&mut self, compressor: &mut Compressor, written: &mut Vec<Bucket>) {
         let Self { lines, sections, .. } = std::mem::take(self);
         let Some(first) = sections.first().map(|section| Arc::clone(&section.workload)) else {
@@ -301,12 +299,12 @@ impl BucketBuilder {
             fragment: Fragment::new(&lines.text, &mut compressor.deflater),
             ages: lines.ages.into(),
         });
-        // A scrape that waits for this core does not wait for all the others too.
+        // Lets a scrape that waits for this core run between two buckets.
         std::thread::yield_now();
     }
 }
 
-/// A length as it stands in a section: what is said of one workload is far from 4 GiB.
+/// A length in a section: the text of one workload is far below 4 GiB.
 #[allow(clippy::cast_possible_truncation, reason = "see above")]
 fn out_of_reach_of_u32(length: usize) -> u32 {
     debug_assert!(u32::try_from(length).is_ok());
@@ -321,7 +319,7 @@ mod tests {
     use crate::time::UnixTime;
     use std::sync::Arc;
 
-    /// Reports whose one age family has a line of about `length` bytes each; every third age runs.
+    /// Reports with lines of about `length` bytes in their only age family; every third is an age.
     fn reports(names: std::ops::Range<usize>, length: usize) -> Vec<WorkloadReport> {
         let report = |index: usize| WorkloadReport {
             workload: Workload {
@@ -358,7 +356,7 @@ mod tests {
         names.map(report).collect()
     }
 
-    /// Takes the reports over, or their workloads away.
+    /// Applies the reports, or the removal of their workloads.
     fn update(buckets: &mut Buckets, reports: &[WorkloadReport], here: bool, compressor: &mut Compressor) -> bool {
         update_of(buckets, reports, here, false, compressor)
     }
@@ -422,7 +420,7 @@ mod tests {
         let said = |buckets: &Buckets| buckets.fragments().map(|part| part.deflated.clone()).collect::<Vec<_>>();
         assert!(said(&in_parts) == said(&at_once));
         assert!(!update(&mut in_parts, &[], true, &mut compressor));
-        // A part that does not go on where the one before ended.
+        // A part that does not continue where the previous one ended.
         update_of(&mut in_parts, &reports(5000..5010, 100), true, true, &mut compressor);
         update_of(&mut in_parts, &reports(4000..5000, 100), true, true, &mut compressor);
         update(&mut in_parts, &reports(5005..5006, 100), false, &mut compressor);

@@ -1,4 +1,4 @@
-//! `docs/metrics.md`, from the declarations of the families.
+//! Generates `docs/metrics.md` from the declarations of the families.
 
 mod naming;
 
@@ -26,7 +26,7 @@ Two podskews may run side by side: every example takes the `max` over them, or w
 `--metric-allowlist` and `--metric-denylist` choose families by name.
 ";
 
-/// The whole document.
+/// Returns the whole document.
 #[must_use]
 pub fn metrics_markdown() -> String {
     let mut page = format!("{INTRODUCTION}\n## Workloads\n\n");

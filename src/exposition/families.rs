@@ -1,4 +1,4 @@
-//! The workload families, in the order they are served. Each is declared here and nowhere else.
+//! The workload families, in the order they are served. This is their only declaration.
 
 use super::family::{Family, FamilyScope, Rows};
 use super::registry_families as registry;
@@ -297,7 +297,7 @@ pub static FAMILIES: &[Family] = &[
         labels: &["pod", "node", "pod_template_hash"],
         pod_labels: true,
         sparse: false,
-        // Two podskews may see a StatefulSet's pod, made again under its name, under two hashes: topk keeps one.
+        // Two podskews may see a StatefulSet's recreated pod under two hashes: topk keeps one.
         example: "sum by (cluster, namespace, workload, pod_template_hash) (rate(http_requests_total[5m]) \
                   * on (cluster, namespace, pod) group_left (workload, pod_template_hash) topk by (cluster, namespace, pod) \
                   (1, max by (cluster, namespace, pod, workload, pod_template_hash) (podskew_pod_info)))",
@@ -318,13 +318,13 @@ pub static FAMILIES: &[Family] = &[
     },
 ];
 
-/// Each container with what is known of it under each template hash.
+/// Returns each container with its state under each template hash.
 fn by_hash(report: &WorkloadReport) -> impl Iterator<Item = (&ContainerReport, &crate::report::HashDigests)> {
     report.containers.iter().flat_map(|container| container.by_hash.iter().map(move |of_hash| (container, of_hash)))
 }
 
-/// One container may be the template's under one hash and injected under another: a series for each origin, so that
-/// the main alert looks at the template's own only.
+/// A container may be the template's under one hash and injected under another. One series per origin lets the main
+/// alert select the template's own only.
 fn skew_ages(container: &ContainerReport, rows: &mut Rows<'_>) {
     if container.by_hash.is_empty() {
         return rows.age(&[&container.container, container.origin.as_str()], None);
@@ -358,10 +358,10 @@ fn skewed_pods(report: &WorkloadReport, rows: &mut Rows<'_>) {
     }
 }
 
-/// Longest value of a label that every store takes: Mimir refuses a series with one of more than 2 048 bytes.
+/// Maximum label value that every store accepts: Mimir rejects series with one above 2 048 bytes.
 const LABEL_VALUE_MAX: usize = 2_000;
 
-/// With a link to the workload's page.
+/// Appends a link to the workload's page.
 fn linked(why: &str, page_url: &str, workload: &Workload) -> String {
     let Workload { namespace, workload_type, name } = workload;
     let [namespace, workload_type, name] = [namespace, workload_type, name].map(|segment| encoded(segment));

@@ -1,4 +1,4 @@
-//! What a family is, and how one is rendered for one workload.
+//! Declaration of a family, and its rendering for one workload.
 
 use super::Format;
 use super::text::{push_escaped, push_header, push_integer};
@@ -10,53 +10,53 @@ use crate::time::UnixTime;
 use std::fmt;
 use std::sync::Arc;
 
-/// One workload family, declared once: rendering, selection, HELP, `docs/metrics.md` and the lints of alerts and
-/// dashboards all read this.
+/// A workload family, declared once. Rendering, selection, HELP, `docs/metrics.md` and the lints of alerts and
+/// dashboards read it.
 pub struct Family {
     /// The full name.
     pub name: &'static str,
-    /// The HELP text; without quotes and backslashes, so that it reads the same in both formats.
+    /// The HELP text; without quotes and backslashes, so that both formats have the same text.
     pub help: &'static str,
-    /// The labels after those of the subject, in the order the generator gives their values.
+    /// The labels after those of the scope, in the order of the generator's values.
     pub labels: &'static [&'static str],
     /// Whether each configured `--pod-label` adds a label.
     pub pod_labels: bool,
     /// Whether zero is left out.
     pub sparse: bool,
-    /// A query that answers a question somebody has.
+    /// A useful query.
     pub example: &'static str,
-    /// How many series to expect.
+    /// Expected number of series.
     pub series: &'static str,
-    /// What it speaks of, and with which words.
+    /// What its series are about, and their generator.
     pub(super) subject: FamilyScope,
 }
 
-/// Whom a family speaks of. It decides the labels every series begins with.
+/// What a family's series are about. It decides their first labels.
 pub(super) enum FamilyScope {
     /// Each workload.
     Workload(Generator),
     /// Workloads of the type `deployment` only.
     Deployment(Generator),
-    /// Namespaces with pods that wait for their owner.
+    /// Namespaces with pods held back until their owner is seen.
     AwaitingOwner,
     /// Images whose tag stands for several digests on nodes.
     CachedTags,
-    /// Images or digests, as registries know them: the label that names them, and what is said of each.
+    /// Images or digests in registries: their labels and their generator.
     Registry(&'static [&'static str], RegistryGenerator),
 }
 
 /// Writes a family's series for one workload.
 pub(super) type Generator = fn(&WorkloadReport, &mut Rows<'_>);
 
-/// Lists a family's series of what registries say: the value of the first label, those of the others, and the number.
+/// Lists a family's series from evidence of registries: values of the labels, and of the series.
 pub(super) type RegistryGenerator = fn(&RegistryEvidence, &mut dyn FnMut(&str, &[&str], u32));
 
-/// Rendered series: finished lines, and those whose age runs.
+/// Rendered series: finished lines, and those whose value is an age.
 #[derive(Default)]
 pub(super) struct SeriesLines {
     pub text: String,
     pub ages: Vec<AgeSeries>,
-    /// The buffer of [`Rows::opening`], kept from one workload to the next: most sparse families have no row to open.
+    /// Buffer of [`Rows::opening`], reused for each workload: most sparse families write no row.
     opening: String,
 }
 
@@ -66,7 +66,7 @@ impl SeriesLines {
     }
 }
 
-/// A series whose value is the time since a moment.
+/// A series whose value is the time since `since`.
 #[derive(Clone, PartialEq, Eq, Hash, Debug)]
 pub(super) struct AgeSeries {
     /// The line up to its value.
@@ -74,27 +74,27 @@ pub(super) struct AgeSeries {
     pub since: UnixTime,
 }
 
-/// What options add to series.
+/// Additions to series by options.
 #[derive(Clone, Default, Debug)]
 pub(super) struct Additions {
     /// The metric labels of the configured `--pod-label` keys, in their order.
     pub pod_labels: Vec<String>,
-    /// Where people reach the page.
+    /// URL of the page.
     pub page_url: Option<String>,
 }
 
-/// Where a generator writes the series of one family and one workload.
+/// Collects the series of one family and one workload.
 pub(super) struct Rows<'a> {
     labels: &'static [&'static str],
     pod_labels: &'a [String],
     page_url: Option<&'a str>,
-    /// Name and labels of the subject, the same for each series.
+    /// Name and first labels, which all series of the workload share.
     opening: String,
     lines: &'a mut SeriesLines,
 }
 
 impl Family {
-    /// The labels every series begins with.
+    /// The first labels of every series.
     #[must_use]
     pub fn subject_labels(&self) -> &'static [&'static str] {
         match self.subject {
@@ -106,19 +106,19 @@ impl Family {
         }
     }
 
-    /// Whether it is a counter; all others are gauges. Counters are those that end in `_total`.
+    /// Whether it is a counter, and so ends in `_total`; all others are gauges.
     #[must_use]
     pub fn is_counter(&self) -> bool {
         self.name.ends_with("_total")
     }
 
-    /// Its type, as TYPE has it.
+    /// Its type in the TYPE line.
     #[must_use]
     pub fn kind(&self) -> &'static str {
         if self.is_counter() { "counter" } else { "gauge" }
     }
 
-    /// The lines that open the family's block. In OpenMetrics a counter's family goes without `_total`.
+    /// The header lines of the family. In OpenMetrics a counter's family has no `_total`.
     pub(super) fn header(&self, format: Format) -> String {
         let name = match format {
             Format::OpenMetrics => self.name.strip_suffix("_total").unwrap_or(self.name),
@@ -129,7 +129,7 @@ impl Family {
         header
     }
 
-    /// Adds what the family says of one workload; nothing where it has nothing to say.
+    /// Renders the family's series of one workload, if it has any.
     pub(super) fn render(&self, report: &WorkloadReport, additions: &Additions, lines: &mut SeriesLines) {
         let Workload { namespace, workload_type, name } = &report.workload;
         let (generator, values): (Generator, &[&str]) = match self.subject {
@@ -145,7 +145,7 @@ impl Family {
         self.write(values, additions, lines, |rows| generator(report, rows));
     }
 
-    /// All lines of the family that speaks of namespaces.
+    /// Renders the family about namespaces.
     pub(super) fn render_awaiting_owner(&self, awaiting: &[(Name, u32)]) -> String {
         let mut lines = SeriesLines::default();
         for (namespace, pods) in awaiting.iter().filter(|(_, pods)| *pods > 0) {
@@ -154,7 +154,7 @@ impl Family {
         lines.text
     }
 
-    /// All lines of the family that speaks of images.
+    /// Renders the family about images on nodes.
     pub(super) fn render_cached_tags(&self, tags: &[CachedTag]) -> String {
         let mut lines = SeriesLines::default();
         for CachedTag { image, digest, nodes } in tags {
@@ -163,7 +163,7 @@ impl Family {
         lines.text
     }
 
-    /// All lines of a family that speaks of what registries say.
+    /// Renders a family about registries.
     pub(super) fn render_registry(&self, evidence: &RegistryEvidence) -> String {
         let mut lines = SeriesLines::default();
         if let FamilyScope::Registry(_, generator) = self.subject {
@@ -174,7 +174,7 @@ impl Family {
         lines.text
     }
 
-    /// Hands out rows that begin with the family's name and these labels of its subject.
+    /// Passes rows that begin with the family's name and these label values.
     fn write(&self, values: &[&str], additions: &Additions, lines: &mut SeriesLines, rows: impl FnOnce(&mut Rows<'_>)) {
         let pod_labels = if self.pod_labels { &additions.pod_labels[..] } else { &[] };
         let page_url = additions.page_url.as_deref();
@@ -199,29 +199,29 @@ impl fmt::Debug for Family {
 }
 
 impl Rows<'_> {
-    /// Where people reach the page, if that is configured.
+    /// URL of the page, if configured.
     pub(super) fn page_url(&self) -> Option<&str> {
         self.page_url
     }
 
-    /// A series with a value.
+    /// Writes a series.
     pub(super) fn value(&mut self, labels: &[&str], value: u32) {
         self.labelled_value(labels, &[], value);
     }
 
-    /// A series with a value where there is one to speak of.
+    /// Writes a series unless its value is 0.
     pub(super) fn value_above_zero(&mut self, labels: &[&str], value: u32) {
         if value > 0 {
             self.value(labels, value);
         }
     }
 
-    /// A series of the value 1 that also has the configured labels of a pod or a template; those it lacks are left out.
+    /// Writes a series of value 1 with the configured labels of a pod or template; missing ones are left out.
     pub(super) fn info(&mut self, labels: &[&str], pod_labels: &[Option<Name>]) {
         self.labelled_value(labels, pod_labels, 1);
     }
 
-    /// A series whose value is the time since a moment; 0 without one.
+    /// Writes a series whose value is the time since `since`; 0 without one.
     pub(super) fn age(&mut self, labels: &[&str], since: Option<UnixTime>) {
         let Some(since) = since else {
             return self.value(labels, 0);
@@ -256,7 +256,7 @@ impl Rows<'_> {
     }
 }
 
-/// Writes the running ages as they stand `now`.
+/// Writes the age series with their values at `now`.
 pub(super) fn push_running(text: &mut String, ages: &[AgeSeries], now: UnixTime) {
     for row in ages {
         text.push_str(&row.series);

@@ -1,39 +1,39 @@
-//! Fragments: pieces of text that are deflated once and stitched into any number of answers.
+//! Fragments: text that is deflated once and used in any number of response bodies.
 //!
-//! Each is deflated on its own, so that none looks back into another, and ends with a sync flush, so that it ends on a
-//! byte. Any sequence of fragments followed by an empty last block is therefore one valid deflate stream.
+//! Each is deflated on its own, so none refers to another, and ends with a sync flush, so it ends on a byte boundary.
+//! Any sequence of fragments plus an empty last block is a valid deflate stream.
 
 use bytes::Bytes;
 use flate2::{Compress, Compression, Decompress, FlushCompress, FlushDecompress};
 
-/// The opening of a gzip member: deflate, no name, no time, from an unknown system.
+/// Header of a gzip member: deflate, no name, no time, unknown system.
 pub(super) const GZIP_HEADER: [u8; 10] = [0x1f, 0x8b, 8, 0, 0, 0, 0, 0, 0, 0xff];
 
 /// The empty last block that ends a deflate stream.
 const LAST_BLOCK: [u8; 2] = [3, 0];
 
-/// A piece of text, deflated.
+/// A deflated piece of text.
 #[derive(Clone)]
 pub(super) struct Fragment {
     pub deflated: Bytes,
-    /// Of the text.
+    /// Checksum of the text.
     pub sum: Checksum,
 }
 
-/// CRC32 and length of a text: what the end of a gzip member must say of the whole.
+/// CRC32 and length of a text, which the trailer of a gzip member needs.
 #[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
 pub(super) struct Checksum {
     crc: u32,
     pub length: u64,
 }
 
-/// Deflates texts, one after the other, with one state.
+/// Deflates texts with one reused state.
 pub(super) struct Deflater {
     state: Compress,
     output: Vec<u8>,
 }
 
-/// Inflates fragments, one after the other, with one state.
+/// Inflates fragments with one reused state.
 pub(super) struct Inflater {
     state: Decompress,
 }
@@ -49,14 +49,14 @@ impl Checksum {
         Self { crc: crc32fast::hash(text), length: text.len() as u64 }
     }
 
-    /// That of this text with another after it.
+    /// The checksum of this text followed by another.
     pub(super) fn then(self, next: Self) -> Self {
         let mut whole = crc32fast::Hasher::new_with_initial_len(self.crc, self.length);
         whole.combine(&crc32fast::Hasher::new_with_initial_len(next.crc, next.length));
         Self { crc: whole.finalize(), length: self.length + next.length }
     }
 
-    /// What ends a gzip member whose text this is.
+    /// The trailer of a gzip member with this text.
     pub(super) fn gzip_trailer(self) -> [u8; 10] {
         let mut trailer = [0; 10];
         #[allow(clippy::cast_possible_truncation, reason = "RFC 1952 wants the length modulo 2^32")]
@@ -69,8 +69,8 @@ impl Checksum {
 }
 
 impl Deflater {
-    /// Level 2: on this text a tenth more bytes than the default level in less than half its time, and a quarter fewer
-    /// than level 1.
+    /// Compression level 2: on this text a tenth larger than the default level in less than half its time, and a
+    /// quarter smaller than level 1.
     pub(super) fn new() -> Self {
         Self { state: Compress::new(Compression::new(2), false), output: Vec::new() }
     }
@@ -83,12 +83,12 @@ impl Deflater {
             self.output.reserve(rest.len() / 4 + 64);
             let before = self.state.total_in();
             if self.state.compress_vec(rest, &mut self.output, FlushCompress::Sync).is_err() {
-                // zlib knows no reason to fail here. Should one appear, the text still gets through.
+                // zlib has no reason to fail here. If it does, the text is stored uncompressed.
                 return stored(text);
             }
             let consumed = usize::try_from(self.state.total_in() - before).unwrap_or(rest.len());
             rest = rest.get(consumed..).unwrap_or_default();
-            // The flush is complete when it left room.
+            // The flush is complete if the buffer has room left.
             if rest.is_empty() && self.output.len() < self.output.capacity() {
                 return Bytes::copy_from_slice(&self.output);
             }
@@ -101,21 +101,21 @@ impl Inflater {
         Self { state: Decompress::new(false) }
     }
 
-    /// The whole text of one fragment.
+    /// Returns the text of a fragment.
     pub(super) fn inflate(&mut self, fragment: &Fragment) -> String {
         self.state.reset(false);
         let mut deflated = fragment.deflated.clone();
         let length = usize::try_from(fragment.sum.length).unwrap_or_default();
-        // One byte more: the sync flush has to be read too.
+        // One byte more, to read the sync flush, too.
         String::from_utf8(self.inflate_piece(&mut deflated, length + 1)).unwrap_or_default()
     }
 
-    /// The next piece of text, of at most `limit` bytes; it is taken off `deflated`. Empty when nothing is left.
+    /// Returns the next piece of text, at most `limit` bytes, and consumes its input; empty at the end.
     pub(super) fn inflate_piece(&mut self, deflated: &mut Bytes, limit: usize) -> Vec<u8> {
         let mut text = Vec::with_capacity(limit);
         while text.len() < limit {
             let before = (self.state.total_in(), text.len());
-            // What is read here was written here: it can only be valid.
+            // The input was deflated by this process, so it is valid.
             let outcome = self.state.decompress_vec(deflated, &mut text, FlushDecompress::None);
             let consumed = usize::try_from(self.state.total_in() - before.0).unwrap_or_default();
             let _ = deflated.split_to(consumed.min(deflated.len()));
@@ -127,7 +127,7 @@ impl Inflater {
     }
 }
 
-/// A text in deflate's form for what cannot be compressed.
+/// Encodes a text as stored deflate blocks.
 fn stored(text: &[u8]) -> Bytes {
     let mut blocks = Vec::with_capacity(text.len() + 64);
     for block in text.chunks(usize::from(u16::MAX)) {

@@ -1,14 +1,14 @@
-//! podskew's own health as text, from what the `prometheus` crate gathers.
+//! Encodes podskew's own health, as gathered by the `prometheus` crate.
 //!
-//! The crate's own encoder writes Prometheus text only. In OpenMetrics a counter's family goes without `_total`, and
-//! the bounds of a histogram are floats.
+//! The crate's encoder supports only Prometheus text. In OpenMetrics a counter's family has no `_total`, and histogram
+//! bounds are floats.
 
 use super::text::{push_escaped, push_header};
 use super::{Format, Selection};
 use prometheus::proto::{Histogram, LabelPair, MetricFamily, MetricType};
 use std::fmt::{self, Display, Write};
 
-/// Writes the selected families, in the order given.
+/// Encodes the selected families, in the given order.
 pub(super) fn encode(families: &[MetricFamily], selection: &Selection, format: Format, text: &mut String) {
     for family in families.iter().filter(|family| selection.contains(family.name())) {
         let (kind, kind_name) = match family.get_field_type() {
@@ -74,7 +74,7 @@ impl Samples<'_> {
         for bucket in histogram.get_bucket().iter().filter(|bucket| bucket.upper_bound().is_finite()) {
             let bound = match self.format {
                 Format::Text => bucket.upper_bound().to_string(),
-                // Debug writes a whole number with its `.0`, as OpenMetrics demands of bounds.
+                // Debug formats whole numbers with `.0`, as OpenMetrics requires for bounds.
                 Format::OpenMetrics => format!("{:?}", bucket.upper_bound()),
             };
             self.sample("_bucket", labels, Some(&bound), bucket.cumulative_count());
@@ -85,7 +85,7 @@ impl Samples<'_> {
     }
 }
 
-/// A float as both formats write it.
+/// A float in the syntax of both formats.
 struct Number(f64);
 
 impl Display for Number {
@@ -93,7 +93,7 @@ impl Display for Number {
         match self.0 {
             f64::INFINITY => f.write_str("+Inf"),
             f64::NEG_INFINITY => f.write_str("-Inf"),
-            // Rust writes NaN as they do.
+            // Rust formats NaN in the same way.
             number => number.fmt(f),
         }
     }

@@ -1,6 +1,6 @@
-//! The exposition: families rendered by hand into compressed fragments, and answers stitched from them.
+//! The exposition: renders families into compressed fragments, and response bodies from them.
 //!
-//! It knows reports and how Prometheus reads; it does not know Kubernetes.
+//! It knows reports and the formats of Prometheus, but not Kubernetes.
 //!
 //! ```text
 //!  reports ──publish──▶ buckets ──▶ fragments ──▶ runs ──▶ picture ──answer──▶ one gzip member, or the same text inflated
@@ -33,7 +33,7 @@ pub use picture::Picture;
 pub use publish::{Exposition, PublishBatch};
 pub use selection::Selection;
 
-/// The text formats a scraper can ask for.
+/// Text formats that a scraper can request.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Format {
     /// Prometheus text 0.0.4.
@@ -42,17 +42,17 @@ pub enum Format {
     OpenMetrics,
 }
 
-/// How the answer is encoded.
+/// Content encoding of a response.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Encoding {
     /// One gzip member.
     Gzip,
-    /// As it is.
+    /// No compression.
     Identity,
 }
 
 impl Format {
-    /// The value of the header `Content-Type`.
+    /// The `Content-Type` header.
     #[must_use]
     pub fn content_type(self) -> &'static str {
         match self {

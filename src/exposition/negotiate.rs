@@ -1,11 +1,11 @@
-//! What the client wants, by RFC 9110: `Accept` and `Accept-Encoding` with their quality values.
+//! Content negotiation by RFC 9110: `Accept` and `Accept-Encoding` with quality values.
 
 use super::{Encoding, Format};
 
 /// A quality value in thousandths.
 type Quality = u16;
 
-/// One entry of a header: what it names, its parameters, how much it is wanted.
+/// An entry of a header: name, parameters and quality.
 struct AcceptEntry<'a> {
     name: &'a str,
     parameters: &'a str,
@@ -14,9 +14,9 @@ struct AcceptEntry<'a> {
 
 /// Chooses format and encoding by the request's `Accept` and `Accept-Encoding` (several lines joined by commas).
 ///
-/// OpenMetrics is for those who ask for it by name, in a version podskew speaks, and want it at least as much as text.
-/// Where nothing podskew has is acceptable, it answers text all the same: RFC 9110 allows it, and a person with an odd
-/// client sees something. Nobody is sent gzip who did not name it (or `*`).
+/// OpenMetrics is chosen if the client names it in a supported version, and prefers it to text or is indifferent. If
+/// nothing is acceptable, the response is text: RFC 9110 allows it, and a person with an unusual client sees something.
+/// gzip is used only if the client names it or `*`.
 #[must_use]
 pub fn negotiate(accept: Option<&str>, accept_encoding: Option<&str>) -> (Format, Encoding) {
     (format(accept.unwrap_or_default()), encoding(accept_encoding.unwrap_or_default()))
@@ -27,7 +27,7 @@ fn format(accept: &str) -> Format {
     for wanted in entries(accept) {
         let version = wanted.parameter("version");
         if wanted.name.eq_ignore_ascii_case("application/openmetrics-text") {
-            // 0.0.1 was Prometheus' name for the draft of 1.0.0. Of several entries the most wanted counts.
+            // 0.0.1 was Prometheus' name for the draft of 1.0.0. The entry with the highest quality counts.
             if matches!(version, None | Some("1.0.0" | "0.0.1")) {
                 open_metrics = open_metrics.max(Some(wanted.quality));
             }
@@ -42,7 +42,7 @@ fn format(accept: &str) -> Format {
     }
 }
 
-/// How closely a media range describes text 0.0.4; `None` if it does not at all.
+/// How specifically a media range matches text 0.0.4; `None` if it does not match.
 fn text_range(name: &str, version: Option<&str>) -> Option<u8> {
     match name.to_ascii_lowercase().as_str() {
         "text/plain" if version == Some("0.0.4") => Some(3),
@@ -59,7 +59,7 @@ fn encoding(accept_encoding: &str) -> Encoding {
     };
     let any = quality("*");
     let gzip = quality("gzip").or_else(|| quality("x-gzip")).or(any).unwrap_or(0);
-    // Identity is acceptable unless it is excluded, but never preferred unless it is named.
+    // Identity is acceptable unless excluded, but preferred only if named.
     let identity = quality("identity").unwrap_or(0);
     if gzip > 0 && gzip >= identity { Encoding::Gzip } else { Encoding::Identity }
 }
@@ -75,7 +75,7 @@ fn entries(header: &str) -> impl Iterator<Item = AcceptEntry<'_>> {
     })
 }
 
-/// `None` for what is no quality value: its entry then counts for nothing.
+/// `None` if it is no quality value; its entry is then ignored.
 fn thousandths(quality: &str) -> Option<Quality> {
     let quality: f32 = quality.parse().ok()?;
     #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "0 to 1000")]
@@ -114,20 +114,20 @@ mod tests {
 
     #[test]
     fn prometheus_gets_openmetrics() {
-        // 2.42, scrape/scrape.go
+        // Prometheus 2.42, scrape/scrape.go
         check_format(
             "application/openmetrics-text;version=1.0.0,application/openmetrics-text;version=0.0.1;q=0.75,\
              text/plain;version=0.0.4;q=0.5,*/*;q=0.1",
             Format::OpenMetrics,
         );
-        // 3.x, scrape/scrape_test.go
+        // Prometheus 3.x, scrape/scrape_test.go
         check_format(
             "application/openmetrics-text;version=1.0.0;escaping=allow-utf-8;q=0.6,\
              application/openmetrics-text;version=0.0.1;q=0.5,text/plain;version=1.0.0;escaping=allow-utf-8;q=0.4,\
              text/plain;version=0.0.4;q=0.3,*/*;q=0.2",
             Format::OpenMetrics,
         );
-        // 3.x with native histograms, which offers protobuf first
+        // Prometheus 3.x with native histograms, which offers protobuf first
         check_format(
             "application/vnd.google.protobuf;proto=io.prometheus.client.MetricFamily;encoding=delimited;q=0.6,\
              application/openmetrics-text;version=1.0.0;escaping=allow-utf-8;q=0.5,\
@@ -135,7 +135,7 @@ mod tests {
              text/plain;version=0.0.4;q=0.2,*/*;q=0.1",
             Format::OpenMetrics,
         );
-        // 3.x told to scrape the text format only
+        // Prometheus 3.x configured for the text format only
         check_format("text/plain;version=0.0.4;q=0.2,*/*;q=0.1", Format::Text);
     }
 

@@ -1,4 +1,4 @@
-//! One consistent picture of the cluster, as fragments.
+//! A consistent, compressed state of all families.
 
 use super::Format;
 use super::family::{AgeSeries, Family};
@@ -6,29 +6,30 @@ use super::fragment::{Checksum, Deflater, Fragment};
 use super::selection::Selection;
 use std::sync::Arc;
 
-/// One consistent picture of the cluster, already compressed. It never changes.
+/// A consistent, compressed state of all families. It is immutable, and scrapes share it.
 pub struct Picture {
-    /// In the order they are served. None before the first complete picture.
+    /// In serving order; empty before the initial sync.
     pub(super) families: Vec<Arc<FamilyPicture>>,
-    /// Which of podskew's own families are served.
+    /// Which of podskew's own families to serve.
     pub(super) selection: Arc<Selection>,
 }
 
-/// What a picture holds of one family.
+/// One family in a picture.
 pub(super) struct FamilyPicture {
     /// HELP, TYPE and, in OpenMetrics, UNIT.
     pub headers: Headers,
-    /// The buckets; of those that lie side by side, one for all.
+    /// The fragments; adjacent ones are joined.
     pub fragments: Box<[Fragment]>,
-    /// The series whose ages run; rendered for each answer.
+    /// The age series, which are rendered for each response.
     pub ages: Box<[Arc<[AgeSeries]>]>,
-    /// Of all fragments. Combined here, once: at each answer, thousands of combinations would cost milliseconds.
+    /// Checksum over all fragments, computed once: combining thousands of checksums per response would cost
+    /// milliseconds.
     pub sum: Checksum,
     /// Length of all fragments.
     pub deflated: u64,
 }
 
-/// The lines that open a family's block, in Prometheus text and in OpenMetrics.
+/// The header lines of a family, in Prometheus text and in OpenMetrics.
 #[derive(Clone)]
 pub(super) struct Headers {
     text: Fragment,

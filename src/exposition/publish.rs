@@ -1,4 +1,4 @@
-//! From reports to pictures.
+//! Renders reports and publishes pictures.
 
 use super::FAMILIES;
 use super::bucket::{Buckets, Compressor, WorkloadChange};
@@ -16,57 +16,57 @@ use std::collections::BTreeSet;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 
-/// Renders reports; the latest picture can be taken from it at any time, by any number of scrapes.
+/// Renders reports. Any number of scrapes can read the latest picture at any time.
 pub struct Exposition {
     selection: Arc<Selection>,
-    /// Locked for as long as a publication takes.
+    /// Locked during a publication.
     rendering: Mutex<Rendering>,
-    /// How many workloads were reported; beside the rendering, so that nobody who asks waits for a publication.
+    /// Number of reported workloads; outside the lock, so that readers do not wait for a publication.
     workload_count: AtomicUsize,
-    /// Locked for as long as it takes to clone or replace an `Arc`: a scrape never waits for a publication.
+    /// Locked only to clone or replace an `Arc`: a scrape never waits for a publication.
     latest: Mutex<Arc<Picture>>,
 }
 
-/// What changes from one picture to the next.
+/// State that changes between pictures.
 struct Rendering {
     families: Vec<Rendered>,
-    /// Shared by the sections of all families.
+    /// Names that the sections of all families share.
     workloads: BTreeSet<Arc<Workload>>,
     compressor: Compressor,
 }
 
-/// Some of what changed. Of a whole cluster's there are many, which need not be in memory all at once.
+/// A batch of changes. The changes of a whole cluster are many batches, which need not be in memory at once.
 #[derive(Default)]
 pub struct PublishBatch {
-    /// What is new or may differ.
+    /// Reports that are new or may differ.
     pub reports: Vec<WorkloadReport>,
-    /// The workloads that are gone. One that is both gone and reported was made again: the report counts.
+    /// Workloads that are gone. One that is both gone and reported was recreated: the report counts.
     pub gone: Vec<Workload>,
 }
 
-/// One family as it was published last.
+/// A family as last published.
 struct Rendered {
     family: &'static Family,
     headers: Headers,
     buckets: Buckets,
     runs: Segments,
-    /// `None` before the first publication, and from a change to the next one.
+    /// `None` before the first publication, and after a change until the next one.
     picture: Option<Arc<FamilyPicture>>,
-    /// Only of the family that speaks of namespaces.
+    /// Only for the family about namespaces.
     awaiting_owner: Vec<(Name, u32)>,
-    /// Only of families that speak of no workload: their text.
+    /// Text of a family that is not about workloads.
     lone_text: String,
 }
 
 impl Exposition {
-    /// Nothing but own health, until something is published. `pod_label_names` are the metric labels (`label_…`) whose
-    /// values the reports bring, in their order.
+    /// An exposition with only own health until something is published. `pod_label_names` are the metric labels
+    /// (`label_…`) of the reports' values, in their order.
     #[must_use]
     pub fn new(selection: Selection, pod_label_names: Vec<String>) -> Self {
         Self::with_additions(selection, Additions { pod_labels: pod_label_names, page_url: None })
     }
 
-    /// The same, with links to the page in what alerts show. People reach the page at `page_url`.
+    /// The same, with links to the page at `page_url` in families for alerts.
     #[must_use]
     pub fn with_links(selection: Selection, pod_label_names: Vec<String>, page_url: Option<String>) -> Self {
         Self::with_additions(selection, Additions { pod_labels: pod_label_names, page_url })
@@ -89,15 +89,14 @@ impl Exposition {
         }
     }
 
-    /// Takes over what changed, part by part, and renders what it touches; no scrape sees it before the next publication.
-    /// There is much to do and somebody waits for the end of it, so two cores do it, and fetch the parts. They come in the
-    /// order of their workloads, or it takes longer.
+    /// Renders changes, batch by batch, without publishing them. This is the initial state, for which clients wait, so
+    /// two cores render and fetch batches. Batches should be ordered by workload, or it takes longer.
     pub fn prepare(&self, parts: &mut (dyn Iterator<Item = PublishBatch> + Send)) {
         let mut rendering = lock(&self.rendering);
         let Rendering { families, workloads, compressor } = &mut *rendering;
         let mut second = compressor.another();
         let mut parts = parts.map(|part| part.changes(workloads));
-        // The family with a series for every pod is nearly the last one; it is as much work as all others.
+        // The family with a series per pod is almost the last one and as much work as all others.
         let families = families.iter_mut().rev();
         work_queue::take_over(
             families,
@@ -110,20 +109,20 @@ impl Exposition {
         self.workload_count.store(rendering.workloads.len(), Ordering::Relaxed);
     }
 
-    /// Takes over what changed, renders what it touches and publishes the new picture. `awaiting_owner` is always the
-    /// whole list.
+    /// Renders changes and publishes the new picture. `awaiting_owner` is always the whole list.
     pub fn publish(&self, part: PublishBatch, awaiting_owner: &[(Name, u32)]) {
         let mut rendering = lock(&self.rendering);
         rendering.take_over(part);
         self.workload_count.store(rendering.workloads.len(), Ordering::Relaxed);
         let families = rendering.pictures(awaiting_owner);
         let picture = Arc::new(Picture { families, selection: Arc::clone(&self.selection) });
-        // The one it replaces is freed after the lock, and by its last answer if one is still on its way.
+        // The old picture is freed after the lock, or by its last response.
         let replaced = std::mem::replace(&mut *lock(&self.latest), picture);
         drop(replaced);
     }
 
-    /// Takes over which tags stand for several digests on nodes, always the whole list. The next publication shows it.
+    /// Sets the tags that stand for several digests on nodes, always the whole list. The next publication includes
+    /// them.
     pub fn take_cached_tags(&self, tags: &[CachedTag]) {
         let mut rendering = lock(&self.rendering);
         let of_images = |rendered: &&mut Rendered| matches!(rendered.family.subject, FamilyScope::CachedTags);
@@ -133,7 +132,7 @@ impl Exposition {
         }
     }
 
-    /// Takes over what registries say. The next publication shows it.
+    /// Sets the evidence of registries. The next publication includes it.
     pub fn take_registry(&self, evidence: &RegistryEvidence) {
         let mut rendering = lock(&self.rendering);
         let of_registries = |rendered: &&mut Rendered| matches!(rendered.family.subject, FamilyScope::Registry(..));
@@ -142,19 +141,19 @@ impl Exposition {
         }
     }
 
-    /// Every workload that was reported, sorted by name. It waits for a publication that is under way.
+    /// Every reported workload, sorted by name. It waits for a publication in progress.
     #[must_use]
     pub fn workloads(&self) -> Vec<Arc<Workload>> {
         lock(&self.rendering).workloads.iter().cloned().collect()
     }
 
-    /// How many workloads were reported.
+    /// Number of reported workloads.
     #[must_use]
     pub fn workload_count(&self) -> usize {
         self.workload_count.load(Ordering::Relaxed)
     }
 
-    /// The latest picture; without any workload series until something was published.
+    /// The latest picture; without workload series before the first publication.
     #[must_use]
     pub fn picture(&self) -> Arc<Picture> {
         Arc::clone(&lock(&self.latest))
@@ -176,7 +175,7 @@ impl Rendering {
 }
 
 impl PublishBatch {
-    /// Sorted by workload, and each of them once. `workloads` are those that families share.
+    /// Sorted by workload, one change each. `workloads` are the shared names.
     fn changes(self, workloads: &mut BTreeSet<Arc<Workload>>) -> Vec<WorkloadChange> {
         let mut changes = Vec::with_capacity(self.reports.len() + self.gone.len());
         for report in self.reports.into_iter().rev() {
@@ -185,7 +184,7 @@ impl PublishBatch {
         for workload in &self.gone {
             changes.push(WorkloadChange { workload: shared(workloads, workload), report: None });
         }
-        // The sort is stable: of several changes of one workload the last report comes first, and stays.
+        // The sort is stable: of several changes of one workload the first stays, which is the last report.
         changes.sort_by(|a, b| a.workload.cmp(&b.workload));
         changes.dedup_by(|later, earlier| later.workload == earlier.workload);
         for change in changes.iter().filter(|change| change.report.is_none()) {
@@ -226,7 +225,8 @@ impl Rendered {
     fn take_over(&mut self, changes: &[WorkloadChange], more: bool, compressor: &mut Compressor) {
         let by_workload = matches!(self.family.subject, FamilyScope::Workload(_) | FamilyScope::Deployment(_));
         if by_workload && self.buckets.update(self.family, changes, more, compressor) {
-            // Not only at the end of a first list: by then small pieces would lie all over the memory.
+            // Also during the initial list: otherwise small fragments would be scattered over the whole memory at its
+            // end.
             self.runs.tidy(&mut self.buckets.fragments_mut().collect::<Vec<_>>());
             self.picture = None;
         }
@@ -244,7 +244,7 @@ impl Rendered {
         picture
     }
 
-    /// Of a family that speaks of no workload.
+    /// The picture of a family that is not about workloads.
     fn lone_picture(&self, text: &str, compressor: &mut Compressor) -> FamilyPicture {
         let fragment = (!text.is_empty()).then(|| Fragment::new(text, &mut compressor.deflater));
         FamilyPicture::new(&self.headers, fragment.into_iter().collect(), Box::default())

@@ -1,4 +1,4 @@
-//! The workload families about registries. They have series only with `--registry`.
+//! The families about registries. They have series only with `--registry`.
 
 use super::family::{Family, FamilyScope};
 use crate::report::registry::{RegistryReport, SkewContent};
@@ -51,7 +51,7 @@ pub(super) const SKEW_CONTENT: Family = Family {
               (podskew_digest_skew_content_info{content=\"same_content\"})",
     series: "1 per container and origin in digest skew; usually none",
     subject: FamilyScope::Workload(|report, rows| {
-        // Of several template hashes the worst.
+        // The worst over several template hashes.
         let mut worst: BTreeMap<(&Name, Origin), &SkewContent> = BTreeMap::new();
         for skew in said(report).flat_map(|registry| &registry.skews) {
             let known = worst.entry((&skew.container, skew.origin)).or_insert(skew);

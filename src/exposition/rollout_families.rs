@@ -1,4 +1,4 @@
-//! The workload families about rollouts: how one stands, what it waits for, and how the last ones ended.
+//! The families about rollouts: state, what they wait for, and how past ones ended.
 
 use super::family::{Family, FamilyScope};
 use crate::report::RolloutCounts;

@@ -1,26 +1,26 @@
-//! Runs: fragments that are served one after the other lie side by side, so that a scrape hands over few large pieces.
+//! Segments: fragments that are served in sequence are stored in sequence, so that a scrape sends few large frames.
 //!
-//! There are some 1500 fragments of 150 000 pods, and handing over each by itself took a quarter of a scrape. No fragment is
-//! held twice: one that is laid in a run is a part of it. One that is written anew is a piece by itself, until there are so
-//! many that the family is laid out again.
+//! 150 000 pods have about 1500 fragments, and sending each by itself took a quarter of a scrape. Fragments are never
+//! stored twice: one in a segment is a slice of it. A rewritten fragment is separate, until there are so many that the
+//! family is laid out again.
 
 use super::fragment::Fragment;
 use bytes::Bytes;
 
-/// The most bytes in a run, if no fragment has more.
+/// Maximum bytes of a segment, unless one fragment has more.
 const RUN: usize = 256 * 1024;
-/// So many pieces of a family take a scrape no time to speak of. Most families have fewer in a cluster of less than 50 000
-/// pods, and are never copied there.
+/// Number of separate pieces that costs a scrape almost nothing. Most families stay below it in a cluster of less than
+/// 50 000 pods, and are never copied there.
 const FEW: usize = 32;
-/// Of a family with many fragments, one piece for so many is as good.
+/// Fragments per piece that are acceptable in a large family.
 const FRAGMENTS_A_PIECE: usize = 16;
 
-/// The runs of one family.
+/// The segments of one family.
 #[derive(Default)]
 pub(super) struct Segments(Vec<Bytes>);
 
 impl Segments {
-    /// Lays the fragments out, if they have become too many pieces, or too much lies here that is no longer served.
+    /// Lays the fragments out again if they are too scattered, or if too much of the segments is no longer served.
     pub(super) fn tidy(&mut self, fragments: &mut [&mut Fragment]) {
         let alone = fragments.windows(2).filter(|pair| self.run_of(&pair[0].deflated, &pair[1].deflated).is_none());
         let scattered = alone.count() >= FEW + fragments.len() / FRAGMENTS_A_PIECE;
@@ -31,7 +31,7 @@ impl Segments {
         }
     }
 
-    /// The fragments as they are served: those that lie side by side as one.
+    /// The fragments as served: adjacent ones joined.
     pub(super) fn pieces<'a>(&self, fragments: impl Iterator<Item = &'a Fragment>) -> Vec<Fragment> {
         let mut pieces: Vec<Fragment> = Vec::new();
         for fragment in fragments {
@@ -46,20 +46,20 @@ impl Segments {
         pieces
     }
 
-    /// Both as one, if they lie side by side in a run.
+    /// Joins two fragments that are adjacent in a segment.
     fn together(&self, first: &Bytes, second: &Bytes) -> Option<Bytes> {
         let run = self.run_of(first, second)?;
         let start = first.as_ptr().addr() - run.as_ptr().addr();
         Some(run.slice(start..start + first.len() + second.len()))
     }
 
-    /// The run in which they lie side by side.
+    /// The segment in which two fragments are adjacent.
     fn run_of(&self, first: &Bytes, second: &Bytes) -> Option<&Bytes> {
         let (start, end) = (first.as_ptr().addr(), second.as_ptr().addr() + second.len());
         if start + first.len() != second.as_ptr().addr() {
             return None;
         }
-        // What lies within a run is a part of it, since the run is here.
+        // Bytes within a segment are a slice of it, since the segment is alive.
         let within = |run: &&Bytes| run.as_ptr().addr() <= start && end <= run.as_ptr().addr() + run.len();
         self.0.iter().find(within)
     }

@@ -1,9 +1,9 @@
-//! Which families are served.
+//! Selection of families.
 
 use regex::Regex;
 
-/// The families served, by `--metric-allowlist` and `--metric-denylist`: each expression must match a whole name. An
-/// empty allowlist allows everything; what is denied is not served, allowed or not.
+/// The families to serve, by `--metric-allowlist` and `--metric-denylist`. Each expression must match a whole name. An
+/// empty allowlist allows everything; a denied family is never served.
 #[derive(Clone, Default, Debug)]
 pub struct Selection {
     allow: Vec<Regex>,
@@ -11,9 +11,11 @@ pub struct Selection {
 }
 
 impl Selection {
-    /// Fails where an expression cannot be anchored (`(?x)` with a comment at its end).
+    /// # Errors
+    ///
+    /// An expression cannot be anchored (`(?x)` with a comment at its end).
     pub fn new(allow: &[Regex], deny: &[Regex]) -> Result<Self, regex::Error> {
-        // Alternatives are tried from left to right: `a|ab` unanchored finds `a` in `ab`, which is not the whole.
+        // Alternatives are tried from left to right: `a|ab` unanchored finds `a` in `ab`, which is not the whole name.
         let anchored = |expressions: &[Regex]| {
             expressions.iter().map(|expression| Regex::new(&format!("^(?:{expression})$"))).collect::<Result<_, _>>()
         };

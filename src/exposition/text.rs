@@ -20,9 +20,10 @@ fn has_unit(name: &str, unit: &str) -> bool {
     name.strip_suffix(unit).is_some_and(|rest| rest.ends_with('_'))
 }
 
-/// Writes a label value: a backslash, a double quote and a line feed are escaped, everything else stands as it is.
+/// Writes a label value with backslash, double quote and line feed escaped.
 pub(super) fn push_escaped(text: &mut String, value: &str) {
-    // Nearly no value needs it. Most are so short that a look at every byte costs less than an end at the first that does.
+    // Almost no value needs escaping. Most are so short that checking every byte costs less than stopping at the first
+    // match.
     if !value.bytes().fold(false, |found, byte| found | matches!(byte, b'\\' | b'"' | b'\n')) {
         text.push_str(value);
         return;
@@ -37,7 +38,7 @@ pub(super) fn push_escaped(text: &mut String, value: &str) {
     }
 }
 
-/// Writes a whole number, without the machinery of `write!`: there is one for every series.
+/// Writes an integer, faster than `write!`: every series has one.
 pub(super) fn push_integer(text: &mut String, mut value: u32) {
     let mut digits = [0_u8; 10];
     let mut start = digits.len();

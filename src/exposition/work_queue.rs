@@ -1,38 +1,39 @@
-//! Much to render, in parts, on several cores: each family takes over every part, one after the other, and any core takes
-//! the family that has come least far, or fetches the next part.
+//! Renders many batches on several cores. Each family takes every batch in order, and a core takes the family that lags
+//! most, or fetches the next batch.
 //!
-//! The threads are started once, and not for each part. A new thread begins on the core of the one that started it; for the
-//! few milliseconds that a part takes the kernel left it there, and another core stood still for a third of the time.
+//! The threads live for all batches. A new thread starts on its creator's core; for the few milliseconds of a batch the
+//! kernel left it there, and another core idled a third of the time.
 
 use crate::sync::lock;
 use std::collections::VecDeque;
 use std::sync::{Arc, Condvar, Mutex, PoisonError};
 
-/// So many parts are held at once, so that nobody waits for a part while another core has the family that is behind.
+/// Maximum number of batches in memory, so that no core waits for a batch while another one works on the lagging
+/// family.
 const MOST_PARTS: usize = 4;
 
-/// What is to be done.
+/// The shared state of the threads.
 struct WorkQueue<'p, T, P> {
     source: PartSource<'p, P>,
-    /// Those that somebody has still to take over.
+    /// Batches that some family still needs.
     parts: VecDeque<Arc<P>>,
-    /// So many came before them.
+    /// Number of batches before them.
     passed: usize,
     takers: Vec<Worker<T>>,
 }
 
-/// Where parts come from.
+/// Where batches come from.
 enum PartSource<'p, P> {
     Here(&'p mut (dyn Iterator<Item = P> + Send)),
-    /// Somebody fetches the next one.
+    /// A thread fetches the next one.
     Asked,
     Ended,
 }
 
 struct Worker<T> {
-    /// Not here while it takes over a part.
+    /// `None` while a thread works on it.
     taker: Option<T>,
-    /// So many parts it has taken over.
+    /// Number of batches it has taken.
     taken: usize,
 }
 
@@ -41,7 +42,7 @@ enum Task<'p, T, P> {
     TakeOver { at: usize, taker: T, part: Arc<P> },
 }
 
-/// Has each of `takers` take over all `parts` in their order, with one of `tools` for each core that does it.
+/// Lets each of `takers` process all `parts` in order, with one of `tools` per core.
 pub(super) fn take_over<'t, T: Send, P: Send + Sync, S: Send + 't>(
     takers: impl Iterator<Item = T>,
     parts: &mut (dyn Iterator<Item = P> + Send),
@@ -75,14 +76,14 @@ pub(super) fn take_over<'t, T: Send, P: Send + Sync, S: Send + 't>(
         let mut tools = tools;
         let Some(own) = tools.next() else { return };
         for tool in tools {
-            // If there is no thread to be had, the others do it all.
+            // If no thread can be started, the others do all the work.
             let _ = std::thread::Builder::new().spawn_scoped(scope, move || run(tool));
         }
         run(own);
     });
 }
 
-/// Waits until there is something to do; nothing once all is done, or being done.
+/// Waits for work; `None` once everything is done or in progress.
 fn next_task<'p, T, P>(work: &Mutex<WorkQueue<'p, T, P>>, changed: &Condvar) -> Option<Task<'p, T, P>> {
     let mut work = lock(work);
     loop {
@@ -119,7 +120,7 @@ impl<'p, T, P> WorkQueue<'p, T, P> {
         self.forget_taken();
     }
 
-    /// Lets go of the parts that everybody has taken over; without anybody, of all.
+    /// Drops batches that every family has taken; without families, all.
     fn forget_taken(&mut self) {
         let fetched = self.passed + self.parts.len();
         let taken_by_all = self.takers.iter().map(|taker| taker.taken).min().unwrap_or(fetched);
@@ -134,7 +135,7 @@ mod tests {
     use std::sync::atomic::{AtomicUsize, Ordering};
     use std::time::Duration;
 
-    /// A part, counted while it is there.
+    /// A batch, counted while it exists.
     struct PublishBatch<'c>(usize, &'c AtomicUsize);
 
     impl Drop for PublishBatch<'_> {
