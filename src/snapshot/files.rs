@@ -1,4 +1,4 @@
-//! A look at files: every object that counts into an inventory once.
+//! A snapshot of files: adds every object to an inventory once.
 
 use super::reduce::{MergeStep, Reduction, Traits};
 use super::watched::workload_of;
@@ -13,8 +13,8 @@ use std::collections::HashSet;
 use std::path::PathBuf;
 use std::sync::Arc;
 
-/// Looks at files, of which only some namespaces may count. What they hold is of a time that was told, or of the newest moment
-/// in them; what came through a pipe is of now.
+/// Takes a snapshot of files, of which only some namespaces may count. Its time is the one that was given, or the
+/// newest timestamp in the files; a pipe is of now.
 pub(super) fn read_files(
     options: &SnapshotOptions,
     files: &[PathBuf],
@@ -36,7 +36,7 @@ pub(super) fn read_files(
     tell(&contents);
     let summary = seen.reduction.summary();
     let corrections = seen.reduction.finish()?;
-    // A reduction is of no use any more, and the reports take memory too.
+    // The reduction is no longer needed, and the reports take memory, too.
     seen.reduction = Reduction::default();
     for (resource, uid) in corrections.remove {
         seen.inventory.forget(resource, uid, now);
@@ -58,7 +58,7 @@ pub(super) fn read_files(
         (None, _) => ObservationTime { at: now, from: TimeSource::Clock },
     };
     if pods_only {
-        // The selector chooses pods: begun once more, a list names none of those that came before.
+        // Drops the pods that the selector does not choose: a new list names none of them.
         seen.inventory.begin_relist(APART);
     }
     for source in sources() {
@@ -95,7 +95,7 @@ pub(super) fn read_files(
     Ok(snapshot)
 }
 
-/// Logs what was passed over.
+/// Logs what was skipped.
 fn tell(contents: &InputSummary) {
     let count = |(kind, count): (&String, &u64)| format!("{kind}={count}");
     if !contents.others.is_empty() || contents.unknown > 0 {
@@ -123,23 +123,23 @@ fn tell(contents: &InputSummary) {
     }
 }
 
-/// With a selector, pods that it does not choose are set apart: only of a lone list of pods does it choose pods.
+/// Source of pods that a selector does not choose: it chooses pods only in a lone list of pods.
 const APART: Source = Source { resource: Resource::Pods, namespace: 1 };
 
 fn sources() -> impl Iterator<Item = Source> {
     Resource::ALL.map(|resource| Source { resource, namespace: 0 }).into_iter().chain([APART])
 }
 
-/// What was seen so far.
+/// State while files are read.
 struct FileSnapshot<'l> {
     options: &'l SnapshotOptions,
     namespaces: &'l [String],
     observer: Option<RawObserver>,
     inventory: Inventory,
     reduction: Reduction,
-    /// Workloads whose labels the selector chose.
+    /// Workloads that the selector chooses by their labels.
     chosen: HashSet<Workload>,
-    /// What nodes say, all of it: what is asked for is known at the end.
+    /// Evidence of all nodes: the images in use are known only at the end.
     nodes: EvidenceBuilder,
     now: UnixTime,
 }
@@ -152,8 +152,7 @@ impl<'l> FileSnapshot<'l> {
         now: UnixTime,
     ) -> Self {
         let mut inventory = Inventory::for_snapshot(options.settings.clone(), &sources().collect::<Vec<_>>());
-        // Nobody sees anything of a first list before it has ended, so each object takes its place at once, and no list of them
-        // is kept beside.
+        // Nothing is reported before the initial list ends, so objects are added at once and not collected aside.
         sources().for_each(|source| inventory.begin_relist(source));
         let (reduction, chosen) = (Reduction::default(), HashSet::new());
         Self { options, namespaces, observer, inventory, reduction, chosen, nodes: EvidenceBuilder::default(), now }
@@ -180,7 +179,7 @@ impl<'l> FileSnapshot<'l> {
         let apart = resource == Resource::Pods && !selected;
         let source = Source { resource, namespace: u8::from(apart) };
         if step != MergeStep::Put {
-            // Of an object that is there once, nothing is remembered of an older copy.
+            // Only one copy of an object counts; nothing of an older one stays.
             self.inventory.delete(source, &object, self.now);
         }
         if self.options.selector.is_some()
@@ -207,7 +206,7 @@ fn traits(object: &Object<'_>) -> Traits {
         let unwritten = object.meta.written_by_controller_manager.is_none();
         return Traits { unwritten, ..Traits::default() };
     }
-    // A DaemonSet has no pods where no node suits it.
+    // A DaemonSet has no pods if no node suits it.
     let wants_pods = object.body.workload_kind().is_some() && object.body.wanted_pods() != Some(0);
     Traits { wants_pods, ..Traits::default() }
 }

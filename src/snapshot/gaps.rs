@@ -1,54 +1,54 @@
-//! What could not be seen, and what is unknown because of it.
+//! What a snapshot could not read, and what is unknown because of it.
 
 use crate::inventory::Inventory;
 use crate::objects::Resource;
 use crate::watch::MissingList;
 use std::fmt;
 
-/// Objects of one resource that were not seen.
+/// Unread objects of one resource.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Gap {
     /// Which resource.
     pub resource: Resource,
-    /// Why.
+    /// Why they were not read.
     pub cause: Cause,
-    /// How many that own pods are missing; 0 where nothing names them.
+    /// Number of missing owners of pods; 0 if nothing names them.
     pub missing: u64,
 }
 
-/// Why objects were not seen.
+/// Why objects were not read.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub enum Cause {
-    /// They may not be listed.
+    /// Listing them is forbidden.
     Forbidden {
-        /// The rule that would allow it.
+        /// The RBAC rule that would allow it.
         rule: String,
-        /// Further namespaces that lack the same.
+        /// Further namespaces without that rule.
         also_in: Vec<String>,
     },
     /// The API server does not serve them.
     NotServed,
-    /// The dump holds none of them.
+    /// The dump has none.
     NotInDump,
-    /// Others were seen, and these are gone.
+    /// Some were read, but these are missing.
     Gone,
 }
 
-/// What a look at a cluster did not see.
+/// The gaps in a snapshot of a cluster.
 pub(super) fn of_cluster(refusals: &[MissingList], namespaces: &[String], inventory: &Inventory) -> Vec<Gap> {
     let missing = inventory.missing();
     let mut gaps: Vec<Gap> = Vec::new();
     for refusal in refusals {
         let resource = refusal.source.resource;
         let cause = match &refusal.rule {
-            // Its pods name it themselves, and none does.
+            // Pods name their CloneSet themselves, and none does.
             Some(_) if resource == Resource::CloneSets && !missing.contains_key(&resource) => continue,
             Some(rule) => Cause::Forbidden { rule: rule.clone(), also_in: Vec::new() },
-            // Without Argo Rollouts there are none, and that is all there is to know.
+            // Optional resources without an API have no objects.
             None if resource.is_optional() => continue,
             None => Cause::NotServed,
         };
-        // One for all namespaces: the rules differ in the namespace only.
+        // One gap for all namespaces: their rules differ only in the namespace.
         match gaps.last_mut().filter(|gap| gap.resource == resource).map(|gap| &mut gap.cause) {
             Some(Cause::Forbidden { also_in, .. }) => {
                 also_in.extend(namespaces.get(usize::from(refusal.source.namespace)).cloned());
@@ -65,8 +65,8 @@ pub(super) fn of_cluster(refusals: &[MissingList], namespaces: &[String], invent
     gaps
 }
 
-/// What a dump does not hold. That it holds none of a resource may mean that there are none; only where something names one
-/// that is not there is it known to be incomplete.
+/// The gaps in a dump. A resource without objects may have none in the cluster; a dump is known to be incomplete only
+/// if an object names a missing one.
 pub(super) fn of_dump(inventory: &Inventory) -> Vec<Gap> {
     let gap = |(resource, missing)| {
         let cause = if inventory.objects(resource) == 0 { Cause::NotInDump } else { Cause::Gone };
@@ -80,7 +80,7 @@ pub(super) const OF_NODES: &str =
     "which digests name one image, on which architecture pods run, and which image a node would start";
 
 impl Gap {
-    /// What may not be listed, and the rule that would allow it; without what is unknown because of it.
+    /// The forbidden resource and the rule that would allow it, without the consequences.
     pub(super) fn refusal(&self) -> String {
         format!("{} may not be listed{}", self.resource, self.grant())
     }
@@ -93,7 +93,7 @@ impl Gap {
         }
     }
 
-    /// What is not known because of it.
+    /// What is unknown because of the gap.
     #[must_use]
     pub fn unknown(&self) -> &'static str {
         match self.resource {
@@ -115,7 +115,7 @@ impl Gap {
     }
 }
 
-/// The command that prints what is missing. Of ControllerRevisions it matters who wrote them last.
+/// The command that prints the missing objects. For ControllerRevisions it includes who wrote them last.
 fn command(resource: Resource) -> String {
     match resource {
         Resource::ControllerRevisions => format!("kubectl get {resource} -A -o json --show-managed-fields"),

@@ -1,6 +1,7 @@
-//! One look at a cluster, or at what kubectl printed of one: every object into an inventory once, and what could not be seen.
+//! A snapshot of a cluster, or of files that kubectl printed: adds every object to an inventory once, and notes what
+//! could not be read.
 //!
-//! `audit`, `explain` and `diff` begin here, and take from here the reports of the workloads that were asked for.
+//! `audit`, `explain` and `diff` start here, and read the reports of the selected workloads.
 
 mod files;
 pub mod formats;
@@ -29,64 +30,64 @@ use std::collections::HashSet;
 use std::path::PathBuf;
 use std::sync::Arc;
 
-/// So many pods' reports are in memory at once: about two megabytes.
+/// Number of pods whose reports are in memory at once, about 2 MB.
 const PODS_AT_ONCE: usize = 10_000;
 
-/// Sees every object as it came, before it is cut down to what podskew keeps. Whoever shows more of an object than a report
-/// has keeps what it needs of it, and nothing else.
+/// Receives every object as it came, before it is reduced to what podskew keeps. A command that shows more of an object
+/// keeps only what it needs.
 pub type RawObserver = Arc<dyn Fn(Resource, &[u8]) + Send + Sync>;
 
-/// Where to look, and at what.
+/// Source and selection of a snapshot.
 #[derive(Clone, Debug)]
 pub struct SnapshotOptions {
-    /// Where.
+    /// Source.
     pub place: SnapshotSource,
-    /// What counts.
+    /// Which objects count.
     pub settings: Settings,
-    /// Only workloads with such labels.
+    /// Selects workloads by their labels.
     pub selector: Option<Selector>,
-    /// Whether a file without pods is refused.
+    /// Whether a file without pods is an error.
     pub needs_pods: bool,
-    /// Whether nodes are asked what they say of images.
+    /// Whether to list nodes as evidence.
     pub nodes: bool,
-    /// Which registries are asked.
+    /// Which registries to ask.
     pub registry: RegistryOptions,
 }
 
-/// Where to look.
+/// Source of a snapshot.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub enum SnapshotSource {
-    /// At a cluster.
+    /// A cluster.
     Cluster {
-        /// How to reach it.
+        /// How to connect.
         connection: Connection,
-        /// In which namespaces.
+        /// Namespaces to list.
         namespaces: Namespaces,
     },
-    /// At files of one cluster at one moment.
+    /// Files of one cluster at one moment.
     Dump {
         /// Files, folders and archives; `-` is standard input.
         files: Vec<PathBuf>,
-        /// The only namespaces that count; empty for all that they hold.
+        /// Namespaces to include; empty for all.
         namespaces: Vec<String>,
-        /// When they were taken, if somebody said it.
+        /// When the files were written, if the user said it.
         taken: Option<UnixTime>,
     },
 }
 
-/// In which namespaces to look.
+/// Namespaces to list.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub enum Namespaces {
-    /// In the one that kubectl would look in: the context's, or the pod's own.
+    /// kubectl's default: the namespace of the context, or of the pod.
     OfContext,
-    /// In these.
+    /// These namespaces.
     These(Vec<String>),
-    /// In all.
+    /// All namespaces.
     All,
 }
 
 impl Namespaces {
-    /// The names to list in; none for all at once.
+    /// The namespaces to list; empty for all at once.
     #[must_use]
     pub fn names(&self, connected: &Connected) -> Vec<String> {
         match self {
@@ -97,31 +98,35 @@ impl Namespaces {
     }
 }
 
-/// What was seen.
+/// A snapshot.
 #[derive(Debug)]
 pub struct Snapshot {
     inventory: Inventory,
-    /// The workloads that the selector chose; without one, all.
+    /// The workloads that the selector chooses; `None` without a selector.
     chosen: Option<HashSet<Workload>>,
     /// When.
     pub taken: ObservationTime,
-    /// What was looked at, for people: `namespace shop of https://…`, `dump.json`.
+    /// Name of the source for people: `namespace shop of https://…`, `dump.json`.
     pub of: String,
-    /// What could not be seen, and what is unknown because of it.
+    /// What could not be read, and what is unknown because of it.
     pub gaps: Vec<Gap>,
-    /// Whether it is a list of pods and nothing else.
+    /// Whether it is only a list of pods.
     pub pods_only: bool,
-    /// Whether ControllerRevisions of a file came without managedFields, which tell when a rollback to one of them began.
+    /// Whether a file's ControllerRevisions have no `managedFields`, which tell when a rollback began.
     pub unwritten_revisions: bool,
-    /// Why nothing is known of nodes, although they are asked.
+    /// Why there is no evidence of nodes, although it was requested.
     pub without_nodes: Option<String>,
-    /// What registries were asked and did not say.
+    /// What registries did not answer.
     pub without_registry: Option<String>,
-    /// The cluster that was looked at.
+    /// The connection to the cluster.
     pub connected: Option<Connected>,
 }
 
-/// Looks.
+/// Takes a snapshot.
+///
+/// # Errors
+///
+/// The source cannot be read.
 pub async fn take_snapshot(options: &SnapshotOptions, observer: Option<RawObserver>) -> anyhow::Result<Snapshot> {
     match &options.place {
         SnapshotSource::Cluster { connection, namespaces } => {
@@ -138,7 +143,11 @@ pub async fn take_snapshot(options: &SnapshotOptions, observer: Option<RawObserv
     }
 }
 
-/// Looks at a cluster that is connected to.
+/// Takes a snapshot of a connected cluster.
+///
+/// # Errors
+///
+/// Pods cannot be listed, or the API server does not respond.
 pub async fn list_cluster(
     connected: &Connected,
     namespaces: &[String],
@@ -167,22 +176,22 @@ pub async fn list_cluster(
             Err(why) => snapshot.without_nodes = Some(format!("{why}; not known: {}", gaps::OF_NODES)),
         }
     }
-    // Only kubectl leaves managedFields out. What a cluster's objects lack, nobody can ask for.
+    // Only kubectl omits `managedFields`. If a cluster's objects lack them, there is nothing to ask for.
     snapshot.unwritten_revisions = false;
     snapshot.ask_registries(&options.registry).await?;
     Ok(snapshot)
 }
 
 impl Snapshot {
-    /// Without ReplicaSets nothing ties Deployments and Rollouts to their pods: what could be said of them would be wrong.
-    /// Their pods are grouped by the ReplicaSet that they name.
+    /// Withdraws Deployments and Rollouts: without ReplicaSets nothing connects them to their pods, and a report would
+    /// be wrong. Their pods are grouped by the ReplicaSet that they name.
     fn withdraw_owners_of_replica_sets(&mut self, namespace: u8) {
         for resource in [Resource::Deployments, Resource::Rollouts] {
             self.inventory.forbid(Source { resource, namespace }, self.taken.at);
         }
     }
 
-    /// Asks registries, if any are listed, and takes over what they say.
+    /// Asks the configured registries, and adds their evidence.
     pub async fn ask_registries(&mut self, options: &RegistryOptions) -> anyhow::Result<()> {
         if let Some(asked) = self.inventory.asked_images().filter(|_| options.is_on()) {
             let (evidence, note) = registry::ask(options, asked).await?;
@@ -192,7 +201,7 @@ impl Snapshot {
         Ok(())
     }
 
-    /// Hands out the report of each workload that was chosen, once. Only a portion of them is ever in memory.
+    /// Passes the report of each selected workload once. Only some reports are in memory at a time.
     pub fn reports(&mut self, each: &mut dyn FnMut(WorkloadReport)) {
         loop {
             let changes = self.inventory.take_some_changes(self.taken.at, PODS_AT_ONCE);
@@ -207,25 +216,30 @@ impl Snapshot {
         }
     }
 
-    /// How many pods were left out because their controller is a core object that runs nothing, as on the host of a virtual cluster.
+    /// Number of pods left out because their controller is a core object that runs nothing, as on the host of a virtual
+    /// cluster.
     #[must_use]
     pub fn placeholders(&self) -> u64 {
         self.inventory.placeholders()
     }
 
-    /// How many objects of a resource were seen.
+    /// Number of objects of a resource.
     #[must_use]
     pub fn objects(&self, resource: Resource) -> u64 {
         self.inventory.objects(resource)
     }
 
-    /// The history of a workload that was reported.
+    /// The history of a reported workload.
     #[must_use]
     pub fn history(&self, workload: &Workload) -> Option<History> {
         self.inventory.history(workload)
     }
 
-    /// The reports of the workloads that are named. One that is not there is an error that says what is.
+    /// Returns the reports of the named workloads.
+    ///
+    /// # Errors
+    ///
+    /// A name matches nothing; the error lists what exists.
     pub fn find(&mut self, names: &[WorkloadRef]) -> Result<Vec<WorkloadReport>, NotFound> {
         let mut found = Vec::new();
         let mut missing = NotFound::new(names);

@@ -1,11 +1,11 @@
-//! Reduces what files say to one cluster at one moment.
+//! Reduces the content of files to one cluster at one moment.
 //!
-//! Of several copies of an object the newest counts, and a watch may have seen it go. What an object is, is its kind, namespace,
-//! name and uid together. Where a uid is missing or was replaced by something that others have too, the name tells alone, for
-//! those that it owns as well. Two objects of one name that are two all the same come of two clusters or of two moments, and
-//! nothing that could be said of both together would be true.
+//! The newest of several copies of an object counts, and a watch may have seen its deletion. Kind, namespace, name and
+//! uid together identify an object. If a uid is missing, or was replaced by a value that other objects share, the name
+//! alone identifies it, for the objects that it owns, too. Two different objects of one name are of two clusters or two
+//! moments, and then no report on both together would be true.
 //!
-//! Kept are a few words of each object, never the object: it is in the inventory already.
+//! Only a few words per object are kept here: the object itself is in the inventory.
 
 use crate::objects::{Body, Object, Resource, Uid, text_member};
 use crate::snapshot::formats::ObjectOrigin;
@@ -14,32 +14,32 @@ use hashbrown::hash_map::Entry;
 use hashbrown::{HashMap, HashSet};
 use std::borrow::Cow;
 
-/// Everything that was said of every object.
+/// Everything read about every object.
 #[derive(Default)]
 pub(super) struct Reduction {
-    /// By name: what was said of it, by its first uid.
+    /// By name: the state of its first uid.
     first: HashMap<Uid, LatestObject>,
-    /// By name: the same for every further uid.
+    /// By name: the states of all further uids.
     further: HashMap<Uid, Vec<LatestObject>>,
-    /// What others name as their owner, by name and uid together.
+    /// Owners that other objects name, by name and uid.
     owners: HashMap<Uid, OwnerName>,
-    /// The uids that are no UUIDs, as they were written.
+    /// Uids that are no UUIDs, as text.
     texts: HashMap<Uid, Box<str>>,
-    /// What goes by several uids, as it is written: `pod shop/web-0`.
+    /// Objects with several uids, as text: `pod shop/web-0`.
     names: HashMap<Uid, String>,
-    /// How many pieces came.
+    /// Number of objects read.
     pieces: u32,
 }
 
-/// The last word on an object.
+/// The newest state of an object.
 #[derive(Clone, Copy, Debug)]
 struct LatestObject {
     uid: Uid,
-    /// 0 where it is not known.
+    /// `resourceVersion`; 0 if unknown.
     version: u64,
-    /// When it came, of all that came.
+    /// Its position among all objects read.
     piece: u32,
-    /// In which file.
+    /// Number of its file.
     file: u32,
     resource: Resource,
     state: ObjectState,
@@ -49,55 +49,55 @@ struct LatestObject {
 
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 enum ObjectState {
-    /// It is there.
+    /// It exists.
     Live,
-    /// It is there, and on its way out or done.
+    /// It exists, and is terminating or finished.
     Ending,
-    /// A watch saw it go.
+    /// A watch saw its deletion.
     Gone,
 }
 
-/// What a look has to know of an object, beside what the inventory knows.
+/// Facts about an object that the inventory does not keep.
 #[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
 pub(super) struct Traits {
-    /// It asks for pods.
+    /// It wants pods.
     pub(super) wants_pods: bool,
-    /// It is a ControllerRevision, and nothing says when it was written.
+    /// It is a ControllerRevision without a write time.
     pub(super) unwritten: bool,
-    /// It does not count: it is of a namespace that nobody asked for.
+    /// It is in a namespace that was not selected.
     pub(super) left_out: bool,
 }
 
-/// An owner as others name it.
+/// An owner, as other objects name it.
 #[derive(Clone, Copy, Debug)]
 struct OwnerName {
     name: Uid,
     uid: Uid,
 }
 
-/// What is to be done with a piece.
+/// What to do with an object.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(super) enum MergeStep {
-    /// It is the first word on its object.
+    /// Add it.
     Put,
-    /// It is the last word on an object that is there.
+    /// Replace an older copy.
     Replace,
-    /// The object is gone.
+    /// Remove it.
     Remove,
-    /// Something newer is known.
+    /// Ignore it: a newer state is known.
     Nothing,
 }
 
-/// What has to be put right once everything was read.
+/// Corrections after everything was read.
 #[derive(Default, Debug)]
 pub(super) struct Corrections {
-    /// Objects that were another copy of one that counts.
+    /// Objects that are another copy of one that counts.
     pub(super) remove: Vec<(Resource, Uid)>,
-    /// Owners as they are named, and the objects that they are.
+    /// Owners as they are named, with the objects of the same name.
     pub(super) adopt: Vec<(Uid, Uid)>,
 }
 
-/// What a look has to know of everything that is there.
+/// Summary of all existing objects.
 #[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
 pub(super) struct Summary {
     pub(super) pods: u64,
@@ -105,11 +105,11 @@ pub(super) struct Summary {
     pub(super) unwritten: bool,
 }
 
-/// What stands for a uid that is not there.
+/// The value of a missing uid.
 const MISSING: Uid = Uid::NONE;
 
 impl LatestObject {
-    /// Whether it is the later word on its object. Within the events of one file their order tells.
+    /// Whether it is newer than `other`. Events of one file are in order.
     fn follows(&self, other: &Self) -> bool {
         let in_order = self.is_event && other.is_event && self.file == other.file;
         if in_order || self.version == 0 || other.version == 0 || self.version == other.version {
@@ -121,8 +121,8 @@ impl LatestObject {
 }
 
 impl Reduction {
-    /// Gives an object and its owner what they go by in the inventory: the same where kind, namespace, name and uid are the same.
-    /// Returns its name and its own uid.
+    /// Sets the identity of an object and its owner in the inventory: equal if kind, namespace, name and uid are.
+    /// Returns the identity of its name, and its own uid.
     pub(super) fn identify(&mut self, resource: Resource, object: &mut Object<'_>, json: &[u8]) -> (Uid, Uid) {
         let meta = &mut object.meta;
         let name = Uid::of_name(resource, &meta.namespace, &meta.name);
@@ -148,7 +148,7 @@ impl Reduction {
         (name, uid)
     }
 
-    /// Takes a piece, and says what it changes.
+    /// Records an object; returns what to do with it.
     pub(super) fn take(
         &mut self,
         (name, uid): (Uid, Uid),
@@ -203,7 +203,7 @@ impl Reduction {
         }
     }
 
-    /// What is there in the end.
+    /// Summarizes the final state.
     pub(super) fn summary(&self) -> Summary {
         let mut summary = Summary::default();
         let all = self.first.values().chain(self.further.values().flatten());
@@ -215,7 +215,11 @@ impl Reduction {
         summary
     }
 
-    /// What has to be put right, or why it is not one cluster at one moment.
+    /// Returns the corrections.
+    ///
+    /// # Errors
+    ///
+    /// The objects are not of one cluster at one moment.
     pub(super) fn finish(&self) -> anyhow::Result<Corrections> {
         let mut corrections = Corrections::default();
         let mut unresolved: Vec<(&Uid, &OwnerName)> =
@@ -223,7 +227,7 @@ impl Reduction {
         if self.further.is_empty() && unresolved.is_empty() {
             return Ok(corrections);
         }
-        // The same files say the same, whatever the order of the tables.
+        // Sorted, so that the same files give the same message.
         unresolved.sort_unstable_by_key(|(id, _)| **id);
         let mut several: Vec<(&Uid, &Vec<LatestObject>)> = self.further.iter().collect();
         several.sort_unstable_by_key(|(_, further)| further.first().map(|known| known.piece));
@@ -246,7 +250,7 @@ impl Reduction {
             if !all.iter().any(|known| redacted.contains(&known.uid)) {
                 continue;
             }
-            // By their name they are copies of one.
+            // By name they are copies of one object.
             let Some(last) = all.iter().copied().reduce(|last, known| if known.follows(last) { known } else { last })
             else {
                 continue;
@@ -258,7 +262,7 @@ impl Reduction {
         for (id, owner) in unresolved {
             let Some(first) = self.first.get(&owner.name) else { continue };
             let uid = last_words.get(&owner.name).copied().unwrap_or(first.uid);
-            // Kubernetes' own are all UUIDs: of one that is and one that is not, one was replaced.
+            // All of Kubernetes' uids are UUIDs: of one UUID and another value, one was replaced.
             let replaced = owner.uid.is_uuid() != uid.is_uuid();
             if uid != owner.uid && (replaced || redacted.contains(&owner.uid) || redacted.contains(&uid)) {
                 corrections.adopt.push((*id, owner.name.with(uid)));
@@ -267,13 +271,13 @@ impl Reduction {
         Ok(corrections)
     }
 
-    /// Whether something of an owner's name is there, and it is not known to be the owner.
+    /// Whether an object with an owner's name exists that is not known to be the owner.
     fn is_unresolved(&self, owner: &OwnerName) -> bool {
         let first = self.first.get(&owner.name);
         first.is_some_and(|first| first.uid != owner.uid || self.further.contains_key(&owner.name))
     }
 
-    /// The uids that identify nothing: the missing one, and those that stand on several names.
+    /// Uids that identify nothing: the missing one, and those that several names share.
     fn redacted(&self) -> HashSet<Uid> {
         let mut names = HashMap::with_capacity(self.first.len());
         let mut redacted = HashSet::from([MISSING]);
@@ -288,7 +292,7 @@ impl Reduction {
         redacted
     }
 
-    /// A uid as it was written.
+    /// A uid as text.
     fn uid(&self, uid: Uid) -> String {
         self.texts.get(&uid).map_or_else(|| uid.to_string(), ToString::to_string)
     }

@@ -1,14 +1,14 @@
-//! What registries say about what was seen.
+//! Asks registries about the images of a snapshot.
 
 use crate::inventory::{AskedImages, RegistryEvidence};
 use crate::registry::{RegistryAnswers, RegistryOptions, RegistryTimings, ask_once};
 use std::fmt::Write as _;
 use std::sync::Arc;
 
-/// Images that are named before the rest is counted.
+/// Number of images to name before the rest is only counted.
 const NAMED: usize = 10;
 
-/// Asks registries once: what they say, and what they did not say.
+/// Asks registries once. Returns their evidence, and a note about missing answers.
 pub(super) async fn ask(
     options: &RegistryOptions,
     asked: AskedImages,

@@ -1,12 +1,12 @@
-//! Label selectors as kubectl takes them: `app=web,tier!=cache,env in (prod,test),!canary`.
+//! Label selectors in kubectl's syntax: `app=web,tier!=cache,env in (prod,test),!canary`.
 //!
-//! The grammar and its meaning are those of `k8s.io/apimachinery/pkg/labels/selector.go`: `!=` and `notin` choose what has no
-//! such label too.
+//! Grammar and meaning are those of `k8s.io/apimachinery/pkg/labels/selector.go`: `!=` and `notin` also match objects
+//! without the label.
 
 use crate::objects::Labels;
 use std::str::FromStr;
 
-/// All of its requirements have to be met.
+/// A list of requirements that must all match.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Selector(Vec<Requirement>);
 
@@ -27,7 +27,7 @@ enum Test {
 }
 
 impl Selector {
-    /// Whether these labels meet all requirements.
+    /// Whether these labels match.
     #[must_use]
     pub fn matches(&self, labels: &Labels<'_>) -> bool {
         self.0.iter().all(|Requirement { key, test }| {
@@ -70,7 +70,7 @@ const FORM: &str = "write it like app=web,tier!=cache,env in (prod,test),!canary
 
 const SYMBOLS: [char; 7] = ['=', '!', '(', ')', ',', '>', '<'];
 
-/// Words, and symbols of one or two characters.
+/// Splits a text into words and symbols of one or two characters.
 fn tokens(text: &str) -> Vec<&str> {
     let mut tokens = Vec::new();
     let mut rest = text.trim_start();
@@ -140,7 +140,7 @@ impl<'t> SelectorParser<'t> {
         })
     }
 
-    /// A value, which may be empty.
+    /// Parses a value, which may be empty.
     fn value(&mut self) -> Result<String, String> {
         let Some(word) = self.peek().filter(|token| is_word(token)) else { return Ok(String::new()) };
         self.at += 1;
@@ -174,7 +174,7 @@ impl<'t> SelectorParser<'t> {
     }
 }
 
-/// A qualified name: `app`, `app.kubernetes.io/name`.
+/// Whether `key` is a qualified name: `app`, `app.kubernetes.io/name`.
 fn is_key(key: &str) -> bool {
     let (prefix, name) = key.split_once('/').map_or((None, key), |(prefix, name)| (Some(prefix), name));
     let inner = |byte: u8| byte.is_ascii_alphanumeric() || b"-_.".contains(&byte);
@@ -199,7 +199,7 @@ mod tests {
         selector.parse::<Selector>().unwrap_or_else(|error| panic!("{selector}: {error}")).matches(&labels)
     }
 
-    /// The cases of `TestSelectorMatches` and `TestSetMatches` in Kubernetes' own tests, and of its documentation.
+    /// Cases of `TestSelectorMatches` and `TestSetMatches` in Kubernetes, and of its documentation.
     #[test]
     fn selectors_choose_what_kubernetes_chooses() {
         let xy = [("x", "y")];
@@ -246,7 +246,7 @@ mod tests {
         assert!(
             chooses("n>1,n<3", &[("n", "2")]) && !chooses("n>2", &[("n", "2")]) && !chooses("n>1", &[("n", "many")])
         );
-        // Words that are operators elsewhere.
+        // Keys that are operators elsewhere.
         assert!(chooses("in in (in),notin notin (x)", &[("in", "in"), ("notin", "notin")]));
     }
 

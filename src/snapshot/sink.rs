@@ -1,4 +1,4 @@
-//! Receives the objects of one look at a cluster.
+//! Receives the objects of a cluster for a snapshot.
 
 use super::watched::workload_of;
 use super::{RawObserver, Selector, Snapshot, SnapshotOptions};
@@ -11,7 +11,7 @@ use crate::watch::{Sink, SourceChange};
 use std::collections::HashSet;
 use std::sync::Mutex;
 
-/// Takes every object once.
+/// Receives every object once.
 pub(super) struct SnapshotSink {
     inventory: Mutex<Inventory>,
     selector: Option<Selector>,
@@ -19,10 +19,10 @@ pub(super) struct SnapshotSink {
     noted: Mutex<SnapshotNotes>,
 }
 
-/// What a report does not say, and has to be known of a look.
+/// What a report does not hold and a snapshot needs.
 #[derive(Default)]
 struct SnapshotNotes {
-    /// Workloads whose labels the selector chose.
+    /// Workloads that the selector chooses by their labels.
     chosen: HashSet<Workload>,
     unwritten_revisions: bool,
 }
@@ -33,7 +33,7 @@ impl SnapshotSink {
         Self { inventory, selector: options.selector.clone(), observer, noted: Mutex::default() }
     }
 
-    /// What was seen, once nothing more comes.
+    /// Returns the snapshot after the last object.
     pub(super) fn finish(&self, of: String, taken: ObservationTime) -> Snapshot {
         let noted = std::mem::take(&mut *lock(&self.noted));
         let empty = Inventory::new(crate::inventory::Settings::default(), &[]);
@@ -76,13 +76,14 @@ impl Sink for SnapshotSink {
             SourceChange::Listed(objects) => inventory.relist_all(source, objects, now),
             SourceChange::ListEnds { .. } => inventory.finish_relist(source, now),
             SourceChange::ListBreaksOff => inventory.abandon_relist(source, now),
-            // Pods whose ReplicaSets may not be listed are grouped by the name that they give it, as those of a lone list of pods.
+            // If ReplicaSets may not be listed, pods are grouped by the name of their ReplicaSet, as in a lone list of
+            // pods.
             SourceChange::Forbidden | SourceChange::NotServed if source.resource == Resource::ReplicaSets => {
                 inventory.begin_relist(source);
                 inventory.finish_relist(source, now);
             }
             SourceChange::Forbidden | SourceChange::NotServed => inventory.forbid(source, now),
-            // Nothing is watched.
+            // A snapshot watches nothing.
             SourceChange::Applied(_) | SourceChange::Deleted(_) | SourceChange::Live(_) => {}
         }
     }
@@ -105,7 +106,7 @@ impl Sink for SnapshotSink {
                     rest = &rest[length..];
                     cutter.filled(length);
                 }
-                // Whoever decodes the page says what is wrong with it.
+                // The decoder of the page reports its error.
                 Ok(Cut::End) | Err(_) => return,
                 Ok(Cut::ListEnd(..)) => {}
             }

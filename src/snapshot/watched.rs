@@ -1,4 +1,4 @@
-//! A cluster that is watched for a while, with the labels that a selector asks for.
+//! A cluster that is watched for some time, with a label selector.
 
 use super::{PODS_AT_ONCE, Selector};
 use crate::inventory::{Changes, Evidence, Inventory, Settings, Source, WantedImages};
@@ -12,7 +12,7 @@ use crate::watch::{NodeSink, Sink, SourceChange};
 use std::collections::HashSet;
 use std::sync::{Arc, Mutex};
 
-/// Takes what the watches bring, and knows which workloads a selector chooses.
+/// Receives the objects of the watches, and knows which workloads the selector chooses.
 pub struct WatchedSnapshot {
     inventory: Mutex<Inventory>,
     selector: Option<Selector>,
@@ -20,18 +20,18 @@ pub struct WatchedSnapshot {
 }
 
 impl WatchedSnapshot {
-    /// Nothing was seen yet.
+    /// An empty state.
     #[must_use]
     pub fn new(settings: Settings, selector: Option<Selector>, sources: &[Source]) -> Self {
         Self { inventory: Mutex::new(Inventory::new(settings, sources)), selector, chosen: Mutex::default() }
     }
 
-    /// What has to be said anew, a portion at a time.
+    /// Reports for workloads that changed since the last call, a portion at a time.
     pub fn changes(&self, now: UnixTime) -> Changes {
         lock(&self.inventory).take_some_changes(now, PODS_AT_ONCE)
     }
 
-    /// Asks registries, if any are listed, and takes over what they say; what they did not say.
+    /// Asks the configured registries, and adds their evidence. Returns a note about missing answers.
     pub async fn ask_registries(&self, options: &RegistryOptions) -> anyhow::Result<Option<String>> {
         let asked = lock(&self.inventory).asked_images();
         let Some(asked) = asked.filter(|_| options.is_on()) else { return Ok(None) };
@@ -40,7 +40,7 @@ impl WatchedSnapshot {
         Ok(note)
     }
 
-    /// Whether the selector chooses a workload, if there is one.
+    /// Whether the selector chooses a workload; always true without one.
     pub fn is_chosen(&self, workload: &Workload) -> bool {
         self.selector.is_none() || lock(&self.chosen).contains(workload)
     }
@@ -55,7 +55,7 @@ impl WatchedSnapshot {
     }
 }
 
-/// The workload that an object is by itself. A ReplicaSet with an owner is none, and pods belong to one.
+/// The workload that an object is. Pods and owned ReplicaSets are none.
 pub(super) fn workload_of(object: &Object<'_>) -> Option<Workload> {
     let kind = object.body.workload_kind()?;
     if kind == WorkloadKind::ReplicaSet && object.meta.controller.is_some() {

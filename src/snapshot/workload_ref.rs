@@ -1,4 +1,4 @@
-//! Workloads by the name that a person types: `deployment/api`, `sts/db`, `pod/web-0`.
+//! References to workloads, as typed: `deployment/api`, `sts/db`, `pod/web-0`.
 
 use super::gaps::{Cause, Gap};
 use crate::inventory::CustomKind;
@@ -8,32 +8,32 @@ use crate::report::{Name, Workload, WorkloadReport};
 use std::collections::BTreeSet;
 use std::fmt;
 
-/// How many names are worth reading in an error.
+/// Maximum number of names in an error.
 const WORTH_READING: usize = 10;
 
-/// What is typed for the workload that a pod belongs to.
+/// The type for the workload of a pod.
 const POD: &str = "pod";
 const PODS: [&str; 2] = ["pods", "po"];
 
-/// The types that a shell offers where a workload may be named, each with the resource whose names it then offers.
+/// The types to complete where a workload may be named, with the resource of the names.
 pub fn offered() -> impl Iterator<Item = (&'static str, Resource)> {
     let watched = |kind: WorkloadKind| Some((kind.label(), Resource::of_workload(kind)?));
     WorkloadKind::ALL.into_iter().filter_map(watched).chain([(POD, Resource::Pods)])
 }
 
-/// Every type that may be named, as kubectl knows it: the label `workload_type`, the kind, and the other names of it.
+/// Every type that may be named, with its names in kubectl: the label `workload_type`, the kind, and aliases.
 fn types() -> impl Iterator<Item = (&'static str, &'static str, &'static [&'static str])> {
     let of_kinds = WorkloadKind::ALL.into_iter().map(|kind| (kind.label(), kind.kind(), kind.aliases()));
     of_kinds.chain([(POD, POD, PODS.as_slice())])
 }
 
-/// The label `workload_type` of a type as it was typed; `None` if there is no such type.
+/// The label `workload_type` of a typed type; `None` if there is no such type.
 #[must_use]
 pub fn type_named(typed: &str) -> Option<String> {
     read_type(typed, &[]).ok()
 }
 
-/// A workload, or the one that a pod belongs to.
+/// A reference to a workload, or to the workload of a pod.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct WorkloadRef {
     /// The label `workload_type`; `pod` for the workload of a pod.
@@ -42,8 +42,11 @@ pub struct WorkloadRef {
     pub name: String,
 }
 
-/// Reads what was typed: `TYPE/NAME` again and again, or `TYPE NAME NAME`, as kubectl takes it. `kinds` are those that count beside
-/// the ones podskew knows.
+/// Parses references as kubectl does: `TYPE/NAME` repeatedly, or `TYPE NAME NAME`. `kinds` are the configured kinds.
+///
+/// # Errors
+///
+/// A reference is incomplete, or its type is unknown.
 pub fn named(words: &[String], kinds: &[CustomKind]) -> Result<Vec<WorkloadRef>, String> {
     let one = |kind: &str, name: &str| one(kind, name, kinds);
     if words.iter().any(|word| word.contains('/')) {
@@ -74,7 +77,7 @@ fn one(kind: &str, name: &str, kinds: &[CustomKind]) -> Result<WorkloadRef, Stri
     Ok(WorkloadRef { workload_type, name: name.to_owned() })
 }
 
-/// The label `workload_type` of a type as it was typed; kubectl does not mind capital letters either.
+/// The label `workload_type` of a typed type, case-insensitively like kubectl.
 fn read_type(typed: &str, kinds: &[CustomKind]) -> Result<String, String> {
     let lower = typed.to_ascii_lowercase();
     let (kind, group) = lower.split_once('.').unwrap_or((&lower, ""));
@@ -84,7 +87,7 @@ fn read_type(typed: &str, kinds: &[CustomKind]) -> Result<String, String> {
         workload_type(known.map_or(kind, |(_, kind, _)| kind), if group == "extensions" { "apps" } else { group });
     match known {
         Some((known, ..)) if group.is_empty() || label == known => return Ok(known.to_owned()),
-        // Kinds of other groups go by their kind and group, which kubectl takes as well.
+        // Kinds of other groups are written as kind and group, which kubectl accepts, too.
         _ if !kind.is_empty() && !group.is_empty() => return Ok(label),
         _ => {}
     }
@@ -104,19 +107,19 @@ fn read_type(typed: &str, kinds: &[CustomKind]) -> Result<String, String> {
 }
 
 impl WorkloadRef {
-    /// The kind of the workload; `Other` for that of a pod, too.
+    /// The kind of the workload; `Other` for the workload of a pod.
     #[must_use]
     pub fn kind(&self) -> WorkloadKind {
         WorkloadKind::of_label(&self.workload_type)
     }
 
-    /// Whether it is named by one of its pods.
+    /// Whether it names a pod.
     #[must_use]
     pub fn is_pod(&self) -> bool {
         self.workload_type == POD
     }
 
-    /// Whether this report is of the workload that is named.
+    /// Whether it refers to the workload of this report.
     #[must_use]
     pub fn names(&self, report: &WorkloadReport) -> bool {
         if self.is_pod() {
@@ -125,7 +128,7 @@ impl WorkloadRef {
         *report.workload.name == *self.name && self.is_type(&report.workload.workload_type)
     }
 
-    /// The resources without which nobody knows whether there is such a workload.
+    /// The resources that tell whether the workload exists.
     fn resources(&self) -> Vec<Resource> {
         let own = Resource::of_workload(self.kind());
         let by_replica_sets = self.kind().history() == TemplateHistory::ReplicaSets;
@@ -133,7 +136,7 @@ impl WorkloadRef {
     }
 
     fn is_type(&self, workload_type: &str) -> bool {
-        // `clonesets.apps.kruise.io` is what kubectl calls `cloneset.apps.kruise.io`.
+        // `clonesets.apps.kruise.io` is the plural of `cloneset.apps.kruise.io`.
         let singular = || match self.workload_type.split_once('.') {
             Some((kind, group)) => Some(format!("{}.{group}", kind.strip_suffix('s')?)),
             None => self.workload_type.strip_suffix('s').map(str::to_owned),
@@ -148,27 +151,27 @@ impl fmt::Display for WorkloadRef {
     }
 }
 
-/// Whether a report is of one of the workloads that are named, or no name was given.
+/// Whether one of `names` refers to the workload of this report, or `names` is empty.
 #[must_use]
 pub fn is_any_of(names: &[WorkloadRef], report: &WorkloadReport) -> bool {
     names.is_empty() || names.iter().any(|named| named.names(report))
 }
 
-/// Names that nothing goes by, and what there is instead.
+/// References that match nothing, with the existing names.
 #[derive(Debug)]
 pub struct NotFound {
     names: Box<[WorkloadRef]>,
     found: Vec<bool>,
     others: BTreeSet<Workload>,
-    /// Pods whose names are near to those that are named.
+    /// Pods with similar names.
     near_pods: BTreeSet<String>,
     of: Box<str>,
-    /// What may not be listed.
+    /// Resources that may not be listed.
     forbidden: Box<[(Resource, String)]>,
 }
 
 impl NotFound {
-    /// Nothing of `names` is found yet.
+    /// A state without matches.
     #[must_use]
     pub fn new(names: &[WorkloadRef]) -> Self {
         Self {
@@ -181,7 +184,7 @@ impl NotFound {
         }
     }
 
-    /// Notes a workload that is there, and says whether it is one of those that are named.
+    /// Records an existing workload; returns whether it is referred to.
     pub fn note(&mut self, report: &WorkloadReport) -> bool {
         let mut named = false;
         for (name, found) in self.names.iter().zip(&mut self.found) {
@@ -200,7 +203,9 @@ impl NotFound {
         named
     }
 
-    /// Says that all were found in what was looked at, or is the error.
+    /// # Errors
+    ///
+    /// A reference matched nothing in `of`.
     pub fn or_all_found(mut self, of: &str, gaps: &[Gap]) -> Result<(), Self> {
         self.of = of.into();
         let forbidden = gaps.iter().filter(|gap| matches!(gap.cause, Cause::Forbidden { .. }));
@@ -225,8 +230,8 @@ impl fmt::Display for NotFound {
             write!(f, "there is no {name}{of_workload} in {}; ", self.of)?;
             let typed = |workload: &&Workload| format!("{}/{}", workload.workload_type, workload.name);
             let alike = |workload: &&Workload| {
-                // One that was replaced meanwhile is called after its workload all the same.
-                // So is a ReplicaSet that has a Deployment.
+                // A pod that was replaced meanwhile has the name of its workload. So has a ReplicaSet with a
+                // Deployment.
                 let is_of_it = (name.is_pod() || name.kind() == WorkloadKind::ReplicaSet)
                     && name.name.strip_prefix(&*workload.name).is_some_and(|rest| rest.starts_with('-'));
                 is_of_it || (!name.is_pod() && is_near(&workload.name, &name.name))
@@ -262,7 +267,7 @@ fn listed(names: &BTreeSet<String>, between: &str) -> String {
     format!("{}{rest}", shown.join(between))
 }
 
-/// Whether somebody may have meant this name.
+/// Whether `name` may have been meant by `typed`.
 fn is_near(name: &str, typed: &str) -> bool {
     name.starts_with(typed) || (name.len().abs_diff(typed.len()) <= 2 && strsim::levenshtein(name, typed) <= 2)
 }

@@ -1,4 +1,4 @@
-//! Files that are compressed, and archives of them. They are read from where they are: nothing is ever unpacked into a folder.
+//! Compressed files and archives. They are read in place; nothing is ever unpacked into a folder.
 
 use super::meter::Metered;
 use super::{ARCHIVES, InputFile, LAYERS, ReadError, Reader, within};
@@ -18,34 +18,34 @@ pub(super) fn is_tar(beginning: &[u8]) -> bool {
     beginning.get(257..262) == Some(b"ustar")
 }
 
-/// Also of an archive without files.
+/// True for an archive without files, too.
 pub(super) fn is_zip(beginning: &[u8]) -> bool {
     beginning.starts_with(b"PK\x03\x04") || beginning.starts_with(b"PK\x05\x06")
 }
 
-/// The extension of a file's name in lower case, what it is compressed with aside; empty if it has none.
+/// The extension of a file name in lower case, without that of a compression; empty if it has none.
 fn extension(name: &str) -> String {
     let file = name.rsplit(['/', '\\']).next().unwrap_or_default().to_ascii_lowercase();
     let file = file.strip_suffix(".gz").unwrap_or(&file);
     file.rsplit_once('.').map_or_else(String::new, |(_, extension)| extension.to_owned())
 }
 
-/// Whether a file that was found may hold objects. Of what a bundle holds most is logs.
+/// Whether a file in a bundle may hold objects, by its name. Most of a bundle is logs.
 pub(super) fn may_hold_objects(name: &str) -> bool {
     let file = name.rsplit(['/', '\\']).next().unwrap_or_default();
-    // What macOS keeps beside each file.
+    // macOS keeps such a file beside each file.
     !file.starts_with("._")
         && (is_structured(name)
             || matches!(&*extension(name), "" | "txt" | "out" | "dump" | "list" | "tar" | "tgz" | "zip"))
 }
 
-/// Whether a file holds JSON or YAML by its name.
+/// Whether a file holds JSON or YAML, by its name.
 pub(super) fn is_structured(name: &str) -> bool {
     matches!(&*extension(name), "json" | "jsonl" | "ndjson" | "yaml" | "yml")
 }
 
 impl Reader<'_, '_> {
-    /// Reads to the end, where the checksum stands.
+    /// Reads to the end, where the checksum is.
     pub(super) fn gzip(&mut self, input: &mut dyn Read, entry: &mut InputFile) -> Result<(), ReadError> {
         entry.layers += 1;
         if entry.layers > LAYERS {
@@ -104,7 +104,7 @@ impl Reader<'_, '_> {
             if file.is_dir() {
                 continue;
             }
-            // The upper bits of a mode of Unix: a regular file has 8, and one from elsewhere none.
+            // The upper bits of a Unix mode: 8 is a regular file, and archives of other systems have none.
             if file.is_symlink() || !matches!(file.unix_mode().map_or(0, |mode| mode >> 12), 0 | 8) {
                 self.contents.links += 1;
                 continue;
@@ -122,14 +122,14 @@ impl Reader<'_, '_> {
             let mut inner = self.entry(name, true, archives);
             let mut metered = Metered::new(file, &Rc::clone(&self.meter));
             self.found(&mut metered, &mut inner).map_err(of_zip_data)?;
-            // Its checksum is looked at where it ends.
+            // The checksum is verified at the end.
             let rest = io::copy(&mut metered, &mut io::sink());
             rest.map_err(|error| of_zip_data(within(&inner.name, error.into())))?;
         }
         Ok(())
     }
 
-    /// Reads a zip that stands in another archive, or comes through a pipe. What it holds is told at its end.
+    /// Reads a zip inside another archive or from a pipe, in memory: its directory is at its end.
     pub(super) fn zip_in_memory(&mut self, input: &mut dyn Read, entry: &mut InputFile) -> Result<(), ReadError> {
         if entry.archives == 0 && entry.layers == 0 {
             return Err(ReadError::Input(anyhow!(
@@ -154,7 +154,7 @@ impl Reader<'_, '_> {
     }
 }
 
-/// How many archives are around what stands in this one.
+/// Number of archives around the content of this one.
 fn nested(at: &InputFile) -> Result<u8, ReadError> {
     if at.archives >= ARCHIVES {
         return Err(ReadError::Input(anyhow!(
@@ -199,7 +199,7 @@ fn of_zip(error: ZipError) -> ReadError {
     })
 }
 
-/// Of a file whose bytes are not what the archive says of them.
+/// An error for a file whose bytes do not match its archive's directory.
 fn of_zip_data(broken: ReadError) -> ReadError {
     let ReadError::Input(error) = broken else { return broken };
     match error.downcast_ref::<io::Error>().map(io::Error::kind) {
@@ -215,7 +215,7 @@ const PACKED_OTHERWISE: &str =
 
 const TAR_BLOCK: usize = 512;
 
-/// A file of an archive, which has to be there up to its last byte.
+/// A file in an archive, which fails if it ends early.
 struct CompleteFile<R> {
     input: R,
     left: u64,
@@ -232,7 +232,7 @@ impl<R: Read> Read for CompleteFile<R> {
     }
 }
 
-/// Sees whether an archive ends as it ought to, with blocks of zeros: cut off between two files it would look whole.
+/// Checks that an archive ends with blocks of zeros. Truncated between two files it would otherwise look complete.
 struct EndMark<'i> {
     input: &'i mut dyn Read,
     zeros: usize,

@@ -1,19 +1,19 @@
-//! Text in UTF-8 or UTF-16, with a byte order mark or without, read as UTF-8.
+//! Decodes UTF-8 and UTF-16 text, with or without a byte order mark.
 
 use encoding_rs::{Decoder, DecoderResult, Encoding, UTF_16BE, UTF_16LE};
 use std::io::{self, Read};
 
-/// UTF-16 that is none.
+/// Invalid UTF-16.
 #[derive(Clone, Copy, Debug, thiserror::Error)]
 #[error("broken UTF-16 within the {read} bytes that were read")]
 pub(super) struct Malformed {
     read: u64,
 }
 
-/// The encoding of a text, if it is not UTF-8, by its first bytes: JSON and YAML begin with a character of ASCII.
+/// The encoding of a text, if it is not UTF-8, by its first bytes: JSON and YAML begin with an ASCII character.
 pub(super) fn utf_16(beginning: &[u8]) -> Option<&'static Encoding> {
     match *beginning {
-        // The same mark and two zeros begin UTF-32.
+        // UTF-32 begins with the same mark and two zeros.
         [0xFF, 0xFE, 0, 0, ..] => None,
         [0xFF, 0xFE, ..] => Some(UTF_16LE),
         [0xFE, 0xFF, ..] => Some(UTF_16BE),
@@ -23,12 +23,12 @@ pub(super) fn utf_16(beginning: &[u8]) -> Option<&'static Encoding> {
     }
 }
 
-/// Reads UTF-16 as UTF-8.
+/// A reader that converts UTF-16 to UTF-8.
 pub(super) struct Utf8<R> {
     input: R,
     decoder: Decoder,
     piece: Vec<u8>,
-    /// What of the piece is not decoded yet.
+    /// Start of the undecoded rest of the buffer.
     from: usize,
     to: usize,
     read: u64,
@@ -38,7 +38,7 @@ pub(super) struct Utf8<R> {
 
 const PIECE: usize = 64 << 10;
 
-/// One character of UTF-8.
+/// Maximum bytes of a UTF-8 character.
 const LONGEST: usize = 4;
 
 impl<R: Read> Utf8<R> {
@@ -82,7 +82,7 @@ impl<R: Read> Utf8<R> {
 }
 
 impl<R: Read> Read for Utf8<R> {
-    /// Whoever reads has room for a character.
+    /// The buffer has room for a character.
     fn read(&mut self, out: &mut [u8]) -> io::Result<usize> {
         match out.len() {
             0 => Ok(0),

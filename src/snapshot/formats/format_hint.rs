@@ -1,25 +1,25 @@
-//! Names what a text is that holds no objects, as far as its beginning tells, and how to print one that does.
+//! Recognizes text that holds no objects, by its beginning, and names the command that prints objects.
 
-/// The command that prints what podskew reads.
+/// The command whose output podskew reads.
 pub(super) const REMEDY: &str =
     "print one with kubectl get pods,rs,deploy,sts,ds,controllerrevisions -o json --show-managed-fields";
 
-/// What a text looks like.
+/// The apparent format of a text.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(super) enum FormatHint {
     Json,
     Yaml,
-    /// Neither; what it is instead, in words.
+    /// Neither; a description of the format.
     Other(&'static str),
 }
 
-/// Names the form of a text by its beginning.
+/// Recognizes the format of a text by its beginning.
 pub(super) fn form(beginning: &[u8]) -> FormatHint {
     let text = beginning.trim_ascii_start();
     let text = text.strip_prefix(b"\xEF\xBB\xBF").unwrap_or(text).trim_ascii_start();
     let line = text.split(|byte| *byte == b'\n').next().unwrap_or_default().trim_ascii_end();
     let begins = |words: &[&str]| words.iter().any(|word| text.starts_with(word.as_bytes()));
-    // White space alone may go on, and be followed by JSON.
+    // White space alone may be followed by JSON.
     let Some(first) = text.first() else { return FormatHint::Json };
     FormatHint::Other(match first {
         b'{' | b'[' => return FormatHint::Json,
@@ -42,7 +42,8 @@ pub(super) fn form(beginning: &[u8]) -> FormatHint {
     })
 }
 
-/// Compressed or packed by something that podskew does not read, by the first bytes; and what unpacks it.
+/// Recognizes unsupported compressions and archives by their first bytes; returns their name and the command to unpack
+/// them.
 pub(super) fn packed(beginning: &[u8]) -> Option<(&'static str, &'static str)> {
     const FORMS: [(&[u8], &str, &str); 5] = [
         (b"\xFD7zXZ\0", "it is compressed with xz", "xz -dc FILE"),
@@ -54,7 +55,7 @@ pub(super) fn packed(beginning: &[u8]) -> Option<(&'static str, &'static str)> {
     FORMS.into_iter().find(|(magic, ..)| beginning.starts_with(magic)).map(|(_, what, command)| (what, command))
 }
 
-/// Whether a text speaks of objects of Kubernetes, in JSON or in YAML.
+/// Whether a text contains Kubernetes objects in JSON or YAML.
 pub(super) fn looks_like_kubernetes(beginning: &[u8]) -> bool {
     let holds = |word: &str| memchr::memmem::find(beginning, word.as_bytes()).is_some();
     (holds("\"kind\"") && holds("\"apiVersion\"")) || (holds("kind:") && holds("apiVersion:"))

@@ -1,30 +1,30 @@
-//! JSON: lists, arrays, single objects, events of watches, and what `kubectl cluster-info dump` prints between them.
+//! Reads JSON: lists, arrays, single objects, watch events, and the output of `kubectl cluster-info dump`.
 
 use super::format_hint::REMEDY;
 use super::{InputFile, ObjectOrigin, ReadError, ReadObject, Reader, meter, shape};
 use crate::objects::{Cut, CutError, Cutter, Resource, decode_kind, decode_object, member};
 use std::io::Read;
 
-/// How deep lists may stand as items of other lists.
+/// Maximum depth of lists within lists.
 const DEEPEST: u8 = 4;
 
-/// What stands before and behind the logs of a container in what `kubectl cluster-info dump` prints.
+/// Begins and ends a container's logs in the output of `kubectl cluster-info dump`.
 const LOGS: &str = "==== START logs for container ";
 const LOGS_END: &str = "==== END logs for container ";
 
-/// Its last line.
+/// The last line of that output.
 const DUMPED: &str = "Cluster info dumped to ";
 
-/// No line that begins logs is longer: a container's name, a namespace's and a pod's.
+/// Maximum length of a line that begins logs: it holds the names of a container, a namespace and a pod.
 const LONGEST_LINE: usize = 1024;
 
-/// Items that came before the list had said of what kind it is.
+/// Items that came before the list's kind.
 #[derive(Default)]
 struct HeldItems {
     json: Vec<u8>,
-    /// Where each ends, and its first byte in the text.
+    /// End of each item, and position of its first byte in the text.
     items: Vec<(usize, u64)>,
-    /// There were too many to hold, and all looked like this.
+    /// Set if there were too many to hold, and all looked like this resource.
     guessed: Option<Resource>,
 }
 
@@ -53,7 +53,11 @@ impl Reader<'_, '_> {
         }
     }
 
-    /// Passes over what stands between lists, if it is something that ought to.
+    /// Skips permitted text between lists.
+    ///
+    /// # Errors
+    ///
+    /// Any other text.
     fn between(&mut self, cutter: &mut Cutter, input: &mut dyn Read) -> Result<bool, ReadError> {
         while !cutter.rest().contains(&b'\n') && cutter.rest().len() < LONGEST_LINE && !cutter.has_ended() {
             more(cutter, input)?;
@@ -68,7 +72,7 @@ impl Reader<'_, '_> {
         let Some(whose) = text.trim_end().strip_prefix(LOGS).filter(|whose| whose.ends_with(" ====")) else {
             return Ok(false);
         };
-        // Logs do not have to end with a line.
+        // Logs need not end with a newline.
         let end = format!("{LOGS_END}{whose}");
         let whose = whose.trim_end_matches(" ====").to_owned();
         cutter.pass(line);
@@ -86,7 +90,7 @@ impl Reader<'_, '_> {
         }
     }
 
-    /// The list has ended and said of what kind it is, if it ever does.
+    /// Reads the held items after the end of the list, with the list's kind if it has one.
     fn release(
         &mut self,
         held: HeldItems,
@@ -111,7 +115,7 @@ impl Reader<'_, '_> {
         Ok(())
     }
 
-    /// Everything that was held is taken for what it looks like, all of it the same.
+    /// Reads all held items as the resource that they all look like.
     fn guess(&mut self, held: &mut HeldItems, entry: &mut InputFile) -> Result<(), ReadError> {
         let mut start = 0;
         for (end, byte) in std::mem::take(&mut held.items) {
@@ -165,12 +169,12 @@ impl Reader<'_, '_> {
         }
     }
 
-    /// An item of a list that says what its items are.
+    /// Reads an item of a list that has a kind.
     fn item(&mut self, json: &[u8], byte: u64, kind: (&str, &str), entry: &mut InputFile) -> Result<(), ReadError> {
         self.kind(json, byte, kind, ObjectOrigin::Listed, entry)
     }
 
-    /// What a watch said: `{"type": "ADDED", "object": {…}}`.
+    /// Reads a watch event: `{"type": "ADDED", "object": {…}}`.
     fn event(&mut self, event: &str, json: &[u8], byte: u64, entry: &mut InputFile) -> Result<(), ReadError> {
         let change = match event {
             "ADDED" | "MODIFIED" => ObjectOrigin::Applied,
@@ -188,7 +192,7 @@ impl Reader<'_, '_> {
         self.kind(object, byte, (&said.api_version, &said.kind), change, entry)
     }
 
-    /// An object that says what it is, or has to be known by its fields.
+    /// Reads an object with a kind, or recognizes it by its fields.
     fn kind(
         &mut self,
         json: &[u8],
@@ -207,7 +211,7 @@ impl Reader<'_, '_> {
                 "at byte {byte} is a table of the API server's, for people, and no object; {REMEDY}"
             )));
         }
-        // Go leaves the items of an empty list out.
+        // Go omits the items of an empty list.
         if kind.ends_with("List") {
             entry.found += 1;
             self.contents.begun = true;
@@ -219,7 +223,7 @@ impl Reader<'_, '_> {
                 None => return Ok(()),
             },
             ("" | "v1", "Node") => self.nodes.then_some(Resource::Nodes),
-            // Without its group it could be of another: its fields have to agree.
+            // Without an API group the kind is ambiguous: the fields have to match, too.
             ("", kind) => Resource::ALL.into_iter().find(|resource| {
                 resource.kind() == kind && (*resource == Resource::Pods || shape::by_fields(json) == Some(*resource))
             }),
@@ -238,7 +242,7 @@ impl Reader<'_, '_> {
         Ok(())
     }
 
-    /// The resource of an object that does not say its kind; `None` if it need not be an object at all.
+    /// The resource of an object without a kind; `None` if it may be no object at all.
     fn unsaid(&mut self, json: &[u8], byte: u64, entry: &InputFile) -> Result<Option<Resource>, ReadError> {
         let is_named = || member(json, &["metadata", "name"]).is_some();
         let node = || (self.nodes && shape::is_node(json)).then_some(Resource::Nodes);
@@ -271,7 +275,7 @@ impl Reader<'_, '_> {
     }
 }
 
-/// `Pod` of a `PodList`; empty of a `List`, which may hold anything.
+/// `Pod` for a `PodList`; empty for a `List`, which may hold anything.
 fn item_kind(list: &str) -> &str {
     list.strip_suffix("List").unwrap_or_default()
 }
@@ -282,7 +286,7 @@ fn more(cutter: &mut Cutter, input: &mut dyn Read) -> Result<(), ReadError> {
     Ok(())
 }
 
-/// Why it cannot be told what an object is.
+/// The error for an object of unknown kind.
 fn unreadable(json: &[u8], error: &CutError, byte: u64) -> ReadError {
     match std::str::from_utf8(json) {
         Ok(_) => at(error.what, error.byte, byte),
@@ -297,7 +301,7 @@ fn at(what: &str, at: u64, byte: u64) -> ReadError {
     ))
 }
 
-/// Why it cannot be read on: JSON that breaks off or is broken.
+/// The error for truncated or invalid JSON.
 fn broken(error: CutError, cutter: &Cutter, entry: &InputFile) -> ReadError {
     if !cutter.has_begun()
         && let super::FormatHint::Other(what) = super::format_hint::form(cutter.rest())

@@ -1,33 +1,33 @@
-//! Bounds of what is read, whatever it is packed in.
+//! Limits on reading, independent of compression and archives.
 
 use std::cell::Cell;
 use std::io::{self, Read};
 use std::rc::Rc;
 
-/// What reading may cost at most.
+/// Limits on reading.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct ReadLimits {
     /// Bytes of all files together, decompressed.
     pub bytes: u64,
     /// Files in folders and archives.
     pub files: u64,
-    /// Bytes of one YAML document, all of which has to be in memory.
+    /// Bytes of one YAML document, which is read into memory.
     pub yaml_document: usize,
-    /// Bytes of an archive within an archive that has to be in memory: a zip is read from its end.
+    /// Bytes of a zip inside an archive, which is read into memory because its directory is at its end.
     pub inner_zip: usize,
-    /// Bytes of the items of one list that says only behind them what they are.
+    /// Bytes of the items of a list whose kind comes after them.
     pub held_items: usize,
 }
 
 const MIB: usize = 1 << 20;
 
 impl ReadLimits {
-    /// More than any bundle of a cluster comes near.
+    /// Far above any bundle of a cluster.
     pub const DEFAULT: Self =
         Self { bytes: 16 << 30, files: 100_000, yaml_document: 64 * MIB, inner_zip: 64 * MIB, held_items: 64 * MIB };
 }
 
-/// Counts what is read.
+/// Counts what was read.
 #[derive(Debug)]
 pub(super) struct Meter {
     pub(super) limits: ReadLimits,
@@ -40,7 +40,11 @@ impl Meter {
         Rc::new(Self { limits, bytes: Cell::new(0), files: Cell::new(0) })
     }
 
-    /// One more file.
+    /// Counts a file.
+    ///
+    /// # Errors
+    ///
+    /// There are too many.
     pub(super) fn file(&self) -> io::Result<()> {
         self.files.set(self.files.get() + 1);
         if self.files.get() > self.limits.files {
@@ -64,7 +68,7 @@ impl Meter {
     }
 }
 
-/// Input that counts.
+/// An input whose bytes are counted.
 pub(super) struct Metered<R> {
     input: R,
     meter: Rc<Meter>,
@@ -84,7 +88,7 @@ impl<R: Read> Read for Metered<R> {
     }
 }
 
-/// Fills as much of `out` as there is.
+/// Fills `out` as far as the input lasts.
 pub(super) fn fill(input: &mut dyn Read, out: &mut [u8]) -> io::Result<usize> {
     let mut filled = 0;
     while filled < out.len() {
@@ -98,7 +102,7 @@ pub(super) fn fill(input: &mut dyn Read, out: &mut [u8]) -> io::Result<usize> {
     Ok(filled)
 }
 
-/// The first bytes of what is read, which are not taken from it: chain them before the rest.
+/// Reads the first bytes; the caller chains them before the rest of the input.
 pub(super) fn beginning(input: &mut dyn Read, bytes: usize) -> io::Result<Vec<u8>> {
     let mut beginning = vec![0; bytes];
     let filled = fill(input, &mut beginning)?;

@@ -1,12 +1,12 @@
-//! Objects as people have them in files: what kubectl printed, what a bundle holds, what a watch said. They are read one after
-//! another and never all at once.
+//! Reads objects from files: output of kubectl, support bundles, recorded watch events. Objects are read one after
+//! another, never all at once.
 //!
 //! ```text
 //!  file, pipe, folder ──archive──▶ bytes ──encoding──▶ text ──json, yaml──▶ JSON of one object ──shape──▶ Piece
 //! ```
 //!
-//! What is of a kind that podskew has no use for is passed over and counted. What cannot be read to its end is an error: half a
-//! dump looks like skew.
+//! Objects of other kinds are skipped and counted. A truncated or unreadable file is an error: half a dump looks like
+//! skew.
 
 mod archive;
 mod encoding;
@@ -30,74 +30,78 @@ use std::os::fd::AsFd;
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
 
-/// What a dump held.
+/// Counts over the files that were read.
 #[derive(Clone, PartialEq, Eq, Default, Debug)]
 pub struct InputSummary {
-    /// How many objects of each resource, every copy and every event counted.
+    /// Number of objects of each resource, counting every copy and every event.
     pub objects: BTreeMap<Resource, u64>,
-    /// How many objects of each kind that was passed over.
+    /// Number of skipped objects of each other kind.
     pub others: BTreeMap<String, u64>,
-    /// How many things in JSON or YAML that are no object of Kubernetes.
+    /// Number of values in JSON or YAML that are no Kubernetes object.
     pub unknown: u64,
-    /// How many files of folders and archives held objects or may have held some.
+    /// Number of files in folders and archives that held objects or might have.
     pub files: u64,
-    /// How many of them were passed over: logs, pictures, text.
+    /// Number of skipped files: logs, pictures, text.
     pub passed_files: u64,
-    /// How many links, devices and FIFOs stood in folders and archives.
+    /// Number of links, devices and FIFOs in folders and archives.
     pub links: u64,
-    /// How many containers' logs stood between lists.
+    /// Number of containers' logs between lists.
     pub logs: u64,
-    /// How many times a watch ended with an error.
+    /// Number of watches that ended with an error.
     pub watch_errors: u64,
-    /// Whether it held anything: an empty list is no empty file.
+    /// Whether any content was read: an empty list is no empty file.
     pub begun: bool,
-    /// The newest moment in it, as far as anybody asked for it.
+    /// The newest timestamp, if it was requested.
     pub newest: Option<UnixTime>,
-    /// Whether all of it came through pipes, and so was printed just now.
+    /// Whether all input came through pipes, and so was printed just now.
     pub piped: bool,
 }
 
-/// What a dump says of one object.
+/// An object, as read from a file.
 #[derive(Clone, Debug)]
 pub struct ReadObject<'p> {
     /// The object.
     pub object: Object<'p>,
-    /// Of which resource.
+    /// Its resource.
     pub resource: Resource,
-    /// Its JSON, for whoever shows more of it than podskew keeps.
+    /// Its JSON, for callers that show more of an object than podskew keeps.
     pub json: &'p [u8],
-    /// Whether it is there, or a watch said so, or that it is gone.
+    /// Whether it exists or was deleted, and how that is known.
     pub change: ObjectOrigin,
-    /// Which file it stands in, by number.
+    /// Number of its file.
     pub file: u32,
 }
 
-/// Where an object comes from.
+/// Origin of an object.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum ObjectOrigin {
-    /// A list, or alone.
+    /// A list, or a single object.
     Listed,
-    /// A watch, which added or modified it.
+    /// An ADDED or MODIFIED event.
     Applied,
-    /// A watch, which deleted it.
+    /// A DELETED event.
     Deleted,
 }
 
-/// Takes what is read.
+/// Receives each object.
 pub type Each<'e> = dyn FnMut(ReadObject<'_>) + 'e;
 
-/// How to read.
+/// Options of reading.
 #[derive(Clone, Copy, Debug)]
 pub struct ReadOptions {
-    /// What it may cost at most.
+    /// Limits.
     pub limits: ReadLimits,
-    /// The reader's own clock, which nothing in it is newer than.
+    /// The current time by this machine's clock; later timestamps are ignored.
     pub now: UnixTime,
-    /// Whether nodes count. Without it they are of a kind that podskew has no use for.
+    /// Whether to read nodes; otherwise they are skipped like other kinds.
     pub nodes: bool,
 }
 
-/// Reads files, folders and archives, and standard input where one goes by `-`.
+/// Reads files, folders and archives; `-` is standard input.
+///
+/// # Errors
+///
+/// A file cannot be read to its end.
 pub fn read(files: &[PathBuf], reading: ReadOptions, each: &mut Each<'_>) -> anyhow::Result<InputSummary> {
     let mut reader = Reader::new(reading, each);
     reader.contents.piped = true;
@@ -114,7 +118,7 @@ pub fn read(files: &[PathBuf], reading: ReadOptions, each: &mut Each<'_>) -> any
     Ok(reader.finish())
 }
 
-/// Reads what is in memory already, as if it were a file of this name.
+/// Reads `input` as if it were a file of this name.
 pub fn read_from(
     mut input: impl Read,
     name: &str,
@@ -126,11 +130,11 @@ pub fn read_from(
     Ok(reader.finish())
 }
 
-/// Why something cannot be read.
+/// Why a file cannot be read.
 enum ReadError {
-    /// The text holds no objects, or breaks off, or is broken. In a bundle much is.
+    /// The text holds no objects, or is truncated or invalid. Bundles have many such files.
     Form(String),
-    /// The input fails, is packed wrongly, or goes beyond a bound.
+    /// The input fails, is packed in an unsupported way, or exceeds a limit.
     Input(anyhow::Error),
 }
 
@@ -152,35 +156,35 @@ impl From<io::Error> for ReadError {
     }
 }
 
-/// A file as it is read: named by somebody, or found in a folder or an archive.
+/// A file to read: named by the user, or found in a folder or an archive.
 #[derive(Clone, Debug)]
 struct InputFile {
-    /// Where it stands, with the archives around it.
+    /// Its path, with the archives around it.
     name: String,
-    /// The resource that its name speaks of.
+    /// The resource in its name.
     hint: Option<Resource>,
-    /// Whether it was found, and may hold anything.
+    /// Whether it was found in a folder or archive, so that it may hold anything.
     bundled: bool,
-    /// How many archives are around it.
+    /// Number of archives around it.
     archives: u8,
-    /// In how many layers it was compressed.
+    /// Number of compressions around it.
     layers: u8,
-    /// Which file it is.
+    /// Its number.
     number: u32,
-    /// How many objects of Kubernetes it held so far.
+    /// Number of Kubernetes objects found so far.
     found: u64,
 }
 
-/// An archive in an archive is read, and no deeper.
+/// Maximum depth of archives within archives.
 const ARCHIVES: u8 = 2;
 
-/// What is compressed twice was compressed by mistake.
+/// Maximum number of compressions: a file that is compressed twice was compressed by mistake.
 const LAYERS: u8 = 2;
 
-/// As much as tells what a file is.
+/// Bytes that suffice to recognize a file.
 const BEGINNING: usize = 1024;
 
-/// As much as tells what a text is.
+/// Bytes that suffice to recognize a text.
 const TEXT_BEGINNING: usize = 4096;
 
 struct Reader<'r, 'e> {
@@ -244,7 +248,7 @@ impl<'r, 'e> Reader<'r, 'e> {
         self.whole(&mut file, &name)
     }
 
-    /// Reads something that was named, from its beginning to its end.
+    /// Reads a file that the user named, to its end.
     fn whole(&mut self, input: &mut dyn Read, name: &str) -> Result<(), ReadError> {
         let mut entry = self.entry(name.to_owned(), false, 0);
         let began = std::mem::take(&mut self.contents.begun);
@@ -256,7 +260,11 @@ impl<'r, 'e> Reader<'r, 'e> {
         Ok(())
     }
 
-    /// Reads a folder or an archive, which has to hold something.
+    /// Reads a folder or an archive.
+    ///
+    /// # Errors
+    ///
+    /// It holds no objects.
     fn bundle(&mut self, read: impl FnOnce(&mut Self) -> Result<(), ReadError>) -> Result<(), ReadError> {
         let began = std::mem::take(&mut self.contents.begun);
         let before = self.contents.files + self.contents.passed_files;
@@ -269,7 +277,7 @@ impl<'r, 'e> Reader<'r, 'e> {
         Ok(())
     }
 
-    /// Reads what stands in a folder, in the order of its names.
+    /// Reads a folder, sorted by name.
     fn folder(&mut self, top: &Path, folder: &Path, depth: usize) -> Result<(), ReadError> {
         let at = |path: &Path, error: io::Error| {
             let path = path.strip_prefix(top).unwrap_or(path).display().to_string();
@@ -309,8 +317,8 @@ impl<'r, 'e> Reader<'r, 'e> {
         Ok(())
     }
 
-    /// Reads a file that was found in a folder or an archive. Not all that ends in `.json` holds objects, but what begins like
-    /// them has to be whole.
+    /// Reads a file that was found in a folder or an archive. Not every `.json` file holds objects, but one that begins
+    /// with objects must be complete.
     fn found(&mut self, input: &mut dyn Read, entry: &mut InputFile) -> Result<(), ReadError> {
         match self.file(input, entry) {
             Ok(()) => {
@@ -353,7 +361,7 @@ impl<'r, 'e> Reader<'r, 'e> {
         }
     }
 
-    /// Reads text in UTF-8.
+    /// Reads UTF-8 text.
     fn text(&mut self, input: &mut dyn Read, entry: &mut InputFile) -> Result<(), ReadError> {
         let head = beginning(input, TEXT_BEGINNING)?;
         let likely = format_hint::looks_like_kubernetes(&head);
@@ -368,17 +376,17 @@ impl<'r, 'e> Reader<'r, 'e> {
             FormatHint::Other(what) => return Err(ReadError::Form(format!("{what}; {REMEDY}"))),
         };
         if read.is_err() && (likely || entry.hint.is_some()) {
-            // Whatever it has not told yet, it speaks of objects.
+            // It looks like Kubernetes objects, so it counts even before the first one.
             entry.found += 1;
         }
         read
     }
 }
 
-/// Deeper than this no bundle is nested.
+/// Maximum depth of folders.
 const DEEPEST_FOLDER: usize = 64;
 
-/// Says in which file of a bundle it is.
+/// Adds the file's name within its bundle to an error.
 fn within(name: &str, broken: ReadError) -> ReadError {
     ReadError::Input(broken.into_error().context(name.to_owned()))
 }

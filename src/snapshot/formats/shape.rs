@@ -1,10 +1,10 @@
-//! What an object is that does not say so: by the fields that only its kind has, or by the name of its file.
+//! Recognizes an object without a kind by fields that only its kind has, or by its file's name.
 //!
-//! API servers leave `kind` out of the items of their lists, and several clients out of every object.
+//! API servers omit `kind` in items of lists, and several clients omit it in every object.
 
 use crate::objects::{Members, Resource, member, text_member};
 
-/// The resource of an object without a kind, where its fields leave no doubt.
+/// The resource of an object without a kind, if its fields are unambiguous.
 pub(super) fn by_fields(object: &[u8]) -> Option<Resource> {
     let (mut spec, mut status, mut data, mut revision) = (None, None, None, None);
     for (key, value) in Members::of(object) {
@@ -31,7 +31,7 @@ pub(super) fn by_fields(object: &[u8]) -> Option<Resource> {
         member(spec, &["selector", "matchLabels"]).is_some()
             || member(spec, &["selector", "matchExpressions"]).is_some()
     });
-    // A Job has a template and a selector too, and an OpenShift DeploymentConfig.
+    // A Job and an OpenShift DeploymentConfig have a template and a selector, too.
     if !selects || any(&in_spec, &["completions", "parallelism", "backoffLimit", "triggers", "scaleStrategy"]) {
         return None;
     }
@@ -65,7 +65,7 @@ pub(super) fn is_node(object: &[u8]) -> bool {
         && text_member(object, &["status", "nodeInfo", "kubeletVersion"]).is_some()
 }
 
-/// The resource that a path names: `pods.json`, `core_v1_pods.json`, `cluster-resources/pods/default.json`.
+/// The resource in a path: `pods.json`, `core_v1_pods.json`, `cluster-resources/pods/default.json`.
 pub(super) fn by_name(path: &str) -> Option<Resource> {
     let lower = path.to_ascii_lowercase();
     let mut parts = lower.rsplit(['/', '\\']);
@@ -77,7 +77,7 @@ pub(super) fn by_name(path: &str) -> Option<Resource> {
             .into_iter()
             .find(|resource| word == resource.plural() || word == resource.kind().to_ascii_lowercase())
     };
-    // The nearest folder first: `pods/` holds a file for each namespace.
+    // The nearest folder counts first: `pods/` has a file per namespace.
     words.chain(parts.take(2)).find_map(of)
 }
 

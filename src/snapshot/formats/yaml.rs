@@ -1,4 +1,4 @@
-//! YAML: each document becomes the JSON of its objects, one at a time, and is read as that.
+//! Reads YAML: converts each object of a document to JSON, one at a time.
 
 use super::format_hint::REMEDY;
 use super::{InputFile, ReadError, Reader};
@@ -8,16 +8,16 @@ use serde::de::{DeserializeSeed, Deserializer, Error, MapAccess, SeqAccess, Visi
 use std::fmt;
 use std::io::{BufRead, BufReader, Read};
 
-/// Deeper than this nothing of Kubernetes is nested.
+/// Maximum nesting; no Kubernetes object comes near it.
 const DEEPEST: usize = 128;
 
 const PIECE: usize = 256 << 10;
 
-/// What `kubectl cluster-info dump` prints around the logs of a container.
+/// Begins a container's logs in the output of `kubectl cluster-info dump`.
 const LOGS: &[u8] = b"==== START logs for container ";
 
 impl Reader<'_, '_> {
-    /// Reads documents, which lines of dashes part.
+    /// Reads documents, separated by lines of dashes.
     pub(super) fn yaml(&mut self, input: &mut dyn Read, entry: &mut InputFile) -> Result<(), ReadError> {
         let mut input = BufReader::with_capacity(PIECE, input);
         let most = self.meter.limits.yaml_document;
@@ -79,7 +79,7 @@ impl Reader<'_, '_> {
                 max_depth: DEEPEST,
                 enforce_alias_anchor_ratio: false,
             },
-            // What a label says is a text: only true and false are none.
+            // Labels are strings; only true and false are booleans.
             strict_booleans: true,
             non_finite_float_policy: serde_saphyr::options::NonFiniteFloatPolicy::AsString,
             with_snippet: false,
@@ -91,7 +91,7 @@ impl Reader<'_, '_> {
         match (failed, read) {
             (Some(broken), _) => Err(broken),
             (None, Ok(())) => Ok(()),
-            // What it says itself may quote a value.
+            // The parser's message may quote a value.
             (None, Err(error)) => {
                 let line = error.location().map_or(0, |location| location.line()) + first_line;
                 Err(ReadError::Form(format!(
@@ -102,13 +102,13 @@ impl Reader<'_, '_> {
         }
     }
 
-    /// What is JSON now.
+    /// Reads an object that was converted to JSON.
     fn converted(&mut self, json: &[u8], entry: &mut InputFile) -> Result<(), ReadError> {
         self.json(&mut &*json, entry, 0)
     }
 }
 
-/// `---`, alone or before something.
+/// `---`, alone or before content.
 fn begins_document(line: &[u8]) -> bool {
     line.strip_prefix(b"---").is_some_and(|rest| rest.first().is_none_or(u8::is_ascii_whitespace))
 }
@@ -117,12 +117,12 @@ fn is_end(line: &[u8]) -> bool {
     line.trim_ascii_end() == b"..."
 }
 
-/// Passes over a container's logs, up to the line that ends them; how many lines that took.
+/// Skips a container's logs, up to the line that ends them; returns the number of lines.
 fn pass_logs(input: &mut impl BufRead, marker: &[u8]) -> Result<u64, ReadError> {
     let mut lines = 0;
     let mut line = Vec::new();
     loop {
-        // No line is held that goes on and on, but for what may be a part of the marker.
+        // A long line is not kept, except for what may be part of the marker.
         let read = input.take(PIECE as u64).read_until(b'\n', &mut line)?;
         if memchr::memmem::find(&line, marker).is_some() {
             return Ok(lines + 2);
@@ -139,11 +139,11 @@ fn pass_logs(input: &mut impl BufRead, marker: &[u8]) -> Result<u64, ReadError> 
     }
 }
 
-/// Takes a document: a list, whose items are handed on one by one, or anything else.
+/// Visits a document: a list, whose items are passed on one by one, or anything else.
 struct DocumentVisitor<'d, 'r, 'e> {
     reader: &'d mut Reader<'r, 'e>,
     entry: &'d mut InputFile,
-    /// Why it was not read to its end, if that is not the YAML.
+    /// An error that is not about YAML.
     failed: &'d mut Option<ReadError>,
 }
 
@@ -176,7 +176,7 @@ impl<'de> Visitor<'de> for DocumentVisitor<'_, '_, '_> {
         Ok(())
     }
 
-    /// Of a list, what stands before its items goes before each of them, so that it says as much of them as in JSON.
+    /// The fields before a list's items are put before each item, so that errors and hints are the same as for JSON.
     fn visit_map<A: MapAccess<'de>>(mut self, mut map: A) -> Result<(), A::Error> {
         let mut head = vec![b'{'];
         let mut items = None;
@@ -196,7 +196,7 @@ impl<'de> Visitor<'de> for DocumentVisitor<'_, '_, '_> {
             head.push(b'}');
             return self.object(&head);
         };
-        // Cut off behind any line but the last it would look whole.
+        // Truncated after any line but the last it would look complete.
         if text_member(&closed(&head), &["kind"]).is_none() {
             *self.failed = Some(ReadError::Form(format!(
                 "its YAML list does not say kind: List, which stands at its end: it was cut short, or what wrote it left that out; \
@@ -212,7 +212,7 @@ impl<'de> Visitor<'de> for DocumentVisitor<'_, '_, '_> {
     }
 }
 
-/// The items of a list. Those that say what they are are handed on at once; the others are kept until the list has ended.
+/// The items of a list. Items with a kind are passed on at once; the others are kept until the end of the list.
 struct Items<'i, 'd, 'r, 'e> {
     head: &'i [u8],
     document: &'i mut DocumentVisitor<'d, 'r, 'e>,
@@ -246,7 +246,7 @@ impl<'de> Visitor<'de> for Items<'_, '_, '_, '_> {
             if says_kind {
                 self.document.object(&json)?;
             } else if has_kind {
-                // `{"apiVersion":"v1","kind":"PodList","items":[…]}` of one item.
+                // A list of one item: `{"apiVersion":"v1","kind":"PodList","items":[…]}`.
                 self.document.object(&[self.head, b",\"items\":[", &json, b"]}"].concat())?;
             } else {
                 hold(&mut held, &json);
@@ -268,7 +268,7 @@ fn hold(held: &mut Vec<u8>, json: &[u8]) {
     held.extend_from_slice(json);
 }
 
-/// Writes any value as JSON, up to what an object may have.
+/// Writes any value as JSON, up to the maximum length of an object.
 struct ToJson<'o> {
     out: &'o mut Vec<u8>,
 }
