@@ -1,6 +1,6 @@
-//! Short questions, for which somebody waits at a prompt: how many objects there are, and what they are called.
+//! Short requests for someone at a prompt: number and names of objects.
 //!
-//! Each is one request. A refusal, an answer that makes no sense and one that is too long all mean that nothing is known.
+//! Each is a single request. A refusal, an unreadable response and one that is too long all mean that nothing is known.
 
 use super::connect::Connected;
 use crate::objects::Resource;
@@ -10,30 +10,30 @@ use http_body_util::{BodyExt as _, Limited};
 use kube::client::Body;
 use serde::Deserialize;
 
-/// Objects without their spec and status where the server can leave them out, as all since 1.11 can.
+/// Requests objects without spec and status, if the server supports it (all since 1.11).
 const METADATA: &str = "application/json;as=PartialObjectMetadataList;g=meta.k8s.io;v=v1,application/json";
 
-/// An answer longer than this is not read: 500 names with their metadata take 1 MiB.
+/// Maximum length of a response: 500 names with their metadata take 1 MiB.
 const LONGEST_ANSWER: usize = 8 << 20;
 
-/// More names than this help nobody who completes a line.
+/// Maximum number of names; more do not help to complete a line.
 const MOST_NAMES: u32 = 500;
 
-/// How many objects of a resource there are in all namespaces.
+/// Number of objects of a resource in all namespaces; `None` if unknown.
 pub async fn count(connected: &Connected, resource: Resource) -> Option<u64> {
     let answer = ask(connected, &path(resource, None), 1).await?;
-    // The server counts what is left only where a limit cut something off.
+    // The server counts the remaining items only if a limit cut the list.
     let rest = answer.metadata.remaining_item_count.unwrap_or_default();
     let is_cut = !answer.metadata.continue_token.is_empty();
     (rest > 0 || !is_cut).then(|| rest + answer.items.len() as u64)
 }
 
-/// The names of a resource's objects, in one namespace or in all.
+/// Names of a resource's objects, in one namespace or in all.
 pub async fn names(connected: &Connected, resource: Resource, namespace: Option<&str>) -> Vec<String> {
     names_at(connected, &path(resource, namespace)).await
 }
 
-/// The names of all namespaces.
+/// Names of all namespaces.
 pub async fn namespaces(connected: &Connected) -> Vec<String> {
     names_at(connected, "/api/v1/namespaces").await
 }

@@ -1,11 +1,11 @@
-//! What the inventory is told when a resource is forbidden or not served, and when.
+//! Decides when the inventory learns that a resource is forbidden or not served.
 
 use super::timings::Timings;
 use crate::telemetry::FailureReason;
 use std::time::Duration;
 use tokio::time::Instant;
 
-/// Why a source cannot be listed although the API server is well.
+/// Why a source cannot be listed although the API server works.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(super) enum Refused {
     Forbidden,
@@ -30,13 +30,13 @@ enum LastOutcome {
     Refused(Refused),
 }
 
-/// Decides when a refusal is believed.
+/// Decides when a refusal is settled.
 ///
-/// An API server that starts refuses everybody with 403 until it has read its own roles, for a second or for half a
-/// minute, and answers 404 for custom resources until it has read their definitions. So a first 403 is believed when it is
-/// repeated after the server allowed another resource of the same scope, or when it lasts. A first 404 is believed at once:
-/// the first complete picture must not wait for what will not come. After a list, either is believed only when it has
-/// lasted without a break.
+/// A starting API server refuses everything with 403 until it has read its own roles, for a second up to half a minute.
+/// It answers 404 for custom resources until it has read their definitions. So a first 403 settles when it is repeated
+/// after the server allowed another resource of the same scope, or when it lasts. A first 404 settles at once, because
+/// the initial sync must not wait for a missing resource. After a list, either settles only after it has lasted without
+/// interruption.
 #[derive(Debug)]
 pub(super) struct AuthorizationTracker {
     told: LastOutcome,
@@ -48,19 +48,19 @@ impl AuthorizationTracker {
         Self { told: LastOutcome::Nothing, refused_since: None }
     }
 
-    /// A list is complete.
+    /// Records a completed list.
     pub(super) fn listed(&mut self) {
         self.told = LastOutcome::Listed;
         self.refused_since = None;
     }
 
-    /// An attempt ended in another way than by a refusal.
+    /// Records an attempt that ended without a refusal.
     pub(super) fn not_refused(&mut self) {
         self.refused_since = None;
     }
 
-    /// A request that was sent at `asked` was refused. `other_allowed_since` is since when the server has allowed another
-    /// resource of the same scope. Returns whether the inventory has to be told of the refusal now.
+    /// Records the refusal of a request that was sent at `asked`. `other_allowed_since` is since when the server has
+    /// allowed another resource of the same scope. Returns whether to tell the inventory now.
     pub(super) fn refused(
         &mut self,
         refused: Refused,
@@ -93,7 +93,7 @@ impl AuthorizationTracker {
         self.told == LastOutcome::Nothing
     }
 
-    /// Whether the server knew the resource before, and has refused it for less than `young`.
+    /// Whether the server served the resource before, and has refused it for less than `young`.
     pub(super) fn may_be_starting(&self, young: Duration, now: Instant) -> bool {
         let answers = match self.told {
             LastOutcome::Nothing => false,
@@ -116,7 +116,7 @@ mod tests {
     use std::time::Duration;
     use tokio::time::Instant;
 
-    /// A source that is refused, second by second.
+    /// A source and its refusals, second by second.
     struct Scene {
         answered: AuthorizationTracker,
         began: Instant,
@@ -131,7 +131,7 @@ mod tests {
             self.began + Duration::from_secs(second)
         }
 
-        /// Whether a refusal is believed; another resource was allowed at the second of `other`.
+        /// Whether a refusal settles; another resource was allowed at second `other`.
         fn believes(&mut self, refused: Refused, second: u64, other: Option<u64>) -> bool {
             let now = self.at(second);
             let other = other.map(|second| self.at(second));

@@ -1,13 +1,13 @@
-//! How long to wait after a failure: exponential, with full jitter.
+//! Backoff after failures: exponential, with full jitter.
 //!
-//! Full jitter (anything from zero to the step) spreads the clients of an API server that comes back over the whole
-//! step; equal steps would let them all knock at once, again and again.
+//! Full jitter (from zero to the whole step) spreads the clients of a recovering API server over the step. Equal steps
+//! would let all of them reconnect at once, again and again.
 
 use std::collections::hash_map::RandomState;
 use std::hash::{BuildHasher, Hasher};
 use std::time::Duration;
 
-/// The pauses of one watch.
+/// The backoff of one watch.
 #[derive(Debug)]
 pub(super) struct Backoff {
     base: Duration,
@@ -20,31 +20,31 @@ impl Backoff {
         Self { base, most, failures: 0 }
     }
 
-    /// The pause after one failure more.
+    /// Returns the pause after another failure.
     pub(super) fn pause(&mut self) -> Duration {
         let step = self.base.saturating_mul(1_u32.checked_shl(self.failures).unwrap_or(u32::MAX));
         self.failures = self.failures.saturating_add(1).min(31);
         between(Duration::ZERO, step.min(self.most))
     }
 
-    /// How many failures came without a healthy time between them.
+    /// Number of failures since the last reset.
     pub(super) fn failures(&self) -> u32 {
         self.failures
     }
 
-    /// The next failure is a first one.
+    /// Starts again with the next failure.
     pub(super) fn reset(&mut self) {
         self.failures = 0;
     }
 }
 
-/// A random length of time from `least` to `most`.
+/// A random duration between `least` and `most`.
 ///
-/// `RandomState` takes its keys from the system's randomness once a thread and counts on from there, and its hash spreads them: enough
-/// to keep clients apart, and no reason for a crate.
+/// `RandomState` takes its keys from the system's randomness once per thread and counts on from there, and its hash
+/// spreads them. That suffices to spread clients, without another crate.
 pub(super) fn between(least: Duration, most: Duration) -> Duration {
     let random = RandomState::new().build_hasher().finish();
-    // 32 bits are exact in an f64; the quotient lies in [0, 1].
+    // 32 bits are exact in an f64; the quotient is in [0, 1].
     let fraction = f64::from(u32::try_from(random >> 32).unwrap_or(0)) / f64::from(u32::MAX);
     least + most.saturating_sub(least).mul_f64(fraction)
 }

@@ -4,7 +4,11 @@ use std::io::{self, ErrorKind};
 use std::path::Path;
 use tokio::io::AsyncReadExt as _;
 
-/// Reads a file, unless it is longer than `most` bytes.
+/// Reads a file.
+///
+/// # Errors
+///
+/// It is longer than `most` bytes.
 pub(super) async fn read_file(file: &Path, most: u64) -> io::Result<Vec<u8>> {
     let mut bytes = Vec::new();
     tokio::fs::File::open(file).await?.take(most + 1).read_to_end(&mut bytes).await?;

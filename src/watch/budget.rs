@@ -1,25 +1,25 @@
-//! How much of what the API server sends may lie in memory undecoded, over all lists and watches.
+//! Limits on undecoded data in memory, over all lists and watches.
 //!
-//! What a list holds is some hundred kilobytes, as long as no object is longer than that: it is decoded while it is read.
-//! An object may be long, up to [`LONGEST_OBJECT`](crate::objects::LONGEST_OBJECT); then only one of them is read at a
-//! time. With [`LISTS_AT_ONCE`] lists that makes less than 32 MiB.
+//! A list usually holds some hundred kilobytes, because it is decoded while it is read. A single object may have up to
+//! [`LONGEST_OBJECT`](crate::objects::LONGEST_OBJECT); only one such object is read at a time. With [`LISTS_AT_ONCE`]
+//! lists this is less than 32 MiB.
 
 use std::sync::Arc;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
-/// How many lists run at once. Fifty namespaces of eight resources would otherwise ask for 400 at the start.
+/// Number of concurrent lists. Otherwise fifty namespaces of eight resources would start 400.
 const LISTS_AT_ONCE: usize = 16;
 
-/// What anybody may hold that has not asked for more.
+/// Bytes that a list or watch may hold without a permit.
 const SHORT: usize = 512 << 10;
 
-/// The limits on undecoded answers that all lists share.
+/// The limits that all lists and watches share.
 pub(super) struct DecodeBudget {
     lists: Arc<Semaphore>,
     long: Arc<Semaphore>,
 }
 
-/// The right to list, or to hold an object that is long. It ends when this is dropped.
+/// The right to list, or to hold a long object. Dropping it returns the right.
 pub(super) type Permit = OwnedSemaphorePermit;
 
 impl DecodeBudget {
@@ -27,20 +27,20 @@ impl DecodeBudget {
         Arc::new(Self { lists: Arc::new(Semaphore::new(LISTS_AT_ONCE)), long: Arc::new(Semaphore::new(1)) })
     }
 
-    /// Waits until there is room for a list.
+    /// Waits for the right to list.
     pub(super) async fn list(&self) -> Option<Permit> {
         // The semaphore is never closed.
         self.lists.clone().acquire_owned().await.ok()
     }
 
-    /// Waits until so many bytes may be held, if that is more than anybody may hold.
+    /// Waits for the right to hold so many bytes, if it needs one.
     pub(super) async fn hold(&self, bytes: usize, permit: &mut Option<Permit>) {
         if bytes > SHORT && permit.is_none() {
             *permit = self.long.clone().acquire_owned().await.ok();
         }
     }
 
-    /// Whether a permit is of no more use to who holds so many bytes.
+    /// Whether a permit is not needed to hold so many bytes.
     pub(super) fn is_spare(bytes: usize, permit: Option<&Permit>) -> bool {
         permit.is_some() && bytes <= SHORT
     }

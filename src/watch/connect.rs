@@ -1,4 +1,4 @@
-//! Which cluster, and as whom.
+//! Selects the cluster and the user, and connects.
 
 use super::credentials::Credentials;
 use super::kubeconfig::{ConfigSource, Connection, ContextConfig, Environment, from_files, locate, merged};
@@ -7,18 +7,18 @@ use super::transport;
 use anyhow::Context as _;
 use kube::Config;
 
-/// A client, and what it talks to.
+/// A client and its cluster.
 #[derive(Clone)]
 pub struct Connected {
-    /// Ready to use; nothing was sent yet.
+    /// The client; it has not sent anything yet.
     pub client: kube::Client,
     /// The API server's address, without credentials.
     pub server: String,
-    /// Where that was found: `context "prod" of /home/me/.kube/config`.
+    /// Source of the address: `context "prod" of /home/me/.kube/config`.
     pub origin: String,
-    /// The proxy that leads there, without credentials.
+    /// The proxy in use, without credentials.
     pub proxy: Option<String>,
-    /// The namespace that is meant where none is named: the context's, or the pod's own.
+    /// The default namespace: the context's, or the pod's own.
     pub namespace: String,
 }
 
@@ -33,14 +33,18 @@ impl std::fmt::Debug for Connected {
     }
 }
 
-/// The kubeconfig, the environment or the credentials cannot be used as they are: waiting does not help.
+/// The kubeconfig, the environment or the credentials are unusable; retrying does not help.
 #[derive(Debug, thiserror::Error)]
 #[error(transparent)]
 pub struct Misconfigured(#[from] anyhow::Error);
 
-/// Finds the cluster and prepares a client. Asks the API server nothing: one that is down now may come up later.
+/// Finds the cluster and prepares a client. It sends no request: an API server that is down may come up later.
 ///
 /// Must be called within a tokio runtime.
+///
+/// # Errors
+///
+/// The kubeconfig, the environment or the credentials are unusable.
 pub async fn connect(connection: &Connection) -> Result<Connected, Misconfigured> {
     Ok(prepare(connection).await?)
 }
@@ -61,7 +65,11 @@ async fn prepare(connection: &Connection) -> anyhow::Result<Connected> {
     Ok(Connected { client, server, origin, proxy: shown, namespace })
 }
 
-/// The names of the contexts that a connection may choose from.
+/// Names of the contexts that a connection may use.
+///
+/// # Errors
+///
+/// The kubeconfig cannot be read.
 pub async fn contexts(connection: &Connection) -> anyhow::Result<Vec<String>> {
     let connection = Connection { context: None, ..connection.clone() };
     match locate(&connection, &Environment::of_this_process())? {
@@ -80,9 +88,13 @@ async fn in_cluster() -> anyhow::Result<ContextConfig> {
     Ok(ContextConfig { config, credentials, proxy_url: None, origin: "the pod's service account".to_owned() })
 }
 
-/// A client without credentials and proxy, with the timeouts and the name that podskew's watches need.
+/// A client without credentials and proxy, with podskew's timeouts and user agent.
 ///
 /// Must be called within a tokio runtime.
+///
+/// # Errors
+///
+/// The TLS configuration is unusable.
 pub fn client(config: Config) -> anyhow::Result<kube::Client> {
     transport::client(config, Credentials::None, None)
 }

@@ -1,6 +1,6 @@
-//! What is wrong with a kubeconfig, with credentials or with a TLS connection, and what to change.
+//! Explains problems of a kubeconfig, of credentials or of a TLS connection, with remedies.
 //!
-//! Nothing here quotes a kubeconfig or what a credential plugin was given or printed: any of it may be a secret.
+//! No message quotes a kubeconfig or the input or output of a credential plugin: any of it may be a secret.
 
 use crate::time::UnixTime;
 use anyhow::anyhow;
@@ -15,17 +15,17 @@ use tokio_rustls::rustls::pki_types::CertificateDer;
 use tokio_rustls::rustls::pki_types::pem::PemObject as _;
 use tokio_rustls::rustls::{AlertDescription, CertificateError, InvalidMessage};
 
-/// What Go's server answers a request without TLS on a port that speaks TLS.
+/// Go's response to a request without TLS on a TLS port.
 const PLAIN_ON_TLS: &[u8] = b"Client sent an HTTP request to an HTTPS server";
 
-/// A kubeconfig that cannot be read.
+/// An unreadable kubeconfig.
 pub(super) fn unread(file: &Path, error: &io::Error) -> anyhow::Error {
     let is_set = std::env::var_os("PODSKEW_KUBECONFIG").is_some_and(|named| named == file.as_os_str());
     let variable = if is_set { ", which PODSKEW_KUBECONFIG names" } else { "" };
     anyhow!("cannot read the kubeconfig {}{variable}: {error}", file.display())
 }
 
-/// A file that is no kubeconfig. The parser's message may quote the lines around the fault, and those may hold a token.
+/// A file that is no kubeconfig. The parser's message may quote lines with a token.
 pub(super) fn no_kubeconfig(file: &Path, error: Option<&KubeconfigError>) -> anyhow::Error {
     let place = match error {
         Some(KubeconfigError::Parse(error)) => error.location().filter(|location| location.line() > 0),
@@ -40,7 +40,7 @@ pub(super) fn no_kubeconfig(file: &Path, error: Option<&KubeconfigError>) -> any
     )
 }
 
-/// What a context asks for and the files do not hold; nothing if all is there.
+/// What the context refers to and the files lack; `None` if nothing is missing.
 pub(super) fn missing(kubeconfig: &Kubeconfig, context: &str, names: &str) -> Option<String> {
     let found = kubeconfig.contexts.iter().find(|named| named.name == context)?.context.as_ref()?;
     let there_are = |names: Vec<&str>| match names.as_slice() {
@@ -58,7 +58,7 @@ pub(super) fn missing(kubeconfig: &Kubeconfig, context: &str, names: &str) -> Op
     None
 }
 
-/// Says that a user's client certificate has expired, where it has: API servers answer only 401 to that.
+/// Names an expired client certificate of a user: API servers answer it only with 401.
 pub(super) fn expired(user: &AuthInfo, now: UnixTime) -> Option<String> {
     let pem = STANDARD.decode(user.client_certificate_data.as_ref()?).ok()?;
     let certificate = CertificateDer::from_pem_slice(&pem).ok()?;
@@ -71,8 +71,8 @@ fn day(moment: UnixTime) -> String {
     moment.strftime("%Y-%m-%d %H:%M UTC").to_string()
 }
 
-/// The end of a certificate's validity (RFC 5280, 4.1): certificate, its first element, and of that the fifth, or the fourth
-/// where the version is left out.
+/// End of a certificate's validity (RFC 5280, 4.1): certificate, its first element, and of that the fifth, or the
+/// fourth without a version.
 fn not_after(certificate: &[u8]) -> Option<UnixTime> {
     const SEQUENCE: u8 = 0x30;
     const VERSION: u8 = 0xa0;
@@ -81,14 +81,14 @@ fn not_after(certificate: &[u8]) -> Option<UnixTime> {
     if rest.first() == Some(&VERSION) {
         rest = element(rest)?.2;
     }
-    // The serial number, the algorithm, the issuer.
+    // Serial number, algorithm, issuer.
     for _ in 0..3 {
         rest = element(rest)?.2;
     }
     let (tag, time, _) = element(element(of(SEQUENCE, element(rest)?)?)?.2)?;
     let text = std::str::from_utf8(time).ok().filter(|text| text.is_ascii())?;
     let (year, rest) = match tag {
-        // UTCTime has two digits for the years from 1950 to 2049, GeneralizedTime four.
+        // UTCTime has two digits for the years 1950 to 2049, GeneralizedTime four.
         0x17 => {
             let (year, rest) = text.split_at_checked(2)?;
             (if year < "50" { format!("20{year}") } else { format!("19{year}") }, rest)
@@ -100,7 +100,7 @@ fn not_after(certificate: &[u8]) -> Option<UnixTime> {
     UnixTime::parse(&format!("{year}-{}-{}T{}:{}:{}Z", two(0)?, two(2)?, two(4)?, two(6)?, two(8)?))
 }
 
-/// The DER element at the beginning: its tag, its content, and what is behind it.
+/// Splits off the first DER element: tag, content, and the rest.
 fn element(der: &[u8]) -> Option<(u8, &[u8], &[u8])> {
     let (&tag, rest) = der.split_first()?;
     let (&first, mut rest) = rest.split_first()?;
@@ -115,14 +115,14 @@ fn element(der: &[u8]) -> Option<(u8, &[u8], &[u8])> {
     Some((tag, content, behind))
 }
 
-/// What to change where a connection fails for good: something about TLS.
+/// The remedy for a connection that fails for good because of TLS.
 pub(super) fn tls(error: &kube::Error) -> Option<String> {
     let mut link: Option<&(dyn Error + 'static)> = Some(error);
     while let Some(cause) = link {
         if let Some(error) = held(cause).downcast_ref::<rustls::Error>() {
             return of_tls(error);
         }
-        // What hyper says to the alert that a server sends which expects TLS.
+        // hyper's error for a TLS alert from a server that expects TLS.
         if cause.to_string().contains("invalid HTTP version parsed") {
             return Some(
                 "the server does not answer in HTTP; if it speaks TLS, its address in the kubeconfig has to begin with \
@@ -135,7 +135,8 @@ pub(super) fn tls(error: &kube::Error) -> Option<String> {
     None
 }
 
-/// What an I/O error holds, which may be another one. It is not in the chain of causes, only what lies below it.
+/// The error inside an I/O error, which may be another I/O error. It is not part of the chain of causes; only its own
+/// causes are.
 fn held<'e>(cause: &'e (dyn Error + 'static)) -> &'e (dyn Error + 'static) {
     match cause.downcast_ref::<io::Error>().and_then(io::Error::get_ref) {
         Some(inner) => held(inner),
@@ -143,7 +144,7 @@ fn held<'e>(cause: &'e (dyn Error + 'static)) -> &'e (dyn Error + 'static) {
     }
 }
 
-/// The same, for a server that says it in HTTP.
+/// The same, for a server that reports it over HTTP.
 pub(super) fn plain_on_tls(body: &[u8]) -> Option<&'static str> {
     memchr::memmem::find(body, PLAIN_ON_TLS).map(
         |_| "the API server speaks HTTPS and was asked in HTTP; let its address in the kubeconfig begin with https://",
@@ -194,7 +195,7 @@ fn of_certificate(error: &CertificateError) -> String {
         UnixTime::from_seconds(i64::try_from(time.as_secs()).unwrap_or(i64::MAX)).map(day).unwrap_or_default()
     };
     match error {
-        // Authorities of different clusters have one name, "kubernetes" for instance: then only the signature differs.
+        // Authorities of different clusters may have one name, such as "kubernetes"; then only the signature differs.
         CertificateError::UnknownIssuer | CertificateError::BadSignature => {
             "the API server's certificate is self-signed, or signed by an authority that is not trusted here; put the \
              certificate of the cluster's authority into certificate-authority-data of the kubeconfig's cluster"
@@ -219,7 +220,7 @@ fn of_certificate(error: &CertificateError) -> String {
             expected.to_str(),
             if presented.is_empty() { "no name at all".to_owned() } else { presented.join(", ") }
         ),
-        // What it says is of the library that checked it, and holds no secret.
+        // The message comes from the verifying library and holds no secret.
         error if format!("{error:?}").contains("CaUsedAsEndEntity") => {
             "the API server presents the certificate of an authority, self-signed perhaps, and not one of its own; give it \
              a certificate that an authority signed, and put that authority into certificate-authority-data"

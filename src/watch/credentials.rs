@@ -1,7 +1,7 @@
-//! The identity that podskew shows the API server: the `Authorization` header of each request.
+//! Credentials: the `Authorization` header of each request.
 //!
-//! kube's own layer panics where a token is no header value, as one with a line break in it, and reads a token's file
-//! without a bound. So the token never reaches it.
+//! kube's own layer panics if a token is no valid header value, such as one with a line break. It also reads a token
+//! file without a size limit. So tokens do not go through it.
 
 use super::bounded_file::read_file;
 use super::credential_error::CredentialError;
@@ -24,28 +24,28 @@ use tokio::time::Instant;
 use tower::BoxError;
 use tower::filter::AsyncPredicate;
 
-/// A token takes a few KiB.
+/// Maximum size; a token takes a few KiB.
 const LONGEST_TOKEN: u64 = 1 << 20;
 
-/// A token's file is read again after this time. The kubelet writes a new token long before the old one expires.
+/// Age after which a token file is read again. The kubelet writes a new token long before the old one expires.
 const FILE_AGE: Duration = Duration::from_secs(50);
 
-/// A plugin is asked again this long before its token expires.
+/// A plugin runs again this long before its token expires.
 const EXPIRY_MARGIN: SignedDuration = SignedDuration::from_secs(60);
 
-/// How many headers may say whom to impersonate; a map of headers holds 32 768 at most, and panics beyond.
+/// Maximum number of impersonation headers; a header map holds at most 32 768 and panics beyond.
 const MOST_IMPERSONATION_HEADERS: usize = 1000;
 
-/// Where the header comes from.
+/// Source of the header.
 #[derive(Clone)]
 pub(super) enum Credentials {
-    /// No header: a client certificate, or nobody.
+    /// No header: a client certificate, or anonymous.
     None,
     Fixed(HeaderValue),
     Renewed(Arc<Mutex<RenewedHeader>>),
 }
 
-/// A header that does not hold for ever.
+/// A header that expires.
 pub(super) struct RenewedHeader {
     source: TokenSource,
     header: HeaderValue,
@@ -64,8 +64,8 @@ enum Renewal {
 }
 
 impl Credentials {
-    /// Takes out of `user` what becomes the header, asking a plugin if there is one. What stays is for the connection: client
-    /// certificates, those of the plugin among them, and whom to impersonate.
+    /// Takes the credentials that become a header out of `user`, and runs its plugin if it has one. Client certificates
+    /// (also the plugin's) and impersonation stay in `user` for the connection.
     pub(super) async fn take(user: &mut AuthInfo) -> anyhow::Result<Self> {
         check_impersonation(user)?;
         let (name, password) = (user.username.take(), user.password.take());
@@ -121,7 +121,7 @@ impl Credentials {
     }
 }
 
-/// kube asks this before each request.
+/// kube calls this before each request.
 impl AsyncPredicate<Request<Body>> for Credentials {
     type Future = BoxFuture<'static, Result<Request<Body>, BoxError>>;
     type Request = Request<Body>;
@@ -152,7 +152,7 @@ impl RenewedHeader {
     async fn renew(&mut self) -> Result<(), CredentialError> {
         match &self.source {
             TokenSource::File(file) => {
-                // As client-go: some write a token once and take it away.
+                // Like client-go: keep the last token if the file is gone.
                 if let Ok(header) = read_token(file).await {
                     self.header = header;
                 }
@@ -188,8 +188,8 @@ fn plugin_header(token: &str) -> Result<HeaderValue, CredentialError> {
     header("Bearer", token, "the token that the kubeconfig's credential plugin printed")
 }
 
-/// A value of `Authorization`. White space around a token is never part of it: editors and `echo` end a file with a line
-/// break, and so do YAML's blocks.
+/// A value of `Authorization`. White space around a token is not part of it: editors, `echo` and YAML blocks end with a
+/// newline.
 fn header(scheme: &str, secret: &str, named: &str) -> Result<HeaderValue, CredentialError> {
     let mut header = HeaderValue::try_from(format!("{scheme} {}", secret.trim())).map_err(|_| {
         CredentialError::new(format!(
@@ -200,7 +200,7 @@ fn header(scheme: &str, secret: &str, named: &str) -> Result<HeaderValue, Creden
     Ok(header)
 }
 
-/// What is left of the providers that kubectl had built in before 1.26.
+/// Errors for the auth providers that kubectl had built in before 1.26.
 fn from_provider(name: &str, id_token: Option<&str>) -> anyhow::Result<Credentials> {
     let plugin = match (name, id_token) {
         ("oidc", Some(token)) => {
@@ -216,7 +216,7 @@ fn from_provider(name: &str, id_token: Option<&str>) -> anyhow::Result<Credentia
     bail!("the user's auth-provider {name} in the kubeconfig is no longer supported, by kubectl neither; use {plugin}")
 }
 
-/// What kube makes headers of.
+/// Validates what kube turns into headers.
 fn check_impersonation(user: &AuthInfo) -> anyhow::Result<()> {
     let check = |field: &str, value: &str| {
         HeaderValue::from_str(value).map(|_| ()).with_context(|| {

@@ -1,9 +1,9 @@
-//! The objects of a list, decoded beside the reading of it.
+//! Decodes the objects of a list in parallel with reading it.
 //!
-//! A connection is read by one task, so a list that came through it was decoded by one core while the others waited. The
-//! objects that are there when a list begins come in no order that counts: as long as nothing but such objects is read,
-//! they are handed to other tasks, some hundred kilobytes at a time, and go from there into the inventory. Whoever reads
-//! has to [`drain`](Lanes::drain) before anything that is no such object, and before the list ends in any way.
+//! One task reads a connection, so a single core decoded the list while the others waited. The initial objects of a
+//! list come in no particular order. While only such objects arrive, they go to other tasks in batches of some hundred
+//! kilobytes, and from there to the inventory. The reader must [`drain`](DecodePool::drain) before anything else, and
+//! before the list ends in any way.
 
 use super::sink::{Sink, SourceChange};
 use crate::inventory::Source;
@@ -14,52 +14,52 @@ use std::sync::{Arc, Mutex};
 use tokio::runtime::Handle;
 use tokio::task::{JoinError, JoinSet};
 
-/// Long enough that a task costs nothing beside it, short enough that a scrape waits for no more than some hundred
-/// microseconds until a core is free.
+/// Bytes per batch: enough that the task's overhead is negligible, and few enough that a scrape waits at most some
+/// hundred microseconds for a core.
 const BATCH: usize = 128 << 10;
 
-/// More are of no use: one task reads the connection, and no more than so many keep up with it.
+/// Maximum number of decoding tasks: one task reads the connection, and more than these would idle.
 const MOST_LANES: usize = 4;
 
-/// A long object leaves more memory than the next ones need.
+/// Maximum size of a buffer to reuse: a long object leaves a larger one than the next pieces need.
 const MOST_SPARED: usize = 1 << 20;
 
-/// So many objects go into the inventory at once, if nobody else is at it.
+/// Number of objects to add at once, if the inventory is free.
 const AT_ONCE: usize = 16;
 
-/// So many wait until nobody is.
+/// Number of objects that may wait until it is.
 const AT_MOST: usize = 64;
 
-/// What is being decoded of one list.
+/// Decodes one list.
 pub(super) struct DecodePool<S> {
     source: Source,
     sink: Arc<S>,
-    /// So many tasks decode at once.
+    /// Number of concurrent tasks.
     cores: usize,
-    /// Events that wait until they are enough.
+    /// Events that do not fill a batch yet.
     batch: Vec<Bytes>,
     batch_bytes: usize,
-    /// Pieces of pages that are decoded: the next ones are read into them, because fresh memory costs as much as decoding.
+    /// Buffers to reuse for the next pieces, because fresh memory costs as much as decoding.
     spare_pages: Arc<Mutex<Vec<BytesMut>>>,
     running: JoinSet<DecodeCounts>,
     decoded: DecodeCounts,
 }
 
-/// What became of some objects.
+/// Counts of decoded objects.
 #[derive(Default)]
 pub(super) struct DecodeCounts {
-    /// Those that went into the inventory.
+    /// Objects added to the inventory.
     pub(super) objects: u64,
-    /// Those that could not be read.
+    /// Unreadable objects.
     pub(super) unreadable: u64,
-    /// Fields that held a value of a wrong type.
+    /// Fields with a value of a wrong type.
     pub(super) wrong_types: u64,
-    /// Why the first of them could not.
+    /// Error of the first unreadable object.
     pub(super) error: Option<DecodeError>,
 }
 
-/// Whether an event of a watch is an object that was added, in the words of every API server there is. A server with other
-/// words is understood as well, only by one task.
+/// Whether a watch event is ADDED, in the spelling of every known API server. Another spelling works, too, but is
+/// decoded by one task.
 pub(super) fn is_added(event: &[u8]) -> bool {
     event.starts_with(b"{\"type\":\"ADDED\",") || event.starts_with(b"\x0A\x05ADDED\x12")
 }
@@ -69,7 +69,7 @@ impl<S: Sink> DecodePool<S> {
         Self {
             source,
             sink,
-            // The system was asked how many cores there are when the runtime began; asking takes a dozen system calls.
+            // The runtime has asked the system for the number of cores; asking again takes a dozen system calls.
             cores: Handle::current().metrics().num_workers().min(MOST_LANES),
             batch: Vec::new(),
             batch_bytes: 0,
@@ -79,7 +79,7 @@ impl<S: Sink> DecodePool<S> {
         }
     }
 
-    /// Takes an event that [`is_added`]. Waits while all lanes are taken.
+    /// Adds an event for which [`is_added`] is true. Waits while all tasks are busy.
     pub(super) async fn event(&mut self, event: Bytes) {
         self.batch_bytes += event.len();
         self.batch.push(event);
@@ -88,7 +88,7 @@ impl<S: Sink> DecodePool<S> {
         }
     }
 
-    /// Nothing more is there for now: what is there goes on.
+    /// Decodes the incomplete batch: no further event is available.
     pub(super) async fn flush(&mut self) {
         if self.batch.is_empty() {
             return;
@@ -98,7 +98,7 @@ impl<S: Sink> DecodePool<S> {
         self.start(self.cores, move || events(source, sink.as_ref(), &batch)).await;
     }
 
-    /// Takes a page, or a piece of one. It is decoded while the next one is read, and no more than two are at once.
+    /// Adds a page, or a piece of one. It is decoded while the next one is read; at most two are decoded at once.
     pub(super) async fn page(&mut self, page: BytesMut) {
         let (source, sink, spare_pages) = (self.source, self.sink.clone(), self.spare_pages.clone());
         self.start(self.cores.min(2), move || {
@@ -111,12 +111,12 @@ impl<S: Sink> DecodePool<S> {
         .await;
     }
 
-    /// Where to read the next piece.
+    /// A buffer for the next piece.
     pub(super) fn spare_page(&self) -> BytesMut {
         lock(&self.spare_pages).pop().unwrap_or_default()
     }
 
-    /// What is decoded by now.
+    /// Returns the counts so far.
     pub(super) fn decoded(&mut self) -> DecodeCounts {
         while let Some(decoded) = self.running.try_join_next() {
             self.decoded.add(joined(self.source.resource, decoded));
@@ -157,7 +157,7 @@ impl DecodeCounts {
     }
 }
 
-/// A panic goes on where it would have been without lanes: what it left undone must not pass for a complete list.
+/// Propagates a panic of a task: an unfinished batch must not look like a complete list.
 fn joined(resource: Resource, decoded: Result<DecodeCounts, JoinError>) -> DecodeCounts {
     decoded.unwrap_or_else(|error| {
         if let Ok(panic) = error.try_into_panic() {
@@ -168,7 +168,7 @@ fn joined(resource: Resource, decoded: Result<DecodeCounts, JoinError>) -> Decod
     })
 }
 
-/// Objects on their way into the inventory.
+/// Decoded objects that are not in the inventory yet.
 struct DecodedBatch<'s, 'a, S> {
     source: Source,
     sink: &'s S,
@@ -181,8 +181,7 @@ impl<'s, 'a, S: Sink> DecodedBatch<'s, 'a, S> {
         Self { source, sink, objects: Vec::with_capacity(most.min(AT_MOST)), decoded: DecodeCounts::default() }
     }
 
-    /// Hands on what is there whenever it has become some more and no other lane is at the inventory: who waits for it
-    /// sleeps, and is woken late.
+    /// Adds the objects whenever there are some and the inventory is free: a waiting thread sleeps and wakes late.
     fn push(&mut self, object: Object<'a>) {
         self.decoded.objects += 1;
         self.objects.push(object);
@@ -242,7 +241,7 @@ mod tests {
 
     const PODS: Source = Source { resource: Resource::Pods, namespace: 0 };
 
-    /// How often each name came. Busy two of three times that it may be.
+    /// How often each name came. It reports busy two of three times that it may.
     #[derive(Default)]
     struct Names(Mutex<BTreeMap<String, u32>>, AtomicUsize);
 
@@ -266,7 +265,7 @@ mod tests {
     }
 
     fn object(number: usize) -> String {
-        // So long that a batch takes some dozens.
+        // Some dozens of such objects fill a batch.
         format!("{{\"metadata\":{{\"name\":\"pod-{number}\",\"note\":\"{}\"}}}}", "x".repeat(BATCH / 40))
     }
 

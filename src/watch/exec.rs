@@ -1,4 +1,4 @@
-//! Credential plugins: programs that a kubeconfig names, which print a token or a certificate.
+//! Credential plugins: programs in a kubeconfig that print a token or a certificate.
 
 use super::credential_error::CredentialError;
 use jiff::Timestamp;
@@ -8,10 +8,10 @@ use std::process::Stdio;
 use tokio::io::AsyncReadExt as _;
 use tokio::process::Command;
 
-/// A credential takes a few KiB; whatever prints more prints something else.
+/// Maximum output; a credential takes a few KiB.
 const LONGEST_OUTPUT: u64 = 1 << 20;
 
-/// What a plugin printed. None of it may be shown.
+/// The credentials that a plugin printed. They must not be shown.
 pub(super) struct PluginOutput {
     pub(super) token: Option<String>,
     /// PEM.
@@ -35,9 +35,9 @@ struct ExecCredentialStatus {
     expiration_timestamp: Option<String>,
 }
 
-/// Runs the plugin as the protocol of `client.authentication.k8s.io` has it. It ends if this future is dropped.
+/// Runs the plugin by the protocol of `client.authentication.k8s.io`. Dropping the future ends the plugin.
 ///
-/// kube's own way of running one keeps whatever is printed, and panics where that is no header.
+/// kube's own implementation reads without a limit, and panics if the output is no valid header.
 pub(super) async fn run(plugin: &ExecConfig) -> Result<PluginOutput, CredentialError> {
     let name = plugin.command.as_deref().unwrap_or_default();
     let fail = |what: String| CredentialError::new(format!("the credential plugin {name} of the kubeconfig {what}"));
@@ -78,7 +78,7 @@ pub(super) async fn run(plugin: &ExecConfig) -> Result<PluginOutput, CredentialE
     read(&output).map_err(|what| fail(what.to_owned()))
 }
 
-/// JSON, or YAML as client-go takes it too. The parser's message would quote what was printed.
+/// Parses JSON, or YAML like client-go. The parser's message would quote the output.
 fn read(output: &[u8]) -> Result<PluginOutput, &'static str> {
     let credential: ExecCredential =
         serde_saphyr::from_slice(output).map_err(|_| "printed something that is no ExecCredential")?;
@@ -99,7 +99,7 @@ fn read(output: &[u8]) -> Result<PluginOutput, &'static str> {
     }
 }
 
-/// How to come by a plugin that is missing.
+/// How to install a missing plugin.
 fn install(plugin: &ExecConfig, error: &std::io::Error) -> String {
     match plugin.install_hint.as_deref().map(str::trim).filter(|hint| !hint.is_empty()) {
         Some(hint) => format!("; the kubeconfig says how to install it: {hint}"),

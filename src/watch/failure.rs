@@ -1,4 +1,5 @@
-//! What went wrong, in one word for the counter, in a sentence for the log, and what it means for the next attempt.
+//! Why an attempt failed: the reason for the counter, the message for the log, and the consequence for the next
+//! attempt.
 
 use super::connect_error;
 use super::credential_error::CredentialError;
@@ -10,27 +11,27 @@ use http::{HeaderMap, StatusCode};
 use std::error::Error;
 use std::time::Duration;
 
-/// No server gets to silence a watch for longer.
+/// Upper bound for a server's `Retry-After`.
 const LONGEST_RETRY_AFTER: Duration = Duration::from_secs(300);
 
-/// A sentence is shorter. What is longer would fill the log.
+/// Maximum length of a message in the log.
 const LONGEST_MESSAGE: usize = 1 << 10;
 
-/// Stands where a message was cut.
+/// Marks a truncated message.
 const ELLIPSIS: &str = "…";
 
 /// Why a list or a watch failed.
 #[derive(Clone, Debug)]
 pub(super) struct WatchFailure {
-    /// The word.
+    /// The reason.
     pub(super) reason: FailureReason,
-    /// The sentence: podskew's own, or the `message` of the API server's Status. Never part of an object.
+    /// The message: podskew's own, or the one of the API server's Status. Never part of an object.
     pub(super) message: String,
-    /// When the server asks to come back.
+    /// `Retry-After` of the server.
     pub(super) retry_after: Option<Duration>,
-    /// Whether a watch cannot go on from the version it had.
+    /// Whether the next attempt must list: the watch cannot resume.
     pub(super) relist: bool,
-    /// Whether it will fail again until somebody changes what the message says.
+    /// Whether it will fail again until somebody follows the message.
     pub(super) lasting: bool,
 }
 
@@ -47,19 +48,19 @@ impl WatchFailure {
             reason,
             message,
             retry_after: None,
-            // A line that could not be read may have held anything; an expired version stays expired.
+            // An unreadable line may have held any change; an expired version stays expired.
             relist: matches!(reason, FailureReason::Expired | FailureReason::TimelineLost | FailureReason::Decode),
             lasting: false,
         }
     }
 
-    /// The API server refused with this status.
+    /// The API server responded with this error status.
     pub(super) fn refused(status: StatusCode, headers: &HeaderMap, body: &[u8]) -> Self {
         if let Some(advice) = connect_error::plain_on_tls(body) {
             return Self { lasting: true, ..Self::connection(advice) };
         }
         let said = decode_status(body).unwrap_or_default();
-        // Kubernetes writes whole seconds; the form with a date, which HTTP allows, is left to the backoff.
+        // Kubernetes sends seconds. For the date format, which HTTP also allows, the backoff applies.
         let header = headers.get(RETRY_AFTER).and_then(|value| value.to_str().ok()?.trim().parse().ok());
         let seconds = header.or(said.retry_after_seconds.map(u64::from));
         let message = if said.message.is_empty() { format!("the API server answered {status}") } else { said.message };
@@ -90,13 +91,13 @@ impl WatchFailure {
         };
         let mut failure = Self::new(reason, message);
         failure.retry_after = retry_after_seconds.map(|seconds| Duration::from_secs(seconds).min(LONGEST_RETRY_AFTER));
-        // What was rejected once will be again. 504 is also "Too large resource version" (apiserver storage/errors.go,
-        // NewTooLargeResourceVersionError): a replica that lags behind says so, and nothing is lost by it.
+        // A rejected request will be rejected again. 504 also means "Too large resource version" (apiserver
+        // storage/errors.go, NewTooLargeResourceVersionError): a lagging replica says so, and nothing is lost.
         failure.relist |= reason == FailureReason::Rejected;
         failure
     }
 
-    /// Nothing came in time.
+    /// No response in time.
     pub(super) fn timeout(message: impl Into<String>) -> Self {
         Self::new(FailureReason::Timeout, message)
     }
@@ -106,22 +107,22 @@ impl WatchFailure {
         Self::new(FailureReason::Connection, message)
     }
 
-    /// The API server is in an older state than it was.
+    /// The API server went back to an older state.
     pub(super) fn timeline_lost(message: impl Into<String>) -> Self {
         Self::new(FailureReason::TimelineLost, message)
     }
 
-    /// Whether the API server may be away.
+    /// Whether the API server may be down.
     pub(super) fn is_silence(&self) -> bool {
         matches!(self.reason, FailureReason::Timeout | FailureReason::Connection | FailureReason::ServerError)
     }
 
-    /// The answer makes no sense.
+    /// An unreadable response.
     pub(super) fn unreadable(message: impl Into<String>) -> Self {
         Self::new(FailureReason::Decode, message)
     }
 
-    /// The request did not get through, or the answer broke off.
+    /// The request failed, or the response ended early.
     pub(super) fn transport(error: &kube::Error) -> Self {
         if let Some(advice) = connect_error::tls(error) {
             return Self { lasting: true, ..Self::connection(advice) };
@@ -132,8 +133,8 @@ impl WatchFailure {
             if let Some(error) = cause.downcast_ref::<CredentialError>() {
                 return Self::new(FailureReason::Unauthorized, error.to_string());
             }
-            // kube's messages repeat those of their sources.
-            // hyper-util's words for what a proxy answered.
+            // kube's messages repeat those of their sources. The replaced words are hyper-util's, for a proxy's
+            // response.
             let text = cause.to_string().replace("tunnel error: ", "no way through the proxy: ");
             if !message.contains(&text) {
                 if !message.is_empty() {

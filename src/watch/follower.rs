@@ -1,4 +1,4 @@
-//! One watch, for ever: list, follow, and come back from every kind of failure.
+//! One watch that runs forever: lists, follows, and recovers from every kind of failure.
 //!
 //! ```text
 //!                    streaming list ─────────────┐
@@ -11,11 +11,12 @@
 //!       └──version lost────────────────────────────┘
 //! ```
 //!
-//! A watch goes on from the last version it saw as long as nothing was lost: when its time is up, after a broken
-//! connection, after a refusal. Unless its time was up, it first proves that the API server is still in the timeline of
-//! that version (`timeline`). It lists again when something may have been lost: the version expired (410), a line could
-//! not be read, the server went back to an older state, nothing was answered for so long that it may have done so unseen,
-//! a watch was silent from its beginning to the idle timeout, or several ended at once without an event or a bookmark.
+//! A watch resumes from the last version it saw if nothing was lost: after its requested duration, a broken connection
+//! or a refusal. Except after its requested duration, it first proves that the API server is still on the timeline of
+//! that version (`timeline`). It lists again if something may have been lost: the version expired (410), a line was
+//! unreadable, the server went back to an older state, the server was silent for so long that it may have gone back
+//! unnoticed, a watch was silent from its start to the idle timeout, or several watches ended at once without an event
+//! or bookmark.
 
 use super::authorization::{AuthorizationTracker, Refused};
 use super::backoff::{Backoff, between};
@@ -32,59 +33,59 @@ use crate::telemetry::{EventType, FailureReason};
 use std::time::Duration;
 use tokio::time::{Instant, sleep, sleep_until};
 
-/// A server that ends a watch with an error this often in a row is asked for a list: client-go asks after the first, but
-/// an etcd that elects a leader fails every watch for seconds, and that loses nothing.
+/// Consecutive watches that the server ends with an error before a relist. client-go relists after the first, but an
+/// etcd that elects a leader fails every watch for seconds, and nothing is lost.
 const FRUITLESS_WATCHES: u32 = 3;
 
-/// Barren watches in a row after which a resource is listed: whatever changes meanwhile goes unseen.
+/// Consecutive barren watches before a relist: changes in between go unseen.
 const BARREN_WATCHES: u32 = 3;
 
-/// What the log says of them.
+/// The log message about them.
 const BARREN: &str = "several watches in a row ended at once and brought nothing";
 
 /// Follows one source: lists it, watches it, and lists it again.
 pub(super) struct Follower<S> {
     pub(super) lister: Lister<S>,
-    /// When the last list was complete, or its watch last brought something.
+    /// When the last list completed, or its watch last brought something.
     pub(super) heard: Instant,
-    /// When the last complete list was begun.
+    /// When the last complete list began.
     list_began: Instant,
     answered: AuthorizationTracker,
     backoff: Backoff,
-    /// Watches in a row that the server ended with an error.
+    /// Consecutive watches that the server ended with an error.
     fruitless: u32,
-    /// Watches in a row that the server ended at once, and in good order, without an event or a bookmark.
+    /// Consecutive watches that the server closed at once and properly, without an event or bookmark.
     barren: u32,
-    /// The version that the last watch had reached, if nothing has been concluded from it yet.
+    /// The version that the last watch had reached, until it was compared with a list.
     known: Option<u64>,
     /// Whether the last failure was an expired version.
     expired: bool,
 }
 
-/// What is known when an attempt begins.
+/// State before an attempt.
 enum FollowerState {
-    /// Nothing, or nothing to go on from.
+    /// Nothing is known, or nothing to resume from.
     Unlisted,
-    /// Everything up to a version, which the API server may have lost since.
+    /// Known up to a version that the API server may have lost since.
     Unproven { version: String },
-    /// Everything up to a version.
+    /// Known up to a version.
     Listed { version: String },
 }
 
-/// How an attempt ended.
+/// Result of an attempt.
 pub(super) enum End {
-    /// A list is complete, and its watch has not begun.
+    /// The list is complete; its watch has not begun.
     Listed { version: String },
-    /// The server ended the watch in good order; `in_time` if that was when it was asked to, `is_barren` if it brought
-    /// neither an event nor a bookmark.
+    /// The server closed the watch properly. `in_time`: after its requested duration. `is_barren`: without an event or
+    /// bookmark.
     Closed { version: String, lived: Duration, in_time: bool, is_barren: bool },
-    /// A watch may go on.
+    /// The watch may resume.
     Proven { version: String },
-    /// Whether it may could not be found out.
+    /// It is unknown whether the watch may resume.
     Unproven { version: String, failure: WatchFailure },
     /// There is no way to find out.
     Unprovable,
-    /// It failed. Without a version there is nothing to go on from.
+    /// The attempt failed. Without a version there is nothing to resume from.
     Failed { version: Option<String>, failure: WatchFailure, lived: Duration },
 }
 
@@ -103,7 +104,7 @@ impl<S: Sink> Follower<S> {
         }
     }
 
-    /// Never ends.
+    /// Runs forever.
     pub(super) async fn run(mut self) {
         let mut state = FollowerState::Unlisted;
         loop {
@@ -118,8 +119,8 @@ impl<S: Sink> Follower<S> {
         }
     }
 
-    /// A list is complete. One of an older version than was known tells of a restored etcd: a watch that was away for long lists in
-    /// any case, and finds out only now.
+    /// Compares the version of a completed list with the known one. An older one reveals a restored etcd: a watch that
+    /// was away for long lists anyway, and finds out only here.
     fn compare_versions(&mut self, listed: &str) {
         if let (Some(known), Ok(listed)) = (self.known.take(), listed.parse::<u64>())
             && listed < known
@@ -143,11 +144,11 @@ impl<S: Sink> Follower<S> {
         }
     }
 
-    /// A list is complete, but for what had to be left out.
+    /// Records a completed list, apart from unreadable objects.
     fn listed(&mut self, began: Instant, version: &str) {
         self.answered.listed();
         self.compare_versions(version);
-        // Whatever was lost until now, this list has not lost.
+        // This list is newer than everything lost so far.
         let began = if self.lister.heartbeat.timeline().is_lost(self.heard) { Instant::now() } else { began };
         self.lister.heartbeat.allowed(true);
         (self.list_began, self.heard) = (began, Instant::now());
@@ -160,7 +161,7 @@ impl<S: Sink> Follower<S> {
         }
     }
 
-    /// Watches what comes after `version`.
+    /// Watches changes after `version`.
     async fn watch(&mut self, version: String) -> End {
         let length = watch_length(&self.lister.timings);
         let uri = self.lister.target.watch(&version, length);
@@ -175,7 +176,7 @@ impl<S: Sink> Follower<S> {
         }
     }
 
-    /// Reads a watch to its end, whichever that is.
+    /// Reads a watch to its end.
     async fn follow(
         &mut self,
         mut answer: ResponseBody,
@@ -184,7 +185,7 @@ impl<S: Sink> Follower<S> {
         length: Duration,
     ) -> End {
         let began = Instant::now();
-        // Two clocks may differ a little.
+        // Two clocks may differ slightly.
         let time_is_up = self.lister.asked + length.mul_f64(0.99);
         let timeline = self.lister.heartbeat.timeline();
         let base = version.parse().ok();
@@ -207,7 +208,7 @@ impl<S: Sink> Follower<S> {
                 permit = None;
             }
             self.lister.budget.hold(events.held(), &mut permit).await;
-            // Bytes of an event that never ends are no sign of life.
+            // Bytes of an endless event are no sign of life.
             let until = last_event.unwrap_or(began) + idle;
             let patience = ReadTimeouts { idle, until, late: "no whole event came in time" };
             let read = tokio::select! {
@@ -234,7 +235,7 @@ impl<S: Sink> Follower<S> {
         End::Failed { version: (!failure.relist && !silent).then_some(version), failure, lived: began.elapsed() }
     }
 
-    /// Takes the events that are there. Says whether there were any.
+    /// Applies the available events; returns whether there were any.
     fn take_events(
         &mut self,
         events: &mut EventReader,
@@ -247,7 +248,7 @@ impl<S: Sink> Follower<S> {
                 Ok(Some(event)) => event,
                 Ok(None) => return Ok(any),
                 Err(error) if error.is_passed_over => {
-                    // A list would pass it over as well. The next one may not.
+                    // A list would skip it, too. The next list may not.
                     self.lister.pass_over(1);
                     self.lister.log.skipping(1);
                     self.synced(false);
@@ -281,14 +282,14 @@ impl<S: Sink> Follower<S> {
                     self.lister.heartbeat.event(EventType::Error);
                     return Err(WatchFailure::event(status));
                 }
-                // Listing again would not make it readable: it was left out of the list as well.
+                // A relist would not make it readable: the list left it out as well.
                 Err(_) if self.lister.is_skipping() => self.lister.heartbeat.failure(FailureReason::Decode),
                 Err(error) => return Err(error.into()),
             }
         }
     }
 
-    /// What follows from how an attempt ended, and after which pause.
+    /// Returns the next state and the pause before it.
     fn after(&mut self, end: End) -> (FollowerState, Duration) {
         match end {
             End::Listed { version } | End::Proven { version } => (FollowerState::Listed { version }, Duration::ZERO),
@@ -306,9 +307,9 @@ impl<S: Sink> Follower<S> {
                         return self.after_failure(None, &WatchFailure::connection(BARREN), lived);
                     }
                 }
-                // A server, or something before it, that ends every watch at once is not asked in a tight loop.
+                // A server or proxy that ends every watch at once must not be asked in a tight loop.
                 let pause = if self.was_healthy(lived) { Duration::ZERO } else { self.backoff.pause() };
-                // What was left out may be readable by now.
+                // Skipped objects may be readable by now.
                 let state = match (self.lister.is_skipping(), in_time) {
                     (true, _) => FollowerState::Unlisted,
                     (false, true) => FollowerState::Listed { version },
@@ -352,7 +353,7 @@ impl<S: Sink> Follower<S> {
                 };
                 self.lister.sink.take(self.lister.source, change);
                 self.lister.heartbeat.answered();
-                // The inventory has let go of what it knew: a watch alone would not bring it back.
+                // The inventory dropped its objects: a watch alone would not bring them back.
                 state = FollowerState::Unlisted;
             }
             return (state, self.after_refusal(refused, failure));
@@ -363,7 +364,7 @@ impl<S: Sink> Follower<S> {
         if failure.reason == FailureReason::TimelineLost {
             self.known = None;
         }
-        // What a version expired for is over: the server is back, and the pauses of its absence are no measure for it.
+        // An expired version means that the server is back, so its earlier pauses do not count.
         let expired = matches!(failure.reason, FailureReason::Expired | FailureReason::TimelineLost);
         let pause = if expired && !std::mem::replace(&mut self.expired, expired) {
             between(Duration::ZERO, self.lister.timings.pause_base)
@@ -377,7 +378,7 @@ impl<S: Sink> Follower<S> {
 
     fn after_refusal(&mut self, refused: Refused, failure: &WatchFailure) -> Duration {
         if refused == Refused::NotServed && self.lister.target.resource.is_optional() {
-            // There are none, and that is all there is to know.
+            // The resource is not served: it has no objects.
             let known = self.answered.is_not_served();
             self.synced(known);
             self.lister.log.not_served();
@@ -385,7 +386,7 @@ impl<S: Sink> Follower<S> {
         }
         self.synced(false);
         self.lister.heartbeat.failure(failure.reason);
-        // A server that has just started refuses everybody until it has read its own roles.
+        // A server that has just started refuses everything until it has read its own roles.
         let again = self.lister.timings.forbidden_again;
         if self.answered.is_unsettled() || self.answered.may_be_starting(self.lister.timings.forbidden, Instant::now())
         {
@@ -401,18 +402,19 @@ impl<S: Sink> Follower<S> {
         pause
     }
 
-    /// Says so in the metrics, and to the inventory, which expects nothing new from a source that is not followed.
+    /// Reports to metrics and inventory whether the source is synced; the inventory awaits no new objects from one that
+    /// is not.
     fn synced(&mut self, synced: bool) {
         self.lister.heartbeat.synced(synced);
         self.lister.sink.take(self.lister.source, SourceChange::Live(synced));
     }
 
-    /// Whether what is known is complete, and a watch is expected to keep it so.
+    /// Whether the known objects are complete, and a watch keeps them up to date.
     fn is_complete(&self) -> bool {
         !self.lister.is_skipping() && self.barren < BARREN_WATCHES
     }
 
-    /// A watch brought something, or has lived long enough to bring something later.
+    /// Records that a watch brought something, or lived long enough.
     fn fruitful(&mut self) {
         if std::mem::take(&mut self.barren) >= BARREN_WATCHES {
             self.synced(self.is_complete());
@@ -428,9 +430,9 @@ impl<S: Sink> Follower<S> {
     }
 }
 
-/// Remembers the version of an event. One below that the watch began with means that the server was set back to an older
-/// state: what it knew since then never happened. (Versions of built-in and custom resources are numbers that can be
-/// compared, KEP-5504; where they are none, nothing is concluded.)
+/// Sets the version to that of an event. A version below the watch's first one means that the server was set back to an
+/// older state, and everything it reported since then never happened. (Versions of built-in and custom resources are
+/// comparable numbers, KEP-5504; otherwise nothing is concluded.)
 fn advance(version: &mut String, to: &str, base: Option<u64>) -> Result<(), WatchFailure> {
     if let (Some(base), Ok(to)) = (base, to.parse::<u64>())
         && to < base

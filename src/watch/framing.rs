@@ -1,18 +1,18 @@
-//! From the frames of an answer to the events of a watch.
+//! Splits the frames of a response into watch events.
 //!
-//! In JSON each is a line; in protobuf its length stands before it, in four bytes. An event that lies within one frame, as
-//! most do, is handed out where it lies; only one that crosses from a frame into the next is put together.
+//! A JSON event is a line; a protobuf event is preceded by its length in four bytes. An event within one frame, the
+//! usual case, is returned without copying. Only an event across frames is assembled.
 
 use crate::objects::{LONGEST_OBJECT, make_room};
 use bytes::{Buf as _, Bytes, BytesMut};
 
-/// What is longer holds no object.
+/// Maximum length of an event: a longer one holds no object.
 const LONGEST_EVENT: usize = LONGEST_OBJECT;
 
-/// A length of more than this is none: text that is read as a length makes half a gigabyte at least.
+/// Maximum plausible length: text read as a length gives half a gigabyte at least.
 const MOST_PASSED_OVER: usize = 256 << 20;
 
-/// An event went on for longer than any object can.
+/// An event exceeded the maximum length of an object.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, thiserror::Error)]
 #[error("an event of more than {} MiB", LONGEST_EVENT >> 20)]
 pub(super) struct EventTooLong {
@@ -23,7 +23,7 @@ pub(super) struct EventTooLong {
 const PASSED_OVER: EventTooLong = EventTooLong { is_passed_over: true };
 const NONSENSE: EventTooLong = EventTooLong { is_passed_over: false };
 
-/// How an answer is written.
+/// Encoding of a response.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 pub(super) enum WireFormat {
     #[default]
@@ -31,15 +31,15 @@ pub(super) enum WireFormat {
     Protobuf,
 }
 
-/// The events of one answer.
+/// Reads the events of one response.
 #[derive(Default, Debug)]
 pub(super) struct EventReader {
     encoding: WireFormat,
-    /// What is left of the last frame.
+    /// Rest of the last frame.
     frame: Bytes,
-    /// The beginning of an event that ends in a frame to come.
+    /// Beginning of an event that continues in the next frame.
     carried: BytesMut,
-    /// How much is passed over of an event that is too long: so many bytes, or the rest of the line.
+    /// What to skip of an event that is too long: so many bytes, or the rest of the line.
     passing: usize,
 }
 
@@ -48,13 +48,13 @@ impl EventReader {
         Self { encoding, ..Self::default() }
     }
 
-    /// Adds a frame. All events of the frame before must have been taken.
+    /// Adds a frame. All events of the previous frame must have been taken.
     pub(super) fn push(&mut self, frame: Bytes) {
         debug_assert!(self.frame.is_empty(), "a frame was pushed before the last one was read");
         self.frame = frame;
     }
 
-    /// The next whole event, or nothing until another frame is there.
+    /// The next complete event; `None` until another frame is added.
     pub(super) fn next(&mut self) -> Result<Option<Bytes>, EventTooLong> {
         match self.encoding {
             WireFormat::Json => self.line(),
@@ -62,12 +62,12 @@ impl EventReader {
         }
     }
 
-    /// Whether the answer, should it end here, ends in the middle of an event.
+    /// Whether the response would end within an event here.
     pub(super) fn is_cut(&self) -> bool {
         !self.carried.is_empty() || self.passing > 0
     }
 
-    /// How many bytes of an event are held that is not whole.
+    /// Bytes held of an incomplete event.
     pub(super) fn held(&self) -> usize {
         self.carried.len()
     }
@@ -103,7 +103,7 @@ impl EventReader {
         Ok(Some(self.carried.split().freeze()))
     }
 
-    /// A message without the length before it.
+    /// A message without its length.
     fn message(&mut self) -> Result<Option<Bytes>, EventTooLong> {
         let passed = self.passing.min(self.frame.len());
         self.frame.advance(passed);
@@ -118,7 +118,7 @@ impl EventReader {
                     self.frame.advance(LENGTH);
                     return Ok(Some(self.frame.split_to(length)));
                 }
-                // The rest of it is on its way.
+                // The rest is still on its way.
                 Some(length) => self.carried.reserve(LENGTH + length),
                 None => {}
             }
@@ -141,17 +141,17 @@ impl EventReader {
         }
     }
 
-    /// Passes over a message of this length, of which at most the length was taken.
+    /// Skips a message of this length, of which at most the length was read.
     fn pass_over(&mut self, length: usize) -> Result<Option<Bytes>, EventTooLong> {
         self.passing = LENGTH + length - std::mem::take(&mut self.carried).len();
         Err(PASSED_OVER)
     }
 }
 
-/// How many bytes say how long a message is.
+/// Size of the length field.
 const LENGTH: usize = 4;
 
-/// The length at the beginning of `bytes`, if it is there.
+/// The length at the beginning of `bytes`, if it is complete.
 fn message_length(bytes: &[u8]) -> Result<Option<usize>, EventTooLong> {
     let Some(length) = bytes.first_chunk::<LENGTH>() else { return Ok(None) };
     let length = usize::try_from(u32::from_be_bytes(*length)).map_err(|_| NONSENSE)?;

@@ -1,6 +1,6 @@
-//! Requests to the API server and what comes back, each within its time.
+//! HTTP requests to the API server and their responses, each with a deadline.
 //!
-//! kube's client has no read timeout, rightly: it would end quiet watches. So every wait here has a deadline of its own.
+//! kube's client has no read timeout, because it would end quiet watches. So every wait here has its own deadline.
 
 use super::failure::WatchFailure;
 use super::framing::{EventReader, WireFormat};
@@ -17,44 +17,47 @@ use tokio::time::{Instant, timeout, timeout_at};
 const JSON: &str = "application/json";
 const PROTOBUF: &str = "application/vnd.kubernetes.protobuf";
 
-/// A Status takes a few hundred bytes; a proxy's error page is cut.
+/// Maximum bytes to read of an error body. A Status takes a few hundred bytes; a proxy's error page is truncated.
 const LONGEST_REFUSAL: usize = 64 << 10;
 
-/// An address takes a few hundred bytes, and so does a continue token of the API server. kube puts the server's own path
-/// before it, and panics where both together are more than the 64 KiB that `http` takes.
+/// Maximum length of a URI. A URL takes a few hundred bytes, and so does a continue token. kube prepends the server's
+/// path, and panics if both together exceed the 64 KiB of `http`.
 const LONGEST_URI: usize = 32 << 10;
 
-/// The body of an answer that began well.
+/// The body of a successful response.
 pub(super) struct ResponseBody {
     body: Body,
-    /// How it is written.
     encoding: WireFormat,
 }
 
-/// How long the rest of an answer may take.
+/// Deadlines for the rest of a response.
 #[derive(Clone, Copy)]
 pub(super) struct ReadTimeouts {
-    /// From one byte to the next.
+    /// Maximum time between two bytes.
     pub(super) idle: Duration,
-    /// The end of it all.
+    /// Deadline of the whole response.
     pub(super) until: Instant,
-    /// What went wrong when that has come.
+    /// Error message after that deadline.
     pub(super) late: &'static str,
 }
 
 impl ReadTimeouts {
-    /// For a list that has to be complete at `until`.
+    /// For a list that must complete by `until`.
     pub(super) fn for_list(idle: Duration, until: Instant) -> Self {
         Self { idle, until, late: "the list took too long" }
     }
 }
 
-/// Sends a GET and returns the answer once its head is there, if it is a good one.
+/// Sends a GET, and returns the response once its header has come.
 ///
-/// `Accept-Encoding: identity`: API servers from 1.37 on compress each event of a watch by itself, and lists cost both
-/// sides more time compressed than they save on a cluster's own network.
+/// `Accept-Encoding: identity`: API servers from 1.37 on compress each watch event by itself, and compressed lists cost
+/// both sides more time than they save on a cluster's network.
 ///
-/// Who is asked for protobuf answers in JSON where it has nothing else: with custom resources, and behind some proxies.
+/// A server asked for protobuf may reply in JSON (custom resources, some proxies).
+///
+/// # Errors
+///
+/// The server does not respond in time, or with an error status.
 pub(super) async fn open(
     client: &kube::Client,
     uri: &str,
@@ -66,7 +69,7 @@ pub(super) async fn open(
     let answer = ask(client, uri, encoding, patience, heartbeat).await;
     match &answer {
         Ok(_) => heartbeat.timeline().reached(),
-        // A proxy says 503 in the name of an API server that is away.
+        // A proxy responds with 503 for an API server that is down.
         Err(failure) if failure.is_silence() => heartbeat.timeline().unreached(asked),
         Err(_) => {}
     }
@@ -85,7 +88,7 @@ async fn ask(
     answer.or_refused(patience).await
 }
 
-/// Sends a GET that belongs to no watch, and returns the answer once its head is there, if it is a good one.
+/// Sends a GET that belongs to no watch, and returns the response once its header has come.
 pub(super) async fn get(
     client: &kube::Client,
     uri: &str,
@@ -95,21 +98,21 @@ pub(super) async fn get(
     send(client, uri, encoding, patience).await?.or_refused(patience).await
 }
 
-/// The head of an answer, and what follows it.
+/// Header and body of a response.
 struct Response {
     head: http::response::Parts,
     body: Body,
 }
 
 impl Response {
-    /// The answer, if it is a good one.
+    /// Returns the body of a successful response, and the failure of any other.
     async fn or_refused(self, patience: Duration) -> Result<ResponseBody, WatchFailure> {
         let Self { head, body } = self;
         let mut answer = ResponseBody { body, encoding: encoding_of(&head.headers) };
         if head.status.is_success() {
             return Ok(answer);
         }
-        // The status alone says what is wrong; the body only says it better.
+        // The status code suffices; the body only adds details.
         let text = timeout(patience, answer.beginning(LONGEST_REFUSAL)).await;
         Err(WatchFailure::refused(head.status, &head.headers, &text.unwrap_or(Ok(Vec::new())).unwrap_or_default()))
     }
@@ -142,7 +145,7 @@ async fn send(
 }
 
 impl ResponseBody {
-    /// The next bytes, or nothing at a clean end.
+    /// The next bytes; `None` at a clean end.
     pub(super) async fn chunk(
         &mut self,
         patience: ReadTimeouts,
@@ -162,7 +165,7 @@ impl ResponseBody {
         read
     }
 
-    /// The same of an answer that belongs to no watch.
+    /// The same, for a response that belongs to no watch.
     pub(super) async fn frame(&mut self, patience: ReadTimeouts) -> Result<Option<Bytes>, WatchFailure> {
         let idle_until = Instant::now() + patience.idle;
         let until = patience.until.min(idle_until);
@@ -178,7 +181,7 @@ impl ResponseBody {
                 None => return Ok(None),
                 Some(Err(error)) => return Err(WatchFailure::transport(&error)),
                 Some(Ok(frame)) => {
-                    // Trailers and empty frames are no end.
+                    // Trailers and empty frames do not end the body.
                     if let Ok(bytes) = frame.into_data()
                         && !bytes.is_empty()
                     {
@@ -189,12 +192,12 @@ impl ResponseBody {
         }
     }
 
-    /// How it is written.
     pub(super) fn encoding(&self) -> WireFormat {
         self.encoding
     }
 
-    /// The next frame's events. `false` at a clean end; an end within an event is a broken connection.
+    /// Reads the events of the next frame. Returns `false` at a clean end; an end within an event is a broken
+    /// connection.
     pub(super) async fn events(
         &mut self,
         events: &mut EventReader,
@@ -211,7 +214,7 @@ impl ResponseBody {
         }
     }
 
-    /// All of it, or the first `most` bytes.
+    /// Reads the whole body, or its first `most` bytes.
     pub(super) async fn beginning(&mut self, most: usize) -> Result<Vec<u8>, WatchFailure> {
         let mut beginning = Vec::new();
         while let Some(frame) = self.body.frame().await {
@@ -226,7 +229,7 @@ impl ResponseBody {
     }
 }
 
-/// In protobuf only if it says so; a watch says `;stream=watch` behind it.
+/// Protobuf only if the header names it; a watch appends `;stream=watch`.
 fn encoding_of(headers: &HeaderMap) -> WireFormat {
     let media_type = headers.get(CONTENT_TYPE).and_then(|value| value.to_str().ok()?.split(';').next());
     match media_type {

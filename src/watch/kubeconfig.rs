@@ -1,7 +1,7 @@
-//! Kubeconfigs: which files there are, and what they say of one context.
+//! Kubeconfigs: finds the files, and reads one context.
 //!
-//! Every file is read here, each within a bound, and what they name is resolved: what goes on to the connection needs no
-//! file but a token's.
+//! All files are read here, with a size limit, and references to files are resolved. The connection later reads only
+//! token files.
 
 use super::bounded_file::read_file;
 use super::connect_error;
@@ -19,27 +19,28 @@ use std::path::{Path, PathBuf};
 use tokio_rustls::rustls::pki_types::CertificateDer;
 use tokio_rustls::rustls::pki_types::pem::PemObject as _;
 
-/// How the user says which cluster is meant.
+/// The user's choice of a cluster.
 #[derive(Clone, PartialEq, Eq, Default, Debug)]
 pub struct Connection {
-    /// A kubeconfig file; without it `KUBECONFIG`, `~/.kube/config`, or the pod's own service account.
+    /// A kubeconfig file; by default `KUBECONFIG`, `~/.kube/config`, or the pod's service account.
     pub kubeconfig: Option<PathBuf>,
-    /// A context of the kubeconfig; without it the current one.
+    /// A context of the kubeconfig; by default the current one.
     pub context: Option<String>,
 }
 
-/// A kubeconfig of a thousand clusters takes a few MiB; so do all the authorities that a system trusts.
+/// Maximum size of a file: a kubeconfig of a thousand clusters takes a few MiB, and so do a system's certificate
+/// authorities.
 const LONGEST_FILE: u64 = 16 << 20;
 
-/// A server's address, with the path of whatever stands before it. The paths of requests come behind it.
+/// Maximum length of a server's URL. The paths of requests follow it.
 const LONGEST_SERVER: usize = 4096;
 
-/// What the process finds around itself.
+/// The process' environment.
 pub(super) struct Environment {
     /// `KUBECONFIG`.
     kubeconfig: Option<OsString>,
     home: Option<PathBuf>,
-    /// Whether Kubernetes put the address of its API server into the environment, as it does for every container.
+    /// Whether the environment holds the API server's address, as in every container of Kubernetes.
     in_cluster: bool,
 }
 
@@ -53,10 +54,10 @@ impl Environment {
     }
 }
 
-/// Where to read which cluster is meant.
+/// Source of the configuration.
 #[derive(PartialEq, Eq, Debug)]
 pub(super) enum ConfigSource {
-    /// Kubeconfig files; the first that says something wins.
+    /// Kubeconfig files; the first one with a value counts.
     Files(Vec<PathBuf>),
     InCluster,
 }
@@ -66,7 +67,7 @@ pub(super) fn locate(connection: &Connection, around: &Environment) -> anyhow::R
         return Ok(ConfigSource::Files(vec![file.clone()]));
     }
     let mut tried = Vec::new();
-    // As kubectl does, files of KUBECONFIG that do not exist are passed over.
+    // Like kubectl: skip missing files of KUBECONFIG.
     let named: Vec<PathBuf> =
         around.kubeconfig.iter().flat_map(std::env::split_paths).filter(|path| !path.as_os_str().is_empty()).collect();
     let (found, missing): (Vec<PathBuf>, Vec<PathBuf>) = named.into_iter().partition(|path| path.exists());
@@ -79,7 +80,7 @@ pub(super) fn locate(connection: &Connection, around: &Environment) -> anyhow::R
         format!("KUBECONFIG names {}, which does not exist", list(missing.iter().map(|path| path.display())))
     });
     match around.home.as_ref().map(|home| home.join(".kube").join("config")) {
-        // With KUBECONFIG set, kubectl does not look here.
+        // kubectl ignores this file if KUBECONFIG is set.
         Some(file) if missing.is_empty() && file.exists() => return Ok(ConfigSource::Files(vec![file])),
         Some(file) if missing.is_empty() => tried.push(format!("{} does not exist", file.display())),
         Some(_) => {}
@@ -98,7 +99,7 @@ pub(super) fn locate(connection: &Connection, around: &Environment) -> anyhow::R
     }
 }
 
-/// What a kubeconfig says of one context.
+/// The configuration of one context.
 pub(super) struct ContextConfig {
     pub(super) config: Config,
     pub(super) credentials: Credentials,
@@ -130,7 +131,7 @@ pub(super) async fn from_files(files: &[PathBuf], context: Option<&str>) -> anyh
     Ok(ContextConfig { config, credentials, proxy_url, origin })
 }
 
-/// Files that `KUBECONFIG` names and that do not exist: kubectl passes over them as well.
+/// Files in `KUBECONFIG` that do not exist, which kubectl skips, too.
 fn passed_over(found: &[PathBuf]) -> Vec<PathBuf> {
     let named: Vec<PathBuf> = std::env::var_os("KUBECONFIG")
         .iter()
@@ -141,7 +142,7 @@ fn passed_over(found: &[PathBuf]) -> Vec<PathBuf> {
     named.into_iter().filter(|file| is_meant && !file.exists()).collect()
 }
 
-/// What all files say together; of what several name, the first counts.
+/// Merges all files; the first definition of a name counts.
 pub(super) async fn merged(files: &[PathBuf]) -> anyhow::Result<Kubeconfig> {
     let mut kubeconfig = Kubeconfig::default();
     for file in files {
@@ -160,7 +161,7 @@ async fn read(file: &Path) -> anyhow::Result<Kubeconfig> {
     Ok(kubeconfig)
 }
 
-/// UTF-8, or UTF-16 with a mark of its order, as PowerShell writes files.
+/// Decodes UTF-8, or UTF-16 with a byte order mark, as PowerShell writes it.
 fn text_of(bytes: &[u8]) -> Option<String> {
     let wide = |bytes: &[u8], unit: fn([u8; 2]) -> u16| {
         let pairs = bytes.chunks_exact(2);
@@ -176,7 +177,8 @@ fn text_of(bytes: &[u8]) -> Option<String> {
     }
 }
 
-/// Paths are relative to the file that names them, and so is a plugin that is no mere name. What is empty is not there.
+/// Resolves paths relative to the file that names them, plugins included unless they are a bare name. Empty paths count
+/// as missing.
 fn resolve_paths(kubeconfig: &mut Kubeconfig, folder: &Path) {
     let resolve = |path: &mut Option<String>| {
         *path = path.take().filter(|path| !path.is_empty()).map(|path| match folder.join(&path).to_str() {
@@ -207,7 +209,7 @@ fn parts(kubeconfig: Kubeconfig, context: &str) -> anyhow::Result<(KubeContext, 
     let cluster = clusters.find(|named| named.name == context.cluster).and_then(|named| named.cluster);
     let cluster =
         cluster.with_context(|| format!("there is no cluster \"{}\", which the context names", context.cluster))?;
-    // As client-go: without a user, or with one that is not there, nobody in particular asks.
+    // Like client-go: a missing user means anonymous.
     let mut users = kubeconfig.auth_infos.into_iter();
     let user = users.find(|named| Some(&named.name) == context.user.as_ref()).and_then(|named| named.auth_info);
     Ok((context, cluster, user.unwrap_or_default()))
@@ -249,7 +251,7 @@ async fn configure(
     Ok((config, credentials, cluster.proxy_url))
 }
 
-/// What a field of the kubeconfig holds in base64, or the file that it names.
+/// Returns a field's base64 data, or the content of the file that it names.
 async fn inline(field: &str, file: Option<String>, data: Option<String>) -> anyhow::Result<Option<Vec<u8>>> {
     if let Some(data) = data.filter(|data| !data.trim().is_empty()) {
         let compact: String = data.split_ascii_whitespace().collect();
@@ -271,7 +273,7 @@ fn certificates(pem: &[u8]) -> anyhow::Result<Vec<Vec<u8>>> {
     Ok(found.into_iter().map(|certificate| certificate.to_vec()).collect())
 }
 
-/// The server's address. As client-go: without a scheme it is `https` where something says that TLS is meant.
+/// Parses the server's URL. Like client-go: without a scheme it is `https` if the configuration implies TLS.
 fn server(text: &str, over_tls: bool) -> anyhow::Result<Uri> {
     let text = text.trim();
     // Not quoted: it may hold credentials.

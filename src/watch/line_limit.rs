@@ -1,7 +1,7 @@
-//! How often a kind of line is logged: ten times in a window, and at its end how many more there were.
+//! Rate limit for log lines: ten of a kind per window, and at its end the number of the others.
 //!
-//! Reasons that alternate are news each time, and fifty namespaces fail together: what is said of one resource and reason
-//! is limited over all of them.
+//! Alternating reasons are news each time, and fifty namespaces fail together. So the limit of a resource and reason is
+//! shared by all namespaces.
 
 use crate::objects::Resource;
 use crate::sync::lock;
@@ -10,22 +10,22 @@ use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 use tokio::time::{Instant, sleep_until};
 
-/// Lines of one kind in a window.
+/// Maximum lines of one kind per window.
 const MOST_LINES: u32 = 10;
 
-/// The lines of all watches.
+/// The log lines of all watches.
 pub(super) struct LineLimit {
     window: Duration,
     kinds: Mutex<HashMap<Kind, LineCount>>,
 }
 
-/// What a line is about: a resource, and the reason of a failure or another word.
+/// Kind of a line: the resource, and the reason of a failure or another keyword.
 type Kind = (Resource, &'static str);
 
 struct LineCount {
     window_ends: Instant,
     logged: u32,
-    /// Those that were not, and of which nothing was said yet.
+    /// Suppressed lines that were not reported yet.
     left_out: u64,
 }
 
@@ -34,7 +34,7 @@ impl LineLimit {
         Arc::new(Self { window, kinds: Mutex::default() })
     }
 
-    /// Whether a line may be logged. Otherwise it is counted.
+    /// Whether a line may be logged; otherwise it is counted.
     pub(super) fn admits(self: &Arc<Self>, resource: Resource, reason: &'static str) -> bool {
         let now = Instant::now();
         let window_ends = {

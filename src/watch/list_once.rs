@@ -1,7 +1,7 @@
-//! One look: every resource listed once, and nothing watched.
+//! Lists every resource once, for a snapshot.
 //!
-//! The pods come first. Who owns them was there before they were, so it is in the lists that follow, or it is gone: nobody
-//! has to be waited for, as while watching.
+//! Pods come first. Their owners existed before them, so they are in the later lists or gone. No owner is awaited,
+//! unlike in a watch.
 
 use super::authorization::Refused;
 use super::backoff::Backoff;
@@ -23,23 +23,26 @@ use std::time::Duration;
 use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep};
 
-/// Somebody waits: a list that fails is tried again for no longer than this.
+/// How long a failing list is retried: someone waits for it.
 const PATIENCE: Duration = Duration::from_secs(15);
 
-/// And it may fail no more often than this.
+/// Maximum number of failures.
 const MOST_FAILURES: u32 = 4;
 
-/// A list that could not be had, although the look went on without it.
+/// A list that is missing from the snapshot.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct MissingList {
     /// Which.
     pub source: Source,
-    /// The rule that would allow it; none where the cluster does not serve it.
+    /// The RBAC rule that would allow it; `None` if the cluster does not serve the resource.
     pub rule: Option<String>,
 }
 
-/// Lists everything in `namespaces`, or in all where there are none, and hands it to `sink`. What may not be listed is
-/// given back, except pods: without them there is nothing to see.
+/// Lists everything in `namespaces`, or in all if it is empty, into `sink`. Returns forbidden and missing lists.
+///
+/// # Errors
+///
+/// Pods cannot be listed, or the API server does not respond.
 pub async fn list_once<S: Sink>(
     connected: &Connected,
     namespaces: &[String],
@@ -73,8 +76,8 @@ pub async fn list_once<S: Sink>(
 }
 
 impl<S: Sink> Lister<S> {
-    /// Lists once, tries again for a while, and says what became of it. An API server that refuses everything is taken for one that
-    /// has just started, for some seconds from its first refusal.
+    /// Lists once with retries. If the API server refuses everything, it has probably just started, and is asked again
+    /// for some seconds.
     async fn list_to_end(mut self) -> anyhow::Result<Option<MissingList>> {
         let _permit = self.budget.list().await;
         let began = Instant::now();
@@ -107,14 +110,14 @@ impl<S: Sink> Lister<S> {
                 if self.everything_is_forbidden().await {
                     sleep(self.timings.forbidden_again).await;
                 } else {
-                    // The server may have been ready between two requests: the next refusal is no accident.
+                    // The server may have become ready between two requests: the next refusal counts.
                     is_lacking = true;
                 }
                 continue;
             }
             let pause = failure.retry_after.unwrap_or_default() + backoff.pause();
             let failed_for = failing_since.get_or_insert_with(Instant::now).elapsed();
-            // A list that outlasted its continue token took longer than anybody's patience already.
+            // A list that outlasted its continue token took too long already.
             let patient = failed_for + pause <= PATIENCE || failure.reason == FailureReason::Expired;
             let hopeless = failure.lasting
                 || matches!(
@@ -131,7 +134,8 @@ impl<S: Sink> Lister<S> {
         }
     }
 
-    /// Whether the API server refuses every other resource too, as it does from its start until it has read its own roles.
+    /// Whether the API server refuses every other resource, too, as it does from its start until it has read its own
+    /// roles.
     async fn everything_is_forbidden(&mut self) -> bool {
         let Target { resource: own, namespace } = self.target.clone();
         for resource in Resource::ALL.into_iter().filter(|resource| *resource != own) {
@@ -160,7 +164,7 @@ impl<S: Sink> Lister<S> {
         MissingList { source: self.source, rule }
     }
 
-    /// What failed, and what to do about it.
+    /// The error with its remedy.
     fn given_up(&self, failure: &WatchFailure) -> anyhow::Error {
         let what = match &self.target.namespace {
             Some(namespace) => format!("{} in namespace {namespace}", self.source.resource),

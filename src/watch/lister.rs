@@ -1,4 +1,4 @@
-//! A whole list: as a stream where the server can, in pages where it cannot.
+//! Lists a source: as a stream if the server supports it, otherwise in pages.
 
 mod pages;
 mod streaming;
@@ -21,18 +21,18 @@ use std::time::Duration;
 use streaming::StreamingListError;
 use tokio::time::Instant;
 
-/// As many as kubectl and client-go ask for.
+/// The page size of kubectl and client-go.
 const FIRST_LIMIT: u32 = 500;
 
-/// The most a page is let grow to when continue tokens expire before the list ends.
+/// Maximum page size, if continue tokens expire before the list ends.
 const LAST_LIMIT: u32 = 8_000;
 
-/// Lists in a row that may fail over something unreadable before that is left out. A broken transfer mends itself in the
-/// next list; what is broken three times would keep the whole resource from ever being known. What came in protobuf is asked
-/// for in JSON before anything is left out.
+/// Consecutive unreadable lists before the unreadable part is skipped. A broken transfer does not recur in the next
+/// list, but data that is broken three times would block the whole resource. Data in protobuf is requested in JSON
+/// before anything is skipped.
 const UNREADABLE_LISTS: u32 = 3;
 
-/// Lists one source, and knows how to ask for it.
+/// Lists one source.
 pub(super) struct Lister<S> {
     pub(super) source: Source,
     pub(super) target: Target,
@@ -49,13 +49,13 @@ pub(super) struct Lister<S> {
     listing: ListState,
 }
 
-/// A complete list.
+/// A completed list.
 pub(super) struct Listed {
-    /// When it was begun.
+    /// When it began.
     pub(super) began: Instant,
-    /// The version of everything in it.
+    /// Its resource version.
     pub(super) version: String,
-    /// The stream that it came as, and what has come of it behind the list; `None` if it came in pages.
+    /// The stream it came as, with events after the list; `None` if it came in pages.
     pub(super) stream: Option<OpenWatch>,
 }
 
@@ -63,27 +63,27 @@ pub(super) struct Listed {
 pub(super) struct OpenWatch {
     pub(super) answer: ResponseBody,
     pub(super) events: EventReader,
-    /// How long the server was asked to keep it.
+    /// Its requested duration.
     pub(super) length: Duration,
 }
 
-/// What is known of the lists so far.
+/// State of the lists so far.
 #[derive(Debug)]
 struct ListState {
-    /// Pages until then; streams after it.
+    /// Until when to use pages; streams after that.
     pages_until: Option<Instant>,
     limit: u32,
-    /// Lists in a row that failed over something unreadable.
+    /// Consecutive unreadable lists.
     unreadable: u32,
-    /// What the list that runs, or the last one, left out.
+    /// Number of objects skipped in the current or last list.
     skipped: u64,
-    /// The objects of the list that runs, or of the last one.
+    /// Number of objects in the current or last list.
     objects: u64,
     /// Whether a list was ever begun.
     begun: bool,
-    /// Whether the list that is about to begin is a further one, and not yet counted as such.
+    /// Whether the next list is a relist that is not counted yet.
     again: bool,
-    /// Whether a list is begun and neither finished nor abandoned.
+    /// Whether a list is in progress.
     open: bool,
 }
 
@@ -134,12 +134,12 @@ impl<S: Sink> Lister<S> {
         }
     }
 
-    /// How many objects the last list had.
+    /// Number of objects in the last list.
     pub(super) fn objects(&self) -> u64 {
         self.listing.objects
     }
 
-    /// How many objects were left out of the last list, because they cannot be read.
+    /// Number of unreadable objects skipped in the last list.
     pub(super) fn skipped(&self) -> u64 {
         self.listing.skipped
     }
@@ -149,7 +149,7 @@ impl<S: Sink> Lister<S> {
         self.listing.skipped > 0
     }
 
-    /// The last list could be read as a whole.
+    /// Records that the last list was readable.
     pub(super) fn was_readable(&mut self) {
         self.listing.unreadable = 0;
     }
@@ -162,7 +162,7 @@ impl<S: Sink> Lister<S> {
         Ok(answer)
     }
 
-    /// Lists everything: as a stream where the server can, or else in pages.
+    /// Lists everything: as a stream if the server supports it, otherwise in pages.
     pub(super) async fn list(&mut self) -> Result<Listed, WatchFailure> {
         let listed = self.list_either_way().await;
         if let Err(failure) = &listed {
@@ -177,7 +177,7 @@ impl<S: Sink> Lister<S> {
         let began = Instant::now();
         let until = began + self.timings.list_total;
         let length = watch_length(&self.timings) + self.timings.list_total;
-        // Pages after a stream that could not be had are the same list.
+        // Pages after a failed stream are the same list.
         self.listing.again = self.listing.begun;
         if self.listing.may_stream() {
             match self.streaming_list(until, length).await {
@@ -196,7 +196,7 @@ impl<S: Sink> Lister<S> {
         Ok(Listed { began, version, stream: None })
     }
 
-    /// Objects are too long to be read.
+    /// Counts objects that are too long.
     pub(super) fn pass_over(&mut self, objects: u64) {
         self.listing.skipped += objects;
         for _ in 0..objects {
@@ -204,7 +204,7 @@ impl<S: Sink> Lister<S> {
         }
     }
 
-    /// The server has begun to answer a list.
+    /// The server has begun to send a list.
     fn begin(&mut self) {
         if std::mem::take(&mut self.listing.again) {
             self.heartbeat.restart();
@@ -239,8 +239,7 @@ impl<S: Sink> Lister<S> {
         self.listing.pages_until = Some(Instant::now() + self.timings.streaming_retry);
     }
 
-    /// A list has failed. If that was because something in it cannot be read, for the third time in a row, the next one is
-    /// another.
+    /// Records that a list failed. After the third consecutive unreadable list, the next one is requested differently.
     pub(super) fn count_unreadable(&mut self, failure: &WatchFailure) {
         if failure.reason != FailureReason::Decode {
             return;
@@ -250,12 +249,13 @@ impl<S: Sink> Lister<S> {
             return;
         }
         if self.answered_in == WireFormat::Protobuf {
-            // What stands between podskew and the API server may know only JSON.
+            // A proxy may support only JSON.
             self.asks_for = WireFormat::Json;
             self.listing.unreadable = 0;
             self.log.json_instead(failure);
         } else {
-            // An event of a stream can be left out; a page with a fault is lost as a whole, its token with it.
+            // A single event of a stream can be skipped; an unreadable page is lost as a whole, with its continue
+            // token.
             self.listing.pages_until = None;
         }
     }

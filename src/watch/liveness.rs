@@ -1,4 +1,4 @@
-//! Which watches live: what `watch_synced` and `last_activity` say when a resource has several.
+//! Liveness of the watches: values of `watch_synced` and `last_activity` for a resource with several watches.
 
 use super::line_limit::LineLimit;
 use super::timeline::Timeline;
@@ -13,24 +13,24 @@ use std::sync::{Arc, Mutex};
 use tokio::sync::Notify;
 use tokio::time::Instant;
 
-/// What one watch says of itself.
+/// State of one watch.
 #[derive(Clone, Copy, Default, Debug)]
 struct WatchState {
     synced: bool,
     last_activity: u32,
     /// Since when the API server has allowed it without a failure.
     allowed_since: Option<Instant>,
-    /// How the last attempt failed, until the API server says something again.
+    /// How the last attempt failed, until the API server sends something again.
     failure: Option<FailureReason>,
 }
 
-/// The lives of all watches. A resource is as well as the worst of its namespaces.
+/// The states of all watches. A resource has the worst state of its namespaces.
 pub(super) struct Liveness {
     telemetry: Telemetry,
     lives: Mutex<BTreeMap<Source, WatchState>>,
     timeline: Arc<Timeline>,
     line_limit: Arc<LineLimit>,
-    /// Wakes who waits until all have answered.
+    /// Notified whenever a source has answered.
     pub(super) answered: Arc<Notify>,
 }
 
@@ -46,7 +46,7 @@ impl Liveness {
         })
     }
 
-    /// Since when any source that `is_meant` has been allowed.
+    /// Since when any source that matches has been allowed.
     fn allowed_since(&self, is_meant: impl Fn(&Source) -> bool) -> Option<Instant> {
         let lives = lock(&self.lives);
         lives.iter().filter(|(source, _)| is_meant(source)).filter_map(|(_, life)| life.allowed_since).min()
@@ -58,13 +58,13 @@ impl Liveness {
         lives.get(&source).and_then(|life| life.failure)
     }
 
-    /// Whether all watches of a resource stand, and the oldest of their last activities.
+    /// Whether all watches of a resource are synced, and the oldest of their last activities.
     pub(super) fn worst(&self, resource: Resource) -> (bool, u32) {
         worst(&lock(&self.lives), resource)
     }
 
-    /// Changes one life, and tells the worst of its resource. The gauge is set under the lock: two watches that report at
-    /// once leave the later truth.
+    /// Changes a watch's state and sets the resource's metrics. They are set under the lock, so that the later of two
+    /// concurrent updates counts.
     fn update(&self, source: Source, change: impl FnOnce(&mut WatchState)) {
         let mut lives = lock(&self.lives);
         change(lives.entry(source).or_default());
@@ -75,7 +75,7 @@ impl Liveness {
     }
 }
 
-/// Whether all watches of a resource stand, and the oldest of their last activities.
+/// Whether all watches of a resource are synced, and the oldest of their last activities.
 fn worst(lives: &BTreeMap<Source, WatchState>, resource: Resource) -> (bool, u32) {
     let (first, last) = (Source { resource, namespace: 0 }, Source { resource, namespace: u8::MAX });
     lives
@@ -83,7 +83,7 @@ fn worst(lives: &BTreeMap<Source, WatchState>, resource: Resource) -> (bool, u32
         .fold((true, u32::MAX), |(synced, oldest), (_, life)| (synced && life.synced, oldest.min(life.last_activity)))
 }
 
-/// What one watch tells about itself.
+/// Reports the state of one watch.
 pub(super) struct Heartbeat {
     source: Source,
     liveness: Arc<Liveness>,
@@ -96,24 +96,24 @@ impl Heartbeat {
         Self { source, liveness, last_told: 0, synced: false }
     }
 
-    /// The API server sent something.
+    /// Records that the API server sent something.
     pub(super) fn beat(&mut self) {
         let now = UnixTime::now().seconds();
-        // Frames come by the thousand in a second; the gauge needs to move once.
+        // Thousands of frames come per second; the gauge changes once.
         if now != self.last_told {
             self.last_told = now;
             self.liveness.update(self.source, |life| (life.last_activity, life.failure) = (now, None));
         }
     }
 
-    /// Counts fields that held a value of a wrong type.
+    /// Counts fields with a value of a wrong type.
     pub(super) fn wrong_types(&self, fields: u64) {
         if fields > 0 {
             self.liveness.telemetry.unreadable_fields.inc_by(fields);
         }
     }
 
-    /// Whether what is known is complete and its watch stands.
+    /// Sets whether the objects are complete and the watch is established.
     pub(super) fn synced(&mut self, synced: bool) {
         if synced != self.synced {
             self.synced = synced;
@@ -121,35 +121,35 @@ impl Heartbeat {
         }
     }
 
-    /// Whether the API server allows the source. A watch that fails for whatever reason says no: a server that comes back
-    /// has to allow it again.
+    /// Sets whether the API server allows the source. Any failed watch counts as not allowed: a recovering server has
+    /// to allow it again.
     pub(super) fn allowed(&self, allowed: bool) {
         let now = allowed.then(Instant::now);
         self.liveness.update(self.source, |life| life.allowed_since = now.and(life.allowed_since.or(now)));
     }
 
-    /// Since when another resource of the same namespace, or of the whole cluster, has been allowed.
+    /// Since when another resource of the same namespace, or cluster-wide, has been allowed.
     pub(super) fn other_allowed_since(&self) -> Option<Instant> {
         let Source { resource, namespace } = self.source;
         self.liveness.allowed_since(|other| other.namespace == namespace && other.resource != resource)
     }
 
-    /// Whether anything has been allowed.
+    /// Whether anything was ever allowed.
     pub(super) fn anything_allowed(&self) -> bool {
         self.liveness.allowed_since(|_| true).is_some()
     }
 
-    /// What all watches know of the timeline of the API server.
+    /// The timeline of the API server, which all watches share.
     pub(super) fn timeline(&self) -> Arc<Timeline> {
         self.liveness.timeline.clone()
     }
 
-    /// How often all watches log what.
+    /// The log limit, which all watches share.
     pub(super) fn line_limit(&self) -> Arc<LineLimit> {
         self.liveness.line_limit.clone()
     }
 
-    /// The source was listed, or will not be.
+    /// Records that the source was listed, or is known to be unavailable.
     pub(super) fn answered(&self) {
         self.liveness.answered.notify_one();
     }

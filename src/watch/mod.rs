@@ -1,9 +1,10 @@
-//! List and watch: brings the objects of the API server into the inventory, for as long as podskew runs; or lists each resource once.
+//! List and watch: brings the API server's objects into the inventory for as long as podskew runs, or lists each
+//! resource once.
 //!
 //! # Why not kube's `watcher`
 //!
-//! podskew uses kube's `Client` (TLS, HTTP) and its own list and watch on top. kube 5.0's `watcher` and the `request_events` beneath it
-//! lose what podskew must not lose:
+//! podskew uses kube's `Client` (TLS, HTTP) with its own list and watch. kube 5.0's `watcher` and `request_events` lose
+//! information that podskew needs:
 //!
 //! - A line that is cut short is dropped silently (`is_eof` in `kube-client/src/client/mod.rs`).
 //! - An event that does not decode arrives as an `Err`, and the stream goes on; in a streaming list the `watcher` then takes the list
@@ -13,7 +14,7 @@
 //! - A list that hangs has no deadline.
 //! - Bookmarks and silent reconnects give no sign of life.
 //!
-//! Half a picture looks like skew, so each of these is a state of `follower` here.
+//! Incomplete data looks like skew, so each of these cases is a state of `follower`.
 //!
 //! # Modules
 //!
@@ -27,7 +28,7 @@
 //! | signs of life | `liveness`, `watch_log` |
 //! | without a watch | `list_once`, `nodes`, `ask` |
 //!
-//! It keeps no object: a [`Sink`] takes them.
+//! This room keeps no object: it passes them to a [`Sink`].
 
 pub mod ask;
 mod authorization;
@@ -78,7 +79,7 @@ pub use timings::Timings;
 use tokio::sync::Notify;
 use tokio::task::JoinSet;
 
-/// Every source that [`run`] watches: each resource in each of `namespaces`, or at once in all where there are none.
+/// Every source that [`run`] watches: each resource in each of `namespaces`, or cluster-wide if there are none.
 #[must_use]
 pub fn sources(namespaces: &[String]) -> Vec<Source> {
     let count = u8::try_from(namespaces.len().max(1)).unwrap_or(u8::MAX);
@@ -88,7 +89,7 @@ pub fn sources(namespaces: &[String]) -> Vec<Source> {
         .collect()
 }
 
-/// The watches that run. They end when this is dropped.
+/// The running watches. Dropping this ends them.
 #[must_use = "the watches end when this is dropped"]
 pub struct Watches {
     _tasks: JoinSet<()>,
@@ -96,46 +97,46 @@ pub struct Watches {
 }
 
 impl Watches {
-    /// Is notified whenever a source was listed, or is known not to be there: what is known may be complete now.
+    /// Notified whenever a source was listed or is known to be unavailable: the initial sync may be complete now.
     #[must_use]
     pub fn answered(&self) -> Arc<Notify> {
         Arc::clone(&self.liveness.answered)
     }
 
-    /// How the watches are.
+    /// The health of the watches.
     #[must_use]
     pub fn health(&self) -> WatchHealth {
         WatchHealth(Arc::clone(&self.liveness))
     }
 }
 
-/// How the watches are.
+/// The health of the watches.
 #[derive(Clone)]
 pub struct WatchHealth(Arc<Liveness>);
 
 impl WatchHealth {
-    /// How the last attempt at a source failed, unless the API server has said something since.
+    /// How the last attempt at a source failed, unless the API server has sent something since.
     #[must_use]
     pub fn failure(&self, source: Source) -> Option<FailureReason> {
         self.0.failure(source)
     }
 
-    /// Whether everything that is known of a resource is complete and its watches stand.
+    /// Whether all objects of a resource are known and its watches are established.
     #[must_use]
     pub fn is_synced(&self, resource: Resource) -> bool {
         self.0.worst(resource).0
     }
 
-    /// When the API server last sent something about a resource; of several namespaces, the one where that is longest ago.
+    /// When the API server last sent something about a resource; for several namespaces, the oldest.
     #[must_use]
     pub fn last_activity(&self, resource: Resource) -> Option<UnixTime> {
         UnixTime::from_seconds(i64::from(self.0.worst(resource).1))
     }
 }
 
-/// Watches [`sources`]`(namespaces)` and hands everything to `sink`. Must be called within a tokio runtime.
+/// Watches [`sources`]`(namespaces)` and passes all objects to `sink`. Must be called within a tokio runtime.
 ///
-/// More than 255 namespaces are not watched: [`Source`] counts them in one byte.
+/// At most 255 namespaces are watched: [`Source`] counts them in one byte.
 pub fn run<S: Sink>(
     client: &kube::Client,
     namespaces: &[String],

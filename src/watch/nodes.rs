@@ -1,8 +1,8 @@
-//! Lists the nodes now and then, where somebody asks for what they say of images.
+//! Lists nodes periodically, as evidence about images.
 //!
-//! A watch of 5 000 nodes brings 17 updates a second, each with the whole status. A list from the server's cache, every ten
-//! minutes, says as much: node by node as it arrives, and never held. Nothing waits for it, and no failure of it shows anywhere
-//! but in the log and in `podskew_watch_failures_total`: the evidence of before stays.
+//! A watch of 5 000 nodes brings 17 updates per second, each with the whole status. A list from the server's cache
+//! every ten minutes suffices; nodes are read one by one and never all held. Nothing waits for it. A failure shows only
+//! in the log and in `podskew_watch_failures_total`, and the previous evidence stays.
 
 use super::backoff::{Backoff, between};
 use super::connect::Connected;
@@ -21,20 +21,20 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 use tokio::time::{Instant, sleep};
 
-/// What somebody runs is known once every watch has listed; until then it is asked for this often.
+/// The images in use are known after the initial sync; until then, check at this interval.
 const WHILE_INCOMPLETE: Duration = Duration::from_millis(250);
 
-/// Takes what nodes say. Every call is short and does no I/O.
+/// Receives evidence of nodes. Every call is short and does no I/O.
 pub trait NodeSink: Send + Sync + 'static {
-    /// What workloads run; `None` until there is a complete picture.
+    /// The images in use; `None` before the initial sync.
     fn asked(&self) -> Option<WantedImages>;
-    /// The evidence that was taken last.
+    /// The latest evidence.
     fn evidence(&self) -> Option<Arc<Evidence>>;
-    /// Takes new evidence.
+    /// Sets new evidence.
     fn take_evidence(&self, evidence: Evidence);
-    /// There will be none for a while.
+    /// Reports that no evidence is available for now.
     fn give_up_evidence(&self);
-    /// Whether a skew began that the latest evidence could not know.
+    /// Whether a skew began after the latest evidence.
     fn wants_evidence(&self) -> bool;
 }
 
@@ -61,7 +61,7 @@ impl NodeSink for Mutex<Inventory> {
     }
 }
 
-/// Lists the nodes for ever, and hands `sink` what they say.
+/// Lists the nodes forever, and passes the evidence to `sink`.
 pub async fn keep_listing_nodes<S: NodeSink>(
     client: kube::Client,
     sink: Arc<S>,
@@ -108,7 +108,8 @@ pub async fn keep_listing_nodes<S: NodeSink>(
     }
 }
 
-/// Until the next list. A skew that begins meanwhile may be none, which only nodes tell: then the list comes earlier.
+/// Waits for the next list. If a skew begins meanwhile, the list comes earlier, because only nodes may tell that it is
+/// none.
 async fn wait_for_next<S: NodeSink>(sink: &S, timings: &Timings) {
     let until = Instant::now() + between(timings.nodes, timings.nodes + timings.nodes / 5);
     loop {
@@ -119,7 +120,11 @@ async fn wait_for_next<S: NodeSink>(sink: &S, timings: &Timings) {
     }
 }
 
-/// Lists the nodes once, for somebody who waits for it: what they say of what is asked for, or why nobody knows.
+/// Lists the nodes once.
+///
+/// # Errors
+///
+/// Why there is no evidence.
 pub async fn list_nodes(connected: &Connected, asked: WantedImages, timings: Timings) -> Result<Evidence, String> {
     let mut lister = NodeLister::new(connected.client.clone(), &timings);
     lister.list(asked, None).await.map_err(|failure| match failure.reason {
@@ -146,7 +151,7 @@ fn remedy(reason: FailureReason) -> String {
 struct NodeLister {
     client: kube::Client,
     timings: Timings,
-    /// What is asked for: JSON, once something could not be read.
+    /// The requested encoding: JSON after something was unreadable.
     encoding: WireFormat,
 }
 
@@ -158,11 +163,11 @@ impl NodeLister {
     async fn list(&mut self, asked: WantedImages, before: Option<Arc<Evidence>>) -> Result<Evidence, WatchFailure> {
         let read = self.read(asked).await;
         if matches!(&read, Err(failure) if failure.reason == FailureReason::Decode) {
-            // What stands between podskew and the API server may know only JSON.
+            // A proxy may support only JSON.
             self.encoding = WireFormat::Json;
         }
         let builder = read?;
-        // Of a large cluster it takes longer than a thread that serves sockets may stand still.
+        // For a large cluster this would block a thread that serves sockets for too long.
         let made = tokio::task::spawn_blocking(move || builder.finish(None, before.as_deref())).await;
         made.map_err(|error| WatchFailure::unreadable(format!("cannot make evidence of the nodes: {error}")))
     }

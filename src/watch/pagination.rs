@@ -1,7 +1,7 @@
-//! Whether a list in pages comes to its end.
+//! Detects a paged list that never ends.
 //!
-//! A page is full as long as another follows (apiserver storage/etcd3, `GetList`): it holds as many objects as were asked
-//! for. A server that goes round in a circle, or sends page after page with nothing in it, would be asked for ever.
+//! While another page follows, a page is full (apiserver storage/etcd3, `GetList`): it has as many objects as
+//! requested. A server that repeats pages, or sends only empty ones, would be asked forever.
 
 use super::backoff::Backoff;
 use super::failure::WatchFailure;
@@ -10,15 +10,15 @@ use std::collections::HashSet;
 use std::hash::{BuildHasher as _, RandomState};
 use std::time::Duration;
 
-/// Pages in a row without an object: the decoding is at most three pages behind.
+/// Maximum consecutive pages without an object; decoding lags by at most three pages.
 const MOST_EMPTY: u32 = 8;
 
-/// A page with fewer bytes is not full: objects of a cluster take several hundred bytes each.
+/// A page with fewer bytes is not full: objects take several hundred bytes each.
 const SHORT: usize = 16 << 10;
 
-/// The way through one list.
+/// The progress of one list.
 pub(super) struct Pagination {
-    /// The hashes of the tokens that were followed.
+    /// Hashes of the continue tokens so far.
     tokens: HashSet<u64>,
     hasher: RandomState,
     objects: u64,
@@ -37,8 +37,12 @@ impl Pagination {
         }
     }
 
-    /// Goes on behind a page of `bytes` bytes with a token; `objects` were decoded by now. Returns how long to wait before
+    /// Records a page of `bytes` bytes with a continue token; `objects` were decoded so far. Returns the pause before
     /// the next page.
+    ///
+    /// # Errors
+    ///
+    /// The list does not end.
     pub(super) fn goes_on(&mut self, token: &str, objects: u64, bytes: usize) -> Result<Duration, WatchFailure> {
         if !self.tokens.insert(self.hasher.hash_one(token)) {
             return Err(WatchFailure::unreadable(

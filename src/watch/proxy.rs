@@ -1,8 +1,9 @@
-//! Which proxy leads to the API server, as kubectl decides it.
+//! Chooses the proxy for the API server, like kubectl.
 //!
-//! A cluster's `proxy-url` holds always. Without one the environment decides, as Go's `golang.org/x/net/http/httpproxy`
-//! reads it: `HTTPS_PROXY` or `HTTP_PROXY` by the server's scheme, the lower-case names where those are empty, and no proxy
-//! for what `NO_PROXY` covers and for this machine itself. kube 5.0 compares `NO_PROXY` with the proxy instead of the server.
+//! A cluster's `proxy-url` always applies. Otherwise the environment decides, as in Go's
+//! `golang.org/x/net/http/httpproxy`: `HTTPS_PROXY` or `HTTP_PROXY` by the server's scheme, the lower-case names if
+//! those are empty, and no proxy for hosts in `NO_PROXY` and for this machine. kube 5.0 compares `NO_PROXY` with the
+//! proxy instead of the server.
 
 use anyhow::{Context as _, bail};
 use base64::Engine as _;
@@ -13,18 +14,18 @@ use percent_encoding::percent_decode_str;
 use std::fmt;
 use std::net::IpAddr;
 
-/// How a proxy is spoken to.
+/// Protocol of a proxy.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) enum Protocol {
     /// HTTP CONNECT.
     Http,
     /// The same over TLS.
     Https,
-    /// SOCKS 5, which resolves the server's name at the proxy.
+    /// SOCKS 5; the proxy resolves the server's name.
     Socks5,
 }
 
-/// A proxy. What it shows of itself holds no credentials.
+/// A proxy. Its `Debug` output holds no credentials.
 #[derive(Clone, PartialEq, Eq)]
 pub(crate) struct Proxy {
     pub(crate) protocol: Protocol,
@@ -39,13 +40,17 @@ impl fmt::Display for Proxy {
     }
 }
 
-/// The variables of the environment that concern proxies.
+/// Environment variables about proxies.
 pub(crate) struct Variables<F>(pub(crate) F);
 
 impl Proxy {
-    /// Reads the URL of a proxy that `named_by` holds.
+    /// Parses the proxy URL in `named_by`.
+    ///
+    /// # Errors
+    ///
+    /// It is no URL of a supported proxy.
     fn read(text: &str, named_by: &str) -> anyhow::Result<Self> {
-        // The text is not quoted: it may hold a password.
+        // Not quoted: it may hold a password.
         let unreadable = || {
             format!(
                 "{named_by} is no URL of a proxy; write scheme://host:port, with other characters in credentials percent-encoded"
@@ -102,12 +107,16 @@ impl Proxy {
     }
 }
 
-/// The port that a URI names; an error where it names one that there is not.
+/// The port in a URI.
+///
+/// # Errors
+///
+/// It is out of range.
 pub(super) fn port_of(uri: &Uri) -> anyhow::Result<Option<u16>> {
     let authority = uri.authority().map_or("", http::uri::Authority::as_str);
     let host_and_port = authority.rsplit_once('@').map_or(authority, |(_, rest)| rest);
     match host_and_port.rsplit_once(':') {
-        // A colon inside of brackets belongs to an IPv6 address.
+        // A colon within brackets belongs to an IPv6 address.
         Some((_, port)) if !port.contains(']') && !port.is_empty() => {
             port.parse().map(Some).context("the port is no number up to 65535")
         }
@@ -116,7 +125,7 @@ pub(super) fn port_of(uri: &Uri) -> anyhow::Result<Option<u16>> {
 }
 
 impl<F: Fn(&str) -> Option<String>> Variables<F> {
-    /// The proxy for `server`, if there is one.
+    /// The proxy for `server`, if any.
     pub(crate) fn proxy_for(&self, server: &Uri, proxy_url: Option<&str>) -> anyhow::Result<Option<Proxy>> {
         if let Some(text) = proxy_url.map(str::trim).filter(|text| !text.is_empty()) {
             return Proxy::read(text, "the cluster's proxy-url").map(Some);
@@ -139,7 +148,7 @@ impl<F: Fn(&str) -> Option<String>> Variables<F> {
     }
 }
 
-/// Whether no proxy is used for `server`.
+/// Whether `server` is reached without a proxy.
 fn is_covered(server: &Uri, no_proxy: &str) -> bool {
     let host = server.host().unwrap_or_default().to_ascii_lowercase();
     let host = host.trim_start_matches('[').trim_end_matches(']');
@@ -153,7 +162,7 @@ fn is_covered(server: &Uri, no_proxy: &str) -> bool {
     entries.filter(|entry| !entry.is_empty()).any(|entry| covers(&entry, host, ip, &port))
 }
 
-/// Whether one entry of `NO_PROXY` covers a host.
+/// Whether an entry of `NO_PROXY` covers a host.
 fn covers(entry: &str, host: &str, ip: Option<IpAddr>, port: &str) -> bool {
     if entry == "*" {
         return true;
@@ -168,7 +177,7 @@ fn covers(entry: &str, host: &str, ip: Option<IpAddr>, port: &str) -> bool {
     if let Ok(wanted) = name.parse::<IpAddr>() {
         return ip == Some(wanted.to_canonical());
     }
-    // An address is never part of a domain.
+    // An IP address is never part of a domain.
     if name.is_empty() || ip.is_some() {
         return false;
     }
@@ -179,7 +188,7 @@ fn covers(entry: &str, host: &str, ip: Option<IpAddr>, port: &str) -> bool {
     }
 }
 
-/// Host and port of an entry, where it has one. An IPv6 address with a port stands in brackets.
+/// Host and port of an entry. An IPv6 address with a port is in brackets.
 fn split_port(entry: &str) -> (&str, &str) {
     if let Some((host, rest)) = entry.strip_prefix('[').and_then(|rest| rest.split_once(']')) {
         return (host, rest.strip_prefix(':').unwrap_or(""));
@@ -220,7 +229,7 @@ mod tests {
         assert_eq!(proxy("https://localhost:6443", Some(""), &covered), Ok(None));
     }
 
-    /// Cases of Go's own `httpproxy/proxy_test.go`, and of its documentation.
+    /// Cases of Go's `httpproxy/proxy_test.go` and its documentation.
     #[test]
     fn no_proxy_is_read_as_go_reads_it() {
         let cases = [

@@ -1,4 +1,4 @@
-//! What is asked of the API server.
+//! URLs of requests to the API server.
 
 use super::backoff::between;
 use super::timings::Timings;
@@ -6,7 +6,7 @@ use crate::objects::Resource;
 use std::fmt::Write as _;
 use std::time::Duration;
 
-/// One resource, in one namespace or in all of them.
+/// One resource, in one namespace or in all.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub(super) struct Target {
     pub(super) resource: Resource,
@@ -14,13 +14,13 @@ pub(super) struct Target {
 }
 
 impl Target {
-    /// A watch that begins with every object and a bookmark that closes them.
+    /// A watch that begins with every object and a closing bookmark.
     ///
-    /// `resourceVersion` is left out: that asks for a state at least as new as the request, as client-go's reflector does.
-    /// With `0`, as kube has it, a server may begin with whatever its cache holds, and behind a load balancer that may be
-    /// older than what podskew has said already.
+    /// Without `resourceVersion` the state is at least as new as the request, as in client-go's reflector. With `0`, as
+    /// in kube, a server may send its cache, and behind a load balancer that may be older than what podskew has
+    /// reported.
     ///
-    /// `timeoutSeconds` holds for the list and the watch that follows it: `length` is the time of both.
+    /// `timeoutSeconds` covers the list and the watch after it; `length` is the time of both.
     pub(super) fn streaming_list(&self, length: Duration) -> String {
         self.query(&[
             ("watch", "true"),
@@ -31,8 +31,8 @@ impl Target {
         ])
     }
 
-    /// One page of a list. Without `resourceVersion` the first page is the newest state; `0` would have the server ignore
-    /// the limit and send everything in one body.
+    /// One page of a list. Without `resourceVersion` the first page is the newest state; with `0` the server would
+    /// ignore the limit and send everything in one body.
     pub(super) fn page(&self, limit: u32, continue_token: &str) -> String {
         let limit = limit.to_string();
         if continue_token.is_empty() {
@@ -42,18 +42,17 @@ impl Target {
         }
     }
 
-    /// A list of one object, for its version: without `resourceVersion` it is the newest there is. Which object it is does
-    /// not matter, so nothing is selected.
+    /// A list of one object, to read the newest version. Any object will do, so nothing is selected.
     pub(super) fn newest(&self) -> String {
         self.uri(&[("limit", "1")])
     }
 
-    /// A list as the server's cache has it, which the server sends as a whole and whatever it holds. That costs etcd nothing.
+    /// A list from the server's cache, in one body. It costs etcd nothing.
     pub(super) fn cached(&self) -> String {
         self.query(&[("resourceVersion", "0")])
     }
 
-    /// A watch of what comes after `version`, for whole seconds.
+    /// A watch of changes after `version`, for whole seconds.
     pub(super) fn watch(&self, version: &str, length: Duration) -> String {
         self.query(&[
             ("watch", "true"),
@@ -63,7 +62,7 @@ impl Target {
         ])
     }
 
-    /// The rule that allows these verbs, as a person writes it into a role.
+    /// The RBAC rule that allows these verbs, in words.
     pub(super) fn rule(&self, verbs: &[&str]) -> String {
         let scope = match &self.namespace {
             Some(namespace) => format!("a Role in namespace {namespace}"),
@@ -100,7 +99,7 @@ impl Target {
     }
 }
 
-/// How long a watch is asked for, in whole seconds.
+/// The requested duration of a watch, in whole seconds.
 pub(super) fn watch_length(timings: &Timings) -> Duration {
     let least = timings.watch_length;
     Duration::from_secs(between(least, least + least / 5).as_secs().max(1))
@@ -112,7 +111,7 @@ fn escape(uri: &mut String, text: &str) {
         if byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'.' | b'_' | b'~') {
             uri.push(char::from(byte));
         } else {
-            // Writing to a String cannot fail.
+            // Infallible: writing to a `String`.
             let _ = write!(uri, "%{byte:02X}");
         }
     }

@@ -1,4 +1,4 @@
-//! Where a watch hands over what it has decoded.
+//! The receiver of decoded objects.
 
 use crate::inventory::{Inventory, Source};
 use crate::objects::Object;
@@ -6,56 +6,56 @@ use crate::sync::lock;
 use crate::time::UnixTime;
 use std::sync::{Mutex, MutexGuard, TryLockError};
 
-/// What a watch says of its source.
+/// A change of a source.
 #[derive(Clone, Copy, Debug)]
 pub enum SourceChange<'c, 'o> {
     /// An object was added or changed.
     Applied(&'c Object<'o>),
     /// An object is gone.
     Deleted(&'c Object<'o>),
-    /// A list begins; what is known stays until it is complete.
+    /// A list begins; known objects stay until it is complete.
     ListBegins,
-    /// Some objects of that list.
+    /// Objects of the list.
     Listed(&'c [Object<'o>]),
-    /// The list is complete, and these of its objects are gone already: a streaming list may name an object first and its deletion
-    /// after. No one may see them in between.
+    /// The list is complete. A streaming list may name an object first and its deletion later; `gone` are those. No
+    /// reader may see them in between.
     ListEnds {
-        /// The objects that are gone.
+        /// Objects of the list that are already deleted.
         gone: &'c [Object<'o>],
     },
-    /// The list broke off.
+    /// The list failed.
     ListBreaksOff,
-    /// Whether what is known of the source is complete and its watch stands.
+    /// Whether the objects are complete and the watch is established.
     Live(bool),
-    /// The source is forbidden.
+    /// Listing the source is forbidden.
     Forbidden,
     /// The cluster does not serve the source.
     NotServed,
 }
 
-/// Takes what the watches bring. Every call is short and does no I/O; a watch waits for it.
+/// Receives decoded objects from the watches. Every call is short and does no I/O; a watch waits for it.
 pub trait Sink: Send + Sync + 'static {
-    /// Takes what a watch says of its source.
+    /// Applies a change.
     fn take(&self, source: Source, change: SourceChange<'_, '_>);
 
-    /// Takes objects of a list, unless another thread holds the sink; returns whether it took them.
+    /// Applies objects of a list, unless another thread holds the sink; returns whether it did.
     fn list_unless_busy(&self, source: Source, objects: &[Object<'_>]) -> bool {
         self.take(source, SourceChange::Listed(objects));
         true
     }
 
-    /// Whether it reads the pages of lists: then they come in JSON.
+    /// Whether it reads raw pages of lists; they then come in JSON.
     fn reads_pages(&self) -> bool {
         false
     }
 
-    /// Takes a page of a list as it came, before its objects: for whoever shows more of an object than podskew keeps.
+    /// Receives the raw page of a list, before its objects, to show more of an object than podskew keeps.
     fn page(&self, source: Source, page: &[u8]) {
         let _ = (source, page);
     }
 }
 
-/// The lock is taken for some dozens of objects at most, and never while the network is waited for or anything is decoded.
+/// Takes the lock for some dozens of objects at most, and never while waiting for the network or decoding.
 impl Sink for Mutex<Inventory> {
     fn take(&self, source: Source, change: SourceChange<'_, '_>) {
         let now = UnixTime::now();

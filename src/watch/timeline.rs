@@ -1,12 +1,12 @@
-//! Whether the API server still continues the timeline that a known version belongs to.
+//! Detects an API server that went back to an older state.
 //!
-//! An etcd that was restored to an older state counts its versions from there again. The API server before it accepts a
-//! watch from a version that it has not reached yet: status 200, and silence until it passes that version (seen on
-//! Kubernetes 1.37). What lay between is never sent. So a watch that broke off proves its timeline before it goes on: it
-//! asks for the newest version, and lists where that is below its own.
+//! A restored etcd counts its versions from an older one. The API server accepts a watch from a version that it has not
+//! reached yet: status 200, and silence until it passes that version (observed on Kubernetes 1.37). Changes in between
+//! are never sent. So before a broken watch resumes, it requests the newest version, and lists if that is below its
+//! own.
 //!
-//! The proof holds while the server cannot have passed the known version unseen. Where nothing was answered for
-//! [`Timings::outage`](super::Timings), a restored server may have done that, and a list is the only way on.
+//! The proof holds only if the server cannot have passed the known version unnoticed. If nothing was answered for
+//! [`Timings::outage`](super::Timings), a restored server may have done so, and only a list helps.
 
 use super::authorization::Refused;
 use super::failure::WatchFailure;
@@ -22,33 +22,33 @@ use std::time::Duration;
 use tokio::sync::watch;
 use tokio::time::{Instant, timeout};
 
-/// What the log says of a watch that did not find out by itself.
+/// Log message of a watch that did not find out by itself.
 pub(super) const FOUND_BY_ANOTHER: &str = "another watch found the API server in an older state than before";
 
-/// What of a list is read for its version.
+/// Maximum bytes to read of a list for its version.
 const LONGEST_HEAD: usize = 64 << 10;
 
-/// What all watches of a cluster know together.
+/// The timeline of a cluster, shared by all watches.
 pub(super) struct Timeline {
     outage: Duration,
     probe_shared: Duration,
     contact: Mutex<Contact>,
-    /// When a timeline was last found lost. Watches that run listen to it.
+    /// When the timeline was last found lost. Running watches listen to it.
     lost: watch::Sender<Option<Instant>>,
-    /// The last probe of each resource. Its lock is held while it runs.
+    /// The last probe of each resource, locked while it runs.
     probes: [tokio::sync::Mutex<Option<Probe>>; Resource::ALL.len()],
 }
 
 struct Contact {
-    /// When the API server last answered a request, or sent a byte of an answer.
+    /// When the API server last answered a request, or sent a byte of a response.
     reached: Instant,
     /// Since when it has not, if a request failed.
     unreached_since: Option<Instant>,
-    /// When the last long silence ended. A watch that was last heard before that has to list.
+    /// When the last long silence ended. A watch that was last heard before that must list.
     doubtful_before: Option<Instant>,
 }
 
-/// The answer to a request for the newest version.
+/// The response to a request for the newest version.
 struct Probe {
     ended: Instant,
     newest: Result<u64, WatchFailure>,
@@ -66,29 +66,29 @@ impl Timeline {
         }
     }
 
-    /// The API server sent something that was asked for.
+    /// Records that the API server sent something.
     pub(super) fn reached(&self) {
         self.contact().reached(Instant::now(), self.outage);
     }
 
-    /// A request was not answered, or an answer broke off, and nothing had come since `since`.
+    /// Records a request without a response, or a broken response; nothing had come since `since`.
     pub(super) fn unreached(&self, since: Instant) {
         self.contact().unreached(since);
     }
 
-    /// Whether a restored server may have passed unseen what a watch knows that was last heard at `heard`.
+    /// Whether a restored server may have passed unnoticed the version of a watch last heard at `heard`.
     fn is_doubtful(&self, heard: Instant) -> bool {
         self.contact().is_doubtful(heard, Instant::now(), self.outage)
     }
 
-    /// Whether a watch that was last heard at `heard` knows a timeline that was found lost.
+    /// Whether a watch last heard at `heard` is on a lost timeline.
     pub(super) fn is_lost(&self, heard: Instant) -> bool {
         self.lost.borrow().is_some_and(|lost| heard < lost)
     }
 
-    /// A watch that was last heard at `heard` found its timeline lost. Versions are those of one etcd, and a watch of a
-    /// quiet resource knows only an older one, which the restored server may have reached: nobody goes on from what was
-    /// known before.
+    /// Records that the timeline of a watch last heard at `heard` is lost. Versions are those of one etcd. A watch of a
+    /// quiet resource has an older version, which the restored server may have reached, so no watch resumes from
+    /// before.
     pub(super) fn lose(&self, heard: Instant) {
         self.lost.send_if_modified(|lost| {
             let news = lost.is_none_or(|lost| lost <= heard);
@@ -102,7 +102,7 @@ impl Timeline {
     /// Returns once a timeline is found lost after `listed`.
     pub(super) async fn lost_since(&self, listed: Instant) {
         let mut lost = self.lost.subscribe();
-        // The sender lives as long as this borrow: there is no other error.
+        // The sender outlives this borrow, so there is no other error.
         let _ = lost.wait_for(|lost| lost.is_some_and(|lost| lost > listed)).await;
     }
 
@@ -131,14 +131,15 @@ impl Contact {
 }
 
 impl<S: Sink> Follower<S> {
-    /// Proves that a watch may go on from `version`.
+    /// Proves that a watch may resume from `version`.
     pub(super) async fn prove(&mut self, version: String) -> End {
         let timeline = self.lister.heartbeat.timeline();
         if timeline.is_lost(self.heard) {
             return lost(FOUND_BY_ANOTHER);
         }
         let doubtful = timeline.is_doubtful(self.heard);
-        // A version that is no number cannot be compared (KEP-5504: those of built-in and custom resources are numbers).
+        // A version that is no number cannot be compared (KEP-5504: those of built-in and custom resources are
+        // numbers).
         let Some(known) = version.parse::<u64>().ok().filter(|_| !doubtful) else {
             return End::Unprovable;
         };
@@ -153,7 +154,7 @@ impl<S: Sink> Follower<S> {
         }
     }
 
-    /// The newest version of the resource. Watches of several namespaces share one request.
+    /// The newest version of the resource. Watches of several namespaces share a request.
     async fn newest_version(&mut self) -> Result<u64, WatchFailure> {
         let timeline = self.lister.heartbeat.timeline();
         let asked = Instant::now();
@@ -177,7 +178,7 @@ impl<S: Sink> Follower<S> {
         let uri = self.lister.target.newest();
         let within = self.lister.timings.answer;
         let mut answer = open(&self.lister.client, &uri, WireFormat::Json, within, &mut self.lister.heartbeat).await?;
-        // The version stands before the object.
+        // The version comes before the object.
         let list = timeout(within, answer.beginning(LONGEST_HEAD)).await;
         let list = list.map_err(|_| WatchFailure::timeout(format!("no version within {within:?}")))??;
         let version = decode_list_meta(self.lister.target.resource, &list)?.resource_version;
@@ -197,7 +198,7 @@ mod tests {
 
     const OUTAGE: Duration = Duration::from_secs(10);
 
-    /// A contact, and the moment of each second.
+    /// A contact, and the time of each second.
     fn contact() -> (Contact, impl Fn(u64) -> Instant) {
         let began = Instant::now();
         let at = move |second| began + Duration::from_secs(second);
@@ -223,7 +224,7 @@ mod tests {
     fn a_silence_begins_no_sooner_than_the_last_answer() {
         let (mut contact, at) = contact();
         contact.reached(at(120), OUTAGE);
-        // One connection of many was dead all the time.
+        // One of many connections was dead all along.
         contact.unreached(at(1));
         assert!(!contact.is_doubtful(at(0), at(129), OUTAGE));
         assert!(contact.is_doubtful(at(0), at(130), OUTAGE));

@@ -1,62 +1,62 @@
-//! How long podskew waits for what. Tests shorten all of it.
+//! Timeouts and intervals of the watches. Tests shorten them.
 
 use std::time::Duration;
 
-/// Deadlines and pauses of the watches.
+/// Timeouts and intervals of the watches.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Timings {
-    /// From sending a request to the head of the answer. API servers answer a list within their own deadline of 60 s or
+    /// From sending a request to the response header. API servers answer a list within their own deadline of 60 s or
     /// not at all, and pages of 500 within a second.
     pub answer: Duration,
-    /// From one byte of a list to the next.
+    /// Between two bytes of a list.
     pub list_idle: Duration,
-    /// A whole list: 150 000 pods over a slow line take minutes, a continue token lasts 5 to 15.
+    /// A whole list: 150 000 pods over a slow line take minutes; a continue token lasts 5 to 15.
     pub list_total: Duration,
-    /// From one byte of a watch to the next. API servers send a bookmark every minute, so two minutes of silence mean a
-    /// connection that is open at one end only.
+    /// Between two bytes of a watch. API servers send a bookmark every minute, so two minutes of silence mean a
+    /// half-open connection.
     pub watch_idle: Duration,
-    /// How long the API server is asked to keep a watch open: at least this, and at most a fifth more, at random, so
-    /// that the watches of one process, and of many, do not all end in one moment.
+    /// Requested duration of a watch, plus up to a fifth at random, so that the watches of one or many processes do not
+    /// all end at once.
     pub watch_length: Duration,
-    /// The longest first pause after a failure; doubled with each failure, see [`Self::pause_most`].
+    /// Maximum pause after the first failure; it doubles with each failure up to [`Self::pause_most`].
     pub pause_base: Duration,
-    /// The longest pause after any number of failures.
+    /// Maximum pause after any number of failures.
     pub pause_most: Duration,
     /// A watch that lived this long was healthy: the next failure is a first one again. Shorter than the idle timeouts of
     /// common load balancers, whose cut must not add up to long pauses.
     pub healthy: Duration,
-    /// Until a forbidden resource is asked for again: at least this, at most twice as long.
+    /// Interval between attempts at a forbidden resource: from this to twice this.
     pub forbidden: Duration,
-    /// Until a resource that is not served is looked for again.
+    /// Interval between attempts at a resource that is not served.
     pub not_served: Duration,
-    /// How long a resource that was listed once may be forbidden, or not served, until what is known of it is given up.
+    /// How long a resource that was listed before may be refused until its objects are dropped.
     pub refusal_grace: Duration,
-    /// A first refusal with 403 settles once it has lasted this long, whatever else is answered.
+    /// A first 403 settles once it has lasted this long, whatever else is answered.
     pub forbidden_settles: Duration,
-    /// About how long until a resource is asked for again whose first 403 has not settled.
+    /// Approximate interval between attempts at a resource whose first 403 has not settled.
     pub forbidden_again: Duration,
-    /// How long one look waits for a server that refuses everything.
+    /// How long a snapshot waits for a server that refuses everything.
     pub forbidden_look: Duration,
-    /// Where nothing was answered for this long, no watch goes on from what it knew.
+    /// After this time without a response, watches do not resume but list.
     pub outage: Duration,
-    /// For how long watches share an answer about the newest version of their resource.
+    /// How long watches share a response about the newest version of their resource.
     pub probe_shared: Duration,
-    /// For how long ten lines of the log are enough for each resource and reason.
+    /// Window in which ten log lines are enough for each resource and reason.
     pub log_window: Duration,
-    /// Until a streaming list is tried again on a server that could not answer one.
+    /// Interval until a streaming list is tried again on a server that did not support it.
     pub streaming_retry: Duration,
-    /// From one list of the nodes to the next: at least this, and at most a fifth more.
+    /// Interval between two lists of the nodes, plus up to a fifth.
     pub nodes: Duration,
-    /// The same where a skew began that the last list could not know.
+    /// The same after a skew began that the last list could not know.
     pub nodes_again: Duration,
-    /// For how long no skew counts as one of the template where nodes are asked and have not answered yet.
+    /// How long no skew counts as one of the template while evidence of nodes is awaited.
     pub nodes_awaited: Duration,
-    /// The longest first pause after a list of the nodes that failed; doubled with each failure, up to [`Self::nodes`].
+    /// Maximum pause after the first failed list of the nodes; it doubles with each failure up to [`Self::nodes`].
     pub nodes_pause: Duration,
 }
 
 impl Timings {
-    /// For one look, which somebody waits for.
+    /// For a snapshot, for which someone waits.
     #[must_use]
     pub fn for_snapshot() -> Self {
         Self { answer: Duration::from_secs(15), list_idle: Duration::from_secs(15), ..Self::default() }
@@ -73,7 +73,8 @@ impl Default for Timings {
             watch_idle: seconds(120),
             watch_length: seconds(240),
             pause_base: Duration::from_millis(800),
-            // All watches fail together when an API server restarts, and the picture is whole only when the last is back.
+            // All watches fail together when an API server restarts, and the state is complete only when the last is
+            // back.
             pause_most: seconds(10),
             healthy: seconds(20),
             forbidden: seconds(30),
@@ -86,7 +87,7 @@ impl Default for Timings {
             probe_shared: seconds(1),
             log_window: seconds(60),
             streaming_retry: seconds(3600),
-            // A node writes its status every five minutes.
+            // A node updates its status every five minutes.
             nodes: seconds(600),
             nodes_again: seconds(60),
             nodes_awaited: seconds(120),

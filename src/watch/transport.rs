@@ -1,6 +1,6 @@
-//! The client: how requests get to the API server.
+//! The HTTP client of the API server.
 //!
-//! Built of the layers that kube's own client is built of, with podskew's credentials, and with every kind of proxy.
+//! It consists of the layers of kube's own client, with podskew's credentials and every kind of proxy.
 
 use super::credentials::Credentials;
 use super::proxy::{Protocol, Proxy};
@@ -19,14 +19,14 @@ use std::time::Duration;
 use tower::filter::AsyncFilterLayer;
 use tower::{BoxError, Layer as _, Service};
 
-/// Until a TCP and TLS connection stands, a proxy's part included.
+/// Timeout for a TCP and TLS connection, through a proxy, too.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// How long the system may take to send on what a request is.
+/// How long sending a request may stall.
 const WRITE_TIMEOUT: Duration = Duration::from_secs(30);
 
-/// A client with the timeouts and the name that podskew's watches need: none for reading, which would end every quiet watch,
-/// since each wait has its own deadline; and no retries, since podskew counts and tells each failure.
+/// A client with podskew's timeouts and user agent. It has no read timeout, which would end quiet watches, because each
+/// wait has its own deadline. It does not retry, because podskew counts and logs each failure.
 ///
 /// Must be called within a tokio runtime.
 pub(super) fn client(
@@ -37,9 +37,9 @@ pub(super) fn client(
     let name = HeaderValue::from_static(concat!("podskew/", env!("CARGO_PKG_VERSION")));
     config.headers.push((USER_AGENT, name));
     if config.cluster_url.scheme() == Some(&Scheme::HTTP) {
-        // Without any, all that the system trusts is read: hundreds of files, for nothing.
+        // Otherwise all certificates of the system are read: hundreds of files, for nothing.
         config.root_cert.get_or_insert_default();
-        // A tunnel goes to port 443 where none is named.
+        // A tunnel without a port goes to port 443.
         if proxy.is_some() && config.cluster_url.port().is_none() {
             config.cluster_url = with_port(&config.cluster_url, 80)?;
         }
@@ -96,7 +96,7 @@ fn with_port(uri: &Uri, port: u16) -> anyhow::Result<Uri> {
     Ok(Uri::from_parts(parts)?)
 }
 
-/// An address as it may be shown.
+/// A URL without credentials, to show.
 pub(super) fn without_credentials(uri: &Uri) -> String {
     let host = uri.authority().map_or("", |authority| {
         let text = authority.as_str();

@@ -1,7 +1,7 @@
-//! What one watch writes into the log: each trouble once when it begins, now and then while it lasts, once when it ends;
-//! and never more than `line_limit` allows.
+//! Log of one watch: a problem is logged when it begins, occasionally while it lasts, and when it ends, within the
+//! limit of `line_limit`.
 //!
-//! Nothing of an object is ever written; a message is podskew's own or the API server's Status.
+//! No part of an object is logged; a message is podskew's own or the API server's Status.
 
 use super::failure::WatchFailure;
 use super::line_limit::LineLimit;
@@ -11,20 +11,20 @@ use std::sync::Arc;
 use std::time::Duration;
 use tokio::time::Instant;
 
-/// A trouble that lasts is told again after this.
+/// Interval after which a lasting problem is logged again.
 const TOLD_AGAIN: Duration = Duration::from_secs(60);
 
-/// A missing rule is no news for longer.
+/// The same for a missing RBAC rule.
 const RULE_TOLD_AGAIN: Duration = Duration::from_secs(600);
 
 /// The log of one watch.
 pub(super) struct WatchLog {
     target: Target,
-    /// The trouble that was told last, and when.
+    /// The problem logged last, and when.
     told: Option<(FailureReason, Instant)>,
-    /// Whether something was told since the last recovery.
+    /// Whether a problem was logged since the last recovery.
     troubled: bool,
-    /// Whether a refusal was told since then that may pass.
+    /// Whether a possibly temporary refusal was logged since then.
     starting: bool,
     limit: Arc<LineLimit>,
 }
@@ -34,7 +34,7 @@ impl WatchLog {
         Self { target, told: None, troubled: false, starting: false, limit }
     }
 
-    /// A list is complete.
+    /// Logs a completed list.
     pub(super) fn listed(&mut self, objects: u64, took: Duration) {
         if self.admits("listed") {
             let (resource, namespace) = self.names();
@@ -42,9 +42,9 @@ impl WatchLog {
         }
     }
 
-    /// A watch stands.
+    /// Logs an established watch.
     pub(super) fn watching(&mut self) {
-        // A rule that was granted and is taken away again is news; a server that comes and goes is not.
+        // A revoked rule is news; a server that comes and goes is not.
         let lasting = [FailureReason::Forbidden, FailureReason::NotFound];
         self.told = self.told.filter(|(reason, _)| !lasting.contains(reason));
         self.starting = false;
@@ -54,7 +54,7 @@ impl WatchLog {
         }
     }
 
-    /// The server cannot stream lists.
+    /// Logs that the server does not support streaming lists.
     pub(super) fn pages_instead(&self, failure: &WatchFailure) {
         let (resource, namespace) = self.names();
         let (reason, detail) = (failure.reason.as_str(), failure.message.as_str());
@@ -63,7 +63,7 @@ impl WatchLog {
         }
     }
 
-    /// Protobuf could not be read.
+    /// Logs that protobuf was unreadable.
     pub(super) fn json_instead(&self, failure: &WatchFailure) {
         let (resource, namespace) = self.names();
         let detail = failure.message.as_str();
@@ -72,7 +72,7 @@ impl WatchLog {
         }
     }
 
-    /// The resource is not served, and need not be.
+    /// Logs that an optional resource is not served.
     pub(super) fn not_served(&mut self) {
         if self.is_news(FailureReason::NotFound, Duration::MAX) && self.admits(FailureReason::NotFound.as_str()) {
             let (resource, namespace) = self.names();
@@ -81,7 +81,7 @@ impl WatchLog {
         }
     }
 
-    /// The API server refuses what it may allow soon: no rule is missing yet.
+    /// Logs a refusal that is probably temporary: no rule is missing yet.
     pub(super) fn may_be_starting(&mut self, failure: &WatchFailure, pause: Duration) {
         let told = std::mem::replace(&mut self.starting, true);
         self.troubled = true;
@@ -95,7 +95,7 @@ impl WatchLog {
         }
     }
 
-    /// Nothing was answered for so long that the API server may have been restored from a backup.
+    /// Logs that the API server was silent for so long that it may have been restored from a backup.
     pub(super) fn unprovable(&self) {
         if self.admits("unprovable") {
             let (resource, namespace) = self.names();
@@ -103,7 +103,7 @@ impl WatchLog {
         }
     }
 
-    /// A list is older than what was known before it.
+    /// Logs a list that is older than what was known.
     pub(super) fn went_back(&self, known: u64, listed: u64) {
         if self.admits("went_back") {
             let (resource, namespace) = self.names();
@@ -115,7 +115,7 @@ impl WatchLog {
         }
     }
 
-    /// Objects had to be left out.
+    /// Logs skipped objects.
     pub(super) fn skipping(&self, objects: u64) {
         if !self.admits("skipping") {
             return;
@@ -129,7 +129,7 @@ impl WatchLog {
         );
     }
 
-    /// A list or a watch failed.
+    /// Logs a failed list or watch.
     pub(super) fn failed(&mut self, failure: &WatchFailure, attempt: u32, pause: Duration) {
         let forbidden = failure.reason == FailureReason::Forbidden;
         let news = self.is_news(failure.reason, if forbidden { RULE_TOLD_AGAIN } else { TOLD_AGAIN });
@@ -162,7 +162,7 @@ impl WatchLog {
         news
     }
 
-    /// Whether there is room in the log for a line about this reason, or of this kind.
+    /// Whether the limit admits a line about this reason or keyword.
     fn admits(&self, reason: &'static str) -> bool {
         self.limit.admits(self.target.resource, reason)
     }

@@ -1,4 +1,4 @@
-//! A list in pages.
+//! Lists in pages.
 
 use super::{LAST_LIMIT, Lister};
 use crate::objects::{ListMeta, PageSplitter, decode_list_meta};
@@ -12,11 +12,11 @@ use crate::watch::sink::Sink;
 use tokio::time::{Instant, sleep};
 
 impl<S: Sink> Lister<S> {
-    /// Lists everything in pages, and gives the version of the list.
+    /// Lists everything in pages; returns the list's version.
     pub(in crate::watch) async fn paged_list(&mut self, until: Instant) -> Result<String, WatchFailure> {
         let mut decoding = DecodePool::new(self.source, self.sink.clone());
         let read = self.pages(until, &mut decoding).await;
-        // Nothing of this list may reach the inventory once it has ended.
+        // No object of this list may reach the inventory after its end.
         let rest = decoding.drain().await;
         let version = read?;
         self.page_decoded(rest)?;
@@ -24,7 +24,7 @@ impl<S: Sink> Lister<S> {
         Ok(version)
     }
 
-    /// Reads all pages, and gives their version.
+    /// Reads all pages; returns their version.
     async fn pages(&mut self, until: Instant, decoding: &mut DecodePool<S>) -> Result<String, WatchFailure> {
         let patience = ReadTimeouts::for_list(self.timings.list_idle, until);
         let mut token = String::new();
@@ -35,8 +35,8 @@ impl<S: Sink> Lister<S> {
                 Ok(answer) => answer,
                 Err(failure) => {
                     if failure.reason == FailureReason::Expired && !token.is_empty() {
-                        // The list took longer than etcd keeps a version: fewer, larger pages have a better chance. The
-                        // token that comes with the 410 would give an inconsistent list, which podskew would take for skew.
+                        // The list took longer than etcd keeps a version: fewer, larger pages may succeed. The token in
+                        // the 410 response would give an inconsistent list, which looks like skew.
                         self.listing.limit = (self.listing.limit * 4).min(LAST_LIMIT);
                     }
                     return Err(failure);
@@ -58,7 +58,7 @@ impl<S: Sink> Lister<S> {
         }
     }
 
-    /// Reads a page, and hands it on piece by piece. Gives its metadata and its length.
+    /// Reads a page and decodes it piece by piece. Returns its metadata and length.
     async fn page(
         &mut self,
         mut answer: ResponseBody,
@@ -97,7 +97,8 @@ impl<S: Sink> Lister<S> {
         Ok((meta, bytes))
     }
 
-    /// Counts what was decoded of pages. One that cannot be read is never left out: a token may be lost with it.
+    /// Counts the decoded objects of pages. An unreadable page is never skipped, because its continue token may be
+    /// lost.
     fn page_decoded(&mut self, decoded: DecodeCounts) -> Result<(), WatchFailure> {
         self.listing.objects += decoded.objects;
         self.heartbeat.wrong_types(decoded.wrong_types);

@@ -1,9 +1,10 @@
-//! A list as a stream.
+//! Lists as a stream.
 //!
-//! Streaming is on by default from Kubernetes 1.34. A server says in four ways that it cannot: 400 or 422 (the gate is
-//! off, up to 1.33), an ERROR event with 500 before any object (its etcd is too old: recorded in `protocol/`), an ordinary
-//! bookmark before the closing one, or silence after the objects (before 1.27 the parameter is unknown and ignored). Each
-//! leads to pages, at once or with the next attempt, and streaming is tried again after an hour.
+//! Streaming is on by default from Kubernetes 1.34. An unsupporting server reveals itself in four ways. It responds
+//! with 400 or 422 (feature gate off, up to 1.33), or with an ERROR event with code 500 before any object (its etcd is
+//! too old: recorded in `protocol/`). Or it sends an ordinary bookmark before the closing one, or is silent after the
+//! objects (before 1.27 the parameter is ignored). Each leads to pages, at once or in the next attempt, and streaming
+//! is tried again after an hour.
 
 use super::{Lister, UNREADABLE_LISTS};
 use crate::objects::{WatchEvent, decode_event, take_wrong_types};
@@ -19,11 +20,11 @@ use futures::FutureExt as _;
 use std::time::Duration;
 use tokio::time::Instant;
 
-/// Why there is no streaming list.
+/// Why a streaming list failed.
 pub(super) enum StreamingListError {
-    /// The server cannot: pages, at once.
+    /// Unsupported by the server: use pages at once.
     Unsupported(WatchFailure),
-    /// It failed like anything fails.
+    /// Any other failure.
     Failed(WatchFailure),
 }
 
@@ -51,7 +52,7 @@ impl<S: Sink> Lister<S> {
         let mut decoding = DecodePool::new(self.source, self.sink.clone());
         let mut gone = Vec::new();
         let read = self.initial_events(&mut answer, until, &mut decoding, &mut gone).await;
-        // Nothing of this list may reach the inventory once it has ended.
+        // No object of this list may reach the inventory after its end.
         let rest = self.take(decoding.drain().await);
         let (events, version) = read?;
         rest?;
@@ -59,7 +60,7 @@ impl<S: Sink> Lister<S> {
         Ok((answer, events, version))
     }
 
-    /// Reads a streaming list to its closing bookmark, and gives its version, and the events that have come behind it.
+    /// Reads a streaming list up to its closing bookmark; returns its version and the events after it.
     async fn initial_events(
         &mut self,
         answer: &mut ResponseBody,
@@ -85,7 +86,7 @@ impl<S: Sink> Lister<S> {
                     decoding.event(event).await;
                     continue;
                 }
-                // It may be about an object that is on its way.
+                // The event may be about an object that is still being decoded.
                 self.take(decoding.drain().await)?;
                 if let Some(version) = self.initial_event(event, gone)? {
                     return Ok((events, version));
@@ -111,7 +112,7 @@ impl<S: Sink> Lister<S> {
                 }
                 Err(failure) => {
                     if failure.reason == FailureReason::Timeout {
-                        // It may be a server that knows no streaming lists and waits for changes.
+                        // The server may not support streaming lists and wait for changes.
                         self.use_pages();
                     }
                     return Err(StreamingListError::Failed(failure));
@@ -120,7 +121,7 @@ impl<S: Sink> Lister<S> {
         }
     }
 
-    /// Takes an initial event. Gives the version if it is the bookmark that closes them.
+    /// Reads an initial event; returns the version if it is the closing bookmark.
     fn initial_event(&mut self, event: Bytes, gone: &mut Vec<Bytes>) -> Result<Option<String>, StreamingListError> {
         if event.is_empty() {
             return Ok(None);
@@ -133,8 +134,8 @@ impl<S: Sink> Lister<S> {
                 self.sink.take(self.source, SourceChange::Listed(&[object]));
                 Ok(None)
             }
-            // What changed while the server sent its list comes before the closing bookmark. A deletion can only take
-            // effect once the list stands, so it is kept until then.
+            // Changes during the list come before the closing bookmark. A deletion can be applied only after the list,
+            // so it is kept until then.
             Ok(WatchEvent::Deleted(_)) => {
                 gone.push(event);
                 Ok(None)
@@ -167,7 +168,7 @@ impl<S: Sink> Lister<S> {
         }
     }
 
-    /// Counts what was decoded, and says whether the list may go on.
+    /// Counts decoded objects; fails if the list must not continue.
     fn take(&mut self, decoded: DecodeCounts) -> Result<(), WatchFailure> {
         self.listing.objects += decoded.objects;
         self.heartbeat.wrong_types(decoded.wrong_types);
