@@ -1,4 +1,4 @@
-//! The commands of the remedies: what goes into them, and how each kind of workload wants to be spoken to.
+//! Builds the commands of the remedies for each kind of workload.
 
 use super::pins::{PinReason, PinScope};
 use super::subject::{CommandTarget, shell_quote};
@@ -8,17 +8,17 @@ use crate::report::{HashReport, Name, Origin, PodReport, RolloutState, UpdateHol
 
 pub(super) const ON_DELETE: &str =
     "delete its pods, one after another: OnDelete replaces a pod only when it is deleted.";
-/// Pods that a command names at most.
+/// Maximum number of pods in a command.
 const MOST_NAMES: usize = 10;
 const BELOW_PARTITION: &str = "pods below its partition keep their template.";
 
 impl<'a> CommandTarget<'a> {
-    /// Whether there are pods of the current template, and none of them is Ready: more of them would only do harm.
+    /// Whether the current template has pods and none of them is Ready: more of them would only do harm.
     pub(super) fn new_pods_fail(&self) -> bool {
         self.current().is_some_and(|current| current.pods > 0 && current.ready_pods == 0)
     }
 
-    /// The pods whose imageIDs tell the difference: by their hash, or by name where no label is known to select them.
+    /// The command that shows the different imageIDs: for pods by hash, or by name where no label selects them.
     pub(super) fn look_at_digests(&self, origin: Origin) -> String {
         let hash = skewed(self.report, origin).map(|(_, of_hash)| &of_hash.hash).max();
         let skewed = skewed(self.report, origin);
@@ -38,7 +38,7 @@ impl<'a> CommandTarget<'a> {
         )
     }
 
-    /// The names of the first pods at these positions, each after a blank.
+    /// The names of the first pods at these positions, each preceded by a space.
     fn names<'p>(&self, pods: impl Iterator<Item = &'p u32>) -> String {
         let mut names: Vec<&Name> = pods.filter_map(|at| Some(&self.report.pods.get(*at as usize)?.pod)).collect();
         names.sort_unstable();
@@ -51,7 +51,7 @@ impl<'a> CommandTarget<'a> {
         words
     }
 
-    /// The names of the first pods of which no digest is known that could be compared.
+    /// The names of the first pods without a comparable digest.
     fn unresolved(&self) -> String {
         self.names(self.report.containers.iter().flat_map(|container| &container.unresolved))
     }
@@ -69,7 +69,7 @@ impl<'a> CommandTarget<'a> {
         Action::command(format!("{} describe pods{}", self.kubectl, self.unresolved()))
     }
 
-    /// The pods that are not ready, by a hash that has some; of the current one rather than another.
+    /// The command that shows pods that are not Ready, by a hash that has some, preferably the current one.
     pub(super) fn look_at_unready(&self) -> String {
         let unready = self.report.hashes.iter().filter(|hash| hash.ready_pods < hash.pods && !hash.hash.is_empty());
         match unready.max_by_key(|hash| hash.current == Some(true)).filter(|_| !self.kind.hash_label().is_empty()) {
@@ -85,7 +85,7 @@ impl<'a> CommandTarget<'a> {
         match self.current().filter(|_| !self.kind.hash_label().is_empty()) {
             _ if self.kind == WorkloadKind::Rollout => format!("{} get rollout {}", self.argo, self.name),
             Some(current) if current.pods > 0 => format!("{} describe pods {}", self.kubectl, selector(current)),
-            // It has no pods, and says itself why it could make none.
+            // It has no pods; its own status says why it could not create any.
             Some(current) if self.kind == WorkloadKind::Deployment => {
                 format!("{} describe replicasets {}", self.kubectl, selector(current))
             }
@@ -97,7 +97,7 @@ impl<'a> CommandTarget<'a> {
         format!("{} describe pod {}", self.kubectl, shell_quote(&pod.pod))
     }
 
-    /// The images of the template, which a Rollout may take from a Deployment.
+    /// The command that shows the template's images. A Rollout may take its template from a Deployment.
     pub(super) fn look_at_template(&self) -> String {
         let object = match &self.report.template_of {
             Some(deployment) => format!("deployment/{}", shell_quote(deployment)),
@@ -119,25 +119,25 @@ impl<'a> CommandTarget<'a> {
         self.report.pods.get(self.report.blocking_pod? as usize)
     }
 
-    /// The pod that its rollout waits for, if nobody asks for its template any more.
+    /// The pod that its rollout waits for, if its template is no longer wanted.
     pub(super) fn pod_to_delete(&self) -> Option<&'a PodReport> {
         let current = self.current().map(|current| &current.hash);
         self.blocking_pod().filter(|pod| current.is_some_and(|current| pod.hash != *current))
     }
 
-    /// "Forced rollback", as Kubernetes' documentation of StatefulSets has it.
+    /// "Forced rollback" in Kubernetes' documentation of StatefulSets.
     pub(super) fn delete_pod(&self, pod: &PodReport) -> Action {
         Action::command(format!("{} delete pod {}", self.kubectl, shell_quote(&pod.pod)))
     }
 
-    /// Goes back to a revision, whose pods carry this hash.
+    /// Rolls back to a revision whose pods have this hash.
     pub(super) fn undo(&self, hash: &str, revision: u64) -> Action {
         if self.kind == WorkloadKind::Rollout {
-            // Of a Rollout with `spec.workloadRef` it changes the Deployment (since Argo Rollouts 1.1).
+            // For a Rollout with `spec.workloadRef` this changes the Deployment (since Argo Rollouts 1.1).
             return Action::command(format!("{} undo {} --to-revision={revision}", self.argo, self.name));
         }
         if self.kind == WorkloadKind::CloneSet {
-            // kubectl knows no way back of custom resources; OpenKruise's plugin does.
+            // kubectl cannot roll back custom resources; OpenKruise's plugin can.
             return Action::command(format!(
                 "{} rollout undo cloneset/{} --to-revision={revision}",
                 self.kubectl.replacen("kubectl", "kubectl kruise", 1),
@@ -147,13 +147,13 @@ impl<'a> CommandTarget<'a> {
         let mut action =
             Action::command(format!("{} rollout undo {} --to-revision={revision}", self.kubectl, self.object));
         if let Some(pod) = self.blocking_pod().filter(|pod| *pod.hash != *hash) {
-            // It would wait for this pod, whose template nobody asks for then.
+            // The rollback would wait for this pod, whose template is then no longer wanted.
             action.commands.extend(self.delete_pod(pod).commands);
         }
         action
     }
 
-    /// A change of the template, with what brings it to the pods where a setting would keep it from them.
+    /// Adds what brings a template change to all pods where a setting would prevent it.
     pub(super) fn reach_all(&self, action: Action) -> Action {
         let paused = self.state() == Some(RolloutState::Paused);
         let then = match self.report.update_hold {
@@ -163,12 +163,12 @@ impl<'a> CommandTarget<'a> {
             Some(UpdateHold::Partition) => BELOW_PARTITION,
             None => return action,
         };
-        // What is left of the change itself comes first.
+        // The rest of the change itself comes first.
         let parts = [action.then.as_str(), then].into_iter().filter(|part| !part.is_empty());
         Action { then: parts.collect::<Vec<_>>().join(" Then "), ..action }
     }
 
-    /// What lets a paused workload go on.
+    /// Resumes a paused workload.
     fn resume_all(&self) -> Vec<String> {
         vec![match self.kind {
             WorkloadKind::Rollout => format!("{} promote {}", self.argo, self.name),
@@ -177,13 +177,13 @@ impl<'a> CommandTarget<'a> {
         }]
     }
 
-    /// `LeaderWorkerSet llm`: what drives the workload.
+    /// `LeaderWorkerSet llm`: the object that controls the workload.
     fn driver(&self) -> Option<String> {
         self.report.driver.as_ref().map(|driver| format!("{} {}", shell_quote(&driver.kind), shell_quote(&driver.name)))
     }
 
-    /// A change of the workload's template, and why; or where to change it instead, if something drives the workload: what is
-    /// changed in a StatefulSet that something drives, its driver undoes.
+    /// A change of the workload's template with its reason; or where to make it, if another object controls the
+    /// workload and would undo it.
     pub(super) fn change(&self, action: Action, why: &'static str) -> (Action, &'static str) {
         match self.driver() {
             Some(driver) => (Action::words(format!("change it in {driver}")), DRIVEN_TEMPLATE),
@@ -191,7 +191,7 @@ impl<'a> CommandTarget<'a> {
         }
     }
 
-    /// What ends a mix that nobody holds: the ReplicaSets of older hashes are scaled down.
+    /// Ends a mix that nobody holds: scales down the ReplicaSets of older hashes.
     pub(super) fn delete_older(&self) -> Action {
         let older = self.report.hashes.iter().filter(|hash| hash.pods > 0 && hash.current == Some(false));
         let scale = |hash: &HashReport| {
@@ -200,7 +200,7 @@ impl<'a> CommandTarget<'a> {
         Action { commands: older.map(scale).collect(), ..Action::default() }
     }
 
-    /// How a mix that somebody holds, or a rollout, goes on to its end.
+    /// Continues a held mix, or a rollout, to its end.
     pub(super) fn go_on(&self) -> Action {
         use RolloutState::{BlueGreen, Canary, OnDelete, Partitioned, Paused};
         let Self { kubectl, argo, object, name, .. } = self;
@@ -244,12 +244,12 @@ impl<'a> CommandTarget<'a> {
         format!("{kubectl} patch {object} --type merge -p '{{\"spec\":{{\"updateStrategy\":{{{field}}}}}}}'")
     }
 
-    /// What lets go of a paused rollout.
+    /// Resumes a paused rollout.
     pub(super) fn resume(&self) -> Vec<String> {
         match self.kind {
-            // Argo takes an undo all the same.
+            // Argo can undo while paused.
             WorkloadKind::Rollout => Vec::new(),
-            // So does OpenKruise's plugin; the template waits for the pause to end.
+            // So can OpenKruise's plugin; the template then waits for the end of the pause.
             WorkloadKind::CloneSet => vec![self.patch_update_strategy("\"paused\":false")],
             _ => vec![format!("{} rollout resume {}", self.kubectl, self.object)],
         }
@@ -269,8 +269,8 @@ impl<'a> CommandTarget<'a> {
         }
     }
 
-    /// What ends a digest skew. What is skewed is asked of the template's own containers, under a hash that is not
-    /// outdated: a skew among outdated pods ends with their rollout.
+    /// Ends a digest skew. Only the template's own containers under a hash that is not outdated count: a skew among
+    /// outdated pods ends with their rollout.
     pub(super) fn end_skew(&self) -> (Action, &'static str) {
         let outdated =
             |hash: &Name| self.report.hashes.iter().any(|known| known.hash == *hash && known.current == Some(false));

@@ -1,6 +1,6 @@
-//! What to do about a workload that is not as it should be: a line to look at it, and a line to mend it.
+//! Remedies for workloads that are not as they should be: a command to inspect each, and a command to fix it.
 //!
-//! The alerts say the same in the same words: `podskew_remedy_info` hands them on.
+//! Alerts use the same text, from `podskew_remedy_info`.
 
 mod commands;
 mod pins;
@@ -19,60 +19,61 @@ use std::fmt;
 use subject::CommandTarget;
 use unready::{give_first, on_or_back};
 
-/// What a workload may be found in; worst first.
+/// A finding about a workload; worst first.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
 pub enum Finding {
     /// Different images of the template's own container under one hash.
     DigestSkew,
-    /// A rollout that does not go on by itself.
+    /// A rollout that does not continue by itself.
     Stalled,
-    /// A rollout under way; slow, if somebody minds.
+    /// A rollout in progress; it may be slow.
     UnderWay,
-    /// Rollouts that overtake one another, so that two hashes persist.
+    /// Rollouts that follow each other so fast that two hashes persist.
     HashesPersist,
-    /// Several hashes, and what would tell whether that is a rollout or meant to be cannot be read.
+    /// Several hashes, but whether that is a rollout or deliberate cannot be read.
     HashesMixed,
-    /// Pods that are asked for are not there or not available: no rollout, but who waits for one to end waits for them.
+    /// Wanted pods are missing or not available. That is no rollout, but waiting for a rollout includes waiting for
+    /// them.
     NotAvailable,
     /// Different images of a container that an admission webhook added.
     InjectedSkew,
-    /// Different images under one hash, of which podskew cannot tell whether they ought to be one.
+    /// Different images under one hash; podskew cannot tell whether they should be equal.
     UnknownSkew,
-    /// An image of the template is not in its registry any more.
+    /// An image of the template is gone from its registry.
     ImageGone,
-    /// A tag of the template stands for another image than its pods run.
+    /// A tag of the template points to another image than its pods run.
     TagMoved,
-    /// Held between two templates by somebody.
+    /// Held on purpose between two templates.
     Held,
-    /// What pods run, or how their rollout stands, cannot be told.
+    /// The images of pods, or the state of their rollout, are unknown.
     NotCompared,
-    /// The template asks for an image by `latest`, or by no tag.
+    /// The template names an image by `latest`, or without a tag.
     LatestTag,
 }
 
-/// What to do about it.
+/// A remedy.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Remedy {
-    /// A command that shows it.
+    /// A command that shows the problem.
     pub look: String,
-    /// What mends it.
+    /// The fix.
     pub action: Action,
-    /// Why this mends it, and what to think of.
+    /// Why this fixes it, and what to consider.
     pub why: Option<Cow<'static, str>>,
 }
 
-/// What to do: commands, or words where no command does it.
+/// A fix: commands, or text where no command does it.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
 pub struct Action {
-    /// What to do where no command does it.
+    /// The fix in words, where no command does it.
     pub words: String,
-    /// To be run one after another, as long as they succeed.
+    /// Commands to run in sequence while they succeed.
     pub commands: Vec<String>,
-    /// What is left to do after them, or what they leave as it is: a sentence.
+    /// A sentence about what remains after the commands.
     pub then: String,
 }
 
-/// What holds for every change.
+/// Applies to every change.
 pub const GITOPS: &str = "Where GitOps owns the object, make the change there.";
 
 pub(super) const PINNED_NEWEST: &str = "the pods that run this digest started last, so it is most likely the newer image; or take another from \
@@ -144,7 +145,7 @@ impl fmt::Display for Remedy {
 }
 
 impl Action {
-    /// The line that a shell can run as it is, or the words where no command does it.
+    /// The commands as one line for a shell, or the text where no command does it.
     #[must_use]
     pub fn line(&self) -> String {
         format!("{}{}", self.words, self.commands.join(" && "))
@@ -158,7 +159,7 @@ impl Action {
         Self { words, ..Self::default() }
     }
 
-    /// With other commands to be run before it.
+    /// The same with other commands before it.
     pub(super) fn behind(self, mut commands: Vec<String>) -> Self {
         commands.extend(self.commands);
         Self { commands, ..self }
@@ -186,7 +187,7 @@ impl Finding {
         }
     }
 
-    /// Everything this workload is found in, worst first.
+    /// Returns all findings of this workload, worst first.
     #[must_use]
     pub fn all(report: &WorkloadReport) -> Vec<Self> {
         let mut findings = Vec::new();
@@ -205,7 +206,7 @@ impl Finding {
                 | RolloutState::Canary
                 | RolloutState::BlueGreen,
             ) => (report.distinct_hashes > 0).then_some(Self::Held),
-            // Argo keeps the old pods for a while once the new ones are promoted, and an Experiment's differ on purpose.
+            // Argo keeps the old pods for a while after promotion, and an Experiment's pods differ on purpose.
             Some(RolloutState::Complete) | None if report.deliberate => Some(Self::Held),
             Some(RolloutState::Complete) | None => mixed.then_some(Self::HashesMixed),
         });
@@ -229,7 +230,7 @@ impl Finding {
         findings
     }
 
-    /// Since when this is so, where that can be told.
+    /// Since when, if known.
     #[must_use]
     pub fn since(self, report: &WorkloadReport) -> Option<UnixTime> {
         let skewed_since = |origin| skewed(report, origin).filter_map(|(_, of_hash)| of_hash.began()).min();
@@ -247,7 +248,7 @@ impl Finding {
     }
 }
 
-/// What to do about a workload that is found in this.
+/// Returns the remedy for a finding.
 #[must_use]
 pub fn remedy(report: &WorkloadReport, finding: Finding) -> Remedy {
     let of = CommandTarget::of(report);
@@ -328,7 +329,7 @@ pub fn remedy(report: &WorkloadReport, finding: Finding) -> Remedy {
     Remedy { look, action, why: Some(why.into()) }
 }
 
-/// Rolls a workload back to a revision of its history, whose pods carry this hash.
+/// Rolls a workload back to a revision of its history whose pods have this hash.
 #[must_use]
 pub fn roll_back(report: &WorkloadReport, history: &History, hash: &str, revision: u64) -> Action {
     let of = CommandTarget::of(report);
@@ -345,8 +346,8 @@ pub fn roll_back(report: &WorkloadReport, history: &History, hash: &str, revisio
     of.change(action, "").0
 }
 
-/// Asks for the digests that most pods of a hash run, in place of whatever may move; `None` if nothing may, or if none of
-/// it could be pulled.
+/// Replaces movable references by the digests that most pods of a hash run; `None` if none is movable, or none of the
+/// digests can be pulled.
 #[must_use]
 pub fn pin(report: &WorkloadReport, hash: &str) -> Option<Action> {
     let of = CommandTarget::of(report);
@@ -355,7 +356,7 @@ pub fn pin(report: &WorkloadReport, hash: &str) -> Option<Action> {
     (!pins.images.is_empty()).then(|| of.change(of.reach_all(of.set_images(&pins)), "").0)
 }
 
-/// Whether a registry that was asked did not say what an image stands for.
+/// Whether a registry did not answer about an image.
 fn is_unanswered(report: &WorkloadReport) -> bool {
     report.registry.as_ref().is_some_and(|registry| !registry.unanswered.is_empty())
 }
@@ -364,7 +365,7 @@ fn is_not_compared(report: &WorkloadReport) -> bool {
     is_unanswered(report) || is_not_comparable(report)
 }
 
-/// Whether something of the workload stays open. Pods of a rollout in progress have yet to start.
+/// Whether something about the workload is unknown. Pods of a rollout in progress have yet to start.
 fn is_not_comparable(report: &WorkloadReport) -> bool {
     let state = report.rollout.map(|rollout| rollout.state);
     let starting = matches!(state, Some(RolloutState::Progressing | RolloutState::Stalled));
@@ -375,7 +376,7 @@ fn is_not_comparable(report: &WorkloadReport) -> bool {
             .any(|c| c.image_id_only > 0 || c.not_reported > 0 || (c.not_started > 0 && !starting))
 }
 
-/// Each container and hash in skew, of those that come from there.
+/// Returns each container and hash in skew with this origin.
 pub(super) fn skewed(report: &WorkloadReport, origin: Origin) -> impl Iterator<Item = (&Name, &HashDigests)> {
     let all = report.containers.iter().flat_map(|of| of.by_hash.iter().map(move |by_hash| (&of.container, by_hash)));
     all.filter(move |(_, by_hash)| by_hash.origin == origin && by_hash.distinct_digests > 1)

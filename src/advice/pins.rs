@@ -1,4 +1,4 @@
-//! Pins: the digests that a remedy asks for in place of tags, chosen among those that pods run.
+//! Pins: digests that a remedy uses instead of tags, chosen among those that pods run.
 
 use super::Action;
 use super::subject::{CommandTarget, shell_quote};
@@ -6,14 +6,14 @@ use crate::kinds::WorkloadKind;
 use crate::report::{DigestKind, ImageReference, Name, ReferenceKind};
 use std::collections::BTreeMap;
 
-/// Whether to pin what a restart would mend too.
+/// Which images to pin.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(super) enum PinScope {
     All,
     WhatIsNotPulledAgain,
 }
 
-/// Why it is this digest that is asked for, of those that pods run; the most certain first.
+/// Why this digest was chosen among those that pods run; the most certain first.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default)]
 pub(super) enum PinReason {
     /// They run no other.
@@ -21,26 +21,26 @@ pub(super) enum PinReason {
     Only,
     /// Its pods started last.
     Newest,
-    /// Most of them run it.
+    /// Most pods run it.
     Most,
-    /// No digest has most of them.
+    /// No digest has a majority.
     Any,
 }
 
-/// What to ask for instead of a tag.
+/// References to use instead of tags.
 #[derive(Default)]
 pub(super) struct PinnedImages {
     /// `CONTAINER=REPOSITORY@DIGEST`.
     pub(super) images: Vec<String>,
-    /// How the digests were chosen: the least certain of the choices.
+    /// The least certain reason among the choices.
     pub(super) choice: PinReason,
-    /// Whether there are containers whose image nobody could pull.
+    /// Whether a container's image cannot be pulled.
     pub(super) unpullable: bool,
 }
 
 impl<'a> CommandTarget<'a> {
-    /// The repository is the spec's: the one in an imageID is any that the node knows for that content. The digest is one that
-    /// pods of `hash` run, or any; one of a config is known to the node alone, and nobody could pull it.
+    /// Pins containers. The repository is the spec's: the one in an imageID is any that the node knows for the content.
+    /// The digest is one that pods of `hash` run, or any pods. A config digest is local to a node and cannot be pulled.
     pub(super) fn pin<'n>(
         &self,
         containers: impl Iterator<Item = &'n Name>,
@@ -80,8 +80,8 @@ impl<'a> CommandTarget<'a> {
         self.report.image_references.iter().find(|image| *image.container == *container)
     }
 
-    /// The image that most pods of a container have in their spec; and of the manifests' digests that they run, the one whose
-    /// pods started last, or else the one that most of them run.
+    /// The image in the spec of most pods of a container. Among its manifests' digests, the one whose pods started
+    /// last, or else the one that most pods run.
     fn best_of(&self, container: &str, hash: Option<&str>) -> (Option<&'a Name>, Option<(&'a Name, PinReason)>) {
         let mut images: BTreeMap<&Name, u32> = BTreeMap::new();
         let mut digests: BTreeMap<&Name, u32> = BTreeMap::new();
@@ -94,7 +94,7 @@ impl<'a> CommandTarget<'a> {
                 *digests.entry(&pods.digest).or_default() += pods.pods;
             }
         }
-        // The first of the best.
+        // Ties go to the first.
         let most =
             |counts: &BTreeMap<&'a Name, u32>| counts.iter().rev().max_by_key(|(_, pods)| **pods).map(|(it, _)| *it);
         let newest = by_hash().filter(|_| hash.is_some()).find_map(|it| it.newest_digest.as_ref());
@@ -135,13 +135,13 @@ impl<'a> CommandTarget<'a> {
     }
 }
 
-/// Whether an image is written with what references are written with. The API server takes any text, and a text may try to
-/// be more than one word of a command.
+/// Whether an image has only the characters of references. The API server accepts any text, which could add further
+/// words to a command.
 fn is_reference(image: &str) -> bool {
     !image.is_empty() && image.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"._-:/@[]".contains(&byte))
 }
 
-/// An image without its tag and its digest. A colon before the last slash belongs to a registry's port.
+/// An image without tag and digest. A colon before the last slash belongs to the registry's port.
 fn repository(image: &str) -> &str {
     let image = image.split_once('@').map_or(image, |(image, _)| image);
     match image.rsplit_once(':') {

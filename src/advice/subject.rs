@@ -4,7 +4,7 @@ use crate::kinds::WorkloadKind;
 use crate::report::{HashReport, RolloutState, Workload, WorkloadReport};
 use std::borrow::Cow;
 
-/// A workload as commands speak of it.
+/// A workload with the names that commands need.
 pub(super) struct CommandTarget<'a> {
     pub(super) report: &'a WorkloadReport,
     pub(super) kind: WorkloadKind,
@@ -38,8 +38,8 @@ impl<'a> CommandTarget<'a> {
     }
 }
 
-/// A name as one word of a shell's command. Names from a cluster are plain; those from a file may be anything, and what no
-/// name can hold is not said.
+/// Quotes a name for a shell. Names in a cluster need no quotes; a file may hold anything, and characters that no name
+/// can have are dropped.
 #[must_use]
 pub fn shell_quote(name: &str) -> Cow<'_, str> {
     let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"._-:/".contains(&byte);

@@ -1,4 +1,4 @@
-//! What the API server answers, read.
+//! Decoded responses of the API server.
 
 use super::Object;
 
@@ -11,32 +11,32 @@ pub enum WatchEvent<'a> {
     Deleted(Object<'a>),
     /// BOOKMARK.
     Bookmark {
-        /// The version a later watch may start from.
+        /// The version from which a watch may resume.
         resource_version: String,
-        /// Whether it closes the initial events of a streaming list (`k8s.io/initial-events-end`).
+        /// Whether it ends the initial events of a streaming list (`k8s.io/initial-events-end`).
         initial_events_end: bool,
     },
     /// ERROR.
     Error(ApiStatus),
 }
 
-/// What the API server says went wrong (`kind: Status`).
+/// An error of the API server (`kind: Status`).
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
 pub struct ApiStatus {
     /// The HTTP status.
     pub code: u16,
-    /// A reason in one word: `Expired`, `Forbidden`, …
+    /// The reason: `Expired`, `Forbidden`, …
     pub reason: String,
-    /// A sentence for a person.
+    /// The message.
     pub message: String,
-    /// `details.retryAfterSeconds`, where the server gives one.
+    /// `details.retryAfterSeconds`, if the server sends it.
     pub retry_after_seconds: Option<u32>,
 }
 
 /// The `metadata` of a list.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
 pub struct ListMeta {
-    /// The version a watch may start from.
+    /// The version from which a watch may start.
     pub resource_version: String,
     /// The token of the next page; empty on the last.
     pub continue_token: String,

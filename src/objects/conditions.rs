@@ -1,4 +1,4 @@
-//! The conditions of the objects that own pods, of which a few tell how a rollout stands.
+//! Conditions of objects that own pods; a few tell the state of a rollout.
 
 use super::lenient::{FromJson, Lenient, fields};
 use super::protobuf::{FromProtobuf, ProtobufError, Value, read};
@@ -11,22 +11,23 @@ use std::borrow::Cow;
 pub struct Progressing<'a> {
     /// Its reason: `NewReplicaSetAvailable`, `ProgressDeadlineExceeded`, …
     pub reason: Cow<'a, str>,
-    /// When it was last written.
+    /// `lastUpdateTime`.
     pub updated: Option<UnixTime>,
-    /// Whether its status changed then, which `lastTransitionTime` keeps.
+    /// Whether its status changed at that time, according to `lastTransitionTime`.
     pub turned: bool,
 }
 
-/// The condition `ReplicaFailure`, True: replicas could not be created or deleted. A Deployment takes it over from its ReplicaSets.
+/// The condition `ReplicaFailure`, if True: replicas could not be created or deleted. A Deployment copies it from its
+/// ReplicaSets.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
 pub struct ReplicaFailure<'a> {
     /// `FailedCreate` or `FailedDelete`.
     pub reason: Cow<'a, str>,
-    /// What the API server answered: which quota, which admission webhook.
+    /// The API server's error: which quota, which admission webhook.
     pub message: Cow<'a, str>,
 }
 
-/// The array of conditions, of which only the first Progressing is kept, and of a Rollout's Completed and Healthy a little.
+/// The array of conditions. It keeps only the first Progressing, and some fields of a Rollout's Completed and Healthy.
 #[derive(Default)]
 pub(super) struct Conditions<'a> {
     pub(super) progressing: Option<Progressing<'a>>,

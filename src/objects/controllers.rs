@@ -1,4 +1,4 @@
-//! The objects that own pods, and those that keep their templates' history.
+//! Objects that own pods, and objects that keep their templates' history.
 
 use super::conditions::{Conditions, Progressing, ReplicaFailure};
 use super::lenient::{FromJson, fields};
@@ -8,7 +8,7 @@ use crate::time::UnixTime;
 use serde::de::{MapAccess, SeqAccess};
 use std::borrow::Cow;
 
-/// What podskew reads of a ReplicaSet.
+/// Fields of a ReplicaSet.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
 pub struct ReplicaSet<'a> {
     /// `spec.template`.
@@ -17,7 +17,7 @@ pub struct ReplicaSet<'a> {
     pub replicas: Option<i64>,
 }
 
-/// What podskew reads of a Deployment.
+/// Fields of a Deployment.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
 pub struct Deployment<'a> {
     /// `spec.template`.
@@ -40,7 +40,7 @@ pub struct Deployment<'a> {
     pub replica_failure: Option<ReplicaFailure<'a>>,
 }
 
-/// What podskew reads of a StatefulSet.
+/// Fields of a StatefulSet.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
 pub struct StatefulSet<'a> {
     /// `spec.template`.
@@ -57,13 +57,13 @@ pub struct StatefulSet<'a> {
     pub observed_generation: Option<i64>,
     /// `status.availableReplicas`.
     pub available_replicas: i64,
-    /// `status.updateRevision`: the name of the ControllerRevision that pods ought to be on.
+    /// `status.updateRevision`: name of the ControllerRevision that all pods should have.
     pub update_revision: Cow<'a, str>,
-    /// `status.currentRevision`: the ControllerRevision that the last complete rollout left, or the first one.
+    /// `status.currentRevision`: the ControllerRevision of the last complete rollout, or the first one.
     pub current_revision: Cow<'a, str>,
 }
 
-/// What podskew reads of a DaemonSet.
+/// Fields of a DaemonSet.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
 pub struct DaemonSet<'a> {
     /// `spec.template`.
@@ -72,7 +72,7 @@ pub struct DaemonSet<'a> {
     pub strategy: UpdateStrategy,
     /// `status.observedGeneration`.
     pub observed_generation: Option<i64>,
-    /// `status.desiredNumberScheduled`; `None` where there is no status.
+    /// `status.desiredNumberScheduled`; `None` without a status.
     pub desired: Option<i64>,
     /// `status.updatedNumberScheduled`.
     pub updated: i64,
@@ -80,7 +80,7 @@ pub struct DaemonSet<'a> {
     pub available: i64,
 }
 
-/// What podskew reads of a CloneSet of OpenKruise.
+/// Fields of an OpenKruise CloneSet.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
 pub struct CloneSet<'a> {
     /// `spec.template`.
@@ -89,17 +89,17 @@ pub struct CloneSet<'a> {
     pub replicas: Option<i64>,
     /// `spec.updateStrategy.paused`.
     pub paused: bool,
-    /// `spec.updateStrategy.partition`: how many pods keep an older template.
+    /// `spec.updateStrategy.partition`: number of pods that keep an older template.
     pub partition: Partition,
     /// `status.observedGeneration`.
     pub observed_generation: Option<i64>,
     /// `status.availableReplicas`.
     pub available_replicas: i64,
-    /// `status.updateRevision`: the name of the ControllerRevision that pods ought to be on.
+    /// `status.updateRevision`: name of the ControllerRevision that all pods should have.
     pub update_revision: Cow<'a, str>,
 }
 
-/// What podskew reads of a ControllerRevision.
+/// Fields of a ControllerRevision.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
 pub struct ControllerRevision<'a> {
     /// `revision`.
@@ -108,7 +108,7 @@ pub struct ControllerRevision<'a> {
     pub template: Template<'a>,
 }
 
-/// What podskew reads of an Argo Rollout.
+/// Fields of an Argo Rollout.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
 #[expect(clippy::struct_excessive_bools, reason = "each is a fact of its own")]
 pub struct Rollout<'a> {
@@ -120,30 +120,30 @@ pub struct Rollout<'a> {
     pub paused: bool,
     /// `spec.strategy`.
     pub strategy: RolloutStrategy,
-    /// `scaleDownDelaySeconds` of the strategy: how long the pods of a template that was replaced are kept.
+    /// `scaleDownDelaySeconds` of the strategy: how long to keep the pods of a replaced template.
     pub scale_down_delay: Option<i64>,
     /// `spec.workloadRef.kind` and `.name`.
     pub workload_ref: Option<(Cow<'a, str>, Cow<'a, str>)>,
-    /// `status.observedGeneration`; older versions of Argo wrote no number.
+    /// `status.observedGeneration`; older versions of Argo wrote a string.
     pub observed_generation: Option<i64>,
     /// `status.availableReplicas`.
     pub available_replicas: i64,
     /// When the condition Completed became True, if it is.
     pub completed: Option<UnixTime>,
-    /// Whether it has conditions, and none of them is Healthy: Argo Rollouts writes that one once the phase was Healthy, and then
-    /// keeps it, be it True or False (seen on 1.10).
+    /// Whether it has conditions, but not Healthy. Argo Rollouts adds that one once the phase was Healthy, and then
+    /// keeps it, True or False (observed on 1.10).
     pub never_healthy: bool,
-    /// Whether one of its conditions is Healthy, be it True or False: its phase was Healthy once.
+    /// Whether it has the condition Healthy, True or False: its phase was Healthy once.
     pub was_healthy: bool,
     /// The condition `ReplicaFailure`, if it is True.
     pub replica_failure: Option<ReplicaFailure<'a>>,
-    /// `status.message`: why it is Degraded or Paused, in words.
+    /// `status.message`: why it is Degraded or Paused.
     pub message: Cow<'a, str>,
     /// `status.phase`.
     pub phase: Cow<'a, str>,
     /// `status.abort`.
     pub aborted: bool,
-    /// Whether `status.pauseConditions` names any.
+    /// Whether `status.pauseConditions` is not empty.
     pub pausing: bool,
     /// `status.currentStepIndex`.
     pub step: Option<i64>,
@@ -156,12 +156,12 @@ pub struct Rollout<'a> {
 /// The strategy of an Argo Rollout.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 pub enum RolloutStrategy {
-    /// Neither of the two, or not readable.
+    /// Neither of the two, or unreadable.
     #[default]
     Unknown,
-    /// `canary`, with so many steps.
+    /// `canary`.
     Canary {
-        /// How many steps it has.
+        /// Number of steps.
         steps: usize,
     },
     /// `blueGreen`.
@@ -170,8 +170,8 @@ pub enum RolloutStrategy {
 
 fields!('de ReplicaSet<'de> { "template" = 3 => template, "replicas" = 1 => replicas });
 
-/// `spec` of every kind here; each reads its own fields of it. The numbers are a Deployment's, the only one that is asked
-/// for in protobuf.
+/// `spec` of every kind here; each reads its own fields. The protobuf numbers are a Deployment's, the only kind that is
+/// requested in protobuf.
 #[derive(Default)]
 pub(super) struct Spec<'a> {
     pub(super) template: Template<'a>,
@@ -194,7 +194,7 @@ fields!('de Spec<'de> {
     "workloadRef" => workload_ref,
 });
 
-/// `status` of every kind here. The numbers are a Deployment's.
+/// `status` of every kind here. The protobuf numbers are a Deployment's.
 #[derive(Default)]
 pub(super) struct Status<'a> {
     observed_generation: Option<i64>,
@@ -289,7 +289,7 @@ impl<'de> FromJson<'de> for Option<(Cow<'de, str>, Cow<'de, str>)> {
     }
 }
 
-/// How many elements an array has.
+/// The length of an array.
 #[derive(Default)]
 struct Count(usize);
 
@@ -310,7 +310,7 @@ impl<'a> Deployment<'a> {
             replicas: spec.replicas,
             paused: spec.paused,
             recreate: spec.strategy.kind == "Recreate",
-            // Go leaves a zero out of JSON, and writes it in protobuf.
+            // Go omits a zero in JSON, and writes it in protobuf.
             observed_generation: status.observed_generation.filter(|generation| *generation != 0),
             updated_replicas: status.updated_replicas.unwrap_or(0),
             available_replicas: status.available_replicas.unwrap_or(0),

@@ -11,22 +11,22 @@ use serde::forward_to_deserialize_any;
 use std::borrow::Cow;
 use std::fmt;
 
-/// A JSON text and a place in it.
+/// A JSON text and a position in it.
 pub(super) struct Json<'de> {
     text: &'de str,
     at: usize,
     depth: u8,
 }
 
-/// What is wrong with a text, and where. It quotes nothing of it.
+/// An error and its position. It quotes nothing of the text.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(super) struct JsonError {
     pub(super) what: &'static str,
-    /// The byte, counted from 1; 0 where it is not known.
+    /// Byte position, counted from 1; 0 if unknown.
     pub(super) at: usize,
 }
 
-/// Deeper than this nothing of Kubernetes is nested, and the stack is not to be tried.
+/// Maximum nesting, to bound the stack; no Kubernetes object comes near it.
 const DEEPEST: u8 = 128;
 
 const BREAKS_OFF: &str = "JSON that breaks off";
@@ -37,7 +37,7 @@ impl<'de> Json<'de> {
         Self { text, at: 0, depth: 0 }
     }
 
-    /// The text has to end here.
+    /// Expects the end of the text.
     pub(super) fn end(mut self) -> Result<(), JsonError> {
         match self.peek() {
             None => Ok(()),
@@ -57,7 +57,7 @@ impl<'de> Json<'de> {
     #[inline]
     fn peek(&mut self) -> Option<u8> {
         match self.bytes().get(self.at) {
-            // Every API server writes without any.
+            // API servers write without white space.
             Some(found) if *found > b' ' => Some(*found),
             _ => self.peek_behind_space(),
         }
@@ -83,12 +83,12 @@ impl<'de> Json<'de> {
         }
     }
 
-    /// From behind an opening quote: where the string's first quote or backslash is.
+    /// The position of the string's first quote or backslash at or after `from`, which is within the string.
     fn quote_or_backslash(&self, from: usize) -> Result<usize, JsonError> {
         skip::quote_or_backslash(self.bytes(), from).ok_or(JsonError { what: BREAKS_OFF, at: from })
     }
 
-    /// Reads a string, whose opening quote is next.
+    /// Reads a string; its opening quote is next.
     #[inline]
     fn string(&mut self) -> Result<Cow<'de, str>, JsonError> {
         self.expect_byte(b'"')?;
@@ -115,7 +115,7 @@ impl<'de> Json<'de> {
         }
     }
 
-    /// Reads what stands behind a backslash.
+    /// Reads the escape sequence after a backslash.
     fn escaped(&mut self) -> Result<char, JsonError> {
         let found = *self.bytes().get(self.at).ok_or(self.error(BREAKS_OFF))?;
         self.at += 1;
@@ -153,7 +153,7 @@ impl<'de> Json<'de> {
         Ok(value)
     }
 
-    /// Passes over a string, whose opening quote was passed over.
+    /// Skips a string after its opening quote.
     fn skip_string(&mut self) -> Result<(), JsonError> {
         loop {
             let end = self.quote_or_backslash(self.at)?;
@@ -165,7 +165,7 @@ impl<'de> Json<'de> {
         }
     }
 
-    /// Passes over a value by its quotes and brackets.
+    /// Skips a value by its quotes and brackets.
     fn skip(&mut self) -> Result<(), JsonError> {
         match self.peek() {
             None => return Err(self.error(BREAKS_OFF)),
@@ -197,7 +197,7 @@ impl<'de> Json<'de> {
                 (_, Ok(number)) => Scalar::Unsigned(number),
                 _ => Scalar::Float(word.parse().map_err(|_| self.error(BROKEN))?),
             },
-            // Rust reads words as numbers that JSON does not know (`inf`), but none that begins like a number.
+            // Rust also parses words like `inf` as numbers, but none that begins like a JSON number.
             _ if word.starts_with(|first: char| first == '-' || first.is_ascii_digit()) => {
                 Scalar::Float(word.parse().map_err(|_| self.error(BROKEN))?)
             }
@@ -262,7 +262,7 @@ impl<'de> Deserializer<'de> for &mut Json<'de> {
         visitor.visit_unit()
     }
 
-    /// The name of a field, which is a string.
+    /// A field's name, which is a string.
     #[inline]
     fn deserialize_identifier<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, JsonError> {
         match self.string()? {
@@ -277,7 +277,7 @@ impl<'de> Deserializer<'de> for &mut Json<'de> {
     }
 }
 
-/// The items of an array or an object. Who visits it reads it to its end, and with that its closing bracket.
+/// The items of an array or an object. Its visitor must read it to the end, including the closing bracket.
 struct Items<'j, 'de> {
     json: &'j mut Json<'de>,
     first: bool,
@@ -285,7 +285,7 @@ struct Items<'j, 'de> {
 }
 
 impl Items<'_, '_> {
-    /// Whether there is another item, after its comma.
+    /// Whether there is another item; reads the comma before it.
     fn next(&mut self) -> Result<bool, JsonError> {
         match self.json.peek() {
             None => Err(self.json.error(BREAKS_OFF)),
@@ -339,7 +339,7 @@ impl fmt::Display for JsonError {
 impl std::error::Error for JsonError {}
 
 impl Error for JsonError {
-    /// What serde would say may quote a value.
+    /// serde's message may quote a value.
     fn custom<T: fmt::Display>(_: T) -> Self {
         Self { what: "JSON of an unexpected form", at: 0 }
     }
@@ -387,7 +387,7 @@ mod tests {
 
         #[test]
         fn reads_any_text_as_serde_json_does_or_refuses_it(text in "[\\[\\]{}:,\"\\\\a-f0-9eu+. \n-]{0,40}") {
-            // Control characters within strings are let through: no harm, and no time lost over them.
+            // Control characters in strings are accepted: they do no harm, and checking costs time.
             match (read::<Value>(&text), serde_json::from_str::<Value>(&text)) {
                 (Ok(read), Ok(expected)) => prop_assert_eq!(read, expected),
                 (Err(_), Ok(expected)) => prop_assert!(false, "refused {} that reads as {}", text, expected),

@@ -1,65 +1,65 @@
-//! Cuts JSON that comes piece by piece into the objects in it, and holds no more of it than one of them.
+//! Splits JSON that arrives in pieces into objects, and buffers at most one of them.
 //!
-//! What kubectl and an API server print is one list, with its objects under `items`; several calls, one behind the other,
-//! print several. An object may stand alone, and several may stand in an array.
+//! kubectl and API servers print one list with its objects in `items`; several calls print several lists. A document
+//! may also be a single object, or an array.
 
 use super::page_splitter::LONGEST_OBJECT;
 use super::skip;
 
-/// What is read at once.
+/// Bytes to read at once.
 const PIECE: usize = 256 << 10;
 
-/// How deep lists may stand in arrays and other lists.
+/// Maximum depth of lists within arrays and lists.
 const DEEPEST: usize = 8;
 
-/// Takes pieces, gives objects.
+/// Takes pieces, and returns objects.
 #[derive(Debug, Default)]
 pub struct Cutter {
     buffer: Vec<u8>,
-    /// Where in the buffer it has come to.
+    /// Position in the buffer.
     at: usize,
-    /// How much of the buffer was read.
+    /// Number of bytes read into the buffer.
     filled: usize,
-    /// What was let go of before the buffer begins.
+    /// Number of bytes dropped before the buffer.
     before: u64,
     ended: bool,
-    /// Whether there was anything but white space.
+    /// Whether anything but white space came.
     begun: bool,
-    /// What it stands in, the outermost first; nothing before a document or behind the last.
+    /// The enclosing arrays and lists, outermost first; empty between documents.
     around: Vec<Around>,
-    /// What the list said that was left last.
+    /// Head of the list that ended last.
     left: ListHead,
 }
 
-/// What a list says of itself, as far as it was read.
+/// A list's `apiVersion` and `kind`, as far as they were read.
 #[derive(Clone, Debug, Default)]
 struct ListHead {
     api_version: String,
     kind: String,
 }
 
-/// An array, or a list with its `items`.
+/// An array, or a list with `items`.
 #[derive(Debug)]
 struct Around {
-    /// What the list has said so far; nothing of an array.
+    /// The list's head so far; `None` for an array.
     list: Option<ListHead>,
     next: Next,
 }
 
-/// What may come in an array or a list.
+/// What may follow in an array or a list.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 enum Next {
     /// The first object, or the end of the array.
     First,
-    /// An object, behind a comma.
+    /// An object, after a comma.
     Object,
     /// A comma, or the end of the array.
     Comma,
-    /// The fields of a list behind its `items`.
+    /// The fields of a list after its `items`.
     Fields,
 }
 
-/// What comes next.
+/// The next item.
 #[derive(PartialEq, Eq, Debug)]
 pub enum Cut<'c> {
     /// An object.
@@ -68,14 +68,14 @@ pub enum Cut<'c> {
         json: &'c [u8],
         /// Its first byte, counted from 1.
         byte: u64,
-        /// `apiVersion` and `kind` of the list it stands in, as far as they stand before it; `None` if in none.
+        /// `apiVersion` and `kind` of its list, if they come before it; `None` outside of a list.
         list: Option<(&'c str, &'c str)>,
     },
-    /// A list has ended; `apiVersion` and `kind` of it, wherever they stood.
+    /// The end of a list, with its `apiVersion` and `kind`.
     ListEnd(&'c str, &'c str),
-    /// More has to be [`read`](Cutter::room).
+    /// More input is needed, through [`room`](Cutter::room).
     More,
-    /// Everything was read.
+    /// The end of the input.
     End,
 }
 
@@ -83,9 +83,9 @@ pub enum Cut<'c> {
 #[derive(Clone, Copy, PartialEq, Eq, Debug, thiserror::Error)]
 #[error("{what} at byte {byte}")]
 pub struct CutError {
-    /// What is wrong with it.
+    /// The problem.
     pub what: &'static str,
-    /// Where, counted from 1.
+    /// Byte position, counted from 1.
     pub byte: u64,
 }
 
@@ -109,14 +109,14 @@ const BREAKS_OFF: &str = "JSON that breaks off";
 const TOO_LONG: &str = "an object of more than 16 MiB";
 
 impl Cutter {
-    /// Where to read the next piece to; [`filled`](Self::filled) says how much of it that was. Whoever fills it reads an object
-    /// that comes in small pieces in a time that grows with its length, and not with the square of it.
+    /// The buffer for the next piece; call [`filled`](Self::filled) with the number of bytes read. Its size grows, so
+    /// that reading a long object in small pieces takes linear and not quadratic time.
     pub fn room(&mut self) -> &mut [u8] {
         self.buffer.copy_within(self.at..self.filled, 0);
         self.before += self.at as u64;
         self.filled -= self.at;
         self.at = 0;
-        // An object that does not fit is looked at again from its beginning, so each time there is twice as much of it.
+        // An object that does not fit is parsed again from its start, so the buffer doubles each time.
         let most = (LONGEST_OBJECT + PIECE).saturating_sub(self.filled).max(PIECE);
         let wanted = self.filled + self.filled.clamp(PIECE, most);
         if self.buffer.len() < wanted {
@@ -125,42 +125,46 @@ impl Cutter {
         &mut self.buffer[self.filled..wanted]
     }
 
-    /// So much was read; nothing means that this was all.
+    /// Records the number of bytes read; 0 is the end of the input.
     pub fn filled(&mut self, bytes: usize) {
         self.filled += bytes;
         self.ended |= bytes == 0;
     }
 
-    /// Whether a document has begun: the rest of what was read is white space and byte order marks.
+    /// Whether a document has begun; otherwise only white space and byte order marks were read.
     #[must_use]
     pub fn has_begun(&self) -> bool {
         self.begun
     }
 
-    /// Whether it stands before a document or behind the last.
+    /// Whether the position is between documents.
     #[must_use]
     pub fn is_outside(&self) -> bool {
         self.around.is_empty()
     }
 
-    /// Whether everything was read.
+    /// Whether the input has ended.
     #[must_use]
     pub fn has_ended(&self) -> bool {
         self.ended
     }
 
-    /// The beginning of what is not cut yet, as far as it was read.
+    /// The unprocessed input.
     #[must_use]
     pub fn rest(&self) -> &[u8] {
         &self.buffer[self.at..self.filled]
     }
 
-    /// Passes over so much of the rest.
+    /// Skips so many bytes of it.
     pub fn pass(&mut self, bytes: usize) {
         self.at = self.filled.min(self.at + bytes);
     }
 
-    /// The next object.
+    /// Returns the next item.
+    ///
+    /// # Errors
+    ///
+    /// The text is no JSON, or an object is too long.
     pub fn next_cut(&mut self) -> Result<Cut<'_>, CutError> {
         match self.step() {
             Ok(Found::End) => Ok(Cut::End),
@@ -188,10 +192,10 @@ impl Cutter {
         }
     }
 
-    /// Where the next object begins and ends.
+    /// Finds the start and end of the next object.
     fn step(&mut self) -> Step<Found> {
         loop {
-            // White space between objects is let go of as it comes.
+            // White space between objects is dropped as it comes.
             let found = match self.behind_space(self.at) {
                 Ok((at, found)) => {
                     self.at = at;
@@ -204,7 +208,7 @@ impl Cutter {
             };
             let at = self.at;
             match (self.around.last().map(|around| around.next), found) {
-                // A byte order mark, as some editors and shells write it before a text.
+                // A byte order mark, which some editors and shells write before a text.
                 (None, 0xEF) => {
                     let mark = self.buffer.get(at..at + 3).filter(|_| at + 3 <= self.filled).ok_or(Stop::More)?;
                     if mark != b"\xEF\xBB\xBF" {
@@ -237,7 +241,7 @@ impl Cutter {
                     self.expect(Next::Comma);
                     return Ok(Found::Object(at, end));
                 }
-                // What stands in an array may be a list.
+                // An item of an array may be a list.
                 (Some(Next::First | Next::Object), b'{') => {
                     if let Some(found) = self.document()? {
                         self.expect(Next::Comma);
@@ -296,8 +300,7 @@ impl Cutter {
         }
     }
 
-    /// Reads a document, whose opening bracket is next: where it ends, or nothing if it turned out to be a list, whose objects
-    /// come next.
+    /// Reads a document at its opening bracket. Returns its end, or `None` if it is a list, whose objects follow.
     fn document(&mut self) -> Step<Option<Found>> {
         let start = self.at;
         let mut head = ListHead::default();
@@ -359,7 +362,7 @@ impl Cutter {
         Ok(Field::Other(end))
     }
 
-    /// The place behind the value that begins at `at`.
+    /// The position after the value that begins at `at`.
     fn value(&self, at: usize) -> Step<usize> {
         let text = &self.buffer[..self.filled];
         match text.get(at) {
@@ -377,14 +380,14 @@ impl Cutter {
             }
             Some(b'a'..=b'z' | b'0'..=b'9' | b'-') => {
                 let is_part = |byte: &u8| matches!(byte, b'0'..=b'9' | b'a'..=b'z' | b'E' | b'+' | b'-' | b'.');
-                // One that reaches to the end of what is there may go on.
+                // A scalar that reaches the end of the input may continue.
                 text[at..].iter().position(|byte| !is_part(byte)).map(|length| at + length).ok_or(Stop::More)
             }
             Some(_) => Err(Stop::Broken(BROKEN, at)),
         }
     }
 
-    /// The next byte that is no white space, and its place.
+    /// The next byte that is no white space, with its position.
     fn behind_space(&self, from: usize) -> Step<(usize, u8)> {
         let rest = self.buffer[..self.filled].get(from..).unwrap_or_default();
         let space = rest.iter().position(|byte| !matches!(byte, b' ' | b'\n' | b'\t' | b'\r')).ok_or(Stop::More)?;
@@ -394,9 +397,9 @@ impl Cutter {
 
 /// A field of a document.
 enum Field {
-    /// The `items` of a list: where their name stands, and the place behind their opening bracket or behind `null`.
+    /// The `items` of a list: position of the name, and after the opening bracket or `null`.
     Items { at: usize, behind: usize, is_empty: bool },
-    /// Any other: the place behind its value.
+    /// Any other field: the position after its value.
     Other(usize),
 }
 
@@ -405,7 +408,7 @@ mod tests {
     use super::{BREAKS_OFF, Cut, CutError, Cutter};
     use proptest::prelude::*;
 
-    /// Everything there is to cut, read so many bytes at a time: each object, with the kind of the list around it.
+    /// All items, reading so many bytes at a time: each object with its list's kind.
     fn cut(text: &[u8], piece: usize) -> Result<Vec<(String, String)>, CutError> {
         let mut cutter = Cutter::default();
         let mut found = Vec::new();

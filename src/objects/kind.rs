@@ -1,4 +1,4 @@
-//! What an object says it is.
+//! The type of an object, as the object states it.
 
 use super::json::{Json, JsonError};
 use super::json_splitter::CutError;
@@ -8,18 +8,18 @@ use serde::de::{Deserializer, IgnoredAny, MapAccess, Visitor};
 use std::borrow::Cow;
 use std::fmt;
 
-/// What an object says of itself.
+/// The type of an object.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
 pub struct Kind<'a> {
-    /// `apiVersion`; empty if it says none, as the items of an API server's own list.
+    /// `apiVersion`; empty if missing, as in the items of an API server's list.
     pub api_version: Cow<'a, str>,
-    /// `kind`; empty if it says none.
+    /// `kind`; empty if missing.
     pub kind: Cow<'a, str>,
-    /// `type` of an event of a watch, whose object stands under `object`; empty if it is none.
+    /// `type` of a watch event, whose object is in `object`; empty for any other object.
     pub event: Cow<'a, str>,
 }
 
-/// Reads `apiVersion` and `kind` of an object, and no further.
+/// Reads `apiVersion` and `kind` of an object, and stops.
 pub fn decode_kind(object: &[u8]) -> Result<Kind<'_>, CutError> {
     let read = |object| Json::new(text(object)?).deserialize_map(KindVisitor);
     read(object).map_err(|error: JsonError| CutError { what: error.what, byte: error.at as u64 })
@@ -37,10 +37,10 @@ impl<'de> Visitor<'de> for KindVisitor {
     fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
         let mut read = Kind::default();
         let mut has_object = false;
-        // Both stand first wherever kubectl or an API server wrote them.
+        // kubectl and API servers write both first.
         while read.kind.is_empty() || read.api_version.is_empty() {
             let Some(Key(key)) = map.next_key()? else {
-                // An Event and a Secret have a `type` too, and a kind.
+                // An Event and a Secret have a `type`, too, and a kind.
                 if !has_object || !read.kind.is_empty() {
                     read.event = Cow::default();
                 }

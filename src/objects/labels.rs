@@ -1,4 +1,4 @@
-//! Labels: a few of them are asked for, and most are not.
+//! Labels, of which only a few are read.
 
 use super::lenient::{FromJson, Key, Lenient};
 use super::protobuf::{FromProtobuf, ProtobufError, Value, entry, text};
@@ -6,21 +6,21 @@ use serde::de::MapAccess;
 use std::borrow::Cow;
 use std::fmt;
 
-/// Labels, as bytes: of most of them nobody asks for anything, so none is checked for UTF-8 before.
+/// Labels as bytes: most are never read, so they are not validated as UTF-8 in advance.
 #[derive(Clone, Default)]
 pub struct Labels<'a>(Vec<(Bytes<'a>, Bytes<'a>)>);
 
 type Bytes<'a> = Cow<'a, [u8]>;
 
 impl<'a> Labels<'a> {
-    /// The value of `key`. Of a value that is no UTF-8 it reads U+FFFD for what is none, as it would have come in JSON.
+    /// The value of `key`. Invalid UTF-8 becomes U+FFFD, as in JSON.
     #[must_use]
     pub fn get(&self, key: &str) -> Option<Cow<'_, str>> {
         let found = self.0.iter().find(|(name, _)| **name == *key.as_bytes());
         found.map(|(_, value)| text(value))
     }
 
-    /// Another label, of which nothing was checked.
+    /// Adds a label without validation.
     pub(super) fn push(&mut self, key: &'a [u8], value: &'a [u8]) {
         if self.0.is_empty() {
             self.0.reserve(8);
@@ -28,7 +28,7 @@ impl<'a> Labels<'a> {
         self.0.push((key.into(), value.into()));
     }
 
-    /// Another label.
+    /// Adds a label.
     pub(super) fn push_text(&mut self, key: Cow<'a, str>, value: Cow<'a, str>) {
         self.0.push((bytes(key), bytes(value)));
     }

@@ -1,8 +1,8 @@
-//! One way to read a value that may be missing, null or of a wrong type: it becomes its default.
+//! Lenient decoding: a missing, null or wrongly typed value becomes its default.
 //!
-//! serde's own `#[serde(default)]` still fails on `null` and on a wrong type, and one such field in one object would
-//! break a whole page of a list, for ever. Here only broken JSON is an error. A wrong type is counted; `null` is not,
-//! because it is how Go writes an empty value (`creationTimestamp: null`, `containers: null`).
+//! serde's `#[serde(default)]` still fails on `null` and on a wrong type, and one such field would make a whole page of
+//! a list unreadable for good. Here only invalid JSON is an error. A wrong type is counted. `null` is not, because Go
+//! writes empty values that way (`creationTimestamp: null`, `containers: null`).
 
 use serde::de::{Deserialize, Deserializer, Error, IgnoredAny, MapAccess, SeqAccess, Visitor};
 use std::borrow::Cow;
@@ -14,16 +14,16 @@ thread_local! {
     static WRONG_TYPES: Cell<u64> = const { Cell::new(0) };
 }
 
-/// How many fields that podskew reads held a value of a wrong type, in what this thread decoded since the last call. Whoever decodes
-/// an object asks right after it: the types that are decoded have no place for such a number.
+/// Returns how many fields had a wrong type in what this thread decoded since the last call. Call it right after
+/// decoding an object: the decoded types do not hold the number.
 #[must_use]
 pub fn take_wrong_types() -> u64 {
     WRONG_TYPES.take()
 }
 
-/// What can be read from a JSON value of the expected type. Every method that is not implemented means "wrong type".
+/// A type that can be read from a JSON value. Each method that is not implemented means "wrong type".
 pub(super) trait FromJson<'de>: Default {
-    /// Whether it is looked at at all.
+    /// Whether the value is read at all.
     const READ: bool = true;
 
     /// From a string.
@@ -61,7 +61,7 @@ pub(super) fn drain_seq<'de, A: SeqAccess<'de>>(mut seq: A) -> Result<(), A::Err
     Ok(())
 }
 
-/// Reads a `T`, or its default where the JSON holds something else.
+/// Reads a `T`, or its default from any other JSON.
 pub(super) struct Lenient<T>(pub(super) T);
 
 impl<'de, T: FromJson<'de>> Deserialize<'de> for Lenient<T> {
@@ -74,7 +74,7 @@ impl<'de, T: FromJson<'de>> Deserialize<'de> for Lenient<T> {
     }
 }
 
-/// The name of a field: always a string, or it is no JSON.
+/// A field's name, which JSON requires to be a string.
 pub(super) struct Key<'de>(pub(super) Cow<'de, str>);
 
 impl<'de> Deserialize<'de> for Key<'de> {
@@ -153,7 +153,7 @@ impl<'de, T: FromJson<'de>> Visitor<'de> for LenientVisitor<T> {
     }
 }
 
-/// What one kind of object has and podskew reads of others only.
+/// A field that is read only for other kinds of objects.
 #[derive(Default)]
 pub(super) struct Unread;
 
@@ -177,7 +177,7 @@ impl<'de> FromJson<'de> for Option<i64> {
     fn from_integer(number: i64) -> Option<Self> {
         Some(Some(number))
     }
-    /// Argo wrote `status.observedGeneration` as a string once.
+    /// Argo once wrote `status.observedGeneration` as a string.
     fn from_text(text: Cow<'de, str>) -> Option<Self> {
         text.parse().ok().map(Some)
     }
@@ -199,11 +199,11 @@ impl<'de, T: FromJson<'de>> FromJson<'de> for Vec<T> {
     }
 }
 
-/// Implements [`FromJson`] for a struct: each JSON key that is named goes to its field, every other is skipped. A field
-/// may be of a type that the struct leaves open: `fields!('de, T Type<'de, T> { … })`.
+/// Implements [`FromJson`] for a struct: each named JSON key is read into its field, and all others are skipped. A
+/// field may have a type parameter of the struct: `fields!('de, T Type<'de, T> { … })`.
 ///
-/// Where keys have the numbers of their fields in protobuf beside them, `"nodeName" = 10 => node`, implements
-/// [`FromProtobuf`](super::protobuf::FromProtobuf) as well.
+/// If keys have protobuf field numbers, `"nodeName" = 10 => node`, it also implements
+/// [`FromProtobuf`](super::protobuf::FromProtobuf).
 macro_rules! fields {
     ($lifetime:lifetime $(, $open:ident)? $type:ty { $($key:literal => $field:ident),+ $(,)? }) => {
         impl<$lifetime $(, $open: $crate::objects::lenient::FromJson<$lifetime>)?>

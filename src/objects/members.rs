@@ -1,8 +1,8 @@
-//! The members of a JSON object as they stand in the text, for a look at a few of them without decoding the others.
+//! The raw members of a JSON object, to read a few without decoding the others.
 
 use super::skip;
 
-/// Each member of an object: its key, escapes and all, and its value. Broken JSON ends it.
+/// Iterates over an object's members: raw key and raw value. Invalid JSON ends the iteration.
 #[derive(Clone, Debug)]
 pub struct Members<'j> {
     json: &'j [u8],
@@ -20,7 +20,7 @@ impl<'j> Members<'j> {
         }
     }
 
-    /// Where the value begins that was handed out last ends.
+    /// The end of the value that begins at `at`.
     fn behind(&self, at: usize) -> Option<usize> {
         match self.json.get(at)? {
             b'{' | b'[' => skip::behind_closing_bracket(self.json, at + 1),
@@ -73,7 +73,7 @@ impl<'j> Iterator for Members<'j> {
     }
 }
 
-/// The elements of an array as they stand in the text.
+/// The raw elements of an array.
 pub(super) fn elements(json: &[u8]) -> impl Iterator<Item = &[u8]> {
     let mut members = Members { json: if json.first() == Some(&b'[') { json } else { &[] }, at: 1 };
     std::iter::from_fn(move || {
@@ -86,7 +86,7 @@ pub(super) fn elements(json: &[u8]) -> impl Iterator<Item = &[u8]> {
     })
 }
 
-/// The value of one member, by the keys that lead to it.
+/// The raw value of one member, by the keys that lead to it.
 #[must_use]
 pub fn member<'j>(json: &'j [u8], path: &[&str]) -> Option<&'j [u8]> {
     path.iter()

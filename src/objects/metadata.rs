@@ -1,4 +1,4 @@
-//! The `metadata` that every object has, and the little of it that podskew reads.
+//! Fields of an object's `metadata`.
 
 use super::labels::Labels;
 use super::lenient::{FromJson, Key, Lenient, Unread, fields};
@@ -8,8 +8,8 @@ use crate::time::UnixTime;
 use serde::de::{IgnoredAny, MapAccess, SeqAccess};
 use std::borrow::Cow;
 
-/// `M` is [`ManagedFields`] for a ControllerRevision. Of the others nobody asks who wrote them, and it is [`Unread`]: of a pod
-/// it is a third.
+/// `M` is [`ManagedFields`] for a ControllerRevision and [`Unread`] for all others: in a pod `managedFields` are a
+/// third of the bytes.
 #[derive(Default)]
 pub(super) struct RawMeta<'a, M> {
     name: Cow<'a, str>,
@@ -39,7 +39,7 @@ fields!('de, M RawMeta<'de, M> {
 });
 
 impl<'a, M: Written> RawMeta<'a, M> {
-    /// With what else was read of it.
+    /// Combines it with the rest of the object.
     pub(super) fn object(self, resource: Resource, body: Body<'a>) -> Object<'a> {
         let uid = if self.uid.is_empty() {
             Uid::of_name(resource, &self.namespace, &self.name)
@@ -51,7 +51,7 @@ impl<'a, M: Written> RawMeta<'a, M> {
             namespace: self.namespace,
             uid,
             resource_version: self.resource_version,
-            // Go leaves a zero out of JSON, and writes it in protobuf.
+            // Go omits a zero in JSON, and writes it in protobuf.
             generation: self.generation.filter(|generation| *generation != 0),
             created: self.created,
             terminating: self.deleted.0,
@@ -66,7 +66,7 @@ impl<'a, M: Written> RawMeta<'a, M> {
     }
 }
 
-/// Whether there is a time at all, of whatever form.
+/// Whether a time exists, in any format.
 #[derive(Default)]
 struct Present(bool);
 
@@ -87,10 +87,10 @@ impl FromProtobuf<'_> for Present {
 /// Argo's `DefaultReplicaSetScaleDownDeadlineAnnotationKey` (`pkg/apis/rollouts/v1alpha1/types.go`).
 const SCALE_DOWN_DEADLINE: &[u8] = b"scale-down-deadline";
 
-/// The same with a prefix, as it is seen in the field.
+/// The same with a prefix, as some installations have it.
 const LONG_SCALE_DOWN_DEADLINE: &[u8] = b"argo-rollouts.argoproj.io/scale-down-deadline";
 
-/// The few annotations that podskew names; all others are skipped unread.
+/// The annotations that podskew reads; all others are skipped.
 #[derive(Default)]
 struct Annotations {
     revision: Option<u64>,
@@ -99,7 +99,7 @@ struct Annotations {
 }
 
 impl Annotations {
-    /// Whether podskew names this annotation.
+    /// Whether podskew reads this annotation.
     fn names(key: &[u8]) -> bool {
         matches!(
             key,
@@ -114,7 +114,7 @@ impl Annotations {
 
     fn take(&mut self, key: &[u8], value: &str) {
         if key.ends_with(SCALE_DOWN_DEADLINE) {
-            // One that was taken back is over: nothing keeps these pods.
+            // An empty deadline was withdrawn: nothing keeps these pods.
             let over = || value.is_empty().then_some(UnixTime::FIRST);
             self.scale_down_deadline = UnixTime::parse(value).or_else(over);
         } else if key.ends_with(b"-history") {
@@ -150,8 +150,8 @@ impl FromProtobuf<'_> for Annotations {
     }
 }
 
-/// The API group of an `apiVersion`; empty for the core group. Clients up to Kubernetes 1.15 name Deployments, ReplicaSets
-/// and DaemonSets by `extensions/v1beta1`, and owner references keep that name.
+/// The API group of an `apiVersion`; empty for the core group. Clients up to Kubernetes 1.15 name Deployments,
+/// ReplicaSets and DaemonSets by `extensions/v1beta1`, and owner references keep that name.
 pub(super) fn group(api_version: &str) -> &str {
     match api_version.split_once('/').map_or("", |(group, _)| group) {
         "extensions" => "apps",
@@ -159,7 +159,7 @@ pub(super) fn group(api_version: &str) -> &str {
     }
 }
 
-/// The one owner with `controller: true`.
+/// The owner with `controller: true`.
 #[derive(Default)]
 struct Owners<'a>(Option<OwnerReference<'a>>);
 
@@ -209,11 +209,11 @@ impl<'a> FromProtobuf<'a> for Owners<'a> {
     }
 }
 
-/// When kube-controller-manager last wrote.
+/// When kube-controller-manager last wrote the object.
 #[derive(Default)]
 pub(super) struct ManagedFields(Option<UnixTime>);
 
-/// What is known of who wrote an object.
+/// What is known about writers of an object.
 pub(super) trait Written {
     fn by_controller_manager(&self) -> Option<UnixTime>;
 }

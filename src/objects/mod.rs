@@ -1,7 +1,7 @@
-//! What podskew reads of each Kubernetes object: a few dozen fields, decoded leniently, nothing else ever leaves the wire.
+//! Kubernetes objects: a few dozen fields of each, decoded leniently; everything else is skipped.
 //!
-//! No type here has a place for an environment variable, a command, an argument or an annotation that podskew does not
-//! name, so none of them can reach a log or a label.
+//! No type here has room for an environment variable, a command, an argument or another annotation, so none of them can
+//! reach a log or a label.
 
 mod answer;
 mod conditions;
@@ -51,7 +51,7 @@ use std::borrow::Cow;
 use std::fmt;
 use std::hash::{DefaultHasher, Hash, Hasher};
 
-/// The resources podskew reads.
+/// A resource that podskew reads.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
 pub enum Resource {
     /// `v1` pods.
@@ -70,7 +70,7 @@ pub enum Resource {
     Rollouts,
     /// `apps.kruise.io/v1alpha1` clonesets, of OpenKruise.
     CloneSets,
-    /// `v1` nodes. Nobody watches them; they are listed now and then, where `--nodes` asks for it.
+    /// `v1` nodes. They are not watched, but listed periodically with `--nodes`.
     Nodes,
 }
 
@@ -87,7 +87,7 @@ impl Resource {
         Self::CloneSets,
     ];
 
-    /// The plural as it stands in URLs, in RBAC rules and in the label `resource`.
+    /// The plural in URLs, in RBAC rules and in the label `resource`.
     #[must_use]
     pub fn plural(self) -> &'static str {
         match self {
@@ -119,20 +119,20 @@ impl Resource {
         }
     }
 
-    /// The resource whose objects say this `apiVersion` and `kind` of themselves. Up to Kubernetes 1.15 `extensions` was the
-    /// group of three kinds that are of `apps` now.
+    /// The resource of objects with this `apiVersion` and `kind`. Up to Kubernetes 1.15, three kinds of `apps` were in
+    /// the group `extensions`.
     #[must_use]
     pub fn of_kind(api_version: &str, kind: &str) -> Option<Self> {
         Self::of_group(metadata::group(api_version), kind)
     }
 
-    /// The resource of a kind in a group of today.
+    /// The resource of a kind in a current API group.
     #[must_use]
     pub fn of_group(group: &str, kind: &str) -> Option<Self> {
         Self::ALL.into_iter().find(|resource| resource.kind() == kind && resource.group() == group)
     }
 
-    /// The resource of a kind of workload; `None` of those that podskew does not watch.
+    /// The resource of a workload kind; `None` if podskew does not watch it.
     #[must_use]
     pub fn of_workload(kind: WorkloadKind) -> Option<Self> {
         match kind {
@@ -149,13 +149,13 @@ impl Resource {
         }
     }
 
-    /// The kind of workload that its objects are, if they are any.
+    /// The workload kind of its objects, if they are workloads.
     #[must_use]
     pub fn workload_kind(self) -> Option<WorkloadKind> {
         WorkloadKind::ALL.into_iter().find(|kind| Self::of_workload(*kind) == Some(self))
     }
 
-    /// The API group as RBAC rules name it; the core group is the empty string.
+    /// The API group in RBAC rules; empty for the core group.
     #[must_use]
     pub fn group(self) -> &'static str {
         match self {
@@ -166,7 +166,7 @@ impl Resource {
         }
     }
 
-    /// Where the API server serves this resource's group and version.
+    /// The path of the resource's group and version.
     #[must_use]
     pub fn api_path(self) -> &'static str {
         match self {
@@ -177,7 +177,7 @@ impl Resource {
         }
     }
 
-    /// Keeps on the server what podskew would leave out: finished pods. A pod that leaves the selection arrives as DELETED.
+    /// Excludes finished pods on the server; podskew ignores them. A pod that leaves the selection arrives as DELETED.
     #[must_use]
     pub fn field_selector(self) -> Option<&'static str> {
         match self {
@@ -186,15 +186,15 @@ impl Resource {
         }
     }
 
-    /// Whether podskew asks for it in protobuf, of which a pod takes fewer bytes and half the instructions to read. A
-    /// ControllerRevision holds a template in JSON, which is compared with those of the StatefulSets and DaemonSets; custom
-    /// resources come in JSON only.
+    /// Whether to request it in protobuf, in which a pod takes fewer bytes and half the instructions to read. A
+    /// ControllerRevision holds a JSON template, which is compared with those of StatefulSets and DaemonSets. Custom
+    /// resources exist only in JSON.
     #[must_use]
     pub fn in_protobuf(self) -> bool {
         matches!(self, Self::Pods | Self::ReplicaSets | Self::Deployments | Self::Nodes)
     }
 
-    /// Whether a cluster may rightly lack it: a custom resource that is there only where its definition is installed.
+    /// Whether a cluster may lack it: a custom resource without its definition.
     #[must_use]
     pub fn is_optional(self) -> bool {
         matches!(self, Self::Rollouts | Self::CloneSets)
@@ -207,16 +207,16 @@ impl fmt::Display for Resource {
     }
 }
 
-/// One object of a watched resource. Strings borrow from the answer they were decoded from where they can.
+/// An object of a watched resource. Strings borrow from the response where possible.
 #[derive(Clone, PartialEq, Debug)]
 pub struct Object<'a> {
-    /// Who it is.
+    /// Its metadata.
     pub meta: Meta<'a>,
-    /// What it is.
+    /// Its fields by kind.
     pub body: Body<'a>,
 }
 
-/// The part that depends on the resource.
+/// The fields that depend on the resource.
 #[derive(Clone, PartialEq, Debug)]
 pub enum Body<'a> {
     /// A pod.
@@ -240,7 +240,7 @@ pub enum Body<'a> {
 }
 
 impl Body<'_> {
-    /// The kind of workload that the object is; `None` of a pod, a node and a ControllerRevision.
+    /// The workload kind of the object; `None` for a pod, a node and a ControllerRevision.
     #[must_use]
     pub fn workload_kind(&self) -> Option<WorkloadKind> {
         match self {
@@ -254,7 +254,7 @@ impl Body<'_> {
         }
     }
 
-    /// How many pods it asks for: `spec.replicas`, a DaemonSet's `status.desiredNumberScheduled`.
+    /// Number of wanted pods: `spec.replicas`, or a DaemonSet's `status.desiredNumberScheduled`.
     #[must_use]
     pub fn wanted_pods(&self) -> Option<i64> {
         match self {
@@ -269,7 +269,7 @@ impl Body<'_> {
     }
 }
 
-/// What podskew reads of an object's `metadata`.
+/// Fields of an object's `metadata`.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
 pub struct Meta<'a> {
     /// `name`; empty if the server sent none.
@@ -284,7 +284,7 @@ pub struct Meta<'a> {
     pub generation: Option<i64>,
     /// `creationTimestamp`.
     pub created: Option<UnixTime>,
-    /// Whether there is a `deletionTimestamp`: the object is on its way out.
+    /// Whether it has a `deletionTimestamp`.
     pub terminating: bool,
     /// `labels`.
     pub labels: Labels<'a>,
@@ -292,9 +292,9 @@ pub struct Meta<'a> {
     pub controller: Option<OwnerReference<'a>>,
     /// Annotation `deployment.kubernetes.io/revision` or `rollout.argoproj.io/revision`.
     pub revision: Option<u64>,
-    /// Whether the ReplicaSet was current before, lost that, and became current again (`…/revision-history`).
+    /// Whether the ReplicaSet was current before and became current again (`…/revision-history`).
     pub reused: bool,
-    /// Annotation `scale-down-deadline`: until when Argo Rollouts keeps the pods of a ReplicaSet that was replaced.
+    /// Annotation `scale-down-deadline`: until when Argo Rollouts keeps the pods of a replaced ReplicaSet.
     pub scale_down_deadline: Option<UnixTime>,
     /// The latest time in `managedFields` at which kube-controller-manager wrote.
     pub written_by_controller_manager: Option<UnixTime>,
@@ -313,12 +313,12 @@ pub struct OwnerReference<'a> {
     pub uid: Uid,
 }
 
-/// An object's identity: two objects of one name are still two.
+/// An object's identity, which differs between two objects of one name.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Default)]
 pub struct Uid([u64; 2]);
 
 impl Uid {
-    /// From `metadata.uid`: a UUID as it is, any other text by a hash of it.
+    /// Parses `metadata.uid`: a UUID exactly, any other text as a hash.
     #[must_use]
     pub fn parse(text: &str) -> Self {
         if let Some(uuid) = Self::parse_uuid(text) {
@@ -332,31 +332,31 @@ impl Uid {
         Self([half(1) & !Self::VERSION, half(2)])
     }
 
-    /// No uid at all.
+    /// No uid.
     pub const NONE: Self = Self([0, 0]);
 
-    /// Where a UUID has its version, which is never 0.
+    /// The version bits of a UUID, which are never 0.
     const VERSION: u64 = 0xF000;
 
-    /// What an object without a uid goes by.
+    /// The identity of an object without a uid.
     #[must_use]
     pub fn of_name(resource: Resource, namespace: &str, name: &str) -> Self {
         Self::parse(&format!("{resource}/{namespace}/{name}"))
     }
 
-    /// Whether it was a UUID, so that it is written as it was read.
+    /// Whether it was a UUID, which is stored exactly.
     #[must_use]
     pub fn is_uuid(self) -> bool {
         self.0[0] & Self::VERSION != 0
     }
 
-    /// Both together: equal to another only if both are.
+    /// Combines two identities: the result equals another only if both parts do.
     #[must_use]
     pub fn with(self, other: Self) -> Self {
         Self([self.0[0] ^ other.0[1].rotate_left(17), self.0[1] ^ other.0[0].rotate_left(29)])
     }
 
-    /// 64 bits of it, as good as random: most of a UUID's are.
+    /// 64 bits of it, almost random, like most of a UUID.
     pub(crate) fn bits(self) -> u64 {
         (self.0[0] ^ self.0[1].rotate_left(32)).wrapping_mul(0x9E37_79B9_7F4A_7C15)
     }
@@ -380,13 +380,14 @@ impl fmt::Display for Uid {
     }
 }
 
-/// The value of eight hexadecimal digits, the first in the highest byte: all at once, two uids are read for each pod.
+/// The value of eight hex digits, the first in the highest byte. It converts all at once, because each pod has two
+/// uids.
 fn hexadecimal(digits: u64) -> Option<u64> {
     const EACH: u64 = 0x0101_0101_0101_0101;
     // A letter has the bit 0x40, and its four lowest bits count from 1.
     let letters = digits >> 6 & EACH;
     let values = (digits & (0x0F * EACH)) + 9 * letters;
-    // None is above 15, and written again they are the same, or some were no digits.
+    // Valid if no value is above 15 and encoding them gives the same digits.
     let above_nine = (values + 6 * EACH) >> 4 & EACH;
     let written = values + u64::from(b'0') * EACH + u64::from(b'a' - b'0' - 10) * above_nine;
     let mut packed = (values | values >> 4) & 0x00FF_00FF_00FF_00FF;

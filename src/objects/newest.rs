@@ -1,19 +1,18 @@
-//! The newest moment that objects tell of: when they were read from their cluster, as far as their contents say.
+//! The newest timestamp in objects: when they were read from their cluster, as far as they tell.
 //!
-//! Counted is what was written when it happened: when an object was made, when its managers wrote, when its conditions changed,
-//! and when its containers started and ended. Not counted is what lies ahead (`deletionTimestamp`), what anybody may write
-//! (annotations), and what a node repeats (heartbeats).
+//! Only timestamps of past events count: creation, writes of managers, changes of conditions, starts and ends of
+//! containers. Future times (`deletionTimestamp`), values that anybody may write (annotations) and heartbeats do not.
 
 use super::members::{Members, elements, member};
 use crate::time::UnixTime;
 use memchr::memmem::Finder;
 
-/// Takes objects, and knows the newest moment of them that is not after the reader's own clock.
+/// Finds the newest timestamp in objects that is not after the reader's own clock.
 #[derive(Clone, Debug)]
 pub struct Newest {
     not_after: UnixTime,
     found: Option<UnixTime>,
-    /// The same as it is written, up to the second: what is written before it is not newer.
+    /// The same as text, up to the second: text that sorts before it is not newer.
     written: [u8; LENGTH],
     centuries: Finder<'static>,
 }
@@ -22,19 +21,20 @@ pub struct Newest {
 const LENGTH: usize = 19;
 
 impl Newest {
-    /// None is known yet.
+    /// A state without a timestamp.
     #[must_use]
     pub fn not_after(not_after: UnixTime) -> Self {
         Self { not_after, found: None, written: [b'0'; LENGTH], centuries: Finder::new("\"20") }
     }
 
-    /// The newest so far.
+    /// The newest timestamp so far.
     #[must_use]
     pub fn found(&self) -> Option<UnixTime> {
         self.found
     }
 
-    /// Takes an object. Hardly any has something newer than all before it, which its text tells at the pace of memory.
+    /// Reads an object. Almost none has a newer timestamp than all before, which a scan of its text finds at memory
+    /// speed.
     pub fn take(&mut self, object: &[u8]) {
         let is_newer = |at: usize| self.may_be_newer(object.get(at + 1..).unwrap_or_default());
         if self.centuries.find_iter(object).any(is_newer) {
@@ -47,7 +47,7 @@ impl Newest {
     fn may_be_newer(&self, text: &[u8]) -> bool {
         let Some(moment) = text.first_chunk::<LENGTH>() else { return false };
         let is_moment = moment[4] == b'-' && moment[7] == b'-' && moment[13] == b':' && moment[16] == b':';
-        // With an offset, order is not that of the letters.
+        // With an offset, the order is not that of the text.
         let in_utc = matches!(text.get(LENGTH), Some(b'Z' | b'.'));
         is_moment && (!in_utc || *moment > self.written)
     }
@@ -65,7 +65,7 @@ impl Newest {
     }
 }
 
-/// Every moment of an object that counts, as it stands in its JSON.
+/// All timestamps of an object that count, as JSON text.
 fn moments(object: &[u8]) -> Vec<&[u8]> {
     let mut found = Vec::new();
     for (key, value) in Members::of(object) {

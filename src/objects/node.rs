@@ -1,22 +1,22 @@
-//! A node: on what hardware it runs containers, and which images it holds.
+//! Fields of a node: its hardware, and the images it holds.
 
 use super::lenient::fields;
 use std::borrow::Cow;
 
-/// What podskew reads of a node's `status`.
+/// Fields of a node's `status`.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
 pub struct Node<'a> {
-    /// `nodeInfo.architecture`, as Go names it: `amd64`, `arm64`; empty if the node does not report it.
+    /// `nodeInfo.architecture` in Go's names: `amd64`, `arm64`; empty if not reported.
     pub architecture: Cow<'a, str>,
-    /// `nodeInfo.operatingSystem`: `linux` or `windows`; empty if the node does not report it.
+    /// `nodeInfo.operatingSystem`: `linux` or `windows`; empty if not reported.
     pub os: Cow<'a, str>,
-    /// `nodeInfo.kernelVersion`: on Windows the build that decides which image of an index the node takes.
+    /// `nodeInfo.kernelVersion`: on Windows the build, which selects the image of an index.
     pub kernel: Cow<'a, str>,
-    /// `images`: the kubelet reports the 50 largest that the node holds, and no others.
+    /// `images`: the 50 largest on the node; the kubelet reports no others.
     pub images: Vec<NodeImage<'a>>,
 }
 
-/// One image that a node holds.
+/// An image on a node.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
 pub struct NodeImage<'a> {
     /// `names`: `repository@digest` first, then `repository:tag`; at most five together.

@@ -1,65 +1,65 @@
-//! Cuts a page of a list, which comes byte by byte, into pages with some of its objects each.
+//! Splits a page of a list, which arrives in frames, into small pages with some of its objects.
 //!
-//! An API server decides how long a page is, and a hostile one, or something before it, sends a gigabyte. So no page is
-//! ever held as a whole: the objects that are there by now leave as a small page of their own, with what stands before the
-//! first and behind the last of them in the real one. An object that is longer than any can be is passed over and counted.
-//! What is no list is left as it is: whoever reads it says what is wrong with it.
+//! The API server decides the length of a page, and a hostile server or proxy may send a gigabyte. So no page is
+//! buffered as a whole: complete objects leave as a small page, with the opening and closing of the real one. An object
+//! above the maximum length is skipped and counted. Anything that is no list is left unchanged, and its decoder reports
+//! the error.
 
 use super::skip::behind_closing_bracket;
 use bytes::{Buf as _, BufMut as _, BytesMut};
 
-/// etcd takes objects of 1.5 MiB, which JSON may blow up a few times over. What is longer is no object.
+/// Maximum length of an object. etcd accepts 1.5 MiB, which JSON may multiply.
 pub const LONGEST_OBJECT: usize = 16 << 20;
 
-/// Bytes of whole objects in a piece.
+/// Bytes of complete objects per piece.
 const PIECE: usize = 128 << 10;
 
-/// What stands before the objects of a JSON piece that is not the first.
+/// Opening of a JSON piece other than the first.
 const JSON_OPENING: &[u8] = b"{\"items\":[";
 
-/// What stands behind the objects of a JSON piece that is not the last.
+/// Closing of a JSON piece other than the last.
 const JSON_CLOSING: &[u8] = b"]}";
 
-/// The first bytes of every answer in protobuf.
+/// The first bytes of every protobuf response.
 const ENVELOPE: &[u8] = b"k8s\0";
 
-/// The tag of the field that holds the list in its envelope.
+/// Tag of the envelope's field that holds the list.
 const RAW: u8 = 0x12;
 
-/// A length that is written before it is known.
+/// Bytes reserved for a length that is not known yet.
 const LENGTH: usize = 5;
 
-/// The pieces of one page.
+/// Splits one page.
 #[derive(Debug)]
 pub struct PageSplitter {
-    /// What is not taken yet. It begins with the opening of a page.
+    /// Bytes that were not taken. It begins with the opening of a page.
     buffer: BytesMut,
-    /// Where the opening ends.
+    /// End of the opening.
     opening: usize,
-    /// Where the last whole object ends.
+    /// End of the last complete object.
     whole: usize,
-    /// An object that is cut is not looked at again before there are so many bytes.
+    /// Number of bytes before an incomplete object is examined again.
     look_again: usize,
     place: Expected,
     passed_over: u64,
-    /// The opening of a protobuf piece, without its length.
+    /// Opening of a protobuf piece, without its length.
     envelope: Vec<u8>,
 }
 
-/// What is expected behind the last whole object.
+/// What may follow after the last complete object.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 enum Expected {
-    /// The beginning of the page.
+    /// The start of the page.
     Beginning,
     /// An object, or the end of the array. `first` if there was none before.
     Json { first: bool },
-    /// So many bytes of the list.
+    /// Remaining bytes of the list.
     Protobuf { left: usize },
-    /// An object that is passed over, up to its closing bracket.
+    /// The rest of a skipped object, up to its closing bracket.
     PassingJson { open: usize, in_string: bool, escaped: bool },
-    /// So many bytes that are passed over, and those behind them.
+    /// Remaining bytes of a skipped object, and of the list after it.
     PassingProtobuf { pass: usize, left: usize },
-    /// Nothing that could be cut.
+    /// Nothing that can be split.
     End,
 }
 
@@ -84,7 +84,7 @@ impl PageSplitter {
             Expected::PassingJson { open, in_string, escaped } => {
                 loop {
                     if *in_string && !*escaped {
-                        // Whoever sends so much of it sends a long string.
+                        // So many bytes without structure are a long string.
                         bytes = &bytes[memchr::memchr2(b'"', b'\\', bytes).unwrap_or(bytes.len())..];
                     }
                     let Some((byte, rest)) = bytes.split_first() else { return };
@@ -121,7 +121,7 @@ impl PageSplitter {
         }
     }
 
-    /// The objects that are whole by now, if they are enough for a piece. `spare` is memory for what comes after them.
+    /// Returns the complete objects if they suffice for a piece. `spare` is a buffer for the bytes after them.
     pub fn take(&mut self, spare: impl FnOnce() -> BytesMut) -> Option<BytesMut> {
         if self.whole - self.opening < PIECE || self.place == Expected::End {
             return None;
@@ -147,14 +147,14 @@ impl PageSplitter {
         Some(piece)
     }
 
-    /// Everything was pushed: what is left.
+    /// Returns the rest, after everything was pushed.
     #[must_use]
     pub fn rest(mut self) -> BytesMut {
         self.look();
         if !self.envelope.is_empty() {
             let in_list = match self.place {
                 Expected::Protobuf { left: 0 } => self.whole - self.opening,
-                // It breaks off, and whoever reads it shall see that.
+                // It is truncated, and its decoder will report that.
                 _ => self.buffer.len() - self.opening + 1,
             };
             write_length(&mut self.buffer[self.envelope.len()..], in_list);
@@ -162,25 +162,25 @@ impl PageSplitter {
         self.buffer
     }
 
-    /// How many bytes are held.
+    /// Number of buffered bytes.
     #[must_use]
     pub fn held(&self) -> usize {
         self.buffer.len()
     }
 
-    /// Whether what is held is longer than any object, and no object.
+    /// Whether more is buffered than any object takes, without being an object.
     #[must_use]
     pub fn is_too_long(&self) -> bool {
         self.buffer.len() - self.whole > LONGEST_OBJECT + PIECE
     }
 
-    /// How many objects were passed over.
+    /// Number of skipped objects.
     #[must_use]
     pub fn passed_over(&self) -> u64 {
         self.passed_over
     }
 
-    /// Looks for whole objects.
+    /// Looks for complete objects.
     fn look(&mut self) {
         loop {
             let goes_on = match self.place {
@@ -235,7 +235,7 @@ impl PageSplitter {
                 return self.end();
             }
             if self.whole == self.opening {
-                // It stood behind an object that is in another piece, or in none.
+                // It followed an object that is in another piece or was skipped.
                 self.buffer.copy_within(at + 1.., self.whole);
                 self.buffer.truncate(self.buffer.len() - (at + 1 - self.whole));
                 at = self.whole;
@@ -244,7 +244,7 @@ impl PageSplitter {
             }
         }
         let Some(start) = behind_space(&self.buffer, at) else {
-            // The comma is gone: what comes next begins an array.
+            // The comma is gone: the next object begins an array.
             self.place = Expected::Json { first: first || self.whole == self.opening };
             return None;
         };
@@ -322,9 +322,9 @@ impl PageSplitter {
         Some(())
     }
 
-    /// Passes over the object that begins at `start`.
+    /// Skips the object that begins at `start`.
     fn pass_over(&mut self, start: usize, passing: Expected) {
-        // What is kept is short, and its memory is long.
+        // Little is kept of a large buffer.
         let kept = BytesMut::from(&self.buffer[..self.whole]);
         let object = std::mem::replace(&mut self.buffer, kept);
         self.passed_over += 1;
@@ -332,7 +332,7 @@ impl PageSplitter {
         self.push(&object[start..]);
     }
 
-    /// There is nothing more to cut.
+    /// Nothing more can be split.
     fn end(&mut self) -> Option<()> {
         self.place = Expected::End;
         self.look_again = usize::MAX;
@@ -340,8 +340,8 @@ impl PageSplitter {
     }
 }
 
-/// Makes room for so many bytes more. A buffer that doubles each time would take two and three times as much for a long
-/// object as it needs; memory that is not written to costs nothing.
+/// Reserves memory for so many more bytes. A buffer that doubles would take two or three times the memory of a long
+/// object; untouched memory costs nothing.
 pub fn make_room(buffer: &mut BytesMut, bytes: usize) {
     let length = buffer.len() + bytes;
     if length > buffer.capacity() && length > 4 * PIECE {
@@ -349,7 +349,7 @@ pub fn make_room(buffer: &mut BytesMut, bytes: usize) {
     }
 }
 
-/// Where the next byte is that is no white space.
+/// The position of the next byte that is no white space.
 fn behind_space(text: &[u8], from: usize) -> Option<usize> {
     let space = text.get(from..)?.iter().position(|byte| !matches!(byte, b' ' | b'\n' | b'\t' | b'\r'))?;
     Some(from + space)
@@ -376,7 +376,7 @@ fn behind_value(text: &[u8], at: usize) -> Option<usize> {
     }
 }
 
-/// Takes a number of protobuf off the beginning of `rest`.
+/// Reads a varint from the start of `rest`.
 fn number(rest: &mut &[u8]) -> Option<usize> {
     let (mut number, mut at) = (0_usize, 0);
     loop {
@@ -390,7 +390,7 @@ fn number(rest: &mut &[u8]) -> Option<usize> {
     }
 }
 
-/// Writes a number with as many bytes as were left for it.
+/// Writes a varint with exactly the reserved number of bytes.
 fn write_length(out: &mut [u8], mut length: usize) {
     for byte in &mut out[..LENGTH] {
         *byte = 0x80 | u8::try_from(length & 0x7F).unwrap_or(0);
@@ -406,8 +406,7 @@ mod tests {
     use bytes::BytesMut;
     use proptest::prelude::*;
 
-    /// What is read of a page that comes in frames: the names, the version, how many were passed over, and how many pieces
-    /// there were.
+    /// Reads a page that comes in frames: names, version, number of skipped objects, and number of pieces.
     fn read(page: &[u8], frame: usize) -> Result<(Vec<String>, String, u64, usize), String> {
         let mut pieces = PageSplitter::default();
         let mut cut = Vec::new();
@@ -457,7 +456,7 @@ mod tests {
     fn protobuf(pods: &[(&str, usize)]) -> Vec<u8> {
         let mut list = field(1, &field(2, b"7"));
         for (name, padding) in pods {
-            // A field that no pod has.
+            // A field that pods do not have.
             list.extend(field(2, &[field(1, &field(1, name.as_bytes())), field(15, &vec![b'y'; *padding])].concat()));
         }
         let type_meta = [field(1, b"v1"), field(2, b"PodList")].concat();
@@ -543,7 +542,7 @@ mod tests {
                 let whole = read(&page, frame);
                 prop_assert!(whole.is_ok(), "{:?}", whole);
                 prop_assert_eq!(&whole.unwrap().0, &names);
-                // Behind the list, protobuf has two empty fields that nobody needs.
+                // After the list, protobuf has two empty fields that are not needed.
                 let end = end.index(page.len() - 4);
                 prop_assert!(read(&page[..end], frame).is_err(), "cut at {} of {}", end, page.len());
             }

@@ -1,4 +1,4 @@
-//! A pod: its containers as the spec asks for them, and what runs.
+//! Fields of a pod: its containers in the spec, and what they run.
 
 use super::lenient::{FromJson, drain_seq, fields};
 use super::protobuf::{FromProtobuf, ProtobufError, Value, is_of_type, read};
@@ -8,50 +8,50 @@ use crate::time::UnixTime;
 use serde::de::SeqAccess;
 use std::borrow::Cow;
 
-/// What podskew reads of a pod's `spec` and `status`.
+/// Fields of a pod's `spec` and `status`.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
 pub struct Pod<'a> {
     /// `spec.nodeName`; empty while it is not scheduled.
     pub node: Cow<'a, str>,
-    /// The containers that run for the life of the pod: `spec.containers` and the native sidecars of
+    /// The containers that run for the pod's whole life: `spec.containers`, and the native sidecars of
     /// `spec.initContainers`.
     pub containers: Vec<TemplateContainer<'a>>,
-    /// `status.containerStatuses` and `status.initContainerStatuses` together: names are unique over both.
+    /// `status.containerStatuses` and `status.initContainerStatuses`: names are unique over both.
     pub statuses: Vec<ContainerStatus<'a>>,
     /// Whether `status.phase` is Succeeded or Failed.
     pub finished: bool,
     /// Since when the condition Ready is True, if it is.
     pub ready: Option<Ready>,
-    /// Whether the pod is known to have never been Ready: it waits for a node, or its condition Ready has been False since the
-    /// kubelet took it over. A pod that was Ready once has a later `lastTransitionTime`.
+    /// Whether the pod was never Ready: it has no node, or its condition Ready has been False since the kubelet took it
+    /// over. A pod that was Ready has a later `lastTransitionTime`.
     pub never_ready: bool,
-    /// Why it is not Ready, the most telling reason first; empty while it is Ready, and where nothing says it.
+    /// Why it is not Ready, the most informative reason first; empty if it is Ready or the reason is unknown.
     pub waiting: Vec<Waiting<'a>>,
 }
 
-/// The condition Ready, True.
+/// The condition Ready, if True.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Ready {
     /// Its `lastTransitionTime`.
     pub since: Option<UnixTime>,
 }
 
-/// What runs in one container.
+/// The status of a container.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
 pub struct ContainerStatus<'a> {
     /// The container's name.
     pub name: Cow<'a, str>,
     /// `imageID`, whose form depends on the runtime.
     pub image_id: Cow<'a, str>,
-    /// `containerID`: the same as long as the same container runs.
+    /// `containerID`, which identifies the running container.
     pub container_id: Cow<'a, str>,
-    /// Whether `state` says `running`.
+    /// Whether `state` is `running`.
     pub running: bool,
     /// `state.running.startedAt`.
     pub started: Option<UnixTime>,
 }
 
-/// `spec` as it is written; `containers` and `initContainers` are joined in [`Pod`].
+/// The raw `spec`; `containers` and `initContainers` are joined in [`Pod`].
 #[derive(Default)]
 pub(super) struct Spec<'a> {
     node: Cow<'a, str>,
@@ -70,7 +70,7 @@ struct SpecContainer<'a> {
 #[derive(Default)]
 pub(super) struct Status<'a> {
     phase: Cow<'a, str>,
-    /// What became of the whole pod, like `Evicted`.
+    /// `status.reason`, like `Evicted`.
     reason: Cow<'a, str>,
     message: Cow<'a, str>,
     start_time: Option<UnixTime>,
@@ -92,7 +92,7 @@ impl<'a> SpecContainer<'a> {
 }
 
 impl<'a> Spec<'a> {
-    /// Those that run for the life of the pod, in the order of a template in JSON.
+    /// The containers that run for the pod's whole life, in the order of a JSON template.
     pub(super) fn template_containers(self) -> Vec<TemplateContainer<'a>> {
         let init_containers = self.init_containers.into_iter().map(|container| container.of(true));
         let containers = self.containers.into_iter().map(|container| container.of(false));
@@ -112,7 +112,7 @@ impl<'a> Pod<'a> {
         statuses.extend(status.init_containers.statuses);
         let mut waiting = Vec::new();
         if !is_ready {
-            // What fails first is told first.
+            // An earlier failure is reported first.
             waiting = status.init_containers.waiting;
             waiting.extend(status.containers.waiting);
             let whole = WaitCondition { reason: status.reason, message: status.message };
@@ -134,15 +134,15 @@ impl Status<'_> {
     fn was_never_ready(&self) -> bool {
         match (self.start_time, self.conditions.unready_since) {
             (Some(started), Some(since)) => since.since(started) <= SAME_STATUS,
-            // No kubelet has it yet.
+            // No kubelet has taken it over yet.
             (None, None) => self.phase == "Pending" && self.conditions.ready.is_none(),
             _ => false,
         }
     }
 }
 
-/// Seconds between `status.startTime` and the first `lastTransitionTime` of Ready: the kubelet writes both in one status, and takes
-/// the time twice (`SetPodStatus` in `pkg/kubelet/status/status_manager.go`).
+/// Maximum seconds between `status.startTime` and the first `lastTransitionTime` of Ready: the kubelet writes both in
+/// one status, and reads the clock twice (`SetPodStatus` in `pkg/kubelet/status/status_manager.go`).
 const SAME_STATUS: u32 = 1;
 
 fields!('de Spec<'de> {
@@ -166,7 +166,7 @@ fields!('de Status<'de> {
     "initContainerStatuses" = 10 => init_containers,
 });
 
-/// The array of conditions, of which only the first Ready is kept, and why there is no node.
+/// The array of conditions. It keeps only the first Ready, and why the pod has no node.
 #[derive(Default)]
 struct Conditions<'a> {
     found: bool,
@@ -180,7 +180,7 @@ struct Conditions<'a> {
 }
 
 impl<'a> Conditions<'a> {
-    /// Whether nothing more is to be looked for: a pod that is Ready waits for nothing.
+    /// Whether no further condition is needed: a Ready pod waits for nothing.
     fn take(&mut self, condition: Condition<'a>) -> bool {
         let Condition { kind, status, since, reason, message } = condition;
         let cause = WaitCondition { reason, message };
@@ -240,7 +240,7 @@ impl<'a> FromProtobuf<'a> for Conditions<'a> {
     }
 }
 
-/// A container's status as it is written.
+/// The raw status of a container.
 #[derive(Default)]
 struct RawContainerStatus<'a> {
     name: Cow<'a, str>,
@@ -259,7 +259,8 @@ fields!('de RawContainerStatus<'de> {
     "started" = 9 => started,
 });
 
-/// The array of container statuses, or of `INIT` containers. Why a container waits is kept apart: hardly any does.
+/// The array of statuses of containers, or with `INIT` of init containers. Reasons for waiting are kept separately,
+/// because almost none waits.
 #[derive(Default)]
 struct ContainerStatuses<'a, const INIT: bool> {
     statuses: Vec<ContainerStatus<'a>>,

@@ -1,12 +1,11 @@
-//! Quantities as Kubernetes writes them: `100m`, `1Gi`, `1e3` (`k8s.io/apimachinery/pkg/api/resource`).
+//! Kubernetes quantities: `100m`, `1Gi`, `1e3` (`k8s.io/apimachinery/pkg/api/resource`).
 
-/// How many billionths a quantity is, so that two ways to write it compare as equal. `None` for what is none, or cannot be
-/// said exactly in billionths.
+/// A quantity in billionths, so that two spellings compare as equal. `None` if it is none, or not exact in billionths.
 pub(super) fn billionths(text: &str) -> Option<i128> {
     plain(text.as_bytes()).or_else(|| any(text))
 }
 
-/// Nearly all of them are a few digits and one of these suffixes, and a dozen are read for each ReplicaSet.
+/// The usual form, a few digits and one of these suffixes: each ReplicaSet has a dozen.
 fn plain(text: &[u8]) -> Option<i128> {
     let digits = text.iter().take_while(|byte| byte.is_ascii_digit()).count();
     let (number, suffix) = text.split_at(digits);
@@ -54,7 +53,7 @@ fn any(text: &str) -> Option<i128> {
     Some(if negative { -value } else { value })
 }
 
-/// The powers of two and of ten that a suffix stands for.
+/// The powers of two and ten of a suffix.
 fn powers(suffix: &str) -> Option<(u32, i32)> {
     Some(match suffix {
         "" => (0, 0),

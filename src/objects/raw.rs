@@ -1,5 +1,5 @@
-//! Objects and answers as they stand on the wire: which fields are read, by their names in JSON and their numbers in
-//! protobuf, and what is made of them.
+//! Wire format of objects and responses: the fields to read with their JSON names and protobuf numbers, and the
+//! conversion into the types of this room.
 
 use super::answer::{ApiStatus, ListMeta, WatchEvent};
 use super::controllers::{self, CloneSet, ControllerRevision, DaemonSet, Deployment, Rollout, StatefulSet};
@@ -132,7 +132,7 @@ impl From<RawListMeta<'_>> for ListMeta {
 
 #[derive(Default)]
 pub(super) struct RawApiStatus<'a> {
-    /// Of JSON; in protobuf the envelope says it.
+    /// Only in JSON; in protobuf it is in the envelope.
     pub(super) kind: Cow<'a, str>,
     code: Option<i64>,
     reason: Cow<'a, str>,
@@ -154,7 +154,7 @@ fields!('de Details { "retryAfterSeconds" = 5 => retry_after_seconds });
 
 impl From<RawApiStatus<'_>> for ApiStatus {
     fn from(raw: RawApiStatus<'_>) -> Self {
-        // Go leaves a zero out of JSON, and writes it in protobuf.
+        // Go omits a zero in JSON, and writes it in protobuf.
         let seconds = raw.details.retry_after_seconds.filter(|seconds| *seconds != 0);
         Self {
             code: raw.code.and_then(|code| u16::try_from(code).ok()).unwrap_or(0),

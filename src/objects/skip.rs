@@ -1,23 +1,22 @@
-//! Where strings and brackets end, found many bytes at a time.
+//! Finds the ends of strings and brackets, many bytes at a time.
 //!
-//! Most of a text is only passed over, so its pace is set here. A block of 64 bytes becomes four words with a bit for each
-//! byte: the quotes, the backslashes, the opening and the closing brackets. From then on a few operations on words tell for
-//! all 64 bytes which quotes are escaped, what stands inside of strings, and how deep the brackets are nested; no byte is
-//! looked at by itself.
+//! Most of a text is skipped, so this determines the speed. A block of 64 bytes becomes four words with a bit per byte:
+//! quotes, backslashes, opening and closing brackets. A few operations on words then tell for all 64 bytes which quotes
+//! are escaped, what is inside of strings, and how deep brackets are nested, without looking at single bytes.
 
 use wide::{u8x16, u8x32};
 
-/// Bytes in a block: one for each bit of a word.
+/// Bytes per block: one for each bit of a word.
 const BLOCK: usize = 64;
 
-/// Bytes that are compared at once: a vector on every x86-64 and every ARM64.
+/// Bytes that are compared at once: a vector on every x86-64 and ARM64.
 const PART: usize = 16;
 
-/// From within a string: where its first quote or backslash at or behind `from` is.
+/// The position of a string's first quote or backslash at or after `from`, which is within the string.
 #[inline]
 pub(super) fn quote_or_backslash(text: &[u8], from: usize) -> Option<usize> {
     let mut at = from;
-    // Most strings are shorter than two parts, but not than one: looking at both at once spares a guess.
+    // Most strings are longer than one part and shorter than two: comparing both at once avoids a branch.
     while let Some(parts) = text.get(at..).and_then(|rest| rest.first_chunk()) {
         let parts = u8x32::new(*parts);
         let found = parts.simd_eq(u8x32::splat(b'"')) | parts.simd_eq(u8x32::splat(b'\\'));
@@ -31,7 +30,7 @@ pub(super) fn quote_or_backslash(text: &[u8], from: usize) -> Option<usize> {
     rest.iter().position(|byte| matches!(byte, b'"' | b'\\')).map(|found| at + found)
 }
 
-/// From behind an opening bracket: the place behind the bracket that closes it.
+/// The position after the bracket that closes the one before `from`.
 pub(super) fn behind_closing_bracket(text: &[u8], from: usize) -> Option<usize> {
     let mut strings = Strings::default();
     let mut open = 1_usize;
@@ -41,14 +40,14 @@ pub(super) fn behind_closing_bracket(text: &[u8], from: usize) -> Option<usize> 
         let bits = rest.first_chunk().map_or_else(|| Bits::of_last(rest), Bits::of);
         let outside = !strings.inside(bits.quotes, bits.backslashes);
         let (mut opening, mut closing) = (bits.opening & outside, bits.closing & outside);
-        // An empty pair changes nothing, and managedFields are full of them.
+        // An empty pair cancels out, and `managedFields` are full of them.
         let pairs = (opening << 1) & closing;
         closing ^= pairs;
         opening ^= pairs >> 1;
         if closing != 0 {
             let closed = closing.count_ones() as usize;
             if closed >= open {
-                // It may close here: one closing bracket after the other.
+                // It may close here: check one closing bracket after the other.
                 let mut before = 0;
                 while closing != 0 {
                     let bit = closing.trailing_zeros();
@@ -69,17 +68,17 @@ pub(super) fn behind_closing_bracket(text: &[u8], from: usize) -> Option<usize> 
     }
 }
 
-/// What the blocks so far leave to the next one.
+/// State between blocks.
 #[derive(Default)]
 struct Strings {
-    /// All ones where the last block ended inside of a string.
+    /// All ones if the last block ended inside of a string.
     inside: u64,
-    /// One where the last block ended with a backslash that escapes the byte to come.
+    /// 1 if the last block ended with a backslash that escapes the next byte.
     escaping: u64,
 }
 
 impl Strings {
-    /// The bytes that stand inside of a string, its opening quote included.
+    /// The bytes inside of strings, with their opening quotes.
     fn inside(&mut self, quotes: u64, backslashes: u64) -> u64 {
         let quotes = quotes & !self.escaped(backslashes);
         // Each bit becomes the parity of the quotes up to it.
@@ -92,15 +91,15 @@ impl Strings {
         inside
     }
 
-    /// The bytes behind a backslash that is not itself escaped.
+    /// The bytes after a backslash that is not escaped itself.
     fn escaped(&mut self, backslashes: u64) -> u64 {
         const ODD: u64 = 0xAAAA_AAAA_AAAA_AAAA;
         let first_escaped = std::mem::take(&mut self.escaping);
         if backslashes == 0 {
             return first_escaped;
         }
-        // In a run of backslashes every second one, from the first on, escapes. A run that begins at an even bit is told
-        // from one at an odd bit by the borrow of a subtraction, which runs through to the end of the run.
+        // Every second backslash of a run escapes, beginning with the first. A subtraction's borrow, which carries
+        // through to the end of the run, tells runs that begin at an even bit from those at an odd one.
         let runs = backslashes & !first_escaped;
         let escaping = (((runs << 1) | ODD).wrapping_sub(runs) ^ ODD) & runs;
         self.escaping = escaping >> 63;
@@ -118,7 +117,7 @@ struct Bits {
 }
 
 impl Bits {
-    /// Of what is left at the end, filled up.
+    /// The last, incomplete block, padded.
     fn of_last(rest: &[u8]) -> Self {
         let mut block = [b' '; BLOCK];
         block[..rest.len()].copy_from_slice(rest);
@@ -129,7 +128,7 @@ impl Bits {
         let mut bits = Self { quotes: 0, backslashes: 0, opening: 0, closing: 0 };
         for (index, part) in block.as_chunks().0.iter().enumerate() {
             let (part, shift) = (u8x16::new(*part), index * PART);
-            // Makes `[` into `{` and `]` into `}`, and no other byte into either.
+            // Maps `[` to `{` and `]` to `}`, and no other byte to either.
             let braces = part | u8x16::splat(0x20);
             bits.quotes |= equal(part, b'"') << shift;
             bits.backslashes |= equal(part, b'\\') << shift;
@@ -204,7 +203,7 @@ mod tests {
         ) {
             let mut text = text;
             let end = text.len() / 2;
-            // So deep that whole blocks are passed over.
+            // So deep that whole blocks are skipped.
             text.splice(0..0, std::iter::repeat_n(b'[', nested));
             text.splice(end..end, std::iter::repeat_n(b'{', nested));
             text.extend(std::iter::repeat_n(b'}', 2 * nested));

@@ -1,12 +1,12 @@
-//! A pod template: what it is made of, as a digest, and the little of it that is said.
+//! Pod templates: a digest of the whole template, and the few fields that are reported.
 //!
-//! A Deployment's current ReplicaSet is the one with an equal template, the hash label aside (the controller's
-//! `FindNewReplicaSet`, `pkg/controller/deployment/util/deployment_util.go`). The hash itself cannot be recomputed outside
-//! Go, so templates are compared here: by a 64-bit digest, taken while they are read. The template is never kept.
+//! A Deployment's current ReplicaSet is the one with an equal template, apart from the hash label (the controller's
+//! `FindNewReplicaSet`, `pkg/controller/deployment/util/deployment_util.go`). The hash cannot be recomputed outside of
+//! Go, so podskew compares templates by a 64-bit digest, computed while reading. The template itself is not kept.
 //!
-//! In JSON the digest is one of the canonical form. In protobuf it is one of the bytes: Go writes what is equal in the same
-//! bytes, and those of a map in the order of its keys. In both a quantity counts by its value: to the controller's `DeepEqual`
-//! `1Gi` and `1073741824` are the same, and who writes one for the other changes no pod.
+//! In JSON the digest is of a canonical form. In protobuf it is of the bytes: Go writes equal values as equal bytes,
+//! and maps sorted by key. In both, quantities count by value: for the controller's `DeepEqual`, `1Gi` equals
+//! `1073741824`, and rewriting one as the other changes no pod.
 
 use super::labels::Labels;
 use super::lenient::{FromJson, Key, Lenient};
@@ -19,27 +19,27 @@ use std::hash::{BuildHasher as _, Hash, Hasher};
 use std::num::NonZeroU64;
 use std::sync::LazyLock;
 
-/// What is kept of a pod template.
+/// The kept part of a pod template.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
 pub struct Template<'a> {
-    /// What it is made of. `None` if there is no template here.
+    /// Digest of the template; `None` if there is none.
     pub digest: Option<TemplateDigest>,
     /// The template's labels.
     pub labels: Labels<'a>,
-    /// Its containers, and those init containers that run for the life of the pod.
+    /// Its containers, and the init containers that run for the pod's whole life.
     pub containers: Vec<TemplateContainer<'a>>,
 }
 
-/// What a template is made of, the hash label aside.
+/// Digest of a template without its hash label.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
 pub struct TemplateDigest(NonZeroU64);
 
 impl TemplateDigest {
-    /// The lowest bit says how the template was written.
+    /// The lowest bit tells the encoding of the template.
     const IN_PROTOBUF: u64 = 1;
 
     fn of_json(digest: u64) -> Option<Self> {
-        // Whatever is there has a digest; only ABSENT has none.
+        // Every existing template has a digest; only ABSENT means none.
         let digest = if digest == ABSENT { 0 } else { (digest & !Self::IN_PROTOBUF).max(2) };
         NonZeroU64::new(digest).map(Self)
     }
@@ -48,8 +48,8 @@ impl TemplateDigest {
         NonZeroU64::new(digest | Self::IN_PROTOBUF).map(Self)
     }
 
-    /// Whether it is the same template; `None` where one was written in JSON and the other in protobuf, because then nobody
-    /// can tell.
+    /// Whether both are the same template; `None` if one was in JSON and the other in protobuf, which cannot be
+    /// compared.
     #[must_use]
     pub fn equals(self, other: Self) -> Option<bool> {
         let comparable = (self.0.get() ^ other.0.get()) & Self::IN_PROTOBUF == 0;
@@ -57,23 +57,23 @@ impl TemplateDigest {
     }
 }
 
-/// A container as a template or a pod's spec asks for it.
+/// A container in a template or in a pod's spec.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
 pub struct TemplateContainer<'a> {
     /// Its name.
     pub name: Cow<'a, str>,
-    /// The image as it stands in the spec.
+    /// The image in the spec.
     pub image: Cow<'a, str>,
     /// `Always`, `IfNotPresent` or `Never`.
     pub pull_policy: Cow<'a, str>,
-    /// Whether it stands among the init containers.
+    /// Whether it is an init container.
     pub init: bool,
-    /// Whether it has `restartPolicy: Always`; an init container that has runs for the life of the pod.
+    /// Whether it has `restartPolicy: Always`; such an init container runs for the pod's whole life.
     pub restarts: bool,
 }
 
 impl TemplateContainer<'_> {
-    /// Whether it runs for the life of the pod: a plain init container runs once and does not count.
+    /// Whether it runs for the pod's whole life: a plain init container runs once and does not count.
     #[must_use]
     pub fn stays(&self) -> bool {
         !self.init || self.restarts
@@ -90,11 +90,11 @@ impl<'de> FromJson<'de> for Template<'de> {
     }
 }
 
-/// The digest of what is as good as not there: null and the empty array (to the controller's `DeepEqual` an empty slice
+/// Digest of values that count as absent: null and the empty array (for the controller's `DeepEqual` an empty slice
 /// equals a nil one).
 const ABSENT: u64 = 0;
 
-/// Where in the template a value stands.
+/// The position of a value in the template.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum ValuePath {
     Template,
@@ -135,7 +135,7 @@ impl ValuePath {
             (Self::Container { .. }, "image") => Self::Image,
             (Self::Container { .. }, "imagePullPolicy") => Self::PullPolicy,
             (Self::Container { .. }, "restartPolicy") => Self::RestartPolicy,
-            // Maps with keys of the user's own: what is below is text.
+            // Maps with free keys: their values are text.
             (Self::Labels | Self::Annotations, _) => Self::Elsewhere,
             (_, "resources") => Self::Resources,
             (_, "emptyDir") => Self::EmptyDir,
@@ -149,7 +149,7 @@ impl ValuePath {
     }
 }
 
-/// Reads one value: returns its digest, and notes on the way what is kept.
+/// Reads one value: returns its digest, and keeps the fields to report.
 struct ValueReader<'t, 'de> {
     place: ValuePath,
     template: &'t mut Template<'de>,
@@ -175,7 +175,7 @@ impl<'de> ValueReader<'_, 'de> {
     }
 }
 
-/// Digests are compared within one process only, so its hash may be the fast one with a seed of its own.
+/// Digests are compared only within a process, so a fast hash with a random seed suffices.
 pub(super) static HASH: LazyLock<hashbrown::DefaultHashBuilder> = LazyLock::new(hashbrown::DefaultHashBuilder::default);
 
 fn digest_of(value: &impl Hash) -> u64 {
@@ -209,7 +209,7 @@ impl<'de> Visitor<'de> for ValueReader<'_, 'de> {
         Ok(digest_of(&(b'i', number)))
     }
     fn visit_u64<E: Error>(self, number: u64) -> Result<u64, E> {
-        // Positive numbers arrive here, negative ones above: one hash for both kinds of whole number.
+        // Positive numbers come here and negative ones above: both kinds of integer need the same hash.
         Ok(digest_of(&(b'i', number.cast_signed())))
     }
     fn visit_f64<E: Error>(self, number: f64) -> Result<u64, E> {
@@ -240,18 +240,18 @@ impl<'de> Visitor<'de> for ValueReader<'_, 'de> {
         if let ValuePath::Container { init } = self.place {
             self.template.containers.push(TemplateContainer { init, ..TemplateContainer::default() });
         }
-        // A sum, because the order of keys says nothing.
+        // A sum, because the order of keys is irrelevant.
         let mut sum = 0_u64;
         let mut entries = 0_usize;
         while let Some(Key(key)) = map.next_key()? {
-            // A ControllerRevision holds its template as a patch.
+            // A ControllerRevision stores its template as a patch.
             if self.place == ValuePath::Template && key == "$patch" {
                 map.next_value::<IgnoredAny>()?;
                 continue;
             }
             let digest = if self.place == ValuePath::Labels {
                 let Lenient(value) = map.next_value::<Lenient<Cow<'de, str>>>()?;
-                // It tells ReplicaSets apart, and is not part of what is compared.
+                // The label distinguishes ReplicaSets and is not compared.
                 let digest = if key == POD_TEMPLATE_HASH { ABSENT } else { digest_of(&(b's', value.as_ref())) };
                 self.template.labels.push_text(key.clone(), value);
                 digest
@@ -264,7 +264,7 @@ impl<'de> Visitor<'de> for ValueReader<'_, 'de> {
                 entries += 1;
             }
         }
-        // Labels and annotations are Go maps, where empty equals nil; elsewhere `{}` is a pointer to an empty struct
+        // Labels and annotations are Go maps, where empty equals nil. Elsewhere `{}` is a pointer to an empty struct
         // (`emptyDir: {}`), which is not nil.
         let may_be_absent = matches!(self.place, ValuePath::Labels | ValuePath::Annotations);
         Ok(if entries == 0 && may_be_absent { ABSENT } else { digest_of(&(b'm', sum)) })

@@ -1,23 +1,23 @@
-//! How an object that owns pods brings a new template to them.
+//! How an owner brings a new template to its pods.
 
 use super::lenient::{FromJson, fields};
 use std::borrow::Cow;
 
-/// How a StatefulSet or DaemonSet brings a new template to its pods.
+/// Update strategy of a StatefulSet or DaemonSet.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 pub struct UpdateStrategy {
-    /// `OnDelete`: somebody has to delete the pods.
+    /// `OnDelete`: pods are replaced only after somebody deletes them.
     pub on_delete: bool,
-    /// `rollingUpdate.partition`: StatefulSet pods below it stay as they are.
+    /// `rollingUpdate.partition`: StatefulSet pods below it stay unchanged.
     pub partition: i64,
 }
 
-/// A number of pods, or a part of all.
+/// A number of pods, or a percentage.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Partition {
     /// A number of pods.
     Pods(i64),
-    /// A part of all pods, in percent.
+    /// A percentage of all pods.
     Percent(i64),
 }
 
@@ -28,8 +28,8 @@ impl Default for Partition {
 }
 
 impl Partition {
-    /// How many of `replicas` pods that is (`CalculatePartitionReplicas` in OpenKruise's `pkg/util/partition.go`): a part is rounded up,
-    /// so that any above 0 % keeps a pod back, and one below 100 % of several pods lets one go on.
+    /// The number of pods out of `replicas` (`CalculatePartitionReplicas` in OpenKruise's `pkg/util/partition.go`). It
+    /// rounds up, so that above 0 % at least one pod stays, and below 100 % of several pods at least one is updated.
     #[must_use]
     pub fn pods(self, replicas: i64) -> i64 {
         let pods = match self {
@@ -52,13 +52,13 @@ impl FromJson<'_> for Partition {
     }
 }
 
-/// `spec.updateStrategy` as it is written.
+/// The raw `spec.updateStrategy`.
 #[derive(Default)]
 pub(super) struct RawUpdateStrategy<'a> {
     kind: Cow<'a, str>,
     rolling_update: RollingUpdate,
     pub(super) paused: bool,
-    /// Of a CloneSet; a StatefulSet has it below `rollingUpdate`.
+    /// For a CloneSet; a StatefulSet has it in `rollingUpdate`.
     pub(super) partition: Partition,
 }
 #[derive(Default)]

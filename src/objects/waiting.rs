@@ -1,4 +1,4 @@
-//! Why a pod is not Ready: what its containers and its conditions say they wait for.
+//! Why a pod is not Ready, according to its containers and conditions.
 
 use super::lenient::{FromJson, fields};
 use super::protobuf::{FromProtobuf, ProtobufError, Value, read};
@@ -9,29 +9,29 @@ use std::borrow::Cow;
 /// One reason why a pod is not Ready.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
 pub struct Waiting<'a> {
-    /// The container that waits; empty where the pod itself does.
+    /// The waiting container; empty if the pod itself waits.
     pub container: Cow<'a, str>,
-    /// The API's word (`ImagePullBackOff`, `Unschedulable`), or one of the constants of [`Waiting`].
+    /// The API's reason (`ImagePullBackOff`, `Unschedulable`), or one of the constants of [`Waiting`].
     pub reason: Cow<'a, str>,
-    /// The exit code of a container that ended with a failure.
+    /// The exit code of a failed container.
     pub exit_code: Option<i64>,
-    /// What the kubelet or the scheduler adds in words; empty where it adds nothing.
+    /// The message of the kubelet or scheduler; empty if there is none.
     pub message: Cow<'a, str>,
 }
 
 impl Waiting<'_> {
-    /// A container that runs and is not Ready.
+    /// A running container that is not Ready.
     pub const NOT_READY: &'static str = "not_ready";
-    /// An init container that ended with a failure.
+    /// A failed init container.
     pub const INIT_CONTAINER_FAILED: &'static str = "init_container_failed";
 
-    /// Whether it says only that others have not let the container begin: the least telling of all reasons.
+    /// Whether it says only that other containers block this one: the least informative reason.
     fn has_not_begun(&self) -> bool {
         matches!(&*self.reason, "PodInitializing" | "ContainerCreating")
     }
 }
 
-/// What a container's status says beside its image.
+/// The status of a container apart from its image.
 #[derive(Default)]
 pub(super) struct ContainerProgress<'a> {
     pub(super) ready: bool,
@@ -48,7 +48,7 @@ pub(super) struct ContainerState<'a> {
 }
 fields!('de ContainerState<'de> { "running" = 2 => running, "waiting" = 1 => waiting, "terminated" = 3 => terminated });
 
-/// Virtual nodes may leave out when a container was started, and then `running` is there all the same.
+/// Virtual nodes may omit the start of a container, but `running` exists.
 #[derive(Clone, Copy, Default)]
 pub(super) struct Running {
     pub(super) is_there: bool,
@@ -109,8 +109,8 @@ optional!(WaitingState);
 optional!(Terminated);
 
 impl<'a> ContainerProgress<'a> {
-    /// What the container waits for; `None` if it waits for nothing, or does not say. An init container that ended well, and a
-    /// native sidecar that has started, wait for nothing.
+    /// Why the container waits; `None` if it does not, or if the reason is unknown. A completed init container and a
+    /// started native sidecar do not wait.
     pub(super) fn waiting(self, container: &Cow<'a, str>, init: bool) -> Option<Waiting<'a>> {
         let ContainerState { running, waiting, terminated } = self.state;
         if self.ready {
@@ -123,7 +123,7 @@ impl<'a> ContainerProgress<'a> {
         }
         if let Some(terminated) = terminated {
             let Terminated { exit_code, reason, message } = terminated;
-            // Go writes a zero in protobuf, and may leave it out of JSON.
+            // Go writes a zero in protobuf, and may omit it in JSON.
             let exit_code = exit_code.filter(|code| *code != 0);
             let reason = match (init, exit_code) {
                 (true, None) => return None,
@@ -137,7 +137,7 @@ impl<'a> ContainerProgress<'a> {
     }
 }
 
-/// A condition of a pod that says why it waits.
+/// A condition that tells why a pod waits.
 #[derive(Default)]
 pub(super) struct WaitCondition<'a> {
     pub(super) reason: Cow<'a, str>,
@@ -151,8 +151,8 @@ impl<'a> WaitCondition<'a> {
     }
 }
 
-/// Puts the reasons of a pod that is not Ready in order, the most telling first: `of_containers`, then why it has no node, or why it
-/// was evicted; or else why Ready is False although all its containers are (a readiness gate).
+/// Sorts the reasons of a pod that is not Ready, the most informative first: `of_containers`, then why it has no node
+/// or was evicted. If all containers are Ready, the reason of the condition Ready (a readiness gate).
 pub(super) fn reasons<'a>(
     of_containers: Vec<Waiting<'a>>,
     unscheduled: WaitCondition<'a>,
@@ -162,7 +162,7 @@ pub(super) fn reasons<'a>(
     if reasons.iter().any(|waiting| !waiting.has_not_begun()) {
         reasons.retain(|waiting| !waiting.has_not_begun());
     }
-    // What only runs and is not Ready tells less than what does not run.
+    // A running container that is not Ready tells less than one that does not run.
     reasons.sort_by_key(|waiting| waiting.reason == Waiting::NOT_READY);
     reasons.extend(unscheduled.waiting());
     if reasons.is_empty() {

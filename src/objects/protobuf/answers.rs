@@ -1,31 +1,31 @@
-//! The answers of the API server in protobuf: events of a watch, lists, and `Status`.
+//! Protobuf responses of the API server: watch events, lists, and `Status`.
 //!
-//! An object stands in an envelope: four bytes that say what it is, and a `runtime.Unknown` with its kind
-//! (`k8s.io/apimachinery/pkg/runtime/serializer/protobuf`). An event of a watch is a `WatchEvent` without those four bytes,
-//! and holds an object in its envelope. What a field's number means depends on the kind, so an object of another kind than
-//! was asked for is refused.
+//! An object is in an envelope: four magic bytes, and a `runtime.Unknown` with its kind
+//! (`k8s.io/apimachinery/pkg/runtime/serializer/protobuf`). A watch event is a `WatchEvent` without those four bytes,
+//! which holds an object in its envelope. The meaning of a field's number depends on the kind, so an object of another
+//! kind than requested is rejected.
 
 use super::{BREAKS_OFF, BROKEN, Fields, FromProtobuf as _, ProtobufError, Value, read};
 use crate::objects::raw::{BookmarkObject, RawApiStatus, RawController, RawListMeta, RawNode, RawPod, RawReplicaSet};
 use crate::objects::{ApiStatus, ListMeta, Object, Resource, WatchEvent};
 
-/// What every object begins with.
+/// The first bytes of every object.
 const ENVELOPE: &[u8] = b"k8s\0";
 
-/// The first byte of every event: its field `type`. No JSON text begins with it, because it ends a line.
+/// The first byte of every event: its field `type`. No JSON text begins with it, because it is a newline.
 const EVENT: u8 = 0x0A;
 
-/// Whether this is an object or a list in protobuf.
+/// Whether this is a protobuf object or list.
 pub(in crate::objects) fn is_object(message: &[u8]) -> bool {
     message.starts_with(ENVELOPE)
 }
 
-/// Whether this is an event of a watch in protobuf.
+/// Whether this is a protobuf watch event.
 pub(in crate::objects) fn is_event(message: &[u8]) -> bool {
     message.first() == Some(&EVENT)
 }
 
-/// An object out of its envelope.
+/// An object without its envelope.
 struct Unknown<'a> {
     kind: &'a [u8],
     raw: &'a [u8],
@@ -47,16 +47,16 @@ impl<'a> Unknown<'a> {
                     }
                 }
                 2 => raw = Some(value.bytes()?),
-                // It names a compression or another form than protobuf: neither was asked for.
+                // A compression or another content type than protobuf; neither was requested.
                 3 | 4 if !value.bytes()?.is_empty() => return Err(ProtobufError::new("an object in another form")),
                 _ => {}
             }
         }
-        // What it holds is always there, be it empty: an answer that breaks off here is no list without objects.
+        // The field is always present, even if empty: a response without it is truncated, and no empty list.
         Ok(Self { kind, raw: raw.ok_or(ProtobufError::new(BREAKS_OFF))? })
     }
 
-    /// The object, which has to be of this kind.
+    /// The object, if it is of this kind.
     fn of_kind(self, kind: &str) -> Result<Value<'a>, ProtobufError> {
         match self.kind {
             found if found == kind.as_bytes() => Ok(Value::Bytes(self.raw)),
@@ -74,7 +74,7 @@ impl<'a> Unknown<'a> {
     }
 }
 
-/// Reads an event of a watch.
+/// Reads a watch event.
 pub(in crate::objects) fn event(resource: Resource, message: &[u8]) -> Result<WatchEvent<'_>, ProtobufError> {
     let (mut kind, mut raw): (&[u8], Option<&[u8]>) = (b"", None);
     let mut fields = Fields::new(message);
@@ -102,7 +102,7 @@ pub(in crate::objects) fn event(resource: Resource, message: &[u8]) -> Result<Wa
     })
 }
 
-/// Reads a page of a list, and hands each object on as soon as it is read.
+/// Reads a page of a list, and passes each object on at once.
 pub(in crate::objects) fn list<'a>(
     resource: Resource,
     message: &'a [u8],
@@ -120,7 +120,7 @@ pub(in crate::objects) fn list<'a>(
     Ok(meta.into())
 }
 
-/// Reads the metadata of a list, which stands before its items.
+/// Reads a list's metadata, which come before its items.
 pub(in crate::objects) fn list_meta(resource: Resource, message: &[u8]) -> Result<ListMeta, ProtobufError> {
     let mut fields = Unknown::read(message)?.list(resource)?;
     while let Some((field, value)) = fields.next()? {
@@ -147,7 +147,7 @@ fn raw_object(resource: Resource, value: Value<'_>) -> Result<Object<'_>, Protob
         Resource::ReplicaSets => read::<RawReplicaSet<'_>>(value)?.object(resource),
         Resource::Nodes => read::<RawNode<'_>>(value)?.object(resource),
         Resource::Deployments => read::<RawController<'_>>(value)?.object(resource),
-        // Their fields have other numbers. Nobody asks for them in protobuf (`Resource::in_protobuf`).
+        // Their field numbers differ. They are never requested in protobuf (`Resource::in_protobuf`).
         _ => return Err(ProtobufError::new(BROKEN)),
     })
 }

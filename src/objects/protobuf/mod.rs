@@ -1,7 +1,7 @@
-//! Protocol buffers, as far as the API server writes them.
+//! Protocol buffers, as written by the API server.
 //!
-//! The numbers of fields stand beside their names in JSON, where a type is declared, and come from `generated.proto` of
-//! `k8s.io/api` and `k8s.io/apimachinery`, which never change one.
+//! Field numbers are declared beside the JSON names of a type. They come from `generated.proto` of `k8s.io/api` and
+//! `k8s.io/apimachinery`, which never changes one.
 
 mod answers;
 mod fields;
@@ -15,21 +15,22 @@ use crate::time::UnixTime;
 use fields::{BREAKS_OFF, BROKEN, Fields};
 use std::borrow::Cow;
 
-/// What can be read from a field. A field that comes again replaces a scalar, and is added to a list or a message.
+/// A type that can be read from a field. A repeated field replaces a scalar, and is added to a list or merged into a
+/// message.
 pub(super) trait FromProtobuf<'a> {
-    /// Takes what came.
+    /// Merges a value.
     fn merge(&mut self, value: Value<'a>) -> Result<(), ProtobufError>;
 }
 
 /// A message of which some fields are read.
 pub(super) trait Message<'a> {
-    /// Which.
+    /// The fields to read.
     const READ: FieldSet;
 
-    /// Takes one of them. Another one is no error.
+    /// Reads one of them; any other is ignored.
     fn field(&mut self, number: u32, value: Value<'a>) -> Result<(), ProtobufError>;
 
-    /// Takes all of them.
+    /// Reads all of them.
     #[inline]
     fn message(&mut self, message: Value<'a>) -> Result<(), ProtobufError> {
         let mut fields = message.fields()?;
@@ -40,7 +41,7 @@ pub(super) trait Message<'a> {
     }
 }
 
-/// Reads a message from its default.
+/// Reads a message, starting from its default.
 pub(super) fn read<'a, T: FromProtobuf<'a> + Default>(value: Value<'a>) -> Result<T, ProtobufError> {
     let mut read = T::default();
     read.merge(value)?;
@@ -48,7 +49,7 @@ pub(super) fn read<'a, T: FromProtobuf<'a> + Default>(value: Value<'a>) -> Resul
 }
 
 impl<'a> FromProtobuf<'a> for Cow<'a, str> {
-    /// A string that is no UTF-8 reads as it would have come in JSON: with U+FFFD for what is none.
+    /// Invalid UTF-8 becomes U+FFFD, as in JSON.
     #[inline]
     fn merge(&mut self, value: Value<'a>) -> Result<(), ProtobufError> {
         *self = text(value.bytes()?);
@@ -77,14 +78,14 @@ fn number(value: Value<'_>) -> Result<u64, ProtobufError> {
     }
 }
 
-/// A `Time`: seconds since the epoch, and nanoseconds. Go's zero time, which is `null` in JSON, is an empty message.
+/// A `Time`: seconds since the epoch, and nanoseconds. Go's zero time, `null` in JSON, is an empty message.
 impl FromProtobuf<'_> for Option<UnixTime> {
     fn merge(&mut self, value: Value<'_>) -> Result<(), ProtobufError> {
         if let Value::Bytes(&[0x08, a, b, c, d, e, 0x10, 0x00]) = value
             && a & b & c & d >= 0x80
             && e < 0x80
         {
-            // Whole seconds since 1978, as nearly all of them are.
+            // Whole seconds since 1978, as almost all times are.
             let bits = [a, b, c, d, e].map(|byte| i64::from(byte & 0x7F));
             let seconds = bits.iter().rev().fold(0, |seconds, bits| seconds << 7 | bits);
             *self = UnixTime::from_seconds(seconds);
@@ -100,7 +101,7 @@ impl FromProtobuf<'_> for Option<UnixTime> {
     }
 }
 
-/// Whether a condition is of this type; of most nothing more is read.
+/// Whether a condition has this type; most conditions are read no further.
 pub(super) fn is_of_type(condition: Value<'_>, kind: &str) -> Result<bool, ProtobufError> {
     const TYPE: FieldSet = FieldSet::of(&[1]);
     let mut fields = condition.fields()?;
@@ -126,11 +127,11 @@ impl FromProtobuf<'_> for Unread {
 }
 
 pub(super) fn text(bytes: &[u8]) -> Cow<'_, str> {
-    // The other way takes several times as long.
+    // `from_utf8_lossy` takes several times as long.
     std::str::from_utf8(bytes).map_or_else(|_| String::from_utf8_lossy(bytes), Cow::Borrowed)
 }
 
-/// An entry of a `map<string, string>`: its key and its value.
+/// An entry of a `map<string, string>`: key and value.
 pub(super) fn entry(value: Value<'_>) -> Result<(&[u8], &[u8]), ProtobufError> {
     if let Value::Bytes(bytes) = value
         && let Some(entry) = short_entry(bytes)
@@ -149,7 +150,7 @@ pub(super) fn entry(value: Value<'_>) -> Result<(&[u8], &[u8]), ProtobufError> {
     Ok(entry)
 }
 
-/// An entry as Go writes nearly all of them: the key, then the value, neither longer than a byte can say.
+/// An entry in Go's usual form: key before value, each with a length of one byte.
 fn short_entry(message: &[u8]) -> Option<(&[u8], &[u8])> {
     let (&[key_tag, key_length], rest) = message.split_first_chunk()?;
     let (key, rest) = rest.split_at_checked(key_length.into())?;

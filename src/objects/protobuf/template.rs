@@ -1,7 +1,7 @@
-//! The digest of a pod template in protobuf.
+//! Digest of a pod template in protobuf.
 //!
-//! Bytes are taken as they are, but for the label with the hash and for quantities, which count by their value. So only the
-//! ways to those are walked.
+//! Bytes are hashed as they are, except for the hash label and for quantities, which count by value. So only the
+//! messages that lead to those are parsed.
 
 use super::{FieldSet, Fields, FromProtobuf, Message as _, ProtobufError, Value, entry};
 use crate::kinds::POD_TEMPLATE_HASH;
@@ -21,7 +21,7 @@ impl<'a> FromProtobuf<'a> for Template<'a> {
     }
 }
 
-/// A message on the way to the label or to a quantity.
+/// A message on the path to the hash label or to a quantity.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 enum MessageKind {
     Template,
@@ -46,16 +46,16 @@ enum MessageKind {
     /// An entry of a map of quantities.
     QuantityEntry,
     Quantity,
-    /// Whatever is here is taken as it is.
+    /// Anything else, which is hashed as it is.
     Elsewhere,
 }
 
-/// The fields of a message that lead on, and where.
+/// The fields of a message that lead to other messages of interest.
 struct Descent {
     places: &'static [(u32, MessageKind)],
     /// Their numbers.
     fields: FieldSet,
-    /// Whether each field is taken by itself, and not all at once that lie between two ways.
+    /// Whether each field is hashed separately, and not all fields between two of interest at once.
     each: bool,
 }
 
@@ -75,7 +75,7 @@ impl Descent {
 }
 
 impl MessageKind {
-    /// The numbers are those in `generated.proto` of `k8s.io/api/core/v1`.
+    /// The numbers in `generated.proto` of `k8s.io/api/core/v1`.
     fn ways(self) -> &'static Descent {
         match self {
             Self::Template => const { &Descent::of_each(&[(1, Self::Metadata), (2, Self::Spec)]) },
@@ -122,7 +122,7 @@ impl MessageKind {
     }
 }
 
-/// One pass through a template: its digest, and what is read of it.
+/// One pass over a template, which computes its digest and reads its fields.
 struct Walk<'a, 't, H> {
     hasher: H,
     template: &'t mut Template<'a>,
@@ -138,15 +138,15 @@ impl<'a, H: Hasher> Walk<'a, '_, H> {
                 passed.hash(&mut self.hasher);
             }
             let Some((field, value)) = found else { break };
-            // Go writes these although they are empty, and not every version the same ones: Kubernetes 1.24 let go of
-            // `clusterName`. Servers of two versions answer while a control plane is upgraded.
+            // Go writes these although they are empty, and versions differ: Kubernetes 1.24 dropped `clusterName`.
+            // During an upgrade of the control plane servers of two versions respond.
             if ways.each && value.is_empty() {
                 continue;
             }
             let below = ways.places.iter().find(|(number, _)| *number == field);
             self.field(below.map_or(MessageKind::Elsewhere, |(_, place)| *place), field, value)?;
         }
-        // No field has this number: a message ends here.
+        // Marks the end of a message: no field has this number.
         0_u32.hash(&mut self.hasher);
         Ok(())
     }
