@@ -12,15 +12,15 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 use tower::Service;
 
-/// Resolves a host name.
+/// Resolves a host name to addresses.
 pub type Resolve = Arc<dyn Fn(String) -> BoxFuture<'static, io::Result<Vec<SocketAddr>>> + Send + Sync>;
 
-/// The hosts that somebody typed as an address, or as `localhost`: these are connected to whatever they are.
+/// Hosts that the user typed as an address, or as `localhost`: podskew connects to them wherever they are.
 #[derive(Clone, Default, Debug)]
 pub(super) struct LiteralHosts(Arc<BTreeSet<String>>);
 
 impl LiteralHosts {
-    /// Of all hosts those that are literal.
+    /// The literal addresses among these hosts.
     pub(super) fn of<'a>(hosts: impl Iterator<Item = &'a str>) -> Self {
         let literal = hosts.map(bare).filter(|host| host == "localhost" || host.parse::<IpAddr>().is_ok());
         Self(Arc::new(literal.collect()))
@@ -30,7 +30,7 @@ impl LiteralHosts {
         self.0.contains(&bare(host))
     }
 
-    /// Checks a host that is an address itself; a name is checked once it is resolved.
+    /// Checks a host that is an IP address; a name is checked after it is resolved.
     pub(super) fn check(&self, host: &str) -> Result<(), String> {
         let Ok(address) = bare(host).parse::<IpAddr>() else { return Ok(()) };
         match forbidden(address) {
@@ -40,15 +40,15 @@ impl LiteralHosts {
     }
 }
 
-/// A host without the brackets of an IPv6 address, in lower case.
+/// A host in lower case, without the brackets of an IPv6 address.
 fn bare(host: &str) -> String {
     host.trim_start_matches('[').trim_end_matches(']').to_ascii_lowercase()
 }
 
-/// Where AWS serves instance metadata by IPv6.
+/// Instance metadata of AWS over IPv6.
 const AWS_METADATA: Ipv6Addr = Ipv6Addr::new(0xfd00, 0xec2, 0, 0, 0, 0, 0, 0x254);
 
-/// What kind of address it is, unless a registry may be there.
+/// The kind of an address at which no registry may be; `None` for a permitted address.
 fn forbidden(address: IpAddr) -> Option<&'static str> {
     let address = match address.to_canonical() {
         // NAT64 leads to the IPv4 address in its last four bytes.
@@ -73,7 +73,7 @@ fn forbidden(address: IpAddr) -> Option<&'static str> {
     }
 }
 
-/// Resolves names to addresses that may be connected to.
+/// Resolves names to permitted addresses.
 #[derive(Clone)]
 pub(super) struct CheckedResolver {
     pub(super) resolve: Resolve,
@@ -110,7 +110,7 @@ impl Service<Name> for CheckedResolver {
     }
 }
 
-/// A name that leads where no registry is asked.
+/// A name that resolves to a forbidden address.
 #[derive(Debug)]
 pub(super) struct RefusedAddress(String, IpAddr, &'static str);
 

@@ -1,4 +1,4 @@
-//! Asks for the references of one repository, and for the documents that tell how what runs relates to them.
+//! Asks about the references of one repository, and fetches the documents that decide comparisons.
 
 use super::cache::{Batch, RegistryCache};
 use super::client::{Client, Resolved, Session};
@@ -13,13 +13,13 @@ use crate::time::UnixTime;
 use std::sync::{Arc, Mutex, MutexGuard};
 use tokio::sync::Semaphore;
 
-/// Requests to all hosts at the same time.
+/// Maximum number of concurrent requests to all hosts.
 const MAX_REQUESTS: usize = 8;
 
-/// Documents that are fetched for one image at a time: of an index with many platforms there are dozens.
+/// Maximum number of documents to fetch for one image at a time: an index of many platforms has dozens.
 const MOST_DOCUMENTS: usize = 100;
 
-/// What all tasks share.
+/// State that all tasks share.
 pub(super) struct Shared {
     client: Arc<Client>,
     cache: Mutex<RegistryCache>,
@@ -35,7 +35,7 @@ impl Shared {
         lock(&self.cache)
     }
 
-    /// Asks for a batch, unless the host fails.
+    /// Asks about a batch, unless the host fails.
     pub(super) async fn ask(&self, host: &Host, credentials: &RegistryCredentials, batch: Batch) {
         let (Ok(_own), Ok(_all)) = (host.slots.acquire().await, self.slots.acquire().await) else { return };
         let mut session = match Session::open(&self.client, credentials, host, &batch.repository).await {
@@ -55,7 +55,7 @@ impl Shared {
             if let Err(failure) = self.ask_image(host, &mut session, image).await {
                 self.tell(host, &batch.repository, Some(&failure));
                 self.cache().failed(image, &failure, host, session.credential());
-                // The rest of the repository is refused for the same reason.
+                // The same refusal applies to the rest of the repository.
                 if matches!(failure, RegistryFailure::Unauthorized) {
                     return;
                 }
@@ -89,7 +89,7 @@ impl Shared {
         cache.needs_manifest(image, digest) && cache.may_pull(host)
     }
 
-    /// Fetches what is missing for a comparison, until it is complete or the registry has no more of it.
+    /// Fetches documents until all comparisons are decided or the registry has no more of them.
     async fn complete(&self, host: &Host, session: &mut Session<'_>, image: &Name) {
         for _ in 0..MOST_DOCUMENTS {
             let Some(missing) = self.cache().missing(image).into_iter().next() else { return };
@@ -115,7 +115,7 @@ impl Shared {
         }
     }
 
-    /// Logs a failure, and its end, once.
+    /// Logs a failure once, and its end once.
     fn tell(&self, host: &Host, repository: &str, failure: Option<&RegistryFailure>) {
         let counts = failure.is_none_or(|failure| !matches!(failure, RegistryFailure::NotFound));
         if !counts || !self.cache().is_news(host, failure) {

@@ -1,4 +1,4 @@
-//! What is known of references, and when each is asked for again.
+//! Cache of answers of registries, with the schedule of the next requests.
 
 use super::credential::Credential;
 use super::credentials::Keyring;
@@ -17,16 +17,16 @@ use std::sync::Arc;
 use std::time::Duration;
 use tokio::time::Instant;
 
-/// Facts that are kept.
+/// Maximum number of facts.
 const MOST_FACTS: usize = 20_000;
 
-/// References that a host is asked for before priorities are looked at again.
+/// Number of references to ask a host about before priorities are compared again.
 const BATCH: usize = 100;
 
-/// Failures in a row after which a host is left alone for a while.
+/// Consecutive failures after which a host is not asked for a while.
 const MOST_FAILURES: u32 = 3;
 
-/// A reference that somebody runs.
+/// A reference in use.
 #[expect(clippy::struct_excessive_bools, reason = "each is a fact of its own")]
 pub(super) struct CacheEntry {
     pub(super) reference: Reference,
@@ -36,18 +36,18 @@ pub(super) struct CacheEntry {
     contradicted: bool,
     due: Instant,
     pub(super) state: ReferenceState,
-    /// What its tag was last seen to stand for, and since when.
+    /// The last digest of its tag, and since when.
     pub(super) seen: Option<(Name, UnixTime)>,
     /// When that was last confirmed.
     confirmed: Option<Instant>,
-    /// Since when it is not found where it was before.
+    /// Since when it is not found although it was before.
     missing: Option<(Instant, UnixTime)>,
     gone: bool,
 }
 
 #[derive(Default)]
 struct Repository {
-    /// A hash of the credential by which it last answered with 200.
+    /// Hash of the credential with which it last answered 200.
     opened_by: Option<u64>,
     waits_until: Option<Instant>,
 }
@@ -58,33 +58,33 @@ struct HostState {
     throttle: Option<Duration>,
     failures: u32,
     pulls: VecDeque<Instant>,
-    /// The failure that was logged last.
+    /// The failure logged last.
     told: Option<String>,
 }
 
-/// Everything that is known.
+/// All answers and schedules.
 pub(super) struct RegistryCache {
     options: RegistryOptions,
     timings: RegistryTimings,
     references: BTreeMap<Name, CacheEntry>,
     pub(super) skews: Vec<Vec<AskedDigest>>,
     pub(super) evidence: RegistryEvidence,
-    /// Documents that a repository does not have, and until when it is not asked for them.
+    /// Documents that a repository lacks, and until when not to ask for them.
     pub(super) absent: HashMap<(String, Name), Instant>,
     repositories: HashMap<(String, String), Repository>,
     hosts: HashMap<String, HostState>,
     hasher: RandomState,
-    /// Documents that were taken in so far.
+    /// Number of documents learned so far.
     learned: u64,
-    /// What of the last snapshot tells it from the next.
+    /// Fingerprint of the last snapshot, to detect changes.
     published: Option<Published>,
-    /// Whether it is known what workloads run.
+    /// Whether the images in use are known.
     updated: bool,
 }
 
 type Published = (usize, u64, HashMap<Name, TagFact>, HashMap<Name, UnixTime>);
 
-/// The references of one repository that are due.
+/// The due references of one repository.
 pub(super) struct Batch {
     pub(super) repository: String,
     pub(super) images: Vec<Name>,
@@ -108,7 +108,7 @@ impl RegistryCache {
         }
     }
 
-    /// Takes over what workloads run now.
+    /// Sets the images in use.
     pub(super) fn update(&mut self, asked: AskedImages) {
         let now = Instant::now();
         self.updated = true;
@@ -131,7 +131,7 @@ impl RegistryCache {
                 missing: None,
                 gone: false,
             });
-            // What begins to run may be new to the registry's answer, or the first to differ from it.
+            // A newly started image may be new to the registry's answer, or the first that differs from it.
             if (image.in_skew && !entry.in_skew) || entry.running != image.running {
                 entry.due = now;
             }
@@ -147,7 +147,7 @@ impl RegistryCache {
         self.forget_facts();
     }
 
-    /// Forgets facts that nobody needs, once there are many.
+    /// Drops unused facts once there are many.
     fn forget_facts(&mut self) {
         if self.evidence.facts.len() <= MOST_FACTS {
             return;
@@ -168,7 +168,7 @@ impl RegistryCache {
         self.evidence.facts.retain(|digest, _| needed.contains(digest));
     }
 
-    /// The credentials changed: whatever was refused may be granted now, and what was found by others says nothing.
+    /// Records changed credentials: refusals may be granted now, and results of other credentials tell nothing.
     pub(super) fn credentials_changed(&mut self) {
         let now = Instant::now();
         self.repositories.clear();
@@ -180,7 +180,7 @@ impl RegistryCache {
         }
     }
 
-    /// What of a host is due, by repository, the most urgent first: skews, then what asks the registry at each start.
+    /// The due references of a host by repository, most urgent first: skews, then images pulled at each start.
     pub(super) fn due(&self, host: &Host) -> Vec<Batch> {
         let now = Instant::now();
         let waits = self.hosts.get(&host.name).and_then(|state| state.waits_until);
@@ -194,7 +194,7 @@ impl RegistryCache {
         };
         let due = self.references.iter().filter(|(_, it)| it.reference.host == host.name && it.due <= now);
         let mut due: Vec<_> = due.filter(|(_, entry)| is_open(entry)).collect();
-        // By the time they wait, so that a host which is slower than its references are due leaves none out.
+        // Sorted by waiting time, so that a slow host leaves no reference out.
         due.sort_by_key(|(_, it)| (!it.in_skew, !it.always, it.due, &it.reference.repository));
         due.truncate(BATCH);
         let mut batches: Vec<Batch> = Vec::new();
@@ -212,7 +212,7 @@ impl RegistryCache {
         self.references.get(image)
     }
 
-    /// How many references of a host are in each state.
+    /// Number of references of a host in each state.
     pub(super) fn states(&self, host: &str) -> [usize; ReferenceState::ALL.len()] {
         let entries = || self.references.values().filter(|entry| entry.reference.host == host);
         let state_of = |entry: &CacheEntry| match entry.state {
@@ -222,19 +222,19 @@ impl RegistryCache {
         ReferenceState::ALL.map(|state| entries().filter(|entry| state_of(entry) == state).count())
     }
 
-    /// Images of which nothing certain is known.
+    /// Images without a certain answer.
     pub(super) fn unanswered(&self) -> Vec<(Name, ReferenceState)> {
         let entries = self.references.iter().filter(|(_, entry)| entry.state != ReferenceState::Answered);
         entries.map(|(image, entry)| (image.clone(), entry.state)).collect()
     }
 
-    /// Whether a manifest of `digest` has to be fetched before anything is said of it.
+    /// Whether the manifest of `digest` must be fetched before it is reported.
     pub(super) fn needs_manifest(&self, image: &str, digest: &str) -> bool {
         let runs = self.entry(image).is_some_and(|it| it.running.iter().any(|(_, running)| **running == *digest));
         !runs && self.evidence.fact(digest).is_none()
     }
 
-    /// What the registry says an image stands for. A tag whose content is not confirmed is known to nobody.
+    /// Records the digest of an image in its registry. A tag with unconfirmed content stays unknown.
     pub(super) fn resolved(&mut self, image: &str, digest: &str, credential: Option<&Credential>, now: UnixTime) {
         let is_confirmed = !self.needs_manifest(image, digest);
         let opened_by = credential.map(|credential| self.hasher.hash_one(credential));
@@ -255,7 +255,7 @@ impl RegistryCache {
         self.schedule(image);
     }
 
-    /// The registry did not answer for an image.
+    /// Records a failure to answer about an image.
     pub(super) fn failed(
         &mut self,
         image: &str,
@@ -277,7 +277,7 @@ impl RegistryCache {
         let mut again = None;
         match failure {
             RegistryFailure::NotFound => {
-                // A mirror that does not have it says nothing: nodes go on to the registry itself.
+                // An image missing on a mirror tells nothing: nodes continue at the registry itself.
                 let opened_by = self.repositories.get(&key).and_then(|repository| repository.opened_by);
                 let was_there = !host.is_mirrored() && opened_by.is_some() && opened_by == by;
                 if was_there {
@@ -312,7 +312,7 @@ impl RegistryCache {
         }
     }
 
-    /// Sets when an image is asked for again: its interval and up to a fifth more or less.
+    /// Schedules the next request for an image: its interval, plus or minus up to a fifth.
     fn schedule(&mut self, image: &str) {
         let spread = f64::from(u32::try_from(self.hasher.hash_one((image, Instant::now())) >> 32).unwrap_or(0));
         let Some(entry) = self.references.get_mut(image) else { return };
@@ -323,20 +323,20 @@ impl RegistryCache {
         entry.due = Instant::now() + interval.mul_f64(0.8 + 0.4 * spread / f64::from(u32::MAX));
     }
 
-    /// Whether a host is to be left alone for now.
+    /// Whether a host must not be asked for now.
     pub(super) fn waits(&self, host: &Host) -> bool {
         let waits = self.hosts.get(&host.name).and_then(|state| state.waits_until);
         waits.is_some_and(|until| until > Instant::now())
     }
 
-    /// Whether a host's failure is news for the log, or `None` its success.
+    /// Whether a host's failure, or its success (`None`), is news for the log.
     pub(super) fn is_news(&mut self, host: &Host, failure: Option<&RegistryFailure>) -> bool {
         let state = self.hosts.entry(host.name.clone()).or_default();
         let text = failure.map(ToString::to_string);
         std::mem::replace(&mut state.told, text.clone()) != text
     }
 
-    /// Counts a manifest that is about to be fetched; whether it may be.
+    /// Counts a manifest fetch; returns whether it is permitted.
     pub(super) fn may_pull(&mut self, host: &Host) -> bool {
         if !host.counts_pulls() {
             return true;
@@ -353,26 +353,26 @@ impl RegistryCache {
         may
     }
 
-    /// Takes in what a document says.
+    /// Records the content of a document.
     pub(super) fn learn(&mut self, digest: &str, fact: ImageFact) {
         self.evidence.facts.insert(Name::from(digest), Arc::new(fact));
         self.learned += 1;
     }
 
-    /// A repository does not have a document, or none that can be read.
+    /// Records that a repository lacks a document, or that it is unreadable.
     pub(super) fn lacks(&mut self, repository: &str, digest: &Name) {
         let until = Instant::now() + self.timings.pinned;
         self.absent.insert((repository.to_owned(), digest.clone()), until);
     }
 
-    /// A host failed while a document was fetched.
+    /// Records that a host failed to return a document.
     pub(super) fn failed_document(&mut self, failure: &RegistryFailure, host: &Host) {
         if let RegistryFailure::Throttled(asked) = failure {
             self.throttled(host, *asked);
         }
     }
 
-    /// Leaves a host alone for as long as it asks for; how long that is.
+    /// Pauses requests to a host as long as it asks for; returns that time.
     fn throttled(&mut self, host: &Host, asked: Option<Duration>) -> Duration {
         let (least, most) = (self.timings.throttled, self.timings.throttled_most);
         let state = self.hosts.entry(host.name.clone()).or_default();
@@ -383,7 +383,8 @@ impl RegistryCache {
         wait
     }
 
-    /// The snapshot, if it differs from the one before. The first one waits for an answer, or a failure, of each image in digest skew.
+    /// The snapshot, if it differs from the last one. The first one waits for an answer or failure about each image in
+    /// digest skew.
     pub(super) fn changed_snapshot(&mut self) -> Option<RegistryEvidence> {
         let is_open = |entry: &CacheEntry| entry.in_skew && entry.state == ReferenceState::Pending;
         if self.published.is_none() && (!self.updated || self.references.values().any(is_open)) {
@@ -398,7 +399,7 @@ impl RegistryCache {
         Some(self.snapshot())
     }
 
-    /// A snapshot of what is known, and not too old to be said.
+    /// A snapshot of everything that is recent enough.
     pub(super) fn snapshot(&self) -> RegistryEvidence {
         let mut evidence = RegistryEvidence { facts: self.evidence.facts.clone(), ..self.tags() };
         let running = self.references.values().flat_map(|entry| entry.running.iter().map(|(_, digest)| digest));
@@ -408,7 +409,7 @@ impl RegistryCache {
         evidence
     }
 
-    /// Tags and images that are gone, as far as that is not too old to be said.
+    /// Tags and gone images that are recent enough.
     fn tags(&self) -> RegistryEvidence {
         let mut evidence = RegistryEvidence::default();
         for (image, entry) in &self.references {
@@ -430,7 +431,7 @@ impl RegistryCache {
         evidence
     }
 
-    /// The credentials as the file has them now.
+    /// The current credentials in the file.
     pub(super) fn keyring(&self) -> Result<Keyring, String> {
         self.options.keyring()
     }

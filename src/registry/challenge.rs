@@ -1,23 +1,23 @@
-//! What a registry asks for with 401: `WWW-Authenticate`.
+//! Parses a registry's `WWW-Authenticate` header.
 
 use http::HeaderMap;
 use http::header::WWW_AUTHENTICATE;
 
-/// How a registry is to be convinced.
+/// The authentication that a registry asks for.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub(super) enum Challenge {
-    /// A user and a password.
+    /// User name and password.
     Basic,
-    /// A token of a token server.
+    /// A token from a token server.
     Bearer {
-        /// The token server's URL.
+        /// URL of the token server.
         realm: String,
-        /// What it is asked a token for.
+        /// The service to request the token for.
         service: Option<String>,
     },
 }
 
-/// The challenge of an answer; Bearer, where there are several.
+/// The challenge in a response; Bearer if there are several.
 pub(super) fn challenge(headers: &HeaderMap) -> Option<Challenge> {
     let values = headers.get_all(WWW_AUTHENTICATE).iter().filter_map(|value| value.to_str().ok());
     let found: Vec<Challenge> = values.filter_map(parse).collect();
@@ -46,7 +46,7 @@ fn parse(value: &str) -> Option<Challenge> {
     Some(Challenge::Bearer { realm: realm?, service })
 }
 
-/// A value, in quotes or not, and what comes after it.
+/// A value, quoted or not, and the text after it.
 fn parameter(text: &str) -> Option<(String, &str)> {
     let Some(quoted) = text.strip_prefix('"') else {
         let end = text.find(',').unwrap_or(text.len());

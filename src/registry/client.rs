@@ -1,4 +1,4 @@
-//! Asks a registry for manifests and configurations: authorization, redirects, and what of an answer counts.
+//! Requests manifests and configurations from a registry, with authentication and redirects.
 
 use super::challenge::{Challenge, challenge};
 use super::credential::Credential;
@@ -18,41 +18,41 @@ use serde::Deserialize;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-/// Size limit of a manifest and of a configuration.
+/// Maximum size of a manifest and of a configuration.
 const LONGEST_DOCUMENT: usize = 4 << 20;
 
-/// Size limit of an answer of a token server, and of an error.
+/// Maximum size of a token server's response, and of an error.
 const LONGEST_TOKEN: usize = 64 << 10;
 
-/// Redirects that are followed.
+/// Maximum number of redirects.
 const REDIRECTS: usize = 3;
 
-/// Asks registries.
+/// A client of registries.
 pub(super) struct Client {
     pub(super) transport: Transport,
     pub(super) health: Option<RegistryHealth>,
 }
 
-/// One repository for a while: its credentials and its token.
+/// A session with one repository: credentials and token.
 pub(super) struct Session<'c> {
     client: &'c Client,
     host: &'c Host,
     repository: String,
     credentials: Vec<Credential>,
-    /// The credential that is tried.
+    /// Position of the current credential.
     at: usize,
     authorization: Option<HeaderValue>,
-    /// Whether the registry accepted the authorization once: a token that expires is renewed.
+    /// Whether the registry accepted the authorization before: an expired token is then renewed.
     worked: bool,
-    /// What the registry asked for last.
+    /// The registry's last challenge.
     challenge: Option<Challenge>,
 }
 
-/// What a tag stands for.
+/// A resolved reference.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub(super) struct Resolved {
     pub(super) digest: String,
-    /// The manifest, where it came with the answer; it has the digest.
+    /// The manifest, if the response included it; it has this digest.
     pub(super) body: Option<(Bytes, String)>,
 }
 
@@ -68,7 +68,7 @@ impl<'c> Session<'c> {
         Ok(Self { client, host, repository, credentials, at: 0, authorization: None, worked: false, challenge: None })
     }
 
-    /// The credential by which the last answer came.
+    /// The credential of the last response.
     pub(super) fn credential(&self) -> Option<&Credential> {
         self.credentials.get(self.at)
     }
@@ -77,7 +77,7 @@ impl<'c> Session<'c> {
         &self.repository
     }
 
-    /// Asks which digest a tag or digest has, without the content.
+    /// Requests the digest of a tag or digest, without the content.
     pub(super) async fn head(&mut self, reference: &str) -> Result<Resolved, RegistryFailure> {
         let path = format!("manifests/{reference}");
         if !self.host.needs_get.load(Ordering::Relaxed) {
@@ -107,7 +107,7 @@ impl<'c> Session<'c> {
         Ok(Resolved { digest, body: Some((answer.body, content_type(&answer.headers))) })
     }
 
-    /// The manifest or index of a digest, and its media type.
+    /// Requests the manifest or index with a digest, and its media type.
     pub(super) async fn manifest(&mut self, digest: &str) -> Result<(Bytes, String), RegistryFailure> {
         let answer = self.ask(&Method::GET, &format!("manifests/{digest}")).await?;
         if !has_digest(&answer.body, digest) {
@@ -117,13 +117,13 @@ impl<'c> Session<'c> {
         Ok((answer.body, content_type))
     }
 
-    /// A configuration.
+    /// Requests a configuration.
     pub(super) async fn config(&mut self, digest: &str) -> Result<Bytes, RegistryFailure> {
         let answer = self.ask(&Method::GET, &format!("blobs/{digest}")).await?;
         if has_digest(&answer.body, digest) { Ok(answer.body) } else { Err(RegistryFailure::Unconfirmed) }
     }
 
-    /// Asks until the registry accepts a credential.
+    /// Sends a request with one credential after another, until the registry accepts one.
     async fn ask(&mut self, method: &Method, path: &str) -> Result<Response, RegistryFailure> {
         loop {
             let answer = self.follow(method, path).await?;
@@ -140,14 +140,14 @@ impl<'c> Session<'c> {
         }
     }
 
-    /// Takes the next authorization after a refusal.
+    /// Switches to the next authorization after a refusal.
     async fn authorize(&mut self, refusal: &Response) -> Result<(), RegistryFailure> {
         let is_expired = self.worked && refusal.status == StatusCode::UNAUTHORIZED;
         self.worked = false;
         if self.authorization.take().is_some() && !is_expired {
             self.at += 1;
         }
-        // A refusal with 403 asks for nothing: another credential may suit all the same.
+        // A 403 has no challenge, but another credential may still be accepted.
         self.challenge = challenge(&refusal.headers).or(self.challenge.take());
         let Some(challenge) = self.challenge.clone() else { return Err(RegistryFailure::Unauthorized) };
         while let Some(credential) = self.credentials.get(self.at).cloned() {
@@ -176,7 +176,7 @@ impl<'c> Session<'c> {
         }
     }
 
-    /// A token for this repository, of the token server that the registry names.
+    /// Requests a token for this repository from the registry's token server.
     async fn token(
         &self,
         realm: &str,
@@ -227,7 +227,7 @@ impl<'c> Session<'c> {
         given(token.token).or(given(token.access_token)).ok_or(RegistryFailure::Unreadable("no token"))
     }
 
-    /// Sends a request, and follows redirects. No credentials reach another host.
+    /// Sends a request and follows redirects. Credentials are never sent to another host.
     async fn follow(&self, method: &Method, path: &str) -> Result<Response, RegistryFailure> {
         let base = self.host.base();
         let unreadable = RegistryFailure::Unreadable("a URL that cannot be read");
@@ -253,7 +253,7 @@ impl<'c> Session<'c> {
         Err(RegistryFailure::Unreadable("more than three redirects"))
     }
 
-    /// Plain HTTP leads only where the registry was typed with it.
+    /// Plain HTTP is allowed only if the user typed it for the registry.
     fn check(&self, uri: &Uri) -> Result<(), RegistryFailure> {
         match uri.scheme_str() {
             Some("https") => Ok(()),
@@ -281,14 +281,14 @@ impl<'c> Session<'c> {
     }
 }
 
-/// What a token server answers.
+/// A token server's response.
 #[derive(Deserialize)]
 struct TokenResponse {
     token: Option<String>,
     access_token: Option<String>,
 }
 
-/// Where a redirect leads: an absolute URL, or a path.
+/// The target of a redirect: an absolute URL, or a path.
 fn resolved(from: &Uri, location: &str) -> Option<Uri> {
     if location.contains("://") {
         return location.parse().ok();
@@ -306,7 +306,7 @@ fn resolved(from: &Uri, location: &str) -> Option<Uri> {
     format!("{scheme}://{authority}{path}").parse().ok()
 }
 
-/// The digest that an answer names, if it is one.
+/// The digest header of a response, if valid.
 fn digest_header(headers: &HeaderMap) -> Option<String> {
     let text = headers.get("docker-content-digest")?.to_str().ok()?;
     let is_digest = crate::report::digest::ImageId::parse(&format!("r@{text}")).is_some_and(|it| it.digest == text);
@@ -317,7 +317,7 @@ fn content_type(headers: &HeaderMap) -> String {
     headers.get(CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default().to_owned()
 }
 
-/// A registry that converts on the fly answers with schema 1, whose digest no node has.
+/// Rejects schema 1, into which some registries convert manifests: nodes do not have its digest.
 fn check_kind(headers: &HeaderMap) -> Result<(), RegistryFailure> {
     if content_type(headers).starts_with("application/vnd.docker.distribution.manifest.v1") {
         return Err(RegistryFailure::Unreadable("a manifest of schema 1"));
@@ -325,7 +325,7 @@ fn check_kind(headers: &HeaderMap) -> Result<(), RegistryFailure> {
     Ok(())
 }
 
-/// Seconds, or a moment.
+/// Parses seconds, or a date.
 fn retry_after(headers: &HeaderMap) -> Option<Duration> {
     let text = headers.get(RETRY_AFTER)?.to_str().ok()?.trim();
     if !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit()) {

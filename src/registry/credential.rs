@@ -2,12 +2,12 @@
 
 use std::fmt;
 
-/// What opens a repository. What it shows of itself holds no secret.
+/// A credential for a repository. Its `Debug` output holds no secret.
 #[derive(Clone, PartialEq, Eq, Hash)]
 pub(super) enum Credential {
     /// A user and a password.
     Basic(String, String),
-    /// A refresh token, which the registry's token server takes.
+    /// A refresh token for the registry's token server.
     Identity(String),
     /// A bearer token for the registry itself.
     Bearer(String),

@@ -1,4 +1,5 @@
-//! Credentials of registries: a `config.json` as docker, the kubelet and secrets of type `kubernetes.io/dockerconfigjson` have it.
+//! Credentials of registries: a `config.json` of docker, the kubelet, and secrets of type
+//! `kubernetes.io/dockerconfigjson`.
 
 use super::credential::Credential;
 use super::failure::RegistryFailure;
@@ -11,10 +12,10 @@ use serde::Deserialize;
 use std::collections::{BTreeMap, HashMap};
 use std::path::{Path, PathBuf};
 
-/// A `config.json` has a few entries.
+/// Maximum size; a `config.json` has a few entries.
 const LONGEST_FILE: u64 = 1 << 20;
 
-/// A `config.json`, read.
+/// A parsed `config.json`.
 #[derive(Clone, PartialEq, Eq, Default, Debug)]
 pub(super) struct Keyring {
     /// The most specific first.
@@ -23,7 +24,7 @@ pub(super) struct Keyring {
     store: Option<String>,
 }
 
-/// For which images a credential is.
+/// The images to which a credential applies.
 #[derive(Clone, PartialEq, Eq, Debug)]
 struct ImageScope {
     host: String,
@@ -49,7 +50,7 @@ struct AuthEntry {
 }
 
 impl Keyring {
-    /// Reads the file. No error quotes what is in it.
+    /// Reads the file. Errors do not quote its content.
     pub(super) fn read(path: &Path) -> Result<Self, String> {
         let fail = |what: &str| format!("the file {} of --registry-auth {what}", path.display());
         let metadata = std::fs::metadata(path)
@@ -65,9 +66,9 @@ impl Keyring {
         Self::parse(&text).map_err(|what| fail(&what))
     }
 
-    /// Reads the text of a `config.json`.
+    /// Parses a `config.json`.
     pub(super) fn parse(text: &[u8]) -> Result<Self, String> {
-        // The parser's message may quote a secret, its place does not.
+        // The parser's message may quote a secret; its position does not.
         let document: AuthDocument = serde_json::from_slice(text).map_err(|error| {
             format!("is no config.json of docker (line {}); write one with `docker login`", error.line())
         })?;
@@ -77,7 +78,7 @@ impl Keyring {
                 entries.push((ImageScope::parse(&key), credential));
             }
         }
-        // As the kubelet does it: the longest path first. A host's own name counts for more than a pattern.
+        // Like the kubelet: the longest path first. A literal host is before a pattern.
         entries.sort_by_key(|(key, _)| {
             (std::cmp::Reverse(key.path.len()), key.host.contains(['*', '?', '[']), key.host.clone(), key.path.clone())
         });
@@ -85,13 +86,13 @@ impl Keyring {
         Ok(Self { entries, helpers: document.cred_helpers, store })
     }
 
-    /// The credentials of a repository, in the order in which they are tried.
+    /// The credentials of a repository, in the order to try them.
     fn of(&self, host: &str, repository: &str) -> Vec<Credential> {
         let found = self.entries.iter().filter(|(key, _)| key.is_of(host, repository));
         found.map(|(_, credential)| credential.clone()).collect()
     }
 
-    /// The helper that knows a host, and the name by which it knows it.
+    /// The helper for a host, and the host's name for that helper.
     fn helper(&self, host: &str) -> Option<(&str, String)> {
         let named = self.helpers.iter().find(|(key, _)| ImageScope::parse(key).is_of(host, ""));
         if let Some((key, helper)) = named {
@@ -129,7 +130,7 @@ impl ImageScope {
         let text = text.strip_prefix("https://").or_else(|| text.strip_prefix("http://")).unwrap_or(text);
         let (host, path) = text.split_once('/').unwrap_or((text, ""));
         let path = path.trim_matches('/');
-        // What docker wrote for the two versions of the protocol.
+        // docker wrote these paths for the two versions of the protocol.
         let path = if matches!(path, "v1" | "v2") { "" } else { path };
         Self { host: host.to_ascii_lowercase(), path: path.to_owned() }
     }
@@ -145,7 +146,7 @@ fn is_docker_hub(host: &str) -> bool {
     matches!(host, "docker.io" | "index.docker.io" | "registry-1.docker.io")
 }
 
-/// Compares hosts label by label, as the kubelet does: `*` and `?` stand for parts of one label, and the port is the same.
+/// Compares hosts label by label like the kubelet: `*` and `?` match within one label, and ports must be equal.
 fn hosts_match(pattern: &str, host: &str) -> bool {
     let (pattern, pattern_port) = port(pattern);
     let (host, host_port) = port(host);
@@ -172,7 +173,7 @@ fn label_matches(pattern: &[u8], label: &[u8]) -> bool {
     }
 }
 
-/// The credentials of one pass: the file is read once, and a helper asked once for each host.
+/// The credentials of one pass: the file is read once, and each helper runs once per host.
 pub(super) struct RegistryCredentials {
     keyring: Keyring,
     helpers: Option<PathBuf>,
@@ -184,7 +185,7 @@ impl RegistryCredentials {
         Self { keyring, helpers, asked: tokio::sync::Mutex::default() }
     }
 
-    /// What opens a repository of `host`, in the order in which it is tried; at least [`Credential::Anonymous`].
+    /// The credentials for a repository of `host`, in the order to try them; at least [`Credential::Anonymous`].
     pub(super) async fn of(&self, host: &str, repository: &str) -> Result<Vec<Credential>, RegistryFailure> {
         let mut found = self.keyring.of(host, repository);
         if let Some((helper, name)) = self.keyring.helper(host) {
@@ -205,7 +206,7 @@ impl RegistryCredentials {
             match answer {
                 Ok(Credential::Anonymous) => {}
                 Ok(credential) => found.push(credential),
-                // What the file holds itself is tried all the same.
+                // Credentials in the file are tried all the same.
                 Err(failure) if found.is_empty() => return Err(failure),
                 Err(_) => {}
             }
@@ -216,13 +217,13 @@ impl RegistryCredentials {
         Ok(found)
     }
 
-    /// Whether both read the same file.
+    /// Whether both were read from the same file.
     pub(super) fn is_same_file(&self, keyring: &Keyring) -> bool {
         self.keyring == *keyring
     }
 }
 
-/// The value of `Authorization` for a user and a password.
+/// The `Authorization` header for a user name and password.
 pub(super) fn basic(user: &str, password: &str) -> String {
     format!("Basic {}", STANDARD.encode(format!("{user}:{password}")))
 }

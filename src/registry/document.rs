@@ -1,4 +1,4 @@
-//! Manifests, indexes and configurations, as far as podskew needs them.
+//! Parses manifests, indexes and configurations.
 
 use super::failure::RegistryFailure;
 use crate::report::Name;
@@ -8,7 +8,7 @@ use ring::digest::{Context, SHA256, SHA384, SHA512, digest};
 use serde::Deserialize;
 use serde_json::{Map, Value};
 
-/// The media types that are asked for. Other lists get other digests from some registries.
+/// The requested media types. For other lists some registries return other digests.
 pub(super) const ACCEPTED: [&str; 4] = [
     "application/vnd.oci.image.index.v1+json",
     "application/vnd.docker.distribution.manifest.list.v2+json",
@@ -16,10 +16,10 @@ pub(super) const ACCEPTED: [&str; 4] = [
     "application/vnd.docker.distribution.manifest.v2+json",
 ];
 
-/// Characters of a label that are kept.
+/// Maximum length of a label in characters.
 const LONGEST_LABEL: usize = 128;
 
-/// Whether `body` has the digest; unknown algorithms confirm nothing.
+/// Whether `body` has this digest; an unknown algorithm confirms nothing.
 pub(super) fn has_digest(body: &[u8], wanted: &str) -> bool {
     let algorithm = match wanted.split_once(':') {
         Some(("sha256", _)) => &SHA256,
@@ -30,7 +30,7 @@ pub(super) fn has_digest(body: &[u8], wanted: &str) -> bool {
     wanted.split_once(':').is_some_and(|(_, hex)| hex == to_hex(digest(algorithm, body).as_ref()))
 }
 
-/// The digest of a body by the algorithm that registries use.
+/// The sha256 digest of a body.
 pub(super) fn sha256(body: &[u8]) -> String {
     format!("sha256:{}", to_hex(digest(&SHA256, body).as_ref()))
 }
@@ -38,7 +38,7 @@ pub(super) fn sha256(body: &[u8]) -> String {
 fn to_hex(bytes: &[u8]) -> String {
     use std::fmt::Write as _;
     bytes.iter().fold(String::with_capacity(bytes.len() * 2), |mut text, byte| {
-        // Infallible: writing to a `String` cannot fail.
+        // Infallible: writing to a `String`.
         let _ = write!(text, "{byte:02x}");
         text
     })
@@ -99,7 +99,7 @@ struct RootFs {
     diff_ids: Option<Vec<String>>,
 }
 
-/// Reads what `/manifests/` answered.
+/// Parses a response from `/manifests/`.
 pub(super) fn manifest(body: &[u8], content_type: &str) -> Result<ImageFact, RegistryFailure> {
     let text = String::from_utf8_lossy(body);
     let document: ManifestDocument =
@@ -132,7 +132,7 @@ fn index(manifests: Vec<Descriptor>, build: Build) -> Result<Index, RegistryFail
             descriptor.digest.ok_or(RegistryFailure::Unreadable("an index with a child that has no digest"))?;
         let found = descriptor.platform.unwrap_or_default();
         let annotation = |key: &str| descriptor.annotations.as_ref().and_then(|it| it.get(key)).is_some();
-        // Attestations of BuildKit: they are no image.
+        // BuildKit's attestations are no images.
         let is_unknown = found.os == "unknown" && found.architecture == "unknown";
         if is_unknown || annotation("vnd.docker.reference.type") {
             continue;
@@ -148,7 +148,7 @@ fn index(manifests: Vec<Descriptor>, build: Build) -> Result<Index, RegistryFail
     Ok(Index { children: children.into_boxed_slice(), complete, build })
 }
 
-/// Reads an image configuration.
+/// Parses an image configuration.
 pub(super) fn config(body: &[u8]) -> Result<ImageFact, RegistryFailure> {
     let text = String::from_utf8_lossy(body);
     let document: ConfigDocument = serde_json::from_str(&text)
@@ -164,7 +164,7 @@ pub(super) fn config(body: &[u8]) -> Result<ImageFact, RegistryFailure> {
     }))
 }
 
-/// A hash of what a container sees of an image.
+/// Hash of everything in an image that matters to a container.
 fn content(layers: &[String], architecture: &str, start: &Start) -> Option<u64> {
     let mut hash = Context::new(&SHA256);
     let mut is_readable = !layers.is_empty();
@@ -189,7 +189,7 @@ fn content(layers: &[String], architecture: &str, start: &Start) -> Option<u64> 
     first.filter(|_| is_readable)
 }
 
-/// What annotations or labels say of the build.
+/// Build details in annotations or labels.
 fn build(labels: Option<&Value>, created: Option<UnixTime>) -> Build {
     let empty = Map::new();
     let labels = labels.and_then(Value::as_object).unwrap_or(&empty);

@@ -1,37 +1,37 @@
-//! Why a registry gave no answer that counts.
+//! Failures of requests to registries.
 
 use std::fmt;
 use std::time::Duration;
 
-/// Why a registry gave no answer that counts. Nothing of it holds credentials, tokens or URLs with either.
+/// Why a request to a registry failed. It holds no credentials, tokens or URLs with either.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub enum RegistryFailure {
-    /// 401 or 403 to every credential there is.
+    /// 401 or 403 for every credential.
     Unauthorized,
     /// 404.
     NotFound,
-    /// 429, and after how long to ask again where the registry says it.
+    /// 429, with the `Retry-After` of the registry.
     Throttled(Option<Duration>),
     /// Any other status.
     Status(u16),
-    /// An address that no registry is asked at.
+    /// A forbidden address.
     Refused(String),
-    /// No complete answer in time.
+    /// No complete response in time.
     Timeout,
-    /// No connection, or one that broke.
+    /// The connection failed or broke.
     Connection(String),
-    /// More bytes than any manifest or configuration has.
+    /// The response exceeds the maximum size.
     TooLong,
-    /// An answer of a form that podskew does not read.
+    /// The response has an unsupported format.
     Unreadable(&'static str),
-    /// Content that does not have the digest that it was asked by.
+    /// The content does not have the requested digest.
     Unconfirmed,
-    /// The credentials could not be obtained.
+    /// The credentials are unavailable.
     NoCredentials(String),
 }
 
 impl RegistryFailure {
-    /// The value of the label `code` where no status tells it.
+    /// The label `code` of a failure without a status code.
     pub(super) fn code(&self) -> &'static str {
         match self {
             Self::Timeout => "timeout",
@@ -40,7 +40,7 @@ impl RegistryFailure {
         }
     }
 
-    /// Whether it says that the host cannot be reached, and not only one repository.
+    /// Whether it concerns the whole host, and not only a repository.
     pub(super) fn is_of_host(&self) -> bool {
         matches!(self, Self::Timeout | Self::Connection(_) | Self::Refused(_) | Self::Throttled(_))
             || matches!(self, Self::Status(status) if *status >= 500)

@@ -1,6 +1,6 @@
-//! Credential helpers: programs named `docker-credential-NAME` that print a user and a password for a host.
+//! Credential helpers: programs `docker-credential-NAME` that print user name and password for a host.
 //!
-//! They are run in an environment of their own, for ten seconds at most, and nothing that they print is logged.
+//! They run in a minimal environment for ten seconds at most, and their output is never logged.
 
 use super::credential::Credential;
 use rustix::process::{Pid, Signal, WaitId, WaitIdOptions, WaitOptions, kill_process_group, waitid, waitpgid};
@@ -12,16 +12,16 @@ use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::process::{Child, Command};
 use tokio::time::{sleep, timeout};
 
-/// How long a helper may run.
+/// Timeout of a helper.
 const PATIENCE: Duration = Duration::from_secs(10);
 
-/// From one look whether it has ended to the next.
+/// Interval between checks whether it has ended.
 const POLL: Duration = Duration::from_millis(10);
 
-/// Size limit of what it prints.
+/// Maximum size of its output.
 const LONGEST_OUTPUT: u64 = 64 << 10;
 
-/// Variables by which helpers find the identity of the pod, and the way out.
+/// Prefixes of variables that helpers need to find the pod's identity.
 const KEPT: [&str; 3] = ["AWS_", "GOOGLE_", "AZURE_"];
 const PROXY: [&str; 6] = ["HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY", "http_proxy", "https_proxy", "no_proxy"];
 
@@ -32,7 +32,7 @@ struct HelperOutput {
     secret: String,
 }
 
-/// Asks the helper `name` in `folder` for the credentials of `host`; [`Credential::Anonymous`] where it has none.
+/// Runs the helper `name` in `folder` for the credentials of `host`; [`Credential::Anonymous`] if it has none.
 pub(super) async fn get(folder: &Path, name: &str, host: &str) -> Result<Credential, String> {
     let fail = |what: String| format!("the credential helper {name} {what}");
     let is_name =
@@ -63,7 +63,7 @@ pub(super) async fn get(folder: &Path, name: &str, host: &str) -> Result<Credent
         Ok(output) => output,
         Err(_) => Err(format!("did not end within {} s", PATIENCE.as_secs())),
     };
-    // Before its leader is reaped: until then no other process has its number.
+    // Before its leader is reaped: until then no other process can have its number.
     let left = group.take().map(ProcessGroup::kill);
     let status = process.wait().await.map_err(|error| fail(format!("cannot be waited for: {error}")))?;
     if let Some(left) = left {
@@ -71,11 +71,11 @@ pub(super) async fn get(folder: &Path, name: &str, host: &str) -> Result<Credent
     }
     let output = output.map_err(fail)?;
     if !status.success() {
-        // The protocol's own words for a host that the helper does not know.
+        // The protocol's message for an unknown host.
         let has_none = String::from_utf8_lossy(&output).contains("credentials not found");
         return if has_none { Ok(Credential::Anonymous) } else { Err(fail(format!("failed with {status}"))) };
     }
-    // The parser's message would quote what was printed.
+    // The parser's message would quote the output.
     let printed: HelperOutput = serde_json::from_slice(&output)
         .map_err(|_| fail("printed something else than Username and Secret in JSON".to_owned()))?;
     Ok(match (printed.username.as_str(), printed.secret) {
@@ -85,11 +85,11 @@ pub(super) async fn get(folder: &Path, name: &str, host: &str) -> Result<Credent
     })
 }
 
-/// Hands the helper the host, and takes what it prints until it has ended. It is not reaped yet.
+/// Writes the host to the helper, and reads its output to the end. The process is not reaped yet.
 async fn output(process: &mut Child, host: &str, group: Option<&ProcessGroup>) -> Result<Vec<u8>, String> {
     let mut output = Vec::new();
     if let Some(mut stdin) = process.stdin.take() {
-        // A helper that does not read its input says so by its output.
+        // A helper that does not read its input reports that in its output.
         let _ = stdin.write_all(host.as_bytes()).await;
     }
     if let Some(stdout) = process.stdout.take() {
@@ -105,7 +105,7 @@ async fn output(process: &mut Child, host: &str, group: Option<&ProcessGroup>) -
     Ok(output)
 }
 
-/// The processes of a helper, the first of which is not reaped yet. They end when this is dropped.
+/// The process group of a helper, whose leader is not reaped yet. Dropping it kills the group.
 struct ProcessGroup(Pid);
 
 impl ProcessGroup {
@@ -125,11 +125,11 @@ impl Drop for ProcessGroup {
     }
 }
 
-/// What a helper left behind, killed.
+/// The killed processes of a group.
 struct LeftoverProcesses(Pid);
 
 impl LeftoverProcesses {
-    /// Where podskew is process 1, these have become its children.
+    /// Reaps processes that became children of podskew, as process 1.
     async fn reap(self) {
         for _ in 0..20 {
             match waitpgid(self.0, WaitOptions::NOHANG) {
@@ -141,7 +141,7 @@ impl LeftoverProcesses {
     }
 }
 
-/// An empty folder that exists for as long as this does.
+/// An empty folder, deleted on drop.
 struct TemporaryFolder(std::path::PathBuf);
 
 impl TemporaryFolder {

@@ -1,4 +1,4 @@
-//! A registry that somebody listed.
+//! A configured registry.
 
 use std::fmt;
 use std::sync::atomic::AtomicBool;
@@ -9,9 +9,9 @@ use tokio::time::{Instant, sleep_until};
 /// `--registry HOST[=URL]`.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Debug)]
 pub struct RegistryAddress {
-    /// The host as image references name it, with its port.
+    /// The host in image references, with its port.
     pub host: String,
-    /// Where it is asked, without a trailing slash: scheme, host and port.
+    /// URL to send requests to, without a trailing slash: scheme, host and port.
     pub url: String,
 }
 
@@ -49,12 +49,12 @@ impl RegistryAddress {
         Ok(Self { url: format!("{scheme}://{authority}"), host })
     }
 
-    /// The host and port where it is asked.
+    /// Host and port of that URL.
     pub(super) fn authority(&self) -> &str {
         self.url.split_once("://").map_or(&*self.url, |(_, authority)| authority)
     }
 
-    /// Whether it is asked elsewhere than where it is: at a mirror.
+    /// Whether requests go elsewhere, such as to a mirror.
     pub(super) fn is_mirrored(&self) -> bool {
         let own = if self.host == "docker.io" { "registry-1.docker.io" } else { &self.host };
         self.authority() != own
@@ -80,17 +80,17 @@ pub(super) struct Host {
     address: RegistryAddress,
     /// Whether it names no digests in answers to HEAD.
     pub(super) needs_get: AtomicBool,
-    /// Requests under way.
+    /// Limits concurrent requests.
     pub(super) slots: Semaphore,
     pause: Duration,
     next: Mutex<Instant>,
 }
 
-/// Requests to one host at the same time.
+/// Maximum number of concurrent requests to one host.
 pub(super) const MAX_HOST_REQUESTS: usize = 2;
 
 impl Host {
-    /// `pause` lies between two requests.
+    /// `pause` is the interval between two requests.
     pub(super) fn new(address: RegistryAddress, pause: Duration) -> Self {
         Self {
             name: address.host.clone(),
@@ -106,12 +106,12 @@ impl Host {
         &self.address.url
     }
 
-    /// Whether plain HTTP was typed.
+    /// Whether the user typed plain HTTP.
     pub(super) fn is_plain(&self) -> bool {
         self.address.url.starts_with("http://")
     }
 
-    /// The host by which credentials are looked up: a mirror gets none of the registry that it mirrors.
+    /// The host whose credentials to use: a mirror gets none of the registry that it mirrors.
     pub(super) fn credentials_of(&self) -> &str {
         if self.address.is_mirrored() { self.address.authority() } else { &self.name }
     }
@@ -120,12 +120,12 @@ impl Host {
         self.address.is_mirrored()
     }
 
-    /// Whether each manifest that is fetched counts against a limit: Docker Hub's.
+    /// Whether fetching a manifest counts against a limit, as on Docker Hub.
     pub(super) fn counts_pulls(&self) -> bool {
         self.address.authority() == "registry-1.docker.io"
     }
 
-    /// Waits for the turn of the next request.
+    /// Waits for the next request's turn.
     pub(super) async fn pace(&self) {
         let turn = {
             let mut next = self.next.lock().await;

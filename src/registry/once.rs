@@ -1,4 +1,4 @@
-//! Asks registries once, for somebody who waits for it.
+//! Asks registries once, for a command that waits.
 
 use super::ask::Shared;
 use super::cache::RegistryCache;
@@ -11,19 +11,23 @@ use crate::report::Name;
 use std::time::Duration;
 use tokio::time::timeout;
 
-/// For how long all answers are waited for, unless somebody says otherwise.
+/// Default timeout for all answers.
 const PATIENCE: Duration = Duration::from_secs(30);
 
-/// What registries said in one pass.
+/// The answers of registries in one pass.
 #[derive(Debug, Default)]
 pub struct RegistryAnswers {
-    /// What they said.
+    /// Their evidence.
     pub evidence: RegistryEvidence,
-    /// The images of which they did not say what they stand for, and why, sorted.
+    /// Images without an answer, with the reason, sorted.
     pub unanswered: Vec<(Name, &'static str)>,
 }
 
-/// Asks for everything once, the most urgent first, within the time that `options` name.
+/// Asks about everything once, the most urgent first, within the timeout of `options`.
+///
+/// # Errors
+///
+/// A configured file cannot be used.
 pub async fn ask_once(
     options: &RegistryOptions,
     timings: &RegistryTimings,
@@ -34,7 +38,7 @@ pub async fn ask_once(
     let hosts = options.hosts(timings);
     let shared = Shared::new(client, RegistryCache::new(options.clone(), timings.clone()));
     shared.cache().update(asked);
-    // What is unanswered by then is named.
+    // Images without an answer by then are named.
     let _ = timeout(options.timeout.unwrap_or(PATIENCE), ask_all(&shared, &hosts, &credentials)).await;
     let cache = shared.cache();
     let why = |state: ReferenceState| match state {

@@ -1,4 +1,4 @@
-//! Asks registries again and again: one task for each host, and one that follows what workloads run.
+//! Asks registries periodically: one task per host, and one that follows the images in use.
 
 use super::ask::Shared;
 use super::cache::RegistryCache;
@@ -17,14 +17,14 @@ use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep};
 
-/// What somebody runs is known once every watch has listed; until then it is asked for this often.
+/// The images in use are known after the initial sync; until then, check at this interval.
 const WHILE_INCOMPLETE: Duration = Duration::from_millis(250);
 
-/// Takes what registries say. Every call is short and does no I/O.
+/// Receives evidence of registries. Every call is short and does no I/O.
 pub trait RegistrySink: Send + Sync + 'static {
-    /// What workloads run; `None` until there is a complete picture.
+    /// The images in use; `None` before the initial sync.
     fn asked_images(&self) -> Option<AskedImages>;
-    /// Takes new evidence.
+    /// Sets new evidence.
     fn take_registry_evidence(&self, evidence: Arc<RegistryEvidence>);
 }
 
@@ -39,7 +39,11 @@ impl RegistrySink for Mutex<Inventory> {
     }
 }
 
-/// Asks registries for as long as the tasks run, and hands `sink` what they say. What cannot be used at the start is an error.
+/// Asks registries while the tasks run, and passes evidence to `sink`.
+///
+/// # Errors
+///
+/// A configured file cannot be used.
 pub fn keep_asking<S: RegistrySink>(
     options: &RegistryOptions,
     timings: &RegistryTimings,
@@ -81,7 +85,7 @@ pub fn keep_asking<S: RegistrySink>(
     Ok(tasks)
 }
 
-/// Hands over what changed.
+/// Publishes changes.
 struct Publisher<S> {
     shared: Arc<Shared>,
     sink: Arc<S>,
@@ -96,7 +100,7 @@ impl<S: RegistrySink> Publisher<S> {
     }
 }
 
-/// Follows what workloads run, and the credentials.
+/// Follows the images in use and the credentials.
 struct WorkloadFollower<S> {
     shared: Arc<Shared>,
     sink: Arc<S>,
@@ -121,7 +125,7 @@ impl<S: RegistrySink> WorkloadFollower<S> {
         }
     }
 
-    /// A secret that is mounted changes while podskew runs, and helpers' tokens expire.
+    /// A mounted secret changes while podskew runs, and tokens of helpers expire.
     fn follow_credentials(&self, read: &mut Instant, told: &mut Option<String>) {
         let keyring = self.shared.cache().keyring();
         match keyring {
@@ -147,7 +151,7 @@ impl<S: RegistrySink> WorkloadFollower<S> {
     }
 }
 
-/// Hosts, each with what is known of it, for whoever asks once.
+/// Asks all hosts once.
 pub(super) async fn ask_all(shared: &Shared, hosts: &[Arc<Host>], credentials: &RegistryCredentials) {
     let hosts = hosts.iter().map(|host| async move {
         loop {

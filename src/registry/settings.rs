@@ -1,4 +1,4 @@
-//! Which registries are asked, and how often.
+//! Options and timings of registries.
 
 use super::address::{LiteralHosts, Resolve, system};
 use super::client::Client;
@@ -13,49 +13,49 @@ use std::sync::Arc;
 use std::time::Duration;
 use tokio_rustls::rustls;
 
-/// Which registries are asked, and how.
+/// Options of registries.
 #[derive(Clone, PartialEq, Eq, Default, Debug)]
 pub struct RegistryOptions {
-    /// The registries, each once; none is asked where there are none.
+    /// The registries, each once; empty for none.
     pub registries: Vec<RegistryAddress>,
     /// A `config.json` with credentials.
     pub auth: Option<PathBuf>,
     /// A folder with credential helpers.
     pub helpers: Option<PathBuf>,
-    /// A file with certificates that are trusted beside the system's.
+    /// A file with certificates to trust beside the system's.
     pub certificates: Option<PathBuf>,
-    /// From one look at a tag to the next.
+    /// Interval between two requests for a tag.
     pub interval: Option<Duration>,
-    /// For how long `audit` and `explain` wait for all answers.
+    /// How long `audit` and `explain` wait for all answers.
     pub timeout: Option<Duration>,
 }
 
-/// How long podskew waits for what. Tests shorten all of it.
+/// Timeouts and intervals. Tests shorten them.
 #[derive(Clone)]
 pub struct RegistryTimings {
-    /// From one look at what workloads run to the next.
+    /// Interval between reads of the images in use.
     pub refresh: Duration,
-    /// From one search for references that are due to the next.
+    /// Interval between searches for due references.
     pub tick: Duration,
-    /// Between two requests to one host: ten a second.
+    /// Interval between two requests to one host: ten per second.
     pub pause: Duration,
-    /// Until an answer is complete.
+    /// Timeout of a response.
     pub answer: Duration,
-    /// From one look at a tag to the next, unless `--registry-interval` says otherwise; of docker.io four times as long.
+    /// Interval between two requests for a tag without `--registry-interval`; four times as long for docker.io.
     pub interval: Duration,
     /// The same for a digest, which can only disappear.
     pub pinned: Duration,
-    /// An image is gone once this lies between two answers that say so.
+    /// Minimum time between two answers that confirm an image as gone.
     pub gone_again: Duration,
-    /// A repository that accepts no credential is asked again after this, or once the file changes.
+    /// Interval to ask a repository again that accepts no credential, unless the file changes.
     pub unauthorized: Duration,
-    /// The shortest pause after 429, which doubles.
+    /// Shortest pause after a 429, which doubles.
     pub throttled: Duration,
-    /// The longest.
+    /// Longest pause.
     pub throttled_most: Duration,
-    /// Manifests that Docker Hub is asked for in [`Self::pinned`].
+    /// Number of manifests to fetch from Docker Hub in [`Self::pinned`].
     pub hub_pulls: usize,
-    /// How host names are resolved.
+    /// Resolver of host names.
     pub resolve: Resolve,
 }
 
@@ -80,7 +80,7 @@ impl Default for RegistryTimings {
 }
 
 impl RegistryTimings {
-    /// Returns the timings for `options`. A short `--registry-interval` shortens the search for new images too.
+    /// The timings for `options`. A short `--registry-interval` shortens the search for new images, too.
     #[must_use]
     pub fn of(options: &RegistryOptions) -> Self {
         let timings = Self::default();
@@ -95,19 +95,19 @@ impl std::fmt::Debug for RegistryTimings {
     }
 }
 
-/// A file or folder cannot be used as it is: waiting does not help.
+/// A file or folder is unusable; retrying does not help.
 #[derive(Debug, thiserror::Error)]
 #[error("{0}")]
 pub struct UnusableFile(String);
 
 impl RegistryOptions {
-    /// Whether any registry is asked.
+    /// Whether any registry is configured.
     #[must_use]
     pub fn is_on(&self) -> bool {
         !self.registries.is_empty()
     }
 
-    /// Reads what the options name.
+    /// Reads the configured files.
     pub(super) fn open(
         &self,
         timings: &RegistryTimings,
@@ -131,7 +131,7 @@ impl RegistryOptions {
         Ok((Arc::new(Client { transport, health }), keyring))
     }
 
-    /// The credentials as the file has them now.
+    /// The current credentials in the file.
     pub(super) fn keyring(&self) -> Result<Keyring, String> {
         self.auth.as_deref().map_or_else(|| Ok(Keyring::default()), Keyring::read)
     }
@@ -140,7 +140,7 @@ impl RegistryOptions {
         self.registries.iter().map(|registry| Arc::new(Host::new(registry.clone(), timings.pause))).collect()
     }
 
-    /// From one look at a tag of `host` to the next.
+    /// Interval between two requests for a tag of `host`.
     pub(super) fn interval(&self, host: &str, timings: &RegistryTimings) -> Duration {
         match self.interval {
             Some(interval) => interval,

@@ -1,13 +1,13 @@
-//! How references stand.
+//! States of references.
 
-/// How a reference stands: the label `state` of `podskew_registry_references`.
+/// State of a reference: label `state` of `podskew_registry_references`.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
 pub(super) enum ReferenceState {
-    /// Not asked yet, or not yet confirmed.
+    /// Not asked or not confirmed yet.
     Pending,
-    /// What it stands for is known.
+    /// Its digest is known.
     Answered,
-    /// The registry does not hold it any more.
+    /// Gone from the registry.
     Gone,
     /// 404.
     NotFound,
@@ -19,7 +19,7 @@ pub(super) enum ReferenceState {
     Unconfirmed,
     /// Any other failure.
     Failed,
-    /// It is answered, and nodes are known to resolve the tag elsewhere.
+    /// Answered, but nodes resolve the tag elsewhere.
     Contradicted,
 }
 

@@ -1,4 +1,4 @@
-//! Sends a request and reads its answer: over TLS or not, straight or through a proxy, within its time and size.
+//! Sends HTTP requests to registries, over TLS or plain, direct or through a proxy, with limits on time and size.
 
 use super::address::{CheckedResolver, LiteralHosts, RefusedAddress, Resolve};
 use super::failure::RegistryFailure;
@@ -25,20 +25,20 @@ use tokio::time::{Instant, timeout_at};
 use tokio_rustls::rustls;
 use tower::{BoxError, Service};
 
-/// Until an answer is complete.
+/// Timeout of a complete response.
 pub(super) const WHOLE_ANSWER: Duration = Duration::from_secs(30);
 
-/// A connection that nobody uses costs the registry, and podskew, memory.
+/// Timeout of an idle connection, which costs memory on both sides.
 const IDLE: Duration = Duration::from_secs(20);
 
-/// Size limit of the headers of an answer.
+/// Maximum size of the response headers.
 const LONGEST_HEAD: usize = 64 << 10;
 
-/// Sends a request to one kind of destination.
+/// Sends a request by one route.
 type Send = Arc<dyn Fn(Request<Full<Bytes>>) -> BoxFuture<'static, Sent> + std::marker::Send + Sync>;
 type Sent = Result<http::Response<Incoming>, hyper_util::client::legacy::Error>;
 
-/// An answer that was read.
+/// A complete response.
 #[derive(Debug)]
 pub(super) struct Response {
     pub(super) status: StatusCode,
@@ -46,7 +46,7 @@ pub(super) struct Response {
     pub(super) body: Bytes,
 }
 
-/// The way to registries.
+/// Sends requests to registries.
 pub(super) struct Transport {
     tls: Arc<ClientConfig>,
     literal_hosts: LiteralHosts,
@@ -57,7 +57,7 @@ pub(super) struct Transport {
 }
 
 impl Transport {
-    /// Trusts what the system trusts, and `certificates`.
+    /// Trusts the system's certificates and `certificates`.
     pub(super) fn new(
         certificates: &[CertificateDer<'static>],
         literal_hosts: LiteralHosts,
@@ -80,7 +80,7 @@ impl Transport {
         Ok(Self { tls, literal_hosts, direct, proxied: Mutex::default(), environment, deadline })
     }
 
-    /// Sends `request` and reads up to `longest` bytes of the answer's body.
+    /// Sends `request` and reads up to `longest` bytes of the response's body.
     pub(super) async fn send(
         &self,
         mut request: Request<Full<Bytes>>,
@@ -114,7 +114,7 @@ impl Transport {
             return Ok(Arc::clone(&self.direct));
         };
         if request.uri().scheme_str() == Some("http") && request.uri().port().is_none() {
-            // A tunnel goes to port 443 where none is named.
+            // A tunnel without a port goes to port 443.
             *request.uri_mut() =
                 with_port(request.uri(), 80).ok_or(RegistryFailure::Unreadable("a URL that cannot be read"))?;
         }
@@ -127,7 +127,7 @@ impl Transport {
         Ok(way)
     }
 
-    /// The proxy resolves the names of registries; its own address was typed.
+    /// The proxy resolves the names of registries; the user typed its own address.
     fn through(&self, proxy: &Proxy) -> Send {
         let mut tcp = HttpConnector::new();
         tcp.enforce_http(false);
@@ -195,7 +195,7 @@ fn failure(error: &(dyn Error + 'static)) -> RegistryFailure {
     RegistryFailure::Connection(text(error))
 }
 
-/// An error with its causes. hyper's name neither headers nor URLs.
+/// An error with its causes. hyper's errors contain neither headers nor URLs.
 fn text(error: &(dyn Error + 'static)) -> String {
     let mut text = error.to_string();
     let mut cause = error.source();

@@ -1,4 +1,4 @@
-//! Which documents would tell more.
+//! Chooses the documents to fetch.
 
 use super::cache::RegistryCache;
 use crate::inventory::AskedDigest;
@@ -8,7 +8,8 @@ use crate::report::registry::{Comparer, DocumentKind, ImageFact, MissingDocument
 use std::collections::HashSet;
 
 impl RegistryCache {
-    /// The documents of an image's repository that would tell how what runs under it relates: to the tag, and in each skew.
+    /// Documents in an image's repository that would decide how the running digests relate to the tag and to each
+    /// other.
     pub(super) fn missing(&self, image: &str) -> Vec<MissingDocument> {
         let Some(entry) = self.entry(image) else { return Vec::new() };
         let repository = &entry.reference.repository;
@@ -28,7 +29,7 @@ impl RegistryCache {
             comparer.note_for_all(skew.iter().map(|asked| (asked.kind, &asked.digest)));
         }
         let mut missing = comparer.missing();
-        // Of each digest in skew, what it says of its build.
+        // Build details of each digest in skew.
         if entry.in_skew {
             missing.extend(entry.running.iter().filter_map(|(_, digest)| self.lacking_build(digest)));
         }
@@ -39,7 +40,7 @@ impl RegistryCache {
         missing
     }
 
-    /// The next document on the way from a digest to the labels of an image.
+    /// The next document between a digest and the labels of its image.
     fn lacking_build(&self, digest: &Name) -> Option<MissingDocument> {
         let of = |digest: &Name, part| Some(MissingDocument { digest: digest.clone(), part });
         match self.evidence.fact(digest)? {

@@ -1,4 +1,4 @@
-//! From a request to the bytes of its answer.
+//! Answers requests for the page and the API.
 
 use super::api;
 use super::assets::{Asset, gzip};
@@ -17,7 +17,7 @@ use flate2::Compression;
 use maud::html;
 use std::hash::{BuildHasher, RandomState};
 
-/// A request, as the server took it apart.
+/// A parsed request.
 #[derive(Clone, Copy, Debug)]
 pub struct Request<'a> {
     /// Its path, percent-encoded.
@@ -30,22 +30,22 @@ pub struct Request<'a> {
     pub gzip: bool,
 }
 
-/// The answer to it.
+/// A response.
 #[derive(Debug)]
 pub struct Response {
     /// Status code.
     pub status: u16,
-    /// Header fields: names in lower case, and values.
+    /// Header fields: lower-case names, and values.
     pub headers: Vec<(&'static str, String)>,
     /// Body.
     pub body: Vec<u8>,
 }
 
-/// What the pages are made with.
+/// Renders pages and API documents.
 pub struct Ui {
     exposure: Exposure,
     links: Vec<Link>,
-    /// Makes the validators of this process its own.
+    /// Makes validators unique to this process.
     hasher: RandomState,
 }
 
@@ -53,13 +53,13 @@ const HTML: &str = "text/html; charset=utf-8";
 const JSON: &str = "application/json";
 
 impl Ui {
-    /// Pages that show what `exposure` lets them.
+    /// Pages that show what `exposure` permits.
     #[must_use]
     pub fn new(exposure: Exposure, links: Vec<Link>) -> Self {
         Self { exposure, links, hasher: RandomState::new() }
     }
 
-    /// A file that pages load; it needs nothing of the cluster.
+    /// The response for a static file, which needs no data of the cluster.
     #[must_use]
     pub fn asset(request: Request<'_>) -> Option<Response> {
         let asset = Asset::find(request.path)?;
@@ -77,7 +77,7 @@ impl Ui {
         Some(Response { status: 200, headers, body })
     }
 
-    /// The answer to any other request.
+    /// The response to any other request.
     #[must_use]
     pub fn answer(&self, request: Request<'_>, cluster: &dyn Cluster, now: UnixTime) -> Response {
         let is_api = request.path.starts_with("/api/");
@@ -99,8 +99,8 @@ impl Ui {
         }
     }
 
-    /// The document, or 304 where the client has it already. A report on demand may be a second ahead of the picture, and podskew's
-    /// own state changes without one, so the body is part of its validator.
+    /// The document, or 304 if the client already has it. A report on demand may be newer than the published picture,
+    /// and podskew's own state changes independently, so the validator includes a hash of the body.
     fn with_validator(&self, request: Request<'_>, generation: u64, body: String) -> Response {
         let query = Query::parse(request.query).map(|query| query.normalised()).unwrap_or_default();
         let hash = self.hasher.hash_one((generation, &body, request.path, query, request.gzip));
@@ -149,7 +149,7 @@ impl View<'_> {
             },
             ["image"] => image_page(self, &query.reference),
             ["api", "v1", rest @ ..] => api::document(self, rest, query),
-            // How deep it stands decides where the way back begins.
+            // The depth of the path determines the relative link to the overview.
             ["workload" | "static", _] => self.no_page(Depth::NODE),
             ["workload", ..] => self.no_page(Depth::WORKLOAD),
             _ => self.no_page(Depth::TOP),
@@ -189,7 +189,7 @@ impl View<'_> {
         self.problem(404, depth, "No such page", "The overview links to every page.")
     }
 
-    /// A page that says why there is no other.
+    /// An error page.
     pub(super) fn problem(&self, status: u16, depth: Depth, title: &str, message: &str) -> UnencodedPage {
         let own: OwnState = self.cluster.own_state();
         let main = html! {

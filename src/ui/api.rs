@@ -1,4 +1,5 @@
-//! `/api/v1`: the shapes of `audit -o json` and `explain -o json`, without what depends on the clock. docs/api.md documents it.
+//! The JSON API under `/api/v1`: the documents of `audit -o json` and `explain -o json`, without clock-dependent
+//! fields. docs/api.md documents it.
 
 use super::board::BoardEntry;
 use super::query::Query;
@@ -33,13 +34,13 @@ struct Resource {
 struct Listing {
     version: u32,
     podskew: &'static str,
-    /// How many workloads the query selects in all.
+    /// Number of selected workloads on all pages.
     selected: u64,
     workloads: Reports,
     r#continue: Option<String>,
 }
 
-/// One after another, so that they are never all there in a second form.
+/// Serialized one by one, so that they are never all in memory twice.
 struct Reports(Vec<WorkloadReport>);
 
 #[derive(Serialize)]
@@ -61,12 +62,12 @@ impl Serialize for Reports {
     }
 }
 
-/// The body that says what is wrong.
+/// The body of an error.
 pub(super) fn error(message: &str) -> String {
     text(&Failure { error: message })
 }
 
-/// The document behind a path below `/api/v1/`.
+/// The document for a path below `/api/v1/`.
 pub(super) fn document(view: &View<'_>, path: &[&str], query: &Query) -> UnencodedPage {
     match path {
         ["summary"] => summary(view),
@@ -94,7 +95,7 @@ fn summary(view: &View<'_>) -> UnencodedPage {
     let totals = view.published.map(|_| {
         let mut by_finding = BTreeMap::new();
         let all = listed.found.iter().flat_map(|entry| entry.findings.iter().copied());
-        // What an audit looks for: a tag that may move is no difference.
+        // The findings of an audit: a tag that may move is no difference.
         for finding in all.filter(|finding| *finding != Finding::LatestTag) {
             *by_finding.entry(finding).or_default() += 1;
         }

@@ -1,11 +1,12 @@
-//! Style, script and icon: part of the binary, and under a name that changes with their content, so that a browser keeps them.
+//! Style, script and icon, built into the binary. Their names change with their content, so that browsers may cache
+//! them.
 
 use flate2::Compression;
 use flate2::write::GzEncoder;
 use std::io::Write as _;
 use std::sync::OnceLock;
 
-/// A file that pages load.
+/// A static file.
 pub(super) struct Asset {
     stem: &'static str,
     extension: &'static str,
@@ -26,28 +27,28 @@ impl Asset {
         Self { stem, extension, content_type, text, compressed: OnceLock::new() }
     }
 
-    /// Its path below the overview.
+    /// Its path relative to the overview.
     pub(super) fn path(&self) -> String {
         let (name, sum) = (self.stem, crc32fast::hash(self.text.as_bytes()));
         format!("static/{name}-{sum:08x}{:04x}.{}", self.text.len() & 0xffff, self.extension)
     }
 
-    /// Its gzip form, made once, when somebody first asks.
+    /// Its gzip form, compressed at the first request.
     pub(super) fn gzip(&self) -> &[u8] {
         self.compressed.get_or_init(|| gzip(self.text.as_bytes(), Compression::best()))
     }
 
-    /// The one behind a path of a request.
+    /// The file for a request's path.
     pub(super) fn find(path: &str) -> Option<&'static Self> {
         let name = path.strip_prefix('/')?;
         [&STYLE, &SCRIPT, &ICON].into_iter().find(|asset| asset.path() == name)
     }
 }
 
-/// One gzip member.
+/// Compresses into one gzip member.
 pub(super) fn gzip(bytes: &[u8], level: Compression) -> Vec<u8> {
     let mut encoder = GzEncoder::new(Vec::with_capacity(bytes.len() / 4 + 64), level);
-    // Infallible: writing to a vector cannot fail.
+    // Infallible: writing to a vector.
     let _ = encoder.write_all(bytes);
     encoder.finish().unwrap_or_default()
 }

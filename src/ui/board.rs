@@ -1,4 +1,4 @@
-//! The list of what is not uniform, kept as reports pass by: it takes memory for problems, and none for uniform workloads.
+//! The list of workloads with findings, updated from reports. Uniform workloads take no memory.
 
 use super::exposure::Exposure;
 use crate::advice::{Finding, remedy};
@@ -9,38 +9,38 @@ use crate::time::UnixTime;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, MutexGuard};
 
-/// A workload in which something was found, as a list shows it.
+/// A workload with findings, as listed.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct BoardEntry {
     /// Whose it is.
     pub workload: Workload,
-    /// What was found, worst first. A tag that may move is the last of it, and alone it is no difference.
+    /// Its findings, worst first. A tag that may move is last, and alone is no difference.
     pub findings: Box<[Finding]>,
-    /// The worst finding in a sentence, without its end; empty for a uniform workload.
+    /// The worst finding as a sentence without its full stop; empty for a uniform workload.
     pub what: Box<str>,
-    /// What to do about it: a command, or words.
+    /// The remedy: a command, or text.
     pub next: Box<str>,
-    /// Since when, where that can be told.
+    /// Start of the worst finding, if known.
     pub since: Option<UnixTime>,
-    /// Whether it began at some time, and nothing tells when.
+    /// Whether the start is unknown.
     pub unknown_start: bool,
-    /// Its pods by what tells them apart.
+    /// Its pods, grouped.
     pub groups: Box<[BoardGroup]>,
 }
 
-/// Pods that have one thing in common.
+/// Pods with the same template hash or digest.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct BoardGroup {
-    /// What: a template hash, or a digest where pods of one hash run several.
+    /// The template hash, or the digest if pods of one hash run several.
     pub name: Name,
-    /// Whether it is the current one; unknown where that cannot be told.
+    /// Whether it is the current hash; `None` if unknown.
     pub current: Option<bool>,
     /// Active pods.
     pub pods: u32,
 }
 
 impl BoardEntry {
-    /// The entry of a report.
+    /// The entry for a report.
     #[must_use]
     pub fn of(report: &WorkloadReport) -> Self {
         let findings = Finding::all(report);
@@ -57,7 +57,7 @@ impl BoardEntry {
         }
     }
 
-    /// The worst finding; a tag that may move is none.
+    /// The worst finding, apart from a tag that may move.
     #[must_use]
     pub fn worst(&self) -> Option<Finding> {
         self.findings.first().copied().filter(|finding| *finding != Finding::LatestTag)
@@ -75,7 +75,7 @@ impl BoardEntry {
         self.groups.iter().map(|group| group.pods).sum()
     }
 
-    /// Worst first, then what has lasted longest, then by name: the order of an audit.
+    /// Sort key in the order of an audit: worst first, then oldest, then by name.
     #[must_use]
     pub fn rank(&self) -> (u8, u32) {
         let worst = self.findings.first().map_or(u8::MAX, |finding| *finding as u8);
@@ -83,7 +83,7 @@ impl BoardEntry {
     }
 }
 
-/// Pods by template hash; by digest, where it is digests that differ.
+/// Pods by template hash, or by digest if digests differ.
 fn groups(report: &WorkloadReport, worst: Option<Finding>) -> Box<[BoardGroup]> {
     let differs = matches!(worst, Some(Finding::DigestSkew | Finding::InjectedSkew | Finding::UnknownSkew));
     if differs && report.distinct_hashes <= 1 {
@@ -109,7 +109,7 @@ fn groups(report: &WorkloadReport, worst: Option<Finding>) -> Box<[BoardGroup]> 
     report.hashes.iter().filter(|hash| hash.pods > 0).map(of_hash).collect()
 }
 
-/// The list, and what of it changed last.
+/// The list, with its last changes.
 pub struct Board {
     exposure: Exposure,
     state: Mutex<BoardState>,
@@ -118,7 +118,7 @@ pub struct Board {
 #[derive(Default)]
 struct BoardState {
     found: BTreeMap<Workload, Arc<BoardEntry>>,
-    /// Workloads that are uniform and ask for an image by `latest`.
+    /// Uniform workloads with an image by `latest`.
     on_latest: BTreeSet<Workload>,
     generation: u64,
     published: Option<UnixTime>,
@@ -127,14 +127,14 @@ struct BoardState {
 /// The list at one moment.
 #[derive(Clone, Debug, Default)]
 pub struct BoardList {
-    /// Everything that was found, by name.
+    /// Workloads with findings, by name.
     pub found: Vec<Arc<BoardEntry>>,
-    /// Workloads that are uniform and ask for an image by `latest`; by name.
+    /// Uniform workloads with an image by `latest`, by name.
     pub on_latest: Vec<Workload>,
 }
 
 impl Board {
-    /// An empty list, of which `exposure` says what may stand in it.
+    /// An empty list that keeps what `exposure` permits.
     #[must_use]
     pub fn new(exposure: Exposure) -> Self {
         Self { exposure, state: Mutex::default() }
@@ -146,7 +146,7 @@ impl Board {
         self.exposure
     }
 
-    /// Takes over what is new of some workloads, and which are gone. One that is both was made again.
+    /// Applies new reports and removals. A workload in both was recreated.
     pub fn take(&self, reports: &[WorkloadReport], gone: &[Workload]) {
         if reports.is_empty() && gone.is_empty() {
             return;
@@ -178,7 +178,7 @@ impl Board {
         }
     }
 
-    /// `None` of a workload in which nothing was found.
+    /// `None` for a workload without findings.
     fn entry(&self, report: &WorkloadReport) -> Option<BoardEntry> {
         if Finding::all(report).is_empty() {
             return None;
@@ -189,7 +189,7 @@ impl Board {
         })
     }
 
-    /// What was taken over is published now.
+    /// Publishes the applied changes; returns the generation.
     pub fn publish(&self, now: UnixTime) -> u64 {
         let mut state = self.lock();
         state.generation += 1;
@@ -197,21 +197,21 @@ impl Board {
         state.generation
     }
 
-    /// The picture is not complete any more: nothing is listed until the next one.
+    /// Empties the list, because the state is incomplete.
     pub fn withdraw(&self) {
         let mut state = self.lock();
         let generation = state.generation + 1;
         *state = BoardState { generation, ..BoardState::default() };
     }
 
-    /// How often something was published, and when last; `None` while there is no complete picture.
+    /// Generation and time of the last publication; `None` while the state is incomplete.
     #[must_use]
     pub fn published(&self) -> (u64, Option<UnixTime>) {
         let state = self.lock();
         (state.generation, state.published)
     }
 
-    /// The list as it is now.
+    /// The current list.
     #[must_use]
     pub fn listed(&self) -> BoardList {
         let state = self.lock();

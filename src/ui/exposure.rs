@@ -1,5 +1,5 @@
-//! What may be shown to whom: pod and node names stand where `podskew_pod_info` is served, messages where that is asked for, and
-//! both where access control says who may read them.
+//! What the page may show: names of pods and nodes if `podskew_pod_info` is served, messages on request, and both under
+//! access control.
 
 use crate::report::Name;
 use crate::report::WorkloadReport;
@@ -19,7 +19,7 @@ impl Exposure {
     /// Everything.
     pub const ALL: Self = Self { pods: true, messages: true };
 
-    /// The report without what may not be shown; `None` where all of it may.
+    /// Returns the report without hidden details; `None` if nothing needs to be hidden.
     #[must_use]
     pub fn withheld(self, report: &WorkloadReport) -> Option<WorkloadReport> {
         if self.shows_all_of(report) {
@@ -34,7 +34,7 @@ impl Exposure {
         self.pods && (self.messages || report.blocked.iter().all(|blocked| blocked.message.is_empty()))
     }
 
-    /// Takes out of a report what may not be shown. A pod is called `POD` then, so that commands say what to put there.
+    /// Removes hidden details from a report. Pods are then named `POD`, so that commands show where to put the name.
     pub fn withhold(self, report: &mut WorkloadReport) {
         if !self.messages {
             let nothing: Name = Arc::from("");
@@ -49,7 +49,7 @@ impl Exposure {
         }
     }
 
-    /// The same of a history.
+    /// The same for a history.
     pub fn withhold_of_history(self, history: &mut History) {
         if !self.messages {
             let nothing: Name = Arc::from("");

@@ -1,9 +1,9 @@
-//! Under which names the page is served (`--page-host`), so that no other site can have a browser read it by a name of its own
-//! that leads to podskew's address.
+//! Host names of the page (`--page-host`). They prevent DNS rebinding: another site's name that resolves to podskew's
+//! address is rejected.
 
 use std::net::{IpAddr, Ipv6Addr};
 
-/// Reads a host name without a port.
+/// Parses a host name without a port.
 ///
 /// # Errors
 ///
@@ -19,8 +19,8 @@ pub fn host(text: &str) -> Result<String, String> {
     Ok(name.to_ascii_lowercase())
 }
 
-/// Whether a request that names `host` is answered. Without configured names every one is; localhost and IP addresses always are,
-/// since no other site can have them as a name.
+/// Whether to answer a request for `host`. Without configured names, all are accepted. localhost and IP addresses
+/// always are, because no other site can have them as a name.
 #[must_use]
 pub fn is_served(configured: &[String], host: Option<&str>) -> bool {
     if configured.is_empty() {

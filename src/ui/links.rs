@@ -1,10 +1,10 @@
-//! Links onto a workload's page, to other sites that know it too (`--link`), and deep links back to it (`--page-url`).
+//! Links from a workload's page to other sites (`--link`), and links to the page (`--page-url`).
 
 use crate::report::Workload;
 use crate::terminal::humanize::encoded;
 use std::fmt::Write as _;
 
-/// A link as configured: `Grafana=https://grafana.example/d/x?var-namespace={namespace}`.
+/// A configured link: `Grafana=https://grafana.example/d/x?var-namespace={namespace}`.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Link {
     /// Text of the link.
@@ -25,11 +25,11 @@ const FORM: &str = "write NAME=URL, as in Grafana=https://grafana.example/d/x?va
 const PLACEHOLDERS: &str = "{namespace}, {workload_type} and {workload}";
 
 impl Link {
-    /// Reads `NAME=URL`.
+    /// Parses `NAME=URL`.
     ///
     /// # Errors
     ///
-    /// It has another form, another scheme than http and https, or a placeholder that podskew does not know.
+    /// It has another form, a scheme other than http and https, or an unknown placeholder.
     pub fn parse(text: &str) -> Result<Self, String> {
         let (name, url) = text.split_once('=').ok_or_else(|| format!("the name is missing; {FORM}"))?;
         if name.trim().is_empty() || name.chars().any(char::is_control) {
@@ -57,7 +57,7 @@ impl Link {
         Ok(Self { name: name.trim().to_owned(), parts })
     }
 
-    /// Where it leads for a workload.
+    /// The URL for a workload.
     #[must_use]
     pub fn url(&self, workload: &Workload) -> String {
         let mut url = String::new();
@@ -73,11 +73,11 @@ impl Link {
     }
 }
 
-/// Reads the URL under which people reach the page.
+/// Parses the URL of the page.
 ///
 /// # Errors
 ///
-/// It is no URL of http or https, or has a query.
+/// It is no http or https URL, or has a query.
 pub fn page_url(text: &str) -> Result<String, String> {
     const FORM: &str = "write one like https://podskew.example or https://tools.example/podskew";
     check_url(text).map_err(|problem| format!("{problem}; {FORM}"))?;
@@ -100,11 +100,11 @@ fn check_url(url: &str) -> Result<(), &'static str> {
 }
 
 pub(super) fn push_encoded(url: &mut String, text: &str) {
-    // Infallible: writing to a `String` cannot fail.
+    // Infallible: writing to a `String`.
     let _ = write!(url, "{}", encoded(text));
 }
 
-/// The path of a workload's page, below that of the overview.
+/// Path of a workload's page, relative to the overview.
 #[must_use]
 pub fn workload_path(workload: &Workload) -> String {
     let mut path = "workload".to_owned();
@@ -152,7 +152,7 @@ mod tests {
         ] {
             match Link::parse(text) {
                 Err(message) => assert!(message.contains(reason), "{text}: {message}"),
-                // A name before the first `=` of a URL without one.
+                // In a URL without a name, the first `=` is part of the query.
                 Ok(link) => panic!("{text}: {link:?}"),
             }
         }

@@ -1,4 +1,4 @@
-//! The pieces that every page is made of.
+//! Building blocks of all pages.
 
 use super::assets;
 use super::board::BoardGroup;
@@ -10,10 +10,10 @@ use crate::terminal::humanize::{age, visible};
 use crate::time::{ObservationTime, UnixTime};
 use maud::{DOCTYPE, Markup, Render, html};
 
-/// Characters that are shown of a text: names of Kubernetes are shorter, and what images say of themselves may not be.
+/// Maximum number of characters to show of a text: Kubernetes' names are shorter, but text from images may be longer.
 const SHOWN: usize = 600;
 
-/// A text that podskew did not write: escaped, cut, and without what would turn the direction of reading.
+/// External text: escaped, truncated, and without characters that change the direction of text.
 pub(super) struct Text<'a>(pub &'a str);
 
 impl Render for Text<'_> {
@@ -35,21 +35,21 @@ impl Render for Text<'_> {
     }
 }
 
-/// Where a page stands: what leads from it back to the overview.
+/// Depth of a page: the relative path to the overview.
 #[derive(Clone, Copy)]
 pub(super) struct Depth(pub &'static str);
 
 impl Depth {
-    /// Of `/` and of `/image`.
+    /// For `/` and `/image`.
     pub(super) const TOP: Self = Self("./");
-    /// Of `/node/NAME`.
+    /// For `/node/NAME`.
     pub(super) const NODE: Self = Self("../");
-    /// Of `/workload/NAMESPACE/TYPE/NAME`.
+    /// For `/workload/NAMESPACE/TYPE/NAME`.
     pub(super) const WORKLOAD: Self = Self("../../../");
 
-    /// The address of something below the overview.
+    /// The relative URL of a path below the overview.
     pub(super) fn to(self, path: &str) -> String {
-        // A page names a hundred workloads, and each would begin with it.
+        // A page has a hundred such links, and each would begin with `./`.
         let back = if self.0 == Self::TOP.0 { "" } else { self.0 };
         format!("{back}{path}")
     }
@@ -67,16 +67,16 @@ impl Depth {
     }
 }
 
-/// A page.
+/// The frame of a page.
 pub(super) struct PageFrame<'a> {
     pub title: &'a str,
     pub depth: Depth,
-    /// What stands in the search field.
+    /// Text in the search field.
     pub search: &'a str,
-    /// Number of the picture it was made of.
+    /// Generation of the published picture.
     pub generation: u64,
     pub now: UnixTime,
-    /// The workload it is about, as events name it; none if it is about several.
+    /// The page's workload, as named in events; `None` if it shows several.
     pub workload: Option<&'a Workload>,
     pub main: Markup,
 }
@@ -135,7 +135,7 @@ fn logo() -> Markup {
     }
 }
 
-/// How bad a finding is: the class of its badge. The style puts a sign before it, since a colour alone tells nobody anything.
+/// The CSS class of a finding's badge. The style adds a symbol, so that colour is not the only sign.
 fn severity(finding: Finding) -> &'static str {
     match finding {
         Finding::DigestSkew | Finding::Stalled | Finding::ImageGone => "bad",
@@ -156,10 +156,10 @@ pub(super) fn uniform_badge() -> Markup {
     html! { b.good { "uniform" } }
 }
 
-/// Groups that a legend names.
+/// Number of groups in a legend.
 const NAMED: usize = 4;
 
-/// Pods by hash or digest: a bar, and its numbers below it.
+/// A bar of pods by hash or digest, with a legend.
 pub(super) fn bar(groups: &[BoardGroup]) -> Markup {
     let all: u32 = groups.iter().map(|group| group.pods).sum();
     let mut at = 0_u32;
@@ -187,12 +187,12 @@ pub(super) fn bar(groups: &[BoardGroup]) -> Markup {
     }
 }
 
-/// The colour of a group: the first is for the newest.
+/// CSS class of a group's colour; the first is for the newest.
 fn segment(number: usize, group: &BoardGroup) -> &'static str {
     if group.current == Some(true) { "s0" } else { ["s1", "s2", "s3", "s4"][number % 4] }
 }
 
-/// As much of a digest or hash as people tell apart.
+/// A digest or hash, shortened for people.
 pub(super) fn short(text: &str) -> String {
     match text.split_once(':') {
         Some((_, digits)) => digits.chars().take(12).collect(),
@@ -201,7 +201,7 @@ pub(super) fn short(text: &str) -> String {
     }
 }
 
-/// `23m 2026-11-30 19:32 UTC`; the script keeps the age right.
+/// `23m 2026-11-30 19:32 UTC`; the script updates the age.
 pub(super) fn since(moment: UnixTime, taken: ObservationTime) -> Markup {
     age_and_stamp(moment, taken, " ")
 }
@@ -219,7 +219,7 @@ fn age_and_stamp(moment: UnixTime, taken: ObservationTime, between: &str) -> Mar
     }
 }
 
-/// A sentence with a capital letter and an end.
+/// Capitalises a sentence and adds a full stop.
 pub(super) fn sentence(text: &str) -> Markup {
     let mut characters = text.chars();
     let capital: String = characters.next().into_iter().flat_map(char::to_uppercase).collect();
@@ -227,12 +227,12 @@ pub(super) fn sentence(text: &str) -> Markup {
     html! { @if !text.is_empty() { (Text(&format!("{capital}{}{end}", characters.as_str()))) } }
 }
 
-/// A command, which the script adds a button to that copies it.
+/// A command; the script adds a button to copy it.
 pub(super) fn command(text: &str) -> Markup {
     html! { pre { code { (FullCommand(text)) } } }
 }
 
-/// A command in full: half of one is none.
+/// A command in full: a truncated one would be useless.
 struct FullCommand<'a>(&'a str);
 
 impl Render for FullCommand<'_> {
@@ -244,7 +244,7 @@ impl Render for FullCommand<'_> {
     }
 }
 
-/// A count with thin spaces: `6 000`.
+/// A number with thin spaces: `6 000`.
 pub(super) fn number(count: usize) -> String {
     let digits = count.to_string();
     let mut text = String::with_capacity(digits.len() + digits.len());

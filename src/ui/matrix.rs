@@ -1,4 +1,4 @@
-//! Which digests, or which templates, run on which nodes.
+//! Matrix of digests or templates by node.
 
 use super::markup::{Depth, Text, short};
 use crate::commands::explain::Explanation;
@@ -7,22 +7,22 @@ use crate::report::history::PodDetail;
 use maud::{Markup, html};
 use std::collections::{BTreeMap, BTreeSet};
 
-/// Columns that a page has room for.
+/// Maximum number of columns.
 const MOST_NODES: usize = 30;
 
-/// Pods of a cell, or of a row, that are named.
+/// Maximum number of pods to name in a cell or row.
 const NAMED: usize = 100;
 
-/// A row: pods that have one thing in common.
+/// A row of pods with one digest or template hash.
 struct Row<'a> {
-    /// The container whose digests differ; empty where rows are template hashes.
+    /// The container with several digests; empty if rows are template hashes.
     container: &'a str,
-    /// A digest or a template hash.
+    /// The digest or template hash.
     name: &'a str,
     pods: Vec<&'a PodReport>,
 }
 
-/// The matrix; lists by row where there are too many nodes for columns, or none may be named.
+/// Renders the matrix, or lists by row if there are too many nodes, or names are hidden.
 pub(super) fn matrix(explanation: &Explanation, names_pods: bool) -> Markup {
     let rows = rows(explanation);
     let nodes: BTreeSet<&str> = rows.iter().flat_map(|row| &row.pods).map(|pod| &*pod.node).collect();
@@ -40,7 +40,7 @@ pub(super) fn matrix(explanation: &Explanation, names_pods: bool) -> Markup {
     }
 }
 
-/// By digest, of each container that runs more than one; by template hash where none does.
+/// Rows by digest for each container with several; otherwise by template hash.
 fn rows(explanation: &Explanation) -> Vec<Row<'_>> {
     let pods = || explanation.report.pods.iter().zip(&explanation.history.pods);
     let active = || pods().filter(|(pod, _)| !pod.terminating);

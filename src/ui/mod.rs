@@ -1,6 +1,6 @@
-//! The page for people and the JSON API: what is not uniform, now.
+//! The page and the JSON API: everything that is not uniform now.
 //!
-//! Both show what every [`WorkloadReport`](crate::report::WorkloadReport) says. It does no I/O and has no clock: a request and a
+//! Both show every [`WorkloadReport`](crate::report::WorkloadReport). They do no I/O and have no clock: a request and a
 //! [`Cluster`] go in, and bytes come out. Begin with `answer.rs`.
 //!
 //! ```text

@@ -1,4 +1,4 @@
-//! The overview: what is not uniform now, in the order of an audit.
+//! The overview: everything that is not uniform now, in the order of an audit.
 
 use super::board::{BoardEntry, BoardList};
 use super::links::workload_path;
@@ -12,7 +12,7 @@ use crate::time::{ObservationTime, TimeSource, UnixTime};
 use maud::{Markup, html};
 use std::sync::Arc;
 
-/// Everything that the overview shows.
+/// Data of the overview.
 pub(super) struct Overview<'a> {
     pub query: &'a Query,
     pub listed: &'a BoardList,
@@ -20,12 +20,12 @@ pub(super) struct Overview<'a> {
     pub own: &'a OwnState,
     pub workloads: usize,
     pub generation: u64,
-    /// When the picture was published; `None` while there is none.
+    /// When the picture was published; `None` before.
     pub published: Option<UnixTime>,
     pub now: UnixTime,
 }
 
-/// States that always stand among the filters; the others do where there is something of them.
+/// States that are always offered as filters; the others only if they match something.
 const ALWAYS: [StateFilter; 7] = [
     StateFilter::DigestSkew,
     StateFilter::Stalled,
@@ -131,7 +131,7 @@ impl Overview<'_> {
         }
     }
 
-    /// This page with something else asked for, from its first row on.
+    /// A link to this page with another query, from its first row.
     fn link(&self, change: impl FnOnce(&mut Query)) -> String {
         let mut query = Query { page: 1, ..self.query.clone() };
         change(&mut query);
@@ -293,7 +293,7 @@ fn names(names: &[String]) -> Markup {
     html! { @for (at, name) in names.iter().enumerate() { @if at > 0 { ", " } code { (Text(name)) } } }
 }
 
-/// What is missing of a complete picture, or what of it may be old. It stands on every page.
+/// Warnings about missing or stale data. They are on every page.
 pub(super) fn warnings(own: &OwnState, published: Option<UnixTime>, now: UnixTime) -> Markup {
     if published.is_none() {
         return html! {

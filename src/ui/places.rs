@@ -1,4 +1,4 @@
-//! The page of a node: the skewed pods on it. The page of an image reference: who runs it, by which digests.
+//! The page of a node, with its skewed pods, and the page of an image reference, with its users.
 
 use super::links::workload_path;
 use super::markup::{Depth, PageFrame, Text, number, short};
@@ -9,7 +9,7 @@ use crate::advice::Finding;
 use crate::report::{DigestPods, WorkloadReport};
 use maud::{Markup, html};
 
-/// Workloads that are looked at for one page.
+/// Maximum number of workloads to read for a page.
 const MOST_WORKLOADS: usize = 200;
 
 /// The skewed pods on a node.
@@ -41,7 +41,7 @@ pub(super) fn node_page(view: &View<'_>, node: &str) -> UnencodedPage {
     page(view, node, Depth::NODE, main)
 }
 
-/// A row for each container of a pod on the node that is in skew.
+/// Rows for each container in skew of the pods on a node.
 fn pods_on(report: &WorkloadReport, node: &str) -> Vec<Markup> {
     let mut rows = Vec::new();
     for container in &report.containers {
@@ -63,7 +63,7 @@ fn pods_on(report: &WorkloadReport, node: &str) -> Vec<Markup> {
     rows
 }
 
-/// A table that scrolls by itself where the screen is narrow.
+/// A table that scrolls horizontally on a narrow screen.
 fn table(label: &str, caption: &Markup, headings: [&str; 5], rows: &[Markup]) -> Markup {
     html! {
         div.scroll tabindex="0" role="region" aria-label=(label) {
@@ -91,7 +91,7 @@ fn workload_link(report: &WorkloadReport, depth: Depth) -> Markup {
     }
 }
 
-/// Who runs an image reference.
+/// The page of an image reference.
 pub(super) fn image_page(view: &View<'_>, reference: &str) -> UnencodedPage {
     if reference.is_empty() {
         let message = "Give a reference, as in image?ref=registry.example/shop/web:1.2.";

@@ -1,4 +1,4 @@
-//! What a list is asked for: `?q=&namespace=&type=&state=&sort=&page=`, and `limit` and `continue` in the API.
+//! Query parameters of a list: `?q=&namespace=&type=&state=&sort=&page=`, and `limit` and `continue` in the API.
 
 use super::board::BoardEntry;
 use super::links::push_encoded;
@@ -9,19 +9,19 @@ use percent_encoding::percent_decode_str;
 use std::cmp::Ordering;
 use std::fmt::Write as _;
 
-/// Rows of a page, unless another limit is asked for.
+/// Default number of rows on a page.
 pub(super) const ROWS: usize = 100;
 
-/// Most rows that the API gives at once.
+/// Maximum `limit` in the API.
 pub(super) const MOST_ROWS: usize = 500;
 
-/// Longest value of a parameter, in bytes: as long as the longest name in Kubernetes, and its namespace.
+/// Maximum bytes of a parameter's value: a Kubernetes name with its namespace fits.
 const LONGEST: usize = 512;
 
-/// How long a rollout takes until it counts as slow: the threshold of the alert `PodskewRolloutSlow`.
+/// Age at which a rollout counts as slow: the threshold of the alert `PodskewRolloutSlow`.
 const SLOW: u32 = 3600;
 
-/// What is asked for.
+/// A parsed query.
 #[derive(Clone, PartialEq, Eq, Default, Debug)]
 pub(super) struct Query {
     /// Part of a workload's namespace, type or name, in lower case.
@@ -31,10 +31,10 @@ pub(super) struct Query {
     pub state: StateFilter,
     pub sort: Sort,
     pub backwards: bool,
-    /// From 1 on.
+    /// From 1.
     pub page: usize,
     pub limit: usize,
-    /// Where the API goes on.
+    /// Where the API continues.
     pub after: Option<SortKey>,
     /// The image reference of `/image`.
     pub reference: String,
@@ -42,7 +42,7 @@ pub(super) struct Query {
 
 macro_rules! states {
     ($($(#[$doc:meta])* $name:ident = $value:literal, $title:literal;)+) => {
-        /// Which workloads are listed.
+        /// Which workloads to list.
         #[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
         pub(super) enum StateFilter {
             $($(#[$doc])* $name,)+
@@ -56,7 +56,7 @@ macro_rules! states {
                 match self { $(Self::$name => $value,)+ }
             }
 
-            /// As people read it.
+            /// Its title.
             pub(super) fn title(self) -> &'static str {
                 match self { $(Self::$name => $title,)+ }
             }
@@ -65,7 +65,7 @@ macro_rules! states {
 }
 
 states! {
-    /// Those in which an audit finds something.
+    /// With findings of an audit.
     #[default]
     NotUniform = "not_uniform", "everything found";
     DigestSkew = "digest_skew", "digest skew";
@@ -85,12 +85,12 @@ states! {
 }
 
 impl StateFilter {
-    /// Whether workloads that are uniform are listed too.
+    /// Whether it includes uniform workloads.
     pub(super) fn lists_uniform(self) -> bool {
         matches!(self, Self::Uniform | Self::All)
     }
 
-    /// Whether what was found in a workload is of this state.
+    /// Whether a workload's findings match this state.
     pub(super) fn holds(self, entry: &BoardEntry, now: UnixTime) -> bool {
         let has = |finding| entry.findings.contains(&finding);
         match self {
@@ -99,7 +99,7 @@ impl StateFilter {
             Self::Stalled => has(Finding::Stalled),
             Self::UnderWay => has(Finding::UnderWay),
             Self::Slow => {
-                // Another, worse finding has its own start.
+                // A worse finding has its own start.
                 entry.worst() == Some(Finding::UnderWay) && entry.since.is_some_and(|since| now.since(since) > SLOW)
             }
             Self::Mixed => has(Finding::HashesMixed) || has(Finding::HashesPersist),
@@ -116,10 +116,10 @@ impl StateFilter {
     }
 }
 
-/// By what a list is sorted.
+/// Sort order.
 #[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
 pub(super) enum Sort {
-    /// As an audit does.
+    /// The order of an audit.
     #[default]
     Worst,
     Workload,
@@ -138,7 +138,7 @@ impl Sort {
     }
 }
 
-/// Where an entry stands in a list; ties are broken by name.
+/// Position of an entry in a sorted list; ties are broken by name.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Debug)]
 pub(super) struct SortKey {
     rank: (u32, u32),
@@ -160,7 +160,7 @@ impl SortKey {
         Self { rank, namespace: (**namespace).into(), workload_type: (**workload_type).into(), name: (**name).into() }
     }
 
-    /// As `continue` has it.
+    /// The token in `continue`.
     pub(super) fn token(&self) -> String {
         let mut token = format!("{}.{}", self.rank.0, self.rank.1);
         for part in [&self.namespace, &self.workload_type, &self.name] {
@@ -185,11 +185,11 @@ impl SortKey {
 }
 
 impl Query {
-    /// Reads a query string.
+    /// Parses a query string.
     ///
     /// # Errors
     ///
-    /// A value is none that the parameter takes.
+    /// A parameter has an invalid value.
     pub(super) fn parse(text: &str) -> Result<Self, String> {
         let mut query = Self { page: 1, limit: ROWS, ..Self::default() };
         let mut has_state = false;
@@ -235,18 +235,18 @@ impl Query {
                     query.after =
                         Some(key.ok_or("continue takes what the answer before it had as continue, unchanged")?);
                 }
-                // Others are somebody else's: a proxy's, a tracker's.
+                // Other parameters are ignored: proxies and trackers add some.
                 _ => {}
             }
         }
-        // A search is about all workloads, whatever was found in them.
+        // A search covers all workloads, with any findings.
         if !query.text.is_empty() && !has_state {
             query.state = StateFilter::All;
         }
         Ok(query)
     }
 
-    /// Whether a workload is one of those that are asked for, by its name.
+    /// Whether a workload's name matches.
     pub(super) fn names(&self, workload: &Workload) -> bool {
         let is_in = |text: &str| text.to_lowercase().contains(&self.text);
         (self.namespace.is_empty() || *workload.namespace == *self.namespace)
@@ -262,7 +262,7 @@ impl Query {
         self.in_order(&SortKey::of(a, self.sort), &SortKey::of(b, self.sort))
     }
 
-    /// Whether an entry stands behind where the last answer ended.
+    /// Whether an entry comes after the last page.
     pub(super) fn is_after(&self, entry: &BoardEntry) -> bool {
         let is_behind = |after| self.in_order(&SortKey::of(entry, self.sort), after) == Ordering::Greater;
         self.after.as_ref().is_none_or(is_behind)
@@ -272,7 +272,7 @@ impl Query {
         if self.backwards { b.cmp(a) } else { a.cmp(b) }
     }
 
-    /// The same query with one parameter each, in one order: equal queries are equal texts. Empty for the default.
+    /// The query in canonical form: equal queries are equal texts. Empty for the default.
     pub(super) fn normalised(&self) -> String {
         let mut text = String::new();
         let mut push = |name: &str, value: &str| {
@@ -306,12 +306,12 @@ fn number(name: &str, value: &str, most: usize) -> Result<usize, String> {
     number.ok_or_else(|| format!("{name} takes a number from 1 to {most}, and not {}", shown(value)))
 }
 
-/// As forms encode it.
+/// Decodes form encoding.
 fn decoded(text: &str) -> String {
     percent_decode_str(&text.replace('+', " ")).decode_utf8_lossy().into_owned()
 }
 
-/// The beginning of what somebody sent.
+/// The beginning of a client's text.
 fn shown(text: &str) -> String {
     let start: String = text.chars().take(40).collect();
     format!("{start:?}")
@@ -349,7 +349,7 @@ mod tests {
     }
 
     proptest! {
-        /// Whatever is sent is understood or refused, and what is understood is understood the same way again.
+        /// Any query is parsed or rejected, and a parsed one survives a round trip.
         #[test]
         fn any_text_is_read(text in ".{0,200}", value in "[a-z_/.%0-9-]{0,20}") {
             let parameters = ["q", "namespace", "type", "state", "sort", "page", "limit", "continue", "ref"];

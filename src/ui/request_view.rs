@@ -8,7 +8,7 @@ use crate::time::UnixTime;
 use maud::Markup;
 use percent_encoding::percent_decode_str;
 
-/// A document before it is encoded.
+/// A page or document before compression.
 pub(super) enum UnencodedPage {
     Page(u16, Markup),
     /// A body of the API.
@@ -16,7 +16,7 @@ pub(super) enum UnencodedPage {
     Refused(u16, String),
 }
 
-/// One request's view of everything.
+/// The data of one request.
 pub(super) struct View<'a> {
     pub exposure: Exposure,
     pub links: &'a [Link],
@@ -27,7 +27,7 @@ pub(super) struct View<'a> {
 }
 
 impl View<'_> {
-    /// What cannot be seen of the cluster at the moment.
+    /// What podskew cannot read in the cluster now.
     pub(super) fn notes(&self) -> Vec<String> {
         let own = self.cluster.own_state();
         let unseen = own.resources.iter().filter(|watched| !watched.synced);

@@ -1,4 +1,4 @@
-//! What the pages read, and the rows that a query selects of it.
+//! Data of the pages, and the rows that a query selects.
 
 use super::board::{BoardEntry, BoardList};
 use super::exposure::Exposure;
@@ -10,15 +10,15 @@ use crate::time::UnixTime;
 use std::collections::HashSet;
 use std::sync::Arc;
 
-/// What is known of the cluster, and of podskew itself.
+/// The cluster and podskew's own state.
 pub trait Cluster {
-    /// What is not uniform.
+    /// Workloads with findings.
     fn listed(&self) -> BoardList;
 
-    /// The number of the published picture, and when it was published; `None` while there is none.
+    /// Generation and time of the last publication; `None` before the first.
     fn published(&self) -> (u64, Option<UnixTime>);
 
-    /// How many workloads there are.
+    /// Number of workloads.
     fn workload_count(&self) -> usize;
 
     /// Every workload, sorted by name.
@@ -27,25 +27,25 @@ pub trait Cluster {
     /// A workload's report and history as of now; `None` if there is none of that name.
     fn explained(&self, workload: &Workload) -> Option<(WorkloadReport, History)>;
 
-    /// The workloads whose active pods run a container by an image reference, by name.
+    /// Workloads with active pods of an image reference, by name.
     fn running(&self, image: &str) -> Vec<Workload>;
 
-    /// How podskew itself stands.
+    /// podskew's own state.
     fn own_state(&self) -> OwnState;
 }
 
-/// How podskew itself stands.
+/// podskew's own state.
 #[derive(Clone, Default, Debug)]
 pub struct OwnState {
-    /// What the first complete picture waits for, one readable line each.
+    /// What the initial sync still waits for, one line each.
     pub waiting_for: Vec<String>,
-    /// The only namespaces watched; empty if all are.
+    /// The namespaces to watch; empty for all.
     pub namespaces: Vec<String>,
-    /// The namespaces left out.
+    /// Excluded namespaces.
     pub excluded_namespaces: Vec<String>,
     /// Each watched resource.
     pub resources: Vec<WatchedResource>,
-    /// Pods held.
+    /// Number of pods held.
     pub pods: u64,
     /// Whether registries are asked.
     pub asks_registries: bool,
@@ -54,36 +54,36 @@ pub struct OwnState {
 /// A watched resource.
 #[derive(Clone, Copy, Debug)]
 pub struct WatchedResource {
-    /// Its name in the API, in the plural.
+    /// Its plural name in the API.
     pub resource: &'static str,
-    /// Whether what is known of it is complete and its watch alive.
+    /// Whether its objects are complete and its watch is alive.
     pub synced: bool,
-    /// When the API server last sent something.
+    /// When the API server last sent something about it.
     pub last_activity: Option<UnixTime>,
 }
 
-/// Seconds without a byte after which a watch counts as stale: the threshold of the alert `PodskewStale`.
+/// Seconds without a byte after which a watch is stale: the threshold of the alert `PodskewStale`.
 const STALE: u32 = 600;
 
 impl WatchedResource {
-    /// Whether what is known of it may be old.
+    /// Whether its objects may be outdated.
     #[must_use]
     pub fn is_stale(&self, now: UnixTime) -> bool {
         !self.synced || self.last_activity.is_some_and(|last| now.since(last) > STALE)
     }
 }
 
-/// The rows that a query selects.
+/// Selected rows.
 #[derive(Default)]
 pub(super) struct Rows {
     pub shown: Vec<Arc<BoardEntry>>,
-    /// How many there are on all pages.
+    /// Number of rows on all pages.
     pub all: usize,
-    /// Where to go on.
+    /// Position of the next page.
     pub next: Option<SortKey>,
 }
 
-/// What may be shown of a workload, as of now.
+/// A workload's report as of now, without hidden details.
 pub(super) fn explained(
     cluster: &dyn Cluster,
     workload: &Workload,
@@ -116,7 +116,7 @@ pub(super) fn select(
     Rows { shown: rows.into_iter().map(|row| filled(row, cluster, exposure)).collect(), all, next }
 }
 
-/// Entries of uniform workloads, without their pods: those are looked up for the rows of one page.
+/// Entries of uniform workloads, without their pods, which are added only for the rows of one page.
 fn without_difference(query: &Query, listed: &BoardList, cluster: &dyn Cluster) -> Vec<Arc<BoardEntry>> {
     let entry = |workload: &Workload, findings: &[Finding]| {
         Arc::new(BoardEntry {
@@ -155,7 +155,7 @@ fn filled(row: Arc<BoardEntry>, cluster: &dyn Cluster, exposure: Exposure) -> Ar
     }
 }
 
-/// How many workloads are of a state.
+/// Number of workloads in a state.
 pub(super) fn count(state: StateFilter, listed: &BoardList, workloads: usize, now: UnixTime) -> usize {
     let found = listed.found.iter().filter(|entry| state.holds(entry, now)).count();
     match state {

@@ -1,4 +1,4 @@
-//! A workload's page: everything that `explain` says.
+//! A workload's page, with everything in `explain`.
 
 use super::board::BoardGroup;
 use super::links::{Link, workload_path};
@@ -16,7 +16,7 @@ use crate::terminal::humanize::{one_line, pods};
 use crate::time::{ObservationTime, TimeSource, UnixTime};
 use maud::{Markup, html};
 
-/// Pods that are named before the rest is counted.
+/// Number of pods to name before the rest is only counted.
 const NAMED: usize = 20;
 
 const RUNBOOKS: &str = "https://github.com/podskew/podskew/blob/main/docs/runbooks/";
@@ -174,7 +174,7 @@ impl<'a> WorkloadPage<'a> {
         }
     }
 
-    /// What registries and nodes say of its digest skew, and of its tags.
+    /// Evidence of registries and nodes about its digest skew and its tags.
     fn evidence(&self) -> Markup {
         let report = self.report();
         let skewed = || {
@@ -388,7 +388,7 @@ fn since_when(moment: Option<UnixTime>, taken: ObservationTime) -> Markup {
     html! { @match moment { Some(moment) => { ", for " (since(moment, taken)) }, None => ", since when is unknown" } }
 }
 
-/// The alert whose runbook is about a finding.
+/// The alert whose runbook covers a finding.
 fn runbook(finding: Finding) -> Option<&'static str> {
     Some(match finding {
         Finding::DigestSkew => "PodskewDigestSkew",

@@ -1,4 +1,4 @@
-//! The body of every answer: frames, pulled one by one as the socket takes them.
+//! Response bodies: frames, pulled one by one as the socket accepts them.
 
 use super::Scrape;
 use super::deadline::Clock;
@@ -12,27 +12,27 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 
-/// Told the number of bytes when the last of them is handed over; never told of an answer that was cut short.
+/// Called with the number of bytes after the last one; never called for a truncated response.
 type Completed = Box<dyn FnOnce(u64) + Send>;
 
-/// hyper hands the kernel each piece by itself, and most frames have a few KiB: so many bytes are one piece. What is made
-/// while it is sent takes memory for a piece.
+/// Bytes per piece for frames that are made while sending. hyper passes each piece to the kernel by itself, and most
+/// frames have a few KiB. Each piece takes memory.
 const PIECE: usize = 64 * 1024;
 
-/// What lies there already takes none.
+/// Bytes per piece for existing frames, which take no memory.
 const PIECE_AT_REST: usize = 512 * 1024;
 
-/// Some frames that are sent as one, where they lie.
+/// Frames that are sent as one, without copying.
 #[derive(Default)]
 pub(super) struct FrameRun {
     frames: VecDeque<Bytes>,
     remaining: usize,
 }
 
-/// A body. Nothing is rendered ahead of the reader, so a slow one costs a piece of memory and no more.
+/// A response body. Nothing is rendered ahead of the reader, so a slow reader costs the memory of one piece.
 pub(super) struct Body {
     frames: Box<dyn Iterator<Item = Bytes> + Send>,
-    /// A stream of events, in place of frames.
+    /// An event stream, instead of frames.
     stream: Option<BoxStream<'static, Bytes>>,
     content_length: Option<u64>,
     sent: u64,
@@ -65,7 +65,7 @@ impl Body {
         }
     }
 
-    /// Frames that come when they come, each of which is sent at once.
+    /// A body of frames that are sent as they arrive.
     pub(super) fn stream(stream: BoxStream<'static, Bytes>) -> Self {
         Self {
             frames: Box::new(std::iter::empty()),
@@ -77,7 +77,7 @@ impl Body {
         }
     }
 
-    /// Tells `clock` when hyper is done with this body, read to its end or not.
+    /// Reports to `clock` when hyper drops this body, whether or not it was read to its end.
     pub(super) fn timed(mut self, clock: Arc<Clock>) -> Self {
         if self.stream.is_some() {
             clock.streaming();
@@ -155,7 +155,7 @@ impl http_body::Body for Body {
             return Poll::Ready(None);
         }
         body.sent += piece.remaining as u64;
-        // hyper asks for nothing after the last byte of a known length.
+        // hyper does not poll again after the last byte of a known length.
         if body.is_end_stream() {
             body.complete();
         }
@@ -186,7 +186,7 @@ mod tests {
     use proptest::prelude::*;
 
     proptest! {
-        /// Whatever a socket takes at a time, it gets every byte once and in order.
+        /// However many bytes a socket takes at a time, it gets every byte once and in order.
         #[test]
         fn a_piece_is_its_frames(
             frames in proptest::collection::vec(proptest::collection::vec(any::<u8>(), 0..9), 0..9),

@@ -1,9 +1,8 @@
-//! The deadlines of one connection.
+//! Deadlines of one connection.
 //!
-//! hyper's own header timeout also runs while a kept-alive connection rests between two requests, so it cannot be
-//! short for a slow header and long for a scraper that returns once a minute; and hyper has none for a response. One
-//! clock a connection covers every phase, and the socket itself fails when the time is up: whichever side of it hyper
-//! waits for, it learns of it.
+//! hyper's header timeout also runs while a kept-alive connection is idle, so it cannot be short for a slow header and
+//! long for a scraper that returns once a minute. hyper has no response timeout. One clock per connection covers every
+//! phase, and the socket itself fails at the deadline, so hyper learns of it on both sides.
 
 use super::Limits;
 use crate::sync::lock;
@@ -18,34 +17,34 @@ use tokio::net::TcpStream;
 use tokio::sync::Notify;
 use tokio::time::{Instant, Sleep, sleep_until};
 
-/// How long a stream may rest; signs of life come far sooner.
+/// Maximum pause of an event stream; heartbeats come far sooner.
 const BETWEEN_FRAMES: Duration = Duration::from_secs(3600);
 
-/// What a connection is doing.
+/// State of a connection.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 enum Phase {
-    /// Resting between two requests.
+    /// Idle between two requests.
     Idle,
-    /// A request's header is on its way. A new connection begins here: who connects and says nothing is cut early.
+    /// Receiving a request's header. A new connection starts here, so one that sends nothing is closed early.
     Header,
-    /// The request is being answered.
+    /// Answering the request.
     Answering,
-    /// A stream of events is open. Only what is on its way has a deadline.
+    /// An event stream is open. Only bytes being sent have a deadline.
     Streaming,
-    /// The answer is complete, and parts of it still wait for the socket.
+    /// The response is complete, but parts of it still wait for the socket.
     Flushing,
-    /// The connection is to be closed: another needs its place.
+    /// Being closed: another connection needs its slot.
     Evicted,
 }
 
-/// What a connection does, as others see it.
+/// Activity of a connection, as seen from outside.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(super) enum Activity {
-    /// Nothing, since then.
+    /// Idle since then.
     Idle(Instant),
-    /// A header arrives; the last of it then.
+    /// Receiving a header since then.
     Reading(Instant),
-    /// An answer is on its way.
+    /// Sending a response.
     Answering,
 }
 
@@ -53,7 +52,7 @@ pub(super) enum Activity {
 struct PhaseState {
     phase: Phase,
     deadline: Instant,
-    /// When the client was last heard, or was answered.
+    /// When the client last sent something, or got a response.
     since: Instant,
 }
 
@@ -64,7 +63,7 @@ impl PhaseState {
     }
 }
 
-/// The phase of one connection and when it must end. Hardly anybody but the connection's own task touches it.
+/// Phase and deadline of a connection. Almost only the connection's own task uses it.
 pub(super) struct Clock {
     limits: Limits,
     now: Mutex<PhaseState>,
@@ -76,12 +75,12 @@ impl Clock {
         Self { limits, now: Mutex::new(PhaseState::begin(Phase::Header, limits.header)), evicted: Notify::new() }
     }
 
-    /// A request was read completely. If the connection was to be closed, it stays: nothing that is asked is lost.
+    /// Records that a request was read completely. A connection being closed stays open, so that no request is lost.
     pub(super) fn answering(&self) {
         *self.lock() = PhaseState::begin(Phase::Answering, self.limits.response);
     }
 
-    /// The last frame of the answer was handed over, or nobody wants the rest.
+    /// Records that the last frame was passed on, or that nobody wants the rest.
     pub(super) fn answered(&self) {
         let mut now = self.lock();
         if now.phase == Phase::Streaming {
@@ -90,7 +89,7 @@ impl Clock {
         now.phase = Phase::Flushing;
     }
 
-    /// The answer is a stream, or another frame of it was handed over.
+    /// Records that the response is a stream, or that another frame was passed on.
     pub(super) fn streaming(&self) {
         *self.lock() = PhaseState::begin(Phase::Streaming, self.limits.frame);
     }
@@ -104,12 +103,12 @@ impl Clock {
         match now.phase {
             Phase::Idle => Activity::Idle(now.since),
             Phase::Header => Activity::Reading(now.since),
-            // What is about to go is closed once.
+            // A connection that is about to end is closed once.
             Phase::Answering | Phase::Streaming | Phase::Flushing | Phase::Evicted => Activity::Answering,
         }
     }
 
-    /// Has the connection closed, unless an answer is on its way.
+    /// Closes the connection, unless a response is being sent.
     pub(super) fn evict(&self) -> bool {
         let mut now = self.lock();
         if !matches!(now.phase, Phase::Idle | Phase::Header) {
@@ -120,7 +119,7 @@ impl Clock {
         true
     }
 
-    /// Waits until the connection has to be closed.
+    /// Waits until the connection must be closed.
     pub(super) async fn evicted(&self) {
         loop {
             self.evicted.notified().await;
@@ -139,7 +138,7 @@ impl Clock {
         }
     }
 
-    /// Everything is with the system. `true` if that was the end of an answer.
+    /// Records that everything was passed to the kernel; returns whether a response ended.
     fn flushed(&self) -> bool {
         let mut now = self.lock();
         if now.phase == Phase::Streaming {
@@ -173,8 +172,8 @@ impl Clock {
 
 /// A socket that fails when its [`Clock`] runs out.
 ///
-/// From the first byte of an answer to its last it is armed: a connection that ends in between is reset. An answer without a
-/// length, as HTTP/1.0 has them, ends with its connection, and a cut one must not look whole.
+/// From the first byte of a response to its last, closing resets the connection. A response without a length, as in
+/// HTTP/1.0, ends with its connection, and a truncated one must not look complete.
 pub(super) struct Timed {
     socket: TcpStream,
     clock: Arc<Clock>,
@@ -188,7 +187,7 @@ impl Timed {
         Self { socket, clock, alarm, armed: false }
     }
 
-    /// Fails if the time is up, else wakes the task when it will be.
+    /// Fails after the deadline; otherwise schedules a wake-up for it.
     fn check(&mut self, cx: &mut Context<'_>) -> io::Result<()> {
         let deadline = self.clock.deadline();
         if self.alarm.deadline() != deadline {
@@ -200,14 +199,14 @@ impl Timed {
         }
     }
 
-    /// What hyper says of a request it cannot read is whole at once.
+    /// hyper's response to an unreadable request is complete at once.
     fn arm_for_answer(&mut self) -> io::Result<()> {
         let is_answering = self.clock.activity() == Activity::Answering;
         if is_answering { self.arm(true) } else { Ok(()) }
     }
 
-    /// Fails if the client of a stream has closed the connection, or sends something: it does not read the stream any more.
-    /// hyper would learn of it only from a failed write, and that is a sign of life or two later.
+    /// Fails if a stream's client closed the connection or sends something: it no longer reads. hyper would learn of it
+    /// only from a failed write, one or two heartbeats later.
     fn check_reader(&self, cx: &mut Context<'_>) -> io::Result<()> {
         let mut byte = [0; 1];
         match self.socket.poll_peek(cx, &mut ReadBuf::new(&mut byte)) {
@@ -217,7 +216,7 @@ impl Timed {
         }
     }
 
-    /// Says what the system does with the connection when it is closed, however that happens: reset it, or end it.
+    /// Sets whether the kernel resets or ends the connection when it is closed.
     fn arm(&mut self, armed: bool) -> io::Result<()> {
         if self.armed != armed {
             SockRef::from(&self.socket).set_linger(armed.then_some(Duration::ZERO))?;
@@ -260,7 +259,7 @@ impl AsyncWrite for Timed {
         self.socket.is_write_vectored()
     }
 
-    /// hyper flushes the socket only once its own buffers are empty: after the last frame, that ends the answer.
+    /// hyper flushes the socket only when its own buffers are empty: after the last frame, that ends the response.
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         ready!(Pin::new(&mut self.socket).poll_flush(cx))?;
         if self.clock.flushed() {

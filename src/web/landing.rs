@@ -1,12 +1,12 @@
-//! The page a person sees who opens podskew's address.
+//! The landing page at podskew's address.
 
 use super::WatchStatus;
 use std::fmt::{self, Write as _};
 
-/// The whole page: no script, and nothing that would have to be loaded from somewhere.
+/// Returns the page, without scripts or external resources.
 pub(super) fn page(status: &WatchStatus) -> String {
     let mut page = String::with_capacity(2048);
-    // Writing to a String cannot fail.
+    // Infallible: writing to a `String`.
     let _ = write_page(&mut page, status);
     page
 }
@@ -62,7 +62,7 @@ const STYLE: &str = "body{font:16px/1.5 system-ui,sans-serif;max-width:46rem;mar
                      small{font-weight:normal;color:#666}td,th{text-align:left;padding:.1rem 2rem .1rem 0}\
                      @media(prefers-color-scheme:dark){body{background:#111;color:#ddd}a{color:#8bf}small{color:#999}}";
 
-/// A text as it may stand in HTML, in an element or in a quoted attribute.
+/// Text escaped for HTML elements and quoted attributes.
 struct Escaped<'a>(&'a str);
 
 impl fmt::Display for Escaped<'_> {

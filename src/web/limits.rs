@@ -1,30 +1,29 @@
-//! How long and how many.
+//! Timeouts and limits of the server.
 
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use std::time::Duration;
 
-/// How long and how many.
+/// Timeouts and limits of the server.
 #[derive(Clone, Copy, Debug)]
 pub struct Limits {
-    /// How long a request's header may take, from its first byte, or from the start of the connection.
+    /// For a request's header, from its first byte or the start of the connection.
     pub header: Duration,
-    /// How long an answer may take until the client's system has taken its last byte.
+    /// For a response, until the client's system has its last byte.
     pub response: Duration,
-    /// How long a connection may rest between two requests. Scrapers come back every 15 to 120 seconds.
+    /// For an idle connection. Scrapers return every 15 to 120 seconds.
     pub idle: Duration,
-    /// How many connections are served at once. Where one more comes, the one that has been idle longest is closed.
+    /// Maximum number of connections. One more closes the one that has been idle longest.
     pub connections: usize,
-    /// How many connections there may be beyond those, while an answer is on its way on each of them. `/livez` and
-    /// `/readyz` answer there, so that a podskew that is only busy is not restarted; everything else is refused with 503.
-    /// Beyond these, new ones wait.
+    /// Maximum number of further connections while all of those are sending responses. `/livez` and `/readyz` answer
+    /// there, so that a busy podskew is not restarted; everything else gets 503. Beyond these, new connections wait.
     pub probes: usize,
-    /// How many streams of events there are at once, beside the connections.
+    /// Maximum number of event streams, beside the connections.
     pub streams: usize,
-    /// How many of them one address may have.
+    /// Maximum number of event streams per client address.
     pub streams_of_an_address: usize,
-    /// How long a client may take to read a frame of a stream.
+    /// For a client to read a frame of a stream.
     pub frame: Duration,
-    /// How long answers in flight may take once the server is told to stop.
+    /// For responses in flight at shutdown.
     pub grace: Duration,
 }
 
@@ -45,27 +44,26 @@ impl Default for Limits {
     }
 }
 
-/// Whether a connection found a place.
+/// The kind of slot of a connection.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(super) enum Admission {
-    /// It has one of the places for everything.
+    /// A slot for all requests.
     Served,
-    /// Those are all taken, with an answer on its way on each. It is answered once, and only `/livez` and `/readyz` are
-    /// answered well.
+    /// Those are all sending responses. This connection gets one response, and only `/livez` and `/readyz` succeed.
     Probe,
 }
 
-/// File descriptors for everything but HTTP clients: the API server's connections, the listener, the runtime, files.
+/// File descriptors for everything except HTTP clients: connections to the API server, the listener, the runtime,
+/// files.
 const OTHER_DESCRIPTORS: usize = 36;
 
 impl Limits {
-    /// The defaults, with no more connections than this process may have file descriptors for. Takes as many of those as
-    /// it can get.
+    /// The defaults, limited by the process' file descriptors. Raises the limit of file descriptors as far as possible.
     #[must_use]
     pub fn of_this_process() -> Self {
         let limits = Self::default();
         let Rlimit { current, maximum } = getrlimit(Resource::Nofile);
-        // Without success, everything stays as it is.
+        // If this fails, the limit stays as it is.
         let raised = current < maximum && setrlimit(Resource::Nofile, Rlimit { current: maximum, maximum }).is_ok();
         let descriptors = if raised { maximum } else { current };
         let descriptors = descriptors.map_or(usize::MAX, |most| usize::try_from(most).unwrap_or(usize::MAX));
@@ -80,7 +78,7 @@ impl Limits {
         Self { connections, probes, streams, ..self }
     }
 
-    /// Probes ask at once, and shall make room soon.
+    /// Limits for an admission. Probe connections get shorter timeouts.
     pub(super) fn for_admission(self, admission: Admission) -> Self {
         match admission {
             Admission::Served => self,

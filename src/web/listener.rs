@@ -1,4 +1,4 @@
-//! Where the server listens, and why it cannot.
+//! The listening address and its errors.
 
 use std::fmt;
 use std::io::{self, ErrorKind};
@@ -9,14 +9,14 @@ use tokio::net::TcpListener;
 /// The address to listen on.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum ListenAddress {
-    /// Every address of this machine, IPv6 and IPv4, on this port; IPv4 alone where IPv6 is off.
+    /// All addresses of this machine, IPv6 and IPv4, on this port; only IPv4 if IPv6 is off.
     Any(u16),
-    /// Exactly this one.
+    /// This address only.
     One(SocketAddr),
 }
 
 impl ListenAddress {
-    /// Its port; 0 stands for any that is free.
+    /// The port; 0 for any free one.
     #[must_use]
     pub fn port(self) -> u16 {
         match self {
@@ -41,7 +41,7 @@ impl fmt::Display for ListenAddress {
     }
 }
 
-/// A text that names no address.
+/// An invalid listening address.
 #[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
 #[error("{problem}; write ADDRESS:PORT, like [::]:8080, 127.0.0.1:9100 or :8080 for every address")]
 pub struct ListenAddressError {
@@ -54,7 +54,7 @@ impl FromStr for ListenAddress {
     fn from_str(text: &str) -> Result<Self, Self::Err> {
         let error = |problem| ListenAddressError { problem };
         let (host, port) = text.rsplit_once(':').ok_or_else(|| error("a port is missing"))?;
-        // `u16::from_str` takes a sign.
+        // `u16::from_str` accepts a sign.
         if port.is_empty() || !port.bytes().all(|byte| byte.is_ascii_digit()) {
             return Err(error("the port is not a number"));
         }
@@ -80,9 +80,9 @@ impl FromStr for ListenAddress {
 #[derive(Debug, thiserror::Error)]
 #[error("cannot listen on {address}: {}", remedy(source.kind()))]
 pub struct BindError {
-    /// Where it was to listen.
+    /// The address.
     pub address: ListenAddress,
-    /// What the system said.
+    /// The system's error.
     #[source]
     pub source: io::Error,
 }
@@ -100,10 +100,13 @@ fn remedy(kind: ErrorKind) -> &'static str {
     }
 }
 
-/// Starts to listen. A connection made from now on waits until the server runs.
+/// Starts to listen. Connections wait until the server runs.
 ///
-/// An IPv6 wildcard socket takes IPv4 connections too, unless the machine says otherwise
-/// (`net.ipv6.bindv6only`, 0 everywhere we know of).
+/// An IPv6 wildcard socket accepts IPv4, too, unless `net.ipv6.bindv6only` is set, which is 0 by default everywhere.
+///
+/// # Errors
+///
+/// The address is taken or not available.
 pub async fn bind(address: ListenAddress) -> Result<TcpListener, BindError> {
     bind_with(address, TcpListener::bind).await
 }
@@ -122,7 +125,7 @@ where
     listened.map_err(|source| BindError { address, source })
 }
 
-/// `EAFNOSUPPORT`: the kernel has no IPv6 (`ipv6.disable=1`). `EADDRNOTAVAIL`: it has, and no interface does
+/// `EAFNOSUPPORT`: the kernel has no IPv6 (`ipv6.disable=1`). `EADDRNOTAVAIL`: no interface has IPv6
 /// (`net.ipv6.conf.all.disable_ipv6=1`), as in most containers of an IPv4 cluster.
 fn is_ipv6_off(error: &io::Error) -> bool {
     const EAFNOSUPPORT: i32 = if cfg!(target_os = "macos") { 47 } else { 97 };

@@ -1,7 +1,7 @@
-//! The HTTP server: `/metrics` for Prometheus, probes for the kubelet, a page for people and an API for programs.
+//! The HTTP server: `/metrics` for Prometheus, probes for the kubelet, the page for people, and the API for programs.
 //!
-//! It moves bytes and holds limits. What stands in an answer comes from a [`Site`]; the server itself knows neither
-//! the inventory nor the API server, so no request can reach through it to either.
+//! It moves bytes and enforces limits. The content comes from a [`Site`]. The server knows neither the inventory nor
+//! the API server, so no request can reach them through it.
 //!
 //! ```text
 //!  listener ──TcpStream──▶ server ──▶ places ──▶ deadline (one clock a connection) ──▶ hyper ──▶ routes ──▶ body, landing, pages
@@ -30,36 +30,36 @@ pub use slots::ConnectionCounts;
 use std::sync::Arc;
 use std::time::Duration;
 
-/// What the server shows.
+/// The content of the server.
 ///
-/// Every method is called in the middle of a request, on a thread that serves others too: it must not wait.
+/// Every method is called during a request, on a thread that serves others: it must not block.
 pub trait Site: Send + Sync + 'static {
-    /// The answer to one scrape: one picture, from its first frame to its last. `connections` are those of now, the
-    /// scrape's own among them.
+    /// Returns the response to a scrape, all of one picture. `connections` are the current counts, this scrape
+    /// included.
     fn scrape(&self, format: Format, encoding: Encoding, connections: ConnectionCounts) -> Scrape;
 
-    /// One scrape has been handed over to its last byte.
+    /// Called after a scrape was sent to its last byte.
     fn scraped(&self, encoding: Encoding, bytes: u64, duration: Duration);
 
-    /// What podskew watches, and how far it is.
+    /// The state of the watches.
     fn status(&self) -> WatchStatus;
 
-    /// Answers the page and the API; `None` where they are not served, and the landing page stands at `/`.
+    /// Answers the page and the API; `None` if they are not served, and `/` is the landing page.
     fn pages(&self) -> Option<&Arc<dyn Pages>> {
         None
     }
 
-    /// Whether `/metrics` is served here.
+    /// Whether `/metrics` is served.
     fn has_metrics(&self) -> bool {
         true
     }
 }
 
-/// The answer to a scrape.
+/// The response to a scrape.
 pub struct Scrape {
-    /// The total length, where it is known beforehand.
+    /// The total length, if known in advance.
     pub content_length: Option<u64>,
-    /// What to send; each frame is asked for when the socket has room for it.
+    /// The frames; each is requested when the socket has room for it.
     pub frames: Box<dyn Iterator<Item = Bytes> + Send>,
 }
 
@@ -69,18 +69,18 @@ impl From<ResponseBody> for Scrape {
     }
 }
 
-/// What podskew watches, and how far it is: the substance of `/readyz` and of the landing page.
+/// State of the watches, for `/readyz` and the landing page.
 #[derive(Clone, Default, Debug)]
 pub struct WatchStatus {
-    /// Whether a complete picture stands at `/metrics`. It is taken back where pods may not be listed any more; other gaps are for
-    /// alerts and not for probes.
+    /// Whether `/metrics` serves complete data. It becomes false again if pods may not be listed any more; alerts cover
+    /// other gaps.
     pub ready: bool,
-    /// What the first complete picture still waits for, one readable line each.
+    /// What the initial sync still waits for, one line each.
     pub waiting_for: Vec<String>,
-    /// The only namespaces watched; empty if all are.
+    /// The namespaces to watch; empty for all.
     pub namespaces: Vec<String>,
-    /// The namespaces left out.
+    /// Excluded namespaces.
     pub excluded_namespaces: Vec<String>,
-    /// Each watched resource, and whether its watch is complete and alive.
+    /// Each watched resource, and whether its watch is synced.
     pub resources: Vec<(&'static str, bool)>,
 }

@@ -1,4 +1,4 @@
-//! The page for people and the JSON API, as the server sees them: a request goes in, and bytes come out.
+//! Interface between the server and the page.
 
 use super::ListenAddress;
 use bytes::Bytes;
@@ -9,7 +9,7 @@ use std::fmt;
 use std::str::FromStr;
 use std::sync::Arc;
 
-/// Where the page is served.
+/// Where to serve the page.
 #[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
 pub enum PageAddress {
     /// Beside the metrics.
@@ -17,7 +17,7 @@ pub enum PageAddress {
     Main,
     /// Nowhere.
     Off,
-    /// At an address of its own.
+    /// On its own address.
     Own(ListenAddress),
 }
 
@@ -48,44 +48,44 @@ impl FromStr for PageAddress {
 
 /// Answers requests for the page and the API.
 pub trait Pages: Send + Sync + 'static {
-    /// Whether a request may name this host; `None` stands for a request without one.
+    /// Whether to answer requests for this host; `None` for a request without one.
     fn serves_host(&self, host: Option<&str>) -> bool;
 
-    /// The answer to one request. It may wait for a thread.
+    /// Answers a request. It may wait for a thread.
     fn answer(self: Arc<Self>, request: PageRequest) -> BoxFuture<'static, PageResponse>;
 
-    /// The frames of a stream of events from now on (`text/event-stream`); `None` where there is none at the moment.
+    /// An event stream from now on (`text/event-stream`); `None` if none is available.
     fn events(&self) -> Option<BoxStream<'static, Bytes>>;
 }
 
-/// A request that access control let through.
+/// A request that access control admitted.
 #[derive(Clone, Debug)]
 pub struct PageRequest {
-    /// Its path as it was sent, percent-encoded.
+    /// The raw path, percent-encoded.
     pub path: String,
-    /// Its query as it was sent; empty without one.
+    /// The raw query; empty without one.
     pub query: String,
-    /// `If-None-Match`, all lines of it.
+    /// All `If-None-Match` values.
     pub if_none_match: Option<String>,
     /// Whether the client takes gzip.
     pub gzip: bool,
 }
 
-/// The answer to it.
+/// A response.
 #[derive(Clone, Debug)]
 pub struct PageResponse {
     /// Status code.
     pub status: StatusCode,
-    /// Header fields beside those that every page has.
+    /// Header fields beside those of every page.
     pub headers: Vec<(HeaderName, HeaderValue)>,
     /// Body.
     pub body: Bytes,
 }
 
-/// The path of the stream of events.
+/// Path of the event stream.
 pub(super) const EVENTS: &str = "/events";
 
-/// The route pattern of a path that [`Pages`] answers, which is what `--auth kubernetes` asks about; `None` for any other path.
+/// The route pattern of a path that [`Pages`] answers, which `--auth kubernetes` asks about; `None` for any other path.
 pub(super) fn pattern(path: &str) -> Option<&'static str> {
     let path = path.strip_prefix('/')?;
     match path.split_once('/') {

@@ -1,4 +1,4 @@
-//! What each path answers.
+//! Routes requests to responses.
 
 use super::body::Body;
 use super::landing::page as landing_page;
@@ -18,7 +18,7 @@ use std::fmt::Write as _;
 use std::sync::Arc;
 use std::time::Instant;
 
-/// The answer to one request. HEAD gets the answer to GET; hyper sends its header and drops its body.
+/// The response to a request. HEAD is answered like GET; hyper drops its body.
 pub(super) fn answer<B>(
     site: &Arc<dyn Site>,
     request: &Request<B>,
@@ -30,7 +30,7 @@ pub(super) fn answer<B>(
     }
 }
 
-/// The answer under access control. `has_certificate` tells whether the connection has a verified client certificate.
+/// The response under access control. `has_certificate`: the connection has a verified client certificate.
 pub(super) async fn controlled_answer<B>(
     access: &AccessControl,
     site: &Arc<dyn Site>,
@@ -55,9 +55,10 @@ pub(super) async fn controlled_answer<B>(
 
 const METRICS: &str = "/metrics";
 
-/// The answer to a request that needs no credentials: probes, since the kubelet has none, and errors. `None` for content.
+/// The response to a request that needs no credentials: probes, because the kubelet has none, and errors. `None` for
+/// content.
 fn public<B>(site: &Arc<dyn Site>, request: &Request<B>, slot: &ConnectionSlot) -> Option<Response<Body>> {
-    // RFC 9112 (3.2): exactly one from HTTP/1.1 on, and never two: what stands between might go by the other one.
+    // RFC 9112 (3.2): exactly one Host from HTTP/1.1 on, and never two, because a proxy may use the other one.
     let hosts = request.headers().get_all(HOST).iter().count();
     if hosts > 1 || (hosts == 0 && request.version() > Version::HTTP_10) {
         return Some(text(StatusCode::BAD_REQUEST, "a request has one Host header\n"));
@@ -96,7 +97,7 @@ fn public<B>(site: &Arc<dyn Site>, request: &Request<B>, slot: &ConnectionSlot) 
     None
 }
 
-/// The content behind a path that is known.
+/// The content of a known path.
 fn content<B>(
     site: &Arc<dyn Site>,
     request: &Request<B>,
@@ -122,7 +123,7 @@ fn content<B>(
     Either::Right(Box::pin(async move { page(answer.await) }))
 }
 
-/// A stream of events; 204 where every place is taken, which tells a client to ask now and then instead.
+/// An event stream; 204 if all slots are taken, which tells clients to poll instead.
 fn events(pages: &Arc<dyn Pages>, slot: &ConnectionSlot, method: &Method) -> Response<Body> {
     let taken = slot.peer.and_then(|peer| slot.slots().streams.take(peer));
     let Some(taken) = taken else {
@@ -140,18 +141,18 @@ fn events(pages: &Arc<dyn Pages>, slot: &ConnectionSlot, method: &Method) -> Res
         Body::stream(taken.frames(events))
     };
     let mut response = with(Response::new(body), CONTENT_TYPE, "text/event-stream");
-    // Its place is gone, so the connection is good for nothing else.
+    // Its slot is gone, so the connection must close after the stream.
     response = with(with(response, CACHE_CONTROL, "no-store"), CONNECTION, "close");
-    // nginx would keep what it gets until there is much of it.
+    // nginx would buffer the stream.
     response = with(response, HeaderName::from_static("x-accel-buffering"), "no");
     with(response, X_CONTENT_TYPE_OPTIONS, "nosniff")
 }
 
-/// A page or a document of the API. Every one of them has these headers.
+/// Adds the headers of every page and API document.
 fn page(answer: PageResponse) -> Response<Body> {
     let mut response = Response::new(Body::text(answer.body));
     *response.status_mut() = answer.status;
-    // Only what podskew itself serves. Forms are the search, which leads to the page again.
+    // Only resources from podskew itself. The search form leads back to the page.
     response = with(
         response,
         CONTENT_SECURITY_POLICY,
@@ -176,7 +177,7 @@ fn metrics(site: &Arc<dyn Site>, headers: &HeaderMap, connections: ConnectionCou
     let completed = Box::new(move |bytes| site.scraped(encoding, bytes, begun.elapsed()));
     let mut response = Response::new(Body::scrape(scrape, completed));
     response = with(response, CONTENT_TYPE, format.content_type());
-    // Also on the plain answer: a cache between must know that another client gets another one.
+    // On the uncompressed response, too: a cache must know that other clients get other responses.
     response = with(response, VARY, "Accept, Accept-Encoding");
     match encoding {
         Encoding::Gzip => with(response, CONTENT_ENCODING, "gzip"),
@@ -184,7 +185,7 @@ fn metrics(site: &Arc<dyn Site>, headers: &HeaderMap, connections: ConnectionCou
     }
 }
 
-/// All lines of one header as one value, as RFC 9110 (5.3) lets them be read; `None` without any.
+/// Joins all lines of a header, as RFC 9110 (5.3) permits; `None` without any.
 fn joined(headers: &HeaderMap, name: &HeaderName) -> Option<String> {
     let mut lines = headers.get_all(name).iter();
     let mut all = String::from_utf8_lossy(lines.next()?.as_bytes()).into_owned();
@@ -211,7 +212,7 @@ fn landing(site: &dyn Site) -> Response<Body> {
     let mut response = Response::new(Body::text(landing_page(&site.status())));
     response = with(response, CONTENT_TYPE, "text/html; charset=utf-8");
     response = with(response, CACHE_CONTROL, "no-store");
-    // The page holds no script and loads nothing; what it shows was named by people with access to the cluster.
+    // The page has no script and loads nothing; its content was named by people with access to the cluster.
     response = with(
         response,
         CONTENT_SECURITY_POLICY,

@@ -1,4 +1,4 @@
-//! Accepts connections, up to a limit, and lets those in flight finish when it is told to stop.
+//! Accepts connections up to a limit, and finishes responses in flight at shutdown.
 
 use super::deadline::Timed;
 use super::limits::Admission;
@@ -24,8 +24,8 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 
-/// Room for the request's header, and for what of the answer waits for the socket. hyper's default of 400 KiB each
-/// would let 256 slow readers hold 200 MiB.
+/// Buffer per connection for the request's header and unsent parts of the response. With hyper's default of 400 KiB,
+/// 256 slow readers would hold 200 MiB.
 const BUFFER_BYTES: usize = 64 * 1024;
 
 /// The HTTP server.
@@ -38,26 +38,26 @@ pub struct Server {
 }
 
 impl Server {
-    /// A server of `site` on a listener that [`bind`](super::bind) made.
+    /// A server for `site` on a listener from [`bind`](super::bind).
     #[must_use]
     pub fn new(listener: TcpListener, site: Arc<dyn Site>, limits: Limits) -> Self {
         Self { listener, site, limits, slots: Arc::new(ConnectionSlots::new(limits)), access: None }
     }
 
-    /// Restricts access; `None` serves everybody.
+    /// Restricts access; `None` admits everybody.
     #[must_use]
     pub fn with_access(mut self, access: Option<Arc<AccessControl>>) -> Self {
         self.access = access;
         self
     }
 
-    /// Where it listens; tells the port if port 0 was asked for.
+    /// The listening address, with the actual port for port 0.
     pub fn local_addr(&self) -> io::Result<SocketAddr> {
         self.listener.local_addr()
     }
 
-    /// Serves until `stop` is done, then refuses new connections, finishes the answers in flight within
-    /// [`Limits::grace`], and returns. Dropping this future cuts every connection at once.
+    /// Serves until `stop` completes. Then it refuses new connections, finishes responses in flight within
+    /// [`Limits::grace`], and returns. Dropping this future closes every connection at once.
     pub async fn run(self, stop: impl Future<Output = ()>) {
         let mut stop = pin!(stop);
         let mut connections = JoinSet::new();
@@ -67,7 +67,7 @@ impl Server {
             let stream = tokio::select! {
                 biased;
                 () = &mut stop => break,
-                // Reaps. A pause that this cuts short was waiting for exactly this: a file descriptor to become free.
+                // Reaps finished connections. Interrupting a pause is fine: it waited for a file descriptor.
                 Some(_) = connections.join_next() => continue,
                 stream = self.accept(&mut pause) => stream,
             };
@@ -120,12 +120,12 @@ impl Server {
     }
 }
 
-/// The client gave up between its connect and our accept.
+/// The client gave up before the connection was accepted.
 fn concerns_one_connection(error: &io::Error) -> bool {
     matches!(error.kind(), ErrorKind::ConnectionAborted | ErrorKind::ConnectionReset | ErrorKind::ConnectionRefused)
 }
 
-/// How long to wait after accepting failed, most often for want of file descriptors: longer each time, up to a second.
+/// Pause after a failed accept, most often for lack of file descriptors. It grows up to one second.
 struct Pause(Duration);
 
 impl Default for Pause {
@@ -156,7 +156,7 @@ async fn serve_connection(
     access: Option<Arc<AccessControl>>,
     mut closing: watch::Receiver<bool>,
 ) -> Result<(), Box<dyn Error + Send + Sync>> {
-    // Without it the last, small segment of an answer would wait for an acknowledgement. If it fails, it waits.
+    // Otherwise the last small segment of a response waits for an acknowledgement. A failure is harmless.
     let _ = stream.set_nodelay(true);
     let clock = &slot.clock;
     let stream = Timed::new(stream, Arc::clone(clock));
@@ -184,10 +184,10 @@ async fn serve_connection(
     });
     let mut connection = pin!(
         http1::Builder::new()
-            // `Clock` keeps this time and the others.
+            // `Clock` enforces this timeout and the others.
             .header_read_timeout(None)
             .keep_alive(slot.admission == Admission::Served)
-            // A client may say that it has nothing more to ask before it reads the answer.
+            // A client may close its sending side before it reads the response.
             .half_close(true)
             .max_buf_size(BUFFER_BYTES)
             .serve_connection(TokioIo::new(stream), service)
@@ -201,8 +201,8 @@ async fn serve_connection(
     Ok(connection.await?)
 }
 
-/// Waits until the server is told to stop.
+/// Waits for the shutdown signal.
 async fn is_closing(closing: &mut watch::Receiver<bool>) {
-    // An error means that the server is gone, which is the same.
+    // An error means that the server is gone, which is a shutdown, too.
     let _ = closing.wait_for(|closing| *closing).await;
 }

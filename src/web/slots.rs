@@ -1,4 +1,4 @@
-//! The places for connections: who gets one, and who has to go when they are all taken.
+//! Connection slots: admits connections, and closes idle ones when all slots are taken.
 
 use super::Limits;
 use super::deadline::{Activity, Clock};
@@ -13,20 +13,20 @@ use std::time::Duration;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::{Instant, timeout};
 
-/// How many connections there are, by what they do, and how many were refused.
+/// Number of connections by activity, and of rejected requests.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 pub struct ConnectionCounts {
-    /// Nothing is asked on them at the moment.
+    /// Idle connections.
     pub idle: usize,
-    /// A request's header is on its way; a new connection that has said nothing is one of them.
+    /// Connections receiving a request's header, new silent ones included.
     pub reading: usize,
-    /// An answer is on its way.
+    /// Connections sending a response.
     pub answering: usize,
-    /// Requests answered with 503 since the start, because every place had an answer on its way.
+    /// Requests answered with 503 since the start, because every slot was sending a response.
     pub refused: u64,
 }
 
-/// The places, and the connections that have them.
+/// The slots and their connections.
 pub(super) struct ConnectionSlots {
     limits: Limits,
     served: Arc<Semaphore>,
@@ -40,13 +40,13 @@ pub(super) struct ConnectionSlots {
 struct OpenConnections {
     connections: HashMap<u64, (Admission, Arc<Clock>)>,
     next: u64,
-    /// Since the last line in the log.
+    /// Since the last log line.
     closed: u64,
     refused: u64,
     logged: Option<Instant>,
 }
 
-/// One place. It is free again once this is dropped.
+/// A slot. Dropping it frees the slot.
 pub(super) struct ConnectionSlot {
     slots: Arc<ConnectionSlots>,
     number: u64,
@@ -57,10 +57,10 @@ pub(super) struct ConnectionSlot {
     permit: Mutex<Option<OwnedSemaphorePermit>>,
 }
 
-/// How long a closed connection may take to go; its task has nothing else to do.
+/// Maximum time for a closed connection to end; its task has nothing else to do.
 const EVICTION: Duration = Duration::from_millis(100);
 
-/// Between two lines of the log.
+/// Minimum interval between two log lines.
 const LOG_INTERVAL: Duration = Duration::from_secs(60);
 
 impl ConnectionSlots {
@@ -75,8 +75,8 @@ impl ConnectionSlots {
         }
     }
 
-    /// A place for a new connection. Where all are taken, the connection that has been idle longest is closed; where all
-    /// have an answer on its way, the places for probes are next, and behind them this waits.
+    /// Returns a slot for a new connection. If all are taken, it closes the connection that has been idle longest. If
+    /// all are sending responses, it returns a probe slot, and without those it waits.
     pub(super) async fn take(self: &Arc<Self>) -> ConnectionSlot {
         loop {
             for (semaphore, admission) in [(&self.served, Admission::Served), (&self.probes, Admission::Probe)] {
@@ -84,7 +84,7 @@ impl ConnectionSlots {
                     return self.slot(permit, admission);
                 }
             }
-            // Somebody's answer ends, or somebody becomes idle.
+            // A response ends, or a connection becomes idle.
             tokio::select! {
                 permit = Arc::clone(&self.served).acquire_owned() => if let Ok(permit) = permit {
                     return self.slot(permit, Admission::Served);
@@ -97,7 +97,7 @@ impl ConnectionSlots {
         }
     }
 
-    /// Closes the connection that has been idle longest, whatever its place. `false` if there is none.
+    /// Closes the connection that has been idle longest, in any slot. Returns `false` if there is none.
     pub(super) fn close_idlest(&self) -> bool {
         self.evict(None)
     }
@@ -130,7 +130,7 @@ impl ConnectionSlots {
             if !self.evict(Some(admission)) {
                 return None;
             }
-            // Its request may have come in this very moment; then it stays, and the next one goes.
+            // A request may have come just now; then the connection stays, and the next one goes.
             if let Ok(Ok(permit)) = timeout(EVICTION, Arc::clone(semaphore).acquire_owned()).await {
                 return Some(permit);
             }
@@ -146,7 +146,7 @@ impl ConnectionSlots {
                 Activity::Answering => None,
             });
             let Some((_, idlest)) = since.min_by_key(|(since, _)| *since) else { return false };
-            // A request that came between the two looks keeps it.
+            // A request that came between the two checks keeps it.
             if idlest.evict() {
                 break;
             }
@@ -196,7 +196,7 @@ impl ConnectionSlot {
         &self.slots
     }
 
-    /// Gives the place back: streams have places of their own.
+    /// Frees the slot: streams have slots of their own.
     pub(super) fn give_back(&self) {
         self.slots.lock().connections.remove(&self.number);
         lock(&self.permit).take();

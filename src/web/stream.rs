@@ -1,4 +1,4 @@
-//! A connection, plain or over TLS.
+//! A plain or TLS connection.
 
 use super::deadline::Timed;
 use std::io::{self, IoSlice};
@@ -7,14 +7,14 @@ use std::task::{Context, Poll};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio_rustls::server::TlsStream;
 
-/// The byte stream of a connection. The socket below keeps the deadlines.
+/// The byte stream of a connection. The socket below enforces the deadlines.
 pub(super) enum Stream {
     Plain(Timed),
     Tls(Box<TlsStream<Timed>>),
 }
 
 impl Stream {
-    /// Whether the client presented a certificate. An invalid one has ended the handshake.
+    /// Whether the client presented a certificate. An invalid one has failed the handshake.
     pub(super) fn has_certificate(&self) -> bool {
         match self {
             Self::Plain(_) => false,

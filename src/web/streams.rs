@@ -1,4 +1,4 @@
-//! Streams of events: who gets one, and the body that goes on until somebody ends it.
+//! Event streams: their slots, and a body that lasts until the stream ends.
 
 use crate::sync::lock;
 use bytes::Bytes;
@@ -10,13 +10,13 @@ use std::time::Duration;
 use tokio::sync::watch;
 use tokio::time::sleep;
 
-/// How often a stream that has nothing to say says that it is there: proxies close what is silent for a minute.
+/// Interval of heartbeats on a quiet stream: proxies close connections that are silent for a minute.
 const HEARTBEAT: Duration = Duration::from_secs(15);
 
-/// A line that clients leave out.
+/// A comment line, which clients ignore.
 const SIGN_OF_LIFE: Bytes = Bytes::from_static(b":\n\n");
 
-/// The streams there are. They are counted apart from other connections.
+/// The open event streams, which are counted separately from connections.
 pub(super) struct Streams {
     most: usize,
     most_of_an_address: usize,
@@ -24,7 +24,7 @@ pub(super) struct Streams {
     closing: watch::Sender<bool>,
 }
 
-/// The place of one stream. It is free again once this is dropped.
+/// The slot of a stream. Dropping it frees the slot.
 pub(super) struct StreamSlot {
     streams: Arc<Streams>,
     address: IpAddr,
@@ -35,7 +35,7 @@ impl Streams {
         Self { most, most_of_an_address, open: Mutex::default(), closing: watch::channel(false).0 }
     }
 
-    /// A place for a stream to this address; `None` where all are taken.
+    /// A slot for a stream to this address; `None` if all are taken.
     pub(super) fn take(self: &Arc<Self>, address: IpAddr) -> Option<StreamSlot> {
         let mut open = self.lock();
         if open.values().sum::<usize>() >= self.most {
@@ -49,7 +49,7 @@ impl Streams {
         Some(StreamSlot { streams: Arc::clone(self), address })
     }
 
-    /// Ends all of them.
+    /// Ends all streams.
     pub(super) fn close(&self) {
         self.closing.send_replace(true);
     }
@@ -60,13 +60,13 @@ impl Streams {
 }
 
 impl StreamSlot {
-    /// The events, with signs of life between them, until they or the server end.
+    /// The events with heartbeats, until the stream or the server ends.
     pub(super) fn frames(self, events: BoxStream<'static, Bytes>) -> BoxStream<'static, Bytes> {
         let closing = self.streams.closing.subscribe();
         let next = |(mut events, mut closing, slot): (BoxStream<'static, Bytes>, watch::Receiver<bool>, Self)| async move {
             let frame = tokio::select! {
                 biased;
-                // An error means that the server is gone, which is the same.
+                // An error means that the server is gone, which is a shutdown, too.
                 _ = closing.wait_for(|closing| *closing) => None,
                 event = events.next() => event,
                 () = sleep(HEARTBEAT) => Some(SIGN_OF_LIFE),
