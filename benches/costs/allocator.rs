@@ -1,11 +1,11 @@
-//! jemalloc, as podskew ships it, with a count of what is asked of it.
+//! jemalloc as podskew uses it, with a count of allocations.
 #![allow(unsafe_code, reason = "an allocator is unsafe by its trait; each call is handed on as it came")]
 
 use std::alloc::{GlobalAlloc, Layout};
 use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 use tikv_jemallocator::Jemalloc;
 
-/// Counts the bytes that are asked for, not those of jemalloc's size classes: the same on every machine.
+/// Counts requested bytes, and not jemalloc's size classes, so that the result is the same on every machine.
 pub struct Counting;
 
 static ALLOCATIONS: AtomicUsize = AtomicUsize::new(0);
@@ -13,7 +13,7 @@ static BYTES: AtomicUsize = AtomicUsize::new(0);
 static LIVE: AtomicUsize = AtomicUsize::new(0);
 static PEAK: AtomicUsize = AtomicUsize::new(0);
 
-/// How often memory was allocated so far (a reallocation is one more), and how many bytes in all.
+/// Number of allocations so far (a reallocation counts as one more), and their bytes.
 pub fn allocated() -> (usize, usize) {
     (ALLOCATIONS.load(Relaxed), BYTES.load(Relaxed))
 }
@@ -23,13 +23,13 @@ pub fn live() -> usize {
     LIVE.load(Relaxed)
 }
 
-/// Forgets the peak so far; says how many bytes are in use.
+/// Starts a new peak; returns the bytes in use.
 pub fn begin_peak() -> usize {
     PEAK.store(live(), Relaxed);
     live()
 }
 
-/// How many bytes more than `before` were in use at once since the peak was begun.
+/// Maximum bytes above `before` in use since the peak was started.
 pub fn most_since(before: usize) -> i64 {
     PEAK.load(Relaxed) as i64 - before as i64
 }
@@ -44,26 +44,26 @@ fn count(layout_size: usize) {
 unsafe impl GlobalAlloc for Counting {
     unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
         count(layout.size());
-        // SAFETY: the caller's promises are passed on.
+        // SAFETY: same contract as the caller's.
         unsafe { Jemalloc.alloc(layout) }
     }
 
     unsafe fn alloc_zeroed(&self, layout: Layout) -> *mut u8 {
         count(layout.size());
-        // SAFETY: the caller's promises are passed on.
+        // SAFETY: same contract as the caller's.
         unsafe { Jemalloc.alloc_zeroed(layout) }
     }
 
     unsafe fn realloc(&self, pointer: *mut u8, layout: Layout, new_size: usize) -> *mut u8 {
         LIVE.fetch_sub(layout.size(), Relaxed);
         count(new_size);
-        // SAFETY: the caller's promises are passed on.
+        // SAFETY: same contract as the caller's.
         unsafe { Jemalloc.realloc(pointer, layout, new_size) }
     }
 
     unsafe fn dealloc(&self, pointer: *mut u8, layout: Layout) {
         LIVE.fetch_sub(layout.size(), Relaxed);
-        // SAFETY: the caller's promises are passed on.
+        // SAFETY: same contract as the caller's.
         unsafe { Jemalloc.dealloc(pointer, layout) }
     }
 }

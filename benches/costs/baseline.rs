@@ -1,4 +1,4 @@
-//! The figures as they were when somebody last agreed to them.
+//! Comparison with the agreed figures.
 
 use super::Outcome;
 use super::figures::{Figures, LIMITS, rounded, short};
@@ -7,13 +7,13 @@ use std::process::{Command, ExitCode};
 
 const PATH: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/benches/baseline.json");
 
-/// What a figure may be over the baseline.
+/// Maximum ratio to the baseline.
 const MOST: f64 = 1.1;
 
-/// What a cost that is close to nothing may grow by all the same: the tenth part of an allocation.
+/// Increase that is allowed for a cost near zero: a tenth of an allocation.
 const NOTHING: f64 = 0.1;
 
-/// Says which figures are not what they were; failure if one is worse. Writes the baseline anew if `UPDATE_COSTS=1`.
+/// Prints changed figures; fails if one is worse. Writes the baseline if `UPDATE_COSTS=1`.
 pub fn compare(figures: &Figures) -> Outcome<ExitCode> {
     let compiler = compiler()?;
     let mut worse = over_limits(figures);

@@ -1,7 +1,7 @@
-//! Instructions, counted by valgrind's callgrind: this program runs itself again under it.
+//! Counts instructions with valgrind's callgrind, under which this program runs itself.
 //!
-//! What is to be counted is marked by requests that valgrind sees in the instructions themselves (`valgrind.h`), not by
-//! the names of functions: so the profile that is measured is the one that ships, stripped and inlined as it is.
+//! The code to count is marked by requests that valgrind recognizes in the instructions (`valgrind.h`), and not by
+//! function names. So the measured build is the one that ships, stripped and inlined.
 #![allow(unsafe_code, reason = "a request to valgrind is a sequence of instructions that does nothing anywhere else")]
 
 use super::Outcome;
@@ -17,16 +17,16 @@ const DUMP_STATS_AT: usize = CALLGRIND + 3;
 const START_INSTRUMENTATION: usize = CALLGRIND + 4;
 const STOP_INSTRUMENTATION: usize = CALLGRIND + 5;
 
-/// Whether instructions can be counted here. Elsewhere they would be others than the baseline's, too.
+/// Whether instructions can be counted here; on other platforms they would differ from the baseline's.
 pub const SUPPORTED: bool = cfg!(all(target_arch = "x86_64", target_os = "linux"));
 
-/// From here on callgrind looks at what runs: about fifty times slower.
+/// Starts or stops counting, which is about fifty times slower.
 pub fn watch(on: bool) {
     request(if on { START_INSTRUMENTATION } else { STOP_INSTRUMENTATION }, 0);
 }
 
-/// Counts the instructions of `work` under a name, those of threads that it starts and waits for included: a request to
-/// collect holds for the thread that made it alone, so all is collected, and what came before is forgotten.
+/// Counts the instructions of `work` under a name, including threads that it starts and joins. A request applies only
+/// to its own thread, so everything is collected, and the counts before are discarded.
 pub fn count<T>(name: &str, work: impl FnOnce() -> T) -> T {
     let name = CString::new(name).unwrap_or_default();
     request(ZERO_STATS, 0);
@@ -64,7 +64,7 @@ pub fn begin(argument: &str, folder: &Path) -> Outcome<Run> {
         .arg(format!("--callgrind-out-file={}", output.display()))
         .arg(std::env::current_exe()?)
         .arg(argument)
-        // As it ships, jemalloc gives free pages back after a while, and how often that is depends on the clock.
+        // By default jemalloc returns free pages after a while, which depends on the clock.
         .env("_RJEM_MALLOC_CONF", "narenas:1,dirty_decay_ms:-1,muzzy_decay_ms:-1")
         .stdout(Stdio::piped())
         .spawn();
@@ -74,7 +74,7 @@ pub fn begin(argument: &str, folder: &Path) -> Outcome<Run> {
 }
 
 impl Run {
-    /// What it printed, and the instructions of each name.
+    /// Returns its output, and the instructions by name.
     pub fn end(self) -> Outcome<(String, BTreeMap<String, u64>)> {
         let ended = self.valgrind.wait_with_output()?;
         if !ended.status.success() {
@@ -84,7 +84,7 @@ impl Run {
     }
 }
 
-/// The sum of each name's parts: a part is opened by what triggered it, and closed by its total.
+/// Sums the parts of each name: a part begins with its trigger, and ends with its total.
 fn sums(output: &str) -> Outcome<BTreeMap<String, u64>> {
     let mut sums = BTreeMap::new();
     let mut name = None;

@@ -1,4 +1,4 @@
-//! The wire: a cluster of the simulator, line by line, and rolling updates of it.
+//! The wire format: a simulated cluster, line by line, and rolling updates of it.
 
 use super::Outcome;
 use podskew::objects::Resource;
@@ -7,38 +7,38 @@ use serde_json::{Value, json};
 use simulator::{BulkConfig, Store, Time, bulk_at};
 use std::collections::{HashMap, VecDeque};
 
-/// Old ReplicaSets that a Deployment keeps.
+/// Old ReplicaSets per Deployment.
 const HISTORY: usize = 10;
 
-/// How many pods of one update are on their way at the same time.
+/// Pods of one update in flight at once.
 const IN_FLIGHT: usize = 25;
 
-/// A line of a watch.
+/// A line of a watch, or a frame.
 #[derive(Debug)]
 pub struct Event {
     pub resource: Resource,
     pub line: Vec<u8>,
 }
 
-/// In which order a rolling update of everything comes.
+/// Order of the pods in a rolling update of everything.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub enum Order {
-    /// One workload after the other.
+    /// One workload after another.
     InTurn,
-    /// A pod of each workload, then another of each: everything was restarted at once.
+    /// One pod of each workload, then the next of each: everything was restarted at once.
     AtOnce,
 }
 
-/// Workloads, their ReplicaSets and pods as the API server has them now.
+/// Workloads, ReplicaSets and pods in the state that the API server has.
 pub struct Cluster {
     pub now: UnixTime,
     store: Store,
     workloads: Vec<Workload>,
 }
 
-/// A rolling update of everything: what is left of it.
+/// The remaining part of a rolling update of everything.
 pub struct Update {
-    /// By workload and place in it.
+    /// Workload and position in it.
     pods: VecDeque<(usize, usize)>,
     revisions: Vec<Option<Revision>>,
 }
@@ -51,13 +51,13 @@ struct Workload {
     numbers: Numbers,
 }
 
-/// What names, uids and digests are made of.
+/// Generates numbers for names, uids and digests.
 struct Numbers(u64);
 
-/// How the pods of the next template differ from those of the current: words and what replaces them.
+/// Differences between the pods of the next template and the current one: text and its replacement.
 struct Revision(Vec<(String, String)>);
 
-/// The moment at which every scenario begins: nothing depends on the clock.
+/// The start time of every scenario: nothing depends on the clock.
 pub fn start() -> Outcome<UnixTime> {
     Ok(UnixTime::parse("2026-11-21T12:00:00Z").ok_or("no such moment")?)
 }
@@ -68,7 +68,7 @@ impl Cluster {
         Ok(Self::at(start()?, pods, pods_per_deployment))
     }
 
-    /// The same at another moment: all names and uids are the same, all times are not.
+    /// The same at another time: names and uids are the same, times are not.
     pub fn at(now: UnixTime, pods: u32, pods_per_deployment: u32) -> Self {
         let store = Store::new(1);
         bulk_at(
@@ -84,14 +84,14 @@ impl Cluster {
         self.store.count(simulator::Resource::Pods) as u64
     }
 
-    /// Every object of a resource as the simulator made it, a line of a streaming list each.
+    /// Every object of a resource as a line of a streaming list.
     pub fn lines(&self, resource: Resource) -> Vec<Vec<u8>> {
         let mut lines = Vec::with_capacity(self.store.count(served(resource)));
         self.store.each_line(served(resource), &mut |line| lines.push(line.to_vec()));
         lines
     }
 
-    /// The same in protobuf: what a frame of a streaming list holds.
+    /// The same as frames in protobuf.
     pub fn frames(&self, resource: Resource) -> Vec<Vec<u8>> {
         let mut frames = Vec::with_capacity(self.store.count(served(resource)));
         // A frame begins with its length.
@@ -114,7 +114,7 @@ impl Cluster {
         Ok(Update { pods: pods.into(), revisions: sizes().map(|_| None).collect() })
     }
 
-    /// What comes next, until nothing does: seven events of each of some pods that are replaced, and what their owners say.
+    /// The next events, until there are none: seven for each replaced pod, and those of the owners.
     pub fn next(&mut self, update: &mut Update) -> Outcome<Vec<Event>> {
         let mut events = Vec::new();
         let mut stages = Vec::with_capacity(IN_FLIGHT);
@@ -156,7 +156,7 @@ impl Cluster {
 }
 
 impl Workload {
-    /// The new template: a new ReplicaSet, and what the Deployment says now.
+    /// The new template: a new ReplicaSet and the changed Deployment.
     fn begin(&mut self, now: UnixTime, events: &mut Vec<Event>) -> Outcome<Revision> {
         let set = self.replica_sets.back().ok_or("a Deployment without a ReplicaSet")?;
         let pod: Value = serde_json::from_str(self.pods.first().ok_or("a Deployment without pods")?)?;
@@ -196,7 +196,7 @@ impl Workload {
         Ok(revision)
     }
 
-    /// One pod goes and another comes: what a watch says of both.
+    /// Replaces one pod; returns the events.
     fn replace(&mut self, pod: usize, revision: &Revision, now: UnixTime) -> Outcome<[Vec<u8>; 7]> {
         let old: Value = serde_json::from_str(&self.pods[pod])?;
         let name = text(&old, "/metadata/name")?;
@@ -246,7 +246,7 @@ impl Workload {
         ])
     }
 
-    /// The old ReplicaSet is at zero, and the oldest one goes.
+    /// Scales the old ReplicaSet to zero, and deletes the oldest one.
     fn end(&mut self, events: &mut Vec<Event>) {
         if let Some(old) = self.replica_sets.iter_mut().rev().nth(1) {
             for field in ["/spec/replicas", "/status/replicas", "/status/readyReplicas", "/status/availableReplicas"] {
@@ -301,7 +301,7 @@ fn workloads(store: &Store) -> Outcome<Vec<Workload>> {
     for set in store.list(simulator::Resource::ReplicaSets) {
         sets.entry(owner(&set)?).or_default().push(set);
     }
-    // As text: reading all of 20 000 pods takes longer than what is measured.
+    // As text: parsing 20 000 pods takes longer than the measured work.
     let mut pods: HashMap<String, Vec<String>> = HashMap::new();
     store.each_line(simulator::Resource::Pods, &mut |line| {
         let text = String::from_utf8_lossy(line);
@@ -388,7 +388,7 @@ pub fn recordings() -> Outcome<Vec<Vec<Line>>> {
             let plural = text(&parsed, "/resource")?;
             let resource = Resource::ALL.into_iter().find(|resource| resource.plural() == plural);
             let resource = resource.ok_or("an unknown resource")?;
-            // The bytes as the server sent them, in its order of the fields.
+            // The bytes as the server sent them, with the fields in its order.
             let event = line.split_once(r#","event":"#).map(|(_, event)| &event[..event.len() - 1]);
             lines.push((resource, event.map(|event| Event { resource, line: event.as_bytes().to_vec() })));
         }

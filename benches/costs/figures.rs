@@ -1,33 +1,33 @@
-//! The figures: what is made of the tallies, and what none of them may ever exceed.
+//! The figures, computed from the tallies, with absolute limits.
 
 use super::meter::Meter;
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
-/// Figures by name. What the names end in tells the unit.
+/// Figures by name; the suffix of the name is the unit.
 pub type Figures = BTreeMap<String, f64>;
 
-/// Kinds of cost that each stage has; what a figure's name ends in.
+/// Costs of each stage: suffixes of figure names.
 const COSTS: [&str; 3] = ["allocations", "bytes", "instructions"];
 
-/// What the bytes are counted under that were decoded. They are no cost.
+/// The name for decoded bytes, which are no cost.
 pub const WIRE_BYTES: &str = "decoded";
 
-/// What may never be exceeded, whatever the baseline says, and why.
+/// Absolute limits, independent of the baseline, with reasons.
 pub const LIMITS: [(&str, f64, &str); 13] = [
     ("2000 pods: event: allocations", 40.0, "what one event may take"),
     ("recorded: event: allocations", 40.0, "what one event may take"),
     ("2000 pods: memory after 10 rolling updates, over that before", 1.15, "strings of dead pods are freed"),
-    // From 2 000 to 20 000 pods, each pod costs what it did.
+    // From 2 000 to 20 000 pods the cost per pod stays the same.
     ("growth: first list: allocations", 1.05, "flat"),
     ("growth: first list: instructions", 1.05, "flat"),
     ("growth: event: allocations", 1.05, "flat"),
     ("growth: event: instructions", 1.05, "flat"),
     ("growth: inventory, bytes a pod", 1.05, "flat"),
     ("growth: exposition, bytes a pod", 1.05, "flat"),
-    // An event and its share of the rendering, 500 events a second. One workload of 5 000 pods is looked at as a whole
-    // once a second, however many of its pods changed: 10 pods an event. 200 workloads of 25 that are all restarted at
-    // once come to 4.8 pods an event, and share fragments with others; one after the other they come to 0.2.
+    // An event and its share of the rendering, at 500 events per second. A workload of 5 000 pods is reported once per
+    // second, however many of its pods changed: 10 pods per event. 200 workloads of 25 pods, all restarted at once,
+    // come to 4.8 pods per event and share fragments with others; one after another they come to 0.2.
     ("one workload over at once: allocations", 1.0, "no event costs a workload"),
     ("one workload over at once: instructions", 1.5, "no event costs a workload"),
     ("one workload over in turn: allocations", 1.5, "no event costs a workload"),
@@ -75,7 +75,7 @@ pub fn all(meter: &Meter, memory: Figures) -> Figures {
     figures
 }
 
-/// As Markdown: the stages with their three costs, then the rest.
+/// A Markdown table of the stages with their costs, then the other figures.
 pub fn table(figures: &Figures) -> String {
     let mut table = "| stage | allocations | bytes | instructions |\n|---|---|---|---|\n".to_owned();
     let mut rest = "\n| figure | value |\n|---|---|\n".to_owned();
@@ -94,7 +94,7 @@ pub fn table(figures: &Figures) -> String {
     table + &rest
 }
 
-/// With as many digits as are worth comparing: four.
+/// Rounds to four significant digits.
 pub fn rounded(value: f64) -> f64 {
     if value == 0.0 {
         return value;

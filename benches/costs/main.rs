@@ -1,10 +1,10 @@
-//! What podskew costs in figures that are the same on every machine: allocations, bytes and instructions.
+//! podskew's cost in figures that are the same on every machine: allocations, bytes and instructions.
 //!
-//! `make costs` compares them with `benches/baseline.json` and fails where one has grown by more than a tenth, or is above
-//! what it may ever be; `make baseline` writes the baseline anew. Times are measured by `benches/scale.rs` and gate nothing.
+//! `make costs` compares them with `benches/baseline.json`, and fails if one grew by more than a tenth or exceeds its
+//! limit; `make baseline` writes the baseline. Times are measured by `benches/scale.rs` and gate nothing.
 //!
-//! Instructions depend on the compiler and, a little, on what the processor can do (`zlib-rs`, `crc32fast` and `memchr`
-//! look). The baseline is one of `x86_64` with AVX2, and names its compiler.
+//! Instructions depend on the compiler, and slightly on the processor's features (`zlib-rs`, `crc32fast` and `memchr`
+//! detect them). The baseline is for `x86_64` with AVX2, and names its compiler.
 #![allow(clippy::print_stdout, clippy::print_stderr, reason = "it prints what it measures")]
 #![allow(clippy::cast_possible_wrap, reason = "nothing here is as large as half of all numbers")]
 
@@ -36,7 +36,7 @@ fn main() -> Outcome<ExitCode> {
     }
     let folder = tempfile::tempdir()?;
     let (counted, memory) = if callgrind::SUPPORTED {
-        // Both at a time: there are no times to spoil.
+        // Both at the same time: no times are measured.
         let run = callgrind::begin(COUNTED, folder.path())?;
         let memory = scenarios::memory()?;
         let (printed, instructions) = run.end()?;

@@ -1,4 +1,4 @@
-//! What each stage costs: how often it ran, what it allocated, and, under callgrind, how many instructions it took.
+//! Cost of each stage: runs, allocations, and instructions under callgrind.
 
 use super::{Outcome, allocator, callgrind};
 use std::collections::BTreeMap;
@@ -7,15 +7,15 @@ use std::fmt;
 /// The sums of one stage.
 #[derive(Clone, Copy, Default, Debug)]
 pub struct Tally {
-    /// Events, pods, scrapes: whatever the stage is counted by.
+    /// Number of events, pods or scrapes.
     pub units: u64,
-    /// In how many parts it ran; 0 for what is only a count.
+    /// Number of runs; 0 for a plain count.
     pub runs: u64,
     pub allocations: u64,
     pub bytes: u64,
-    /// Bytes that were in use after it and not before.
+    /// Bytes in use after it that were not before.
     pub kept: i64,
-    /// 0 where nobody counted them.
+    /// 0 if they were not counted.
     pub instructions: u64,
 }
 
@@ -23,12 +23,12 @@ pub struct Tally {
 #[derive(Default)]
 pub struct Meter {
     pub tallies: BTreeMap<String, Tally>,
-    /// The most bytes that were in use at once because of all stages together.
+    /// Maximum bytes in use by all stages together.
     pub peak: i64,
 }
 
 impl Meter {
-    /// Runs a part of a stage that does so many units of its work.
+    /// Runs a part of a stage that processes so many units.
     pub fn run<T>(&mut self, stage: &str, units: u64, work: impl FnOnce() -> T) -> T {
         let (held, live) = (self.kept(), allocator::begin_peak());
         let (result, allocations, bytes, kept) = callgrind::count(stage, || {
@@ -47,7 +47,7 @@ impl Meter {
         result
     }
 
-    /// What another process printed of its meter, with the instructions that were counted from outside.
+    /// Reads the printed meter of another process, with the instructions that were counted from outside.
     pub fn read(printed: &str, instructions: &BTreeMap<String, u64>) -> Outcome<Self> {
         let mut tallies = BTreeMap::new();
         for line in printed.lines() {
@@ -60,12 +60,12 @@ impl Meter {
         Ok(Self { tallies, peak: 0 })
     }
 
-    /// Bytes that are in use because of all stages together.
+    /// Bytes in use by all stages together.
     pub fn kept(&self) -> i64 {
         self.tallies.values().map(|tally| tally.kept).sum()
     }
 
-    /// More units of a stage, where they are known only afterwards.
+    /// Adds units to a stage, if they are known only afterwards.
     pub fn add(&mut self, stage: &str, units: u64) {
         self.tallies.entry(stage.to_owned()).or_default().units += units;
     }
@@ -81,7 +81,7 @@ impl fmt::Display for Meter {
 }
 
 impl Tally {
-    /// Allocations, bytes and instructions of one unit.
+    /// Allocations, bytes and instructions per unit.
     pub fn each(&self) -> [f64; 3] {
         let units = self.units.max(1) as f64;
         [self.allocations, self.bytes, self.instructions].map(|sum| sum as f64 / units)

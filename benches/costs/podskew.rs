@@ -1,4 +1,4 @@
-//! podskew without its network: from the lines of the wire to the answer of a scrape, each stage counted on its own.
+//! podskew without its network: from lines of the wire to a scrape's response, with each stage counted.
 
 use super::Outcome;
 use super::cluster::{Cluster, Event};
@@ -8,13 +8,13 @@ use podskew::inventory::{Changes, Inventory, Settings, Source};
 use podskew::objects::{Resource, WatchEvent, decode_event};
 use podskew::time::UnixTime;
 
-/// As in `serve`.
+/// Same as in `serve`.
 const PODS_AT_ONCE: usize = 2_500;
 
-/// Events that come between two renderings, on a busy cluster.
+/// Events between two renderings in a busy cluster.
 pub const EVENTS_A_SECOND: usize = 500;
 
-/// Inventory and exposition, and the time they are told.
+/// Inventory, exposition and their time.
 pub struct Podskew {
     pub now: UnixTime,
     pub inventory: Inventory,
@@ -27,13 +27,13 @@ pub fn source(resource: Resource) -> Source {
 }
 
 impl Podskew {
-    /// Nothing is known yet.
+    /// An empty state.
     pub fn new(now: UnixTime) -> Self {
         let inventory = Inventory::new(Settings::default(), &Resource::ALL.map(source));
         Self { now, inventory, exposition: Exposition::new(Selection::default(), Vec::new()) }
     }
 
-    /// Lists everything, the first time or once more; counted by pods.
+    /// Lists everything, as initial list or relist; counted by pods.
     pub fn list(&mut self, cluster: &Cluster, stage: &str, meter: &mut Meter) -> Outcome<()> {
         let mut unread = 0;
         for resource in Resource::ALL {
@@ -53,7 +53,7 @@ impl Podskew {
         if unread > 0 { Err(format!("{unread} objects cannot be read").into()) } else { Ok(()) }
     }
 
-    /// An event of a watch, from the line to the inventory; false if it cannot be read.
+    /// Decodes an event and applies it; returns false if it is unreadable.
     pub fn take(&mut self, event: &Event) -> bool {
         match decode_event(event.resource, &event.line) {
             Ok(WatchEvent::Applied(object)) => self.inventory.apply(source(event.resource), &object, self.now),
@@ -64,7 +64,7 @@ impl Podskew {
         true
     }
 
-    /// What `serve` does at most once a second, in its two stages; says how many workloads and pods were looked at.
+    /// Does what `serve` does once per second, in two stages; returns the number of reported workloads and pods.
     pub fn render(&mut self, reporting: &str, rendering: &str, meter: &mut Meter) -> Outcome<(u64, u64)> {
         let (mut workloads, mut pods) = (0, 0);
         loop {
@@ -75,7 +75,7 @@ impl Podskew {
             }
             workloads += reports.len() as u64;
             pods += reports.iter().map(|report| report.pods.len() as u64).sum::<u64>();
-            // What is handed over is freed where it is counted, too.
+            // Freed within the stage that takes it over.
             let (exposition, part) = (&self.exposition, PublishBatch { reports, gone });
             if more {
                 meter.run(rendering, 0, move || exposition.prepare(&mut std::iter::once(part)));
@@ -86,7 +86,7 @@ impl Podskew {
         }
     }
 
-    /// One second of a busy cluster: all its events, counted by pods' events, then what is said of their workloads.
+    /// One second of a busy cluster: its events, counted by pod events, then the reports of their workloads.
     pub fn second(&mut self, events: &[Event], name: &str, meter: &mut Meter) -> Outcome<Seen> {
         let mut read = true;
         let mut pod_events = 0;
@@ -120,19 +120,19 @@ impl Podskew {
         Ok(all)
     }
 
-    /// A scrape to its last byte; says how many there are.
+    /// A complete scrape; returns its number of bytes.
     pub fn scrape(&self, encoding: Encoding) -> usize {
         let answer = self.exposition.picture().answer(&[], Format::Text, encoding, self.now);
         answer.map(|frame| frame.len()).sum()
     }
 }
 
-/// What came, and what was said anew.
+/// Counts of events and reports.
 #[derive(Clone, Copy, Default)]
 pub struct Seen {
     pub seconds: u64,
     pub pod_events: u64,
     pub workloads: u64,
-    /// Of these workloads.
+    /// Pods of these workloads.
     pub pods: u64,
 }

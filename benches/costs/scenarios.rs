@@ -1,4 +1,4 @@
-//! What is measured.
+//! The scenarios to measure.
 
 use super::cluster::{Cluster, Event, Order, recordings, start};
 use super::figures::WIRE_BYTES;
@@ -14,17 +14,17 @@ use std::hint::black_box;
 const SMALL: u32 = 2_000;
 const LARGE: u32 = 20_000;
 
-/// Replicas of one large Deployment, and of the many small ones it is compared with.
+/// Replicas of one large Deployment, and in total of the many small ones to compare it with.
 const ONE: u32 = 5_000;
 const EACH: u32 = 25;
 
-/// Pod events of a rolling update that are looked at: its first ten seconds.
+/// Pod events of a rolling update to measure: its first ten seconds.
 const EVENTS: usize = 5_000;
 
-/// Rolling updates of everything after which memory must be what it was.
+/// Number of rolling updates of everything after which memory must be back to the start.
 const UPDATES: u32 = 10;
 
-/// Everything that is counted by stage: allocations everywhere, instructions under callgrind.
+/// Everything that is counted by stage: allocations always, instructions under callgrind.
 pub fn stages(meter: &mut Meter) -> Outcome<()> {
     for (pods, name) in [(SMALL, "2000 pods"), (LARGE, "20000 pods")] {
         let mut cluster = Cluster::new(pods, EACH)?;
@@ -43,7 +43,7 @@ pub fn stages(meter: &mut Meter) -> Outcome<()> {
         podskew.list(&cluster, "", &mut unmetered)?;
         podskew.render("", "", &mut unmetered)?;
         callgrind::watch(true);
-        // By events, so that its three stages can be added up.
+        // Counted by events, so that the three stages can be added up.
         let seen = podskew.churn(&events, name, meter)?;
         callgrind::watch(false);
         meter.add(&format!("{name}: report"), seen.pod_events);
@@ -53,7 +53,7 @@ pub fn stages(meter: &mut Meter) -> Outcome<()> {
     recorded(meter)
 }
 
-/// A cluster of some size: its first picture, a second list of the same, scrapes, and a rolling update's beginning.
+/// A cluster of one size: initial list, relist, scrapes, and the start of a rolling update.
 fn of_size(cluster: &Cluster, events: &[Event], name: &str, meter: &mut Meter) -> Outcome<()> {
     let stage = |stage: &str| format!("{name}: {stage}");
     let mut podskew = Podskew::new(cluster.now);
@@ -90,7 +90,7 @@ fn of_size(cluster: &Cluster, events: &[Event], name: &str, meter: &mut Meter) -
     Ok(())
 }
 
-/// The events of pods as a real API server sent them.
+/// Pod events of a real API server.
 fn recorded(meter: &mut Meter) -> Outcome<()> {
     let recordings = recordings()?;
     callgrind::watch(true);
@@ -103,7 +103,7 @@ fn recorded(meter: &mut Meter) -> Outcome<()> {
         for (resource, event) in lines {
             match event {
                 None => listed.push(resource),
-                // The list, too, as events: it is not counted.
+                // The initial list as events is not counted.
                 Some(event) if listed.contains(&resource) && resource == Resource::Pods => {
                     meter.run("recorded: event", 1, || podskew.take(&event));
                 }
@@ -115,7 +115,7 @@ fn recorded(meter: &mut Meter) -> Outcome<()> {
     Ok(())
 }
 
-/// Bytes in use: what a pod takes, and what is left over where it should not be.
+/// Bytes in use: per pod, and leftovers.
 pub fn memory() -> Outcome<BTreeMap<String, f64>> {
     let mut figures = BTreeMap::new();
     for pods in [SMALL, LARGE] {
@@ -139,7 +139,7 @@ pub fn memory() -> Outcome<BTreeMap<String, f64>> {
             let later = meter.kept() as f64 / steady as f64;
             figures.insert(format!("{pods} pods: memory after {UPDATES} rolling updates, over that before"), later);
         } else {
-            // The same pods, of which each started later: none is as it was.
+            // The same pods with later start times, so that all are changed.
             let other = Cluster::at(cluster.now.plus(60), pods, EACH);
             podskew.list(&other, "list", &mut meter)?;
             figure("peak of a relist in which everything differs", meter.peak);
@@ -164,7 +164,7 @@ fn update(cluster: &mut Cluster, podskew: &mut Podskew, meter: &mut Meter) -> Ou
         }
         events.extend(more);
     }
-    // An hour in which nothing happens.
+    // A quiet hour.
     podskew.now = podskew.now.plus(3600);
     podskew.render("report", "render", meter)?;
     let pods = podskew.inventory.objects(Resource::Pods);

@@ -1,8 +1,8 @@
-//! What the alerts cost a real Prometheus: `make rules-cost`.
+//! Cost of the alerts in a real Prometheus: `make rules-cost`.
 //!
-//! A thousand workloads in trouble, in twenty namespaces, are served to Prometheus 3 with the rules in question. Its CPU time over
-//! some evaluations, less what it takes without any rule, is the cost of one evaluation. Times are of a shared machine: they never
-//! fail the command.
+//! A thousand workloads with problems, in twenty namespaces, are served to Prometheus 3 with the rules to measure. The
+//! CPU time of some evaluations, minus that without rules, is the cost of one evaluation. The machine is shared, so
+//! times never fail the command.
 #![allow(clippy::unwrap_used, clippy::panic, clippy::print_stdout, missing_docs, reason = "a program")]
 
 #[path = "../../tests/external/rules.rs"]
@@ -30,7 +30,7 @@ struct Case {
     series: String,
     alerts: &'static [&'static str],
     texts: Texts,
-    /// Seconds of CPU that an evaluation may take.
+    /// Maximum CPU seconds of an evaluation.
     target: f64,
 }
 
@@ -54,7 +54,7 @@ fn main() {
             cases.push(Case { name, series: series(name), alerts, texts: Texts::Short, target: 0.1 });
         }
     }
-    // Each workload is in at most one of the others: a thousand workloads for each.
+    // Each workload is in at most one of the other cases: a thousand workloads for each.
     let all: String = cases.iter().filter(|case| case.texts == Texts::Full).map(|case| case.series.as_str()).collect();
     cases.push(Case { name: "all at once", series: all, alerts: &[], texts: Texts::Short, target: 1.0 });
     println!("CPU of an evaluation, of {WORKLOADS} workloads in {NAMESPACES} namespaces, in Prometheus 3:\n");
@@ -77,7 +77,7 @@ fn main() {
 fn rules_of(case: &Case) -> String {
     let mut source: Source = rules::source();
     source.settings.texts = case.texts;
-    // A threshold may be another alert's, so those that are not wanted stay, in the group that nobody loads.
+    // Thresholds may refer to other alerts, so unwanted ones stay, in a group that is not loaded.
     for alert in &mut source.alerts {
         let is_wanted = case.alerts.is_empty() || case.alerts.contains(&alert.name.as_str());
         if alert.group == "self" || !is_wanted {
@@ -94,7 +94,7 @@ fn rules_of(case: &Case) -> String {
     text
 }
 
-/// Seconds of CPU for each interval, and how many alerts fire.
+/// CPU seconds per interval, and number of firing alerts.
 fn measure(program: &std::path::Path, case: &Case, with_rules: bool) -> (f64, usize) {
     let directory = tempfile::tempdir().unwrap();
     let at = |name: &str| directory.path().join(name);
@@ -121,7 +121,7 @@ fn measure(program: &std::path::Path, case: &Case, with_rules: bool) -> (f64, us
         let (_, body) = server.get("/api/v1/alerts", "application/json").unwrap();
         body.matches("\"state\":\"firing\"").count()
     };
-    // The first evaluation that fires makes the alerts; what is measured is the ones after it.
+    // The first evaluation that fires creates the alerts; the later ones are measured.
     if with_rules {
         scraping::eventually("the alerts fire", || if firing() > 0 { Ok(()) } else { Err("none".to_owned()) });
     }
@@ -140,7 +140,7 @@ fn cpu_seconds(process: u32) -> f64 {
     ticks / 100.0
 }
 
-/// A thousand workloads for which this alert fires, and nothing above it.
+/// A thousand workloads for which this alert fires, and no worse one.
 fn series(alert: &str) -> String {
     let mut text = String::new();
     for number in 0..WORKLOADS {

@@ -1,4 +1,4 @@
-//! What `podskew audit` takes, of the cluster and of everything in one file.
+//! Cost of `podskew audit` for a cluster, and for a file with everything.
 
 use crate::cluster::Cluster;
 use crate::figures::{Figures, median};
@@ -14,13 +14,13 @@ use std::time::{Duration, Instant};
 
 const RUNS: usize = 3;
 
-/// How often its memory is looked at.
+/// Interval between two reads of its memory.
 const PACE: Duration = Duration::from_millis(2);
 
 /// One audit.
 struct Audited {
     seconds: f64,
-    /// From the end of the last list to the last line of the report.
+    /// From the end of the last list to the last line of output.
     printing: f64,
     peak_mib: f64,
 }
@@ -56,7 +56,7 @@ pub(crate) fn measure(cluster: &Cluster, figures: &mut Figures) -> Outcome<()> {
     Ok(())
 }
 
-/// The median of some audits, and the highest peak.
+/// Median of several audits, and the highest peak.
 fn runs(arguments: &[&OsStr]) -> Outcome<Audited> {
     let audits = (0..RUNS).map(|_| audit(arguments)).collect::<Outcome<Vec<Audited>>>()?;
     let of = |what: fn(&Audited) -> f64| audits.iter().map(what).collect::<Vec<f64>>();

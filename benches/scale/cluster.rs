@@ -1,4 +1,4 @@
-//! The simulated cluster, seen from the process that measures.
+//! Client of the simulated cluster's process.
 
 use crate::Outcome;
 use crate::process::Process;
@@ -17,7 +17,7 @@ pub(crate) struct Cluster {
     output: BufReader<ChildStdout>,
 }
 
-/// What a command did.
+/// Result of a command.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Done {
     /// Changes of pods.
@@ -28,7 +28,7 @@ pub(crate) struct Done {
 }
 
 impl Cluster {
-    /// Starts one and waits until all its bodies are encoded, in JSON and in protobuf.
+    /// Starts a cluster, and waits until all objects are encoded in JSON and protobuf.
     pub(crate) fn start(pods: u32) -> Outcome<Self> {
         let mut command = Command::new(std::env::current_exe()?);
         command.args(["cluster", &pods.to_string()]).stdin(Stdio::piped()).stdout(Stdio::piped());
@@ -49,42 +49,42 @@ impl Cluster {
         Ok(Self { pods, host, kubeconfig, process, input, output })
     }
 
-    /// Lets lists be served as streams, or in pages alone.
+    /// Sets whether lists may be streamed, or only paged.
     pub(crate) fn serve_streams(&mut self, streams: bool) -> Outcome<()> {
         self.tell(if streams { "streaming" } else { "paged" }).map(drop)
     }
 
-    /// Lets answers be protobuf for who asks for it, or has all of them in JSON.
+    /// Sets whether protobuf is served on request, or only JSON.
     pub(crate) fn serve_protobuf(&mut self, protobuf: bool) -> Outcome<()> {
         self.tell(if protobuf { "protobuf" } else { "json" }).map(drop)
     }
 
-    /// Lets answers be sent at so many megabytes a second, all together; 0 is as fast as they are read.
+    /// Limits all responses together to so many megabytes per second; 0 for no limit.
     pub(crate) fn serve_at(&mut self, megabytes: u32) -> Outcome<()> {
         self.tell(&format!("pace {megabytes}")).map(drop)
     }
 
-    /// Expires every watch, and waits until all is listed anew.
+    /// Expires every watch, and waits for the relists.
     pub(crate) fn relist(&mut self) -> Outcome<Done> {
         self.do_it("relist")
     }
 
-    /// Puts so many nodes into it.
+    /// Adds so many nodes.
     pub(crate) fn put_nodes(&mut self, count: u32) -> Outcome<Done> {
         self.do_it(&format!("nodes {count}"))
     }
 
-    /// Updates every service so many times, as fast as it is read.
+    /// Updates every service so many times, as fast as clients read.
     pub(crate) fn roll(&mut self, times: u32) -> Outcome<Done> {
         self.do_it(&format!("roll {times}"))
     }
 
-    /// So many pod events a second.
+    /// Makes so many pod events per second.
     pub(crate) fn churn(&mut self, rate: u32, time: Duration) -> Outcome<Done> {
         self.do_it(&format!("churn {rate} {}", time.as_secs_f64()))
     }
 
-    /// Updates so many services side by side, at so many pod events a second.
+    /// Updates so many services in parallel, at so many pod events per second.
     pub(crate) fn update(&mut self, services: u32, rate: u32) -> Outcome<Done> {
         self.do_it(&format!("update {services} {rate}"))
     }
@@ -99,13 +99,13 @@ impl Cluster {
         self.do_it(&format!("update-last {rate}"))
     }
 
-    /// Writes one pod's event, and tells when.
+    /// Writes an event of one pod, and returns its time.
     pub(crate) fn touch(&mut self) -> Outcome<SystemTime> {
         let nanos: u128 = self.tell("touch")?.first().ok_or("no time")?.parse()?;
         Ok(SystemTime::UNIX_EPOCH + Duration::from_nanos(u64::try_from(nanos)?))
     }
 
-    /// Memory of its process; it holds every body.
+    /// Memory of its process, which holds all encoded objects.
     pub(crate) fn resident_mib(&self) -> Outcome<f64> {
         self.process.resident_mib()
     }

@@ -1,4 +1,4 @@
-//! What events cost podskew, and whether a scrape holds them up.
+//! Cost of events, and their delay during scrapes.
 
 use crate::cluster::Cluster;
 use crate::figures::{Figures, percentile};
@@ -19,7 +19,7 @@ pub(crate) fn cpu(cluster: &mut Cluster, podskew: &Podskew, figures: &mut Figure
     let share = (podskew.process.cpu_seconds()? - before) / done.seconds;
     figures.put("churn-share", share * 100.0);
     progress(&format!("{:.0} pod events a second: {:.1} % of a core", done.pods / done.seconds, share * 100.0));
-    // What churn has begun is done before the next is measured.
+    // The updates of the churn end before the next measurement.
     cluster.update(0, 0)?;
     let (seconds, pod_events) = restart(cluster, podskew, RESTARTED)?;
     figures.put("cpu-restart", seconds);
@@ -28,7 +28,7 @@ pub(crate) fn cpu(cluster: &mut Cluster, podskew: &Podskew, figures: &mut Figure
     Ok(())
 }
 
-/// Measures a rolling update of one large workload, against one of as many pods in workloads of 25.
+/// Measures a rolling update of one large workload, compared with as many pods in workloads of 25.
 pub(crate) fn large(cluster: &mut Cluster, podskew: &Podskew, figures: &mut Figures) -> Outcome<()> {
     let (seconds, pod_events) = restart(cluster, podskew, LARGE_PODS / 25)?;
     figures.put("cpu-spread-event", seconds / pod_events * 1e6);
@@ -43,7 +43,7 @@ pub(crate) fn large(cluster: &mut Cluster, podskew: &Podskew, figures: &mut Figu
     Ok(())
 }
 
-/// Measures events as they go into the inventory, of a podskew that serves next to nothing.
+/// Measures events up to the inventory, in a podskew that serves almost nothing.
 pub(crate) fn into_inventory(cluster: &mut Cluster, figures: &mut Figures) -> Outcome<()> {
     let podskew = Podskew::start(cluster, &["--metric-allowlist", "podskew_(build_info|watch_events_total)"])?;
     std::thread::sleep(Duration::from_secs(1));
@@ -55,7 +55,7 @@ pub(crate) fn into_inventory(cluster: &mut Cluster, figures: &mut Figures) -> Ou
     Ok(())
 }
 
-/// Measures how long an event takes from the simulator's hand into podskew, with and without a scrape in flight.
+/// Measures the delay of an event from the simulator into podskew, with and without a concurrent scrape.
 pub(crate) fn delay(cluster: &mut Cluster, podskew: &Podskew, figures: &mut Figures) -> Outcome<()> {
     let mut quiet = delays(cluster, podskew)?;
     figures.put("delay-p50", percentile(&mut quiet, 50));
@@ -68,7 +68,7 @@ pub(crate) fn delay(cluster: &mut Cluster, podskew: &Podskew, figures: &mut Figu
     Ok(())
 }
 
-/// The CPU seconds podskew spends on the restart of so many workloads side by side, and how many pod events it gets.
+/// CPU seconds for a restart of so many workloads in parallel, and the number of pod events.
 pub(crate) fn restart(cluster: &mut Cluster, podskew: &Podskew, workloads: u32) -> Outcome<(f64, f64)> {
     let before = (podskew.process.cpu_seconds()?, podskew.events()?.0);
     cluster.update(workloads, if workloads > RESTARTED { 2000 } else { CHURN_RATE })?;
@@ -76,7 +76,7 @@ pub(crate) fn restart(cluster: &mut Cluster, podskew: &Podskew, workloads: u32) 
     Ok((podskew.process.cpu_seconds()? - before.0, podskew.events()?.0 - before.1))
 }
 
-/// Milliseconds from the writing of an event until a scrape has counted it; the time of that scrape is part of it.
+/// Milliseconds from writing an event until a scrape has counted it, including the scrape.
 fn delays(cluster: &mut Cluster, podskew: &Podskew) -> Outcome<Vec<f64>> {
     let mut connection = podskew.connect()?;
     let mut health = Health::default();

@@ -1,4 +1,4 @@
-//! What was measured: the list of figures, their targets, the table and the file.
+//! Measured figures: list, targets, table and file.
 
 use crate::Outcome;
 use serde_json::{Map, Value, json};
@@ -6,12 +6,12 @@ use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::path::Path;
 
-/// What a figure may grow by from 30 000 to 150 000 pods.
+/// Maximum growth of a figure from 30 000 to 150 000 pods.
 const MOST_GROWTH: f64 = 5.3;
-/// Less than this, and the simulator is what was measured.
+/// Below this throughput the simulator itself was measured.
 const LEAST_SERVED: f64 = 500.0;
 
-/// A figure's name in the file, its line in the table, its unit, its digits, and the most it may be, for how many pods.
+/// A figure: name in the file, line in the table, unit, digits, and target.
 struct Kind(&'static str, &'static str, &'static str, usize, Target);
 
 #[derive(Clone, Copy)]
@@ -23,7 +23,7 @@ enum Target {
     AtMostLarge(f64),
     /// At 30 000 and at 150 000 pods.
     AtMostBoth(f64, f64),
-    /// Else every figure is void.
+    /// Otherwise every figure is void.
     AtLeast(f64),
 }
 
@@ -135,7 +135,7 @@ pub(crate) struct Figures {
 }
 
 impl Figures {
-    /// What is put from now on is of a cluster of so many pods.
+    /// Sets the cluster size of the following figures.
     pub(crate) fn begin(&mut self, pods: u32) {
         self.pods = pods;
         self.sizes.push(pods);
@@ -146,12 +146,12 @@ impl Figures {
         self.values.insert((name, self.pods), value);
     }
 
-    /// What was put for this size.
+    /// The figure for this size.
     pub(crate) fn get(&self, name: &'static str) -> Option<f64> {
         self.values.get(&(name, self.pods)).copied()
     }
 
-    /// Puts the ratio of two figures of this size, where both are there.
+    /// Adds the ratio of two figures of this size, if both exist.
     pub(crate) fn put_ratio(&mut self, name: &'static str, above: &'static str, below: &'static str) {
         if let (Some(above), Some(below)) = (self.get(above), self.get(below)) {
             self.put(name, above / below);
@@ -176,7 +176,7 @@ impl Figures {
         let mut text = String::new();
         for row in &rows {
             for (column, (cell, width)) in row.iter().zip(&widths).enumerate() {
-                // Words begin at the left, numbers end at the right.
+                // Text is left-aligned, numbers are right-aligned.
                 let _ = if column < 2 { write!(text, "| {cell:<width$} ") } else { write!(text, "| {cell:>width$} ") };
             }
             text.push_str("|\n");
@@ -209,7 +209,7 @@ impl Figures {
         Some(value(150_000)? / value(30_000)?)
     }
 
-    /// Whether a figure keeps to its target and grows no faster than the cluster, as far as that was measured.
+    /// Whether a figure meets its target and grows no faster than the cluster, as far as measured.
     fn met(&self, name: &'static str, target: Target) -> Option<bool> {
         let sizes = self.sizes.iter().filter_map(|pods| {
             let value = self.values.get(&(name, *pods))?;
@@ -270,7 +270,7 @@ impl Target {
     }
 }
 
-/// The machine in a few words.
+/// A short description of the machine.
 pub(crate) fn machine() -> String {
     let cores = std::thread::available_parallelism().map_or(0, std::num::NonZeroUsize::get);
     let text = std::fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
@@ -278,12 +278,12 @@ pub(crate) fn machine() -> String {
     format!("{cores} cores, {}", model.map_or("of unknown make", |(_, model)| model))
 }
 
-/// The middle one.
+/// The median.
 pub(crate) fn median(values: &mut [f64]) -> f64 {
     percentile(values, 50)
 }
 
-/// The value that so many percent are no larger than.
+/// A percentile.
 pub(crate) fn percentile(values: &mut [f64], percent: usize) -> f64 {
     values.sort_by(f64::total_cmp);
     values.get((values.len() * percent / 100).min(values.len().saturating_sub(1))).copied().unwrap_or(f64::NAN)

@@ -1,5 +1,4 @@
-//! A client that reads bytes and throws them away: one thread, no decoding, so that it takes little of the machine it
-//! measures on.
+//! An HTTP client that discards bodies: one thread without decoding, so that it disturbs the measurement little.
 
 use crate::Outcome;
 use std::io::{Read, Write};
@@ -10,7 +9,7 @@ use tokio_rustls::rustls::{ClientConfig, ClientConnection, StreamOwned};
 
 const BUFFER_BYTES: usize = 256 * 1024;
 
-/// A connection that is kept for one request after another.
+/// A keep-alive connection.
 pub(crate) struct Connection {
     host: String,
     accept: String,
@@ -23,17 +22,17 @@ pub(crate) struct Connection {
 trait Stream: Read + Write {}
 impl<T: Read + Write> Stream for T {}
 
-/// What came back.
+/// A response.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Answer {
     pub(crate) status: u16,
-    /// Of the body.
+    /// Bytes of the body.
     pub(crate) bytes: u64,
-    /// From the request to the last byte.
+    /// Time from the request to the last byte.
     pub(crate) last_byte: Duration,
 }
 
-/// Whether to go on reading a body.
+/// Whether to read on.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) enum Wanted {
     More,
@@ -62,17 +61,17 @@ impl Connection {
         Self { host: host.to_owned(), accept: String::new(), stream, buffer, start: 0, end: 0 }
     }
 
-    /// Takes this media type from now on.
+    /// Sets the media type of the following requests.
     pub(crate) fn accepting(self, media_type: &str) -> Self {
         Self { accept: format!("Accept: {media_type}\r\n"), ..self }
     }
 
-    /// Asks, and reads the answer to its last byte.
+    /// Sends a request, and reads the response to its end.
     pub(crate) fn get(&mut self, path: &str, encoding: Option<&str>) -> Outcome<Answer> {
         self.get_with(path, encoding, &mut |_| Wanted::More)
     }
 
-    /// Asks, and hands out the body as it comes, until it ends or no more is wanted; the connection is of no more use then.
+    /// Sends a request, and passes the body on until it ends or no more is wanted; the connection is then unusable.
     pub(crate) fn get_with(
         &mut self,
         path: &str,

@@ -1,20 +1,20 @@
-//! The simulated cluster's process: it serves what it encoded beforehand, and does what it is told on standard input.
+//! The simulated cluster's process: serves objects encoded in advance, and obeys commands on standard input.
 //!
-//! A command is a line, and so is its answer: `done`, and numbers. The process ends when its input does.
+//! A command is a line, and so is its answer: `done` and numbers. The process ends when its input does.
 
 use crate::Outcome;
 use simulator::{BulkConfig, Detail, Fault, Fleet, Simulator, SimulatorConfig, Store, bulk, put_nodes};
 use std::io::BufRead as _;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
-/// How many changes of each resource a watch may lag behind.
+/// Maximum number of changes of each resource by which a watch may lag.
 const HISTORY: usize = 8192;
-/// A watch that lags this far is waited for.
+/// Lag at which the simulator waits for a watch.
 const MOST_UNSENT: usize = 2048;
-/// How many services are updated at a time, so that events come from all over the cluster.
+/// Number of services to update at a time, so that events come from the whole cluster.
 const AT_ONCE: usize = 100;
 
-/// Fills a cluster of so many pods, says where it is, and obeys.
+/// Fills a cluster of so many pods, prints its address, and obeys commands.
 pub(crate) fn run(pods: u32) -> Outcome<()> {
     let runtime = tokio::runtime::Runtime::new()?;
     let store = Store::new(HISTORY);
@@ -80,7 +80,7 @@ impl Cluster {
         Ok(())
     }
 
-    /// So many pod events a second, from services that are updated all the time.
+    /// Makes so many pod events per second by continuous updates.
     fn churn(&mut self, rate: f64, time: Duration) {
         let begun = Instant::now();
         while begun.elapsed() < time {
@@ -92,7 +92,7 @@ impl Cluster {
         }
     }
 
-    /// Finishes every update that was begun; at rate 0 as fast as they are read.
+    /// Finishes all updates; with rate 0 as fast as clients read.
     fn finish(&mut self, rate: f64) {
         let begun = Instant::now();
         while self.step() {
@@ -113,7 +113,7 @@ impl Cluster {
         self.finish(0.0);
     }
 
-    /// Whether there was anything to do.
+    /// Returns whether there was anything to do.
     fn step(&mut self) -> bool {
         let Some(of_pod) = self.fleet.step() else {
             return false;

@@ -1,4 +1,4 @@
-//! What podskew holds: at first, at rest, while everything is listed anew, and after everything was updated ten times.
+//! Memory of podskew: at the initial list, at rest, during a relist, and after ten updates of everything.
 
 use crate::cluster::Cluster;
 use crate::figures::Figures;
@@ -9,7 +9,7 @@ use std::time::Duration;
 
 const ROLLS: u32 = 10;
 
-/// Measures a podskew that has just become ready: the peak of its first list, and what stays.
+/// Measures a podskew that has just become ready: the peak of the initial list, and the memory at rest.
 pub(crate) fn first(podskew: &Podskew, pods: u32, figures: &mut Figures) -> Outcome<()> {
     figures.put("peak-sync", podskew.process.peak_mib()?);
     let steady = podskew.process.settled_mib()?;
@@ -20,12 +20,12 @@ pub(crate) fn first(podskew: &Podskew, pods: u32, figures: &mut Figures) -> Outc
     Ok(())
 }
 
-/// Measures the peak while everything is listed anew and somebody reads without compression.
+/// Measures the peak of a relist of everything during an uncompressed scrape.
 pub(crate) fn relist(cluster: &mut Cluster, podskew: &Podskew, figures: &mut Figures) -> Outcome<()> {
     podskew.process.forget_peak()?;
     let scrapes = InFlight::start(&podskew.host, None)?;
     cluster.relist()?;
-    // The new picture takes the old one's place after the last byte of the list.
+    // The relist replaces the old objects after its last byte.
     std::thread::sleep(Duration::from_secs(3));
     let count = scrapes.stop()?.len();
     let peak = podskew.process.peak_mib()?;
@@ -37,7 +37,7 @@ pub(crate) fn relist(cluster: &mut Cluster, podskew: &Podskew, figures: &mut Fig
     Ok(())
 }
 
-/// Measures what ten rolling updates of everything leave behind.
+/// Measures the memory after ten rolling updates of everything.
 pub(crate) fn rolls(cluster: &mut Cluster, podskew: &Podskew, figures: &mut Figures) -> Outcome<()> {
     podskew.process.forget_peak()?;
     let before = podskew.process.cpu_seconds()?;

@@ -1,6 +1,6 @@
-//! kube-state-metrics on the same cluster, limited to the families that tell the same facts.
+//! kube-state-metrics on the same cluster, limited to families with the same facts.
 //!
-//! It asks for protobuf, too, and gets it.
+//! It requests and gets protobuf, too.
 
 use crate::cluster::Cluster;
 use crate::figures::{Figures, percentile};
@@ -21,12 +21,12 @@ const FAMILIES: &str = "kube_pod_info,kube_pod_container_info,kube_pod_owner,kub
     kube_deployment_metadata_generation";
 const SCRAPES: usize = 40;
 const RESTARTED: u32 = 40;
-/// As fast as it was for podskew.
+/// The same rate as for podskew.
 const RATE: u32 = 500;
-/// A process that has used no more than this for some seconds has done its work.
+/// A process with less CPU time than this over some seconds is at rest.
 const AT_REST_SECONDS: f64 = 0.03;
 
-/// Measures it, or says why not.
+/// Measures it, or says why it cannot.
 pub(crate) fn measure(binary: &Path, cluster: &mut Cluster, figures: &mut Figures) -> Outcome<()> {
     if !binary.is_file() {
         progress(&format!("SKIPPED: no kube-state-metrics at {}; make bench builds it where Go is", binary.display()));
@@ -69,7 +69,7 @@ pub(crate) fn measure(binary: &Path, cluster: &mut Cluster, figures: &mut Figure
     Ok(())
 }
 
-/// `/readyz` says yes before the first list has come: it is through when its processor rests.
+/// `/readyz` succeeds before the initial list is complete, so this waits until the process is at rest.
 fn until_rest(process: &Process, begun: Instant) -> Outcome<Duration> {
     let (mut worked, mut last) = (begun.elapsed(), process.cpu_seconds()?);
     while begun.elapsed() < worked + Duration::from_secs(3) {

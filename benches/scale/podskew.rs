@@ -1,4 +1,4 @@
-//! The podskew that is measured: the release binary, as it ships.
+//! The measured podskew: the release binary.
 
 use crate::Outcome;
 use crate::cluster::Cluster;
@@ -13,9 +13,9 @@ use std::time::{Duration, Instant};
 
 /// Where the binary is.
 pub(crate) const BINARY: &str = env!("CARGO_BIN_EXE_podskew");
-/// More than podskew's own health takes at the end of an answer.
+/// More than the size of podskew's own health at the end of a response.
 const TAIL_BYTES: usize = 32 * 1024;
-/// What stands between two pieces of a stitched gzip member.
+/// Bytes between two pieces of a stitched gzip member.
 const SEAM: [u8; 4] = [0, 0, 0xff, 0xff];
 const GZIP_MAGIC: [u8; 2] = [0x1f, 0x8b];
 const GZIP_HEADER_BYTES: usize = 10;
@@ -27,12 +27,12 @@ pub(crate) struct Podskew {
     pub(crate) host: String,
     /// From the start to the first answer of `/livez`.
     pub(crate) live: Duration,
-    /// From the start to the first complete picture.
+    /// From the start to the initial sync.
     pub(crate) ready: Duration,
 }
 
-/// A port nobody listens on. It is none that the system gives to whoever connects: such a one may be taken before podskew
-/// listens on it, even by the connection that asks whether it does already.
+/// A free port outside of the range for outgoing connections: one in that range may be taken before podskew listens on
+/// it, even by the connection that checks whether it does.
 pub(crate) fn free_port() -> Outcome<u16> {
     static NEXT: AtomicU16 = AtomicU16::new(0);
     for _ in 0..PORTS {
@@ -44,12 +44,12 @@ pub(crate) fn free_port() -> Outcome<u16> {
     Err("no port is free".into())
 }
 
-/// Below what Linux gives to connections, which begins with 32768.
+/// Below Linux' range for outgoing connections, which begins at 32768.
 const FIRST_PORT: u16 = 20_000;
 const PORTS: u16 = 10_000;
 
 impl Podskew {
-    /// Starts it and waits until it is ready.
+    /// Starts podskew, and waits until it is ready.
     pub(crate) fn start(cluster: &Cluster, arguments: &[&str]) -> Outcome<Self> {
         let host = format!("127.0.0.1:{}", free_port()?);
         let mut command = Command::new(BINARY);
@@ -67,7 +67,7 @@ impl Podskew {
         Connection::open(&self.host)
     }
 
-    /// How many events it has had of pods, and of all resources.
+    /// Number of events of pods, and of all resources.
     pub(crate) fn events(&self) -> Outcome<(f64, f64)> {
         let health = self.health()?;
         let sum = |label: &str| -> f64 {
@@ -92,7 +92,8 @@ impl Podskew {
     }
 }
 
-/// podskew's own health, read from the end of a compressed answer: all of it costs a scrape in podskew, and nothing here.
+/// podskew's own health, read from the end of a compressed response: that costs podskew a scrape, and this process
+/// nothing.
 #[derive(Default)]
 pub(crate) struct Health {
     tail: Vec<u8>,
@@ -110,7 +111,7 @@ impl Health {
             Wanted::More
         })?;
         let seams = memchr::memmem::rfind_iter(&self.tail, &SEAM);
-        // A seam's bytes may stand inside a piece by chance: the first text that makes sense is the last piece.
+        // The bytes of a seam may occur by chance: the first start that decodes is the last piece.
         let starts = seams.map(|at| at + SEAM.len());
         // An answer without any family of the cluster has no piece before the last.
         let starts = starts.chain(self.tail.starts_with(&GZIP_MAGIC).then_some(GZIP_HEADER_BYTES));

@@ -1,4 +1,4 @@
-//! A process that is measured from outside: its memory and its time on the processors.
+//! A process, measured from outside: memory and CPU time.
 
 use crate::Outcome;
 use std::process::{Child, Command};
@@ -6,10 +6,10 @@ use std::time::{Duration, Instant};
 
 /// Ticks of the clock in `/proc/PID/stat`: 100 a second on every Linux.
 const TICKS_A_SECOND: f64 = 100.0;
-/// Memory that moves less than this between two looks stands still.
+/// Memory that changes less than this between two reads is settled.
 const STILL_MIB: f64 = 0.5;
 
-/// A child that ends with its handle.
+/// A child process that ends with its handle.
 pub(crate) struct Process(Child);
 
 impl Drop for Process {
@@ -39,17 +39,17 @@ impl Process {
         self.memory("VmRSS:")
     }
 
-    /// The most it held since it began, or since [`Process::forget_peak`].
+    /// The peak since its start or [`Process::forget_peak`], in MiB.
     pub(crate) fn peak_mib(&self) -> Outcome<f64> {
         self.memory("VmHWM:")
     }
 
-    /// Lets the peak begin anew.
+    /// Starts a new peak.
     pub(crate) fn forget_peak(&self) -> Outcome<()> {
         Ok(std::fs::write(format!("/proc/{}/clear_refs", self.0.id()), "5")?)
     }
 
-    /// Waits until its memory has stood still for some seconds, so that freed pages had time to go back.
+    /// Waits until its memory has settled for some seconds, so that freed pages are returned.
     pub(crate) fn settled_mib(&self) -> Outcome<f64> {
         let begun = Instant::now();
         let (mut last, mut since) = (self.resident_mib()?, Instant::now());
@@ -63,10 +63,10 @@ impl Process {
         self.resident_mib()
     }
 
-    /// Seconds on a processor so far, of all threads.
+    /// CPU seconds of all threads so far.
     pub(crate) fn cpu_seconds(&self) -> Outcome<f64> {
         let stat = std::fs::read_to_string(format!("/proc/{}/stat", self.0.id()))?;
-        // The name in brackets may hold spaces; utime and stime are the 12th and 13th field after it.
+        // The name in parentheses may contain spaces; utime and stime are the 12th and 13th field after it.
         let fields = stat.rsplit_once(')').ok_or("no name in stat")?.1;
         let ticks = |index| -> Outcome<f64> { Ok(fields.split_whitespace().nth(index).ok_or("too few")?.parse()?) };
         Ok((ticks(11)? + ticks(12)?) / TICKS_A_SECOND)

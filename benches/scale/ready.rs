@@ -1,4 +1,4 @@
-//! How long podskew takes to a complete picture, over the time a client takes that throws the same bytes away.
+//! Time to the initial sync, compared with a client that discards the same bytes.
 
 use crate::cluster::Cluster;
 use crate::figures::{Figures, median};
@@ -10,24 +10,24 @@ use http_body_util::BodyExt as _;
 use podskew::objects::Resource;
 use std::time::Instant;
 
-/// A run takes a tenth of a second to one and a half, and none is like the other.
+/// Number of runs: each takes 0.1 to 1.5 s, and they vary.
 const RUNS: usize = 7;
-/// Of those that take as long as the cluster sends.
+/// The same for runs at the cluster's pace.
 const PACED_RUNS: usize = 3;
 const UNFINISHED: &str = "&fieldSelector=status.phase%21%3DSucceeded%2Cstatus.phase%21%3DFailed";
-/// More than the line that ends a streaming list has.
+/// More than the last line of a streaming list.
 const TAIL_BYTES: usize = 2048;
 
-/// How the cluster answers, and what the figures of that are called.
+/// A way of serving, with the names of its figures.
 struct Way {
     protobuf: bool,
     streams: bool,
-    /// At so many MB/s; 0 is as fast as it is read.
+    /// Pace in MB/s; 0 for no limit.
     pace: u32,
     served: Option<&'static str>,
     ready: &'static str,
     library: Option<&'static str>,
-    /// The bytes of it, and how long podskew takes.
+    /// Bytes of the lists, and podskew's time.
     first_list: Option<(&'static str, &'static str)>,
 }
 
@@ -88,10 +88,10 @@ const WAYS: [Way; 6] = [
     },
 ];
 
-/// What is still faster than any API server: in protobuf a real one was measured at 150 to 300 MB/s.
+/// Faster than any API server: a real one was measured at 150 to 300 MB/s in protobuf.
 const PACE: u32 = 500;
 
-/// Measures both, in turn, so that whatever else the machine does meets both.
+/// Measures both alternately, so that other load on the machine affects both.
 pub(crate) fn measure(cluster: &mut Cluster, figures: &mut Figures) -> Outcome<()> {
     let mut live = Vec::new();
     for way in &WAYS {
@@ -139,7 +139,7 @@ pub(crate) fn measure(cluster: &mut Cluster, figures: &mut Figures) -> Outcome<(
     cluster.serve_streams(true)
 }
 
-/// What podskew takes of a resource.
+/// The media type that podskew requests for a resource.
 fn accepted(resource: Resource) -> &'static str {
     match resource {
         Resource::Pods | Resource::ReplicaSets | Resource::Deployments => {
@@ -149,7 +149,7 @@ fn accepted(resource: Resource) -> &'static str {
     }
 }
 
-/// Reads what podskew reads, all resources at once.
+/// Reads what podskew reads, all resources in parallel.
 fn discard(host: &str, streams: bool) -> Outcome<u64> {
     let reads = Resource::ALL.map(|resource| {
         let host = host.to_owned();
@@ -170,7 +170,7 @@ fn discard(host: &str, streams: bool) -> Outcome<u64> {
     Ok(bytes)
 }
 
-/// The same through the client that podskew uses, on as many threads: what is left is podskew's own.
+/// The same with podskew's HTTP client and number of threads: the difference is podskew's own cost.
 fn discard_by_library(host: &str, streams: bool) -> Outcome<u64> {
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
     runtime.block_on(async {
@@ -237,8 +237,7 @@ async fn library_pages(client: &kube::Client, path: &str, selector: &str, accept
 
 const STREAMING: &str = "watch=true&sendInitialEvents=true&resourceVersionMatch=NotOlderThan&allowWatchBookmarks=true";
 
-/// Whether the closing bookmark of a streaming list is here. It stands in the last line: only the end of what has come
-/// needs a look.
+/// Whether the closing bookmark of a streaming list has come. It is in the last line, so the end of the data suffices.
 fn has_ended(tail: &mut Vec<u8>, here: &[u8]) -> bool {
     tail.extend_from_slice(&here[here.len().saturating_sub(TAIL_BYTES)..]);
     let ended = memchr::memmem::find(tail, b"k8s.io/initial-events-end").is_some();
@@ -246,7 +245,7 @@ fn has_ended(tail: &mut Vec<u8>, here: &[u8]) -> bool {
     ended
 }
 
-/// How to ask for the page after the one that begins like this.
+/// The continue token in the beginning of a page.
 fn next_page(head: &[u8]) -> Option<String> {
     let next = if let Some(unknown) = head.strip_prefix(b"k8s\0") {
         // An Unknown holds the list, the list its metadata, and that the token.

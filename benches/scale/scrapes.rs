@@ -1,4 +1,4 @@
-//! How long scrapes take, at rest and while things happen, and what they cost.
+//! Duration and cost of scrapes, at rest and under load.
 
 use crate::cluster::Cluster;
 use crate::figures::{Figures, percentile};
@@ -14,7 +14,7 @@ use std::time::{Duration, Instant};
 
 pub(crate) const COUNT: usize = 200;
 const DURING_RELISTS: usize = 500;
-/// Between two scrapes: podskew is to be asleep when it is asked, as it is when Prometheus asks.
+/// Pause between two scrapes, so that podskew sleeps when it is scraped, as with Prometheus.
 const PAUSE: Duration = Duration::from_millis(10);
 /// Enough for 200 scrapes under churn, compressed and not.
 const CHURN_SECONDS: u64 = 14;
@@ -42,8 +42,7 @@ pub(crate) fn idle(podskew: &Podskew, pods: u32, figures: &mut Figures) -> Outco
     Ok(())
 }
 
-/// How long the same client takes for as many bytes from a thread that has them at hand and does nothing but write them:
-/// what this machine takes at least.
+/// How long the same client takes for as many bytes from a thread that only writes them: this machine's minimum.
 fn bare_socket(bytes: u64) -> Outcome<Vec<f64>> {
     let listener = TcpListener::bind("127.0.0.1:0")?;
     let host = listener.local_addr()?.to_string();
@@ -86,7 +85,7 @@ pub(crate) fn churn(cluster: &mut Cluster, podskew: &Podskew, figures: &mut Figu
     Ok(())
 }
 
-/// Measures the scrapes that meet a relist of everything, until there were 500.
+/// Measures 500 scrapes that overlap a relist of everything.
 pub(crate) fn relists(cluster: &mut Cluster, podskew: &Podskew, figures: &mut Figures) -> Outcome<()> {
     let begun = Instant::now();
     let (mut times, mut relists) = (Vec::new(), 0);
@@ -102,7 +101,7 @@ pub(crate) fn relists(cluster: &mut Cluster, podskew: &Podskew, figures: &mut Fi
     Ok(())
 }
 
-/// So many scrapes, in milliseconds to the last byte, and the size of the last.
+/// Durations of scrapes in milliseconds to the last byte, and the size of the last.
 pub(crate) fn scrape(connection: &mut Connection, encoding: Option<&str>, count: usize) -> Outcome<(Vec<f64>, u64)> {
     let mut times = Vec::with_capacity(count);
     let mut bytes = 0;
@@ -124,14 +123,14 @@ pub(crate) fn put_times(mut times: Vec<f64>, names: [&'static str; 3], figures: 
     figures.put(names[2], percentile(&mut times, 100));
 }
 
-/// One scrape after another without a pause, until stopped.
+/// Continuous scrapes until stopped.
 pub(crate) struct InFlight {
     stop: Arc<AtomicBool>,
     scraping: JoinHandle<Result<Vec<f64>, String>>,
 }
 
 impl InFlight {
-    /// Begins, and returns when the first scrape is under way.
+    /// Starts, and returns when the first scrape is in flight.
     pub(crate) fn start(host: &str, encoding: Option<&'static str>) -> Outcome<Self> {
         let stop = Arc::new(AtomicBool::new(false));
         let stopped = Arc::clone(&stop);
@@ -148,7 +147,7 @@ impl InFlight {
         Ok(Self { stop, scraping })
     }
 
-    /// Ends after the scrape in flight; how many milliseconds each took.
+    /// Ends after the scrape in flight; returns the duration of each in milliseconds.
     pub(crate) fn stop(self) -> Outcome<Vec<f64>> {
         self.stop.store(true, Ordering::Relaxed);
         Ok(self.scraping.join().map_err(|_| "the scraper panicked")??)

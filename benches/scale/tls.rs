@@ -1,4 +1,4 @@
-//! What TLS adds to a scrape: the same podskew on the same cluster, with a web configuration file.
+//! Cost of TLS: the same podskew on the same cluster, with a web configuration file.
 
 use crate::Outcome;
 use crate::cluster::Cluster;

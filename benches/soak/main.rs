@@ -1,8 +1,9 @@
-//! Months of churn in some minutes, against the release binary as it ships: `make soak`.
+//! Months of churn in minutes, against the release binary: `make soak`.
 //!
-//! Each round, 100 000 workloads come and go while watches break, clients crowd, read slowly and go away, and probes ask. A
-//! minute later podskew holds no more than 1.3 times the memory of a fresh one and 4 MiB, knows what the API server has, has
-//! its watches, no file descriptor too many, and has answered every probe. At the end it stops within five seconds.
+//! In each round 100 000 workloads come and go while watches break, clients crowd, read slowly and disconnect, and
+//! probes arrive. A minute later podskew takes no more than 1.3 times the memory of a fresh one plus 4 MiB, agrees with
+//! the API server, has all its watches, leaks no file descriptor, and has answered every probe. At the end it stops
+//! within five seconds.
 #![allow(missing_docs, clippy::unwrap_used, clippy::panic, clippy::print_stdout, reason = "a program")]
 #![allow(dead_code, reason = "what it shares with tests")]
 
@@ -34,7 +35,7 @@ struct Arguments {
     bench: bool,
 }
 
-/// Two thousand pods stay all the while, and are updated.
+/// Two thousand pods that stay and are updated.
 const STAYING: BulkConfig =
     BulkConfig { pods: 2_000, pods_per_deployment: 10, history: 3, skewed_every: 50, rolling_every: 0, nodes: 5000 };
 
@@ -63,7 +64,7 @@ impl Podskew {
         }
     }
 
-    /// One of podskew's own values.
+    /// The value of one of podskew's own series.
     fn value(&self, series: &str) -> f64 {
         let text = get(&self.address, "/metrics").unwrap_or_default();
         let line = text.lines().find_map(|line| line.strip_prefix(series)?.strip_prefix(' '));
@@ -104,7 +105,7 @@ fn get(address: &str, path: &str) -> Option<String> {
     Some(String::from_utf8_lossy(&answer).into_owned())
 }
 
-/// Clients that do what clients do, until they are told to stop.
+/// A crowd of clients, until told to stop.
 struct Crowd {
     stop: Arc<AtomicBool>,
     threads: Vec<std::thread::JoinHandle<()>>,
@@ -142,7 +143,7 @@ impl Crowd {
             let _ = get(address, "/metrics");
             std::thread::sleep(Duration::from_secs(2));
         }));
-        // Clients that say nothing, half of a request, or all of it, and stay.
+        // Clients that send nothing, half of a request, or all of it, and stay.
         let mut idle = Vec::new();
         spawn(Box::new(move |address| {
             if let Ok(mut stream) = TcpStream::connect(address) {
@@ -155,7 +156,7 @@ impl Crowd {
             }
             std::thread::sleep(Duration::from_millis(20));
         }));
-        // A slow reader, which goes away in the middle.
+        // A slow reader, which disconnects in the middle.
         spawn(Box::new(|address| {
             let Ok(mut stream) = TcpStream::connect(address) else { return };
             let _ = stream.write_all(b"GET /metrics HTTP/1.0\r\nAccept-Encoding: identity\r\n\r\n");
@@ -174,7 +175,7 @@ impl Crowd {
     }
 }
 
-/// Everything is where the cluster has it, and the watches stand.
+/// Waits until podskew agrees with the cluster and the watches are established.
 fn settles(podskew: &Podskew, simulator: &Simulator) {
     podskew.until("it knows what there is", || podskew.knows(simulator.store()));
     podskew.until("its watches stand", || {

@@ -1,4 +1,4 @@
-//! From a request to an answer: who may ask, what goes wrong on purpose, and which part of the server speaks.
+//! Handles a request: authorization, faults, and dispatch.
 
 use super::fault::Fault;
 use super::negotiate::Form;
@@ -19,13 +19,13 @@ use serde_json::Value;
 use std::io;
 use std::sync::Arc;
 
-/// What a real API server reads of a request.
+/// Maximum size of a request body, as in a real API server.
 const MOST_BODY_BYTES: usize = 3 * 1024 * 1024;
 
-/// Whole answers and streams alike.
+/// The body of a complete response or of a stream.
 pub(super) type Body = UnsyncBoxBody<Bytes, io::Error>;
 
-/// Answers one request; how it was asked is on record before anything else happens.
+/// Answers one request; it is recorded before anything else.
 pub(super) async fn answer(cluster: Arc<Cluster>, request: http::Request<Incoming>) -> Response<Body> {
     let (head, body) = request.into_parts();
     let path = head.uri.path();
@@ -103,7 +103,7 @@ fn about_objects(cluster: &Arc<Cluster>, request: &Request, form: Form) -> Resul
     }
 }
 
-/// Reads the body of a request that writes, and does what it asks for.
+/// Reads the body of a write request, and executes it.
 async fn written(
     cluster: &Cluster,
     request: &Request,
@@ -117,7 +117,7 @@ async fn written(
     edit::answer(cluster, request, content_type, &body)
 }
 
-/// A refusal as an answer.
+/// A refusal as a response.
 fn refuse(refusal: &Refusal, form: Form) -> Response<Body> {
     with_body(refusal.code, form, refusal.to_bytes(form))
 }
@@ -128,7 +128,7 @@ fn busy(retry_after_seconds: u32, form: Form) -> Response<Body> {
     response
 }
 
-/// What the API server says to a path it does not know, such as that of a custom resource nobody has defined.
+/// The API server's response for an unknown path, such as that of an undefined custom resource.
 fn page_not_found() -> Response<Body> {
     let mut response = with_body(404, Form::Json, b"404 page not found\n".to_vec());
     let headers = response.headers_mut();
@@ -141,7 +141,7 @@ pub(super) fn with_body(code: u16, form: Form, body: Vec<u8>) -> Response<Body> 
     response(code, form.content_type(), Full::from(body).map_err(|never| match never {}).boxed_unsync())
 }
 
-/// An answer, whole or as a stream.
+/// A complete response or a stream.
 pub(super) fn response(code: u16, content_type: &'static str, body: Body) -> Response<Body> {
     let mut response = Response::new(body);
     *response.status_mut() = StatusCode::from_u16(code).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);

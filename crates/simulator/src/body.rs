@@ -1,4 +1,4 @@
-//! Bodies that are made piece by piece as the connection takes them, and how they break off.
+//! Response bodies that are made piece by piece as the connection takes them, and truncated bodies.
 
 use super::answer::Body;
 use super::negotiate::Form;
@@ -11,13 +11,13 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 use tokio::time::Instant;
 
-/// How much is handed to the connection at once: so much that the work between two pieces does not count.
+/// Bytes per piece: enough that the work between two pieces is negligible.
 pub(super) const PIECE_BYTES: usize = 256 * 1024;
 
-/// How long a connection that is to be cut is left alone, so that what was written before leaves this machine.
+/// How long a connection that will be cut stays idle, so that everything written before is sent.
 const BEFORE_CUT: Duration = Duration::from_millis(20);
 
-/// A body in pieces. When the client goes away it is dropped where it waits.
+/// A body in pieces. It is dropped when the client disconnects.
 pub(super) trait Pieces: Send + 'static {
     /// The next piece; `None` at the end, an error to cut the connection.
     fn next_piece(&mut self) -> impl Future<Output = Option<io::Result<Bytes>>> + Send;
@@ -33,22 +33,22 @@ pub(super) fn streamed(pieces: impl Pieces, pace: Arc<Pace>) -> Body {
     StreamBody::new(frames).boxed_unsync()
 }
 
-/// How fast all answers together are sent.
+/// Limits the rate of all responses together.
 #[derive(Default, Debug)]
 pub(super) struct Pace(Mutex<Option<Paced>>);
 
 #[derive(Debug)]
 struct Paced {
     bytes_a_second: f64,
-    /// When everything that was let go will have been sent.
+    /// When everything released so far will have been sent.
     until: Instant,
 }
 
-/// A timer wakes a millisecond late and more; that much is made up for.
+/// A timer may wake a millisecond or more late; up to this much is compensated.
 const MADE_UP_FOR: Duration = Duration::from_millis(20);
 
 impl Pace {
-    /// At most so many bytes a second from now on; `None` is as fast as they are read.
+    /// Limits the rate from now on; `None` for no limit.
     pub(super) fn set(&self, bytes_a_second: Option<f64>) {
         let paced = bytes_a_second.map(|bytes_a_second| Paced { bytes_a_second, until: Instant::now() });
         *self.0.lock().unwrap_or_else(PoisonError::into_inner) = paced;
@@ -76,7 +76,7 @@ pub(super) async fn cut() -> io::Error {
     io::Error::new(io::ErrorKind::ConnectionAborted, "cut on purpose")
 }
 
-/// The first half of an answer that is to break off, never a number of whole lines, nor of whole frames.
+/// The first half of a response to truncate; never whole lines or frames.
 pub(super) fn first_half(form: Form, mut answer: Vec<u8>) -> Vec<u8> {
     let half = answer.len() / 2;
     let is_whole = match form {
@@ -87,7 +87,7 @@ pub(super) fn first_half(form: Form, mut answer: Vec<u8>) -> Vec<u8> {
     answer
 }
 
-/// Whether these are whole frames, each with its length before it. No frame is as short as what is cut off of one.
+/// Whether these are whole frames, each with its length. No frame is as short as the part that is cut off.
 fn ends_with_frame(mut frames: &[u8]) -> bool {
     while let Some((length, rest)) = frames.split_first_chunk() {
         match rest.get(u32::from_be_bytes(*length) as usize..) {

@@ -1,4 +1,4 @@
-//! A cluster of any size for benchmarks, the same in every run, and what happens in it when it is told to move.
+//! A cluster of any size for benchmarks, the same in every run, and its updates.
 
 use super::fleet::{Member, Size, ago};
 use super::patterns::PodStage;
@@ -7,23 +7,23 @@ use super::update::{Detail, Update};
 use crate::resource::Resource;
 use crate::time::Time;
 
-/// How long ago the updates began that are on their way when the cluster is first seen.
+/// Seconds since the start of the updates that are in progress at the beginning.
 const HALFWAY_SECONDS: u32 = 300;
 
-/// How large the cluster is to be.
+/// Size of the cluster.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct BulkConfig {
     /// Pods in total, of about 9 KB each.
     pub pods: u32,
-    /// How many of them belong to one Deployment; the last one gets what is left.
+    /// Pods per Deployment; the last one gets the rest.
     pub pods_per_deployment: u32,
     /// Old ReplicaSets of each Deployment, scaled to 0.
     pub history: u32,
-    /// In every so many Deployments one pod runs another digest; 0 for none.
+    /// One of so many Deployments has a pod with another digest; 0 for none.
     pub skewed_every: u32,
-    /// One of every so many Deployments stands in the middle of a rolling update; 0 for none.
+    /// One of so many Deployments is in the middle of a rolling update; 0 for none.
     pub rolling_every: u32,
-    /// How many nodes the pods are on, those that are created later too.
+    /// Number of nodes, also for pods created later.
     pub nodes: u32,
 }
 
@@ -33,7 +33,8 @@ impl Default for BulkConfig {
     }
 }
 
-/// Fills a store before anything watches it. Names, digests and versions depend on the configuration alone, times on now.
+/// Fills a store before anything watches it. Names, digests and versions depend only on the configuration, times on the
+/// clock.
 #[allow(clippy::must_use_candidate, reason = "the store is filled, and not everyone wants it to move")]
 pub fn bulk(store: &Store, config: &BulkConfig) -> Fleet {
     bulk_at(store, config, Time::now())
@@ -76,18 +77,18 @@ pub fn bulk_at(store: &Store, config: &BulkConfig, now: Time) -> Fleet {
     fleet
 }
 
-/// The services of a bulk cluster, which can be told to move.
+/// The services of a bulk cluster, and their updates.
 #[derive(Debug)]
 pub struct Fleet {
     store: Store,
     members: Vec<Member>,
-    /// The service that is updated next.
+    /// The service to update next.
     next: usize,
     touched: u32,
-    /// Updates that go on, one change each in turn.
+    /// Updates in progress, which advance in turn.
     running: Vec<Update>,
     turn: usize,
-    /// Updates that stand still.
+    /// Halted updates.
     halfway: Vec<Update>,
     config: BulkConfig,
 }
@@ -99,19 +100,18 @@ impl Fleet {
         self.members.len()
     }
 
-    /// How many rolling updates are going on, those that stand still not counted.
+    /// Number of rolling updates in progress, without halted ones.
     #[must_use]
     pub fn updates_running(&self) -> usize {
         self.running.len()
     }
 
-    /// Lets the updates go on that stood still.
+    /// Resumes the halted updates.
     pub fn resume(&mut self) {
         self.running.append(&mut self.halfway);
     }
 
-    /// Begins a rolling update of the next service, after the last the first again. Services that stand in the middle of
-    /// one are passed over.
+    /// Begins a rolling update of the next service, in a cycle. It skips services in the middle of one.
     pub fn update_next(&mut self, detail: Detail) {
         for _ in 0..self.members.len() {
             let chosen = self.next % self.members.len();
@@ -130,7 +130,7 @@ impl Fleet {
         }
     }
 
-    /// Adds one service of so many pods, which is then the last.
+    /// Adds a service of so many pods, which is then the last.
     pub fn add_service(&mut self, replicas: u32) {
         let number = u32::try_from(self.members.len()).unwrap_or(u32::MAX);
         let size =
@@ -140,8 +140,8 @@ impl Fleet {
         self.members.push(member);
     }
 
-    /// Makes the next change of the updates that are going on, each in its turn: whether it was a pod's, or nothing when
-    /// all are done.
+    /// Makes the next change of the updates in progress, in turn. Returns whether it was a pod's, or `None` if all are
+    /// done.
     pub fn step(&mut self) -> Option<bool> {
         while !self.running.is_empty() {
             self.turn = (self.turn + 1) % self.running.len();
@@ -155,7 +155,7 @@ impl Fleet {
         None
     }
 
-    /// Puts one pod anew, as its kubelet does when something about it changed that nobody here asks for.
+    /// Writes a pod again, as its kubelet does when an irrelevant field changed.
     pub fn touch(&mut self) {
         self.touched += 1;
         let chosen = (self.touched as usize * 7) % self.members.len().max(1);

@@ -1,4 +1,4 @@
-//! The demo's workload that never rests for long: a pipeline deploys its next version every two minutes.
+//! A demo workload that changes often: a pipeline deploys its next version every two minutes.
 
 use super::controllers::Registry;
 use super::fleet::ago;
@@ -10,10 +10,10 @@ use super::write::{self, Writer};
 use crate::resource::Resource;
 use crate::time::Time;
 
-/// How many pods it has when nothing is rolled out.
+/// Number of pods between rollouts.
 pub(super) const REPLICAS: u32 = 6;
 const DEPLOY_EVERY_SECONDS: u32 = 120;
-/// Revisions that stay for a rollback.
+/// Revisions to keep for a rollback.
 const HISTORY: u32 = 10;
 /// The revision at the start.
 const FIRST: u32 = 40;
@@ -29,7 +29,7 @@ pub(super) struct Checkout {
 }
 
 impl Checkout {
-    /// Puts the service as it stands between two deployments.
+    /// Creates the service in its state between two deployments.
     pub(super) fn begin(store: &Store, now: Time) -> Self {
         let service = Service::new("shop", "checkout", ago(now, 90 * 86_400));
         let deployed = ago(now, DEPLOY_EVERY_SECONDS - 10);
@@ -60,7 +60,7 @@ impl Checkout {
         checkout
     }
 
-    /// Builds and deploys the next version if it is time.
+    /// Deploys the next version when it is time.
     pub(super) fn tick(&mut self, now: Time, registry: &Registry) {
         if now.since(self.deployed) < DEPLOY_EVERY_SECONDS {
             return;
