@@ -78,7 +78,7 @@ fn audit(arguments: &[&OsStr]) -> Outcome<Audited> {
     let told = std::thread::spawn(move || {
         let (mut listed, mut printed) = (None, None);
         for line in log.lines().map_while(Result::ok) {
-            if line.contains("everything is listed") {
+            if line.contains("listing complete") {
                 listed = Some(Instant::now());
             } else if line.contains("printed") {
                 printed = Some(Instant::now());

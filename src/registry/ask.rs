@@ -122,9 +122,9 @@ impl Shared {
             return;
         }
         match failure {
-            None => tracing::info!(registry = host.name, "registry answers"),
+            None => tracing::info!(registry = host.name, "registry responding again"),
             Some(failure) => {
-                tracing::warn!(registry = host.name, repository, reason = %failure, "registry does not answer, retrying");
+                tracing::warn!(registry = host.name, repository, reason = %failure, "registry not responding, retrying");
             }
         }
     }

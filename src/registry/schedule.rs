@@ -133,7 +133,7 @@ impl<S: RegistrySink> WorkloadFollower<S> {
                 let is_same = self.publisher.borrow().is_same_file(&keyring);
                 if !is_same {
                     self.shared.cache().credentials_changed();
-                    tracing::info!("credentials of registries read again");
+                    tracing::info!("registry credentials reloaded");
                 }
                 if !is_same || read.elapsed() >= self.timings.interval {
                     *read = Instant::now();
@@ -143,7 +143,7 @@ impl<S: RegistrySink> WorkloadFollower<S> {
             }
             Err(error) => {
                 if told.as_ref() != Some(&error) {
-                    tracing::warn!(error, "credentials of registries not read again, the previous ones stay in use");
+                    tracing::warn!(error, "registry credentials not reloaded, keeping the previous ones");
                     *told = Some(error);
                 }
             }

@@ -101,24 +101,19 @@ fn tell(contents: &InputSummary) {
     if !contents.others.is_empty() || contents.unknown > 0 {
         let kinds = contents.others.iter().map(count).collect::<Vec<_>>().join(" ");
         let objects = contents.others.values().sum::<u64>();
-        tracing::info!(objects, no_objects = contents.unknown, kinds, "objects of other kinds passed over");
+        tracing::info!(objects, no_objects = contents.unknown, kinds, "objects of other kinds skipped");
     }
     if contents.passed_files > 0 || contents.links > 0 {
         let InputSummary { files, passed_files, links, .. } = contents;
-        tracing::info!(
-            read = files,
-            files = passed_files,
-            links,
-            "files without objects, links and devices passed over"
-        );
+        tracing::info!(read = files, files = passed_files, links, "files without objects, links and devices skipped");
     }
     if contents.logs > 0 {
-        tracing::warn!(containers = contents.logs, "logs between the lists passed over");
+        tracing::warn!(containers = contents.logs, "logs between lists skipped");
     }
     if contents.watch_errors > 0 {
         tracing::warn!(
             watches = contents.watch_errors,
-            "a watch in it ended with an error of the API server; what happened after it may be missing"
+            "recorded watch ended with an API server error, later changes may be missing"
         );
     }
 }

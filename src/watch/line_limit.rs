@@ -58,7 +58,7 @@ impl LineLimit {
         tokio::spawn(async move {
             sleep_until(window_ends).await;
             let left_out = limit.take_left_out((resource, reason));
-            tracing::warn!(%resource, reason, left_out, "more such lines were left out");
+            tracing::warn!(%resource, reason, left_out, "similar lines suppressed");
         });
         false
     }

@@ -190,7 +190,7 @@ impl NodeLister {
             }
         }
         if pieces.passed_over() > 0 {
-            tracing::warn!(nodes = pieces.passed_over(), "nodes of more than 16 MiB passed over");
+            tracing::warn!(nodes = pieces.passed_over(), "nodes of more than 16 MiB skipped");
         }
         take(&mut builder, &pieces.rest())?;
         Ok(builder)

@@ -50,7 +50,7 @@ impl WatchLog {
         self.starting = false;
         if std::mem::take(&mut self.troubled) && self.admits("watched") {
             let (resource, namespace) = self.names();
-            tracing::info!(%resource, namespace, "watched again");
+            tracing::info!(%resource, namespace, "watch re-established");
         }
     }
 
@@ -59,7 +59,7 @@ impl WatchLog {
         let (resource, namespace) = self.names();
         let (reason, detail) = (failure.reason.as_str(), failure.message.as_str());
         if self.admits("pages") {
-            tracing::info!(%resource, namespace, reason, detail, "no streaming list; listing in pages instead");
+            tracing::info!(%resource, namespace, reason, detail, "streaming list unsupported, listing in pages");
         }
     }
 
@@ -68,7 +68,7 @@ impl WatchLog {
         let (resource, namespace) = self.names();
         let detail = failure.message.as_str();
         if self.admits("json") {
-            tracing::info!(%resource, namespace, detail, "no readable protobuf; asking for JSON instead");
+            tracing::info!(%resource, namespace, detail, "protobuf unreadable, requesting JSON");
         }
     }
 
@@ -77,7 +77,7 @@ impl WatchLog {
         if self.is_news(FailureReason::NotFound, Duration::MAX) && self.admits(FailureReason::NotFound.as_str()) {
             let (resource, namespace) = self.names();
             let api = self.target.resource.api_path();
-            tracing::info!(%resource, namespace, api, "not served by this cluster; looked for again every minute");
+            tracing::info!(%resource, namespace, api, "not served by this cluster, checking again every minute");
         }
     }
 
@@ -88,9 +88,9 @@ impl WatchLog {
         let (resource, namespace) = self.names();
         let (reason, detail) = (failure.reason.as_str(), failure.message.as_str());
         if told || !self.admits(reason) {
-            tracing::debug!(%resource, namespace, reason, detail, ?pause, "refused again");
+            tracing::debug!(%resource, namespace, reason, detail, ?pause, "still refused");
         } else {
-            let message = "refused, as by an API server that has just started; asking again";
+            let message = "refused, API server may be starting, retrying";
             tracing::info!(%resource, namespace, reason, detail, ?pause, "{message}");
         }
     }
@@ -99,7 +99,7 @@ impl WatchLog {
     pub(super) fn unprovable(&self) {
         if self.admits("unprovable") {
             let (resource, namespace) = self.names();
-            tracing::info!(%resource, namespace, "no answer for too long to go on from the known version; listing again");
+            tracing::info!(%resource, namespace, "no response for too long to resume, relisting");
         }
     }
 
@@ -110,7 +110,7 @@ impl WatchLog {
             tracing::warn!(
                 %resource,
                 namespace,
-                "the API server went back from version {known} to {listed}: its etcd was restored; everything is listed again"
+                "the API server went back from version {known} to {listed}: its etcd was restored, relisting everything"
             );
         }
     }
@@ -125,7 +125,7 @@ impl WatchLog {
             %resource,
             namespace,
             objects,
-            "objects that cannot be read were left out: replicas may be missing from every figure of this resource"
+            "unreadable objects skipped, replicas may be missing from all metrics of this resource"
         );
     }
 
@@ -136,17 +136,17 @@ impl WatchLog {
         let (resource, namespace) = self.names();
         let (reason, detail) = (failure.reason.as_str(), failure.message.as_str());
         if !news || !self.admits(reason) {
-            tracing::debug!(%resource, namespace, reason, detail, attempt, ?pause, "the watch failed again");
+            tracing::debug!(%resource, namespace, reason, detail, attempt, ?pause, "watch still failing");
         } else if forbidden {
             let rule = self.target.rule(&["list", "watch"]);
-            tracing::warn!(%resource, namespace, reason, detail, "may not list and watch {resource}: grant it {rule}");
+            tracing::warn!(%resource, namespace, reason, detail, "not allowed to list and watch {resource}, grant it {rule}");
         } else if failure.reason == FailureReason::TimelineLost {
-            let message = "the API server went back to an older state; listing again";
+            let message = "API server went back to an older state, relisting";
             tracing::warn!(%resource, namespace, reason, detail, "{message}");
         } else if failure.reason == FailureReason::Expired {
-            tracing::info!(%resource, namespace, reason, detail, attempt, "the version is too old; listing again");
+            tracing::info!(%resource, namespace, reason, detail, attempt, "resource version expired, relisting");
         } else {
-            tracing::warn!(%resource, namespace, reason, detail, attempt, ?pause, "the watch failed; it is tried again");
+            tracing::warn!(%resource, namespace, reason, detail, attempt, ?pause, "watch failed, retrying");
         }
         self.troubled |= news;
     }

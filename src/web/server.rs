@@ -82,7 +82,7 @@ impl Server {
             let access = self.access.clone();
             connections.spawn(async move {
                 if let Err(error) = serve_connection(stream, site, slot, access, closing).await {
-                    tracing::debug!(error = &*error as &dyn std::error::Error, "a connection ended early");
+                    tracing::debug!(error = &*error as &dyn std::error::Error, "connection ended early");
                 }
             });
         }
@@ -92,7 +92,10 @@ impl Server {
         let drained =
             tokio::time::timeout(self.limits.grace, async { while connections.join_next().await.is_some() {} });
         if drained.await.is_err() {
-            tracing::warn!(connections = connections.len(), "cut the answers that did not finish in time");
+            tracing::warn!(
+                connections = connections.len(),
+                "closed connections whose responses did not finish in time"
+            );
             connections.shutdown().await;
         }
     }
@@ -111,7 +114,7 @@ impl Server {
                     tracing::debug!(
                         error = &error as &dyn std::error::Error,
                         closed,
-                        "cannot accept connections at the moment"
+                        "cannot accept connections, retrying"
                     );
                     pause.wait().await;
                 }

@@ -182,7 +182,7 @@ impl ConnectionSlots {
             limit = self.limits.connections,
             closed_idle = std::mem::take(&mut open.closed),
             refused = std::mem::take(&mut open.refused),
-            "every place for a connection is taken; idle connections are closed, and requests beyond refused"
+            "all connection slots taken, closing idle connections and rejecting further requests"
         );
     }
 

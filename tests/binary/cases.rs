@@ -104,11 +104,7 @@ fn the_answers_are_what_they_have_to_be() {
         ("c19-pod-without-kind.json", 0, &["1 workload with 1 pod"]),
         ("c20-items-before-kind.json", 0, &["1 workload with 3 pods"]),
         ("c20c-bare-array-no-kind.json", 0, &["1 workload with 3 pods"]),
-        (
-            "c21-cluster-info-dump-stdout.out",
-            0,
-            &["1 workload with 3 pods", "logs between the lists passed over containers=1"],
-        ),
+        ("c21-cluster-info-dump-stdout.out", 0, &["1 workload with 3 pods", "logs between lists skipped containers=1"]),
         ("c60-utf16le-bom.json", 1, &["deployment/web: digest skew"]),
         ("c61-support-bundle.tar.gz", 1, &["deployment/web: digest skew"]),
         ("c71-lws-rollout.json", 0, &["deliberate mix", "Do: let LeaderWorkerSet llm go on, or change it"]),

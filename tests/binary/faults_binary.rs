@@ -85,7 +85,7 @@ async fn while_a_list_fails_the_last_complete_picture_stays() {
     let after = agrees(&podskew, &simulator).await;
     assert_eq!(pods(&after), pods(&before) - 1);
     assert!(after.of_resource("podskew_watch_restarts_total", "pods") >= 1.0);
-    podskew.until_logged("watched again").await;
+    podskew.until_logged("watch re-established").await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -138,7 +138,7 @@ async fn an_etcd_that_was_restored_is_noticed() {
     simulator.restart_with_older_versions(Some(backup()));
     is_restored(&podskew, Instant::now(), before, 1.0).await;
     assert!(podskew.scrape().failures("pods", "timeline_lost") >= 1.0);
-    podskew.until_logged("the API server went back to an older state; listing again").await;
+    podskew.until_logged("API server went back to an older state, relisting").await;
     fill(simulator.store());
     agrees(&podskew, &simulator).await;
 

@@ -144,7 +144,7 @@ async fn an_object_that_is_too_long_is_passed_over_and_counted() {
             assert_eq!(scrape.of_resource("podskew_watch_synced", resource), 0.0, "{kind:?}: {resource}");
             assert_eq!(scrape.failures(resource, "decode"), 1.0, "{kind:?}: {resource}");
         }
-        podskew.until_logged("objects that cannot be read were left out").await;
+        podskew.until_logged("unreadable objects skipped").await;
         assert!(podskew.peak() < MOST_RESIDENT, "{kind:?}: {} MiB", podskew.peak() >> 20);
     }
 }

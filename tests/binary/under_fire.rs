@@ -373,7 +373,7 @@ async fn idle_connections_take_nothing_away_and_are_counted_and_logged() {
     assert!((200.0..=272.0).contains(&idle), "{idle} idle");
     assert!(podskew.is_ready());
     assert_eq!(scrape.parsed.value("podskew_http_connections_refused_total", &[]), Some(0.0));
-    let line = "every place for a connection is taken";
+    let line = "all connection slots taken";
     podskew.until_logged(line).await;
     assert_eq!(podskew.log().matches(line).count(), 1, "{}", podskew.log());
 }

@@ -26,11 +26,11 @@ async fn reasons_that_alternate_do_not_flood_the_log() {
     let scene = Scene::play_in(Resource::Pods, &[], timings, replies).await;
     scene.tells(&["begin", "list a", "finish"]).await;
     let windows = usize::try_from(began.elapsed().as_secs() / 5 + 1).unwrap();
-    scene.until("the end of both windows", || log.lines("more such lines were left out").len() >= 2).await;
+    scene.until("the end of both windows", || log.lines("similar lines suppressed").len() >= 2).await;
     for reason in ["server_error", "unauthorized"] {
         let reason = format!("reason=\"{reason}\"");
         let (lines, counts): (Vec<_>, Vec<_>) =
-            log.lines(&reason).into_iter().partition(|line| !line.contains("left out"));
+            log.lines(&reason).into_iter().partition(|line| !line.contains("suppressed"));
         assert!((10..=10 * windows).contains(&lines.len()), "{} lines in {:?}", lines.len(), began.elapsed());
         assert!(lines.iter().all(|line| line.len() < 1_400), "{:?}", lines.iter().map(String::len).max());
         let left_out: usize =

@@ -27,7 +27,7 @@ pub async fn command(options: AuditOptions) -> anyhow::Result<ExitCode> {
     } else {
         let began = Instant::now();
         let mut snapshot = take_snapshot(&snapshot_options, None).await?;
-        tracing::debug!(took = ?began.elapsed(), "everything is listed");
+        tracing::debug!(took = ?began.elapsed(), "listing complete");
         let mut audit = audit(&mut snapshot, &names, Auditor::new(strictness, format, false))?;
         if audit.verdict == Verdict::Empty {
             audit.elsewhere =

@@ -167,7 +167,7 @@ pub async fn watch_and_serve(
         Some(_) = registries.join_next() => bail!("the tasks that ask registries ended"),
         () = following => bail!("the web configuration is not followed any more"),
         signal = signals.next() => {
-            tracing::info!(signal, "stopping: scrapes in flight finish; a second signal stops at once");
+            tracing::info!(signal, "stopping, finishing scrapes in flight (a second signal stops at once)");
         }
     }
     // It fails only if the server has ended.

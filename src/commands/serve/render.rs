@@ -122,7 +122,7 @@ impl Renderer {
         if self.published.replace(changes.awaiting_owner).is_none() {
             self.live.is_ready();
             let seconds = self.begun.elapsed().as_secs_f64();
-            tracing::info!(seconds, "ready: the first complete picture of the cluster is there");
+            tracing::info!(seconds, "initial sync complete");
         }
         true
     }
@@ -147,7 +147,7 @@ impl Renderer {
             if let Some(shown) = &self.shown {
                 shown.board.withdraw();
             }
-            tracing::error!("not ready any more: the picture of the cluster is not complete");
+            tracing::error!("not ready, initial sync incomplete again");
         } else if !changes.gone.is_empty() {
             // Drops what was prepared for an initial state that will not be published.
             self.exposition.prepare(&mut std::iter::once(part_of(&mut changes)));
