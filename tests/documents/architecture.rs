@@ -352,3 +352,27 @@ fn the_reader_of_imports_reads_them() {
     assert!(!found.iter().any(|path| path.contains("Nothing")), "{found:?}");
     assert!(touches("std::fs::read", "std::fs") && touches("std::fs", "std::fs") && !touches("std::fsx", "std::fs"));
 }
+
+/// Every word of the glossary names a file that exists, and they are in alphabetical order.
+#[test]
+fn the_glossary_names_files_that_exist() {
+    let text = read("ARCHITECTURE.md");
+    let (_, glossary) = text.split_once("\n## Glossary\n").unwrap();
+    let rows: Vec<Vec<&str>> = glossary
+        .split("\n## ")
+        .next()
+        .unwrap()
+        .lines()
+        .filter(|line| line.starts_with("| ") && !line.starts_with("| word |"))
+        .map(|line| line.trim_matches('|').split(" | ").map(str::trim).collect())
+        .collect();
+    assert!(rows.len() >= 40, "{} words", rows.len());
+    for row in &rows {
+        let [word, meaning, place] = row[..] else { panic!("{row:?} has not three columns") };
+        let place = place.trim_matches('`');
+        assert!(Path::new(env!("CARGO_MANIFEST_DIR")).join(place).is_file(), "{word}: there is no {place}");
+        assert!(meaning.ends_with('.'), "{word}: {meaning}");
+    }
+    let words: Vec<String> = rows.iter().map(|row| row[0].to_lowercase()).collect();
+    assert!(words.is_sorted(), "{words:?}");
+}
