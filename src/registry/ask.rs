@@ -55,8 +55,8 @@ impl Shared {
             if let Err(failure) = self.ask_image(host, &mut session, image).await {
                 self.tell(host, &batch.repository, Some(&failure));
                 self.cache().failed(image, &failure, host, session.credential());
-                // The same refusal applies to the rest of the repository.
-                if matches!(failure, RegistryFailure::Unauthorized) {
+                // The rest of the repository is refused for the same reason.
+                if matches!(failure, RegistryFailure::Unauthorized | RegistryFailure::NoCredentials(_)) {
                     return;
                 }
             } else {

@@ -43,6 +43,8 @@ pub(super) struct CacheEntry {
     /// Since when it is not found although it was before.
     missing: Option<(Instant, UnixTime)>,
     gone: bool,
+    /// Whether there were none to ask with.
+    lacks_credentials: bool,
 }
 
 #[derive(Default)]
@@ -130,6 +132,7 @@ impl RegistryCache {
                 confirmed: None,
                 missing: None,
                 gone: false,
+                lacks_credentials: false,
             });
             // A newly started image may be new to the registry's answer, or the first that differs from it.
             if (image.in_skew && !entry.in_skew) || entry.running != image.running {
@@ -222,10 +225,10 @@ impl RegistryCache {
         ReferenceState::ALL.map(|state| entries().filter(|entry| state_of(entry) == state).count())
     }
 
-    /// Images without a certain answer.
-    pub(super) fn unanswered(&self) -> Vec<(Name, ReferenceState)> {
+    /// Images of which nothing certain is known, and whether that is for want of credentials.
+    pub(super) fn unanswered(&self) -> Vec<(Name, ReferenceState, bool)> {
         let entries = self.references.iter().filter(|(_, entry)| entry.state != ReferenceState::Answered);
-        entries.map(|(image, entry)| (image.clone(), entry.state)).collect()
+        entries.map(|(image, entry)| (image.clone(), entry.state, entry.lacks_credentials)).collect()
     }
 
     /// Whether the manifest of `digest` must be fetched before it is reported.
@@ -274,6 +277,7 @@ impl RegistryCache {
             RegistryFailure::Unconfirmed => ReferenceState::Unconfirmed,
             _ => ReferenceState::Failed,
         };
+        entry.lacks_credentials = matches!(failure, RegistryFailure::NoCredentials(_));
         let mut again = None;
         match failure {
             RegistryFailure::NotFound => {

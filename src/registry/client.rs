@@ -2,7 +2,7 @@
 
 use super::challenge::{Challenge, challenge};
 use super::credential::Credential;
-use super::credentials::{RegistryCredentials, basic};
+use super::credentials::{RegistryCredentials, Opening, basic};
 use super::document::{ACCEPTED, has_digest, sha256};
 use super::failure::RegistryFailure;
 use super::host::Host;
@@ -39,7 +39,9 @@ pub(super) struct Session<'c> {
     host: &'c Host,
     repository: String,
     credentials: Vec<Credential>,
-    /// Position of the current credential.
+    /// Why there are not more of them.
+    without: Option<String>,
+    /// The credential that is tried.
     at: usize,
     authorization: Option<HeaderValue>,
     /// Whether the registry accepted the authorization before: an expired token is then renewed.
@@ -63,9 +65,9 @@ impl<'c> Session<'c> {
         host: &'c Host,
         repository: &str,
     ) -> Result<Self, RegistryFailure> {
-        let credentials = credentials.of(host.credentials_of(), repository).await?;
-        let repository = repository.to_owned();
-        Ok(Self { client, host, repository, credentials, at: 0, authorization: None, worked: false, challenge: None })
+        let Opening { credentials, without } = credentials.of(host.credentials_of(), repository).await?;
+        let (repository, authorization, challenge) = (repository.to_owned(), None, None);
+        Ok(Self { client, host, repository, credentials, without, at: 0, authorization, worked: false, challenge })
     }
 
     /// The credential of the last response.
@@ -149,7 +151,7 @@ impl<'c> Session<'c> {
         }
         // A 403 has no challenge, but another credential may still be accepted.
         self.challenge = challenge(&refusal.headers).or(self.challenge.take());
-        let Some(challenge) = self.challenge.clone() else { return Err(RegistryFailure::Unauthorized) };
+        let Some(challenge) = self.challenge.clone() else { return Err(self.refused()) };
         while let Some(credential) = self.credentials.get(self.at).cloned() {
             match self.authorization(&challenge, &credential).await {
                 Ok(value) => {
@@ -162,7 +164,14 @@ impl<'c> Session<'c> {
                 Err(failure) => return Err(failure),
             }
         }
-        Err(RegistryFailure::Unauthorized)
+        Err(self.refused())
+    }
+
+    fn refused(&self) -> RegistryFailure {
+        match &self.without {
+            Some(without) => RegistryFailure::NoCredentials(format!("the registry asks for credentials, and {without}")),
+            None => RegistryFailure::Unauthorized,
+        }
     }
 
     async fn authorization(&self, challenge: &Challenge, credential: &Credential) -> Result<String, RegistryFailure> {

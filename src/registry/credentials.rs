@@ -173,7 +173,15 @@ fn label_matches(pattern: &[u8], label: &[u8]) -> bool {
     }
 }
 
-/// The credentials of one pass: the file is read once, and each helper runs once per host.
+/// What opens a repository.
+pub(super) struct Opening {
+    /// In the order in which they are tried; at least [`Credential::Anonymous`].
+    pub(super) credentials: Vec<Credential>,
+    /// A helper that said that it has none, and what to do. Amazon's says so whatever went wrong.
+    pub(super) without: Option<String>,
+}
+
+/// The credentials of one pass: the file is read once, and a helper asked once for each host.
 pub(super) struct RegistryCredentials {
     keyring: Keyring,
     helpers: Option<PathBuf>,
@@ -185,9 +193,10 @@ impl RegistryCredentials {
         Self { keyring, helpers, asked: tokio::sync::Mutex::default() }
     }
 
-    /// The credentials for a repository of `host`, in the order to try them; at least [`Credential::Anonymous`].
-    pub(super) async fn of(&self, host: &str, repository: &str) -> Result<Vec<Credential>, RegistryFailure> {
+    /// What opens a repository of `host`.
+    pub(super) async fn of(&self, host: &str, repository: &str) -> Result<Opening, RegistryFailure> {
         let mut found = self.keyring.of(host, repository);
+        let mut without = None;
         if let Some((helper, name)) = self.keyring.helper(host) {
             let mut asked = self.asked.lock().await;
             let answer = if let Some(answer) = asked.get(&name) {
@@ -204,7 +213,10 @@ impl RegistryCredentials {
                 answer
             };
             match answer {
-                Ok(Credential::Anonymous) => {}
+                Ok(Credential::Anonymous) => {
+                    without =
+                        Some(format!("the credential helper {helper} has none for {host}; run it by hand to see why"));
+                }
                 Ok(credential) => found.push(credential),
                 // Credentials in the file are tried all the same.
                 Err(failure) if found.is_empty() => return Err(failure),
@@ -214,7 +226,7 @@ impl RegistryCredentials {
         if found.is_empty() {
             found.push(Credential::Anonymous);
         }
-        Ok(found)
+        Ok(Opening { credentials: found, without })
     }
 
     /// Whether both were read from the same file.

@@ -41,17 +41,17 @@ pub async fn ask_once(
     // Images without an answer by then are named.
     let _ = timeout(options.timeout.unwrap_or(PATIENCE), ask_all(&shared, &hosts, &credentials)).await;
     let cache = shared.cache();
-    let why = |state: ReferenceState| match state {
+    let why = |state: ReferenceState, lacks_credentials: bool| match state {
         ReferenceState::Pending => "no answer in time",
         ReferenceState::NotFound => "not found in the registry",
+        ReferenceState::Unauthorized if lacks_credentials => "there are no credentials for the registry, and the log says why",
         ReferenceState::Unauthorized => "the registry accepts none of the credentials",
         ReferenceState::Throttled => "the registry asks to come back later",
         ReferenceState::Unconfirmed => "the registry's content does not have the digest that it names",
-        ReferenceState::Answered | ReferenceState::Contradicted | ReferenceState::Gone | ReferenceState::Failed => {
-            "the registry does not answer"
-        }
+        ReferenceState::Answered | ReferenceState::Contradicted | ReferenceState::Gone | ReferenceState::Failed => "the registry does not answer",
     };
-    let unanswered: Vec<_> = cache.unanswered().into_iter().map(|(image, state)| (image, why(state))).collect();
+    let unanswered = cache.unanswered().into_iter();
+    let unanswered: Vec<_> = unanswered.map(|(image, state, lacks)| (image, why(state, lacks))).collect();
     let mut evidence = cache.snapshot();
     evidence.unanswered = unanswered.iter().cloned().collect();
     Ok(RegistryAnswers { evidence, unanswered })

@@ -259,6 +259,46 @@ async fn a_helper_has_the_credentials_and_sees_nothing_else() {
     }
 }
 
+/// Ten seconds, then it ends with whatever it started, and leaves no folder behind.
+#[tokio::test]
+async fn a_helper_that_hangs_ends_with_all_that_it_started() {
+    use std::os::unix::fs::PermissionsExt as _;
+    let registry = ImageRegistry::start(None).await.unwrap();
+    let digest = registry.push("web", Some("1"), &Image::of("one"));
+    registry.set_authorization(Authorization::Basic("user".to_owned(), "s3cr3t".to_owned()));
+    let folder = tempfile::tempdir().unwrap();
+    let (path, seen) = (folder.path().join("docker-credential-slow"), folder.path().join("seen"));
+    let script = format!(
+        "#!/bin/sh\n/bin/sleep 1000 &\n/bin/sh -c '/bin/sleep 1000 & echo $!; wait' > {0}.more &\necho $! $$ $HOME > {0}\nwait\n",
+        seen.display()
+    );
+    std::fs::write(&path, script).unwrap();
+    std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o755)).unwrap();
+    let auth = file("config.json", &json!({"credHelpers": {registry.host(): "slow"}}).to_string());
+    let options = RegistryOptions { auth: Some(auth), helpers: Some(folder.path().to_owned()), ..options(&registry) };
+    let mut world = web(&format!("{}/web:1", registry.host()), &[&digest]);
+    let begun = Instant::now();
+    let answers = look(&mut world, &options).await;
+    assert!((10..20).contains(&begun.elapsed().as_secs()), "{:?}", begun.elapsed());
+    assert_eq!(answers.unanswered[0].1, "there are no credentials for the registry, and the log says why");
+    let written =
+        std::fs::read_to_string(&seen).unwrap() + &std::fs::read_to_string(format!("{}.more", seen.display())).unwrap();
+    let words: Vec<&str> = written.split_whitespace().collect();
+    let (home, processes): (Vec<&str>, Vec<&str>) = words.iter().partition(|word| word.starts_with('/'));
+    assert_eq!((home.len(), processes.len()), (1, 3), "{written}");
+    assert!(!std::path::Path::new(home[0]).exists(), "{written}");
+    let runs = |process: &&str| {
+        let state = std::fs::read_to_string(format!("/proc/{process}/stat")).ok();
+        // What has ended and was not waited for by whoever adopted it is a zombie.
+        state.is_some_and(|state| !state.rsplit_once(") ").unwrap().1.starts_with('Z'))
+    };
+    let begun = Instant::now();
+    while processes.iter().any(runs) {
+        assert!(begun.elapsed() < Duration::from_secs(5), "{written} still run");
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+}
+
 #[tokio::test]
 async fn no_credentials_reach_another_host() {
     let registry = ImageRegistry::start(None).await.unwrap();
@@ -619,6 +659,117 @@ async fn files_that_cannot_be_used_are_named_with_the_remedy() {
     }
 }
 
+/// What runs, and every tag that was said to stand for something else than it does.
+struct Fleet {
+    running: Vec<(String, String)>,
+    moved: Mutex<std::collections::BTreeSet<String>>,
+}
+
+impl podskew::registry::RegistrySink for Fleet {
+    fn asked_images(&self) -> Option<AskedImages> {
+        let image = |(image, digest): &(String, String)| podskew::inventory::AskedImage {
+            image: image.as_str().into(),
+            running: vec![(podskew::report::DigestKind::Manifest, digest.as_str().into())],
+            in_skew: false,
+            always: false,
+            contradicted: false,
+        };
+        Some(AskedImages { images: self.running.iter().map(image).collect(), skews: Vec::new() })
+    }
+
+    fn take_registry_evidence(&self, evidence: Arc<podskew::inventory::RegistryEvidence>) {
+        for (image, digest) in &self.running {
+            let is_other = evidence.tags.get(image.as_str()).is_some_and(|tag| *tag.digest != **digest);
+            if is_other || evidence.gone.contains_key(image.as_str()) {
+                self.moved.lock().unwrap().insert(image.clone());
+            }
+        }
+    }
+}
+
+/// An hour in six seconds: four registries, one of which fails in every way, now and then. Tags that move are found, no other is.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn in_an_hour_beside_a_registry_that_fails_at_random_no_tag_is_said_to_have_moved_that_did_not() {
+    const COMPRESSION: u32 = 600;
+    let mut registries = Vec::new();
+    for _ in 0..4 {
+        registries.push(ImageRegistry::start(None).await.unwrap());
+    }
+    let (mut running, mut movers) = (Vec::new(), Vec::new());
+    for number in 0..120_usize {
+        let registry = &registries[number % 4];
+        let (repository, tag) = (format!("team-{}/app", number / 8), format!("v{}", number % 8));
+        let digest = registry.push(&repository, Some(&tag), &Image::of(&format!("layer {number}")));
+        let image = format!("{}/{repository}:{tag}", registry.host());
+        if number % 16 < 4 {
+            movers.push((number, repository, tag, image.clone()));
+        }
+        running.push((image, digest));
+    }
+    let parse = |it: &ImageRegistry| RegistryAddress::parse(&format!("{}={}", it.host(), it.url())).unwrap();
+    let options = RegistryOptions { registries: registries.iter().map(parse).collect(), ..RegistryOptions::default() };
+    let usual = RegistryTimings::default();
+    let timings = RegistryTimings {
+        refresh: usual.refresh / COMPRESSION,
+        tick: usual.tick / COMPRESSION,
+        pause: usual.pause / COMPRESSION,
+        answer: Duration::from_millis(500),
+        interval: usual.interval / COMPRESSION,
+        pinned: usual.pinned / COMPRESSION,
+        gone_again: usual.gone_again / COMPRESSION,
+        unauthorized: usual.unauthorized / COMPRESSION,
+        throttled: usual.throttled / COMPRESSION,
+        throttled_most: usual.throttled_most / COMPRESSION,
+        ..usual
+    };
+    let hosts: Vec<String> = registries.iter().map(ImageRegistry::host).collect();
+    let hosts: Vec<&str> = hosts.iter().map(String::as_str).collect();
+    let health = Telemetry::new().unwrap().registries(&hosts).unwrap();
+    let fleet = Arc::new(Fleet { running, moved: Mutex::default() });
+    let _tasks = keep_asking(&options, &timings, Arc::clone(&fleet), &health).unwrap();
+    let failures = [
+        Misbehaviour::Hangs,
+        Misbehaviour::Closes,
+        Misbehaviour::Status(503, Vec::new()),
+        Misbehaviour::Status(429, vec![("Retry-After", "0".to_owned())]),
+        Misbehaviour::Status(401, Vec::new()),
+        Misbehaviour::NoDigest,
+        Misbehaviour::Digest(digest('f')),
+        Misbehaviour::OtherBody(b"{}".to_vec()),
+        Misbehaviour::Garbage,
+    ];
+    // A generator of Lehmer's: the same failures in every run.
+    let mut state = 7_usize;
+    let mut fail_for = async |ticks: u32| {
+        for _ in 0..ticks {
+            state = state * 48_271 % 0x7fff_ffff;
+            registries[3].clear_faults();
+            if let Some(failure) = failures.get(state % (failures.len() + 2)) {
+                registries[3].inject("/v2/", failure.clone(), None);
+            }
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+    };
+    fail_for(60).await;
+    assert_eq!(*fleet.moved.lock().unwrap(), std::collections::BTreeSet::new());
+    let answered = registries[..3].iter().map(|it| it.asked().len()).sum::<usize>();
+    assert!(answered >= 90 * 2, "each tag was looked at twice in half an hour: {answered}");
+    for (number, repository, tag, _) in &movers {
+        registries[number % 4].push(repository, Some(tag), &Image::of(&format!("moved {number}")));
+    }
+    fail_for(60).await;
+    let moved = fleet.moved.lock().unwrap().clone();
+    let expected: Vec<&String> = movers.iter().map(|(.., image)| image).collect();
+    assert!(moved.iter().all(|image| expected.contains(&image)), "{moved:?}");
+    let missed: Vec<_> =
+        movers.iter().filter(|(number, _, _, image)| number % 4 != 3 && !moved.contains(image)).collect();
+    assert!(missed.is_empty(), "{missed:?}");
+    // The plan: four looks in an hour, a fifth sooner or later, the first at once, and what a tag that moved takes to compare.
+    let asked: usize = registries[..3].iter().map(|it| it.asked().len()).sum();
+    let (most, documents) = (90 * (1 + 5), movers.len() * 8);
+    assert!(asked <= most + documents, "{asked} requests, planned {most}");
+}
+
 #[tokio::test]
 async fn configurations_are_kept_as_facts_and_bodies_are_not() {
     let registry = ImageRegistry::start(None).await.unwrap();
@@ -715,15 +866,89 @@ async fn audit_and_explain_say_what_the_registry_says() {
     assert_eq!(with(&["audit", "-n", "shop"]).1, 0);
     assert_eq!(with(&["audit", "-n", "shop", "--fail-on", "moved"]).1, 1);
     assert_eq!(with(&["audit", "-n", "shop", "--fail-on", "gone"]).1, 0);
+    registry.forget_asked();
     assert_eq!(with(&["audit", "-n", "shop", "--wait", "5s", "--fail-on", "moved"]).1, 4);
+    let heads = registry.asked().iter().filter(|it| it.method == "HEAD").count();
+    assert_eq!(heads, 1, "--wait asks once, at its end");
     let (refused, code) = podskew(&simulator, &["audit", "-n", "shop", "--fail-on", "moved"]);
     assert_eq!(code, 2, "{refused}");
+    // Every format tells it, and no format makes it a failure unless that is asked for.
+    let moved = format!("{image} now stands for");
+    for fail_on in [false, true] {
+        let more: &[&str] = if fail_on { &["--fail-on", "moved"] } else { &[] };
+        let printed = |format: &str| with(&[&["audit", "-n", "shop", "-o", format], more].concat()).0;
+        let json: serde_json::Value = serde_json::from_str(&printed("json")).unwrap();
+        assert_eq!(json["workloads"][0]["findings"][0]["finding"], "tag_moved", "{json}");
+        let sarif: serde_json::Value = serde_json::from_str(&printed("sarif")).unwrap();
+        let result = &sarif["runs"][0]["results"][0];
+        assert_eq!(
+            (&result["ruleId"], result["message"]["text"].as_str().unwrap().contains(&moved)),
+            (&json!("tag_moved"), true)
+        );
+        assert_eq!(result["level"], if fail_on { "error" } else { "note" }, "{result}");
+        let junit = printed("junit");
+        assert_eq!((junit.contains(&moved), junit.contains("<failure")), (true, fail_on), "{junit}");
+        assert!(flat(&printed("markdown")).contains("tag moved"), "{}", printed("markdown"));
+    }
     // What is not answered is not compared.
     registry.inject("", Misbehaviour::Status(503, Vec::new()), None);
     assert_eq!(with(&["audit", "-n", "shop"]).1, 0);
     let (printed, code) = with(&["audit", "-n", "shop", "--strict"]);
     assert_eq!(code, 3, "{printed}");
     assert!(flat(&printed).contains("does not answer"), "{printed}");
+}
+
+/// Without `--registry` there is not a series of it, and nobody is asked; with it there is each.
+#[tokio::test(flavor = "multi_thread")]
+async fn without_the_option_nothing_is_served_of_registries_and_nobody_is_asked() {
+    use common::running::Running;
+    let families = [
+        "podskew_tag_moved_age_seconds{",
+        "podskew_digest_skew_content_info{",
+        "podskew_image_tag_digest_info{",
+        "podskew_image_build_info{",
+        "podskew_image_created_timestamp_seconds{",
+        "podskew_registry_references{",
+        "podskew_registry_requests_total{",
+        "podskew_registry_last_success_timestamp_seconds{",
+    ];
+    let registry = ImageRegistry::start(None).await.unwrap();
+    let old = registry.push("web", None, &Image::of("one").revision("9ab04d1"));
+    let new = registry.push("web", Some("1"), &Image::of("two").revision("3f2c1a9"));
+    let image = format!("{}/web:1", registry.host());
+    let simulator = cluster(&image, &[&old, &old, &new]).await;
+    let off = Running::start(&simulator, &[]);
+    let address = format!("{}={}", registry.host(), registry.url());
+    let on = Running::start(&simulator, &["--registry", &address]);
+    let begun = Instant::now();
+    let text = loop {
+        let (_, text) = on.get("/metrics");
+        let missing = families.iter().find(|family| !text.contains(&format!("\n{family}")));
+        let Some(missing) = missing else { break text };
+        assert!(begun.elapsed() < Duration::from_secs(60), "{missing} does not come: {text}");
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    };
+    assert!(text.contains("change=\"different\""), "{text}");
+    let asked = registry.asked().len();
+    off.until_ready().await;
+    let (_, text) = off.get("/metrics");
+    assert!(text.contains("\npodskew_distinct_digests_per_deployment{"), "{text}");
+    for word in [
+        "podskew_registry_",
+        "podskew_tag_",
+        "podskew_image_gone",
+        "podskew_image_build",
+        "podskew_image_created",
+        "podskew_digest_skew_content",
+        "podskew_image_tag_digest",
+    ] {
+        assert!(!text.contains(&format!("\n{word}")), "{word}: {text}");
+    }
+    drop(on);
+    let later = registry.asked().len();
+    assert!(later >= asked);
+    tokio::time::sleep(Duration::from_millis(500)).await;
+    assert_eq!(registry.asked().len(), later, "only the one with the option asks");
 }
 
 /// At any level, whatever goes wrong.
