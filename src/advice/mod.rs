@@ -118,6 +118,9 @@ const PULL_AGAIN: &str = "pods that pull from a registry again get a digest agai
 const MAY_BE_ONE: &str = "CRI-O may name one image by different digests on nodes of different architectures, and Docker does not say of \
                           what its ids are.";
 const ASK_THE_REGISTRY: &str = "see why the registry does not answer: its name, the credentials, or its limits";
+const COMPARE_BY_HAND: &str = "compare by hand what the registry has under both digests, or set the image by digest";
+const DOUBTFUL: &str =
+    "nodes and the registry contradict one another, and podskew does not guess which of them is right.";
 const UNANSWERED: &str = "what a tag stands for is known once its registry says it.";
 const PUSH_AGAIN: &str = "push the image again, or roll out one that the registry holds";
 const CANNOT_PULL: &str = "a pod that starts on a node without the image cannot pull it.";
@@ -278,6 +281,9 @@ pub fn remedy(report: &WorkloadReport, finding: Finding) -> Remedy {
         Finding::NotCompared if is_unanswered(report) && !is_not_comparable(report) => {
             (of.look_at_template(), Action::words(ASK_THE_REGISTRY.to_owned()), UNANSWERED)
         }
+        Finding::NotCompared if is_doubtful(report) && !is_not_comparable(report) => {
+            (of.look_at_image_ids(), Action::words(COMPARE_BY_HAND.to_owned()), DOUBTFUL)
+        }
         Finding::ImageGone => (of.look_at_template(), Action::words(PUSH_AGAIN.to_owned()), CANNOT_PULL),
         Finding::TagMoved => (of.look_at_template(), Action::words(ON_PURPOSE_OR_PINNED.to_owned()), WILL_DIFFER),
         Finding::HashesMixed if report.rollout.is_some() => (of.look_at_history(), of.delete_older(), LEFT_OVER),
@@ -361,8 +367,13 @@ fn is_unanswered(report: &WorkloadReport) -> bool {
     report.registry.as_ref().is_some_and(|registry| !registry.unanswered.is_empty())
 }
 
+/// Whether nodes and a registry disagree about an image.
+fn is_doubtful(report: &WorkloadReport) -> bool {
+    report.registry.as_ref().is_some_and(|registry| !registry.doubtful.is_empty())
+}
+
 fn is_not_compared(report: &WorkloadReport) -> bool {
-    is_unanswered(report) || is_not_comparable(report)
+    is_unanswered(report) || is_doubtful(report) || is_not_comparable(report)
 }
 
 /// Whether something about the workload is unknown. Pods of a rollout in progress have yet to start.

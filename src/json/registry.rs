@@ -67,7 +67,7 @@ impl<'a> From<&'a RegistryReport> for Said<'a> {
             gone: gone.collect(),
             skews: skews.collect(),
             builds: report.builds.iter().map(|(digest, build)| (&**digest, Built::from(build))).collect(),
-            unanswered: report.unanswered.iter().map(|(image, why)| (&**image, *why)).collect(),
+            unanswered: report.unknown().map(|(image, why)| (&**image, why)).collect(),
         }
     }
 }

@@ -186,7 +186,7 @@ impl<'a> WorkloadPage<'a> {
             told.extend(skewed().flat_map(|(container, of_hash)| registry.told(container, of_hash)));
             told.extend(registry.tags.iter().filter(|tag| tag.has_moved()).map(|tag| tag.told(registry)));
             told.extend(registry.gone.iter().map(crate::report::registry::GoneImage::told));
-            told.extend(registry.unanswered.iter().map(|(image, why)| format!("{image}: {why}")));
+            told.extend(registry.unknown().map(|(image, why)| format!("{image}: {why}")));
         }
         if let Some(nodes) = &report.nodes {
             told.extend(skewed().flat_map(|(container, of_hash)| nodes.told(report, container, of_hash)));

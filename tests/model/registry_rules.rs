@@ -365,6 +365,33 @@ fn r18_indexes_that_share_one_platform_and_differ_in_another_stay_two() {
     assert_eq!(report.nodes.as_ref().unwrap().by_architecture.len(), 1);
 }
 
+/// Nodes name two digests as one image, and the registry has different content under them: the doubt is told, and no guess.
+#[test]
+fn where_nodes_and_the_registry_disagree_the_tag_is_unknown_and_the_reason_is_told() {
+    let said = Said::new().image('a', '1', 7).image('b', '2', 8).tag('b', -60);
+    let on = |name: &str, node: &str, letter| pod(name).with("/spec/nodeName", node).image_id(&image_id(letter));
+    let both = vec![image_id('a'), image_id('b')];
+    let apart = [vec![image_id('a')], vec![image_id('b')]];
+    for (one_entry, expected) in [(true, None), (false, Some((Change::Different, Some(-60))))] {
+        let mut world = web(&[]);
+        world.put(&on("p0", "n0", 'a')).put(&on("p1", "n0", 'a'));
+        let images: Vec<&[String]> = if one_entry { vec![&both] } else { apart.iter().map(Vec::as_slice).collect() };
+        world.nodes(&[node("n0", "amd64", &images)]);
+        let report = ask(&mut world, &said);
+        assert_eq!(tag(report), expected, "the tag's digest and what runs");
+        let why: Vec<&str> = registry(report).unknown().map(|(_, why)| why).collect();
+        assert_eq!(why.iter().any(|why| why.starts_with("nodes name two of its digests as one image")), one_entry);
+        assert_eq!(registry(report).tags_in_a_word(), if one_entry { "unknown" } else { "moved" });
+        // Two that run: they count as one, since evidence joins, and whether they are is said to be open.
+        world.put(&on("p2", "n0", 'b'));
+        let report = ask(&mut world, &said.clone().tag('c', -60));
+        assert_eq!(
+            (skew(report).0, registry(report).doubtful.len()),
+            (if one_entry { 1 } else { 2 }, usize::from(one_entry))
+        );
+    }
+}
+
 #[test]
 fn r19_nothing_is_said_before_a_container_has_started() {
     let mut world = web(&[]);

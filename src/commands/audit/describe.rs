@@ -239,8 +239,8 @@ fn not_compared(report: &WorkloadReport) -> String {
             parts.push(format!("container {name} of {} does not run, and has no imageID", pods(container.not_started)));
         }
     }
-    let unanswered = report.registry.iter().flat_map(|registry| &registry.unanswered);
-    parts.extend(unanswered.map(|(image, why)| format!("what {image} stands for in its registry is unknown: {why}")));
+    let unknown = report.registry.iter().flat_map(|registry| registry.unknown());
+    parts.extend(unknown.map(|(image, why)| format!("what {image} stands for in its registry is unknown: {why}")));
     if report.workload.rolls() && report.rollout.is_none() {
         parts.push("the state of its rollout is unknown".to_owned());
     }

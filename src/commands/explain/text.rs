@@ -315,6 +315,11 @@ impl Sheet<'_> {
                     self.line(1, &told);
                 }
             }
+            // Why a registry did not answer stands among the notes.
+            for (image, why) in registry.unknown().filter(|(image, _)| registry.doubtful.contains(image)) {
+                let told = format!("what {image} stands for is unknown: {why}");
+                self.page.wrapped("  ", "", &told, YELLOW);
+            }
             for gone in &registry.gone {
                 self.page.wrapped("  ", "", &gone.told(), RED);
             }

@@ -10,7 +10,11 @@ const DIGITS: usize = 12;
 /// Number of hex digits of a commit to show.
 const COMMIT: usize = 7;
 
-/// Hosts of source repositories that show the difference between two commits, with the path to it.
+/// Why it is not known what a tag stands for where evidence contradicts itself. An index may differ for another platform alone.
+const DISAGREEMENT: &str = "nodes name two of its digests as one image, and the registry has different content under them, if only for \
+                            another platform";
+
+/// Hosts of source repositories that show the difference between two commits, and the path to it.
 const FORGES: [(&str, &str); 4] = [
     ("github.com", "/compare/"),
     ("gitlab.com", "/-/compare/"),
@@ -62,14 +66,20 @@ impl GoneImage {
 }
 
 impl RegistryReport {
-    /// The worst state of the workload's tags, as one word.
+    /// Images of which it is not known what they stand for, and why.
+    pub fn unknown(&self) -> impl Iterator<Item = (&Name, &'static str)> {
+        let doubtful = self.doubtful.iter().map(|image| (image, DISAGREEMENT));
+        self.unanswered.iter().map(|(image, why)| (image, *why)).chain(doubtful)
+    }
+
+    /// How the workload's tags stand, worst first, in a word.
     #[must_use]
     pub fn tags_in_a_word(&self) -> &'static str {
         let worst = self.tags.iter().map(|tag| tag.change).max();
         match worst {
             _ if !self.gone.is_empty() => "gone",
             Some(ContentChange::Different) => "moved",
-            _ if !self.unanswered.is_empty() || !self.contradicted.is_empty() => "unknown",
+            _ if !self.unanswered.is_empty() || !self.doubtful.is_empty() || !self.contradicted.is_empty() => "unknown",
             Some(ContentChange::Rebuilt) => "rebuilt",
             Some(ContentChange::None) => "current",
             None => "-",

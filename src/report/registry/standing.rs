@@ -6,7 +6,7 @@ use crate::report::digest::DigestKind;
 use crate::report::facts::{ContainerFacts, ImageIdentity, WorkloadFacts};
 use crate::report::{ContainerReport, DigestPods, HashDigests, ImageReference, Name, Origin, ReferenceKind};
 use crate::time::UnixTime;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// Seconds after a tag moved until every starting container gets the new image, if its node asks the registry.
 /// Registries serve a moved tag from caches for a while.
@@ -25,7 +25,9 @@ pub struct RegistryReport {
     pub skews: Vec<SkewContent>,
     /// Its current images without an answer of their registry, with the reason.
     pub unanswered: Vec<(Name, &'static str)>,
-    /// Build details of digests in skew and of moved tags; sorted by digest.
+    /// Its current images of which nodes name two digests as one image while the registry has different content under them.
+    pub doubtful: Vec<Name>,
+    /// What the digests in skew, and those of moved tags, say of their build; sorted by digest.
     pub builds: Vec<(Name, Build)>,
 }
 
@@ -231,6 +233,12 @@ fn stand(
         if &*pull_policy == "Never" || ReferenceKind::of(image) == ReferenceKind::Digest {
             continue;
         }
+        if doubtful(facts, evidence, &members, evidence.tags.get(image)) {
+            if !report.doubtful.contains(image) {
+                report.doubtful.push(image.clone());
+            }
+            continue;
+        }
         if let Some(why) = evidence.unanswered.get(image)
             && !report.unanswered.iter().any(|(known, _)| known == image)
         {
@@ -252,6 +260,36 @@ fn stand(
             }),
         }
     }
+}
+
+/// Whether nodes name as one image what the registry has different content under: two digests that these containers run, or one of
+/// them and what the tag stands for.
+fn doubtful(
+    facts: &WorkloadFacts<'_>,
+    evidence: &RegistryEvidence,
+    members: &[&ContainerFacts<'_>],
+    tag: Option<&TagFact>,
+) -> bool {
+    let Some(nodes) = facts.evidence else { return false };
+    let digest_of = |member: &&ContainerFacts<'_>| match member.identity {
+        ImageIdentity::Known(DigestKind::Manifest, digest) => Some(digest.clone()),
+        _ => None,
+    };
+    let known: BTreeSet<Name> = members.iter().filter_map(digest_of).chain(tag.map(|tag| tag.digest.clone())).collect();
+    let places = members.iter().filter_map(|member| {
+        let pod = facts.pods.get(member.pod as usize)?;
+        Some((digest_of(member)?, nodes.platform(pod.node)?))
+    });
+    let mut comparer = Comparer::new(evidence);
+    let mut differs = |one: &Name, other: &Name| {
+        let kind = DigestKind::Manifest;
+        comparer.compare((kind, one), (kind, other)) == Sameness::Different
+    };
+    // Containers of one digest on one platform say the same.
+    places.collect::<BTreeSet<_>>().iter().any(|(digest, platform)| {
+        let names = nodes.names_of(*platform, digest).iter().filter(|name| *name != digest && known.contains(*name));
+        names.into_iter().any(|name| differs(digest, name))
+    })
 }
 
 enum TagStanding {

@@ -92,6 +92,7 @@ fn registry(text: &Name) -> RegistryReport {
         }],
         builds: vec![(text.clone(), build())],
         unanswered: vec![(text.clone(), "unreachable")],
+        doubtful: vec![text.clone()],
         contradicted: Vec::new(),
         skews: Vec::new(),
     }
