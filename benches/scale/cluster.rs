@@ -3,6 +3,7 @@
 use crate::Outcome;
 use crate::process::Process;
 use std::io::{BufRead as _, BufReader, Write as _};
+use std::path::Path;
 use std::process::{ChildStdin, ChildStdout, Command, Stdio};
 use std::time::{Duration, SystemTime};
 
@@ -74,7 +75,23 @@ impl Cluster {
         self.do_it(&format!("nodes {count}"))
     }
 
-    /// Updates every service so many times, as fast as clients read.
+    /// Puts workloads into it that run so many references, held by so many registries, the last of which fails at random. Their
+    /// addresses; `file` has a line for each reference, with its digest.
+    pub(crate) fn put_registries(&mut self, references: u32, count: u32, file: &Path) -> Outcome<Vec<String>> {
+        self.tell(&format!("registries {references} {count} {}", file.display()))
+    }
+
+    /// The requests that each registry has had since the last time.
+    pub(crate) fn requests_to_registries(&mut self) -> Outcome<Vec<f64>> {
+        self.tell("requests")?.iter().map(|count| Ok(count.parse()?)).collect()
+    }
+
+    /// Lets every so many tags stand for another image.
+    pub(crate) fn move_tags(&mut self, every: usize) -> Outcome<Done> {
+        self.do_it(&format!("move-tags {every}"))
+    }
+
+    /// Updates every service so many times, as fast as it is read.
     pub(crate) fn roll(&mut self, times: u32) -> Outcome<Done> {
         self.do_it(&format!("roll {times}"))
     }

@@ -3,6 +3,7 @@
 //! A command is a line, and so is its answer: `done` and numbers. The process ends when its input does.
 
 use crate::Outcome;
+use crate::inside_registries::Registries;
 use simulator::{BulkConfig, Detail, Fault, Fleet, Simulator, SimulatorConfig, Store, bulk, put_nodes};
 use std::io::BufRead as _;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
@@ -23,7 +24,7 @@ pub(crate) fn run(pods: u32) -> Outcome<()> {
     let config = SimulatorConfig { history: HISTORY, ..SimulatorConfig::default() };
     let simulator = runtime.block_on(Simulator::start_with(config, store))?;
     say(&simulator.url());
-    let mut cluster = Cluster { runtime, simulator, fleet, pods_changed: 0, changes: 0 };
+    let mut cluster = Cluster { runtime, simulator, fleet, registries: None, pods_changed: 0, changes: 0 };
     for line in std::io::stdin().lock().lines() {
         let line = line?;
         let words: Vec<&str> = line.split_whitespace().collect();
@@ -36,6 +37,7 @@ struct Cluster {
     runtime: tokio::runtime::Runtime,
     simulator: Simulator,
     fleet: Fleet,
+    registries: Option<Registries>,
     pods_changed: u64,
     changes: u64,
 }
@@ -52,6 +54,22 @@ impl Cluster {
             ["pace", "0"] => self.simulator.set_pace(None),
             ["pace", megabytes] => self.simulator.set_pace(Some(megabytes.parse::<u32>()? * 1_000_000)),
             ["nodes", count] => put_nodes(self.simulator.store(), count.parse()?),
+            ["registries", references, count, file] => {
+                let (references, count) = (references.parse()?, count.parse()?);
+                let store = self.simulator.store();
+                let registries = self.runtime.block_on(Registries::start(store, references, count))?;
+                std::fs::write(file, registries.references())?;
+                say(&format!("done {}", registries.hosts().join(" ")));
+                self.registries = Some(registries);
+                return Ok(());
+            }
+            ["requests"] => {
+                let counts = self.registries.as_ref().ok_or("no registries")?.requests();
+                let counts: Vec<String> = counts.iter().map(ToString::to_string).collect();
+                say(&format!("done {}", counts.join(" ")));
+                return Ok(());
+            }
+            ["move-tags", every] => self.registries.as_ref().ok_or("no registries")?.move_tags(every.parse()?),
             ["relist"] => self.runtime.block_on(self.simulator.relist()),
             ["touch"] => {
                 let nanos = SystemTime::now().duration_since(UNIX_EPOCH)?.as_nanos();

@@ -16,12 +16,14 @@ mod events;
 mod figures;
 mod http;
 mod inside;
+mod inside_registries;
 mod memory;
 mod nodes;
 mod peer;
 mod podskew;
 mod process;
 mod ready;
+mod registries;
 mod scrapes;
 mod tls;
 
@@ -46,7 +48,7 @@ struct Arguments {
         long,
         value_delimiter = ',',
         value_enum,
-        default_value = "ready,audit,memory,scrapes,tls,events,rolls,nodes,peer"
+        default_value = "ready,audit,memory,scrapes,tls,events,rolls,nodes,registries,peer"
     )]
     only: Vec<Part>,
     /// File for the figures
@@ -87,6 +89,8 @@ enum Part {
     Rolls,
     /// What 5 000 nodes take with --nodes
     Nodes,
+    /// What 5 000 references in four registries take with --registry, on one size of cluster
+    Registries,
     /// The same of kube-state-metrics
     Peer,
 }
@@ -125,6 +129,11 @@ fn measure(pods: u32, arguments: &Arguments, figures: &mut Figures) -> Outcome<(
     }
     if wants(Part::Nodes) {
         nodes::measure(&mut cluster, figures)?;
+    }
+    // It takes minutes, and the size of the cluster hardly matters.
+    let size = arguments.pods.iter().find(|size| **size == 30_000).or(arguments.pods.first());
+    if wants(Part::Registries) && size == Some(&pods) {
+        registries::measure(&mut Cluster::start(pods)?, figures)?;
     }
     let podskew = Podskew::start(&cluster, &[])?;
     if wants(Part::Memory) || wants(Part::Rolls) {

@@ -86,6 +86,27 @@ impl Podskew {
         Ok(known.is_some_and(|known| *known >= f64::from(count)))
     }
 
+    /// How many references registries have answered.
+    pub(crate) fn answered_references(&self) -> Outcome<f64> {
+        let health = self.health()?;
+        let answered =
+            |series: &str| series.starts_with("podskew_registry_references{") && series.contains("\"answered\"");
+        Ok(health.iter().filter(|(series, _)| answered(series)).map(|(_, count)| count).sum())
+    }
+
+    /// How many tags it says have moved.
+    pub(crate) fn moved_tags(&self) -> Outcome<u32> {
+        let mut text = Vec::new();
+        self.connect()?.get_with("/metrics", None, &mut |here| {
+            text.extend_from_slice(here);
+            Wanted::More
+        })?;
+        let text = String::from_utf8_lossy(&text);
+        let moved =
+            |line: &&str| line.starts_with("podskew_tag_moved_age_seconds{") && !line.contains("change=\"none\"");
+        Ok(u32::try_from(text.lines().filter(moved).count())?)
+    }
+
     fn health(&self) -> Outcome<BTreeMap<String, f64>> {
         let mut connection = self.connect()?;
         Health::default().read(&mut connection)
