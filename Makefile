@@ -44,6 +44,17 @@ VICTORIA_SUM := h1:Svzb/7gPYbzmQnvLjab8h1Jl9olB76mokDE7ykvF/ro=
 KYVERNO_MODULE := github.com/kyverno/kyverno@v1.19.1
 KYVERNO_SUM := h1:/MkgFii3/VlQfKR1JpC9tVwNNVNQTt2S4U6qCsafsTU=
 
+# What podskew's answers about registries are held against: a registry, a client, Amazon's credential helper, and what speaks to
+# containerd as a kubelet does.
+DISTRIBUTION_MODULE := github.com/distribution/distribution/v3@v3.1.2
+DISTRIBUTION_SUM := h1:/Bv2YIqqSR00HiO49FT93hovy6r9IlrzwUDsJjCN5qg=
+CRANE_MODULE := github.com/google/go-containerregistry@v0.22.1
+CRANE_SUM := h1:RZuuSYhTvlDvtsK+NkutoCZ//C0X2ebLK8X8l3ULs84=
+ECR_LOGIN_MODULE := github.com/awslabs/amazon-ecr-credential-helper/ecr-login@v0.13.0
+ECR_LOGIN_SUM := h1:2OM/+0h/H/OYa+MYhNHVdjG714B11SyoW2IsRKYN+2s=
+CRI_TOOLS_MODULE := sigs.k8s.io/cri-tools@v1.34.0
+CRI_TOOLS_SUM := h1:KqL9EJ+WgHtz1HR1exezm91n+o8O2uMLs/eHzHJHAWw=
+
 ALERTMANAGER_MODULE := github.com/prometheus/alertmanager@v0.33.1
 ALERTMANAGER_SUM := h1:PJHGvTdb8Q0ZEpJnWff120WxB2kxIScLa707AaIudTo=
 JSONNET_MODULE := github.com/google/go-jsonnet@v0.22.0
@@ -69,7 +80,7 @@ endif
 # Says what is missing of the machine, and installs it where it may.
 SETUP := @sh tests/setup.sh
 
-.PHONY: help demo check test set-up tools tests lint bench engines engines-rules engines-policies engines-page rules-cost costs \
+.PHONY: help demo check test set-up tools tests lint bench engines engines-rules engines-policies engines-registries engines-page rules-cost costs \
   baseline soak check-static deny docs protobuf-schema image image-root pictures tested-image-root
 
 help: ## List these targets
@@ -249,6 +260,18 @@ $(ENGINES)/victoria-metrics $(ENGINES)/vmalert $(ENGINES)/vmalert-tool: | $(GO)
 $(ENGINES)/kyverno: | $(GO)
 	$(call go_program,$(KYVERNO_MODULE),$(KYVERNO_SUM),netgo,./cmd/cli/kubectl-kyverno,$@)
 
+$(ENGINES)/registry: | $(GO)
+	$(call go_program,$(DISTRIBUTION_MODULE),$(DISTRIBUTION_SUM),netgo,./cmd/registry,$@)
+
+$(ENGINES)/crane: | $(GO)
+	$(call go_program,$(CRANE_MODULE),$(CRANE_SUM),netgo,./cmd/crane,$@)
+
+$(ENGINES)/docker-credential-ecr-login: | $(GO)
+	$(call go_program,$(ECR_LOGIN_MODULE),$(ECR_LOGIN_SUM),netgo,./cli/docker-credential-ecr-login,$@)
+
+$(ENGINES)/crictl: | $(GO)
+	$(call go_program,$(CRI_TOOLS_MODULE),$(CRI_TOOLS_SUM),netgo,./cmd/crictl,$@)
+
 comma := ,
 
 # What drives Chromium, and what judges accessibility; no script of a package is run.
@@ -259,7 +282,7 @@ $(BROWSER)/done: tests/programs/browser/package-lock.json | $(NODE)
 	touch $@
 
 # Ten minutes of building, once; so they are not part of `make test`. GitHub runs each in a job of its own.
-engines: engines-rules engines-policies engines-page ## Hold rules, policies and the page against Thanos, VictoriaMetrics, Kyverno and Chromium
+engines: engines-rules engines-policies engines-registries engines-page ## Hold podskew against Thanos, VictoriaMetrics, Kyverno, registries, containerd and Chromium
 
 engines-rules: $(PROMETHEUS3) $(ENGINES)/thanos $(ENGINES)/victoria-metrics $(ENGINES)/vmalert $(ENGINES)/vmalert-tool
 	EXTERNAL_TESTS=engines $(CARGO) test --locked --test external engines::thanos
@@ -267,6 +290,10 @@ engines-rules: $(PROMETHEUS3) $(ENGINES)/thanos $(ENGINES)/victoria-metrics $(EN
 
 engines-policies: $(ENGINES)/kyverno
 	EXTERNAL_TESTS=engines $(CARGO) test --locked --test external engines::kyverno
+
+engines-registries: $(addprefix $(ENGINES)/,registry crane docker-credential-ecr-login crictl)
+	$(SETUP) registries
+	EXTERNAL_TESTS=engines $(CARGO) test --locked --test external engines_registries::
 
 engines-page: $(BROWSER)/done
 	$(SETUP) engines

@@ -1,5 +1,5 @@
 #!/bin/sh
-# What targets of the Makefile need from the machine, in one list: `tests/setup.sh demo|check|test|deny|costs|engines`.
+# What targets of the Makefile need from the machine, in one list: `tests/setup.sh demo|check|test|deny|costs|engines|registries`.
 #
 # Prints everything that is missing at once. On Debian and Ubuntu it installs that, as root or with `sudo -n`, and goes on;
 # with INSTALL=no it only prints. Go, Node and what is built with them go into target/tools: the Makefile gets them.
@@ -35,6 +35,9 @@ costs valgrind valgrind
 engines python3 python3
 engines python3:venv python3-venv
 engines chromium chromium
+registries containerd containerd
+registries htpasswd apache2-utils
+registries unshare util-linux
 END
 }
 

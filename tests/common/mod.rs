@@ -9,6 +9,7 @@ pub mod burst;
 pub mod command;
 pub mod commands;
 pub mod demo;
+pub mod docker_registry;
 pub mod encodings;
 pub mod exposition;
 pub mod forms;

@@ -41,6 +41,7 @@ mod dashboards;
 mod demo;
 mod dora;
 mod engines;
+mod engines_registries;
 mod image;
 mod install;
 mod openapi;
@@ -91,6 +92,7 @@ fn main() -> ExitCode {
         demo::tests(),
         dora::tests(),
         engines::tests(),
+        engines_registries::tests(),
         image::tests(),
         install::tests(),
         openapi::tests(),

@@ -109,6 +109,16 @@ needs! {
         remedy: "apt-get install chromium, or name one in CHROMIUM",
         is_engine: true,
     };
+    CONTAINERD = Need {
+        name: "containerd",
+        place: Place::Program("containerd"),
+        remedy: "apt-get install containerd (it may stay stopped)",
+        is_engine: true,
+    };
+    CRANE = Need::engine("crane", "target/tools/engines/crane");
+    CRICTL = Need::engine("crictl", "target/tools/engines/crictl");
+    DISTRIBUTION = Need::engine("distribution 3", "target/tools/engines/registry");
+    ECR_LOGIN = Need::engine("Amazon's credential helper", "target/tools/engines/docker-credential-ecr-login");
     KYVERNO = Need::engine("Kyverno's CLI", "target/tools/engines/kyverno");
     THANOS = Need::engine("Thanos", "target/tools/engines/thanos");
     VICTORIA_METRICS = Need::engine("VictoriaMetrics", "target/tools/engines/victoria-metrics");

@@ -19,6 +19,7 @@ mod malformed;
 mod nodes;
 mod refusals;
 mod registry;
+mod registry_answers;
 mod registry_recorded;
 mod scripted;
 mod server;
