@@ -44,7 +44,7 @@ pub(super) struct CacheEntry {
     missing: Option<(Instant, UnixTime)>,
     gone: bool,
     /// Whether there were none to ask with.
-    lacks_credentials: bool,
+    pub(super) lacks_credentials: bool,
 }
 
 #[derive(Default)]
@@ -225,10 +225,9 @@ impl RegistryCache {
         ReferenceState::ALL.map(|state| entries().filter(|entry| state_of(entry) == state).count())
     }
 
-    /// Images of which nothing certain is known, and whether that is for want of credentials.
-    pub(super) fn unanswered(&self) -> Vec<(Name, ReferenceState, bool)> {
-        let entries = self.references.iter().filter(|(_, entry)| entry.state != ReferenceState::Answered);
-        entries.map(|(image, entry)| (image.clone(), entry.state, entry.lacks_credentials)).collect()
+    /// Images of which nothing certain is known.
+    pub(super) fn unanswered(&self) -> impl Iterator<Item = (&Name, &CacheEntry)> {
+        self.references.iter().filter(|(_, entry)| entry.state != ReferenceState::Answered)
     }
 
     /// Whether the manifest of `digest` must be fetched before it is reported.
@@ -438,5 +437,46 @@ impl RegistryCache {
     /// The current credentials in the file.
     pub(super) fn keyring(&self) -> Result<Keyring, String> {
         self.options.keyring()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{MOST_FACTS, RegistryCache};
+    use crate::inventory::{AskedImage, AskedImages};
+    use crate::registry::{RegistryAddress, RegistryOptions, RegistryTimings};
+    use crate::report::Name;
+    use crate::report::digest::DigestKind;
+    use crate::report::registry::{Build, ImageFact, Manifest};
+    use std::time::Duration;
+
+    fn options(interval: Option<Duration>) -> RegistryOptions {
+        let registries = ["r.example", "docker.io"].map(|host| RegistryAddress::parse(host).unwrap()).into();
+        RegistryOptions { registries, interval, ..RegistryOptions::default() }
+    }
+
+    #[test]
+    fn facts_that_nobody_needs_are_forgotten_once_there_are_many() {
+        let mut cache = RegistryCache::new(options(None), RegistryTimings::default());
+        let digest = |number: usize| Name::from(format!("sha256:{number:064x}"));
+        for number in 0..=MOST_FACTS {
+            let manifest = Manifest { config: digest(number + 1), build: Build::default() };
+            cache.learn(&digest(number), ImageFact::Manifest(manifest));
+        }
+        let running = vec![(DigestKind::Manifest, digest(MOST_FACTS))];
+        let image =
+            AskedImage { image: "r.example/web:1".into(), running, in_skew: false, always: false, contradicted: false };
+        cache.update(AskedImages { images: vec![image], skews: Vec::new() });
+        assert_eq!(cache.evidence.facts.keys().collect::<Vec<_>>(), [&digest(MOST_FACTS)]);
+    }
+
+    #[test]
+    fn docker_hub_is_asked_once_an_hour_unless_the_operator_says_otherwise() {
+        let timings = RegistryTimings::default();
+        let minutes = |interval: Option<Duration>| {
+            ["r.example", "docker.io"].map(|host| options(interval).interval(host, &timings).as_secs() / 60)
+        };
+        assert_eq!(minutes(None), [15, 60]);
+        assert_eq!(minutes(Some(Duration::from_secs(300))), [5, 5]);
     }
 }

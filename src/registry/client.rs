@@ -2,7 +2,7 @@
 
 use super::challenge::{Challenge, challenge};
 use super::credential::Credential;
-use super::credentials::{RegistryCredentials, Opening, basic};
+use super::credentials::{Opening, RegistryCredentials, basic};
 use super::document::{ACCEPTED, has_digest, sha256};
 use super::failure::RegistryFailure;
 use super::host::Host;
@@ -169,7 +169,9 @@ impl<'c> Session<'c> {
 
     fn refused(&self) -> RegistryFailure {
         match &self.without {
-            Some(without) => RegistryFailure::NoCredentials(format!("the registry asks for credentials, and {without}")),
+            Some(without) => {
+                RegistryFailure::NoCredentials(format!("the registry asks for credentials, and {without}"))
+            }
             None => RegistryFailure::Unauthorized,
         }
     }

@@ -1,7 +1,7 @@
 //! Asks registries once, for a command that waits.
 
 use super::ask::Shared;
-use super::cache::RegistryCache;
+use super::cache::{CacheEntry, RegistryCache};
 use super::credentials::RegistryCredentials;
 use super::schedule::ask_all;
 use super::settings::{RegistryOptions, RegistryTimings, UnusableFile};
@@ -41,18 +41,29 @@ pub async fn ask_once(
     // Images without an answer by then are named.
     let _ = timeout(options.timeout.unwrap_or(PATIENCE), ask_all(&shared, &hosts, &credentials)).await;
     let cache = shared.cache();
-    let why = |state: ReferenceState, lacks_credentials: bool| match state {
-        ReferenceState::Pending => "no answer in time",
-        ReferenceState::NotFound => "not found in the registry",
-        ReferenceState::Unauthorized if lacks_credentials => "there are no credentials for the registry, and the log says why",
-        ReferenceState::Unauthorized => "the registry accepts none of the credentials",
-        ReferenceState::Throttled => "the registry asks to come back later",
-        ReferenceState::Unconfirmed => "the registry's content does not have the digest that it names",
-        ReferenceState::Answered | ReferenceState::Contradicted | ReferenceState::Gone | ReferenceState::Failed => "the registry does not answer",
-    };
-    let unanswered = cache.unanswered().into_iter();
-    let unanswered: Vec<_> = unanswered.map(|(image, state, lacks)| (image, why(state, lacks))).collect();
+    let unanswered: Vec<_> = cache.unanswered().map(|(image, entry)| (image.clone(), why(entry))).collect();
     let mut evidence = cache.snapshot();
     evidence.unanswered = unanswered.iter().cloned().collect();
     Ok(RegistryAnswers { evidence, unanswered })
+}
+
+/// Why it is not known what an image stands for.
+fn why(entry: &CacheEntry) -> &'static str {
+    match entry.state {
+        // Its digest was told, and its content not fetched: only Docker Hub counts that.
+        ReferenceState::Pending if entry.seen.is_some() => {
+            "Docker Hub is asked for no more than 20 manifests in six hours"
+        }
+        ReferenceState::Pending => "no answer in time",
+        ReferenceState::NotFound => "not found in the registry",
+        ReferenceState::Unauthorized if entry.lacks_credentials => {
+            "there are no credentials for the registry, and the log says why"
+        }
+        ReferenceState::Unauthorized => "the registry accepts none of the credentials",
+        ReferenceState::Throttled => "the registry asks to come back later",
+        ReferenceState::Unconfirmed => "the registry's content does not have the digest that it names",
+        ReferenceState::Answered | ReferenceState::Contradicted | ReferenceState::Gone | ReferenceState::Failed => {
+            "the registry does not answer"
+        }
+    }
 }

@@ -6,7 +6,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use podskew::registry::{RegistryAddress, RegistryOptions, RegistryTimings, ask_once, keep_asking};
 use podskew::report::WorkloadReport;
-use podskew::report::registry::{Change, Sameness};
+use podskew::report::registry::{ContentChange, Sameness};
 use podskew::telemetry::Telemetry;
 use serde_json::{Value, json};
 use std::fmt::Write as _;
@@ -183,7 +183,7 @@ pub async fn look(
     registry: &RegistryServer,
     options: &RegistryOptions,
     digests: &[&str],
-) -> (u32, Option<Sameness>, Option<Change>) {
+) -> (u32, Option<Sameness>, Option<ContentChange>) {
     let report = ask(&mut web(&format!("{}/web:1", registry.host()), digests), options).await;
     let registry = report.registry.as_ref().unwrap();
     let change = registry.tags.first().map(|tag| tag.change);
@@ -203,23 +203,26 @@ pub async fn ask(world: &mut World, options: &RegistryOptions) -> WorkloadReport
 pub async fn images_are_compared(registry: &RegistryServer) {
     let (pusher, options) = (Pusher::to(registry), registry.options("http"));
     let old = pusher.image(Some("1"), "one", "gzip", "9ab04d1").await;
-    assert_eq!(look(registry, &options, &[&old]).await, (1, None, Some(Change::None)));
+    assert_eq!(look(registry, &options, &[&old]).await, (1, None, Some(ContentChange::None)));
     // Moved.
     let new = pusher.image(Some("1"), "two", "gzip", "3f2c1a9").await;
-    assert_eq!(look(registry, &options, &[&old]).await, (1, None, Some(Change::Different)));
-    assert_eq!(look(registry, &options, &[&old, &new]).await, (2, Some(Sameness::Different), Some(Change::Different)));
+    assert_eq!(look(registry, &options, &[&old]).await, (1, None, Some(ContentChange::Different)));
+    assert_eq!(
+        look(registry, &options, &[&old, &new]).await,
+        (2, Some(Sameness::Different), Some(ContentChange::Different))
+    );
     // Built again: other labels, other compression, other provenance.
     let relabelled = pusher.image(Some("1"), "one", "gzip", "77c8e21").await;
     assert_eq!(
         look(registry, &options, &[&old, &relabelled]).await,
-        (2, Some(Sameness::SameContent), Some(Change::Rebuilt))
+        (2, Some(Sameness::SameContent), Some(ContentChange::Rebuilt))
     );
     let recompressed = pusher.image(Some("1"), "one", "zstd", "9ab04d1").await;
-    assert_eq!(look(registry, &options, &[&old, &recompressed]).await, (1, None, Some(Change::None)));
+    assert_eq!(look(registry, &options, &[&old, &recompressed]).await, (1, None, Some(ContentChange::None)));
     let first = pusher.index(None, &old, "built at 10:00").await;
     let second = pusher.index(Some("1"), &old, "built at 11:00").await;
     assert_ne!(first, second);
-    assert_eq!(look(registry, &options, &[&first, &second, &old]).await, (1, None, Some(Change::None)));
+    assert_eq!(look(registry, &options, &[&first, &second, &old]).await, (1, None, Some(ContentChange::None)));
 }
 
 /// Intervals that a test can wait for.
@@ -270,7 +273,7 @@ impl Following {
 }
 
 /// How the one tag of a workload stands.
-pub fn change(report: &WorkloadReport) -> Option<Change> {
+pub fn change(report: &WorkloadReport) -> Option<ContentChange> {
     report.registry.as_ref()?.tags.first().map(|tag| tag.change)
 }
 
@@ -284,7 +287,7 @@ pub async fn a_deleted_image_is_gone(registry: &RegistryServer) {
     let digest = pusher.image(Some("1"), "one", "gzip", "9ab04d1").await;
     let world = web(&format!("{}/web:1", registry.host()), &[&digest]);
     let following = Following::start(world, &registry.options("http"));
-    following.until("the tag", |report| change(report) == Some(Change::None)).await;
+    following.until("the tag", |report| change(report) == Some(ContentChange::None)).await;
     pusher.delete(&digest).await;
     following.until("its end", is_gone).await;
 }

@@ -11,7 +11,7 @@ use crate::needs::{Test, tests};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use podskew::registry::{RegistryAddress, RegistryOptions};
-use podskew::report::registry::{Change, Sameness};
+use podskew::report::registry::{ContentChange, Sameness};
 use serde_json::{Value, json};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
@@ -97,16 +97,16 @@ async fn what_crane_pushes_is_what_podskew_compares() {
     crane.run(&["auth", "login", &registry.host(), "-u", "user", "-p", "s3cr3t"]);
     let options = RegistryOptions { auth: Some(crane.folder.path().join("config.json")), ..registry.options("http") };
     let old = crane.push("1", "one", "9ab04d1");
-    assert_eq!(look(&registry, &options, &[&old]).await, (1, None, Some(Change::None)));
+    assert_eq!(look(&registry, &options, &[&old]).await, (1, None, Some(ContentChange::None)));
     let again = crane.push("1", "one", "77c8e21");
     assert_eq!(
         look(&registry, &options, &[&old, &again]).await,
-        (2, Some(Sameness::SameContent), Some(Change::Rebuilt))
+        (2, Some(Sameness::SameContent), Some(ContentChange::Rebuilt))
     );
     let new = crane.push("1", "two", "3f2c1a9");
     let report = ask(&mut web(&format!("{}/web:1", registry.host()), &[&old, &new]), &options).await;
     let told = report.registry.as_ref().unwrap();
-    assert_eq!((&*told.tags[0].digest, told.tags[0].change), (&*crane.digest("1"), Change::Different));
+    assert_eq!((&*told.tags[0].digest, told.tags[0].change), (&*crane.digest("1"), ContentChange::Different));
     let revision = |digest: &str| told.build(digest).unwrap().revision.clone().unwrap();
     assert_eq!((&*revision(&old), &*revision(&new)), ("9ab04d1", "3f2c1a9"));
     // An index of the old image, by the tag.
@@ -114,14 +114,14 @@ async fn what_crane_pushes_is_what_podskew_compares() {
     crane.run(&["index", "append", "-m", &format!("{}@{old}", crane.image), "-t", &by_tag]);
     let index = crane.digest("1");
     assert_ne!(index, old);
-    assert_eq!(look(&registry, &options, &[&old, &index]).await, (1, None, Some(Change::None)));
+    assert_eq!(look(&registry, &options, &[&old, &index]).await, (1, None, Some(ContentChange::None)));
     // Without the password nothing is known.
     let nobody = RegistryOptions { auth: None, ..options.clone() };
     assert_eq!(look(&registry, &nobody, &[&old]).await, (1, None, None));
     let following = Following::start(web(&format!("{}/web:1", registry.host()), &[&index]), &options);
-    following.until("the tag", |report| change(report) == Some(Change::None)).await;
+    following.until("the tag", |report| change(report) == Some(ContentChange::None)).await;
     crane.run(&["tag", &format!("{}@{new}", crane.image), "1"]);
-    following.until("the move", |report| change(report) == Some(Change::Different)).await;
+    following.until("the move", |report| change(report) == Some(ContentChange::Different)).await;
     crane.run(&["delete", &format!("{}@{new}", crane.image)]);
     following.until("its end", is_gone).await;
 }
@@ -394,7 +394,7 @@ async fn a_node_that_pulls_by_a_mirror_and_the_mirror_say_the_same_of_images() {
     let mut world = web(image, &[&first, &second]);
     assert_eq!(world.report("deployment/web").containers[0].distinct_digests, 2);
     let report = ask(&mut world, &options).await;
-    assert_eq!((report.containers[0].distinct_digests, change(&report)), (1, Some(Change::None)));
+    assert_eq!((report.containers[0].distinct_digests, change(&report)), (1, Some(ContentChange::None)));
     let mut world = World::new();
     world.put(&deployment(image)).put(&replica_set("h1", image, 1, -4000));
     for (name, digest) in [("p0", &first), ("p1", &second)] {
@@ -406,7 +406,7 @@ async fn a_node_that_pulls_by_a_mirror_and_the_mirror_say_the_same_of_images() {
     // Another build: the node keeps the old one until somebody pulls, and podskew knows of the new one.
     let third = pusher.index(Some("1"), &new, "third").await;
     let report = ask(&mut world, &options).await;
-    assert_eq!(change(&report), Some(Change::Different));
+    assert_eq!(change(&report), Some(ContentChange::Different));
     assert_eq!(&*report.registry.as_ref().unwrap().tags[0].digest, third);
     assert!(node_a.names().iter().all(|names| !names.contains(&by(&third))));
     // What the mirror does not have, the node gets from the registry; so it is unknown here, and not gone.

@@ -11,7 +11,7 @@ use crate::needs::{Test, tests};
 use base64::Engine as _;
 use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
 use podskew::registry::RegistryOptions;
-use podskew::report::registry::Change;
+use podskew::report::registry::ContentChange;
 use ring::signature::{ECDSA_P256_SHA256_FIXED_SIGNING, EcdsaKeyPair};
 use serde_json::{Value, json};
 use simulator::{Resource, Simulator, SimulatorConfig};
@@ -45,7 +45,7 @@ async fn a_password_and_a_private_authority_open_a_registry() {
         certificates: Some(authority.clone()),
         ..closed.options("https")
     };
-    assert_eq!(look(&closed, &good, &[&digest]).await, (1, None, Some(Change::None)));
+    assert_eq!(look(&closed, &good, &[&digest]).await, (1, None, Some(ContentChange::None)));
     let wrong = RegistryOptions { auth: Some(auth_file(storage.path(), &closed.host(), "wrong")), ..good.clone() };
     assert_eq!(look(&closed, &wrong, &[&digest]).await, (1, None, None));
     let nobody = RegistryOptions { auth: None, ..good.clone() };
@@ -80,7 +80,7 @@ async fn a_password_that_changes_in_a_mounted_secret_is_used_while_podskew_runs(
     tokio::time::sleep(quick().interval * 2).await;
     following.until("nothing", |report| change(report).is_none()).await;
     swap("..2026_12_01_11_00_00.2", "n3w");
-    following.until("the tag", |report| change(report) == Some(Change::None)).await;
+    following.until("the tag", |report| change(report) == Some(ContentChange::None)).await;
 }
 
 /// A token server that knows one user, as distribution's specification has it.
@@ -150,7 +150,7 @@ async fn a_token_server_opens_a_registry() {
     let closed = RegistryServer::debian(storage.path(), &auth);
     let good =
         RegistryOptions { auth: Some(auth_file(storage.path(), &closed.host(), "s3cr3t")), ..closed.options("http") };
-    assert_eq!(look(&closed, &good, &[&old]).await, (1, None, Some(Change::Different)));
+    assert_eq!(look(&closed, &good, &[&old]).await, (1, None, Some(ContentChange::Different)));
     let wrong = RegistryOptions { auth: Some(auth_file(storage.path(), &closed.host(), "wrong")), ..good };
     assert_eq!(look(&closed, &wrong, &[&old]).await, (1, None, None));
 }

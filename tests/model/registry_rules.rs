@@ -372,7 +372,7 @@ fn where_nodes_and_the_registry_disagree_the_tag_is_unknown_and_the_reason_is_to
     let on = |name: &str, node: &str, letter| pod(name).with("/spec/nodeName", node).image_id(&image_id(letter));
     let both = vec![image_id('a'), image_id('b')];
     let apart = [vec![image_id('a')], vec![image_id('b')]];
-    for (one_entry, expected) in [(true, None), (false, Some((Change::Different, Some(-60))))] {
+    for (one_entry, expected) in [(true, None), (false, Some((ContentChange::Different, Some(-60))))] {
         let mut world = web(&[]);
         world.put(&on("p0", "n0", 'a')).put(&on("p1", "n0", 'a'));
         let images: Vec<&[String]> = if one_entry { vec![&both] } else { apart.iter().map(Vec::as_slice).collect() };

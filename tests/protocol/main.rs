@@ -20,6 +20,7 @@ mod nodes;
 mod refusals;
 mod registry;
 mod registry_answers;
+mod registry_limits;
 mod registry_recorded;
 mod scripted;
 mod server;

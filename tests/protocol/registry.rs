@@ -901,7 +901,7 @@ async fn audit_and_explain_say_what_the_registry_says() {
 /// Without `--registry` there is not a series of it, and nobody is asked; with it there is each.
 #[tokio::test(flavor = "multi_thread")]
 async fn without_the_option_nothing_is_served_of_registries_and_nobody_is_asked() {
-    use common::running::Running;
+    use crate::common::running::Running;
     let families = [
         "podskew_tag_moved_age_seconds{",
         "podskew_digest_skew_content_info{",

@@ -4,9 +4,9 @@
 #![allow(clippy::unwrap_used, clippy::panic, missing_docs, reason = "tests")]
 
 use crate::common::world::*;
-use podskew::registry::{Answers, RegistryAddress, RegistryOptions, RegistryTimings, ask_once};
+use podskew::registry::{RegistryAddress, RegistryAnswers, RegistryOptions, RegistryTimings, ask_once};
 use podskew::report::WorkloadReport;
-use podskew::report::registry::{Change, Sameness};
+use podskew::report::registry::{ContentChange, Sameness};
 use serde_json::{Value, json};
 use simulator::{Authorization, Image, ImageRegistry};
 use std::collections::{BTreeMap, BTreeSet};
@@ -31,7 +31,7 @@ fn at_host(host: &str, url: &str) -> RegistryOptions {
 }
 
 /// Asks once, and hands the world what was said.
-async fn ask(world: &mut World, options: &RegistryOptions) -> (WorkloadReport, Answers) {
+async fn ask(world: &mut World, options: &RegistryOptions) -> (WorkloadReport, RegistryAnswers) {
     let timings = RegistryTimings { pause: Duration::ZERO, ..RegistryTimings::default() };
     let answers = ask_once(options, &timings, world.inventory.asked_images().unwrap()).await.unwrap();
     let now = world.moment();
@@ -49,7 +49,7 @@ fn web(image: &str, image_ids: &[String]) -> World {
     world
 }
 
-fn change(report: &WorkloadReport) -> Option<Change> {
+fn change(report: &WorkloadReport) -> Option<ContentChange> {
     report.registry.as_ref()?.tags.first().map(|tag| tag.change)
 }
 
@@ -128,7 +128,7 @@ async fn what_docker_registry_distribution_and_crane_answer_is_understood() {
         let image = format!("{repository}:live");
         // The tag stands for another build by now.
         let (report, answers) = ask(&mut web(&image, &[by("running"), by("running")]), &options).await;
-        assert_eq!((change(&report), answers.unanswered), (Some(Change::Different), vec![]), "{name}");
+        assert_eq!((change(&report), answers.unanswered), (Some(ContentChange::Different), vec![]), "{name}");
         let told = report.registry.as_ref().unwrap();
         let revision = |digest: &str| told.build(digest).unwrap().revision.clone().unwrap();
         let (old, new) = (revision(&text(&registry["running"])), revision(&text(&registry["tag"])));
@@ -201,10 +201,10 @@ async fn what_amazons_helper_prints_is_a_password_or_none() {
     // Its answers, as if it had been asked for this registry.
     let of_here = |answer: &Value| answer.clone().with("/host", registry.host());
     let basic = || Authorization::Basic("AWS".to_owned(), "s3cr3t-password".to_owned());
-    assert_eq!(look("ecr-login", &of_here(&answers[0]), basic()).await, (Some(Change::None), None));
+    assert_eq!(look("ecr-login", &of_here(&answers[0]), basic()).await, (Some(ContentChange::None), None));
     // A host that is none of Amazon's, which asks nobody who is there.
     assert_eq!((text(&answers[1]["host"]), &answers[1]["status"]), ("registry.example".to_owned(), &json!(1)));
-    assert_eq!(look("ecr-login", &of_here(&answers[1]), Authorization::None).await, (Some(Change::None), None));
+    assert_eq!(look("ecr-login", &of_here(&answers[1]), Authorization::None).await, (Some(ContentChange::None), None));
     // Amazon did not answer: the helper says no more than that it has none.
     assert_eq!(text(&answers[2]["host"]), ecr);
     let refused = Some("there are no credentials for the registry, and the log says why");
@@ -288,7 +288,7 @@ async fn what_was_pulled_by_a_mirror_has_the_registrys_name() {
     assert!(by_digest.iter().all(|id| id.starts_with("registry.example/shop/web@sha256:")), "{by_digest:?}");
     assert_eq!(imported.len(), 1, "an archive has no digest");
     let (report, answers) = ask(&mut mirrored.pods(0, IMAGE), &mirrored.options()).await;
-    assert_eq!((change(&report), answers.unanswered), (Some(Change::None), vec![]));
+    assert_eq!((change(&report), answers.unanswered), (Some(ContentChange::None), vec![]));
 }
 
 #[tokio::test]
@@ -299,7 +299,7 @@ async fn two_nodes_that_pulled_before_and_after_a_rebuild_run_one_image() {
     let report = world.nodes(&mirrored.nodes(1)).report("deployment/web");
     assert_eq!(report.containers[0].distinct_digests, 2, "no node holds both");
     let (report, _) = ask(&mut world, &mirrored.options()).await;
-    assert_eq!((change(&report), skew(&report)), (Some(Change::None), (1, None)));
+    assert_eq!((change(&report), skew(&report)), (Some(ContentChange::None), (1, None)));
 }
 
 #[tokio::test]
@@ -308,7 +308,7 @@ async fn a_stale_node_is_named_and_so_is_what_the_tag_stands_for_now() {
     let mut world = mirrored.pods(2, IMAGE);
     world.nodes(&mirrored.nodes(2));
     let (report, _) = ask(&mut world, &mirrored.options()).await;
-    assert_eq!((change(&report), skew(&report)), (Some(Change::Different), (2, Some(Sameness::Different))));
+    assert_eq!((change(&report), skew(&report)), (Some(ContentChange::Different), (2, Some(Sameness::Different))));
     let registry = report.registry.as_ref().unwrap();
     let differing: u32 = registry.tags[0].running.iter().filter(|it| it.differs).map(|it| it.pods).sum();
     assert_eq!((differing, registry.tags[0].running.iter().map(|it| it.pods).sum::<u32>()), (3, 4));
