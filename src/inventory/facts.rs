@@ -110,8 +110,8 @@ impl Inventory {
                 aliases: memory.aliases(),
             },
             evidence: self.nodes.latest(),
-            awaits_evidence: self.nodes.is_awaited() || self.awaits_registry,
-            registry: self.registry.as_deref(),
+            awaits_evidence: self.nodes.is_awaited() || self.registry.is_awaited(),
+            registry: self.registry.latest(),
         }
     }
 

@@ -53,7 +53,7 @@ impl Inventory {
             strings: &mut self.strings,
             identities: &mut self.identities,
             settings: &self.settings,
-            message_bytes_left: &mut self.message_bytes_left,
+            message_budget: &mut self.message_budget,
         }
     }
 

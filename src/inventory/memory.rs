@@ -403,7 +403,7 @@ impl Inventory {
             let all: Vec<ContainerFacts<'_>> = group.iter().map(|(_, container)| *container).collect();
             let (all, nodes) = self.on_their_nodes(record, memory.uid, *hash, all);
             let nodes = self.nodes.latest().map(|evidence| OnNodes { evidence, nodes: &nodes });
-            let (aliases, registry) = (&*rare.aliases, self.registry.as_deref());
+            let (aliases, registry) = (&*rare.aliases, self.registry.latest());
             let same = report::Equivalences { aliases, nodes, awaits_nodes: false, registry };
             let since = report::skewed_since(&all, within_image, same, now);
             let Some(since) = since else { continue };

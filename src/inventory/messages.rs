@@ -2,7 +2,6 @@
 
 use super::Inventory;
 use super::owners::OwnerObject;
-use super::recorder::MESSAGE_BYTES;
 use crate::report::Name;
 use crate::time::UnixTime;
 use std::collections::HashMap;
@@ -11,15 +10,48 @@ use std::sync::Arc;
 /// Seconds between two counts of the bytes held. A count reads every pod.
 const BETWEEN: u32 = 60;
 
+/// Maximum bytes of messages in all.
+const MESSAGE_BYTES: usize = 1 << 20;
+
+/// Bytes of messages that may still be kept.
+#[derive(Debug)]
+pub(super) struct MessageBudget {
+    left: usize,
+    /// When the bytes held were last counted.
+    counted: Option<UnixTime>,
+}
+
+impl Default for MessageBudget {
+    fn default() -> Self {
+        Self { left: MESSAGE_BYTES, counted: None }
+    }
+}
+
+impl MessageBudget {
+    /// Takes the bytes of one more message. `false` if there is no room for it; then nothing is left.
+    pub(super) fn spend(&mut self, bytes: usize) -> bool {
+        let left = self.left.checked_sub(bytes);
+        self.left = left.unwrap_or(0);
+        left.is_some()
+    }
+
+    /// Whether it is spent, and the last count is long enough ago.
+    fn is_due(&self, now: UnixTime) -> bool {
+        self.left == 0 && self.counted.is_none_or(|counted| now.since(counted) >= BETWEEN)
+    }
+
+    fn count(&mut self, held: usize, now: UnixTime) {
+        *self = Self { left: MESSAGE_BYTES.saturating_sub(held), counted: Some(now) };
+    }
+}
+
 impl Inventory {
     /// Counts the bytes of messages held, if no more fit. A shared message counts once.
     pub(super) fn make_room_for_messages(&mut self, now: UnixTime) {
-        let is_due = self.messages_counted.is_none_or(|counted| now.since(counted) >= BETWEEN);
-        if self.message_bytes_left > 0 || !self.settings.messages || !self.waits || !is_due {
-            return;
+        if self.settings.messages && self.waits && self.message_budget.is_due(now) {
+            let held = self.message_bytes_held();
+            self.message_budget.count(held, now);
         }
-        self.messages_counted = Some(now);
-        self.message_bytes_left = MESSAGE_BYTES.saturating_sub(self.message_bytes_held());
     }
 
     fn message_bytes_held(&self) -> usize {
@@ -80,19 +112,19 @@ mod tests {
         for number in 0..room + 10 {
             event(&mut inventory, "ADDED", number, &said(number));
         }
-        assert_eq!((inventory.message_bytes_left, inventory.message_bytes_held()), (0, MESSAGE_BYTES));
+        assert_eq!((inventory.message_budget.left, inventory.message_bytes_held()), (0, MESSAGE_BYTES));
         // A message that is already held takes no room.
         event(&mut inventory, "ADDED", room + 100, &said(0));
         assert_eq!(inventory.message_bytes_held(), MESSAGE_BYTES);
         inventory.take_changes(at(1));
-        assert_eq!(inventory.message_bytes_left, 0);
+        assert_eq!(inventory.message_budget.left, 0);
         for number in 1..=100 {
             event(&mut inventory, "DELETED", number, &said(number));
         }
         inventory.take_changes(at(2));
-        assert_eq!(inventory.message_bytes_left, 0, "a count looks at every pod, so it is not made at once");
+        assert_eq!(inventory.message_budget.left, 0, "a count looks at every pod, so it is not made at once");
         inventory.take_changes(at(1 + i64::from(BETWEEN)));
-        assert_eq!(inventory.message_bytes_left, 100 * 256);
+        assert_eq!(inventory.message_budget.left, 100 * 256);
         event(&mut inventory, "ADDED", room, &said(room + 1));
         assert_eq!(inventory.message_bytes_held(), MESSAGE_BYTES - 99 * 256);
     }

@@ -38,10 +38,12 @@ use ended::ObservedBy;
 use hashbrown::HashSet;
 pub use intake::template_hash;
 use intern::Interner;
+use messages::MessageBudget;
 use nodes::NodeEvidence;
 pub use nodes::take_node;
 use objects::PodEntry;
 use ownership::Ownership;
+use registry::RegistryAnswers;
 pub use registry::{AskedDigest, AskedImage, AskedImages};
 use relist::Relist;
 pub use settings::{CustomKind, PodLabel, Settings};
@@ -60,10 +62,7 @@ pub struct Inventory {
     /// Whether more objects may come.
     waits: bool,
     strings: Interner,
-    /// Bytes of messages that may still be kept.
-    message_bytes_left: usize,
-    /// When the bytes held were last counted.
-    messages_counted: Option<UnixTime>,
+    message_budget: MessageBudget,
     identities: IdentityTable,
     pods: ByUid<PodEntry>,
     owners: Ownership,
@@ -75,10 +74,7 @@ pub struct Inventory {
     /// The most objects held since memory was last returned.
     most_held: usize,
     nodes: NodeEvidence,
-    /// The latest evidence of registries.
-    registry: Option<Arc<RegistryEvidence>>,
-    /// Whether evidence of registries is still awaited.
-    awaits_registry: bool,
+    registry: RegistryAnswers,
 }
 
 /// Reports for workloads that changed since the last call.
@@ -109,8 +105,7 @@ impl Inventory {
             sources: Sources::new(sources),
             waits: true,
             strings: Interner::default(),
-            message_bytes_left: recorder::MESSAGE_BYTES,
-            messages_counted: None,
+            message_budget: MessageBudget::default(),
             identities: IdentityTable::default(),
             pods: ByUid::default(),
             owners: Ownership::default(),
@@ -119,8 +114,7 @@ impl Inventory {
             placeholders: HashSet::new(),
             most_held: 0,
             nodes: NodeEvidence::default(),
-            awaits_registry: false,
-            registry: None,
+            registry: RegistryAnswers::default(),
         }
     }
 

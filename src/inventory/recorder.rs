@@ -2,6 +2,7 @@
 
 use super::container_identity::{ContainerIdentity, DescribedContainer, IdentityTable, ImageIdRecord};
 use super::intern::{Interner, Symbol};
+use super::messages::MessageBudget;
 use super::records::{ContainerRecord, ControllerRecord, ImageRecord, PodRecord, TemplateRecord};
 use super::settings::Settings;
 use crate::kinds::WorkloadKind;
@@ -18,12 +19,8 @@ pub(super) struct Recorder<'i> {
     pub(super) strings: &'i mut Interner,
     pub(super) identities: &'i mut IdentityTable,
     pub(super) settings: &'i Settings,
-    /// Bytes of messages that may still be kept.
-    pub(super) message_bytes_left: &'i mut usize,
+    pub(super) message_budget: &'i mut MessageBudget,
 }
-
-/// Maximum bytes of messages in all.
-pub(super) const MESSAGE_BYTES: usize = 1 << 20;
 
 /// Maximum bytes of a message; the rest is cut off.
 const LONGEST_MESSAGE: usize = 256;
@@ -83,12 +80,7 @@ impl Recorder<'_> {
         if let Some(known) = self.strings.find(message) {
             return known;
         }
-        let Some(left) = self.message_bytes_left.checked_sub(message.len()) else {
-            *self.message_bytes_left = 0;
-            return Symbol::EMPTY;
-        };
-        *self.message_bytes_left = left;
-        self.strings.intern(message)
+        if self.message_budget.spend(message.len()) { self.strings.intern(message) } else { Symbol::EMPTY }
     }
 
     fn container(&mut self, pod: &Pod<'_>, place: usize, container: &TemplateContainer<'_>) -> ContainerRecord {

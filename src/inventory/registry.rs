@@ -62,6 +62,24 @@ struct ImageUsage {
     elsewhere: bool,
 }
 
+/// The latest evidence of registries.
+#[derive(Default, Debug)]
+pub(super) struct RegistryAnswers {
+    latest: Option<Arc<RegistryEvidence>>,
+    /// Whether evidence is still awaited.
+    awaited: bool,
+}
+
+impl RegistryAnswers {
+    pub(super) fn latest(&self) -> Option<&RegistryEvidence> {
+        self.latest.as_deref()
+    }
+
+    pub(super) fn is_awaited(&self) -> bool {
+        self.awaited
+    }
+}
+
 impl Inventory {
     /// The images to ask registries about; `None` before the initial sync.
     #[must_use]
@@ -151,7 +169,7 @@ impl Inventory {
 
     /// Whether a container pulled the image's tag after it moved, and runs its old content.
     fn is_contradicted(&self, image: Symbol, digests: &BTreeMap<(DigestKind, Name), Option<UnixTime>>) -> bool {
-        let Some(evidence) = &self.registry else { return false };
+        let Some(evidence) = self.registry.latest() else { return false };
         let Some(tag) = evidence.tags.get(self.strings.name(image)) else { return false };
         let mut comparer = Comparer::new(evidence);
         digests.iter().any(|((kind, digest), latest)| {
@@ -163,12 +181,12 @@ impl Inventory {
     /// Marks evidence of registries as awaited. Until it comes, two digests are no skew of a template: they may be two
     /// builds of one image, and an alert would fire at each start of podskew.
     pub fn await_registry(&mut self) {
-        self.awaits_registry = self.registry.is_none();
+        self.registry.awaited = self.registry.latest.is_none();
     }
 
     /// Ends the wait for registries that do not respond: reports are as without `--registry`.
     pub fn give_up_registry(&mut self, now: UnixTime) {
-        if std::mem::take(&mut self.awaits_registry) {
+        if std::mem::take(&mut self.registry.awaited) {
             self.catch_up(now);
             self.evidence_changed(now);
         }
@@ -177,14 +195,14 @@ impl Inventory {
     /// The latest evidence of registries.
     #[must_use]
     pub fn registry_evidence(&self) -> Option<&Arc<RegistryEvidence>> {
-        self.registry.as_ref()
+        self.registry.latest.as_ref()
     }
 
     /// Sets the evidence of registries. Every workload that it may concern counts as changed.
     pub fn take_registry_evidence(&mut self, evidence: &Arc<RegistryEvidence>, now: UnixTime) {
         self.catch_up(now);
-        let before = self.registry.replace(Arc::clone(evidence)).unwrap_or_default();
-        if std::mem::take(&mut self.awaits_registry) {
+        let before = self.registry.latest.replace(Arc::clone(evidence)).unwrap_or_default();
+        if std::mem::take(&mut self.registry.awaited) {
             self.evidence_changed(now);
         }
         let facts_changed = before.facts.len() != evidence.facts.len()
