@@ -156,7 +156,7 @@ fn tls(section: &YamlKey, node: YamlNode, directory: &Path) -> Result<Option<Tls
             "client_auth_type" => fields.client_auth = node.text(name)?,
             "client_allowed_sans" if node.is_null() => {}
             "client_allowed_sans" => {
-                fields.allowed_names = Some(WithLine { line: key.line, value: texts(node, name)? })
+                fields.allowed_names = Some(WithLine { line: key.line, value: texts(node, name)? });
             }
             "min_version" => fields.min_version = version(node, name)?,
             "max_version" => fields.max_version = version(node, name)?,

@@ -67,7 +67,7 @@ pub fn keep_asking<S: RegistrySink>(
                 let (shared, credentials) = (&shared, &current);
                 stream::iter(due)
                     .for_each_concurrent(MAX_HOST_REQUESTS, |batch| async move {
-                        shared.ask(host, credentials, batch).await
+                        shared.ask(host, credentials, batch).await;
                     })
                     .await;
                 let states = shared.cache().states(&host.name);

@@ -1,4 +1,4 @@
-//! An audit as JUnit XML for the test view of a pipeline: one test per workload. A finding that fails the audit is a
+//! An audit as `JUnit` XML for the test view of a pipeline: one test per workload. A finding that fails the audit is a
 //! failure, and any other is part of the test's output.
 //!
 //! There is a single `testsuite`, which Jenkins, GitLab and Surefire all read.
