@@ -217,6 +217,15 @@ fn every_make_target_that_is_named_exists() {
             assert!(is_there, "{} names make {}, which the Makefile does not have", document.display(), &found[1]);
         }
     }
+    let parts = Regex::new(r"parts\.sh ([a-z -]+)\n").unwrap();
+    let mut count = 0;
+    for found in parts.captures_iter(&(makefile.clone() + &read(".ci/run"))) {
+        for part in found[1].split(' ') {
+            assert!(makefile.lines().any(|line| line.starts_with(&format!("{part}:"))), "parts.sh {part}");
+            count += 1;
+        }
+    }
+    assert!(count > 6, "{count}");
 }
 
 /// Every test that the table of promises names is there.

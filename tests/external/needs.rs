@@ -211,6 +211,10 @@ impl LeftOut {
             println!("  {reason} ({} tests)", tests.len());
         }
         println!();
-        matches!(mode, Mode::WhatIsThere | Mode::Hermetic)
+        let complete = matches!(mode, Mode::WhatIsThere | Mode::Hermetic);
+        if !complete {
+            println!("error: EXTERNAL_TESTS={} allows none to be left out", std::env::var("EXTERNAL_TESTS").unwrap());
+        }
+        complete
     }
 }
