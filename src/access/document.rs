@@ -88,7 +88,7 @@ impl YamlNode {
         match self.value {
             YamlValue::Null => Ok(Vec::new()),
             YamlValue::Map(entries) => Ok(entries),
-            _ => Err(FileError::new(self.line, format!("{name} is no mapping; write `name: value` lines below it"))),
+            _ => Err(FileError::new(self.line, format!("{name} is not a mapping; write `name: value` lines below it"))),
         }
     }
 
@@ -97,7 +97,7 @@ impl YamlNode {
         match self.value {
             YamlValue::Null => Ok(Vec::new()),
             YamlValue::List(nodes) => Ok(nodes),
-            _ => Err(FileError::new(self.line, format!("{name} is no list; write each value behind a dash"))),
+            _ => Err(FileError::new(self.line, format!("{name} is not a list; write each value behind a dash"))),
         }
     }
 
@@ -110,7 +110,7 @@ impl YamlNode {
             YamlValue::Text(value) => Ok(Some(WithLine { line, value })),
             YamlValue::Boolean(value) => Ok(Some(WithLine { line, value: value.to_string() })),
             YamlValue::List(_) | YamlValue::Map(_) => {
-                Err(FileError::new(line, format!("{name} is no text; write one value")))
+                Err(FileError::new(line, format!("{name} is not a single value; write one")))
             }
         }
     }

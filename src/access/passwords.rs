@@ -46,7 +46,7 @@ impl std::fmt::Debug for Users {
 /// Validates a bcrypt hash; the error says what is wrong with it and the remedy.
 pub(super) fn check(hash: &str) -> Result<(), String> {
     let Ok(parts) = hash.parse::<bcrypt::HashParts>() else {
-        return Err("this is no bcrypt hash of a password; make one with `htpasswd -nBC 10 USER`".to_owned());
+        return Err("this is not a bcrypt hash of a password; create one with `htpasswd -nBC 10 USER`".to_owned());
     };
     match parts.get_cost() {
         // bcrypt itself refuses costs below 4.

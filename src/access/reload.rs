@@ -132,7 +132,7 @@ impl FileContents {
     fn state(&self, with_token_reviews: bool, before: Option<&ActiveConfig>) -> Result<ActiveConfig, FileError> {
         let settings = self.settings.as_ref().map_err(Clone::clone)?;
         if with_token_reviews && !settings.users.is_empty() {
-            let message = "basic_auth_users and --auth kubernetes exclude each other, since a request has one \
+            let message = "basic_auth_users and --auth kubernetes exclude each other, because a request has one \
                            Authorization header; take one of them out";
             return Err(FileError::of_file(message));
         }
@@ -160,7 +160,7 @@ fn read(path: &Path) -> Result<Vec<u8>, String> {
     let metadata = std::fs::metadata(path).map_err(|error| said(&error))?;
     // A pipe can be read once only, and a device without end.
     if !metadata.is_file() {
-        return Err("it is no regular file; name one".to_owned());
+        return Err("it is not a regular file; name one".to_owned());
     }
     if metadata.len() > LONGEST {
         return Err(format!("it is longer than {} MiB; name the right file", LONGEST >> 20));
@@ -170,8 +170,8 @@ fn read(path: &Path) -> Result<Vec<u8>, String> {
 
 fn said(error: &std::io::Error) -> String {
     match error.kind() {
-        std::io::ErrorKind::NotFound => "there is no such file; mend the path".to_owned(),
-        std::io::ErrorKind::PermissionDenied => "podskew may not read it; mend its owner or mode".to_owned(),
+        std::io::ErrorKind::NotFound => "there is no such file; correct the path".to_owned(),
+        std::io::ErrorKind::PermissionDenied => "podskew may not read it; correct its owner or mode".to_owned(),
         _ => error.to_string(),
     }
 }

@@ -270,7 +270,7 @@ fn version(node: YamlNode, name: &str) -> Result<Option<WithLine<TlsVersion>>, F
         old @ ("TLS10" | "TLS11") => {
             return Err(text.refuse(format!("podskew does not speak {old}, which is broken; write TLS12 or TLS13")));
         }
-        _ => return Err(text.refuse(format!("{name} is no TLS version; write TLS12 or TLS13"))),
+        _ => return Err(text.refuse(format!("{name} is not a TLS version; write TLS12 or TLS13"))),
     };
     Ok(Some(WithLine { line: text.line, value }))
 }
@@ -338,7 +338,7 @@ fn header(key: &YamlKey, node: YamlNode) -> Result<Option<(HeaderName, HeaderVal
         };
     };
     if !values.is_empty() && !values.contains(&text.value.as_str()) {
-        return Err(text.refuse(format!("this is no value of {name}; write {}", values.join(" or "))));
+        return Err(text.refuse(format!("this is not a value of {name}; write {}", values.join(" or "))));
     }
     let header = HeaderName::from_bytes(name.as_bytes()).ok();
     // `HeaderValue` refuses line breaks, which would begin another header.
@@ -378,22 +378,19 @@ fn rate(section: &YamlKey, node: YamlNode) -> Result<Option<RateLimit>, FileErro
         None => None,
         Some(text) => Some(WithLine {
             line: text.line,
-            value: text
-                .value
-                .parse::<u32>()
-                .map_err(|_| text.refuse("burst is no number; write how many, as in 20"))?,
+            value: text.value.parse::<u32>().map_err(|_| text.refuse("burst is not a number; write one, as in 20"))?,
         }),
     };
     let Some(interval) = interval else { return Ok(None) };
     let duration = duration::parse(&interval.value).ok_or_else(|| {
-        interval.refuse("interval is no duration of Go; write a number and a unit, as in 500ms, 1s or 1m30s")
+        interval.refuse("interval is not a Go duration; write a number and a unit, as in 500ms, 1s or 1m30s")
     })?;
     if duration.is_zero() {
         return Ok(None);
     }
     match burst {
         Some(burst) if burst.value > 0 => Ok(Some(RateLimit { interval: duration, burst: burst.value })),
-        Some(burst) => Err(burst.refuse("a burst of 0 lets no request in; write 1 or more")),
+        Some(burst) => Err(burst.refuse("a burst of 0 allows no requests; write 1 or more")),
         None => {
             Err(FileError::new(section.line, "rate_limit has no burst, so no request gets in; add one of 1 or more"))
         }

@@ -46,7 +46,7 @@ pub(super) fn acceptor(settings: &TlsSettings, files: &Files) -> Result<TlsAccep
             place(&settings.certificate),
             match error {
                 // rustls' words for it are about a peer's certificate.
-                rustls::Error::InvalidCertificate(_) => "it is no X.509 certificate of version 3".to_owned(),
+                rustls::Error::InvalidCertificate(_) => "it is not an X.509 certificate of version 3".to_owned(),
                 error => error.to_string(),
             }
         )),

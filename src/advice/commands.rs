@@ -211,7 +211,7 @@ impl<'a> CommandTarget<'a> {
             Some(state @ (Partitioned | OnDelete)) if self.report.driver.is_some() => {
                 let driver = self.driver().unwrap_or_default();
                 let what = if state == Partitioned { "moves the partition" } else { "replaces the pods" };
-                return Action::words(format!("let {driver} go on, or change it: it {what} itself"));
+                return Action::words(format!("let {driver} continue, or change it: it {what} itself"));
             }
             Some(Partitioned) if self.kind == WorkloadKind::CloneSet => self.patch_update_strategy("\"partition\":0"),
             Some(Partitioned) => self.patch_update_strategy("\"rollingUpdate\":{\"partition\":0}"),
@@ -258,12 +258,12 @@ impl<'a> CommandTarget<'a> {
     pub(super) fn restart(&self) -> Action {
         match self.kind {
             WorkloadKind::Rollout => Action::command(format!("{} restart {}", self.argo, self.name)),
-            WorkloadKind::Job => Action::words("create it anew (a Job is not restarted)".to_owned()),
+            WorkloadKind::Job => Action::words("create it again (a Job cannot be restarted)".to_owned()),
             _ if self.kind.kubectl_rolls() => {
                 Action::command(format!("{} rollout restart {}", self.kubectl, self.object))
             }
             _ => Action::words(format!(
-                "delete the pods above, one after another, and let {} make new ones",
+                "delete the pods above, one after another, and let {} create new ones",
                 self.object
             )),
         }

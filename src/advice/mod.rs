@@ -84,50 +84,49 @@ pub(super) const PINNED_ANY: &str = "no digest has most of its pods, and their a
                           another from above if this is not the one. A restart would read each node's cache again.";
 pub(super) const LOADED: &str = "these images are not pulled, so each node runs what was loaded onto it: load one image onto every node first. Better, \
      push it to a registry.";
-pub(super) const PULLED: &str = "new pods ask the registry, whatever their node has, and so get the same image.";
-pub(super) const OUTDATED: &str = "the difference is among pods of an older template, and ends with them. If new pods differ too, podskew says so then.";
-const BLOCKED: &str = "the StatefulSet waits for this pod to be Ready, and does not replace it although its template is no longer asked for.";
+pub(super) const PULLED: &str = "new pods ask the registry, whatever their node has, so they all get the same image.";
+pub(super) const OUTDATED: &str = "only pods of an older template differ, and the difference ends with them. If new pods differ too, podskew reports that.";
+const BLOCKED: &str = "the StatefulSet waits for this pod to be Ready, and does not replace it, although its template is no longer current.";
 pub(super) const GIVE: &str = "give the new pods what they lack";
 const ASK_FIRST: &str = "this ends the mix with the new template. Somebody held it, so ask first.";
 const NEXT_PAUSE: &str =
-    "this takes the canary to its next pause, or to its end if there is none. Somebody held it, so ask first.";
-const LEFT_OVER: &str =
-    "the deadline until which Argo Rollouts keeps them has passed, so nothing ends this mix by itself.";
-const ON_PURPOSE: &str = "an Experiment compares templates on purpose, and ends by its duration. This ends it now.";
-const DRIVEN: &str = "that object holds the mix, and undoes what is patched into the StatefulSet.";
-pub(super) const DRIVEN_TEMPLATE: &str =
-    "that object makes the template of the StatefulSet, and undoes what is changed there.";
+    "this promotes the canary to its next pause, or to its end if there is none. Somebody held it, so ask first.";
+const LEFT_OVER: &str = "their scale-down deadline has passed, so this mix does not end by itself.";
+const ON_PURPOSE: &str = "an Experiment compares templates on purpose, and ends after its duration. This ends it now.";
+const DRIVEN: &str = "that object holds the mix, and reverts patches of the StatefulSet.";
+pub(super) const DRIVEN_TEMPLATE: &str = "that object sets the template of the StatefulSet, and reverts changes there.";
 const KEPT: &str =
-    "it keeps the pods of the older template until their scale-down deadline, so that a way back is quick.";
+    "it keeps the pods of the older template until their scale-down deadline, so that a rollback is quick.";
 const INJECTED_NOW: &str = "every new pod gets what the webhook injects now.";
 const CANNOT_MOVE: &str = "this is what its pods run now, by a name that cannot move. Better still, deploy by digest or by a tag \
                            that is never pushed twice.";
 const ONE_CANNOT_MOVE: &str = "its pods run more than one digest, so ask the registry first whether this is the one. Better still, deploy by \
                                digest or by a tag that is never pushed twice.";
-const LOOK_CLOSER: &str = "let podskew see the object that owns the pods";
-const SAY_MORE: &str = "only that object tells whether a rollout is under way, or whether somebody wants the mix.";
+const LOOK_CLOSER: &str = "let podskew read the object that owns the pods";
+const SAY_MORE: &str = "only that object shows whether a rollout is in progress, or whether the mix is intended.";
 const NOT_STARTED: &str =
-    "what a container runs is known once it has started. Give these pods what they lack, as their events say.";
+    "what a container runs is known only after it has started. Give these pods what they lack; their events show what.";
 const ASK_THE_NODE: &str = "ask the provider of the node, often a virtual one, which image it runs; or pin the digest";
 const NOT_REPORTED: &str =
     "a node that reports no imageID leaves nothing to compare. A digest in the template needs no comparison.";
 const GIVE_PODS: &str = "give the pods that are missing or not ready what they lack";
-const NOT_READY: &str = "the rollout has completed, so they lack something that changed since, or are being replaced. Their events say what.";
-const PULL_AGAIN: &str = "pods that pull from a registry again get a digest again. Images that were imported or preloaded do \
-                          not: push them to a registry.";
+const NOT_READY: &str = "the rollout has completed, so they lack something that changed since, or are being replaced. Their events show what.";
+const PULL_AGAIN: &str =
+    "pods that pull from a registry have a digest. Imported or preloaded images have none: push them to a registry.";
 const MAY_BE_ONE: &str = "CRI-O may name one image by different digests on nodes of different architectures, and Docker does not say of \
                           what its ids are.";
-const ASK_THE_REGISTRY: &str = "see why the registry does not answer: its name, the credentials, or its limits";
+const ASK_THE_REGISTRY: &str =
+    "find out why the registry does not answer: check its name, the credentials and its limits";
 const COMPARE_BY_HAND: &str = "compare by hand what the registry has under both digests, or set the image by digest";
 const DOUBTFUL: &str =
     "nodes and the registry contradict one another, and podskew does not guess which of them is right.";
-const UNANSWERED: &str = "what a tag stands for is known once its registry says it.";
-const PUSH_AGAIN: &str = "push the image again, or roll out one that the registry holds";
+const UNANSWERED: &str = "what a tag points to is known only when its registry answers.";
+const PUSH_AGAIN: &str = "push the image again, or roll out one that the registry has";
 const CANNOT_PULL: &str = "a pod that starts on a node without the image cannot pull it.";
-const ON_PURPOSE_OR_PINNED: &str = "roll the new image out on purpose, or name a digest in the template";
-const WILL_DIFFER: &str = "a pod that starts from now on may run another image than the others do.";
+const ON_PURPOSE_OR_PINNED: &str = "roll out the new image on purpose, or use a digest in the template";
+const WILL_DIFFER: &str = "a pod that starts now may run another image than the others.";
 const MAY_BE_INJECTED: &str =
-    "podskew cannot read it. If it has not, a webhook added the container, which may differ on purpose.";
+    "podskew cannot read it. If it does not, a webhook added the container, which may differ on purpose.";
 
 impl fmt::Display for Action {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -314,7 +313,7 @@ pub fn remedy(report: &WorkloadReport, finding: Finding) -> Remedy {
                     "ask the registry whether one of the digests is the index of the others: then they are one image";
                 (index.to_owned(), MAY_BE_ONE)
             } else {
-                (format!("see whether the template of {} has that container", of.object), MAY_BE_INJECTED)
+                (format!("check whether the template of {} has that container", of.object), MAY_BE_INJECTED)
             };
             (of.look_at_digests(Origin::Unknown), Action::words(ask), why)
         }
@@ -324,7 +323,7 @@ pub fn remedy(report: &WorkloadReport, finding: Finding) -> Remedy {
             let pins = of.pin(latest.map(|image| &image.container), current, PinScope::All);
             let look = of.look_at_template();
             if pins.images.is_empty() {
-                let name = "name a tag that is never pushed twice, or a digest, in its template.";
+                let name = "use a tag that is never pushed twice, or a digest, in its template.";
                 return Remedy { look, action: Action::words(name.to_owned()), why: None };
             }
             let why = if pins.choice == PinReason::Only { CANNOT_MOVE } else { ONE_CANNOT_MOVE };

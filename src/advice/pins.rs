@@ -124,13 +124,10 @@ impl<'a> CommandTarget<'a> {
                 ..Action::command(format!("{kubectl} set image {object} {images}"))
             },
             WorkloadKind::Job => {
-                Action::words(format!("create it anew with {images} (the template of a Job cannot be changed)"))
+                Action::words(format!("create it again with {images} (the template of a Job cannot be changed)"))
             }
             _ if self.kind.kubectl_rolls() => Action::command(format!("{kubectl} set image {object} {images}")),
-            _ => Action {
-                then: format!("ask for {images} there."),
-                ..Action::command(format!("{kubectl} edit {object}"))
-            },
+            _ => Action { then: format!("set {images} there."), ..Action::command(format!("{kubectl} edit {object}")) },
         }
     }
 }

@@ -7,16 +7,15 @@ use crate::report::denial::Denial;
 use crate::report::{BlockReason, BlockedPods, HashReport, WorkloadReport};
 use std::borrow::Cow;
 
-const STANDS: &str = "it does not go on by itself";
-const NO_WAY_BACK: &str = "it does not go on by itself, and no other revision is known to have worked, so there is none to go back to. \
+const STANDS: &str = "it does not continue by itself";
+const NO_WAY_BACK: &str = "it does not continue by itself, and no other revision is known to have worked, so there is none to go back to. \
                            podskew explain shows its history.";
 const LET_IT_END: &str =
     "no other revision is known to have worked, so there is none to go back to. podskew explain shows its history.";
-const OVERTAKEN: &str = "rollouts overtake one another, or one is very slow. Let it end before the next; or go back.";
-const OVERTAKEN_ONLY: &str = "rollouts overtake one another, or one is very slow. No other revision is known to have worked, so there is \
+const OVERTAKEN: &str = "new rollouts start before earlier ones complete, or one is very slow. Let it complete before the next one, or go back.";
+const OVERTAKEN_ONLY: &str = "new rollouts start before earlier ones complete, or one is very slow. No other revision is known to have worked, so there is \
                               none to go back to.";
-const NEW_PODS_FAIL: &str =
-    "no pod of the new template is Ready, so to go on would cost pods that are. Go on once they are, or go back.";
+const NEW_PODS_FAIL: &str = "no pod of the new template is Ready, so continuing would cost pods that are. Continue when the new pods are Ready, or go back.";
 const MESSAGE: &str = "The message of its ReplicaSet says more.";
 
 /// The remedy for pods that wait for one reason.
@@ -40,8 +39,8 @@ pub(super) fn on_or_back(of: &CommandTarget<'_>, finding: Finding) -> Remedy {
     let action = match (finding, back) {
         (_, Some(target)) => of.undo(&target.hash, target.revision),
         (Finding::Stalled, None) => Action::words(give.to_owned()),
-        (Finding::UnderWay, None) => Action::words(format!("if it moves, let it; if it does not, {give}")),
-        _ => Action::words("let it end before the next begins".to_owned()),
+        (Finding::UnderWay, None) => Action::words(format!("if it makes progress, wait; if not, {give}")),
+        _ => Action::words("let it complete before the next one begins".to_owned()),
     };
     let (action, driven) = if back.is_some() { of.change(action, "") } else { (action, "") };
     if !driven.is_empty() {
@@ -54,8 +53,8 @@ pub(super) fn on_or_back(of: &CommandTarget<'_>, finding: Finding) -> Remedy {
         }
         (Finding::Stalled, None) => NO_WAY_BACK.into(),
         (Finding::UnderWay, Some(_)) => match &fix {
-            Some(_) => format!("if it moves, let it; if it does not, {give}, or go back.").into(),
-            None => "if it moves, let it; if it does not, or nobody waits for it, go back.".into(),
+            Some(_) => format!("if it makes progress, wait; if not, {give}, or go back.").into(),
+            None => "if it makes progress, wait; if not, or if you cannot wait, go back.".into(),
         },
         (Finding::UnderWay, None) => LET_IT_END.into(),
         (_, Some(_)) => OVERTAKEN.into(),
@@ -140,17 +139,19 @@ fn image(of: &CommandTarget<'_>, blocked: &BlockedPods) -> (String, String) {
     match blocked.reason {
         BlockReason::InvalidImageName => (
             format!("correct the image name {image} in the template"),
-            "It is no valid reference: often a variable that nobody filled in, or a capital letter.".to_owned(),
+            "It is not a valid reference. Common causes are an unset variable and a capital letter.".to_owned(),
         ),
         BlockReason::ErrImageNeverPull => (
-            format!("load {image} onto the nodes, or let the pull policy be IfNotPresent"),
-            "The pull policy is Never, so a node runs only an image that it holds.".to_owned(),
+            format!("load {image} onto the nodes, or set the pull policy to IfNotPresent"),
+            "The pull policy is Never, so a node runs only images that it has.".to_owned(),
         ),
         BlockReason::ImageInspectError => (
             format!("remove {image} from the node of the pod, so that it is pulled again"),
-            "The container runtime of that node cannot read the image that it holds.".to_owned(),
+            "The container runtime of that node cannot read its copy of the image.".to_owned(),
         ),
-        BlockReason::RegistryUnavailable => (format!("see why the registry of {image} does not answer the nodes"), ask),
+        BlockReason::RegistryUnavailable => {
+            (format!("find out why the registry of {image} does not answer the nodes"), ask)
+        }
         BlockReason::SignatureValidationFailed => (
             format!("sign {image}, or correct the signature policy of the nodes"),
             "The container runtime refuses its signature.".to_owned(),
@@ -162,7 +163,7 @@ fn image(of: &CommandTarget<'_>, blocked: &BlockedPods) -> (String, String) {
 fn container(of: &CommandTarget<'_>, blocked: &BlockedPods) -> Option<(String, String)> {
     let name = shell_quote(&blocked.container);
     let logs =
-        |option: &str| of.logs(blocked, option).map(|logs| format!("{logs} shows what it says.")).unwrap_or_default();
+        |option: &str| of.logs(blocked, option).map(|logs| format!("{logs} shows its output.")).unwrap_or_default();
     let events =
         || of.describe_pod(blocked).map(|describe| format!("{describe} shows its events.")).unwrap_or_default();
     Some(match blocked.reason {
@@ -173,20 +174,18 @@ fn container(of: &CommandTarget<'_>, blocked: &BlockedPods) -> Option<(String, S
         ),
         BlockReason::CreateContainerError | BlockReason::RunContainerError => (
             format!(
-                "correct in the template what the container runtime refuses of container {name}: its command, a mount or a setting"
+                "correct what the container runtime refuses in the template of container {name}: its command, a mount or a setting"
             ),
             events(),
         ),
-        BlockReason::CrashLoopBackOff => {
-            (format!("mend what ends container {name} again and again"), logs(" --previous"))
-        }
-        BlockReason::InitContainerFailed => (format!("mend what makes init container {name} fail"), logs("")),
-        BlockReason::PodInitializing => ("let the init containers end".to_owned(), events()),
+        BlockReason::CrashLoopBackOff => (format!("fix what ends container {name} repeatedly"), logs(" --previous")),
+        BlockReason::InitContainerFailed => (format!("fix what makes init container {name} fail"), logs("")),
+        BlockReason::PodInitializing => ("let the init containers complete".to_owned(), events()),
         BlockReason::ContainerCreating => {
             ("give the pod what its node waits for: a volume, a Secret or a network address".to_owned(), events())
         }
         BlockReason::NotReady if !blocked.container.is_empty() => {
-            (format!("let container {name} pass its readiness probe"), logs(""))
+            (format!("make container {name} pass its readiness probe"), logs(""))
         }
         _ => return None,
     })
@@ -195,16 +194,16 @@ fn container(of: &CommandTarget<'_>, blocked: &BlockedPods) -> Option<(String, S
 fn unscheduled(of: &CommandTarget<'_>, blocked: &BlockedPods) -> (String, String) {
     let describe = of.describe_pod(blocked).unwrap_or_default();
     if blocked.reason == BlockReason::SchedulingGated {
-        let give = "let whoever set the scheduling gates of the pod remove them";
+        let give = "have the scheduling gates of the pod removed";
         return (give.to_owned(), format!("{describe} names them."));
     }
-    let give = "give the pod a node: room, or what its selectors, tolerations and volumes ask for";
-    (give.to_owned(), format!("{describe} tells what each node lacks."))
+    let give = "give the pod a node that has room and matches its selectors, tolerations and volumes";
+    (give.to_owned(), format!("{describe} shows what each node lacks."))
 }
 
 fn not_created(of: &CommandTarget<'_>) -> (String, String) {
-    let give = "mend what keeps its pods from being created, or from having a node";
-    (give.to_owned(), format!("The events of {} tell what that is.", of.object))
+    let give = "fix what keeps its pods from being created or scheduled";
+    (give.to_owned(), format!("The events of {} show the cause.", of.object))
 }
 
 /// Returns action and check for replicas that the API server refuses to create.
@@ -212,35 +211,35 @@ fn denied(of: &CommandTarget<'_>, blocked: &BlockedPods) -> (String, String) {
     let see = |what: &str| format!("{} describe {what} shows it.", of.kubectl);
     match Denial::parse(&blocked.message) {
         Denial::Quota(name) => (
-            format!("raise quota {name} of the namespace, or ask for less in the template"),
+            format!("raise quota {name} of the namespace, or request less in the template"),
             see(&format!("resourcequota {name}")),
         ),
         Denial::QuotaDemands(name) => (
-            format!("set the requests and limits in the template that quota {name} of the namespace demands"),
+            format!("set the requests and limits in the template that quota {name} of the namespace requires"),
             see(&format!("resourcequota {name}")),
         ),
         Denial::LimitRange => {
-            ("ask in the template for what the LimitRange of the namespace allows".to_owned(), see("limitranges"))
+            ("request in the template what the LimitRange of the namespace allows".to_owned(), see("limitranges"))
         }
         Denial::PodSecurity(level) => (
-            format!("let the template meet the Pod Security level {level} of the namespace"),
+            format!("make the template meet the Pod Security level {level} of the namespace"),
             "The label pod-security.kubernetes.io/enforce of the namespace sets it.".to_owned(),
         ),
         Denial::Policy(name) => {
-            (format!("change the template as policy {name} demands, or have the policy changed"), MESSAGE.to_owned())
+            (format!("change the template as policy {name} requires, or have the policy changed"), MESSAGE.to_owned())
         }
         Denial::Webhook(name) => {
-            (format!("change the template as the admission webhook {name} demands"), MESSAGE.to_owned())
+            (format!("change the template as the admission webhook {name} requires"), MESSAGE.to_owned())
         }
         Denial::WebhookFails(name) => (
-            format!("let the admission webhook {name} answer again"),
-            "The API server asks it before it creates a pod, and gets no answer.".to_owned(),
+            format!("make the admission webhook {name} answer again"),
+            "The API server calls it before it creates a pod, and gets no answer.".to_owned(),
         ),
         Denial::Missing(kind, name) => {
             (format!("create the {kind} {name}, or name another in the template"), MESSAGE.to_owned())
         }
         Denial::Other => (
-            "give the API server what it refuses a pod for: a quota, a policy or an object that is missing".to_owned(),
+            "fix what the API server refuses a pod for: a quota, a policy or a missing object".to_owned(),
             MESSAGE.to_owned(),
         ),
     }

@@ -249,7 +249,7 @@ impl Cutter {
                     }
                 }
                 (Some(Next::First | Next::Object), b'"' | b'[' | b'a'..=b'z' | b'0'..=b'9' | b'-') => {
-                    return Err(Stop::Broken("something that is no object", at));
+                    return Err(Stop::Broken("something that is not an object", at));
                 }
                 (Some(Next::Fields), b'}') => {
                     self.at = at + 1;

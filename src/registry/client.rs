@@ -194,7 +194,7 @@ impl<'c> Session<'c> {
         service: Option<&str>,
         credential: &Credential,
     ) -> Result<String, RegistryFailure> {
-        let realm: Uri = realm.parse().map_err(|_| RegistryFailure::Unreadable("a realm that is no URL"))?;
+        let realm: Uri = realm.parse().map_err(|_| RegistryFailure::Unreadable("a realm that is not a URL"))?;
         self.check(&realm)?;
         let encode = |text: &str| utf8_percent_encode(text, NON_ALPHANUMERIC).to_string();
         let mut query = format!("scope={}", encode(&format!("repository:{}:pull", self.repository)));
@@ -224,7 +224,7 @@ impl<'c> Session<'c> {
             };
             request.body(Full::default())
         };
-        let request = request.map_err(|_| RegistryFailure::Unreadable("a realm that is no URL"))?;
+        let request = request.map_err(|_| RegistryFailure::Unreadable("a realm that is not a URL"))?;
         let answer = self.send(request, LONGEST_TOKEN).await?;
         match answer.status {
             StatusCode::OK => {}
@@ -233,7 +233,7 @@ impl<'c> Session<'c> {
             status => return Err(RegistryFailure::Status(status.as_u16())),
         }
         let token: TokenResponse = serde_json::from_slice(&answer.body)
-            .map_err(|_| RegistryFailure::Unreadable("something that is no token"))?;
+            .map_err(|_| RegistryFailure::Unreadable("something that is not a token"))?;
         let given = |text: Option<String>| text.filter(|text| !text.is_empty());
         given(token.token).or(given(token.access_token)).ok_or(RegistryFailure::Unreadable("no token"))
     }

@@ -54,15 +54,15 @@ impl Keyring {
     pub(super) fn read(path: &Path) -> Result<Self, String> {
         let fail = |what: &str| format!("the file {} of --registry-auth {what}", path.display());
         let metadata = std::fs::metadata(path)
-            .map_err(|error| fail(&format!("cannot be read: {error}; mend its path or mode")))?;
+            .map_err(|error| fail(&format!("cannot be read: {error}; correct its path or mode")))?;
         if !metadata.is_file() {
-            return Err(fail("is no regular file"));
+            return Err(fail("is not a regular file"));
         }
         if metadata.len() > LONGEST_FILE {
             return Err(fail(&format!("is longer than {} KiB", LONGEST_FILE >> 10)));
         }
         let text =
-            std::fs::read(path).map_err(|error| fail(&format!("cannot be read: {error}; mend its path or mode")))?;
+            std::fs::read(path).map_err(|error| fail(&format!("cannot be read: {error}; correct its path or mode")))?;
         Self::parse(&text).map_err(|what| fail(&what))
     }
 
@@ -70,7 +70,7 @@ impl Keyring {
     pub(super) fn parse(text: &[u8]) -> Result<Self, String> {
         // The parser's message may quote a secret; its position does not.
         let document: AuthDocument = serde_json::from_slice(text).map_err(|error| {
-            format!("is no config.json of docker (line {}); write one with `docker login`", error.line())
+            format!("is not a config.json of Docker (line {}); write one with `docker login`", error.line())
         })?;
         let mut entries = Vec::new();
         for (key, entry) in document.auths {

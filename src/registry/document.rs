@@ -103,7 +103,7 @@ struct RootFs {
 pub(super) fn manifest(body: &[u8], content_type: &str) -> Result<ImageFact, RegistryFailure> {
     let text = String::from_utf8_lossy(body);
     let document: ManifestDocument =
-        serde_json::from_str(&text).map_err(|_| RegistryFailure::Unreadable("something that is no manifest"))?;
+        serde_json::from_str(&text).map_err(|_| RegistryFailure::Unreadable("something that is not a manifest"))?;
     let content_type = content_type.split(';').next().unwrap_or_default().trim();
     let media_type = document.media_type.as_deref().unwrap_or(content_type);
     if !ACCEPTED.contains(&media_type) {
@@ -152,7 +152,7 @@ fn index(manifests: Vec<Descriptor>, build: Build) -> Result<Index, RegistryFail
 pub(super) fn config(body: &[u8]) -> Result<ImageFact, RegistryFailure> {
     let text = String::from_utf8_lossy(body);
     let document: ConfigDocument = serde_json::from_str(&text)
-        .map_err(|_| RegistryFailure::Unreadable("something that is no image configuration"))?;
+        .map_err(|_| RegistryFailure::Unreadable("something that is not an image configuration"))?;
     let start = document.config.unwrap_or_default();
     let layers = document.rootfs.and_then(|rootfs| rootfs.diff_ids).unwrap_or_default();
     let PlatformDocument { os, architecture, variant, os_version } = &document.platform;

@@ -55,7 +55,7 @@ impl fmt::Display for RegistryFailure {
             Self::Throttled(_) => f.write_str("too many requests"),
             Self::Status(status) => write!(f, "status {status}"),
             Self::Refused(why) => {
-                write!(f, "not connected: {why}; name the address itself with --registry if it is meant")
+                write!(f, "not connected: {why}; if this is intended, give the address itself with --registry")
             }
             Self::Timeout => f.write_str("no complete answer in time"),
             Self::Connection(error) => f.write_str(error),

@@ -44,11 +44,14 @@ pub(super) async fn get(folder: &Path, name: &str, host: &str) -> Result<Credent
     let path = folder.join(format!("docker-credential-{name}"));
     match std::fs::metadata(&path) {
         Ok(metadata) if metadata.is_file() => {}
-        Ok(_) => return Err(fail(format!("is no regular file at {}", path.display()))),
+        Ok(_) => return Err(fail(format!("is not a regular file at {}", path.display()))),
         Err(error) => return Err(fail(format!("is not at {}: {error}; put it there", path.display()))),
     }
     let home = TemporaryFolder::new().map_err(|error| {
-        fail(format!("needs a writable folder, and none can be made in {}: {error}", std::env::temp_dir().display()))
+        fail(format!(
+            "needs a writable directory, and none can be created in {}: {error}",
+            std::env::temp_dir().display()
+        ))
     })?;
     let mut command = Command::new(&path);
     command.arg("get").env_clear().env("PATH", folder).env("HOME", &home.0).current_dir(&home.0).process_group(0);

@@ -27,7 +27,7 @@ impl RegistryAddress {
             authority.is_ok_and(|it| !text.contains('@') && !it.host().is_empty() && has_port(&it))
         };
         if !is_authority(&host) {
-            return Err(format!("'{host}' is no host; {FORM}"));
+            return Err(format!("'{host}' is not a host; {FORM}"));
         }
         let host = if host == "index.docker.io" { "docker.io".to_owned() } else { host };
         let Some(url) = url else {
@@ -40,7 +40,7 @@ impl RegistryAddress {
             return Err(format!("the URL begins with neither https:// nor http://; {FORM}"));
         };
         if rest.contains('@') {
-            return Err("the URL holds credentials; they belong into the file of --registry-auth".to_owned());
+            return Err("the URL holds credentials; put them into the file of --registry-auth".to_owned());
         }
         let authority = rest.trim_end_matches('/').to_ascii_lowercase();
         if authority.contains(['/', '?', '#']) || !is_authority(&authority) {

@@ -119,7 +119,7 @@ impl RegistryOptions {
         };
         if let Some(folder) = self.helpers.as_ref().filter(|folder| !folder.is_dir()) {
             return Err(UnusableFile(format!(
-                "{} of --registry-helpers is no folder; mend its path",
+                "{} of --registry-helpers is not a directory; correct its path",
                 folder.display()
             )));
         }
@@ -159,11 +159,12 @@ fn without_port(authority: &str) -> &str {
 
 fn certificates(path: &Path) -> Result<Vec<CertificateDer<'static>>, String> {
     let fail = |what: String| format!("the file {} of --registry-ca {what}", path.display());
-    let text = std::fs::read(path).map_err(|error| fail(format!("cannot be read: {error}; mend its path or mode")))?;
+    let text =
+        std::fs::read(path).map_err(|error| fail(format!("cannot be read: {error}; correct its path or mode")))?;
     let read = CertificateDer::pem_slice_iter(&text).collect::<Result<Vec<_>, _>>();
     match read {
         Ok(certificates) if !certificates.is_empty() => Ok(certificates),
-        Ok(_) => Err(fail("holds no certificate in PEM; write one between BEGIN CERTIFICATE and its END".to_owned())),
-        Err(error) => Err(fail(format!("is no PEM: {error}"))),
+        Ok(_) => Err(fail("contains no PEM certificate; write one between BEGIN CERTIFICATE and its END".to_owned())),
+        Err(error) => Err(fail(format!("is not PEM: {error}"))),
     }
 }

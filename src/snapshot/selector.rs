@@ -136,7 +136,7 @@ impl<'t> SelectorParser<'t> {
             "notin" => Test::NotIn(self.values()?),
             ">" => Test::Above(self.number()?),
             "<" => Test::Below(self.number()?),
-            found => return Err(format!("'{found}' stands behind the key '{key}', and is no operator; {FORM}")),
+            found => return Err(format!("'{found}' stands behind the key '{key}', and is not an operator; {FORM}")),
         })
     }
 
@@ -170,7 +170,7 @@ impl<'t> SelectorParser<'t> {
 
     fn number(&mut self) -> Result<i64, String> {
         let word = self.value()?;
-        word.parse().map_err(|_| format!("'{word}' is no whole number, which < and > want; {FORM}"))
+        word.parse().map_err(|_| format!("'{word}' is not a whole number, which < and > need; {FORM}"))
     }
 }
 

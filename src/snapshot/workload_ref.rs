@@ -72,7 +72,7 @@ fn one(kind: &str, name: &str, kinds: &[CustomKind]) -> Result<WorkloadRef, Stri
     let workload_type = read_type(kind, kinds)?;
     let is_name = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || matches!(byte, b'-' | b'.');
     if name.is_empty() || !name.bytes().all(is_name) {
-        return Err(format!("'{name}' is no name of a {kind}; a name has lower-case letters, digits, '-' and '.'"));
+        return Err(format!("'{name}' is not a name of a {kind}; a name has lower-case letters, digits, '-' and '.'"));
     }
     Ok(WorkloadRef { workload_type, name: name.to_owned() })
 }
@@ -103,7 +103,7 @@ fn read_type(typed: &str, kinds: &[CustomKind]) -> Result<String, String> {
             None => (*name).to_owned(),
         })
         .collect();
-    Err(format!("'{typed}' is no type of workload; the types are {}, and KIND.GROUP for others", known.join(", ")))
+    Err(format!("'{typed}' is not a type of workload; the types are {}, and KIND.GROUP for others", known.join(", ")))
 }
 
 impl WorkloadRef {
@@ -325,11 +325,11 @@ mod tests {
             (&["node/api"], "replicationcontroller (rc), job, pod (po)"),
             (&["deployment"], "write deployment/NAME"),
             (&["api"], "like deployment/api"),
-            (&["deploy/"], "is no name of a deploy"),
+            (&["deploy/"], "is not a name of a deploy"),
             (&["deploy/Api"], "lower-case"),
-            (&["deploy/a/b"], "is no name"),
+            (&["deploy/a/b"], "is not a name"),
             (&["deploy/api", "web"], "like deployment/web"),
-            (&["/api"], "is no type"),
+            (&["/api"], "is not a type"),
         ] {
             let error = read(words).unwrap_err();
             assert!(error.contains(expected), "{words:?}: {error}");

@@ -14,7 +14,9 @@ pub fn host(text: &str) -> Result<String, String> {
     };
     let name = text.trim_end_matches('.');
     if name.len() > 253 || !name.split('.').all(is_label) {
-        return Err("it is no host name; write one without scheme, port and path, as in podskew.example.org".to_owned());
+        return Err(
+            "it is not a host name; write one without scheme, port and path, as in podskew.example.org".to_owned()
+        );
     }
     Ok(name.to_ascii_lowercase())
 }

@@ -49,7 +49,7 @@ impl Link {
                 "namespace" => LinkPart::Namespace,
                 "workload_type" => LinkPart::WorkloadType,
                 "workload" => LinkPart::Workload,
-                _ => return Err(format!("{{{name}}} is no placeholder; those there are {PLACEHOLDERS}")),
+                _ => return Err(format!("{{{name}}} is not a placeholder; the placeholders are {PLACEHOLDERS}")),
             });
             rest = next;
         }
@@ -145,7 +145,7 @@ mod tests {
             ("Grafana=javascript:alert(1)", "neither with https:// nor with http://"),
             ("Grafana=//g.example", "neither with https:// nor with http://"),
             ("Grafana=https:///x", "names no host"),
-            ("Grafana=https://g.example/{pod}", "{pod} is no placeholder"),
+            ("Grafana=https://g.example/{pod}", "{pod} is not a placeholder"),
             ("Grafana=https://g.example/{namespace", "a brace has no partner"),
             ("Grafana=https://g.example/}", "a brace has no partner"),
             ("Grafana=https://g.example/a b", "a character that no URL holds"),

@@ -33,7 +33,7 @@ pub(super) fn no_kubeconfig(file: &Path, error: Option<&KubeconfigError>) -> any
     };
     let place = place.map(|location| format!(" (line {}, column {})", location.line(), location.column()));
     anyhow!(
-        "{} is no kubeconfig: it is not the YAML that kubectl writes{}; kubectl config view --kubeconfig {} reads it too",
+        "{} is not a kubeconfig: it is not the YAML that kubectl writes{}; kubectl config view --kubeconfig {} reads it too",
         file.display(),
         place.unwrap_or_default(),
         file.display()

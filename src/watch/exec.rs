@@ -69,7 +69,7 @@ pub(super) async fn run(plugin: &ExecConfig) -> Result<PluginOutput, CredentialE
         read.map_err(|error| fail(format!("cannot be read: {error}")))?;
     }
     if output.len() as u64 > LONGEST_OUTPUT {
-        return Err(fail(format!("prints more than {} KiB, which is no ExecCredential", LONGEST_OUTPUT >> 10)));
+        return Err(fail(format!("prints more than {} KiB, which is not an ExecCredential", LONGEST_OUTPUT >> 10)));
     }
     let status = process.wait().await.map_err(|error| fail(format!("cannot be waited for: {error}")))?;
     if !status.success() {
@@ -104,7 +104,7 @@ fn install(plugin: &ExecConfig, error: &std::io::Error) -> String {
     match plugin.install_hint.as_deref().map(str::trim).filter(|hint| !hint.is_empty()) {
         Some(hint) => format!("; the kubeconfig says how to install it: {hint}"),
         None if error.kind() == std::io::ErrorKind::NotFound => {
-            "; install it, or put the folder that holds it into PATH".to_owned()
+            "; install it, or add the directory that contains it to PATH".to_owned()
         }
         None => String::new(),
     }

@@ -266,7 +266,7 @@ async fn inline(field: &str, file: Option<String>, data: Option<String>) -> anyh
 
 fn certificates(pem: &[u8]) -> anyhow::Result<Vec<Vec<u8>>> {
     let found: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(pem).collect();
-    let found = found.map_err(|error| anyhow!("the certificate authority of the kubeconfig is no PEM: {error}"))?;
+    let found = found.map_err(|error| anyhow!("the certificate authority of the kubeconfig is not PEM: {error}"))?;
     if found.is_empty() {
         bail!("the certificate authority of the kubeconfig holds no certificate (-----BEGIN CERTIFICATE-----)");
     }

@@ -176,7 +176,7 @@ impl<S: Sink> Lister<S> {
         let remedy = match failure.reason {
             FailureReason::Forbidden => format!("grant {}", self.target.rule(&["list"])),
             FailureReason::Unauthorized => {
-                "log in anew, or name another user's context with --context; kubectl auth whoami says who you are"
+                "log in again, or name another user's context with --context; kubectl auth whoami says who you are"
                     .to_owned()
             }
             FailureReason::Connection | FailureReason::Timeout => {

@@ -143,7 +143,7 @@ fn rule() -> String {
 
 fn remedy(reason: FailureReason) -> String {
     match reason {
-        FailureReason::Forbidden => format!("grant {}, or leave --nodes out", rule()),
+        FailureReason::Forbidden => format!("grant {}, or remove --nodes", rule()),
         _ => "none: what is known of nodes stays as it was".to_owned(),
     }
 }

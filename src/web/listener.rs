@@ -94,7 +94,7 @@ fn remedy(kind: ErrorKind) -> &'static str {
         }
         ErrorKind::PermissionDenied => "ports below 1024 need a privilege; choose a higher one with --listen-address",
         ErrorKind::AddrNotAvailable => {
-            "this machine does not have that address; :PORT as --listen-address means all it has"
+            "this machine does not have that address; use :PORT as --listen-address for all its addresses"
         }
         _ => "choose another address with --listen-address",
     }

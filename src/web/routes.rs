@@ -77,7 +77,7 @@ fn public<B>(site: &Arc<dyn Site>, request: &Request<B>, slot: &ConnectionSlot) 
     if let Some(pages) = pages
         && !pages.serves_host(request.headers().get(HOST).and_then(|host| host.to_str().ok()))
     {
-        let message = "podskew serves its page under no such name; --page-host names those it serves it under\n";
+        let message = "podskew does not serve its page under this host name; add it with --page-host\n";
         return Some(text(StatusCode::MISDIRECTED_REQUEST, message));
     }
     if !matches!(*request.method(), Method::GET | Method::HEAD) {

@@ -103,7 +103,7 @@ async fn end_of(child: std::process::Child) -> Output {
 }
 
 #[test]
-fn the_exit_code_says_what_it_comes_to() {
+fn the_exit_code_follows_the_findings() {
     ends(&podskew(&["-f", &dump("digest-skew")]), 1);
     ends(&podskew(&["-f", &dump("stuck")]), 1);
     let held = ends(&podskew(&["-f", &dump("paused")]), 0);
@@ -143,7 +143,7 @@ fn a_file_comes_by_name_or_through_a_pipe_and_a_lone_list_of_pods_does() {
 }
 
 #[test]
-fn what_is_no_dump_is_refused() {
+fn other_files_than_dumps_are_refused() {
     let folder = tempfile::tempdir().unwrap();
     let file = |name: &str, text: &[u8]| {
         let path = folder.path().join(name);
@@ -200,7 +200,7 @@ fn a_pipe_is_of_now_and_a_file_of_its_time() {
 }
 
 #[test]
-fn what_is_passed_over_is_counted_where_somebody_wants_to_know() {
+fn skipped_objects_are_counted_at_info() {
     let folder = tempfile::tempdir().unwrap();
     let mut all: Value = serde_json::from_slice(&std::fs::read(dump("digest-skew")).unwrap()).unwrap();
     let plain = podskew(&["-f", &dump("digest-skew")]);
@@ -255,9 +255,9 @@ fn several_files_are_one_cluster_for_every_command() {
 }
 
 #[test]
-fn arguments_that_make_no_sense_are_refused_with_what_would() {
+fn invalid_arguments_are_refused_with_the_remedy() {
     let file = dump("daemonset");
-    cannot_look(&["-f", &file, "service/api"], &["'service' is no type of workload", "deployment (deploy)"]);
+    cannot_look(&["-f", &file, "service/api"], &["'service' is not a type of workload", "deployment (deploy)"]);
     cannot_look(&["-f", &file, "ds"], &["ds/NAME"]);
     cannot_look(&["-f", &file, "ds/cmi"], &["there is no daemonset/cmi", "did you mean daemonset/cni?"]);
     cannot_look(&["-f", &file, "-l", "a=b=c"], &["--selector", "'a=b=c'", "write it like"]);
@@ -270,7 +270,7 @@ fn arguments_that_make_no_sense_are_refused_with_what_would() {
     let broken = folder.path().join("config");
     std::fs::write(&broken, "users: [{user: {token: s3cr3t}").unwrap();
     let output = podskew(&["--kubeconfig", broken.to_str().unwrap()]);
-    refused(&output, &["is no kubeconfig"]);
+    refused(&output, &["is not a kubeconfig"]);
     assert!(!text(&output.stderr).contains("s3cr3t"));
 }
 
@@ -283,8 +283,7 @@ async fn a_cluster_is_looked_at_where_kubectl_would() {
     let out = ends(&output, 2);
     let error = text(&output.stderr);
     assert!(error.starts_with("error: nothing was selected in namespace default of"), "{error}");
-    let count =
-        "the other namespaces have 3 Deployments, 1 StatefulSet and 2 DaemonSets: look in all namespaces with -A";
+    let count = "the other namespaces have 3 Deployments, 1 StatefulSet and 2 DaemonSets: read all namespaces with -A";
     assert!(error.contains(count), "{error}");
     assert!(out.contains("0 workloads with 0 pods in namespace default of http://127.0.0.1:"), "{out}");
     let out = ends(&cluster.run(&["-A"]).await, 1);
@@ -306,7 +305,7 @@ async fn an_empty_namespace_of_a_context_tells_how_many_workloads_others_have() 
         let all = requests.iter().filter(|request| request.path == "/apis/apps/v1/deployments");
         all.map(|request| request.query.clone()).collect::<Vec<_>>()
     };
-    let hint = "look in all namespaces with -A, in another with -n NAMESPACE, or say --allow-empty";
+    let hint = "read all namespaces with -A, another with -n NAMESPACE, or use --allow-empty";
     for arguments in [&["--wait", "20s"][..], &["-o", "json"], &[]] {
         let output = cluster.run(arguments).await;
         ends(&output, 2);
@@ -326,7 +325,7 @@ async fn an_empty_namespace_of_a_context_tells_how_many_workloads_others_have() 
     assert!(text(&output.stderr).contains("the other namespaces have no workloads either"), "{}", text(&output.stderr));
 }
 
-/// An API server that lists nothing in a namespace, and of all namespaces only what it is told to.
+/// An API server that lists nothing in a namespace, and over all namespaces only the given objects.
 fn lists_nothing_but(everywhere: fn(&mut TcpStream)) -> (tempfile::TempDir, String) {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let server = format!("http://{}", listener.local_addr().unwrap());
@@ -369,7 +368,7 @@ fn answer(stream: &mut TcpStream, status: &str, body: &str) {
 /// The number of others is a courtesy: nobody waits long for it, and nobody needs rights for it.
 #[test]
 fn where_others_cannot_be_counted_the_way_is_shown_soon() {
-    let hint = "; look in all namespaces with -A, in another with -n NAMESPACE, or say --allow-empty\n";
+    let hint = "; read all namespaces with -A, another with -n NAMESPACE, or use --allow-empty\n";
     let forbidden: fn(&mut TcpStream) = |stream| answer(stream, "403 Forbidden", r#"{"kind": "Status", "code": 403}"#);
     let silent: fn(&mut TcpStream) = |_| std::thread::sleep(Duration::from_secs(60));
     let garbage: fn(&mut TcpStream) = |stream| answer(stream, "200 OK", "<html>");
@@ -395,13 +394,13 @@ fn where_others_cannot_be_counted_the_way_is_shown_soon() {
     let (_folder, kubeconfig) = lists_nothing_but(counted);
     let error = text(&podskew(&["--kubeconfig", &kubeconfig]).stderr);
     assert!(
-        error.contains("the other namespaces have 42 Deployments, 42 StatefulSets and 42 DaemonSets: look"),
+        error.contains("the other namespaces have 42 Deployments, 42 StatefulSets and 42 DaemonSets: read"),
         "{error}"
     );
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_workload_that_cannot_be_seen_is_not_said_to_be_missing() {
+async fn an_unreadable_workload_is_not_reported_as_missing() {
     let cluster = Cluster::with(&["paused"]).await;
     cluster.simulator.inject(Some(Resource::ReplicaSets), Fault::Status(403));
     refused(
@@ -415,7 +414,7 @@ async fn a_workload_that_cannot_be_seen_is_not_said_to_be_missing() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn what_may_not_be_listed_is_named_with_its_rule() {
+async fn a_forbidden_list_is_named_with_its_rule() {
     let cluster = Cluster::with(&["paused"]).await;
     cluster.simulator.inject(Some(Resource::Pods), Fault::Status(403));
     let rule = r#"grant a Role in namespace paused with {apiGroups: [""], resources: ["pods"], verbs: ["list"]}"#;
@@ -505,7 +504,7 @@ async fn waiting_ends_when_time_runs_out_with_the_report() {
     let cluster = Cluster::with(&["paused", "daemonset"]).await;
     ends(&cluster.run(&["-n", "daemonset", "ds/cni", "--wait", "1s"]).await, 0);
     ends(&cluster.run(&["-n", "daemonset", "ds/cni", "--wait", "1s", "--no-deliberate"]).await, 4);
-    // It is told all the same, with its pods.
+    // It is reported all the same, with its pods.
     let out = ends(&cluster.run(&["-n", "daemonset", "-n", "paused", "--wait", "1s"]).await, 0);
     assert!(out.contains("delete pod cni-") && out.contains("api-cf4479f4d-8jkc5  node-0003"), "{out}");
     let out = ends(&cluster.run(&["-n", "nowhere", "--wait", "20s"]).await, 2);
@@ -532,7 +531,7 @@ async fn waiting_names_the_current_hash_first() {
     let child = cluster.start(&["-n", "paused", "--no-deliberate", "--wait", "1s"]);
     let output = end_of(child).await;
     let log = text(&output.stderr);
-    assert!(log.contains("deliberate mix: 765f5f5f9c 3 pods, 3 ready (the one asked for); cf4479f4d 5 pods"), "{log}");
+    assert!(log.contains("deliberate mix: 765f5f5f9c 3 pods, 3 ready (current); cf4479f4d 5 pods"), "{log}");
 }
 
 /// The audit at the top of the README is what podskew prints of the demo, line by line; `…` stands for some.
@@ -592,7 +591,7 @@ async fn the_note_on_managed_fields_is_for_files() {
 }
 
 #[test]
-fn a_reader_that_goes_away_is_no_error() {
+fn a_client_that_disconnects_is_no_error() {
     let mut child = command(&["-f", &dump("digest-skew"), "-o", "json"])
         .stdout(Stdio::piped())
         .stderr(Stdio::piped())
@@ -627,7 +626,7 @@ fn case(file: &str) -> String {
 
 /// Rows 47, 48, 50 and 55: what an audit makes of them, and in which words.
 #[test]
-fn cases_from_the_field_are_told_in_their_own_words() {
+fn cases_from_the_field_have_their_wording() {
     for (file, code, words) in [
         ("c01-vcluster-host", 2, vec!["5 pods are left out: the controller is a Service"]),
         (
@@ -656,7 +655,7 @@ fn cases_from_the_field_are_told_in_their_own_words() {
         (
             "c71-lws-rollout",
             0,
-            vec!["Held by its partition, which LeaderWorkerSet llm moves", "let LeaderWorkerSet llm go on"],
+            vec!["Held by its partition, which LeaderWorkerSet llm moves", "let LeaderWorkerSet llm continue"],
         ),
         ("c82-argo-degraded-single", 1, vec!["rollout/svc: stalled rollout", "Since: unknown"]),
         ("c84-replicaset-create-error", 1, vec!["rollout in progress", "Since: unknown"]),

@@ -107,14 +107,14 @@ fn the_answers_are_what_they_have_to_be() {
         ("c21-cluster-info-dump-stdout.out", 0, &["1 workload with 3 pods", "logs between lists skipped containers=1"]),
         ("c60-utf16le-bom.json", 1, &["deployment/web: digest skew"]),
         ("c61-support-bundle.tar.gz", 1, &["deployment/web: digest skew"]),
-        ("c71-lws-rollout.json", 0, &["deliberate mix", "Do: let LeaderWorkerSet llm go on, or change it"]),
+        ("c71-lws-rollout.json", 0, &["deliberate mix", "Do: let LeaderWorkerSet llm continue, or change it"]),
         (
             "c75-quota.json",
             1,
             &[
                 "1 pod of 3 waits: FailedCreate",
                 "Look: kubectl -n q describe replicasets -l pod-template-hash=7d9c8b6f4",
-                "raise quota q of the namespace, or ask for less in the template",
+                "raise quota q of the namespace, or request less in the template",
                 "Do: kubectl -n q rollout undo deployment/web --to-revision=1",
             ],
         ),
@@ -178,7 +178,7 @@ fn an_unknown_start_is_unknown() {
 
 /// Nothing is mixed where there are no pods; and one hash is no mix of several.
 #[test]
-fn what_is_held_is_counted_right() {
+fn held_workloads_are_counted_correctly() {
     let deployment = |items: &serde_json::Value| {
         let mut deployment = items[0].clone();
         assert_eq!(deployment["kind"], "Deployment");
@@ -195,7 +195,7 @@ fn what_is_held_is_counted_right() {
     let mut waiting = items;
     waiting[0] = paused;
     let printed = audited_of(&waiting);
-    let held = "Held by spec.paused: no pod of the newest template is there yet";
+    let held = "Held by spec.paused: no pod of the newest template exists yet";
     assert!(printed.contains("deliberate mix") && printed.contains(held), "{printed}");
 }
 

@@ -176,7 +176,7 @@ fn an_error_prints_the_usage_of_its_command() {
 
 /// A disk that is full, or a reader that has gone.
 #[test]
-fn output_that_cannot_be_written_is_an_error_and_a_closed_pipe_is_none() {
+fn unwritable_output_is_an_error_and_a_closed_pipe_is_not() {
     let dump = format!("{}/tests/data/recordings/stuck.dump.json", env!("CARGO_MANIFEST_DIR"));
     for arguments in [
         &["--help"][..],
@@ -238,11 +238,11 @@ fn a_wrong_value_is_refused_with_option_value_and_remedy() {
 fn values_that_do_not_go_together_are_refused() {
     refused(
         &["--namespace", "shop", "--namespace", "blog", "--exclude-namespace", "shop"],
-        &["'shop'", "--namespace", "--exclude-namespace", "take it out of one"],
+        &["'shop'", "--namespace", "--exclude-namespace", "remove it from one"],
     );
     refused(
         &["--pod-label", "git-commit", "--pod-label", "git.commit"],
-        &["'git-commit'", "'git.commit'", "label_git_commit", "leave one"],
+        &["'git-commit'", "'git.commit'", "label_git_commit", "remove one"],
     );
     let many: Vec<String> = (0..51).map(|number| format!("--namespace=n{number}")).collect();
     refused(&many.iter().map(String::as_str).collect::<Vec<_>>(), &["--namespace", "51", "at most 50"]);
@@ -337,7 +337,7 @@ fn every_option_is_accepted_typed_and_by_its_variable() {
 }
 
 #[test]
-fn an_empty_variable_says_nothing() {
+fn an_empty_variable_counts_as_unset() {
     let empty: Vec<(&str, &str)> =
         SERVE.iter().filter(|(_, variable)| !variable.is_empty()).map(|(_, variable)| (*variable, "")).collect();
     accepted(&[], &empty);

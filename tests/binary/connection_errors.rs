@@ -234,7 +234,7 @@ fn a_credential_plugin_is_named_with_the_way_to_install_it() {
     );
     fails(
         &exec("no-such-plugin", ""),
-        &["the credential plugin no-such-plugin of the kubeconfig cannot be run", "put the folder", "PATH"],
+        &["the credential plugin no-such-plugin of the kubeconfig cannot be run", "add the directory", "PATH"],
     );
     fails(&exec("sh", r#", "args": ["-c", "echo s3cr3t; exit 3"]"#), &["credential plugin sh", "exit status: 3"]);
     fails(&exec("echo", r#", "args": ["s3cr3t"]"#), &["credential plugin echo", "no ExecCredential"]);
@@ -256,15 +256,15 @@ fn a_kubeconfig_that_cannot_be_used_says_where_it_is_wrong() {
     fails("apiVersion: v1\nkind: Config\n", &["is empty: it has no cluster"]);
     let broken =
         "apiVersion: v1\nclusters:\n- name: c\n  cluster: {server: 'http://x'\nusers:\n- user: {token: s3cr3t}\n";
-    fails(broken, &["is no kubeconfig", "line 5"]);
-    fails("apiVersion: v1\n\tkind: Config\nusers: s3cr3t\n", &["is no kubeconfig", "line "]);
-    fails("users: [{name: u, user: s3cr3t}]\n", &["is no kubeconfig", "line 1"]);
+    fails(broken, &["is not a kubeconfig", "line 5"]);
+    fails("apiVersion: v1\n\tkind: Config\nusers: s3cr3t\n", &["is not a kubeconfig", "line "]);
+    fails("users: [{name: u, user: s3cr3t}]\n", &["is not a kubeconfig", "line 1"]);
     let cluster = with_user("{}").replace(r#""cluster": "c", "user""#, r#""cluster": "gone", "user""#);
     fails(&cluster, &["context \"c\" names the cluster \"gone\"", "there are: c"]);
 }
 
 #[test]
-fn an_address_that_is_none_is_said_before_anything_is_asked() {
+fn an_invalid_address_is_reported_before_any_request() {
     let server = |address: &str| with_user("{}").replace("http://127.0.0.1:1", address);
     for address in ["ftp://127.0.0.1", "https://user:s3cr3t@", "ht tp://x", ""] {
         fails(&server(address), &["cannot be used", "is no address", "https://HOST:PORT"]);
@@ -309,7 +309,7 @@ fn several_kubeconfigs_are_told_apart() {
         &["cannot look at http://127.0.0.1:1/", "cannot list pods"],
     );
     audit(&[&context, &user], &[], &["the cluster \"c\"", "context", "user", "there is none"]);
-    audit(&[&context, &broken], &[], &["broken is no kubeconfig", "line"]);
+    audit(&[&context, &broken], &[], &["broken is not a kubeconfig", "line"]);
     audit(
         &[&context, &cluster, &user, &missing],
         &["--context", "prod"],

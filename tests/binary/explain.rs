@@ -81,7 +81,7 @@ fn the_json_has_its_shape() {
     assert_eq!((pod["node"].as_str(), pod["containers"][0]["origin"].as_str()), (Some("node-0001"), Some("template")));
 }
 
-/// Each example of `docs/explain.md` says what podskew says; `make docs` writes anew what does not.
+/// Each example of `docs/explain.md` is what podskew prints; `make docs` updates it.
 #[test]
 fn the_examples_are_what_podskew_prints() {
     let file = concat!(env!("CARGO_MANIFEST_DIR"), "/docs/explain.md");
@@ -106,7 +106,7 @@ fn the_examples_are_what_podskew_prints() {
     }
 }
 
-/// What keeps the pods of the current template from being ready; nothing of it is told of older ones.
+/// What keeps the pods of the current template from being ready; pods of older templates are left out.
 #[test]
 fn pods_that_are_not_ready_are_named_with_the_reason() {
     let file = dump("stuck");
@@ -137,7 +137,7 @@ fn pods_that_are_not_ready_are_named_with_the_reason() {
 
 /// One form of version for every document, and a difference as one of them.
 #[test]
-fn a_difference_is_had_as_json_with_the_version_that_all_documents_carry() {
+fn a_diff_as_json_has_the_version_of_all_documents() {
     let json = |arguments: &[&str]| -> Value { serde_json::from_str(&podskew(arguments).stdout).unwrap() };
     let (file, skewed) = (dump("paused"), dump("digest-skew"));
     let compared = podskew(&["diff", "-f", &file, "deployment/api", "-o", "json"]);
@@ -169,7 +169,7 @@ fn without(scenario: &str, kinds: &[&str]) -> String {
 }
 
 #[test]
-fn what_cannot_be_seen_is_said_and_not_guessed() {
+fn unreadable_facts_are_noted_and_not_guessed() {
     let explain = |workload: &str, input: &str| fed(&["explain", "-f", "-", workload], input);
     let unseen = explain("deploy/api", &without("paused", &["Deployment"]));
     assert_eq!(unseen.code, 0, "{}", unseen.stderr);
@@ -241,7 +241,7 @@ fn refused(ended: &Ended, words: &[&str]) {
 }
 
 #[test]
-fn who_cannot_look_says_why_and_ends_with_2() {
+fn unreadable_clusters_and_files_end_with_2_and_the_reason() {
     let file = dump("stuck");
     for command in ["explain", "diff"] {
         refused(
@@ -250,7 +250,7 @@ fn who_cannot_look_says_why_and_ends_with_2() {
         );
         refused(&podskew(&[command, "-f", &file, "sts/nothing"]), &["no statefulset/nothing"]);
         refused(&podskew(&[command, "-f", &file, "api"]), &["'api' is not TYPE/NAME", "deployment/api"]);
-        refused(&podskew(&[command, "-f", &file, "wheel/api"]), &["'wheel' is no type of workload"]);
+        refused(&podskew(&[command, "-f", &file, "wheel/api"]), &["'wheel' is not a type of workload"]);
         refused(&podskew(&[command]), &["<TYPE/NAME>"]);
         refused(&podskew(&[command, "-f", "/no/such.json", "deploy/api"]), &["/no/such.json", "No such file"]);
         refused(&fed(&[command, "-f", "-", "deploy/api"], "{\"kind\": \"List\", \"items\": [{"), &["cut short"]);
@@ -560,7 +560,7 @@ fn argos_rollouts_have_their_own_commands() {
 
 /// What has pods, and none that is or was Ready, is no way back; of what has none nobody knows.
 #[test]
-fn the_way_back_says_what_is_known_of_it() {
+fn the_rollback_says_whether_the_revision_worked() {
     let revisions = [(1, "r/api:1", 1), (2, "r/api:2", 0), (3, "r/api:3", 1)];
     let input = history("Deployment", &revisions, |_| {});
     let explained = fed(&["explain", "-f", "-", "deploy/api"], &input).stdout;

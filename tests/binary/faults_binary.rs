@@ -89,7 +89,7 @@ async fn while_a_list_fails_the_last_complete_picture_stays() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_server_that_goes_away_and_comes_back_is_found_again() {
+async fn a_server_that_restarts_is_watched_again() {
     let simulator = cluster(SimulatorConfig::default()).await;
     let podskew = Running::start(&simulator, &[]);
     podskew.until_ready().await;
@@ -211,7 +211,7 @@ async fn over_tls(same: bool, token_file: Option<&Path>) -> Simulator {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_certificate_of_an_unknown_authority_is_refused_and_told() {
+async fn a_certificate_of_an_unknown_authority_is_refused_and_logged() {
     let simulator = over_tls(false, None).await;
     let podskew = Running::start(&simulator, &[]);
     podskew.until_logged("put the certificate of the cluster's authority into certificate-authority-data").await;

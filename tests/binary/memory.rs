@@ -30,7 +30,7 @@ enum Kind {
     Endless,
 }
 
-/// An API server that sends long answers, until it is told to be good.
+/// An API server that sends long answers, until that is switched off.
 struct Server {
     address: String,
 }

@@ -172,7 +172,7 @@ async fn names_and_messages_stand_where_they_may() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn those_who_prove_who_they_are_see_everything_and_nobody_else_does() {
+async fn only_authenticated_clients_see_everything() {
     let simulator = cluster().await;
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("web.yaml");
@@ -237,11 +237,11 @@ async fn the_page_has_an_address_of_its_own_a_name_or_none() {
 fn what_cannot_be_meant_is_refused() {
     for (arguments, words) in [
         (&["--page", "sometimes"][..], &["--page", "neither on nor off"][..]),
-        (&["--page", "off", "--page-messages"], &["--page-messages is about the page", "--page is off"]),
+        (&["--page", "off", "--page-messages"], &["--page-messages needs the page", "--page is off"]),
         (&["--page", ":8080"], &["is the address of --listen-address"]),
-        (&["--page-host", "https://x.example"], &["--page-host", "no host name"]),
+        (&["--page-host", "https://x.example"], &["--page-host", "not a host name"]),
         (&["--page-url", "podskew.example"], &["--page-url", "https://"]),
-        (&["--link", "Grafana=https://g.example/{pod}"], &["--link", "{pod} is no placeholder", "{workload_type}"]),
+        (&["--link", "Grafana=https://g.example/{pod}"], &["--link", "{pod} is not a placeholder", "{workload_type}"]),
         (&["--link", "Evil=javascript:alert(1)"], &["--link", "neither with https:// nor with http://"]),
     ] {
         let output = Command::new(env!("CARGO_BIN_EXE_podskew")).args(arguments).env_clear().output().unwrap();
@@ -290,7 +290,7 @@ async fn every_answer_is_locked_down() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_rollout_is_told_to_those_who_watch() {
+async fn a_rollout_is_sent_to_open_streams() {
     let simulator = shop(true).await;
     let mut podskew = ready(&simulator, &[]).await;
     let mut watched = stream(podskew.address());
@@ -323,7 +323,7 @@ async fn a_rollout_is_told_to_those_who_watch() {
     assert_eq!((ninth.status, ninth.body.as_str()), (204, ""), "eight of an address");
     let answering = podskew.scrape().parsed.value("podskew_http_connections", &[("state", "answering")]);
     assert_eq!(answering, Some(1.0), "streams are no connections of this kind");
-    // Who leaves makes room at once.
+    // A client that disconnects makes room at once.
     others.pop();
     let begun = Instant::now();
     let mut again = loop {

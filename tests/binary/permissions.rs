@@ -82,7 +82,7 @@ async fn with_replica_sets_forbidden_nothing_is_said_of_deployments_and_nothing_
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn what_is_taken_away_for_good_is_given_up_after_a_while() {
+async fn a_permanently_revoked_resource_is_given_up() {
     let simulator = cluster().await;
     let timings = Timings { refusal_grace: Duration::from_secs(2), ..quick() };
     let watching = Watching::start_with(&simulator, &[], timings).await;
@@ -152,7 +152,7 @@ async fn the_log_names_every_missing_rule_and_the_rest_is_served() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn without_pods_it_is_not_ready_and_says_why() {
+async fn without_pods_it_is_not_ready_and_gives_the_reason() {
     let simulator = cluster().await;
     simulator.inject(Some(Resource::Pods), Fault::Status(403));
     let podskew = Running::start(&simulator, &[]);

@@ -111,7 +111,7 @@ async fn nodes_are_listed_with_the_option_and_never_without() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn it_is_ready_once_everything_was_answered_and_says_what_is_missing_until_then() {
+async fn readyz_lists_what_is_missing_until_the_initial_sync() {
     let simulator = simulator().await;
     simulator.inject(Some(Resource::Deployments), Fault::Status(503));
     let podskew = Podskew::start(&simulator, &[]);
@@ -131,7 +131,7 @@ async fn it_is_ready_once_everything_was_answered_and_says_what_is_missing_until
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn what_is_missing_is_named_with_its_namespace() {
+async fn missing_rules_are_named_with_their_namespace() {
     let simulator = simulator().await;
     simulator.inject(Some(Resource::Pods), Fault::Status(503));
     let podskew = Podskew::start(&simulator, &["--namespace", "shop,blog"]);

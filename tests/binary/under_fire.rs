@@ -102,7 +102,7 @@ fn written(directory: &tempfile::TempDir, kubeconfig: &str) -> std::path::PathBu
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_stderr_that_nobody_reads_holds_nothing_up() {
+async fn an_unread_stderr_blocks_nothing() {
     let simulator = simulator().await;
     let directory = tempfile::tempdir().unwrap();
     let file = written(&directory, &simulator.kubeconfig());
@@ -134,7 +134,7 @@ async fn a_stderr_that_nobody_reads_holds_nothing_up() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn lines_that_a_closed_stderr_takes_no_more_are_counted() {
+async fn lines_dropped_by_a_closed_stderr_are_counted() {
     let simulator = simulator().await;
     let directory = tempfile::tempdir().unwrap();
     let (reader, writer) = std::io::pipe().unwrap();
@@ -155,7 +155,7 @@ async fn lines_that_a_closed_stderr_takes_no_more_are_counted() {
 }
 
 #[test]
-fn what_a_short_run_says_is_all_there_at_its_end() {
+fn a_short_run_prints_its_whole_log() {
     for _ in 0..20 {
         let output = podskew(&["audit", "--kubeconfig", "/nowhere", "--log-level", "trace"], &[]);
         let error = String::from_utf8(output.stderr).unwrap();
@@ -211,7 +211,7 @@ fn plugin(directory: &Path, status: &str) -> String {
 }
 
 #[test]
-fn credentials_that_no_header_may_hold_end_every_command_with_a_message() {
+fn credentials_invalid_in_a_header_end_every_command_with_a_message() {
     let directory = tempfile::tempdir().unwrap();
     let token_file = directory.path().join("token");
     std::fs::write(&token_file, "s3cr3t\ns3cr3t").unwrap();
@@ -257,7 +257,7 @@ fn a_file_without_an_end_is_refused_before_it_fills_the_memory() {
     let file = directory.path().join("kubeconfig");
     // UTF-16 with half a character at its end.
     std::fs::write(&file, b"\xff\xfek").unwrap();
-    refused_everywhere(file.to_str().unwrap(), "is no kubeconfig");
+    refused_everywhere(file.to_str().unwrap(), "is not a kubeconfig");
 }
 
 /// Answers each connection with the same bytes, and ends it.

@@ -196,7 +196,7 @@ fn start(kubeconfig: &Path, arguments: &[&str], variables: &[(&str, &str)]) -> (
         .args(["serve", "--listen-address", "127.0.0.1:0", "--kubeconfig"])
         .arg(kubeconfig)
         .args(arguments)
-        // Neither a proxy nor a setting of whoever runs the test.
+        // No proxy and no settings from the environment of the test.
         .env_clear()
         .envs(variables.iter().copied())
         .stderr(Stdio::piped())

@@ -38,7 +38,7 @@ impl Told<'_> {
         self.parsed.samples.keys().filter_map(|(_, labels)| Named::of(labels)).collect()
     }
 
-    /// Everything that is said of everything. An age is told as the second it began, counted from the start.
+    /// All facts about all workloads. An age is given as the second it began, counted from the start.
     pub fn story(&self) -> String {
         self.workloads().iter().map(|workload| self.story_of(workload)).collect()
     }

@@ -196,7 +196,7 @@ impl Watching {
         loop {
             let (known, fresh) = (self.look(), fresh.look());
             match disagreement(&known.parsed, &fresh.parsed) {
-                // Who is synced again has heard of everything.
+                // A resource that is synced again has received everything.
                 None if objects::Resource::ALL.into_iter().all(|resource| self.synced(resource)) => return known,
                 None => {}
                 other => last = other,

@@ -101,7 +101,7 @@ impl World {
         self
     }
 
-    /// Lists a resource anew: these are all there are.
+    /// Lists a resource again: these are all its objects.
     pub fn list(&mut self, resource: Resource, objects: &[&Value]) -> &mut Self {
         self.begin(resource);
         for object in objects {

@@ -57,7 +57,7 @@ fn options_table(command: &clap::Command, all_have_variables: bool) -> String {
     table.replace("|  |", "| |")
 }
 
-/// Holds a document's table against what it ought to be, or writes it anew. Gives the document.
+/// Compares a document's table with what it should be, or writes it. Returns the document.
 fn holds_options(document: &str, table: &str) -> String {
     let text = read(document);
     let (before, rest) = text.split_once("<!-- options -->\n").unwrap();

@@ -125,7 +125,13 @@ fn a_broken_certificate_or_key_is_named_by_its_file_and_never_quoted() {
         (2, "the PEM of the certificate", "server.pem", cut(&certificate), no_end),
         (2, "the PEM of the certificate", "server.pem", short_begin(&certificate), no_begin),
         (2, "the PEM of the certificate", "server.pem", no_base64(&certificate), no_text),
-        (2, "the certificate", "server.pem", other_bytes(&certificate), "cannot be used: it is no X.509 certificate"),
+        (
+            2,
+            "the certificate",
+            "server.pem",
+            other_bytes(&certificate),
+            "cannot be used: it is not an X.509 certificate",
+        ),
         (2, "there is no PEM certificate", "server.pem", String::new(), "; write one between BEGIN CERTIFICATE"),
         (3, "the PEM of the private key", "server.key", without_end(&key), no_end),
         (3, "the PEM of the private key", "server.key", cut(&key), no_end),
@@ -150,10 +156,10 @@ fn a_broken_certificate_or_key_is_named_by_its_file_and_never_quoted() {
     }
     assert_eq!(
         refusal(&kit.path("none.yml")).unwrap(),
-        "the file cannot be read: there is no such file; mend the path"
+        "the file cannot be read: there is no such file; correct the path"
     );
     let of_folder = refusal(kit.directory.path()).unwrap();
-    assert_eq!(of_folder, "the file cannot be read: it is no regular file; name one");
+    assert_eq!(of_folder, "the file cannot be read: it is not a regular file; name one");
 }
 
 const MUTUAL: &str = "tls_server_config:
@@ -207,7 +213,7 @@ async fn client_certificates_are_required_for_everything_but_probes() {
             );
         }
     }
-    // Who speaks no TLS is told nothing.
+    // A client without TLS gets no answer.
     assert!(podskew.get(None, "/livez", &[]).is_err());
     assert_eq!(podskew.status(Some(&kit.client(Some("client"))), "/metrics", &[]), 200, "it lives");
 }
@@ -435,7 +441,7 @@ async fn rotated_certificates_fail_no_scrape() {
         }
         for _ in 0..3 {
             let before = presented(&podskew, &kit.client(None));
-            // First one and then the other, as whoever copies files does it.
+            // First one and then the other, as when files are copied.
             kit.issue("next", &["localhost"], secured::VALID, false);
             kit.write("server.pem", &kit.read("next.pem"));
             // Less than a second, and enough that a reading falls between the two in most rounds.
@@ -525,7 +531,8 @@ async fn a_file_that_cannot_be_used_ends_podskew_with_the_line_and_the_remedy() 
     };
     let (code, said) = run(&["--web-config-file", file.to_str().unwrap()]);
     assert_eq!(code, Some(2), "{said}");
-    let expected = format!("cannot use the web configuration file {}: line 2: this is no bcrypt hash", file.display());
+    let expected =
+        format!("cannot use the web configuration file {}: line 2: this is not a bcrypt hash", file.display());
     assert!(said.contains(&expected) && said.contains("htpasswd") && !said.contains("sesame"), "{said}");
     let (code, said) = run(&["--web-config-file", "/nowhere/web.yml"]);
     assert!(code == Some(2) && said.contains("/nowhere/web.yml") && said.contains("there is no such file"), "{said}");
@@ -990,7 +997,7 @@ async fn a_good_token_outlives_an_api_server_that_is_silent_by_ten_minutes() {
             assert_eq!(status(&access, &good).await, 200, "{fault:?}");
         }
         assert!(begun.elapsed() < Duration::from_secs(2), "nobody waits a second time: {:?}", begun.elapsed());
-        // Who was not known before is not let in now.
+        // A user that was unknown before is still refused.
         later(2).await;
         assert_eq!(status(&access, &token("other")).await, 503, "{fault:?}");
         later(510).await;

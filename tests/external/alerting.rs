@@ -56,7 +56,7 @@ fn prometheus(program: &Path, target: &str, directory: &Path) -> Running {
 /// `podskew demo` at this address, ready.
 fn demo_at(address: &str) -> Running {
     let mut command = Command::new(env!("CARGO_BIN_EXE_podskew"));
-    // No setting of whoever runs the test.
+    // No settings from the environment of the test.
     command.env_clear().args(["demo", "--listen-address", address]);
     let demo = Running::start(&mut command, &Regex::new(r"serving http://127\.0\.0\.1:(\d+)/metrics").unwrap());
     eventually("the demo is ready", || match demo.get("/readyz", "*/*") {

@@ -11,7 +11,7 @@ use regex::Regex;
 use serde_json::{Value, json};
 use std::collections::BTreeSet;
 
-/// Holds a generated file against what it ought to be, or writes it anew where `UPDATE_DOCS` asks for it.
+/// Compares a generated file with what it should be, or writes it with `UPDATE_DOCS`.
 #[track_caller]
 fn generated(file: &str, text: &str) {
     let path = path(file);
@@ -169,7 +169,7 @@ fn no_expression_has_a_threshold_of_its_own() {
     }
 }
 
-/// Nor does a text say how long its alert waits: whoever installs podskew may change that as well.
+/// Nor does a text say how long its alert waits, because the chart can change that too.
 fn no_text_has_a_duration_of_its_own() {
     let duration = Regex::new(r"(?m)^Since: (?:an|[a-z]+|[0-9]+) (?:minutes?|hours?)").unwrap();
     for alert in source().alerts {
@@ -265,7 +265,7 @@ fn clusters_are_told_apart_by_whatever_label() {
         let mut test =
             json!({ "interval": "1m", "input_series": series, "promql_expr_test": [fires], "alert_rule_test": [says] });
         promtool_tests(&rules, &test);
-        // The label of whoever evaluates in one cluster, where no series has it.
+        // The external label of the ruler in one cluster, where no series has it.
         let mut inside = test.clone();
         for series in inside["input_series"].as_array_mut().unwrap() {
             let name = series["series"].as_str().unwrap();
@@ -344,7 +344,7 @@ fn every_alert_has_a_test_and_a_runbook() {
     }
 }
 
-/// Labels that a scrape, or whoever brings clusters together, adds.
+/// Labels that a scrape or a central store adds.
 const FROM_OUTSIDE: [&str; 5] = ["cluster", "namespace", "exported_namespace", "pod", "instance"];
 
 fn every_metric_and_label_of_the_rules_exists() {

@@ -42,7 +42,7 @@ async fn until(demo: &Demo, command: &str, holds: impl Fn(&str) -> bool) -> Stri
 #[tokio::main(flavor = "multi_thread", worker_threads = 2)]
 async fn the_banner_is_true_line_by_line() {
     let demo = demo().await;
-    let mend = commands(&demo.banner, "Mend shop/web from a second terminal:");
+    let mend = commands(&demo.banner, "Fix shop/web from a second terminal:");
     let [export, audit, set_image, wait, curl] = mend.try_into().unwrap();
     assert!(export.starts_with("export KUBECONFIG="), "{export}");
     let skew = until(&demo, &curl, |printed| printed.lines().count() == 1).await;
@@ -61,7 +61,7 @@ async fn the_banner_is_true_line_by_line() {
     assert!(waited.contains("1 uniform. Verdict: uniform."), "{waited}");
     until(&demo, &curl, |printed| printed.ends_with(" 0\n")).await;
 
-    let [breaks, explain, works] = commands(&demo.banner, "Break it by a deploy, and mend that:").try_into().unwrap();
+    let [breaks, explain, works] = commands(&demo.banner, "Break it with a deploy, and fix that:").try_into().unwrap();
     demo.run(&breaks).await;
     until(&demo, &explain, |printed| printed.contains(": container web: ImagePullBackOff")).await;
     let pods = demo.run("kubectl -n shop get pods -o json").await;
@@ -84,7 +84,7 @@ async fn the_banner_is_true_line_by_line() {
 #[tokio::main(flavor = "multi_thread", worker_threads = 2)]
 async fn a_hundred_thousand_replicas_hang_nobody() {
     let demo = demo().await;
-    let [.., curl] = &commands(&demo.banner, "Mend shop/web from a second terminal:")[..] else { panic!() };
+    let [.., curl] = &commands(&demo.banner, "Fix shop/web from a second terminal:")[..] else { panic!() };
     let metrics = curl.split(" | ").next().unwrap();
     demo.run("kubectl -n shop scale deployment/web --replicas=100000").await;
     let (begun, mut slowest, mut most) = (Instant::now(), Duration::ZERO, 0);

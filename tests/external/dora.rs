@@ -7,7 +7,7 @@ use crate::promql;
 use regex::Regex;
 use serde_json::{Value, json};
 
-/// The queries of the document, in its order: how often, how many go back, how soon it is mended, how long it takes.
+/// The queries of the document, in its order: deployment frequency, change failure rate, time to restore, duration.
 fn queries() -> [String; 4] {
     let text = std::fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/docs/dora.md")).unwrap();
     let block = Regex::new("(?s)```promql\n(.*?)```").unwrap();

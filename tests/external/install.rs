@@ -18,7 +18,7 @@ use std::collections::BTreeSet;
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 
-/// Holds a generated file against what it ought to be, or writes it anew where `UPDATE_DOCS` asks for it.
+/// Compares a generated file with what it should be, or writes it with `UPDATE_DOCS`.
 #[track_caller]
 fn generated(file: &Path, text: &str) {
     if std::env::var_os("UPDATE_DOCS").is_some_and(|value| value == "1") {
@@ -320,7 +320,7 @@ fn started(objects: &[Value], kubeconfig: &str, kit: &secured::Kit) -> secured::
                 },
                 None => read("deploy/kustomize/components/web-config/web.example.yaml"),
             };
-            // Whoever brings a Secret of their own says whether it has TLS.
+            // With an existing Secret, the values say whether it has TLS.
             let is_plain = container.pointer("/livenessProbe/httpGet/scheme") != Some(&json!("HTTPS"));
             let file = if is_plain { "{}".to_owned() } else { file };
             kit.write("web/web.yaml", &here(&file, kit));
@@ -928,7 +928,7 @@ fn chart_kustomization_and_manifest_are_the_same() {
     assert_eq!(objects(&built_with_components()), helm);
 }
 
-/// Whoever copies a command or values out of a document installs something.
+/// Commands and values that are copied from a document can be installed.
 fn the_chart_takes_the_values_that_documents_show() {
     let block = Regex::new(r"(?s)```(?:sh|yaml)\n(.*?)```").unwrap();
     let command = Regex::new(r"(?s)helm (?:install|upgrade) podskew (?:[^\n]|\\\n)*").unwrap();

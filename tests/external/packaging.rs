@@ -226,7 +226,7 @@ async fn githubs_action_waits_and_fails_where_the_audit_does() {
     assert_eq!(action["inputs"]["version"]["default"], env!("CARGO_PKG_VERSION"));
     let steps = action["runs"]["steps"].as_array().unwrap();
     let script = steps[1]["run"].as_str().unwrap();
-    // Nothing of an input is text of a script.
+    // No input is pasted into the text of a script.
     assert!(steps.iter().all(|step| !step["run"].as_str().unwrap().contains("${{")), "{text}");
     for (skewed, code) in [(false, 0), (true, 4)] {
         let folder = tempfile::tempdir().unwrap();

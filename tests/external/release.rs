@@ -85,7 +85,7 @@ fn no_job_may_write_before_somebody_agrees_nor_more_than_it_has_to() {
     assert!(expected.is_empty(), "{expected:?}");
 }
 
-/// What is built, what is checked, what kubectl's plugin manager is told: the same archives.
+/// The archives that are built, checked and named to kubectl's plugin manager are the same.
 fn krew_finds_the_archives_that_are_released() {
     let platforms = ["linux_amd64", "linux_arm64", "darwin_amd64", "darwin_arm64"];
     let release = read(".github/workflows/release.yml");

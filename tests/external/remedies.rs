@@ -279,7 +279,7 @@ fn both_quote_names_that_are_no_plain_words() {
     let names = ["we'b; reboot", "$(id)", "a b", "`id`", "plain.name-1:2", "'"];
     let texts: Vec<String> = IN_ALERTS.into_iter().filter_map(tail_of_alert).collect();
     let said = |report: &WorkloadReport| IN_ALERTS.map(|finding| said_in_alert(report, finding)).to_vec();
-    // Who holds a mix of a complete rollout is not the question here.
+    // This test is not about who holds a mix of a complete rollout.
     let cases = any_cases(80).into_iter().filter(|case| !matches!(case.state, None | Some(Complete)));
     let cases = cases.zip(names.iter().cycle()).map(|(case, name)| {
         let mut report = case.report();
@@ -364,12 +364,11 @@ const NEWEST: &str = "Why: the pods that run this digest started last, so it is 
 const AS_MANY: &str = "Why: no digest has most of its pods, and their ages do not tell which one is newer. Ask the registry, and take \
                        another from above if this is not the one. A restart would read each node's cache again. Where GitOps \
                        owns the object, make the change there.";
-const PULLED: &str = "Why: new pods ask the registry, whatever their node has, and so get the same image. \
+const PULLED: &str = "Why: new pods ask the registry, whatever their node has, so they all get the same image. \
                       Where GitOps owns the object, make the change there.";
 const LOADED: &str = "Why: these images are not pulled, so each node runs what was loaded onto it: load one image onto every node first. Better, push it to a registry. \
                       Where GitOps owns the object, make the change there.";
-const OUTDATED: &str = "Why: the difference is among pods of an older template, and ends with them. If new pods \
-                        differ too, podskew says so then. Where GitOps owns the object, make the change there.";
+const OUTDATED: &str = "Why: only pods of an older template differ, and the difference ends with them. If new pods differ too, podskew reports that. Where GitOps owns the object, make the change there.";
 
 /// The alert and the function say the same about a digest skew: this.
 #[track_caller]
@@ -413,10 +412,10 @@ fn each_kind_has_its_own_command() {
             "kubectl -n ns set image replicaset/w app=r/w@sha256:aa\nThen: delete its pods that run another image: nothing else replaces them.",
             PINNED,
         ),
-        (of("job"), "create it anew with app=r/w@sha256:aa (the template of a Job cannot be changed)", PINNED),
+        (of("job"), "create it again with app=r/w@sha256:aa (the template of a Job cannot be changed)", PINNED),
         (
             Case { template_known: false, state: None, current: None, ..of("cloneset.apps.kruise.io") },
-            "kubectl -n ns edit cloneset.apps.kruise.io/w\nThen: ask for app=r/w@sha256:aa there.",
+            "kubectl -n ns edit cloneset.apps.kruise.io/w\nThen: set app=r/w@sha256:aa there.",
             PINNED,
         ),
     ]);
@@ -434,10 +433,10 @@ fn a_restart_is_the_remedy_only_where_it_pulls_again() {
         (case("deployment", "r/w@sha256:cc", "IfNotPresent"), "kubectl -n ns rollout restart deployment/w", PULLED),
         (
             case("replicaset", "r/w:t", "Always"),
-            "delete the pods above, one after another, and let replicaset/w make new ones",
+            "delete the pods above, one after another, and let replicaset/w create new ones",
             PULLED,
         ),
-        (case("job", "r/w:t", "Always"), "create it anew (a Job is not restarted)", PULLED),
+        (case("job", "r/w:t", "Always"), "create it again (a Job cannot be restarted)", PULLED),
         (case("deployment", "r/w:t", "Never"), "kubectl -n ns rollout restart deployment/w", LOADED),
         // An image id of the node's own: nobody could pull it.
         (
@@ -511,7 +510,7 @@ fn a_change_reaches_the_pods_that_a_setting_would_keep_it_from() {
 /// What is changed in a StatefulSet that something drives, its driver undoes.
 fn nothing_of_a_driven_statefulset_is_changed() {
     let driven = |policy| Case { owner: Some("llm"), ..case("statefulset", "r/w:t", policy) };
-    let why = "Why: that object makes the template of the StatefulSet, and undoes what is changed there. Where GitOps owns \
+    let why = "Why: that object sets the template of the StatefulSet, and reverts changes there. Where GitOps owns \
                the object, make the change there.";
     skew(
         ["IfNotPresent", "Always", "Never"]
@@ -585,14 +584,14 @@ fn a_rollout_is_undone_to_a_revision_that_worked() {
             stalled("deployment", Some((3, "old")), old()),
             describe,
             "kubectl -n ns rollout undo deployment/w --to-revision=3",
-            "it does not go on by itself, and the old pods still serve.",
+            "it does not continue by itself, and the old pods still serve.",
         ),
         // It worked, and has no pods any more.
         (
             stalled("deployment", Some((2, "gone")), vec![(8, "stuck", 0)]),
             describe,
             "kubectl -n ns rollout undo deployment/w --to-revision=2",
-            "it does not go on by itself. Give",
+            "it does not continue by itself. Give",
         ),
         // Row 53: nothing is known to have worked, be there older pods or not.
         (
@@ -686,23 +685,26 @@ fn the_remedy_follows_the_reason() {
     let cases = [
         (Why::ErrImagePull, pull),
         (Why::ImagePullBackOff, pull),
-        (Why::InvalidImageName, ["correct the image name r/w:2 in the template", "no valid reference"]),
+        (Why::InvalidImageName, ["correct the image name r/w:2 in the template", "not a valid reference"]),
         (Why::ErrImageNeverPull, ["load r/w:2 onto the nodes", "The pull policy is Never"]),
-        (Why::ImageInspectError, ["remove r/w:2 from the node", "cannot read the image"]),
-        (Why::RegistryUnavailable, ["see why the registry of r/w:2 does not answer", "docker manifest inspect r/w:2"]),
+        (Why::ImageInspectError, ["remove r/w:2 from the node", "cannot read its copy of the image"]),
+        (
+            Why::RegistryUnavailable,
+            ["find out why the registry of r/w:2 does not answer", "docker manifest inspect r/w:2"],
+        ),
         (Why::SignatureValidationFailed, ["sign r/w:2", "refuses its signature"]),
         (Why::CreateContainerConfigError, ["create the ConfigMap, the Secret or the key", describe]),
-        (Why::CreateContainerError, ["what the container runtime refuses of container app", describe]),
-        (Why::RunContainerError, ["what the container runtime refuses of container app", describe]),
-        (Why::CrashLoopBackOff, ["mend what ends container app", "kubectl -n ns logs w-h-0 -c app --previous shows"]),
+        (Why::CreateContainerError, ["what the container runtime refuses in the template of container app", describe]),
+        (Why::RunContainerError, ["what the container runtime refuses in the template of container app", describe]),
+        (Why::CrashLoopBackOff, ["fix what ends container app", "kubectl -n ns logs w-h-0 -c app --previous shows"]),
         (Why::InitContainerFailed, ["init container app", "kubectl -n ns logs w-h-0 -c app shows"]),
-        (Why::Unschedulable, ["give the pod a node", "kubectl -n ns describe pod w-h-0 tells what each node lacks"]),
+        (Why::Unschedulable, ["give the pod a node", "kubectl -n ns describe pod w-h-0 shows what each node lacks"]),
         (Why::SchedulingGated, ["scheduling gates", describe]),
-        (Why::FailedCreate, ["a quota, a policy or an object", "The message of its ReplicaSet"]),
+        (Why::FailedCreate, ["a quota, a policy or a missing object", "The message of its ReplicaSet"]),
         (Why::NotCreated, ["keeps its pods from being created", "The events of deployment/w"]),
-        (Why::NotReady, ["let container app pass its readiness probe", "kubectl -n ns logs w-h-0 -c app shows"]),
+        (Why::NotReady, ["make container app pass its readiness probe", "kubectl -n ns logs w-h-0 -c app shows"]),
         (Why::ContainerCreating, ["a volume, a Secret or a network address", describe]),
-        (Why::PodInitializing, ["let the init containers end", describe]),
+        (Why::PodInitializing, ["let the init containers complete", describe]),
         (Why::Other, ["give the new pods what they lack", ""]),
     ];
     assert_eq!(cases.len(), BlockReason::ALL.len());
@@ -742,22 +744,22 @@ fn the_remedy_names_the_quota_or_policy_that_refuses_the_pods() {
     for (message, give, check) in [
         (
             "pods \"w-h-\" is forbidden: exceeded quota: compute, requested: limits.cpu=1, used: limits.cpu=3, limited: limits.cpu=3",
-            "raise quota compute of the namespace, or ask for less in the template",
+            "raise quota compute of the namespace, or request less in the template",
             "kubectl -n ns describe resourcequota compute shows it.",
         ),
         (
             "admission webhook \"validation.gatekeeper.sh\" denied the request: [must-have-owner] you must provide labels",
-            "change the template as policy must-have-owner demands, or have the policy changed",
+            "change the template as policy must-have-owner requires, or have the policy changed",
             "The message of its ReplicaSet says more.",
         ),
         (
             "pods \"w-h-x\" is forbidden: violates PodSecurity \"restricted:latest\": privileged (container \"app\")",
-            "let the template meet the Pod Security level restricted:latest of the namespace",
+            "make the template meet the Pod Security level restricted:latest of the namespace",
             "The label pod-security.kubernetes.io/enforce of the namespace sets it.",
         ),
         (
             "exceeded quota: $(touch owned), requested: pods=1",
-            "give the API server what it refuses a pod for: a quota, a policy or an object that is missing",
+            "fix what the API server refuses a pod for: a quota, a policy or a missing object",
             "The message of its ReplicaSet says more.",
         ),
     ] {
@@ -782,7 +784,7 @@ fn pods_that_may_be_on_their_way_do_not_hide_those_that_are_not() {
     report.blocked[0].pods = 5;
     report.blocked.extend(waits_for(set.report(), BlockReason::CrashLoopBackOff, "").blocked);
     let action = remedy(&report, Finding::Stalled).action.words;
-    assert!(action.starts_with("mend what ends container app"), "{action}");
+    assert!(action.starts_with("fix what ends container app"), "{action}");
 }
 
 /// An image's name may hold anything in a file, and never begins a line or a word of its own.
@@ -940,7 +942,7 @@ fn a_hostile_name_never_reaches_a_shell() {
     assert!(left.len() == 2 && left.iter().all(|name| name == "kubectl" || name == "record"), "{left:?}");
 }
 
-/// Nobody is told to delete a Ready pod, or to let more be replaced, while no pod of the new template is.
+/// No remedy deletes a Ready pod, or lets more pods be replaced, while no pod of the new template is Ready.
 fn what_harms_is_not_advised() {
     for (kind, state) in [
         ("deployment", Paused),

@@ -47,7 +47,7 @@ impl Running {
     }
 }
 
-/// The same of whoever serves at an address.
+/// The same for any server at an address.
 pub fn get(address: &str, path: &str) -> std::io::Result<(u16, String)> {
     get_as(address, path, "application/json")
 }

@@ -121,7 +121,7 @@ async fn digests_are_cut_to_what_tells_them_apart() {
 }
 
 #[tokio::test]
-async fn what_a_file_does_not_hold_is_said() {
+async fn notes_name_what_a_file_does_not_contain() {
     let (_, pods) = clusters().into_iter().find(|(name, _)| *name == "pods").unwrap();
     let audit = audited(&pods, "pods.json", Strictness::default()).await;
     let notes = audit.notes.join("\n");

@@ -190,7 +190,7 @@ fn row_04_two_digests_in_one_entry_of_a_node_are_one_image_on_its_architecture()
     // What was seen once of content stays true, whatever the list leaves out now.
     world.nodes(&[node("n1", "amd64", &[]), node("n2", "amd64", &[])]);
     assert_eq!(skew(&mut world), None);
-    // Nothing of it splits, and another digest is another image.
+    // Evidence never splits digests, and another digest is another image.
     world.put(&on("p3", "n2", 'c'));
     assert_eq!(skew(&mut world).map(|skew| skew.1), Some(Origin::Template));
     assert_eq!(world.report("deployment/web").containers[0].distinct_digests, 2);
@@ -261,7 +261,7 @@ fn row_04_an_entry_speaks_of_its_own_platform_only() {
 
 /// Only the 50 largest images are listed, with five names each.
 #[test]
-fn what_no_node_lists_says_nothing() {
+fn images_that_no_node_lists_prove_nothing() {
     let on = |name: &str, node: &str, letter| {
         let id = format!("docker.io/library/web@{}", digest(letter));
         let container = format!("containerd://{name}-{letter}");
@@ -288,7 +288,7 @@ fn what_no_node_lists_says_nothing() {
 }
 
 #[test]
-fn a_tag_that_stands_for_several_images_on_nodes_is_counted_by_nodes() {
+fn nodes_are_counted_for_a_tag_with_several_digests() {
     let mut world = web();
     let nodes = [
         node("n1", "amd64", &[&names("a")]),
@@ -328,7 +328,7 @@ fn row_06_another_name_for_a_running_container_is_an_alias() {
     assert_eq!(skew(&mut world), None);
     world.wait(10).put(&pod("p1").image_id(&image_id('b')));
     assert_eq!(skew(&mut world), None, "p1 still runs the same container");
-    // A pod that starts now is told the new name at once.
+    // A pod that starts now gets the new name at once.
     world.put(&pod("p4").image_id(&image_id('b')));
     assert_eq!(skew(&mut world), None, "what p4 runs is known to be what p2 runs");
     assert_eq!(world.report("deployment/web").containers[0].by_hash[0].digests.len(), 1, "under one name");
@@ -772,7 +772,7 @@ fn row_14_a_reason_older_than_the_replicaset_speaks_of_another_rollout() {
 }
 
 #[test]
-fn what_was_just_created_is_on_its_way() {
+fn new_workloads_are_progressing() {
     let mut world = World::new();
     world.put(&stateful_set(json!({})).with("/status", json!({}))).put(&db_pod(0, "db-new", "").pending());
     assert_eq!(world.state("statefulset/db").0, RolloutState::Progressing);
@@ -1219,7 +1219,7 @@ fn the_revision_annotation_decides_only_where_templates_cannot_be_had_and_is_not
 }
 
 #[test]
-fn a_default_that_only_a_newer_api_server_knows_is_no_rollout() {
+fn a_default_of_a_newer_api_server_is_no_rollout() {
     let mut world = web();
     let later = |object: Value| object.with("/spec/template/spec/restartedPolicy", "Never");
     // The Deployment was read after the upgrade, its ReplicaSet before it.
@@ -1376,7 +1376,7 @@ fn rows_28_41_and_64_a_complete_rollout_stays_complete() {
     world.put(&rollout(strategy, progressing.with("/currentPodHash", "h3")));
     world.put(&argo_set("h3", "web:3", "3", 2)).wait(5);
     assert_eq!(world.state("rollout/web"), (RolloutState::BlueGreen, 5));
-    // Who comes while old pods end and the phase is not Healthy cannot know that it was.
+    // A podskew that starts while old pods end and the phase is not Healthy cannot know that the rollout was complete.
     let late = json!({"currentPodHash": "h2", "stableRS": "h2", "phase": "Progressing"});
     let mut world = World::listed(&[
         &rollout(json!({"canary": {}}), late),
@@ -1734,7 +1734,7 @@ fn a_recreated_deployment_took_longer_than_its_new_pods() {
     let done = recreate(reason(deployment("web:2"), "NewReplicaSetAvailable", 60)).with("/metadata/generation", 2);
     world.put(&done);
     assert_eq!(last(&mut world, "deployment/web"), Some((0, Some(60), Some(0))), "from the change on");
-    // Whoever comes later knows when it ended, and not when it began.
+    // A podskew that starts later knows when it ended, but not when it began.
     let mut late = World::listed(&[&done, &old, &new, &pod("p2").hash("h2")]);
     assert_eq!(late.report("deployment/web").last_rollout.map(|last| last.duration), Some(None));
 }
@@ -1764,7 +1764,7 @@ fn how_rollouts_end_is_counted_as_it_happens_and_never_from_a_list() {
 }
 
 #[test]
-fn time_that_a_rollout_was_held_is_told_apart() {
+fn held_time_of_a_rollout_is_separate() {
     let partition = |partition: u32| json!({"type": "RollingUpdate", "rollingUpdate": {"partition": partition}});
     let old = revision("StatefulSet", "db", "db-old", "db:1", 1, -5000);
     let set = |partition_: u32| stateful_set(partition(partition_)).with("/spec/replicas", 2);
@@ -2033,7 +2033,7 @@ fn without_controllerrevisions_a_daemonsets_strategy_and_status_still_count() {
     // The status speaks of another template, or contradicts the pods.
     assert_eq!(check("RollingUpdate", status(2, 1), ["new", "new"]), (None, false));
     assert_eq!(check("RollingUpdate", status(2, 2), ["old", "new"]), (None, false));
-    // Who watches sees the rollout end.
+    // A podskew that watches sees the rollout end.
     let mut world = World::new();
     world.forbid(Resource::ControllerRevisions);
     world.put(&daemon(2, "agent:2", "RollingUpdate", status(2, 2))).put(&agent("p1", "old"));
@@ -2195,7 +2195,7 @@ fn row_66_a_pod_that_is_updated_in_place_is_no_older_in_a_hash_than_its_revision
         assert_eq!(world.state(WEB), (RolloutState::Progressing, age));
         assert_eq!(mix(&mut world), Some(age));
     }
-    // Whoever starts in the middle sees the same.
+    // A podskew that starts in the middle sees the same.
     let objects = clones(strategy(), ["h2", "h2", "h2", "h1"]);
     let mut later = World::listed(&objects.iter().collect::<Vec<_>>());
     assert_eq!((later.state(WEB), mix(&mut later)), ((RolloutState::Progressing, 100), Some(100)));

@@ -83,7 +83,7 @@ fn two_templates_as_a_diff() {
     assert_eq!(diff(&old, &only_the_hash, ValueDisplay::Hidden), None);
 }
 
-/// Nothing of a template moves the cursor or hides a line, whatever a file claims to be one.
+/// No text of a template moves the cursor or hides a line, whatever the file contains.
 #[test]
 fn a_template_cannot_play_tricks_on_a_terminal() {
     let of = |image: &str| json!({"spec": {"containers": [{"image": image}]}});
@@ -133,7 +133,7 @@ fn marked(chosen: &[bool], salt: &str) -> Value {
 
 proptest! {
     #[test]
-    fn what_may_be_a_secret_is_never_shown(chosen in proptest::collection::vec(any::<bool>(), 11), salt in "[a-z]{0,3}") {
+    fn possible_secrets_are_never_shown(chosen in proptest::collection::vec(any::<bool>(), 11), salt in "[a-z]{0,3}") {
         let (old, new) = (marked(&chosen, ""), marked(&chosen, &salt));
         let empty = json!({"spec": {}});
         for (old, new) in [(&old, &new), (&old, &empty), (&empty, &new)] {

@@ -41,7 +41,7 @@ async fn said_of(folder: &Path, name: &str, bytes: impl AsRef<[u8]>) -> Result<(
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn every_form_of_every_recording_says_what_the_plain_file_says() {
+async fn every_file_format_gives_the_same_audit() {
     for recording in RECORDINGS {
         let folder = tempfile::tempdir().unwrap();
         let items = dump_of(recording);
@@ -58,7 +58,7 @@ async fn every_form_of_every_recording_says_what_the_plain_file_says() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn what_a_watch_said_comes_to_what_was_there_in_the_end() {
+async fn watch_events_add_up_to_the_final_state() {
     let folder = tempfile::tempdir().unwrap();
     for recording in RECORDINGS {
         let mut events = events_of(recording);
@@ -444,7 +444,7 @@ fn aliases_of_yaml_are_bounded() {
 }
 
 #[test]
-fn what_is_cut_short_or_broken_tells_nothing() {
+fn truncated_or_broken_files_give_no_verdict() {
     let folder = tempfile::tempdir().unwrap();
     let folder = folder.path();
     let items = dump_of("digest-skew");
@@ -513,7 +513,7 @@ fn what_is_cut_short_or_broken_tells_nothing() {
 }
 
 #[test]
-fn what_is_refused_says_what_it_is() {
+fn refused_files_name_their_format() {
     let folder = tempfile::tempdir().unwrap();
     let folder = folder.path();
     for (name, bytes, expected) in [

@@ -61,8 +61,8 @@ impl Told {
 }
 
 #[test]
-fn what_a_burst_took_is_given_back() {
-    if !is_alone(module_path!(), "what_a_burst_took_is_given_back") {
+fn memory_of_a_burst_is_released() {
+    if !is_alone(module_path!(), "memory_of_a_burst_is_released") {
         return;
     }
     let now = UnixTime::parse("2026-11-21T13:00:00Z").unwrap();

@@ -110,7 +110,7 @@ fn absurd_fields_read_as_unknown() {
 }
 
 #[test]
-fn what_is_broken_is_an_error() {
+fn broken_events_are_errors() {
     for line in
         ["", "{", r#"{"type":"ADDED","object":{"metadata":{"name":"a"#, "garbage", "[]", "{}", r#"{"type":"X"}"#]
     {

@@ -18,7 +18,7 @@ enum Op {
     Put(Box<Value>),
     /// Deletes the object at this place of the list of all, if there is any.
     Delete(prop::sample::Index),
-    /// Lists a resource anew, in an order of its own.
+    /// Lists a resource again, in another order.
     Relist(Resource, bool),
     /// A list that breaks off.
     Abandon(Resource),
@@ -244,7 +244,7 @@ fn ages_are_at_least(live: &mut WorkloadReport, fresh: &WorkloadReport) {
         if (live.state, fresh.state) == (RolloutState::Stalled, RolloutState::Progressing) {
             live.state = RolloutState::Progressing;
         }
-        // Who saw the undo of a stalled rollout knows that the reason speaks of the one before.
+        // A podskew that saw the undo of a stalled rollout knows that the reason is about the previous rollout.
         let deployment = fresh_type == "deployment";
         if deployment && (live.state, fresh.state) == (RolloutState::Progressing, RolloutState::Stalled) {
             live.state = RolloutState::Stalled;
@@ -285,7 +285,7 @@ proptest! {
     #![proptest_config(ProptestConfig::with_cases(if cfg!(debug_assertions) { 200 } else { 4000 }))]
 
     #[test]
-    fn any_history_says_what_a_fresh_list_says(ops in ops(false), reversed: bool) {
+    fn any_history_ends_like_a_fresh_list(ops in ops(false), reversed: bool) {
         let (mut live, mut fresh) = both(&ops, reversed);
         prop_assert_eq!(live.workloads(), fresh.workloads());
         prop_assert_eq!(&live.awaiting, &fresh.awaiting);
@@ -301,7 +301,7 @@ proptest! {
     }
 
     #[test]
-    fn what_was_known_of_a_running_container_is_never_known_less(ops in ops(true), reversed: bool) {
+    fn a_known_digest_of_a_running_container_stays(ops in ops(true), reversed: bool) {
         let (mut live, mut fresh) = both(&ops, reversed);
         prop_assert_eq!(live.workloads(), fresh.workloads());
         for workload in fresh.workloads() {
@@ -372,7 +372,7 @@ proptest! {
 
     /// Prometheus may scrape as it likes: what is remembered is made of what happened.
     #[test]
-    fn what_is_remembered_does_not_depend_on_when_anybody_looks(ops in ops(true)) {
+    fn memory_does_not_depend_on_the_time_of_reports(ops in ops(true)) {
         let mut worlds: Vec<World> =
             [Some(1), Some(15), Some(60), None].iter().map(|every| looked_at(&ops, *every)).collect();
         let expected = worlds[0].everything();
@@ -412,7 +412,7 @@ proptest! {
     /// Neither scaling, nor readiness, nor pods that others of their template replace change what is said of the last rollout; no
     /// duration is negative, and none is held for longer than it took.
     #[test]
-    fn what_a_rollout_took_is_said_once_and_for_good(
+    fn the_duration_of_a_rollout_never_changes(
         ops in ops(false),
         noise in prop::collection::vec((0..4_u32, any::<prop::sample::Index>(), 0..9_u32), 1..12),
     ) {

@@ -53,7 +53,7 @@ fn a_list_is_the_same_in_both_encodings() {
 }
 
 #[test]
-fn a_watch_says_the_same_in_both_encodings_and_in_the_same_order() {
+fn a_watch_is_the_same_in_both_encodings() {
     let mut seen = [0; 4];
     for (resource, name) in WATCHES {
         let (json, protobuf) = (recorded(&format!("{name}.json")), recorded(&format!("{name}.pb")));
@@ -193,7 +193,7 @@ fn a_message_of_another_kind_is_refused() {
 
 /// A frame of a watch that is cut off is an error; so is a list. None is ever read as another one.
 #[test]
-fn what_breaks_off_is_an_error_or_nothing_is_missing() {
+fn truncated_files_are_an_error_or_complete() {
     for (resource, name, _) in LISTS {
         let body = recorded(&format!("{name}.pb"));
         let whole = list(resource, &body).unwrap();
@@ -321,7 +321,7 @@ fn unknown_fields_are_passed_over() {
 
 /// Until 1.24 Kubernetes wrote an empty `clusterName` into the metadata of every template. It is the same template.
 #[test]
-fn what_another_version_writes_empty_makes_no_other_template() {
+fn empty_fields_of_another_version_make_no_other_template() {
     let old = [field(15, b""), vec![0xF0, 0x01, 0x00]].concat();
     let paths: [&[usize]; 5] = [&[2], &[2, 2], &[2, 2, 2], &[2, 2, 2, 3], &[2, 2, 2, 3, 1]];
     for (resource, name, _) in LISTS.into_iter().filter(|(resource, _, _)| *resource != Resource::Pods) {
@@ -334,7 +334,7 @@ fn what_another_version_writes_empty_makes_no_other_template() {
 }
 
 #[test]
-fn what_is_no_list_of_the_resource_is_refused() {
+fn other_answers_than_lists_are_refused() {
     let body = recorded("deployments-list.pb");
     let (_, _, _, raw) = fields(&body[4..])[1];
     for resource in IN_PROTOBUF {

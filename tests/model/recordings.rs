@@ -115,7 +115,7 @@ fn a_watch_that_lags_behind_the_others_changes_nothing_in_the_end_and_shows_no_s
 }
 
 #[test]
-fn who_starts_at_any_moment_says_the_same_and_no_greater_age() {
+fn a_start_at_any_moment_gives_the_same_and_no_greater_age() {
     for scenario in ALL {
         let tape = Tape::load(scenario.name);
         let mut cluster = Cluster::default();
@@ -140,7 +140,7 @@ fn who_starts_at_any_moment_says_the_same_and_no_greater_age() {
 }
 
 #[test]
-fn what_kubectl_prints_says_the_same_as_the_watches() {
+fn output_of_kubectl_gives_the_same_as_watches() {
     for scenario in [DAEMONSET, DIGEST_SKEW, PAUSED, STATEFULSET_PARTITION, STUCK] {
         let dump = std::fs::read_to_string(path(&format!("{}.dump.json", scenario.name))).unwrap();
         let dump: Value = serde_json::from_str(&dump).unwrap();

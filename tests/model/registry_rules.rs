@@ -355,7 +355,7 @@ fn r18_indexes_that_share_one_platform_and_differ_in_another_stay_two() {
     assert_eq!(skew(ask(&mut world, &said)).0, 2);
     let mut world = running("ab");
     assert_eq!(skew(ask(&mut world, &said)), (2, Some(Sameness::Different)));
-    // With nodes it is told by architecture.
+    // With nodes it is reported by architecture.
     let mut world = web(&[]);
     world.put(&pod("p0").with("/spec/nodeName", "n0").image_id(&image_id('a')));
     world.put(&pod("p1").with("/spec/nodeName", "n1").image_id(&image_id('b')));
@@ -446,7 +446,7 @@ fn before_registries_have_answered_no_skew_is_the_templates() {
 }
 
 #[test]
-fn a_policy_that_pulls_nothing_is_not_told_of_tags() {
+fn with_pull_policy_never_no_tag_is_reported() {
     let never = |object: serde_json::Value| object.with("/spec/template/spec/containers/0/imagePullPolicy", "Never");
     let mut world = World::new();
     world.put(&never(deployment(IMAGE))).put(&never(replica_set("h1", IMAGE, 1, -4000))).put(&pod("p0"));
@@ -472,7 +472,7 @@ fn short_names_are_asked_for_only_where_nodes_pull_them_from_docker_hub() {
 }
 
 #[test]
-fn what_is_asked_for_says_what_is_urgent() {
+fn asked_images_say_which_are_urgent() {
     let always = |object: serde_json::Value| object.with("/spec/template/spec/containers/0/imagePullPolicy", "Always");
     let image = "r.example/web:1";
     let mut world = World::new();
@@ -566,7 +566,7 @@ proptest! {
 
     /// What would tell more is found by a look at each digest: no less than a look at each pair finds.
     #[test]
-    fn what_would_tell_more_is_found_digest_by_digest(
+    fn further_evidence_is_found_digest_by_digest(
         asked in prop::collection::vec((prop::sample::select(vec!['a', 'b', 'c', 'd', 'e', '1', '2']), 0..4_u32), 0..7),
         facts in any_facts(),
     ) {

@@ -56,7 +56,7 @@ fn row_53_there_is_no_way_back_to_what_never_ran() {
 
 /// Whatever comes first, and however short it was; a list that comes again forgets nothing.
 #[test]
-fn what_was_seen_ready_is_remembered_whenever_it_came() {
+fn readiness_is_remembered_in_any_order_of_events() {
     let (first, second) = (replica_set("h1", "web:1", 1, -4000), replica_set("h2", "web:2", 2, -100));
     let mut world = World::new();
     world.put(&pod("p1")).put(&first).put(&second).put(&stuck("web:2")).delete(&pod("p1"));

@@ -125,7 +125,7 @@ fn case(name: &str) -> (World, &'static str) {
         "two digests, and a ReplicaSet that cannot be read" => {
             let mut world = World::new();
             world.put(&pod("p1")).put(&pod("p2").image_id(&image_id('b')));
-            // Who looks once waits for nobody; the exporter waits for the ReplicaSet.
+            // An audit does not wait; the exporter waits for the ReplicaSet.
             world.wait(60);
             (world, "replicaset/web-h1")
         }
@@ -275,7 +275,7 @@ const SWITCHES: [Strictness; 4] = [
 ];
 
 #[test]
-fn a_moved_tag_and_an_image_that_is_gone_fail_where_that_is_asked_for() {
+fn a_moved_tag_and_a_gone_image_fail_only_with_fail_on() {
     let both = [Strictness { moved: true, ..BY_ITSELF }, Strictness { gone: true, ..BY_ITSELF }];
     for (name, codes) in [
         ("a tag of its template that stands for another image by now, with `--registry`", [1, 0]),
@@ -360,7 +360,7 @@ fn available() -> World {
 }
 
 #[test]
-fn who_waits_waits_for_pods_too() {
+fn wait_includes_pods() {
     let done = |world: &mut World| is_done(world.report("deployment/web"), Strictness::default());
     assert!(done(&mut available()));
     let mut world = available();
@@ -384,7 +384,7 @@ fn who_waits_waits_for_pods_too() {
 }
 
 #[test]
-fn who_waits_waits_for_what_moves_and_not_for_what_is_held() {
+fn wait_includes_what_moves_but_not_what_is_held() {
     let no_deliberate = Strictness { no_deliberate: true, ..Strictness::default() };
     for (name, done) in [
         ("a canary that pauses at a step", false),

@@ -98,7 +98,7 @@ async fn a_fault_in_a_running_watch_is_lived_through() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_version_that_expired_while_the_connection_was_cut_is_listed_anew() {
+async fn a_version_that_expired_during_a_disconnect_is_listed_again() {
     let mut scene = Scene::set().await;
     scene.simulator.inject_times(None, Fault::WatchGone, 6);
     scene.simulator.cut_connections();
@@ -111,7 +111,7 @@ async fn a_version_that_expired_while_the_connection_was_cut_is_listed_anew() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_server_that_refuses_for_a_while_is_waited_for_and_the_picture_stays() {
+async fn a_temporary_refusal_keeps_the_last_state() {
     use FailureReason::{Forbidden, ServerError, Throttled, Unauthorized};
     let cases = [
         (Fault::Status(401), Unauthorized),
@@ -126,7 +126,7 @@ async fn a_server_that_refuses_for_a_while_is_waited_for_and_the_picture_stays()
         let mut scene = Scene::set().await;
         let before = workload_series(&scene.watching.look());
         scene.simulator.inject(None, fault);
-        // Whoever comes back has to list.
+        // A watch that comes back must list.
         scene.simulator.store().forget_history(Resource::Pods);
         scene.simulator.cut_connections();
         for resource in watched().filter(|resource| !matches!(resource, Resource::Rollouts | Resource::CloneSets)) {
@@ -147,7 +147,7 @@ async fn a_server_that_refuses_for_a_while_is_waited_for_and_the_picture_stays()
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_list_that_breaks_off_leaves_the_last_complete_picture() {
+async fn a_list_that_breaks_off_keeps_the_last_complete_state() {
     for (fault, reason) in [(Fault::ListStalls, FailureReason::Timeout), (Fault::ListCut, FailureReason::Connection)] {
         for pages in [false, true] {
             let mut scene = Scene::set().await;
@@ -210,7 +210,7 @@ async fn a_continue_token_that_expires_begins_the_list_again() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_server_restored_from_a_backup_is_listed_anew() {
+async fn a_server_restored_from_a_backup_is_listed_again() {
     let mut scene = Scene::set().await;
     for _ in 0..4 {
         scene.something_happens();

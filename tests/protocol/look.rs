@@ -120,7 +120,7 @@ async fn a_lone_list_of_pods_tells_digest_skew_and_what_it_cannot_know() {
 }
 
 #[tokio::test]
-async fn what_a_dump_lacks_is_not_made_up() {
+async fn missing_objects_of_a_dump_are_not_invented() {
     // Without ReplicaSets nothing ties the Deployment to its pods, and it is not said to have none.
     let mut look = at_text(&only("digest-skew", &["Pod", "Deployment"]), None).await;
     assert_eq!(names(&mut look), ["replicaset/web-658465cf6d"]);
@@ -171,7 +171,7 @@ async fn names_lead_to_reports_or_to_what_there_is() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn what_may_not_be_listed_is_said_and_pods_are_needed() {
+async fn forbidden_lists_are_noted_and_pods_are_required() {
     let simulator = simulator().await;
     fill_from(simulator.store(), "digest-skew");
     simulator.inject(Some(Resource::Deployments), Fault::Status(403));
@@ -232,7 +232,7 @@ async fn a_server_that_refuses_everything_is_asked_again_for_five_seconds() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn who_may_list_something_and_no_pods_is_refused_at_once() {
+async fn without_the_right_to_list_pods_it_is_refused_at_once() {
     let simulator = simulator().await;
     fill_from(simulator.store(), "digest-skew");
     for resource in watched().filter(|resource| *resource != Resource::DaemonSets) {
@@ -244,7 +244,7 @@ async fn who_may_list_something_and_no_pods_is_refused_at_once() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_rule_that_is_missing_in_one_namespace_hides_nothing_of_the_others() {
+async fn a_rule_missing_in_one_namespace_does_not_affect_others() {
     let simulator = simulator().await;
     for scenario in ["digest-skew", "paused", "stuck"] {
         fill_from(simulator.store(), scenario);

@@ -1,4 +1,4 @@
-//! Objects as no API server ought to send them, one field at a time; and that nothing of them is told to anybody.
+//! Malformed objects, one field at a time. Their contents must never be exposed.
 #![allow(clippy::unwrap_used, clippy::panic, clippy::float_cmp, reason = "tests")]
 
 use crate::common::exposition::Parsed;
@@ -50,7 +50,7 @@ fn specimens() -> Vec<Value> {
 }
 
 #[test]
-fn an_object_with_any_field_absurd_harms_no_other_and_is_forgotten_when_it_is_put_right() {
+fn an_object_with_an_absurd_field_harms_no_other_and_recovers() {
     let cluster: Vec<Value> =
         ["digest-skew", "statefulset-partition", "daemonset", "stuck"].into_iter().flat_map(objects).collect();
     let now = UnixTime::parse("2026-11-21T12:00:00Z").unwrap();
@@ -163,7 +163,7 @@ async fn cluster_with_secrets() -> Simulator {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn nothing_of_an_environment_a_command_or_an_annotation_is_ever_told() {
+async fn environments_commands_and_annotations_are_never_exposed() {
     let simulator = cluster_with_secrets().await;
     let podskew = Running::start(&simulator, &["--log-level", "trace"]);
     podskew.until_ready().await;

@@ -54,7 +54,7 @@ impl Recorded {
 }
 
 #[test]
-fn what_containerd_lists_tells_which_image_a_node_would_start() {
+fn containerds_list_shows_which_image_a_node_would_start() {
     let recorded = Recorded::read();
     let (one, two, three) =
         (recorded.digest("index one"), recorded.digest("index two"), recorded.digest("index three"));
@@ -348,7 +348,7 @@ proptest! {
         let by_all = images(&mut world);
         for joined in [&by_some, &by_all] {
             prop_assert!(joined.len() <= without.len(), "{:?} {:?}", joined, without);
-            // Whoever was counted under one digest still is.
+            // Pods that were counted under one digest still are.
             for pods in without.iter().filter(|_| joined.len() > 1) {
                 prop_assert!(joined.iter().any(|image| pods.iter().all(|pod| image.contains(pod))), "{:?}", joined);
             }
@@ -427,7 +427,7 @@ fn audit_and_explain_name_the_nodes_and_what_the_next_pod_there_runs() {
             assert!(told.contains(&line), "{line}: {told}");
         }
         assert!(!told.contains("differs by architecture"), "{told}");
-        // Whoever does not ask hears nothing of it.
+        // Without --nodes nothing is reported about nodes.
         let without: Vec<&str> = command.iter().copied().filter(|word| *word != "--nodes").collect();
         assert!(!printed(&case, &without).contains("next pod"), "{command:?}");
     }
@@ -435,7 +435,7 @@ fn audit_and_explain_name_the_nodes_and_what_the_next_pod_there_runs() {
     let nodes = &json["workloads"][0]["nodes"];
     assert_eq!(nodes["cached"][0]["nodes"].as_array().unwrap().len(), 7, "{nodes}");
     assert_eq!(nodes["architectures"]["web-58c6b4d9f7-a"], "amd64");
-    // A mix of architectures is told as such, and each pod's is named.
+    // A mix of architectures is reported as such, with the architecture of each pod.
     let case = case_with(&[holds("na", "amd64", one), holds("nb", "arm64", other)]);
     let told =
         printed(&case, &["explain", "--nodes", "deployment/web"]).split_whitespace().collect::<Vec<_>>().join(" ");
@@ -444,7 +444,7 @@ fn audit_and_explain_name_the_nodes_and_what_the_next_pod_there_runs() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn one_look_lists_nodes_once_where_they_are_asked_and_says_what_it_lacks() {
+async fn an_audit_with_nodes_lists_them_once_and_notes_what_it_lacks() {
     let simulator = simulator().await;
     let kubeconfig = tempfile::NamedTempFile::new().unwrap();
     simulator.write_kubeconfig(kubeconfig.path()).unwrap();

@@ -14,7 +14,7 @@ fn forbidden() -> Reply {
 }
 
 #[tokio::test]
-async fn what_is_forbidden_is_told_once_and_picked_up_when_it_is_granted() {
+async fn a_forbidden_resource_is_logged_once_and_watched_when_granted() {
     let timings = Timings { forbidden_settles: Duration::from_millis(200), ..quick() };
     let mut replies = vec![forbidden(); 40];
     replies.push(listed_then(&[], Then::Silence));
@@ -28,7 +28,7 @@ async fn what_is_forbidden_is_told_once_and_picked_up_when_it_is_granted() {
 }
 
 #[tokio::test]
-async fn what_was_listed_and_is_forbidden_for_long_is_given_up_and_listed_when_granted() {
+async fn a_list_forbidden_for_long_is_given_up_and_resumed_when_granted() {
     let timings = Timings { forbidden: Duration::from_millis(100), refusal_grace: Duration::from_secs(1), ..quick() };
     let mut replies = vec![listed_then(&[], Then::End)];
     replies.extend(vec![forbidden(); 40]);

@@ -105,7 +105,7 @@ async fn a_tag_is_asked_for_without_its_content_where_pods_run_it() {
 }
 
 #[tokio::test]
-async fn a_tag_that_moved_is_told_with_the_commits() {
+async fn a_moved_tag_is_reported_with_its_commits() {
     let registry = ImageRegistry::start(None).await.unwrap();
     let old = registry.push("web", Some("1"), &Image::of("one").revision("9ab04d1"));
     let new = registry.push("web", Some("1"), &Image::of("two").revision("3f2c1a9"));
@@ -142,7 +142,7 @@ async fn builds_that_differ_in_provenance_or_compression_are_one() {
 }
 
 #[tokio::test]
-async fn nobody_is_asked_who_was_not_listed() {
+async fn only_listed_registries_are_asked() {
     let registry = ImageRegistry::start(None).await.unwrap();
     let digest = registry.push("web", Some("1"), &Image::of("one"));
     let world = web(&format!("{}/web:1", registry.host()), &[&digest]);
@@ -381,7 +381,7 @@ async fn a_name_that_resolves_to_this_machine_is_not_connected_to() {
 }
 
 #[tokio::test]
-async fn what_a_registry_does_wrong_makes_nothing_known() {
+async fn invalid_registry_responses_change_nothing() {
     let registry = ImageRegistry::start(None).await.unwrap();
     let old = registry.push("web", None, &Image::of("one"));
     let new = registry.push("web", Some("1"), &Image::of("two"));
@@ -421,7 +421,7 @@ async fn what_a_registry_does_wrong_makes_nothing_known() {
 
 /// R14.
 #[tokio::test]
-async fn a_digest_that_its_content_does_not_have_is_unconfirmed() {
+async fn content_with_another_digest_is_unconfirmed() {
     let registry = ImageRegistry::start(None).await.unwrap();
     let old = registry.push("web", Some("1"), &Image::of("one"));
     registry.push("web", Some("1"), &Image::of("two"));
@@ -548,7 +548,7 @@ async fn tags_are_followed_as_they_move_and_disappear() {
 
 /// R12, and the mirror's part of rule 18.
 #[tokio::test]
-async fn what_was_never_there_is_not_gone_and_neither_is_what_a_mirror_lacks() {
+async fn an_image_that_never_existed_or_lacks_in_a_mirror_is_not_gone() {
     let registry = ImageRegistry::start(None).await.unwrap();
     let image = format!("{}/web:1", registry.host());
     let following = Following::start(web(&image, &[&digest('a')]), &options(&registry), &quick());
@@ -844,7 +844,7 @@ async fn audit_and_explain_say_what_the_registry_says() {
         "is the newer build",
         "https://github.com/shop/web/compare/9ab04d1...3f2c1a9",
         &format!(
-            "{image} now stands for {}, built from 3f2c1a9 on 2 Nov 2026; 2 of 3 pods run 9ab04d1, built 1 Nov 2026",
+            "{image} now points to {}, built from 3f2c1a9 on 2 Nov 2026; 2 of 3 pods run 9ab04d1, built 1 Nov 2026",
             &new[..19]
         ),
     ] {

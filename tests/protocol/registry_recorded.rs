@@ -232,9 +232,7 @@ async fn r21_the_labels_name_commit_version_and_date() {
     assert_eq!((old.version.as_deref(), new.version.as_deref()), (Some("1.2.3"), Some("1.2.3")));
     let told = registry.tags[0].told(&registry);
     assert!(
-        told.ends_with(
-            "1 of 1 pod runs 9ab04d1, built 1 Nov 2026. The next container that asks the registry for it will differ"
-        ),
+        told.ends_with("1 of 1 pod runs 9ab04d1, built 1 Nov 2026. The next container that pulls it will differ"),
         "{told}"
     );
 }

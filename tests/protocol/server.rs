@@ -322,7 +322,7 @@ async fn an_endless_header_is_refused() {
 const MEGABYTE: usize = 1 << 20;
 
 #[tokio::test]
-async fn a_slow_reader_is_cut_and_holds_nobody_up() {
+async fn a_slow_reader_is_cut_and_delays_nobody() {
     let limits = short(|limits| limits.response = Duration::from_millis(400));
     let picture = Bytes::from(vec![b'x'; MEGABYTE]);
     let server = Running::with_picture(limits, picture, 256).await;

@@ -242,7 +242,7 @@ async fn streaming_lists_are_refused_where_they_are_not_known() {
 }
 
 #[tokio::test]
-async fn a_watch_from_too_long_ago_is_told_so() {
+async fn a_watch_from_an_expired_version_gets_410() {
     let simulator = with_recorded_pods(SimulatorConfig { history: 2, ..SimulatorConfig::default() }).await;
     let mut lines = Lines::open(&simulator, "/api/v1/pods?watch=true&resourceVersion=1").await;
     let told = lines.next().await;

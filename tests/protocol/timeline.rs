@@ -147,7 +147,7 @@ async fn the_watches_of_fifty_namespaces_share_one_request_for_each_resource() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_watch_whose_time_is_up_goes_on_without_asking() {
+async fn a_watch_that_timed_out_continues_without_a_request() {
     let simulator = simulator().await;
     fill(simulator.store());
     // The first watch belongs to a list and has its time on top.
@@ -194,7 +194,7 @@ async fn a_restored_server_that_accepts_a_future_version_is_noticed() {
         })
         .await;
     assert_eq!(pods(&look).len(), 9);
-    // It passes the version, and whoever waited for that would go on now.
+    // It passes the version; a watch that waited for that would continue now.
     for number in 0..300 {
         simulator.store().put(
             Resource::DaemonSets,
@@ -210,7 +210,7 @@ async fn a_restored_server_that_accepts_a_future_version_is_noticed() {
 
 /// The watch of a quiet resource knows an older version, which the restored server has.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn what_one_watch_finds_lost_no_other_goes_on_from() {
+async fn a_lost_version_is_lost_for_all_watches() {
     let simulator = simulator().await;
     let store = simulator.store();
     fill(store);
@@ -244,7 +244,7 @@ async fn what_one_watch_finds_lost_no_other_goes_on_from() {
 
 /// Ten seconds as it ships.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_server_that_passed_the_version_while_nothing_was_answered_is_listed() {
+async fn a_server_that_overtook_the_version_during_an_outage_is_listed() {
     let timings = Timings { outage: Duration::from_millis(500), ..quick() };
     let simulator = simulator().await;
     fill(simulator.store());
@@ -286,7 +286,7 @@ async fn a_server_that_refuses_everything_in_its_first_seconds_is_not_believed()
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_rule_that_is_missing_for_good_keeps_nobody_waiting() {
+async fn a_permanently_missing_rule_does_not_delay_readiness() {
     let timings = Timings { forbidden_settles: Duration::from_secs(60), ..quick() };
     let simulator = simulator().await;
     fill_from(simulator.store(), "digest-skew");

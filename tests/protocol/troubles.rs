@@ -89,7 +89,7 @@ impl Cluster {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn what_the_kubelets_say_is_what_a_rollout_waits_for() {
+async fn a_rollout_waits_for_what_kubelets_report() {
     let cluster = Cluster::start(2).await;
     cluster.registry.remove("r.example/shop/missing:1");
     cluster.registry.set_trouble("r.example/shop/crashes:1", Some(Trouble::Crashes));
@@ -100,14 +100,14 @@ async fn what_the_kubelets_say_is_what_a_rollout_waits_for() {
     let missing = cluster.waits_for("missing", "2 pods wait: ImagePullBackOff (r.example/shop/missing:1)").await;
     assert!(missing.contains("\nDo: push r.example/shop/missing:1, or correct its name"), "{missing}");
     let crashes = cluster.waits_for("crashes", "2 pods wait: CrashLoopBackOff").await;
-    assert!(crashes.contains("\nDo: mend what ends container app again and again\n"), "{crashes}");
-    assert!(crashes.contains(" -c app --previous shows what it says."), "{crashes}");
+    assert!(crashes.contains("\nDo: fix what ends container app repeatedly\n"), "{crashes}");
+    assert!(crashes.contains(" -c app --previous shows its output."), "{crashes}");
     let unready = cluster.waits_for("unready", "2 pods wait: not ready").await;
-    assert!(unready.contains("\nDo: let container app pass its readiness probe\n"), "{unready}");
+    assert!(unready.contains("\nDo: make container app pass its readiness probe\n"), "{unready}");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn what_the_api_server_refuses_is_named_with_its_quota() {
+async fn refused_pods_are_named_with_the_quota() {
     let cluster = Cluster::start(2).await;
     cluster.simulator.store().bound_pods(3);
     cluster.deploy("web", "r.example/shop/web:1", 5);
@@ -121,5 +121,5 @@ async fn a_pod_without_a_node_is_unschedulable() {
     let cluster = Cluster::start(0).await;
     cluster.deploy("web", "r.example/shop/web:1", 1);
     let lost = cluster.waits_for("web", "1 pod waits: Unschedulable").await;
-    assert!(lost.contains("tells what each node lacks."), "{lost}");
+    assert!(lost.contains("shows what each node lacks."), "{lost}");
 }

@@ -48,7 +48,7 @@ async fn a_streaming_list_becomes_a_watch_that_goes_on_where_it_ended() {
 }
 
 #[tokio::test]
-async fn what_a_streaming_list_deletes_is_gone_with_its_end() {
+async fn deletions_in_a_streaming_list_apply_at_its_end() {
     let lines = [event("ADDED", "a", 5), event("ADDED", "b", 6), event("DELETED", "a", 9), closing(10)];
     let scene = Scene::play(Resource::Pods, vec![stream(&lines, Then::Silence)]).await;
     scene.tells(&["begin", "list a", "list b", "finish without a"]).await;
@@ -132,7 +132,7 @@ async fn a_line_that_cannot_be_read_leads_to_a_list() {
 }
 
 #[tokio::test]
-async fn what_can_never_be_read_is_left_out_and_the_resource_is_not_called_synced() {
+async fn an_unreadable_object_is_left_out_and_its_resource_not_synced() {
     let bad = || stream(&[event("ADDED", "a", 5), "{\"type\":".to_owned(), closing(10)], Then::Silence);
     let scene = Scene::play(Resource::Pods, vec![bad(), bad(), bad(), bad()]).await;
     let mut expected = vec![];
@@ -216,7 +216,7 @@ async fn asked_of_a_list_without_end(pages: &[Reply]) -> Scene {
 }
 
 #[tokio::test]
-async fn a_list_that_never_ends_is_noticed_and_asked_for_with_pauses() {
+async fn a_list_that_never_ends_is_detected_and_retried_with_pauses() {
     // A, B, A; and one that goes round later.
     asked_of_a_list_without_end(&[page_before("A", Some("a")), page_before("B", Some("b"))]).await;
     let circle: Vec<Reply> = ["A", "B", "C", "B"].map(|token| page_before(token, Some(token))).into();
@@ -235,7 +235,7 @@ async fn a_list_that_never_begins_or_never_ends_is_given_up() {
 }
 
 #[tokio::test]
-async fn a_list_that_trickles_is_given_up_in_the_end() {
+async fn a_list_that_is_too_slow_is_given_up() {
     let timings = Timings { list_total: Duration::from_millis(100), ..quick() };
     let replies = vec![stream(&[event("ADDED", "a", 5)], Then::Silence), page(&list("a", 10))];
     let scene = Scene::play_in(Resource::Pods, &[], timings, replies).await;
@@ -301,7 +301,7 @@ async fn protobuf_is_asked_for_where_it_can_be_read() {
         (Resource::Rollouts, "application/json"),
         (Resource::CloneSets, "application/json"),
     ] {
-        // Whoever answers in JSON is understood all the same.
+        // A server that answers in JSON works too.
         let scene = Scene::play(resource, vec![listed_then(&[event("ADDED", "b", 11)], Then::Silence)]).await;
         scene.tells(&["begin", "list a", "finish", "apply b"]).await;
         assert_eq!(scene.accepts(), [accept], "{resource}");
@@ -309,7 +309,7 @@ async fn protobuf_is_asked_for_where_it_can_be_read() {
 }
 
 #[tokio::test]
-async fn protobuf_that_nobody_can_read_is_asked_for_in_json() {
+async fn unreadable_protobuf_is_requested_as_json() {
     let garbled = || {
         let content_type = "Content-Type: application/vnd.kubernetes.protobuf;stream=watch\r\n";
         Reply::Whole(200, content_type, "\0\0\0\u{5}\n\u{4}what".to_owned())

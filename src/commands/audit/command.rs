@@ -38,7 +38,7 @@ pub async fn command(options: AuditOptions) -> anyhow::Result<ExitCode> {
     let terminal = Terminal { coloured: output::takes_colours(), width: output::width() };
     output::page(|out| audit.write(format, terminal, out))?;
     if audit.verdict == Verdict::Empty {
-        let elsewhere = audit.elsewhere.as_deref().unwrap_or("look elsewhere, or say --allow-empty");
+        let elsewhere = audit.elsewhere.as_deref().unwrap_or("read other namespaces, or use --allow-empty");
         output::print_error(&format!("nothing was selected in {}; {elsewhere}", audit.of));
     }
     tracing::debug!("printed");

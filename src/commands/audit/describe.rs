@@ -117,27 +117,26 @@ pub(super) fn subject(report: &WorkloadReport) -> String {
 pub fn what(report: &WorkloadReport, finding: Finding) -> String {
     match finding {
         Finding::DigestSkew => skew(report, Origin::Template, " under one template hash"),
-        Finding::InjectedSkew => skew(report, Origin::Injected, " of a container that was injected"),
+        Finding::InjectedSkew => skew(report, Origin::Injected, " of an injected container"),
         Finding::UnknownSkew if skewed(report, Origin::Unknown).any(|(_, of_hash)| of_hash.may_be_one_image) => {
             skew(report, Origin::Unknown, ", which may be names of one image")
         }
         Finding::UnknownSkew => {
-            skew(report, Origin::Unknown, ", and whether the template has that container cannot be told")
+            skew(report, Origin::Unknown, ", and it is unknown whether the template has that container")
         }
         Finding::Stalled if report.aborted => format!("the rollout was aborted{}", left(report)),
         Finding::Stalled => format!("the rollout is stalled{}", left(report)),
         Finding::UnderWay => format!("a rollout is in progress{}", left(report)),
         Finding::HashesMixed if state(report) == Some(RolloutState::Complete) => format!(
-            "the rollout is complete, and pods of an older template are still there although nothing holds them, {} template \
+            "the rollout is complete, and pods of an older template still exist although nothing holds them, {} template \
              hashes",
             report.distinct_hashes
         ),
-        Finding::HashesPersist | Finding::HashesMixed => format!(
-            "{} template hashes stand side by side, and what would tell why was not seen",
-            report.distinct_hashes
-        ),
+        Finding::HashesPersist | Finding::HashesMixed => {
+            format!("{} template hashes run side by side, and podskew could not see why", report.distinct_hashes)
+        }
         Finding::Held if report.distinct_hashes == 1 => {
-            format!("{}: no pod of the newest template is there yet", held(report))
+            format!("{}: no pod of the newest template exists yet", held(report))
         }
         // The template changed during a pause, while two other templates have pods.
         Finding::Held if report.awaits_template() => format!(
@@ -153,12 +152,12 @@ pub fn what(report: &WorkloadReport, finding: Finding) -> String {
                 Some(state) if state.is_deliberate() => format!(", {}", held(report)),
                 _ => String::new(),
             };
-            format!("pods that are asked for are not there or not available: {} there, {ready} ready{held}", pods(all))
+            format!("desired pods are missing or not available: {} exist, {ready} ready{held}", pods(all))
         }
         Finding::NotCompared => not_compared(report),
-        Finding::ImageGone => "the registry does not hold an image of the template any more".to_owned(),
-        Finding::TagMoved => "a tag of the template stands for another image than its pods run".to_owned(),
-        Finding::LatestTag => "the template asks for latest, or for no tag".to_owned(),
+        Finding::ImageGone => "an image of the template is gone from its registry".to_owned(),
+        Finding::TagMoved => "a tag of the template points to another image than its pods run".to_owned(),
+        Finding::LatestTag => "the template uses the tag latest or no tag".to_owned(),
     }
 }
 
@@ -192,7 +191,7 @@ fn skew(report: &WorkloadReport, origin: Origin, which: &str) -> String {
 fn left(report: &WorkloadReport) -> String {
     let all: u32 = report.hashes.iter().map(|hash| hash.pods).sum();
     let left = match report.outdated_pods {
-        None => ": no pod of the newest template is there yet".to_owned(),
+        None => ": no pod of the newest template exists yet".to_owned(),
         Some(0) => ": no pod of an older template is left, and it has not completed".to_owned(),
         Some(1) => format!(": 1 of {} still has an older template", pods(all)),
         Some(outdated) => format!(": {outdated} of {} still have an older template", pods(all)),
@@ -240,7 +239,7 @@ fn not_compared(report: &WorkloadReport) -> String {
         }
     }
     let unknown = report.registry.iter().flat_map(|registry| registry.unknown());
-    parts.extend(unknown.map(|(image, why)| format!("what {image} stands for in its registry is unknown: {why}")));
+    parts.extend(unknown.map(|(image, why)| format!("what {image} points to in its registry is unknown: {why}")));
     if report.workload.rolls() && report.rollout.is_none() {
         parts.push("the state of its rollout is unknown".to_owned());
     }
@@ -337,7 +336,7 @@ fn hash_group(report: &WorkloadReport, hash: &HashReport) -> PodGroup {
         let _ = write!(line, ", revision {revision}");
     }
     if hash.current == Some(true) {
-        line.push_str(" (the one asked for)");
+        line.push_str(" (current)");
     }
     let _ = write!(line, ": {}, {} ready", pods(hash.pods), hash.ready_pods);
     if hash.terminating_pods > 0 {

@@ -25,8 +25,8 @@ pub(super) async fn elsewhere(
     let of_context = *namespaces == Namespaces::OfContext;
     let remedy = match namespaces {
         Namespaces::All => return None,
-        Namespaces::OfContext => "look in all namespaces with -A, in another with -n NAMESPACE, or say --allow-empty",
-        Namespaces::These(_) => "look in all namespaces with -A, or say --allow-empty",
+        Namespaces::OfContext => "read all namespaces with -A, another with -n NAMESPACE, or use --allow-empty",
+        Namespaces::These(_) => "read all namespaces with -A, or use --allow-empty",
     };
     // A selector would count other workloads.
     if !of_context || snapshot_options.selector.is_some() {

@@ -15,19 +15,19 @@ use std::io::{self, Write};
 /// Every rule, with a link to its documentation.
 const RULES: [(Finding, &str); 11] = [
     (Finding::DigestSkew, "Replicas of one pod template run different digests of an image."),
-    (Finding::Stalled, "A rollout does not go on by itself."),
+    (Finding::Stalled, "A rollout does not continue by itself."),
     (Finding::UnderWay, "A rollout is in progress."),
     (Finding::HashesMixed, "Several template hashes stand side by side, and nothing tells why."),
-    (Finding::NotAvailable, "Pods that are asked for are not there or not available."),
+    (Finding::NotAvailable, "Desired pods are missing or not available."),
     (Finding::InjectedSkew, "Replicas run different digests of an injected container's image."),
     (
         Finding::UnknownSkew,
         "Replicas run different digests, which may be names of one image, or of a container that the template may not have.",
     ),
-    (Finding::ImageGone, "The registry does not hold an image of the template any more."),
-    (Finding::TagMoved, "A tag of the template stands for another image than its pods run."),
+    (Finding::ImageGone, "An image of the template is gone from its registry."),
+    (Finding::TagMoved, "A tag of the template points to another image than its pods run."),
     (Finding::Held, "Somebody holds the workload between two templates."),
-    (Finding::NotCompared, "What pods run, or how their rollout stands, cannot be told."),
+    (Finding::NotCompared, "What pods run, or the state of their rollout, is unknown."),
 ];
 
 const DOCUMENTED: &str = "https://github.com/podskew/podskew/blob/main/docs/audit.md";

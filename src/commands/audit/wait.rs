@@ -65,7 +65,7 @@ pub async fn wait(waiting: &WaitOptions, tell: &mut dyn FnMut(&WaitProgress)) ->
     let WaitOptions { snapshot_options, names, strictness, format, patience } = waiting;
     let began = Instant::now();
     let SnapshotSource::Cluster { connection, namespaces } = &snapshot_options.place else {
-        bail!("a file does not change: --wait needs a cluster");
+        bail!("--wait needs a cluster: a file does not change");
     };
     let connected = watch::connect(connection).await?;
     let namespaces = namespaces.names(&connected);
@@ -249,10 +249,10 @@ impl<'w> WaitState<'w> {
     }
 }
 
-/// `deployment/web complete, digest skew in web (5 and 3 pods): 8j2cvr6q 8 pods, 8 ready (the one asked for)`.
+/// `deployment/web complete, digest skew in web (5 and 3 pods): 8j2cvr6q 8 pods, 8 ready (current)`.
 fn describe(report: &WorkloadReport, strictness: Strictness) -> String {
     let hash = |hash: &HashReport| {
-        let asked_for = if hash.current == Some(true) { " (the one asked for)" } else { "" };
+        let asked_for = if hash.current == Some(true) { " (current)" } else { "" };
         let name = if hash.hash.is_empty() { "no hash" } else { &*hash.hash };
         format!("{name} {}, {} ready{asked_for}", crate::terminal::humanize::pods(hash.pods), hash.ready_pods)
     };

@@ -167,7 +167,7 @@ fn banner(port: u16, cluster: &str, kubeconfig: &Path, registry: &str, size: Dem
         (set_image(DEMO_RELEASE), "a tag that it has: the rollout completes"),
     ];
     for (title, steps) in
-        [("Mend shop/web from a second terminal:", &steps[..]), ("Break it by a deploy, and mend that:", &broken[..])]
+        [("Fix shop/web from a second terminal:", &steps[..]), ("Break it with a deploy, and fix that:", &broken[..])]
     {
         let _ = writeln!(text, "\n{title}");
         for (command, what) in steps {

@@ -12,7 +12,7 @@ use std::ffi::OsStr;
 /// Arguments of `diff`.
 #[derive(Args, Debug)]
 pub struct DiffArguments {
-    /// Workload, like deployment/api: a Deployment, StatefulSet, DaemonSet or Rollout
+    /// Workload that keeps older templates, like deployment/api, sts/db or rollout/shop
     #[arg(value_name = "TYPE/NAME", add = ArgValueCompleter::new(templated_workloads))]
     pub workload: String,
 

@@ -148,7 +148,7 @@ pub(super) fn check_namespaces(namespaces: &[String], settings: &Settings) -> Re
     match namespaces.iter().find(|name| settings.exclude_namespaces.contains(name)) {
         None => Ok(()),
         Some(both) => Err(format!(
-            "namespace '{both}' is both in --namespace and in --exclude-namespace; take it out of one of them"
+            "namespace '{both}' is both in --namespace and in --exclude-namespace; remove it from one of them"
         )),
     }
 }

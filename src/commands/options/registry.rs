@@ -72,7 +72,7 @@ impl RegistryArguments {
         registries.sort();
         registries.dedup();
         if let Some(pair) = registries.windows(2).find(|pair| pair[0].host == pair[1].host) {
-            return Err(format!("--registry names {} at two addresses; leave one of them out", pair[0].host));
+            return Err(format!("--registry names {} at two addresses; remove one of them", pair[0].host));
         }
         Ok(RegistryOptions {
             registries,

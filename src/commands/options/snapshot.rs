@@ -83,15 +83,14 @@ impl SnapshotOptions {
         let settings = settings(arguments.counts);
         if names.len() > MAX_NAMESPACES && arguments.filename.is_empty() {
             return Err(format!(
-                "--namespace names {} namespaces, and podskew asks for at most {MAX_NAMESPACES} one by one; take \
-                 --all-namespaces, and name those you do not want with --exclude-namespace",
+                "--namespace names {} namespaces, but podskew reads at most {MAX_NAMESPACES} one by one; use --all-namespaces, and exclude others with --exclude-namespace",
                 names.len()
             ));
         }
         check_namespaces(&names, &settings)?;
         let files = arguments.filename;
         if files.iter().filter(|file| file.as_os_str() == "-").count() > 1 {
-            return Err("--filename names standard input twice, and it can be read once; leave one - out".to_owned());
+            return Err("--filename names standard input twice, but it can be read only once; remove one -".to_owned());
         }
         let place = if files.is_empty() {
             SnapshotSource::Cluster {

@@ -15,7 +15,7 @@ use tracing::level_filters::LevelFilter;
 /// Parses a non-empty text.
 pub(in crate::commands) fn non_empty(text: &str) -> Result<String, String> {
     if text.is_empty() {
-        return Err("it is empty; leave the option out instead".to_owned());
+        return Err("it is empty; remove the option instead".to_owned());
     }
     Ok(text.to_owned())
 }

@@ -52,7 +52,7 @@ pub async fn serve(config: Config) -> anyhow::Result<()> {
     let access = AccessControl::open(&config.access)?;
     let listener = bind(config.listen_address).await?;
     let page_listener = match config.page.address {
-        PageAddress::Own(address) => Some(bind(address).await.context("--page names an address that cannot be had")?),
+        PageAddress::Own(address) => Some(bind(address).await.context("cannot listen on the address of --page")?),
         PageAddress::Main | PageAddress::Off => None,
     };
     let connected = tokio::select! {

@@ -141,8 +141,7 @@ impl Config {
         let settings = settings(arguments.counts);
         if namespaces.len() > MAX_NAMESPACES {
             return Err(format!(
-                "--namespace names {} namespaces, and podskew watches at most {MAX_NAMESPACES} one by one; leave it out to \
-                 watch all, and name those you do not want with --exclude-namespace",
+                "--namespace names {} namespaces, but podskew watches at most {MAX_NAMESPACES} one by one; remove it to watch all, and exclude others with --exclude-namespace",
                 namespaces.len()
             ));
         }
@@ -191,7 +190,7 @@ fn distinct_labels(labels: Vec<PodLabel>) -> Result<Vec<PodLabel>, String> {
             Some(key) if *key == label.key => {}
             Some(key) => {
                 return Err(format!(
-                    "--pod-label '{key}' and --pod-label '{}' would both become {}; leave one of them out",
+                    "--pod-label '{key}' and --pod-label '{}' would both become {}; remove one of them",
                     label.key, label.metric_label
                 ));
             }
@@ -204,7 +203,7 @@ fn selection(allow: Vec<FamilyPatterns>, deny: Vec<FamilyPatterns>) -> Result<Se
     let flattened = |patterns: Vec<FamilyPatterns>| patterns.into_iter().flat_map(|all| all.0).collect::<Vec<_>>();
     Selection::new(&flattened(allow), &flattened(deny)).map_err(|error| {
         format!(
-            "--metric-allowlist or --metric-denylist cannot be held against a whole name: {error}\n\
+            "--metric-allowlist or --metric-denylist cannot be matched against a whole name: {error}\n\
              write it without a comment"
         )
     })

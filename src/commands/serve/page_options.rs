@@ -68,12 +68,12 @@ impl PageConfig {
                 ("--link", !link.is_empty()),
             ];
             if let Some((option, _)) = told.iter().find(|(_, is_told)| *is_told) {
-                return Err(format!("{option} is about the page, and --page is off; leave one of them out"));
+                return Err(format!("{option} needs the page, but --page is off; remove one of them"));
             }
         }
         // Port 0 is a different port each time.
         if page == PageAddress::Own(listen_address) && listen_address.port() != 0 {
-            return Err(format!("--page {page} is the address of --listen-address; write on to serve both there"));
+            return Err(format!("--page {page} is the address of --listen-address; use --page on to serve both there"));
         }
         Ok(Self { address: page, hosts: unique(page_host), messages: page_messages, url: page_url, links: link })
     }

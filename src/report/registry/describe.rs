@@ -35,7 +35,7 @@ impl TagReport {
         let Self { image, digest, running, .. } = self;
         let all: u32 = running.iter().map(|running| running.pods).sum();
         let origin = registry.build(digest).map(|build| built(build, "built")).unwrap_or_default();
-        let mut text = format!("{image} now stands for {}{origin}", short(digest));
+        let mut text = format!("tag {image} now points to {}{origin}", short(digest));
         for running in running.iter().filter(|running| running.differs) {
             let build = registry.build(&running.digest);
             let commit = build.and_then(|build| build.revision.as_deref()).map(commit);
@@ -48,7 +48,7 @@ impl TagReport {
             (_, ContentChange::Rebuilt) => "Its content is the same: only labels or dates differ",
             ("Always", _) => "The next container that starts will differ",
             ("IfNotPresent", _) => "The next container that starts on a node without it will differ",
-            _ => "The next container that asks the registry for it will differ",
+            _ => "The next container that pulls it will differ",
         };
         format!("{text}. {next}")
     }
@@ -59,7 +59,7 @@ impl GoneImage {
     #[must_use]
     pub fn told(&self) -> String {
         format!(
-            "the registry does not hold {} any more: a container of {} that starts on a node without it cannot pull it",
+            "image {} is gone from its registry: a container of {} that starts on a node without it cannot pull it",
             self.image, self.container
         )
     }
@@ -107,16 +107,16 @@ impl RegistryReport {
         for (digest, build) in &builds {
             let text = built(build, "");
             if !text.is_empty() {
-                told.push(format!("{} was built{}", short(digest), text));
+                told.push(format!("digest {} was built{}", short(digest), text));
             }
         }
         if let [(_, one), (_, other)] = builds.as_slice() {
             match is_newer(one, other) {
                 Some(first) => {
                     let (newer, _) = builds[usize::from(!first)];
-                    told.push(format!("{} is the newer build", short(newer)));
+                    told.push(format!("digest {} is the newer build", short(newer)));
                 }
-                None => told.push("which is newer is not known".to_owned()),
+                None => told.push("which is newer is unknown".to_owned()),
             }
             let (old, new) = if is_newer(one, other) == Some(true) { (other, one) } else { (one, other) };
             told.extend(comparison(old, new).map(|link| format!("what changed between the two: {link}")));

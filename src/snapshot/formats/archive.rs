@@ -98,7 +98,7 @@ impl Reader<'_, '_> {
             let name = String::from_utf8_lossy(file.name_raw()).into_owned();
             if file.encrypted() {
                 return Err(ReadError::Input(anyhow!(
-                    "it is an encrypted zip archive; decrypt it, and name the folder"
+                    "it is an encrypted zip archive; decrypt it, and name the directory"
                 )));
             }
             if file.is_dir() {
@@ -141,7 +141,7 @@ impl Reader<'_, '_> {
         input.take(most as u64 + 1).read_to_end(&mut archive)?;
         if archive.len() > most {
             return Err(ReadError::Input(anyhow!(
-                "it is a zip archive of more than {} MiB within another; unpack the outer one, and name the folder",
+                "it is a zip archive of more than {} MiB within another; unpack the outer one, and name the directory",
                 most >> 20
             )));
         }
@@ -158,7 +158,7 @@ impl Reader<'_, '_> {
 fn nested(at: &InputFile) -> Result<u8, ReadError> {
     if at.archives >= ARCHIVES {
         return Err(ReadError::Input(anyhow!(
-            "it is an archive in an archive in an archive; unpack the outer one, and name the folder"
+            "it is an archive in an archive in an archive; unpack the outer one, and name the directory"
         )));
     }
     Ok(at.archives + 1)
@@ -192,7 +192,7 @@ fn of_zip(error: ZipError) -> ReadError {
     ReadError::Input(match error {
         ZipError::Io(error) => anyhow!(error),
         ZipError::UnsupportedArchive(ZipError::PASSWORD_REQUIRED) | ZipError::InvalidPassword => {
-            anyhow!("it is an encrypted zip archive; decrypt it, and name the folder")
+            anyhow!("it is an encrypted zip archive; decrypt it, and name the directory")
         }
         ZipError::UnsupportedArchive(_) | ZipError::CompressionMethodNotSupported(_) => anyhow!("{PACKED_OTHERWISE}"),
         other => anyhow!("it is a zip archive that is broken or was cut short: {other}"),
@@ -211,7 +211,7 @@ fn of_zip_data(broken: ReadError) -> ReadError {
 }
 
 const PACKED_OTHERWISE: &str =
-    "it is a zip archive compressed in a way that podskew does not read; unpack it, and name the folder";
+    "it is a zip archive compressed in a way that podskew does not read; unpack it, and name the directory";
 
 const TAR_BLOCK: usize = 512;
 

@@ -309,5 +309,5 @@ fn broken(error: CutError, cutter: &Cutter, entry: &InputFile) -> ReadError {
         return ReadError::Form(format!("{what}; {REMEDY}"));
     }
     let after = if entry.found == 1 { "1 object".to_owned() } else { format!("{} objects", entry.found) };
-    ReadError::Form(format!("{error}, after {after}: it was cut short, or is no JSON; {REMEDY}"))
+    ReadError::Form(format!("{error}, after {after}: it was cut short, or is not JSON; {REMEDY}"))
 }

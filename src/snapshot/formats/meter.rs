@@ -49,7 +49,7 @@ impl Meter {
         self.files.set(self.files.get() + 1);
         if self.files.get() > self.limits.files {
             return Err(io::Error::other(format!(
-                "there are more than {} files in it; name the folder or the files that hold pods and what owns them",
+                "there are more than {} files in it; name the directory or the files that hold pods and what owns them",
                 self.limits.files
             )));
         }
