@@ -12,18 +12,18 @@ const INTRODUCTION: &str = "\
 
 <!-- Generated from src/exposition/families.rs and src/telemetry/families.rs: UPDATE_DOCS=1 cargo test --test documents metrics_doc -->
 
-What podskew serves at `/metrics`. All workload families but one are gauges, and all carry the labels `namespace`, `workload_type`
-(the kind in lower case: deployment, statefulset, daemonset, rollout, replicaset, …) and `workload`, except where the
-table says otherwise. Zero is served where a series is known to exist; *sparse* families have series only where there is
-something to say. Nothing of a workload is served before the first complete picture of the cluster.
+The metrics that podskew serves at `/metrics`. Metrics about workloads are gauges, except `podskew_rollouts_total`. They have the labels
+`namespace`, `workload_type` (the kind in lower case: deployment, statefulset, daemonset, rollout, replicaset, …) and `workload`,
+unless the table says otherwise. A value of 0 is served; only *sparse* metrics have no series if there is nothing to report.
+Metrics about workloads appear when the initial sync is complete.
 
-*Active* pods have no deletionTimestamp and have neither succeeded nor failed. `pod_template_hash` is the value of the
-hash label the pods of that kind carry, and empty where they carry none. `label_*` stands for one label for each
-`--pod-label`; what a pod or template lacks is left out. `origin` says where a container comes from: `template`,
-`injected` (an admission webhook added it) or `unknown`.
+*Active* pods have no deletionTimestamp and are neither Succeeded nor Failed. `pod_template_hash` is the value of the pod's label for the
+template (`pod-template-hash`, `controller-revision-hash` or `rollouts-pod-template-hash`, by kind), and empty without such a label.
+`label_*` stands for one label per `--pod-label`; labels that a pod or template does not have are left out. `origin` is the source of a
+container: `template`, `injected` (by an admission webhook) or `unknown`.
 
-Two podskews may run side by side: every example takes the `max` over them, or works for each.
-`--metric-allowlist` and `--metric-denylist` choose families by name.
+All examples work with two podskews side by side: they take the `max` over both, or are correct for each. `--metric-allowlist` and
+`--metric-denylist` select metrics by name.
 ";
 
 /// Returns the whole document.

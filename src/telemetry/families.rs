@@ -32,7 +32,7 @@ families! {
     BUILD_INFO {
         name: "podskew_build_info",
         kind: "gauge",
-        help: "1, labelled with the version of podskew that runs and the revision it was built from.",
+        help: "Version and source revision of podskew; always 1.",
         labels: &["revision", "version"],
         example: "count by (cluster, version) (podskew_build_info)",
         series: "1",
@@ -40,9 +40,9 @@ families! {
     WATCH_SYNCED {
         name: "podskew_watch_synced",
         kind: "gauge",
-        help: "Whether what podskew knows of the resource is complete and its watch alive: 1 from the end of a list, 0 from a \
-               failure until the watch stands again, 0 while forbidden, 1 where an optional resource is not served. With \
-               several namespaces, the worst of them.",
+        help: "1 while podskew knows all objects of the resource and its watch works, and for optional resources \
+               that are not served; 0 before the end of the first list, after a failure until the watch works again, \
+               and while the resource is forbidden. With several namespaces, the lowest value.",
         labels: &["resource"],
         example: "min by (instance) (podskew_watch_synced) == 0",
         series: "1 per watched resource",
@@ -50,7 +50,7 @@ families! {
     OBJECTS {
         name: "podskew_objects",
         kind: "gauge",
-        help: "Objects of the resource that podskew holds; pods that belong to no workload are not held.",
+        help: "Number of objects of the resource that podskew holds, without pods that belong to no workload.",
         labels: &["resource"],
         example: "max by (cluster, resource) (podskew_objects)",
         series: "1 per watched resource",
@@ -58,7 +58,7 @@ families! {
     WATCH_EVENTS {
         name: "podskew_watch_events_total",
         kind: "counter",
-        help: "Events the watches of the resource brought; the initial objects of a list do not count.",
+        help: "Events that watches of the resource received, without the initial objects of a list.",
         labels: &["resource", "event"],
         example: "sum by (cluster, resource) (rate(podskew_watch_events_total[5m]))",
         series: "4 per watched resource",
@@ -66,8 +66,8 @@ families! {
     WATCH_FAILURES {
         name: "podskew_watch_failures_total",
         kind: "counter",
-        help: "Lists and watches of the resource that failed, and objects that could not be read, by reason; timeline_lost: \
-               the API server went back to an older state.",
+        help: "Failed lists and watches of the resource, and objects that could not be read, by reason. \
+               timeline_lost: the API server went back to an older state.",
         labels: &["resource", "reason"],
         example: "sum by (cluster, resource, reason) (increase(podskew_watch_failures_total[15m])) > 0",
         series: "11 per watched resource",
@@ -83,8 +83,8 @@ families! {
     LAST_ACTIVITY {
         name: "podskew_last_activity_timestamp_seconds",
         kind: "gauge",
-        help: "When the API server last sent a byte about the resource, bookmarks and refusals included; 0 before the first. \
-               With several namespaces, the oldest.",
+        help: "Time at which the API server last sent data about the resource, including bookmarks and refusals, in \
+               seconds since 1970; 0 before the first. With several namespaces, the oldest.",
         labels: &["resource"],
         example: "time() - min by (cluster, resource) (podskew_last_activity_timestamp_seconds) > 300",
         series: "1 per watched resource",
@@ -92,7 +92,7 @@ families! {
     SCRAPE_DURATION {
         name: "podskew_scrape_duration_seconds",
         kind: "histogram",
-        help: "How long it took to put together the answer to a scrape.",
+        help: "Time to prepare the answer to a scrape.",
         labels: &[],
         example: "histogram_quantile(0.99, sum by (cluster, le) (rate(podskew_scrape_duration_seconds_bucket[15m])))",
         series: "14",
@@ -100,7 +100,7 @@ families! {
     UNREADABLE_FIELDS {
         name: "podskew_unreadable_fields_total",
         kind: "counter",
-        help: "Fields of objects that held a value of a wrong type and were read as unknown.",
+        help: "Fields of objects that had a value of a wrong type and were read as unknown.",
         labels: &[],
         example: "max by (cluster) (increase(podskew_unreadable_fields_total[1h])) > 0",
         series: "1",
@@ -108,7 +108,7 @@ families! {
     LOG_LINES_DROPPED {
         name: "podskew_log_lines_dropped_total",
         kind: "counter",
-        help: "Lines of the log that were dropped because nobody read stderr, or it was closed.",
+        help: "Log lines that were dropped because nobody read stderr, or because it was closed.",
         labels: &[],
         example: "max by (cluster) (increase(podskew_log_lines_dropped_total[1h])) > 0",
         series: "1",
@@ -116,8 +116,8 @@ families! {
     HTTP_CONNECTIONS {
         name: "podskew_http_connections",
         kind: "gauge",
-        help: "Connections of HTTP clients by what they do: idle between two requests, sending a request (reading), or being \
-               sent an answer (answering).",
+        help: "Number of connections of HTTP clients by state: idle (between two requests), reading (a request) or \
+               answering.",
         labels: &["state"],
         example: "sum by (cluster) (podskew_http_connections) > 200",
         series: "3",
@@ -125,7 +125,7 @@ families! {
     HTTP_CONNECTIONS_REFUSED {
         name: "podskew_http_connections_refused_total",
         kind: "counter",
-        help: "Connections whose request was refused with 503, because an answer was on its way on every other.",
+        help: "Connections whose request was refused with 503, because all others were busy with answers.",
         labels: &[],
         example: "max by (cluster) (increase(podskew_http_connections_refused_total[15m])) > 0",
         series: "1",
@@ -133,7 +133,7 @@ families! {
     EXPOSITION_BYTES {
         name: "podskew_exposition_bytes",
         kind: "gauge",
-        help: "Size of the last exposition served in the encoding.",
+        help: "Size of the last answer to a scrape with this encoding.",
         labels: &["encoding"],
         example: "max by (cluster, encoding) (podskew_exposition_bytes)",
         series: "1 per encoding",
@@ -202,8 +202,8 @@ families! {
     WEB_CONFIG_SUCCESSFUL {
         name: "podskew_web_config_last_reload_successful",
         kind: "gauge",
-        help: "1 while the web configuration that is in force is the one in the file; 0 where a change of it, or of a file that \
-               it names, could not be used.",
+        help: "1 if podskew uses the current web configuration file, 0 if it could not use a change of the file or \
+               of a file that it names.",
         labels: &[],
         example: "min by (cluster, instance) (podskew_web_config_last_reload_successful) == 0",
         series: "1 with `--web-config-file`, else none",
@@ -211,7 +211,7 @@ families! {
     WEB_CONFIG_SUCCESS_TIMESTAMP {
         name: "podskew_web_config_last_reload_success_timestamp_seconds",
         kind: "gauge",
-        help: "When the web configuration that is in force was read.",
+        help: "Time at which the web configuration in use was read, in seconds since 1970.",
         labels: &[],
         example: "max by (cluster, instance) (podskew_web_config_last_reload_success_timestamp_seconds)",
         series: "1 with `--web-config-file`, else none",
@@ -224,9 +224,9 @@ families! {
     REGISTRY_REFERENCES {
         name: "podskew_registry_references",
         kind: "gauge",
-        help: "Image references that started containers run and that the registry is asked for, by state: pending, answered, \
-               gone, not_found, unauthorized, throttled, unconfirmed (the content does not have its digest), failed, or \
-               contradicted (nodes resolve the tag elsewhere).",
+        help: "Number of image references of started containers that podskew asks the registry for, by state: \
+               pending, answered, gone, not_found, unauthorized, throttled, unconfirmed (the content has another \
+               digest), failed, or contradicted (nodes resolve the tag to something else).",
         labels: &["registry", "state"],
         example: "sum by (registry, state) (max by (instance, registry, state) \
                   (podskew_registry_references{state!=\"answered\"})) > 0",
@@ -235,8 +235,8 @@ families! {
     REGISTRY_REQUESTS {
         name: "podskew_registry_requests_total",
         kind: "counter",
-        help: "Requests to the registry, its token server and where it redirects, by HTTP status, or timeout, refused (an \
-               address that is not connected to) or connection.",
+        help: "Requests to the registry, its token server and redirects, by HTTP status, or timeout, connection, or \
+               refused (an address that podskew does not connect to).",
         labels: &["registry", "code"],
         example: "sum by (registry, code) (rate(podskew_registry_requests_total[15m]))",
         series: "1 per listed registry and code seen with `--registry`, else none",
@@ -244,7 +244,7 @@ families! {
     REGISTRY_LAST_SUCCESS {
         name: "podskew_registry_last_success_timestamp_seconds",
         kind: "gauge",
-        help: "When the registry last answered with 200; 0 before the first.",
+        help: "Time at which the registry last answered with status 200, in seconds since 1970; 0 before the first.",
         labels: &["registry"],
         example: "time() - max by (registry) (podskew_registry_last_success_timestamp_seconds) > 7200",
         series: "1 per listed registry with `--registry`, else none",
@@ -252,7 +252,8 @@ families! {
     REGISTRY_RATE_LIMIT_REMAINING {
         name: "podskew_registry_rate_limit_remaining",
         kind: "gauge",
-        help: "Requests that the registry still answers in its window, as its last answer says; absent where it does not.",
+        help: "Number of requests that the registry still allows in its current window, from its last answer; absent \
+               if the registry does not say.",
         labels: &["registry"],
         example: "min by (registry) (podskew_registry_rate_limit_remaining) < 20",
         series: "1 per listed registry that says so with `--registry`, else none",
