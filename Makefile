@@ -32,6 +32,10 @@ OPERATOR_SUM := h1:M5xLCLEoaW2IJfnuCwFzzpL+jSVQu3KGT84Pye+fW8s=
 CERT_MANAGER_MODULE := github.com/cert-manager/cert-manager@v1.19.1
 CERT_MANAGER_SUM := h1:Txh8L/nLWTDcb7ZnXuXbTe15BxQnLbLirXmbNk0fGgY=
 
+# The definition of GrafanaDashboard.
+GRAFANA_OPERATOR_MODULE := github.com/grafana/grafana-operator/v5@v5.18.0
+GRAFANA_OPERATOR_SUM := h1:ei7N2VfjsRjY8iprenH1IDV783WeV7CP5VNp//sB4hI=
+
 KUBE_STATE_METRICS := $(TOOLS)/kube-state-metrics
 KUBE_STATE_METRICS_MODULE := k8s.io/kube-state-metrics/v2@v2.18.0
 KUBE_STATE_METRICS_SUM := h1:3T0ydK17wNf+uYyxaTMg0vM0lyqWMAv8xDqZjheMdxk=
@@ -110,7 +114,7 @@ tests:
 	$(CARGO) test --locked --no-fail-fast
 
 tools: $(VENV)/done $(PROMETHEUS3) $(AMTOOL) $(JSONNET) $(GRAFANA)/done $(ANALYSIS) $(KUBECTL)/done $(ADMISSION) $(PROTOBUF) \
-  $(ACCESS) $(INSTALL)/done $(INSTALL)/cert-manager.yaml tested-image-root
+  $(ACCESS) $(INSTALL)/done $(INSTALL)/cert-manager.yaml $(INSTALL)/grafana-operator.yaml tested-image-root
 
 lint: ## Check the format and the lints
 	$(CARGO) fmt --check
@@ -370,10 +374,18 @@ $(INSTALL)/done: $(wildcard tests/programs/install/*) | $(GO)
 	    monitoring.coreos.com_servicemonitors.yaml > $(CURDIR)/$(INSTALL)/crds.yaml
 	touch $@
 
-$(INSTALL)/cert-manager.yaml: | $(GO)
-	@mkdir -p $(INSTALL)
-	go mod download -json $(CERT_MANAGER_MODULE) > $(INSTALL)/cert-manager.json
-	@grep -qF '"Sum": "$(CERT_MANAGER_SUM)"' $(INSTALL)/cert-manager.json || { \
-	  echo "$(CERT_MANAGER_MODULE) is not the module that was pinned here:" >&2; cat $(INSTALL)/cert-manager.json >&2; exit 1; }
-	cp "$$(sed -n 's/^\t"Dir": "\(.*\)",/\1/p' $(INSTALL)/cert-manager.json)"/deploy/crds/cert-manager.io_certificates.yaml $@
+# A definition out of a pinned module: $(1) the module, $(2) its sum, $(3) the file in it.
+define go_definition
+	@mkdir -p $(dir $@)
+	go mod download -json $(1) > $(basename $@).json
+	@grep -qF '"Sum": "$(2)"' $(basename $@).json || { \
+	  echo "$(1) is not the module that was pinned here:" >&2; cat $(basename $@).json >&2; exit 1; }
+	cp "$$(sed -n 's/^\t"Dir": "\(.*\)",/\1/p' $(basename $@).json)"/$(3) $@
 	chmod u+w $@
+endef
+
+$(INSTALL)/cert-manager.yaml: | $(GO)
+	$(call go_definition,$(CERT_MANAGER_MODULE),$(CERT_MANAGER_SUM),deploy/crds/cert-manager.io_certificates.yaml)
+
+$(INSTALL)/grafana-operator.yaml: | $(GO)
+	$(call go_definition,$(GRAFANA_OPERATOR_MODULE),$(GRAFANA_OPERATOR_SUM),config/crd/bases/grafana.integreatly.org_grafanadashboards.yaml)

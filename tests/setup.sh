@@ -29,6 +29,7 @@ test microsocks microsocks
 test docker-registry docker-registry
 test htpasswd apache2-utils
 test openssl openssl
+test curl curl
 test unshare util-linux
 test /etc/ssl/certs/ca-certificates.crt ca-certificates
 costs valgrind valgrind

@@ -112,15 +112,23 @@ fn everything() -> Vec<(String, Vec<Value>)> {
 fn every_object_fits_the_schemas_of_every_version() {
     let mut all: Vec<Value> = everything().into_iter().flat_map(|(_, objects)| objects).collect();
     all.extend(objects(&read("alerts/prometheusrule.yaml")));
+    for kind in ["ServiceMonitor", "PodMonitor", "PrometheusRule", "Certificate", "GrafanaDashboard"] {
+        assert!(!of_kind(&all, kind).is_empty(), "no {kind} is checked");
+    }
+    hold_against_the_schemas(&all);
+}
+
+#[track_caller]
+fn hold_against_the_schemas(all: &[Value]) {
     // YAML reads JSON.
     let manifest = all.iter().map(Value::to_string).collect::<Vec<_>>().join("\n---\n");
     let script = path("tests/programs/schemas.py");
-    let crds =
-        ["crds.yaml", "cert-manager.yaml"].map(|file| path("target/tools/install").join(file).display().to_string());
+    let crds = ["crds.yaml", "cert-manager.yaml", "grafana-operator.yaml"]
+        .map(|file| path("target/tools/install").join(file).display().to_string());
     let python = path("target/openmetrics-venv/bin/python");
     let crds = crds.join(",");
     let arguments = [script.to_str().unwrap(), &crds];
-    let remedy = "make target/openmetrics-venv/done target/tools/install/cert-manager.yaml";
+    let remedy = "make target/openmetrics-venv/done target/tools/install/cert-manager.yaml target/tools/install/grafana-operator.yaml";
     let output = programs::run(&python, &arguments, manifest.as_bytes(), remedy);
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
     let said = String::from_utf8(output.stdout).unwrap();
@@ -371,6 +379,9 @@ async fn podskew_takes_the_arguments_of_every_mode_and_its_probes_pass() {
     for (what, objects) in modes.chain([with_access]) {
         let podskew = started(&objects, &kubeconfig, &kit);
         probed(&what, &objects, &podskew, &kit);
+        if let Some(pod) = what.ends_with(".yaml").then(|| test_pod(&["--values", &what])).flatten() {
+            tested(&what, &pod, &podskew);
+        }
         let is_open = !["tls-values", "tokens-values", "access components"].iter().any(|mode| what.contains(mode));
         let client = kit.client(None);
         let tls = (podskew.scheme == "https").then_some(&client);
@@ -793,24 +804,67 @@ fn values_arrive_where_they_belong() {
     for object in &objects {
         assert_eq!(at(object, "/metadata/annotations/team.example~1owner"), "platform", "{object}");
     }
+    let of_pods = rendered_in(&path(CHART).join("ci/pod-monitor-values.yaml"));
+    let monitor = the(&of_pods, "PodMonitor");
+    for (pointer, expected) in [
+        ("/spec/sampleLimit", json!(1_000_000)),
+        ("/spec/podTargetLabels", json!(["team"])),
+        ("/spec/scrapeClass", json!("tls")),
+    ] {
+        assert_eq!(at(monitor, pointer), expected, "{pointer}");
+    }
     let on_the_node = chart::objects(&rendered(&["--set", "hostNetwork=true"]));
     let pod = the(&on_the_node, "Deployment").pointer("/spec/template/spec").unwrap();
     assert_eq!((&pod["hostNetwork"], &pod["dnsPolicy"]), (&json!(true), &json!("ClusterFirstWithHostNet")));
-    let pods = ask(
-        "helm",
-        &["template", "podskew", path(CHART).to_str().unwrap(), "--show-only", "templates/tests/ready.yaml"],
-        b"",
-    );
-    let pods = chart::objects(&pods.unwrap());
-    let test = the(&pods, "Pod");
-    let answer = ask(
-        "podsecurity",
-        &[],
-        format!("{}\n", json!({ "metadata": test["metadata"], "spec": test["spec"] })).as_bytes(),
-    );
-    assert_eq!(answer.unwrap().trim(), "allowed");
-    assert_eq!(at(test, "/metadata/annotations/helm.sh~1hook"), "test");
-    assert_eq!(at(test, "/spec/containers/0/command/5"), "http://podskew:8080/readyz");
+}
+
+/// The pod of `helm test`, or none.
+fn test_pod(arguments: &[&str]) -> Option<Value> {
+    let chart = path(CHART);
+    let mut all = vec!["template", "podskew", chart.to_str().unwrap(), "--namespace", "podskew"];
+    all.extend(arguments);
+    let objects = objects(&ask("helm", &all, b"").unwrap());
+    of_kind(&objects, "Pod").pop().cloned()
+}
+
+/// Whoever enforces the restricted standard admits the pod of `helm test`, every version of Kubernetes takes it, and no Service sends
+/// requests to it.
+fn the_pod_of_helm_test_may_run_everywhere() {
+    let mut pods = Vec::new();
+    for mode in modes() {
+        let Some(pod) = test_pod(&["--values", mode.to_str().unwrap()]) else { continue };
+        let answer = ask(
+            "podsecurity",
+            &[],
+            format!("{}\n", json!({ "metadata": pod["metadata"], "spec": pod["spec"] })).as_bytes(),
+        );
+        assert_eq!(answer.unwrap().trim(), "allowed", "{pod}");
+        assert_eq!(pod.pointer("/metadata/annotations/helm.sh~1hook"), Some(&json!("test")), "{pod}");
+        let objects = rendered_in(&mode);
+        let selector = &the(&objects, "Service")["spec"]["selector"];
+        let labels = &pod["metadata"]["labels"];
+        let is_selected = selector.as_object().unwrap().iter().all(|(name, value)| labels[name] == *value);
+        assert!(!is_selected, "{selector} selects {labels}");
+        pods.push(pod);
+    }
+    assert!(pods.len() >= 10, "{}", pods.len());
+    hold_against_the_schemas(&pods);
+    for values in ["service.enabled=false", "tests.enabled=false"] {
+        assert_eq!(test_pod(&["--set", values]), None, "{values}");
+    }
+}
+
+/// What the pod of `helm test` runs, against podskew in place of its service.
+fn tested(what: &str, pod: &Value, podskew: &secured::Served) {
+    let command = texts(&pod["spec"]["containers"][0]["command"]);
+    let (url, arguments) = command[1..].split_last().unwrap();
+    let (scheme, rest) = url.split_once("://").unwrap();
+    assert_eq!(scheme, podskew.scheme, "{what}");
+    let url = format!("{scheme}://{}/{}", podskew.address, rest.split_once('/').unwrap().1);
+    let arguments: Vec<&str> = arguments.iter().copied().chain([url.as_str()]).collect();
+    let output = programs::run(Path::new(command[0]), &arguments, b"", "apt-get install curl");
+    let said = String::from_utf8_lossy(&output.stdout) + String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success() && said == "ready\n", "{what}: {said}");
 }
 
 fn the_page_gets_a_port_where_it_has_an_address() {
@@ -934,10 +988,12 @@ fn the_chart_takes_the_values_that_documents_show() {
     let command = Regex::new(r"(?s)helm (?:install|upgrade) podskew (?:[^\n]|\\\n)*").unwrap();
     let set = Regex::new(r"(--set(?:-string)?) (?:'([^']*)'|([^\s`]+))").unwrap();
     let (mut commands, mut files) = (0, 0);
-    for document in ["README.md", "docs/install.md", "docs/security.md", "deploy/helm/podskew/README.md"] {
+    let keys = ["prometheusRule:", "extraManifests:", "web:", "auth:", "serviceMonitor:", "podAnnotations:"];
+    let documents = ["README.md", "docs/install.md", "docs/security.md", "docs/clusters.md", "docs/scraping.md"];
+    for document in documents.into_iter().chain(["deploy/helm/podskew/README.md"]) {
         for found in block.captures_iter(&read(document)) {
             let shown = &found[1];
-            if ["prometheusRule:", "extraManifests:", "web:", "auth:"].iter().any(|key| shown.starts_with(key)) {
+            if keys.iter().any(|key| shown.starts_with(key)) {
                 let file = tempfile::NamedTempFile::new().unwrap();
                 std::fs::write(file.path(), shown).unwrap();
                 rendered(&["--values", file.path().to_str().unwrap()]);
@@ -953,7 +1009,7 @@ fn the_chart_takes_the_values_that_documents_show() {
             }
         }
     }
-    assert_eq!((commands, files), (8, 4));
+    assert_eq!((commands, files), (8, 9));
 }
 
 /// The table of what podskew takes, by the size of a cluster, is the same wherever it stands.
@@ -976,7 +1032,7 @@ pub fn tests() -> Vec<Test> {
         helm_finds_nothing_to_complain_about_in_any_mode: [HELM],
         every_helm_makes_the_same_of_the_chart_and_of_its_package: [HELM],
         the_chart_installs_the_version_that_it_came_with: [],
-        every_object_fits_the_schemas_of_every_version: [PYTHON, HELM, KUSTOMIZE, CERT_MANAGER],
+        every_object_fits_the_schemas_of_every_version: [PYTHON, HELM, KUSTOMIZE, CERT_MANAGER, GRAFANA_OPERATOR],
         every_object_carries_the_name: [HELM, KUSTOMIZE],
         reviews_are_allowed_where_they_are_made_and_nowhere_else: [HELM, KUSTOMIZE],
         nodes_may_be_listed_where_that_is_asked_for_and_nowhere_else: [HELM],
@@ -984,7 +1040,7 @@ pub fn tests() -> Vec<Test> {
         the_rules_are_to_list_and_watch_what_podskew_watches_and_nothing_else: [HELM, KUSTOMIZE],
         with_namespaces_there_are_roles_in_them_and_no_cluster_role: [HELM],
         every_pod_passes_the_restricted_pod_security_standard: [HELM, KUSTOMIZE, PODSECURITY],
-        podskew_takes_the_arguments_of_every_mode_and_its_probes_pass: [HELM, KUSTOMIZE],
+        podskew_takes_the_arguments_of_every_mode_and_its_probes_pass: [HELM, KUSTOMIZE, CURL],
         monitors_speak_what_podskew_serves: [HELM],
         the_network_policy_names_prometheus_and_people_apart: [HELM],
         containers_beside_podskew_are_those_of_the_values: [HELM],
@@ -999,7 +1055,8 @@ pub fn tests() -> Vec<Test> {
         rules_are_added_and_kept: [HELM],
         the_dashboards_name_clusters_by_another_label: [HELM],
         the_grafana_operator_takes_the_dashboards_from_their_config_maps: [HELM],
-        values_arrive_where_they_belong: [HELM, PODSECURITY],
+        values_arrive_where_they_belong: [HELM],
+        the_pod_of_helm_test_may_run_everywhere: [PYTHON, HELM, PODSECURITY, CERT_MANAGER, GRAFANA_OPERATOR],
         the_page_gets_a_port_where_it_has_an_address: [HELM],
         promtool_accepts_the_rules_of_every_mode: [PROMTOOL, HELM, KUSTOMIZE],
         the_config_maps_hold_the_dashboards_byte_for_byte: [HELM, KUSTOMIZE],

@@ -68,10 +68,12 @@ needs! {
     BASH = Need::program("bash", "apt-get install bash");
     CERT_MANAGER = Need::tool("cert-manager's definitions", "target/tools/install/cert-manager.yaml", "make target/tools/install/cert-manager.yaml");
     CRDS = Need::tool("Argo Rollouts' and Flagger's definitions", "target/tools/crds/argo.yaml", "make target/tools/analysis");
+    CURL = Need::program("curl", "apt-get install curl");
     DOCKER_REGISTRY = Need::program("docker-registry", "apt-get install docker-registry (it may stay stopped)");
     FISH = Need::program("fish", "apt-get install fish");
     GIT = Need::program("git", "apt-get install git");
     GRAFANA = Need::tool("Grafana's types", "target/tools/grafana/done", "make target/tools/grafana/done");
+    GRAFANA_OPERATOR = Need::tool("the Grafana Operator's definitions", "target/tools/install/grafana-operator.yaml", "make target/tools/install/grafana-operator.yaml");
     HELM = Need::tool("Helm", "target/tools/install/done", "make target/tools/install/done");
     HELM_DOCS = Need::tool("helm-docs", "target/tools/install/helm-docs", "make target/tools/install/done");
     HTPASSWD = Need::program("htpasswd", "apt-get install apache2-utils");
