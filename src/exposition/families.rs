@@ -255,7 +255,7 @@ pub static FAMILIES: &[Family] = &[
         labels: &["owner_kind", "owner_name"],
         pod_labels: false,
         sparse: true,
-        example: "count by (owner_kind) (max by (cluster, namespace, workload, owner_kind) (podskew_template_owner_info))",
+        example: "count by (cluster, owner_kind) (max by (cluster, namespace, workload, owner_kind) (podskew_template_owner_info))",
         series: "1 per such workload; usually none",
         subject: FamilyScope::Workload(|report, rows| {
             let driver = report.driver.iter().map(|driver| (&*driver.kind, &*driver.name));

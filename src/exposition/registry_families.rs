@@ -14,7 +14,7 @@ pub(super) const TAG_MOVED: Family = Family {
     labels: &["container", "image", "origin", "change"],
     pod_labels: false,
     sparse: false,
-    example: "max by (namespace, workload_type, workload, container, image) \
+    example: "max by (cluster, namespace, workload_type, workload, container, image) \
               (podskew_tag_moved_age_seconds{origin=\"template\",change=\"different\"}) > 0",
     series: "1 per container whose tag a registry has resolved; none without --registry",
     subject: FamilyScope::Workload(|report, rows| {
@@ -31,7 +31,7 @@ pub(super) const IMAGE_GONE: Family = Family {
     labels: &["container", "image", "origin"],
     pod_labels: false,
     sparse: true,
-    example: "max by (namespace, workload_type, workload, container, image) (podskew_image_gone_age_seconds)",
+    example: "max by (cluster, namespace, workload_type, workload, container, image) (podskew_image_gone_age_seconds)",
     series: "1 per container whose image is gone; usually none",
     subject: FamilyScope::Workload(|report, rows| {
         for gone in said(report).flat_map(|registry| &registry.gone) {
@@ -47,7 +47,7 @@ pub(super) const SKEW_CONTENT: Family = Family {
     labels: &["container", "origin", "content"],
     pod_labels: false,
     sparse: true,
-    example: "max by (namespace, workload_type, workload, container) \
+    example: "max by (cluster, namespace, workload_type, workload, container) \
               (podskew_digest_skew_content_info{content=\"same_content\"})",
     series: "1 per container and origin in digest skew; usually none",
     subject: FamilyScope::Workload(|report, rows| {
@@ -71,7 +71,7 @@ pub(super) const TAG_DIGEST: Family = Family {
     labels: &["digest"],
     pod_labels: false,
     sparse: true,
-    example: "max by (image, digest) (podskew_image_tag_digest_info)",
+    example: "max by (cluster, image, digest) (podskew_image_tag_digest_info)",
     series: "1 per image with a tag that started containers run; none without --registry",
     subject: FamilyScope::Registry(&["image"], |evidence, row| {
         let mut tags: Vec<_> = evidence.tags.iter().collect();
@@ -89,8 +89,8 @@ pub(super) const BUILD: Family = Family {
     labels: &["revision", "version", "source"],
     pod_labels: false,
     sparse: true,
-    example: "max by (namespace, workload, container, digest, pod) (podskew_skewed_pod_info) * on (digest) \
-              group_left (revision) max by (digest, revision) (podskew_image_build_info)",
+    example: "max by (cluster, namespace, workload, container, digest, pod) (podskew_skewed_pod_info) * on (cluster, digest) \
+              group_left (revision) max by (cluster, digest, revision) (podskew_image_build_info)",
     series: "1 per digest in skew or of a moved tag whose image has such labels; usually none",
     subject: FamilyScope::Registry(&["digest"], |evidence, row| {
         for (digest, build) in &evidence.builds {
@@ -109,7 +109,7 @@ pub(super) const CREATED: Family = Family {
     labels: &[],
     pod_labels: false,
     sparse: true,
-    example: "max by (digest) (podskew_image_created_timestamp_seconds)",
+    example: "max by (cluster, digest) (podskew_image_created_timestamp_seconds)",
     series: "1 per digest in skew or of a moved tag with a believable date; usually none",
     subject: FamilyScope::Registry(&["digest"], |evidence, row| {
         for (digest, created) in evidence.builds.iter().filter_map(|(digest, build)| Some((digest, build.created?))) {

@@ -87,7 +87,7 @@ pub(super) const UPDATE_HOLD: Family = Family {
     labels: &["hold"],
     pod_labels: false,
     sparse: true,
-    example: "count by (hold) (max by (cluster, namespace, workload_type, workload, hold) (podskew_update_hold_info))",
+    example: "count by (cluster, hold) (max by (cluster, namespace, workload_type, workload, hold) (podskew_update_hold_info))",
     series: "1 per workload with such a setting; usually none",
     subject: FamilyScope::Workload(|report, rows| {
         if let Some(hold) = report.update_hold {

@@ -44,7 +44,7 @@ families! {
                that are not served; 0 before the end of the first list, after a failure until the watch works again, \
                and while the resource is forbidden. With several namespaces, the lowest value.",
         labels: &["resource"],
-        example: "min by (instance) (podskew_watch_synced) == 0",
+        example: "min by (cluster, instance) (podskew_watch_synced) == 0",
         series: "1 per watched resource",
     }
     OBJECTS {
@@ -228,7 +228,7 @@ families! {
                pending, answered, gone, not_found, unauthorized, throttled, unconfirmed (the content has another \
                digest), failed, or contradicted (nodes resolve the tag to something else).",
         labels: &["registry", "state"],
-        example: "sum by (registry, state) (max by (instance, registry, state) \
+        example: "sum by (cluster, registry, state) (max by (cluster, instance, registry, state) \
                   (podskew_registry_references{state!=\"answered\"})) > 0",
         series: "9 per listed registry with `--registry`, else none",
     }
@@ -238,7 +238,7 @@ families! {
         help: "Requests to the registry, its token server and redirects, by HTTP status, or timeout, connection, or \
                refused (an address that podskew does not connect to).",
         labels: &["registry", "code"],
-        example: "sum by (registry, code) (rate(podskew_registry_requests_total[15m]))",
+        example: "sum by (cluster, registry, code) (rate(podskew_registry_requests_total[15m]))",
         series: "1 per listed registry and code seen with `--registry`, else none",
     }
     REGISTRY_LAST_SUCCESS {
@@ -246,7 +246,7 @@ families! {
         kind: "gauge",
         help: "Time at which the registry last answered with status 200, in seconds since 1970; 0 before the first.",
         labels: &["registry"],
-        example: "time() - max by (registry) (podskew_registry_last_success_timestamp_seconds) > 7200",
+        example: "time() - max by (cluster, registry) (podskew_registry_last_success_timestamp_seconds) > 7200",
         series: "1 per listed registry with `--registry`, else none",
     }
     REGISTRY_RATE_LIMIT_REMAINING {
@@ -255,7 +255,7 @@ families! {
         help: "Number of requests that the registry still allows in its current window, from its last answer; absent \
                if the registry does not say.",
         labels: &["registry"],
-        example: "min by (registry) (podskew_registry_rate_limit_remaining) < 20",
+        example: "min by (cluster, registry) (podskew_registry_rate_limit_remaining) < 20",
         series: "1 per listed registry that says so with `--registry`, else none",
     }
 }

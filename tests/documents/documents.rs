@@ -34,6 +34,21 @@ fn documents() -> Vec<PathBuf> {
     found
 }
 
+/// One Prometheus may hold several clusters, so every query groups and matches by the label that names them.
+#[test]
+fn every_query_of_a_document_keeps_the_cluster() {
+    let labels = Regex::new(r"\b(?:by|on) \(([a-z_]+(?:, [a-z_]+)*)\)").unwrap();
+    let mut found = 0;
+    for document in documents() {
+        for list in labels.captures_iter(&read(&document)) {
+            let keeps = list[1].split(", ").any(|label| label == "cluster");
+            assert!(keeps, "{}: {}", document.display(), &list[0]);
+            found += 1;
+        }
+    }
+    assert!(found > 60, "{found}");
+}
+
 /// The options of a command as a table. Those of `serve` each have a variable; what has none there is clap's own.
 fn options_table(command: &clap::Command, all_have_variables: bool) -> String {
     let mut table = "| option | variable | what it does |\n|---|---|---|\n".to_owned();
