@@ -62,15 +62,33 @@ fn promtool_accepts_the_rules() {
     }
 }
 
-/// What the README tells to put into Prometheus' configuration.
-fn promtool_accepts_the_readmes_configuration() {
-    let readme = std::fs::read_to_string(path("README.md")).unwrap();
-    let block = Regex::new("(?s)```yaml\n# prometheus.yml\n(.*?)```").unwrap();
+/// What documents tell to put into Prometheus' configuration, or into a collector's that takes the same.
+fn promtool_accepts_the_configurations_of_documents() {
     let directory = tempfile::tempdir().unwrap();
     let config = directory.path().join("prometheus.yml");
-    std::fs::write(&config, &block.captures(&readme).unwrap()[1]).unwrap();
     std::fs::copy(path("alerts/podskew.rules.yaml"), directory.path().join("podskew.rules.yaml")).unwrap();
-    promtool_agrees(&["check", "config", config.to_str().unwrap()]);
+    let block = Regex::new("(?s)```yaml\n(.*?)```").unwrap();
+    let mut checked = 0;
+    for document in ["README.md", "docs/clusters.md", "docs/scraping.md"] {
+        let text = std::fs::read_to_string(path(document)).unwrap();
+        for found in block.captures_iter(&text) {
+            let shown: Value = serde_saphyr::from_str(&found[1]).unwrap();
+            // The OpenTelemetry Collector's receiver holds one.
+            let of_receiver = shown.pointer("/receivers/prometheus/config");
+            if !found[1].starts_with("# prometheus.yml\n") && of_receiver.is_none() {
+                continue;
+            }
+            let mut configuration = of_receiver.unwrap_or(&shown).clone();
+            // Debian's promtool knows no discovery by Kubernetes.
+            for job in configuration["scrape_configs"].as_array_mut().into_iter().flatten() {
+                job.as_object_mut().unwrap().remove("kubernetes_sd_configs");
+            }
+            std::fs::write(&config, configuration.to_string()).unwrap();
+            promtool_agrees(&["check", "config", config.to_str().unwrap()]);
+            checked += 1;
+        }
+    }
+    assert_eq!(checked, 3);
 }
 
 /// Just before it fires, just after, its end, and what must not fire: see the files.
@@ -410,7 +428,7 @@ pub fn tests() -> Vec<Test> {
         the_rules_are_what_their_source_says: [],
         the_chart_has_the_alerts_of_the_source: [],
         promtool_accepts_the_rules: [PROMTOOL],
-        promtool_accepts_the_readmes_configuration: [PROMTOOL],
+        promtool_accepts_the_configurations_of_documents: [PROMTOOL],
         every_alert_fires_when_it_should_and_only_then: [PROMTOOL],
         no_workload_is_in_two_alerts_at_once: [PROMTOOL],
         no_expression_has_a_threshold_of_its_own: [],
