@@ -280,6 +280,33 @@ fn digests_are_as_short_as_the_audits() {
     assert_eq!(shown, 5);
 }
 
+/// A workload of six pods with two containers has six pods: counts of containers are not stacked, and a legend names each.
+fn pods_by_digest_are_counted_for_each_container() {
+    let dashboard = dashboard("workload");
+    let panel = panels(&dashboard).find(|panel| text(panel, "title") == "Pods by digest").unwrap();
+    assert_eq!(panel.pointer("/fieldConfig/defaults/custom/stacking/mode"), Some(&json!("none")));
+    assert_eq!(panel.pointer("/targets/0/legendFormat"), Some(&json!("{{container}} {{digest}}")));
+    assert!(text(&panel["targets"][0], "expr").starts_with("sum by (container, digest) ("), "{panel}");
+}
+
+/// One series tells of every state, so that where one ends the next begins.
+fn the_states_of_a_rollout_are_one_row_without_gaps() {
+    let dashboard = dashboard("workload");
+    let panel = panels(&dashboard).find(|panel| text(panel, "type") == "state-timeline").unwrap();
+    let targets = list(panel, "/targets");
+    assert_eq!(targets.len(), 1, "{panel}");
+    let mappings = panel.pointer("/fieldConfig/defaults/mappings/0/options").unwrap();
+    let states = ["complete", "progressing", "stalled", "paused", "partitioned", "on_delete", "canary", "blue_green"];
+    for (index, state) in states.iter().enumerate() {
+        let of_state = format!("max(podskew_rollout_state{{state=\"{state}\"");
+        let value = if index == 0 { of_state } else { format!(" or {} * {of_state}", index + 1) };
+        assert!(text(&targets[0], "expr").contains(&value), "{state}");
+        let shown = text(&mappings[(index + 1).to_string()], "text").to_lowercase().replace(['-', '_'], "");
+        assert_eq!(shown, state.replace('_', ""));
+    }
+    assert_eq!(mappings.as_object().unwrap().len(), states.len());
+}
+
 /// What a link of ours leads to: a dashboard, or a runbook of an alert's name.
 fn every_link_leads_to_a_dashboard_or_a_document() {
     let internal = Regex::new(r#""url": "/d/([a-z-]+)/"#).unwrap();
@@ -503,6 +530,8 @@ pub fn tests() -> Vec<Test> {
         every_panel_is_whole_and_none_overlaps: [],
         what_means_the_same_has_the_same_colour: [],
         digests_are_as_short_as_the_audits: [],
+        pods_by_digest_are_counted_for_each_container: [],
+        the_states_of_a_rollout_are_one_row_without_gaps: [],
         every_link_leads_to_a_dashboard_or_a_document: [],
         every_query_names_metrics_and_labels_that_exist: [],
         the_lint_sees_what_is_wrong: [],
