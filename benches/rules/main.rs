@@ -1,8 +1,9 @@
 //! Cost of the alerts in a real Prometheus: `make rules-cost`.
 //!
 //! A thousand workloads with problems, in twenty namespaces, are served to Prometheus 3 with the rules to measure. The
-//! CPU time of some evaluations, minus that without rules, is the cost of one evaluation. The machine is shared, so
-//! times never fail the command.
+//! CPU time of some evaluations, minus that without rules, is the cost of one evaluation. The machine is shared, and
+//! other programs only add to that time, so the minimum of some windows counts, and times never fail the command. One
+//! case has a static word as each text: no text costs less.
 #![allow(clippy::unwrap_used, clippy::panic, clippy::print_stdout, missing_docs, reason = "a program")]
 
 #[path = "../../tests/external/rules.rs"]
@@ -23,6 +24,7 @@ const WORKLOADS: usize = 1_000;
 const NAMESPACES: usize = 20;
 const INTERVAL: u64 = 5;
 const EVALUATIONS: u64 = 4;
+const WINDOWS: usize = 3;
 
 /// The metrics served and the rules evaluated.
 struct Case {
@@ -30,6 +32,8 @@ struct Case {
     series: String,
     alerts: &'static [&'static str],
     texts: Texts,
+    /// Replaces each text by a static word.
+    is_static: bool,
     /// Maximum CPU seconds of an evaluation.
     target: f64,
 }
@@ -49,26 +53,47 @@ fn main() {
         ("PodskewTemplateHashesPersist", &["PodskewTemplateHashesPersist"], 0.5),
         ("PodskewDistinctDigestsPersist", &["PodskewDistinctDigestsPersist"], 0.5),
     ] {
-        cases.push(Case { name, series: series(name), alerts, texts: Texts::Full, target });
+        let case = |texts, is_static, target| Case { name, series: series(name), alerts, texts, is_static, target };
+        cases.push(case(Texts::Full, false, target));
         if target > 0.1 {
-            cases.push(Case { name, series: series(name), alerts, texts: Texts::Short, target: 0.1 });
+            cases.push(case(Texts::Short, false, 0.1));
+        }
+        if name == "PodskewDigestSkew" {
+            cases.push(case(Texts::Short, true, 0.1));
         }
     }
     // Each workload is in at most one of the other cases: a thousand workloads for each.
     let all: String = cases.iter().filter(|case| case.texts == Texts::Full).map(|case| case.series.as_str()).collect();
-    cases.push(Case { name: "all at once", series: all, alerts: &[], texts: Texts::Short, target: 1.0 });
+    cases.push(Case {
+        name: "all at once",
+        series: all,
+        alerts: &[],
+        texts: Texts::Short,
+        is_static: false,
+        target: 1.0,
+    });
     println!("CPU of an evaluation, of {WORKLOADS} workloads in {NAMESPACES} namespaces, in Prometheus 3:\n");
     println!("| alert | texts | alerts firing | seconds | target | met |");
     println!("|---|---|---:|---:|---:|---|");
     // `-- PodskewDigestSkew` measures what has that in its name.
     let wanted: Vec<String> = std::env::args().skip(1).filter(|argument| !argument.starts_with("--")).collect();
     cases.retain(|case| wanted.is_empty() || wanted.iter().any(|name| case.name.contains(name.as_str())));
+    let mut alone: Option<(&str, f64)> = None;
     for case in cases {
-        let (without, _) = measure(&program, &case, false);
+        // The series of a name are the same in each of its cases.
+        let without = match alone {
+            Some((name, seconds)) if name == case.name => seconds,
+            _ => measure(&program, &case, false).0,
+        };
+        alone = Some((case.name, without));
         let (with, firing) = measure(&program, &case, true);
         let (cost, target) = ((with - without).max(0.0), case.target);
         let met = if cost <= target { "yes" } else { "NO" };
-        let texts = if case.texts == Texts::Full { "full" } else { "short" };
+        let texts = match (case.is_static, case.texts) {
+            (true, _) => "static",
+            (false, Texts::Full) => "full",
+            (false, Texts::Short) => "short",
+        };
         println!("| {} | {texts} | {firing} | {cost:.3} | {target} | {met} |", case.name);
     }
 }
@@ -83,6 +108,9 @@ fn rules_of(case: &Case) -> String {
         if alert.group == "self" || !is_wanted {
             alert.group = rules::OPT_IN.into();
         }
+        if case.is_static {
+            (alert.summary, alert.short) = ("static".into(), "static".into());
+        }
     }
     let mut text = source.rules();
     for (line, replacement) in [("interval: .*", format!("interval: {INTERVAL}s")), ("for: .*", "for: 0s".to_owned())] {
@@ -94,7 +122,7 @@ fn rules_of(case: &Case) -> String {
     text
 }
 
-/// CPU seconds per interval, and number of firing alerts.
+/// Minimum CPU seconds per interval, and number of firing alerts.
 fn measure(program: &std::path::Path, case: &Case, with_rules: bool) -> (f64, usize) {
     let directory = tempfile::tempdir().unwrap();
     let at = |name: &str| directory.path().join(name);
@@ -126,10 +154,13 @@ fn measure(program: &std::path::Path, case: &Case, with_rules: bool) -> (f64, us
         scraping::eventually("the alerts fire", || if firing() > 0 { Ok(()) } else { Err("none".to_owned()) });
     }
     std::thread::sleep(Duration::from_secs(2 * INTERVAL));
-    let before = cpu_seconds(server.id());
-    std::thread::sleep(Duration::from_secs(EVALUATIONS * INTERVAL));
-    let used = cpu_seconds(server.id()) - before;
-    (used / EVALUATIONS as f64, if with_rules { firing() } else { 0 })
+    let mut least = f64::INFINITY;
+    for _ in 0..WINDOWS {
+        let before = cpu_seconds(server.id());
+        std::thread::sleep(Duration::from_secs(EVALUATIONS * INTERVAL));
+        least = least.min(cpu_seconds(server.id()) - before);
+    }
+    (least / EVALUATIONS as f64, if with_rules { firing() } else { 0 })
 }
 
 /// CPU time of a process.
