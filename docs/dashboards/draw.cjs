@@ -19,13 +19,14 @@ const MINUTES = 30;
 const PIXELS = { width: 1500, unit: 34, head: 46 };
 const PICTURES = [
   { file: 'fleet', dashboard: 'fleet', chosen: {} },
-  { file: 'workload-skew', dashboard: 'workload', chosen: { namespace: 'shop', workload_type: 'deployment', workload: 'web' } },
-  { file: 'workload-rollout', dashboard: 'workload', chosen: { namespace: 'shop', workload_type: 'deployment', workload: 'checkout' } },
-  { file: 'canary', dashboard: 'canary', chosen: { namespace: 'growth', workload_type: 'rollout', workload: 'landing' } },
+  { file: 'workload-skew', dashboard: 'workload', chosen: { cluster: 'eu-1', namespace: 'shop', workload_type: 'deployment', workload: 'web' } },
+  { file: 'workload-rollout', dashboard: 'workload', chosen: { cluster: 'eu-1', namespace: 'shop', workload_type: 'deployment', workload: 'checkout' } },
+  { file: 'canary', dashboard: 'canary', chosen: { cluster: 'eu-1', namespace: 'growth', workload_type: 'rollout', workload: 'landing' } },
 ];
 const COLOURS = { green: '#56a64b', red: '#d10e2c', orange: '#ff780a', yellow: '#d9a400', blue: '#3274d9', purple: '#8f3bb8', text: '#24292e' };
 const PALETTE = ['#56a64b', '#f2cc0c', '#3274d9', '#ff780a', '#e02f44', '#8f3bb8', '#37872d', '#1f60c4', '#fa6400', '#7c2ea3'];
-const colour = (name) => COLOURS[name] ?? name ?? COLOURS.text;
+const named = grafana.createTheme({ colors: { mode: 'light' } }).visualization;
+const colour = (name) => COLOURS[name] ?? named.getColorByName(name ?? 'text');
 
 grafana.standardTransformersRegistry.setInit(() =>
   ['merge', 'organize'].map((id) => {
@@ -149,12 +150,23 @@ async function series(panel, asked, now) {
 async function drawn(panel, asked, now) {
   if (panel.type === 'table') return { html: await table(panel, asked) };
   if (panel.type === 'stat') return { html: await stat(panel, asked) };
-  const lines = await series(panel, asked, now);
+  let lines = await series(panel, asked, now);
   const { custom, unit, min } = panel.fieldConfig.defaults;
+  if (panel.type === 'state-timeline') lines = lines.flatMap(({ values }) => states(panel, values));
   const keys = lines.map(({ name, color }) => `<span><i style="background:${color}"></i>${escaped(name)}</span>`);
   const html = `<div class="plot" id="plot${panel.id}"></div><div class="legend">${keys.join('')}</div>`;
-  const kind = panel.type === 'state-timeline' ? 'states' : custom.stacking ? 'stack' : 'lines';
+  const stacks = custom.stacking && custom.stacking.mode !== 'none';
+  const kind = panel.type === 'state-timeline' ? 'states' : stacks ? 'stack' : 'lines';
   return { html, plot: { id: panel.id, kind, lines, unit, min, step: custom.lineInterpolation === 'stepAfter' } };
+}
+
+// A line for each state of one row, in the colour and with the text of its mapping. Each lasts until the next begins.
+function states(panel, values) {
+  const shown = display(panel.fieldConfig.defaults, 'number');
+  return [...new Set(values.filter((value) => value !== null))].sort().map((state) => {
+    const { text, color } = shown(state);
+    return { name: text, color, values: values.map((value, at) => (value === state || (at > 0 && value !== null && values[at - 1] === state) ? 1 : null)) };
+  });
 }
 
 const STYLE = `*{box-sizing:border-box}body{margin:0;background:#f4f5f5;font:12px "DejaVu Sans",sans-serif;color:#24292e;position:relative}
@@ -175,17 +187,16 @@ const PLOT = `(${function (plots, times) {
     const element = document.getElementById('plot' + id);
     const format = units[unit] ?? ((value) => String(+value.toFixed(3)));
     let shown = lines.map(({ values }) => values);
-    if (kind === 'states') shown = lines.map(({ values }, index) => values.map((value) => (value === null ? null : lines.length - index)));
     if (kind === 'stack') {
       const below = times.map(() => 0);
       shown = shown.map((values) => values.map((value, at) => (below[at] += value ?? 0)));
     }
     const order = kind === 'stack' ? lines.map((_, index) => lines.length - 1 - index) : lines.map((_, index) => index);
     const paths = step || kind === 'stack' ? uPlot.paths.stepped({ align: 1 }) : uPlot.paths.linear();
-    const wide = kind === 'states' ? 18 : kind === 'stack' ? 1 : 2;
+    const wide = kind === 'states' ? 60 : kind === 'stack' ? 1 : 2;
     const series = order.map((index) => ({ stroke: lines[index].color, width: wide, paths, points: { show: false }, fill: kind === 'stack' ? lines[index].color : undefined }));
-    const names = kind === 'states' ? (_, splits) => splits.map((at) => lines[lines.length - at]?.name ?? '') : (_, splits) => splits.map(format);
-    const range = kind === 'states' ? () => [0.4, lines.length + 0.6] : (_, low, high) => [min ?? low, high === null ? 1 : high * 1.08 || 1];
+    const names = (_, splits) => splits.map((at) => (kind === 'states' ? '' : format(at)));
+    const range = kind === 'states' ? () => [0.4, 1.6] : (_, low, high) => [min ?? low, high === null ? 1 : high * 1.08 || 1];
     new uPlot(
       {
         width: element.clientWidth, height: element.clientHeight, legend: { show: false }, cursor: { show: false }, tzDate: (t) => uPlot.tzDate(new Date(t * 1000), 'UTC'),

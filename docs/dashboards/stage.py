@@ -89,9 +89,10 @@ class Stage:
         )
         self.processes.append(demo)
         kubeconfig = next(found[1] for line in demo.stdout if (found := re.search(r"export KUBECONFIG=(\S+)", line)))
+        registry = next(found[1] for line in demo.stdout if (found := re.search(r"^ *registry +(\S+)", line)))
         threading.Thread(target=lambda: [None for _ in demo.stdout], daemon=True).start()
         watching, podskew = start(
-            [podskew, "serve", "--kubeconfig", kubeconfig, "--listen-address", "127.0.0.1:0"],
+            [podskew, "serve", "--kubeconfig", kubeconfig, "--registry", registry, "--listen-address", "127.0.0.1:0"],
             r"serving http://127\.0\.0\.1:(\d+)/metrics",
         )
         self.processes.append(watching)
