@@ -16,7 +16,6 @@ const EVERY: Duration = Duration::from_millis(250);
 pub(crate) struct Registries {
     all: Vec<Arc<ImageRegistry>>,
     references: Vec<Reference>,
-    _failing: tokio::task::JoinHandle<()>,
 }
 
 struct Reference {
@@ -45,8 +44,8 @@ impl Registries {
             found.push(Reference { registry, repository, tag, digest });
         }
         let failing = Arc::clone(all.last().ok_or("no registry")?);
-        let _failing = tokio::spawn(fail_at_random(failing));
-        Ok(Self { all, references: found, _failing })
+        tokio::spawn(fail_at_random(failing));
+        Ok(Self { all, references: found })
     }
 
     pub(crate) fn hosts(&self) -> Vec<String> {
@@ -106,7 +105,7 @@ async fn fail_at_random(registry: Arc<ImageRegistry>) {
 }
 
 fn put(store: &Store, number: u32, image: &str, image_id: &str) {
-    let (name, hash) = (format!("image-{number}"), format!("{:010}", number));
+    let (name, hash) = (format!("image-{number}"), format!("{number:010}"));
     let metadata = |name: &str, kind: u32| {
         json!({
             "name": name, "namespace": "images", "uid": format!("00000000-0000-{kind:04}-0000-{number:012}"),

@@ -266,7 +266,7 @@ impl Following {
     pub fn references(&self, state: &str) -> f64 {
         let families = self.telemetry.gather();
         let of_references = families.iter().filter(|family| family.name() == "podskew_registry_references");
-        let metrics = of_references.flat_map(|family| family.get_metric());
+        let metrics = of_references.flat_map(prometheus::proto::MetricFamily::get_metric);
         let in_state = metrics.filter(|metric| metric.get_label().iter().any(|label| label.value() == state));
         in_state.map(|metric| metric.get_gauge().get_value()).sum()
     }

@@ -379,7 +379,8 @@ async fn podskew_takes_the_arguments_of_every_mode_and_its_probes_pass() {
     for (what, objects) in modes.chain([with_access]) {
         let podskew = started(&objects, &kubeconfig, &kit);
         probed(&what, &objects, &podskew, &kit);
-        if let Some(pod) = what.ends_with(".yaml").then(|| test_pod(&["--values", &what])).flatten() {
+        let is_file = Path::new(&what).extension().is_some();
+        if let Some(pod) = is_file.then(|| test_pod(&["--values", &what])).flatten() {
             tested(&what, &pod, &podskew);
         }
         let is_open = !["tls-values", "tokens-values", "access components"].iter().any(|mode| what.contains(mode));

@@ -110,7 +110,7 @@ async fn answer_one(
 fn bytes(answer: &Value) -> Vec<u8> {
     let mut head = format!("HTTP/1.1 {} recorded\r\nConnection: close\r\n", answer["status"]);
     for header in answer["headers"].as_array().unwrap() {
-        head.push_str(&format!("{}: {}\r\n", text(&header[0]), text(&header[1])));
+        head.extend([&text(&header[0]), ": ", &text(&header[1]), "\r\n"]);
     }
     format!("{head}\r\n{}", text(&answer["body"])).into_bytes()
 }
@@ -158,15 +158,14 @@ async fn what_docker_registry_distribution_and_crane_answer_is_understood() {
 
 /// A helper that prints what Amazon's printed, for the hosts that it was asked for.
 fn helper(folder: &Path, answers: &[&Value]) {
+    use std::fmt::Write as _;
     use std::os::unix::fs::PermissionsExt as _;
     let path = folder.join("docker-credential-ecr-login");
     let mut script = "#!/bin/sh\nread -r host || :\n".to_owned();
     for answer in answers {
         let (host, printed) = (text(&answer["host"]), text(&answer["printed"]));
-        script.push_str(&format!(
-            "[ \"$host\" != {host} ] || {{ printf '%s' '{printed}'; exit {}; }}\n",
-            answer["status"]
-        ));
+        let status = &answer["status"];
+        writeln!(script, "[ \"$host\" != {host} ] || {{ printf '%s' '{printed}'; exit {status}; }}").unwrap();
     }
     script.push_str("exit 99\n");
     std::fs::write(&path, script).unwrap();

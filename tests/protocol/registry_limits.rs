@@ -214,7 +214,9 @@ async fn a_digest_is_asked_for_in_the_repository_that_runs_it() {
     let there = registry.push("there", Some("1"), &Image::of("two"));
     let [one, other] = ["here", "there"].map(|repository| format!("{}/{repository}:1", registry.host()));
     let mut images = vec![asked(&one, &here), asked(&other, &there)];
-    images.iter_mut().for_each(|image| image.in_skew = true);
+    for image in &mut images {
+        image.in_skew = true;
+    }
     let of = |image: &str, digest: &str| AskedDigest {
         kind: DigestKind::Manifest,
         digest: digest.into(),
