@@ -79,6 +79,13 @@ impl Cluster {
         Scene { cluster: self, namespace }
     }
 
+    /// The names of the pods, which pod has each, and since when.
+    fn pods(&self) -> Vec<[String; 5]> {
+        let fields = ["namespace", "name", "uid", "creationTimestamp", "deletionTimestamp"];
+        let pods = self.simulator.store().list(Resource::Pods);
+        pods.iter().map(|pod| fields.map(|field| json!(pod)["metadata"][field].to_string())).collect()
+    }
+
     /// Runs a command as a user's shell does.
     async fn shell(&self, command: &str, input: &str) -> Output {
         let path = format!("{}:{}", programs::kubectl().display(), std::env::var("PATH").unwrap());
@@ -97,8 +104,7 @@ impl Cluster {
         stdin.write_all(input.as_bytes()).await.unwrap();
         drop(stdin);
         let ended = tokio::time::timeout(PATIENCE, child.wait_with_output()).await;
-        let pods = || json!(self.simulator.store().list(Resource::Pods));
-        ended.unwrap_or_else(|_| panic!("{command} hangs: {}", pods())).unwrap()
+        ended.unwrap_or_else(|_| panic!("{command} hangs: {:?}", self.pods())).unwrap()
     }
 }
 

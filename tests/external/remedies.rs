@@ -724,7 +724,7 @@ fn the_remedy_follows_the_reason() {
         // A rollout that just began is no trouble yet, unless its pods say so.
         let early = remedy(&waits_for(back.report(), reason, ""), Finding::UnderWay);
         let passes = matches!(reason, Why::ContainerCreating | Why::PodInitializing | Why::NotReady | Why::Other);
-        assert_eq!(early.why.as_ref().unwrap().contains("nobody waits for it"), passes, "{reason:?}: {early}");
+        assert_eq!(early.why.as_ref().unwrap().contains("if you cannot wait"), passes, "{reason:?}: {early}");
         // The object that creates the pods knows why it cannot.
         let look = match reason {
             Why::FailedCreate | Why::NotCreated => "kubectl -n ns describe replicasets -l pod-template-hash=h",
