@@ -873,7 +873,7 @@ async fn audit_and_explain_say_what_the_registry_says() {
     let (refused, code) = podskew(&simulator, &["audit", "-n", "shop", "--fail-on", "moved"]);
     assert_eq!(code, 2, "{refused}");
     // Every format tells it, and no format makes it a failure unless that is asked for.
-    let moved = format!("{image} now stands for");
+    let moved = format!("{image} now points to");
     for fail_on in [false, true] {
         let more: &[&str] = if fail_on { &["--fail-on", "moved"] } else { &[] };
         let printed = |format: &str| with(&[&["audit", "-n", "shop", "-o", format], more].concat()).0;
