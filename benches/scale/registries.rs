@@ -22,7 +22,7 @@ const REGISTRIES: u32 = 4;
 /// From one look at a tag to the next: the default is 15 minutes, for which nobody waits here.
 const INTERVAL: Duration = Duration::from_secs(180);
 const SCRAPES: usize = 1_000;
-/// One of so many tags moves.
+/// Every n-th tag moves.
 const MOVED: usize = 100;
 /// How many times faster than the clock the hour passes.
 const COMPRESSION: u32 = 60;
@@ -134,20 +134,7 @@ fn hour(cluster: &mut Cluster, hosts: &[String], references: &std::path::Path, f
     let movers: HashSet<Name> = running.iter().step_by(MOVED).map(|(image, _)| image.clone()).collect();
     let found: Vec<Name> = movers.iter().filter(|image| !image.starts_with(&**failing)).cloned().collect();
     let sink = Arc::new(Sink { running, movers, seen: Mutex::default() });
-    let usual = RegistryTimings::default();
-    let timings = RegistryTimings {
-        refresh: usual.refresh / COMPRESSION,
-        tick: usual.tick / COMPRESSION,
-        pause: usual.pause / COMPRESSION,
-        answer: usual.answer / COMPRESSION,
-        interval: usual.interval / COMPRESSION,
-        pinned: usual.pinned / COMPRESSION,
-        gone_again: usual.gone_again / COMPRESSION,
-        unauthorized: usual.unauthorized / COMPRESSION,
-        throttled: usual.throttled / COMPRESSION,
-        throttled_most: usual.throttled_most / COMPRESSION,
-        ..usual
-    };
+    let timings = RegistryTimings::default().compressed(COMPRESSION);
     let registries: Result<Vec<_>, String> =
         hosts.iter().map(|host| RegistryAddress::parse(&format!("{host}=http://{host}"))).collect();
     let options = RegistryOptions { registries: registries?, ..RegistryOptions::default() };

@@ -59,6 +59,27 @@ pub struct RegistryTimings {
     pub resolve: Resolve,
 }
 
+impl RegistryTimings {
+    /// The same timings in compressed time: every duration divided by `factor`.
+    #[must_use]
+    pub fn compressed(self, factor: u32) -> Self {
+        Self {
+            refresh: self.refresh / factor,
+            tick: self.tick / factor,
+            pause: self.pause / factor,
+            answer: self.answer / factor,
+            interval: self.interval / factor,
+            pinned: self.pinned / factor,
+            gone_again: self.gone_again / factor,
+            unauthorized: self.unauthorized / factor,
+            throttled: self.throttled / factor,
+            throttled_most: self.throttled_most / factor,
+            hub_pulls: self.hub_pulls,
+            resolve: self.resolve,
+        }
+    }
+}
+
 impl Default for RegistryTimings {
     fn default() -> Self {
         let seconds = Duration::from_secs;

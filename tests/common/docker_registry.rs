@@ -1,10 +1,11 @@
 //! Registries that other people wrote, images pushed to them as docker pushes them, and what podskew has to say of those.
 
 use super::asked::Asked;
+use super::evidence::{ask_for, change, web};
 use super::world::*;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use podskew::registry::{RegistryAddress, RegistryOptions, RegistryTimings, ask_once, keep_asking};
+use podskew::registry::{RegistryAddress, RegistryOptions, RegistryTimings, keep_asking};
 use podskew::report::WorkloadReport;
 use podskew::report::registry::{ContentChange, Sameness};
 use podskew::telemetry::Telemetry;
@@ -167,17 +168,6 @@ impl Pusher {
     }
 }
 
-/// Deployment `web`, whose pods run these digests of an image.
-pub fn web(image: &str, digests: &[&str]) -> World {
-    let repository = image.rsplit_once(':').unwrap().0;
-    let mut world = World::new();
-    world.put(&deployment(image)).put(&replica_set("h1", image, 1, -4000));
-    for (number, digest) in digests.iter().enumerate() {
-        world.put(&pod(&format!("p{number}")).image(image).image_id(&format!("{repository}@{digest}")));
-    }
-    world
-}
-
 /// Asks for `web:1` of the registry, and says how many digests there are, how they differ, and how the tag stands.
 pub async fn look(
     registry: &RegistryServer,
@@ -185,17 +175,13 @@ pub async fn look(
     digests: &[&str],
 ) -> (u32, Option<Sameness>, Option<ContentChange>) {
     let report = ask(&mut web(&format!("{}/web:1", registry.host()), digests), options).await;
-    let registry = report.registry.as_ref().unwrap();
-    let change = registry.tags.first().map(|tag| tag.change);
-    (report.containers[0].distinct_digests, registry.content("app", "h1"), change)
+    let content = report.registry.as_ref().unwrap().content("app", "h1");
+    (report.containers[0].distinct_digests, content, change(&report))
 }
 
 /// Asks once for what a world runs.
 pub async fn ask(world: &mut World, options: &RegistryOptions) -> WorkloadReport {
-    let asked = world.inventory.asked_images().unwrap();
-    let answers = ask_once(options, &RegistryTimings::default(), asked).await.unwrap();
-    let now = world.moment();
-    world.inventory.take_registry_evidence(&Arc::new(answers.evidence), now);
+    ask_for(world, options, &RegistryTimings::default()).await;
     world.report("deployment/web").clone()
 }
 
@@ -270,11 +256,6 @@ impl Following {
         let in_state = metrics.filter(|metric| metric.get_label().iter().any(|label| label.value() == state));
         in_state.map(|metric| metric.get_gauge().get_value()).sum()
     }
-}
-
-/// How the one tag of a workload stands.
-pub fn change(report: &WorkloadReport) -> Option<ContentChange> {
-    report.registry.as_ref()?.tags.first().map(|tag| tag.change)
 }
 
 pub fn is_gone(report: &WorkloadReport) -> bool {

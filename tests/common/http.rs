@@ -3,7 +3,9 @@
 use super::exposition::gunzip;
 use std::io::{Read as _, Write as _};
 use std::net::TcpStream;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 
 /// An answer.
 #[derive(Debug)]
@@ -44,6 +46,37 @@ pub fn asked(address: &str, method: &str, path: &str, headers: &[(&str, &str)]) 
     let answer = Answer { status, head, body: String::new() };
     let is_gzip = answer.header("content-encoding") == Some("gzip") && !body.is_empty();
     Answer { body: if is_gzip { gunzip(body) } else { String::from_utf8(body.to_vec()).unwrap() }, ..answer }
+}
+
+/// The head of the request that a connection begins with; `None` if the client closes it before its end.
+pub async fn request_head(stream: &mut tokio::net::TcpStream) -> Option<String> {
+    let mut head = Vec::new();
+    while !head.ends_with(b"\r\n\r\n") {
+        head.push(stream.read_u8().await.ok()?);
+    }
+    Some(String::from_utf8(head).unwrap())
+}
+
+/// A proxy that connects every request to `port` of this machine: its URL, and the request lines that it got.
+pub async fn proxy_to(port: u16) -> (String, Arc<Mutex<Vec<String>>>) {
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let url = format!("http://{}", listener.local_addr().unwrap());
+    let asked = Arc::new(Mutex::new(Vec::new()));
+    let noted = Arc::clone(&asked);
+    tokio::spawn(async move {
+        loop {
+            let (mut stream, _) = listener.accept().await.unwrap();
+            let noted = Arc::clone(&noted);
+            tokio::spawn(async move {
+                let Some(head) = request_head(&mut stream).await else { return };
+                noted.lock().unwrap().push(head.lines().next().unwrap().to_owned());
+                let mut onwards = tokio::net::TcpStream::connect(("127.0.0.1", port)).await.unwrap();
+                stream.write_all(b"HTTP/1.1 200 OK\r\n\r\n").await.unwrap();
+                let _ = tokio::io::copy_bidirectional(&mut stream, &mut onwards).await;
+            });
+        }
+    });
+    (url, asked)
 }
 
 /// A stream of events.

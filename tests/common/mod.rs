@@ -11,6 +11,7 @@ pub mod commands;
 pub mod demo;
 pub mod docker_registry;
 pub mod encodings;
+pub mod evidence;
 pub mod exposition;
 pub mod forms;
 pub mod http;

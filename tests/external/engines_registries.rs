@@ -3,9 +3,11 @@
 #![allow(clippy::unwrap_used, clippy::panic, missing_docs, reason = "tests")]
 
 use crate::common::docker_registry::{
-    Following, Pusher, RegistryServer, a_deleted_image_is_gone, ask, change, free_port, htpasswd, images_are_compared,
-    is_gone, look, tls, web,
+    Following, Pusher, RegistryServer, a_deleted_image_is_gone, ask, free_port, htpasswd, images_are_compared, is_gone,
+    look, tls,
 };
+use crate::common::evidence::{change, web};
+use crate::common::http::{proxy_to, request_head};
 use crate::common::world::*;
 use crate::needs::{Test, tests};
 use base64::Engine as _;
@@ -159,12 +161,7 @@ impl Aws {
 }
 
 async fn answer_one(mut stream: TcpStream, seen: Arc<Mutex<Vec<Call>>>) {
-    let mut head = Vec::new();
-    while !head.ends_with(b"\r\n\r\n") {
-        let Ok(byte) = stream.read_u8().await else { return };
-        head.push(byte);
-    }
-    let head = String::from_utf8(head).unwrap();
+    let Some(head) = request_head(&mut stream).await else { return };
     let length = |line: &str| line.to_ascii_lowercase().strip_prefix("content-length: ")?.parse::<usize>().ok();
     let length = head.lines().find_map(length);
     let mut body = vec![0; length.unwrap_or(0)];
@@ -205,33 +202,6 @@ fn aws_answers(call: &Call) -> (&'static str, &'static str, String) {
         return ("200 OK", "application/x-amz-json-1.1", json!({ "authorizationData": [data] }).to_string());
     }
     ("400 Bad Request", "application/x-amz-json-1.1", json!({"__type": "AccessDeniedException"}).to_string())
-}
-
-/// A proxy that leads to `port` of this machine wherever it is asked to go, and notes where that was.
-async fn proxy_to(port: u16) -> (String, Arc<Mutex<Vec<String>>>) {
-    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let url = format!("http://{}", listener.local_addr().unwrap());
-    let asked = Arc::new(Mutex::new(Vec::new()));
-    let noted = Arc::clone(&asked);
-    tokio::spawn(async move {
-        loop {
-            let (mut stream, _) = listener.accept().await.unwrap();
-            let noted = Arc::clone(&noted);
-            tokio::spawn(async move {
-                let mut head = Vec::new();
-                while !head.ends_with(b"\r\n\r\n") {
-                    let Ok(byte) = stream.read_u8().await else { return };
-                    head.push(byte);
-                }
-                let head = String::from_utf8(head).unwrap();
-                noted.lock().unwrap().push(head.lines().next().unwrap().to_owned());
-                let mut onwards = TcpStream::connect(("127.0.0.1", port)).await.unwrap();
-                stream.write_all(b"HTTP/1.1 200 OK\r\n\r\n").await.unwrap();
-                let _ = tokio::io::copy_bidirectional(&mut stream, &mut onwards).await;
-            });
-        }
-    });
-    (url, asked)
 }
 
 /// The helper takes the cluster's token to STS for a role, as it does on EKS (IRSA), the role to ECR for a password, and podskew the

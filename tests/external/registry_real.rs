@@ -3,9 +3,11 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, missing_docs, reason = "tests")]
 
 use crate::common::docker_registry::{
-    Following, Pusher, RegistryServer, a_deleted_image_is_gone, auth_file, change, free_port, htpasswd,
-    images_are_compared, look, quick, tls, web,
+    Following, Pusher, RegistryServer, a_deleted_image_is_gone, auth_file, free_port, htpasswd, images_are_compared,
+    look, quick, tls,
 };
+use crate::common::evidence::{change, web};
+use crate::common::http::request_head;
 use crate::common::world::*;
 use crate::needs::{Test, tests};
 use base64::Engine as _;
@@ -18,7 +20,7 @@ use simulator::{Resource, Simulator, SimulatorConfig};
 use std::process::{Child, Command, Stdio};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
-use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::io::AsyncWriteExt as _;
 
 #[tokio::main(flavor = "current_thread")]
 async fn images_are_compared_as_docker_registry_holds_them() {
@@ -93,12 +95,7 @@ async fn token_server(key: EcdsaKeyPair, certificate: Vec<u8>) -> u16 {
             let (mut stream, _) = listener.accept().await.unwrap();
             let signer = Arc::clone(&signer);
             tokio::spawn(async move {
-                let mut head = Vec::new();
-                while !head.ends_with(b"\r\n\r\n") {
-                    let Ok(byte) = stream.read_u8().await else { return };
-                    head.push(byte);
-                }
-                let head = String::from_utf8(head).unwrap();
+                let Some(head) = request_head(&mut stream).await else { return };
                 let is_known = head.contains(&format!("Basic {}", STANDARD.encode("user:s3cr3t")));
                 let is_asked =
                     head.contains("scope=repository%3Aweb%3Apull") && head.contains("service=podskew%2Dtest");

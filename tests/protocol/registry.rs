@@ -2,6 +2,7 @@
 #![allow(clippy::unwrap_used, clippy::panic, missing_docs, reason = "tests")]
 
 use crate::common::asked::Asked;
+use crate::common::evidence::{ask_for, web};
 use crate::common::world::*;
 use podskew::inventory::AskedImages;
 use podskew::registry::{RegistryAddress, RegistryAnswers, RegistryOptions, RegistryTimings, ask_once, keep_asking};
@@ -49,28 +50,13 @@ fn auth_file(host: &str, user: &str, password: &str) -> PathBuf {
     file("config.json", &json!({"auths": {host: {"username": user, "password": password}}}).to_string())
 }
 
-/// `web`, whose pods run these digests of an image.
-fn web(image: &str, digests: &[&str]) -> World {
-    let repository = image.rsplit_once(':').unwrap().0;
-    let mut world = World::new();
-    world.put(&deployment(image)).put(&replica_set("h1", image, 1, -4000));
-    for (number, digest) in digests.iter().enumerate() {
-        world.put(&pod(&format!("p{number}")).image(image).image_id(&format!("{repository}@{digest}")));
-    }
-    world
-}
-
 fn asked(world: &World) -> AskedImages {
     world.inventory.asked_images().unwrap()
 }
 
 /// Asks once, and hands the world what was said.
 async fn look(world: &mut World, options: &RegistryOptions) -> RegistryAnswers {
-    let answers = ask_once(options, &quick(), asked(world)).await.unwrap();
-    let evidence = answers.evidence.clone();
-    let now = world.moment();
-    world.inventory.take_registry_evidence(&Arc::new(evidence), now);
-    answers
+    ask_for(world, options, &quick()).await
 }
 
 fn change(world: &mut World) -> Option<ContentChange> {
@@ -708,20 +694,8 @@ async fn in_an_hour_beside_a_registry_that_fails_at_random_no_tag_is_said_to_hav
     }
     let parse = |it: &ImageRegistry| RegistryAddress::parse(&format!("{}={}", it.host(), it.url())).unwrap();
     let options = RegistryOptions { registries: registries.iter().map(parse).collect(), ..RegistryOptions::default() };
-    let usual = RegistryTimings::default();
-    let timings = RegistryTimings {
-        refresh: usual.refresh / COMPRESSION,
-        tick: usual.tick / COMPRESSION,
-        pause: usual.pause / COMPRESSION,
-        answer: Duration::from_millis(500),
-        interval: usual.interval / COMPRESSION,
-        pinned: usual.pinned / COMPRESSION,
-        gone_again: usual.gone_again / COMPRESSION,
-        unauthorized: usual.unauthorized / COMPRESSION,
-        throttled: usual.throttled / COMPRESSION,
-        throttled_most: usual.throttled_most / COMPRESSION,
-        ..usual
-    };
+    let timings =
+        RegistryTimings { answer: Duration::from_millis(500), ..RegistryTimings::default().compressed(COMPRESSION) };
     let hosts: Vec<String> = registries.iter().map(ImageRegistry::host).collect();
     let hosts: Vec<&str> = hosts.iter().map(String::as_str).collect();
     let health = Telemetry::new().unwrap().registries(&hosts).unwrap();

@@ -3,8 +3,10 @@
 //! `tests/data/recordings/nodes/containerd-mirror.json` (`record-mirror.sh` beside it).
 #![allow(clippy::unwrap_used, clippy::panic, missing_docs, reason = "tests")]
 
+use crate::common::evidence::{ask_for, change, web_with_ids};
+use crate::common::http::request_head;
 use crate::common::world::*;
-use podskew::registry::{RegistryAddress, RegistryAnswers, RegistryOptions, RegistryTimings, ask_once};
+use podskew::registry::{RegistryAddress, RegistryAnswers, RegistryOptions, RegistryTimings};
 use podskew::report::WorkloadReport;
 use podskew::report::registry::{ContentChange, Sameness};
 use serde_json::{Value, json};
@@ -13,7 +15,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
-use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::io::AsyncWriteExt as _;
 use tokio::net::{TcpListener, TcpStream};
 
 fn read(path: &str) -> Value {
@@ -33,24 +35,8 @@ fn at_host(host: &str, url: &str) -> RegistryOptions {
 /// Asks once, and hands the world what was said.
 async fn ask(world: &mut World, options: &RegistryOptions) -> (WorkloadReport, RegistryAnswers) {
     let timings = RegistryTimings { pause: Duration::ZERO, ..RegistryTimings::default() };
-    let answers = ask_once(options, &timings, world.inventory.asked_images().unwrap()).await.unwrap();
-    let now = world.moment();
-    world.inventory.take_registry_evidence(&Arc::new(answers.evidence.clone()), now);
+    let answers = ask_for(world, options, &timings).await;
     (world.report("deployment/web").clone(), answers)
-}
-
-/// `web`, whose pods have these imageIDs.
-fn web(image: &str, image_ids: &[String]) -> World {
-    let mut world = World::new();
-    world.put(&deployment(image)).put(&replica_set("h1", image, 1, -4000));
-    for (number, id) in image_ids.iter().enumerate() {
-        world.put(&pod(&format!("p{number}")).image(image).image_id(id));
-    }
-    world
-}
-
-fn change(report: &WorkloadReport) -> Option<ContentChange> {
-    report.registry.as_ref()?.tags.first().map(|tag| tag.change)
 }
 
 /// How many digests run, and how those of a skew differ.
@@ -94,12 +80,7 @@ async fn answer_one(
     refusal: Option<&[u8]>,
     unknown: &Mutex<Vec<String>>,
 ) {
-    let mut head = Vec::new();
-    while !head.ends_with(b"\r\n\r\n") {
-        let Ok(byte) = stream.read_u8().await else { return };
-        head.push(byte);
-    }
-    let head = String::from_utf8(head).unwrap();
+    let Some(head) = request_head(&mut stream).await else { return };
     let asked = head.lines().next().unwrap().trim_end_matches(" HTTP/1.1").to_owned();
     match refusal.or_else(|| known.get(&asked).map(Vec::as_slice)) {
         Some(answer) => drop(stream.write_all(answer).await),
@@ -127,7 +108,7 @@ async fn what_docker_registry_distribution_and_crane_answer_is_understood() {
         let by = |digest: &str| format!("{repository}@{}", text(&registry[digest]));
         let image = format!("{repository}:live");
         // The tag stands for another build by now.
-        let (report, answers) = ask(&mut web(&image, &[by("running"), by("running")]), &options).await;
+        let (report, answers) = ask(&mut web_with_ids(&image, &[by("running"), by("running")]), &options).await;
         assert_eq!((change(&report), answers.unanswered), (Some(ContentChange::Different), vec![]), "{name}");
         let told = report.registry.as_ref().unwrap();
         let revision = |digest: &str| told.build(digest).unwrap().revision.clone().unwrap();
@@ -136,13 +117,13 @@ async fn what_docker_registry_distribution_and_crane_answer_is_understood() {
         // The index, its manifest, and a node's id of its configuration are one image, and the tag's another.
         let config = text(&registry["config"]);
         let ids = [by("running"), by("manifest"), config.clone()];
-        let (report, _) = ask(&mut web(&image, &ids), &options).await;
+        let (report, _) = ask(&mut web_with_ids(&image, &ids), &options).await;
         assert_eq!((skew(&report), report.containers[0].image_id_only), ((1, None), 0), "{name}");
-        let (report, _) = ask(&mut web(&image, &[by("running"), by("tag")]), &options).await;
+        let (report, _) = ask(&mut web_with_ids(&image, &[by("running"), by("tag")]), &options).await;
         assert_eq!(skew(&report), (2, Some(Sameness::Different)), "{name}");
         // A tag that is not there.
         let absent = format!("{repository}:absent");
-        let (report, answers) = ask(&mut web(&absent, &[by("running")]), &options).await;
+        let (report, answers) = ask(&mut web_with_ids(&absent, &[by("running")]), &options).await;
         assert_eq!(answers.unanswered, [(absent.as_str().into(), "not found in the registry")], "{name}");
         assert_eq!((change(&report), report.registry.unwrap().gone.len()), (None, 0), "{name}");
         assert_eq!(*replay.unknown.lock().unwrap(), [""; 0], "{name} was asked for more than was recorded");
@@ -150,7 +131,7 @@ async fn what_docker_registry_distribution_and_crane_answer_is_understood() {
         let replay = Replay::start(&[], Some(refusal)).await;
         let image = format!("{}/shop/web:live", replay.host);
         let options = at_host(&replay.host, &format!("http://{}", replay.host));
-        let (_, answers) = ask(&mut web(&image, &[by("running")]), &options).await;
+        let (_, answers) = ask(&mut web_with_ids(&image, &[by("running")]), &options).await;
         let why = "the registry accepts none of the credentials";
         assert_eq!(answers.unanswered, [(image.as_str().into(), why)], "{name}");
     }
@@ -194,7 +175,7 @@ async fn what_amazons_helper_prints_is_a_password_or_none() {
             helpers: Some(folder.path().to_owned()),
             ..at_host(&registry.host(), &registry.url())
         };
-        let (report, answers) = ask(&mut web(&image, &[format!("x/web@{digest}")]), &options).await;
+        let (report, answers) = ask(&mut web_with_ids(&image, &[format!("x/web@{digest}")]), &options).await;
         (change(&report), answers.unanswered.first().map(|(_, why)| *why))
     };
     // Its answers, as if it had been asked for this registry.
@@ -248,7 +229,7 @@ impl Mirrored {
 
     /// The pods of a step that run `image`.
     fn pods(&self, step: usize, image: &str) -> World {
-        let mut world = web(image, &[]);
+        let mut world = web_with_ids(image, &[]);
         for container in self.step(step)["containers"].as_array().unwrap() {
             if container["spec"] == image {
                 let (name, node) = (text(&container["pod"]), text(&container["node"]));
@@ -344,7 +325,7 @@ async fn a_running_container_that_is_renamed_is_no_other_image() {
     assert_eq!(skew(&report).0, 2, "the old image and the new one");
     // Without a registry, the node's entry that names both says so.
     let both = [id(3), id(4)];
-    let mut world = web(IMAGE, &[]);
+    let mut world = web_with_ids(IMAGE, &[]);
     for (number, id) in both.iter().enumerate() {
         world.put(&pod(&format!("p{number}")).image(IMAGE).image_id(id).with("/spec/nodeName", "a"));
     }

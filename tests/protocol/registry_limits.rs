@@ -2,6 +2,7 @@
 #![allow(clippy::unwrap_used, clippy::panic, missing_docs, reason = "tests")]
 
 use crate::common::asked::Asked;
+use crate::common::http::proxy_to;
 use crate::common::world::*;
 use podskew::inventory::{AskedDigest, AskedImage, AskedImages};
 use podskew::registry::{RegistryAddress, RegistryOptions, RegistryTimings, ask_once, keep_asking};
@@ -12,8 +13,6 @@ use simulator::{Image, ImageRegistry, Misbehaviour, Tls};
 use std::process::Command;
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
-use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
-use tokio::net::{TcpListener, TcpStream};
 
 fn options(registry: &ImageRegistry) -> RegistryOptions {
     let address = RegistryAddress::parse(&format!("{}={}", registry.host(), registry.url())).unwrap();
@@ -111,28 +110,6 @@ async fn with_other_credentials_nothing_is_gone_that_they_have_not_seen() {
     until("its end", &|report| report.gone.len() == 1).await;
 }
 
-/// A proxy that leads to `port` of this machine wherever it is asked to go.
-async fn proxy_to(port: u16) -> String {
-    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let url = format!("http://{}", listener.local_addr().unwrap());
-    tokio::spawn(async move {
-        loop {
-            let (mut stream, _) = listener.accept().await.unwrap();
-            tokio::spawn(async move {
-                let mut head = Vec::new();
-                while !head.ends_with(b"\r\n\r\n") {
-                    let Ok(byte) = stream.read_u8().await else { return };
-                    head.push(byte);
-                }
-                let mut onwards = TcpStream::connect(("127.0.0.1", port)).await.unwrap();
-                stream.write_all(b"HTTP/1.1 200 OK\r\n\r\n").await.unwrap();
-                let _ = tokio::io::copy_bidirectional(&mut stream, &mut onwards).await;
-            });
-        }
-    });
-    url
-}
-
 /// Docker Hub counts manifests that are fetched, and not HEAD: twenty in six hours, those in digest skew first, and never one because
 /// an answer to HEAD lacks its digest.
 #[tokio::test(flavor = "multi_thread")]
@@ -145,7 +122,7 @@ async fn docker_hub_is_asked_for_twenty_manifests_and_those_in_skew_come_first()
     let certificate = parameters.signed_by(&key, &issuer).unwrap();
     let tls = Tls::from_pem(&certificate.pem(), &key.serialize_pem(), &issuer.pem()).unwrap();
     let hub = ImageRegistry::start(Some(tls)).await.unwrap();
-    let proxy = proxy_to(hub.port()).await;
+    let (proxy, _) = proxy_to(hub.port()).await;
     let folder = tempfile::tempdir().unwrap();
     let at = |name: &str| folder.path().join(name);
     std::fs::write(at("ca.pem"), issuer.pem()).unwrap();

@@ -3,13 +3,13 @@
 //! `tests/model/registry_rules.rs` have them.
 #![allow(clippy::unwrap_used, clippy::panic, missing_docs, reason = "tests")]
 
+use crate::common::evidence::{ask_for, change, web_with_ids};
 use crate::common::world::*;
-use podskew::registry::{RegistryAddress, RegistryAnswers, RegistryOptions, RegistryTimings, ask_once};
+use podskew::registry::{RegistryAddress, RegistryAnswers, RegistryOptions, RegistryTimings};
 use podskew::report::WorkloadReport;
 use podskew::report::registry::{ContentChange, Sameness};
 use serde_json::Value;
 use simulator::{ImageRegistry, Misbehaviour};
-use std::sync::Arc;
 use std::time::Duration;
 
 const RECORDED: &str = include_str!("../data/registry/recorded.json");
@@ -63,7 +63,7 @@ impl Recorded {
 
     /// Pods with these imageIDs, and what the registry says of them.
     async fn said(&self, image_ids: &[String]) -> (WorkloadReport, RegistryAnswers) {
-        let mut world = web(&self.image(), image_ids);
+        let mut world = web_with_ids(&self.image(), image_ids);
         self.ask(&mut world).await
     }
 
@@ -71,25 +71,9 @@ impl Recorded {
         let address = RegistryAddress::parse(&format!("{}={}", self.registry.host(), self.registry.url())).unwrap();
         let options = RegistryOptions { registries: vec![address], ..RegistryOptions::default() };
         let timings = RegistryTimings { pause: Duration::ZERO, ..RegistryTimings::default() };
-        let answers = ask_once(&options, &timings, world.inventory.asked_images().unwrap()).await.unwrap();
-        let now = world.moment();
-        world.inventory.take_registry_evidence(&Arc::new(answers.evidence.clone()), now);
+        let answers = ask_for(world, &options, &timings).await;
         (world.report("deployment/web").clone(), answers)
     }
-}
-
-/// `web`, whose pods have these imageIDs.
-fn web(image: &str, image_ids: &[String]) -> World {
-    let mut world = World::new();
-    world.put(&deployment(image)).put(&replica_set("h1", image, 1, -4000));
-    for (number, id) in image_ids.iter().enumerate() {
-        world.put(&pod(&format!("p{number}")).image(image).image_id(id));
-    }
-    world
-}
-
-fn change(report: &WorkloadReport) -> Option<ContentChange> {
-    report.registry.as_ref()?.tags.first().map(|tag| tag.change)
 }
 
 /// How many digests run, and how those of a skew differ.
@@ -165,7 +149,7 @@ async fn r08_r09_an_id_that_no_image_has_stays_unresolved() {
 async fn r10_a_digest_in_the_template_never_moves() {
     let recorded = Recorded::start("index-new").await;
     let pinned = format!("{}@{}", recorded.image(), recorded.digest("index"));
-    let mut world = web(&pinned, &[recorded.ran("index")]);
+    let mut world = web_with_ids(&pinned, &[recorded.ran("index")]);
     let (report, answers) = recorded.ask(&mut world).await;
     assert_eq!((change(&report), answers.unanswered), (None, vec![]));
 }
@@ -198,7 +182,7 @@ async fn r14_a_body_that_does_not_have_its_digest_counts_for_nothing() {
 #[tokio::test]
 async fn r16_a_tag_that_moved_back_is_current() {
     let recorded = Recorded::start("index-new").await;
-    let mut world = web(&recorded.image(), &[recorded.ran("index")]);
+    let mut world = web_with_ids(&recorded.image(), &[recorded.ran("index")]);
     assert_eq!(change(&recorded.ask(&mut world).await.0), Some(ContentChange::Different));
     recorded.live("index");
     assert_eq!(change(&recorded.ask(&mut world).await.0), Some(ContentChange::None));
@@ -214,7 +198,7 @@ async fn r18_indexes_that_differ_in_one_platform_are_two() {
 #[tokio::test]
 async fn r19_nobody_is_asked_for_what_has_not_started() {
     let recorded = Recorded::start("index-new").await;
-    let mut world = web(&recorded.image(), &[]);
+    let mut world = web_with_ids(&recorded.image(), &[]);
     world.put(&pod("p0").image(&recorded.image()).image_id("").pending());
     let (report, _) = recorded.ask(&mut world).await;
     assert_eq!((change(&report), recorded.registry.asked().len()), (None, 0));
