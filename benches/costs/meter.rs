@@ -28,7 +28,7 @@ pub struct Meter {
 }
 
 impl Meter {
-    /// Runs a part of a stage that processes so many units.
+    /// Measures one run of a stage that processes `units` units.
     pub fn run<T>(&mut self, stage: &str, units: u64, work: impl FnOnce() -> T) -> T {
         let (held, live) = (self.kept(), allocator::begin_peak());
         let (result, allocations, bytes, kept) = callgrind::count(stage, || {

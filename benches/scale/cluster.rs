@@ -60,7 +60,7 @@ impl Cluster {
         self.tell(if protobuf { "protobuf" } else { "json" }).map(drop)
     }
 
-    /// Limits all responses together to so many megabytes per second; 0 for no limit.
+    /// Limits all responses together to `megabytes` per second; 0 for no limit.
     pub(crate) fn serve_at(&mut self, megabytes: u32) -> Outcome<()> {
         self.tell(&format!("pace {megabytes}")).map(drop)
     }
@@ -70,13 +70,13 @@ impl Cluster {
         self.do_it("relist")
     }
 
-    /// Adds so many nodes.
+    /// Adds `count` nodes.
     pub(crate) fn put_nodes(&mut self, count: u32) -> Outcome<Done> {
         self.do_it(&format!("nodes {count}"))
     }
 
-    /// Puts workloads into it that run so many references, held by so many registries, the last of which fails at random. Their
-    /// addresses; `file` has a line for each reference, with its digest.
+    /// Starts `count` registries, the last of which fails at random, and adds workloads that run `references` of their images.
+    /// Returns the addresses; `file` has a line for each reference, with its digest.
     pub(crate) fn put_registries(&mut self, references: u32, count: u32, file: &Path) -> Outcome<Vec<String>> {
         self.tell(&format!("registries {references} {count} {}", file.display()))
     }
@@ -86,27 +86,27 @@ impl Cluster {
         self.tell("requests")?.iter().map(|count| Ok(count.parse()?)).collect()
     }
 
-    /// Lets every so many tags stand for another image.
+    /// Moves every `every`th tag to another image.
     pub(crate) fn move_tags(&mut self, every: usize) -> Outcome<Done> {
         self.do_it(&format!("move-tags {every}"))
     }
 
-    /// Updates every service so many times, as fast as it is read.
+    /// Updates every service `times` times, as fast as it is read.
     pub(crate) fn roll(&mut self, times: u32) -> Outcome<Done> {
         self.do_it(&format!("roll {times}"))
     }
 
-    /// Makes so many pod events per second.
+    /// Makes `rate` pod events per second.
     pub(crate) fn churn(&mut self, rate: u32, time: Duration) -> Outcome<Done> {
         self.do_it(&format!("churn {rate} {}", time.as_secs_f64()))
     }
 
-    /// Updates so many services in parallel, at so many pod events per second.
+    /// Updates `services` services in parallel, at `rate` pod events per second.
     pub(crate) fn update(&mut self, services: u32, rate: u32) -> Outcome<Done> {
         self.do_it(&format!("update {services} {rate}"))
     }
 
-    /// Adds one service of so many pods.
+    /// Adds one service of `replicas` pods.
     pub(crate) fn add(&mut self, replicas: u32) -> Outcome<Done> {
         self.do_it(&format!("add {replicas}"))
     }

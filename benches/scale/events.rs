@@ -68,7 +68,7 @@ pub(crate) fn delay(cluster: &mut Cluster, podskew: &Podskew, figures: &mut Figu
     Ok(())
 }
 
-/// CPU seconds for a restart of so many workloads in parallel, and the number of pod events.
+/// CPU seconds for a restart of `workloads` workloads in parallel, and the number of pod events.
 pub(crate) fn restart(cluster: &mut Cluster, podskew: &Podskew, workloads: u32) -> Outcome<(f64, f64)> {
     let before = (podskew.process.cpu_seconds()?, podskew.events()?.0);
     cluster.update(workloads, if workloads > RESTARTED { 2000 } else { CHURN_RATE })?;

@@ -15,7 +15,7 @@ const MOST_UNSENT: usize = 2048;
 /// Number of services to update at a time, so that events come from the whole cluster.
 const AT_ONCE: usize = 100;
 
-/// Fills a cluster of so many pods, prints its address, and obeys commands.
+/// Fills a cluster of `pods` pods, prints its address, and obeys commands.
 pub(crate) fn run(pods: u32) -> Outcome<()> {
     let runtime = tokio::runtime::Runtime::new()?;
     let store = Store::new(HISTORY);
@@ -98,7 +98,7 @@ impl Cluster {
         Ok(())
     }
 
-    /// Makes so many pod events per second by continuous updates.
+    /// Makes `rate` pod events per second by continuous updates.
     fn churn(&mut self, rate: f64, time: Duration) {
         let begun = Instant::now();
         while begun.elapsed() < time {

@@ -61,7 +61,7 @@ impl Registries {
         text
     }
 
-    /// Lets every so many tags stand for another image.
+    /// Moves every `every`th tag to another image.
     pub(crate) fn move_tags(&self, every: usize) {
         for (number, Reference { registry, repository, tag, .. }) in self.references.iter().enumerate().step_by(every) {
             self.all[*registry].push(repository, Some(tag), &Image::of(&format!("moved {number}")));

@@ -79,7 +79,7 @@ impl Podskew {
         Ok((sum("resource=\"pods\""), sum("")))
     }
 
-    /// Whether it has listed so many nodes.
+    /// Whether it has listed `count` nodes.
     pub(crate) fn knows_nodes(&self, count: u32) -> Outcome<bool> {
         let health = self.health()?;
         let known = health.get("podskew_objects{resource=\"nodes\"}");

@@ -155,7 +155,7 @@ impl Cutter {
         &self.buffer[self.at..self.filled]
     }
 
-    /// Skips so many bytes of it.
+    /// Skips `bytes` bytes of it.
     pub fn pass(&mut self, bytes: usize) {
         self.at = self.filled.min(self.at + bytes);
     }
@@ -408,7 +408,7 @@ mod tests {
     use super::{BREAKS_OFF, Cut, CutError, Cutter};
     use proptest::prelude::*;
 
-    /// All items, reading so many bytes at a time: each object with its list's kind.
+    /// All items, reading `piece` bytes at a time: each object with its list's kind.
     fn cut(text: &[u8], piece: usize) -> Result<Vec<(String, String)>, CutError> {
         let mut cutter = Cutter::default();
         let mut found = Vec::new();

@@ -340,7 +340,7 @@ impl PageSplitter {
     }
 }
 
-/// Reserves memory for so many more bytes. A buffer that doubles would take two or three times the memory of a long
+/// Reserves memory for `bytes` more bytes. A buffer that doubles would take two or three times the memory of a long
 /// object; untouched memory costs nothing.
 pub fn make_room(buffer: &mut BytesMut, bytes: usize) {
     let length = buffer.len() + bytes;

@@ -33,14 +33,14 @@ impl DecodeBudget {
         self.lists.clone().acquire_owned().await.ok()
     }
 
-    /// Waits for the right to hold so many bytes, if it needs one.
+    /// Waits for the right to hold `bytes` bytes, if one is needed.
     pub(super) async fn hold(&self, bytes: usize, permit: &mut Option<Permit>) {
         if bytes > SHORT && permit.is_none() {
             *permit = self.long.clone().acquire_owned().await.ok();
         }
     }
 
-    /// Whether a permit is not needed to hold so many bytes.
+    /// Whether a permit is not needed to hold `bytes` bytes.
     pub(super) fn is_spare(bytes: usize, permit: Option<&Permit>) -> bool {
         permit.is_some() && bytes <= SHORT
     }

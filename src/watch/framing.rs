@@ -39,7 +39,7 @@ pub(super) struct EventReader {
     frame: Bytes,
     /// Beginning of an event that continues in the next frame.
     carried: BytesMut,
-    /// What to skip of an event that is too long: so many bytes, or the rest of the line.
+    /// What to skip of an event that is too long: a number of bytes, or the rest of the line.
     passing: usize,
 }
 

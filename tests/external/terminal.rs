@@ -10,7 +10,7 @@ fn text(bytes: &[u8]) -> String {
     String::from_utf8_lossy(bytes).into_owned()
 }
 
-/// What the binary writes to a terminal of so many columns.
+/// What the binary writes to a terminal of `columns` columns.
 fn on_a_terminal(columns: u32, variables: &[(&str, &str)], arguments: &[&str]) -> String {
     let script = format!("{}/tests/programs/terminal.py", env!("CARGO_MANIFEST_DIR"));
     let binary = env!("CARGO_BIN_EXE_podskew");

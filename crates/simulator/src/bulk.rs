@@ -19,9 +19,9 @@ pub struct BulkConfig {
     pub pods_per_deployment: u32,
     /// Old ReplicaSets of each Deployment, scaled to 0.
     pub history: u32,
-    /// One of so many Deployments has a pod with another digest; 0 for none.
+    /// Every n-th Deployment has a pod with another digest; 0 for none.
     pub skewed_every: u32,
-    /// One of so many Deployments is in the middle of a rolling update; 0 for none.
+    /// Every n-th Deployment is in the middle of a rolling update; 0 for none.
     pub rolling_every: u32,
     /// Number of nodes, also for pods created later.
     pub nodes: u32,
@@ -130,7 +130,7 @@ impl Fleet {
         }
     }
 
-    /// Adds a service of so many pods, which is then the last.
+    /// Adds a service of `replicas` pods, which is then the last.
     pub fn add_service(&mut self, replicas: u32) {
         let number = u32::try_from(self.members.len()).unwrap_or(u32::MAX);
         let size =
