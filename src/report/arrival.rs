@@ -2,7 +2,7 @@
 //!
 //! Neither kind has a condition for that, and a rollout whose pods all hang is not complete (row 53).
 
-use super::facts::{Controller, ControllerKind, ObservedRollout, PodFacts, TemplateFacts, WorkloadFacts};
+use super::facts::{Controller, ControllerKind, Observed, ObservedRollout, PodFacts, TemplateFacts, WorkloadFacts};
 use super::rollout::CurrentHash;
 use super::start::of_object;
 use crate::time::UnixTime;
@@ -18,6 +18,10 @@ pub(super) fn is_arriving(
     now: UnixTime,
 ) -> bool {
     let CurrentHash::Hash(hash) = current else { return false };
+    // A DaemonSet's status tells how many pods it wants, and the revision exists before the first status.
+    if controller.observed == Observed::Never {
+        return true;
+    }
     if matches!(course, ObservedRollout::Complete(complete) if complete == hash) {
         return false;
     }
@@ -28,8 +32,9 @@ pub(super) fn is_arriving(
     let first = is_first_template(facts, current);
     // A first rollout waits for each of its pods. In a later one either old pods were replaced one by one, or all pods
     // are new and none of them ever worked.
-    let waits = if first { never_ready > 0 || there < wanted } else { never_ready == there && wanted > 0 };
-    if !waits {
+    let waits = if first { never_ready > 0 || there < wanted } else { never_ready == there };
+    // Where no pod is wanted, those that are left only have to go.
+    if wanted == 0 || !waits {
         return false;
     }
     if let ControllerKind::StatefulSet { update_revision, current_revision, on_delete, partition, .. } =

@@ -1610,6 +1610,39 @@ fn row_53_seen_from_its_beginning() {
 }
 
 #[test]
+fn row_53_a_daemonset_whose_status_comes_after_its_revision() {
+    let set = |status: Value| daemon(1, "agent:1", "RollingUpdate", status).with("/metadata/creationTimestamp", at(0));
+    let told = json!({"observedGeneration": 1, "desiredNumberScheduled": 2, "updatedNumberScheduled": 1});
+    let agent = |name: &str| {
+        pod(name)
+            .with("/metadata/labels", json!({"controller-revision-hash": "h1"}))
+            .with("/metadata/ownerReferences/0", owner("apps/v1", "DaemonSet", "agent"))
+            .created(0)
+            .with("/status/conditions/0/lastTransitionTime", at(0))
+    };
+    let mut world = World::new();
+    world.put(&set(json!({}))).put(&revision("DaemonSet", "agent", "agent-h1", "agent:1", 1, 0));
+    assert_eq!(world.state("daemonset/agent").0, RolloutState::Progressing, "nobody knows how many pods it wants");
+    world.put(&agent("p1").never_ready(0)).put(&set(told.clone()));
+    assert_eq!(world.state("daemonset/agent").0, RolloutState::Progressing);
+    world.wait(900);
+    assert_eq!(world.state("daemonset/agent"), (RolloutState::Stalled, 900));
+    world.put(&agent("p1")).put(&agent("p2"));
+    assert_eq!(world.state("daemonset/agent"), (RolloutState::Complete, 0));
+}
+
+#[test]
+fn row_53_a_first_rollout_waits_for_no_pod_where_none_is_wanted() {
+    let none = first_set().created(-900).with("/spec/replicas", 0);
+    let left = first_pod(0, -890).never_ready(-890);
+    let mut listed = World::listed(&[&none, &first_revision(-899), &left]);
+    assert_eq!(listed.state("statefulset/db"), (RolloutState::Complete, 0), "the pod only has to go");
+    let mut watched = World::listed(&[&none, &first_revision(-899)]);
+    watched.put(&left);
+    assert_eq!(watched.state("statefulset/db"), (RolloutState::Complete, 0), "whichever watch is ahead");
+}
+
+#[test]
 fn rows_28_and_41_after_a_restart_of_podskew() {
     let set = || first_set().created(-9000);
     let [a, b] = [first_pod(0, -8999), first_pod(1, -8990)];
