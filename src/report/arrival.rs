@@ -9,21 +9,22 @@ use crate::time::UnixTime;
 
 /// Whether a StatefulSet or DaemonSet whose pods all have the current hash still waits for them. It does if pods are
 /// missing or were never Ready, and its rollout has not completed since the template became current (row 53). No
-/// condition tells. A rollout that completed once stays complete, whatever happens to its pods.
+/// condition tells. A rollout that completed once stays complete, whatever happens to its pods. `None` if the start of
+/// its template is needed and not known: its revision cannot be read, or its watch is behind.
 pub(super) fn is_arriving(
     facts: &WorkloadFacts<'_>,
     controller: &Controller<'_>,
     current: CurrentHash<'_>,
     course: &ObservedRollout,
     now: UnixTime,
-) -> bool {
-    let CurrentHash::Hash(hash) = current else { return false };
+) -> Option<bool> {
+    let CurrentHash::Hash(hash) = current else { return Some(false) };
     // A DaemonSet's status tells how many pods it wants, and the revision exists before the first status.
     if controller.observed == Observed::Never {
-        return true;
+        return Some(true);
     }
     if matches!(course, ObservedRollout::Complete(complete) if complete == hash) {
-        return false;
+        return Some(false);
     }
     let own = || facts.pods.iter().filter(|pod| !pod.terminating && pod.hash == hash);
     let (there, never_ready): (u32, u32) =
@@ -35,7 +36,7 @@ pub(super) fn is_arriving(
     let waits = if first { never_ready > 0 || there < wanted } else { never_ready == there };
     // Where no pod is wanted, those that are left only have to go.
     if wanted == 0 || !waits {
-        return false;
+        return Some(false);
     }
     if let ControllerKind::StatefulSet { update_revision, current_revision, on_delete, partition, .. } =
         &controller.kind
@@ -43,15 +44,15 @@ pub(super) fn is_arriving(
         // The StatefulSet controller promotes a revision once all pods have it and are Ready at the same time
         // (`completeRollingUpdate` in `pkg/controller/statefulset/stateful_set_utils.go`).
         if current_revision == update_revision && !first {
-            return false;
+            return Some(false);
         }
         if !current_revision.is_empty() && current_revision != update_revision && !on_delete && *partition == 0 {
-            return true;
+            return Some(true);
         }
     }
     match course {
         // podskew saw this rollout begin, so it will see its end.
-        ObservedRollout::InProgress(_) | ObservedRollout::Complete(_) => true,
+        ObservedRollout::InProgress(_) | ObservedRollout::Complete(_) => Some(true),
         ObservedRollout::Unseen => has_not_ended(facts, controller, current, there < wanted, now),
     }
 }
@@ -60,34 +61,34 @@ pub(super) fn is_arriving(
 /// created soon after the previous one was created or became Ready, and one is missing or was never Ready.
 ///
 /// A pod that was created later belongs to a scaling or replaces another pod. It says nothing about the rollout (rows
-/// 28 and 41).
+/// 28 and 41). `None` if it is not known when the template came.
 fn has_not_ended(
     facts: &WorkloadFacts<'_>,
     controller: &Controller<'_>,
     current: CurrentHash<'_>,
     missing: bool,
     now: UnixTime,
-) -> bool {
-    let Some(template) = current.template(facts) else { return false };
-    let Some(started) = of_object(facts, template).max(controller.created) else { return false };
+) -> Option<bool> {
+    let template = current.template(facts)?;
+    let started = of_object(facts, template).max(controller.created)?;
     let mut pods: Vec<&PodFacts<'_>> =
         facts.pods.iter().filter(|pod| !pod.terminating && pod.hash == template.hash).collect();
     if pods.is_empty() && controller.unedited && controller.replicas.available == 0 {
-        return true;
+        return Some(true);
     }
     pods.sort_by_key(|pod| pod.created);
     let mut last = started;
     for pod in pods {
         let created = pod.created.unwrap_or(last);
         if created > last.plus(PAUSE) {
-            return false;
+            return Some(false);
         }
         if pod.never_ready > 0 {
-            return true;
+            return Some(true);
         }
         last = last.max(created).max(pod.ready_since.unwrap_or(created));
     }
-    missing && now <= last.plus(PAUSE)
+    Some(missing && now <= last.plus(PAUSE))
 }
 
 /// Seconds in which an unblocked controller creates the next pod, even with a slow API server.

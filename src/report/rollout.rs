@@ -162,10 +162,12 @@ fn wanted<'a>(facts: &WorkloadFacts<'a>) -> CurrentHash<'a> {
                 None if controller.has_template && owned().all(|candidate| candidate.equal == Some(false)) => {
                     // Two templates that were read before and after an upgrade of the API server may differ in a
                     // default that only the newer server adds. If the controller counts replicas of the newest
-                    // template, it knows which is current.
-                    match by_revision(facts, controller, deployment) {
-                        found @ CurrentHash::Hash(_) if deployment.updated_replicas > 0 && !deployment.paused => found,
-                        _ => CurrentHash::None,
+                    // template, it knows which is current; a count without a pod is of a pod that is being replaced.
+                    let counts = deployment.updated_replicas > 0 && !deployment.paused;
+                    if counts && controller.observed == Observed::Now && newest(facts, deployment).is_some() {
+                        by_revision(facts, controller, deployment)
+                    } else {
+                        CurrentHash::None
                     }
                 }
                 None => by_revision(facts, controller, deployment),
@@ -219,11 +221,7 @@ fn by_revision<'a>(
     controller: &Controller<'a>,
     deployment: &DeploymentFacts,
 ) -> CurrentHash<'a> {
-    let is_it = |template: &&TemplateFacts<'_>| {
-        template.owned && deployment.revision.is_some() && template.revision == deployment.revision
-    };
-    let found = facts.templates.iter().find(is_it);
-    match found {
+    match newest(facts, deployment) {
         Some(found) if controller.observed == Observed::Now => {
             let has_pods = facts.pods.iter().any(|pod| !pod.terminating && pod.hash == found.hash);
             if has_pods == (deployment.updated_replicas > 0) {
@@ -234,6 +232,12 @@ fn by_revision<'a>(
         }
         _ => CurrentHash::Unknown,
     }
+}
+
+/// The template that the Deployment's revision annotation names.
+fn newest<'f, 'a>(facts: &'f WorkloadFacts<'a>, deployment: &DeploymentFacts) -> Option<&'f TemplateFacts<'a>> {
+    let revision = deployment.revision?;
+    facts.templates.iter().find(|template| template.owned && template.revision == Some(revision))
 }
 
 /// Active pods whose hash is not the current one.
@@ -313,7 +317,7 @@ fn in_progress(
             rollout.has_failed() || !promoted || (!healthy && (split.others > 0 || new))
         }
         ControllerKind::StatefulSet { .. } | ControllerKind::DaemonSet { .. } | ControllerKind::CloneSet { .. } => {
-            waiting || is_arriving(facts, controller, current, course, now)
+            waiting || is_arriving(facts, controller, current, course, now)?
         }
     })
 }

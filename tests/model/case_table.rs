@@ -1643,6 +1643,22 @@ fn row_53_a_first_rollout_waits_for_no_pod_where_none_is_wanted() {
 }
 
 #[test]
+fn row_53_without_its_revision_a_set_that_waits_for_pods_is_unknown() {
+    let set = first_set().created(-20);
+    let [first, second] = [first_pod(0, -19), first_pod(1, -10)];
+    let mut world = World::listed(&[&set, &first, &second]);
+    assert_eq!(world.report("statefulset/db").rollout, None, "one of three is missing: still, or again?");
+    // The revision's watch was behind.
+    world.put(&first_revision(-20));
+    assert_eq!(world.state("statefulset/db").0, RolloutState::Progressing);
+    world.put(&first_pod(2, -5));
+    assert_eq!(world.state("statefulset/db"), (RolloutState::Complete, 0));
+    // Where nothing is missing, no revision is needed.
+    let mut world = World::listed(&[&set, &first, &second, &first_pod(2, -5)]);
+    assert_eq!(world.state("statefulset/db"), (RolloutState::Complete, 0));
+}
+
+#[test]
 fn rows_28_and_41_after_a_restart_of_podskew() {
     let set = || first_set().created(-9000);
     let [a, b] = [first_pod(0, -8999), first_pod(1, -8990)];
@@ -1699,6 +1715,21 @@ fn row_53_every_pod_was_replaced_by_a_broken_one() {
     let joined = pod("agent-b", "h2").never_ready(-100);
     let mut world = World::listed(&[&set, &agent(1, -5000), &agent(2, -700), &steady, &joined]);
     assert_eq!(world.state("daemonset/agent"), (RolloutState::Complete, 0), "row 41");
+}
+
+#[test]
+fn a_pod_that_is_replaced_is_no_rollout_where_an_upgrade_added_a_default() {
+    // No ReplicaSet has the template of the Deployment, which the controller counts by its revision.
+    let counted = deployment("web:2").with("/status/updatedReplicas", 1);
+    let mut world = World::listed(&[&counted, &replica_set("h1", "web:1", 1, -4000), &pod("p1").hash("h1")]);
+    assert_eq!(world.state("deployment/web"), (RolloutState::Complete, 0));
+    let before = world.report("deployment/web").clone();
+    world.delete(&pod("p1").hash("h1"));
+    assert_eq!(world.report("deployment/web").rollout, None, "its status counts a pod that is gone");
+    world.put(&pod("p2").hash("h1"));
+    assert_eq!(world.state("deployment/web"), (RolloutState::Complete, 0));
+    let after = world.report("deployment/web");
+    assert_eq!((after.rollouts, after.last_rollout), (before.rollouts, before.last_rollout));
 }
 
 /// Completed, duration and held seconds of the last rollout.
