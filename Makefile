@@ -85,7 +85,7 @@ endif
 SETUP := @sh tests/setup.sh
 
 .PHONY: help demo check test set-up tools tests lint bench engines engines-rules engines-policies engines-registries engines-page rules-cost costs \
-  baseline soak check-static deny docs protobuf-schema image image-root pictures tested-image-root
+  baseline histories soak check-static deny docs protobuf-schema image image-root pictures tested-image-root
 
 help: ## List these targets
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/\1\t\2/p' $(MAKEFILE_LIST) | expand -t 14
@@ -173,6 +173,10 @@ costs: ## Compare allocations, bytes and instructions with benches/baseline.json
 
 baseline: ## Write benches/baseline.json anew
 	UPDATE_COSTS=1 $(MAKE) costs
+
+# Histories that no run has tried before. One that fails is written to tests/proptest-regressions.
+histories: ## Try new random histories of a cluster, HISTORIES=5000 of each property: about ten minutes
+	PROPTEST_CASES=$(or $(HISTORIES),5000) $(CARGO) test --locked --test model -- properties::
 
 soak: ## Have workloads come and go, watches break and clients crowd for ten minutes, against the release binary
 	$(CARGO) bench --locked --bench soak -- $(SOAK)

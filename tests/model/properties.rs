@@ -281,8 +281,14 @@ fn ages_are_at_least(live: &mut WorkloadReport, fresh: &WorkloadReport) {
     }
 }
 
+/// This number of histories, or `PROPTEST_CASES`.
+fn histories(cases: u32) -> ProptestConfig {
+    let config = ProptestConfig::default();
+    if std::env::var_os("PROPTEST_CASES").is_some() { config } else { ProptestConfig { cases, ..config } }
+}
+
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(if cfg!(debug_assertions) { 200 } else { 4000 }))]
+    #![proptest_config(histories(200))]
 
     #[test]
     fn any_history_ends_like_a_fresh_list(ops in ops(false), reversed: bool) {
@@ -368,7 +374,7 @@ fn made_again(cluster: &Cluster) -> Vec<Value> {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(if cfg!(debug_assertions) { 100 } else { 2000 }))]
+    #![proptest_config(histories(100))]
 
     /// Prometheus may scrape as it likes: what is remembered is made of what happened.
     #[test]
