@@ -37,8 +37,8 @@ GRAFANA_OPERATOR_MODULE := github.com/grafana/grafana-operator/v5@v5.18.0
 GRAFANA_OPERATOR_SUM := h1:ei7N2VfjsRjY8iprenH1IDV783WeV7CP5VNp//sB4hI=
 
 KUBE_STATE_METRICS := $(TOOLS)/kube-state-metrics
-KUBE_STATE_METRICS_MODULE := k8s.io/kube-state-metrics/v2@v2.18.0
-KUBE_STATE_METRICS_SUM := h1:3T0ydK17wNf+uYyxaTMg0vM0lyqWMAv8xDqZjheMdxk=
+KUBE_STATE_METRICS_MODULE := k8s.io/kube-state-metrics/v2@v2.20.0
+KUBE_STATE_METRICS_SUM := h1:edO7hyGs1MqZhbUbzWW1YRTV3afZOIbvHNvOCaJjuU4=
 
 # What else evaluates rules, and Kyverno's CLI. Thanos panics at its first call without the tag slicelabels.
 THANOS_MODULE := github.com/thanos-io/thanos@v0.42.4

@@ -3,7 +3,7 @@
 use crate::Outcome;
 use crate::process::Process;
 use std::io::{BufRead as _, BufReader, Write as _};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{ChildStdin, ChildStdout, Command, Stdio};
 use std::time::{Duration, SystemTime};
 
@@ -104,6 +104,21 @@ impl Cluster {
     /// Updates `services` services in parallel, at `rate` pod events per second.
     pub(crate) fn update(&mut self, services: u32, rate: u32) -> Outcome<Done> {
         self.do_it(&format!("update {services} {rate}"))
+    }
+
+    /// Serves it as a real API server does: over TLS, and each event in a record of its own. Returns the kubeconfig.
+    pub(crate) fn over_tls(&mut self) -> Outcome<PathBuf> {
+        Ok(self.tell("tls")?.first().ok_or("no kubeconfig")?.into())
+    }
+
+    /// Restarts `services` at the same time, at `rate` events a second, with all events of a real rollout.
+    pub(crate) fn restart(&mut self, services: u32, rate: u32) -> Outcome<Done> {
+        self.do_it(&format!("restart {services} {rate}"))
+    }
+
+    /// Restarts services one after another for `time`, at `rate` events a second.
+    pub(crate) fn flow(&mut self, rate: u32, time: Duration) -> Outcome<Done> {
+        self.do_it(&format!("flow {rate} {}", time.as_secs_f64()))
     }
 
     /// Adds one service of `replicas` pods.

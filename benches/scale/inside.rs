@@ -4,7 +4,7 @@
 
 use crate::Outcome;
 use crate::inside_registries::Registries;
-use simulator::{BulkConfig, Detail, Fault, Fleet, Simulator, SimulatorConfig, Store, bulk, put_nodes};
+use simulator::{BulkConfig, Detail, Fault, Fleet, Simulator, SimulatorConfig, Store, Tls, bulk, put_nodes};
 use std::io::BufRead as _;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
@@ -14,6 +14,8 @@ const HISTORY: usize = 8192;
 const MOST_UNSENT: usize = 2048;
 /// Number of services to update at a time, so that events come from the whole cluster.
 const AT_ONCE: usize = 100;
+/// A service of 25 pods that is updated has about 430 events in 80 seconds.
+const SECONDS_OF_AN_EVENT: f64 = 80.0 / 430.0;
 
 /// Fills a cluster of `pods` pods, prints its address, and obeys commands.
 pub(crate) fn run(pods: u32) -> Outcome<()> {
@@ -24,7 +26,8 @@ pub(crate) fn run(pods: u32) -> Outcome<()> {
     let config = SimulatorConfig { history: HISTORY, ..SimulatorConfig::default() };
     let simulator = runtime.block_on(Simulator::start_with(config, store))?;
     say(&simulator.url());
-    let mut cluster = Cluster { runtime, simulator, fleet, registries: None, pods_changed: 0, changes: 0 };
+    let mut cluster =
+        Cluster { runtime, simulator, over_tls: None, fleet, registries: None, pods_changed: 0, changes: 0 };
     for line in std::io::stdin().lock().lines() {
         let line = line?;
         let words: Vec<&str> = line.split_whitespace().collect();
@@ -36,6 +39,8 @@ pub(crate) fn run(pods: u32) -> Outcome<()> {
 struct Cluster {
     runtime: tokio::runtime::Runtime,
     simulator: Simulator,
+    /// The same objects as a real API server sends them: over TLS, and each event by itself.
+    over_tls: Option<(Simulator, tempfile::NamedTempFile)>,
     fleet: Fleet,
     registries: Option<Registries>,
     pods_changed: u64,
@@ -77,6 +82,20 @@ impl Cluster {
                 say(&format!("done {nanos}"));
                 return Ok(());
             }
+            ["tls"] => {
+                let kubeconfig = self.serve_over_tls()?;
+                say(&format!("done {}", kubeconfig.display()));
+                return Ok(());
+            }
+            ["restart", services, rate] => {
+                (0..services.parse()?).for_each(|_: u32| self.fleet.update_next(Detail::Every));
+                let (begun, rate) = (Instant::now(), rate.parse()?);
+                while self.step() {
+                    keep_rate(self.changes, begun, rate);
+                }
+                self.wait_for_watches();
+            }
+            ["flow", rate, seconds] => self.flow(rate.parse()?, Duration::from_secs_f64(seconds.parse()?)),
             ["add", replicas] => {
                 self.fleet.add_service(replicas.parse()?);
                 self.wait_for_watches();
@@ -108,6 +127,36 @@ impl Cluster {
             self.step();
             self.keep_pace(begun, rate);
         }
+    }
+
+    /// So many events a second, of whatever object, from services that are updated in more than a minute each.
+    fn flow(&mut self, rate: f64, time: Duration) {
+        let begun = Instant::now();
+        while begun.elapsed() < time {
+            while (self.fleet.updates_running() as f64) < rate * SECONDS_OF_AN_EVENT {
+                self.fleet.update_next(Detail::Every);
+            }
+            self.step();
+            keep_rate(self.changes, begun, rate);
+        }
+    }
+
+    /// Serves the cluster over TLS as well, each event by itself.
+    fn serve_over_tls(&mut self) -> Outcome<std::path::PathBuf> {
+        if let Some((_, kubeconfig)) = &self.over_tls {
+            return Ok(kubeconfig.path().to_owned());
+        }
+        let certified = rcgen::generate_simple_self_signed(["localhost".to_owned(), "127.0.0.1".to_owned()])?;
+        let certificate = certified.cert.pem();
+        let tls = Tls::from_pem(&certificate, &certified.signing_key.serialize_pem(), &certificate)?;
+        let config =
+            SimulatorConfig { history: HISTORY, tls: Some(tls), events_one_by_one: true, ..SimulatorConfig::default() };
+        let store = self.simulator.store().clone();
+        let simulator = self.runtime.block_on(Simulator::start_with(config, store))?;
+        let kubeconfig = simulator.temporary_kubeconfig()?;
+        let path = kubeconfig.path().to_owned();
+        self.over_tls = Some((simulator, kubeconfig));
+        Ok(path)
     }
 
     /// Finishes all updates; with rate 0 as fast as clients read.
@@ -157,6 +206,10 @@ impl Cluster {
             std::thread::sleep(Duration::from_millis(1));
         }
     }
+}
+
+fn keep_rate(done: u64, begun: Instant, rate: f64) {
+    std::thread::sleep(Duration::from_secs_f64(done as f64 / rate).saturating_sub(begun.elapsed()));
 }
 
 #[allow(clippy::print_stdout, reason = "the answer")]

@@ -11,6 +11,7 @@
 #![allow(missing_docs, reason = "a program")]
 
 mod audit;
+mod changes;
 mod cluster;
 mod events;
 mod figures;
@@ -48,7 +49,7 @@ struct Arguments {
         long,
         value_delimiter = ',',
         value_enum,
-        default_value = "ready,audit,memory,scrapes,tls,events,rolls,nodes,registries,peer"
+        default_value = "ready,audit,memory,scrapes,tls,events,rolls,nodes,registries,changes,peer"
     )]
     only: Vec<Part>,
     /// File for the figures
@@ -91,6 +92,8 @@ enum Part {
     Nodes,
     /// What 5 000 references in four registries take with --registry, on one size of cluster
     Registries,
+    /// CPU of events as a real API server sends them, and first scrapes meanwhile, beside kube-state-metrics
+    Changes,
     /// The same of kube-state-metrics
     Peer,
 }
@@ -165,6 +168,9 @@ fn measure(pods: u32, arguments: &Arguments, figures: &mut Figures) -> Outcome<(
     drop(podskew);
     if wants(Part::Events) {
         events::into_inventory(&mut cluster, figures)?;
+    }
+    if wants(Part::Changes) {
+        changes::measure(&arguments.kube_state_metrics, &mut cluster, figures)?;
     }
     if wants(Part::Peer) {
         peer::measure(&arguments.kube_state_metrics, &mut cluster, figures)?;

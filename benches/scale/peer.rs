@@ -4,10 +4,10 @@
 
 use crate::cluster::Cluster;
 use crate::figures::{Figures, percentile};
-use crate::http::{Connection, Wanted};
+use crate::http::Connection;
 use crate::podskew::{free_port, wait_for};
 use crate::process::Process;
-use crate::scrapes::scrape;
+use crate::scrapes::{scrape, series};
 use crate::{Outcome, progress};
 use std::path::Path;
 use std::process::{Command, Stdio};
@@ -21,36 +21,60 @@ const FAMILIES: &str = "kube_pod_info,kube_pod_container_info,kube_pod_owner,kub
     kube_deployment_metadata_generation";
 const SCRAPES: usize = 40;
 const RESTARTED: u32 = 40;
+/// Since its start.
+const SETTLED: Duration = Duration::from_secs(180);
 /// The same rate as for podskew.
 const RATE: u32 = 500;
 /// A process with less CPU time than this over some seconds is at rest.
 const AT_REST_SECONDS: f64 = 0.03;
 
+/// A kube-state-metrics that knows the cluster.
+pub(crate) struct Peer {
+    pub(crate) process: Process,
+    /// `HOST:PORT` of its metrics.
+    pub(crate) host: String,
+    /// From the start until its processor rests.
+    pub(crate) ready: Duration,
+}
+
+impl Peer {
+    /// Starts it and waits until it knows the cluster; says so where there is none.
+    pub(crate) fn start(binary: &Path, kubeconfig: &Path) -> Outcome<Option<Self>> {
+        if !binary.is_file() {
+            let remedy = "make bench builds it where Go is";
+            progress(&format!("SKIPPED: no kube-state-metrics at {}; {remedy}", binary.display()));
+            return Ok(None);
+        }
+        let (host, own) = (format!("127.0.0.1:{}", free_port()?), free_port()?.to_string());
+        let mut command = Command::new(binary);
+        command.arg("--kubeconfig").arg(kubeconfig);
+        command.args(["--resources", RESOURCES, "--metric-allowlist", FAMILIES, "--enable-gzip-encoding"]);
+        command.args(["--host", "127.0.0.1", "--port", host.rsplit(':').next().unwrap_or_default()]);
+        command.args(["--telemetry-host", "127.0.0.1", "--telemetry-port", &own]);
+        command.stdout(Stdio::null()).stderr(Stdio::null());
+        let begun = Instant::now();
+        let mut process = Process::start(&mut command)?;
+        wait_for(&mut process, &host, "/healthz", begun, Duration::from_millis(20))?;
+        let ready = until_rest(&process, begun)?;
+        Ok(Some(Self { process, host, ready }))
+    }
+}
+
 /// Measures it, or says why it cannot.
 pub(crate) fn measure(binary: &Path, cluster: &mut Cluster, figures: &mut Figures) -> Outcome<()> {
-    if !binary.is_file() {
-        progress(&format!("SKIPPED: no kube-state-metrics at {}; make bench builds it where Go is", binary.display()));
-        return Ok(());
-    }
-    let (host, own) = (format!("127.0.0.1:{}", free_port()?), free_port()?.to_string());
-    let mut command = Command::new(binary);
-    command.arg("--kubeconfig").arg(cluster.kubeconfig.path());
-    command.args(["--resources", RESOURCES, "--metric-allowlist", FAMILIES, "--enable-gzip-encoding"]);
-    command.args(["--host", "127.0.0.1", "--port", host.rsplit(':').next().unwrap_or_default()]);
-    command.args(["--telemetry-host", "127.0.0.1", "--telemetry-port", &own]);
-    command.stdout(Stdio::null()).stderr(Stdio::null());
+    let Some(Peer { process, host, ready }) = Peer::start(binary, cluster.kubeconfig.path())? else { return Ok(()) };
     let begun = Instant::now();
-    let mut process = Process::start(&mut command)?;
-    wait_for(&mut process, &host, "/healthz", begun, Duration::from_millis(20))?;
-    let ready = until_rest(&process, begun)?;
-    let known = pods_known(&host)?;
+    let (series, known) = series(&host, "kube_pod_info{")?;
     progress(&format!("kube-state-metrics: at rest after {:.2} s with {known} pods", ready.as_secs_f64()));
-    if known < cluster.pods as usize {
+    if known < f64::from(cluster.pods) {
         return Err(format!("kube-state-metrics knows {known} of {} pods", cluster.pods).into());
     }
     figures.put("ksm-ready-seconds", ready.as_secs_f64());
     figures.put("ksm-peak", process.peak_mib()?);
-    figures.put("ksm-steady", process.settled_mib()?);
+    figures.put("ksm-series", series);
+    // Go collects its garbage at least every two minutes.
+    std::thread::sleep(SETTLED.saturating_sub(ready + begun.elapsed()));
+    figures.put("ksm-steady", process.resident_mib()?);
     scrapes(&host, figures)?;
     let before = process.cpu_seconds()?;
     cluster.update(RESTARTED, RATE)?;
@@ -80,19 +104,6 @@ fn until_rest(process: &Process, begun: Instant) -> Outcome<Duration> {
         }
     }
     Ok(worked)
-}
-
-fn pods_known(host: &str) -> Outcome<usize> {
-    let (mut known, mut rest) = (0, Vec::new());
-    Connection::open(host)?.get_with("/metrics", None, &mut |here| {
-        rest.extend_from_slice(here);
-        let end = memchr::memrchr(b'\n', &rest).map_or(0, |at| at + 1);
-        known += memchr::memmem::find_iter(&rest[..end], b"\nkube_pod_info{").count();
-        // The last end of a line stays: it is the beginning of what is looked for.
-        rest.drain(..end.saturating_sub(1));
-        Wanted::More
-    })?;
-    Ok(known)
 }
 
 fn scrapes(host: &str, figures: &mut Figures) -> Outcome<()> {

@@ -7,6 +7,7 @@ use crate::process::Process;
 use flate2::{Decompress, FlushDecompress};
 use std::collections::BTreeMap;
 use std::net::TcpListener;
+use std::path::Path;
 use std::process::Command;
 use std::sync::atomic::{AtomicU16, Ordering};
 use std::time::{Duration, Instant};
@@ -51,10 +52,15 @@ const PORTS: u16 = 10_000;
 impl Podskew {
     /// Starts podskew, and waits until it is ready.
     pub(crate) fn start(cluster: &Cluster, arguments: &[&str]) -> Outcome<Self> {
+        Self::start_with(cluster.kubeconfig.path(), arguments)
+    }
+
+    /// The same with another kubeconfig.
+    pub(crate) fn start_with(kubeconfig: &Path, arguments: &[&str]) -> Outcome<Self> {
         let host = format!("127.0.0.1:{}", free_port()?);
         let mut command = Command::new(BINARY);
         command.args(["serve", "--log-level", "error", "--listen-address", &host]);
-        command.arg("--kubeconfig").arg(cluster.kubeconfig.path()).args(arguments);
+        command.arg("--kubeconfig").arg(kubeconfig).args(arguments);
         let begun = Instant::now();
         let mut process = Process::start(&mut command)?;
         let live = wait_for(&mut process, &host, "/livez", begun, Duration::from_micros(500))?;

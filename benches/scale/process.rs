@@ -72,6 +72,18 @@ impl Process {
         Ok((ticks(11)? + ticks(12)?) / TICKS_A_SECOND)
     }
 
+    /// How often the threads that it has now gave up or lost their processor.
+    pub(crate) fn context_switches(&self) -> Outcome<f64> {
+        let mut switches = 0.0;
+        for thread in std::fs::read_dir(format!("/proc/{}/task", self.0.id()))? {
+            // A thread may end between the two.
+            let Ok(status) = std::fs::read_to_string(thread?.path().join("status")) else { continue };
+            let counted = status.lines().filter_map(|line| line.split_once("ctxt_switches:"));
+            switches += counted.filter_map(|(_, count)| count.trim().parse::<f64>().ok()).sum::<f64>();
+        }
+        Ok(switches)
+    }
+
     fn memory(&self, field: &str) -> Outcome<f64> {
         let status = std::fs::read_to_string(format!("/proc/{}/status", self.0.id()))?;
         let line = status.lines().find(|line| line.starts_with(field)).ok_or("no such field")?;

@@ -2,7 +2,7 @@
 
 use crate::cluster::Cluster;
 use crate::figures::{Figures, percentile};
-use crate::http::Connection;
+use crate::http::{Connection, Wanted};
 use crate::podskew::Podskew;
 use crate::{Outcome, progress};
 use std::io::{Read as _, Write as _};
@@ -39,7 +39,25 @@ pub(crate) fn idle(podskew: &Podskew, pods: u32, figures: &mut Figures) -> Outco
         figures.put(names[4], bytes as f64 / 1e6);
         figures.put(names[5], bytes as f64 / f64::from(pods));
     }
+    figures.put("series", series(&podskew.host, "")?.0);
     Ok(())
+}
+
+/// How many series are served, and how many of them begin with `prefix`.
+pub(crate) fn series(host: &str, prefix: &str) -> Outcome<(f64, f64)> {
+    let (mut all, mut found, mut rest) = (0_u64, 0_u64, Vec::new());
+    Connection::open(host)?.get_with("/metrics", None, &mut |here| {
+        rest.extend_from_slice(here);
+        let end = memchr::memrchr(b'\n', &rest).map_or(0, |at| at + 1);
+        for line in rest[..end].split(|byte| *byte == b'\n').filter(|line| !line.is_empty() && !line.starts_with(b"#"))
+        {
+            all += 1;
+            found += u64::from(line.starts_with(prefix.as_bytes()));
+        }
+        rest.drain(..end);
+        Wanted::More
+    })?;
+    Ok((all as f64, found as f64))
 }
 
 /// How long the same client takes for as many bytes from a thread that only writes them: this machine's minimum.

@@ -236,7 +236,7 @@ mod tests {
 
     #[test]
     fn an_update_replaces_every_pod_and_keeps_the_books() {
-        for (detail, events) in [(Detail::Full, 7 * 25), (Detail::Brief, 4 * 25)] {
+        for (detail, events) in [(Detail::Every, 9 * 25), (Detail::Full, 7 * 25), (Detail::Brief, 4 * 25)] {
             let (store, mut fleet) = small();
             fleet.resume();
             while fleet.step().is_some() {}

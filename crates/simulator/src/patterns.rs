@@ -68,6 +68,10 @@ pub(super) enum PodStage {
     Scheduled,
     /// The kubelet creates its containers.
     Starting,
+    /// The kubelet has made its sandbox, and says so in a condition.
+    Sandboxed,
+    /// Its containers run; none of them is Ready yet.
+    Started,
     Ready,
     /// It has been told to end.
     Terminating,
@@ -76,8 +80,16 @@ pub(super) enum PodStage {
 }
 
 impl PodStage {
-    const ALL: [Self; 6] =
-        [Self::Created, Self::Scheduled, Self::Starting, Self::Ready, Self::Terminating, Self::Stopped];
+    const ALL: [Self; 8] = [
+        Self::Created,
+        Self::Scheduled,
+        Self::Starting,
+        Self::Sandboxed,
+        Self::Started,
+        Self::Ready,
+        Self::Terminating,
+        Self::Stopped,
+    ];
 }
 
 /// One version of a service, as far as its objects name it.
@@ -225,7 +237,7 @@ fn pod_pattern(sidecar: bool, stage: PodStage) -> Template {
     let service = pattern_service();
     let mut revision = pattern_revision(&service, sidecar);
     OWNER.clone_into(&mut revision.uid);
-    let begun = if stage < PodStage::Ready { Stage::Creating } else { Stage::Running(blank_time(2)) };
+    let begun = if stage < PodStage::Started { Stage::Creating } else { Stage::Running(blank_time(2)) };
     let mut pod = Pod {
         uid: UID.to_owned(),
         node: NODE.to_owned(),
@@ -237,6 +249,8 @@ fn pod_pattern(sidecar: bool, stage: PodStage) -> Template {
     let mut object = pod.object();
     match stage {
         PodStage::Created | PodStage::Scheduled => without_kubelet(&mut object, stage),
+        PodStage::Starting => set_condition(&mut object, "PodReadyToStartContainers", "False"),
+        PodStage::Started => start(&mut object),
         PodStage::Stopped => stop(&mut object),
         _ => {}
     }
@@ -268,6 +282,22 @@ fn without_kubelet(pod: &mut Value, stage: PodStage) {
     pod["status"] = status;
     if let Some(managers) = pod["metadata"]["managedFields"].as_array_mut() {
         managers.truncate(1);
+    }
+}
+
+/// As the kubelet leaves a pod whose containers run and were not found Ready yet.
+fn start(pod: &mut Value) {
+    set_condition(pod, "Ready", "False");
+    set_condition(pod, "ContainersReady", "False");
+    for container in pod["status"]["containerStatuses"].as_array_mut().into_iter().flatten() {
+        container["ready"] = false.into();
+    }
+}
+
+fn set_condition(pod: &mut Value, kind: &str, status: &str) {
+    let conditions = pod["status"]["conditions"].as_array_mut().into_iter().flatten();
+    for condition in conditions.filter(|condition| condition["type"] == kind) {
+        condition["status"] = status.into();
     }
 }
 

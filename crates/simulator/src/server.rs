@@ -52,6 +52,8 @@ pub struct SimulatorConfig {
     pub rollouts_served: bool,
     /// Whether who asks for protobuf gets it; otherwise everything is JSON, as of custom resources and of recordings always.
     pub protobuf_served: bool,
+    /// Whether each event of a watch is sent by itself, as a real server sends what happens; otherwise several may be one write.
+    pub events_one_by_one: bool,
 }
 
 impl Default for SimulatorConfig {
@@ -64,6 +66,7 @@ impl Default for SimulatorConfig {
             token_file: None,
             rollouts_served: false,
             protobuf_served: true,
+            events_one_by_one: false,
         }
     }
 }
@@ -112,6 +115,7 @@ pub(super) struct Cluster {
     pub(super) requests: Requests,
     pub(super) reviews: Reviews,
     pub(super) bookmark_interval: Duration,
+    pub(super) events_one_by_one: bool,
     rollouts_served: AtomicBool,
     protobuf_served: AtomicBool,
     pub(super) pace: Arc<Pace>,
@@ -170,6 +174,7 @@ impl Simulator {
             requests: Requests::default(),
             reviews: Reviews::default(),
             bookmark_interval: config.bookmark_interval,
+            events_one_by_one: config.events_one_by_one,
             rollouts_served: AtomicBool::new(config.rollouts_served),
             protobuf_served: AtomicBool::new(config.protobuf_served),
             pace: Arc::default(),

@@ -31,6 +31,9 @@ const FRAME_LENGTH_BYTES: usize = 4;
 /// How many changes are taken from the history at once.
 const CHANGES_AT_ONCE: usize = 256;
 
+/// The same where each of them is sent by itself.
+const FEW_CHANGES: usize = 4;
+
 /// Answers a watch: with a stream, or with a refusal at its start.
 pub(super) fn answer(
     cluster: &Arc<Cluster>,
@@ -181,13 +184,17 @@ impl Watch {
     async fn live(&mut self) -> Option<Vec<u8>> {
         self.stage = Stage::Live;
         self.watcher.is_through_initial_events();
+        if self.cluster.events_one_by_one {
+            // The connection writes out what it has while it waits for more.
+            tokio::task::yield_now().await;
+        }
+        let at_once = if self.cluster.events_one_by_one { FEW_CHANGES } else { CHANGES_AT_ONCE };
         loop {
             self.watcher.saw(self.seen);
             // Before looking, so that what happens while this looks wakes it again.
             self.changed.mark_unchanged();
             self.misbehaves.mark_unchanged();
-            let Since::Changes { changes, version } =
-                self.cluster.store.since(self.resource, self.seen, CHANGES_AT_ONCE)
+            let Since::Changes { changes, version } = self.cluster.store.since(self.resource, self.seen, at_once)
             else {
                 return Some(self.expire());
             };
@@ -209,7 +216,7 @@ impl Watch {
                     }
                 }
                 self.seen = change.version;
-                if piece.len() >= PIECE_BYTES {
+                if piece.len() >= PIECE_BYTES || (self.cluster.events_one_by_one && !piece.is_empty()) {
                     return Some(piece);
                 }
             }
@@ -217,7 +224,7 @@ impl Watch {
                 return Some(piece);
             }
             self.seen = self.seen.max(version);
-            if changes.len() == CHANGES_AT_ONCE {
+            if changes.len() == at_once {
                 continue;
             }
             if let Some(fault) = self.struck() {
