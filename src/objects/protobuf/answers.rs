@@ -26,13 +26,13 @@ pub(in crate::objects) fn is_event(message: &[u8]) -> bool {
 }
 
 /// An object without its envelope.
-struct Unknown<'a> {
+pub(super) struct Unknown<'a> {
     kind: &'a [u8],
     raw: &'a [u8],
 }
 
 impl<'a> Unknown<'a> {
-    fn read(message: &'a [u8]) -> Result<Self, ProtobufError> {
+    pub(super) fn read(message: &'a [u8]) -> Result<Self, ProtobufError> {
         let message = message.strip_prefix(ENVELOPE).ok_or(ProtobufError::new("an object without its envelope"))?;
         let (mut kind, mut raw): (&[u8], _) = (b"", None);
         let mut fields = Fields::new(message);
@@ -57,7 +57,7 @@ impl<'a> Unknown<'a> {
     }
 
     /// The object, if it is of this kind.
-    fn of_kind(self, kind: &str) -> Result<Value<'a>, ProtobufError> {
+    pub(super) fn of_kind(self, kind: &str) -> Result<Value<'a>, ProtobufError> {
         match self.kind {
             found if found == kind.as_bytes() => Ok(Value::Bytes(self.raw)),
             b"Status" => Err(ProtobufError::new("a Status where an object was expected")),
@@ -74,8 +74,8 @@ impl<'a> Unknown<'a> {
     }
 }
 
-/// Reads a watch event.
-pub(in crate::objects) fn event(resource: Resource, message: &[u8]) -> Result<WatchEvent<'_>, ProtobufError> {
+/// The type of an event, and its object in its envelope.
+pub(super) fn event_parts(message: &[u8]) -> Result<(&[u8], &[u8]), ProtobufError> {
     let (mut kind, mut raw): (&[u8], Option<&[u8]>) = (b"", None);
     let mut fields = Fields::new(message);
     while let Some((field, value)) = fields.next()? {
@@ -92,7 +92,13 @@ pub(in crate::objects) fn event(resource: Resource, message: &[u8]) -> Result<Wa
             _ => {}
         }
     }
-    let unknown = Unknown::read(raw.ok_or(ProtobufError::new("the event has no object"))?)?;
+    Ok((kind, raw.ok_or(ProtobufError::new("the event has no object"))?))
+}
+
+/// Reads a watch event.
+pub(in crate::objects) fn event(resource: Resource, message: &[u8]) -> Result<WatchEvent<'_>, ProtobufError> {
+    let (kind, raw) = event_parts(message)?;
+    let unknown = Unknown::read(raw)?;
     Ok(match kind {
         b"ADDED" | b"MODIFIED" => WatchEvent::Applied(raw_object(resource, unknown.of_kind(resource.kind())?)?),
         b"DELETED" => WatchEvent::Deleted(raw_object(resource, unknown.of_kind(resource.kind())?)?),

@@ -5,10 +5,12 @@
 
 mod answers;
 mod fields;
+mod gist;
 mod template;
 
 pub(super) use answers::{event, is_event, is_object, list, list_meta, object, status};
 pub(super) use fields::{FieldSet, ProtobufError, Value};
+pub use gist::Gist;
 
 use super::lenient::Unread;
 use crate::time::UnixTime;
