@@ -4,6 +4,7 @@
 //! [`LONGEST_OBJECT`](crate::objects::LONGEST_OBJECT); only one such object is read at a time. With [`LISTS_AT_ONCE`]
 //! lists this is less than 32 MiB.
 
+use super::repeats::Repeats;
 use std::sync::Arc;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
@@ -13,10 +14,11 @@ const LISTS_AT_ONCE: usize = 16;
 /// Bytes that a list or watch may hold without a permit.
 const SHORT: usize = 512 << 10;
 
-/// The limits that all lists and watches share.
+/// State that all lists and watches share: limits on undecoded answers, and recent events.
 pub(super) struct DecodeBudget {
     lists: Arc<Semaphore>,
     long: Arc<Semaphore>,
+    repeats: Repeats,
 }
 
 /// The right to list, or to hold a long object. Dropping it returns the right.
@@ -24,7 +26,16 @@ pub(super) type Permit = OwnedSemaphorePermit;
 
 impl DecodeBudget {
     pub(super) fn new() -> Arc<Self> {
-        Arc::new(Self { lists: Arc::new(Semaphore::new(LISTS_AT_ONCE)), long: Arc::new(Semaphore::new(1)) })
+        Arc::new(Self {
+            lists: Arc::new(Semaphore::new(LISTS_AT_ONCE)),
+            long: Arc::new(Semaphore::new(1)),
+            repeats: Repeats::new(),
+        })
+    }
+
+    /// The last events of watches.
+    pub(super) fn repeats(&self) -> &Repeats {
+        &self.repeats
     }
 
     /// Waits for the right to list.

@@ -28,7 +28,7 @@ use super::lister::{Listed, Lister, OpenWatch};
 use super::request::watch_length;
 use super::sink::{Sink, SourceChange};
 use super::timeline::FOUND_BY_ANOTHER;
-use crate::objects::{WatchEvent, decode_event, take_wrong_types};
+use crate::objects::{Gist, WatchEvent, decode_event, take_wrong_types};
 use crate::telemetry::{EventType, FailureReason};
 use std::time::Duration;
 use tokio::time::{Instant, sleep, sleep_until};
@@ -133,6 +133,7 @@ impl<S: Sink> Follower<S> {
 
     /// Lists everything, and follows the stream if the list came as one.
     async fn list(&mut self) -> End {
+        self.lister.budget.repeats().forget();
         let Listed { began, version, stream } = match self.lister.list().await {
             Ok(listed) => listed,
             Err(failure) => return End::Failed { version: None, failure, lived: Duration::ZERO },
@@ -261,6 +262,12 @@ impl<S: Sink> Follower<S> {
                 continue;
             }
             any = true;
+            let gist = Gist::of(self.lister.target.resource, &event);
+            if let Some(gist) = gist.filter(|gist| self.lister.budget.repeats().is_known(gist)) {
+                advance(version, gist.resource_version, base)?;
+                self.lister.heartbeat.event(EventType::Applied);
+                continue;
+            }
             let decoded = decode_event(self.lister.target.resource, &event);
             self.lister.heartbeat.wrong_types(take_wrong_types());
             match decoded {
@@ -268,11 +275,13 @@ impl<S: Sink> Follower<S> {
                     advance(version, &object.meta.resource_version, base)?;
                     self.lister.heartbeat.event(EventType::Applied);
                     self.lister.sink.take(self.lister.source, SourceChange::Applied(&object));
+                    gist.inspect(|gist| self.lister.budget.repeats().taken(gist));
                 }
                 Ok(WatchEvent::Deleted(object)) => {
                     advance(version, &object.meta.resource_version, base)?;
                     self.lister.heartbeat.event(EventType::Deleted);
                     self.lister.sink.take(self.lister.source, SourceChange::Deleted(&object));
+                    gist.inspect(|gist| self.lister.budget.repeats().taken(gist));
                 }
                 Ok(WatchEvent::Bookmark { resource_version, .. }) => {
                     advance(version, &resource_version, base)?;

@@ -21,7 +21,7 @@
 //! | part | modules |
 //! |---|---|
 //! | which cluster, and as whom | `connect`, `kubeconfig`, `credentials`, `credential_error`, `exec`, `bounded_file`, `proxy`, `transport` |
-//! | one request | `request` (its URL), `http_exchange` (its deadlines), `framing` (its answer, cut into events), `line_limit` |
+//! | one request | `request` (its URL), `http_exchange` (its deadlines), `framing` (its answer, cut into events), `repeats`, `line_limit` |
 //! | one resource | `follower` (the states), `lister`, `pagination`, `timeline` (whether a watch may go on), `backoff`, `timings` |
 //! | decoding | `crate::objects`, in `decode_pool` beside a long list; `budget` bounds what is in memory |
 //! | failures | `failure` (what one means), `authorization` (403 and 404), `connect_error` (what to change) |
@@ -53,6 +53,7 @@ mod liveness;
 mod nodes;
 mod pagination;
 pub(crate) mod proxy;
+mod repeats;
 mod request;
 mod sink;
 mod timeline;
