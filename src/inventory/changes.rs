@@ -26,7 +26,7 @@ impl Inventory {
     }
 
     /// The same, but stops once the reports cover `most_pods`, so that the reports of a whole cluster need not be in
-    /// memory at once.
+    /// memory at once. Workloads that change before the last part are reported again after it.
     pub fn take_some_changes(&mut self, now: UnixTime, most_pods: usize) -> Changes {
         if !self.sources.have_answered() {
             return Changes { gone: self.withhold(), ..Changes::default() };
@@ -44,21 +44,30 @@ impl Inventory {
         // Sorted by name, last first, so that each part of a long list touches only its own buckets.
         let strings = &self.strings;
         let by_name = |record: &WorkloadRecord| Reverse(name_of(strings, record));
-        let mut dirty = self.workloads.take_dirty((most_pods < usize::MAX).then_some(by_name));
+        let mut round = self.workloads.take_round((most_pods < usize::MAX).then_some(by_name));
         let mut pods = 0;
         while pods < most_pods {
-            let Some(at) = dirty.pop() else { break };
+            let Some(at) = round.pop() else { break };
             let reported = changes.reports.len();
             self.report(at, now, &mut changes);
             pods += changes.reports[reported..].iter().map(|report| report.pods.len()).sum::<usize>();
         }
-        changes.more = !dirty.is_empty();
-        // Reporting touches no workload.
-        self.workloads.put_back(dirty);
+        changes.more = !round.is_empty();
+        self.workloads.put_back(round);
         if !changes.more && (self.has_shrunk() || self.strings.wants_sweep()) {
             self.sweep();
         }
         changes
+    }
+
+    /// Number of workloads that the next call reports; `None` without a complete picture.
+    pub fn unreported(&mut self, now: UnixTime) -> Option<usize> {
+        if !self.sources.have_answered() {
+            return None;
+        }
+        self.end_waits(now);
+        self.workloads.touch_due(now);
+        Some(self.workloads.dirty())
     }
 
     fn withhold(&mut self) -> Vec<Workload> {

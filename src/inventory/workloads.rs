@@ -47,10 +47,11 @@ pub(super) struct Workloads {
     fresh: Vec<u32>,
     /// Workloads whose observations are updated at the end of the event.
     update_queued: Vec<u32>,
-    /// Workloads whose report may have changed.
+    /// Workloads whose report may have changed, without those of the round.
     dirty: Vec<u32>,
-    /// Length of the sorted prefix of `dirty`.
-    sorted: usize,
+    /// Workloads that are still to be reported in this round. Workloads that change during a round belong to the next one, so that
+    /// each round ends.
+    round: Vec<u32>,
     /// When reports change without an event.
     timers: BTreeSet<(UnixTime, u32)>,
 }
@@ -154,20 +155,28 @@ impl Workloads {
         }
     }
 
-    /// Takes the workloads to report again, to be popped from the end. With `key`, new ones are sorted in among the
-    /// others.
-    pub(super) fn take_dirty<K: Ord>(&mut self, key: Option<impl Fn(&WorkloadRecord) -> K>) -> Vec<u32> {
-        let mut dirty = std::mem::take(&mut self.dirty);
-        if let Some(key) = key.filter(|_| dirty.len() > self.sorted) {
-            dirty.sort_by_cached_key(|at| self.records.get(*at).map(&key));
-        }
-        dirty
+    /// Number of workloads to report.
+    pub(super) fn dirty(&self) -> usize {
+        self.round.len() + self.dirty.len()
     }
 
-    /// Returns the remaining ones; nothing was marked in the meantime.
-    pub(super) fn put_back(&mut self, dirty: Vec<u32>) {
-        self.sorted = dirty.len();
-        self.dirty = dirty;
+    /// Takes the rest of the round, to be popped from its end. A new round begins if nothing is left. With `key`, rounds are sorted.
+    /// Without it, the round has all workloads that are to be reported.
+    pub(super) fn take_round<K: Ord>(&mut self, key: Option<impl Fn(&WorkloadRecord) -> K>) -> Vec<u32> {
+        match key {
+            None => self.round.append(&mut self.dirty),
+            Some(key) if self.round.is_empty() => {
+                std::mem::swap(&mut self.round, &mut self.dirty);
+                self.round.sort_by_cached_key(|at| self.records.get(*at).map(&key));
+            }
+            Some(_) => {}
+        }
+        std::mem::take(&mut self.round)
+    }
+
+    /// Returns the rest of the round.
+    pub(super) fn put_back(&mut self, round: Vec<u32>) {
+        self.round = round;
     }
 
     /// Marks a workload as reported or withdrawn; returns whether its last report is still published.
@@ -217,7 +226,7 @@ impl Workloads {
     /// Returns unused memory; a table keeps room to double.
     pub(super) fn shrink(&mut self) {
         self.by_name.shrink_to(2 * self.by_name.len());
-        for list in [&mut self.dirty, &mut self.fresh, &mut self.update_queued] {
+        for list in [&mut self.dirty, &mut self.round, &mut self.fresh, &mut self.update_queued] {
             list.shrink_to(2 * list.len());
         }
     }

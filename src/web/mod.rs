@@ -22,6 +22,7 @@ mod streams;
 
 use crate::exposition::{Encoding, Format, ResponseBody};
 use bytes::Bytes;
+use futures::future::BoxFuture;
 pub use limits::Limits;
 pub use listener::{BindError, ListenAddress, bind};
 pub use pages::{PageAddress, PageRequest, PageResponse, Pages};
@@ -34,6 +35,11 @@ use std::time::Duration;
 ///
 /// Every method is called during a request, on a thread that serves others: it must not block.
 pub trait Site: Send + Sync + 'static {
+    /// Returns what a scrape has to wait for to be up to date; `None` if it need not wait.
+    fn freshened(&self) -> Option<BoxFuture<'static, ()>> {
+        None
+    }
+
     /// Returns the response to a scrape, all of one picture. `connections` are the current counts, this scrape
     /// included.
     fn scrape(&self, format: Format, encoding: Encoding, connections: ConnectionCounts) -> Scrape;

@@ -105,7 +105,15 @@ fn content<B>(
 ) -> Either<Ready<Response<Body>>, BoxFuture<'static, Response<Body>>> {
     let path = request.uri().path();
     if path == METRICS {
-        return Either::Left(ready(metrics(site, request.headers(), slot.slots().counts())));
+        let begun = Instant::now();
+        let Some(freshened) = site.freshened() else {
+            return Either::Left(ready(metrics(site, request.headers(), slot.slots().counts(), begun)));
+        };
+        let (site, headers, connections) = (Arc::clone(site), request.headers().clone(), slot.slots().counts());
+        return Either::Right(Box::pin(async move {
+            freshened.await;
+            metrics(&site, &headers, connections, begun)
+        }));
     }
     let Some(pages) = site.pages() else { return Either::Left(ready(landing(site.as_ref()))) };
     if path == EVENTS {
@@ -167,8 +175,7 @@ fn page(answer: PageResponse) -> Response<Body> {
     response
 }
 
-fn metrics(site: &Arc<dyn Site>, headers: &HeaderMap, connections: ConnectionCounts) -> Response<Body> {
-    let begun = Instant::now();
+fn metrics(site: &Arc<dyn Site>, headers: &HeaderMap, connections: ConnectionCounts, begun: Instant) -> Response<Body> {
     let accept = joined(headers, &ACCEPT);
     let accept_encoding = joined(headers, &ACCEPT_ENCODING);
     let (format, encoding) = negotiate(accept.as_deref(), accept_encoding.as_deref());

@@ -110,6 +110,33 @@ async fn nodes_are_listed_with_the_option_and_never_without() {
     assert!(asked());
 }
 
+/// Two scrapes and a request of the API at the same time, after pauses of different lengths.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn readers_are_at_most_one_second_behind() {
+    let store = Store::new(100);
+    bulk(&store, &BulkConfig { pods: 50, rolling_every: 0, ..BulkConfig::default() });
+    let simulator = Simulator::start_with(SimulatorConfig::default(), store.clone()).await.unwrap();
+    let podskew = Podskew::start(&simulator, &[]);
+    podskew.shows("/readyz", "200 OK");
+    let mut pods = store.list(Resource::Pods).into_iter();
+    for (left, quiet) in (0..50).rev().zip([0, 300, 600, 900, 1200, 3000, 500, 0]) {
+        std::thread::sleep(Duration::from_millis(quiet));
+        let metadata = pods.next().unwrap()["metadata"].take();
+        let [namespace, name] = ["namespace", "name"].map(|field| metadata[field].as_str().unwrap().to_owned());
+        assert!(store.delete(Resource::Pods, &namespace, &name));
+        std::thread::sleep(Duration::from_secs(1));
+        let (scrapes, api) = std::thread::scope(|scope| {
+            let scrapes = [(); 2].map(|()| scope.spawn(|| podskew.get("/metrics")));
+            let api = scope.spawn(|| podskew.get("/api/v1/summary"));
+            (scrapes.map(|scrape| scrape.join().unwrap()), api.join().unwrap())
+        });
+        for scrape in scrapes {
+            assert_eq!(scrape.matches("\npodskew_pod_info{").count(), left, "after {quiet} ms");
+        }
+        assert!(api.replace(' ', "").contains(&format!("\"pods\":{left},")), "after {quiet} ms: {api}");
+    }
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn readyz_lists_what_is_missing_until_the_initial_sync() {
     let simulator = simulator().await;

@@ -42,9 +42,14 @@ impl EventHub {
         Self { sender: broadcast::channel(BEHIND).0, pending: Mutex::default() }
     }
 
+    /// Whether a page is open.
+    pub(super) fn are_watched(&self) -> bool {
+        self.sender.receiver_count() > 0
+    }
+
     /// Records changes. It costs nothing while no page is open.
     pub(super) fn note(&self, part: &PublishBatch) {
-        if self.sender.receiver_count() == 0 {
+        if !self.are_watched() {
             return;
         }
         let mut pending = self.lock();
@@ -60,7 +65,7 @@ impl EventHub {
     /// Sends the recorded changes, at most once a second. A change of `own_state` concerns every page.
     pub(super) fn send(&self, generation: u64, own_state: impl FnOnce() -> Vec<bool>) {
         let mut pending = self.lock();
-        if self.sender.receiver_count() == 0 {
+        if !self.are_watched() {
             *pending = Pending { generation, ..Pending::default() };
             return;
         }

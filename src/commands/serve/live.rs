@@ -1,5 +1,6 @@
 //! State of a running podskew that the server shows.
 
+use super::readers::Readers;
 use crate::exposition::{Encoding, Exposition, Format};
 use crate::objects::Resource;
 use crate::sync::lock;
@@ -7,13 +8,15 @@ use crate::telemetry::Telemetry;
 use crate::time::UnixTime;
 use crate::watch::WatchHealth;
 use crate::web::{ConnectionCounts, Pages, Scrape, Site, WatchStatus};
+use futures::future::BoxFuture;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock};
 use std::time::Duration;
 
-/// Everything that requests read. None of it is behind the inventory's lock, so no request waits for an event.
+/// Everything that requests read. None of it is behind the inventory's lock.
 pub(super) struct Live {
     exposition: Arc<Exposition>,
+    readers: Arc<Readers>,
     telemetry: Telemetry,
     namespaces: Vec<String>,
     excluded_namespaces: Vec<String>,
@@ -35,6 +38,7 @@ struct SyncProgress {
 impl Live {
     pub(super) fn new(
         exposition: Arc<Exposition>,
+        readers: Arc<Readers>,
         telemetry: Telemetry,
         namespaces: Vec<String>,
         excluded_namespaces: Vec<String>,
@@ -42,6 +46,7 @@ impl Live {
     ) -> Self {
         Self {
             exposition,
+            readers,
             telemetry,
             namespaces,
             excluded_namespaces,
@@ -107,6 +112,10 @@ impl Live {
 }
 
 impl Site for Live {
+    fn freshened(&self) -> Option<BoxFuture<'static, ()>> {
+        self.readers.freshened()
+    }
+
     fn scrape(&self, format: Format, encoding: Encoding, connections: ConnectionCounts) -> Scrape {
         let ConnectionCounts { idle, reading, answering, refused } = connections;
         self.telemetry.follow_connections([idle, reading, answering], refused);

@@ -9,6 +9,7 @@ mod live;
 mod options;
 mod page_options;
 mod pages;
+mod readers;
 mod render;
 mod signals;
 
@@ -28,6 +29,7 @@ use live::{Live, PageSite};
 pub use options::{Auth, Config, ServeArguments};
 pub use page_options::{PageArguments, PageConfig};
 use pages::{LiveCluster, LivePages};
+use readers::Readers;
 use render::PageState;
 pub use signals::Signals;
 use std::pin::pin;
@@ -111,8 +113,10 @@ pub async fn watch_and_serve(
     }
     let pod_labels = config.settings.pod_labels.iter().map(|label| label.metric_label.clone());
     let exposition = Arc::new(Exposition::with_links(config.selection, pod_labels.collect(), config.page.url));
+    let readers = Arc::new(Readers::new());
     let live = Arc::new(Live::new(
         Arc::clone(&exposition),
+        Arc::clone(&readers),
         telemetry.clone(),
         config.namespaces.clone(),
         config.settings.exclude_namespaces,
@@ -137,7 +141,8 @@ pub async fn watch_and_serve(
             asks_registries: config.registry.is_on(),
         };
         let ui = Ui::new(board.exposure(), config.page.links.clone());
-        Arc::new(LivePages::new(ui, config.page.hosts.clone(), cluster, Arc::clone(&events), access.clone()))
+        let (events, readers) = (Arc::clone(&events), Arc::clone(&readers));
+        Arc::new(LivePages::new(ui, config.page.hosts.clone(), cluster, events, readers, access.clone()))
     });
     let limits = Limits::of_this_process();
     let page_server = page_server(listeners.page, pages, &live, limits, access.as_ref());
@@ -159,7 +164,7 @@ pub async fn watch_and_serve(
         futures::join!(server.run(told_to_stop(stopped.clone())), page);
     });
     let shown = board.map(|board| PageState { board, events });
-    let rendering = render::keep_rendering(inventory, exposition, telemetry, live, shown, &watches);
+    let rendering = render::keep_rendering(inventory, exposition, telemetry, live, shown, &watches, &readers);
 
     tokio::select! {
         () = &mut server => bail!("the server ended by itself"),

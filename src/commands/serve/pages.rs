@@ -2,6 +2,7 @@
 
 use super::events::EventHub;
 use super::live::Live;
+use super::readers::Readers;
 use crate::access::AccessControl;
 use crate::exposition::Exposition;
 use crate::inventory::Inventory;
@@ -34,6 +35,7 @@ pub(super) struct LivePages {
     cluster: Arc<LiveCluster>,
     turns: Arc<Semaphore>,
     events: Arc<EventHub>,
+    readers: Arc<Readers>,
     /// Set if authenticated clients see more, so that authentication must stay in force.
     access: Option<Arc<AccessControl>>,
 }
@@ -54,10 +56,19 @@ impl LivePages {
         hosts: Vec<String>,
         cluster: LiveCluster,
         events: Arc<EventHub>,
+        readers: Arc<Readers>,
         access: Option<Arc<AccessControl>>,
     ) -> Self {
         let access = access.filter(|access| access.authenticates());
-        Self { ui, hosts, cluster: Arc::new(cluster), turns: Arc::new(Semaphore::new(AT_ONCE)), events, access }
+        Self {
+            ui,
+            hosts,
+            cluster: Arc::new(cluster),
+            turns: Arc::new(Semaphore::new(AT_ONCE)),
+            events,
+            readers,
+            access,
+        }
     }
 }
 
@@ -80,6 +91,9 @@ impl Pages for LivePages {
             }
             if self.is_unguarded() {
                 return unavailable(UNGUARDED);
+            }
+            if let Some(freshened) = self.readers.freshened() {
+                freshened.await;
             }
             let Ok(Ok(turn)) = timeout(TURN, Arc::clone(&self.turns).acquire_owned()).await else {
                 return unavailable(BUSY);

@@ -1,7 +1,8 @@
-//! Takes changes out of the inventory and renders them, about once a second.
+//! Takes the changed workloads out of the inventory and renders them, when a reader asks for a picture.
 
 use super::events::EventHub;
 use super::live::Live;
+use super::readers::Readers;
 use crate::exposition::{Exposition, PublishBatch};
 use crate::inventory::{CachedTag, Changes, Inventory, RegistryEvidence, Source};
 use crate::objects::Resource;
@@ -13,21 +14,41 @@ use crate::ui::Board;
 use crate::watch::{WatchHealth, Watches};
 use anyhow::Context;
 use std::sync::{Arc, Mutex};
-use std::time::{Duration, Instant};
-use tokio::time::{sleep, timeout};
+use std::time::Duration;
+use tokio::time::{Instant, sleep, timeout};
 
-/// Pause after a rendering. With the time of the rendering, a scrape lags at most one second.
-const AFTER_CHANGES: Duration = Duration::from_millis(800);
+/// Interval of checks for a first complete picture.
+const WHILE_INCOMPLETE: Duration = Duration::from_millis(100);
 
-/// Pause while nothing changes, so that the first change after a quiet time shows at once.
-const WHILE_QUIET: Duration = Duration::from_millis(100);
+/// Interval of checks for a rendering without readers.
+const WHILE_NOBODY_READS: Duration = Duration::from_secs(1);
 
-/// Number of pods whose reports are taken at once, about 1 MB. While the initial state is rendered, a few such batches
+/// The same while a page is open: the first change after a quiet time shows at once.
+const WHILE_WATCHED: Duration = Duration::from_millis(100);
+
+/// Minimum time between two renderings for open pages.
+const BETWEEN: Duration = Duration::from_millis(800);
+
+/// Maximum time between two renderings without readers: a workload that is gone takes memory until the next one.
+const LONGEST_PAUSE: Duration = Duration::from_secs(60);
+
+/// Number of changed workloads that are rendered without readers. It limits how long the next reader waits.
+const MOST_UNREAD: usize = 256;
+
+/// Number of pods whose reports are rendered at once, about 1 MB. While the initial state is rendered, a few such batches
 /// are in memory.
 const PODS_AT_ONCE: usize = 2_500;
 
+/// Number of pods whose reports are made per lock of the inventory: a third of a millisecond.
+const PODS_A_LOCK: usize = 250;
+
+/// Number of changed workloads above which a second thread helps to render them.
+const MANY_WORKLOADS: usize = 16;
+
 /// Renders as long as it is polled; it ends only if rendering fails, which is a bug. The initial state is rendered as
-/// soon as the last source has `answered`, because clients wait for it.
+/// soon as the last source has `answered`, because clients wait for it; any other one when `readers` ask for it.
+///
+/// The inventory remembers by events alone, so nothing is lost without readers.
 pub(super) async fn keep_rendering(
     inventory: Arc<Mutex<Inventory>>,
     exposition: Arc<Exposition>,
@@ -35,6 +56,7 @@ pub(super) async fn keep_rendering(
     live: Arc<Live>,
     shown: Option<PageState>,
     watches: &Watches,
+    readers: &Readers,
 ) -> anyhow::Result<()> {
     let (answered, health) = (watches.answered(), Some(watches.health()));
     let begun = Instant::now();
@@ -42,21 +64,24 @@ pub(super) async fn keep_rendering(
     let mut renderer =
         Renderer { inventory, exposition, telemetry, live, shown, health, begun, published, cached_tags, registry };
     loop {
-        // Rendering the initial state of a large cluster would block a thread that serves sockets for too long.
-        let published;
-        (renderer, published) = tokio::task::spawn_blocking(move || {
-            let published = renderer.publish();
+        let begun = Instant::now();
+        // Rendering would block a thread that serves sockets for too long.
+        renderer = tokio::task::spawn_blocking(move || {
+            renderer.publish();
             renderer.send_events();
-            (renderer, published)
+            renderer
         })
         .await
         .context("rendering the metrics failed")?;
-        if published {
-            sleep(AFTER_CHANGES).await;
-        } else if renderer.published.is_some() {
-            sleep(WHILE_QUIET).await;
+        let is_complete = renderer.published.is_some();
+        readers.rendered(is_complete.then_some(begun));
+        if is_complete {
+            tokio::select! {
+                () = readers.want_more() => {}
+                () = renderer.is_due(begun) => {}
+            }
         } else {
-            let _ = timeout(WHILE_QUIET, answered.notified()).await;
+            let _ = timeout(WHILE_INCOMPLETE, answered.notified()).await;
         }
     }
 }
@@ -86,10 +111,35 @@ struct Renderer {
 }
 
 impl Renderer {
+    /// Waits until a rendering is due without readers. The last one started at `begun`.
+    async fn is_due(&self, begun: Instant) {
+        loop {
+            let is_watched = self.shown.as_ref().is_some_and(|shown| shown.events.are_watched());
+            sleep(if is_watched { WHILE_WATCHED } else { WHILE_NOBODY_READS }).await;
+            // This thread serves sockets, so it does not wait for the lock.
+            let Ok(mut inventory) = self.inventory.try_lock() else { continue };
+            let unreported = inventory.unreported(UnixTime::now());
+            drop(inventory);
+            let passed = begun.elapsed();
+            let is_due = match unreported {
+                // The picture has to be withdrawn.
+                None => true,
+                Some(0) if is_watched => passed >= WHILE_NOBODY_READS,
+                Some(_) if is_watched => passed >= BETWEEN,
+                Some(workloads) => workloads >= MOST_UNREAD || passed >= LONGEST_PAUSE,
+            };
+            if is_due {
+                return;
+            }
+        }
+    }
+
     /// Publishes changes; returns whether there were any.
     fn publish(&mut self) -> bool {
         let mut changes = self.take_changes();
-        let is_long = changes.more || (changes.complete && self.published.is_none());
+        let is_long = changes.more
+            || (changes.complete && self.published.is_none())
+            || (changes.complete && changes.reports.len() > MANY_WORKLOADS);
         if is_long {
             // Each batch is rendered while the next ones are taken.
             let mut next = Some(self.part_of(&mut changes));
@@ -155,8 +205,27 @@ impl Renderer {
         published
     }
 
-    /// Holds the inventory's lock while reports are built, and not while they are rendered.
+    /// Takes reports of up to [`PODS_AT_ONCE`] pods. Each lock of the inventory covers a few of them, so that events wait for
+    /// these only.
     fn take_changes(&self) -> Changes {
+        let mut changes = self.take_few_changes();
+        let pods = |changes: &Changes| changes.reports.iter().map(|report| report.pods.len()).sum::<usize>();
+        let mut taken = pods(&changes);
+        while changes.more && taken < PODS_AT_ONCE {
+            let mut next = self.take_few_changes();
+            taken += pods(&next);
+            next.gone.append(&mut changes.gone);
+            // Without a complete picture there are no reports.
+            if next.complete {
+                changes.reports.append(&mut next.reports);
+                next.reports = std::mem::take(&mut changes.reports);
+            }
+            changes = next;
+        }
+        changes
+    }
+
+    fn take_few_changes(&self) -> Changes {
         let mut inventory = lock(&self.inventory);
         for resource in Resource::ALL {
             let objects = i64::try_from(inventory.objects(resource)).unwrap_or(i64::MAX);
@@ -169,7 +238,7 @@ impl Renderer {
             let named = |source: &Source| described(*source, self.live.namespaces(), trouble(*source));
             self.live.waits_for(unanswered.iter().map(named).collect());
         }
-        inventory.take_some_changes(UnixTime::now(), PODS_AT_ONCE)
+        inventory.take_some_changes(UnixTime::now(), PODS_A_LOCK)
     }
 
     /// Moves the changes into a batch; the page's board has seen them.
@@ -225,7 +294,11 @@ mod tests {
     use crate::exposition::{Encoding, Format, Selection};
     use crate::inventory::Settings;
     use crate::objects::decode_event;
+    use crate::ui::Exposure;
+    use crate::watch::{self, Timings};
     use crate::web::{ConnectionCounts, Site};
+    use futures::future::join_all;
+    use simulator::{BulkConfig, Simulator, SimulatorConfig, Store, bulk};
 
     #[test]
     fn a_picture_that_is_not_complete_any_more_is_taken_back() {
@@ -233,7 +306,9 @@ mod tests {
         let inventory = Arc::new(Mutex::new(Inventory::new(Settings::default(), &sources)));
         let exposition = Arc::new(Exposition::new(Selection::default(), Vec::new()));
         let telemetry = Telemetry::new().unwrap();
-        let live = Arc::new(Live::new(Arc::clone(&exposition), telemetry.clone(), Vec::new(), Vec::new(), None));
+        let readers = Arc::new(Readers::new());
+        let live =
+            Arc::new(Live::new(Arc::clone(&exposition), readers, telemetry.clone(), Vec::new(), Vec::new(), None));
         let (begun, published, health) = (Instant::now(), None, None);
         let mut renderer = Renderer {
             inventory: inventory.clone(),
@@ -279,6 +354,72 @@ mod tests {
         list();
         assert!(renderer.publish());
         assert!(live.status().ready && series(&live));
+    }
+
+    async fn until(what: &str, mut holds: impl FnMut() -> bool) {
+        let begun = Instant::now();
+        while !holds() {
+            assert!(begun.elapsed() < Duration::from_secs(60), "{what} does not come");
+            sleep(Duration::from_millis(20)).await;
+        }
+    }
+
+    #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+    async fn readers_that_wait_share_one_rendering_and_without_readers_there_is_none() {
+        let store = Store::new(100);
+        bulk(&store, &BulkConfig { pods: 50, rolling_every: 0, ..BulkConfig::default() });
+        let simulator = Simulator::start_with(SimulatorConfig::default(), store.clone()).await.unwrap();
+        let client = watch::client(kube::Config::new(simulator.url().parse().unwrap())).unwrap();
+        let telemetry = Telemetry::new().unwrap();
+        let inventory = Arc::new(Mutex::new(Inventory::new(Settings::default(), &watch::sources(&[]))));
+        let watches = watch::run(&client, &[], &inventory, &telemetry, Timings::default());
+        let exposition = Arc::new(Exposition::new(Selection::default(), Vec::new()));
+        let readers = Arc::new(Readers::new());
+        let live = Live::new(Arc::clone(&exposition), readers.clone(), telemetry.clone(), vec![], vec![], None);
+        let (live, events) = (Arc::new(live), Arc::new(EventHub::new()));
+        let board = Arc::new(Board::new(Exposure { pods: true, messages: true }));
+        let shown = PageState { board: Arc::clone(&board), events: Arc::clone(&events) };
+        let (of_cluster, of_live, of_readers) = (Arc::clone(&inventory), Arc::clone(&live), Arc::clone(&readers));
+        let to_publish = Arc::clone(&exposition);
+        let _rendering = tokio::spawn(async move {
+            keep_rendering(of_cluster, to_publish, telemetry, of_live, Some(shown), &watches, &of_readers).await
+        });
+        until("the first picture", || live.status().ready).await;
+        let first = exposition.picture();
+
+        let mut pods = store.list(simulator::Resource::Pods).into_iter();
+        let mut deletes_one = || {
+            let metadata = pods.next().unwrap()["metadata"].take();
+            let [namespace, name] = ["namespace", "name"].map(|field| metadata[field].as_str().unwrap().to_owned());
+            assert!(store.delete(simulator::Resource::Pods, &namespace, &name));
+        };
+        let knows = |pods: u64| lock(&inventory).objects(Resource::Pods) == pods;
+        deletes_one();
+        until("the deletion", || knows(49)).await;
+        sleep(2 * WHILE_NOBODY_READS).await;
+        assert!(Arc::ptr_eq(&first, &exposition.picture()), "nobody reads");
+
+        let reads = async || {
+            if let Some(freshened) = live.freshened() {
+                freshened.await;
+            }
+            exposition.picture()
+        };
+        let pictures = join_all((0..8).map(|_| reads())).await;
+        assert!(pictures.iter().all(|picture| Arc::ptr_eq(picture, &pictures[0])), "they get one rendering");
+        assert!(!Arc::ptr_eq(&first, &pictures[0]), "it shows the deletion");
+        let frames = live.scrape(Format::Text, Encoding::Identity, ConnectionCounts::default()).frames;
+        let text = String::from_utf8(frames.flatten().collect()).unwrap();
+        assert_eq!(text.matches("\npodskew_pod_info{").count(), 49);
+        assert!(text.contains("podskew_objects{resource=\"pods\"} 49"), "{text}");
+
+        // An open page is a reader.
+        let watching = events.subscribe();
+        deletes_one();
+        let generation = board.published().0;
+        until("the next picture", || board.published().0 > generation).await;
+        assert!(!Arc::ptr_eq(&pictures[0], &exposition.picture()) && knows(48));
+        drop(watching);
     }
 
     #[test]
