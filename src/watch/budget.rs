@@ -6,6 +6,8 @@
 
 use super::repeats::Repeats;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use tokio::runtime::Handle;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 /// Number of concurrent lists. Otherwise fifty namespaces of eight resources would start 400.
@@ -14,10 +16,13 @@ const LISTS_AT_ONCE: usize = 16;
 /// Bytes that a list or watch may hold without a permit.
 const SHORT: usize = 512 << 10;
 
-/// State that all lists and watches share: limits on undecoded answers, and recent events.
+/// State that all lists and watches share: limits on undecoded answers, threads that decode lists, and recent events.
 pub(super) struct DecodeBudget {
     lists: Arc<Semaphore>,
     long: Arc<Semaphore>,
+    decoding: Handle,
+    /// Number of watch events.
+    events: AtomicU64,
     repeats: Repeats,
 }
 
@@ -25,12 +30,35 @@ pub(super) struct DecodeBudget {
 pub(super) type Permit = OwnedSemaphorePermit;
 
 impl DecodeBudget {
+    /// Decodes lists on the current runtime.
     pub(super) fn new() -> Arc<Self> {
         Arc::new(Self {
             lists: Arc::new(Semaphore::new(LISTS_AT_ONCE)),
             long: Arc::new(Semaphore::new(1)),
+            decoding: Handle::current(),
+            events: AtomicU64::new(0),
             repeats: Repeats::new(),
         })
+    }
+
+    /// The runtime that decodes lists.
+    pub(super) fn decoding(&self) -> &Handle {
+        &self.decoding
+    }
+
+    /// Whether a list is being read.
+    pub(super) fn is_listing(&self) -> bool {
+        self.lists.available_permits() < LISTS_AT_ONCE
+    }
+
+    /// Counts a watch event.
+    pub(super) fn event(&self) {
+        self.events.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// Number of watch events.
+    pub(super) fn events(&self) -> u64 {
+        self.events.load(Ordering::Relaxed)
     }
 
     /// The last events of watches.

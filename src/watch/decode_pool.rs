@@ -42,6 +42,7 @@ pub(super) struct DecodePool<S> {
     /// Buffers to reuse for the next pieces, because fresh memory costs as much as decoding.
     spare_pages: Arc<Mutex<Vec<BytesMut>>>,
     running: JoinSet<DecodeCounts>,
+    threads: Handle,
     decoded: DecodeCounts,
 }
 
@@ -65,12 +66,14 @@ pub(super) fn is_added(event: &[u8]) -> bool {
 }
 
 impl<S: Sink> DecodePool<S> {
-    pub(super) fn new(source: Source, sink: Arc<S>) -> Self {
+    /// Decodes on `threads`.
+    pub(super) fn new(source: Source, sink: Arc<S>, threads: &Handle) -> Self {
         Self {
             source,
             sink,
+            threads: threads.clone(),
             // The runtime has asked the system for the number of cores; asking again takes a dozen system calls.
-            cores: Handle::current().metrics().num_workers().min(MOST_LANES),
+            cores: threads.metrics().num_workers().min(MOST_LANES),
             batch: Vec::new(),
             batch_bytes: 0,
             spare_pages: Arc::default(),
@@ -139,7 +142,7 @@ impl<S: Sink> DecodePool<S> {
         {
             self.decoded.add(joined(self.source.resource, decoded));
         }
-        self.running.spawn(async move { work() });
+        self.running.spawn_on(async move { work() }, &self.threads);
     }
 }
 
@@ -238,6 +241,7 @@ mod tests {
     use std::collections::BTreeMap;
     use std::sync::atomic::{AtomicUsize, Ordering};
     use std::sync::{Arc, Mutex};
+    use tokio::runtime::Handle;
 
     const PODS: Source = Source { resource: Resource::Pods, namespace: 0 };
 
@@ -276,7 +280,7 @@ mod tests {
     #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
     async fn every_object_comes_once_and_what_cannot_be_read_is_told() {
         let names = Arc::new(Names::default());
-        let mut pool = DecodePool::new(PODS, names.clone());
+        let mut pool = DecodePool::new(PODS, names.clone(), &Handle::current());
         let mut broken = 0;
         for number in 100..1_100 {
             let mut line = line(number);
@@ -302,7 +306,7 @@ mod tests {
     #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
     async fn pages_are_decoded_beside_each_other() {
         let names = Arc::new(Names::default());
-        let mut pool = DecodePool::new(PODS, names.clone());
+        let mut pool = DecodePool::new(PODS, names.clone(), &Handle::current());
         for page in 0..20 {
             let items: Vec<String> = (100 + page * 50..150 + page * 50).map(object).collect();
             let text = format!("{{\"metadata\":{{\"resourceVersion\":\"7\"}},\"items\":[{}]}}", items.join(","));
@@ -317,7 +321,7 @@ mod tests {
     #[tokio::test]
     #[should_panic(expected = "a sink that panics")]
     async fn a_panic_does_not_pass_for_a_complete_list() {
-        let mut pool = DecodePool::new(PODS, Arc::new(Names::default()));
+        let mut pool = DecodePool::new(PODS, Arc::new(Names::default()), &Handle::current());
         pool.event(line(13)).await;
         pool.drain().await;
     }

@@ -262,6 +262,7 @@ impl<S: Sink> Follower<S> {
                 continue;
             }
             any = true;
+            self.lister.budget.event();
             let gist = Gist::of(self.lister.target.resource, &event);
             if let Some(gist) = gist.filter(|gist| self.lister.budget.repeats().is_known(gist)) {
                 advance(version, gist.resource_version, base)?;

@@ -92,7 +92,8 @@ pub async fn watch_and_serve(
     }
     let inventory = Arc::new(Mutex::new(inventory));
     // The watches begin while the rest is prepared.
-    let watches = watch::run(&client, &config.namespaces, &inventory, &telemetry, Timings::default());
+    let watches = watch::run_apart(&client, &config.namespaces, &inventory, &telemetry, Timings::default())
+        .context("cannot start the thread of the watches")?;
     let mut nodes = JoinSet::new();
     if config.nodes {
         let (sink, telemetry) = (Arc::clone(&inventory), telemetry.clone());

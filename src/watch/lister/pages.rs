@@ -14,7 +14,7 @@ use tokio::time::{Instant, sleep};
 impl<S: Sink> Lister<S> {
     /// Lists everything in pages; returns the list's version.
     pub(in crate::watch) async fn paged_list(&mut self, until: Instant) -> Result<String, WatchFailure> {
-        let mut decoding = DecodePool::new(self.source, self.sink.clone());
+        let mut decoding = DecodePool::new(self.source, self.sink.clone(), self.budget.decoding());
         let read = self.pages(until, &mut decoding).await;
         // No object of this list may reach the inventory after its end.
         let rest = decoding.drain().await;

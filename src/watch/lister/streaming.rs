@@ -18,6 +18,7 @@ use crate::watch::sink::{Sink, SourceChange};
 use bytes::Bytes;
 use futures::FutureExt as _;
 use std::time::Duration;
+use tokio::task::yield_now;
 use tokio::time::Instant;
 
 /// Why a streaming list failed.
@@ -49,7 +50,7 @@ impl<S: Sink> Lister<S> {
             Err(failure) => return Err(StreamingListError::Failed(failure)),
         };
         self.begin();
-        let mut decoding = DecodePool::new(self.source, self.sink.clone());
+        let mut decoding = DecodePool::new(self.source, self.sink.clone(), self.budget.decoding());
         let mut gone = Vec::new();
         let read = self.initial_events(&mut answer, until, &mut decoding, &mut gone).await;
         // No object of this list may reach the inventory after its end.
@@ -98,7 +99,13 @@ impl<S: Sink> Lister<S> {
                 permit = None;
             }
             self.budget.hold(events.held(), &mut permit).await;
-            let read = if let Some(read) = answer.events(&mut events, patience, &mut self.heartbeat).now_or_never() {
+            let mut read = answer.events(&mut events, patience, &mut self.heartbeat).now_or_never();
+            if read.is_none() {
+                // The connection's task may run on this thread.
+                yield_now().await;
+                read = answer.events(&mut events, patience, &mut self.heartbeat).now_or_never();
+            }
+            let read = if let Some(read) = read {
                 read
             } else {
                 decoding.flush().await;
