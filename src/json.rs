@@ -72,7 +72,7 @@ pub struct Workload<'a> {
     nodes: Option<Nodes<'a>>,
     /// Evidence of registries about the images; only with `--registry`.
     #[serde(skip_serializing_if = "Option::is_none")]
-    registry: Option<registry::Said<'a>>,
+    registry: Option<registry::Evidence<'a>>,
     findings: Vec<Found>,
 }
 
@@ -237,7 +237,7 @@ impl<'a> From<&'a WorkloadReport> for Workload<'a> {
             image_references: report.image_references.iter().map(Image::from).collect(),
             pods: report.pods.iter().map(Pod::from).collect(),
             nodes: report.nodes.as_ref().map(|nodes| Nodes::of(report, nodes)),
-            registry: report.registry.as_ref().map(|registry| registry::Said::from(&**registry)),
+            registry: report.registry.as_ref().map(|registry| registry::Evidence::from(&**registry)),
             findings: Finding::all(report)
                 .into_iter()
                 .map(|finding| Found::of(finding, remedy(report, finding)))

@@ -157,7 +157,7 @@ impl FileContents {
 }
 
 fn read(path: &Path) -> Result<Vec<u8>, String> {
-    let metadata = std::fs::metadata(path).map_err(|error| said(&error))?;
+    let metadata = std::fs::metadata(path).map_err(|error| describe(&error))?;
     // A pipe can be read once only, and a device without end.
     if !metadata.is_file() {
         return Err("it is not a regular file; name one".to_owned());
@@ -165,10 +165,10 @@ fn read(path: &Path) -> Result<Vec<u8>, String> {
     if metadata.len() > LONGEST {
         return Err(format!("it is longer than {} MiB; name the right file", LONGEST >> 20));
     }
-    std::fs::read(path).map_err(|error| said(&error))
+    std::fs::read(path).map_err(|error| describe(&error))
 }
 
-fn said(error: &std::io::Error) -> String {
+fn describe(error: &std::io::Error) -> String {
     match error.kind() {
         std::io::ErrorKind::NotFound => "there is no such file; correct the path".to_owned(),
         std::io::ErrorKind::PermissionDenied => "podskew may not read it; correct its owner or mode".to_owned(),

@@ -56,7 +56,7 @@ struct Bucket {
 struct Section {
     workload: Arc<Workload>,
     /// Hash of its text, to detect whether a new report changes it.
-    said: u64,
+    hash: u64,
     /// Its length in the bucket's text.
     length: u32,
     /// Number of its age series.
@@ -181,7 +181,7 @@ impl Bucket {
             let known = self.sections.binary_search_by(|section| section.workload.cmp(&change.workload));
             let known = known.ok().and_then(|index| self.sections.get(index));
             match known {
-                Some(section) => change.report.is_none() || section.said != compressor.hash(&lines.text, &lines.ages),
+                Some(section) => change.report.is_none() || section.hash != compressor.hash(&lines.text, &lines.ages),
                 None => !lines.text.is_empty() || !lines.ages.is_empty(),
             }
         })
@@ -224,7 +224,7 @@ impl BucketBuilder {
             let mut replaced = false;
             while let Some(change) = changes.next_if(|change| change.workload <= section.workload) {
                 replaced |= change.workload == section.workload;
-                self.say(change, family, compressor);
+                self.render(change, family, compressor);
                 self.split(compressor, written);
             }
             if !replaced {
@@ -233,7 +233,7 @@ impl BucketBuilder {
             }
         }
         for change in changes {
-            self.say(change, family, compressor);
+            self.render(change, family, compressor);
             self.split(compressor, written);
         }
     }
@@ -245,7 +245,7 @@ impl BucketBuilder {
         self.sections.push(section);
     }
 
-    fn say(&mut self, change: &WorkloadChange, family: &Family, compressor: &Compressor) {
+    fn render(&mut self, change: &WorkloadChange, family: &Family, compressor: &Compressor) {
         let Some(report) = &change.report else { return };
         let (text, ages) = (self.lines.text.len(), self.lines.ages.len());
         family.render(report, &compressor.additions, &mut self.lines);
@@ -255,7 +255,7 @@ impl BucketBuilder {
         }
         let section = Section {
             workload: Arc::clone(&change.workload),
-            said: compressor.hash(text, ages),
+            hash: compressor.hash(text, ages),
             length: out_of_reach_of_u32(text.len()),
             ages: out_of_reach_of_u32(ages.len()),
         };
@@ -417,8 +417,8 @@ mod tests {
             written = now;
         }
         assert!(update(&mut in_parts, &[], true, &mut compressor), "the last bucket was still open");
-        let said = |buckets: &Buckets| buckets.fragments().map(|part| part.deflated.clone()).collect::<Vec<_>>();
-        assert!(said(&in_parts) == said(&at_once));
+        let deflated = |buckets: &Buckets| buckets.fragments().map(|part| part.deflated.clone()).collect::<Vec<_>>();
+        assert!(deflated(&in_parts) == deflated(&at_once));
         assert!(!update(&mut in_parts, &[], true, &mut compressor));
         // A part that does not continue where the previous one ended.
         update_of(&mut in_parts, &reports(5000..5010, 100), true, true, &mut compressor);

@@ -18,7 +18,7 @@ pub(super) const TAG_MOVED: Family = Family {
               (podskew_tag_moved_age_seconds{origin=\"template\",change=\"different\"}) > 0",
     series: "1 per container whose tag a registry has resolved; none without --registry",
     subject: FamilyScope::Workload(|report, rows| {
-        for tag in said(report).flat_map(|registry| &registry.tags) {
+        for tag in evidence(report).flat_map(|registry| &registry.tags) {
             rows.age(&[&tag.container, &tag.image, tag.origin.as_str(), tag.change.as_str()], tag.since);
         }
     }),
@@ -34,7 +34,7 @@ pub(super) const IMAGE_GONE: Family = Family {
     example: "max by (cluster, namespace, workload_type, workload, container, image) (podskew_image_gone_age_seconds)",
     series: "1 per container whose image is gone; usually none",
     subject: FamilyScope::Workload(|report, rows| {
-        for gone in said(report).flat_map(|registry| &registry.gone) {
+        for gone in evidence(report).flat_map(|registry| &registry.gone) {
             rows.age(&[&gone.container, &gone.image, gone.origin.as_str()], Some(gone.since));
         }
     }),
@@ -53,7 +53,7 @@ pub(super) const SKEW_CONTENT: Family = Family {
     subject: FamilyScope::Workload(|report, rows| {
         // The worst over several template hashes.
         let mut worst: BTreeMap<(&Name, Origin), &SkewContent> = BTreeMap::new();
-        for skew in said(report).flat_map(|registry| &registry.skews) {
+        for skew in evidence(report).flat_map(|registry| &registry.skews) {
             let known = worst.entry((&skew.container, skew.origin)).or_insert(skew);
             if skew.content > known.content {
                 *known = skew;
@@ -118,6 +118,6 @@ pub(super) const CREATED: Family = Family {
     }),
 };
 
-fn said(report: &WorkloadReport) -> impl Iterator<Item = &RegistryReport> {
+fn evidence(report: &WorkloadReport) -> impl Iterator<Item = &RegistryReport> {
     report.registry.iter().map(|registry| &**registry)
 }

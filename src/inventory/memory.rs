@@ -210,7 +210,7 @@ impl Inventory {
         if self.complete_since.is_none() {
             return;
         }
-        while let Some(at) = self.workloads.next_stirred() {
+        while let Some(at) = self.workloads.next_queued() {
             self.observe(at, now, via);
         }
     }

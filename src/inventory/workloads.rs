@@ -129,7 +129,7 @@ impl Workloads {
     }
 
     /// The next workload in that queue.
-    pub(super) fn next_stirred(&mut self) -> Option<u32> {
+    pub(super) fn next_queued(&mut self) -> Option<u32> {
         self.update_queued.pop().or_else(|| self.fresh.pop())
     }
 

@@ -6,7 +6,7 @@ use serde::Serialize;
 use std::collections::BTreeMap;
 
 #[derive(Serialize, Debug)]
-pub(super) struct Said<'a> {
+pub(super) struct Evidence<'a> {
     tags: Vec<Tag<'a>>,
     gone: Vec<Gone<'a>>,
     skews: Vec<Skew<'a>>,
@@ -49,7 +49,7 @@ struct Built<'a> {
     created: Option<String>,
 }
 
-impl<'a> From<&'a RegistryReport> for Said<'a> {
+impl<'a> From<&'a RegistryReport> for Evidence<'a> {
     fn from(report: &'a RegistryReport) -> Self {
         let gone = report.gone.iter().map(|gone| Gone {
             container: &gone.container,

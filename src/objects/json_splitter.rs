@@ -12,9 +12,9 @@ const PIECE: usize = 256 << 10;
 /// Maximum depth of lists within arrays and lists.
 const DEEPEST: usize = 8;
 
-/// Takes pieces, and returns objects.
+/// Splits its input into objects.
 #[derive(Debug, Default)]
-pub struct Cutter {
+pub struct JsonSplitter {
     buffer: Vec<u8>,
     /// Position in the buffer.
     at: usize,
@@ -26,7 +26,7 @@ pub struct Cutter {
     /// Whether anything but white space came.
     begun: bool,
     /// The enclosing arrays and lists, outermost first; empty between documents.
-    around: Vec<Around>,
+    enclosing: Vec<Enclosing>,
     /// Head of the list that ended last.
     left: ListHead,
 }
@@ -40,7 +40,7 @@ struct ListHead {
 
 /// An array, or a list with `items`.
 #[derive(Debug)]
-struct Around {
+struct Enclosing {
     /// The list's head so far; `None` for an array.
     list: Option<ListHead>,
     next: Next,
@@ -61,7 +61,7 @@ enum Next {
 
 /// The next item.
 #[derive(PartialEq, Eq, Debug)]
-pub enum Cut<'c> {
+pub enum JsonItem<'c> {
     /// An object.
     Object {
         /// Its JSON.
@@ -73,23 +73,23 @@ pub enum Cut<'c> {
     },
     /// The end of a list, with its `apiVersion` and `kind`.
     ListEnd(&'c str, &'c str),
-    /// More input is needed, through [`room`](Cutter::room).
+    /// More input is needed, through [`room`](JsonSplitter::room).
     More,
     /// The end of the input.
     End,
 }
 
-/// The text is no sequence of JSON objects. It quotes nothing of it.
+/// The text is not a sequence of JSON objects. The error does not quote it.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, thiserror::Error)]
 #[error("{what} at byte {byte}")]
-pub struct CutError {
+pub struct SplitError {
     /// The problem.
     pub what: &'static str,
     /// Byte position, counted from 1.
     pub byte: u64,
 }
 
-/// Why there is no value yet.
+/// Why no complete value was found.
 enum Stop {
     More,
     Broken(&'static str, usize),
@@ -108,7 +108,7 @@ const BROKEN: &str = "broken JSON";
 const BREAKS_OFF: &str = "JSON that breaks off";
 const TOO_LONG: &str = "an object of more than 16 MiB";
 
-impl Cutter {
+impl JsonSplitter {
     /// The buffer for the next piece; call [`filled`](Self::filled) with the number of bytes read. Its size grows, so
     /// that reading a long object in small pieces takes linear and not quadratic time.
     pub fn room(&mut self) -> &mut [u8] {
@@ -140,7 +140,7 @@ impl Cutter {
     /// Whether the position is between documents.
     #[must_use]
     pub fn is_outside(&self) -> bool {
-        self.around.is_empty()
+        self.enclosing.is_empty()
     }
 
     /// Whether the input has ended.
@@ -164,31 +164,31 @@ impl Cutter {
     ///
     /// # Errors
     ///
-    /// The text is no JSON, or an object is too long.
-    pub fn next_cut(&mut self) -> Result<Cut<'_>, CutError> {
+    /// The text is not JSON, or an object is too long.
+    pub fn next_item(&mut self) -> Result<JsonItem<'_>, SplitError> {
         match self.step() {
-            Ok(Found::End) => Ok(Cut::End),
-            Ok(Found::ListEnd) => Ok(Cut::ListEnd(&self.left.api_version, &self.left.kind)),
+            Ok(Found::End) => Ok(JsonItem::End),
+            Ok(Found::ListEnd) => Ok(JsonItem::ListEnd(&self.left.api_version, &self.left.kind)),
             Ok(Found::Object(start, end)) if end - start > LONGEST_OBJECT => {
-                Err(CutError { what: TOO_LONG, byte: self.before + start as u64 + 1 })
+                Err(SplitError { what: TOO_LONG, byte: self.before + start as u64 + 1 })
             }
-            Ok(Found::Object(start, end)) => Ok(Cut::Object {
+            Ok(Found::Object(start, end)) => Ok(JsonItem::Object {
                 json: &self.buffer[start..end],
                 byte: self.before + start as u64 + 1,
                 list: self
-                    .around
+                    .enclosing
                     .last()
-                    .and_then(|around| around.list.as_ref())
+                    .and_then(|enclosing| enclosing.list.as_ref())
                     .map(|list| (&*list.api_version, &*list.kind)),
             }),
             Err(Stop::More) if self.ended => {
-                Err(CutError { what: BREAKS_OFF, byte: self.before + self.filled as u64 + 1 })
+                Err(SplitError { what: BREAKS_OFF, byte: self.before + self.filled as u64 + 1 })
             }
             Err(Stop::More) if self.filled - self.at > LONGEST_OBJECT => {
-                Err(CutError { what: TOO_LONG, byte: self.before + self.at as u64 + 1 })
+                Err(SplitError { what: TOO_LONG, byte: self.before + self.at as u64 + 1 })
             }
-            Err(Stop::More) => Ok(Cut::More),
-            Err(Stop::Broken(what, at)) => Err(CutError { what, byte: self.before + at as u64 + 1 }),
+            Err(Stop::More) => Ok(JsonItem::More),
+            Err(Stop::Broken(what, at)) => Err(SplitError { what, byte: self.before + at as u64 + 1 }),
         }
     }
 
@@ -203,11 +203,11 @@ impl Cutter {
                 }
                 Err(stop) => {
                     self.at = self.filled;
-                    return if self.ended && self.around.is_empty() { Ok(Found::End) } else { Err(stop) };
+                    return if self.ended && self.enclosing.is_empty() { Ok(Found::End) } else { Err(stop) };
                 }
             };
             let at = self.at;
-            match (self.around.last().map(|around| around.next), found) {
+            match (self.enclosing.last().map(|enclosing| enclosing.next), found) {
                 // A byte order mark, which some editors and shells write before a text.
                 (None, 0xEF) => {
                     let mark = self.buffer.get(at..at + 3).filter(|_| at + 3 <= self.filled).ok_or(Stop::More)?;
@@ -253,15 +253,16 @@ impl Cutter {
                 }
                 (Some(Next::Fields), b'}') => {
                     self.at = at + 1;
-                    self.left = self.around.pop().and_then(|around| around.list).unwrap_or_default();
+                    self.left = self.enclosing.pop().and_then(|enclosing| enclosing.list).unwrap_or_default();
                     self.expect(Next::Comma);
                     return Ok(Found::ListEnd);
                 }
                 (Some(Next::Fields), b',') => {
-                    let mut head = self.around.last_mut().and_then(|around| around.list.take()).unwrap_or_default();
+                    let mut head =
+                        self.enclosing.last_mut().and_then(|enclosing| enclosing.list.take()).unwrap_or_default();
                     let field = self.field(at + 1, &mut head);
-                    if let Some(around) = self.around.last_mut() {
-                        around.list = Some(head);
+                    if let Some(enclosing) = self.enclosing.last_mut() {
+                        enclosing.list = Some(head);
                     }
                     match field? {
                         Field::Other(end) => self.at = end,
@@ -274,20 +275,20 @@ impl Cutter {
     }
 
     fn is_in_list(&self) -> bool {
-        self.around.last().is_some_and(|around| around.list.is_some())
+        self.enclosing.last().is_some_and(|enclosing| enclosing.list.is_some())
     }
 
     fn expect(&mut self, next: Next) {
-        if let Some(around) = self.around.last_mut() {
-            around.next = next;
+        if let Some(enclosing) = self.enclosing.last_mut() {
+            enclosing.next = next;
         }
     }
 
     fn enter(&mut self, list: Option<ListHead>) -> Step<()> {
-        if self.around.len() >= DEEPEST {
+        if self.enclosing.len() >= DEEPEST {
             return Err(Stop::Broken("lists that are nested too deeply", self.at));
         }
-        self.around.push(Around { list, next: Next::First });
+        self.enclosing.push(Enclosing { list, next: Next::First });
         Ok(())
     }
 
@@ -295,7 +296,7 @@ impl Cutter {
         if self.is_in_list() {
             self.expect(Next::Fields);
         } else {
-            self.around.pop();
+            self.enclosing.pop();
             self.expect(Next::Comma);
         }
     }
@@ -387,7 +388,7 @@ impl Cutter {
         }
     }
 
-    /// The next byte that is no white space, with its position.
+    /// The next byte that is not white space, with its position.
     fn behind_space(&self, from: usize) -> Step<(usize, u8)> {
         let rest = self.buffer[..self.filled].get(from..).unwrap_or_default();
         let space = rest.iter().position(|byte| !matches!(byte, b' ' | b'\n' | b'\t' | b'\r')).ok_or(Stop::More)?;
@@ -405,37 +406,37 @@ enum Field {
 
 #[cfg(test)]
 mod tests {
-    use super::{BREAKS_OFF, Cut, CutError, Cutter};
+    use super::{BREAKS_OFF, JsonItem, JsonSplitter, SplitError};
     use proptest::prelude::*;
 
     /// All items, reading `piece` bytes at a time: each object with its list's kind.
-    fn cut(text: &[u8], piece: usize) -> Result<Vec<(String, String)>, CutError> {
-        let mut cutter = Cutter::default();
+    fn split(text: &[u8], piece: usize) -> Result<Vec<(String, String)>, SplitError> {
+        let mut splitter = JsonSplitter::default();
         let mut found = Vec::new();
         let mut rest = text;
         loop {
-            match cutter.next_cut()? {
-                Cut::End => return Ok(found),
-                Cut::ListEnd(api_version, kind) => found.push((String::new(), format!("{api_version} {kind}"))),
-                Cut::Object { json, byte, list } => {
+            match splitter.next_item()? {
+                JsonItem::End => return Ok(found),
+                JsonItem::ListEnd(api_version, kind) => found.push((String::new(), format!("{api_version} {kind}"))),
+                JsonItem::Object { json, byte, list } => {
                     let at = usize::try_from(byte).unwrap() - 1;
                     assert_eq!(&text[at..at + json.len()], json);
                     let list = list.unwrap_or_default();
                     found.push((String::from_utf8(json.to_vec()).unwrap(), format!("{} {}", list.0, list.1)));
                 }
-                Cut::More => {
-                    let room = cutter.room();
+                JsonItem::More => {
+                    let room = splitter.room();
                     let length = piece.min(rest.len()).min(room.len());
                     room[..length].copy_from_slice(&rest[..length]);
                     rest = &rest[length..];
-                    cutter.filled(length);
+                    splitter.filled(length);
                 }
             }
         }
     }
 
     fn objects(text: &str) -> Vec<String> {
-        let found = cut(text.as_bytes(), 1 << 16).unwrap().into_iter();
+        let found = split(text.as_bytes(), 1 << 16).unwrap().into_iter();
         found.map(|(object, _)| object).filter(|object| !object.is_empty()).collect()
     }
 
@@ -453,10 +454,10 @@ mod tests {
     #[test]
     fn the_kind_of_the_list_is_told_where_it_stands_before() {
         let text = b"{\"kind\":\"PodList\",\"apiVersion\":\"v1\",\"items\":[{\"a\":1}]}{\"items\":[{\"b\":1}],\"kind\":\"List\"}";
-        let kinds: Vec<String> = cut(text, 7).unwrap().into_iter().map(|(_, list)| list).collect();
+        let kinds: Vec<String> = split(text, 7).unwrap().into_iter().map(|(_, list)| list).collect();
         assert_eq!(kinds, ["v1 PodList", "v1 PodList", " ", " List"]);
         let lists = b"[{\"kind\":\"A\",\"items\":[{\"a\":1}]},{\"x\":1},{\"items\":null,\"kind\":\"B\"}]";
-        let kinds: Vec<String> = cut(lists, 5).unwrap().into_iter().map(|(_, list)| list).collect();
+        let kinds: Vec<String> = split(lists, 5).unwrap().into_iter().map(|(_, list)| list).collect();
         assert_eq!(kinds, [" A", " A", " ", " B"]);
     }
 
@@ -480,7 +481,7 @@ mod tests {
             "[{\"items\":[{\"a\":1}]",
             "{\"items\":[{}],}",
         ] {
-            assert!(cut(text.as_bytes(), 3).is_err(), "{text}");
+            assert!(split(text.as_bytes(), 3).is_err(), "{text}");
         }
     }
 
@@ -489,20 +490,20 @@ mod tests {
         let space = " ".repeat(1 << 20);
         let text =
             format!("{space}[{space}{{}}{space},{space}{{}}{space}]{space}{{\"items\":[{space}]{space}}}{space}");
-        let mut cutter = Cutter::default();
+        let mut splitter = JsonSplitter::default();
         let mut rest = text.as_bytes();
         let mut objects = 0;
         loop {
-            match cutter.next_cut().unwrap() {
-                Cut::End => break,
-                Cut::Object { .. } => objects += 1,
-                Cut::ListEnd(..) => {}
-                Cut::More => {
-                    let length = cutter.room().len().min(rest.len()).min(4096);
-                    cutter.room()[..length].copy_from_slice(&rest[..length]);
+            match splitter.next_item().unwrap() {
+                JsonItem::End => break,
+                JsonItem::Object { .. } => objects += 1,
+                JsonItem::ListEnd(..) => {}
+                JsonItem::More => {
+                    let length = splitter.room().len().min(rest.len()).min(4096);
+                    splitter.room()[..length].copy_from_slice(&rest[..length]);
                     rest = &rest[length..];
-                    cutter.filled(length);
-                    assert!(cutter.buffer.len() <= 2 * super::PIECE, "{}", cutter.buffer.len());
+                    splitter.filled(length);
+                    assert!(splitter.buffer.len() <= 2 * super::PIECE, "{}", splitter.buffer.len());
                 }
             }
         }
@@ -518,11 +519,11 @@ mod tests {
         ) {
             let items: Vec<String> = names.iter().map(|name| serde_json::json!({"name": name}).to_string()).collect();
             let text = format!("{{\"items\": [{}], \"kind\": \"List\"}}", items.join(",\n"));
-            let found: Vec<String> = cut(text.as_bytes(), piece).unwrap().into_iter().map(|(object, _)| object).collect();
+            let found: Vec<String> = split(text.as_bytes(), piece).unwrap().into_iter().map(|(object, _)| object).collect();
             prop_assert_eq!(found.split_last().map(|(end, found)| (end.as_str(), found)), Some(("", &items[..])));
             let end = 1 + end.index(text.len() - 1);
-            let error = cut(&text.as_bytes()[..end], piece).unwrap_err();
-            prop_assert_eq!(error, CutError { what: BREAKS_OFF, byte: end as u64 + 1 });
+            let error = split(&text.as_bytes()[..end], piece).unwrap_err();
+            prop_assert_eq!(error, SplitError { what: BREAKS_OFF, byte: end as u64 + 1 });
         }
     }
 }

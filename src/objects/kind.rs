@@ -1,7 +1,7 @@
 //! The type of an object, as the object states it.
 
 use super::json::{Json, JsonError};
-use super::json_splitter::CutError;
+use super::json_splitter::SplitError;
 use super::lenient::{Key, Lenient};
 use super::wire::text;
 use serde::de::{Deserializer, IgnoredAny, MapAccess, Visitor};
@@ -20,9 +20,9 @@ pub struct Kind<'a> {
 }
 
 /// Reads `apiVersion` and `kind` of an object, and stops.
-pub fn decode_kind(object: &[u8]) -> Result<Kind<'_>, CutError> {
+pub fn decode_kind(object: &[u8]) -> Result<Kind<'_>, SplitError> {
     let read = |object| Json::new(text(object)?).deserialize_map(KindVisitor);
-    read(object).map_err(|error: JsonError| CutError { what: error.what, byte: error.at as u64 })
+    read(object).map_err(|error: JsonError| SplitError { what: error.what, byte: error.at as u64 })
 }
 
 struct KindVisitor;

@@ -3,7 +3,6 @@
 //! No type here has room for an environment variable, a command, an argument or another annotation, so none of them can
 //! reach a log or a label.
 
-mod answer;
 mod conditions;
 mod controllers;
 mod json;
@@ -20,18 +19,18 @@ mod pod;
 mod protobuf;
 mod quantity;
 mod raw;
+mod response;
 mod skip;
 mod template;
 mod update_strategy;
 mod waiting;
 mod wire;
 
-pub use answer::{ApiStatus, ListMeta, WatchEvent};
 pub use conditions::{Progressing, ReplicaFailure};
 pub use controllers::{
     CloneSet, ControllerRevision, DaemonSet, Deployment, ReplicaSet, Rollout, RolloutStrategy, StatefulSet,
 };
-pub use json_splitter::{Cut, CutError, Cutter};
+pub use json_splitter::{JsonItem, JsonSplitter, SplitError};
 pub use kind::{Kind, decode_kind};
 pub use labels::Labels;
 pub use lenient::take_wrong_types;
@@ -41,6 +40,7 @@ pub use node::{Node, NodeImage};
 pub use page_splitter::{LONGEST_OBJECT, PageSplitter, make_room};
 pub use pod::{ContainerStatus, Pod, Ready};
 pub use protobuf::Gist;
+pub use response::{ApiStatus, ListMeta, WatchEvent};
 pub use template::{Template, TemplateContainer, TemplateDigest};
 pub use update_strategy::{Partition, UpdateStrategy};
 pub use waiting::Waiting;

@@ -38,8 +38,8 @@ pub struct PageSplitter {
     opening: usize,
     /// End of the last complete object.
     whole: usize,
-    /// Number of bytes before an incomplete object is examined again.
-    look_again: usize,
+    /// Length of the buffer at which it is examined again.
+    examine_at: usize,
     place: Expected,
     passed_over: u64,
     /// Opening of a protobuf piece, without its length.
@@ -69,7 +69,7 @@ impl Default for PageSplitter {
             buffer: BytesMut::new(),
             opening: 0,
             whole: 0,
-            look_again: 0,
+            examine_at: 0,
             place: Expected::Beginning,
             passed_over: 0,
             envelope: Vec::new(),
@@ -116,8 +116,8 @@ impl PageSplitter {
         }
         make_room(&mut self.buffer, bytes.len());
         self.buffer.extend_from_slice(bytes);
-        if self.buffer.len() >= self.look_again {
-            self.look();
+        if self.buffer.len() >= self.examine_at {
+            self.examine();
         }
     }
 
@@ -143,14 +143,14 @@ impl PageSplitter {
         } else {
             write_length(&mut piece[self.envelope.len()..], self.whole - self.opening);
         }
-        (self.opening, self.whole, self.look_again) = (opening, opening, 0);
+        (self.opening, self.whole, self.examine_at) = (opening, opening, 0);
         Some(piece)
     }
 
     /// Returns the rest, after everything was pushed.
     #[must_use]
     pub fn rest(mut self) -> BytesMut {
-        self.look();
+        self.examine();
         if !self.envelope.is_empty() {
             let in_list = match self.place {
                 Expected::Protobuf { left: 0 } => self.whole - self.opening,
@@ -181,7 +181,7 @@ impl PageSplitter {
     }
 
     /// Looks for complete objects.
-    fn look(&mut self) {
+    fn examine(&mut self) {
         loop {
             let goes_on = match self.place {
                 Expected::Beginning if self.buffer.len() < ENVELOPE.len() => None,
@@ -251,7 +251,7 @@ impl PageSplitter {
         if self.buffer[start] != b'{' {
             return self.end();
         }
-        self.look_again = 0;
+        self.examine_at = 0;
         let end = behind_closing_bracket(&self.buffer, start + 1);
         let length = end.unwrap_or(self.buffer.len()) - start;
         if length > LONGEST_OBJECT {
@@ -266,7 +266,7 @@ impl PageSplitter {
         if at == self.whole {
             self.place = Expected::Json { first: true };
         }
-        self.look_again = self.buffer.len() + length.min(LONGEST_OBJECT - length + 1);
+        self.examine_at = self.buffer.len() + length.min(LONGEST_OBJECT - length + 1);
         None
     }
 
@@ -308,13 +308,13 @@ impl PageSplitter {
         };
         let field = (there - rest.len()).saturating_add(length);
         let Some(behind) = left.checked_sub(field) else { return self.end() };
-        self.look_again = 0;
+        self.examine_at = 0;
         if length > LONGEST_OBJECT {
             self.pass_over(self.whole, Expected::PassingProtobuf { pass: field, left: behind });
             return None;
         }
         if field > there {
-            self.look_again = self.whole + field;
+            self.examine_at = self.whole + field;
             return None;
         }
         self.whole += field;
@@ -335,7 +335,7 @@ impl PageSplitter {
     /// Nothing more can be split.
     fn end(&mut self) -> Option<()> {
         self.place = Expected::End;
-        self.look_again = usize::MAX;
+        self.examine_at = usize::MAX;
         None
     }
 }

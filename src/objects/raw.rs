@@ -1,11 +1,11 @@
 //! Wire format of objects and responses: the fields to read with their JSON names and protobuf numbers, and the
 //! conversion into the types of this room.
 
-use super::answer::{ApiStatus, ListMeta, WatchEvent};
 use super::controllers::{self, CloneSet, ControllerRevision, DaemonSet, Deployment, Rollout, StatefulSet};
 use super::lenient::{Unread, fields};
 use super::metadata::{ManagedFields, RawMeta};
 use super::protobuf::{FromProtobuf, ProtobufError, Value, entry, text};
+use super::response::{ApiStatus, ListMeta, WatchEvent};
 use super::{Body, Object, Pod, Resource, node, pod};
 use std::borrow::Cow;
 

@@ -2,13 +2,13 @@
 //!
 //! Which of the two it is shows in the first bytes. What is read of an object stands in `raw.rs`, for both.
 
-use super::answer::{ApiStatus, ListMeta, WatchEvent};
 use super::json::{Json, JsonError};
 use super::lenient::{Key, Lenient};
 use super::protobuf::{self, ProtobufError};
 use super::raw::{
     BookmarkObject, RawApiStatus, RawController, RawListMeta, RawNode, RawPod, RawReplicaSet, RawRevision,
 };
+use super::response::{ApiStatus, ListMeta, WatchEvent};
 use super::{Object, Resource};
 use serde::de::{DeserializeSeed, Deserializer, Error, IgnoredAny, MapAccess, SeqAccess, Visitor};
 use std::borrow::Cow;

@@ -41,7 +41,7 @@ impl Shared {
         let mut session = match Session::open(&self.client, credentials, host, &batch.repository).await {
             Ok(session) => session,
             Err(failure) => {
-                self.tell(host, &batch.repository, Some(&failure));
+                self.log(host, &batch.repository, Some(&failure));
                 for image in &batch.images {
                     self.cache().failed(image, &failure, host, None);
                 }
@@ -53,14 +53,14 @@ impl Shared {
                 return;
             }
             if let Err(failure) = self.ask_image(host, &mut session, image).await {
-                self.tell(host, &batch.repository, Some(&failure));
+                self.log(host, &batch.repository, Some(&failure));
                 self.cache().failed(image, &failure, host, session.credential());
                 // The rest of the repository is refused for the same reason.
                 if matches!(failure, RegistryFailure::Unauthorized | RegistryFailure::NoCredentials(_)) {
                     return;
                 }
             } else {
-                self.tell(host, &batch.repository, None);
+                self.log(host, &batch.repository, None);
             }
         }
     }
@@ -116,7 +116,7 @@ impl Shared {
     }
 
     /// Logs a failure once, and its end once.
-    fn tell(&self, host: &Host, repository: &str, failure: Option<&RegistryFailure>) {
+    fn log(&self, host: &Host, repository: &str, failure: Option<&RegistryFailure>) {
         let counts = failure.is_none_or(|failure| !matches!(failure, RegistryFailure::NotFound));
         if !counts || !self.cache().is_news(host, failure) {
             return;

@@ -61,7 +61,7 @@ struct HostState {
     failures: u32,
     pulls: VecDeque<Instant>,
     /// The failure logged last.
-    told: Option<String>,
+    logged: Option<String>,
 }
 
 /// All answers and schedules.
@@ -336,7 +336,7 @@ impl RegistryCache {
     pub(super) fn is_news(&mut self, host: &Host, failure: Option<&RegistryFailure>) -> bool {
         let state = self.hosts.entry(host.name.clone()).or_default();
         let text = failure.map(ToString::to_string);
-        std::mem::replace(&mut state.told, text.clone()) != text
+        std::mem::replace(&mut state.logged, text.clone()) != text
     }
 
     /// Counts a manifest fetch; returns whether it is permitted.
@@ -394,11 +394,11 @@ impl RegistryCache {
             return None;
         }
         let RegistryEvidence { tags, gone, .. } = self.tags();
-        let told = (self.evidence.facts.len(), self.learned, tags, gone);
-        if self.published.as_ref() == Some(&told) {
+        let fingerprint = (self.evidence.facts.len(), self.learned, tags, gone);
+        if self.published.as_ref() == Some(&fingerprint) {
             return None;
         }
-        self.published = Some(told);
+        self.published = Some(fingerprint);
         Some(self.snapshot())
     }
 

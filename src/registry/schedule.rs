@@ -112,9 +112,9 @@ struct WorkloadFollower<S> {
 impl<S: RegistrySink> WorkloadFollower<S> {
     async fn run(self) {
         let mut read = Instant::now();
-        let mut told = None;
+        let mut logged = None;
         loop {
-            self.follow_credentials(&mut read, &mut told);
+            self.follow_credentials(&mut read, &mut logged);
             match self.sink.asked_images() {
                 Some(asked) => {
                     self.shared.cache().update(asked);
@@ -126,7 +126,7 @@ impl<S: RegistrySink> WorkloadFollower<S> {
     }
 
     /// A mounted secret changes while podskew runs, and tokens of helpers expire.
-    fn follow_credentials(&self, read: &mut Instant, told: &mut Option<String>) {
+    fn follow_credentials(&self, read: &mut Instant, logged: &mut Option<String>) {
         let keyring = self.shared.cache().keyring();
         match keyring {
             Ok(keyring) => {
@@ -139,12 +139,12 @@ impl<S: RegistrySink> WorkloadFollower<S> {
                     *read = Instant::now();
                     self.publisher.send_replace(Arc::new(RegistryCredentials::new(keyring, self.helpers.clone())));
                 }
-                *told = None;
+                *logged = None;
             }
             Err(error) => {
-                if told.as_ref() != Some(&error) {
+                if logged.as_ref() != Some(&error) {
                     tracing::warn!(error, "registry credentials not reloaded, keeping the previous ones");
-                    *told = Some(error);
+                    *logged = Some(error);
                 }
             }
         }

@@ -10,7 +10,7 @@ pub use super::controller::{
     Controller, ControllerKind, DeploymentFacts, ImageFacts, Observed, ProgressReason, Replicas, RolloutFacts,
     RolloutPhase,
 };
-pub use super::remembered::{ObservedHistory, ObservedRollout, PauseState, RolloutMemory, SkewMemory};
+pub use super::observed_history::{ObservedHistory, ObservedRollout, PauseState, RolloutMemory, SkewMemory};
 
 /// All facts about one workload.
 #[derive(Debug)]

@@ -40,13 +40,13 @@ impl NodeReport {
 
     /// Describes the skew of a container under one hash, one sentence per item, without the full stop.
     #[must_use]
-    pub fn told(&self, report: &WorkloadReport, container: &str, of_hash: &HashDigests) -> Vec<String> {
-        let mut told = Vec::new();
+    pub fn describe_skew(&self, report: &WorkloadReport, container: &str, of_hash: &HashDigests) -> Vec<String> {
+        let mut lines = Vec::new();
         let by = self.by_architecture.iter().find(|by| *by.container == *container && by.hash == of_hash.hash);
         if let Some(by) = by {
             let digests: Vec<String> =
                 by.digests.iter().map(|(architecture, digest)| format!("{architecture} runs {digest}")).collect();
-            told.push(format!("container {container} differs by architecture alone: {}", digests.join(", ")));
+            lines.push(format!("container {container} differs by architecture alone: {}", digests.join(", ")));
         }
         for cached in self.cached.iter().filter(|cached| of_hash.digests.iter().any(|it| it.image == cached.image)) {
             let CachedImage { image, digest, nodes } = cached;
@@ -62,9 +62,9 @@ impl NodeReport {
                 Some("Always") => "; the next pod there asks the registry",
                 _ => "",
             };
-            told.push(format!("{count} {verb} {digest} as {image} ({named}{more}){next}"));
+            lines.push(format!("{count} {verb} {digest} as {image} ({named}{more}){next}"));
         }
-        told
+        lines
     }
 }
 

@@ -348,8 +348,8 @@ fn kept_until(facts: &WorkloadFacts<'_>, controller: &Controller<'_>, current: C
     };
     let others = facts.pods.iter().filter(|pod| !pod.terminating && pod.hash != current_hash);
     let deadline = |pod: &PodFacts<'_>| {
-        let told = facts.template(pod.hash).and_then(|template| template.scale_down_deadline);
-        told.or_else(|| {
+        let recorded = facts.template(pod.hash).and_then(|template| template.scale_down_deadline);
+        recorded.or_else(|| {
             let created = || current.template(facts).and_then(|template| template.created);
             let promoted = rollout.completed.or_else(|| Some(last_progress(facts, current, created()?)))?;
             Some(promoted.plus(rollout.scale_down_delay).plus(SCALE_DOWN_GRACE))

@@ -31,7 +31,7 @@ pub(super) fn remember(
     };
     let template = current.template(facts);
     let revision = template.and_then(|template| template.revision);
-    let (derived, by_pods) = match template.map(|template| (template, told_by(facts, template))) {
+    let (derived, by_pods) = match template.map(|template| (template, start_source(facts, template))) {
         Some((_, StartSource::Object(start))) => (start, false),
         Some((template, StartSource::Pods)) => (of_pods(facts, template), true),
         None => (None, false),
@@ -94,7 +94,7 @@ pub(super) fn remember(
 /// Maximum seconds by which a rollback's new revision follows its template, even with a slow controller manager.
 const REVISION_FOLLOWS: u32 = 300;
 
-/// Which objects tell when a rollout began.
+/// The objects that record when a rollout began.
 enum StartSource {
     /// The object of its template, or none.
     Object(Option<UnixTime>),
@@ -102,22 +102,22 @@ enum StartSource {
     Pods,
 }
 
-/// When the rollout of this template began, if the template's own object tells.
+/// When the rollout of this template began, if the template's own object records it.
 pub(super) fn of_object(facts: &WorkloadFacts<'_>, template: &TemplateFacts<'_>) -> Option<UnixTime> {
-    match told_by(facts, template) {
+    match start_source(facts, template) {
         StartSource::Object(start) => start,
         StartSource::Pods => None,
     }
 }
 
-/// Returns which objects tell when the rollout of this template began.
-fn told_by(facts: &WorkloadFacts<'_>, template: &TemplateFacts<'_>) -> StartSource {
+/// Returns the objects that record when the rollout of this template began.
+fn start_source(facts: &WorkloadFacts<'_>, template: &TemplateFacts<'_>) -> StartSource {
     if let Some(ControllerKind::Rollout(rollout)) = facts.controller.as_ref().map(|controller| &controller.kind)
         && rollout.has_failed()
         && rollout.stable_hash == rollout.current_hash
         && !rollout.never_healthy
     {
-        // It completed once and failed later: its template does not tell when.
+        // It completed once and failed later: its template does not record when.
         return StartSource::Object(None);
     }
     // A rollback raises a ControllerRevision's `.revision`, and `managedFields` records when.

@@ -33,7 +33,7 @@ pub(super) fn read_files(
         formats::read(files, ReadOptions { limits: ReadLimits::DEFAULT, now, nodes: options.nodes }, &mut |piece| {
             seen.piece(piece);
         })?;
-    tell(&contents);
+    log_skipped(&contents);
     let summary = seen.reduction.summary();
     let corrections = seen.reduction.finish()?;
     // The reduction is no longer needed, and the reports take memory, too.
@@ -96,7 +96,7 @@ pub(super) fn read_files(
 }
 
 /// Logs what was skipped.
-fn tell(contents: &InputSummary) {
+fn log_skipped(contents: &InputSummary) {
     let count = |(kind, count): (&String, &u64)| format!("{kind}={count}");
     if !contents.others.is_empty() || contents.unknown > 0 {
         let kinds = contents.others.iter().map(count).collect::<Vec<_>>().join(" ");

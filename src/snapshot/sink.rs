@@ -3,7 +3,7 @@
 use super::watched::workload_of;
 use super::{RawObserver, Selector, Snapshot, SnapshotOptions};
 use crate::inventory::{Inventory, Source};
-use crate::objects::{Body, Cut, Cutter, Object, Resource};
+use crate::objects::{Body, JsonItem, JsonSplitter, Object, Resource};
 use crate::report::Workload;
 use crate::sync::lock;
 use crate::time::{ObservationTime, UnixTime};
@@ -94,21 +94,21 @@ impl Sink for SnapshotSink {
 
     fn page(&self, source: Source, page: &[u8]) {
         let Some(observer) = &self.observer else { return };
-        let mut cutter = Cutter::default();
+        let mut splitter = JsonSplitter::default();
         let mut rest = page;
         loop {
-            match cutter.next_cut() {
-                Ok(Cut::Object { json, .. }) => observer(source.resource, json),
-                Ok(Cut::More) => {
-                    let room = cutter.room();
+            match splitter.next_item() {
+                Ok(JsonItem::Object { json, .. }) => observer(source.resource, json),
+                Ok(JsonItem::More) => {
+                    let room = splitter.room();
                     let length = rest.len().min(room.len());
                     room[..length].copy_from_slice(&rest[..length]);
                     rest = &rest[length..];
-                    cutter.filled(length);
+                    splitter.filled(length);
                 }
                 // The decoder of the page reports its error.
-                Ok(Cut::End) | Err(_) => return,
-                Ok(Cut::ListEnd(..)) => {}
+                Ok(JsonItem::End) | Err(_) => return,
+                Ok(JsonItem::ListEnd(..)) => {}
             }
         }
     }

@@ -89,15 +89,15 @@ fn write_to_stderr(text: &str) {
 }
 
 fn chain(error: &anyhow::Error) -> String {
-    let mut told = error.to_string();
-    let mut text = format!("error: {told}\n");
+    let mut shown = error.to_string();
+    let mut text = format!("error: {shown}\n");
     for cause in error.chain().skip(1).map(ToString::to_string) {
         // Some crates repeat the causes of an error in its own message.
-        if !told.contains(&cause) {
+        if !shown.contains(&cause) {
             text.push_str("  caused by: ");
             text.push_str(&cause.replace('\n', "\n  "));
             text.push('\n');
-            told = cause;
+            shown = cause;
         }
     }
     text

@@ -5,7 +5,7 @@
 //!
 //! ```text
 //!  reports ──take──▶ board (what is not uniform) ──┐
-//!  request ──▶ query ──▶ view (rows, one report) ──┴──▶ overview, workload, places ──▶ HTML
+//!  request ──▶ query ──▶ view (rows, one report) ──┴──▶ overview, workload, node_and_image ──▶ HTML
 //!                                                  └──▶ api ──▶ JSON
 //! ```
 
@@ -19,8 +19,8 @@ mod hosts;
 mod links;
 mod markup;
 mod matrix;
+mod node_and_image;
 mod overview;
-mod places;
 mod query;
 mod request_view;
 mod view;

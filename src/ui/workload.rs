@@ -141,9 +141,9 @@ impl<'a> WorkloadPage<'a> {
     }
 
     fn messages(&self) -> Markup {
-        let said = self.report().blocked.iter().filter(|blocked| !blocked.message.is_empty());
+        let messages = self.report().blocked.iter().filter(|blocked| !blocked.message.is_empty());
         html! {
-            @for blocked in said {
+            @for blocked in messages {
                 p.message { b { (blocked.reason.in_words()) ": " } (Text(&one_line(&blocked.message))) }
             }
         }
@@ -181,22 +181,22 @@ impl<'a> WorkloadPage<'a> {
             let all = report.containers.iter().flat_map(|of| of.by_hash.iter().map(move |it| (&of.container, it)));
             all.filter(|(_, of_hash)| of_hash.skewed_since.is_some())
         };
-        let mut told: Vec<String> = Vec::new();
+        let mut lines: Vec<String> = Vec::new();
         if let Some(registry) = &report.registry {
-            told.extend(skewed().flat_map(|(container, of_hash)| registry.told(container, of_hash)));
-            told.extend(registry.tags.iter().filter(|tag| tag.has_moved()).map(|tag| tag.told(registry)));
-            told.extend(registry.gone.iter().map(crate::report::registry::GoneImage::told));
-            told.extend(registry.unknown().map(|(image, why)| format!("{image}: {why}")));
+            lines.extend(skewed().flat_map(|(container, of_hash)| registry.describe_skew(container, of_hash)));
+            lines.extend(registry.tags.iter().filter(|tag| tag.has_moved()).map(|tag| tag.describe(registry)));
+            lines.extend(registry.gone.iter().map(crate::report::registry::GoneImage::describe));
+            lines.extend(registry.unknown().map(|(image, why)| format!("{image}: {why}")));
         }
         if let Some(nodes) = &report.nodes {
-            told.extend(skewed().flat_map(|(container, of_hash)| nodes.told(report, container, of_hash)));
+            lines.extend(skewed().flat_map(|(container, of_hash)| nodes.describe_skew(report, container, of_hash)));
         }
-        told.dedup();
+        lines.dedup();
         html! {
-            @if !told.is_empty() {
+            @if !lines.is_empty() {
                 section aria-labelledby="evidence" {
                     h2 #evidence { "Evidence from registries and nodes" }
-                    ul.told { @for line in &told { li { (sentence(line)) } } }
+                    ul.lines { @for line in &lines { li { (sentence(line)) } } }
                 }
             }
         }
@@ -277,7 +277,7 @@ impl<'a> WorkloadPage<'a> {
 
     fn unready(&self) -> Markup {
         let unready = self.explanation.unready();
-        let mut said: Vec<&str> = Vec::new();
+        let mut shown: Vec<&str> = Vec::new();
         html! {
             @if !unready.is_empty() {
                 ul.unready {
@@ -288,8 +288,8 @@ impl<'a> WorkloadPage<'a> {
                             " is not ready"
                             @if !waiting.is_empty() { ": " (Text(&in_words(waiting))) }
                             @for message in waiting.iter().map(|it| &*it.message).filter(|message| !message.is_empty()) {
-                                @if !said.contains(&message) {
-                                    @let () = said.push(message);
+                                @if !shown.contains(&message) {
+                                    @let () = shown.push(message);
                                     p.message { (Text(&one_line(message))) }
                                 }
                             }

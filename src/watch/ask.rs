@@ -24,8 +24,8 @@ pub async fn count(connected: &Connected, resource: Resource) -> Option<u64> {
     let answer = ask(connected, &path(resource, None), 1).await?;
     // The server counts the remaining items only if a limit cut the list.
     let rest = answer.metadata.remaining_item_count.unwrap_or_default();
-    let is_cut = !answer.metadata.continue_token.is_empty();
-    (rest > 0 || !is_cut).then(|| rest + answer.items.len() as u64)
+    let is_truncated = !answer.metadata.continue_token.is_empty();
+    (rest > 0 || !is_truncated).then(|| rest + answer.items.len() as u64)
 }
 
 /// Names of a resource's objects, in one namespace or in all.

@@ -22,7 +22,7 @@ impl Refused {
     }
 }
 
-/// What the inventory was told last.
+/// What was last reported to the inventory about a source.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 enum LastOutcome {
     Nothing,
@@ -39,18 +39,18 @@ enum LastOutcome {
 /// interruption.
 #[derive(Debug)]
 pub(super) struct AuthorizationTracker {
-    told: LastOutcome,
+    reported: LastOutcome,
     refused_since: Option<(Refused, Instant)>,
 }
 
 impl AuthorizationTracker {
     pub(super) fn new() -> Self {
-        Self { told: LastOutcome::Nothing, refused_since: None }
+        Self { reported: LastOutcome::Nothing, refused_since: None }
     }
 
     /// Records a completed list.
     pub(super) fn listed(&mut self) {
-        self.told = LastOutcome::Listed;
+        self.reported = LastOutcome::Listed;
         self.refused_since = None;
     }
 
@@ -60,7 +60,7 @@ impl AuthorizationTracker {
     }
 
     /// Records the refusal of a request that was sent at `asked`. `other_allowed_since` is since when the server has
-    /// allowed another resource of the same scope. Returns whether to tell the inventory now.
+    /// allowed another resource of the same scope. Returns whether to report it to the inventory now.
     pub(super) fn refused(
         &mut self,
         refused: Refused,
@@ -71,7 +71,7 @@ impl AuthorizationTracker {
     ) -> bool {
         let before = self.refused_since.filter(|(before, _)| *before == refused);
         let (_, since) = *self.refused_since.insert(before.unwrap_or((refused, now)));
-        let believed = match (self.told, refused) {
+        let believed = match (self.reported, refused) {
             (LastOutcome::Nothing, Refused::Forbidden) => {
                 let is_settled = before.is_some() && other_allowed_since.is_some_and(|allowed| allowed < asked);
                 is_settled || now - since >= timings.forbidden_settles
@@ -80,32 +80,32 @@ impl AuthorizationTracker {
             (LastOutcome::Listed, _) | (LastOutcome::Refused(Refused::NotServed), Refused::Forbidden) => {
                 now - since >= timings.refusal_grace
             }
-            (LastOutcome::Refused(told), _) => told != refused,
+            (LastOutcome::Refused(reported), _) => reported != refused,
         };
         if believed {
-            self.told = LastOutcome::Refused(refused);
+            self.reported = LastOutcome::Refused(refused);
         }
         believed
     }
 
     /// Whether a first 403 has not settled yet.
     pub(super) fn is_unsettled(&self) -> bool {
-        self.told == LastOutcome::Nothing
+        self.reported == LastOutcome::Nothing
     }
 
     /// Whether the server served the resource before, and has refused it for less than `young`.
     pub(super) fn may_be_starting(&self, young: Duration, now: Instant) -> bool {
-        let answers = match self.told {
+        let answers = match self.reported {
             LastOutcome::Nothing => false,
             LastOutcome::Listed => true,
-            LastOutcome::Refused(told) => self.refused_since.is_some_and(|(refused, _)| refused != told),
+            LastOutcome::Refused(reported) => self.refused_since.is_some_and(|(refused, _)| refused != reported),
         };
         answers && self.refused_since.is_some_and(|(_, since)| now - since < young)
     }
 
     /// Whether the inventory knows that the source is not served.
     pub(super) fn is_not_served(&self) -> bool {
-        self.told == LastOutcome::Refused(Refused::NotServed)
+        self.reported == LastOutcome::Refused(Refused::NotServed)
     }
 }
 
@@ -151,7 +151,7 @@ mod tests {
         assert!(!scene.believes(Forbidden, 3, Some(3)), "not after it was");
         assert!(scene.answered.is_unsettled());
         assert!(scene.believes(Forbidden, 4, Some(3)));
-        assert!(!scene.believes(Forbidden, 5, Some(3)), "it is told once");
+        assert!(!scene.believes(Forbidden, 5, Some(3)), "it is reported once");
         assert!(!scene.answered.is_unsettled());
     }
 
@@ -178,7 +178,7 @@ mod tests {
         let mut scene = Scene::new();
         assert!(scene.believes(NotServed, 0, None));
         assert!(scene.answered.is_not_served());
-        assert!(!scene.believes(NotServed, 1, None), "it is told once");
+        assert!(!scene.believes(NotServed, 1, None), "it is reported once");
         assert!(!scene.believes(Forbidden, 3_600, None), "the server restarts");
         assert!(scene.may_be_starting(3_629) && !scene.may_be_starting(3_630));
         assert!(scene.answered.is_not_served());

@@ -278,7 +278,7 @@ mod tests {
     }
 
     #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
-    async fn every_object_comes_once_and_what_cannot_be_read_is_told() {
+    async fn every_object_comes_once_and_what_cannot_be_read_is_reported() {
         let names = Arc::new(Names::default());
         let mut pool = DecodePool::new(PODS, names.clone(), &Handle::current());
         let mut broken = 0;
@@ -300,7 +300,7 @@ mod tests {
         let names = std::mem::take(&mut *names.0.lock().unwrap());
         assert_eq!(names.len() as u64, 1_000 - broken);
         assert!(names.values().all(|times| *times == 1));
-        assert_eq!(pool.drain().await.objects, 0, "it is told once");
+        assert_eq!(pool.drain().await.objects, 0, "it is reported once");
     }
 
     #[tokio::test(flavor = "multi_thread", worker_threads = 4)]

@@ -63,7 +63,7 @@ impl EventReader {
     }
 
     /// Whether the response would end within an event here.
-    pub(super) fn is_cut(&self) -> bool {
+    pub(super) fn is_partial(&self) -> bool {
         !self.carried.is_empty() || self.passing > 0
     }
 
@@ -173,7 +173,7 @@ mod tests {
                 read.push(event.to_vec());
             }
         }
-        Ok((read, events.is_cut()))
+        Ok((read, events.is_partial()))
     }
 
     #[test]
@@ -230,7 +230,7 @@ mod tests {
                     }
                     assert!(events.held() <= LONGEST_EVENT);
                 }
-                assert_eq!((read, passed_over, events.is_cut()), (vec!["one".into(), "two".into()], 1, false));
+                assert_eq!((read, passed_over, events.is_partial()), (vec!["one".into(), "two".into()], 1, false));
             }
         }
     }

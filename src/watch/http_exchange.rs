@@ -209,7 +209,7 @@ impl ResponseBody {
                 events.push(frame);
                 Ok(true)
             }
-            None if events.is_cut() => Err(WatchFailure::connection("the answer ended in the middle of an event")),
+            None if events.is_partial() => Err(WatchFailure::connection("the answer ended in the middle of an event")),
             None => Ok(false),
         }
     }

@@ -306,14 +306,14 @@ fn choose_context(kubeconfig: &Kubeconfig, wanted: Option<&str>, names: &str) ->
             format!("there are: {}", list(kubeconfig.contexts.iter().map(|context| &context.name)))
         }
     };
-    let (wanted, said_by) = match (wanted, kubeconfig.current_context.as_deref()) {
+    let (wanted, source) = match (wanted, kubeconfig.current_context.as_deref()) {
         (Some(wanted), _) => (wanted, "--context (or PODSKEW_CONTEXT)"),
         (None, Some(current)) if !current.is_empty() => (current, "current-context"),
         (None, _) => bail!("{names} has no current-context; choose one with --context ({})", there_are()),
     };
     if !kubeconfig.contexts.iter().any(|context| context.name == wanted) {
         bail!(
-            "{names} has no context \"{wanted}\", which {said_by} names; choose another with --context ({})",
+            "{names} has no context \"{wanted}\", which {source} names; choose another with --context ({})",
             there_are()
         );
     }

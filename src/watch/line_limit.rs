@@ -87,16 +87,16 @@ mod tests {
         assert_eq!(admitted(Pods, "connection"), MOST_LINES as usize, "another reason");
         assert_eq!(admitted(Deployments, "timeout"), MOST_LINES as usize, "another resource");
         assert_eq!(limit.take_left_out((Pods, "timeout")), 90);
-        assert_eq!(limit.take_left_out((Pods, "timeout")), 0, "it is told once");
+        assert_eq!(limit.take_left_out((Pods, "timeout")), 0, "it is reported once");
     }
 
     #[tokio::test]
-    async fn a_window_ends_and_its_count_is_told() {
+    async fn a_window_ends_and_its_count_is_reported() {
         let limit = LineLimit::new(Duration::from_millis(50));
         let admitted = || (0..20).filter(|_| limit.admits(Pods, "timeout")).count();
         assert_eq!(admitted(), 10);
         sleep(Duration::from_millis(100)).await;
-        assert_eq!(limit.take_left_out((Pods, "timeout")), 0, "it was told when the window ended");
+        assert_eq!(limit.take_left_out((Pods, "timeout")), 0, "it was reported when the window ended");
         assert_eq!(admitted(), 10);
     }
 }

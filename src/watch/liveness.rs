@@ -87,21 +87,21 @@ fn worst(lives: &BTreeMap<Source, WatchState>, resource: Resource) -> (bool, u32
 pub(super) struct Heartbeat {
     source: Source,
     liveness: Arc<Liveness>,
-    last_told: u32,
+    last_reported: u32,
     synced: bool,
 }
 
 impl Heartbeat {
     pub(super) fn new(source: Source, liveness: Arc<Liveness>) -> Self {
-        Self { source, liveness, last_told: 0, synced: false }
+        Self { source, liveness, last_reported: 0, synced: false }
     }
 
     /// Records that the API server sent something.
     pub(super) fn beat(&mut self) {
         let now = UnixTime::now().seconds();
         // Thousands of frames come per second; the gauge changes once.
-        if now != self.last_told {
-            self.last_told = now;
+        if now != self.last_reported {
+            self.last_reported = now;
             self.liveness.update(self.source, |life| (life.last_activity, life.failure) = (now, None));
         }
     }

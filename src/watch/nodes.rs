@@ -70,7 +70,7 @@ pub async fn keep_listing_nodes<S: NodeSink>(
 ) {
     let mut lister = NodeLister::new(client, &timings);
     let mut backoff = Backoff::new(timings.nodes_pause, timings.nodes);
-    let mut told: Option<FailureReason> = None;
+    let mut logged: Option<FailureReason> = None;
     let mut is_known = false;
     let mut first_asked = None;
     loop {
@@ -87,7 +87,7 @@ pub async fn keep_listing_nodes<S: NodeSink>(
                     .objects
                     .with_label_values(&["nodes"])
                     .set(i64::try_from(evidence.nodes()).unwrap_or(i64::MAX));
-                if !std::mem::replace(&mut is_known, true) || told.take().is_some() {
+                if !std::mem::replace(&mut is_known, true) || logged.take().is_some() {
                     tracing::info!(nodes = evidence.nodes(), seconds = began.elapsed().as_secs_f64(), "nodes listed");
                 }
                 sink.take_evidence(evidence);
@@ -95,7 +95,7 @@ pub async fn keep_listing_nodes<S: NodeSink>(
             }
             Err(failure) => {
                 telemetry.watch_failures.with_label_values(&["nodes", failure.reason.as_str()]).inc();
-                if told.replace(failure.reason) != Some(failure.reason) {
+                if logged.replace(failure.reason) != Some(failure.reason) {
                     let remedy = remedy(failure.reason);
                     tracing::warn!(reason = %failure.reason, error = failure.message, remedy, "nodes not listed, retrying");
                 }

@@ -21,7 +21,7 @@ const RULE_TOLD_AGAIN: Duration = Duration::from_secs(600);
 pub(super) struct WatchLog {
     target: Target,
     /// The problem logged last, and when.
-    told: Option<(FailureReason, Instant)>,
+    logged: Option<(FailureReason, Instant)>,
     /// Whether a problem was logged since the last recovery.
     troubled: bool,
     /// Whether a possibly temporary refusal was logged since then.
@@ -31,7 +31,7 @@ pub(super) struct WatchLog {
 
 impl WatchLog {
     pub(super) fn new(target: Target, limit: Arc<LineLimit>) -> Self {
-        Self { target, told: None, troubled: false, starting: false, limit }
+        Self { target, logged: None, troubled: false, starting: false, limit }
     }
 
     /// Logs a completed list.
@@ -46,7 +46,7 @@ impl WatchLog {
     pub(super) fn watching(&mut self) {
         // A revoked rule is news; a server that comes and goes is not.
         let lasting = [FailureReason::Forbidden, FailureReason::NotFound];
-        self.told = self.told.filter(|(reason, _)| !lasting.contains(reason));
+        self.logged = self.logged.filter(|(reason, _)| !lasting.contains(reason));
         self.starting = false;
         if std::mem::take(&mut self.troubled) && self.admits("watched") {
             let (resource, namespace) = self.names();
@@ -83,11 +83,11 @@ impl WatchLog {
 
     /// Logs a refusal that is probably temporary: no rule is missing yet.
     pub(super) fn may_be_starting(&mut self, failure: &WatchFailure, pause: Duration) {
-        let told = std::mem::replace(&mut self.starting, true);
+        let logged = std::mem::replace(&mut self.starting, true);
         self.troubled = true;
         let (resource, namespace) = self.names();
         let (reason, detail) = (failure.reason.as_str(), failure.message.as_str());
-        if told || !self.admits(reason) {
+        if logged || !self.admits(reason) {
             tracing::debug!(%resource, namespace, reason, detail, ?pause, "still refused");
         } else {
             let message = "refused, API server may be starting, retrying";
@@ -152,12 +152,12 @@ impl WatchLog {
     }
 
     fn is_news(&mut self, reason: FailureReason, again_after: Duration) -> bool {
-        let news = match self.told {
-            Some((told, when)) => told != reason || when.elapsed() >= again_after,
+        let news = match self.logged {
+            Some((logged, when)) => logged != reason || when.elapsed() >= again_after,
             None => true,
         };
         if news {
-            self.told = Some((reason, Instant::now()));
+            self.logged = Some((reason, Instant::now()));
         }
         news
     }

@@ -381,7 +381,7 @@ fn where_nodes_and_the_registry_disagree_the_tag_is_unknown_and_the_reason_is_to
         assert_eq!(tag(report), expected, "the tag's digest and what runs");
         let why: Vec<&str> = registry(report).unknown().map(|(_, why)| why).collect();
         assert_eq!(why.iter().any(|why| why.starts_with("nodes name two of its digests as one image")), one_entry);
-        assert_eq!(registry(report).tags_in_a_word(), if one_entry { "unknown" } else { "moved" });
+        assert_eq!(registry(report).tag_status(), if one_entry { "unknown" } else { "moved" });
         // Two that run: they count as one, since evidence joins, and whether they are is said to be open.
         world.put(&on("p2", "n0", 'b'));
         let report = ask(&mut world, &said.clone().tag('c', -60));

@@ -214,7 +214,7 @@ async fn r21_the_labels_name_commit_version_and_date() {
     assert_eq!(old.revision.as_deref(), Some("9ab04d1c62d1ae2f37b0a9e1a5f1c7f0d3e4b5a6"));
     assert_eq!(new.revision.as_deref(), Some("3f2c1a9e8d7b6a5c4f3e2d1c0b9a8f7e6d5c4b3a"));
     assert_eq!((old.version.as_deref(), new.version.as_deref()), (Some("1.2.3"), Some("1.2.3")));
-    let told = registry.tags[0].told(&registry);
+    let told = registry.tags[0].describe(&registry);
     assert!(
         told.ends_with("1 of 1 pod runs 9ab04d1, built 1 Nov 2026. The next container that pulls it will differ"),
         "{told}"

@@ -35,8 +35,8 @@ impl Reviewer {
         let answer = self.tokens.create(&PostParams::default(), &review).await.map_err(|error| failure(&error))?;
         let Some(status) = answer.status.filter(|status| status.authenticated == Some(true)) else { return Ok(None) };
         // An API server that does not know audiences returns none, and has compared none.
-        let told = status.audiences.unwrap_or_default();
-        if !self.audiences.is_empty() && !told.iter().any(|audience| self.audiences.contains(audience)) {
+        let audiences = status.audiences.unwrap_or_default();
+        if !self.audiences.is_empty() && !audiences.iter().any(|audience| self.audiences.contains(audience)) {
             return Ok(None);
         }
         Ok(status.user)

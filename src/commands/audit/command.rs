@@ -10,7 +10,7 @@ use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
 /// Minimum interval between two progress lines in a log.
-const TOLD_AGAIN: Duration = Duration::from_secs(2);
+const LOG_INTERVAL: Duration = Duration::from_secs(2);
 
 /// Width of the progress bar in columns.
 const BAR: u32 = 20;
@@ -20,9 +20,9 @@ pub async fn command(options: AuditOptions) -> anyhow::Result<ExitCode> {
     let AuditOptions { snapshot_options, names, format, strictness, patience, .. } = options;
     let audit = if let Some(patience) = patience {
         let waiting = WaitOptions { snapshot_options, names, strictness, format, patience };
-        let mut teller = ProgressLine::new();
-        let audit = wait(&waiting, &mut |progress| teller.tell(progress)).await;
-        teller.clear();
+        let mut progress_line = ProgressLine::new();
+        let audit = wait(&waiting, &mut |progress| progress_line.show(progress)).await;
+        progress_line.clear();
         audit?
     } else {
         let began = Instant::now();
@@ -48,16 +48,16 @@ pub async fn command(options: AuditOptions) -> anyhow::Result<ExitCode> {
 /// Shows progress on stderr: one line that a terminal overwrites, or a new line in a log for each change.
 struct ProgressLine {
     width: Option<usize>,
-    told: String,
+    last_line: String,
     when: Option<Instant>,
 }
 
 impl ProgressLine {
     fn new() -> Self {
-        Self { width: output::progress_width(), told: String::new(), when: None }
+        Self { width: output::progress_width(), last_line: String::new(), when: None }
     }
 
-    fn tell(&mut self, progress: &WaitProgress) {
+    fn show(&mut self, progress: &WaitProgress) {
         let WaitProgress { done, workloads, new_pods, pods, next, elapsed } = progress;
         let clock = age(u32::try_from(elapsed.as_secs()).unwrap_or(u32::MAX));
         let next: String = next.chars().map(visible).collect();
@@ -73,10 +73,10 @@ impl ProgressLine {
             return;
         }
         let is_news =
-            self.told != line && self.when.is_none_or(|when| when.elapsed() >= TOLD_AGAIN || done == workloads);
+            self.last_line != line && self.when.is_none_or(|when| when.elapsed() >= LOG_INTERVAL || done == workloads);
         if is_news {
             output::progress(&format!("{clock}: {line}\n"));
-            self.told = line;
+            self.last_line = line;
             self.when = Some(Instant::now());
         }
     }

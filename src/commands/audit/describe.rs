@@ -260,8 +260,8 @@ fn groups(report: &WorkloadReport, finding: Finding, taken: ObservationTime) -> 
         Finding::HashesPersist | Finding::HashesMixed | Finding::NotAvailable | Finding::Held => {
             report.hashes.iter().map(|hash| hash_group(report, hash)).collect()
         }
-        Finding::ImageGone => of_registry(report, |it| it.gone_in_template().map(GoneImage::told).collect()),
-        Finding::TagMoved => of_registry(report, |it| it.moved_in_template().map(|tag| tag.told(it)).collect()),
+        Finding::ImageGone => of_registry(report, |it| it.gone_in_template().map(GoneImage::describe).collect()),
+        Finding::TagMoved => of_registry(report, |it| it.moved_in_template().map(|tag| tag.describe(it)).collect()),
         Finding::NotCompared | Finding::LatestTag => Vec::new(),
     }
 }
@@ -303,25 +303,26 @@ fn digest_groups(
 /// The API's messages about the pods that a rollout waits for.
 fn messages(report: &WorkloadReport) -> impl Iterator<Item = PodGroup> {
     let all = report.blocked.iter().chain(report.blocking.as_deref());
-    let said = all.filter(|blocked| !blocked.message.is_empty());
-    said.map(|blocked| PodGroup::line(format!("{}: {}", blocked.reason.in_words(), one_line(&blocked.message))))
+    let with_message = all.filter(|blocked| !blocked.message.is_empty());
+    with_message.map(|blocked| PodGroup::line(format!("{}: {}", blocked.reason.in_words(), one_line(&blocked.message))))
 }
 
 /// Evidence of registries and nodes about the skew.
 fn evidence(report: &WorkloadReport, origin: Origin) -> Vec<PodGroup> {
     let mut lines: Vec<String> = Vec::new();
     for (container, of_hash) in skewed(report, origin) {
-        lines.extend(report.registry.iter().flat_map(|registry| registry.told(container, of_hash)));
+        lines.extend(report.registry.iter().flat_map(|registry| registry.describe_skew(container, of_hash)));
     }
     let nodes = report.nodes.iter();
-    let told = nodes.flat_map(|nodes| skewed(report, origin).flat_map(|(name, of)| nodes.told(report, name, of)));
-    let told: BTreeSet<String> = told.collect();
-    lines.into_iter().chain(told).map(PodGroup::line).collect()
+    let of_nodes =
+        nodes.flat_map(|nodes| skewed(report, origin).flat_map(|(name, of)| nodes.describe_skew(report, name, of)));
+    let of_nodes: BTreeSet<String> = of_nodes.collect();
+    lines.into_iter().chain(of_nodes).map(PodGroup::line).collect()
 }
 
 /// Lines about evidence of registries.
-fn of_registry(report: &WorkloadReport, told: impl Fn(&RegistryReport) -> Vec<String>) -> Vec<PodGroup> {
-    let lines = report.registry.iter().flat_map(|registry| told(registry));
+fn of_registry(report: &WorkloadReport, describe: impl Fn(&RegistryReport) -> Vec<String>) -> Vec<PodGroup> {
+    let lines = report.registry.iter().flat_map(|registry| describe(registry));
     lines.map(PodGroup::line).collect()
 }
 

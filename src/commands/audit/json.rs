@@ -39,13 +39,13 @@ struct Workloads<'a>(&'a Audit);
 pub struct Audited<'a> {
     uniform: bool,
     failed: bool,
-    found: Vec<Told>,
+    found: Vec<AuditFinding>,
     #[serde(flatten)]
     workload: Workload<'a>,
 }
 
 #[derive(Serialize)]
-struct Told {
+struct AuditFinding {
     finding: &'static str,
     fails: bool,
     since: Option<String>,
@@ -86,16 +86,16 @@ pub(super) fn by_name<S: Serializer>(findings: &BTreeMap<Finding, u64>, serializ
 /// A workload in an audit's JSON.
 #[must_use]
 pub fn audited<'a>(report: &'a WorkloadReport, findings: &[Finding], strictness: Strictness) -> Audited<'a> {
-    let told = |finding: &Finding| Told {
+    let finding_json = |finding: &Finding| AuditFinding {
         finding: finding.as_str(),
         fails: fails(*finding, strictness),
         since: finding.since(report).map(moment),
         what: super::describe::what(report, *finding),
     };
-    let found: Vec<Told> = findings.iter().map(told).collect();
+    let found: Vec<AuditFinding> = findings.iter().map(finding_json).collect();
     Audited {
         uniform: found.is_empty(),
-        failed: found.iter().any(|told| told.fails),
+        failed: found.iter().any(|found| found.fails),
         found,
         workload: Workload::from(report),
     }

@@ -46,7 +46,7 @@ impl Page {
                     || if unknown { "unknown" } else { "-" }.to_owned(),
                     |since| age_since(since, audit.taken),
                 ),
-                report.registry.as_ref().map_or("-", |registry| registry.tags_in_a_word()).to_owned(),
+                report.registry.as_ref().map_or("-", |registry| registry.tag_status()).to_owned(),
             ]);
         }
         let mut widths = [0; 5];

@@ -61,7 +61,7 @@ pub struct WaitProgress {
 /// # Errors
 ///
 /// The cluster cannot be read.
-pub async fn wait(waiting: &WaitOptions, tell: &mut dyn FnMut(&WaitProgress)) -> anyhow::Result<Audit> {
+pub async fn wait(waiting: &WaitOptions, report_progress: &mut dyn FnMut(&WaitProgress)) -> anyhow::Result<Audit> {
     let WaitOptions { snapshot_options, names, strictness, format, patience } = waiting;
     let began = Instant::now();
     let SnapshotSource::Cluster { connection, namespaces } = &snapshot_options.place else {
@@ -95,7 +95,7 @@ pub async fn wait(waiting: &WaitOptions, tell: &mut dyn FnMut(&WaitProgress)) ->
             nodes.spawn(watch::keep_listing_nodes(connected.client.clone(), Arc::clone(&watched), telemetry, timings));
         }
         while !standing.is_done() {
-            tell(&standing.progress(began.elapsed()));
+            report_progress(&standing.progress(began.elapsed()));
             let left = patience.saturating_sub(began.elapsed());
             if left.is_zero() {
                 timed_out = true;
@@ -109,7 +109,7 @@ pub async fn wait(waiting: &WaitOptions, tell: &mut dyn FnMut(&WaitProgress)) ->
         // Registries may know digests as one image; then there is nothing left to wait for.
         timed_out &= !standing.is_done();
     }
-    tell(&standing.progress(began.elapsed()));
+    report_progress(&standing.progress(began.elapsed()));
     let mut auditor = Auditor::new(*strictness, *format, true);
     let missing: Vec<String> =
         standing.unseen().map(|named| format!("there is still no {named} in {}", snapshot.of)).collect();
@@ -178,7 +178,7 @@ impl<'w> WaitState<'w> {
                 return;
             }
             if !self.followed {
-                // From now on the watches tell which workloads exist; those deleted since the first snapshot are
+                // From now on the watches report_progress which workloads exist; those deleted since the first snapshot are
                 // dropped.
                 (self.open, self.done, self.followed) = (BTreeMap::new(), BTreeMap::new(), true);
             }
@@ -220,7 +220,7 @@ impl<'w> WaitState<'w> {
         let unknown = self.open.values().find(|report| report.rollout.is_none());
         let forbidden = gaps.iter().find(|gap| matches!(gap.cause, Cause::Forbidden { .. }));
         match (unknown, forbidden) {
-            (Some(report), Some(gap)) => bail!("cannot tell when {} is rolled out: {gap}", object(report)),
+            (Some(report), Some(gap)) => bail!("cannot report_progress when {} is rolled out: {gap}", object(report)),
             _ => Ok(()),
         }
     }

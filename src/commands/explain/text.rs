@@ -214,16 +214,16 @@ impl Sheet<'_> {
     /// Writes the pods of the current template that are not Ready.
     fn unready(&mut self) {
         let unready = self.explanation.unready();
-        let mut said: Vec<&str> = Vec::new();
+        let mut shown: Vec<&str> = Vec::new();
         for (pod, PodDetail { waiting, .. }) in unready.iter().take(NAMED) {
             let node = if pod.node.is_empty() { String::new() } else { format!(" on {}", pod.node) };
             let why = if waiting.is_empty() { String::new() } else { format!(": {}", in_words(waiting)) };
             self.page.wrapped("    ", "", &format!("{}{node} is not ready{why}", pod.pod), YELLOW);
             // Pods of one template often have the same message.
             for message in waiting.iter().map(|it| &*it.message).filter(|message| !message.is_empty()) {
-                if !said.contains(&message) {
+                if !shown.contains(&message) {
                     self.page.wrapped("      ", "", &one_line(message), FAINT);
-                    said.push(message);
+                    shown.push(message);
                 }
             }
         }
@@ -254,13 +254,13 @@ impl Sheet<'_> {
             }
         }
         if let Some(registry) = report.registry.as_ref().filter(|_| of_hash.skewed_since.is_some()) {
-            for told in registry.told(name, of_hash) {
-                self.page.wrapped("    ", "", &told, YELLOW);
+            for line in registry.describe_skew(name, of_hash) {
+                self.page.wrapped("    ", "", &line, YELLOW);
             }
         }
         if let Some(nodes) = report.nodes.as_ref().filter(|_| of_hash.skewed_since.is_some()) {
-            for told in nodes.told(report, name, of_hash) {
-                self.page.wrapped("    ", "", &told, YELLOW);
+            for line in nodes.describe_skew(report, name, of_hash) {
+                self.page.wrapped("    ", "", &line, YELLOW);
             }
         }
     }
@@ -305,23 +305,23 @@ impl Sheet<'_> {
         if let Some(registry) = &report.registry {
             for tag in &registry.tags {
                 if tag.has_moved() {
-                    let told = format!("container {}: {}", tag.container, tag.told(registry));
-                    self.page.wrapped("  ", "", &told, YELLOW);
+                    let line = format!("container {}: {}", tag.container, tag.describe(registry));
+                    self.page.wrapped("  ", "", &line, YELLOW);
                 } else {
-                    let told = format!(
+                    let line = format!(
                         "container {}: the registry has {} for it, which its pods run",
                         tag.container, tag.digest
                     );
-                    self.line(1, &told);
+                    self.line(1, &line);
                 }
             }
             // Why a registry did not answer stands among the notes.
             for (image, why) in registry.unknown().filter(|(image, _)| registry.doubtful.contains(image)) {
-                let told = format!("what {image} stands for is unknown: {why}");
-                self.page.wrapped("  ", "", &told, YELLOW);
+                let line = format!("what {image} stands for is unknown: {why}");
+                self.page.wrapped("  ", "", &line, YELLOW);
             }
             for gone in &registry.gone {
-                self.page.wrapped("  ", "", &gone.told(), RED);
+                self.page.wrapped("  ", "", &gone.describe(), RED);
             }
         }
         let current = report.hashes.iter().find(|hash| hash.current == Some(true));

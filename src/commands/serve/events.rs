@@ -137,8 +137,8 @@ mod tests {
         next(&mut other).await;
         events.note(&gone(["x\n\ndata: y".to_owned(), "w".to_owned()].into_iter()));
         events.send(7, Vec::new);
-        let told = "data: {\"generation\":7,\"changed\":[\"a/b/w\",\"a/b/x\\n\\ndata: y\"]}\n\n";
-        assert_eq!((next(&mut one).await.as_str(), next(&mut other).await.as_str()), (told, told));
+        let expected = "data: {\"generation\":7,\"changed\":[\"a/b/w\",\"a/b/x\\n\\ndata: y\"]}\n\n";
+        assert_eq!((next(&mut one).await.as_str(), next(&mut other).await.as_str()), (expected, expected));
         // No further event within a second, and nothing is lost.
         events.note(&gone((0..=MOST_NAMES).map(|number| number.to_string())));
         events.send(8, Vec::new);

@@ -159,10 +159,10 @@ pub async fn watch_and_serve(
     let mut server = pin!(async {
         let page = async {
             if let Some(page_server) = page_server {
-                page_server.run(told_to_stop(stopped.clone())).await;
+                page_server.run(shutdown_signal(stopped.clone())).await;
             }
         };
-        futures::join!(server.run(told_to_stop(stopped.clone())), page);
+        futures::join!(server.run(shutdown_signal(stopped.clone())), page);
     });
     let shown = board.map(|board| PageState { board, events });
     let rendering = render::keep_rendering(inventory, exposition, telemetry, live, shown, &watches, &readers);
@@ -214,7 +214,7 @@ fn exposure(config: &Config, access: Option<&AccessControl>) -> Option<Exposure>
 }
 
 /// Waits for the shutdown signal.
-async fn told_to_stop(mut stopped: signal::Receiver<bool>) {
+async fn shutdown_signal(mut stopped: signal::Receiver<bool>) {
     // An error means that the sender is gone, which is a shutdown, too.
     let _ = stopped.wait_for(|stopped| *stopped).await;
 }

@@ -61,13 +61,13 @@ impl PageConfig {
     pub(super) fn new(arguments: PageArguments, listen_address: ListenAddress) -> Result<Self, String> {
         let PageArguments { page, page_host, page_messages, page_url, link } = arguments;
         if page == PageAddress::Off {
-            let told = [
+            let given = [
                 ("--page-host", !page_host.is_empty()),
                 ("--page-messages", page_messages),
                 ("--page-url", page_url.is_some()),
                 ("--link", !link.is_empty()),
             ];
-            if let Some((option, _)) = told.iter().find(|(_, is_told)| *is_told) {
+            if let Some((option, _)) = given.iter().find(|(_, is_given)| *is_given) {
                 return Err(format!("{option} needs the page, but --page is off; remove one of them"));
             }
         }

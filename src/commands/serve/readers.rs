@@ -12,66 +12,67 @@ use std::time::Duration;
 use tokio::sync::{Notify, watch};
 use tokio::time::Instant;
 
-/// Maximum age of a picture that is served. The rest of the second is for events on their way into the inventory.
-const MOST_BEHIND: Duration = Duration::from_millis(900);
+/// Maximum age of a picture that is served. The rest of the second is for events that have not reached the inventory yet.
+const MAX_AGE: Duration = Duration::from_millis(900);
 
-/// Age of a picture at which a reader starts the next rendering without waiting for it, so that frequent readers never wait.
-const SOON_BEHIND: Duration = Duration::from_millis(500);
+/// Age of a picture from which a reader starts the next rendering, without waiting for it. So frequent readers never wait.
+const RENDER_AGE: Duration = Duration::from_millis(500);
 
 /// Connects readers with the renderer.
 pub(super) struct Readers {
-    /// Start of the last rendering: its picture includes everything that was stored by then. `None` without a complete picture.
-    told: watch::Sender<Option<Instant>>,
+    /// Start of the last rendering. Its picture includes everything that was stored by then. `None` without a complete picture.
+    rendered: watch::Sender<Option<Instant>>,
     /// Earliest start of a rendering that readers ask for.
     wanted: Mutex<Option<Instant>>,
-    woken: Notify,
+    changed: Notify,
 }
 
 impl Readers {
     pub(super) fn new() -> Self {
-        Self { told: watch::Sender::new(None), wanted: Mutex::default(), woken: Notify::new() }
+        Self { rendered: watch::Sender::new(None), wanted: Mutex::default(), changed: Notify::new() }
     }
 
     /// Returns what a reader has to wait for. `None` if the last picture is new enough, or if there is no complete picture.
     pub(super) fn freshened(&self) -> Option<BoxFuture<'static, ()>> {
-        let (told, now) = ((*self.told.borrow())?, Instant::now());
-        let behind = now.saturating_duration_since(told);
-        if behind <= SOON_BEHIND {
+        let (rendered, now) = ((*self.rendered.borrow())?, Instant::now());
+        let age = now.saturating_duration_since(rendered);
+        if age <= RENDER_AGE {
             return None;
         }
-        if behind <= MOST_BEHIND {
-            self.want(now.checked_sub(SOON_BEHIND)?);
+        if age <= MAX_AGE {
+            self.want(now.checked_sub(RENDER_AGE)?);
             return None;
         }
-        let oldest = now.checked_sub(MOST_BEHIND)?;
-        let mut told = self.told.subscribe();
+        let oldest = now.checked_sub(MAX_AGE)?;
+        let mut rendered = self.rendered.subscribe();
         self.want(oldest);
         // An error means that the renderer has ended, and the process with it.
-        Some(async move { drop(told.wait_for(|told| told.is_none_or(|told| told >= oldest)).await) }.boxed())
+        Some(async move { drop(rendered.wait_for(|start| start.is_none_or(|start| start >= oldest)).await) }.boxed())
     }
 
     fn want(&self, until: Instant) {
         let mut wanted = lock(&self.wanted);
         *wanted = (*wanted).max(Some(until));
-        self.woken.notify_one();
+        self.changed.notify_one();
     }
 
-    /// Reports that a rendering that started then is published; `None` if there is no complete picture any more.
-    pub(super) fn rendered(&self, told: Option<Instant>) {
-        self.told.send_replace(told);
+    /// Reports that the picture of a rendering is published, with the rendering's start. `None` if there is no complete picture
+    /// any more.
+    pub(super) fn rendered(&self, start: Option<Instant>) {
+        self.rendered.send_replace(start);
     }
 
     /// Waits until a reader asks for a newer picture than the last one.
     pub(super) async fn want_more(&self) {
-        while *lock(&self.wanted) <= *self.told.borrow() {
-            self.woken.notified().await;
+        while *lock(&self.wanted) <= *self.rendered.borrow() {
+            self.changed.notified().await;
         }
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use super::{MOST_BEHIND, Readers, SOON_BEHIND};
+    use super::{MAX_AGE, RENDER_AGE, Readers};
     use futures::FutureExt as _;
     use std::time::Duration;
     use tokio::time::{Instant, advance};
@@ -96,7 +97,7 @@ mod tests {
     async fn late_readers_wait_for_one_rendering() {
         let readers = Readers::new();
         readers.rendered(Some(Instant::now()));
-        advance(MOST_BEHIND + Duration::from_millis(1)).await;
+        advance(MAX_AGE + Duration::from_millis(1)).await;
         let mut waiting = [readers.freshened().unwrap(), readers.freshened().unwrap()];
         assert!(is_wanted(&readers));
         let begun = Instant::now();
@@ -115,7 +116,7 @@ mod tests {
         readers.rendered(Some(Instant::now()));
         advance(Duration::from_secs(10)).await;
         let begun = Instant::now();
-        advance(MOST_BEHIND + Duration::from_millis(1)).await;
+        advance(MAX_AGE + Duration::from_millis(1)).await;
         let waiting = readers.freshened().unwrap();
         readers.rendered(Some(begun));
         let mut waiting = waiting;
@@ -138,6 +139,6 @@ mod tests {
             }
         }
         // The age is passed by one step of 10 ms.
-        assert_eq!(renderings, 10_000 / (SOON_BEHIND.as_millis() + 10));
+        assert_eq!(renderings, 10_000 / (RENDER_AGE.as_millis() + 10));
     }
 }

@@ -347,7 +347,7 @@ mod tests {
 
         inventory.lock().unwrap().forbid(sources[0], now);
         assert!(renderer.publish());
-        assert!(!renderer.publish(), "it is told once");
+        assert!(!renderer.publish(), "it is reported once");
         assert!(!live.status().ready && !series(&live));
         assert_eq!(live.status().waiting_for, ["pods"]);
 

@@ -3,7 +3,7 @@
 //! A rollout updates the status of its ReplicaSets and of its Deployment dozens of times, and each event repeats the whole template.
 //! podskew reads nothing of a ReplicaSet's status and a few fields of a Deployment's. Hashing them costs a tenth of decoding them.
 
-use super::answers::{Unknown, event_parts};
+use super::responses::{Unknown, event_parts};
 use super::{FieldSet, ProtobufError, Value};
 use crate::objects::Resource;
 use crate::objects::template::HASH;

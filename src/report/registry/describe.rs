@@ -31,7 +31,7 @@ impl TagReport {
 
     /// Describes the tag's current content and which containers would run it; without the full stop.
     #[must_use]
-    pub fn told(&self, registry: &RegistryReport) -> String {
+    pub fn describe(&self, registry: &RegistryReport) -> String {
         let Self { image, digest, running, .. } = self;
         let all: u32 = running.iter().map(|running| running.pods).sum();
         let origin = registry.build(digest).map(|build| built(build, "built")).unwrap_or_default();
@@ -57,7 +57,7 @@ impl TagReport {
 impl GoneImage {
     /// Describes the consequence; without the full stop.
     #[must_use]
-    pub fn told(&self) -> String {
+    pub fn describe(&self) -> String {
         format!(
             "image {} is gone from its registry: a container of {} that starts on a node without it cannot pull it",
             self.image, self.container
@@ -74,7 +74,7 @@ impl RegistryReport {
 
     /// How the workload's tags stand, worst first, in a word.
     #[must_use]
-    pub fn tags_in_a_word(&self) -> &'static str {
+    pub fn tag_status(&self) -> &'static str {
         let worst = self.tags.iter().map(|tag| tag.change).max();
         match worst {
             _ if !self.gone.is_empty() => "gone",
@@ -88,14 +88,14 @@ impl RegistryReport {
 
     /// Describes the digest skew of a container under one hash, one sentence per item, without the full stop.
     #[must_use]
-    pub fn told(&self, container: &str, of_hash: &HashDigests) -> Vec<String> {
-        let mut told = Vec::new();
+    pub fn describe_skew(&self, container: &str, of_hash: &HashDigests) -> Vec<String> {
+        let mut lines = Vec::new();
         match self.content(container, &of_hash.hash) {
             Some(Sameness::Different) => {
-                told.push("the registry has different image content under these digests".to_owned());
+                lines.push("the registry has different image content under these digests".to_owned());
             }
             Some(Sameness::SameContent) => {
-                told.push("the images have the same content: only labels or dates differ".to_owned());
+                lines.push("the images have the same content: only labels or dates differ".to_owned());
             }
             _ => {}
         }
@@ -107,21 +107,21 @@ impl RegistryReport {
         for (digest, build) in &builds {
             let text = built(build, "");
             if !text.is_empty() {
-                told.push(format!("digest {} was built{}", short(digest), text));
+                lines.push(format!("digest {} was built{}", short(digest), text));
             }
         }
         if let [(_, one), (_, other)] = builds.as_slice() {
             match is_newer(one, other) {
                 Some(first) => {
                     let (newer, _) = builds[usize::from(!first)];
-                    told.push(format!("digest {} is the newer build", short(newer)));
+                    lines.push(format!("digest {} is the newer build", short(newer)));
                 }
-                None => told.push("which is newer is unknown".to_owned()),
+                None => lines.push("which is newer is unknown".to_owned()),
             }
             let (old, new) = if is_newer(one, other) == Some(true) { (other, one) } else { (one, other) };
-            told.extend(comparison(old, new).map(|link| format!("what changed between the two: {link}")));
+            lines.extend(comparison(old, new).map(|link| format!("what changed between the two: {link}")));
         }
-        told
+        lines
     }
 }
 

@@ -2,7 +2,7 @@
 
 use super::format_hint::REMEDY;
 use super::{InputFile, ObjectOrigin, ReadError, ReadObject, Reader, meter, shape};
-use crate::objects::{Cut, CutError, Cutter, Resource, decode_kind, decode_object, member};
+use crate::objects::{JsonItem, JsonSplitter, Resource, SplitError, decode_kind, decode_object, member};
 use std::io::Read;
 
 /// Maximum depth of lists within lists.
@@ -30,23 +30,23 @@ struct HeldItems {
 
 impl Reader<'_, '_> {
     pub(super) fn json(&mut self, input: &mut dyn Read, entry: &mut InputFile, depth: u8) -> Result<(), ReadError> {
-        let mut cutter = Cutter::default();
+        let mut splitter = JsonSplitter::default();
         let mut held = HeldItems::default();
         loop {
-            match cutter.next_cut() {
-                Ok(Cut::Object { json, byte, list }) => self.object(json, byte, list, entry, depth, &mut held)?,
-                Ok(Cut::ListEnd(api_version, kind)) => {
+            match splitter.next_item() {
+                Ok(JsonItem::Object { json, byte, list }) => self.object(json, byte, list, entry, depth, &mut held)?,
+                Ok(JsonItem::ListEnd(api_version, kind)) => {
                     self.contents.begun = true;
                     self.release(std::mem::take(&mut held), api_version, kind, entry)?;
                 }
-                Ok(Cut::More) => more(&mut cutter, input)?,
-                Ok(Cut::End) => {
-                    self.contents.begun |= cutter.has_begun() && !entry.bundled;
+                Ok(JsonItem::More) => more(&mut splitter, input)?,
+                Ok(JsonItem::End) => {
+                    self.contents.begun |= splitter.has_begun() && !entry.bundled;
                     return Ok(());
                 }
                 Err(error) => {
-                    if !(cutter.is_outside() && cutter.has_begun() && self.between(&mut cutter, input)?) {
-                        return Err(broken(error, &cutter, entry));
+                    if !(splitter.is_outside() && splitter.has_begun() && self.between(&mut splitter, input)?) {
+                        return Err(broken(error, &splitter, entry));
                     }
                 }
             }
@@ -58,15 +58,15 @@ impl Reader<'_, '_> {
     /// # Errors
     ///
     /// Any other text.
-    fn between(&mut self, cutter: &mut Cutter, input: &mut dyn Read) -> Result<bool, ReadError> {
-        while !cutter.rest().contains(&b'\n') && cutter.rest().len() < LONGEST_LINE && !cutter.has_ended() {
-            more(cutter, input)?;
+    fn between(&mut self, splitter: &mut JsonSplitter, input: &mut dyn Read) -> Result<bool, ReadError> {
+        while !splitter.rest().contains(&b'\n') && splitter.rest().len() < LONGEST_LINE && !splitter.has_ended() {
+            more(splitter, input)?;
         }
-        let rest = cutter.rest();
+        let rest = splitter.rest();
         let line = rest.iter().position(|byte| *byte == b'\n').unwrap_or(rest.len());
         let Ok(text) = std::str::from_utf8(&rest[..line]) else { return Ok(false) };
         if text.starts_with(DUMPED) {
-            cutter.pass(line);
+            splitter.pass(line);
             return Ok(true);
         }
         let Some(whose) = text.trim_end().strip_prefix(LOGS).filter(|whose| whose.ends_with(" ====")) else {
@@ -75,18 +75,18 @@ impl Reader<'_, '_> {
         // Logs need not end with a newline.
         let end = format!("{LOGS_END}{whose}");
         let whose = whose.trim_end_matches(" ====").to_owned();
-        cutter.pass(line);
+        splitter.pass(line);
         loop {
-            if let Some(found) = memchr::memmem::find(cutter.rest(), end.as_bytes()) {
-                cutter.pass(found + end.len());
+            if let Some(found) = memchr::memmem::find(splitter.rest(), end.as_bytes()) {
+                splitter.pass(found + end.len());
                 self.contents.logs += 1;
                 return Ok(true);
             }
-            if cutter.has_ended() {
+            if splitter.has_ended() {
                 return Err(ReadError::Form(format!("the logs for container {whose} break off: it was cut short")));
             }
-            cutter.pass(cutter.rest().len().saturating_sub(end.len()));
-            more(cutter, input)?;
+            splitter.pass(splitter.rest().len().saturating_sub(end.len()));
+            more(splitter, input)?;
         }
     }
 
@@ -146,12 +146,12 @@ impl Reader<'_, '_> {
         depth: u8,
         held: &mut HeldItems,
     ) -> Result<(), ReadError> {
-        let said = decode_kind(json).map_err(|error| unreadable(json, &error, byte))?;
-        match (&*said.kind, list) {
+        let declared = decode_kind(json).map_err(|error| unreadable(json, &error, byte))?;
+        match (&*declared.kind, list) {
             ("", Some((api_version, kind))) if !item_kind(kind).is_empty() => {
                 self.item(json, byte, (api_version, item_kind(kind)), entry)
             }
-            ("", Some((_, ""))) if said.event.is_empty() => {
+            ("", Some((_, ""))) if declared.event.is_empty() => {
                 held.json.extend_from_slice(json);
                 held.items.push((held.json.len(), byte));
                 if held.guessed.is_some() || held.json.len() > self.meter.limits.held_items {
@@ -160,10 +160,10 @@ impl Reader<'_, '_> {
                     Ok(())
                 }
             }
-            ("", _) if !said.event.is_empty() => self.event(&said.event, json, byte, entry),
+            ("", _) if !declared.event.is_empty() => self.event(&declared.event, json, byte, entry),
             (kind, Some(_)) if kind.ends_with("List") && depth < DEEPEST => self.json(&mut &*json, entry, depth + 1),
             (kind, _) => {
-                let kind = (&*said.api_version, kind);
+                let kind = (&*declared.api_version, kind);
                 self.kind(json, byte, kind, ObjectOrigin::Listed, entry)
             }
         }
@@ -188,8 +188,8 @@ impl Reader<'_, '_> {
             _ => return self.kind(json, byte, ("", ""), ObjectOrigin::Listed, entry),
         };
         let object = member(json, &["object"]).unwrap_or_default();
-        let said = decode_kind(object).map_err(|error| at(error.what, error.byte, byte))?;
-        self.kind(object, byte, (&said.api_version, &said.kind), change, entry)
+        let declared = decode_kind(object).map_err(|error| at(error.what, error.byte, byte))?;
+        self.kind(object, byte, (&declared.api_version, &declared.kind), change, entry)
     }
 
     /// Reads an object with a kind, or recognizes it by its fields.
@@ -218,7 +218,7 @@ impl Reader<'_, '_> {
             return Ok(());
         }
         let resource = match (api_version, kind) {
-            (_, "") => match self.unsaid(json, byte, entry)? {
+            (_, "") => match self.without_kind(json, byte, entry)? {
                 Some(resource) => Some(resource),
                 None => return Ok(()),
             },
@@ -243,7 +243,7 @@ impl Reader<'_, '_> {
     }
 
     /// The resource of an object without a kind; `None` if it may be no object at all.
-    fn unsaid(&mut self, json: &[u8], byte: u64, entry: &InputFile) -> Result<Option<Resource>, ReadError> {
+    fn without_kind(&mut self, json: &[u8], byte: u64, entry: &InputFile) -> Result<Option<Resource>, ReadError> {
         let is_named = || member(json, &["metadata", "name"]).is_some();
         let node = || (self.nodes && shape::is_node(json)).then_some(Resource::Nodes);
         let resource = shape::by_fields(json).or_else(node).or(entry.hint.filter(|_| is_named()));
@@ -280,14 +280,14 @@ fn item_kind(list: &str) -> &str {
     list.strip_suffix("List").unwrap_or_default()
 }
 
-fn more(cutter: &mut Cutter, input: &mut dyn Read) -> Result<(), ReadError> {
-    let read = meter::fill(input, cutter.room())?;
-    cutter.filled(read);
+fn more(splitter: &mut JsonSplitter, input: &mut dyn Read) -> Result<(), ReadError> {
+    let read = meter::fill(input, splitter.room())?;
+    splitter.filled(read);
     Ok(())
 }
 
 /// The error for an object of unknown kind.
-fn unreadable(json: &[u8], error: &CutError, byte: u64) -> ReadError {
+fn unreadable(json: &[u8], error: &SplitError, byte: u64) -> ReadError {
     match std::str::from_utf8(json) {
         Ok(_) => at(error.what, error.byte, byte),
         Err(error) => at("text that is neither UTF-8 nor UTF-16", error.valid_up_to() as u64 + 1, byte),
@@ -302,9 +302,9 @@ fn at(what: &str, at: u64, byte: u64) -> ReadError {
 }
 
 /// The error for truncated or invalid JSON.
-fn broken(error: CutError, cutter: &Cutter, entry: &InputFile) -> ReadError {
-    if !cutter.has_begun()
-        && let super::FormatHint::Other(what) = super::format_hint::form(cutter.rest())
+fn broken(error: SplitError, splitter: &JsonSplitter, entry: &InputFile) -> ReadError {
+    if !splitter.has_begun()
+        && let super::FormatHint::Other(what) = super::format_hint::form(splitter.rest())
     {
         return ReadError::Form(format!("{what}; {REMEDY}"));
     }

@@ -192,7 +192,7 @@ impl<'de> Visitor<'de> for DocumentVisitor<'_, '_, '_> {
             head.push(b':');
             map.next_value_seed(ToJson { out: &mut head })?;
         }
-        let Some(unsaid) = items else {
+        let Some(untyped) = items else {
             head.push(b'}');
             return self.object(&head);
         };
@@ -206,7 +206,7 @@ impl<'de> Visitor<'de> for DocumentVisitor<'_, '_, '_> {
         }
         head.push(b',');
         head.extend_from_slice(b"\"items\":[");
-        head.extend_from_slice(&unsaid);
+        head.extend_from_slice(&untyped);
         head.extend_from_slice(b"]}");
         self.object(&head)
     }
