@@ -80,7 +80,7 @@ fn names(names: &[WithLine<String>]) -> Result<Vec<String>, FileError> {
     let is_email = |name: &str| name.contains('@') && !name.contains("://");
     if let Some(email) = names.iter().find(|name| is_email(&name.value)) {
         return Err(email.refuse(
-            "podskew compares no e-mail addresses of certificates; name a DNS name, an IP address or a URI of them",
+            "podskew does not compare e-mail addresses of certificates; name a DNS name, an IP address or a URI of them",
         ));
     }
     Ok(names.iter().map(|name| name.value.clone()).collect())

@@ -71,7 +71,7 @@ impl YamlNode {
         read.map(Self::from).map_err(|error| {
             let line = error.location().map_or(1, |location| location.line()).max(1);
             let message = match error.without_snippet() {
-                serde_saphyr::Error::DuplicateMappingKey { .. } => "this key stands here twice; keep one of them",
+                serde_saphyr::Error::DuplicateMappingKey { .. } => "this key appears twice; keep one of them",
                 serde_saphyr::Error::MultipleDocuments { .. } => "a second document begins; keep one",
                 _ => "this is not YAML; compare the indentation, colons and quotes with docs/security.md",
             };
@@ -97,7 +97,7 @@ impl YamlNode {
         match self.value {
             YamlValue::Null => Ok(Vec::new()),
             YamlValue::List(nodes) => Ok(nodes),
-            _ => Err(FileError::new(self.line, format!("{name} is not a list; write each value behind a dash"))),
+            _ => Err(FileError::new(self.line, format!("{name} is not a list; write each value after a dash"))),
         }
     }
 

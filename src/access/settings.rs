@@ -104,7 +104,7 @@ impl WebConfig {
 const TOP: [&str; 4] = ["tls_server_config", "http_server_config", "basic_auth_users", "rate_limit"];
 
 fn unknown(key: &YamlKey, of: &str, known: &[&str]) -> FileError {
-    let message = format!("podskew knows no {:?}{of}; what it knows is {}", key.name, known.join(", "));
+    let message = format!("podskew does not know {:?}{of}; it knows {}", key.name, known.join(", "));
     FileError::new(key.line, message)
 }
 
@@ -185,23 +185,23 @@ fn complete(fields: Fields, line: u64) -> Result<TlsSettings, FileError> {
         && !clients.verified
     {
         return Err(ca.refuse(
-            "this client CA verifies nobody; add client_auth_type: RequireAndVerifyClientCert, or take the CA out",
+            "this client CA verifies no clients; add client_auth_type: RequireAndVerifyClientCert, or remove the CA",
         ));
     }
     if clients.verified && fields.client_ca.is_none() {
         let line = fields.client_auth.as_ref().map_or(line, |auth| auth.line);
         return Err(FileError::new(
             line,
-            "no client CA says which client certificates to trust, and every public one is too many; add client_ca_file",
+            "without a client CA, the certificate of any public CA would be accepted; add client_ca_file",
         ));
     }
     let allowed_names = match fields.allowed_names {
         Some(names) if names.value.is_empty() => {
-            return Err(names.refuse("client_allowed_sans is empty, so nobody could get in; name one, or take it out"));
+            return Err(names.refuse("client_allowed_sans is empty, so nobody could get in; name one, or remove it"));
         }
         Some(names) if !clients.requested => {
             return Err(names.refuse(
-                "client_allowed_sans compares nothing while no client certificate is asked for; add client_auth_type",
+                "client_allowed_sans has no effect unless client certificates are requested; add client_auth_type",
             ));
         }
         names => names.map(|names| names.value),
@@ -257,7 +257,7 @@ fn texts(node: YamlNode, name: &str) -> Result<Vec<WithLine<String>>, FileError>
     nodes
         .map(|node| {
             let line = node.line;
-            node.text(name)?.ok_or_else(|| FileError::new(line, format!("a value of {name} is empty; take it out")))
+            node.text(name)?.ok_or_else(|| FileError::new(line, format!("a value of {name} is empty; remove it")))
         })
         .collect()
 }
@@ -287,7 +287,7 @@ fn clients(text: Option<&WithLine<String>>) -> Result<ClientAuthType, FileError>
             let line = text.map_or(1, |text| text.line);
             return Err(FileError::new(
                 line,
-                "this is no client_auth_type; write RequireAndVerifyClientCert, VerifyClientCertIfGiven, \
+                "this is not a client_auth_type; write RequireAndVerifyClientCert, VerifyClientCertIfGiven, \
                  RequireAnyClientCert, RequestClientCert or NoClientCert",
             ));
         }
@@ -301,7 +301,7 @@ fn http(node: YamlNode) -> Result<Vec<(HeaderName, HeaderValue)>, FileError> {
         match key.name.as_str() {
             "http2" => {
                 if let Some(http2) = node.boolean("http2")?.filter(|http2| http2.value) {
-                    return Err(http2.refuse("podskew speaks HTTP/1.1 alone; write http2: false, or take it out"));
+                    return Err(http2.refuse("podskew speaks only HTTP/1.1; write http2: false, or remove it"));
                 }
             }
             "headers" => {
@@ -334,7 +334,7 @@ fn header(key: &YamlKey, node: YamlNode) -> Result<Option<(HeaderName, HeaderVal
         return if values.is_empty() {
             Ok(None)
         } else {
-            Err(FileError::new(line, format!("{name} is blank; write {}, or take it out", values.join(" or "))))
+            Err(FileError::new(line, format!("{name} is blank; write {}, or remove it", values.join(" or "))))
         };
     };
     if !values.is_empty() && !values.contains(&text.value.as_str()) {
@@ -344,7 +344,7 @@ fn header(key: &YamlKey, node: YamlNode) -> Result<Option<(HeaderName, HeaderVal
     // `HeaderValue` refuses line breaks, which would begin another header.
     let value = HeaderValue::from_str(&text.value).ok();
     header.zip(value).map(Some).ok_or_else(|| {
-        text.refuse(format!("{name} holds a character that no header may hold, such as a line break; take it out"))
+        text.refuse(format!("{name} contains a character that no header may contain, such as a line break; remove it"))
     })
 }
 
@@ -354,7 +354,7 @@ fn users(node: YamlNode) -> Result<Users, FileError> {
         if key.name.contains(':') {
             return Err(FileError::new(
                 key.line,
-                "a user's name holds a colon, which ends it in a request; take it out",
+                "a user's name contains a colon, which would end the name in a request; remove it",
             ));
         }
         let line = node.line;

@@ -24,7 +24,7 @@ pub(super) fn acceptor(settings: &TlsSettings, files: &Files) -> Result<TlsAccep
     provider.key_provider.load_private_key(own.key.clone_key()).map_err(|_| {
         let place = place(&settings.key);
         settings.key.refuse(format!(
-            "the private key{place} cannot be used: it is broken, or no RSA, ECDSA or Ed25519 key; write one as openssl does"
+            "the private key{place} cannot be used: it is broken, or not an RSA, ECDSA or Ed25519 key; write one as openssl does"
         ))
     })?;
     let clients = ClientCertificates::new(settings, files, &provider)?;
@@ -37,7 +37,7 @@ pub(super) fn acceptor(settings: &TlsSettings, files: &Files) -> Result<TlsAccep
     };
     let mut config = builder.with_single_cert(own.chain, own.key).map_err(|error| match error {
         rustls::Error::InconsistentKeys(_) => settings.key.refuse(format!(
-            "the private key{} is not that of the certificate{}; name the two that were made together",
+            "the private key{} does not match the certificate{}; name the key of the certificate",
             place(&settings.key),
             place(&settings.certificate)
         )),

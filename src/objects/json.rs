@@ -29,7 +29,7 @@ pub(super) struct JsonError {
 /// Maximum nesting, to bound the stack; no Kubernetes object comes near it.
 const DEEPEST: u8 = 128;
 
-const BREAKS_OFF: &str = "JSON that breaks off";
+const TRUNCATED: &str = "truncated JSON";
 const BROKEN: &str = "broken JSON";
 
 impl<'de> Json<'de> {
@@ -59,12 +59,12 @@ impl<'de> Json<'de> {
         match self.bytes().get(self.at) {
             // API servers write without white space.
             Some(found) if *found > b' ' => Some(*found),
-            _ => self.peek_behind_space(),
+            _ => self.peek_after_space(),
         }
     }
 
     #[cold]
-    fn peek_behind_space(&mut self) -> Option<u8> {
+    fn peek_after_space(&mut self) -> Option<u8> {
         while matches!(self.bytes().get(self.at), Some(b' ' | b'\n' | b'\t' | b'\r')) {
             self.at += 1;
         }
@@ -79,13 +79,13 @@ impl<'de> Json<'de> {
                 Ok(())
             }
             Some(_) => Err(self.error(BROKEN)),
-            None => Err(self.error(BREAKS_OFF)),
+            None => Err(self.error(TRUNCATED)),
         }
     }
 
     /// The position of the string's first quote or backslash at or after `from`, which is within the string.
     fn quote_or_backslash(&self, from: usize) -> Result<usize, JsonError> {
-        skip::quote_or_backslash(self.bytes(), from).ok_or(JsonError { what: BREAKS_OFF, at: from })
+        skip::quote_or_backslash(self.bytes(), from).ok_or(JsonError { what: TRUNCATED, at: from })
     }
 
     /// Reads a string; its opening quote is next.
@@ -117,7 +117,7 @@ impl<'de> Json<'de> {
 
     /// Reads the escape sequence after a backslash.
     fn escaped(&mut self) -> Result<char, JsonError> {
-        let found = *self.bytes().get(self.at).ok_or(self.error(BREAKS_OFF))?;
+        let found = *self.bytes().get(self.at).ok_or(self.error(TRUNCATED))?;
         self.at += 1;
         Ok(match found {
             b'"' | b'\\' | b'/' => char::from(found),
@@ -168,7 +168,7 @@ impl<'de> Json<'de> {
     /// Skips a value by its quotes and brackets.
     fn skip(&mut self) -> Result<(), JsonError> {
         match self.peek() {
-            None => return Err(self.error(BREAKS_OFF)),
+            None => return Err(self.error(TRUNCATED)),
             Some(b'"') => {
                 self.at += 1;
                 return self.skip_string();
@@ -176,8 +176,8 @@ impl<'de> Json<'de> {
             Some(b'{' | b'[') => {}
             Some(_) => return self.scalar().map(|_| ()),
         }
-        let end = skip::behind_closing_bracket(self.bytes(), self.at + 1);
-        self.at = end.ok_or(JsonError { what: BREAKS_OFF, at: self.text.len() + 1 })?;
+        let end = skip::after_closing_bracket(self.bytes(), self.at + 1);
+        self.at = end.ok_or(JsonError { what: TRUNCATED, at: self.text.len() + 1 })?;
         Ok(())
     }
 
@@ -201,7 +201,7 @@ impl<'de> Json<'de> {
             _ if word.starts_with(|first: char| first == '-' || first.is_ascii_digit()) => {
                 Scalar::Float(word.parse().map_err(|_| self.error(BROKEN))?)
             }
-            _ => return Err(self.error(if length == rest.len() { BREAKS_OFF } else { BROKEN })),
+            _ => return Err(self.error(if length == rest.len() { TRUNCATED } else { BROKEN })),
         };
         self.at += length;
         Ok(scalar)
@@ -231,7 +231,7 @@ impl<'de> Deserializer<'de> for &mut Json<'de> {
 
     fn deserialize_any<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, JsonError> {
         match self.peek() {
-            None => Err(self.error(BREAKS_OFF)),
+            None => Err(self.error(TRUNCATED)),
             Some(b'"') => self.deserialize_identifier(visitor),
             Some(b'{') => {
                 self.at += 1;
@@ -288,7 +288,7 @@ impl Items<'_, '_> {
     /// Whether there is another item; reads the comma before it.
     fn next(&mut self) -> Result<bool, JsonError> {
         match self.json.peek() {
-            None => Err(self.json.error(BREAKS_OFF)),
+            None => Err(self.json.error(TRUNCATED)),
             Some(found) if found == self.close => {
                 self.json.at += 1;
                 Ok(false)
@@ -311,7 +311,7 @@ impl<'de> MapAccess<'de> for Items<'_, 'de> {
             return Ok(None);
         }
         if self.json.peek() != Some(b'"') {
-            return Err(self.json.error(if self.json.at < self.json.text.len() { BROKEN } else { BREAKS_OFF }));
+            return Err(self.json.error(if self.json.at < self.json.text.len() { BROKEN } else { TRUNCATED }));
         }
         seed.deserialize(&mut *self.json).map(Some)
     }

@@ -105,7 +105,7 @@ enum Found {
 }
 
 const BROKEN: &str = "broken JSON";
-const BREAKS_OFF: &str = "JSON that breaks off";
+const TRUNCATED: &str = "truncated JSON";
 const TOO_LONG: &str = "an object of more than 16 MiB";
 
 impl JsonSplitter {
@@ -182,7 +182,7 @@ impl JsonSplitter {
                     .map(|list| (&*list.api_version, &*list.kind)),
             }),
             Err(Stop::More) if self.ended => {
-                Err(SplitError { what: BREAKS_OFF, byte: self.before + self.filled as u64 + 1 })
+                Err(SplitError { what: TRUNCATED, byte: self.before + self.filled as u64 + 1 })
             }
             Err(Stop::More) if self.filled - self.at > LONGEST_OBJECT => {
                 Err(SplitError { what: TOO_LONG, byte: self.before + self.at as u64 + 1 })
@@ -196,7 +196,7 @@ impl JsonSplitter {
     fn step(&mut self) -> Step<Found> {
         loop {
             // White space between objects is dropped as it comes.
-            let found = match self.behind_space(self.at) {
+            let found = match self.after_space(self.at) {
                 Ok((at, found)) => {
                     self.at = at;
                     found
@@ -305,7 +305,7 @@ impl JsonSplitter {
     fn document(&mut self) -> Step<Option<Found>> {
         let start = self.at;
         let mut head = ListHead::default();
-        let (mut at, found) = self.behind_space(start + 1)?;
+        let (mut at, found) = self.after_space(start + 1)?;
         if found == b'}' {
             self.at = at + 1;
             return Ok(Some(Found::Object(start, at + 1)));
@@ -313,8 +313,8 @@ impl JsonSplitter {
         loop {
             let end = match self.field(at, &mut head)? {
                 Field::Other(end) => end,
-                Field::Items { behind, is_empty, .. } => {
-                    self.at = behind;
+                Field::Items { after, is_empty, .. } => {
+                    self.at = after;
                     self.enter(Some(head))?;
                     if is_empty {
                         self.expect(Next::Fields);
@@ -322,7 +322,7 @@ impl JsonSplitter {
                     return Ok(None);
                 }
             };
-            match self.behind_space(end)? {
+            match self.after_space(end)? {
                 (at, b'}') => {
                     self.at = at + 1;
                     return Ok(Some(Found::Object(start, at + 1)));
@@ -335,24 +335,24 @@ impl JsonSplitter {
 
     /// Reads a field of a document.
     fn field(&self, from: usize, head: &mut ListHead) -> Step<Field> {
-        let (start, quote) = self.behind_space(from)?;
+        let (start, quote) = self.after_space(from)?;
         if quote != b'"' {
             return Err(Stop::Broken(BROKEN, start));
         }
         let key_end = self.value(start)?;
-        let (colon, found) = self.behind_space(key_end)?;
+        let (colon, found) = self.after_space(key_end)?;
         if found != b':' {
             return Err(Stop::Broken(BROKEN, colon));
         }
-        let (at, found) = self.behind_space(colon + 1)?;
+        let (at, found) = self.after_space(colon + 1)?;
         let key = &self.buffer[start + 1..key_end - 1];
         if key == b"items" && found == b'[' {
-            return Ok(Field::Items { at: start, behind: at + 1, is_empty: false });
+            return Ok(Field::Items { at: start, after: at + 1, is_empty: false });
         }
         let end = self.value(at)?;
         // Go writes an empty list as `null`.
         if key == b"items" && found == b'n' {
-            return Ok(Field::Items { at: start, behind: end, is_empty: true });
+            return Ok(Field::Items { at: start, after: end, is_empty: true });
         }
         let text = || String::from_utf8_lossy(&self.buffer[at + 1..end - 1]).into_owned();
         match key {
@@ -368,7 +368,7 @@ impl JsonSplitter {
         let text = &self.buffer[..self.filled];
         match text.get(at) {
             None => Err(Stop::More),
-            Some(b'{' | b'[') => skip::behind_closing_bracket(text, at + 1).ok_or(Stop::More),
+            Some(b'{' | b'[') => skip::after_closing_bracket(text, at + 1).ok_or(Stop::More),
             Some(b'"') => {
                 let mut from = at + 1;
                 loop {
@@ -389,7 +389,7 @@ impl JsonSplitter {
     }
 
     /// The next byte that is not white space, with its position.
-    fn behind_space(&self, from: usize) -> Step<(usize, u8)> {
+    fn after_space(&self, from: usize) -> Step<(usize, u8)> {
         let rest = self.buffer[..self.filled].get(from..).unwrap_or_default();
         let space = rest.iter().position(|byte| !matches!(byte, b' ' | b'\n' | b'\t' | b'\r')).ok_or(Stop::More)?;
         Ok((from + space, rest[space]))
@@ -399,14 +399,14 @@ impl JsonSplitter {
 /// A field of a document.
 enum Field {
     /// The `items` of a list: position of the name, and after the opening bracket or `null`.
-    Items { at: usize, behind: usize, is_empty: bool },
+    Items { at: usize, after: usize, is_empty: bool },
     /// Any other field: the position after its value.
     Other(usize),
 }
 
 #[cfg(test)]
 mod tests {
-    use super::{BREAKS_OFF, JsonItem, JsonSplitter, SplitError};
+    use super::{JsonItem, JsonSplitter, SplitError, TRUNCATED};
     use proptest::prelude::*;
 
     /// All items, reading `piece` bytes at a time: each object with its list's kind.
@@ -523,7 +523,7 @@ mod tests {
             prop_assert_eq!(found.split_last().map(|(end, found)| (end.as_str(), found)), Some(("", &items[..])));
             let end = 1 + end.index(text.len() - 1);
             let error = split(&text.as_bytes()[..end], piece).unwrap_err();
-            prop_assert_eq!(error, SplitError { what: BREAKS_OFF, byte: end as u64 + 1 });
+            prop_assert_eq!(error, SplitError { what: TRUNCATED, byte: end as u64 + 1 });
         }
     }
 }

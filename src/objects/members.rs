@@ -21,10 +21,10 @@ impl<'j> Members<'j> {
     }
 
     /// The end of the value that begins at `at`.
-    fn behind(&self, at: usize) -> Option<usize> {
+    fn after_value(&self, at: usize) -> Option<usize> {
         match self.json.get(at)? {
-            b'{' | b'[' => skip::behind_closing_bracket(self.json, at + 1),
-            b'"' => self.behind_string(at),
+            b'{' | b'[' => skip::after_closing_bracket(self.json, at + 1),
+            b'"' => self.after_string(at),
             _ => {
                 let is_part = |byte: &u8| !matches!(byte, b',' | b'}' | b']') && !byte.is_ascii_whitespace();
                 let length = self.json[at..].iter().take_while(|byte| is_part(byte)).count();
@@ -33,7 +33,7 @@ impl<'j> Members<'j> {
         }
     }
 
-    fn behind_string(&self, at: usize) -> Option<usize> {
+    fn after_string(&self, at: usize) -> Option<usize> {
         let mut from = at + 1;
         loop {
             let end = skip::quote_or_backslash(self.json, from)?;
@@ -44,7 +44,7 @@ impl<'j> Members<'j> {
         }
     }
 
-    fn behind_space(&self, at: usize) -> Option<usize> {
+    fn after_space(&self, at: usize) -> Option<usize> {
         let rest = self.json.get(at..)?;
         rest.iter().position(|byte| !byte.is_ascii_whitespace()).map(|space| at + space)
     }
@@ -54,21 +54,21 @@ impl<'j> Iterator for Members<'j> {
     type Item = (&'j [u8], &'j [u8]);
 
     fn next(&mut self) -> Option<Self::Item> {
-        let mut at = self.behind_space(self.at)?;
+        let mut at = self.after_space(self.at)?;
         if self.json[at] == b',' {
-            at = self.behind_space(at + 1)?;
+            at = self.after_space(at + 1)?;
         }
         if self.json[at] != b'"' {
             return None;
         }
-        let key_end = self.behind_string(at)?;
+        let key_end = self.after_string(at)?;
         let key = self.json.get(at + 1..key_end - 1)?;
-        let colon = self.behind_space(key_end)?;
+        let colon = self.after_space(key_end)?;
         if self.json[colon] != b':' {
             return None;
         }
-        let start = self.behind_space(colon + 1)?;
-        self.at = self.behind(start)?;
+        let start = self.after_space(colon + 1)?;
+        self.at = self.after_value(start)?;
         Some((key, &self.json[start..self.at]))
     }
 }
@@ -77,11 +77,11 @@ impl<'j> Iterator for Members<'j> {
 pub(super) fn elements(json: &[u8]) -> impl Iterator<Item = &[u8]> {
     let mut members = Members { json: if json.first() == Some(&b'[') { json } else { &[] }, at: 1 };
     std::iter::from_fn(move || {
-        let mut start = members.behind_space(members.at)?;
+        let mut start = members.after_space(members.at)?;
         if members.json[start] == b',' {
-            start = members.behind_space(start + 1)?;
+            start = members.after_space(start + 1)?;
         }
-        members.at = members.behind(start)?;
+        members.at = members.after_value(start)?;
         Some(&members.json[start..members.at])
     })
 }

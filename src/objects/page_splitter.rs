@@ -5,7 +5,7 @@
 //! above the maximum length is skipped and counted. Anything that is no list is left unchanged, and its decoder reports
 //! the error.
 
-use super::skip::behind_closing_bracket;
+use super::skip::after_closing_bracket;
 use bytes::{Buf as _, BufMut as _, BytesMut};
 
 /// Maximum length of an object. etcd accepts 1.5 MiB, which JSON may multiply.
@@ -201,18 +201,18 @@ impl PageSplitter {
     /// Looks for the `items` of a list.
     fn open_json(&mut self) -> Option<()> {
         let text = &self.buffer[..];
-        let mut at = behind_space(text, 0)?;
+        let mut at = after_space(text, 0)?;
         if text[at] != b'{' {
             return self.end();
         }
         loop {
-            let key = behind_space(text, at + 1)?;
+            let key = after_space(text, at + 1)?;
             if text[key] != b'"' {
                 return self.end();
             }
-            let key_end = behind_string(text, key)?;
-            let colon = behind_space(text, key_end)?;
-            let value = behind_space(text, colon + 1)?;
+            let key_end = after_string(text, key)?;
+            let colon = after_space(text, key_end)?;
+            let value = after_space(text, colon + 1)?;
             if &text[key..key_end] == b"\"items\"" {
                 if text[value] != b'[' {
                     return self.end();
@@ -221,7 +221,7 @@ impl PageSplitter {
                 self.place = Expected::Json { first: true };
                 return Some(());
             }
-            at = behind_space(text, behind_value(text, value)?)?;
+            at = after_space(text, after_value(text, value)?)?;
             if text[at] != b',' {
                 return self.end();
             }
@@ -229,7 +229,7 @@ impl PageSplitter {
     }
 
     fn json_object(&mut self, first: bool) -> Option<()> {
-        let mut at = behind_space(&self.buffer, self.whole)?;
+        let mut at = after_space(&self.buffer, self.whole)?;
         if !first {
             if self.buffer[at] != b',' {
                 return self.end();
@@ -243,7 +243,7 @@ impl PageSplitter {
                 at += 1;
             }
         }
-        let Some(start) = behind_space(&self.buffer, at) else {
+        let Some(start) = after_space(&self.buffer, at) else {
             // The comma is gone: the next object begins an array.
             self.place = Expected::Json { first: first || self.whole == self.opening };
             return None;
@@ -252,7 +252,7 @@ impl PageSplitter {
             return self.end();
         }
         self.examine_at = 0;
-        let end = behind_closing_bracket(&self.buffer, start + 1);
+        let end = after_closing_bracket(&self.buffer, start + 1);
         let length = end.unwrap_or(self.buffer.len()) - start;
         if length > LONGEST_OBJECT {
             self.pass_over(start, Expected::PassingJson { open: 0, in_string: false, escaped: false });
@@ -350,12 +350,12 @@ pub fn make_room(buffer: &mut BytesMut, bytes: usize) {
 }
 
 /// The position of the next byte that is no white space.
-fn behind_space(text: &[u8], from: usize) -> Option<usize> {
+fn after_space(text: &[u8], from: usize) -> Option<usize> {
     let space = text.get(from..)?.iter().position(|byte| !matches!(byte, b' ' | b'\n' | b'\t' | b'\r'))?;
     Some(from + space)
 }
 
-fn behind_string(text: &[u8], quote: usize) -> Option<usize> {
+fn after_string(text: &[u8], quote: usize) -> Option<usize> {
     let mut escaped = false;
     let end = text.get(quote + 1..)?.iter().position(|byte| {
         let ends = *byte == b'"' && !escaped;
@@ -365,10 +365,10 @@ fn behind_string(text: &[u8], quote: usize) -> Option<usize> {
     Some(quote + 1 + end + 1)
 }
 
-fn behind_value(text: &[u8], at: usize) -> Option<usize> {
+fn after_value(text: &[u8], at: usize) -> Option<usize> {
     match text.get(at)? {
-        b'{' | b'[' => behind_closing_bracket(text, at + 1),
-        b'"' => behind_string(text, at),
+        b'{' | b'[' => after_closing_bracket(text, at + 1),
+        b'"' => after_string(text, at),
         _ => {
             let end = text[at..].iter().position(|byte| matches!(byte, b',' | b'}' | b']' | b' ' | b'\n'))?;
             Some(at + end)

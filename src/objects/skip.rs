@@ -31,7 +31,7 @@ pub(super) fn quote_or_backslash(text: &[u8], from: usize) -> Option<usize> {
 }
 
 /// The position after the bracket that closes the one before `from`.
-pub(super) fn behind_closing_bracket(text: &[u8], from: usize) -> Option<usize> {
+pub(super) fn after_closing_bracket(text: &[u8], from: usize) -> Option<usize> {
     let mut strings = Strings::default();
     let mut open = 1_usize;
     let mut at = from;
@@ -146,7 +146,7 @@ fn equal(part: u8x16, byte: u8) -> u64 {
 
 #[cfg(test)]
 mod tests {
-    use super::{BLOCK, Bits, behind_closing_bracket, quote_or_backslash};
+    use super::{BLOCK, Bits, after_closing_bracket, quote_or_backslash};
     use proptest::prelude::*;
 
     /// The same, a byte at a time.
@@ -207,7 +207,7 @@ mod tests {
             text.splice(0..0, std::iter::repeat_n(b'[', nested));
             text.splice(end..end, std::iter::repeat_n(b'{', nested));
             text.extend(std::iter::repeat_n(b'}', 2 * nested));
-            prop_assert_eq!(behind_closing_bracket(&text, from), slowly(&text, from));
+            prop_assert_eq!(after_closing_bracket(&text, from), slowly(&text, from));
         }
 
         #[test]

@@ -67,8 +67,8 @@ fn forbidden(address: IpAddr) -> Option<&'static str> {
     match () {
         () if loopback => Some("a loopback address"),
         () if link_local => Some("a link-local address"),
-        () if unspecified => Some("no address of a host"),
-        () if multicast || address == IpAddr::from([255; 4]) => Some("an address of many hosts"),
+        () if unspecified => Some("the unspecified address"),
+        () if multicast || address == IpAddr::from([255; 4]) => Some("a multicast or broadcast address"),
         () => None,
     }
 }

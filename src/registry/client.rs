@@ -270,7 +270,7 @@ impl<'c> Session<'c> {
             Some("https") => Ok(()),
             Some("http") if self.host.is_plain() => Ok(()),
             _ => Err(RegistryFailure::Refused(format!(
-                "{} of the registry {} is not reached by https",
+                "{} of the registry {} is not reached over https",
                 uri.host().unwrap_or("a URL"),
                 self.host.name
             ))),

@@ -74,7 +74,7 @@ impl Keyring {
         })?;
         let mut entries = Vec::new();
         for (key, entry) in document.auths {
-            if let Some(credential) = entry.credential().map_err(|what| format!("holds for {key} {what}"))? {
+            if let Some(credential) = entry.credential().map_err(|what| format!("has {what} for {key}"))? {
                 entries.push((ImageScope::parse(&key), credential));
             }
         }

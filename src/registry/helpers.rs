@@ -80,7 +80,7 @@ pub(super) async fn get(folder: &Path, name: &str, host: &str) -> Result<Credent
     }
     // The parser's message would quote the output.
     let printed: HelperOutput = serde_json::from_slice(&output)
-        .map_err(|_| fail("printed something else than Username and Secret in JSON".to_owned()))?;
+        .map_err(|_| fail("printed something other than Username and Secret in JSON".to_owned()))?;
     Ok(match (printed.username.as_str(), printed.secret) {
         ("", secret) if secret.is_empty() => Credential::Anonymous,
         ("<token>", token) => Credential::Identity(token),

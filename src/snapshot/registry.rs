@@ -21,6 +21,6 @@ pub(super) async fn ask(
     if let more @ 1.. = unanswered.len().saturating_sub(NAMED) {
         let _ = write!(note, " and {more} more");
     }
-    let note = (!note.is_empty()).then(|| format!("what these stand for in their registry: {note}"));
+    let note = (!note.is_empty()).then(|| format!("which images their registry has under these names: {note}"));
     Ok((Arc::new(evidence), note))
 }

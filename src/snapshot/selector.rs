@@ -60,7 +60,7 @@ impl FromStr for Selector {
             match reader.next() {
                 None => return Ok(Self(requirements)),
                 Some(",") => {}
-                Some(found) => return Err(format!("'{found}' stands where a comma ought to; {FORM}")),
+                Some(found) => return Err(format!("'{found}' is where a comma should be; {FORM}")),
             }
         }
     }
@@ -116,7 +116,7 @@ impl<'t> SelectorParser<'t> {
         }
         let key = match self.next() {
             Some(word) if is_word(word) => word,
-            Some(found) => return Err(format!("'{found}' stands where a label's key ought to; {FORM}")),
+            Some(found) => return Err(format!("'{found}' is where a label's key should be; {FORM}")),
             None => return Err(format!("a label's key is missing at its end; {FORM}")),
         };
         if !is_key(key) {
@@ -136,7 +136,7 @@ impl<'t> SelectorParser<'t> {
             "notin" => Test::NotIn(self.values()?),
             ">" => Test::Above(self.number()?),
             "<" => Test::Below(self.number()?),
-            found => return Err(format!("'{found}' stands behind the key '{key}', and is not an operator; {FORM}")),
+            found => return Err(format!("'{found}' after the key '{key}' is not an operator; {FORM}")),
         })
     }
 
@@ -154,7 +154,7 @@ impl<'t> SelectorParser<'t> {
 
     fn values(&mut self) -> Result<Vec<String>, String> {
         if self.next() != Some("(") {
-            return Err(format!("in and notin want their values in brackets; {FORM}"));
+            return Err(format!("in and notin need their values in brackets; {FORM}"));
         }
         let mut values = Vec::new();
         loop {
@@ -162,7 +162,7 @@ impl<'t> SelectorParser<'t> {
             match self.next() {
                 Some(",") => {}
                 Some(")") => return Ok(values),
-                Some(found) => return Err(format!("'{found}' stands among the values in brackets; {FORM}")),
+                Some(found) => return Err(format!("'{found}' is not a value or a comma in brackets; {FORM}")),
                 None => return Err(format!("a bracket is not closed; {FORM}")),
             }
         }

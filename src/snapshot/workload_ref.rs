@@ -250,7 +250,7 @@ impl fmt::Display for NotFound {
                 (_, false, _) => write!(f, "there are: {}", listed(&same_type, ", "))?,
                 (.., false) => write!(f, "there are: {}", listed(&all(&|_| true), ", "))?,
                 (.., true) => {
-                    f.write_str("no workload at all is there; name another namespace with -n, or take all with -A")?;
+                    f.write_str("there are no workloads; name another namespace with -n, or read all with -A")?;
                 }
             }
         }

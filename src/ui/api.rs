@@ -82,7 +82,8 @@ pub(super) fn document(view: &View<'_>, path: &[&str], query: &Query) -> Unencod
         },
         _ => UnencodedPage::Refused(
             404,
-            "there is /api/v1/summary, /api/v1/workloads and /api/v1/workloads/{namespace}/{type}/{name}".to_owned(),
+            "the paths are /api/v1/summary, /api/v1/workloads and /api/v1/workloads/{namespace}/{type}/{name}"
+                .to_owned(),
         ),
     }
 }

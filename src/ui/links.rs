@@ -43,7 +43,7 @@ impl Link {
             let (name, next) = behind
                 .strip_prefix('{')
                 .and_then(|behind| behind.split_once('}'))
-                .ok_or_else(|| format!("a brace has no partner; placeholders are {PLACEHOLDERS}"))?;
+                .ok_or_else(|| format!("a brace is unmatched; placeholders are {PLACEHOLDERS}"))?;
             parts.push(LinkPart::Text(text.to_owned()));
             parts.push(match name {
                 "namespace" => LinkPart::Namespace,
@@ -82,7 +82,7 @@ pub fn page_url(text: &str) -> Result<String, String> {
     const FORM: &str = "write one like https://podskew.example or https://tools.example/podskew";
     check_url(text).map_err(|problem| format!("{problem}; {FORM}"))?;
     if text.contains(['?', '#', '{', '}']) {
-        return Err(format!("it has a query, a fragment or a brace, and podskew puts a path behind it; {FORM}"));
+        return Err(format!("it has a query, a fragment or a brace, and podskew appends a path; {FORM}"));
     }
     Ok(text.trim_end_matches('/').to_owned())
 }
@@ -94,7 +94,7 @@ fn check_url(url: &str) -> Result<(), &'static str> {
         return Err("the URL names no host");
     }
     if url.chars().any(|it| it.is_control() || it.is_whitespace() || matches!(it, '"' | '<' | '>' | '\\' | '`')) {
-        return Err("the URL holds a character that no URL holds");
+        return Err("the URL contains a character that no URL may contain");
     }
     Ok(())
 }
@@ -146,9 +146,9 @@ mod tests {
             ("Grafana=//g.example", "neither with https:// nor with http://"),
             ("Grafana=https:///x", "names no host"),
             ("Grafana=https://g.example/{pod}", "{pod} is not a placeholder"),
-            ("Grafana=https://g.example/{namespace", "a brace has no partner"),
-            ("Grafana=https://g.example/}", "a brace has no partner"),
-            ("Grafana=https://g.example/a b", "a character that no URL holds"),
+            ("Grafana=https://g.example/{namespace", "a brace is unmatched"),
+            ("Grafana=https://g.example/}", "a brace is unmatched"),
+            ("Grafana=https://g.example/a b", "a character that no URL may contain"),
         ] {
             match Link::parse(text) {
                 Err(message) => assert!(message.contains(reason), "{text}: {message}"),

@@ -67,7 +67,7 @@ macro_rules! states {
 states! {
     /// With findings of an audit.
     #[default]
-    NotUniform = "not_uniform", "everything found";
+    NotUniform = "not_uniform", "all findings";
     DigestSkew = "digest_skew", "digest skew";
     Stalled = "stalled_rollout", "stalled";
     Slow = "slow_rollout", "slow";
@@ -233,7 +233,7 @@ impl Query {
                 "continue" => {
                     let key = SortKey::parse(&value);
                     query.after =
-                        Some(key.ok_or("continue takes what the answer before it had as continue, unchanged")?);
+                        Some(key.ok_or("continue takes the value of continue in the previous response, unchanged")?);
                 }
                 // Other parameters are ignored: proxies and trackers add some.
                 _ => {}

@@ -147,7 +147,7 @@ fn held<'e>(cause: &'e (dyn Error + 'static)) -> &'e (dyn Error + 'static) {
 /// The same, for a server that reports it over HTTP.
 pub(super) fn plain_on_tls(body: &[u8]) -> Option<&'static str> {
     memchr::memmem::find(body, PLAIN_ON_TLS).map(
-        |_| "the API server speaks HTTPS and was asked in HTTP; let its address in the kubeconfig begin with https://",
+        |_| "the API server speaks HTTPS and was asked in HTTP; its address in the kubeconfig has to begin with https://",
     )
 }
 
@@ -227,7 +227,7 @@ fn of_certificate(error: &CertificateError) -> String {
                 .to_owned()
         }
         error => format!(
-            "the API server's certificate is not accepted ({error}); see that certificate-authority-data in the kubeconfig \
+            "the API server's certificate is not accepted ({error}); check that certificate-authority-data in the kubeconfig \
              belongs to this cluster"
         ),
     }

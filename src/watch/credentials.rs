@@ -177,7 +177,7 @@ impl RenewedHeader {
 async fn read_token(file: &std::path::Path) -> Result<HeaderValue, CredentialError> {
     let fail = |what: String| CredentialError::new(format!("the token file {} {what}", file.display()));
     let bytes = read_file(file, LONGEST_TOKEN).await.map_err(|error| fail(format!("cannot be read: {error}")))?;
-    let token = String::from_utf8(bytes).map_err(|_| fail("holds no text".to_owned()))?;
+    let token = String::from_utf8(bytes).map_err(|_| fail("is not UTF-8".to_owned()))?;
     if token.trim().is_empty() {
         return Err(fail("is empty".to_owned()));
     }
@@ -213,7 +213,9 @@ fn from_provider(name: &str, id_token: Option<&str>) -> anyhow::Result<Credentia
         ("azure", _) => "kubelogin, which kubelogin convert-kubeconfig puts there",
         _ => "a credential plugin (exec)",
     };
-    bail!("the user's auth-provider {name} in the kubeconfig is no longer supported, by kubectl neither; use {plugin}")
+    bail!(
+        "the user's auth-provider {name} in the kubeconfig is not supported by podskew, and no longer by kubectl; use {plugin}"
+    )
 }
 
 /// Validates what kube turns into headers.
@@ -235,7 +237,7 @@ fn check_impersonation(user: &AuthInfo) -> anyhow::Result<()> {
     }
     if count > MOST_IMPERSONATION_HEADERS {
         bail!(
-            "the user in the kubeconfig impersonates with {count} headers, and {MOST_IMPERSONATION_HEADERS} are the most; \
+            "the user in the kubeconfig impersonates with {count} headers, but at most {MOST_IMPERSONATION_HEADERS} are possible; \
              shorten as-groups or as-user-extra"
         );
     }

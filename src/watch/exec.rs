@@ -48,7 +48,7 @@ pub(super) async fn run(plugin: &ExecConfig) -> Result<PluginOutput, CredentialE
     let mut spec = serde_json::json!({ "interactive": interactive });
     if plugin.provide_cluster_info {
         let cluster = serde_json::to_value(&plugin.cluster);
-        spec["cluster"] = cluster.map_err(|error| fail(format!("cannot be told of the cluster: {error}")))?;
+        spec["cluster"] = cluster.map_err(|error| fail(format!("cannot get the data of the cluster: {error}")))?;
     }
     let asked = serde_json::json!({ "kind": "ExecCredential", "apiVersion": plugin.api_version, "spec": spec });
     let mut command = Command::new(name);
@@ -81,7 +81,7 @@ pub(super) async fn run(plugin: &ExecConfig) -> Result<PluginOutput, CredentialE
 /// Parses JSON, or YAML like client-go. The parser's message would quote the output.
 fn read(output: &[u8]) -> Result<PluginOutput, &'static str> {
     let credential: ExecCredential =
-        serde_saphyr::from_slice(output).map_err(|_| "printed something that is no ExecCredential")?;
+        serde_saphyr::from_slice(output).map_err(|_| "printed something that is not an ExecCredential")?;
     let status = credential.status.ok_or("printed an ExecCredential without a status")?;
     let given = |text: Option<String>| text.filter(|text| !text.trim().is_empty());
     let expires = given(status.expiration_timestamp).map(|text| text.trim().parse()).transpose();
@@ -89,7 +89,7 @@ fn read(output: &[u8]) -> Result<PluginOutput, &'static str> {
         token: given(status.token),
         certificate: given(status.client_certificate_data),
         key: given(status.client_key_data),
-        expires: expires.map_err(|_| "printed an expirationTimestamp that is no time")?,
+        expires: expires.map_err(|_| "printed an expirationTimestamp that is not a time")?,
     };
     match (&printed.token, &printed.certificate, &printed.key) {
         (_, Some(_), None) => Err("printed a client certificate without its key"),

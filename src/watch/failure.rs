@@ -135,7 +135,7 @@ impl WatchFailure {
             }
             // kube's messages repeat those of their sources. The replaced words are hyper-util's, for a proxy's
             // response.
-            let text = cause.to_string().replace("tunnel error: ", "no way through the proxy: ");
+            let text = cause.to_string().replace("tunnel error: ", "the proxy opened no tunnel: ");
             if !message.contains(&text) {
                 if !message.is_empty() {
                     message.push_str(": ");

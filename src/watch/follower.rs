@@ -41,7 +41,7 @@ const FRUITLESS_WATCHES: u32 = 3;
 const BARREN_WATCHES: u32 = 3;
 
 /// The log message about them.
-const BARREN: &str = "several watches in a row ended at once and brought nothing";
+const BARREN: &str = "several watches in a row ended at once without an event";
 
 /// Follows one source: lists it, watches it, and lists it again.
 pub(super) struct Follower<S> {

@@ -92,7 +92,7 @@ pub(super) fn locate(connection: &Connection, around: &Environment) -> anyhow::R
             bail!("found no kubeconfig for context \"{context}\" ({}); name one with --kubeconfig", tried.join("; "))
         }
         (false, None) => bail!(
-            "found no cluster to connect to ({}; this is no pod of a cluster); name a kubeconfig with --kubeconfig, or try \
+            "found no cluster to connect to ({}; this is not a pod of a cluster); name a kubeconfig with --kubeconfig, or try \
              podskew demo, which needs no cluster",
             tried.join("; ")
         ),
@@ -257,7 +257,7 @@ async fn inline(field: &str, file: Option<String>, data: Option<String>) -> anyh
         let compact: String = data.split_ascii_whitespace().collect();
         // The decoder's message would quote a byte of a key.
         let decoded = STANDARD.decode(compact);
-        return decoded.map(Some).map_err(|_| anyhow!("{field}-data of the kubeconfig is no base64"));
+        return decoded.map(Some).map_err(|_| anyhow!("{field}-data of the kubeconfig is not base64"));
     }
     let Some(file) = file else { return Ok(None) };
     let bytes = read_file(Path::new(&file), LONGEST_FILE).await;
@@ -277,7 +277,7 @@ fn certificates(pem: &[u8]) -> anyhow::Result<Vec<Vec<u8>>> {
 fn server(text: &str, over_tls: bool) -> anyhow::Result<Uri> {
     let text = text.trim();
     // Not quoted: it may hold credentials.
-    let problem = "the server of the kubeconfig's cluster is no address; write https://HOST:PORT";
+    let problem = "the server of the kubeconfig's cluster is not an address; write https://HOST:PORT";
     if text.is_empty() || text.len() > LONGEST_SERVER {
         bail!(problem);
     }
@@ -295,7 +295,7 @@ fn server(text: &str, over_tls: bool) -> anyhow::Result<Uri> {
 fn choose_context(kubeconfig: &Kubeconfig, wanted: Option<&str>, names: &str) -> anyhow::Result<String> {
     if kubeconfig.contexts.is_empty() && kubeconfig.clusters.is_empty() && kubeconfig.auth_infos.is_empty() {
         bail!(
-            "{names} is empty: it has no cluster, no user and no context; have it written by what made the cluster, or name \
+            "{names} is empty: it has no cluster, no user and no context; create it with the tool that created the cluster, or name \
              another file with --kubeconfig"
         );
     }

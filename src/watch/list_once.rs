@@ -180,10 +180,12 @@ impl<S: Sink> Lister<S> {
                     .to_owned()
             }
             FailureReason::Connection | FailureReason::Timeout => {
-                "see that the API server runs and can be reached from here: kubectl version asks it too".to_owned()
+                "check that the API server runs and can be reached from here: kubectl version asks it too".to_owned()
             }
-            FailureReason::Throttled | FailureReason::ServerError => "try again when the API server is well".to_owned(),
-            FailureReason::NotFound => "see that the address is that of a Kubernetes API server".to_owned(),
+            FailureReason::Throttled | FailureReason::ServerError => {
+                "try again when the API server has recovered".to_owned()
+            }
+            FailureReason::NotFound => "check that the address is that of a Kubernetes API server".to_owned(),
             FailureReason::Expired | FailureReason::TimelineLost | FailureReason::Rejected | FailureReason::Decode => {
                 "try again".to_owned()
             }

@@ -144,7 +144,7 @@ fn rule() -> String {
 fn remedy(reason: FailureReason) -> String {
     match reason {
         FailureReason::Forbidden => format!("grant {}, or remove --nodes", rule()),
-        _ => "none: what is known of nodes stays as it was".to_owned(),
+        _ => "none: podskew keeps what it knows about nodes".to_owned(),
     }
 }
 
@@ -186,7 +186,7 @@ impl NodeLister {
                 spare = piece;
             }
             if pieces.is_too_long() {
-                return Err(WatchFailure::unreadable("what stands around the nodes of the list is too long"));
+                return Err(WatchFailure::unreadable("the list has too much data outside of its nodes"));
             }
         }
         if pieces.passed_over() > 0 {
@@ -207,6 +207,6 @@ fn take(builder: &mut EvidenceBuilder, piece: &[u8]) -> Result<(), WatchFailure>
     if meta.continue_token.is_empty() {
         Ok(())
     } else {
-        Err(WatchFailure::unreadable("the list of the nodes has further pages, which nobody asked for"))
+        Err(WatchFailure::unreadable("the list of nodes has further pages, which podskew did not request"))
     }
 }

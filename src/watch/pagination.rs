@@ -45,9 +45,7 @@ impl Pagination {
     /// The list does not end.
     pub(super) fn goes_on(&mut self, token: &str, objects: u64, bytes: usize) -> Result<Duration, WatchFailure> {
         if !self.tokens.insert(self.hasher.hash_one(token)) {
-            return Err(WatchFailure::unreadable(
-                "the list goes round in a circle: a page continues at an earlier one",
-            ));
+            return Err(WatchFailure::unreadable("the list repeats itself: a page continues at an earlier one"));
         }
         self.empty = if objects == self.objects { self.empty + 1 } else { 0 };
         self.objects = objects;

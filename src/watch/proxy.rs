@@ -53,7 +53,7 @@ impl Proxy {
         // Not quoted: it may hold a password.
         let unreadable = || {
             format!(
-                "{named_by} is no URL of a proxy; write scheme://host:port, with other characters in credentials percent-encoded"
+                "{named_by} is not the URL of a proxy; write scheme://host:port, with other characters in credentials percent-encoded"
             )
         };
         let parse = |text: &str| {
@@ -67,7 +67,7 @@ impl Proxy {
             "https" => (Protocol::Https, 443),
             "socks5" | "socks5h" => (Protocol::Socks5, 1080),
             scheme => bail!(
-                "{named_by} names a proxy of scheme {scheme}, which podskew does not speak; http, https, socks5 and socks5h it does"
+                "{named_by} names a proxy of scheme {scheme}, which podskew does not support; it supports http, https, socks5 and socks5h"
             ),
         };
         let authority = uri.authority().map_or("", http::uri::Authority::as_str);
@@ -118,7 +118,7 @@ pub(super) fn port_of(uri: &Uri) -> anyhow::Result<Option<u16>> {
     match host_and_port.rsplit_once(':') {
         // A colon within brackets belongs to an IPv6 address.
         Some((_, port)) if !port.contains(']') && !port.is_empty() => {
-            port.parse().map(Some).context("the port is no number up to 65535")
+            port.parse().map(Some).context("the port is not a number up to 65535")
         }
         _ => Ok(None),
     }

@@ -182,7 +182,7 @@ impl<S: Sink> Follower<S> {
         let list = timeout(within, answer.beginning(LONGEST_HEAD)).await;
         let list = list.map_err(|_| WatchFailure::timeout(format!("no version within {within:?}")))??;
         let version = decode_list_meta(self.lister.target.resource, &list)?.resource_version;
-        version.parse().map_err(|_| WatchFailure::unreadable("the newest version of the resource is no number"))
+        version.parse().map_err(|_| WatchFailure::unreadable("the newest version of the resource is not a number"))
     }
 }
 

@@ -160,7 +160,7 @@ impl Clock {
             Phase::Idle => "no further request came",
             Phase::Header => "the request's header did not arrive in time",
             Phase::Answering | Phase::Streaming | Phase::Flushing => "the client did not read the answer in time",
-            Phase::Evicted => "another connection needs the place",
+            Phase::Evicted => "another connection needs the slot",
         };
         io::Error::new(ErrorKind::TimedOut, message)
     }

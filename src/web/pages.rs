@@ -38,10 +38,9 @@ impl FromStr for PageAddress {
         match text.to_ascii_lowercase().as_str() {
             "on" | "true" => Ok(Self::Main),
             "off" | "false" => Ok(Self::Off),
-            _ => text
-                .parse()
-                .map(Self::Own)
-                .map_err(|error| format!("it is neither on nor off, and no address: {error}")),
+            _ => {
+                text.parse().map(Self::Own).map_err(|error| format!("it is neither on nor off nor an address: {error}"))
+            }
         }
     }
 }

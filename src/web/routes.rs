@@ -61,7 +61,7 @@ fn public<B>(site: &Arc<dyn Site>, request: &Request<B>, slot: &ConnectionSlot) 
     // RFC 9112 (3.2): exactly one Host from HTTP/1.1 on, and never two, because a proxy may use the other one.
     let hosts = request.headers().get_all(HOST).iter().count();
     if hosts > 1 || (hosts == 0 && request.version() > Version::HTTP_10) {
-        return Some(text(StatusCode::BAD_REQUEST, "a request has one Host header\n"));
+        return Some(text(StatusCode::BAD_REQUEST, "a request must have exactly one Host header\n"));
     }
     let path = request.uri().path();
     let pages = site.pages().filter(|_| pages::pattern(path).is_some());
@@ -72,7 +72,7 @@ fn public<B>(site: &Arc<dyn Site>, request: &Request<B>, slot: &ConnectionSlot) 
         _ => pages.is_some(),
     };
     if !is_known {
-        return Some(text(StatusCode::NOT_FOUND, "not found; / lists what there is\n"));
+        return Some(text(StatusCode::NOT_FOUND, "not found; / lists all paths\n"));
     }
     if let Some(pages) = pages
         && !pages.serves_host(request.headers().get(HOST).and_then(|host| host.to_str().ok()))

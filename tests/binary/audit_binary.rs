@@ -107,7 +107,7 @@ fn the_exit_code_follows_the_findings() {
     ends(&podskew(&["-f", &dump("digest-skew")]), 1);
     ends(&podskew(&["-f", &dump("stuck")]), 1);
     let held = ends(&podskew(&["-f", &dump("paused")]), 0);
-    assert!(held.contains("deliberate mix") && held.contains("reported, and no failure"), "{held}");
+    assert!(held.contains("deliberate mix") && held.contains("reported, not a failure"), "{held}");
     ends(&podskew(&["-f", &dump("paused"), "--no-deliberate"]), 1);
     let agent = ends(&podskew(&["-f", &dump("daemonset"), "ds/agent"]), 0);
     assert!(
@@ -152,10 +152,10 @@ fn other_files_than_dumps_are_refused() {
     };
     let whole = std::fs::read(dump("stuck")).unwrap();
     let cut = file("cut.json", &whole[..whole.len() / 2]);
-    cannot_look(&["-f", &cut], &["cut.json", "breaks off at byte 17349", "after 3 objects", "cut short"]);
+    cannot_look(&["-f", &cut], &["cut.json", "truncated JSON at byte 17349", "after 3 objects", "cut short"]);
     cannot_look(&["-f", &file("a.yaml", b"apiVersion: v1\nkind: [\n")], &["a.yaml", "broken YAML", "-o json"]);
     cannot_look(&["-f", &file("table", b"NAME  READY\nweb   1/1\n")], &["table", "-o json"]);
-    cannot_look(&["-f", &file("other.json", b"{\"a\": 1}")], &["says no kind"]);
+    cannot_look(&["-f", &file("other.json", b"{\"a\": 1}")], &["has no kind"]);
     cannot_look(&["-f", &file("nothing", b"")], &["it is empty"]);
     cannot_look(&["-f", "/nowhere.json"], &["/nowhere.json", "No such file"]);
     let empty = file("empty.json", br#"{"apiVersion":"v1","items":[],"kind":"List"}"#);
@@ -522,7 +522,7 @@ async fn a_workload_that_is_not_there_yet_is_waited_for() {
     }
     let output = end_of(child).await;
     ends(&output, 0);
-    assert!(text(&output.stderr).contains("daemonset/cni is not there yet"), "{}", text(&output.stderr));
+    assert!(text(&output.stderr).contains("daemonset/cni does not exist yet"), "{}", text(&output.stderr));
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -237,7 +237,7 @@ fn a_credential_plugin_is_named_with_the_way_to_install_it() {
         &["the credential plugin no-such-plugin of the kubeconfig cannot be run", "add the directory", "PATH"],
     );
     fails(&exec("sh", r#", "args": ["-c", "echo s3cr3t; exit 3"]"#), &["credential plugin sh", "exit status: 3"]);
-    fails(&exec("echo", r#", "args": ["s3cr3t"]"#), &["credential plugin echo", "no ExecCredential"]);
+    fails(&exec("echo", r#", "args": ["s3cr3t"]"#), &["credential plugin echo", "not an ExecCredential"]);
 }
 
 #[test]
@@ -267,7 +267,7 @@ fn a_kubeconfig_that_cannot_be_used_says_where_it_is_wrong() {
 fn an_invalid_address_is_reported_before_any_request() {
     let server = |address: &str| with_user("{}").replace("http://127.0.0.1:1", address);
     for address in ["ftp://127.0.0.1", "https://user:s3cr3t@", "ht tp://x", ""] {
-        fails(&server(address), &["cannot be used", "is no address", "https://HOST:PORT"]);
+        fails(&server(address), &["cannot be used", "is not an address", "https://HOST:PORT"]);
     }
     // As kubectl does, a server without a scheme is asked in HTTP.
     fails(&server("127.0.0.1:1"), &["cannot look at http://127.0.0.1:1/"]);

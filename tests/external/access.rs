@@ -137,7 +137,7 @@ fn a_broken_certificate_or_key_is_named_by_its_file_and_never_quoted() {
         (3, "the PEM of the private key", "server.key", cut(&key), no_end),
         (3, "the PEM of the private key", "server.key", short_begin(&key), no_begin),
         (3, "the PEM of the private key", "server.key", no_base64(&key), no_text),
-        (3, "the private key", "server.key", other_bytes(&key), "cannot be used: it is broken, or no RSA"),
+        (3, "the private key", "server.key", other_bytes(&key), "cannot be used: it is broken, or not an RSA"),
         (3, "the private key", "server.key", encrypted(&key), "is encrypted; decrypt it with `openssl pkey`"),
         (3, "there is no PEM private key", "server.key", String::new(), "; write one in PKCS#8"),
         (5, "the PEM of the certificate", "ca.pem", without_end(&certificate), no_end),
@@ -484,8 +484,8 @@ async fn a_broken_file_changes_nothing_and_is_logged() {
     assert_eq!((status("alice"), status("bob"), health("alice").as_str()), (200, 401, "1"));
 
     for (number, (text, message)) in [
-        (users("bob").replace("cert_file", "cert_flie"), r#"podskew knows no "cert_flie""#),
-        (users("bob").replace("server.key", "client.key"), "server.pem; name the two that were made together"),
+        (users("bob").replace("cert_file", "cert_flie"), r#"podskew does not know "cert_flie""#),
+        (users("bob").replace("server.key", "client.key"), "server.pem; name the key of the certificate"),
         (
             format!("basic_auth_users:\n  bob: {}\n", hash(b"sesame")),
             "tls_server_config comes or goes only with a restart",

@@ -156,7 +156,7 @@ async fn a_proxys_credentials_are_sent_and_logged_nowhere() {
         let wrong = format!("{scheme}://some.user:0therw1se@127.0.0.1:{}", proxy.port);
         let refused = Running::start_in(&with_proxy_url(&kubeconfig, &wrong), &["--log-level=trace"], &[]);
         let scrape = refused.until("a refusal", |scrape| scrape.failures("pods", "connection") >= 1.0).await;
-        refused.until_logged(if scheme == "http" { "no way through the proxy" } else { "SOCKS" }).await;
+        refused.until_logged(if scheme == "http" { "the proxy opened no tunnel" } else { "SOCKS" }).await;
         for text in [podskew.log(), refused.log(), scrape.text, refused.get("/").1, refused.get("/readyz").1] {
             for secret in ["p4ss", "0therw1se", "some.user", "some%2E"] {
                 assert!(!text.contains(secret), "{text}");

@@ -385,7 +385,7 @@ fn bounds_are_kept_and_named() {
         "in an archive",
     );
     let gz = gzip(&gzip(&gzip(pod.to_string().as_bytes())));
-    refused(files(folder, "thrice.json.gz.gz.gz", &gz, ReadLimits::DEFAULT), "again and again");
+    refused(files(folder, "thrice.json.gz.gz.gz", &gz, ReadLimits::DEFAULT), "too many times");
     let noise = (0..20_000_u32).map(|n| n.wrapping_mul(2_654_435_761).to_string()).collect::<String>();
     let inner =
         zip(&[("pod.json".to_owned(), pod.to_string().into_bytes()), ("noise.txt".to_owned(), noise.into_bytes())]);
@@ -522,11 +522,11 @@ fn refused_files_name_their_format() {
         ("a.json.bz2", b"BZh91AY", &["bzip2 -dc"]),
         ("a.7z", b"7z\xBC\xAF\x27\x1Crest", &["7z x"]),
         ("a.json", b"\xFF\xFE\0\0{\0\0\0", &["UTF-32"]),
-        ("b.json", b"{\"a\":1}", &["says no kind", "stripped kind and apiVersion", "-o json"]),
-        ("c.json", b"{\"kind\":\"Status\",\"apiVersion\":\"v1\"}", &["answer that something failed"]),
-        ("d.json", b"{\0\"\0x\0\"\0", &["breaks off"]),
+        ("b.json", b"{\"a\":1}", &["has no kind", "stripped kind and apiVersion", "-o json"]),
+        ("c.json", b"{\"kind\":\"Status\",\"apiVersion\":\"v1\"}", &["an error of the API server, not an object"]),
+        ("d.json", b"{\0\"\0x\0\"\0", &["truncated JSON"]),
         ("d8.json", b"{\"kind\":\"B\xFCro\"}", &["neither UTF-8 nor UTF-16 at byte 11"]),
-        ("table.json", b"{\"kind\":\"Table\",\"apiVersion\":\"meta.k8s.io/v1\"}", &["a table of the API server's"]),
+        ("table.json", b"{\"kind\":\"Table\",\"apiVersion\":\"meta.k8s.io/v1\"}", &["a table of the API server"]),
         (
             "e.yaml",
             b"apiVersion: v1\nitems:\n- apiVersion: v1\n  kind: Pod\n  metadata:\n    name: a\n",
@@ -596,7 +596,7 @@ fn objects_without_a_kind_go_by_their_fields_or_the_name_of_their_file() {
     let folder = tempfile::tempdir().unwrap();
     let folder = folder.path();
     let vague = br#"{"metadata":{"name":"a","namespace":"b"},"spec":{"containers":[]}}"#;
-    assert!(files(folder, "vague.json", vague, ReadLimits::DEFAULT).unwrap_err().contains("says no kind"));
+    assert!(files(folder, "vague.json", vague, ReadLimits::DEFAULT).unwrap_err().contains("has no kind"));
     assert_eq!(files(folder, "pods.json", vague, ReadLimits::DEFAULT), Ok(1));
     assert_eq!(pieces("cluster/pods/b.json", vague, ReadLimits::DEFAULT).unwrap(), ["pods/a Listed"]);
     let only_kind = br#"{"kind":"Pod","metadata":{"name":"a"}}"#;

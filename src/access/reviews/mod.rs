@@ -230,7 +230,7 @@ fn log(known: &mut VerdictCache, now: Instant, failure: &ReviewFailure) {
     match failure {
         ReviewFailure::Silence(error) => tracing::warn!(
             error,
-            "token review failed, tokens that were good within {} minutes stay so",
+            "token review failed, tokens that were accepted within {} minutes stay valid",
             ALLOWED_IN_SILENCE.as_secs() / 60
         ),
         ReviewFailure::Refusal(error) => tracing::error!(

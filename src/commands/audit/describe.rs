@@ -395,7 +395,7 @@ pub(super) fn totals(audit: &super::Audit) -> String {
         let _ = write!(line, ", {count} {}", title(*finding));
     }
     let verdict = match audit.verdict {
-        super::Verdict::Uniform if totals.found_any() => "uniform, but for what does not fail an audit",
+        super::Verdict::Uniform if totals.found_any() => "uniform, except for findings that do not fail an audit",
         super::Verdict::Uniform => "uniform",
         super::Verdict::NotUniform => "not uniform",
         super::Verdict::Empty => "nothing was selected",

@@ -17,7 +17,7 @@ const RULES: [(Finding, &str); 11] = [
     (Finding::DigestSkew, "Replicas of one pod template run different digests of an image."),
     (Finding::Stalled, "A rollout does not continue by itself."),
     (Finding::UnderWay, "A rollout is in progress."),
-    (Finding::HashesMixed, "Several template hashes stand side by side, and nothing tells why."),
+    (Finding::HashesMixed, "Several template hashes run side by side, for an unknown reason."),
     (Finding::NotAvailable, "Desired pods are missing or not available."),
     (Finding::InjectedSkew, "Replicas run different digests of an injected container's image."),
     (

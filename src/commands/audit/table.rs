@@ -88,7 +88,7 @@ impl Page {
     }
 
     fn story(&mut self, story: &FindingText, fails: bool) {
-        let remark = if fails { "" } else { " (reported, and no failure)" };
+        let remark = if fails { "" } else { " (reported, not a failure)" };
         self.wrapped("  ", "", &format!("{}{remark}.", capitalised(&story.what)), "");
         if let Some(since) = &story.since {
             self.wrapped("  ", "Since: ", since, "");
@@ -103,7 +103,7 @@ impl Page {
                 self.wrapped("      ", "", &format!("{}  {node}{notes}", padded(&clean(pod), longest)), FAINT);
             }
             if group.more > 0 {
-                self.wrapped("      ", "", &format!("and {} more; -o json names all", group.more), FAINT);
+                self.wrapped("      ", "", &format!("and {} more; -o json lists all", group.more), FAINT);
             }
         }
         self.command("  ", "Look: ", &story.remedy.look);

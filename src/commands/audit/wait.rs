@@ -229,9 +229,9 @@ impl<'w> WaitState<'w> {
         let all = || self.open.values().chain(self.done.values());
         let hashes = || all().flat_map(|report| &report.hashes);
         let next = match (self.unseen().next(), self.open.values().next()) {
-            (Some(named), _) => format!("{named} is not there yet"),
+            (Some(named), _) => format!("{named} does not exist yet"),
             (None, Some(report)) => describe(report, self.strictness),
-            (None, None) if self.is_empty() => "no workload is there yet".to_owned(),
+            (None, None) if self.is_empty() => "no workload exists yet".to_owned(),
             (None, None) => "rolled out and uniform".to_owned(),
         };
         WaitProgress {

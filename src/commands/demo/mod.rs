@@ -99,7 +99,7 @@ const HIGHLIGHTS: [Highlight; 11] = [
 pub async fn demo(options: DemoOptions) -> anyhow::Result<()> {
     let signals = Signals::listen().context("cannot listen for signals")?;
     let listener = bind(options.listen_address).await?;
-    let address = listener.local_addr().context("cannot tell the address podskew listens on")?;
+    let address = listener.local_addr().context("cannot determine the address that podskew listens on")?;
     // The store bounds its history of changes by bytes.
     let config = SimulatorConfig { rollouts_served: true, history: usize::MAX, ..SimulatorConfig::default() };
     let simulator = Simulator::start(config).await.context("cannot start the simulated cluster")?;
@@ -122,7 +122,7 @@ pub async fn demo(options: DemoOptions) -> anyhow::Result<()> {
     let mut running = tokio::spawn(async move { cluster.run().await });
     let outcome = tokio::select! {
         outcome = watch_and_serve(config, client, listeners, None, signals) => outcome,
-        ended = &mut running => ended.context("the simulated cluster broke down"),
+        ended = &mut running => ended.context("the simulated cluster failed"),
     };
     running.abort();
     outcome

@@ -82,7 +82,7 @@ impl DiffOptions {
             Some(named) if keeps_templates(&named.workload_type) => named,
             Some(named) if named.is_pod() => {
                 return Err(format!(
-                    "{named} has one template and no history; name its workload: {program} explain {named} tells which"
+                    "{named} has one template and no history; name its workload, which {program} explain {named} shows"
                 ));
             }
             other => {
@@ -90,7 +90,7 @@ impl DiffOptions {
                 let keepers =
                     WorkloadKind::ALL.map(WorkloadKind::label).into_iter().filter(|label| keeps_templates(label));
                 return Err(format!(
-                    "a {kind} keeps no templates to compare; those that do are {}",
+                    "a {kind} keeps no templates to compare; the kinds that do are {}",
                     keepers.collect::<Vec<_>>().join(", ")
                 ));
             }

@@ -317,7 +317,7 @@ impl Sheet<'_> {
             }
             // Why a registry did not answer stands among the notes.
             for (image, why) in registry.unknown().filter(|(image, _)| registry.doubtful.contains(image)) {
-                let line = format!("what {image} stands for is unknown: {why}");
+                let line = format!("what {image} points to is unknown: {why}");
                 self.page.wrapped("  ", "", &line, YELLOW);
             }
             for gone in &registry.gone {
@@ -326,7 +326,7 @@ impl Sheet<'_> {
         }
         let current = report.hashes.iter().find(|hash| hash.current == Some(true));
         if let Some(action) = current.and_then(|current| pin(report, &current.hash)) {
-            self.page.command_then("  ", "All to one digest: ", &action.line(), &action.then);
+            self.page.command_then("  ", "Pin to one digest: ", &action.line(), &action.then);
         }
     }
 
@@ -359,7 +359,7 @@ impl Sheet<'_> {
             let back = roll_back(report, history, &revision.hash, number);
             self.page.command_then("    ", "", &back.line(), &back.then);
         }
-        self.page.command("  ", "What that changes: ", &format!("{diff} HASH"));
+        self.page.command("  ", "Show what changes: ", &format!("{diff} HASH"));
     }
 
     fn notes(&mut self) {

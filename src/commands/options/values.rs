@@ -87,7 +87,7 @@ fn metric_label(key: &str) -> String {
 
 /// Parses a kind of owner: `Workflow.argoproj.io`, or a kind of the core group alone.
 pub(in crate::commands) fn workload_kind(text: &str) -> Result<CustomKind, String> {
-    const FORM: &str = "write KIND.GROUP, like Workflow.argoproj.io; a kind of the core group stands alone";
+    const FORM: &str = "write KIND.GROUP, like Workflow.argoproj.io; a kind of the core group needs no group";
     let (kind, group) = text.split_once('.').unwrap_or((text, ""));
     let starts_with_letter = kind.starts_with(|first: char| first.is_ascii_alphabetic());
     if !starts_with_letter || !is_name(kind, 63, |_| true, |byte| byte.is_ascii_alphanumeric()) {

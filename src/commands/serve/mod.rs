@@ -148,11 +148,11 @@ pub async fn watch_and_serve(
     let limits = Limits::of_this_process();
     let page_server = page_server(listeners.page, pages, &live, limits, access.as_ref());
     let server = Server::new(listeners.main, live.clone(), limits).with_access(access.clone());
-    let address = server.local_addr().context("cannot tell the address podskew listens on")?;
+    let address = server.local_addr().context("cannot determine the address that podskew listens on")?;
     let scheme = if access.is_some_and(|access| access.tls().is_some()) { "https" } else { "http" };
     tracing::info!(version = env!("CARGO_PKG_VERSION"), "serving {scheme}://{address}/metrics");
     if let Some(page_server) = &page_server {
-        let address = page_server.local_addr().context("cannot tell the address of the page")?;
+        let address = page_server.local_addr().context("cannot determine the address of the page")?;
         tracing::info!("serving the page at {scheme}://{address}/");
     }
     let (stop, stopped) = signal::channel(false);
@@ -171,7 +171,7 @@ pub async fn watch_and_serve(
         () = &mut server => bail!("the server ended by itself"),
         outcome = rendering => return outcome,
         Some(_) = registries.join_next() => bail!("the tasks that ask registries ended"),
-        () = following => bail!("the web configuration is not followed any more"),
+        () = following => bail!("the task that reloads the web configuration ended"),
         signal = signals.next() => {
             tracing::info!(signal, "stopping, finishing scrapes in flight (a second signal stops at once)");
         }

@@ -29,7 +29,7 @@ impl ProtobufError {
     }
 }
 
-pub(super) const BREAKS_OFF: &str = "protobuf that breaks off";
+pub(super) const TRUNCATED: &str = "truncated protobuf";
 pub(super) const BROKEN: &str = "broken protobuf";
 
 /// The value of a field.
@@ -140,13 +140,13 @@ impl<'a> Fields<'a> {
 /// Skips leading unwanted fields that have a length, with one byte each for tag and length: most do. Returns the rest.
 #[inline(always)]
 fn pass_short(mut rest: &[u8], wanted: FieldSet) -> &[u8] {
-    while let Some((head, behind)) = rest.split_first_chunk() {
+    while let Some((head, after)) = rest.split_first_chunk() {
         let [tag, length] = *head;
         if u16::from_le_bytes(*head) & 0x8087 != 2 || wanted.0 >> (tag >> 3) & 1 == 1 {
             break;
         }
-        match behind.get(usize::from(length)..) {
-            Some(behind) => rest = behind,
+        match after.get(usize::from(length)..) {
+            Some(after) => rest = after,
             None => break,
         }
     }
@@ -180,12 +180,12 @@ fn take_field<'a>(rest: &mut &'a [u8]) -> Option<(u32, Value<'a>)> {
 #[inline(always)]
 fn take_number(rest: &mut &[u8]) -> Option<u64> {
     match **rest {
-        [byte, ref behind @ ..] if byte < 0x80 => {
-            *rest = behind;
+        [byte, ref after @ ..] if byte < 0x80 => {
+            *rest = after;
             Some(u64::from(byte))
         }
-        [low, high, ref behind @ ..] if high < 0x80 => {
-            *rest = behind;
+        [low, high, ref after @ ..] if high < 0x80 => {
+            *rest = after;
             Some(u64::from(low & 0x7F) | u64::from(high) << 7)
         }
         _ => {
@@ -218,8 +218,8 @@ const LONGEST_NUMBER: usize = 10;
 
 #[inline(always)]
 fn take_bytes<'a>(rest: &mut &'a [u8], length: usize) -> Option<&'a [u8]> {
-    let (taken, behind) = rest.split_at_checked(length)?;
-    *rest = behind;
+    let (taken, after) = rest.split_at_checked(length)?;
+    *rest = after;
     Some(taken)
 }
 
@@ -229,14 +229,14 @@ fn what_is_wrong(field: &[u8]) -> ProtobufError {
     let mut rest = field;
     let mut number = || {
         let at = rest;
-        take_number(&mut rest).ok_or(if at.len() < LONGEST_NUMBER { BREAKS_OFF } else { BROKEN })
+        take_number(&mut rest).ok_or(if at.len() < LONGEST_NUMBER { TRUNCATED } else { BROKEN })
     };
     let what = match number() {
         Err(what) => what,
         Ok(tag) if tag >> 3 == 0 || tag >> 3 > u64::from(u32::MAX) => BROKEN,
         Ok(tag) => match tag & 7 {
-            0 | 2 => number().err().unwrap_or(BREAKS_OFF),
-            1 | 5 => BREAKS_OFF,
+            0 | 2 => number().err().unwrap_or(TRUNCATED),
+            1 | 5 => TRUNCATED,
             _ => BROKEN,
         },
     };
@@ -278,7 +278,7 @@ mod tests {
         for breaks_off in
             [&[0x08][..], &[0x80], &[0x0A, 0x02, 0x41], &[0x0A], &[0x08, 0x80, 0x80], &[0x09, 1, 2], &[0x0D]]
         {
-            assert_eq!(read(breaks_off), Err(super::BREAKS_OFF), "{breaks_off:x?}");
+            assert_eq!(read(breaks_off), Err(super::TRUNCATED), "{breaks_off:x?}");
         }
         let endless = [0x08, 0x80, 0x80, 0x80, 0x80, 0x80, 0x80, 0x80, 0x80, 0x80, 0x80, 0x80];
         let too_large = [0x08, 0xFF, 0xFF, 0xFF, 0xFF, 0xFF, 0xFF, 0xFF, 0xFF, 0xFF, 0x02];

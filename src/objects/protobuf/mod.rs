@@ -14,7 +14,7 @@ pub(super) use responses::{event, is_event, is_object, list, list_meta, object, 
 
 use super::lenient::Unread;
 use crate::time::UnixTime;
-use fields::{BREAKS_OFF, BROKEN, Fields};
+use fields::{BROKEN, Fields, TRUNCATED};
 use std::borrow::Cow;
 
 /// A type that can be read from a field. A repeated field replaces a scalar, and is added to a list or merged into a

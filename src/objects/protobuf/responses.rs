@@ -5,7 +5,7 @@
 //! which holds an object in its envelope. The meaning of a field's number depends on the kind, so an object of another
 //! kind than requested is rejected.
 
-use super::{BREAKS_OFF, BROKEN, Fields, FromProtobuf as _, ProtobufError, Value, read};
+use super::{BROKEN, Fields, FromProtobuf as _, ProtobufError, TRUNCATED, Value, read};
 use crate::objects::raw::{BookmarkObject, RawApiStatus, RawController, RawListMeta, RawNode, RawPod, RawReplicaSet};
 use crate::objects::{ApiStatus, ListMeta, Object, Resource, WatchEvent};
 
@@ -53,7 +53,7 @@ impl<'a> Unknown<'a> {
             }
         }
         // The field is always present, even if empty: a response without it is truncated, and no empty list.
-        Ok(Self { kind, raw: raw.ok_or(ProtobufError::new(BREAKS_OFF))? })
+        Ok(Self { kind, raw: raw.ok_or(ProtobufError::new(TRUNCATED))? })
     }
 
     /// The object, if it is of this kind.

@@ -11,7 +11,7 @@ const DIGITS: usize = 12;
 const COMMIT: usize = 7;
 
 /// Why it is not known what a tag stands for where evidence contradicts itself. An index may differ for another platform alone.
-const DISAGREEMENT: &str = "nodes name two of its digests as one image, and the registry has different content under them, if only for \
+const DISAGREEMENT: &str = "nodes name two of its digests as one image, and the registry has different content under them, perhaps only for \
                             another platform";
 
 /// Hosts of source repositories that show the difference between two commits, and the path to it.

@@ -49,7 +49,7 @@ impl Reader<'_, '_> {
     pub(super) fn gzip(&mut self, input: &mut dyn Read, entry: &mut InputFile) -> Result<(), ReadError> {
         entry.layers += 1;
         if entry.layers > LAYERS {
-            return Err(ReadError::Input(anyhow!("it is compressed again and again; decompress it with gunzip")));
+            return Err(ReadError::Input(anyhow!("it is compressed too many times; decompress it with gunzip")));
         }
         let mut decoded = Metered::new(MultiGzDecoder::new(input), &Rc::clone(&self.meter));
         self.file(&mut decoded, entry).map_err(of_gzip)?;

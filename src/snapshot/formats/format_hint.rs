@@ -23,21 +23,21 @@ pub(super) fn form(beginning: &[u8]) -> FormatHint {
     let Some(first) = text.first() else { return FormatHint::Json };
     FormatHint::Other(match first {
         b'{' | b'[' => return FormatHint::Json,
-        _ if begins(&["k8s\0"]) => "it is Kubernetes' protobuf, as etcd keeps it, and no JSON",
+        _ if begins(&["k8s\0"]) => "it is Kubernetes' protobuf, as etcd keeps it, not JSON",
         0xFF | 0xFE => "it is UTF-32 or no text at all",
-        _ if beginning.contains(&0) => "it is binary and no JSON",
+        _ if beginning.contains(&0) => "it is binary, not JSON",
         _ if begins(&["No resources found"]) => "it says that kubectl found nothing",
         _ if begins(&["error:", "Error from server", "Unable to connect", "The connection to the server"]) => {
-            "it holds an error of kubectl's"
+            "it is an error message of kubectl"
         }
         _ if begins(&["Warning:"]) || is_log_line(line) => {
-            "it begins with a warning of kubectl's, which belongs to stderr: take 2>&1 away"
+            "it begins with a warning of kubectl, which belongs to stderr: remove 2>&1"
         }
-        _ if begins(&["NAME ", "NAMESPACE ", "NAME\t"]) => "it is kubectl's table and no JSON",
-        _ if is_description(line) => "it is what kubectl describe prints, for people, and no JSON",
-        _ if begins(&["<!", "<html", "<?xml"]) => "it is a web page and no JSON",
+        _ if begins(&["NAME ", "NAMESPACE ", "NAME\t"]) => "it is a table of kubectl, not JSON",
+        _ if is_description(line) => "it is the output of kubectl describe, not JSON",
+        _ if begins(&["<!", "<html", "<?xml"]) => "it is a web page, not JSON",
         _ if begins(&["---", "- ", "%YAML", "#"]) || is_yaml_field(line) => return FormatHint::Yaml,
-        _ if is_name(line) => "it is what kubectl get -o name prints, and no JSON",
+        _ if is_name(line) => "it is the output of kubectl get -o name, not JSON",
         _ => "it is neither JSON nor YAML",
     })
 }

@@ -83,7 +83,7 @@ impl Reader<'_, '_> {
                 return Ok(true);
             }
             if splitter.has_ended() {
-                return Err(ReadError::Form(format!("the logs for container {whose} break off: it was cut short")));
+                return Err(ReadError::Form(format!("the logs for container {whose} have no end: it was cut short")));
             }
             splitter.pass(splitter.rest().len().saturating_sub(end.len()));
             more(splitter, input)?;
@@ -104,7 +104,7 @@ impl Reader<'_, '_> {
             && Resource::of_kind(api_version, kind) != Some(guessed)
         {
             return Err(ReadError::Form(format!(
-                "a list says behind its items that they are of kind {kind}, and they look like {guessed}; {REMEDY}"
+                "a list has the kind {kind} after its items, but they look like {guessed}; {REMEDY}"
             )));
         }
         let mut start = 0;
@@ -123,7 +123,7 @@ impl Reader<'_, '_> {
             let resource = shape::by_fields(json);
             if resource.is_none() || held.guessed.is_some_and(|guessed| resource != Some(guessed)) {
                 return Err(ReadError::Form(format!(
-                    "a list says only behind more than {} MiB of items of what kind they are; {REMEDY}",
+                    "a list has its kind only after more than {} MiB of items; {REMEDY}",
                     self.meter.limits.held_items >> 20
                 )));
             }
@@ -203,12 +203,12 @@ impl Reader<'_, '_> {
     ) -> Result<(), ReadError> {
         if kind == "Status" && !entry.bundled {
             return Err(ReadError::Form(format!(
-                "at byte {byte} is the API server's answer that something failed, and no object; {REMEDY}"
+                "at byte {byte} is an error of the API server, not an object; {REMEDY}"
             )));
         }
         if kind == "Table" && !entry.bundled {
             return Err(ReadError::Form(format!(
-                "at byte {byte} is a table of the API server's, for people, and no object; {REMEDY}"
+                "at byte {byte} is a table of the API server for people, not an object; {REMEDY}"
             )));
         }
         // Go omits the items of an empty list.
@@ -249,7 +249,7 @@ impl Reader<'_, '_> {
         let resource = shape::by_fields(json).or_else(node).or(entry.hint.filter(|_| is_named()));
         if resource.is_none() && !entry.bundled {
             return Err(ReadError::Form(format!(
-                "the object at byte {byte} says no kind, and its fields do not tell it: the client that wrote it stripped kind and apiVersion; \
+                "the object at byte {byte} has no kind, and its fields do not identify it: the client that wrote it stripped kind and apiVersion; \
                  {REMEDY}"
             )));
         }

@@ -436,30 +436,30 @@ mod tests {
 
     #[test]
     fn what_is_no_dump_is_refused_with_a_remedy() {
-        let at_end = |text: &str| format!("breaks off at byte {}, after 1 object", text.len() + 1);
+        let at_end = |text: &str| format!("truncated JSON at byte {}, after 1 object", text.len() + 1);
         let indented = format!("{{\n    \"items\": [\n        {POD},\n        {{\"kind\": \"Po");
         for (text, expected) in [
             ("", "it is empty"),
             (" \n", "it is empty"),
             ("\u{feff}\n", "it is empty"),
-            ("apiVersion: v1\n", "says no kind"),
-            ("- a: v1\n", "says no kind"),
+            ("apiVersion: v1\n", "has no kind"),
+            ("- a: v1\n", "has no kind"),
             ("---\nkind: [\n", "broken YAML"),
             ("kind: Pod\nmetadata:\n  name: {a\n", "broken YAML"),
             ("Name:             web-0\nNamespace:  shop\n", "kubectl describe"),
             ("pod/web-0\npod/web-1\n", "-o name"),
-            ("W1130 08:00:00.000000   12345 warnings.go:70] x\n", "a warning of kubectl's"),
+            ("W1130 08:00:00.000000   12345 warnings.go:70] x\n", "a warning of kubectl"),
             ("k8s\u{0}\n", "protobuf"),
             ("\u{0}\u{1}\u{2}\u{3}", "binary"),
             ("NAME   READY   STATUS\nweb-0  1/1  Running\n", "table"),
             ("NAMESPACE   NAME   READY\n", "table"),
             ("error: You must be logged in to the server (Unauthorized)\n", "error"),
-            ("Warning: v1 is deprecated\n{}", "a warning of kubectl's"),
+            ("Warning: v1 is deprecated\n{}", "a warning of kubectl"),
             ("\u{feff}kind: ]\n", "broken YAML"),
             ("No resources found in default namespace.\n", "found nothing"),
             ("<html>", "a web page"),
-            ("{\"a\":1}", "says no kind"),
-            (r#"{"kind":"Status","apiVersion":"v1","status":"Failure"}"#, "answer that something failed"),
+            ("{\"a\":1}", "has no kind"),
+            (r#"{"kind":"Status","apiVersion":"v1","status":"Failure"}"#, "an error of the API server, not an object"),
             (&indented, &at_end(&indented)),
             (
                 "{\"kind\":\"List\",\"items\":[{\"kind\":\"Pod\",\"apiVersion\":\"v1\",\"metadata\":nothing}]}",

@@ -44,7 +44,7 @@ impl Reader<'_, '_> {
             }
             if document.len() > most {
                 return Err(ReadError::Input(anyhow!(
-                    "its YAML document from line {first_line} on has more than {} MiB, and all of one has to be in memory; use -o json: \
+                    "its YAML document at line {first_line} has more than {} MiB, and has to fit into memory; use -o json: \
                      {REMEDY}",
                     most >> 20
                 )));
@@ -128,7 +128,7 @@ fn pass_logs(input: &mut impl BufRead, marker: &[u8]) -> Result<u64, ReadError> 
             return Ok(lines + 2);
         }
         if read == 0 {
-            return Err(ReadError::Form("the logs of a container break off: it was cut short".to_owned()));
+            return Err(ReadError::Form("the logs of a container have no end: it was cut short".to_owned()));
         }
         if line.ends_with(b"\n") {
             lines += 1;
@@ -199,7 +199,7 @@ impl<'de> Visitor<'de> for DocumentVisitor<'_, '_, '_> {
         // Truncated after any line but the last it would look complete.
         if text_member(&closed(&head), &["kind"]).is_none() {
             *self.failed = Some(ReadError::Form(format!(
-                "its YAML list does not say kind: List, which stands at its end: it was cut short, or what wrote it left that out; \
+                "its YAML list has no kind: List at its end: it was cut short, or the program that wrote it left that out; \
                  {REMEDY}"
             )));
             return Err(A::Error::custom(""));

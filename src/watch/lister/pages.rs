@@ -79,7 +79,7 @@ impl<S: Sink> Lister<S> {
                 self.page_decoded(decoding.decoded())?;
             }
             if pieces.is_too_long() {
-                return Err(WatchFailure::unreadable("what stands around the objects of a list is too long"));
+                return Err(WatchFailure::unreadable("the list has too much data outside of its objects"));
             }
             if DecodeBudget::is_spare(pieces.held(), permit.as_ref()) {
                 self.page_decoded(decoding.drain().await)?;
