@@ -17,11 +17,11 @@ use serde::Serialize;
 use std::borrow::Cow;
 use std::collections::BTreeMap;
 
-/// Version of every document that podskew prints. It rises when a name goes or changes its meaning, not when one is
-/// added.
+/// Version of every document that podskew prints. It rises when a name is removed or changes its meaning, not when
+/// one is added.
 pub const VERSION: u32 = 1;
 
-/// What a document of a command says first.
+/// The first fields of a document.
 #[derive(Serialize, Debug)]
 pub struct Head<'a> {
     version: u32,
@@ -32,7 +32,7 @@ pub struct Head<'a> {
 }
 
 impl<'a> Head<'a> {
-    /// Of a picture of `of`, a cluster or files, that was taken then.
+    /// For a snapshot of `of`, a cluster or files, that was taken at `taken`.
     #[must_use]
     pub fn new(taken: ObservationTime, of: &'a str) -> Self {
         Self {

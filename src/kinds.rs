@@ -252,7 +252,7 @@ impl WorkloadKind {
         matches!(self, Self::Rollout | Self::Experiment)
     }
 
-    /// Whether it gives running pods a newer template, so that a pod may be older than its hash.
+    /// Whether it updates running pods in place, so that a pod may be older than its hash.
     #[must_use]
     pub const fn updates_in_place(self) -> bool {
         matches!(self, Self::CloneSet)

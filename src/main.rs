@@ -13,16 +13,16 @@ static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
 /// 65 MiB this way and 129 MiB with jemalloc's defaults. Large allocations begin at a page boundary. Otherwise jemalloc
 /// adds a page to each so that they do not compete for the same cache lines, and there are some hundred slabs and
 /// fragments.
-#[allow(unsafe_code, reason = "the name is jemalloc's own, and nothing else goes by it")]
+#[allow(unsafe_code, reason = "jemalloc defines this name, and nothing else uses it")]
 #[unsafe(export_name = "_rjem_malloc_conf")]
 static MALLOC_CONFIGURATION: Option<&std::ffi::c_char> = {
     const TEXT: &std::ffi::CStr = c"narenas:1,dirty_decay_ms:100,muzzy_decay_ms:0,cache_oblivious:false";
-    // SAFETY: a C string has at least its closing zero, and nobody writes to it.
+    // SAFETY: a C string has at least its closing zero, and nothing writes to it.
     Some(unsafe { &*TEXT.as_ptr() })
 };
 
 /// Returns free memory to the system. jemalloc itself returns it only on the next allocation. An idle process makes
-/// none: after the initial list of 30 000 pods it kept 3 MiB for good.
+/// none: after the initial list of 30 000 pods it never returned 3 MiB.
 #[allow(unsafe_code, reason = "jemalloc is a C library")]
 fn give_back() {
     // `MALLCTL_ARENAS_ALL`.

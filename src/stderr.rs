@@ -13,7 +13,7 @@ use std::time::{Duration, Instant};
 /// Capacity of the queue in bytes: thousands of lines, 16 times the capacity of a pipe.
 const QUEUE_BYTES: usize = 1 << 20;
 
-/// How long the end of the process waits for the queue. A shutdown takes at most 5 s, of which responses may take 4.5
+/// How long the process waits for the queue at its end. A shutdown takes at most 5 s, of which responses may take 4.5
 /// s.
 const FLUSH_DEADLINE: Duration = Duration::from_millis(400);
 
@@ -76,7 +76,7 @@ struct Queue {
 }
 
 impl Writer {
-    /// Appends whole lines, so that none is cut.
+    /// Appends whole lines, so that no line is truncated.
     fn append(&self, lines: &[u8]) {
         let mut queue = self.lock();
         if queue.waiting.len() + lines.len() > QUEUE_BYTES {

@@ -1,4 +1,4 @@
-//! Locks that a panic of another thread does not close: the release build aborts on a panic, so only tests ever see one.
+//! Locks that stay usable after a panic of another thread. The release build aborts on a panic, so this matters only in tests.
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
 

@@ -44,11 +44,11 @@ pub struct Telemetry {
     /// Fields of a wrong type.
     pub unreadable_fields: IntCounter,
     log_lines_dropped: IntCounter,
-    /// How many dropped lines the counter holds so far.
+    /// Number of dropped lines that are counted already.
     counted_dropped: Arc<AtomicU64>,
     http_connections: IntGaugeVec,
     http_refused: IntCounter,
-    /// How many rejected connections the counter holds so far.
+    /// Number of rejected connections that are counted already.
     counted_refused: Arc<AtomicU64>,
 }
 
@@ -120,7 +120,7 @@ impl fmt::Display for FailureReason {
     }
 }
 
-/// What a watch brought: the label `event`.
+/// Type of a watch event: the label `event`.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
 pub enum EventType {
     /// An object was added or changed.
@@ -149,14 +149,14 @@ impl EventType {
     }
 }
 
-/// Buckets in seconds. A scrape is served from memory: fine steps where it is expected, coarse ones where something is
-/// wrong.
+/// Buckets in seconds. A scrape is served from memory: steps are fine in the expected range, and coarse where something
+/// is wrong.
 const SCRAPE_BUCKETS: [f64; 11] = [0.000_5, 0.001, 0.002_5, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0];
 
 /// Values of the label `encoding`.
 const ENCODINGS: [&str; 2] = ["gzip", "identity"];
 
-/// What a client's connection does: the label `state`.
+/// State of a client's connection: the label `state`.
 const CONNECTION_STATES: [&str; 3] = ["idle", "reading", "answering"];
 
 impl Telemetry {
@@ -198,7 +198,7 @@ impl Telemetry {
     /// Returns all current samples, `process_*` and `podskew_build_info` included.
     #[must_use]
     pub fn gather(&self) -> Vec<MetricFamily> {
-        // The process counts these where lines are written.
+        // `stderr` counts dropped lines.
         follow(&self.log_lines_dropped, &self.counted_dropped, dropped_lines());
         self.registry.gather()
     }

@@ -70,14 +70,14 @@ impl UnixTime {
 pub struct ObservationTime {
     /// The moment.
     pub at: UnixTime,
-    /// What tells it.
+    /// The source of this time.
     pub from: TimeSource,
 }
 
 /// Where an observation time comes from.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum TimeSource {
-    /// This machine's clock: the snapshot is of now.
+    /// This machine's clock, for a snapshot of now.
     Clock,
     /// The option `--taken`.
     Option,

@@ -1,4 +1,4 @@
-//! Client certificates: requested in every handshake, required for each request that is no probe.
+//! Client certificates: requested in every handshake, required for each request that is not a probe.
 //!
 //! The kubelet has no certificate, so a handshake without one succeeds, and access is decided for each request. An invalid
 //! certificate ends the handshake.

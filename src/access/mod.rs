@@ -119,7 +119,7 @@ impl AccessControl {
         self.file.as_ref()?.state().tls.clone()
     }
 
-    /// Whether only those get an answer who prove who they are: by a token, a password, or a client certificate that is verified.
+    /// Whether clients must authenticate: by a token, a password, or a client certificate that is verified.
     #[must_use]
     pub fn authenticates(&self) -> bool {
         self.audiences.is_some() || self.file.as_ref().is_some_and(|file| file.state().authenticates)
@@ -145,7 +145,7 @@ impl AccessControl {
         if self.audiences.is_none() {
             return Ok(());
         }
-        // Without a reviewer nobody gets in.
+        // Without a reviewer, every request is denied.
         let Some(reviews) = &self.reviews else { return Err(reviews::undecided()) };
         reviews.check(credentials(asked.headers, "Bearer"), asked.route).await
     }

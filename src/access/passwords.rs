@@ -95,7 +95,7 @@ impl Passwords {
     pub(super) async fn judge(&self, users: &Users, credentials: &str) -> PasswordCheck {
         let Some((name, password)) = decoded(credentials) else { return PasswordCheck::Wrong };
         let Some((is_user, hash)) = self.hash_for(users, &name) else { return PasswordCheck::Wrong };
-        // A name that becomes a user later must not hit the cache of its time as an unknown name.
+        // The cache entry of an unknown name must not apply if the name becomes a user later.
         let digest = self.digest(&[&[u8::from(is_user)], &name, hash.as_bytes(), &password]);
         if lock(&self.right).get(&digest).is_some() {
             return PasswordCheck::Right;
@@ -119,7 +119,7 @@ impl Passwords {
     }
 
     /// The hash to verify a password against, and whether the name is a user's. An unknown name always gets the hash of the same
-    /// user, so response times do not tell which names exist.
+    /// user, so response times do not reveal which names exist.
     fn hash_for<'a>(&self, users: &'a Users, name: &[u8]) -> Option<(bool, &'a str)> {
         if let Some(hash) = std::str::from_utf8(name).ok().and_then(|name| users.0.get(name)) {
             return Some((true, hash));

@@ -1,4 +1,4 @@
-//! PEM, as a configuration names or holds it.
+//! Reads PEM from a file that a configuration names, or from the configuration itself.
 
 use super::document::{FileError, WithLine};
 use super::settings::Pem;
@@ -45,7 +45,7 @@ pub(super) fn broken(what: &str, place: &str, error: &pem::Error) -> String {
     format!("the PEM of the {what}{place} is broken: {problem}; write it as openssl does")
 }
 
-/// The text of a PEM, from its file or as it stands in the configuration.
+/// The PEM text, from its file or inline.
 pub(super) fn read<'a>(pem: &'a WithLine<Pem>, files: &'a Files) -> Result<Cow<'a, [u8]>, FileError> {
     match &pem.value {
         Pem::Inline(text) => Ok(text.as_bytes().into()),

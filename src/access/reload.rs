@@ -24,7 +24,7 @@ const LONGEST: u64 = 4 << 20;
 pub(super) struct ActiveConfig {
     pub(super) tls: Option<TlsAcceptor>,
     pub(super) needs_certificate: bool,
-    /// Whether clients prove who they are.
+    /// Whether clients must authenticate.
     pub(super) authenticates: bool,
     pub(super) headers: Vec<Header>,
     pub(super) users: Users,
@@ -158,7 +158,7 @@ impl FileContents {
 
 fn read(path: &Path) -> Result<Vec<u8>, String> {
     let metadata = std::fs::metadata(path).map_err(|error| describe(&error))?;
-    // A pipe can be read once only, and a device without end.
+    // A pipe can be read only once, and a device may never end.
     if !metadata.is_file() {
         return Err("it is not a regular file; name one".to_owned());
     }

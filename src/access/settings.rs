@@ -57,7 +57,7 @@ pub(super) enum TlsVersion {
     Tls13,
 }
 
-/// `rate_limit`: a request each `interval`, and `burst` at once.
+/// `rate_limit`: one request per `interval`, and bursts of up to `burst` requests.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(super) struct RateLimit {
     pub(super) interval: Duration,

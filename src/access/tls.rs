@@ -45,7 +45,7 @@ pub(super) fn acceptor(settings: &TlsSettings, files: &Files) -> Result<TlsAccep
             "the certificate{} cannot be used: {}; write one as openssl does",
             place(&settings.certificate),
             match error {
-                // rustls' words for it are about a peer's certificate.
+                // The message of rustls would be about a peer's certificate.
                 rustls::Error::InvalidCertificate(_) => "it is not an X.509 certificate of version 3".to_owned(),
                 error => error.to_string(),
             }

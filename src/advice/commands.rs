@@ -13,7 +13,7 @@ const MOST_NAMES: usize = 10;
 const BELOW_PARTITION: &str = "pods below its partition keep their template.";
 
 impl<'a> CommandTarget<'a> {
-    /// Whether the current template has pods and none of them is Ready: more of them would only do harm.
+    /// Whether the current template has pods and none of them is Ready, so that more of them would only reduce the Ready pods.
     pub(super) fn new_pods_fail(&self) -> bool {
         self.current().is_some_and(|current| current.pods > 0 && current.ready_pods == 0)
     }

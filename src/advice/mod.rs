@@ -19,7 +19,7 @@ use std::fmt;
 use subject::CommandTarget;
 use unready::{give_first, on_or_back};
 
-/// A finding about a workload; worst first.
+/// A finding about a workload. The variants are ordered from the worst.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
 pub enum Finding {
     /// Different images of the template's own container under one hash.
@@ -30,9 +30,9 @@ pub enum Finding {
     UnderWay,
     /// Rollouts that follow each other so fast that two hashes persist.
     HashesPersist,
-    /// Several hashes, but whether that is a rollout or deliberate cannot be read.
+    /// Several hashes, but podskew cannot read whether that is a rollout or deliberate.
     HashesMixed,
-    /// Wanted pods are missing or not available. That is no rollout, but waiting for a rollout includes waiting for
+    /// Wanted pods are missing or not available. This is not a rollout, but waiting for a rollout includes waiting for
     /// them.
     NotAvailable,
     /// Different images of a container that an admission webhook added.
@@ -169,7 +169,7 @@ impl Action {
 }
 
 impl Finding {
-    /// Its stable name.
+    /// The name in JSON and in labels. It never changes.
     #[must_use]
     pub fn as_str(self) -> &'static str {
         match self {

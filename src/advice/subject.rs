@@ -1,4 +1,4 @@
-//! A workload as commands speak of it.
+//! The names of a workload in commands.
 
 use crate::kinds::WorkloadKind;
 use crate::report::{HashReport, RolloutState, Workload, WorkloadReport};
@@ -38,7 +38,7 @@ impl<'a> CommandTarget<'a> {
     }
 }
 
-/// Quotes a name for a shell. Names in a cluster need no quotes; a file may hold anything, and characters that no name
+/// Quotes a name for a shell. Names in a cluster need no quotes. A file may contain any text, so characters that no name
 /// can have are dropped.
 #[must_use]
 pub fn shell_quote(name: &str) -> Cow<'_, str> {

@@ -32,7 +32,7 @@ pub struct Arguments {
 
 /// The commands.
 #[derive(Subcommand, Debug)]
-#[allow(clippy::large_enum_variant, reason = "there is one in a process")]
+#[allow(clippy::large_enum_variant, reason = "a process has only one")]
 pub enum Command {
     /// Watch a cluster and serve its metrics (the default)
     #[command(display_name = "podskew", after_help = examples::SERVE)]
@@ -64,7 +64,7 @@ pub enum Command {
     Version,
 }
 
-/// What `man` was told.
+/// Arguments of `man`.
 #[derive(Args, Clone, Debug)]
 pub struct ManArguments {
     /// Command whose page to print [default: podskew itself]

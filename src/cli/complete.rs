@@ -30,7 +30,7 @@ pub(super) fn completions(invocation: Invocation, shell: Shell) -> Vec<u8> {
     // Infallible: writing to a vector.
     let _: io::Result<()> = shell.write_registration(COMPLETE, name, name, &asked_as(name), &mut script);
     if shell.name() == "zsh" {
-        // zsh runs a file of fpath at the first completion, which it then has to answer.
+        // zsh runs a file of fpath at the first completion, and expects it to answer that completion.
         let function = name.replace('-', "_");
         let first = format!("[ \"$funcstack[1]\" != _{name} ] || _clap_dynamic_completer_{function} \"$@\"\n");
         script.extend_from_slice(first.as_bytes());

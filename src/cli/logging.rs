@@ -25,8 +25,8 @@ pub(super) fn start(config: LogConfig) -> anyhow::Result<()> {
         .context("cannot start the log")
 }
 
-/// Installs a panic hook that logs the place and lets the process end even if nobody reads stderr. The standard
-/// library's hook would wait for a full pipe.
+/// Installs a panic hook that logs the location, and lets the process end even if nobody reads stderr. The standard
+/// library's hook would block on a full pipe.
 pub(super) fn report_panics() {
     std::panic::set_hook(Box::new(|panic| {
         let thread = std::thread::current();

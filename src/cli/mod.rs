@@ -104,7 +104,7 @@ fn in_runtime(log: LogConfig, failed: u8, command: impl Future<Output = anyhow::
         let runtime =
             tokio::runtime::Builder::new_multi_thread().enable_all().build().context("cannot start threads")?;
         let outcome = runtime.block_on(command);
-        // Drops a rendering that still runs: nobody will read it.
+        // Abandons a rendering in progress, because nothing will read it.
         runtime.shutdown_timeout(Duration::ZERO);
         outcome
     };

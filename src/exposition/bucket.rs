@@ -1,14 +1,14 @@
 //! Buckets of one family: its text in parts of tens of KiB, each deflated on its own.
 //!
-//! Buckets are ordered by workload, like the leaves of a B-tree: a large one is split, and a small one takes in the
-//! next. A change rewrites only its own bucket, however many workloads there are and however unequal they are.
+//! Buckets are ordered by workload, like the leaves of a B-tree: a large bucket is split, and a small one is merged with the
+//! next. A change rewrites only its own bucket, regardless of the number and sizes of workloads.
 //!
 //! Reports are not kept. To rewrite a bucket, the text of its other workloads is read from its own fragment, where
 //! their lengths are known. Inflating it costs a quarter of deflating the new one. 53 MB of text take 3.5 MB this way,
 //! where their reports would take 19 MB (6 000 workloads, 150 000 pods).
 //!
-//! The initial state comes in parts, ordered by workload. The last bucket of a part stays open for the next one:
-//! rewriting it with each part was a third of all deflating.
+//! The initial state comes in parts, ordered by workload. The last bucket of a part stays open for the next
+//! part: rewriting it with each part took a third of the time of all deflating.
 
 use super::family::{Additions, AgeSeries, Family, SeriesLines};
 use super::fragment::{Deflater, Fragment, Inflater};
@@ -19,14 +19,14 @@ use std::sync::Arc;
 
 /// Maximum text of a bucket; a larger one is split in two.
 const LARGE: usize = 64 * 1024;
-/// Minimum text of a rewritten bucket; a smaller one takes in the next.
+/// Minimum text of a rewritten bucket; a smaller one is merged with the next.
 const SMALL: usize = LARGE / 5;
 
 /// All buckets of one family, ordered by workload.
 #[derive(Default)]
 pub(super) struct Buckets {
     buckets: Vec<Bucket>,
-    /// The last bucket, while more parts follow; it is not served yet.
+    /// The last bucket while more parts follow. It is not served yet.
     open: BucketBuilder,
 }
 

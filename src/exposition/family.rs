@@ -39,7 +39,7 @@ pub(super) enum FamilyScope {
     Deployment(Generator),
     /// Namespaces with pods held back until their owner is seen.
     AwaitingOwner,
-    /// Images whose tag stands for several digests on nodes.
+    /// Images whose tag has several digests on nodes.
     CachedTags,
     /// Images or digests in registries: their labels and their generator.
     Registry(&'static [&'static str], RegistryGenerator),

@@ -1,6 +1,6 @@
 //! Fragments: text that is deflated once and used in any number of response bodies.
 //!
-//! Each is deflated on its own, so none refers to another, and ends with a sync flush, so it ends on a byte boundary.
+//! Each fragment is deflated on its own, so none refers to another. It ends with a sync flush, so it ends on a byte boundary.
 //! Any sequence of fragments plus an empty last block is a valid deflate stream.
 
 use bytes::Bytes;

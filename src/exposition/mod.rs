@@ -3,7 +3,7 @@
 //! It knows reports and the formats of Prometheus, but not Kubernetes.
 //!
 //! ```text
-//!  reports ──publish──▶ buckets ──▶ fragments ──▶ runs ──▶ picture ──answer──▶ one gzip member, or the same text inflated
+//!  reports ──publish──▶ buckets ──▶ fragments ──▶ segments ──▶ picture ──answer──▶ one gzip member, or the same text inflated
 //! ```
 
 #![allow(clippy::doc_markdown, reason = "OpenMetrics is the name of a format, not of an item")]

@@ -15,7 +15,7 @@ struct AcceptEntry<'a> {
 /// Chooses format and encoding by the request's `Accept` and `Accept-Encoding` (several lines joined by commas).
 ///
 /// OpenMetrics is chosen if the client names it in a supported version, and prefers it to text or is indifferent. If
-/// nothing is acceptable, the response is text: RFC 9110 allows it, and a person with an unusual client sees something.
+/// nothing is acceptable, the response is text, which RFC 9110 allows: then a person with an unusual client sees something.
 /// gzip is used only if the client names it or `*`.
 #[must_use]
 pub fn negotiate(accept: Option<&str>, accept_encoding: Option<&str>) -> (Format, Encoding) {
@@ -75,7 +75,7 @@ fn entries(header: &str) -> impl Iterator<Item = AcceptEntry<'_>> {
     })
 }
 
-/// `None` if it is no quality value; its entry is then ignored.
+/// `None` if it is not a quality value. The entry is then ignored.
 fn thousandths(quality: &str) -> Option<Quality> {
     let quality: f32 = quality.parse().ok()?;
     #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "0 to 1000")]

@@ -40,7 +40,7 @@ struct Rendering {
 pub struct PublishBatch {
     /// Reports that are new or may differ.
     pub reports: Vec<WorkloadReport>,
-    /// Workloads that are gone. One that is both gone and reported was recreated: the report counts.
+    /// Workloads that are gone. A workload that is both gone and reported was recreated: the report counts.
     pub gone: Vec<Workload>,
 }
 
@@ -96,7 +96,7 @@ impl Exposition {
         let Rendering { families, workloads, compressor } = &mut *rendering;
         let mut second = compressor.another();
         let mut parts = parts.map(|part| part.changes(workloads));
-        // The family with a series per pod is almost the last one and as much work as all others.
+        // The family with a series per pod is almost the last one, and takes as much work as all others together.
         let families = families.iter_mut().rev();
         work_queue::take_over(
             families,
@@ -121,7 +121,7 @@ impl Exposition {
         drop(replaced);
     }
 
-    /// Sets the tags that stand for several digests on nodes, always the whole list. The next publication includes
+    /// Sets the tags that have several digests on nodes, always the whole list. The next publication includes
     /// them.
     pub fn take_cached_tags(&self, tags: &[CachedTag]) {
         let mut rendering = lock(&self.rendering);

@@ -15,7 +15,7 @@ impl Selection {
     ///
     /// An expression cannot be anchored (`(?x)` with a comment at its end).
     pub fn new(allow: &[Regex], deny: &[Regex]) -> Result<Self, regex::Error> {
-        // Alternatives are tried from left to right: `a|ab` unanchored finds `a` in `ab`, which is not the whole name.
+        // Alternatives are tried from left to right: an unanchored `a|ab` matches `a` in `ab`, which is not the whole name.
         let anchored = |expressions: &[Regex]| {
             expressions.iter().map(|expression| Regex::new(&format!("^(?:{expression})$"))).collect::<Result<_, _>>()
         };

@@ -5,7 +5,7 @@ use std::fmt::Write;
 
 /// Writes HELP and TYPE of a family and, in OpenMetrics, its UNIT. `name` is the family's name in that format.
 ///
-/// OpenMetrics demands that the name of a family with a unit ends in it; Prometheus text has no such line.
+/// OpenMetrics requires the name of a family with a unit to end in the unit. Prometheus text has no UNIT line.
 pub(super) fn push_header(text: &mut String, name: &str, help: &str, kind: &str, format: Format) {
     // Infallible: writing to a `String` cannot fail.
     let _ = writeln!(text, "# HELP {name} {help}\n# TYPE {name} {kind}");

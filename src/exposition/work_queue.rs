@@ -1,15 +1,15 @@
-//! Renders many batches on several cores. Each family takes every batch in order, and a core takes the family that lags
-//! most, or fetches the next batch.
+//! Renders many batches on several cores. Each family processes every batch in order. A core works on the family that is
+//! furthest behind, or fetches the next batch.
 //!
-//! The threads live for all batches. A new thread starts on its creator's core; for the few milliseconds of a batch the
-//! kernel left it there, and another core idled a third of the time.
+//! The threads are kept for all batches. A new thread starts on its creator's core. For the few milliseconds of a batch the
+//! kernel did not move it, and another core was idle a third of the time.
 
 use crate::sync::lock;
 use std::collections::VecDeque;
 use std::sync::{Arc, Condvar, Mutex, PoisonError};
 
-/// Maximum number of batches in memory, so that no core waits for a batch while another one works on the lagging
-/// family.
+/// Maximum number of batches in memory. With fewer, a core may wait for a batch while another one works on the family
+/// that is furthest behind.
 const MOST_PARTS: usize = 4;
 
 /// The shared state of the threads.

@@ -1,11 +1,11 @@
-//! Corrections after files were read: objects that are one although their uids differ.
+//! Corrections after files were read: objects that are the same although their uids differ.
 
 use super::Inventory;
 use crate::objects::{Resource, Uid};
 use crate::time::UnixTime;
 
 impl Inventory {
-    /// Removes an object that is another copy of a known one.
+    /// Removes an object that is a copy of a known one.
     pub fn forget(&mut self, resource: Resource, uid: Uid, now: UnixTime) {
         self.remove(resource, uid, now);
     }

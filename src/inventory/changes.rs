@@ -14,7 +14,7 @@ use crate::time::UnixTime;
 use std::cmp::Reverse;
 use std::collections::BTreeMap;
 
-/// Number of objects below which there is no memory worth returning.
+/// Number of objects below which returning memory is not worth the work.
 const MANY: usize = 4096;
 
 impl Inventory {
@@ -138,8 +138,8 @@ impl Inventory {
         children.filter_map(|child| self.owners.get(*child)).any(|child| child.placed == Placement::Awaiting)
     }
 
-    /// Whether it is a Deployment with 0 replicas to which a Rollout's `spec.workloadRef` refers, and so no workload of
-    /// its own.
+    /// Whether it is a Deployment with 0 replicas to which a Rollout's `spec.workloadRef` refers. Then it is not a workload
+    /// of its own.
     fn stands_for_a_rollout(&self, owner: &Owner) -> bool {
         let scaled_to_zero = matches!(&owner.object, OwnerObject::Controller(record) if record.replicas.wanted == 0);
         scaled_to_zero
@@ -151,15 +151,15 @@ impl Inventory {
         name_of(&self.strings, record)
     }
 
-    /// Whether half of all objects went since memory was last returned.
+    /// Whether half of all objects were removed since memory was last returned.
     fn has_shrunk(&mut self) -> bool {
         let held = self.pods.len() + self.owners.len() + self.workloads.len();
         self.most_held = self.most_held.max(held);
         self.most_held > MANY && held <= self.most_held / 2
     }
 
-    /// Frees strings that no record uses, and returns unused memory. A table keeps room to double, so it does not
-    /// shrink only to grow again.
+    /// Frees strings that no record uses, and returns unused memory. A table keeps room to double its size, so that
+    /// it does not shrink and grow again.
     fn sweep(&mut self) {
         self.most_held = self.pods.len() + self.owners.len() + self.workloads.len();
         self.pods.shrink();

@@ -43,7 +43,7 @@ pub(super) struct DescribedContainer<'a> {
     pub(super) name: &'a str,
     pub(super) image: &'a str,
     pub(super) image_id: &'a str,
-    /// It runs, but its node names no image.
+    /// It runs, but its node reports no imageID.
     pub(super) runs_unnamed: bool,
     pub(super) cri_o: bool,
 }
@@ -65,8 +65,8 @@ const MOST_RECENT: usize = 8;
 /// All identities in use.
 #[derive(Default, Debug)]
 pub(super) struct IdentityTable {
-    /// The containers of the previous pod, in order. Replicas mostly follow each other, and a match saves parsing an
-    /// image id and four string lookups.
+    /// The containers of the previous pod, in order. Replicas often come one after another, and a match saves parsing
+    /// an image id and four string lookups.
     recent: Vec<RecentContainer>,
     slots: Slab<ContainerIdentity>,
     by_identity: HashTable<u32>,

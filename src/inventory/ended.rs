@@ -12,9 +12,9 @@ pub(super) struct EndedRollouts {
 /// How podskew learned of a change.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(super) enum ObservedBy {
-    /// From an event: it happened now.
+    /// From an event: the change happened now.
     Event,
-    /// From a list: it happened at an unknown time, perhaps several times. Nothing is counted.
+    /// From a list: the change happened at an unknown time, perhaps several times. Nothing is counted.
     List,
 }
 
@@ -26,7 +26,7 @@ impl EndedRollouts {
             self.counts.superseded += outcome.counts.superseded;
             self.counts.undone += outcome.counts.undone;
         }
-        // A list does not tell when exactly it completed.
+        // A list does not show when exactly the rollout completed.
         if outcome.counts.completed > 0 {
             self.last = outcome.last.filter(|_| via == ObservedBy::Event);
         }

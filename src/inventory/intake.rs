@@ -30,7 +30,7 @@ impl Inventory {
                 template.written = None;
                 template.replicas = replicas_of(set);
                 template.scale_down_deadline = meta.scale_down_deadline;
-                // The name is not needed while it has a parent. If it goes before its pods, they name it.
+                // The name is not needed while the ReplicaSet has a parent. If it is deleted before its pods, the pods name it.
                 let name = if parent.is_some() { "" } else { &meta.name };
                 let key = self.key_of(meta, WorkloadKind::ReplicaSet, name);
                 Some(Record::ReplicaSet { key, parent, template })

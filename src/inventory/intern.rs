@@ -1,7 +1,7 @@
 //! An interner: strings that many records share, each stored once.
 //!
-//! Records hold four-byte symbols and need no bookkeeping when they go. After enough new strings the inventory marks
-//! those in use, and the rest is freed. Unused strings are bounded by those in use.
+//! Records hold four-byte symbols, and removing a record needs no bookkeeping. After enough new strings the inventory
+//! marks those in use, and frees the rest. Unused strings are bounded by those in use.
 
 use super::slab::Slab;
 use crate::report::Name;
@@ -28,7 +28,7 @@ pub(super) struct Interner {
     strings: Slab<Name>,
     by_text: HashTable<u32>,
     hasher: hashbrown::DefaultHashBuilder,
-    /// The string found last in each cache slot: replicas follow each other and share namespace and hash.
+    /// The string found last in each cache slot. Consecutive replicas share namespace and hash.
     recent: [(u64, Symbol); RECENT],
     /// Number of strings at which the next sweep is due.
     sweep_at: usize,

@@ -1,4 +1,4 @@
-//! What podskew observed about a workload and a relist would not show.
+//! Observations about a workload that a relist would not show.
 //!
 //! It is updated at the end of every event, with the event's time. So it depends only on events, and never on when or
 //! how often reports are read. It belongs to one UID. A new object of the same name is another object, and inherits
@@ -27,7 +27,7 @@ pub(super) struct WorkloadMemory {
     pub(super) observed: bool,
     /// Whether it is queued for an update at the end of the event.
     update_queued: bool,
-    /// Whether pods changed in other ways than one by one, so that they must be counted again.
+    /// Whether pods were changed in bulk, so that they must be counted again.
     recount: bool,
     /// Whether the images of its containers may have changed.
     images_changed: bool,
@@ -130,18 +130,18 @@ impl WorkloadMemory {
     /// Records that a pod changed from `before` to `after`. Returns whether that may affect more than the number of
     /// pods.
     fn change(&mut self, before: Option<&PodRecord>, after: Option<&PodRecord>, now: UnixTime) -> bool {
-        // The set of pods tells when a rollback began, and whether a rollout has all pods that it waits for.
+        // The set of pods shows when a rollback began, and whether a rollout has all pods that it waits for.
         let known = |pod: &PodRecord| (pod.hash, pod.created, pod.terminating, pod.never_ready);
         let mut news = before.map(known) != after.map(known)
             && matches!(&self.course, ObservedRollout::InProgress(rollout) if rollout.by_pods || rollout.arriving);
-        // The new state first: a group that has the pod before and after has no gap.
+        // The new state is added first: then a group that has the pod before and after has no gap.
         for pod in after.into_iter().filter(|pod| !pod.terminating) {
             news |= enter(&mut self.groups, pod, now, &mut self.images_changed);
         }
         for pod in before.into_iter().filter(|pod| !pod.terminating) {
             news |= leave(&mut self.groups, pod, &mut self.images_changed);
         }
-        // Without active pods, terminating ones tell whether Recreate waits for them.
+        // Without active pods, the terminating ones show whether Recreate waits for them.
         news | self.groups.is_empty()
     }
 }
@@ -191,8 +191,8 @@ fn leave(groups: &mut Vec<PodGroup>, pod: &PodRecord, images_changed: &mut bool)
 }
 
 impl Inventory {
-    /// Runs before an event. It observes, as of the time the initial sync completed, whatever was not observed since.
-    /// Pods that have waited long enough for an owner are placed, as of the end of their wait.
+    /// Runs before an event. Observes all workloads that were not observed since the initial sync completed, as of that time.
+    /// Places pods that have waited long enough for an owner, as of the end of their wait.
     pub(super) fn catch_up(&mut self, now: UnixTime) {
         let Some(complete_since) = self.complete_since else { return };
         for at in self.workloads.take_fresh() {
@@ -205,7 +205,7 @@ impl Inventory {
         }
     }
 
-    /// Runs after an event or a list: observes what it changed.
+    /// Runs after an event or a list: observes the workloads that it changed.
     pub(super) fn take_in(&mut self, now: UnixTime, via: ObservedBy) {
         if self.complete_since.is_none() {
             return;
@@ -226,7 +226,7 @@ impl Inventory {
             (Some(_), true) => self.take_in(now, ObservedBy::List),
             // The next event or read observes it.
             (None, true) => self.complete_since = Some(now),
-            // From now on changes go unseen.
+            // From now on podskew does not see changes.
             (Some(_), false) => {
                 self.complete_since = None;
                 self.workloads.forget_memories();
@@ -264,7 +264,7 @@ impl Inventory {
         Some(self.owners.top(owner)?.key.uid)
     }
 
-    /// The workload's own object; the newest if one replaces another.
+    /// The workload's own object; the newest while one replaces another.
     pub(super) fn object_of(&self, record: &WorkloadRecord) -> Option<(u32, &Owner)> {
         let controllers = record.controllers.iter().filter_map(|at| Some((*at, self.owners.get(*at)?)));
         controllers.max_by_key(|(_, owner)| owner.created())

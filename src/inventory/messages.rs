@@ -28,14 +28,14 @@ impl Default for MessageBudget {
 }
 
 impl MessageBudget {
-    /// Takes the bytes of one more message. `false` if there is no room for it; then nothing is left.
+    /// Reserves the bytes of another message. `false` if they do not fit; then the budget is spent.
     pub(super) fn spend(&mut self, bytes: usize) -> bool {
         let left = self.left.checked_sub(bytes);
         self.left = left.unwrap_or(0);
         left.is_some()
     }
 
-    /// Whether it is spent, and the last count is long enough ago.
+    /// Whether the budget is spent, and the last count is long enough ago.
     fn is_due(&self, now: UnixTime) -> bool {
         self.left == 0 && self.counted.is_none_or(|counted| now.since(counted) >= BETWEEN)
     }

@@ -1,7 +1,7 @@
 //! The inventory: compact records of everything watched, who owns what, and which workloads changed.
 //!
-//! It is synchronous and infallible, and does no I/O: `apply`, `delete`, `begin_relist`, `finish_relist`. What it was
-//! given is true; everything else is unknown.
+//! It is synchronous and infallible, and does no I/O: `apply`, `delete`, `begin_relist`, `finish_relist`. It trusts
+//! the objects that it is given; everything else is unknown.
 
 mod adopt;
 mod changes;
@@ -88,7 +88,7 @@ pub struct Changes {
     pub gone: Vec<Workload>,
     /// Number of pods held back until their owner is seen, by namespace, sorted; always the whole list.
     pub awaiting_owner: Vec<(Name, u32)>,
-    /// Tags that stand for several images on nodes, sorted; always the whole list.
+    /// Tags that name several images on nodes, sorted; always the whole list.
     pub cached_tags: Vec<CachedTag>,
     /// The whole evidence of registries.
     pub registry: Option<Arc<RegistryEvidence>>,
@@ -146,7 +146,7 @@ impl Inventory {
     /// Begins a list of this source. The previous objects stay until it is complete.
     pub fn begin_relist(&mut self, source: Source) {
         if self.sources.begin_list(source) {
-            // Objects of an unfinished list are named again, or they go.
+            // Objects of an unfinished list are in the new list again, or they are removed.
             self.unseen(source);
         }
     }
@@ -253,7 +253,7 @@ impl Inventory {
         u64::try_from(self.placeholders.len()).unwrap_or(u64::MAX)
     }
 
-    /// Number of records of all types; 0 if nothing counts. For tests that look for leaks.
+    /// Number of records of all types; 0 if no object counts. For tests that look for leaks.
     #[doc(hidden)]
     #[must_use]
     pub fn held(&self) -> usize {

@@ -109,8 +109,8 @@ impl Inventory {
         self.evidence_changed(now);
     }
 
-    /// Marks evidence of nodes as awaited. Until it comes, two digests are no skew of a template: they may name one
-    /// image.
+    /// Marks evidence of nodes as awaited. Until it arrives, two digests are not skew of a template, because they may name
+    /// one image.
     pub fn await_evidence(&mut self) {
         self.nodes.awaited = self.nodes.latest.is_none();
     }
@@ -192,7 +192,7 @@ impl Inventory {
         (on_nodes, nodes)
     }
 
-    /// Tags in use that stand for several images on nodes.
+    /// Tags in use that name several images on nodes.
     pub(super) fn cached_tags(&self) -> Vec<CachedTag> {
         self.nodes.latest().map(|evidence| evidence.divided_tags().to_vec()).unwrap_or_default()
     }

@@ -43,7 +43,7 @@ impl Owner {
 }
 
 impl Inventory {
-    /// Adds or updates a record; one without changes has no effect.
+    /// Adds or updates a record. A record without changes has no effect.
     pub(super) fn put(&mut self, source: Source, record: Record, now: UnixTime) {
         let scope = source.namespace;
         match record {
@@ -323,7 +323,7 @@ impl Inventory {
         let before = workload_reference(&object);
         self.refer(key.namespace, before, Symbol::EMPTY);
         self.detach_controller(at, key);
-        // With `revisionHistoryLimit: 0` a ReplicaSet goes before its last pods. Their owner is known.
+        // With `revisionHistoryLimit: 0` a ReplicaSet is deleted before its last pods. Their owner stays known.
         if self.owners.get(at).is_some_and(|owner| owner.pods().is_empty()) {
             self.owners.set_parent(at, None);
         }

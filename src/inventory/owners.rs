@@ -138,7 +138,7 @@ impl Inventory {
             return Some(missing_since.plus(HOLD));
         }
         // Any other owner is the workload itself, seen or not. A ReplicaSet may have a Deployment, so no workload is
-        // named after an unseen one while podskew could not have seen it.
+        // named after an unseen ReplicaSet before podskew could have seen it.
         let source = Source { resource: Resource::ReplicaSets, namespace: owner.scope };
         let live_since = self.sources.live_since(source);
         Some(live_since.map_or(UnixTime::LAST, |since| since.max(missing_since).plus(HOLD)))
@@ -199,7 +199,7 @@ impl Inventory {
         }
         let is_going = |at: &u32| self.pods.get(*at).is_some_and(|pod| pod.record.terminating);
         if missing_replica_set && owner.parent.is_none() && owner.pods().iter().all(is_going) {
-            // The last pods of a deleted object are no workload.
+            // The last pods of a deleted object are not a workload.
             return Placement::Nowhere;
         }
         let top = match owner.parent.and_then(|parent| self.owners.get(parent)) {

@@ -142,7 +142,7 @@ impl Inventory {
             let image = self.strings.name(identity.image);
             let running = images.entry(identity.image).or_default();
             let repository = self.strings.name(identity.repository);
-            // A digest after the tag leaves the name short.
+            // A short name with a digest is still a short name.
             let name = image.split_once('@').map_or(&**image, |(name, _)| name);
             if let Some(reference) = TagReference::parse(name) {
                 let is_of = reference.is_of(repository);
@@ -178,8 +178,8 @@ impl Inventory {
         })
     }
 
-    /// Marks evidence of registries as awaited. Until it comes, two digests are no skew of a template: they may be two
-    /// builds of one image, and an alert would fire at each start of podskew.
+    /// Marks evidence of registries as awaited. Until it arrives, two digests are not skew of a template: they may be two
+    /// builds of one image, and then an alert would fire at each start of podskew.
     pub fn await_registry(&mut self) {
         self.registry.awaited = self.registry.latest.is_none();
     }

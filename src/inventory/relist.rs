@@ -12,13 +12,13 @@ use crate::time::UnixTime;
 use hashbrown::HashSet;
 use std::collections::VecDeque;
 
-/// The objects of a list so far. The inventory never holds a full list twice: unchanged pods are only named, and the
-/// others are stored in chunks that are freed one by one when they are added.
+/// The objects of a list so far. The inventory never holds a full list twice: unchanged pods are only marked, and the
+/// others are stored in chunks, which are freed one by one as their objects are added.
 #[derive(Default, Debug)]
 pub(super) struct Relist {
     same: Vec<Uid>,
     pieces: VecDeque<Vec<Record>>,
-    /// Known pods that came changed. If such a pod comes again, the last state counts.
+    /// Known pods that differ in the list. If the list has such a pod twice, the last state counts.
     changed: HashSet<Uid>,
 }
 

@@ -5,7 +5,7 @@ use hashbrown::HashTable;
 use std::collections::BTreeSet;
 
 /// Values by position, in chunks. An insert takes the lowest free position, and an empty chunk is freed, so that churn
-/// does not leave memory behind.
+/// does not waste memory.
 #[derive(Debug)]
 pub(super) struct Slab<T> {
     pieces: Vec<Chunk<T>>,
@@ -23,7 +23,7 @@ struct Chunk<T> {
     free: Vec<u16>,
 }
 
-/// Positions per chunk: few enough that growing a vector never copies everything.
+/// Positions per chunk, so that growing never copies all values.
 const PIECE: usize = 1024;
 
 /// There are far fewer than 2^32 values.

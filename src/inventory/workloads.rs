@@ -47,7 +47,7 @@ pub(super) struct Workloads {
     fresh: Vec<u32>,
     /// Workloads whose observations are updated at the end of the event.
     update_queued: Vec<u32>,
-    /// Workloads whose report may have changed, without those of the round.
+    /// Workloads whose report may have changed, except those of the current round.
     dirty: Vec<u32>,
     /// Workloads that are still to be reported in this round. Workloads that change during a round belong to the next one, so that
     /// each round ends.
@@ -120,7 +120,7 @@ impl Workloads {
         }
     }
 
-    /// The same, where pods changed in other ways than one by one.
+    /// The same, after pods were changed in bulk.
     pub(super) fn queue_full_update(&mut self, at: u32) {
         if let Some(record) = self.records.get_mut(at) {
             record.memory.count_again();
@@ -128,7 +128,7 @@ impl Workloads {
         self.queue_update(at);
     }
 
-    /// The next workload in that queue.
+    /// The next workload to update: a queued one, or one that was not observed yet.
     pub(super) fn next_queued(&mut self) -> Option<u32> {
         self.update_queued.pop().or_else(|| self.fresh.pop())
     }
@@ -160,7 +160,7 @@ impl Workloads {
         self.round.len() + self.dirty.len()
     }
 
-    /// Takes the rest of the round, to be popped from its end. A new round begins if nothing is left. With `key`, rounds are sorted.
+    /// Takes the rest of the round, to be popped from its end. A new round begins if it is empty. With `key`, rounds are sorted.
     /// Without it, the round has all workloads that are to be reported.
     pub(super) fn take_round<K: Ord>(&mut self, key: Option<impl Fn(&WorkloadRecord) -> K>) -> Vec<u32> {
         match key {

@@ -1,4 +1,4 @@
-//! Conditions of objects that own pods; a few tell the state of a rollout.
+//! Conditions of objects that own pods. A few of them describe the state of a rollout.
 
 use super::lenient::{FromJson, Lenient, fields};
 use super::protobuf::{FromProtobuf, ProtobufError, Value, read};

@@ -1,9 +1,9 @@
-//! JSON, read for the sake of a few fields.
+//! A JSON deserializer that skips unwanted values quickly.
 //!
-//! Nine tenths of what an API server sends is never looked at (managedFields, env, volumes), so what counts is how fast a
-//! value is passed over: here by its quotes and brackets alone. A pod takes 42 % of the instructions of `serde_json`, which
-//! validates what it ignores (docs/performance.md). What is looked at is read as strictly as anywhere; a text that breaks off is always noticed, because
-//! its brackets do not close. Whatever is read goes through serde's traits, so nothing else knows of this file.
+//! podskew ignores nine tenths of what an API server sends (managedFields, env, volumes), so the time to skip a value matters.
+//! This deserializer skips a value by its quotes and brackets alone. It needs 42 % of the instructions that `serde_json` needs for a
+//! pod, because `serde_json` validates what it ignores (docs/performance.md). Values that are read are validated strictly. A truncated
+//! text is always detected, because its brackets do not close. Types use it through serde's traits.
 
 use super::skip;
 use serde::de::{DeserializeSeed, Deserializer, Error, MapAccess, SeqAccess, Visitor};
@@ -18,7 +18,7 @@ pub(super) struct Json<'de> {
     depth: u8,
 }
 
-/// An error and its position. It quotes nothing of the text.
+/// An error and its position. The error does not quote the text.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(super) struct JsonError {
     pub(super) what: &'static str,
@@ -53,11 +53,11 @@ impl<'de> Json<'de> {
         self.text.as_bytes()
     }
 
-    /// The next byte that is no white space.
+    /// The next byte that is not white space.
     #[inline]
     fn peek(&mut self) -> Option<u8> {
         match self.bytes().get(self.at) {
-            // API servers write without white space.
+            // API servers send no white space.
             Some(found) if *found > b' ' => Some(*found),
             _ => self.peek_after_space(),
         }
@@ -197,7 +197,7 @@ impl<'de> Json<'de> {
                 (_, Ok(number)) => Scalar::Unsigned(number),
                 _ => Scalar::Float(word.parse().map_err(|_| self.error(BROKEN))?),
             },
-            // Rust also parses words like `inf` as numbers, but none that begins like a JSON number.
+            // Rust also parses words like `inf` as numbers, but such words do not begin like a JSON number.
             _ if word.starts_with(|first: char| first == '-' || first.is_ascii_digit()) => {
                 Scalar::Float(word.parse().map_err(|_| self.error(BROKEN))?)
             }

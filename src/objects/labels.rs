@@ -1,4 +1,4 @@
-//! Labels, of which only a few are read.
+//! Labels. Only a few are read.
 
 use super::lenient::{FromJson, Key, Lenient};
 use super::protobuf::{FromProtobuf, ProtobufError, Value, entry, text};

@@ -23,7 +23,7 @@ pub fn take_wrong_types() -> u64 {
 
 /// A type that can be read from a JSON value. Each method that is not implemented means "wrong type".
 pub(super) trait FromJson<'de>: Default {
-    /// Whether the value is read at all.
+    /// Whether the value is read; otherwise it is skipped.
     const READ: bool = true;
 
     /// From a string.

@@ -10,7 +10,7 @@ pub struct Members<'j> {
 }
 
 impl<'j> Members<'j> {
-    /// The members of `json`; none if it is no object.
+    /// The members of `json`; none if it is not an object.
     #[must_use]
     pub fn of(json: &'j [u8]) -> Self {
         let start = json.len() - json.trim_ascii_start().len();

@@ -39,7 +39,7 @@ pub use newest::Newest;
 pub use node::{Node, NodeImage};
 pub use page_splitter::{LONGEST_OBJECT, PageSplitter, make_room};
 pub use pod::{ContainerStatus, Pod, Ready};
-pub use protobuf::Gist;
+pub use protobuf::EventFingerprint;
 pub use response::{ApiStatus, ListMeta, WatchEvent};
 pub use template::{Template, TemplateContainer, TemplateDigest};
 pub use update_strategy::{Partition, UpdateStrategy};

@@ -1,4 +1,4 @@
-//! The newest timestamp in objects: when they were read from their cluster, as far as they tell.
+//! The newest timestamp in objects: a lower bound for the time at which they were read from their cluster.
 //!
 //! Only timestamps of past events count: creation, writes of managers, changes of conditions, starts and ends of
 //! containers. Future times (`deletionTimestamp`), values that anybody may write (annotations) and heartbeats do not.

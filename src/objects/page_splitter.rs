@@ -2,7 +2,7 @@
 //!
 //! The API server decides the length of a page, and a hostile server or proxy may send a gigabyte. So no page is
 //! buffered as a whole: complete objects leave as a small page, with the opening and closing of the real one. An object
-//! above the maximum length is skipped and counted. Anything that is no list is left unchanged, and its decoder reports
+//! above the maximum length is skipped and counted. Anything that is not a list is left unchanged, and its decoder reports
 //! the error.
 
 use super::skip::after_closing_bracket;
@@ -32,7 +32,7 @@ const LENGTH: usize = 5;
 /// Splits one page.
 #[derive(Debug)]
 pub struct PageSplitter {
-    /// Bytes that were not taken. It begins with the opening of a page.
+    /// Bytes that were not taken yet. They begin with the opening of a page.
     buffer: BytesMut,
     /// End of the opening.
     opening: usize,
@@ -84,7 +84,7 @@ impl PageSplitter {
             Expected::PassingJson { open, in_string, escaped } => {
                 loop {
                     if *in_string && !*escaped {
-                        // So many bytes without structure are a long string.
+                        // Without quotes or backslashes, the bytes are part of a long string.
                         bytes = &bytes[memchr::memchr2(b'"', b'\\', bytes).unwrap_or(bytes.len())..];
                     }
                     let Some((byte, rest)) = bytes.split_first() else { return };
@@ -121,7 +121,7 @@ impl PageSplitter {
         }
     }
 
-    /// Returns the complete objects if they suffice for a piece. `spare` is a buffer for the bytes after them.
+    /// Returns the complete objects if they are enough for a piece. `spare` is a buffer for the bytes after them.
     pub fn take(&mut self, spare: impl FnOnce() -> BytesMut) -> Option<BytesMut> {
         if self.whole - self.opening < PIECE || self.place == Expected::End {
             return None;
@@ -154,7 +154,7 @@ impl PageSplitter {
         if !self.envelope.is_empty() {
             let in_list = match self.place {
                 Expected::Protobuf { left: 0 } => self.whole - self.opening,
-                // It is truncated, and its decoder will report that.
+                // The page is truncated, and its decoder will report that.
                 _ => self.buffer.len() - self.opening + 1,
             };
             write_length(&mut self.buffer[self.envelope.len()..], in_list);
@@ -324,7 +324,7 @@ impl PageSplitter {
 
     /// Skips the object that begins at `start`.
     fn pass_over(&mut self, start: usize, passing: Expected) {
-        // Little is kept of a large buffer.
+        // Only a small part of a large buffer is still needed.
         let kept = BytesMut::from(&self.buffer[..self.whole]);
         let object = std::mem::replace(&mut self.buffer, kept);
         self.passed_over += 1;
@@ -349,7 +349,7 @@ pub fn make_room(buffer: &mut BytesMut, bytes: usize) {
     }
 }
 
-/// The position of the next byte that is no white space.
+/// The position of the next byte that is not white space.
 fn after_space(text: &[u8], from: usize) -> Option<usize> {
     let space = text.get(from..)?.iter().position(|byte| !matches!(byte, b' ' | b'\n' | b'\t' | b'\r'))?;
     Some(from + space)

@@ -1,11 +1,12 @@
 //! Kubernetes quantities: `100m`, `1Gi`, `1e3` (`k8s.io/apimachinery/pkg/api/resource`).
 
-/// A quantity in billionths, so that two spellings compare as equal. `None` if it is none, or not exact in billionths.
+/// A quantity in billionths, so that two spellings compare as equal. `None` if `text` is not a quantity, or not exact in
+/// billionths.
 pub(super) fn billionths(text: &str) -> Option<i128> {
     plain(text.as_bytes()).or_else(|| any(text))
 }
 
-/// The usual form, a few digits and one of these suffixes: each ReplicaSet has a dozen.
+/// Parses the usual form: a few digits and one of these suffixes. Each ReplicaSet has a dozen.
 fn plain(text: &[u8]) -> Option<i128> {
     let digits = text.iter().take_while(|byte| byte.is_ascii_digit()).count();
     let (number, suffix) = text.split_at(digits);

@@ -1,5 +1,5 @@
 //! Wire format of objects and responses: the fields to read with their JSON names and protobuf numbers, and the
-//! conversion into the types of this room.
+//! conversion into the types of this module.
 
 use super::controllers::{self, CloneSet, ControllerRevision, DaemonSet, Deployment, Rollout, StatefulSet};
 use super::lenient::{Unread, fields};

@@ -11,7 +11,7 @@ pub enum WatchEvent<'a> {
     Deleted(Object<'a>),
     /// BOOKMARK.
     Bookmark {
-        /// The version from which a watch may resume.
+        /// The resource version from which a watch may resume.
         resource_version: String,
         /// Whether it ends the initial events of a streaming list (`k8s.io/initial-events-end`).
         initial_events_end: bool,
@@ -29,14 +29,14 @@ pub struct ApiStatus {
     pub reason: String,
     /// The message.
     pub message: String,
-    /// `details.retryAfterSeconds`, if the server sends it.
+    /// `details.retryAfterSeconds`, if present.
     pub retry_after_seconds: Option<u32>,
 }
 
 /// The `metadata` of a list.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
 pub struct ListMeta {
-    /// The version from which a watch may start.
+    /// The resource version from which a watch may start.
     pub resource_version: String,
     /// The token of the next page; empty on the last.
     pub continue_token: String,

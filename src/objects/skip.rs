@@ -1,8 +1,8 @@
 //! Finds the ends of strings and brackets, many bytes at a time.
 //!
 //! Most of a text is skipped, so this determines the speed. A block of 64 bytes becomes four words with a bit per byte:
-//! quotes, backslashes, opening and closing brackets. A few operations on words then tell for all 64 bytes which quotes
-//! are escaped, what is inside of strings, and how deep brackets are nested, without looking at single bytes.
+//! quotes, backslashes, opening and closing brackets. A few operations on words then determine for all 64 bytes which
+//! quotes are escaped, which bytes are inside of strings, and how deep brackets are nested.
 
 use wide::{u8x16, u8x32};
 
@@ -99,7 +99,7 @@ impl Strings {
             return first_escaped;
         }
         // Every second backslash of a run escapes, beginning with the first. A subtraction's borrow, which carries
-        // through to the end of the run, tells runs that begin at an even bit from those at an odd one.
+        // through to the end of the run, distinguishes runs that begin at an even bit from those at an odd one.
         let runs = backslashes & !first_escaped;
         let escaping = (((runs << 1) | ODD).wrapping_sub(runs) ^ ODD) & runs;
         self.escaping = escaping >> 63;

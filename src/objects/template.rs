@@ -35,7 +35,7 @@ pub struct Template<'a> {
 pub struct TemplateDigest(NonZeroU64);
 
 impl TemplateDigest {
-    /// The lowest bit tells the encoding of the template.
+    /// The lowest bit is the encoding of the template.
     const IN_PROTOBUF: u64 = 1;
 
     fn of_json(digest: u64) -> Option<Self> {

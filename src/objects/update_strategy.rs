@@ -1,4 +1,4 @@
-//! How an owner brings a new template to its pods.
+//! How a controller updates its pods to a new template.
 
 use super::lenient::{FromJson, fields};
 use std::borrow::Cow;

@@ -25,7 +25,7 @@ impl Waiting<'_> {
     /// A failed init container.
     pub const INIT_CONTAINER_FAILED: &'static str = "init_container_failed";
 
-    /// Whether it says only that other containers block this one: the least informative reason.
+    /// Whether the reason is only that other containers block this one: the least informative reason.
     fn has_not_begun(&self) -> bool {
         matches!(&*self.reason, "PodInitializing" | "ContainerCreating")
     }
@@ -137,7 +137,7 @@ impl<'a> ContainerProgress<'a> {
     }
 }
 
-/// A condition that tells why a pod waits.
+/// A condition that says why a pod waits.
 #[derive(Default)]
 pub(super) struct WaitCondition<'a> {
     pub(super) reason: Cow<'a, str>,
@@ -162,7 +162,7 @@ pub(super) fn reasons<'a>(
     if reasons.iter().any(|waiting| !waiting.has_not_begun()) {
         reasons.retain(|waiting| !waiting.has_not_begun());
     }
-    // A running container that is not Ready tells less than one that does not run.
+    // A running container that is not Ready is less informative than one that does not run.
     reasons.sort_by_key(|waiting| waiting.reason == Waiting::NOT_READY);
     reasons.extend(unscheduled.waiting());
     if reasons.is_empty() {

@@ -1,6 +1,6 @@
-//! The answers of the API server: events of a watch, pages of a list, and `Status`, in JSON or in protobuf.
+//! Decodes responses of the API server: watch events, pages of a list, and `Status`, in JSON or in protobuf.
 //!
-//! Which of the two it is shows in the first bytes. What is read of an object stands in `raw.rs`, for both.
+//! The first bytes show which encoding it is. `raw.rs` declares the fields that are read of an object, for both.
 
 use super::json::{Json, JsonError};
 use super::lenient::{Key, Lenient};
@@ -14,16 +14,16 @@ use serde::de::{DeserializeSeed, Deserializer, Error, IgnoredAny, MapAccess, Seq
 use std::borrow::Cow;
 use std::fmt;
 
-/// An answer of the API server that cannot be read as what it ought to be. It quotes nothing of it: the decoder's own
-/// words would, and with them somebody's environment variables.
+/// A response of the API server could not be decoded. The error does not quote the response, because that may hold
+/// environment variables. A message of serde may quote it, so it is not used.
 #[derive(Debug, thiserror::Error)]
 #[error("cannot read {resource}: {what} at byte {byte}")]
 pub struct DecodeError {
-    /// What was expected.
+    /// The expected resource.
     pub resource: Resource,
-    /// What is wrong with it.
+    /// The problem.
     pub what: &'static str,
-    /// Where, counted from 1; 0 if that cannot be told.
+    /// Byte position, counted from 1; 0 if unknown.
     pub byte: usize,
 }
 
@@ -45,7 +45,7 @@ pub fn decode_event(resource: Resource, event: &[u8]) -> Result<WatchEvent<'_>, 
     read_event(resource, event).map_err(DecodeError::json(resource))
 }
 
-/// Reads one page of a list, and hands each object on as soon as it is read.
+/// Reads one page of a list, and passes each object on as soon as it is read.
 pub fn decode_list<'a>(
     resource: Resource,
     body: &'a [u8],
@@ -57,13 +57,13 @@ pub fn decode_list<'a>(
     read_list(resource, body, each).map_err(DecodeError::json(resource))
 }
 
-/// Reads the `metadata` of a page alone, which stands before its items, so that the next page can be asked for at once.
+/// Reads only the `metadata` of a page, which comes before the items, so that the next page can be requested at once.
 pub fn decode_list_meta(resource: Resource, body: &[u8]) -> Result<ListMeta, DecodeError> {
     if protobuf::is_object(body) {
         return protobuf::list_meta(resource, body).map_err(DecodeError::protobuf(resource, body));
     }
     let read = |text| Json::new(text).deserialize_map(ListVisitor { resource, each: None });
-    // It is nearly always among the first few hundred bytes, and the others are checked when they are read.
+    // The metadata is nearly always in the first few hundred bytes. The rest is validated when it is decoded.
     let beginning = body.get(..HEAD).map(|head| head.utf8_chunks().next().map_or("", |chunk| chunk.valid()));
     if let Some(Ok(meta)) = beginning.map(read) {
         return Ok(meta);
@@ -71,7 +71,7 @@ pub fn decode_list_meta(resource: Resource, body: &[u8]) -> Result<ListMeta, Dec
     text(body).and_then(read).map_err(DecodeError::json(resource))
 }
 
-/// More than stands before the items of a list.
+/// Number of bytes that usually include the metadata of a list.
 const HEAD: usize = 4096;
 
 /// Reads one object.
@@ -87,13 +87,13 @@ pub fn decode_object(resource: Resource, object: &[u8]) -> Result<Object<'_>, De
     read(object).map_err(DecodeError::json(resource))
 }
 
-/// Reads a `Status`, or says that it is none.
+/// Reads a `Status`; `None` for any other body.
 #[must_use]
 pub fn decode_status(body: &[u8]) -> Option<ApiStatus> {
     if protobuf::is_object(body) {
         return protobuf::status(body).ok();
     }
-    // `404 page not found`, which is said of every API that is not there, begins with a number: no field of a wrong type.
+    // `404 page not found`, the body for an unknown API, begins with a number. It must not count as a field of a wrong type.
     if !body.trim_ascii_start().starts_with(b"{") {
         return None;
     }
@@ -103,7 +103,7 @@ pub fn decode_status(body: &[u8]) -> Option<ApiStatus> {
     (raw.kind == "Status").then(|| raw.into())
 }
 
-/// Checked as a whole, which takes a fraction of what checking each string takes.
+/// Validates UTF-8 for the whole text, which takes a fraction of the time of validating each string.
 pub(super) fn text(json: &[u8]) -> Result<&str, JsonError> {
     std::str::from_utf8(json).map_err(JsonError::custom)
 }
@@ -123,7 +123,7 @@ fn read_event(resource: Resource, line: &[u8]) -> Result<WatchEvent<'_>, JsonErr
     };
     match read(None)? {
         ReadEvent::Whole(event) => Ok(event),
-        // `object` came before `type`: now that the type is known, once more.
+        // `object` came before `type`. Now that the type is known, the line is read again.
         ReadEvent::Type(kind) => match read(Some(kind))? {
             ReadEvent::Whole(event) => Ok(event),
             ReadEvent::Type(_) => Err(JsonError::custom("the event has no object")),
@@ -139,7 +139,7 @@ enum EventType {
     Error,
 }
 
-#[allow(clippy::large_enum_variant, reason = "there is one at a time, on the stack")]
+#[allow(clippy::large_enum_variant, reason = "only one exists at a time, on the stack")]
 enum ReadEvent<'a> {
     Whole(WatchEvent<'a>),
     Type(EventType),
@@ -204,7 +204,7 @@ impl EventVisitor {
 
 struct ListVisitor<'f, 'de> {
     resource: Resource,
-    /// Without it only the metadata is wanted.
+    /// Receives each object; `None` to read only the metadata.
     each: Option<&'f mut dyn FnMut(Object<'de>)>,
 }
 
@@ -251,7 +251,7 @@ impl<'de> Visitor<'de> for ListVisitor<'_, 'de> {
     }
 }
 
-/// The items of a list, each handed on as it is read: no page is ever held decoded.
+/// The items of a list. Each is passed on as it is read, so a page is never held decoded.
 struct Items<'f, 'de> {
     resource: Resource,
     each: &'f mut dyn FnMut(Object<'de>),

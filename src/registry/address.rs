@@ -1,7 +1,7 @@
-//! Which addresses are connected to.
+//! Decides which addresses podskew may connect to.
 //!
 //! A registry's answer names other hosts: realms and redirects. Neither they nor a DNS record may lead podskew to the node it
-//! runs on or to a cloud's metadata service, so every address is checked after it was resolved, and that address is connected to.
+//! runs on or to a cloud's metadata service, so every address is checked after it is resolved, and podskew connects only to the checked address.
 
 use futures::future::BoxFuture;
 use hyper_util::client::legacy::connect::dns::Name;
@@ -48,7 +48,7 @@ fn bare(host: &str) -> String {
 /// Instance metadata of AWS over IPv6.
 const AWS_METADATA: Ipv6Addr = Ipv6Addr::new(0xfd00, 0xec2, 0, 0, 0, 0, 0, 0x254);
 
-/// The kind of an address at which no registry may be; `None` for a permitted address.
+/// The kind of an address that podskew does not connect to; `None` for a permitted address.
 fn forbidden(address: IpAddr) -> Option<&'static str> {
     let address = match address.to_canonical() {
         // NAT64 leads to the IPv4 address in its last four bytes.

@@ -16,7 +16,7 @@ use tokio::sync::Semaphore;
 /// Maximum number of concurrent requests to all hosts.
 const MAX_REQUESTS: usize = 8;
 
-/// Maximum number of documents to fetch for one image at a time: an index of many platforms has dozens.
+/// Maximum number of documents to fetch for one image at a time. An index of many platforms has dozens.
 const MOST_DOCUMENTS: usize = 100;
 
 /// State that all tasks share.
@@ -55,7 +55,7 @@ impl Shared {
             if let Err(failure) = self.ask_image(host, &mut session, image).await {
                 self.log(host, &batch.repository, Some(&failure));
                 self.cache().failed(image, &failure, host, session.credential());
-                // The rest of the repository is refused for the same reason.
+                // The registry refuses the rest of the repository for the same reason.
                 if matches!(failure, RegistryFailure::Unauthorized | RegistryFailure::NoCredentials(_)) {
                     return;
                 }
@@ -115,7 +115,7 @@ impl Shared {
         }
     }
 
-    /// Logs a failure once, and its end once.
+    /// Logs the beginning and the end of a failure, once each.
     fn log(&self, host: &Host, repository: &str, failure: Option<&RegistryFailure>) {
         let counts = failure.is_none_or(|failure| !matches!(failure, RegistryFailure::NotFound));
         if !counts || !self.cache().is_news(host, failure) {

@@ -20,7 +20,7 @@ use tokio::time::Instant;
 /// Maximum number of facts.
 const MOST_FACTS: usize = 20_000;
 
-/// Number of references to ask a host about before priorities are compared again.
+/// Number of references to request from a host before priorities are compared again.
 const BATCH: usize = 100;
 
 /// Consecutive failures after which a host is not asked for a while.
@@ -43,7 +43,7 @@ pub(super) struct CacheEntry {
     /// Since when it is not found although it was before.
     missing: Option<(Instant, UnixTime)>,
     gone: bool,
-    /// Whether there were none to ask with.
+    /// Whether no credentials were available.
     pub(super) lacks_credentials: bool,
 }
 
@@ -134,7 +134,7 @@ impl RegistryCache {
                 gone: false,
                 lacks_credentials: false,
             });
-            // A newly started image may be new to the registry's answer, or the first that differs from it.
+            // A newly started image may be missing in the last answer of the registry, or be the first that differs from it.
             if (image.in_skew && !entry.in_skew) || entry.running != image.running {
                 entry.due = now;
             }
@@ -171,7 +171,7 @@ impl RegistryCache {
         self.evidence.facts.retain(|digest, _| needed.contains(digest));
     }
 
-    /// Records changed credentials: refusals may be granted now, and results of other credentials tell nothing.
+    /// Records changed credentials: the registry may now grant what it refused, and results of other credentials do not apply.
     pub(super) fn credentials_changed(&mut self) {
         let now = Instant::now();
         self.repositories.clear();
@@ -225,7 +225,7 @@ impl RegistryCache {
         ReferenceState::ALL.map(|state| entries().filter(|entry| state_of(entry) == state).count())
     }
 
-    /// Images of which nothing certain is known.
+    /// Images without a confirmed answer.
     pub(super) fn unanswered(&self) -> impl Iterator<Item = (&Name, &CacheEntry)> {
         self.references.iter().filter(|(_, entry)| entry.state != ReferenceState::Answered)
     }
@@ -280,7 +280,7 @@ impl RegistryCache {
         let mut again = None;
         match failure {
             RegistryFailure::NotFound => {
-                // An image missing on a mirror tells nothing: nodes continue at the registry itself.
+                // An image missing on a mirror proves nothing: nodes then ask the registry itself.
                 let opened_by = self.repositories.get(&key).and_then(|repository| repository.opened_by);
                 let was_there = !host.is_mirrored() && opened_by.is_some() && opened_by == by;
                 if was_there {
@@ -375,7 +375,7 @@ impl RegistryCache {
         }
     }
 
-    /// Pauses requests to a host as long as it asks for; returns that time.
+    /// Pauses requests to a host for as long as it asks; returns that time.
     fn throttled(&mut self, host: &Host, asked: Option<Duration>) -> Duration {
         let (least, most) = (self.timings.throttled, self.timings.throttled_most);
         let state = self.hosts.entry(host.name.clone()).or_default();

@@ -39,7 +39,7 @@ pub(super) struct Session<'c> {
     host: &'c Host,
     repository: String,
     credentials: Vec<Credential>,
-    /// Why there are not more of them.
+    /// Why further credentials are unavailable.
     without: Option<String>,
     /// The credential that is tried.
     at: usize,

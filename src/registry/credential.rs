@@ -1,8 +1,8 @@
-//! What opens a repository.
+//! A credential for a repository.
 
 use std::fmt;
 
-/// A credential for a repository. Its `Debug` output holds no secret.
+/// A credential. Its `Debug` output holds no secret.
 #[derive(Clone, PartialEq, Eq, Hash)]
 pub(super) enum Credential {
     /// A user and a password.
@@ -11,7 +11,7 @@ pub(super) enum Credential {
     Identity(String),
     /// A bearer token for the registry itself.
     Bearer(String),
-    /// None.
+    /// No credential.
     Anonymous,
 }
 

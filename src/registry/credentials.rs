@@ -1,5 +1,5 @@
-//! Credentials of registries: a `config.json` of docker, the kubelet, and secrets of type
-//! `kubernetes.io/dockerconfigjson`.
+//! Credentials of registries, from a `config.json` as docker, the kubelet, and secrets of type
+//! `kubernetes.io/dockerconfigjson` use it.
 
 use super::credential::Credential;
 use super::failure::RegistryFailure;
@@ -173,11 +173,11 @@ fn label_matches(pattern: &[u8], label: &[u8]) -> bool {
     }
 }
 
-/// What opens a repository.
+/// The credentials to try for a repository.
 pub(super) struct Opening {
     /// In the order in which they are tried; at least [`Credential::Anonymous`].
     pub(super) credentials: Vec<Credential>,
-    /// A helper that said that it has none, and what to do. Amazon's says so whatever went wrong.
+    /// The message if a helper has no credentials, with the remedy. Amazon's helper reports this for every error.
     pub(super) without: Option<String>,
 }
 
@@ -193,7 +193,7 @@ impl RegistryCredentials {
         Self { keyring, helpers, asked: tokio::sync::Mutex::default() }
     }
 
-    /// What opens a repository of `host`.
+    /// Returns the credentials for a repository of `host`.
     pub(super) async fn of(&self, host: &str, repository: &str) -> Result<Opening, RegistryFailure> {
         let mut found = self.keyring.of(host, repository);
         let mut without = None;
@@ -218,7 +218,7 @@ impl RegistryCredentials {
                         Some(format!("the credential helper {helper} has none for {host}; run it by hand to see why"));
                 }
                 Ok(credential) => found.push(credential),
-                // Credentials in the file are tried all the same.
+                // The credentials in the file are tried anyway.
                 Err(failure) if found.is_empty() => return Err(failure),
                 Err(_) => {}
             }

@@ -3,7 +3,7 @@
 use std::fmt;
 use std::time::Duration;
 
-/// Why a request to a registry failed. It holds no credentials, tokens or URLs with either.
+/// Why a request to a registry failed. It contains no credentials or tokens, and no URLs that contain them.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub enum RegistryFailure {
     /// 401 or 403 for every credential.
@@ -40,7 +40,7 @@ impl RegistryFailure {
         }
     }
 
-    /// Whether it concerns the whole host, and not only a repository.
+    /// Whether the failure concerns the whole host, not only a repository.
     pub(super) fn is_of_host(&self) -> bool {
         matches!(self, Self::Timeout | Self::Connection(_) | Self::Refused(_) | Self::Throttled(_))
             || matches!(self, Self::Status(status) if *status >= 500)

@@ -66,7 +66,7 @@ pub(super) async fn get(folder: &Path, name: &str, host: &str) -> Result<Credent
         Ok(output) => output,
         Err(_) => Err(format!("did not end within {} s", PATIENCE.as_secs())),
     };
-    // Before its leader is reaped: until then no other process can have its number.
+    // Kills the group before its leader is reaped: until then no other process can have its number.
     let left = group.take().map(ProcessGroup::kill);
     let status = process.wait().await.map_err(|error| fail(format!("cannot be waited for: {error}")))?;
     if let Some(left) = left {

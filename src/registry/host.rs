@@ -78,7 +78,7 @@ impl fmt::Display for RegistryAddress {
 pub(super) struct Host {
     pub(super) name: String,
     address: RegistryAddress,
-    /// Whether it names no digests in answers to HEAD.
+    /// Whether its responses to HEAD have no digest.
     pub(super) needs_get: AtomicBool,
     /// Limits concurrent requests.
     pub(super) slots: Semaphore,
@@ -111,7 +111,7 @@ impl Host {
         self.address.url.starts_with("http://")
     }
 
-    /// The host whose credentials to use: a mirror gets none of the registry that it mirrors.
+    /// The host whose credentials to use. A mirror does not get the credentials of the registry that it mirrors.
     pub(super) fn credentials_of(&self) -> &str {
         if self.address.is_mirrored() { self.address.authority() } else { &self.name }
     }

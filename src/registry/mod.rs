@@ -5,11 +5,10 @@
 //!
 //! # Modules
 //!
-//! `host` is a registry that was listed, `address` decides which addresses are connected to, `transport` sends a request, `client`
-//! obtains authorization and follows redirects, `challenge` reads what a registry asks for, `credentials` and `helpers` have the
-//! answer, `document` reads manifests and configurations. `cache` keeps what is known and when to ask again, `wanted` says which
-//! documents would tell more, `ask` asks for one
-//! repository, `schedule` for all of them again and again, `once` for one look.
+//! `host` is a configured registry, `address` decides which addresses podskew may connect to, `transport` sends a request, `client`
+//! obtains authorization and follows redirects, `challenge` parses `WWW-Authenticate`, `credentials` and `helpers` have the credentials,
+//! `document` parses manifests and configurations. `cache` keeps results and decides when to ask again, `wanted` chooses the documents
+//! to fetch, `ask` asks for one repository, `schedule` asks for all of them periodically, and `once` asks once for a command.
 //!
 //! # Why no client library
 //!

@@ -47,10 +47,10 @@ pub async fn ask_once(
     Ok(RegistryAnswers { evidence, unanswered })
 }
 
-/// Why it is not known what an image stands for.
+/// Why the digest of an image is unknown.
 fn why(entry: &CacheEntry) -> &'static str {
     match entry.state {
-        // Its digest was told, and its content not fetched: only Docker Hub counts that.
+        // Its digest is known, but its content was not fetched: only Docker Hub limits that.
         ReferenceState::Pending if entry.seen.is_some() => {
             "Docker Hub is asked for no more than 20 manifests in six hours"
         }

@@ -125,7 +125,7 @@ impl<S: RegistrySink> WorkloadFollower<S> {
         }
     }
 
-    /// A mounted secret changes while podskew runs, and tokens of helpers expire.
+    /// Reloads the credentials. A mounted secret changes while podskew runs, and tokens of helpers expire.
     fn follow_credentials(&self, read: &mut Instant, logged: &mut Option<String>) {
         let keyring = self.shared.cache().keyring();
         match keyring {

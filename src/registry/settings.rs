@@ -43,11 +43,11 @@ pub struct RegistryTimings {
     pub answer: Duration,
     /// Interval between two requests for a tag without `--registry-interval`; four times as long for docker.io.
     pub interval: Duration,
-    /// The same for a digest, which can only disappear.
+    /// The same for a digest, which can disappear but not move.
     pub pinned: Duration,
     /// Minimum time between two answers that confirm an image as gone.
     pub gone_again: Duration,
-    /// Interval to ask a repository again that accepts no credential, unless the file changes.
+    /// Interval between requests to a repository that accepts no credential, unless the file changes.
     pub unauthorized: Duration,
     /// Shortest pause after a 429, which doubles.
     pub throttled: Duration,

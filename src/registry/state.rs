@@ -19,7 +19,7 @@ pub(super) enum ReferenceState {
     Unconfirmed,
     /// Any other failure.
     Failed,
-    /// Answered, but nodes resolve the tag elsewhere.
+    /// The registry answered, but nodes resolve the tag elsewhere.
     Contradicted,
 }
 

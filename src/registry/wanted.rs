@@ -8,7 +8,7 @@ use crate::report::registry::{Comparer, DocumentKind, ImageFact, MissingDocument
 use std::collections::HashSet;
 
 impl RegistryCache {
-    /// Documents in an image's repository that would decide how the running digests relate to the tag and to each
+    /// Missing documents in an image's repository that decide how the running digests relate to the tag and to each
     /// other.
     pub(super) fn missing(&self, image: &str) -> Vec<MissingDocument> {
         let Some(entry) = self.entry(image) else { return Vec::new() };

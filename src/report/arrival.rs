@@ -1,6 +1,6 @@
 //! Whether all pods of a StatefulSet's or DaemonSet's rollout have arrived: each exists and was Ready once.
 //!
-//! Neither kind has a condition for that, and a rollout whose pods all hang is not complete (row 53).
+//! Neither kind has a condition for this, and a rollout is not complete while all of its pods hang (row 53).
 
 use super::facts::{Controller, ControllerKind, Observed, ObservedRollout, PodFacts, TemplateFacts, WorkloadFacts};
 use super::rollout::CurrentHash;
@@ -9,8 +9,8 @@ use crate::time::UnixTime;
 
 /// Whether a StatefulSet or DaemonSet whose pods all have the current hash still waits for them. It does if pods are
 /// missing or were never Ready, and its rollout has not completed since the template became current (row 53). No
-/// condition tells. A rollout that completed once stays complete, whatever happens to its pods. `None` if the start of
-/// its template is needed and not known: its revision cannot be read, or its watch is behind.
+/// condition shows this. A rollout that completed once stays complete, regardless of its pods. `None` if the start of its
+/// template is needed but unknown: its revision cannot be read, or its watch is behind.
 pub(super) fn is_arriving(
     facts: &WorkloadFacts<'_>,
     controller: &Controller<'_>,
@@ -19,7 +19,7 @@ pub(super) fn is_arriving(
     now: UnixTime,
 ) -> Option<bool> {
     let CurrentHash::Hash(hash) = current else { return Some(false) };
-    // A DaemonSet's status tells how many pods it wants, and the revision exists before the first status.
+    // A DaemonSet's status has the number of wanted pods, and the revision exists before the first status.
     if controller.observed == Observed::Never {
         return Some(true);
     }
@@ -31,10 +31,10 @@ pub(super) fn is_arriving(
         own().fold((0, 0), |(there, never), pod| (there + pod.count, never + pod.never_ready));
     let wanted = controller.replicas.wanted;
     let first = is_first_template(facts, current);
-    // A first rollout waits for each of its pods. In a later one either old pods were replaced one by one, or all pods
+    // A first rollout waits for each of its pods. In a later rollout either old pods were replaced one by one, or all pods
     // are new and none of them ever worked.
     let waits = if first { never_ready > 0 || there < wanted } else { never_ready == there };
-    // Where no pod is wanted, those that are left only have to go.
+    // If no pod is wanted, the remaining pods only have to end.
     if wanted == 0 || !waits {
         return Some(false);
     }

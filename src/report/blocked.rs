@@ -24,7 +24,7 @@ pub struct BlockedPods {
 
 macro_rules! reasons {
     ($($(#[$doc:meta])* $name:ident = $label:literal,)+) => {
-        /// Why a pod is not Ready or missing. API reasons keep the API's spelling; podskew's own are in lower case.
+        /// Why a pod is missing or not Ready. Reasons of the API keep their spelling; podskew's own are in lower case.
         #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
         pub enum BlockReason {
             $($(#[$doc])* $name,)+
@@ -216,7 +216,7 @@ impl WorkloadReport {
 }
 
 impl BlockReason {
-    /// The reason as prose: podskew's own words with spaces.
+    /// The reason as prose: podskew's own reasons are written with spaces.
     #[must_use]
     pub fn in_words(self) -> String {
         self.as_str().replace('_', " ")

@@ -114,8 +114,8 @@ impl<'a> Comparison<'a> {
         self.images.iter().filter(has_start).count() < 2
     }
 
-    /// Whether the difference may be none: Docker ids do not tell what they identify and depend on the node's image
-    /// store, or the group mixes architectures.
+    /// Whether both may be one image: Docker ids do not show what they identify and depend on the node's image store, or
+    /// the group mixes architectures.
     pub(super) fn may_be_one_image(&self, same: Equivalences<'_>) -> bool {
         let by_docker =
             self.images.len() > 1 && self.images.iter().any(|image| image.kind == DigestKind::ManifestOrConfig);

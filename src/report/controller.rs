@@ -52,7 +52,7 @@ pub enum Observed {
     Never,
     /// The controller has seen an older `spec`.
     Before,
-    /// The controller has seen this `spec`.
+    /// The controller has seen the current `spec`.
     Now,
 }
 
@@ -247,9 +247,9 @@ pub struct RolloutFacts<T> {
     pub scale_down_delay: u32,
     /// `lastTransitionTime` of the condition Completed, if it is True.
     pub completed: Option<UnixTime>,
-    /// According to its conditions its phase was never Healthy.
+    /// Whether its phase was never Healthy, according to its conditions.
     pub never_healthy: bool,
-    /// According to its conditions its phase was Healthy once.
+    /// Whether its phase was Healthy once, according to its conditions.
     pub was_healthy: bool,
 }
 

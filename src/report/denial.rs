@@ -1,14 +1,14 @@
 //! Parser for the messages with which the API server refuses to create a pod: it finds the quota, policy or object that they name.
 //!
 //! The messages are those of Kubernetes 1.25 to 1.37 (`plugin/pkg/admission`, `staging/src/k8s.io/apiserver/pkg/admission/plugin`) and
-//! of the webhooks of Kyverno and Gatekeeper. Only names leave this file: a message may hold anything, and must not reach a metric.
+//! of the webhooks of Kyverno and Gatekeeper. Only names leave this file. A message may contain any text, and must not reach a metric.
 
 /// Why the API server refused a pod.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Denial<'m> {
-    /// A `ResourceQuota` of this name has no room left.
+    /// A `ResourceQuota` of this name is exceeded.
     Quota(&'m str),
-    /// A `ResourceQuota` of this name demands requests or limits that the pod does not set.
+    /// A `ResourceQuota` of this name requires requests or limits that the pod does not set.
     QuotaDemands(&'m str),
     /// The namespace's `LimitRange`.
     LimitRange,

@@ -1,4 +1,4 @@
-//! Parses a container status' `imageID` and tells what it identifies.
+//! Parses the `imageID` of a container status, and determines what it identifies.
 //!
 //! The kubelet copies the runtime's image reference into `imageID`, so its form depends on the runtime, and what it
 //! identifies depends on the form:
@@ -23,7 +23,7 @@ pub enum DigestKind {
     Config,
     /// Either of the two: Docker writes both in the same form, depending on its image store.
     ManifestOrConfig,
-    /// An id that is local to the node: equal ids are one image, different ids tell nothing.
+    /// An id that is local to the node. Equal ids are one image; different ids may be one image, too.
     Opaque,
 }
 

@@ -6,7 +6,7 @@
 //!
 //! # Platforms
 //!
-//! An index stands for another image on every platform, so an entry applies only to its node's platform. Digests of
+//! An index names a different image for each platform, so an entry applies only to its node's platform. Digests of
 //! pods on several platforms are one image if one digest equals each of them on that pod's platform. That digest is
 //! then the one that all of them run. A chain over several digests does not suffice across platforms: two indexes may
 //! share the image of one platform and differ on another.
@@ -24,7 +24,7 @@ pub struct Evidence {
     pub(super) held: Vec<Box<[TaggedImage]>>,
     /// Positions in `held`, by the tag as templates write it.
     pub(super) tags: HashMap<Name, u32>,
-    /// Tags that stand for several images.
+    /// Tags that name several images.
     pub(super) divided: Vec<CachedTag>,
 }
 
@@ -34,7 +34,7 @@ pub(super) struct KnownNode {
     pub(super) platform: u32,
 }
 
-/// A group of nodes on which an index stands for the same image.
+/// A group of nodes on which an index names the same image.
 #[derive(Debug)]
 pub(super) struct Platform {
     /// Operating system and architecture; for a lone node, its name.
@@ -102,7 +102,7 @@ impl Evidence {
         image.map_or(&[], |names| names)
     }
 
-    /// Tags in use that stand for several images, with the number of nodes that hold each.
+    /// Tags in use that name several images, with the number of nodes that hold each.
     #[must_use]
     pub fn divided_tags(&self) -> &[CachedTag] {
         &self.divided
@@ -166,7 +166,7 @@ pub(super) fn joined(candidates: &[ImageCandidate], preferred: &dyn Fn(&Name) ->
 /// The nodes of a workload's containers, with the evidence about them.
 #[derive(Clone, Copy, Debug)]
 pub struct OnNodes<'a> {
-    /// What is known of nodes.
+    /// The evidence of nodes.
     pub evidence: &'a Evidence,
     /// The node of each pod, by the position that containers give for it.
     pub nodes: &'a [&'a Name],

@@ -95,7 +95,7 @@ impl EvidenceBuilder {
                 return None;
             }
         }
-        // Without a digest the entry tells nothing about the tag.
+        // An entry without a digest does not show what the tag points to.
         if digests.is_empty() {
             return None;
         }
@@ -127,7 +127,7 @@ impl EvidenceBuilder {
         name
     }
 
-    /// Returns the evidence. It keeps from `before` which digests are one image: that stays true of content.
+    /// Returns the evidence. It keeps from `before` which digests are one image, because that never changes.
     #[must_use]
     pub fn finish(mut self, asked: Option<WantedImages>, before: Option<&Evidence>) -> Evidence {
         let asked = asked.or(self.asked.take()).unwrap_or_default();
@@ -181,7 +181,7 @@ impl EvidenceBuilder {
             let mut once: BTreeMap<&Name, Option<u32>> = BTreeMap::new();
             for entry in &node.entries {
                 for tag in self.entries[*entry as usize].tags.iter().filter(|tag| asked.tags.contains_key(*tag)) {
-                    // A tag in two entries of one node tells nothing.
+                    // A tag in two entries of one node is ambiguous.
                     once.entry(tag).and_modify(|known| *known = None).or_insert(Some(*entry));
                 }
             }
@@ -231,8 +231,8 @@ impl EvidenceBuilder {
     }
 }
 
-/// The platform that a node shares with others; `None` if unknown. An index may hold an image for each variant of
-/// 32-bit ARM, and nodes do not report their variant. For Windows the build matters, which is the kernel's version.
+/// The platform that a node shares with others; `None` if unknown. An index may have an image for each variant of
+/// 32-bit ARM, and nodes do not report their variant. For Windows the build matters, which is the kernel version.
 fn shared_platform(node: NodeFacts<'_>) -> Option<String> {
     let NodeFacts { os, architecture, kernel, .. } = node;
     match (os, architecture) {

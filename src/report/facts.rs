@@ -15,7 +15,7 @@ pub use super::observed_history::{ObservedHistory, ObservedRollout, PauseState, 
 /// All facts about one workload.
 #[derive(Debug)]
 pub struct WorkloadFacts<'a> {
-    /// Whose facts these are.
+    /// The workload.
     pub workload: Workload,
     /// Every pod that the API server lists.
     pub pods: Vec<PodFacts<'a>>,
@@ -29,7 +29,7 @@ pub struct WorkloadFacts<'a> {
     pub within_image: bool,
     /// Seconds without progress after which a StatefulSet's or DaemonSet's rollout is stalled.
     pub stalled_after: u32,
-    /// What podskew observed and a relist would not show.
+    /// Observations that a relist would not show.
     pub memory: ObservedHistory<'a>,
     /// Evidence of nodes, with `--nodes`.
     pub evidence: Option<&'a Evidence>,
@@ -155,7 +155,7 @@ pub struct TemplateFacts<'a> {
     pub replicas: Option<u32>,
     /// Until when Argo Rollouts keeps its pods after it was replaced.
     pub scale_down_deadline: Option<UnixTime>,
-    /// Whether the workload's own object owns it. An earlier object of the same name may have left others behind.
+    /// Whether the workload's own object owns it. An earlier object of the same name may have left templates.
     pub owned: bool,
     /// The names of its containers, each followed by a slash; `None` if the template cannot be read.
     pub containers: Option<&'a str>,

@@ -1,6 +1,6 @@
 //! A workload's history and the details of its pods, for a single workload.
 //!
-//! It is read on demand by name, so that the report, which every event updates, stays small.
+//! It is read on demand by name. The report stays small, because every event updates it.
 
 use super::facts::{ControllerKind, ImageFacts, ImageIdentity, PodFacts, WaitingFacts, WorkloadFacts};
 use super::rollback::has_worked;
@@ -63,7 +63,7 @@ pub struct ContainerDetail {
     pub container: Name,
     /// The image in the pod's spec.
     pub image: Name,
-    /// The digest that it runs; `None` if its `imageID` does not tell.
+    /// The digest that it runs; `None` if its `imageID` has none.
     pub digest: Option<(DigestKind, Name)>,
     /// When it was started.
     pub started: Option<UnixTime>,
@@ -76,7 +76,7 @@ pub fn history(facts: &WorkloadFacts<'_>) -> History {
     let mut revisions: Vec<Revision> = facts
         .templates
         .iter()
-        // Without the object, its own templates cannot be told from a predecessor's.
+        // Without the object, its own templates cannot be distinguished from those of a predecessor.
         .filter(|template| (template.owned || facts.controller.is_none()) && !template.hash.is_empty())
         .map(|template| Revision {
             hash: template.hash.clone(),

@@ -1,6 +1,6 @@
 //! The report on one workload: a pure function of the inventory's facts and the time.
 //!
-//! [`WorkloadReport`] is the hub: metrics, audits and explanations read it, and derive no facts of their own.
+//! [`WorkloadReport`] is the central type: metrics, audits and explanations read it, and derive no facts of their own.
 
 mod arrival;
 mod blocked;
@@ -93,8 +93,8 @@ pub struct WorkloadReport {
     /// The Deployment whose template an Argo Rollout uses (`spec.workloadRef`).
     pub template_of: Option<Name>,
     /// Whether all wanted pods exist, are available and have the newest `spec`; `None` if the object cannot be read.
-    /// kubectl's `rollout status` waits for this too. [`Self::rollout`] leaves it out, because scaling and unready pods
-    /// are no rollout.
+    /// kubectl's `rollout status` waits for this too. [`Self::rollout`] does not include it, because scaling and
+    /// unready pods are not a rollout.
     pub available: Option<bool>,
     /// Images of the current template, sorted by container; empty while the template cannot be read.
     pub image_references: Vec<ImageReference>,
@@ -104,7 +104,7 @@ pub struct WorkloadReport {
     pub nodes: Option<Box<NodeReport>>,
     /// Evidence of registries about the images; `None` without `--registry`.
     pub registry: Option<Box<RegistryReport>>,
-    /// When this report changes although nothing happens in the cluster (a rollout becomes stalled).
+    /// When this report changes without an event in the cluster, for example because a rollout becomes stalled.
     pub changes_at: Option<UnixTime>,
 }
 
@@ -271,8 +271,8 @@ pub struct HashDigests {
     pub skewed_since: Option<UnixTime>,
     /// Whether [`Self::skewed_since`] is only when podskew noticed it, because the start is unknown.
     pub noticed: bool,
-    /// The digest whose pods were all created after the containers of every other digest had started; `None` if the
-    /// pods' ages do not tell.
+    /// The digest whose pods were all created after the containers of every other digest had started; `None` if there is
+    /// none.
     pub newest_digest: Option<Name>,
     /// Whether several digests may name one image: Docker ids, and CRI-O's digests on nodes of different architectures.
     pub may_be_one_image: bool,
@@ -297,7 +297,7 @@ pub struct DigestPods {
     pub digest: Name,
     /// What the digest identifies.
     pub kind: DigestKind,
-    /// How many.
+    /// Number of pods.
     pub pods: u32,
     /// Positions in [`WorkloadReport::pods`]; filled only with digest skew under this hash.
     pub skewed: Vec<u32>,

@@ -1,9 +1,9 @@
-//! What podskew observed about a workload and a relist would not show.
+//! Observations about a workload that a relist would not show.
 
 use super::{LastRollout, Name, RolloutCounts};
 use crate::time::UnixTime;
 
-/// What podskew observed while it ran and a relist would not show. It is updated with every event, so it does not
+/// Observations since podskew started that a relist would not show. They are updated with every event, so they do not
 /// depend on when reports are read.
 #[derive(Debug)]
 pub struct ObservedHistory<'a> {
@@ -50,7 +50,7 @@ pub struct RolloutMemory {
     pub noticed: UnixTime,
     /// Whether podskew saw it begin.
     pub witnessed: bool,
-    /// Whether an object tells its start.
+    /// Whether an object records its start.
     pub derived: bool,
     /// Whether its state depends on all of its pods: to find when a rollback began, and which side of a partition pods
     /// are on.
@@ -70,11 +70,11 @@ pub struct RolloutMemory {
 /// Effect of `spec.paused` on a waiting template.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum PauseState {
-    /// It does not wait for a pause.
+    /// The template does not wait for the end of a pause.
     None,
-    /// It waits for the end of the pause.
+    /// The template waits for the end of the pause.
     Paused,
-    /// The pause ended; it waits for its ReplicaSet.
+    /// The pause ended; the template waits for its ReplicaSet.
     Resumed,
 }
 

@@ -11,12 +11,12 @@ use crate::time::UnixTime;
 pub struct Outcome {
     /// Rollouts that ended with this event.
     pub counts: RolloutCounts,
-    /// The completed rollout, if podskew saw its start or its objects tell it.
+    /// The completed rollout, if podskew saw its start or its objects record it.
     pub last: Option<LastRollout>,
 }
 
-/// Returns what ended when the rollout changed from `past` to `course`. Nothing is known to end before the first
-/// observation.
+/// Returns the rollouts that ended when the state changed from `past` to `course`. Before the first observation, no end
+/// is known.
 #[must_use]
 pub fn outcome(facts: &WorkloadFacts<'_>, past: &ObservedRollout, course: &ObservedRollout, now: UnixTime) -> Outcome {
     let mut outcome = Outcome::default();
@@ -41,7 +41,7 @@ pub fn outcome(facts: &WorkloadFacts<'_>, past: &ObservedRollout, course: &Obser
     };
     if let Some(rollout) = ended.filter(|_| !hash.is_empty()) {
         outcome.counts.completed = 1;
-        // podskew does not know the start of a rollout it found in progress, unless its objects tell.
+        // podskew does not know the start of a rollout that it found in progress, unless its objects record it.
         let known = |rollout: &&RolloutMemory| rollout.witnessed || rollout.derived;
         let of_this = rollout.filter(known).filter(|rollout| rollout.hash.as_ref().is_none_or(|own| own == hash));
         outcome.last = of_this.map(|rollout| LastRollout {
@@ -73,7 +73,8 @@ fn hash_of(course: &ObservedRollout) -> Option<&Name> {
     }
 }
 
-/// What a waiting template will replace: the hash that was current before, and whether its rollout was in progress.
+/// The template that a waiting template will replace: the hash that was current before, and whether its rollout was in
+/// progress.
 pub(super) fn replaced_by_what_waits(past: &ObservedRollout) -> Option<(Name, bool)> {
     hash_before(past).map(|(hash, incomplete)| (hash.clone(), incomplete))
 }
@@ -86,7 +87,7 @@ impl RolloutMemory {
 }
 
 /// The last completed rollout. A Deployment's objects record it, unless it went back to an older template. For all
-/// other kinds only an observation tells.
+/// other kinds it is known only from an observation.
 pub(super) fn last_rollout(facts: &WorkloadFacts<'_>, progress: &RolloutProgress<'_>) -> Option<LastRollout> {
     let seen = facts.memory.last_rollout;
     let kept = || {
@@ -100,7 +101,7 @@ pub(super) fn last_rollout(facts: &WorkloadFacts<'_>, progress: &RolloutProgress
         let template = facts.template(hash)?;
         // The controller records the end of a pause, and of a stalled rollout, in the same way as the end of a rollout.
         let completed = deployment.reason_updated.filter(|_| !deployment.reason_turned)?;
-        // The objects do not tell when a rollback, or a rollout that waited for old pods to end, began. Only an
+        // The objects do not record when a rollback, or a rollout that waited for old pods to end, began. Only an
         // observation does.
         let seen = seen.filter(|seen| completed.since(seen.completed).max(seen.completed.since(completed)) <= LAG);
         let started = of_object(facts, template).filter(|started| *started <= completed && !deployment.recreate);

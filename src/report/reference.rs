@@ -11,7 +11,7 @@ pub struct TagReference {
 }
 
 impl TagReference {
-    /// Parses `image`; `None` if it names a digest, which never moves, or is no image reference.
+    /// Parses `image`; `None` if it names a digest, which never moves, or is not an image reference.
     #[must_use]
     pub fn parse(image: &str) -> Option<Self> {
         if image.is_empty() || image.contains(['@', '<']) {

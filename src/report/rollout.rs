@@ -102,7 +102,7 @@ pub(super) fn progress<'a>(facts: &WorkloadFacts<'a>, course: &ObservedRollout, 
             RolloutState::Stalled
         }
         (None, ControllerKind::Deployment(_)) => RolloutState::Progressing,
-        // Nothing tells which pods are new, so their progress is unknown.
+        // It is unknown which pods are new, and so is their progress.
         (None, ControllerKind::DaemonSet { .. }) if current == CurrentHash::Unknown => RolloutState::Progressing,
         (None, ControllerKind::Rollout(rollout)) => argo_state(rollout, waiting),
         (None, _) => {
@@ -121,7 +121,7 @@ fn held(controller: &Controller<'_>, current: CurrentHash<'_>, split: &OutdatedC
     let waiting = split.others > 0 || current == CurrentHash::None;
     match &controller.kind {
         ControllerKind::Deployment(deployment) if deployment.paused && waiting => Some(RolloutState::Paused),
-        // A `spec` that the controller has not seen waits for the controller, and not for a person (row 60).
+        // A `spec` that the controller has not seen waits for the controller, not for a person (row 60).
         kind if kind.is_on_delete()
             && controller.observed != Observed::Never
             && (waiting || current == CurrentHash::Unknown) =>
@@ -139,7 +139,7 @@ fn held(controller: &Controller<'_>, current: CurrentHash<'_>, split: &OutdatedC
     }
 }
 
-/// Returns the current hash. Without a hash label, pods do not tell which template they have.
+/// Returns the current hash. Without a hash label, pods do not show which template they have.
 pub(super) fn current<'a>(facts: &WorkloadFacts<'a>) -> CurrentHash<'a> {
     match wanted(facts) {
         CurrentHash::Hash(hash) if hash.is_empty() => CurrentHash::Unknown,
@@ -361,8 +361,8 @@ fn kept_until(facts: &WorkloadFacts<'_>, controller: &Controller<'_>, current: C
 /// Seconds that Argo's controller may take after `scaleDownDelaySeconds`, where no annotation names the deadline.
 const SCALE_DOWN_GRACE: u32 = 60;
 
-/// Whether an undo with the strategy Recreate waits for the old pods to end. No condition tells (observed on Kubernetes
-/// 1.36): the target ReplicaSet has no replicas yet, although the Deployment wants some.
+/// Whether an undo with the strategy Recreate waits for the old pods to end. No condition shows this (observed on
+/// Kubernetes 1.36): the target ReplicaSet has no replicas yet, although the Deployment wants some.
 fn is_recreating(facts: &WorkloadFacts<'_>, controller: &Controller<'_>, template: Option<&TemplateFacts<'_>>) -> bool {
     let Some(template) = template.filter(|template| template.replicas == Some(0) && controller.replicas.wanted > 0)
     else {
@@ -400,8 +400,8 @@ fn last_progress(facts: &WorkloadFacts<'_>, current: CurrentHash<'_>, started: U
 }
 
 /// Since when two template hashes have active pods side by side: the second smallest of the times since which each hash
-/// has had pods. If podskew observed it, that is without a gap, whichever pods were replaced. Otherwise it follows from
-/// the existing pods, survives a restart of podskew, and errs only towards a shorter time.
+/// has had pods. If podskew observed the times, they have no gap, regardless of which pods were replaced. Otherwise they come
+/// from the existing pods: then the result survives a restart of podskew, and errs only towards a shorter time.
 ///
 /// Also returns whether that is only when podskew noticed it, because the start is unknown.
 pub(super) fn mixed_since(facts: &WorkloadFacts<'_>, now: UnixTime) -> (Option<UnixTime>, bool) {

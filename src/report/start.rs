@@ -1,4 +1,4 @@
-//! Start of a rollout, as far as its objects tell, and the record that podskew keeps of it.
+//! Start of a rollout, as far as its objects record it, and the record that podskew keeps of it.
 
 use super::facts::{
     ControllerKind, DeploymentFacts, ObservedRollout, PauseState, PodFacts, RolloutMemory, TemplateFacts, WorkloadFacts,
@@ -46,9 +46,9 @@ pub(super) fn remember(
         ObservedRollout::Unseen | ObservedRollout::Complete(_) => None,
     };
     let goes_on = |past: &&RolloutMemory| match (&past.hash, hash) {
-        // A pause is no rollout: a rollout after it begins by itself.
+        // A pause is not part of a rollout: a rollout after the pause has its own beginning.
         _ if past.hold == PauseState::Paused && !paused || past.hold == PauseState::Resumed && paused => false,
-        // A waiting template that changes begins again (row 52).
+        // If a waiting template changes, the wait begins again (row 52).
         (None, None) => facts.memory.same_template != Some(false),
         // There was no current hash, and now there is: the waiting template has its ReplicaSet.
         (None, Some(_)) => past.hold == PauseState::None,
@@ -138,12 +138,12 @@ fn is_newest(template: &TemplateFacts<'_>, newest_other: Option<UnixTime>) -> bo
     newest_other.is_none_or(|other| template.created.is_some_and(|created| created >= other))
 }
 
-/// The start of a rollout back to an older template. The template's creation does not tell, and some of its pods may
-/// have survived a stuck rollout. Pods created after the newest other template belong to this rollout.
+/// The start of a rollout back to an older template. The template's creation does not show it, and some of its pods
+/// may have survived a stuck rollout. Pods created after the newest other template belong to this rollout.
 fn of_pods(facts: &WorkloadFacts<'_>, template: &TemplateFacts<'_>) -> Option<UnixTime> {
     let mut after = newest_other(facts, template);
     if is_newest(template, after) {
-        // An undone rollout that is tried again: its template is still the newest. Only pods younger than all other
+        // An undone rollout that is started again: its template is still the newest. Only pods younger than all other
         // pods surely belong to the second try.
         after =
             after.max(facts.pods.iter().filter(|pod| pod.hash != template.hash).filter_map(|pod| pod.created).max());

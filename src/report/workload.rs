@@ -91,7 +91,8 @@ pub(super) fn template_of(facts: &WorkloadFacts<'_>) -> Option<Name> {
     }
 }
 
-/// Whether all wanted pods are available. Status and pods may each be behind the other, so both have to agree.
+/// Whether all wanted pods are available. The status may be behind the pods, and the pods behind the status, so both have
+/// to agree.
 fn is_available(facts: &WorkloadFacts<'_>, controller: &Controller<'_>) -> bool {
     let ready = facts.pods.iter().filter(|pod| !pod.terminating && pod.ready).count();
     let Replicas { wanted, available } = controller.replicas;

@@ -13,8 +13,8 @@ use std::collections::HashSet;
 use std::path::PathBuf;
 use std::sync::Arc;
 
-/// Takes a snapshot of files, of which only some namespaces may count. Its time is the one that was given, or the
-/// newest timestamp in the files; a pipe is of now.
+/// Takes a snapshot of files, optionally of only some of their namespaces. Its time is the given one, or the newest
+/// timestamp in the files, or now for a pipe.
 pub(super) fn read_files(
     options: &SnapshotOptions,
     files: &[PathBuf],
@@ -58,7 +58,7 @@ pub(super) fn read_files(
         (None, _) => ObservationTime { at: now, from: TimeSource::Clock },
     };
     if pods_only {
-        // Drops the pods that the selector does not choose: a new list names none of them.
+        // Drops the pods that the selector does not choose, by a list without them.
         seen.inventory.begin_relist(APART);
     }
     for source in sources() {
@@ -118,7 +118,7 @@ fn log_skipped(contents: &InputSummary) {
     }
 }
 
-/// Source of pods that a selector does not choose: it chooses pods only in a lone list of pods.
+/// Source of pods that a selector does not choose. Only in a list of pods alone does a selector choose pods.
 const APART: Source = Source { resource: Resource::Pods, namespace: 1 };
 
 fn sources() -> impl Iterator<Item = Source> {
@@ -147,7 +147,7 @@ impl<'l> FileSnapshot<'l> {
         now: UnixTime,
     ) -> Self {
         let mut inventory = Inventory::for_snapshot(options.settings.clone(), &sources().collect::<Vec<_>>());
-        // Nothing is reported before the initial list ends, so objects are added at once and not collected aside.
+        // Nothing is reported before the initial list ends, so objects are added at once and not collected separately.
         sources().for_each(|source| inventory.begin_relist(source));
         let (reduction, chosen) = (Reduction::default(), HashSet::new());
         Self { options, namespaces, observer, inventory, reduction, chosen, nodes: EvidenceBuilder::default(), now }
@@ -174,7 +174,7 @@ impl<'l> FileSnapshot<'l> {
         let apart = resource == Resource::Pods && !selected;
         let source = Source { resource, namespace: u8::from(apart) };
         if step != MergeStep::Put {
-            // Only one copy of an object counts; nothing of an older one stays.
+            // Only one copy of an object counts; an older copy is removed completely.
             self.inventory.delete(source, &object, self.now);
         }
         if self.options.selector.is_some()

@@ -75,7 +75,7 @@ pub(super) fn of_dump(inventory: &Inventory) -> Vec<Gap> {
     inventory.missing().into_iter().map(gap).collect()
 }
 
-/// What only nodes tell.
+/// Facts that only nodes report.
 pub(super) const OF_NODES: &str =
     "which digests name one image, on which architecture pods run, and which image a node would start";
 

@@ -33,7 +33,7 @@ use std::sync::Arc;
 /// Number of pods whose reports are in memory at once, about 2 MB.
 const PODS_AT_ONCE: usize = 10_000;
 
-/// Receives every object as it came, before it is reduced to what podskew keeps. A command that shows more of an object
+/// Receives every object as received, before it is reduced to what podskew keeps. A command that shows more of an object
 /// keeps only what it needs.
 pub type RawObserver = Arc<dyn Fn(Resource, &[u8]) + Send + Sync>;
 
@@ -70,7 +70,7 @@ pub enum SnapshotSource {
         files: Vec<PathBuf>,
         /// Namespaces to include; empty for all.
         namespaces: Vec<String>,
-        /// When the files were written, if the user said it.
+        /// When the files were written, if the user gave it.
         taken: Option<UnixTime>,
     },
 }
@@ -104,7 +104,7 @@ pub struct Snapshot {
     inventory: Inventory,
     /// The workloads that the selector chooses; `None` without a selector.
     chosen: Option<HashSet<Workload>>,
-    /// When.
+    /// When the snapshot was taken.
     pub taken: ObservationTime,
     /// Name of the source for people: `namespace shop of https://…`, `dump.json`.
     pub of: String,
@@ -112,7 +112,7 @@ pub struct Snapshot {
     pub gaps: Vec<Gap>,
     /// Whether it is only a list of pods.
     pub pods_only: bool,
-    /// Whether a file's ControllerRevisions have no `managedFields`, which tell when a rollback began.
+    /// Whether a file's ControllerRevisions have no `managedFields`, which record when a rollback began.
     pub unwritten_revisions: bool,
     /// Why there is no evidence of nodes, although it was requested.
     pub without_nodes: Option<String>,
@@ -176,7 +176,7 @@ pub async fn list_cluster(
             Err(why) => snapshot.without_nodes = Some(format!("{why}; not known: {}", gaps::OF_NODES)),
         }
     }
-    // Only kubectl omits `managedFields`. If a cluster's objects lack them, there is nothing to ask for.
+    // Only kubectl omits `managedFields`. If the objects of a cluster lack them, the user cannot provide them.
     snapshot.unwritten_revisions = false;
     snapshot.ask_registries(&options.registry).await?;
     Ok(snapshot)

@@ -3,7 +3,7 @@
 //! The newest of several copies of an object counts, and a watch may have seen its deletion. Kind, namespace, name and
 //! uid together identify an object. If a uid is missing, or was replaced by a value that other objects share, the name
 //! alone identifies it, for the objects that it owns, too. Two different objects of one name are of two clusters or two
-//! moments, and then no report on both together would be true.
+//! moments, and then a report on both together would be wrong.
 //!
 //! Only a few words per object are kept here: the object itself is in the inventory.
 
@@ -23,7 +23,7 @@ pub(super) struct Reduction {
     further: HashMap<Uid, Vec<LatestObject>>,
     /// Owners that other objects name, by name and uid.
     owners: HashMap<Uid, OwnerName>,
-    /// Uids that are no UUIDs, as text.
+    /// Uids that are not UUIDs, as text.
     texts: HashMap<Uid, Box<str>>,
     /// Objects with several uids, as text: `pod shop/web-0`.
     names: HashMap<Uid, String>,
@@ -262,7 +262,7 @@ impl Reduction {
         for (id, owner) in unresolved {
             let Some(first) = self.first.get(&owner.name) else { continue };
             let uid = last_words.get(&owner.name).copied().unwrap_or(first.uid);
-            // All of Kubernetes' uids are UUIDs: of one UUID and another value, one was replaced.
+            // All uids of Kubernetes are UUIDs. If one uid is a UUID and the other is not, the other was replaced.
             let replaced = owner.uid.is_uuid() != uid.is_uuid();
             if uid != owner.uid && (replaced || redacted.contains(&owner.uid) || redacted.contains(&uid)) {
                 corrections.adopt.push((*id, owner.name.with(uid)));

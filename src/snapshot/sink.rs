@@ -19,7 +19,7 @@ pub(super) struct SnapshotSink {
     noted: Mutex<SnapshotNotes>,
 }
 
-/// What a report does not hold and a snapshot needs.
+/// Facts that a snapshot needs and a report does not hold.
 #[derive(Default)]
 struct SnapshotNotes {
     /// Workloads that the selector chooses by their labels.

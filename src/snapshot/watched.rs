@@ -12,7 +12,7 @@ use crate::watch::{NodeSink, Sink, SourceChange};
 use std::collections::HashSet;
 use std::sync::{Arc, Mutex};
 
-/// Receives the objects of the watches, and knows which workloads the selector chooses.
+/// Receives the objects of the watches, and records which workloads the selector chooses.
 pub struct WatchedSnapshot {
     inventory: Mutex<Inventory>,
     selector: Option<Selector>,
@@ -55,7 +55,7 @@ impl WatchedSnapshot {
     }
 }
 
-/// The workload that an object is. Pods and owned ReplicaSets are none.
+/// The workload of an object that is one. Pods and owned ReplicaSets are not workloads.
 pub(super) fn workload_of(object: &Object<'_>) -> Option<Workload> {
     let kind = object.body.workload_kind()?;
     if kind == WorkloadKind::ReplicaSet && object.meta.controller.is_some() {

@@ -128,7 +128,7 @@ impl WorkloadRef {
         *report.workload.name == *self.name && self.is_type(&report.workload.workload_type)
     }
 
-    /// The resources that tell whether the workload exists.
+    /// The resources that show whether the workload exists.
     fn resources(&self) -> Vec<Resource> {
         let own = Resource::of_workload(self.kind());
         let by_replica_sets = self.kind().history() == TemplateHistory::ReplicaSets;

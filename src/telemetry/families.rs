@@ -1,4 +1,4 @@
-//! The families of podskew's own health. Each is declared here and nowhere else.
+//! The families of podskew's own health. This is their only declaration.
 
 /// One family, declared once: its registration, HELP, `docs/metrics.md` and the lints of alerts and dashboards all read this.
 pub struct HealthFamily {
@@ -6,13 +6,13 @@ pub struct HealthFamily {
     pub name: &'static str,
     /// `gauge`, `counter` or `histogram`.
     pub kind: &'static str,
-    /// The HELP text; without quotes and backslashes, so that it reads the same in both formats.
+    /// The HELP text; without quotes and backslashes, so that both formats have the same text.
     pub help: &'static str,
     /// All its labels.
     pub labels: &'static [&'static str],
-    /// A query that answers a question somebody has.
+    /// A useful query.
     pub example: &'static str,
-    /// How many series to expect.
+    /// Expected number of series.
     pub series: &'static str,
 }
 

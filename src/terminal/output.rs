@@ -10,7 +10,7 @@ use std::process::ExitCode;
 /// Prints help to stdout, or a usage error to stderr, and returns the exit code for it.
 pub(crate) fn usage(error: &clap::Error) -> anyhow::Result<ExitCode> {
     if error.use_stderr() {
-        // There is no other place to report that stderr fails.
+        // A failure of stderr cannot be reported anywhere else.
         let _ = error.print();
     } else {
         let text = error.render();
@@ -19,12 +19,12 @@ pub(crate) fn usage(error: &clap::Error) -> anyhow::Result<ExitCode> {
     Ok(u8::try_from(error.exit_code()).map_or(ExitCode::FAILURE, ExitCode::from))
 }
 
-/// Prints a command's output to stdout. A closed pipe is no error: its reader has seen enough.
+/// Prints a command's output to stdout. A closed pipe is not an error: its reader needs no more output.
 pub(crate) fn print(text: &str) -> anyhow::Result<()> {
     print_bytes(text.as_bytes())
 }
 
-/// Prints bytes, which may be no text, as [`print`] does.
+/// Prints bytes, which need not be text, as [`print`] does.
 pub(crate) fn print_bytes(bytes: &[u8]) -> anyhow::Result<()> {
     page(|out| out.write_all(bytes))
 }
@@ -46,7 +46,7 @@ pub(crate) fn progress(text: &str) {
     write_to_stderr(text);
 }
 
-/// Number of columns of stdout; `None` where lines may have any length. `COLUMNS` sets it for what is no terminal.
+/// Number of columns of stdout; `None` where lines may have any length. `COLUMNS` sets it if stdout is not a terminal.
 pub(crate) fn width() -> Option<usize> {
     let said = || std::env::var("COLUMNS").ok()?.parse().ok().filter(|columns| *columns > 0);
     columns_of(io::stdout()).or_else(said)
@@ -82,7 +82,7 @@ pub(crate) fn failure(error: &anyhow::Error) {
     write_to_stderr(&chain(error).chars().map(visible).collect::<String>());
 }
 
-/// Writes in the order of the log's lines, and like them without waiting.
+/// Appends to the queue of stderr: the text keeps its order with log lines, and nothing waits.
 fn write_to_stderr(text: &str) {
     // Infallible: [`Stderr`] only appends to a queue.
     let _ = Stderr.write_all(text.as_bytes());

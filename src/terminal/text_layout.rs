@@ -159,7 +159,7 @@ pub fn cut(text: &str, width: usize) -> &str {
 pub fn padded(cell: &str, width: usize) -> String {
     let fits = columns(cell) <= width;
     let mut padded = if fits { cell.to_owned() } else { format!("{}…", cut(cell, width.saturating_sub(1))) };
-    // Half of a wide character is not shown, so what is cut may need to be filled up too.
+    // Half of a wide character is not shown, so a truncated text may need padding, too.
     padded.push_str(&" ".repeat(width.saturating_sub(columns(&padded))));
     padded
 }

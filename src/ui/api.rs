@@ -96,7 +96,7 @@ fn summary(view: &View<'_>) -> UnencodedPage {
     let totals = view.published.map(|_| {
         let mut by_finding = BTreeMap::new();
         let all = listed.found.iter().flat_map(|entry| entry.findings.iter().copied());
-        // The findings of an audit: a tag that may move is no difference.
+        // The findings of an audit: a tag that may move is not a difference.
         for finding in all.filter(|finding| *finding != Finding::LatestTag) {
             *by_finding.entry(finding).or_default() += 1;
         }

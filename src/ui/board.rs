@@ -12,9 +12,9 @@ use std::sync::{Arc, Mutex, MutexGuard};
 /// A workload with findings, as listed.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct BoardEntry {
-    /// Whose it is.
+    /// The workload.
     pub workload: Workload,
-    /// Its findings, worst first. A tag that may move is last, and alone is no difference.
+    /// Its findings, worst first. A tag that may move comes last. It is not a difference if it is the only finding.
     pub findings: Box<[Finding]>,
     /// The worst finding as a sentence without its full stop; empty for a uniform workload.
     pub what: Box<str>,
@@ -134,13 +134,13 @@ pub struct BoardList {
 }
 
 impl Board {
-    /// An empty list that keeps what `exposure` permits.
+    /// An empty list, which keeps only details that `exposure` permits.
     #[must_use]
     pub fn new(exposure: Exposure) -> Self {
         Self { exposure, state: Mutex::default() }
     }
 
-    /// What may be shown.
+    /// The details that may be shown.
     #[must_use]
     pub fn exposure(&self) -> Exposure {
         self.exposure

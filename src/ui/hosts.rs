@@ -7,7 +7,7 @@ use std::net::{IpAddr, Ipv6Addr};
 ///
 /// # Errors
 ///
-/// It is no host name.
+/// The text is not a host name.
 pub fn host(text: &str) -> Result<String, String> {
     let is_label = |label: &str| {
         (1..=63).contains(&label.len()) && label.bytes().all(|it| it.is_ascii_alphanumeric() || b"-_".contains(&it))
@@ -21,8 +21,8 @@ pub fn host(text: &str) -> Result<String, String> {
     Ok(name.to_ascii_lowercase())
 }
 
-/// Whether to answer a request for `host`. Without configured names, all are accepted. localhost and IP addresses
-/// always are, because no other site can have them as a name.
+/// Whether to answer a request for `host`. Without configured names, all are accepted. localhost and IP
+/// addresses are always accepted, because another site cannot use them as its name.
 #[must_use]
 pub fn is_served(configured: &[String], host: Option<&str>) -> bool {
     if configured.is_empty() {

@@ -29,7 +29,7 @@ impl Link {
     ///
     /// # Errors
     ///
-    /// It has another form, a scheme other than http and https, or an unknown placeholder.
+    /// The text has another form, a scheme other than http and https, or an unknown placeholder.
     pub fn parse(text: &str) -> Result<Self, String> {
         let (name, url) = text.split_once('=').ok_or_else(|| format!("the name is missing; {FORM}"))?;
         if name.trim().is_empty() || name.chars().any(char::is_control) {
@@ -77,7 +77,7 @@ impl Link {
 ///
 /// # Errors
 ///
-/// It is no http or https URL, or has a query.
+/// The text is not an http or https URL, or has a query.
 pub fn page_url(text: &str) -> Result<String, String> {
     const FORM: &str = "write one like https://podskew.example or https://tools.example/podskew";
     check_url(text).map_err(|problem| format!("{problem}; {FORM}"))?;

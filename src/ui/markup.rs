@@ -49,7 +49,7 @@ impl Depth {
 
     /// The relative URL of a path below the overview.
     pub(super) fn to(self, path: &str) -> String {
-        // A page has a hundred such links, and each would begin with `./`.
+        // A page has a hundred such links, so `./` at the beginning is omitted.
         let back = if self.0 == Self::TOP.0 { "" } else { self.0 };
         format!("{back}{path}")
     }
@@ -135,7 +135,7 @@ fn logo() -> Markup {
     }
 }
 
-/// The CSS class of a finding's badge. The style adds a symbol, so that colour is not the only sign.
+/// The CSS class of a finding's badge. The style adds a symbol, so that colour is not the only distinction.
 fn severity(finding: Finding) -> &'static str {
     match finding {
         Finding::DigestSkew | Finding::Stalled | Finding::ImageGone => "bad",

@@ -1,7 +1,7 @@
 //! The page and the JSON API: everything that is not uniform now.
 //!
-//! Both show every [`WorkloadReport`](crate::report::WorkloadReport). They do no I/O and have no clock: a request and a
-//! [`Cluster`] go in, and bytes come out. Begin with `answer.rs`.
+//! Both show every [`WorkloadReport`](crate::report::WorkloadReport). They do no I/O and have no clock: they turn a request
+//! and a [`Cluster`] into bytes. Begin with `answer.rs`.
 //!
 //! ```text
 //!  reports ──take──▶ board (what is not uniform) ──┐

@@ -34,7 +34,7 @@ pub(super) struct Query {
     /// From 1.
     pub page: usize,
     pub limit: usize,
-    /// Where the API continues.
+    /// The position after which the API continues.
     pub after: Option<SortKey>,
     /// The image reference of `/image`.
     pub reference: String,
@@ -235,7 +235,7 @@ impl Query {
                     query.after =
                         Some(key.ok_or("continue takes the value of continue in the previous response, unchanged")?);
                 }
-                // Other parameters are ignored: proxies and trackers add some.
+                // Unknown parameters are ignored, because proxies and trackers add some.
                 _ => {}
             }
         }

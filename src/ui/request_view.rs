@@ -1,4 +1,4 @@
-//! What a page or a document of the API is made from, and what it becomes.
+//! The data of a request, and a page or document of the API before compression.
 
 use super::exposure::Exposure;
 use super::links::Link;
@@ -35,7 +35,7 @@ impl View<'_> {
     }
 }
 
-/// The workload that three segments of a path name; `None` where one is empty or not UTF-8.
+/// The workload that three segments of a path name; `None` if a segment is empty or not UTF-8.
 pub(super) fn named(namespace: &str, workload_type: &str, name: &str) -> Option<Workload> {
     Some(Workload {
         namespace: decoded(namespace)?.into(),
@@ -44,7 +44,7 @@ pub(super) fn named(namespace: &str, workload_type: &str, name: &str) -> Option<
     })
 }
 
-/// A segment of a path, percent-decoded; `None` where it is empty or not UTF-8.
+/// A segment of a path, percent-decoded; `None` if it is empty or not UTF-8.
 pub(super) fn decoded(segment: &str) -> Option<String> {
     let text = percent_decode_str(segment).decode_utf8().ok()?;
     (!text.is_empty()).then(|| text.into_owned())

@@ -24,7 +24,7 @@ pub trait Cluster {
     /// Every workload, sorted by name.
     fn workloads(&self) -> Vec<Arc<Workload>>;
 
-    /// A workload's report and history as of now; `None` if there is none of that name.
+    /// A workload's report and history as of now; `None` if no workload has this name.
     fn explained(&self, workload: &Workload) -> Option<(WorkloadReport, History)>;
 
     /// Workloads with active pods of an image reference, by name.

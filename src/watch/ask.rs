@@ -1,6 +1,6 @@
-//! Short requests for someone at a prompt: number and names of objects.
+//! Short requests for interactive use: number and names of objects.
 //!
-//! Each is a single request. A refusal, an unreadable response and one that is too long all mean that nothing is known.
+//! Each is a single request. A refusal, an unreadable response and a response that is too long all mean that the answer is unknown.
 
 use super::connect::Connected;
 use crate::objects::Resource;
@@ -22,7 +22,7 @@ const MOST_NAMES: u32 = 500;
 /// Number of objects of a resource in all namespaces; `None` if unknown.
 pub async fn count(connected: &Connected, resource: Resource) -> Option<u64> {
     let answer = ask(connected, &path(resource, None), 1).await?;
-    // The server counts the remaining items only if a limit cut the list.
+    // The server counts the remaining items only if a limit truncated the list.
     let rest = answer.metadata.remaining_item_count.unwrap_or_default();
     let is_truncated = !answer.metadata.continue_token.is_empty();
     (rest > 0 || !is_truncated).then(|| rest + answer.items.len() as u64)

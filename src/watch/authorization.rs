@@ -30,7 +30,7 @@ enum LastOutcome {
     Refused(Refused),
 }
 
-/// Decides when a refusal is settled.
+/// Decides when a refusal counts as permanent, which is called settled.
 ///
 /// A starting API server refuses everything with 403 until it has read its own roles, for a second up to half a minute.
 /// It answers 404 for custom resources until it has read their definitions. So a first 403 settles when it is repeated

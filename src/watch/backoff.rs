@@ -1,7 +1,7 @@
 //! Backoff after failures: exponential, with full jitter.
 //!
-//! Full jitter (from zero to the whole step) spreads the clients of a recovering API server over the step. Equal steps
-//! would let all of them reconnect at once, again and again.
+//! Full jitter (from zero to the whole step) spreads the clients of a recovering API server over the step. Equal pauses
+//! would make all of them reconnect at the same time, repeatedly.
 
 use std::collections::hash_map::RandomState;
 use std::hash::{BuildHasher, Hasher};
@@ -32,7 +32,7 @@ impl Backoff {
         self.failures
     }
 
-    /// Starts again with the next failure.
+    /// Resets the backoff: the next failure counts as the first.
     pub(super) fn reset(&mut self) {
         self.failures = 0;
     }
@@ -40,8 +40,8 @@ impl Backoff {
 
 /// A random duration between `least` and `most`.
 ///
-/// `RandomState` takes its keys from the system's randomness once per thread and counts on from there, and its hash
-/// spreads them. That suffices to spread clients, without another crate.
+/// `RandomState` takes its keys from the system's randomness once per thread, then increments them, and hashes them. That
+/// is random enough to spread clients, without another crate.
 pub(super) fn between(least: Duration, most: Duration) -> Duration {
     let random = RandomState::new().build_hasher().finish();
     // 32 bits are exact in an f64; the quotient is in [0, 1].

@@ -1,4 +1,4 @@
-//! A file of bounded length.
+//! Reads a file up to a maximum length.
 
 use std::io::{self, ErrorKind};
 use std::path::Path;

@@ -1,6 +1,6 @@
 //! Limits on undecoded data in memory, over all lists and watches.
 //!
-//! A list usually holds some hundred kilobytes, because it is decoded while it is read. A single object may have up to
+//! A list usually holds a few hundred kilobytes, because it is decoded while it is read. A single object may have up to
 //! [`LONGEST_OBJECT`](crate::objects::LONGEST_OBJECT); only one such object is read at a time. With [`LISTS_AT_ONCE`]
 //! lists this is less than 32 MiB.
 
@@ -79,7 +79,7 @@ impl DecodeBudget {
         }
     }
 
-    /// Whether a permit is not needed to hold `bytes` bytes.
+    /// Whether `bytes` bytes may be held without a permit.
     pub(super) fn is_spare(bytes: usize, permit: Option<&Permit>) -> bool {
         permit.is_some() && bytes <= SHORT
     }

@@ -25,7 +25,7 @@ pub(super) fn unread(file: &Path, error: &io::Error) -> anyhow::Error {
     anyhow!("cannot read the kubeconfig {}{variable}: {error}", file.display())
 }
 
-/// A file that is no kubeconfig. The parser's message may quote lines with a token.
+/// A file that is not a kubeconfig. The parser's message may quote lines with a token.
 pub(super) fn no_kubeconfig(file: &Path, error: Option<&KubeconfigError>) -> anyhow::Error {
     let place = match error {
         Some(KubeconfigError::Parse(error)) => error.location().filter(|location| location.line() > 0),
@@ -40,7 +40,7 @@ pub(super) fn no_kubeconfig(file: &Path, error: Option<&KubeconfigError>) -> any
     )
 }
 
-/// What the context refers to and the files lack; `None` if nothing is missing.
+/// Describes what the context refers to and the files lack; `None` if nothing is missing.
 pub(super) fn missing(kubeconfig: &Kubeconfig, context: &str, names: &str) -> Option<String> {
     let found = kubeconfig.contexts.iter().find(|named| named.name == context)?.context.as_ref()?;
     let there_are = |names: Vec<&str>| match names.as_slice() {
@@ -58,7 +58,7 @@ pub(super) fn missing(kubeconfig: &Kubeconfig, context: &str, names: &str) -> Op
     None
 }
 
-/// Names an expired client certificate of a user: API servers answer it only with 401.
+/// Describes an expired client certificate of a user, for which API servers respond only with 401.
 pub(super) fn expired(user: &AuthInfo, now: UnixTime) -> Option<String> {
     let pem = STANDARD.decode(user.client_certificate_data.as_ref()?).ok()?;
     let certificate = CertificateDer::from_pem_slice(&pem).ok()?;
@@ -144,7 +144,7 @@ fn held<'e>(cause: &'e (dyn Error + 'static)) -> &'e (dyn Error + 'static) {
     }
 }
 
-/// The same, for a server that reports it over HTTP.
+/// The remedy for a server that reports over HTTP that it expects TLS.
 pub(super) fn plain_on_tls(body: &[u8]) -> Option<&'static str> {
     memchr::memmem::find(body, PLAIN_ON_TLS).map(
         |_| "the API server speaks HTTPS and was asked in HTTP; its address in the kubeconfig has to begin with https://",

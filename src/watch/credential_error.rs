@@ -1,6 +1,6 @@
-//! Why there is no credential.
+//! The error for unavailable credentials.
 
-/// Why there is no credential. It quotes none.
+/// Why credentials are unavailable. The message does not quote a credential.
 #[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
 #[error("{0}")]
 pub(super) struct CredentialError(String);

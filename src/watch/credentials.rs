@@ -1,6 +1,6 @@
 //! Credentials: the `Authorization` header of each request.
 //!
-//! kube's own layer panics if a token is no valid header value, such as one with a line break. It also reads a token
+//! kube's own layer panics if a token is not a valid header value, such as one with a line break. It also reads a token
 //! file without a size limit. So tokens do not go through it.
 
 use super::bounded_file::read_file;

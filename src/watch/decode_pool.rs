@@ -1,7 +1,7 @@
 //! Decodes the objects of a list in parallel with reading it.
 //!
 //! One task reads a connection, so a single core decoded the list while the others waited. The initial objects of a
-//! list come in no particular order. While only such objects arrive, they go to other tasks in batches of some hundred
+//! list come in no particular order. While only such objects arrive, they go to other tasks in batches of a few hundred
 //! kilobytes, and from there to the inventory. The reader must [`drain`](DecodePool::drain) before anything else, and
 //! before the list ends in any way.
 
@@ -21,7 +21,7 @@ const BATCH: usize = 128 << 10;
 /// Maximum number of decoding tasks: one task reads the connection, and more than these would idle.
 const MOST_LANES: usize = 4;
 
-/// Maximum size of a buffer to reuse: a long object leaves a larger one than the next pieces need.
+/// Maximum size of a buffer to reuse: after a long object, a buffer is larger than the next pieces need.
 const MOST_SPARED: usize = 1 << 20;
 
 /// Number of objects to add at once, if the inventory is free.

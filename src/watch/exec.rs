@@ -37,7 +37,7 @@ struct ExecCredentialStatus {
 
 /// Runs the plugin by the protocol of `client.authentication.k8s.io`. Dropping the future ends the plugin.
 ///
-/// kube's own implementation reads without a limit, and panics if the output is no valid header.
+/// kube's own implementation reads without a limit, and panics if the output is not a valid header.
 pub(super) async fn run(plugin: &ExecConfig) -> Result<PluginOutput, CredentialError> {
     let name = plugin.command.as_deref().unwrap_or_default();
     let fail = |what: String| CredentialError::new(format!("the credential plugin {name} of the kubeconfig {what}"));

@@ -48,7 +48,7 @@ impl WatchFailure {
             reason,
             message,
             retry_after: None,
-            // An unreadable line may have held any change; an expired version stays expired.
+            // An unreadable line may have been any change; an expired version stays expired.
             relist: matches!(reason, FailureReason::Expired | FailureReason::TimelineLost | FailureReason::Decode),
             lasting: false,
         }

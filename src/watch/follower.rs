@@ -28,16 +28,16 @@ use super::lister::{Listed, Lister, OpenWatch};
 use super::request::watch_length;
 use super::sink::{Sink, SourceChange};
 use super::timeline::FOUND_BY_ANOTHER;
-use crate::objects::{Gist, WatchEvent, decode_event, take_wrong_types};
+use crate::objects::{EventFingerprint, WatchEvent, decode_event, take_wrong_types};
 use crate::telemetry::{EventType, FailureReason};
 use std::time::Duration;
 use tokio::time::{Instant, sleep, sleep_until};
 
 /// Consecutive watches that the server ends with an error before a relist. client-go relists after the first, but an
-/// etcd that elects a leader fails every watch for seconds, and nothing is lost.
+/// etcd that elects a leader fails every watch for seconds without losing events.
 const FRUITLESS_WATCHES: u32 = 3;
 
-/// Consecutive barren watches before a relist: changes in between go unseen.
+/// Consecutive watches without events before a relist: podskew does not see changes between them.
 const BARREN_WATCHES: u32 = 3;
 
 /// The log message about them.
@@ -46,7 +46,7 @@ const BARREN: &str = "several watches in a row ended at once without an event";
 /// Follows one source: lists it, watches it, and lists it again.
 pub(super) struct Follower<S> {
     pub(super) lister: Lister<S>,
-    /// When the last list completed, or its watch last brought something.
+    /// When the last list completed, or its watch last received something.
     pub(super) heard: Instant,
     /// When the last complete list began.
     list_began: Instant,
@@ -81,9 +81,9 @@ pub(super) enum End {
     Closed { version: String, lived: Duration, in_time: bool, is_barren: bool },
     /// The watch may resume.
     Proven { version: String },
-    /// It is unknown whether the watch may resume.
+    /// Whether the watch may resume is not determined yet.
     Unproven { version: String, failure: WatchFailure },
-    /// There is no way to find out.
+    /// Whether the watch may resume cannot be determined.
     Unprovable,
     /// The attempt failed. Without a version there is nothing to resume from.
     Failed { version: Option<String>, failure: WatchFailure, lived: Duration },
@@ -119,8 +119,8 @@ impl<S: Sink> Follower<S> {
         }
     }
 
-    /// Compares the version of a completed list with the known one. An older one reveals a restored etcd: a watch that
-    /// was away for long lists anyway, and finds out only here.
+    /// Compares the version of a completed list with the known one. An older version shows that etcd was restored. A watch
+    /// that was interrupted for long lists anyway, and detects this only here.
     fn compare_versions(&mut self, listed: &str) {
         if let (Some(known), Ok(listed)) = (self.known.take(), listed.parse::<u64>())
             && listed < known
@@ -209,7 +209,7 @@ impl<S: Sink> Follower<S> {
                 permit = None;
             }
             self.lister.budget.hold(events.held(), &mut permit).await;
-            // Bytes of an endless event are no sign of life.
+            // Bytes of an endless event do not count as activity.
             let until = last_event.unwrap_or(began) + idle;
             let patience = ReadTimeouts { idle, until, late: "no whole event came in time" };
             let read = tokio::select! {
@@ -249,7 +249,7 @@ impl<S: Sink> Follower<S> {
                 Ok(Some(event)) => event,
                 Ok(None) => return Ok(any),
                 Err(error) if error.is_passed_over => {
-                    // A list would skip it, too. The next list may not.
+                    // The current list would skip it, too. The next list may be able to read it.
                     self.lister.pass_over(1);
                     self.lister.log.skipping(1);
                     self.synced(false);
@@ -263,9 +263,11 @@ impl<S: Sink> Follower<S> {
             }
             any = true;
             self.lister.budget.event();
-            let gist = Gist::of(self.lister.target.resource, &event);
-            if let Some(gist) = gist.filter(|gist| self.lister.budget.repeats().is_known(gist)) {
-                advance(version, gist.resource_version, base)?;
+            let fingerprint = EventFingerprint::of(self.lister.target.resource, &event);
+            if let Some(fingerprint) =
+                fingerprint.filter(|fingerprint| self.lister.budget.repeats().is_repeat(fingerprint))
+            {
+                advance(version, fingerprint.resource_version, base)?;
                 self.lister.heartbeat.event(EventType::Applied);
                 continue;
             }
@@ -276,13 +278,13 @@ impl<S: Sink> Follower<S> {
                     advance(version, &object.meta.resource_version, base)?;
                     self.lister.heartbeat.event(EventType::Applied);
                     self.lister.sink.take(self.lister.source, SourceChange::Applied(&object));
-                    gist.inspect(|gist| self.lister.budget.repeats().taken(gist));
+                    fingerprint.inspect(|fingerprint| self.lister.budget.repeats().record(fingerprint));
                 }
                 Ok(WatchEvent::Deleted(object)) => {
                     advance(version, &object.meta.resource_version, base)?;
                     self.lister.heartbeat.event(EventType::Deleted);
                     self.lister.sink.take(self.lister.source, SourceChange::Deleted(&object));
-                    gist.inspect(|gist| self.lister.budget.repeats().taken(gist));
+                    fingerprint.inspect(|fingerprint| self.lister.budget.repeats().record(fingerprint));
                 }
                 Ok(WatchEvent::Bookmark { resource_version, .. }) => {
                     advance(version, &resource_version, base)?;
@@ -292,7 +294,7 @@ impl<S: Sink> Follower<S> {
                     self.lister.heartbeat.event(EventType::Error);
                     return Err(WatchFailure::event(status));
                 }
-                // A relist would not make it readable: the list left it out as well.
+                // A relist would not make it readable: the list skipped it, too.
                 Err(_) if self.lister.is_skipping() => self.lister.heartbeat.failure(FailureReason::Decode),
                 Err(error) => return Err(error.into()),
             }
@@ -424,7 +426,7 @@ impl<S: Sink> Follower<S> {
         !self.lister.is_skipping() && self.barren < BARREN_WATCHES
     }
 
-    /// Records that a watch brought something, or lived long enough.
+    /// Records that a watch received something, or lasted long enough.
     fn fruitful(&mut self) {
         if std::mem::take(&mut self.barren) >= BARREN_WATCHES {
             self.synced(self.is_complete());
@@ -440,8 +442,8 @@ impl<S: Sink> Follower<S> {
     }
 }
 
-/// Sets the version to that of an event. A version below the watch's first one means that the server was set back to an
-/// older state, and everything it reported since then never happened. (Versions of built-in and custom resources are
+/// Sets the version to that of an event. A version below the watch's first one means that the server was restored to an
+/// older state, and that everything it reported since then is undone. (Versions of built-in and custom resources are
 /// comparable numbers, KEP-5504; otherwise nothing is concluded.)
 fn advance(version: &mut String, to: &str, base: Option<u64>) -> Result<(), WatchFailure> {
     if let (Some(base), Ok(to)) = (base, to.parse::<u64>())

@@ -6,10 +6,10 @@
 use crate::objects::{LONGEST_OBJECT, make_room};
 use bytes::{Buf as _, Bytes, BytesMut};
 
-/// Maximum length of an event: a longer one holds no object.
+/// Maximum length of an event. No object needs a longer one.
 const LONGEST_EVENT: usize = LONGEST_OBJECT;
 
-/// Maximum plausible length: text read as a length gives half a gigabyte at least.
+/// Maximum plausible length: text read as a length is at least half a gigabyte.
 const MOST_PASSED_OVER: usize = 256 << 20;
 
 /// An event exceeded the maximum length of an object.
@@ -62,7 +62,7 @@ impl EventReader {
         }
     }
 
-    /// Whether the response would end within an event here.
+    /// Whether the response would be truncated if it ended here.
     pub(super) fn is_partial(&self) -> bool {
         !self.carried.is_empty() || self.passing > 0
     }

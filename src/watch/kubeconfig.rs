@@ -131,7 +131,7 @@ pub(super) async fn from_files(files: &[PathBuf], context: Option<&str>) -> anyh
     Ok(ContextConfig { config, credentials, proxy_url, origin })
 }
 
-/// Files in `KUBECONFIG` that do not exist, which kubectl skips, too.
+/// Files in `KUBECONFIG` that do not exist; kubectl skips them, too.
 fn passed_over(found: &[PathBuf]) -> Vec<PathBuf> {
     let named: Vec<PathBuf> = std::env::var_os("KUBECONFIG")
         .iter()

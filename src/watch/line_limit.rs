@@ -1,6 +1,6 @@
-//! Rate limit for log lines: ten of a kind per window, and at its end the number of the others.
+//! Rate limit for log lines: ten of each kind per window, and at its end the number of suppressed lines.
 //!
-//! Alternating reasons are news each time, and fifty namespaces fail together. So the limit of a resource and reason is
+//! Alternating reasons would be logged each time, and fifty namespaces fail together. So the limit of a resource and reason is
 //! shared by all namespaces.
 
 use crate::objects::Resource;

@@ -1,7 +1,7 @@
 //! Lists every resource once, for a snapshot.
 //!
-//! Pods come first. Their owners existed before them, so they are in the later lists or gone. No owner is awaited,
-//! unlike in a watch.
+//! Pods are listed first. Their owners existed before them, so the owners are in the later lists or were deleted. Unlike in a
+//! watch, no owner is awaited.
 
 use super::authorization::Refused;
 use super::backoff::Backoff;

@@ -27,8 +27,8 @@ const FIRST_LIMIT: u32 = 500;
 /// Maximum page size, if continue tokens expire before the list ends.
 const LAST_LIMIT: u32 = 8_000;
 
-/// Consecutive unreadable lists before the unreadable part is skipped. A broken transfer does not recur in the next
-/// list, but data that is broken three times would block the whole resource. Data in protobuf is requested in JSON
+/// Consecutive unreadable lists before the unreadable part is skipped. A broken transfer does not recur in the
+/// next list, but data that is unreadable three times would block the whole resource. Data in protobuf is requested in JSON
 /// before anything is skipped.
 const UNREADABLE_LISTS: u32 = 3;
 

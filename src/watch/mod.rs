@@ -1,5 +1,5 @@
-//! List and watch: brings the API server's objects into the inventory for as long as podskew runs, or lists each
-//! resource once.
+//! Lists and watches: passes the objects of the API server to the inventory while podskew runs, or lists each resource
+//! once.
 //!
 //! # Why not kube's `watcher`
 //!
@@ -12,7 +12,7 @@
 //! - An HTTP 410 at the start of a watch is retried with the same version for ever.
 //! - Streaming lists do not fall back to pages.
 //! - A list that hangs has no deadline.
-//! - Bookmarks and silent reconnects give no sign of life.
+//! - Bookmarks and silent reconnects are not reported as activity.
 //!
 //! Incomplete data looks like skew, so each of these cases is a state of `follower`.
 //!
@@ -21,15 +21,15 @@
 //! | part | modules |
 //! |---|---|
 //! | which cluster, and as whom | `connect`, `kubeconfig`, `credentials`, `credential_error`, `exec`, `bounded_file`, `proxy`, `transport` |
-//! | one request | `request` (its URL), `http_exchange` (its deadlines), `framing` (its answer, cut into events), `repeats`, `line_limit` |
+//! | one request | `request` (its URL), `http_exchange` (its deadlines), `framing` (its response, split into events), `repeats`, `line_limit` |
 //! | one resource | `follower` (the states), `lister`, `pagination`, `timeline` (whether a watch may go on), `backoff`, `timings` |
 //! | decoding | `crate::objects`, in `decode_pool` beside a long list; `budget` bounds what is in memory |
 //! | failures | `failure` (what one means), `authorization` (403 and 404), `connect_error` (what to change) |
-//! | signs of life | `liveness`, `watch_log` |
+//! | activity | `liveness`, `watch_log` |
 //! | which thread | `thread` |
 //! | without a watch | `list_once`, `nodes`, `ask` |
 //!
-//! This room keeps no object: it passes them to a [`Sink`].
+//! This module stores no objects: it passes them to a [`Sink`].
 
 pub mod ask;
 mod authorization;

@@ -1,8 +1,8 @@
 //! Lists nodes periodically, as evidence about images.
 //!
 //! A watch of 5 000 nodes brings 17 updates per second, each with the whole status. A list from the server's cache
-//! every ten minutes suffices; nodes are read one by one and never all held. Nothing waits for it. A failure shows only
-//! in the log and in `podskew_watch_failures_total`, and the previous evidence stays.
+//! every ten minutes suffices; nodes are read one by one and never all held. Nothing waits for the list. A failure
+//! is reported only in the log and in `podskew_watch_failures_total`, and the previous evidence stays.
 
 use super::backoff::{Backoff, between};
 use super::connect::Connected;
@@ -108,8 +108,8 @@ pub async fn keep_listing_nodes<S: NodeSink>(
     }
 }
 
-/// Waits for the next list. If a skew begins meanwhile, the list comes earlier, because only nodes may tell that it is
-/// none.
+/// Waits for the next list. If a skew begins meanwhile, the next list comes earlier, because nodes may show that the
+/// digests are one image.
 async fn wait_for_next<S: NodeSink>(sink: &S, timings: &Timings) {
     let until = Instant::now() + between(timings.nodes, timings.nodes + timings.nodes / 5);
     loop {

@@ -48,7 +48,7 @@ impl Proxy {
     ///
     /// # Errors
     ///
-    /// It is no URL of a supported proxy.
+    /// The text is not the URL of a supported proxy.
     fn read(text: &str, named_by: &str) -> anyhow::Result<Self> {
         // Not quoted: it may hold a password.
         let unreadable = || {

@@ -1,63 +1,67 @@
 //! Finds events that repeat the last event of their object in everything that podskew reads.
 
-use crate::objects::Gist;
+use crate::objects::EventFingerprint;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-/// Size of the table, 32 KiB in all. An object replaces another one with the same place.
-const PLACES: usize = 4096;
+/// Number of entries in the table, which takes 32 KiB. An object replaces another object with the same entry.
+const ENTRIES: usize = 4096;
 
-/// The last event of each object that changed recently.
+/// The last events of objects that changed recently.
 pub(super) struct Repeats(Box<[AtomicU64]>);
 
 impl Repeats {
     pub(super) fn new() -> Self {
-        Self((0..PLACES).map(|_| AtomicU64::new(0)).collect())
+        Self((0..ENTRIES).map(|_| AtomicU64::new(0)).collect())
     }
 
-    /// Whether the event repeats the last one of its object.
-    pub(super) fn is_known(&self, gist: &Gist<'_>) -> bool {
-        !gist.deleted && self.place(gist).load(Ordering::Relaxed) == gist.read
+    /// Whether the event repeats the last event of its object.
+    pub(super) fn is_repeat(&self, fingerprint: &EventFingerprint<'_>) -> bool {
+        !fingerprint.deleted && self.entry(fingerprint).load(Ordering::Relaxed) == fingerprint.content
     }
 
-    /// Remembers an event that was put into the inventory.
-    pub(super) fn taken(&self, gist: &Gist<'_>) {
-        self.place(gist).store(if gist.deleted { 0 } else { gist.read }, Ordering::Relaxed);
+    /// Records an event that was applied to the inventory.
+    pub(super) fn record(&self, fingerprint: &EventFingerprint<'_>) {
+        self.entry(fingerprint).store(if fingerprint.deleted { 0 } else { fingerprint.content }, Ordering::Relaxed);
     }
 
     /// Forgets all events, because a list may change any object.
     pub(super) fn forget(&self) {
-        self.0.iter().for_each(|place| place.store(0, Ordering::Relaxed));
+        self.0.iter().for_each(|entry| entry.store(0, Ordering::Relaxed));
     }
 
-    fn place(&self, gist: &Gist<'_>) -> &AtomicU64 {
-        // The remainder is less than the number of places.
-        &self.0[usize::try_from(gist.object % PLACES as u64).unwrap_or(0)]
+    fn entry(&self, fingerprint: &EventFingerprint<'_>) -> &AtomicU64 {
+        // The remainder is less than the number of entries.
+        &self.0[usize::try_from(fingerprint.object % ENTRIES as u64).unwrap_or(0)]
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use super::{PLACES, Repeats};
-    use crate::objects::Gist;
+    use super::{ENTRIES, Repeats};
+    use crate::objects::EventFingerprint;
 
     #[test]
-    fn only_what_the_last_event_of_an_object_said_is_known() {
-        let gist = |object, read| Gist { object, read, resource_version: "1", deleted: false };
+    fn only_repeats_of_the_last_event_of_an_object_are_found() {
+        let fingerprint = |object, content| EventFingerprint { object, content, resource_version: "1", deleted: false };
         let repeats = Repeats::new();
-        assert!(!repeats.is_known(&gist(1, 7)));
-        repeats.taken(&gist(1, 7));
-        assert!(repeats.is_known(&gist(1, 7)) && !repeats.is_known(&gist(1, 8)) && !repeats.is_known(&gist(2, 7)));
-        repeats.taken(&gist(1, 8));
-        assert!(!repeats.is_known(&gist(1, 7)), "it was so before");
-        repeats.taken(&gist(1 + PLACES as u64, 9));
-        assert!(!repeats.is_known(&gist(1, 8)), "another one took its place");
-        repeats.taken(&gist(1, 8));
-        let gone = Gist { deleted: true, ..gist(1, 8) };
-        assert!(!repeats.is_known(&gone));
-        repeats.taken(&gone);
-        assert!(!repeats.is_known(&gist(1, 8)));
-        repeats.taken(&gist(1, 8));
+        assert!(!repeats.is_repeat(&fingerprint(1, 7)));
+        repeats.record(&fingerprint(1, 7));
+        assert!(
+            repeats.is_repeat(&fingerprint(1, 7))
+                && !repeats.is_repeat(&fingerprint(1, 8))
+                && !repeats.is_repeat(&fingerprint(2, 7))
+        );
+        repeats.record(&fingerprint(1, 8));
+        assert!(!repeats.is_repeat(&fingerprint(1, 7)), "it was so before");
+        repeats.record(&fingerprint(1 + ENTRIES as u64, 9));
+        assert!(!repeats.is_repeat(&fingerprint(1, 8)), "another object replaced it");
+        repeats.record(&fingerprint(1, 8));
+        let gone = EventFingerprint { deleted: true, ..fingerprint(1, 8) };
+        assert!(!repeats.is_repeat(&gone));
+        repeats.record(&gone);
+        assert!(!repeats.is_repeat(&fingerprint(1, 8)));
+        repeats.record(&fingerprint(1, 8));
         repeats.forget();
-        assert!(!repeats.is_known(&gist(1, 8)));
+        assert!(!repeats.is_repeat(&fingerprint(1, 8)));
     }
 }

@@ -42,7 +42,7 @@ impl Target {
         }
     }
 
-    /// A list of one object, to read the newest version. Any object will do, so nothing is selected.
+    /// A list of one object, to read the newest version. Any object suffices, so there is no selector.
     pub(super) fn newest(&self) -> String {
         self.uri(&[("limit", "1")])
     }

@@ -17,8 +17,8 @@ pub enum SourceChange<'c, 'o> {
     ListBegins,
     /// Objects of the list.
     Listed(&'c [Object<'o>]),
-    /// The list is complete. A streaming list may name an object first and its deletion later; `gone` are those. No
-    /// reader may see them in between.
+    /// The list is complete. A streaming list may have an object first and its deletion later; these objects are
+    /// `gone`. No reader may see them in between.
     ListEnds {
         /// Objects of the list that are already deleted.
         gone: &'c [Object<'o>],

@@ -22,7 +22,7 @@ use std::time::Duration;
 use tokio::sync::watch;
 use tokio::time::{Instant, timeout};
 
-/// Log message of a watch that did not find out by itself.
+/// Log message of a watch that did not detect this itself.
 pub(super) const FOUND_BY_ANOTHER: &str = "another watch found the API server in an older state than before";
 
 /// Maximum bytes to read of a list for its version.
@@ -88,7 +88,7 @@ impl Timeline {
 
     /// Records that the timeline of a watch last heard at `heard` is lost. Versions are those of one etcd. A watch of a
     /// quiet resource has an older version, which the restored server may have reached, so no watch resumes from
-    /// before.
+    /// a version before the loss.
     pub(super) fn lose(&self, heard: Instant) {
         self.lost.send_if_modified(|lost| {
             let news = lost.is_none_or(|lost| lost <= heard);
@@ -102,7 +102,7 @@ impl Timeline {
     /// Returns once a timeline is found lost after `listed`.
     pub(super) async fn lost_since(&self, listed: Instant) {
         let mut lost = self.lost.subscribe();
-        // The sender outlives this borrow, so there is no other error.
+        // The sender outlives this borrow, so no error can occur.
         let _ = lost.wait_for(|lost| lost.is_some_and(|lost| lost > listed)).await;
     }
 
@@ -138,7 +138,7 @@ impl<S: Sink> Follower<S> {
             return lost(FOUND_BY_ANOTHER);
         }
         let doubtful = timeline.is_doubtful(self.heard);
-        // A version that is no number cannot be compared (KEP-5504: those of built-in and custom resources are
+        // A version that is not a number cannot be compared (KEP-5504: those of built-in and custom resources are
         // numbers).
         let Some(known) = version.parse::<u64>().ok().filter(|_| !doubtful) else {
             return End::Unprovable;

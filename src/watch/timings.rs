@@ -23,7 +23,7 @@ pub struct Timings {
     /// Maximum pause after any number of failures.
     pub pause_most: Duration,
     /// A watch that lived this long was healthy: the next failure is a first one again. Shorter than the idle timeouts of
-    /// common load balancers, whose cut must not add up to long pauses.
+    /// common load balancers, so that closed connections do not add up to long pauses.
     pub healthy: Duration,
     /// Interval between attempts at a forbidden resource: from this to twice this.
     pub forbidden: Duration,
@@ -31,7 +31,7 @@ pub struct Timings {
     pub not_served: Duration,
     /// How long a resource that was listed before may be refused until its objects are dropped.
     pub refusal_grace: Duration,
-    /// A first 403 settles once it has lasted this long, whatever else is answered.
+    /// A first 403 settles once it has lasted this long, regardless of other responses.
     pub forbidden_settles: Duration,
     /// Approximate interval between attempts at a resource whose first 403 has not settled.
     pub forbidden_again: Duration,
@@ -47,16 +47,16 @@ pub struct Timings {
     pub streaming_retry: Duration,
     /// Interval between two lists of the nodes, plus up to a fifth.
     pub nodes: Duration,
-    /// The same after a skew began that the last list could not know.
+    /// The same if a skew began after the last list.
     pub nodes_again: Duration,
-    /// How long no skew counts as one of the template while evidence of nodes is awaited.
+    /// How long digests of a template do not count as skew while evidence of nodes is awaited.
     pub nodes_awaited: Duration,
     /// Maximum pause after the first failed list of the nodes; it doubles with each failure up to [`Self::nodes`].
     pub nodes_pause: Duration,
 }
 
 impl Timings {
-    /// For a snapshot, for which someone waits.
+    /// Timings for a snapshot, for which a person waits.
     #[must_use]
     pub fn for_snapshot() -> Self {
         Self { answer: Duration::from_secs(15), list_idle: Duration::from_secs(15), ..Self::default() }

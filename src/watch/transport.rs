@@ -37,7 +37,7 @@ pub(super) fn client(
     let name = HeaderValue::from_static(concat!("podskew/", env!("CARGO_PKG_VERSION")));
     config.headers.push((USER_AGENT, name));
     if config.cluster_url.scheme() == Some(&Scheme::HTTP) {
-        // Otherwise all certificates of the system are read: hundreds of files, for nothing.
+        // Otherwise kube reads all certificates of the system: hundreds of files that are not needed.
         config.root_cert.get_or_insert_default();
         // A tunnel without a port goes to port 443.
         if proxy.is_some() && config.cluster_url.port().is_none() {

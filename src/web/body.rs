@@ -15,7 +15,7 @@ use std::task::{Context, Poll, ready};
 /// Called with the number of bytes after the last one; never called for a truncated response.
 type Completed = Box<dyn FnOnce(u64) + Send>;
 
-/// Bytes per piece for frames that are made while sending. hyper passes each piece to the kernel by itself, and most
+/// Bytes per piece for frames that are created while sending. hyper passes each piece to the kernel by itself, and most
 /// frames have a few KiB. Each piece takes memory.
 const PIECE: usize = 64 * 1024;
 

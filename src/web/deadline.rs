@@ -80,7 +80,7 @@ impl Clock {
         *self.lock() = PhaseState::begin(Phase::Answering, self.limits.response);
     }
 
-    /// Records that the last frame was passed on, or that nobody wants the rest.
+    /// Records that the last frame was passed on, or that the rest is not wanted.
     pub(super) fn answered(&self) {
         let mut now = self.lock();
         if now.phase == Phase::Streaming {

@@ -1,4 +1,4 @@
-//! The landing page at podskew's address.
+//! The landing page at `/`.
 
 use super::WatchStatus;
 use std::fmt::{self, Write as _};

@@ -47,9 +47,9 @@ impl Default for Limits {
 /// The kind of slot of a connection.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(super) enum Admission {
-    /// A slot for all requests.
+    /// A slot for any request.
     Served,
-    /// Those are all sending responses. This connection gets one response, and only `/livez` and `/readyz` succeed.
+    /// All of those slots are sending responses. This connection gets one response, and only `/livez` and `/readyz` succeed.
     Probe,
 }
 

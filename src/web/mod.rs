@@ -4,8 +4,8 @@
 //! the API server, so no request can reach them through it.
 //!
 //! ```text
-//!  listener ──TcpStream──▶ server ──▶ places ──▶ deadline (one clock a connection) ──▶ hyper ──▶ routes ──▶ body, landing, pages
-//!                                                         └──TLS──▶ stream ──────────────┘         └▶ access
+//!  listener ──TcpStream──▶ server ──▶ slots ──▶ deadline (one clock per connection) ──▶ hyper ──▶ routes ──▶ body, landing, pages
+//!                                                        └──TLS──▶ stream ────────────────┘         └▶ access
 //! ```
 
 mod body;
@@ -44,7 +44,7 @@ pub trait Site: Send + Sync + 'static {
     /// included.
     fn scrape(&self, format: Format, encoding: Encoding, connections: ConnectionCounts) -> Scrape;
 
-    /// Called after a scrape was sent to its last byte.
+    /// Called after the last byte of a scrape was sent.
     fn scraped(&self, encoding: Encoding, bytes: u64, duration: Duration);
 
     /// The state of the watches.

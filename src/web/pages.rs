@@ -84,7 +84,7 @@ pub struct PageResponse {
 /// Path of the event stream.
 pub(super) const EVENTS: &str = "/events";
 
-/// The route pattern of a path that [`Pages`] answers, which `--auth kubernetes` asks about; `None` for any other path.
+/// The route pattern of a path that [`Pages`] answers, for which `--auth kubernetes` checks access; `None` for any other path.
 pub(super) fn pattern(path: &str) -> Option<&'static str> {
     let path = path.strip_prefix('/')?;
     match path.split_once('/') {

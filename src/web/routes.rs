@@ -219,7 +219,7 @@ fn landing(site: &dyn Site) -> Response<Body> {
     let mut response = Response::new(Body::text(landing_page(&site.status())));
     response = with(response, CONTENT_TYPE, "text/html; charset=utf-8");
     response = with(response, CACHE_CONTROL, "no-store");
-    // The page has no script and loads nothing; its content was named by people with access to the cluster.
+    // The page has no script and loads nothing. Its names come from people with access to the cluster.
     response = with(
         response,
         CONTENT_SECURITY_POLICY,

@@ -57,7 +57,7 @@ pub(super) struct ConnectionSlot {
     permit: Mutex<Option<OwnedSemaphorePermit>>,
 }
 
-/// Maximum time for a closed connection to end; its task has nothing else to do.
+/// Maximum time for a closed connection to end.
 const EVICTION: Duration = Duration::from_millis(100);
 
 /// Minimum interval between two log lines.
@@ -130,7 +130,7 @@ impl ConnectionSlots {
             if !self.evict(Some(admission)) {
                 return None;
             }
-            // A request may have come just now; then the connection stays, and the next one goes.
+            // If a request arrived just now, the connection stays open, and the next one is closed.
             if let Ok(Ok(permit)) = timeout(EVICTION, Arc::clone(semaphore).acquire_owned()).await {
                 return Some(permit);
             }

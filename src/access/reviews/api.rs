@@ -34,7 +34,7 @@ impl Reviewer {
         let review = TokenReview { spec, ..TokenReview::default() };
         let answer = self.tokens.create(&PostParams::default(), &review).await.map_err(|error| failure(&error))?;
         let Some(status) = answer.status.filter(|status| status.authenticated == Some(true)) else { return Ok(None) };
-        // An API server that does not know audiences returns none, and has compared none.
+        // An API server that does not support audiences returns none, and has not compared any.
         let audiences = status.audiences.unwrap_or_default();
         if !self.audiences.is_empty() && !audiences.iter().any(|audience| self.audiences.contains(audience)) {
             return Ok(None);

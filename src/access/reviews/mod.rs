@@ -1,7 +1,7 @@
 //! `--auth kubernetes`: the API server reviews bearer tokens, as for kube-state-metrics' `--auth-filter`.
 //!
 //! Verdicts are cached by the token's SHA-256. An allow of the last ten minutes stays valid while the API server does not answer:
-//! otherwise `/metrics` would be gone exactly when podskew should report that the API server is.
+//! otherwise `/metrics` would be unavailable exactly when podskew should report that the API server does not answer.
 
 mod api;
 mod budget;
@@ -134,7 +134,7 @@ impl Reviews {
                 pending = Some(self.begin(&mut known, token, key));
             }
             match pending {
-                // The review runs in the background: no request waits for an API server that was silent a moment ago.
+                // The review runs in the background: no request waits for an API server that did not answer a moment ago.
                 Some(_) if was_good && known.is_silent => return ReviewVerdict::Allowed,
                 Some(pending) => pending,
                 None => return if was_good { ReviewVerdict::Allowed } else { ReviewVerdict::Undecided },

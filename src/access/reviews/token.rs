@@ -22,7 +22,7 @@ struct Claims {
 }
 
 impl<'a> Jwt<'a> {
-    /// `None` for a text that is no token or is too long. It needs no review.
+    /// `None` for a text that is not a token or is too long. Such a text needs no review.
     pub(super) fn read(text: &'a str) -> Option<Self> {
         if text.len() > LONGEST {
             return None;

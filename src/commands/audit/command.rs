@@ -63,7 +63,7 @@ impl ProgressLine {
         let next: String = next.chars().map(visible).collect();
         let line = format!("{done} of {workloads} workloads, {new_pods} of {pods} pods  {next}");
         if let Some(width) = self.width {
-            // The bar is full only when nothing is left: all pods may be Ready and still run different digests.
+            // The bar is full only at the end: all pods may be Ready and still run different digests.
             let most = if done == workloads { BAR } else { BAR - 1 };
             let filled = (BAR * new_pods / (*pods).max(1)).min(most);
             let bar = "#".repeat(filled as usize) + &"-".repeat((BAR - filled) as usize);

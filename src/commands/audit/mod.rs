@@ -64,7 +64,7 @@ pub struct Audit {
     pub taken: ObservationTime,
     /// Options that change the verdict.
     pub strictness: Strictness,
-    /// What it comes to.
+    /// The verdict.
     pub verdict: Verdict,
     /// What could not be read, and what is unknown because of it.
     pub notes: Vec<String>,
@@ -100,7 +100,7 @@ impl AuditedWorkload {
     }
 }
 
-/// How many there are of everything; in JSON as `totals`.
+/// Counts over all workloads; `totals` in JSON.
 #[derive(Clone, PartialEq, Eq, Default, Debug, Serialize)]
 pub struct Totals {
     /// Selected workloads.
@@ -131,7 +131,7 @@ pub struct Auditor {
     totals: Totals,
     found: Vec<AuditedWorkload>,
     uniform: Vec<WorkloadReport>,
-    /// Whether a start is unknown that `managedFields` would tell.
+    /// Whether a start is unknown that `managedFields` would show.
     wants_written: bool,
 }
 

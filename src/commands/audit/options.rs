@@ -55,15 +55,15 @@ pub struct AuditArguments {
     #[arg(short = 'l', long, value_name = "SELECTOR", help_heading = WHAT, value_parser = values::selector)]
     pub selector: Option<Selector>,
 
-    /// Where to look.
+    /// Source of the snapshot.
     #[command(flatten)]
     pub snapshot: SnapshotArguments,
 
-    /// Whom to ask beside the API server.
+    /// Sources of evidence besides the API server.
     #[command(flatten)]
     pub evidence: EvidenceArguments,
 
-    /// How to log.
+    /// Log options.
     #[command(flatten)]
     pub log: LogArguments,
 }
@@ -83,7 +83,7 @@ pub struct AuditOptions {
     pub strictness: Strictness,
     /// Maximum time to wait until everything is rolled out and uniform.
     pub patience: Option<Duration>,
-    /// How to log.
+    /// Log options.
     pub log: LogConfig,
 }
 
@@ -92,13 +92,13 @@ impl AuditOptions {
     ///
     /// # Errors
     ///
-    /// They contradict each other.
+    /// The arguments contradict each other.
     pub fn new(arguments: AuditArguments) -> Result<Self, String> {
         let mut snapshot_options = SnapshotOptions::new(arguments.snapshot, arguments.selector)?;
         let names = named(&arguments.workloads, &snapshot_options.settings.workload_kinds)?;
         arguments.evidence.apply(&mut snapshot_options)?;
         snapshot_options.settings.messages = true;
-        // A Job that is named counts.
+        // A named Job counts even without --jobs.
         snapshot_options.settings.jobs |= names.iter().any(|named| named.kind() == WorkloadKind::Job);
         Ok(Self {
             names,

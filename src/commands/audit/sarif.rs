@@ -1,6 +1,6 @@
 //! An audit for code scanning: SARIF 2.1.0, one result per finding.
 //!
-//! Readers require a file for each result. A workload has none, so `shop/deployment/web` stands for it.
+//! Readers require a file for each result. A workload has no file, so the path is `shop/deployment/web`.
 
 use super::describe::{stories, subject, title};
 use super::junit::lines;

@@ -97,7 +97,7 @@ pub fn fails(finding: Finding, strictness: Strictness) -> bool {
     }
 }
 
-/// Returns the findings of a workload, worst first. A tag that may move is no difference.
+/// Returns the findings of a workload, worst first. A tag that may move is not a difference.
 #[must_use]
 pub fn findings(report: &WorkloadReport) -> Vec<Finding> {
     let mut findings = Finding::all(report);
@@ -105,14 +105,14 @@ pub fn findings(report: &WorkloadReport) -> Vec<Finding> {
     findings
 }
 
-/// The same for an audit that waits: missing pods are findings, too, and it does not wait for anything that cannot be
-/// known.
+/// The same for an audit that waits: missing pods are findings, too, and unknowns are not, because waiting does not
+/// resolve them.
 #[must_use]
 pub fn findings_while_waiting(report: &WorkloadReport, strictness: Strictness) -> Vec<Finding> {
     let mut findings = findings(report);
     let rolling = findings.iter().any(|finding| matches!(finding, Finding::Stalled | Finding::UnderWay));
     if report.available == Some(false) && !rolling {
-        // A held mix is reported with its missing pods: to resume it would cost more of them.
+        // A held mix is reported with its missing pods: resuming it could make more pods unavailable.
         findings.retain(|finding| *finding != Finding::Held || strictness.no_deliberate);
         findings.push(Finding::NotAvailable);
         findings.sort_unstable();

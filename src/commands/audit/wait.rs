@@ -69,7 +69,7 @@ pub async fn wait(waiting: &WaitOptions, report_progress: &mut dyn FnMut(&WaitPr
     };
     let connected = watch::connect(connection).await?;
     let namespaces = namespaces.names(&connected);
-    // A cluster that cannot be read fails at once and not at the timeout. Registries are asked once, at the end.
+    // A cluster that cannot be read fails at once, not at the timeout. Registries are asked once, at the end.
     let first = SnapshotOptions { registry: RegistryOptions::default(), ..snapshot_options.clone() };
     let mut snapshot = list_cluster(&connected, &namespaces, &first, None, Timings::for_snapshot()).await?;
     let mut standing = WaitState::new(names, *strictness);
@@ -178,7 +178,7 @@ impl<'w> WaitState<'w> {
                 return;
             }
             if !self.followed {
-                // From now on the watches report_progress which workloads exist; those deleted since the first snapshot are
+                // From now on the watches determine which workloads exist; those deleted since the first snapshot are
                 // dropped.
                 (self.open, self.done, self.followed) = (BTreeMap::new(), BTreeMap::new(), true);
             }
@@ -220,7 +220,7 @@ impl<'w> WaitState<'w> {
         let unknown = self.open.values().find(|report| report.rollout.is_none());
         let forbidden = gaps.iter().find(|gap| matches!(gap.cause, Cause::Forbidden { .. }));
         match (unknown, forbidden) {
-            (Some(report), Some(gap)) => bail!("cannot report_progress when {} is rolled out: {gap}", object(report)),
+            (Some(report), Some(gap)) => bail!("cannot tell when {} is rolled out: {gap}", object(report)),
             _ => Ok(()),
         }
     }
@@ -260,7 +260,7 @@ fn describe(report: &WorkloadReport, strictness: Strictness) -> String {
     hashes.sort_by_key(|hash| hash.current != Some(true));
     let hashes: Vec<String> = hashes.into_iter().map(hash).collect();
     let state = report.rollout.map_or("state unknown", |rollout| rollout.state.as_str());
-    // The state already says these two.
+    // The state already includes these two findings.
     let is_told = |finding: &Finding| matches!(finding, Finding::Stalled | Finding::UnderWay);
     let reasons = findings_while_waiting(report, strictness)
         .into_iter()

@@ -128,7 +128,7 @@ pub async fn demo(options: DemoOptions) -> anyhow::Result<()> {
     outcome
 }
 
-/// The text that the demo prints at its start: addresses, what there is to see, and how to fix the first problem.
+/// The text that the demo prints at its start: addresses, highlights, and how to fix the first problem.
 fn banner(port: u16, cluster: &str, kubeconfig: &Path, registry: &str, size: DemoConfig) -> String {
     let kubeconfig = shell_quote(&kubeconfig.to_string_lossy()).into_owned();
     let mut text = format!(

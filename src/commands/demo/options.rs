@@ -26,7 +26,7 @@ pub struct DemoArguments {
     #[arg(long, value_name = "ADDRESS", env = "PODSKEW_LISTEN_ADDRESS", default_value_t)]
     pub listen_address: ListenAddress,
 
-    /// How to log.
+    /// Log options.
     #[command(flatten)]
     pub log: LogArguments,
 }
@@ -40,7 +40,7 @@ pub struct DemoOptions {
     pub pods: u32,
     /// Address and port of the metrics.
     pub listen_address: ListenAddress,
-    /// How to log.
+    /// Log options.
     pub log: LogConfig,
 }
 
@@ -49,7 +49,7 @@ impl DemoOptions {
     ///
     /// # Errors
     ///
-    /// They contradict each other.
+    /// The arguments contradict each other.
     pub fn new(arguments: DemoArguments) -> Result<Self, String> {
         if arguments.pods < arguments.workloads {
             return Err(format!(

@@ -1,7 +1,7 @@
 //! `podskew diff`: compares two pod templates of a workload, as a unified diff of YAML.
 //!
 //! [`unified`] is pure: it takes two templates as JSON and returns text. By default it hides every value that may be a
-//! secret, and shows only that it exists and which values are equal.
+//! secret, and shows only that the value exists and which values are equal.
 
 mod choose;
 mod command;

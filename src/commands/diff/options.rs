@@ -32,11 +32,11 @@ pub struct DiffArguments {
     #[arg(short = 'U', long, value_name = "LINES", default_value_t = 3)]
     pub unified: u16,
 
-    /// Where to look.
+    /// Source of the snapshot.
     #[command(flatten)]
     pub snapshot: SnapshotArguments,
 
-    /// How to log.
+    /// Log options.
     #[command(flatten)]
     pub log: LogArguments,
 }
@@ -57,7 +57,7 @@ pub struct DiffOptions {
     pub snapshot_options: SnapshotOptions,
     /// The workload.
     pub workload: WorkloadRef,
-    /// No, one or two hashes, as typed.
+    /// Up to two hashes, as typed.
     pub hashes: Vec<String>,
     /// Whether to show values that may be secrets.
     pub show_values: bool,
@@ -65,7 +65,7 @@ pub struct DiffOptions {
     pub context: u16,
     /// Output format.
     pub format: DiffFormat,
-    /// How to log.
+    /// Log options.
     pub log: LogConfig,
 }
 
@@ -74,7 +74,7 @@ impl DiffOptions {
     ///
     /// # Errors
     ///
-    /// They contradict each other, or the kind keeps no templates.
+    /// The arguments contradict each other, or the kind keeps no templates.
     pub fn new(arguments: DiffArguments, program: &str) -> Result<Self, String> {
         // ReplicaSets and ControllerRevisions suffice: pods are not needed.
         let snapshot_options = SnapshotOptions { needs_pods: false, ..SnapshotOptions::new(arguments.snapshot, None)? };

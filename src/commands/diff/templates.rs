@@ -23,7 +23,7 @@ impl Templates {
     /// Returns an observer that keeps the objects which may belong to a workload of this name.
     pub(super) fn observer(&self, name: &str) -> RawObserver {
         let objects = Arc::clone(&self.objects);
-        // The name in quotes, as in an owner reference, whatever the indentation.
+        // The name in quotes, as in an owner reference; this does not depend on the indentation.
         let name = memmem::Finder::new(&format!("\"{name}\"")).into_owned();
         Arc::new(move |resource, json| {
             let may_be = matches!(resource, Resource::ReplicaSets | Resource::ControllerRevisions);

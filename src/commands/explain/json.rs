@@ -24,7 +24,7 @@ pub struct Explained<'a> {
     workload: Workload<'a>,
     held_by: Option<String>,
     history: Vec<PastTemplate<'a>>,
-    /// The commands that pin all replicas to one digest, if something may move.
+    /// The commands that pin all replicas to one digest, if an image reference may move.
     pin: Option<Done>,
     /// The named pod.
     pod: Option<Pod<'a>>,

@@ -21,15 +21,15 @@ pub struct ExplainArguments {
     #[arg(short, long, value_name = "FORMAT", default_value = "text", value_parser = format())]
     pub output: ExplainFormat,
 
-    /// Where to look.
+    /// Source of the snapshot.
     #[command(flatten)]
     pub snapshot: SnapshotArguments,
 
-    /// Whom to ask beside the API server.
+    /// Sources of evidence besides the API server.
     #[command(flatten)]
     pub evidence: EvidenceArguments,
 
-    /// How to log.
+    /// Log options.
     #[command(flatten)]
     pub log: LogArguments,
 }
@@ -54,7 +54,7 @@ pub struct ExplainOptions {
     pub format: ExplainFormat,
     /// The command by which podskew was called.
     pub program: &'static str,
-    /// How to log.
+    /// Log options.
     pub log: LogConfig,
 }
 
@@ -63,14 +63,14 @@ impl ExplainOptions {
     ///
     /// # Errors
     ///
-    /// They contradict each other.
+    /// The arguments contradict each other.
     pub fn new(arguments: ExplainArguments, program: &'static str) -> Result<Self, String> {
         let mut snapshot_options = SnapshotOptions::new(arguments.snapshot, None)?;
         let workloads = named(&arguments.workloads, &snapshot_options.settings.workload_kinds)?;
         arguments.evidence.apply(&mut snapshot_options)?;
         snapshot_options.settings.images_of_history = true;
         snapshot_options.settings.messages = true;
-        // A Job that is named counts, and so does the Job of a named pod.
+        // A named Job counts even without --jobs, and so does the Job of a named pod.
         snapshot_options.settings.jobs |=
             workloads.iter().any(|named| named.is_pod() || named.kind() == WorkloadKind::Job);
         Ok(Self { snapshot_options, workloads, format: arguments.output, program, log: arguments.log.into() })

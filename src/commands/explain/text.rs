@@ -93,7 +93,7 @@ impl Sheet<'_> {
         }
         if let Some(waits) = report.what_waits() {
             self.page.wrapped("  ", "blocked  ", &waits, YELLOW);
-            // The pods below state their reasons themselves.
+            // The reasons are shown with the pods below.
             for blocked in report.blocked.iter().filter(|it| it.pod.is_none() && !it.message.is_empty()) {
                 self.page.wrapped("           ", "", &one_line(&blocked.message), FAINT);
             }
@@ -315,7 +315,7 @@ impl Sheet<'_> {
                     self.line(1, &line);
                 }
             }
-            // Why a registry did not answer stands among the notes.
+            // The notes say why a registry did not answer.
             for (image, why) in registry.unknown().filter(|(image, _)| registry.doubtful.contains(image)) {
                 let line = format!("what {image} points to is unknown: {why}");
                 self.page.wrapped("  ", "", &line, YELLOW);

@@ -70,7 +70,7 @@ pub struct CountArguments {
     pub stalled_after: Duration,
 }
 
-/// Whether to list nodes.
+/// Evidence from nodes.
 #[derive(Args, Clone, Copy, Debug)]
 pub struct NodeArguments {
     /// Read nodes too: their architecture, the images they hold, and which digests belong to one image
@@ -110,7 +110,7 @@ pub(in crate::commands) const MAX_NAMESPACES: usize = 50;
 /// Log options.
 #[derive(Clone, Copy, Debug)]
 pub struct LogConfig {
-    /// In which form.
+    /// The format.
     pub format: LogFormat,
     /// Minimum level.
     pub level: LevelFilter,

@@ -66,7 +66,7 @@ impl RegistryArguments {
     ///
     /// # Errors
     ///
-    /// They contradict each other.
+    /// The arguments contradict each other.
     pub fn options(self, interval: Option<Duration>, timeout: Option<Duration>) -> Result<RegistryOptions, String> {
         let mut registries = self.registry;
         registries.sort();

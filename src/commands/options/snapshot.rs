@@ -43,7 +43,7 @@ pub struct SnapshotArguments {
     pub counts: CountArguments,
 }
 
-/// Other sources of evidence than the API server.
+/// Sources of evidence besides the API server.
 #[derive(Args, Debug)]
 pub struct EvidenceArguments {
     /// Whether to list nodes.
@@ -54,7 +54,7 @@ pub struct EvidenceArguments {
     #[command(flatten)]
     pub registry: RegistryArguments,
 
-    /// How long to wait for them.
+    /// How long to wait for registries.
     #[command(flatten)]
     pub registry_timeout: RegistryTimeoutArguments,
 }
@@ -64,7 +64,7 @@ impl EvidenceArguments {
     ///
     /// # Errors
     ///
-    /// They contradict each other.
+    /// The arguments contradict each other.
     pub(in crate::commands) fn apply(self, snapshot_options: &mut SnapshotOptions) -> Result<(), String> {
         snapshot_options.nodes = self.nodes.nodes;
         snapshot_options.registry = self.registry.options(None, self.registry_timeout.registry_timeout)?;
@@ -77,7 +77,7 @@ impl SnapshotOptions {
     ///
     /// # Errors
     ///
-    /// They contradict each other.
+    /// The arguments contradict each other.
     pub fn new(arguments: SnapshotArguments, selector: Option<Selector>) -> Result<Self, String> {
         let names = unique(arguments.namespace);
         let settings = settings(arguments.counts);

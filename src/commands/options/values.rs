@@ -201,7 +201,7 @@ pub(in crate::commands) fn text_or_json<T: Copy + Send + Sync + 'static>(
     PossibleValuesParser::new(["text", "json"]).map(move |format| if format == "json" { json } else { text })
 }
 
-/// Log levels, in the log's own words.
+/// Log levels, named as in the log.
 pub(in crate::commands) fn log_level() -> impl TypedValueParser<Value = LevelFilter> {
     PossibleValuesParser::new(["error", "warn", "info", "debug", "trace"]).map(|level| match level.as_str() {
         "error" => LevelFilter::ERROR,

@@ -14,7 +14,7 @@ use tokio::sync::broadcast;
 /// Minimum interval between two events.
 const BETWEEN: Duration = Duration::from_secs(1);
 
-/// Maximum number of workloads in an event; with more, it only says that there are.
+/// Maximum number of workloads in an event. An event about more workloads does not name them.
 const MOST_NAMES: usize = 100;
 
 /// Number of events by which a stream may lag before it is closed.
@@ -29,7 +29,7 @@ pub(super) struct EventHub {
 #[derive(Default)]
 struct Pending {
     changed: BTreeSet<String>,
-    /// Whether more workloads changed than can be named, or something that concerns every page.
+    /// Whether more workloads changed than an event may name, or something that concerns every page.
     everything: bool,
     generation: u64,
     /// podskew's own state.

@@ -63,7 +63,7 @@ impl Live {
         let _ = self.pages.set(pages);
     }
 
-    /// Records that the initial sync still waits for these.
+    /// Sets the sources that the initial sync still waits for.
     pub(super) fn waits_for(&self, waiting_for: Vec<String>) {
         *self.progress() = SyncProgress { ready: false, waiting_for };
     }

@@ -74,7 +74,7 @@ pub struct Listeners {
     pub page: Option<TcpListener>,
 }
 
-/// The same with an existing connection to the cluster and existing listeners.
+/// Like [`serve`], with an existing connection to the cluster and existing listeners.
 pub async fn watch_and_serve(
     config: Config,
     client: kube::Client,

@@ -100,7 +100,7 @@ pub struct ServeArguments {
     )]
     pub auth_audience: Vec<String>,
 
-    /// How to log.
+    /// Log options.
     #[command(flatten)]
     pub log: LogArguments,
 }
@@ -126,7 +126,7 @@ pub struct Config {
     pub page: PageConfig,
     /// Access control.
     pub access: AccessConfig,
-    /// How to log.
+    /// Log options.
     pub log: LogConfig,
 }
 
@@ -135,7 +135,7 @@ impl Config {
     ///
     /// # Errors
     ///
-    /// They contradict each other.
+    /// The arguments contradict each other.
     pub fn new(arguments: ServeArguments) -> Result<Self, String> {
         let namespaces = unique(arguments.namespace);
         let settings = settings(arguments.counts);

@@ -36,7 +36,7 @@ pub(super) struct LivePages {
     turns: Arc<Semaphore>,
     events: Arc<EventHub>,
     readers: Arc<Readers>,
-    /// Set if authenticated clients see more, so that authentication must stay in force.
+    /// Set if authenticated clients see more than others, so that authentication must stay enabled.
     access: Option<Arc<AccessControl>>,
 }
 

@@ -23,13 +23,13 @@ const WHILE_INCOMPLETE: Duration = Duration::from_millis(100);
 /// Interval of checks for a rendering without readers.
 const WHILE_NOBODY_READS: Duration = Duration::from_secs(1);
 
-/// The same while a page is open: the first change after a quiet time shows at once.
+/// The same while a page is open, so that the first change after a quiet time shows at once.
 const WHILE_WATCHED: Duration = Duration::from_millis(100);
 
 /// Minimum time between two renderings for open pages.
 const BETWEEN: Duration = Duration::from_millis(800);
 
-/// Maximum time between two renderings without readers: a workload that is gone takes memory until the next one.
+/// Maximum time between two renderings without readers. A workload that is gone takes memory until the next rendering.
 const LONGEST_PAUSE: Duration = Duration::from_secs(60);
 
 /// Number of changed workloads that are rendered without readers. It limits how long the next reader waits.
@@ -48,7 +48,7 @@ const MANY_WORKLOADS: usize = 16;
 /// Renders as long as it is polled; it ends only if rendering fails, which is a bug. The initial state is rendered as
 /// soon as the last source has `answered`, because clients wait for it; any other one when `readers` ask for it.
 ///
-/// The inventory remembers by events alone, so nothing is lost without readers.
+/// The inventory records observations with each event, so nothing is lost without readers.
 pub(super) async fn keep_rendering(
     inventory: Arc<Mutex<Inventory>>,
     exposition: Arc<Exposition>,
@@ -104,7 +104,7 @@ struct Renderer {
     begun: Instant,
     /// The pods awaiting their owner as last published; `None` before the first publication.
     published: Option<Vec<(Name, u32)>>,
-    /// The tags that stand for several digests on nodes, as last published.
+    /// The tags that have several digests on nodes, as last published.
     cached_tags: Vec<CachedTag>,
     /// The evidence of registries, as last published.
     registry: Option<Arc<RegistryEvidence>>,
@@ -205,8 +205,8 @@ impl Renderer {
         published
     }
 
-    /// Takes reports of up to [`PODS_AT_ONCE`] pods. Each lock of the inventory covers a few of them, so that events wait for
-    /// these only.
+    /// Takes reports of up to [`PODS_AT_ONCE`] pods. Each lock of the inventory covers a few reports, so that events wait
+    /// only for those.
     fn take_changes(&self) -> Changes {
         let mut changes = self.take_few_changes();
         let pods = |changes: &Changes| changes.reports.iter().map(|report| report.pods.len()).sum::<usize>();
@@ -241,7 +241,7 @@ impl Renderer {
         inventory.take_some_changes(UnixTime::now(), PODS_A_LOCK)
     }
 
-    /// Moves the changes into a batch; the page's board has seen them.
+    /// Moves the changes into a batch. The board has taken them already.
     fn part_of(&self, changes: &mut Changes) -> PublishBatch {
         let part = part_of(changes);
         if let Some(shown) = &self.shown {

@@ -1,15 +1,14 @@
 //! Reads a protobuf message field by field.
 //!
 //! A message is a sequence of fields: a number, and either an integer or a length with bytes
-//! (<https://protobuf.dev/programming-guides/encoding/>). Unwanted fields, nine tenths of a pod, are skipped without a
-//! look inside.
+//! (<https://protobuf.dev/programming-guides/encoding/>). Unwanted fields, nine tenths of a pod, are skipped
+//! without being parsed.
 //!
-//! Each pod has a few hundred skipped fields. All of this is inlined, so that the position stays in registers: calls
-//! doubled the time, most of it for reloading values just written to the stack.
-//! called, it took twice the time, most of it for waiting until what was just written to the stack could be read again.
+//! Each pod has a few hundred skipped fields. All of this is inlined, so that the position stays in registers. Function calls
+//! doubled the time, mostly to reload values just written to the stack.
 #![allow(clippy::inline_always, reason = "measured")]
 
-/// An error in a message. It quotes nothing of it.
+/// An error in a message. The error does not quote the message.
 #[derive(Clone, Copy, Debug)]
 pub(in crate::objects) struct ProtobufError {
     pub(in crate::objects) what: &'static str,
@@ -223,7 +222,7 @@ fn take_bytes<'a>(rest: &mut &'a [u8], length: usize) -> Option<&'a [u8]> {
     Some(taken)
 }
 
-/// Diagnoses why no field could be read here.
+/// Returns the reason why no field could be read here.
 #[cold]
 fn what_is_wrong(field: &[u8]) -> ProtobufError {
     let mut rest = field;

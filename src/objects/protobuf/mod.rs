@@ -3,13 +3,13 @@
 //! Field numbers are declared beside the JSON names of a type. They come from `generated.proto` of `k8s.io/api` and
 //! `k8s.io/apimachinery`, which never changes one.
 
+mod event_fingerprint;
 mod fields;
-mod gist;
 mod responses;
 mod template;
 
+pub use event_fingerprint::EventFingerprint;
 pub(super) use fields::{FieldSet, ProtobufError, Value};
-pub use gist::Gist;
 pub(super) use responses::{event, is_event, is_object, list, list_meta, object, status};
 
 use super::lenient::Unread;

@@ -52,7 +52,7 @@ impl<'a> Unknown<'a> {
                 _ => {}
             }
         }
-        // The field is always present, even if empty: a response without it is truncated, and no empty list.
+        // The field is always present, even if empty: a response without it is truncated, not an empty list.
         Ok(Self { kind, raw: raw.ok_or(ProtobufError::new(TRUNCATED))? })
     }
 
@@ -108,7 +108,7 @@ pub(in crate::objects) fn event(resource: Resource, message: &[u8]) -> Result<Wa
     })
 }
 
-/// Reads a page of a list, and passes each object on at once.
+/// Reads a page of a list, and passes each object on as soon as it is read.
 pub(in crate::objects) fn list<'a>(
     resource: Resource,
     message: &'a [u8],

@@ -70,8 +70,8 @@ impl<'e> Comparer<'e> {
         self.missing
     }
 
-    /// Collects the documents that would decide how any two of `digests` relate. It reads each digest once and not each
-    /// pair, because a workload may run thousands.
+    /// Collects the documents that would decide how any two of `digests` relate. It reads each digest once, not each
+    /// pair, because a workload may run thousands of digests.
     pub fn note_for_all<'d>(&mut self, digests: impl IntoIterator<Item = (DigestKind, &'d Name)>) {
         let mut distinct: BTreeMap<(&str, DigestKind), (DigestKind, &Name)> = BTreeMap::new();
         for (kind, digest) in digests {
@@ -97,7 +97,7 @@ impl<'e> Comparer<'e> {
             groups.entry(child.platform.clone()).or_default().insert(&child.digest);
         }
         let all: BTreeSet<&Name> = manifests.iter().map(|(digest, _)| *digest).collect();
-        // An index and a manifest in it are one image, whatever the platform.
+        // An index and a manifest in it are one image, regardless of the platform.
         let mut containing: BTreeMap<&str, usize> = BTreeMap::new();
         for index in &indexes {
             let children: BTreeSet<&str> = index.children.iter().map(|child| content(&child.digest)).collect();
@@ -127,8 +127,8 @@ impl<'e> Comparer<'e> {
         }
     }
 
-    /// Adds the documents that would tell which image a node's id belongs to. An id's flag says whether it can be the
-    /// id of a configuration.
+    /// Adds the documents that show which image a node's id belongs to. The flag of an id says whether it can be the id of
+    /// a configuration.
     fn note_for_ids(&mut self, ids: &[(&Name, bool)], indexes: &[&Index], manifests: &[(&Name, &Manifest)]) {
         if ids.is_empty() {
             return;
@@ -267,7 +267,7 @@ impl<'e> Comparer<'e> {
             let (own, others) = (child(a, &one.platform), child(b, &one.platform));
             let answer = match (own, others) {
                 (Some(own), Some(other)) => self.manifests(&own.digest, &other.digest),
-                // Both have the platform, and one of them several times.
+                // Both indexes have the platform, and one of them has it several times.
                 _ if b.children.iter().any(|other| other.platform == one.platform) => Sameness::Unknown,
                 _ => continue,
             };
@@ -305,7 +305,8 @@ impl<'e> Comparer<'e> {
         same_content(a, b)
     }
 
-    /// Compares a local id with an image. They are one if the id is that of the image's configuration, on any platform.
+    /// Compares a local id with an image. They are one image if the id is that of the image's configuration, on any
+    /// platform.
     fn id_and_image(
         &mut self,
         (id, known): ((DigestKind, &Name), DigestContent<'e>),

@@ -10,11 +10,11 @@ const DIGITS: usize = 12;
 /// Number of hex digits of a commit to show.
 const COMMIT: usize = 7;
 
-/// Why it is not known what a tag stands for where evidence contradicts itself. An index may differ for another platform alone.
+/// Why a tag's image is unknown if nodes and registry contradict each other. An index may differ only for another platform.
 const DISAGREEMENT: &str = "nodes name two of its digests as one image, and the registry has different content under them, perhaps only for \
                             another platform";
 
-/// Hosts of source repositories that show the difference between two commits, and the path to it.
+/// Hosts of source repositories that can show the difference between two commits, and the path of that page.
 const FORGES: [(&str, &str); 4] = [
     ("github.com", "/compare/"),
     ("gitlab.com", "/-/compare/"),
@@ -55,7 +55,7 @@ impl TagReport {
 }
 
 impl GoneImage {
-    /// Describes the consequence; without the full stop.
+    /// Describes the consequence of the missing image; without the full stop.
     #[must_use]
     pub fn describe(&self) -> String {
         format!(
@@ -66,13 +66,13 @@ impl GoneImage {
 }
 
 impl RegistryReport {
-    /// Images of which it is not known what they stand for, and why.
+    /// Images whose digest is unknown, and why.
     pub fn unknown(&self) -> impl Iterator<Item = (&Name, &'static str)> {
         let doubtful = self.doubtful.iter().map(|image| (image, DISAGREEMENT));
         self.unanswered.iter().map(|(image, why)| (image, *why)).chain(doubtful)
     }
 
-    /// How the workload's tags stand, worst first, in a word.
+    /// The worst status of the workload's tags, as one word.
     #[must_use]
     pub fn tag_status(&self) -> &'static str {
         let worst = self.tags.iter().map(|tag| tag.change).max();

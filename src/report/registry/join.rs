@@ -1,7 +1,7 @@
-//! Finds the digests of a group that are one image: pairs that are one, unless a third digest contradicts.
+//! Finds the digests of a group that are one image.
 //!
-//! A chain does not suffice. Two indexes may share the image of one platform and differ on another, and then the shared
-//! manifest does not make them equal. So digests join only if every pair of them is known to be one image.
+//! Digests are joined only if every pair of them is known to be one image. A chain of pairs does not suffice: two indexes may
+//! share the image of one platform and differ on another, and then the shared manifest does not make them equal.
 
 use super::compare::{Comparer, Sameness};
 use super::{ImageFact, Index, RegistryEvidence};
@@ -9,7 +9,7 @@ use crate::report::Name;
 use crate::report::digest::{DigestKind, content};
 use std::collections::HashSet;
 
-/// Digests that are one image so far.
+/// Digests that were found to be one image so far.
 pub type ImageDigests<'a> = Vec<(DigestKind, &'a Name)>;
 
 /// Groups the positions of `classes` that are one image, in their order. `tags` are digests of tags: an index that no
@@ -23,7 +23,7 @@ pub fn join(evidence: &RegistryEvidence, classes: &[ImageDigests<'_>], tags: &[N
     });
     let hubs: Vec<&Index> = hubs.collect();
     let relation = |a: usize, b: usize| relation(evidence, &hubs, &classes[a], &classes[b]);
-    // Digests unknown to every registry stay alone, and need no comparison with all others.
+    // Digests unknown to every registry are never joined, and need no comparison with all others.
     let configs: HashSet<&str> = classes
         .iter()
         .flatten()
@@ -55,7 +55,7 @@ pub fn join(evidence: &RegistryEvidence, classes: &[ImageDigests<'_>], tags: &[N
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Relation {
     One,
-    /// The registry knows both, but not that they are one.
+    /// The registry knows both, but does not show that they are one image.
     Apart,
     Unknown,
 }
@@ -79,7 +79,7 @@ fn is_known(evidence: &RegistryEvidence, hubs: &[&Index], digest: &str) -> bool 
     evidence.fact(digest).is_some() || hubs.iter().any(|hub| place(evidence, hub, digest).is_some())
 }
 
-/// Whether one index has both, for different platforms.
+/// Whether one index has both digests, for different platforms.
 fn are_siblings(evidence: &RegistryEvidence, hubs: &[&Index], a: &str, b: &str) -> bool {
     hubs.iter().any(|hub| {
         let places = place(evidence, hub, a).zip(place(evidence, hub, b));

@@ -29,7 +29,7 @@ pub struct RegistryEvidence {
     pub tags: HashMap<Name, TagFact>,
     /// Images that the registry no longer has, and since when; by the image as pods write it.
     pub gone: HashMap<Name, UnixTime>,
-    /// Build details of running images and of images that tags stand for, where known; sorted by digest.
+    /// Build details of running images and of images that tags point to, where known; sorted by digest.
     pub builds: Vec<(Name, Build)>,
     /// Images without an answer of their registry, with the reason.
     pub unanswered: HashMap<Name, &'static str>,
@@ -169,7 +169,7 @@ impl RegistryEvidence {
                     revision: all.revision.filter(|it| other.revision.as_ref() == Some(it)),
                     version: all.version.filter(|it| other.version.as_ref() == Some(it)),
                     source: all.source.filter(|it| other.source.as_ref() == Some(it)),
-                    // Platforms are built one after another: the index is as old as the last one.
+                    // Platforms are built one after another, so the index is as old as its last image.
                     created: all.created.max(other.created),
                 });
                 common.or(&index.build)
@@ -178,7 +178,7 @@ impl RegistryEvidence {
     }
 }
 
-/// Whether `one` was built later than `other`; `None` if their dates do not tell.
+/// Whether `one` was built later than `other`; `None` if their dates do not show it.
 #[must_use]
 pub fn is_newer(one: &Build, other: &Build) -> Option<bool> {
     let (one, other) = (one.created?, other.created?);

@@ -24,7 +24,7 @@ pub enum ReferenceTarget {
 }
 
 impl Reference {
-    /// Parses an image reference; `None` if it is none.
+    /// Parses an image reference; `None` if the text is not one.
     #[must_use]
     pub fn parse(image: &str) -> Option<Self> {
         let (name, digest) = match image.split_once('@') {

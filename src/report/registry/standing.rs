@@ -25,9 +25,9 @@ pub struct RegistryReport {
     pub skews: Vec<SkewContent>,
     /// Its current images without an answer of their registry, with the reason.
     pub unanswered: Vec<(Name, &'static str)>,
-    /// Its current images of which nodes name two digests as one image while the registry has different content under them.
+    /// Its current images for which nodes report two digests as one image while the registry has different content under them.
     pub doubtful: Vec<Name>,
-    /// What the digests in skew, and those of moved tags, say of their build; sorted by digest.
+    /// Build details of the digests in skew and of moved tags; sorted by digest.
     pub builds: Vec<(Name, Build)>,
 }
 
@@ -40,7 +40,7 @@ pub struct TagReport {
     pub image: Name,
     /// Label `origin`.
     pub origin: Origin,
-    /// Label `change`: what a container would run that pulls the tag now.
+    /// Label `change`: what a container that pulls the tag now would run.
     pub change: ContentChange,
     /// Since when the tag has moved; `None` while it is current.
     pub since: Option<UnixTime>,
@@ -59,14 +59,14 @@ pub struct RunningDigest {
     pub digest: Name,
     /// Number of containers.
     pub pods: u32,
-    /// Whether it is another image than the tag's.
+    /// Whether it is a different image than the tag's.
     pub differs: bool,
 }
 
 /// How the tag's current image differs from the running ones.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
 pub enum ContentChange {
-    /// It does not differ.
+    /// No difference.
     None,
     /// Same layers and start command under another digest.
     Rebuilt,
@@ -182,7 +182,7 @@ pub(in crate::report) fn registry_report(
     Some(Box::new(report))
 }
 
-/// How the images of one skew differ: by content if any two do; as rebuilt only if that is known of all.
+/// How the images of one skew differ: by content if any two do; as rebuilt only if all are known to be.
 fn content_of_skew(evidence: &RegistryEvidence, of_hash: &HashDigests, within_image: bool) -> Sameness {
     let skewed = || of_hash.digests.iter().filter(|pods| !pods.skewed.is_empty());
     // A manifest of unknown content is not known to differ, so it needs no comparison with the others.
@@ -229,7 +229,7 @@ fn stand(
         }
         let policy = references.iter().find(|reference| reference.container == *container);
         let pull_policy = policy.map_or_else(|| Name::from(""), |reference| reference.pull_policy.clone());
-        // With this pull policy or reference, starting containers do not ask for the image.
+        // With this pull policy or reference, starting containers do not request the image from a registry.
         if &*pull_policy == "Never" || ReferenceKind::of(image) == ReferenceKind::Digest {
             continue;
         }
@@ -262,8 +262,8 @@ fn stand(
     }
 }
 
-/// Whether nodes name as one image what the registry has different content under: two digests that these containers run, or one of
-/// them and what the tag stands for.
+/// Whether nodes report two digests as one image while the registry has different content under them. The two are digests that these
+/// containers run, or one of those and the digest of the tag.
 fn doubtful(
     facts: &WorkloadFacts<'_>,
     evidence: &RegistryEvidence,
@@ -285,7 +285,7 @@ fn doubtful(
         let kind = DigestKind::Manifest;
         comparer.compare((kind, one), (kind, other)) == Sameness::Different
     };
-    // Containers of one digest on one platform say the same.
+    // Containers of one digest on one platform give the same result.
     places.collect::<BTreeSet<_>>().iter().any(|(digest, platform)| {
         let names = nodes.names_of(*platform, digest).iter().filter(|name| *name != digest && known.contains(*name));
         names.into_iter().any(|name| differs(digest, name))
@@ -314,7 +314,7 @@ fn standing(
             Sameness::One => is_one = true,
             Sameness::SameContent => worst = worst.max(ContentChange::Rebuilt),
             Sameness::Different => worst = ContentChange::Different,
-            // An unmatched local id cannot be compared with a tag at all.
+            // An unmatched local id cannot be compared with a tag.
             Sameness::Unknown => is_unknown |= kind == DigestKind::Manifest,
         }
         if pull_policy == "Always" && contradicts(tag, answer, member.started) {

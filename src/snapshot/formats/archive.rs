@@ -1,4 +1,4 @@
-//! Compressed files and archives. They are read in place; nothing is ever unpacked into a folder.
+//! Compressed files and archives. They are read in place, and never extracted to disk.
 
 use super::meter::Metered;
 use super::{ARCHIVES, InputFile, LAYERS, ReadError, Reader, within};
@@ -18,7 +18,7 @@ pub(super) fn is_tar(beginning: &[u8]) -> bool {
     beginning.get(257..262) == Some(b"ustar")
 }
 
-/// True for an archive without files, too.
+/// Also true for an archive without files.
 pub(super) fn is_zip(beginning: &[u8]) -> bool {
     beginning.starts_with(b"PK\x03\x04") || beginning.starts_with(b"PK\x05\x06")
 }

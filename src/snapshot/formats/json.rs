@@ -8,7 +8,7 @@ use std::io::Read;
 /// Maximum depth of lists within lists.
 const DEEPEST: u8 = 4;
 
-/// Begins and ends a container's logs in the output of `kubectl cluster-info dump`.
+/// Marks the beginning of a container's logs in the output of `kubectl cluster-info dump`.
 const LOGS: &str = "==== START logs for container ";
 const LOGS_END: &str = "==== END logs for container ";
 
@@ -223,7 +223,7 @@ impl Reader<'_, '_> {
                 None => return Ok(()),
             },
             ("" | "v1", "Node") => self.nodes.then_some(Resource::Nodes),
-            // Without an API group the kind is ambiguous: the fields have to match, too.
+            // Without an API group the kind is ambiguous, so the fields have to match, too.
             ("", kind) => Resource::ALL.into_iter().find(|resource| {
                 resource.kind() == kind && (*resource == Resource::Pods || shape::by_fields(json) == Some(*resource))
             }),
@@ -242,7 +242,7 @@ impl Reader<'_, '_> {
         Ok(())
     }
 
-    /// The resource of an object without a kind; `None` if it may be no object at all.
+    /// The resource of an object without a kind; `None` if it may not be an object.
     fn without_kind(&mut self, json: &[u8], byte: u64, entry: &InputFile) -> Result<Option<Resource>, ReadError> {
         let is_named = || member(json, &["metadata", "name"]).is_some();
         let node = || (self.nodes && shape::is_node(json)).then_some(Resource::Nodes);

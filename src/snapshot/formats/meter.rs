@@ -22,7 +22,7 @@ pub struct ReadLimits {
 const MIB: usize = 1 << 20;
 
 impl ReadLimits {
-    /// Far above any bundle of a cluster.
+    /// Far more than any bundle of a cluster needs.
     pub const DEFAULT: Self =
         Self { bytes: 16 << 30, files: 100_000, yaml_document: 64 * MIB, inner_zip: 64 * MIB, held_items: 64 * MIB };
 }

@@ -5,7 +5,7 @@
 //!  file, pipe, folder ──archive──▶ bytes ──encoding──▶ text ──json, yaml──▶ JSON of one object ──shape──▶ Piece
 //! ```
 //!
-//! Objects of other kinds are skipped and counted. A truncated or unreadable file is an error: half a dump looks like
+//! Objects of other kinds are skipped and counted. A truncated or unreadable file is an error: a partial dump looks like
 //! skew.
 
 mod archive;
@@ -37,9 +37,9 @@ pub struct InputSummary {
     pub objects: BTreeMap<Resource, u64>,
     /// Number of skipped objects of each other kind.
     pub others: BTreeMap<String, u64>,
-    /// Number of values in JSON or YAML that are no Kubernetes object.
+    /// Number of values in JSON or YAML that are not Kubernetes objects.
     pub unknown: u64,
-    /// Number of files in folders and archives that held objects or might have.
+    /// Number of files in folders and archives that held objects or could have.
     pub files: u64,
     /// Number of skipped files: logs, pictures, text.
     pub passed_files: u64,
@@ -49,7 +49,7 @@ pub struct InputSummary {
     pub logs: u64,
     /// Number of watches that ended with an error.
     pub watch_errors: u64,
-    /// Whether any content was read: an empty list is no empty file.
+    /// Whether any content was read. A file with an empty list is not empty.
     pub begun: bool,
     /// The newest timestamp, if it was requested.
     pub newest: Option<UnixTime>,

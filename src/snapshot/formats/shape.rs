@@ -1,4 +1,4 @@
-//! Recognizes an object without a kind by fields that only its kind has, or by its file's name.
+//! Recognizes the kind of an object that does not state it, by fields that only this kind has, or by the name of its file.
 //!
 //! API servers omit `kind` in items of lists, and several clients omit it in every object.
 

@@ -196,7 +196,7 @@ impl<'de> Visitor<'de> for DocumentVisitor<'_, '_, '_> {
             head.push(b'}');
             return self.object(&head);
         };
-        // Truncated after any line but the last it would look complete.
+        // A YAML list that is truncated between two lines looks complete.
         if text_member(&closed(&head), &["kind"]).is_none() {
             *self.failed = Some(ReadError::Form(format!(
                 "its YAML list has no kind: List at its end: it was cut short, or the program that wrote it left that out; \

@@ -1,6 +1,6 @@
 //! Lists as a stream.
 //!
-//! Streaming is on by default from Kubernetes 1.34. An unsupporting server reveals itself in four ways. It responds
+//! Streaming is on by default from Kubernetes 1.34. A server without support shows it in four ways. It responds
 //! with 400 or 422 (feature gate off, up to 1.33), or with an ERROR event with code 500 before any object (its etcd is
 //! too old: recorded in `protocol/`). Or it sends an ordinary bookmark before the closing one, or is silent after the
 //! objects (before 1.27 the parameter is ignored). Each leads to pages, at once or in the next attempt, and streaming

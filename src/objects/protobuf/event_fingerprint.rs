@@ -1,7 +1,8 @@
-//! A hash of the parts of an event that podskew reads. Two events of an object with the same hash have the same effect.
+//! A hash of the fields of an event that podskew reads. Two events of one object with the same hash have the same effect.
 //!
-//! A rollout updates the status of its ReplicaSets and of its Deployment dozens of times, and each event repeats the whole template.
-//! podskew reads nothing of a ReplicaSet's status and a few fields of a Deployment's. Hashing them costs a tenth of decoding them.
+//! A rollout updates the status of its ReplicaSets and of its Deployment dozens of times, and each event includes the whole template.
+//! podskew does not read the status of a ReplicaSet, and reads only a few status fields of a Deployment. Hashing an event costs a tenth
+//! of decoding it.
 
 use super::responses::{Unknown, event_parts};
 use super::{FieldSet, ProtobufError, Value};
@@ -9,28 +10,28 @@ use crate::objects::Resource;
 use crate::objects::template::HASH;
 use std::hash::{BuildHasher as _, Hash as _, Hasher as _};
 
-/// The parts of an event that podskew reads, as hashes.
+/// Hashes of an event, to detect that it repeats the previous event of its object.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub struct Gist<'a> {
+pub struct EventFingerprint<'a> {
     /// Hash of `metadata.uid`.
     pub object: u64,
-    /// Hash of all that podskew reads, with the uid and without the version.
-    pub read: u64,
+    /// Hash of all fields that podskew reads, including the uid and excluding the version.
+    pub content: u64,
     /// `metadata.resourceVersion`.
     pub resource_version: &'a str,
-    /// Whether the object is gone.
+    /// Whether the event is a deletion.
     pub deleted: bool,
 }
 
 /// `resourceVersion` and `managedFields`.
 const UNREAD_OF_METADATA: [u32; 2] = [6, 17];
 
-impl<'a> Gist<'a> {
-    /// The gist of an event in protobuf. `None` for bookmarks and errors, for resources whose events rarely repeat each other, and
+impl<'a> EventFingerprint<'a> {
+    /// Computes the fingerprint of an event in protobuf. `None` for bookmarks and errors, for resources whose events rarely repeat each other, and
     /// for events that cannot be read.
     #[must_use]
     pub fn of(resource: Resource, event: &'a [u8]) -> Option<Self> {
-        // As `raw` and `controllers` read them.
+        // The same fields as in `raw` and `controllers`.
         let status = match resource {
             Resource::ReplicaSets => FieldSet::NONE,
             Resource::Deployments => FieldSet::of(&[1, 3, 4, 6]),
@@ -79,7 +80,7 @@ impl<'a> Gist<'a> {
         let version = std::str::from_utf8(version).ok().filter(|version| !version.is_empty() && !uid.is_empty());
         Ok(version.map(|resource_version| Self {
             object: HASH.hash_one(uid),
-            read: hasher.finish(),
+            content: hasher.finish(),
             resource_version,
             deleted,
         }))
@@ -88,7 +89,7 @@ impl<'a> Gist<'a> {
 
 #[cfg(test)]
 mod tests {
-    use super::Gist;
+    use super::EventFingerprint;
     use crate::objects::{Object, Resource, WatchEvent, decode_event};
     use simulator::{BulkConfig, Detail, Store, bulk};
     use std::collections::HashMap;
@@ -98,9 +99,9 @@ mod tests {
         object
     }
 
-    /// In a restart as the controllers write it, two objects are equal if and only if their gists are.
+    /// In a restart as the controllers write it, two objects are equal if and only if their fingerprints are.
     #[test]
-    fn what_has_the_same_gist_is_read_the_same() {
+    fn what_has_the_same_fingerprint_is_read_the_same() {
         let store = Store::new(10);
         let config = BulkConfig { pods: 25, rolling_every: 0, skewed_every: 0, ..BulkConfig::default() };
         let mut fleet = bulk(&store, &config);
@@ -116,18 +117,18 @@ mod tests {
                 store.each_frame(of_store, &mut |frame| {
                     // A frame begins with its length.
                     let event = &frame[4..];
-                    let gist = Gist::of(resource, event).unwrap();
+                    let fingerprint = EventFingerprint::of(resource, event).unwrap();
                     let mut object = decoded(resource, event);
-                    assert_eq!(object.meta.resource_version, gist.resource_version);
-                    assert!(!gist.deleted);
-                    let known = last.insert(gist.object, (gist.read, event.to_vec()));
+                    assert_eq!(object.meta.resource_version, fingerprint.resource_version);
+                    assert!(!fingerprint.deleted);
+                    let known = last.insert(fingerprint.object, (fingerprint.content, event.to_vec()));
                     let Some((read, before)) = known.filter(|(_, before)| before != event) else { return };
                     let mut before = decoded(resource, &before);
                     for object in [&mut object, &mut before] {
                         object.meta.resource_version = "".into();
                     }
-                    assert_eq!(read == gist.read, object == before);
-                    *(if read == gist.read { &mut repeated[index] } else { &mut news[index] }) += 1;
+                    assert_eq!(read == fingerprint.content, object == before);
+                    *(if read == fingerprint.content { &mut repeated[index] } else { &mut news[index] }) += 1;
                 });
             }
         }
@@ -143,20 +144,24 @@ mod tests {
         let mut events = Vec::new();
         store.each_frame(simulator::Resource::ReplicaSets, &mut |frame| events.push(frame[4..].to_vec()));
         let added = events.pop().unwrap();
-        let gist = Gist::of(Resource::ReplicaSets, &added).unwrap();
+        let fingerprint = EventFingerprint::of(Resource::ReplicaSets, &added).unwrap();
         let renamed = |kind: &[u8]| {
             let length = u8::try_from(kind.len()).unwrap();
             [&[0x0A, length], kind, &added[7..]].concat()
         };
         let deleted = renamed(b"DELETED");
-        let deleted = Gist::of(Resource::ReplicaSets, &deleted).unwrap();
-        assert_eq!((deleted.deleted, deleted.object), (true, gist.object));
+        let deleted = EventFingerprint::of(Resource::ReplicaSets, &deleted).unwrap();
+        assert_eq!((deleted.deleted, deleted.object), (true, fingerprint.object));
         let modified = renamed(b"MODIFIED");
-        assert_eq!(Gist::of(Resource::ReplicaSets, &modified), Some(gist), "it says the same, whatever it is called");
-        assert_eq!(Gist::of(Resource::ReplicaSets, &renamed(b"BOOKMARK")), None);
-        assert_eq!(Gist::of(Resource::Deployments, &added), None, "of another kind");
-        assert_eq!(Gist::of(Resource::Pods, &added), None);
-        assert_eq!(Gist::of(Resource::ReplicaSets, &added[..added.len() / 2]), None);
-        assert_eq!(Gist::of(Resource::ReplicaSets, b"{\"type\":\"ADDED\"}"), None);
+        assert_eq!(
+            EventFingerprint::of(Resource::ReplicaSets, &modified),
+            Some(fingerprint),
+            "the content is the same under any event type"
+        );
+        assert_eq!(EventFingerprint::of(Resource::ReplicaSets, &renamed(b"BOOKMARK")), None);
+        assert_eq!(EventFingerprint::of(Resource::Deployments, &added), None, "of another kind");
+        assert_eq!(EventFingerprint::of(Resource::Pods, &added), None);
+        assert_eq!(EventFingerprint::of(Resource::ReplicaSets, &added[..added.len() / 2]), None);
+        assert_eq!(EventFingerprint::of(Resource::ReplicaSets, b"{\"type\":\"ADDED\"}"), None);
     }
 }
