@@ -11,12 +11,11 @@
 //!       └──version lost────────────────────────────┘
 //! ```
 //!
-//! A watch resumes from the last version it saw if nothing was lost: after its requested duration, a broken connection
-//! or a refusal. Except after its requested duration, it first proves that the API server is still on the timeline of
-//! that version (`timeline`). It lists again if something may have been lost: the version expired (410), a line was
-//! unreadable, the server went back to an older state, the server was silent for so long that it may have gone back
-//! unnoticed, a watch was silent from its start to the idle timeout, or several watches ended at once without an event
-//! or bookmark.
+//! A watch resumes from the last version it saw if no events were lost: after its requested duration, a broken connection or a
+//! refusal. Except after its requested duration, it first proves that the API server is still on the timeline of that version
+//! (`timeline`). It lists again if events may have been lost: the version expired (410), a line was unreadable, the server went back
+//! to an older state, the server was silent for so long that it may have gone back unnoticed, a watch was silent from its start to
+//! the idle timeout, or several watches ended at once without an event or bookmark.
 
 use super::authorization::{AuthorizationTracker, Refused};
 use super::backoff::{Backoff, between};
@@ -39,9 +38,7 @@ const FRUITLESS_WATCHES: u32 = 3;
 
 /// Consecutive watches without events before a relist: podskew does not see changes between them.
 const BARREN_WATCHES: u32 = 3;
-
-/// The log message about them.
-const BARREN: &str = "several watches in a row ended at once without an event";
+const BARREN_MESSAGE: &str = "several watches in a row ended at once without an event";
 
 /// Follows one source: lists it, watches it, and lists it again.
 pub(super) struct Follower<S> {
@@ -76,8 +73,7 @@ enum FollowerState {
 pub(super) enum End {
     /// The list is complete; its watch has not begun.
     Listed { version: String },
-    /// The server closed the watch properly. `in_time`: after its requested duration. `is_barren`: without an event or
-    /// bookmark.
+    /// The server closed the watch properly: `in_time` if after its requested duration, `is_barren` if without an event or bookmark.
     Closed { version: String, lived: Duration, in_time: bool, is_barren: bool },
     /// The watch may resume.
     Proven { version: String },
@@ -104,7 +100,6 @@ impl<S: Sink> Follower<S> {
         }
     }
 
-    /// Runs forever.
     pub(super) async fn run(mut self) {
         let mut state = FollowerState::Unlisted;
         loop {
@@ -264,10 +259,8 @@ impl<S: Sink> Follower<S> {
             any = true;
             self.lister.budget.event();
             let fingerprint = EventFingerprint::of(self.lister.target.resource, &event);
-            if let Some(fingerprint) =
-                fingerprint.filter(|fingerprint| self.lister.budget.repeats().is_repeat(fingerprint))
-            {
-                advance(version, fingerprint.resource_version, base)?;
+            if let Some(repeat) = fingerprint.filter(|it| self.lister.budget.repeats().is_repeat(it)) {
+                advance(version, repeat.resource_version, base)?;
                 self.lister.heartbeat.event(EventType::Applied);
                 continue;
             }
@@ -316,7 +309,7 @@ impl<S: Sink> Follower<S> {
                 if is_barren && lived < self.lister.timings.healthy {
                     self.barren += 1;
                     if self.barren.is_multiple_of(BARREN_WATCHES) {
-                        return self.after_failure(None, &WatchFailure::connection(BARREN), lived);
+                        return self.after_failure(None, &WatchFailure::connection(BARREN_MESSAGE), lived);
                     }
                 }
                 // A server or proxy that ends every watch at once must not be asked in a tight loop.
@@ -391,8 +384,7 @@ impl<S: Sink> Follower<S> {
     fn after_refusal(&mut self, refused: Refused, failure: &WatchFailure) -> Duration {
         if refused == Refused::NotServed && self.lister.target.resource.is_optional() {
             // The resource is not served: it has no objects.
-            let known = self.answered.is_not_served();
-            self.synced(known);
+            self.synced(self.answered.is_not_served());
             self.lister.log.not_served();
             return self.lister.timings.not_served;
         }
@@ -414,8 +406,7 @@ impl<S: Sink> Follower<S> {
         pause
     }
 
-    /// Reports to metrics and inventory whether the source is synced; the inventory awaits no new objects from one that
-    /// is not.
+    /// Reports to metrics and inventory whether the source is synced. The inventory awaits no objects of an unsynced source.
     fn synced(&mut self, synced: bool) {
         self.lister.heartbeat.synced(synced);
         self.lister.sink.take(self.lister.source, SourceChange::Live(synced));
