@@ -19,7 +19,7 @@ Metrics about workloads appear when the initial sync is complete.
 
 *Active* pods have no deletionTimestamp and are neither Succeeded nor Failed. `pod_template_hash` is the value of the pod's label for the
 template (`pod-template-hash`, `controller-revision-hash` or `rollouts-pod-template-hash`, by kind), and empty without such a label.
-`label_*` stands for one label per `--pod-label`; labels that a pod or template does not have are left out. `origin` is the source of a
+`label_*` means one label per `--pod-label`; labels that a pod or template does not have are left out. `origin` is the source of a
 container: `template`, `injected` (by an admission webhook) or `unknown`.
 
 All examples work with two podskews side by side: they take the `max` over both, or are correct for each. `--metric-allowlist` and

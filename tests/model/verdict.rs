@@ -182,10 +182,10 @@ fn case(name: &str) -> (World, &'static str) {
 /// The same where a registry was asked; `None` for any other case.
 fn registry_case(name: &str) -> Option<World> {
     Some(match name {
-        "an image of its template that its registry does not hold any more, with `--registry`" => {
+        "an image of its template that is gone from its registry, with `--registry`" => {
             asked(|evidence, image, since| evidence.gone = [(image, since)].into())
         }
-        "a tag of its template that stands for another image by now, with `--registry`" => {
+        "a tag of its template that now points to another image, with `--registry`" => {
             let tag = |evidence: &mut RegistryEvidence, image, since| {
                 for (letter, config) in [('a', '1'), ('b', '2')] {
                     let manifest = Manifest { config: digest(config).into(), build: Build::default() };
@@ -198,7 +198,7 @@ fn registry_case(name: &str) -> Option<World> {
             };
             asked(tag)
         }
-        "a tag of its template that its registry did not tell, with `--registry`" => {
+        "a tag of its template about which its registry did not answer, with `--registry`" => {
             asked(|evidence, image, _| evidence.unanswered = [(image, "no answer in time")].into())
         }
         _ => return None,
@@ -278,8 +278,8 @@ const SWITCHES: [Strictness; 4] = [
 fn a_moved_tag_and_a_gone_image_fail_only_with_fail_on() {
     let both = [Strictness { moved: true, ..BY_ITSELF }, Strictness { gone: true, ..BY_ITSELF }];
     for (name, codes) in [
-        ("a tag of its template that stands for another image by now, with `--registry`", [1, 0]),
-        ("an image of its template that its registry does not hold any more, with `--registry`", [0, 1]),
+        ("a tag of its template that now points to another image, with `--registry`", [1, 0]),
+        ("an image of its template that is gone from its registry, with `--registry`", [0, 1]),
     ] {
         let (mut world, workload) = case(name);
         let found = findings(world.report(workload));

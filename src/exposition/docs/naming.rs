@@ -5,7 +5,7 @@ pub(super) const NAMING: &str = "
 
 **Ages, not timestamps.** podskew serves an age where the normal case is that nothing is going on: no rollout, no mix, no skew. The age
 is then 0, so the series exists, and `> 600` is the whole alert. A timestamp has no value for \"nothing is going on\": with 0,
-`time() - x` is more than 50 years, and without a series nobody can tell \"no skew\" from \"not watched\". podskew computes ages at
+`time() - x` is more than 50 years, and a missing series could mean \"no skew\" or \"not watched\". podskew computes ages at
 each scrape. A moment that stays true afterwards is a timestamp: `podskew_last_rollout_completed_timestamp_seconds`,
 `podskew_image_created_timestamp_seconds`.
 
