@@ -24,7 +24,7 @@ static WRITER: LazyLock<Writer> = LazyLock::new(Writer::default);
 
 /// Whether the thread runs. Without it, callers write their lines themselves.
 static HAS_THREAD: LazyLock<bool> = LazyLock::new(|| {
-    let write = || WRITER.write_for_ever(&mut io::stderr());
+    let write = || WRITER.write_forever(&mut io::stderr());
     thread::Builder::new().name("stderr".to_owned()).spawn(write).is_ok()
 });
 
@@ -88,7 +88,7 @@ impl Writer {
         self.changed.notify_all();
     }
 
-    fn write_for_ever(&self, sink: &mut impl Write) {
+    fn write_forever(&self, sink: &mut impl Write) {
         loop {
             let mut queue = self.lock();
             queue.is_writing = false;
@@ -183,12 +183,12 @@ mod tests {
     fn running(mut sink: impl Write + Send + 'static) -> Arc<Writer> {
         let writer = Arc::new(Writer::default());
         let thread = Arc::clone(&writer);
-        std::thread::spawn(move || thread.write_for_ever(&mut sink));
+        std::thread::spawn(move || thread.write_forever(&mut sink));
         writer
     }
 
     #[test]
-    fn a_full_pipe_holds_nobody_up_and_every_line_is_written_or_counted() {
+    fn a_full_pipe_blocks_nothing_and_every_line_is_written_or_counted() {
         let pipe = Pipe::default();
         let writer = running(pipe.clone());
         let line = format!("{}\n", "x".repeat(999));

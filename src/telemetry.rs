@@ -322,7 +322,7 @@ mod tests {
     use std::collections::BTreeSet;
 
     #[test]
-    fn every_known_combination_stands_at_zero_from_the_start() {
+    fn every_known_combination_exists_at_zero_from_the_start() {
         let families = Telemetry::new().unwrap().gather();
         let series = |name: &str| {
             let family = families.iter().find(|family| family.name() == name);
@@ -362,7 +362,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_served_is_what_is_declared() {
+    fn served_families_match_their_declarations() {
         let telemetry = Telemetry::new().unwrap();
         let _web_config = telemetry.web_config().unwrap();
         let registries = telemetry.registries(&["registry.example"]).unwrap();

@@ -49,7 +49,7 @@ mod tests {
         assert_eq!(bucket.take(at(400)), Err(Duration::from_millis(600)));
         assert!(bucket.take(at(1_000)).is_ok());
         assert!(bucket.take(at(1_000)).is_err());
-        // However long nobody asks, no more than the burst comes at once.
+        // After any idle time, at most the burst is allowed at once.
         assert!(bucket.take(at(60_000)).is_ok() && bucket.take(at(60_000)).is_ok());
         assert!(bucket.take(at(60_000)).is_err());
     }

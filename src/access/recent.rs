@@ -48,7 +48,7 @@ mod tests {
     use super::LruMap;
 
     #[test]
-    fn the_entry_that_was_not_asked_for_longest_goes() {
+    fn the_least_recently_used_entry_is_evicted() {
         let mut recent = LruMap::new(2);
         recent.insert(1, 'a');
         recent.insert(2, 'b');

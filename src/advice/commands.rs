@@ -153,7 +153,7 @@ impl<'a> CommandTarget<'a> {
         action
     }
 
-    /// Adds what brings a template change to all pods where a setting would prevent it.
+    /// Adds commands that apply a template change to all pods if a setting would prevent that.
     pub(super) fn reach_all(&self, action: Action) -> Action {
         let paused = self.state() == Some(RolloutState::Paused);
         let then = match self.report.update_hold {
@@ -163,7 +163,7 @@ impl<'a> CommandTarget<'a> {
             Some(UpdateHold::Partition) => BELOW_PARTITION,
             None => return action,
         };
-        // The rest of the change itself comes first.
+        // The other commands of the change run first.
         let parts = [action.then.as_str(), then].into_iter().filter(|part| !part.is_empty());
         Action { then: parts.collect::<Vec<_>>().join(" Then "), ..action }
     }
@@ -191,7 +191,7 @@ impl<'a> CommandTarget<'a> {
         }
     }
 
-    /// Ends a mix that nobody holds: scales down the ReplicaSets of older hashes.
+    /// Ends a mix that is not held on purpose: scales down the ReplicaSets of older hashes.
     pub(super) fn delete_older(&self) -> Action {
         let older = self.report.hashes.iter().filter(|hash| hash.pods > 0 && hash.current == Some(false));
         let scale = |hash: &HashReport| {

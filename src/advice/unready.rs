@@ -63,7 +63,7 @@ pub(super) fn on_or_back(of: &CommandTarget<'_>, finding: Finding) -> Remedy {
     Remedy { look, action, why: Some(with_check(why, fix.as_ref())) }
 }
 
-/// Returns the remedy for a held rollout none of whose new pods is Ready: fix these pods first.
+/// Returns the remedy for a held rollout that has no Ready new pod: fix these pods first.
 pub(super) fn give_first(of: &CommandTarget<'_>) -> Remedy {
     let fix = fix(of);
     let give = fix.as_ref().map_or(GIVE, |fix| &fix.give);

@@ -437,7 +437,7 @@ mod tests {
     }
 
     #[test]
-    fn what_reads_the_same_is_not_written_again() {
+    fn unchanged_text_is_not_written_again() {
         let (mut buckets, mut compressor) = (Buckets::default(), Compressor::new(Additions::default()));
         update(&mut buckets, &reports(0..1000, 100), true, &mut compressor);
         let before: Vec<_> = buckets.fragments().cloned().collect();

@@ -181,7 +181,7 @@ mod tests {
     }
 
     #[test]
-    fn what_cannot_be_deflated_can_be_stored() {
+    fn text_can_be_stored_without_compression() {
         let mut inflater = Inflater::new();
         for text in texts() {
             let fragment = Fragment { deflated: stored(text.as_bytes()), sum: Checksum::of(text.as_bytes()) };

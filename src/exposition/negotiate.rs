@@ -146,7 +146,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_wanted_more_wins() {
+    fn the_highest_quality_wins() {
         check_format("application/openmetrics-text;q=0.4, text/plain;q=0.5", Format::Text);
         check_format("application/openmetrics-text;q=0.5, text/plain;q=0.4", Format::OpenMetrics);
         check_format("text/plain, application/openmetrics-text", Format::OpenMetrics);
@@ -170,7 +170,7 @@ mod tests {
     }
 
     #[test]
-    fn gzip_is_for_those_who_take_it() {
+    fn gzip_is_used_only_if_the_client_accepts_it() {
         check_encoding("gzip", Encoding::Gzip);
         check_encoding("deflate, gzip;q=1.0, *;q=0.5", Encoding::Gzip);
         check_encoding("GZip", Encoding::Gzip);

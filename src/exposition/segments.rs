@@ -147,7 +147,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_written_anew_is_a_piece_until_there_are_many() {
+    fn rewritten_fragments_are_separate_until_there_are_many() {
         let (mut runs, mut fragments) = (Segments::default(), fragments(1000));
         let mut deflater = Deflater::new();
         let mut last = pieces(&mut runs, &mut fragments).len();
@@ -168,7 +168,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_longer_served_is_let_go() {
+    fn segments_that_are_no_longer_served_are_freed() {
         let (mut runs, mut fragments) = (Segments::default(), fragments(1000));
         pieces(&mut runs, &mut fragments);
         while fragments.len() > 1 {

@@ -54,7 +54,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_denied_is_not_served_though_allowed() {
+    fn denied_families_are_not_served_even_if_allowed() {
         let some = selection(&["podskew_.*"], &[".*_info"]);
         assert!(some.contains("podskew_outdated_pods"));
         assert!(!some.contains("podskew_pod_info"));

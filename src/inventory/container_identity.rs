@@ -163,7 +163,7 @@ mod tests {
         DescribedContainer { name: "app", image: "a:1", image_id: "x", runs_unnamed: false, cri_o: false };
 
     #[test]
-    fn a_container_is_recognised_by_all_that_is_said_of_it() {
+    fn a_container_is_recognised_by_all_of_its_fields() {
         let mut identities = IdentityTable::default();
         let identity = identities.intern(IDENTITY);
         assert_eq!(identities.recent(1, DESCRIBED), None);
@@ -184,7 +184,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_freed_is_not_recognised() {
+    fn freed_identities_are_not_recognised() {
         let mut identities = IdentityTable::default();
         let identity = identities.intern(IDENTITY);
         identities.remember(0, DESCRIBED, identity);

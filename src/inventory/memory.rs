@@ -376,7 +376,7 @@ impl Inventory {
         memory.images_changed = true;
     }
 
-    /// Records since when digest skews exist, and drops aliases of which no pod reports either name.
+    /// Records since when digest skews exist, and drops aliases whose names no pod reports.
     fn remember_skews(&self, record: &WorkloadRecord, memory: &mut WorkloadMemory, now: UnixTime) {
         let images = || memory.groups.iter().filter(|group| group.identity.is_some());
         let several = |group: &PodGroup| images().filter(|other| other.hash == group.hash).nth(1).is_some();

@@ -103,7 +103,7 @@ mod tests {
     }
 
     #[test]
-    fn a_megabyte_of_messages_is_kept_and_what_goes_makes_room() {
+    fn a_megabyte_of_messages_is_kept_and_removed_ones_make_room() {
         let mut inventory = Inventory::new(Settings { messages: true, ..Settings::default() }, &[SOURCE]);
         inventory.begin_relist(SOURCE);
         inventory.finish_relist(SOURCE, at(0));

@@ -1,7 +1,7 @@
 //! A list in progress, collected aside: the previous objects stay until it is complete.
 //!
 //! The initial list has no previous objects, and nothing is published before it ends. So its objects are added at once,
-//! each as it comes, and not all at the end while everything waits.
+//! each as it arrives, not all at the end while everything waits.
 
 use super::objects::Record;
 use super::owners::OwnerObject;
@@ -17,27 +17,27 @@ use std::collections::VecDeque;
 #[derive(Default, Debug)]
 pub(super) struct Relist {
     same: Vec<Uid>,
-    pieces: VecDeque<Vec<Record>>,
+    chunks: VecDeque<Vec<Record>>,
     /// Known pods that differ in the list. If the list has such a pod twice, the last state counts.
     changed: HashSet<Uid>,
 }
 
-const PIECE: usize = 1024;
+const CHUNK: usize = 1024;
 
 impl Relist {
     fn push(&mut self, record: Record) {
-        match self.pieces.back_mut() {
-            Some(piece) if piece.len() < PIECE => piece.push(record),
+        match self.chunks.back_mut() {
+            Some(chunk) if chunk.len() < CHUNK => chunk.push(record),
             _ => {
-                let mut piece = Vec::with_capacity(PIECE);
-                piece.push(record);
-                self.pieces.push_back(piece);
+                let mut chunk = Vec::with_capacity(CHUNK);
+                chunk.push(record);
+                self.chunks.push_back(chunk);
             }
         }
     }
 
     pub(super) fn records(&self) -> impl Iterator<Item = &Record> {
-        self.pieces.iter().flatten()
+        self.chunks.iter().flatten()
     }
 
     pub(super) fn pods(&self) -> impl Iterator<Item = &PodRecord> {
@@ -79,7 +79,7 @@ impl Inventory {
                 entry.seen = true;
             }
         }
-        for record in relist.pieces.into_iter().flatten() {
+        for record in relist.chunks.into_iter().flatten() {
             self.put(source, record, now);
         }
         self.settle(source, now);

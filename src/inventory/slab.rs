@@ -8,7 +8,7 @@ use std::collections::BTreeSet;
 /// does not waste memory.
 #[derive(Debug)]
 pub(super) struct Slab<T> {
-    pieces: Vec<Chunk<T>>,
+    chunks: Vec<Chunk<T>>,
     /// Chunks with a free position.
     roomy: BTreeSet<u32>,
     /// An empty chunk, kept for the next insert.
@@ -19,12 +19,12 @@ pub(super) struct Slab<T> {
 /// A number of consecutive positions; none in a freed chunk.
 #[derive(Debug)]
 struct Chunk<T> {
-    places: Vec<Option<T>>,
+    positions: Vec<Option<T>>,
     free: Vec<u16>,
 }
 
 /// Positions per chunk, so that growing never copies all values.
-const PIECE: usize = 1024;
+const CHUNK: usize = 1024;
 
 /// There are far fewer than 2^32 values.
 fn number(at: usize) -> u32 {
@@ -33,27 +33,27 @@ fn number(at: usize) -> u32 {
 
 impl<T> Default for Slab<T> {
     fn default() -> Self {
-        Self { pieces: Vec::new(), roomy: BTreeSet::new(), spare: None, len: 0 }
+        Self { chunks: Vec::new(), roomy: BTreeSet::new(), spare: None, len: 0 }
     }
 }
 
 impl<T> Chunk<T> {
     fn is_full(&self) -> bool {
-        self.free.is_empty() && self.places.len() == PIECE
+        self.free.is_empty() && self.positions.len() == CHUNK
     }
 
     fn is_empty(&self) -> bool {
-        self.free.len() == self.places.len()
+        self.free.len() == self.positions.len()
     }
 
     /// The position within the chunk.
     fn insert(&mut self, value: T) -> usize {
         if let Some(at) = self.free.pop() {
-            self.places[usize::from(at)] = Some(value);
+            self.positions[usize::from(at)] = Some(value);
             return usize::from(at);
         }
-        self.places.push(Some(value));
-        self.places.len() - 1
+        self.positions.push(Some(value));
+        self.positions.len() - 1
     }
 }
 
@@ -61,35 +61,35 @@ impl<T> Slab<T> {
     pub(super) fn insert(&mut self, value: T) -> u32 {
         let at = match self.roomy.first() {
             Some(at) => *at,
-            None => self.add_piece(),
+            None => self.add_chunk(),
         };
-        let is_only = self.pieces.len() == 1;
-        let piece = &mut self.pieces[at as usize];
-        if piece.places.capacity() == 0 && !is_only {
-            piece.places.reserve_exact(PIECE);
+        let is_only = self.chunks.len() == 1;
+        let chunk = &mut self.chunks[at as usize];
+        if chunk.positions.capacity() == 0 && !is_only {
+            chunk.positions.reserve_exact(CHUNK);
         }
-        let within = piece.insert(value);
-        if piece.is_full() {
+        let within = chunk.insert(value);
+        if chunk.is_full() {
             self.roomy.remove(&at);
         }
         if self.spare == Some(at) {
             self.spare = None;
         }
         self.len += 1;
-        number(at as usize * PIECE + within)
+        number(at as usize * CHUNK + within)
     }
 
     pub(super) fn remove(&mut self, at: u32) -> Option<T> {
-        let (of_piece, within) = (at as usize / PIECE, at as usize % PIECE);
-        let piece = self.pieces.get_mut(of_piece)?;
-        let value = piece.places.get_mut(within)?.take()?;
+        let (chunk_at, within) = (at as usize / CHUNK, at as usize % CHUNK);
+        let chunk = self.chunks.get_mut(chunk_at)?;
+        let value = chunk.positions.get_mut(within)?.take()?;
         self.len -= 1;
-        if piece.is_full() {
-            self.roomy.insert(number(of_piece));
+        if chunk.is_full() {
+            self.roomy.insert(number(chunk_at));
         }
-        piece.free.push(u16::try_from(within).unwrap_or_default());
-        if piece.is_empty() {
-            let empty = number(of_piece);
+        chunk.free.push(u16::try_from(within).unwrap_or_default());
+        if chunk.is_empty() {
+            let empty = number(chunk_at);
             let spare = self.spare.map_or(empty, |spare| spare.min(empty));
             if let Some(other) = self.spare.replace(spare) {
                 self.give_back(other.max(empty));
@@ -99,24 +99,24 @@ impl<T> Slab<T> {
     }
 
     pub(super) fn get(&self, at: u32) -> Option<&T> {
-        self.pieces.get(at as usize / PIECE)?.places.get(at as usize % PIECE)?.as_ref()
+        self.chunks.get(at as usize / CHUNK)?.positions.get(at as usize % CHUNK)?.as_ref()
     }
 
     pub(super) fn get_mut(&mut self, at: u32) -> Option<&mut T> {
-        self.pieces.get_mut(at as usize / PIECE)?.places.get_mut(at as usize % PIECE)?.as_mut()
+        self.chunks.get_mut(at as usize / CHUNK)?.positions.get_mut(at as usize % CHUNK)?.as_mut()
     }
 
     pub(super) fn iter(&self) -> impl Iterator<Item = (u32, &T)> {
-        let pieces = self.pieces.iter().zip((0..).step_by(PIECE));
-        pieces.flat_map(|(piece, first)| {
-            piece.places.iter().zip(first..).filter_map(|(place, at)| Some((at, place.as_ref()?)))
+        let chunks = self.chunks.iter().zip((0..).step_by(CHUNK));
+        chunks.flat_map(|(chunk, first)| {
+            chunk.positions.iter().zip(first..).filter_map(|(value, at)| Some((at, value.as_ref()?)))
         })
     }
 
     pub(super) fn iter_mut(&mut self) -> impl Iterator<Item = (u32, &mut T)> {
-        let pieces = self.pieces.iter_mut().zip((0..).step_by(PIECE));
-        pieces.flat_map(|(piece, first)| {
-            piece.places.iter_mut().zip(first..).filter_map(|(place, at)| Some((at, place.as_mut()?)))
+        let chunks = self.chunks.iter_mut().zip((0..).step_by(CHUNK));
+        chunks.flat_map(|(chunk, first)| {
+            chunk.positions.iter_mut().zip(first..).filter_map(|(value, at)| Some((at, value.as_mut()?)))
         })
     }
 
@@ -126,23 +126,23 @@ impl<T> Slab<T> {
 
     /// All positions are below this.
     pub(super) fn end(&self) -> usize {
-        self.pieces.len() * PIECE
+        self.chunks.len() * CHUNK
     }
 
-    fn add_piece(&mut self) -> u32 {
-        let at = number(self.pieces.len());
-        self.pieces.push(Chunk { places: Vec::new(), free: Vec::new() });
+    fn add_chunk(&mut self) -> u32 {
+        let at = number(self.chunks.len());
+        self.chunks.push(Chunk { positions: Vec::new(), free: Vec::new() });
         self.roomy.insert(at);
         at
     }
 
     fn give_back(&mut self, at: u32) {
-        self.pieces[at as usize] = Chunk { places: Vec::new(), free: Vec::new() };
-        while self.pieces.last().is_some_and(|last| last.places.capacity() == 0) {
-            self.pieces.pop();
-            self.roomy.remove(&number(self.pieces.len()));
+        self.chunks[at as usize] = Chunk { positions: Vec::new(), free: Vec::new() };
+        while self.chunks.last().is_some_and(|last| last.positions.capacity() == 0) {
+            self.chunks.pop();
+            self.roomy.remove(&number(self.chunks.len()));
         }
-        self.pieces.shrink_to(2 * self.pieces.len());
+        self.chunks.shrink_to(2 * self.chunks.len());
     }
 }
 
@@ -216,7 +216,7 @@ impl<T: Identified> ByUid<T> {
 
 #[cfg(test)]
 mod tests {
-    use super::{PIECE, Slab};
+    use super::{CHUNK, Slab};
     use proptest::prelude::*;
     use std::collections::BTreeMap;
 
@@ -239,16 +239,16 @@ mod tests {
     }
 
     #[test]
-    fn what_has_gone_leaves_at_most_one_piece_behind() {
+    fn removed_values_leave_at_most_one_chunk() {
         let mut slab = Slab::default();
         let first = slab.insert(0);
-        let all: Vec<u32> = (0..20 * PIECE).map(|value| slab.insert(value)).collect();
-        let held = |slab: &Slab<usize>| slab.pieces.iter().map(|piece| piece.places.capacity()).sum::<usize>();
-        assert!(held(&slab) > 20 * PIECE);
+        let all: Vec<u32> = (0..20 * CHUNK).map(|value| slab.insert(value)).collect();
+        let held = |slab: &Slab<usize>| slab.chunks.iter().map(|chunk| chunk.positions.capacity()).sum::<usize>();
+        assert!(held(&slab) > 20 * CHUNK);
         for at in all {
             slab.remove(at);
         }
-        assert!(held(&slab) <= 2 * PIECE && slab.pieces.len() <= 2, "{} places", held(&slab));
+        assert!(held(&slab) <= 2 * CHUNK && slab.chunks.len() <= 2, "{} positions", held(&slab));
         assert_eq!(slab.get(first), Some(&0));
     }
 }

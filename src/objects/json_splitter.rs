@@ -452,7 +452,7 @@ mod tests {
     }
 
     #[test]
-    fn the_kind_of_the_list_is_told_where_it_stands_before() {
+    fn the_kind_of_a_list_is_known_if_it_comes_before_the_items() {
         let text = b"{\"kind\":\"PodList\",\"apiVersion\":\"v1\",\"items\":[{\"a\":1}]}{\"items\":[{\"b\":1}],\"kind\":\"List\"}";
         let kinds: Vec<String> = split(text, 7).unwrap().into_iter().map(|(_, list)| list).collect();
         assert_eq!(kinds, ["v1 PodList", "v1 PodList", " ", " List"]);
@@ -462,7 +462,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_broken_is_refused() {
+    fn broken_json_is_refused() {
         for text in [
             "x",
             "{,}",
@@ -486,7 +486,7 @@ mod tests {
     }
 
     #[test]
-    fn white_space_between_objects_is_let_go_of() {
+    fn white_space_between_objects_is_dropped() {
         let space = " ".repeat(1 << 20);
         let text =
             format!("{space}[{space}{{}}{space},{space}{{}}{space}]{space}{{\"items\":[{space}]{space}}}{space}");

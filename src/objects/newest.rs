@@ -33,8 +33,8 @@ impl Newest {
         self.found
     }
 
-    /// Reads an object. Almost none has a newer timestamp than all before, which a scan of its text finds at memory
-    /// speed.
+    /// Reads an object. Almost no object has a newer timestamp than those before it, and a scan of its text finds that at
+    /// memory speed.
     pub fn take(&mut self, object: &[u8]) {
         let is_newer = |at: usize| self.may_be_newer(object.get(at + 1..).unwrap_or_default());
         if self.centuries.find_iter(object).any(is_newer) {

@@ -478,7 +478,7 @@ mod tests {
     }
 
     #[test]
-    fn an_object_that_is_too_long_is_passed_over_wherever_it_stands() {
+    fn an_object_that_is_too_long_is_skipped_at_any_position() {
         const LONG: usize = LONGEST_OBJECT + 1;
         for sizes in [[LONG, 5, 5], [200_000, LONG, 200_000], [5, LONG, LONG]] {
             let pods: Vec<(String, usize)> =
@@ -504,7 +504,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_list_is_left_as_it_is() {
+    fn anything_but_a_list_is_left_unchanged() {
         for text in [
             "",
             "<html>",

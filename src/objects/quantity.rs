@@ -93,7 +93,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_written_in_several_ways_is_one_quantity() {
+    fn different_spellings_are_one_quantity() {
         for same in [
             &["1Gi", "1024Mi", "1073741824", "1048576Ki", "1073741824000m", "1.073741824G"][..],
             &["1", "1e0", "1E0", "1000m", "1.0", "+1", "01", "0.001k", "1000000u", "1000000000n", "10e-1", "1."],
@@ -112,7 +112,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_none_or_not_exact_is_not_guessed() {
+    fn invalid_and_inexact_quantities_have_no_value() {
         for text in [
             "",
             ".",

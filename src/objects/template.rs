@@ -335,7 +335,7 @@ mod tests {
     }
 
     #[test]
-    fn keeps_what_stays_in_the_pod_and_nothing_of_the_environment() {
+    fn keeps_lasting_containers_and_no_environment() {
         let template = read(
             r#"{"metadata":{"labels":{"version":"v2"}},"spec":{"restartPolicy":"Always",
                 "initContainers":[{"name":"migrate","image":"m:1"},{"name":"proxy","image":"p:1","restartPolicy":"Always"}],

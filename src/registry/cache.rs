@@ -456,7 +456,7 @@ mod tests {
     }
 
     #[test]
-    fn facts_that_nobody_needs_are_forgotten_once_there_are_many() {
+    fn unneeded_facts_are_dropped_once_there_are_many() {
         let mut cache = RegistryCache::new(options(None), RegistryTimings::default());
         let digest = |number: usize| Name::from(format!("sha256:{number:064x}"));
         for number in 0..=MOST_FACTS {

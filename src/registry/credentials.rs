@@ -284,7 +284,7 @@ mod tests {
     }
 
     #[test]
-    fn what_cannot_be_read_is_told_without_its_secrets() {
+    fn errors_do_not_quote_secrets() {
         for text in [
             "s3cr3t",
             r#"{"auths":{"r":{"auth":"s3cr3t!"}}}"#,

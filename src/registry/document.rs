@@ -132,7 +132,7 @@ fn index(manifests: Vec<Descriptor>, build: Build) -> Result<Index, RegistryFail
             descriptor.digest.ok_or(RegistryFailure::Unreadable("an index with a child that has no digest"))?;
         let found = descriptor.platform.unwrap_or_default();
         let annotation = |key: &str| descriptor.annotations.as_ref().and_then(|it| it.get(key)).is_some();
-        // BuildKit's attestations are no images.
+        // BuildKit's attestations are not images.
         let is_unknown = found.os == "unknown" && found.architecture == "unknown";
         if is_unknown || annotation("vnd.docker.reference.type") {
             continue;
@@ -221,7 +221,7 @@ mod tests {
     }
 
     #[test]
-    fn attestations_are_no_images() {
+    fn attestations_are_not_images() {
         let child = |digest: String, platform: Value, annotations: Value| json!({"digest": digest, "platform": platform, "annotations": annotations});
         let body = json!({"mediaType": ACCEPTED[0], "manifests": [
             child(digest_of('a'), json!({"os": "linux", "architecture": "amd64"}), json!({})),
@@ -235,7 +235,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_manifest_is_refused() {
+    fn invalid_manifests_are_refused() {
         for (body, content_type) in [
             ("", ACCEPTED[0]),
             ("[]", ACCEPTED[0]),
@@ -260,7 +260,7 @@ mod tests {
     }
 
     #[test]
-    fn labels_and_dates_are_no_content_and_everything_a_process_sees_is() {
+    fn labels_and_dates_are_not_content_and_everything_a_process_sees_is() {
         let start = || json!({"Cmd": ["a", "b"], "Env": ["A=1"], "User": "1", "WorkingDir": "/"});
         let first = config_of(start(), json!({"x": "1"}), "2026-11-01T10:00:00Z");
         let other = config_of(start(), json!({"x": "2"}), "2026-11-02T10:00:00Z");

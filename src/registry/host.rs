@@ -157,7 +157,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_registry_says_what_to_write() {
+    fn invalid_registries_are_refused_with_a_valid_form() {
         for text in [
             "",
             "a b",

@@ -12,7 +12,7 @@
 //!
 //! # Why no client library
 //!
-//! The best one (oci-client 0.18), measured beside this code, needed 62 more crates and 17 MB of memory instead of 4.
+//! The best one (oci-client 0.18), compared with this code, needed 62 more crates and 17 MB of memory instead of 4.
 //! It sent two requests instead of one, four requests after a 429, and took 837 MB for a 400 MB response. It also hides
 //! the headers of responses.
 

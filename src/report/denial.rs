@@ -119,7 +119,7 @@ mod tests {
     use super::{Denial, named_in};
 
     #[test]
-    fn a_refusal_is_read_for_what_it_names() {
+    fn a_refusal_is_parsed_for_the_name_in_it() {
         for (message, expected) in [
             (
                 "pods \"web-\" is forbidden: exceeded quota: compute, requested: limits.cpu=1, used: limits.cpu=3, limited: limits.cpu=3",

@@ -56,7 +56,7 @@ mod tests {
     use super::TagReference;
 
     #[test]
-    fn what_a_reference_leaves_out_is_filled_in() {
+    fn defaults_of_a_reference_are_filled_in() {
         for (image, full, qualified) in [
             ("nginx", "docker.io/library/nginx:latest", false),
             ("nginx:1.27", "docker.io/library/nginx:1.27", false),

@@ -195,7 +195,7 @@ mod tests {
     use super::ReferenceKind;
 
     #[test]
-    fn a_port_is_no_tag_and_no_tag_is_latest() {
+    fn a_port_is_not_a_tag_and_a_missing_tag_is_latest() {
         assert_eq!(ReferenceKind::of("nginx"), ReferenceKind::Latest);
         assert_eq!(ReferenceKind::of("localhost:5000/nginx"), ReferenceKind::Latest);
         assert_eq!(ReferenceKind::of("localhost:5000/nginx:latest"), ReferenceKind::Latest);

@@ -41,7 +41,7 @@ pub(super) fn of_cluster(refusals: &[MissingList], namespaces: &[String], invent
     for refusal in refusals {
         let resource = refusal.source.resource;
         let cause = match &refusal.rule {
-            // Pods name their CloneSet themselves, and none does.
+            // Pods name their CloneSet directly, and no pod names one.
             Some(_) if resource == Resource::CloneSets && !missing.contains_key(&resource) => continue,
             Some(rule) => Cause::Forbidden { rule: rule.clone(), also_in: Vec::new() },
             // Optional resources without an API have no objects.

@@ -251,7 +251,7 @@ mod tests {
     }
 
     #[test]
-    fn what_kubernetes_refuses_is_refused() {
+    fn selectors_that_kubernetes_refuses_are_refused() {
         for selector in [
             "x=a||y=b",
             "x==a==b",

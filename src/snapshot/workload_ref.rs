@@ -319,7 +319,7 @@ mod tests {
     }
 
     #[test]
-    fn what_names_no_workload_is_refused_with_what_would() {
+    fn invalid_references_are_refused_with_valid_ones() {
         for (words, expected) in [
             (&["node/api"][..], "deployment (deploy), statefulset (sts), daemonset (ds), rollout (ro)"),
             (&["node/api"], "replicationcontroller (rc), job, pod (po)"),

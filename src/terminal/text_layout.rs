@@ -21,7 +21,7 @@ pub const BOLD: &str = "1";
 pub const RED: &str = "1;31";
 /// For differences that may be intended.
 pub const YELLOW: &str = "1;33";
-/// For what is in order.
+/// For a good state.
 pub const GREEN: &str = "1;32";
 /// For secondary text.
 pub const FAINT: &str = "2";

@@ -68,7 +68,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_host_name_is_refused() {
+    fn invalid_host_names_are_refused() {
         for bad in ["", "https://podskew.example", "podskew.example:80", "a b", "x/y", "*.example", "a..b"] {
             assert!(host(bad).is_err(), "{bad}");
         }

@@ -137,7 +137,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_link_is_refused_with_the_reason() {
+    fn invalid_links_are_refused_with_the_reason() {
         for (text, reason) in [
             ("https://g.example/{namespace}", "{namespace}"),
             ("Grafana", "the name is missing"),

@@ -333,7 +333,7 @@ mod tests {
     }
 
     #[test]
-    fn what_no_parameter_takes_is_named() {
+    fn invalid_values_are_named_in_the_error() {
         for (text, word) in [
             ("state=bad", "state takes not_uniform, digest_skew"),
             ("sort=age", "sort takes worst"),

@@ -69,7 +69,7 @@ mod tests {
     }
 
     #[test]
-    fn a_healthy_time_begins_anew() {
+    fn a_reset_starts_with_the_first_pause() {
         let mut backoff = Backoff::new(Duration::from_millis(1), Duration::from_secs(30));
         for _ in 0..100 {
             backoff.pause();

@@ -92,7 +92,7 @@ mod tests {
     use tokio::time::timeout;
 
     #[tokio::test]
-    async fn one_long_object_is_read_at_a_time_and_short_ones_wait_for_nobody() {
+    async fn one_long_object_is_read_at_a_time_and_short_ones_do_not_wait() {
         let budget = DecodeBudget::new();
         let (mut first, mut second, mut third) = (None, None, None);
         budget.hold(SHORT + 1, &mut first).await;

@@ -137,7 +137,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_file_that_is_no_kubeconfig_is_not_quoted() {
+    async fn a_file_that_is_not_a_kubeconfig_is_not_quoted() {
         let error = connected("users: [{user: {token: s3cr3t}", None).await.map(|_| ()).unwrap_err();
         assert!(error.contains("not a kubeconfig"), "{error}");
     }

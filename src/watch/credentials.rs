@@ -259,7 +259,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn white_space_around_a_token_is_no_part_of_it() {
+    async fn white_space_around_a_token_is_removed() {
         let bearer = Ok(Some("Bearer t0ken".to_owned()));
         for user in [
             "{token: t0ken}",
@@ -283,7 +283,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn what_no_header_may_hold_is_refused_without_being_quoted() {
+    async fn characters_invalid_in_a_header_are_refused_and_not_quoted() {
         let file = tempfile::NamedTempFile::new().unwrap();
         std::fs::write(file.path(), "s3cr3t\ns3cr3t").unwrap();
         let empty = tempfile::NamedTempFile::new().unwrap();

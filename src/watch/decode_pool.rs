@@ -245,7 +245,7 @@ mod tests {
 
     const PODS: Source = Source { resource: Resource::Pods, namespace: 0 };
 
-    /// How often each name came. It reports busy two of three times that it may.
+    /// How often each name was received. The sink reports busy in two of three calls.
     #[derive(Default)]
     struct Names(Mutex<BTreeMap<String, u32>>, AtomicUsize);
 
@@ -278,7 +278,7 @@ mod tests {
     }
 
     #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
-    async fn every_object_comes_once_and_what_cannot_be_read_is_reported() {
+    async fn every_object_is_received_once_and_unreadable_ones_are_reported() {
         let names = Arc::new(Names::default());
         let mut pool = DecodePool::new(PODS, names.clone(), &Handle::current());
         let mut broken = 0;
@@ -327,7 +327,7 @@ mod tests {
     }
 
     #[test]
-    fn only_what_was_added_goes_its_own_way() {
+    fn only_added_events_are_decoded_in_parallel() {
         for other in
             ["", "{\"type\":\"MODIFIED\",\"object\":{}}", "{ \"type\": \"ADDED\", \"object\": {}}", "{\"type\":\"ADDED"]
         {

@@ -115,7 +115,7 @@ mod tests {
     use super::read;
 
     #[test]
-    fn json_and_yaml_are_read_and_the_rest_is_told_without_being_quoted() {
+    fn json_and_yaml_are_read_and_errors_do_not_quote_the_output() {
         let token = |text: &str| read(text.as_bytes()).map(|printed| printed.token);
         assert_eq!(token(r#"{"kind":"ExecCredential","status":{"token":"t"}}"#), Ok(Some("t".to_owned())));
         assert_eq!(token("status:\n  token: |\n    t\n"), Ok(Some("t\n".to_owned())));

@@ -31,7 +31,7 @@ pub(super) struct WatchFailure {
     pub(super) retry_after: Option<Duration>,
     /// Whether the next attempt must list: the watch cannot resume.
     pub(super) relist: bool,
-    /// Whether it will fail again until somebody follows the message.
+    /// Whether further attempts fail until the user follows the message.
     pub(super) lasting: bool,
 }
 
@@ -237,7 +237,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_wrong_with_the_credentials_is_said_alone() {
+    fn a_credential_error_is_the_whole_message() {
         let error = super::CredentialError::new("the token file /t is empty".to_owned());
         let failure = WatchFailure::transport(&kube::Error::Service(error.into()));
         assert_eq!(

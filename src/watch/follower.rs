@@ -358,7 +358,7 @@ impl<S: Sink> Follower<S> {
                 };
                 self.lister.sink.take(self.lister.source, change);
                 self.lister.heartbeat.answered();
-                // The inventory dropped its objects: a watch alone would not bring them back.
+                // The inventory dropped its objects: a watch alone would not restore them.
                 state = FollowerState::Unlisted;
             }
             return (state, self.after_refusal(refused, failure));

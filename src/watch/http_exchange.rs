@@ -48,7 +48,7 @@ impl ReadTimeouts {
     }
 }
 
-/// Sends a GET, and returns the response once its header has come.
+/// Sends a GET, and returns the response once its header has arrived.
 ///
 /// `Accept-Encoding: identity`: API servers from 1.37 on compress each watch event by itself, and compressed lists cost
 /// both sides more time than they save on a cluster's network.
@@ -88,7 +88,7 @@ async fn ask(
     answer.or_refused(patience).await
 }
 
-/// Sends a GET that belongs to no watch, and returns the response once its header has come.
+/// Sends a GET that belongs to no watch, and returns the response once its header has arrived.
 pub(super) async fn get(
     client: &kube::Client,
     uri: &str,

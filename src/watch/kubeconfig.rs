@@ -357,7 +357,7 @@ mod tests {
     }
 
     #[test]
-    fn nothing_to_connect_to_says_what_was_tried() {
+    fn the_error_without_a_cluster_lists_what_was_tried() {
         let error = located(&Connection::default(), &around(Some("/nowhere"), None, false)).unwrap_err();
         assert!(error.contains("/nowhere, which does not exist"), "{error}");
         assert!(error.contains("--kubeconfig"), "{error}");

@@ -99,7 +99,7 @@ impl Heartbeat {
     /// Records that the API server sent something.
     pub(super) fn beat(&mut self) {
         let now = UnixTime::now().seconds();
-        // Thousands of frames come per second; the gauge changes once.
+        // Thousands of frames arrive per second, but the gauge changes only once.
         if now != self.last_reported {
             self.last_reported = now;
             self.liveness.update(self.source, |life| (life.last_activity, life.failure) = (now, None));

@@ -7,9 +7,9 @@
 //! information that podskew needs:
 //!
 //! - A line that is cut short is dropped silently (`is_eof` in `kube-client/src/client/mod.rs`).
-//! - An event that does not decode arrives as an `Err`, and the stream goes on; in a streaming list the `watcher` then takes the list
-//!   for complete.
-//! - An HTTP 410 at the start of a watch is retried with the same version for ever.
+//! - An event that does not decode arrives as an `Err`, and the stream goes on; in a streaming list the `watcher` then treats the
+//!   list as complete.
+//! - An HTTP 410 at the start of a watch is retried with the same version forever.
 //! - Streaming lists do not fall back to pages.
 //! - A list that hangs has no deadline.
 //! - Bookmarks and silent reconnects are not reported as activity.
@@ -20,7 +20,7 @@
 //!
 //! | part | modules |
 //! |---|---|
-//! | which cluster, and as whom | `connect`, `kubeconfig`, `credentials`, `credential_error`, `exec`, `bounded_file`, `proxy`, `transport` |
+//! | cluster and user | `connect`, `kubeconfig`, `credentials`, `credential_error`, `exec`, `bounded_file`, `proxy`, `transport` |
 //! | one request | `request` (its URL), `http_exchange` (its deadlines), `framing` (its response, split into events), `repeats`, `line_limit` |
 //! | one resource | `follower` (the states), `lister`, `pagination`, `timeline` (whether a watch may go on), `backoff`, `timings` |
 //! | decoding | `crate::objects`, in `decode_pool` beside a long list; `budget` bounds what is in memory |

@@ -222,7 +222,7 @@ mod tests {
     }
 
     #[test]
-    fn proxy_url_holds_whatever_no_proxy_says() {
+    fn proxy_url_applies_regardless_of_no_proxy() {
         let covered = [("NO_PROXY", "*"), ("HTTPS_PROXY", "http://other")];
         let expected = Ok(Some("https://named:443/".to_owned()));
         assert_eq!(proxy("https://localhost:6443", Some("https://named"), &covered), expected);
@@ -286,7 +286,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_proxy_is_named_without_its_credentials() {
+    fn an_invalid_proxy_is_reported_without_its_credentials() {
         for text in
             ["http://u:s3cr3t@[bad", "http://u:s3cr3t@p:99999", "http://u:s3cr3t#x@p", "ftp://u:s3cr3t@p", "socks4://p"]
         {
@@ -294,6 +294,6 @@ mod tests {
             assert!(error.contains("HTTPS_PROXY") && !error.contains("s3cr3t"), "{text}: {error}");
         }
         let unused = [("HTTPS_PROXY", "ftp://p"), ("NO_PROXY", "k8s")];
-        assert_eq!(proxy("https://k8s", None, &unused), Ok(None), "what is not used is not judged");
+        assert_eq!(proxy("https://k8s", None, &unused), Ok(None), "an unused variable is not validated");
     }
 }

@@ -71,7 +71,7 @@ impl Timeline {
         self.contact().reached(Instant::now(), self.outage);
     }
 
-    /// Records a request without a response, or a broken response; nothing had come since `since`.
+    /// Records a request without a response, or a broken response; nothing was received since `since`.
     pub(super) fn unreached(&self, since: Instant) {
         self.contact().unreached(since);
     }

@@ -44,7 +44,7 @@ impl WatchLog {
 
     /// Logs an established watch.
     pub(super) fn watching(&mut self) {
-        // A revoked rule is news; a server that comes and goes is not.
+        // A revoked rule is logged again; a server that fails now and then is not.
         let lasting = [FailureReason::Forbidden, FailureReason::NotFound];
         self.logged = self.logged.filter(|(reason, _)| !lasting.contains(reason));
         self.starting = false;

@@ -154,7 +154,7 @@ mod tests {
     }
 
     #[test]
-    fn refuses_what_is_no_address_and_says_what_is() {
+    fn refuses_invalid_addresses_and_shows_a_valid_one() {
         for (text, problem) in [
             ("8080", "a port is missing"),
             (":", "the port is not a number"),

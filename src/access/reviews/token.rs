@@ -76,7 +76,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_token_is_known_at_once() {
+    fn invalid_tokens_are_detected_without_a_review() {
         let long = token(&format!("{{\"pad\":\"{}\"}}", "x".repeat(LONGEST)));
         for text in ["", "abc", "a.b", "a.b.c.d", "..", "a b.c.d", "ä.b.c", &long] {
             assert!(Jwt::read(text).is_none(), "{text:.20}");

@@ -123,7 +123,7 @@ pub fn findings_while_waiting(report: &WorkloadReport, strictness: Strictness) -
 /// Whether a workload is rolled out and uniform, so that the wait for it ends.
 ///
 /// A canary or blue-green preview is waited for: it continues by itself or by its operator. A rollout held by a setting
-/// (paused, a partition, OnDelete) goes no further, and fails only if it fails an audit.
+/// (paused, a partition, OnDelete) does not proceed, and fails only if it fails an audit.
 #[must_use]
 pub fn is_done(report: &WorkloadReport, strictness: Strictness) -> bool {
     let state = report.rollout.map(|rollout| rollout.state);

@@ -52,7 +52,7 @@ mod tests {
     use serde_json::{Value, json};
 
     #[test]
-    fn the_hash_and_what_is_not_there_are_left_out() {
+    fn hash_labels_and_empty_values_are_left_out() {
         let template = |labels: Value| {
             json!({
                 "metadata": {"creationTimestamp": null, "labels": labels},
@@ -70,7 +70,7 @@ mod tests {
     }
 
     #[test]
-    fn what_has_no_template_has_none() {
+    fn objects_without_a_template_have_none() {
         for object in
             [json!({}), json!({"spec": {}}), json!({"data": {}}), json!({"spec": {"template": null}}), json!(7)]
         {

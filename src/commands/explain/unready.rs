@@ -57,7 +57,7 @@ mod tests {
     use crate::report::facts::WaitingFacts;
 
     #[test]
-    fn reasons_are_said_with_their_containers() {
+    fn reasons_include_their_containers() {
         let waiting = |container: &str, reason: &str, exit_code| WaitingFacts {
             container: container.into(),
             reason: reason.into(),

@@ -249,7 +249,7 @@ mod tests {
     }
 
     #[test]
-    fn what_cannot_be_a_label_key_is_refused() {
+    fn invalid_label_keys_are_refused() {
         for bad in ["", "version=1", "/version", "example.org/", "Example.org/x", "a/b/c", "-x", &"x".repeat(64)] {
             refused(pod_label(bad), "not the key of a Kubernetes label");
         }

@@ -125,7 +125,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn what_changed_is_named_once_and_to_everybody() {
+    async fn changes_are_sent_once_to_every_stream() {
         let events = EventHub::new();
         events.note(&gone(std::iter::once("unseen".to_owned())));
         events.send(6, Vec::new);

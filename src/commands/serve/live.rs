@@ -13,7 +13,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock};
 use std::time::Duration;
 
-/// Everything that requests read. None of it is behind the inventory's lock.
+/// Everything that requests read. None of it needs the inventory's lock.
 pub(super) struct Live {
     exposition: Arc<Exposition>,
     readers: Arc<Readers>,

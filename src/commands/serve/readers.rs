@@ -1,6 +1,6 @@
 //! Renders pictures on demand.
 //!
-//! Scrapes and requests for the page and the API are readers. A reader sees everything that the API server said until at most one
+//! Scrapes and requests for the page and the API are readers. A reader sees everything that the API server sent until at most one
 //! second before the request. If the last picture is older, the reader waits for a new one. Readers that wait at the same time share
 //! one rendering.
 

@@ -101,7 +101,7 @@ mod tests {
 
     /// In a restart as the controllers write it, two objects are equal if and only if their fingerprints are.
     #[test]
-    fn what_has_the_same_fingerprint_is_read_the_same() {
+    fn equal_fingerprints_mean_equal_objects() {
         let store = Store::new(10);
         let config = BulkConfig { pods: 25, rolling_every: 0, skewed_every: 0, ..BulkConfig::default() };
         let mut fleet = bulk(&store, &config);
@@ -138,7 +138,7 @@ mod tests {
     }
 
     #[test]
-    fn a_deletion_and_what_is_no_change_of_an_object_have_gists_of_their_own() {
+    fn deletions_have_their_own_fingerprint_and_other_events_have_none() {
         let store = Store::new(10);
         bulk(&store, &BulkConfig { pods: 1, rolling_every: 0, ..BulkConfig::default() });
         let mut events = Vec::new();

@@ -24,7 +24,7 @@ pub(super) trait FromProtobuf<'a> {
     fn merge(&mut self, value: Value<'a>) -> Result<(), ProtobufError>;
 }
 
-/// A message of which some fields are read.
+/// A message from which podskew reads some fields.
 pub(super) trait Message<'a> {
     /// The fields to read.
     const READ: FieldSet;

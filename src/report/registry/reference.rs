@@ -69,7 +69,7 @@ mod tests {
     }
 
     #[test]
-    fn what_could_leave_the_repository_is_no_reference() {
+    fn invalid_references_are_not_parsed() {
         for image in [
             "",
             "r.example/../x:1",

@@ -33,7 +33,7 @@ fn extension(name: &str) -> String {
 /// Whether a file in a bundle may hold objects, by its name. Most of a bundle is logs.
 pub(super) fn may_hold_objects(name: &str) -> bool {
     let file = name.rsplit(['/', '\\']).next().unwrap_or_default();
-    // macOS keeps such a file beside each file.
+    // macOS adds such a file for each file.
     !file.starts_with("._")
         && (is_structured(name)
             || matches!(&*extension(name), "" | "txt" | "out" | "dump" | "list" | "tar" | "tgz" | "zip"))

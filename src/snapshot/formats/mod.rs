@@ -53,7 +53,7 @@ pub struct InputSummary {
     pub begun: bool,
     /// The newest timestamp, if it was requested.
     pub newest: Option<UnixTime>,
-    /// Whether all input came through pipes, and so was printed just now.
+    /// Whether all input was read from pipes, so that it was printed just now.
     pub piped: bool,
 }
 
@@ -435,7 +435,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_dump_is_refused_with_a_remedy() {
+    fn other_text_is_refused_with_a_remedy() {
         let at_end = |text: &str| format!("truncated JSON at byte {}, after 1 object", text.len() + 1);
         let indented = format!("{{\n    \"items\": [\n        {POD},\n        {{\"kind\": \"Po");
         for (text, expected) in [
@@ -473,7 +473,7 @@ mod tests {
     }
 
     #[test]
-    fn files_that_are_none_are_named() {
+    fn missing_and_empty_inputs_are_named() {
         let folder = tempfile::tempdir().unwrap();
         let error = |path: &Path| format!("{:#}", read(&[path.to_owned()], READING, &mut |_| {}).unwrap_err());
         let found = error(folder.path());

@@ -88,7 +88,7 @@ mod tests {
     use serde_json::{Value, json};
 
     #[test]
-    fn fields_tell_what_each_kind_is() {
+    fn fields_identify_each_kind() {
         for scenario in ["daemonset", "digest-skew", "paused", "statefulset-partition", "stuck"] {
             let path = format!("{}/tests/data/recordings/{scenario}.dump.json", env!("CARGO_MANIFEST_DIR"));
             let mut dump: Value = serde_json::from_slice(&std::fs::read(path).unwrap()).unwrap();
@@ -101,7 +101,7 @@ mod tests {
     }
 
     #[test]
-    fn what_looks_alike_is_not_mistaken() {
+    fn similar_kinds_are_not_confused() {
         let template = json!({"spec": {"containers": [{"name": "a"}]}});
         let selector = json!({"matchLabels": {"a": "b"}});
         for other in [

@@ -1,4 +1,4 @@
-// Keeps what is shown up to date, and adds keys and buttons. Every page is whole without it.
+// Updates the page, and adds keys and buttons. Every page is complete without this script.
 "use strict";
 (() => {
   const { body } = document;
@@ -8,12 +8,12 @@
   const search = document.getElementById("q");
   const all = (selector, within = document) => [...within.querySelectorAll(selector)];
   let { generation } = body.dataset;
-  // By how much this clock is ahead of podskew's.
+  // Seconds by which this clock is ahead of podskew's.
   let ahead = Date.now() / 1000 - Number(body.dataset.now);
 
   const say = (text) => { live.textContent = text; };
 
-  // As podskew writes ages.
+  // Formats an age like podskew.
   const age = (s) => {
     const [m, h, d] = [Math.floor(s / 60), Math.floor(s / 3600), Math.floor(s / 86400)];
     if (s < 60) return `${s}s`;
@@ -33,7 +33,7 @@
     try {
       await navigator.clipboard.writeText(text);
     } catch {
-      // Without https there is no clipboard for scripts: the command is selected, and a key copies it.
+      // Without https scripts cannot use the clipboard: then the command is selected, and a key copies it.
       getSelection().selectAllChildren(button.parentNode.querySelector("code"));
       if (!document.execCommand("copy")) { button.textContent = "Selected"; return; }
       getSelection().removeAllRanges();
@@ -56,7 +56,7 @@
     tick();
   };
 
-  // What stands where the focus was, and what was open, stays so.
+  // Returns a function that restores the focus of an element after an update.
   const place = (element) => {
     if (!element || !main.contains(element)) return () => {};
     const [name, at] = [element.localName, element.getAttribute("href") ?? element.textContent];
@@ -82,7 +82,7 @@
   let [asked, busy, last] = [false, false, 0];
   const refresh = async () => {
     asked = true;
-    // Nobody loses what they select, and nobody asks for what nobody sees.
+    // Does not update while text is selected or the page is hidden.
     if (busy || document.hidden || !getSelection().isCollapsed) return;
     [busy, asked] = [true, false];
     try {
@@ -129,7 +129,7 @@
       if (concerns(JSON.parse(data).changed)) refresh();
     });
     source.addEventListener("error", () => {
-      // 204 says that every stream is taken.
+      // 204: all streams are taken.
       if (source?.readyState === EventSource.CLOSED) poll();
       else say("○ reconnecting");
     });
