@@ -193,7 +193,7 @@ fn plugin_header(token: &str) -> Result<HeaderValue, CredentialError> {
 fn header(scheme: &str, secret: &str, named: &str) -> Result<HeaderValue, CredentialError> {
     let mut header = HeaderValue::try_from(format!("{scheme} {}", secret.trim())).map_err(|_| {
         CredentialError::new(format!(
-            "{named} holds a line break or another character that no HTTP header may hold; write it on one line"
+            "{named} contains a line break or another character that no HTTP header may contain; write it on one line"
         ))
     })?;
     header.set_sensitive(true);
@@ -222,7 +222,7 @@ fn from_provider(name: &str, id_token: Option<&str>) -> anyhow::Result<Credentia
 fn check_impersonation(user: &AuthInfo) -> anyhow::Result<()> {
     let check = |field: &str, value: &str| {
         HeaderValue::from_str(value).map(|_| ()).with_context(|| {
-            format!("the user's {field} in the kubeconfig holds a character that no HTTP header may hold")
+            format!("the user's {field} in the kubeconfig contains a character that no HTTP header may contain")
         })
     };
     let mut count = 0;

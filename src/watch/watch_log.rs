@@ -12,10 +12,10 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 /// Interval after which a lasting problem is logged again.
-const TOLD_AGAIN: Duration = Duration::from_secs(60);
+const REPEAT_INTERVAL: Duration = Duration::from_secs(60);
 
 /// The same for a missing RBAC rule.
-const RULE_TOLD_AGAIN: Duration = Duration::from_secs(600);
+const RULE_REPEAT_INTERVAL: Duration = Duration::from_secs(600);
 
 /// The log of one watch.
 pub(super) struct WatchLog {
@@ -132,7 +132,7 @@ impl WatchLog {
     /// Logs a failed list or watch.
     pub(super) fn failed(&mut self, failure: &WatchFailure, attempt: u32, pause: Duration) {
         let forbidden = failure.reason == FailureReason::Forbidden;
-        let news = self.is_news(failure.reason, if forbidden { RULE_TOLD_AGAIN } else { TOLD_AGAIN });
+        let news = self.is_news(failure.reason, if forbidden { RULE_REPEAT_INTERVAL } else { REPEAT_INTERVAL });
         let (resource, namespace) = self.names();
         let (reason, detail) = (failure.reason.as_str(), failure.message.as_str());
         if !news || !self.admits(reason) {

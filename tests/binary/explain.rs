@@ -399,7 +399,7 @@ async fn a_cluster_that_cannot_be_looked_at_ends_with_2() {
         let nowhere = on(&simulator, &[command, "-n", "empty", "deploy/api"]).await;
         refused(
             &nowhere,
-            &["no deployment/api in namespace empty", "name another namespace with -n, or take all with -A"],
+            &["no deployment/api in namespace empty", "name another namespace with -n, or read all with -A"],
         );
         simulator.inject(Some(Resource::Pods), Fault::Status(403));
         refused(

@@ -217,12 +217,12 @@ fn credentials_invalid_in_a_header_end_every_command_with_a_message() {
     std::fs::write(&token_file, "s3cr3t\ns3cr3t").unwrap();
     let server = "server: https://127.0.0.1:1";
     let cases = [
-        (server, "token: |\n  s3cr3t\n  s3cr3t".to_owned(), "the token in the kubeconfig holds a line break"),
-        (server, format!("tokenFile: {}", token_file.display()), "holds a line break"),
+        (server, "token: |\n  s3cr3t\n  s3cr3t".to_owned(), "the token in the kubeconfig contains a line break"),
+        (server, format!("tokenFile: {}", token_file.display()), "contains a line break"),
         (
             server,
             plugin(directory.path(), r#"{"token": "s3cr3t\ns3cr3t"}"#),
-            "credential plugin printed holds a line break",
+            "credential plugin printed contains a line break",
         ),
         (server, "as: \"s3cr3t\\n\"".to_owned(), "the user's as in the kubeconfig"),
         (server, "as: me\nas-groups: [\"s3cr3t\\r\\nX-Remote-User: admin\"]".to_owned(), "as-groups"),

@@ -420,7 +420,7 @@ fn bounds_are_kept_and_named() {
             format!("{{\"items\":{},\"kind\":\"PodList\"}}", items.to_string().replace("nodeName", "x")).as_bytes(),
             small,
         ),
-        "of what kind they are",
+        "has its kind only after",
     );
 }
 

@@ -94,8 +94,8 @@ mod tests {
             let mut dump: Value = serde_json::from_slice(&std::fs::read(path).unwrap()).unwrap();
             for object in dump["items"].as_array_mut().unwrap() {
                 let kind = object["kind"].take();
-                let told = by_fields(object.to_string().as_bytes());
-                assert_eq!(told.map(Resource::kind), kind.as_str(), "{object}");
+                let found = by_fields(object.to_string().as_bytes());
+                assert_eq!(found.map(Resource::kind), kind.as_str(), "{object}");
             }
         }
     }
