@@ -4,7 +4,7 @@
 //! certificate ends the handshake.
 
 use super::document::{FileError, WithLine};
-use super::pem::{Files, certificates, place};
+use super::pem::{Files, certificates, in_file};
 use super::settings::TlsSettings;
 use rustls::client::danger::HandshakeSignatureValid;
 use rustls::crypto::{CryptoProvider, verify_tls12_signature, verify_tls13_signature};
@@ -41,15 +41,16 @@ impl ClientCertificates {
                 let mut roots = RootCertStore::empty();
                 for certificate in certificates(pem, files)? {
                     roots.add(certificate).map_err(|error| {
-                        let place = place(pem);
-                        pem.refuse(format!("a client CA{place} cannot be used: {error}; write CA certificates alone"))
+                        let in_file = in_file(pem);
+                        pem.refuse(format!("a client CA{in_file} cannot be used: {error}; write CA certificates alone"))
                     })?;
                 }
                 let verifier = WebPkiClientVerifier::builder_with_provider(Arc::new(roots), Arc::clone(provider));
                 let verifier = verifier.allow_unauthenticated().build();
                 Some(
-                    verifier
-                        .map_err(|error| pem.refuse(format!("the client CAs{} cannot be used: {error}", place(pem))))?,
+                    verifier.map_err(|error| {
+                        pem.refuse(format!("the client CAs{} cannot be used: {error}", in_file(pem)))
+                    })?,
                 )
             }
         };

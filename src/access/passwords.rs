@@ -103,13 +103,13 @@ impl Passwords {
         if lock(&self.wrong).get(&digest).is_some() {
             return PasswordCheck::Wrong;
         }
-        let Ok(place) = Arc::clone(&self.queue).try_acquire_owned() else { return PasswordCheck::Busy };
+        let Ok(queued) = Arc::clone(&self.queue).try_acquire_owned() else { return PasswordCheck::Busy };
         // The semaphore is never closed.
         let Ok(turn) = Arc::clone(&self.turn).acquire_owned().await else { return PasswordCheck::Busy };
         let hash = hash.to_owned();
         let verified = tokio::task::spawn_blocking(move || {
             // Held to the end, even if the client has gone.
-            let _held = (place, turn);
+            let _held = (queued, turn);
             bcrypt::verify(&password, &hash).unwrap_or(false)
         });
         let is_right = verified.await.unwrap_or(false) && is_user;

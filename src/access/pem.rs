@@ -20,14 +20,14 @@ pub(super) fn certificates(pem: &WithLine<Pem>, files: &Files) -> Result<Vec<Cer
         Ok(certificates) if !certificates.is_empty() => Ok(certificates),
         Ok(_) => Err(pem.refuse(format!(
             "there is no PEM certificate{}; write one between BEGIN CERTIFICATE and its END",
-            place(pem)
+            in_file(pem)
         ))),
-        Err(error) => Err(pem.refuse(broken("certificate", &place(pem), &error))),
+        Err(error) => Err(pem.refuse(broken("certificate", &in_file(pem), &error))),
     }
 }
 
 /// ` in FILE` for a PEM file, empty for inline PEM.
-pub(super) fn place(pem: &WithLine<Pem>) -> String {
+pub(super) fn in_file(pem: &WithLine<Pem>) -> String {
     match &pem.value {
         Pem::File(path) => format!(" in {}", path.display()),
         Pem::Inline(_) => String::new(),
@@ -35,14 +35,14 @@ pub(super) fn place(pem: &WithLine<Pem>) -> String {
 }
 
 /// Message for broken PEM. The parser's own message quotes the text, which may be a key.
-pub(super) fn broken(what: &str, place: &str, error: &pem::Error) -> String {
+pub(super) fn broken(what: &str, in_file: &str, error: &pem::Error) -> String {
     let problem = match error {
         pem::Error::MissingSectionEnd { .. } => "it has no END line, so it may be truncated",
         pem::Error::IllegalSectionStart { .. } => "its BEGIN line does not end in five dashes",
         pem::Error::Base64Decode(_) => "the text between BEGIN and END is not base64",
         _ => "it is too long",
     };
-    format!("the PEM of the {what}{place} is broken: {problem}; write it as openssl does")
+    format!("the PEM of the {what}{in_file} is broken: {problem}; write it as openssl does")
 }
 
 /// The PEM text, from its file or inline.

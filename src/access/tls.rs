@@ -2,7 +2,7 @@
 
 use super::certificates::ClientCertificates;
 use super::document::{FileError, WithLine};
-use super::pem::{Files, broken, certificates, place, read};
+use super::pem::{Files, broken, certificates, in_file, read};
 use super::settings::{TlsSettings, TlsVersion};
 use rustls::crypto::{CryptoProvider, SupportedKxGroup};
 use rustls::pki_types::pem::{self, PemObject as _};
@@ -22,9 +22,9 @@ pub(super) fn acceptor(settings: &TlsSettings, files: &Files) -> Result<TlsAccep
     let versions = versions(settings, &provider)?;
     let own = ServerCertificate::read(settings, files)?;
     provider.key_provider.load_private_key(own.key.clone_key()).map_err(|_| {
-        let place = place(&settings.key);
+        let in_file = in_file(&settings.key);
         settings.key.refuse(format!(
-            "the private key{place} cannot be used: it is broken, or not an RSA, ECDSA or Ed25519 key; write one as openssl does"
+            "the private key{in_file} cannot be used: it is broken, or not an RSA, ECDSA or Ed25519 key; write one as openssl does"
         ))
     })?;
     let clients = ClientCertificates::new(settings, files, &provider)?;
@@ -38,12 +38,12 @@ pub(super) fn acceptor(settings: &TlsSettings, files: &Files) -> Result<TlsAccep
     let mut config = builder.with_single_cert(own.chain, own.key).map_err(|error| match error {
         rustls::Error::InconsistentKeys(_) => settings.key.refuse(format!(
             "the private key{} does not match the certificate{}; name the key of the certificate",
-            place(&settings.key),
-            place(&settings.certificate)
+            in_file(&settings.key),
+            in_file(&settings.certificate)
         )),
         _ => settings.certificate.refuse(format!(
             "the certificate{} cannot be used: {}; write one as openssl does",
-            place(&settings.certificate),
+            in_file(&settings.certificate),
             match error {
                 // The message of rustls would be about a peer's certificate.
                 rustls::Error::InvalidCertificate(_) => "it is not an X.509 certificate of version 3".to_owned(),
@@ -71,16 +71,16 @@ impl ServerCertificate {
         let chain = certificates(&settings.certificate, files)?;
         let bytes = read(&settings.key, files)?;
         let key = PrivateKeyDer::from_pem_slice(&bytes).map_err(|error| {
-            let place = place(&settings.key);
+            let in_file = in_file(&settings.key);
             let is_encrypted = bytes.windows(9).any(|window| window == b"ENCRYPTED");
             settings.key.refuse(match error {
                 _ if is_encrypted => {
-                    format!("the private key{place} is encrypted; decrypt it with `openssl pkey`")
+                    format!("the private key{in_file} is encrypted; decrypt it with `openssl pkey`")
                 }
                 pem::Error::NoItemsFound => {
-                    format!("there is no PEM private key{place}; write one in PKCS#8, PKCS#1 or SEC 1")
+                    format!("there is no PEM private key{in_file}; write one in PKCS#8, PKCS#1 or SEC 1")
                 }
-                error => broken("private key", &place, &error),
+                error => broken("private key", &in_file, &error),
             })
         })?;
         Ok(Self { chain, key })

@@ -1,7 +1,7 @@
 //! Builds the commands of the remedies for each kind of workload.
 
+use super::command_target::{CommandTarget, shell_quote};
 use super::pins::{PinReason, PinScope};
-use super::subject::{CommandTarget, shell_quote};
 use super::{Action, DRIVEN_TEMPLATE, GIVE, LOADED, OUTDATED, PINNED_ANY, PINNED_MOST, PINNED_NEWEST, PULLED, skewed};
 use crate::kinds::WorkloadKind;
 use crate::report::{HashReport, Name, Origin, PodReport, RolloutState, UpdateHold};

@@ -2,21 +2,21 @@
 //!
 //! Alerts use the same text, from `podskew_remedy_info`.
 
+mod command_target;
 mod commands;
 mod pins;
-mod subject;
 mod unready;
 
-pub use subject::shell_quote;
+pub use command_target::shell_quote;
 
 use crate::report::history::History;
 use crate::report::{HashDigests, Name, Origin, ReferenceKind, RolloutState, WorkloadReport};
 use crate::time::UnixTime;
+use command_target::CommandTarget;
 use commands::ON_DELETE;
 use pins::{PinReason, PinScope};
 use std::borrow::Cow;
 use std::fmt;
-use subject::CommandTarget;
 use unready::{give_first, on_or_back};
 
 /// A finding about a workload. The variants are ordered from the worst.

@@ -1,7 +1,7 @@
 //! Pins: digests that a remedy uses instead of tags, chosen among those that pods run.
 
 use super::Action;
-use super::subject::{CommandTarget, shell_quote};
+use super::command_target::{CommandTarget, shell_quote};
 use crate::kinds::WorkloadKind;
 use crate::report::{DigestKind, ImageReference, Name, ReferenceKind};
 use std::collections::BTreeMap;

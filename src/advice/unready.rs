@@ -1,6 +1,6 @@
 //! The remedy for a rollout in progress: it follows the reason why the rollout's pods wait.
 
-use super::subject::{CommandTarget, shell_quote};
+use super::command_target::{CommandTarget, shell_quote};
 use super::{Action, Finding, GIVE, Remedy};
 use crate::kinds::WorkloadKind;
 use crate::report::denial::Denial;

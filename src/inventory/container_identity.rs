@@ -98,18 +98,18 @@ impl IdentityTable {
     }
 
     /// Returns the identity of the container at this position, if the previous pod had the same there.
-    pub(super) fn recent(&self, place: usize, described: DescribedContainer<'_>) -> Option<IdentityId> {
-        self.recent.get(place).filter(|recent| recent.described() == described).and_then(|recent| recent.identity)
+    pub(super) fn recent(&self, position: usize, described: DescribedContainer<'_>) -> Option<IdentityId> {
+        self.recent.get(position).filter(|recent| recent.described() == described).and_then(|recent| recent.identity)
     }
 
-    pub(super) fn remember(&mut self, place: usize, described: DescribedContainer<'_>, identity: IdentityId) {
-        if place >= MOST_RECENT {
+    pub(super) fn remember(&mut self, position: usize, described: DescribedContainer<'_>, identity: IdentityId) {
+        if position >= MOST_RECENT {
             return;
         }
-        if self.recent.len() <= place {
-            self.recent.resize_with(place + 1, RecentContainer::default);
+        if self.recent.len() <= position {
+            self.recent.resize_with(position + 1, RecentContainer::default);
         }
-        let recent = &mut self.recent[place];
+        let recent = &mut self.recent[position];
         described.name.clone_into(&mut recent.name);
         described.image.clone_into(&mut recent.image);
         described.image_id.clone_into(&mut recent.image_id);
@@ -169,7 +169,7 @@ mod tests {
         assert_eq!(identities.recent(1, DESCRIBED), None);
         identities.remember(1, DESCRIBED, identity);
         assert_eq!(identities.recent(1, DESCRIBED), Some(identity));
-        assert_eq!(identities.recent(0, DESCRIBED), None, "another place");
+        assert_eq!(identities.recent(0, DESCRIBED), None, "another position");
         for other in [
             DescribedContainer { name: "apq", ..DESCRIBED },
             DescribedContainer { image: "a:2", ..DESCRIBED },

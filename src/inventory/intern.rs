@@ -66,7 +66,7 @@ fn end_of(text: &str) -> u64 {
 }
 
 /// The cache slot for strings with this end.
-fn recent_place(end: u64) -> usize {
+fn cache_index(end: u64) -> usize {
     const MIX: u64 = 0x9E37_79B9_7F4A_7C15;
     usize::try_from(end.wrapping_mul(MIX) >> (u64::BITS - RECENT.ilog2())).unwrap_or_default()
 }
@@ -77,14 +77,14 @@ impl Interner {
             return Symbol::EMPTY;
         }
         let end = end_of(text);
-        let place = recent_place(end);
-        let (recent_end, recent) = self.recent[place];
+        let index = cache_index(end);
+        let (recent_end, recent) = self.recent[index];
         // The string may have been freed and its number reused: comparing the text decides.
         if recent_end == end && **self.name(recent) == *text {
             return recent;
         }
         let found = self.look_up(text);
-        self.recent[place] = (end, found);
+        self.recent[index] = (end, found);
         found
     }
 

@@ -37,9 +37,9 @@ fn shortened(text: &str, most: usize) -> &str {
 impl Recorder<'_> {
     pub(super) fn pod(&mut self, meta: &Meta<'_>, pod: &Pod<'_>, hash: &str) -> PodRecord {
         let mut containers = Vec::with_capacity(pod.containers.len());
-        for (place, container) in pod.containers.iter().enumerate() {
+        for (position, container) in pod.containers.iter().enumerate() {
             if !self.settings.ignores(&container.name) {
-                containers.push(self.container(pod, place, container));
+                containers.push(self.container(pod, position, container));
             }
         }
         PodRecord {
@@ -83,7 +83,7 @@ impl Recorder<'_> {
         if self.message_budget.spend(message.len()) { self.strings.intern(message) } else { Symbol::EMPTY }
     }
 
-    fn container(&mut self, pod: &Pod<'_>, place: usize, container: &TemplateContainer<'_>) -> ContainerRecord {
+    fn container(&mut self, pod: &Pod<'_>, position: usize, container: &TemplateContainer<'_>) -> ContainerRecord {
         let status = pod.statuses.iter().find(|status| status.name == container.name);
         let container_id = status.map_or("", |status| &status.container_id);
         let described = DescribedContainer {
@@ -93,10 +93,10 @@ impl Recorder<'_> {
             runs_unnamed: status.is_some_and(|status| status.running && status.image_id.is_empty()),
             cri_o: container_id.starts_with("cri-o://"),
         };
-        let identity = self.identities.recent(place, described).unwrap_or_else(|| {
+        let identity = self.identities.recent(position, described).unwrap_or_else(|| {
             let identity = self.identity(described);
             let identity = self.identities.intern(identity);
-            self.identities.remember(place, described, identity);
+            self.identities.remember(position, described, identity);
             identity
         });
         ContainerRecord {

@@ -40,7 +40,7 @@ pub struct PageSplitter {
     whole: usize,
     /// Length of the buffer at which it is examined again.
     examine_at: usize,
-    place: Expected,
+    expected: Expected,
     passed_over: u64,
     /// Opening of a protobuf piece, without its length.
     envelope: Vec<u8>,
@@ -70,7 +70,7 @@ impl Default for PageSplitter {
             opening: 0,
             whole: 0,
             examine_at: 0,
-            place: Expected::Beginning,
+            expected: Expected::Beginning,
             passed_over: 0,
             envelope: Vec::new(),
         }
@@ -80,7 +80,7 @@ impl Default for PageSplitter {
 impl PageSplitter {
     /// Adds bytes of the page.
     pub fn push(&mut self, mut bytes: &[u8]) {
-        match &mut self.place {
+        match &mut self.expected {
             Expected::PassingJson { open, in_string, escaped } => {
                 loop {
                     if *in_string && !*escaped {
@@ -101,7 +101,7 @@ impl PageSplitter {
                         break;
                     }
                 }
-                self.place = Expected::Json { first: false };
+                self.expected = Expected::Json { first: false };
             }
             Expected::PassingProtobuf { pass, left } => {
                 let passed = (*pass).min(bytes.len());
@@ -110,7 +110,7 @@ impl PageSplitter {
                 if *pass > 0 {
                     return;
                 }
-                self.place = Expected::Protobuf { left: *left };
+                self.expected = Expected::Protobuf { left: *left };
             }
             _ => {}
         }
@@ -123,7 +123,7 @@ impl PageSplitter {
 
     /// Returns the complete objects if they are enough for a piece. `spare` is a buffer for the bytes after them.
     pub fn take(&mut self, spare: impl FnOnce() -> BytesMut) -> Option<BytesMut> {
-        if self.whole - self.opening < PIECE || self.place == Expected::End {
+        if self.whole - self.opening < PIECE || self.expected == Expected::End {
             return None;
         }
         let mut next = spare();
@@ -152,7 +152,7 @@ impl PageSplitter {
     pub fn rest(mut self) -> BytesMut {
         self.examine();
         if !self.envelope.is_empty() {
-            let in_list = match self.place {
+            let in_list = match self.expected {
                 Expected::Protobuf { left: 0 } => self.whole - self.opening,
                 // The page is truncated, and its decoder will report that.
                 _ => self.buffer.len() - self.opening + 1,
@@ -183,7 +183,7 @@ impl PageSplitter {
     /// Looks for complete objects.
     fn examine(&mut self) {
         loop {
-            let goes_on = match self.place {
+            let goes_on = match self.expected {
                 Expected::Beginning if self.buffer.len() < ENVELOPE.len() => None,
                 Expected::Beginning if self.buffer.starts_with(ENVELOPE) => self.open_protobuf(),
                 Expected::Beginning => self.open_json(),
@@ -218,7 +218,7 @@ impl PageSplitter {
                     return self.end();
                 }
                 (self.opening, self.whole) = (value + 1, value + 1);
-                self.place = Expected::Json { first: true };
+                self.expected = Expected::Json { first: true };
                 return Some(());
             }
             at = after_space(text, after_value(text, value)?)?;
@@ -245,7 +245,7 @@ impl PageSplitter {
         }
         let Some(start) = after_space(&self.buffer, at) else {
             // The comma is gone: the next object begins an array.
-            self.place = Expected::Json { first: first || self.whole == self.opening };
+            self.expected = Expected::Json { first: first || self.whole == self.opening };
             return None;
         };
         if self.buffer[start] != b'{' {
@@ -260,11 +260,11 @@ impl PageSplitter {
         }
         if let Some(end) = end {
             self.whole = end;
-            self.place = Expected::Json { first: false };
+            self.expected = Expected::Json { first: false };
             return Some(());
         }
         if at == self.whole {
-            self.place = Expected::Json { first: true };
+            self.expected = Expected::Json { first: true };
         }
         self.examine_at = self.buffer.len() + length.min(LONGEST_OBJECT - length + 1);
         None
@@ -290,7 +290,7 @@ impl PageSplitter {
                 self.buffer.put_bytes(0, LENGTH);
                 (self.opening, self.whole) = (self.buffer.len(), self.buffer.len());
                 self.buffer.extend_from_slice(&list);
-                self.place = Expected::Protobuf { left: length };
+                self.expected = Expected::Protobuf { left: length };
                 return Some(());
             }
             rest = rest.get(length..)?;
@@ -318,7 +318,7 @@ impl PageSplitter {
             return None;
         }
         self.whole += field;
-        self.place = Expected::Protobuf { left: behind };
+        self.expected = Expected::Protobuf { left: behind };
         Some(())
     }
 
@@ -328,13 +328,13 @@ impl PageSplitter {
         let kept = BytesMut::from(&self.buffer[..self.whole]);
         let object = std::mem::replace(&mut self.buffer, kept);
         self.passed_over += 1;
-        self.place = passing;
+        self.expected = passing;
         self.push(&object[start..]);
     }
 
     /// Nothing more can be split.
     fn end(&mut self) -> Option<()> {
-        self.place = Expected::End;
+        self.expected = Expected::End;
         self.examine_at = usize::MAX;
         None
     }

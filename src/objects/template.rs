@@ -83,7 +83,7 @@ impl TemplateContainer<'_> {
 impl<'de> FromJson<'de> for Template<'de> {
     fn from_map<A: MapAccess<'de>>(map: A) -> Result<Option<Self>, A::Error> {
         let mut template = Template::default();
-        let digest = ValueReader { place: ValuePath::Template, template: &mut template }.visit_map(map)?;
+        let digest = ValueReader { path: ValuePath::Template, template: &mut template }.visit_map(map)?;
         template.digest = TemplateDigest::of_json(digest);
         template.containers.retain(TemplateContainer::stays);
         Ok(Some(template))
@@ -151,19 +151,19 @@ impl ValuePath {
 
 /// Reads one value: returns its digest, and keeps the fields to report.
 struct ValueReader<'t, 'de> {
-    place: ValuePath,
+    path: ValuePath,
     template: &'t mut Template<'de>,
 }
 
 impl<'de> ValueReader<'_, 'de> {
     fn text(self, text: Cow<'de, str>) -> u64 {
-        let quantity = if self.place == ValuePath::Quantity { billionths(&text) } else { None };
+        let quantity = if self.path == ValuePath::Quantity { billionths(&text) } else { None };
         let digest = match quantity {
             Some(quantity) => digest_of(&(b'q', quantity)),
             None => digest_of(&(b's', text.as_ref())),
         };
         if let Some(container) = self.template.containers.last_mut() {
-            match self.place {
+            match self.path {
                 ValuePath::Name => container.name = text,
                 ValuePath::Image => container.image = text,
                 ValuePath::PullPolicy => container.pull_policy = text,
@@ -223,11 +223,11 @@ impl<'de> Visitor<'de> for ValueReader<'_, 'de> {
         let mut hasher = HASH.build_hasher();
         let mut items = 0_usize;
         loop {
-            let place = match self.place {
+            let path = match self.path {
                 ValuePath::Containers { init } => ValuePath::Container { init },
                 _ => ValuePath::Elsewhere,
             };
-            let Some(digest) = seq.next_element_seed(ValueReader { place, template: self.template })? else {
+            let Some(digest) = seq.next_element_seed(ValueReader { path, template: self.template })? else {
                 break;
             };
             digest.hash(&mut hasher);
@@ -237,7 +237,7 @@ impl<'de> Visitor<'de> for ValueReader<'_, 'de> {
     }
 
     fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<u64, A::Error> {
-        if let ValuePath::Container { init } = self.place {
+        if let ValuePath::Container { init } = self.path {
             self.template.containers.push(TemplateContainer { init, ..TemplateContainer::default() });
         }
         // A sum, because the order of keys is irrelevant.
@@ -245,19 +245,19 @@ impl<'de> Visitor<'de> for ValueReader<'_, 'de> {
         let mut entries = 0_usize;
         while let Some(Key(key)) = map.next_key()? {
             // A ControllerRevision stores its template as a patch.
-            if self.place == ValuePath::Template && key == "$patch" {
+            if self.path == ValuePath::Template && key == "$patch" {
                 map.next_value::<IgnoredAny>()?;
                 continue;
             }
-            let digest = if self.place == ValuePath::Labels {
+            let digest = if self.path == ValuePath::Labels {
                 let Lenient(value) = map.next_value::<Lenient<Cow<'de, str>>>()?;
                 // The label distinguishes ReplicaSets and is not compared.
                 let digest = if key == POD_TEMPLATE_HASH { ABSENT } else { digest_of(&(b's', value.as_ref())) };
                 self.template.labels.push_text(key.clone(), value);
                 digest
             } else {
-                let place = self.place.below(&key);
-                map.next_value_seed(ValueReader { place, template: self.template })?
+                let path = self.path.below(&key);
+                map.next_value_seed(ValueReader { path, template: self.template })?
             };
             if digest != ABSENT {
                 sum = sum.wrapping_add(digest_of(&(key.as_ref(), digest)));
@@ -266,7 +266,7 @@ impl<'de> Visitor<'de> for ValueReader<'_, 'de> {
         }
         // Labels and annotations are Go maps, where empty equals nil. Elsewhere `{}` is a pointer to an empty struct
         // (`emptyDir: {}`), which is not nil.
-        let may_be_absent = matches!(self.place, ValuePath::Labels | ValuePath::Annotations);
+        let may_be_absent = matches!(self.path, ValuePath::Labels | ValuePath::Annotations);
         Ok(if entries == 0 && may_be_absent { ABSENT } else { digest_of(&(b'm', sum)) })
     }
 }

@@ -41,7 +41,7 @@ pub type RawObserver = Arc<dyn Fn(Resource, &[u8]) + Send + Sync>;
 #[derive(Clone, Debug)]
 pub struct SnapshotOptions {
     /// Source.
-    pub place: SnapshotSource,
+    pub source: SnapshotSource,
     /// Which objects count.
     pub settings: Settings,
     /// Selects workloads by their labels.
@@ -128,7 +128,7 @@ pub struct Snapshot {
 ///
 /// The source cannot be read.
 pub async fn take_snapshot(options: &SnapshotOptions, observer: Option<RawObserver>) -> anyhow::Result<Snapshot> {
-    match &options.place {
+    match &options.source {
         SnapshotSource::Cluster { connection, namespaces } => {
             let connected = watch::connect(connection).await?;
             let namespaces = namespaces.names(&connected);

@@ -27,15 +27,15 @@ pub(super) fn unread(file: &Path, error: &io::Error) -> anyhow::Error {
 
 /// A file that is not a kubeconfig. The parser's message may quote lines with a token.
 pub(super) fn no_kubeconfig(file: &Path, error: Option<&KubeconfigError>) -> anyhow::Error {
-    let place = match error {
+    let location = match error {
         Some(KubeconfigError::Parse(error)) => error.location().filter(|location| location.line() > 0),
         _ => None,
     };
-    let place = place.map(|location| format!(" (line {}, column {})", location.line(), location.column()));
+    let location = location.map(|location| format!(" (line {}, column {})", location.line(), location.column()));
     anyhow!(
         "{} is not a kubeconfig: it is not the YAML that kubectl writes{}; kubectl config view --kubeconfig {} reads it too",
         file.display(),
-        place.unwrap_or_default(),
+        location.unwrap_or_default(),
         file.display()
     )
 }

@@ -352,8 +352,8 @@ mod tests {
         assert_eq!(located(&none, &around(Some("/nowhere"), Some(home.path()), true)), Ok(ConfigSource::InCluster));
         assert_eq!(located(&none, &around(None, None, true)), Ok(ConfigSource::InCluster));
         let named = Connection { kubeconfig: Some("/named".into()), context: None };
-        let place = located(&named, &around(Some(&two), Some(home.path()), true));
-        assert_eq!(place, Ok(ConfigSource::Files(vec!["/named".into()])));
+        let source = located(&named, &around(Some(&two), Some(home.path()), true));
+        assert_eq!(source, Ok(ConfigSource::Files(vec!["/named".into()])));
     }
 
     #[test]

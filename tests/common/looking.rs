@@ -4,9 +4,9 @@ use podskew::inventory::Settings;
 use podskew::registry::RegistryOptions;
 use podskew::snapshot::{SnapshotOptions, SnapshotSource};
 
-pub fn looking(place: SnapshotSource) -> SnapshotOptions {
+pub fn looking(source: SnapshotSource) -> SnapshotOptions {
     SnapshotOptions {
-        place,
+        source,
         settings: Settings::default(),
         selector: None,
         needs_pods: true,

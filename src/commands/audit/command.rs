@@ -1,6 +1,6 @@
 //! Runs `podskew audit`: takes a snapshot or waits, then prints the audit.
 
-use super::elsewhere::elsewhere;
+use super::empty_hint::empty_hint;
 use super::{AuditOptions, Auditor, Terminal, Verdict, WaitOptions, WaitProgress, audit, wait};
 use crate::snapshot::take_snapshot;
 use crate::terminal::humanize::{age, visible};
@@ -30,16 +30,17 @@ pub async fn command(options: AuditOptions) -> anyhow::Result<ExitCode> {
         tracing::debug!(took = ?began.elapsed(), "listing complete");
         let mut audit = audit(&mut snapshot, &names, Auditor::new(strictness, format, false))?;
         if audit.verdict == Verdict::Empty {
-            audit.elsewhere =
-                elsewhere(&snapshot_options, snapshot.connected.as_ref(), &|resource| snapshot.objects(resource)).await;
+            audit.empty_hint =
+                empty_hint(&snapshot_options, snapshot.connected.as_ref(), &|resource| snapshot.objects(resource))
+                    .await;
         }
         audit
     };
     let terminal = Terminal { coloured: output::takes_colours(), width: output::width() };
     output::page(|out| audit.write(format, terminal, out))?;
     if audit.verdict == Verdict::Empty {
-        let elsewhere = audit.elsewhere.as_deref().unwrap_or("read other namespaces, or use --allow-empty");
-        output::print_error(&format!("nothing was selected in {}; {elsewhere}", audit.of));
+        let empty_hint = audit.empty_hint.as_deref().unwrap_or("read other namespaces, or use --allow-empty");
+        output::print_error(&format!("nothing was selected in {}; {empty_hint}", audit.of));
     }
     tracing::debug!("printed");
     Ok(ExitCode::from(audit.verdict.exit_code()))

@@ -5,7 +5,7 @@
 
 mod command;
 mod describe;
-mod elsewhere;
+mod empty_hint;
 mod json;
 mod junit;
 mod markdown;
@@ -75,7 +75,7 @@ pub struct Audit {
     /// Uniform workloads without their pods, if the format lists them.
     pub uniform: Vec<WorkloadReport>,
     /// A hint where to look instead, if nothing was selected.
-    pub elsewhere: Option<String>,
+    pub empty_hint: Option<String>,
 }
 
 /// A workload with findings.
@@ -212,7 +212,7 @@ impl Auditor {
             totals: self.totals,
             found: self.found,
             uniform: self.uniform,
-            elsewhere: None,
+            empty_hint: None,
         }
     }
 }

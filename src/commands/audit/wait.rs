@@ -1,7 +1,7 @@
 //! `--wait`: watches until the selected workloads are rolled out and uniform, or until the timeout.
 
 use super::describe::title;
-use super::elsewhere::elsewhere;
+use super::empty_hint::empty_hint;
 use super::{Audit, AuditFormat, Auditor, Strictness, Verdict, fails, findings_while_waiting, is_done, object};
 use crate::advice::Finding;
 use crate::registry::RegistryOptions;
@@ -64,7 +64,7 @@ pub struct WaitProgress {
 pub async fn wait(waiting: &WaitOptions, report_progress: &mut dyn FnMut(&WaitProgress)) -> anyhow::Result<Audit> {
     let WaitOptions { snapshot_options, names, strictness, format, patience } = waiting;
     let began = Instant::now();
-    let SnapshotSource::Cluster { connection, namespaces } = &snapshot_options.place else {
+    let SnapshotSource::Cluster { connection, namespaces } = &snapshot_options.source else {
         bail!("--wait needs a cluster: a file does not change");
     };
     let connected = watch::connect(connection).await?;
@@ -72,14 +72,14 @@ pub async fn wait(waiting: &WaitOptions, report_progress: &mut dyn FnMut(&WaitPr
     // A cluster that cannot be read fails at once, not at the timeout. Registries are asked once, at the end.
     let first = SnapshotOptions { registry: RegistryOptions::default(), ..snapshot_options.clone() };
     let mut snapshot = list_cluster(&connected, &namespaces, &first, None, Timings::for_snapshot()).await?;
-    let mut standing = WaitState::new(names, *strictness);
-    snapshot.reports(&mut |report| standing.put(report));
-    standing.check_knowable(&snapshot.gaps)?;
-    let nothing_to_wait_for = names.is_empty() && standing.is_empty();
+    let mut state = WaitState::new(names, *strictness);
+    snapshot.reports(&mut |report| state.put(report));
+    state.check_knowable(&snapshot.gaps)?;
+    let nothing_to_wait_for = names.is_empty() && state.is_empty();
     let mut timed_out = false;
-    if nothing_to_wait_for || standing.is_done() {
+    if nothing_to_wait_for || state.is_done() {
         snapshot.ask_registries(&snapshot_options.registry).await?;
-        snapshot.reports(&mut |report| standing.put(report));
+        snapshot.reports(&mut |report| state.put(report));
     } else {
         let sources = watch::sources(&namespaces);
         let telemetry = Telemetry::new().context("cannot register podskew's own metrics")?;
@@ -94,26 +94,26 @@ pub async fn wait(waiting: &WaitOptions, report_progress: &mut dyn FnMut(&WaitPr
             let timings = Timings { nodes: NODES_AGAIN, ..Timings::default() };
             nodes.spawn(watch::keep_listing_nodes(connected.client.clone(), Arc::clone(&watched), telemetry, timings));
         }
-        while !standing.is_done() {
-            report_progress(&standing.progress(began.elapsed()));
+        while !state.is_done() {
+            report_progress(&state.progress(began.elapsed()));
             let left = patience.saturating_sub(began.elapsed());
             if left.is_zero() {
                 timed_out = true;
                 break;
             }
             tokio::time::sleep(left.min(PACE)).await;
-            standing.follow(&watched);
+            state.follow(&watched);
         }
         snapshot.without_registry = watched.ask_registries(&snapshot_options.registry).await?;
-        standing.follow(&watched);
+        state.follow(&watched);
         // Registries may know digests as one image; then there is nothing left to wait for.
-        timed_out &= !standing.is_done();
+        timed_out &= !state.is_done();
     }
-    report_progress(&standing.progress(began.elapsed()));
+    report_progress(&state.progress(began.elapsed()));
     let mut auditor = Auditor::new(*strictness, *format, true);
     let missing: Vec<String> =
-        standing.unseen().map(|named| format!("there is still no {named} in {}", snapshot.of)).collect();
-    for report in standing.into_reports() {
+        state.unseen().map(|named| format!("there is still no {named} in {}", snapshot.of)).collect();
+    for report in state.into_reports() {
         auditor.take(report);
     }
     let mut audit =
@@ -121,7 +121,7 @@ pub async fn wait(waiting: &WaitOptions, report_progress: &mut dyn FnMut(&WaitPr
     audit.notes.extend(snapshot.without_nodes.clone());
     audit.notes.extend(snapshot.without_registry.clone());
     if audit.verdict == Verdict::Empty {
-        audit.elsewhere = elsewhere(snapshot_options, Some(&connected), &|resource| snapshot.objects(resource)).await;
+        audit.empty_hint = empty_hint(snapshot_options, Some(&connected), &|resource| snapshot.objects(resource)).await;
     }
     if timed_out {
         audit.verdict = Verdict::TimedOut;

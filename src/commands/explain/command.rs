@@ -44,7 +44,7 @@ fn explanation(snapshot: &Snapshot, report: WorkloadReport, options: &ExplainOpt
 
 /// The command that compares templates of the workload from the same source.
 fn diff_command(options: &ExplainOptions, workload: &Workload) -> String {
-    let file = match &options.snapshot_options.place {
+    let file = match &options.snapshot_options.source {
         SnapshotSource::Cluster { .. } => String::new(),
         SnapshotSource::Dump { files, .. } => {
             let words = files.iter().map(|file| match file.as_os_str() {

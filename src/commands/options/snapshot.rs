@@ -92,7 +92,7 @@ impl SnapshotOptions {
         if files.iter().filter(|file| file.as_os_str() == "-").count() > 1 {
             return Err("--filename names standard input twice, but it can be read only once; remove one -".to_owned());
         }
-        let place = if files.is_empty() {
+        let source = if files.is_empty() {
             SnapshotSource::Cluster {
                 connection: arguments.connection.into(),
                 namespaces: match (arguments.all_namespaces, names.is_empty()) {
@@ -104,6 +104,6 @@ impl SnapshotOptions {
         } else {
             SnapshotSource::Dump { files, namespaces: names, taken: arguments.taken }
         };
-        Ok(Self { place, settings, selector, needs_pods: true, nodes: false, registry: RegistryOptions::default() })
+        Ok(Self { source, settings, selector, needs_pods: true, nodes: false, registry: RegistryOptions::default() })
     }
 }

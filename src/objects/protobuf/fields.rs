@@ -13,17 +13,17 @@
 pub(in crate::objects) struct ProtobufError {
     pub(in crate::objects) what: &'static str,
     /// Address of the error, from which the caller computes a position; 0 if unknown.
-    place: usize,
+    address: usize,
 }
 
 impl ProtobufError {
     pub(in crate::objects) fn new(what: &'static str) -> Self {
-        Self { what, place: 0 }
+        Self { what, address: 0 }
     }
 
     /// The byte position of the error in `message`, counted from 1; 0 if unknown.
     pub(in crate::objects) fn byte(self, message: &[u8]) -> usize {
-        let byte = self.place.checked_sub(message.as_ptr().addr()).filter(|byte| *byte <= message.len());
+        let byte = self.address.checked_sub(message.as_ptr().addr()).filter(|byte| *byte <= message.len());
         byte.map_or(0, |byte| byte + 1)
     }
 }
@@ -239,7 +239,7 @@ fn what_is_wrong(field: &[u8]) -> ProtobufError {
             _ => BROKEN,
         },
     };
-    ProtobufError { what, place: rest.as_ptr().addr() }
+    ProtobufError { what, address: rest.as_ptr().addr() }
 }
 
 #[cfg(test)]
@@ -292,7 +292,7 @@ mod tests {
         let mut fields = Fields::new(&message);
         fields.next().unwrap();
         assert_eq!(fields.next().unwrap_err().byte(&message), 5);
-        assert_eq!(super::ProtobufError::new("of unknown place").byte(&message), 0);
+        assert_eq!(super::ProtobufError::new("of unknown address").byte(&message), 0);
     }
 
     proptest! {

@@ -130,8 +130,8 @@ struct Walk<'a, 't, H> {
 }
 
 impl<'a, H: Hasher> Walk<'a, '_, H> {
-    fn message(&mut self, place: MessageKind, mut fields: Fields<'a>) -> Result<(), ProtobufError> {
-        let ways = place.ways();
+    fn message(&mut self, kind: MessageKind, mut fields: Fields<'a>) -> Result<(), ProtobufError> {
+        let ways = kind.ways();
         loop {
             let (passed, found) = fields.pass_to(ways.fields)?;
             if !passed.is_empty() {
@@ -144,15 +144,15 @@ impl<'a, H: Hasher> Walk<'a, '_, H> {
                 continue;
             }
             let below = ways.places.iter().find(|(number, _)| *number == field);
-            self.field(below.map_or(MessageKind::Elsewhere, |(_, place)| *place), field, value)?;
+            self.field(below.map_or(MessageKind::Elsewhere, |(_, kind)| *kind), field, value)?;
         }
         // Marks the end of a message: no field has this number.
         0_u32.hash(&mut self.hasher);
         Ok(())
     }
 
-    fn field(&mut self, place: MessageKind, field: u32, value: Value<'a>) -> Result<(), ProtobufError> {
-        match place {
+    fn field(&mut self, kind: MessageKind, field: u32, value: Value<'a>) -> Result<(), ProtobufError> {
+        match kind {
             MessageKind::Elsewhere => (field, value).hash(&mut self.hasher),
             MessageKind::Label => {
                 let (key, label) = entry(value)?;
@@ -169,11 +169,11 @@ impl<'a, H: Hasher> Walk<'a, '_, H> {
                 }
             }
             _ => {
-                if place == MessageKind::Container {
+                if kind == MessageKind::Container {
                     self.spec.field(field, value)?;
                 }
                 field.hash(&mut self.hasher);
-                self.message(place, value.fields()?)?;
+                self.message(kind, value.fields()?)?;
             }
         }
         Ok(())

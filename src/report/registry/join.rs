@@ -76,19 +76,19 @@ fn relation(evidence: &RegistryEvidence, hubs: &[&Index], a: &ImageDigests<'_>, 
 }
 
 fn is_known(evidence: &RegistryEvidence, hubs: &[&Index], digest: &str) -> bool {
-    evidence.fact(digest).is_some() || hubs.iter().any(|hub| place(evidence, hub, digest).is_some())
+    evidence.fact(digest).is_some() || hubs.iter().any(|hub| platform_of(evidence, hub, digest).is_some())
 }
 
 /// Whether one index has both digests, for different platforms.
 fn are_siblings(evidence: &RegistryEvidence, hubs: &[&Index], a: &str, b: &str) -> bool {
     hubs.iter().any(|hub| {
-        let places = place(evidence, hub, a).zip(place(evidence, hub, b));
-        places.is_some_and(|(a, b)| !a.is_empty() && !b.is_empty() && a != b)
+        let platforms = platform_of(evidence, hub, a).zip(platform_of(evidence, hub, b));
+        platforms.is_some_and(|(a, b)| !a.is_empty() && !b.is_empty() && a != b)
     })
 }
 
 /// The platform for which an index has a digest, or the image with this configuration.
-fn place<'i>(evidence: &RegistryEvidence, index: &'i Index, digest: &str) -> Option<&'i Name> {
+fn platform_of<'i>(evidence: &RegistryEvidence, index: &'i Index, digest: &str) -> Option<&'i Name> {
     let is_it = |manifest: &Name| {
         let config = match evidence.fact(manifest) {
             Some(ImageFact::Manifest(manifest)) => Some(&manifest.config),

@@ -7,13 +7,13 @@ mod compare;
 mod describe;
 mod join;
 mod reference;
-mod standing;
+mod tags;
 
 pub use compare::{Comparer, DocumentKind, MissingDocument, Sameness};
 pub use join::join;
 pub use reference::{Reference, ReferenceTarget};
-pub(super) use standing::registry_report;
-pub use standing::{ContentChange, GoneImage, RegistryReport, RunningDigest, SkewContent, TagReport, contradicts};
+pub(super) use tags::registry_report;
+pub use tags::{ContentChange, GoneImage, RegistryReport, RunningDigest, SkewContent, TagReport, contradicts};
 
 use super::Name;
 use crate::time::UnixTime;

@@ -14,12 +14,12 @@ const COUNTED: [Resource; 3] = [Resource::Deployments, Resource::StatefulSets, R
 
 /// Returns where to look instead, and the number of workloads in other namespaces if the context's namespace was
 /// audited; `None` for files. `seen` returns the number of objects in the snapshot.
-pub(super) async fn elsewhere(
+pub(super) async fn empty_hint(
     snapshot_options: &SnapshotOptions,
     connected: Option<&Connected>,
     seen: &dyn Fn(Resource) -> u64,
 ) -> Option<String> {
-    let (SnapshotSource::Cluster { namespaces, .. }, Some(connected)) = (&snapshot_options.place, connected) else {
+    let (SnapshotSource::Cluster { namespaces, .. }, Some(connected)) = (&snapshot_options.source, connected) else {
         return None;
     };
     let of_context = *namespaces == Namespaces::OfContext;

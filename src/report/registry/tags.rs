@@ -170,7 +170,7 @@ pub(in crate::report) fn registry_report(
         }
     }
     if let Some(current) = current {
-        stand(facts, evidence, current, references, &mut report);
+        compare_tags(facts, evidence, current, references, &mut report);
     }
     let in_skew = containers.iter().flat_map(|container| &container.by_hash).filter(|it| it.skewed_since.is_some());
     let in_skew = in_skew.flat_map(|of_hash| of_hash.digests.iter().map(|pods| &pods.digest));
@@ -204,8 +204,8 @@ fn content_of_skew(evidence: &RegistryEvidence, of_hash: &HashDigests, within_im
     worst.unwrap_or(Sameness::Unknown)
 }
 
-/// Fills in the tags and images of the current template.
-fn stand(
+/// Compares the tags and images of the current template, and adds the results to `report`.
+fn compare_tags(
     facts: &WorkloadFacts<'_>,
     evidence: &RegistryEvidence,
     current: &Name,
@@ -245,10 +245,10 @@ fn stand(
             report.unanswered.push((image.clone(), why));
         }
         let Some(tag) = evidence.tags.get(image) else { continue };
-        match standing(evidence, tag, &members, &pull_policy) {
-            TagStanding::Unknown => {}
-            TagStanding::Contradicted => report.contradicted.push((container.clone(), image.clone())),
-            TagStanding::Known(change) => report.tags.push(TagReport {
+        match compare_tag(evidence, tag, &members, &pull_policy) {
+            TagComparison::Unknown => {}
+            TagComparison::Contradicted => report.contradicted.push((container.clone(), image.clone())),
+            TagComparison::Known(change) => report.tags.push(TagReport {
                 container: container.clone(),
                 image: image.clone(),
                 origin,
@@ -276,7 +276,7 @@ fn doubtful(
         _ => None,
     };
     let known: BTreeSet<Name> = members.iter().filter_map(digest_of).chain(tag.map(|tag| tag.digest.clone())).collect();
-    let places = members.iter().filter_map(|member| {
+    let placed = members.iter().filter_map(|member| {
         let pod = facts.pods.get(member.pod as usize)?;
         Some((digest_of(member)?, nodes.platform(pod.node)?))
     });
@@ -286,25 +286,25 @@ fn doubtful(
         comparer.compare((kind, one), (kind, other)) == Sameness::Different
     };
     // Containers of one digest on one platform give the same result.
-    places.collect::<BTreeSet<_>>().iter().any(|(digest, platform)| {
+    placed.collect::<BTreeSet<_>>().iter().any(|(digest, platform)| {
         let names = nodes.names_of(*platform, digest).iter().filter(|name| *name != digest && known.contains(*name));
         names.into_iter().any(|name| differs(digest, name))
     })
 }
 
-enum TagStanding {
+enum TagComparison {
     Known(ContentChange),
     Unknown,
     /// Containers that pulled the tag after it moved run its old content.
     Contradicted,
 }
 
-fn standing(
+fn compare_tag(
     evidence: &RegistryEvidence,
     tag: &TagFact,
     members: &[&ContainerFacts<'_>],
     pull_policy: &str,
-) -> TagStanding {
+) -> TagComparison {
     let mut comparer = Comparer::new(evidence);
     let (mut is_one, mut is_unknown, mut worst) = (false, false, ContentChange::None);
     for member in members {
@@ -318,15 +318,15 @@ fn standing(
             Sameness::Unknown => is_unknown |= kind == DigestKind::Manifest,
         }
         if pull_policy == "Always" && contradicts(tag, answer, member.started) {
-            return TagStanding::Contradicted;
+            return TagComparison::Contradicted;
         }
     }
     match worst {
-        ContentChange::Different => TagStanding::Known(ContentChange::Different),
-        _ if is_unknown => TagStanding::Unknown,
-        ContentChange::Rebuilt => TagStanding::Known(ContentChange::Rebuilt),
-        ContentChange::None if is_one => TagStanding::Known(ContentChange::None),
-        ContentChange::None => TagStanding::Unknown,
+        ContentChange::Different => TagComparison::Known(ContentChange::Different),
+        _ if is_unknown => TagComparison::Unknown,
+        ContentChange::Rebuilt => TagComparison::Known(ContentChange::Rebuilt),
+        ContentChange::None if is_one => TagComparison::Known(ContentChange::None),
+        ContentChange::None => TagComparison::Unknown,
     }
 }
 
