@@ -138,7 +138,7 @@ impl FileContents {
         }
         let tls = settings.tls.as_ref().map(|settings| tls::acceptor(settings, &self.files)).transpose()?;
         if before.is_some_and(|before| before.tls.is_some() != tls.is_some()) {
-            return Err(FileError::of_file("tls_server_config comes or goes only with a restart of podskew"));
+            return Err(FileError::of_file("adding or removing tls_server_config needs a restart of podskew"));
         }
         let bucket = settings.rate.map(|limit| {
             let same = before.and_then(|before| before.rate.clone()).filter(|bucket| bucket.limit == limit);

@@ -84,7 +84,8 @@ pub(super) const PINNED_ANY: &str = "no digest has most of its pods, and their a
                           another from above if this is not the one. A restart would read each node's cache again.";
 pub(super) const LOADED: &str = "these images are not pulled, so each node runs what was loaded onto it: load one image onto every node first. Better, \
      push it to a registry.";
-pub(super) const PULLED: &str = "new pods ask the registry, whatever their node has, so they all get the same image.";
+pub(super) const PULLED: &str =
+    "new pods ask the registry even if their node has the image, so they all get the same image.";
 pub(super) const OUTDATED: &str = "only pods of an older template differ, and the difference ends with them. If new pods differ too, podskew reports that.";
 const BLOCKED: &str = "the StatefulSet waits for this pod to be Ready, and does not replace it, although its template is no longer current.";
 pub(super) const GIVE: &str = "give the new pods what they lack";

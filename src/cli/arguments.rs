@@ -1,5 +1,5 @@
 //! Command-line arguments as typed. Each help text is one line; clap adds the default and the environment variable.
-#![allow(clippy::doc_markdown, reason = "clap prints these comments as they stand, backticks too")]
+#![allow(clippy::doc_markdown, reason = "clap prints these comments unchanged, including backticks")]
 
 use super::examples;
 use super::shell::CompletionsArguments;

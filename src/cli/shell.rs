@@ -1,5 +1,5 @@
 //! Options of `completions` and `man`.
-#![allow(clippy::doc_markdown, reason = "clap prints these comments as they stand, backticks too")]
+#![allow(clippy::doc_markdown, reason = "clap prints these comments unchanged, including backticks")]
 
 use clap::{Args, ValueEnum};
 

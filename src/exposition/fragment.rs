@@ -59,7 +59,7 @@ impl Checksum {
     /// The trailer of a gzip member with this text.
     pub(super) fn gzip_trailer(self) -> [u8; 10] {
         let mut trailer = [0; 10];
-        #[allow(clippy::cast_possible_truncation, reason = "RFC 1952 wants the length modulo 2^32")]
+        #[allow(clippy::cast_possible_truncation, reason = "RFC 1952 requires the length modulo 2^32")]
         let length = self.length as u32;
         trailer[..2].copy_from_slice(&LAST_BLOCK);
         trailer[2..6].copy_from_slice(&self.crc.to_le_bytes());

@@ -46,7 +46,7 @@ impl NodeReport {
         if let Some(by) = by {
             let digests: Vec<String> =
                 by.digests.iter().map(|(architecture, digest)| format!("{architecture} runs {digest}")).collect();
-            lines.push(format!("container {container} differs by architecture alone: {}", digests.join(", ")));
+            lines.push(format!("container {container} differs only by architecture: {}", digests.join(", ")));
         }
         for cached in self.cached.iter().filter(|cached| of_hash.digests.iter().any(|it| it.image == cached.image)) {
             let CachedImage { image, digest, nodes } = cached;

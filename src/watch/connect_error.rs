@@ -147,7 +147,7 @@ fn held<'e>(cause: &'e (dyn Error + 'static)) -> &'e (dyn Error + 'static) {
 /// The remedy for a server that reports over HTTP that it expects TLS.
 pub(super) fn plain_on_tls(body: &[u8]) -> Option<&'static str> {
     memchr::memmem::find(body, PLAIN_ON_TLS).map(
-        |_| "the API server speaks HTTPS and was asked in HTTP; its address in the kubeconfig has to begin with https://",
+        |_| "the API server speaks HTTPS and received an HTTP request; its address in the kubeconfig has to begin with https://",
     )
 }
 

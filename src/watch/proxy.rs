@@ -87,7 +87,7 @@ impl Proxy {
         if protocol == Protocol::Socks5
             && credentials.as_ref().is_some_and(|(user, password)| user.len().max(password.len()) > 255)
         {
-            bail!("{named_by} holds a user or a password of more than 255 bytes, which SOCKS does not carry");
+            bail!("{named_by} has a user or a password of more than 255 bytes, which SOCKS does not allow");
         }
         Ok(Self { protocol, address, credentials })
     }

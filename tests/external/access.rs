@@ -488,7 +488,7 @@ async fn a_broken_file_changes_nothing_and_is_logged() {
         (users("bob").replace("server.key", "client.key"), "server.pem; name the key of the certificate"),
         (
             format!("basic_auth_users:\n  bob: {}\n", hash(b"sesame")),
-            "tls_server_config comes or goes only with a restart",
+            "adding or removing tls_server_config needs a restart",
         ),
     ]
     .into_iter()

@@ -364,7 +364,7 @@ const NEWEST: &str = "Why: the pods that run this digest started last, so it is 
 const AS_MANY: &str = "Why: no digest has most of its pods, and their ages do not tell which one is newer. Ask the registry, and take \
                        another from above if this is not the one. A restart would read each node's cache again. Where GitOps \
                        owns the object, make the change there.";
-const PULLED: &str = "Why: new pods ask the registry, whatever their node has, so they all get the same image. \
+const PULLED: &str = "Why: new pods ask the registry even if their node has the image, so they all get the same image. \
                       Where GitOps owns the object, make the change there.";
 const LOADED: &str = "Why: these images are not pulled, so each node runs what was loaded onto it: load one image onto every node first. Better, push it to a registry. \
                       Where GitOps owns the object, make the change there.";

@@ -426,7 +426,7 @@ fn audit_and_explain_name_the_nodes_and_what_the_next_pod_there_runs() {
         ] {
             assert!(told.contains(&line), "{line}: {told}");
         }
-        assert!(!told.contains("differs by architecture"), "{told}");
+        assert!(!told.contains("differs only by architecture"), "{told}");
         // Without --nodes nothing is reported about nodes.
         let without: Vec<&str> = command.iter().copied().filter(|word| *word != "--nodes").collect();
         assert!(!printed(&case, &without).contains("next pod"), "{command:?}");
@@ -439,7 +439,7 @@ fn audit_and_explain_name_the_nodes_and_what_the_next_pod_there_runs() {
     let case = case_with(&[holds("na", "amd64", one), holds("nb", "arm64", other)]);
     let told =
         printed(&case, &["explain", "--nodes", "deployment/web"]).split_whitespace().collect::<Vec<_>>().join(" ");
-    let line = format!("container web differs by architecture alone: amd64 runs {one}, arm64 runs {other}");
+    let line = format!("container web differs only by architecture: amd64 runs {one}, arm64 runs {other}");
     assert!(told.contains(&line) && told.contains("web-58c6b4d9f7-b on nb (arm64)"), "{told}");
 }
 

@@ -1,5 +1,5 @@
 //! Options of `audit`.
-#![allow(clippy::doc_markdown, reason = "clap prints these comments as they stand, backticks too")]
+#![allow(clippy::doc_markdown, reason = "clap prints these comments unchanged, including backticks")]
 
 use super::{AuditFormat, Strictness};
 use crate::commands::options::{

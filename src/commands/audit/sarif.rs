@@ -26,7 +26,7 @@ const RULES: [(Finding, &str); 11] = [
     ),
     (Finding::ImageGone, "An image of the template is gone from its registry."),
     (Finding::TagMoved, "A tag of the template points to another image than its pods run."),
-    (Finding::Held, "Somebody holds the workload between two templates."),
+    (Finding::Held, "The workload is held on purpose between two templates."),
     (Finding::NotCompared, "What pods run, or the state of their rollout, is unknown."),
 ];
 

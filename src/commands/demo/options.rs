@@ -1,5 +1,5 @@
 //! Options of `demo`.
-#![allow(clippy::doc_markdown, reason = "clap prints these comments as they stand, backticks too")]
+#![allow(clippy::doc_markdown, reason = "clap prints these comments unchanged, including backticks")]
 
 use crate::access::AccessConfig;
 use crate::commands::options::{LogArguments, LogConfig};

@@ -1,5 +1,5 @@
 //! Options of `diff`.
-#![allow(clippy::doc_markdown, reason = "clap prints these comments as they stand, backticks too")]
+#![allow(clippy::doc_markdown, reason = "clap prints these comments unchanged, including backticks")]
 
 use crate::commands::options::{LogArguments, LogConfig, SnapshotArguments, candidates, values};
 use crate::kinds::{TemplateHistory, WorkloadKind};

@@ -1,5 +1,5 @@
 //! Options of `explain`.
-#![allow(clippy::doc_markdown, reason = "clap prints these comments as they stand, backticks too")]
+#![allow(clippy::doc_markdown, reason = "clap prints these comments unchanged, including backticks")]
 
 use crate::commands::options::{EvidenceArguments, LogArguments, LogConfig, SnapshotArguments, candidates, values};
 use crate::kinds::WorkloadKind;

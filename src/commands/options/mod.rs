@@ -1,5 +1,5 @@
 //! Options that several commands share, as typed and as checked. Each is defined once.
-#![allow(clippy::doc_markdown, reason = "clap prints these comments as they stand, backticks too")]
+#![allow(clippy::doc_markdown, reason = "clap prints these comments unchanged, including backticks")]
 
 pub(super) mod candidates;
 mod registry;

@@ -1,5 +1,5 @@
 //! Options for registries.
-#![allow(clippy::doc_markdown, reason = "clap prints these comments as they stand, backticks too")]
+#![allow(clippy::doc_markdown, reason = "clap prints these comments unchanged, including backticks")]
 
 use super::{REGISTRIES, values};
 use crate::registry::{RegistryAddress, RegistryOptions};

@@ -1,5 +1,5 @@
 //! Options of commands that take a snapshot: of a cluster, or of files that kubectl printed.
-#![allow(clippy::doc_markdown, reason = "clap prints these comments as they stand, backticks too")]
+#![allow(clippy::doc_markdown, reason = "clap prints these comments unchanged, including backticks")]
 
 use super::{
     CLUSTER, ConnectionArguments, CountArguments, MAX_NAMESPACES, NodeArguments, RegistryArguments,

@@ -1,5 +1,5 @@
 //! Options of `serve`.
-#![allow(clippy::doc_markdown, reason = "clap prints these comments as they stand, backticks too")]
+#![allow(clippy::doc_markdown, reason = "clap prints these comments unchanged, including backticks")]
 
 use super::page_options::{PageArguments, PageConfig};
 use crate::access::AccessConfig;

@@ -1,5 +1,5 @@
 //! Options of the page.
-#![allow(clippy::doc_markdown, reason = "clap prints these comments as they stand, backticks too")]
+#![allow(clippy::doc_markdown, reason = "clap prints these comments unchanged, including backticks")]
 
 use crate::commands::options::values;
 use crate::commands::options::{PAGE, unique};
