@@ -21,7 +21,7 @@ const SECONDS_OF_AN_EVENT: f64 = 80.0 / 430.0;
 pub(crate) fn run(pods: u32) -> Outcome<()> {
     let runtime = tokio::runtime::Runtime::new()?;
     let store = Store::new(HISTORY);
-    store.encode_beforehand();
+    store.encode_protobuf_on_put();
     let fleet = bulk(&store, &BulkConfig { pods, ..BulkConfig::default() });
     let config = SimulatorConfig { history: HISTORY, ..SimulatorConfig::default() };
     let simulator = runtime.block_on(Simulator::start_with(config, store))?;

@@ -71,8 +71,8 @@ impl Registries {
     /// The requests that each registry has had since the last time.
     pub(crate) fn requests(&self) -> Vec<usize> {
         let count = |registry: &Arc<ImageRegistry>| {
-            let count = registry.asked().len();
-            registry.forget_asked();
+            let count = registry.requests().len();
+            registry.forget_requests();
             count
         };
         self.all.iter().map(count).collect()

@@ -119,7 +119,7 @@ async fn a_refusal_names_every_field_and_every_limit() {
     assert!(said.starts_with(r#"The request is invalid: patch: Invalid value: "{\"spec\""#), "{said}");
 
     let simulator = Simulator::start(SimulatorConfig::default()).await.unwrap();
-    simulator.store().bound_pods(1);
+    simulator.store().limit_pods(1);
     let kubeconfig = simulator.temporary_kubeconfig().unwrap();
     let kubectl = |arguments: &str| {
         let mut kubectl = Command::new(programs::kubectl().join("kubectl"));

@@ -266,7 +266,7 @@ async fn a_bulk_clusters_objects_encoded_when_they_are_asked_for() {
 #[tokio::main(flavor = "current_thread")]
 async fn a_bulk_clusters_objects_encoded_beforehand() {
     let store = Store::new(1000);
-    store.encode_beforehand();
+    store.encode_protobuf_on_put();
     let _fleet = bulk(&store, &small());
     is_encoded_as_by_kubernetes(store).await;
 }
@@ -300,7 +300,7 @@ async fn a_rolling_updates_events() {
     for beforehand in [false, true] {
         let store = Store::new(4000);
         if beforehand {
-            store.encode_beforehand();
+            store.encode_protobuf_on_put();
         }
         let mut fleet = bulk(&store, &BulkConfig { rolling_every: 0, ..small() });
         let simulator = start(store).await;

@@ -76,7 +76,7 @@ async fn a_tag_is_asked_for_without_its_content_where_pods_run_it() {
     let answers = look(&mut world, &options(&registry)).await;
     assert_eq!(answers.unanswered, []);
     assert_eq!(change(&mut world), Some(ContentChange::None));
-    let asked = registry.asked();
+    let asked = registry.requests();
     let lines: Vec<String> = asked.iter().map(|it| format!("{} {}", it.method, it.path)).collect();
     assert_eq!(lines, ["HEAD /v2/team/web/manifests/1"]);
     assert_eq!(
@@ -137,7 +137,7 @@ async fn only_listed_registries_are_asked() {
         ..RegistryOptions::default()
     };
     let answers = ask_once(&others, &quick(), asked(&world)).await.unwrap();
-    assert!(answers.evidence.tags.is_empty() && answers.unanswered.is_empty() && registry.asked().is_empty());
+    assert!(answers.evidence.tags.is_empty() && answers.unanswered.is_empty() && registry.requests().is_empty());
 }
 
 #[tokio::test]
@@ -301,8 +301,8 @@ async fn no_credentials_reach_another_host() {
     registry.inject("/manifests/1", Misbehaviour::Status(307, vec![("Location", location)]), Some(1));
     look(&mut world, &RegistryOptions { auth, ..options(&registry) }).await;
     assert_eq!(change(&mut world), Some(ContentChange::None));
-    assert!(registry.asked()[1].authorization.is_some());
-    assert_eq!(other.asked().iter().map(|it| it.authorization.clone()).collect::<Vec<_>>(), [None]);
+    assert!(registry.requests()[1].authorization.is_some());
+    assert_eq!(other.requests().iter().map(|it| it.authorization.clone()).collect::<Vec<_>>(), [None]);
 }
 
 #[tokio::test]
@@ -324,11 +324,11 @@ async fn redirects_end_and_lead_nowhere_that_nobody_typed() {
     ] {
         registry.clear_faults();
         registry.inject("/manifests/1", Misbehaviour::Status(302, vec![("Location", location.clone())]), None);
-        registry.forget_asked();
+        registry.forget_requests();
         let mut world = web(&image, &[&digest]);
         let answers = look(&mut world, &options(&registry)).await;
         assert_eq!((change(&mut world), answers.unanswered.len()), (None, 1), "{location}");
-        assert!(registry.asked().len() <= 4, "{location}: {:?}", registry.asked());
+        assert!(registry.requests().len() <= 4, "{location}: {:?}", registry.requests());
     }
 }
 
@@ -363,7 +363,7 @@ async fn a_name_that_resolves_to_this_machine_is_not_connected_to() {
         let answers = ask_once(&options, &resolves_to(address), asked(&world)).await.unwrap();
         assert_eq!(answers.unanswered.len(), 1, "{address:?}");
     }
-    assert!(registry.asked().is_empty());
+    assert!(registry.requests().is_empty());
 }
 
 #[tokio::test]
@@ -425,14 +425,14 @@ async fn a_registry_without_digests_in_head_is_asked_for_the_content() {
     let two = registry.push("web", Some("2"), &Image::of("two"));
     for misbehaviour in [Misbehaviour::NoDigest, Misbehaviour::Status(405, Vec::new())] {
         registry.clear_faults();
-        registry.forget_asked();
+        registry.forget_requests();
         registry.inject_for(Some("HEAD"), "", misbehaviour, None);
         let mut world = web(&format!("{}/web:1", registry.host()), &[&one]);
         world
             .put(&pod("other").hash("h2").image(&format!("{}/web:2", registry.host())).image_id(&format!("x/y@{two}")));
         let answers = look(&mut world, &options(&registry)).await;
         assert_eq!((change(&mut world), answers.unanswered), (Some(ContentChange::None), vec![]));
-        let heads = registry.asked().iter().filter(|it| it.method == "HEAD").count();
+        let heads = registry.requests().iter().filter(|it| it.method == "HEAD").count();
         assert_eq!(heads, 1, "it is remembered");
     }
 }
@@ -448,7 +448,7 @@ async fn pinned_images_never_move() {
     world.put(&pod("p0").image(&image).image_id(&format!("x/web@{digest}")));
     let answers = look(&mut world, &options(&registry)).await;
     assert_eq!((change(&mut world), answers.unanswered), (None, vec![]));
-    assert_eq!(registry.asked()[0].path, format!("/v2/web/manifests/{digest}"));
+    assert_eq!(registry.requests()[0].path, format!("/v2/web/manifests/{digest}"));
 }
 
 /// An inventory that is asked and told by a task.
@@ -584,14 +584,18 @@ async fn a_registry_that_is_asked_too_often_is_left_alone() {
         [("1", 800), ("0", 250), ("99999999999", 900), ("nonsense", 250), ("Wed, 21 Oct 2015 07:28:00 GMT", 250)]
     {
         registry.clear_faults();
-        registry.forget_asked();
+        registry.forget_requests();
         registry.inject("", Misbehaviour::Status(429, vec![("Retry-After", retry_after.to_owned())]), Some(1));
         let begun = Instant::now();
         let following = Following::start(web(&image, &[&digest]), &options(&registry), &timings);
         following.until("the tag", |world| change(world) == Some(ContentChange::None)).await;
         let waited = begun.elapsed().as_millis();
         assert!(waited >= expected, "{retry_after}: {waited} ms");
-        assert_eq!(registry.asked()[..2].iter().filter(|it| it.method == "HEAD").count(), 2, "one request for one 429");
+        assert_eq!(
+            registry.requests()[..2].iter().filter(|it| it.method == "HEAD").count(),
+            2,
+            "one request for one 429"
+        );
     }
 }
 
@@ -616,9 +620,9 @@ async fn credentials_are_read_again_when_their_file_is_swapped() {
         assert!(begun.elapsed() < Duration::from_secs(20), "{}", following.health());
         tokio::time::sleep(Duration::from_millis(10)).await;
     }
-    let refused = registry.asked().len();
+    let refused = registry.requests().len();
     tokio::time::sleep(quick().interval * 3).await;
-    assert_eq!(registry.asked().len(), refused, "a registry that refuses is left alone");
+    assert_eq!(registry.requests().len(), refused, "a registry that refuses is left alone");
     link("new");
     following.until("the tag", |world| change(world) == Some(ContentChange::None)).await;
     // A token that expires is renewed.
@@ -726,7 +730,7 @@ async fn in_an_hour_beside_a_registry_that_fails_at_random_no_tag_is_said_to_hav
     };
     fail_for(60).await;
     assert_eq!(*fleet.moved.lock().unwrap(), std::collections::BTreeSet::new());
-    let answered = registries[..3].iter().map(|it| it.asked().len()).sum::<usize>();
+    let answered = registries[..3].iter().map(|it| it.requests().len()).sum::<usize>();
     assert!(answered >= 90 * 2, "each tag was looked at twice in half an hour: {answered}");
     for (number, repository, tag, _) in &movers {
         registries[number % 4].push(repository, Some(tag), &Image::of(&format!("moved {number}")));
@@ -739,7 +743,7 @@ async fn in_an_hour_beside_a_registry_that_fails_at_random_no_tag_is_said_to_hav
         movers.iter().filter(|(number, _, _, image)| number % 4 != 3 && !moved.contains(image)).collect();
     assert!(missed.is_empty(), "{missed:?}");
     // The plan: four looks in an hour, a fifth sooner or later, the first at once, and what a tag that moved takes to compare.
-    let asked: usize = registries[..3].iter().map(|it| it.asked().len()).sum();
+    let asked: usize = registries[..3].iter().map(|it| it.requests().len()).sum();
     let (most, documents) = (90 * (1 + 5), movers.len() * 8);
     assert!(asked <= most + documents, "{asked} requests, planned {most}");
 }
@@ -840,9 +844,9 @@ async fn audit_and_explain_say_what_the_registry_says() {
     assert_eq!(with(&["audit", "-n", "shop"]).1, 0);
     assert_eq!(with(&["audit", "-n", "shop", "--fail-on", "moved"]).1, 1);
     assert_eq!(with(&["audit", "-n", "shop", "--fail-on", "gone"]).1, 0);
-    registry.forget_asked();
+    registry.forget_requests();
     assert_eq!(with(&["audit", "-n", "shop", "--wait", "5s", "--fail-on", "moved"]).1, 4);
-    let heads = registry.asked().iter().filter(|it| it.method == "HEAD").count();
+    let heads = registry.requests().iter().filter(|it| it.method == "HEAD").count();
     assert_eq!(heads, 1, "--wait asks once, at its end");
     let (refused, code) = podskew(&simulator, &["audit", "-n", "shop", "--fail-on", "moved"]);
     assert_eq!(code, 2, "{refused}");
@@ -903,7 +907,7 @@ async fn without_the_option_nothing_is_served_of_registries_and_nobody_is_asked(
         tokio::time::sleep(Duration::from_millis(100)).await;
     };
     assert!(text.contains("change=\"different\""), "{text}");
-    let asked = registry.asked().len();
+    let asked = registry.requests().len();
     off.until_ready().await;
     let (_, text) = off.get("/metrics");
     assert!(text.contains("\npodskew_distinct_digests_per_deployment{"), "{text}");
@@ -919,10 +923,10 @@ async fn without_the_option_nothing_is_served_of_registries_and_nobody_is_asked(
         assert!(!text.contains(&format!("\n{word}")), "{word}: {text}");
     }
     drop(on);
-    let later = registry.asked().len();
+    let later = registry.requests().len();
     assert!(later >= asked);
     tokio::time::sleep(Duration::from_millis(500)).await;
-    assert_eq!(registry.asked().len(), later, "only the one with the option asks");
+    assert_eq!(registry.requests().len(), later, "only the one with the option asks");
 }
 
 /// At any level, whatever goes wrong.

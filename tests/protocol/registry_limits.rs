@@ -41,7 +41,7 @@ async fn a_registry_is_asked_ten_times_a_second_and_what_matters_comes_first() {
     let answers = ask_once(&options(&registry), &timings, AskedImages { images, skews: Vec::new() }).await.unwrap();
     assert_eq!((answers.evidence.tags.len(), answers.unanswered), (12, vec![]));
     // The one in skew takes its configuration too, for what it says of its build.
-    let requests = registry.asked();
+    let requests = registry.requests();
     assert!(begun.elapsed() >= Duration::from_millis(100) * u32::try_from(requests.len() - 1).unwrap());
     let heads: Vec<&str> = requests.iter().filter(|it| it.method == "HEAD").map(|it| it.path.as_str()).collect();
     assert_eq!(heads[..2], ["/v2/app-09/manifests/1", "/v2/app-07/manifests/1"]);
@@ -164,7 +164,7 @@ async fn docker_hub_is_asked_for_twenty_manifests_and_those_in_skew_come_first()
         serde_json::from_slice(&output.stdout).unwrap_or_else(|_| panic!("{error}"))
     };
     let count = |method: &str| {
-        let requests = hub.asked();
+        let requests = hub.requests();
         requests.iter().filter(|it| it.method == method && it.path.contains("/manifests/")).count()
     };
     let report = audit();
@@ -177,7 +177,7 @@ async fn docker_hub_is_asked_for_twenty_manifests_and_those_in_skew_come_first()
     let why = "Docker Hub is asked for no more than 20 manifests in six hours";
     let waiting = workloads.iter().filter(|it| it["registry"]["unanswered"].to_string().contains(why)).count();
     assert!(waiting > 10, "{waiting}: {report}");
-    hub.forget_asked();
+    hub.forget_requests();
     hub.inject_for(Some("HEAD"), "", Misbehaviour::NoDigest, None);
     audit();
     assert_eq!((count("HEAD"), count("GET")), (25, 0));
@@ -203,7 +203,7 @@ async fn a_digest_is_asked_for_in_the_repository_that_runs_it() {
     let answers =
         ask_once(&options(&registry), &RegistryTimings::default(), AskedImages { images, skews }).await.unwrap();
     assert_eq!((answers.unanswered, answers.evidence.facts.len()), (vec![], 4));
-    for request in registry.asked() {
+    for request in registry.requests() {
         let (wrong, digest) = if request.path.starts_with("/v2/here/") { ("there", &there) } else { ("here", &here) };
         assert!(!request.path.contains(digest.as_str()), "{} belongs to {wrong}", request.path);
     }

@@ -201,7 +201,7 @@ async fn r19_nobody_is_asked_for_what_has_not_started() {
     let mut world = web_with_ids(&recorded.image(), &[]);
     world.put(&pod("p0").image(&recorded.image()).image_id("").pending());
     let (report, _) = recorded.ask(&mut world).await;
-    assert_eq!((change(&report), recorded.registry.asked().len()), (None, 0));
+    assert_eq!((change(&report), recorded.registry.requests().len()), (None, 0));
 }
 
 #[tokio::test]

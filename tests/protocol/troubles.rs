@@ -109,7 +109,7 @@ async fn a_rollout_waits_for_what_kubelets_report() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn refused_pods_are_named_with_the_quota() {
     let cluster = Cluster::start(2).await;
-    cluster.simulator.store().bound_pods(3);
+    cluster.simulator.store().limit_pods(3);
     cluster.deploy("web", "r.example/shop/web:1", 5);
     let refused = cluster.waits_for("web", "2 pods of 5 wait: FailedCreate").await;
     assert!(refused.contains("\nDo: raise quota simulated-cluster of the namespace"), "{refused}");

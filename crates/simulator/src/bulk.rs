@@ -164,7 +164,7 @@ impl Fleet {
                 &member.current,
                 self.touched % member.size.replicas.max(1),
                 PodStage::Ready,
-                self.store.encodes_beforehand(),
+                self.store.encodes_on_put(),
             );
             self.store.apply(Resource::Pods, pod, false, None);
         } else {

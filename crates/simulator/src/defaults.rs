@@ -1,4 +1,4 @@
-//! What the API server adds to an object that leaves it out, and what it refuses.
+//! Defaults and validation of the API server.
 
 use crate::controllers::ImageReference;
 use crate::resource::Resource;
@@ -10,13 +10,13 @@ use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 use std::fmt::{self, Display};
 
-/// What is wrong with one field of an object, as the API server words it: a cause of its `Status`.
+/// One invalid field of an object, worded as by the API server: a cause of its `Status`.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub(crate) struct Invalid {
     pub(crate) field: String,
     /// `FieldValueRequired` or `FieldValueInvalid`.
     pub(crate) reason: &'static str,
-    /// Without the field.
+    /// The message, without the field.
     pub(crate) message: String,
 }
 
@@ -25,7 +25,7 @@ impl Invalid {
         Self { field: field.into(), reason: "FieldValueRequired", message: "Required value".to_owned() }
     }
 
-    /// A value that may not be; `value` is JSON.
+    /// An invalid value; `value` is JSON.
     pub(crate) fn value(field: impl Into<String>, value: impl Display, why: impl Display) -> Self {
         let message = format!("Invalid value: {value}: {why}");
         Self { field: field.into(), reason: "FieldValueInvalid", message }
@@ -115,7 +115,7 @@ fn set(object: &mut Value, field: &str, value: Value) {
     }
 }
 
-/// All validation errors of an object that decodes as its kind.
+/// All validation errors of an object that can be decoded as its kind.
 pub(crate) fn check(resource: Resource, object: &Value, before: Option<&Value>) -> Vec<Invalid> {
     let mut invalid: Vec<Invalid> = name(&object["metadata"]["name"]).into_iter().collect();
     let spec = &object["spec"];
@@ -160,7 +160,7 @@ fn containers(spec: &Value, path: &str, invalid: &mut Vec<Invalid>) {
     }
 }
 
-/// A DNS subdomain, as the names of all these kinds are.
+/// Checks a name, which must be a DNS subdomain for all these kinds.
 fn name(name: &Value) -> Option<Invalid> {
     let text = name.as_str().unwrap_or_default();
     let ends = |byte: Option<&u8>| byte.is_some_and(u8::is_ascii_alphanumeric);
@@ -173,7 +173,7 @@ fn name(name: &Value) -> Option<Invalid> {
     Some(Invalid::value("metadata.name", json!(text), why))
 }
 
-/// The first field that the kind of an object does not have, as `fieldValidation=Strict` refuses it.
+/// The first field that the kind does not have, for `fieldValidation=Strict`.
 pub(crate) fn unknown_field(resource: Resource, object: &Value) -> Option<String> {
     fn lost(path: &str, given: &Value, known: &Value) -> Option<String> {
         match given {
@@ -181,7 +181,7 @@ pub(crate) fn unknown_field(resource: Resource, object: &Value) -> Option<String
                 let path = if path.is_empty() { field.clone() } else { format!("{path}.{field}") };
                 match known.get(field) {
                     Some(known) => lost(&path, value, known),
-                    // An empty field may be left out when it is written again.
+                    // Serializing a typed object may omit an empty field.
                     None => (!is_empty(value)).then_some(path),
                 }
             }),
@@ -206,12 +206,12 @@ fn is_empty(value: &Value) -> bool {
     }
 }
 
-/// Whether an object can be decoded as its kind; if not, why.
+/// Whether an object can be decoded as its kind, and if not, the error.
 pub(crate) fn is_one(resource: Resource, object: &Value) -> Result<(), String> {
     decoded(resource, object).map(drop)
 }
 
-/// The object as its type writes it; `None` for a custom resource, whose type is not known here.
+/// The object as its type serializes it; `None` for a custom resource, whose type is not known here.
 fn decoded(resource: Resource, object: &Value) -> Result<Option<Value>, String> {
     fn decodes<T: DeserializeOwned + Serialize>(object: &Value) -> Result<Option<Value>, String> {
         let decoded = T::deserialize(object).map_err(|error| error.to_string())?;

@@ -1,4 +1,5 @@
-//! The cluster that `podskew demo` shows: healthy services, one workload for each thing there is to see, and one that moves.
+//! The cluster of `podskew demo`: healthy services, exhibits with one finding each, and one workload that rolls out
+//! regularly.
 
 use super::checkout::{self, Checkout};
 use super::controllers::{Controllers, ControllersConfig, Registry, Webhook, each_tick};
@@ -10,8 +11,8 @@ use super::showcase;
 use super::store::Store;
 use crate::time::Time;
 
-/// Limit for the history of each resource, in bytes of JSON: a demo may run for days. All of them take about 5 MiB, protobuf and
-/// replaced objects included.
+/// Limit for the history of each resource, in bytes of JSON, because a demo may run for days. The histories of all
+/// resources take about 5 MiB, including protobuf and replaced objects.
 const HISTORY_BYTES: usize = 512 << 10;
 
 /// Limit for the number of pods: 150 000 take about 3 GB.
@@ -21,15 +22,15 @@ const MOST_PODS: u32 = 150_000;
 const LEAST_NODES: u32 = 12;
 const PODS_PER_NODE: u32 = 30;
 
-/// An image of `shop/web` that the registry has and that nothing runs.
+/// An image of `shop/web` that is in the registry but not in use.
 pub const DEMO_RELEASE: &str = "registry.example/shop/web:2026.12.0";
 
-/// How large the demo is.
+/// Size of the demo.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct DemoConfig {
-    /// Workloads in total; those with something to see are always there.
+    /// Workloads in total; the exhibits are always included.
     pub workloads: u32,
-    /// Pods in total; likewise.
+    /// Pods in total; those of the exhibits are always included.
     pub pods: u32,
 }
 
@@ -47,28 +48,28 @@ pub struct Demo {
 }
 
 impl Demo {
-    /// Puts all workloads, with times that look back from `now`.
+    /// Puts all workloads, with times before `now`.
     #[must_use]
     pub fn begin(store: &Store, config: &DemoConfig, now: Time) -> Self {
         Self::begin_maybe_with(store, *config, now, None)
     }
 
-    /// The same with a registry that holds what the pods run.
+    /// Like [`Self::begin`], with a registry that has the images of the pods.
     #[must_use]
     pub fn begin_with(store: &Store, config: &DemoConfig, now: Time, images: &ImageRegistry) -> Self {
         Self::begin_maybe_with(store, *config, now, Some(images))
     }
 
     fn begin_maybe_with(store: &Store, config: DemoConfig, now: Time, images: Option<&ImageRegistry>) -> Self {
-        store.bound_history(HISTORY_BYTES);
-        // A larger demo was asked for, and its rollouts need room.
-        store.bound_pods(MOST_PODS.max(config.pods.saturating_add(config.pods / 4)) as usize);
+        store.limit_history(HISTORY_BYTES);
+        // Rollouts of a larger demo need more room.
+        store.limit_pods(MOST_PODS.max(config.pods.saturating_add(config.pods / 4)) as usize);
         let shown = showcase::WORKLOADS + 1;
         let healthy = config.workloads.saturating_sub(shown);
         let pods = config.pods.saturating_sub(showcase::PODS + checkout::REPLICAS);
         for number in 0..healthy {
             let size = Size {
-                // What does not divide evenly goes to the first services.
+                // The first services get the remainder.
                 replicas: pods / healthy + u32::from(number < pods % healthy),
                 history: 1 + number % 10,
                 sidecar: number % 3 == 0,
@@ -100,14 +101,14 @@ impl Demo {
         self.controllers.registry()
     }
 
-    /// Does what is due at this moment. Returns whether something is left for the next tick.
+    /// Performs what is due now. Returns whether work is left for the next tick.
     #[allow(clippy::must_use_candidate, reason = "what is left stays due")]
     pub fn tick(&mut self, now: Time) -> bool {
         self.checkout.tick(now, &self.controllers.registry());
         self.controllers.tick(now)
     }
 
-    /// Keeps the cluster moving, until it is dropped.
+    /// Keeps the cluster running, until it is dropped.
     pub async fn run(&mut self) {
         each_tick(|now| self.tick(now)).await;
     }
@@ -146,9 +147,9 @@ mod tests {
         assert_eq!((workloads(&demo(0, 0)), demo(0, 0).count(Resource::Pods)), (9, 53));
     }
 
-    /// The most bytes kept during `minutes` minutes with restarts in each of them.
+    /// Maximum number of bytes held during `minutes` minutes with restarts in each of them.
     fn most_kept(store: &Store, demo: &mut Demo, now: &mut Time, minutes: u32) -> usize {
-        // One whose rollout never ends keeps all its ReplicaSets, as on a real cluster.
+        // A rollout that never ends keeps all its ReplicaSets, as on a real cluster.
         let ends = |object: &Value| object["metadata"]["name"] != "ledger" && object["spec"]["paused"] != true;
         let deployments: Vec<Value> = store.list(Resource::Deployments).into_iter().filter(ends).collect();
         let names =
@@ -172,32 +173,32 @@ mod tests {
         most
     }
 
-    /// Counted, for what a process is resident in is the allocator's affair too.
+    /// Counts bytes, because resident memory also depends on the allocator.
     #[test]
     fn what_is_kept_does_not_grow_however_much_happens() {
         let store = Store::new(usize::MAX);
-        // As it is when somebody watches who asks for protobuf.
-        store.encode_beforehand();
+        // As when a watch asks for protobuf.
+        store.encode_protobuf_on_put();
         let mut now = Time::parse("2026-11-30T12:00:00Z").unwrap();
         let mut demo = Demo::begin(&store, &DemoConfig { workloads: 0, pods: 0 }, now);
-        // Full in minutes, and not in hours.
+        // Full after minutes instead of hours.
         let history = HISTORY_BYTES / 4;
-        store.bound_history(history);
+        store.limit_history(history);
         let begun = store.kept_bytes();
-        // Until the histories are full, and every workload has as many revisions as it may have.
+        // Until the histories are full, and every workload has as many revisions as allowed.
         let first = most_kept(&store, &mut demo, &mut now, 16);
         let version = store.version();
         let second = most_kept(&store, &mut demo, &mut now, 16);
         assert!(store.version() - version > 1_000, "{} changes", store.version() - version);
         assert!(second < first + first / 50, "{begun} bytes at first, then {first} at the most, then {second}");
-        // Those of four resources change, in JSON and protobuf, and with what each change replaced.
+        // Objects of four resources change. The history has them in JSON and in protobuf, before and after each change.
         assert!(second < 2 * begun + 4 * 2 * 2 * history, "{begun} bytes at first, then {second}");
         let kept = demo.controllers.kept();
         assert_eq!(kept.objects, Resource::ALL.into_iter().map(|resource| store.count(resource)).sum::<usize>());
         assert!(kept.timers < 2_000 && kept.images_of_a_node <= 60, "{kept:?}");
         let tags = demo.registry().tag_count();
         most_kept(&store, &mut demo, &mut now, 4);
-        assert_eq!(demo.registry().tag_count(), tags, "the pipeline deletes as many as it pushes");
+        assert_eq!(demo.registry().tag_count(), tags, "the pipeline deletes as many tags as it pushes");
     }
 
     #[test]

@@ -1,5 +1,5 @@
-//! Images in the demo's registry: two images of `shop/web`, whose tag was pushed again, and two builds of `internal/wiki` that differ
-//! only in their provenance. Of all other images the registry has the tag and the digest.
+//! Images in the demo's registry: two images of `shop/web`, whose tag was pushed again, and two builds of `internal/wiki`
+//! that differ only in their provenance. For all other images, the registry has only the tag and the digest.
 
 use super::controllers::Registry;
 use super::image_registry::{Image, ImageRegistry, Platform};
@@ -11,7 +11,7 @@ use serde_json::Value;
 /// The registry that the demo's images name.
 pub const DEMO_REGISTRY: &str = "registry.example";
 
-/// Seed of the digest that newer pods of `shop/web` run.
+/// Seed for the digest that newer pods of `shop/web` run.
 pub(super) const PUSHED_AGAIN: &str = "web, pushed again under the same tag";
 
 const WEB: &str = "shop/web";
@@ -43,9 +43,9 @@ pub(super) fn push(images: &ImageRegistry, store: &Store) {
     run(store, WIKI, |number, _| if number == 0 { first.clone() } else { second.clone() });
 }
 
-/// Lets the registry resolve every other tag as the simulated nodes do.
+/// Makes the registry resolve every other tag as the simulated nodes do.
 pub(super) fn follow(images: &ImageRegistry, registry: Registry) {
-    images.follow(move |repository, tag| registry.resolve(&format!("{DEMO_REGISTRY}/{repository}:{tag}")));
+    images.set_resolver(move |repository, tag| registry.resolve(&format!("{DEMO_REGISTRY}/{repository}:{tag}")));
 }
 
 /// Replaces the digests in the status of a repository's pods. `digest` gets the pod's number and its previous digest.
@@ -76,7 +76,7 @@ mod tests {
     use crate::{Demo, DemoConfig};
     use std::collections::BTreeMap;
 
-    /// Five pods of the first build and three of the second, which the tag stands for; and a wiki of each of two builds.
+    /// Five pods of the first build and three of the second, which the tag points to, and two builds of the wiki.
     #[tokio::test]
     async fn the_exhibits_run_what_the_registry_holds() {
         let images = ImageRegistry::start(None).await.unwrap();
@@ -93,7 +93,7 @@ mod tests {
         counts.sort_unstable();
         assert_eq!(counts, [1, 1, 3, 5], "{ran:?}");
         assert!(!ran.keys().any(|id| id.ends_with(&digest(PUSHED_AGAIN))));
-        // A pod that starts now runs what the registry says.
+        // A pod that starts now runs the digest in the registry.
         let now = demo.registry().resolve(&format!("{DEMO_REGISTRY}/shop/web:production-latest")).unwrap();
         assert_eq!(ran[&format!("{DEMO_REGISTRY}/shop/web@{now}")], 3);
     }

@@ -1,10 +1,10 @@
-//! Discovery: which groups, versions and resources there are.
+//! Discovery: groups, versions and resources.
 
 use super::encoded::names;
 use crate::resource::Resource;
 use serde_json::{Value, json};
 
-/// What stands at a path of discovery, or `None` if nothing does.
+/// The discovery document at a path, or `None`.
 pub(super) fn document(path: &str, serves_rollouts: bool) -> Option<Value> {
     let served = |resource: &Resource| serves_rollouts || !resource.is_custom();
     match path.trim_end_matches('/') {
@@ -42,7 +42,7 @@ fn served(serves_rollouts: bool) -> impl Iterator<Item = Resource> {
     Resource::ALL.into_iter().filter(move |resource| serves_rollouts || !resource.is_custom())
 }
 
-/// Where the OpenAPI documents are, by group and version.
+/// The index of OpenAPI documents, by group and version.
 fn openapi_index(serves_rollouts: bool) -> Value {
     let mut paths = json!({});
     for path in served(serves_rollouts).map(Resource::api_path) {
@@ -51,8 +51,8 @@ fn openapi_index(serves_rollouts: bool) -> Value {
     json!({"paths": paths})
 }
 
-/// The OpenAPI document of a group and version, as far as kubectl reads it before it edits: which kinds can be patched,
-/// and that the server checks their fields.
+/// The OpenAPI document of a group and version, as far as kubectl reads it before an edit: which kinds can be patched, and
+/// that the server validates fields.
 fn openapi(api_path: &str, serves_rollouts: bool) -> Option<Value> {
     let here: Vec<Resource> = served(serves_rollouts).filter(|resource| resource.api_path() == api_path).collect();
     let first = *here.first()?;

@@ -1,4 +1,4 @@
-//! Writes that clients ask for: create, replace, patch in three ways, scale and delete.
+//! Writes of clients: create, replace, three kinds of patch, scale and delete.
 
 use super::answer::{Body, with_body};
 use super::defaults;
@@ -8,7 +8,7 @@ use super::request::{Request, Subresource, Verb, WriteOptions};
 use super::scale;
 use super::server::Cluster;
 use super::status::Refusal;
-use super::store::Uncreated;
+use super::store::CreateError;
 use super::strategic;
 use super::write::{Part, Writer, begin_deletion, new_object, settle};
 use crate::resource::Resource;
@@ -16,10 +16,10 @@ use crate::time::Time;
 use http::Response;
 use serde_json::{Value, json};
 
-/// What a pod is given to end where neither it nor the request says.
+/// Grace period of a pod if neither the pod nor the request has one.
 const GRACE_SECONDS: u64 = 30;
 
-/// Answers a request that writes.
+/// Answers a write request.
 pub(super) fn answer(
     cluster: &Cluster,
     request: &Request,
@@ -92,9 +92,9 @@ impl Edit<'_> {
         if self.options.dry_run {
             return Ok(object);
         }
-        let refuse = |why: Uncreated| match why {
-            Uncreated::Exists => Refusal::already_exists(self.request, &name),
-            Uncreated::ExceededQuota { .. } => Refusal::forbidden_object(self.request, &name, &why.to_string()),
+        let refuse = |why: CreateError| match why {
+            CreateError::Exists => Refusal::already_exists(self.request, &name),
+            CreateError::ExceededQuota { .. } => Refusal::forbidden_object(self.request, &name, &why.to_string()),
         };
         let version = self.cluster.store.create(resource, object).map_err(refuse)?;
         let mut object = self.cluster.store.get(resource, self.namespace(), &name).unwrap_or_default();
@@ -102,7 +102,7 @@ impl Edit<'_> {
         Ok(object)
     }
 
-    /// Changes one object, or its part, as often as another writer was faster.
+    /// Changes an object or its subresource. Starts again whenever another writer was faster.
     fn change(
         &self,
         name: &str,
@@ -136,7 +136,7 @@ impl Edit<'_> {
         Ok(json_answer(200, &if scaled { scale::of(resource, &written) } else { written }))
     }
 
-    /// The object as it would be.
+    /// The object after the change.
     fn changed(
         &self,
         name: &str,
@@ -174,7 +174,7 @@ impl Edit<'_> {
         Ok(settled)
     }
 
-    /// Whether a write that names a version or a UID names those of the object that stands.
+    /// Checks that the version and the UID in a write, if any, are those of the current object.
     fn is_current(&self, wanted: &Value, object: &Value, name: &str) -> Result<(), Refusal> {
         let differs = |field: &str| {
             let asked = wanted["metadata"][field].as_str().filter(|asked| !asked.is_empty());
@@ -186,7 +186,7 @@ impl Edit<'_> {
         Ok(())
     }
 
-    /// Whether an object is one of its kind, and valid; `before` is what it replaces.
+    /// Checks that an object can be decoded and is valid; `before` is the object that it replaces.
     fn is_valid(&self, name: &str, object: &Value, before: Option<&Value>) -> Result<(), Refusal> {
         let resource = self.request.resource;
         defaults::is_one(resource, object).map_err(|why| self.undecodable(&why))?;
@@ -200,7 +200,7 @@ impl Edit<'_> {
             .map_or(Ok(()), |field| Err(self.undecodable(&format!("strict decoding error: unknown field {field:?}"))))
     }
 
-    /// The refusal of an object that cannot be decoded: 422 for a patch, 400 for any other write.
+    /// The error for an object that cannot be decoded: 422 for a patch, 400 for any other write.
     fn undecodable(&self, why: &str) -> Refusal {
         match &self.request.verb {
             Verb::Patch(_) => Refusal::invalid_patch(&String::from_utf8_lossy(self.body), why),
@@ -277,7 +277,7 @@ impl Edit<'_> {
 const PATCHES: &str =
     "application/json-patch+json, application/merge-patch+json, application/strategic-merge-patch+json";
 
-/// A patch, by the media type that it came under.
+/// A patch, by its media type.
 enum Patch {
     Json(json_patch::Patch),
     Merge(Value),
@@ -291,7 +291,7 @@ impl Patch {
                 serde_json::from_slice(body).map(Self::Json).map_err(|error| Refusal::bad_request(&error.to_string()))
             }
             "application/merge-patch+json" => read(body).map(Self::Merge),
-            // There is no type of a custom resource that would say how its lists are merged.
+            // There is no type of a custom resource that would define how to merge its lists.
             "application/strategic-merge-patch+json" if !request.resource.is_custom() => {
                 read(body).map(Self::Strategic)
             }

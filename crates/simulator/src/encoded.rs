@@ -1,4 +1,4 @@
-//! Objects as the bytes they are sent as: encoded once when they are put, copied many times when they are served.
+//! Objects as encoded bytes: encoded once when they are put, and copied for each response.
 
 use super::negotiate::Form;
 use super::protobuf;
@@ -15,12 +15,12 @@ pub(super) struct Names {
     pub(super) list_kind: &'static str,
 }
 
-/// How the objects of a resource call themselves.
+/// Kinds and API version of a resource.
 pub(super) fn names(resource: Resource) -> Names {
     Names { kind: resource.kind(), api_version: resource.api_version(), list_kind: resource.list_kind() }
 }
 
-/// One object without its version: `"metadata":{…},"spec":{…}}`, the opening brace left off.
+/// One object without its version: `"metadata":{…},"spec":{…}}`, without the opening brace.
 ///
 /// An item of a list opens with `{`, an event of a watch with `kind` and `apiVersion`: both then copy the same bytes. The
 /// version is written in between, so that a DELETED event can carry the version of the deletion without a second copy.
@@ -28,23 +28,23 @@ pub(super) fn names(resource: Resource) -> Names {
 pub(super) struct Encoded {
     /// `namespace/name`, the order in which lists are written.
     pub(super) key: Arc<str>,
-    /// Whether it is a pod that ran to its end, which the field selector of a watch leaves out.
+    /// Whether it is a pod that succeeded or failed, which the field selector of a watch excludes.
     pub(super) finished: bool,
     body: Bytes,
-    /// Where the version stands in the body; none if the metadata is no JSON object (tests serve such things).
+    /// Position of the version in the body; none if the metadata is not a JSON object (tests serve such objects).
     version_at: Option<usize>,
-    /// The same in protobuf, once it was needed; none if it cannot be said in it (tests serve such things, too).
+    /// The object in protobuf, encoded on demand; none if it cannot be encoded (tests serve such objects, too).
     protobuf: OnceLock<Option<protobuf::Object>>,
 }
 
 impl Encoded {
-    /// Encodes an object that is filed under the namespace and the name in its metadata.
+    /// Encodes an object whose key is the namespace and the name in its metadata.
     pub(super) fn new(object: Value) -> Self {
         let key = key_of(&object);
         Self::filed_as(key, object)
     }
 
-    /// Encodes an object under a key of its own, whatever its metadata says.
+    /// Encodes an object under this key, regardless of its metadata.
     pub(super) fn filed_as(key: Arc<str>, object: Value) -> Self {
         let phase = object.pointer("/status/phase").and_then(Value::as_str);
         let finished = matches!(phase, Some("Succeeded" | "Failed"));
@@ -75,17 +75,17 @@ impl Encoded {
         Self { key, finished, body: Bytes::from(body), version_at, protobuf: OnceLock::new() }
     }
 
-    /// Takes over a text that was encoded elsewhere in the shape of [`Encoded::text`].
+    /// Wraps a text that is already encoded as in [`Encoded::text`].
     pub(super) fn from_parts(key: Arc<str>, text: String, version_at: Option<usize>, finished: bool) -> Self {
         Self { key, finished, body: Bytes::from(text), version_at, protobuf: OnceLock::new() }
     }
 
-    /// The same with its protobuf, which was encoded elsewhere.
+    /// Adds the object in protobuf, encoded elsewhere.
     pub(super) fn with_protobuf(self, object: protobuf::Object) -> Self {
         Self { protobuf: OnceLock::from(Some(object)), ..self }
     }
 
-    /// The object in protobuf, encoded when it is first asked for; `None` if it cannot be.
+    /// The object in protobuf, encoded on the first call; `None` if it cannot be.
     pub(super) fn in_protobuf(&self, resource: Resource) -> Option<&protobuf::Object> {
         let encode = || {
             let object: Value = serde_json::from_slice(&[b"{", &self.body[..]].concat()).ok()?;
@@ -95,13 +95,13 @@ impl Encoded {
         self.protobuf.get_or_init(encode).as_ref()
     }
 
-    /// How many bytes it takes in all its forms.
+    /// Size in bytes of all its encodings.
     pub(super) fn bytes(&self) -> usize {
         let protobuf = self.protobuf.get().and_then(Option::as_ref);
         self.key.len() + self.body.len() + protobuf.map_or(0, |object| object.bytes(""))
     }
 
-    /// The encoded text, and where in it the version goes.
+    /// The encoded text, and the position of the version in it.
     pub(super) fn text(&self) -> (&[u8], Option<usize>) {
         (&self.body, self.version_at)
     }
@@ -138,7 +138,7 @@ impl Stored {
         }
     }
 
-    /// How many bytes that takes in protobuf, where they have to be known beforehand.
+    /// Size of a list item in protobuf, where it must be known beforehand.
     pub(super) fn item_bytes(&self, resource: Resource) -> usize {
         let object = self.encoded.in_protobuf(resource);
         object.map_or(0, |object| protobuf::ListOpening::item(object.bytes(&self.version.to_string())))
@@ -175,7 +175,7 @@ impl Stored {
         out
     }
 
-    /// The whole object in a form that it can be sent in.
+    /// The whole object in a form that can encode it.
     pub(super) fn to_bytes(&self, form: Form, resource: Resource) -> Vec<u8> {
         let in_protobuf = || self.encoded.in_protobuf(resource);
         let Some(object) = (form == Form::Protobuf).then(in_protobuf).flatten() else {
@@ -199,7 +199,7 @@ impl Stored {
     }
 }
 
-/// Which objects a request asks for.
+/// The objects that a request selects.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
 pub(super) struct Selection {
     /// Only those of one namespace.
@@ -218,7 +218,7 @@ impl Selection {
         in_namespace && !(self.unfinished_only && object.finished) && self.holds_inside(object)
     }
 
-    /// Whether it is a whole namespace, or everything.
+    /// Whether it selects a whole namespace, or everything.
     pub(super) fn is_whole(&self) -> bool {
         !self.unfinished_only && self.labels.is_empty() && self.fields.is_empty()
     }
@@ -235,7 +235,7 @@ impl Selection {
     }
 }
 
-/// The key an object is filed under.
+/// The key of an object.
 pub(super) fn key(namespace: &str, name: &str) -> Arc<str> {
     Arc::from(format!("{namespace}/{name}"))
 }

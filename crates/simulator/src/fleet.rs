@@ -1,4 +1,4 @@
-//! Services in any number, for the demo's background and for benchmarks.
+//! Any number of services, for the demo's background and for benchmarks.
 
 use super::encoded::Encoded;
 use super::patterns::{Manner, PodStage, Version, containers, old_replica_set, pod};
@@ -66,7 +66,7 @@ const NAMESPACES: [&str; 12] = [
     "internal",
 ];
 
-/// What a service of a fleet is like.
+/// Parameters of a service.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(super) struct Size {
     pub(super) replicas: u32,
@@ -76,11 +76,11 @@ pub(super) struct Size {
     pub(super) sidecar: bool,
     /// Whether the last pod runs another image than the others under the same tag.
     pub(super) skewed: bool,
-    /// How many nodes its pods may be on.
+    /// Number of nodes for its pods.
     pub(super) nodes: u32,
 }
 
-/// One service of a fleet. It keeps no pods: they follow from its numbers whenever they are asked for.
+/// One service of a fleet. It does not store its pods: they are derived from its numbers on demand.
 #[derive(Clone, Debug)]
 pub(super) struct Member {
     pub(super) service: Service,
@@ -92,7 +92,7 @@ pub(super) struct Member {
 }
 
 impl Member {
-    /// The service of this number. No two numbers share a name.
+    /// The service with this number. No two numbers have the same name.
     pub(super) fn new(number: u32, size: Size, now: Time) -> Self {
         let mut random = Random::new(u64::from(number) << 20 | u64::from(size.replicas));
         let age = 3600 + random.below(200 * 86_400);
@@ -107,7 +107,7 @@ impl Member {
         member
     }
 
-    /// A version of it, rolled out at some time.
+    /// A version of the service, with the time of its rollout.
     pub(super) fn version(&self, number: u32, rolled_out: Time) -> Version {
         let tag = format!("v{}.{}.{}", self.major, self.minor + number, number % 7);
         let image = format!("registry.example/{}/{}:{tag}", self.service.namespace, self.service.name);
@@ -115,22 +115,22 @@ impl Member {
         Version { number, tag, sidecar_tag: self.sidecar_tag.clone(), identity, rolled_out }
     }
 
-    /// The same with everything that its ReplicaSet and the Deployment need.
+    /// A version with everything that its ReplicaSet and the Deployment need.
     pub(super) fn revision(&self, version: &Version) -> Revision {
         let containers = containers(&self.service, &version.tag, version.sidecar_tag.as_deref());
         self.service.revision(version.number, containers, version.rolled_out)
     }
 
-    /// Files it, its ReplicaSets and its pods, as if they had been there for long: no watch is told.
+    /// Stores the service, its ReplicaSets and its pods without events, as if they were old.
     pub(super) fn file(&self, store: &Store) {
-        for (resource, objects) in self.objects(store.encodes_beforehand()) {
+        for (resource, objects) in self.objects(store.encodes_on_put()) {
             store.fill(resource, objects);
         }
     }
 
-    /// The same with an event for each object.
+    /// Like [`Self::file`], with an event for each object.
     pub(super) fn put(&self, store: &Store) {
-        for (resource, objects) in self.objects(store.encodes_beforehand()) {
+        for (resource, objects) in self.objects(store.encodes_on_put()) {
             for object in objects {
                 store.apply(resource, object, false, None);
             }
@@ -171,7 +171,7 @@ impl Member {
     }
 }
 
-/// 320 names before the namespaces change.
+/// Name of a service. The namespaces change after 320 names.
 fn name(number: u32) -> String {
     let number = number as usize;
     format!("{}{}", NAMES[number % NAMES.len()], ROLES[number / NAMES.len() % ROLES.len()])
@@ -186,7 +186,7 @@ fn namespace(number: u32) -> String {
     }
 }
 
-/// So many seconds before a moment.
+/// The time `seconds` before `now`.
 pub(super) fn ago(now: Time, seconds: u32) -> Time {
     now.minus(seconds)
 }

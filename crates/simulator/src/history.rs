@@ -1,10 +1,10 @@
-//! The bounded memory of what happened to the objects of one resource, from which watches are served.
+//! The bounded history of one resource, from which watches are served.
 
 use super::encoded::{Selection, Stored};
 use std::collections::VecDeque;
 use std::sync::Arc;
 
-/// Limit in bytes of JSON for changes that an open watch has not been sent, in a history that is bounded in bytes.
+/// Limit for changes that an open watch has not been sent, in bytes of JSON, if the history is bounded in bytes.
 const UNSENT_BYTES: usize = 64 << 20;
 
 /// One change of one object.
@@ -21,8 +21,8 @@ impl Change {
         self.object.encoded.text().0.len()
     }
 
-    /// The event a watch of this selection sees, if any. An object that leaves the selection is DELETED as it was before,
-    /// one that enters it is ADDED.
+    /// The event for a watch with this selection, if any. An object that leaves the selection is DELETED in its previous
+    /// state, and one that enters it is ADDED.
     pub(super) fn as_seen_by(&self, selection: &Selection) -> Option<(&'static str, &Stored)> {
         let holds = |object: &Arc<Stored>| selection.holds(&object.encoded);
         let was_in = self.previous.as_ref().is_some_and(holds);
@@ -37,11 +37,11 @@ impl Change {
     }
 }
 
-/// What happened to a resource after some version.
+/// Changes of a resource after a version.
 pub(super) enum Since {
     /// The history does not reach back that far.
     Expired,
-    /// These changes, oldest first; `version` is what a watch has seen once it has seen them all and none is left over.
+    /// The changes, oldest first; `version` is the position of a watch after all of them.
     Changes { changes: Vec<Arc<Change>>, version: u64 },
 }
 
@@ -49,14 +49,14 @@ pub(super) enum Since {
 #[derive(Debug, Default)]
 pub(super) struct History {
     pub(super) changes: VecDeque<Arc<Change>>,
-    /// Bytes of JSON of all of them.
+    /// Size of the changes in bytes of JSON.
     pub(super) bytes: usize,
-    /// The newest version whose change is no longer here: a watch from before it has missed something.
+    /// Newest version whose change was dropped: a watch from before it has missed something.
     pub(super) forgotten: u64,
 }
 
 impl History {
-    /// An empty one, of what comes after a version.
+    /// An empty history that starts after a version.
     pub(super) fn since_version(version: u64) -> Self {
         Self { forgotten: version, ..Self::default() }
     }
@@ -97,12 +97,12 @@ impl History {
         Since::Changes { changes, version }
     }
 
-    /// How many changes there were after a version, as far as this reaches.
+    /// Number of changes after a version, as far as the history reaches.
     pub(super) fn count_since(&self, version: u64) -> usize {
         self.changes.len() - self.changes.partition_point(|change| change.version <= version)
     }
 
-    /// Every object that it holds, before and after each change.
+    /// Every object in the history, before and after each change.
     pub(super) fn objects(&self) -> impl Iterator<Item = &Arc<Stored>> {
         self.changes.iter().flat_map(|change| std::iter::once(&change.object).chain(&change.previous))
     }

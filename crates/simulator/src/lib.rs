@@ -1,7 +1,7 @@
-//! An API server in this process: it speaks the part of the Kubernetes protocol that podskew uses, over real HTTP.
+//! An API server in this process: the part of the Kubernetes API that podskew uses, over real HTTP.
 //!
-//! `podskew demo` runs it with scripted workloads, tests replay recordings of a real API server through it and tell it
-//! to misbehave, benchmarks fill it with a hundred thousand pods. Nothing that `podskew serve` runs can reach it.
+//! `podskew demo` runs it with scripted workloads, tests replay recordings of a real API server through it and inject
+//! faults, and benchmarks fill it with a hundred thousand pods. Nothing that `podskew serve` runs can reach it.
 //!
 //! ```text
 //!  demo, replay, bulk ──put, delete──▶ Store ──list, watch──▶ answer ──HTTP──▶ a client
@@ -9,10 +9,10 @@
 //!                                      Faults ─────misbehave────┘
 //! ```
 //!
-//! What it answers is held against `tests/data/recordings/protocol` by `tests/protocol/simulator_protocol.rs`, and its protobuf
-//! against Kubernetes' own encoders by `tests/external/simulator_protobuf.rs`.
+//! `tests/protocol/simulator_protocol.rs` compares its answers with `tests/data/recordings/protocol`, and
+//! `tests/external/simulator_protobuf.rs` compares its protobuf with Kubernetes' own encoders.
 
-#![allow(clippy::doc_markdown, reason = "Deployment, ReplicaSet and the like are words of the field, not of this code")]
+#![allow(clippy::doc_markdown, reason = "Deployment, ReplicaSet and others are Kubernetes' names, not code")]
 
 mod answer;
 mod body;
@@ -65,7 +65,7 @@ pub use controllers::{Controllers, ControllersConfig, Registry, Timings, Trouble
 pub use demo::{DEMO_RELEASE, Demo, DemoConfig};
 pub use demo_images::DEMO_REGISTRY;
 pub use fault::Fault;
-pub use image_registry::{AskedFor, Authorization, Image, ImageRegistry, Misbehaviour, Platform};
+pub use image_registry::{Authorization, Image, ImageRegistry, Misbehaviour, Platform, ReceivedRequest};
 pub use nodes::put_nodes;
 pub use recording::{Recording, RecordingError};
 pub use replay::Replay;

@@ -1,4 +1,4 @@
-//! Lists: whole or in pages, written piece by piece from objects that are encoded already.
+//! Lists: whole or in pages, written piece by piece from encoded objects.
 
 use super::answer::{Body, response, with_body};
 use super::body::{PIECE_BYTES, Pieces, cut, first_half, streamed};
@@ -22,10 +22,10 @@ use std::io;
 use std::ops::Range;
 use std::sync::Arc;
 
-/// Where the namespaces are listed.
+/// Path of the list of namespaces.
 pub(super) const NAMESPACES: &str = "/api/v1/namespaces";
 
-/// The namespaces that hold anything, as a list in JSON.
+/// The namespaces that contain objects, as a list in JSON.
 pub(super) fn namespaces(store: &Store) -> Value {
     let mut names = BTreeSet::from(["default".to_owned()]);
     for resource in Resource::ALL {
@@ -45,7 +45,7 @@ pub(super) fn answer(
     form: Form,
 ) -> Result<Response<Body>, Refusal> {
     let (snapshot, range) = begin_or_continue(cluster, request, options)?;
-    // A list from the cache is sent as a whole, whatever was asked for.
+    // A list from the cache is sent whole; limits are ignored.
     let is_cached = options.version == Some(0) && options.continue_token.is_none();
     let limit = options.limit.filter(|_| !is_cached);
     let (page, goes_on) = page(&snapshot, range.clone(), &request.selection, limit);
@@ -56,7 +56,7 @@ pub(super) fn answer(
         let token =
             Token { version: Some(snapshot.version), after: snapshot.objects[page.end - 1].encoded.key.to_string() };
         metadata.insert("continue".to_owned(), token.encode(&request.selection).into());
-        // With a selector the server does not know how many of the rest it would leave out, and says nothing.
+        // With a selector the server does not know how many of the remaining objects match, so it omits the count.
         if request.selection.is_whole() {
             metadata.insert("remainingItemCount".to_owned(), (range.end - page.end).into());
         }
@@ -80,7 +80,7 @@ pub(super) fn answer(
             format!(r#"{{"kind":"{kind}","apiVersion":"{api_version}","metadata":{metadata},"items":["#).into_bytes()
         }
         Form::Protobuf => {
-            // A list's own metadata is written here, so that it can be encoded; its length comes before its items.
+            // The list's own metadata is built here, so it can be encoded. Its length precedes the items.
             let (metadata, mut opening) = (message("ListMeta", &metadata).unwrap_or_default(), Vec::new());
             let bytes = selected().map(|object| object.item_bytes(request.resource)).sum();
             ListOpening { names: &names, metadata: &metadata }.write(bytes, &mut opening);
@@ -101,7 +101,7 @@ pub(super) fn answer(
     Ok(response(200, form.content_type(), streamed(items, cluster.pace.clone())))
 }
 
-/// The objects to list from, and which of them this request may still get.
+/// The snapshot to list from, and the range of objects that this request may still get.
 fn begin_or_continue(
     cluster: &Cluster,
     request: &Request,
@@ -121,7 +121,7 @@ fn begin_or_continue(
     let open = match token.version {
         _ if expired.is_some() => None,
         Some(version) => cluster.store.open_list(request.resource, version),
-        // A token without a version goes on with whatever there is now.
+        // A token without a version continues with the current objects.
         None => Some(cluster.store.snapshot(request.resource)),
     };
     let Some(snapshot) = open else {
@@ -133,7 +133,7 @@ fn begin_or_continue(
     Ok((snapshot, range))
 }
 
-/// Where the objects of the selected namespace stand.
+/// Range of the objects in the selected namespace.
 fn within(snapshot: &Snapshot, selection: &Selection) -> Range<usize> {
     let Some(namespace) = &selection.namespace else {
         return 0..snapshot.objects.len();
@@ -144,7 +144,7 @@ fn within(snapshot: &Snapshot, selection: &Selection) -> Range<usize> {
     start..start + inside
 }
 
-/// The part of a range that holds `limit` selected objects, and whether anything comes after it.
+/// The part of a range with `limit` selected objects, and whether more follow.
 fn page(snapshot: &Snapshot, range: Range<usize>, selection: &Selection, limit: Option<usize>) -> (Range<usize>, bool) {
     let Some(limit) = limit else {
         return (range, false);
@@ -157,16 +157,16 @@ fn page(snapshot: &Snapshot, range: Range<usize>, selection: &Selection, limit: 
     (range.start..end, end < range.end)
 }
 
-/// Where the next page begins.
+/// A continue token: where the next page begins.
 struct Token {
-    /// None: at whatever version there is.
+    /// `None` for the current version.
     version: Option<u64>,
     /// The key of the last object that was sent.
     after: String,
 }
 
 impl Token {
-    /// As the API server writes it; in a namespaced list the key is relative to the namespace.
+    /// Encoded as by the API server. In a namespaced list the key is relative to the namespace.
     fn encode(&self, selection: &Selection) -> String {
         let namespace = selection.namespace.as_deref().unwrap_or_default();
         let start = self.after.strip_prefix(namespace).unwrap_or(&self.after);

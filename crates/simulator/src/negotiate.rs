@@ -1,21 +1,22 @@
-//! In which form an answer is sent: the first one of `Accept` that the API server knows.
+//! The media type of an answer: the first one in `Accept` that the API server knows.
 
 use http::HeaderMap;
 use http::header::ACCEPT;
 
-/// A form of answers.
+/// A media type of answers.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(super) enum Form {
     /// JSON.
     Json,
     /// Kubernetes' protobuf.
     Protobuf,
-    /// JSON, with a row of columns for each object, which kubectl prints.
+    /// JSON, with a row of columns for each object, for kubectl to print.
     Table,
 }
 
 impl Form {
-    /// What a client takes that asks for something of which there is protobuf, or not; `None` if it takes nothing there is.
+    /// The preferred media type of a client, for a resource with or without protobuf; `None` if the server has none that is
+    /// accepted.
     pub(super) fn accepted(headers: &HeaderMap, has_protobuf: bool) -> Option<Self> {
         let values = headers.get_all(ACCEPT).iter().filter_map(|value| value.to_str().ok());
         let mut ranges: Vec<Range> = values.flat_map(|value| value.split(',')).filter_map(Range::read).collect();
@@ -31,7 +32,7 @@ impl Form {
         })
     }
 
-    /// The media type of a list, an object or a refusal.
+    /// The media type of a list, an object or an error.
     pub(super) fn content_type(self) -> &'static str {
         match self {
             Self::Json | Self::Table => "application/json",
@@ -39,7 +40,7 @@ impl Form {
         }
     }
 
-    /// That of a watch.
+    /// The media type of a watch.
     pub(super) fn stream_type(self) -> &'static str {
         match self {
             Self::Json | Self::Table => "application/json",
@@ -48,7 +49,7 @@ impl Form {
     }
 }
 
-/// One of the media types a client takes.
+/// One media range of `Accept`.
 struct Range<'a> {
     name: &'a str,
     quality: f32,
@@ -56,7 +57,7 @@ struct Range<'a> {
 }
 
 impl<'a> Range<'a> {
-    /// Reads it; `None` for a transformation that the simulator does not serve, such as `as=PartialObjectMetadata`.
+    /// Parses it; `None` for a transformation that the simulator does not serve, such as `as=PartialObjectMetadata`.
     fn read(text: &'a str) -> Option<Self> {
         let mut parts = text.split(';').map(str::trim);
         let name = parts.next().filter(|name| !name.is_empty())?;

@@ -1,4 +1,4 @@
-//! Nodes with their caches: what the kubelet of each reports of the images it holds.
+//! Nodes with the images that their kubelets report.
 
 use super::random::Random;
 use super::recording::rfc3339;
@@ -10,7 +10,7 @@ use crate::time::Time;
 use serde_json::{Value, json};
 use std::collections::HashMap;
 
-/// As many images as a kubelet reports (`nodeStatusMaxImages`).
+/// Maximum number of images that a kubelet reports (`nodeStatusMaxImages`).
 pub(super) const MOST_IMAGES: usize = 50;
 
 /// An image on a node.
@@ -18,7 +18,7 @@ pub(super) const MOST_IMAGES: usize = 50;
 pub(super) struct CachedImage {
     pub(super) repository: String,
     pub(super) digest: String,
-    /// The references by tag that stand for it.
+    /// The references by tag that point to it.
     pub(super) tags: Vec<String>,
 }
 
@@ -31,18 +31,18 @@ impl CachedImage {
         self.repository == repository && self.digest == digest
     }
 
-    /// What the runtime reports of a container that runs it.
+    /// The `imageID` of a container that runs it.
     pub(super) fn id(&self) -> String {
         format!("{}@{}", self.repository, self.digest)
     }
 
-    /// Its size, always the same: between 20 MB and 900 MB.
+    /// Its size, always the same for one image: between 20 MB and 900 MB.
     fn bytes(&self) -> u32 {
         20_000_000 + Random::of(&self.digest).below(880_000_000)
     }
 }
 
-/// `status.images` of a node, the largest first, as many as a kubelet reports.
+/// `status.images` of a node, the largest first, up to the limit of a kubelet.
 pub(super) fn images(cached: &[CachedImage]) -> Value {
     let mut cached: Vec<&CachedImage> = cached.iter().collect();
     cached.sort_by_cached_key(|image| (std::cmp::Reverse(image.bytes()), image.id()));
@@ -53,8 +53,8 @@ pub(super) fn images(cached: &[CachedImage]) -> Value {
     cached.iter().take(MOST_IMAGES).map(entry).collect()
 }
 
-/// Puts the first nodes of a fleet into the store. Each holds what its pods run, and images of other pods, as many as a
-/// kubelet reports.
+/// Puts the first nodes of a fleet into the store. Each has the images of its pods, and images of other pods up to the
+/// limit of a kubelet.
 pub fn put_nodes(store: &Store, count: u32) {
     let mut held: HashMap<String, Vec<CachedImage>> = HashMap::new();
     let mut all: Vec<CachedImage> = Vec::new();
@@ -71,7 +71,7 @@ pub fn put_nodes(store: &Store, count: u32) {
         let name = node(number);
         let mut own = held.remove(&name).unwrap_or_default();
         sort(&mut own);
-        // Some in a row, each node at another place.
+        // Consecutive images, from a different position for each node.
         let others = all.iter().cycle().skip(number as usize * 7 % all.len().max(1)).take(all.len());
         for image in others {
             if own.len() >= MOST_IMAGES {

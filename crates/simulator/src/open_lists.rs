@@ -1,14 +1,14 @@
-//! Lists whose next pages may still be asked for.
+//! Lists whose next page may still be requested.
 
 use super::store::Snapshot;
 use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-/// How many are remembered for each resource.
+/// Maximum number per resource.
 const MOST: usize = 8;
 
-/// How long a list may be continued, as etcd's compaction bounds it: whatever it names is kept that long.
+/// How long a list can be continued, as with etcd's compaction. Its objects stay in memory that long.
 const EXPIRES: Duration = Duration::from_secs(300);
 
 /// The lists of one resource, oldest first.
@@ -29,7 +29,7 @@ impl OpenLists {
         }
     }
 
-    /// Forgets those that were begun too long ago.
+    /// Drops lists that began too long ago.
     pub(super) fn expire(&mut self, now: Instant) {
         while self.lists.front().is_some_and(|(begun, _)| now.duration_since(*begun) > EXPIRES) {
             self.lists.pop_front();
@@ -40,7 +40,7 @@ impl OpenLists {
         self.lists.clear();
     }
 
-    /// The list that was begun at some version.
+    /// The list that began at a version.
     pub(super) fn at(&self, version: u64) -> Option<Arc<Snapshot>> {
         self.all().find(|list| list.version == version).cloned()
     }

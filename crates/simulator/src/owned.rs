@@ -1,4 +1,4 @@
-//! StatefulSets and DaemonSets: workloads that own their pods without a `ReplicaSet` in between.
+//! StatefulSets and DaemonSets: workloads that own their pods without a `ReplicaSet` between.
 
 use super::parts::{Container, Owner, Pod, Stage, extend, managed, template, with_label};
 use super::random::{Random, digest};
@@ -99,7 +99,7 @@ impl Owned {
     pub(super) fn put_revisions(&self, store: &Store, revisions: &[&OwnedRevision]) {
         for revision in revisions {
             let mut random = Random::of(&revision.name);
-            // The controllers keep the template as the patch that would bring it back.
+            // A revision stores the template as a patch that restores it.
             let mut template = revision.template.clone();
             template["$patch"] = "replace".into();
             let label = if self.kind == "DaemonSet" { REVISION_LABEL } else { "controller.kubernetes.io/hash" };

@@ -1,7 +1,7 @@
-//! What workloads are made of: containers, templates, pods and the books their managers keep about them.
+//! Builds the parts of workloads: containers, templates, pods and their managed fields.
 //!
-//! The objects are as large as real ones, managed fields and environment included: an exporter that reads them has to
-//! step over all of that.
+//! The objects are as large as real ones, including managed fields and environment: an exporter that reads them has to skip
+//! all of that.
 
 use super::controllers::ImageReference;
 use super::random::Random;
@@ -9,7 +9,7 @@ use super::recording::rfc3339;
 use crate::time::Time;
 use serde_json::{Map, Value, json};
 
-/// What a service's first container finds in its environment, most of it like any other service's.
+/// Environment of a service's first container, mostly the same for all services.
 const ENVIRONMENT: [(&str, &str); 10] = [
     ("LOG_LEVEL", "info"),
     ("LOG_FORMAT", "json"),
@@ -36,7 +36,7 @@ impl Container {
         Self { name: name.to_owned(), image: image.to_owned(), pull_policy: "IfNotPresent" }
     }
 
-    /// As it stands in a template; the first of a pod has the environment, sidecars have less.
+    /// As in a template. The first container of a pod has the environment; sidecars have less.
     pub(super) fn spec(&self, first: bool) -> Value {
         let variable = |(name, value): (&str, &str)| json!({"name": name, "value": value});
         let count = if first { ENVIRONMENT.len() } else { 3 };
@@ -91,7 +91,7 @@ pub(super) fn with_label(template: &Value, label: &str, value: &str) -> Value {
     template
 }
 
-/// Who owns an object.
+/// The owner of an object.
 #[derive(Clone, Debug)]
 pub(super) struct Owner {
     pub(super) api_version: &'static str,
@@ -109,39 +109,39 @@ impl Owner {
     }
 }
 
-/// How far a pod has come.
+/// The state of a pod.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(super) enum Stage {
     /// Its containers are being created.
     Creating,
     /// Its first container's image cannot be pulled.
     ImagePullBackOff,
-    /// It runs and is Ready since then.
+    /// It has been running and Ready since then.
     Running(Time),
 }
 
-/// One pod, as its owner, the scheduler and the kubelet leave it.
+/// One pod, as its owner, the scheduler and the kubelet write it.
 #[derive(Clone, Debug)]
 pub(super) struct Pod {
     pub(super) namespace: String,
     pub(super) name: String,
     pub(super) uid: String,
     pub(super) owner: Owner,
-    /// The template it was made of, its hash label included.
+    /// Its template, including the hash label.
     pub(super) template: Value,
     pub(super) node: String,
     pub(super) created: Time,
     pub(super) stage: Stage,
-    /// What each container of the template runs, in its order: the digest.
+    /// Digests of the containers of the template, in their order.
     pub(super) digests: Vec<String>,
     /// A container that is not in the template, and its digest.
     pub(super) injected: Option<(Container, String)>,
-    /// When it is to be gone.
+    /// When it must be gone.
     pub(super) deletion: Option<Time>,
 }
 
 impl Pod {
-    /// The object.
+    /// The pod as JSON.
     pub(super) fn object(&self) -> Value {
         let mut random = Random::of(&self.uid);
         let ip = format!("10.{}.{}.{}", 2 + random.below(250), random.below(256), 1 + random.below(254));
@@ -314,7 +314,7 @@ fn fields_of(value: &Value) -> Value {
     Value::Object(fields)
 }
 
-/// What tells an item of a list from the others, as its merge key.
+/// The merge key of a list item, which identifies it.
 fn key_of(item: &Value) -> Option<Value> {
     let key = ["name", "type", "ip"].into_iter().find(|key| item.get(key).is_some())?;
     Some(json!({key: item[key]}))

@@ -1,6 +1,6 @@
-//! A fleet's pods and old ReplicaSets, encoded once for all services: a blank for everything in which two of them differ.
+//! Pods and old ReplicaSets of a fleet, encoded once for all services, with a blank for each part that differs.
 //!
-//! Ten rolling updates of a large cluster are millions of objects. This way each of them costs a copy.
+//! Ten rolling updates of a large cluster create millions of objects. This way each of them costs a copy.
 
 use super::encoded::Encoded;
 use super::parts::{Container, Pod, Stage};
@@ -31,7 +31,7 @@ const CONTAINER_B: &str = "@@CONTAINER-B@@";
 const NUMBER: &str = "@@NUMBER@@";
 const DESIRED: &str = "@@DESIRED@@";
 const MOST: &str = "@@MOST@@";
-/// Moments at which nothing was created, so that they can stand for the ones at which it was.
+/// Times at which nothing was created, so they can be placeholders for the times of creation.
 const CREATED: &str = "1970-01-01T00:00:01Z";
 const READY: &str = "1970-01-01T00:00:02Z";
 const DELETED: &str = "1970-01-01T00:00:03Z";
@@ -59,23 +59,23 @@ const POD_BLANKS: [&str; 18] = [
 const REPLICA_SET_BLANKS: [&str; 12] =
     [NAMESPACE, APP, TAG, SIDECAR_TAG, COMMIT, HASH, OWNER, UID, NUMBER, DESIRED, MOST, CREATED];
 
-/// Where a pod of a rolling update stands; each is one event of a watch.
+/// The stages of a pod in a rolling update; each is one event of a watch.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
 pub(super) enum PodStage {
-    /// The ReplicaSet's controller has created it.
+    /// The ReplicaSet controller has created it.
     Created,
-    /// The scheduler has found it a node.
+    /// The scheduler has bound it to a node.
     Scheduled,
     /// The kubelet creates its containers.
     Starting,
-    /// The kubelet has made its sandbox, and says so in a condition.
+    /// The kubelet has made its sandbox, and reports that in a condition.
     Sandboxed,
     /// Its containers run; none of them is Ready yet.
     Started,
     Ready,
-    /// It has been told to end.
+    /// It is being deleted.
     Terminating,
-    /// Its containers have ended, so that its phase says it is finished; it is deleted next.
+    /// Its containers have ended, so its phase is a finished one. The deletion follows.
     Stopped,
 }
 
@@ -92,7 +92,7 @@ impl PodStage {
     ];
 }
 
-/// One version of a service, as far as its objects name it.
+/// One version of a service: the parts that differ between its objects.
 #[derive(Clone, Debug)]
 pub(super) struct Version {
     /// Its revision.
@@ -114,7 +114,7 @@ static PATTERNS: LazyLock<Patterns> = LazyLock::new(|| {
     Patterns { pods: [of(false), of(true)], replica_sets: [false, true].map(replica_set_pattern) }
 });
 
-/// The image a service runs, and the sidecar's repository.
+/// The container of a service, and its sidecar.
 pub(super) fn containers(service: &Service, tag: &str, sidecar_tag: Option<&str>) -> Vec<Container> {
     let image = format!("registry.example/{}/{}:{tag}", service.namespace, service.name);
     let sidecar = sidecar_tag.map(|tag| Container::new("log-shipper", &sidecar_image(tag)));
@@ -125,24 +125,24 @@ fn sidecar_image(tag: &str) -> String {
     format!("registry.example/platform/log-shipper:{tag}")
 }
 
-/// The name of a version's pod. A suffix of five letters repeats now and then among many: the number keeps names apart.
+/// Name of a version's pod. Random suffixes of five letters would repeat now and then, so the index is part of the suffix.
 pub(super) fn pod_name(service: &Service, version: &Version, index: u32) -> String {
     let random = &mut pod_random(version, index);
     format!("{}-{}-{}", service.name, version.identity.hash, suffix(random, index))
 }
 
-/// How a fleet's object is to be encoded.
+/// How to encode an object of a fleet.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(super) struct Manner {
-    /// Whether the tag means another image to this pod.
+    /// Whether the tag resolves to another image for this pod.
     pub(super) moved: bool,
-    /// In protobuf at once, and not when it is asked for.
+    /// Whether protobuf is encoded at once instead of on demand.
     pub(super) in_protobuf: bool,
-    /// How many nodes it may be on.
+    /// Number of nodes for its pods.
     pub(super) nodes: u32,
 }
 
-/// A version's pod of some index, the same whenever it is asked for.
+/// The pod of a version with this index, the same in each call.
 pub(super) fn pod(service: &Service, version: &Version, index: u32, stage: PodStage, manner: Manner) -> Encoded {
     let random = &mut pod_random(version, index);
     let suffix = suffix(random, index);
@@ -151,7 +151,7 @@ pub(super) fn pod(service: &Service, version: &Version, index: u32, stage: PodSt
     let digest_a = if manner.moved { digest(&format!("{image} pushed again")) } else { digest(&image) };
     let sidecar_tag = version.sidecar_tag.as_deref().unwrap_or_default();
     let created = version.rolled_out.plus(index % 60);
-    let words = [
+    let values = [
         &service.namespace,
         &service.name,
         &version.tag,
@@ -172,13 +172,13 @@ pub(super) fn pod(service: &Service, version: &Version, index: u32, stage: PodSt
         &rfc3339(Time::now().plus(5)),
     ];
     let pattern = &PATTERNS.pods[usize::from(version.sidecar_tag.is_some())][stage as usize];
-    pattern.fill(&service.namespace, &name, &words, manner.in_protobuf)
+    pattern.fill(&service.namespace, &name, &values, manner.in_protobuf)
 }
 
 /// The ReplicaSet of a version that has no pods any more.
 pub(super) fn old_replica_set(service: &Service, version: &Version, desired: u32, in_protobuf: bool) -> Encoded {
     let name = format!("{}-{}", service.name, version.identity.hash);
-    let words = [
+    let values = [
         &service.namespace,
         &service.name,
         &version.tag,
@@ -193,10 +193,10 @@ pub(super) fn old_replica_set(service: &Service, version: &Version, desired: u32
         &rfc3339(version.rolled_out),
     ];
     let pattern = &PATTERNS.replica_sets[usize::from(version.sidecar_tag.is_some())];
-    pattern.fill(&service.namespace, &name, &words, in_protobuf)
+    pattern.fill(&service.namespace, &name, &values, in_protobuf)
 }
 
-/// What is random about a pod follows from its ReplicaSet and its index.
+/// The random parts of a pod depend on its ReplicaSet and its index.
 fn pod_random(version: &Version, index: u32) -> Random {
     let mut random = Random::of(&version.identity.uid);
     Random::new(random.next() ^ u64::from(index).wrapping_mul(0xd134_2543_de82_ef95))
@@ -254,7 +254,7 @@ fn pod_pattern(sidecar: bool, stage: PodStage) -> Template {
         PodStage::Stopped => stop(&mut object),
         _ => {}
     }
-    // These are the pod's own words for a moment; taken as blanks, they are found in its managed fields too.
+    // These texts are from this pod. As blanks, they are also replaced in its managed fields.
     let texts = ["/status/podIP", "/status/containerStatuses/0/containerID", "/status/containerStatuses/1/containerID"]
         .map(|pointer| object.pointer(pointer).and_then(Value::as_str).unwrap_or_default().to_owned());
     let mut blanks = POD_BLANKS;
@@ -268,7 +268,7 @@ fn pod_pattern(sidecar: bool, stage: PodStage) -> Template {
     Template::new(Resource::Pods, object, &blanks)
 }
 
-/// Takes back what the kubelet says of a pod, and of a pod that was just created what the scheduler does.
+/// Removes what the kubelet writes, and from a pod that was just created also what the scheduler writes.
 fn without_kubelet(pod: &mut Value, stage: PodStage) {
     let mut status = json!({"phase": "Pending", "qosClass": "Burstable"});
     if stage == PodStage::Scheduled {
@@ -285,7 +285,7 @@ fn without_kubelet(pod: &mut Value, stage: PodStage) {
     }
 }
 
-/// As the kubelet leaves a pod whose containers run and were not found Ready yet.
+/// Sets the status of a pod whose containers run, but were not found Ready yet.
 fn start(pod: &mut Value) {
     set_condition(pod, "Ready", "False");
     set_condition(pod, "ContainersReady", "False");
@@ -301,7 +301,7 @@ fn set_condition(pod: &mut Value, kind: &str, status: &str) {
     }
 }
 
-/// As the kubelet leaves a pod whose containers have ended in time.
+/// Sets the status of a pod whose containers ended in time.
 fn stop(pod: &mut Value) {
     let status = &mut pod["status"];
     status["phase"] = "Succeeded".into();

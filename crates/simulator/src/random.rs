@@ -1,10 +1,10 @@
-//! Numbers, names and digests that look random and are the same in every run.
+//! Pseudorandom numbers, names and digests, the same in every run.
 
-/// The letters Kubernetes makes names of: none that could spell a word.
+/// The letters of generated names in Kubernetes: without vowels, so that they form no words.
 const SAFE: &[u8] = b"bcdfghjklmnpqrstvwxz2456789";
 const HEX: &[u8] = b"0123456789abcdef";
 
-/// Steele, Lea and Flood's `SplitMix64`: one addition and two multiplications a number.
+/// `SplitMix64` by Steele, Lea and Flood: one addition and two multiplications per number.
 #[derive(Clone, Debug)]
 pub(super) struct Random(u64);
 
@@ -13,7 +13,7 @@ impl Random {
         Self(seed)
     }
 
-    /// Always the same for the same text: an image tag has one digest wherever it is pulled.
+    /// Seeded with a text, so an image tag has the same digest everywhere.
     pub(super) fn of(text: &str) -> Self {
         let fnv = |hash: u64, byte| (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3);
         Self(text.bytes().fold(0xcbf2_9ce4_8422_2325, fnv))
@@ -32,7 +32,7 @@ impl Random {
         (self.next() % u64::from(bound.max(1))) as u32
     }
 
-    /// The end of a pod's name.
+    /// A random suffix of a pod's name.
     pub(super) fn suffix(&mut self) -> String {
         self.letters(SAFE, 5)
     }
@@ -42,7 +42,7 @@ impl Random {
         self.letters(SAFE, 10)
     }
 
-    /// An image's or a container's 64 hex digits.
+    /// 64 hex digits of an image or a container.
     pub(super) fn hex64(&mut self) -> String {
         self.letters(HEX, 64)
     }
@@ -69,12 +69,12 @@ impl Random {
     }
 }
 
-/// A text in the letters of names, as Kubernetes encodes hashes.
+/// Encodes a text in the letters of names, as Kubernetes encodes hashes.
 pub(super) fn safe_encode(text: &str) -> String {
     text.bytes().map(|byte| char::from(SAFE[usize::from(byte) % SAFE.len()])).collect()
 }
 
-/// The digest a tag stands for.
+/// The digest of an image.
 pub(super) fn digest(image: &str) -> String {
     format!("sha256:{}", Random::of(image).hex64())
 }

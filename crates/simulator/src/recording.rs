@@ -1,11 +1,10 @@
-//! Recordings of a real API server, and moving them in time.
+//! Recordings of a real API server, and how to shift them in time.
 //!
-//! A recording does not say when it was made, only how many seconds after its start each event came in. An event cannot
-//! come in before what it tells of: `start + at >= timestamp` for each timestamp in it, so the start is at least the greatest
-//! `timestamp - at` of the whole recording. Controllers write a fresh timestamp into most of what they send, so this
-//! bound is met to within a second, the precision of the timestamps themselves; rounded up to a whole one, so that no
-//! event of a replay tells of a second that has not begun. `deletionTimestamp` is left out of it: it
-//! is when a pod is *to be* gone, and lies ahead.
+//! A recording does not contain its start time, only how many seconds after it each event arrived. An event cannot arrive
+//! before the times in it: `start + at >= timestamp` for each timestamp, so the start is at least the greatest
+//! `timestamp - at` of the recording. Controllers write a current timestamp into most events, so this bound is exact to
+//! within a second, the precision of the timestamps. It is rounded up to a whole second, so that no event of a replay has a
+//! timestamp in the future. `deletionTimestamp` does not count: it is when a pod *must be* gone, which is in the future.
 
 use crate::resource::Resource;
 use crate::time::Time;
@@ -14,12 +13,12 @@ use std::collections::HashMap;
 use std::io;
 use std::path::Path;
 
-/// What a real API server sent over half a minute or so: one scenario of `tests/data/recordings`.
+/// About half a minute of events from a real API server: one scenario of `tests/data/recordings`.
 #[derive(Clone, Debug)]
 pub struct Recording {
-    /// What there was at the start.
+    /// Objects at the start.
     pub(super) initial: Vec<RecordedEvent>,
-    /// What happened then, in the order of its versions.
+    /// Changes after the start, in the order of their versions.
     pub(super) events: Vec<RecordedEvent>,
     /// The version of the cluster at the start.
     pub(super) version: u64,
@@ -43,16 +42,16 @@ pub enum RecordingError {
     /// The file cannot be read.
     #[error("cannot read the recording: {0}")]
     Io(#[from] io::Error),
-    /// A line is not what `tests/data/recordings` consists of.
+    /// A line is not in the format of `tests/data/recordings`.
     #[error("line {line} of the recording is not as expected: {problem}")]
     Line {
-        /// Counted from 1.
+        /// Line number, from 1.
         line: usize,
-        /// What is wrong with it.
+        /// The problem with it.
         problem: String,
     },
-    /// There is no timestamp to tell the start from.
-    #[error("the recording holds no timestamp, so it cannot be moved in time")]
+    /// There is no timestamp from which the start can be computed.
+    #[error("the recording has no timestamp, so it cannot be shifted in time")]
     NoTimestamp,
 }
 
@@ -62,7 +61,7 @@ impl Recording {
         Self::parse(&std::fs::read_to_string(path)?)
     }
 
-    /// Reads the text of such a file.
+    /// Parses the text of such a file.
     pub fn parse(text: &str) -> Result<Self, RecordingError> {
         let mut events = Vec::new();
         let mut synced: HashMap<Resource, u64> = HashMap::new();
@@ -71,7 +70,7 @@ impl Recording {
             let mut line: Value = serde_json::from_str(line).map_err(|error| problem(&error.to_string()))?;
             let resource = resource(&line).ok_or_else(|| problem("it names no known resource"))?;
             if let Some(version) = line.get("synced") {
-                let version = number(version).ok_or_else(|| problem("`synced` is no version"))?;
+                let version = number(version).ok_or_else(|| problem("`synced` is not a version"))?;
                 synced.insert(resource, version);
                 continue;
             }
@@ -93,14 +92,14 @@ impl Recording {
         Self::of(events, synced.into_values().max().unwrap_or(0))
     }
 
-    /// The versions order the events of all resources; what stands at or below the version of the last initial list had
-    /// happened when that list was made, and belongs to the start, although another watch heard of it a little later.
+    /// Versions order the events of all resources. Events up to the version of the last initial list happened before that
+    /// list, and belong to the start, although another watch received them a little later.
     fn of(mut events: Vec<RecordedEvent>, version: u64) -> Result<Self, RecordingError> {
         let start = start_of(&events).ok_or(RecordingError::NoTimestamp)?;
         events.sort_by_key(|event| event.version);
         let first = events.partition_point(|event| event.version <= version);
         let mut later = events.split_off(first);
-        // Two watches are not in step to the millisecond.
+        // Two watches may differ by milliseconds.
         let mut latest = 0.0_f64;
         for event in &mut later {
             latest = latest.max(event.at);
@@ -109,19 +108,19 @@ impl Recording {
         Ok(Self { initial: events, events: later, version, start })
     }
 
-    /// When it was recorded.
+    /// Start time of the recording.
     #[must_use]
     pub fn start(&self) -> Time {
         self.start
     }
 
-    /// How many seconds after its start the last event came.
+    /// Seconds from the start to the last event.
     #[must_use]
     pub fn seconds(&self) -> f64 {
         self.events.last().map_or(0.0, |event| event.at)
     }
 
-    /// The same recording as if it had started at another time: every timestamp in every object is moved by whole seconds.
+    /// The same recording, shifted to another start: every timestamp in every object is moved by whole seconds.
     #[must_use]
     pub fn moved_to(mut self, start: Time) -> Self {
         let by = start.seconds() - self.start.seconds();
@@ -164,7 +163,7 @@ fn latest_timestamp(value: &Value) -> Option<Time> {
     }
 }
 
-/// Moves every timestamp in a JSON value by so many seconds.
+/// Shifts every timestamp in a JSON value by a number of seconds.
 fn move_timestamps(value: &mut Value, by: i64) {
     match value {
         Value::String(text) => {
@@ -185,7 +184,7 @@ fn moved(text: &str, by: i64) -> Option<String> {
     Some(format!("{}{fraction}Z", seconds.trim_end_matches('Z')))
 }
 
-/// A moment and the fraction of a second as it is written, `.123456`, for a text that is a timestamp and nothing else.
+/// A time and its fraction of a second as text, such as `.123456`, if the text is exactly a timestamp.
 fn timestamp(text: &str) -> Option<(Time, &str)> {
     let shaped = text.is_ascii() && text.get(10..11) == Some("T") && text.ends_with('Z');
     let fraction = text.get(19..text.len().checked_sub(1)?)?;
@@ -193,7 +192,7 @@ fn timestamp(text: &str) -> Option<(Time, &str)> {
     (shaped && fraction_shaped).then(|| Time::parse(text))?.map(|moment| (moment, fraction))
 }
 
-/// A moment as the API server writes it.
+/// A time as the API server writes it.
 pub(super) fn rfc3339(time: Time) -> String {
     time.to_string()
 }
@@ -220,7 +219,7 @@ mod tests {
 
     #[test]
     fn the_start_is_told_from_the_events() {
-        // Seen beside the recordings: `set image` at about 06:26:59 came 1.6 s after the start of `rollout`.
+        // Observed during the recording: `set image` at about 06:26:59 came 1.6 s after the start of `rollout`.
         let starts = [
             ("rollout", "2026-11-21T06:26:58Z"),
             ("stuck", "2026-11-21T06:26:58Z"),

@@ -1,4 +1,4 @@
-//! Plays a recording into a store: at its own pace, faster, or event by event.
+//! Replays a recording into a store: at its own speed, faster, or event by event.
 
 use super::encoded::Encoded;
 use super::recording::Recording;
@@ -7,7 +7,7 @@ use crate::time::Time;
 use std::time::Duration;
 use tokio::time::{Instant, sleep_until};
 
-/// A recording that is being played into a store.
+/// A recording that is being replayed into a store.
 #[derive(Debug)]
 pub struct Replay {
     store: Store,
@@ -16,8 +16,8 @@ pub struct Replay {
 }
 
 impl Replay {
-    /// Puts the initial content of a recording into a store, with the versions it had, as if it had been recorded from
-    /// `start` on. For ages that can be asserted, take the time at which the event of interest is to be now.
+    /// Puts the initial objects of a recording into a store, with their recorded versions, as if the recording began at
+    /// `start`. To assert ages, choose `start` so that the event of interest is now.
     #[must_use]
     pub fn begin(store: &Store, recording: Recording, start: Time) -> Self {
         let recording = recording.moved_to(start);
@@ -37,7 +37,7 @@ impl Replay {
         self.recording.events.get(self.next).map(|event| event.at)
     }
 
-    /// Lets the next event happen; returns when it did in the recording.
+    /// Applies the next event; returns its time in the recording.
     pub fn step(&mut self) -> Option<f64> {
         let event = self.recording.events.get(self.next)?;
         self.next += 1;
@@ -46,7 +46,7 @@ impl Replay {
         Some(event.at)
     }
 
-    /// Lets everything happen up to this many seconds after the start; returns how many events that were.
+    /// Applies all events up to this many seconds after the start; returns their number.
     pub fn advance_to(&mut self, seconds: f64) -> usize {
         let before = self.next;
         while self.next_at().is_some_and(|at| at <= seconds) {
@@ -55,12 +55,12 @@ impl Replay {
         self.next - before
     }
 
-    /// Lets the rest happen at once; returns how many events that were.
+    /// Applies all remaining events at once; returns their number.
     pub fn finish(&mut self) -> usize {
         self.advance_to(f64::INFINITY)
     }
 
-    /// Lets everything happen when it is due, `speed` times as fast as recorded, counted from now and the next event on.
+    /// Applies each event when it is due, `speed` times as fast as recorded, from now and the next event on.
     pub async fn play(&mut self, speed: f64) {
         let begun = Instant::now();
         let skipped = self.next.checked_sub(1).map_or(0.0, |last| self.recording.events[last].at);
@@ -100,7 +100,7 @@ mod tests {
 
     #[test]
     fn what_one_list_saw_and_another_not_yet_is_there_at_the_start() {
-        // Here pods were listed at version 847 and all else at 850.
+        // In this recording pods were listed at version 847 and everything else at 850.
         let (store, replay) = begin("statefulset-partition");
         assert_eq!(store.version(), 850);
         assert!(replay.recording.events.iter().all(|event| event.version > 850));

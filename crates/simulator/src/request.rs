@@ -1,4 +1,4 @@
-//! What a client asks for, read from path and query.
+//! Parses a client's request from path and query.
 
 use super::encoded::Selection;
 use super::selector;
@@ -7,7 +7,7 @@ use super::table::Include;
 use crate::resource::Resource;
 use http::Method;
 
-/// The field selector of clients that leave out finished pods.
+/// The field selector of clients that exclude finished pods.
 const UNFINISHED_PODS: [&str; 2] = ["status.phase!=Succeeded", "status.phase!=Failed"];
 
 /// A request for objects of one resource.
@@ -18,13 +18,13 @@ pub(super) struct Request {
     pub(super) subresource: Option<Subresource>,
     pub(super) verb: Verb,
     pub(super) write: WriteOptions,
-    /// What a table holds beside its cells.
+    /// The objects that a table includes beside its cells.
     pub(super) table: Include,
 }
 
 #[derive(Debug)]
 pub(super) enum Verb {
-    /// One object by its name.
+    /// One object by name.
     Get(String),
     List(ListOptions),
     Watch(WatchOptions),
@@ -34,20 +34,20 @@ pub(super) enum Verb {
     Delete(String),
 }
 
-/// A part of an object that has a path of its own.
+/// A subresource.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(super) enum Subresource {
     Status,
     Scale,
 }
 
-/// Options of requests that write.
+/// Options of write requests.
 #[derive(Debug, Default)]
 pub(super) struct WriteOptions {
     /// The name in `metadata.managedFields`.
     pub(super) manager: String,
     pub(super) dry_run: bool,
-    /// Whether a field that the kind does not have is refused.
+    /// Whether an unknown field is an error.
     pub(super) strict: bool,
     pub(super) grace_seconds: Option<u64>,
     pub(super) propagation: Option<String>,
@@ -62,15 +62,15 @@ pub(super) struct ListOptions {
 
 #[derive(Debug, Default)]
 pub(super) struct WatchOptions {
-    /// None, or 0, is "from any point": the server begins with what it has.
+    /// `None`, or 0, is "from any point": the server begins with its current state.
     pub(super) version: Option<u64>,
-    /// A streaming list: everything first, then a bookmark that says so.
+    /// A streaming list: first all objects, then a bookmark that marks their end.
     pub(super) send_initial_events: bool,
     pub(super) bookmarks: bool,
     pub(super) timeout_seconds: Option<u64>,
 }
 
-/// Which resource a path names, and what is left of the path: a namespace, a name, a subresource.
+/// The resource that a path names, and the rest of the path: namespace, name, subresource.
 pub(super) struct Target {
     pub(super) resource: Resource,
     namespace: Option<String>,
@@ -79,12 +79,12 @@ pub(super) struct Target {
 }
 
 impl Target {
-    /// Whether it is one object and not all of them.
+    /// Whether it is a single object.
     pub(super) fn is_one_object(&self) -> bool {
         self.name.is_some()
     }
 
-    /// Reads the path; `None` if it names none of the resources.
+    /// Parses the path; `None` if it names none of the resources.
     pub(super) fn of(path: &str) -> Option<Self> {
         Resource::ALL.into_iter().find_map(|resource| {
             let rest = path.strip_prefix(resource.api_path())?.strip_prefix('/')?;
@@ -112,7 +112,7 @@ impl Target {
 }
 
 impl Request {
-    /// Reads the method and the query of a request.
+    /// Parses the method and the query of a request.
     pub(super) fn new(target: Target, method: &Method, query: &str) -> Result<Self, Refusal> {
         let mut selection = Selection { namespace: target.namespace, ..Selection::default() };
         let mut watch = false;
@@ -171,7 +171,7 @@ impl Request {
     }
 }
 
-/// Takes over a field selector. The one that podskew asks for is checked without decoding the object.
+/// Adds a field selector to the selection. The one that podskew uses is checked without decoding the object.
 fn select_fields(resource: Resource, selector: &str, selection: &mut Selection) -> Result<(), Refusal> {
     let terms: Vec<&str> = selector.split(',').collect();
     if resource == Resource::Pods && UNFINISHED_PODS.iter().all(|term| terms.contains(term)) && terms.len() == 2 {

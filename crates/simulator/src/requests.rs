@@ -1,13 +1,13 @@
-//! What clients have asked for, so that tests can say how a client behaved.
+//! A record of clients' requests, for assertions in tests.
 
 use crate::resource::Resource;
 use std::collections::{HashMap, VecDeque};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-/// How many requests are remembered word for word; the counters go on.
+/// How many requests are kept; the counters continue beyond that.
 const REMEMBERED: usize = 10_000;
 
-/// What sort of request it was.
+/// The type of a request.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 pub enum RequestKind {
     /// A list, or its first page.
@@ -16,24 +16,24 @@ pub enum RequestKind {
     NextPage,
     /// A watch.
     Watch,
-    /// A watch that asks for the initial events too.
+    /// A watch that also asks for the initial events.
     StreamingList,
-    /// One object by its name.
+    /// One object by name.
     Get,
-    /// Discovery and the rest.
+    /// Discovery and other requests.
     Other,
 }
 
-/// One request that reached the server, whatever became of it.
+/// One request that reached the server, regardless of its result.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct SeenRequest {
-    /// The resource it was about, if any.
+    /// Its resource, if any.
     pub resource: Option<Resource>,
-    /// What sort of request it was.
+    /// Its type.
     pub kind: RequestKind,
     /// The path as sent.
     pub path: String,
-    /// The query with its escapes undone.
+    /// The percent-decoded query.
     pub query: String,
 }
 
@@ -75,7 +75,7 @@ impl Requests {
     }
 }
 
-/// The sort of a request, read from its raw query, so that refused requests are told apart too.
+/// The type of a request, from its raw query, so that invalid requests are classified too.
 pub(super) fn kind_of(resource: Option<Resource>, named: bool, query: &str) -> RequestKind {
     let has = |text: &str| query.split('&').any(|pair| pair.starts_with(text));
     match resource {

@@ -1,4 +1,4 @@
-//! The resources that the API server serves, and what discovery says of each.
+//! The resources of the API server, and their entries in discovery.
 
 /// A resource of the API.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
@@ -17,7 +17,7 @@ pub enum Resource {
     ControllerRevisions,
     /// `argoproj.io/v1alpha1` rollouts.
     Rollouts,
-    /// `apps.kruise.io/v1alpha1` clonesets; no controller of theirs is here.
+    /// `apps.kruise.io/v1alpha1` clonesets. The simulator has no controller for them.
     CloneSets,
     /// `argoproj.io/v1alpha1` experiments.
     Experiments,
@@ -49,7 +49,7 @@ impl Resource {
         Self::Nodes,
     ];
 
-    /// The plural, as it stands in URLs.
+    /// The plural, as in URLs.
     #[must_use]
     pub fn plural(self) -> &'static str {
         self.row().plural
@@ -103,7 +103,7 @@ impl Resource {
         self != Self::Nodes
     }
 
-    /// Whether `protobuf/schema.txt` says how its objects are encoded.
+    /// Whether `protobuf/schema.txt` has the type of its objects.
     #[must_use]
     pub fn has_protobuf(self) -> bool {
         self.api_version() == "apps/v1" || matches!(self, Self::Pods | Self::Nodes)

@@ -21,7 +21,7 @@ pub struct Account {
     pub user: String,
     /// Groups of the user.
     pub groups: Vec<String>,
-    /// Audiences of the token. An account without any stands for an API server that does not know audiences.
+    /// Audiences of the token. Empty simulates an API server that does not support audiences.
     pub audiences: Vec<String>,
     /// Non-resource paths that the user may `get`.
     pub paths: Vec<String>,
@@ -114,7 +114,7 @@ fn extra() -> Value {
     json!({ "authentication.kubernetes.io/pod-name": ["prometheus-0"] })
 }
 
-/// Whether a path takes reviews.
+/// Whether a path is that of a review.
 pub(super) fn is_path(path: &str) -> bool {
     [TOKEN_REVIEWS, ACCESS_REVIEWS].contains(&path)
 }
@@ -123,7 +123,7 @@ pub(super) fn is_path(path: &str) -> bool {
 pub(super) async fn answer<B: http_body::Body>(reviews: &Reviews, path: &str, body: B) -> Response<Body> {
     let collected = body.collect().await.map(http_body_util::Collected::to_bytes).unwrap_or_default();
     let Ok(mut review) = serde_json::from_slice::<Value>(&collected) else {
-        let refusal = Refusal::bad_request("the review is no JSON");
+        let refusal = Refusal::bad_request("the review is not JSON");
         return with_body(refusal.code, Form::Json, refusal.to_bytes(Form::Json));
     };
     let status =

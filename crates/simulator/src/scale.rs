@@ -1,4 +1,4 @@
-//! `/scale`: how many replicas a workload has and wants.
+//! `/scale`: current and wanted replicas of a workload.
 
 use crate::defaults::Invalid;
 use crate::resource::Resource;
@@ -30,10 +30,10 @@ pub(crate) fn of(resource: Resource, object: &Value) -> Value {
     })
 }
 
-/// Writes what a Scale asks for into the object.
+/// Applies a Scale to the object.
 pub(crate) fn apply(scale: &Value, object: &mut Value) -> Result<(), Invalid> {
     match &scale["spec"]["replicas"] {
-        // An absent number is 0, as the API's own type has it.
+        // A missing number is 0, as in the API's own type.
         Value::Null => object["spec"]["replicas"] = 0.into(),
         Value::Number(number) if number.as_u64().is_some() => {
             object["spec"]["replicas"] = scale["spec"]["replicas"].clone();

@@ -1,11 +1,11 @@
-//! Label and field selectors, in the API's own grammar.
+//! Label and field selectors in the API's syntax.
 
 use serde_json::Value;
 
 /// One requirement of a label selector.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub(crate) enum LabelRequirement {
-    /// The label is there and has one of these values.
+    /// The label exists and has one of these values.
     In(String, Vec<String>),
     /// The label is missing or has none of these values.
     NotIn(String, Vec<String>),

@@ -1,4 +1,4 @@
-//! The server: a listener, its connections, and the switches a test or the demo turns.
+//! The server: a listener, its connections, and controls for tests and the demo.
 
 use super::answer::answer;
 use super::body::Pace;
@@ -35,24 +35,24 @@ use tokio_rustls::rustls;
 use tokio_rustls::rustls::pki_types::pem::PemObject as _;
 use tokio_rustls::rustls::pki_types::{CertificateDer, PrivateKeyDer};
 
-/// How a simulated API server is set up.
+/// Configuration of a simulated API server.
 #[derive(Clone, Debug)]
 pub struct SimulatorConfig {
-    /// Where it listens; port 0 takes a free one.
+    /// Address to listen on; port 0 for a free one.
     pub listen: SocketAddr,
-    /// How often a watch that asked for bookmarks gets one. Real servers take about a minute.
+    /// Interval of bookmarks for watches that asked for them. Real servers take about a minute.
     pub bookmark_interval: Duration,
-    /// How many changes of each resource a watch may lag behind.
+    /// Number of changes of each resource that are kept for watches.
     pub history: usize,
     /// Serves HTTPS instead of HTTP.
     pub tls: Option<Tls>,
-    /// Wants each request to carry the bearer token this file holds at that time. The kubeconfig names the file.
+    /// Requires the current bearer token in this file for each request. The kubeconfig names the file.
     pub token_file: Option<PathBuf>,
     /// Whether Argo's Rollouts are served from the start.
     pub rollouts_served: bool,
-    /// Whether who asks for protobuf gets it; otherwise everything is JSON, as of custom resources and of recordings always.
+    /// Whether protobuf is served to clients that ask for it. Custom resources and recordings are always served in JSON.
     pub protobuf_served: bool,
-    /// Whether each event of a watch is sent by itself, as a real server sends what happens; otherwise several may be one write.
+    /// Whether each event of a watch is written by itself, as by a real server. Otherwise one write may have several.
     pub events_one_by_one: bool,
 }
 
@@ -71,7 +71,7 @@ impl Default for SimulatorConfig {
     }
 }
 
-/// A certificate to serve with, and the authority a client has to trust.
+/// A server certificate, and the certificate authority that a client has to trust.
 #[derive(Clone)]
 pub struct Tls {
     config: Arc<rustls::ServerConfig>,
@@ -79,7 +79,7 @@ pub struct Tls {
 }
 
 impl Tls {
-    /// Takes a certificate chain, its key and the certificate of the authority that signed it, all in PEM.
+    /// Parses a certificate chain, its key and the certificate of the authority that signed it, all in PEM.
     pub fn from_pem(chain_pem: &str, key_pem: &str, authority_pem: &str) -> io::Result<Self> {
         let invalid = |error: &dyn std::fmt::Display| io::Error::new(io::ErrorKind::InvalidInput, error.to_string());
         let chain: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(chain_pem.as_bytes()).collect();
@@ -95,7 +95,7 @@ impl Tls {
 }
 
 impl Tls {
-    /// The certificate, for a server.
+    /// The TLS configuration of a server.
     pub(super) fn config(&self) -> Arc<rustls::ServerConfig> {
         Arc::clone(&self.config)
     }
@@ -107,7 +107,7 @@ impl std::fmt::Debug for Tls {
     }
 }
 
-/// What all connections share.
+/// State that all connections share.
 #[derive(Debug)]
 pub(super) struct Cluster {
     pub(super) store: Store,
@@ -127,7 +127,7 @@ impl Cluster {
         self.rollouts_served.load(Ordering::Relaxed)
     }
 
-    /// The form that a request is answered in; `None` if it takes none there is. Discovery is JSON.
+    /// The media type of the answer to a request; `None` if the server has none that is accepted. Discovery is JSON.
     pub(super) fn form(&self, resource: Option<Resource>, headers: &HeaderMap) -> Option<Form> {
         let Some(resource) = resource else {
             return Some(Form::Json);
@@ -136,7 +136,7 @@ impl Cluster {
         Form::accepted(headers, has_protobuf)
     }
 
-    /// Whether a request carries the token of this moment. The file is read each time: a rotated token counts at once.
+    /// Whether a request has the current token. The file is read each time, so a rotated token is valid at once.
     pub(super) fn admits(&self, headers: &HeaderMap) -> bool {
         let Some(file) = &self.token_file else {
             return true;
@@ -186,15 +186,15 @@ impl Simulator {
         Ok(Self { cluster, config, address, cut, accepting })
     }
 
-    /// Where it listens, as clients are told: `http://127.0.0.1:PORT`.
+    /// Its URL: `http://127.0.0.1:PORT`.
     #[must_use]
     pub fn url(&self) -> String {
         let scheme = if self.config.tls.is_some() { "https" } else { "http" };
         format!("{scheme}://{}", self.address)
     }
 
-    /// The address it listens on; a server that is to come back after [`Simulator::shutdown`] is started on the same one
-    /// with [`Simulator::start_with`] and the same store.
+    /// The address that it listens on. To start a server again after [`Simulator::shutdown`], use [`Simulator::start_with`]
+    /// with the same address and the same store.
     #[must_use]
     pub fn address(&self) -> SocketAddr {
         self.address
@@ -212,7 +212,7 @@ impl Simulator {
         text.push_str("contexts:\n- name: simulator\n  context:\n    cluster: simulator\n    user: simulator\n");
         text.push_str("users:\n- name: simulator\n  user:");
         match &self.config.token_file {
-            // A JSON string is a YAML string, whatever the path holds.
+            // A JSON string is also a YAML string, whatever the path contains.
             Some(file) => {
                 let _ = writeln!(text, "\n    tokenFile: {}", json!(file));
             }
@@ -226,25 +226,25 @@ impl Simulator {
         std::fs::write(path, self.kubeconfig())
     }
 
-    /// The same in a temporary file, which only this user can read and which is removed when it is dropped.
+    /// Writes it to a temporary file, which only this user can read and which is removed when it is dropped.
     pub fn temporary_kubeconfig(&self) -> io::Result<NamedTempFile> {
         let mut file = tempfile::Builder::new().prefix("simulator-").suffix(".kubeconfig").tempfile()?;
         file.write_all(self.kubeconfig().as_bytes())?;
         Ok(file)
     }
 
-    /// The objects it serves; clones of it stay connected.
+    /// The objects that it serves. Clones share its content.
     #[must_use]
     pub fn store(&self) -> &Store {
         &self.cluster.store
     }
 
-    /// Misbehaves until the faults are cleared; without a resource, for all of them and for discovery.
+    /// Injects a fault until the faults are cleared; without a resource, for all of them and for discovery.
     pub fn inject(&self, resource: Option<Resource>, fault: Fault) {
         self.cluster.faults.add(resource, fault, None);
     }
 
-    /// Misbehaves the next `times` times it can.
+    /// Injects a fault for the next `times` requests.
     pub fn inject_times(&self, resource: Option<Resource>, fault: Fault, times: u32) {
         if times > 0 {
             self.cluster.faults.add(resource, fault, Some(times));
@@ -256,20 +256,20 @@ impl Simulator {
         self.cluster.faults.clear();
     }
 
-    /// Cuts every connection where it is; the listener goes on.
+    /// Closes every connection at once; the listener stays.
     pub fn cut_connections(&self) {
         self.cut.send_replace(());
     }
 
-    /// Restarts as from a backup: versions go back, the history is gone, connections are cut. The objects stay as they are,
-    /// or are replaced by the given ones.
+    /// Simulates a restore from a backup: versions are older, the history is empty, connections are closed. The objects
+    /// stay as they are, or are replaced by the given ones.
     pub fn restart_with_older_versions(&self, objects: Option<Vec<(Resource, Value)>>) {
         self.cut_connections();
         self.cluster.store.restore((self.cluster.store.version() / 2).max(1), objects);
     }
 
-    /// Installs or removes the definition of Argo's Rollouts. Removing it cuts connections, as the API server ends the
-    /// watches of a resource that is gone.
+    /// Installs or removes the CustomResourceDefinition of Argo Rollouts. Removing it closes connections, as the API server
+    /// ends the watches of a removed resource.
     pub fn set_rollouts_served(&self, served: bool) {
         let before = self.cluster.rollouts_served.swap(served, Ordering::Relaxed);
         if before && !served {
@@ -277,26 +277,25 @@ impl Simulator {
         }
     }
 
-    /// Lets who asks for protobuf have it, or has everything in JSON. What is being sent goes on as it began.
+    /// Serves protobuf to clients that ask for it, or only JSON. Running responses do not change.
     pub fn set_protobuf_served(&self, served: bool) {
         self.cluster.protobuf_served.store(served, Ordering::Relaxed);
     }
 
-    /// Sends lists and watches at so many bytes a second, all of them together, from now on; `None` is as fast as they are
-    /// read.
+    /// Limits the rate of all lists and watches together, in bytes per second, from now on; `None` for no limit.
     pub fn set_pace(&self, bytes_a_second: Option<u32>) {
         self.cluster.pace.set(bytes_a_second.map(f64::from));
     }
 
-    /// How many changes the slowest of the open watches has not been sent yet. Who makes more changes than the store
-    /// remembers before that is small makes watches expire.
+    /// Number of changes that the slowest open watch has not been sent yet. If changes are made faster, and exceed the
+    /// history of the store, the watch expires.
     #[must_use]
     pub fn unsent_changes(&self) -> usize {
         let unsent = |watcher: &Arc<Watcher>| self.cluster.store.count_since(watcher.resource, watcher.seen());
         self.cluster.store.watchers().all().iter().map(unsent).max().unwrap_or(0)
     }
 
-    /// Expires every open watch, and returns when whoever held them has listed everything anew and watches again.
+    /// Expires every open watch, and returns when its client has relisted and watches again.
     pub async fn relist(&self) {
         let resources: Vec<Resource> =
             self.cluster.store.watchers().all().iter().map(|watcher| watcher.resource).collect();
@@ -317,7 +316,7 @@ impl Simulator {
         }
     }
 
-    /// How many requests of one kind there were for a resource, refused ones too.
+    /// Number of requests of one kind for a resource, including refused ones.
     #[must_use]
     pub fn request_count(&self, resource: Resource, kind: RequestKind) -> usize {
         self.cluster.requests.count(resource, kind)
@@ -334,7 +333,7 @@ impl Simulator {
         self.cluster.reviews.set(token, account);
     }
 
-    /// Replaces the answers to reviews, and to nothing else, by a fault.
+    /// Injects a fault for reviews only.
     pub fn set_review_fault(&self, fault: Option<Fault>) {
         self.cluster.reviews.set_fault(fault);
     }
@@ -345,12 +344,12 @@ impl Simulator {
         self.cluster.reviews.asked()
     }
 
-    /// Starts counting anew.
+    /// Clears the record and the counters of requests.
     pub fn forget_requests(&self) {
         self.cluster.requests.forget();
     }
 
-    /// Stops listening and cuts every connection; returns when the port is free.
+    /// Stops listening and closes every connection; returns when the port is free.
     pub async fn shutdown(mut self) {
         self.accepting.abort();
         let _ = (&mut self.accepting).await;
@@ -367,7 +366,7 @@ impl Drop for Simulator {
 async fn accept(listener: TcpListener, tls: Option<TlsAcceptor>, cluster: Arc<Cluster>, cut: watch::Sender<()>) {
     loop {
         let Ok((stream, _)) = listener.accept().await else {
-            // Out of file descriptors, most likely: some will be given back.
+            // Probably out of file descriptors: some will become free.
             tokio::time::sleep(Duration::from_millis(50)).await;
             continue;
         };
@@ -387,7 +386,7 @@ async fn connection(stream: TcpStream, tls: Option<TlsAcceptor>, cluster: Arc<Cl
     match tls {
         None => serve(stream, cluster).await,
         Some(acceptor) => {
-            // A client that does not trust the certificate hangs up; that is its affair.
+            // A client that does not trust the certificate closes the connection. That is not an error here.
             if let Ok(stream) = acceptor.accept(stream).await {
                 serve(stream, cluster).await;
             }
@@ -400,6 +399,6 @@ async fn serve(stream: impl AsyncRead + AsyncWrite + Unpin, cluster: Arc<Cluster
         let cluster = cluster.clone();
         async move { Ok::<_, Infallible>(answer(cluster, request).await) }
     });
-    // A cut or a client that went away ends the connection with an error nobody needs to hear of.
+    // A closed connection ends with an error that nobody needs.
     let _ = http1::Builder::new().serve_connection(TokioIo::new(stream), service).await;
 }

@@ -1,4 +1,4 @@
-//! A Deployment and what belongs to it: its revisions as ReplicaSets, and the pods of each.
+//! A Deployment with its ReplicaSets, one for each revision, and their pods.
 
 use super::parts::{Container, Owner, Pod, Stage, managed, template, with_label};
 use super::random::{Random, digest};
@@ -9,17 +9,17 @@ use serde_json::{Value, json};
 /// A service that a Deployment runs.
 #[derive(Clone, Debug)]
 pub(super) struct Service {
-    /// Deployment, or Argo's Rollout, which keeps its books in the same way under other names.
+    /// Deployment, or Rollout, which uses the same scheme under other names.
     pub(super) kind: &'static str,
     pub(super) namespace: String,
     pub(super) name: String,
     pub(super) uid: String,
     pub(super) created: Time,
-    /// Whether rollouts replace one pod at a time, and not a quarter of them.
+    /// Whether rollouts replace one pod at a time instead of a quarter of them.
     pub(super) one_at_a_time: bool,
 }
 
-/// One version of its template, and the ReplicaSet that stands for it.
+/// One revision of its template, and its ReplicaSet.
 #[derive(Clone, Debug)]
 pub(super) struct Revision {
     pub(super) number: u32,
@@ -27,11 +27,11 @@ pub(super) struct Revision {
     pub(super) uid: String,
     pub(super) created: Time,
     pub(super) containers: Vec<Container>,
-    /// Without the hash label, as the Deployment has it.
+    /// The Deployment's template, without the hash label.
     pub(super) template: Value,
 }
 
-/// What tells a revision from others.
+/// What distinguishes a revision from others.
 #[derive(Clone, Debug)]
 pub(super) struct Identity {
     pub(super) commit: String,
@@ -39,16 +39,16 @@ pub(super) struct Identity {
     pub(super) uid: String,
 }
 
-/// How many pods there are, of a ReplicaSet or of all.
+/// Numbers of pods, of a ReplicaSet or in total.
 #[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
 pub(super) struct Counts {
-    /// Those that are not terminating.
+    /// Pods that are not terminating.
     pub(super) active: u32,
     pub(super) ready: u32,
     pub(super) terminating: u32,
 }
 
-/// What the Progressing condition says.
+/// The state in the Progressing condition.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(super) enum Progress {
     Created,
@@ -58,7 +58,7 @@ pub(super) enum Progress {
     Paused,
 }
 
-/// A Deployment at one moment.
+/// The state of a Deployment at one moment.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Rollout<'a> {
     pub(super) current: &'a Revision,
@@ -90,7 +90,7 @@ impl Service {
         }
     }
 
-    /// What tells the revision of this number and first image from others; always the same.
+    /// Identity of the revision with this number and first image; always the same.
     pub(super) fn identity(&self, number: u32, image: &str) -> Identity {
         let mut random = Random::of(&format!("{}/{}/{image}/{number}", self.namespace, self.name));
         let mut commit = random.hex64();
@@ -98,7 +98,7 @@ impl Service {
         Identity { commit, hash: random.hash(), uid: random.uid() }
     }
 
-    /// A version of it that was rolled out at some time.
+    /// A revision, with the time of its rollout.
     pub(super) fn revision(&self, number: u32, containers: Vec<Container>, created: Time) -> Revision {
         let image = containers.first().map_or("", |container| container.image.as_str());
         let Identity { commit, hash, uid } = self.identity(number, image);
@@ -110,7 +110,7 @@ impl Service {
         Revision { number, hash, uid, created, template: template(&labels, &containers), containers }
     }
 
-    /// The Deployment.
+    /// The Deployment as JSON.
     pub(super) fn deployment(&self, rollout: &Rollout) -> Value {
         let Counts { active, ready, terminating } = rollout.counts;
         let revision = rollout.current;
@@ -171,7 +171,7 @@ impl Service {
             ),
             Progress::Paused => ("Unknown", "DeploymentPaused", "Deployment is paused".to_owned()),
         };
-        // A rollout does not move the transition time: the condition was true before.
+        // A rollout does not change the transition time: the condition was true before.
         let since = if status == "True" { self.created } else { rollout.progressed };
         json!({
             "type": "Progressing", "status": status, "reason": reason, "message": message,
@@ -179,7 +179,7 @@ impl Service {
         })
     }
 
-    /// The ReplicaSet of a revision; `replicas` is what it is scaled to.
+    /// The ReplicaSet of a revision as JSON; `replicas` is its size.
     pub(super) fn replica_set(&self, revision: &Revision, replicas: u32, desired: u32, counts: Counts) -> Value {
         let template = with_label(&revision.template, self.hash_label(), &revision.hash);
         let labels = template["metadata"]["labels"].clone();
@@ -228,7 +228,7 @@ impl Service {
         format!("{}-{}", self.name, revision.hash)
     }
 
-    /// A pod of a revision, running the digests its tags stand for.
+    /// A pod of a revision, with the digests that its tags resolve to.
     pub(super) fn pod(&self, revision: &Revision, suffix: &str, created: Time, stage: Stage) -> Pod {
         let name = format!("{}-{suffix}", self.replica_set_name(revision));
         let mut random = Random::of(&format!("{}/{name}", self.namespace));
@@ -253,7 +253,7 @@ impl Service {
     }
 }
 
-/// What the label `version` says of an image: its tag, or the beginning of its digest.
+/// Value of the label `version` for an image: its tag, or the beginning of its digest.
 fn version(image: &str) -> &str {
     match (image.split_once("@sha256:"), image.rsplit_once(':')) {
         (Some((_, digest)), _) => digest.get(..12).unwrap_or(digest),

@@ -1,5 +1,5 @@
-//! One workload for each thing podskew tells apart: the demo's exhibits. The controllers leave each as it is, until somebody
-//! does something about it.
+//! The demo's exhibits: one workload for each state that podskew distinguishes. The controllers leave each as it is until a
+//! user changes it.
 
 use super::controllers::step_hash;
 use super::demo_images::PUSHED_AGAIN;
@@ -34,10 +34,10 @@ pub(super) fn put(store: &Store, now: Time) {
 pub(super) const PODS: u32 = 8 + 7 + 8 + 6 + 2 + 5 + 6 + 5;
 pub(super) const WORKLOADS: u32 = 8;
 
-/// What the mesh injects into new pods of the namespace `search`.
+/// The container that the mesh injects into new pods of the namespace `search`.
 pub(super) const PROXY: &str = "docker.io/istio/proxyv2:1.27.0";
 
-/// A moving tag, pulled only where it is not present: the nodes that joined later got another image.
+/// A moving tag with the pull policy `IfNotPresent`: nodes that joined later pulled another image.
 fn digest_skew(store: &Store, now: Time) {
     let service = Service::new("shop", "web", ago(now, 60 * DAY));
     let image = "registry.example/shop/web:production-latest";
@@ -46,7 +46,7 @@ fn digest_skew(store: &Store, now: Time) {
         // Scaled from 5 to 8 23 minutes ago.
         let created = ago(now, if index < 5 { 6 * DAY - index } else { 23 * MINUTE + 6 });
         let mut pod = pod_of(&service, &revision, index, created, Stage::Running(created.plus(6)));
-        // No node has both.
+        // No node has both images.
         pod.node = node(index);
         if index >= 5 {
             pod.digests = vec![digest(PUSHED_AGAIN)];
@@ -70,7 +70,7 @@ fn stuck(store: &Store, now: Time) {
     put_deployment(store, &service, &revisions, 6, Progress::DeadlineExceeded, ago(now, 37 * MINUTE));
 }
 
-/// Somebody pressed pause.
+/// A user paused the rollout.
 fn paused(store: &Store, now: Time) {
     let service = Service::new("identity", "login", ago(now, 120 * DAY));
     let container = |tag: &str| vec![Container::new("login", &format!("registry.example/identity/login:{tag}"))];
@@ -82,7 +82,7 @@ fn paused(store: &Store, now: Time) {
     put_deployment(store, &service, &revisions, 6, Progress::Paused, ago(now, 183 * MINUTE));
 }
 
-/// A mesh injects a sidecar that is not in the template; it was upgraded between two scalings.
+/// A mesh injects a sidecar that is not in the template. It was upgraded between two scale-ups.
 fn injected_sidecar(store: &Store, now: Time) {
     let service = Service::new("search", "query", ago(now, 30 * DAY));
     let image = "registry.example/search/query@sha256:5f70bf18a086007016e948b04aed3b82103a36bea41755b6cddfaf10ace3c6ef";
@@ -101,14 +101,14 @@ fn injected_sidecar(store: &Store, now: Time) {
 fn untagged(store: &Store, now: Time) {
     let service = Service::new("internal", "wiki", ago(now, 150 * DAY));
     let mut container = Container::new("wiki", "registry.example/internal/wiki");
-    // What the API server sets where the tag is `latest` or missing.
+    // The API server's default if the tag is `latest` or missing.
     container.pull_policy = "Always";
     let revision = service.revision(2, vec![container], ago(now, 33 * DAY));
     let pods = (0..2).map(|index| running(&service, &revision, index, ago(now, 33 * DAY)));
     put_deployment(store, &service, &[(&revision, pods.collect())], 2, Progress::Available, ago(now, 33 * DAY));
 }
 
-/// A partition holds the lower ordinals back.
+/// A partition keeps the lower ordinals at the old revision.
 fn stateful_set(store: &Store, now: Time) {
     let owned = Owned::new("StatefulSet", "data", "ledger-db", ago(now, 300 * DAY));
     let (partition, replicas) = (3, 5);
@@ -133,7 +133,7 @@ fn stateful_set(store: &Store, now: Time) {
     owned.put_revisions(store, &[&old, &new]);
 }
 
-/// New pods only where somebody deletes the old ones.
+/// New pods are created only when a user deletes old ones.
 fn daemon_set(store: &Store, now: Time) {
     let owned = Owned::new("DaemonSet", "kube-system", "cni", ago(now, 300 * DAY));
     let old = owned.revision(1, "registry.example/node/cni:1.17.4", ago(now, 300 * DAY));
@@ -154,7 +154,7 @@ fn daemon_set(store: &Store, now: Time) {
     owned.put_revisions(store, &[&old, &new]);
 }
 
-/// An Argo Rollout that waits at a step. Its ReplicaSets and pods are there whether Rollouts are served or not.
+/// An Argo Rollout that waits at a step. Its ReplicaSets and pods exist even if Rollouts are not served.
 fn canary(store: &Store, now: Time) {
     let mut service = Service::new("growth", "landing", ago(now, 70 * DAY));
     service.kind = "Rollout";
@@ -209,7 +209,7 @@ fn canary(store: &Store, now: Time) {
     );
 }
 
-/// Puts a Deployment whose last revision is current, its ReplicaSets with three older ones, and the pods.
+/// Puts a Deployment whose last revision is current, with its ReplicaSets, three older ones, and the pods.
 fn put_deployment(
     store: &Store,
     service: &Service,
@@ -249,7 +249,7 @@ fn put_deployment(
     store.put(Resource::Deployments, service.deployment(&rollout));
 }
 
-/// The image that a workload had some versions ago.
+/// The image of a workload some versions ago.
 fn older(image: &str, back: u32) -> String {
     match image.split_once('@') {
         Some((repository, _)) => format!("{repository}@{}", digest(&format!("{image} {back}"))),

@@ -1,4 +1,4 @@
-//! What the API server says when it refuses: `kind: Status`, worded as the recordings have it.
+//! Errors of the API server: `kind: Status`, worded as in the recordings.
 
 use super::defaults::Invalid;
 use super::encoded::Names;
@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 
 const NAMES: Names = Names { kind: "Status", api_version: "v1", list_kind: "" };
 
-/// As Go writes an aggregate of errors.
+/// Several errors in the form of Go's aggregate.
 fn listed(invalid: &[Invalid]) -> String {
     match invalid {
         [one] => one.to_string(),
@@ -23,7 +23,7 @@ fn causes(invalid: &[Invalid]) -> Value {
     invalid.iter().map(cause).collect()
 }
 
-/// A refusal, sent as an HTTP answer or as an ERROR event.
+/// An error, sent as an HTTP response or as an ERROR event.
 #[derive(Debug)]
 pub(super) struct Refusal {
     pub(super) code: u16,
@@ -44,7 +44,7 @@ impl Refusal {
         self
     }
 
-    /// The refusal a plain HTTP status stands for.
+    /// The error for a plain HTTP status.
     pub(super) fn of_status(code: u16, request: Option<&Request>) -> Self {
         match code {
             401 => Self::unauthorized(),
@@ -118,12 +118,12 @@ impl Refusal {
         Self::of_object(request, name, (409, "AlreadyExists"), "already exists")
     }
 
-    /// Admission refuses the object, and says why.
+    /// Admission refuses the object for this reason.
     pub(super) fn forbidden_object(request: &Request, name: &str, why: &str) -> Self {
         Self::of_object(request, name, (403, "Forbidden"), &format!("is forbidden: {why}"))
     }
 
-    /// Another writer was faster, or the object is another one of this name.
+    /// Another writer was faster, or another object has this name now.
     pub(super) fn conflict(request: &Request, name: &str) -> Self {
         let qualified = Self::qualified(request);
         let message = format!(
@@ -134,7 +134,7 @@ impl Refusal {
             .with_details(json!({"name": name, "group": request.resource.group(), "kind": request.resource.plural()}))
     }
 
-    /// The object is invalid, for one cause or for several.
+    /// The object is invalid, for one or several causes.
     pub(super) fn invalid(request: &Request, name: &str, invalid: &[Invalid]) -> Self {
         let (kind, group) = match request.subresource {
             Some(Subresource::Scale) => ("Scale", "autoscaling"),
@@ -175,12 +175,12 @@ impl Refusal {
         Self::new(code, reason, &format!("{} \"{name}\" {what}", Self::qualified(request))).with_details(details)
     }
 
-    /// The version a watch wants to start from is no longer in the history.
+    /// The version from which a watch shall start is no longer in the history.
     pub(super) fn version_too_old(asked: u64, oldest: u64) -> Self {
         Self::new(410, "Expired", &format!("too old resource version: {asked} ({oldest})"))
     }
 
-    /// The list a continue token belongs to is forgotten; the token given goes on at the current version instead.
+    /// The list of a continue token is gone; the returned token continues at the current version.
     pub(super) fn continue_expired(token: &str) -> Self {
         let mut refusal = Self::new(
             410,
@@ -194,7 +194,7 @@ impl Refusal {
         refusal
     }
 
-    /// A version this server has not reached.
+    /// The version has not been reached by this server.
     pub(super) fn version_too_new(asked: u64, current: u64) -> Self {
         let message = format!("Too large resource version: {asked}, current: {current}");
         Self::new(504, "Timeout", &message).with_details(json!({
@@ -203,7 +203,7 @@ impl Refusal {
         }))
     }
 
-    /// A server whose etcd cannot tell how far a watch has come.
+    /// The server's etcd cannot report the progress of a watch.
     pub(super) fn streaming_list_unsupported() -> Self {
         Self::new(
             500,
@@ -212,7 +212,7 @@ impl Refusal {
         )
     }
 
-    /// A server that does not know streaming lists.
+    /// The server does not know streaming lists.
     pub(super) fn streaming_list_invalid(request: &Request) -> Self {
         let plural = request.resource.plural();
         let problem = "sendInitialEvents is forbidden for watch unless the WatchList feature gate is enabled";
@@ -224,15 +224,15 @@ impl Refusal {
             .with_details(json!({"group": "meta.k8s.io", "kind": "ListOptions", "name": plural, "causes": causes}))
     }
 
-    /// A client that takes no form there is.
+    /// The client accepts none of the server's media types.
     pub(super) fn not_acceptable() -> Self {
         let accepted = "application/json, application/vnd.kubernetes.protobuf";
         Self::new(406, "NotAcceptable", &format!("only the following media types are accepted: {accepted}"))
     }
 
-    /// As the body of an answer.
+    /// As the body of a response.
     pub(super) fn to_bytes(&self, form: Form) -> Vec<u8> {
-        // There is nothing in a refusal that could not be encoded.
+        // Every error can be encoded.
         let encoded = (form == Form::Protobuf).then(|| protobuf::message(NAMES.kind, &self.body).unwrap_or_default());
         match encoded {
             None => format!("{}\n", self.body).into_bytes(),

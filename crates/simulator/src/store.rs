@@ -1,4 +1,4 @@
-//! What the cluster holds: objects by resource, one counter of versions, and a bounded memory of changes.
+//! The store: objects by resource, one version counter, and a bounded history.
 
 use super::encoded::{Encoded, Selection, Stored, key};
 use super::history::{Change, History, Since};
@@ -13,7 +13,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
 use tokio::sync::watch;
 
-/// The objects of a simulated cluster. Clones share one content.
+/// The objects of a simulated cluster. Clones share the same content.
 #[derive(Clone, Debug)]
 pub struct Store {
     content: Arc<Content>,
@@ -22,14 +22,14 @@ pub struct Store {
 #[derive(Debug)]
 struct Content {
     state: Mutex<State>,
-    /// Told of each change, by resource.
+    /// Notifies of each change, by resource.
     changed: [watch::Sender<()>; Resource::ALL.len()],
     history: usize,
-    /// How many bytes of JSON the history of one resource may hold.
+    /// Limit for the history of each resource, in bytes of JSON.
     history_bytes: AtomicUsize,
-    /// Whether objects are encoded in protobuf when they are put, and not when somebody asks for them.
-    beforehand: AtomicBool,
-    /// The resources that are served in JSON whatever is asked for.
+    /// Whether protobuf is encoded when an object is put instead of on demand.
+    protobuf_on_put: AtomicBool,
+    /// Resources that are served only in JSON.
     json_only: [AtomicBool; Resource::ALL.len()],
     /// Limit for the number of pods.
     most_pods: AtomicUsize,
@@ -38,8 +38,8 @@ struct Content {
 
 /// Why an object was not created.
 #[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
-pub(super) enum Uncreated {
-    /// There is one of this name.
+pub(super) enum CreateError {
+    /// An object with this name exists.
     #[error("already exists")]
     Exists,
     /// The limit of pods is reached. The message is that of a `ResourceQuota`.
@@ -67,13 +67,13 @@ pub(super) struct Snapshot {
     pub(super) objects: Vec<Arc<Stored>>,
 }
 
-#[allow(clippy::must_use_candidate, reason = "put and delete are called for what they do")]
+#[allow(clippy::must_use_candidate, reason = "put and delete are called for their effect")]
 impl Store {
     /// An empty store that remembers the last `history` changes of each resource.
     #[must_use]
     pub fn new(history: usize) -> Self {
         let state = State {
-            // Real clusters are never at version 1, and a test of an expired version needs room below.
+            // Real clusters are never at version 1, and a test of an expired version needs lower ones.
             version: 1000,
             ..State::default()
         };
@@ -83,7 +83,7 @@ impl Store {
                 changed: std::array::from_fn(|_| watch::Sender::new(())),
                 history,
                 history_bytes: AtomicUsize::new(usize::MAX),
-                beforehand: AtomicBool::new(false),
+                protobuf_on_put: AtomicBool::new(false),
                 json_only: std::array::from_fn(|_| AtomicBool::new(false)),
                 most_pods: AtomicUsize::new(usize::MAX),
                 watchers: Watchers::default(),
@@ -91,35 +91,35 @@ impl Store {
         }
     }
 
-    /// Refuses to create a pod while there are this many, as a `ResourceQuota` does.
-    pub fn bound_pods(&self, most: usize) {
+    /// Refuses to create a pod when there are this many, as a `ResourceQuota` does.
+    pub fn limit_pods(&self, most: usize) {
         self.content.most_pods.store(most, Ordering::Relaxed);
     }
 
-    /// Lets the memory of changes of each resource hold this many bytes of JSON at most, for a cluster that runs for long.
-    /// Changes that an open watch has not been sent stay longer: a burst of changes would expire it otherwise.
-    pub fn bound_history(&self, bytes: usize) {
+    /// Limits the history of each resource to this many bytes of JSON, for a cluster that runs for long. Changes that an
+    /// open watch has not been sent are kept longer, because a burst of changes would expire it otherwise.
+    pub fn limit_history(&self, bytes: usize) {
         self.content.history_bytes.store(bytes, Ordering::Relaxed);
     }
 
-    /// Encodes whatever is put from now on in protobuf too, at once: for benchmarks, in which the first who asks for it
-    /// must not wait. Otherwise an object is encoded when it is first asked for.
-    pub fn encode_beforehand(&self) {
-        self.content.beforehand.store(true, Ordering::Relaxed);
+    /// Encodes every object in protobuf when it is put: for benchmarks, in which the first client must not wait for the
+    /// encoding. Otherwise an object is encoded on demand.
+    pub fn encode_protobuf_on_put(&self) {
+        self.content.protobuf_on_put.store(true, Ordering::Relaxed);
     }
 
-    /// Creates or replaces an object, and returns its new version. Namespace and name are read from its metadata.
+    /// Creates or replaces an object, and returns its new version. The key is the namespace and the name in its metadata.
     pub fn put(&self, resource: Resource, object: Value) -> u64 {
         self.apply(resource, Encoded::new(object), false, None)
     }
 
-    /// The same for objects whose metadata is missing or absurd: they are filed under the given names.
+    /// Like [`Self::put`], for objects with missing or invalid metadata: the key consists of the given names.
     pub fn put_as(&self, resource: Resource, namespace: &str, name: &str, object: Value) -> u64 {
         self.apply(resource, Encoded::filed_as(key(namespace, name), object), false, None)
     }
 
-    /// Replaces an object by what `change` makes of it, and returns it as it stands then. `None` if there is no such object.
-    /// Nothing is written where `change` returns false. `change` runs again if another writer was faster.
+    /// Replaces an object by the result of `change`, and returns its new state; `None` if there is no such object. Writes
+    /// nothing if `change` returns false. Calls `change` again if another writer was faster.
     pub fn update(
         &self,
         resource: Resource,
@@ -143,15 +143,15 @@ impl Store {
     }
 
     /// Creates an object, and returns its version.
-    pub(super) fn create(&self, resource: Resource, object: Value) -> Result<u64, Uncreated> {
+    pub(super) fn create(&self, resource: Resource, object: Value) -> Result<u64, CreateError> {
         let (used, limited) = (self.count(resource), self.content.most_pods.load(Ordering::Relaxed));
         if resource == Resource::Pods && used >= limited {
-            return Err(Uncreated::ExceededQuota { used, limited });
+            return Err(CreateError::ExceededQuota { used, limited });
         }
-        self.apply_to(resource, Encoded::new(object), None).ok_or(Uncreated::Exists)
+        self.apply_to(resource, Encoded::new(object), None).ok_or(CreateError::Exists)
     }
 
-    /// Writes an object if the one that stands has this version: none for an object that is not there yet.
+    /// Writes an object if the current one has this version; `None` requires that there is none.
     fn apply_to(&self, resource: Resource, encoded: Encoded, version: Option<u64>) -> Option<u64> {
         self.make_ready(resource, &encoded);
         let mut state = self.state();
@@ -185,12 +185,12 @@ impl Store {
         objects.into_iter().filter_map(decode).collect()
     }
 
-    /// Each object of a resource as a streaming list names it, ordered by namespace and name: a line of a watch.
+    /// Calls `each` with every object of a resource as a line of a streaming list, ordered by namespace and name.
     pub fn each_line(&self, resource: Resource, each: &mut dyn FnMut(&[u8])) {
         self.each_event(Form::Json, resource, each);
     }
 
-    /// The same in protobuf: a frame of a watch, which begins with its length in four bytes.
+    /// Like [`Self::each_line`], in protobuf: each frame begins with its length in four bytes.
     pub fn each_frame(&self, resource: Resource, each: &mut dyn FnMut(&[u8])) {
         self.each_event(Form::Protobuf, resource, each);
     }
@@ -204,7 +204,7 @@ impl Store {
         }
     }
 
-    /// How many objects of a resource there are.
+    /// Number of objects of a resource.
     #[must_use]
     pub fn count(&self, resource: Resource) -> usize {
         self.state().tables[index(resource)].objects.len()
@@ -216,11 +216,11 @@ impl Store {
         self.state().version
     }
 
-    /// Forgets all changes of a resource, as etcd's compaction does: every watch that has not seen the last one is told
-    /// that its version is too old.
+    /// Clears the history of a resource, as etcd's compaction does: every watch that has not seen the last change gets the
+    /// error that its version is too old.
     pub fn forget_history(&self, resource: Resource) {
         let mut state = self.state();
-        // A version of its own, so that even a watch that has seen everything cannot be resumed.
+        // Uses a new version, so that even a watch that has seen everything cannot be resumed.
         state.version += 1;
         let version = state.version;
         let table = &mut state.tables[index(resource)];
@@ -229,18 +229,18 @@ impl Store {
         self.content.changed[index(resource)].send_replace(());
     }
 
-    /// Lets every continue token of a resource expire.
+    /// Expires every continue token of a resource.
     pub fn forget_open_lists(&self, resource: Resource) {
         self.state().tables[index(resource)].open_lists.clear();
     }
 
-    /// Whether there is protobuf of a resource. Of custom resources there is none.
+    /// Whether a resource has protobuf. Custom resources have none.
     pub(super) fn has_protobuf(&self, resource: Resource) -> bool {
         resource.has_protobuf() && !self.content.json_only[index(resource)].load(Ordering::Relaxed)
     }
 
-    /// The form in which these objects can be sent. A real API server has no object that it could not encode, but tests
-    /// put absurd ones, to be sent as they are: from the first of them on their resource is served in JSON alone.
+    /// The form in which these objects can be sent. A real API server can encode every object, but tests put invalid ones,
+    /// to be sent as they are. After the first of them its resource is served only in JSON.
     pub(super) fn form_of<'a>(
         &self,
         resource: Resource,
@@ -258,17 +258,17 @@ impl Store {
         self.content.json_only[index(resource)].store(true, Ordering::Relaxed);
     }
 
-    pub(super) fn encodes_beforehand(&self) -> bool {
-        self.content.beforehand.load(Ordering::Relaxed)
+    pub(super) fn encodes_on_put(&self) -> bool {
+        self.content.protobuf_on_put.load(Ordering::Relaxed)
     }
 
     fn make_ready(&self, resource: Resource, encoded: &Encoded) {
-        if self.encodes_beforehand() && self.has_protobuf(resource) && encoded.in_protobuf(resource).is_none() {
+        if self.encodes_on_put() && self.has_protobuf(resource) && encoded.in_protobuf(resource).is_none() {
             self.serve_in_json(resource);
         }
     }
 
-    /// Files many objects at once, as if they had been there for long: no watch is told.
+    /// Stores many objects without events, as if they were old.
     pub(super) fn fill(&self, resource: Resource, objects: impl IntoIterator<Item = Encoded>) {
         let objects = objects.into_iter().inspect(|encoded| self.make_ready(resource, encoded));
         let mut state = self.state();
@@ -283,7 +283,7 @@ impl Store {
         state.tables[index(resource)].history.forgotten = version;
     }
 
-    /// Puts or deletes; the version is the next one, or a recorded one.
+    /// Puts or deletes an object; the version is the next one, or a recorded one.
     pub(super) fn apply(&self, resource: Resource, encoded: Encoded, deleted: bool, recorded: Option<u64>) -> u64 {
         self.make_ready(resource, &encoded);
         let version = self.record(&mut self.state(), resource, encoded, deleted, recorded);
@@ -313,8 +313,8 @@ impl Store {
         version
     }
 
-    /// Bytes of all objects that are held: current ones, those of the histories and those of open lists. Keys count, and so
-    /// does protobuf that a client has asked for.
+    /// Size in bytes of all objects in memory: current ones, those of the histories and those of open lists. This includes
+    /// keys, and protobuf that a client has asked for.
     #[must_use]
     pub fn kept_bytes(&self) -> usize {
         let state = self.state();
@@ -332,13 +332,13 @@ impl Store {
         bytes
     }
 
-    /// The watches that are open.
+    /// The open watches.
     pub(super) fn watchers(&self) -> &Watchers {
         &self.content.watchers
     }
 
-    /// Empties the store and sets the counter of versions, for a recording to begin with what it saw. What was recorded was
-    /// JSON, and is served as such.
+    /// Clears the store and sets the version counter to the start of a recording. Recordings are JSON, and are served only
+    /// in JSON.
     pub(super) fn begin_at(&self, version: u64) {
         for resource in Resource::ALL {
             self.serve_in_json(resource);
@@ -350,8 +350,8 @@ impl Store {
         }
     }
 
-    /// Sets the counter of versions, mostly to an older one, with the same objects or with others, and without a memory of
-    /// changes: a cluster restored from a backup. Connections have to be cut, as by the restart of a real API server.
+    /// Sets the version counter, usually to an older version, keeps or replaces the objects, and clears the history: a
+    /// cluster restored from a backup. Connections have to be closed, as by the restart of a real API server.
     pub fn restore(&self, version: u64, objects: Option<Vec<(Resource, Value)>>) {
         let mut state = self.state();
         state.version = version;
@@ -374,7 +374,7 @@ impl Store {
         }
     }
 
-    /// Everything of one resource as it stands now.
+    /// All objects of one resource at the current version.
     pub(super) fn snapshot(&self, resource: Resource) -> Arc<Snapshot> {
         let state = self.state();
         let table = &state.tables[index(resource)];
@@ -383,12 +383,12 @@ impl Store {
         })
     }
 
-    /// Remembers a list whose next page may be asked for.
+    /// Keeps a list whose next page may be requested.
     pub(super) fn keep_open(&self, resource: Resource, list: &Arc<Snapshot>) {
         self.state().tables[index(resource)].open_lists.keep(list, Instant::now());
     }
 
-    /// A list that was begun at some version, unless it has expired.
+    /// The list that began at a version, unless it has expired.
     pub(super) fn open_list(&self, resource: Resource, version: u64) -> Option<Arc<Snapshot>> {
         self.state().tables[index(resource)].open_lists.at(version)
     }
@@ -399,13 +399,13 @@ impl Store {
         state.tables[index(resource)].history.since(version, limit, state.version)
     }
 
-    /// How many changes there were after a version, as far as the history reaches.
+    /// Number of changes after a version, as far as the history reaches.
     pub(super) fn count_since(&self, resource: Resource, version: u64) -> usize {
         let state = self.state();
         state.tables[index(resource)].history.count_since(version)
     }
 
-    /// Wakes whoever watches a resource.
+    /// Notifies of changes of a resource.
     pub(super) fn subscribe(&self, resource: Resource) -> watch::Receiver<()> {
         self.content.changed[index(resource)].subscribe()
     }
@@ -423,7 +423,7 @@ impl Store {
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
-        // A panic in a test that holds the lock is that test's failure, not this one's.
+        // A panic of another test that holds the lock must not fail this one.
         self.content.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -483,7 +483,7 @@ mod tests {
     #[test]
     fn what_an_open_watch_has_not_been_sent_stays_longer() {
         let store = Store::new(1000);
-        store.bound_history(1000);
+        store.limit_history(1000);
         let start = store.version();
         let put = |count: u32| {
             for number in 0..count {
@@ -497,12 +497,12 @@ mod tests {
         let seen = store.version();
         watcher.saw(seen);
         put(1);
-        assert!(events(&store, start, &Selection::default()).is_none(), "it has been sent");
+        assert!(events(&store, start, &Selection::default()).is_none(), "the watch has been sent everything");
         put(50);
         assert_eq!(events(&store, seen, &Selection::default()).unwrap().len(), 51);
         drop(watcher);
         put(1);
-        assert!(events(&store, seen, &Selection::default()).is_none(), "nobody waits for it");
+        assert!(events(&store, seen, &Selection::default()).is_none(), "no watch waits for it");
         drop(of_others);
     }
 
@@ -513,7 +513,7 @@ mod tests {
             let changes = &store.state().tables[0].history.changes;
             changes.iter().map(|change| change.object.encoded.text().0.len()).sum::<usize>()
         };
-        store.bound_history(1000);
+        store.limit_history(1000);
         let start = store.version();
         for number in 0..100 {
             store.put(Pods, pod(&number.to_string(), "Running"));

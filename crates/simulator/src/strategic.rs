@@ -1,4 +1,4 @@
-//! Strategic merge patches, as kubectl writes them: lists of objects are merged by the key that names their items.
+//! Strategic merge patches, as sent by kubectl: lists of objects are merged by the merge key of their items.
 
 use serde_json::{Map, Value};
 
@@ -43,7 +43,7 @@ pub(crate) fn merge(object: &mut Value, patch: &Value) -> Result<(), String> {
     Ok(())
 }
 
-/// A directive that stands beside the fields: `$retainKeys`, `$setElementOrder/…`, `$deleteFromPrimitiveList/…`.
+/// Applies a directive beside the fields: `$retainKeys`, `$setElementOrder/…`, `$deleteFromPrimitiveList/…`.
 fn follow(fields: &mut Map<String, Value>, directive: &str, value: &Value) -> Result<(), String> {
     let items = || value.as_array().ok_or_else(|| format!("{directive} is not a list"));
     match directive.split_once('/') {
@@ -106,12 +106,12 @@ fn merge_list(list: &mut Value, field: &str, items: &[Value]) -> Result<(), Stri
     Ok(())
 }
 
-/// `{"$patch": "replace"}`: the rest of the list replaces what is there.
+/// Whether it is `{"$patch": "replace"}`: the rest of the list replaces the current items.
 fn is_bare_replace(item: &Map<String, Value>) -> bool {
     item.len() == 1 && item.get("$patch").is_some_and(|patch| patch == "replace")
 }
 
-/// Moves the named items into this order; the others keep their places among them.
+/// Sorts the listed items into this order. The other items keep their positions.
 fn order(list: &mut [Value], field: &str, order: &[Value]) {
     let keys = merge_keys(field).unwrap_or_default();
     let rank = |item: &Value| {
@@ -129,7 +129,7 @@ fn order(list: &mut [Value], field: &str, order: &[Value]) {
     }
 }
 
-/// The keys that name the items of a list, the first that an item has; an empty slice for a list of plain values that is
+/// The merge keys of a list, of which the first that an item has is used; an empty slice for a list of plain values that is
 /// merged; `None` for a list that a patch replaces.
 fn merge_keys(field: &str) -> Option<&'static [&'static str]> {
     Some(match field {

@@ -1,10 +1,10 @@
-//! Tables, which kubectl prints: `kubectl get` asks for them instead of objects.
+//! Tables, which `kubectl get` requests instead of objects.
 
 use crate::resource::Resource;
 use crate::time::Time;
 use serde_json::{Value, json};
 
-/// What of an object stands beside the cells of its row.
+/// What a row includes of its object beside the cells.
 #[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
 pub(crate) enum Include {
     #[default]
@@ -13,7 +13,7 @@ pub(crate) enum Include {
     None,
 }
 
-/// One column: its name, its type, and whether `-o wide` is needed to see it.
+/// One column: name, type, and whether it is shown only with `-o wide`.
 struct Column {
     name: &'static str,
     kind: &'static str,
@@ -152,7 +152,7 @@ fn age(object: &Value) -> Value {
     created.map_or("<unknown>".into(), |created| duration(Time::now().since(created)).into())
 }
 
-/// As kubectl writes durations: `95s`, `10m`, `3h12m`, `2d`.
+/// Formats a duration like kubectl: `95s`, `10m`, `3h12m`, `2d`.
 fn duration(seconds: u32) -> String {
     let (minutes, hours, days) = (seconds / 60, seconds / 3600, seconds / 86_400);
     match seconds {
@@ -173,7 +173,7 @@ fn pod_ready(pod: &Value) -> Value {
     format!("{ready}/{all}").into()
 }
 
-/// The phase, or what a container waits for or ended with.
+/// The phase, or the reason why a container waits or ended.
 fn pod_status(pod: &Value) -> Value {
     if pod["metadata"].get("deletionTimestamp").is_some() {
         return "Terminating".into();

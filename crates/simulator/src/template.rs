@@ -1,4 +1,4 @@
-//! Many objects that differ in a few words: encoded once with blanks, then filled in, which costs no more than a copy.
+//! Objects with blanks: encoded once for many objects, then filled in at the cost of a copy.
 
 use super::encoded::{Encoded, key, names};
 use super::protobuf;
@@ -8,17 +8,17 @@ use serde_json::Value;
 /// An encoded object with blanks.
 #[derive(Debug)]
 pub(super) struct Template {
-    /// The text before each blank, and which one it is.
+    /// The text before each blank, and the index of the blank.
     pieces: Vec<(String, usize)>,
     tail: String,
     version_at: Option<usize>,
     finished: bool,
-    /// None for what cannot be said in it.
+    /// `None` if the object cannot be encoded in protobuf.
     protobuf: Option<protobuf::Pattern>,
 }
 
 impl Template {
-    /// Encodes an object in which each of `blanks` stands wherever its word is to be filled in.
+    /// Encodes an object. Each text of `blanks` will be replaced by a value.
     pub(super) fn new(resource: Resource, object: Value, blanks: &[&str]) -> Self {
         let protobuf = protobuf::Pattern::new(names(resource).kind, &object, blanks).ok();
         let encoded = Encoded::new(object);
@@ -39,19 +39,19 @@ impl Template {
         Self { pieces, tail, version_at, finished, protobuf }
     }
 
-    /// The object with its blanks filled, in the order in which they were named; in protobuf too, or not yet.
-    pub(super) fn fill(&self, namespace: &str, name: &str, words: &[&str], in_protobuf: bool) -> Encoded {
-        let word = |index: usize| words.get(index).copied().unwrap_or_default();
-        let length: usize = self.pieces.iter().map(|(text, index)| text.len() + word(*index).len()).sum();
+    /// The object with the blanks replaced by values in the same order, optionally with its protobuf.
+    pub(super) fn fill(&self, namespace: &str, name: &str, values: &[&str], in_protobuf: bool) -> Encoded {
+        let value = |index: usize| values.get(index).copied().unwrap_or_default();
+        let length: usize = self.pieces.iter().map(|(text, index)| text.len() + value(*index).len()).sum();
         let mut text = String::with_capacity(length + self.tail.len());
         for (piece, index) in &self.pieces {
             text.push_str(piece);
-            text.push_str(word(*index));
+            text.push_str(value(*index));
         }
         text.push_str(&self.tail);
-        // The version stands at the very beginning, before any blank.
+        // The version is at the very beginning, before any blank.
         let encoded = Encoded::from_parts(key(namespace, name), text, self.version_at, self.finished);
-        match self.protobuf.as_ref().filter(|_| in_protobuf).and_then(|pattern| pattern.fill(words)) {
+        match self.protobuf.as_ref().filter(|_| in_protobuf).and_then(|pattern| pattern.fill(values)) {
             Some(object) => encoded.with_protobuf(object),
             None => encoded,
         }
@@ -66,7 +66,7 @@ mod tests {
     use serde_json::json;
 
     #[test]
-    fn a_filled_template_is_the_object_with_its_words() {
+    fn a_filled_template_is_the_object_with_its_values() {
         let object = json!({"metadata": {"namespace": "shop", "name": "@NAME@"}, "spec": {"twice": "@NAME@-@UID@"}});
         let template = Template::new(Resource::Pods, object, &["@UID@", "@NAME@"]);
         let store = Store::new(10);

@@ -1,4 +1,4 @@
-//! Times as the API server writes them: whole seconds.
+//! Times in whole seconds, as the API server writes them.
 
 use std::time::{SystemTime, UNIX_EPOCH};
 

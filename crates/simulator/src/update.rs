@@ -9,20 +9,21 @@ use super::store::Store;
 use crate::resource::Resource;
 use crate::time::Time;
 
-/// How many events a rolling update consists of.
+/// The amount of events in a rolling update.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Detail {
-    /// Those that change what an exporter reads: seven for each pod that is replaced, and what the controllers write down each time.
+    /// The events that change something an exporter reads: seven for each replaced pod, and the controllers' status each
+    /// time.
     Full,
-    /// All that a cluster sends: nine for each pod that is replaced, and each status that the controllers write, 430 for a
-    /// Deployment of 25 pods. As many came of a Kubernetes 1.37 with its own controllers.
+    /// All events of a real cluster: nine for each replaced pod, and each status that the controllers write, 430 for a
+    /// Deployment of 25 pods. Kubernetes 1.37 with its own controllers sent as many.
     Every,
-    /// Four for each pod (created, ready, terminating, deleted), and the controllers' books a few times: for updates in
-    /// such numbers that their events would take too long.
+    /// Four for each pod (created, ready, terminating, deleted), and the controllers' status a few times: for large numbers
+    /// of updates, whose events would take too long.
     Brief,
 }
 
-/// What is left to do of a rolling update.
+/// The remaining changes of a rolling update.
 #[derive(Debug)]
 pub(super) struct Update {
     member: Member,
@@ -40,7 +41,7 @@ enum Step {
     OldestGone,
 }
 
-/// Which of the two versions.
+/// One of the two versions.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 enum Side {
     Old,
@@ -48,24 +49,24 @@ enum Side {
 }
 
 impl Update {
-    /// Takes a service to its next version.
+    /// Starts the update of a service to its next version.
     pub(super) fn begin(member: &mut Member, detail: Detail, now: Time) -> Self {
         let old = member.current.clone();
         member.current = member.version(old.number + 1, now);
         Self { member: member.clone(), old, steps: steps(member.size.replicas, detail).into_iter() }
     }
 
-    /// How many changes are left.
+    /// Number of remaining changes.
     pub(super) fn left(&self) -> usize {
         self.steps.len()
     }
 
-    /// Makes the next change; whether it was a pod's, or nothing if all is done.
+    /// Makes the next change. Returns whether it changed a pod, or `None` if the update is complete.
     pub(super) fn step(&mut self, store: &Store) -> Option<bool> {
         let step = self.steps.next()?;
         let (member, service) = (&self.member, &self.member.service);
         let replicas = member.size.replicas;
-        let in_protobuf = store.encodes_beforehand();
+        let in_protobuf = store.encodes_on_put();
         let version = |side| if side == Side::Old { &self.old } else { &member.current };
         let (resource, encoded, gone) = match step {
             Step::Pod { side, index, stage } => {
@@ -97,7 +98,7 @@ impl Update {
                 (Resource::Deployments, Encoded::new(service.deployment(&rollout)), false)
             }
             Step::OldestGone => {
-                // The same as when it was made: what is random about a version does not depend on its time.
+                // Same as at its creation: the random parts of a version do not depend on its time.
                 let number = self.old.number.saturating_sub(member.size.history);
                 let oldest = member.version(number, self.old.rolled_out);
                 let name = format!("{}-{}", service.name, oldest.identity.hash);
@@ -112,7 +113,7 @@ impl Update {
     }
 }
 
-/// Writes down what there is to do, with the counts as the controllers would have them.
+/// Builds the list of changes, with the counts that the controllers would have at each of them.
 struct Plan {
     steps: Vec<Step>,
     old: Counts,
@@ -140,7 +141,7 @@ impl Plan {
     }
 }
 
-/// Batches of new pods, each followed by as many old ones that go.
+/// Batches of new pods, each followed by the deletion of as many old ones.
 fn steps(replicas: u32, detail: Detail) -> Vec<Step> {
     let full = detail != Detail::Brief;
     let every = detail == Detail::Every;

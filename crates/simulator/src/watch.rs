@@ -1,4 +1,4 @@
-//! Watches: everything first where that is asked for, then each change as it happens, and bookmarks in between.
+//! Watches: optionally all objects first, then each change as it happens, and bookmarks.
 
 use super::answer::{Body, response};
 use super::body::{PIECE_BYTES, Pieces, cut, first_half, streamed};
@@ -25,16 +25,16 @@ use std::time::Duration;
 use tokio::sync::watch::Receiver;
 use tokio::time::{Instant, sleep_until};
 
-/// What stands before each frame.
+/// Length of the prefix of each frame.
 const FRAME_LENGTH_BYTES: usize = 4;
 
-/// How many changes are taken from the history at once.
+/// Maximum number of changes to read from the history at once.
 const CHANGES_AT_ONCE: usize = 256;
 
-/// The same where each of them is sent by itself.
+/// The same limit if each change is written by itself.
 const FEW_CHANGES: usize = 4;
 
-/// Answers a watch: with a stream, or with a refusal at its start.
+/// Answers a watch: with a stream, or with an error at its start.
 pub(super) fn answer(
     cluster: &Arc<Cluster>,
     request: &Request,
@@ -81,10 +81,10 @@ struct Watch {
     form: Form,
     include: Include,
     stage: Stage,
-    /// Everything up to this version has been sent. A watch may be asked for from a version this server has not reached
-    /// yet; it then sends nothing until it has, as a real one.
+    /// All changes up to this version have been sent. A watch may start from a version that this server has not reached
+    /// yet. It then sends nothing until the server reaches it, like a real server.
     seen: u64,
-    /// Tells others what it has seen.
+    /// Publishes the progress of this watch.
     watcher: Arc<Watcher>,
     ends_initial_events: bool,
     bookmarks: bool,
@@ -95,14 +95,14 @@ struct Watch {
 }
 
 enum Stage {
-    /// The objects that were there at the start.
+    /// Sends the objects that existed at the start.
     Initial {
         snapshot: Arc<Snapshot>,
         next: usize,
         breaks: Option<Fault>,
     },
     Live,
-    /// An ERROR event, and the end.
+    /// Sends an ERROR event, and ends.
     Last(Refusal),
     Silent,
     Cut,
@@ -147,7 +147,7 @@ impl Pieces for Watch {
 }
 
 impl Watch {
-    /// A piece of the initial events, the last one with the bookmark that closes them.
+    /// A piece of the initial events. The last piece has the bookmark that ends them.
     fn initial(&mut self, snapshot: Arc<Snapshot>, mut next: usize, mut breaks: Option<Fault>) -> Bytes {
         let mut piece = Vec::with_capacity(PIECE_BYTES + PIECE_BYTES / 8);
         while piece.len() < PIECE_BYTES
@@ -180,18 +180,18 @@ impl Watch {
         Bytes::from(piece)
     }
 
-    /// The next lines, as soon as there are any; `None` when time is up.
+    /// The next lines, as soon as there are any; `None` after the timeout.
     async fn live(&mut self) -> Option<Vec<u8>> {
         self.stage = Stage::Live;
-        self.watcher.is_through_initial_events();
+        self.watcher.note_initial_events_sent();
         if self.cluster.events_one_by_one {
-            // The connection writes out what it has while it waits for more.
+            // Lets the connection write before waiting for more.
             tokio::task::yield_now().await;
         }
         let at_once = if self.cluster.events_one_by_one { FEW_CHANGES } else { CHANGES_AT_ONCE };
         loop {
             self.watcher.saw(self.seen);
-            // Before looking, so that what happens while this looks wakes it again.
+            // Before the check, so that a change during the check wakes this watch again.
             self.changed.mark_unchanged();
             self.misbehaves.mark_unchanged();
             let Since::Changes { changes, version } = self.cluster.store.since(self.resource, self.seen, at_once)
@@ -202,7 +202,7 @@ impl Watch {
             for change in &changes {
                 if let Some((event, object)) = change.as_seen_by(&self.selection) {
                     if self.cluster.store.form_of(self.resource, self.form, std::iter::once(object)) != self.form {
-                        // What comes next is JSON, for which the client has to ask again.
+                        // The rest has to be sent in JSON, and the client has to ask again.
                         self.stage = Stage::Ended;
                         return (!piece.is_empty()).then_some(piece);
                     }
@@ -230,7 +230,7 @@ impl Watch {
             if let Some(fault) = self.struck() {
                 return Some(self.misbehave(fault, self.some_line()));
             }
-            // A watch from the future hears nothing at all.
+            // A watch that starts from a future version receives nothing.
             let bookmarks = self.bookmarks && self.seen <= version;
             tokio::select! {
                 _ = self.changed.changed() => {}
@@ -258,7 +258,7 @@ impl Watch {
         self.cluster.faults.strike(Some(self.resource), Fault::breaks_watch)
     }
 
-    /// What is sent instead of a line.
+    /// What a fault sends instead of a line.
     fn misbehave(&mut self, fault: Fault, line: Vec<u8>) -> Vec<u8> {
         match fault {
             Fault::WatchExpires => self.expire(),
@@ -287,7 +287,7 @@ impl Watch {
         out.extend_from_slice(format!("{}\n", json!({"type": event_type, "object": table})).as_bytes());
     }
 
-    /// What is no event, as if it were one.
+    /// Content that is not an event, sent as a line.
     fn as_line(&self, content: &[u8]) -> Vec<u8> {
         match self.form {
             Form::Json | Form::Table => [content, b"\n"].concat(),
@@ -298,7 +298,7 @@ impl Watch {
         }
     }
 
-    /// A line to break where nothing has happened that would make one.
+    /// A line for a fault to break, if no change has made one.
     fn some_line(&self) -> Vec<u8> {
         let mut line = Vec::new();
         match self.cluster.store.any(self.resource, &self.selection) {
@@ -316,7 +316,7 @@ async fn until(deadline: Option<Instant>) {
     }
 }
 
-/// A bookmark: an object of the watched kind with a version and nothing else, its required fields at their zero.
+/// A bookmark: an object of the watched kind with only a version; required fields are zero.
 fn bookmark(form: Form, resource: Resource, version: u64, ends_initial_events: bool) -> Vec<u8> {
     let names = names(resource);
     let mut object = match resource {
@@ -348,9 +348,9 @@ fn bookmark(form: Form, resource: Resource, version: u64, ends_initial_events: b
     event("BOOKMARK", form, &names, &object)
 }
 
-/// An event of a watch about an object that is not of the store.
+/// An event of a watch for an object that is not in the store.
 pub(super) fn event(event_type: &str, form: Form, names: &Names, object: &Value) -> Vec<u8> {
-    // Bookmarks and refusals are made here, and there is nothing in them that could not be encoded.
+    // Bookmarks and errors are built here, and can always be encoded.
     let encoded = (form == Form::Protobuf).then(|| protobuf::message(names.kind, object).unwrap_or_default());
     match encoded {
         None => format!("{}\n", json!({"type": event_type, "object": object})).into_bytes(),

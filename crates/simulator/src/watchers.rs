@@ -1,10 +1,10 @@
-//! The watches that are open, and how far each has come: so that whoever makes events can wait for those who read them.
+//! The open watches and their progress, so that a producer of events can wait for the readers.
 
 use crate::resource::Resource;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 
-/// All watches that are open.
+/// All open watches.
 #[derive(Debug, Default)]
 pub(super) struct Watchers {
     open: Mutex<Vec<Weak<Watcher>>>,
@@ -19,7 +19,7 @@ pub(super) struct Watcher {
 }
 
 impl Watchers {
-    /// A new watch, which has seen everything up to a version.
+    /// Registers a watch that has seen everything up to a version.
     pub(super) fn open(&self, resource: Resource, seen: u64) -> Arc<Watcher> {
         let watcher = Arc::new(Watcher { resource, seen: AtomicU64::new(seen), live: AtomicBool::new(false) });
         let mut open = self.open.lock().unwrap_or_else(PoisonError::into_inner);
@@ -28,7 +28,7 @@ impl Watchers {
         watcher
     }
 
-    /// Those that are open now.
+    /// The watches that are open now.
     pub(super) fn all(&self) -> Vec<Arc<Watcher>> {
         let open = self.open.lock().unwrap_or_else(PoisonError::into_inner);
         open.iter().filter_map(Weak::upgrade).collect()
@@ -45,13 +45,13 @@ impl Watchers {
 }
 
 impl Watcher {
-    /// Everything up to a version has been handed to the connection.
+    /// Records that everything up to a version has been handed to the connection.
     pub(super) fn saw(&self, version: u64) {
         self.seen.store(version, Ordering::Relaxed);
     }
 
-    /// The objects that were there at the start have all been sent.
-    pub(super) fn is_through_initial_events(&self) {
+    /// Records that all initial objects have been sent.
+    pub(super) fn note_initial_events_sent(&self) {
         self.live.store(true, Ordering::Relaxed);
     }
 

@@ -1,4 +1,4 @@
-//! Writes as the API server makes them: what a client may change, the generation, and who manages which fields.
+//! Rules for writes: the fields that a client may change, the generation, and the managed fields.
 
 use crate::parts::managed;
 use crate::resource::Resource;
@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 const KEPT: [&str; 6] =
     ["name", "namespace", "uid", "creationTimestamp", "deletionTimestamp", "deletionGracePeriodSeconds"];
 
-/// Which part of an object a request writes.
+/// The part of an object that a request writes.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) enum Part {
     /// Everything but the status.
@@ -19,7 +19,7 @@ pub(crate) enum Part {
     Status,
 }
 
-/// Who writes, and when.
+/// The writer, and the time.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Writer<'a> {
     /// The name in `metadata.managedFields`.
@@ -27,7 +27,7 @@ pub(crate) struct Writer<'a> {
     pub(crate) now: Time,
 }
 
-/// Changes everything of an object but its status; see [`Store::update`].
+/// Changes an object except its status; see [`Store::update`].
 pub(crate) fn object(
     store: &Store,
     resource: Resource,
@@ -64,7 +64,7 @@ fn part(
     })
 }
 
-/// Takes over of `wanted` what a write to this part may change. Returns whether anything is different.
+/// Copies from `wanted` the fields that a write to this part may change. Returns whether anything is different.
 pub(crate) fn settle(
     resource: Resource,
     object: &mut Value,
@@ -100,7 +100,7 @@ pub(crate) fn settle(
     true
 }
 
-/// Makes the object that a create request asks for complete.
+/// Completes a new object that a client asks for.
 pub(crate) fn new_object(resource: Resource, object: &mut Value, uid: &str, writer: Writer<'_>) {
     let metadata = &mut object["metadata"];
     metadata["uid"] = uid.into();
@@ -111,7 +111,7 @@ pub(crate) fn new_object(resource: Resource, object: &mut Value, uid: &str, writ
     note_manager(resource, &json!({}), object, Part::Object, writer);
 }
 
-/// Starts the end of a pod, which its kubelet completes: `deletionTimestamp` is when it has to be gone.
+/// Marks a pod for deletion, which its kubelet completes: `deletionTimestamp` is when it must be gone.
 pub(crate) fn begin_deletion(object: &mut Value, grace_seconds: u32, now: Time) -> bool {
     let metadata = &mut object["metadata"];
     let known = metadata["deletionGracePeriodSeconds"].as_u64();
@@ -130,7 +130,7 @@ fn has_generation(resource: Resource) -> bool {
     resource != Resource::ControllerRevisions
 }
 
-/// Copies a field, or its absence.
+/// Copies a field, or removes it if it is missing.
 fn copy(from: &Value, to: &mut Value, parent: &str, field: &str) {
     match from[parent].get(field) {
         Some(value) => to[parent][field] = value.clone(),
@@ -153,7 +153,7 @@ fn copy_top(from: &Value, to: &mut Value, field: &str) {
     }
 }
 
-/// Replaces the manager's entry of `metadata.managedFields` by one of this time.
+/// Replaces the manager's entry in `metadata.managedFields` by a current one.
 fn note_manager(resource: Resource, before: &Value, object: &mut Value, part: Part, writer: Writer<'_>) {
     let owned = match part {
         Part::Status => json!({"status": object["status"]}),

@@ -1,4 +1,4 @@
-//! What clients write and select, over HTTP: as an API server answers, kubectl aside.
+//! Writes and selectors over HTTP, without kubectl.
 #![allow(clippy::unwrap_used, missing_docs, reason = "tests")]
 
 use reqwest::{Client, Method};

@@ -1,4 +1,4 @@
-//! Rollouts that switch all traffic at once. `status.blueGreen` stands for the selectors of the Services.
+//! Rollouts that switch all traffic at once. `status.blueGreen` replaces the selectors of the Services.
 
 use super::canary::seconds;
 use super::cluster::Cluster;
@@ -49,7 +49,7 @@ pub(super) fn reconcile(cluster: &mut Cluster, roll: &mut Roll<'_>, resized: boo
     rollout_status::write(cluster, roll);
 }
 
-/// How large the new ReplicaSet is to be: as large as the preview, until it is promoted.
+/// Size of the new ReplicaSet: that of the preview until it is promoted.
 fn new_size(roll: &Roll<'_>) -> i32 {
     let preview = roll.strategy("blueGreen")["previewReplicaCount"].as_i64();
     let Some(preview) = preview.and_then(|count| i32::try_from(count).ok()) else {
@@ -81,7 +81,7 @@ fn scale(cluster: &mut Cluster, roll: &mut Roll<'_>) {
     let mut kept = 0;
     for index in others {
         let active = roll.status("blueGreen")["activeSelector"].as_str().unwrap_or_default();
-        // Somebody else may have scaled it to zero, and it stays there.
+        // A user may have scaled it to zero. Then it stays there.
         if roll.sets[index].wanted() == 0 || roll.sets[index].hash(ARGO) == active {
             continue;
         }
@@ -101,7 +101,8 @@ fn active<'a>(roll: &'a Roll<'_>) -> &'a str {
     roll.status("blueGreen")["activeSelector"].as_str().unwrap_or_default()
 }
 
-/// Whether no pause is needed: a rollback to what is stable or still there, a full promotion, the first deployment.
+/// Whether no pause is needed: a rollback to the stable ReplicaSet or to one not yet scaled down, a full promotion, or the
+/// first deployment.
 fn is_fast(roll: &Roll<'_>) -> bool {
     let is_back = roll.status_text("stableRS") == roll.new_hash();
     is_back || roll.status("promoteFull") == true || active(roll).is_empty() || active(roll) == roll.new_hash()

@@ -1,4 +1,4 @@
-//! Rollouts that go step by step.
+//! Rollouts in steps.
 
 use super::canary_size;
 use super::cluster::Cluster;
@@ -34,7 +34,7 @@ pub(super) fn steps<'a>(roll: &'a Roll<'_>) -> &'a [Value] {
     roll.strategy("canary")["steps"].as_array().map_or(&[], Vec::as_slice)
 }
 
-/// The index of the current step: the number of steps once all are done. `None` without steps.
+/// Index of the current step, or the number of steps once all are done. `None` without steps.
 fn step_index(roll: &Roll<'_>) -> Option<usize> {
     let count = steps(roll).len();
     (count > 0)
@@ -45,7 +45,7 @@ fn step<'a>(roll: &'a Roll<'_>) -> Option<&'a Value> {
     steps(roll).get(step_index(roll)?)
 }
 
-/// The share of traffic that the new pods should have now.
+/// Percentage of traffic that the new pods should have now.
 pub(super) fn weight(roll: &Roll<'_>) -> i32 {
     let stable = roll.status_text("stableRS");
     if roll.status("promoteFull") == true || stable.is_empty() || roll.status_text("currentPodHash") == stable {
@@ -61,7 +61,7 @@ pub(super) fn weight(roll: &Roll<'_>) -> i32 {
     weights.map(|weight| i32::try_from(weight).unwrap_or(100)).next().unwrap_or(0)
 }
 
-/// Whether the template or the steps are others than those the status speaks of.
+/// Whether the template or the steps differ from those in the status.
 fn is_reset(cluster: &Cluster, roll: &Roll<'_>) -> bool {
     let known = roll.status_text("currentPodHash");
     let changed = !known.is_empty() && known != roll.new_hash();
@@ -71,7 +71,7 @@ fn is_reset(cluster: &Cluster, roll: &Roll<'_>) -> bool {
 fn same_steps(cluster: &Cluster, roll: &Roll<'_>) -> bool {
     let uid = roll.object["metadata"]["uid"].as_str().unwrap_or_default();
     let (known, hash) = (roll.status_text("currentStepHash"), step_hash(steps(roll)));
-    // Hashes of other versions of Argo are what they were at the start.
+    // Other versions of Argo hash differently: a hash that was there at the start counts as unchanged.
     known == hash || cluster.step_hashes.get(uid).is_some_and(|(theirs, ours)| theirs == known && *ours == hash)
 }
 
@@ -106,7 +106,7 @@ fn scale(cluster: &mut Cluster, roll: &mut Roll<'_>) -> bool {
 fn scale_down_others(cluster: &mut Cluster, roll: &mut Roll<'_>) -> bool {
     let mut others: Vec<usize> = roll.others().into_iter().filter(|index| roll.sets[*index].wanted() > 0).collect();
     let mut scaled = false;
-    // Pods that are not available go first.
+    // Pods that are not available are removed first.
     for index in &others {
         let available = roll.sets[*index].available();
         scaled |= roll.sets[*index].wanted() > available && roll.scale(cluster, *index, available);
@@ -158,7 +158,7 @@ fn pause_end(pause: &Value, condition: &Value) -> Option<Time> {
     Some(time(&condition["startTime"])?.plus(seconds(&pause["duration"])?))
 }
 
-/// A duration as Argo takes it: seconds, or Go's `1h30m`.
+/// Parses a duration in Argo's form: seconds, or Go's `1h30m`.
 pub(super) fn seconds(duration: &Value) -> Option<u32> {
     if let Some(seconds) = duration.as_u64() {
         return u32::try_from(seconds).ok();
@@ -186,7 +186,7 @@ pub(super) fn seconds(duration: &Value) -> Option<u32> {
     (number.is_empty() && total >= 0.0).then_some(total as u32)
 }
 
-/// Whether what the current step asks for is there.
+/// Whether the current step is complete.
 fn is_step_done(roll: &Roll<'_>) -> bool {
     let Some(step) = step(roll).filter(|_| !roll.is_paused_by_hand()) else {
         return false;
@@ -200,11 +200,11 @@ fn is_step_done(roll: &Roll<'_>) -> bool {
     if has_any(&["setWeight", "setCanaryScale"]) {
         return canary_size::is_reached(roll);
     }
-    // Routes are not simulated. Analyses, experiments and plugins of a step do not end by themselves.
+    // Routes are not simulated. Analyses, experiments and plugins of a step never end by themselves.
     has_any(&["setHeaderRoute", "setMirrorRoute"])
 }
 
-/// What the step, the promotion or the abort make of the status.
+/// Updates the status after a step, a promotion or an abort.
 fn advance(cluster: &mut Cluster, roll: &mut Roll<'_>) {
     rollout_status::count(roll);
     let count = steps(roll).len();
@@ -215,7 +215,7 @@ fn advance(cluster: &mut Cluster, roll: &mut Roll<'_>) {
         rollout_status::reset(roll);
         roll.next["currentStepIndex"] = if count > 0 { json!(0) } else { Value::Null };
         if count > 0 && roll.status_text("stableRS") == roll.new_hash() {
-            // Back to what is stable: there is nothing to try.
+            // Back to the stable version: there is nothing to try.
             roll.next["currentStepIndex"] = all;
         }
         return;
@@ -247,7 +247,7 @@ fn advance(cluster: &mut Cluster, roll: &mut Roll<'_>) {
     roll.next["currentStepIndex"] = index.map_or(Value::Null, |index| json!(index));
 }
 
-/// Whether the new pods become the stable ones.
+/// Whether the new pods become stable.
 fn is_promoted(roll: &Roll<'_>) -> bool {
     if roll.stable.is_none() {
         return true;
@@ -261,7 +261,7 @@ fn is_promoted(roll: &Roll<'_>) -> bool {
     roll.status("promoteFull") == true || is_back || count == 0 || step_index(roll) == Some(count)
 }
 
-/// The size that a step sets apart from the weight.
+/// The size that a step sets independently of the weight.
 pub(super) fn canary_scale<'a>(roll: &'a Roll<'_>) -> Option<&'a Value> {
     let stable = roll.status_text("stableRS");
     let is_over = roll.status("promoteFull") == true || stable.is_empty();

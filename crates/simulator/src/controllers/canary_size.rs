@@ -1,16 +1,16 @@
-//! How many pods of a canary are new and how many stay stable.
+//! The numbers of new and stable pods of a canary.
 
 use super::canary;
 use super::rollout::Roll;
 use super::sets::{Set, sum};
 use serde_json::Value;
 
-/// How large the new and the stable ReplicaSet are to be next.
+/// Next sizes of the new and of the stable ReplicaSet.
 pub(super) fn sizes(roll: &Roll<'_>) -> (i32, i32) {
     if roll.strategy("canary")["trafficRouting"].is_object() { routed(roll) } else { basic(roll) }
 }
 
-/// Whether the new pods of the current step are available, and the others as many as they should be.
+/// Whether the new pods of the current step are available, and the others have their intended number.
 pub(super) fn is_reached(roll: &Roll<'_>) -> bool {
     let (new, stable) = sizes(roll);
     let is_routed = roll.strategy("canary")["trafficRouting"].is_object();
@@ -21,7 +21,7 @@ pub(super) fn is_reached(roll: &Roll<'_>) -> bool {
     new_is && (is_dynamic || stable_is) && (is_routed || others == 0)
 }
 
-/// A router splits the traffic: the stable pods stay.
+/// A router splits the traffic, so the stable pods stay.
 fn routed(roll: &Roll<'_>) -> (i32, i32) {
     let share = |weight: i32| (weight * roll.replicas() + 99) / 100;
     let weight = canary::weight(roll);
@@ -39,7 +39,7 @@ fn number(value: &Value) -> i32 {
     value.as_i64().and_then(|number| i32::try_from(number).ok()).unwrap_or(0)
 }
 
-/// The number of pods is the weight.
+/// Without a router, the numbers of pods make the weight.
 fn basic(roll: &Roll<'_>) -> (i32, i32) {
     let replicas = roll.replicas();
     let (surge, unavailable) = roll.surge_and_unavailable();
@@ -83,7 +83,7 @@ fn basic(roll: &Roll<'_>) -> (i32, i32) {
     (new, stable)
 }
 
-/// Keeps the side that shrinks and the other one within the bounds of the strategy.
+/// Limits both sides to the bounds of the strategy; `drained` is the side that shrinks.
 fn within(drained: (Option<&Set>, i32), other: (Option<&Set>, i32), most: i32, least: i32) -> (i32, i32) {
     let ((drained_set, mut drained), (other_set, mut other)) = (drained, other);
     let Some(other_set) = other_set else {
@@ -131,7 +131,7 @@ mod tests {
     fn the_nearest_ratio_is_taken() {
         assert_eq!(goals(5, 20, 2), (1, 4));
         assert_eq!(goals(5, 60, 2), (3, 2));
-        assert_eq!(goals(4, 10, 1), (1, 4), "a pod more comes nearer to ten per cent");
+        assert_eq!(goals(4, 10, 1), (1, 4), "one pod more is nearer to ten per cent");
         assert_eq!(goals(10, 0, 1), (0, 10));
         assert_eq!(goals(10, 100, 0), (10, 0));
     }

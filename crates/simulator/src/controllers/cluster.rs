@@ -1,4 +1,4 @@
-//! The cluster as the controllers see it: the store's objects, an index that follows them, and what is due when.
+//! The cluster as the controllers see it: the store's objects, an index of them, and the objects to reconcile.
 
 use super::images::{ImageCaches, Registry};
 use super::index::{Entry, Index, Key, Phase};
@@ -8,14 +8,14 @@ use crate::history::Since;
 use crate::nodes;
 use crate::random::Random;
 use crate::resource::Resource;
-use crate::store::{Store, Uncreated};
+use crate::store::{CreateError, Store};
 use crate::time::Time;
 use crate::write::{self, Writer};
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet, VecDeque};
 
-/// Changes read at once.
+/// Number of changes to read at once.
 const BATCH: usize = 1000;
 
 /// Maximum number of pods that an owner creates and deletes per tick, as Kubernetes' `BurstReplicas`. An owner of 100 000 pods
@@ -25,7 +25,7 @@ const BURST: usize = 100;
 /// Maximum number of writes per tick: a tenth of a second of work, so that other tasks of the thread run.
 const MOST_WRITES: usize = 500;
 
-/// What every controller works on.
+/// The state that all controllers share.
 #[derive(Debug)]
 pub(super) struct Cluster {
     store: Store,
@@ -37,18 +37,18 @@ pub(super) struct Cluster {
     pub(super) caches: ImageCaches,
     /// The names of the nodes.
     pub(super) nodes: BTreeSet<String>,
-    /// The nodes of DaemonSets that were there at the start, by UID: labels and taints of nodes are not simulated.
+    /// Nodes on which each DaemonSet had pods at the start, by its UID: labels and taints of nodes are not simulated.
     pub(super) daemon_nodes: HashMap<String, BTreeSet<String>>,
-    /// UIDs of the pods that had been broken for long at the start: they stay so.
+    /// UIDs of pods that were broken at the start: they stay broken.
     pub(super) broken: HashSet<String>,
-    /// What Rollouts called their steps at the start, by UID, and what they are called here.
+    /// By UID of a Rollout: the hash of its steps in the status at the start, and the hash computed here.
     pub(super) step_hashes: HashMap<String, (String, String)>,
     pub(super) random: Random,
     /// Writes since the tick began.
     writes: usize,
     /// Pods that each owner has created and deleted since the tick began.
     bursts: HashMap<Key, usize>,
-    /// By resource: the version up to which its changes are known.
+    /// By resource: the version up to which its changes were read.
     seen: BTreeMap<Resource, u64>,
     /// Objects whose last owner is gone.
     garbage: VecDeque<Key>,
@@ -85,7 +85,7 @@ impl Cluster {
         cluster
     }
 
-    /// Takes over what changed in the store, and makes due whatever that concerns.
+    /// Reads what changed in the store, and makes the affected objects due.
     pub(super) fn follow(&mut self) {
         loop {
             for resource in Resource::ALL {
@@ -108,7 +108,7 @@ impl Cluster {
         self.writes > before
     }
 
-    /// Returns whether there may be more.
+    /// Reads some changes of a resource. Returns whether there may be more.
     fn follow_one(&mut self, resource: Resource) -> bool {
         let Some(&seen) = self.seen.get(&resource) else {
             self.relist(resource);
@@ -135,7 +135,7 @@ impl Cluster {
         changes.len() == BATCH
     }
 
-    /// Compares everything: the history does not reach back far enough.
+    /// Compares all objects, because the history does not reach back far enough.
     fn relist(&mut self, resource: Resource) {
         let snapshot = self.store.snapshot(resource);
         let mut gone: BTreeSet<Key> = self.index.keys(resource).cloned().collect();
@@ -160,7 +160,7 @@ impl Cluster {
         };
         let uid = object["metadata"]["uid"].as_str().unwrap_or_default();
         if known.is_some_and(|entry| entry.uid != uid) {
-            // Deleted and created again in between.
+            // The object was deleted and created again in between.
             self.note_gone(key);
         }
         self.index.set(key, stored.version, &object);
@@ -183,10 +183,10 @@ impl Cluster {
         self.make_due(key.clone());
     }
 
-    /// A pod concerns its ReplicaSet's owner too.
+    /// A change of a pod also affects the owner of its ReplicaSet.
     fn make_owners_due(&mut self, key: &Key) {
         let mut controller = self.index.get(key).and_then(|entry| entry.controller.clone());
-        // No chain is longer; where UIDs were redacted, an object may seem to own itself.
+        // No chain of owners is longer. Where UIDs were redacted, an object may seem to own itself.
         for _ in 0..2 {
             let Some(owner) = controller.and_then(|uid| self.index.owner(&uid)).cloned() else {
                 break;
@@ -195,7 +195,7 @@ impl Cluster {
             self.make_due(owner);
         }
         if key.resource == Resource::Deployments {
-            // A Rollout may take its template from it.
+            // A Rollout may take its template from this Deployment.
             let rollouts = self.index.keys(Resource::Rollouts).filter(|rollout| rollout.namespace == key.namespace);
             for rollout in rollouts.cloned().collect::<Vec<_>>() {
                 self.make_due(rollout);
@@ -203,19 +203,19 @@ impl Cluster {
         }
     }
 
-    /// Lets an object be reconciled in this tick.
+    /// Marks an object to be reconciled in this tick.
     pub(super) fn make_due(&mut self, key: Key) {
         if self.is_due.insert(key.clone()) {
             self.due.push_back(key);
         }
     }
 
-    /// Lets an object be reconciled at some later time.
+    /// Marks an object to be reconciled at a later time.
     pub(super) fn wake(&mut self, key: &Key, at: Time) {
         self.timers.insert((at, key.clone()));
     }
 
-    /// Makes everything due whose time has come.
+    /// Makes due every object whose time has come.
     pub(super) fn wake_due(&mut self) {
         while let Some((at, key)) = self.timers.first().cloned() {
             if at > self.now {
@@ -226,7 +226,7 @@ impl Cluster {
         }
     }
 
-    /// How much is remembered.
+    /// Sizes of the controllers' memory.
     #[cfg(test)]
     pub(super) fn kept(&self) -> super::Kept {
         super::Kept {
@@ -244,14 +244,14 @@ impl Cluster {
     }
 
     /// Counts a pod that an owner creates or deletes. Returns false beyond [`BURST`]; the owner is then due in the next tick.
-    pub(super) fn takes_turn(&mut self, owner: &Key) -> bool {
-        let turns = self.bursts.entry(owner.clone()).or_default();
-        *turns += 1;
-        let has_turn = *turns <= BURST;
-        if !has_turn {
+    pub(super) fn is_within_burst(&mut self, owner: &Key) -> bool {
+        let writes = self.bursts.entry(owner.clone()).or_default();
+        *writes += 1;
+        let within = *writes <= BURST;
+        if !within {
             self.wake(owner, self.now);
         }
-        has_turn
+        within
     }
 
     /// Whether work is left for the next tick.
@@ -273,12 +273,12 @@ impl Cluster {
         self.store.get(key.resource, &key.namespace, &key.name)
     }
 
-    /// An object as its type; `None` if there is none, or if it is not valid.
+    /// An object decoded as its type; `None` if there is none, or if it is not valid.
     pub(super) fn typed<T: DeserializeOwned>(&self, key: &Key) -> Option<T> {
         typed(&self.get(key)?)
     }
 
-    /// Changes everything of an object but its status.
+    /// Changes an object except its status.
     pub(super) fn change(&mut self, key: &Key, manager: &str, change: impl FnMut(&mut Value)) -> Option<Value> {
         let writer = Writer { manager, now: self.now };
         self.writes += 1;
@@ -293,7 +293,7 @@ impl Cluster {
     }
 
     /// Creates an object.
-    pub(super) fn create(&mut self, resource: Resource, mut object: Value, manager: &str) -> Result<(), Uncreated> {
+    pub(super) fn create(&mut self, resource: Resource, mut object: Value, manager: &str) -> Result<(), CreateError> {
         let uid = self.random.uid();
         self.writes += 1;
         write::new_object(resource, &mut object, &uid, Writer { manager, now: self.now });
@@ -314,7 +314,7 @@ impl Cluster {
         });
     }
 
-    /// Writes what only the scheduler may: a pod's node.
+    /// Writes the node of a pod, as only the scheduler may.
     pub(super) fn bind(&mut self, key: &Key, mut change: impl FnMut(&mut Value)) {
         self.writes += 1;
         self.store.update(key.resource, &key.namespace, &key.name, |pod| {
@@ -323,13 +323,13 @@ impl Cluster {
         });
     }
 
-    /// Lets a pod be gone.
+    /// Removes a pod from the store.
     pub(super) fn remove_pod(&mut self, key: &Key) {
         self.writes += 1;
         self.store.delete(key.resource, &key.namespace, &key.name);
     }
 
-    /// Collects the garbage of a node whose images changed, and makes the node due.
+    /// Removes unused images of a node whose images changed, and makes the node due.
     pub(super) fn note_pull(&mut self, node: &str) {
         let index = &self.index;
         self.caches.collect_garbage(node, || {
@@ -339,7 +339,7 @@ impl Cluster {
         self.make_due(Key::new(Resource::Nodes, "", node));
     }
 
-    /// Puts the nodes that pods are on, with the images that they hold.
+    /// Puts the nodes of all pods, with the images that each node has.
     pub(super) fn register_nodes(&self, created: Time) {
         for name in &self.nodes {
             self.store.put(Resource::Nodes, nodes::object(name, created, self.caches.of(name)));
@@ -347,7 +347,7 @@ impl Cluster {
     }
 }
 
-/// A JSON value as a type; `None` if it is not valid.
+/// Decodes a JSON value as a type; `None` if it is not valid.
 pub(super) fn typed<T: DeserializeOwned>(value: &Value) -> Option<T> {
     let read = T::deserialize(value);
     read.inspect_err(|error| tracing::debug!(name = %value["metadata"]["name"], %error, "not a valid object")).ok()

@@ -1,10 +1,10 @@
-//! Conditions of Deployments and Rollouts, with the rules of their timestamps.
+//! Conditions of Deployments and Rollouts, and the rules for their timestamps.
 
 use super::sets::{meta_time, time_of};
 use crate::time::Time;
 use k8s_openapi::api::apps::v1::DeploymentCondition;
 
-/// The conditions of one object. Those of a Rollout have the same fields.
+/// The conditions of one object. A Rollout's conditions have the same fields.
 #[derive(Clone, Debug)]
 pub(super) struct Conditions {
     list: Vec<DeploymentCondition>,
@@ -43,8 +43,7 @@ impl Conditions {
         self.get(kind)?.reason.as_deref()
     }
 
-    /// Sets a condition, unless it has this status and reason already: then its message and times stay.
-    /// Returns whether it was set.
+    /// Sets a condition. If it has this status and reason already, its message and times stay. Returns whether it was set.
     pub(super) fn set(&mut self, condition: DeploymentCondition) -> bool {
         let is_same =
             |known: &DeploymentCondition| known.status == condition.status && known.reason == condition.reason;
@@ -55,7 +54,7 @@ impl Conditions {
         changes
     }
 
-    /// Sets a condition and the time of its update; the time of its transition stays if the status does.
+    /// Sets a condition and its update time. Its transition time changes only with its status.
     pub(super) fn replace(&mut self, mut condition: DeploymentCondition) {
         let known = self.of_type_of(&condition).filter(|known| known.status == condition.status);
         let now = meta_time(self.now);
@@ -70,7 +69,7 @@ impl Conditions {
         self.list.retain(|condition| condition.type_.as_deref() != Some(kind));
     }
 
-    /// Sets a condition that holds, or removes the one of this type.
+    /// Sets a condition, or removes the one of this type.
     pub(super) fn set_or_remove(&mut self, kind: &str, condition: Option<DeploymentCondition>) {
         match condition {
             Some(condition) => drop(self.set(condition)),

@@ -6,18 +6,18 @@ use super::index::time;
 use crate::time::Time;
 use serde_json::{Value, json};
 
-/// The longest time between two pulls or two restarts.
+/// Longest time between two pulls or two restarts.
 const MAX_BACK_OFF: u32 = 300;
 
 /// A container of a pod.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Container<'a> {
-    /// As it stands in the pod.
+    /// As in the pod's `spec`.
     pub(super) spec: &'a Value,
     pub(super) node: &'a str,
-    /// When the kubelet began with the pod.
+    /// When the kubelet started to handle the pod.
     pub(super) started: Time,
-    /// Whether it runs to its end before the others start.
+    /// Whether it is an init container.
     pub(super) is_init: bool,
     pub(super) never_restarts: bool,
 }
@@ -40,7 +40,7 @@ impl Container<'_> {
     }
 }
 
-/// The status of a container whose pod has just come to its node.
+/// The status of a container whose pod has just been bound to its node.
 pub(super) fn waiting(spec: &Value) -> Value {
     json!({
         "name": spec["name"], "state": {"waiting": {"reason": "ContainerCreating"}}, "lastState": {}, "ready": false,
@@ -48,7 +48,7 @@ pub(super) fn waiting(spec: &Value) -> Value {
     })
 }
 
-/// The status of a container now, and when to look again.
+/// The current status of a container, and when to check it again.
 pub(super) fn next(cluster: &mut Cluster, container: &Container<'_>, status: &Value) -> (Value, Option<Time>) {
     let state = &status["state"];
     if let Some(running) = state.get("running") {
@@ -65,7 +65,7 @@ pub(super) fn next(cluster: &mut Cluster, container: &Container<'_>, status: &Va
             let due = container.started.plus(cluster.timings.creating);
             if due > cluster.now { (status.clone(), Some(due)) } else { start(cluster, container, status) }
         }
-        // Nothing that happens here: an invalid name, a missing ConfigMap.
+        // Not simulated: an invalid name, a missing ConfigMap.
         _ => (status.clone(), None),
     }
 }
@@ -108,7 +108,7 @@ fn start(cluster: &mut Cluster, container: &Container<'_>, status: &Value) -> (V
     }
 }
 
-/// containerd's words for an image that the registry does not have.
+/// containerd's error for an image that the registry does not have.
 fn not_found(image: &str) -> String {
     let image = ImageReference::parse(image).qualified();
     format!("failed to pull and unpack image \"{image}\": failed to resolve reference \"{image}\": {image}: not found")
@@ -148,7 +148,7 @@ fn run(cluster: &mut Cluster, container: &Container<'_>, status: &Value, since: 
     }
 }
 
-/// A container that exited waits for its restart.
+/// The status of a container that exited and waits for its restart.
 fn crash_loop(cluster: &Cluster, status: &Value) -> (Value, Option<Time>) {
     let mut next = status.clone();
     let name = next["name"].as_str().unwrap_or_default();
@@ -182,14 +182,14 @@ fn restart(cluster: &mut Cluster, container: &Container<'_>, status: &Value) -> 
     start(cluster, container, &next)
 }
 
-/// A failed pull is reported once as such, then as a back-off; the status does not change while it keeps failing.
+/// Reports a failed pull once as such, then as a back-off. The status does not change while pulls keep failing.
 fn pull_again(cluster: &mut Cluster, container: &Container<'_>, status: &Value) -> (Value, Option<Time>) {
     let (next, due) = start(cluster, container, status);
     let reason = next.pointer("/state/waiting/reason").and_then(Value::as_str);
     if reason != Some("ErrImagePull") {
         return (next, due);
     }
-    // Whatever the registry learns meanwhile lets it try at once.
+    // A change of the registry allows an immediate attempt.
     if status.pointer("/state/waiting/reason").is_some_and(|reason| reason == "ImagePullBackOff") {
         return (status.clone(), None);
     }

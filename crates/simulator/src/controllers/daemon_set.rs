@@ -63,7 +63,7 @@ pub(super) fn reconcile(cluster: &mut Cluster, key: &Key) {
     }
 }
 
-/// The node that a pod is made for, before it is scheduled.
+/// The node that a pod was created for, before it is scheduled.
 fn wanted_node(cluster: &Cluster, key: &Key) -> String {
     let pod = cluster.get(key).unwrap_or_default();
     super::scheduler::demanded_node(&pod).unwrap_or_default()
@@ -75,7 +75,7 @@ impl Roll<'_> {
         pod.is_active() && pod.available_at(min_ready).is_some_and(|at| at <= cluster.now)
     }
 
-    /// How many pods may be missing, and how many there may be besides old ones.
+    /// How many pods may be unavailable, and how many new pods may run beside old ones.
     fn unavailable_and_surge(&self) -> (usize, usize) {
         let strategy = self.set.spec.update_strategy.as_ref();
         let rolling = strategy.and_then(|strategy| strategy.rolling_update.as_ref());
@@ -90,7 +90,7 @@ impl Roll<'_> {
     fn status(&self, cluster: &Cluster) -> DaemonSetStatus {
         let number = |count: usize| i32::try_from(count).unwrap_or(i32::MAX);
         let some = |count: i32| (count > 0).then_some(count);
-        // Of several pods on a node the oldest counts.
+        // If a node has several pods, the oldest counts.
         let oldest: Vec<&PodFacts> = self
             .nodes
             .iter()
@@ -134,7 +134,7 @@ impl Roll<'_> {
         }
     }
 
-    /// Replaces pods of older revisions: those that are not available, and as many others as may be missing.
+    /// Replaces pods of older revisions: unavailable ones, and as many others as `maxUnavailable` allows.
     fn update(&self, cluster: &mut Cluster) {
         let (limit, surge) = self.unavailable_and_surge();
         let mut missing = 0;

@@ -1,4 +1,4 @@
-//! The Deployment controller, step by step as Kubernetes' own one: each reconciliation scales at most one side.
+//! The Deployment controller, in the same steps as Kubernetes' own: each reconciliation scales at most one side.
 
 use super::cluster::{Cluster, typed};
 use super::conditions::{Conditions, progressing};
@@ -28,7 +28,7 @@ pub(super) struct Rollout<'a> {
     pub(super) generation: i64,
     /// Oldest first.
     pub(super) sets: Vec<Set>,
-    /// Which of them stands for the template.
+    /// Index of the ReplicaSet that has the template.
     pub(super) current: Option<usize>,
     pub(super) conditions: Conditions,
 }
@@ -74,7 +74,7 @@ impl Rollout<'_> {
         self.spec.strategy.as_ref().and_then(|strategy| strategy.type_.as_deref()) == Some("Recreate")
     }
 
-    /// How many pods there may be too many, and how many too few.
+    /// How many pods more and how many fewer than wanted are allowed.
     pub(super) fn surge_and_unavailable(&self) -> (i32, i32) {
         let replicas = self.replicas();
         if self.is_recreated() || replicas == 0 {
@@ -99,7 +99,7 @@ impl Rollout<'_> {
         self.sets.iter().enumerate().filter(|(index, _)| self.is_old(*index)).map(|(_, set)| set)
     }
 
-    /// A pause is a condition of its own, so that the deadline does not run meanwhile.
+    /// A pause is a separate condition, so that the deadline does not run during it.
     fn note_pause(&mut self) {
         let reason = self.conditions.reason("Progressing");
         if self.spec.progress_deadline_seconds.is_none() || reason == Some("ProgressDeadlineExceeded") {
@@ -120,7 +120,7 @@ impl Rollout<'_> {
         desired.any(|desired| desired != i64::from(self.replicas()))
     }
 
-    /// Gives the current ReplicaSet, if there is one, the newest revision.
+    /// Gives the newest revision to the current ReplicaSet, if there is one.
     fn adopt(&mut self, cluster: &mut Cluster) {
         let Some(index) = self.current else {
             return;
@@ -142,7 +142,7 @@ impl Rollout<'_> {
         }
     }
 
-    /// The same, but creates the ReplicaSet if there is none.
+    /// Like [`Self::adopt`], but creates the ReplicaSet if there is none.
     fn adopt_or_create(&mut self, cluster: &mut Cluster) {
         if self.current.is_some() {
             return self.adopt(cluster);
@@ -154,7 +154,7 @@ impl Rollout<'_> {
         let replicas = self.new_replicas(0);
         let template = &self.object["spec"]["template"];
         let owner = (self.key, &self.object);
-        let new = NewSet { owner, template, replicas, annotations, books: DEPLOYMENT };
+        let new = NewSet { owner, template, replicas, annotations, conventions: DEPLOYMENT };
         let Some(name) = sets::create(cluster, &new) else {
             return;
         };
@@ -168,7 +168,7 @@ impl Rollout<'_> {
             let message = format!("Created new replica set \"{name}\"");
             self.conditions.set(progressing("True", "NewReplicaSetCreated", &message));
         }
-        // The controller writes this down at once.
+        // The controller writes this at once.
         status::write_conditions(cluster, self);
     }
 
@@ -190,19 +190,19 @@ impl Rollout<'_> {
         annotations
     }
 
-    /// What tells at the next reconciliation whether somebody scaled.
+    /// Annotations from which the next reconciliation sees whether `spec.replicas` changed.
     pub(super) fn replicas_annotations(&self) -> BTreeMap<String, String> {
         let (surge, _) = self.surge_and_unavailable();
         let desired = (DEPLOYMENT.desired_replicas.to_owned(), self.replicas().to_string());
         BTreeMap::from([desired, (MAX_REPLICAS.to_owned(), (self.replicas() + surge).to_string())])
     }
 
-    /// The most that all ReplicaSets together had when this one was scaled last.
+    /// Maximum number of replicas in total when this ReplicaSet was last scaled.
     pub(super) fn max_replicas_before(set: &Set) -> Option<i64> {
         set.number(MAX_REPLICAS)
     }
 
-    /// Scales one of its ReplicaSets; false if it has this size.
+    /// Scales a ReplicaSet; returns false if it has this size already.
     pub(super) fn scale(&mut self, cluster: &mut Cluster, index: usize, replicas: i32) -> bool {
         if self.sets[index].wanted() == replicas {
             return false;
@@ -218,7 +218,7 @@ impl Rollout<'_> {
         }
     }
 
-    /// How large the current ReplicaSet may become, which has `wanted` replicas.
+    /// The next size of the current ReplicaSet, which has `wanted` replicas now.
     fn new_replicas(&self, wanted: i32) -> i32 {
         if self.is_recreated() {
             return self.replicas();
@@ -250,7 +250,7 @@ impl Rollout<'_> {
         if may_go <= 0 {
             return false;
         }
-        // Pods that are not available go first: nobody misses them.
+        // Pods that are not available are removed first: they serve nobody.
         let mut left = may_go;
         let mut scaled = false;
         for index in 0..self.sets.len() {

@@ -1,4 +1,4 @@
-//! What the Deployment controller writes into the status.
+//! Writes the status of a Deployment.
 
 use super::cluster::Cluster;
 use super::conditions::{Conditions, condition, progressing};
@@ -8,7 +8,7 @@ use crate::time::Time;
 use k8s_openapi::api::apps::v1::DeploymentStatus;
 use serde_json::Value;
 
-/// Whether every replica is new, there and available.
+/// Whether all replicas have the current template and are available.
 pub(super) fn is_complete(rollout: &Rollout<'_>) -> bool {
     let status = counts(rollout);
     let observed = rollout.object["status"]["observedGeneration"].as_i64().unwrap_or(0) >= rollout.generation;
@@ -39,7 +39,7 @@ fn counts(rollout: &Rollout<'_>) -> DeploymentStatus {
     }
 }
 
-/// Writes the status. While a rollout is not held up, the condition `Progressing` says how it goes.
+/// Writes the status. The condition `Progressing` reports the rollout, unless it is held up.
 pub(super) fn write(cluster: &mut Cluster, rollout: &Rollout<'_>, judged: bool) {
     let mut status = counts(rollout);
     let mut conditions = rollout.conditions.clone();
@@ -93,7 +93,7 @@ fn judge(cluster: &mut Cluster, rollout: &Rollout<'_>, status: &DeploymentStatus
     }
 }
 
-/// Until when the next progress is expected; `None` if none is.
+/// Deadline for the next progress; `None` if no progress is expected.
 fn deadline(rollout: &Rollout<'_>, conditions: &Conditions) -> Option<Time> {
     if matches!(conditions.reason("Progressing")?, "NewReplicaSetAvailable" | "ProgressDeadlineExceeded") {
         return None;
@@ -102,7 +102,7 @@ fn deadline(rollout: &Rollout<'_>, conditions: &Conditions) -> Option<Time> {
     Some(conditions.updated("Progressing")?.plus(seconds))
 }
 
-/// Whether more is new, less is old, or more is available than the status says.
+/// Whether there are more new, fewer old or more available pods than in the status.
 fn has_progressed(rollout: &Rollout<'_>, status: &DeploymentStatus) -> bool {
     let before = |field: &str| rollout.object["status"][field].as_i64().unwrap_or(0);
     let now = |count: Option<i32>| i64::from(count.unwrap_or(0));

@@ -1,4 +1,4 @@
-//! The controller of Argo Experiments: pods of some templates for some time. Analyses are not simulated.
+//! The controller of Argo Experiments, which run pods of some templates for some time. Analyses are not simulated.
 
 use super::canary::seconds;
 use super::cluster::Cluster;
@@ -46,7 +46,7 @@ fn is_ending(object: &Value) -> bool {
     object["spec"]["terminate"] == true || is_over(&object["status"]["phase"]) || failed.next().is_some()
 }
 
-/// Whether the pods have been available for `spec.duration`, and when they will have been.
+/// When the pods will have been available for `spec.duration`.
 fn end(object: &Value) -> Option<Time> {
     let since = time(&object["status"]["availableAt"])?;
     seconds(&object["spec"]["duration"]).map(|duration| since.plus(duration))
@@ -123,7 +123,7 @@ fn complete(mut status: Value, wanted: i32, available: i32, is_ending: bool, is_
     status
 }
 
-/// The size of a ReplicaSet that is to go: its own until its deadline, then zero.
+/// Size of a ReplicaSet that will be removed: unchanged until its deadline, then zero.
 fn keep_until_deadline(cluster: &mut Cluster, object: &Value, key: &Key, set: &Set) -> i32 {
     if set.wanted() == 0 {
         return 0;
@@ -164,11 +164,11 @@ fn create(cluster: &mut Cluster, key: &Key, object: &Value, template: &Value) {
         },
         "status": {"replicas": 0},
     });
-    // One of this name is another controller's.
+    // If the name is taken, the ReplicaSet belongs to another controller.
     let _ = cluster.create(Resource::ReplicaSets, set, ARGO.manager);
 }
 
-/// Phase, `availableAt` and conditions, which follow from the templates.
+/// Sets phase, `availableAt` and conditions, which depend on the templates.
 fn advance(cluster: &mut Cluster, key: &Key, object: &Value, templates: &[Value], status: &mut Value) {
     let any = |kind: &str| templates.iter().any(|template| template["status"] == kind);
     if !is_over(&status["phase"]) {

@@ -1,13 +1,13 @@
-//! Images: a registry of tags, and what each node has pulled from it.
+//! Images: a registry with tags, and the images that each node has pulled.
 
 use crate::nodes::{CachedImage, MOST_IMAGES};
 use crate::random::digest;
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-/// A container registry: which digest a reference resolves to. Clones share one content.
+/// A container registry: resolves references to digests. Clones share one content.
 ///
-/// The default holds what is pushed to it, and nothing else.
+/// The default has only what is pushed to it.
 #[derive(Clone, Debug, Default)]
 pub struct Registry {
     content: Arc<Mutex<Content>>,
@@ -15,17 +15,17 @@ pub struct Registry {
 
 #[derive(Debug, Default)]
 struct Content {
-    /// Whether a reference that nobody pushed can be pulled.
+    /// Whether a reference can be pulled although nobody pushed it.
     has_everything: bool,
-    /// By reference with a tag; `None` for one that was removed.
+    /// By reference with a tag; `None` for a removed tag.
     tags: HashMap<String, Option<String>>,
-    /// By reference with a digest: whether the content is there.
+    /// By reference with a digest: whether the registry has the content.
     contents: HashMap<String, bool>,
     troubles: HashMap<String, Trouble>,
     changes: u64,
 }
 
-/// What is wrong with an image that can be pulled.
+/// A fault of an image that can be pulled.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Trouble {
     /// Its containers run, but never become Ready.
@@ -35,8 +35,8 @@ pub enum Trouble {
 }
 
 impl Registry {
-    /// A registry that has every image until it is removed: a tag that nobody pushed resolves to a digest derived from its
-    /// text. For fleets whose images do not matter.
+    /// A registry that has every image until it is removed. It resolves a tag that nobody pushed to a digest derived from
+    /// its text. For fleets whose images do not matter.
     #[must_use]
     pub fn with_everything() -> Self {
         let registry = Self::default();
@@ -44,7 +44,7 @@ impl Registry {
         registry
     }
 
-    /// Lets a tag resolve to this digest from now on. Of a reference by digest it takes over the content.
+    /// Makes a tag resolve to this digest. Of a reference by digest, only the content is added.
     pub fn push(&self, reference: &str, digest: &str) {
         let reference = ImageReference::parse(reference);
         let mut content = self.content();
@@ -68,7 +68,7 @@ impl Registry {
         }
     }
 
-    /// Removes a tag, or the content of a reference by digest: it cannot be pulled any more.
+    /// Removes a tag, or the content of a reference by digest, so that it cannot be pulled.
     pub fn remove(&self, reference: &str) {
         let reference = ImageReference::parse(reference);
         let mut content = self.content();
@@ -90,7 +90,7 @@ impl Registry {
         content.changes += 1;
     }
 
-    /// Sets or clears what is wrong with the image of a reference.
+    /// Sets or clears the fault of an image.
     pub fn set_trouble(&self, reference: &str, trouble: Option<Trouble>) {
         let reference = ImageReference::parse(reference).tagged();
         let mut content = self.content();
@@ -123,7 +123,7 @@ impl Registry {
         self.content().tags.len()
     }
 
-    /// What is wrong with the image of a reference.
+    /// The fault of an image.
     pub(super) fn trouble(&self, reference: &str) -> Option<Trouble> {
         self.content().troubles.get(&ImageReference::parse(reference).tagged()).copied()
     }
@@ -138,7 +138,7 @@ impl Registry {
     }
 }
 
-/// An image reference in its parts.
+/// A parsed image reference.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub(crate) struct ImageReference {
     pub(crate) repository: String,
@@ -186,7 +186,7 @@ impl ImageReference {
         }
     }
 
-    /// What the API server sets for `imagePullPolicy` where the template says nothing.
+    /// The API server's default for `imagePullPolicy`.
     pub(crate) fn default_pull_policy(&self) -> &'static str {
         let latest = self.digest.is_none() && self.tag.as_deref().is_none_or(|tag| tag == "latest");
         if latest { "Always" } else { "IfNotPresent" }
@@ -212,12 +212,12 @@ pub(super) enum PullError {
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub(super) struct Pulled {
     pub(super) digest: String,
-    /// Whether the images of the node changed.
+    /// Whether the pull changed the images of the node.
     pub(super) is_new: bool,
 }
 
 impl ImageCaches {
-    /// Notes that a node has an image. Returns whether that is new.
+    /// Records that a node has an image. Returns whether that is new.
     pub(super) fn add(&mut self, node: &str, reference: &str, digest: &str) -> bool {
         let reference = ImageReference::parse(reference);
         let images = self.nodes.entry(node.to_owned()).or_default();
@@ -230,7 +230,7 @@ impl ImageCaches {
         if reference.digest.is_none() {
             let tag = reference.tagged();
             is_new |= !image.tags.contains(&tag);
-            // A tag stands for one image of a node.
+            // On a node, a tag refers to one image only.
             for tags in images.iter_mut().map(|image| &mut image.tags).chain([&mut image.tags]) {
                 tags.retain(|known| *known != tag);
             }
@@ -240,13 +240,13 @@ impl ImageCaches {
         is_new
     }
 
-    /// What a node holds.
+    /// The images of a node.
     pub(super) fn of(&self, node: &str) -> &[CachedImage] {
         self.nodes.get(node).map_or(&[], Vec::as_slice)
     }
 
-    /// Lets a node forget the images that were used longest ago, as a kubelet does whose disk is full; none of those `in_use`,
-    /// which are image IDs.
+    /// Removes the least recently used images of a node, as a kubelet does when the disk is full. Images whose IDs are
+    /// `in_use` stay.
     pub(super) fn collect_garbage(&mut self, node: &str, in_use: impl FnOnce() -> Vec<String>) {
         let Some(images) = self.nodes.get_mut(node).filter(|images| images.len() > MOST_IMAGES) else {
             return;
@@ -260,7 +260,7 @@ impl ImageCaches {
         });
     }
 
-    /// The digest that a container started now on a node runs.
+    /// The digest that a container runs if it starts on a node now.
     pub(super) fn pull(
         &mut self,
         registry: &Registry,
@@ -372,7 +372,7 @@ mod tests {
         assert_eq!(left.len(), MOST_IMAGES);
         assert_eq!(left[..2], ["sha256:01", "sha256:04"], "{left:?}");
         assert_eq!(left[left.len() - 3..], ["sha256:00", "sha256:98", "sha256:99"]);
-        // A tag that moves leaves the older image without a name.
+        // A tag that moves leaves the older image untagged.
         assert!(caches.add("a", &tag(1), "sha256:77"));
         assert_eq!(caches.of("a")[0].tags, Vec::<String>::new());
     }

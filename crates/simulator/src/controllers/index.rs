@@ -1,4 +1,4 @@
-//! What the controllers remember of every object: who owns it, and of pods what their owners decide by.
+//! What the controllers remember of each object: its owner, and for a pod the facts that its owner needs.
 
 use crate::resource::Resource;
 use crate::time::Time;
@@ -31,7 +31,7 @@ impl Key {
     }
 }
 
-/// What is remembered of an object.
+/// What the index has of an object.
 #[derive(Debug, Default)]
 pub(super) struct Entry {
     pub(super) version: u64,
@@ -41,14 +41,14 @@ pub(super) struct Entry {
     pod: Option<Arc<PodFacts>>,
 }
 
-/// What decides over a pod.
+/// The facts by which controllers handle a pod.
 #[derive(Clone, Debug)]
 pub(super) struct PodFacts {
     pub(super) created: Time,
     /// Empty before it is scheduled.
     pub(super) node: String,
     pub(super) phase: Phase,
-    /// Since when it is Ready.
+    /// Time since when it is Ready.
     pub(super) ready_since: Option<Time>,
     pub(super) is_terminating: bool,
     pub(super) restarts: u64,
@@ -62,13 +62,13 @@ pub(super) struct PodFacts {
     pub(super) image_ids: Vec<String>,
 }
 
-/// How far a pod is, in the order in which pods are deleted.
+/// The state of a pod, in the order in which pods are deleted.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
 pub(super) enum Phase {
     Pending,
     Unknown,
     Running,
-    /// It succeeded or failed.
+    /// The pod succeeded or failed.
     Finished,
 }
 
@@ -113,14 +113,14 @@ impl PodFacts {
         self.ready_since.is_some()
     }
 
-    /// Since when it is available: Ready for `minReadySeconds`.
+    /// When it becomes available: Ready for `minReadySeconds`.
     pub(super) fn available_at(&self, min_ready_seconds: i32) -> Option<Time> {
         let seconds = u32::try_from(min_ready_seconds).unwrap_or(0);
         self.ready_since.map(|since| since.plus(seconds))
     }
 }
 
-/// All objects by their keys, and what belongs to whom.
+/// All objects by key, and their owners.
 #[derive(Debug, Default)]
 pub(super) struct Index {
     entries: BTreeMap<Key, Entry>,
@@ -133,7 +133,7 @@ pub(super) struct Index {
 }
 
 impl Index {
-    /// Takes over an object as it stands now.
+    /// Adds or replaces an object.
     pub(super) fn set(&mut self, key: &Key, version: u64, object: &Value) {
         self.remove(key);
         let metadata = &object["metadata"];
@@ -156,7 +156,7 @@ impl Index {
         self.entries.insert(key.clone(), entry);
     }
 
-    /// Forgets an object, and returns what was known of it.
+    /// Removes an object, and returns its entry.
     pub(super) fn remove(&mut self, key: &Key) -> Option<Entry> {
         let entry = self.entries.remove(key)?;
         self.weigh(&entry, false);
@@ -174,7 +174,7 @@ impl Index {
         Some(entry)
     }
 
-    /// Adds a pod to its node's load, or takes it off.
+    /// Adds a pod to the load of its node, or removes it.
     fn weigh(&mut self, entry: &Entry, added: bool) {
         let Some(pod) = &entry.pod else {
             return;
@@ -197,12 +197,12 @@ impl Index {
         }
     }
 
-    /// How many active pods a node has.
+    /// Number of active pods on a node.
     pub(super) fn load(&self, node: &str) -> u32 {
         self.load.get(node).copied().unwrap_or(0)
     }
 
-    /// How many pods of a controller, which are not terminating, a node has.
+    /// Number of a controller's pods on a node that are not terminating.
     pub(super) fn siblings(&self, controller: &str, node: &str) -> u32 {
         self.spread.get(controller).and_then(|nodes| nodes.get(node)).copied().unwrap_or(0)
     }
@@ -221,13 +221,13 @@ impl Index {
         self.by_uid.get(uid)
     }
 
-    /// What an object with this UID owns.
+    /// Objects that have this UID as an owner.
     pub(super) fn owned(&self, uid: &str, resource: Resource) -> Vec<Key> {
         let keys = self.owned.get(uid).into_iter().flatten();
         keys.filter(|key| key.resource == resource).cloned().collect()
     }
 
-    /// What is left over once the object with this UID is gone: it has no owner any more.
+    /// Objects that have no owner left once the object with this UID is gone.
     pub(super) fn orphans(&self, uid: &str) -> Vec<Key> {
         let is_orphan = |key: &&Key| {
             let owners = self.entries.get(*key).map_or(&[][..], |entry| &entry.owners);

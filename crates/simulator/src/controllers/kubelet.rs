@@ -1,4 +1,4 @@
-//! The kubelets: start the containers of the pods on their nodes, report on them, and end pods that are deleted.
+//! The kubelets: start the containers of the pods on their nodes, write pod statuses, and end deleted pods.
 
 use super::cluster::Cluster;
 use super::containers::{self, Container};
@@ -12,7 +12,7 @@ use serde_json::{Value, json};
 
 const KUBELET: &str = "kubelet";
 
-/// Lets every pod that is not Ready try again: the registry changed.
+/// Retries every pod that is not Ready, because the registry changed.
 pub(super) fn retry(cluster: &mut Cluster) {
     let waiting = cluster.index.all_pods().filter(|(_, pod)| pod.is_active() && !pod.is_ready());
     for key in waiting.map(|(key, _)| key.clone()).collect::<Vec<_>>() {
@@ -31,7 +31,7 @@ pub(super) fn reconcile(cluster: &mut Cluster, key: &Key) {
         return end(cluster, key, &pod, deletion);
     }
     let phase = pod["status"]["phase"].as_str();
-    // Tests put pods that run and say nothing of their containers; there is nothing to do for them.
+    // Tests put running pods without container statuses. There is nothing to do for them.
     let is_bare = phase == Some("Running") && pod["status"]["containerStatuses"].as_array().is_none_or(Vec::is_empty);
     if matches!(phase, Some("Succeeded" | "Failed")) || is_bare || cluster.broken.contains(&uid) {
         return;
@@ -51,7 +51,7 @@ pub(super) fn report_images(cluster: &mut Cluster, key: &Key) {
     cluster.change_status(key, KUBELET, |node| node["status"]["images"] = images.clone());
 }
 
-/// Lets a deleted pod be gone once its containers have stopped, at the latest after its grace period.
+/// Removes a deleted pod once its containers have stopped, at the latest after its grace period.
 fn end(cluster: &mut Cluster, key: &Key, pod: &Value, deletion: Time) {
     let grace = pod["metadata"]["deletionGracePeriodSeconds"].as_u64().and_then(|grace| u32::try_from(grace).ok());
     let asked = deletion.minus(grace.unwrap_or(0));
@@ -60,7 +60,7 @@ fn end(cluster: &mut Cluster, key: &Key, pod: &Value, deletion: Time) {
     let stop = if running.next().is_none() { 0 } else { cluster.timings.stop };
     let end = deletion.min(asked.plus(stop));
     if end <= cluster.now {
-        // A finalizer keeps the object until its owner has seen it.
+        // A finalizer keeps the object until its owner has processed it.
         if pod["metadata"]["finalizers"].as_array().is_none_or(Vec::is_empty) {
             cluster.remove_pod(key);
         }
@@ -69,7 +69,7 @@ fn end(cluster: &mut Cluster, key: &Key, pod: &Value, deletion: Time) {
     }
 }
 
-/// What the kubelet reports of a pod now.
+/// The status that the kubelet writes for a pod now.
 fn next_status(cluster: &mut Cluster, key: &Key, pod: &Value) -> Value {
     let mut status = pod["status"].clone();
     if status["containerStatuses"].as_array().is_none_or(Vec::is_empty) {
@@ -101,7 +101,7 @@ fn next_status(cluster: &mut Cluster, key: &Key, pod: &Value) -> Value {
     status
 }
 
-/// The first report: the pod is on its node, and its containers wait.
+/// The first status: the pod is on its node, and its containers wait.
 fn admit(cluster: &Cluster, pod: &Value, status: &mut Value) {
     let mut random = Random::of(&format!("{}", pod["metadata"]["uid"]));
     let ip = format!("10.{}.{}.{}", 2 + random.below(250), random.below(256), 1 + random.below(254));
@@ -121,7 +121,7 @@ fn admit(cluster: &Cluster, pod: &Value, status: &mut Value) {
     status["podIPs"] = json!([{"ip": ip}]);
 }
 
-/// Phase and conditions, which follow from the containers.
+/// Sets phase and conditions, which depend on the containers.
 fn summarize(now: Time, pod: &Value, status: &mut Value) {
     let list = |field: &str| status[field].as_array().cloned().unwrap_or_default();
     let containers = list("containerStatuses");

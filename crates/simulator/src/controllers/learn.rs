@@ -1,4 +1,4 @@
-//! Takes over a cluster as it stands: its images, its broken pods, and facts that only its first state shows.
+//! Reads the initial state of a cluster: its images, its broken pods, and facts that only this state shows.
 
 use super::cluster::Cluster;
 use super::images::Trouble;
@@ -8,19 +8,18 @@ use serde_json::Value;
 use std::collections::{BTreeSet, HashSet};
 use std::sync::Arc;
 
-/// Where a pod has containers, and where the status of each stands.
+/// The fields of a pod that have its containers and their statuses.
 pub(super) const CONTAINERS: [(&str, &str); 2] =
     [("initContainers", "initContainerStatuses"), ("containers", "containerStatuses")];
 
 impl Cluster {
-    /// Learns from the objects that are there at the start what the nodes have pulled, what the registry holds, and which
-    /// images are broken.
+    /// Learns from the initial objects what the nodes have pulled, what the registry has, and which images are broken.
     pub(super) fn learn(&mut self) {
         self.learn_nodes();
         self.learn_templates();
         let pods = self.index.all_pods();
         let mut pods: Vec<(Key, Arc<PodFacts>)> = pods.map(|(key, pod)| (key.clone(), pod.clone())).collect();
-        // What was pulled last is what a tag stands for.
+        // A tag resolves to the digest that was pulled last.
         pods.sort_by_key(|(_, facts)| facts.created);
         let (mut healthy, mut broken) = (HashSet::new(), Vec::new());
         for (key, facts) in &pods {
@@ -61,7 +60,7 @@ impl Cluster {
         }
     }
 
-    /// Takes over the images in the status of nodes.
+    /// Reads the images from the status of nodes.
     fn learn_nodes(&mut self) {
         for key in self.index.keys(Resource::Nodes).cloned().collect::<Vec<_>>() {
             let node = self.get(&key).unwrap_or_default();
@@ -119,7 +118,7 @@ impl Cluster {
         }
     }
 
-    /// New pods of an image none of whose pods is Ready do not fare better.
+    /// If no pod with an image is Ready, new pods with it will not be Ready either.
     fn learn_troubles(&mut self, pod: &Value, healthy: &HashSet<String>) {
         for status in statuses(pod).filter(|status| status["ready"] != true) {
             let Some(image) = status["image"].as_str().filter(|image| !healthy.contains(*image)) else {

@@ -1,7 +1,7 @@
 //! The controllers, the scheduler and the kubelets of the cluster.
 //!
-//! Each of them brings what there is to what is wanted, from the objects alone: whatever kubectl, a test or another
-//! controller changes, they react to. A tick reconciles only what changed or is due.
+//! Each of them compares the objects with what is wanted and acts on the difference, so it does not matter whether kubectl,
+//! a test or another controller changed them. A tick reconciles only what changed or is due.
 //!
 //! ```text
 //!            ┌────────────── what changed ◀── Store ◀── kubectl, tests
@@ -48,26 +48,26 @@ use serde_json::Value;
 use std::collections::HashMap;
 use std::time::Duration;
 
-/// How often one object is reconciled in one tick at most: two controllers that undo each other's work must not hang the
-/// process.
+/// Maximum number of reconciliations of one object in a tick: two controllers that undo each other's work must not block
+/// the process.
 const MAX_ROUNDS: u32 = 500;
-/// How often [`each_tick`] looks for what is due.
+/// How often [`each_tick`] checks what is due.
 const TICK: Duration = Duration::from_millis(200);
 
-/// What the controllers start with.
+/// The configuration of the controllers.
 #[derive(Clone, Debug, Default)]
 pub struct ControllersConfig {
     /// The names of nodes, in addition to those that pods are on.
     pub nodes: Vec<String>,
     /// How long the kubelets take.
     pub timings: Timings,
-    /// Where images come from. Tags that pods run at the start are pushed to it.
+    /// Source of the images. Tags that pods run at the start are pushed to it.
     pub registry: Registry,
-    /// What admission adds to new pods.
+    /// Webhooks that change new pods.
     pub webhooks: Vec<Webhook>,
 }
 
-/// How long the kubelets take, in seconds.
+/// Delays of the kubelets, in seconds.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Timings {
     /// From the creation of a pod to the start of its containers.
@@ -78,7 +78,7 @@ pub struct Timings {
     pub back_off: u32,
     /// From the start to the exit of a container that crashes.
     pub crash: u32,
-    /// Containers exit this long after they are asked to. The grace period bounds it.
+    /// From the signal to stop to the exit of a container; at most the grace period.
     pub stop: u32,
 }
 
@@ -93,7 +93,7 @@ impl Default for Timings {
 pub struct Webhook {
     /// The namespace.
     pub namespace: String,
-    /// The container, as it stands in `spec.containers`.
+    /// The container, as in `spec.containers`.
     pub container: Value,
 }
 
@@ -105,7 +105,7 @@ pub struct Controllers {
 }
 
 impl Controllers {
-    /// Takes over a store as it stands. Nothing is written before the first tick.
+    /// Starts with the objects of a store. Nothing is written before the first tick.
     #[must_use]
     pub fn new(store: Store, config: ControllersConfig, now: Time) -> Self {
         let cluster = Cluster::new(store, config, now);
@@ -118,7 +118,7 @@ impl Controllers {
         self.cluster.registry.clone()
     }
 
-    /// Puts the nodes that pods are on, with the images that they hold.
+    /// Puts the nodes of all pods, with the images that each node has.
     pub(crate) fn register_nodes(&self, created: Time) {
         self.cluster.register_nodes(created);
     }
@@ -128,8 +128,8 @@ impl Controllers {
         self.cluster.kept()
     }
 
-    /// Reconciles what is due. Returns whether work is left for the next tick: a tick is bounded, so that other tasks of its
-    /// thread run.
+    /// Reconciles what is due. Returns whether work is left for the next tick: a tick is bounded, so that other tasks of
+    /// its thread run.
     #[allow(clippy::must_use_candidate, reason = "what is left stays due")]
     pub fn tick(&mut self, now: Time) -> bool {
         let cluster = &mut self.cluster;
@@ -162,23 +162,23 @@ impl Controllers {
         cluster.is_behind()
     }
 
-    /// Keeps the cluster moving, until it is dropped.
+    /// Reconciles until it is dropped.
     pub async fn run(&mut self) {
         each_tick(|now| self.tick(now)).await;
     }
 }
 
-/// How much the controllers remember.
+/// Sizes of the controllers' memory.
 #[cfg(test)]
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Kept {
     pub(crate) objects: usize,
     pub(crate) timers: usize,
-    /// On the node that holds most.
+    /// Of the node that has the most.
     pub(crate) images_of_a_node: usize,
 }
 
-/// Calls `tick` several times a second, until it is dropped, and again at once where something was left.
+/// Calls `tick` several times a second until it is dropped, and again at once if work is left.
 pub(crate) async fn each_tick(mut tick: impl FnMut(Time) -> bool) {
     let mut ticks = tokio::time::interval(TICK);
     ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Skip);

@@ -1,18 +1,18 @@
-//! New pods, as their owners create them and admission completes them.
+//! Creates pods, with what admission adds.
 
 use super::cluster::Cluster;
 use super::index::Key;
 use crate::resource::Resource;
-use crate::store::Uncreated;
+use crate::store::CreateError;
 use serde_json::{Value, json};
 
-/// The manager of what the built-in controllers write.
+/// Field manager of the built-in controllers.
 pub(super) const CONTROLLER_MANAGER: &str = "kube-controller-manager";
 
 /// Seconds between a refused creation and the next attempt.
 const RETRY_SECONDS: u32 = 10;
 
-/// Makes an owner due later whose pod was refused.
+/// Makes an owner whose pod was refused due again later.
 pub(super) fn try_again(cluster: &mut Cluster, key: &Key) {
     let at = cluster.now.plus(RETRY_SECONDS);
     cluster.wake(key, at);
@@ -26,11 +26,11 @@ pub(super) enum PodName<'a> {
     Exactly(&'a str),
 }
 
-/// Creates a pod of a template for the object that controls it. `complete` adds what only this kind of owner does.
+/// Creates a pod from a template for the object that controls it. `complete` adds what is specific to this kind of owner.
 ///
 /// # Errors
 ///
-/// The API server's words, if it refuses the pod.
+/// The API server's message, if it refuses the pod.
 pub(super) fn create(
     cluster: &mut Cluster,
     owner: (&Key, &Value),
@@ -51,7 +51,7 @@ pub(super) fn create(
     }
     complete(&mut pod);
     admit(cluster, &mut pod);
-    // The API server tries again a few times if a name that it has generated is taken.
+    // The API server tries again a few times if a generated name is taken.
     let mut tries = if matches!(name, PodName::Exactly(_)) { 1 } else { 8 };
     loop {
         let name = match name {
@@ -65,14 +65,14 @@ pub(super) fn create(
         tries -= 1;
         match cluster.create(Resource::Pods, pod.clone(), CONTROLLER_MANAGER) {
             Ok(()) => return Ok(()),
-            Err(Uncreated::Exists) if tries > 0 => {}
-            Err(why @ Uncreated::Exists) => return Err(format!("pods \"{name}\" {why}")),
-            Err(why @ Uncreated::ExceededQuota { .. }) => return Err(format!("pods \"{name}\" is forbidden: {why}")),
+            Err(CreateError::Exists) if tries > 0 => {}
+            Err(why @ CreateError::Exists) => return Err(format!("pods \"{name}\" {why}")),
+            Err(why @ CreateError::ExceededQuota { .. }) => return Err(format!("pods \"{name}\" is forbidden: {why}")),
         }
     }
 }
 
-/// `metadata.ownerReferences` of what an object controls.
+/// `metadata.ownerReferences` for what an object controls.
 pub(super) fn owner_references(key: &Key, object: &Value) -> Value {
     json!([{
         "apiVersion": key.resource.api_version(), "kind": key.resource.kind(), "name": key.name,
@@ -80,7 +80,7 @@ pub(super) fn owner_references(key: &Key, object: &Value) -> Value {
     }])
 }
 
-/// What the API server and admission add to a new pod.
+/// Adds what the API server and admission add to a new pod.
 fn admit(cluster: &Cluster, pod: &mut Value) {
     let namespace = pod["metadata"]["namespace"].clone();
     for webhook in cluster.webhooks.iter().filter(|webhook| webhook.namespace == namespace) {

@@ -1,4 +1,4 @@
-//! Scaling of a Deployment whose rollout is not over: each ReplicaSet keeps its share.
+//! Scales a Deployment during a rollout: each ReplicaSet keeps its share.
 
 use super::cluster::Cluster;
 use super::deployment::Rollout;
@@ -28,7 +28,7 @@ pub(super) fn scale(cluster: &mut Cluster, rollout: &mut Rollout<'_>) {
     }
     let allowed = if replicas > 0 { replicas + rollout.surge_and_unavailable().0 } else { 0 };
     let to_add = allowed - active.iter().map(|index| rollout.sets[*index].wanted()).sum::<i32>();
-    // The largest are scaled first; of two of one size the newer one grows and the older one shrinks.
+    // The largest are scaled first. Of two with the same size, the newer one grows first and the older one shrinks first.
     let mut order = active;
     order.sort_by_key(|index| {
         let position = i64::try_from(*index).unwrap_or(0);
@@ -43,7 +43,7 @@ pub(super) fn scale(cluster: &mut Cluster, rollout: &mut Rollout<'_>) {
         sizes.push((index, set.wanted() + share));
     }
     if let Some((_, size)) = sizes.first_mut() {
-        // What rounding left over.
+        // The remainder from rounding.
         *size = (*size + to_add - added).max(0);
     }
     for (index, size) in sizes {
@@ -51,7 +51,7 @@ pub(super) fn scale(cluster: &mut Cluster, rollout: &mut Rollout<'_>) {
     }
 }
 
-/// Scales, and notes that it was done for the present `spec.replicas` even where the size stays.
+/// Scales a ReplicaSet, and records the current `spec.replicas` even if the size does not change.
 fn rescale(cluster: &mut Cluster, rollout: &mut Rollout<'_>, index: usize, size: i32) {
     let annotations = rollout.replicas_annotations();
     let set = &rollout.sets[index];
@@ -66,7 +66,7 @@ fn is_saturated(set: &Set, replicas: i32) -> bool {
     set.wanted() == replicas && desired == Some(i64::from(replicas)) && set.available() == replicas
 }
 
-/// How much of `to_add`, of which `added` is given away, a ReplicaSet gets.
+/// The share of a ReplicaSet in `to_add`, of which `added` is assigned already.
 fn proportion(rollout: &Rollout<'_>, set: &Set, to_add: i32, added: i32) -> i32 {
     let allowed = to_add - added;
     let share = fraction(rollout, set);

@@ -1,4 +1,4 @@
-//! The ReplicaSet controller: as many pods as wanted.
+//! The ReplicaSet controller: keeps the wanted number of pods.
 
 use super::cluster::Cluster;
 use super::index::{Key, PodFacts};
@@ -35,7 +35,7 @@ pub(super) fn reconcile(cluster: &mut Cluster, key: &Key) {
     }
 }
 
-/// Lets an owner look again when its next pod has been Ready for long enough.
+/// Reconciles an owner again when its next pod has been Ready for long enough.
 pub(super) fn wake_when_available(cluster: &mut Cluster, key: &Key, pods: &[(Key, Arc<PodFacts>)], min_ready: i32) {
     let now = cluster.now;
     let at = pods.iter().filter_map(|(_, pod)| pod.available_at(min_ready)).filter(|at| *at > now).min();
@@ -44,7 +44,7 @@ pub(super) fn wake_when_available(cluster: &mut Cluster, key: &Key, pods: &[(Key
     }
 }
 
-/// Sets `ReplicaFailure` if a pod was refused, and removes it if none was. A condition that stands keeps its message.
+/// Sets `ReplicaFailure` if a pod was refused, else removes it. An existing condition keeps its message.
 fn note_failure(now: Time, status: &mut ReplicaSetStatus, managed: Result<(), String>) {
     let mut conditions = status.conditions.take().unwrap_or_default();
     let is_failure = |condition: &ReplicaSetCondition| condition.type_.as_deref() == Some(REPLICA_FAILURE);
@@ -63,7 +63,7 @@ fn note_failure(now: Time, status: &mut ReplicaSetStatus, managed: Result<(), St
     status.conditions = (!conditions.is_empty()).then_some(conditions);
 }
 
-/// Creates missing pods or deletes surplus ones, as many as an owner may per tick.
+/// Creates missing pods or deletes surplus ones, within the limit of the owner for this tick.
 fn manage(
     cluster: &mut Cluster,
     owner: (&Key, &Value),
@@ -75,20 +75,20 @@ fn manage(
     let wanted = usize::try_from(wanted).unwrap_or(0);
     let mut active: Vec<&(Key, Arc<PodFacts>)> = pods.iter().filter(|(_, pod)| pod.is_active()).collect();
     for _ in active.len()..wanted {
-        if !cluster.takes_turn(key) {
+        if !cluster.is_within_burst(key) {
             break;
         }
         let prefix = format!("{}-", key.name);
         let created = pods::create(cluster, owner, &object["spec"]["template"], PodName::Generated(&prefix), |_| {});
         created.inspect_err(|_| pods::try_again(cluster, key))?;
     }
-    // Nothing is sorted without a turn.
-    if active.len() > wanted && cluster.takes_turn(key) {
+    // Does not sort when the limit of this tick is reached.
+    if active.len() > wanted && cluster.is_within_burst(key) {
         let ranks = node_ranks(cluster, set);
         active.sort_by_cached_key(|(key, pod)| (deletion_rank(pod, &ranks), key.clone()));
         for (pod, _) in &active[..active.len() - wanted] {
             cluster.delete(pod);
-            if !cluster.takes_turn(key) {
+            if !cluster.is_within_burst(key) {
                 break;
             }
         }
@@ -96,7 +96,7 @@ fn manage(
     Ok(())
 }
 
-/// How many pods of the same Deployment each node has: of two pods on one node, one goes first.
+/// Number of pods of the same Deployment on each node: of two pods on one node, one is deleted first.
 fn node_ranks(cluster: &Cluster, set: &ReplicaSet) -> HashMap<String, u32> {
     let owners = set.metadata.owner_references.iter().flatten();
     let sets = owners.flat_map(|owner| cluster.index.owned(&owner.uid, crate::Resource::ReplicaSets));
@@ -111,8 +111,9 @@ fn node_ranks(cluster: &Cluster, set: &ReplicaSet) -> HashMap<String, u32> {
     ranks
 }
 
-/// Pods of a smaller rank are deleted first: those without a node, those that do not run, those that are not Ready, the
-/// cheap ones, those that share their node, those Ready for a shorter time, those that restarted, the young ones.
+/// Pods of a smaller rank are deleted first: those without a node, those that do not run, those that are not Ready, those
+/// with a lower deletion cost, those that share their node, those Ready for a shorter time, those that restarted, the
+/// younger ones.
 fn deletion_rank(pod: &PodFacts, ranks: &HashMap<String, u32>) -> impl Ord + use<> {
     let ready = pod.ready_since.unwrap_or(Time::from_seconds(0));
     (

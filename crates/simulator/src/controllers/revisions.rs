@@ -21,7 +21,7 @@ impl Revision {
         &self.key.name
     }
 
-    /// What the pods of a DaemonSet are labelled with.
+    /// Value of the hash label on the pods of a DaemonSet.
     pub(super) fn hash(&self) -> &str {
         let labels = &self.object["metadata"]["labels"];
         let label = ["controller-revision-hash", "controller.kubernetes.io/hash"]
@@ -47,8 +47,8 @@ pub(super) fn of_owner(cluster: &Cluster, uid: &str) -> Vec<Revision> {
     revisions
 }
 
-/// The revision of the present template, which is always the newest: a rollback makes an old one the newest again. `first`
-/// is its hash if there is none yet: dumps of a cluster may lack the revisions that its pods and statuses name.
+/// The revision of the current template, which is always the newest: a rollback makes an old one the newest again. `first`
+/// is the hash to use if there is none yet: dumps of a cluster may lack the revisions that pods and statuses name.
 pub(super) fn current(
     cluster: &mut Cluster,
     owner: (&Key, &Value),
@@ -84,7 +84,7 @@ fn create(
     (hash_label, known): (&str, Option<&str>),
 ) -> Option<Revision> {
     let template = &owner["spec"]["template"];
-    // The controllers keep the template as the patch that brings it back.
+    // A revision stores the template as a patch that restores it.
     let mut patch = template.clone();
     patch["$patch"] = "replace".into();
     (0..8).find_map(|collision| {
@@ -110,7 +110,7 @@ fn create(
     })
 }
 
-/// Deletes the oldest revisions that nothing uses, beyond the limit.
+/// Deletes the oldest unused revisions beyond the limit.
 pub(super) fn clean_up(cluster: &mut Cluster, revisions: &[Revision], used: &BTreeSet<&str>, limit: Option<i32>) {
     let limit = limit.and_then(|limit| usize::try_from(limit).ok()).unwrap_or(10);
     let unused: Vec<&Revision> = revisions

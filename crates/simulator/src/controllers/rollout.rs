@@ -1,5 +1,5 @@
-//! The controller of Argo Rollouts, step by step as Argo's own one; traffic routers, analyses and Services are not
-//! simulated: a status stands for them.
+//! The controller of Argo Rollouts, in the same steps as Argo's own. Traffic routers, analyses and Services are not
+//! simulated: the status has their results.
 
 use super::blue_green;
 use super::canary;
@@ -7,23 +7,23 @@ use super::cluster::Cluster;
 use super::conditions::{Conditions, condition};
 use super::index::{Key, labels, time};
 use super::rollout_status;
-use super::sets::{self, Books, MOST_REPLICAS, NewSet, Set, resolve, sum};
+use super::sets::{self, Conventions, MOST_REPLICAS, NewSet, Set, resolve, sum};
 use crate::resource::Resource;
 use crate::time::Time;
 use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
 
-pub(super) const ARGO: Books = Books {
+pub(super) const ARGO: Conventions = Conventions {
     hash_label: "rollouts-pod-template-hash",
     revision: "rollout.argoproj.io/revision",
     revision_history: "rollout.argoproj.io/revision-history",
     desired_replicas: "rollout.argoproj.io/desired-replicas",
     manager: "rollouts-controller",
 };
-/// When a ReplicaSet out of use is to be scaled down.
+/// When an unused ReplicaSet will be scaled down.
 pub(super) const SCALE_DOWN_DEADLINE: &str = "scale-down-deadline";
-/// How often a restart looks for pods that may go.
+/// How often a restart checks which pods may be deleted.
 const RESTART_CHECK_SECONDS: u32 = 30;
 /// Annotations that a ReplicaSet does not inherit.
 const OWN_ANNOTATIONS: [&str; 5] = [
@@ -37,22 +37,22 @@ const OWN_ANNOTATIONS: [&str; 5] = [
 /// A Rollout that is being reconciled.
 pub(super) struct Roll<'a> {
     pub(super) key: &'a Key,
-    /// With the template, wherever that stands.
+    /// Includes the template, also if it comes from a Deployment.
     pub(super) object: Value,
     /// Oldest first.
     pub(super) sets: Vec<Set>,
-    /// Which of them stands for the template.
+    /// Index of the ReplicaSet that has the template.
     pub(super) new: Option<usize>,
-    /// Which of them all traffic goes to, or should.
+    /// Index of the ReplicaSet that has all traffic, or should have.
     pub(super) stable: Option<usize>,
-    /// What will be written.
+    /// The status to write.
     pub(super) next: Value,
     pub(super) conditions: Conditions,
     pub(super) pauses: Pauses,
     pub(super) now: Time,
 }
 
-/// What becomes of pauses and of an abort.
+/// What happens to pauses and to an abort.
 #[derive(Debug, Default)]
 pub(super) struct Pauses {
     pub(super) add: Option<&'static str>,
@@ -107,7 +107,7 @@ pub(super) fn reconcile(cluster: &mut Cluster, key: &Key) {
     }
 }
 
-/// Takes the template from the Deployment that a Rollout refers to; false if there is none.
+/// Copies the template from the Deployment that a Rollout refers to; false if there is none.
 fn resolve_template(cluster: &Cluster, key: &Key, object: &mut Value) -> bool {
     let reference = object["spec"]["workloadRef"].clone();
     if reference.is_object() {
@@ -133,7 +133,7 @@ impl Roll<'_> {
         &self.object["spec"][field]
     }
 
-    /// The status as it stands.
+    /// A field of the current status.
     pub(super) fn status(&self, field: &str) -> &Value {
         &self.object["status"][field]
     }
@@ -181,12 +181,12 @@ impl Roll<'_> {
             self.new.filter(|new| is_stable(&self.sets[*new])).or_else(|| self.sets.iter().position(is_stable));
     }
 
-    /// The ReplicaSets that are neither new nor stable.
+    /// Indexes of the ReplicaSets that are neither new nor stable.
     pub(super) fn others(&self) -> Vec<usize> {
         (0..self.sets.len()).filter(|index| Some(*index) != self.new && Some(*index) != self.stable).collect()
     }
 
-    /// How many pods there may be too many, and how many too few.
+    /// How many pods more and how many fewer than wanted are allowed.
     pub(super) fn surge_and_unavailable(&self) -> (i32, i32) {
         let replicas = self.replicas();
         let kind = if self.strategy("blueGreen").is_object() { "blueGreen" } else { "canary" };
@@ -213,7 +213,7 @@ impl Roll<'_> {
         } else {
             annotations.insert(ARGO.desired_replicas.to_owned(), self.replicas().to_string());
             let (owner, template) = ((self.key, &self.object), &self.object["spec"]["template"]);
-            let new = NewSet { owner, template, replicas: 0, annotations, books: ARGO };
+            let new = NewSet { owner, template, replicas: 0, annotations, conventions: ARGO };
             let Some(name) = sets::create(cluster, &new) else {
                 return;
             };
@@ -245,7 +245,7 @@ impl Roll<'_> {
         }
     }
 
-    /// Scales one of its ReplicaSets; returns whether the size changed.
+    /// Scales a ReplicaSet; returns whether the size changed.
     pub(super) fn scale(&mut self, cluster: &mut Cluster, index: usize, replicas: i32) -> bool {
         let set = &self.sets[index];
         let resized = set.wanted() != replicas;
@@ -282,7 +282,7 @@ impl Roll<'_> {
         self.reread(cluster, index);
     }
 
-    /// New and stable pods stay, whatever was to become of them.
+    /// Removes the deadlines of the new and of the stable ReplicaSet: both stay.
     pub(super) fn remove_deadlines(&mut self, cluster: &mut Cluster) {
         let new = self.new.filter(|_| !self.delays_abort());
         for index in [new, self.stable].into_iter().flatten() {
@@ -292,7 +292,7 @@ impl Roll<'_> {
         }
     }
 
-    /// For how long the pods of an aborted update stay; `None` if the strategy scales them down itself.
+    /// How long the pods of an aborted update stay, in seconds; `None` if the strategy scales them down itself.
     pub(super) fn abort_delay(&self) -> Option<u32> {
         let (blue_green, canary) = (self.strategy("blueGreen"), self.strategy("canary"));
         let strategy = if blue_green.is_object() { blue_green } else { canary };
@@ -307,7 +307,7 @@ impl Roll<'_> {
         self.is_aborted() && self.stable.is_some() && self.stable != self.new && self.abort_delay().is_some()
     }
 
-    /// How many replicas a ReplicaSet out of use keeps: all, until its deadline.
+    /// Number of replicas of an unused ReplicaSet: unchanged until its deadline, then zero.
     pub(super) fn keep_until_deadline(&mut self, cluster: &mut Cluster, index: usize, delay: u32) -> i32 {
         let wanted = self.sets[index].wanted();
         match self.deadline(index) {
@@ -325,7 +325,8 @@ impl Roll<'_> {
         }
     }
 
-    /// Scales the new ReplicaSet of an aborted update down after its delay; true if that is all there is to do with it.
+    /// Scales down the new ReplicaSet of an aborted update after its delay. Returns true if nothing else is to be done with
+    /// it.
     pub(super) fn delay_abort(&mut self, cluster: &mut Cluster) -> bool {
         let (true, Some(new), Some(delay)) = (self.delays_abort(), self.new, self.abort_delay()) else {
             return false;
@@ -338,7 +339,8 @@ impl Roll<'_> {
         true
     }
 
-    /// Deletes the pods that are older than `spec.restartAt`, as many at once as may be missing. Returns whether any was.
+    /// Deletes pods older than `spec.restartAt`, as many at once as `maxUnavailable` allows. Returns whether any was
+    /// deleted.
     pub(super) fn restart(&mut self, cluster: &mut Cluster) -> bool {
         let Some(at) = time(self.spec("restartAt")) else {
             return false;

@@ -1,4 +1,4 @@
-//! What the controller of Argo Rollouts writes into the status.
+//! Writes the status of a Rollout.
 
 use super::canary;
 use super::cluster::Cluster;
@@ -8,7 +8,7 @@ use super::rollout::{ARGO, Roll};
 use super::sets::{self, REPLICA_FAILURE, Set, sum};
 use serde_json::{Map, Value, json};
 
-/// A pause that the controller has begun.
+/// A pause that the controller has started.
 pub(super) fn pause_condition<'a>(roll: &'a Roll<'_>, reason: &str) -> Option<&'a Value> {
     roll.status("pauseConditions").as_array()?.iter().find(|condition| condition["reason"] == reason)
 }
@@ -17,7 +17,7 @@ fn generation(roll: &Roll<'_>) -> String {
     roll.object["metadata"]["generation"].as_i64().unwrap_or(0).to_string()
 }
 
-/// Pause, resumption and retry are conditions of their own, so that the deadline does not run meanwhile.
+/// Pause, resumption and retry are separate conditions, so that the deadline does not run during them.
 pub(super) fn note_pause(roll: &mut Roll<'_>) {
     if roll.status("observedGeneration") != generation(roll).as_str() {
         return;
@@ -45,12 +45,12 @@ fn is_complete(stable: &Value, current: &Value) -> bool {
     stable.as_str().is_some_and(|hash| !hash.is_empty()) && stable == current
 }
 
-/// Sets a count; a zero is left out.
+/// Sets a count; zero is omitted.
 pub(super) fn set_count(status: &mut Value, field: &str, count: i32) {
     status[field] = if count > 0 { count.into() } else { Value::Null };
 }
 
-/// Counts replicas, and names the new ReplicaSet.
+/// Sets the numbers of replicas and the hash of the new ReplicaSet.
 pub(super) fn count(roll: &mut Roll<'_>) {
     let (actual, available) = (sum(&roll.sets, Set::actual), sum(&roll.sets, Set::available));
     let updated = roll.new_set().map_or(0, Set::actual);
@@ -70,7 +70,7 @@ pub(super) fn count(roll: &mut Roll<'_>) {
     roll.next["selector"] = pairs.collect::<Vec<String>>().join(",").into();
 }
 
-/// Begins with another template or other steps.
+/// Starts again with another template or other steps.
 pub(super) fn reset(roll: &mut Roll<'_>) {
     roll.pauses.clear = true;
     roll.pauses.abort_over = true;
@@ -80,7 +80,7 @@ pub(super) fn reset(roll: &mut Roll<'_>) {
     roll.next["promoteFull"] = Value::Null;
 }
 
-/// Lets what is new be stable from now on.
+/// Makes the new ReplicaSet the stable one.
 pub(super) fn promote(roll: &mut Roll<'_>) {
     roll.pauses.clear = true;
     roll.pauses.abort_over = true;
@@ -208,7 +208,7 @@ fn judge_progress(roll: &mut Roll<'_>, is_healthy: bool, fell_ill: bool) {
     }
 }
 
-/// Until when the next progress is expected; `None` if none is.
+/// Deadline for the next progress; `None` if no progress is expected.
 fn deadline(roll: &Roll<'_>) -> Option<crate::time::Time> {
     let reason = roll.conditions.reason("Progressing")?;
     let waits = ["RolloutAborted", "RolloutPaused", "ProgressDeadlineExceeded", "NewReplicaSetAvailable"];
@@ -265,7 +265,7 @@ fn is_healthy(roll: &Roll<'_>) -> bool {
         && roll.status("observedGeneration") == generation(roll).as_str()
 }
 
-/// Phase and message, which follow from everything else.
+/// Phase and message, which depend on the rest of the status.
 fn phase(roll: &Roll<'_>) -> (&'static str, String) {
     let next = |field: &str| number(&roll.next[field]);
     for condition in roll.conditions.list() {

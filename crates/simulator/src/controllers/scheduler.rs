@@ -1,11 +1,11 @@
-//! The scheduler: gives each new pod a node.
+//! The scheduler: assigns a node to each new pod.
 
 use super::cluster::Cluster;
 use super::index::Key;
 use crate::random::Random;
 use serde_json::{Value, json};
 
-/// Binds a pod that has no node to one. A DaemonSet's pod names the only node that it fits.
+/// Binds a pod to a node. A DaemonSet's pod names the only node that it may run on.
 pub(super) fn schedule(cluster: &mut Cluster, key: &Key, pod: &Value) {
     let node = match demanded_node(pod) {
         Some(node) => Some(node),
@@ -22,7 +22,7 @@ pub(super) fn schedule(cluster: &mut Cluster, key: &Key, pod: &Value) {
         }
         return;
     };
-    // A binding is one write: the node and the condition.
+    // A binding is one write, of the node and of the condition.
     cluster.bind(key, |pod| {
         pod["spec"]["nodeName"] = node.as_str().into();
         pod["status"]["conditions"] = json!([{

@@ -1,4 +1,4 @@
-//! ReplicaSets as a Deployment or a Rollout sees them.
+//! ReplicaSets of a Deployment or a Rollout.
 
 use super::cluster::{Cluster, typed};
 use super::conditions::condition;
@@ -15,7 +15,7 @@ use serde_json::{Value, json};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-/// Type of the condition that says that pods cannot be created.
+/// Type of the condition for pods that cannot be created.
 pub(super) const REPLICA_FAILURE: &str = "ReplicaFailure";
 
 /// Upper limit for `spec.replicas` in calculations: percentages of more would overflow 32 bits.
@@ -28,9 +28,9 @@ pub(super) struct Set {
     pub(super) object: ReplicaSet,
 }
 
-/// How a kind of owner keeps its books.
+/// Labels, annotations and field manager of one kind of owner.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Books {
+pub(super) struct Conventions {
     pub(super) hash_label: &'static str,
     pub(super) revision: &'static str,
     pub(super) revision_history: &'static str,
@@ -38,7 +38,7 @@ pub(super) struct Books {
     pub(super) manager: &'static str,
 }
 
-pub(super) const DEPLOYMENT: Books = Books {
+pub(super) const DEPLOYMENT: Conventions = Conventions {
     hash_label: "pod-template-hash",
     revision: "deployment.kubernetes.io/revision",
     revision_history: "deployment.kubernetes.io/revision-history",
@@ -89,15 +89,15 @@ impl Set {
         self.annotation(annotation)?.parse().ok()
     }
 
-    pub(super) fn hash(&self, books: Books) -> &str {
+    pub(super) fn hash(&self, conventions: Conventions) -> &str {
         let labels = self.object.metadata.labels.as_ref();
-        labels.and_then(|labels| labels.get(books.hash_label)).map_or("", String::as_str)
+        labels.and_then(|labels| labels.get(conventions.hash_label)).map_or("", String::as_str)
     }
 
-    /// Whether it stands for this template, whatever its hash label says.
-    fn has_template(&self, template: &PodTemplateSpec, books: Books) -> bool {
+    /// Whether it has this template, regardless of its hash label.
+    fn has_template(&self, template: &PodTemplateSpec, conventions: Conventions) -> bool {
         let own = self.object.spec.template.clone();
-        own.is_some_and(|own| without_label(own, books.hash_label) == *template)
+        own.is_some_and(|own| without_label(own, conventions.hash_label) == *template)
     }
 }
 
@@ -111,13 +111,13 @@ pub(super) fn of_owner(cluster: &Cluster, uid: &str) -> Vec<Set> {
     sets
 }
 
-/// Where in `sets` the one of this template is.
-pub(super) fn current(sets: &[Set], template: &Value, books: Books) -> Option<usize> {
-    let template = without_label(typed(template)?, books.hash_label);
-    sets.iter().position(|set| set.has_template(&template, books))
+/// Index of the ReplicaSet that has this template.
+pub(super) fn current(sets: &[Set], template: &Value, conventions: Conventions) -> Option<usize> {
+    let template = without_label(typed(template)?, conventions.hash_label);
+    sets.iter().position(|set| set.has_template(&template, conventions))
 }
 
-/// A template to be compared with others.
+/// A template without its hash label, for comparison.
 fn without_label(mut template: PodTemplateSpec, label: &str) -> PodTemplateSpec {
     if let Some(metadata) = &mut template.metadata {
         metadata.creation_timestamp = None;
@@ -136,26 +136,26 @@ fn without_label(mut template: PodTemplateSpec, label: &str) -> PodTemplateSpec 
     template
 }
 
-/// Two templates that are the same to the controllers.
+/// Whether two templates are equal for the controllers.
 pub(super) fn same_template(a: &Value, b: &Value, label: &str) -> bool {
     let read = |value: &Value| typed::<PodTemplateSpec>(value).map(|template| without_label(template, label));
     read(a).zip(read(b)).is_some_and(|(a, b)| a == b)
 }
 
-/// What a new ReplicaSet needs to know.
+/// Input for a new ReplicaSet.
 pub(super) struct NewSet<'a> {
     pub(super) owner: (&'a Key, &'a Value),
     pub(super) template: &'a Value,
     pub(super) replicas: i32,
     pub(super) annotations: BTreeMap<String, String>,
-    pub(super) books: Books,
+    pub(super) conventions: Conventions,
 }
 
-/// Creates a ReplicaSet of its owner's template; returns its name.
+/// Creates a ReplicaSet with its owner's template; returns its name.
 pub(super) fn create(cluster: &mut Cluster, new: &NewSet<'_>) -> Option<String> {
     let (key, owner) = new.owner;
-    let label = new.books.hash_label;
-    // Another template may have the same hash, as far as names go.
+    let label = new.conventions.hash_label;
+    // The hash, and so the name, may be that of another template.
     for collision in 0..8 {
         let hash = template_hash(new.template, collision);
         let mut template = new.template.clone();
@@ -175,7 +175,7 @@ pub(super) fn create(cluster: &mut Cluster, new: &NewSet<'_>) -> Option<String> 
             "spec": spec,
             "status": {"replicas": 0},
         });
-        if cluster.create(Resource::ReplicaSets, object, new.books.manager).is_ok() {
+        if cluster.create(Resource::ReplicaSets, object, new.conventions.manager).is_ok() {
             return Some(name);
         }
     }
@@ -187,15 +187,15 @@ pub(super) fn template_hash(template: &Value, collision: u32) -> String {
     Random::of(&format!("{template}{collision}")).hash()
 }
 
-/// Scales a ReplicaSet and sets annotations; nothing is written where nothing changes.
+/// Scales a ReplicaSet and sets annotations; writes only if something changes.
 pub(super) fn scale(
     cluster: &mut Cluster,
     set: &Set,
     replicas: i32,
     annotations: &BTreeMap<String, String>,
-    books: Books,
+    conventions: Conventions,
 ) {
-    cluster.change(&set.key, books.manager, |object| {
+    cluster.change(&set.key, conventions.manager, |object| {
         object["spec"]["replicas"] = replicas.into();
         for (name, value) in annotations {
             object["metadata"]["annotations"][name] = value.as_str().into();
@@ -203,29 +203,34 @@ pub(super) fn scale(
     });
 }
 
-/// The annotations of a ReplicaSet that becomes, or is, its owner's current one: the revision grows if it was rolled
-/// back to.
-pub(super) fn revision_annotations(set: Option<&Set>, new_revision: i64, books: Books) -> BTreeMap<String, String> {
+/// The annotations of the owner's current ReplicaSet, or of the one that becomes current. After a rollback its revision is
+/// a new one.
+pub(super) fn revision_annotations(
+    set: Option<&Set>,
+    new_revision: i64,
+    conventions: Conventions,
+) -> BTreeMap<String, String> {
     let mut annotations = BTreeMap::new();
-    let old = set.and_then(|set| set.number(books.revision));
+    let old = set.and_then(|set| set.number(conventions.revision));
     if old.is_none_or(|old| old < new_revision) {
-        annotations.insert(books.revision.to_owned(), new_revision.to_string());
+        annotations.insert(conventions.revision.to_owned(), new_revision.to_string());
         if let Some((set, old)) = set.zip(old) {
-            let earlier = set.annotation(books.revision_history).map(|history| format!("{history},"));
-            annotations.insert(books.revision_history.to_owned(), format!("{}{old}", earlier.unwrap_or_default()));
+            let earlier = set.annotation(conventions.revision_history).map(|history| format!("{history},"));
+            annotations
+                .insert(conventions.revision_history.to_owned(), format!("{}{old}", earlier.unwrap_or_default()));
         }
     }
     annotations
 }
 
-/// Deletes the oldest of the ReplicaSets that are out of use, beyond the limit.
-pub(super) fn clean_up(cluster: &mut Cluster, old: &[&Set], limit: Option<i32>, books: Books) {
+/// Deletes the oldest unused ReplicaSets beyond the limit.
+pub(super) fn clean_up(cluster: &mut Cluster, old: &[&Set], limit: Option<i32>, conventions: Conventions) {
     let Some(limit) = limit.and_then(|limit| usize::try_from(limit).ok()) else {
         return;
     };
     let mut sets: Vec<&Set> =
         old.iter().copied().filter(|set| set.object.metadata.deletion_timestamp.is_none()).collect();
-    sets.sort_by_key(|set| set.number(books.revision).unwrap_or(0));
+    sets.sort_by_key(|set| set.number(conventions.revision).unwrap_or(0));
     let excess = sets.len().saturating_sub(limit);
     for set in &sets[..excess] {
         if set.actual() == 0 && set.wanted() == 0 && set.is_observed() {
@@ -260,7 +265,7 @@ pub(super) fn replica_set_status(set: &ReplicaSet, pods: &[(Key, Arc<PodFacts>)]
     }
 }
 
-/// A number of pods, or a share of `total`.
+/// Resolves a number or a percentage of `total`.
 pub(super) fn resolve(value: Option<&IntOrString>, default: &str, total: i32, round_up: bool) -> i32 {
     let percent = |text: &str| {
         let percent: i64 = text.trim_end_matches('%').parse().unwrap_or(0);

@@ -1,4 +1,4 @@
-//! The StatefulSet controller: pods with names of their own, one after the other.
+//! The StatefulSet controller: numbered pods, one after the other.
 
 use super::cluster::{Cluster, typed};
 use super::index::{Key, Phase, PodFacts};
@@ -18,9 +18,9 @@ struct Roll<'a> {
     key: &'a Key,
     object: Value,
     spec: StatefulSetSpec,
-    /// What pods below the partition are made of.
+    /// The revision of pods below the partition.
     current: Revision,
-    /// What the template says.
+    /// The revision of the template.
     update: Revision,
     /// By ordinal.
     pods: BTreeMap<i32, (Key, Arc<PodFacts>)>,
@@ -67,7 +67,7 @@ impl Roll<'_> {
         self.spec.replicas.unwrap_or(1).min(MOST_REPLICAS)
     }
 
-    /// The ordinals that are wanted.
+    /// Ordinals of the wanted pods.
     fn ordinals(&self) -> std::ops::Range<i32> {
         let start = self.spec.ordinals.as_ref().and_then(|ordinals| ordinals.start).unwrap_or(0);
         start..start.saturating_add(self.replicas())
@@ -137,7 +137,7 @@ impl Roll<'_> {
     fn manage(&self, cluster: &mut Cluster) {
         for ordinal in self.ordinals() {
             let Some((pod, facts)) = self.pods.get(&ordinal) else {
-                if !cluster.takes_turn(self.key) {
+                if !cluster.is_within_burst(self.key) {
                     return;
                 }
                 if self.create(cluster, ordinal).is_err() {
@@ -152,8 +152,8 @@ impl Roll<'_> {
                 cluster.delete(pod);
                 return;
             }
-            // A pod that does not become available holds up all that follows, even its own replacement: Kubernetes'
-            // "forced rollback" is to delete it by hand.
+            // A pod that does not become available blocks all following ones, and its own replacement. In Kubernetes the
+            // remedy, a "forced rollback", is to delete it by hand.
             if self.is_ordered() && !self.is_available(cluster, facts) {
                 return;
             }
@@ -163,7 +163,7 @@ impl Roll<'_> {
                 continue;
             }
             if !facts.is_terminating {
-                if !cluster.takes_turn(self.key) {
+                if !cluster.is_within_burst(self.key) {
                     return;
                 }
                 cluster.delete(pod);

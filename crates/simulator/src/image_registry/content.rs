@@ -1,17 +1,17 @@
-//! What a registry holds.
+//! Manifests and blobs of a registry.
 
 use serde_json::{Value, json};
 use std::collections::HashMap;
 use std::fmt::Write as _;
 
-/// A platform, as indexes have it.
+/// A platform, as in an image index.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Platform {
     /// Its operating system.
     pub os: &'static str,
     /// Its architecture.
     pub architecture: &'static str,
-    /// The variant of that, or nothing.
+    /// The variant of the architecture, or empty.
     pub variant: &'static str,
 }
 
@@ -27,9 +27,9 @@ impl Platform {
 pub struct Image {
     /// Its platform.
     pub platform: Platform,
-    /// Digests of its uncompressed layers, by their content.
+    /// Digests of its uncompressed layers, which depend on their content.
     pub layers: Vec<String>,
-    /// How its layers are compressed: images that differ in this alone have one configuration.
+    /// Compression of its layers: images that differ only in this have the same configuration.
     pub compression: String,
     /// The command.
     pub command: Vec<String>,
@@ -40,7 +40,7 @@ pub struct Image {
 }
 
 impl Image {
-    /// An image for amd64 with one layer of this content.
+    /// An image for amd64 with one layer that has this content.
     #[must_use]
     pub fn of(layer: &str) -> Self {
         Self {
@@ -53,7 +53,7 @@ impl Image {
         }
     }
 
-    /// The same, built of this commit.
+    /// The same image, built from this commit.
     #[must_use]
     pub fn revision(mut self, revision: &str) -> Self {
         self.labels.push(("org.opencontainers.image.revision".to_owned(), revision.to_owned()));
@@ -64,7 +64,7 @@ impl Image {
 const INDEX: &str = "application/vnd.oci.image.index.v1+json";
 pub(super) const MANIFEST: &str = "application/vnd.oci.image.manifest.v1+json";
 
-/// What a registry holds.
+/// Manifests, blobs and tags of a registry.
 #[derive(Default, Debug)]
 pub(super) struct Content {
     repositories: HashMap<String, Repository>,
@@ -123,7 +123,7 @@ impl Content {
             })
             .collect();
         if let Some((text, (_, first))) = provenance.zip(children.first()) {
-            // As BuildKit writes it.
+            // In the form that BuildKit writes.
             manifests.push(json!({
                 "mediaType": MANIFEST, "digest": digest_of(text.as_bytes()), "size": 1,
                 "platform": {"os": "unknown", "architecture": "unknown"},
@@ -164,7 +164,7 @@ impl Content {
         }
     }
 
-    /// A manifest: its digest, its media type and its text.
+    /// Digest, media type and text of a manifest.
     pub(super) fn manifest(&self, name: &str, reference: &str) -> Option<(String, String, Vec<u8>)> {
         let repository = self.repositories.get(name)?;
         let digest = repository.tags.get(reference).map_or(reference, String::as_str);
@@ -181,7 +181,7 @@ impl Content {
     }
 }
 
-/// The digest that content is addressed by.
+/// The digest of content.
 pub(super) fn digest_of(bytes: &[u8]) -> String {
     let digest = ring::digest::digest(&ring::digest::SHA256, bytes);
     digest.as_ref().iter().fold("sha256:".to_owned(), |mut text, byte| {

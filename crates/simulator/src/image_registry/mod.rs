@@ -1,7 +1,7 @@
-//! A container registry in this process: the pulling half of the OCI distribution API, over real HTTP.
+//! A container registry in this process: the pull API of the OCI distribution specification, over real HTTP.
 //!
-//! Its tags move by script, it asks for Basic or Bearer authorization, and it can be told to misbehave as registries do.
-#![allow(clippy::must_use_candidate, reason = "who pushes by a tag needs no digest")]
+//! Tests move its tags, can require Basic or Bearer authorization, and can inject faults.
+#![allow(clippy::must_use_candidate, reason = "a push by tag needs no digest")]
 
 mod content;
 mod server;
@@ -19,53 +19,53 @@ use tokio::net::TcpListener;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
-/// How a registry asks who is there.
+/// Authorization that a registry requires.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
 pub enum Authorization {
-    /// It does not ask.
+    /// None.
     #[default]
     None,
     /// A user and a password.
     Basic(String, String),
-    /// A token of its own token server, which wants this user and password, or nobody's where there are none.
+    /// A token of its own token server, which requires this user and password, if any.
     Bearer(Option<(String, String)>),
     /// A token of the token server at this URL.
     Realm(String),
 }
 
-/// What a registry does instead of answering.
+/// A fault of a registry, instead of an answer.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub enum Misbehaviour {
-    /// This status, with these headers.
+    /// Answers with this status and these headers.
     Status(u16, Vec<(&'static str, String)>),
-    /// HEAD answers without a digest.
+    /// Answers HEAD without a digest.
     NoDigest,
-    /// This digest instead of its own.
+    /// Reports this digest instead of the right one.
     Digest(String),
-    /// Another body than the one that has the digest.
+    /// Sends this body instead of the one with the digest.
     OtherBody(Vec<u8>),
-    /// A body without an end.
+    /// Sends an endless body.
     Endless,
-    /// No answer.
+    /// Does not answer.
     Hangs,
-    /// A byte of the body each time this has passed.
+    /// Sends a byte of the body in each period of this duration.
     Slow(Duration),
-    /// Something that is no HTTP.
+    /// Sends something that is not HTTP.
     Garbage,
-    /// The connection is closed.
+    /// Closes the connection.
     Closes,
 }
 
-/// A request that came.
+/// A request that the registry received.
 #[derive(Clone, PartialEq, Eq, Debug)]
-pub struct AskedFor {
+pub struct ReceivedRequest {
     /// Its method.
     pub method: String,
     /// Its path, with the query.
     pub path: String,
     /// Its credentials.
     pub authorization: Option<String>,
-    /// The media types that it takes.
+    /// Accepted media types.
     pub accept: Vec<String>,
     /// Its body.
     pub body: String,
@@ -81,32 +81,32 @@ pub struct ImageRegistry {
     accepting: JoinHandle<()>,
 }
 
-/// What all connections share.
+/// State that all connections share.
 #[derive(Debug, Default)]
 struct State {
     content: Mutex<Content>,
     authorization: Mutex<Authorization>,
     faults: Mutex<VecDeque<Fault>>,
-    asked: Mutex<Vec<AskedFor>>,
-    /// Tokens that were handed out and are still good.
+    requests: Mutex<Vec<ReceivedRequest>>,
+    /// Valid tokens.
     tokens: Mutex<Vec<String>>,
     base: Mutex<String>,
-    followed: Mutex<Followed>,
+    resolver: Mutex<TagResolver>,
 }
 
-/// Resolver for tags that were not pushed.
+/// Resolver of tags that were not pushed.
 #[derive(Default)]
-struct Followed(Option<Box<Resolve>>);
+struct TagResolver(Option<Box<Resolve>>);
 
 type Resolve = dyn Fn(&str, &str) -> Option<String> + Send + Sync;
 
-impl std::fmt::Debug for Followed {
+impl std::fmt::Debug for TagResolver {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str(if self.0.is_some() { "Followed" } else { "Nobody" })
+        f.write_str(if self.0.is_some() { "TagResolver" } else { "None" })
     }
 }
 
-/// A fault for the requests whose method and path contain this.
+/// A fault for the requests with this method whose path contains this text.
 #[derive(Debug)]
 struct Fault {
     method: Option<&'static str>,
@@ -125,17 +125,17 @@ impl ImageRegistry {
         let is_secure = tls.is_some();
         let accepting = tokio::spawn(server::accept(listener, tls, Arc::clone(&state), cut.clone()));
         let registry = Self { state, address, is_secure, cut, accepting };
-        registry.named(&registry.url());
+        registry.set_token_server(&registry.url());
         Ok(registry)
     }
 
-    /// Where it listens: `http://127.0.0.1:PORT`.
+    /// Its URL: `http://127.0.0.1:PORT`.
     #[must_use]
     pub fn url(&self) -> String {
         format!("{}://{}", if self.is_secure { "https" } else { "http" }, self.address)
     }
 
-    /// Where it listens, as image references name it.
+    /// Its host and port, as in image references.
     #[must_use]
     pub fn host(&self) -> String {
         self.address.to_string()
@@ -147,28 +147,29 @@ impl ImageRegistry {
         self.address.port()
     }
 
-    /// Names this URL as that of its token server.
-    pub fn named(&self, url: &str) {
+    /// Sets the URL of its token server.
+    pub fn set_token_server(&self, url: &str) {
         url.clone_into(&mut lock(&self.state.base));
     }
 
-    /// Asks who is there from now on; tokens that were handed out are not good any more.
+    /// Requires this authorization from now on, and revokes all tokens.
     pub fn set_authorization(&self, authorization: Authorization) {
         *lock(&self.state.authorization) = authorization;
         self.expire_tokens();
     }
 
-    /// Tokens that were handed out are not good any more.
+    /// Revokes all tokens.
     pub fn expire_tokens(&self) {
         lock(&self.state.tokens).clear();
     }
 
-    /// Pushes an image of one platform; the digest of its manifest.
+    /// Pushes an image of one platform; returns the digest of its manifest.
     pub fn push(&self, repository: &str, tag: Option<&str>, image: &Image) -> String {
         lock(&self.state.content).push(repository, tag, image)
     }
 
-    /// Pushes an index of images that were pushed before; its digest. With `provenance`, an attestation of this text beside them.
+    /// Pushes an index of images that were pushed before; returns its digest. With `provenance`, adds an attestation that
+    /// has this text.
     pub fn push_index(
         &self,
         repository: &str,
@@ -179,7 +180,7 @@ impl ImageRegistry {
         lock(&self.state.content).push_index(repository, tag, children, provenance)
     }
 
-    /// Puts a manifest as it is; its digest.
+    /// Puts a manifest as it is; returns its digest.
     pub fn put_manifest(&self, repository: &str, tag: Option<&str>, media_type: &str, body: &[u8]) -> String {
         lock(&self.state.content).put_manifest(repository, tag, media_type, body)
     }
@@ -189,14 +190,15 @@ impl ImageRegistry {
         lock(&self.state.content).put_blob(repository, body)
     }
 
-    /// Lets a tag stand for a digest that was pushed.
+    /// Makes a tag point to a digest that was pushed.
     pub fn tag(&self, repository: &str, tag: &str, digest: &str) {
         lock(&self.state.content).tag(repository, tag, digest);
     }
 
-    /// Sets a resolver for tags that were not pushed. It gets repository and tag; the registry serves no content for these digests.
-    pub fn follow(&self, resolve: impl Fn(&str, &str) -> Option<String> + Send + Sync + 'static) {
-        lock(&self.state.followed).0 = Some(Box::new(resolve));
+    /// Sets a resolver for tags that were not pushed. Its parameters are repository and tag. The registry has no content
+    /// for these digests.
+    pub fn set_resolver(&self, resolve: impl Fn(&str, &str) -> Option<String> + Send + Sync + 'static) {
+        lock(&self.state.resolver).0 = Some(Box::new(resolve));
     }
 
     /// Deletes a tag or a digest.
@@ -204,12 +206,13 @@ impl ImageRegistry {
         lock(&self.state.content).delete(repository, reference);
     }
 
-    /// Misbehaves for every request whose path contains `path`, the next `times` times or until the faults are cleared.
+    /// Injects a fault for every request whose path contains `path`: for the next `times` requests, or until the faults are
+    /// cleared.
     pub fn inject(&self, path: &str, misbehaviour: Misbehaviour, times: Option<u32>) {
         self.inject_for(None, path, misbehaviour, times);
     }
 
-    /// The same for one method.
+    /// Like [`Self::inject`], for one method.
     pub fn inject_for(&self, method: Option<&'static str>, path: &str, misbehaviour: Misbehaviour, times: Option<u32>) {
         lock(&self.state.faults).push_back(Fault { method, path: path.to_owned(), misbehaviour, times });
     }
@@ -219,15 +222,15 @@ impl ImageRegistry {
         lock(&self.state.faults).clear();
     }
 
-    /// The requests that came, oldest first.
+    /// The requests received, oldest first.
     #[must_use]
-    pub fn asked(&self) -> Vec<AskedFor> {
-        lock(&self.state.asked).clone()
+    pub fn requests(&self) -> Vec<ReceivedRequest> {
+        lock(&self.state.requests).clone()
     }
 
-    /// Forgets them.
-    pub fn forget_asked(&self) {
-        lock(&self.state.asked).clear();
+    /// Clears the record of requests.
+    pub fn forget_requests(&self) {
+        lock(&self.state.requests).clear();
     }
 }
 
@@ -239,7 +242,7 @@ impl Drop for ImageRegistry {
 }
 
 impl State {
-    /// What to do instead of answering a request.
+    /// The fault for a request, if any.
     fn fault(&self, method: &str, path: &str) -> Option<Misbehaviour> {
         let mut faults = lock(&self.faults);
         let at = faults.iter().position(|it| path.contains(&it.path) && it.method.is_none_or(|only| only == method))?;

@@ -1,7 +1,7 @@
-//! Answers the requests of those who pull.
+//! Answers the requests of clients that pull.
 
 use super::content::{MANIFEST, digest_of};
-use super::{AskedFor, Authorization, Misbehaviour, State, lock};
+use super::{Authorization, Misbehaviour, ReceivedRequest, State, lock};
 use crate::server::Tls;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
@@ -68,7 +68,7 @@ async fn answer(state: Arc<State>, request: Request<Incoming>) -> io::Result<Res
     let authorization = header(AUTHORIZATION);
     let body = body.collect().await.map(http_body_util::Collected::to_bytes).unwrap_or_default();
     let body = String::from_utf8_lossy(&body).into_owned();
-    lock(&state.asked).push(AskedFor {
+    lock(&state.requests).push(ReceivedRequest {
         method: head.method.to_string(),
         path: path.clone(),
         authorization: authorization.clone(),
@@ -95,7 +95,7 @@ async fn answer(state: Arc<State>, request: Request<Incoming>) -> io::Result<Res
         return refusal;
     }
     let found = find(&state, head.uri.path());
-    let found = found.or_else(|| if head.method == Method::HEAD { followed(&state, head.uri.path()) } else { None });
+    let found = found.or_else(|| if head.method == Method::HEAD { resolve_tag(&state, head.uri.path()) } else { None });
     let Some((digest, media_type, body)) = found else {
         let error = json!({"errors": [{"code": "MANIFEST_UNKNOWN"}]}).to_string();
         return built(Response::builder().status(StatusCode::NOT_FOUND), Bytes::from(error));
@@ -131,7 +131,7 @@ async fn answer(state: Arc<State>, request: Request<Incoming>) -> io::Result<Res
     }
 }
 
-/// The manifest or blob at a path: its digest, its media type and its text.
+/// Digest, media type and text of the manifest or blob at a path.
 fn find(state: &State, path: &str) -> Option<(String, String, Vec<u8>)> {
     let rest = path.strip_prefix("/v2/")?;
     let content = lock(&state.content);
@@ -144,13 +144,13 @@ fn find(state: &State, path: &str) -> Option<(String, String, Vec<u8>)> {
 }
 
 /// Resolves a tag that was not pushed.
-fn followed(state: &State, path: &str) -> Option<(String, String, Vec<u8>)> {
+fn resolve_tag(state: &State, path: &str) -> Option<(String, String, Vec<u8>)> {
     let (repository, tag) = path.strip_prefix("/v2/")?.rsplit_once("/manifests/")?;
-    let digest = lock(&state.followed).0.as_ref()?(repository, tag)?;
+    let digest = lock(&state.resolver).0.as_ref()?(repository, tag)?;
     Some((digest, MANIFEST.to_owned(), Vec::new()))
 }
 
-/// The answer to somebody whose credentials do not open anything.
+/// The refusal of a request without valid credentials.
 fn refused(state: &State, authorization: Option<&str>) -> Option<io::Result<Response<Body>>> {
     let wanted = lock(&state.authorization).clone();
     let challenge = match &wanted {
@@ -171,7 +171,7 @@ fn unauthorized(challenge: &str) -> io::Result<Response<Body>> {
     built(Response::builder().status(StatusCode::UNAUTHORIZED).header(WWW_AUTHENTICATE, challenge), Bytes::new())
 }
 
-/// Hands out a token.
+/// Issues a token.
 fn token(state: &State, query: &str, authorization: Option<&str>, body: &str) -> io::Result<Response<Body>> {
     let wanted = lock(&state.authorization).clone();
     let is_welcome = match &wanted {
@@ -206,7 +206,7 @@ fn streamed(
     response.body(http_body_util::BodyExt::boxed(body)).map_err(io::Error::other)
 }
 
-/// A stream that may be named by several threads, though one polls it.
+/// A stream that is `Sync`, though only one thread polls it.
 struct SyncStream(std::sync::Mutex<stream::BoxStream<'static, Bytes>>);
 
 impl stream::Stream for SyncStream {

@@ -1,30 +1,31 @@
-//! From JSON to protobuf, as Kubernetes' types are written: fields by their numbers, and zeros where no pointer is.
+//! Encodes JSON as protobuf in the way of Kubernetes' types: fields in the order of their numbers, and zero values of
+//! fields that are not pointers.
 //!
-//! What a real API server could not have sent is refused: a field it does not know, a value of another type.
+//! Rejects what a real API server could not have sent: an unknown field, a value of another type.
 
-use super::pieces::{LENGTH, Pieces, VARINT, moment, tag, varint};
+use super::pieces::{LENGTH, Pieces, VARINT, tag, timestamp, varint};
 use super::schema::{Count, Field, Kind, Message, Schema};
 use crate::time::Time;
 use serde_json::{Map, Value};
 use std::fmt;
 
-/// Why something cannot be encoded.
+/// Error of an object that cannot be encoded.
 #[derive(Debug, PartialEq, Eq)]
-pub(crate) struct Unencodable {
-    /// Innermost first.
+pub(crate) struct EncodeError {
+    /// Path of the field, innermost first.
     path: Vec<String>,
     problem: String,
 }
 
-impl Unencodable {
+impl EncodeError {
     fn new(problem: impl Into<String>) -> Self {
         Self { path: Vec::new(), problem: problem.into() }
     }
 
     fn of_type(value: &Value, kind: Kind) -> Self {
         match kind {
-            Kind::Message(_) => Self::new(format!("{value} is no object")),
-            kind => Self::new(format!("{value} is no {kind:?}")),
+            Kind::Message(_) => Self::new(format!("{value} is not an object")),
+            kind => Self::new(format!("{value} is not of type {kind:?}")),
         }
     }
 
@@ -34,51 +35,51 @@ impl Unencodable {
     }
 }
 
-impl fmt::Display for Unencodable {
+impl fmt::Display for EncodeError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let path: Vec<&str> = self.path.iter().rev().map(String::as_str).collect();
         write!(f, "{}: {}", path.join("."), self.problem)
     }
 }
 
-/// Encodes an object as the message of this name.
-pub(crate) fn message(name: &str, object: &Value) -> Result<Vec<u8>, Unencodable> {
+/// Encodes an object as the message with this name.
+pub(crate) fn message(name: &str, object: &Value) -> Result<Vec<u8>, EncodeError> {
     let mut pieces = Pieces::default();
     let message = named(name)?;
     Encoder { blanks: &[] }.whole(message, as_object(object)?, &mut pieces)?;
     Ok(std::mem::take(pieces.bytes()))
 }
 
-/// The message of this name.
-pub(super) fn named(name: &str) -> Result<&'static Message, Unencodable> {
-    Schema::named(name).ok_or_else(|| Unencodable::new(format!("there is no message {name}")))
+/// The message with this name.
+pub(super) fn named(name: &str) -> Result<&'static Message, EncodeError> {
+    Schema::named(name).ok_or_else(|| EncodeError::new(format!("there is no message {name}")))
 }
 
-/// Encodes by the schema.
+/// Encodes JSON by the schema.
 pub(super) struct Encoder<'a> {
-    /// Texts that stand for words to be filled in later; a time is one of them or none.
+    /// Texts to be replaced later. A time is either one of them or contains none.
     pub(super) blanks: &'a [&'a str],
 }
 
 impl Encoder<'_> {
-    /// All fields of a message, and no others.
+    /// Encodes all fields of a message, and rejects others.
     pub(super) fn whole(
         &self,
         message: &Message,
         object: &Map<String, Value>,
         out: &mut Pieces,
-    ) -> Result<(), Unencodable> {
+    ) -> Result<(), EncodeError> {
         self.fields(&message.fields, object, out)?;
         all_known(message, object)
     }
 
-    /// Some fields of a message.
+    /// Encodes some fields of a message.
     pub(super) fn fields(
         &self,
         fields: &[Field],
         object: &Map<String, Value>,
         out: &mut Pieces,
-    ) -> Result<(), Unencodable> {
+    ) -> Result<(), EncodeError> {
         for field in fields {
             if let (true, Kind::Message(inlined)) = (field.name.is_empty(), field.kind) {
                 let mut inner = Pieces::default();
@@ -93,12 +94,12 @@ impl Encoder<'_> {
         Ok(())
     }
 
-    fn field(&self, field: &Field, value: Option<&Value>, out: &mut Pieces) -> Result<(), Unencodable> {
+    fn field(&self, field: &Field, value: Option<&Value>, out: &mut Pieces) -> Result<(), EncodeError> {
         match (field.count, value) {
             (Count::One, None) if !field.always => Ok(()),
             (Count::One, _) if field.number == 0 => match value {
                 None | Some(Value::String(_)) => Ok(()),
-                Some(other) => Err(Unencodable::of_type(other, field.kind)),
+                Some(other) => Err(EncodeError::of_type(other, field.kind)),
             },
             (Count::One, value) => self.value(field.kind, field.number, value, out),
             (Count::Many | Count::Map, None) => Ok(()),
@@ -106,16 +107,16 @@ impl Encoder<'_> {
                 items.iter().try_for_each(|item| self.value(field.kind, field.number, Some(item), out))
             }
             (Count::Map, Some(Value::Object(entries))) => {
-                // In the order of their keys, as both serde_json and Kubernetes have it.
+                // In the order of the keys, as in serde_json and in Kubernetes.
                 entries.iter().try_for_each(|(key, value)| self.entry(field, key, value, out))
             }
-            (_, Some(other)) => Err(Unencodable::new(format!("{other} is not {:?}", field.count))),
+            (_, Some(other)) => Err(EncodeError::new(format!("{other} is not {:?}", field.count))),
         }
     }
 
-    fn entry(&self, field: &Field, key: &str, value: &Value, out: &mut Pieces) -> Result<(), Unencodable> {
+    fn entry(&self, field: &Field, key: &str, value: &Value, out: &mut Pieces) -> Result<(), EncodeError> {
         if self.blanks.iter().any(|blank| key.contains(blank)) {
-            return Err(Unencodable::new(format!("the order of keys such as {key} depends on words")));
+            return Err(EncodeError::new(format!("the order of keys such as {key} depends on values of blanks")));
         }
         let mut entry = Pieces::default();
         self.value(Kind::Text, 1, Some(&Value::from(key)), &mut entry)?;
@@ -125,9 +126,9 @@ impl Encoder<'_> {
         Ok(())
     }
 
-    /// One value with its tag; without one, what stands for none where something has to stand.
-    fn value(&self, kind: Kind, number: u32, value: Option<&Value>, out: &mut Pieces) -> Result<(), Unencodable> {
-        let mistaken = || Err(Unencodable::of_type(value.unwrap_or(&Value::Null), kind));
+    /// One value with its tag. `None` is encoded as zero where a field is always written.
+    fn value(&self, kind: Kind, number: u32, value: Option<&Value>, out: &mut Pieces) -> Result<(), EncodeError> {
+        let mistaken = || Err(EncodeError::of_type(value.unwrap_or(&Value::Null), kind));
         let mut inner = Pieces::default();
         match (kind, value) {
             (Kind::Bool | Kind::Int32 | Kind::Int64, value) => {
@@ -191,7 +192,7 @@ impl Encoder<'_> {
             if at > 0 {
                 out.bytes().extend_from_slice(&rest.as_bytes()[..at]);
             }
-            out.word(index);
+            out.value(index);
             rest = &rest[at + self.blanks[index].len()..];
         }
         if !rest.is_empty() {
@@ -199,23 +200,23 @@ impl Encoder<'_> {
         }
     }
 
-    fn time(&self, text: &str, out: &mut Pieces) -> Result<(), Unencodable> {
+    fn time(&self, text: &str, out: &mut Pieces) -> Result<(), EncodeError> {
         if let Some(index) = self.blanks.iter().position(|blank| *blank == text) {
-            out.moment(index);
+            out.timestamp(index);
             return Ok(());
         }
-        let time = Time::parse(text).ok_or_else(|| Unencodable::new(format!("{text} is no moment of a cluster")))?;
+        let time = Time::parse(text).ok_or_else(|| EncodeError::new(format!("{text} is not a timestamp")))?;
         let mut content = Pieces::default();
-        moment(time, content.bytes());
+        timestamp(time, content.bytes());
         out.nested(content);
         Ok(())
     }
 }
 
 /// Whether a message has all these fields.
-pub(super) fn all_known(message: &Message, object: &Map<String, Value>) -> Result<(), Unencodable> {
+pub(super) fn all_known(message: &Message, object: &Map<String, Value>) -> Result<(), EncodeError> {
     let unknown = object.keys().find(|key| !knows(message, key));
-    unknown.map_or(Ok(()), |key| Err(Unencodable::new("a field nobody knows").inside(key)))
+    unknown.map_or(Ok(()), |key| Err(EncodeError::new("unknown field").inside(key)))
 }
 
 fn knows(message: &Message, key: &str) -> bool {
@@ -226,25 +227,25 @@ fn knows(message: &Message, key: &str) -> bool {
 }
 
 /// The fields of an object.
-pub(super) fn as_object(value: &Value) -> Result<&Map<String, Value>, Unencodable> {
-    value.as_object().ok_or_else(|| Unencodable::new(format!("{value} is no object")))
+pub(super) fn as_object(value: &Value) -> Result<&Map<String, Value>, EncodeError> {
+    value.as_object().ok_or_else(|| EncodeError::new(format!("{value} is not an object")))
 }
 
-/// `type`, `intVal` and `strVal`, each of them always.
+/// `type`, `intVal` and `strVal`, all of which are always written.
 fn int_or_string(kind: u8, text: &str, out: &mut Vec<u8>) {
     out.extend_from_slice(&[0x08, kind, 0x10, 0, 0x1a]);
     varint(text.len() as u64, out);
     out.extend_from_slice(text.as_bytes());
 }
 
-/// Whole numbers with a suffix, brought to the largest suffix that keeps them whole. Fractions and exponents, which no
-/// object here has, are refused.
-fn quantity(text: &str, out: &mut Pieces) -> Result<(), Unencodable> {
+/// Integers with a suffix, converted to the largest suffix that keeps them integers. Fractions and exponents, which no
+/// object here has, are rejected.
+fn quantity(text: &str, out: &mut Pieces) -> Result<(), EncodeError> {
     const DECIMAL: [&str; 10] = ["n", "u", "m", "", "k", "M", "G", "T", "P", "E"];
     const BINARY: [&str; 7] = ["", "Ki", "Mi", "Gi", "Ti", "Pi", "Ei"];
     let digits = text.bytes().take_while(u8::is_ascii_digit).count();
     let (number, suffix) = text.split_at(digits);
-    let refused = || Unencodable::new(format!("{text} is no quantity that could be written"));
+    let refused = || EncodeError::new(format!("{text} is not a supported quantity"));
     let mut number: u64 = number.parse().map_err(|_| refused())?;
     let of_suffix = |suffixes: &'static [&'static str]| suffixes.iter().position(|known| *known == suffix);
     let (suffixes, step, at) = match (of_suffix(&DECIMAL), of_suffix(&BINARY)) {
@@ -276,18 +277,18 @@ mod tests {
 
     #[test]
     fn what_no_api_server_sends_is_refused() {
-        refuses(&json!({"spec": {"contaners": []}}), "spec.contaners: a field nobody knows");
-        refuses(&json!({"spec": {"containers": [{"name": 5}]}}), "spec.containers.name: 5 is no Text");
+        refuses(&json!({"spec": {"contaners": []}}), "spec.contaners: unknown field");
+        refuses(&json!({"spec": {"containers": [{"name": 5}]}}), "spec.containers.name: 5 is not of type Text");
         refuses(&json!({"spec": {"containers": {"name": "a"}}}), "spec.containers: {\"name\":\"a\"} is not Many");
-        refuses(&json!({"spec": {"priority": 1.5}}), "spec.priority: 1.5 is no Int32");
-        refuses(&json!({"spec": {"priority": 1_u64 << 31}}), "spec.priority: 2147483648 is no Int32");
-        refuses(&json!({"metadata": {"labels": {"a": null}}}), "metadata.labels: null is no Text");
-        refuses(&json!({"status": 5}), "status: 5 is no object");
+        refuses(&json!({"spec": {"priority": 1.5}}), "spec.priority: 1.5 is not of type Int32");
+        refuses(&json!({"spec": {"priority": 1_u64 << 31}}), "spec.priority: 2147483648 is not of type Int32");
+        refuses(&json!({"metadata": {"labels": {"a": null}}}), "metadata.labels: null is not of type Text");
+        refuses(&json!({"status": 5}), "status: 5 is not an object");
         refuses(
             &json!({"metadata": {"creationTimestamp": "soon"}}),
-            "metadata.creationTimestamp: soon is no moment of a cluster",
+            "metadata.creationTimestamp: soon is not a timestamp",
         );
-        refuses(&json!("pod"), ": \"pod\" is no object");
+        refuses(&json!("pod"), ": \"pod\" is not an object");
     }
 
     #[test]
@@ -300,7 +301,7 @@ mod tests {
     fn quantities_have_one_form() {
         let written = |text: &str| {
             let bytes = message("ResourceRequirements", &json!({"limits": {"cpu": text}})).ok()?;
-            // Tags and lengths, and the key in between.
+            // Skips tags and lengths, and the key between them.
             Some(String::from_utf8(bytes[11..].to_vec()).unwrap())
         };
         for (text, expected) in

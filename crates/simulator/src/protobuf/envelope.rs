@@ -1,4 +1,4 @@
-//! What stands around an object: the kind it has, the list it is in, the event that tells of it.
+//! Envelopes of objects: type, list and watch event.
 //!
 //! ```text
 //!  answer = "k8s\0" Unknown{ TypeMeta{ apiVersion, kind }, raw: the object or list, contentEncoding: "", contentType: "" }
@@ -9,17 +9,17 @@ use super::CLOSING;
 use super::pieces::{LENGTH, tag, varint, varint_bytes};
 use crate::encoded::Names;
 
-/// What every answer begins with.
+/// Prefix of every answer.
 const PREFIX: &[u8] = b"k8s\0";
 
-/// Writes an answer: what `write` writes, which has so many bytes, as an object of its kind.
+/// Writes an answer: an object of this kind, which `write` writes with this number of bytes.
 pub(crate) fn whole(names: &Names, bytes: usize, out: &mut Vec<u8>, write: impl FnOnce(&mut Vec<u8>)) {
     open(names.api_version, names.kind, bytes, out);
     write(out);
     out.extend_from_slice(CLOSING);
 }
 
-/// Writes an event of a watch in the same way.
+/// Like [`whole`], for an event of a watch.
 pub(crate) fn frame(
     event_type: &str,
     names: &Names,
@@ -30,7 +30,7 @@ pub(crate) fn frame(
     let kind = length(names.api_version.len()) + length(names.kind.len());
     let raw = PREFIX.len() + length(kind) + length(bytes) + CLOSING.len();
     let event = length(event_type.len()) + length(length(raw));
-    // Only a test that asks for it has an object of 4 GB.
+    // Only a test could have an object of 4 GB.
     out.extend_from_slice(&u32::try_from(event).unwrap_or(u32::MAX).to_be_bytes());
     text(1, event_type, out);
     tag(2, LENGTH, out);
@@ -40,15 +40,15 @@ pub(crate) fn frame(
     whole(names, bytes, out, write);
 }
 
-/// A list as far as it stands before its items: they follow in any number of pieces, and then [`CLOSING`].
+/// A list up to its items. The items follow in any number of pieces, and then [`CLOSING`].
 pub(crate) struct ListOpening<'a> {
     pub(crate) names: &'a Names,
-    /// The list's own metadata, encoded.
+    /// The encoded metadata of the list.
     pub(crate) metadata: &'a [u8],
 }
 
 impl ListOpening<'_> {
-    /// Writes it for items that have so many bytes, each as [`ListOpening::item`] counts them.
+    /// Writes it. `item_bytes` is the sum of [`ListOpening::item`] over all items.
     pub(crate) fn write(&self, item_bytes: usize, out: &mut Vec<u8>) {
         let bytes = length(self.metadata.len()) + item_bytes;
         open(self.names.api_version, self.names.list_kind, bytes, out);
@@ -57,19 +57,19 @@ impl ListOpening<'_> {
         out.extend_from_slice(self.metadata);
     }
 
-    /// How many bytes an item takes whose object has so many.
+    /// Size of an item whose object has this size.
     pub(crate) fn item(bytes: usize) -> usize {
         length(bytes)
     }
 
-    /// Writes what stands before an item of so many bytes.
+    /// Writes the tag and length of an item whose object has this size.
     pub(crate) fn open_item(bytes: usize, out: &mut Vec<u8>) {
         tag(2, LENGTH, out);
         varint(bytes as u64, out);
     }
 }
 
-/// How many bytes a field takes whose content has so many; no field here has a number above 15.
+/// Size of a field whose content has this size. Field numbers here are at most 15.
 pub(super) fn length(content: usize) -> usize {
     1 + varint_bytes(content) + content
 }

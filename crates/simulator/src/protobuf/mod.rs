@@ -1,8 +1,8 @@
-//! Kubernetes' protobuf: what a real API server sends to who asks for it, byte for byte.
+//! Kubernetes' protobuf, byte for byte as a real API server sends it.
 //!
-//! `schema.txt` says how the types of Kubernetes are written; it is made of them by `tests/programs/protobuf`. `encode.rs`
-//! turns JSON into protobuf by it, `pieces.rs` fills blanks in what was encoded, and `envelope.rs` puts around it what an
-//! answer or an event has around an object.
+//! `schema.txt` has the fields of Kubernetes' types; `tests/programs/protobuf` generates it from them. `encode.rs` encodes
+//! JSON by this schema, `pieces.rs` fills blanks in encoded bytes, and `envelope.rs` adds the envelope of an answer or an
+//! event.
 
 mod encode;
 mod envelope;
@@ -14,5 +14,5 @@ pub(super) use encode::message;
 pub(super) use envelope::{ListOpening, frame, whole};
 pub(super) use object::{Object, Pattern};
 
-/// What closes an answer: no content encoding, no content type.
+/// End of every answer: no content encoding, no content type.
 pub(super) const CLOSING: &[u8] = b"\x1a\x00\x22\x00";

@@ -1,6 +1,6 @@
-//! Objects in protobuf that get their version when they are served, and many objects that differ in a few words.
+//! Objects in protobuf that get their version when they are served, and objects with blanks.
 
-use super::encode::{Encoder, Unencodable, all_known, as_object, named};
+use super::encode::{EncodeError, Encoder, all_known, as_object, named};
 use super::envelope::length;
 use super::pieces::{Backwards, LENGTH, Pieces, tag, varint, varint_bytes};
 use bytes::Bytes;
@@ -11,7 +11,7 @@ const METADATA: u32 = 1;
 /// `resourceVersion` in every object's metadata.
 const VERSION: u32 = 6;
 
-/// One object without its version: its metadata up to there, the rest of its metadata, and the rest of it.
+/// One object without its version: the metadata before the version, the metadata after it, and the remaining fields.
 #[derive(Clone, Debug)]
 pub(crate) struct Object {
     body: Bytes,
@@ -20,13 +20,13 @@ pub(crate) struct Object {
 }
 
 impl Object {
-    /// Encodes an object of this kind. A version it has is left out.
-    pub(crate) fn new(kind: &str, object: &Value) -> Result<Self, Unencodable> {
+    /// Encodes an object of this kind, without its version.
+    pub(crate) fn new(kind: &str, object: &Value) -> Result<Self, EncodeError> {
         let pattern = Pattern::new(kind, object, &[])?;
         pattern.fill(&[]).ok_or_else(|| unreachable!("there is no blank to fill"))
     }
 
-    /// How many bytes it has with a version of so many digits.
+    /// Size in bytes with this version.
     pub(crate) fn bytes(&self, version: &str) -> usize {
         let metadata = self.metadata_bytes(version);
         1 + varint_bytes(metadata) + metadata + self.body.len() - self.metadata_ends
@@ -48,18 +48,18 @@ impl Object {
     }
 }
 
-/// An object with blanks, encoded as far as it is the same for all.
+/// An object with blanks: the parts that are the same for all are encoded.
 #[derive(Debug)]
 pub(crate) struct Pattern {
     before_version: Pieces,
     after_version: Pieces,
-    /// All but the metadata.
+    /// All fields except the metadata.
     rest: Pieces,
 }
 
 impl Pattern {
-    /// Encodes an object of this kind in which each of `blanks` stands wherever its word is to be filled in.
-    pub(crate) fn new(kind: &str, object: &Value, blanks: &[&str]) -> Result<Self, Unencodable> {
+    /// Encodes an object of this kind. Each text of `blanks` will be replaced by a value.
+    pub(crate) fn new(kind: &str, object: &Value, blanks: &[&str]) -> Result<Self, EncodeError> {
         let encoder = Encoder { blanks };
         let (message, object) = (named(kind)?, as_object(object)?);
         all_known(message, object)?;
@@ -76,16 +76,16 @@ impl Pattern {
         Ok(Self { before_version, after_version, rest })
     }
 
-    /// The object with its blanks filled, in the order in which they were named; `None` if a word that ought to tell a
-    /// moment does not.
-    pub(crate) fn fill(&self, words: &[&str]) -> Option<Object> {
+    /// The object with the blanks replaced by values in the same order; `None` if a value that must be a timestamp is not
+    /// one.
+    pub(crate) fn fill(&self, values: &[&str]) -> Option<Object> {
         let parts = [&self.before_version, &self.after_version, &self.rest];
-        let mut out = Backwards::with_room(parts.iter().map(|part| part.most_bytes(words)).sum());
-        self.rest.write(words, &mut out)?;
+        let mut out = Backwards::with_room(parts.iter().map(|part| part.most_bytes(values)).sum());
+        self.rest.write(values, &mut out)?;
         let rest = out.written().len();
-        self.after_version.write(words, &mut out)?;
+        self.after_version.write(values, &mut out)?;
         let after_version = out.written().len();
-        self.before_version.write(words, &mut out)?;
+        self.before_version.write(values, &mut out)?;
         let body = Bytes::copy_from_slice(out.written());
         Some(Object { version_at: body.len() - after_version, metadata_ends: body.len() - rest, body })
     }

@@ -1,36 +1,36 @@
-//! Encoded bytes, which may have blanks: a message is as long as the words that are filled into it.
+//! Encoded bytes with blanks. The length of a message depends on the values that replace them.
 
 use crate::time::Time;
 
 /// The wire type of an integer.
 pub(super) const VARINT: u32 = 0;
-/// The wire type of what has a length.
+/// The wire type of a value with a length.
 pub(super) const LENGTH: u32 = 2;
 
-/// More than a tag's, a length's or a time's bytes.
+/// Maximum size of a tag, a length or a time.
 const MOST_BYTES: usize = 16;
 
-/// What was encoded, in the order in which it is written.
+/// Encoded pieces, in the order in which they are written.
 #[derive(Debug, Default)]
 pub(super) struct Pieces(Vec<Piece>);
 
 #[derive(Debug)]
 enum Piece {
     Bytes(Vec<u8>),
-    /// A word as it is.
-    Word(usize),
-    /// The moment that a word tells, with its length.
-    Moment(usize),
-    /// What has a length, which depends on the words in it.
+    /// A value as it is.
+    Value(usize),
+    /// The time that a value has as text, with its length.
+    Timestamp(usize),
+    /// Content with a length that depends on the values in it.
     Nested(Pieces),
 }
 
-/// The key of a field.
+/// The tag of a field.
 pub(super) fn tag(number: u32, wire: u32, out: &mut Vec<u8>) {
     varint(u64::from(number << 3 | wire), out);
 }
 
-/// A number in as few bytes as it takes, seven bits in each.
+/// A varint: seven bits in each byte.
 #[expect(clippy::cast_possible_truncation, reason = "seven bits are taken at a time")]
 pub(super) fn varint(mut value: u64, out: &mut Vec<u8>) {
     while value >= 0x80 {
@@ -40,14 +40,14 @@ pub(super) fn varint(mut value: u64, out: &mut Vec<u8>) {
     out.push(value as u8);
 }
 
-/// How many bytes that takes.
+/// Size of a number as a varint.
 pub(super) fn varint_bytes(value: usize) -> usize {
     let bits = usize::BITS - (value | 1).leading_zeros();
     bits.div_ceil(7) as usize
 }
 
-/// The content of a moment's message: seconds, and no nanoseconds.
-pub(super) fn moment(time: Time, out: &mut Vec<u8>) {
+/// The content of a timestamp's message: seconds, and no nanoseconds.
+pub(super) fn timestamp(time: Time, out: &mut Vec<u8>) {
     tag(1, VARINT, out);
     varint(time.seconds().cast_unsigned(), out);
     tag(2, VARINT, out);
@@ -55,7 +55,7 @@ pub(super) fn moment(time: Time, out: &mut Vec<u8>) {
 }
 
 impl Pieces {
-    /// Where to go on writing bytes.
+    /// The buffer for bytes without blanks.
     pub(super) fn bytes(&mut self) -> &mut Vec<u8> {
         if !matches!(self.0.last(), Some(Piece::Bytes(_))) {
             self.0.push(Piece::Bytes(Vec::new()));
@@ -66,15 +66,15 @@ impl Pieces {
         }
     }
 
-    pub(super) fn word(&mut self, index: usize) {
-        self.0.push(Piece::Word(index));
+    pub(super) fn value(&mut self, index: usize) {
+        self.0.push(Piece::Value(index));
     }
 
-    pub(super) fn moment(&mut self, index: usize) {
-        self.0.push(Piece::Moment(index));
+    pub(super) fn timestamp(&mut self, index: usize) {
+        self.0.push(Piece::Timestamp(index));
     }
 
-    /// Appends a length and what has it.
+    /// Appends content and its length.
     pub(super) fn nested(&mut self, inner: Self) {
         match inner.as_bytes() {
             Some(content) => {
@@ -94,32 +94,32 @@ impl Pieces {
         }
     }
 
-    /// At most so many bytes are written when these words are filled in.
-    pub(super) fn most_bytes(&self, words: &[&str]) -> usize {
+    /// Maximum number of bytes once these values are filled in.
+    pub(super) fn most_bytes(&self, values: &[&str]) -> usize {
         let of = |piece: &Piece| match piece {
             Piece::Bytes(bytes) => bytes.len(),
-            Piece::Word(index) => words.get(*index).map_or(0, |word| word.len()),
-            Piece::Moment(_) => MOST_BYTES,
-            Piece::Nested(inner) => MOST_BYTES + inner.most_bytes(words),
+            Piece::Value(index) => values.get(*index).map_or(0, |value| value.len()),
+            Piece::Timestamp(_) => MOST_BYTES,
+            Piece::Nested(inner) => MOST_BYTES + inner.most_bytes(values),
         };
         self.0.iter().map(of).sum()
     }
 
-    /// Writes it with its blanks filled; `None` if a word ought to tell a moment and does not.
-    pub(super) fn write(&self, words: &[&str], out: &mut Backwards) -> Option<()> {
+    /// Writes it with the values filled in; `None` if a value that must be a timestamp is not one.
+    pub(super) fn write(&self, values: &[&str], out: &mut Backwards) -> Option<()> {
         for piece in self.0.iter().rev() {
             match piece {
                 Piece::Bytes(bytes) => out.put(bytes),
-                Piece::Word(index) => out.put(words.get(*index)?.as_bytes()),
-                Piece::Moment(index) => {
+                Piece::Value(index) => out.put(values.get(*index)?.as_bytes()),
+                Piece::Timestamp(index) => {
                     let mut content = Vec::with_capacity(MOST_BYTES);
-                    moment(Time::parse(words.get(*index)?)?, &mut content);
+                    timestamp(Time::parse(values.get(*index)?)?, &mut content);
                     out.put(&content);
                     out.put_length(content.len());
                 }
                 Piece::Nested(inner) => {
                     let end = out.start;
-                    inner.write(words, out)?;
+                    inner.write(values, out)?;
                     out.put_length(end - out.start);
                 }
             }
@@ -128,19 +128,19 @@ impl Pieces {
     }
 }
 
-/// Bytes that are written from their end to their beginning: a length is known when what has it is written.
+/// Bytes that are written from the end to the beginning, so that a length is written after its content.
 pub(super) struct Backwards {
     buffer: Vec<u8>,
     start: usize,
 }
 
 impl Backwards {
-    /// Room for so many bytes.
+    /// A buffer with this capacity.
     pub(super) fn with_room(bytes: usize) -> Self {
         Self { buffer: vec![0; bytes], start: bytes }
     }
 
-    /// What was written.
+    /// The bytes written so far.
     pub(super) fn written(&self) -> &[u8] {
         &self.buffer[self.start..]
     }
@@ -172,20 +172,20 @@ mod tests {
     }
 
     #[test]
-    fn lengths_follow_the_words() {
+    fn lengths_follow_the_values() {
         let mut inner = Pieces::default();
         inner.bytes().extend_from_slice(b"a-");
-        inner.word(0);
+        inner.value(0);
         let mut pieces = Pieces::default();
         tag(1, LENGTH, pieces.bytes());
         pieces.nested(inner);
-        let word = "x".repeat(200);
-        for words in [["b"], [word.as_str()]] {
-            let mut out = Backwards::with_room(pieces.most_bytes(&words));
-            pieces.write(&words, &mut out).unwrap();
+        let value = "x".repeat(200);
+        for values in [["b"], [value.as_str()]] {
+            let mut out = Backwards::with_room(pieces.most_bytes(&values));
+            pieces.write(&values, &mut out).unwrap();
             let mut expected = vec![0x0a];
-            varint(2 + words[0].len() as u64, &mut expected);
-            expected.extend_from_slice(format!("a-{}", words[0]).as_bytes());
+            varint(2 + values[0].len() as u64, &mut expected);
+            expected.extend_from_slice(format!("a-{}", values[0]).as_bytes());
             assert_eq!(out.written(), expected);
         }
     }

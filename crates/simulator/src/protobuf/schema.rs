@@ -1,4 +1,4 @@
-//! The schema: which fields a message of Kubernetes has, under which names in JSON and which numbers in protobuf.
+//! The schema: fields of Kubernetes' messages with their names in JSON and their numbers in protobuf.
 
 use std::collections::HashMap;
 use std::sync::LazyLock;
@@ -24,13 +24,13 @@ pub(super) struct Message {
 /// One field.
 #[derive(Debug)]
 pub(super) struct Field {
-    /// In JSON; empty for a message that stands inlined there.
+    /// Name in JSON; empty for a message that is inlined there.
     pub(super) name: &'static str,
     /// 0 if it is not written.
     pub(super) number: u32,
     pub(super) kind: Kind,
     pub(super) count: Count,
-    /// Whether it is written even without a value.
+    /// Whether it is written even if it has no value.
     pub(super) always: bool,
 }
 
@@ -40,11 +40,11 @@ pub(super) enum Count {
     One,
     /// A JSON array.
     Many,
-    /// A JSON object, whose keys are the keys of a map.
+    /// A JSON object: the keys are the keys of a map.
     Map,
 }
 
-/// What a value is.
+/// The type of a value.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(super) enum Kind {
     Text,
@@ -53,15 +53,15 @@ pub(super) enum Kind {
     Int64,
     /// RFC 3339 in JSON, seconds and nanoseconds in protobuf.
     Time,
-    /// A number or a text.
+    /// An integer or a string.
     IntOrString,
-    /// A text, brought into the one form the API server would write it in.
+    /// A string, converted to the canonical form of the API server.
     Quantity,
     /// Any JSON, kept as text.
     Json,
     /// A message, by its index.
     Message(usize),
-    /// Nothing that could be encoded.
+    /// A type that cannot be encoded.
     Unknown,
 }
 
@@ -75,19 +75,19 @@ impl Schema {
         Self { messages, names }
     }
 
-    /// A message by its name.
+    /// The message with this name.
     pub(super) fn named(name: &str) -> Option<&'static Message> {
         SCHEMA.names.get(name).map(|index| Self::at(*index))
     }
 
-    /// A message by its index.
+    /// The message with this index.
     pub(super) fn at(index: usize) -> &'static Message {
         static NOTHING: Message = Message { fields: Vec::new() };
         SCHEMA.messages.get(index).unwrap_or(&NOTHING)
     }
 }
 
-/// `NAME:KIND=NUMBER`, with `!` behind it or not.
+/// Parses `NAME:KIND=NUMBER`, with an optional `!` at the end.
 fn field(word: &'static str, messages: &HashMap<&str, usize>) -> Option<Field> {
     let (name, rest) = word.split_once(':')?;
     let (kind, number) = rest.split_once('=')?;

@@ -1,4 +1,4 @@
-//! The demo's exhibits: each stays as it is, and each mends by what podskew advises.
+//! The demo's exhibits: each stays as it is until podskew's advice is followed, which fixes it.
 
 use crate::demo::{Demo, DemoConfig};
 use crate::resource::Resource::{
@@ -53,7 +53,7 @@ impl Shown {
         pods.filter(belongs).collect()
     }
 
-    /// Which digests the containers of this name run, all of them Ready.
+    /// Digests of the containers with this name, all of which must be Ready.
     fn digests(&self, names: (&str, &str), container: &str) -> BTreeSet<String> {
         let mut digests = BTreeSet::new();
         for pod in self.pods(names) {
@@ -65,7 +65,7 @@ impl Shown {
         digests
     }
 
-    /// How many pods there are of each value of a label.
+    /// Number of pods by value of a label.
     fn by_label(&self, names: (&str, &str), label: &str) -> Vec<usize> {
         let mut counts: BTreeMap<String, usize> = BTreeMap::new();
         for pod in self.pods(names) {
@@ -137,7 +137,7 @@ fn a_stuck_rollout_is_undone() {
         set["metadata"]["namespace"] == "payments"
             && set["metadata"]["annotations"]["deployment.kubernetes.io/revision"] == "7"
     });
-    // `kubectl rollout undo` puts the template of the revision back, without its hash.
+    // `kubectl rollout undo` restores the template of the revision, without its hash.
     let mut template = old.unwrap()["spec"]["template"].clone();
     template["metadata"]["labels"].as_object_mut().unwrap().remove("pod-template-hash");
     shown.edit(Deployments, ledger, |object| object["spec"]["template"] = template.clone());
@@ -238,7 +238,7 @@ fn a_canary_is_promoted() {
     assert_eq!(shown.store.get(Rollouts, "growth", "landing").unwrap()["status"]["phase"], "Healthy");
 }
 
-/// By Kubernetes' rules: labels and images.
+/// Checks labels and image references by Kubernetes' rules.
 #[test]
 fn every_label_and_every_image_is_valid() {
     let shown = Shown::new();

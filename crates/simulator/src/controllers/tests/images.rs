@@ -31,7 +31,7 @@ fn restart(bench: &mut Bench) {
     assert_eq!(bench.images(), counts([("web:stable", 8)]));
 }
 
-/// The tag moves while the nodes `a`, `b` and `c` have the old image, and a fourth node joins.
+/// Moves the tag while the nodes `a`, `b` and `c` have the old image, and adds a fourth node.
 fn skew(policy: &str) -> Bench {
     let mut bench = bench(policy);
     bench.controllers.registry().push(TAG, "sha256:0000000000000000000000000000000000000000000000000000000000000002");
@@ -70,7 +70,7 @@ fn a_removed_image_is_pulled_once_it_is_there() {
     bench.run(120);
     let version = bench.store.version();
     bench.run(120);
-    assert_eq!(bench.store.version(), version, "a pull that keeps failing changes nothing");
+    assert_eq!(bench.store.version(), version, "failing pulls change nothing");
     registry.push("registry.example/web:v2", "sha256:02");
     bench.run(60);
     assert_eq!(digests(&bench), BTreeSet::from(["registry.example/web@sha256:02".to_owned()]));

@@ -1,4 +1,4 @@
-//! The controllers at work on a store, an hour in milliseconds.
+//! Tests of the controllers on a store: an hour takes milliseconds.
 
 mod daemon_sets;
 mod deployments;
@@ -35,13 +35,13 @@ impl Bench {
         for (resource, object) in objects {
             store.put(resource, object);
         }
-        // Images matter to the tests of images alone.
+        // Only the tests of images use a registry with limited content.
         config.registry = Registry::with_everything();
         config.nodes.extend(["a", "b", "c"].map(str::to_owned));
         Self { controllers: Controllers::new(store.clone(), config, now), store, now }
     }
 
-    /// Runs for some seconds.
+    /// Runs for a number of seconds.
     pub(super) fn run(&mut self, seconds: u32) {
         for _ in 0..seconds {
             self.controllers.tick(self.now);
@@ -77,13 +77,13 @@ impl Bench {
         self.store.get(resource, "shop", name).unwrap()
     }
 
-    /// The names of an owner's objects that are not terminating.
+    /// The pods of the workload that are not terminating.
     pub(super) fn pods(&self) -> Vec<Value> {
         let pods = self.store.list(Resource::Pods).into_iter();
         pods.filter(|pod| pod["metadata"].get("deletionTimestamp").is_none()).collect()
     }
 
-    /// How many active pods run each image; those that are not Ready have a `!`.
+    /// Number of active pods by image; a `!` marks pods that are not Ready.
     pub(super) fn images(&self) -> BTreeMap<String, usize> {
         let mut images = BTreeMap::new();
         for pod in self.pods() {
@@ -103,7 +103,7 @@ impl Bench {
     }
 }
 
-/// A workload of one container, as the API server has it after `kubectl apply`.
+/// A workload with one container, as the API server stores it after `kubectl apply`.
 pub(super) fn workload(name: &str, image: &str, more: &Value) -> Value {
     let mut object = json!({
         "metadata": {

@@ -1,5 +1,5 @@
-//! The controllers against recordings of the real ones: they get what the users wrote, at the same times, and have to
-//! write what the real ones wrote.
+//! Compares the controllers with recordings of the real ones: the same user writes at the same times must lead to the same
+//! writes of the controllers.
 
 use crate::controllers::{Controllers, ControllersConfig, Registry, Timings};
 use crate::recording::Recording;
@@ -13,12 +13,12 @@ use std::path::Path;
 
 const WORKLOADS: [Resource; 3] = [Deployments, StatefulSets, DaemonSets];
 
-/// What is seen of a cluster while it changes.
+/// What a watch shows of a cluster while it changes.
 #[derive(Default, PartialEq, Debug)]
 struct Seen {
-    /// By workload: the reasons of `Progressing`, one after the other.
+    /// By workload: the reasons of `Progressing`, in order.
     reasons: BTreeMap<String, Vec<String>>,
-    /// By workload: the numbers and words of its status each time, without times and names of revisions.
+    /// By workload: each of its statuses, without times and names of revisions.
     status: BTreeMap<String, Vec<Value>>,
     /// By resource: every field that was written.
     fields: BTreeMap<&'static str, BTreeSet<String>>,
@@ -42,7 +42,7 @@ impl Seen {
     }
 }
 
-/// A value without times and without what is random.
+/// A value without times and random parts.
 fn plain(value: &Value) -> Value {
     match value {
         Value::Object(fields) => {
@@ -56,7 +56,7 @@ fn plain(value: &Value) -> Value {
     }
 }
 
-/// The paths of all fields but those of maps whose names are anybody's.
+/// Paths of all fields, except keys of maps with arbitrary keys.
 fn fields_of(value: &Value, path: &str, fields: &mut BTreeSet<String>) {
     let is_free = ["labels", "annotations", "managedFields", "matchLabels"].iter().any(|name| path.ends_with(name));
     match value {
@@ -82,7 +82,7 @@ fn key(object: &Value) -> (String, String) {
     (text("namespace"), text("name"))
 }
 
-/// What the real controllers wrote, and what these write.
+/// What the real controllers wrote, and what the simulated ones write.
 fn both(recording: &Recording, missing: &[&str]) -> (Seen, Seen) {
     let (mut real, mut ours) = (Seen::default(), Seen::default());
     let store = Store::new(100_000);
@@ -103,7 +103,7 @@ fn both(recording: &Recording, missing: &[&str]) -> (Seen, Seen) {
     }
     let mut seen = store.version();
     let mut events = recording.events.iter().peekable();
-    // The real ones have come to rest at the end; these may take a few seconds more.
+    // The recording ends when the real controllers are done. The simulated ones may need a few seconds more.
     #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "seconds of a recording")]
     let seconds = recording.seconds() as u32 + 15;
     for second in 0..seconds {
@@ -118,7 +118,7 @@ fn both(recording: &Recording, missing: &[&str]) -> (Seen, Seen) {
         for resource in Resource::ALL {
             let since = store.since(resource, seen, usize::MAX);
             let crate::history::Since::Changes { changes, .. } = since else {
-                panic!("the history holds everything");
+                panic!("the history is complete");
             };
             for change in changes {
                 if let Some((kind, stored)) = change.as_seen_by(&crate::encoded::Selection::default())
@@ -133,7 +133,7 @@ fn both(recording: &Recording, missing: &[&str]) -> (Seen, Seen) {
     (real, ours)
 }
 
-/// Writes what users wrote: the specs of workloads, and the deletion of pods that no controller would have deleted.
+/// Repeats what users wrote: the specs of workloads, and deletions of pods that no controller would delete.
 fn write_as_users(
     store: &Store,
     resource: Resource,
@@ -194,7 +194,7 @@ fn the_fields_are_those_that_the_real_ones_write() {
             let missing: Vec<&String> = real.fields[resource].difference(fields).collect();
             let added: Vec<&String> = fields.difference(&real.fields[resource]).collect();
             assert_eq!(missing, Vec::<&String>::new(), "{name} {resource}");
-            // The recordings were made with kubelets that report less than real ones, and without service accounts.
+            // The recorded kubelets report less than real ones, and there were no service accounts.
             if *resource != "pods" {
                 assert_eq!(added, Vec::<&String>::new(), "{name} {resource}");
             }

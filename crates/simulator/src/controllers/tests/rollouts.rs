@@ -51,7 +51,7 @@ fn a_canary_goes_step_by_step() {
     assert_eq!((&before["currentStepIndex"], &before["controllerPause"]), (&json!(1), &json!(true)));
     let version = bench.store.version();
     bench.run(3600);
-    assert_eq!(bench.store.version(), version, "it waits for its promotion");
+    assert_eq!(bench.store.version(), version, "the Rollout waits for its promotion");
     promote(&mut bench);
     assert!(paused(&bench), "{:?}", phase(&bench));
     assert_eq!(bench.images(), counts([("web:v1", 2), ("web:v2", 3)]));

@@ -1,4 +1,4 @@
-//! More pods than fit into one turn, and more than there may be.
+//! More pods than an owner may create per tick, and more than the quota allows.
 
 use super::{Bench, deployment, workload};
 use crate::controllers::index::condition;
@@ -20,7 +20,7 @@ fn pods_of(bench: &Bench, name: &str) -> usize {
     bench.pods().iter().filter(|pod| pod["metadata"]["labels"]["app"] == name).count()
 }
 
-/// The reason and the message of `ReplicaFailure`.
+/// Reason and message of `ReplicaFailure`.
 fn failure(object: &Value) -> Option<(String, String)> {
     let failure = condition(&object["status"], "ReplicaFailure")?;
     assert_eq!(failure["status"], "True");
@@ -91,7 +91,7 @@ fn a_small_workload_moves_while_a_large_one_grows() {
         assert!(seconds < 60, "{:?}", bench.images());
         bench.run(1);
     }
-    // A tick of a second each, and one more each time.
+    // Each run of a second has two ticks.
     assert!(pods_of(&bench, "web") <= 100 * 2 * (seconds + 1), "{seconds} s");
 }
 
@@ -100,7 +100,7 @@ fn a_pod_too_many_is_refused_and_its_owners_say_so() {
     let words = "is forbidden: exceeded quota: simulated-cluster, requested: pods=1, used: pods=20, limited: pods=20";
     let ordered = stateful_set(&json!({"replicas": 2, "podManagementPolicy": "OrderedReady"}));
     let mut bench = Bench::new(vec![deployment(&json!({"replicas": 4})), ordered]);
-    bench.store.bound_pods(20);
+    bench.store.limit_pods(20);
     bench.run(30);
     for replicas in [100_000, i32::MAX] {
         scale(&bench, Deployments, "web", replicas);
@@ -116,8 +116,8 @@ fn a_pod_too_many_is_refused_and_its_owners_say_so() {
     }
     let version = bench.store.version();
     bench.run(120);
-    assert_eq!(bench.store.version(), version, "what stays refused changes nothing");
-    // There is room once others are gone, and what waits for it takes it.
+    assert_eq!(bench.store.version(), version, "refused creations change nothing");
+    // Once other pods are gone, there is room for the waiting ones.
     scale(&bench, StatefulSets, "db", 4);
     bench.run(30);
     assert_eq!(pods_of(&bench, "db"), 2);
@@ -135,7 +135,7 @@ fn no_number_of_replicas_is_too_large_to_reckon_with() {
     rollout["status"] = json!({});
     let parallel = stateful_set(&json!({"replicas": 2, "podManagementPolicy": "Parallel"}));
     let mut bench = Bench::new(vec![deployment(&json!({})), parallel, (Rollouts, rollout)]);
-    bench.store.bound_pods(60);
+    bench.store.limit_pods(60);
     bench.run(30);
     for (resource, name) in [(Deployments, "web"), (StatefulSets, "db"), (Rollouts, "roll")] {
         scale(&bench, resource, name, i32::MAX);
