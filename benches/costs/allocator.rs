@@ -1,11 +1,11 @@
 //! jemalloc as podskew uses it, with a count of allocations.
-#![allow(unsafe_code, reason = "an allocator is unsafe by its trait; each call is handed on as it came")]
+#![allow(unsafe_code, reason = "the trait of an allocator is unsafe; each call is passed on unchanged")]
 
 use std::alloc::{GlobalAlloc, Layout};
 use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 use tikv_jemallocator::Jemalloc;
 
-/// Counts requested bytes, and not jemalloc's size classes, so that the result is the same on every machine.
+/// Counts requested bytes instead of jemalloc's size classes, so that the result is the same on every machine.
 pub struct Counting;
 
 static ALLOCATIONS: AtomicUsize = AtomicUsize::new(0);

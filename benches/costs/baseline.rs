@@ -1,4 +1,4 @@
-//! Comparison with the agreed figures.
+//! Comparison with the baseline.
 
 use super::Outcome;
 use super::figures::{Figures, LIMITS, rounded, short};
@@ -8,10 +8,10 @@ use std::process::{Command, ExitCode};
 const PATH: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/benches/baseline.json");
 
 /// Maximum ratio to the baseline.
-const MOST: f64 = 1.1;
+const MAX_RATIO: f64 = 1.1;
 
-/// Increase that is allowed for a cost near zero: a tenth of an allocation.
-const NOTHING: f64 = 0.1;
+/// Allowed increase of a cost near zero: a tenth of an allocation.
+const TOLERANCE: f64 = 0.1;
 
 /// Prints changed figures; fails if one is worse. Writes the baseline if `UPDATE_COSTS=1`.
 pub fn compare(figures: &Figures) -> Outcome<ExitCode> {
@@ -25,7 +25,7 @@ pub fn compare(figures: &Figures) -> Outcome<ExitCode> {
     } else {
         let baseline: Value = serde_json::from_str(&std::fs::read_to_string(PATH)?)?;
         if baseline["compiler"] != compiler.as_str() {
-            println!("The baseline is of {}, and this is {compiler}: instructions may differ.", baseline["compiler"]);
+            println!("The baseline is from {}, this is {compiler}: instructions may differ.", baseline["compiler"]);
         }
         let mut better = Vec::new();
         for (name, now) in figures {
@@ -35,14 +35,14 @@ pub fn compare(figures: &Figures) -> Outcome<ExitCode> {
             };
             let line =
                 || format!("{name}: {} → {} ({:+.1} %)", short(before), short(*now), (now / before - 1.0) * 100.0);
-            if *now > before * MOST + NOTHING {
+            if *now > before * MAX_RATIO + TOLERANCE {
                 worse.push(line());
-            } else if *now * MOST + NOTHING < before {
+            } else if *now * MAX_RATIO + TOLERANCE < before {
                 better.push(line());
             }
         }
         if !better.is_empty() {
-            println!("Better by more than a tenth; `make baseline` holds it:\n  {}", better.join("\n  "));
+            println!("Better by more than a tenth; update with `make baseline`:\n  {}", better.join("\n  "));
         }
     }
     if worse.is_empty() {
@@ -50,17 +50,17 @@ pub fn compare(figures: &Figures) -> Outcome<ExitCode> {
         return Ok(ExitCode::SUCCESS);
     }
     eprintln!(
-        "costs: worse than benches/baseline.json by more than a tenth, or than may ever be:\n  {}",
+        "costs: worse than benches/baseline.json by more than a tenth, or above a fixed limit:\n  {}",
         worse.join("\n  ")
     );
-    eprintln!("Find out why. If it has to be so: `make baseline`, and say in the commit what it is worth.");
+    eprintln!("Find out why. If it is justified: `make baseline`, and give the reason in the commit.");
     Ok(ExitCode::FAILURE)
 }
 
 fn over_limits(figures: &Figures) -> Vec<String> {
     let over = LIMITS.iter().filter_map(|(name, most, why)| {
         let now = figures.get(*name)?;
-        (now > most).then(|| format!("{name}: {}, and at most {most} ever ({why})", short(*now)))
+        (now > most).then(|| format!("{name}: {}, above the limit {most} ({why})", short(*now)))
     });
     over.collect()
 }

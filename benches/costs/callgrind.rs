@@ -1,8 +1,8 @@
 //! Counts instructions with valgrind's callgrind, under which this program runs itself.
 //!
-//! The code to count is marked by requests that valgrind recognizes in the instructions (`valgrind.h`), and not by
-//! function names. So the measured build is the one that ships, stripped and inlined.
-#![allow(unsafe_code, reason = "a request to valgrind is a sequence of instructions that does nothing anywhere else")]
+//! Requests that valgrind recognizes in the instructions (`valgrind.h`) mark the code to count, instead of function names.
+//! So the measured build is the one that ships, stripped and inlined.
+#![allow(unsafe_code, reason = "a request to valgrind is a sequence of instructions without effect elsewhere")]
 
 use super::Outcome;
 use std::collections::BTreeMap;
@@ -25,8 +25,8 @@ pub fn watch(on: bool) {
     request(if on { START_INSTRUMENTATION } else { STOP_INSTRUMENTATION }, 0);
 }
 
-/// Counts the instructions of `work` under a name, including threads that it starts and joins. A request applies only
-/// to its own thread, so everything is collected, and the counts before are discarded.
+/// Counts the instructions of `work` under a name, including threads that it starts and joins. A request applies only to
+/// its own thread, so everything is counted, and earlier counts are discarded.
 pub fn count<T>(name: &str, work: impl FnOnce() -> T) -> T {
     let name = CString::new(name).unwrap_or_default();
     request(ZERO_STATS, 0);
@@ -68,8 +68,7 @@ pub fn begin(argument: &str, folder: &Path) -> Outcome<Run> {
         .env("_RJEM_MALLOC_CONF", "narenas:1,dirty_decay_ms:-1,muzzy_decay_ms:-1")
         .stdout(Stdio::piped())
         .spawn();
-    let missing =
-        |error| format!("valgrind counts the instructions, and cannot be run ({error}): apt-get install valgrind");
+    let missing = |error| format!("cannot run valgrind, which counts instructions ({error}): apt-get install valgrind");
     Ok(Run { valgrind: valgrind.map_err(missing)?, output })
 }
 
@@ -96,7 +95,7 @@ fn sums(output: &str) -> Outcome<BTreeMap<String, u64>> {
         }
     }
     if sums.is_empty() {
-        return Err("callgrind counted nothing: is its output written in another way than by valgrind 3.19?".into());
+        return Err("callgrind counted nothing: does its output differ from that of valgrind 3.19?".into());
     }
     Ok(sums)
 }

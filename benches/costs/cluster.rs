@@ -57,9 +57,9 @@ struct Numbers(u64);
 /// Differences between the pods of the next template and the current one: text and its replacement.
 struct Revision(Vec<(String, String)>);
 
-/// The start time of every scenario: nothing depends on the clock.
+/// The start time of every scenario, so that nothing depends on the clock.
 pub fn start() -> Outcome<UnixTime> {
-    Ok(UnixTime::parse("2026-11-21T12:00:00Z").ok_or("no such moment")?)
+    Ok(UnixTime::parse("2026-11-21T12:00:00Z").ok_or("invalid time")?)
 }
 
 impl Cluster {
@@ -68,7 +68,7 @@ impl Cluster {
         Ok(Self::at(start()?, pods, pods_per_deployment))
     }
 
-    /// The same at another time: names and uids are the same, times are not.
+    /// The same cluster at another time: names and uids are the same, times differ.
     pub fn at(now: UnixTime, pods: u32, pods_per_deployment: u32) -> Self {
         let store = Store::new(1);
         bulk_at(
@@ -79,7 +79,7 @@ impl Cluster {
         Self { now, store, workloads: Vec::new() }
     }
 
-    /// How many pods there are.
+    /// Number of pods.
     pub fn pods(&self) -> u64 {
         self.store.count(simulator::Resource::Pods) as u64
     }
@@ -91,7 +91,7 @@ impl Cluster {
         lines
     }
 
-    /// The same as frames in protobuf.
+    /// Every object of a resource as a protobuf frame of a streaming list.
     pub fn frames(&self, resource: Resource) -> Vec<Vec<u8>> {
         let mut frames = Vec::with_capacity(self.store.count(served(resource)));
         // A frame begins with its length.
@@ -114,7 +114,7 @@ impl Cluster {
         Ok(Update { pods: pods.into(), revisions: sizes().map(|_| None).collect() })
     }
 
-    /// The next events, until there are none: seven for each replaced pod, and those of the owners.
+    /// The next events, empty at the end: seven for each replaced pod, and those of the owners.
     pub fn next(&mut self, update: &mut Update) -> Outcome<Vec<Event>> {
         let mut events = Vec::new();
         let mut stages = Vec::with_capacity(IN_FLIGHT);
@@ -265,7 +265,7 @@ impl Workload {
 }
 
 impl Numbers {
-    /// 64 bits as good as random, the same in every run (Steele, Lea and Flood's `SplitMix64`).
+    /// 64 pseudorandom bits, the same in every run (`SplitMix64` by Steele, Lea and Flood).
     fn number(&mut self) -> u64 {
         self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
         let mixed = (self.0 ^ self.0 >> 30).wrapping_mul(0xbf58_476d_1ce4_e5b9);
@@ -294,7 +294,7 @@ impl Revision {
     }
 }
 
-/// The Deployments of a store with what belongs to each.
+/// The Deployments of a store with their ReplicaSets and pods.
 fn workloads(store: &Store) -> Outcome<Vec<Workload>> {
     let owner = |object: &Value| text(object, "/metadata/ownerReferences/0/uid").map(str::to_owned);
     let mut sets: HashMap<String, Vec<Value>> = HashMap::new();
@@ -371,7 +371,7 @@ fn rfc3339(moment: UnixTime) -> Outcome<String> {
     Ok(jiff::Timestamp::from_second(i64::from(moment.seconds()))?.to_string())
 }
 
-/// A line of a recording: an event, or where the list of a resource ends.
+/// A line of a recording: an event, or the end of the list of a resource.
 pub type Line = (Resource, Option<Event>);
 
 /// Every line of the recordings in `tests/data`, by recording.

@@ -1,4 +1,4 @@
-//! The figures, computed from the tallies, with absolute limits.
+//! The figures, computed from the measurements, with absolute limits.
 
 use super::meter::Meter;
 use std::collections::BTreeMap;
@@ -10,13 +10,13 @@ pub type Figures = BTreeMap<String, f64>;
 /// Costs of each stage: suffixes of figure names.
 const COSTS: [&str; 3] = ["allocations", "bytes", "instructions"];
 
-/// The name for decoded bytes, which are no cost.
+/// Stage name for decoded bytes, which are not a cost.
 pub const WIRE_BYTES: &str = "decoded";
 
 /// Absolute limits, independent of the baseline, with reasons.
 pub const LIMITS: [(&str, f64, &str); 13] = [
-    ("2000 pods: event: allocations", 40.0, "what one event may take"),
-    ("recorded: event: allocations", 40.0, "what one event may take"),
+    ("2000 pods: event: allocations", 40.0, "limit for one event"),
+    ("recorded: event: allocations", 40.0, "limit for one event"),
     ("2000 pods: memory after 10 rolling updates, over that before", 1.15, "strings of dead pods are freed"),
     // From 2 000 to 20 000 pods the cost per pod stays the same.
     ("growth: first list: allocations", 1.05, "flat"),
@@ -26,15 +26,15 @@ pub const LIMITS: [(&str, f64, &str); 13] = [
     ("growth: inventory, bytes a pod", 1.05, "flat"),
     ("growth: exposition, bytes a pod", 1.05, "flat"),
     // An event and its share of the rendering, at 500 events per second. A workload of 5 000 pods is reported once per
-    // second, however many of its pods changed: 10 pods per event. 200 workloads of 25 pods, all restarted at once,
-    // come to 4.8 pods per event and share fragments with others; one after another they come to 0.2.
-    ("one workload over at once: allocations", 1.0, "no event costs a workload"),
-    ("one workload over at once: instructions", 1.5, "no event costs a workload"),
-    ("one workload over in turn: allocations", 1.5, "no event costs a workload"),
-    ("one workload over in turn: instructions", 2.5, "no event costs a workload"),
+    // second, regardless of how many of its pods changed: 10 pods per event. 200 workloads of 25 pods, all restarted at
+    // once, need 4.8 pods per event and share fragments with others; restarted one after another, they need 0.2.
+    ("one workload over at once: allocations", 1.0, "an event does not cost a whole workload"),
+    ("one workload over at once: instructions", 1.5, "an event does not cost a whole workload"),
+    ("one workload over in turn: allocations", 1.5, "an event does not cost a whole workload"),
+    ("one workload over in turn: instructions", 2.5, "an event does not cost a whole workload"),
 ];
 
-/// Every figure there is.
+/// All figures.
 pub fn all(meter: &Meter, memory: Figures) -> Figures {
     let mut figures = memory;
     let counted = meter.tallies.values().any(|tally| tally.instructions > 0);
@@ -105,7 +105,7 @@ pub fn rounded(value: f64) -> f64 {
     (value * scale).round() / scale
 }
 
-/// The same as text.
+/// Formats a value with four significant digits.
 pub fn short(value: f64) -> String {
     rounded(value).to_string()
 }

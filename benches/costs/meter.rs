@@ -13,7 +13,7 @@ pub struct Tally {
     pub runs: u64,
     pub allocations: u64,
     pub bytes: u64,
-    /// Bytes in use after it that were not before.
+    /// Increase of bytes in use.
     pub kept: i64,
     /// 0 if they were not counted.
     pub instructions: u64,

@@ -1,4 +1,4 @@
-//! podskew without its network: from lines of the wire to a scrape's response, with each stage counted.
+//! podskew without its network: from lines of a watch to a scrape's response, with each stage counted.
 
 use super::Outcome;
 use super::cluster::{Cluster, Event};
@@ -21,7 +21,7 @@ pub struct Podskew {
     pub exposition: Exposition,
 }
 
-/// Where the objects of a resource come from.
+/// The source of a resource.
 pub fn source(resource: Resource) -> Source {
     Source { resource, namespace: 0 }
 }
@@ -33,7 +33,7 @@ impl Podskew {
         Self { now, inventory, exposition: Exposition::new(Selection::default(), Vec::new()) }
     }
 
-    /// Lists everything, as initial list or relist; counted by pods.
+    /// Lists everything, as initial list or relist; counted per pod.
     pub fn list(&mut self, cluster: &Cluster, stage: &str, meter: &mut Meter) -> Outcome<()> {
         let mut unread = 0;
         for resource in Resource::ALL {
@@ -64,18 +64,18 @@ impl Podskew {
         true
     }
 
-    /// Does what `serve` does once per second, in two stages; returns the number of reported workloads and pods.
+    /// Reports and renders as `serve` does, in two stages; returns the number of reported workloads and pods.
     pub fn render(&mut self, reporting: &str, rendering: &str, meter: &mut Meter) -> Outcome<(u64, u64)> {
         let (mut workloads, mut pods) = (0, 0);
         loop {
             let changes = meter.run(reporting, 0, || self.inventory.take_some_changes(self.now, PODS_AT_ONCE));
             let Changes { complete, reports, gone, awaiting_owner, more, .. } = changes;
             if !complete {
-                return Err("the picture of the cluster is not complete".into());
+                return Err("the initial sync is not complete".into());
             }
             workloads += reports.len() as u64;
             pods += reports.iter().map(|report| report.pods.len() as u64).sum::<u64>();
-            // Freed within the stage that takes it over.
+            // Freed within the stage that consumes it.
             let (exposition, part) = (&self.exposition, PublishBatch { reports, gone });
             if more {
                 meter.run(rendering, 0, move || exposition.prepare(&mut std::iter::once(part)));
@@ -86,7 +86,7 @@ impl Podskew {
         }
     }
 
-    /// One second of a busy cluster: its events, counted by pod events, then the reports of their workloads.
+    /// One second of a busy cluster: its events, counted per pod event, then the reports of their workloads.
     pub fn second(&mut self, events: &[Event], name: &str, meter: &mut Meter) -> Outcome<Seen> {
         let mut read = true;
         let mut pod_events = 0;

@@ -14,17 +14,17 @@ use std::hint::black_box;
 const SMALL: u32 = 2_000;
 const LARGE: u32 = 20_000;
 
-/// Replicas of one large Deployment, and in total of the many small ones to compare it with.
+/// Replicas of one large Deployment, and in total of the small ones that it is compared with.
 const ONE: u32 = 5_000;
 const EACH: u32 = 25;
 
 /// Pod events of a rolling update to measure: its first ten seconds.
 const EVENTS: usize = 5_000;
 
-/// Number of rolling updates of everything after which memory must be back to the start.
+/// Number of rolling updates of everything after which memory must be back at its initial level.
 const UPDATES: u32 = 10;
 
-/// Everything that is counted by stage: allocations always, instructions under callgrind.
+/// Costs by stage: allocations always, instructions under callgrind.
 pub fn stages(meter: &mut Meter) -> Outcome<()> {
     for (pods, name) in [(SMALL, "2000 pods"), (LARGE, "20000 pods")] {
         let mut cluster = Cluster::new(pods, EACH)?;
@@ -43,7 +43,7 @@ pub fn stages(meter: &mut Meter) -> Outcome<()> {
         podskew.list(&cluster, "", &mut unmetered)?;
         podskew.render("", "", &mut unmetered)?;
         callgrind::watch(true);
-        // Counted by events, so that the three stages can be added up.
+        // Counted per event, so that the three stages can be added.
         let seen = podskew.churn(&events, name, meter)?;
         callgrind::watch(false);
         meter.add(&format!("{name}: report"), seen.pod_events);
@@ -103,7 +103,7 @@ fn recorded(meter: &mut Meter) -> Outcome<()> {
         for (resource, event) in lines {
             match event {
                 None => listed.push(resource),
-                // The initial list as events is not counted.
+                // The initial list in the recording is not counted.
                 Some(event) if listed.contains(&resource) && resource == Resource::Pods => {
                     meter.run("recorded: event", 1, || podskew.take(&event));
                 }
@@ -115,7 +115,7 @@ fn recorded(meter: &mut Meter) -> Outcome<()> {
     Ok(())
 }
 
-/// Bytes in use: per pod, and leftovers.
+/// Bytes in use: per pod, and after rolling updates.
 pub fn memory() -> Outcome<BTreeMap<String, f64>> {
     let mut figures = BTreeMap::new();
     for pods in [SMALL, LARGE] {
@@ -139,7 +139,7 @@ pub fn memory() -> Outcome<BTreeMap<String, f64>> {
             let later = meter.kept() as f64 / steady as f64;
             figures.insert(format!("{pods} pods: memory after {UPDATES} rolling updates, over that before"), later);
         } else {
-            // The same pods with later start times, so that all are changed.
+            // The same pods with later start times, so that all have changed.
             let other = Cluster::at(cluster.now.plus(60), pods, EACH);
             podskew.list(&other, "list", &mut meter)?;
             figure("peak of a relist in which everything differs", meter.peak);

@@ -1,9 +1,9 @@
 //! Cost of the alerts in a real Prometheus: `make rules-cost`.
 //!
-//! A thousand workloads with problems, in twenty namespaces, are served to Prometheus 3 with the rules to measure. The
-//! CPU time of some evaluations, minus that without rules, is the cost of one evaluation. The machine is shared, and
-//! other programs only add to that time, so the minimum of some windows counts, and times never fail the command. One
-//! case has a static word as each text: no text costs less.
+//! A thousand workloads with problems, in twenty namespaces, are served to Prometheus 3 with the rules to measure. The CPU
+//! time of some evaluations, minus that without rules, is the cost of one evaluation. The machine is shared, and other
+//! programs only add to that time. So the minimum of several windows counts, and times never fail the command. One case has
+//! one static word as each text, the lowest cost of a text.
 #![allow(clippy::unwrap_used, clippy::panic, clippy::print_stdout, missing_docs, reason = "a program")]
 
 #[path = "../../tests/external/rules.rs"]
@@ -75,12 +75,12 @@ fn main() {
     println!("CPU of an evaluation, of {WORKLOADS} workloads in {NAMESPACES} namespaces, in Prometheus 3:\n");
     println!("| alert | texts | alerts firing | seconds | target | met |");
     println!("|---|---|---:|---:|---:|---|");
-    // `-- PodskewDigestSkew` measures what has that in its name.
+    // `-- PodskewDigestSkew` measures the cases with this text in their names.
     let wanted: Vec<String> = std::env::args().skip(1).filter(|argument| !argument.starts_with("--")).collect();
     cases.retain(|case| wanted.is_empty() || wanted.iter().any(|name| case.name.contains(name.as_str())));
     let mut alone: Option<(&str, f64)> = None;
     for case in cases {
-        // The series of a name are the same in each of its cases.
+        // The series are the same in all cases of one name.
         let without = match alone {
             Some((name, seconds)) if name == case.name => seconds,
             _ => measure(&program, &case, false).0,
@@ -98,11 +98,11 @@ fn main() {
     }
 }
 
-/// The rules of a case, evaluated every few seconds, without waiting.
+/// The rules of a case, with a short interval and without `for`.
 fn rules_of(case: &Case) -> String {
     let mut source: Source = rules::source();
     source.settings.texts = case.texts;
-    // Thresholds may refer to other alerts, so unwanted ones stay, in a group that is not loaded.
+    // Thresholds may refer to other alerts, so the other alerts stay in the source, in a group that is not loaded.
     for alert in &mut source.alerts {
         let is_wanted = case.alerts.is_empty() || case.alerts.contains(&alert.name.as_str());
         if alert.group == "self" || !is_wanted {
@@ -171,7 +171,7 @@ fn cpu_seconds(process: u32) -> f64 {
     ticks / 100.0
 }
 
-/// A thousand workloads for which this alert fires, and no worse one.
+/// A thousand workloads for which this alert fires, and no more severe one.
 fn series(alert: &str) -> String {
     let mut text = String::new();
     for number in 0..WORKLOADS {

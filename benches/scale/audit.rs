@@ -1,4 +1,4 @@
-//! Cost of `podskew audit` for a cluster, and for a file with everything.
+//! Cost of `podskew audit` for a cluster, and for a file with all objects.
 
 use crate::cluster::Cluster;
 use crate::figures::{Figures, median};

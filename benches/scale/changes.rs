@@ -1,4 +1,4 @@
-//! Events as a real API server sends them: over TLS, each by itself, and all that controllers and kubelets write.
+//! Events as a real API server sends them: over TLS, one at a time, and all that controllers and kubelets write.
 
 use crate::cluster::Cluster;
 use crate::figures::{Figures, percentile};
@@ -15,32 +15,33 @@ use std::time::{Duration, Instant};
 
 const RESTARTED: u32 = 40;
 const RATE: u32 = 500;
-/// How often Prometheus scrapes.
+/// Scrape interval of Prometheus.
 const INTERVAL: Duration = Duration::from_secs(15);
-/// Four scrapes of each flow are counted.
+/// Duration of a steady flow of events, with four scrapes.
 const FLOW: Duration = Duration::from_secs(60);
-/// Between two first scrapes: nobody has looked for longer than a picture lasts.
+/// Pause before a first scrape, after which podskew has to render again.
 const PAUSE: Duration = Duration::from_millis(1_300);
-/// What is begun is done by then.
-const REST: Duration = Duration::from_secs(3);
+/// Time after which podskew has processed all events.
+const SETTLE: Duration = Duration::from_secs(3);
 
-/// Measures a restart of 40 workloads all in, into the inventory alone, and in kube-state-metrics; a steady flow; and first scrapes.
+/// Measures a restart of 40 workloads in podskew, in a podskew that does not render, and in kube-state-metrics; a steady
+/// flow; and first scrapes.
 pub(crate) fn measure(peer: &Path, cluster: &mut Cluster, figures: &mut Figures) -> Outcome<()> {
     let kubeconfig = cluster.over_tls()?;
     let podskew = Podskew::start_with(&kubeconfig, &[])?;
-    std::thread::sleep(REST);
+    std::thread::sleep(SETTLE);
     let scraping = Scraping::start(&podskew.host, INTERVAL)?;
-    let all_in = Spent::on(&podskew.process, || Ok(cluster.restart(RESTARTED, RATE)?.all))?;
+    let restart = Cost::of(&podskew.process, || Ok(cluster.restart(RESTARTED, RATE)?.all))?;
     scraping.stop()?;
-    figures.put("restart-all", all_in.events);
-    figures.put("restart-all-cpu", all_in.seconds);
-    figures.put("restart-all-event", all_in.seconds / all_in.events * 1e6);
-    figures.put("restart-all-switches", all_in.switches / all_in.events);
-    progress(&format!("restart of {RESTARTED} workloads: {all_in:?}"));
+    figures.put("restart-all", restart.events);
+    figures.put("restart-all-cpu", restart.seconds);
+    figures.put("restart-all-event", restart.seconds / restart.events * 1e6);
+    figures.put("restart-all-switches", restart.switches / restart.events);
+    progress(&format!("restart of {RESTARTED} workloads: {restart:?}"));
     for (rate, name) in [(200, "flow-200"), (RATE, "flow-500")] {
         let scraping = Scraping::start(&podskew.host, INTERVAL)?;
         let begun = Instant::now();
-        let spent = Spent::on(&podskew.process, || Ok(cluster.flow(rate, FLOW)?.all))?;
+        let spent = Cost::of(&podskew.process, || Ok(cluster.flow(rate, FLOW)?.all))?;
         let share = spent.seconds / begun.elapsed().as_secs_f64() * 100.0;
         scraping.stop()?;
         figures.put(name, share);
@@ -52,7 +53,7 @@ pub(crate) fn measure(peer: &Path, cluster: &mut Cluster, figures: &mut Figures)
     progress(&format!("{} first scrapes", times.len()));
     figures.put("first-scrape-p50", percentile(&mut times, 50));
     figures.put("first-scrape-p99", percentile(&mut times, 99));
-    // What was begun is done before the next is measured.
+    // Finishes the restarts of the flow before the next measurement.
     cluster.restart(0, RATE)?;
     drop(podskew);
 
@@ -60,15 +61,15 @@ pub(crate) fn measure(peer: &Path, cluster: &mut Cluster, figures: &mut Figures)
         &kubeconfig,
         &["--metric-allowlist", "podskew_(build_info|watch_events_total)", "--page", "off"],
     )?;
-    std::thread::sleep(REST);
-    let decoding = Spent::on(&podskew.process, || Ok(cluster.restart(RESTARTED, RATE)?.all))?;
+    std::thread::sleep(SETTLE);
+    let decoding = Cost::of(&podskew.process, || Ok(cluster.restart(RESTARTED, RATE)?.all))?;
     figures.put("restart-all-decoding", decoding.seconds / decoding.events * 1e6);
     figures.put("restart-all-decoding-switches", decoding.switches / decoding.events);
-    progress(&format!("the same, nothing rendered: {decoding:?}"));
+    progress(&format!("the same without rendering: {decoding:?}"));
     drop(podskew);
 
     if let Some(peer) = Peer::start(peer, &kubeconfig)? {
-        let spent = Spent::on(&peer.process, || Ok(cluster.restart(RESTARTED, RATE)?.all))?;
+        let spent = Cost::of(&peer.process, || Ok(cluster.restart(RESTARTED, RATE)?.all))?;
         figures.put("ksm-restart-all-cpu", spent.seconds);
         figures.put_ratio("restart-all-share", "restart-all-cpu", "ksm-restart-all-cpu");
         progress(&format!("kube-state-metrics: {spent:?}"));
@@ -76,25 +77,25 @@ pub(crate) fn measure(peer: &Path, cluster: &mut Cluster, figures: &mut Figures)
     Ok(())
 }
 
-/// What some events took of a process.
+/// What a process spent on some events.
 #[derive(Debug)]
-struct Spent {
+struct Cost {
     events: f64,
     seconds: f64,
     switches: f64,
 }
 
-impl Spent {
-    /// Measures what `happens`, which tells how many events that was, and what follows within some seconds.
-    fn on(process: &Process, happens: impl FnOnce() -> Outcome<f64>) -> Outcome<Self> {
+impl Cost {
+    /// Measures the cost of `work`, which returns its number of events, including the seconds after it.
+    fn of(process: &Process, work: impl FnOnce() -> Outcome<f64>) -> Outcome<Self> {
         let (seconds, switches) = (process.cpu_seconds()?, process.context_switches()?);
-        let events = happens()?;
-        std::thread::sleep(REST);
+        let events = work()?;
+        std::thread::sleep(SETTLE);
         Ok(Self { events, seconds: process.cpu_seconds()? - seconds, switches: process.context_switches()? - switches })
     }
 }
 
-/// Scrapes one after the other, each on a connection of its own: podskew closes those that are idle for long.
+/// Continuous scrapes, each on a new connection, because podskew closes idle ones.
 struct Scraping {
     stop: Arc<AtomicBool>,
     thread: JoinHandle<Result<Vec<f64>, String>>,
@@ -125,7 +126,7 @@ impl Scraping {
         Ok(Self { stop, thread })
     }
 
-    /// Ends; how many milliseconds each took.
+    /// Stops, and returns the duration of each scrape in milliseconds.
     fn stop(self) -> Outcome<Vec<f64>> {
         self.stop.store(true, Ordering::Relaxed);
         Ok(self.thread.join().map_err(|_| "the scraper panicked")??)

@@ -75,13 +75,13 @@ impl Cluster {
         self.do_it(&format!("nodes {count}"))
     }
 
-    /// Starts `count` registries, the last of which fails at random, and adds workloads that run `references` of their images.
-    /// Returns the addresses; `file` has a line for each reference, with its digest.
+    /// Starts `count` registries, the last of which fails at random, and adds workloads that run `references` of their
+    /// images. Returns the addresses; `file` has a line for each reference, with its digest.
     pub(crate) fn put_registries(&mut self, references: u32, count: u32, file: &Path) -> Outcome<Vec<String>> {
         self.tell(&format!("registries {references} {count} {}", file.display()))
     }
 
-    /// The requests that each registry has had since the last time.
+    /// Number of requests that each registry received since the last call.
     pub(crate) fn requests_to_registries(&mut self) -> Outcome<Vec<f64>> {
         self.tell("requests")?.iter().map(|count| Ok(count.parse()?)).collect()
     }
@@ -106,17 +106,18 @@ impl Cluster {
         self.do_it(&format!("update {services} {rate}"))
     }
 
-    /// Serves it as a real API server does: over TLS, and each event in a record of its own. Returns the kubeconfig.
+    /// Serves the cluster as a real API server does: over TLS, and each event in a record of its own. Returns the
+    /// kubeconfig.
     pub(crate) fn over_tls(&mut self) -> Outcome<PathBuf> {
         Ok(self.tell("tls")?.first().ok_or("no kubeconfig")?.into())
     }
 
-    /// Restarts `services` at the same time, at `rate` events a second, with all events of a real rollout.
+    /// Restarts `services` services at the same time, at `rate` events per second, with all events of a real rollout.
     pub(crate) fn restart(&mut self, services: u32, rate: u32) -> Outcome<Done> {
         self.do_it(&format!("restart {services} {rate}"))
     }
 
-    /// Restarts services one after another for `time`, at `rate` events a second.
+    /// Restarts services one after another for `time`, at `rate` events per second.
     pub(crate) fn flow(&mut self, rate: u32, time: Duration) -> Outcome<Done> {
         self.do_it(&format!("flow {rate} {}", time.as_secs_f64()))
     }
@@ -137,7 +138,7 @@ impl Cluster {
         Ok(SystemTime::UNIX_EPOCH + Duration::from_nanos(u64::try_from(nanos)?))
     }
 
-    /// Memory of its process, which holds all encoded objects.
+    /// Memory of its process, which has all encoded objects.
     pub(crate) fn resident_mib(&self) -> Outcome<f64> {
         self.process.resident_mib()
     }
@@ -155,7 +156,7 @@ impl Cluster {
         let mut words = answer.split_whitespace().map(str::to_owned);
         match words.next().as_deref() {
             Some("done") => Ok(words.collect()),
-            _ => Err(format!("the cluster did not do it: {command}: {answer:?}").into()),
+            _ => Err(format!("the simulated cluster failed: {command}: {answer:?}").into()),
         }
     }
 }

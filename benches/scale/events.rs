@@ -43,7 +43,7 @@ pub(crate) fn large(cluster: &mut Cluster, podskew: &Podskew, figures: &mut Figu
     Ok(())
 }
 
-/// Measures events up to the inventory, in a podskew that serves almost nothing.
+/// Measures the cost of events up to the inventory, in a podskew that serves almost nothing.
 pub(crate) fn into_inventory(cluster: &mut Cluster, figures: &mut Figures) -> Outcome<()> {
     let podskew = Podskew::start(cluster, &["--metric-allowlist", "podskew_(build_info|watch_events_total)"])?;
     std::thread::sleep(Duration::from_secs(1));

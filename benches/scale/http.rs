@@ -32,7 +32,7 @@ pub(crate) struct Answer {
     pub(crate) last_byte: Duration,
 }
 
-/// Whether to read on.
+/// Whether to continue reading.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) enum Wanted {
     More,
@@ -50,7 +50,7 @@ impl Connection {
         Ok(Self::over(host, Box::new(connected(host)?)))
     }
 
-    /// Connects to `HOST:PORT` over TLS, to a server that calls itself localhost.
+    /// Connects to `HOST:PORT` over TLS, to a server with a certificate for localhost.
     pub(crate) fn open_tls(host: &str, config: &Arc<ClientConfig>) -> Outcome<Self> {
         let connection = ClientConnection::new(Arc::clone(config), "localhost".try_into()?)?;
         Ok(Self::over(host, Box::new(StreamOwned::new(connection, connected(host)?))))
@@ -71,7 +71,8 @@ impl Connection {
         self.get_with(path, encoding, &mut |_| Wanted::More)
     }
 
-    /// Sends a request, and passes the body on until it ends or no more is wanted; the connection is then unusable.
+    /// Sends a request, and passes pieces of the body on until it ends or no more is wanted; the connection is then
+    /// unusable.
     pub(crate) fn get_with(
         &mut self,
         path: &str,

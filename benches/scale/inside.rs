@@ -1,6 +1,6 @@
-//! The simulated cluster's process: serves objects encoded in advance, and obeys commands on standard input.
+//! The simulated cluster's process: serves objects encoded in advance, and executes commands from standard input.
 //!
-//! A command is a line, and so is its answer: `done` and numbers. The process ends when its input does.
+//! A command is one line, and so is its answer: `done` and numbers. The process ends when its input ends.
 
 use crate::Outcome;
 use crate::inside_registries::Registries;
@@ -14,10 +14,10 @@ const HISTORY: usize = 8192;
 const MOST_UNSENT: usize = 2048;
 /// Number of services to update at a time, so that events come from the whole cluster.
 const AT_ONCE: usize = 100;
-/// A service of 25 pods that is updated has about 430 events in 80 seconds.
+/// An update of a service of 25 pods has about 430 events in 80 seconds.
 const SECONDS_OF_AN_EVENT: f64 = 80.0 / 430.0;
 
-/// Fills a cluster of `pods` pods, prints its address, and obeys commands.
+/// Fills a cluster of `pods` pods, prints its address, and executes commands.
 pub(crate) fn run(pods: u32) -> Outcome<()> {
     let runtime = tokio::runtime::Runtime::new()?;
     let store = Store::new(HISTORY);
@@ -39,7 +39,7 @@ pub(crate) fn run(pods: u32) -> Outcome<()> {
 struct Cluster {
     runtime: tokio::runtime::Runtime,
     simulator: Simulator,
-    /// The same objects as a real API server sends them: over TLS, and each event by itself.
+    /// The same objects as a real API server sends them: over TLS, and one event at a time.
     over_tls: Option<(Simulator, tempfile::NamedTempFile)>,
     fleet: Fleet,
     registries: Option<Registries>,
@@ -129,7 +129,7 @@ impl Cluster {
         }
     }
 
-    /// So many events a second, of whatever object, from services that are updated in more than a minute each.
+    /// Makes `rate` events of any object per second. Each service is updated in more than a minute.
     fn flow(&mut self, rate: f64, time: Duration) {
         let begun = Instant::now();
         while begun.elapsed() < time {
@@ -141,7 +141,7 @@ impl Cluster {
         }
     }
 
-    /// Serves the cluster over TLS as well, each event by itself.
+    /// Serves the cluster over TLS as well, one event at a time.
     fn serve_over_tls(&mut self) -> Outcome<std::path::PathBuf> {
         if let Some((_, kubeconfig)) = &self.over_tls {
             return Ok(kubeconfig.path().to_owned());
@@ -180,7 +180,7 @@ impl Cluster {
         self.finish(0.0);
     }
 
-    /// Returns whether there was anything to do.
+    /// Makes the next change. Returns false if there is none.
     fn step(&mut self) -> bool {
         let Some(of_pod) = self.fleet.step() else {
             return false;

@@ -9,10 +9,10 @@ use std::time::Duration;
 
 /// Tags of a repository.
 const TAGS: u32 = 10;
-/// From one change of the failure to the next.
+/// Interval between two changes of the failure.
 const EVERY: Duration = Duration::from_millis(250);
 
-/// Registries, of which the last fails at random.
+/// Registries, the last of which fails at random.
 pub(crate) struct Registries {
     all: Vec<Arc<ImageRegistry>>,
     references: Vec<Reference>,
@@ -26,7 +26,7 @@ struct Reference {
 }
 
 impl Registries {
-    /// Starts them, pushes an image for each reference, and puts a Deployment of one pod into the store that runs it.
+    /// Starts them, pushes an image for each reference, and puts into the store a Deployment of one pod that runs it.
     pub(crate) async fn start(store: &Store, references: u32, registries: u32) -> Outcome<Self> {
         let mut all = Vec::new();
         for _ in 0..registries {
@@ -68,7 +68,7 @@ impl Registries {
         }
     }
 
-    /// The requests that each registry has had since the last time.
+    /// Number of requests that each registry received since the last call.
     pub(crate) fn requests(&self) -> Vec<usize> {
         let count = |registry: &Arc<ImageRegistry>| {
             let count = registry.requests().len();
@@ -79,9 +79,9 @@ impl Registries {
     }
 }
 
-/// One failure after the other, each for a quarter of a second, and now and then none.
+/// Changes the failure of a registry every quarter of a second; sometimes there is none.
 async fn fail_at_random(registry: Arc<ImageRegistry>) {
-    // A generator of Lehmer's: the same failures in every run.
+    // Lehmer's generator: the same failures in every run.
     let mut state: u64 = 7;
     loop {
         state = state * 48_271 % 0x7fff_ffff;

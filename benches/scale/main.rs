@@ -1,8 +1,8 @@
-//! What podskew costs on clusters of 1 000 to 150 000 pods: `make bench`, or `cargo bench --bench scale -- --help`.
+//! podskew's cost on clusters of 1 000 to 150 000 pods: `make bench`, or `cargo bench --bench scale -- --help`.
 //!
-//! The simulated cluster runs in a process of its own, so that the memory measured is podskew's alone; podskew is the
-//! release binary as it ships. Everything is asked from outside: `/proc`, and scrapes. Times are of a shared machine and
-//! compared within one run where that is possible; they never fail the command.
+//! The simulated cluster runs in a process of its own, so that the memory measured is podskew's alone. podskew is the
+//! release binary as it ships. Everything is measured from outside: `/proc`, and scrapes. The machine is shared, so times
+//! are compared within one run if possible, and never fail the command.
 //!
 //! ```text
 //!  this process ──commands──▶ cluster (inside.rs: the simulator) ──lists, watches──▶ podskew, kube-state-metrics
@@ -37,7 +37,7 @@ use std::time::Instant;
 
 type Outcome<T> = Result<T, Box<dyn std::error::Error>>;
 
-/// Measures what podskew costs, and prints one table.
+/// Measures podskew's cost, and prints one table.
 #[derive(Debug, Parser)]
 #[command(name = "scale")]
 struct Arguments {
@@ -55,10 +55,10 @@ struct Arguments {
     /// File for the figures
     #[arg(long, default_value = concat!(env!("CARGO_MANIFEST_DIR"), "/target/bench.json"))]
     json: PathBuf,
-    /// kube-state-metrics, to measure the same with; what is not there is passed over
+    /// Path of kube-state-metrics, for comparison; skipped if missing
     #[arg(long, default_value = concat!(env!("CARGO_MANIFEST_DIR"), "/target/tools/kube-state-metrics"))]
     kube_state_metrics: PathBuf,
-    /// Cargo says so; it means nothing
+    /// Ignored; cargo passes it
     #[arg(long, hide = true)]
     bench: bool,
     #[command(subcommand)]
@@ -67,34 +67,34 @@ struct Arguments {
 
 #[derive(Debug, Subcommand)]
 enum Inside {
-    /// Is the simulated cluster; this is what the bench starts beside itself
+    /// Runs the simulated cluster; the bench starts it as a child process
     #[command(hide = true)]
     Cluster { pods: u32 },
 }
 
 #[derive(Clone, Copy, PartialEq, Eq, Debug, ValueEnum)]
 enum Part {
-    /// Time to ready over the discarding client's, streaming and paged
+    /// Time to ready relative to a client that discards the data, streaming and paged
     Ready,
     /// An audit of the cluster, and of a file
     Audit,
-    /// Resident memory at first, at rest, and during a full relist
+    /// Resident memory at the initial list, when settled, and during a full relist
     Memory,
     /// Scrapes idle, under churn, and during relists
     Scrapes,
     /// Scrapes over TLS, idle
     Tls,
-    /// CPU of events, and their delay
+    /// CPU and delay of events
     Events,
     /// Memory after ten rolling updates of everything
     Rolls,
-    /// What 5 000 nodes take with --nodes
+    /// Cost of 5 000 nodes with --nodes
     Nodes,
-    /// What 5 000 references in four registries take with --registry, on one size of cluster
+    /// Cost of 5 000 references in four registries with --registry, on one size of cluster
     Registries,
-    /// CPU of events as a real API server sends them, and first scrapes meanwhile, beside kube-state-metrics
+    /// CPU of events as a real API server sends them, and first scrapes meanwhile, with kube-state-metrics
     Changes,
-    /// The same of kube-state-metrics
+    /// kube-state-metrics on the same cluster
     Peer,
 }
 
@@ -107,7 +107,7 @@ fn main() -> Outcome<()> {
     let mut figures = Figures::default();
     for pods in &arguments.pods {
         measure(*pods, &arguments, &mut figures)?;
-        // Something is kept of a run that is cut short.
+        // Keeps the figures of an interrupted run.
         figures.write(&arguments.json)?;
     }
     show(&figures, &arguments.json, begun);
@@ -133,7 +133,7 @@ fn measure(pods: u32, arguments: &Arguments, figures: &mut Figures) -> Outcome<(
     if wants(Part::Nodes) {
         nodes::measure(&mut cluster, figures)?;
     }
-    // It takes minutes, and the size of the cluster hardly matters.
+    // This takes minutes, and hardly depends on the size of the cluster.
     let size = arguments.pods.iter().find(|size| **size == 30_000).or(arguments.pods.first());
     if wants(Part::Registries) && size == Some(&pods) {
         registries::measure(&mut Cluster::start(pods)?, figures)?;
@@ -182,15 +182,15 @@ fn measure(pods: u32, arguments: &Arguments, figures: &mut Figures) -> Outcome<(
 fn show(figures: &Figures, json: &std::path::Path, begun: Instant) {
     println!("\npodskew {} on {}", env!("CARGO_PKG_VERSION"), figures::machine());
     println!("{}", figures.table());
-    println!("growth: from 30 000 to 150 000 pods, at most 5.3 ×; times depend on what else the machine does.");
-    println!("{} after {:.0} s", json.display(), begun.elapsed().as_secs_f64());
+    println!("growth: from 30 000 to 150 000 pods, at most 5.3 ×; times depend on other load on the machine.");
+    println!("wrote {} after {:.0} s", json.display(), begun.elapsed().as_secs_f64());
     if let Some(void) = figures.void() {
         println!("{void}");
     }
 }
 
-/// Says what is going on.
-#[allow(clippy::print_stderr, reason = "the table alone goes to standard output")]
+/// Prints progress.
+#[allow(clippy::print_stderr, reason = "standard output is for the table")]
 fn progress(line: &str) {
     eprintln!("  {line}");
 }

@@ -1,4 +1,4 @@
-//! Memory of podskew: at the initial list, at rest, during a relist, and after ten updates of everything.
+//! Memory of podskew: at the initial list, settled, during a relist, and after ten updates of everything.
 
 use crate::cluster::Cluster;
 use crate::figures::Figures;
@@ -9,7 +9,7 @@ use std::time::Duration;
 
 const ROLLS: u32 = 10;
 
-/// Measures a podskew that has just become ready: the peak of the initial list, and the memory at rest.
+/// Measures a podskew that has just become ready: the peak of the initial list, and the settled memory.
 pub(crate) fn first(podskew: &Podskew, pods: u32, figures: &mut Figures) -> Outcome<()> {
     figures.put("peak-sync", podskew.process.peak_mib()?);
     let steady = podskew.process.settled_mib()?;

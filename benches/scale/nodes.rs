@@ -1,4 +1,4 @@
-//! What nodes cost: podskew with `--nodes` beside one without, on the same cluster.
+//! Cost of nodes: podskew with `--nodes` and one without, on the same cluster.
 
 use crate::cluster::Cluster;
 use crate::figures::Figures;
@@ -6,13 +6,13 @@ use crate::podskew::Podskew;
 use crate::{Outcome, progress};
 use std::time::{Duration, Instant};
 
-/// As many as section 7 of the design speaks of: each with 50 images.
+/// As in section 7 of the design: each node has 50 images.
 const NODES: u32 = 5_000;
 
-/// From one list of the nodes to the next, at least.
+/// Minimum interval between two lists of the nodes.
 const INTERVAL_SECONDS: f64 = 600.0;
 
-/// Measures what a list of the nodes takes and leaves behind.
+/// Measures the cost of a list of the nodes, and the memory after it.
 pub(crate) fn measure(cluster: &mut Cluster, figures: &mut Figures) -> Outcome<()> {
     cluster.put_nodes(NODES)?;
     let without = Podskew::start(cluster, &[])?;
@@ -23,7 +23,7 @@ pub(crate) fn measure(cluster: &mut Cluster, figures: &mut Figures) -> Outcome<(
     let before = with.process.cpu_seconds()?;
     while !with.knows_nodes(NODES)? {
         if begun.elapsed() > Duration::from_secs(120) {
-            return Err("the nodes are not listed after two minutes".into());
+            return Err("the nodes were not listed within two minutes".into());
         }
         std::thread::sleep(Duration::from_millis(20));
     }
@@ -34,7 +34,7 @@ pub(crate) fn measure(cluster: &mut Cluster, figures: &mut Figures) -> Outcome<(
     figures.put("nodes-cpu", spent * 1e3);
     figures.put("nodes-share", spent / INTERVAL_SECONDS * 100.0);
     progress(&format!(
-        "{NODES} nodes: {rest:.1} MiB at rest over {rest_without:.1}, {peak:.1} MiB at the peak over {peak_without:.1}, {spent:.2} s of CPU a list"
+        "{NODES} nodes: {rest:.1} MiB settled, {rest_without:.1} without; peak {peak:.1} MiB, {peak_without:.1} without; {spent:.2} s of CPU per list"
     ));
     Ok(())
 }

@@ -1,6 +1,6 @@
-//! kube-state-metrics on the same cluster, limited to families with the same facts.
+//! kube-state-metrics on the same cluster, limited to families with the same information.
 //!
-//! It requests and gets protobuf, too.
+//! It also requests and gets protobuf.
 
 use crate::cluster::Cluster;
 use crate::figures::{Figures, percentile};
@@ -21,27 +21,27 @@ const FAMILIES: &str = "kube_pod_info,kube_pod_container_info,kube_pod_owner,kub
     kube_deployment_metadata_generation";
 const SCRAPES: usize = 40;
 const RESTARTED: u32 = 40;
-/// Since its start.
+/// Time after its start when its memory is read.
 const SETTLED: Duration = Duration::from_secs(180);
 /// The same rate as for podskew.
 const RATE: u32 = 500;
 /// A process with less CPU time than this over some seconds is at rest.
 const AT_REST_SECONDS: f64 = 0.03;
 
-/// A kube-state-metrics that knows the cluster.
+/// A kube-state-metrics that has listed the cluster.
 pub(crate) struct Peer {
     pub(crate) process: Process,
     /// `HOST:PORT` of its metrics.
     pub(crate) host: String,
-    /// From the start until its processor rests.
+    /// From the start until it uses no CPU.
     pub(crate) ready: Duration,
 }
 
 impl Peer {
-    /// Starts it and waits until it knows the cluster; says so where there is none.
+    /// Starts it and waits until it has listed the cluster; `None` if it is not installed.
     pub(crate) fn start(binary: &Path, kubeconfig: &Path) -> Outcome<Option<Self>> {
         if !binary.is_file() {
-            let remedy = "make bench builds it where Go is";
+            let remedy = "make bench builds it if Go is installed";
             progress(&format!("SKIPPED: no kube-state-metrics at {}; {remedy}", binary.display()));
             return Ok(None);
         }
@@ -60,14 +60,14 @@ impl Peer {
     }
 }
 
-/// Measures it, or says why it cannot.
+/// Measures it, or prints why it is skipped.
 pub(crate) fn measure(binary: &Path, cluster: &mut Cluster, figures: &mut Figures) -> Outcome<()> {
     let Some(Peer { process, host, ready }) = Peer::start(binary, cluster.kubeconfig.path())? else { return Ok(()) };
     let begun = Instant::now();
     let (series, known) = series(&host, "kube_pod_info{")?;
     progress(&format!("kube-state-metrics: at rest after {:.2} s with {known} pods", ready.as_secs_f64()));
     if known < f64::from(cluster.pods) {
-        return Err(format!("kube-state-metrics knows {known} of {} pods", cluster.pods).into());
+        return Err(format!("kube-state-metrics has {known} of {} pods", cluster.pods).into());
     }
     figures.put("ksm-ready-seconds", ready.as_secs_f64());
     figures.put("ksm-peak", process.peak_mib()?);

@@ -12,11 +12,11 @@ use std::process::Command;
 use std::sync::atomic::{AtomicU16, Ordering};
 use std::time::{Duration, Instant};
 
-/// Where the binary is.
+/// Path of the binary.
 pub(crate) const BINARY: &str = env!("CARGO_BIN_EXE_podskew");
-/// More than the size of podskew's own health at the end of a response.
+/// Upper bound for the size of podskew's own metrics at the end of a response.
 const TAIL_BYTES: usize = 32 * 1024;
-/// Bytes between two pieces of a stitched gzip member.
+/// Bytes between two fragments of a gzip response.
 const SEAM: [u8; 4] = [0, 0, 0xff, 0xff];
 const GZIP_MAGIC: [u8; 2] = [0x1f, 0x8b];
 const GZIP_HEADER_BYTES: usize = 10;
@@ -55,7 +55,7 @@ impl Podskew {
         Self::start_with(cluster.kubeconfig.path(), arguments)
     }
 
-    /// The same with another kubeconfig.
+    /// Like [`Self::start`], with another kubeconfig.
     pub(crate) fn start_with(kubeconfig: &Path, arguments: &[&str]) -> Outcome<Self> {
         let host = format!("127.0.0.1:{}", free_port()?);
         let mut command = Command::new(BINARY);
@@ -92,7 +92,7 @@ impl Podskew {
         Ok(known.is_some_and(|known| *known >= f64::from(count)))
     }
 
-    /// How many references registries have answered.
+    /// Number of references with an answer from a registry.
     pub(crate) fn answered_references(&self) -> Outcome<f64> {
         let health = self.health()?;
         let answered =
@@ -100,7 +100,7 @@ impl Podskew {
         Ok(health.iter().filter(|(series, _)| answered(series)).map(|(_, count)| count).sum())
     }
 
-    /// How many tags it says have moved.
+    /// Number of tags reported as moved.
     pub(crate) fn moved_tags(&self) -> Outcome<u32> {
         let mut text = Vec::new();
         self.connect()?.get_with("/metrics", None, &mut |here| {
@@ -119,7 +119,7 @@ impl Podskew {
     }
 }
 
-/// podskew's own health, read from the end of a compressed response: that costs podskew a scrape, and this process
+/// podskew's own metrics, read from the end of a compressed response: this costs podskew a scrape, and this process almost
 /// nothing.
 #[derive(Default)]
 pub(crate) struct Health {
@@ -138,9 +138,9 @@ impl Health {
             Wanted::More
         })?;
         let seams = memchr::memmem::rfind_iter(&self.tail, &SEAM);
-        // The bytes of a seam may occur by chance: the first start that decodes is the last piece.
+        // These bytes may occur elsewhere by chance. The first start that can be decoded is that of the last fragment.
         let starts = seams.map(|at| at + SEAM.len());
-        // An answer without any family of the cluster has no piece before the last.
+        // A response without any family of the cluster has no fragment before the last.
         let starts = starts.chain(self.tail.starts_with(&GZIP_MAGIC).then_some(GZIP_HEADER_BYTES));
         let mut text = starts.filter_map(|start| inflate(&self.tail[start..]));
         let text = text.find(|text| text.contains("podskew_watch_events_total{"));
@@ -156,8 +156,8 @@ fn inflate(deflated: &[u8]) -> Option<String> {
     String::from_utf8(text).ok()
 }
 
-/// Asks until the answer is 200; how long that took since `begun`. A pause is at most `pause`, and no longer than a fiftieth
-/// of what is measured.
+/// Sends requests until the status is 200; returns the time since `begun`. A pause between two is at most `pause`, and at
+/// most a fiftieth of the measured time.
 pub(crate) fn wait_for(
     process: &mut Process,
     host: &str,

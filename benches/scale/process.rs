@@ -4,9 +4,9 @@ use crate::Outcome;
 use std::process::{Child, Command};
 use std::time::{Duration, Instant};
 
-/// Ticks of the clock in `/proc/PID/stat`: 100 a second on every Linux.
+/// Ticks in `/proc/PID/stat`: 100 per second on every Linux.
 const TICKS_A_SECOND: f64 = 100.0;
-/// Memory that changes less than this between two reads is settled.
+/// Memory is settled if two reads differ by less than this.
 const STILL_MIB: f64 = 0.5;
 
 /// A child process that ends with its handle.
@@ -34,12 +34,12 @@ impl Process {
         matches!(self.0.try_wait(), Ok(None))
     }
 
-    /// Memory it holds now, in MiB.
+    /// Its resident memory, in MiB.
     pub(crate) fn resident_mib(&self) -> Outcome<f64> {
         self.memory("VmRSS:")
     }
 
-    /// The peak since its start or [`Process::forget_peak`], in MiB.
+    /// Peak memory since its start or [`Process::forget_peak`], in MiB.
     pub(crate) fn peak_mib(&self) -> Outcome<f64> {
         self.memory("VmHWM:")
     }
@@ -72,11 +72,11 @@ impl Process {
         Ok((ticks(11)? + ticks(12)?) / TICKS_A_SECOND)
     }
 
-    /// How often the threads that it has now gave up or lost their processor.
+    /// Number of context switches, voluntary and involuntary, of its current threads.
     pub(crate) fn context_switches(&self) -> Outcome<f64> {
         let mut switches = 0.0;
         for thread in std::fs::read_dir(format!("/proc/{}/task", self.0.id()))? {
-            // A thread may end between the two.
+            // A thread may end between the two reads.
             let Ok(status) = std::fs::read_to_string(thread?.path().join("status")) else { continue };
             let counted = status.lines().filter_map(|line| line.split_once("ctxt_switches:"));
             switches += counted.filter_map(|(_, count)| count.trim().parse::<f64>().ok()).sum::<f64>();

@@ -10,19 +10,19 @@ use http_body_util::BodyExt as _;
 use podskew::objects::Resource;
 use std::time::Instant;
 
-/// Number of runs: each takes 0.1 to 1.5 s, and they vary.
+/// Number of runs, because they vary; each takes 0.1 to 1.5 s.
 const RUNS: usize = 7;
-/// The same for runs at the cluster's pace.
+/// Number of runs with a rate limit.
 const PACED_RUNS: usize = 3;
 const UNFINISHED: &str = "&fieldSelector=status.phase%21%3DSucceeded%2Cstatus.phase%21%3DFailed";
 /// More than the last line of a streaming list.
 const TAIL_BYTES: usize = 2048;
 
-/// A way of serving, with the names of its figures.
+/// A way of serving lists, with the names of its figures.
 struct Way {
     protobuf: bool,
     streams: bool,
-    /// Pace in MB/s; 0 for no limit.
+    /// Rate limit in MB/s; 0 for none.
     pace: u32,
     served: Option<&'static str>,
     ready: &'static str,
@@ -88,10 +88,10 @@ const WAYS: [Way; 6] = [
     },
 ];
 
-/// Faster than any API server: a real one was measured at 150 to 300 MB/s in protobuf.
+/// Faster than API servers: a real one sent 150 to 300 MB/s in protobuf.
 const PACE: u32 = 500;
 
-/// Measures both alternately, so that other load on the machine affects both.
+/// Measures podskew and the client alternately, so that other load on the machine affects both.
 pub(crate) fn measure(cluster: &mut Cluster, figures: &mut Figures) -> Outcome<()> {
     let mut live = Vec::new();
     for way in &WAYS {
@@ -107,14 +107,14 @@ pub(crate) fn measure(cluster: &mut Cluster, figures: &mut Figures) -> Outcome<(
             let same = discard_by_library(&cluster.host, way.streams)?;
             library.push(begun.elapsed().as_secs_f64());
             if same != bytes {
-                return Err(format!("one client read {bytes} bytes, the other {same}").into());
+                return Err(format!("the clients read different amounts: {bytes} and {same} bytes").into());
             }
             let podskew = Podskew::start(cluster, &[])?;
             ready.push(podskew.ready.as_secs_f64());
             live.push(podskew.live.as_secs_f64() * 1000.0);
         }
         progress(&format!(
-            "{}, {}{}: {:.0} MB; discarding client {discarding:.3?} s, by kube's client {library:.3?} s, podskew {ready:.3?} s",
+            "{}, {}{}: {:.0} MB; discarding client {discarding:.3?} s, on kube's client {library:.3?} s, podskew {ready:.3?} s",
             if way.protobuf { "protobuf" } else { "JSON" },
             if way.streams { "streaming" } else { "paged" },
             if way.pace > 0 { format!(" at {} MB/s", way.pace) } else { String::new() },
@@ -149,7 +149,7 @@ fn accepted(resource: Resource) -> &'static str {
     }
 }
 
-/// Reads what podskew reads, all resources in parallel.
+/// Reads the same lists as podskew, all resources in parallel.
 fn discard(host: &str, streams: bool) -> Outcome<u64> {
     let reads = Resource::ALL.map(|resource| {
         let host = host.to_owned();
@@ -170,7 +170,7 @@ fn discard(host: &str, streams: bool) -> Outcome<u64> {
     Ok(bytes)
 }
 
-/// The same with podskew's HTTP client and number of threads: the difference is podskew's own cost.
+/// The same with podskew's HTTP client and number of threads, so that the difference is podskew's own cost.
 fn discard_by_library(host: &str, streams: bool) -> Outcome<u64> {
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
     runtime.block_on(async {
@@ -237,7 +237,7 @@ async fn library_pages(client: &kube::Client, path: &str, selector: &str, accept
 
 const STREAMING: &str = "watch=true&sendInitialEvents=true&resourceVersionMatch=NotOlderThan&allowWatchBookmarks=true";
 
-/// Whether the closing bookmark of a streaming list has come. It is in the last line, so the end of the data suffices.
+/// Whether the closing bookmark of a streaming list has arrived. It is in the last line, so the end of the data suffices.
 fn has_ended(tail: &mut Vec<u8>, here: &[u8]) -> bool {
     tail.extend_from_slice(&here[here.len().saturating_sub(TAIL_BYTES)..]);
     let ended = memchr::memmem::find(tail, b"k8s.io/initial-events-end").is_some();
@@ -245,10 +245,10 @@ fn has_ended(tail: &mut Vec<u8>, here: &[u8]) -> bool {
     ended
 }
 
-/// The continue token in the beginning of a page.
+/// The continue token at the beginning of a page.
 fn next_page(head: &[u8]) -> Option<String> {
     let next = if let Some(unknown) = head.strip_prefix(b"k8s\0") {
-        // An Unknown holds the list, the list its metadata, and that the token.
+        // The token is in the metadata of the list, and the list is in an Unknown.
         String::from_utf8_lossy(field(field(field(unknown, 2)?, 1)?, 3)?).into_owned()
     } else {
         let head = String::from_utf8_lossy(head);
@@ -257,7 +257,7 @@ fn next_page(head: &[u8]) -> Option<String> {
     (!next.is_empty()).then(|| format!("&continue={next}"))
 }
 
-/// The content of a message's field, as much of it as there is; all before it have a length.
+/// Content of a field of a message, possibly cut off; all fields before it must have a length.
 fn field(mut message: &[u8], number: u8) -> Option<&[u8]> {
     loop {
         let (tag, rest) = message.split_first()?;

@@ -1,6 +1,6 @@
-//! What registries cost: podskew with `--registry` beside one without, on the same cluster; and an hour of asking, compressed.
+//! Cost of registries: podskew with `--registry` and one without, on the same cluster; and an hour of requests, compressed.
 //!
-//! Four registries hold 500 repositories of ten tags each, and one of the four fails at random all the time.
+//! Four registries have 500 repositories of ten tags each, and one of the four always fails at random.
 
 use crate::cluster::Cluster;
 use crate::figures::{Figures, percentile};
@@ -15,16 +15,16 @@ use std::collections::HashSet;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-/// References that are asked for.
+/// Number of references.
 const REFERENCES: u32 = 5_000;
-/// The registry that fails is the last.
+/// The last registry fails.
 const REGISTRIES: u32 = 4;
-/// From one look at a tag to the next: the default is 15 minutes, for which nobody waits here.
+/// Interval between two requests for a tag. The default of 15 minutes would take too long.
 const INTERVAL: Duration = Duration::from_secs(180);
 const SCRAPES: usize = 1_000;
-/// Every n-th tag moves.
+/// One of this many tags moves.
 const MOVED: usize = 100;
-/// How many times faster than the clock the hour passes.
+/// Speed of the compressed hour.
 const COMPRESSION: u32 = 60;
 
 /// Measures memory, scrapes and requests, and an hour of compressed time.
@@ -47,7 +47,7 @@ pub(crate) fn measure(cluster: &mut Cluster, figures: &mut Figures) -> Outcome<(
     let begun = Instant::now();
     while with.answered_references()? < f64::from(healthy) {
         if begun.elapsed() > Duration::from_secs(400) {
-            return Err("the registries have not answered after 400 seconds".into());
+            return Err("the registries did not answer within 400 seconds".into());
         }
         std::thread::sleep(Duration::from_secs(1));
     }
@@ -83,7 +83,7 @@ fn p99(podskew: &Podskew) -> Outcome<f64> {
     Ok(percentile(&mut times, 99))
 }
 
-/// What runs, and what registries were believed to say.
+/// The running digests, and what was learned from registries.
 struct Sink {
     running: Vec<(Name, Name)>,
     /// Tags that really move.
@@ -94,7 +94,7 @@ struct Sink {
 #[derive(Default)]
 struct Seen {
     tags: usize,
-    /// Tags that were seen to stand for something else, and do not.
+    /// Tags that were reported as moved, and were not.
     falsely: HashSet<Name>,
     truly: HashSet<Name>,
     gone: HashSet<Name>,
@@ -125,7 +125,7 @@ impl RegistrySink for Sink {
     }
 }
 
-/// An hour of asking in a minute. Half way some tags move.
+/// An hour of requests in a minute. After half of it some tags move.
 fn hour(cluster: &mut Cluster, hosts: &[String], references: &std::path::Path, figures: &mut Figures) -> Outcome<()> {
     let text = std::fs::read_to_string(references)?;
     let lines = text.lines().filter_map(|line| line.split_once(' '));

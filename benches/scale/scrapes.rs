@@ -14,7 +14,7 @@ use std::time::{Duration, Instant};
 
 pub(crate) const COUNT: usize = 200;
 const DURING_RELISTS: usize = 500;
-/// Pause between two scrapes, so that podskew sleeps when it is scraped, as with Prometheus.
+/// Pause between two scrapes, so that podskew is idle when it is scraped, as by Prometheus.
 const PAUSE: Duration = Duration::from_millis(10);
 /// Enough for 200 scrapes under churn, compressed and not.
 const CHURN_SECONDS: u64 = 14;
@@ -43,7 +43,7 @@ pub(crate) fn idle(podskew: &Podskew, pods: u32, figures: &mut Figures) -> Outco
     Ok(())
 }
 
-/// How many series are served, and how many of them begin with `prefix`.
+/// Number of series, and of those that begin with `prefix`.
 pub(crate) fn series(host: &str, prefix: &str) -> Outcome<(f64, f64)> {
     let (mut all, mut found, mut rest) = (0_u64, 0_u64, Vec::new());
     Connection::open(host)?.get_with("/metrics", None, &mut |here| {
@@ -60,7 +60,7 @@ pub(crate) fn series(host: &str, prefix: &str) -> Outcome<(f64, f64)> {
     Ok((all as f64, found as f64))
 }
 
-/// How long the same client takes for as many bytes from a thread that only writes them: this machine's minimum.
+/// Times of the same client for the same number of bytes from a thread that only writes them: this machine's minimum.
 fn bare_socket(bytes: u64) -> Outcome<Vec<f64>> {
     let listener = TcpListener::bind("127.0.0.1:0")?;
     let host = listener.local_addr()?.to_string();
@@ -82,7 +82,7 @@ fn bare_socket(bytes: u64) -> Outcome<Vec<f64>> {
     Ok(times)
 }
 
-/// Measures 200 scrapes of each encoding while 500 pod events a second come in.
+/// Measures 200 scrapes of each encoding at 500 pod events per second.
 pub(crate) fn churn(cluster: &mut Cluster, podskew: &Podskew, figures: &mut Figures) -> Outcome<()> {
     for (encoding, names) in [
         (Some("gzip"), ["churn-gzip-p50", "churn-gzip-p99", "churn-gzip-max"]),

@@ -16,7 +16,7 @@ use tokio_rustls::rustls;
 
 const HANDSHAKES: usize = 100;
 
-/// Measures 200 scrapes over one connection, handshakes, and what it holds in memory at rest.
+/// Measures 200 scrapes over one connection, handshakes, and settled memory.
 pub(crate) fn measure(cluster: &Cluster, figures: &mut Figures) -> Outcome<()> {
     let directory = tempfile::tempdir()?;
     let certified = rcgen::generate_simple_self_signed(["localhost".to_owned()])?;

@@ -1,11 +1,11 @@
 //! Months of churn in minutes, against the release binary: `make soak`.
 //!
-//! In each round 100 000 workloads come and go while watches break, clients crowd, read slowly and disconnect, and
-//! probes arrive. A minute later podskew takes no more than 1.3 times the memory of a fresh one plus 4 MiB, agrees with
-//! the API server, has all its watches, leaks no file descriptor, and has answered every probe. At the end it stops
-//! within five seconds.
+//! In each round 100 000 workloads are created and deleted, watches break, many clients connect, read slowly and
+//! disconnect, and probes arrive. A minute later podskew uses at most 1.3 times the memory of a fresh one plus 4 MiB,
+//! agrees with the API server, has all its watches, leaks no file descriptor, and has answered every probe. At the end it
+//! stops within five seconds.
 #![allow(missing_docs, clippy::unwrap_used, clippy::panic, clippy::print_stdout, reason = "a program")]
-#![allow(dead_code, reason = "what it shares with tests")]
+#![allow(dead_code, reason = "shared with tests")]
 
 #[path = "../../tests/common/burst.rs"]
 mod burst;
@@ -24,18 +24,18 @@ use std::time::{Duration, Instant};
 #[derive(Debug, Parser)]
 #[command(name = "soak")]
 struct Arguments {
-    /// Rounds
+    /// Number of rounds
     #[arg(long, default_value_t = 5)]
     rounds: usize,
-    /// Workloads that come and go in each round
+    /// Workloads created and deleted in each round
     #[arg(long, default_value_t = 100_000)]
     workloads: usize,
-    /// Cargo says so; it means nothing
+    /// Ignored; cargo passes it
     #[arg(long, hide = true)]
     bench: bool,
 }
 
-/// Two thousand pods that stay and are updated.
+/// Two thousand pods that are updated but not deleted.
 const STAYING: BulkConfig =
     BulkConfig { pods: 2_000, pods_per_deployment: 10, history: 3, skewed_every: 50, rolling_every: 0, nodes: 5000 };
 
@@ -55,7 +55,7 @@ impl Podskew {
         podskew
     }
 
-    #[allow(clippy::unused_self, reason = "it reads like that")]
+    #[allow(clippy::unused_self, reason = "for readability")]
     fn until(&self, what: &str, mut is_so: impl FnMut() -> bool) {
         let begun = Instant::now();
         while !is_so() {
@@ -105,7 +105,7 @@ fn get(address: &str, path: &str) -> Option<String> {
     Some(String::from_utf8_lossy(&answer).into_owned())
 }
 
-/// A crowd of clients, until told to stop.
+/// Many clients, until they are stopped.
 struct Crowd {
     stop: Arc<AtomicBool>,
     threads: Vec<std::thread::JoinHandle<()>>,
@@ -143,7 +143,7 @@ impl Crowd {
             let _ = get(address, "/metrics");
             std::thread::sleep(Duration::from_secs(2));
         }));
-        // Clients that send nothing, half of a request, or all of it, and stay.
+        // Clients that send nothing, half of a request or a whole one, and then keep the connection.
         let mut idle = Vec::new();
         spawn(Box::new(move |address| {
             if let Ok(mut stream) = TcpStream::connect(address) {
@@ -175,10 +175,10 @@ impl Crowd {
     }
 }
 
-/// Waits until podskew agrees with the cluster and the watches are established.
+/// Waits until podskew agrees with the cluster and its watches are established.
 fn settles(podskew: &Podskew, simulator: &Simulator) {
-    podskew.until("it knows what there is", || podskew.knows(simulator.store()));
-    podskew.until("its watches stand", || {
+    podskew.until("podskew has all objects", || podskew.knows(simulator.store()));
+    podskew.until("the watches are synced", || {
         ["pods", "replicasets", "deployments"]
             .iter()
             .all(|resource| podskew.value(&format!("podskew_watch_synced{{resource=\"{resource}\"}}")) > 0.5)
@@ -196,14 +196,14 @@ fn round(number: usize, workloads: usize, podskew: &Podskew, simulator: &Simulat
         fleet.step();
     }
     simulator.cut_connections();
-    podskew.until("it knows the burst", || podskew.knows(store));
+    podskew.until("podskew has all objects of the burst", || podskew.knows(store));
     let full = podskew.resident_mib();
     burst.delete();
     store.forget_history(Resource::Pods);
     simulator.cut_connections();
     settles(podskew, simulator);
     let (probes, slowest) = crowd.end();
-    println!("round {number}: {full:.1} MiB with {workloads} more; {probes} probes, the slowest took {slowest:?}");
+    println!("round {number}: {full:.1} MiB with {workloads} more workloads; {probes} probes, slowest {slowest:?}");
     full
 }
 
@@ -224,15 +224,15 @@ async fn main() {
             std::thread::sleep(Duration::from_secs(60));
             let (after, open) = (podskew.resident_mib(), podskew.files());
             println!("round {number}: {after:.1} MiB a minute later, {open} files");
-            assert!(after <= 1.3 * fresh + 4.0, "{after:.1} MiB, and a fresh one takes {fresh:.1}");
-            assert!(open <= files + 8, "{open} files are open, and {files} at the beginning");
+            assert!(after <= 1.3 * fresh + 4.0, "{after:.1} MiB, and {fresh:.1} MiB when fresh");
+            assert!(open <= files + 8, "{open} open files, and {files} when fresh");
         }
         let sent = Command::new("kill").args(["-s", "TERM", &podskew.process.id().to_string()]).status();
         assert!(sent.unwrap().success());
         let begun = Instant::now();
         let status = podskew.process.wait().unwrap();
         assert!(status.success() && begun.elapsed() < Duration::from_secs(5), "{status} after {:?}", begun.elapsed());
-        println!("soaked: {rounds} rounds");
+        println!("soak: {rounds} rounds passed");
     })
     .await
     .unwrap();
