@@ -1,5 +1,5 @@
 #!/bin/sh
-# Runs targets of the Makefile one after another, and prints at the end what each took: `tests/parts.sh lint tests`.
+# Runs targets of the Makefile one after another, and prints the duration of each at the end: `tests/parts.sh lint tests`.
 set -u
 status=0 taken=
 for part in "$@"; do

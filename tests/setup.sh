@@ -1,11 +1,11 @@
 #!/bin/sh
-# What targets of the Makefile need from the machine, in one list: `tests/setup.sh demo|check|test|deny|costs|engines|registries`.
+# Checks the programs that targets of the Makefile need: `tests/setup.sh demo|check|test|deny|costs|engines|registries`.
 #
-# Prints everything that is missing at once. On Debian and Ubuntu it installs that, as root or with `sudo -n`, and goes on;
-# with INSTALL=no it only prints. Go, Node and what is built with them go into target/tools: the Makefile gets them.
+# Prints all missing programs together. On Debian and Ubuntu it also installs them, as root or with `sudo -n`; with INSTALL=no
+# it only prints them. The Makefile puts Go, Node and the programs built with them into target/tools.
 set -eu
 
-# Each line: a target, what has to be there, and Debian's package. A name with a slash is a file, any other a program.
+# Each line: a target, a program or file, and its Debian package. A name with a slash is a file.
 needs() {
   cat <<END
 any cc gcc
@@ -42,7 +42,7 @@ registries unshare util-linux
 END
 }
 
-# Where the C library's headers are; Debian has them in /usr/include.
+# A header of the C library; on Debian it is in /usr/include.
 libc_header() {
   if [ -e /usr/include/stdio.h ] || ! [ -e /etc/debian_version ]; then echo /; else echo /usr/include/stdio.h; fi
 }
@@ -56,7 +56,7 @@ is_there() {
   esac
 }
 
-# The lines of what is missing.
+# Prints the missing programs and their packages.
 missing() {
   needs | while read -r target thing package; do
     case " $targets " in
@@ -74,7 +74,7 @@ may_install() {
   [ "$(id -u)" -eq 0 ] || { command -v sudo >/dev/null && sudo -n true 2>/dev/null; }
 }
 
-# Debian starts the services that it installs; the tests want the programs, and no Prometheus on port 9090.
+# Debian starts services when they are installed. The tests need only the programs, not a Prometheus on port 9090.
 install_packages() {
   policy=/usr/sbin/policy-rc.d mine=no status=0
   if [ ! -e "$policy" ]; then
@@ -93,7 +93,7 @@ targets="any $*"
 
 rust=there
 if ! command -v cargo >/dev/null; then
-  echo "missing: Rust; https://rustup.rs installs it" >&2
+  echo "missing: Rust; install it from https://rustup.rs" >&2
   rust=missing
 else
   case "$targets" in
@@ -112,7 +112,7 @@ if [ -n "$found" ]; then
   echo "missing for $*: $(echo "$found" | cut -d ' ' -f 1 | tr '\n' ' ')" >&2
   if may_install; then
     echo "installing: $packages" >&2
-    # shellcheck disable=SC2086 # names of packages are words
+    # shellcheck disable=SC2086 # package names contain no spaces
     install_packages $packages >&2
     found=$(missing)
     [ -z "$found" ] || {
@@ -121,14 +121,14 @@ if [ -n "$found" ]; then
     }
   else
     echo "On Debian and Ubuntu: apt-get install $packages" >&2
-    echo "Services that come with them may stay stopped." >&2
+    echo "Their services need not run." >&2
     exit 1
   fi
 fi
 
 [ "$rust" = there ] || exit 1
 
-# The image's binary is static. Where Rust's library for musl is not to be had, glibc stands in, and the Makefile prints it.
+# The image's binary is static. If Rust's library for musl cannot be installed, the Makefile uses glibc and prints that.
 case "$targets" in
 *test*)
   musl="$(uname -m)-unknown-linux-musl"
