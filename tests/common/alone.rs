@@ -1,10 +1,11 @@
-//! Tests that own something of their process: its allocator, its log, its memory.
+//! Tests that need a process of their own, for its allocator, its log or its memory.
 
 use std::process::Command;
 
 const ALONE: &str = "PODSKEW_TEST_ALONE";
 
-/// True in a process that runs only this test. In any other, runs such a process, and is false once the test passed in it.
+/// Returns true in a process that runs only this test. Otherwise starts such a process, and returns false once the test
+/// passed in it.
 #[track_caller]
 pub fn is_alone(module: &str, test: &str) -> bool {
     if std::env::var_os(ALONE).is_some() {

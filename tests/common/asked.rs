@@ -1,4 +1,4 @@
-//! A world that a task asks for images and tells what registries say.
+//! A registry sink for a world: provides its images, and receives the registries' answers.
 
 use super::world::World;
 use podskew::inventory::{AskedImages, RegistryEvidence};

@@ -1,4 +1,4 @@
-//! Audits of dumps of real clusters, and of one whose names are hostile, as if two hours after the recordings.
+//! Audits of dumps of real clusters, and of one with hostile names, two hours after the recordings.
 
 use super::looking::looking;
 use super::tape::path;
@@ -22,7 +22,7 @@ pub fn root() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR"))
 }
 
-/// Audits a dump as if it were two hours after the recordings.
+/// Audits a dump at a time two hours after the recordings.
 pub async fn audited(dump: &Value, of: &str, strictness: Strictness) -> Audit {
     let file = tempfile::NamedTempFile::new().unwrap();
     std::fs::write(file.path(), dump.to_string()).unwrap();
@@ -30,7 +30,7 @@ pub async fn audited(dump: &Value, of: &str, strictness: Strictness) -> Audit {
     let mut look = take_snapshot(&looking(place), None).await.unwrap();
     look.taken = ObservationTime { at: UnixTime::parse("2026-11-21T08:30:00Z").unwrap(), from: TimeSource::Clock };
     of.clone_into(&mut look.of);
-    // Every format has what JSON has.
+    // An audit for JSON contains what every format needs.
     audit(&mut look, &[], Auditor::new(strictness, AuditFormat::Json, false)).unwrap()
 }
 
@@ -44,7 +44,7 @@ pub fn dump(scenario: &str) -> Value {
     serde_json::from_str(&std::fs::read_to_string(path(&format!("{scenario}.dump.json"))).unwrap()).unwrap()
 }
 
-/// Everything in one list, and the same without anything but pods.
+/// The dumps, all of them in one list, and the pods of that list alone.
 pub fn clusters() -> Vec<(&'static str, Value)> {
     let scenarios = ["daemonset", "digest-skew", "paused", "statefulset-partition", "stuck"];
     let mut clusters: Vec<(&str, Value)> = scenarios.into_iter().map(|scenario| (scenario, dump(scenario))).collect();
@@ -58,7 +58,7 @@ pub fn clusters() -> Vec<(&'static str, Value)> {
     clusters
 }
 
-/// Names as no cluster has them, and a file may.
+/// Names that a cluster cannot have, but a file may.
 pub fn hostile() -> Value {
     let mut dump = dump("digest-skew");
     let name = "<b>&\"'`|\u{1b}[31m\u{202e}\u{7}]]>\u{0}\u{ffff} ``` [x](y) \\ *a* _b_ é\u{9b}";

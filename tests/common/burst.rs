@@ -1,4 +1,4 @@
-//! Workloads that come and go.
+//! Workloads that are created and deleted in large numbers.
 
 use serde_json::{Value, json};
 use simulator::Resource;
@@ -22,7 +22,7 @@ impl Burst {
         Self { store: store.clone(), namespace: namespace.to_owned(), count }
     }
 
-    /// Takes all of them away.
+    /// Deletes all of them.
     pub fn delete(self) {
         for number in 0..self.count {
             for (resource, object) in objects(&self.namespace, number) {
@@ -32,7 +32,7 @@ impl Burst {
     }
 }
 
-/// A Deployment, its ReplicaSet and its pod. Their names come in no order that a pattern of memory would follow.
+/// A Deployment, its ReplicaSet and its pod. The order of their names has no pattern.
 pub fn objects(namespace: &str, number: usize) -> [(Resource, Value); 3] {
     let time = "2026-11-21T12:00:00Z";
     let name = format!("burst-{:06}", number * 7919 % 1_000_003);

@@ -1,4 +1,4 @@
-//! The real binary, run to its end.
+//! Runs the real binary to its end.
 
 use super::tape::path;
 use std::ffi::OsStr;
@@ -6,7 +6,7 @@ use std::io::Write;
 use std::path::Path;
 use std::process::{Command, Output, Stdio};
 
-/// How it ended, and what it said.
+/// Its exit code and output.
 pub struct Ended {
     pub code: i32,
     pub stdout: String,
@@ -20,25 +20,25 @@ impl Ended {
     }
 }
 
-/// Runs podskew with these arguments, in an environment of nothing and beside the recordings: what it prints is as wide
-/// wherever this checkout lies.
+/// Runs podskew with these arguments, an empty environment, and the recordings' folder as working directory, so that the
+/// output does not depend on the path of this checkout.
 pub fn podskew<S: AsRef<OsStr>>(arguments: &[S]) -> Ended {
     called_as(Path::new(env!("CARGO_BIN_EXE_podskew")), arguments, "")
 }
 
-/// The same, on so many columns.
+/// Like [`podskew`], with this number of terminal columns.
 pub fn podskew_on<S: AsRef<OsStr>>(columns: u16, arguments: &[S]) -> Ended {
     let mut command = Command::new(env!("CARGO_BIN_EXE_podskew"));
     command.args(arguments).current_dir(path("")).env_clear().env("COLUMNS", columns.to_string());
     Ended::new(&command.output().unwrap())
 }
 
-/// The same, with something on its standard input.
+/// Like [`podskew`], with this text on standard input.
 pub fn fed<S: AsRef<OsStr>>(arguments: &[S], input: &str) -> Ended {
     called_as(Path::new(env!("CARGO_BIN_EXE_podskew")), arguments, input)
 }
 
-/// The same, by another name.
+/// Like [`fed`], with another program name.
 pub fn called_as<S: AsRef<OsStr>>(program: &Path, arguments: &[S], input: &str) -> Ended {
     let mut child = Command::new(program)
         .args(arguments)
@@ -50,7 +50,7 @@ pub fn called_as<S: AsRef<OsStr>>(program: &Path, arguments: &[S], input: &str) 
         .spawn()
         .unwrap();
     let mut stdin = child.stdin.take().unwrap();
-    // It may have ended without reading.
+    // The process may have ended without reading.
     let _ = stdin.write_all(input.as_bytes());
     drop(stdin);
     Ended::new(&child.wait_with_output().unwrap())

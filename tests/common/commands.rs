@@ -1,8 +1,8 @@
-//! The commands that podskew prints, without the names in them.
+//! The shapes of the commands that podskew prints.
 
 use std::collections::BTreeSet;
 
-/// The words that are not names.
+/// Words that are not names.
 const WORDS: [&str; 25] = [
     "argo",
     "delete",
@@ -31,14 +31,14 @@ const WORDS: [&str; 25] = [
     "undo",
 ];
 
-/// What is the same in a command for every workload of a kind.
+/// A command with placeholders instead of names.
 pub fn shape(command: &str) -> String {
     let mut shape: Vec<String> = Vec::new();
     for word in words(command) {
         let before = shape.last().map_or("", String::as_str);
         let part = match word.split_once(['/', '=']) {
             _ if before == "-n" => "NAMESPACE".to_owned(),
-            // Columns, a path and a patch.
+            // Columns, a path or a patch.
             _ if matches!(before, "-o" | "-p") => word,
             _ if word.contains('@') => "CONTAINER=IMAGE".to_owned(),
             Some(("--to-revision", _)) => "--to-revision=N".to_owned(),
@@ -47,7 +47,7 @@ pub fn shape(command: &str) -> String {
             _ if word.starts_with('-') || WORDS.contains(&word.as_str()) => word,
             _ => "NAME".to_owned(),
         };
-        // Several pods, several images.
+        // Several pods or images count as one.
         if !(matches!(part.as_str(), "NAME" | "CONTAINER=IMAGE") && before == part) {
             shape.push(part);
         }
@@ -55,7 +55,7 @@ pub fn shape(command: &str) -> String {
     shape.join(" ")
 }
 
-/// The words of a shell's command, in which a name that is no plain word stands in quotes.
+/// The words of a shell command. Names that need it are quoted.
 fn words(command: &str) -> Vec<String> {
     let (mut words, mut word, mut quoted) = (Vec::new(), None::<String>, false);
     for character in command.chars() {
@@ -72,7 +72,7 @@ fn words(command: &str) -> Vec<String> {
     words
 }
 
-/// Every shape there is: `tests/external/commands.rs` runs each of them.
+/// All known shapes; `tests/external/commands.rs` runs each of them.
 pub fn known() -> BTreeSet<String> {
     let text = std::fs::read_to_string(path()).unwrap_or_default();
     text.lines().map(str::to_owned).collect()
@@ -82,11 +82,11 @@ pub fn path() -> String {
     format!("{}/tests/data/commands.txt", env!("CARGO_MANIFEST_DIR"))
 }
 
-/// Every command of an advice has a shape that was run.
+/// Panics if an advice has a command whose shape is unknown.
 #[track_caller]
 pub fn are_known<'a>(commands: impl IntoIterator<Item = &'a String>) {
     let known = known();
     let unknown: BTreeSet<String> =
         commands.into_iter().map(|command| shape(command)).filter(|shape| !known.contains(shape)).collect();
-    assert!(unknown.is_empty(), "nothing in tests/external/commands.rs runs commands like these: {unknown:#?}");
+    assert!(unknown.is_empty(), "tests/external/commands.rs runs no commands of these shapes: {unknown:#?}");
 }

@@ -1,4 +1,4 @@
-//! `podskew demo`, and a shell beside it, as a new user has them.
+//! `podskew demo` and a shell, as a new user has them.
 
 use std::path::{Path, PathBuf};
 use std::process::{Output, Stdio};
@@ -6,22 +6,22 @@ use std::time::Duration;
 use tokio::io::{AsyncBufReadExt as _, BufReader, Lines};
 use tokio::process::{Child, ChildStdout, Command};
 
-/// How long a command may take: many times what it takes.
+/// Timeout of a command, many times its usual duration.
 const PATIENCE: Duration = Duration::from_secs(120);
 
-/// A demo that runs; it is killed when this is dropped.
+/// A running demo; it is killed when this is dropped.
 pub struct Demo {
-    /// Everything that it prints at its start.
+    /// Everything that it prints at the start.
     pub banner: String,
     kubeconfig: String,
     kubectl: PathBuf,
     _process: Child,
-    /// Held, since a process ends that writes into a closed pipe.
+    /// Kept open, because a process that writes to a closed pipe ends.
     _stdout: Lines<BufReader<ChildStdout>>,
 }
 
 impl Demo {
-    /// Starts one with these arguments, and reads its banner. kubectl is in the folder `kubectl`.
+    /// Starts a demo with these arguments, and reads its banner. kubectl is in the folder `kubectl`.
     pub async fn start(kubectl: PathBuf, arguments: &[&str]) -> Self {
         let mut demo = Command::new(env!("CARGO_BIN_EXE_podskew"));
         demo.args(["demo", "--listen-address", "127.0.0.1:0"]).args(arguments);
@@ -37,7 +37,7 @@ impl Demo {
         Self { banner, kubeconfig, kubectl, _process: process, _stdout: lines }
     }
 
-    /// Runs a command in a shell that finds podskew, kubectl and the cluster.
+    /// Runs a command in a shell with podskew, kubectl and the cluster.
     pub async fn shell(&self, command: &str) -> Output {
         let podskew = Path::new(env!("CARGO_BIN_EXE_podskew")).parent().unwrap();
         let path = std::env::var("PATH").unwrap();
@@ -47,7 +47,7 @@ impl Demo {
         tokio::time::timeout(PATIENCE, shell.output()).await.unwrap_or_else(|_| panic!("{command} hangs")).unwrap()
     }
 
-    /// What a command prints that ends with 0, or with 1 as an audit does where it finds something.
+    /// Output of a command that must exit with 0, or with 1 as an audit with findings does.
     pub async fn run(&self, command: &str) -> String {
         let output = self.shell(command).await;
         let (out, err) = (text(&output.stdout), text(&output.stderr));
@@ -55,7 +55,7 @@ impl Demo {
         out
     }
 
-    /// What a command says that has to fail.
+    /// Errors of a command that must fail.
     pub async fn fails(&self, command: &str) -> String {
         let output = self.shell(command).await;
         assert!(!output.status.success(), "{command}\n{}", text(&output.stdout));

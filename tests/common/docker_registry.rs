@@ -1,4 +1,4 @@
-//! Registries that other people wrote, images pushed to them as docker pushes them, and what podskew has to say of those.
+//! Real registries, images pushed to them like docker does, and podskew's reports about them.
 
 use super::asked::Asked;
 use super::evidence::{ask_for, change, web};
@@ -20,19 +20,19 @@ use std::time::{Duration, Instant};
 pub const MANIFEST: &str = "application/vnd.oci.image.manifest.v1+json";
 const INDEX: &str = "application/vnd.oci.image.index.v1+json";
 
-/// A registry that runs; it is killed when this is dropped.
+/// A running registry; it is killed when this is dropped.
 pub struct RegistryServer {
     process: Child,
     port: u16,
 }
 
 impl RegistryServer {
-    /// Debian's.
+    /// The registry in Debian.
     pub fn debian(storage: &Path, more: &str) -> Self {
         Self::start(Path::new("docker-registry"), storage, more)
     }
 
-    /// Serves the folder `storage` as the configuration adds it.
+    /// Serves the folder `storage`; `more` is added to the configuration.
     pub fn start(program: &Path, storage: &Path, more: &str) -> Self {
         let port = free_port();
         let configuration = storage.join(format!("{port}.yml"));
@@ -44,7 +44,7 @@ impl RegistryServer {
         std::fs::write(&configuration, text).unwrap();
         let mut command = Command::new(program);
         command.arg("serve").arg(&configuration).stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
-        // Version 3 sends traces to a collector unless it is told not to.
+        // Version 3 sends traces to a collector by default.
         command.env("OTEL_TRACES_EXPORTER", "none");
         let process = command.spawn().unwrap_or_else(|error| {
             panic!("{} does not run ({error}): apt-get install docker-registry, or make engines", program.display())
@@ -91,7 +91,7 @@ pub fn digest_of(bytes: &[u8]) -> String {
     })
 }
 
-/// Pushes to a registry that asks nobody who is there.
+/// Pushes to a registry without authorization.
 pub struct Pusher {
     client: reqwest::Client,
     base: String,
@@ -168,7 +168,7 @@ impl Pusher {
     }
 }
 
-/// Asks for `web:1` of the registry, and says how many digests there are, how they differ, and how the tag stands.
+/// Asks the registry about `web:1`; returns the number of digests, how they differ, and the state of the tag.
 pub async fn look(
     registry: &RegistryServer,
     options: &RegistryOptions,
@@ -179,13 +179,13 @@ pub async fn look(
     (report.containers[0].distinct_digests, content, change(&report))
 }
 
-/// Asks once for what a world runs.
+/// Asks the registries once about a world's images.
 pub async fn ask(world: &mut World, options: &RegistryOptions) -> WorkloadReport {
     ask_for(world, options, &RegistryTimings::default()).await;
     world.report("deployment/web").clone()
 }
 
-/// Images are pushed, moved, and built again with other labels, compression and provenance.
+/// Compares images that were pushed, moved, and rebuilt with other labels, compression and provenance.
 pub async fn images_are_compared(registry: &RegistryServer) {
     let (pusher, options) = (Pusher::to(registry), registry.options("http"));
     let old = pusher.image(Some("1"), "one", "gzip", "9ab04d1").await;
@@ -211,7 +211,7 @@ pub async fn images_are_compared(registry: &RegistryServer) {
     assert_eq!(look(registry, &options, &[&first, &second, &old]).await, (1, None, Some(ContentChange::None)));
 }
 
-/// Intervals that a test can wait for.
+/// Intervals that are short enough for a test.
 pub fn quick() -> RegistryTimings {
     let milliseconds = Duration::from_millis;
     RegistryTimings {
@@ -223,7 +223,7 @@ pub fn quick() -> RegistryTimings {
     }
 }
 
-/// podskew asks again and again for what a world runs, for as long as this lasts.
+/// A podskew that asks continuously about a world's images until it is dropped.
 pub struct Following {
     pub world: Arc<Mutex<World>>,
     pub telemetry: Telemetry,
@@ -243,12 +243,12 @@ impl Following {
     pub async fn until(&self, what: &str, seen: impl Fn(&WorkloadReport) -> bool) {
         let begun = Instant::now();
         while !seen(self.world.lock().unwrap().report("deployment/web")) {
-            assert!(begun.elapsed() < Duration::from_secs(30), "{what} does not come");
+            assert!(begun.elapsed() < Duration::from_secs(30), "timeout waiting for {what}");
             tokio::time::sleep(Duration::from_millis(20)).await;
         }
     }
 
-    /// How many references are in this state.
+    /// Number of references in this state.
     pub fn references(&self, state: &str) -> f64 {
         let families = self.telemetry.gather();
         let of_references = families.iter().filter(|family| family.name() == "podskew_registry_references");
@@ -262,7 +262,7 @@ pub fn is_gone(report: &WorkloadReport) -> bool {
     report.registry.as_ref().is_some_and(|registry| !registry.gone.is_empty())
 }
 
-/// An image is deleted while podskew runs.
+/// Checks that podskew reports an image that is deleted while it runs.
 pub async fn a_deleted_image_is_gone(registry: &RegistryServer) {
     let pusher = Pusher::to(registry);
     let digest = pusher.image(Some("1"), "one", "gzip", "9ab04d1").await;
@@ -273,7 +273,7 @@ pub async fn a_deleted_image_is_gone(registry: &RegistryServer) {
     following.until("its end", is_gone).await;
 }
 
-/// An authority, and a certificate for this name: the authority's file, and the registry's configuration.
+/// A certificate authority and a certificate for this name: the authority's file, and the registry's configuration.
 pub fn tls(folder: &Path, name: &str) -> (PathBuf, String) {
     let mut parameters = rcgen::CertificateParams::new(Vec::<String>::new()).unwrap();
     parameters.is_ca = rcgen::IsCa::Ca(rcgen::BasicConstraints::Unconstrained);
@@ -288,7 +288,7 @@ pub fn tls(folder: &Path, name: &str) -> (PathBuf, String) {
     (folder.join("ca.pem"), format!("  tls: {{certificate: {certificate}, key: {key}}}\n"))
 }
 
-/// What makes a registry ask for this user and password.
+/// Configuration that makes a registry require this user and password.
 pub fn htpasswd(folder: &Path, user: &str, password: &str) -> String {
     let made = Command::new("htpasswd").args(["-Bbn", user, password]).output();
     let made = made.unwrap_or_else(|error| panic!("htpasswd does not run ({error}): apt-get install apache2-utils"));

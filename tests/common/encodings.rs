@@ -1,4 +1,4 @@
-//! The same answer in two encodings.
+//! The same response in two encodings.
 
 use podskew::objects::{
     ApiStatus, Body, DecodeError, ListMeta, Object, Resource, TemplateDigest, WatchEvent, decode_event, decode_list,
@@ -6,10 +6,10 @@ use podskew::objects::{
 };
 use serde_json::Value;
 
-/// The resources that are asked for in protobuf.
+/// The resources that podskew requests in protobuf.
 pub const IN_PROTOBUF: [Resource; 3] = [Resource::Pods, Resource::ReplicaSets, Resource::Deployments];
 
-/// The messages of a watch, each without the length before it.
+/// The messages of a watch, without their length prefixes.
 #[track_caller]
 pub fn frames(mut stream: &[u8]) -> Vec<&[u8]> {
     let mut frames = Vec::new();
@@ -27,7 +27,7 @@ pub fn lines(stream: &[u8]) -> Vec<&[u8]> {
     stream.split(|byte| *byte == b'\n').filter(|line| !line.is_empty()).collect()
 }
 
-/// What was read, and apart from it the digests of its templates, which are comparable within one encoding only.
+/// A decoded value, and separately the digests of its templates, which can be compared only within one encoding.
 #[derive(PartialEq, Debug)]
 pub struct Read<T> {
     pub what: T,
@@ -35,7 +35,7 @@ pub struct Read<T> {
 }
 
 impl<T: PartialEq + std::fmt::Debug> Read<T> {
-    /// It is the same, and has a template where the other has one.
+    /// Asserts that both are equal, and have templates in the same places.
     #[track_caller]
     pub fn is(&self, other: &Self, about: &str) {
         assert_eq!(self.what, other.what, "{about}");
@@ -44,7 +44,7 @@ impl<T: PartialEq + std::fmt::Debug> Read<T> {
     }
 }
 
-/// Where digests are equal among themselves: each is named by the first that equals it.
+/// Which digests are equal: each is represented by the index of the first equal one.
 pub fn equalities(digests: &[Option<TemplateDigest>]) -> Vec<Option<usize>> {
     let first = |digest: &Option<TemplateDigest>| {
         digest.map(|digest| digests.iter().flatten().position(|other| other.equals(digest).unwrap()).unwrap())
@@ -52,7 +52,7 @@ pub fn equalities(digests: &[Option<TemplateDigest>]) -> Vec<Option<usize>> {
     digests.iter().map(first).collect()
 }
 
-/// An event, as something that can be compared.
+/// An event that can be compared.
 #[derive(PartialEq, Debug)]
 #[allow(clippy::large_enum_variant, reason = "tests")]
 pub enum Event<'a> {
@@ -62,7 +62,7 @@ pub enum Event<'a> {
     Error(ApiStatus),
 }
 
-/// Takes the digest of its template out of an object.
+/// Removes the template digest from an object.
 pub fn take_digest(object: &mut Object<'_>) -> Option<TemplateDigest> {
     match &mut object.body {
         Body::ReplicaSet(replica_set) => replica_set.template.digest.take(),
@@ -90,7 +90,7 @@ pub fn event(resource: Resource, bytes: &[u8]) -> Result<Read<Event<'_>>, Decode
     Ok(Read { what, digests })
 }
 
-/// A list's objects in their order, and its metadata, which also reads alone.
+/// The objects of a list in order, and its metadata, which must also decode alone.
 #[track_caller]
 pub fn list(resource: Resource, body: &[u8]) -> Result<Read<(ListMeta, Vec<Object<'_>>)>, DecodeError> {
     let (mut objects, mut digests) = (Vec::new(), Vec::new());
@@ -108,7 +108,7 @@ pub fn object(resource: Resource, body: &[u8]) -> Result<Read<Object<'_>>, Decod
     Ok(Read { what, digests })
 }
 
-/// JSON with the keys of each object in the order that `rank` gives them.
+/// JSON with the keys of each object sorted by `rank`.
 pub fn text<K: Ord>(value: &Value, rank: &impl Fn(&str) -> K) -> String {
     match value {
         Value::Object(fields) => {
@@ -125,7 +125,7 @@ pub fn text<K: Ord>(value: &Value, rank: &impl Fn(&str) -> K) -> String {
     }
 }
 
-/// JSON as Go writes it as far as anybody can tell: init containers first, keys of maps by the alphabet.
+/// JSON in the order of Go, as far as it matters: init containers first, keys of maps in alphabetical order.
 pub fn as_go_writes(value: &Value) -> String {
     let written = text(value, &|key| (key != "initContainers", key.to_owned()));
     written.replace('<', "\\u003c").replace('>', "\\u003e").replace('&', "\\u0026").replace('\u{2028}', "\\u2028")

@@ -1,4 +1,4 @@
-//! A workload whose images a registry holds, and what the registry says about them.
+//! A workload whose images are in a registry, and the registry's answers about them.
 
 use super::world::*;
 use podskew::registry::{RegistryAnswers, RegistryOptions, RegistryTimings, ask_once};
@@ -6,7 +6,7 @@ use podskew::report::WorkloadReport;
 use podskew::report::registry::ContentChange;
 use std::sync::Arc;
 
-/// Deployment `web` of one image, with a pod for each imageID.
+/// Deployment `web` with one image, and a pod for each imageID.
 pub fn web_with_ids(image: &str, image_ids: &[String]) -> World {
     let mut world = World::new();
     world.put(&deployment(image)).put(&replica_set("h1", image, 1, -4000));
@@ -16,14 +16,14 @@ pub fn web_with_ids(image: &str, image_ids: &[String]) -> World {
     world
 }
 
-/// Deployment `web` of one image, with a pod for each digest in the image's repository.
+/// Deployment `web` with one image, and a pod for each digest in the image's repository.
 pub fn web(image: &str, digests: &[&str]) -> World {
     let repository = image.rsplit_once(':').unwrap().0;
     let image_ids: Vec<String> = digests.iter().map(|digest| format!("{repository}@{digest}")).collect();
     web_with_ids(image, &image_ids)
 }
 
-/// Asks the registries once for what a world runs, and hands it the answers.
+/// Asks the registries once about a world's images, and passes it the answers.
 pub async fn ask_for(world: &mut World, options: &RegistryOptions, timings: &RegistryTimings) -> RegistryAnswers {
     let asked = world.inventory.asked_images().unwrap();
     let answers = ask_once(options, timings, asked).await.unwrap();
@@ -32,7 +32,7 @@ pub async fn ask_for(world: &mut World, options: &RegistryOptions, timings: &Reg
     answers
 }
 
-/// How the one tag of a workload stands.
+/// The state of the only tag of a workload.
 pub fn change(report: &WorkloadReport) -> Option<ContentChange> {
     report.registry.as_ref()?.tags.first().map(|tag| tag.change)
 }

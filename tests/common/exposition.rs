@@ -1,4 +1,4 @@
-//! A strict reader of the text formats: it panics at whatever a scraper might take offence at.
+//! A strict parser of the text formats: it panics at anything that a scraper might reject.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::Read;
@@ -18,8 +18,8 @@ pub struct Parsed {
 }
 
 impl Parsed {
-    /// Reads an exposition. Panics at two series with one label set, at a family whose lines are not together, at a
-    /// sample without its family, at a unit that its family's name does not end in, and at what is not the format.
+    /// Parses an exposition. Panics if two series have the same labels, a family's lines are not together, a sample has no
+    /// family, a family's name does not end in its unit, or the syntax is wrong.
     #[track_caller]
     pub fn read(text: &str) -> Self {
         let mut parsed = Self::default();
@@ -27,12 +27,12 @@ impl Parsed {
         assert!(text.is_empty() || text.ends_with('\n'), "the last line is not ended");
         let mut ended = false;
         for line in text.lines() {
-            assert!(!ended, "{line:?} stands after # EOF");
+            assert!(!ended, "{line:?} follows # EOF");
             if line == "# EOF" {
                 ended = true;
             } else if let Some(help) = line.strip_prefix("# HELP ") {
                 let name = help.split_once(' ').unwrap().0;
-                assert!(seen.insert(name.to_owned()), "{name} comes twice");
+                assert!(seen.insert(name.to_owned()), "{name} occurs twice");
             } else if let Some(kind) = line.strip_prefix("# TYPE ") {
                 let (name, kind) = kind.split_once(' ').unwrap();
                 assert!(seen.contains(name), "{name} has no HELP");
@@ -40,7 +40,7 @@ impl Parsed {
             } else if let Some(unit) = line.strip_prefix("# UNIT ") {
                 let (name, unit) = unit.split_once(' ').unwrap();
                 let (family, _) = parsed.families.last().unwrap();
-                assert_eq!(name, family, "{line:?} stands among {family}");
+                assert_eq!(name, family, "{line:?} is among lines of {family}");
                 assert!(name.ends_with(&format!("_{unit}")), "{name} does not end in its unit {unit}");
                 assert!(parsed.units.insert(name.to_owned(), unit.to_owned()).is_none(), "{name} has two units");
             } else {
@@ -48,9 +48,9 @@ impl Parsed {
                 let (family, _) = parsed.families.last().unwrap();
                 let suffix = name.strip_prefix(family.as_str());
                 let known = suffix.is_some_and(|s| matches!(s, "" | "_total" | "_bucket" | "_sum" | "_count"));
-                assert!(known, "{line:?} stands among {family}");
+                assert!(known, "{line:?} is among lines of {family}");
                 let before = parsed.samples.insert((name, labels), value);
-                assert!(before.is_none(), "two series with one label set: {line:?}");
+                assert!(before.is_none(), "two series with the same labels: {line:?}");
             }
         }
         parsed
@@ -70,13 +70,13 @@ impl Parsed {
     }
 }
 
-/// Inflates one gzip member. Panics if it is not exactly one.
+/// Inflates a single gzip member. Panics at anything else.
 #[track_caller]
 pub fn gunzip(bytes: &[u8]) -> String {
     let mut decoder = flate2::bufread::GzDecoder::new(bytes);
     let mut text = String::new();
     decoder.read_to_string(&mut text).unwrap();
-    assert!(decoder.into_inner().is_empty(), "something stands after the gzip member");
+    assert!(decoder.into_inner().is_empty(), "data after the gzip member");
     text
 }
 
@@ -89,7 +89,7 @@ fn sample(line: &str) -> (String, Labels, f64) {
         loop {
             let (label, after) = rest.split_once("=\"").unwrap();
             let (value, after) = label_value(after, line);
-            assert!(labels.insert(label.to_owned(), value).is_none(), "{label} comes twice in {line:?}");
+            assert!(labels.insert(label.to_owned(), value).is_none(), "{label} occurs twice in {line:?}");
             match after.strip_prefix(',') {
                 Some(more) => rest = more,
                 None => break rest = after.strip_prefix('}').unwrap(),
@@ -100,7 +100,7 @@ fn sample(line: &str) -> (String, Labels, f64) {
     (name.to_owned(), labels, value.parse().unwrap_or_else(|_| panic!("no number in {line:?}")))
 }
 
-/// A label value up to its closing quote, and what comes after.
+/// A label value up to its closing quote, and the rest of the text.
 fn label_value<'a>(text: &'a str, line: &str) -> (String, &'a str) {
     let mut value = String::new();
     let mut characters = text.chars();
@@ -110,7 +110,7 @@ fn label_value<'a>(text: &'a str, line: &str) -> (String, &'a str) {
             '\\' => value.push(match characters.next() {
                 Some('n') => '\n',
                 Some(plain @ ('\\' | '"')) => plain,
-                other => panic!("an escape of {other:?} in {line:?}"),
+                other => panic!("invalid escape {other:?} in {line:?}"),
             }),
             other => value.push(other),
         }

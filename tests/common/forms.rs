@@ -1,4 +1,4 @@
-//! One cluster in every form in which people have it in files, each made here.
+//! One cluster in every file format that podskew reads, generated here.
 
 use super::tape::{Cluster, Tape};
 use super::watching::objects;
@@ -12,7 +12,7 @@ use std::io::{Cursor, Write as _};
 use std::path::{Path, PathBuf};
 use zip::write::SimpleFileOptions;
 
-/// Every recording.
+/// All recordings.
 pub const RECORDINGS: [&str; 8] = [
     "daemonset",
     "digest-skew",
@@ -24,7 +24,7 @@ pub const RECORDINGS: [&str; 8] = [
     "stuck",
 ];
 
-/// A form: its name, and the arguments of `-f`.
+/// A format: its name, and the arguments of `-f`.
 pub struct Form {
     pub name: &'static str,
     pub files: Vec<PathBuf>,
@@ -53,7 +53,7 @@ pub fn dump_of(recording: &str) -> Vec<Value> {
     cluster.objects().into_iter().map(with_version).collect()
 }
 
-/// Everything that a recording's watches said, each object with its kind.
+/// All events of a recording's watches, each object with its kind.
 pub fn events_of(recording: &str) -> Vec<Value> {
     let text = fs::read_to_string(super::tape::path(&format!("{recording}.jsonl"))).unwrap();
     let lines = text.lines().map(|line| serde_json::from_str::<Value>(line).unwrap());
@@ -72,7 +72,7 @@ pub fn list(items: &[Value]) -> Value {
     json!({"apiVersion": "v1", "items": items, "kind": "List", "metadata": {"resourceVersion": ""}})
 }
 
-/// Lists of one kind as an API server prints them: only the list says what its items are.
+/// Lists of one kind as an API server prints them: the items themselves have no kind.
 fn typed_lists(items: &[Value]) -> Vec<(String, String)> {
     let mut by_kind: BTreeMap<&str, Vec<Value>> = BTreeMap::new();
     for item in items {
@@ -99,7 +99,7 @@ fn without_kinds(items: &[Value]) -> Vec<Value> {
     items.iter().map(strip).collect()
 }
 
-/// What else a bundle holds.
+/// Other objects in a bundle.
 fn others() -> Vec<Value> {
     vec![
         json!({"apiVersion": "v1", "kind": "Node", "metadata": {"name": "n", "uid": "5b9a1c1e-0000-4000-8000-000000000001"},
@@ -153,7 +153,7 @@ pub fn zip(files: &[(String, Vec<u8>)]) -> Vec<u8> {
     writer.finish().unwrap().into_inner()
 }
 
-/// What `support-bundle` of troubleshoot.sh holds: a list for each resource and namespace, and much else.
+/// Files of a `support-bundle` of troubleshoot.sh: a list for each resource and namespace, and other files.
 pub fn support_bundle(items: &[Value]) -> Vec<(String, Vec<u8>)> {
     let mut files = vec![
         ("bundle/version.yaml".to_owned(), b"apiVersion: troubleshoot.sh/v1beta2\nkind: SupportBundle\n".to_vec()),
@@ -172,7 +172,7 @@ pub fn support_bundle(items: &[Value]) -> Vec<(String, Vec<u8>)> {
     files
 }
 
-/// What Sonobuoy writes.
+/// Files that Sonobuoy writes.
 fn sonobuoy(items: &[Value]) -> Vec<(String, Vec<u8>)> {
     let mut files = vec![("meta/run.log".to_owned(), b"started\n".to_vec())];
     for (kind, text) in typed_lists(items) {
@@ -182,7 +182,7 @@ fn sonobuoy(items: &[Value]) -> Vec<(String, Vec<u8>)> {
     files
 }
 
-/// What `oc adm must-gather` writes: YAML, a list for each resource and namespace, and each pod once more.
+/// Files of `oc adm must-gather`: YAML, a list for each resource and namespace, and each pod once more.
 pub fn must_gather(items: &[Value]) -> Vec<(String, Vec<u8>)> {
     let mut files = vec![
         ("must-gather/timestamp".to_owned(), b"2026-11-21 08:00:00 +0000 UTC start\n".to_vec()),
@@ -210,7 +210,7 @@ pub fn must_gather(items: &[Value]) -> Vec<(String, Vec<u8>)> {
     files
 }
 
-/// What `kubectl cluster-info dump` prints, with the logs of a container.
+/// Output of `kubectl cluster-info dump`, with the logs of a container.
 pub fn cluster_info(items: &[Value]) -> String {
     let mut text = format!("{:#}\n", json!({"kind": "NodeList", "apiVersion": "v1", "metadata": {}, "items": []}));
     for (_, list) in typed_lists(items) {
@@ -224,7 +224,7 @@ pub fn cluster_info(items: &[Value]) -> String {
     text + "Cluster info dumped to standard output\n"
 }
 
-/// The same with `-o yaml`.
+/// The same output with `-o yaml`.
 fn cluster_info_yaml(items: &[Value]) -> String {
     let mut text = String::new();
     for (number, (_, list)) in typed_lists(items).into_iter().enumerate() {
@@ -245,7 +245,7 @@ fn write_all(folder: &Path, files: &[(String, Vec<u8>)]) -> PathBuf {
     folder.to_owned()
 }
 
-/// Every form, each in a file or a folder of its own.
+/// Every format, each in its own file or folder.
 pub fn forms(items: &[Value], folder: &Path) -> Vec<Form> {
     let plain = format!("{:#}", list(items));
     let lines = |values: &[Value]| values.iter().fold(String::new(), |all, value| all + &format!("{value}\n"));

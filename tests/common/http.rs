@@ -1,4 +1,4 @@
-//! Requests with headers, and streams.
+//! HTTP requests with headers, and event streams.
 
 use super::exposition::gunzip;
 use std::io::{Read as _, Write as _};
@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 
-/// An answer.
+/// A response.
 #[derive(Debug)]
 pub struct Answer {
     pub status: u16,
@@ -22,7 +22,7 @@ impl Answer {
     }
 }
 
-/// A GET by a client that takes gzip.
+/// A GET from a client that accepts gzip.
 #[track_caller]
 pub fn ask(address: &str, path: &str, headers: &[(&str, &str)]) -> Answer {
     let mut all = vec![("Accept-Encoding", "gzip")];
@@ -30,7 +30,7 @@ pub fn ask(address: &str, path: &str, headers: &[(&str, &str)]) -> Answer {
     asked(address, "GET", path, &all)
 }
 
-/// Any request.
+/// Sends any request.
 #[track_caller]
 pub fn asked(address: &str, method: &str, path: &str, headers: &[(&str, &str)]) -> Answer {
     let mut socket = TcpStream::connect(address).unwrap();
@@ -48,7 +48,7 @@ pub fn asked(address: &str, method: &str, path: &str, headers: &[(&str, &str)]) 
     Answer { body: if is_gzip { gunzip(body) } else { String::from_utf8(body.to_vec()).unwrap() }, ..answer }
 }
 
-/// The head of the request that a connection begins with; `None` if the client closes it before its end.
+/// The head of the first request on a connection; `None` if the client closes it too early.
 pub async fn request_head(stream: &mut tokio::net::TcpStream) -> Option<String> {
     let mut head = Vec::new();
     while !head.ends_with(b"\r\n\r\n") {
@@ -57,7 +57,7 @@ pub async fn request_head(stream: &mut tokio::net::TcpStream) -> Option<String> 
     Some(String::from_utf8(head).unwrap())
 }
 
-/// A proxy that connects every request to `port` of this machine: its URL, and the request lines that it got.
+/// A proxy that forwards every request to `port` of this machine: its URL, and the request lines that it received.
 pub async fn proxy_to(port: u16) -> (String, Arc<Mutex<Vec<String>>>) {
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
     let url = format!("http://{}", listener.local_addr().unwrap());
@@ -99,27 +99,27 @@ impl Stream {
         self.head.as_ref().unwrap().split(' ').nth(1).unwrap().parse().unwrap()
     }
 
-    /// The next event; there must be one soon.
+    /// The next event; panics after a timeout.
     #[track_caller]
     pub fn event(&mut self) -> String {
         self.event_within(Duration::from_secs(20)).expect("an event")
     }
 
-    /// The next event, if there is one so soon.
+    /// The next event, if there is one within `patience`.
     pub fn event_within(&mut self, patience: Duration) -> Option<String> {
         self.read_head();
         while !self.read.contains("\n\n") {
             self.more(patience)?;
         }
         let (event, rest) = self.read.split_once("\n\n").unwrap();
-        // Each event is a chunk of its own.
+        // Each event is in a chunk of its own.
         let (_, event) = event.split_once("\r\n")?;
         let event = event.to_owned();
         self.read = rest.trim_start_matches("\r\n").to_owned();
         Some(event)
     }
 
-    /// Whether the server ends it in good order: with the chunk that ends a body.
+    /// Whether the server ends the stream properly, with the last chunk of a body.
     pub fn ends(&mut self) -> bool {
         while self.more(Duration::from_secs(5)).is_some() {}
         self.read.ends_with("0\r\n\r\n")
@@ -134,7 +134,7 @@ impl Stream {
         }
     }
 
-    /// Reads on; `None` if nothing comes.
+    /// Reads more data; `None` if there is none.
     fn more(&mut self, patience: Duration) -> Option<()> {
         self.socket.set_read_timeout(Some(patience)).unwrap();
         let mut buffer = [0; 4096];

@@ -1,9 +1,10 @@
-//! What this process logs. Its subscriber is the process's own: a test that captures it runs alone in one (`alone`).
+//! The log of this process. The subscriber is global, so a test that captures the log runs in a process of its own
+//! (`alone`).
 
 use std::io::Write;
 use std::sync::{Arc, Mutex};
 
-/// Collects what is logged.
+/// Collects log lines.
 #[derive(Clone, Default)]
 pub struct Log(Arc<Mutex<Vec<u8>>>);
 
@@ -17,7 +18,7 @@ impl Log {
         log
     }
 
-    /// Everything so far.
+    /// The log so far.
     pub fn text(&self) -> String {
         String::from_utf8(self.0.lock().unwrap().clone()).unwrap()
     }

@@ -1,4 +1,4 @@
-//! What several tests share. Each test binary uses a part of it.
+//! Helpers of several tests. Each test binary uses some of them.
 #![allow(dead_code, clippy::missing_panics_doc, clippy::float_cmp, clippy::needless_pass_by_value, reason = "tests")]
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "tests")]
 

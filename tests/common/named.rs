@@ -1,4 +1,4 @@
-//! Which tests there are, by the text of their files.
+//! The names of all tests, from the text of their files.
 
 use regex::Regex;
 use std::collections::BTreeSet;
@@ -7,7 +7,7 @@ use std::path::Path;
 /// Every test of `tests/`, as `module::function`.
 pub fn tests() -> BTreeSet<String> {
     let attribute = Regex::new(r"#\[(?:tokio::)?test[^\n]*\]\n(?:\s*#[^\n]*\n)*\s*(?:async )?fn (\w+)\(").unwrap();
-    // `tests/external/` lists its tests: what each needs stands beside its name.
+    // `tests/external/` has a list of its tests with their requirements.
     let listed = Regex::new(r"(?m)^ {8}(\w+): \[[\w, ]*\],$").unwrap();
     let mut names = BTreeSet::new();
     for binary in ["model", "protocol", "binary", "documents", "external"] {

@@ -1,4 +1,4 @@
-//! The page and the API of the real binary on a simulated cluster.
+//! Helpers for the page and the API of the real binary on a simulated cluster.
 
 use super::http::{Answer, ask};
 use super::running::Running;
@@ -6,7 +6,7 @@ use super::watching::{fill, simulator};
 use serde_json::Value;
 use simulator::Simulator;
 
-/// A cluster with one of everything that recordings hold.
+/// A cluster with the objects of all recordings.
 pub async fn cluster() -> Simulator {
     let simulator = simulator().await;
     fill(simulator.store());
@@ -30,7 +30,7 @@ pub fn json_of(podskew: &Running, path: &str) -> Value {
     serde_json::from_str(&answer.body).unwrap()
 }
 
-/// The path of every workload below `/workload/` and `/api/v1/workloads/`.
+/// `NAMESPACE/TYPE/NAME` of every workload, as in the paths below `/workload/` and `/api/v1/workloads/`.
 pub fn workloads(podskew: &Running) -> Vec<String> {
     let all = json_of(podskew, "/api/v1/workloads?state=all&limit=500");
     let path = |it: &Value| {

@@ -1,4 +1,4 @@
-//! Reports written by hand, and reports drawn at random.
+//! Reports written by hand, and random reports.
 
 use podskew::report::{
     ContainerReport, DigestKind, DigestPods, HashDigests, HashReport, ImageReference, Name, Origin, PodReport,
@@ -8,17 +8,17 @@ use podskew::time::UnixTime;
 use proptest::collection::vec;
 use proptest::prelude::*;
 
-/// A moment.
+/// A time.
 pub fn at(seconds: u32) -> UnixTime {
     UnixTime::from_seconds(i64::from(seconds)).unwrap()
 }
 
-/// Whose report it is.
+/// A workload's name.
 pub fn workload(namespace: &str, workload_type: &str, name: &str) -> Workload {
     Workload { namespace: namespace.into(), workload_type: workload_type.into(), name: name.into() }
 }
 
-/// A report that says nothing yet.
+/// A report without any facts.
 pub fn empty(workload: Workload) -> WorkloadReport {
     WorkloadReport {
         workload,
@@ -62,7 +62,7 @@ pub fn pod(name: &str, node: &str, hash: &str, labels: &[Option<&str>]) -> PodRe
     }
 }
 
-/// A Deployment in the middle of a rollout, one of whose hashes has digest skew since 400.
+/// A Deployment during a rollout, one of whose hashes has had digest skew since 400.
 pub fn skewed_deployment() -> WorkloadReport {
     let digest = |digest: &str, pods, skewed: &[u32]| DigestPods {
         image: "registry.example/shop/web:1.4".into(),
@@ -138,7 +138,7 @@ pub fn skewed_deployment() -> WorkloadReport {
     }
 }
 
-/// A steady workload of a kind that is not Kubernetes' own, whose pods carry no hash.
+/// A steady workload of a custom kind, whose pods have no hash.
 pub fn plain_workload() -> WorkloadReport {
     WorkloadReport {
         hashes: vec![HashReport {
@@ -181,7 +181,7 @@ pub fn plain_workload() -> WorkloadReport {
     }
 }
 
-/// Any report of one of a few workloads. Some have enough text to fill a bucket on their own.
+/// A random report of one of a few workloads. Some have enough text to fill a bucket alone.
 pub fn any_report() -> impl Strategy<Value = WorkloadReport> {
     let containers = vec(any_container(), 0..3);
     let numbers = (0..5_u32, proptest::option::of(0..3_u32), any_since(), any_rollout());
@@ -217,7 +217,7 @@ pub fn any_report() -> impl Strategy<Value = WorkloadReport> {
     )
 }
 
-/// One of a few dozen workloads.
+/// A random workload out of a few dozen.
 pub fn any_workload() -> impl Strategy<Value = Workload> {
     let types = prop_oneof![Just("deployment"), Just("statefulset"), Just("cloneset.apps.kruise.io")];
     (0..3_u8, types, 0..12_u8).prop_map(|(n, kind, w)| workload(&format!("ns{n}"), kind, &format!("w{w}")))

@@ -1,4 +1,4 @@
-//! The real binary, as a user runs it: a kubeconfig, a port, a log, and scrapes.
+//! Runs the real binary like a user: with a kubeconfig, a port, a log, and scrapes.
 
 use super::exposition::{Parsed, gunzip};
 use podskew::exposition::FAMILIES;
@@ -11,13 +11,13 @@ use std::process::{Child, Command, Stdio};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
-/// How long anything may take that has to happen: many times what it takes, so that a busy machine fails no test.
+/// Timeout for anything that must happen: many times the usual duration, so that no test fails on a busy machine.
 pub const PATIENCE: Duration = Duration::from_secs(120);
 
-/// Between two looks.
+/// Interval between two checks.
 pub const GLANCE: Duration = Duration::from_millis(100);
 
-/// A podskew that runs; it is killed when this is dropped.
+/// A running podskew; it is killed when this is dropped.
 pub struct Running {
     process: Child,
     /// `127.0.0.1:PORT`.
@@ -26,7 +26,7 @@ pub struct Running {
     _kubeconfig: tempfile::TempDir,
 }
 
-/// What one scrape said, and when.
+/// The result of a scrape, and its time.
 pub struct Scrape {
     pub at: UnixTime,
     pub text: String,
@@ -34,35 +34,35 @@ pub struct Scrape {
 }
 
 impl Scrape {
-    /// Whether there is own health and nothing else.
+    /// Whether there are only podskew's own metrics.
     pub fn says_nothing_of_workloads(&self) -> bool {
         FAMILIES.iter().all(|family| self.parsed.series(family.name, &[]).is_empty())
             && self.parsed.value("podskew_watch_synced", &[("resource", "pods")]).is_some()
     }
 
-    /// One of podskew's own values about a resource.
+    /// One of podskew's own values for a resource.
     pub fn of_resource(&self, name: &str, resource: &str) -> f64 {
         self.parsed.value(name, &[("resource", resource)]).unwrap()
     }
 
-    /// How often a resource's watch has failed for a reason.
+    /// Number of failures of a resource's watch for a reason.
     pub fn failures(&self, resource: &str, reason: &str) -> f64 {
         self.parsed.value("podskew_watch_failures_total", &[("resource", resource), ("reason", reason)]).unwrap()
     }
 }
 
 impl Running {
-    /// Watches a simulated cluster.
+    /// Starts podskew with a simulated cluster.
     pub fn start(simulator: &Simulator, arguments: &[&str]) -> Self {
         Self::start_with(&simulator.kubeconfig(), arguments)
     }
 
-    /// Watches whatever a kubeconfig names.
+    /// Starts podskew with a kubeconfig.
     pub fn start_with(kubeconfig: &str, arguments: &[&str]) -> Self {
         Self::start_in(kubeconfig, arguments, &[])
     }
 
-    /// The same, with these variables in its environment and no others.
+    /// Like [`Self::start_with`], with only these environment variables.
     pub fn start_in(kubeconfig: &str, arguments: &[&str], variables: &[(&str, &str)]) -> Self {
         let directory = tempfile::tempdir().unwrap();
         let file = directory.path().join("kubeconfig");
@@ -71,7 +71,7 @@ impl Running {
         Self { process, address, log, _kubeconfig: directory }
     }
 
-    /// Tells it to stop, as Kubernetes does; whether it ends by itself.
+    /// Sends SIGTERM like Kubernetes; returns whether the process then exits with success.
     pub fn ends_after_sigterm(&mut self) -> bool {
         let told = Command::new("kill").args(["-TERM", &self.process.id().to_string()]).status().unwrap();
         let begun = Instant::now();
@@ -84,19 +84,19 @@ impl Running {
         false
     }
 
-    /// Where it serves, as `127.0.0.1:PORT`.
+    /// The address that it serves on, as `127.0.0.1:PORT`.
     pub fn address(&self) -> &str {
         &self.address
     }
 
-    /// The most memory it was ever resident in, in bytes.
+    /// Peak resident memory, in bytes.
     pub fn peak(&self) -> usize {
         let status = std::fs::read_to_string(format!("/proc/{}/status", self.process.id())).unwrap();
         let peak = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).unwrap();
         peak.trim().trim_end_matches(" kB").parse::<usize>().unwrap() << 10
     }
 
-    /// The status of a GET, and its body.
+    /// Status and body of a GET.
     pub fn get(&self, path: &str) -> (u16, String) {
         let mut stream = TcpStream::connect(&self.address).unwrap();
         let header = "Host: podskew\r\nAccept-Encoding: gzip\r\nConnection: close";
@@ -110,7 +110,7 @@ impl Running {
         (status, if gzip { gunzip(body) } else { String::from_utf8(body.to_vec()).unwrap() })
     }
 
-    /// Scrapes within one second of the clock, so that an age tells the moment it began.
+    /// Scrapes within one second of the clock, so that start times can be computed from ages.
     pub fn scrape(&self) -> Scrape {
         loop {
             let at = UnixTime::now();
@@ -122,12 +122,12 @@ impl Running {
         }
     }
 
-    /// Whether the first complete picture is there.
+    /// Whether the initial sync is complete.
     pub fn is_ready(&self) -> bool {
         self.get("/readyz").0 == 200
     }
 
-    /// Waits for the first complete picture.
+    /// Waits for the initial sync.
     pub async fn until_ready(&self) {
         let begun = Instant::now();
         while !self.is_ready() {
@@ -136,7 +136,7 @@ impl Running {
         }
     }
 
-    /// Asks until the answer is the one it waits for.
+    /// Repeats a GET until its response is the wanted one.
     pub async fn until_answered(&self, path: &str, found: impl Fn(u16, &str) -> bool) {
         let begun = Instant::now();
         loop {
@@ -144,12 +144,12 @@ impl Running {
             if found(status, &body) {
                 return;
             }
-            assert!(begun.elapsed() < PATIENCE, "{path} says {status} {body}\n{}", self.log());
+            assert!(begun.elapsed() < PATIENCE, "{path} responds with {status} {body}\n{}", self.log());
             tokio::time::sleep(GLANCE).await;
         }
     }
 
-    /// Scrapes until it finds what it waits for.
+    /// Repeats a scrape until it is the wanted one.
     pub async fn until(&self, what: &str, mut found: impl FnMut(&Scrape) -> bool) -> Scrape {
         let begun = Instant::now();
         loop {
@@ -157,24 +157,24 @@ impl Running {
             if found(&scrape) {
                 return scrape;
             }
-            assert!(begun.elapsed() < PATIENCE, "{what} does not come:\n{}\n{}", scrape.text, self.log());
+            assert!(begun.elapsed() < PATIENCE, "timeout waiting for {what}:\n{}\n{}", scrape.text, self.log());
             tokio::time::sleep(GLANCE).await;
         }
     }
 
-    /// How much memory it holds, in MiB.
+    /// Resident memory, in MiB.
     pub fn resident_mib(&self) -> f64 {
         let status = std::fs::read_to_string(format!("/proc/{}/status", self.process.id())).unwrap();
         let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).unwrap();
         line.trim().trim_end_matches(" kB").parse::<f64>().unwrap() / 1024.0
     }
 
-    /// What it has written into its log so far.
+    /// Its log so far.
     pub fn log(&self) -> String {
         self.log.lock().unwrap().clone()
     }
 
-    /// Waits until the log says something.
+    /// Waits until the log contains a text.
     pub async fn until_logged(&self, text: &str) {
         let begun = Instant::now();
         while !self.log().contains(text) {

@@ -1,24 +1,24 @@
-//! The recordings, and what has to be said of them: the phases each workload goes through, and how it ends.
+//! The recordings with their expected reports: the phases of each workload, and the final report.
 
 /// One recording.
 pub struct Scenario {
     pub name: &'static str,
-    /// What each workload goes through: from which second on, the state, the current hash, and since when.
+    /// Phases of each workload: start second, state, current hash, and since when.
     pub courses: &'static [Course],
-    /// Everything that is said at the end; moments are seconds since the start of the recording.
+    /// The summary at the end; times are seconds since the start of the recording.
     pub ending: &'static str,
-    /// How many times as fast as recorded it is replayed.
+    /// Speed of the replay relative to the recording.
     pub speed: f64,
 }
 
-/// The course of one workload.
+/// The phases of one workload.
 pub struct Course {
     pub workload_type: &'static str,
     pub workload: &'static str,
     pub phases: &'static [&'static str],
 }
 
-/// A ReplicaSet is used again by the undo at 17.67: its own age says nothing.
+/// The undo at 17.67 uses a ReplicaSet again, so the age of this ReplicaSet means nothing.
 pub const ROLLOUT: Scenario = Scenario {
     name: "rollout",
     courses: &[Course {
@@ -65,7 +65,7 @@ deployment/api complete, hashes 1, outdated 0, pods 3
     speed: 3.0,
 };
 
-/// Scaled from 2 to 8 between 2.44 and 4.5, which is no rollout.
+/// Scaled from 2 to 8 between 2.44 and 4.5, which is not a rollout.
 pub const DIGEST_SKEW: Scenario = Scenario {
     name: "digest-skew",
     courses: &[Course { workload_type: "deployment", workload: "web", phases: &["0.04 complete to 658465cf6d"] }],
@@ -128,7 +128,8 @@ deployment/api paused since +1, hashes 2 since +1, outdated 5, pods 8
     speed: 3.0,
 };
 
-/// The template changes at 1.77, the new ReplicaSet comes at 4.85, once the old pods are gone: no hash is current in between.
+/// The template changes at 1.77. The new ReplicaSet is created at 4.85, once the old pods are gone: no hash is current
+/// until then.
 pub const RECREATE: Scenario = Scenario {
     name: "recreate",
     courses: &[Course {
@@ -148,7 +149,7 @@ deployment/api complete, hashes 1, outdated 0, pods 3
     7b6b986cd8 (template): digests 1, 3 × registry.example/recreate/api:v1 a6a062d7
   asks for app: registry.example/recreate/api:v1 (tag, IfNotPresent)
 ",
-    // Its age runs from the moment podskew saw the change.
+    // The age counts from the time when podskew saw the change.
     speed: 1.0,
 };
 
@@ -176,7 +177,8 @@ statefulset/db partitioned since +1, hashes 2 since +4, outdated 0, pods 4
     speed: 3.0,
 };
 
-/// `agent` is undone at 40.44, which gives its first ControllerRevision the highest number; it is under way at the end.
+/// `agent` is undone at 40.44, which gives its first ControllerRevision the highest number. The undo is in progress at the
+/// end.
 pub const DAEMONSET: Scenario = Scenario {
     name: "daemonset",
     courses: &[
@@ -220,7 +222,7 @@ daemonset/cni on_delete since +1, hashes 2 since +8, outdated 3, pods 4
     speed: 5.0,
 };
 
-/// A Deployment whose image cannot be pulled is deleted at 47.65 and made again under its name: a rollout of its own (row 51).
+/// A Deployment whose image cannot be pulled is deleted at 47.65 and recreated with its name: a separate rollout (row 51).
 pub const SAME_NAME_STUCK: Scenario = Scenario {
     name: "same-name-stuck",
     courses: &[Course {
@@ -244,7 +246,7 @@ deployment/api progressing since +47, hashes 1, outdated 0, pods 3
     speed: 4.0,
 };
 
-/// A Deployment in digest skew is deleted at 5.01 and made again under its name: the new skew is as old as the new pods.
+/// A Deployment in digest skew is deleted at 5.01 and recreated with its name: the new skew is as old as the new pods.
 pub const SAME_NAME_SKEW: Scenario = Scenario {
     name: "same-name-skew",
     courses: &[Course {
@@ -268,7 +270,7 @@ deployment/api complete, hashes 1, outdated 0, pods 10
     speed: 4.0,
 };
 
-/// A paused Deployment is deleted at 15.03 and made again under its name.
+/// A paused Deployment is deleted at 15.03 and recreated with its name.
 pub const SAME_NAME_PAUSED: Scenario = Scenario {
     name: "same-name-paused",
     courses: &[Course {
@@ -291,7 +293,8 @@ deployment/d-13 progressing since +15, hashes 1, outdated 0, pods 4
     speed: 1.0,
 };
 
-/// A template waits for the end of a pause from 3.65 to 43.91, and its ReplicaSet comes two and a half seconds later (row 52).
+/// A template waits for the end of a pause from 3.65 to 43.91, and its ReplicaSet is created two and a half seconds later
+/// (row 52).
 pub const RESUMED_LATE: Scenario = Scenario {
     name: "resumed-late",
     courses: &[Course {

@@ -1,4 +1,4 @@
-//! What an exposition says of each workload, in a few lines; and what must hold in every exposition.
+//! A summary of what an exposition reports about each workload, and assertions for every exposition.
 
 use super::exposition::{Labels, Parsed};
 use podskew::exposition::FAMILIES;
@@ -6,7 +6,7 @@ use podskew::time::UnixTime;
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
 
-/// An exposition, the moment it was taken, and the moment from which its ages are told.
+/// An exposition, its time, and the time from which ages are counted.
 #[derive(Clone, Copy)]
 pub struct Told<'a> {
     pub parsed: &'a Parsed,
@@ -14,7 +14,7 @@ pub struct Told<'a> {
     pub start: UnixTime,
 }
 
-/// One workload as its labels name it.
+/// A workload, as in labels.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Debug)]
 pub struct Named {
     pub namespace: String,
@@ -33,17 +33,17 @@ impl Named {
 }
 
 impl Told<'_> {
-    /// Every workload that any series names.
+    /// Every workload that has a series.
     pub fn workloads(&self) -> BTreeSet<Named> {
         self.parsed.samples.keys().filter_map(|(_, labels)| Named::of(labels)).collect()
     }
 
-    /// All facts about all workloads. An age is given as the second it began, counted from the start.
+    /// A summary of all series of all workloads. An age is written as the second of its start, counted from `start`.
     pub fn story(&self) -> String {
         self.workloads().iter().map(|workload| self.story_of(workload)).collect()
     }
 
-    /// State and current hash of a workload, and since when, if that can be told.
+    /// State and current hash of a workload, and since when, if known.
     pub fn phase(&self, workload_type: &str, workload: &str) -> Option<(String, String)> {
         let of_name = |named: &Named| named.workload_type == workload_type && named.workload == workload;
         let named = self.workloads().into_iter().find(of_name)?;
@@ -133,14 +133,14 @@ impl Told<'_> {
         }
     }
 
-    /// Panics at what no exposition may say, whenever it is taken.
+    /// Asserts what is true for every exposition at any time.
     pub fn holds_together(&self) {
         let replica_sets = self.workloads().into_iter().find(|named| named.workload_type == "replicaset");
         assert_eq!(replica_sets, None, "{}", self.story());
         self.adds_up();
     }
 
-    /// Panics at figures that contradict each other.
+    /// Asserts that the numbers do not contradict each other.
     pub fn adds_up(&self) {
         let mut states: BTreeMap<Named, usize> = BTreeMap::new();
         for (name, labels) in self.parsed.samples.keys() {
@@ -166,7 +166,7 @@ impl Told<'_> {
         }
     }
 
-    /// The family that only speaks of Deployments says what the family for all workloads says.
+    /// Asserts that the family for Deployments agrees with the family for all workloads.
     fn deployments_agree(&self, named: &Named) {
         for (labels, digests) in self.series(named, "distinct_digests_per_workload") {
             let labels = [
@@ -179,7 +179,7 @@ impl Told<'_> {
         }
     }
 
-    /// The largest number of digests that any hash of any workload has.
+    /// Maximum number of digests of one hash, over all workloads.
     pub fn most_digests_of_a_hash(&self) -> f64 {
         let of_hashes = self.parsed.series("podskew_distinct_digests_per_template_hash", &[]);
         of_hashes.into_iter().map(|(_, digests)| digests).fold(0.0, f64::max)
@@ -216,9 +216,10 @@ impl Told<'_> {
     }
 }
 
-/// What one who has watched for long may not say beside one who has just begun: anything but a greater age.
+/// The first difference between the metrics of a podskew that has run for long and those of one that has just started. Only
+/// ages may be greater.
 pub fn disagreement(known: &Parsed, fresh: &Parsed) -> Option<String> {
-    // A remedy follows from the others, and from what was seen Ready once.
+    // A remedy depends on other metrics, and on what was seen Ready before.
     let names = FAMILIES.iter().map(|family| family.name).filter(|name| *name != "podskew_remedy_info");
     let families: BTreeSet<&str> = names.collect();
     let of_workloads = |parsed: &Parsed| {
@@ -229,18 +230,18 @@ pub fn disagreement(known: &Parsed, fresh: &Parsed) -> Option<String> {
     for (series, value) in fresh {
         match known.remove(&series) {
             Some(age) if series.0.ends_with("_age_seconds") && age >= value => {}
-            // Rollouts are counted as they end.
+            // A rollout is counted when it ends.
             Some(count) if series.0 == "podskew_rollouts_total" && count >= value => {}
             Some(same) if same == value => {}
             other => return Some(format!("{series:?} is {other:?}, and {value} for who has just begun")),
         }
     }
-    // What was seen Ready once, and has no pods any more, is known to those who saw it; so is how a rollout went.
+    // A podskew that has just started cannot know that a template without pods was Ready before, nor how a rollout went.
     known.retain(|(name, _), _| name != "podskew_rollback_target_info" && !name.starts_with("podskew_last_rollout_"));
     known.first_key_value().map(|(series, value)| format!("{series:?} is {value}, and absent for who has just begun"))
 }
 
-/// A story with no more of its ages than that there are any.
+/// Replaces each start time in a summary by the fact that there is one.
 pub fn ageless(story: &str) -> String {
     let mut parts = story.split(" since ");
     let mut text = parts.next().unwrap().to_owned();

@@ -1,4 +1,4 @@
-//! A recording fed into an inventory line by line, in the order the lines came in, with a look after each.
+//! Feeds a recording into an inventory line by line, in order, and renders after each line.
 
 use super::exposition::Parsed;
 use super::story::Told;
@@ -11,7 +11,7 @@ use serde_json::Value;
 use simulator::Recording;
 use std::collections::BTreeMap;
 
-/// Where a recording lies.
+/// Path of a file of a recording.
 pub fn path(scenario: &str) -> String {
     format!("{}/tests/data/recordings/{scenario}", env!("CARGO_MANIFEST_DIR"))
 }
@@ -21,11 +21,11 @@ pub fn path(scenario: &str) -> String {
 pub struct Line {
     pub at: f64,
     pub resource: Resource,
-    /// The event, or nothing where the initial list ends.
+    /// The event, or `None` at the end of the initial list.
     event: Option<String>,
 }
 
-/// The objects that stand after some lines of a tape.
+/// The objects that exist after some lines of a tape.
 #[derive(Default)]
 pub struct Cluster {
     objects: BTreeMap<(Resource, String), Value>,
@@ -39,7 +39,7 @@ impl Cluster {
         let key = (line.resource, object["metadata"]["uid"].to_string());
         match event["type"].as_str().unwrap() {
             "ADDED" | "MODIFIED" => {
-                // In a list the server says it once for all; here each object has to say it.
+                // A list has the kind once for all items. Here each object needs it.
                 object["kind"] = kind(line.resource).into();
                 self.objects.insert(key, object);
             }
@@ -53,7 +53,7 @@ impl Cluster {
     }
 }
 
-/// A recording as it lies on disk.
+/// A recording as loaded from its file.
 pub struct Tape {
     pub lines: Vec<Line>,
     pub start: UnixTime,
@@ -66,7 +66,7 @@ impl Tape {
         let mut at = 0.0;
         let lines = text.lines().map(|line| {
             let line: Value = serde_json::from_str(line).unwrap();
-            // The line that ends a list has no time of its own.
+            // The line at the end of a list has no time of its own.
             at = line["at"].as_f64().unwrap_or(at);
             let plural = line["resource"].as_str().unwrap();
             let resource = Resource::ALL.into_iter().find(|resource| resource.plural() == plural).unwrap();
@@ -75,7 +75,7 @@ impl Tape {
         Self { lines: lines.collect(), start: UnixTime::from_seconds(start.seconds()).unwrap() }
     }
 
-    /// The same recording as if the watch of one resource were so many seconds behind all others.
+    /// The same recording with the watch of one resource this many seconds behind the others.
     pub fn with_lag(mut self, resource: Resource, seconds: f64) -> Self {
         for line in self.lines.iter_mut().filter(|line| line.resource == resource) {
             line.at += seconds;
@@ -84,12 +84,12 @@ impl Tape {
         self
     }
 
-    /// Whether there is any object of a resource in it.
+    /// Whether it has any object of a resource.
     pub fn tells_of(&self, resource: Resource) -> bool {
         self.lines.iter().any(|line| line.resource == resource && line.event.is_some())
     }
 
-    /// Plays everything and looks after each line.
+    /// Plays everything, and calls `look` after each line.
     pub fn play(&self, mut look: impl FnMut(f64, Told<'_>)) {
         let mut player = Player::new(self.start);
         for line in &self.lines {
@@ -100,7 +100,7 @@ impl Tape {
     }
 }
 
-/// What listens to a tape.
+/// Plays lines into an inventory and an exposition.
 pub struct Player {
     start: UnixTime,
     pub now: UnixTime,
@@ -144,7 +144,7 @@ impl Player {
         }
     }
 
-    /// Lists everything at once, as a fresh exporter does.
+    /// Lists everything at once, like a podskew that has just started.
     pub fn list(&mut self, objects: &[Value]) {
         for resource in Resource::ALL.into_iter().filter(|resource| !resource.is_optional()) {
             self.inventory.begin_relist(source(resource));
@@ -159,12 +159,12 @@ impl Player {
         }
     }
 
-    /// An object was added or changed.
+    /// Applies an added or changed object.
     pub fn apply(&mut self, object: &Value) {
         self.event("MODIFIED", object);
     }
 
-    /// An object is gone.
+    /// Applies a deletion.
     pub fn delete(&mut self, object: &Value) {
         self.event("DELETED", object);
     }
@@ -179,7 +179,7 @@ impl Player {
         }
     }
 
-    /// The exposition of this moment.
+    /// Renders the current exposition.
     pub fn look(&mut self) -> Parsed {
         let changes = self.inventory.take_changes(self.now);
         if changes.complete {

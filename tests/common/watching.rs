@@ -1,5 +1,5 @@
-//! The watches, an inventory and the exposition in this process, against a simulated API server: all that the binary is
-//! but the server, with timings a test can wait for.
+//! podskew without its web server, in this process: watches, inventory and exposition with a simulated API server, and with
+//! timings that are short enough for a test.
 
 use super::exposition::Parsed;
 use super::running::PATIENCE;
@@ -16,7 +16,7 @@ use simulator::{Resource, Simulator, SimulatorConfig, Store};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
-/// Short pauses; deadlines that a busy machine keeps.
+/// Short pauses, and deadlines that a busy machine meets.
 pub fn quick() -> Timings {
     let milliseconds = Duration::from_millis;
     Timings {
@@ -45,20 +45,20 @@ pub fn quick() -> Timings {
     }
 }
 
-/// An API server whose watches hear something several times a second.
+/// An API server that sends several bookmarks per second.
 pub async fn simulator() -> Simulator {
     let config = SimulatorConfig { bookmark_interval: Duration::from_millis(200), ..SimulatorConfig::default() };
     Simulator::start(config).await.unwrap()
 }
 
-/// Puts what real clusters held into the store: digest skew, a stuck, a paused and a partitioned rollout, two DaemonSets.
+/// Puts objects of real clusters into the store: digest skew, a stuck, a paused and a partitioned rollout, two DaemonSets.
 pub fn fill(store: &Store) {
     for scenario in ["digest-skew", "stuck", "paused", "statefulset-partition", "daemonset"] {
         fill_from(store, scenario);
     }
 }
 
-/// Puts the end of one recording into the store.
+/// Puts the final objects of one recording into the store.
 pub fn fill_from(store: &Store, scenario: &str) {
     for object in objects(scenario) {
         store.put(resource_of(&object), object);
@@ -69,7 +69,7 @@ pub fn fill_from(store: &Store, scenario: &str) {
 pub fn objects(scenario: &str) -> Vec<Value> {
     let dump = std::fs::read_to_string(path(&format!("{scenario}.dump.json"))).unwrap();
     let mut dump: Value = serde_json::from_str(&dump).unwrap();
-    let Value::Array(objects) = dump["items"].take() else { panic!("{scenario} holds no list") };
+    let Value::Array(objects) = dump["items"].take() else { panic!("{scenario} is not a list") };
     objects
 }
 
@@ -85,7 +85,7 @@ pub fn watched() -> impl Iterator<Item = Resource> {
     Resource::ALL.into_iter().filter(is_watched)
 }
 
-/// A resource as podskew or the simulator names it.
+/// A resource of podskew or of the simulator.
 pub trait Plural {
     fn plural(&self) -> &'static str;
 }
@@ -102,7 +102,7 @@ impl Plural for Resource {
     }
 }
 
-/// A podskew without its server.
+/// A running podskew without its web server.
 pub struct Watching {
     pub telemetry: Telemetry,
     inventory: Arc<Mutex<Inventory>>,
@@ -110,11 +110,11 @@ pub struct Watching {
     _watches: Watches,
 }
 
-/// What it says at one moment.
+/// Its exposition at one time.
 pub struct Look {
     pub parsed: Parsed,
     pub at: UnixTime,
-    /// Whether every source has answered.
+    /// Whether every source has been listed.
     pub complete: bool,
 }
 
@@ -129,7 +129,7 @@ impl Watching {
         Self::start_with(simulator, &[], quick()).await
     }
 
-    #[allow(clippy::large_types_passed_by_value, reason = "a test starts few of them")]
+    #[allow(clippy::large_types_passed_by_value, reason = "tests start few of them")]
     pub async fn start_with(simulator: &Simulator, namespaces: &[&str], timings: Timings) -> Self {
         let kubeconfig = tempfile::NamedTempFile::new().unwrap();
         simulator.write_kubeconfig(kubeconfig.path()).unwrap();
@@ -144,7 +144,7 @@ impl Watching {
         Self { telemetry, inventory, exposition, _watches: watches }
     }
 
-    /// Takes over what changed, and looks. What holds for every exposition is held against it.
+    /// Renders the changes, checks the assertions for every exposition, and returns it.
     pub fn look(&self) -> Look {
         let at = UnixTime::now();
         let changes = self.inventory.lock().unwrap().take_changes(at);
@@ -161,7 +161,7 @@ impl Watching {
         look
     }
 
-    /// Looks until it sees what it waits for.
+    /// Repeats [`Self::look`] until `seen` returns true.
     pub async fn until(&self, what: &str, mut seen: impl FnMut(&Look) -> bool) -> Look {
         let begun = Instant::now();
         loop {
@@ -171,7 +171,7 @@ impl Watching {
             }
             assert!(
                 begun.elapsed() < PATIENCE,
-                "{what} does not come:\n{}\n{:?}",
+                "timeout waiting for {what}:\n{}\n{:?}",
                 look.told().story(),
                 self.troubles()
             );
@@ -179,7 +179,7 @@ impl Watching {
         }
     }
 
-    /// Waits for the first complete picture, and for every watch to stand.
+    /// Waits for the initial sync, and for every watch.
     pub async fn until_synced(&self) -> Look {
         self.until("every watch", |look| {
             look.complete && objects::Resource::ALL.into_iter().all(|resource| self.synced(resource))
@@ -187,7 +187,7 @@ impl Watching {
         .await
     }
 
-    /// Waits until it says what one says who has just begun.
+    /// Waits until it agrees with one that has just started.
     pub async fn until_it_agrees_with_who_has_just_begun(&self, simulator: &Simulator) -> Look {
         let fresh = Self::start(simulator).await;
         fresh.until_synced().await;
@@ -196,12 +196,12 @@ impl Watching {
         loop {
             let (known, fresh) = (self.look(), fresh.look());
             match disagreement(&known.parsed, &fresh.parsed) {
-                // A resource that is synced again has received everything.
+                // A synced resource has received everything.
                 None if objects::Resource::ALL.into_iter().all(|resource| self.synced(resource)) => return known,
                 None => {}
                 other => last = other,
             }
-            assert!(begun.elapsed() < PATIENCE, "they do not agree: {last:?} {:?}", self.troubles());
+            assert!(begun.elapsed() < PATIENCE, "no agreement with a fresh one: {last:?} {:?}", self.troubles());
             tokio::time::sleep(Duration::from_millis(20)).await;
         }
     }
@@ -218,7 +218,7 @@ impl Watching {
         self.telemetry.watch_restarts.with_label_values(&[resource.plural()]).get()
     }
 
-    /// Every failure and every restart of any resource.
+    /// All failures and restarts of any resource.
     pub fn troubles(&self) -> Vec<String> {
         let mut troubles = Vec::new();
         for resource in objects::Resource::ALL {
@@ -233,7 +233,7 @@ impl Watching {
     }
 }
 
-/// A cluster with `deployment/web` in `shop`, its pods on one digest, or on two.
+/// A cluster with `deployment/web` in `shop`, whose pods have one digest, or two.
 pub async fn shop(skewed: bool) -> Simulator {
     let simulator = simulator().await;
     for object in objects("digest-skew") {

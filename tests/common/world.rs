@@ -1,6 +1,6 @@
-//! A cluster in a few lines: builders for pods and owners, the inventory they go into, and what it says.
+//! A cluster in a few lines: builders for pods and owners, an inventory that receives them, and its reports.
 //!
-//! Objects are written as JSON and read back as the exporter reads them, so that a test goes the whole way but the wire.
+//! Objects are JSON, and are decoded as in production, so that a test covers everything but the connection.
 
 use podskew::inventory::{Changes, EvidenceBuilder, Inventory, Settings, Source, take_node};
 use podskew::objects::{Body, Resource, WatchEvent, decode_event, decode_object};
@@ -10,16 +10,16 @@ use serde_json::{Value, json};
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
-/// The moment at which every test begins: 2026-11-21T12:00:00Z.
+/// The time at which every test begins: 2026-11-21T12:00:00Z.
 pub const START: u32 = 1_795_262_400;
 
-/// A moment `seconds` after the start (or before it), as the API server writes it.
+/// The time `seconds` after the start (negative: before it), as the API server writes it.
 pub fn at(seconds: i64) -> String {
     let moment = jiff::Timestamp::from_second(i64::from(START) + seconds).expect("a moment");
     moment.to_string()
 }
 
-/// A digest that is easy to tell from others.
+/// A digest that is easy to recognize.
 pub fn digest(letter: char) -> String {
     format!("sha256:{}", letter.to_string().repeat(64))
 }
@@ -29,7 +29,7 @@ pub fn image_id(letter: char) -> String {
     format!("registry.example/shop/web@{}", digest(letter))
 }
 
-/// Everything the inventory was told, and what it said.
+/// An inventory, its time, and its latest reports.
 pub struct World {
     pub inventory: Inventory,
     pub now: u32,
@@ -39,7 +39,7 @@ pub struct World {
 }
 
 impl World {
-    /// A cluster whose every resource has been listed, and is empty.
+    /// An empty cluster, with every resource listed.
     pub fn new() -> Self {
         Self::with(Settings::default())
     }
@@ -52,14 +52,14 @@ impl World {
         world
     }
 
-    /// A cluster whose first lists hold these objects.
+    /// A cluster whose initial lists have these objects.
     pub fn listed(objects: &[&Value]) -> Self {
         let mut world = Self::unsynced(Settings::default());
         world.list_all(objects);
         world
     }
 
-    /// Lists every resource: these are all the objects there are.
+    /// Lists every resource, with these objects.
     pub fn list_all(&mut self, objects: &[&Value]) -> &mut Self {
         for resource in Resource::ALL {
             let of_resource = objects.iter().copied().filter(|object| resource_of(object) == resource);
@@ -78,7 +78,7 @@ impl World {
         UnixTime::from_seconds(i64::from(self.now)).expect("a moment")
     }
 
-    /// Lets `seconds` pass.
+    /// Advances the time by `seconds`.
     pub fn wait(&mut self, seconds: u32) -> &mut Self {
         self.now += seconds;
         self
@@ -101,7 +101,7 @@ impl World {
         self
     }
 
-    /// Lists a resource again: these are all its objects.
+    /// Relists a resource, with these objects.
     pub fn list(&mut self, resource: Resource, objects: &[&Value]) -> &mut Self {
         self.begin(resource);
         for object in objects {
@@ -128,9 +128,9 @@ impl World {
         self
     }
 
-    /// Asks nodes: these are all there are.
+    /// Lists the nodes, and derives evidence from them.
     pub fn nodes(&mut self, nodes: &[Value]) -> &mut Self {
-        let mut builder = EvidenceBuilder::of(self.inventory.asked().expect("a complete picture"));
+        let mut builder = EvidenceBuilder::of(self.inventory.asked().expect("a complete initial sync"));
         for node in nodes {
             let text = node.to_string();
             let object = decode_object(Resource::Nodes, text.as_bytes()).expect("a node");
@@ -143,7 +143,7 @@ impl World {
         self
     }
 
-    /// Takes over what changed.
+    /// Takes the changed reports from the inventory.
     pub fn look(&mut self) -> &mut Self {
         let Changes { complete, reports, gone, awaiting_owner, .. } = self.inventory.take_changes(self.moment());
         for workload in gone {
@@ -157,26 +157,26 @@ impl World {
         self
     }
 
-    /// The report of `type/name`; looks first.
+    /// The report of `type/name`, up to date.
     pub fn report(&mut self, workload: &str) -> &WorkloadReport {
         self.look();
         let names: Vec<&String> = self.reports.keys().collect();
         self.reports.get(workload).unwrap_or_else(|| panic!("no {workload} among {names:?}"))
     }
 
-    /// The names of all workloads; looks first.
+    /// The names of all workloads, up to date.
     pub fn workloads(&mut self) -> Vec<String> {
         self.look();
         self.reports.keys().cloned().collect()
     }
 
-    /// Everything that is said of `type/name`, in a few lines.
+    /// The report of `type/name` in a few lines.
     pub fn said(&mut self, workload: &str) -> String {
         let now = self.moment();
         say(self.report(workload), now)
     }
 
-    /// Everything that is said.
+    /// All reports in a few lines each.
     pub fn everything(&mut self) -> String {
         self.look();
         let now = self.moment();
@@ -212,7 +212,7 @@ pub fn resource_of(object: &Value) -> Resource {
     }
 }
 
-/// A report in a few lines, with ages instead of moments.
+/// A report in a few lines, with ages instead of times.
 pub fn say(report: &WorkloadReport, now: UnixTime) -> String {
     let mut text = key(&report.workload);
     if let Some(rollout) = report.rollout {
@@ -298,7 +298,7 @@ pub fn status(container: &str, image_id: &str, container_id: &str, started: Opti
     json!({"name": container, "imageID": image_id, "containerID": container_id, "state": state})
 }
 
-/// Changes to a JSON object, in the order of reading.
+/// Changes to a JSON object, in the order of a sentence.
 pub trait With {
     fn with(self, pointer: &str, value: impl Into<Value>) -> Self;
     fn created(self, seconds: i64) -> Self;
@@ -310,9 +310,9 @@ pub trait With {
     fn pending(self) -> Self;
     fn terminating(self) -> Self;
     fn unready(self) -> Self;
-    /// Created then, taken over by its kubelet a second later, and never Ready since.
+    /// Created at this time, seen by its kubelet a second later, and never Ready since.
     fn never_ready(self, created: i64) -> Self;
-    /// Another container beside the first.
+    /// Another container after the first.
     fn sidecar(self, name: &str, image_id: &str) -> Self;
 }
 
@@ -370,7 +370,7 @@ impl With for Value {
     }
 }
 
-/// A node of an architecture, with the names of each image it holds.
+/// A node with this architecture and the names of each of its images.
 pub fn node(name: &str, architecture: &str, images: &[&[String]]) -> Value {
     let images: Vec<Value> = images.iter().map(|names| json!({"names": names, "sizeBytes": 1})).collect();
     json!({
@@ -401,7 +401,7 @@ pub fn replica_set(hash: &str, image: &str, revision: u32, created: i64) -> Valu
     })
 }
 
-/// The Deployment `web`, rolled out.
+/// The Deployment `web`, with a complete rollout.
 pub fn deployment(image: &str) -> Value {
     json!({
         "kind": "Deployment",
@@ -432,7 +432,7 @@ pub fn db_pod(ordinal: u32, hash: &str, image_id: &str) -> Value {
         .image_id(image_id)
 }
 
-/// The StatefulSet `db`, which rolls out `db-new`.
+/// The StatefulSet `db`, during a rollout to `db-new`.
 pub fn stateful_set(strategy: Value) -> Value {
     json!({
         "kind": "StatefulSet",

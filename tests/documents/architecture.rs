@@ -1,4 +1,4 @@
-//! Holds the code against the invariants of `ARCHITECTURE.md`, by its imports and paths.
+//! Checks the code against the invariants of `ARCHITECTURE.md`, by its imports and paths.
 #![allow(clippy::unwrap_used, clippy::panic, missing_docs, reason = "tests")]
 
 use regex::Regex;
@@ -6,7 +6,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 use std::sync::LazyLock;
 
-/// A file of `src/`: its path below it, and its code without comments, texts and tests.
+/// A file of `src/`: its path, and its code without comments, strings and tests.
 struct Source {
     path: String,
     code: String,
@@ -20,7 +20,7 @@ impl Source {
         path.strip_suffix("/mod").unwrap_or(path)
     }
 
-    /// The module that `super` means in it.
+    /// The module that `super` refers to.
     fn parent(&self) -> &str {
         self.module().rsplit_once('/').map_or("", |(parent, _)| parent)
     }
@@ -60,19 +60,19 @@ fn sources_of(folder: &str) -> Vec<Source> {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).join(folder);
     let mut found = Vec::new();
     collect(&root, &root, &mut found);
-    assert!(found.len() > 20, "where is the code?");
+    assert!(found.len() > 20, "src/ has too few files");
     found
 }
 
 fn without_comments_and_texts(text: &str) -> String {
-    // In this order: what looks like a comment in a text is none, and a quote in a comment begins no text.
+    // In this order: a comment in a string is none, and a quote in a comment starts no string.
     static EITHER: LazyLock<Regex> = LazyLock::new(|| {
         Regex::new(r##"(?s)b?r#".*?"#|b?"(?:[^"\\]|\\.)*"|'(?:[^'\\]|\\.[^']*)'|//[^\n]*|/\*.*?\*/"##).unwrap()
     });
     EITHER.replace_all(text, " ").into_owned()
 }
 
-/// Every path that the code names: its imports, taken apart, and what it spells out in full.
+/// Every path in the code: expanded imports, and paths written in full.
 fn paths(code: &str) -> BTreeSet<String> {
     static IMPORT: LazyLock<Regex> = LazyLock::new(|| Regex::new(r"(?s)\buse\s+([^;]+);").unwrap());
     static SPELLED: LazyLock<Regex> =
@@ -82,7 +82,7 @@ fn paths(code: &str) -> BTreeSet<String> {
     found
 }
 
-/// The paths that a regular expression's first group finds in imports.
+/// The paths in imports that match a regular expression's first group.
 fn imported(code: &str, import: &Regex) -> BTreeSet<String> {
     let mut found = BTreeSet::new();
     for import in import.captures_iter(code) {
@@ -98,7 +98,7 @@ fn expand(before: &str, tree: &str, found: &mut BTreeSet<String>) {
         found.insert(before.to_owned() + tree.trim_start_matches("::"));
         return;
     };
-    let inner = rest.strip_suffix('}').unwrap_or_else(|| panic!("not a tree of imports: {tree}"));
+    let inner = rest.strip_suffix('}').unwrap_or_else(|| panic!("not an import tree: {tree}"));
     let mut depth = 0;
     let mut start = 0;
     let before = before.to_owned() + head;
@@ -137,7 +137,7 @@ fn rooms() -> BTreeMap<String, Room> {
     rows().into_iter().collect()
 }
 
-/// The table's rows, in their order.
+/// The table's rows, in order.
 fn rows() -> Vec<(String, Room)> {
     let quoted = Regex::new("`([^`]+)`").unwrap();
     let names = |cell: &str| quoted.captures_iter(cell).map(|name| name[1].to_owned()).collect::<BTreeSet<_>>();
@@ -152,7 +152,7 @@ fn rows() -> Vec<(String, Room)> {
     .collect()
 }
 
-/// The rooms that the code of each room names.
+/// The rooms that the code of each room refers to.
 fn known_rooms(sources: &[Source], rooms: &BTreeMap<String, Room>) -> BTreeMap<String, BTreeSet<String>> {
     let mut known: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
     for source in sources.iter().filter(|source| source.path != "lib.rs" && !is_list_of_rooms(source, rooms)) {
@@ -172,7 +172,8 @@ fn known_rooms(sources: &[Source], rooms: &BTreeMap<String, Room>) -> BTreeMap<S
                 known.insert(named.to_owned());
             } else if matches!(first, "crate" | "podskew") {
                 let is_outer = rooms.keys().any(|room| room.starts_with(&module));
-                assert!(is_outer || room_of(&module, rooms).is_some(), "src/{} names {path}, of no room", source.path);
+                let is_known = is_outer || room_of(&module, rooms).is_some();
+                assert!(is_known, "src/{} names {path}, which is in no room", source.path);
             }
         }
     }
@@ -198,18 +199,18 @@ fn rooms_know_the_rooms_they_may_know_and_no_others() {
         let secret: Vec<_> = known.difference(may_know).collect();
         assert!(secret.is_empty(), "{room} must not know {secret:?}: ARCHITECTURE.md, Architecture Invariants");
         let unused: Vec<_> = may_know.difference(known).collect();
-        assert!(unused.is_empty(), "{room} does not know {unused:?} any more: take it out of ARCHITECTURE.md");
+        assert!(unused.is_empty(), "{room} does not use {unused:?} any more: remove it from ARCHITECTURE.md");
     }
 }
 
-/// The table's rows stand in an order in which each room knows only rooms below it: no two know one another, directly or not.
+/// Each room in the table knows only rooms below it. So no two know each other, directly or indirectly.
 #[test]
 fn no_room_knows_a_room_above_it() {
     let order = rows();
     for (at, (room, Room { knows, .. })) in order.iter().enumerate() {
         for known in knows {
             let below = order.iter().position(|(name, _)| name == known);
-            assert!(below.is_some_and(|below| below > at), "{room} knows {known}, which must stand below it");
+            assert!(below.is_some_and(|below| below > at), "{room} knows {known}, which must be below it");
         }
     }
 }
@@ -244,7 +245,7 @@ fn the_demo_alone_knows_the_simulator_which_knows_nothing_of_podskew() {
     }
 }
 
-/// The module's place and name that a path means, by way of what other modules re-export.
+/// The module and name that a path refers to, through re-exports of other modules.
 fn meant(path: &str, from: &Source, modules: &BTreeMap<&str, &Source>) -> Option<String> {
     static EXPORT: LazyLock<Regex> = LazyLock::new(|| Regex::new(r"(?s)\bpub(?:\([^)]*\))?\s+use\s+([^;]+);").unwrap());
     let (first, rest) = path.split_once("::").unwrap_or((path, ""));
@@ -260,11 +261,12 @@ fn meant(path: &str, from: &Source, modules: &BTreeMap<&str, &Source>) -> Option
     let (module, source) = modules.get_key_value(&place[..end])?;
     let name = place[end..].trim_start_matches('/').split('/').next().unwrap();
     let exported = imported(&source.code, &EXPORT).into_iter().find(|path| path.rsplit("::").next() == Some(name));
-    // A macro is exported by its name alone.
+    // A macro is exported with only its name.
     exported.filter(|path| path.contains("::")).map_or(Some((*module).to_owned()), |path| meant(&path, source, modules))
 }
 
-/// What the code of each file of a folder names. The first file of a folder is left out: it declares the others and what they share.
+/// The files that each file of a folder refers to. The first file of a folder is left out, because it declares the others
+/// and what they share.
 fn known_files(sources: &[Source]) -> BTreeMap<String, BTreeSet<String>> {
     let modules: BTreeMap<&str, &Source> = sources.iter().map(|source| (source.module(), source)).collect();
     let is_first = |module: &str| modules.keys().any(|other| other.starts_with(&format!("{module}/")));
@@ -307,7 +309,7 @@ fn files_know_each_other_in_a_circle_only_where_it_is_said() {
     assert_eq!(actual, said, "ARCHITECTURE.md, Circles");
 }
 
-/// Each of the document's other invariants, by the words in bold, with what it says.
+/// The document's other invariants: the words in bold, and the text of each.
 fn others() -> BTreeMap<String, String> {
     let item = Regex::new(r"(?m)^- \*\*([^*]+)\*\*((?:.|\n  )*)").unwrap();
     item.captures_iter(&invariants()).map(|item| (item[1].to_owned(), item[2].to_owned())).collect()
@@ -320,7 +322,7 @@ fn the_other_invariants_hold() {
     assert_eq!(
         names,
         ["Circles.", "Length.", "Printing.", "Unsafe."],
-        "an invariant that nothing checks, or that nobody can read"
+        "an invariant without a check, or one that cannot be parsed"
     );
 
     let first_in_quotes = |name: &str| others[name].split('`').nth(1).unwrap().to_owned();
@@ -331,7 +333,7 @@ fn the_other_invariants_hold() {
     let print = Regex::new(r"\b(e?println?|dbg)!").unwrap();
     let keyword = Regex::new(r"\bunsafe\b").unwrap();
     for Source { path, code, lines } in sources().iter().chain(&sources_of("crates/simulator/src")) {
-        assert!(*lines <= longest, "{path} has {lines} lines, and {longest} are the most");
+        assert!(*lines <= longest, "{path} has {lines} lines, and at most {longest} are allowed");
         assert!(!print.is_match(code) || path.starts_with(&printer), "{path} prints");
         assert!(!keyword.is_match(code) || path == exception, "{path} has unsafe code");
     }
@@ -353,7 +355,7 @@ fn the_reader_of_imports_reads_them() {
     assert!(touches("std::fs::read", "std::fs") && touches("std::fs", "std::fs") && !touches("std::fsx", "std::fs"));
 }
 
-/// Every word of the glossary names a file that exists, and they are in alphabetical order.
+/// Every word of the glossary has an existing file, and they are in alphabetical order.
 #[test]
 fn the_glossary_names_files_that_exist() {
     let text = read("ARCHITECTURE.md");
@@ -368,9 +370,9 @@ fn the_glossary_names_files_that_exist() {
         .collect();
     assert!(rows.len() >= 40, "{} words", rows.len());
     for row in &rows {
-        let [word, meaning, place] = row[..] else { panic!("{row:?} has not three columns") };
+        let [word, meaning, place] = row[..] else { panic!("{row:?} does not have three columns") };
         let place = place.trim_matches('`');
-        assert!(Path::new(env!("CARGO_MANIFEST_DIR")).join(place).is_file(), "{word}: there is no {place}");
+        assert!(Path::new(env!("CARGO_MANIFEST_DIR")).join(place).is_file(), "{word}: {place} does not exist");
         assert!(meaning.ends_with('.'), "{word}: {meaning}");
     }
     let words: Vec<String> = rows.iter().map(|row| row[0].to_lowercase()).collect();

@@ -1,4 +1,4 @@
-//! The documents and the code say the same.
+//! Tests that the documents agree with the code.
 #![allow(
     clippy::unwrap_used,
     clippy::expect_used,

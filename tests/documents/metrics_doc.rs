@@ -1,4 +1,4 @@
-//! `docs/metrics.md` says what the families' declarations say.
+//! Checks that `docs/metrics.md` agrees with the declarations of the families.
 #![allow(clippy::unwrap_used, reason = "tests")]
 
 use podskew::exposition::docs::metrics_markdown;
@@ -13,6 +13,6 @@ fn the_documented_metrics_are_the_declared_ones() {
     let committed = std::fs::read_to_string(path).unwrap_or_default();
     assert!(
         committed == generated,
-        "docs/metrics.md is not what the declarations say: UPDATE_DOCS=1 cargo test --test documents metrics_doc"
+        "docs/metrics.md differs from the declarations: UPDATE_DOCS=1 cargo test --test documents metrics_doc"
     );
 }

@@ -1,4 +1,4 @@
-//! What `podskew audit` prints, of dumps of real clusters and of one whose names are hostile: kept word for word.
+//! Output of `podskew audit` for dumps of real clusters and for one with hostile names, compared word by word.
 #![allow(clippy::unwrap_used, clippy::panic, missing_docs, reason = "tests")]
 
 use crate::common::audited::{FORMATS, PLAIN, audited, clusters, dump, printed, root};
@@ -52,7 +52,7 @@ async fn a_table_keeps_to_its_width_and_nothing_in_it_moves_a_cursor() {
         for width in [40, 60, 80, 100, 140] {
             let text = printed(&audit, AuditFormat::Table, Terminal { coloured: false, width: Some(width) });
             for line in text.lines().filter(|line| line.width() > width) {
-                // One word that is longer by itself stays whole, so that it can be copied.
+                // A single longer word stays whole, so that it can be copied.
                 let words = line.trim_start().trim_end_matches(" \\").split(' ').count();
                 let quoted = line.matches('\'').count() >= 2;
                 assert!(words == 1 || quoted || scenario == "hostile", "{width}: {line}");
@@ -62,11 +62,11 @@ async fn a_table_keeps_to_its_width_and_nothing_in_it_moves_a_cursor() {
         }
         let coloured = printed(&audit, AuditFormat::Table, Terminal { coloured: true, width: None });
         let plain = colour.replace_all(&coloured, "").into_owned();
-        assert_eq!(plain, printed(&audit, AuditFormat::Table, PLAIN), "colours change no letter");
+        assert_eq!(plain, printed(&audit, AuditFormat::Table, PLAIN), "colours do not change the text");
     }
 }
 
-/// Names in a file may be anything; a terminal shows some characters on two columns, and some on none.
+/// Names in a file are arbitrary. A terminal shows some characters in two columns, and some in none.
 #[tokio::test]
 async fn columns_stand_below_one_another_whatever_characters_are_before_them() {
     let mut dump = dump("digest-skew");

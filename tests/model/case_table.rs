@@ -1,6 +1,6 @@
-//! The case table, a test a row: what is said in each case. The number is the row's.
+//! The case table, one test per row: the report in each case. The number is that of the row.
 //!
-//! Row 4, and the alias of row 9, need access to nodes: without it both are shown as different manifest digests.
+//! Row 4, and the alias of row 9, need access to nodes. Without it, both are reported as different manifest digests.
 #![allow(clippy::expect_used, clippy::needless_pass_by_value, clippy::panic, reason = "tests")]
 
 use crate::common::named;
@@ -17,7 +17,7 @@ fn web() -> World {
     world
 }
 
-/// Two ReplicaSets: `h1` of `web:1`, and `h2` of `web:2`, created 100 s ago, which the Deployment asks for.
+/// Two ReplicaSets: `h1` with `web:1`, and `h2` with `web:2`, created 100 s ago, which is current.
 fn rolling() -> World {
     let mut world = web();
     world
@@ -76,7 +76,7 @@ fn row_01_a_crash_loop_moves_the_start_but_not_the_age() {
     world.put(&container("containerd://second"));
     assert_eq!(skew(&mut world), None);
     world.put(&container("containerd://third").started(60).image_id(&image_id('b')));
-    assert_eq!(skew(&mut world), Some((0, Origin::Template)), "a gap ends it");
+    assert_eq!(skew(&mut world), Some((0, Origin::Template)), "a gap ends the skew");
 }
 
 #[test]
@@ -103,11 +103,11 @@ fn row_02_config_digests_can_be_compared_with_each_other() {
     assert_eq!(skew(&mut world), Some((990, Origin::Template)));
 }
 
-/// Docker 29 writes the digest of a manifest in the form in which Docker 28 writes that of a config.
+/// Docker 29 writes the digest of a manifest in the same form as Docker 28 that of a configuration.
 #[test]
 fn row_02_what_docker_names_may_be_a_manifest_or_a_config() {
     let docker = |letter| format!("docker://{}", digest(letter));
-    // Beside any other form it is unknown.
+    // Beside any other form, its meaning is unknown.
     for other in [digest('a'), image_id('a'), format!("docker-pullable://web@{}", digest('a'))] {
         let mut world = web();
         world.put(&pod("p1").image_id(&other)).put(&pod("p2").image_id(&other)).put(&pod("p3").image_id(&docker('b')));
@@ -115,20 +115,20 @@ fn row_02_what_docker_names_may_be_a_manifest_or_a_config() {
         let container = &world.report("deployment/web").containers[0];
         assert_eq!((container.distinct_digests, container.image_id_only), (1, 1), "{other}");
     }
-    // Two of them may come from nodes that keep their images differently: a difference off the main alert.
+    // Two of them may be from nodes with different image stores. This difference does not raise the main alert.
     let mut world = web();
     world.put(&pod("p1").image_id(&docker('a'))).put(&pod("p2").image_id(&docker('b')));
     assert_eq!(skew(&mut world), Some((990, Origin::Unknown)));
     let container = &world.report("deployment/web").containers[0];
     assert_eq!((container.origin, container.distinct_digests), (Origin::Unknown, 2));
-    // What is known of the others weighs more than how many there are.
+    // Known digests of other pods matter more than the number of forms.
     world.put(&pod("p3").image_id(&image_id('c'))).put(&pod("p4").image_id(&image_id('d')));
     assert_eq!(skew(&mut world), Some((990, Origin::Template)));
     let container = &world.report("deployment/web").containers[0];
     assert_eq!((container.distinct_digests, container.image_id_only), (2, 2));
 }
 
-/// A digest of the node's own names nothing in a registry, so nobody should ask for it.
+/// A digest that is local to its node does not exist in a registry, so there is nothing to ask.
 #[test]
 fn row_02_what_a_digest_is_of_is_told() {
     let hex = "a".repeat(64);
@@ -162,7 +162,7 @@ fn row_03_the_same_hex_under_another_repository_is_one_digest() {
     assert_eq!(container.by_hash[0].digests[0].pods, 4);
 }
 
-/// `registry.example/shop/web@sha256:…`, as a node names what the digests stand for, and a tag.
+/// `registry.example/shop/web@sha256:…` for each letter, and a tag, as in the images of a node.
 fn names(letters: &str) -> Vec<String> {
     letters.chars().map(image_id).chain(["docker.io/library/web:1".to_owned()]).collect()
 }
@@ -179,24 +179,24 @@ fn crio_on(name: &str, node: &str, letter: char) -> Value {
 fn row_04_two_digests_in_one_entry_of_a_node_are_one_image_on_its_architecture() {
     let mut world = web();
     world.put(&on("p1", "n1", 'a')).put(&on("p2", "n2", 'b'));
-    assert_eq!(skew(&mut world), Some((990, Origin::Template)), "nobody asks nodes");
+    assert_eq!(skew(&mut world), Some((990, Origin::Template)), "without access to nodes");
     let split = [node("n1", "amd64", &[&names("a")]), node("n2", "amd64", &[&names("b")])];
     world.nodes(&split);
-    assert_eq!(skew(&mut world), Some((990, Origin::Template)), "two entries say nothing of one another");
+    assert_eq!(skew(&mut world), Some((990, Origin::Template)), "two entries are not related");
     world.nodes(&[node("n1", "amd64", &[&names("ab")]), split[1].clone()]);
     assert_eq!(skew(&mut world), None);
     let container = world.report("deployment/web").containers[0].clone();
-    assert_eq!((container.distinct_digests, container.by_hash[0].digests.len()), (1, 1), "under one name");
-    // What was seen once of content stays true, whatever the list leaves out now.
+    assert_eq!((container.distinct_digests, container.by_hash[0].digests.len()), (1, 1), "both are counted as one");
+    // A fact about content stays true, even if a later list omits it.
     world.nodes(&[node("n1", "amd64", &[]), node("n2", "amd64", &[])]);
     assert_eq!(skew(&mut world), None);
-    // Evidence never splits digests, and another digest is another image.
+    // Evidence never splits digests, and another digest means another image.
     world.put(&on("p3", "n2", 'c'));
     assert_eq!(skew(&mut world).map(|skew| skew.1), Some(Origin::Template));
     assert_eq!(world.report("deployment/web").containers[0].distinct_digests, 2);
 }
 
-/// podskew has just started, and nodes have not answered: no alert may fire over what they are about to join.
+/// podskew has just started, and the nodes are not listed yet. No alert may fire for digests that they will join.
 #[test]
 fn row_04_until_nodes_answer_two_digests_may_be_one_image() {
     let mut world = web();
@@ -205,17 +205,17 @@ fn row_04_until_nodes_answer_two_digests_may_be_one_image() {
     assert_eq!(skew(&mut world), Some((990, Origin::Unknown)));
     assert!(world.inventory.wants_evidence());
     world.wait(5).nodes(&[node("n1", "amd64", &[]), node("n2", "amd64", &[])]);
-    assert_eq!(skew(&mut world), Some((995, Origin::Template)), "they do not join them");
-    assert!(!world.inventory.wants_evidence(), "they were asked while it stood");
-    // A kubelet reports an image some time after it was pulled.
+    assert_eq!(skew(&mut world), Some((995, Origin::Template)), "the nodes do not join them");
+    assert!(!world.inventory.wants_evidence(), "the nodes were listed during the skew");
+    // A kubelet reports an image some time after the pull.
     let mut world = web();
     world.put(&on("p1", "n1", 'a')).nodes(&[]).wait(60);
     assert!(!world.inventory.wants_evidence(), "there is no skew");
     world.put(&on("p2", "n2", 'b').created(55).started(60)).wait(10);
-    assert!(world.inventory.wants_evidence(), "a skew began");
-    assert!(world.nodes(&[]).inventory.wants_evidence(), "they may not know of it yet");
-    assert!(!world.wait(200).nodes(&[]).inventory.wants_evidence(), "by now they do");
-    // Where they never answer, it is as without them.
+    assert!(world.inventory.wants_evidence(), "a new skew");
+    assert!(world.nodes(&[]).inventory.wants_evidence(), "the nodes may not report the image yet");
+    assert!(!world.wait(200).nodes(&[]).inventory.wants_evidence(), "the nodes report it now");
+    // Without a list of the nodes, the result is that without access to nodes.
     let mut world = web();
     world.inventory.await_evidence();
     world.put(&on("p1", "n1", 'a')).put(&on("p2", "n2", 'b'));
@@ -224,7 +224,7 @@ fn row_04_until_nodes_answer_two_digests_may_be_one_image() {
     assert_eq!(skew(&mut world), Some((990, Origin::Template)));
 }
 
-/// Of 32-bit ARM an index has an image for each variant, of Windows for each build.
+/// An index has several images for 32-bit ARM, one per variant, and for Windows, one per build.
 #[test]
 fn row_04_an_entry_speaks_of_its_own_platform_only() {
     let of_windows = |name: &str, kernel: &str, letters: &str| {
@@ -232,7 +232,7 @@ fn row_04_an_entry_speaks_of_its_own_platform_only() {
             .with("/status/nodeInfo/operatingSystem", "windows")
             .with("/status/nodeInfo/kernelVersion", kernel)
     };
-    // The node that names both runs neither pod. p1 on n1 runs b only if n1 is of the platform that says so.
+    // The node that names both digests runs neither pod. p1 on n1 runs b only if n1 has the right platform.
     for (n1, n3, one) in [
         (node("n1", "amd64", &[]), node("n3", "amd64", &[&names("ab")]), true),
         (node("n1", "arm64", &[]), node("n3", "amd64", &[&names("ab")]), false),
@@ -247,13 +247,13 @@ fn row_04_an_entry_speaks_of_its_own_platform_only() {
         world.put(&on("p1", "n1", 'a')).put(&on("p2", "n2", 'b')).nodes(&[n1.clone(), n2, n3]);
         assert_eq!(skew(&mut world).is_none(), one, "{n1}");
     }
-    // On the very node that names both, they are one whatever it is; where the other pod runs need not be known.
+    // On the node that names both, they are one image for any platform. The other pod's node need not be known.
     for architecture in ["amd64", "arm", ""] {
         let mut world = web();
         world.put(&on("p1", "n1", 'a')).put(&on("p2", "gone", 'b')).nodes(&[node("n1", architecture, &[&names("ab")])]);
         assert_eq!(skew(&mut world), None, "{architecture}");
     }
-    // Of a pod whose node nobody knows, nothing is known.
+    // Nothing is known about a pod whose node is unknown.
     let mut world = web();
     world.put(&on("p1", "gone", 'a')).put(&on("p2", "lost", 'b')).nodes(&[node("n1", "amd64", &[&names("ab")])]);
     assert_eq!(skew(&mut world), Some((990, Origin::Template)));
@@ -272,19 +272,19 @@ fn images_that_no_node_lists_prove_nothing() {
         .put(&on("p1", "n1", 'a'))
         .put(&on("p2", "n2", 'a'))
         .nodes(&[node("n1", "amd64", &[]), node("n2", "amd64", &[])]);
-    assert_eq!(skew(&mut world), None, "both are there, though no node lists them");
-    assert_eq!(world.inventory.evidence().expect("nodes are asked").divided_tags(), []);
-    // One digest is listed without the other: they may be one, and may be two.
+    assert_eq!(skew(&mut world), None, "both are known, though no node lists them");
+    assert_eq!(world.inventory.evidence().expect("node evidence").divided_tags(), []);
+    // One digest is listed without the other: they may be the same image or not.
     world.put(&on("p2", "n2", 'b')).nodes(&[node("n1", "amd64", &[&names("a")]), node("n2", "amd64", &[])]);
     assert_eq!(skew(&mut world).map(|skew| skew.1), Some(Origin::Template));
-    let nodes = world.report("deployment/web").nodes.clone().expect("nodes are asked");
+    let nodes = world.report("deployment/web").nodes.clone().expect("node evidence");
     let cached: Vec<_> = nodes.cached.iter().map(|it| (&*it.digest, it.nodes.len())).collect();
-    assert_eq!(cached, [(&*digest('a'), 1)], "n2 holds something, and nobody knows what");
-    assert_eq!(world.inventory.evidence().expect("nodes are asked").divided_tags(), [], "one image is no difference");
-    // A name without a digest beside it, and a tag in two entries, say nothing either.
+    assert_eq!(cached, [(&*digest('a'), 1)], "the image of n2 is unknown");
+    assert_eq!(world.inventory.evidence().expect("node evidence").divided_tags(), [], "one image is no difference");
+    // A name without a digest, or a tag in two entries, means nothing either.
     let tag_alone = vec!["docker.io/library/web:1".to_owned()];
     world.nodes(&[node("n1", "amd64", &[&names("a"), &names("c")]), node("n2", "amd64", &[&tag_alone])]);
-    assert_eq!(world.report("deployment/web").nodes.clone().expect("nodes are asked").cached, []);
+    assert_eq!(world.report("deployment/web").nodes.clone().expect("node evidence").cached, []);
 }
 
 #[test]
@@ -294,22 +294,22 @@ fn nodes_are_counted_for_a_tag_with_several_digests() {
         node("n1", "amd64", &[&names("a")]),
         node("n2", "amd64", &[&names("b")]),
         node("n3", "amd64", &[&names("b")]),
-        // An index and the image of its platform are one.
+        // An index and the image of its platform count as one.
         node("n4", "amd64", &[&names("bd")]),
     ];
     let image = |name: &str| pod(name).image_id(&format!("docker.io/library/web@{}", digest('a')));
     world.put(&image("p1").with("/spec/nodeName", "n1")).nodes(&nodes);
     let counted = |world: &World| {
-        let tags = world.inventory.evidence().expect("nodes are asked").divided_tags();
+        let tags = world.inventory.evidence().expect("node evidence").divided_tags();
         tags.iter().map(|tag| format!("{} {} {}", tag.image, &tag.digest[7..8], tag.nodes)).collect::<Vec<_>>()
     };
-    assert_eq!(counted(&world), ["web:1 a 1", "web:1 b 3"], "b is that of all three");
-    // A node that is gone leaves the counts.
+    assert_eq!(counted(&world), ["web:1 a 1", "web:1 b 3"], "all three have b");
+    // Removed nodes are not counted.
     world.nodes(&nodes[..2]);
     assert_eq!(counted(&world), ["web:1 a 1", "web:1 b 1"]);
     world.nodes(&nodes[1..]);
     assert_eq!(counted(&world), [""; 0]);
-    // A short name that some node pulled from elsewhere stands for nobody knows what.
+    // Some node pulled the short name from another registry, so its meaning is unknown.
     world.put(&pod("p2").image_id(&format!("quay.io/web@{}", digest('a')))).nodes(&nodes);
     assert_eq!(counted(&world), [""; 0]);
 }
@@ -330,9 +330,9 @@ fn row_06_another_name_for_a_running_container_is_an_alias() {
     assert_eq!(skew(&mut world), None, "p1 still runs the same container");
     // A pod that starts now gets the new name at once.
     world.put(&pod("p4").image_id(&image_id('b')));
-    assert_eq!(skew(&mut world), None, "what p4 runs is known to be what p2 runs");
+    assert_eq!(skew(&mut world), None, "p4 is known to run the same image as p2");
     assert_eq!(world.report("deployment/web").containers[0].by_hash[0].digests.len(), 1, "under one name");
-    // The same name in another container is a deploy.
+    // The same name in another container means a deployment.
     world.put(&pod("p3").image_id(&image_id('c')).with("/status/containerStatuses/0/containerID", "containerd://new"));
     assert_eq!(skew(&mut world).map(|skew| skew.1), Some(Origin::Template));
 }
@@ -346,7 +346,7 @@ fn row_07_a_digest_is_kept_when_crio_forgets_it_and_unresolved_for_who_comes_lat
     let container = world.report("deployment/web").containers[0].clone();
     assert_eq!((container.distinct_digests, container.image_id_only), (1, 0));
     assert_eq!(container.by_hash[0].digests[0].pods, 2);
-    // After a restart of podskew only the id is there.
+    // After a restart of podskew only the id is known.
     let mut world = web();
     world.put(&pod("p1").image_id(&hex)).put(&pod("p2"));
     let container = &world.report("deployment/web").containers[0];
@@ -369,51 +369,51 @@ fn row_09_crio_with_one_repository_may_be_a_mix_of_architectures() {
     world.put(&crio("p1", 'a')).put(&crio("p2", 'b'));
     assert_eq!(skew(&mut world), Some((990, Origin::Unknown)));
     assert_eq!(world.report("deployment/web").containers[0].origin, Origin::Unknown);
-    // Another image string, or another repository, is no matter of architecture.
+    // Architectures do not explain another image string or another repository.
     world.put(&crio("p2", 'b').image("web:other"));
     assert_eq!(skew(&mut world), Some((990, Origin::Template)));
     world.put(&crio("p2", 'b').image_id(&format!("other.example/web@{}", digest('b'))));
     assert_eq!(skew(&mut world), Some((990, Origin::Template)));
 }
 
-/// CRI-O takes the alphabetically first of index and platform manifest: e is the index of 1 (amd64) and 2 (arm64).
+/// CRI-O reports the alphabetically first of index and platform manifest: e is the index of 1 (amd64) and 2 (arm64).
 #[test]
 fn row_09_with_nodes_an_index_and_its_manifests_are_one_image() {
     let nodes = [node("n1", "amd64", &[&names("e1")]), node("n2", "arm64", &[&names("e2")])];
     for (one, other) in [('1', '2'), ('e', '2'), ('1', 'e')] {
         let mut world = web();
         world.put(&crio_on("p1", "n1", one)).put(&crio_on("p2", "n2", other));
-        assert_eq!(skew(&mut world), Some((990, Origin::Unknown)), "nobody asks nodes");
+        assert_eq!(skew(&mut world), Some((990, Origin::Unknown)), "without access to nodes");
         world.nodes(&nodes);
         assert_eq!(skew(&mut world), None, "{one} and {other}");
     }
-    // The platform's own manifests do not stand for what runs on the other one.
+    // Manifests of one platform do not identify what runs on the other.
     let mut world = web();
     world.put(&crio_on("p1", "n1", '1')).put(&crio_on("p2", "n2", '2'));
     world.nodes(&[node("n1", "amd64", &[]), node("n2", "arm64", &[])]);
-    assert_eq!(skew(&mut world), Some((990, Origin::Unknown)), "a mix of architectures may be all there is to it");
-    let nodes = world.report("deployment/web").nodes.clone().expect("nodes are asked");
+    assert_eq!(skew(&mut world), Some((990, Origin::Unknown)), "a mix of architectures may explain it");
+    let nodes = world.report("deployment/web").nodes.clone().expect("node evidence");
     let by = &nodes.by_architecture[0];
     assert_eq!((&*by.hash, &*by.container), ("h1", "app"));
     let digests: Vec<_> = by.digests.iter().map(|(architecture, digest)| (&**architecture, &digest[7..8])).collect();
     assert_eq!(digests, [("amd64", "1"), ("arm64", "2")]);
 }
 
-/// On one architecture no mix of architectures explains a difference.
+/// With a single architecture, a mix of architectures cannot explain a difference.
 #[test]
 fn row_09_two_digests_on_one_architecture_are_no_mix_of_architectures() {
     let mut world = web();
     world.put(&crio_on("p1", "n1", 'a')).put(&crio_on("p2", "n2", 'b'));
     world.nodes(&[node("n1", "amd64", &[]), node("n2", "amd64", &[])]);
     assert_eq!(skew(&mut world), Some((990, Origin::Template)));
-    assert_eq!(world.report("deployment/web").nodes.clone().expect("nodes are asked").by_architecture, []);
-    // Where one node is not known, it may be one.
+    assert_eq!(world.report("deployment/web").nodes.clone().expect("node evidence").by_architecture, []);
+    // If one node is unknown, a mix can explain it.
     world.nodes(&[node("n1", "amd64", &[])]);
     assert_eq!(skew(&mut world), Some((990, Origin::Unknown)));
-    assert_eq!(world.report("deployment/web").nodes.clone().expect("nodes are asked").by_architecture, []);
+    assert_eq!(world.report("deployment/web").nodes.clone().expect("node evidence").by_architecture, []);
 }
 
-/// Row R18: two indexes share the image of amd64, and differ in that of arm64.
+/// Row R18: two indexes have the same image for amd64, and different images for arm64.
 #[test]
 fn row_r18_indexes_that_differ_on_one_architecture_stay_skew() {
     let nodes = [
@@ -433,8 +433,8 @@ fn row_r18_indexes_that_differ_on_one_architecture_stay_skew() {
     assert!(!skews(&[("x1", 'a'), ("x2", 'b')]), "one image on amd64");
     assert!(skews(&[("r1", 'a'), ("r2", 'b')]), "two on arm64");
     assert!(skews(&[("x1", 'a'), ("x2", 'b'), ("r1", 'a'), ("r2", 'b')]));
-    assert!(skews(&[("x1", 'c'), ("r1", 'a'), ("r2", 'b')]), "c stands for either of them, and they stay two");
-    assert!(!skews(&[("x1", 'a'), ("r2", 'b')]), "both run what b stands for");
+    assert!(skews(&[("x1", 'c'), ("r1", 'a'), ("r2", 'b')]), "c may be either of them, and they stay two");
+    assert!(!skews(&[("x1", 'a'), ("r2", 'b')]), "both run the content of b");
     assert!(skews(&[("x1", 'a'), ("r1", 'a'), ("r2", 'b')]));
 }
 
@@ -511,7 +511,7 @@ fn row_16_paused_with_two_hashes() {
     let paused = |image| reason(deployment(image), "DeploymentPaused", -20).with("/spec/paused", true);
     world.put(&paused("web:2"));
     assert_eq!(world.state("deployment/web"), (RolloutState::Paused, 100));
-    // A pause alone is no state.
+    // A pause alone is not a state.
     let mut world = web();
     world.put(&pod("p1")).put(&paused("web:1"));
     assert_eq!(world.state("deployment/web"), (RolloutState::Complete, 0));
@@ -539,7 +539,7 @@ fn row_17_a_partition_split_exactly_at_it() {
     }
     assert_eq!(world.state("statefulset/db"), (RolloutState::Partitioned, 100));
     assert_eq!(world.report("statefulset/db").outdated_pods, Some(0));
-    // One on the wrong side.
+    // One pod on the wrong side of the partition.
     world.put(&db_pod(2, "db-old", &image_id('a')));
     assert_eq!(world.state("statefulset/db").0, RolloutState::Progressing);
     assert_eq!(world.report("statefulset/db").outdated_pods, Some(1));
@@ -656,7 +656,7 @@ fn row_21_a_container_that_the_template_lacks_was_injected() {
         .map(|(n, o)| (n.to_owned(), o))
         .collect();
     assert_eq!(origins, [("app".to_owned(), Origin::Template), ("istio-proxy".to_owned(), Origin::Injected)]);
-    // Where the template cannot be read, nobody can tell.
+    // Without a readable template, the origin is unknown.
     world.put(&replica_set("h1", "web:1", 1, -4000).with("/spec/template", Value::Null));
     assert_eq!(skew(&mut world), Some((990, Origin::Unknown)));
 }
@@ -716,7 +716,7 @@ fn row_27_a_rollback_is_current_by_template_and_as_old_as_its_first_new_pod() {
     assert_eq!(world.state("deployment/web"), (RolloutState::Progressing, 0), "the moment it was seen");
     world.wait(40).put(&pod("newer").created(-30).started(-20));
     assert_eq!(world.state("deployment/web"), (RolloutState::Progressing, 70), "the pod is older than the sight");
-    // Somebody who comes later sees the same: `old` survived and says nothing.
+    // A podskew that starts later reports the same: `old` survived and means nothing.
     let mut later = web();
     later
         .put(&replica_set("h2", "web:2", 2, -100))
@@ -732,7 +732,7 @@ fn row_27_a_rollback_is_current_by_template_and_as_old_as_its_first_new_pod() {
 
 #[test]
 fn row_27_a_second_try_starts_when_it_is_tried() {
-    // h2 is the newest ReplicaSet; it was undone, and now it is wanted again. Its revision is raised a moment later.
+    // h2 is the newest ReplicaSet. It was undone, and is wanted again now. Its revision is raised a moment later.
     let mut world = web();
     world
         .put(&replica_set("h2", "web:2", 2, -100))
@@ -756,7 +756,7 @@ fn row_27_an_undo_with_recreate_waits_for_the_old_pods_and_no_condition_says_so(
         .put(&idle(replica_set("h2", "web:2", 2, -100)))
         .put(&pod("old").hash("h2").terminating());
     assert_eq!(world.state("deployment/web"), (RolloutState::Progressing, 0));
-    // The same picture without old pods is a scale from zero.
+    // The same objects without old pods are a scale-up from zero.
     world.delete(&pod("old").hash("h2"));
     assert_eq!(world.state("deployment/web"), (RolloutState::Complete, 0));
 }
@@ -800,7 +800,7 @@ fn row_29_no_current_hash_is_invented() {
     let mut world = web();
     world.put(&pod("p1"));
     world.look();
-    // Recreate: the template has changed, the old pods go, the annotation still names the old ReplicaSet.
+    // Recreate: the template has changed, the old pods terminate, and the annotation still has the old revision.
     world.put(&deployment("web:2").with("/metadata/generation", 2)).put(&pod("p1").terminating());
     assert_eq!(world.state("deployment/web"), (RolloutState::Progressing, 0));
     assert_eq!(world.report("deployment/web").outdated_pods, None);
@@ -887,34 +887,34 @@ fn row_34_one_replica_is_one_digest() {
 
 #[test]
 fn row_35_pods_are_grouped_under_the_nearest_known_owner() {
-    // Deployments forbidden: a readable ReplicaSet names its Deployment.
+    // Deployments are forbidden: a readable ReplicaSet has the name of its Deployment.
     let mut world = World::new();
     world.forbid(Resource::Deployments).put(&replica_set("h1", "web:1", 1, -4000)).put(&pod("p1"));
     let report = world.report("deployment/web");
     assert_eq!((report.rollout, report.outdated_pods, report.hashes[0].current), (None, None, None));
     assert_eq!(report.hashes[0].revision, Some(1), "the ReplicaSet can be read");
-    // ReplicaSets forbidden: nothing that needs an owner is said, and nothing is renamed.
+    // ReplicaSets are forbidden: nothing that needs an owner is reported, and no workload gets another name.
     let mut world = World::new();
     world.forbid(Resource::ReplicaSets).put(&deployment("web:1")).put(&pod("p1"));
     world.put(&stateful_set(json!({}))).put(&db_pod(0, "db-new", &image_id('a'))).wait(60);
     assert_eq!(world.workloads(), ["statefulset/db"]);
-    // Forbidden later: what was known of them is not held on to.
+    // Forbidden later: earlier knowledge of them is dropped.
     let mut world = web();
     world.put(&pod("p1"));
     assert_eq!(world.workloads(), ["deployment/web"]);
     world.forbid(Resource::ReplicaSets);
     assert_eq!(world.workloads(), [""; 0]);
-    // The owner is gone for good: its name is what is left.
+    // The owner is gone for good: only its name is left.
     let mut world = World::new();
     world.put(&pod("p1"));
     assert_eq!(world.workloads(), [""; 0]);
     world.wait(30);
     assert_eq!(world.workloads(), ["replicaset/web-h1"]);
-    // The last of what was deleted is no workload of its own.
+    // The last pods of a deleted owner are not a workload of their own.
     world.put(&pod("p1").terminating());
     assert_eq!(world.workloads(), [""; 0]);
     assert_eq!(world.awaiting, []);
-    // A Deployment that was seen and is gone keeps its pods until they are, without a gap.
+    // A Deployment that was seen and is gone keeps its pods, without a gap, until they are gone.
     let mut world = web();
     world.put(&pod("p1"));
     world.look();
@@ -924,7 +924,7 @@ fn row_35_pods_are_grouped_under_the_nearest_known_owner() {
     world.delete(&pod("p1"));
     assert_eq!(world.workloads(), [""; 0]);
     assert_eq!(world.inventory.held(), 0);
-    // Whose they are is known as long as there are any, though the ReplicaSet is gone (revisionHistoryLimit: 0).
+    // The owner of the pods stays known while there are any, although the ReplicaSet is gone (revisionHistoryLimit: 0).
     let mut world = rolling();
     world.look();
     world.put(&pod("old").terminating()).delete(&replica_set("h1", "web:1", 1, -4000));
@@ -947,11 +947,11 @@ fn row_35_nothing_is_renamed_while_replicasets_cannot_be_followed() {
     let back = podskew::time::UnixTime::from_seconds(i64::from(world.now)).unwrap();
     world.inventory.live(source(Resource::ReplicaSets), true, back);
     world.wait(29);
-    assert_eq!(world.awaiting.len(), 1, "what was missed is still on its way");
+    assert_eq!(world.awaiting.len(), 1, "the missed owner is still awaited");
     world.put(&replica_set("h2", "web:2", 2, -100));
     assert_eq!(world.workloads(), ["deployment/web"]);
     assert_eq!(world.report("deployment/web").pods.len(), 2);
-    // A StatefulSet's pods name it themselves.
+    // A StatefulSet's pods have its name as their owner.
     world.inventory.live(source(Resource::StatefulSets), false, back);
     world.put(&db_pod(0, "db-new", &image_id('a'))).wait(30);
     assert_eq!(world.workloads(), ["deployment/web", "statefulset/db"]);
@@ -972,7 +972,7 @@ fn row_37_a_rewritten_hash_label_is_taken_at_face_value() {
     let report = world.report("deployment/web");
     let hashes: Vec<_> = report.hashes.iter().map(|hash| (&*hash.hash, hash.pods)).collect();
     assert_eq!(hashes, [("elsewhere", 1), ("h1", 1)]);
-    assert_eq!(report.containers[0].by_hash[0].origin, Origin::Unknown, "no template goes by that hash");
+    assert_eq!(report.containers[0].by_hash[0].origin, Origin::Unknown, "no template has that hash");
 }
 
 #[test]
@@ -990,7 +990,7 @@ fn row_38_half_a_picture_is_not_shown() {
         };
     }
     assert_eq!(world.workloads(), ["deployment/web"]);
-    // A later list breaks off: the last complete picture stays.
+    // A later list is interrupted: the last complete state stays.
     world.begin(Resource::Pods);
     world.item(&pod("p2").image_id(&image_id('b')));
     assert_eq!(world.report("deployment/web").pods.len(), 1);
@@ -1000,7 +1000,7 @@ fn row_38_half_a_picture_is_not_shown() {
     world.list(Resource::Pods, &[&pod("p2"), &pod("p3")]);
     let names: Vec<_> = world.report("deployment/web").pods.iter().map(|pod| pod.pod.to_string()).collect();
     assert_eq!(names, ["p2", "p3"]);
-    // Without pods there is nothing to say.
+    // Without pods there is nothing to report.
     world.forbid(Resource::Pods);
     assert_eq!(world.workloads(), [""; 0]);
     assert!(!world.complete);
@@ -1036,7 +1036,7 @@ fn row_40_a_recreated_pod_is_a_new_pod() {
     let digests = world.report("statefulset/db").containers[0].by_hash[0].digests.clone();
     assert_eq!(digests.len(), 1, "no alias is learned from another pod");
     assert_eq!(&*digests[0].digest, digest('b'));
-    // By a list, too.
+    // Also by a list.
     let again = db_pod(0, "db-new", &image_id('c')).with("/metadata/uid", "a third");
     world.list(Resource::Pods, &[&again]);
     assert_eq!(world.report("statefulset/db").pods.len(), 1);
@@ -1099,7 +1099,7 @@ fn row_44_a_stuck_rollout_undone_starts_at_the_undo() {
         .put(&reason(deployment("web:2"), "ProgressDeadlineExceeded", -20))
         .put(&pod("new").hash("h2").created(-90).pending());
     assert_eq!(world.state("deployment/web"), (RolloutState::Stalled, 100));
-    // The undo, while the reason is still the old one.
+    // The undo, while the condition still has the old reason.
     world.wait(500).put(&reason(deployment("web:1"), "ProgressDeadlineExceeded", -20));
     assert_eq!(world.state("deployment/web"), (RolloutState::Progressing, 0), "`old` never died and says nothing");
     world.wait(5).put(&replica_set("h1", "web:1", 3, -4000));
@@ -1108,7 +1108,7 @@ fn row_44_a_stuck_rollout_undone_starts_at_the_undo() {
 
 #[test]
 fn row_45_one_name_is_one_workload() {
-    // Deleted and made again under one name.
+    // Deleted and recreated with the same name.
     let mut world = web();
     world.put(&pod("p1"));
     world.look();
@@ -1128,7 +1128,7 @@ fn row_45_one_name_is_one_workload() {
     let report = world.report("deployment/web");
     assert_eq!(report.pods.len(), 2);
     assert_eq!(report.hashes.iter().find(|hash| hash.current == Some(true)).map(|hash| &*hash.hash), Some("h2"));
-    // A kind of the same name in another group is another type.
+    // A kind with the same name in another group is another type.
     let mut world = database(json!({}));
     let kruise = owner("apps.kruise.io/v1beta1", "StatefulSet", "db").with("/uid", "kruise");
     world
@@ -1149,14 +1149,14 @@ fn row_46_pods_wait_for_their_owner() {
     world.put(&deployment("web:1"));
     assert_eq!(world.workloads(), ["deployment/web"]);
     assert_eq!(world.awaiting, []);
-    // An owner that never comes.
+    // An owner that never appears.
     let mut world = World::new();
     world.put(&pod("p1")).put(&db_pod(0, "db-new", &image_id('a')));
     world.wait(29);
     assert_eq!(world.workloads(), [""; 0]);
     world.wait(1);
     assert_eq!(world.workloads(), ["replicaset/web-h1", "statefulset/db"]);
-    // And comes after all.
+    // The owner appears late.
     world.put(&replica_set("h1", "web:1", 1, -4000)).put(&deployment("web:1"));
     assert_eq!(world.workloads(), ["deployment/web", "statefulset/db"]);
 }
@@ -1179,23 +1179,23 @@ fn a_daemonset_follows_the_revision_with_the_highest_number() {
         .put(&agent("p1", "old", -4000))
         .put(&agent("p2", "new", -200));
     assert_eq!(world.state("daemonset/agent"), (RolloutState::Progressing, 300));
-    // Nothing moves for ten minutes after the last pod became Ready, 195 s before the start.
+    // Nothing changes for ten minutes after the last pod became Ready, 195 s before the start.
     world.wait(404);
     assert_eq!(world.state("daemonset/agent").0, RolloutState::Progressing);
     world.wait(1);
     assert_eq!(world.state("daemonset/agent"), (RolloutState::Stalled, 705), "by the passing of time alone");
-    // A changed template that the controller has not seen yet.
+    // A changed template that the controller has not observed yet.
     world.put(&daemon(3, "agent:3"));
     assert_eq!(world.report("daemonset/agent").outdated_pods, None);
-    // A changed label is no changed template.
+    // A changed label is not a changed template.
     world.put(&daemon(3, "agent:2"));
     assert_eq!(world.report("daemonset/agent").outdated_pods, Some(1));
-    // A rollback gives the old revision the highest number, and managedFields keep when.
+    // A rollback gives the old revision the highest number, and managedFields has its time.
     let bumped = revision("DaemonSet", "agent", "agent-old", "agent:1", 3, -5000)
         .with("/metadata/managedFields", json!([{"manager": "kube-controller-manager", "time": at(395)}]));
     world.put(&bumped).put(&daemon(2, "agent:1"));
     assert_eq!(world.state("daemonset/agent"), (RolloutState::Progressing, 10));
-    // Without ControllerRevisions nobody knows which is current.
+    // Without ControllerRevisions the current one is unknown.
     world.forbid(Resource::ControllerRevisions);
     let report = world.report("daemonset/agent");
     assert_eq!((report.rollout, report.outdated_pods), (None, None));
@@ -1222,17 +1222,17 @@ fn the_revision_annotation_decides_only_where_templates_cannot_be_had_and_is_not
 fn a_default_of_a_newer_api_server_is_no_rollout() {
     let mut world = web();
     let later = |object: Value| object.with("/spec/template/spec/restartedPolicy", "Never");
-    // The Deployment was read after the upgrade, its ReplicaSet before it.
+    // The Deployment was read after the upgrade, its ReplicaSet before.
     world.put(&pod("p1")).put(&later(deployment("web:1")));
     assert_eq!(world.state("deployment/web"), (RolloutState::Complete, 0));
     assert_eq!(world.report("deployment/web").outdated_pods, Some(0));
-    // The controller counts no replica of the newest template: there is none.
+    // The controller counts no replica of the newest template, so there is none.
     world.put(&later(deployment("web:1")).with("/status/updatedReplicas", 0));
     assert_eq!(world.state("deployment/web").0, RolloutState::Progressing);
-    // It has not looked yet.
+    // The controller has not observed it yet.
     world.put(&later(deployment("web:1")).with("/metadata/generation", 2));
     assert_eq!(world.state("deployment/web").0, RolloutState::Progressing);
-    // It names a ReplicaSet that has not been seen yet.
+    // The revision is that of a ReplicaSet which has not been seen yet.
     world.put(&later(deployment("web:1")).with("/metadata/annotations/deployment.kubernetes.io~1revision", "2"));
     assert_eq!(world.state("deployment/web").0, RolloutState::Progressing);
 }
@@ -1259,7 +1259,7 @@ fn row_47_pods_of_a_placeholder_are_left_out() {
     world.put(&of("p1", "Service", 'a')).put(&of("p2", "Service", 'b')).put(&of("p3", "ConfigMap", 'c'));
     assert_eq!(world.workloads(), [""; 0]);
     assert_eq!(world.inventory.objects(Resource::Pods), 0);
-    // A ReplicationController is of the same group, and runs its pods; whatever was asked for by name counts.
+    // A ReplicationController is in the same group and runs its own pods. Kinds that are named in the options count.
     let kind = CustomKind { kind: "configmap".into(), group: String::new() };
     let mut world = World::with(Settings { workload_kinds: vec![kind], ..Settings::default() });
     world.put(&of("p1", "ReplicationController", 'a')).put(&of("p2", "Service", 'b')).put(&of("p3", "ConfigMap", 'c'));
@@ -1287,7 +1287,7 @@ fn extensions_v1beta1_is_apps() {
     assert_eq!(world.workloads(), ["daemonset/agent", "deployment/web"]);
 }
 
-/// A Healthy, promoted Rollout beside which pods of `h1` are left.
+/// A Healthy, promoted Rollout that still has pods of `h1`.
 fn promoted(strategy: Value, deadline: Option<i64>) -> World {
     let status = json!({"currentPodHash": "h2", "stableRS": "h2", "phase": "Healthy", "conditions": [
         {"type": "Progressing", "status": "True", "reason": "NewReplicaSetAvailable"},
@@ -1313,10 +1313,11 @@ fn row_48_leftover_pods_are_held_until_their_scale_down_deadline_and_by_nobody_a
     let mut world = promoted(json!({"blueGreen": {}}), Some(20));
     assert!(complete_and_deliberate(&mut world));
     assert!(complete_and_deliberate(world.wait(19)));
-    assert!(!complete_and_deliberate(world.wait(1)), "by the passing of time alone");
+    assert!(!complete_and_deliberate(world.wait(1)), "only by time");
     let now = world.moment();
     assert_eq!(world.report("rollout/web").mixed_since.map(|since| now.since(since)), Some(110), "its age runs");
-    // Without the annotation: the delay of the strategy, 30 s by default, and a minute, from its completion ten seconds ago.
+    // Without the annotation: the delay of the strategy, 30 s by default, or a minute, since its completion ten seconds
+    // ago.
     for (strategy, delay) in [
         (json!({"blueGreen": {"scaleDownDelaySeconds": 60}}), 60),
         (json!({"canary": {"scaleDownDelaySeconds": 5}}), 5),
@@ -1326,13 +1327,13 @@ fn row_48_leftover_pods_are_held_until_their_scale_down_deadline_and_by_nobody_a
         assert!(complete_and_deliberate(world.wait(delay + 60 - 11)), "{delay}");
         assert!(!complete_and_deliberate(world.wait(1)), "{delay}");
     }
-    // Once they are gone there is nothing to hold.
+    // Once the pods are gone, nothing is held.
     let mut world = promoted(json!({"blueGreen": {}}), Some(20));
     world.put(&argo_pod("old", "h1", -3000).terminating());
     assert!(!world.report("rollout/web").deliberate);
 }
 
-/// A Rollout with pods of `h2` alone.
+/// A Rollout with only pods of `h2`.
 fn one_hash(status: Value) -> World {
     let mut world = argo(json!({"canary": {"steps": [{"setWeight": 20}, {"pause": {}}]}}), status);
     world.delete(&argo_pod("old", "h1", -3000));
@@ -1346,7 +1347,7 @@ fn row_49_degraded_or_aborted_with_one_hash_is_stalled() {
         let mut world = one_hash(failed.clone());
         assert_eq!(world.state("rollout/web").0, RolloutState::Stalled, "{failed}");
         assert!(world.report("rollout/web").rollout.unwrap().noticed, "nothing tells since when");
-        // Seen to happen, it began then, and ends when it is Healthy again.
+        // If podskew saw the beginning, the rollout began then, and ends when the phase is Healthy again.
         let mut world = one_hash(stable.clone());
         assert_eq!(world.state("rollout/web"), (RolloutState::Complete, 0));
         let strategy = json!({"canary": {}});
@@ -1362,21 +1363,22 @@ fn row_49_degraded_or_aborted_with_one_hash_is_stalled() {
 fn rows_28_41_and_64_a_complete_rollout_stays_complete() {
     let stable = json!({"currentPodHash": "h2", "stableRS": "h2", "phase": "Healthy"});
     let progressing = stable.clone().with("/phase", "Progressing");
-    // Also for somebody who comes later.
+    // A podskew that starts later reports the same.
     assert_eq!(one_hash(progressing.clone()).state("rollout/web"), (RolloutState::Complete, 0));
     assert_eq!(one_hash(stable.clone().with("/phase", "Paused")).state("rollout/web"), (RolloutState::Complete, 0));
-    // With pods of an older hash that are still kept.
+    // Also with pods of an older hash that are still kept.
     let strategy = json!({"blueGreen": {}});
     let mut world = promoted(strategy.clone(), Some(20));
     assert!(complete_and_deliberate(&mut world));
     world.put(&rollout(strategy.clone(), progressing.clone()).with("/spec/replicas", 5));
     world.put(&argo_pod("scaled", "h2", 1).pending());
     assert!(complete_and_deliberate(&mut world));
-    // Another current hash is another rollout.
+    // Another current hash means another rollout.
     world.put(&rollout(strategy, progressing.with("/currentPodHash", "h3")));
     world.put(&argo_set("h3", "web:3", "3", 2)).wait(5);
     assert_eq!(world.state("rollout/web"), (RolloutState::BlueGreen, 5));
-    // A podskew that starts while old pods end and the phase is not Healthy cannot know that the rollout was complete.
+    // A podskew that starts while old pods terminate and the phase is not Healthy cannot know that the rollout was
+    // complete.
     let late = json!({"currentPodHash": "h2", "stableRS": "h2", "phase": "Progressing"});
     let mut world = World::listed(&[
         &rollout(json!({"canary": {}}), late),
@@ -1404,7 +1406,7 @@ fn row_50_an_experiment_differs_on_purpose() {
     assert_eq!((report.rollout, report.deliberate, report.distinct_hashes), (None, true, 2));
     let now = world.moment();
     assert_eq!(world.report("experiment/compare").mixed_since.map(|since| now.since(since)), Some(40));
-    // Another group's Experiment is another matter.
+    // An Experiment of another group is a different kind.
     let katib = |name: &str, hash: &str| {
         argo_pod(name, hash, -50).with("/metadata/ownerReferences/0", owner("kubeflow.org/v1", "Experiment", "tune"))
     };
@@ -1412,7 +1414,7 @@ fn row_50_an_experiment_differs_on_purpose() {
     assert!(!world.report("experiment.kubeflow.org/tune").deliberate);
 }
 
-/// The same object made again under its name.
+/// The same object recreated with its name.
 fn again(mut object: Value) -> Value {
     let uid = object["metadata"]["uid"].as_str().expect("a uid").to_owned();
     object["metadata"]["uid"] = json!(format!("{uid}-again"));
@@ -1425,7 +1427,7 @@ fn again(mut object: Value) -> Value {
 
 #[test]
 fn row_51_nothing_is_remembered_of_an_object_made_again_under_its_name() {
-    // A stuck rollout.
+    // During a stuck rollout.
     let mut world = rolling();
     assert_eq!(world.wait(40).state("deployment/web"), (RolloutState::Progressing, 140));
     world.delete(&deployment("web:2"));
@@ -1443,7 +1445,7 @@ fn row_51_nothing_is_remembered_of_an_object_made_again_under_its_name() {
         world.delete(object);
     }
     assert_eq!(world.wait(4).state("deployment/web"), (RolloutState::Progressing, 4));
-    // A skew, and a mix: the pods of the old object are there until those of the new one have come.
+    // During a skew and a mix: the pods of the old object exist until those of the new one are there.
     let mut world = web();
     world.put(&pod("p1")).put(&pod("p2").started(-300).image_id(&image_id('b')));
     assert_eq!(skew(&mut world), Some((300, Origin::Template)));
@@ -1453,7 +1455,7 @@ fn row_51_nothing_is_remembered_of_an_object_made_again_under_its_name() {
     world.put(&again(pod("q2").created(30).started(30).image_id(&image_id('b'))));
     world.delete(&pod("p1")).delete(&pod("p2"));
     assert_eq!(skew(&mut world), Some((0, Origin::Template)));
-    // By a list, in which the new object stands before anybody says that the old one is gone.
+    // Through a list that has the new object, before the old one is known to be deleted.
     let mut world = database(json!({"type": "RollingUpdate", "rollingUpdate": {"partition": 1}}));
     world.put(&db_pod(0, "db-old", &image_id('a'))).put(&db_pod(1, "db-new", &image_id('b')));
     assert_eq!(world.state("statefulset/db"), (RolloutState::Partitioned, 100));
@@ -1484,12 +1486,12 @@ fn row_52_a_rollout_after_a_pause_begins_at_its_replicaset() {
     world.put(&pod("p1")).put(&paused);
     assert_eq!(world.state("deployment/web"), (RolloutState::Paused, 0));
     assert_eq!(world.wait(44).state("deployment/web"), (RolloutState::Paused, 44), "a pause has an age of its own");
-    // Resumed, and the controller is late.
+    // Resumed, but the controller has not reacted yet.
     world.put(&resumed);
     assert_eq!(world.wait(2).state("deployment/web"), (RolloutState::Progressing, 2), "since it was resumed");
     world.put(&replica_set("h2", "web:2", 2, 46)).wait(2);
     assert_eq!(world.state("deployment/web"), (RolloutState::Progressing, 2), "since its ReplicaSet");
-    // The same when nobody looks in between.
+    // The same without a report in between.
     let mut world = web();
     world.put(&pod("p1")).put(&paused).wait(44).put(&resumed);
     world.wait(2).put(&replica_set("h2", "web:2", 2, 46)).wait(2);
@@ -1504,7 +1506,7 @@ fn row_52_a_waiting_template_that_changes_again_begins_again() {
     assert_eq!(world.state("deployment/web"), (RolloutState::Paused, 30));
     world.put(&paused("web:3"));
     assert_eq!(world.wait(5).state("deployment/web"), (RolloutState::Paused, 5));
-    // Scaling is no change of the template.
+    // Scaling does not change the template.
     world.put(&paused("web:3").with("/spec/replicas", 9));
     assert_eq!(world.wait(5).state("deployment/web"), (RolloutState::Paused, 10));
     // Recreate waits for the old pods, and its template changes meanwhile.
@@ -1512,7 +1514,7 @@ fn row_52_a_waiting_template_that_changes_again_begins_again() {
     let waiting = |image: &str| deployment(image).with("/status/updatedReplicas", 0);
     world.put(&pod("p1")).put(&waiting("web:2")).wait(20).put(&waiting("web:3")).wait(5);
     assert_eq!(world.state("deployment/web"), (RolloutState::Progressing, 5));
-    // Changed back, it is complete; changed once more, it begins again.
+    // Changed back, the rollout is complete. Changed again, it begins again.
     world.put(&deployment("web:1"));
     assert_eq!(world.state("deployment/web"), (RolloutState::Complete, 0));
     world.put(&waiting("web:3")).wait(3);
@@ -1527,7 +1529,7 @@ fn row_52_a_pause_in_the_middle_of_a_rollout_is_part_of_it() {
     assert_eq!(world.state("deployment/web"), (RolloutState::Paused, 130));
     world.put(&reason(deployment("web:2"), "ReplicaSetUpdated", 30)).wait(5);
     assert_eq!(world.state("deployment/web"), (RolloutState::Progressing, 135));
-    // Rolled back during a pause: the ReplicaSet is there, and nothing of the rollback has begun.
+    // Rolled back during a pause: the ReplicaSet exists, and nothing of the rollback has begun.
     let mut world = rolling();
     world.look();
     let back = |reason_: &str, paused: bool| reason(deployment("web:1"), reason_, 0).with("/spec/paused", paused);
@@ -1544,7 +1546,7 @@ fn row_53_a_first_rollout_that_never_completed_is_stalled() {
     assert_eq!(world.state("deployment/web"), (RolloutState::Stalled, 4000));
 }
 
-/// The StatefulSet `db` with three replicas, which was created with the template `db-first`.
+/// The StatefulSet `db` with three replicas, created with the template `db-first`.
 fn first_set() -> Value {
     stateful_set(json!({"type": "RollingUpdate"}))
         .with("/metadata/generation", 1)
@@ -1573,7 +1575,7 @@ fn row_53_a_statefulset_whose_first_pods_never_became_ready() {
     let report = world.report("statefulset/db");
     assert_eq!((report.outdated_pods, report.rollback_target.as_ref()), (Some(0), None));
     assert_eq!(&*report.pods[report.blocking_pod.unwrap() as usize].pod, "db-1");
-    // It gets what it lacks: in progress until all are there, then complete for good.
+    // It gets its missing pods: in progress until all are there, then complete for good.
     world.put(&first_pod(1, 0));
     assert_eq!(world.state("statefulset/db"), (RolloutState::Progressing, 899));
     world.put(&first_pod(2, 1).never_ready(1));
@@ -1591,7 +1593,7 @@ fn row_53_a_first_rollout_of_which_no_pod_could_be_made() {
     let set = first_set().created(-900);
     let mut world = World::listed(&[&set, &first_revision(-899)]);
     assert_eq!(world.state("statefulset/db"), (RolloutState::Stalled, 899));
-    // Scaled from zero in the meantime: when it was cannot be told, nor whether it ever had pods.
+    // Scaled from zero in the meantime: the time is unknown, and so is whether it ever had pods.
     let mut world = World::listed(&[&set.with("/metadata/generation", 2), &first_revision(-899)]);
     assert_eq!(world.state("statefulset/db"), (RolloutState::Complete, 0));
 }
@@ -1662,22 +1664,22 @@ fn row_53_without_its_revision_a_set_that_waits_for_pods_is_unknown() {
 fn rows_28_and_41_after_a_restart_of_podskew() {
     let set = || first_set().created(-9000);
     let [a, b] = [first_pod(0, -8999), first_pod(1, -8990)];
-    // The third replaces one that was lost, or was asked for later; it never became Ready.
+    // The third pod replaces a lost one, or was wanted later; it never became Ready.
     let late = first_pod(2, -600).never_ready(-600);
     let mut world = World::listed(&[&set(), &first_revision(-8999), &a, &b, &late]);
     assert_eq!(world.state("statefulset/db"), (RolloutState::Complete, 0));
-    // It was Ready once: its condition changed later than its kubelet took it over.
+    // It was Ready before: its condition changed later than its kubelet saw it first.
     let lost = first_pod(2, -8980).never_ready(-8980).with("/status/conditions/0/lastTransitionTime", at(-600));
     let mut world = World::listed(&[&set(), &first_revision(-8999), &a, &b, &lost]);
     assert_eq!(world.state("statefulset/db"), (RolloutState::Complete, 0));
-    // It is not there at all.
+    // The pod does not exist.
     let mut world = World::listed(&[&set(), &first_revision(-8999), &a, &b]);
     assert_eq!(world.state("statefulset/db"), (RolloutState::Complete, 0));
 }
 
 #[test]
 fn row_53_every_pod_was_replaced_by_a_broken_one() {
-    // A single replica: nothing of the old template is left, and its controller has not promoted the new one.
+    // A single replica: no pod has the old template, and the controller has not promoted the new one.
     let set = stateful_set(json!({"type": "RollingUpdate"})).with("/spec/replicas", 1);
     let old = revision("StatefulSet", "db", "db-old", "db:1", 2, -5000);
     let new = revision("StatefulSet", "db", "db-new", "db:2", 3, -700);
@@ -1686,12 +1688,12 @@ fn row_53_every_pod_was_replaced_by_a_broken_one() {
     assert_eq!(world.state("statefulset/db"), (RolloutState::Stalled, 700));
     let report = world.report("statefulset/db");
     assert_eq!(report.rollback_target.as_ref().map(|target| (&*target.hash, target.revision)), Some(("db-old", 2)));
-    // Promoted: it was complete, and one pod was replaced since.
+    // Promoted: the rollout was complete, and one pod was replaced later.
     let promoted = set.with("/status/currentRevision", "db-new");
     let mut world = World::listed(&[&promoted, &old, &new, &broken]);
     assert_eq!(world.state("statefulset/db"), (RolloutState::Complete, 0));
 
-    // A DaemonSet whose maxUnavailable let it replace all at once.
+    // A DaemonSet whose maxUnavailable allowed replacing all pods at once.
     let agent = |revision: u32, created: i64| {
         self::revision("DaemonSet", "agent", &format!("agent-h{revision}"), "agent:1", revision, created)
     };
@@ -1710,7 +1712,7 @@ fn row_53_every_pod_was_replaced_by_a_broken_one() {
     let broken = [pod("agent-a", "h2").never_ready(-690), pod("agent-b", "h2").never_ready(-690)];
     let mut world = World::listed(&[&set, &agent(1, -5000), &agent(2, -700), &broken[0], &broken[1]]);
     assert_eq!(world.state("daemonset/agent"), (RolloutState::Stalled, 700));
-    // One of a steady DaemonSet on a node that joined later.
+    // A pod of a steady DaemonSet on a node that joined later.
     let steady = pod("agent-a", "h2").created(-690).with("/status/conditions/0/lastTransitionTime", at(-680));
     let joined = pod("agent-b", "h2").never_ready(-100);
     let mut world = World::listed(&[&set, &agent(1, -5000), &agent(2, -700), &steady, &joined]);
@@ -1732,7 +1734,7 @@ fn a_pod_that_is_replaced_is_no_rollout_where_an_upgrade_added_a_default() {
     assert_eq!((after.rollouts, after.last_rollout), (before.rollouts, before.last_rollout));
 }
 
-/// Completed, duration and held seconds of the last rollout.
+/// Completion, duration and held seconds of the last rollout.
 fn last(world: &mut World, workload: &str) -> Option<(u32, Option<u32>, Option<u32>)> {
     let now = world.moment();
     let last = world.report(workload).last_rollout?;
@@ -1752,12 +1754,12 @@ fn a_deployments_objects_keep_how_long_its_last_rollout_took() {
     let mut world = World::listed(&[&rolled_out(), &old, &new, &pod("p2").hash("h2")]);
     assert_eq!(last(&mut world, "deployment/web"), Some((40, Some(60), None)), "whoever looks");
     assert_eq!(ended(&mut world, "deployment/web"), (0, 0, 0), "nothing is counted at the start");
-    // Neither scaling, nor other pods, nor readiness, nor time changes it.
+    // Neither scaling, nor other pods, nor readiness, nor time changes the last rollout.
     world.put(&rolled_out().with("/spec/replicas", 9).with("/metadata/generation", 3));
     world.put(&pod("p3").hash("h2").created(0)).put(&pod("p2").hash("h2").unready()).wait(500);
     assert_eq!(last(&mut world, "deployment/web"), Some((540, Some(60), None)));
     assert_eq!(ended(&mut world, "deployment/web"), (0, 0, 0));
-    // Rolled back to: its ReplicaSet is older than the rollout, so only who saw it begin knows how long it took.
+    // Rolled back: the ReplicaSet is older than the rollout, so the duration is known only to a podskew that saw it begin.
     let back = replica_set("h1", "web:1", 3, -5000)
         .with("/metadata/annotations/deployment.kubernetes.io~1revision-history", "1");
     let done = reason(deployment("web:1"), "NewReplicaSetAvailable", 530);
@@ -1779,7 +1781,7 @@ fn the_end_of_a_pause_is_not_the_end_of_a_rollout() {
     let done = with("NewReplicaSetAvailable", -4940, -9000);
     let mut world = World::listed(&[&done, &old, &new, &pod("p2").hash("h2")]);
     assert_eq!(last(&mut world, "deployment/web"), Some((4940, Some(60), None)));
-    // As the controller writes a pause and its end, with the same pods all the while.
+    // The conditions of a pause and of its end, with the same pods.
     world.put(&with("DeploymentPaused", 0, 0).with("/spec/paused", true)).wait(100);
     world.put(&with("DeploymentResumed", 100, 0)).put(&with("NewReplicaSetAvailable", 100, 100));
     assert_eq!(last(&mut world, "deployment/web"), None, "nothing took more than an hour");
@@ -1798,7 +1800,7 @@ fn a_recreated_deployment_took_longer_than_its_new_pods() {
     let done = recreate(reason(deployment("web:2"), "NewReplicaSetAvailable", 60)).with("/metadata/generation", 2);
     world.put(&done);
     assert_eq!(last(&mut world, "deployment/web"), Some((0, Some(60), Some(0))), "from the change on");
-    // A podskew that starts later knows when it ended, but not when it began.
+    // A podskew that starts later knows when the rollout ended, but not when it began.
     let mut late = World::listed(&[&done, &old, &new, &pod("p2").hash("h2")]);
     assert_eq!(late.report("deployment/web").last_rollout.map(|last| last.duration), Some(None));
 }
@@ -1807,7 +1809,7 @@ fn a_recreated_deployment_took_longer_than_its_new_pods() {
 fn how_rollouts_end_is_counted_as_it_happens_and_never_from_a_list() {
     let mut world = World::listed(&[&deployment("web:1"), &replica_set("h1", "web:1", 1, -4000), &pod("p1")]);
     assert_eq!(ended(&mut world, "deployment/web"), (0, 0, 0));
-    // To h2, which is overtaken by h3, which completes.
+    // A rollout to h2, superseded by one to h3, which completes.
     world.put(&reason(deployment("web:2"), "ReplicaSetUpdated", 0).with("/metadata/generation", 2));
     world.put(&replica_set("h2", "web:2", 2, 0)).put(&pod("p2").hash("h2").created(0)).wait(10);
     world.put(&reason(deployment("web:3"), "ReplicaSetUpdated", 10).with("/metadata/generation", 3));
@@ -1817,11 +1819,11 @@ fn how_rollouts_end_is_counted_as_it_happens_and_never_from_a_list() {
     world.put(&reason(deployment("web:3"), "NewReplicaSetAvailable", 30).with("/metadata/generation", 3));
     assert_eq!(ended(&mut world, "deployment/web"), (1, 1, 0));
     assert_eq!(last(&mut world, "deployment/web"), Some((0, Some(20), Some(0))));
-    // A list says what there is, and not what happened.
+    // A list shows the current state, not what happened.
     let undone = reason(deployment("web:2"), "NewReplicaSetAvailable", 30).with("/metadata/generation", 4);
     world.list(Resource::Deployments, &[&undone]);
     assert_eq!(ended(&mut world, "deployment/web"), (1, 1, 0));
-    // Another object of its name has had none.
+    // Another object with this name has had no rollouts.
     world.delete(&undone);
     world.put(&reason(deployment("web:2"), "NewReplicaSetAvailable", 30).with("/metadata/uid", "another"));
     assert_eq!(ended(&mut world, "deployment/web"), (0, 0, 0));
@@ -1849,7 +1851,7 @@ fn held_time_of_a_rollout_is_separate() {
     assert_eq!(ended(&mut world, "statefulset/db"), (1, 0, 0));
 }
 
-/// The Deployment `web` in the middle of a rollout to `h2`, whose ReplicaSet wants three pods.
+/// The Deployment `web` during a rollout to `h2`, whose ReplicaSet wants three pods.
 fn waiting_rollout() -> World {
     let mut world = World::new();
     world
@@ -1860,7 +1862,7 @@ fn waiting_rollout() -> World {
     world
 }
 
-/// What `web` waits for: reason, pods, and the image of the first of them.
+/// What `web` waits for: reason, number of pods, and image of the first.
 fn blocked(world: &mut World) -> Vec<(&'static str, u32, String)> {
     let blocked = &world.report("deployment/web").blocked;
     blocked.iter().map(|it| (it.reason.as_str(), it.pods, it.image.to_string())).collect()
@@ -1892,11 +1894,11 @@ fn a_rollout_says_what_its_pods_wait_for() {
     assert_eq!(blocked(&mut world), [("ImagePullBackOff", 2, image()), ("not_ready", 1, image())]);
     let said = world.report("deployment/web").what_waits();
     assert_eq!(said.as_deref(), Some("3 pods of 7 wait: 2 ImagePullBackOff (web:2), 1 not ready"));
-    // What is Ready, or on its way out, is waited for no more; neither are the pods of the older hash.
+    // Pods that are Ready or terminating do not block, nor do pods of the older hash.
     world.put(&pod("n1").hash("h2")).put(&waits("n2", json!({})).terminating()).put(&pod("p1").unready());
     assert_eq!(blocked(&mut world), [("not_ready", 1, image())]);
     assert_eq!(world.report("deployment/web").what_waits().as_deref(), Some("1 pod of 7 waits: not ready"));
-    // Complete: an unready pod is no rollout's (row 41).
+    // A complete rollout: an unready pod belongs to no rollout (row 41).
     let mut world = web();
     world.put(&waits("n1", json!({"waiting": {"reason": "CrashLoopBackOff"}})).hash("h1"));
     assert_eq!(blocked(&mut world), []);
@@ -1942,7 +1944,7 @@ fn a_replica_that_could_not_be_created_counts() {
     };
     world.put(&refused("True")).put(&pod("n1").hash("h2"));
     assert_eq!(blocked(&mut world), [("FailedCreate", 2, String::new())], "three are wanted, and one is there");
-    // While serving, no message is kept: what it names is.
+    // `serve` keeps only the names in a message, not the message.
     assert_eq!(&*world.report("deployment/web").blocked[0].message, "exceeded quota: pods,");
     let told = podskew::advice::remedy(world.report("deployment/web"), podskew::advice::Finding::UnderWay);
     assert!(told.why.unwrap().contains("raise quota pods of the namespace"));
@@ -1953,7 +1955,7 @@ fn a_replica_that_could_not_be_created_counts() {
     world.put(&first_set().created(-900)).put(&first_pod(1, -890).never_ready(-890));
     let blocked = &world.report("statefulset/db").blocked;
     let blocked: Vec<_> = blocked.iter().map(|it| (it.reason.as_str(), it.pods)).collect();
-    assert_eq!(blocked, [], "it was complete when podskew began");
+    assert_eq!(blocked, [], "the rollout was complete when podskew started");
     let hangs = first_pod(1, -890).never_ready(-890);
     let mut world = World::listed(&[&first_set().created(-900), &first_revision(-899), &first_pod(0, -899), &hangs]);
     let blocked = &world.report("statefulset/db").blocked;
@@ -1971,10 +1973,10 @@ fn row_54_a_pod_that_hangs_on_a_reverted_template_keeps_the_rollout_in_progress(
     let mut world = World::listed(&[&reverted, &old(3), &broken, &good[0], &good[1], &hanging]);
     assert_eq!(world.state("statefulset/db").0, RolloutState::Progressing);
     let report = world.report("statefulset/db");
-    assert_eq!((report.outdated_pods, report.rollout.unwrap().noticed), (Some(1), true), "since when is not known");
+    assert_eq!((report.outdated_pods, report.rollout.unwrap().noticed), (Some(1), true), "the start is unknown");
     world.wait(600);
     assert_eq!(world.state("statefulset/db").0, RolloutState::Stalled, "by the passing of time alone");
-    // Seen to be reverted, it began then.
+    // If podskew saw the revert, the rollout began then.
     let mut world = World::new();
     world.put(&stateful_set(json!({"type": "RollingUpdate"}))).put(&old(1)).put(&broken).put(&good[0]).put(&hanging);
     assert_eq!(world.state("statefulset/db"), (RolloutState::Progressing, 100));
@@ -2005,7 +2007,7 @@ fn row_56_a_container_that_runs_without_an_image_id_is_not_reported() {
     world.put(&pod("p1")).put(&unnamed);
     let container = &world.report("deployment/web").containers[0];
     assert_eq!((container.not_started, container.not_reported, container.distinct_digests), (0, 1, 1));
-    // Some nodes do not say since when it runs.
+    // Some nodes do not report since when the container runs.
     world.put(&unnamed.clone().with("/status/containerStatuses/0/state", json!({"running": {}})));
     assert_eq!(world.report("deployment/web").containers[0].not_reported, 1);
     world.put(&unnamed.with("/status/containerStatuses/0/state", json!({"waiting": {"reason": "CrashLoopBackOff"}})));
@@ -2033,7 +2035,7 @@ fn row_57_the_same_digits_in_any_two_forms_are_one_image() {
             assert_eq!(container.by_hash[0].digests[0].pods, 2, "{one} {other}");
         }
     }
-    // A container whose image lost its tag is named by another form, and is the same.
+    // A container whose image lost its tag has another form of imageID, and the same digest.
     let mut world = web();
     world
         .put(&pod("p1").image_id(&forms[1]))
@@ -2052,7 +2054,7 @@ fn row_60_on_delete_waits_for_nobody_while_its_controller_has_not_seen_it() {
     assert!(!world.report("statefulset/db").deliberate);
     world.put(&daemon(1, "agent:1", "OnDelete", json!({"desiredNumberScheduled": 0})));
     assert_eq!(world.state("daemonset/agent").0, RolloutState::Progressing);
-    // A template that waits for a controller which knows the object is held by OnDelete.
+    // OnDelete also holds a template that the controller has not observed yet, if the controller knows the object.
     let mut world = database(json!({"type": "OnDelete"}));
     world.put(&db_pod(0, "db-new", &image_id('b')));
     world.put(
@@ -2087,14 +2089,14 @@ fn without_controllerrevisions_a_daemonsets_strategy_and_status_still_count() {
         world.forbid(Resource::ControllerRevisions);
         world.put(&daemon(2, "agent:2", strategy, status)).put(&agent("p1", hashes[0])).put(&agent("p2", hashes[1]));
         let report = world.report("daemonset/agent");
-        assert_eq!((report.outdated_pods, report.hashes[0].current), (None, None), "which is current is not known");
+        assert_eq!((report.outdated_pods, report.hashes[0].current), (None, None), "the current hash is unknown");
         (report.rollout.map(|rollout| (rollout.state, rollout.noticed)), report.deliberate)
     };
     assert_eq!(check("OnDelete", status(1, 2), ["old", "new"]), (Some((OnDelete, true)), true));
     assert_eq!(check("RollingUpdate", status(1, 2), ["old", "new"]), (Some((Progressing, true)), false));
     assert_eq!(check("RollingUpdate", status(0, 2), ["old", "old"]), (Some((Progressing, true)), false));
     assert_eq!(check("RollingUpdate", status(2, 2), ["new", "new"]), (Some((Complete, false)), false));
-    // The status speaks of another template, or contradicts the pods.
+    // The status is about another template, or contradicts the pods.
     assert_eq!(check("RollingUpdate", status(2, 1), ["new", "new"]), (None, false));
     assert_eq!(check("RollingUpdate", status(2, 2), ["old", "new"]), (None, false));
     // A podskew that watches sees the rollout end.
@@ -2124,18 +2126,18 @@ fn row_65_the_age_of_a_mix_is_that_of_the_two_oldest_hashes_still_there() {
     assert_eq!(mixed(&mut world), Some(0));
     world.wait(20);
     assert_eq!(mixed(&mut world), Some(20));
-    // Pods are replaced one by one: the mix goes on.
+    // Pods are replaced one by one: the mix continues.
     let second = pod("new").hash("h2").image("web:2").image_id(&image_id('b')).created(-90);
     world.put(&third("fourth", 30)).delete(&third("third", 10));
     world.put(&second.clone().with("/metadata/name", "newer").with("/metadata/uid", "newer").created(30));
     world.delete(&second);
     assert_eq!(mixed(world.wait(5)), Some(25));
-    // The last pod of a hash takes its age with it.
+    // With the last pod of a hash, its age ends.
     world.delete(&third("fourth", 30)).wait(5).put(&third("fifth", 40)).wait(5);
     assert_eq!(mixed(&mut world), Some(5));
 }
 
-/// What `kubectl get -o json` printed in the field, as a podskew sees it that starts at `now`.
+/// Output of `kubectl get -o json` from real clusters, as seen by a podskew that starts at `now`.
 fn from_the_field(file: &str, now: &str) -> World {
     let path = format!("{}/tests/data/cases/{file}.json", env!("CARGO_MANIFEST_DIR"));
     let dump: Value = serde_json::from_str(&std::fs::read_to_string(path).expect("a file")).expect("JSON");
@@ -2148,8 +2150,8 @@ fn from_the_field(file: &str, now: &str) -> World {
     world
 }
 
-/// File, moment and workload: state and what holds it, and how many hashes and digests; containers that cannot be compared: of
-/// another kind, not reported, not started.
+/// File, time and workload: state and what holds it, number of hashes and of digests; number of containers that cannot be
+/// compared: of another kind, not reported, not started.
 const FROM_THE_FIELD: &str = "\
 c02-argo-leftover 2026-11-30T18:00:00Z rollout/svc: complete, 2 hashes, 2 digests, unresolved 0 0 0
 c05-get-all-daemonset 2026-11-30T18:00:00Z daemonset/agent: complete, 1 hashes, 1 digests, unresolved 0 0 0
@@ -2213,7 +2215,7 @@ fn row_64_a_rollout_that_was_never_healthy_is_in_progress() {
     }
 }
 
-/// A CloneSet of four pods whose second template is `web-h2`, 100 seconds old.
+/// A CloneSet with four pods, whose second template is `web-h2`, 100 seconds old.
 fn clone_set(strategy: Value) -> Value {
     json!({
         "kind": "CloneSet", "apiVersion": "apps.kruise.io/v1alpha1",
@@ -2253,13 +2255,13 @@ fn row_66_a_pod_that_is_updated_in_place_is_no_older_in_a_hash_than_its_revision
         let now = world.moment();
         world.report(WEB).mixed_since.map(|since| now.since(since))
     };
-    // The controller changes labels of living pods, which are 3 000 seconds old.
+    // The controller changes labels of existing pods, which are 3 000 seconds old.
     for (number, age) in (0..4_u32).zip([110, 120, 130]) {
         world.wait(10).put(&clone_pod(&format!("p{number}"), "h2"));
         assert_eq!(world.state(WEB), (RolloutState::Progressing, age));
         assert_eq!(mix(&mut world), Some(age));
     }
-    // A podskew that starts in the middle sees the same.
+    // A podskew that starts in the middle reports the same.
     let objects = clones(strategy(), ["h2", "h2", "h2", "h1"]);
     let mut later = World::listed(&objects.iter().collect::<Vec<_>>());
     assert_eq!((later.state(WEB), mix(&mut later)), ((RolloutState::Progressing, 100), Some(100)));
@@ -2267,7 +2269,7 @@ fn row_66_a_pod_that_is_updated_in_place_is_no_older_in_a_hash_than_its_revision
     assert_eq!(world.state(WEB), (RolloutState::Complete, 0));
     let report = world.report(WEB);
     assert_eq!((report.mixed_since, report.distinct_hashes, report.outdated_pods), (None, 1, Some(0)));
-    // Scaling and unready pods reopen nothing.
+    // Scaling and unready pods do not reopen the rollout.
     world.wait(500).put(&clone_set(strategy()).with("/spec/replicas", 9).with("/metadata/generation", 3));
     assert_eq!(world.state(WEB), (RolloutState::Complete, 0));
 }
@@ -2277,10 +2279,10 @@ fn row_67_a_clone_set_keeps_as_many_pods_back_as_its_partition_says() {
     for (partition, split, state, outdated) in [
         (json!(2), ["h1", "h1", "h2", "h2"], RolloutState::Partitioned, 0),
         (json!("50%"), ["h1", "h2", "h1", "h2"], RolloutState::Partitioned, 0),
-        // A part is rounded up: one of four stays.
+        // A percentage is rounded up: one of four stays.
         (json!("10%"), ["h1", "h2", "h2", "h2"], RolloutState::Partitioned, 0),
         (json!("10%"), ["h1", "h1", "h2", "h2"], RolloutState::Progressing, 1),
-        // Any part below all of several pods lets one go on.
+        // Any percentage below 100 of several pods lets at least one be updated.
         (json!("99%"), ["h1", "h1", "h1", "h1"], RolloutState::Progressing, 1),
         (json!("100%"), ["h1", "h1", "h1", "h1"], RolloutState::Partitioned, 0),
         (json!(9), ["h1", "h1", "h1", "h2"], RolloutState::Partitioned, 0),
@@ -2292,10 +2294,10 @@ fn row_67_a_clone_set_keeps_as_many_pods_back_as_its_partition_says() {
         assert_eq!(world.state(WEB), (state, 100), "{partition}");
         let report = world.report(WEB);
         assert_eq!(report.outdated_pods, Some(outdated), "{partition}");
-        // With one hash nothing stands side by side.
+        // With one hash there is no mix.
         let mixed = report.distinct_hashes > 1;
         assert_eq!(report.deliberate, mixed && state == RolloutState::Partitioned, "{partition}");
-        // The same as events come, when one pod stands for all of its hash.
+        // The same with events, where one pod represents all of its hash.
         let mut world = World::new();
         for object in objects {
             world.put(&object);
@@ -2327,9 +2329,9 @@ fn row_66_a_clone_set_that_its_controller_has_not_seen_has_no_current_hash() {
         world.report(WEB).rollout.map(|rollout| rollout.state)
     };
     assert_eq!(new(json!({})), Some(RolloutState::Progressing));
-    // Its status is there and names no revision: nobody knows.
+    // Its status names no revision, so the current one is unknown.
     assert_eq!(new(json!({"observedGeneration": 1})), None);
-    // A template that its controller has not seen waits; a change of anything else does not.
+    // A template that its controller has not observed is pending; another change is not.
     let mut world = World::new();
     for object in clones(json!({}), ["h2", "h2", "h2", "h2"]) {
         world.put(&object);
@@ -2354,8 +2356,8 @@ fn docs_cases_has_each_row_that_is_tested_and_no_other() {
         rows.push(number);
         let told: Vec<&str> = row.1.split('`').filter(|word| word.contains("::")).collect();
         let missing: Vec<_> = told.iter().filter(|name| !names.contains(**name)).collect();
-        assert!(missing.is_empty(), "case {number} of docs/cases.md names {missing:?}, and there is no such test");
-        assert!(!told.is_empty() || tested.contains(&number), "no test holds case {number} of docs/cases.md");
+        assert!(missing.is_empty(), "case {number} of docs/cases.md names missing tests: {missing:?}");
+        assert!(!told.is_empty() || tested.contains(&number), "case {number} of docs/cases.md has no test");
         tested.remove(&number);
     }
     assert!(tested.is_empty(), "docs/cases.md lacks the cases {tested:?}");

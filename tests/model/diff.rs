@@ -1,4 +1,4 @@
-//! What differs between two pod templates, and what nobody gets to see of it.
+//! Differences of two pod templates, and which values are hidden.
 #![allow(clippy::unwrap_used, clippy::panic, missing_docs, reason = "tests")]
 
 use podskew::commands::diff::{DiffSide, ValueDisplay, pod_template, unified};
@@ -83,7 +83,7 @@ fn two_templates_as_a_diff() {
     assert_eq!(diff(&old, &only_the_hash, ValueDisplay::Hidden), None);
 }
 
-/// No text of a template moves the cursor or hides a line, whatever the file contains.
+/// No text of a template moves the cursor or hides a line, regardless of the file's content.
 #[test]
 fn a_template_cannot_play_tricks_on_a_terminal() {
     let of = |image: &str| json!({"spec": {"containers": [{"image": image}]}});
@@ -91,8 +91,7 @@ fn a_template_cannot_play_tricks_on_a_terminal() {
     assert!(text.ends_with("+  - image: \"\\e[2Jb\\r\u{fffd}c\\x9Bd\\ne\"\n"), "{text:?}");
 }
 
-/// A template in which everything that must not be shown begins with `SECRET`, and much that must with `plain`. `chosen`
-/// says what it has.
+/// A template in which every secret value begins with `SECRET`, and many others with `plain`. `chosen` selects its fields.
 fn marked(chosen: &[bool], salt: &str) -> Value {
     let secret = |name: &str| format!("SECRET-{name}{salt}");
     let all = [
@@ -141,7 +140,7 @@ proptest! {
             prop_assert_eq!(hidden.is_none(), old == new);
             prop_assert!(!hidden.unwrap_or_default().contains("SECRET"));
         }
-        // Whole templates: all that is no secret is there, and with leave the secrets are too.
+        // Whole templates: everything that is not secret is shown, and with permission the secrets too.
         let (hidden, shown) = (diff(&empty, &new, ValueDisplay::Hidden).unwrap(), diff(&empty, &new, ValueDisplay::Shown).unwrap());
         let words = |text: &str, of: &str| text.matches(of).count();
         prop_assert_eq!(words(&hidden, "plain"), words(&shown, "plain"));

@@ -1,4 +1,4 @@
-//! The exposition, word by word, and what holds for any.
+//! The exposition, compared word by word, and properties of any exposition.
 #![allow(clippy::unwrap_used, reason = "tests")]
 
 use crate::common::exposition::{Parsed, gunzip};
@@ -60,7 +60,7 @@ fn check_golden(file: &str, actual: &str) {
         std::fs::write(&path, actual).unwrap();
     }
     let expected = std::fs::read_to_string(&path).unwrap_or_default();
-    assert_eq!(actual, expected, "{path} reads differently; if that is meant: UPDATE_GOLDEN=1 cargo test");
+    assert_eq!(actual, expected, "{path} has changed; if that is intended: UPDATE_GOLDEN=1 cargo test");
 }
 
 #[test]
@@ -161,7 +161,7 @@ fn ages_run_between_scrapes_without_a_publication() {
     };
     assert!((age_at(941) - 1.0).abs() < f64::EPSILON);
     assert!((age_at(1940) - 1000.0).abs() < f64::EPSILON);
-    assert!(age_at(5).abs() < f64::EPSILON, "an age is never negative, whatever the clocks say");
+    assert!(age_at(5).abs() < f64::EPSILON, "an age is never negative, even if clocks differ");
 }
 
 #[test]
@@ -238,13 +238,13 @@ fn answers_can_be_sent_from_any_thread() {
     check_shared::<Exposition>();
 }
 
-/// What is published at once.
+/// The input of one publication.
 #[derive(Clone, Debug)]
 struct Publication {
     reports: Vec<WorkloadReport>,
     gone: Vec<podskew::report::Workload>,
     awaiting: u32,
-    /// Before it so many parts of it are prepared.
+    /// Number of batches that are prepared before the last.
     parts: usize,
 }
 
@@ -262,7 +262,7 @@ fn any_publication() -> impl Strategy<Value = Publication> {
 }
 
 impl Publication {
-    /// Some parts are prepared by one call, others by another, and the last is published.
+    /// Prepares some batches in one call, others in another, and publishes the last.
     fn publish(self, exposition: &Exposition) {
         let Self { mut reports, mut gone, awaiting, parts, .. } = self;
         let size = reports.len().div_ceil(parts + 1).max(1);
@@ -276,7 +276,7 @@ impl Publication {
         let mut prepared = prepared.into_iter();
         exposition.prepare(&mut prepared.by_ref().take(2));
         exposition.prepare(&mut prepared);
-        assert!(text(exposition, &[], Format::Text) == before, "it is seen before it is published");
+        assert!(text(exposition, &[], Format::Text) == before, "visible before it is published");
         exposition.publish(PublishBatch { reports, gone }, &[("n".into(), awaiting)]);
     }
 }

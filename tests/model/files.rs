@@ -1,5 +1,5 @@
-//! Clusters in every form in which people have them in files: each says what the plain file says, and what is broken, too large
-//! or of two clusters says nothing at all.
+//! Clusters in every file format: each gives the same output as the plain file. A file that is broken, too large or of two
+//! clusters gives only an error.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, missing_docs, reason = "tests")]
 
 use crate::common::forms::{
@@ -20,7 +20,7 @@ use std::time::{Duration, Instant};
 
 const PLAIN: Terminal = Terminal { coloured: false, width: None };
 
-/// What an audit of these files says for people and for programs; the same name for all of them.
+/// The audit of these files as a table and as JSON, with the same name for all files.
 async fn said(files: &[PathBuf]) -> Result<(String, Value), String> {
     let place = SnapshotSource::Dump { files: files.to_vec(), namespaces: Vec::new(), taken: None };
     let mut look = take_snapshot(&looking(place), None).await.map_err(|error| format!("{error:#}"))?;
@@ -78,7 +78,7 @@ async fn watch_events_add_up_to_the_final_state() {
         let items: Vec<Value> = there.into_values().collect();
         let listed = said_of(folder.path(), "list.json", list(&items).to_string()).await.unwrap();
         let timeless = |mut said: (String, Value)| {
-            // What is gone has been there later than what is there.
+            // A deleted object may be newer than all others, which changes the observation time.
             said.1["taken"] = Value::Null;
             said.1
         };
@@ -91,7 +91,7 @@ async fn of_several_copies_the_newest_counts_wherever_it_stands() {
     let folder = tempfile::tempdir().unwrap();
     let items = dump_of("digest-skew");
     let plain = said_of(folder.path(), "plain.json", list(&items).to_string()).await.unwrap();
-    // Each object once more as it was before: with other images, and a lower version.
+    // An older copy of each object, with other images and a lower version.
     let older: Vec<Value> = items
         .iter()
         .map(|item| {
@@ -107,7 +107,7 @@ async fn of_several_copies_the_newest_counts_wherever_it_stands() {
             "{name}"
         );
     }
-    // Without versions the last word counts.
+    // Without versions the last copy counts.
     let without = |items: &[Value]| {
         let strip = |item: &Value| {
             let mut item = item.clone();
@@ -118,7 +118,8 @@ async fn of_several_copies_the_newest_counts_wherever_it_stands() {
     };
     let all = [without(&older), without(&items)].concat();
     assert_eq!(said_of(folder.path(), "copies.json", list(&all).to_string()).await.unwrap(), plain);
-    // What a watch saw go is gone, whether its list is read before or after; what it saw go before it was made again is there.
+    // A deletion counts regardless of whether the list is read before or after it. A deletion before the object was
+    // recreated does not count.
     let deleted = |item: &Value, version: &str| {
         let mut item = item.clone();
         item["metadata"]["resourceVersion"] = version.into();
@@ -134,7 +135,7 @@ async fn of_several_copies_the_newest_counts_wherever_it_stands() {
     }
     let stale = said_of(folder.path(), "stale.json", format!("{}\n{}", deleted(pod, "1"), list(&items))).await.unwrap();
     assert_eq!(stale.1["workloads"], plain.1["workloads"]);
-    // In one watch their order tells, whatever the versions say.
+    // In one watch the order of events counts, regardless of versions.
     let added = |item: &Value| json!({"type": "ADDED", "object": item});
     let text = format!("{}\n{}\n{}\n{}", list(&rest), added(pod), deleted(pod, "1"), added(pod));
     assert_eq!(said_of(folder.path(), "order.json", text).await.unwrap().1["workloads"], plain.1["workloads"]);
@@ -142,7 +143,7 @@ async fn of_several_copies_the_newest_counts_wherever_it_stands() {
     assert_eq!(said_of(folder.path(), "order.json", text).await.unwrap().1["workloads"], expected["workloads"]);
 }
 
-/// Something done to what has a uid.
+/// A change of an object that has a uid.
 type Change = fn(&mut Value);
 
 /// Row 61.
@@ -193,7 +194,7 @@ async fn without_uids_names_identify() {
                 "{recording}, {what}"
             );
         }
-        // Half of a dump with uids, and all of it without.
+        // Half of a dump with uids, and the whole dump without.
         let mut both = items.clone();
         both.extend(items.iter().step_by(2).map(|item| {
             let mut item = item.clone();
@@ -227,17 +228,17 @@ async fn two_clusters_are_refused_and_both_are_named() {
         .await
         .unwrap_err();
     assert!(error.contains("uid-b") && error.contains(uid), "{error}");
-    // One that ends, and the one that takes its place, are of one cluster.
+    // A terminating object and its replacement are from one cluster.
     let ending = twice(&|second| second["metadata"]["deletionTimestamp"] = "2026-11-21T08:00:00Z".into());
     assert!(said_of(folder.path(), "ending.json", ending).await.is_ok());
-    // So is one that a watch saw go.
+    // So are a deleted object and its replacement.
     let second = json!({"type": "ADDED", "object": {"metadata": {"uid": other}}});
     let mut event = json!({"type": "DELETED", "object": deployment});
     event["object"]["metadata"]["resourceVersion"] = "999999999".into();
     let mut second_object = deployment.clone();
     second_object["metadata"]["uid"] = second["object"]["metadata"]["uid"].clone();
     assert!(said_of(folder.path(), "again.json", format!("{text}\n{event}\n{second_object}")).await.is_ok());
-    // Two files of two clusters are no better.
+    // Two files from two clusters are refused, too.
     fs::write(folder.path().join("one.json"), &text).unwrap();
     fs::write(folder.path().join("other.json"), text.replace(uid, other)).unwrap();
     let error = said(&[folder.path().join("one.json"), folder.path().join("other.json")]).await.unwrap_err();
@@ -360,7 +361,7 @@ fn bounds_are_kept_and_named() {
         "use -o json",
     );
     assert_eq!(files(folder, "documents.yaml", format!("---\n{}", yaml(&pod)).repeat(200).as_bytes(), small), Ok(200));
-    // One object has a bound of its own, in JSON and in YAML.
+    // A single object has its own limit, in JSON and in YAML.
     let long = |mib: usize| json!({"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "a", "annotations": {"a": "x".repeat(mib << 20)}}});
     refused(
         files(folder, "long.json", list(&[long(17)]).to_string().as_bytes(), ReadLimits::DEFAULT),
@@ -371,7 +372,7 @@ fn bounds_are_kept_and_named() {
         files(folder, "long.yaml", yaml(&list(&[long(17)])).as_bytes(), ReadLimits::DEFAULT),
         "more than an object may have",
     );
-    // An archive in an archive is read, and no deeper.
+    // An archive in an archive is read, a third level is not.
     let json = vec![("a/pod.json".to_owned(), pod.to_string().into_bytes())];
     let nest = |bytes: Vec<u8>, name: &str| vec![(format!("a/{name}"), bytes)];
     let twice = tar(&nest(gzip(&tar(&json)), "b.tar.gz"));
@@ -390,7 +391,7 @@ fn bounds_are_kept_and_named() {
     let inner =
         zip(&[("pod.json".to_owned(), pod.to_string().into_bytes()), ("noise.txt".to_owned(), noise.into_bytes())]);
     refused(files(folder, "inner.tar", &tar(&nest(inner, "b.zip")), small), "unpack the outer one");
-    // Items whose kind comes only behind them.
+    // Items whose kind follows them.
     let many: Vec<Value> = (0..99)
         .map(|n| json!({"metadata": {"name": format!("p{n}")}, "spec": {"containers": [], "nodeName": "n"}}))
         .collect();
@@ -470,22 +471,22 @@ fn truncated_or_broken_files_give_no_verdict() {
                 continue;
             }
             let error = whole(name, &bytes[..end]);
-            // Logs apart, of a text that holds one list behind the other a part may be whole.
+            // A text with several lists, such as logs, may be complete although a part is missing.
             assert!(error.is_err() || *name == "cut.txt", "{name} cut at {end} of {}: {error:?}", bytes.len());
         }
     }
-    // The checksum stands at the end.
+    // The checksum is at the end.
     let mut broken = gzip(plain.as_bytes());
     let at = broken.len() - 6;
     broken[at] ^= 1;
     assert!(whole("sum.json.gz", &broken).unwrap_err().contains("broken"));
     let mut broken = zip(&support);
     let at = broken.windows(4).position(|bytes| bytes == b"PK\x01\x02").unwrap();
-    // The checksum of the first file that may hold objects, as the directory has it.
+    // The checksum of the first file that may contain objects, in the directory.
     broken[at + 16] ^= 1;
     let error = whole("sum.zip", &broken).unwrap_err();
     assert!(error.contains("broken or was cut short"), "{error}");
-    // In a bundle what speaks of objects has to be whole; what does not is passed over.
+    // In a bundle, files with objects must be complete; others are skipped.
     let bundle = |name: &str, text: &str| {
         let mut files = support.clone();
         files.push((name.to_owned(), text.as_bytes().to_vec()));
@@ -566,7 +567,7 @@ fn links_and_devices_are_passed_over_and_nothing_is_written() {
     assert!(fifo.success());
     let contents = read(std::slice::from_ref(&bundle), READING, &mut |_| {}).unwrap();
     assert_eq!((contents.links, contents.files), (3, 1));
-    // Paths that lead out of an archive are names like any other.
+    // Paths that lead out of an archive are treated like other names.
     let mut builder = ::tar::Builder::new(Vec::new());
     for kind in [::tar::EntryType::Link, ::tar::EntryType::Fifo, ::tar::EntryType::Char, ::tar::EntryType::Block] {
         let mut header = ::tar::Header::new_gnu();
@@ -607,7 +608,7 @@ fn objects_without_a_kind_go_by_their_fields_or_the_name_of_their_file() {
 
 #[test]
 fn white_space_through_a_pipe_takes_no_longer_for_its_length() {
-    /// Hands out little at a time, as a pipe does.
+    /// Returns little data at a time, like a pipe.
     struct Pipe(usize);
     impl std::io::Read for Pipe {
         fn read(&mut self, out: &mut [u8]) -> std::io::Result<usize> {
@@ -620,7 +621,7 @@ fn white_space_through_a_pipe_takes_no_longer_for_its_length() {
     let began = Instant::now();
     let error = read_from(Pipe(256 << 20), "-", READING, &mut |_| {}).map(|_| ()).unwrap_err();
     assert!(error.to_string().contains("it is empty"), "{error}");
-    // Within an object too, up to what an object may have.
+    // Also within an object, up to the limit for one object.
     let start = std::io::Cursor::new(b"[{".to_vec());
     let error =
         read_from(std::io::Read::chain(start, Pipe(64 << 20)), "-", READING, &mut |_| {}).map(|_| ()).unwrap_err();

@@ -1,7 +1,7 @@
-//! Files of every form, mutated and cut: nothing panics, nothing hangs, nothing takes more memory than it may, and what has a
-//! checksum tells all or nothing.
+//! Mutated and truncated files of every format: nothing panics, hangs or exceeds its memory limit, and a file with a
+//! checksum is read completely or not at all.
 //!
-//! It runs for a minute. For longer: `PODSKEW_FUZZ_SECONDS=3600 cargo test --release --test model files_fuzz`.
+//! It runs for a minute. To run longer: `PODSKEW_FUZZ_SECONDS=3600 cargo test --release --test model files_fuzz`.
 #![allow(clippy::unwrap_used, clippy::panic, clippy::cast_possible_truncation, missing_docs, reason = "tests")]
 
 use crate::common::alone::is_alone;
@@ -13,14 +13,14 @@ use std::io::Read;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
-/// Small enough that a bound is met now and then.
+/// Small enough that limits are reached now and then.
 const READING: ReadOptions = ReadOptions {
     limits: ReadLimits { bytes: 64 << 20, files: 100, yaml_document: 1 << 20, inner_zip: 1 << 20, held_items: 1 << 20 },
     now: UnixTime::LAST,
     nodes: false,
 };
 
-/// xorshift64*: the same numbers every time.
+/// xorshift64*: the same numbers in every run.
 struct Random(u64);
 
 impl Random {
@@ -32,7 +32,7 @@ impl Random {
     }
 }
 
-/// What tends to break readers of text and of archives.
+/// Input that tends to break parsers of text and archives.
 const TOKENS: [&[u8]; 16] = [
     b"{",
     b"}",
@@ -77,14 +77,14 @@ fn mutated(bytes: &[u8], random: &mut Random) -> Vec<u8> {
     bytes
 }
 
-/// The objects of a file, in order, by hashes of their JSON.
+/// Hashes of the JSON of a file's objects, in order.
 fn told(path: &PathBuf) -> Result<Vec<u64>, String> {
     let mut told = Vec::new();
     let read = read(std::slice::from_ref(path), READING, &mut |piece| told.push(hash(piece.json)));
     read.map(|_| told).map_err(|error| format!("{error:#}"))
 }
 
-/// The same, a few bytes at a time.
+/// The same hashes, reading a few bytes at a time.
 fn piped(path: &Path, bytes: &[u8]) -> Option<Vec<u64>> {
     struct Pipe<'b>(&'b [u8]);
     impl Read for Pipe<'_> {
@@ -104,7 +104,7 @@ fn hash(json: &[u8]) -> u64 {
     hasher.finish()
 }
 
-/// The most memory that this process ever had, in MiB.
+/// Peak memory of this process, in MiB.
 fn most_memory() -> u64 {
     let status = std::fs::read_to_string("/proc/self/status").unwrap();
     let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).unwrap();
@@ -119,7 +119,7 @@ fn mutated_files_of_every_form_are_read_or_refused() {
     let seconds = std::env::var("PODSKEW_FUZZ_SECONDS").ok().and_then(|text| text.parse().ok()).unwrap_or(60);
     let end = Instant::now() + Duration::from_secs(seconds);
     let folder = tempfile::tempdir().unwrap();
-    // Little, so that much of it is met.
+    // Few objects, so that many mutations hit them.
     let mut items = dump_of("statefulset-partition");
     items.truncate(6);
     let forms: Vec<Form> = forms(&items, folder.path()).into_iter().filter(|form| form.files[0].is_file()).collect();
@@ -147,11 +147,12 @@ fn mutated_files_of_every_form_are_read_or_refused() {
                 began.elapsed(),
                 path.display()
             );
-            // One member of gzip after another is one file: only what stands in a single one is all or nothing.
+            // A file may consist of several gzip members, each with a checksum: only a file with a single member is all or
+            // nothing.
             if form.name.starts_with("gz") && form.name != "gz in parts" && form.name != "gz in tar" {
-                assert!(found.as_ref().is_err() || found.as_ref() == Ok(all), "{} tells a part", form.name);
+                assert!(found.as_ref().is_err() || found.as_ref() == Ok(all), "{} was read in part", form.name);
             }
-            // Through a pipe it says no more and no less, but for a zip.
+            // Reading through a pipe gives the same result, except for a zip.
             if !broken.starts_with(b"PK") {
                 assert_eq!(piped(&path, &broken), found.ok(), "{} through a pipe", form.name);
             }
@@ -159,5 +160,5 @@ fn mutated_files_of_every_form_are_read_or_refused() {
     }
     let memory = most_memory();
     assert!(memory < 400, "{memory} MiB");
-    println!("{memory} MiB, {rounds} rounds of {} forms, the slowest file took {slowest:?}", whole.len());
+    println!("{memory} MiB, {rounds} rounds of {} formats, slowest file {slowest:?}", whole.len());
 }

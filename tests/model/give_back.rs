@@ -1,9 +1,9 @@
-//! What a burst of workloads took is given back when they have gone, byte by byte: of the inventory and of what is rendered.
-//! `make soak` says it of the whole process.
+//! The memory of a burst of workloads is freed when they are gone: of the inventory and of the exposition, byte by byte.
+//! `make soak` checks the whole process.
 #![allow(clippy::unwrap_used, clippy::panic, missing_docs, reason = "tests")]
 
 #[path = "../../benches/costs/allocator.rs"]
-#[allow(dead_code, clippy::cast_possible_wrap, reason = "it is a benchmark's, and a part of it is used")]
+#[allow(dead_code, clippy::cast_possible_wrap, reason = "a part of a benchmark")]
 mod allocator;
 
 use crate::common::alone::is_alone;
@@ -71,7 +71,7 @@ fn memory_of_a_burst_is_released() {
     let fresh = allocator::live();
     for round in 0..2 {
         told.tell("ADDED", "burst", 0..2000);
-        // What stays is replaced in the meantime, so it lies among what goes.
+        // The staying workloads are replaced meanwhile, so they are stored among those that will be deleted.
         told.tell("DELETED", "stays", 0..200);
         told.tell("ADDED", "stays", 0..200);
         told.tell("ADDED", "burst", 2000..4000);
@@ -79,7 +79,7 @@ fn memory_of_a_burst_is_released() {
         told.tell("DELETED", "burst", 0..4000);
         let after = allocator::live();
         println!("{fresh} bytes, {full} with the burst, {after} after it");
-        assert!(full > 5 * fresh, "{full} bytes are no burst beside {fresh}");
+        assert!(full > 5 * fresh, "the burst is too small: {full} bytes, {fresh} before");
         assert!(after < fresh + (1 << 20), "round {round}: {after} bytes, {fresh} before and {full} with the burst");
     }
 }

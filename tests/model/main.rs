@@ -1,4 +1,4 @@
-//! What podskew makes of objects, files and registries' answers: the library, without a server.
+//! Tests of the library without a server: how it processes objects, files and registries' answers.
 #![allow(
     clippy::unwrap_used,
     clippy::expect_used,

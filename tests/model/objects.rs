@@ -1,4 +1,4 @@
-//! What podskew reads from the API server's own words.
+//! Decoding of objects from a real API server.
 #![allow(clippy::expect_used, clippy::panic, reason = "tests")]
 
 use podskew::objects::{Body, Object, Resource, WatchEvent, decode_event, decode_list, decode_status};
@@ -29,7 +29,7 @@ fn every_recorded_event_can_be_read() {
             match decode_event(resource(line["resource"].as_str().expect("resource")), json.as_bytes()) {
                 Ok(WatchEvent::Applied(object) | WatchEvent::Deleted(object)) => {
                     assert!(!object.meta.name.is_empty() && object.meta.created.is_some(), "{json}");
-                    assert!(!format!("{object:?}").contains("LOG_LEVEL"), "an environment variable got through");
+                    assert!(!format!("{object:?}").contains("LOG_LEVEL"), "an environment variable was not removed");
                 }
                 Ok(WatchEvent::Bookmark { resource_version, initial_events_end }) => {
                     assert!(!resource_version.is_empty() && !initial_events_end);

@@ -1,7 +1,7 @@
-//! Whatever happened on the way, what is said in the end is what a fresh list of the final state says.
+//! Whatever happens, the final report is that of a fresh list of the final state.
 //!
-//! Except what memory may add: an age may be greater, a digest may be known where a fresh list says unresolved (rows 6
-//! and 7). Never the reverse.
+//! Only memory may add to it: an age may be greater, and a digest may be known where a fresh list reports it as unresolved
+//! (rows 6 and 7). Never the reverse.
 #![allow(clippy::expect_used, reason = "tests")]
 
 use crate::common::world::*;
@@ -12,18 +12,18 @@ use proptest::prelude::*;
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
 
-/// Something that happens in the cluster, or on the way from it.
+/// Something that happens in the cluster or in a watch.
 #[derive(Clone, Debug)]
 enum Op {
     Put(Box<Value>),
-    /// Deletes the object at this place of the list of all, if there is any.
+    /// Deletes the object at this position of the list of all objects, if there is any.
     Delete(prop::sample::Index),
-    /// Lists a resource again, in another order.
+    /// Relists a resource, in another order if true.
     Relist(Resource, bool),
-    /// A list that breaks off.
+    /// A list that is interrupted.
     Abandon(Resource),
     Wait(u32),
-    /// Reports are made, and with them what has to be remembered.
+    /// Makes reports, with all that has to be remembered for them.
     Look,
 }
 
@@ -42,7 +42,7 @@ fn any_pod(rename: bool) -> impl Strategy<Value = Value> {
     pod.prop_map(move |(number, second, id, created, started, oddity)| {
         let (hash, image) = if second { ("h2", "web:2") } else { ("h1", "web:1") };
         let mut object = pod_of(number, hash, image).created(created).started(started).image_id(&id);
-        // Another image is another container, unless names of running ones may change.
+        // Another image means another container, unless names of running ones may change.
         let container = if rename { format!("c://{number}") } else { format!("c://{number}-{id}") };
         object = object.with("/status/containerStatuses/0/containerID", container);
         match oddity {
@@ -55,7 +55,7 @@ fn any_pod(rename: bool) -> impl Strategy<Value = Value> {
     })
 }
 
-/// A pod is made by one ReplicaSet for good: its number and hash are its identity.
+/// A pod belongs to one ReplicaSet for good: its number and hash are its identity.
 fn pod_of(number: u32, hash: &str, image: &str) -> Value {
     pod(&format!("{hash}-{number}")).hash(hash).image(image)
 }
@@ -115,7 +115,7 @@ fn ops(rename: bool) -> impl Strategy<Value = Vec<Op>> {
     prop::collection::vec(op, 1..60)
 }
 
-/// The cluster's own truth.
+/// The objects in the cluster.
 type Cluster = BTreeMap<(String, String), Value>;
 
 fn identity(object: &Value) -> (String, String) {
@@ -134,7 +134,7 @@ fn live(ops: &[Op]) -> (World, Cluster) {
     for op in ops {
         match op {
             Op::Put(object) => {
-                // The API server holds one object of a name at a time: another uid means the first was deleted.
+                // The API server has one object of a name at a time, so another uid means that the first was deleted.
                 let name = object["metadata"]["name"].clone();
                 let namesake = |other: &&Value| {
                     other["kind"] == object["kind"]
@@ -151,9 +151,9 @@ fn live(ops: &[Op]) -> (World, Cluster) {
             Op::Delete(index) => {
                 if !cluster.is_empty() {
                     let key = index.get(&cluster.keys().cloned().collect::<Vec<_>>()).clone();
-                    let object = cluster.remove(&key).expect("it is there");
-                    // Its pods go first. Whose they are is remembered where a ReplicaSet goes before them (row 35), which a
-                    // fresh list cannot know.
+                    let object = cluster.remove(&key).expect("the object exists");
+                    // Its pods are deleted first. If a ReplicaSet is deleted before its pods, their owner is remembered
+                    // (row 35), which a fresh list cannot know.
                     let owner = &object["metadata"]["uid"];
                     let its_pod = |pod: &&Value| pod["metadata"]["ownerReferences"][0]["uid"] == *owner;
                     for pod in of(&cluster, Resource::Pods).into_iter().filter(its_pod).cloned().collect::<Vec<_>>() {
@@ -194,7 +194,7 @@ fn fresh(cluster: &Cluster, now: u32, reversed: bool) -> World {
     }
     for resource in resources {
         let objects = of(cluster, resource);
-        // A first list that breaks off, and one that nobody ended, leave nothing behind.
+        // A list that is interrupted, and one that never ends, leave nothing behind.
         world.begin(resource);
         for object in objects.iter().rev().take(3) {
             world.item(object);
@@ -211,7 +211,7 @@ fn fresh(cluster: &Cluster, now: u32, reversed: bool) -> World {
     world
 }
 
-/// Both, once every owner that will ever come has come.
+/// The live and the fresh world, once every owner that will appear has appeared.
 fn both(ops: &[Op], reversed: bool) -> (World, World) {
     let (mut live, cluster) = live(ops);
     let mut fresh = fresh(&cluster, live.now, reversed);
@@ -222,10 +222,10 @@ fn both(ops: &[Op], reversed: bool) -> (World, World) {
     (live, fresh)
 }
 
-/// Takes out of a report what memory may add, and holds it against the other's.
+/// Checks and removes everything in a report that memory may add.
 fn ages_are_at_least(live: &mut WorkloadReport, fresh: &WorkloadReport) {
     let fresh_type = &*fresh.workload.workload_type;
-    // Whether a StatefulSet's rollout completed, only who saw it knows for sure.
+    // Only a podskew that saw the completion of a StatefulSet's rollout knows it for sure.
     let is_complete = |report: &WorkloadReport| report.rollout.map(|rollout| rollout.state == RolloutState::Complete);
     if fresh_type == "statefulset" && is_complete(live) != is_complete(fresh) {
         assert_eq!((live.outdated_pods, live.distinct_hashes.min(1)), (Some(0), fresh.distinct_hashes));
@@ -237,14 +237,14 @@ fn ages_are_at_least(live: &mut WorkloadReport, fresh: &WorkloadReport) {
     }
     if let (Some(live), Some(fresh)) = (&mut live.rollout, &fresh.rollout) {
         assert!(live.started <= fresh.started && live.started.is_some() == fresh.started.is_some());
-        // What was seen to begin is known to have begun then.
+        // A start that was seen is known.
         assert!(fresh.noticed || !live.noticed);
         (live.started, live.noticed) = (fresh.started, fresh.noticed);
-        // What has stood still for longer may be stalled already.
+        // A rollout that has been without progress for longer may be stalled already.
         if (live.state, fresh.state) == (RolloutState::Stalled, RolloutState::Progressing) {
             live.state = RolloutState::Progressing;
         }
-        // A podskew that saw the undo of a stalled rollout knows that the reason is about the previous rollout.
+        // A podskew that saw the undo of a stalled rollout knows that the reason is of the previous rollout.
         let deployment = fresh_type == "deployment";
         if deployment && (live.state, fresh.state) == (RolloutState::Progressing, RolloutState::Stalled) {
             live.state = RolloutState::Stalled;
@@ -256,23 +256,23 @@ fn ages_are_at_least(live: &mut WorkloadReport, fresh: &WorkloadReport) {
             live.skewed_since = fresh.skewed_since;
         }
     }
-    // Since when a hash has had pods is remembered although those that it had first were replaced.
+    // The start of a hash's pods is remembered, even if its first pods were replaced.
     assert!(live.mixed_since <= fresh.mixed_since && live.mixed_since.is_some() == fresh.mixed_since.is_some());
     live.mixed_since = fresh.mixed_since;
     live.changes_at = fresh.changes_at;
-    // How rollouts ended is counted as it happens. What the last one took is known for good, once it is.
+    // The end of a rollout is counted when it happens. The duration of the last one is known for good, once it is known.
     assert!(fresh.rollouts.is_none_or(|counts| counts == RolloutCounts::default()));
     assert_eq!(live.rollouts.is_some(), fresh.rollouts.is_some());
     live.rollouts = fresh.rollouts;
     if let Some(known) = fresh.last_rollout {
-        let last = live.last_rollout.expect("known to who has just begun");
+        let last = live.last_rollout.expect("known to a fresh one");
         assert_eq!(
             (last.completed, known.duration.or(last.duration), known.held),
             (known.completed, last.duration, None)
         );
     }
     live.last_rollout = fresh.last_rollout;
-    // A template of which no pod is left may have been seen to work. What runs and is Ready now, both know.
+    // A template without pods may have been seen Ready before. What is Ready now is known to both.
     if live.rollback_target != fresh.rollback_target {
         let no_pod_of_it = |target: &RollbackTarget| target.ready_pods == 0;
         assert!(live.rollback_target.as_ref().is_some_and(no_pod_of_it), "{:?}", live.rollback_target);
@@ -336,7 +336,7 @@ proptest! {
     }
 }
 
-/// The ops, with looks at other moments than theirs: each so many seconds, or never.
+/// The ops with reports at other times: every `every` seconds, or never.
 fn looked_at(ops: &[Op], every: Option<u32>) -> World {
     let mut elapsed = 0;
     let mut timed = Vec::new();
@@ -358,7 +358,7 @@ fn looked_at(ops: &[Op], every: Option<u32>) -> World {
     live(&timed).0
 }
 
-/// The names of objects stay, and nothing else: every uid is another.
+/// The same objects with new uids.
 fn made_again(cluster: &Cluster) -> Vec<Value> {
     let other = |uid: &mut Value| *uid = format!("{}-again", uid.as_str().expect("a uid")).into();
     let again = |object: &Value| {
@@ -376,7 +376,7 @@ fn made_again(cluster: &Cluster) -> Vec<Value> {
 proptest! {
     #![proptest_config(histories(100))]
 
-    /// Prometheus may scrape as it likes: what is remembered is made of what happened.
+    /// The times of scrapes do not matter: memory depends only on events.
     #[test]
     fn memory_does_not_depend_on_the_time_of_reports(ops in ops(true)) {
         let mut worlds: Vec<World> =
@@ -387,8 +387,8 @@ proptest! {
         }
     }
 
-    /// Row 51: whatever happened to objects, those made again under their names are as a podskew that starts now sees them. The
-    /// watches are not ordered against each other, and the old objects go before the new ones come, or with them.
+    /// Row 51: objects that were recreated with their names are reported as by a podskew that starts now. The watches are
+    /// not ordered among each other, and the old objects are deleted before the new ones are created, or with them.
     #[test]
     fn nothing_that_is_remembered_survives_a_new_uid(
         ops in ops(true),
@@ -415,8 +415,8 @@ proptest! {
         prop_assert_eq!(world.wait(31).everything(), fresh.wait(31).everything());
     }
 
-    /// Neither scaling, nor readiness, nor pods that others of their template replace change what is said of the last rollout; no
-    /// duration is negative, and none is held for longer than it took.
+    /// Neither scaling, nor readiness, nor pods that replace others of their template change the last rollout. No duration
+    /// is negative, and none is shorter than the time held.
     #[test]
     fn the_duration_of_a_rollout_never_changes(
         ops in ops(false),
@@ -445,7 +445,7 @@ proptest! {
                     world.delete(&object);
                     cluster.remove(&identity(&object));
                     let other = format!("{}-{number}", object["metadata"]["uid"].as_str().expect("a uid"));
-                    // A pod of a StatefulSet comes back under its name.
+                    // A replaced pod of a StatefulSet has the same name.
                     let is_set = object["metadata"]["ownerReferences"][0]["kind"] == "StatefulSet";
                     let name = if is_set { object["metadata"]["name"].clone() } else { json!(other) };
                     object.with("/metadata/name", name).with("/metadata/uid", other).with("/metadata/creationTimestamp", now)
@@ -454,7 +454,7 @@ proptest! {
             world.put(&changed);
             cluster.insert(identity(&changed), changed);
             let said = complete(&mut world);
-            // Where the newest template cannot be read, it may not be known any more whether it is complete.
+            // If the newest template cannot be read, its completion may be unknown again.
             for (workload, last) in said {
                 prop_assert!(expected.get(&workload).is_none_or(|known| *known == last), "{workload} after {kind}: {last:?}");
             }
@@ -462,7 +462,7 @@ proptest! {
     }
 }
 
-/// What is said of the last rollout of every workload whose rollout is complete.
+/// The last rollout of every workload whose rollout is complete.
 fn complete(world: &mut World) -> BTreeMap<String, Option<LastRollout>> {
     let now = world.moment();
     let mut complete = BTreeMap::new();

@@ -1,6 +1,6 @@
-//! What a real API server said in protobuf is what it said in JSON, and no other message is taken for one.
+//! Protobuf of a real API server has the same content as its JSON, and no other message is mistaken for it.
 //!
-//! tests/data/protobuf/README.md says how the recordings were made.
+//! tests/data/protobuf/README.md describes how the recordings were made.
 #![allow(clippy::unwrap_used, clippy::panic, reason = "tests")]
 
 use crate::common::encodings::{Event, IN_PROTOBUF, equalities, event, frames, lines, list};
@@ -12,7 +12,7 @@ fn recorded(name: &str) -> Vec<u8> {
     std::fs::read(&path).unwrap_or_else(|error| panic!("{path}: {error}"))
 }
 
-/// What the headers of an answer say, of which headers.txt has a paragraph for each file.
+/// The content type of a response. headers.txt has a paragraph for each file.
 fn content_type(file: &str) -> String {
     let headers = String::from_utf8(recorded("headers.txt")).unwrap();
     let paragraph = headers.split("\n\n").find(|paragraph| paragraph.lines().next() == Some(&format!("# {file}")));
@@ -80,7 +80,7 @@ fn a_watch_is_the_same_in_both_encodings() {
     assert!(seen[0] > 30 && seen[1] > 4 && seen[2] > 3 && seen[3] == 1, "{seen:?}");
 }
 
-/// Among all templates that were recorded, those of one encoding are equal where those of the other are.
+/// Templates of one encoding are equal exactly if those of the other are.
 #[test]
 fn templates_are_equal_in_protobuf_where_they_are_in_json() {
     let mut digests = [Vec::new(), Vec::new()];
@@ -100,7 +100,7 @@ fn templates_are_equal_in_protobuf_where_they_are_in_json() {
     assert!(templates.len() > 5 && json.iter().flatten().count() > 30, "{json:?}");
 }
 
-/// What the recordings were made for is in them: a fact each that a list of usual objects would not have.
+/// The recordings contain the special cases for which they were made.
 #[test]
 fn the_recordings_hold_what_is_unusual() {
     let all: Vec<_> = LISTS.iter().map(|(_, name, _)| recorded(&format!("{name}.pb"))).collect();
@@ -139,7 +139,7 @@ fn a_refusal_is_the_same_in_both_encodings() {
         let json = decode_status(&recorded(&format!("{name}.json"))).unwrap();
         assert_eq!(decode_status(&recorded(&format!("{name}.pb"))).as_ref(), Some(&json), "{name}");
         assert_eq!(content_type(&format!("{name}.pb")), PROTOBUF, "{name}");
-        // An API server says of an unknown resource only what the HTTP status is.
+        // For an unknown resource, an API server returns only the HTTP status.
         assert_eq!((json.code, json.reason.as_str()), (code, reason), "{name}");
         assert_eq!(json.retry_after_seconds.is_some(), name == "504", "{name}");
     }
@@ -147,7 +147,7 @@ fn a_refusal_is_the_same_in_both_encodings() {
     assert_eq!(decode_status(&recorded("404-path.txt")), None);
 }
 
-/// An API server that was asked for both answers in JSON where it has no protobuf: for custom resources.
+/// An API server asked for both formats responds in JSON if it has no protobuf: for custom resources.
 #[test]
 fn custom_resources_come_in_json() {
     assert_eq!(content_type("rollouts-list.pb"), "application/json");
@@ -183,7 +183,7 @@ fn a_message_of_another_kind_is_refused() {
         }
         for (of, name) in WATCHES.into_iter().filter(|(of, _)| *of != resource) {
             for frame in frames(&recorded(&format!("{name}.pb"))) {
-                // An error is about whatever was watched.
+                // An error is valid for any resource.
                 let refused = event(resource, frame).is_err() || name == "pods-watch-expired";
                 assert!(refused, "an event of {of} as one of {resource}");
             }
@@ -191,7 +191,7 @@ fn a_message_of_another_kind_is_refused() {
     }
 }
 
-/// A frame of a watch that is cut off is an error; so is a list. None is ever read as another one.
+/// A truncated frame of a watch is an error, and so is a truncated list. None is ever read as another one.
 #[test]
 fn truncated_files_are_an_error_or_complete() {
     for (resource, name, _) in LISTS {
@@ -232,7 +232,7 @@ fn varint(bytes: &mut Vec<u8>, mut number: usize) {
     bytes.push(u8::try_from(number).unwrap());
 }
 
-/// A field that holds bytes.
+/// A field that contains bytes.
 fn field(number: usize, value: &[u8]) -> Vec<u8> {
     let mut field = Vec::new();
     varint(&mut field, number << 3 | 2);
@@ -253,8 +253,7 @@ fn read_varint(message: &mut &[u8]) -> usize {
     bytes.iter().rev().fold(0, |number, byte| number << 7 | usize::from(byte & 0x7F))
 }
 
-/// The fields of a message: the number of each, its kind of value, its bytes as they stand, and the value of those of
-/// kind 2.
+/// The fields of a message: number, wire type, encoded bytes, and the content of those of wire type 2.
 fn fields(mut message: &[u8]) -> Vec<(usize, usize, &[u8], &[u8])> {
     let mut fields = Vec::new();
     while !message.is_empty() {
@@ -273,7 +272,7 @@ fn fields(mut message: &[u8]) -> Vec<(usize, usize, &[u8], &[u8])> {
     fields
 }
 
-/// The message with these bytes before and behind its fields, and those of all messages below it that the paths name.
+/// The message with these bytes before and after its fields, and with those of the nested messages that `paths` selects.
 fn stuffed(message: &[u8], paths: &[&[usize]], stuffing: &[u8]) -> Vec<u8> {
     let mut stuffed_message = stuffing.to_vec();
     for (number, kind, bytes, value) in fields(message) {
@@ -288,7 +287,7 @@ fn stuffed(message: &[u8], paths: &[&[usize]], stuffing: &[u8]) -> Vec<u8> {
     stuffed_message
 }
 
-/// A later Kubernetes may send any field of any kind anywhere. (In a template it is part of the digest, as it is in JSON.)
+/// A later Kubernetes may add any field of any type anywhere. (In a template it is part of the digest, as in JSON.)
 #[test]
 fn unknown_fields_are_passed_over() {
     let mut stuffing = field(200, b"k8s\0 \xFF");
@@ -311,7 +310,7 @@ fn unknown_fields_are_passed_over() {
     }
     for (resource, name) in WATCHES {
         for frame in frames(&recorded(&format!("{name}.pb"))) {
-            // The type comes first, or it is no event.
+            // The type must be first in an event.
             let [(_, _, kind, _), (_, _, _, object)] = fields(frame)[..] else { panic!("two fields") };
             let longer = [kind, &field(2, &stuffed(object, &[], &stuffing)), &stuffing].concat();
             assert_eq!(event(resource, &longer).unwrap(), event(resource, frame).unwrap(), "{name}");
@@ -319,7 +318,7 @@ fn unknown_fields_are_passed_over() {
     }
 }
 
-/// Until 1.24 Kubernetes wrote an empty `clusterName` into the metadata of every template. It is the same template.
+/// Kubernetes wrote an empty `clusterName` into the metadata of every template until 1.24. It is the same template.
 #[test]
 fn empty_fields_of_another_version_make_no_other_template() {
     let old = [field(15, b""), vec![0xF0, 0x01, 0x00]].concat();
@@ -348,7 +347,7 @@ fn other_answers_than_lists_are_refused() {
         is_refused_as_a_list(resource, b"", "nothing");
         let kind = format!("{}List", resource.kind());
         assert!(list(resource, &envelope(&kind, &field(1, &[]))).unwrap().what.1.is_empty());
-        // What is compressed or no protobuf says so (`contentEncoding`, `contentType`).
+        // Compressed content, or content that is not protobuf, is declared in `contentEncoding` or `contentType`.
         for other_form in [field(3, b"gzip"), field(4, b"application/json")] {
             let body = [envelope(&kind, &field(1, &[])), other_form].concat();
             is_refused_as_a_list(resource, &body, "a list in another form");
@@ -377,7 +376,7 @@ fn an_event_needs_a_type_and_an_object() {
 proptest! {
     #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::with_cases(300) })]
 
-    /// Bits turn on no wire that is encrypted, but then nobody has to trust the other end either.
+    /// Encryption prevents flipped bits, but a damaged message must be safe as well.
     #[test]
     fn flipped_bytes_are_read_or_refused(
         flips in prop::collection::vec((any::<prop::sample::Index>(), any::<u8>()), 1..8),

@@ -1,4 +1,4 @@
-//! What a real API server said, from its first line to its last, and what podskew made of it line by line.
+//! Complete recordings of a real API server, and podskew's reports after each line.
 #![allow(clippy::unwrap_used, clippy::panic, clippy::float_cmp, reason = "tests")]
 
 use crate::common::scenarios::{
@@ -10,7 +10,7 @@ use crate::common::tape::{Cluster, Player, Tape, path};
 use podskew::objects::Resource;
 use serde_json::Value;
 
-/// What each workload went through, as [`Course`] tells it.
+/// The phases of each workload, in the form of [`Course`].
 struct Diary<'a> {
     scenario: &'a Scenario,
     written: Vec<Vec<(f64, String, String)>>,
@@ -21,7 +21,7 @@ impl<'a> Diary<'a> {
         Self { scenario, written: scenario.courses.iter().map(|_| Vec::new()).collect() }
     }
 
-    /// Notes where the workloads stand. A workload that was there once stays.
+    /// Adds the current phases. A workload must not disappear.
     fn note(&mut self, at: f64, told: Told<'_>) {
         for (Course { workload_type, workload, .. }, written) in self.scenario.courses.iter().zip(&mut self.written) {
             let phase = told.phase(workload_type, workload);
@@ -106,7 +106,7 @@ fn a_watch_that_lags_behind_the_others_changes_nothing_in_the_end_and_shows_no_s
                 assert!(!skewed || scenario.ending.contains("skewed"), "{}", case());
                 ending = told.story();
             });
-            // What has just begun at the end of a recording is older by as much as a watch is behind.
+            // A phase that has just begun at the end of a recording is older if a watch is behind.
             let begun = |ending: &str| ageless(ending).replace(" for a while", "");
             let plain = if scenario.name == RESUMED_LATE.name { begun } else { ageless };
             assert_eq!(plain(&ending), plain(scenario.ending), "{}, {resource} behind", scenario.name);
@@ -129,7 +129,7 @@ fn a_start_at_any_moment_gives_the_same_and_no_greater_age() {
             fresh.now = told.at;
             fresh.list(&cluster.objects());
             let parsed = fresh.look();
-            // Pods of a Deployment that is gone: whose they were is known to those who saw it (row 35).
+            // Pods of a deleted Deployment: only a podskew that saw it knows their owner (row 35).
             if !parsed.series("podskew_pods_awaiting_owner", &[]).is_empty() {
                 assert!(scenario.name.starts_with("same-name"), "{} at {at}", scenario.name);
                 return;
@@ -146,19 +146,19 @@ fn output_of_kubectl_gives_the_same_as_watches() {
         let dump: Value = serde_json::from_str(&dump).unwrap();
         let tape = Tape::load(scenario.name);
         let mut player = Player::new(tape.start);
-        // Late enough for every age to run.
+        // Late enough for every age to be positive.
         player.now = tape.start.plus(100);
         player.list(dump["items"].as_array().unwrap());
         let parsed = player.look();
         let told = Told { parsed: &parsed, at: player.now, start: tape.start };
         told.holds_together();
-        // The undo of `agent` had come to its end when that one was printed.
+        // The undo of `agent` was complete when that summary was printed.
         let printed = |story: &str| story[story.find("daemonset/cni").unwrap_or(0)..].to_owned();
         assert_eq!(printed(&told.story()), printed(scenario.ending), "{}", scenario.name);
     }
 }
 
-/// A rollout takes from the moment that its template changes to the moment that it is complete, as the recording has both.
+/// The duration of a rollout is from the change of its template to its completion, as recorded.
 #[test]
 fn a_rollout_took_as_long_as_its_recording_says() {
     const CLOSE: f64 = 2.0;
@@ -179,14 +179,14 @@ fn a_rollout_took_as_long_as_its_recording_says() {
                 let (is, was) = (state.starts_with("complete"), seen[number].replace(state.clone()));
                 let was_complete = was.is_some_and(|was| was.starts_with("complete"));
                 if !is {
-                    // A Deployment that was made again under its name begins then.
+                    // A Deployment that was recreated with its name begins then.
                     let again = state.starts_with("no rollout");
                     left_at[number] = Some(left_at[number].filter(|_| !again).unwrap_or(at));
                     continue;
                 }
                 if was_complete {
-                    // Whatever else happens to a complete rollout, nothing of the last one changes. A pause takes the record of it
-                    // out of the Deployment.
+                    // Nothing changes the record of the last rollout while a rollout is complete. A pause removes the
+                    // record from the Deployment.
                     let still = value("duration_seconds");
                     assert!(
                         still.is_none() || still == last[number],
@@ -214,10 +214,10 @@ fn a_rollout_took_as_long_as_its_recording_says() {
             }
         });
     }
-    assert_eq!(checked, 6, "rollouts that complete in the recordings");
+    assert_eq!(checked, 6, "rollouts completed in the recordings");
 }
 
-/// Why a pod that waits does so, as the recording has it: every reason that it may be.
+/// All reasons why a pod may wait, from the recording.
 fn reasons_in(pod: &Value) -> Vec<String> {
     let list = |pointer: &str| pod.pointer(pointer).and_then(Value::as_array).cloned().unwrap_or_default();
     let mut reasons = Vec::new();
@@ -240,7 +240,7 @@ fn reasons_in(pod: &Value) -> Vec<String> {
     reasons
 }
 
-/// Nothing waits for a reason that the recording does not have, and at the end only what is broken waits.
+/// Nothing waits for a reason that is not in the recording, and at the end only the broken workloads wait.
 #[test]
 fn no_rollout_waits_for_a_reason_that_its_recording_does_not_have() {
     let mut ends = Vec::new();
@@ -276,7 +276,7 @@ fn no_rollout_waits_for_a_reason_that_its_recording_does_not_have() {
     }
     let expected = [
         "stuck 2 ImagePullBackOff",
-        // A pod of which the kubelet has written nothing yet.
+        // A pod without any status from its kubelet.
         "daemonset 1 other",
         "same-name-stuck 3 ImagePullBackOff",
         "same-name-paused 3 not_ready",

@@ -1,5 +1,5 @@
-//! What is said of digests and tags where registries are asked: a test for each case that the evidence alone decides. The number is
-//! the case's in docs/registry.md.
+//! Reports about digests and tags with evidence from registries: a test for each case that depends only on the evidence.
+//! The number is that of the case in docs/registry.md.
 #![allow(clippy::unwrap_used, clippy::panic, missing_docs, reason = "tests")]
 
 use crate::common::world::*;
@@ -26,12 +26,12 @@ fn web(image_ids: &[String]) -> World {
     world
 }
 
-/// The same with one pod for each letter, of form F1.
+/// The same with one pod for each letter, with imageIDs of form F1.
 fn running(letters: &str) -> World {
     web(&letters.chars().map(image_id).collect::<Vec<_>>())
 }
 
-/// What a registry says, by letters.
+/// Answers of a registry, by letters.
 #[derive(Default, Clone)]
 struct Said {
     facts: Vec<(char, ImageFact)>,
@@ -105,13 +105,13 @@ fn registry(report: &WorkloadReport) -> &RegistryReport {
     report.registry.as_ref().unwrap()
 }
 
-/// Digests under the one hash, and how those of a skew differ.
+/// Number of digests of the only hash, and how those of a skew differ.
 fn skew(report: &WorkloadReport) -> (u32, Option<Sameness>) {
     let of_hash = &report.containers[0].by_hash[0];
     (of_hash.distinct_digests, registry(report).content("app", &of_hash.hash))
 }
 
-/// How the tag stands, and since when in seconds from the start.
+/// State of the tag, and since when in seconds from the start.
 fn tag(report: &WorkloadReport) -> Option<(ContentChange, Option<i64>)> {
     let tags = &registry(report).tags;
     assert!(tags.len() <= 1, "{tags:?}");
@@ -159,7 +159,7 @@ fn r03_indexes_of_the_same_images_are_one_digest() {
     assert_eq!(skew(report), (1, None));
     assert_eq!(report.containers[0].by_hash[0].skewed_since, None);
     assert_eq!(tag(report), Some((ContentChange::None, None)));
-    // One of them was built for one platform more.
+    // One of them was built for one more platform.
     let mut world = running("ab");
     let said = Said::new().index('a', &both).index('b', &both[..1]);
     assert_eq!(skew(ask(&mut world, &said)).0, 1);
@@ -182,7 +182,7 @@ fn r04_manifests_of_one_configuration_are_one_digest() {
     let mut world = running("ab");
     let said = Said::new().manifest('a', '1').manifest('b', '1');
     assert_eq!(skew(ask(&mut world, &said)), (1, None));
-    // The same below two indexes.
+    // The same with two indexes.
     let mut world = running("ab");
     let said = Said::new()
         .index('a', &[("linux/amd64", 'c')])
@@ -199,11 +199,11 @@ fn r05_equal_layers_and_start_command_are_two_digests_of_the_same_content() {
     let report = ask(&mut world, &said);
     assert_eq!(skew(report), (2, Some(Sameness::SameContent)));
     assert_eq!(tag(report), Some((ContentChange::Rebuilt, Some(-60))));
-    // A third that differs.
+    // A third digest that differs.
     world.put(&pod("p2").image_id(&image_id('c')));
     let report = ask(&mut world, &said.image('c', '3', 9));
     assert_eq!(skew(report), (3, Some(Sameness::Different)));
-    // A third of which nothing is known.
+    // A third digest about which nothing is known.
     let mut world = running("abe");
     assert_eq!(skew(ask(&mut world, &Said::new().image('a', '1', 7).image('b', '2', 7))), (3, Some(Sameness::Unknown)));
 }
@@ -218,9 +218,9 @@ fn r06_an_index_and_its_manifests_are_one_digest() {
     world.put(&cri_o("p0", 'a')).put(&cri_o("p1", 'b')).put(&cri_o("p2", 'c'));
     assert_eq!(world.report("deployment/web").containers[0].distinct_digests, 3);
     assert_eq!(skew(ask(&mut world, &index)), (1, None));
-    // Nobody runs the index, and the tag stands for it.
+    // No pod runs the index, and the tag points to it.
     world.delete(&cri_o("p0", 'a'));
-    assert_eq!(skew(ask(&mut world, &index.clone())).0, 2, "nothing ties the two together");
+    assert_eq!(skew(ask(&mut world, &index.clone())).0, 2, "nothing relates the two");
     let report = ask(&mut world, &index.tag('a', -60));
     assert_eq!((skew(report), tag(report)), ((1, None), Some((ContentChange::None, None))));
 }
@@ -245,8 +245,8 @@ fn r08_an_id_that_no_registry_has_stays_unresolved() {
         let mut world = web(&[image_id('a'), id.clone()]);
         let report = ask(&mut world, &said);
         assert_eq!((skew(report), report.containers[0].image_id_only), ((1, None), 1), "{id}");
-        assert_eq!(tag(report), Some((ContentChange::None, None)), "what can be compared is one: {id}");
-        // The registry has the configuration: still no difference that can be counted.
+        assert_eq!(tag(report), Some((ContentChange::None, None)), "the comparable digests are one: {id}");
+        // The registry has the configuration: there is still no countable difference.
         let report = ask(&mut world, &said.clone().config('9', "linux/amd64", 8));
         assert_eq!((skew(report), report.containers[0].image_id_only), ((1, None), 1), "{id}");
         assert_eq!(tag(report), Some((ContentChange::Different, Some(-60))), "{id}");
@@ -292,12 +292,12 @@ fn r15_a_container_that_asked_after_the_move_and_runs_the_old_image_withdraws_th
     assert_eq!(
         tag(ask(&mut world, &said.clone().tag('b', -1500))),
         Some((ContentChange::Different, Some(-1500))),
-        "600 s after"
+        "after 600 s"
     );
     let report = ask(&mut world, &said.clone().tag('b', -1501));
     assert_eq!(tag(report), None);
     assert_eq!(registry(report).contradicted, [("app".into(), IMAGE.into())]);
-    // IfNotPresent asks nobody.
+    // With IfNotPresent no registry is asked.
     let mut world = running("a");
     assert_eq!(tag(ask(&mut world, &said.tag('b', -1990))), Some((ContentChange::Different, Some(-1990))));
 }
@@ -340,7 +340,7 @@ fn r17_pods_of_an_old_hash_are_not_held_against_the_tag() {
         .put(&replica_set("h2", "web:2", 2, -100))
         .put(&pod("new").hash("h2").image("web:2").image_id(&image_id('b')).created(-90).started(-80));
     let report = ask(&mut world, &Said::new().image('a', '1', 7).image('b', '2', 8).tag('b', -60));
-    assert_eq!(tag(report), None, "{IMAGE} is the old hash's");
+    assert_eq!(tag(report), None, "only the old hash has {IMAGE}");
 }
 
 #[test]
@@ -351,7 +351,7 @@ fn r18_indexes_that_share_one_platform_and_differ_in_another_stay_two() {
         .index('b', &[("linux/amd64", 'c'), ("linux/arm64", 'e')])
         .image('d', '1', 7)
         .image('e', '2', 8);
-    // The manifest that both have is one with one of them, and makes them no one image.
+    // The manifest in both indexes is the same image as one of them, but does not make both the same image.
     assert_eq!(skew(ask(&mut world, &said)).0, 2);
     let mut world = running("ab");
     assert_eq!(skew(ask(&mut world, &said)), (2, Some(Sameness::Different)));
@@ -365,7 +365,8 @@ fn r18_indexes_that_share_one_platform_and_differ_in_another_stay_two() {
     assert_eq!(report.nodes.as_ref().unwrap().by_architecture.len(), 1);
 }
 
-/// Nodes name two digests as one image, and the registry has different content under them: the doubt is told, and no guess.
+/// Nodes report two digests as one image, and the registry has different content for them: the report shows the doubt, and
+/// does not guess.
 #[test]
 fn where_nodes_and_the_registry_disagree_the_tag_is_unknown_and_the_reason_is_told() {
     let said = Said::new().image('a', '1', 7).image('b', '2', 8).tag('b', -60);
@@ -378,11 +379,11 @@ fn where_nodes_and_the_registry_disagree_the_tag_is_unknown_and_the_reason_is_to
         let images: Vec<&[String]> = if one_entry { vec![&both] } else { apart.iter().map(Vec::as_slice).collect() };
         world.nodes(&[node("n0", "amd64", &images)]);
         let report = ask(&mut world, &said);
-        assert_eq!(tag(report), expected, "the tag's digest and what runs");
+        assert_eq!(tag(report), expected, "the tag's digest and the running ones");
         let why: Vec<&str> = registry(report).unknown().map(|(_, why)| why).collect();
         assert_eq!(why.iter().any(|why| why.starts_with("nodes name two of its digests as one image")), one_entry);
         assert_eq!(registry(report).tag_status(), if one_entry { "unknown" } else { "moved" });
-        // Two that run: they count as one, since evidence joins, and whether they are is said to be open.
+        // Both run: they count as one, because evidence only joins, and the report shows that it is open.
         world.put(&on("p2", "n0", 'b'));
         let report = ask(&mut world, &said.clone().tag('c', -60));
         assert_eq!(
@@ -424,7 +425,7 @@ fn r22_what_is_not_known_any_more_leaves_skew_as_it_was() {
     assert_eq!((skew(report), tag(report)), ((1, None), None), "the tag is unknown, the alias stays");
 }
 
-/// A podskew that has just begun does not know yet that two builds are one image, and raises no alarm until it does.
+/// A podskew that has just started does not know yet that two builds are one image. No alert fires until it knows.
 #[test]
 fn before_registries_have_answered_no_skew_is_the_templates() {
     let origin = |world: &mut World| world.report("deployment/web").containers[0].by_hash[0].origin;
@@ -439,7 +440,7 @@ fn before_registries_have_answered_no_skew_is_the_templates() {
     let now = world.moment();
     world.inventory.give_up_registry(now);
     assert_eq!(origin(&mut world), Origin::Template, "no answer at all");
-    // Once they have answered, nothing waits again.
+    // Once the registries have answered, nothing waits again.
     ask(&mut world, &Said::new());
     world.inventory.await_registry();
     assert_eq!(origin(&mut world), Origin::Template);
@@ -564,7 +565,7 @@ proptest! {
         }
     }
 
-    /// What would tell more is found by a look at each digest: no less than a look at each pair finds.
+    /// Looking at each digest finds as many useful questions as looking at each pair.
     #[test]
     fn further_evidence_is_found_digest_by_digest(
         asked in prop::collection::vec((prop::sample::select(vec!['a', 'b', 'c', 'd', 'e', '1', '2']), 0..4_u32), 0..7),
@@ -591,12 +592,12 @@ proptest! {
         all.note_for_all(asked.iter().map(|(kind, digest)| (*kind, digest)));
         let (pairs, all) = (pairs.missing(), all.missing());
         for missing in &pairs {
-            prop_assert!(all.contains(missing), "{missing:?} is not among {all:?} of {asked:?} by {:?}", evidence.facts);
+            prop_assert!(all.contains(missing), "{missing:?} is not in {all:?} of {asked:?} with {:?}", evidence.facts);
         }
     }
 }
 
-/// Ten thousand digests under one hash, each an image of its own: a hundred million pairs.
+/// Ten thousand digests of one hash, each a different image: a hundred million pairs.
 #[test]
 fn thousands_of_digests_are_looked_at_once() {
     let digest = |number: u32| Name::from(format!("sha256:{number:064x}"));

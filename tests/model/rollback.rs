@@ -1,4 +1,4 @@
-//! What a rollout can go back to, the pod that a StatefulSet waits for, and which of two digests is newer (rows 1, 53 and 54).
+//! Rollback targets, the pod that a StatefulSet waits for, and which of two digests is newer (rows 1, 53 and 54).
 #![allow(clippy::unwrap_used, clippy::panic, clippy::needless_pass_by_value, missing_docs, reason = "tests")]
 
 use crate::common::world::*;
@@ -19,7 +19,7 @@ fn blocking(report: &WorkloadReport) -> Option<String> {
 fn advice(world: &mut World, workload: &str, finding: Finding) -> Vec<String> {
     let report = world.report(workload);
     let remedy = remedy(report, finding);
-    // It names the rollout's way and nothing else.
+    // It has only the command for the rollback.
     assert!(!remedy.action.to_string().is_empty());
     remedy.action.commands
 }
@@ -35,11 +35,11 @@ fn row_53_there_is_no_way_back_to_what_never_ran() {
     world.put(&stuck("web:1")).put(&first).put(&pod("p1").pending());
     assert_eq!(target(world.report("deployment/web")), None, "a first rollout");
     assert_eq!(advice(&mut world, "deployment/web", Finding::Stalled), [""; 0]);
-    // A second one, while pods of the first are still there and not Ready.
+    // A second one, while pods of the first still exist and are not Ready.
     world.put(&stuck("web:2")).put(&replica_set("h2", "web:2", 2, -100)).put(&pod("p2").hash("h2").pending());
     assert_eq!(target(world.report("deployment/web")), None);
     assert_eq!(advice(&mut world, "deployment/web", Finding::Stalled), [""; 0]);
-    // One Ready pod is enough, now or earlier.
+    // One Ready pod is sufficient, now or earlier.
     world.put(&pod("p1"));
     assert_eq!(target(world.report("deployment/web")), Some((1, 1)));
     let undo = "kubectl -n shop rollout undo deployment/web --to-revision=1";
@@ -54,7 +54,7 @@ fn row_53_there_is_no_way_back_to_what_never_ran() {
     assert_eq!(target(world.report("deployment/web")), None);
 }
 
-/// Whatever comes first, and however short it was; a list that comes again forgets nothing.
+/// The order of events and the duration do not matter, and a relist forgets nothing.
 #[test]
 fn readiness_is_remembered_in_any_order_of_events() {
     let (first, second) = (replica_set("h1", "web:1", 1, -4000), replica_set("h2", "web:2", 2, -100));
@@ -75,7 +75,7 @@ fn readiness_is_remembered_in_any_order_of_events() {
     assert_eq!(target(world.report("statefulset/db")), Some((1, 1)));
     world.put(&ready.unready());
     assert_eq!(target(world.report("statefulset/db")), Some((1, 0)));
-    // An object made again under its name is another one.
+    // An object that was recreated with its name is another one.
     world.delete(&set).put(&set.with("/metadata/uid", "another").with("/metadata/creationTimestamp", at(1)));
     assert_eq!(target(world.report("statefulset/db")), None);
 }
@@ -89,15 +89,15 @@ fn the_revision_whose_pods_serve_comes_before_one_that_only_served() {
     assert_eq!(target(world.report("deployment/web")), Some((1, 2)));
     world.delete(&pod("p1")).delete(&pod("p2"));
     assert_eq!(target(world.report("deployment/web")), Some((3, 0)), "and then the newest");
-    // kubectl refuses to undo what is paused.
+    // kubectl refuses to undo a paused rollout.
     world.put(&stuck("web:4").with("/spec/paused", true));
     assert_eq!(target(world.report("deployment/web")), None);
-    // Nothing is under way: nothing to go back from.
+    // There is no rollout in progress, so there is nothing to roll back.
     world.put(&reason(deployment("web:4"), "NewReplicaSetAvailable", -5));
     assert_eq!(target(world.report("deployment/web")), None);
 }
 
-/// `status.currentRevision` and `status.stableRS` name the first template before any pod of it ran.
+/// `status.currentRevision` and `status.stableRS` have the first template before any of its pods ran.
 #[test]
 fn a_revision_that_completed_is_good_unless_it_is_the_first() {
     let pods = [db_pod(0, "db-old", "").pending(), db_pod(1, "db-new", "").created(-90).pending()];
@@ -136,13 +136,13 @@ fn a_revision_that_completed_is_good_unless_it_is_the_first() {
     assert_eq!(advice(&mut world, "rollout/web", Finding::Stalled), [undo]);
     let mut world = World::listed(&[&never, &sets[0], &sets[1], &sets[2], &pod]);
     assert_eq!(target(world.report("rollout/web")), Some((1, 0)), "it was promoted");
-    // The command changes the Deployment that `workloadRef` names.
+    // The command changes the Deployment that `workloadRef` refers to.
     let referring = never.with("/spec/workloadRef", json!({"kind": "Deployment", "name": "web-template"}));
     let mut world = World::listed(&[&referring, &sets[0], &sets[1], &sets[2], &pod]);
     assert_eq!(advice(&mut world, "rollout/web", Finding::Stalled), [undo]);
 }
 
-/// A set of three, of which `db-2` hangs.
+/// A StatefulSet with three replicas, whose `db-2` is stuck.
 fn hanging(set: &Value) -> World {
     let revision = |name, number, created| revision("StatefulSet", "db", name, name, number, created);
     World::listed(&[
@@ -158,12 +158,12 @@ fn hanging(set: &Value) -> World {
 #[test]
 fn row_54_the_pod_that_a_statefulset_waits_for_is_named() {
     let set = stateful_set(json!({"type": "RollingUpdate"}));
-    // Asked for: the way back leads over it.
+    // The pod has the wanted template: after an undo it has to be deleted.
     let mut world = hanging(&set);
     assert_eq!(blocking(world.report("statefulset/db")).as_deref(), Some("db-2"));
     let undo = "kubectl -n shop rollout undo statefulset/db --to-revision=1";
     assert_eq!(advice(&mut world, "statefulset/db", Finding::UnderWay), [undo, "kubectl -n shop delete pod db-2"]);
-    // Not asked for any more: deleting it is the way on.
+    // The pod does not have the wanted template any more: deleting it continues the rollout.
     let reverted = set.clone().with("/status/updateRevision", "db-old");
     let mut world = hanging(&reverted);
     world.put(&revision("StatefulSet", "db", "db-old", "db-old", 3, -5000));
@@ -173,7 +173,7 @@ fn row_54_the_pod_that_a_statefulset_waits_for_is_named() {
     world.delete(&db_pod(2, "db-new", ""));
     assert_eq!(blocking(world.report("statefulset/db")), None);
 
-    // It waits for the first of them, and for none of which it is sure that it goes or comes.
+    // The report names the first of several such pods, and none that is terminating or missing.
     let mut world = hanging(&reverted);
     world.put(&db_pod(1, "db-old", "").pending());
     assert_eq!(blocking(world.report("statefulset/db")).as_deref(), Some("db-1"));
@@ -181,12 +181,12 @@ fn row_54_the_pod_that_a_statefulset_waits_for_is_named() {
     assert_eq!(blocking(world.report("statefulset/db")), None);
     world.delete(&db_pod(1, "db-old", ""));
     assert_eq!(blocking(world.report("statefulset/db")), None);
-    // Parallel waits for no pod; OnDelete replaces none.
+    // Parallel waits for no pod, and OnDelete replaces none.
     let mut world = hanging(&reverted.clone().with("/spec/podManagementPolicy", "Parallel"));
     assert_eq!(blocking(world.report("statefulset/db")), None);
     let mut world = hanging(&reverted.with("/spec/updateStrategy", json!({"type": "OnDelete"})));
     assert_eq!(blocking(world.report("statefulset/db")), None);
-    // Below the partition the older template is asked for.
+    // The older template is wanted below the partition.
     let split = set.with("/spec/updateStrategy", json!({"type": "RollingUpdate", "rollingUpdate": {"partition": 1}}));
     let mut world = hanging(&split);
     world.put(&db_pod(0, "db-old", "").pending());
@@ -213,13 +213,13 @@ fn row_01_the_newer_digest_is_told_where_no_ages_overlap() {
         |name: &str, letter, created, started| pod(name).image_id(&image_id(letter)).created(created).started(started);
     let (a1, a2) = (of("a1", 'a', -900, -890), of("a2", 'a', -800, -790));
     assert_eq!(newest(&[a1.clone(), a2.clone(), of("b1", 'b', -700, -690)]).as_deref(), Some("b"));
-    assert_eq!(newest(&[a1.clone(), a2.clone()]), None, "there is but one");
+    assert_eq!(newest(&[a1.clone(), a2.clone()]), None, "there is only one");
     assert_eq!(newest(&[a1.clone(), a2.clone(), of("b1", 'b', -850, -690)]), None, "they overlap");
-    // A restart asks for the image again: how old the first pods are tells nothing any more.
+    // A restart pulls the image again, so the age of the first pods means nothing any more.
     assert_eq!(newest(&[of("a1", 'a', -900, -600), of("b1", 'b', -700, -690)]), None);
     let crashing = a1.clone().with("/status/containerStatuses/0/state", json!({"waiting": {}}));
-    assert_eq!(newest(&[crashing, of("b1", 'b', -700, -690)]), None, "nor does one that crashes");
-    assert_eq!(newest(&[a1.clone(), of("b1", 'b', -890, -880)]), None, "at one moment");
+    assert_eq!(newest(&[crashing, of("b1", 'b', -700, -690)]), None, "a crashing container means nothing either");
+    assert_eq!(newest(&[a1.clone(), of("b1", 'b', -890, -880)]), None, "at the same time");
     let third = [a1, of("b1", 'b', -700, -690), of("c1", 'c', -500, -490)];
     assert_eq!(newest(&third).as_deref(), Some("c"));
     let without = a2.with("/metadata/creationTimestamp", Value::Null);

@@ -1,4 +1,4 @@
-//! The verdict of an audit, row by row as docs/audit.md has it.
+//! The verdict of an audit, for each row of docs/audit.md.
 #![allow(clippy::unwrap_used, clippy::panic, clippy::needless_pass_by_value, missing_docs, reason = "tests")]
 
 use crate::common::world::*;
@@ -39,7 +39,7 @@ fn skewed() -> World {
     world
 }
 
-/// Two ReplicaSets, of which the Deployment asks for the second.
+/// Two ReplicaSets, the second of which is current.
 fn rolling(reason_of_it: &str) -> World {
     let mut world = uniform();
     world
@@ -49,7 +49,7 @@ fn rolling(reason_of_it: &str) -> World {
     world
 }
 
-/// The same for what Argo Rollouts makes of it; `None` for any other case.
+/// The same for the states of an Argo Rollout; `None` for any other case.
 fn argo_case(name: &str) -> Option<(World, &'static str)> {
     Some(match name {
         "a canary that pauses at a step" => {
@@ -76,7 +76,7 @@ fn argo_case(name: &str) -> Option<(World, &'static str)> {
     })
 }
 
-/// What stands in the document's second column, as a cluster.
+/// The second column of the document, as a cluster.
 fn case(name: &str) -> (World, &'static str) {
     let web = "deployment/web";
     if let Some(case) = argo_case(name).or_else(|| Some((registry_case(name)?, web))) {
@@ -125,7 +125,7 @@ fn case(name: &str) -> (World, &'static str) {
         "two digests, and a ReplicaSet that cannot be read" => {
             let mut world = World::new();
             world.put(&pod("p1")).put(&pod("p2").image_id(&image_id('b')));
-            // An audit does not wait; the exporter waits for the ReplicaSet.
+            // An audit does not wait, but the exporter waits for the ReplicaSet.
             world.wait(60);
             (world, "replicaset/web-h1")
         }
@@ -175,11 +175,11 @@ fn case(name: &str) -> (World, &'static str) {
             world.put(&deployment("web:1").with("/spec/replicas", 0)).put(&replica_set("h1", "web:1", 1, -4000));
             (world, web)
         }
-        other => panic!("docs/audit.md has a row that nothing tests: {other}"),
+        other => panic!("docs/audit.md has a row without a test: {other}"),
     }
 }
 
-/// The same where a registry was asked; `None` for any other case.
+/// The same with answers of a registry; `None` for any other case.
 fn registry_case(name: &str) -> Option<World> {
     Some(match name {
         "an image of its template that is gone from its registry, with `--registry`" => {
@@ -205,7 +205,7 @@ fn registry_case(name: &str) -> Option<World> {
     })
 }
 
-/// What a registry says of the one image of a uniform Deployment.
+/// A uniform Deployment with a registry's answers about its only image.
 fn asked(said: impl Fn(&mut RegistryEvidence, Name, UnixTime)) -> World {
     let mut world = uniform();
     let mut evidence = RegistryEvidence::default();
@@ -235,8 +235,7 @@ fn daemon_set() -> World {
     world
 }
 
-/// An Argo Rollout from `h1` to `h2` with pods of both; once it is Healthy, `h2` is promoted.
-/// A Rollout that is complete, and keeps pods of an older hash until so many seconds from now.
+/// A complete Argo Rollout that keeps pods of an older hash until `seconds` from now.
 fn promoted(seconds: i64) -> World {
     let mut world = rollout(json!({"blueGreen": {}}), "Healthy");
     let mut kept = replica_set("h1", "web:1", 1, -500).with("/metadata/annotations/scale-down-deadline", at(seconds));
@@ -307,7 +306,7 @@ fn each_row_of_the_document_is_so() {
     }
     let mut sorted = worst.clone();
     sorted.sort();
-    assert_eq!(worst, sorted, "the rows are to be in the order of an audit: worst first");
+    assert_eq!(worst, sorted, "the rows must be in the order of an audit: worst first");
 }
 
 #[test]
@@ -323,7 +322,7 @@ fn codes_come_in_the_order_of_the_document() {
     assert_eq!(of(2, &[Finding::NotCompared, Finding::DigestSkew], true), Verdict::NotUniform);
     assert_eq!(of(0, &[], true), Verdict::Empty);
     assert_eq!(of(1, &[Finding::NotCompared], false), Verdict::NotCompared);
-    assert_eq!(of(1, &[], true), Verdict::NotCompared, "what could not be seen was not compared either");
+    assert_eq!(of(1, &[], true), Verdict::NotCompared, "unreadable objects were not compared either");
     assert_eq!(of(1, &[Finding::InjectedSkew, Finding::Held], false), Verdict::Uniform);
     let lenient = Strictness { allow_empty: true, ..Strictness::default() };
     assert_eq!(Verdict::of(0, [], true, lenient), Verdict::Uniform);
@@ -352,7 +351,7 @@ fn every_finding_of_an_audit_is_documented() {
     assert!(document.contains("`unavailable_pods`"));
 }
 
-/// Everything there and available.
+/// A workload with all its pods available.
 fn available() -> World {
     let mut world = uniform();
     world.put(&deployment("web:1").with("/status/availableReplicas", 2));
@@ -375,7 +374,7 @@ fn wait_includes_pods() {
     assert!(!done(&mut world), "the pods are behind the status");
     let mut world = available();
     world.delete(&pod("p2"));
-    assert!(!done(&mut world), "a pod is to come");
+    assert!(!done(&mut world), "a pod is missing");
     assert!(!done(&mut skewed()));
     assert!(!done(&mut rolling("ReplicaSetUpdated")));
     let mut world = available();
