@@ -1,4 +1,4 @@
-//! `podskew audit` as somebody runs it: the real binary, files, a simulated API server, and every exit code.
+//! `podskew audit` as a user runs it: the real binary, files, a simulated API server, and every exit code.
 #![allow(clippy::unwrap_used, clippy::panic, missing_docs, reason = "tests")]
 
 use crate::common::tape::path;
@@ -40,7 +40,7 @@ fn ends(output: &Output, code: i32) -> String {
     out
 }
 
-/// Could not look: exit code 2, nothing on stdout, and these words on stderr.
+/// Cannot read: exit code 2, nothing on stdout, and these words on stderr.
 #[track_caller]
 fn cannot_look(arguments: &[&str], words: &[&str]) {
     refused(&podskew(arguments), words);
@@ -60,7 +60,7 @@ fn dump(scenario: &str) -> String {
     path(&format!("{scenario}.dump.json"))
 }
 
-/// A simulated cluster and a kubeconfig that leads there.
+/// A simulated cluster and its kubeconfig.
 struct Cluster {
     simulator: Simulator,
     folder: tempfile::TempDir,
@@ -136,7 +136,7 @@ fn a_file_comes_by_name_or_through_a_pipe_and_a_lone_list_of_pods_does() {
     let whole = std::fs::read(dump("digest-skew")).unwrap();
     ends(&piped(&["-f", "-"], &whole), 1);
     ends(&piped(&["-f", "-", "-n", "elsewhere"], &whole), 2);
-    // Several calls of kubectl, one behind the other.
+    // Output of several calls of kubectl, concatenated.
     let both = [whole, std::fs::read(dump("stuck")).unwrap()].concat();
     let out = ends(&piped(&["-f", "-"], &both), 1);
     assert!(out.contains("2 workloads with 13 pods in standard input"), "{out}");
@@ -164,11 +164,11 @@ fn other_files_than_dumps_are_refused() {
     ends(&podskew(&["-f", &empty, "--allow-empty"]), 0);
 }
 
-/// The options that lead to a file, and what is fed to standard input.
+/// Runs an audit with these options, and with this standard input.
 fn fed(arguments: &[&str], input: &[u8]) -> Output {
     let mut child =
         command(arguments).stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
-    // It may end without reading.
+    // The process may end without reading.
     let _ = child.stdin.take().unwrap().write_all(input);
     child.wait_with_output().unwrap()
 }
@@ -184,7 +184,7 @@ fn a_pipe_is_of_now_and_a_file_of_its_time() {
     let file = json(&podskew(&["-f", &dump("stuck"), "-o", "json"]));
     assert_eq!((&file["taken_from"], &file["workloads"]), (&json!("contents"), &piped["workloads"]));
     assert!(file["taken"].as_str() < piped["taken"].as_str());
-    // A shell's `<` is a file.
+    // A shell's `<` opens a file.
     let stdin = std::fs::File::open(dump("stuck")).unwrap();
     let redirected = json(&command(&["-f", "-", "-o", "json"]).stdin(stdin).output().unwrap());
     assert_eq!((&redirected["taken"], &redirected["taken_from"]), (&file["taken"], &file["taken_from"]));
@@ -249,7 +249,7 @@ fn several_files_are_one_cluster_for_every_command() {
             text(&several.stdout).replace(&names, &plain).replace(&arguments.join(" "), &format!("-f {plain}"));
         assert_eq!((several_said, several.status.code()), (text(&one.stdout), one.status.code()), "{command:?}");
     }
-    // Without one of them, a note says which command prints it.
+    // If one kind is missing, a note shows the command that prints it.
     let out = text(&run(&["audit"], &arguments[..2]).stdout);
     assert!(out.contains("add what kubectl get replicasets -A -o json prints, with another -f"), "{out}");
 }
@@ -278,7 +278,7 @@ fn invalid_arguments_are_refused_with_the_remedy() {
 async fn a_cluster_is_looked_at_where_kubectl_would() {
     let cluster = Cluster::empty().await;
     fill(cluster.simulator.store());
-    // The context's namespace is `default`, and nothing is there.
+    // The context's namespace is `default`, which is empty.
     let output = cluster.run(&[]).await;
     let out = ends(&output, 2);
     let error = text(&output.stderr);
@@ -313,7 +313,7 @@ async fn an_empty_namespace_of_a_context_tells_how_many_workloads_others_have() 
         assert!(error.contains(&format!("3 Deployments, 1 StatefulSet and 2 DaemonSets: {hint}")), "{error}");
     }
     assert_eq!(asked(&cluster), ["limit=1"; 3]);
-    // With a selector, or where a namespace was named, the count would be of something else.
+    // With a selector, or a namespace in the options, the count would be of something else.
     for arguments in [&["-l", "a=b"][..], &["-n", "nowhere"], &["-A", "-l", "a=b"]] {
         let output = cluster.run(arguments).await;
         ends(&output, 2);
@@ -325,7 +325,7 @@ async fn an_empty_namespace_of_a_context_tells_how_many_workloads_others_have() 
     assert!(text(&output.stderr).contains("the other namespaces have no workloads either"), "{}", text(&output.stderr));
 }
 
-/// An API server that lists nothing in a namespace, and over all namespaces only the given objects.
+/// An API server that lists nothing in a namespace, and only the given objects in all namespaces.
 fn lists_nothing_but(everywhere: fn(&mut TcpStream)) -> (tempfile::TempDir, String) {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let server = format!("http://{}", listener.local_addr().unwrap());
@@ -365,14 +365,14 @@ fn answer(stream: &mut TcpStream, status: &str, body: &str) {
     let _ = write!(stream, "{head}\r\n\r\n{body}");
 }
 
-/// The number of others is a courtesy: nobody waits long for it, and nobody needs rights for it.
+/// The number of other workloads is optional: there is a short timeout for it, and no right is required.
 #[test]
 fn where_others_cannot_be_counted_the_way_is_shown_soon() {
     let hint = "; read all namespaces with -A, another with -n NAMESPACE, or use --allow-empty\n";
     let forbidden: fn(&mut TcpStream) = |stream| answer(stream, "403 Forbidden", r#"{"kind": "Status", "code": 403}"#);
     let silent: fn(&mut TcpStream) = |_| std::thread::sleep(Duration::from_secs(60));
     let garbage: fn(&mut TcpStream) = |stream| answer(stream, "200 OK", "<html>");
-    // What is left is not told where the server cannot know.
+    // If the server does not know the remaining count, it is omitted.
     let uncounted: fn(&mut TcpStream) =
         |stream| answer(stream, "200 OK", r#"{"metadata": {"continue": "x"}, "items": [{"metadata": {"name": "a"}}]}"#);
     for (name, everywhere) in
@@ -446,7 +446,7 @@ async fn waiting_ends_when_everything_is_rolled_out_and_there() {
     let child = cluster.start(&["-n", "stuck", "deploy/api", "--wait", "50s"]);
     tokio::time::sleep(Duration::from_millis(800)).await;
     let store = cluster.simulator.store();
-    // Rolled back: the old ReplicaSet is current again, the new pods go, and two old ones come.
+    // Rolled back: the old ReplicaSet is current again, the new pods terminate, and two old ones are created.
     let all = objects("stuck");
     let of_hash = |hash: &str| {
         let pods = all.iter().filter(|object| object["kind"] == "Pod");
@@ -500,11 +500,11 @@ async fn waiting_ends_when_time_runs_out_with_the_report() {
     assert_eq!(json["workloads"][0]["found"][0]["finding"], "digest_skew");
     let out = ends(&cluster.run(&["-n", "stuck", "deploy/new", "--wait", "1s"]).await, 4);
     assert!(out.contains("Note: there is still no deployment/new in"), "{out}");
-    // Nothing moves by waiting where somebody holds it.
+    // A rollout that is held does not change by waiting.
     let cluster = Cluster::with(&["paused", "daemonset"]).await;
     ends(&cluster.run(&["-n", "daemonset", "ds/cni", "--wait", "1s"]).await, 0);
     ends(&cluster.run(&["-n", "daemonset", "ds/cni", "--wait", "1s", "--no-deliberate"]).await, 4);
-    // It is reported all the same, with its pods.
+    // It is reported, with its pods.
     let out = ends(&cluster.run(&["-n", "daemonset", "-n", "paused", "--wait", "1s"]).await, 0);
     assert!(out.contains("delete pod cni-") && out.contains("api-cf4479f4d-8jkc5  node-0003"), "{out}");
     let out = ends(&cluster.run(&["-n", "nowhere", "--wait", "20s"]).await, 2);
@@ -534,18 +534,18 @@ async fn waiting_names_the_current_hash_first() {
     assert!(log.contains("deliberate mix: 765f5f5f9c 3 pods, 3 ready (current); cf4479f4d 5 pods"), "{log}");
 }
 
-/// The audit at the top of the README is what podskew prints of the demo, line by line; `…` stands for some.
+/// The audit at the top of the README is the output for the demo, line by line; `…` replaces some lines.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn the_readme_shows_an_audit_of_the_demo() {
     let readme = std::fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/README.md")).unwrap();
     let (_, rest) = readme.split_once("```console\n$ podskew audit -A\n").unwrap();
     let (shown, _) = rest.split_once("```").unwrap();
     let cluster = Cluster::empty().await;
-    // As `podskew demo` has it: its images are those of a registry.
+    // As in `podskew demo`: its images are in a registry.
     let images = ImageRegistry::start(None).await.unwrap();
     let _demo = Demo::begin_with(cluster.simulator.store(), &DemoConfig::default(), Time::now(), &images);
     let printed = ends(&cluster.run(&["-A"]).await, 1);
-    // Columns are as wide as what stands in them.
+    // Columns are as wide as their content.
     let times = Regex::new(r"\d{4}-\d\d-\d\d \d\d:\d\d|(\d+[smhd])+").unwrap();
     let columns = Regex::new(r"\b {2,}").unwrap();
     let timeless = |text: &str| columns.replace_all(&times.replace_all(text, "TIME"), "  ").into_owned();
@@ -557,15 +557,15 @@ async fn the_readme_shows_an_audit_of_the_demo() {
             skips = true;
             continue;
         }
-        assert!(line.chars().count() <= 100, "it scrolls: {line}");
+        assert!(line.chars().count() <= 100, "the line is too long: {line}");
         let at = rest.iter().position(|printed| *printed == line);
-        let at = at.unwrap_or_else(|| panic!("podskew does not print {line:?} there: {printed}"));
-        assert!(at == 0 || skips, "something stands before {line:?}, and no …: {printed}");
+        let at = at.unwrap_or_else(|| panic!("podskew does not print {line:?} at this place: {printed}"));
+        assert!(at == 0 || skips, "lines before {line:?} without …: {printed}");
         (rest, skips) = (rest.split_off(at + 1), false);
     }
 }
 
-/// managedFields are kubectl's to leave out; of a cluster nobody can ask for them.
+/// kubectl may omit managedFields, but a cluster cannot be asked for them.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn the_note_on_managed_fields_is_for_files() {
     let without = |mut objects: Vec<Value>| {
@@ -624,7 +624,7 @@ fn case(file: &str) -> String {
     format!("{}/tests/data/cases/{file}.json", env!("CARGO_MANIFEST_DIR"))
 }
 
-/// Rows 47, 48, 50 and 55: what an audit makes of them, and in which words.
+/// Rows 47, 48, 50 and 55: their findings, and the words.
 #[test]
 fn cases_from_the_field_have_their_wording() {
     for (file, code, words) in [

@@ -1,4 +1,4 @@
-//! Cases from the field, each with the answer that is right: what an audit of the file prints, word for word.
+//! Cases from real clusters, each with the correct answer: the audit of the file, word for word.
 #![allow(clippy::unwrap_used, clippy::panic, missing_docs, reason = "tests")]
 
 use regex::Regex;
@@ -14,7 +14,7 @@ fn cases() -> Vec<PathBuf> {
     paths
 }
 
-/// What the audit of a case prints, and its exit code.
+/// The audit of a case, and its exit code.
 fn audited(case: &Path) -> String {
     audited_with(case, &[])
 }
@@ -54,11 +54,11 @@ fn every_case_has_its_right_answer() {
     }
 }
 
-/// The answers in a word or two, so that nobody updates a snapshot to a wrong one.
+/// The answers in short form, so that nobody updates a snapshot to a wrong one.
 #[test]
 fn the_answers_are_what_they_have_to_be() {
     for (case, code, words) in [
-        // Row 53: a first rollout has nothing to go back to.
+        // Row 53: a first rollout has no rollback target.
         (
             "c03-first-rollout-stalled.json",
             1,
@@ -85,7 +85,7 @@ fn the_answers_are_what_they_have_to_be() {
             0,
             &["unknown digest skew", "CRI-O may name one image by different digests"],
         ),
-        // Row 54: the pod that hangs is deleted, and nothing is rolled to a template that never ran.
+        // Row 54: the stuck pod is deleted, and nothing is rolled back to a template that never ran.
         (
             "c13-sts-forced-rollback.json",
             1,
@@ -137,7 +137,7 @@ fn the_answers_are_what_they_have_to_be() {
     }
 }
 
-/// What an audit of these objects prints.
+/// The audit of these objects.
 fn audited_of(items: &serde_json::Value) -> String {
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("dump.json");
@@ -151,10 +151,10 @@ fn items_of(case: &str) -> serde_json::Value {
     dump["items"].clone()
 }
 
-/// A start that nothing tells is unknown, and never the moment at which podskew looked.
+/// A start that cannot be derived is unknown, and never the time of the audit.
 #[test]
 fn an_unknown_start_is_unknown() {
-    // A skew of pods that crash; a mix of pods without the time of their creation.
+    // A skew of crashing pods; a mix of pods without creation times.
     let mut crashing = items_of("c133-index-vs-platform-nodes-know.json");
     let mut ageless = items_of("c09-old-dump-daemonset.json");
     for item in crashing.as_array_mut().unwrap() {
@@ -176,7 +176,7 @@ fn an_unknown_start_is_unknown() {
     }
 }
 
-/// Nothing is mixed where there are no pods; and one hash is no mix of several.
+/// Without pods there is no mix, nor with a single hash.
 #[test]
 fn held_workloads_are_counted_correctly() {
     let deployment = |items: &serde_json::Value| {
@@ -187,7 +187,7 @@ fn held_workloads_are_counted_correctly() {
     };
     let items = items_of("c84-replicaset-create-error.json");
     let paused = deployment(&items);
-    // With another workload and its pods: a file without any pod is refused.
+    // With another workload and its pods, because a file without any pod is refused.
     let mut without = items_of("c10d-same-hex-two-schemes.json");
     without.as_array_mut().unwrap().push(paused.clone());
     let printed = audited_of(&without);
@@ -199,7 +199,7 @@ fn held_workloads_are_counted_correctly() {
     assert!(printed.contains("deliberate mix") && printed.contains(held), "{printed}");
 }
 
-/// What nodes say counts where they are asked, and nowhere else.
+/// Reports of nodes count only with `--nodes`.
 #[test]
 fn nodes_in_a_file_count_with_the_option() {
     let path = |case: &str| PathBuf::from(format!("{}/tests/data/cases/{case}", env!("CARGO_MANIFEST_DIR")));
@@ -208,13 +208,13 @@ fn nodes_in_a_file_count_with_the_option() {
     assert!(alone.contains("deployment/web: digest skew") && alone.ends_with("exit code 1\n"), "{alone}");
     let known = audited_with(&case, &["--nodes"]);
     assert!(known.contains("1 uniform") && known.ends_with("exit code 0\n"), "{known}");
-    // All its nodes are of one architecture, so no mix of architectures explains what CRI-O says.
+    // All nodes have one architecture, so a mix of architectures cannot explain CRI-O's digests.
     let case = path("c111-crio-one-arch-moved-tag.json");
     let alone = audited(&case);
     assert!(alone.contains("unknown digest skew") && alone.ends_with("exit code 0\n"), "{alone}");
     let known = audited_with(&case, &["--nodes"]);
     assert!(known.contains("deployment/web: digest skew") && known.ends_with("exit code 1\n"), "{known}");
-    // A file without nodes says so.
+    // A file without nodes is reported as such.
     let case = path("c07e-uids-redacted.json");
     let known = audited_with(&case, &["--nodes"]);
     assert!(known.contains("there are no nodes in it") && known.contains("kubectl get nodes -o json"), "{known}");

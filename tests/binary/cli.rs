@@ -4,7 +4,7 @@
 use std::net::TcpListener;
 use std::process::{Command, Output, Stdio};
 
-/// Runs podskew with these arguments and nothing of this process's environment that it reads.
+/// Runs podskew with these arguments, without the environment variables that it reads.
 fn podskew(arguments: &[&str]) -> Output {
     with_environment(arguments, &[])
 }
@@ -28,7 +28,7 @@ fn stderr(output: &Output) -> String {
     String::from_utf8(output.stderr.clone()).unwrap()
 }
 
-/// Refused at the start, with every one of these words.
+/// Refused at the start, with all of these words.
 #[track_caller]
 fn refused(arguments: &[&str], words: &[&str]) {
     refused_with(arguments, &[], words);
@@ -75,7 +75,7 @@ fn help_names_every_option_with_its_variable() {
     for arguments in [&["--help"][..], &["serve", "--help"], &["-h"]] {
         let output = podskew(arguments);
         assert_eq!(output.status.code(), Some(0));
-        // Lines break where the terminal ends.
+        // Lines wrap at the width of the terminal.
         let help = stdout(&output).split_whitespace().collect::<Vec<_>>().join(" ");
         for (option, variable) in SERVE {
             assert!(help.contains(option), "{option} is missing in {help}");
@@ -111,7 +111,7 @@ fn the_version_is_the_packages() {
             .and_then(|rest| rest.strip_suffix(")\n"));
         let revision = revision.unwrap_or_else(|| panic!("{arguments:?}: {version}"));
         assert_eq!(output.status.code(), Some(0), "{arguments:?}");
-        // A packager's, or that of the checkout, if it is one.
+        // The revision set by a packager, or that of the checkout, if it is one.
         match (std::env::var("PODSKEW_REVISION"), &head) {
             (Ok(given), _) if !given.is_empty() => assert_eq!(revision, given),
             (_, Some(head)) => assert!(revision.len() >= 7 && head.starts_with(revision), "{revision} {head}"),
@@ -131,7 +131,7 @@ fn help_is_had_in_every_way_and_has_examples() {
     for command in ["serve", "audit", "explain", "diff", "demo", "completions", "man"] {
         let text = help(&["help", command]);
         assert_eq!(text, help(&[command, "--help"]), "{command}");
-        assert_eq!(text, help(&[command, "-h"]), "{command}: one help, however it is asked for");
+        assert_eq!(text, help(&[command, "-h"]), "{command}: the same help for each way to request it");
         assert!(text.contains("\nExamples:\n  "), "{text}");
         assert!(text.contains(&format!("Usage: podskew {command}")), "{text}");
     }
@@ -139,7 +139,7 @@ fn help_is_had_in_every_way_and_has_examples() {
     refused(&["help", "wheel"], &["'wheel'"]);
 }
 
-/// Each line that a help gives as an example is a line that podskew takes.
+/// Each example line in a help is accepted by podskew.
 #[test]
 fn examples_can_be_typed() {
     let mut examples = 0;
@@ -152,7 +152,7 @@ fn examples_can_be_typed() {
             let line = line.split([')', '>', '|']).next().unwrap();
             let mut words: Vec<&str> = line.split(' ').filter(|word| !word.is_empty()).collect();
             assert_eq!(words.remove(0), "podskew", "{line}");
-            // Whatever is right about a line, `--help` ends it well, and what is wrong is found before.
+            // If the line is right, `--help` exits with success. Errors in it are found before.
             let output = podskew(&[words.as_slice(), &["--surprise"]].concat());
             let error = stderr(&output);
             assert!(error.starts_with("error: unexpected argument '--surprise' found"), "{line}: {error}");
@@ -162,7 +162,7 @@ fn examples_can_be_typed() {
     assert!(examples > 15, "{examples}");
 }
 
-/// The usage is that of the command that was typed.
+/// The usage is that of the given command.
 #[test]
 fn an_error_prints_the_usage_of_its_command() {
     refused(&["audit", "service/a"], &["Usage: podskew audit [OPTIONS] [TYPE/NAME]..."]);
@@ -174,7 +174,7 @@ fn an_error_prints_the_usage_of_its_command() {
     refused(&["man", "wheel"], &["the commands are serve,", "Usage: podskew man [COMMAND]"]);
 }
 
-/// A disk that is full, or a reader that has gone.
+/// A full disk, or a reader that is gone.
 #[test]
 fn unwritable_output_is_an_error_and_a_closed_pipe_is_not() {
     let dump = format!("{}/tests/data/recordings/stuck.dump.json", env!("CARGO_MANIFEST_DIR"));
@@ -260,13 +260,13 @@ fn the_environment_is_checked_like_what_is_typed() {
         &[("PODSKEW_NAMESPACE", "blog,shop")],
         &["'shop'", "in PODSKEW_NAMESPACE and in --exclude-namespace"],
     );
-    // What is typed is named as it was typed, whatever the environment holds.
+    // A value on the command line is named as it was typed, even if the environment has another.
     let output = with_environment(&["--namespace", "Blog"], &[("PODSKEW_NAMESPACE", "Shop")]);
     let message = stderr(&output);
     assert!(message.contains("'Blog' for '--namespace") && !message.contains("PODSKEW_NAMESPACE"), "{message}");
 }
 
-/// A port that is taken is found before anything else is tried: what comes so far was accepted.
+/// A port in use is detected before anything else: earlier errors would be reported first.
 #[track_caller]
 fn accepted(arguments: &[&str], variables: &[(&str, &str)]) {
     let taken = TcpListener::bind("127.0.0.1:0").unwrap();

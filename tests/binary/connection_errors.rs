@@ -1,4 +1,4 @@
-//! What podskew says when it cannot connect: kubeconfigs, credentials and real TLS handshakes that fail, each with the remedy.
+//! Connection errors of podskew: kubeconfigs, credentials and real TLS handshakes that fail, each with the remedy.
 #![allow(clippy::unwrap_used, clippy::panic, missing_docs, reason = "tests")]
 
 use crate::common::command::Ended;
@@ -24,7 +24,7 @@ fn authority(name: &str) -> Authority {
     CertifiedIssuer::self_signed(parameters, KeyPair::generate().unwrap()).unwrap()
 }
 
-/// A certificate for a name, valid from one year on until another one, and its key.
+/// A certificate for a name, valid from one year to another, and its key.
 fn certificate(authority: &Authority, name: &str, years: [i32; 2]) -> (String, String) {
     let mut parameters = CertificateParams::new(vec![name.to_owned()]).unwrap();
     [parameters.not_before, parameters.not_after] = years.map(|year| rcgen::date_time_ymd(year, 1, 1));
@@ -35,13 +35,13 @@ fn certificate(authority: &Authority, name: &str, years: [i32; 2]) -> (String, S
 const VALID: [i32; 2] = [2020, 2090];
 const PAST: [i32; 2] = [2019, 2020];
 
-/// A simulated API server behind TLS, whose kubeconfig names `trusted`.
+/// A simulated API server with TLS, whose kubeconfig trusts `trusted`.
 async fn server((certificate, key): &(String, String), trusted: &str) -> Simulator {
     let tls = Tls::from_pem(certificate, key, trusted).unwrap();
     Simulator::start(SimulatorConfig { tls: Some(tls), ..SimulatorConfig::default() }).await.unwrap()
 }
 
-/// Runs podskew on a kubeconfig, without anything of this process's environment but `PATH`.
+/// Runs podskew with a kubeconfig, and only with `PATH` of this process's environment.
 fn run(arguments: &[&str], variables: &[(&str, &str)]) -> Ended {
     let mut command = Command::new(env!("CARGO_BIN_EXE_podskew"));
     command.args(arguments).env_clear().env("PATH", std::env::var_os("PATH").unwrap());
@@ -50,7 +50,7 @@ fn run(arguments: &[&str], variables: &[(&str, &str)]) -> Ended {
     Ended { code: output.status.code().unwrap(), stdout: text(&output.stdout), stderr: text(&output.stderr) }
 }
 
-/// An audit of what a kubeconfig names fails, soon, with these words.
+/// Checks that an audit with this kubeconfig fails soon, with these words.
 #[track_caller]
 fn fails(kubeconfig: &str, words: &[&str]) -> String {
     let file = tempfile::NamedTempFile::new().unwrap();
@@ -62,7 +62,7 @@ fn fails(kubeconfig: &str, words: &[&str]) -> String {
         assert!(ended.stderr.contains(word), "{word:?} is missing in: {}", ended.stderr);
     }
     assert!(!ended.stderr.contains("s3cr3t"), "{}", ended.stderr);
-    assert!(begun.elapsed() < Duration::from_secs(10), "what lasts is not tried again: {:?}", begun.elapsed());
+    assert!(begun.elapsed() < Duration::from_secs(10), "a permanent error is not retried: {:?}", begun.elapsed());
     ended.stderr
 }
 
@@ -82,7 +82,7 @@ async fn a_servers_certificate_that_is_not_accepted_says_why_and_what_to_change(
         "certificate-authority-data",
     ];
     audit_fails(simulator.kubeconfig(), unknown).await;
-    // Of the same name, as kubeadm's are.
+    // An authority with the same name, as kubeadm uses.
     let simulator = server(&good, &authority("kubernetes").pem()).await;
     audit_fails(simulator.kubeconfig(), unknown).await;
 
@@ -91,7 +91,7 @@ async fn a_servers_certificate_that_is_not_accepted_says_why_and_what_to_change(
     let alone = parameters.self_signed(&key).unwrap();
     let simulator = server(&(alone.pem(), key.serialize_pem()), &ours.pem()).await;
     audit_fails(simulator.kubeconfig(), unknown).await;
-    // An authority's certificate that is served as it is, and trusted.
+    // An authority's certificate that is served directly, and trusted.
     parameters.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
     let alone = parameters.self_signed(&key).unwrap();
     let simulator = server(&(alone.pem(), key.serialize_pem()), &alone.pem()).await;
@@ -116,7 +116,7 @@ async fn https_and_http_are_told_apart() {
     audit_fails(kubeconfig, &["https://", "does not answer in HTTP"]).await;
 }
 
-/// A server that wants a client's certificate of an authority, and accepts no connection without.
+/// A server that requires a client certificate of an authority for each connection.
 async fn demanding(certificate: &(String, String), clients: &Authority) -> std::net::SocketAddr {
     let provider = Arc::new(crypto::ring::default_provider());
     let mut roots = RootCertStore::empty();
@@ -180,7 +180,7 @@ async fn a_clients_certificate_that_is_not_accepted_says_why_and_what_to_change(
         .await;
     audit_fails(with_client(&url, &ours, None), &["asks for a client certificate", "has none"]).await;
 
-    // An API server accepts the connection and answers 401.
+    // An API server accepts the connection and responds with 401.
     let simulator = server(&certificate(&ours, "127.0.0.1", VALID), &ours.pem()).await;
     simulator.inject(None, Fault::Status(401));
     audit_fails(
@@ -269,7 +269,7 @@ fn an_invalid_address_is_reported_before_any_request() {
     for address in ["ftp://127.0.0.1", "https://user:s3cr3t@", "ht tp://x", ""] {
         fails(&server(address), &["cannot be used", "is not an address", "https://HOST:PORT"]);
     }
-    // As kubectl does, a server without a scheme is asked in HTTP.
+    // Like with kubectl, a server without a scheme is HTTP.
     fails(&server("127.0.0.1:1"), &["cannot look at http://127.0.0.1:1/"]);
     let ca = with_user("{}")
         .replace(r#""http://127.0.0.1:1""#, r#""https://127.0.0.1:1", "certificate-authority": "/no/ca""#);
@@ -302,7 +302,7 @@ fn several_kubeconfigs_are_told_apart() {
             assert!(ended.stderr.contains(word), "{word:?} is missing in: {}", ended.stderr);
         }
     };
-    // Together they lead to a server, which is not there.
+    // Together they name a server that does not exist.
     audit(
         &[&context, &missing, &empty, &cluster, &user],
         &[],

@@ -1,4 +1,5 @@
-//! `podskew explain` and `podskew diff`, through the real binary: on what kubectl printed of real clusters, and on a cluster.
+//! `podskew explain` and `podskew diff`, through the real binary: with kubectl's output from real clusters, and with a
+//! cluster.
 #![allow(clippy::unwrap_used, clippy::panic, missing_docs, reason = "tests")]
 
 use crate::common::command::{Ended, fed, podskew, podskew_on};
@@ -17,7 +18,7 @@ const WORKLOADS: [(&str, &str); 6] = [
     ("daemonset", "daemonset/cni"),
 ];
 
-/// Without what depends on when it was asked.
+/// Removes parts that depend on the time.
 fn timeless(text: &str) -> String {
     let ages = Regex::new(r"\((at least )?(\d+[smhd])+\)|(at least )?(\d+[smhd])+ old").unwrap();
     ages.replace_all(
@@ -38,7 +39,7 @@ fn check_golden(file: &str, actual: &str) {
         std::fs::write(&path, actual).unwrap();
     }
     let expected = std::fs::read_to_string(&path).unwrap_or_default();
-    assert_eq!(actual, expected, "{path} reads differently; if that is meant: UPDATE_GOLDEN=1 cargo test");
+    assert_eq!(actual, expected, "{path} has changed; if that is intended: UPDATE_GOLDEN=1 cargo test");
 }
 
 fn dump(scenario: &str) -> String {
@@ -81,7 +82,7 @@ fn the_json_has_its_shape() {
     assert_eq!((pod["node"].as_str(), pod["containers"][0]["origin"].as_str()), (Some("node-0001"), Some("template")));
 }
 
-/// Each example of `docs/explain.md` is what podskew prints; `make docs` updates it.
+/// Each example of `docs/explain.md` is real output; `make docs` updates it.
 #[test]
 fn the_examples_are_what_podskew_prints() {
     let file = concat!(env!("CARGO_MANIFEST_DIR"), "/docs/explain.md");
@@ -94,7 +95,7 @@ fn the_examples_are_what_podskew_prints() {
         let arguments: Vec<&str> = command.split(' ').collect();
         let said = podskew_on(120, &arguments);
         let said = said.stdout + &said.stderr;
-        // An age alone is no difference: then what stands there may stay.
+        // If only an age differs, the old text stays.
         let said = if timeless(&said) == timeless(&found[2]) { found[2].to_owned() } else { said };
         format!("```console\n$ podskew {command}\n{said}```")
     });
@@ -106,7 +107,7 @@ fn the_examples_are_what_podskew_prints() {
     }
 }
 
-/// What keeps the pods of the current template from being ready; pods of older templates are left out.
+/// What keeps the pods of the current template from becoming ready. Pods of older templates are omitted.
 #[test]
 fn pods_that_are_not_ready_are_named_with_the_reason() {
     let file = dump("stuck");
@@ -124,7 +125,7 @@ fn pods_that_are_not_ready_are_named_with_the_reason() {
         json!([{"container": "app", "reason": "ImagePullBackOff",
             "message": "Back-off pulling image \"registry.example/stuck/api:broken\""}])
     );
-    // A pod that hangs on an older template is not what the rollout waits for.
+    // A rollout does not wait for a stuck pod of an older template.
     let mut whole: Value = serde_json::from_str(&without("stuck", &[])).unwrap();
     for item in whole["items"].as_array_mut().unwrap() {
         if item["metadata"]["labels"]["pod-template-hash"] == "66df86594d" && item["kind"] == "Pod" {
@@ -135,7 +136,7 @@ fn pods_that_are_not_ready_are_named_with_the_reason() {
     assert_eq!(explained.matches("is not ready").count(), 2, "{explained}");
 }
 
-/// One form of version for every document, and a difference as one of them.
+/// The same version field for every JSON document, and a difference as one of them.
 #[test]
 fn a_diff_as_json_has_the_version_of_all_documents() {
     let json = |arguments: &[&str]| -> Value { serde_json::from_str(&podskew(arguments).stdout).unwrap() };
@@ -179,7 +180,7 @@ fn unreadable_facts_are_noted_and_not_guessed() {
     assert!(alone.stdout.contains("a list of pods alone"), "{}{}", alone.stdout, alone.stderr);
     let revisions = explain("sts/db", &without("statefulset-partition", &[])).stdout;
     assert!(revisions.contains("managedFields"), "{revisions}");
-    // Templates need no pods, and two hashes no Deployment.
+    // Templates can be compared without pods, and two hashes without a Deployment.
     let input = without("paused", &["Pod"]);
     assert_eq!(fed(&["diff", "-f", "-", "deploy/api"], &input).code, 1);
     let input = without("paused", &["Deployment"]);
@@ -202,7 +203,7 @@ fn hashes_are_named_as_people_have_them() {
             .stdout
             .starts_with("--- deployment/api cf4479f4d (revision 1)\n+++ deployment/api 765f5f5f9c (revision 2)\n")
     );
-    // A hash, its beginning, a ReplicaSet's name; two of them; and in the other order.
+    // A hash, its prefix, a ReplicaSet's name; two of them; and in the other order.
     for hashes in [&["cf4479f4d"][..], &["cf"], &["api-cf4479f4d"], &["cf", "765f5f5f9c"], &["c", "7"]] {
         assert_eq!(paused(hashes).stdout, expected.stdout, "{hashes:?}");
     }
@@ -267,8 +268,8 @@ fn unreadable_clusters_and_files_end_with_2_and_the_reason() {
     refused(&podskew(&["explain", "-o", "yaml", "-f", &file, "deploy/api"]), &["yaml", "json"]);
 }
 
-/// Everything a template can hold that may be a secret, in every object that has a template or a spec. Another in each
-/// template, and the same in a Deployment's and its ReplicaSet's.
+/// Objects with all kinds of secrets that a template or spec may have. They differ between templates, and are the same in a
+/// Deployment and its ReplicaSet.
 fn with_secrets(scenario: &str) -> Vec<Value> {
     let mut objects = objects(scenario);
     for object in &mut objects {
@@ -320,14 +321,14 @@ fn no_output_ever_holds_what_may_be_a_secret_unless_it_is_asked_for() {
             let found = shown.stdout.contains(&format!("SECRET-{name}"));
             assert_eq!(found, scenario != "digest-skew", "{name}: {}{}", shown.stdout, shown.stderr);
         }
-        // What is cut off in the middle of one does not quote it either.
+        // An error about truncated input does not quote a secret either.
         let end = input.find("SECRET").unwrap() + 8;
         let cut = fed(&["explain", "-f", "-", workload], &input[..end]);
         assert!(cut.code == 2 && !cut.stderr.contains("SECRET"), "{}", cut.stderr);
     }
 }
 
-/// Runs a command against a simulated cluster.
+/// Runs a command with a simulated cluster.
 async fn on(simulator: &Simulator, arguments: &[&str]) -> Ended {
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("kubeconfig");
@@ -426,7 +427,7 @@ async fn a_cluster_that_cannot_be_looked_at_ends_with_2() {
     }
 }
 
-/// A Deployment or Rollout of so many templates, newest last; the last is the one it asks for.
+/// A Deployment or Rollout with these templates, newest last. The last is the current one.
 fn history(kind: &str, revisions: &[(u64, &str, u32)], change: impl Fn(&mut Value)) -> String {
     let argo = kind == "Rollout";
     let (group, key) = if argo {
@@ -486,7 +487,7 @@ fn history(kind: &str, revisions: &[(u64, &str, u32)], change: impl Fn(&mut Valu
     json!({"apiVersion": "v1", "kind": "List", "items": items}).to_string()
 }
 
-/// Rolled back to: the oldest ReplicaSet has the highest revision, and the newest is the previous one.
+/// Rolled back: the oldest ReplicaSet has the highest revision, and the newest is the previous one.
 #[test]
 fn after_a_rollback_current_and_previous_go_by_revision() {
     let input = history("Deployment", &[(4, "r/api:1", 2), (2, "r/api:2", 0), (3, "r/api:3", 0)], |_| {});
@@ -503,12 +504,12 @@ fn after_a_rollback_current_and_previous_go_by_revision() {
     assert!(compared.starts_with(titles), "{compared}");
 }
 
-/// A webhook may make a controller create one template again and again.
+/// A webhook may make a controller create the same template again and again.
 #[test]
 fn the_previous_template_is_one_that_differs() {
     let input = history("Deployment", &[(1, "r/api:1", 0), (2, "r/api:2", 0), (3, "r/api:2", 1)], |_| {});
     let compared = fed(&["diff", "-f", "-", "deploy/api"], &input);
-    // The older of two that are equal is current, as for the controller.
+    // The older of two equal templates is current, as for the controller.
     assert!(
         compared.stdout.starts_with("--- deployment/api hash0 (revision 1)\n"),
         "{}{}",
@@ -558,7 +559,7 @@ fn argos_rollouts_have_their_own_commands() {
     assert_eq!(fed(&["diff", "-f", "-", "rollout/api"], &referring).code, 1);
 }
 
-/// What has pods, and none that is or was Ready, is no way back; of what has none nobody knows.
+/// A template whose pods were never Ready is not a rollback target. About one without pods nothing is known.
 #[test]
 fn the_rollback_says_whether_the_revision_worked() {
     let revisions = [(1, "r/api:1", 1), (2, "r/api:2", 0), (3, "r/api:3", 1)];
@@ -580,7 +581,7 @@ fn the_rollback_says_whether_the_revision_worked() {
     };
     assert_eq!(said(0), (3, &json!(true), true), "the current one");
     assert_eq!(said(1), (2, &json!(false), false), "nobody knows");
-    assert_eq!(said(2), (1, &json!(false), true), "it never worked");
+    assert_eq!(said(2), (1, &json!(false), true), "it was never Ready");
 }
 
 #[test]

@@ -1,4 +1,4 @@
-//! The main faults once more, lived through by the real binary with the pauses it ships with; and TLS.
+//! The main faults again, with the real binary and its real timings; and TLS.
 #![allow(clippy::unwrap_used, clippy::panic, clippy::float_cmp, reason = "tests")]
 
 use crate::common::running::{GLANCE, PATIENCE, Running, Scrape};
@@ -10,14 +10,14 @@ use std::path::Path;
 use std::time::{Duration, Instant};
 
 async fn cluster(mut config: SimulatorConfig) -> Simulator {
-    // A real server takes a minute.
+    // On a real server this takes a minute.
     config.bookmark_interval = Duration::from_secs(1);
     let simulator = Simulator::start(config).await.unwrap();
     fill(simulator.store());
     simulator
 }
 
-/// Every watch stands, and what is said is what one says who begins now.
+/// Waits until every watch is synced, and podskew agrees with one that has just started.
 async fn agrees(podskew: &Running, simulator: &Simulator) -> Scrape {
     let fresh = Watching::start(simulator).await;
     fresh.until_synced().await;
@@ -36,7 +36,7 @@ async fn agrees(podskew: &Running, simulator: &Simulator) -> Scrape {
     }
 }
 
-/// A pod goes.
+/// Deletes a pod.
 fn something_happens(simulator: &Simulator, namespace: &str) {
     let pods = simulator.store().list(Resource::Pods);
     let pod = pods.iter().find(|pod| pod["metadata"]["namespace"] == namespace).unwrap();
@@ -80,7 +80,7 @@ async fn while_a_list_fails_the_last_complete_picture_stays() {
     something_happens(&simulator, "stuck");
     assert_eq!(failing.of_resource("podskew_watch_synced", "pods"), 0.0);
     assert_eq!(pods(&failing), pods(&before));
-    assert!(podskew.is_ready(), "what it says is old, and complete");
+    assert!(podskew.is_ready(), "the exposition is old, and complete");
     simulator.clear_faults();
     let after = agrees(&podskew, &simulator).await;
     assert_eq!(pods(&after), pods(&before) - 1);
@@ -107,16 +107,16 @@ async fn a_server_that_restarts_is_watched_again() {
     assert_eq!(after.of_resource("podskew_watch_restarts_total", "pods"), 0.0, "nothing was lost");
 }
 
-/// Everything is as the server has it within 30 s, and nothing is called synced that is not.
+/// Checks that podskew agrees with the server within 30 s, and that nothing is reported as synced until it is.
 async fn is_restored(podskew: &Running, restored: Instant, phantoms: usize, lists: f64) {
     let mut wrong_since = None;
     podskew
         .until("the restored state", |scrape| {
             let synced = scrape.of_resource("podskew_watch_synced", "pods") == 1.0;
             if synced && pods(scrape) == phantoms {
-                // The broken connection has to be noticed, or the next picture rendered.
+                // The closed connection has to be noticed, or the next exposition rendered.
                 let since: Instant = *wrong_since.get_or_insert_with(Instant::now);
-                assert!(since.elapsed() < Duration::from_secs(4), "phantoms are called synced:\n{}", podskew.log());
+                assert!(since.elapsed() < Duration::from_secs(4), "synced in spite of phantoms:\n{}", podskew.log());
             } else {
                 wrong_since = None;
             }
@@ -165,7 +165,7 @@ async fn a_server_that_forbids_everything_in_its_first_seconds_is_waited_for() {
     podskew.until_ready().await;
     let scrape = podskew.scrape();
     let synced = scrape.parsed.series("podskew_watch_synced", &[]);
-    assert!(synced.iter().all(|(_, synced)| *synced == 1.0), "half a picture is ready: {synced:?}");
+    assert!(synced.iter().all(|(_, synced)| *synced == 1.0), "ready before the initial sync: {synced:?}");
     assert!(!podskew.log().contains("grant it"), "{}", podskew.log());
 }
 
@@ -182,7 +182,7 @@ async fn broken_lines_and_cut_connections_are_lived_through() {
     ];
     for (fault, reason) in cases {
         let failures = podskew.scrape().failures("pods", reason);
-        // Once would not do: it may strike the watch of the podskew that it was compared with.
+        // A single fault might affect the watch of the other podskew.
         simulator.inject(Some(Resource::Pods), fault);
         something_happens(&simulator, "daemonset");
         podskew.until(reason, |scrape| scrape.failures("pods", reason) > failures).await;
@@ -191,14 +191,14 @@ async fn broken_lines_and_cut_connections_are_lived_through() {
     }
 }
 
-/// An authority nobody else knows.
+/// An unknown certificate authority.
 fn authority() -> rcgen::CertifiedIssuer<'static, rcgen::KeyPair> {
     let mut parameters = rcgen::CertificateParams::new(Vec::<String>::new()).unwrap();
     parameters.is_ca = rcgen::IsCa::Ca(rcgen::BasicConstraints::Unconstrained);
     rcgen::CertifiedIssuer::self_signed(parameters, rcgen::KeyPair::generate().unwrap()).unwrap()
 }
 
-/// A server with a certificate of one authority, whose kubeconfig names another or the same.
+/// A server with a certificate of one authority, and a kubeconfig that trusts the same one or another.
 async fn over_tls(same: bool, token_file: Option<&Path>) -> Simulator {
     let issuer = authority();
     let key = rcgen::KeyPair::generate().unwrap();
@@ -231,8 +231,8 @@ async fn a_private_authority_and_a_token_that_rotates_are_enough() {
     podskew.until_ready().await;
     assert!(podskew.log().contains("watching server=\"https://127.0.0.1"), "{}", podskew.log());
 
-    // The client reads the file again once a minute. A token is renewed long before the old one expires; here it does at
-    // once, shortly before that minute is over.
+    // The client reads the file again once a minute. A token is renewed long before the old one expires. Here it is renewed
+    // at once, shortly before the end of that minute.
     tokio::time::sleep(Duration::from_secs(45)).await;
     std::fs::write(&token, "the-second-one").unwrap();
     simulator.cut_connections();

@@ -1,4 +1,4 @@
-//! The real binary on files and on simulated API servers.
+//! The real binary with files and with simulated API servers.
 #![allow(
     clippy::unwrap_used,
     clippy::expect_used,

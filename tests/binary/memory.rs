@@ -1,4 +1,4 @@
-//! How much memory answers take that are longer than any honest one: measured on the real binary.
+//! Memory use for responses that are longer than any valid one, measured with the real binary.
 #![allow(clippy::unwrap_used, clippy::panic, clippy::float_cmp, reason = "tests")]
 
 use crate::common::running::Running;
@@ -8,29 +8,29 @@ use std::net::{TcpListener, TcpStream};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-/// As long as each of seven answers is: the had a gigabyte, which takes a debug build minutes.
+/// Length of each of seven responses. In the bug report they had a gigabyte, which takes a debug build minutes.
 const LONG: usize = 160 << 20;
 
-/// The same where all of it has to be decoded.
+/// Length if all of it has to be decoded.
 const MANY: usize = 18 << 20;
 
-/// Nearly 30 MiB for a debug build with nothing to do, 32 MiB of undecoded answers, and some for the allocator.
+/// Nearly 30 MiB for an idle debug build, 32 MiB of undecoded responses, and some for the allocator.
 const MOST_RESIDENT: usize = 80 << 20;
 
-/// What one server does with every list.
+/// The response of a server to each list.
 #[derive(Clone, Copy, PartialEq, Debug)]
 enum Kind {
-    /// A page of one object that is longer than any.
+    /// A page with one very long object.
     OneObject,
-    /// A page of very many objects, however few were asked for.
+    /// A page with very many objects, regardless of the limit.
     ManyObjects,
-    /// An event of a streaming list that is longer than any.
+    /// A very long event of a streaming list.
     OneEvent,
-    /// An object that never ends, and comes a byte at a time.
+    /// An endless object, one byte at a time.
     Endless,
 }
 
-/// An API server that sends long answers, until that is switched off.
+/// An API server that sends long responses, until it is switched to normal ones.
 struct Server {
     address: String,
 }
@@ -43,7 +43,7 @@ impl Server {
         std::thread::spawn(move || {
             for stream in listener.incoming().map_while(Result::ok) {
                 let padding = padding.clone();
-                // A client that has had enough hangs up.
+                // The client closes the connection when the limit is reached.
                 std::thread::spawn(move || drop(serve(stream, kind, &padding)));
             }
         });
@@ -65,7 +65,7 @@ fn chunk(stream: &mut TcpStream, bytes: &[u8]) -> std::io::Result<()> {
     stream.write_all(b"\r\n")
 }
 
-/// Answers what comes through one connection.
+/// Answers the requests of one connection.
 fn serve(mut stream: TcpStream, kind: Kind, padding: &[u8]) -> std::io::Result<()> {
     let mut lines = BufReader::new(stream.try_clone()?).lines();
     loop {

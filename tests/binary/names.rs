@@ -1,11 +1,11 @@
-//! A name that podskew or kubectl prints is accepted by audit, explain and diff: for every kind that podskew can print.
+//! Every name that podskew or kubectl prints is accepted by audit, explain and diff, for each kind that podskew can print.
 #![allow(clippy::unwrap_used, clippy::panic, missing_docs, reason = "tests")]
 
 use serde_json::{Value, json};
 use std::collections::BTreeSet;
 use std::process::{Command, Output, Stdio};
 
-/// Kinds whose pods it counts: API version, kind, and whether a ReplicaSet stands between.
+/// Kinds whose pods podskew counts: API version, kind, and whether there is a ReplicaSet between.
 const OWNERS: [(&str, &str, bool); 12] = [
     ("apps/v1", "Deployment", true),
     ("extensions/v1beta1", "Deployment", true),
@@ -21,7 +21,7 @@ const OWNERS: [(&str, &str, bool); 12] = [
     ("v1", "Service", false),
 ];
 
-/// What kubectl prints of them, and what they are called by hand.
+/// Names in kubectl's output, and names that users type.
 const PRINTED: [&str; 12] = [
     "deployment.apps/w0",
     "deployment.extensions/w1",
@@ -102,7 +102,7 @@ fn every_printed_name_is_accepted() {
             let output = podskew(command, file, &[name]);
             let said = String::from_utf8_lossy(&output.stderr).into_owned();
             match (command, name.split(['/', '.']).next().unwrap()) {
-                // A name that is found, and a kind that keeps one template.
+                // The name is found, but the kind has only one template.
                 ("diff", "deployment" | "daemonset" | "rollout" | "experiment") => {
                     assert!(said.contains(" has no template "), "{command} {name}: {said}");
                 }
@@ -114,7 +114,7 @@ fn every_printed_name_is_accepted() {
             }
         }
     }
-    // What differs between the templates of an Experiment is asked for by their hashes.
+    // Templates of an Experiment are compared by their hashes.
     let two = podskew("diff", file, &["experiment/w8", "h", "h"]);
     assert_eq!((two.status.code(), String::from_utf8_lossy(&two.stderr).as_ref()), (Some(0), ""));
 }

@@ -1,4 +1,4 @@
-//! The page for people and the JSON API: by the real binary on a simulated cluster, and by the room that makes them.
+//! The page and the JSON API: through the real binary with a simulated cluster, and through the module that renders them.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, missing_docs, reason = "tests")]
 
 use crate::common::http::{ask, asked, stream};
@@ -11,7 +11,7 @@ use std::collections::BTreeSet;
 use std::process::Command;
 use std::time::{Duration, Instant};
 
-/// Every page and every document of the API that leads somewhere.
+/// Every linked page and every document of the API.
 fn every_path(podskew: &Running) -> Vec<String> {
     let mut paths: Vec<String> =
         ["/", "/?state=all", "/?q=web", "/api/v1/summary", "/api/v1/workloads", "/api/v1/workloads?state=all"]
@@ -24,7 +24,7 @@ fn every_path(podskew: &Running) -> Vec<String> {
     paths
 }
 
-/// What a command prints about the same cluster.
+/// The output of a command for the same cluster.
 fn printed(simulator: &Simulator, arguments: &[&str]) -> Value {
     let file = tempfile::NamedTempFile::new().unwrap();
     std::fs::write(file.path(), simulator.kubeconfig()).unwrap();
@@ -46,7 +46,7 @@ async fn the_api_says_what_the_commands_print() {
     for (expected, found) in expected.iter().zip(found) {
         let mut found = found.clone();
         if expected["uniform"] == true {
-            // An audit leaves the pods of uniform workloads out.
+            // An audit omits the pods of uniform workloads.
             found["pods"] = json!([]);
         }
         assert_eq!(expected, &found);
@@ -63,7 +63,7 @@ async fn the_api_says_what_the_commands_print() {
         let explained = printed(&simulator, &["explain", "-n", namespace, &format!("{workload_type}/{name}")]);
         let mut expected = explained["workloads"][0].clone();
         let mut found = json_of(&podskew, &format!("/api/v1/workloads/{path}"))["workloads"][0].clone();
-        // A podskew that serves keeps no images of a Deployment's older templates.
+        // `serve` does not keep images of a Deployment's older templates.
         for revisions in [&mut expected["history"], &mut found["history"]] {
             revisions.as_array_mut().unwrap().iter_mut().for_each(|revision| revision["images"] = json!([]));
         }
@@ -86,7 +86,7 @@ async fn a_document_changes_with_the_cluster_and_not_with_the_clock() {
         let known = ask(podskew.address(), path, &[("If-None-Match", &known)]);
         assert_eq!((known.status, known.body.as_str()), (304, ""));
     }
-    // Another representation, another query and another process have other validators; an equal query has the same.
+    // The validator depends on the representation, the query and the process; equal queries have the same.
     let listed = |query: &str| get(&podskew, &format!("/api/v1/workloads?{query}")).header("etag").unwrap().to_owned();
     assert_eq!(listed("state=all&q=web"), listed("q=web&page=1&utm_source=x"));
     assert_ne!(listed("state=all"), listed("state=uniform"));
@@ -101,7 +101,7 @@ async fn a_document_changes_with_the_cluster_and_not_with_the_clock() {
     simulator.store().put(Resource::Deployments, deployment);
     let begun = Instant::now();
     while get(&podskew, path).header("etag") == Some(tag.as_str()) {
-        assert!(begun.elapsed() < PATIENCE, "a change changes nothing");
+        assert!(begun.elapsed() < PATIENCE, "the change is not visible");
         tokio::time::sleep(GLANCE).await;
     }
 }
@@ -176,7 +176,7 @@ async fn only_authenticated_clients_see_everything() {
     let simulator = cluster().await;
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("web.yaml");
-    // What `htpasswd -nbBC 4 anna secret` prints.
+    // Output of `htpasswd -nbBC 4 anna secret`.
     let hash = "$2y$04$C93bpfKFC7yUi0AMe8IdF.jbBKi4J9s6UR3jrrt22Vk6VtUMAnClW";
     std::fs::write(&file, format!("basic_auth_users: {{anna: \"{hash}\"}}\n")).unwrap();
     let arguments = ["--web-config-file", file.to_str().unwrap(), "--metric-denylist", "podskew_pod_info"];
@@ -192,7 +192,7 @@ async fn only_authenticated_clients_see_everything() {
     assert!(
         stuck.body.contains(pod["metadata"]["name"].as_str().unwrap()) && stuck.body.contains("Back-off pulling image")
     );
-    // It was made for those who had a password, so nobody reads it without.
+    // The configuration required a password, so the page must not become readable without one.
     std::fs::write(&file, "rate_limit: {interval: 1ms, burst: 1000}\n").unwrap();
     podskew.until_answered("/", |status, body| status == 503 && body.contains("no longer requires credentials")).await;
     assert_eq!((get(&podskew, "/events").status, get(&podskew, "/metrics").status), (503, 200));
@@ -278,7 +278,7 @@ async fn every_answer_is_locked_down() {
         let head = asked(podskew.address(), "HEAD", path, &[]);
         assert_eq!((head.status, head.body.as_str()), (200, ""), "{path}");
         assert_eq!(asked(podskew.address(), "POST", path, &[]).status, 405);
-        // No page has code or style of its own, or asks for anything of another site.
+        // No page has inline code or style, or requests anything from another site.
         if !path.starts_with("/api") && !is_asset {
             for forbidden in
                 ["style=\"", "<style", "onclick", "<script>", "src=\"http", "<link rel=\"stylesheet\" href=\"http"]
@@ -296,7 +296,7 @@ async fn a_rollout_is_sent_to_open_streams() {
     let mut watched = stream(podskew.address());
     let hello = watched.event();
     assert!(hello.starts_with("event: hello\ndata: {\"generation\":"), "{hello}");
-    // One event for what happens within a second, and it names whose it is.
+    // Changes within a second are one event, which names the workload.
     let reader = std::thread::spawn(move || {
         let (begun, mut told) = (Instant::now(), Vec::new());
         while begun.elapsed() < Duration::from_secs(5) {
@@ -314,16 +314,16 @@ async fn a_rollout_is_sent_to_open_streams() {
     let (mut watched, told) = reader.join().unwrap();
     assert!(!told.is_empty() && told.len() <= 5, "{told:?}");
     assert!(told.iter().all(|(_, event)| event.contains("\"changed\":[\"shop/deployment/web\"]")), "{told:?}");
-    // Where the machine is busy, an event may come late, and the next one in time.
+    // On a busy machine an event may be late, and the next one on time.
     assert!(told.windows(2).all(|pair| pair[1].0 > pair[0].0 + Duration::from_millis(700)), "{told:?}");
 
     let mut others: Vec<_> = (0..7).map(|_| stream(podskew.address())).collect();
     assert!(others.iter_mut().all(|other| other.event().starts_with("event: hello")));
     let ninth = ask(podskew.address(), "/events", &[]);
-    assert_eq!((ninth.status, ninth.body.as_str()), (204, ""), "eight of an address");
+    assert_eq!((ninth.status, ninth.body.as_str()), (204, ""), "at most eight per address");
     let answering = podskew.scrape().parsed.value("podskew_http_connections", &[("state", "answering")]);
-    assert_eq!(answering, Some(1.0), "streams are no connections of this kind");
-    // A client that disconnects makes room at once.
+    assert_eq!(answering, Some(1.0), "streams do not count as connections");
+    // A disconnected client frees its slot at once.
     others.pop();
     let begun = Instant::now();
     let mut again = loop {
@@ -331,15 +331,15 @@ async fn a_rollout_is_sent_to_open_streams() {
         if again.status() == 200 {
             break again;
         }
-        assert!(begun.elapsed() < Duration::from_secs(5), "the place stays taken");
+        assert!(begun.elapsed() < Duration::from_secs(5), "the slot is not freed");
         tokio::time::sleep(GLANCE).await;
     };
     assert!(again.event().starts_with("event: hello"));
 
     let begun = Instant::now();
     assert!(podskew.ends_after_sigterm(), "{}", podskew.log());
-    assert!(begun.elapsed() < Duration::from_secs(3), "streams hold nothing up: {:?}", begun.elapsed());
-    assert!(watched.ends(), "an orderly end");
+    assert!(begun.elapsed() < Duration::from_secs(3), "streams delay the shutdown: {:?}", begun.elapsed());
+    assert!(watched.ends(), "a proper end");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -369,7 +369,7 @@ async fn before_the_first_picture_it_is_said_what_is_missing() {
     assert_eq!(get(&podskew, "/workload/shop/deployment/web").status, 404);
 }
 
-/// 6 000 workloads are what 150 000 pods are of. Times are for a release build; what is counted here holds in any.
+/// 150 000 pods are 6 000 workloads. Times depend on a release build; the counts here do not.
 #[test]
 fn a_large_cluster_has_a_small_overview() {
     let report = |number: u32| {

@@ -1,4 +1,4 @@
-//! What is said when the API server keeps something back: a resource, or every namespace but a few.
+//! What podskew reports without access to a resource, or to all namespaces except some.
 #![allow(clippy::unwrap_used, clippy::panic, clippy::float_cmp, reason = "tests")]
 
 use crate::common::running::Running;
@@ -16,7 +16,7 @@ async fn cluster() -> Simulator {
     simulator
 }
 
-/// `type/name` of every workload that any series names.
+/// `type/name` of every workload that has series.
 fn workloads(look: &Look) -> Vec<String> {
     let named = look.told().workloads().into_iter();
     named.map(|named| format!("{}/{}/{}", named.namespace, named.workload_type, named.workload)).collect()
@@ -37,7 +37,7 @@ async fn a_forbidden_resource_stops_no_other_and_comes_back_when_it_is_granted()
         let simulator = cluster().await;
         simulator.inject(Some(resource), Fault::Status(403));
         let watching = Watching::start(&simulator).await;
-        let look = watching.until("the first picture", |look| look.complete).await;
+        let look = watching.until("the initial sync", |look| look.complete).await;
         // The pods name their owners, and the ReplicaSets theirs.
         assert_eq!(workloads(&look), EVERYTHING, "{resource}");
         assert!(!watching.synced(resource), "{resource}");
@@ -54,7 +54,7 @@ async fn with_deployments_forbidden_their_names_are_still_known_and_their_states
     let simulator = cluster().await;
     simulator.inject(Some(Resource::Deployments), Fault::Status(403));
     let watching = Watching::start(&simulator).await;
-    let look = watching.until("the first picture", |look| look.complete).await;
+    let look = watching.until("the initial sync", |look| look.complete).await;
     assert_eq!(workloads(&look), EVERYTHING);
     for family in ["podskew_rollout_state", "podskew_outdated_pods", "podskew_image_reference_info"] {
         assert!(look.parsed.series(family, &[("workload_type", "deployment")]).is_empty(), "{family}");
@@ -71,7 +71,7 @@ async fn with_replica_sets_forbidden_nothing_is_said_of_deployments_and_nothing_
     let simulator = cluster().await;
     simulator.inject(Some(Resource::ReplicaSets), Fault::Status(403));
     let watching = Watching::start(&simulator).await;
-    let look = watching.until("the first picture", |look| look.complete).await;
+    let look = watching.until("the initial sync", |look| look.complete).await;
     let expected = ["daemonset/daemonset/agent", "daemonset/daemonset/cni", "statefulset-partition/statefulset/db"];
     assert_eq!(workloads(&look), expected);
     assert!(look.parsed.series("podskew_distinct_digests_per_deployment", &[]).is_empty());
@@ -89,7 +89,7 @@ async fn a_permanently_revoked_resource_is_given_up() {
     assert_eq!(workloads(&watching.until_synced().await), EVERYTHING);
     simulator.inject(Some(Resource::Pods), Fault::Status(403));
     simulator.cut_connections();
-    // Without pods there is nothing to say at all, and half a picture is none.
+    // Without pods nothing can be reported, not even a part.
     let look = watching.until("nothing", |look| !look.complete).await;
     assert_eq!(workloads(&look), Vec::<String>::new());
     simulator.clear_faults();
@@ -159,7 +159,7 @@ async fn without_pods_it_is_not_ready_and_gives_the_reason() {
     podskew
         .until_logged(r#"a ClusterRole with {apiGroups: [""], resources: ["pods"], verbs: ["list", "watch"]}"#)
         .await;
-    // Everything else has been answered.
+    // All other resources are listed.
     podskew
         .until("all but the pods", |scrape| {
             scrape.parsed.series("podskew_watch_synced", &[]).iter().filter(|(_, synced)| *synced == 1.0).count() == 7
@@ -189,7 +189,7 @@ async fn only_the_namespaces_asked_for_are_watched_and_by_their_own_paths() {
     let pod = store.list(Resource::Pods).into_iter().find(|pod| pod["metadata"]["namespace"] == "stuck").unwrap();
     store.delete(Resource::Pods, "stuck", pod["metadata"]["name"].as_str().unwrap());
     let pods = [("namespace", "stuck")];
-    podskew.until("a pod less", |scrape| scrape.parsed.series("podskew_pod_info", &pods).len() == 4).await;
+    podskew.until("one pod less", |scrape| scrape.parsed.series("podskew_pod_info", &pods).len() == 4).await;
     for seen in simulator.requests() {
         let own =
             ["stuck", "statefulset-partition"].iter().any(|name| seen.path.contains(&format!("/namespaces/{name}/")));

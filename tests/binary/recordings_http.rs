@@ -1,4 +1,4 @@
-//! Each recording replayed over HTTP to the real binary, which is scraped all along the way.
+//! Each recording, replayed over HTTP to the real binary, which is scraped continuously.
 #![allow(clippy::unwrap_used, clippy::panic, reason = "tests")]
 
 use crate::common::running::{GLANCE, Running, Scrape};
@@ -14,25 +14,25 @@ use simulator::{Recording, Replay, Simulator, SimulatorConfig};
 use std::path::Path;
 use tokio::time::Instant;
 
-/// A recording on its way to a podskew.
+/// A recording that is replayed to a podskew.
 struct Stage {
     scenario: Scenario,
     podskew: Running,
     replay: Replay,
-    /// When the recording is said to have begun.
+    /// The start time of the replay.
     start: Time,
-    /// Seconds of the recording that have passed, and that there are.
+    /// Seconds of the recording that have passed, and their total.
     at: f64,
     seconds: f64,
     _simulator: Simulator,
 }
 
 impl Stage {
-    /// Everything is listed, nothing has happened yet.
+    /// All objects are listed, and nothing has changed yet.
     async fn set(scenario: Scenario) -> Self {
         let simulator = Simulator::start(SimulatorConfig::default()).await.unwrap();
         let recording = Recording::load(Path::new(&path(&format!("{}.jsonl", scenario.name)))).unwrap();
-        // Faster than it was recorded, the events would else run ahead of the clock.
+        // Otherwise the events of a fast replay would have times in the future.
         let seconds = recording.seconds();
         #[expect(clippy::cast_possible_truncation, reason = "less than a minute")]
         let ahead = if scenario.speed > 1.0 { seconds.ceil() as i64 } else { 0 };
@@ -41,7 +41,7 @@ impl Stage {
         let podskew = Running::start(&simulator, &[]);
         podskew.until_ready().await;
         let mut stage = Self { scenario, podskew, replay, start, at: 0.0, seconds, _simulator: simulator };
-        // Some recordings begin with empty lists, and with everything as the first events.
+        // Some recordings begin with empty lists, and all objects are their first events.
         stage.replay.advance_to(0.05);
         let first = stage.scenario.courses[0].phases[0];
         if first.starts_with("0.") && first.contains(" complete ") {
@@ -54,7 +54,7 @@ impl Stage {
         Told { parsed: &scrape.parsed, at: scrape.at, start: UnixTime::from_seconds(self.start.seconds()).unwrap() }
     }
 
-    /// What holds for every scrape.
+    /// Checks what is true for every scrape.
     fn holds(&self, scrape: &Scrape) {
         let told = self.told(scrape);
         told.holds_together();
@@ -62,7 +62,7 @@ impl Stage {
         assert!(!skewed || self.scenario.ending.contains("skewed"), "{}", told.story());
     }
 
-    /// Lets everything happen up to a second of the recording, and scrapes on the way.
+    /// Replays up to a second of the recording, and scrapes meanwhile.
     async fn play_to(&mut self, second: f64, mut look: impl FnMut(Told<'_>)) {
         while self.at < second {
             let begun = Instant::now();
@@ -87,7 +87,7 @@ impl Stage {
         scrape.await;
     }
 
-    /// Lets the rest happen, and waits for what is said at the end.
+    /// Replays the rest, and waits for the final summary.
     async fn ends(&mut self, look: impl FnMut(Told<'_>)) {
         self.play_to(self.seconds, look).await;
         let ended = self.podskew.until(self.scenario.ending, |scrape| {
@@ -162,7 +162,7 @@ async fn a_recreation() {
     });
     assert!(waiting.await.parsed.series("podskew_outdated_pods", &[]).is_empty());
     stage.play_to(6.0, |_| {}).await;
-    // It has run since the template changed, not since the new ReplicaSet came.
+    // The age counts from the change of the template, not from the new ReplicaSet.
     let age = |scrape: &Scrape| scrape.parsed.series("podskew_rollout_age_seconds", &[])[0].1;
     let under_way = stage.podskew.until("the new ReplicaSet", |scrape| {
         stage.holds(scrape);

@@ -1,4 +1,4 @@
-//! `podskew serve` from its start to its end: the real binary, a simulated API server, real signals.
+//! `podskew serve` from start to end: the real binary, a simulated API server, real signals.
 #![allow(clippy::unwrap_used, clippy::expect_used, missing_docs)]
 
 use simulator::Resource;
@@ -40,7 +40,7 @@ impl Podskew {
         Self { process, address, _kubeconfig: kubeconfig }
     }
 
-    /// The answer to a GET, header and body.
+    /// The response to a GET, header and body.
     fn get(&self, path: &str) -> String {
         let mut stream = TcpStream::connect(&self.address).unwrap();
         write!(stream, "GET {path} HTTP/1.1\r\nHost: podskew\r\nConnection: close\r\n\r\n").unwrap();
@@ -49,7 +49,7 @@ impl Podskew {
         answer
     }
 
-    /// Waits until the answer to `path` contains `text`.
+    /// Waits until the response to `path` contains `text`.
     #[track_caller]
     fn shows(&self, path: &str, text: &str) -> String {
         let begun = Instant::now();
@@ -58,7 +58,7 @@ impl Podskew {
             if answer.contains(text) {
                 return answer;
             }
-            assert!(begun.elapsed() < Duration::from_secs(60), "{text:?} does not come: {answer}");
+            assert!(begun.elapsed() < Duration::from_secs(60), "timeout waiting for {text:?}: {answer}");
             std::thread::sleep(Duration::from_millis(20));
         }
     }
@@ -68,7 +68,7 @@ impl Podskew {
         assert!(sent.unwrap().success());
     }
 
-    /// How it ended, within `limit`.
+    /// Its exit status, within `limit`.
     #[track_caller]
     fn ends_within(&mut self, limit: Duration) -> ExitStatus {
         let begun = Instant::now();
@@ -153,7 +153,7 @@ async fn readyz_lists_what_is_missing_until_the_initial_sync() {
     assert!(ready.starts_with("HTTP/1.1 200 "), "{ready}");
     podskew.shows("/", ">deployments</th><td>synced</td>");
     let metrics = podskew.shows("/metrics", "podskew_scrape_duration_seconds_count 1");
-    // That Rollouts are not served was said with a text that begins with a number.
+    // The 404 for Rollouts has a text that begins with a number.
     assert!(metrics.contains("\npodskew_unreadable_fields_total 0\n"), "{metrics}");
 }
 
@@ -180,7 +180,7 @@ async fn either_signal_ends_it_gracefully() {
     }
 }
 
-/// A request on its way holds the end up, for a while.
+/// A running request delays the shutdown for a while.
 fn told_to_stop_during_a_request(podskew: &mut Podskew) -> TcpStream {
     let mut request = TcpStream::connect(&podskew.address).unwrap();
     request.write_all(b"GET /met").unwrap();
@@ -195,7 +195,7 @@ async fn a_second_signal_ends_it_at_once() {
     let mut podskew = Podskew::start(&simulator, &[]);
     let _request = told_to_stop_during_a_request(&mut podskew);
     std::thread::sleep(Duration::from_millis(300));
-    assert!(podskew.process.try_wait().unwrap().is_none(), "it waits for the request");
+    assert!(podskew.process.try_wait().unwrap().is_none(), "podskew waits for the request");
     podskew.signal("TERM");
     assert_eq!(podskew.ends_within(Duration::from_secs(1)).code(), Some(1));
 }
@@ -208,8 +208,7 @@ async fn nothing_in_flight_holds_the_end_up_for_more_than_five_seconds() {
     assert_eq!(podskew.ends_within(Duration::from_secs(5)).code(), Some(0));
 }
 
-/// What the first list took and nobody needs any more: an allocator that gives back only when it is asked for something would
-/// keep it here.
+/// Memory of the initial list must be freed at rest. An allocator that frees only on its next call would keep it.
 #[cfg(target_os = "linux")]
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn at_rest_it_gives_back_what_is_free() {
@@ -229,7 +228,7 @@ async fn at_rest_it_gives_back_what_is_free() {
         if resident + 1024 <= peak {
             return;
         }
-        assert!(begun.elapsed() < Duration::from_secs(30), "{resident} KiB of {peak} at the peak are still resident");
+        assert!(begun.elapsed() < Duration::from_secs(30), "{resident} KiB are still resident, the peak was {peak}");
         std::thread::sleep(Duration::from_millis(100));
     }
 }

@@ -1,5 +1,5 @@
-//! What is thrown at the real binary from every side but the watches': a stderr that nobody reads, kubeconfigs and plugins
-//! that hold what no header may hold, a server that answers nonsense, too few file descriptors.
+//! Hostile input for the real binary, except for the watches: a blocked stderr, kubeconfigs and plugins with invalid header
+//! values, a server with nonsensical responses, too few file descriptors.
 #![allow(clippy::unwrap_used, clippy::panic, clippy::float_cmp, reason = "tests")]
 
 use crate::common::exposition::Parsed;
@@ -42,7 +42,7 @@ impl Deaf {
         Some(answer)
     }
 
-    /// Asks until the answer says something.
+    /// Repeats a GET until the response contains a text.
     fn shows(&self, path: &str, text: &str) -> String {
         let begun = Instant::now();
         loop {
@@ -66,7 +66,7 @@ impl Deaf {
             if let Some(status) = self.process.try_wait().unwrap() {
                 return status;
             }
-            assert!(begun.elapsed() < limit, "it still runs after {limit:?}");
+            assert!(begun.elapsed() < limit, "still running after {limit:?}");
             std::thread::sleep(Duration::from_millis(20));
         }
     }
@@ -85,7 +85,7 @@ fn serving() -> Command {
     command
 }
 
-/// A pipe that is full, and that nobody reads.
+/// A full pipe without a reader.
 fn full_pipe() -> (std::io::PipeReader, std::io::PipeWriter) {
     let (reader, writer) = std::io::pipe().unwrap();
     let mut filler = writer.try_clone().unwrap();
@@ -117,7 +117,7 @@ async fn an_unread_stderr_blocks_nothing() {
     podskew.terminate();
     assert_eq!(podskew.ends_within(Duration::from_secs(5)).code(), Some(0));
 
-    // An end that has something to say.
+    // A shutdown that writes to the log.
     let mut podskew = Deaf::start(&file, serving(), writer.try_clone().unwrap().into());
     podskew.shows("/livez", "ok");
     let mut request = TcpStream::connect(&podskew.address).unwrap();
@@ -170,7 +170,7 @@ fn podskew(arguments: &[&str], variables: &[(&str, &str)]) -> Output {
     command.args(arguments).output().unwrap()
 }
 
-/// Every command that needs a cluster ends with 2 and a message that says what is wrong, without the secret.
+/// Checks that every command that needs a cluster exits with 2 and the reason, without the secret.
 #[track_caller]
 fn refused_everywhere(kubeconfig: &str, expected: &str) {
     for command in [
@@ -260,7 +260,7 @@ fn a_file_without_an_end_is_refused_before_it_fills_the_memory() {
     refused_everywhere(file.to_str().unwrap(), "is not a kubeconfig");
 }
 
-/// Answers each connection with the same bytes, and ends it.
+/// A server that sends the same bytes on each connection, and closes it.
 fn answering(answer: Vec<u8>) -> String {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let address = listener.local_addr().unwrap();
@@ -320,7 +320,7 @@ fn no_answer_of_a_server_ends_the_process() {
                 audit.args(["-s", "INT", "5", env!("CARGO_BIN_EXE_podskew"), "audit", "--kubeconfig"]).arg(&file);
                 let output = audit.env_clear().output().unwrap();
                 let error = String::from_utf8_lossy(&output.stderr);
-                // 124: it was still trying.
+                // 124: the process was still trying.
                 assert!(matches!(output.status.code(), Some(2 | 3 | 124)), "{shown:?}: {:?} {error}", output.status);
                 assert!(!error.contains("panicked") && !error.contains("s3cr3t"), "{shown:?}: {error}");
             });
@@ -345,11 +345,11 @@ async fn with_few_file_descriptors_probes_and_scrapes_are_answered() {
         crowd.push(stream);
         if number % 50 == 49 {
             for (path, text) in [("/livez", "ok"), ("/readyz", "ready\n"), ("/metrics", "podskew_watch_synced")] {
-                assert!(podskew.get(path).unwrap_or_default().contains(text), "{path} behind {number} others");
+                assert!(podskew.get(path).unwrap_or_default().contains(text), "{path} after {number} others");
             }
         }
     }
-    // The watches find a file descriptor too.
+    // The watches need a file descriptor, too.
     simulator.cut_connections();
     podskew.shows("/metrics", "podskew_watch_synced{resource=\"pods\"} 0");
     podskew.shows("/metrics", "podskew_watch_synced{resource=\"pods\"} 1");
@@ -367,8 +367,8 @@ async fn idle_connections_take_nothing_away_and_are_counted_and_logged() {
         crowd.push(stream);
     }
     let state = |parsed: &Parsed, state| parsed.value("podskew_http_connections", &[("state", state)]).unwrap();
-    // The last of the crowd may still get its answer.
-    let scrape = podskew.until("its own answer alone", |scrape| state(&scrape.parsed, "answering") == 1.0).await;
+    // The last of the many clients may still get its response.
+    let scrape = podskew.until("only its own response", |scrape| state(&scrape.parsed, "answering") == 1.0).await;
     let idle = state(&scrape.parsed, "idle") + state(&scrape.parsed, "reading");
     assert!((200.0..=272.0).contains(&idle), "{idle} idle");
     assert!(podskew.is_ready());

@@ -1,4 +1,4 @@
-//! What podskew lives through: each way an API server, or the network before it, goes wrong, and what is said after it.
+//! How podskew survives faults of an API server or of the network before it, and what it reports afterwards.
 #![allow(clippy::unwrap_used, clippy::panic, reason = "tests")]
 
 use crate::common;
@@ -10,11 +10,11 @@ use simulator::Resource;
 use simulator::{Fault, RequestKind, Simulator};
 use std::time::Duration;
 
-/// A cluster, and a podskew that knows all of it.
+/// A cluster, and a podskew that has listed all of it.
 struct Scene {
     simulator: Simulator,
     watching: Watching,
-    /// How often something has happened.
+    /// Number of changes so far.
     happened: u32,
 }
 
@@ -32,7 +32,7 @@ impl Scene {
         Self { simulator, watching, happened: 0 }
     }
 
-    /// Pods come, change and go, one a call of each; a Deployment and a StatefulSet change their minds.
+    /// Creates, changes and deletes pods, one in each call, and changes a Deployment and a StatefulSet.
     fn something_happens(&mut self) {
         let store = self.simulator.store();
         let pods = store.list(Resource::Pods);
@@ -58,16 +58,16 @@ impl Scene {
         self.watching.until(&what, |_| self.watching.failures(resource, reason) >= times).await;
     }
 
-    /// All is well again by itself, and what is said is what one says who begins now.
+    /// Checks that podskew recovers by itself, and then agrees with one that has just started.
     async fn ends_well(&self) -> Look {
         self.watching.until_it_agrees_with_who_has_just_begun(&self.simulator).await
     }
 }
 
-/// Without own health.
+/// The series of workloads, without podskew's own metrics.
 fn workload_series(look: &Look) -> Vec<String> {
     let samples = look.parsed.samples.iter().filter(|((_, labels), _)| labels.contains_key("namespace"));
-    // Ages go on.
+    // Ages increase with time.
     samples.filter(|((name, _), _)| !name.ends_with("_age_seconds")).map(|sample| format!("{sample:?}")).collect()
 }
 
@@ -83,7 +83,7 @@ async fn a_fault_in_a_running_watch_is_lived_through() {
     ];
     for (fault, reason, lists_again) in cases {
         let mut scene = Scene::set().await;
-        // A watch that never said a word is not gone on with.
+        // A watch without a bookmark is not resumed.
         let bookmarks = scene.watching.telemetry.watch_events.with_label_values(&["pods", "bookmark"]);
         scene.watching.until("a bookmark", |_| bookmarks.get() > 0).await;
         scene.simulator.inject_times(Some(Resource::Pods), fault, 1);
@@ -126,7 +126,7 @@ async fn a_temporary_refusal_keeps_the_last_state() {
         let mut scene = Scene::set().await;
         let before = workload_series(&scene.watching.look());
         scene.simulator.inject(None, fault);
-        // A watch that comes back must list.
+        // A watch that is resumed must list.
         scene.simulator.store().forget_history(Resource::Pods);
         scene.simulator.cut_connections();
         for resource in watched().filter(|resource| !matches!(resource, Resource::Rollouts | Resource::CloneSets)) {
@@ -139,7 +139,7 @@ async fn a_temporary_refusal_keeps_the_last_state() {
         assert!(workload_series(&during) == before, "{fault:?}: {}", during.told().story());
         assert!(!scene.watching.synced(Resource::Pods), "{fault:?}");
         scene.simulator.clear_faults();
-        // A request that waits for an answer that never comes has to be given up first.
+        // A request without an answer has to time out first.
         scene.something_happens();
         let after = scene.ends_well().await;
         assert_ne!(workload_series(&after), before, "{fault:?}");
@@ -201,7 +201,7 @@ async fn a_continue_token_that_expires_begins_the_list_again() {
     let watching = Watching::start(&simulator).await;
     watching.until_synced().await;
     let count = |kind| simulator.request_count(Resource::Pods, kind);
-    assert_eq!((count(RequestKind::List), count(RequestKind::NextPage)), (2, 1), "the second list takes larger pages");
+    assert_eq!((count(RequestKind::List), count(RequestKind::NextPage)), (2, 1), "the second list has larger pages");
     assert_eq!(watching.failures(Resource::Pods, FailureReason::Expired), 1);
     assert_eq!(watching.restarts(Resource::Pods), 1);
     simulator.clear_faults();
@@ -216,7 +216,7 @@ async fn a_server_restored_from_a_backup_is_listed_again() {
         scene.something_happens();
     }
     scene.ends_well().await;
-    // As it was before anything happened, and with one workload less.
+    // The state before all changes, without one workload.
     let mut backup: Vec<(Resource, Value)> = Vec::new();
     for scenario in ["digest-skew", "stuck", "paused", "daemonset"] {
         backup.extend(objects(scenario).into_iter().map(|object| (common::watching::resource_of(&object), object)));
@@ -228,7 +228,7 @@ async fn a_server_restored_from_a_backup_is_listed_again() {
         "{}",
         look.told().story()
     );
-    // The same objects at versions that were seen before.
+    // The same objects at older versions.
     scene.simulator.restart_with_older_versions(None);
     fill(scene.simulator.store());
     scene.something_happens();
@@ -257,7 +257,7 @@ async fn one_trouble_after_the_other_leaves_nothing_behind() {
         }
         scene.something_happens();
         tokio::time::sleep(Duration::from_millis(60)).await;
-        // Whatever it is, what is said holds together.
+        // The exposition is consistent after any fault.
         scene.watching.look();
         if number % 4 == 0 {
             fill(scene.simulator.store());

@@ -1,4 +1,4 @@
-//! How much the watches log when every failure is another one.
+//! Limits of the log if every failure is different.
 
 #![allow(clippy::unwrap_used, clippy::panic, reason = "these are tests")]
 

@@ -1,4 +1,4 @@
-//! One look at a cluster and one at what kubectl printed of it see the same, and say what they did not see.
+//! A snapshot of a cluster and one of kubectl's output agree, and both report what they could not read.
 #![allow(clippy::unwrap_used, clippy::panic, missing_docs, reason = "tests")]
 
 use crate::common;
@@ -51,7 +51,7 @@ async fn at_text(text: &str, selector: Option<&str>) -> Snapshot {
     at_file(file.path().to_str().unwrap(), selector).await
 }
 
-/// The dump with some kinds only.
+/// The dump with only some kinds.
 fn only(scenario: &str, kinds: &[&str]) -> String {
     let text = std::fs::read_to_string(path(&format!("{scenario}.dump.json"))).unwrap();
     let mut dump: Value = serde_json::from_str(&text).unwrap();
@@ -88,7 +88,7 @@ async fn a_cluster_is_listed_once_and_never_watched_and_its_dump_says_the_same()
         assert_eq!((&cluster.gaps, &dump.gaps), (&vec![], &vec![]), "{scenario}");
         let (cluster, mut dump) = (reports(&mut cluster), reports(&mut dump));
         if scenario == "daemonset" {
-            // That one was printed after the recording ended.
+            // The dump was made after the end of the recording.
             dump.retain(|report| &*report.workload.name != "agent");
             assert_eq!(cluster.len(), 2);
             continue;
@@ -121,7 +121,7 @@ async fn a_lone_list_of_pods_tells_digest_skew_and_what_it_cannot_know() {
 
 #[tokio::test]
 async fn missing_objects_of_a_dump_are_not_invented() {
-    // Without ReplicaSets nothing ties the Deployment to its pods, and it is not said to have none.
+    // Without ReplicaSets the pods of the Deployment are unknown, so it is not reported as having none.
     let mut look = at_text(&only("digest-skew", &["Pod", "Deployment"]), None).await;
     assert_eq!(names(&mut look), ["replicaset/web-658465cf6d"]);
     // The ReplicaSet names its Deployment, whose state is unknown.
@@ -145,7 +145,7 @@ async fn missing_objects_of_a_dump_are_not_invented() {
 async fn a_selector_chooses_workloads_by_their_own_labels_and_pods_of_a_lone_list() {
     let dump = std::fs::read_to_string(path("digest-skew.dump.json")).unwrap();
     assert_eq!(names(&mut at_text(&dump, Some("nothing=here")).await), Vec::<String>::new());
-    // The pods have it and the Deployment does not.
+    // The pods have the label, but the Deployment does not.
     assert_eq!(names(&mut at_text(&dump, Some("pod-template-hash")).await), Vec::<String>::new());
     let pods = only("digest-skew", &["Pod"]);
     assert_eq!(names(&mut at_text(&pods, Some("pod-template-hash")).await), ["replicaset/web-658465cf6d"]);
@@ -199,7 +199,7 @@ async fn forbidden_lists_are_noted_and_pods_are_required() {
     assert!(error.contains("cannot list statefulsets"), "{error}");
 }
 
-/// Looks with the timings of the commands that answer once.
+/// Takes a snapshot with the timings of commands that run once.
 async fn at_starting(simulator: &Simulator) -> (Result<Snapshot, String>, Duration) {
     let began = Instant::now();
     let looked = at_simulator_in(simulator, &[], &Timings::for_snapshot()).await;
@@ -249,7 +249,7 @@ async fn a_rule_missing_in_one_namespace_does_not_affect_others() {
     for scenario in ["digest-skew", "paused", "stuck"] {
         fill_from(simulator.store(), scenario);
     }
-    // The simulator refuses a request, not a namespace: with two, one of them is struck.
+    // The fault affects one request for the resource, not a namespace: of two namespaces, one fails.
     simulator.inject_times(Some(Resource::ReplicaSets), Fault::Status(403), 1);
     let mut look = at_simulator(&simulator, &["digest-skew", "paused"]).await.unwrap();
     let names = names(&mut look);

@@ -1,4 +1,5 @@
-//! The library against servers that speak HTTP: the simulated API server, scripted ones, simulated registries; and podskew's own server.
+//! The library with servers over HTTP: the simulated API server, scripted ones and simulated registries; and podskew's own
+//! server.
 #![allow(
     clippy::unwrap_used,
     clippy::expect_used,

@@ -1,4 +1,4 @@
-//! Malformed objects, one field at a time. Their contents must never be exposed.
+//! Malformed objects, one field at a time. Their content must never appear in output.
 #![allow(clippy::unwrap_used, clippy::panic, clippy::float_cmp, reason = "tests")]
 
 use crate::common::exposition::Parsed;
@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 use simulator::Resource;
 use simulator::{Fault, Simulator};
 
-/// Every pointer into a JSON value.
+/// All JSON pointers into a value.
 fn pointers(value: &Value, at: &str, found: &mut Vec<String>) {
     let step = |key: &str| format!("{at}/{}", key.replace('~', "~0").replace('/', "~1"));
     let parts: Vec<(String, &Value)> = match value {
@@ -25,7 +25,7 @@ fn pointers(value: &Value, at: &str, found: &mut Vec<String>) {
     }
 }
 
-/// What may stand in any place instead of what ought to.
+/// Values that may replace any field.
 fn absurdities() -> Vec<Value> {
     let text = json!("\u{0}\"\\\n{}=,é");
     vec![Value::Null, json!(true), json!(u64::MAX), text, json!([[null]]), json!({"a": {"b": [-1]}})]
@@ -57,7 +57,7 @@ fn an_object_with_an_absurd_field_harms_no_other_and_recovers() {
     let mut player = Player::new(now);
     player.list(&cluster);
     let before = player.look();
-    // One workload of which no object is touched.
+    // A workload whose objects are not changed.
     let bystander = |parsed: &Parsed| {
         let series = parsed
             .samples
@@ -68,7 +68,7 @@ fn an_object_with_an_absurd_field_harms_no_other_and_recovers() {
     for specimen in specimens() {
         let mut places = Vec::new();
         pointers(&specimen, "", &mut places);
-        // Without its kind it could not be told of which watch it is.
+        // Without its kind, the watch of an object would be unknown.
         places.retain(|place| place != "/kind");
         for place in places {
             for absurdity in absurdities() {
@@ -77,11 +77,11 @@ fn an_object_with_an_absurd_field_harms_no_other_and_recovers() {
                 let parsed = player.look();
                 let case = || format!("{} {place} {absurdity}", specimen["kind"]);
                 assert_eq!(bystander(&parsed), bystander(&before), "{}", case());
-                // A ReplicaSet that nobody owns is a workload of its own.
+                // A ReplicaSet without an owner is a workload of its own.
                 Told { parsed: &parsed, at: now, start: now }.adds_up();
                 player.delete(&object);
                 player.apply(&specimen);
-                // Its own past may have made an age greater.
+                // The podskew that saw the changes may have greater ages.
                 assert_eq!(disagreement(&player.look(), &before), None, "{}", case());
             }
         }
@@ -125,7 +125,7 @@ async fn absurd_objects_are_listed_and_watched_like_any_other() {
 
 const SECRET: &str = "s3cr3t-m4rk3r";
 
-/// The marker in every place of a pod template that may hold a secret, and in others where it may be met by chance.
+/// Puts a marker into every field of a pod template that may contain a secret, and into some others.
 fn with_secrets(mut object: Value) -> Value {
     for pointer in ["", "/spec/template"] {
         let Some(part) = object.pointer_mut(pointer) else { continue };
@@ -167,7 +167,7 @@ async fn environments_commands_and_annotations_are_never_exposed() {
     let simulator = cluster_with_secrets().await;
     let podskew = Running::start(&simulator, &["--log-level", "trace"]);
     podskew.until_ready().await;
-    // Broken in the middle of what holds the secrets, in a watch, a stream and a page.
+    // Cut in the middle of the secrets, in a watch, a stream and a page.
     let cases = [
         (Fault::WatchTruncatedLine, "decode", false),
         (Fault::WatchCut, "connection", false),
@@ -194,7 +194,7 @@ async fn environments_commands_and_annotations_are_never_exposed() {
         scrape.parsed.value("podskew_watch_events_total", &labels).unwrap()
     };
     let before = applied(&podskew.until("the pods", watched).await);
-    // Of a wrong type, with the secret in the wrong place.
+    // Wrong types, with the secret in the wrong field.
     let absurd = [
         json!(SECRET),
         json!([SECRET]),

@@ -1,4 +1,4 @@
-//! What nodes say of images: as a real container runtime names them, over HTTP, from files, and never more than they say.
+//! Reports of nodes about images: as a real container runtime names them, over HTTP, and from files.
 #![allow(clippy::unwrap_used, clippy::panic, missing_docs, reason = "tests")]
 
 use crate::common::looking::looking;
@@ -26,7 +26,7 @@ fn web() -> World {
     world
 }
 
-/// What containerd's CRI plugin listed on two nodes, step by step. The kubelet makes `names` of it: digests, then tags.
+/// Output of containerd's CRI plugin on two nodes, step by step. The kubelet makes `names` of it: digests, then tags.
 struct Recorded(Value);
 
 impl Recorded {
@@ -74,8 +74,8 @@ fn containerds_list_shows_which_image_a_node_would_start() {
     let mut world = World::new();
     world.put(&deployment(image)).put(&replica_set("h1", image, 1, -4000));
     world.put(&on("p1", "a", &one)).nodes(&recorded.nodes(0));
-    assert_eq!(counted(&world), [], "b holds none");
-    // The tag was moved, and a has not pulled since: its tag keeps the old digest.
+    assert_eq!(counted(&world), [], "b has none");
+    // The tag was moved, and a has not pulled since: its tag has the old digest.
     world.put(&on("p2", "b", &two)).nodes(&recorded.nodes(1));
     let mut expected = [(one.clone(), 1), (two.clone(), 1)];
     expected.sort();
@@ -85,18 +85,18 @@ fn containerds_list_shows_which_image_a_node_would_start() {
     let held = nodes.cached.iter().map(|it| (it.digest.to_string(), it.nodes[0].to_string()));
     let held: BTreeMap<String, String> = held.collect();
     assert_eq!(held, BTreeMap::from([(one.clone(), "a".to_owned()), (two.clone(), "b".to_owned())]));
-    // a pulls index three, which holds the manifest of index two; nothing says so yet.
+    // a pulls index three, which contains the manifest of index two. No node reports both yet.
     world.put(&on("p3", "a", &three)).delete(&on("p1", "a", &one)).nodes(&recorded.nodes(2));
     assert!(skewed(&mut world));
-    // b has pulled both, and names them in one entry.
+    // b has pulled both, and reports them in one entry.
     world.nodes(&recorded.nodes(3));
     assert!(!skewed(&mut world));
     assert_eq!(counted(&world), []);
     world.nodes(&recorded.nodes(4));
     assert!(!skewed(&mut world));
-    // Both are what they were when the list is cut.
+    // Both stay joined when a later list omits them.
     world.nodes(&[node("a", "amd64", &[]), node("b", "amd64", &[])]);
-    assert!(!skewed(&mut world), "what was seen once of content stays true");
+    assert!(!skewed(&mut world), "a fact about content stays true");
 }
 
 #[test]
@@ -132,7 +132,7 @@ fn a_list_is_read_in_pieces_and_gives_the_same_in_any() {
     assert_eq!(whole, in_frames);
     assert_eq!((whole.len(), &*whole[299]), (300, "n299 r.example/i19:299"));
     assert!(one <= several && several > 1, "{one} {several}");
-    // What has another type than it ought to reads as nothing, and broken text as an error.
+    // A value with a wrong type is ignored, and invalid JSON is an error.
     let odd = br#"{"items":[{"metadata":{"name":"a"},"status":{"nodeInfo":7,"images":[{"names":null},3,{"names":[1,"x"]}]}}]}"#;
     let mut names = Vec::new();
     decode_list(Resource::Nodes, odd, &mut |object| names.push(object.meta.name.to_string())).unwrap();
@@ -140,7 +140,7 @@ fn a_list_is_read_in_pieces_and_gives_the_same_in_any() {
     assert!(decode_list(Resource::Nodes, &odd[..60], &mut |_| ()).is_err());
 }
 
-/// A cluster whose two pods run what nodes say is one image.
+/// A cluster whose two pods run digests that nodes report as one image.
 fn fill(store: &Store) {
     use simulator::Resource as Served;
     let full = |object: Value, api_version: &str| object.with("/apiVersion", api_version);
@@ -206,7 +206,7 @@ impl Watched {
             if seen(&look) {
                 return look;
             }
-            assert!(begun.elapsed() < Duration::from_secs(60), "{what} does not come: {look}");
+            assert!(begun.elapsed() < Duration::from_secs(60), "timeout waiting for {what}: {look}");
             tokio::time::sleep(Duration::from_millis(20)).await;
         }
     }
@@ -239,7 +239,7 @@ async fn nodes_are_listed_from_the_cache_in_one_request_and_their_evidence_joins
         fill(simulator.store());
         let watched = Watched::start(&simulator).await;
         let look = watched.until("the evidence", |look| look.contains(ONE)).await;
-        // n1 says that a and b are one image, which n2 holds too. n3 holds another.
+        // n1 reports a and b as one image, which n2 has, too. n3 has another.
         assert!(look.contains(&held('a', 2)) && look.contains(&held('c', 1)), "{look}");
         let requests = simulator.requests();
         let nodes: Vec<_> = requests.iter().filter(|request| request.path.starts_with("/api/v1/nodes")).collect();
@@ -247,7 +247,7 @@ async fn nodes_are_listed_from_the_cache_in_one_request_and_their_evidence_joins
         for request in nodes {
             assert_eq!(request.query, "resourceVersion=0");
         }
-        // A node that is gone leaves the counts, and one that comes joins them.
+        // A deleted node is not counted any more, and a new one is.
         simulator.store().delete(simulator::Resource::Nodes, "", "n3");
         watched.until("one image", |look| !look.contains("podskew_tag_cached_nodes{")).await;
         put_nodes(simulator.store(), &[("n4", "d")]);
@@ -265,7 +265,7 @@ async fn nothing_waits_for_nodes_and_no_failure_takes_anything_back() {
     watched.until("the first picture", |look| look.contains(TWO)).await;
     let begun = Instant::now();
     while watched.failures(FailureReason::Forbidden) < 3 {
-        assert!(begun.elapsed() < Duration::from_secs(60), "nodes are not asked for again");
+        assert!(begun.elapsed() < Duration::from_secs(60), "nodes are not listed again");
         tokio::time::sleep(Duration::from_millis(20)).await;
     }
     assert!(watched.look().contains(TWO));
@@ -280,14 +280,14 @@ async fn nothing_waits_for_nodes_and_no_failure_takes_anything_back() {
         simulator.inject(Some(simulator::Resource::Nodes), fault);
         let begun = Instant::now();
         while watched.failures(reason) == before {
-            assert!(begun.elapsed() < Duration::from_secs(60), "{reason} does not come");
+            assert!(begun.elapsed() < Duration::from_secs(60), "timeout waiting for {reason}");
             tokio::time::sleep(Duration::from_millis(20)).await;
         }
         let look = watched.look();
         assert!(look.contains(ONE) && look.contains(&held('c', 1)), "{reason}: {look}");
         simulator.clear_faults();
     }
-    // None of it is a matter of podskew's own health.
+    // None of this affects podskew's own metrics.
     let families = watched.telemetry.gather();
     let synced = families.iter().find(|family| family.name() == "podskew_watch_synced").unwrap();
     assert_eq!(synced.get_metric().len(), Resource::ALL.len());
@@ -296,7 +296,7 @@ async fn nothing_waits_for_nodes_and_no_failure_takes_anything_back() {
 /// A node's number, its architecture, and the digests of each entry.
 type Said = (u8, u8, Vec<String>);
 
-/// Pods of one hash on some nodes, and what nodes hold of some digests.
+/// Pods of one hash on some nodes, and entries of some digests on nodes.
 fn cluster() -> impl Strategy<Value = (Vec<(u8, char)>, Vec<Said>)> {
     let letters = || prop::sample::select(vec!['a', 'b', 'c', 'd', 'e']);
     let pods = prop::collection::vec((0..5_u8, letters()), 1..8);
@@ -316,7 +316,7 @@ fn nodes_of(nodes: &[Said]) -> Vec<Value> {
     by_name.into_values().collect()
 }
 
-/// Which pods run the same, by the digest they are counted under.
+/// Pods grouped by the digest under which they are counted.
 fn images(world: &mut World) -> Vec<Vec<String>> {
     let report = world.report("deployment/web");
     let by_hash = &report.containers[0].by_hash[0];
@@ -348,12 +348,12 @@ proptest! {
         let by_all = images(&mut world);
         for joined in [&by_some, &by_all] {
             prop_assert!(joined.len() <= without.len(), "{:?} {:?}", joined, without);
-            // Pods that were counted under one digest still are.
+            // Pods that were counted under one digest stay together.
             for pods in without.iter().filter(|_| joined.len() > 1) {
                 prop_assert!(joined.iter().any(|image| pods.iter().all(|pod| image.contains(pod))), "{:?}", joined);
             }
         }
-        // In whatever order it came, one image stays one, and it is not forgotten.
+        // In any order of events, one image stays one, and is not forgotten.
         prop_assert!(by_all.len() > 1 || images(&mut some).len() == 1);
         world.nodes(&nodes_of(&nodes));
         prop_assert_eq!(images(&mut world), by_all);
@@ -377,13 +377,13 @@ fn a_skew_that_nodes_resolve_leaves_no_age_behind() {
     assert_eq!(since(&mut world), Some(600));
     world.wait(60).nodes(&[node("n1", "amd64", &[&[image_id('a'), image_id('b')]]), node("n2", "amd64", &[])]);
     assert_eq!(since(&mut world), None);
-    // Another image that comes later is as old as itself.
+    // The age of another image that appears later begins at its start.
     world.wait(60).put(&on("p2", "n2", 'c').started(120));
     assert_eq!(since(&mut world), Some(0));
     assert_eq!(world.report("deployment/web").containers[0].origin, Origin::Template);
 }
 
-/// The case of the index beside the manifest, with other nodes.
+/// The case with an index beside its manifest, with other nodes.
 fn case_with(nodes: &[Value]) -> Value {
     let path = format!("{}/tests/data/cases/c133-index-vs-platform-nodes-know.json", env!("CARGO_MANIFEST_DIR"));
     let mut case: Value = serde_json::from_slice(&std::fs::read(path).unwrap()).unwrap();
@@ -435,7 +435,7 @@ fn audit_and_explain_name_the_nodes_and_what_the_next_pod_there_runs() {
     let nodes = &json["workloads"][0]["nodes"];
     assert_eq!(nodes["cached"][0]["nodes"].as_array().unwrap().len(), 7, "{nodes}");
     assert_eq!(nodes["architectures"]["web-58c6b4d9f7-a"], "amd64");
-    // A mix of architectures is reported as such, with the architecture of each pod.
+    // A mix of architectures is reported, with the architecture of each pod.
     let case = case_with(&[holds("na", "amd64", one), holds("nb", "arm64", other)]);
     let told =
         printed(&case, &["explain", "--nodes", "deployment/web"]).split_whitespace().collect::<Vec<_>>().join(" ");
@@ -469,6 +469,6 @@ async fn an_audit_with_nodes_lists_them_once_and_notes_what_it_lacks() {
             forbidden,
             "{lacks}"
         );
-        assert!(look.gaps.is_empty(), "evidence that is missing makes no verdict incomplete");
+        assert!(look.gaps.is_empty(), "missing evidence does not make a verdict incomplete");
     }
 }

@@ -1,4 +1,4 @@
-//! What happens when the API server says no: for a while, for good, or until somebody grants the rule.
+//! What happens if the API server refuses access: for a while, for good, or until a rule is granted.
 
 #![allow(clippy::unwrap_used, clippy::panic, reason = "these are tests")]
 
@@ -24,7 +24,7 @@ async fn a_forbidden_resource_is_logged_once_and_watched_when_granted() {
     assert!(began.elapsed() >= timings.forbidden_settles, "nothing else was listed");
     scene.tells(&["forbid", "begin", "list a", "finish"]).await;
     assert_eq!((scene.failures("forbidden"), scene.all_failures()), (40, 40));
-    scene.until("it is synced", || scene.is_synced()).await;
+    scene.until("the sync", || scene.is_synced()).await;
 }
 
 #[tokio::test]
@@ -35,9 +35,9 @@ async fn a_list_forbidden_for_long_is_given_up_and_resumed_when_granted() {
     replies.push(listed_then(&[], Then::Silence));
     let scene = Scene::play_in(Resource::Pods, &[], timings, replies).await;
     goes_on_from(&scene, 3, 10).await;
-    assert_eq!(scene.told(), ["begin", "list a", "finish"], "it was given up at once");
+    assert_eq!(scene.told(), ["begin", "list a", "finish"], "podskew gave up at once");
     assert!(!scene.is_synced());
-    scene.until("it is listed again", || scene.told().len() >= 7).await;
+    scene.until("the next list", || scene.told().len() >= 7).await;
     assert_eq!(scene.told(), ["begin", "list a", "finish", "forbid", "begin", "list a", "finish"]);
 }
 

@@ -1,4 +1,4 @@
-//! podskew against registries: what is asked, with which credentials, where it leads, and what comes of it.
+//! podskew with registries: its requests, credentials, redirects and results.
 #![allow(clippy::unwrap_used, clippy::panic, missing_docs, reason = "tests")]
 
 use crate::common::asked::Asked;
@@ -15,7 +15,7 @@ use std::path::PathBuf;
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
-/// Short pauses; deadlines that a busy machine keeps.
+/// Short pauses, and deadlines that a busy machine meets.
 fn quick() -> RegistryTimings {
     let milliseconds = Duration::from_millis;
     RegistryTimings {
@@ -38,7 +38,7 @@ fn options(registry: &ImageRegistry) -> RegistryOptions {
     RegistryOptions { registries: vec![address], ..RegistryOptions::default() }
 }
 
-/// A file that lasts as long as the process.
+/// A file that exists as long as the process.
 fn file(name: &str, text: &str) -> PathBuf {
     let folder = tempfile::tempdir().unwrap().keep();
     let path = folder.join(name);
@@ -54,7 +54,7 @@ fn asked(world: &World) -> AskedImages {
     world.inventory.asked_images().unwrap()
 }
 
-/// Asks once, and hands the world what was said.
+/// Asks the registries once, and passes the answers to the world.
 async fn look(world: &mut World, options: &RegistryOptions) -> RegistryAnswers {
     ask_for(world, options, &quick()).await
 }
@@ -165,11 +165,11 @@ async fn users_and_tokens_open_what_is_closed() {
         assert_eq!(open(None).await, closed);
     }
     registry.set_authorization(Authorization::Bearer(None));
-    assert_eq!(open(None).await, (true, None), "a token for nobody, as Docker Hub's");
+    assert_eq!(open(None).await, (true, None), "an anonymous token, like Docker Hub's");
     registry.set_authorization(Authorization::Bearer(Some(user())));
     let token = json!({"auths": {registry.host(): {"identitytoken": "s3cr3t"}}}).to_string();
     assert_eq!(open(Some(file("config.json", &token))).await, (true, None), "a refresh token");
-    // Several are tried, as the kubelet tries them.
+    // Several credentials are tried in order, like by the kubelet.
     let several = json!({"auths": {
         format!("{}/web", registry.host()): {"username": "user", "password": "old"},
         registry.host(): {"username": "user", "password": "s3cr3t"},
@@ -219,10 +219,10 @@ async fn a_helper_has_the_credentials_and_sees_nothing_else() {
     };
     let begun = Instant::now();
     assert!(open("good").await);
-    assert!(begun.elapsed() < Duration::from_secs(5), "what a helper leaves behind is not waited for");
+    assert!(begun.elapsed() < Duration::from_secs(5), "a helper's children are not waited for");
     let seen = std::fs::read_to_string(seen).unwrap();
     let home = seen.lines().find_map(|line| line.strip_prefix("HOME=")).unwrap();
-    assert!(!std::path::Path::new(home).exists(), "{home} is left behind");
+    assert!(!std::path::Path::new(home).exists(), "{home} was not removed");
     assert!(seen.contains(&format!("host={} get\n", registry.host())), "{seen}");
     for line in seen.lines() {
         let (name, _) = line.split_once('=').unwrap_or((line, ""));
@@ -245,7 +245,7 @@ async fn a_helper_has_the_credentials_and_sees_nothing_else() {
     }
 }
 
-/// Ten seconds, then it ends with whatever it started, and leaves no folder behind.
+/// After ten seconds it is killed with all its children, and its temporary folder is removed.
 #[tokio::test]
 async fn a_helper_that_hangs_ends_with_all_that_it_started() {
     use std::os::unix::fs::PermissionsExt as _;
@@ -275,7 +275,7 @@ async fn a_helper_that_hangs_ends_with_all_that_it_started() {
     assert!(!std::path::Path::new(home[0]).exists(), "{written}");
     let runs = |process: &&str| {
         let state = std::fs::read_to_string(format!("/proc/{process}/stat")).ok();
-        // What has ended and was not waited for by whoever adopted it is a zombie.
+        // A zombie has ended; its adopter only has not waited for it yet.
         state.is_some_and(|state| !state.rsplit_once(") ").unwrap().1.starts_with('Z'))
     };
     let begun = Instant::now();
@@ -296,7 +296,7 @@ async fn no_credentials_reach_another_host() {
     let auth = Some(auth_file(&registry.host(), "user", "s3cr3t"));
     let image = format!("{}/web:1", registry.host());
     let mut world = web(&image, &[&digest]);
-    // The registry asks for credentials, and then leads elsewhere.
+    // The registry requires credentials, and then redirects.
     registry.inject("/manifests/1", Misbehaviour::Status(401, vec![("WWW-Authenticate", "Basic".to_owned())]), Some(1));
     registry.inject("/manifests/1", Misbehaviour::Status(307, vec![("Location", location)]), Some(1));
     look(&mut world, &RegistryOptions { auth, ..options(&registry) }).await;
@@ -433,7 +433,7 @@ async fn a_registry_without_digests_in_head_is_asked_for_the_content() {
         let answers = look(&mut world, &options(&registry)).await;
         assert_eq!((change(&mut world), answers.unanswered), (Some(ContentChange::None), vec![]));
         let heads = registry.requests().iter().filter(|it| it.method == "HEAD").count();
-        assert_eq!(heads, 1, "it is remembered");
+        assert_eq!(heads, 1, "the answer is cached");
     }
 }
 
@@ -451,7 +451,7 @@ async fn pinned_images_never_move() {
     assert_eq!(registry.requests()[0].path, format!("/v2/web/manifests/{digest}"));
 }
 
-/// An inventory that is asked and told by a task.
+/// An inventory that a task asks for images and gives evidence.
 struct Following {
     world: Arc<Mutex<World>>,
     telemetry: Telemetry,
@@ -474,7 +474,7 @@ impl Following {
             if seen(&mut self.world.lock().unwrap()) {
                 return;
             }
-            assert!(begun.elapsed() < Duration::from_secs(20), "{what} does not come: {}", self.health());
+            assert!(begun.elapsed() < Duration::from_secs(20), "timeout waiting for {what}: {}", self.health());
             tokio::time::sleep(Duration::from_millis(10)).await;
         }
     }
@@ -526,7 +526,7 @@ async fn tags_are_followed_as_they_move_and_disappear() {
     let begun = Instant::now();
     registry.delete("web", "1");
     following.until("its end", gone).await;
-    assert!(begun.elapsed() >= quick().gone_again, "once is not enough");
+    assert!(begun.elapsed() >= quick().gone_again, "a single 404 is not enough");
     assert!(following.state("gone"), "{}", following.health());
     registry.tag("web", "1", &old);
     following.until("its return", |world| !gone(world) && change(world) == Some(ContentChange::None)).await;
@@ -604,7 +604,7 @@ async fn credentials_are_read_again_when_their_file_is_swapped() {
     let registry = ImageRegistry::start(None).await.unwrap();
     let digest = registry.push("web", Some("1"), &Image::of("one"));
     registry.set_authorization(Authorization::Bearer(Some(("user".to_owned(), "new".to_owned()))));
-    // As a secret that is mounted.
+    // Like a mounted secret.
     let folder = tempfile::tempdir().unwrap();
     let link = |password: &str| {
         let target = auth_file(&registry.host(), "user", password);
@@ -622,10 +622,10 @@ async fn credentials_are_read_again_when_their_file_is_swapped() {
     }
     let refused = registry.requests().len();
     tokio::time::sleep(quick().interval * 3).await;
-    assert_eq!(registry.requests().len(), refused, "a registry that refuses is left alone");
+    assert_eq!(registry.requests().len(), refused, "no requests to a registry that refuses");
     link("new");
     following.until("the tag", |world| change(world) == Some(ContentChange::None)).await;
-    // A token that expires is renewed.
+    // An expired token is renewed.
     registry.expire_tokens();
     registry.push("web", Some("1"), &Image::of("two"));
     following.until("the move", |world| change(world) == Some(ContentChange::Different)).await;
@@ -649,7 +649,7 @@ async fn files_that_cannot_be_used_are_named_with_the_remedy() {
     }
 }
 
-/// What runs, and every tag that was said to stand for something else than it does.
+/// The running digests, and every tag that was falsely reported as moved.
 struct Fleet {
     running: Vec<(String, String)>,
     moved: Mutex<std::collections::BTreeSet<String>>,
@@ -677,7 +677,8 @@ impl podskew::registry::RegistrySink for Fleet {
     }
 }
 
-/// An hour in six seconds: four registries, one of which fails in every way, now and then. Tags that move are found, no other is.
+/// An hour in six seconds with four registries, one of which fails now and then in every way. Moved tags are found, and no
+/// others.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn in_an_hour_beside_a_registry_that_fails_at_random_no_tag_is_said_to_have_moved_that_did_not() {
     const COMPRESSION: u32 = 600;
@@ -716,7 +717,7 @@ async fn in_an_hour_beside_a_registry_that_fails_at_random_no_tag_is_said_to_hav
         Misbehaviour::OtherBody(b"{}".to_vec()),
         Misbehaviour::Garbage,
     ];
-    // A generator of Lehmer's: the same failures in every run.
+    // Lehmer's generator: the same failures in every run.
     let mut state = 7_usize;
     let mut fail_for = async |ticks: u32| {
         for _ in 0..ticks {
@@ -731,7 +732,7 @@ async fn in_an_hour_beside_a_registry_that_fails_at_random_no_tag_is_said_to_hav
     fail_for(60).await;
     assert_eq!(*fleet.moved.lock().unwrap(), std::collections::BTreeSet::new());
     let answered = registries[..3].iter().map(|it| it.requests().len()).sum::<usize>();
-    assert!(answered >= 90 * 2, "each tag was looked at twice in half an hour: {answered}");
+    assert!(answered >= 90 * 2, "each tag was requested twice in half an hour: {answered}");
     for (number, repository, tag, _) in &movers {
         registries[number % 4].push(repository, Some(tag), &Image::of(&format!("moved {number}")));
     }
@@ -742,7 +743,7 @@ async fn in_an_hour_beside_a_registry_that_fails_at_random_no_tag_is_said_to_hav
     let missed: Vec<_> =
         movers.iter().filter(|(number, _, _, image)| number % 4 != 3 && !moved.contains(image)).collect();
     assert!(missed.is_empty(), "{missed:?}");
-    // The plan: four looks in an hour, a fifth sooner or later, the first at once, and what a tag that moved takes to compare.
+    // Planned requests: four per tag in an hour, a fifth at any time, the first at once, and those to compare a moved tag.
     let asked: usize = registries[..3].iter().map(|it| it.requests().len()).sum();
     let (most, documents) = (90 * (1 + 5), movers.len() * 8);
     assert!(asked <= most + documents, "{asked} requests, planned {most}");
@@ -782,7 +783,7 @@ async fn cluster(image: &str, digests: &[&str]) -> simulator::Simulator {
     simulator
 }
 
-/// What the real binary prints, and its exit code.
+/// Output and exit code of the real binary.
 fn podskew(simulator: &simulator::Simulator, arguments: &[&str]) -> (String, i32) {
     let kubeconfig = tempfile::NamedTempFile::new().unwrap();
     simulator.write_kubeconfig(kubeconfig.path()).unwrap();
@@ -838,7 +839,7 @@ async fn audit_and_explain_say_what_the_registry_says() {
     assert_eq!(code, 0);
     assert!(flat(&explained).contains("2 of 3 pods run 9ab04d1"), "{explained}");
 
-    // One digest, and a tag that moved: reported, and a failure where that is asked for.
+    // One digest and a moved tag: it is reported, and a failure only if requested.
     let simulator = cluster(&image, &[&old, &old]).await;
     let with = |arguments: &[&str]| podskew(&simulator, &[arguments, &["--registry", &address]].concat());
     assert_eq!(with(&["audit", "-n", "shop"]).1, 0);
@@ -847,10 +848,10 @@ async fn audit_and_explain_say_what_the_registry_says() {
     registry.forget_requests();
     assert_eq!(with(&["audit", "-n", "shop", "--wait", "5s", "--fail-on", "moved"]).1, 4);
     let heads = registry.requests().iter().filter(|it| it.method == "HEAD").count();
-    assert_eq!(heads, 1, "--wait asks once, at its end");
+    assert_eq!(heads, 1, "--wait asks registries once, at the end");
     let (refused, code) = podskew(&simulator, &["audit", "-n", "shop", "--fail-on", "moved"]);
     assert_eq!(code, 2, "{refused}");
-    // Every format tells it, and no format makes it a failure unless that is asked for.
+    // Every format reports it, and it is a failure in none unless requested.
     let moved = format!("{image} now points to");
     for fail_on in [false, true] {
         let more: &[&str] = if fail_on { &["--fail-on", "moved"] } else { &[] };
@@ -868,7 +869,7 @@ async fn audit_and_explain_say_what_the_registry_says() {
         assert_eq!((junit.contains(&moved), junit.contains("<failure")), (true, fail_on), "{junit}");
         assert!(flat(&printed("markdown")).contains("tag moved"), "{}", printed("markdown"));
     }
-    // What is not answered is not compared.
+    // Without an answer nothing is compared.
     registry.inject("", Misbehaviour::Status(503, Vec::new()), None);
     assert_eq!(with(&["audit", "-n", "shop"]).1, 0);
     let (printed, code) = with(&["audit", "-n", "shop", "--strict"]);
@@ -876,7 +877,7 @@ async fn audit_and_explain_say_what_the_registry_says() {
     assert!(flat(&printed).contains("does not answer"), "{printed}");
 }
 
-/// Without `--registry` there is not a series of it, and nobody is asked; with it there is each.
+/// Without `--registry` there are no series about registries and no requests; with it there are all of them.
 #[tokio::test(flavor = "multi_thread")]
 async fn without_the_option_nothing_is_served_of_registries_and_nobody_is_asked() {
     use crate::common::running::Running;
@@ -929,7 +930,7 @@ async fn without_the_option_nothing_is_served_of_registries_and_nobody_is_asked(
     assert_eq!(registry.requests().len(), later, "only the one with the option asks");
 }
 
-/// At any level, whatever goes wrong.
+/// At any log level, for any error.
 #[tokio::test(flavor = "multi_thread")]
 async fn no_log_holds_a_password_or_a_token() {
     let registry = ImageRegistry::start(None).await.unwrap();

@@ -1,6 +1,6 @@
-//! What registries, Amazon's credential helper and containerd were recorded to say, each held against what podskew makes of it:
+//! Recorded answers of registries, Amazon's credential helper and containerd, each with podskew's expected result:
 //! `tests/data/registry/answers.json` (`tests/programs/registry/record-answers.sh`) and
-//! `tests/data/recordings/nodes/containerd-mirror.json` (`record-mirror.sh` beside it).
+//! `tests/data/recordings/nodes/containerd-mirror.json` (`record-mirror.sh` in the same folder).
 #![allow(clippy::unwrap_used, clippy::panic, missing_docs, reason = "tests")]
 
 use crate::common::evidence::{ask_for, change, web_with_ids};
@@ -32,26 +32,26 @@ fn at_host(host: &str, url: &str) -> RegistryOptions {
     RegistryOptions { registries: vec![address], ..RegistryOptions::default() }
 }
 
-/// Asks once, and hands the world what was said.
+/// Asks the registries once, and passes the answers to the world.
 async fn ask(world: &mut World, options: &RegistryOptions) -> (WorkloadReport, RegistryAnswers) {
     let timings = RegistryTimings { pause: Duration::ZERO, ..RegistryTimings::default() };
     let answers = ask_for(world, options, &timings).await;
     (world.report("deployment/web").clone(), answers)
 }
 
-/// How many digests run, and how those of a skew differ.
+/// Number of running digests, and how those of a skew differ.
 fn skew(report: &WorkloadReport) -> (u32, Option<Sameness>) {
     (report.containers[0].distinct_digests, report.registry.as_ref().unwrap().content("app", "h1"))
 }
 
-/// Answers a request as it was recorded to be answered, and notes what was not recorded.
+/// Replays recorded answers, and notes requests that were not recorded.
 struct Replay {
     host: String,
     unknown: Arc<Mutex<Vec<String>>>,
 }
 
 impl Replay {
-    /// Of these answers, or to all requests with this one.
+    /// With these answers, or with one refusal for all requests.
     async fn start(answers: &[Value], refusal: Option<&Value>) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let host = listener.local_addr().unwrap().to_string();
@@ -107,26 +107,26 @@ async fn what_docker_registry_distribution_and_crane_answer_is_understood() {
         let repository = format!("{}/shop/web", replay.host);
         let by = |digest: &str| format!("{repository}@{}", text(&registry[digest]));
         let image = format!("{repository}:live");
-        // The tag stands for another build by now.
+        // The tag points to another build by now.
         let (report, answers) = ask(&mut web_with_ids(&image, &[by("running"), by("running")]), &options).await;
         assert_eq!((change(&report), answers.unanswered), (Some(ContentChange::Different), vec![]), "{name}");
         let told = report.registry.as_ref().unwrap();
         let revision = |digest: &str| told.build(digest).unwrap().revision.clone().unwrap();
         let (old, new) = (revision(&text(&registry["running"])), revision(&text(&registry["tag"])));
         assert_eq!((&*old, &*new), ("9ab04d1", "3f2c1a9"), "{name}");
-        // The index, its manifest, and a node's id of its configuration are one image, and the tag's another.
+        // The index, its manifest, and a node's id of its configuration are one image; that of the tag is another.
         let config = text(&registry["config"]);
         let ids = [by("running"), by("manifest"), config.clone()];
         let (report, _) = ask(&mut web_with_ids(&image, &ids), &options).await;
         assert_eq!((skew(&report), report.containers[0].image_id_only), ((1, None), 0), "{name}");
         let (report, _) = ask(&mut web_with_ids(&image, &[by("running"), by("tag")]), &options).await;
         assert_eq!(skew(&report), (2, Some(Sameness::Different)), "{name}");
-        // A tag that is not there.
+        // A tag that does not exist.
         let absent = format!("{repository}:absent");
         let (report, answers) = ask(&mut web_with_ids(&absent, &[by("running")]), &options).await;
         assert_eq!(answers.unanswered, [(absent.as_str().into(), "not found in the registry")], "{name}");
         assert_eq!((change(&report), report.registry.unwrap().gone.len()), (None, 0), "{name}");
-        assert_eq!(*replay.unknown.lock().unwrap(), [""; 0], "{name} was asked for more than was recorded");
+        assert_eq!(*replay.unknown.lock().unwrap(), [""; 0], "{name} got requests that were not recorded");
         let Some(refusal) = registry.get("refusal") else { continue };
         let replay = Replay::start(&[], Some(refusal)).await;
         let image = format!("{}/shop/web:live", replay.host);
@@ -137,7 +137,7 @@ async fn what_docker_registry_distribution_and_crane_answer_is_understood() {
     }
 }
 
-/// A helper that prints what Amazon's printed, for the hosts that it was asked for.
+/// A helper that prints Amazon's recorded answers, for the hosts that were asked.
 fn helper(folder: &Path, answers: &[&Value]) {
     use std::fmt::Write as _;
     use std::os::unix::fs::PermissionsExt as _;
@@ -168,7 +168,7 @@ async fn what_amazons_helper_prints_is_a_password_or_none() {
     let look = async |name: &str, answer: &Value, authorization: Authorization| {
         registry.set_authorization(authorization);
         helper(folder.path(), &[answer]);
-        // The key is what the helper is asked for.
+        // The key of the entry is the argument of the helper.
         std::fs::write(&auth, json!({"credHelpers": {registry.host(): name}}).to_string()).unwrap();
         let options = RegistryOptions {
             auth: Some(auth.clone()),
@@ -178,20 +178,20 @@ async fn what_amazons_helper_prints_is_a_password_or_none() {
         let (report, answers) = ask(&mut web_with_ids(&image, &[format!("x/web@{digest}")]), &options).await;
         (change(&report), answers.unanswered.first().map(|(_, why)| *why))
     };
-    // Its answers, as if it had been asked for this registry.
+    // Its answers with this registry as the host.
     let of_here = |answer: &Value| answer.clone().with("/host", registry.host());
     let basic = || Authorization::Basic("AWS".to_owned(), "s3cr3t-password".to_owned());
     assert_eq!(look("ecr-login", &of_here(&answers[0]), basic()).await, (Some(ContentChange::None), None));
-    // A host that is none of Amazon's, which asks nobody who is there.
+    // A host that is not Amazon's, without authorization.
     assert_eq!((text(&answers[1]["host"]), &answers[1]["status"]), ("registry.example".to_owned(), &json!(1)));
     assert_eq!(look("ecr-login", &of_here(&answers[1]), Authorization::None).await, (Some(ContentChange::None), None));
-    // Amazon did not answer: the helper says no more than that it has none.
+    // Amazon did not answer, so the helper reports no credentials.
     assert_eq!(text(&answers[2]["host"]), ecr);
     let refused = Some("there are no credentials for the registry, and the log says why");
     assert_eq!(look("ecr-login", &of_here(&answers[2]), basic()).await, (None, refused));
 }
 
-/// Two containerds that pull by a mirror, step by step.
+/// Two containerds that pull through a mirror, step by step.
 struct Mirrored {
     recorded: Value,
     mirror: ImageRegistry,
@@ -200,7 +200,7 @@ struct Mirrored {
 const IMAGE: &str = "registry.example/shop/web:1";
 
 impl Mirrored {
-    /// The mirror holds everything, and `web:1` stands for this.
+    /// The mirror has all content, and `web:1` points to this.
     async fn start(live: &str) -> Self {
         let recorded = read("recordings/nodes/containerd-mirror.json");
         let mirror = ImageRegistry::start(None).await.unwrap();
@@ -240,7 +240,7 @@ impl Mirrored {
         world
     }
 
-    /// The nodes of a step, as their kubelets report what the runtime lists: digests, then tags.
+    /// The nodes of a step, as their kubelets report the runtime's list: digests, then tags.
     fn nodes(&self, step: usize) -> Vec<Value> {
         let texts = |list: &Value| list.as_array().unwrap().iter().map(text).collect::<Vec<_>>();
         let nodes = self.step(step)["nodes"].as_object().unwrap();
@@ -253,7 +253,7 @@ impl Mirrored {
     }
 }
 
-/// A mirror leaves no trace in what containerd writes: names and digests are those of the registry.
+/// containerd does not record that it used a mirror: names and digests are those of the registry.
 #[tokio::test]
 async fn what_was_pulled_by_a_mirror_has_the_registrys_name() {
     let mirrored = Mirrored::start("index one").await;
@@ -277,7 +277,7 @@ async fn two_nodes_that_pulled_before_and_after_a_rebuild_run_one_image() {
     let mut world = mirrored.pods(1, IMAGE);
     assert_eq!(world.report("deployment/web").containers[0].distinct_digests, 2);
     let report = world.nodes(&mirrored.nodes(1)).report("deployment/web");
-    assert_eq!(report.containers[0].distinct_digests, 2, "no node holds both");
+    assert_eq!(report.containers[0].distinct_digests, 2, "no node has both");
     let (report, _) = ask(&mut world, &mirrored.options()).await;
     assert_eq!((change(&report), skew(&report)), (Some(ContentChange::None), (1, None)));
 }
@@ -309,13 +309,14 @@ async fn an_imported_image_is_one_with_what_the_registry_has() {
     assert_eq!((alone.distinct_digests, alone.image_id_only), (3, 1));
     let (report, _) = ask(&mut world, &mirrored.options()).await;
     assert_eq!((skew(&report).0, report.containers[0].image_id_only), (2, 0));
-    // Of an entry without digests nothing follows.
+    // An entry without digests proves nothing.
     let nodes = world.nodes(&mirrored.nodes(3)).report("deployment/web").nodes.clone().unwrap();
     let known = ["index one", "index two", "index three"].map(|name| text(&mirrored.recorded["digests"][name]));
     assert!(nodes.cached.iter().all(|it| known.contains(&it.digest.to_string())), "{:?}", nodes.cached);
 }
 
-/// containerd names what runs by the first digest in the alphabet that it knows for the content: a pull by another tag renames it.
+/// containerd reports the alphabetically first digest that it knows for the content, so a pull by another tag may change
+/// the imageID.
 #[tokio::test]
 async fn a_running_container_that_is_renamed_is_no_other_image() {
     let mirrored = Mirrored::start("index two").await;
@@ -323,7 +324,7 @@ async fn a_running_container_that_is_renamed_is_no_other_image() {
     assert_ne!(id(3), id(4), "the same container");
     let (report, _) = ask(&mut mirrored.pods(4, IMAGE), &mirrored.options()).await;
     assert_eq!(skew(&report).0, 2, "the old image and the new one");
-    // Without a registry, the node's entry that names both says so.
+    // Without a registry, the node's entry with both digests joins them.
     let both = [id(3), id(4)];
     let mut world = web_with_ids(IMAGE, &[]);
     for (number, id) in both.iter().enumerate() {
@@ -334,7 +335,7 @@ async fn a_running_container_that_is_renamed_is_no_other_image() {
     assert_eq!(world.report("deployment/web").containers[0].distinct_digests, 1);
 }
 
-/// containerd went on to the registry, so what the mirror lacks is not gone.
+/// containerd fell back to the registry, so an image that the mirror lacks is not gone.
 #[tokio::test]
 async fn a_tag_that_the_mirror_lacks_and_nodes_pulled_is_unknown() {
     let mirrored = Mirrored::start("index two").await;

@@ -1,4 +1,4 @@
-//! How often podskew asks a registry, in which order, and what it leaves unsaid.
+//! How often podskew asks a registry, in which order, and what it omits.
 #![allow(clippy::unwrap_used, clippy::panic, missing_docs, reason = "tests")]
 
 use crate::common::asked::Asked;
@@ -24,7 +24,7 @@ fn asked(image: &str, digest: &str) -> AskedImage {
     AskedImage { image: image.into(), running, in_skew: false, always: false, contradicted: false }
 }
 
-/// Ten requests a second for each registry; digest skew first, then what asks the registry at every start.
+/// Ten requests per second for each registry. Images in digest skew are first, then those that are pulled at every start.
 #[tokio::test]
 async fn a_registry_is_asked_ten_times_a_second_and_what_matters_comes_first() {
     let registry = ImageRegistry::start(None).await.unwrap();
@@ -40,7 +40,7 @@ async fn a_registry_is_asked_ten_times_a_second_and_what_matters_comes_first() {
     let timings = RegistryTimings::default();
     let answers = ask_once(&options(&registry), &timings, AskedImages { images, skews: Vec::new() }).await.unwrap();
     assert_eq!((answers.evidence.tags.len(), answers.unanswered), (12, vec![]));
-    // The one in skew takes its configuration too, for what it says of its build.
+    // For the image in skew, the configuration is fetched too, because it describes the build.
     let requests = registry.requests();
     assert!(begun.elapsed() >= Duration::from_millis(100) * u32::try_from(requests.len() - 1).unwrap());
     let heads: Vec<&str> = requests.iter().filter(|it| it.method == "HEAD").map(|it| it.path.as_str()).collect();
@@ -48,7 +48,7 @@ async fn a_registry_is_asked_ten_times_a_second_and_what_matters_comes_first() {
     assert_eq!(heads.len(), 12);
 }
 
-/// The digest of a schema 1 manifest is none that a node has.
+/// No node reports the digest of a schema 1 manifest.
 #[tokio::test]
 async fn a_manifest_of_schema_one_tells_nothing() {
     let registry = ImageRegistry::start(None).await.unwrap();
@@ -60,7 +60,7 @@ async fn a_manifest_of_schema_one_tells_nothing() {
     assert_eq!((answers.evidence.tags.len(), answers.unanswered.len()), (0, 1));
 }
 
-/// Only what these credentials have seen can be gone to them.
+/// Only content that these credentials have seen can be reported as gone.
 #[tokio::test]
 async fn with_other_credentials_nothing_is_gone_that_they_have_not_seen() {
     let registry = ImageRegistry::start(None).await.unwrap();
@@ -93,7 +93,7 @@ async fn with_other_credentials_nothing_is_gone_that_they_have_not_seen() {
     let until = async |what: &str, seen: &dyn Fn(&podskew::report::registry::RegistryReport) -> bool| {
         let begun = Instant::now();
         while !world.lock().unwrap().report("deployment/web").registry.as_ref().is_some_and(|it| seen(it)) {
-            assert!(begun.elapsed() < Duration::from_secs(30), "{what} does not come");
+            assert!(begun.elapsed() < Duration::from_secs(30), "timeout waiting for {what}");
             tokio::time::sleep(milliseconds(20)).await;
         }
     };
@@ -103,15 +103,15 @@ async fn with_other_credentials_nothing_is_gone_that_they_have_not_seen() {
     write("new");
     tokio::time::sleep(timings.gone_again * 3).await;
     until("no end", &|report| report.gone.is_empty()).await;
-    // They see it, and then it goes.
+    // The credentials see the tag, and then it is deleted.
     registry.tag("web", "1", &digest);
     until("the tag", &|report| report.tags.len() == 1).await;
     registry.delete("web", "1");
     until("its end", &|report| report.gone.len() == 1).await;
 }
 
-/// Docker Hub counts manifests that are fetched, and not HEAD: twenty in six hours, those in digest skew first, and never one because
-/// an answer to HEAD lacks its digest.
+/// Docker Hub counts GETs of manifests but not HEADs. podskew sends at most twenty in six hours, for images in digest skew
+/// first, and none just because a HEAD lacks the digest.
 #[tokio::test(flavor = "multi_thread")]
 async fn docker_hub_is_asked_for_twenty_manifests_and_those_in_skew_come_first() {
     let mut parameters = rcgen::CertificateParams::new(Vec::<String>::new()).unwrap();
@@ -183,7 +183,7 @@ async fn docker_hub_is_asked_for_twenty_manifests_and_those_in_skew_come_first()
     assert_eq!((count("HEAD"), count("GET")), (25, 0));
 }
 
-/// What is compared is asked for in the repository that has it, and of what another has nothing is asked here.
+/// A digest is requested from the repository that has it, and no other.
 #[tokio::test]
 async fn a_digest_is_asked_for_in_the_repository_that_runs_it() {
     let registry = ImageRegistry::start(None).await.unwrap();

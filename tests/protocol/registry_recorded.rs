@@ -1,6 +1,6 @@
-//! The cases of docs/registry.md over bodies that Debian's docker-registry sent, of images that umoci built and skopeo converted
-//! (`tests/programs/registry/record.sh`). R13, R15, R17, R20 and R22 ask for no body: `tests/protocol/registry.rs` and
-//! `tests/model/registry_rules.rs` have them.
+//! The cases of docs/registry.md with bodies from Debian's docker-registry, of images that umoci built and skopeo converted
+//! (`tests/programs/registry/record.sh`). R13, R15, R17, R20 and R22 need no body: they are in `tests/protocol/registry.rs`
+//! and `tests/model/registry_rules.rs`.
 #![allow(clippy::unwrap_used, clippy::panic, missing_docs, reason = "tests")]
 
 use crate::common::evidence::{ask_for, change, web_with_ids};
@@ -15,21 +15,21 @@ use std::time::Duration;
 const RECORDED: &str = include_str!("../data/registry/recorded.json");
 const REPOSITORY: &str = "shop/web";
 
-/// A registry that holds what was recorded.
+/// A registry with the recorded content.
 struct Recorded {
     registry: ImageRegistry,
     bodies: Value,
 }
 
 impl Recorded {
-    /// With its tag `live` on one of the recorded tags.
+    /// Its tag `live` points to one of the recorded tags.
     async fn start(live: &str) -> Self {
         let bodies: Value = serde_json::from_str(RECORDED).unwrap();
         let recorded = Self { registry: ImageRegistry::start(None).await.unwrap(), bodies };
         for (tag, manifest) in recorded.bodies["manifests"].as_object().unwrap() {
             let (body, content_type) = (manifest["body"].as_str().unwrap(), manifest["content_type"].as_str().unwrap());
             let digest = recorded.registry.put_manifest(REPOSITORY, Some(tag), content_type, body.as_bytes());
-            assert_eq!(digest, recorded.digest(tag), "the bytes of {tag} are those that were sent");
+            assert_eq!(digest, recorded.digest(tag), "the bytes of {tag} are the recorded ones");
         }
         for (digest, body) in recorded.bodies["configs"].as_object().unwrap() {
             assert_eq!(recorded.registry.put_blob(REPOSITORY, body.as_str().unwrap().as_bytes()), *digest);
@@ -46,7 +46,7 @@ impl Recorded {
         self.bodies["manifests"][tag]["digest"].as_str().unwrap().to_owned()
     }
 
-    /// The digest of the configuration of an image.
+    /// The digest of an image's configuration.
     fn config(&self, tag: &str) -> String {
         let manifest: Value = serde_json::from_str(self.bodies["manifests"][tag]["body"].as_str().unwrap()).unwrap();
         manifest["config"]["digest"].as_str().unwrap().to_owned()
@@ -56,12 +56,12 @@ impl Recorded {
         format!("{}/{REPOSITORY}:live", self.registry.host())
     }
 
-    /// As containerd and CRI-O write it.
+    /// The imageID as written by containerd and CRI-O.
     fn ran(&self, tag: &str) -> String {
         format!("{}/{REPOSITORY}@{}", self.registry.host(), self.digest(tag))
     }
 
-    /// Pods with these imageIDs, and what the registry says of them.
+    /// Pods with these imageIDs, and the registry's answers about them.
     async fn said(&self, image_ids: &[String]) -> (WorkloadReport, RegistryAnswers) {
         let mut world = web_with_ids(&self.image(), image_ids);
         self.ask(&mut world).await
@@ -76,7 +76,7 @@ impl Recorded {
     }
 }
 
-/// How many digests run, and how those of a skew differ.
+/// Number of running digests, and how those of a skew differ.
 fn skew(report: &WorkloadReport) -> (u32, Option<Sameness>) {
     let skews = &report.registry.as_ref().unwrap().skews;
     (report.containers[0].distinct_digests, skews.first().map(|skew| skew.content))

@@ -1,4 +1,4 @@
-//! An API server that says what it was told to say, and a sink that remembers what it was told.
+//! An API server with scripted answers, and a sink that records what it receives.
 
 #![allow(missing_docs, unreachable_pub, reason = "tests")]
 #![allow(clippy::unwrap_used, clippy::panic, reason = "these are tests")]
@@ -14,16 +14,16 @@ use std::time::Duration;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::time::{Instant, sleep};
 
-/// What happens when the text of an answer has been sent.
+/// What happens after the text of an answer.
 #[derive(Clone, Copy)]
 pub enum Then {
-    /// The answer ends in good order.
+    /// The answer ends properly.
     End,
-    /// The connection breaks.
+    /// The connection closes.
     Cut,
-    /// Nothing, for ever.
+    /// Nothing more is sent.
     Silence,
-    /// One byte after the other, for ever.
+    /// One byte after another, without an end.
     Trickle,
 }
 
@@ -34,7 +34,7 @@ pub enum Reply {
     Whole(u16, &'static str, String),
     /// A stream of lines.
     Stream(String, Then),
-    /// Not even a head.
+    /// No answer at all.
     Nothing,
 }
 
@@ -51,7 +51,7 @@ pub fn stream(lines: &[String], then: Then) -> Reply {
     Reply::Stream(lines.join("\n") + end_of_line, then)
 }
 
-/// An event about an object of that name.
+/// An event about an object with this name.
 pub fn event(kind: &str, name: &str, version: u32) -> String {
     format!(
         r#"{{"type":"{kind}","object":{{"metadata":{{"name":"{name}","uid":"{name}","resourceVersion":"{version}"}}}}}}"#
@@ -62,20 +62,20 @@ pub fn bookmark(version: u32) -> String {
     format!(r#"{{"type":"BOOKMARK","object":{{"metadata":{{"resourceVersion":"{version}"}}}}}}"#)
 }
 
-/// The bookmark that closes the initial events.
+/// The bookmark that ends the initial events.
 pub fn closing(version: u32) -> String {
     let end = r#"{"k8s.io/initial-events-end":"true"}"#;
     format!(r#"{{"type":"BOOKMARK","object":{{"metadata":{{"resourceVersion":"{version}","annotations":{end}}}}}}}"#)
 }
 
-/// A list of one object of that name.
+/// A list of one object with this name.
 pub fn list(name: &str, version: u32) -> String {
     format!(
         r#"{{"metadata":{{"resourceVersion":"{version}"}},"items":[{{"metadata":{{"name":"{name}","uid":"{name}"}}}}]}}"#
     )
 }
 
-/// A page of a list that continues at `token`, with one object of that name or none.
+/// A page of a list that continues at `token`, with one object of this name or none.
 pub fn page_before(token: &str, name: Option<&str>) -> Reply {
     let item = name.map(|name| format!(r#"{{"metadata":{{"name":"{name}","uid":"{name}"}}}}"#)).unwrap_or_default();
     page(&format!(r#"{{"metadata":{{"resourceVersion":"10","continue":"{token}"}},"items":[{item}]}}"#))
@@ -88,7 +88,7 @@ pub fn listed_then(more: &[String], then: Then) -> Reply {
     stream(&lines, then)
 }
 
-/// Waits for the request of that number and checks that it goes on from `version`.
+/// Waits for the request with this number, and checks that it resumes at `version`.
 pub async fn goes_on_from(scene: &Scene, request: usize, version: u32) {
     let asked = scene.asks(request).await;
     assert!(asked.contains(&format!("watch=true&resourceVersion={version}&")), "{asked}");
@@ -97,7 +97,7 @@ pub async fn goes_on_from(scene: &Scene, request: usize, version: u32) {
 #[derive(Default)]
 struct Script {
     replies: VecDeque<Reply>,
-    /// Answers to requests for the newest version. Once they are over, it is one that nobody has seen.
+    /// Answers to requests for the newest version. After them, the version is one that nobody has seen.
     newest: VecDeque<Reply>,
     probes: Vec<String>,
     asked: Vec<String>,
@@ -105,7 +105,7 @@ struct Script {
     open: usize,
 }
 
-/// What one source was told, in short words.
+/// The calls for one source, in short form.
 #[derive(Default)]
 pub struct Told(Mutex<Vec<(Source, String)>>);
 
@@ -139,7 +139,7 @@ impl Sink for Told {
     }
 }
 
-/// podskew's watches and the server they talk to. Only one resource is served; the others get 404.
+/// podskew's watches and their server. Only one resource is served; the others get 404.
 pub struct Scene {
     resource: Resource,
     script: Arc<Mutex<Script>>,
@@ -148,7 +148,7 @@ pub struct Scene {
     pub watches: Option<Watches>,
 }
 
-/// Everything that takes seconds or minutes, in milliseconds.
+/// All durations are in milliseconds instead of seconds or minutes.
 pub fn quick() -> Timings {
     let milliseconds = Duration::from_millis;
     Timings {
@@ -201,7 +201,7 @@ impl Scene {
         Self { resource, script, told, telemetry, watches }
     }
 
-    /// Waits until the resource's source was told exactly this, in this order.
+    /// Waits until the resource's source received exactly these calls, in this order.
     pub async fn tells(&self, expected: &[&str]) {
         self.until(&format!("the sink was told {expected:#?}"), || self.told() == expected).await;
     }
@@ -211,27 +211,27 @@ impl Scene {
         told.iter().filter(|(source, _)| source.resource == self.resource).map(|(_, what)| what.clone()).collect()
     }
 
-    /// What the server was asked for the resource.
+    /// The requests for the resource.
     pub fn asked(&self) -> Vec<String> {
         self.script.lock().unwrap().asked.clone()
     }
 
-    /// The requests for the newest version, which are counted apart.
+    /// The requests for the newest version, which are counted separately.
     pub fn probes(&self) -> Vec<String> {
         self.script.lock().unwrap().probes.clone()
     }
 
-    /// Answers the next requests for the newest version.
+    /// Sets the answers to the next requests for the newest version.
     pub fn newest(&self, replies: Vec<Reply>) {
         self.script.lock().unwrap().newest = replies.into();
     }
 
-    /// What it was asked to answer in.
+    /// The values of `Accept`.
     pub fn accepts(&self) -> Vec<String> {
         self.script.lock().unwrap().accepts.clone()
     }
 
-    /// Waits for that many requests, and gives the last of them.
+    /// Waits for this number of requests, and returns the last of them.
     pub async fn asks(&self, count: usize) -> String {
         self.until(&format!("{count} requests"), || self.asked().len() >= count).await;
         self.asked()[count - 1].clone()
@@ -263,7 +263,7 @@ impl Scene {
         while !condition() {
             if Instant::now() > deadline {
                 let (told, asked) = (self.told(), self.asked());
-                panic!("waited in vain until {what}\nthe sink was told {told:#?}\nthe server was asked {asked:#?}");
+                panic!("timeout before {what}\ncalls of the sink: {told:#?}\nrequests to the server: {asked:#?}");
             }
             sleep(Duration::from_millis(2)).await;
         }
@@ -291,7 +291,7 @@ async fn converse(connection: &TcpStream, resource: Resource, script: &Mutex<Scr
                 script.asked.push(path);
                 let accept = lower.lines().find_map(|line| line.strip_prefix("accept: ")).unwrap_or_default();
                 script.accepts.push(accept.to_owned());
-                // Once the script is over, every answer is awaited in vain.
+                // After the end of the script, requests are not answered.
                 script.replies.pop_front().unwrap_or(Reply::Nothing)
             }
         } else {
@@ -324,7 +324,7 @@ async fn converse(connection: &TcpStream, resource: Resource, script: &Mutex<Scr
     Ok(())
 }
 
-/// Until the client gives up.
+/// Waits until the client closes the connection.
 async fn hang(connection: &TcpStream) -> std::io::Result<()> {
     while read(connection, &mut [0; 64]).await? > 0 {}
     Ok(())

@@ -16,7 +16,7 @@ use tokio::net::TcpStream;
 use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
 
-/// What `/metrics` serves: `frames` times `frame`.
+/// The content of `/metrics`: `frames` times `frame`.
 struct Stub {
     frame: Bytes,
     frames: usize,
@@ -46,7 +46,7 @@ impl Site for Stub {
     }
 }
 
-/// Events without an end, as fast as somebody reads them; or one, and then silence.
+/// Endless events, as fast as they are read; or one, and then nothing.
 struct Flood {
     endless: bool,
 }
@@ -108,7 +108,7 @@ impl Running {
         TcpStream::connect(self.address).await.unwrap()
     }
 
-    /// A connection on which `request` was sent; a header's end is added.
+    /// A connection on which `request` was sent, followed by the end of the header.
     async fn send(&self, request: &str) -> TcpStream {
         let mut stream = self.connect().await;
         let request = format!("{}\r\nHost: podskew\r\n\r\n", request.replace('\n', "\r\n"));
@@ -116,7 +116,7 @@ impl Running {
         stream
     }
 
-    /// The answer to `request`, on a connection of its own.
+    /// The response to `request`, on a connection of its own.
     async fn ask(&self, request: &str) -> Answer {
         let mut stream = self.send(&format!("{request}\nConnection: close")).await;
         let mut bytes = Vec::new();
@@ -135,7 +135,7 @@ struct Answer {
 impl Answer {
     fn parse(bytes: &[u8]) -> Self {
         let text = String::from_utf8_lossy(bytes);
-        let (head, body) = text.split_once("\r\n\r\n").expect("an end of the header");
+        let (head, body) = text.split_once("\r\n\r\n").expect("a complete header");
         let head = head.to_lowercase();
         let status = head.split(' ').nth(1).expect("a status").parse().unwrap();
         Self { status, head, body: body.to_owned() }
@@ -146,7 +146,7 @@ impl Answer {
     }
 }
 
-/// Reads what is left until the server closes, and says how much it was.
+/// Reads until the server closes; returns the number of bytes.
 async fn drain(stream: &mut TcpStream) -> usize {
     let mut buffer = vec![0; 1 << 16];
     let mut total = 0;
@@ -246,7 +246,7 @@ async fn head_gives_the_header_of_get_and_no_body() {
     ] {
         let get = server.ask(&format!("GET {path} HTTP/1.1{extra}")).await;
         let head = server.ask(&format!("HEAD {path} HTTP/1.1{extra}")).await;
-        // RFC 9110 (9.3.2): what only generating the body would tell may be left out.
+        // RFC 9110 (9.3.2): fields that depend on generating the body may be omitted.
         let fixed = |answer: &Answer| {
             let lines = answer
                 .head
@@ -257,7 +257,7 @@ async fn head_gives_the_header_of_get_and_no_body() {
         assert_eq!(fixed(&head), fixed(&get), "{path}");
         assert_eq!(head.body, "", "{path}");
     }
-    assert_eq!(server.site.scraped.lock().unwrap().len(), 2, "HEAD is no scrape");
+    assert_eq!(server.site.scraped.lock().unwrap().len(), 2, "HEAD is not a scrape");
 }
 
 #[tokio::test]
@@ -271,7 +271,7 @@ async fn a_connection_is_kept_between_scrapes_and_closed_when_it_rests_too_long(
     let mut stream = server.send("GET /livez HTTP/1.1").await;
     let mut buffer = [0; 1024];
     assert!(stream.read(&mut buffer).await.unwrap() > 0);
-    // Longer than every limit but that for a rest.
+    // Longer than every limit except that for idle connections.
     tokio::time::sleep(Duration::from_millis(300)).await;
     stream.write_all(b"GET /livez HTTP/1.1\r\nHost: podskew\r\n\r\n").await.unwrap();
     assert!(stream.read(&mut buffer).await.unwrap() > 0, "still open");
@@ -288,13 +288,13 @@ async fn a_slow_header_is_cut() {
     let mut slow = server.connect().await;
     slow.write_all(b"GET /metrics HTTP/1.1\r\n").await.unwrap();
     let drip = async {
-        // A byte now and then does not win any time.
+        // A byte now and then does not extend the limit.
         while slow.write_all(b"X").await.is_ok() && begun.elapsed() < Duration::from_secs(5) {
             tokio::time::sleep(Duration::from_millis(20)).await;
         }
     };
     let (silent, ()) = tokio::join!(drain(&mut silent), drip);
-    assert_eq!(silent, 0, "no answer to no request");
+    assert_eq!(silent, 0, "no response without a request");
     assert!(begun.elapsed() < Duration::from_secs(2), "cut after {:?}", begun.elapsed());
 }
 
@@ -336,11 +336,11 @@ async fn a_slow_reader_is_cut_and_delays_nobody() {
 
     tokio::time::sleep(Duration::from_millis(600)).await;
     let received = drain(&mut slow).await;
-    assert!(received < 64 * MEGABYTE, "{received} bytes: what the kernel's buffers held, not everything");
-    assert!(server.site.scraped.lock().unwrap().is_empty(), "a cut answer is no scrape");
+    assert!(received < 64 * MEGABYTE, "{received} bytes: only the content of the kernel's buffers");
+    assert!(server.site.scraped.lock().unwrap().is_empty(), "an incomplete response is not a scrape");
 }
 
-/// A server with few places, whose answers to `/metrics` nobody can take at once.
+/// A server with few slots, whose `/metrics` is too large to be received at once.
 async fn with_few_places(connections: usize, probes: usize) -> Running {
     let limits = short(|limits| {
         limits.connections = connections;
@@ -349,21 +349,21 @@ async fn with_few_places(connections: usize, probes: usize) -> Running {
     Running::with_picture(limits, Bytes::from(vec![b'x'; MEGABYTE]), 64).await
 }
 
-/// A scrape whose answer has begun and is not read on.
+/// A scrape that stops reading after the beginning of the response.
 async fn stuck_scrape(server: &Running) -> TcpStream {
     let mut scrape = server.send("GET /metrics HTTP/1.1\nAccept-Encoding: identity\nConnection: close").await;
     assert!(scrape.read(&mut [0; 10]).await.unwrap() > 0);
     scrape
 }
 
-/// A connection that was answered and rests.
+/// A connection that is idle after a response.
 async fn resting(server: &Running) -> TcpStream {
     let mut stream = server.send("GET /livez HTTP/1.1").await;
     assert!(stream.read(&mut [0; 1024]).await.unwrap() > 0);
     stream
 }
 
-/// Whether the server has closed it.
+/// Whether the server has closed the connection.
 async fn is_closed(stream: &mut TcpStream) -> bool {
     matches!(tokio::time::timeout(Duration::from_millis(200), stream.read(&mut [0; 16])).await, Ok(Ok(0) | Err(_)))
 }
@@ -377,14 +377,14 @@ async fn when_every_place_is_taken_the_connection_idle_longest_is_closed() {
     let mut first = resting(&server).await;
     let mut second = resting(&server).await;
     let mut third = resting(&server).await;
-    assert!(is_closed(&mut silent).await, "it said nothing for longest");
+    assert!(is_closed(&mut silent).await, "the longest idle one");
     assert!(!is_closed(&mut first).await);
     for round in 0..50 {
         let answer = server.ask("GET /readyz HTTP/1.1").await;
         assert_eq!(answer.header("retry-after"), None, "{round}");
     }
     assert!(is_closed(&mut first).await, "the next one");
-    assert!(!is_closed(&mut third).await && !is_closed(&mut second).await, "a place is taken by one at a time");
+    assert!(!is_closed(&mut third).await && !is_closed(&mut second).await, "one connection is closed for each new one");
     drop(scrape);
 }
 
@@ -417,10 +417,10 @@ async fn an_answer_on_its_way_is_never_cut_for_another_connection() {
         let mut bytes = Vec::new();
         probe.read_to_end(&mut bytes).await.unwrap();
         let answer = Answer::parse(&bytes);
-        assert_eq!(answer.status, status, "{path}: and the connection is not kept");
+        assert_eq!(answer.status, status, "{path}: the connection is closed");
         assert_eq!(answer.header("retry-after"), None, "{path} is answered, not refused");
     }
-    assert!(is_closed(&mut silent[0]).await, "a probe needed its place");
+    assert!(is_closed(&mut silent[0]).await, "a probe needed its slot");
     for scrape in &mut scrapes {
         assert!(drain(scrape).await > 64 * MEGABYTE);
     }
@@ -452,7 +452,7 @@ async fn a_half_closed_client_gets_the_whole_answer() {
             assert_eq!(answer.status, 200, "{round}");
             assert_eq!(answer.body.matches('x').count(), MEGABYTE, "{round}");
         }
-        // All of it in one segment.
+        // All bytes in one segment.
         let mut stream = server.connect().await;
         stream
             .write_all(b"GET /livez HTTP/1.1\r\nHost: a\r\n\r\nGET /readyz HTTP/1.1\r\nHost: a\r\n\r\n")
@@ -465,7 +465,7 @@ async fn a_half_closed_client_gets_the_whole_answer() {
     }
 }
 
-/// How an answer without a length ends for a client that reads it slowly.
+/// How a response without a length ends for a slow client.
 async fn end_of_a_cut_answer(limits: Limits, cut: impl AsyncFnOnce(&mut Running)) -> std::io::Result<usize> {
     let mut server = Running::with_picture(limits, Bytes::from(vec![b'x'; MEGABYTE]), 256).await;
     let mut scrape = server.send("GET /metrics HTTP/1.0").await;
@@ -490,7 +490,7 @@ async fn a_cut_answer_does_not_end_like_a_whole_one() {
     }
     let whole = Running::with_picture(Limits::default(), Bytes::from(vec![b'x'; MEGABYTE]), 16).await;
     let answer = whole.ask("GET /metrics HTTP/1.0").await;
-    assert_eq!(answer.body.len(), 16 * MEGABYTE, "a whole one ends well");
+    assert_eq!(answer.body.len(), 16 * MEGABYTE, "a complete response ends properly");
 }
 
 #[tokio::test]
@@ -524,14 +524,14 @@ async fn stopping_finishes_the_answer_in_flight_and_refuses_new_connections() {
     scrape.read_exact(&mut head).await.unwrap();
 
     server.stop();
-    assert_eq!(drain(&mut resting).await, 0, "a resting connection is closed");
+    assert_eq!(drain(&mut resting).await, 0, "an idle connection is closed");
     assert!(TcpStream::connect(server.address).await.is_err(), "nobody listens");
-    assert!(!server.task.is_finished(), "the scrape goes on");
+    assert!(!server.task.is_finished(), "the scrape continues");
     assert!(drain(&mut scrape).await > 64 * MEGABYTE);
     assert_eq!(server.site.scraped.lock().unwrap().len(), 1);
     let begun = Instant::now();
     server.task.await.unwrap();
-    assert!(begun.elapsed() < Duration::from_secs(1), "it takes no longer than the scrape");
+    assert!(begun.elapsed() < Duration::from_secs(1), "the shutdown takes no longer than the scrape");
 }
 
 #[tokio::test]
@@ -583,10 +583,10 @@ async fn a_stream_that_nobody_reads_is_cut_and_one_that_rests_is_not() {
     tokio::time::sleep(Duration::from_millis(1500)).await;
     let begun = Instant::now();
     let held = drain(&mut slow).await;
-    assert!(begun.elapsed() < Duration::from_secs(2), "it has ended");
-    assert!(held < 16 << 20, "no more was kept for it than sockets hold: {held}");
+    assert!(begun.elapsed() < Duration::from_secs(2), "the stream has ended");
+    assert!(held < 16 << 20, "only socket buffers had data for it: {held}");
 
-    // No deadline is that of the whole stream.
+    // No timeout applies to the whole stream.
     let server = flooded(limits, false).await;
     let mut resting = server.send("GET /events HTTP/1.1").await;
     let mut buffer = vec![0; 1 << 17];

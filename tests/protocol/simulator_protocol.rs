@@ -1,4 +1,4 @@
-//! The simulator against what a real API server said: same request, same shape.
+//! Compares the simulator with recordings of a real API server: the same request gets an answer of the same shape.
 
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a test fails by panicking")]
 
@@ -28,7 +28,7 @@ fn recorded_lines(name: &str) -> Vec<Value> {
     recorded(name).lines().map(|line| serde_json::from_str(line).unwrap()).collect()
 }
 
-/// Every path in a JSON value with the type of what stands there; items of a list share one path.
+/// Every path in a JSON value with the type of its value. Items of a list have the same path.
 fn shape(value: &Value) -> BTreeSet<String> {
     fn walk(path: &str, value: &Value, out: &mut BTreeSet<String>) {
         let kind = match value {
@@ -54,7 +54,7 @@ fn shape(value: &Value) -> BTreeSet<String> {
     out
 }
 
-/// The same without versions, which no two servers share.
+/// The value without versions, which differ between servers.
 fn without_versions(mut value: Value) -> Value {
     match &mut value {
         Value::Array(items) => items.iter_mut().for_each(|item| *item = without_versions(item.take())),
@@ -104,7 +104,7 @@ impl Lines {
         Self { response, held: Vec::new() }
     }
 
-    /// The next line; `Ok(None)` at a clean end, and what is left of a line if the connection breaks.
+    /// The next line; `Ok(None)` at a proper end, and the rest of a line if the connection breaks.
     async fn next_text(&mut self) -> Result<Option<String>, String> {
         loop {
             if let Some(end) = self.held.iter().position(|byte| *byte == b'\n') {
@@ -138,7 +138,8 @@ fn pod(name: &str, phase: &str) -> Value {
     json!({"metadata": {"namespace": "rollout", "name": name}, "status": {"phase": phase}})
 }
 
-/// With `resourceVersion=0` an API server answers from its cache, as a whole (`apiserver/pkg/storage/cacher`, `GetList`).
+/// With `resourceVersion=0` an API server answers from its cache, always completely (`apiserver/pkg/storage/cacher`,
+/// `GetList`).
 #[tokio::test]
 async fn a_list_from_the_cache_ignores_the_limit() {
     let simulator = with_recorded_pods(SimulatorConfig::default()).await;
@@ -156,7 +157,7 @@ async fn four_pods_in_pages_of_two() {
     let (status, first) = get_json(&simulator, "/api/v1/namespaces/rollout/pods?limit=2").await;
     assert_eq!(status, 200);
     assert_eq!(without_versions(first.clone()), without_versions(recorded_json("pods-page-1.json")));
-    // What happens between two pages is not seen in the second.
+    // Changes between two pages are not visible in the second.
     simulator.store().delete(Resource::Pods, "rollout", "api-5b7b7bcf9d-8djzh");
     let token = first["metadata"]["continue"].as_str().unwrap();
     let next = format!("/api/v1/namespaces/rollout/pods?limit=2&continue={token}");
@@ -198,11 +199,11 @@ async fn a_continue_token_expires() {
     let (status, body) = get_json(&simulator, &expired).await;
     assert_eq!(status, 410);
     assert_eq!(without_versions(body.clone()), without_versions(recorded_json("pods-continue-expired.json")));
-    // The token in the refusal leads on.
+    // The token in the error continues the list.
     let rest = format!("{path}{}", body["metadata"]["continue"].as_str().unwrap());
     let (status, page) = get_json(&simulator, &rest).await;
     assert_eq!((status, page["items"].as_array().unwrap().len()), (200, 2));
-    // The recorded request carried a token of this sort too: version -1, after `a`.
+    // The recorded request also had a token of this sort: version -1, after `a`.
     simulator.inject_times(Some(Resource::Pods), Fault::ContinueExpired, 1);
     let recorded = recorded_json("pods-continue-expired.json");
     let token = recorded["metadata"]["continue"].as_str().unwrap();
@@ -251,7 +252,7 @@ async fn a_watch_from_an_expired_version_gets_410() {
     assert_eq!(told["object"]["code"], recorded["object"]["code"]);
     assert_eq!(told["object"]["reason"], recorded["object"]["reason"]);
     assert_eq!(lines.next_text().await, Ok(None));
-    // The same as a status, as some servers answer.
+    // The same as an HTTP status, which some servers send.
     simulator.inject_times(None, Fault::WatchGone, 1);
     let (status, body) = get_json(&simulator, "/api/v1/pods?watch=true&resourceVersion=1").await;
     assert_eq!((status, body["reason"].as_str()), (410, Some("Expired")));
@@ -271,8 +272,8 @@ async fn a_watch_of_unfinished_pods_sees_a_finished_one_go() {
     let seen = [lines.next().await, lines.next().await, lines.next().await];
     assert_eq!(seen.each_ref().map(event), [("ADDED", "job"), ("DELETED", "job"), ("ADDED", "web")]);
     let gone = &seen[1]["object"];
-    assert_eq!(gone["status"]["phase"], "Running", "as it was before it left");
-    assert_eq!(gone["metadata"]["resourceVersion"], (version + 2).to_string(), "with the version of its leaving");
+    assert_eq!(gone["status"]["phase"], "Running", "in the state before it left");
+    assert_eq!(gone["metadata"]["resourceVersion"], (version + 2).to_string(), "with the version at which it left");
     assert_eq!(lines.next_text().await, Ok(None), "time is up");
 }
 
@@ -430,7 +431,7 @@ async fn answers_never_start_or_never_end() {
     assert!(Lines::open(&simulator, "/api/v1/pods").await.is_silent().await);
     let mut lines = Lines::open(&simulator, streaming).await;
     while !lines.is_silent().await {}
-    assert!(!lines.held.is_empty(), "it stalls within an event");
+    assert!(!lines.held.is_empty(), "the stream stalls within an event");
 }
 
 #[tokio::test]
@@ -449,7 +450,7 @@ async fn a_restart_goes_back_in_time() {
     assert_eq!(get_json(&simulator, &too_new).await.0, 504);
     let mut ahead = Lines::open(&simulator, &path).await;
     simulator.store().put(Resource::Pods, pod("new", "Running"));
-    assert!(ahead.is_silent().await, "a watch from the future hears nothing of the present");
+    assert!(ahead.is_silent().await, "a watch from the future receives nothing of the present");
 }
 
 #[tokio::test]

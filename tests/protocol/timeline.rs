@@ -1,4 +1,4 @@
-//! What a watch does before it goes on: it proves that the API server still is in the timeline of what it knows.
+//! Before a watch is resumed, podskew checks that the API server is still in the same timeline.
 #![allow(clippy::unwrap_used, clippy::panic, reason = "tests")]
 
 use crate::common;
@@ -12,7 +12,7 @@ use simulator::Resource;
 use simulator::{Fault, RequestKind, Simulator, SimulatorConfig};
 use std::time::{Duration, Instant};
 
-/// What real servers did: a cluster before and after its etcd was restored.
+/// Recorded from real servers: a cluster before and after its etcd was restored.
 const RESTORED_BEFORE: &str = include_str!("../data/restore/before.json");
 const RESTORED_AFTER: &str = include_str!("../data/restore/after.json");
 
@@ -38,7 +38,7 @@ async fn a_lost_timeline_is_listed_again_and_counted() {
         scene.tells(&["begin", "list a", "finish", "begin", "list a", "finish"]).await;
         assert!(scene.asks(2).await.contains("sendInitialEvents=true"), "{resource}: {:?}", scene.asked());
         assert_eq!((scene.failures("timeline_lost"), scene.restarts()), (1, 1), "{resource}");
-        scene.until("it is synced again", || scene.is_synced()).await;
+        scene.until("the next sync", || scene.is_synced()).await;
     }
 }
 
@@ -79,7 +79,7 @@ async fn a_list_that_breaks_off_has_no_version_to_prove() {
 
 #[tokio::test]
 async fn a_replica_that_lags_behind_is_waited_for() {
-    // It knows the newest version, since it asks etcd, and cannot serve a watch from there yet.
+    // The server knows the newest version, because it asks etcd, but cannot serve a watch from there yet.
     let mut replies = vec![listed_then(&[], Then::Cut)];
     replies.extend(vec![status(504); 5]);
     replies.push(stream(&[event("ADDED", "b", 11)], Then::Silence));
@@ -94,7 +94,7 @@ async fn after_a_silence_of_everything_it_lists_in_any_case() {
     let timings = Timings { outage: Duration::from_millis(300), ..quick() };
     let replies = vec![listed_then(&[], Then::Cut), listed_then(&[], Then::Silence)];
     let scene = Scene::play_in(objects::Resource::Pods, &["shop"], timings, replies).await;
-    // The other resources say 404, which is no answer about a timeline. By then the server has overtaken the version.
+    // The other resources respond with 404, which does not prove a timeline. By then the server has passed the version.
     scene.newest(vec![status(503); 1_000]);
     scene.tells(&["begin", "list a", "finish", "begin", "list a", "finish"]).await;
     assert_eq!((scene.failures("timeline_lost"), scene.restarts()), (0, 1));
@@ -135,7 +135,7 @@ async fn the_watches_of_fifty_namespaces_share_one_request_for_each_resource() {
     let simulator = simulator().await;
     let names: Vec<String> = (0..50).map(|number| format!("shop-{number}")).collect();
     let names: Vec<&str> = names.iter().map(String::as_str).collect();
-    // Time for a busy machine: as it ships it is one second.
+    // More time than in production (one second), for a busy machine.
     let timings = Timings { probe_shared: Duration::from_secs(20), ..quick() };
     let watching = watching(&simulator, &names, &timings).await;
     simulator.cut_connections();
@@ -150,7 +150,7 @@ async fn the_watches_of_fifty_namespaces_share_one_request_for_each_resource() {
 async fn a_watch_that_timed_out_continues_without_a_request() {
     let simulator = simulator().await;
     fill(simulator.store());
-    // The first watch belongs to a list and has its time on top.
+    // The first watch belongs to a list, so it lasts longer by the time for a list.
     let timings = Timings { watch_length: Duration::from_secs(1), list_total: Duration::from_secs(1), ..quick() };
     let watching = watching(&simulator, &[], &timings).await;
     let count = || requests(&simulator, RequestKind::Watch);
@@ -172,7 +172,8 @@ fn pods(look: &Look) -> Vec<String> {
     pods
 }
 
-/// As recorded: a watch from 63242 of a server at 63042 is silent until the server passes that version, and goes on then.
+/// As recorded: a watch from 63242 of a server at 63042 is silent until the server reaches that version, and continues
+/// then.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_restored_server_that_accepts_a_future_version_is_noticed() {
     let simulator = simulator().await;
@@ -185,16 +186,16 @@ async fn a_restored_server_that_accepts_a_future_version_is_noticed() {
     simulator.cut_connections();
     let restored = Instant::now();
     let look = watching
-        .until("what the server has", |look| {
+        .until("the server's objects", |look| {
             let phantoms = pods(look) == before;
-            // The cut has to be noticed first.
+            // The closed connection has to be noticed first.
             let noticed = restored.elapsed() > Duration::from_secs(1);
-            assert!(!(phantoms && noticed && watching.synced(Resource::Pods)), "phantoms are called synced");
+            assert!(!(phantoms && noticed && watching.synced(Resource::Pods)), "synced in spite of phantoms");
             pods(look).iter().any(|pod| pod.starts_with("gone-748b56f94d-"))
         })
         .await;
     assert_eq!(pods(&look).len(), 9);
-    // It passes the version; a watch that waited for that would continue now.
+    // The server passes the version. A watch that waited for it would continue now.
     for number in 0..300 {
         simulator.store().put(
             Resource::DaemonSets,
@@ -208,14 +209,14 @@ async fn a_restored_server_that_accepts_a_future_version_is_noticed() {
     }
 }
 
-/// The watch of a quiet resource knows an older version, which the restored server has.
+/// The watch of a quiet resource has an older version, which also exists on the restored server.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_lost_version_is_lost_for_all_watches() {
     let simulator = simulator().await;
     let store = simulator.store();
     fill(store);
     let start = store.version();
-    // No bookmark comes in a minute.
+    // No bookmark is sent within a minute.
     let watching = watching(&simulator, &[], &quick()).await;
     let mut pod = store.list(Resource::Pods).into_iter().find(|pod| pod["metadata"]["namespace"] == "stuck").unwrap();
     let mut ticks = |count: u32| {
@@ -242,7 +243,7 @@ async fn a_lost_version_is_lost_for_all_watches() {
     assert_eq!(watching.failures(Resource::Pods, FailureReason::TimelineLost), 1);
 }
 
-/// Ten seconds as it ships.
+/// In production this takes ten seconds.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_server_that_overtook_the_version_during_an_outage_is_listed() {
     let timings = Timings { outage: Duration::from_millis(500), ..quick() };
@@ -262,9 +263,9 @@ async fn a_server_that_overtook_the_version_during_an_outage_is_listed() {
     assert_eq!(watching.failures(Resource::Pods, FailureReason::TimelineLost), 0);
 }
 
-/// Whether everything is watched, and the workloads that any series names.
+/// Whether everything is watched, and the number of workloads with series.
 async fn first_picture(watching: &Watching) -> (bool, usize) {
-    let look = watching.until("the first picture", |look| look.complete).await;
+    let look = watching.until("the initial sync", |look| look.complete).await;
     let synced = objects::Resource::ALL.iter().all(|resource| watching.synced(*resource));
     (synced, look.told().workloads().len())
 }
@@ -281,7 +282,7 @@ async fn a_server_that_refuses_everything_in_its_first_seconds_is_not_believed()
     starting.until("five refusals each", |look| !look.complete && failed()).await;
     simulator.clear_faults();
     let (synced, workloads) = first_picture(&starting).await;
-    assert!(synced, "half a picture was ready: {:?}", starting.troubles());
+    assert!(synced, "ready before the initial sync: {:?}", starting.troubles());
     assert_eq!(workloads, 6);
 }
 

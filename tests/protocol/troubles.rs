@@ -1,4 +1,4 @@
-//! The simulator's own troubles, as its controllers and kubelets make them: what a rollout waits for, and what is to be done.
+//! Problems caused by the simulator's controllers and kubelets: what a rollout waits for, and the remedy.
 #![allow(clippy::unwrap_used, clippy::panic, missing_docs, reason = "tests")]
 
 use crate::common::looking::looking;
@@ -12,7 +12,7 @@ use simulator::{
 };
 use std::time::{Duration, Instant};
 
-/// How long a trouble may take to come: many times what it takes.
+/// Timeout for a problem to appear: many times the usual duration.
 const PATIENCE: Duration = Duration::from_secs(60);
 
 struct Cluster {
@@ -72,7 +72,7 @@ impl Cluster {
         found
     }
 
-    /// Waits until the rollout waits for this alone, and returns what is to be done about it.
+    /// Waits until the rollout waits only for this, and returns the remedy.
     async fn waits_for(&self, name: &str, waits: &str) -> String {
         let begun = Instant::now();
         loop {
@@ -82,7 +82,7 @@ impl Cluster {
                 return remedy(&report.unwrap(), Finding::Stalled).to_string();
             }
             let pods = || Value::from(self.simulator.store().list(Resource::Pods)).to_string();
-            assert!(begun.elapsed() < PATIENCE, "{name} waits for {said:?} and not for {waits:?}: {}", pods());
+            assert!(begun.elapsed() < PATIENCE, "{name} waits for {said:?}, not for {waits:?}: {}", pods());
             tokio::time::sleep(Duration::from_millis(100)).await;
         }
     }

@@ -1,4 +1,4 @@
-//! The watches against a server that says, over real HTTP, what real ones were recorded to say, and worse.
+//! The watches with a server that sends, over real HTTP, recorded answers of real ones, and worse.
 
 #![allow(clippy::unwrap_used, clippy::panic, reason = "these are tests")]
 
@@ -17,7 +17,7 @@ const PAGE_2: &str = include_str!("../data/recordings/protocol/pods-page-2.json"
 const TOKEN_EXPIRED: &str = include_str!("../data/recordings/protocol/pods-continue-expired.json");
 const WATCH_EXPIRED: &str = include_str!("../data/recordings/protocol/pods-watch-expired.jsonl");
 
-/// Waits for the request of that number and checks that it is a streaming list.
+/// Waits for the request with this number, and checks that it is a streaming list.
 async fn lists_again(scene: &Scene, request: usize) {
     let asked = scene.asks(request).await;
     assert!(asked.contains("sendInitialEvents=true"), "{asked}");
@@ -157,7 +157,7 @@ async fn a_watch_that_goes_silent_goes_on_and_one_that_never_spoke_lists() {
     goes_on_from(&scene, 3, 11).await;
     lists_again(&scene, 4).await;
     scene.tells(&["begin", "list a", "finish", "apply b", "begin", "list a", "finish"]).await;
-    // The second list is older than what the watch brought: that tells of a restored etcd.
+    // The second list is older than the last event of the watch, a sign of a restored etcd.
     assert_eq!((scene.failures("timeout"), scene.failures("timeline_lost"), scene.all_failures()), (2, 1, 3));
 }
 
@@ -179,29 +179,29 @@ async fn watches_that_end_at_once_and_bring_nothing_are_not_healthy() {
     let nothing = || stream(&[], Then::End);
     let mut replies = vec![listed_then(&[], Then::End), nothing(), nothing()];
     replies.extend([listed_then(&[], Then::End), nothing(), nothing()]);
-    // A quiet watch that lives is as good as one that brings something.
+    // A quiet watch that stays open is as good as one with events.
     replies.push(listed_then(&[], Then::Silence));
     let scene = Scene::play_in(Resource::Pods, &[], timings, replies).await;
     lists_again(&scene, 4).await;
     lists_again(&scene, 7).await;
     scene.until("three lists", || scene.told().len() == 9).await;
-    assert!(!scene.is_synced(), "the next watch may be no better");
+    assert!(!scene.is_synced(), "the next watch may fail, too");
     assert_eq!((scene.failures("connection"), scene.all_failures(), scene.restarts()), (2, 2, 2));
-    scene.until("it lives", || scene.is_synced()).await;
+    scene.until("an open watch", || scene.is_synced()).await;
 
     let mut replies = vec![listed_then(&[], Then::End), nothing(), nothing()];
     replies.push(listed_then(&[bookmark(11)], Then::Silence));
     let scene = Scene::play(Resource::Pods, replies).await;
     lists_again(&scene, 4).await;
     scene.until("a bookmark", || scene.is_synced()).await;
-    // One of three is enough.
+    // One of three is sufficient.
     let replies = vec![listed_then(&[], Then::End), nothing(), stream(&[bookmark(11)], Then::End), nothing()];
     let scene = Scene::play(Resource::Pods, replies).await;
     goes_on_from(&scene, 5, 11).await;
     assert_eq!(scene.all_failures(), 0);
 }
 
-/// How often a server is asked within two seconds whose list never ends; what it says is repeated.
+/// How often a server whose list never ends is asked within two seconds. Its answers are repeated.
 async fn asked_of_a_list_without_end(pages: &[Reply]) -> Scene {
     let timings = Timings { pause_base: Duration::from_millis(100), pause_most: Duration::from_secs(1), ..quick() };
     let mut replies = vec![status(422)];
@@ -217,7 +217,7 @@ async fn asked_of_a_list_without_end(pages: &[Reply]) -> Scene {
 
 #[tokio::test]
 async fn a_list_that_never_ends_is_detected_and_retried_with_pauses() {
-    // A, B, A; and one that goes round later.
+    // A, B, A; and one that repeats later.
     asked_of_a_list_without_end(&[page_before("A", Some("a")), page_before("B", Some("b"))]).await;
     let circle: Vec<Reply> = ["A", "B", "C", "B"].map(|token| page_before(token, Some(token))).into();
     asked_of_a_list_without_end(&circle).await;
@@ -294,14 +294,14 @@ async fn protobuf_is_asked_for_where_it_can_be_read() {
         (Resource::Pods, PROTOBUF),
         (Resource::ReplicaSets, PROTOBUF),
         (Resource::Deployments, PROTOBUF),
-        // A ControllerRevision holds a template in JSON, with which theirs are compared.
+        // Templates in a ControllerRevision are JSON, and are compared with those of this resource.
         (Resource::StatefulSets, "application/json"),
         (Resource::DaemonSets, "application/json"),
         (Resource::ControllerRevisions, "application/json"),
         (Resource::Rollouts, "application/json"),
         (Resource::CloneSets, "application/json"),
     ] {
-        // A server that answers in JSON works too.
+        // A server that responds with JSON works, too.
         let scene = Scene::play(resource, vec![listed_then(&[event("ADDED", "b", 11)], Then::Silence)]).await;
         scene.tells(&["begin", "list a", "finish", "apply b"]).await;
         assert_eq!(scene.accepts(), [accept], "{resource}");
@@ -314,7 +314,7 @@ async fn unreadable_protobuf_is_requested_as_json() {
         let content_type = "Content-Type: application/vnd.kubernetes.protobuf;stream=watch\r\n";
         Reply::Whole(200, content_type, "\0\0\0\u{5}\n\u{4}what".to_owned())
     };
-    // Once may be an accident.
+    // A single time may be an accident.
     let json = || listed_then(&[], Then::Silence);
     let scene = Scene::play(Resource::Pods, vec![garbled(), json()]).await;
     scene.tells(&["begin", "abandon", "begin", "list a", "finish"]).await;

@@ -1,4 +1,4 @@
-//! What the watches write into the log.
+//! Log lines of the watches.
 
 #![allow(clippy::unwrap_used, clippy::panic, reason = "these are tests")]
 

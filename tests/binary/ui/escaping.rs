@@ -1,4 +1,4 @@
-//! Whatever names and texts hold, a page has the tags that podskew wrote and no others, and whatever is asked, there is an answer.
+//! A page has only podskew's own tags, regardless of the names and texts in it, and every query gets a response.
 
 use super::fixed::Fixed;
 use crate::common::reports::{any_report, skewed_deployment};
@@ -8,14 +8,14 @@ use podskew::report::{BlockReason, BlockedPods, Driver, ImageReference, Name, Or
 use podskew::ui::{Exposure, Link, Ui, workload_path};
 use proptest::prelude::*;
 
-/// Begins a tag, ends an attribute of either kind, and begins an entity.
+/// Starts a tag, ends an attribute with either quote, and starts an entity.
 const HOSTILE: &str = "<zq\"zq'zq&zq;";
 
 fn defaced(name: &Name) -> Name {
     format!("{HOSTILE}{name}\u{202e}").into()
 }
 
-/// The same report, with a hostile beginning of every text in it.
+/// The same report, with a hostile prefix in every text.
 fn deface(mut report: WorkloadReport) -> WorkloadReport {
     let deface = |name: &mut Name| *name = defaced(name);
     deface(&mut report.workload.namespace);
@@ -98,7 +98,7 @@ fn registry(text: &Name) -> RegistryReport {
     }
 }
 
-/// Every page about some reports.
+/// All pages about some reports.
 fn pages(reports: Vec<WorkloadReport>, exposure: Exposure) -> Vec<String> {
     let ui = Ui::new(exposure, vec![Link::parse("<b>=https://g.example/{workload}?x={namespace}").unwrap()]);
     let encoded = |text: &str| utf8_percent_encode(text, NON_ALPHANUMERIC).to_string();
@@ -127,7 +127,7 @@ fn is_escaped(page: &str) {
     for raw in ["<zq", "\"zq", "'zq", "&zq", "\u{202e}", "<b>="] {
         if let Some(at) = page.find(raw) {
             let around: String = page[at.saturating_sub(100)..].chars().take(200).collect();
-            panic!("{raw:?} stands as it is in …{around}…");
+            panic!("{raw:?} is not escaped in …{around}…");
         }
     }
     assert!(page.starts_with("<!DOCTYPE html>") && page.ends_with("</html>"), "{page}");
@@ -144,7 +144,7 @@ proptest! {
         }
     }
 
-    /// Whatever is asked for is answered, or refused with the reason.
+    /// Every query gets a response, or an error with the reason.
     #[test]
     fn every_request_has_an_answer(path in "/[a-z0-9/%.]{0,30}", query in "([a-z]{1,9}=[^#]{0,20}&?){0,4}") {
         let cluster = Fixed::new(vec![skewed_deployment()], Exposure::ALL);
@@ -166,5 +166,5 @@ fn texts_are_cut_but_commands_are_not() {
     report.image_references[0].image = "x".repeat(5_000).as_str().into();
     let page = pages(vec![report], Exposure::ALL).concat();
     assert!(page.contains(&format!(">{}…<", "x".repeat(600))) && !page.contains(&format!(">{}", "x".repeat(601))));
-    assert!(page.contains(&format!("web={}@sha256:", "x".repeat(5_000))), "half of a command is none");
+    assert!(page.contains(&format!("web={}@sha256:", "x".repeat(5_000))), "half of a command is not a command");
 }

@@ -1,4 +1,4 @@
-//! A cluster that is nothing but reports.
+//! A cluster that consists only of reports.
 
 use podskew::report::facts::WaitingFacts;
 use podskew::report::history::{ContainerDetail, History, PodDetail, Revision};
@@ -8,7 +8,7 @@ use podskew::ui::{Board, BoardList, Cluster, Exposure, OwnState, Request, Respon
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-/// What pages are made of.
+/// The data of the pages.
 pub struct Fixed {
     board: Board,
     reports: BTreeMap<Workload, WorkloadReport>,
@@ -34,14 +34,14 @@ impl Fixed {
         }
     }
 
-    /// The answer to a GET by a client that takes no gzip.
+    /// The response to a GET of a client that does not accept gzip.
     pub fn ask(&self, ui: &Ui, path: &str, query: &str) -> (u16, String) {
         let request = Request { path, query, if_none_match: None, gzip: false };
         let Response { status, body, .. } = ui.answer(request, self, at(NOW));
         (status, String::from_utf8(body).unwrap())
     }
 
-    /// What belongs to the list of a workload's pods.
+    /// The history for the list of a workload's pods.
     fn history(report: &WorkloadReport) -> History {
         let waiting = |pod: &Name| WaitingFacts {
             container: Arc::clone(pod),
