@@ -1,4 +1,4 @@
-//! Access control, against the real binary, exporter-toolkit, openssl and Prometheus.
+//! Access control, with the real binary, exporter-toolkit, openssl and Prometheus.
 #![allow(clippy::unwrap_used, clippy::panic, missing_docs, reason = "tests")]
 
 use crate::needs::{Test, tests};
@@ -38,7 +38,7 @@ fn read(path: &str) -> String {
     std::fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join(path)).unwrap()
 }
 
-/// What podskew has against a file; the path of the file is cut off.
+/// podskew's error for a file, without the path of the file.
 fn refusal(file: &Path) -> Option<String> {
     let config = AccessConfig { web_config_file: Some(file.to_owned()), ..AccessConfig::default() };
     let refusal = AccessControl::open(&config).err()?.to_string();
@@ -59,7 +59,7 @@ fn podskew_and_exporter_toolkit_judge_files_alike_or_the_documentation_says_so()
             let mut text = configuration.file.replace("DIRECTORY", &directory);
             if configuration.inline {
                 for (mark, file) in [("CERT", "server.pem"), ("KEY", "server.key"), ("CA", "ca.pem")] {
-                    // YAML reads JSON.
+                    // JSON is valid YAML.
                     let pem = serde_json::to_string(&kit.read(file)).unwrap();
                     text = text.replace(&format!(": {mark}\n"), &format!(": {pem}\n"));
                 }
@@ -83,7 +83,7 @@ fn podskew_and_exporter_toolkit_judge_files_alike_or_the_documentation_says_so()
             (None, None) => {}
             (Some(refusal), Some(start)) => {
                 let start = start.replace("DIRECTORY", &directory);
-                assert!(refusal.starts_with(&start), "{name}: {refusal}\nis not\n{start}");
+                assert!(refusal.starts_with(&start), "{name}: {refusal}\ndoes not start with\n{start}");
                 assert!(refusal.contains("; "), "{name} has no remedy: {refusal}");
                 for secret in ["sesame", "QOauhQNbBCuQDKes", "BEGIN"] {
                     assert!(!refusal.contains(secret) || secret == "BEGIN", "{name}: {refusal}");
@@ -98,7 +98,7 @@ fn podskew_and_exporter_toolkit_judge_files_alike_or_the_documentation_says_so()
     }
 }
 
-/// Each way to break a certificate or a key, and what podskew says of it: the file, and nothing that stands in it.
+/// Each way to break a certificate or a key, and podskew's error: it names the file, and quotes none of its content.
 fn a_broken_certificate_or_key_is_named_by_its_file_and_never_quoted() {
     let kit = Kit::new();
     let (certificate, key) = (kit.read("server.pem"), kit.read("server.key"));
@@ -172,7 +172,7 @@ const MUTUAL: &str = "tls_server_config:
 const ONE_WAY: &str = "tls_server_config: {cert_file: server.pem, key_file: server.key}
 ";
 
-/// A podskew on a small simulated cluster, with this web configuration.
+/// A podskew with a small simulated cluster and this web configuration.
 async fn podskew(kit: &Kit, web_config: &str) -> (Simulator, Served) {
     let simulator = Simulator::start(SimulatorConfig::default()).await.unwrap();
     let file = kit.write("web.yml", web_config);
@@ -204,7 +204,7 @@ async fn client_certificates_are_required_for_everything_but_probes() {
                 assert_eq!(podskew.status(Some(&client(Some(name))), path, &[]), 200, "{name} {path}");
             }
         }
-        // Also for a probe: what is presented has to be good.
+        // Also for a probe: a client certificate must be valid.
         for name in ["expired", "stranger", "unnamed", "server"] {
             let error = podskew.get(Some(&client(Some(name))), "/livez", &[]).expect_err(name);
             assert!(
@@ -213,7 +213,7 @@ async fn client_certificates_are_required_for_everything_but_probes() {
             );
         }
     }
-    // A client without TLS gets no answer.
+    // A client without TLS gets no response.
     assert!(podskew.get(None, "/livez", &[]).is_err());
     assert_eq!(podskew.status(Some(&kit.client(Some("client"))), "/metrics", &[]), 200, "it lives");
 }
@@ -240,7 +240,7 @@ async fn any_or_no_certificate_where_the_file_says_so() {
     }
 }
 
-/// What both say of these credentials: podskew, and exporter-toolkit with the same file.
+/// Results of podskew and of exporter-toolkit for these credentials, with the same file.
 #[tokio::main(flavor = "multi_thread")]
 async fn passwords_are_right_for_podskew_where_they_are_for_the_toolkit() {
     let kit = Kit::new();
@@ -255,7 +255,7 @@ async fn passwords_are_right_for_podskew_where_they_are_for_the_toolkit() {
         ("2y", hash(b"y").replacen("$2b$", "$2y$", 1)),
         ("2a", hash(b"a").replacen("$2b$", "$2a$", 1)),
     ];
-    // YAML reads JSON.
+    // JSON is valid YAML.
     let users = json!({ "basic_auth_users": users.into_iter().collect::<BTreeMap<_, _>>() });
     let (_simulator, podskew) = podskew(&kit, &users.to_string()).await;
     assert!(podskew.log().contains("passwords travel unencrypted"), "{}", podskew.log());
@@ -291,7 +291,7 @@ async fn passwords_are_right_for_podskew_where_they_are_for_the_toolkit() {
         ("Basic".to_owned(), 401),
         ("Bearer open.sesame.x".to_owned(), 401),
     ];
-    // Twice: computed, and remembered.
+    // Twice: computed, and from the cache.
     for (authorization, expected) in cases.iter().chain(&cases) {
         let header = [("Authorization", authorization.as_str())];
         let answer = podskew.get(None, "/metrics", &header).unwrap();
@@ -300,14 +300,14 @@ async fn passwords_are_right_for_podskew_where_they_are_for_the_toolkit() {
         assert_eq!(toolkit.status(None, "/metrics", &header), *expected, "the toolkit: {authorization}");
     }
     assert_eq!(podskew.status(None, "/metrics", &[]), 401);
-    // Two could mean two things.
+    // Two headers would be ambiguous.
     let (right, wrong) = (basic("alice", b"open sesame"), basic("bob", b"x"));
     assert_eq!(podskew.status(None, "/metrics", &[("Authorization", &right), ("Authorization", &wrong)]), 401);
     assert_eq!(podskew.status(None, "/readyz", &[("Authorization", &wrong)]), 200);
     assert!(!podskew.log().contains("sesame"), "{}", podskew.log());
 }
 
-/// Ten thousand wrong passwords, each another one, while a scraper goes on.
+/// Ten thousand different wrong passwords, during normal scrapes.
 #[tokio::main(flavor = "multi_thread")]
 async fn wrong_passwords_hold_no_scrape_up() {
     const WRONG: usize = 10_000;
@@ -342,7 +342,7 @@ async fn wrong_passwords_hold_no_scrape_up() {
                         if number >= WRONG {
                             return;
                         }
-                        // Half of them for a user that there is.
+                        // Half of them for an existing user.
                         let user = if number.is_multiple_of(2) { "prometheus" } else { "nobody" };
                         let wrong = basic(user, format!("wrong {number}").as_bytes());
                         let answer = connection.ask("/metrics", &[("Authorization", &wrong)]).unwrap();
@@ -369,11 +369,11 @@ async fn wrong_passwords_hold_no_scrape_up() {
     println!("quiet {quiet:?}, flooded {flooded:?}, 401 {wrong}, 429 {busy}");
     assert_eq!(wrong + busy, WRONG);
     assert!(wrong > 0 && busy > WRONG / 2, "one at a time: {wrong} were verified");
-    // The machine is shared by 24 clients; a hash alone takes longer than this in a queue of 16.
+    // 24 clients share the machine. A single hash takes longer than this in a queue of 16.
     assert!(flooded.0 < Duration::from_millis(100), "{flooded:?}, {quiet:?} without");
 }
 
-/// The status for these credentials, of access control in this process.
+/// The status for these credentials, with access control in this process.
 async fn status_of(access: &AccessControl, user: &str, password: &str) -> u16 {
     let mut headers = HeaderMap::new();
     headers.insert(http::header::AUTHORIZATION, basic(user, password.as_bytes()).parse().unwrap());
@@ -392,7 +392,7 @@ async fn one_password_is_verified_sixteen_wait_and_the_next_is_turned_away() {
     let count = |status: u16| all.iter().filter(|found| **found == status).count();
     assert_eq!((count(401), count(429)), (17, 13), "{all:?}");
 
-    // Whether there is a user of a name is not told by the time it takes: the quickest of some, on a busy machine.
+    // The response time does not reveal whether a user exists: the minimum of several, on a busy machine.
     let mut quickest = [Duration::MAX; 2];
     for number in 0..6 {
         for (user, quickest) in ["alice", "nobody"].into_iter().zip(&mut quickest) {
@@ -403,7 +403,7 @@ async fn one_password_is_verified_sixteen_wait_and_the_next_is_turned_away() {
     }
     let [known, unknown] = quickest;
     assert!(unknown < known * 2 && known < unknown * 2, "{quickest:?}");
-    // What is remembered takes no time, right or wrong.
+    // A cached result takes no time, right or wrong.
     assert_eq!(status_of(&access, "alice", "right").await, 200);
     let begun = Instant::now();
     for _ in 0..100 {
@@ -441,10 +441,10 @@ async fn rotated_certificates_fail_no_scrape() {
         }
         for _ in 0..3 {
             let before = presented(&podskew, &kit.client(None));
-            // First one and then the other, as when files are copied.
+            // One file after the other, as when files are copied.
             kit.issue("next", &["localhost"], secured::VALID, false);
             kit.write("server.pem", &kit.read("next.pem"));
-            // Less than a second, and enough that a reading falls between the two in most rounds.
+            // Less than a second, but long enough that a read happens between the two in most rounds.
             std::thread::sleep(Duration::from_millis(600));
             kit.write("server.key", &kit.read("next.key"));
             podskew.eventually("the new certificate", || presented(&podskew, &kit.client(None)) != before);
@@ -457,7 +457,7 @@ async fn rotated_certificates_fail_no_scrape() {
     assert!(!podskew.log().contains("not reloaded"), "{}", podskew.log());
 }
 
-/// The certificate that it presents.
+/// The server certificate of podskew.
 fn presented(podskew: &Served, Tls(config): &Tls) -> Vec<u8> {
     let name = rustls::pki_types::ServerName::try_from("localhost").unwrap();
     let mut connection = rustls::ClientConnection::new(Arc::clone(config), name).unwrap();
@@ -501,7 +501,7 @@ async fn a_broken_file_changes_nothing_and_is_logged() {
     kit.write("web.yml", &users("bob"));
     podskew.until_logged("web configuration reloaded");
     assert_eq!((status("alice"), status("bob"), health("bob").as_str()), (401, 200, "1"));
-    // A right password is remembered for its hash alone.
+    // A right password is cached only for its hash.
     kit.write("web.yml", &users("bob").replace(&hash(b"sesame"), &hash(b"another")));
     let sesame = basic("bob", b"sesame");
     podskew.eventually("the new password", || {
@@ -513,7 +513,7 @@ async fn a_broken_file_changes_nothing_and_is_logged() {
     std::fs::remove_file(kit.path("server.pem")).unwrap();
     podskew.until_logged(&format!("line 1: cannot read {}: there is no such file", kit.path("server.pem").display()));
     assert_eq!((status("bob"), health("bob").as_str()), (200, "0"));
-    // The file that the log names as the web configuration's is gone itself: no line of it is to blame.
+    // The web configuration file itself is gone, so the log must not name a line of it.
     std::fs::remove_file(kit.path("web.yml")).unwrap();
     podskew.until_logged("the file cannot be read: there is no such file");
     assert!(!podskew.log().contains("line 1: the file"), "{}", podskew.log());
@@ -536,7 +536,7 @@ async fn a_file_that_cannot_be_used_ends_podskew_with_the_line_and_the_remedy() 
     assert!(said.contains(&expected) && said.contains("htpasswd") && !said.contains("sesame"), "{said}");
     let (code, said) = run(&["--web-config-file", "/nowhere/web.yml"]);
     assert!(code == Some(2) && said.contains("/nowhere/web.yml") && said.contains("there is no such file"), "{said}");
-    // One Authorization header cannot hold both.
+    // One Authorization header cannot have both.
     let file = kit.write("web.yml", &format!("basic_auth_users:\n  alice: {}\n", hash(b"sesame")));
     let (code, said) = run(&["--web-config-file", file.to_str().unwrap(), "--auth", "kubernetes"]);
     assert!(code == Some(2) && said.contains("exclude each other"), "{said}");
@@ -568,10 +568,10 @@ rate_limit:
     }
 }
 
-/// Arguments of openssl, and what it then gets; `None` for an alert.
+/// Arguments of openssl, and the response; `None` for an alert.
 type Handshake = (&'static [&'static str], Option<&'static str>);
 
-/// What `openssl s_client` says after a handshake.
+/// Output of `openssl s_client` after a handshake.
 fn openssl(podskew: &Served, kit: &Kit, arguments: &[&str]) -> String {
     let authority = kit.path("ca.pem").display().to_string();
     let mut all = vec!["s_client", "-connect", &podskew.address, "-servername", "localhost", "-CAfile", &authority];
@@ -588,7 +588,7 @@ async fn openssl_finds_the_versions_ciphers_and_curves_that_are_configured() {
     const CHACHA: &[&str] = &["-tls1_2", "-cipher", "ECDHE-ECDSA-CHACHA20-POLY1305"];
     const CBC: &[&str] = &["-tls1_2", "-cipher", "ECDHE-ECDSA-AES128-SHA"];
     let kit = Kit::new();
-    // What is added to the file, and what openssl then gets or does not.
+    // Additions to the file, and the responses or alerts.
     let cases: [(&str, &[Handshake]); 5] = [
         (
             "",
@@ -665,7 +665,7 @@ async fn handshakes_count_as_connections_and_have_a_deadline() {
 
     let begun = Instant::now();
     let mut silent: Vec<TcpStream> = (0..3).map(|_| TcpStream::connect(&address).unwrap()).collect();
-    // One of them begins a handshake, a byte now and then.
+    // One client starts a handshake, and sends a byte now and then.
     let mut slow = TcpStream::connect(&address).unwrap();
     std::thread::scope(|scope| {
         scope.spawn(|| {
@@ -680,7 +680,7 @@ async fn handshakes_count_as_connections_and_have_a_deadline() {
         assert_eq!(connection.ask("/metrics", &[]).unwrap().status, 200);
         let counts = *site.0.lock().unwrap();
         assert_eq!((counts.reading, counts.answering), (4, 1), "{counts:?}");
-        // All places are taken by such handshakes: the oldest of them goes.
+        // Such handshakes use all slots: the oldest of them is closed.
         let crowd: Vec<TcpStream> = (0..12).map(|_| TcpStream::connect(&address).unwrap()).collect();
         let mut other = Connection::open(&address, Some(&client)).unwrap();
         assert_eq!(other.ask("/metrics", &[]).unwrap().status, 200);
@@ -694,7 +694,7 @@ async fn handshakes_count_as_connections_and_have_a_deadline() {
     running.abort();
 }
 
-/// A scrape of podskew by Prometheus.
+/// A scrape job for podskew.
 fn job(name: &str, podskew: &Served, kit: &Kit, identity: Option<&str>, password: Option<&str>, more: &Value) -> Value {
     let mut tls = json!({ "ca_file": kit.path("ca.pem"), "server_name": "localhost" });
     if let Some(identity) = identity {
@@ -719,7 +719,8 @@ fn job(name: &str, podskew: &Served, kit: &Kit, identity: Option<&str>, password
     job
 }
 
-/// The job of a plain example, with this target in place of what it discovers and files of the kit in place of a pod's.
+/// The job of a plain example, with this target instead of service discovery, and files of the kit instead of those in a
+/// pod.
 fn example(component: &str, name: &str, podskew: &Served, files: &[(&str, PathBuf)]) -> Value {
     let mut text = read(&format!("deploy/kustomize/components/{component}/scrape.example.yaml"));
     for (from, to) in files {
@@ -740,7 +741,7 @@ async fn real_prometheus_gets_in_with_everything_right_and_with_nothing_wrong(pr
     kit.issue("server", &["localhost", "podskew.podskew.svc"], secured::VALID, false);
     let users = format!("basic_auth_users:\n  prometheus: {}\n", hash_of_cost(10, b"right"));
     let (_simulator, podskew) = podskew(&kit, &format!("{MUTUAL}{users}")).await;
-    // The example that a Secret is made of, and the job that belongs to it.
+    // The example for a Secret, and its job.
     for (from, to) in [("server.pem", "tls.crt"), ("server.key", "tls.key"), ("ca.pem", "ca.crt")] {
         kit.write(to, &kit.read(from));
     }
@@ -810,7 +811,7 @@ async fn real_prometheus_gets_in_with_everything_right_and_with_nothing_wrong(pr
         [1.0] => Ok(()),
         ref other => Err(format!("{other:?}: {:?}", prometheus.ask("/api/v1/targets?state=active"))),
     });
-    // It went on meanwhile.
+    // Scrapes continued meanwhile.
     assert_eq!(prometheus.answers("min_over_time(up{job=\"right\"}[1m])"), [1.0]);
     assert!(prometheus.answers("podskew_web_config_last_reload_successful{job=\"right\"}") == [1.0]);
 }
@@ -827,7 +828,7 @@ async fn prometheus_3_gets_in_with_everything_right() {
 
 const API_SERVER: &str = "https://kubernetes.default.svc";
 
-/// A service account that may get these paths, with a token for the API server.
+/// A service account with access to these paths, with a token for the API server.
 fn account(name: &str, paths: &[&str]) -> Account {
     Account {
         user: format!("system:serviceaccount:monitoring:{name}"),
@@ -837,7 +838,7 @@ fn account(name: &str, paths: &[&str]) -> Account {
     }
 }
 
-/// A token of somebody's, as it is sent.
+/// A token in the form of a header.
 fn bearer(name: &str) -> String {
     format!("Bearer {}", token(name))
 }
@@ -880,7 +881,7 @@ async fn the_api_server_says_whose_token_may_get_which_path() {
         assert_eq!(answer.header("www-authenticate").is_some(), answer.status == 401, "{}", answer.head);
         answer.status
     };
-    // Nobody asks the API server about these.
+    // For these the API server is not asked.
     let long = jwt(&json!({ "pad": "x".repeat(16 << 10) }));
     for wrong in ["Bearer x", "Bearer a.b", "Bearer ..", "Basic YTpi", "Bearer", &format!("Bearer {long}")] {
         assert_eq!(status("/metrics", wrong), 401, "{wrong:.40}");
@@ -895,10 +896,10 @@ async fn the_api_server_says_whose_token_may_get_which_path() {
     assert_eq!(status("/metrics?x=1", &bearer("prometheus")), 200);
     assert_eq!(kinds(&simulator), ["TokenReview", "SubjectAccessReview"]);
     assert_eq!(status("/metrics", &bearer("prometheus").replacen("Bearer", "bearer", 1)), 200);
-    assert_eq!(kinds(&simulator).len(), 2, "it is remembered");
+    assert_eq!(kinds(&simulator).len(), 2, "the result is cached");
     assert_eq!(status("/", &bearer("prometheus")), 403);
     assert_eq!((status("/", &bearer("person")), status("/metrics", &bearer("person"))), (200, 200));
-    // No more than a few new tokens are asked about each second.
+    // At most a few new tokens are reviewed per second.
     std::thread::sleep(Duration::from_secs(1));
     assert_eq!(status("/metrics", &bearer("nobody")), 403);
     let asked = kinds(&simulator).len();
@@ -919,7 +920,7 @@ async fn in_process(audiences: &[&str]) -> (Simulator, AccessControl) {
     (simulator, access)
 }
 
-/// The status that a token gets for `/metrics`.
+/// The status for `/metrics` with a token.
 async fn status(access: &AccessControl, token: &str) -> u16 {
     let mut headers = HeaderMap::new();
     headers.insert(http::header::AUTHORIZATION, HeaderValue::try_from(format!("Bearer {token}")).unwrap());
@@ -932,7 +933,7 @@ async fn status(access: &AccessControl, token: &str) -> u16 {
     }
 }
 
-/// Lets time pass at once. The clock goes on by itself afterwards.
+/// Advances the clock at once. After that it runs normally.
 async fn later(seconds: u64) {
     tokio::time::pause();
     tokio::time::advance(Duration::from_secs(seconds)).await;
@@ -946,7 +947,7 @@ async fn a_token_is_for_an_audience_that_was_asked_for() {
     for_podskew.audiences = vec!["metrics".to_owned()];
     simulator.set_account(&token("right"), Some(for_podskew));
     simulator.set_account(&token("api server's"), Some(account("prometheus", &["/metrics"])));
-    // A server that knows nothing of audiences accepts it, and says nothing of them.
+    // A server without support for audiences accepts the token, and returns no audiences.
     let unaware = Account { audiences: Vec::new(), ..account("prometheus", &["/metrics"]) };
     simulator.set_account(&token("unaware"), Some(unaware));
     assert_eq!(status(&access, &token("right")).await, 200);
@@ -969,7 +970,7 @@ async fn what_the_api_server_said_holds_for_a_while() {
     assert_eq!(status(&access, &good).await, 200, "an allow holds for sixty");
     later(3).await;
     assert_eq!(status(&access, &good).await, 401);
-    // And however long it would hold, not past the token's end.
+    // A cached result does not outlive its token.
     let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap().as_secs();
     let short = jwt(&json!({ "exp": now + 2 }));
     simulator.set_account(&short, Some(account("prometheus", &["/metrics"])));
@@ -996,7 +997,7 @@ async fn a_good_token_outlives_an_api_server_that_is_silent_by_ten_minutes() {
         for _ in 0..50 {
             assert_eq!(status(&access, &good).await, 200, "{fault:?}");
         }
-        assert!(begun.elapsed() < Duration::from_secs(2), "nobody waits a second time: {:?}", begun.elapsed());
+        assert!(begun.elapsed() < Duration::from_secs(2), "no second wait: {:?}", begun.elapsed());
         // A user that was unknown before is still refused.
         later(2).await;
         assert_eq!(status(&access, &token("other")).await, 503, "{fault:?}");
@@ -1016,12 +1017,12 @@ async fn an_api_server_that_answers_is_believed_at_once() {
     let good = token("prometheus");
     simulator.set_account(&good, Some(account("prometheus", &["/metrics"])));
     assert_eq!(status(&access, &good).await, 200);
-    // podskew may not ask any more: that is an answer, and no reason to let anybody in for ten minutes.
+    // podskew loses its permission for reviews: that is a response, not a reason to allow access for ten minutes.
     simulator.set_review_fault(Some(Fault::Status(403)));
     assert_eq!(status(&access, &good).await, 200, "for as long as an allow holds");
     later(61).await;
     assert_eq!(status(&access, &good).await, 503);
-    // Back from a silence, a token that was taken away is refused by the next answer.
+    // After an outage of the API server, a revoked token is refused with the next response.
     simulator.set_review_fault(None);
     later(2).await;
     assert_eq!(status(&access, &good).await, 200);
@@ -1033,7 +1034,7 @@ async fn an_api_server_that_answers_is_believed_at_once() {
     later(2).await;
     let begun = Instant::now();
     while status(&access, &good).await != 401 {
-        assert!(begun.elapsed() < Duration::from_secs(10), "it is still let in");
+        assert!(begun.elapsed() < Duration::from_secs(10), "access is still allowed");
         tokio::time::sleep(Duration::from_millis(20)).await;
     }
 }
@@ -1046,7 +1047,7 @@ async fn the_same_token_is_asked_about_once() {
     let all = futures::future::join_all((0..40).map(|_| status(&access, &good))).await;
     assert_eq!(all, [200; 40]);
     assert_eq!(kinds(&simulator), ["TokenReview", "SubjectAccessReview"]);
-    // Different ones are not all asked about: the others are told to come back.
+    // Not all different tokens are reviewed: the others get 503 with Retry-After.
     let tokens: Vec<String> = (0..40).map(|number| token(&number.to_string())).collect();
     later(2).await;
     let all = futures::future::join_all(tokens.iter().map(|token| status(&access, token))).await;
@@ -1065,7 +1066,7 @@ async fn a_missing_right_is_named_with_the_rule() {
     assert!(!podskew.log().contains("eyJ"), "{}", podskew.log());
 }
 
-/// Ten thousand tokens that are nobody's, while a scraper goes on.
+/// Ten thousand unknown tokens, during normal scrapes.
 #[tokio::main(flavor = "multi_thread")]
 async fn random_tokens_hold_no_scrape_up_and_ask_the_api_server_no_more_than_may_be() {
     const RANDOM: usize = 10_000;
@@ -1090,7 +1091,7 @@ async fn random_tokens_hold_no_scrape_up_and_ask_the_api_server_no_more_than_may
                     let mut connection = Connection::open(&podskew.address, None).unwrap();
                     loop {
                         let number = next.fetch_add(1, Ordering::Relaxed);
-                        // For three seconds at least: a limit by the second shows in no less.
+                        // For at least three seconds, because a limit per second cannot be measured in less.
                         if number >= RANDOM && begun.elapsed() > Duration::from_secs(3) {
                             return;
                         }
@@ -1117,7 +1118,7 @@ async fn random_tokens_hold_no_scrape_up_and_ask_the_api_server_no_more_than_may
         times[times.len() / 2]
     );
     assert!(asked.len() > 12, "{}", asked.len());
-    // What was sent within a second may arrive a little closer together.
+    // Requests sent within a second may arrive a little closer together.
     for second in asked.windows(11) {
         let apart = second[10] - second[0];
         assert!(apart > Duration::from_millis(900), "eleven reviews within {apart:?}");
@@ -1174,7 +1175,7 @@ async fn prometheus_3_gets_in_with_a_token() {
     real_prometheus_gets_in_with_a_token(&programs::prometheus3()).await;
 }
 
-/// The tests, and what each needs.
+/// The tests and their requirements.
 pub fn tests() -> Vec<Test> {
     tests![
         podskew_and_exporter_toolkit_judge_files_alike_or_the_documentation_says_so: [TOOLKIT],

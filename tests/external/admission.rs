@@ -1,4 +1,4 @@
-//! What the admission policies in `deploy/policy` make of pods and templates: an API server's own code evaluates them.
+//! Decisions of the admission policies in `deploy/policy` about pods and templates, by an API server's own code.
 #![allow(clippy::unwrap_used, clippy::panic, clippy::needless_pass_by_value, missing_docs, reason = "tests")]
 
 use crate::needs::{Test, tests};
@@ -26,7 +26,7 @@ fn policies(file: &str) -> Vec<Value> {
     documents(file).into_iter().filter(is_policy).collect()
 }
 
-/// What a policy answers to each request.
+/// The response of a policy to each request.
 #[track_caller]
 fn ask(policy: &Value, requests: &[Value]) -> Vec<String> {
     let program: PathBuf = root().join("target/tools/admission");
@@ -39,7 +39,8 @@ fn ask(policy: &Value, requests: &[Value]) -> Vec<String> {
     String::from_utf8(output.stdout).unwrap().lines().map(str::to_owned).collect()
 }
 
-/// Both forms of a policy answer like this; an empty answer admits, another is what is not by digest.
+/// Checks that both forms of a policy respond like this. An empty response admits; another lists the images without a
+/// digest.
 #[track_caller]
 fn check(name: &str, cases: &[(&str, Value, &str)]) {
     for file in [NATIVE, KYVERNO] {
@@ -49,7 +50,7 @@ fn check(name: &str, cases: &[(&str, Value, &str)]) {
         let requests: Vec<Value> = cases.iter().map(|(_, request, _)| request.clone()).collect();
         let mut forms = vec![requests.clone()];
         if file == KYVERNO {
-            // Of what is created its engine has an empty object, where an API server has none.
+            // On creation, Kyverno's engine has an empty object where an API server has none.
             let with_empty = |mut request: Value| {
                 request.as_object_mut().unwrap().entry("oldObject").or_insert_with(|| json!({}));
                 request
@@ -203,7 +204,7 @@ fn nothing_is_denied_unless_somebody_says_so() {
     }
 }
 
-/// But for the empty object that Kyverno has where an API server has none.
+/// Except for the empty object that Kyverno has where an API server has none.
 fn kyvernos_form_says_the_same() {
     let (native, kyverno) = (policies(NATIVE), policies(KYVERNO));
     let as_native = |policy: &Value| -> Value {
@@ -223,7 +224,7 @@ fn kyvernos_form_says_the_same() {
     }
 }
 
-/// The tests, and what each needs.
+/// The tests and their requirements.
 pub fn tests() -> Vec<Test> {
     tests![
         a_pod_names_every_image_by_digest: [ADMISSION],

@@ -1,5 +1,5 @@
-//! Real Prometheus servers with the shipped rules scrape the real binary on its demo cluster: which alerts there are, and
-//! that they read as the runbooks show them.
+//! Real Prometheus servers with the shipped rules scrape the real binary on its demo cluster: which alerts fire, and
+//! whether their texts are those in the runbooks.
 #![allow(clippy::unwrap_used, clippy::panic, missing_docs, reason = "tests")]
 
 use crate::needs::{Test, tests};
@@ -13,10 +13,10 @@ use std::path::Path;
 use std::process::Command;
 use std::time::{Duration, Instant};
 
-/// What there is to tell in the demo; after it, whose text a runbook shows.
+/// Expected alerts of the demo; the last field says whether a runbook shows the text.
 const EXPECTED: [(&str, &str, &str, bool); 6] = [
     ("PodskewDigestSkew", "shop", "web", true),
-    // Info alerts speak of a namespace.
+    // Info alerts are per namespace.
     ("PodskewInjectedContainerSkew", "search", "", true),
     ("PodskewLatestTag", "internal", "", true),
     ("PodskewMixForgotten", "data", "", false),
@@ -24,8 +24,8 @@ const EXPECTED: [(&str, &str, &str, bool); 6] = [
     ("PodskewRolloutStalled", "payments", "ledger", true),
 ];
 
-/// A Prometheus with the rules, whose `for` and interval are shortened to seconds: nothing else is. It scrapes as the Operator does,
-/// with labels of podskew's own pod on every series.
+/// A Prometheus with the rules, where only `for` and the interval are shortened to seconds. It scrapes like with the
+/// Operator, with the labels of podskew's own pod on every series.
 fn prometheus(program: &Path, target: &str, directory: &Path) -> Running {
     let rules = std::fs::read_to_string(rules::path("alerts").join(rules::PLAIN)).unwrap();
     let waits = Regex::new(r"(?m)^    for: .*$").unwrap();
@@ -43,7 +43,7 @@ fn prometheus(program: &Path, target: &str, directory: &Path) -> Running {
             "static_configs": [{ "targets": [target], "labels": labels }],
         }],
     });
-    // YAML reads JSON.
+    // JSON is valid YAML.
     std::fs::write(directory.join("prometheus.yml"), config.to_string()).unwrap();
     let mut command = Command::new(program);
     command
@@ -56,7 +56,7 @@ fn prometheus(program: &Path, target: &str, directory: &Path) -> Running {
 /// `podskew demo` at this address, ready.
 fn demo_at(address: &str) -> Running {
     let mut command = Command::new(env!("CARGO_BIN_EXE_podskew"));
-    // No settings from the environment of the test.
+    // Without settings from the environment of the test.
     command.env_clear().args(["demo", "--listen-address", address]);
     let demo = Running::start(&mut command, &Regex::new(r"serving http://127\.0\.0\.1:(\d+)/metrics").unwrap());
     eventually("the demo is ready", || match demo.get("/readyz", "*/*") {
@@ -79,7 +79,7 @@ fn alerts(prometheus: &Running) -> Result<BTreeMap<Who, Value>, String> {
     if read.len() == alerts.len() { Ok(read) } else { Err(format!("one workload, two alerts of one name: {body}")) }
 }
 
-/// Times and lengths of time go on.
+/// Replaces times and durations, which change.
 fn timeless(text: &str) -> String {
     let moment = Regex::new(r"\d{4}-\d\d-\d\d \d\d:\d\d UTC").unwrap();
     let length = Regex::new(r"(?:\d+d )?(?:\d+h )?(?:\d+m )?\b\d+s\b").unwrap();
@@ -112,14 +112,14 @@ fn tells_what_there_is_to_tell(program: &Path) {
         while begun.elapsed() < Duration::from_secs(seconds) {
             let now = exactly().unwrap();
             for (who, alert) in &told {
-                assert_eq!(now[who]["activeAt"], alert["activeAt"], "{who:?} ended and began anew");
+                assert_eq!(now[who]["activeAt"], alert["activeAt"], "{who:?} ended and started again");
             }
             std::thread::sleep(Duration::from_millis(500));
         }
     };
     // shop/checkout rolls out meanwhile.
     stays_so(12);
-    // Nobody answers for a while; then another podskew does.
+    // There is no podskew for a while, then another one.
     let address = demo.address.clone();
     drop(demo);
     stays_so(4);
@@ -130,7 +130,7 @@ fn tells_what_there_is_to_tell(program: &Path) {
         let text = |annotation: &str| told[annotation].as_str().unwrap();
         let text = format!("{}\n{}", text("summary"), text("description"));
         assert!(!text.contains('<') && !text.contains("error"), "{text}");
-        assert!(!has_example || timeless(&text) == timeless(&example(alert)), "{alert} reads like this:\n{text}");
+        assert!(!has_example || timeless(&text) == timeless(&example(alert)), "the text of {alert} is:\n{text}");
         let runbook = told["runbook_url"].as_str().unwrap().rsplit_once('/').unwrap().1;
         assert!(rules::path("docs/runbooks").join(runbook).exists(), "{runbook}");
     }
@@ -144,7 +144,7 @@ fn prometheus_3_tells_what_there_is_to_tell() {
     tells_what_there_is_to_tell(&programs::prometheus3());
 }
 
-/// The tests, and what each needs.
+/// The tests and their requirements.
 pub fn tests() -> Vec<Test> {
     tests![
         debians_prometheus_tells_what_there_is_to_tell: [PROMETHEUS],

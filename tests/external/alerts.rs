@@ -1,4 +1,4 @@
-//! The alerts: generated from one source, and asked with promtool when they fire, when not, and what they say.
+//! The alerts: generated from one source, and tested with promtool: when they fire, when not, and their texts.
 #![allow(clippy::unwrap_used, clippy::panic, missing_docs, reason = "tests")]
 
 use crate::needs::{Test, tests};
@@ -11,18 +11,18 @@ use regex::Regex;
 use serde_json::{Value, json};
 use std::collections::BTreeSet;
 
-/// Compares a generated file with what it should be, or writes it with `UPDATE_DOCS`.
+/// Compares a generated file with the expected text, or writes it with `UPDATE_DOCS`.
 #[track_caller]
 fn generated(file: &str, text: &str) {
     let path = path(file);
     if std::env::var_os("UPDATE_DOCS").is_some_and(|value| value == "1") {
-        // In one step: other tests read the file meanwhile.
+        // Replaces the file at once, because other tests read it meanwhile.
         let new = path.with_extension("new");
         std::fs::write(&new, text).unwrap();
         std::fs::rename(&new, &path).unwrap();
     }
     let committed = std::fs::read_to_string(&path).unwrap_or_default();
-    assert!(committed == text, "{file} is not what alerts/source.yaml says: make docs");
+    assert!(committed == text, "{file} differs from alerts/source.yaml: make docs");
 }
 
 fn the_rules_are_what_their_source_says() {
@@ -31,7 +31,7 @@ fn the_rules_are_what_their_source_says() {
     }
 }
 
-/// The chart's part: the alerts' texts, and a block of its values.
+/// The chart's part: the texts of the alerts, and a block of its values.
 fn the_chart_has_the_alerts_of_the_source() {
     generated(rules::CHART, &source().chart());
     let values = std::fs::read_to_string(path(rules::CHART_VALUES)).unwrap();
@@ -49,7 +49,7 @@ fn promtool_agrees(arguments: &[&str]) {
     assert!(output.status.success(), "{said}");
 }
 
-/// The names of the files of a folder, without their ending.
+/// The names of the files in a folder, without the extension.
 fn names(folder: &str, ending: &str) -> BTreeSet<String> {
     let entries = std::fs::read_dir(path(folder)).unwrap();
     let names = entries.map(|entry| entry.unwrap().file_name().into_string().unwrap());
@@ -62,7 +62,7 @@ fn promtool_accepts_the_rules() {
     }
 }
 
-/// What documents tell to put into Prometheus' configuration, or into a collector's that takes the same.
+/// Configurations in documents for Prometheus, or for a collector that accepts the same.
 fn promtool_accepts_the_configurations_of_documents() {
     let directory = tempfile::tempdir().unwrap();
     let config = directory.path().join("prometheus.yml");
@@ -73,13 +73,13 @@ fn promtool_accepts_the_configurations_of_documents() {
         let text = std::fs::read_to_string(path(document)).unwrap();
         for found in block.captures_iter(&text) {
             let shown: Value = serde_saphyr::from_str(&found[1]).unwrap();
-            // The OpenTelemetry Collector's receiver holds one.
+            // The OpenTelemetry Collector's receiver contains one.
             let of_receiver = shown.pointer("/receivers/prometheus/config");
             if !found[1].starts_with("# prometheus.yml\n") && of_receiver.is_none() {
                 continue;
             }
             let mut configuration = of_receiver.unwrap_or(&shown).clone();
-            // Debian's promtool knows no discovery by Kubernetes.
+            // Debian's promtool does not support Kubernetes service discovery.
             for job in configuration["scrape_configs"].as_array_mut().into_iter().flatten() {
                 job.as_object_mut().unwrap().remove("kubernetes_sd_configs");
             }
@@ -91,7 +91,7 @@ fn promtool_accepts_the_configurations_of_documents() {
     assert_eq!(checked, 3);
 }
 
-/// Just before it fires, just after, its end, and what must not fire: see the files.
+/// Just before an alert fires, just after, its end, and cases in which it must not fire: see the files.
 fn every_alert_fires_when_it_should_and_only_then() {
     let files = names("alerts/tests", ".yaml").into_iter().map(|name| path("alerts/tests").join(name + ".yaml"));
     let files: Vec<String> = files.map(|file| file.to_str().unwrap().to_owned()).collect();
@@ -100,7 +100,7 @@ fn every_alert_fires_when_it_should_and_only_then() {
     promtool_agrees(&arguments);
 }
 
-/// What podskew may say of one workload at one moment, and for how long it has said so: every combination, sensible or not.
+/// All combinations of podskew's metrics about one workload at one moment, with the duration of each, sensible or not.
 fn moments() -> Vec<[(String, u32); 5]> {
     let states = ["complete", "progressing", "stalled", "paused", "partitioned", "on_delete", "canary", "blue_green"];
     let mut moments = Vec::new();
@@ -122,12 +122,12 @@ fn moments() -> Vec<[(String, u32); 5]> {
     moments
 }
 
-/// One incident, one alert: whatever podskew says of a workload, and whatever it says of it next.
+/// One incident, one alert: for all metrics about a workload, and for any that follow.
 fn no_workload_is_in_two_alerts_at_once() {
     let moments = moments();
     let mut series = vec![json!({ "series": "podskew_build_info", "values": "1x90" })];
     for (number, now) in moments.iter().enumerate() {
-        // Another of the moments comes after half an hour; a step that shares no factor with their number meets all.
+        // Another of the moments follows after half an hour. A step without a common factor with their number reaches all.
         let next = &moments[(number * 7 + 101) % moments.len()];
         let workload = format!("namespace=\"n\",workload_type=\"deployment\",workload=\"w{number}\"");
         let mut put = |name: &str, values: String| {
@@ -148,13 +148,13 @@ fn no_workload_is_in_two_alerts_at_once() {
         let counts = format!("{}x29 {}x60", digests(now), digests(next));
         put(&format!("distinct_digests_per_workload{{{of_container}}}"), counts.clone());
         put(&format!("digest_skew_age_seconds{{{of_container}}}"), format!("{}x29 {}x60", now[4].1, next[4].1));
-        // Gone in the end, where one digest is left.
+        // At the end one digest is left, and the series is gone.
         if counts.ends_with(" 1x60") {
             put("image_gone_age_seconds{@,container=\"c\",image=\"i\",origin=\"template\"}", "_x50 700x40".to_owned());
         }
     }
     let workloads = "ALERTS{alertstate=\"firing\",workload!=\"\"}";
-    // promtool has no room for a subquery over that many workloads.
+    // promtool has a limit for a subquery over so many workloads.
     let at_once = format!("count by (workload) ({workloads}) > 1");
     let mut asked: Vec<Value> = (0..90)
         .map(|minute| json!({ "eval_time": format!("{minute}m"), "expr": at_once, "exp_samples": [] }))
@@ -163,14 +163,14 @@ fn no_workload_is_in_two_alerts_at_once() {
     asked.push(json!({ "eval_time": "89m", "expr": kinds, "exp_samples": [{ "labels": "{}", "value": 6 }] }));
     let test = json!({ "interval": "1m", "input_series": series, "promql_expr_test": asked });
     let mut source = source();
-    // Without the texts, whose questions take most of the time.
+    // Without the texts, whose queries take most of the time.
     for alert in &mut source.alerts {
         (alert.summary, alert.description, alert.short) = (String::new(), String::new(), String::new());
     }
     promtool_tests(&source.rules(), &test);
 }
 
-/// A threshold is a field of its alert, so that there is one place to change it.
+/// A threshold is a field of its alert, so that it can be changed in one place.
 fn no_expression_has_a_threshold_of_its_own() {
     let source = source();
     let literal = Regex::new(r"(?m)(?:^|\s)(?:>=?|<=?|==) ([0-9][0-9.]*)").unwrap();
@@ -187,7 +187,7 @@ fn no_expression_has_a_threshold_of_its_own() {
     }
 }
 
-/// Nor does a text say how long its alert waits, because the chart can change that too.
+/// A text does not say how long its alert waits either, because the chart can change that.
 fn no_text_has_a_duration_of_its_own() {
     let duration = Regex::new(r"(?m)^Since: (?:an|[a-z]+|[0-9]+) (?:minutes?|hours?)").unwrap();
     for alert in source().alerts {
@@ -195,12 +195,12 @@ fn no_text_has_a_duration_of_its_own() {
     }
 }
 
-/// How often a text asks Prometheus, as written: what is asked once more where podskew is gone counts.
+/// Number of queries in a text, as written. A query that is only made while podskew is absent counts, too.
 fn asked(text: &str) -> usize {
     Regex::new(r"\bquery\b").unwrap().find_iter(text).count()
 }
 
-/// Each question is a query at every evaluation, for every pending or firing alert.
+/// Each is a query at every evaluation, for every pending or firing alert.
 fn no_text_asks_more_than_three_times() {
     let block = Regex::new(r"\{\{-? *(range|if|with|end)\b([^}]*)").unwrap();
     let source = source();
@@ -209,16 +209,16 @@ fn no_text_asks_more_than_three_times() {
         assert_eq!(asked(&source.expand(&alert.summary)), 0, "the summary of {name}");
         assert_eq!(asked(&source.expand(&alert.short)), 0, "the short description of {name}");
         let full = asked(&source.expand(&alert.description));
-        // An info alert is one for each namespace, however many workloads it counts.
+        // There is one info alert for each namespace, for any number of workloads.
         let most = if alert.severity == "info" { 1 } else { 3 };
-        assert!(full <= most, "{name} asks {full} times");
+        assert!(full <= most, "{name} has {full} queries");
         let by_namespace = format!("by ({}, namespace)", source.settings.cluster);
         assert!(alert.severity != "info" || source.expand(&alert.expr).contains(&by_namespace), "{name}");
-        // A question is not asked in a loop.
+        // No query is made in a loop.
         let mut open = Vec::new();
         let text = source.expand(&alert.description);
         for found in block.captures_iter(&text) {
-            assert!(asked(&found[2]) == 0 || !open.contains(&"range"), "{name} asks in a loop: {}", &found[2]);
+            assert!(asked(&found[2]) == 0 || !open.contains(&"range"), "{name} has a query in a loop: {}", &found[2]);
             match found.get(1).unwrap().as_str() {
                 "end" => drop(open.pop()),
                 word => open.push(word),
@@ -230,8 +230,8 @@ fn no_text_asks_more_than_three_times() {
     assert!(groups.iter().eq(source.groups.keys()), "{groups:?}");
 }
 
-/// A workload of one name in two clusters, with a skew in one and a stall in the other, and podskew gone from a third: by whatever
-/// label clusters are told apart, each alert speaks of its own, and says so beside every command.
+/// A workload with the same name in two clusters, with a skew in one and a stall in the other, and no podskew in a third:
+/// for any cluster label, each alert is about its own cluster, and names it in every command.
 fn clusters_are_told_apart_by_whatever_label() {
     for (label, context) in [("cluster", ""), ("k8s_cluster", "admin@$cluster")] {
         let mut source = source();
@@ -283,7 +283,7 @@ fn clusters_are_told_apart_by_whatever_label() {
         let mut test =
             json!({ "interval": "1m", "input_series": series, "promql_expr_test": [fires], "alert_rule_test": [says] });
         promtool_tests(&rules, &test);
-        // The external label of the ruler in one cluster, where no series has it.
+        // The external label of the ruler in one cluster, whose series do not have it.
         let mut inside = test.clone();
         for series in inside["input_series"].as_array_mut().unwrap() {
             let name = series["series"].as_str().unwrap();
@@ -298,7 +298,7 @@ fn clusters_are_told_apart_by_whatever_label() {
         inside["promql_expr_test"] = json!([]);
         inside["alert_rule_test"][0]["exp_alerts"][0]["exp_labels"].as_object_mut().unwrap().remove(label);
         promtool_tests(&rules, &inside);
-        // Short texts ask nothing, and say where to look.
+        // Short texts make no queries, and contain a link.
         source.settings.texts = Texts::Short;
         let look = format!("Look in cluster north: podskew explain{} -n n deployment/w", option("north"));
         test["alert_rule_test"][0]["exp_alerts"][0]["exp_annotations"]["description"] = json!(look);
@@ -310,7 +310,7 @@ fn clusters_are_told_apart_by_whatever_label() {
     }
 }
 
-/// Holds rules against a test of promtool.
+/// Tests rules with a test file of promtool.
 #[track_caller]
 fn promtool_tests(rules: &str, test: &Value) {
     let directory = tempfile::tempdir().unwrap();
@@ -321,7 +321,7 @@ fn promtool_tests(rules: &str, test: &Value) {
     promtool_agrees(&["test", "rules", file.to_str().unwrap()]);
 }
 
-/// The Operator's form holds the same groups.
+/// The Operator's form has the same groups.
 fn the_operators_form_is_the_same() {
     let read = |name: &str| -> Value {
         serde_saphyr::from_str(&std::fs::read_to_string(path("alerts").join(name)).unwrap()).unwrap()
@@ -358,7 +358,7 @@ fn every_alert_has_a_test_and_a_runbook() {
         let headings: Vec<&str> = runbook.lines().filter(|line| line.starts_with('#')).collect();
         let expected = [&format!("# {alert}")[..], "## Meaning", "## Impact", "## Diagnosis", "## Remedy"];
         assert_eq!(headings, expected, "docs/runbooks/{alert}.md");
-        assert!(runbook.contains("](README.md"), "docs/runbooks/{alert}.md does not lead to causes and prevention");
+        assert!(runbook.contains("](README.md"), "docs/runbooks/{alert}.md has no link to causes and prevention");
     }
 }
 
@@ -379,7 +379,7 @@ fn every_metric_and_label_of_the_rules_exists() {
         match (family, health) {
             (Some(family), _) => labels.extend(family.subject_labels().iter().chain(family.labels)),
             (_, Some(health)) => labels.extend(health.labels),
-            _ => panic!("{name} is no metric of podskew"),
+            _ => panic!("{name} is not a metric of podskew"),
         }
         for found in matcher.captures_iter(found.get(2).map_or("", |matchers| matchers.as_str())) {
             assert!(labels.contains(&found.get(1).unwrap().as_str()), "{name} has no label {}", &found[1]);
@@ -389,7 +389,7 @@ fn every_metric_and_label_of_the_rules_exists() {
     assert!(seen > 50, "{seen}");
 }
 
-/// The overview says how long each alert waits: its threshold, if that is an age, its `for`, and what it holds of the past.
+/// The overview shows how long each alert waits: its threshold, if that is an age, its `for`, and its lookback.
 fn the_runbooks_say_how_long_each_alert_waits() {
     let source = source();
     let minutes = |text: &str| -> f64 {
@@ -409,7 +409,7 @@ fn the_runbooks_say_how_long_each_alert_waits() {
         let age = if is_age { alert.threshold.unwrap() / 60.0 } else { 0.0 };
         let of_past = alert.expr.contains("absent_over_time") || alert.expr.contains("<<not_synced>>") && !is_age;
         let held = if of_past && alert.name != "PodskewWatchFailing" { minutes(&source.parts["hold"]) } else { 0.0 };
-        // A mix that is older than a day waits a little more, so that a change of its state is no alert.
+        // A mix older than a day waits a little longer, so that a change of its state does not fire an alert.
         let waits = if alert.name == "PodskewMixForgotten" { age } else { age + minutes(&alert.r#for) + held };
         let row = overview.lines().find(|line| line.starts_with(&format!("| [{}]", alert.name))).unwrap();
         let words = said.captures(row).unwrap_or_else(|| panic!("{row}"))[1].to_owned();
@@ -418,11 +418,11 @@ fn the_runbooks_say_how_long_each_alert_waits() {
             "a day" => 1440.0,
             number => number.split(' ').next().unwrap().parse().unwrap(),
         };
-        assert!((told - waits).abs() < 0.01, "{}: {waits} minutes, and the overview says {words}", alert.name);
+        assert!((told - waits).abs() < 0.01, "{}: {waits} minutes, but the overview has {words}", alert.name);
     }
 }
 
-/// The tests, and what each needs.
+/// The tests and their requirements.
 pub fn tests() -> Vec<Test> {
     tests![
         the_rules_are_what_their_source_says: [],

@@ -1,5 +1,5 @@
-//! Canary analysis: the templates in `deploy/analysis` judge applications that count requests in a real Prometheus,
-//! with the code of Argo Rollouts and of Flagger. No data is never a pass.
+//! Canary analysis: the templates in `deploy/analysis` evaluate applications that count requests in a real Prometheus, with
+//! the code of Argo Rollouts and of Flagger. Missing data never passes.
 #![allow(clippy::unwrap_used, clippy::panic, missing_docs, reason = "tests")]
 
 use crate::common::running::Running;
@@ -44,7 +44,7 @@ fn named<'a>(documents: &'a [Value], name: &str) -> &'a Value {
     documents.iter().find(|document| document["metadata"]["name"] == name).unwrap_or_else(|| panic!("no {name}"))
 }
 
-/// What the program of Argo's and Flagger's code says, and whether it was content.
+/// Output of the program with Argo's and Flagger's code, and whether it succeeded.
 #[track_caller]
 fn judge(arguments: &[&str]) -> (bool, String) {
     let program = root().join("target/tools/analysis");
@@ -97,7 +97,7 @@ fn every_query_names_metrics_and_labels_that_exist() {
                 declared["value"].as_str().unwrap_or("x").to_owned()
             };
             let metric = template["spec"]["metrics"][0].to_string();
-            // Each that is declared is used.
+            // Each declared argument is used.
             for declared in arguments {
                 assert!(metric.contains(&format!("{{{{args.{}}}}}", declared["name"].as_str().unwrap())), "{declared}");
             }
@@ -114,8 +114,8 @@ fn every_query_names_metrics_and_labels_that_exist() {
     }
 }
 
-/// Argo gives no verdict where both conditions are false, and goes on where a template has none: each has one condition
-/// that only data can fulfil, and nothing turns an error or a failure into a pass.
+/// Argo gives no verdict if both conditions are false, and continues if a template has none. So each has one condition that
+/// only data can fulfil, and nothing turns an error or a failure into a pass.
 fn nothing_passes_unless_a_condition_says_so() {
     for file in ["argo-rollouts.yaml", "argo-rollouts-labelled.yaml"] {
         for template in documents(file) {
@@ -156,8 +156,8 @@ fn the_examples_name_templates_and_arguments_that_exist() {
     }
 }
 
-/// One Deployment of the demo under another name. Its pods keep their template hash: that of Flagger's two Deployments is
-/// no help in telling them apart.
+/// A copy of one Deployment of the demo with another name. Its pods keep their template hash, so the hash cannot
+/// distinguish Flagger's two Deployments.
 fn copy_of_wiki(store: &Store, name: &str) {
     let uid = Regex::new(r#""uid":"...."#).unwrap();
     for resource in [Resource::Deployments, Resource::ReplicaSets, Resource::Pods] {
@@ -173,10 +173,10 @@ fn copy_of_wiki(store: &Store, name: &str) {
     }
 }
 
-/// How each application behaves; each counts requests under its own name.
+/// Behaviours of applications; each counts requests under its own name.
 const APPLICATIONS: [&str; 4] = ["good", "bad", "silent", "crashed"];
 
-/// What a pod counts of each application. It knows nothing of hashes, namespaces or its own name.
+/// Metrics of a pod for each application. They do not contain hashes, namespaces or the pod's name.
 fn requests(new: bool, seconds: f64, crashed: bool) -> String {
     let mut metrics = String::new();
     for application in APPLICATIONS {
@@ -197,7 +197,7 @@ fn requests(new: bool, seconds: f64, crashed: bool) -> String {
     metrics
 }
 
-/// A simulated cluster, podskew on it, and a Prometheus that scrapes it and one application for each pod that is judged.
+/// A simulated cluster, podskew, and a Prometheus that scrapes podskew and one application for each evaluated pod.
 struct Judged {
     prometheus: Prometheus,
     podskew: Option<Running>,
@@ -238,7 +238,7 @@ async fn judged(program: &Path) -> Judged {
         let crashed = Arc::clone(&crashed);
         let address = serve(move || requests(new, begun.elapsed().as_secs_f64(), crashed.load(Ordering::Relaxed)));
         let mut of_target = json!({ "namespace": namespace, "pod": name });
-        // What service discovery tells of a pod, as far as the relabelling reads it.
+        // The metadata of a pod from service discovery that the relabelling uses.
         for (label, value) in labels {
             let label = label.replace(|c: char| !c.is_ascii_alphanumeric(), "_");
             of_target[format!("__meta_kubernetes_pod_label_{label}")] = value.clone();
@@ -250,7 +250,7 @@ async fn judged(program: &Path) -> Judged {
     let relabelings = monitor["spec"]["endpoints"][0]["relabelings"].to_string();
     let relabelings = relabelings.replace("sourceLabels", "source_labels").replace("targetLabel", "target_label");
     let relabelings: Value = serde_json::from_str(&relabelings).unwrap();
-    // So that the relabelled series do not stand beside the plain ones.
+    // Keeps the relabelled series apart from the plain ones.
     let renamed = json!([{ "source_labels": ["__name__"], "target_label": "__name__", "replacement": "labelled_$1" }]);
     let podskew_job = json!({
         "job_name": "podskew", "honor_labels": true,
@@ -276,7 +276,7 @@ impl Judged {
         format!("http://{}", self.prometheus.server.address)
     }
 
-    /// One measurement by Argo: its phase, and the value it shows.
+    /// One measurement by Argo: its phase, and its value.
     #[track_caller]
     fn argo(&self, file: &str, template: &str, application: &str, canary: &str) -> (String, String) {
         let documents = documents(file);
@@ -331,7 +331,7 @@ async fn argo_judges(program: &Path) {
             assert!(bad == "Failed" && value != "[]" && value != "[NaN]", "{template}: {bad} {value}");
             assert_eq!(phase("silent", &canary), ("Failed".to_owned(), "[NaN]".to_owned()), "{template}");
             assert_eq!(phase("absent", &canary), ("Failed".to_owned(), "[]".to_owned()), "{template}");
-            // Nobody has this hash: the canary has no pods yet, or no longer.
+            // No pod has this hash: the canary has no pods yet, or none any more.
             assert_eq!(phase("good", "0000000000"), ("Failed".to_owned(), "[]".to_owned()), "{template}");
         }
     }
@@ -340,7 +340,7 @@ async fn argo_judges(program: &Path) {
     assert_eq!(digests(&canary), ("Successful".to_owned(), "[1]".to_owned()));
     assert_eq!(digests("0000000000"), ("Failed".to_owned(), "[]".to_owned()));
 
-    // The canary's container dies: its pod stays, its series end, and what it did before still counts.
+    // The canary's container crashes: its pod stays, its series end, and its earlier requests still count.
     let pods = judged.store.list(Resource::Pods);
     let of_canary = |pod: &&Value| pod["metadata"]["labels"]["rollouts-pod-template-hash"] == canary.as_str();
     let pod = pods.iter().find(of_canary).unwrap();
@@ -382,7 +382,7 @@ async fn argo_judges(program: &Path) {
         other => Err(format!("{other:?}")),
     });
 
-    // Without podskew there is no answer, and no pass.
+    // Without podskew there is no data, and no pass.
     judged.podskew = None;
     eventually("podskew's series end", || {
         let left = judged.prometheus.series("podskew_pod_info")?;
@@ -424,14 +424,14 @@ async fn flagger_judges_by_workload() {
         }
         assert_eq!(judged.flagger(template, "good", "nothing"), Err("no values found".to_owned()), "{template}");
     }
-    // The primary is the other workload, and serves well.
+    // The primary is the other workload, and works well.
     let primary = judged.flagger("podskew-success-rate", "bad", "quote-primary").unwrap();
     assert!(range("podskew-success-rate").contains(&primary), "{primary}");
     assert_eq!(judged.flagger("podskew-digest-skew", "good", "quote"), Ok(1.0));
     assert_eq!(judged.flagger("podskew-digest-skew", "good", "nothing"), Err("no values found".to_owned()));
 }
 
-/// A StatefulSet's pod is made again under its name, and for a moment two podskews see it under two hashes.
+/// A StatefulSet's pod is recreated with its name, and for a moment two podskews report it under two hashes.
 #[tokio::main(flavor = "multi_thread")]
 async fn the_join_survives_two_podskews_that_disagree_about_a_pod() {
     let simulator = Simulator::start(SimulatorConfig::default()).await.unwrap();
@@ -479,7 +479,7 @@ async fn the_join_survives_two_podskews_that_disagree_about_a_pod() {
     assert!(refused.contains("many-to-many matching not allowed"), "{refused}");
 }
 
-/// The tests, and what each needs.
+/// The tests and their requirements.
 pub fn tests() -> Vec<Test> {
     tests![
         every_object_fits_the_schema_of_its_kind: [ANALYSIS, CRDS],

@@ -1,4 +1,4 @@
-//! What `podskew audit` prints, read by programs that are not podskew.
+//! Output of `podskew audit`, parsed by other programs.
 #![allow(clippy::unwrap_used, clippy::panic, missing_docs, reason = "tests")]
 
 use crate::common::audited::{FORMATS, PLAIN, audited, clusters, printed, root};
@@ -33,7 +33,7 @@ async fn other_programs_read_every_format() {
     }
 }
 
-/// The tests, and what each needs.
+/// The tests and their requirements.
 pub fn tests() -> Vec<Test> {
     tests![
         other_programs_read_every_format: [PYTHON],

@@ -7,20 +7,20 @@ use simulator::{Resource, Simulator, SimulatorConfig};
 use std::io::{BufRead as _, BufReader};
 use std::process::{Child, Command, Stdio};
 
-/// Begins a tag, ends an attribute and a text of a script, and would run.
+/// Starts a tag, ends an attribute and a string of a script, and would be executed.
 const HOSTILE: &str = "\"'><img src=x onerror=window.pwned=1></script><script>window.pwned=1</script>";
 
-/// A podskew that runs until it is dropped, and what a line of its output says.
+/// A podskew that runs until it is dropped, and matches of its output.
 struct Started {
     process: Child,
     said: Vec<String>,
 }
 
 impl Started {
-    /// Waits until every one of these expressions was found in stdout and stderr, one after the other.
+    /// Waits until each of these expressions was found in stdout and stderr, in order.
     fn new(arguments: &[&str], expressions: &[&str]) -> Self {
         let mut command = Command::new(env!("CARGO_BIN_EXE_podskew"));
-        // Both into one pipe, as a terminal shows them.
+        // Both in one pipe, as on a terminal.
         let shell = "exec \"$0\" \"$@\" 2>&1";
         let mut all = Command::new("sh");
         all.args(["-c", shell]).arg(command.get_program()).args(arguments).env_clear().stdout(Stdio::piped());
@@ -51,7 +51,7 @@ impl Drop for Started {
     }
 }
 
-/// A cluster in which every name that people give is hostile.
+/// A cluster in which every name chosen by users is hostile.
 fn defaced(simulator: &Simulator) {
     let dump = std::fs::read_to_string(path("tests/data/recordings/digest-skew.dump.json")).unwrap();
     let dump: serde_json::Value = serde_json::from_str(&dump).unwrap();
@@ -99,7 +99,7 @@ async fn chromium_shows_the_page_and_axe_finds_nothing() {
     assert!(said.matches("as it should be").count() >= 5, "{said}");
 }
 
-/// The tests, and what each needs.
+/// The tests and their requirements.
 pub fn tests() -> Vec<Test> {
     tests![
         chromium_shows_the_page_and_axe_finds_nothing: [NODE, BROWSER, CHROMIUM],

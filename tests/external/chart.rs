@@ -1,4 +1,4 @@
-//! The chart, as Helm renders it, and the manifests that are made of it.
+//! The chart as rendered by Helm, and the manifests that are generated from it.
 #![allow(clippy::unwrap_used, clippy::panic, missing_docs, reason = "tests")]
 
 use crate::programs;
@@ -16,7 +16,7 @@ pub fn read(file: &str) -> String {
     std::fs::read_to_string(path(file)).unwrap_or_else(|error| panic!("{file}: {error}"))
 }
 
-/// What a program of `target/tools/install` prints, or why it fails.
+/// Output of a program of `target/tools/install`, or its error.
 pub fn ask(program: &str, arguments: &[&str], input: &[u8]) -> Result<String, String> {
     let remedy = "make target/tools/install/done";
     let output = programs::run(&path("target/tools/install").join(program), arguments, input, remedy);
@@ -25,7 +25,7 @@ pub fn ask(program: &str, arguments: &[&str], input: &[u8]) -> Result<String, St
     if output.status.success() { Ok(printed) } else { Err(printed + &said) }
 }
 
-/// The files of values in `ci/`, one for each mode.
+/// The values files in `ci/`, one for each mode.
 pub fn modes() -> Vec<PathBuf> {
     let entries = std::fs::read_dir(path(CHART).join("ci")).unwrap();
     let mut modes: Vec<_> = entries.map(|entry| entry.unwrap().path()).collect();
@@ -34,8 +34,7 @@ pub fn modes() -> Vec<PathBuf> {
     modes
 }
 
-/// What Helm makes of a chart, installed as `podskew` into a namespace of that name, or why it refuses. The pods of `helm test` are
-/// not installed.
+/// Rendering of a chart with release name and namespace `podskew`, or Helm's error. The pods of `helm test` are excluded.
 pub fn template_of(helm: &str, chart: &Path, arguments: &[&str]) -> Result<String, String> {
     let mut all = vec!["template", "podskew", chart.to_str().unwrap(), "--namespace", "podskew", "--skip-tests"];
     all.extend(arguments);
@@ -47,13 +46,13 @@ pub fn rendered(arguments: &[&str]) -> String {
     template_of("helm", &path(CHART), arguments).unwrap_or_else(|error| panic!("{arguments:?}: {error}"))
 }
 
-/// What Helm makes of the chart in a mode.
+/// Rendering of the chart in a mode.
 #[track_caller]
 pub fn rendered_in(mode: &Path) -> Vec<Value> {
     objects(&rendered(&["--values", mode.to_str().unwrap()]))
 }
 
-/// The objects of a manifest, in an order of their own.
+/// The objects of a manifest, sorted.
 #[track_caller]
 pub fn objects(manifest: &str) -> Vec<Value> {
     let mut objects: Vec<Value> = serde_saphyr::from_multiple(manifest).unwrap_or_else(|error| panic!("{error}"));
@@ -83,12 +82,12 @@ pub fn container(objects: &[Value]) -> &Value {
     containers.iter().find(|container| container["name"] == "podskew").unwrap()
 }
 
-/// A list of texts.
+/// A list of strings.
 pub fn texts(list: &Value) -> Vec<&str> {
     list.as_array().map(|list| list.iter().map(|text| text.as_str().unwrap()).collect()).unwrap_or_default()
 }
 
-/// A rendering without what only Helm has use for: the manifests for those who have none.
+/// A rendering without parts that only Helm uses, for the plain manifests.
 pub fn plain(rendering: &str) -> String {
     let helms = ["# Source:", "helm.sh/chart:", "app.kubernetes.io/managed-by:", "---"];
     let documents = rendering.split("\n---\n").map(|document| {
@@ -98,7 +97,7 @@ pub fn plain(rendering: &str) -> String {
     documents.filter(|document| !document.is_empty()).collect::<Vec<_>>().join("\n---\n") + "\n"
 }
 
-/// Every manifest that is not the chart's, by its path: generated from the chart, under a line that says so.
+/// The manifests outside the chart, by path: generated from the chart, with a line that says so.
 pub fn manifests() -> [(&'static str, String); 6] {
     let base = plain(&rendered(&[]));
     let operator = ["--set", "serviceMonitor.enabled=true", "--set", "prometheusRule.enabled=true"];
@@ -106,7 +105,7 @@ pub fn manifests() -> [(&'static str, String); 6] {
     let monitoring = plain(&rendered(&[&operator[..], &shown[..]].concat()));
     let dashboards =
         plain(&rendered(&["--set", "dashboards.enabled=true", "--show-only", "templates/dashboards.yaml"]));
-    // They belong beside Grafana: into the namespace that `kubectl -n` says.
+    // They belong to Grafana, in the namespace given by `kubectl -n`.
     let dashboards = dashboards.replace("\n  namespace: podskew\n", "\n");
     let tokens = [
         "--set",
@@ -117,7 +116,7 @@ pub fn manifests() -> [(&'static str, String); 6] {
         "templates/reviews.yaml",
     ];
     let tokens = plain(&rendered(&tokens));
-    // Helm puts roles before their bindings, whosever they are.
+    // Helm sorts roles before bindings, regardless of their names.
     let of = |name: &str| {
         let documents = tokens.trim_end().split("\n---\n").filter(|document| document.contains(name));
         documents.collect::<Vec<_>>().join("\n---\n") + "\n"

@@ -1,4 +1,4 @@
-//! The pipelines of docs/ci.md: valid as GitLab and GitHub see them, and their commands do what the document says.
+//! The pipelines of docs/ci.md: valid for GitLab and GitHub, and their commands do what the document says.
 #![allow(clippy::unwrap_used, clippy::panic, missing_docs, reason = "tests")]
 
 use crate::common::watching::shop;
@@ -18,7 +18,7 @@ fn document() -> String {
     std::fs::read_to_string(root().join("docs/ci.md")).unwrap()
 }
 
-/// The blocks of YAML, by the file that their first line names.
+/// The YAML blocks, by the file name in their first line.
 fn pipelines() -> Vec<(String, String)> {
     let block = Regex::new("(?s)```yaml\n# ([^\n]+)\n(.*?)```").unwrap();
     let document = document();
@@ -54,7 +54,7 @@ fn actions_are_pinned_to_commits_with_their_tags_beside() {
     }
 }
 
-/// Every line of a document's block that runs podskew, as a shell runs it.
+/// Every line in a block of a document that runs podskew, like a shell runs it.
 fn commands(text: &str) -> Vec<String> {
     let line = Regex::new(r"(?m)^\s*(?:- |run: )*(podskew audit .*)$").unwrap();
     line.captures_iter(text).map(|found| found[1].to_owned()).collect()
@@ -105,7 +105,7 @@ async fn the_commands_do_what_the_document_says() {
     }
 }
 
-/// The tests, and what each needs.
+/// The tests and their requirements.
 pub fn tests() -> Vec<Test> {
     tests![
         pipelines_are_what_gitlab_and_github_read: [PYTHON],

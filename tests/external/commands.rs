@@ -1,5 +1,5 @@
-//! Every command that podskew prints, run by kubectl and by Argo Rollouts' plugin against the simulator: it is accepted, and
-//! it does what podskew says it does.
+//! Every command that podskew prints, run by kubectl and by Argo Rollouts' plugin with the simulator: it is accepted, and
+//! has the promised effect.
 #![allow(clippy::unwrap_used, clippy::panic, missing_docs, reason = "tests")]
 
 use crate::common;
@@ -28,13 +28,13 @@ use tokio::process::Command;
 
 const NODES: usize = 6;
 
-/// How long a promised effect may take: many times what it takes.
+/// Timeout for a promised effect: many times the usual duration.
 const PATIENCE: Duration = Duration::from_secs(120);
 
-/// What the controllers may take to see a change, at most.
+/// Maximum time until the controllers see a change.
 const SETTLING: Duration = Duration::from_secs(3);
 
-/// The shapes of the commands that were run here with their effect, by all tests.
+/// The shapes of the commands that were run here, by all tests.
 #[derive(Clone, Default)]
 struct Shapes(Arc<Mutex<BTreeSet<String>>>);
 
@@ -46,7 +46,7 @@ struct Cluster {
     shapes: Shapes,
 }
 
-/// A namespace of it.
+/// A namespace of the cluster.
 struct Scene<'a> {
     cluster: &'a Cluster,
     namespace: &'static str,
@@ -62,7 +62,7 @@ impl Cluster {
         let sidecar = json!({"name": "proxy", "image": "r.example/mesh/proxy:1", "imagePullPolicy": "Always"});
         let config = ControllersConfig {
             nodes: (0..NODES).map(|number| format!("node-{number}")).collect(),
-            // kubectl waits for the end of a pod by its name: it must see the pod before another one has it.
+            // kubectl waits for the deletion of a pod by its name: it must see that before another pod has the name.
             timings: Timings { creating: 0, ready: 0, back_off: 1, crash: 0, stop: 2 },
             registry: registry.clone(),
             webhooks: vec![Webhook { namespace: "meshed".to_owned(), container: sidecar }],
@@ -79,14 +79,14 @@ impl Cluster {
         Scene { cluster: self, namespace }
     }
 
-    /// The names of the pods, which pod has each, and since when.
+    /// Namespace, name, uid, creation and deletion of each pod.
     fn pods(&self) -> Vec<[String; 5]> {
         let fields = ["namespace", "name", "uid", "creationTimestamp", "deletionTimestamp"];
         let pods = self.simulator.store().list(Resource::Pods);
         pods.iter().map(|pod| fields.map(|field| json!(pod)["metadata"][field].to_string())).collect()
     }
 
-    /// Runs a command as a user's shell does.
+    /// Runs a command in a user's shell.
     async fn shell(&self, command: &str, input: &str) -> Output {
         let path = format!("{}:{}", programs::kubectl().display(), std::env::var("PATH").unwrap());
         let mut child = Command::new("sh")
@@ -113,7 +113,7 @@ fn text(bytes: &[u8]) -> String {
 }
 
 impl Scene<'_> {
-    /// Runs a command that has to succeed, and returns what it prints.
+    /// Runs a command that must succeed, and returns its output.
     async fn run(&self, command: &str) -> String {
         self.run_with(command, "").await
     }
@@ -132,7 +132,7 @@ impl Scene<'_> {
         self.run_with(&format!("kubectl -n {} create -f -", self.namespace), &object.to_string()).await;
     }
 
-    /// What podskew tells of the workload now.
+    /// podskew's current report of the workload.
     async fn report(&self, kind: &str, name: &str) -> Option<WorkloadReport> {
         let kubeconfig = Some(self.cluster.folder.path().join("kubeconfig"));
         let connected = connect(&Connection { kubeconfig, context: None }).await.unwrap();
@@ -150,7 +150,7 @@ impl Scene<'_> {
         found
     }
 
-    /// Waits until podskew finds this, with as many pods active as are wanted.
+    /// Waits until podskew has this finding, with all wanted pods active.
     async fn until_found(&self, kind: &str, name: &str, finding: Finding) -> WorkloadReport {
         self.until(kind, name, |report| Finding::all(report).contains(&finding)).await
     }
@@ -164,16 +164,16 @@ impl Scene<'_> {
             }
             if begun.elapsed() > PATIENCE {
                 let pods = self.kubectl("get all -o wide").await;
-                panic!("{}/{kind}/{name} does not become what it should: {report:?}\n{pods}", self.namespace);
+                panic!("{}/{kind}/{name} does not reach the expected state: {report:?}\n{pods}", self.namespace);
             }
             tokio::time::sleep(Duration::from_millis(200)).await;
         }
     }
 
-    /// Waits for this finding, looks at what the remedy says to look at, does what it says to do, and waits until it is
-    /// found no more. Does it again as long as the remedy says so, each time for what podskew finds then.
+    /// Waits for this finding, runs the commands of its remedy, and waits until the finding is gone. Repeats this as long
+    /// as the remedy says so, each time with the current remedy.
     async fn mends(&self, kind: &str, name: &str, finding: Finding) -> WorkloadReport {
-        // While no new pod is Ready, nothing is to be done but to wait.
+        // While no new pod is Ready, the only remedy is to wait.
         let can_be_mended = |report: &WorkloadReport| {
             Finding::all(report).contains(&finding) && !remedy(report, finding).action.commands.is_empty()
         };
@@ -196,7 +196,7 @@ impl Scene<'_> {
                 if !found.contains(&finding) && !goes_on && is_settled(&now) {
                     return now;
                 }
-                // One pod after another, or what a pod of the new template turns out to be: podskew says what is next.
+                // One pod after another, or the reason of a new pod that fails: podskew says what is next.
                 let is_next = remedy(&now, finding).action.commands != action.commands;
                 if is_next && !goes_on && is_settled(&now) && begun.elapsed() > SETTLING {
                     report = now;
@@ -219,7 +219,7 @@ impl Scene<'_> {
         self.cluster.registry.push(image, &digest('b'));
     }
 
-    /// Runs what podskew says to look at; it has to show something.
+    /// Runs the command that shows a finding; its output must not be empty.
     async fn looks_at(&self, look: &str) {
         let shown = self.run(look).await;
         let header = usize::from(look.contains("custom-columns"));
@@ -227,7 +227,7 @@ impl Scene<'_> {
         self.did(look);
     }
 
-    /// Deploys another image, as a pipeline does.
+    /// Deploys another image, like a pipeline.
     async fn set_image(&self, of: &str, name: &str, image: &str) {
         if of == "rollout" {
             self.run(&format!("kubectl argo rollouts -n {} set image {name} app={image}", self.namespace)).await;
@@ -236,7 +236,7 @@ impl Scene<'_> {
         }
     }
 
-    /// Waits until the rollout that goes on has ended with this image.
+    /// Waits until the current rollout has ended with this image.
     async fn ends_with(&self, kind: &str, name: &str, _: &WorkloadReport, image: &str) {
         let wanted = BTreeSet::from([image.to_owned()]);
         self.until(kind, name, |report| images(report) == wanted && Finding::all(report).is_empty()).await;
@@ -261,7 +261,7 @@ impl Scene<'_> {
     }
 }
 
-/// The digest of an image whose digits are all the same.
+/// A digest of equal digits.
 fn digest(digit: char) -> String {
     format!("sha256:{}", digit.to_string().repeat(64))
 }
@@ -270,18 +270,18 @@ fn ready(report: &WorkloadReport) -> u32 {
     report.hashes.iter().map(|hash| hash.ready_pods).sum()
 }
 
-/// Whether no pod is on its way.
+/// Whether no pod is starting or terminating.
 fn is_settled(report: &WorkloadReport) -> bool {
     report.hashes.iter().all(|hash| hash.pods == hash.ready_pods && hash.terminating_pods == 0)
 }
 
-/// The digests that the template's container runs.
+/// The digests of the template's container.
 fn digests(report: &WorkloadReport) -> BTreeSet<String> {
     let of_app = report.containers.iter().filter(|container| &*container.container == "app");
     of_app.flat_map(|container| &container.by_hash).flat_map(|it| &it.digests).map(|it| it.digest.to_string()).collect()
 }
 
-/// The images that the pods ask for.
+/// The images in the pods' specs.
 fn images(report: &WorkloadReport) -> BTreeSet<String> {
     let of_app = report.containers.iter().filter(|container| &*container.container == "app");
     of_app.flat_map(|container| &container.by_hash).flat_map(|it| &it.digests).map(|it| it.image.to_string()).collect()
@@ -337,7 +337,7 @@ fn workload(kind: &str, name: &str, template: &Value) -> Value {
     workload
 }
 
-/// A tag that is pushed again under `IfNotPresent` and `Always`.
+/// A tag that is pushed again, with `IfNotPresent` and with `Always`.
 async fn digest_skew(cluster: &Cluster) {
     let scene = cluster.scene("pinned");
     for kind in ["Deployment", "StatefulSet", "Rollout"] {
@@ -357,7 +357,7 @@ async fn digest_skew(cluster: &Cluster) {
         let report = scene.mends(&of, &name, Finding::DigestSkew).await;
         assert_eq!(digests(&report), BTreeSet::from([digest('b')]), "what the tag is now");
     }
-    // A restart reads the caches again, as it does on a real cluster: it is no remedy here, and podskew advises none.
+    // A restart uses the caches again, like on a real cluster, so it is not a remedy here, and podskew does not advise it.
     let scene = cluster.scene("cached");
     let image = "r.example/cached/web:1";
     scene.skewed(workload("Deployment", "web", &template("web", image, "IfNotPresent")), image).await;
@@ -366,7 +366,7 @@ async fn digest_skew(cluster: &Cluster) {
     scene.until_found("deployment", "web", Finding::DigestSkew).await;
 }
 
-/// DaemonSets: nodes that pulled a tag before it was pushed again, and nodes that pulled it after.
+/// DaemonSets: some nodes pulled a tag before it was pushed again, others after.
 async fn daemon_sets(cluster: &Cluster) {
     let scene = cluster.scene("agents");
     let image = "r.example/agents/pinned:1";
@@ -387,7 +387,7 @@ async fn daemon_sets(cluster: &Cluster) {
     assert_eq!(digests(&report), BTreeSet::from([digest('b')]));
 }
 
-/// A new image that cannot be pulled, and one that never gets ready.
+/// A new image that cannot be pulled, and one that never becomes Ready.
 async fn stuck(cluster: &Cluster) {
     let scene = cluster.scene("stuck");
     cluster.registry.remove("r.example/stuck/app:2");
@@ -406,14 +406,14 @@ async fn stuck(cluster: &Cluster) {
     }
 }
 
-/// Mixes that somebody holds.
+/// Mixes that are held by a setting.
 async fn held(cluster: &Cluster) {
     let scene = cluster.scene("held");
     let old = |name: &str| template(name, "r.example/held/app:1", "IfNotPresent");
     scene.create(&workload("Deployment", "paused", &old("paused"))).await;
     scene.until("deployment", "paused", |report| ready(report) == 3).await;
     let hold = "{\"spec\":{\"paused\":true}}";
-    // Half way: new pods wait, so that the rollout can be paused while two templates run.
+    // Halfway: new pods are not Ready, so that the rollout can be paused while two templates run.
     cluster.registry.set_trouble("r.example/held/app:2", Some(Trouble::NeverReady));
     scene.set_image("deployment", "paused", "r.example/held/app:2").await;
     scene.until_found("deployment", "paused", Finding::UnderWay).await;
@@ -438,7 +438,7 @@ async fn held(cluster: &Cluster) {
         let kind = kind.to_ascii_lowercase();
         scene.until(&kind, &name, |report| ready(report) >= 3).await;
         scene.set_image(&kind, &name, "r.example/held/app:4").await;
-        // Until its controller has made the revision, nobody knows which pods are outdated.
+        // Until the controller has created the revision, the outdated pods are unknown.
         scene.until(&kind, &name, |report| report.outdated_pods > Some(0)).await;
         let report = scene.mends(&kind, &name, Finding::Held).await;
         scene.ends_with(&kind, &name, &report, "r.example/held/app:4").await;
@@ -453,7 +453,7 @@ async fn held(cluster: &Cluster) {
     scene.ends_with("rollout", "canary", &report, "r.example/held/app:5").await;
 }
 
-/// Containers that a webhook adds, and images by `latest`.
+/// Containers added by a webhook, and images with the tag `latest`.
 async fn others(cluster: &Cluster) {
     let scene = cluster.scene("meshed");
     for kind in ["Deployment", "StatefulSet", "Rollout"] {
@@ -478,7 +478,7 @@ async fn others(cluster: &Cluster) {
     }
 }
 
-/// Skew of a workload that somebody paused: nothing is replaced until it is resumed.
+/// Skew of a paused workload: nothing is replaced until it is resumed.
 async fn skew_while_paused(cluster: &Cluster) {
     let scene = cluster.scene("paused-skew");
     for (name, policy) in [("pinned", "IfNotPresent"), ("pulled", "Always")] {
@@ -498,7 +498,7 @@ async fn skew_while_paused(cluster: &Cluster) {
     }
 }
 
-/// Skew among pods of an older template, while a rollout goes on: it ends with them.
+/// Skew among pods of an older template during a rollout: it ends with them.
 async fn skew_of_outdated_pods(cluster: &Cluster) {
     let scene = cluster.scene("outdated");
     cluster.registry.set_trouble("r.example/outdated/app:2", Some(Trouble::NeverReady));
@@ -520,7 +520,7 @@ async fn skew_of_outdated_pods(cluster: &Cluster) {
         assert!(Finding::all(&report).contains(&Finding::UnderWay), "{report:?}");
         let advice = remedy(&report, Finding::DigestSkew);
         scene.looks_at(&advice.look).await;
-        // It waits for the end of the rollout, which the new pods let it reach.
+        // The command waits for the end of the rollout, which the new pods make possible.
         let lets = async {
             tokio::time::sleep(Duration::from_secs(1)).await;
             cluster.registry.set_trouble("r.example/outdated/app:2", None);
@@ -537,7 +537,7 @@ async fn skew_of_outdated_pods(cluster: &Cluster) {
     }
 }
 
-/// What there is to look at where no pod tells anything, and kinds that podskew alone does not know how to change.
+/// Commands that show something if pods have no information, and kinds that podskew cannot change.
 async fn looks(cluster: &Cluster) {
     let scene = cluster.scene("looks");
     let pod = |name: &str, restart: &str| {
@@ -549,12 +549,12 @@ async fn looks(cluster: &Cluster) {
         let of = kind.to_ascii_lowercase();
         scene.create(&workload(kind, &of, &pod(&of, "Always"))).await;
         let mut report = scene.until(&of, &of, |report| ready(report) >= 3).await;
-        // As it is before its controller has seen a change.
+        // The state before the controller has seen a change.
         report.hashes.iter_mut().for_each(|hash| hash.current = None);
         for finding in [Finding::NotAvailable, Finding::LatestTag] {
             scene.looks_at(&remedy(&report, finding).look).await;
         }
-        // As it is while its ReplicaSet cannot make a pod.
+        // The state while the ReplicaSet cannot create a pod.
         report.hashes.iter_mut().for_each(|hash| (hash.current, hash.pods) = (Some(true), 0));
         scene.looks_at(&remedy(&report, Finding::NotAvailable).look).await;
     }
@@ -570,7 +570,7 @@ async fn looks(cluster: &Cluster) {
         },
     });
     scene.create(&clone_set).await;
-    // Neither Jobs nor CloneSets have controllers here.
+    // The simulator has no controllers for Jobs and CloneSets.
     let deployment = scene.report("deployment", "deployment").await.unwrap();
     for kind in ["job", "cloneset.apps.kruise.io"] {
         let mut report = deployment.clone();
@@ -590,7 +590,7 @@ async fn looks(cluster: &Cluster) {
     }
 }
 
-/// A complete Deployment of which a pod that was replaced cannot pull its image.
+/// A complete Deployment, one of whose replaced pods cannot pull its image.
 async fn not_compared(cluster: &Cluster) {
     let scene = cluster.scene("not-compared");
     let image = "r.example/away/app:1";
@@ -602,7 +602,7 @@ async fn not_compared(cluster: &Cluster) {
     let Remedy { look, action, .. } = remedy(&report, Finding::NotCompared);
     scene.looks_at(&look).await;
     let [describe] = &action.commands[..] else { panic!("{action}") };
-    // It says what that one pod lacks, and speaks of no other.
+    // The output is about that one pod only.
     let said = scene.run(describe).await;
     assert!(said.contains("ImagePullBackOff") || said.contains("ErrImagePull"), "{said}");
     assert_eq!(said.lines().filter(|line| line.starts_with("Name:")).count(), 1, "{said}");
@@ -611,7 +611,7 @@ async fn not_compared(cluster: &Cluster) {
     scene.until("deployment", "web", |report| ready(report) == 3 && is_settled(report)).await;
 }
 
-/// A mix that a Rollout's controller has left behind: the field case c02.
+/// A mix that a Rollout's controller has left: the field case c02.
 async fn leftover(cluster: &Cluster) {
     let scene = cluster.scene("leftover");
     let image = "r.example/leftover/web:1";
@@ -627,7 +627,7 @@ async fn leftover(cluster: &Cluster) {
     }
 }
 
-/// A StatefulSet whose template was put right while a pod hangs on the wrong one: Kubernetes' "forced rollback".
+/// A StatefulSet whose template was fixed while a pod is stuck on the wrong one: Kubernetes' "forced rollback".
 async fn forced_rollback(cluster: &Cluster) {
     let scene = cluster.scene("forced");
     let right = template("db", "r.example/forced/db:1", "IfNotPresent");
@@ -642,7 +642,7 @@ async fn forced_rollback(cluster: &Cluster) {
     assert_eq!(images(&report), BTreeSet::from(["r.example/forced/db:1".to_owned()]));
 }
 
-/// A rollout that goes on, and one that a new revision overtakes, are undone.
+/// Undo of a rollout in progress, and of one that was superseded.
 async fn under_way(cluster: &Cluster) {
     let scene = cluster.scene("under-way");
     cluster.registry.set_trouble("r.example/slow/app:2", Some(Trouble::NeverReady));
@@ -658,7 +658,7 @@ async fn under_way(cluster: &Cluster) {
     }
 }
 
-/// A Rollout that takes its template from a Deployment: its way back leads through that Deployment.
+/// A Rollout with the template of a Deployment: a rollback changes that Deployment.
 async fn of_a_deployment(cluster: &Cluster) {
     let scene = cluster.scene("referring");
     let mut deployment = workload("Deployment", "web", &template("web", "r.example/ref/web:1", "IfNotPresent"));
@@ -676,7 +676,7 @@ async fn of_a_deployment(cluster: &Cluster) {
     assert_eq!(images(&report), BTreeSet::from(["r.example/ref/web:1".to_owned()]), "the revision is back");
 }
 
-/// Mixes that Argo Rollouts makes.
+/// Mixes caused by Argo Rollouts.
 async fn of_argo(cluster: &Cluster) {
     let scene = cluster.scene("experiments");
     let one = |name: &str, image: &str| {
@@ -692,7 +692,7 @@ async fn of_argo(cluster: &Cluster) {
     scene.mends("experiment", "compare", Finding::Held).await;
 }
 
-/// A ReplicaSet of its own, whose pods nothing replaces.
+/// A ReplicaSet without an owner, whose pods are not replaced by anything.
 async fn replica_sets(cluster: &Cluster) {
     let scene = cluster.scene("bare");
     let image = "r.example/bare/web:1";
@@ -739,10 +739,10 @@ async fn what_podskew_says_is_what_mends_it() {
         std::fs::write(common::commands::path(), &ran).unwrap();
     }
     let known = std::fs::read_to_string(common::commands::path()).unwrap_or_default();
-    assert_eq!(ran, known, "if that is right: UPDATE_GOLDEN=1 cargo test --test external commands");
+    assert_eq!(ran, known, "if that is intended: UPDATE_GOLDEN=1 cargo test --test external commands");
 }
 
-/// What the demo begins with, and what its controllers and kubelets make of it in ten minutes.
+/// The initial objects of the demo, and their states during ten minutes.
 fn every_object_of_the_demo_fits_the_schema_of_its_kind() {
     let store = Store::new(1000);
     let now = Time::now();
@@ -762,7 +762,7 @@ fn every_object_of_the_demo_fits_the_schema_of_its_kind() {
     assert!(text(&output.stdout).contains(" objects hold against Kubernetes 1.3"), "{}", text(&output.stdout));
 }
 
-/// `podskew demo` as a new user runs it: what its audit says to do, done, until nothing is left to say.
+/// `podskew demo` as a new user runs it: the commands of its audit, until there are no findings.
 #[tokio::main(flavor = "multi_thread", worker_threads = 2)]
 async fn the_demo_can_be_mended_by_what_its_audit_says() {
     let demo = Demo::start(programs::kubectl(), &[]).await;
@@ -786,7 +786,7 @@ async fn the_demo_can_be_mended_by_what_its_audit_says() {
     }
 }
 
-/// Does what the audit of a workload says, each time it says something else, until it finds nothing.
+/// Runs the commands of a workload's audit, each time they change, until there are no findings.
 async fn mend(demo: &Demo, workload: &str) {
     let (mut done, mut done_at, begun) = (String::new(), Instant::now(), Instant::now());
     loop {
@@ -796,22 +796,22 @@ async fn mend(demo: &Demo, workload: &str) {
             assert!(audit.contains("1 uniform") || !audit.contains(workload), "{audit}");
             return;
         };
-        // What moves is let be, as its Why says. The commands, without what stands before and behind them.
+        // A rollout in progress is left alone, as its Why says. Takes only the command from the text.
         let command = advice.find("kubectl ").map(|at| advice[at..].split(" (").next().unwrap().to_owned());
         let moves = audit.contains(": rollout in progress\n");
-        // A canary may wait at one step after another.
+        // A canary may wait at several steps.
         let again = done_at.elapsed() > 2 * SETTLING;
         if let Some(command) = command.filter(|command| (*command != done || again) && !moves) {
             let output = demo.shell(&format!("{} && {command}", said("Look: ").unwrap())).await;
             assert!(output.status.success(), "{command}\n{}{}", text(&output.stdout), text(&output.stderr));
             (done, done_at) = (command, Instant::now());
         }
-        assert!(begun.elapsed() < PATIENCE, "{workload} is not mended by {done}\n{audit}");
+        assert!(begun.elapsed() < PATIENCE, "{workload} is not fixed by {done}\n{audit}");
         tokio::time::sleep(Duration::from_millis(500)).await;
     }
 }
 
-/// The tests, and what each needs.
+/// The tests and their requirements.
 pub fn tests() -> Vec<Test> {
     tests![
         a_shape_is_a_command_without_its_names: [],

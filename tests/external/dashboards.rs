@@ -1,5 +1,5 @@
-//! The dashboards: Grafana can take them as they are, every query means what podskew serves, and every panel shows
-//! something on the demo cluster, in real Prometheus servers.
+//! The dashboards: Grafana accepts them, every query uses podskew's metrics correctly, and every panel shows data of the
+//! demo cluster, in real Prometheus servers.
 #![allow(clippy::unwrap_used, clippy::panic, missing_docs, reason = "tests")]
 
 use crate::needs::{Test, tests};
@@ -17,7 +17,7 @@ use std::time::Instant;
 
 const NAMES: [&str; 3] = ["canary", "fleet", "workload"];
 
-/// The application's metrics that the canary dashboard names unless told otherwise.
+/// Default metrics of the application in the canary dashboard.
 const APPLICATION: [promql::Foreign<'static>; 2] = [
     ("http_requests_total", &["namespace", "pod", "code"]),
     ("http_request_duration_seconds_bucket", &["namespace", "pod", "le"]),
@@ -39,12 +39,12 @@ fn text<'a>(value: &'a Value, key: &str) -> &'a str {
     value[key].as_str().unwrap_or("")
 }
 
-/// Every panel that shows something.
+/// Every panel that shows data.
 fn panels(dashboard: &Value) -> impl Iterator<Item = &Value> {
     list(dashboard, "/panels").iter().filter(|panel| text(panel, "type") != "row")
 }
 
-/// Every query of a dashboard: the panel it belongs to, its place there, and itself.
+/// Every query of a dashboard: its panel, its reference there, and its text.
 fn queries(dashboard: &Value) -> impl Iterator<Item = (&str, &str, &str)> {
     panels(dashboard).flat_map(|panel| {
         let targets = list(panel, "/targets").iter();
@@ -52,7 +52,7 @@ fn queries(dashboard: &Value) -> impl Iterator<Item = (&str, &str, &str)> {
     })
 }
 
-/// What somebody chose in the variables; the rest as a dashboard opens.
+/// Values of variables that differ from the defaults.
 type Choice = [(&'static str, &'static str)];
 
 const ALL: &Choice = &[("cluster", ".*"), ("namespace", ".*"), ("workload_type", ".*"), ("workload", ".*")];
@@ -65,7 +65,7 @@ fn of_workload(
     [("cluster", ".*"), ("namespace", namespace), ("workload_type", kind), ("workload", workload)]
 }
 
-/// A query as Grafana sends it, after its own variables. Panics at one that would be left.
+/// A query as Grafana sends it, with its own variables replaced. Panics if one is left.
 fn filled(query: &str, dashboard: &Value, choice: &Choice) -> String {
     let variables = list(dashboard, "/templating/list").iter();
     let defaults =
@@ -107,8 +107,8 @@ fn grafana_can_take_them_as_they_are() {
         let variables = list(&dashboard, "/templating/list");
         let order: Vec<_> = variables.iter().map(|variable| text(variable, "name")).take(5).collect();
         assert_eq!(order, ["datasource", "cluster", "namespace", "workload_type", "workload"]);
-        // Without any label `cluster` there is nothing to choose from: `.*`, and no value at all, match what has none. A workload
-        // is that of one cluster: another of its name elsewhere is another.
+        // Without a label `cluster` there is nothing to choose from: `.*`, and an empty value, match series without it. A
+        // workload belongs to one cluster: another with its name elsewhere is another one.
         let cluster = &variables[1];
         if name == "fleet" {
             assert_eq!((&cluster["includeAll"], &cluster["allValue"]), (&json!(true), &json!(".*")));
@@ -117,7 +117,7 @@ fn grafana_can_take_them_as_they_are() {
             assert_eq!((&cluster["includeAll"], &cluster["multi"]), (&json!(false), &json!(false)));
             assert_eq!(cluster.get("allValue"), None);
         }
-        // Each is asked for within those before it.
+        // The values of each variable are queried within those before it.
         for (index, variable) in variables.iter().enumerate().take(5).skip(1) {
             let query = text(&variable["query"], "query");
             let found = label_values.captures(query).unwrap_or_else(|| panic!("{query}"));
@@ -125,7 +125,7 @@ fn grafana_can_take_them_as_they_are() {
             let selector = filled(&found[1], &dashboard, ALL);
             assert_eq!(promql::fault(&selector, &[]), None, "{query}");
             for before in &order[1..index] {
-                assert!(query.contains(&format!("\"${before}\"")), "{query} does not ask within {before}");
+                assert!(query.contains(&format!("\"${before}\"")), "{query} is not restricted by {before}");
             }
         }
     }
@@ -144,7 +144,7 @@ fn every_panel_is_whole_and_none_overlaps() {
                 "{name}: {title} and another have one id"
             );
             let [x, y, w, h] = ["x", "y", "w", "h"].map(|key| panel["gridPos"][key].as_u64().unwrap());
-            assert!(w > 0 && h > 0 && x + w <= 24, "{name}: {title} stands outside");
+            assert!(w > 0 && h > 0 && x + w <= 24, "{name}: {title} is outside the grid");
             for cell in (x..x + w).flat_map(|x| (y..y + h).map(move |y| (x, y))) {
                 if let Some(other) = taken.insert(cell, title) {
                     panic!("{name}: {title} covers {other}");
@@ -163,7 +163,7 @@ fn every_panel_is_whole_and_none_overlaps() {
             }
             let references: BTreeSet<_> = list(panel, "/targets").iter().map(|target| text(target, "refId")).collect();
             assert_eq!(references.len(), list(panel, "/targets").len(), "{name}: {title}");
-            assert!(!references.is_empty(), "{name}: {title} asks nothing");
+            assert!(!references.is_empty(), "{name}: {title} has no query");
         }
         for source in
             names_a_source.captures_iter(&read(&format!("dashboards/{name}.json"))).map(|found| found[1].to_owned())
@@ -176,7 +176,7 @@ fn every_panel_is_whole_and_none_overlaps() {
     }
 }
 
-/// What a name means, and the colour of that, wherever it stands.
+/// Meanings of names, with one colour each.
 const COLOURS: [(&str, &[&str]); 9] = [
     ("red", &["digest skew", "1 digest skew", "in digest skew", "Digest skew", "Digest skew for"]),
     ("light-red", &["5 injected skew", "Injected skew"]),
@@ -206,12 +206,12 @@ const COLOURS: [(&str, &[&str]); 9] = [
     ("green", &["complete", "ready", "synced", "true"]),
 ];
 
-/// The last colour that a panel's thresholds have: that of what its title names.
+/// The colour of a panel's highest threshold: that of the subject in its title.
 fn worst(panel: &Value) -> Option<&str> {
     list(panel, "/fieldConfig/defaults/thresholds/steps").last().map(|step| text(step, "color"))
 }
 
-/// The colours of names: of series by overrides, and of values by mappings.
+/// Colours of names: of series by overrides, and of values by mappings.
 fn coloured(value: &Value, found: &mut Vec<(String, String)>) {
     match value {
         Value::Object(object) => {
@@ -232,7 +232,7 @@ fn coloured(value: &Value, found: &mut Vec<(String, String)>) {
     }
 }
 
-/// One colour for one meaning, in all three.
+/// One colour for each meaning, in all three.
 fn what_means_the_same_has_the_same_colour() {
     let mut checked = BTreeSet::new();
     for dashboard_name in NAMES {
@@ -252,7 +252,7 @@ fn what_means_the_same_has_the_same_colour() {
     assert!(checked.len() >= 25, "{checked:?}");
 }
 
-/// As short as the audit's: a digest is shortened where it is shown, and whole where a query compares it.
+/// As short as in the audit: a digest is shortened for display, but not where a query compares it.
 fn digests_are_as_short_as_the_audits() {
     let digest = format!("sha256:{}", "0123456789abcdef".repeat(4));
     let short = Regex::new("^(.*:.{12}).*$").unwrap().replace(&digest, "$1").into_owned();
@@ -289,7 +289,7 @@ fn pods_by_digest_are_counted_for_each_container() {
     assert!(text(&panel["targets"][0], "expr").starts_with("sum by (container, digest) ("), "{panel}");
 }
 
-/// One series tells of every state, so that where one ends the next begins.
+/// One series shows every state, so that one ends where the next begins.
 fn the_states_of_a_rollout_are_one_row_without_gaps() {
     let dashboard = dashboard("workload");
     let panel = panels(&dashboard).find(|panel| text(panel, "type") == "state-timeline").unwrap();
@@ -307,7 +307,7 @@ fn the_states_of_a_rollout_are_one_row_without_gaps() {
     assert_eq!(mappings.as_object().unwrap().len(), states.len());
 }
 
-/// What a link of ours leads to: a dashboard, or a runbook of an alert's name.
+/// Targets of our links: a dashboard, or a runbook with an alert's name.
 fn every_link_leads_to_a_dashboard_or_a_document() {
     let internal = Regex::new(r#""url": "/d/([a-z-]+)/"#).unwrap();
     let external = Regex::new(r#""url": "(https?:[^"]*)""#).unwrap();
@@ -336,7 +336,7 @@ fn every_query_names_metrics_and_labels_that_exist() {
         for (panel, reference, query) in queries(&dashboard) {
             let filled = filled(query, &dashboard, ALL);
             assert_eq!(promql::fault(&filled, &APPLICATION), None, "{name}: {panel} {reference}: {query}");
-            // A counter is never looked at over a fixed span that may be shorter than two scrapes.
+            // A counter is never queried over a fixed range that may be shorter than two scrapes.
             for span in span.captures_iter(query) {
                 assert_eq!(&span[1], "$__rate_interval", "{name}: {panel} {reference}");
             }
@@ -357,7 +357,7 @@ fn the_lint_sees_what_is_wrong() {
     assert!(promql::fault("max by (workload) podskew_pod_info)", &[]).is_some());
 }
 
-/// The demo's exhibits: each choice, and what it is there for.
+/// The demo's exhibits: each choice, and what it shows.
 fn choices(name: &str) -> Vec<Vec<(&'static str, &'static str)>> {
     match name {
         "fleet" => vec![ALL.to_vec()],
@@ -371,7 +371,7 @@ fn choices(name: &str) -> Vec<Vec<(&'static str, &'static str)>> {
     }
 }
 
-/// Requests of every pod of `growth`, as an application would count them that knows nothing of template hashes.
+/// Request metrics of every pod of `growth`, like those of an application without template hashes.
 fn application(exposition: &str, seconds: f64) -> String {
     let pod = Regex::new(r#"(?m)^podskew_pod_info\{namespace="(growth)",.*?pod="([^"]*)""#).unwrap();
     let mut metrics = String::new();
@@ -395,7 +395,7 @@ fn every_panel_shows_something(program: &Path) {
     let exposition = demo.get("/metrics", "text/plain").unwrap().1;
     let begun = Instant::now();
     let application = serve(move || application(&exposition, begun.elapsed().as_secs_f64()));
-    // A second cluster, which one release has not reached; the first has no label `cluster`.
+    // A second cluster, where one release has not arrived; the first has no label `cluster`.
     let behind = json!([{
         "source_labels": ["workload", "digest"], "regex": "orders;sha256:.{8}(.*)",
         "target_label": "digest", "replacement": "sha256:0ddba11c$1",
@@ -433,7 +433,7 @@ fn every_panel_shows_something_in_prometheus_3() {
     every_panel_shows_something(&programs::prometheus3());
 }
 
-/// Two podskews beside each other change no number, and where they disagree for a moment no query breaks.
+/// Two podskews give the same numbers as one, and no query fails when they disagree for a moment.
 fn a_second_podskew_changes_nothing() {
     let demo = demo();
     let exposition = demo.get("/metrics", "text/plain").unwrap().1;
@@ -446,7 +446,7 @@ fn a_second_podskew_changes_nothing() {
         })
     };
     let rewrite = |label: &str, regex: &str, replacement: &str| json!({ "source_labels": ["__name__", label], "regex": regex, "target_label": label, "replacement": replacement });
-    // What two podskews can see differently while something moves.
+    // Differences between two podskews during a change.
     let behind = json!([
         rewrite("current", "podskew_template_hash_info;(true|false)", "true"),
         rewrite("revision", "podskew_template_hash_info;.*", "1"),
@@ -499,7 +499,7 @@ fn a_second_podskew_changes_nothing() {
                     series.sort_by_key(|(labels, _)| labels.to_string());
                     series
                 });
-                // Of each podskew, or of the moment of asking.
+                // These depend on the podskew, or on the time of the query.
                 let differs =
                     query.contains("instance") || query.contains("time()") || panel.contains("fields not understood");
                 assert!(differs || single == pair, "{name}: {panel} {reference}: {single:?} is not {pair:?}");
@@ -509,7 +509,7 @@ fn a_second_podskew_changes_nothing() {
     }
 }
 
-/// Grafana's own types of a dashboard, of its panels' options and of their fields, in a version 10 and in a new one.
+/// Grafana's own types of a dashboard, of its panels' options and of their fields, in version 10 and in a recent one.
 fn grafanas_types_take_them() {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
     let modules = root.join("target/tools/grafana/node_modules");
@@ -523,7 +523,7 @@ fn grafanas_types_take_them() {
     assert!(output.status.success() && said.contains("6 read"), "{said}");
 }
 
-/// The tests, and what each needs.
+/// The tests and their requirements.
 pub fn tests() -> Vec<Test> {
     tests![
         grafana_can_take_them_as_they_are: [],

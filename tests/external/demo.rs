@@ -1,4 +1,5 @@
-//! `podskew demo` as a user has it: what its banner says, done word by word with kubectl, and what a user tries besides.
+//! `podskew demo` as a user runs it: the commands in its banner, word by word, with kubectl, and others that a user may
+//! try.
 #![allow(clippy::unwrap_used, clippy::panic, missing_docs, reason = "tests")]
 
 use crate::common::demo::Demo;
@@ -9,24 +10,24 @@ use std::process::Stdio;
 use std::time::{Duration, Instant};
 use tokio::process::Command;
 
-/// How long anything may take that has to happen: many times what it takes.
+/// Timeout for anything that must happen: many times the usual duration.
 const PATIENCE: Duration = Duration::from_secs(300);
 
-/// How long an answer may take while the cluster is busy: many times what it takes, and far less than a hang.
+/// Timeout of a response while the cluster is busy: many times the usual duration, and far less than a hang.
 const PROMPT: Duration = Duration::from_secs(60);
 
 async fn demo() -> Demo {
     Demo::start(programs::kubectl(), &[]).await
 }
 
-/// The commands below a title of the banner, without what is said of them.
+/// The commands below a title of the banner, without their descriptions.
 fn commands(banner: &str, title: &str) -> Vec<String> {
     let below = banner.split_once(&format!("\n{title}\n")).unwrap_or_else(|| panic!("no {title} in {banner}")).1;
     let lines = below.lines().take_while(|line| line.starts_with("  "));
     lines.map(|line| line.split("   # ").next().unwrap().trim().to_owned()).collect()
 }
 
-/// Runs a command until what it prints holds.
+/// Repeats a command until its output is as expected.
 async fn until(demo: &Demo, command: &str, holds: impl Fn(&str) -> bool) -> String {
     let begun = Instant::now();
     loop {
@@ -34,7 +35,7 @@ async fn until(demo: &Demo, command: &str, holds: impl Fn(&str) -> bool) -> Stri
         if holds(&printed) {
             return printed;
         }
-        assert!(begun.elapsed() < PATIENCE, "{command} goes on to say\n{printed}");
+        assert!(begun.elapsed() < PATIENCE, "{command} still prints\n{printed}");
         tokio::time::sleep(Duration::from_millis(300)).await;
     }
 }
@@ -49,13 +50,13 @@ async fn the_banner_is_true_line_by_line() {
     assert!(!skew.ends_with(" 0\n"), "{skew}");
     let found = demo.run(&audit).await;
     assert!(found.contains("shop deployment/web: digest skew"), "{found}");
-    // Nodes hold what their pods run, and that is why.
+    // Nodes have the images of their pods, and that is the cause.
     for held in ["  - 3 nodes hold sha256:", "  - 5 nodes hold sha256:"] {
         let mut lines = found.lines().filter(|line| line.starts_with(held));
         assert!(lines.any(|line| line.ends_with("the next pod there runs it")), "no {held:?} in\n{found}");
     }
     let action = found.lines().find_map(|line| line.trim().strip_prefix("Do: ")).unwrap();
-    assert!(action.starts_with(set_image.trim_end_matches('…')), "{action} is not what {set_image} stands for");
+    assert!(action.starts_with(set_image.trim_end_matches('…')), "{action} does not match {set_image}");
     demo.run(action).await;
     let waited = demo.run(&wait).await;
     assert!(waited.contains("1 uniform. Verdict: uniform."), "{waited}");
@@ -71,13 +72,13 @@ async fn the_banner_is_true_line_by_line() {
     demo.run(&works).await;
     demo.run("kubectl -n shop rollout status deployment/web --timeout=60s").await;
     until(&demo, &audit, |printed| printed.contains("1 uniform. Verdict: uniform.")).await;
-    // A node that pulled the image says so.
+    // A node reports the images that it pulled.
     let nodes = demo.run("kubectl get nodes -o json").await;
     assert!(nodes.contains(works.rsplit_once("web=").unwrap().1) && !nodes.contains(image), "{nodes}");
     let ends = demo.run("kubectl -n shop get pods -l app=web -o jsonpath='{.items[*].spec.nodeName}'").await;
     let names = demo.run("kubectl get nodes -o jsonpath='{.items[*].metadata.name}'").await;
     for node in ends.split_whitespace() {
-        assert!(names.split_whitespace().any(|name| name == node), "{node} is none of {names}");
+        assert!(names.split_whitespace().any(|name| name == node), "{node} is not in {names}");
     }
 }
 
@@ -104,7 +105,7 @@ async fn a_hundred_thousand_replicas_hang_nobody() {
     until(&demo, "kubectl -n shop get pods -l app=web -o name | wc -l", |printed| printed.trim() == "8").await;
 }
 
-/// What the API server refuses, kubectl says cause by cause.
+/// kubectl prints each cause of an API server's error.
 #[tokio::main(flavor = "multi_thread", worker_threads = 2)]
 async fn a_refusal_names_every_field_and_every_limit() {
     let demo = demo().await;
@@ -138,7 +139,7 @@ async fn a_refusal_names_every_field_and_every_limit() {
     assert_eq!(simulator.store().count(Resource::Pods), 1);
 }
 
-/// The tests, and what each needs.
+/// The tests and their requirements.
 pub fn tests() -> Vec<Test> {
     tests![
         the_banner_is_true_line_by_line: [KUBECTL],

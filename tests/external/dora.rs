@@ -1,4 +1,4 @@
-//! The queries of docs/dora.md, asked of what several podskews say that restart, disagree and miss things.
+//! The queries of docs/dora.md, with metrics of several podskews that restart, disagree and miss things.
 #![allow(clippy::unwrap_used, clippy::panic, missing_docs, reason = "tests")]
 
 use crate::needs::{Test, tests};
@@ -7,7 +7,7 @@ use crate::promql;
 use regex::Regex;
 use serde_json::{Value, json};
 
-/// The queries of the document, in its order: deployment frequency, change failure rate, time to restore, duration.
+/// The queries of the document, in order: deployment frequency, change failure rate, time to restore, duration.
 fn queries() -> [String; 4] {
     let text = std::fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/docs/dora.md")).unwrap();
     let block = Regex::new("(?s)```promql\n(.*?)```").unwrap();
@@ -21,7 +21,7 @@ fn every_query_names_metrics_and_labels_that_exist() {
     }
 }
 
-/// A series of the workload `web` or `db`, as one podskew says it: pairs of how many minutes and what.
+/// A series of the workload `web` or `db` from one podskew: pairs of a number of minutes and a value.
 fn series(name: &str, workload: &str, podskew: &str, labels: &str, values: &[(u32, &str)]) -> Value {
     let kind = if workload == "db" { "statefulset" } else { "deployment" };
     let values: Vec<String> = values
@@ -59,27 +59,28 @@ fn answers(input: &[Value], asked: &[(&str, &str, &str)]) {
     assert!(output.status.success(), "{said}");
 }
 
-/// A Deployment's objects keep when it completed: two podskews say the same, all restart at 302, and a scrape fails for ten minutes.
-/// Of a StatefulSet only those know that saw it, a second apart, and one of these restarts.
+/// A Deployment's objects contain the time of its completion: two podskews agree, all restart at 302, and a scrape fails
+/// for ten minutes. For a StatefulSet it is known only to a podskew that saw it: two see it a second apart, and one of them
+/// restarts.
 fn deployments_are_counted_once_whoever_sees_them_and_whoever_restarts() {
     let name = "last_rollout_completed_timestamp_seconds";
     let [often, ..] = queries();
     let web = |podskew, values: &[(u32, &str)]| series(name, "web", podskew, "", values);
     let db = |podskew, values: &[(u32, &str)]| series(name, "db", podskew, "", values);
     let input = [
-        // From the first picture on, and then at 60, 202 and 403.
+        // From the initial sync on, and then at 60, 202 and 403.
         web("a", &[(60, "100"), (142, "3600"), (100, "12000"), (1, "stale")]),
         web("b", &[(60, "100"), (142, "3600"), (98, "12000"), (1, "stale")]),
         web("c", &[(302, "_"), (101, "12000"), (47, "24000"), (10, "_"), (140, "24000")]),
         web("d", &[(304, "_"), (99, "12000"), (197, "24000")]),
-        // Its first is not counted; b restarts at 120; the next is at 500.
+        // The first is not counted; b restarts at 120; the next is at 500.
         db("a", &[(90, "_"), (411, "5000"), (99, "30000")]),
         db("b", &[(90, "_"), (30, "5001"), (1, "stale"), (379, "_"), (100, "30000")]),
     ];
     answers(&input, &[("11m", &often, "0"), ("250m", &often, "2"), ("590m", &often, "4")]);
 }
 
-/// Two podskews count the same, restart one after the other at 302, and begin at 0 again.
+/// Two podskews count the same, restart one after the other at 302, and then start at 0 again.
 fn what_is_undone_is_a_part_of_what_ends() {
     let [_, failing, ..] = queries();
     let count = |outcome: &str, podskew, values: &[(u32, &str)]| {
@@ -113,7 +114,7 @@ fn what_is_undone_is_a_part_of_what_ends() {
     answers(&input, &[("290m", &failing, "0"), ("590m", &failing, &(1.0_f64 / 6.0).to_string())]);
 }
 
-/// Two stalls of 30 and 60 minutes; one podskew restarts in the second, and one is a few minutes late to see the end.
+/// Two stalls of 30 and 60 minutes. One podskew restarts during the second, and one sees its end a few minutes late.
 fn the_time_to_restore_is_the_mean_of_the_stalls_that_ended() {
     let [.., restoring, _] = queries();
     let state = |state: &str, podskew, values: &[(u32, &str)]| {
@@ -151,7 +152,7 @@ fn what_somebody_held_is_no_time_of_a_rollout() {
     answers(&input, &[("30m", &long, "180")]);
 }
 
-/// The tests, and what each needs.
+/// The tests and their requirements.
 pub fn tests() -> Vec<Test> {
     tests![
         every_query_names_metrics_and_labels_that_exist: [],

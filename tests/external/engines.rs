@@ -1,5 +1,5 @@
-//! The rules on other engines, two clusters into Thanos and into VictoriaMetrics, and the page in Chromium. `make engines` builds
-//! or fetches what that needs, and runs this; nothing else does.
+//! The rules on other engines, two clusters into Thanos and into VictoriaMetrics, and the page in Chromium. Only `make
+//! engines` builds or fetches the programs and runs these tests.
 #![allow(clippy::unwrap_used, clippy::panic, missing_docs, reason = "tests")]
 
 use crate::needs::{Test, tests};
@@ -16,7 +16,7 @@ use std::net::TcpListener;
 use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
 
-/// What the demo tells of a cluster; an info alert speaks of a namespace.
+/// Expected alerts of the demo in one cluster; info alerts are per namespace.
 const EXPECTED: [(&str, &str, &str); 6] = [
     ("PodskewDigestSkew", "shop", "web"),
     ("PodskewInjectedContainerSkew", "search", ""),
@@ -58,7 +58,7 @@ impl Server {
         server
     }
 
-    /// What it answers to a GET, or why not.
+    /// The response to a GET, or an error.
     fn ask(&self, path: &str) -> Result<Value, String> {
         let (status, body) = scraping::get(&self.address, path).map_err(|error| error.to_string())?;
         let answer: Value = serde_json::from_str(&body).map_err(|error| format!("{status} {body}: {error}"))?;
@@ -88,7 +88,7 @@ impl Drop for Server {
     }
 }
 
-/// The rules with this label of clusters, whose `for` and interval are shortened to a second.
+/// The rules with this cluster label, with `for` and interval shortened to a second.
 fn quick_rules(label: &str) -> String {
     let mut source = rules::source();
     source.settings.cluster = label.into();
@@ -97,7 +97,7 @@ fn quick_rules(label: &str) -> String {
     Regex::new(r"(?m)^  interval: .*$").unwrap().replace_all(&rules, "  interval: 1s").into_owned()
 }
 
-/// Two clusters in both stores, told apart by `cluster` and by `k8s_cluster`.
+/// Two clusters in both stores, distinguished by `cluster` and by `k8s_cluster`.
 struct Stores {
     directory: tempfile::TempDir,
     _demos: Vec<Running>,
@@ -208,17 +208,17 @@ impl Stores {
 
 type Who = (String, String, String, String);
 
-/// Moments, and lengths of time.
+/// Replaces times and durations.
 fn timeless(text: &str) -> String {
     let moment = Regex::new(r"\d{4}-\d\d-\d\d \d\d:\d\d UTC").unwrap();
     let length = Regex::new(r"(?:\d+d )?(?:\d+h )?(?:\d+m )?\b\d+s\b").unwrap();
     length.replace_all(&moment.replace_all(text, "MOMENT"), "LENGTH").into_owned()
 }
 
-/// What fires: whom it speaks of, and its texts.
+/// Firing alerts: their subject and their texts.
 fn firing(ruler: &Server, cluster: &str) -> Result<BTreeMap<Who, (String, String)>, String> {
     let answer = ruler.ask("/api/v1/alerts")?;
-    // Thanos writes it with a capital.
+    // Thanos writes this field with a capital letter.
     let alerts = answer["alerts"].as_array().or(answer["Alerts"].as_array()).ok_or_else(|| {
         format!("no list of alerts: {answer}\n{}", std::fs::read_to_string(&ruler.log).unwrap_or_default())
     })?;
@@ -276,7 +276,7 @@ fn queries() -> BTreeSet<String> {
     queries
 }
 
-/// What the stores say alike: the series, and values that are no counter's and no moment's but by seconds.
+/// The first difference between both stores, if any: other series, or values that differ by more than seconds allow.
 fn differ(thanos: &BTreeMap<String, f64>, victoria: &BTreeMap<String, f64>) -> Option<String> {
     let names = |series: &BTreeMap<String, f64>| -> BTreeSet<String> {
         let of_scrape = Regex::new(r#""(?:job|instance)":"[^"]*",?|,(?:"(?:job|instance)":"[^"]*")"#).unwrap();
@@ -288,7 +288,7 @@ fn differ(thanos: &BTreeMap<String, f64>, victoria: &BTreeMap<String, f64>) -> O
     }
     for (labels, value) in thanos {
         let Some(other) = victoria.get(labels) else { continue };
-        // A second or two lie between the scrapes; moments in milliseconds are larger.
+        // The scrapes are a second or two apart; timestamps in milliseconds are larger.
         let tolerated = if *value > 1e11 { 5_000.0 } else { 5.0 };
         if (value - other).abs() > tolerated && !(value.is_nan() && other.is_nan()) {
             return Some(format!("{labels}: {value} and {other}"));
@@ -297,8 +297,8 @@ fn differ(thanos: &BTreeMap<String, f64>, victoria: &BTreeMap<String, f64>) -> O
     None
 }
 
-/// Two clusters, one central ruler: every alert fires once for the right cluster, with the same text on both engines, by either label;
-/// and whatever is asked, both answer alike.
+/// Two clusters, one central ruler: every alert fires once for the right cluster, with the same text on both engines, for
+/// either label. Both engines return the same for every query.
 fn thanos_and_victoria_metrics_say_the_same_of_two_clusters() {
     let stores = Stores::start();
     for label in ["cluster", "k8s_cluster"] {
@@ -320,7 +320,7 @@ fn thanos_and_victoria_metrics_say_the_same_of_two_clusters() {
                 "{texts:?}"
             );
         }
-        // vmalert's label of its own is no other alert's.
+        // vmalert's own label is not on other alerts.
         let answer = victoria.ask("/api/v1/alerts").unwrap();
         assert!(answer["alerts"].as_array().unwrap().iter().all(|alert| alert["labels"]["alertgroup"].is_string()));
     }
@@ -329,7 +329,7 @@ fn thanos_and_victoria_metrics_say_the_same_of_two_clusters() {
         let of_thanos = |query: &str| stores.thanos.query(query, "dedup=true&partial_response=false&");
         let answers = || -> Result<(), String> {
             let (thanos, victoria) = (of_thanos(&query)?, stores.victoria.query(&query, "")?);
-            // It does not extrapolate, and process metrics come from the scrape.
+            // VictoriaMetrics does not extrapolate, and process metrics come from the scrape.
             let extrapolates =
                 query.contains("rate(") || query.contains("increase(") || query.contains("histogram_quantile(");
             match differ(&thanos, &victoria).filter(|_| !extrapolates && !query.contains("topk(")) {
@@ -343,8 +343,8 @@ fn thanos_and_victoria_metrics_say_the_same_of_two_clusters() {
     assert!(compared > 100, "{compared}");
 }
 
-/// The unit tests of the alerts, in VictoriaMetrics' tool. It begins at 2000-01-01, so what is asked of absolute moments is moved there;
-/// PodskewStale, which compares podskew's clock with the ruler's, cannot be: its moments stand in series.
+/// The unit tests of the alerts in VictoriaMetrics' tool. It begins at 2000-01-01, so absolute times in the tests are
+/// shifted. PodskewStale, which compares podskew's clock with the ruler's, cannot be tested: its times are in series.
 fn the_unit_tests_hold_in_vmalert_tool() {
     let directory = tempfile::tempdir().unwrap();
     let folder = directory.path().join("tests");
@@ -376,7 +376,7 @@ fn the_unit_tests_hold_in_vmalert_tool() {
     assert!(output.status.success(), "{said}");
 }
 
-/// Kyverno's own engine, which hands an empty `oldObject` to what is created.
+/// Kyverno's own engine, which provides an empty `oldObject` on creation.
 fn kyverno_judges_what_is_created() {
     let directory = tempfile::tempdir().unwrap();
     let digest = format!("web@sha256:{}", "a".repeat(64));
@@ -402,7 +402,7 @@ fn kyverno_judges_what_is_created() {
     }
 }
 
-/// The tests, and what each needs.
+/// The tests and their requirements.
 pub fn tests() -> Vec<Test> {
     tests![
         thanos_and_victoria_metrics_say_the_same_of_two_clusters: [PROMETHEUS3, THANOS, VICTORIA_METRICS, VMALERT],

@@ -1,5 +1,5 @@
-//! podskew beside the registries, clients and runtimes that people run: distribution 3, crane, Amazon's credential helper, and
-//! containerd with a mirror. `make engines` builds or fetches what that needs, and runs this; nothing else does.
+//! podskew with real registries, clients and runtimes: distribution 3, crane, Amazon's credential helper, and containerd
+//! with a mirror. Only `make engines` builds or fetches the programs and runs these tests.
 #![allow(clippy::unwrap_used, clippy::panic, missing_docs, reason = "tests")]
 
 use crate::common::docker_registry::{
@@ -33,7 +33,7 @@ fn distribution(storage: &Path, more: &str) -> RegistryServer {
     RegistryServer::start(&engine("registry"), storage, more)
 }
 
-/// What a program prints; it has to succeed.
+/// Output of a program, which must succeed.
 #[track_caller]
 fn printed(command: &mut Command) -> String {
     let output = command.stdin(Stdio::null()).output().unwrap_or_else(|error| panic!("{command:?}: {error}"));
@@ -53,7 +53,7 @@ async fn an_image_that_distribution_three_deletes_is_gone() {
     a_deleted_image_is_gone(&distribution(storage.path(), "")).await;
 }
 
-/// crane, with the credentials of a folder.
+/// crane, with the credentials in a folder.
 struct Crane {
     folder: tempfile::TempDir,
     image: String,
@@ -75,7 +75,7 @@ impl Crane {
         tarball.display().to_string()
     }
 
-    /// Pushes an image of this layer by a tag; its digest.
+    /// Pushes an image of this layer with a tag; returns its digest.
     fn push(&self, tag: &str, layer: &str, revision: &str) -> String {
         let to = format!("{}:{tag}", self.image);
         self.run(&["append", "--oci-empty-base", "-f", &self.layer(layer), "-t", &to]);
@@ -89,7 +89,8 @@ impl Crane {
     }
 }
 
-/// crane logs in, pushes, labels, indexes, moves and deletes; podskew reads the file that crane wrote, and names the same digests.
+/// crane logs in, pushes, labels, indexes, moves and deletes. podskew reads the file that crane wrote, and reports the same
+/// digests.
 #[tokio::main(flavor = "multi_thread", worker_threads = 2)]
 async fn what_crane_pushes_is_what_podskew_compares() {
     let storage = tempfile::tempdir().unwrap();
@@ -111,7 +112,7 @@ async fn what_crane_pushes_is_what_podskew_compares() {
     assert_eq!((&*told.tags[0].digest, told.tags[0].change), (&*crane.digest("1"), ContentChange::Different));
     let revision = |digest: &str| told.build(digest).unwrap().revision.clone().unwrap();
     assert_eq!((&*revision(&old), &*revision(&new)), ("9ab04d1", "3f2c1a9"));
-    // An index of the old image, by the tag.
+    // An index of the old image, with the tag.
     let by_tag = format!("{}:1", crane.image);
     crane.run(&["index", "append", "-m", &format!("{}@{old}", crane.image), "-t", &by_tag]);
     let index = crane.digest("1");
@@ -128,14 +129,14 @@ async fn what_crane_pushes_is_what_podskew_compares() {
     following.until("its end", is_gone).await;
 }
 
-/// A request as the endpoints of AWS get it.
+/// A request as received by the endpoints of AWS.
 #[derive(Clone, Debug)]
 struct Call {
     head: String,
     body: String,
 }
 
-/// AWS, as far as a credential helper asks it: a role for a token of the cluster, and a password for the role.
+/// The part of AWS that a credential helper needs: a role for a token of the cluster, and a password for the role.
 struct Aws {
     url: String,
     calls: Arc<Mutex<Vec<Call>>>,
@@ -176,7 +177,7 @@ async fn answer_one(mut stream: TcpStream, seen: Arc<Mutex<Vec<Call>>>) {
     let _ = stream.write_all(answer.as_bytes()).await;
 }
 
-/// As the API references of STS and ECR have it.
+/// In the form of the API references of STS and ECR.
 fn aws_answers(call: &Call) -> (&'static str, &'static str, String) {
     let is_role = call.body.contains("Action=AssumeRoleWithWebIdentity")
         && call.body.contains("WebIdentityToken=t0ken-of-the-cluster")
@@ -204,8 +205,8 @@ fn aws_answers(call: &Call) -> (&'static str, &'static str, String) {
     ("400 Bad Request", "application/x-amz-json-1.1", json!({"__type": "AccessDeniedException"}).to_string())
 }
 
-/// The helper takes the cluster's token to STS for a role, as it does on EKS (IRSA), the role to ECR for a password, and podskew the
-/// password to the registry; the registry is reached by its own name, through a proxy.
+/// The helper exchanges the cluster's token for a role at STS, like on EKS (IRSA), and the role for a password at ECR.
+/// podskew sends the password to the registry, which is reached by its own name through a proxy.
 #[tokio::main(flavor = "multi_thread", worker_threads = 2)]
 async fn amazons_helper_opens_a_registry_of_ecr_by_the_role_of_the_pod() {
     let host = format!("{ACCOUNT}.dkr.ecr.{REGION}.amazonaws.com");
@@ -252,13 +253,13 @@ async fn amazons_helper_opens_a_registry_of_ecr_by_the_role_of_the_pod() {
     assert!(proxied.lock().unwrap().iter().all(|line| line.starts_with(&format!("CONNECT {host}:443 "))));
     let calls = aws.calls.lock().unwrap().len();
     assert_eq!(calls, 2, "one for the role, one for the password: {:?}", aws.calls.lock().unwrap());
-    // AWS has no password for anybody: podskew says what it could not do, and nothing else.
+    // AWS returns no password: podskew reports only what failed.
     let (report, log) = audit(&format!("http://127.0.0.1:{}", free_port()));
     assert_eq!(report["workloads"][0]["registry"]["tags"].as_array().map_or(0, Vec::len), 0, "{report}");
     assert!(log.contains("the credential helper ecr-login has none for"), "{log}");
 }
 
-/// A node: a containerd that pulls what `registry.example` has from a mirror first.
+/// A node: a containerd that pulls images of `registry.example` from a mirror first.
 struct Containerd {
     process: Child,
     folder: tempfile::TempDir,
@@ -290,7 +291,7 @@ impl Containerd {
         );
         std::fs::write(folder.path().join("config.toml"), configuration).unwrap();
         let log = std::fs::File::create(folder.path().join("log")).unwrap();
-        // It unpacks layers with mounts, which a namespace of its own allows everybody.
+        // containerd unpacks layers with mounts, which any user may do in a namespace.
         let mut command = Command::new("unshare");
         command.args(["--map-root-user", "--mount", "containerd", "--config"]).arg(at("config.toml"));
         let process = command.stdout(Stdio::null()).stderr(log).spawn().unwrap();
@@ -315,7 +316,7 @@ impl Containerd {
         printed(&mut self.cri(&["pull", image]));
     }
 
-    /// The names of its images, as a kubelet reports them: digests, then tags.
+    /// The names of its images, as reported by a kubelet: digests, then tags.
     fn names(&self) -> Vec<Vec<String>> {
         let images: Value = serde_json::from_str(&printed(&mut self.cri(&["images", "-o", "json"]))).unwrap();
         let texts = |list: &Value| {
@@ -333,7 +334,7 @@ impl Drop for Containerd {
     }
 }
 
-/// What `containerd-mirror.json` was recorded of, with what is installed here.
+/// The steps of `containerd-mirror.json`, with the installed programs.
 #[tokio::main(flavor = "multi_thread", worker_threads = 2)]
 async fn a_node_that_pulls_by_a_mirror_and_the_mirror_say_the_same_of_images() {
     let storages = [tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap()];
@@ -348,13 +349,13 @@ async fn a_node_that_pulls_by_a_mirror_and_the_mirror_say_the_same_of_images() {
     let by = |digest: &str| format!("registry.example/shop/web@{digest}");
     let first = pusher.index(Some("1"), &old, "first").await;
     node_a.pull(image);
-    assert_eq!(node_a.names(), [[by(&first), image.to_owned()]], "the mirror leaves no trace");
+    assert_eq!(node_a.names(), [[by(&first), image.to_owned()]], "the mirror is not recorded");
     let second = pusher.index(Some("1"), &old, "second").await;
     node_a.pull(image);
     let mut digests = vec![by(&first), by(&second)];
     digests.sort();
     assert_eq!(node_a.names(), [[digests, vec![image.to_owned()]].concat()]);
-    // The node's list makes one of them, and so does the mirror.
+    // The node's list joins the two, and so does the mirror.
     let options = RegistryOptions {
         registries: vec![RegistryAddress::parse(&format!("registry.example=http://{}", mirror.host())).unwrap()],
         ..RegistryOptions::default()
@@ -373,13 +374,13 @@ async fn a_node_that_pulls_by_a_mirror_and_the_mirror_say_the_same_of_images() {
     assert_eq!(world.report("deployment/web").containers[0].distinct_digests, 2);
     let report = world.nodes(&[node("a", "amd64", &names)]).report("deployment/web");
     assert_eq!(report.containers[0].distinct_digests, 1);
-    // Another build: the node keeps the old one until somebody pulls, and podskew knows of the new one.
+    // Another build: the node keeps the old one until the next pull, and podskew knows the new one.
     let third = pusher.index(Some("1"), &new, "third").await;
     let report = ask(&mut world, &options).await;
     assert_eq!(change(&report), Some(ContentChange::Different));
     assert_eq!(&*report.registry.as_ref().unwrap().tags[0].digest, third);
     assert!(node_a.names().iter().all(|names| !names.contains(&by(&third))));
-    // What the mirror does not have, the node gets from the registry; so it is unknown here, and not gone.
+    // If the mirror lacks an image, the node gets it from the registry; so it is unknown here, and not gone.
     let other = "registry.example/shop/web:2";
     node_a.pull(other);
     assert!(node_a.names().iter().any(|names| names.contains(&other.to_owned())));
@@ -389,7 +390,7 @@ async fn a_node_that_pulls_by_a_mirror_and_the_mirror_say_the_same_of_images() {
     following.until("nothing", |report| !is_gone(report) && change(report).is_none()).await;
 }
 
-/// The tests, and what each needs.
+/// The tests and their requirements.
 pub fn tests() -> Vec<Test> {
     tests![
         distribution_three_is_compared_as_docker_registry_is: [DISTRIBUTION],

@@ -1,4 +1,4 @@
-//! The image, without a container engine: what the Dockerfile copies is laid out, and run as a kubelet would run it.
+//! The image, without a container engine: the files that the Dockerfile copies, run like a kubelet would.
 #![allow(clippy::unwrap_used, clippy::panic, missing_docs, reason = "tests")]
 
 use crate::needs::{Test, tests};
@@ -26,7 +26,7 @@ fn architecture() -> &'static str {
     if cfg!(target_arch = "aarch64") { "arm64" } else { "amd64" }
 }
 
-/// The file system of the image, as the Dockerfile's one COPY makes it of a context.
+/// The file system of the image, as the Dockerfile's only COPY creates it.
 fn file_system() -> tempfile::TempDir {
     let directory = tempfile::tempdir().unwrap();
     for (_, arguments) in instructions().iter().filter(|(name, _)| name == "COPY") {
@@ -60,7 +60,7 @@ fn the_dockerfile_copies_and_nothing_else() {
     assert_eq!(names, ["FROM", "ARG", "COPY", "USER", "EXPOSE", "LABEL", "ENTRYPOINT"]);
     let value = |name: &str| instructions().into_iter().find(|(found, _)| found == name).unwrap().1;
     assert_eq!(value("FROM"), "scratch");
-    assert_eq!(value("USER"), "65532:65532", "a number, so that a kubelet sees that it is not root");
+    assert_eq!(value("USER"), "65532:65532", "a number, so that a kubelet can check that it is not root");
     assert_eq!(value("EXPOSE"), "8080");
     assert_eq!(value("ENTRYPOINT"), r#"["/podskew"]"#);
 }
@@ -80,8 +80,8 @@ fn there_is_a_static_binary_and_what_it_reads_and_nothing_else() {
     }
     let certificates = std::fs::read_to_string(image.path().join(CERTIFICATES)).unwrap();
     assert!(certificates.matches("BEGIN CERTIFICATE").count() > 50);
-    assert!(!asks_for_a_loader(&std::fs::read(image.path().join("podskew")).unwrap()), "it is not static");
-    assert!(asks_for_a_loader(&std::fs::read(env!("CARGO_BIN_EXE_podskew")).unwrap()), "this is what it looks like");
+    assert!(!asks_for_a_loader(&std::fs::read(image.path().join("podskew")).unwrap()), "the binary is not static");
+    assert!(asks_for_a_loader(&std::fs::read(env!("CARGO_BIN_EXE_podskew")).unwrap()), "the check itself works");
 }
 
 /// Whether a program header of a 64-bit ELF file is `PT_INTERP`.
@@ -94,7 +94,7 @@ fn asks_for_a_loader(binary: &[u8]) -> bool {
     (0..count).any(|header| number(headers + header * size, 4) == 3)
 }
 
-/// Runs it as a kubelet would: as user 65532, without a right, its root read-only and all there is.
+/// Runs the image like a kubelet: as user 65532, without capabilities, with a read-only root that contains nothing else.
 fn start(image: &Path, arguments: &[&str], environment: &[(&str, &str)]) -> Running {
     let mut command = Command::new("unshare");
     let confined = "mount --bind \"$0\" \"$0\" && mount -o remount,ro,bind \"$0\" && \
@@ -105,7 +105,7 @@ fn start(image: &Path, arguments: &[&str], environment: &[(&str, &str)]) -> Runn
     Running::start(&mut command, &Regex::new(r"serving http://127\.0\.0\.1:(\d+)/metrics").unwrap())
 }
 
-/// A cluster whose certificate is of an authority that the kubeconfig does not name, and that authority.
+/// A cluster with a certificate of an authority that the kubeconfig does not contain, and that authority.
 async fn cluster() -> (Simulator, String, String) {
     let mut parameters = rcgen::CertificateParams::new(Vec::<String>::new()).unwrap();
     parameters.is_ca = rcgen::IsCa::Ca(rcgen::BasicConstraints::Unconstrained);
@@ -154,7 +154,7 @@ async fn it_is_ready_and_scraped_over_tls_by_its_own_certificates() {
     assert!(of_process("uid_map").trim_start().starts_with("65532 "), "{}", of_process("uid_map"));
 }
 
-/// The API server that the environment names, its authority and a token in the usual place, and nothing typed.
+/// The API server from the environment, its authority and a token in the usual path, and no options.
 #[tokio::main(flavor = "multi_thread", worker_threads = 2)]
 async fn in_a_pod_its_service_account_is_enough() {
     let (simulator, _, authority) = cluster().await;
@@ -170,7 +170,7 @@ async fn in_a_pod_its_service_account_is_enough() {
     is_ready(&podskew);
 }
 
-/// What it trusts is what the image says, and nothing that is compiled in.
+/// Only the certificates in the image are trusted, none that are compiled in.
 #[tokio::main(flavor = "multi_thread", worker_threads = 2)]
 async fn an_authority_that_the_image_does_not_know_is_not_trusted() {
     let (_simulator, kubeconfig, _) = cluster().await;
@@ -185,7 +185,7 @@ async fn an_authority_that_the_image_does_not_know_is_not_trusted() {
     assert_eq!(podskew.get("/readyz", "*/*").unwrap().0, 503);
 }
 
-/// The tests, and what each needs.
+/// The tests and their requirements.
 pub fn tests() -> Vec<Test> {
     tests![
         the_dockerfile_copies_and_nothing_else: [],

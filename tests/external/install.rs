@@ -1,4 +1,4 @@
-//! The chart, the kustomization and the manifest: what they say is so, and all of them say the same.
+//! The chart, the kustomization and the manifest: they are correct, and agree with each other.
 #![allow(clippy::unwrap_used, clippy::panic, missing_docs, reason = "tests")]
 
 use crate::chart;
@@ -18,17 +18,17 @@ use std::collections::BTreeSet;
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 
-/// Compares a generated file with what it should be, or writes it with `UPDATE_DOCS`.
+/// Compares a generated file with the expected text, or writes it with `UPDATE_DOCS`.
 #[track_caller]
 fn generated(file: &Path, text: &str) {
     if std::env::var_os("UPDATE_DOCS").is_some_and(|value| value == "1") {
-        // In one step: other tests read the file meanwhile.
+        // Replaces the file at once, because other tests read it meanwhile.
         let new = file.with_extension("new");
         std::fs::write(&new, text).unwrap();
         std::fs::rename(&new, file).unwrap();
     }
     let committed = std::fs::read_to_string(file).unwrap_or_default();
-    assert!(committed == text, "{} is old: make docs", file.display());
+    assert!(committed == text, "{} is outdated: make docs", file.display());
 }
 
 fn dashboards() -> Vec<PathBuf> {
@@ -39,7 +39,7 @@ fn dashboards() -> Vec<PathBuf> {
     dashboards
 }
 
-/// Helm reads no file outside a chart, and a packaged chart has no outside.
+/// Helm does not read files outside a chart, and a packaged chart has none.
 fn the_chart_brings_the_dashboards() {
     for dashboard in dashboards() {
         let text = std::fs::read_to_string(&dashboard).unwrap();
@@ -75,7 +75,7 @@ fn helm_finds_nothing_to_complain_about_in_any_mode() {
     }
 }
 
-/// Helm 3 and 4, from the folder and from a package of it: nothing that a rendering needs lies outside.
+/// Helm 3 and 4, from the folder and from a package of it: a rendering needs no file outside.
 fn every_helm_makes_the_same_of_the_chart_and_of_its_package() {
     let directory = tempfile::tempdir().unwrap();
     let destination = directory.path().to_str().unwrap();
@@ -93,11 +93,11 @@ fn every_helm_makes_the_same_of_the_chart_and_of_its_package() {
 fn the_chart_installs_the_version_that_it_came_with() {
     let chart: Value = serde_saphyr::from_str(&read(&format!("{CHART}/Chart.yaml"))).unwrap();
     for version in ["version", "appVersion"] {
-        assert_eq!(chart[version], env!("CARGO_PKG_VERSION"), "{version} of Chart.yaml, and Cargo.toml's");
+        assert_eq!(chart[version], env!("CARGO_PKG_VERSION"), "{version} in Chart.yaml differs from Cargo.toml");
     }
 }
 
-/// Everything that can be applied: the chart in each mode, the kustomizations, and the manifests, by a name for it.
+/// Everything that can be applied, with a name: the chart in each mode, the kustomizations, and the manifests.
 fn everything() -> Vec<(String, Vec<Value>)> {
     let mut all: Vec<_> = modes().iter().map(|mode| (mode.display().to_string(), rendered_in(mode))).collect();
     all.extend(chart::manifests().map(|(file, _)| (file.to_owned(), objects(&read(file)))));
@@ -113,14 +113,14 @@ fn every_object_fits_the_schemas_of_every_version() {
     let mut all: Vec<Value> = everything().into_iter().flat_map(|(_, objects)| objects).collect();
     all.extend(objects(&read("alerts/prometheusrule.yaml")));
     for kind in ["ServiceMonitor", "PodMonitor", "PrometheusRule", "Certificate", "GrafanaDashboard"] {
-        assert!(!of_kind(&all, kind).is_empty(), "no {kind} is checked");
+        assert!(!of_kind(&all, kind).is_empty(), "no {kind} was checked");
     }
     hold_against_the_schemas(&all);
 }
 
 #[track_caller]
 fn hold_against_the_schemas(all: &[Value]) {
-    // YAML reads JSON.
+    // JSON is valid YAML.
     let manifest = all.iter().map(Value::to_string).collect::<Vec<_>>().join("\n---\n");
     let script = path("tests/programs/schemas.py");
     let crds = ["crds.yaml", "cert-manager.yaml", "grafana-operator.yaml"]
@@ -149,7 +149,7 @@ fn every_object_carries_the_name() {
     }
 }
 
-/// What rules grant: group, resource, verbs.
+/// Rules as group, resource and verbs.
 fn granted(rules: &Value) -> BTreeSet<(String, String, Vec<String>)> {
     let mut granted = BTreeSet::new();
     for rule in rules.as_array().unwrap() {
@@ -164,13 +164,13 @@ fn granted(rules: &Value) -> BTreeSet<(String, String, Vec<String>)> {
     granted
 }
 
-/// What podskew watches, and no more.
+/// The resources that podskew watches.
 fn watched() -> BTreeSet<(String, String, Vec<String>)> {
     let verbs = ["list", "watch"].map(str::to_owned).to_vec();
     Resource::ALL.map(|resource| (resource.group().to_owned(), resource.plural().to_owned(), verbs.clone())).into()
 }
 
-/// What `--auth kubernetes` needs beside that.
+/// Additional rules for `--auth kubernetes`.
 fn reviews() -> BTreeSet<(String, String, Vec<String>)> {
     let reviews = [("authentication.k8s.io", "tokenreviews"), ("authorization.k8s.io", "subjectaccessreviews")];
     reviews.map(|(group, resource)| (group.to_owned(), resource.to_owned(), vec!["create".to_owned()])).into()
@@ -186,7 +186,7 @@ fn reviews_are_allowed_where_they_are_made_and_nowhere_else() {
     }
 }
 
-/// What the option `--nodes` takes.
+/// Additional rules for `--nodes`.
 fn nodes() -> BTreeSet<(String, String, Vec<String>)> {
     [(String::new(), "nodes".to_owned(), vec!["list".to_owned()])].into()
 }
@@ -205,7 +205,7 @@ fn nodes_may_be_listed_where_that_is_asked_for_and_nowhere_else() {
     assert_eq!(of_nodes(&["--set", "nodes=true,rbac.create=false"]), (0, true));
 }
 
-/// Without registries nothing of theirs is in the pod, and no way to them is open.
+/// Without registries the pod has no files for them, and the network policy does not allow them.
 fn registries_are_reached_where_they_are_asked_and_nowhere_else() {
     let of = |values: &str| {
         let objects = objects(&rendered(&["--set", &format!("networkPolicy.enabled=true,{values}")]));
@@ -225,14 +225,14 @@ fn registries_are_reached_where_they_are_asked_and_nowhere_else() {
 
 fn the_rules_are_to_list_and_watch_what_podskew_watches_and_nothing_else() {
     let (mut roles, mut readers) = (0, 0);
-    // Those of a component stand in a file of their own.
+    // The rules of a component are in its own file.
     for (what, objects) in everything().into_iter().filter(|(what, _)| !what.contains("/auth-kubernetes/")) {
         let account = of_kind(&objects, "ServiceAccount");
         for kind in ["Role", "ClusterRole"] {
             for role in of_kind(&objects, kind) {
                 let name = role["metadata"]["name"].as_str().unwrap();
                 if name.ends_with("-readers") {
-                    // It is Prometheus'.
+                    // This role is for Prometheus.
                     assert_eq!(role["rules"], json!([{ "nonResourceURLs": ["/metrics"], "verbs": ["get"] }]), "{what}");
                     readers += 1;
                     continue;
@@ -243,7 +243,7 @@ fn the_rules_are_to_list_and_watch_what_podskew_watches_and_nothing_else() {
                     _ => watched(),
                 };
                 assert_eq!(granted(&role["rules"]), expected, "{what}");
-                // Bound to podskew's account and to nobody else.
+                // Bound only to podskew's account.
                 let bindings = of_kind(&objects, &format!("{kind}Binding"));
                 let of_role = |binding: &&&Value| {
                     binding["metadata"]["namespace"] == role["metadata"]["namespace"]
@@ -273,14 +273,14 @@ fn with_namespaces_there_are_roles_in_them_and_no_cluster_role() {
     assert_eq!(texts(&container(&objects)["args"]), ["--namespace=shop", "--namespace=payments"]);
 }
 
-/// By the code of the admission that enforces it.
+/// With the code of the admission plugin that enforces it.
 fn every_pod_passes_the_restricted_pod_security_standard() {
     let mut pods = String::new();
     for (_, objects) in everything() {
         for deployment in of_kind(&objects, "Deployment") {
             writeln!(pods, "{}", deployment.pointer("/spec/template").unwrap()).unwrap();
             let container = container(&objects);
-            // It leaves these to others.
+            // The standard does not require this.
             assert_eq!(container.pointer("/securityContext/readOnlyRootFilesystem"), Some(&json!(true)));
             for amount in ["/resources/requests/cpu", "/resources/requests/memory", "/resources/limits/memory"] {
                 assert!(container.pointer(amount).is_some(), "{amount} of {container}");
@@ -289,20 +289,20 @@ fn every_pod_passes_the_restricted_pod_security_standard() {
     }
     let answers = ask("podsecurity", &[], pods.as_bytes()).unwrap();
     assert!(answers.lines().count() >= 10 && answers.lines().all(|answer| answer == "allowed"), "{answers}");
-    // It would say so.
+    // The check would report it.
     let root = r#"{"spec":{"containers":[{"name":"podskew","securityContext":{"runAsUser":0}}]}}"#;
     assert!(ask("podsecurity", &[], root.as_bytes()).unwrap().contains("runAsNonRoot != true"));
 }
 
-/// The simulated cluster under the name of the one that a mode speaks of.
+/// The simulated cluster with the cluster name of a mode.
 async fn south() -> (Simulator, String) {
     let simulator = Simulator::start(SimulatorConfig::default()).await.unwrap();
     let kubeconfig = simulator.kubeconfig().replace("simulator", "south");
     (simulator, kubeconfig)
 }
 
-/// podskew as a Deployment starts it: its arguments and variables, and the Secrets that it mounts below a folder of this
-/// machine. Those that the objects do not hold are of the kit.
+/// podskew as a Deployment starts it: its arguments and variables, with mounted Secrets in a folder of this machine.
+/// Secrets that are not among the objects are from the kit.
 fn started(objects: &[Value], kubeconfig: &str, kit: &secured::Kit) -> secured::Served {
     let pod = the(objects, "Deployment").pointer("/spec/template/spec").unwrap();
     let container = container(objects);
@@ -344,12 +344,12 @@ fn started(objects: &[Value], kubeconfig: &str, kit: &secured::Kit) -> secured::
 }
 
 fn decoded(base64: &str) -> String {
-    // kustomize breaks long lines.
+    // kustomize wraps long lines.
     let base64: String = base64.split_whitespace().collect();
     String::from_utf8(base64::engine::general_purpose::STANDARD.decode(base64).unwrap()).unwrap()
 }
 
-/// A text with paths of the pod, as paths of this machine.
+/// A text with paths of this machine instead of those in the pod.
 fn here(text: &str, kit: &secured::Kit) -> String {
     text.replace("/etc/podskew/", &format!("{}/", kit.directory.path().display()))
 }
@@ -391,7 +391,7 @@ async fn podskew_takes_the_arguments_of_every_mode_and_its_probes_pass() {
     }
 }
 
-/// Prometheus comes as podskew is served.
+/// Prometheus uses the scheme and the credentials that podskew requires.
 fn monitors_speak_what_podskew_serves() {
     let endpoint = |objects: &[Value]| match of_kind(objects, "ServiceMonitor").pop() {
         Some(monitor) => monitor["spec"]["endpoints"][0].clone(),
@@ -412,7 +412,7 @@ fn monitors_speak_what_podskew_serves() {
     let mesh = in_mode("web-secret-values.yaml");
     assert!(mesh["scheme"].is_null(), "{mesh}");
     assert_eq!(mesh["authorization"]["credentials"]["key"], "token");
-    // A Secret of another namespace cannot be named.
+    // A Secret of another namespace cannot be referenced.
     let elsewhere = ["--set", "serviceMonitor.enabled=true,serviceMonitor.namespace=monitoring,web.tls.secretName=tls"];
     assert_eq!(endpoint(&objects(&rendered(&elsewhere)))["tlsConfig"], json!({ "serverName": "podskew.podskew.svc" }));
     let own = ["--set", "podMonitor.enabled=true,web.tls.secretName=tls,podMonitor.tlsConfig.insecureSkipVerify=true"];
@@ -438,8 +438,7 @@ fn containers_beside_podskew_are_those_of_the_values() {
     );
 }
 
-/// Both components beside each other, as people build them; passwords and tokens exclude each other, so the example goes without
-/// users.
+/// Both components together, as a user builds them. Passwords and tokens exclude each other, so the example has no users.
 fn built_with_access() -> String {
     let directory = tempfile::tempdir_in(path("target")).unwrap();
     let text = "apiVersion: kustomize.config.k8s.io/v1beta1
@@ -461,7 +460,7 @@ secretGenerator:
     built(directory.path())
 }
 
-/// Every option stands in one mode, but those for which a pod has other places.
+/// Every option is set in some mode, except those that a pod sets elsewhere.
 fn every_option_has_a_value() {
     let elsewhere = ["kubeconfig", "context", "listen-address"];
     let mut given: BTreeSet<String> = elsewhere.map(str::to_owned).into();
@@ -477,7 +476,7 @@ fn every_option_has_a_value() {
     assert_eq!(given, options);
 }
 
-/// Objects of the values whose keys are not ours: names of labels, or Kubernetes' own.
+/// Objects in the values with keys that are not ours: names of labels, or Kubernetes' own.
 const NOT_OURS: [&str; 23] = [
     "global",
     "updateStrategy",
@@ -572,7 +571,7 @@ fn what_cannot_be_meant_is_refused() {
     }
 }
 
-/// Also where another chart depends on it, by a condition and with values that are for all.
+/// Also as a dependency of another chart, with a condition and with global values.
 fn another_chart_may_depend_on_it() {
     let directory = tempfile::tempdir().unwrap();
     let write = |file: &str, text: &str| std::fs::write(directory.path().join(file), text).unwrap();
@@ -625,7 +624,7 @@ fn notes_say_what_is_left_to_do() {
     }
 }
 
-/// The groups that a rendering's `PrometheusRule` holds.
+/// The groups in a rendering's `PrometheusRule`.
 fn groups(values: &[&str]) -> Value {
     let rendered = objects(&rendered(&[&["--set", "prometheusRule.enabled=true"], values].concat()));
     the(&rendered, "PrometheusRule")["spec"].clone()
@@ -636,8 +635,8 @@ fn the_alerts_are_those_of_every_other_prometheus() {
     assert_eq!(groups(&[]), plain);
 }
 
-/// A threshold that is changed is changed wherever it is asked for, and what an alert that is left out looks at still keeps
-/// the others quiet: as if the source said so.
+/// A changed threshold is changed in all queries, and an alert that is left out still inhibits the others: as if the source
+/// were changed.
 fn alerts_are_changed_as_if_their_source_were() {
     let mode = path(CHART).join("ci/alerts-values.yaml");
     let values: Value = serde_saphyr::from_str(&std::fs::read_to_string(&mode).unwrap()).unwrap();
@@ -682,7 +681,7 @@ fn settings_are_changed_as_if_the_sources_were() {
     assert_eq!(groups(&["--set", &set]), expected(&source));
 }
 
-/// What is enabled beside the alerts of a cluster, and what is said of all of them.
+/// Rules that can be enabled in addition to the alerts of a cluster, and settings for all of them.
 fn rules_are_added_and_kept() {
     let added = groups(&[
         "--set",
@@ -703,8 +702,8 @@ fn rules_are_added_and_kept() {
     assert_eq!(groups[3]["rules"][0]["expr"], clusters["groups"][0]["rules"][0]["expr"]);
 }
 
-/// The cluster's label is another in every query, legend and column of the dashboards, and the variable keeps its name, which
-/// links use.
+/// With another cluster label, every query, legend and column of the dashboards changes. The variable keeps its name,
+/// because links use it.
 fn the_dashboards_name_clusters_by_another_label() {
     let set = "dashboards.enabled=true,clusterLabel=k8s_cluster";
     let renamed = objects(&rendered(&["--set", set]));
@@ -732,7 +731,7 @@ fn the_dashboards_name_clusters_by_another_label() {
     assert!(found > 80, "{found}");
 }
 
-/// Queries, legends, and the names of columns.
+/// Queries, legends, and names of columns.
 fn queries_and_columns(value: &Value, found: &mut Vec<String>) {
     match value {
         Value::Object(object) => {
@@ -766,7 +765,7 @@ fn the_grafana_operator_takes_the_dashboards_from_their_config_maps() {
     }
 }
 
-/// Values that stand in one place each.
+/// Values that are used in one place each.
 fn values_arrive_where_they_belong() {
     let mode = path(CHART).join("ci/everything-else-values.yaml");
     let objects = rendered_in(&mode);
@@ -819,7 +818,7 @@ fn values_arrive_where_they_belong() {
     assert_eq!((&pod["hostNetwork"], &pod["dnsPolicy"]), (&json!(true), &json!("ClusterFirstWithHostNet")));
 }
 
-/// The pod of `helm test`, or none.
+/// The pod of `helm test`, if any.
 fn test_pod(arguments: &[&str]) -> Option<Value> {
     let chart = path(CHART);
     let mut all = vec!["template", "podskew", chart.to_str().unwrap(), "--namespace", "podskew"];
@@ -828,8 +827,8 @@ fn test_pod(arguments: &[&str]) -> Option<Value> {
     of_kind(&objects, "Pod").pop().cloned()
 }
 
-/// Whoever enforces the restricted standard admits the pod of `helm test`, every version of Kubernetes takes it, and no Service sends
-/// requests to it.
+/// The pod of `helm test` is allowed by the restricted standard, valid in every version of Kubernetes, and not selected by
+/// a Service.
 fn the_pod_of_helm_test_may_run_everywhere() {
     let mut pods = Vec::new();
     for mode in modes() {
@@ -855,7 +854,7 @@ fn the_pod_of_helm_test_may_run_everywhere() {
     }
 }
 
-/// What the pod of `helm test` runs, against podskew in place of its service.
+/// Runs the command of the `helm test` pod with podskew instead of its service.
 fn tested(what: &str, pod: &Value, podskew: &secured::Served) {
     let command = texts(&pod["spec"]["containers"][0]["command"]);
     let (url, arguments) = command[1..].split_last().unwrap();
@@ -876,12 +875,12 @@ fn the_page_gets_a_port_where_it_has_an_address() {
     assert_eq!(service, &json!({ "name": "page", "port": 18081, "targetPort": "page", "protocol": "TCP" }));
     let beside = chart::objects(&rendered(&["--set", "networkPolicy.enabled=true"]));
     assert_eq!(container(&beside)["ports"].as_array().unwrap().len(), 1);
-    // YAML reads off as false.
+    // YAML parses off as false.
     for (value, argument) in [("page=false", "--page=off"), ("page=true", "--page=on"), ("page=off", "--page=off")] {
         let objects = chart::objects(&rendered(&["--set", value]));
         assert_eq!(texts(&container(&objects)["args"]), [argument], "{value}");
     }
-    // People reach the page, and Prometheus the metrics.
+    // Users can reach the page, and Prometheus the metrics.
     let people =
         "networkPolicy.enabled=true,networkPolicy.from[0].podSelector.a=b,networkPolicy.people[0].podSelector.c=d";
     for (page, port) in [("page=on", "http"), ("page=:9000", "page")] {
@@ -929,7 +928,7 @@ fn built(folder: &Path) -> String {
     ask("kustomize", &["build", folder.to_str().unwrap()], b"").unwrap()
 }
 
-/// The kustomization that docs/install.md shows, with the component it leaves out, built from this checkout.
+/// The kustomization in docs/install.md, with the component that it omits, built from this checkout.
 fn built_with_components() -> String {
     let document = read("docs/install.md");
     let (_, rest) = document.split_once("```yaml\napiVersion: kustomize").unwrap();
@@ -943,7 +942,7 @@ fn built_with_components() -> String {
     built(directory.path())
 }
 
-/// Without what only Helm has use for.
+/// Removes labels that only Helm uses.
 fn without_helms_labels(mut objects: Vec<Value>) -> Vec<Value> {
     for object in &mut objects {
         let labels = object.pointer_mut("/metadata/labels").unwrap().as_object_mut().unwrap();
@@ -983,7 +982,7 @@ fn chart_kustomization_and_manifest_are_the_same() {
     assert_eq!(objects(&built_with_components()), helm);
 }
 
-/// Commands and values that are copied from a document can be installed.
+/// Commands and values from a document can be installed.
 fn the_chart_takes_the_values_that_documents_show() {
     let block = Regex::new(r"(?s)```(?:sh|yaml)\n(.*?)```").unwrap();
     let command = Regex::new(r"(?s)helm (?:install|upgrade) podskew (?:[^\n]|\\\n)*").unwrap();
@@ -1013,7 +1012,7 @@ fn the_chart_takes_the_values_that_documents_show() {
     assert_eq!((commands, files), (8, 9));
 }
 
-/// The table of what podskew takes, by the size of a cluster, is the same wherever it stands.
+/// The table of resources by cluster size is the same in all places.
 fn the_table_of_sizes_is_the_same_everywhere() {
     let values = read(&format!("{CHART}/values.yaml"));
     let document = read("docs/install.md");
@@ -1024,7 +1023,7 @@ fn the_table_of_sizes_is_the_same_everywhere() {
     }
 }
 
-/// The tests, and what each needs.
+/// The tests and their requirements.
 pub fn tests() -> Vec<Test> {
     tests![
         the_chart_brings_the_dashboards: [],

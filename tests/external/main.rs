@@ -1,13 +1,14 @@
-//! Tests that need a program beside Rust: Prometheus, Helm, kubectl, a registry, shells, a browser.
+//! Tests that need another program than Rust: Prometheus, Helm, kubectl, a registry, shells, a browser.
 //!
-//! Only when they run is it known which programs are there, so they do without libtest: a test whose program is missing is ignored,
-//! with the reason, and the reasons stand together at the end. The variable `EXTERNAL_TESTS` says how strict that is:
+//! Which programs are installed is known only at run time, so these tests run without libtest: a test whose program is
+//! missing is ignored, with a reason, and all reasons are listed at the end. The variable `EXTERNAL_TESTS` sets how strict
+//! that is:
 //!
 //! | value | what runs | a missing program |
 //! |---|---|---|
-//! | none | everything but the engines | is reported |
-//! | `hermetic` | what needs no program (`make check`) | does not matter |
-//! | `required` | everything but the engines (`make test`) | is a failure |
+//! | none | all tests but the engines | is reported |
+//! | `hermetic` | tests that need no program (`make check`) | does not matter |
+//! | `required` | all tests but the engines (`make test`) | is a failure |
 //! | `engines` | the engines (`make engines`) | is a failure |
 #![allow(
     clippy::unwrap_used,

@@ -1,27 +1,27 @@
-//! What tests need beside Rust, and what comes of a test whose needs are not there.
+//! Programs that tests need, and what happens to a test without them.
 
 use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Mutex;
 
-/// A program, or a file that a program made.
+/// A program, or a file made by a program.
 pub struct Need {
     name: &'static str,
     place: Place,
-    /// How to get it.
+    /// How to install it.
     remedy: &'static str,
-    /// Takes so long to build that only `make engines` does.
+    /// Built only by `make engines`, because that takes long.
     is_engine: bool,
 }
 
 enum Place {
-    /// A program on the `PATH`.
+    /// A program in `PATH`.
     Program(&'static str),
     /// A file below the package.
     File(&'static str),
-    /// A program on the `PATH`, or the one that a variable names.
+    /// A program in `PATH`, or the one in an environment variable.
     Named(&'static str, &'static str),
-    /// A file below the package, or the one that a variable names.
+    /// A file below the package, or the one in an environment variable.
     FileOrNamed(&'static str, &'static str),
 }
 
@@ -128,7 +128,7 @@ needs! {
     VMALERT_TOOL = Need::engine("vmalert-tool", "target/tools/engines/vmalert-tool");
 }
 
-/// A test, and what it needs.
+/// A test and its requirements.
 pub struct Test {
     pub module: &'static str,
     pub function: &'static str,
@@ -136,7 +136,7 @@ pub struct Test {
     pub run: fn(),
 }
 
-/// `tests![function: [NEED, …], …]`: a module's tests. A function that is forgotten here is dead code, which the lints find.
+/// `tests![function: [NEED, …], …]`: a module's tests. A function that is not listed is dead code, which the lints report.
 macro_rules! tests {
     ($($function:ident: [$($need:ident),*],)*) => {
         vec![$($crate::needs::Test {
@@ -170,7 +170,7 @@ pub enum Mode {
 }
 
 impl Mode {
-    /// The mode that `EXTERNAL_TESTS` names.
+    /// The mode in `EXTERNAL_TESTS`.
     pub fn from_environment() -> Result<Self, String> {
         match std::env::var("EXTERNAL_TESTS").unwrap_or_default().as_str() {
             "" => Ok(Self::WhatIsThere),
@@ -182,12 +182,12 @@ impl Mode {
     }
 }
 
-/// What was left out because something is missing: by what is missing, the names of the tests.
+/// Skipped tests, by the missing program.
 #[derive(Default)]
 pub struct LeftOut(Mutex<BTreeMap<String, Vec<String>>>);
 
 impl LeftOut {
-    /// Why a test does not run, or nothing if it runs.
+    /// Why a test is skipped, or `None` if it runs.
     pub fn reason(&self, test: &Test, mode: Mode) -> Option<String> {
         if mode == Mode::Hermetic {
             return test.needs.first().map(|need| format!("needs {}: make test runs it", need.name));
@@ -201,7 +201,7 @@ impl LeftOut {
         Some(reason)
     }
 
-    /// Prints what is missing, and for how many tests. False if that is a failure.
+    /// Prints missing programs with the number of tests. Returns false if that is a failure.
     pub fn report(&self, mode: Mode) -> bool {
         let left_out = self.0.lock().unwrap();
         if left_out.is_empty() {

@@ -1,4 +1,4 @@
-//! The JSON API's document, held against what the real binary answers.
+//! The JSON API's OpenAPI document, compared with responses of the real binary.
 #![allow(clippy::unwrap_used, clippy::panic, missing_docs, reason = "tests")]
 
 use crate::common::pages::{cluster, get, ready, workloads};
@@ -45,7 +45,7 @@ async fn the_openapi_document_holds() {
     let output = run(python, &arguments, b"", "make target/openmetrics-venv/done");
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
 
-    // Every path that the document names is served, and the Markdown names each.
+    // Every path in the OpenAPI document is served, and the Markdown document names each.
     let markdown = std::fs::read_to_string("docs/api.md").unwrap();
     for path in document["paths"].as_object().unwrap().keys() {
         assert!(markdown.contains(&format!("`{path}")), "docs/api.md does not name {path}");
@@ -56,7 +56,7 @@ async fn the_openapi_document_holds() {
     }
 }
 
-/// The tests, and what each needs.
+/// The tests and their requirements.
 pub fn tests() -> Vec<Test> {
     tests![
         the_openapi_document_holds: [PYTHON],

@@ -1,5 +1,5 @@
-//! What people take into their own setups: the mixin, Alertmanager's example, Jobs for Argo CD and Flux, GitHub's action and GitLab's
-//! component. Each is judged by the program that will read it.
+//! Files for users' own setups: the mixin, Alertmanager's example, Jobs for Argo CD and Flux, GitHub's action and GitLab's
+//! component. Each is checked by the program that will read it.
 #![allow(clippy::unwrap_used, clippy::panic, missing_docs, reason = "tests")]
 
 use crate::chart;
@@ -17,7 +17,7 @@ use simulator::Simulator;
 use std::path::Path;
 use std::process::Command;
 
-/// What jsonnet makes of the mixin with this configuration.
+/// Output of jsonnet for the mixin with this configuration.
 #[track_caller]
 fn mixin(config: &str, field: &str) -> Value {
     let program = path("target/tools/jsonnet");
@@ -44,7 +44,7 @@ fn the_mixins_alerts_are_the_plain_ones() {
     assert_eq!(mixin(config, "prometheusAlerts"), yaml(&source.rules_of(&|_| true)));
 }
 
-/// Every metric of every expression, and the rules still hold for promtool.
+/// In every metric of every expression; promtool still accepts the rules.
 fn the_mixins_selector_is_in_every_expression() {
     let alerts = mixin(r#"{ selector: 'job="podskew"', multiClusterAlerts: true }"#, "prometheusAlerts");
     let metric = Regex::new(r#"podskew_[a-z_]+(\{job="podskew"[,}])?"#).unwrap();
@@ -108,14 +108,14 @@ fn alertmanager_takes_the_example_and_routes_by_it() {
     }
     let routed = amtool(&["config", "routes", "test", &file, "alertname=Other", "severity=critical"]);
     assert_eq!(routed.trim(), "default");
-    // Every alert that an inhibition names exists.
+    // Every alert in an inhibition rule exists.
     let names = Regex::new("Podskew[A-Za-z]+").unwrap();
     for name in names.find_iter(&read("deploy/alertmanager/alertmanager.example.yaml")) {
         rules::source().alert(name.as_str());
     }
 }
 
-/// The texts as the runbooks show them: each command stands in a code block of its own, as it is.
+/// The texts as in the runbooks: each command is unchanged, in a code block of its own.
 fn slack_shows_commands_in_code_blocks() {
     let template = path("deploy/alertmanager/podskew.tmpl");
     let glob = format!("--template.glob={}", template.display());
@@ -157,8 +157,8 @@ fn slack_shows_commands_in_code_blocks() {
     assert!(blocks >= 12, "{blocks}");
 }
 
-/// The Jobs are what an API server takes and the restricted Pod Security Standard allows, their arguments are podskew's, and their
-/// rules are those of the chart's Role.
+/// The Jobs are valid for an API server and allowed by the restricted Pod Security Standard, their arguments are podskew's,
+/// and their rules are those of the chart's Role.
 fn the_jobs_of_argo_cd_and_flux_audit_and_may_do_nothing_else() {
     let role = objects(&chart::rendered(&["--set", "namespaces={shop}"]));
     let role = role.iter().find(|object| object["kind"] == "Role").unwrap();
@@ -204,7 +204,7 @@ fn fits(schema: &str, text: &str) {
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stdout));
 }
 
-/// Runs a script of a pipeline with podskew on the path: its exit code, and what it printed.
+/// Runs a pipeline's script with podskew in `PATH`; returns its exit code and output.
 async fn run(simulator: &Simulator, folder: &Path, script: &str, variables: &[(&str, &str)]) -> (i32, String) {
     let binary = Path::new(env!("CARGO_BIN_EXE_podskew"));
     let path = format!("{}:{}", binary.parent().unwrap().display(), std::env::var("PATH").unwrap());
@@ -226,7 +226,7 @@ async fn githubs_action_waits_and_fails_where_the_audit_does() {
     assert_eq!(action["inputs"]["version"]["default"], env!("CARGO_PKG_VERSION"));
     let steps = action["runs"]["steps"].as_array().unwrap();
     let script = steps[1]["run"].as_str().unwrap();
-    // No input is pasted into the text of a script.
+    // No input is inserted into the text of a script.
     assert!(steps.iter().all(|step| !step["run"].as_str().unwrap().contains("${{")), "{text}");
     for (skewed, code) in [(false, 0), (true, 4)] {
         let folder = tempfile::tempdir().unwrap();
@@ -236,11 +236,11 @@ async fn githubs_action_waits_and_fails_where_the_audit_does() {
         assert_eq!(status, code, "{said}");
         let summary = std::fs::read_to_string(folder.path().join("summary.md")).unwrap();
         assert_eq!(summary.contains("### shop deployment/web: digest skew"), skewed, "{summary}");
-        // A runner that has podskew downloads nothing.
+        // If podskew is installed, nothing is downloaded.
         let (status, said) = run(&simulator, folder.path(), steps[0]["run"].as_str().unwrap(), &[]).await;
         assert_eq!((status, said.as_str()), (0, ""));
     }
-    // An audit of this moment, of the whole namespace.
+    // An audit of the current state of the whole namespace.
     let folder = tempfile::tempdir().unwrap();
     let simulator = shop(true).await;
     let variables = [("NAMESPACE", "shop"), ("WORKLOADS", ""), ("WAIT", ""), ("CONTEXT", "simulator")];
@@ -276,7 +276,7 @@ async fn gitlabs_component_waits_and_keeps_a_report() {
     }
 }
 
-/// The tests, and what each needs.
+/// The tests and their requirements.
 pub fn tests() -> Vec<Test> {
     tests![
         the_mixins_alerts_are_the_plain_ones: [JSONNET],

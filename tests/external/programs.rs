@@ -1,4 +1,4 @@
-//! Other people's programs that judge what podskew serves.
+//! Other projects' programs that check podskew's output.
 #![allow(clippy::unwrap_used, clippy::panic, missing_docs, reason = "tests")]
 
 use std::io::Write;
@@ -9,7 +9,7 @@ fn root() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR"))
 }
 
-/// Runs a program with this input. Panics with the remedy if there is no such program.
+/// Runs a program with this input. Panics with the remedy if it is not installed.
 #[track_caller]
 pub fn run(program: &Path, arguments: &[&str], input: &[u8], remedy: &str) -> Output {
     let mut child = Command::new(program)
@@ -21,7 +21,7 @@ pub fn run(program: &Path, arguments: &[&str], input: &[u8], remedy: &str) -> Ou
         .unwrap_or_else(|error| panic!("{} does not run ({error}): {remedy}", program.display()));
     let mut stdin = child.stdin.take().unwrap();
     let input = input.to_vec();
-    // Written beside the reading: a large answer would fill the pipe.
+    // Written in parallel to reading, because a large output would fill the pipe.
     let writer = std::thread::spawn(move || stdin.write_all(&input));
     let output = child.wait_with_output().unwrap();
     writer.join().unwrap().ok();
@@ -33,7 +33,7 @@ pub fn promtool(arguments: &[&str], input: &[u8]) -> Output {
     run(Path::new("promtool"), arguments, input, "apt-get install prometheus (it may stay stopped)")
 }
 
-/// `promtool check metrics` prints nothing about this exposition.
+/// Checks that `promtool check metrics` has no complaints about this exposition.
 #[track_caller]
 pub fn promtool_has_nothing_to_say(metrics: &[u8]) {
     let output = promtool(&["check", "metrics"], metrics);
@@ -41,7 +41,8 @@ pub fn promtool_has_nothing_to_say(metrics: &[u8]) {
     assert!(output.status.success() && said.trim().is_empty(), "{said}");
 }
 
-/// Python's client reads this OpenMetrics exposition: a line for each family, with its type and its number of samples.
+/// Parses this OpenMetrics exposition with Python's client: a line for each family, with its type and its number of
+/// samples.
 #[track_caller]
 pub fn read_by_pythons_client(openmetrics: &[u8]) -> String {
     let of_venv = root().join("target/openmetrics-venv/bin/python");
@@ -54,7 +55,7 @@ pub fn read_by_pythons_client(openmetrics: &[u8]) -> String {
     String::from_utf8(output.stdout).unwrap()
 }
 
-/// The Prometheus 3 that `make test` builds, or another that `PROMETHEUS3` names.
+/// The Prometheus 3 that `make test` builds, or another in `PROMETHEUS3`.
 #[track_caller]
 pub fn prometheus3() -> PathBuf {
     let path = std::env::var_os("PROMETHEUS3").map_or_else(|| root().join("target/tools/prometheus"), PathBuf::from);
@@ -74,8 +75,8 @@ pub fn toolkit() -> PathBuf {
     path
 }
 
-/// What an API server would send in protobuf for each of these lines, an object, a list or an event of a watch in JSON, by
-/// Kubernetes' own types and encoders. That of an event begins with the length of its message.
+/// The protobuf that an API server would send for each of these lines (an object, a list or an event of a watch in JSON),
+/// by Kubernetes' own types and encoders. An event begins with the length of its message.
 #[track_caller]
 pub fn in_protobuf(lines: &[String]) -> Vec<Vec<u8>> {
     let remedy = "make target/tools/protobuf";
@@ -91,7 +92,7 @@ pub fn in_protobuf(lines: &[String]) -> Vec<Vec<u8>> {
     answers
 }
 
-/// The folder of kubectl and of Argo Rollouts' plugin, which kubectl finds on the `PATH`.
+/// The folder of kubectl and of Argo Rollouts' plugin, which kubectl finds in `PATH`.
 #[track_caller]
 pub fn kubectl() -> PathBuf {
     let folder = root().join("target/tools/kubectl");

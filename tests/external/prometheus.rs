@@ -22,13 +22,13 @@ fn readme() -> String {
     std::fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/README.md")).unwrap()
 }
 
-/// The code blocks of the README that are written in `language`.
+/// The README's code blocks in `language`.
 fn code_blocks(language: &str) -> Vec<String> {
     let block = Regex::new(&format!("(?s)```{language}\n(.*?)```")).unwrap();
     block.captures_iter(&readme()).map(|block| block[1].to_owned()).collect()
 }
 
-/// What has no series in the demo at some moments, or because nothing there is of its kind or asks for it.
+/// Families without series in the demo, at some times or always.
 const MAY_BE_EMPTY: [&str; 7] = [
     "podskew_pods_awaiting_owner",
     "podskew_terminating_pods",
@@ -36,7 +36,7 @@ const MAY_BE_EMPTY: [&str; 7] = [
     "podskew_template_owner_info",
     "podskew_tag_cached_nodes",
     "podskew_last_rollout_held_seconds",
-    // The demo's registry holds all that runs.
+    // The demo's registry has all images.
     "podskew_image_gone_age_seconds",
 ];
 
@@ -57,15 +57,15 @@ fn scrapes_everything(program: &Path, version: &str) {
     for name in FAMILIES.iter().map(|family| family.name).filter(has_series) {
         assert!(!prometheus.answers(name).is_empty());
     }
-    // No registry of the demo says how often it may be asked.
+    // No registry of the demo has a rate limit.
     let of_registries = REGISTRY_FAMILIES.iter().filter(|family| !family.name.ends_with("_rate_limit_remaining"));
     for family in HEALTH_FAMILIES.iter().chain(of_registries) {
         let name = family.name.to_owned() + if family.kind == "histogram" { "_count" } else { "" };
         assert!(!prometheus.answers(&name).is_empty());
     }
-    // Families without series are announced all the same.
+    // Families without series have metadata, too.
     for family in FAMILIES {
-        // Scraped as OpenMetrics, a counter's family goes without `_total`.
+        // In OpenMetrics, the name of a counter's family has no `_total`.
         let name = family.name.strip_suffix("_total").unwrap_or(family.name);
         let metadata = prometheus.ask(&format!("/api/v1/metadata?metric={name}")).unwrap();
         assert_eq!(metadata[name][0]["type"], family.kind(), "{name}: {metadata}");
@@ -73,19 +73,19 @@ fn scrapes_everything(program: &Path, version: &str) {
         assert_eq!(metadata[name][0]["unit"], unit, "{name}: {metadata}");
     }
 
-    // The README's questions are answered, and by the workload that the README says.
+    // The README's queries return results, for the workloads in the README.
     let queries = code_blocks("promql");
     assert_eq!(queries.len(), 2, "{queries:?}");
     for (query, workload) in queries.iter().zip(["web", "ledger"]) {
         let of_workload = format!("({query}) and on (workload) podskew_pod_info{{workload=\"{workload}\"}}");
-        // Until the demo's registry has answered, two builds of one image look like two.
+        // Until the demo's registry has answered, two builds of one image look like two images.
         eventually("the README's question has one answer", || {
             let answers = (prometheus.query(query)?.len(), prometheus.query(&of_workload)?.len());
             if answers == (1, 1) { Ok(()) } else { Err(format!("{query}: {answers:?}")) }
         });
     }
 
-    // It took gzip, and nothing else.
+    // It accepted gzip, and nothing else.
     assert!(prometheus.answers(r#"podskew_exposition_bytes{encoding="gzip"} > 0"#)[0] > 1000.0);
     assert_eq!(prometheus.answers(r#"podskew_exposition_bytes{encoding="identity"}"#), [0.0]);
 }
@@ -118,7 +118,7 @@ fn pythons_client_reads_the_demo() {
     }
 }
 
-/// The tests, and what each needs.
+/// The tests and their requirements.
 pub fn tests() -> Vec<Test> {
     tests![
         debians_prometheus_scrapes_everything: [PROMETHEUS],

@@ -1,5 +1,5 @@
-//! Queries held against what podskew declares: whether they parse, whether each metric exists, and whether each label
-//! they speak of can be there at that place.
+//! Checks queries against podskew's declarations: whether they parse, whether each metric exists, and whether each label
+//! can exist at its place.
 #![allow(clippy::unwrap_used, clippy::panic, missing_docs, reason = "tests")]
 
 use podskew::exposition::FAMILIES;
@@ -8,13 +8,13 @@ use promql_parser::label::Labels;
 use promql_parser::parser::{Expr, LabelModifier, VectorMatchCardinality, VectorSelector, parse};
 use std::collections::BTreeSet;
 
-/// What Prometheus adds to every series, `cluster` where there is more than one.
+/// Labels that Prometheus adds to every series; `cluster` if there are several.
 const OF_TARGETS: [&str; 3] = ["cluster", "job", "instance"];
 
-/// A metric that is not podskew's: its name and the labels it has to have.
+/// A metric that is not podskew's: its name and its required labels.
 pub type Foreign<'a> = (&'a str, &'a [&'a str]);
 
-/// What is wrong with a query; `None` where nothing is.
+/// The error in a query; `None` if there is none.
 pub fn fault(query: &str, foreign: &[Foreign<'_>]) -> Option<String> {
     let expression = match parse(query) {
         Ok(expression) => expression,
@@ -29,7 +29,7 @@ fn set<'a>(labels: impl IntoIterator<Item = &'a str>) -> Known {
     labels.into_iter().map(str::to_owned).collect()
 }
 
-/// The labels that a metric's series can have.
+/// The labels that a metric's series may have.
 fn of_metric(name: &str, foreign: &[Foreign<'_>]) -> Option<Known> {
     let mut known = if let Some(family) = FAMILIES.iter().find(|family| family.name == name) {
         set(family.subject_labels().iter().chain(family.labels).copied())
@@ -64,7 +64,7 @@ fn all_in(labels: &Labels, known: &Known, place: &Expr) -> Result<Known, String>
     }
 }
 
-/// The labels that the answer to an expression can have.
+/// The labels that the result of an expression may have.
 fn labels(expression: &Expr, foreign: &[Foreign<'_>]) -> Result<Known, String> {
     match expression {
         Expr::VectorSelector(selector) => of_selector(selector, foreign),
@@ -81,7 +81,7 @@ fn labels(expression: &Expr, foreign: &[Foreign<'_>]) -> Result<Known, String> {
                 Some(LabelModifier::Exclude(without)) => &inner - &all_in(without, &inner, &aggregate.expr)?,
                 None => Known::new(),
             };
-            // They choose series and change none.
+            // These select series without changing labels.
             let chooses = matches!(aggregate.op.to_string().as_str(), "topk" | "bottomk");
             Ok(if chooses { inner } else { kept })
         }

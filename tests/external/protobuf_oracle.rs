@@ -1,8 +1,8 @@
-//! What Kubernetes' own encoders write in protobuf reads as the JSON does that they were given.
+//! Checks that protobuf of Kubernetes' own encoders decodes to the same as the JSON that was encoded.
 //!
-//! `tests/programs/protobuf` decodes JSON into Go's types and writes those in protobuf, as an API server does with what it
-//! keeps. So the JSON here is such as Go's types can hold; where they hold less than a text says,
-//! `what_gos_types_do_not_hold_is_no_difference` says so.
+//! `tests/programs/protobuf` decodes JSON into Go's types and encodes them in protobuf, like an API server. So the JSON
+//! here is restricted to what Go's types can represent; for other differences see
+//! `what_gos_types_do_not_hold_is_no_difference`.
 #![allow(clippy::unwrap_used, clippy::panic, reason = "tests")]
 
 use crate::common::encodings::{IN_PROTOBUF, as_go_writes, equalities, event, frames, list, object, text};
@@ -28,7 +28,7 @@ fn of_kind(kind: &str) -> Option<Resource> {
     IN_PROTOBUF.into_iter().find(|resource| resource.kind() == kind)
 }
 
-/// The event of a line: of a recording it stands behind the time and the resource, of a stream alone.
+/// The event in a line: after time and resource in a recording, the whole line in a stream.
 fn event_of(line: &str) -> Option<&str> {
     let event = match line.split_once(r#","event":"#) {
         Some((_, rest)) => rest.strip_suffix('}').unwrap(),
@@ -75,7 +75,7 @@ fn every_recorded_list_is_the_same_in_protobuf() {
             let protobuf = in_protobuf(&[recording.replace('\n', " ")]).remove(0);
             assert_eq!(decode_status(&protobuf), decode_status(recording.as_bytes()), "{file}");
         } else if kind == "List" {
-            // What kubectl prints.
+            // Output of kubectl.
             objects.extend(whole["items"].as_array().unwrap().iter().cloned());
         }
     }
@@ -119,7 +119,7 @@ fn int64() -> BoxedStrategy<Value> {
     whole([0, 1, -1, i64::MAX, i64::MIN, 1 << 53], -3..300)
 }
 
-/// A moment as Go may read it.
+/// A time as parsed by Go.
 fn moment() -> BoxedStrategy<Value> {
     let edges = [
         "1970-01-01T00:00:00Z",
@@ -147,13 +147,13 @@ fn moment() -> BoxedStrategy<Value> {
     prop_oneof![1 => Just(Value::Null), 3 => edges, 6 => usual.prop_map(Value::from)].boxed()
 }
 
-/// A moment that is one. Go's zero time is as good as none: an API server writes it as `null`.
+/// A valid time. Go's zero time counts as absent: an API server writes it as `null`.
 fn deletion() -> BoxedStrategy<Value> {
     let zero = |moment: &Value| moment.as_str().is_some_and(|text| text.starts_with("0001-01-01"));
     moment().prop_filter("not Go's zero time", move |moment| !zero(moment)).boxed()
 }
 
-/// An object of some of these fields.
+/// An object with some of these fields.
 fn of_fields(fields: Vec<(&'static str, BoxedStrategy<Value>)>) -> BoxedStrategy<Value> {
     let fields: Vec<_> =
         fields.into_iter().map(|(key, value)| (Just(key), prop::option::weighted(0.8, value))).collect();
@@ -189,7 +189,7 @@ fn flag() -> BoxedStrategy<Value> {
     prop_oneof![Just(json!(true)), Just(json!(false))].boxed()
 }
 
-/// A flag that Go keeps as a pointer: `null` is as good as absent.
+/// A flag that is a pointer in Go: `null` counts as absent.
 fn flag_or_none() -> BoxedStrategy<Value> {
     prop_oneof![flag(), Just(Value::Null)].boxed()
 }
@@ -339,7 +339,7 @@ fn pod() -> BoxedStrategy<Value> {
     with(fields, json!({"kind": "Pod", "apiVersion": "v1"}))
 }
 
-/// A template is always there, as Go always writes it.
+/// A template is always present, because Go always writes it.
 fn any_template() -> BoxedStrategy<Value> {
     let spec = of_fields(vec![("containers", list_of(container(), 3)), ("initContainers", list_of(container(), 3))]);
     (metadata(), spec).prop_map(|(metadata, spec)| json!({"metadata": metadata, "spec": spec})).boxed()
@@ -423,7 +423,7 @@ fn status() -> BoxedStrategy<Value> {
 }
 
 fn cases(cases: u32) -> ProptestConfig {
-    // Each step of shrinking is a run of the encoder.
+    // Each step of shrinking runs the encoder.
     ProptestConfig { failure_persistence: None, max_shrink_iters: 200, ..ProptestConfig::with_cases(cases) }
 }
 
@@ -486,7 +486,7 @@ fn name() -> BoxedStrategy<Value> {
     "[a-z]{1,4}".prop_map(Value::from).boxed()
 }
 
-/// Quantities, and each in other words.
+/// Quantities, each with other spellings.
 const QUANTITIES: [(&str, [&str; 2]); 8] = [
     ("0", ["0Gi", "-0"]),
     ("1", ["1000m", "1e0"]),
@@ -507,7 +507,7 @@ fn quantities() -> BoxedStrategy<Value> {
     prop::collection::btree_map(select(vec!["cpu", "memory", "x/y"]), quantity, 1..3).prop_map(|map| json!(map)).boxed()
 }
 
-/// A template as Go writes it: without what is empty, unless it is a pointer or always written.
+/// A template as written by Go: without empty values, except for pointers and fields that are always written.
 fn template() -> BoxedStrategy<Value> {
     let labels = prop::collection::btree_map(select(vec!["app", "pod-template-hash", "v"]), "[a-c]{0,2}", 1..4);
     let field_ref = json!({"fieldRef": {"fieldPath": "metadata.name"}});
@@ -606,7 +606,7 @@ fn without_none(mut object: Value) -> Value {
     object
 }
 
-/// Every place in a template whose value may become another, or may go, and make it another template.
+/// All places in a template where a change or a removal makes another template.
 fn places(value: &Value, at: &str, found: &mut Vec<String>) {
     let step = |key: &str| format!("{at}/{}", key.replace('~', "~0").replace('/', "~1"));
     let parts: Vec<(String, &Value)> = match value {
@@ -635,7 +635,7 @@ fn another(value: &Value, place: &str) -> Option<Value> {
     })
 }
 
-/// Whether Go would write nothing for it, were it no pointer.
+/// Whether Go would omit it if it were not a pointer.
 fn is_empty(value: &Value) -> bool {
     match value {
         Value::Object(fields) => fields.values().all(is_empty),
@@ -644,7 +644,7 @@ fn is_empty(value: &Value) -> bool {
     }
 }
 
-/// Fields that are pointers in Go: an empty one is there.
+/// Fields that are pointers in Go, so that an empty one is present.
 const POINTERS: [&str; 10] = [
     "emptyDir",
     "optional",
@@ -658,19 +658,19 @@ const POINTERS: [&str; 10] = [
     "securityContext",
 ];
 
-/// How one template comes from another.
+/// A change of a template.
 #[derive(Clone, Debug)]
 enum Change {
     None,
     Hash(Option<String>),
     Order(u64),
-    /// Something empty where there is nothing.
+    /// Adds an empty value where there is none.
     Empty(Index),
     Value(Index),
     Removed(Index),
-    /// A quantity in other words.
+    /// Another spelling of a quantity.
     Words(Index),
-    /// Another quantity, or the same in other words.
+    /// Another quantity, or another spelling of the same.
     Quantity(Index, String),
     Other(Value),
 }
@@ -691,7 +691,7 @@ fn change() -> BoxedStrategy<Change> {
     .boxed()
 }
 
-/// What is as good as absent: an empty list anywhere, labels and annotations without any, a time that was never set.
+/// Values that count as absent: an empty list anywhere, empty labels and annotations, a time that was never set.
 const EMPTY: [(&str, &str, &str); 9] = [
     ("/metadata", "labels", "{}"),
     ("/metadata", "annotations", "{}"),
@@ -705,7 +705,7 @@ const EMPTY: [(&str, &str, &str); 9] = [
 ];
 
 impl Change {
-    /// The text of the changed template, and whether it is the same template; `None` where nobody said so beforehand.
+    /// The text of the changed template, and whether it is the same template; `None` if unknown beforehand.
     fn apply(&self, template: &Value) -> (String, Option<bool>) {
         let mut changed = template.clone();
         let mut all = Vec::new();
@@ -750,9 +750,9 @@ impl Change {
                         || in_map && place.len() > "/metadata/annotations/".len()
                         || !is_empty(changed.pointer(place).unwrap())
                 });
-                // Go writes "0" where there was no divisor.
+                // Without a divisor Go writes "0".
                 all.retain(|place| !place.ends_with("/divisor"));
-                // Without its labels but for the hash it is the same.
+                // Removing all labels except the hash gives the same template.
                 all.retain(|place| {
                     place != "/metadata" && place != "/metadata/labels" && place != "/metadata/annotations"
                 });
@@ -788,7 +788,7 @@ impl Change {
     }
 }
 
-/// The digests of these templates as they stand in a ReplicaSet and in a Deployment, in JSON and in protobuf.
+/// The digests of these templates in a ReplicaSet and in a Deployment, in JSON and in protobuf.
 fn digests(templates: &[String]) -> [Vec<TemplateDigest>; 2] {
     let lines = templates.iter().enumerate().map(|(at, template)| {
         let kind = if at.is_multiple_of(2) { "ReplicaSet" } else { "Deployment" };
@@ -806,7 +806,8 @@ fn digests(templates: &[String]) -> [Vec<TemplateDigest>; 2] {
 proptest! {
     #![proptest_config(cases(24))]
 
-    /// A ReplicaSet's and a Deployment's, of which one was changed in one way: equal in protobuf exactly if in JSON.
+    /// The templates of a ReplicaSet and of a Deployment, one of which was changed once: equal in protobuf exactly if in
+    /// JSON.
     fn templates_are_equal_in_protobuf_exactly_if_they_are_in_json(
         pairs in prop::collection::vec((template(), change()), 1..100),
     ) {
@@ -825,14 +826,14 @@ proptest! {
             if let Some(same) = same {
                 prop_assert_eq!(equal(&protobuf), *same, "{}", about);
             }
-            prop_assert_eq!(json[2 * at].equals(protobuf[2 * at]), None, "nobody can tell");
+            prop_assert_eq!(json[2 * at].equals(protobuf[2 * at]), None, "unknown beforehand");
         }
     }
 }
 
-/// Where JSON text says more than Go's types hold, protobuf does not know the difference, and nor does the Deployment
-/// controller: it compares what it has decoded. No API server writes both forms of these, because its JSON comes out of
-/// the same types; a digest in JSON only ever sees one of them.
+/// JSON text may contain differences that Go's types cannot represent. Then protobuf does not have the difference, and the
+/// Deployment controller does not see it either, because it compares decoded objects. No API server writes both variants,
+/// because its JSON is encoded from the same types; so a digest of JSON only sees one of them.
 fn what_gos_types_do_not_hold_is_no_difference() {
     let container = |fields: &str| format!(r#"{{"spec":{{"containers":[{{"name":"app"{fields}}}]}}}}"#);
     let spec = |fields: &str| format!(r#"{{"metadata":{{}},"spec":{{"containers":[{{"name":"app"}}]{fields}}}}}"#);
@@ -843,7 +844,7 @@ fn what_gos_types_do_not_hold_is_no_difference() {
         container(&format!(r#","env":[{{"name":"a","valueFrom":{{"resourceFieldRef":{reference}}}}}]"#))
     };
     let volume = |value: &str| spec(&format!(r#","volumes":[{{"name":"v"{value}}}]"#));
-    // What is compared, the two texts, whether they are equal in JSON, whether they are in protobuf.
+    // Name, the two texts, whether they are equal in JSON, and whether they are in protobuf.
     let cases = [
         ("a struct that is no pointer", container(""), container(r#","resources":{}"#), false, true),
         ("a struct that is no pointer", r#"{"spec":{}}"#.into(), r#"{"metadata":{},"spec":{}}"#.into(), false, true),
@@ -856,7 +857,7 @@ fn what_gos_types_do_not_hold_is_no_difference() {
         ("a quantity as a number", limit("1"), limit(r#""1""#), false, true),
         ("an empty list", spec(""), spec(r#","volumes":[],"tolerations":null"#), true, true),
         ("a time that was never set", spec(""), spec("").replace("{}", r#"{"creationTimestamp":null}"#), true, true),
-        // What Go does hold, in both.
+        // Differences that Go's types can represent, in both.
         ("an empty pointer", volume(""), volume(r#","emptyDir":{}"#), false, false),
         ("an empty pointer", spec(""), spec(r#","securityContext":{}"#), false, false),
         ("a pointer to zero", spec(""), spec(r#","terminationGracePeriodSeconds":0"#), false, false),
@@ -870,7 +871,7 @@ fn what_gos_types_do_not_hold_is_no_difference() {
             false,
             false,
         ),
-        // Here the controller's comparison is laxer than Go's types, and so are both digests.
+        // Here the controller's comparison is less strict than Go's types, and so are both digests.
         ("a quantity in other words", limit(r#""1000m""#), limit(r#""1""#), true, true),
         ("a quantity in another unit", limit(r#""1Gi""#), limit(r#""1073741824""#), true, true),
         ("a quantity in another unit", limit(r#""1e9""#), limit(r#""1G""#), true, true),
@@ -904,7 +905,7 @@ fn a_quantity_counts_by_its_value_wherever_it_stands() {
     ];
     for place in places {
         let template = |quantity: &str| format!(r#"{{"metadata":{{}},"spec":{{{}}}}}"#, place.replace('Q', quantity));
-        // A ReplicaSet's and a Deployment's by turns.
+        // Alternately of a ReplicaSet and a Deployment.
         for digests in digests(&["1Gi", "1073741824", "1G", "1000000k"].map(template)) {
             let [binary, whole, decimal, thousands] = digests[..] else { panic!("four") };
             assert_eq!((binary.equals(whole), decimal.equals(thousands)), (Some(true), Some(true)), "{place}");
@@ -913,7 +914,7 @@ fn a_quantity_counts_by_its_value_wherever_it_stands() {
     }
 }
 
-/// A time that was never set is an empty message where Go keeps it as a pointer, too. In JSON it is `null`.
+/// A time that was never set is an empty message, even if it is a pointer in Go. In JSON it is `null`.
 fn an_object_whose_deletion_was_never_set_is_not_on_its_way_out() {
     let pod = |time: &str| format!(r#"{{"kind":"Pod","apiVersion":"v1","metadata":{{"deletionTimestamp":{time}}}}}"#);
     let times = ["null", r#""0001-01-01T00:00:00Z""#, r#""1970-01-01T00:00:00Z""#].map(pod);
@@ -923,7 +924,7 @@ fn an_object_whose_deletion_was_never_set_is_not_on_its_way_out() {
     assert!(!object(Resource::Pods, pod("null").as_bytes()).unwrap().what.meta.terminating);
 }
 
-/// The tests, and what each needs.
+/// The tests and their requirements.
 pub fn tests() -> Vec<Test> {
     tests![
         every_recorded_event_is_the_same_in_protobuf: [KUBERNETES_PROTOBUF],

@@ -1,5 +1,5 @@
-//! Proxies between podskew and the API server, lived through by the real binary and real proxies: Debian's tinyproxy for
-//! HTTP CONNECT, and microsocks for SOCKS 5.
+//! Proxies between podskew and the API server, with the real binary and real proxies: Debian's tinyproxy for HTTP CONNECT,
+//! and microsocks for SOCKS 5.
 #![allow(clippy::unwrap_used, clippy::panic, reason = "tests")]
 
 use crate::common;
@@ -12,10 +12,10 @@ use std::net::{TcpListener, TcpStream};
 use std::process::{Child, Command, Stdio};
 use std::time::Instant;
 
-/// The system connects to this machine by this address, and nobody takes it for this machine: a proxy is used for it.
+/// An address that connects to this machine but is not a loopback address, so that a proxy is used for it.
 const NOT_LOOPBACK: &str = "0.0.0.0";
 
-/// An API server with TLS, and a kubeconfig for it that names no loopback address.
+/// An API server with TLS, and a kubeconfig for it without a loopback address.
 async fn cluster() -> (Simulator, String) {
     let mut parameters = rcgen::CertificateParams::new(Vec::<String>::new()).unwrap();
     parameters.is_ca = rcgen::IsCa::Ca(rcgen::BasicConstraints::Unconstrained);
@@ -30,7 +30,7 @@ async fn cluster() -> (Simulator, String) {
     (simulator, kubeconfig)
 }
 
-/// A proxy that runs; it is killed when this is dropped.
+/// A running proxy; it is killed when this is dropped.
 struct Proxy {
     process: Child,
     port: u16,
@@ -38,7 +38,7 @@ struct Proxy {
 }
 
 impl Proxy {
-    /// An HTTP proxy, which may want a user and a password.
+    /// An HTTP proxy, which may require a user and a password.
     fn http(credentials: Option<(&str, &str)>) -> Self {
         let line = credentials.map(|(user, password)| format!("BasicAuth {user} {password}\n")).unwrap_or_default();
         Self::start("tinyproxy", |port, configuration| {
@@ -59,7 +59,7 @@ impl Proxy {
         })
     }
 
-    /// Another process may take the port first, so a few are tried.
+    /// Another process may take the port first, so several ports are tried.
     fn start(program: &str, arguments: impl Fn(u16, &std::path::Path) -> Vec<String>) -> Self {
         for _ in 0..5 {
             let configuration = tempfile::tempdir().unwrap();
@@ -81,7 +81,7 @@ impl Proxy {
         panic!("{program} does not listen");
     }
 
-    /// Ends it, and returns what it logged.
+    /// Stops it, and returns its log.
     fn log(mut self) -> String {
         self.process.kill().unwrap();
         let mut log = String::new();
@@ -128,7 +128,7 @@ async fn a_server_that_no_proxy_covers_is_reached_without_the_proxy() {
         podskew.until_ready().await;
         assert!(!podskew.log().contains("proxy="), "{no_proxy}: {}", podskew.log());
     }
-    // This machine, and the proxy for another scheme.
+    // No proxy is used for another scheme, nor for this machine.
     let podskew = Running::start_in(&kubeconfig, &[], &[("HTTP_PROXY", &dead)]);
     podskew.until_ready().await;
     let plain = Simulator::start(SimulatorConfig::default()).await.unwrap();
@@ -140,7 +140,7 @@ async fn a_server_that_no_proxy_covers_is_reached_without_the_proxy() {
     podskew.until("no connection", |scrape| scrape.failures("pods", "connection") >= 1.0).await;
 }
 
-/// The kubeconfig with a proxy of its own.
+/// The kubeconfig with a `proxy-url`.
 fn with_proxy_url(kubeconfig: &str, url: &str) -> String {
     kubeconfig.replacen("  cluster:\n", &format!("  cluster:\n    proxy-url: \"{url}\"\n"), 1)
 }
@@ -208,7 +208,7 @@ async fn a_proxy_that_cannot_be_used_ends_it_with_a_message() {
     }
 }
 
-/// Through a proxy the proxy resolves names, and what no proxy covers is asked straight.
+/// The proxy resolves names. Requests that no proxy applies to are direct.
 #[tokio::main(flavor = "multi_thread", worker_threads = 2)]
 async fn registries_are_asked_through_the_proxy_of_the_environment() {
     use common::world::{With as _, deployment, pod, replica_set};
@@ -246,7 +246,7 @@ async fn registries_are_asked_through_the_proxy_of_the_environment() {
     assert_eq!(code, 0, "{said}");
 }
 
-/// The tests, and what each needs.
+/// The tests and their requirements.
 pub fn tests() -> Vec<Test> {
     tests![
         https_proxy_leads_to_the_server_and_every_watch_goes_through_it: [TINYPROXY],

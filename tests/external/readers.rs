@@ -1,4 +1,4 @@
-//! What other programs say of the exposition: promtool, Python's Prometheus client, Python's gzip.
+//! The exposition as parsed by other programs: promtool, Python's Prometheus client, Python's gzip.
 #![allow(clippy::unwrap_used, clippy::panic, reason = "tests")]
 
 use crate::common::reports::{at, skewed_deployment, workload};
@@ -38,7 +38,7 @@ fn the_documented_queries_are_promql() {
             serde_json::json!({ "record": "example:".to_owned() + name, "expr": example })
         })
         .collect();
-    // YAML reads JSON.
+    // JSON is valid YAML.
     let file = serde_json::json!({ "groups": [{ "name": "examples", "rules": rules }] }).to_string();
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path().join("examples.yaml");
@@ -60,11 +60,11 @@ fn pythons_gzip_reads_the_stitched_member() {
     let output = run(Path::new("python3"), &["-c", program], &all(Encoding::Gzip), "install python3");
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
     let plain = all(Encoding::Identity);
-    assert!(plain.len() > 1_000_000, "too small to prove anything");
-    assert!(output.stdout == plain, "Python reads something else");
+    assert!(plain.len() > 1_000_000, "too small for several fragments");
+    assert!(output.stdout == plain, "Python's result differs");
 }
 
-/// The tests, and what each needs.
+/// The tests and their requirements.
 pub fn tests() -> Vec<Test> {
     tests![
         promtool_has_nothing_to_say: [PROMTOOL],

@@ -1,5 +1,5 @@
-//! podskew against Debian's docker-registry: without credentials, with a password, over TLS by a private authority, and with a token
-//! server. Images are pushed as docker pushes them.
+//! podskew with Debian's docker-registry: without credentials, with a password, over TLS with a private authority, and with
+//! a token server. Images are pushed like docker does.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, missing_docs, reason = "tests")]
 
 use crate::common::docker_registry::{
@@ -56,7 +56,7 @@ async fn a_password_and_a_private_authority_open_a_registry() {
     assert_eq!(look(&closed, &untrusting, &[&digest]).await, (1, None, None));
 }
 
-/// The kubelet swaps the folder of a secret that is mounted: `..data` is a link to a folder with a date as its name.
+/// The kubelet replaces the folder of a mounted secret: `..data` is a link to a folder with a date as its name.
 #[tokio::main(flavor = "current_thread")]
 async fn a_password_that_changes_in_a_mounted_secret_is_used_while_podskew_runs() {
     let storage = tempfile::tempdir().unwrap();
@@ -85,7 +85,7 @@ async fn a_password_that_changes_in_a_mounted_secret_is_used_while_podskew_runs(
     following.until("the tag", |report| change(report) == Some(ContentChange::None)).await;
 }
 
-/// A token server that knows one user, as distribution's specification has it.
+/// A token server with one user, as in distribution's specification.
 async fn token_server(key: EcdsaKeyPair, certificate: Vec<u8>) -> u16 {
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
     let port = listener.local_addr().unwrap().port();
@@ -112,7 +112,7 @@ async fn token_server(key: EcdsaKeyPair, certificate: Vec<u8>) -> u16 {
     port
 }
 
-/// A token that opens the repository `web` for pulling.
+/// A token for pulling from the repository `web`.
 fn token(key: &EcdsaKeyPair, certificate: &[u8]) -> String {
     let now = podskew::time::UnixTime::now().seconds();
     let header = json!({"typ": "JWT", "alg": "ES256", "x5c": [STANDARD.encode(certificate)]});
@@ -152,7 +152,7 @@ async fn a_token_server_opens_a_registry() {
     assert_eq!(look(&closed, &wrong, &[&old]).await, (1, None, None));
 }
 
-/// The processes whose parent is `parent`, with their states.
+/// The child processes of `parent`, with their states.
 fn children(parent: u32) -> Vec<(u32, char)> {
     let stat = |entry: std::io::Result<std::fs::DirEntry>| {
         let id = entry.ok()?.file_name().to_str()?.parse().ok()?;
@@ -174,7 +174,7 @@ impl Drop for Started {
     }
 }
 
-/// In a container podskew is process 1, which adopts what a helper leaves behind.
+/// In a container podskew is process 1, which adopts orphans of a helper.
 #[tokio::main(flavor = "multi_thread", worker_threads = 2)]
 async fn as_process_one_podskew_ends_and_reaps_what_helpers_leave_behind() {
     use std::os::unix::fs::PermissionsExt as _;
@@ -191,7 +191,7 @@ async fn as_process_one_podskew_ends_and_reaps_what_helpers_leave_behind() {
     let folder = tempfile::tempdir().unwrap();
     let at = |name: &str| folder.path().join(name);
     simulator.write_kubeconfig(&at("kubeconfig")).unwrap();
-    // A file that changes has the helper asked again.
+    // A changed file makes podskew run the helper again.
     let write = |number: usize| {
         let others = json!({format!("r{number}.example"): {"username": "user", "password": "x"}});
         let text = json!({"credHelpers": {closed.host(): "messy"}, "auths": others}).to_string();
@@ -230,14 +230,14 @@ async fn as_process_one_podskew_ends_and_reaps_what_helpers_leave_behind() {
         if left.is_empty() {
             break;
         }
-        // One run may be under way.
+        // One run may be in progress.
         assert!(begun.elapsed() < Duration::from_secs(30) && left.len() < 6, "{left:?}");
         tokio::time::sleep(Duration::from_millis(5)).await;
     }
     assert!(unshare.0.try_wait().unwrap().is_none(), "podskew still runs");
 }
 
-/// The tests, and what each needs.
+/// The tests and their requirements.
 pub fn tests() -> Vec<Test> {
     tests![
         images_are_compared_as_docker_registry_holds_them: [DOCKER_REGISTRY],

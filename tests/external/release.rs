@@ -1,4 +1,4 @@
-//! The release: its workflows are pinned and free of faults, and kubectl's plugin manager finds what they make.
+//! The release: its workflows are pinned and valid, and kubectl's plugin manager finds their archives.
 #![allow(clippy::unwrap_used, clippy::panic, missing_docs, reason = "tests")]
 
 use crate::chart::{ask, path, read};
@@ -24,7 +24,7 @@ fn actionlint_finds_no_fault() {
     }
 }
 
-/// A tag can be moved, a commit cannot: what this project is about.
+/// A tag can be moved, a commit cannot: the subject of this project.
 fn every_action_is_pinned_by_its_commit() {
     let uses = Regex::new(r"(?m)^\s*(?:- )?uses: (.*)$").unwrap();
     let pinned = Regex::new(r"^([a-z-]+/[a-z-]+)@([0-9a-f]{40}) # v\d+\.\d+\.\d+$").unwrap();
@@ -37,13 +37,14 @@ fn every_action_is_pinned_by_its_commit() {
             }
             let found = pinned.captures(&used[1]).unwrap_or_else(|| panic!("{workflow}: {} is not pinned", &used[1]));
             let commit = commits.entry(found[1].to_owned()).or_insert_with(|| found[2].to_owned());
-            assert_eq!(commit[..], found[2], "{workflow}: another commit of {}", &found[1]);
+            assert_eq!(commit[..], found[2], "{workflow}: a different commit of {}", &found[1]);
         }
     }
     assert!(commits.len() >= 10, "{commits:?}");
 }
 
-/// A job of the release may write one thing, after somebody agreed, and runs nothing of the checkout where it signs or publishes.
+/// A release job has one write permission, after an approval, and does not run the checkout's code where it signs or
+/// publishes.
 fn no_job_may_write_before_somebody_agrees_nor_more_than_it_has_to() {
     let release: Value = serde_saphyr::from_str(&read(".github/workflows/release.yml")).unwrap();
     assert_eq!(release["permissions"], serde_json::json!({ "contents": "read" }));
@@ -85,7 +86,7 @@ fn no_job_may_write_before_somebody_agrees_nor_more_than_it_has_to() {
     assert!(expected.is_empty(), "{expected:?}");
 }
 
-/// The archives that are built, checked and named to kubectl's plugin manager are the same.
+/// The archives that are built, checked and listed for kubectl's plugin manager are the same.
 fn krew_finds_the_archives_that_are_released() {
     let platforms = ["linux_amd64", "linux_arm64", "darwin_amd64", "darwin_arm64"];
     let release = read(".github/workflows/release.yml");
@@ -119,12 +120,12 @@ fn krew_finds_the_archives_that_are_released() {
         assert_eq!(found["uri"], format!("{releases}/v1.2.3/podskew_{platform}.tar.gz"));
         assert_eq!(found["bin"], "podskew");
     }
-    // An archive that is missing is no manifest.
+    // A missing archive gives no manifest.
     std::fs::write(file.path(), "").unwrap();
     assert!(!manifest("1.2.3", file.path()).status.success());
 }
 
-/// The tests, and what each needs.
+/// The tests and their requirements.
 pub fn tests() -> Vec<Test> {
     tests![
         actionlint_finds_no_fault: [ACTIONLINT],

@@ -1,5 +1,5 @@
-//! What podskew tells its reader to do, for every kind of workload, pull policy and state: in the alerts, whose text promtool
-//! fills in, and everywhere else.
+//! The remedies for every kind of workload, pull policy and state: in the alerts, whose texts promtool fills in, and
+//! everywhere else.
 #![allow(clippy::unwrap_used, clippy::panic, missing_docs, reason = "tests")]
 
 use crate::common;
@@ -20,10 +20,10 @@ use serde_json::{Value, json};
 use std::fmt::Write as _;
 use std::os::unix::fs::PermissionsExt;
 
-/// Its name, the image of its spec, the pull policy, and how many pods run which digest.
+/// Name, image in the spec, pull policy, and number of pods by running digest.
 type Container = (&'static str, &'static str, &'static str, &'static [(&'static str, u32)]);
 
-/// A workload in trouble.
+/// A workload with a finding.
 #[derive(Clone)]
 struct Case {
     kind: &'static str,
@@ -31,23 +31,23 @@ struct Case {
     state: Option<RolloutState>,
     /// How many of its seven pods are Ready.
     ready: u32,
-    /// Whether the hash in digest skew is the one the workload asks for; unknown for kinds podskew does not know.
+    /// Whether the hash in digest skew is the current one; unknown for kinds that podskew does not know.
     current: Option<bool>,
-    /// Revision, hash, and how many of its pods are ready, for each other hash with pods.
+    /// Revision, hash and number of ready pods of each other hash with pods.
     older: Vec<(u64, &'static str, u32)>,
     /// Whether podskew can read the template.
     template_known: bool,
     digest_kind: DigestKind,
     origin: Origin,
-    /// Revision and hash of what it can go back to.
+    /// Revision and hash of the rollback target.
     target: Option<(u64, &'static str)>,
-    /// Which of its pods its rollout waits for.
+    /// Index of the pod that its rollout waits for.
     waits_for: Option<usize>,
-    /// The object that makes its template: of a Rollout the Deployment, of any other what drives it.
+    /// The object that has its template: the Deployment of a Rollout; for other kinds the owner that manages the workload.
     owner: Option<&'static str>,
-    /// What keeps a change of its template from its pods.
+    /// The setting that holds a change of its template.
     hold: Option<UpdateHold>,
-    /// Which of the digests of each container is the newest.
+    /// Index of the newest digest of each container.
     newest: Option<usize>,
 }
 
@@ -155,7 +155,7 @@ impl Case {
     }
 }
 
-/// What podskew serves of a workload, as promtool reads it.
+/// The metrics about a workload, as input for promtool.
 fn series(report: &WorkloadReport) -> Vec<Value> {
     let exposition = Exposition::new(Selection::default(), Vec::new());
     exposition.publish(PublishBatch { reports: vec![report.clone()], gone: Vec::new() }, &[]);
@@ -170,7 +170,7 @@ fn series(report: &WorkloadReport) -> Vec<Value> {
         .collect()
 }
 
-/// Fills each text in for its report, and compares.
+/// Expands each text for its report, and compares.
 #[track_caller]
 fn promtool_says(annotations: &[String], cases: &[(WorkloadReport, Vec<String>)]) {
     let source = rules::source();
@@ -206,7 +206,7 @@ fn promtool_says(annotations: &[String], cases: &[(WorkloadReport, Vec<String>)]
         })
         .collect();
     let directory = tempfile::tempdir().unwrap();
-    // YAML reads JSON, but no control characters.
+    // JSON is valid YAML, except for control characters.
     let write = |name: &str, content: Value| {
         let mut text = String::new();
         for character in content.to_string().chars() {
@@ -225,7 +225,7 @@ fn promtool_says(annotations: &[String], cases: &[(WorkloadReport, Vec<String>)]
     assert!(output.status.success(), "{}", said.chars().take(6000).collect::<String>());
 }
 
-/// What an alert about a finding ends with, beside what has to be known for that. Other findings are no workload's alert.
+/// The end of an alert about a finding, with the queries that it needs. Other findings have no alert per workload.
 fn tail_of_alert(finding: Finding) -> Option<String> {
     let facts = match finding {
         Finding::DigestSkew => "<<facts_of_skew>>".to_owned(),
@@ -238,17 +238,17 @@ fn tail_of_alert(finding: Finding) -> Option<String> {
     Some(format!("{facts}\n-<<remedy>>"))
 }
 
-/// What it ends with, if it says what podskew says.
+/// The end of an alert that agrees with podskew.
 fn said_in_alert(report: &WorkloadReport, finding: Finding) -> String {
     if Finding::all(report).contains(&finding) {
         return format!("-\n{}", remedy(report, finding));
     }
-    // Prometheus has only names that an API server took, so this one place quotes none.
+    // Prometheus only has names that an API server accepted, so names are not quoted here.
     let workload = &report.workload;
     format!("-\nLook: podskew explain -n {} {}/{}", workload.namespace, workload.workload_type, workload.name)
 }
 
-/// Those that are a workload's alert.
+/// Findings with an alert per workload.
 const IN_ALERTS: [Finding; 3] = [Finding::DigestSkew, Finding::Stalled, Finding::UnderWay];
 
 const FINDINGS: [Finding; 7] = [
@@ -261,25 +261,25 @@ const FINDINGS: [Finding; 7] = [
     Finding::LatestTag,
 ];
 
-/// Whatever the workload: the alerts and the function that writes the remedy everywhere else say the same, word for word.
+/// For any workload, the alerts and the function for remedies have the same text, word for word.
 fn alerts_and_the_command_line_say_the_same() {
     let cases = any_cases(150);
     let texts: Vec<String> = IN_ALERTS.into_iter().filter_map(tail_of_alert).collect();
     let said = |report: &WorkloadReport| IN_ALERTS.map(|finding| said_in_alert(report, finding)).to_vec();
     let waiting = cases.iter().map(Case::report).zip(BlockReason::ALL.iter().cycle()).enumerate();
-    // Half of them say what they wait for.
+    // Half of them have the pod that they wait for.
     let reports =
         waiting.map(|(at, (report, reason))| if at % 2 == 0 { report } else { waits_for(report, *reason, "m") });
     let cases: Vec<(WorkloadReport, Vec<String>)> = reports.map(|report| (report.clone(), said(&report))).collect();
     promtool_says(&texts, &cases);
 }
 
-/// Names that are more than one word of a shell's command. Those that have U+FFFD in a remedy promtool cannot read.
+/// Names that are not a single word in a shell. promtool cannot parse those with U+FFFD in the remedy.
 fn both_quote_names_that_are_no_plain_words() {
     let names = ["we'b; reboot", "$(id)", "a b", "`id`", "plain.name-1:2", "'"];
     let texts: Vec<String> = IN_ALERTS.into_iter().filter_map(tail_of_alert).collect();
     let said = |report: &WorkloadReport| IN_ALERTS.map(|finding| said_in_alert(report, finding)).to_vec();
-    // This test is not about who holds a mix of a complete rollout.
+    // This test is not about mixes of complete rollouts.
     let cases = any_cases(80).into_iter().filter(|case| !matches!(case.state, None | Some(Complete)));
     let cases = cases.zip(names.iter().cycle()).map(|(case, name)| {
         let mut report = case.report();
@@ -298,7 +298,7 @@ fn both_quote_names_that_are_no_plain_words() {
     promtool_says(&texts, &cases.collect::<Vec<_>>());
 }
 
-/// Workloads of every kind, state, pull policy and form of image, thrown together.
+/// Random workloads of every kind, state, pull policy and form of image.
 fn any_cases(count: usize) -> Vec<Case> {
     let mut random = 7_u64;
     let mut below = |most: usize| {
@@ -370,7 +370,7 @@ const LOADED: &str = "Why: these images are not pulled, so each node runs what w
                       Where GitOps owns the object, make the change there.";
 const OUTDATED: &str = "Why: only pods of an older template differ, and the difference ends with them. If new pods differ too, podskew reports that. Where GitOps owns the object, make the change there.";
 
-/// The alert and the function say the same about a digest skew: this.
+/// Checks that the alert and the function have this text about a digest skew.
 #[track_caller]
 fn skew(cases: Vec<(Case, &str, &str)>) {
     let cases: Vec<(WorkloadReport, Vec<String>)> = cases
@@ -426,10 +426,10 @@ fn a_restart_is_the_remedy_only_where_it_pulls_again() {
         (case("deployment", "r/w:t", "Always"), "kubectl -n ns rollout restart deployment/w", PULLED),
         (case("daemonset", "r/w", "Always"), "kubectl -n ns rollout restart daemonset/w", PULLED),
         (case("rollout", "r/w:t", "Always"), "kubectl argo rollouts -n ns restart w", PULLED),
-        // Nobody fills in the defaults of a custom resource: without a tag it is Always, with one IfNotPresent.
+        // A custom resource has no defaults from the API server: without a tag the policy is Always, with one IfNotPresent.
         (case("rollout", "r/w", ""), "kubectl argo rollouts -n ns restart w", PULLED),
         (case("rollout", "r/w:t", ""), "kubectl argo rollouts -n ns set image w app=r/w@sha256:aa", PINNED),
-        // A digest that pods differ from: somebody changed the pods.
+        // A digest that differs from the running one: the pods were changed directly.
         (case("deployment", "r/w@sha256:cc", "IfNotPresent"), "kubectl -n ns rollout restart deployment/w", PULLED),
         (
             case("replicaset", "r/w:t", "Always"),
@@ -438,7 +438,7 @@ fn a_restart_is_the_remedy_only_where_it_pulls_again() {
         ),
         (case("job", "r/w:t", "Always"), "create it again (a Job cannot be restarted)", PULLED),
         (case("deployment", "r/w:t", "Never"), "kubectl -n ns rollout restart deployment/w", LOADED),
-        // An image id of the node's own: nobody could pull it.
+        // An image id that is local to a node cannot be pulled.
         (
             Case { digest_kind: DigestKind::Config, ..case("deployment", "r/w:t", "IfNotPresent") },
             "kubectl -n ns rollout restart deployment/w",
@@ -452,7 +452,7 @@ fn containers_in_skew_are_pinned_in_one_line() {
         ("app", "r/w:t", "IfNotPresent", &[("sha256:aa", 2), ("sha256:bb", 5)][..]),
         ("same", "r/same:t", "IfNotPresent", &[("sha256:cc", 7)][..]),
         ("proxy", "host:5000/p", "IfNotPresent", &[("sha256:ee", 3), ("sha256:dd", 3)][..]),
-        // The new pods of the others' line pull this one again anyway.
+        // The new pods from the others' command pull this one again anyway.
         ("pulled", "r/p", "Always", &[("sha256:ff", 3), ("sha256:gg", 3)][..]),
     ];
     let both = Case { containers: containers.clone(), ..case("deployment", "", "") };
@@ -467,7 +467,7 @@ fn containers_in_skew_are_pinned_in_one_line() {
     ]);
 }
 
-/// The digest whose pods started last, however few they are; at 1:1 nobody is "most".
+/// The digest whose pods started last, even if they are few. With 1:1 there is no majority.
 fn the_newest_digest_is_pinned_where_ages_tell_it() {
     let one_to_one = &[("sha256:aa", 1), ("sha256:bb", 1)][..];
     let equal = Case { containers: vec![("app", "r/w:t", "IfNotPresent", one_to_one)], ..case("deployment", "", "") };
@@ -480,7 +480,7 @@ fn the_newest_digest_is_pinned_where_ages_tell_it() {
     ]);
 }
 
-/// A setting that keeps a change from the pods, be a rollout under way or not.
+/// A setting that holds a change, during a rollout or not.
 fn a_change_reaches_the_pods_that_a_setting_would_keep_it_from() {
     let held = |kind, hold, policy| Case { hold: Some(hold), ..case(kind, "r/w:t", policy) };
     skew(vec![
@@ -507,7 +507,7 @@ fn a_change_reaches_the_pods_that_a_setting_would_keep_it_from() {
     ]);
 }
 
-/// What is changed in a StatefulSet that something drives, its driver undoes.
+/// The owner of a managed StatefulSet would undo a change of it.
 fn nothing_of_a_driven_statefulset_is_changed() {
     let driven = |policy| Case { owner: Some("llm"), ..case("statefulset", "r/w:t", policy) };
     let why = "Why: that object sets the template of the StatefulSet, and reverts changes there. Where GitOps owns \
@@ -586,14 +586,14 @@ fn a_rollout_is_undone_to_a_revision_that_worked() {
             "kubectl -n ns rollout undo deployment/w --to-revision=3",
             "it does not continue by itself, and the old pods still serve.",
         ),
-        // It worked, and has no pods any more.
+        // It was Ready before, and has no pods any more.
         (
             stalled("deployment", Some((2, "gone")), vec![(8, "stuck", 0)]),
             describe,
             "kubectl -n ns rollout undo deployment/w --to-revision=2",
             "it does not continue by itself. Give",
         ),
-        // Row 53: nothing is known to have worked, be there older pods or not.
+        // Row 53: no template is known to have been Ready, with older pods or without.
         (
             stalled("deployment", None, vec![]),
             describe,
@@ -624,14 +624,14 @@ fn a_rollout_is_undone_to_a_revision_that_worked() {
             "kubectl -n ns rollout undo statefulset/w --to-revision=3",
             "go back",
         ),
-        // A pod of the current template: it is asked for until the undo, and blocks the way back after it.
+        // A pod of the current template: it is wanted until the undo, and blocks the rollback after it.
         (
             waits(stalled("statefulset", Some((3, "old")), old()), 4),
             "kubectl -n ns describe pods -l controller-revision-hash=h",
             "kubectl -n ns rollout undo statefulset/w --to-revision=3 && kubectl -n ns delete pod w-h-4",
             "go back",
         ),
-        // Row 54: a pod of a template that nobody asks for any more.
+        // Row 54: a pod of a template that is not wanted any more.
         (
             waits(stalled("statefulset", None, old()), 7),
             "kubectl -n ns describe pod w-old",
@@ -659,7 +659,7 @@ fn a_rollout_is_undone_to_a_revision_that_worked() {
     promtool_says(&[stalled], &cases);
 }
 
-/// The same workload, of which two pods wait for a reason.
+/// The same workload, with two pods that wait for a reason.
 fn waits_for(mut report: WorkloadReport, reason: BlockReason, message: &str) -> WorkloadReport {
     let of_pod = !matches!(reason, BlockReason::FailedCreate | BlockReason::NotCreated);
     let of_container = of_pod && !matches!(reason, BlockReason::Unschedulable | BlockReason::SchedulingGated);
@@ -676,7 +676,7 @@ fn waits_for(mut report: WorkloadReport, reason: BlockReason, message: &str) -> 
     report
 }
 
-/// What is to be done about pods that wait, for each reason: with what and by what words.
+/// The remedy for waiting pods, for each reason, and its text.
 fn the_remedy_follows_the_reason() {
     use BlockReason as Why;
     let pull =
@@ -712,7 +712,7 @@ fn the_remedy_follows_the_reason() {
     let older = vec![(3, "old", 5)];
     let back = Case { older: older.clone(), target: Some((3, "old")), ..stalled.clone() };
     for (reason, [give, check]) in cases {
-        // Without a way back it is what is to be done; with one it is the other way.
+        // Without a rollback target it is the remedy; with one it is the alternative.
         let only = remedy(&waits_for(stalled.report(), reason, ""), Finding::Stalled);
         assert!(only.action.words.contains(give), "{reason:?}: {only}");
         assert!(only.why.as_ref().unwrap().contains(check), "{reason:?}: {only}");
@@ -721,11 +721,11 @@ fn the_remedy_follows_the_reason() {
         let why = or.why.as_ref().unwrap();
         assert!(why.to_lowercase().contains(&give.to_lowercase()) && why.contains(", or go back."), "{reason:?}: {or}");
         assert!(why.contains(check), "{reason:?}: {or}");
-        // A rollout that just began is no trouble yet, unless its pods say so.
+        // A rollout that just began is not a problem yet, unless its pods report one.
         let early = remedy(&waits_for(back.report(), reason, ""), Finding::UnderWay);
         let passes = matches!(reason, Why::ContainerCreating | Why::PodInitializing | Why::NotReady | Why::Other);
         assert_eq!(early.why.as_ref().unwrap().contains("if you cannot wait"), passes, "{reason:?}: {early}");
-        // The object that creates the pods knows why it cannot.
+        // The object that creates the pods has the reason why it cannot.
         let look = match reason {
             Why::FailedCreate | Why::NotCreated => "kubectl -n ns describe replicasets -l pod-template-hash=h",
             _ => "kubectl -n ns describe pods -l pod-template-hash=h",
@@ -738,7 +738,7 @@ fn the_remedy_follows_the_reason() {
     }
 }
 
-/// The API server names the quota or the policy, and so does the remedy; nothing else of a message is in it.
+/// The API server's message names the quota or the policy, and so does the remedy. It contains nothing else of the message.
 fn the_remedy_names_the_quota_or_policy_that_refuses_the_pods() {
     let stalled = Case { state: Some(Stalled), ..case("deployment", "r/w:2", "Always") };
     for (message, give, check) in [
@@ -770,7 +770,7 @@ fn the_remedy_names_the_quota_or_policy_that_refuses_the_pods() {
     }
 }
 
-/// The reason that tells most counts: what may pass by itself only where nothing else is.
+/// The most informative reason counts. One that may pass by itself counts only if there is no other.
 fn pods_that_may_be_on_their_way_do_not_hide_those_that_are_not() {
     let stalled = Case { state: Some(Stalled), ..case("deployment", "r/w:2", "Always") };
     let mut report = waits_for(stalled.report(), BlockReason::ContainerCreating, "");
@@ -778,7 +778,7 @@ fn pods_that_may_be_on_their_way_do_not_hide_those_that_are_not() {
     report.blocked.extend(waits_for(stalled.report(), BlockReason::ErrImagePull, "").blocked);
     let action = remedy(&report, Finding::Stalled).action.words;
     assert!(action.starts_with("push r/w:2"), "{action}");
-    // A StatefulSet that waits for one of its pods does not create the next: that is no cause of its own.
+    // A StatefulSet that waits for one of its pods does not create the next. That is not a separate cause.
     let set = Case { waits_for: Some(0), ..Case { kind: "statefulset", ..stalled } };
     let mut report = waits_for(set.report(), BlockReason::NotCreated, "");
     report.blocked[0].pods = 5;
@@ -787,7 +787,7 @@ fn pods_that_may_be_on_their_way_do_not_hide_those_that_are_not() {
     assert!(action.starts_with("fix what ends container app"), "{action}");
 }
 
-/// An image's name may hold anything in a file, and never begins a line or a word of its own.
+/// In a file the name of an image is arbitrary, but it never starts a line or a word.
 fn the_name_of_an_image_stays_one_word() {
     let stalled = Case { state: Some(Stalled), ..case("deployment", "r/w:2", "Always") };
     let mut report = waits_for(stalled.report(), BlockReason::ImagePullBackOff, "");
@@ -797,7 +797,7 @@ fn the_name_of_an_image_stays_one_word() {
     assert!(remedy.why.as_ref().unwrap().contains("docker manifest inspect 'r/w\u{fffd}Do: $(touch owned)' asks"));
 }
 
-/// A selector of pods that are not there would show nothing.
+/// A selector without pods would show nothing.
 fn a_look_selects_something() {
     let without_pods = |kind| {
         let mut report = Case {
@@ -823,13 +823,13 @@ fn a_look_selects_something() {
         cases.push((report, vec![format!("-\n{remedy}")]));
     }
     promtool_says(&[tail_of_alert(Finding::UnderWay).unwrap()], &cases);
-    // The template of a Rollout with `workloadRef` is a Deployment's.
+    // The template of a Rollout with `workloadRef` is in a Deployment.
     let report = Case { owner: Some("web"), ..case("rollout", "r/w", "Always") }.report();
     let look = remedy(&report, Finding::LatestTag).look;
     assert_eq!(look, "kubectl -n ns get deployment/web -o 'jsonpath={.spec.template.spec.containers[*].image}'");
 }
 
-/// Names from a cluster are plain; a file may hold anything, and a line may be pasted unread.
+/// Names from a cluster are plain. In a file they are arbitrary, and users paste commands without reading them.
 fn nothing_from_a_file_is_more_than_one_word_of_a_command() {
     let older = vec![(7, "old", 5)];
     let case = Case { state: Some(Stalled), older, target: Some((7, "old")), ..case("statefulset", "r/w:t", "Never") };
@@ -867,12 +867,12 @@ fn findings_come_worst_first() {
     assert_eq!(of(whole), []);
 }
 
-/// The commands of everything that reports are found in.
+/// The commands of all findings of these reports.
 fn commands(reports: impl IntoIterator<Item = WorkloadReport>) -> Vec<String> {
     let mut commands = Vec::new();
     for report in reports {
         let mut found = Finding::all(&report);
-        // What only `audit --wait` and an alert find.
+        // Findings that only `audit --wait` and an alert have.
         if found.contains(&Finding::UnderWay) {
             found.push(Finding::HashesPersist);
         }
@@ -894,14 +894,14 @@ fn every_command_is_one_that_kubectl_ran() {
         "daemonset" => !matches!(case.state, Some(Paused | Partitioned | Canary | BlueGreen)),
         "rollout" => !matches!(case.state, Some(Partitioned | OnDelete)),
         "deployment" => true,
-        // Of these podskew knows no current template.
+        // podskew does not know the current template of these.
         _ => case.current.is_none(),
     };
     let cases = any_cases(2000).into_iter().filter(can_be);
     common::commands::are_known(&commands(cases.map(|case| case.report())));
 }
 
-/// Pasted into a shell, a command hands each name on as one word, and runs nothing of it.
+/// In a shell, a command passes each name as one word, and runs nothing in it.
 fn a_hostile_name_never_reaches_a_shell() {
     let folder = tempfile::tempdir().unwrap();
     let (kubectl, record) = (folder.path().join("kubectl"), folder.path().join("record"));
@@ -927,14 +927,14 @@ fn a_hostile_name_never_reaches_a_shell() {
         for command in commands([report]) {
             std::fs::write(&record, "").unwrap();
             let mut shell = std::process::Command::new("/bin/sh");
-            // There is no other program for it to run.
+            // There is no other program that it could run.
             shell.args(["-c", &command]).env_clear().env("PATH", folder.path()).env("RECORD", &record);
             let output = shell.current_dir(folder.path()).output().unwrap();
             let refusal = String::from_utf8_lossy(&output.stderr);
             assert!(output.status.success() && refusal.is_empty(), "{command}\n{refusal}");
             let words = std::fs::read_to_string(&record).unwrap();
             let namespace = words.split('\0').skip_while(|word| *word != "-n").nth(1).unwrap();
-            // No name of the API holds a control character, so none is said.
+            // Names in the API have no control characters, so none is printed.
             assert_eq!(namespace, format!("{name}ns").replace('\n', "\u{fffd}"), "{command}");
         }
     }
@@ -942,7 +942,7 @@ fn a_hostile_name_never_reaches_a_shell() {
     assert!(left.len() == 2 && left.iter().all(|name| name == "kubectl" || name == "record"), "{left:?}");
 }
 
-/// No remedy deletes a Ready pod, or lets more pods be replaced, while no pod of the new template is Ready.
+/// No remedy deletes a Ready pod, or allows more pods to be replaced, while no pod of the new template is Ready.
 fn what_harms_is_not_advised() {
     for (kind, state) in [
         ("deployment", Paused),
@@ -962,7 +962,7 @@ fn what_harms_is_not_advised() {
     }
 }
 
-/// The tests, and what each needs.
+/// The tests and their requirements.
 pub fn tests() -> Vec<Test> {
     tests![
         alerts_and_the_command_line_say_the_same: [PROMTOOL],

@@ -1,4 +1,4 @@
-//! Where the revision in `--version` comes from: `build.rs`, compiled and run by itself in folders of every kind.
+//! The revision in `--version`: `build.rs`, compiled and run alone in several kinds of folders.
 #![allow(clippy::unwrap_used, missing_docs, reason = "tests")]
 
 use crate::needs::{Test, tests};
@@ -18,7 +18,7 @@ fn script(folder: &Path) -> PathBuf {
 fn run(program: &Path, folder: &Path, given: Option<&str>) -> String {
     let mut command = Command::new(program);
     command.env("CARGO_MANIFEST_DIR", folder).env_remove("PODSKEW_REVISION");
-    // A folder of the machine may lie in somebody's checkout.
+    // A temporary folder may be inside another checkout.
     command.env("GIT_CEILING_DIRECTORIES", std::env::temp_dir());
     if let Some(given) = given {
         command.env("PODSKEW_REVISION", given);
@@ -56,15 +56,15 @@ fn it_is_the_packagers_or_that_of_the_checkout_or_unknown() {
 
     assert_eq!(revision(&plain, None), "unknown");
     assert_eq!(revision(&checkout, None), head[..12]);
-    assert_eq!(revision(&checkout, Some("")), head[..12], "an empty variable says nothing");
-    assert_eq!(revision(&inside, None), "unknown", "the checkout is somebody else's");
+    assert_eq!(revision(&checkout, Some("")), head[..12], "an empty variable counts as unset");
+    assert_eq!(revision(&inside, None), "unknown", "the checkout is of another project");
     assert_eq!(revision(&checkout, Some("v1.2.3-4")), "v1.2.3-4");
     let refused = run(&program, &plain, Some("a b\ncargo::rustc-env=X=Y"));
     assert!(refused.contains("cargo::error=PODSKEW_REVISION is no revision"), "{refused}");
     assert!(!refused.contains("rustc-env=X=Y"), "{refused}");
 }
 
-/// A commit builds podskew again, and nothing else does: a file that is watched and not there would, every time.
+/// Only a commit rebuilds podskew. A watched file that does not exist would rebuild it every time.
 fn every_file_that_is_watched_exists_and_a_commit_changes_one() {
     let folder = tempfile::tempdir().unwrap();
     let program = script(folder.path());
@@ -87,7 +87,7 @@ fn every_file_that_is_watched_exists_and_a_commit_changes_one() {
     assert_ne!(watched(), before);
 }
 
-/// The tests, and what each needs.
+/// The tests and their requirements.
 pub fn tests() -> Vec<Test> {
     tests![
         it_is_the_packagers_or_that_of_the_checkout_or_unknown: [GIT],

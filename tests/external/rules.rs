@@ -1,4 +1,4 @@
-//! The alerts: `alerts/source.yaml` read, its parts put in, and written as Prometheus and its operator want them.
+//! The alerts: reads `alerts/source.yaml`, inserts its parts, and writes them for Prometheus and its Operator.
 #![allow(clippy::unwrap_used, clippy::panic, missing_docs, reason = "tests")]
 
 use serde::Deserialize;
@@ -6,16 +6,16 @@ use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 
-/// The names of the generated files below `alerts/`.
+/// The names of the generated files in `alerts/`.
 pub const PLAIN: &str = "podskew.rules.yaml";
 pub const OPERATOR: &str = "prometheusrule.yaml";
 pub const CLUSTERS: &str = "clusters.rules.yaml";
 
-/// Where the chart's part lies: the texts of its alerts, and their values.
+/// Path of the chart's part: the texts of its alerts, and their values.
 pub const CHART: &str = "deploy/helm/podskew/files/alerts.yaml";
 pub const CHART_VALUES: &str = "deploy/helm/podskew/values.yaml";
 
-/// The group of alerts for a ruler that sees several clusters. Nobody else loads it.
+/// The group of alerts for a ruler with several clusters. It is loaded only there.
 pub const OPT_IN: &str = "clusters";
 
 /// `alerts/source.yaml`.
@@ -24,22 +24,22 @@ pub const OPT_IN: &str = "clusters";
 pub struct Source {
     pub settings: Settings,
     pub runbooks: String,
-    /// How often each group is evaluated.
+    /// Evaluation interval of each group.
     pub groups: BTreeMap<String, String>,
     pub parts: BTreeMap<String, String>,
     pub alerts: Vec<Alert>,
 }
 
-/// What may be set otherwise.
+/// Settings that can be changed.
 #[derive(Deserialize, Clone)]
 #[serde(deny_unknown_fields)]
 pub struct Settings {
-    /// The label that names a cluster.
+    /// The cluster label.
     pub cluster: String,
     pub texts: Texts,
-    /// The context in commands, with `$cluster` for the cluster's name, or nothing.
+    /// The context in commands, with `$cluster` for the cluster's name, or empty.
     pub context: String,
-    /// Where short texts lead, with `$cluster`, `$namespace`, `$workload_type` and `$workload`, or nothing.
+    /// The link in short texts, with `$cluster`, `$namespace`, `$workload_type` and `$workload`, or empty.
     pub page: String,
 }
 
@@ -50,7 +50,7 @@ pub enum Texts {
     Short,
 }
 
-/// One alert, as written; its texts hold `<<part>>`.
+/// One alert as in the source; its texts contain `<<part>>`.
 #[derive(Deserialize, Clone)]
 #[serde(deny_unknown_fields)]
 pub struct Alert {
@@ -58,13 +58,13 @@ pub struct Alert {
     pub name: String,
     pub group: String,
     pub severity: String,
-    /// What the value of its expression is compared with, where there is such a thing.
+    /// The threshold of its expression, if it has one.
     pub threshold: Option<f64>,
     pub r#for: String,
     pub expr: String,
     pub summary: String,
     pub description: String,
-    /// The description where texts are short.
+    /// The description if texts are short.
     pub short: String,
 }
 
@@ -80,8 +80,8 @@ pub fn source() -> Source {
 }
 
 impl Source {
-    /// A text with every `<<part>>`, `<<setting>>`, `<<alert.threshold>>` and `<<alert.for>>` put in. A part of several lines that
-    /// stands alone in its line is indented like it.
+    /// A text with every `<<part>>`, `<<setting>>`, `<<alert.threshold>>` and `<<alert.for>>` replaced. A part of several
+    /// lines that is alone in its line is indented like it.
     #[track_caller]
     pub fn expand(&self, text: &str) -> String {
         let settings = &self.settings;
@@ -127,14 +127,14 @@ impl Source {
         if self.settings.texts == Texts::Full { &alert.description } else { &alert.short }
     }
 
-    /// The groups that everybody loads, as Prometheus reads them.
+    /// The groups for every Prometheus, in its format.
     pub fn rules(&self) -> String {
         self.rules_of(&|group| group != OPT_IN)
     }
 
     pub fn rules_of(&self, wanted: &dyn Fn(&str) -> bool) -> String {
         let mut rules = "groups:\n".to_owned();
-        // In the order in which the alerts stand.
+        // In the order of the alerts.
         let mut group = "";
         for alert in self.alerts.iter().filter(|alert| wanted(&alert.group)) {
             if alert.group != group {
@@ -173,7 +173,7 @@ impl Source {
         ]
     }
 
-    /// The alerts for the chart: whole but for what its values say.
+    /// The alerts for the chart, complete except for settings in its values.
     pub fn chart(&self) -> String {
         let kept = |name: &str| name.contains('.') || ["cluster", "context", "with_context", "page"].contains(&name);
         let expand = |text: &str| self.expand_with(text, &|name| kept(name).then(|| format!("<<{name}>>")));
@@ -193,7 +193,7 @@ impl Source {
         chart
     }
 
-    /// What the chart's values say of each alert.
+    /// The settings of each alert in the chart's values.
     pub fn chart_values(&self) -> String {
         let mut values = String::new();
         for alert in &self.alerts {
@@ -209,7 +209,7 @@ impl Source {
     }
 }
 
-/// A short text of one that has a page.
+/// A short text with a link to the page.
 fn linked(text: &str) -> String {
     if matches!(text, "<<short>>" | "<<short_namespace>>") { "<<short_page>>".to_owned() } else { text.to_owned() }
 }
@@ -223,7 +223,7 @@ fn context(setting: &str, cluster: &str) -> String {
     format!("{{{{ with or $labels.{cluster} $externalLabels.{cluster} }}}} --context {named}{{{{ end }}}}")
 }
 
-/// The end of a pipeline that puts the same into commands of podskew.
+/// The end of a pipeline that adds the context to podskew's commands.
 fn with_context(setting: &str, cluster: &str) -> String {
     if setting.is_empty() {
         return String::new();

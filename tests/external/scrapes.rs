@@ -1,4 +1,4 @@
-//! Real Prometheus servers scrape the real binary as the installation says: podskew's labels stay its own.
+//! Real Prometheus servers scrape the real binary as documented: podskew's labels are kept.
 #![allow(clippy::unwrap_used, clippy::panic, missing_docs, reason = "tests")]
 
 use crate::chart::{container, objects, read, rendered, the};
@@ -11,7 +11,7 @@ use std::path::Path;
 
 const EXAMPLE: &str = "deploy/kustomize/components/scrape-annotations/scrape.example.yaml";
 
-/// What Prometheus finds out about podskew's pod, as the labels of a target.
+/// Labels of podskew's pod from service discovery.
 fn discovered(address: &str) -> Value {
     let objects = objects(&read("deploy/podskew.yaml"));
     let port = &container(&objects)["ports"][0];
@@ -29,7 +29,7 @@ fn discovered(address: &str) -> Value {
     json!({ "targets": [address], "labels": labels })
 }
 
-/// The plain example, told where its pods are: podskew's, and another's.
+/// The plain example with the addresses of its pods: podskew's, and another's.
 fn example(address: &str) -> Value {
     let config: Value = serde_saphyr::from_str(&read(EXAMPLE)).unwrap();
     let [job] = &config["scrape_configs"].as_array().unwrap()[..] else { panic!("one job") };
@@ -42,8 +42,8 @@ fn example(address: &str) -> Value {
     job
 }
 
-/// A monitor as the Operator writes it into Prometheus' configuration: the target gets the labels of podskew's own pod, and
-/// then what the monitor says.
+/// A monitor in the form that the Operator writes into Prometheus' configuration: the target gets the labels of podskew's
+/// own pod, and then the monitor's settings.
 fn monitored(kind: &str, endpoints: &str, values: &str, address: &str) -> Value {
     let objects = objects(&rendered(&["--set", values]));
     let endpoint = &the(&objects, kind)["spec"][endpoints][0];
@@ -87,11 +87,11 @@ fn labels_stay(program: &Path) {
             |labels: &Value, start: &str| labels.as_object().unwrap().keys().any(|name| name.starts_with(start));
         let exported = series.iter().filter(|(labels, _)| label(labels, "exported_")).count();
         if job == "overwritten" {
-            assert!(exported > 100, "this is what it looks like: {exported}");
+            assert!(exported > 100, "the check itself works: {exported}");
             continue;
         }
         assert_eq!(exported, 0, "{job}");
-        // Only what speaks of a pod has one, and it is never podskew's.
+        // Only series about a pod have this label, and it is never podskew's pod.
         let states = prometheus.series(&selector("podskew_rollout_state")).unwrap();
         assert!(states.iter().all(|(labels, _)| !label(labels, "pod") && !label(labels, "container")), "{job}");
         assert!(series.iter().all(|(labels, _)| labels["pod"] != "podskew-0"), "{job}");
@@ -106,7 +106,7 @@ fn labels_stay_in_prometheus_3() {
     labels_stay(&programs::prometheus3());
 }
 
-/// Debian's promtool knows no discovery, so it sees the example with its target in its place.
+/// Debian's promtool does not support service discovery, so it gets the example with a static target.
 fn promtool_accepts_the_example() {
     let file = tempfile::NamedTempFile::new().unwrap();
     std::fs::write(file.path(), json!({ "scrape_configs": [example("127.0.0.1:8080")] }).to_string()).unwrap();
@@ -114,7 +114,7 @@ fn promtool_accepts_the_example() {
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
 }
 
-/// The tests, and what each needs.
+/// The tests and their requirements.
 pub fn tests() -> Vec<Test> {
     tests![
         labels_stay_in_debians_prometheus: [PROMETHEUS, HELM],

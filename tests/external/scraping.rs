@@ -1,4 +1,4 @@
-//! Real programs that serve and scrape: podskew's demo, Prometheus, and targets that say what a test wants.
+//! Real programs that serve and scrape: podskew's demo, Prometheus, and targets with a test's metrics.
 #![allow(clippy::unwrap_used, clippy::panic, missing_docs, reason = "tests")]
 
 use regex::Regex;
@@ -10,7 +10,7 @@ use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
-/// A program that serves on a port of its own choice, until it is dropped.
+/// A program that serves on a free port, until it is dropped.
 pub struct Running {
     process: Child,
     /// `127.0.0.1:PORT`.
@@ -18,7 +18,7 @@ pub struct Running {
 }
 
 impl Running {
-    /// Waits for the line that tells the port, on standard error.
+    /// Waits for the line with the port, on standard error.
     pub fn start(command: &mut Command, telling: &Regex) -> Self {
         let mut process = command.stdout(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap();
         let mut log = BufReader::new(process.stderr.take().unwrap());
@@ -36,18 +36,18 @@ impl Running {
         running
     }
 
-    /// The number of the process.
+    /// The process id.
     pub fn id(&self) -> u32 {
         self.process.id()
     }
 
-    /// The status and the body of the answer to a GET; the body is not compressed.
+    /// Status and body of a GET, without compression.
     pub fn get(&self, path: &str, accept: &str) -> std::io::Result<(u16, String)> {
         get_as(&self.address, path, accept)
     }
 }
 
-/// The same for any server at an address.
+/// Like [`Running::get`], for any server.
 pub fn get(address: &str, path: &str) -> std::io::Result<(u16, String)> {
     get_as(address, path, "application/json")
 }
@@ -55,7 +55,7 @@ pub fn get(address: &str, path: &str) -> std::io::Result<(u16, String)> {
 fn get_as(address: &str, path: &str, accept: &str) -> std::io::Result<(u16, String)> {
     let mut stream = TcpStream::connect(address)?;
     stream.set_read_timeout(Some(Duration::from_secs(10)))?;
-    // 1.0: no chunks.
+    // HTTP 1.0, so that there are no chunks.
     write!(stream, "GET {path} HTTP/1.0\r\nHost: {address}\r\nAccept: {accept}\r\nConnection: close\r\n\r\n")?;
     let mut answer = String::new();
     stream.read_to_string(&mut answer)?;
@@ -71,7 +71,7 @@ impl Drop for Running {
     }
 }
 
-/// Tries again, for a minute, until there is an answer.
+/// Repeats for up to a minute, until there is a result.
 #[track_caller]
 pub fn eventually<T>(what: &str, mut attempt: impl FnMut() -> Result<T, String>) -> T {
     let begun = Instant::now();
@@ -108,17 +108,17 @@ pub struct Prometheus {
 }
 
 impl Prometheus {
-    /// One that scrapes podskew.
+    /// Starts one that scrapes podskew.
     pub fn start(program: &Path, target: &str) -> Self {
         Self::start_with(program, &json!([{ "job_name": "podskew", "static_configs": [{ "targets": [target] }] }]))
     }
 
-    /// One with these scrape configurations.
+    /// Starts one with these scrape configurations.
     pub fn start_with(program: &Path, scrape_configs: &Value) -> Self {
         let directory = tempfile::tempdir().unwrap();
         let config = directory.path().join("prometheus.yml");
         let global = json!({ "scrape_interval": "1s", "scrape_timeout": "1s" });
-        // YAML reads JSON.
+        // JSON is valid YAML.
         let text = json!({ "global": global, "scrape_configs": scrape_configs }).to_string();
         std::fs::write(&config, text).unwrap();
         let mut command = Command::new(program);
@@ -136,8 +136,8 @@ impl Prometheus {
         if answer["status"] == "success" { Ok(answer["data"].clone()) } else { Err(body) }
     }
 
-    /// What a query answers now: each series' labels and its value as it was printed. An error only where Prometheus
-    /// refuses the query.
+    /// The current result of a query: each series' labels, and its value as text. An error only if Prometheus refuses the
+    /// query.
     pub fn series(&self, query: &str) -> Result<Vec<(Value, String)>, String> {
         let mut path = "/api/v1/query?query=".to_owned();
         for byte in query.bytes() {
@@ -149,7 +149,7 @@ impl Prometheus {
         Ok(series.iter().map(read).collect())
     }
 
-    /// The values of a query's series; at least one, or an error.
+    /// The values of a query's series; an error if there is none.
     pub fn query(&self, query: &str) -> Result<Vec<f64>, String> {
         let series = self.series(query)?;
         if series.is_empty() {
@@ -164,7 +164,7 @@ impl Prometheus {
     }
 }
 
-/// Serves a text of metrics on a port of its own choice until the test ends: a target that says what a test wants.
+/// Serves metrics on a free port until the test ends.
 pub fn serve(mut metrics: impl FnMut() -> String + Send + 'static) -> String {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let address = listener.local_addr().unwrap().to_string();

@@ -1,4 +1,4 @@
-//! A podskew behind access control: certificates, the real binary, and clients that are what a test wants.
+//! A podskew with access control: certificates, the real binary, and any kind of client.
 #![allow(clippy::unwrap_used, clippy::panic, missing_docs, reason = "tests")]
 
 use rcgen::{
@@ -18,7 +18,7 @@ use tokio_rustls::rustls::{ClientConfig, ClientConnection, RootCertStore, Stream
 
 const PATIENCE: Duration = Duration::from_secs(60);
 
-/// A hash of a password, of the cheapest cost there is.
+/// A hash of a password, with the lowest cost.
 pub fn hash(password: &[u8]) -> String {
     hash_of_cost(4, password)
 }
@@ -27,7 +27,7 @@ pub fn hash_of_cost(cost: u32, password: &[u8]) -> String {
     bcrypt::hash_with_salt(password, cost, [7; 16]).unwrap().to_string()
 }
 
-/// Files that tests serve with, and identities that they come with. All of them end with `.pem`.
+/// Certificates for servers and for clients. All file names end with `.pem`.
 pub struct Kit {
     pub directory: tempfile::TempDir,
     authority: CertifiedIssuer<'static, KeyPair>,
@@ -42,8 +42,8 @@ fn authority(name: &str) -> CertifiedIssuer<'static, KeyPair> {
 }
 
 impl Kit {
-    /// `ca.pem`, `server.pem` and `server.key`; `client`, `expired`, `stranger` (another CA's) and `elsewhere` (a server's for
-    /// another host) likewise.
+    /// `ca.pem`, `server.pem` and `server.key`; likewise `client`, `expired`, `stranger` (of another CA) and `elsewhere` (a
+    /// server certificate for another host).
     pub fn new() -> Self {
         let kit = Self {
             directory: tempfile::tempdir().unwrap(),
@@ -75,7 +75,7 @@ impl Kit {
 
     pub fn write(&self, name: &str, text: &str) -> PathBuf {
         let path = self.path(name);
-        // As whole as a mounted Secret is: nobody reads half a file.
+        // Replaced at once, like a mounted Secret, so that no partial file can be read.
         let draft = self.path(&format!("{name}.draft"));
         std::fs::write(&draft, text).unwrap();
         std::fs::rename(&draft, &path).unwrap();
@@ -86,7 +86,7 @@ impl Kit {
         std::fs::read_to_string(self.path(name)).unwrap()
     }
 
-    /// A client that trusts the authority, with the certificate of this name if there is one.
+    /// A client that trusts the authority, with the certificate of this name, if any.
     pub fn client(&self, identity: Option<&str>) -> Tls {
         self.client_with(identity, &[&rustls::version::TLS13, &rustls::version::TLS12])
     }
@@ -129,11 +129,11 @@ fn certificate(
     (parameters.signed_by(&key, authority).unwrap().pem(), key.serialize_pem())
 }
 
-/// How a client speaks TLS.
+/// The TLS configuration of a client.
 #[derive(Clone)]
 pub struct Tls(pub Arc<ClientConfig>);
 
-/// What was answered.
+/// A response.
 #[derive(Debug)]
 pub struct Answer {
     pub status: u16,
@@ -155,7 +155,7 @@ trait ReadWrite: Read + Write {}
 impl<T: Read + Write> ReadWrite for T {}
 
 impl Connection {
-    /// Connects; the handshake comes with the first request.
+    /// Connects; the handshake is part of the first request.
     pub fn open(address: &str, tls: Option<&Tls>) -> io::Result<Self> {
         let stream = TcpStream::connect(address)?;
         stream.set_read_timeout(Some(PATIENCE))?;
@@ -166,7 +166,7 @@ impl Connection {
         Ok(Self(Box::new(StreamOwned::new(connection, stream))))
     }
 
-    /// Asks, and reads the whole answer; it has a length, since gzip is asked for or it is short.
+    /// Sends a request, and reads the whole response. It has a length, because gzip is requested or it is short.
     pub fn ask(&mut self, path: &str, headers: &[(&str, &str)]) -> io::Result<Answer> {
         let mut request = format!("GET {path} HTTP/1.1\r\nHost: localhost\r\nAccept-Encoding: gzip\r\n");
         for (name, value) in headers {
@@ -207,7 +207,7 @@ pub fn basic(user: &str, password: &[u8]) -> String {
     format!("Basic {}", base64::engine::general_purpose::STANDARD.encode(credentials))
 }
 
-/// A token of the form that service accounts have.
+/// A token in the form of service account tokens.
 pub fn jwt(claims: &serde_json::Value) -> String {
     use base64::Engine as _;
     let part = |text: &str| base64::engine::general_purpose::URL_SAFE_NO_PAD.encode(text);
@@ -225,13 +225,13 @@ pub struct Served {
 }
 
 impl Served {
-    /// The real binary on whatever a kubeconfig names, ready.
+    /// The real binary with this kubeconfig, ready.
     pub fn podskew(kubeconfig: &str, arguments: &[&str]) -> Self {
         let arguments: Vec<String> = arguments.iter().map(|argument| (*argument).to_owned()).collect();
         Self::podskew_in(kubeconfig, &arguments, &[])
     }
 
-    /// The same, with these variables in its environment and no others.
+    /// Like [`Self::podskew`], with only these environment variables.
     pub fn podskew_in(kubeconfig: &str, arguments: &[String], variables: &[(String, String)]) -> Self {
         let file = tempfile::NamedTempFile::new().unwrap();
         std::fs::write(file.path(), kubeconfig).unwrap();
@@ -247,7 +247,7 @@ impl Served {
         let mut lines = BufReader::new(process.stderr.take().unwrap()).lines();
         let log = Arc::new(Mutex::new(String::new()));
         let (scheme, address) = loop {
-            let line = lines.next().unwrap_or_else(|| panic!("it ended: {}", log.lock().unwrap())).unwrap();
+            let line = lines.next().unwrap_or_else(|| panic!("the process ended: {}", log.lock().unwrap())).unwrap();
             note(&log, &line);
             if let Some((_, rest)) = line.split_once("serving ") {
                 let (scheme, rest) = rest.split_once("://").unwrap();
@@ -260,7 +260,7 @@ impl Served {
         Self { process, address, scheme, log, _kubeconfig: Some(file) }
     }
 
-    /// exporter-toolkit itself.
+    /// Starts exporter-toolkit itself.
     pub fn toolkit(program: &Path, file: &Path) -> Self {
         let mut command = Command::new(program);
         let mut process = command.arg("serve").arg(file).stdout(Stdio::piped()).spawn().unwrap();
@@ -274,12 +274,12 @@ impl Served {
         self.log.lock().unwrap().clone()
     }
 
-    /// The answer to one GET, on a connection of its own.
+    /// The response to one GET, on a connection of its own.
     pub fn get(&self, tls: Option<&Tls>, path: &str, headers: &[(&str, &str)]) -> io::Result<Answer> {
         Connection::open(&self.address, tls)?.ask(path, headers)
     }
 
-    /// The same, for a status alone.
+    /// Only the status of one GET.
     #[track_caller]
     pub fn status(&self, tls: Option<&Tls>, path: &str, headers: &[(&str, &str)]) -> u16 {
         self.get(tls, path, headers).unwrap_or_else(|error| panic!("{error}: {}", self.log())).status
@@ -294,12 +294,12 @@ impl Served {
     pub fn eventually(&self, what: &str, mut found: impl FnMut() -> bool) {
         let begun = Instant::now();
         while !found() {
-            assert!(begun.elapsed() < PATIENCE, "{what} does not come:\n{}", self.log());
+            assert!(begun.elapsed() < PATIENCE, "timeout waiting for {what}:\n{}", self.log());
             std::thread::sleep(Duration::from_millis(50));
         }
     }
 
-    /// Waits for the log to say something.
+    /// Waits until the log contains a text.
     #[track_caller]
     pub fn until_logged(&self, text: &str) {
         self.eventually(text, || self.log().contains(text));

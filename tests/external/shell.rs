@@ -1,4 +1,4 @@
-//! What podskew tells shells, kubectl and man about itself, asked of the shells and of a reader of manual pages.
+//! Completion scripts, kubectl plugin and manual pages, tested with the real shells and a reader of manual pages.
 #![allow(clippy::unwrap_used, clippy::panic, missing_docs, reason = "tests")]
 
 use crate::common;
@@ -33,7 +33,7 @@ fn kubectls_plugin_speaks_of_itself_as_kubectl_podskew() {
         assert!(help.stdout.contains(&format!("\n  {command}\n")), "{command}: {}", help.stdout);
         let of_command = plugin(&[command, "--help"]).stdout;
         assert!(of_command.contains(&format!("Usage: kubectl podskew {command}")), "{of_command}");
-        assert!(!of_command.contains("\n  podskew "), "an example of another name: {of_command}");
+        assert!(!of_command.contains("\n  podskew "), "an example with another name: {of_command}");
     }
     assert_eq!(plugin(&["--version"]).stdout, podskew(&["--version"]).stdout);
     let refused = plugin(&["diff", "pod/a"]);
@@ -42,7 +42,7 @@ fn kubectls_plugin_speaks_of_itself_as_kubectl_podskew() {
     assert!(refused.code == 2 && refused.stderr.contains("Usage: kubectl podskew explain"), "{}", refused.stderr);
 }
 
-/// An exporter that starts in somebody's terminal because a command was forgotten surprises.
+/// A plugin must not start an exporter in a terminal because the user forgot the command.
 fn without_a_command_the_plugin_serves_nothing() {
     let nothing = plugin(&[]);
     assert_eq!((nothing.code, nothing.stdout.as_str()), (2, ""));
@@ -60,7 +60,7 @@ fn the_plugin_does_what_podskew_does() {
     }
 }
 
-/// A simulated cluster, and a folder with podskew under its names and a kubeconfig that leads there.
+/// A simulated cluster, and a folder with podskew under its names and a kubeconfig for the cluster.
 struct Cluster {
     simulator: Simulator,
     folder: tempfile::TempDir,
@@ -87,7 +87,7 @@ impl Cluster {
         self.folder.path().join("kubeconfig").to_str().unwrap().to_owned()
     }
 
-    /// Runs a script in a shell that finds podskew and the cluster.
+    /// Runs a script in a shell with podskew and the cluster.
     async fn shell(&self, name: &'static str, arguments: &'static [&'static str], script: String) -> String {
         let path = format!("{}:{}", self.folder.path().display(), std::env::var("PATH").unwrap());
         let kubeconfig = self.kubeconfig();
@@ -141,7 +141,7 @@ fn shell(name: &str, arguments: &[&str], script: &str) -> String {
     String::from_utf8(output.stdout).unwrap()
 }
 
-/// What a line may become, in every shell: the line, and the candidates there are.
+/// Completions in every shell: the line, and its candidates.
 const LINES: [(&str, &[&str]); 8] = [
     ("podskew exp", &["explain"]),
     ("podskew diff --show", &["--show-values"]),
@@ -170,7 +170,7 @@ async fn bash_completes() {
         assert_eq!(said.lines().next().unwrap(), expected.join(" "), "{line}: {said}");
         assert!(said.contains("-F _clap_complete_podskew podskew"), "{said}");
     }
-    // Nobody who has no right to list sees an error in the middle of a line.
+    // Without the right to list, no error appears in the middle of a line.
     cluster.simulator.inject(None, Fault::Status(403));
     let ask = format!(
         "{}\nCOMP_WORDS=(podskew audit -n ''); COMP_CWORD=3\n_clap_complete_podskew podskew '' -n\necho \"<${{COMPREPLY[@]}}>\"\n",
@@ -195,13 +195,13 @@ async fn zsh_completes() {
     let cluster = Cluster::start().await;
     let functions = tempfile::tempdir().unwrap();
     std::fs::write(functions.path().join("_podskew"), script("zsh")).unwrap();
-    // Those with one candidate: it is written into the line.
+    // With a single candidate, it is inserted into the line.
     let lines: Vec<_> = LINES.iter().filter(|(_, expected)| expected.len() == 1).collect();
     let asks = lines.iter().fold(String::new(), |asks, (line, expected)| {
         let before = line.rsplit_once(' ').unwrap().0;
         asks + &format!("complete '{line}' '{before} {}'\n", expected[0])
     });
-    // Completion needs a terminal of its own, which zsh's zpty gives it.
+    // Completion needs a terminal, which zsh's zpty provides.
     let ask = format!(
         "fpath=({} $fpath); zmodload zsh/zpty\n\
          complete() {{\n\
@@ -222,7 +222,7 @@ async fn zsh_completes() {
     }
 }
 
-/// `podskew` from the PATH, or the one that printed the script where that was named by its path.
+/// `podskew` in `PATH`, or the one that printed the script if it was called by its path.
 fn a_script_asks_the_podskew_that_printed_it() {
     let by_path = podskew(&["completions", "bash"]).stdout;
     assert!(
@@ -236,7 +236,7 @@ fn a_script_asks_the_podskew_that_printed_it() {
     assert!(by_name.contains("\"podskew\" -- \"${words[@]}\""), "{by_name}");
 }
 
-/// On a terminal, which script(1) makes, unless somebody does not want them; in a pipe never.
+/// On a terminal (from script(1)) unless they are switched off; never in a pipe.
 fn colours_are_for_terminals() {
     let dump = common::tape::path("paused.dump.json");
     for command in ["explain", "diff"] {
@@ -274,7 +274,7 @@ fn every_page_of_the_manual_is_one() {
     assert!(unknown.code == 2 && unknown.stderr.contains("the commands are serve, "), "{}", unknown.stderr);
 }
 
-/// The tests, and what each needs.
+/// The tests and their requirements.
 pub fn tests() -> Vec<Test> {
     tests![
         kubectls_plugin_speaks_of_itself_as_kubectl_podskew: [],

@@ -1,5 +1,5 @@
-//! The simulator's protobuf against Kubernetes' own: what it says in JSON, encoded as an API server encodes it, is what it
-//! says in protobuf, byte for byte.
+//! Compares the simulator's protobuf with Kubernetes' own: its JSON, encoded by an API server's code, must equal its
+//! protobuf, byte for byte.
 
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a test fails by panicking")]
 
@@ -17,7 +17,7 @@ use simulator::{
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-/// What podskew says it takes.
+/// podskew's `Accept` header.
 const PROTOBUF: &str = "application/vnd.kubernetes.protobuf, application/json";
 const JSON: &str = "application/json";
 const STREAMING: &str = "watch=true&sendInitialEvents=true&resourceVersionMatch=NotOlderThan&allowWatchBookmarks=true";
@@ -33,7 +33,7 @@ fn kubernetes(mode: &str, input: &[u8]) -> Vec<u8> {
     output.stdout
 }
 
-/// What an API server would send for each of these lines of JSON.
+/// The protobuf that an API server would send for each of these lines of JSON.
 fn encoded_by_kubernetes(lines: &[Vec<u8>]) -> Vec<Vec<u8>> {
     let answers = kubernetes("encode", &lines.join(&b'\n'));
     let mut rest = &answers[..];
@@ -102,7 +102,7 @@ impl Events {
         content_type(&self.response) == "application/vnd.kubernetes.protobuf;stream=watch"
     }
 
-    /// Where the first event ends of what has come.
+    /// End of the first event in the data received so far.
     fn end(&self) -> Option<usize> {
         if !self.is_protobuf() {
             return self.held.iter().position(|byte| *byte == b'\n').map(|at| at + 1);
@@ -111,7 +111,7 @@ impl Events {
         (self.held.len() >= 4 + length).then_some(4 + length)
     }
 
-    /// The next event; `Ok(None)` at a clean end, and what is left of it if the connection breaks.
+    /// The next event; `Ok(None)` at a proper end, and the rest of an event if the connection breaks.
     async fn next(&mut self) -> Result<Option<Vec<u8>>, Vec<u8>> {
         loop {
             if let Some(end) = self.end() {
@@ -133,7 +133,7 @@ impl Events {
         events
     }
 
-    /// Up to the bookmark that closes the initial events.
+    /// All events up to the bookmark that ends the initial events.
     async fn initial(&mut self) -> Vec<Vec<u8>> {
         let mut events = Vec::new();
         loop {
@@ -159,7 +159,7 @@ fn path_of(resource: Resource) -> String {
     format!("{}/{resource}", resource.api_path())
 }
 
-/// All that a store holds, as a list, in pages, as a streaming list, and each first object alone.
+/// All objects of a store: as a list, in pages, as a streaming list, and the first object of each resource alone.
 async fn is_encoded_as_by_kubernetes(store: Store) {
     let simulator = start(store).await;
     for resource in encodable() {
@@ -189,7 +189,7 @@ async fn is_encoded_as_by_kubernetes(store: Store) {
 
 fn the_schema_is_kubernetes_own() {
     let ours = std::fs::read_to_string(root().join("crates/simulator/src/protobuf/schema.txt")).unwrap();
-    assert_eq!(ours, String::from_utf8(kubernetes("schema", b"")).unwrap(), "make protobuf-schema writes it anew");
+    assert_eq!(ours, String::from_utf8(kubernetes("schema", b"")).unwrap(), "update it with make protobuf-schema");
 }
 
 #[tokio::main(flavor = "current_thread")]
@@ -199,7 +199,7 @@ async fn the_demos_objects() {
     is_encoded_as_by_kubernetes(store).await;
 }
 
-/// A node as a kubelet reports it, cut to some fields of every kind.
+/// A node as reported by a kubelet, with some fields of every kind.
 fn node(name: &str) -> Value {
     json!({
         "apiVersion": "v1", "kind": "Node",
@@ -235,7 +235,7 @@ async fn nodes_are_encoded_as_by_kubernetes() {
         lines.push(body(&simulator, path, JSON, JSON).await.trim_ascii_end().to_vec());
     }
     same(&ours, &encoded_by_kubernetes(&lines), &lines);
-    // And podskew reads of both the same.
+    // podskew decodes both to the same.
     for (protobuf, json) in ours.iter().zip(&lines).take(2) {
         let read = |text: &[u8]| {
             let mut found = Vec::new();
@@ -421,7 +421,7 @@ async fn recordings_are_sent_as_they_were_recorded() {
     body(&simulator, "/api/v1/pods", PROTOBUF, JSON).await;
 }
 
-/// A server of four pods that misbehaves once, and the paths of a watch of them and of a streaming list.
+/// A server with four pods and one fault, and the paths of a watch and of a streaming list.
 async fn misbehaving(fault: Fault) -> (Simulator, [String; 2]) {
     let simulator = start(Store::new(100)).await;
     for name in ["a", "b", "c", "d"] {
@@ -441,7 +441,7 @@ async fn lists_break_in_the_middle() {
     assert!(tokio::time::timeout(Duration::from_millis(150), stalled.bytes()).await.is_err());
     let (simulator, [_, streaming]) = misbehaving(Fault::ListCut).await;
     let mut cut = Events::open(&simulator, &streaming, PROTOBUF).await;
-    // Four frames of one length: the half is a number of whole ones, and is not taken.
+    // Four frames of equal length: half of them would be whole frames, which the fault avoids.
     assert!(cut.next().await.unwrap().is_some());
     assert!(!cut.next().await.unwrap_err().is_empty(), "within a frame");
 }
@@ -469,7 +469,7 @@ async fn frames_break_as_lines_do() {
     assert!(Events::open(&simulator, &watch, PROTOBUF).await.is_silent().await);
 }
 
-/// Whether these are fields of protobuf that have a length, and nothing else.
+/// Whether these are only protobuf fields with a length.
 fn is_fields(mut message: &[u8]) -> bool {
     while let Some((tag, rest)) = message.split_first() {
         let bytes = rest.iter().position(|byte| *byte < 0x80).map_or(rest.len(), |at| at + 1);
@@ -483,7 +483,7 @@ fn is_fields(mut message: &[u8]) -> bool {
     true
 }
 
-/// The tests, and what each needs.
+/// The tests and their requirements.
 pub fn tests() -> Vec<Test> {
     tests![
         the_schema_is_kubernetes_own: [KUBERNETES_PROTOBUF],

@@ -10,7 +10,7 @@ fn text(bytes: &[u8]) -> String {
     String::from_utf8_lossy(bytes).into_owned()
 }
 
-/// What the binary writes to a terminal of `columns` columns.
+/// Output of the binary on a terminal of `columns` columns.
 fn on_a_terminal(columns: u32, variables: &[(&str, &str)], arguments: &[&str]) -> String {
     let script = format!("{}/tests/programs/terminal.py", env!("CARGO_MANIFEST_DIR"));
     let binary = env!("CARGO_BIN_EXE_podskew");
@@ -40,7 +40,7 @@ fn a_terminal_gets_colours_and_no_line_that_is_wider() {
     assert!(!on_a_terminal(60, &[("TERM", "dumb")], &["-f", &file]).contains('\u{1b}'));
 }
 
-/// What an audit writes that waits two seconds for the workloads of a recording.
+/// Output of an audit that waits two seconds for the workloads of a recording.
 async fn waiting_at(columns: u32, scenario: &'static str) -> String {
     let (simulator, folder) = (simulator().await, tempfile::tempdir().unwrap());
     fill_from(simulator.store(), scenario);
@@ -64,7 +64,7 @@ async fn waiting_draws_a_bar_on_a_terminal() {
     }
 }
 
-/// All pods are ready, and they run different images: the bar is not full, and the line says what it waits for.
+/// All pods are ready, but run different images: the bar is not full, and the line shows what it waits for.
 #[tokio::main(flavor = "multi_thread", worker_threads = 2)]
 async fn waiting_for_one_image_shows_the_skew() {
     let text = waiting_at(200, "digest-skew").await;
@@ -78,7 +78,7 @@ async fn waiting_for_one_image_shows_the_skew() {
     }
 }
 
-/// The tests, and what each needs.
+/// The tests and their requirements.
 pub fn tests() -> Vec<Test> {
     tests![
         a_terminal_gets_colours_and_no_line_that_is_wider: [PYTHON3],
